@@ -1,0 +1,21 @@
+//! The belfry node: a member's daemon, its local API and its command line.
+//!
+//! Floors, a module imports from lower ones only (its own subtree aside):
+//!
+//! ```text
+//! 7   main, cli                                process edge: args, exit codes
+//! 6   daemon                                   composition root: start / join / shutdown
+//! 5   api                                      HTTP: TAXII, REST, events
+//! 4   ingest, publish, grants, membership, sync, coalition, query
+//!                                              use-cases; they meet in store and feed, never call each other
+//! 3   network, store, feed                     adapters: libp2p, RocksDB, in-process notices
+//! 2   config, keys, clock, tasks, telemetry, roster
+//! ```
+
+pub mod api;
+pub mod cli;
+pub mod clock;
+pub mod network;
+pub mod query;
+pub mod roster;
+pub mod store;

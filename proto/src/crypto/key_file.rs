@@ -1,0 +1,1 @@
+//! Passphrase-encrypted key files.

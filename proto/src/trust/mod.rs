@@ -1,0 +1,2 @@
+//! Who belongs, by whose word.
+pub mod roster;

@@ -1,1 +1,93 @@
-//! store
+//! What this node keeps: one RocksDB database, sealed at rest, written by one thread.
+//!
+//! ```text
+//! commit(Change) ─▶ queue ─▶ writer thread: one batch of many changes ─▶ one synced write ─▶ acknowledged
+//! reads ─▶ snapshot-free point and range reads of synced rows, values opened on the way out
+//! ```
+//!
+//! The store verifies nothing: it is handed admitted envelopes and rows that the use-cases made. It
+//! decides three things only, because only the one writer can: `date_added` of an object (strictly
+//! increasing and unique in its group), how far each log is held without a gap, and the feed's sequence.
+//!
+//! At rest every value that could tell intelligence is sealed ([`vault`]); object ids and observables stand
+//! in keys as keyed hashes. Group, type, TLP, times, sizes and counts are visible, and so are the headers
+//! of envelopes, which are kept as they travelled.
+
+mod admin;
+mod apply;
+mod columns;
+mod envelopes;
+mod error;
+mod objects;
+mod open;
+mod outbox;
+mod rows;
+mod txn;
+mod values;
+mod vault;
+mod writer;
+
+use std::{path::Path, sync::Arc};
+
+use belfry_proto::{
+    crypto::{secret::Secret, sign::PublicKey},
+    id::CoalitionId,
+};
+
+pub use error::{OpenError, ReadError, WriteError};
+pub use objects::{ObjectView, Page, PageQuery};
+pub use rows::{
+    AddressRow, Change, Committed, DraftRow, DraftState, EnvelopeRow, EnvelopeState, KeyRow, LogRow, MessageRow,
+    ObjectRow, OpenedRows, ParkRow, TokenRow,
+};
+
+/// Whose database this is. A data folder opened by anybody else is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Coalition.
+    pub coalition: CoalitionId,
+    /// Node key of the certificate.
+    pub node: PublicKey,
+}
+
+/// Handle to the store; clones share it.
+#[derive(Clone)]
+pub struct Store {
+    db: Arc<open::Db>,
+    writer: writer::Writer,
+}
+
+impl Store {
+    /// Opens or creates the database under `path`.
+    ///
+    /// # Errors
+    /// [`OpenError`], each naming the mend.
+    pub fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Self, OpenError> {
+        let db = Arc::new(open::open(path, owner, master)?);
+        let writer = writer::Writer::start(Arc::clone(&db))?;
+        Ok(Self { db, writer })
+    }
+
+    /// Makes a change durable. Resolves after the synced write that holds it.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the change is then not there, or (after a failed sync) not known to be.
+    pub async fn commit(&self, change: Change) -> Result<Committed, WriteError> {
+        self.writer.commit(change).await
+    }
+
+    /// [`Self::commit`] for callers on blocking threads.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub fn commit_blocking(&self, change: Change) -> Result<Committed, WriteError> {
+        self.writer.commit_blocking(change)
+    }
+
+    /// Whether writes still go through; false after a hard write error, until the process restarts.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.writer.is_writable()
+    }
+}
+

@@ -1,0 +1,216 @@
+//! The ladder up to *Admitted*, and the verdict.
+
+use std::sync::Arc;
+
+use belfry_proto::{
+    envelope::{self, Admission, AdmitError, Admitted, AttributeError, Origin},
+    topic::Topic,
+    trust::roster::Roster,
+    verdict::{Judged, Verdict},
+};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{Arrival, Ingest, Kept, Page, rate::Rates};
+use crate::{
+    clock,
+    feed::Notice,
+    network::Gossip,
+    store::{Change, ParkRow},
+};
+
+/// Gossip messages judged in one go on a blocking thread.
+const BATCH: usize = 64;
+
+/// What the ladder said.
+pub(super) enum Judgement {
+    Admitted(Box<Admitted>),
+    /// Valid bytes beyond a cut: kept, hidden, restorable.
+    Quarantined(Box<Admitted>, &'static str),
+    /// Names a roster we do not have yet.
+    Ahead(ParkRow),
+    Known,
+    Refused { verdict: Verdict, code: &'static str, detail: String },
+}
+
+impl Judgement {
+    fn refused(error: &(impl Judged + std::fmt::Display)) -> Self {
+        Self::Refused { verdict: error.verdict(), code: error.code(), detail: error.to_string() }
+    }
+}
+
+impl Ingest {
+    /// Judges gossip and pages until both end.
+    pub(super) async fn run_judge(
+        self,
+        mut gossip: mpsc::Receiver<Gossip>,
+        mut pages: mpsc::Receiver<Page>,
+        keep: mpsc::Sender<Arrival>,
+    ) {
+        let mut rates = Rates::default();
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                n = gossip.recv_many(&mut batch, BATCH) => {
+                    if n == 0 {
+                        return;
+                    }
+                    self.judge_gossip(&mut batch, &mut rates, &keep).await;
+                }
+                Some(page) = pages.recv() => self.judge_page(page, &keep).await,
+            }
+        }
+    }
+
+    async fn judge_gossip(&self, batch: &mut Vec<Gossip>, rates: &mut Rates, keep: &mpsc::Sender<Arrival>) {
+        let now = Instant::now();
+        let mut within = Vec::with_capacity(batch.len());
+        for message in batch.drain(..) {
+            if rates.take(message.from, now) {
+                within.push(message);
+            } else {
+                self.network.verdict(message.ticket, Verdict::Ignore);
+            }
+        }
+        let (this, roster) = (self.clone(), self.roster.snapshot());
+        let judged = tokio::task::spawn_blocking(move || {
+            within
+                .into_iter()
+                .map(|message| {
+                    let origin = match message.topic {
+                        Topic::Group(group) => Origin::Gossip { group },
+                        Topic::Admin => Origin::Sync,
+                    };
+                    let judgement = this.judge(&message.bytes, &roster, origin);
+                    (message, judgement)
+                })
+                .collect::<Vec<_>>()
+        })
+        .await;
+        for (message, judgement) in judged.unwrap_or_default() {
+            let verdict = match &judgement {
+                Judgement::Admitted(_) => Verdict::Accept,
+                Judgement::Quarantined(..) | Judgement::Ahead(_) | Judgement::Known => Verdict::Ignore,
+                Judgement::Refused { verdict, .. } => *verdict,
+            };
+            self.network.verdict(message.ticket, verdict);
+            self.settle(judgement, message.from, keep, None).await;
+        }
+    }
+
+    async fn judge_page(&self, page: Page, keep: &mpsc::Sender<Arrival>) {
+        let (this, roster, envelopes) = (self.clone(), self.roster.snapshot(), page.envelopes);
+        let judged = tokio::task::spawn_blocking(move || {
+            envelopes.iter().map(|bytes| this.judge(bytes, &roster, Origin::Sync)).collect::<Vec<_>>()
+        })
+        .await;
+        let mut waiting = Vec::new();
+        for judgement in judged.unwrap_or_default() {
+            let (done, kept) = tokio::sync::oneshot::channel();
+            self.settle(judgement, page.from, keep, Some(done)).await;
+            waiting.push(kept);
+        }
+        // The judge goes on with gossip while the page becomes durable.
+        tokio::spawn(async move {
+            let mut all = Vec::with_capacity(waiting.len());
+            for kept in waiting {
+                all.push(kept.await.unwrap_or(Kept::Refused("not-stored")));
+            }
+            let _ = page.done.send(all);
+        });
+    }
+
+    async fn settle(
+        &self,
+        judgement: Judgement,
+        from: belfry_proto::crypto::sign::PublicKey,
+        keep: &mpsc::Sender<Arrival>,
+        done: Option<tokio::sync::oneshot::Sender<Kept>>,
+    ) {
+        let answer = match judgement {
+            Judgement::Admitted(admitted) => {
+                let _ = keep.send(Arrival { admitted: *admitted, from, quarantined: None, done }).await;
+                return;
+            }
+            Judgement::Quarantined(admitted, code) => {
+                let _ = keep.send(Arrival { admitted: *admitted, from, quarantined: Some(code), done }).await;
+                return;
+            }
+            Judgement::Known => Kept::Known,
+            Judgement::Ahead(row) => {
+                self.behind.notice(from);
+                match self.store.commit(Change::Park(row)).await {
+                    Ok(_) => Kept::Parked,
+                    Err(error) => {
+                        tracing::warn!("an envelope ahead of the roster was not parked: {error}");
+                        Kept::Refused("not-stored")
+                    }
+                }
+            }
+            Judgement::Refused { verdict, code, detail } => {
+                tracing::debug!(peer = %from, code, verdict = verdict.as_str(), "envelope refused: {detail}");
+                Kept::Refused(code)
+            }
+        };
+        if let Some(done) = done {
+            let _ = done.send(answer);
+        }
+    }
+
+    /// One envelope through the ladder. Cheap checks first, the signature last but one.
+    pub(super) fn judge(&self, bytes: &[u8], roster: &Arc<Roster>, origin: Origin) -> Judgement {
+        let decoded = match envelope::decode(bytes, roster.coalition()) {
+            Ok(decoded) => decoded,
+            Err(error) => return Judgement::refused(&error),
+        };
+        let id = decoded.message_id();
+        if self.is_known(&id) {
+            return Judgement::Known;
+        }
+        let header = decoded.header();
+        let park = ParkRow {
+            id,
+            group: header.group,
+            serial: header.serial,
+            height: header.roster.height,
+            received: clock::now(),
+            bytes: bytes.to_vec(),
+        };
+        let attributed = match decoded.attribute(roster) {
+            Ok(attributed) => attributed,
+            Err(AttributeError::AheadOfRoster { .. }) => return Judgement::Ahead(park),
+            Err(error) => return Judgement::refused(&error),
+        };
+        let verified = match attributed.verify() {
+            Ok(verified) => verified,
+            Err(error) => return Judgement::refused(&error),
+        };
+        let admission = Admission { origin, now: clock::now() };
+        match verified.admit(roster, admission) {
+            Ok(admitted) => Judgement::Admitted(Box::new(admitted)),
+            Err(AdmitError::Quarantined(admitted)) => Judgement::Quarantined(admitted, "beyond-cut"),
+            Err(error) => Judgement::refused(&error),
+        }
+    }
+
+    /// Parked envelopes again, now that the roster moved.
+    pub(super) async fn judge_parked(&self, keep: &mpsc::Sender<Arrival>) {
+        let parked = self.store.parked(1024).unwrap_or_default();
+        if parked.is_empty() {
+            return;
+        }
+        let roster = self.roster.snapshot();
+        let mut settled = Vec::new();
+        for row in parked {
+            let judgement = self.judge(&row.bytes, &roster, Origin::Sync);
+            if matches!(judgement, Judgement::Ahead(_)) {
+                continue;
+            }
+            settled.push(row.id);
+            self.settle(judgement, self.identity.node, keep, None).await;
+        }
+        if let Err(error) = self.store.commit(Change::Unpark(settled)).await {
+            tracing::warn!("parked envelopes not cleared: {error}");
+        }
+        self.feed.notify(Notice::Unparked);
+    }
+}

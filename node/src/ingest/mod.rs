@@ -1,0 +1,133 @@
+//! The way in: from bytes a peer sent to rows the SOC reads.
+//!
+//! ```text
+//! gossip ─┐          verdict ▲                     ┌─ key held ─▶ open ─▶ parse ─┐
+//! sync  ──┼─▶ judge ─────────┴──▶ keep ────────────┤                             ├─▶ store ─▶ feed
+//! parked ─┘   (decode attribute verify admit)      └─ not yet ─▶ stored sealed ──┘
+//!                                                     KeyArrived ─▶ open what waited
+//! ```
+//!
+//! Judging is cheap and answers gossipsub at once; opening and storing run behind it. A full queue
+//! pushes back on the judge, the judge on the network adapter, and that answers Ignore: sync brings later
+//! what gossip could not wait for.
+
+mod judge;
+mod keep;
+mod rate;
+mod reopen;
+
+use std::sync::Arc;
+
+use belfry_proto::{crypto::sign::PublicKey, envelope::Admitted, id::MessageId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    feed::Feed,
+    identity::Identity,
+    membership::Behind,
+    network::{Gossip, Network},
+    roster::LiveRoster,
+    store::Store,
+};
+
+/// Pages of envelopes waiting for the judge. Too low ⇒ sync stalls on each page, too high ⇒ megabytes queue.
+const PAGES: usize = 8;
+/// Admitted envelopes waiting to be opened and stored: a quarter second of bursts at 4,000 /s. Too low ⇒
+/// the judge waits on disk syncs, too high ⇒ up to 256 KiB each of memory.
+const ADMITTED: usize = 1024;
+
+/// What the ingest tasks share; each clone is one task's view.
+#[derive(Clone)]
+pub struct Ingest {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) store: Store,
+    pub(crate) network: Network,
+    pub(crate) roster: LiveRoster,
+    pub(crate) feed: Feed,
+    pub(crate) behind: Behind,
+}
+
+/// What became of one envelope of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Stored now.
+    Stored,
+    /// Was here already.
+    Known,
+    /// Waits for the admin log to catch up.
+    Parked,
+    /// Refused; the code says why.
+    Refused(&'static str),
+}
+
+/// Envelopes that sync fetched, for the same judge that gossip goes through.
+pub struct Page {
+    pub(crate) from: PublicKey,
+    pub(crate) envelopes: Vec<Vec<u8>>,
+    pub(crate) done: oneshot::Sender<Vec<Kept>>,
+}
+
+/// Where sync hands in its pages: there is one ladder, and ingest owns it.
+#[derive(Clone)]
+pub struct Intake(mpsc::Sender<Page>);
+
+impl Intake {
+    /// Hands in envelopes in order and waits until each is durable or refused. Empty if ingest has ended.
+    pub async fn offer(&self, from: PublicKey, envelopes: Vec<Vec<u8>>) -> Vec<Kept> {
+        let (done, kept) = oneshot::channel();
+        if self.0.send(Page { from, envelopes, done }).await.is_err() {
+            return Vec::new();
+        }
+        kept.await.unwrap_or_default()
+    }
+}
+
+/// An admitted envelope on its way to the store.
+pub(crate) struct Arrival {
+    pub(crate) admitted: Admitted,
+    pub(crate) from: PublicKey,
+    pub(crate) quarantined: Option<&'static str>,
+    pub(crate) done: Option<oneshot::Sender<Kept>>,
+}
+
+/// The receiving ends that [`Ingest::run_judge`] and [`Ingest::run_keep`] drain.
+pub struct Queues {
+    pub(crate) pages: mpsc::Receiver<Page>,
+    pub(crate) admitted: (mpsc::Sender<Arrival>, mpsc::Receiver<Arrival>),
+}
+
+impl Ingest {
+    /// Makes the use-case with its queues and the intake for sync.
+    #[must_use]
+    pub fn new(
+        identity: Arc<Identity>,
+        store: Store,
+        network: Network,
+        roster: LiveRoster,
+        feed: Feed,
+        behind: Behind,
+    ) -> (Self, Queues, Intake) {
+        let (page_sender, pages) = mpsc::channel(PAGES);
+        let queues = Queues { pages, admitted: mpsc::channel(ADMITTED) };
+        (Self { identity, store, network, roster, feed, behind }, queues, Intake(page_sender))
+    }
+
+    /// Splits into the loops that the daemon runs as tasks.
+    #[must_use]
+    pub fn loops(
+        self,
+        queues: Queues,
+        gossip: mpsc::Receiver<Gossip>,
+    ) -> (impl Future<Output = ()> + Send, impl Future<Output = ()> + Send, impl Future<Output = ()> + Send) {
+        let (to_keep, admitted) = queues.admitted;
+        (
+            self.clone().run_judge(gossip, queues.pages, to_keep),
+            self.clone().run_keep(admitted),
+            self.run_reopen(),
+        )
+    }
+
+    pub(crate) fn is_known(&self, id: &MessageId) -> bool {
+        matches!(self.store.message(id), Ok(Some(_)))
+    }
+}

@@ -1,0 +1,298 @@
+//! `/belfry/hello/1`: who are you, how far is your admin log, what do you know of mine.
+//!
+//! ```text
+//! dialler ── Greet{certificate, roster, clock, your logs} ──▶ listener   (nothing disclosed before this verifies)
+//!         ◀─ Greeted{roster, clock, admitted, your logs} ──
+//! whoever is behind ── PullAdmin{from} ──▶ the other, page by page, each page durable before the next
+//! ```
+//!
+//! A dialler that the listener does not know yet stays in the lobby: the listener pulls the log that
+//! names the dialler, closes the lobby connection, and the redial is admitted.
+
+use std::time::Duration;
+
+use belfry_proto::{
+    crypto::sign::PublicKey,
+    id::{GroupId, Height, LogId, RosterVersion, Sequence},
+    limits,
+    schema::{
+        self, AdminPage, Greet, Greeted, HelloRequest, HelloResponse, PullAdmin, Refusal, hello_request, hello_response,
+    },
+    time::Timestamp,
+    trust::{log::verify_record, statement::Decision},
+};
+use prost::Message;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Command, Membership};
+use crate::{
+    clock,
+    feed::Notice,
+    network::{Asked, Network},
+};
+
+/// Lobby peers remembered as greeted. They may pull the log; more are refused as busy.
+const MAX_GREETED: usize = 64;
+/// Clock offsets kept for the median.
+const OFFSETS: usize = 32;
+/// Pages pulled from one peer in one go: 256 records each, so a log of a quarter million.
+const MAX_PAGES: usize = 1024;
+
+/// What hellos have told so far.
+#[derive(Clone, Debug, Default)]
+pub struct Hellos {
+    /// Answered hellos since start.
+    pub answered: u64,
+    /// Others' clocks minus ours, microseconds, newest last.
+    offsets: Vec<i64>,
+    /// Highest sequence of our own logs that others hold, with who said so.
+    pub own_logs: Vec<(GroupId, LogId, Sequence)>,
+    /// Peers whose admin log is no continuation of ours and ours none of theirs.
+    pub forked_with: Vec<PublicKey>,
+}
+
+impl Hellos {
+    /// Median of others' clocks minus ours, microseconds; `None` before any answer.
+    #[must_use]
+    pub fn clock_offset(&self) -> Option<i64> {
+        let mut sorted = self.offsets.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied()
+    }
+}
+
+impl Membership {
+    /// Starts a hello with an admitted peer; its answer comes back as a command.
+    pub(super) fn greet(&self, peer: PublicKey) {
+        let roster = self.roster_now();
+        let sent = clock::now();
+        let request = hello_request::Request::Greet(Greet {
+            coalition: self.coalition.to_vec(),
+            certificate: Some(self.identity.record.clone()),
+            roster: Some(roster.version().into()),
+            charter_version: roster.charter().version(),
+            now: sent.as_micros(),
+            your_logs: self.logs_of(&peer),
+        });
+        let (network, commands) = (self.network.clone(), self.commands.0.clone());
+        tokio::spawn(async move {
+            match network.hello(&peer, HelloRequest { request: Some(request) }).await {
+                Ok(HelloResponse { response: Some(hello_response::Response::Greeted(greeted)) }) => {
+                    let _ = commands.send(Command::Greeted { peer, greeted, sent }).await;
+                }
+                Ok(HelloResponse { response: Some(hello_response::Response::Refused(code)) }) => {
+                    let refusal = Refusal::try_from(code).unwrap_or(Refusal::Unspecified);
+                    tracing::warn!(%peer, "{peer} refused our hello: {}", refusal.as_str_name());
+                }
+                Ok(_) => tracing::debug!(%peer, "hello answered with something else"),
+                Err(error) => tracing::debug!(%peer, "hello: {error}"),
+            }
+        });
+    }
+
+    /// Takes in an answer: compares heads, clocks and our own logs.
+    pub(super) fn greeted(&mut self, peer: PublicKey, greeted: &Greeted, sent: Timestamp) {
+        let now = clock::now();
+        let middle = sent.as_micros() / 2 + now.as_micros() / 2;
+        let offset = i128::from(greeted.now) - i128::from(middle);
+        let own_logs = self.own_logs_known(&greeted.your_logs);
+        let roster = self.roster_now();
+        let theirs = greeted.roster.as_ref().and_then(|v| RosterVersion::try_from(v).ok());
+        let forked = theirs.is_some_and(|v| v.height <= roster.version().height && !roster.is_prefix(v));
+        if forked {
+            tracing::error!(%peer, "the admin log of {peer} contradicts ours: one of us was shown a fork");
+        }
+        self.hellos.send_modify(|hellos| {
+            hellos.answered += 1;
+            hellos.offsets.push(i64::try_from(offset).unwrap_or(if offset < 0 { i64::MIN } else { i64::MAX }));
+            if hellos.offsets.len() > OFFSETS {
+                hellos.offsets.remove(0);
+            }
+            hellos.own_logs.retain(|(_, log, _)| own_logs.iter().all(|(_, other, _)| other != log));
+            hellos.own_logs.extend(own_logs);
+            hellos.forked_with.retain(|p| *p != peer);
+            if forked {
+                hellos.forked_with.push(peer);
+            }
+        });
+        if theirs.is_some_and(|v| v.height > roster.version().height)
+            || greeted.charter_version > roster.charter().version()
+        {
+            self.pull(peer);
+        }
+        if greeted.admitted {
+            self.dialing.greeted(peer);
+            self.feed.notify(Notice::PeerReady(peer));
+        }
+    }
+
+    /// Answers a hello request. A lobby peer gets its greeting answered only when its certificate verifies.
+    pub(super) fn answer(&mut self, asked: Asked<HelloRequest, HelloResponse>) {
+        let response = match asked.request.request {
+            Some(hello_request::Request::Greet(ref greet)) => self.answer_greet(asked.from, greet),
+            Some(hello_request::Request::PullAdmin(pull)) => self.answer_pull(asked.from, asked.admitted, pull),
+            None => Err(Refusal::Malformed),
+        };
+        let response = response.unwrap_or_else(|refusal| hello_response::Response::Refused(refusal.into()));
+        asked.reply.send(HelloResponse { response: Some(response) });
+    }
+
+    fn answer_greet(&mut self, from: PublicKey, greet: &Greet) -> Result<hello_response::Response, Refusal> {
+        if greet.coalition != self.coalition.as_ref() {
+            return Err(Refusal::OtherCoalition);
+        }
+        let roster = self.roster_now();
+        let record = greet.certificate.as_ref().ok_or(Refusal::Malformed)?;
+        let verified = verify_record(roster.charters(), record).map_err(|_| Refusal::NotCertified)?;
+        let node = match &verified.statement.decision {
+            Decision::Issue { certificate } | Decision::Supersede { certificate, .. } => {
+                certificate.keys.as_ref().map(|keys| keys.node.clone())
+            }
+            _ => None,
+        };
+        if node.as_deref() != Some(from.as_bytes().as_slice()) {
+            return Err(Refusal::NotCertified);
+        }
+        let admitted = roster.is_admitted(&from, clock::now());
+        let ahead = verified.height > roster.version().height;
+        if !admitted && !ahead {
+            // Known to our log, and not valid: revoked, suspended, expired. Nothing is disclosed.
+            return Err(Refusal::NotCertified);
+        }
+        if !admitted && self.greeted.len() >= MAX_GREETED {
+            return Err(Refusal::Busy);
+        }
+        let theirs = greet
+            .roster
+            .as_ref()
+            .and_then(|v| RosterVersion::try_from(v).ok())
+            .ok_or(Refusal::Malformed)?;
+        self.greeted.insert(from, theirs);
+        if theirs.height > roster.version().height || greet.charter_version > roster.charter().version() {
+            self.pull(from);
+        }
+        if admitted {
+            // Our own greeting to them runs by itself; theirs already proves both ends ready.
+            self.feed.notify(Notice::PeerReady(from));
+        }
+        Ok(hello_response::Response::Greeted(Greeted {
+            roster: Some(roster.version().into()),
+            charter_version: roster.charter().version(),
+            now: clock::now().as_micros(),
+            admitted,
+            your_logs: if admitted { self.logs_of(&from) } else { Vec::new() },
+        }))
+    }
+
+    fn answer_pull(
+        &self,
+        from: PublicKey,
+        admitted: bool,
+        pull: PullAdmin,
+    ) -> Result<hello_response::Response, Refusal> {
+        if !admitted && !self.greeted.contains_key(&from) {
+            return Err(Refusal::NotCertified);
+        }
+        let roster = self.roster_now();
+        let charters: Vec<schema::Signed> = roster
+            .charters()
+            .signed()
+            .iter()
+            .skip(usize::try_from(pull.from_charter.saturating_sub(1)).unwrap_or(usize::MAX))
+            .cloned()
+            .collect();
+        let bytes = self
+            .store
+            .records(Height::new(pull.from_height.max(1)), limits::MAX_PAGE_RECORDS)
+            .map_err(|_| Refusal::Internal)?;
+        let mut page = AdminPage { charters, records: Vec::new(), more: false };
+        let mut room = limits::MAX_REPLY.saturating_sub(page.encoded_len() + 64);
+        for record in bytes {
+            if record.len() + 8 > room {
+                break;
+            }
+            room -= record.len() + 8;
+            page.records.push(schema::Record::decode(record.as_slice()).map_err(|_| Refusal::Internal)?);
+        }
+        let reached = pull.from_height.max(1) + page.records.len() as u64;
+        page.more = !page.records.is_empty() && reached <= roster.version().height.get();
+        Ok(hello_response::Response::AdminPage(page))
+    }
+
+    /// Starts pulling what `peer`'s admin log has beyond ours.
+    pub(super) fn pull(&self, peer: PublicKey) {
+        let (network, commands, roster) = (self.network.clone(), self.commands.0.clone(), self.roster.clone());
+        tokio::spawn(async move {
+            for _ in 0..MAX_PAGES {
+                let ours = roster.snapshot();
+                let pull = PullAdmin {
+                    from_height: ours.version().height.get() + 1,
+                    from_charter: ours.charter().version() + 1,
+                };
+                match pull_page(&network, &commands, &peer, pull).await {
+                    Some(true) => {}
+                    Some(false) | None => return,
+                }
+            }
+        });
+    }
+
+    /// Frontiers of the logs that `peer`'s own certificates wrote, as we hold them.
+    fn logs_of(&self, peer: &PublicKey) -> Vec<schema::LogFrontier> {
+        let roster = self.roster_now();
+        let Some(certificate) = roster.by_node(peer) else { return Vec::new() };
+        let mut logs = Vec::new();
+        for group in certificate.groups.keys() {
+            let rows = self.store.logs(*group).unwrap_or_default();
+            logs.extend(rows.into_iter().filter(|row| row.serial == certificate.serial).map(|row| {
+                schema::LogFrontier {
+                    group: group.get(),
+                    log: row.log.to_vec(),
+                    low: row.low.get(),
+                    height: row.top.get(),
+                    head: row.head.to_vec(),
+                    bodies: row.bodies,
+                }
+            }));
+        }
+        logs.truncate(limits::MAX_LOGS_PER_CERTIFICATE);
+        logs
+    }
+
+    /// What a peer says of our own logs, where it knows more than we do.
+    fn own_logs_known(&self, told: &[schema::LogFrontier]) -> Vec<(GroupId, LogId, Sequence)> {
+        told.iter()
+            .take(limits::MAX_LOGS_PER_CERTIFICATE)
+            .filter_map(|frontier| {
+                let log = LogId::try_from(frontier.log.as_slice()).ok()?;
+                Some((GroupId::new(frontier.group), log, Sequence::new(frontier.height)))
+            })
+            .collect()
+    }
+}
+
+/// One page: asked, offered, durable. `Some(true)` if there is more to ask for.
+async fn pull_page(
+    network: &Network,
+    commands: &mpsc::Sender<Command>,
+    peer: &PublicKey,
+    pull: PullAdmin,
+) -> Option<bool> {
+    let request = HelloRequest { request: Some(hello_request::Request::PullAdmin(pull)) };
+    let response = network.hello(peer, request).await;
+    let page = match response {
+        Ok(HelloResponse { response: Some(hello_response::Response::AdminPage(page)) }) => page,
+        Ok(_) => return None,
+        Err(error) => {
+            tracing::debug!(%peer, "pull of the admin log: {error}");
+            return None;
+        }
+    };
+    if page.charters.is_empty() && page.records.is_empty() {
+        return None;
+    }
+    let (done, advanced) = oneshot::channel();
+    commands.send(Command::Offer { charters: page.charters, records: page.records, done }).await.ok()?;
+    let advanced = tokio::time::timeout(Duration::from_secs(60), advanced).await.ok()?.ok()?;
+    Some(advanced && page.more)
+}

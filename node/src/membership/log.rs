@@ -1,0 +1,101 @@
+//! The admin log: verify, persist, then use.
+
+use belfry_proto::{
+    crypto::sign::PublicKey,
+    id::Height,
+    schema,
+    trust::{log::verify_record, roster::Roster},
+    verdict::{Judged, Verdict},
+};
+use prost::Message;
+
+use super::Membership;
+use crate::{feed::Notice, store::Change};
+
+impl Membership {
+    /// Folds what a peer or a file brought, as far as it goes on from our head. True if the roster advanced.
+    ///
+    /// Order matters: fold a copy, make it durable, swap it in, tell the network, tell the feed. A crash
+    /// between any two leaves an older roster in memory than on disk, never the other way round.
+    pub(super) async fn offer(&mut self, charters: Vec<schema::Signed>, records: Vec<schema::Record>) -> bool {
+        let mut roster = Roster::clone(&self.roster_now());
+        let before = (roster.charter().version(), roster.version().height);
+        let (new_charters, new_records) = fold(&mut roster, charters, records);
+        if (roster.charter().version(), roster.version().height) == before {
+            return false;
+        }
+        let change = Change::Admin { charters: new_charters, records: new_records, head: roster.version() };
+        if let Err(error) = self.store.commit(change).await {
+            tracing::error!("the admin log could not be made durable, so it is not used: {error}");
+            return false;
+        }
+        let version = roster.version();
+        tracing::info!(roster.height = version.height.get(), "admin log at {version}");
+        self.roster.replace(roster);
+        self.allow().await;
+        self.feed.notify(Notice::RosterChanged(version.height));
+        true
+    }
+
+    pub(super) async fn judge_record(&mut self, record: schema::Record, from: PublicKey) -> Verdict {
+        let roster = self.roster_now();
+        let verified = match verify_record(roster.charters(), &record) {
+            Ok(verified) => verified,
+            Err(error) => {
+                tracing::debug!(peer = %from, "record refused: {error}");
+                return error.verdict();
+            }
+        };
+        let ours = roster.version().height.get();
+        if verified.height.get() <= ours {
+            return Verdict::Ignore;
+        }
+        if verified.height.get() > ours + 1 {
+            self.pull(from);
+            // Signed by the registrar and new to us: others may be waiting for it too.
+            return Verdict::Accept;
+        }
+        if self.offer(Vec::new(), vec![record]).await { Verdict::Accept } else { Verdict::Ignore }
+    }
+
+    pub(super) async fn judge_charter(&mut self, charter: schema::Signed, from: PublicKey) -> Verdict {
+        let offered = self.offer(vec![charter], Vec::new()).await;
+        if !offered {
+            self.pull(from);
+        }
+        if offered { Verdict::Accept } else { Verdict::Ignore }
+    }
+}
+
+type Folded = (Vec<(u64, Vec<u8>)>, Vec<(Height, Vec<u8>)>);
+
+/// Applies charters and records that go on from where `roster` stands; stops at the first that does not.
+fn fold(roster: &mut Roster, charters: Vec<schema::Signed>, records: Vec<schema::Record>) -> Folded {
+    let mut folded = Folded::default();
+    for charter in charters {
+        let bytes = charter.encode_to_vec();
+        match roster.apply_charter(charter) {
+            Ok(()) => folded.0.push((roster.charter().version(), bytes)),
+            Err(error) => tracing::debug!("charter not applied: {error}"),
+        }
+    }
+    for record in records {
+        let bytes = record.encode_to_vec();
+        let applied = verify_record(roster.charters(), &record).and_then(|verified| {
+            if verified.height <= roster.version().height {
+                return Ok(None);
+            }
+            let height = verified.height;
+            roster.apply(verified).map(|()| Some(height))
+        });
+        match applied {
+            Ok(Some(height)) => folded.1.push((height, bytes)),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(roster.height = roster.version().height.get(), "admin log refused: {error}");
+                break;
+            }
+        }
+    }
+    folded
+}

@@ -1,0 +1,264 @@
+//! Who belongs, kept true: the one task that folds the admin log and decides whom the network lets in.
+//!
+//! ```text
+//! hello ─┐                       ┌─▶ store (durable) ─▶ roster (live) ─▶ network (allow-list)
+//! gossip ┼─▶ Membership::offer ──┤
+//! pull  ─┘                       └─▶ feed: RosterChanged
+//! ```
+//!
+//! Nothing else writes the roster, so "persist the highest head before using it" is one sequence of
+//! lines in [`log`]. Conversations with peers run as short tasks of their own and hand their results
+//! back as [`Command`]s; the loop never waits for a peer.
+
+mod address;
+mod dialing;
+mod hello;
+mod log;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use belfry_proto::{
+    crypto::sign::PublicKey,
+    id::{CoalitionId, RosterVersion},
+    schema::{self, AdminGossip, admin_gossip::Item, decode_canonical},
+    trust::roster::Roster,
+    verdict::Verdict,
+};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    clock,
+    feed::{Feed, Notice},
+    identity::Identity,
+    network::{Asked, Gossip, Link, Network},
+    roster::LiveRoster,
+    store::Store,
+};
+
+pub use hello::Hellos;
+
+/// Commands waiting for the loop. Too low ⇒ conversations wait for each other; too high ⇒ pages of the
+/// admin log pile up in memory.
+const COMMANDS: usize = 64;
+/// How often dialling and expiry are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// Ticks between two hellos with a random admitted peer, and two offers of our own address.
+const REFRESH_TICKS: u64 = 120;
+
+/// What the daemon hands the membership task.
+pub struct Membership {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) store: Store,
+    pub(crate) network: Network,
+    pub(crate) roster: LiveRoster,
+    pub(crate) feed: Feed,
+    pub(crate) coalition: CoalitionId,
+    pub(crate) hellos: watch::Sender<Hellos>,
+    pub(crate) dialing: dialing::Dialing,
+    pub(crate) own_addresses: Vec<String>,
+    announced: Vec<String>,
+    commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
+    greeted: BTreeMap<PublicKey, RosterVersion>,
+    ticks: u64,
+}
+
+/// Where the membership task hears from the network.
+pub struct Sources {
+    /// Hello requests, from admitted and lobby peers alike.
+    pub hello: mpsc::Receiver<Asked<schema::HelloRequest, schema::HelloResponse>>,
+    /// Messages of the admin topic.
+    pub gossip: mpsc::Receiver<Gossip>,
+    /// Connections coming and going.
+    pub links: mpsc::Receiver<Link>,
+}
+
+/// What a conversation brings back to the loop.
+pub(crate) enum Command {
+    /// Charters and records, oldest first; answered with whether the roster advanced.
+    Offer { charters: Vec<schema::Signed>, records: Vec<schema::Record>, done: tokio::sync::oneshot::Sender<bool> },
+    /// A hello was answered.
+    Greeted { peer: PublicKey, greeted: schema::Greeted, sent: belfry_proto::time::Timestamp },
+    /// Somebody noticed that this peer's admin log is ahead of ours.
+    Behind { peer: PublicKey },
+    /// Address records pulled from a peer.
+    Addresses(Vec<schema::Signed>),
+}
+
+/// Asks membership to look at a peer's admin log; handed to whoever meets a newer roster version.
+#[derive(Clone)]
+pub struct Behind(mpsc::Sender<Command>);
+
+impl Behind {
+    /// Tells membership that `peer` spoke of a roster ahead of ours. Dropped when the queue is full:
+    /// the next message from ahead says so again.
+    pub fn notice(&self, peer: PublicKey) {
+        let _ = self.0.try_send(Command::Behind { peer });
+    }
+}
+
+impl Membership {
+    /// Takes charge of the roster.
+    ///
+    /// `bootstrap` are addresses with the node key expected there, `external` the addresses others
+    /// should use; without the latter the listening addresses are told.
+    #[must_use]
+    pub fn new(
+        identity: Arc<Identity>,
+        store: Store,
+        network: Network,
+        roster: LiveRoster,
+        feed: Feed,
+        bootstrap: Vec<(PublicKey, String)>,
+        external: Vec<String>,
+    ) -> Self {
+        let coalition = roster.snapshot().coalition();
+        Self {
+            identity,
+            store,
+            network,
+            roster,
+            feed,
+            coalition,
+            hellos: watch::Sender::new(Hellos::default()),
+            dialing: dialing::Dialing::new(bootstrap, !external.is_empty()),
+            own_addresses: external,
+            announced: Vec::new(),
+            commands: mpsc::channel(COMMANDS),
+            greeted: BTreeMap::new(),
+            ticks: 0,
+        }
+    }
+
+    /// A handle for those who meet newer roster versions.
+    #[must_use]
+    pub fn behind(&self) -> Behind {
+        Behind(self.commands.0.clone())
+    }
+
+    /// What the hellos told: whether one was answered, our clock, our own logs as others know them.
+    #[must_use]
+    pub fn hellos(&self) -> watch::Receiver<Hellos> {
+        self.hellos.subscribe()
+    }
+
+    /// Runs until the sources close.
+    pub async fn run(mut self, mut sources: Sources) {
+        self.allow().await;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Some(asked) = sources.hello.recv() => self.answer(asked),
+                Some(gossip) = sources.gossip.recv() => self.judge(gossip).await,
+                link = sources.links.recv() => match link {
+                    Some(link) => self.link(link),
+                    None => return,
+                },
+                Some(command) = self.commands.1.recv() => self.command(command).await,
+                _ = tick.tick() => self.tick().await,
+            }
+        }
+    }
+
+    fn link(&mut self, link: Link) {
+        match link {
+            Link::Up { node, admitted, .. } => {
+                self.dialing.connected(node);
+                if admitted {
+                    self.greet(node);
+                }
+            }
+            Link::Down { node, .. } => {
+                self.dialing.disconnected(node);
+                self.greeted.remove(&node);
+                self.feed.notify(Notice::PeerGone(node));
+            }
+            Link::NewListenAddr(address) => self.dialing.listening(address),
+            Link::DialFailed { node, error } => {
+                tracing::debug!(peer = ?node, %error, "dial: {error}");
+                if let Some(node) = node {
+                    self.dialing.failed(node, tokio::time::Instant::now());
+                }
+            }
+        }
+    }
+
+    async fn command(&mut self, command: Command) {
+        match command {
+            Command::Offer { charters, records, done } => {
+                let advanced = self.offer(charters, records).await;
+                let _ = done.send(advanced);
+            }
+            Command::Greeted { peer, greeted, sent } => self.greeted(peer, &greeted, sent),
+            Command::Behind { peer } => self.pull(peer),
+            Command::Addresses(records) => {
+                for record in records {
+                    self.learn_address(&record).await;
+                }
+            }
+        }
+    }
+
+    async fn judge(&mut self, gossip: Gossip) {
+        let verdict = match decode_canonical::<AdminGossip>(
+            "AdminGossip",
+            &gossip.bytes,
+            belfry_proto::limits::MAX_TRANSMIT,
+        ) {
+            Err(malformed) => {
+                tracing::debug!(peer = %gossip.from, "admin gossip: {malformed}");
+                Verdict::Reject
+            }
+            Ok(AdminGossip { item: Some(item) }) => self.judge_item(item, gossip.from).await,
+            Ok(AdminGossip { item: None }) => Verdict::Reject,
+        };
+        self.network.verdict(gossip.ticket, verdict);
+    }
+
+    async fn judge_item(&mut self, item: Item, from: PublicKey) -> Verdict {
+        match item {
+            Item::Charter(charter) => self.judge_charter(charter, from).await,
+            Item::Record(record) => self.judge_record(record, from).await,
+            Item::Address(record) => self.learn_address(&record).await,
+            // Beacons have no maker yet; an unknown one proves nothing and is not spread.
+            Item::Beacon(_) => Verdict::Ignore,
+        }
+    }
+
+    async fn tick(&mut self) {
+        self.ticks += 1;
+        let now = clock::now();
+        if self.ticks.is_multiple_of(10) {
+            // Certificates expire without a log entry.
+            self.allow().await;
+        }
+        if self.ticks.is_multiple_of(REFRESH_TICKS) {
+            self.announced.clear();
+            if let Some(peer) = self.dialing.random_connected() {
+                self.greet(peer);
+            }
+        }
+        let known = self.known_addresses();
+        let roster = self.roster.snapshot();
+        let wanted: Vec<PublicKey> = roster.admitted_nodes(now).into_iter().filter(|n| *n != self.identity.node).collect();
+        for (node, addresses) in self.dialing.due(&wanted, &known, tokio::time::Instant::now()) {
+            if let Err(error) = self.network.dial(node, addresses).await {
+                tracing::debug!(peer = %node, "dial: {error}");
+            }
+        }
+        self.announce_address().await;
+    }
+
+    /// Tells the network who may have the full protocols.
+    async fn allow(&self) {
+        let mut admitted = self.roster.snapshot().admitted_nodes(clock::now());
+        admitted.remove(&self.identity.node);
+        if let Err(error) = self.network.set_allowed(admitted).await {
+            tracing::error!("the network no longer takes the roster: {error}");
+        }
+    }
+
+    fn roster_now(&self) -> Arc<Roster> {
+        self.roster.snapshot()
+    }
+}

@@ -1,0 +1,254 @@
+//! From durable draft to signed messages.
+//!
+//! Sequence numbers, keys, roster and signature are assigned here and nowhere else, one draft at a time,
+//! so a crash between any two lines leaves either a draft or its messages, never half of them.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use belfry_proto::{
+    crypto::sign::PublicKey,
+    id::{GroupId, PublicationId},
+    schema::Audience,
+    topic::Topic,
+    trust::roster::{Roster, Standing},
+};
+use tokio::sync::watch;
+
+use super::{
+    key::{self, ActiveKey},
+    seal::{self, Sealed},
+};
+use crate::{
+    clock,
+    feed::{Feed, Notice},
+    identity::Identity,
+    membership::Hellos,
+    network::Network,
+    roster::LiveRoster,
+    store::{Change, DraftState, Store},
+};
+
+/// How often queued drafts are looked at without a notice.
+const SWEEP: Duration = Duration::from_secs(2);
+/// Messages gossiped back to back; gossip loses bursts (a fifth of one in a trial), so publishers pause.
+const BURST: usize = 16;
+/// The pause after a burst.
+const PAUSE: Duration = Duration::from_millis(40);
+/// Drafts flushed in one go.
+const AT_ONCE: usize = 64;
+
+/// Why drafts wait. Shown in status, never fatal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Hold {
+    /// No peer has answered a hello yet, so the admin log and our own heads may be behind.
+    #[error("waiting for a first hello, which brings the admin log up to date")]
+    NoHello,
+    /// Our clock differs from the others' by more than the charter allows.
+    #[error("the clock of this node is off by more than the charter allows")]
+    Clock,
+    /// The certificate does not allow publishing now.
+    #[error("this node's certificate is not valid now")]
+    Certificate,
+}
+
+/// The flushing half of the publish use-case.
+pub struct Flusher {
+    pub(super) identity: Arc<Identity>,
+    pub(super) store: Store,
+    pub(super) network: Network,
+    pub(super) roster: LiveRoster,
+    pub(super) feed: Feed,
+    hellos: watch::Receiver<Hellos>,
+    held: watch::Sender<Option<Hold>>,
+    pub(super) keys: BTreeMap<(GroupId, Audience), ActiveKey>,
+    pub(super) ready: std::collections::BTreeSet<PublicKey>,
+}
+
+impl Flusher {
+    /// Flushes drafts from `store`.
+    #[must_use]
+    pub fn new(
+        identity: Arc<Identity>,
+        store: Store,
+        network: Network,
+        roster: LiveRoster,
+        feed: Feed,
+        hellos: watch::Receiver<Hellos>,
+    ) -> Self {
+        Self {
+            identity,
+            store,
+            network,
+            roster,
+            feed,
+            hellos,
+            held: watch::Sender::new(None),
+            keys: BTreeMap::new(),
+            ready: std::collections::BTreeSet::new(),
+        }
+    }
+
+    /// Why drafts wait, if they do.
+    #[must_use]
+    pub fn held(&self) -> watch::Receiver<Option<Hold>> {
+        self.held.subscribe()
+    }
+
+    /// Runs until the daemon stops.
+    pub async fn run(mut self) {
+        let mut notices = self.feed.subscribe();
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                notice = notices.recv() => match notice {
+                    Some(Notice::DraftQueued) => self.flush_queued().await,
+                    Some(Notice::PeerReady(peer)) => {
+                        self.ready.insert(peer);
+                        self.push_unshared().await;
+                        self.flush_queued().await;
+                    }
+                    Some(Notice::PeerGone(peer)) => { self.ready.remove(&peer); }
+                    Some(_) => {}
+                    None => return,
+                },
+                _ = sweep.tick() => {
+                    self.push_unshared().await;
+                    self.flush_queued().await;
+                }
+            }
+        }
+    }
+
+    async fn flush_queued(&mut self) {
+        let drafts = match self.store.drafts(DraftState::Queued, AT_ONCE) {
+            Ok(drafts) => drafts,
+            Err(error) => {
+                tracing::error!("drafts cannot be read: {error}");
+                return;
+            }
+        };
+        let hold = if drafts.is_empty() { None } else { self.hold(&self.roster.snapshot()) };
+        self.held.send_if_modified(|held| std::mem::replace(held, hold) != hold);
+        if hold.is_some() {
+            return;
+        }
+        for draft in drafts {
+            self.flush(draft.publication).await;
+        }
+    }
+
+    /// Whether anything may be sealed now.
+    fn hold(&self, roster: &Roster) -> Option<Hold> {
+        let now = clock::now();
+        if roster.standing(self.identity.serial, now) != Standing::Valid {
+            return Some(Hold::Certificate);
+        }
+        let alone = roster.admitted_nodes(now).iter().all(|node| *node == self.identity.node);
+        let hellos = self.hellos.borrow();
+        if hellos.answered == 0 && !alone {
+            return Some(Hold::NoHello);
+        }
+        let skew = i64::try_from(roster.charter().clock_skew().as_micros()).unwrap_or(i64::MAX);
+        if hellos.clock_offset().is_some_and(|offset| offset.saturating_abs() > skew) {
+            return Some(Hold::Clock);
+        }
+        None
+    }
+
+    /// Seals, makes durable and gossips one draft.
+    async fn flush(&mut self, publication: PublicationId) {
+        let draft = match self.store.draft(publication) {
+            Ok(Some(draft)) if draft.state == DraftState::Queued => draft,
+            Ok(_) => return,
+            Err(error) => {
+                tracing::error!(%publication, "draft cannot be read: {error}");
+                return;
+            }
+        };
+        let roster = self.roster.snapshot();
+        let known = self.hellos.borrow().own_logs.clone();
+        let position = match seal::position(&self.store, &self.identity, &roster, draft.group, &known) {
+            Ok(position) => position,
+            Err(error) => return self.fail(publication, &error.to_string()).await,
+        };
+        let key = if draft.audience == Audience::Recipients {
+            None
+        } else {
+            match self.usable_key(&roster, draft.group, draft.audience, &position).await {
+                Ok(key) => Some(key),
+                Err(error) => {
+                    tracing::error!(%publication, "no content key could be made durable: {error}");
+                    return;
+                }
+            }
+        };
+        let group = draft.group;
+        let (identity, sealing) = (Arc::clone(&self.identity), Arc::clone(&roster));
+        let sealed = tokio::task::spawn_blocking(move || {
+            seal::seal_draft(&draft, position, key.as_ref(), &identity, &sealing, clock::now())
+        })
+        .await;
+        let Sealed { rows, gossip } = match sealed {
+            Ok(Ok(sealed)) => sealed,
+            Ok(Err(error)) => return self.fail(publication, &error.to_string()).await,
+            Err(panicked) => return self.fail(publication, &panicked.to_string()).await,
+        };
+        if self.roster.snapshot().version() != roster.version() {
+            // The admin log moved while we sealed: a reader may be gone. Seal again under what holds now.
+            return self.feed.notify(Notice::DraftQueued);
+        }
+        if let Err(error) = self.store.commit(Change::Flushed { publication, envelopes: rows, key: None }).await {
+            tracing::error!(%publication, "messages could not be made durable, so they were not sent: {error}");
+            return;
+        }
+        tracing::info!(%publication, group = group.get(), messages = gossip.len(), "published {publication}");
+        self.feed.notify(Notice::Stored { group });
+        self.gossip(group, gossip).await;
+    }
+
+    async fn gossip(&self, group: GroupId, messages: Vec<Vec<u8>>) {
+        for (i, message) in messages.into_iter().enumerate() {
+            if i > 0 && i.is_multiple_of(BURST) {
+                tokio::time::sleep(PAUSE).await;
+            }
+            if let Err(error) = self.network.publish(Topic::Group(group), message).await {
+                // Durable already; whoever connects next gets it by sync.
+                tracing::debug!(group = group.get(), "not gossiped: {error}");
+            }
+        }
+    }
+
+    async fn fail(&self, publication: PublicationId, error: &str) {
+        tracing::warn!(%publication, "publication refused at flush: {error}");
+        let change = Change::DraftFailed { publication, error: error.to_owned() };
+        if let Err(error) = self.store.commit(change).await {
+            tracing::error!(%publication, "its failure could not be recorded: {error}");
+        }
+    }
+
+    /// The key to seal with: the active one while its readers did not shrink, else a fresh one, durable
+    /// and pushed before it is used.
+    async fn usable_key(
+        &mut self,
+        roster: &Roster,
+        group: GroupId,
+        audience: Audience,
+        position: &seal::Position,
+    ) -> Result<belfry_proto::envelope::content_key::ContentKey, crate::store::WriteError> {
+        let now = clock::now();
+        if let Some(active) = self.keys.get(&(group, audience)) {
+            if active.is_usable(roster, position.log, now) {
+                return Ok(active.key.clone());
+            }
+        }
+        let epoch = self.store.own_keys(group).map_or(0, |keys| keys.len() as u64) + 1;
+        let active = key::make(roster, &self.identity, group, audience, position.log, epoch, now);
+        self.store.commit(Change::Key(active.row(0))).await?;
+        let content = active.key.clone();
+        tracing::info!(group = group.get(), key = %content.id(), "new content key");
+        self.keys.insert((group, audience), active);
+        self.push_unshared().await;
+        Ok(content)
+    }
+}

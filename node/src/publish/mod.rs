@@ -1,0 +1,20 @@
+//! The way out: from a bundle that a tool submits to signed messages that every reader gets.
+//!
+//! ```text
+//! submit: bundle ─parse─▶ checks ─split─▶ parts ─▶ store (sealed draft, durable) ─▶ 202
+//! flush:  draft ─▶ key usable? else new key, durable, pushed ─▶ position in our log ─▶ seal, sign
+//!               ─▶ store (messages + status, one batch) ─▶ feed, gossip
+//! ```
+//!
+//! An acknowledged publish survives a crash at any line: until the one batch of `flush` it is a draft,
+//! after it the messages are there and sync carries them even if gossip never did.
+
+mod flush;
+mod key;
+mod seal;
+mod submission;
+mod submit;
+
+pub use flush::{Flusher, Hold};
+pub use submission::*;
+pub use submit::{Defaults, Publisher};

@@ -1,0 +1,167 @@
+//! Positions in our own logs, and the sealing of one draft's parts.
+
+use std::collections::BTreeSet;
+
+use belfry_proto::{
+    crypto::hpke::KemPublic,
+    envelope::{
+        self, Author, AuthorError, ContentKey, Draft, Position, RecipientContext, RecipientsError, SealWith,
+        seal_block, seal_message,
+    },
+    id::{GroupId, LogId, MemberId, MessageId, Sequence},
+    schema::Audience,
+    time::Timestamp,
+    trust::roster::Roster,
+};
+
+use crate::{
+    identity::Identity,
+    rows,
+    store::{DraftRow, EnvelopeRow, EnvelopeState, LogRow, ReadError, Store},
+};
+
+/// Sealed and ready to be made durable.
+pub(super) struct Sealed {
+    pub(super) rows: Vec<EnvelopeRow>,
+    pub(super) gossip: Vec<Vec<u8>>,
+}
+
+/// Why a draft cannot become messages. Its own fault or its certificate's, so it is not tried again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SealError {
+    #[error("own logs cannot be read: {0}")]
+    Read(#[from] ReadError),
+    #[error("{0}")]
+    Author(#[from] AuthorError),
+    #[error("{0}")]
+    Recipients(#[from] RecipientsError),
+    #[error("this node's certificate is not in its roster")]
+    NoCertificate,
+    #[error("recipient {0} may no longer read the group")]
+    RecipientGone(MemberId),
+    #[error("what was sealed does not open again: {0}")]
+    Reopen(String),
+}
+
+/// Where the next message goes: on after our newest log, or at the start of a new one if others hold
+/// more of it than we do (our disk was restored or replaced: a sequence must never be used twice).
+pub(super) fn position(
+    store: &Store,
+    identity: &Identity,
+    group: GroupId,
+    known: &[(GroupId, LogId, Sequence)],
+) -> Result<Position, SealError> {
+    let own: Vec<LogRow> =
+        store.logs(group)?.into_iter().filter(|row| row.serial == identity.serial).collect();
+    let others_hold = |log: LogId| {
+        known.iter().filter(|(g, l, _)| *g == group && *l == log).map(|(_, _, s)| *s).max().unwrap_or_default()
+    };
+    // A log with a gap, or of which others know more, is never written again.
+    let open = own.iter().filter(|row| row.top == row.height && others_hold(row.log) <= row.height);
+    let mut newest: Option<(Timestamp, &LogRow, [u8; 16])> = None;
+    for row in open {
+        let Some(bytes) = store.envelopes(group, row.log, row.height, row.height, usize::MAX)?.pop() else { continue };
+        let Ok(decoded) = envelope::decode(&bytes) else { continue };
+        let header = decoded.header();
+        if newest.as_ref().is_none_or(|(created, ..)| *created < header.created) {
+            newest = Some((header.created, row, header.instance));
+        }
+    }
+    Ok(match newest {
+        Some((_, row, instance)) => Position {
+            group,
+            instance,
+            predecessor: predecessor(store, row)?,
+            sequence: Sequence::new(row.height.get() + 1),
+            prev: row.head,
+        },
+        None => Position {
+            group,
+            instance: rand::random(),
+            predecessor: own
+                .iter()
+                .map(|row| row.log)
+                .chain(known.iter().filter(|(g, ..)| *g == group).map(|(_, log, _)| *log))
+                .next(),
+            sequence: Sequence::new(1),
+            prev: MessageId::ZERO,
+        },
+    })
+}
+
+/// Every entry of a log names the same predecessor; the newest is at hand.
+fn predecessor(store: &Store, row: &LogRow) -> Result<Option<LogId>, ReadError> {
+    let newest = store.envelopes(row.group, row.log, row.height, row.height, usize::MAX)?.pop();
+    Ok(newest.and_then(|bytes| envelope::decode(&bytes).ok()).and_then(|decoded| decoded.header().predecessor))
+}
+
+/// Seals every part of a draft in order. Nothing is durable yet.
+pub(super) fn seal_draft(
+    draft: &DraftRow,
+    mut position: Position,
+    key: Option<&ContentKey>,
+    identity: &Identity,
+    roster: &Roster,
+    now: Timestamp,
+) -> Result<Sealed, SealError> {
+    let certificate = roster.certificate(identity.serial).ok_or(SealError::NoCertificate)?;
+    let author = Author {
+        coalition: roster.coalition(),
+        certificate,
+        signing: &identity.signing,
+        roster: roster.version(),
+    };
+    let log = envelope::log_id(author.coalition, draft.group, certificate, &position.instance);
+    let mut rng = rand::rng();
+    let mut sealed = Sealed { rows: Vec::new(), gossip: Vec::new() };
+    for payload in &draft.parts {
+        let decoded = match key {
+            Some(key) => {
+                let message = Draft::Data { payload, key: SealWith::Content(key) };
+                seal_message(&message, &position, &author, now, &mut rng)?
+            }
+            None => {
+                let context = RecipientContext {
+                    coalition: author.coalition,
+                    group: draft.group,
+                    author: identity.member,
+                    log,
+                    sequence: position.sequence,
+                    created: now,
+                };
+                let kems = recipient_keys(roster, draft, identity, now)?;
+                let (key, block) = seal_block(&kems, context, &mut rng)?;
+                let message = Draft::Data { payload, key: SealWith::Recipient { key: &key, block: &block } };
+                seal_message(&message, &position, &author, now, &mut rng)?
+            }
+        };
+        position.sequence = Sequence::new(position.sequence.get() + 1);
+        position.prev = decoded.message_id();
+        let publication = envelope::read_payload(payload).map_err(|e| SealError::Reopen(e.to_string()))?;
+        let admitted = decoded.trusted();
+        let mut row = rows::envelope(&admitted, EnvelopeState::Opened, now);
+        row.content = Some(rows::opened(&publication, &admitted));
+        sealed.gossip.push(admitted.bytes().to_vec());
+        sealed.rows.push(row);
+    }
+    Ok(sealed)
+}
+
+/// KEM keys of every valid certificate of the named members, and of our own nodes.
+fn recipient_keys(
+    roster: &Roster,
+    draft: &DraftRow,
+    identity: &Identity,
+    now: Timestamp,
+) -> Result<Vec<KemPublic>, SealError> {
+    let readers = roster.readers(draft.group, Audience::Group, now);
+    let members: BTreeSet<MemberId> = readers.iter().map(|reader| reader.member).collect();
+    if let Some(gone) = draft.recipients.iter().find(|member| !members.contains(member)) {
+        return Err(SealError::RecipientGone(*gone));
+    }
+    Ok(readers
+        .into_iter()
+        .filter(|reader| reader.member == identity.member || draft.recipients.contains(&reader.member))
+        .map(|reader| reader.kem)
+        .collect())
+}

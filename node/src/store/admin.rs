@@ -1,0 +1,62 @@
+//! Reads of charters, the admin log, addresses.
+
+use belfry_proto::{
+    id::{Height, RosterVersion, Serial},
+    time::Timestamp,
+};
+
+use super::{
+    ReadError, Store,
+    apply::{HEAD_KEY, read_head},
+    columns::Cf,
+    rows::AddressRow,
+};
+
+impl Store {
+    /// Encoded charters, oldest first.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn charters(&self) -> Result<Vec<Vec<u8>>, ReadError> {
+        self.db.scan(Cf::Charters, &[], &[]).map(|row| row.map(|(_, value)| value.into_vec())).collect()
+    }
+
+    /// At most `most` encoded records from height `from` on.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn records(&self, from: Height, most: usize) -> Result<Vec<Vec<u8>>, ReadError> {
+        self.db
+            .scan(Cf::Records, &from.get().to_be_bytes(), &[])
+            .take(most)
+            .map(|row| row.map(|(_, value)| value.into_vec()))
+            .collect()
+    }
+
+    /// The highest admin head ever made durable.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn head(&self) -> Result<RosterVersion, ReadError> {
+        Ok(read_head(self.db.get(Cf::Meta, HEAD_KEY)?))
+    }
+
+    /// Every address record.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn addresses(&self) -> Result<Vec<AddressRow>, ReadError> {
+        let mut rows = Vec::new();
+        for row in self.db.scan(Cf::Addresses, &[], &[]) {
+            let (key, value) = row?;
+            let serial = <[u8; 8]>::try_from(key.as_ref()).map_or(0, u64::from_be_bytes);
+            let Some((made, bytes)) = value.split_first_chunk::<8>() else { continue };
+            rows.push(AddressRow {
+                serial: Serial::new(serial),
+                made: Timestamp::from_micros(u64::from_be_bytes(*made)),
+                bytes: bytes.to_vec(),
+            });
+        }
+        Ok(rows)
+    }
+}

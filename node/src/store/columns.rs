@@ -1,0 +1,193 @@
+//! Column families and their keys. Byte order of a key is the order it is read in.
+
+use belfry_proto::id::{GroupId, KeyId, LogId, MemberId, MessageId, Sequence};
+
+/// Column families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Cf {
+    /// Schema, owner, counters, admin head.
+    Meta,
+    /// Wrapped data keys: class ‖ month.
+    DataKeys,
+    /// Charters by version.
+    Charters,
+    /// Admin log records by height.
+    Records,
+    /// Envelopes: group ‖ log ‖ sequence.
+    Envelopes,
+    /// Message id → place.
+    Messages,
+    /// Log states: group ‖ log.
+    Logs,
+    /// Second messages for one place: group ‖ log ‖ sequence ‖ id.
+    Forks,
+    /// Key id ‖ message id of what waits for a key.
+    Waiting,
+    /// Content keys.
+    Keys,
+    /// Objects: group ‖ date added.
+    Objects,
+    /// group ‖ H(object id) ‖ H(version) ‖ member ‖ marking → date added.
+    ById,
+    /// group ‖ kind ‖ 0 ‖ date added.
+    ByType,
+    /// group ‖ H(object id) ‖ recipients → shown claim.
+    Latest,
+    /// group ‖ date added ‖ member: who else claims the same bytes.
+    Reporters,
+    /// group ‖ H(kind, value) ‖ date added.
+    Observables,
+    /// Feed sequence → group ‖ date added.
+    Feed,
+    /// Drafts by publication.
+    Drafts,
+    /// created ‖ publication of queued drafts.
+    Queue,
+    /// H(idempotency key) → publication.
+    Idempotency,
+    /// Access tokens.
+    Tokens,
+    /// Address records by serial.
+    Addresses,
+    /// Envelopes ahead of the roster.
+    Parked,
+}
+
+impl Cf {
+    pub(super) const ALL: [Self; 23] = [
+        Self::Meta,
+        Self::DataKeys,
+        Self::Charters,
+        Self::Records,
+        Self::Envelopes,
+        Self::Messages,
+        Self::Logs,
+        Self::Forks,
+        Self::Waiting,
+        Self::Keys,
+        Self::Objects,
+        Self::ById,
+        Self::ByType,
+        Self::Latest,
+        Self::Reporters,
+        Self::Observables,
+        Self::Feed,
+        Self::Drafts,
+        Self::Queue,
+        Self::Idempotency,
+        Self::Tokens,
+        Self::Addresses,
+        Self::Parked,
+    ];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::DataKeys => "data-keys",
+            Self::Charters => "charters",
+            Self::Records => "records",
+            Self::Envelopes => "envelopes",
+            Self::Messages => "messages",
+            Self::Logs => "logs",
+            Self::Forks => "forks",
+            Self::Waiting => "waiting",
+            Self::Keys => "keys",
+            Self::Objects => "objects",
+            Self::ById => "by-id",
+            Self::ByType => "by-type",
+            Self::Latest => "latest",
+            Self::Reporters => "reporters",
+            Self::Observables => "observables",
+            Self::Feed => "feed",
+            Self::Drafts => "drafts",
+            Self::Queue => "queue",
+            Self::Idempotency => "idempotency",
+            Self::Tokens => "tokens",
+            Self::Addresses => "addresses",
+            Self::Parked => "parked",
+        }
+    }
+}
+
+/// A key under construction: fixed-width parts, so prefixes are exact.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Key(Vec<u8>);
+
+impl Key {
+    pub(super) fn group(group: GroupId) -> Self {
+        Self::default().u32(group.get())
+    }
+    pub(super) fn u32(mut self, n: u32) -> Self {
+        self.0.extend_from_slice(&n.to_be_bytes());
+        self
+    }
+    pub(super) fn u64(mut self, n: u64) -> Self {
+        self.0.extend_from_slice(&n.to_be_bytes());
+        self
+    }
+    pub(super) fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+    pub(super) fn done(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// group ‖ log.
+pub(super) fn log(group: GroupId, log: LogId) -> Vec<u8> {
+    Key::group(group).bytes(log.as_ref()).done()
+}
+
+/// group ‖ log ‖ sequence.
+pub(super) fn place(group: GroupId, log: LogId, sequence: Sequence) -> Vec<u8> {
+    Key::group(group).bytes(log.as_ref()).u64(sequence.get()).done()
+}
+
+/// The parts of [`place`]; `None` if the bytes are none.
+pub(super) fn read_place(bytes: &[u8]) -> Option<(GroupId, LogId, Sequence)> {
+    let (group, rest) = bytes.split_first_chunk::<4>()?;
+    let (log, rest) = rest.split_first_chunk::<32>()?;
+    let sequence: [u8; 8] = rest.try_into().ok()?;
+    Some((GroupId::new(u32::from_be_bytes(*group)), LogId::new(*log), Sequence::new(u64::from_be_bytes(sequence))))
+}
+
+/// key id ‖ message id.
+pub(super) fn waiting(key: KeyId, message: MessageId) -> Vec<u8> {
+    Key::default().bytes(key.as_ref()).bytes(message.as_ref()).done()
+}
+
+/// group ‖ date added.
+pub(super) fn object(group: GroupId, date_added: u64) -> Vec<u8> {
+    Key::group(group).u64(date_added).done()
+}
+
+/// The parts of [`object`].
+pub(super) fn read_object(bytes: &[u8]) -> Option<(GroupId, u64)> {
+    let (group, rest) = bytes.split_first_chunk::<4>()?;
+    let date: [u8; 8] = rest.try_into().ok()?;
+    Some((GroupId::new(u32::from_be_bytes(*group)), u64::from_be_bytes(date)))
+}
+
+/// group ‖ date added ‖ member.
+pub(super) fn reporter(group: GroupId, date_added: u64, member: MemberId) -> Vec<u8> {
+    Key::group(group).u64(date_added).bytes(member.as_ref()).done()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn byte_order_is_logical_order(a: (u32, [u8; 32], u64), b: (u32, [u8; 32], u64)) {
+            let key = |(g, l, s): (u32, [u8; 32], u64)| place(GroupId::new(g), LogId::new(l), Sequence::new(s));
+            prop_assert_eq!(key(a).cmp(&key(b)), a.cmp(&b));
+            prop_assert_eq!(read_place(&key(a)), Some((GroupId::new(a.0), LogId::new(a.1), Sequence::new(a.2))));
+            let object_key = |(g, _, d): (u32, [u8; 32], u64)| object(GroupId::new(g), d);
+            prop_assert_eq!(object_key(a).cmp(&object_key(b)), (a.0, a.2).cmp(&(b.0, b.2)));
+        }
+    }
+}

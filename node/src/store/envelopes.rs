@@ -1,0 +1,184 @@
+//! Reads of envelopes and logs.
+
+use std::collections::BTreeMap;
+
+use belfry_proto::id::{GroupId, KeyId, LogId, MemberId, MessageId, Sequence};
+use prost::Message;
+
+use super::{
+    ReadError, Store,
+    columns::{self, Cf, Key},
+    open::Db,
+    rows::{EnvelopeState, LogRow, MessageRow, ParkRow},
+    values::{EnvelopeValue, LogValue},
+    vault::damaged,
+};
+
+pub(super) fn log_rows(db: &Db, prefix: &[u8]) -> Result<Vec<LogRow>, ReadError> {
+    let mut rows = Vec::new();
+    for row in db.scan(Cf::Logs, prefix, prefix) {
+        let (key, value) = row?;
+        let fault = || damaged(Cf::Logs, &key, "does not decode");
+        let (group, log) = key.split_first_chunk::<4>().ok_or_else(fault)?;
+        let log = LogId::try_from(log).map_err(|_| fault())?;
+        let value = LogValue::decode(value.as_ref()).map_err(|_| fault())?;
+        rows.push(value.row(GroupId::new(u32::from_be_bytes(*group)), log).map_err(|_| fault())?);
+    }
+    Ok(rows)
+}
+
+impl Store {
+    /// Every log of a group, by log id.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn logs(&self, group: GroupId) -> Result<Vec<LogRow>, ReadError> {
+        log_rows(&self.db, &Key::group(group).done())
+    }
+
+    /// Encoded envelopes of a log from one sequence to another, both included: in order, without a gap,
+    /// at least one if the first is here, and no more than about `max_bytes`.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn envelopes(
+        &self,
+        group: GroupId,
+        log: LogId,
+        from: Sequence,
+        to: Sequence,
+        max_bytes: usize,
+    ) -> Result<Vec<Vec<u8>>, ReadError> {
+        let prefix = columns::log(group, log);
+        let mut found: Vec<Vec<u8>> = Vec::new();
+        let mut room = max_bytes;
+        for (expected, row) in (from.get()..=to.get()).zip(self.db.scan(
+            Cf::Envelopes,
+            &columns::place(group, log, from),
+            &prefix,
+        )) {
+            let (key, value) = row?;
+            if key.as_ref() != columns::place(group, log, Sequence::new(expected)) {
+                break;
+            }
+            let value =
+                EnvelopeValue::decode(value.as_ref()).map_err(|_| damaged(Cf::Envelopes, &key, "does not decode"))?;
+            if value.bytes.len() > room && !found.is_empty() {
+                break;
+            }
+            room = room.saturating_sub(value.bytes.len());
+            found.push(value.bytes);
+        }
+        Ok(found)
+    }
+
+    /// One encoded envelope.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn envelope(&self, message: MessageId) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(self.find(message)?.map(|(_, value)| value.bytes))
+    }
+
+    /// What is known of a message.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn message(&self, message: MessageId) -> Result<Option<MessageRow>, ReadError> {
+        let Some((place, value)) = self.find(message)? else { return Ok(None) };
+        let row = columns::read_place(&place).and_then(|(group, log, sequence)| value.message(group, log, sequence).ok());
+        row.map(Some).ok_or_else(|| damaged(Cf::Envelopes, &place, "does not decode"))
+    }
+
+    /// Whether a message is here: one look into a Bloom filter, mostly.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn has_message(&self, message: MessageId) -> Result<bool, ReadError> {
+        Ok(self.db.get(Cf::Messages, message.as_ref())?.is_some())
+    }
+
+    fn find(&self, message: MessageId) -> Result<Option<(Vec<u8>, EnvelopeValue)>, ReadError> {
+        let Some(place) = self.db.get(Cf::Messages, message.as_ref())? else { return Ok(None) };
+        let Some(bytes) = self.db.get(Cf::Envelopes, &place)? else { return Ok(None) };
+        let value = EnvelopeValue::decode(bytes.as_slice())
+            .map_err(|_| damaged(Cf::Envelopes, &place, "does not decode"))?;
+        Ok(Some((place, value)))
+    }
+
+    /// Keys that stored envelopes wait for, with group and author.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn waiting_keys(&self, most: usize) -> Result<Vec<(KeyId, GroupId, MemberId)>, ReadError> {
+        let mut found = Vec::new();
+        let mut start = Vec::new();
+        while found.len() < most {
+            let Some(row) = self.db.scan(Cf::Waiting, &start, &[]).next() else { break };
+            let (key, value) = row?;
+            let fault = || damaged(Cf::Waiting, &key, "does not decode");
+            let (id, _) = key.split_first_chunk::<32>().ok_or_else(fault)?;
+            let (group, member) = value.split_first_chunk::<4>().ok_or_else(fault)?;
+            let member = MemberId::try_from(member).map_err(|_| fault())?;
+            found.push((KeyId::new(*id), GroupId::new(u32::from_be_bytes(*group)), member));
+            // On to the next key: past every message id of this one.
+            start = [id.as_slice(), &[0xff; 33]].concat();
+        }
+        Ok(found)
+    }
+
+    /// Messages that wait for `key`.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn waiting_on(&self, key: KeyId, most: usize) -> Result<Vec<MessageId>, ReadError> {
+        self.db
+            .scan(Cf::Waiting, key.as_ref(), key.as_ref())
+            .take(most)
+            .map(|row| {
+                let (key, _) = row?;
+                key.get(32..)
+                    .and_then(|id| MessageId::try_from(id).ok())
+                    .ok_or_else(|| damaged(Cf::Waiting, &key, "does not decode"))
+            })
+            .collect()
+    }
+
+    /// Envelopes of a group by state, over at most `examine` of them.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn states(&self, group: GroupId, examine: usize) -> Result<BTreeMap<&'static str, u64>, ReadError> {
+        let prefix = Key::group(group).done();
+        let mut counts = BTreeMap::new();
+        for row in self.db.scan(Cf::Envelopes, &prefix, &prefix).take(examine) {
+            let (key, value) = row?;
+            let value =
+                EnvelopeValue::decode(value.as_ref()).map_err(|_| damaged(Cf::Envelopes, &key, "does not decode"))?;
+            *counts.entry(value.state().as_str()).or_insert(0) += 1;
+        }
+        Ok(counts)
+    }
+
+    /// Envelopes that wait for the admin log.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn parked(&self, most: usize) -> Result<Vec<ParkRow>, ReadError> {
+        self.db
+            .scan(Cf::Parked, &[], &[])
+            .take(most)
+            .map(|row| {
+                let (key, bytes) = row?;
+                let id = MessageId::try_from(key.as_ref()).map_err(|_| damaged(Cf::Parked, &key, "has no id"))?;
+                Ok(ParkRow { id, bytes: bytes.into_vec() })
+            })
+            .collect()
+    }
+
+    /// Whether an envelope's content is shown.
+    #[must_use]
+    pub fn is_opened(&self, message: MessageId) -> bool {
+        matches!(self.message(message), Ok(Some(MessageRow { state: EnvelopeState::Opened, .. })))
+    }
+}

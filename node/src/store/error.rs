@@ -1,0 +1,96 @@
+//! What can go wrong with a disk.
+
+use std::path::PathBuf;
+
+/// Why a database cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("{path} is in use by another process; stop the belfry daemon that runs on it")]
+    InUse {
+        /// Folder.
+        path: PathBuf,
+    },
+    /// Another node's.
+    #[error("{path} belongs to another node or coalition; point [node] data_dir at this node's own folder")]
+    OtherOwner {
+        /// Folder.
+        path: PathBuf,
+    },
+    /// Written by a newer belfry.
+    #[error("{path} has schema version {found}, this belfry knows {known}; run the belfry that wrote it, or a newer one")]
+    NewerSchema {
+        /// Folder.
+        path: PathBuf,
+        /// Found.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// The master key does not open it.
+    #[error("{path} was sealed under another store key; restore keys/store.pem that belongs to it")]
+    WrongMaster {
+        /// Folder.
+        path: PathBuf,
+    },
+    /// RocksDB.
+    #[error("{path}: {source}")]
+    Database {
+        /// Folder.
+        path: PathBuf,
+        /// Its word.
+        source: rocksdb::Error,
+    },
+    /// A row that must be there cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The writer thread could not start.
+    #[error("the writer thread could not start: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Why a read gave no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ReadError {
+    /// RocksDB.
+    #[error("database: {0}")]
+    Database(#[from] rocksdb::Error),
+    /// A row does not open or decode: damaged, or from elsewhere.
+    #[error("damaged row in {column} at {key}: {detail}")]
+    Damaged {
+        /// Column family.
+        column: &'static str,
+        /// Key, hexadecimal.
+        key: String,
+        /// What is wrong.
+        detail: &'static str,
+    },
+}
+
+/// Why a change is not durable.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum WriteError {
+    /// An earlier write failed hard; nothing is acknowledged until a restart.
+    #[error("the store stopped after a write error: {0}")]
+    Stopped(String),
+    /// This write failed.
+    #[error("write: {0}")]
+    Database(rocksdb::Error),
+    /// What it builds on cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The log would go back.
+    #[error("admin log at height {have} is never replaced by height {offered} without a charter's pin")]
+    LogRollback {
+        /// Durable.
+        have: u64,
+        /// Offered.
+        offered: u64,
+    },
+    /// No such row to change.
+    #[error("no such {0}")]
+    Missing(&'static str),
+    /// The daemon is stopping.
+    #[error("the store is closed")]
+    Closed,
+}

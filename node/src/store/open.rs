@@ -1,0 +1,147 @@
+//! Opening the database: options, schema, owner, keys.
+
+use std::path::{Path, PathBuf};
+
+use belfry_proto::crypto::secret::Secret;
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, LogLevel,
+    Options,
+};
+
+use super::{Owner, columns::Cf, error::{OpenError, ReadError}, vault::Vault};
+
+/// Version of columns, keys and values. A newer one is refused, an older one migrated in one batch.
+pub(super) const SCHEMA: u32 = 1;
+const SCHEMA_KEY: &[u8] = b"schema";
+const OWNER_KEY: &[u8] = b"owner";
+const MASTER_KEY: &[u8] = b"master-check";
+
+/// Block cache for all columns. An idle node stays under 80 MB with it; pages of a busy one come from the
+/// operating system's cache besides.
+const CACHE: usize = 16 << 20;
+/// Memory of one column's write buffer; most columns never fill it.
+const WRITE_BUFFER: usize = 4 << 20;
+/// Write buffers over all columns before they are flushed.
+const ALL_WRITE_BUFFERS: usize = 24 << 20;
+
+/// The open database with what opens its rows.
+pub(super) struct Db {
+    pub(super) rocks: DB,
+    pub(super) vault: Vault,
+    pub(super) path: PathBuf,
+}
+
+impl Db {
+    /// A column's handle. All are opened at start.
+    ///
+    /// # Panics
+    /// Never: [`open`] opens every [`Cf`].
+    #[allow(clippy::expect_used)]
+    pub(super) fn cf(&self, cf: Cf) -> &ColumnFamily {
+        self.rocks.cf_handle(cf.name()).expect("every column family is opened at start")
+    }
+
+    pub(super) fn get(&self, cf: Cf, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(self.rocks.get_cf(self.cf(cf), key)?)
+    }
+
+    pub(super) fn get_sealed(&self, cf: Cf, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        self.get(cf, key)?.map(|sealed| self.vault.open(cf, key, &sealed)).transpose()
+    }
+
+    /// Rows from `start` on, in key order, while `key` begins with `prefix`.
+    pub(super) fn scan<'a>(
+        &'a self,
+        cf: Cf,
+        start: &[u8],
+        prefix: &'a [u8],
+    ) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), ReadError>> + 'a {
+        self.rocks
+            .iterator_cf(self.cf(cf), rocksdb::IteratorMode::From(start, rocksdb::Direction::Forward))
+            .map(|row| row.map_err(ReadError::from))
+            .take_while(move |row| row.as_ref().map_or(true, |(key, _)| key.starts_with(prefix)))
+    }
+}
+
+pub(super) fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Db, OpenError> {
+    let database = |source: rocksdb::Error| {
+        if source.as_ref().contains("lock") && source.as_ref().contains("LOCK") {
+            OpenError::InUse { path: path.to_owned() }
+        } else {
+            OpenError::Database { path: path.to_owned(), source }
+        }
+    };
+    let cache = Cache::new_lru_cache(CACHE);
+    let columns = Cf::ALL.map(|cf| ColumnFamilyDescriptor::new(cf.name(), column_options(&cache)));
+    let rocks = DB::open_cf_descriptors(&options(), path, columns).map_err(database)?;
+    let db = Db { rocks, vault: Vault::new(master), path: path.to_owned() };
+    check_owner(&db, owner)?;
+    for row in db.scan(Cf::DataKeys, &[], &[]) {
+        let (name, wrapped) = row?;
+        db.vault.unwrap_key(&name, &wrapped)?;
+    }
+    Ok(db)
+}
+
+fn options() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    // The default mode drops acknowledged rows behind a flipped bit without a word; this one refuses.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_paranoid_checks(true);
+    options.set_max_background_jobs(2);
+    options.set_db_write_buffer_size(ALL_WRITE_BUFFERS);
+    options.set_max_open_files(256);
+    options.set_keep_log_file_num(4);
+    options.set_max_total_wal_size(64 << 20);
+    options.set_log_level(LogLevel::Warn);
+    options
+}
+
+fn column_options(cache: &Cache) -> Options {
+    let mut blocks = BlockBasedOptions::default();
+    blocks.set_block_cache(cache);
+    blocks.set_bloom_filter(10.0, false);
+    blocks.set_cache_index_and_filter_blocks(true);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&blocks);
+    options.set_write_buffer_size(WRITE_BUFFER);
+    // Values are sealed: nothing is left to compress.
+    options.set_compression_type(DBCompressionType::None);
+    options
+}
+
+fn check_owner(db: &Db, owner: Owner) -> Result<(), OpenError> {
+    let path = || db.path.clone();
+    let owner_bytes = [owner.coalition.as_ref(), owner.node.as_bytes()].concat();
+    let master_check = db.vault.tag("master", &owner_bytes);
+    match db.get(Cf::Meta, SCHEMA_KEY)? {
+        None => {
+            let mut batch = rocksdb::WriteBatch::default();
+            batch.put_cf(db.cf(Cf::Meta), SCHEMA_KEY, SCHEMA.to_be_bytes());
+            batch.put_cf(db.cf(Cf::Meta), OWNER_KEY, &owner_bytes);
+            batch.put_cf(db.cf(Cf::Meta), MASTER_KEY, master_check);
+            let mut synced = rocksdb::WriteOptions::default();
+            synced.set_sync(true);
+            return db
+                .rocks
+                .write_opt(&batch, &synced)
+                .map_err(|source| OpenError::Database { path: path(), source });
+        }
+        Some(bytes) => {
+            let found = <[u8; 4]>::try_from(bytes.as_slice()).map_or(u32::MAX, u32::from_be_bytes);
+            if found > SCHEMA {
+                return Err(OpenError::NewerSchema { path: path(), found, known: SCHEMA });
+            }
+        }
+    }
+    if db.get(Cf::Meta, OWNER_KEY)?.as_deref() != Some(owner_bytes.as_slice()) {
+        return Err(OpenError::OtherOwner { path: path() });
+    }
+    if db.get(Cf::Meta, MASTER_KEY)?.as_deref() != Some(master_check.as_slice()) {
+        return Err(OpenError::WrongMaster { path: path() });
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Reads of what this node itself owns: drafts, content keys, tokens.
+
+use belfry_proto::id::{GroupId, KeyId, PublicationId};
+use prost::Message;
+
+use super::{
+    ReadError, Store,
+    columns::Cf,
+    rows::{DraftRow, KeyRow, TokenRow},
+    txn::Txn,
+    values::{DraftValue, KeyValue},
+    vault::damaged,
+};
+
+pub(super) fn read_key(txn: &Txn<'_>, id: KeyId) -> Result<Option<KeyRow>, ReadError> {
+    txn.get_sealed(Cf::Keys, id.as_ref())?.map(|bytes| decode_key(id, &bytes)).transpose()
+}
+
+fn decode_key(id: KeyId, bytes: &[u8]) -> Result<KeyRow, ReadError> {
+    KeyValue::decode(bytes)
+        .ok()
+        .and_then(|value| value.row(id).ok())
+        .ok_or_else(|| damaged(Cf::Keys, id.as_ref(), "does not decode"))
+}
+
+impl Store {
+    /// A content key.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn key(&self, id: KeyId) -> Result<Option<KeyRow>, ReadError> {
+        self.db.get_sealed(Cf::Keys, id.as_ref())?.map(|bytes| decode_key(id, &bytes)).transpose()
+    }
+
+    /// Keys of our own making, of one group or of all.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn own_keys(&self, group: Option<GroupId>) -> Result<Vec<KeyRow>, ReadError> {
+        let mut rows = Vec::new();
+        for row in self.db.scan(Cf::Keys, &[], &[]) {
+            let (key, sealed) = row?;
+            let id = KeyId::try_from(key.as_ref()).map_err(|_| damaged(Cf::Keys, &key, "has no id"))?;
+            let row = decode_key(id, &self.db.vault.open(Cf::Keys, &key, &sealed)?)?;
+            if row.own && group.is_none_or(|group| group == row.group) {
+                rows.push(row);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Queued drafts, oldest first.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn queued(&self, most: usize) -> Result<Vec<PublicationId>, ReadError> {
+        self.db
+            .scan(Cf::Queue, &[], &[])
+            .take(most)
+            .map(|row| {
+                let (key, _) = row?;
+                key.get(8..)
+                    .and_then(|id| PublicationId::try_from(id).ok())
+                    .ok_or_else(|| damaged(Cf::Queue, &key, "has no id"))
+            })
+            .collect()
+    }
+
+    /// A draft, whatever became of it.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn draft(&self, publication: PublicationId) -> Result<Option<DraftRow>, ReadError> {
+        let Some(bytes) = self.db.get_sealed(Cf::Drafts, publication.as_ref())? else { return Ok(None) };
+        DraftValue::decode(bytes.as_slice())
+            .ok()
+            .and_then(|value| value.row(publication).ok())
+            .map(Some)
+            .ok_or_else(|| damaged(Cf::Drafts, publication.as_ref(), "does not decode"))
+    }
+
+    /// The draft that a scoped idempotency key stands for.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn by_idempotency(&self, key: &str) -> Result<Option<DraftRow>, ReadError> {
+        let tag = self.db.vault.tag("idempotency", key.as_bytes());
+        match self.db.get(Cf::Idempotency, &tag)?.and_then(|id| PublicationId::try_from(id.as_slice()).ok()) {
+            Some(publication) => self.draft(publication),
+            None => Ok(None),
+        }
+    }
+
+    /// Every access token.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn tokens(&self) -> Result<Vec<TokenRow>, ReadError> {
+        let mut rows = Vec::new();
+        for row in self.db.scan(Cf::Tokens, &[], &[]) {
+            let (key, sealed) = row?;
+            let bytes = self.db.vault.open(Cf::Tokens, &key, &sealed)?;
+            rows.push(TokenRow { id: String::from_utf8_lossy(&key).into_owned(), bytes });
+        }
+        Ok(rows)
+    }
+
+    /// One access token.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn token(&self, id: &str) -> Result<Option<TokenRow>, ReadError> {
+        let bytes = self.db.get_sealed(Cf::Tokens, id.as_bytes())?;
+        Ok(bytes.map(|bytes| TokenRow { id: id.to_owned(), bytes }))
+    }
+
+    /// Keyed hash under this store's master key: what is kept of a token's secret.
+    #[must_use]
+    pub fn tag(&self, what: &str, bytes: &[u8]) -> [u8; 32] {
+        self.db.vault.tag(what, bytes)
+    }
+}

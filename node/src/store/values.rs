@@ -1,0 +1,359 @@
+//! Rows as bytes: protobuf messages of the store's own. Field numbers are for ever; see the schema version.
+
+use belfry_proto::{
+    crypto::secret::Secret,
+    id::{GroupId, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
+    schema::Audience,
+    time::Timestamp,
+};
+
+use super::rows::{DraftRow, DraftState, EnvelopeRow, EnvelopeState, KeyRow, LogRow, MessageRow};
+
+/// A value that does not read as what it should be.
+pub(super) struct Unreadable;
+
+impl<T> From<T> for Unreadable
+where
+    T: std::error::Error,
+{
+    fn from(_: T) -> Self {
+        Self
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct EnvelopeValue {
+    #[prost(bytes = "vec", tag = "1")]
+    id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    prev: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    member: Vec<u8>,
+    #[prost(uint64, tag = "4")]
+    serial: u64,
+    #[prost(uint64, tag = "5")]
+    created: u64,
+    #[prost(uint64, tag = "6")]
+    received: u64,
+    #[prost(bytes = "vec", tag = "7")]
+    key_id: Vec<u8>,
+    #[prost(bool, tag = "8")]
+    pub(super) has_body: bool,
+    #[prost(uint32, tag = "9")]
+    state: u32,
+    #[prost(string, tag = "10")]
+    reason: String,
+    #[prost(bytes = "vec", tag = "11")]
+    pub(super) bytes: Vec<u8>,
+}
+
+impl EnvelopeValue {
+    pub(super) fn of(row: &EnvelopeRow) -> Self {
+        Self {
+            id: row.id.to_vec(),
+            prev: row.prev.to_vec(),
+            member: row.member.to_vec(),
+            serial: row.serial.get(),
+            created: row.created.as_micros(),
+            received: row.received.as_micros(),
+            key_id: row.key_id.map(|k| k.to_vec()).unwrap_or_default(),
+            has_body: row.has_body,
+            state: state_number(row.state),
+            reason: row.reason.clone().unwrap_or_default(),
+            bytes: row.bytes.clone(),
+        }
+    }
+
+    pub(super) fn id(&self) -> Result<MessageId, Unreadable> {
+        Ok(MessageId::try_from(self.id.as_slice())?)
+    }
+    pub(super) fn prev(&self) -> Result<MessageId, Unreadable> {
+        Ok(MessageId::try_from(self.prev.as_slice())?)
+    }
+    pub(super) fn key_id(&self) -> Option<KeyId> {
+        KeyId::try_from(self.key_id.as_slice()).ok()
+    }
+    pub(super) fn state(&self) -> EnvelopeState {
+        match self.state {
+            0 => EnvelopeState::Sealed,
+            1 => EnvelopeState::Opened,
+            2 => EnvelopeState::Closed,
+            _ => EnvelopeState::Quarantined,
+        }
+    }
+    pub(super) fn set_state(&mut self, state: EnvelopeState, reason: Option<&str>) {
+        self.state = state_number(state);
+        self.reason = reason.unwrap_or_default().to_owned();
+    }
+
+    pub(super) fn message(&self, group: GroupId, log: LogId, sequence: Sequence) -> Result<MessageRow, Unreadable> {
+        Ok(MessageRow {
+            id: self.id()?,
+            group,
+            log,
+            sequence,
+            member: MemberId::try_from(self.member.as_slice())?,
+            serial: Serial::new(self.serial),
+            created: Timestamp::from_micros(self.created),
+            received: Timestamp::from_micros(self.received),
+            state: self.state(),
+            reason: (!self.reason.is_empty()).then(|| self.reason.clone()),
+            key_id: self.key_id(),
+            size: self.bytes.len() as u64,
+        })
+    }
+}
+
+const fn state_number(state: EnvelopeState) -> u32 {
+    match state {
+        EnvelopeState::Sealed => 0,
+        EnvelopeState::Opened => 1,
+        EnvelopeState::Closed => 2,
+        EnvelopeState::Quarantined => 3,
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct LogValue {
+    #[prost(bytes = "vec", tag = "1")]
+    member: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    serial: u64,
+    #[prost(uint64, tag = "3")]
+    low: u64,
+    #[prost(uint64, tag = "4")]
+    height: u64,
+    #[prost(bytes = "vec", tag = "5")]
+    head: Vec<u8>,
+    #[prost(uint64, tag = "6")]
+    bodies: u64,
+    #[prost(uint64, tag = "7")]
+    top: u64,
+    #[prost(bool, tag = "8")]
+    forked: bool,
+}
+
+impl LogValue {
+    pub(super) fn of(row: &LogRow) -> Self {
+        Self {
+            member: row.member.to_vec(),
+            serial: row.serial.get(),
+            low: row.low.get(),
+            height: row.height.get(),
+            head: row.head.to_vec(),
+            bodies: row.bodies,
+            top: row.top.get(),
+            forked: row.forked,
+        }
+    }
+
+    pub(super) fn row(&self, group: GroupId, log: LogId) -> Result<LogRow, Unreadable> {
+        Ok(LogRow {
+            group,
+            log,
+            member: MemberId::try_from(self.member.as_slice())?,
+            serial: Serial::new(self.serial),
+            low: Sequence::new(self.low),
+            height: Sequence::new(self.height),
+            head: MessageId::try_from(self.head.as_slice())?,
+            bodies: self.bodies,
+            top: Sequence::new(self.top),
+            forked: self.forked,
+        })
+    }
+}
+
+/// The clustered object row.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ObjectValue {
+    #[prost(string, tag = "1")]
+    pub(super) id: String,
+    #[prost(string, tag = "2")]
+    pub(super) kind: String,
+    #[prost(string, tag = "3")]
+    pub(super) version: String,
+    #[prost(int32, tag = "4")]
+    pub(super) tlp: i32,
+    #[prost(bool, tag = "5")]
+    pub(super) revoked: bool,
+    #[prost(bool, tag = "6")]
+    pub(super) recipients: bool,
+    #[prost(bytes = "vec", tag = "7")]
+    pub(super) member: Vec<u8>,
+    #[prost(uint64, tag = "8")]
+    pub(super) serial: u64,
+    #[prost(bytes = "vec", tag = "9")]
+    pub(super) message: Vec<u8>,
+    #[prost(bytes = "vec", tag = "10")]
+    pub(super) publication: Vec<u8>,
+    #[prost(uint64, tag = "11")]
+    pub(super) created: u64,
+    #[prost(int32, tag = "12")]
+    pub(super) purpose: i32,
+    #[prost(int32, repeated, tag = "13")]
+    pub(super) classes: Vec<i32>,
+    #[prost(bytes = "vec", tag = "14")]
+    pub(super) raw: Vec<u8>,
+}
+
+/// One claim in the by-id index.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ClaimValue {
+    #[prost(uint64, tag = "1")]
+    pub(super) date_added: u64,
+    /// Keyed hash of the bytes, to find equal claims without opening rows.
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) raw_tag: Vec<u8>,
+}
+
+/// The shown claim of an object id.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct LatestValue {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) member: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    pub(super) first_created: u64,
+    #[prost(bytes = "vec", tag = "3")]
+    pub(super) first_message: Vec<u8>,
+    #[prost(uint64, tag = "4")]
+    pub(super) version: u64,
+    #[prost(uint64, tag = "5")]
+    pub(super) date_added: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct KeyValue {
+    #[prost(bytes = "vec", tag = "1")]
+    secret: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    context: Vec<u8>,
+    #[prost(uint32, tag = "3")]
+    group: u32,
+    #[prost(bytes = "vec", tag = "4")]
+    author: Vec<u8>,
+    #[prost(uint64, tag = "5")]
+    last_use: u64,
+    #[prost(bool, tag = "6")]
+    own: bool,
+    #[prost(uint32, tag = "7")]
+    holders: u32,
+}
+
+impl KeyValue {
+    pub(super) fn of(row: &KeyRow) -> Self {
+        Self {
+            secret: row.secret.expose().to_vec(),
+            context: row.context.clone(),
+            group: row.group.get(),
+            author: row.author.to_vec(),
+            last_use: row.last_use.as_micros(),
+            own: row.own,
+            holders: row.holders,
+        }
+    }
+
+    pub(super) fn row(self, id: KeyId) -> Result<KeyRow, Unreadable> {
+        Ok(KeyRow {
+            id,
+            secret: Secret::from_slice(&self.secret).ok_or(Unreadable)?,
+            context: self.context,
+            group: GroupId::new(self.group),
+            author: MemberId::try_from(self.author.as_slice())?,
+            last_use: Timestamp::from_micros(self.last_use),
+            own: self.own,
+            holders: self.holders,
+        })
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct DraftValue {
+    #[prost(uint32, tag = "1")]
+    group: u32,
+    #[prost(enumeration = "Audience", tag = "2")]
+    audience: i32,
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    recipients: Vec<Vec<u8>>,
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    parts: Vec<Vec<u8>>,
+    #[prost(uint32, tag = "5")]
+    part_count: u32,
+    #[prost(string, repeated, tag = "6")]
+    object_ids: Vec<String>,
+    #[prost(string, repeated, tag = "7")]
+    object_versions: Vec<String>,
+    #[prost(string, tag = "8")]
+    submitter: String,
+    #[prost(string, optional, tag = "9")]
+    idempotency_key: Option<String>,
+    #[prost(bytes = "vec", tag = "10")]
+    digest: Vec<u8>,
+    #[prost(uint64, tag = "11")]
+    created: u64,
+    #[prost(uint32, tag = "12")]
+    state: u32,
+    #[prost(bytes = "vec", repeated, tag = "13")]
+    messages: Vec<Vec<u8>>,
+    #[prost(string, optional, tag = "14")]
+    error: Option<String>,
+    #[prost(bytes = "vec", tag = "15")]
+    key_id: Vec<u8>,
+}
+
+impl DraftValue {
+    pub(super) fn of(row: &DraftRow) -> Self {
+        Self {
+            group: row.group.get(),
+            audience: row.audience.into(),
+            recipients: row.recipients.iter().map(MemberId::to_vec).collect(),
+            parts: row.parts.clone(),
+            part_count: row.part_count,
+            object_ids: row.objects.iter().map(|(id, _)| id.clone()).collect(),
+            object_versions: row.objects.iter().map(|(_, version)| version.clone()).collect(),
+            submitter: row.submitter.clone(),
+            idempotency_key: row.idempotency_key.clone(),
+            digest: row.digest.to_vec(),
+            created: row.created.as_micros(),
+            state: match row.state {
+                DraftState::Queued => 0,
+                DraftState::Flushed => 1,
+                DraftState::Refused => 2,
+            },
+            messages: row.messages.iter().map(MessageId::to_vec).collect(),
+            error: row.error.clone(),
+            key_id: row.key_id.map(|k| k.to_vec()).unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn row(self, publication: PublicationId) -> Result<DraftRow, Unreadable> {
+        Ok(DraftRow {
+            publication,
+            group: GroupId::new(self.group),
+            audience: self.audience(),
+            recipients: self
+                .recipients
+                .iter()
+                .map(|m| MemberId::try_from(m.as_slice()))
+                .collect::<Result<_, _>>()?,
+            part_count: self.part_count,
+            objects: self.object_ids.into_iter().zip(self.object_versions).collect(),
+            submitter: self.submitter,
+            idempotency_key: self.idempotency_key,
+            digest: self.digest.as_slice().try_into()?,
+            created: Timestamp::from_micros(self.created),
+            state: match self.state {
+                0 => DraftState::Queued,
+                1 => DraftState::Flushed,
+                _ => DraftState::Refused,
+            },
+            messages: self
+                .messages
+                .iter()
+                .map(|m| MessageId::try_from(m.as_slice()))
+                .collect::<Result<_, _>>()?,
+            error: self.error,
+            key_id: KeyId::try_from(self.key_id.as_slice()).ok(),
+            parts: self.parts,
+        })
+    }
+}

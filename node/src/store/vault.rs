@@ -1,0 +1,174 @@
+//! Sealing at rest (design §7, G7).
+//!
+//! A master key wraps data keys, one for each group and month; values are sealed under them with column
+//! family and row key as associated data, so a row cannot be moved to another place unseen. Dropping a
+//! data key shreds what it sealed. Ids and observables in keys are keyed hashes.
+
+use std::{collections::BTreeMap, sync::RwLock};
+
+use belfry_proto::{
+    crypto::{
+        seal::{self, NONCE_LEN},
+        secret::Secret,
+    },
+    id::GroupId,
+    time::Timestamp,
+};
+
+use super::{ReadError, columns::Cf};
+
+/// Class of rows that belong to no group: drafts, keys, tokens.
+pub(super) const SYSTEM: GroupId = GroupId::new(0);
+/// Values below this many bytes are not worth compressing.
+const COMPRESS_FROM: usize = 256;
+/// Most that one of our own values can decompress to; a payload is 1 MiB, a draft part of it as much.
+const MOST: usize = 256 * 1024 * 1024;
+
+/// Which data key: group and months since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct KeyName {
+    pub(super) group: GroupId,
+    pub(super) month: u32,
+}
+
+impl KeyName {
+    pub(super) fn at(group: GroupId, now: Timestamp) -> Self {
+        // Thirty days are month enough: the name only has to change.
+        let month = u32::try_from(now.as_micros() / (30 * 24 * 3600 * 1_000_000)).unwrap_or(u32::MAX);
+        Self { group, month }
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; 8] {
+        let mut bytes = [0; 8];
+        let (group, month) = bytes.split_at_mut(4);
+        group.copy_from_slice(&self.group.get().to_be_bytes());
+        month.copy_from_slice(&self.month.to_be_bytes());
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (group, rest) = bytes.split_first_chunk::<4>()?;
+        let (month, rest) = rest.split_first_chunk::<4>()?;
+        let name =
+            Self { group: GroupId::new(u32::from_be_bytes(*group)), month: u32::from_be_bytes(*month) };
+        Some((name, rest))
+    }
+}
+
+pub(super) struct Vault {
+    wrap: Secret,
+    index: Secret,
+    keys: RwLock<BTreeMap<KeyName, Secret>>,
+}
+
+impl Vault {
+    pub(super) fn new(master: &Secret) -> Self {
+        Self {
+            wrap: master.derive("belfry/v1/store-wrap", &[]),
+            index: master.derive("belfry/v1/blind-index", &[]),
+            keys: RwLock::new(BTreeMap::new()),
+        }
+    }
+
+    /// Takes a wrapped data key read from disk.
+    pub(super) fn unwrap_key(&self, name: &[u8], wrapped: &[u8]) -> Result<(), ReadError> {
+        let damaged = || damaged(Cf::DataKeys, name, "data key does not unwrap");
+        let (key_name, _) = KeyName::read(name).ok_or_else(damaged)?;
+        let (nonce, sealed) = wrapped.split_at_checked(NONCE_LEN).ok_or_else(damaged)?;
+        let plain = seal::open(&self.wrap, nonce, name, sealed).map_err(|_| damaged())?;
+        let key = Secret::from_slice(&plain).ok_or_else(damaged)?;
+        self.write().insert(key_name, key);
+        Ok(())
+    }
+
+    /// The wrapped form of a fresh data key under `name`, to be written with the first row it seals;
+    /// `None` if there is one.
+    pub(super) fn ensure_key(&self, name: KeyName) -> Option<Vec<u8>> {
+        if self.read().contains_key(&name) {
+            return None;
+        }
+        let key = Secret::generate(&mut rand::rng());
+        let nonce: [u8; NONCE_LEN] = rand::random();
+        let mut wrapped = nonce.to_vec();
+        wrapped.extend(seal::seal(&self.wrap, &nonce, &name.to_bytes(), key.expose()));
+        self.write().insert(name, key);
+        Some(wrapped)
+    }
+
+    /// Forgets a data key whose write failed.
+    pub(super) fn forget(&self, name: KeyName) {
+        self.write().remove(&name);
+    }
+
+    /// Seals a row's value under a data key that exists.
+    pub(super) fn seal(&self, name: KeyName, cf: Cf, key: &[u8], value: &[u8]) -> Vec<u8> {
+        let keys = self.read();
+        let Some(secret) = keys.get(&name) else { return Vec::new() };
+        let nonce: [u8; NONCE_LEN] = rand::random();
+        let compressed = (value.len() >= COMPRESS_FROM)
+            .then(|| zstd::bulk::compress(value, 1).ok())
+            .flatten()
+            .filter(|c| c.len() < value.len());
+        let mut plain = vec![u8::from(compressed.is_some())];
+        plain.extend_from_slice(compressed.as_deref().unwrap_or(value));
+        let mut sealed = name.to_bytes().to_vec();
+        sealed.extend_from_slice(&nonce);
+        sealed.extend(seal::seal(secret, &nonce, &aad(cf, key), &plain));
+        sealed
+    }
+
+    /// Opens a row's value.
+    pub(super) fn open(&self, cf: Cf, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, ReadError> {
+        let fault = |detail| damaged(cf, key, detail);
+        let (name, rest) = KeyName::read(sealed).ok_or_else(|| fault("too short"))?;
+        let (nonce, sealed) = rest.split_at_checked(NONCE_LEN).ok_or_else(|| fault("too short"))?;
+        let secret = self.read().get(&name).cloned().ok_or_else(|| fault("its data key is gone"))?;
+        let mut plain =
+            seal::open(&secret, nonce, &aad(cf, key), sealed).map_err(|_| fault("does not open"))?;
+        match plain.first() {
+            Some(0) => {
+                plain.remove(0);
+                Ok(plain)
+            }
+            Some(1) => zstd::bulk::decompress(plain.get(1..).unwrap_or_default(), capacity(&plain))
+                .map_err(|_| fault("does not decompress")),
+            _ => Err(fault("has no form")),
+        }
+    }
+
+    /// Sixteen bytes that stand for a text in a key, different in every group.
+    pub(super) fn blind(&self, group: GroupId, what: &str, text: &str) -> [u8; 16] {
+        let derived = self.index.derive("belfry/v1/blind-index", &[&group.get().to_be_bytes(), what.as_bytes(), text.as_bytes()]);
+        *derived.expose().first_chunk().unwrap_or(&[0; 16])
+    }
+
+    /// Keyed hash of a token secret or the like.
+    pub(super) fn tag(&self, what: &str, bytes: &[u8]) -> [u8; 32] {
+        *self.index.derive("belfry/v1/token", &[what.as_bytes(), bytes]).expose()
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<KeyName, Secret>> {
+        self.keys.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<KeyName, Secret>> {
+        self.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn capacity(plain: &[u8]) -> usize {
+    zstd::zstd_safe::get_frame_content_size(plain.get(1..).unwrap_or_default())
+        .ok()
+        .flatten()
+        .and_then(|n| usize::try_from(n).ok())
+        .unwrap_or(MOST)
+        .min(MOST)
+}
+
+fn aad(cf: Cf, key: &[u8]) -> Vec<u8> {
+    [cf.name().as_bytes(), &[0], key].concat()
+}
+
+pub(super) fn damaged(cf: Cf, key: &[u8], detail: &'static str) -> ReadError {
+    ReadError::Damaged { column: cf.name(), key: hex::encode(key), detail }
+}

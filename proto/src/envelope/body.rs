@@ -49,7 +49,8 @@ pub(super) fn prepare(payload: &[u8]) -> Result<Vec<u8>, TooLarge> {
     if payload.len() > MAX_PAYLOAD {
         return Err(TooLarge::Payload(payload.len()));
     }
-    let compressed = zstd::bulk::compress(payload, COMPRESSION_LEVEL).map_err(|_| TooLarge::Incompressible)?;
+    let compressed =
+        zstd::bulk::compress(payload, COMPRESSION_LEVEL).map_err(|_| TooLarge::Incompressible)?;
     let padded = pad::pad(compressed);
     let sealed_len = padded.len() + seal::TAG_LEN;
     if sealed_len > MAX_BODY {
@@ -142,7 +143,10 @@ mod tests {
         std::io::Write::write_all(&mut encoder, &bomb).unwrap();
         let silent_size = encoder.finish().unwrap();
         assert_eq!(opened(&sealed(&pad::pad(silent_size))), Err(BodyError::Compression));
-        assert_eq!(opened(&sealed(&prepare(&bomb[..MAX_PAYLOAD]).unwrap())).map(|p| p.len()), Ok(MAX_PAYLOAD));
+        assert_eq!(
+            opened(&sealed(&prepare(&bomb[..MAX_PAYLOAD]).unwrap())).map(|p| p.len()),
+            Ok(MAX_PAYLOAD)
+        );
     }
 
     #[test]

@@ -319,8 +319,7 @@ mod tests {
         let reader = KemSecret::generate(&mut rng);
         let serve = |secret: &Secret, context: &KeyContext, rng: &mut StdRng| {
             let grant = schema::Grant { secret: secret.expose().to_vec(), context: context.encode() };
-            let sealed =
-                reader.public().seal(rng, &grant_info(COALITION, key.id()), &grant.encode_to_vec());
+            let sealed = reader.public().seal(rng, &grant_info(COALITION, key.id()), &grant.encode_to_vec());
             ContentKey::from_grant(&reader, COALITION, key.id(), &sealed)
         };
         assert!(serve(key.secret(), &context(), &mut rng).is_ok());

@@ -215,7 +215,12 @@ fn content(wire: &schema::Header) -> Result<Content, Malformed> {
                     "must be 32 bytes when the audience is named members",
                 )?),
                 (_, []) => None,
-                _ => return Err(field("recipients_hash", "must be empty unless the audience is named members")),
+                _ => {
+                    return Err(field(
+                        "recipients_hash",
+                        "must be empty unless the audience is named members",
+                    ));
+                }
             };
             Ok(Content::Data(Sealing {
                 audience,
@@ -288,7 +293,5 @@ pub(super) fn roster(
 ) -> Result<RosterVersion, Malformed> {
     let rule = "must have a height and a 32-byte head";
     let version = wire.and_then(|wire| RosterVersion::try_from(wire).ok());
-    version
-        .filter(|version| version.height.get() >= 1)
-        .ok_or(Malformed::field(what, "roster", rule))
+    version.filter(|version| version.height.get() >= 1).ok_or(Malformed::field(what, "roster", rule))
 }

@@ -124,9 +124,7 @@ pub fn parse(bytes: &[u8]) -> Result<Publication, ParseError> {
         .objects
         .iter()
         .enumerate()
-        .map(|(position, raw)| {
-            Object::parse(raw).map_err(|source| ParseError::Object { position, source })
-        })
+        .map(|(position, raw)| Object::parse(raw).map_err(|source| ParseError::Object { position, source }))
         .collect::<Result<_, _>>()?;
     let (part, parts) = (wire.part, wire.parts);
     Ok(Publication { id, part, parts, classes, class_label, purpose, tlp, pap, handling, objects })
@@ -155,7 +153,7 @@ fn class_label(classes: &[InformationClass], label: String) -> Result<Option<Str
 }
 
 fn tlp(wire: i32) -> Option<Tlp> {
-    Tlp::try_from(schema::Tlp::try_from(wire).ok()?).ok()
+    schema::Tlp::try_from(wire).ok()?.into()
 }
 
 fn handling(wire: schema::HandlingConditions) -> Result<Handling, Malformed> {

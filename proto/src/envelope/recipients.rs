@@ -156,7 +156,8 @@ pub fn seal_block<R: CryptoRng>(
     while stanzas.len() < size {
         // Sealed like the others, to a key and of a secret that nobody keeps.
         let nobody = KemSecret::generate(rng).public();
-        stanzas.push(nobody.seal(rng, &info, Secret::generate(rng).expose()));
+        let nothing = Secret::generate(rng);
+        stanzas.push(nobody.seal(rng, &info, nothing.expose()));
     }
     shuffle(&mut stanzas, rng);
     Ok((key, schema::Recipients { stanzas }.encode_to_vec()))
@@ -295,9 +296,8 @@ mod tests {
             let opens = |kem: &KemSecret| block.stanzas.iter().position(|s| kem.open(&info, s).is_ok());
             secrets.iter().filter_map(opens).collect()
         };
-        let mut seen: Vec<Vec<usize>> = (0..3)
-            .map(|_| positions(&seal_block(&publics, context(), &mut rng).unwrap().1))
-            .collect();
+        let mut seen: Vec<Vec<usize>> =
+            (0..3).map(|_| positions(&seal_block(&publics, context(), &mut rng).unwrap().1)).collect();
         seen.dedup();
         assert_eq!(seen.len(), 3);
     }

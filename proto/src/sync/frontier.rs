@@ -100,8 +100,7 @@ impl TryFrom<&schema::LogFrontier> for LogFrontier {
             log: LogId::try_from(wire.log.as_slice()).map_err(|_| field("log", "must be 32 bytes"))?,
             low: Sequence::new(wire.low),
             height: Sequence::new(wire.height),
-            head: MessageId::try_from(wire.head.as_slice())
-                .map_err(|_| field("head", "must be 32 bytes"))?,
+            head: MessageId::try_from(wire.head.as_slice()).map_err(|_| field("head", "must be 32 bytes"))?,
             bodies: wire.bodies,
         };
         if wire.group == 0 {

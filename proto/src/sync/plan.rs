@@ -92,9 +92,7 @@ mod tests {
     }
 
     fn asked(ours: &[LogFrontier], theirs: &[LogFrontier]) -> Vec<(u8, u64, u64, Want)> {
-        let short = |range: Range| {
-            (range.log.as_bytes()[0], range.from.get(), range.to.get(), range.want)
-        };
+        let short = |range: Range| (range.log.as_bytes()[0], range.from.get(), range.to.get(), range.want);
         plan(ours, theirs).into_iter().map(short).collect()
     }
 

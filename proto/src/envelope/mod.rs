@@ -39,7 +39,7 @@ pub mod withdrawal;
 mod body;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use admit::{Admission, AdmitError, Admitted, Never, NotNow, Origin, Quarantined};
 pub use attribute::{AttributeError, Attributed};

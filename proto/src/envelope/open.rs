@@ -113,6 +113,12 @@ impl Admitted {
 }
 
 impl Opened {
+    /// The payload's bytes, as the author encoded them.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
     /// Reads the payload.
     ///
     /// # Errors

@@ -87,3 +87,74 @@ pub fn check_page(range: &Range, page: &[Decoded]) -> Result<(), PageError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        envelope::tests::{
+            CIDR, CLOUD, at,
+            coalition::{Ask, Coalition},
+            first_position, payload_bytes, position_after,
+        },
+        sync::plan::Want,
+    };
+
+    /// Ten messages of one log.
+    fn log() -> Vec<Decoded> {
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(&Ask::publisher(1));
+        let mut log: Vec<Decoded> = Vec::new();
+        for n in 0..10 {
+            let position = log.last().map_or_else(|| first_position(CIDR), position_after);
+            log.push(alice.next(&payload_bytes(), position, coalition.version(), at(100 + n)).0);
+        }
+        log
+    }
+
+    fn range(log: &[Decoded], from: u64, to: u64) -> Range {
+        let header = log[0].header();
+        let (from, to) = (Sequence::new(from), Sequence::new(to));
+        Range { group: header.group, log: header.log, from, to, want: Want::Entries }
+    }
+
+    #[test]
+    fn a_page_may_be_the_range_or_the_beginning_of_it() {
+        let log = log();
+        assert_eq!(check_page(&range(&log, 1, 10), &log), Ok(()));
+        assert_eq!(check_page(&range(&log, 3, 10), &log[2..5]), Ok(()));
+        assert_eq!(check_page(&range(&log, 3, 10), &[]), Ok(()));
+    }
+
+    #[test]
+    fn pages_that_are_not_what_was_asked_for_are_refused() {
+        let log = log();
+        let out_of_order = |expected, found| {
+            let (expected, found) = (Sequence::new(expected), Sequence::new(found));
+            Err(PageError::OutOfOrder { expected, found })
+        };
+        assert_eq!(check_page(&range(&log, 1, 10), &log[1..]), out_of_order(1, 2));
+        let gap = [&log[..3], &log[4..]].concat();
+        assert_eq!(check_page(&range(&log, 1, 10), &gap), out_of_order(4, 5));
+        let repeated = [&log[..1], &log[..1]].concat();
+        assert_eq!(check_page(&range(&log, 1, 10), &repeated), out_of_order(2, 1));
+        assert_eq!(check_page(&range(&log, 1, 5), &log), Err(PageError::Beyond(Sequence::new(6))));
+        let other_group = Range { group: CLOUD, ..range(&log, 1, 10) };
+        assert_eq!(check_page(&other_group, &log), Err(PageError::OtherLog(0)));
+        let many = vec![log[0].clone(); MAX_PAGE_ENVELOPES + 1];
+        assert_eq!(check_page(&range(&log, 1, 10), &many), Err(PageError::TooMany(257)));
+    }
+
+    #[test]
+    fn a_page_that_does_not_link_up_is_refused() {
+        let log = log();
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(&Ask::publisher(1));
+        // The same log and sequence, following another message.
+        let (first, _) = alice.first(&payload_bytes(), CIDR, coalition.version(), at(99));
+        let (second, _) = alice.next(&payload_bytes(), position_after(&first), coalition.version(), at(100));
+        let spliced = [log[0].clone(), second];
+        let broken = Err(PageError::BrokenLink(Sequence::new(2)));
+        assert_eq!(check_page(&range(&log, 1, 10), &spliced), broken);
+    }
+}

@@ -32,7 +32,7 @@ use crate::{
     schema::Role,
     time::Timestamp,
     topic::Topic,
-    trust::roster::{CutStatus, Roster},
+    trust::roster::{CutStatus, Roster, Standing},
     verdict::{Judged, Verdict},
 };
 
@@ -185,9 +185,7 @@ impl Verified {
             Origin::Gossip { .. } | Origin::Sync | Origin::Own => {}
         }
         match membership(header, self.message_id(), roster)? {
-            Membership::Beyond => {
-                return Err(AdmitError::Quarantined(Box::new(Quarantined { parts: self.parts })));
-            }
+            Membership::Beyond => Err(AdmitError::Quarantined(Box::new(Quarantined { parts: self.parts }))),
             Membership::Stands { below_cut } => {
                 in_time(header.created, admission)?;
                 Ok(Admitted { parts: self.parts, below_cut })
@@ -220,22 +218,32 @@ fn membership(header: &Header, id: MessageId, roster: &Roster) -> Result<Members
     if created < certificate.not_before || created >= certificate.not_after {
         return Err(Never::OutsideValidity { serial, created });
     }
-    let may_publish = publisher_role(roster, header).is_some();
-    match roster.cut_status(serial, header.log, header.sequence, id) {
+    let written_at = header.roster.height;
+    match roster.cut_status(serial, group, written_at, header.log, header.sequence, id) {
         CutStatus::Beyond => Ok(Membership::Beyond),
         // A cut names only logs that it found valid: who wrote in one of them was a publisher then.
         CutStatus::At => Ok(Membership::Stands { below_cut: false }),
         CutStatus::BelowHeight => Ok(Membership::Stands { below_cut: true }),
-        CutStatus::Open if may_publish => Ok(Membership::Stands { below_cut: false }),
+        // A departure announced for later comes without a cut; what is created after it is beyond all the same.
+        CutStatus::Open if roster.standing(serial, created) == Standing::Revoked => Ok(Membership::Beyond),
+        CutStatus::Open if publisher_role(roster, header).is_some() => {
+            Ok(Membership::Stands { below_cut: false })
+        }
         CutStatus::Open => Err(Never::NotAPublisher { serial, group }),
     }
 }
 
-/// The author's role in the message's group, if it is one that publishes there.
+/// The author's role in the message's group, if it is one that publishes there under the charter that was
+/// in force where the author stood in the log: whoever has folded an entry above a charter's pin has that
+/// charter, so a later one that asks for more cannot make an honest author's old entries void.
 pub(super) fn publisher_role(roster: &Roster, header: &Header) -> Option<Role> {
     let role = *roster.certificate(header.serial)?.groups.get(&header.group)?;
-    let least = roster.charter().group(header.group)?.may_publish;
-    (role >= least).then_some(role)
+    let charter = roster
+        .charters()
+        .versions()
+        .filter(|charter| charter.pin().is_none_or(|pin| pin.height < header.roster.height))
+        .last()?;
+    (role >= charter.group(header.group)?.may_publish).then_some(role)
 }
 
 fn in_time(created: Timestamp, admission: Admission) -> Result<(), NotNow> {

@@ -12,12 +12,7 @@ use crate::{
     },
     id::{CoalitionId, EntryId, GroupId, RosterVersion, Serial},
     schema::{self, statement::Decision},
-    trust::{
-        charter::CharterChain,
-        log::verify_record,
-        roster::Roster,
-        signed::sign,
-    },
+    trust::{charter::CharterChain, log::verify_record, roster::Roster, signed::sign},
 };
 
 /// Charter, log and the secret keys that write them.
@@ -56,7 +51,14 @@ pub(crate) struct Ask {
 
 impl Ask {
     pub(crate) fn role(member: u8, role: schema::Role) -> Self {
-        Self { member, groups: vec![(CIDR, role)], carrier: false, supervisor: false, not_after: 300 * DAY, made: 10 }
+        Self {
+            member,
+            groups: vec![(CIDR, role)],
+            carrier: false,
+            supervisor: false,
+            not_after: 300 * DAY,
+            made: 10,
+        }
     }
 
     pub(crate) fn publisher(member: u8) -> Self {
@@ -94,8 +96,7 @@ impl Coalition {
     /// Issues a certificate to a fresh node.
     pub(crate) fn issue(&mut self, ask: &Ask) -> Node {
         self.nodes += 1;
-        let [signing, node] =
-            [0, 64].map(|offset| SigningKey::from_seed(&[self.nodes + offset; 32]));
+        let [signing, node] = [0, 64].map(|offset| SigningKey::from_seed(&[self.nodes + offset; 32]));
         let kem = KemSecret::from_seed(Secret::new([self.nodes + 128; 32]));
         let body = certificate(ask, &signing, &node, &kem);
         self.decide(ask.member, ask.made, Decision::Issue(schema::Issue { certificate: Some(body) }));
@@ -110,12 +111,16 @@ impl Coalition {
     }
 
     pub(crate) fn revoke(&mut self, node: &Node, seconds: u64, cut: Vec<schema::CutPoint>) {
+        self.leave(node, seconds, seconds, cut);
+    }
+
+    pub(crate) fn leave(&mut self, node: &Node, seconds: u64, effective: u64, cut: Vec<schema::CutPoint>) {
         let revoke = schema::Revoke {
             serial: node.certificate.serial.get(),
             member: node.certificate.member.to_vec(),
             reason: schema::RevocationReason::KeyCompromise.into(),
             decided: at(seconds).as_micros(),
-            effective: at(seconds).as_micros(),
+            effective: at(effective).as_micros(),
             cut,
         };
         self.decide_for(node, seconds, Decision::Revoke(revoke));
@@ -128,11 +133,8 @@ impl Coalition {
     }
 
     pub(crate) fn disentitle(&mut self, node: &Node, seconds: u64, cut: Vec<schema::CutPoint>) {
-        let disentitle = schema::Disentitle {
-            serial: node.certificate.serial.get(),
-            groups: vec![CIDR.get()],
-            cut,
-        };
+        let disentitle =
+            schema::Disentitle { serial: node.certificate.serial.get(), groups: vec![CIDR.get()], cut };
         self.decide_for(node, seconds, Decision::Disentitle(disentitle));
     }
 
@@ -184,6 +186,7 @@ impl Coalition {
         };
         let verified = verify_record(self.roster.charters(), &record).unwrap();
         self.roster.apply(verified).unwrap();
+        assert!(self.roster.voids().is_empty(), "{:?}", self.roster.voids());
     }
 }
 
@@ -246,7 +249,8 @@ fn certificate(
         organisation: Some(schema::Organisation {
             name: format!("Member {}", ask.member),
             classes: vec![authority.unwrap_or(schema::EntityClass::Essential).into()],
-            capacity: if ask.supervisor { schema::Capacity::Supervisor } else { schema::Capacity::None }.into(),
+            capacity: if ask.supervisor { schema::Capacity::Supervisor } else { schema::Capacity::None }
+                .into(),
             sector: "energy".into(),
             ..schema::Organisation::default()
         }),

@@ -3,13 +3,20 @@
 use proptest::prelude::*;
 use prost::Message;
 
-use super::{CIDR, FixedRng, Node, at, coalition::{Ask, Coalition}, first_position, payload_bytes};
+use super::{
+    CIDR, FixedRng, Node, at,
+    coalition::{Ask, Coalition},
+    first_position, payload_bytes,
+};
 use crate::{
     envelope::{
-        AuthorError, Content, DecodeError, Decoded, Draft, Header, RecipientContext, SealWith, Sealing, Withdrawal,
-        decode, seal_block, seal_message,
+        AuthorError, Content, DecodeError, Decoded, Draft, Header, RecipientContext, SealWith, Sealing,
+        Withdrawal, decode, seal_block, seal_message,
     },
-    id::{CoalitionId, EntryId, GroupId, Height, KeyId, LogId, MemberId, MessageId, RosterVersion, Sequence, Serial},
+    id::{
+        CoalitionId, EntryId, GroupId, Height, KeyId, LogId, MemberId, MessageId, RosterVersion, Sequence,
+        Serial,
+    },
     limits::{MAX_BODY, MAX_TARGETS},
     schema::{self, Audience, WithdrawalGround, WithdrawalMode},
     time::Timestamp,
@@ -39,7 +46,14 @@ fn header() -> impl Strategy<Value = Header> {
     let chain = (proptest::option::of(any::<[u8; 32]>()), 1_u64.., any::<[u8; 32]>());
     let roster = (1_u64..1 << 40, any::<[u8; 32]>());
     (ids, chain, roster, 1_u32.., 1..Timestamp::MAX.as_micros(), content).prop_map(
-        |((coalition, member, log, instance), (predecessor, sequence, prev), (height, head), group, created, content)| {
+        |(
+            (coalition, member, log, instance),
+            (predecessor, sequence, prev),
+            (height, head),
+            group,
+            created,
+            content,
+        )| {
             Header {
                 coalition: CoalitionId::new(coalition),
                 group: GroupId::new(group),
@@ -120,15 +134,19 @@ fn unknown_fields_and_other_encodings_are_refused() {
         envelope.header.extend([0xf8, 1, 1]);
         for bytes in [outside, envelope.encode_to_vec()] {
             let error = decode(&bytes).unwrap_err();
-            assert!(matches!(error, DecodeError::Malformed(schema::Malformed::NotCanonical { .. })), "{error}");
+            assert!(
+                matches!(error, DecodeError::Malformed(schema::Malformed::NotCanonical { .. })),
+                "{error}"
+            );
             assert_eq!(error.verdict(), Verdict::Reject);
         }
     }
 }
 
+type Break = fn(&mut schema::Header);
+
 #[test]
 fn headers_that_break_a_rule_are_refused() {
-    type Break = fn(&mut schema::Header);
     let rules: [(&str, Break); 27] = [
         ("coalition", |h| h.coalition.truncate(31)),
         ("group", |h| h.group = 0),
@@ -165,7 +183,9 @@ fn headers_that_break_a_rule_are_refused() {
         ("targets", |h| h.targets.clear()),
         ("targets", |h| h.targets = vec![vec![1; 31]]),
         ("targets", |h| h.targets = vec![vec![1; 32]; 2]),
-        ("targets", |h| h.targets = (0..=MAX_TARGETS).map(|n| [n as u8, (n >> 8) as u8].repeat(16)).collect()),
+        ("targets", |h| {
+            h.targets = (0..=MAX_TARGETS).map(|n| [n as u8, (n >> 8) as u8].repeat(16)).collect()
+        }),
         ("withdrawal_mode", |h| h.withdrawal_mode = 0),
         ("withdrawal_mode", |h| h.withdrawal_mode = 3),
         ("withdrawal_ground", |h| h.withdrawal_ground = 6),
@@ -173,7 +193,7 @@ fn headers_that_break_a_rule_are_refused() {
     assert_refused(2, &rules);
 }
 
-fn assert_refused(sample: usize, rules: &[(&str, fn(&mut schema::Header))]) {
+fn assert_refused(sample: usize, rules: &[(&str, Break)]) {
     let (_, _, samples) = samples();
     let (envelope, header) = wire(&samples[sample]);
     for (field, break_it) in rules {

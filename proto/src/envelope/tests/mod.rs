@@ -11,6 +11,7 @@ use std::convert::Infallible;
 use prost::Message;
 use rand_core::{TryCryptoRng, TryRng};
 
+use crate::crypto::{hpke::KemSecret, sign::SigningKey};
 use crate::{
     envelope::{
         Author, ContentKey, Decoded, Draft, KeyContext, Position, SealWith, author::log_id, seal_message,
@@ -20,7 +21,6 @@ use crate::{
     time::Timestamp,
     trust::certificate::Certificate,
 };
-use crate::crypto::{hpke::KemSecret, sign::SigningKey};
 
 /// BLAKE3's output stream: the same numbers under every version of every random crate, which golden
 /// vectors need.
@@ -83,12 +83,7 @@ impl Node {
     }
 
     pub(crate) fn author(&self, roster: RosterVersion) -> Author<'_> {
-        Author {
-            coalition: self.coalition,
-            certificate: &self.certificate,
-            signing: &self.signing,
-            roster,
-        }
+        Author { coalition: self.coalition, certificate: &self.certificate, signing: &self.signing, roster }
     }
 
     pub(crate) fn key_context(&self, group: GroupId, roster: RosterVersion, now: Timestamp) -> KeyContext {
@@ -105,11 +100,23 @@ impl Node {
     }
 
     /// Seals `payload` as the first message of this node's log.
-    pub(crate) fn first(&self, payload: &[u8], group: GroupId, roster: RosterVersion, now: Timestamp) -> (Decoded, ContentKey) {
+    pub(crate) fn first(
+        &self,
+        payload: &[u8],
+        group: GroupId,
+        roster: RosterVersion,
+        now: Timestamp,
+    ) -> (Decoded, ContentKey) {
         self.next(payload, first_position(group), roster, now)
     }
 
-    pub(crate) fn next(&self, payload: &[u8], position: Position, roster: RosterVersion, now: Timestamp) -> (Decoded, ContentKey) {
+    pub(crate) fn next(
+        &self,
+        payload: &[u8],
+        position: Position,
+        roster: RosterVersion,
+        now: Timestamp,
+    ) -> (Decoded, ContentKey) {
         let mut rng = FixedRng::new(3);
         let key = ContentKey::generate(self.key_context(position.group, roster, now), &mut rng);
         let draft = Draft::Data { payload, key: SealWith::Content(&key) };
@@ -119,7 +126,13 @@ impl Node {
 }
 
 pub(crate) fn first_position(group: GroupId) -> Position {
-    Position { group, instance: INSTANCE, predecessor: None, sequence: Sequence::new(1), prev: MessageId::ZERO }
+    Position {
+        group,
+        instance: INSTANCE,
+        predecessor: None,
+        sequence: Sequence::new(1),
+        prev: MessageId::ZERO,
+    }
 }
 
 pub(crate) fn position_after(before: &Decoded) -> Position {

@@ -8,14 +8,18 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
-use super::{CIDR, FixedRng, Node, at, coalition::{Ask, Coalition}, decode::samples, first_position, payload_bytes, position_after};
+use super::{
+    CIDR, FixedRng, Node, at,
+    coalition::{Ask, Coalition},
+    payload_bytes, position_after,
+};
 use crate::{
     crypto::{hpke::KemSecret, secret::Secret, sign::SigningKey},
     envelope::{
         ContentKey, Draft, RecipientContext, SealWith, Withdrawal, decode, open_block, seal_block,
         seal_message,
     },
-    id::{CoalitionId, Height, EntryId, RosterVersion, Serial, Sequence, MessageId, KeyId},
+    id::{CoalitionId, EntryId, Height, KeyId, MessageId, RosterVersion, Sequence, Serial},
     schema::{self, WithdrawalGround, WithdrawalMode},
     sync::{LogFrontier, frontier},
 };
@@ -32,7 +36,8 @@ fn author() -> Node {
     let mut coalition = Coalition::new();
     let mut certificate = coalition.issue(&Ask::publisher(0x44)).certificate;
     certificate.serial = Serial::new(7);
-    (certificate.signing, certificate.node, certificate.kem) = (signing.public(), node.public(), kem.public());
+    (certificate.signing, certificate.node, certificate.kem) =
+        (signing.public(), node.public(), kem.public());
     Node { coalition: CoalitionId::new([0x55; 32]), certificate, signing, node, kem }
 }
 
@@ -106,12 +111,17 @@ fn vectors() -> Vectors {
         ("log_instance", hex::encode(super::INSTANCE)),
         ("frontier_hash", hex::encode(frontier::hash(author.coalition, CIDR, &[frontier]))),
     ]);
-    [("keys", keys), ("data", data_fields), ("recipients", envelope(&named)), ("withdrawal", envelope(&withdrawal))]
-        .into_iter()
-        .map(|(name, fields)| {
-            (name.to_owned(), fields.into_iter().map(|(field, value)| (field.to_owned(), value)).collect())
-        })
-        .collect()
+    [
+        ("keys", keys),
+        ("data", data_fields),
+        ("recipients", envelope(&named)),
+        ("withdrawal", envelope(&withdrawal)),
+    ]
+    .into_iter()
+    .map(|(name, fields)| {
+        (name.to_owned(), fields.into_iter().map(|(field, value)| (field.to_owned(), value)).collect())
+    })
+    .collect()
 }
 
 fn golden(section: &str, field: &str) -> Vec<u8> {
@@ -132,7 +142,11 @@ fn reseal_gives_the_golden_bytes() {
     let ours = vectors();
     for (section, fields) in &ours {
         for (field, value) in fields {
-            assert_eq!(golden.get(section).and_then(|fields| fields.get(field)), Some(value), "{section}.{field}");
+            assert_eq!(
+                golden.get(section).and_then(|fields| fields.get(field)),
+                Some(value),
+                "{section}.{field}"
+            );
         }
     }
     assert_eq!(golden, ours);

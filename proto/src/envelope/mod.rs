@@ -20,7 +20,7 @@
 //! ([`AttributeError::AheadOfRoster`]: park it), and an entry beyond a cut ([`AdmitError::Quarantined`]:
 //! store it hidden). Rungs share one allocation, so keeping a clone of [`Decoded`] costs nothing.
 //!
-//! Downwards, [`seal_message`] makes what [`decode`] reads. Who may hold a content key is said by
+//! Downwards, [`seal_message`] makes what [`decode()`] reads. Who may hold a content key is said by
 //! [`may_grant`], and whether a publisher must make a fresh one by [`key_is_usable`].
 
 pub mod admit;

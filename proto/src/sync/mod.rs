@@ -1,1 +1,20 @@
-//! sync
+//! What to ask of whom, decided without a socket.
+//!
+//! Every publisher's log in a group is gap-free and hash-linked. A node's [`frontier`] says how far it
+//! holds each log without a gap, and how many bodies of it; two nodes compare the hash of a group's
+//! frontier first (equal: done, for some 100 bytes), the list if it differs, and [`plan`](plan::plan)
+//! the ranges to fetch. A fetched [`page`] must be the range asked for, entry linked to entry, before any
+//! of its envelopes climbs the ladder of [`crate::envelope`].
+//!
+//! ```text
+//! hash differs ─▶ Frontier list ─read_list─▶ [LogFrontier] ─plan(ours, theirs)─▶ [Range]
+//!              ─▶ Page ─decode each─▶ [Decoded] ─check_page(range)─▶ attribute, verify, admit …
+//! ```
+
+pub mod frontier;
+pub mod page;
+pub mod plan;
+
+pub use frontier::{FrontierError, LogFrontier, hash, read_list};
+pub use page::{PageError, check_page};
+pub use plan::{Range, Want, plan};

@@ -1,0 +1,91 @@
+//! What this node speaks, and in which order connections are judged.
+//!
+//! libp2p asks behaviours one after the other for a handler, and a behaviour that has given one is not
+//! told when a later one denies the connection. gossipsub and request-response note the connection as
+//! soon as they are asked, and would then send into nothing. So those that deny come first: the limits,
+//! then the gate, then hello, which never denies. Inside the gate nobody denies.
+
+use std::sync::Arc;
+
+use libp2p::{
+    StreamProtocol,
+    connection_limits::{self, ConnectionLimits},
+    identify,
+    identity::Keypair,
+    ping, request_response,
+    swarm::NetworkBehaviour,
+};
+
+use super::{
+    codec::Codec,
+    config::NetworkConfig,
+    counters::Counters,
+    error::StartError,
+    gated::Gated,
+    gossip::{self, Doorway, Gossipsub},
+    limits::{CONNECTIONS_PER_PEER, PENDING, PING},
+    rpc::{Protocol, hello::Hello, keys::Keys, sync::Sync},
+};
+
+/// What everyone may speak, and the gate to the rest.
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    limits: connection_limits::Behaviour,
+    pub(super) gated: Gated<Inner>,
+    pub(super) hello: Rpc<Hello>,
+}
+
+/// What admitted nodes may speak.
+#[derive(NetworkBehaviour)]
+pub(super) struct Inner {
+    pub(super) gossip: Gossipsub,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    pub(super) keys: Rpc<Keys>,
+    pub(super) sync: Rpc<Sync>,
+}
+
+pub(super) type Rpc<P> = request_response::Behaviour<Codec<P>>;
+
+impl Behaviour {
+    pub(super) fn new(
+        config: &NetworkConfig,
+        identity: &Keypair,
+        doorway: Doorway,
+        counters: &Arc<Counters>,
+    ) -> Result<Self, StartError> {
+        let limits = ConnectionLimits::default()
+            .with_max_pending_incoming(Some(PENDING))
+            .with_max_pending_outgoing(Some(PENDING))
+            .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER))
+            .with_max_established(Some(config.max_connections));
+        // Identify tells only the version of the protocol; who and where everyone is, the signed
+        // address records say.
+        let identify = identify::Config::new("belfry/1".to_owned(), identity.public())
+            .with_agent_version("belfry".to_owned())
+            .with_hide_listen_addrs(true)
+            .with_cache_size(0);
+        let inner = Inner {
+            gossip: gossip::behaviour(doorway)?,
+            identify: identify::Behaviour::new(identify),
+            ping: ping::Behaviour::new(ping::Config::new().with_interval(PING)),
+            keys: rpc(counters),
+            sync: rpc(counters),
+        };
+        Ok(Self {
+            limits: connection_limits::Behaviour::new(limits),
+            gated: Gated::new(inner, config.lobby),
+            hello: rpc(counters),
+        })
+    }
+}
+
+fn rpc<P: Protocol>(counters: &Arc<Counters>) -> Rpc<P> {
+    request_response::Behaviour::with_codec(
+        Codec::new(Arc::clone(counters)),
+        [(StreamProtocol::new(P::PATH), request_response::ProtocolSupport::Full)],
+        request_response::Config::default()
+            .with_request_timeout(P::TIMEOUT)
+            .with_max_concurrent_streams(P::STREAMS),
+    )
+}

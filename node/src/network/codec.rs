@@ -1,0 +1,172 @@
+//! Frames of the request protocols: four bytes of length, then canonical protobuf.
+
+use std::{io, marker::PhantomData, sync::Arc};
+
+use belfry_proto::schema::{self, Malformed};
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use libp2p::{StreamProtocol, request_response};
+use prost::Message;
+
+use super::{counters::Counters, rpc::Protocol};
+
+/// Reads and writes the frames of protocol `P`, within its sizes.
+pub(super) struct Codec<P> {
+    counters: Arc<Counters>,
+    protocol: PhantomData<fn() -> P>,
+}
+
+impl<P> Codec<P> {
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
+        Self { counters, protocol: PhantomData }
+    }
+
+    fn counted<T>(&self, frame: io::Result<T>) -> io::Result<T> {
+        if frame.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::InvalidData) {
+            self.counters.frames_refused.more();
+        }
+        frame
+    }
+}
+
+impl<P> Clone for Codec<P> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.counters))
+    }
+}
+
+impl<P: Protocol> request_response::Codec for Codec<P> {
+    type Protocol = StreamProtocol;
+    type Request = P::Request;
+    type Response = P::Reply;
+
+    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<P::Request>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        let frame = read(io, P::REQUEST, P::REQUEST_LIMIT).await;
+        let checked = frame.and_then(|request| match P::check(&request) {
+            Ok(()) => Ok(request),
+            Err(malformed) => Err(invalid(malformed)),
+        });
+        self.counted(checked)
+    }
+
+    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<P::Reply>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        let frame = read(io, P::REPLY, P::REPLY_LIMIT).await;
+        self.counted(frame)
+    }
+
+    async fn write_request<T>(
+        &mut self,
+        _: &StreamProtocol,
+        io: &mut T,
+        request: P::Request,
+    ) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        write(io, &request, P::REQUEST, P::REQUEST_LIMIT).await
+    }
+
+    async fn write_response<T>(&mut self, _: &StreamProtocol, io: &mut T, reply: P::Reply) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        write(io, &reply, P::REPLY, P::REPLY_LIMIT).await
+    }
+}
+
+/// Reads one frame. Memory grows with what arrives, not with what the length promises.
+async fn read<M, T>(io: &mut T, what: &'static str, limit: usize) -> io::Result<M>
+where
+    M: Message + Default,
+    T: AsyncRead + Unpin + Send,
+{
+    let mut prefix = [0; 4];
+    io.read_exact(&mut prefix).await?;
+    let len = u32::from_be_bytes(prefix);
+    let promised = usize::try_from(len).unwrap_or(usize::MAX);
+    if promised > limit {
+        return Err(invalid(Malformed::TooLong { what, len: promised, limit }));
+    }
+    let mut bytes = Vec::new();
+    io.take(u64::from(len)).read_to_end(&mut bytes).await?;
+    if bytes.len() < promised {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    schema::decode_canonical(what, &bytes, limit).map_err(invalid)
+}
+
+async fn write<T>(io: &mut T, message: &impl Message, what: &'static str, limit: usize) -> io::Result<()>
+where
+    T: AsyncWrite + Unpin + Send,
+{
+    let len = message.encoded_len();
+    let prefix = u32::try_from(len).ok().filter(|_| len <= limit);
+    let prefix = prefix.ok_or_else(|| invalid(Malformed::TooLong { what, len, limit }))?;
+    let mut frame = Vec::with_capacity(4 + len);
+    frame.extend(prefix.to_be_bytes());
+    message.encode(&mut frame).map_err(io::Error::other)?;
+    io.write_all(&frame).await
+}
+
+fn invalid(malformed: Malformed) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::schema::{PullRange, SyncRequest, sync_request::Request};
+    use futures::io::Cursor;
+
+    use super::*;
+
+    fn range() -> SyncRequest {
+        SyncRequest {
+            request: Some(Request::Range(PullRange { group: 1, log: vec![7; 32], from: 1, to: 9 })),
+        }
+    }
+
+    async fn read_back(frame: &[u8]) -> io::Result<SyncRequest> {
+        read(&mut Cursor::new(frame), "sync request", 64).await
+    }
+
+    #[tokio::test]
+    async fn a_frame_survives_the_wire() {
+        let mut frame = Vec::new();
+        write(&mut Cursor::new(&mut frame), &range(), "sync request", 64).await.unwrap();
+        assert_eq!(read_back(&frame).await.unwrap(), range());
+    }
+
+    #[tokio::test]
+    async fn a_length_over_the_limit_is_refused_before_its_bytes_arrive() {
+        let error = read_back(&65_u32.to_be_bytes()).await.unwrap_err();
+        assert!(error.to_string().contains("65 bytes, over the limit of 64"), "{error}");
+        let error = read_back(&u32::MAX.to_be_bytes()).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[tokio::test]
+    async fn a_cut_frame_and_a_loose_encoding_are_refused() {
+        let mut frame = Vec::new();
+        write(&mut Cursor::new(&mut frame), &range(), "sync request", 64).await.unwrap();
+        let cut = &frame[..frame.len() - 1];
+        assert_eq!(read_back(cut).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        // An unknown field 15 behind it.
+        let mut loose = frame.clone();
+        loose[3] += 2;
+        loose.extend([0x78, 1]);
+        assert!(read_back(&loose).await.unwrap_err().to_string().contains("canonical"));
+    }
+
+    #[tokio::test]
+    async fn what_is_too_long_is_not_written() {
+        let mut frame = Vec::new();
+        let error = write(&mut Cursor::new(&mut frame), &range(), "sync request", 10).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert!(frame.is_empty());
+    }
+}

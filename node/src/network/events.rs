@@ -1,0 +1,304 @@
+//! What the swarm reports, and what becomes of it.
+
+use std::time::Instant;
+
+use belfry_proto::id::GossipId;
+use libp2p::{
+    PeerId, TransportError,
+    gossipsub::{self, MessageAcceptance},
+    ping, request_response,
+    swarm::{ConnectionId, DialError, SwarmEvent},
+};
+use tokio::sync::mpsc::error::TrySendError;
+use tracing::{debug, info, warn};
+
+use super::{
+    address::Address,
+    behaviour::{BehaviourEvent, InnerEvent},
+    budget::Budget,
+    error::DialFailure,
+    identity,
+    inbound::{Gossip, Link, Ticket},
+    limits::PINGS_MISSED,
+    swarm::Driver,
+    wires::Wire,
+};
+use crate::clock;
+
+impl Driver {
+    pub(super) fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour_event(event),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                let address = Address::of(endpoint.get_remote_address());
+                self.on_up(peer_id, connection_id, endpoint.is_dialer(), address);
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => {
+                self.on_down(peer_id, connection_id)
+            }
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), connection_id, error } => {
+                self.on_dial_failed(peer, connection_id, error);
+            }
+            SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
+                debug!(remote = %send_back_addr, %error, "inbound connection refused");
+                self.counters.connections_refused.more();
+            }
+            SwarmEvent::NewListenAddr { address, .. } => {
+                let address = Address::of(&address);
+                info!(%address, "listening on {address}");
+                if self.listening.insert(address.clone()) {
+                    self.tell(Link::Listening(address));
+                }
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => self.on_deaf(&Address::of(&address)),
+            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+                warn!(?addresses, ?reason, "a listener closed");
+                addresses.iter().for_each(|address| self.on_deaf(&Address::of(address)));
+            }
+            SwarmEvent::ListenerError { error, .. } => {
+                warn!(%error, "a listener failed to take a connection")
+            }
+            other => debug!(?other, "swarm event"),
+        }
+    }
+
+    fn on_behaviour_event(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Limits(never) => match never {},
+            BehaviourEvent::Hello(event) => self.on_hello(event),
+            BehaviourEvent::Gated(InnerEvent::Gossip(event)) => self.on_gossip_event(event),
+            BehaviourEvent::Gated(InnerEvent::Ping(event)) => self.on_ping(event),
+            // Who and where everyone is, the signed address records say.
+            BehaviourEvent::Gated(InnerEvent::Identify(_)) => {}
+            BehaviourEvent::Gated(InnerEvent::Keys(event)) => {
+                let (from, admitted) = self.standing(&event);
+                let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().keys;
+                self.keys.on_event(rpc, from, admitted, event);
+            }
+            BehaviourEvent::Gated(InnerEvent::Sync(event)) => {
+                let (from, admitted) = self.standing(&event);
+                let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().sync;
+                self.sync.on_event(rpc, from, admitted, event);
+            }
+        }
+    }
+
+    fn on_up(&mut self, peer: PeerId, connection: ConnectionId, outbound: bool, address: Address) {
+        if self.dialling.get(&peer) == Some(&connection) {
+            self.dialling.remove(&peer);
+        }
+        let Some(node) = identity::public_key(&peer) else {
+            self.swarm.close_connection(connection);
+            return;
+        };
+        let admitted = self.swarm.behaviour().gated.is_admitted(&peer, connection);
+        if admitted {
+            self.counters.connections_admitted.more();
+        } else {
+            self.counters.connections_lobby.more();
+        }
+        let others = self.wires.count(&peer, admitted);
+        let wire = Wire {
+            peer,
+            node,
+            admitted,
+            outbound,
+            address: address.clone(),
+            since: clock::now(),
+            held: false,
+            round_trip: None,
+            pings_missed: 0,
+        };
+        self.wires.open(connection, wire);
+        debug!(peer.node = %node, admitted, outbound, %address, "connection with {node} opened");
+        self.tell(Link::Up { node, admitted, outbound, address, others });
+        self.close_superseded(&peer);
+    }
+
+    fn on_down(&mut self, peer: PeerId, connection: ConnectionId) {
+        if let Some(wire) = self.wires.close(connection) {
+            debug!(peer.node = %wire.node, admitted = wire.admitted, "connection with {} closed", wire.node);
+            let remaining = self.wires.count(&peer, wire.admitted);
+            self.tell(Link::Down { node: wire.node, admitted: wire.admitted, remaining });
+        }
+        if !self.wires.is_connected(&peer) {
+            self.budgets.remove(&peer);
+        }
+        if self.wires.doubtful(&peer).is_empty()
+            && let Some(addresses) = self.again.remove(&peer)
+            && let Err(reason) = self.begin_dial(peer, &addresses)
+            && let Some(node) = identity::public_key(&peer)
+        {
+            self.counters.dials_failed.more();
+            self.tell(Link::DialFailed { node, reason: DialFailure::Denied(reason.to_string()) });
+        }
+    }
+
+    fn on_dial_failed(&mut self, peer: PeerId, connection: ConnectionId, error: DialError) {
+        if self.dialling.get(&peer) != Some(&connection) {
+            return;
+        }
+        self.dialling.remove(&peer);
+        self.counters.dials_failed.more();
+        let Some(node) = identity::public_key(&peer) else { return };
+        let reason = dial_failure(error);
+        debug!(peer.node = %node, %reason, "no connection with {node}");
+        self.tell(Link::DialFailed { node, reason });
+    }
+
+    fn on_deaf(&mut self, address: &Address) {
+        if self.listening.remove(address) {
+            self.tell(Link::NotListening(address.clone()));
+        }
+    }
+
+    fn on_hello(&mut self, event: HelloEvent) {
+        use request_response::{Event, Message};
+        let (from, admitted) = self.standing(&event);
+        let behaviour = self.swarm.behaviour_mut();
+        match &event {
+            Event::Message { connection_id, message: Message::Request { .. }, .. } => {
+                if !behaviour.gated.asked(*connection_id) {
+                    return;
+                }
+            }
+            Event::ResponseSent { connection_id, .. } | Event::InboundFailure { connection_id, .. } => {
+                behaviour.gated.answered(*connection_id);
+            }
+            Event::Message { message: Message::Response { .. }, .. } | Event::OutboundFailure { .. } => {}
+        }
+        self.hello.on_event(&mut behaviour.hello, from, admitted, event);
+    }
+
+    fn on_gossip_event(&mut self, event: gossipsub::Event) {
+        match event {
+            gossipsub::Event::Message { propagation_source, message_id, message } => {
+                let ticket = Ticket { message: message_id, forwarder: propagation_source };
+                self.on_gossip(ticket, message);
+            }
+            gossipsub::Event::Subscribed { peer_id, topic } => {
+                if let (Some(node), Some(topic)) = (identity::public_key(&peer_id), self.topics.get(&topic)) {
+                    self.tell(Link::Subscribed { node, topic: *topic });
+                }
+            }
+            gossipsub::Event::Unsubscribed { peer_id, topic } => {
+                if let (Some(node), Some(topic)) = (identity::public_key(&peer_id), self.topics.get(&topic)) {
+                    self.tell(Link::Unsubscribed { node, topic: *topic });
+                }
+            }
+            // The peer keeps us in its lobby; the failed ping says on which connection.
+            gossipsub::Event::GossipsubNotSupported { .. } => {}
+            gossipsub::Event::SlowPeer { peer_id, .. } => {
+                debug!(peer = %peer_id, "gossip to a slow peer was dropped");
+                self.counters.gossip_peer_slow.more();
+            }
+        }
+    }
+
+    /// Queues a message for its verdict, or ignores it at once.
+    fn on_gossip(&mut self, ticket: Ticket, message: gossipsub::Message) {
+        let forwarder = ticket.forwarder;
+        let known = (
+            identity::public_key(&forwarder),
+            self.topics.get(&message.topic).copied(),
+            GossipId::try_from(ticket.message.0.as_slice()),
+        );
+        let (Some(from), Some(topic), Ok(id)) = known else {
+            // Left the topic while the message was on its way.
+            return self.settle(&ticket, MessageAcceptance::Ignore);
+        };
+        if !self.swarm.behaviour().gated.is_allowed(&forwarder) {
+            return self.settle(&ticket, MessageAcceptance::Ignore);
+        }
+        let now = Instant::now();
+        let budget = self.budgets.entry(forwarder).or_insert_with(|| Budget::new(now));
+        if !budget.charge(message.data.len(), now) {
+            self.counters.gossip_over_budget.more();
+            return self.settle(&ticket, MessageAcceptance::Ignore);
+        }
+        match self.gossip.try_send(Gossip { topic, from, id, bytes: message.data, ticket }) {
+            Ok(()) => self.counters.gossip_received.more(),
+            Err(TrySendError::Full(unread) | TrySendError::Closed(unread)) => {
+                self.counters.gossip_queue_full.more();
+                self.settle(&unread.ticket, MessageAcceptance::Ignore);
+            }
+        }
+    }
+
+    fn on_ping(&mut self, ping::Event { peer, connection, result }: ping::Event) {
+        let Some(wire) = self.wires.one(connection) else { return };
+        match result {
+            Ok(round_trip) => {
+                wire.round_trip = Some(round_trip);
+                wire.pings_missed = 0;
+            }
+            Err(ping::Failure::Unsupported) => {
+                wire.held = true;
+                let node = wire.node;
+                self.tell(Link::Held { node });
+                self.close_superseded(&peer);
+            }
+            Err(ping::Failure::Timeout | ping::Failure::Other { .. }) => {
+                wire.pings_missed += 1;
+                if wire.pings_missed == PINGS_MISSED {
+                    self.counters.connections_silent.more();
+                    self.swarm.close_connection(connection);
+                }
+            }
+        }
+    }
+
+    /// A connection in the other's lobby is of no use beside one that is not.
+    fn close_superseded(&mut self, peer: &PeerId) {
+        for connection in self.wires.superseded(peer) {
+            self.swarm.close_connection(connection);
+        }
+    }
+
+    /// Who an event of a request protocol is about, and on which side of the gate.
+    fn standing<Q, A>(
+        &self,
+        event: &request_response::Event<Q, A>,
+    ) -> (Option<belfry_proto::crypto::sign::PublicKey>, bool) {
+        use request_response::Event;
+        let (Event::Message { peer, connection_id, .. }
+        | Event::OutboundFailure { peer, connection_id, .. }
+        | Event::InboundFailure { peer, connection_id, .. }
+        | Event::ResponseSent { peer, connection_id, .. }) = event;
+        (identity::public_key(peer), self.swarm.behaviour().gated.is_admitted(peer, *connection_id))
+    }
+}
+
+type HelloEvent =
+    request_response::Event<belfry_proto::schema::HelloRequest, belfry_proto::schema::HelloResponse>;
+
+fn dial_failure(error: DialError) -> DialFailure {
+    match error {
+        DialError::Transport(tried) => DialFailure::Unreachable(
+            tried.into_iter().map(|(address, reason)| (Address::of(&address), transport(&reason))).collect(),
+        ),
+        DialError::WrongPeerId { obtained, address } => {
+            DialFailure::WrongNode { address: Address::of(&address), found: identity::public_key(&obtained) }
+        }
+        DialError::LocalPeerId { address } => {
+            DialFailure::WrongNode { address: Address::of(&address), found: None }
+        }
+        DialError::Denied { cause } => DialFailure::Denied(cause.to_string()),
+        DialError::NoAddresses => DialFailure::Unreachable(Vec::new()),
+        DialError::Aborted | DialError::DialPeerConditionFalse(_) => DialFailure::Aborted,
+    }
+}
+
+/// libp2p wraps reasons in reasons; the innermost says what happened.
+fn transport(error: &TransportError<std::io::Error>) -> String {
+    match error {
+        TransportError::MultiaddrNotSupported(_) => "this node does not speak that transport".to_owned(),
+        TransportError::Other(error) => {
+            let mut innermost: &dyn std::error::Error = error;
+            while let Some(source) = innermost.source() {
+                innermost = source;
+            }
+            innermost.to_string()
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Capacities of this module's queues and windows, each with its reason.
+//!
+//! A queue that is too short drops under a burst; one that is too long hides that its reader is
+//! slow, and costs memory that a remote chooses.
+
+use std::time::Duration;
+
+use belfry_proto::limits::MAX_TRANSMIT;
+
+/// Calls waiting for the swarm task. Callers wait, so too low only slows; too high hides a stuck swarm.
+pub const COMMANDS: usize = 256;
+/// Verdicts waiting for the swarm task. Below the gossip queue, judges would wait for each other.
+pub const VERDICTS: usize = 256;
+/// Gossip waiting for its verdict; at the largest message size this holds 32 MiB. Too low ⇒ bursts are
+/// left to sync; too high ⇒ verdicts fall after gossipsub has forgotten the message.
+pub const GOSSIP: usize = 128;
+/// Requests of one protocol waiting for their reader. The asker is told `busy` beyond it.
+pub const ASKED: usize = 64;
+/// Link events waiting for membership. Too low ⇒ it misses some and must compare with `peers()`.
+pub const LINKS: usize = 1024;
+/// Own requests under way, per protocol. A caller beyond it is told `busy` rather than queued.
+pub const REQUESTS: usize = 1024;
+
+/// What gossipsub may read or write as one frame: the message, its topic and tags, and the 8 KiB that its
+/// codec reads ahead *and counts as part of the frame*. Without the slack, messages near the limit
+/// would break the stream they travel on.
+pub const FRAME: usize = MAX_TRANSMIT + 16 * 1024;
+/// Bytes of control data in one gossipsub frame, as a receiver counts them. libp2p's default of 16 KiB is
+/// less than what its own sender puts into one frame (5,000 ids of 34 bytes), and a receiver that sees too
+/// much drops the stream for good after five of them.
+pub const CONTROL_FRAME: usize = 128 * 1024;
+/// Message ids in one IHAVE or IWANT: 2,048 of 34 bytes stay well below [`CONTROL_FRAME`].
+pub const CONTROL_IDS: usize = 2048;
+/// Messages queued towards one peer. Each holds its own copy of the bytes: 512 of the usual 2 KiB are
+/// 1 MiB, of the largest 128 MiB, for a peer that stopped reading.
+pub const PEER_QUEUE: usize = 512;
+/// Topics one peer may subscribe to: more than any charter has groups.
+pub const TOPICS: usize = 1024;
+
+/// Messages a second one peer may hand us before they are ignored unjudged, and how many at once. An honest
+/// forwarder carries everybody's messages, so this is far above any author's quota.
+pub const PEER_MESSAGES: (f64, f64) = (512.0, 8192.0);
+/// Bytes a second one peer may hand us, and how many at once.
+pub const PEER_BYTES: (f64, f64) = (16.0 * 1024.0 * 1024.0, 128.0 * 1024.0 * 1024.0);
+
+/// Connections with one peer. Both sides may dial at once, and a redial overlaps the lobby connection.
+pub const CONNECTIONS_PER_PEER: u32 = 4;
+/// Handshakes under way, each way. Too low ⇒ slow strangers keep members out; each costs some 10 KiB.
+pub const PENDING: u32 = 128;
+/// Streams one peer may hold open on one connection: gossip, identify, ping and the request protocols use
+/// fewer than fifty. yamux lets each fill 256 KiB.
+pub const STREAMS: u32 = 128;
+/// Streams of one connection that may be negotiating their protocol at once.
+pub const NEGOTIATING: usize = 32;
+
+/// A dialler that has not finished its handshake by then is dropped.
+pub const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Between pings of one connection.
+pub const PING: Duration = Duration::from_secs(15);
+/// Pings missed in a row after which a connection is closed: a dead path is noticed within a minute.
+pub const PINGS_MISSED: u32 = 3;
+/// How long a lobby connection stays after its last answer, once its peer is allowed: QUIC throws away
+/// unread data on close, and the last answer is the one that says "welcome".
+pub const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a shutdown waits for connections to close in good order.
+pub const GOODBYE: Duration = Duration::from_secs(2);
+/// Connection tasks that may panic before the swarm gives up: libp2p never learns that such a connection
+/// is gone, so each holds its place for ever.
+pub const PANICS: u64 = 8;

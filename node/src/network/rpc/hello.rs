@@ -1,0 +1,33 @@
+//! `/belfry/hello/1`: the one protocol of the lobby, and the comparison of heads on every connection.
+
+use std::time::Duration;
+
+use belfry_proto::schema::{HelloRequest, HelloResponse, Malformed, Refusal, hello_response::Response};
+
+use super::Protocol;
+
+pub(in crate::network) struct Hello;
+
+impl Protocol for Hello {
+    const PATH: &'static str = "/belfry/hello/1";
+    const REQUEST: &'static str = "hello request";
+    const REPLY: &'static str = "hello response";
+    /// A certificate's issuing record is some 2 KiB; the heads of our own logs come on top.
+    const REQUEST_LIMIT: usize = 64 * 1024;
+    const TIMEOUT: Duration = Duration::from_secs(15);
+    /// A guest asks one thing after the other.
+    const STREAMS: usize = 4;
+    const OPEN: usize = 64;
+    const OPEN_PER_PEER: usize = 4;
+
+    type Request = HelloRequest;
+    type Reply = HelloResponse;
+
+    fn check(_: &HelloRequest) -> Result<(), Malformed> {
+        Ok(())
+    }
+
+    fn refuse(_: &HelloRequest, why: Refusal) -> HelloResponse {
+        HelloResponse { response: Some(Response::Refused(why.into())) }
+    }
+}

@@ -1,0 +1,198 @@
+//! The three request protocols, and what they share: who asked, who is asked, how many at once.
+
+pub(super) mod hello;
+pub(super) mod keys;
+pub(super) mod sync;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use belfry_proto::{
+    crypto::sign::PublicKey,
+    limits::MAX_REPLY,
+    schema::{Malformed, Refusal},
+};
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use libp2p::{
+    PeerId,
+    request_response::{
+        Event, InboundRequestId, Message, OutboundFailure, OutboundRequestId, ResponseChannel,
+    },
+};
+use prost::Message as _;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, error};
+
+use super::{
+    behaviour::Rpc,
+    counters::Counters,
+    error::RequestError,
+    inbound::{Asked, Reply},
+    limits::{ASKED, REQUESTS},
+};
+
+/// What one request protocol is.
+pub(super) trait Protocol: Send + Sync + 'static {
+    /// Its name on the wire.
+    const PATH: &'static str;
+    /// What its frames are called in errors.
+    const REQUEST: &'static str;
+    const REPLY: &'static str;
+    /// Bytes of one request.
+    const REQUEST_LIMIT: usize;
+    /// Bytes of one reply.
+    const REPLY_LIMIT: usize = MAX_REPLY;
+    /// From asking to the last byte of the answer.
+    const TIMEOUT: Duration;
+    /// Streams at once on one connection, both ways.
+    const STREAMS: usize;
+    /// Requests of all peers being answered at once; with the largest replies, what slow readers can make us
+    /// hold.
+    const OPEN: usize;
+    /// The same of one peer.
+    const OPEN_PER_PEER: usize;
+
+    type Request: prost::Message + Default + 'static;
+    type Reply: prost::Message + Default + 'static;
+
+    /// Counts that the size does not bound.
+    fn check(request: &Self::Request) -> Result<(), Malformed>;
+    /// The reply that refuses `request`.
+    fn refuse(request: &Self::Request, why: Refusal) -> Self::Reply;
+}
+
+/// Where the answer to an own request goes.
+pub(super) type Answer<P> = oneshot::Sender<Result<<P as Protocol>::Reply, RequestError>>;
+type Ready<P> = (ResponseChannel<<P as Protocol>::Reply>, <P as Protocol>::Reply);
+
+/// All requests of one protocol that are under way, both ways.
+pub(super) struct Exchange<P: Protocol> {
+    asked: mpsc::Sender<Asked<P::Request, P::Reply>>,
+    own: HashMap<OutboundRequestId, Answer<P>>,
+    /// Until the reply is on the wire.
+    open: HashMap<InboundRequestId, PeerId>,
+    answers: FuturesUnordered<BoxFuture<'static, Ready<P>>>,
+    counters: Arc<Counters>,
+}
+
+impl<P: Protocol> Exchange<P> {
+    pub(super) fn new(counters: Arc<Counters>) -> (Self, mpsc::Receiver<Asked<P::Request, P::Reply>>) {
+        let (asked, inbound) = mpsc::channel(ASKED);
+        let exchange = Self {
+            asked,
+            own: HashMap::new(),
+            open: HashMap::new(),
+            answers: FuturesUnordered::new(),
+            counters,
+        };
+        (exchange, inbound)
+    }
+
+    /// Sends an own request; the caller has made sure that the peer is connected.
+    pub(super) fn ask(&mut self, rpc: &mut Rpc<P>, peer: &PeerId, request: P::Request, answer: Answer<P>) {
+        if self.own.len() >= REQUESTS {
+            let _ = answer.send(Err(RequestError::Busy));
+            return;
+        }
+        self.own.insert(rpc.send_request(peer, request), answer);
+    }
+
+    pub(super) fn on_event(
+        &mut self,
+        rpc: &mut Rpc<P>,
+        from: Option<PublicKey>,
+        is_admitted: bool,
+        event: Event<P::Request, P::Reply>,
+    ) {
+        match event {
+            Event::Message { peer, message: Message::Request { request_id, request, channel }, .. } => {
+                self.counters.requests_received.more();
+                // A peer whose key is not ours to name was denied its connection.
+                let Some(from) = from else { return };
+                let refusal = self.hand_on(peer, from, is_admitted, request_id, request, channel);
+                if let Some((channel, reply)) = refusal {
+                    self.counters.requests_busy.more();
+                    let _ = rpc.send_response(channel, reply);
+                }
+            }
+            Event::Message { message: Message::Response { request_id, response }, .. } => {
+                self.settle(request_id, Ok(response));
+            }
+            Event::OutboundFailure { request_id, error, .. } => self.settle(request_id, Err(failure(error))),
+            Event::InboundFailure { peer, request_id, error, .. } => {
+                debug!(%peer, protocol = P::PATH, %error, "a request was not answered");
+                self.open.remove(&request_id);
+            }
+            Event::ResponseSent { request_id, .. } => {
+                self.open.remove(&request_id);
+            }
+        }
+    }
+
+    /// The next reply that its giver has finished; send it with [`Self::reply`]. Pending for ever when
+    /// nothing is open.
+    pub(super) async fn next_answer(&mut self) -> Ready<P> {
+        match self.answers.next().await {
+            Some(ready) => ready,
+            None => futures::future::pending().await,
+        }
+    }
+
+    /// Puts a reply on the wire; one whose stream is gone meanwhile is dropped.
+    pub(super) fn reply(rpc: &mut Rpc<P>, (channel, reply): Ready<P>) {
+        let _ = rpc.send_response(channel, reply);
+    }
+
+    fn hand_on(
+        &mut self,
+        peer: PeerId,
+        from: PublicKey,
+        is_admitted: bool,
+        id: InboundRequestId,
+        request: P::Request,
+        channel: ResponseChannel<P::Reply>,
+    ) -> Option<Ready<P>> {
+        let of_peer = self.open.values().filter(|one| **one == peer).count();
+        let place = self.asked.try_reserve().ok();
+        let place = place.filter(|_| self.open.len() < P::OPEN && of_peer < P::OPEN_PER_PEER);
+        let Some(place) = place else {
+            return Some((channel, P::refuse(&request, Refusal::Busy)));
+        };
+        let fallback = P::refuse(&request, Refusal::Internal);
+        let (sender, receiver) = oneshot::channel::<P::Reply>();
+        place.send(Asked { from, admitted: is_admitted, request, reply: Reply::new(sender) });
+        self.open.insert(id, peer);
+        let counters = Arc::clone(&self.counters);
+        self.answers.push(Box::pin(async move {
+            let reply = receiver.await.ok().filter(|reply| {
+                let is_sendable = reply.encoded_len() <= P::REPLY_LIMIT;
+                if !is_sendable {
+                    error!(protocol = P::PATH, len = reply.encoded_len(), "a reply of ours is over its size");
+                    counters.replies_oversized.more();
+                }
+                is_sendable
+            });
+            (channel, reply.unwrap_or(fallback))
+        }));
+        None
+    }
+
+    fn settle(&mut self, id: OutboundRequestId, outcome: Result<P::Reply, RequestError>) {
+        if let Some(answer) = self.own.remove(&id) {
+            // Whoever asked may have stopped waiting.
+            let _ = answer.send(outcome);
+        }
+    }
+}
+
+fn failure(failure: OutboundFailure) -> RequestError {
+    match failure {
+        // Requests are only made of connected peers; the connection went away in between.
+        OutboundFailure::DialFailure | OutboundFailure::ConnectionClosed => RequestError::Closed,
+        OutboundFailure::Timeout => RequestError::Timeout,
+        OutboundFailure::UnsupportedProtocols => RequestError::Held,
+        OutboundFailure::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+            RequestError::Malformed(e.to_string())
+        }
+        OutboundFailure::Io(e) => RequestError::Stream(e.to_string()),
+    }
+}

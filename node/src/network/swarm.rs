@@ -1,0 +1,224 @@
+//! The swarm task: it alone owns libp2p's swarm, and talks with the rest of the node over channels.
+//!
+//! It switches between the swarm, calls of the handle, verdicts and finished replies, and ends when
+//! asked, when the last handle is dropped, or when too many connection tasks have panicked. A panic in
+//! the task itself is caught by its supervisor: `Inbound`'s channels close, calls return [`Stopped`], and
+//! [`Network::ended`] says so. Starting another one is the daemon's choice.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
+
+use belfry_proto::{
+    crypto::sign::{PublicKey, SigningKey},
+    id::CoalitionId,
+    topic::Topic,
+    verdict::Verdict,
+};
+use futures::{FutureExt, StreamExt};
+use libp2p::{
+    PeerId, Swarm,
+    gossipsub::TopicHash,
+    swarm::{self, ConnectionId},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+use tracing::{Instrument, error, info, info_span, warn};
+
+use super::{
+    address::{Address, Scope},
+    behaviour::Behaviour,
+    budget::Budget,
+    config::NetworkConfig,
+    counters::Counters,
+    error::{End, StartError},
+    gossip::Doorway,
+    handle::{Command, Network},
+    identity,
+    inbound::{Gossip, Inbound, Link, Ticket},
+    limits::{COMMANDS, GOODBYE, GOSSIP, LINKS, NEGOTIATING, PANICS, VERDICTS},
+    rpc::{Exchange, hello::Hello, keys::Keys, sync::Sync},
+    transport,
+    wires::Wires,
+};
+
+/// Idle connections stay: links are dialled to be kept, and the gate closes those that should not.
+const IDLE: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Starts the network in a task of its own; call it within a tokio runtime. Nobody is allowed in until
+/// [`Network::set_allowed`].
+///
+/// # Errors
+/// [`StartError`]; nothing is left running.
+pub fn start(
+    config: &NetworkConfig,
+    node_key: &SigningKey,
+    coalition: CoalitionId,
+) -> Result<(Network, Inbound), StartError> {
+    let counters: Arc<Counters> = Arc::default();
+    let identity = identity::keypair(node_key)?;
+    let doorway = Doorway::new(Arc::clone(&counters));
+    let behaviour = Behaviour::new(config, &identity, doorway.clone(), &counters)?;
+    let settings = swarm::Config::with_executor(executor(&counters))
+        .with_idle_connection_timeout(IDLE)
+        .with_max_negotiating_inbound_streams(NEGOTIATING)
+        .with_smart_dial();
+    let transport = transport::build(&identity, config.memory)?;
+    let mut swarm = Swarm::new(transport, behaviour, identity.public().to_peer_id(), settings);
+    for address in &config.listen {
+        if address.scope() == Scope::Memory && !config.memory {
+            return Err(StartError::Memory(address.clone()));
+        }
+        swarm
+            .listen_on(address.multiaddr().clone())
+            .map_err(|e| StartError::Listen { address: address.clone(), reason: e.to_string() })?;
+    }
+    for address in &config.external {
+        swarm.add_external_address(address.multiaddr().clone());
+    }
+
+    let (commands, commands_in) = mpsc::channel(COMMANDS);
+    let (verdicts, verdicts_in) = mpsc::channel(VERDICTS);
+    let (gossip, gossip_out) = mpsc::channel(GOSSIP);
+    let (links, links_out) = mpsc::channel(LINKS);
+    let (hello, hello_out) = Exchange::new(Arc::clone(&counters));
+    let (keys, keys_out) = Exchange::new(Arc::clone(&counters));
+    let (sync, sync_out) = Exchange::new(Arc::clone(&counters));
+    let driver = Driver {
+        node: node_key.public(),
+        coalition,
+        swarm,
+        doorway,
+        topics: HashMap::new(),
+        wires: Wires::default(),
+        dialling: HashMap::new(),
+        again: HashMap::new(),
+        budgets: HashMap::new(),
+        listening: BTreeSet::new(),
+        hello,
+        keys,
+        sync,
+        gossip,
+        links,
+        counters: Arc::clone(&counters),
+    };
+    let task = tokio::spawn(driver.run(commands_in, verdicts_in).instrument(info_span!("network")));
+    let (ended, end) = watch::channel(None);
+    tokio::spawn(async move {
+        let end = match task.await {
+            Ok(end) => end,
+            Err(reason) => {
+                error!(%reason, "the network task panicked");
+                End::Panicked
+            }
+        };
+        ended.send_replace(Some(end));
+    });
+
+    let network = Network { node: node_key.public(), commands, verdicts, counters, end };
+    let inbound =
+        Inbound { gossip: gossip_out, hello: hello_out, keys: keys_out, sync: sync_out, links: links_out };
+    Ok((network, inbound))
+}
+
+/// Runs connection tasks, and counts those that panic: libp2p does not notice them.
+fn executor(
+    counters: &Arc<Counters>,
+) -> impl Fn(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) + Send + use<> {
+    let counters = Arc::clone(counters);
+    move |task| {
+        let counters = Arc::clone(&counters);
+        tokio::spawn(async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                counters.panics.more();
+                error!("a connection task panicked");
+            }
+        });
+    }
+}
+
+/// What the swarm task owns.
+pub(super) struct Driver {
+    pub(super) node: PublicKey,
+    pub(super) coalition: CoalitionId,
+    pub(super) swarm: Swarm<Behaviour>,
+    pub(super) doorway: Doorway,
+    /// Own subscriptions.
+    pub(super) topics: HashMap<TopicHash, Topic>,
+    pub(super) wires: Wires,
+    pub(super) dialling: HashMap<PeerId, ConnectionId>,
+    /// To dial once the last connection with the peer has closed.
+    pub(super) again: HashMap<PeerId, Vec<Address>>,
+    pub(super) budgets: HashMap<PeerId, Budget>,
+    pub(super) listening: BTreeSet<Address>,
+    pub(super) hello: Exchange<Hello>,
+    pub(super) keys: Exchange<Keys>,
+    pub(super) sync: Exchange<Sync>,
+    pub(super) gossip: mpsc::Sender<Gossip>,
+    pub(super) links: mpsc::Sender<Link>,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Driver {
+    async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        mut verdicts: mpsc::Receiver<(Ticket, Verdict)>,
+    ) -> End {
+        loop {
+            tokio::select! {
+                event = self.swarm.select_next_some() => self.on_swarm_event(event),
+                command = commands.recv() => match command {
+                    Some(Command::Shutdown) | None => break,
+                    Some(command) => self.on_command(command),
+                },
+                Some((ticket, verdict)) = verdicts.recv() => self.on_verdict(&ticket, verdict),
+                ready = self.hello.next_answer() => {
+                    Exchange::reply(&mut self.swarm.behaviour_mut().hello, ready);
+                }
+                ready = self.keys.next_answer() => {
+                    Exchange::reply(&mut self.swarm.behaviour_mut().gated.inner_mut().keys, ready);
+                }
+                ready = self.sync.next_answer() => {
+                    Exchange::reply(&mut self.swarm.behaviour_mut().gated.inner_mut().sync, ready);
+                }
+            }
+            if self.counters.panics.value() >= PANICS {
+                error!("{PANICS} connection tasks have panicked: giving up");
+                return End::Panicked;
+            }
+        }
+        self.say_goodbye().await;
+        End::Asked
+    }
+
+    /// Closes every connection in good order, for as long as [`GOODBYE`].
+    async fn say_goodbye(&mut self) {
+        let peers: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
+        info!(peers = peers.len(), "closing the network");
+        for peer in peers {
+            // Gone already is just as well.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        let closed = timeout(GOODBYE, async {
+            while self.swarm.connected_peers().next().is_some() {
+                self.swarm.select_next_some().await;
+            }
+        });
+        if closed.await.is_err() {
+            warn!("connections did not close in time");
+        }
+    }
+
+    /// Tells membership; news that nobody takes are dropped and counted.
+    pub(super) fn tell(&self, link: Link) {
+        if self.links.try_send(link).is_err() {
+            self.counters.links_dropped.more();
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! How bytes travel: QUIC, or TCP with Noise and yamux; names resolved by the system's DNS.
+//!
+//! Both prove the node key in the handshake. Dials prefer QUIC and race TCP behind it.
+
+use libp2p::{
+    PeerId, Transport,
+    core::{
+        muxing::StreamMuxerBox,
+        transport::{Boxed, MemoryTransport, dummy::DummyTransport},
+        upgrade::Version,
+    },
+    dns,
+    identity::Keypair,
+    noise, quic, tcp, yamux,
+};
+use tracing::warn;
+
+use super::{
+    error::StartError,
+    limits::{HANDSHAKE, STREAMS},
+};
+
+/// Bytes a QUIC peer may have on the way to us on one stream: a whole reply, so that none needs a second
+/// round trip.
+const QUIC_STREAM: u32 = 2 * 1024 * 1024;
+/// Bytes a QUIC peer may have on the way to us altogether.
+const QUIC_CONNECTION: u32 = 8 * 1024 * 1024;
+
+type Stack = Boxed<(PeerId, StreamMuxerBox)>;
+
+pub(super) fn build(identity: &Keypair, memory: bool) -> Result<Stack, StartError> {
+    let noise = || noise::Config::new(identity).map_err(|e| StartError::Identity(e.to_string()));
+
+    let mut settings = quic::Config::new(identity);
+    settings.handshake_timeout = HANDSHAKE;
+    settings.max_concurrent_stream_limit = STREAMS;
+    settings.max_stream_data = QUIC_STREAM;
+    settings.max_connection_data = QUIC_CONNECTION;
+    let quic =
+        quic::tokio::Transport::new(settings).map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise()?)
+        .multiplex(yamux_settings())
+        .timeout(HANDSHAKE)
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+
+    let direct = quic.or_transport(tcp).map(|either, _| either.into_inner()).boxed();
+    let stack = if memory {
+        let memory = MemoryTransport::default()
+            .upgrade(Version::V1Lazy)
+            .authenticate(noise()?)
+            .multiplex(yamux_settings())
+            .timeout(HANDSHAKE)
+            .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+        memory.or_transport(direct).map(|either, _| either.into_inner()).boxed()
+    } else {
+        direct
+    };
+    with_names(stack)
+}
+
+/// Resolves names by the system's resolver; a host without one still reaches every numeric address.
+fn with_names(stack: Stack) -> Result<Stack, StartError> {
+    // `system` keeps what it is given even when it fails, so it is asked first on nothing.
+    let probe = dns::tokio::Transport::system(DummyTransport::<(PeerId, StreamMuxerBox)>::new());
+    if let Err(reason) = probe {
+        warn!(%reason, "no system resolver: addresses with names cannot be dialled");
+        return Ok(stack);
+    }
+    dns::tokio::Transport::system(stack)
+        .map(Transport::boxed)
+        .map_err(|reason| StartError::Resolver(reason.to_string()))
+}
+
+fn yamux_settings() -> yamux::Config {
+    let mut settings = yamux::Config::default();
+    settings.set_max_num_streams(STREAMS as usize);
+    settings
+}

@@ -1,9 +1,13 @@
 //! From the pure ladder's types to the store's rows: one translation, used on the way in and on the way out.
 
 use belfry_proto::{
-    envelope::{Admitted, Publication},
-    id::{MemberId, MessageId, Serial},
-    stix::{marking, observable},
+    envelope::{Admitted, Header, Publication},
+    id::MessageId,
+    schema::{self, Audience},
+    stix::{
+        marking::{self, Markings},
+        observable,
+    },
     time::Timestamp,
 };
 
@@ -11,21 +15,27 @@ use crate::store::{EnvelopeRow, EnvelopeState, ObjectRow, OpenedRows};
 
 /// An envelope as stored, not opened yet.
 #[must_use]
-pub fn envelope(admitted: &Admitted, state: EnvelopeState, received: Timestamp) -> EnvelopeRow {
-    let header = admitted.header();
+pub fn envelope(
+    header: &Header,
+    id: MessageId,
+    bytes: &[u8],
+    is_whole: bool,
+    state: EnvelopeState,
+    received: Timestamp,
+) -> EnvelopeRow {
     EnvelopeRow {
         group: header.group,
         log: header.log,
         sequence: header.sequence,
-        id: admitted.message_id(),
+        id,
         prev: header.prev,
         member: header.member,
         serial: header.serial,
         created: header.created,
         received,
-        key_id: header.key_id,
-        bytes: admitted.bytes().to_vec(),
-        has_body: admitted.has_body(),
+        key_id: header.key_id(),
+        bytes: bytes.to_vec(),
+        has_body: is_whole,
         state,
         content: None,
         reason: None,
@@ -34,26 +44,20 @@ pub fn envelope(admitted: &Admitted, state: EnvelopeState, received: Timestamp) 
 
 /// A parsed publication part as stored.
 #[must_use]
-pub fn opened(
-    publication: &Publication,
-    member: MemberId,
-    serial: Serial,
-    message: MessageId,
-    created: Timestamp,
-    recipients: bool,
-) -> OpenedRows {
+pub fn opened(publication: &Publication, admitted: &Admitted) -> OpenedRows {
+    let header = admitted.header();
+    let markings = Markings::of(&publication.objects);
     OpenedRows {
         publication: publication.id,
         part: publication.part,
         parts: publication.parts,
-        member,
-        serial,
-        message,
-        created,
-        tlp: publication.tlp,
-        purpose: publication.purpose as i32,
-        classes: publication.classes.iter().map(|class| *class as i32).collect(),
-        audience_recipients: recipients,
+        member: header.member,
+        serial: header.serial,
+        message: admitted.message_id(),
+        created: header.created,
+        purpose: publication.purpose.into(),
+        classes: publication.classes.iter().map(|class| i32::from(*class)).collect(),
+        recipients: header.audience() == Audience::Recipients,
         objects: publication
             .objects
             .iter()
@@ -61,11 +65,18 @@ pub fn opened(
                 id: object.id().to_owned(),
                 kind: object.kind().to_owned(),
                 version: object.version().to_owned(),
-                tlp: marking::effective(object, publication.tlp, &publication.objects),
+                // What no marking can be told of is as closed as can be.
+                tlp: marking::effective(object, publication.tlp, &markings)
+                    .map_or(schema::Tlp::Red, schema::Tlp::from),
                 revoked: object.revoked(),
                 raw: object.raw().to_vec(),
-                observables: observable::extract(object),
+                created_by: object.created_by().map(str::to_owned),
+                observables: observables(object),
             })
             .collect(),
     }
+}
+
+fn observables(object: &belfry_proto::stix::object::Object) -> Vec<(String, String)> {
+    observable::extract(object).into_iter().map(|o| (o.kind().to_string(), o.value().to_owned())).collect()
 }

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use belfry_proto::{
-    envelope::{self, Admission, AdmitError, Admitted, AttributeError, Origin},
-    topic::Topic,
+    envelope::{self, Admission, AdmitError, AttributeError, Origin},
+    envelope::{Admitted, Quarantined},
     trust::roster::Roster,
     verdict::{Judged, Verdict},
 };
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{Arrival, Ingest, Kept, Page, rate::Rates};
+use super::{Arrival, Arrived, Ingest, Kept, Page, rate::Rates};
 use crate::{
     clock,
-    feed::Notice,
     network::Gossip,
     store::{Change, ParkRow},
 };
@@ -25,7 +24,7 @@ const BATCH: usize = 64;
 pub(super) enum Judgement {
     Admitted(Box<Admitted>),
     /// Valid bytes beyond a cut: kept, hidden, restorable.
-    Quarantined(Box<Admitted>, &'static str),
+    Quarantined(Box<Quarantined>),
     /// Names a roster we do not have yet.
     Ahead(ParkRow),
     Known,
@@ -68,7 +67,7 @@ impl Ingest {
             if rates.take(message.from, now) {
                 within.push(message);
             } else {
-                self.network.verdict(message.ticket, Verdict::Ignore);
+                let _ = self.network.verdict(message.ticket, Verdict::Ignore).await;
             }
         }
         let (this, roster) = (self.clone(), self.roster.snapshot());
@@ -76,10 +75,7 @@ impl Ingest {
             within
                 .into_iter()
                 .map(|message| {
-                    let origin = match message.topic {
-                        Topic::Group(group) => Origin::Gossip { group },
-                        Topic::Admin => Origin::Sync,
-                    };
+                    let origin = Origin::Gossip { topic: message.topic };
                     let judgement = this.judge(&message.bytes, &roster, origin);
                     (message, judgement)
                 })
@@ -89,10 +85,10 @@ impl Ingest {
         for (message, judgement) in judged.unwrap_or_default() {
             let verdict = match &judgement {
                 Judgement::Admitted(_) => Verdict::Accept,
-                Judgement::Quarantined(..) | Judgement::Ahead(_) | Judgement::Known => Verdict::Ignore,
+                Judgement::Quarantined(_) | Judgement::Ahead(_) | Judgement::Known => Verdict::Ignore,
                 Judgement::Refused { verdict, .. } => *verdict,
             };
-            self.network.verdict(message.ticket, verdict);
+            let _ = self.network.verdict(message.ticket, verdict).await;
             self.settle(judgement, message.from, keep, None).await;
         }
     }
@@ -128,11 +124,11 @@ impl Ingest {
     ) {
         let answer = match judgement {
             Judgement::Admitted(admitted) => {
-                let _ = keep.send(Arrival { admitted: *admitted, from, quarantined: None, done }).await;
+                let _ = keep.send(Arrival { envelope: Arrived::Admitted(admitted), from, done }).await;
                 return;
             }
-            Judgement::Quarantined(admitted, code) => {
-                let _ = keep.send(Arrival { admitted: *admitted, from, quarantined: Some(code), done }).await;
+            Judgement::Quarantined(quarantined) => {
+                let _ = keep.send(Arrival { envelope: Arrived::Quarantined(quarantined), from, done }).await;
                 return;
             }
             Judgement::Known => Kept::Known,
@@ -158,7 +154,7 @@ impl Ingest {
 
     /// One envelope through the ladder. Cheap checks first, the signature last but one.
     pub(super) fn judge(&self, bytes: &[u8], roster: &Arc<Roster>, origin: Origin) -> Judgement {
-        let decoded = match envelope::decode(bytes, roster.coalition()) {
+        let decoded = match envelope::decode(bytes) {
             Ok(decoded) => decoded,
             Err(error) => return Judgement::refused(&error),
         };
@@ -166,28 +162,20 @@ impl Ingest {
         if self.is_known(&id) {
             return Judgement::Known;
         }
-        let header = decoded.header();
-        let park = ParkRow {
-            id,
-            group: header.group,
-            serial: header.serial,
-            height: header.roster.height,
-            received: clock::now(),
-            bytes: bytes.to_vec(),
-        };
         let attributed = match decoded.attribute(roster) {
             Ok(attributed) => attributed,
-            Err(AttributeError::AheadOfRoster { .. }) => return Judgement::Ahead(park),
+            Err(AttributeError::AheadOfRoster { .. }) => return Judgement::Ahead(ParkRow { id, bytes: bytes.to_vec() }),
             Err(error) => return Judgement::refused(&error),
         };
         let verified = match attributed.verify() {
             Ok(verified) => verified,
             Err(error) => return Judgement::refused(&error),
         };
-        let admission = Admission { origin, now: clock::now() };
+        let skew = roster.charter().clock_skew();
+        let admission = Admission { origin, now: clock::now(), skew };
         match verified.admit(roster, admission) {
             Ok(admitted) => Judgement::Admitted(Box::new(admitted)),
-            Err(AdmitError::Quarantined(admitted)) => Judgement::Quarantined(admitted, "beyond-cut"),
+            Err(AdmitError::Quarantined(quarantined)) => Judgement::Quarantined(quarantined),
             Err(error) => Judgement::refused(&error),
         }
     }
@@ -211,6 +199,5 @@ impl Ingest {
         if let Err(error) = self.store.commit(Change::Unpark(settled)).await {
             tracing::warn!("parked envelopes not cleared: {error}");
         }
-        self.feed.notify(Notice::Unparked);
     }
 }

@@ -18,7 +18,11 @@ mod reopen;
 
 use std::sync::Arc;
 
-use belfry_proto::{crypto::sign::PublicKey, envelope::Admitted, id::MessageId};
+use belfry_proto::{
+    crypto::sign::PublicKey,
+    envelope::{Admitted, Quarantined},
+    id::MessageId,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -84,10 +88,17 @@ impl Intake {
 
 /// An admitted envelope on its way to the store.
 pub(crate) struct Arrival {
-    pub(crate) admitted: Admitted,
+    pub(crate) envelope: Arrived,
     pub(crate) from: PublicKey,
-    pub(crate) quarantined: Option<&'static str>,
     pub(crate) done: Option<oneshot::Sender<Kept>>,
+}
+
+/// What the judge lets through to the store.
+pub(crate) enum Arrived {
+    /// Shown once it opens.
+    Admitted(Box<Admitted>),
+    /// Kept, hidden.
+    Quarantined(Box<Quarantined>),
 }
 
 /// The receiving ends that [`Ingest::run_judge`] and [`Ingest::run_keep`] drain.
@@ -121,13 +132,13 @@ impl Ingest {
     ) -> (impl Future<Output = ()> + Send, impl Future<Output = ()> + Send, impl Future<Output = ()> + Send) {
         let (to_keep, admitted) = queues.admitted;
         (
-            self.clone().run_judge(gossip, queues.pages, to_keep),
+            self.clone().run_judge(gossip, queues.pages, to_keep.clone()),
             self.clone().run_keep(admitted),
-            self.run_reopen(),
+            self.run_reopen(to_keep),
         )
     }
 
     pub(crate) fn is_known(&self, id: &MessageId) -> bool {
-        matches!(self.store.message(id), Ok(Some(_)))
+        matches!(self.store.has_message(*id), Ok(true))
     }
 }

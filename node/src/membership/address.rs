@@ -15,20 +15,20 @@ use prost::Message;
 use super::Membership;
 use crate::{
     clock,
-    network::multiaddr,
-    store::Change,
+    network::Address,
+    store::{AddressRow, Change},
 };
 
 impl Membership {
     /// Tells the coalition where we are, when that changed or was long ago.
     pub(super) async fn announce_address(&mut self) {
         let mut addresses = self.own_addresses.clone();
-        addresses.extend_from_slice(self.dialing.told());
+        addresses.extend(self.dialing.told());
         addresses.truncate(MAX_ADDRESSES);
         if addresses.is_empty() || addresses == self.announced {
             return;
         }
-        let encoded = addresses.iter().filter_map(|text| multiaddr::to_bytes(text).ok()).collect();
+        let encoded = addresses.iter().map(Address::to_vec).collect();
         let record =
             address::make(self.coalition, self.identity.serial, encoded, clock::now(), &self.identity.signing);
         if self.keep_address(&record).await != Verdict::Accept {
@@ -66,7 +66,8 @@ impl Membership {
         if !newer {
             return Verdict::Ignore;
         }
-        let change = Change::Address { serial: verified.serial, made: verified.made, bytes: record.encode_to_vec() };
+        let row = AddressRow { serial: verified.serial, made: verified.made, bytes: record.encode_to_vec() };
+        let change = Change::Address(row);
         match self.store.commit(change).await {
             Ok(_) => Verdict::Accept,
             Err(error) => {
@@ -77,14 +78,14 @@ impl Membership {
     }
 
     /// The address book, verified again against the roster of now.
-    pub(super) fn known_addresses(&self) -> BTreeMap<PublicKey, Vec<String>> {
+    pub(super) fn known_addresses(&self) -> BTreeMap<PublicKey, Vec<Address>> {
         let roster = self.roster_now();
         let mut book = BTreeMap::new();
         for row in self.store.addresses().unwrap_or_default() {
             let Some(certificate) = roster.certificate(row.serial) else { continue };
             let Ok(signed) = schema::Signed::decode(row.bytes.as_slice()) else { continue };
             let Ok(record) = schema::AddressRecord::decode(signed.payload.as_slice()) else { continue };
-            let addresses = record.addresses.iter().filter_map(|bytes| multiaddr::to_text(bytes).ok()).collect();
+            let addresses = record.addresses.iter().filter_map(|bytes| Address::from_bytes(bytes).ok()).collect();
             book.insert(certificate.node, addresses);
         }
         book

@@ -12,6 +12,8 @@ use belfry_proto::crypto::sign::PublicKey;
 use rand::seq::{IndexedRandom, SliceRandom};
 use tokio::time::Instant;
 
+use crate::network::{Address, Scope};
+
 /// Links to hold. Gossipsub meshes of 8 over twelve groups, with room for sync partners; too low and
 /// small groups fall apart, too high and every node holds the whole coalition's connections.
 const TARGET: usize = 32;
@@ -31,17 +33,17 @@ struct Attempts {
 /// The dialler's memory. Asked once a tick.
 #[derive(Debug, Default)]
 pub struct Dialing {
-    bootstrap: BTreeMap<PublicKey, Vec<String>>,
+    bootstrap: BTreeMap<PublicKey, Vec<Address>>,
     attempts: BTreeMap<PublicKey, Attempts>,
     connected: BTreeSet<PublicKey>,
-    listening: Vec<String>,
+    listening: Vec<Address>,
     external_configured: bool,
 }
 
 impl Dialing {
     /// Starts with configured addresses.
     #[must_use]
-    pub fn new(bootstrap: Vec<(PublicKey, String)>, external_configured: bool) -> Self {
+    pub fn new(bootstrap: Vec<(PublicKey, Address)>, external_configured: bool) -> Self {
         let mut this = Self { external_configured, ..Self::default() };
         for (node, address) in bootstrap {
             this.bootstrap.entry(node).or_default().push(address);
@@ -74,16 +76,32 @@ impl Dialing {
     }
 
     /// A new listening address; told to others unless external ones are configured.
-    pub fn listening(&mut self, address: String) {
+    pub fn listening(&mut self, address: Address) {
         if !self.listening.contains(&address) {
             self.listening.push(address);
         }
     }
 
-    /// Addresses to tell others when none are configured.
+    /// A listening address that is none any more.
+    pub fn not_listening(&mut self, address: &Address) {
+        self.listening.retain(|a| a != address);
+    }
+
+    /// Addresses to tell others when none are configured: the widest reachable ones. Loopback addresses
+    /// are told only where there is nothing else, as on a machine that plays a whole coalition.
     #[must_use]
-    pub fn told(&self) -> &[String] {
-        if self.external_configured { &[] } else { &self.listening }
+    pub fn told(&self) -> Vec<Address> {
+        if self.external_configured {
+            return Vec::new();
+        }
+        let is_local = |a: &&Address| matches!(a.scope(), Scope::Loopback | Scope::Memory);
+        let wide: Vec<Address> = self
+            .listening
+            .iter()
+            .filter(|a| !is_local(a) && a.scope() != Scope::Unspecified)
+            .cloned()
+            .collect();
+        if wide.is_empty() { self.listening.iter().filter(is_local).cloned().collect() } else { wide }
     }
 
     /// A connected node, any.
@@ -97,11 +115,11 @@ impl Dialing {
     pub fn due(
         &mut self,
         wanted: &[PublicKey],
-        known: &BTreeMap<PublicKey, Vec<String>>,
+        known: &BTreeMap<PublicKey, Vec<Address>>,
         now: Instant,
-    ) -> Vec<(PublicKey, Vec<String>)> {
+    ) -> Vec<(PublicKey, Vec<Address>)> {
         let room = TARGET.saturating_sub(self.connected.len()).min(AT_ONCE);
-        let mut candidates: Vec<(PublicKey, Vec<String>)> = wanted
+        let mut candidates: Vec<(PublicKey, Vec<Address>)> = wanted
             .iter()
             .filter(|node| !self.connected.contains(node))
             .filter(|node| self.attempts.get(node).is_none_or(|a| a.not_before <= now))
@@ -129,6 +147,10 @@ mod tests {
 
     use super::*;
 
+    fn address(text: &str) -> Address {
+        Address::parse(text).unwrap().0
+    }
+
     fn node(seed: u8) -> PublicKey {
         SigningKey::from_seed(&[seed; 32]).public()
     }
@@ -136,7 +158,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_failing_node_is_dialled_ever_less_often() {
         let a = node(1);
-        let mut dialing = Dialing::new(vec![(a, "/memory/1".to_owned())], false);
+        let mut dialing = Dialing::new(vec![(a, address("/memory/1"))], false);
         let mut now = Instant::now();
         let mut waits = Vec::new();
         for _ in 0..10 {
@@ -156,10 +178,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_wanted_unconnected_nodes_with_an_address_are_dialled() {
         let (a, b, c) = (node(1), node(2), node(3));
-        let known = BTreeMap::from([(a, vec!["/memory/1".to_owned()]), (b, vec!["/memory/2".to_owned()])]);
+        let known = BTreeMap::from([(a, vec![address("/memory/1")]), (b, vec![address("/memory/2")])]);
         let mut dialing = Dialing::new(Vec::new(), false);
         dialing.connected(a);
         let due = dialing.due(&[a, b, c], &known, Instant::now());
-        assert_eq!(due, vec![(b, vec!["/memory/2".to_owned()])]);
+        assert_eq!(due, vec![(b, vec![address("/memory/2")])]);
     }
 }

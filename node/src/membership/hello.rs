@@ -145,12 +145,12 @@ impl Membership {
         let record = greet.certificate.as_ref().ok_or(Refusal::Malformed)?;
         let verified = verify_record(roster.charters(), record).map_err(|_| Refusal::NotCertified)?;
         let node = match &verified.statement.decision {
-            Decision::Issue { certificate } | Decision::Supersede { certificate, .. } => {
-                certificate.keys.as_ref().map(|keys| keys.node.clone())
-            }
+            Decision::Issue(issue) => issue.certificate.as_ref(),
+            Decision::Supersede(supersede) => supersede.certificate.as_ref(),
             _ => None,
         };
-        if node.as_deref() != Some(from.as_bytes().as_slice()) {
+        let node = node.and_then(|certificate| certificate.keys.as_ref()).map(|keys| keys.node.as_slice());
+        if node != Some(from.as_bytes().as_slice()) {
             return Err(Refusal::NotCertified);
         }
         let admitted = roster.is_admitted(&from, clock::now());

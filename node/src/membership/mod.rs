@@ -30,7 +30,7 @@ use crate::{
     clock,
     feed::{Feed, Notice},
     identity::Identity,
-    network::{Asked, Gossip, Link, Network},
+    network::{Address, Asked, Gossip, Link, Network},
     roster::LiveRoster,
     store::Store,
 };
@@ -55,8 +55,8 @@ pub struct Membership {
     pub(crate) coalition: CoalitionId,
     pub(crate) hellos: watch::Sender<Hellos>,
     pub(crate) dialing: dialing::Dialing,
-    pub(crate) own_addresses: Vec<String>,
-    announced: Vec<String>,
+    pub(crate) own_addresses: Vec<Address>,
+    announced: Vec<Address>,
     commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
     greeted: BTreeMap<PublicKey, RosterVersion>,
     ticks: u64,
@@ -108,8 +108,8 @@ impl Membership {
         network: Network,
         roster: LiveRoster,
         feed: Feed,
-        bootstrap: Vec<(PublicKey, String)>,
-        external: Vec<String>,
+        bootstrap: Vec<(PublicKey, Address)>,
+        external: Vec<Address>,
     ) -> Self {
         let coalition = roster.snapshot().coalition();
         Self {
@@ -162,24 +162,27 @@ impl Membership {
 
     fn link(&mut self, link: Link) {
         match link {
-            Link::Up { node, admitted, .. } => {
-                self.dialing.connected(node);
+            Link::Up { node, admitted, others, .. } => {
                 if admitted {
+                    self.dialing.connected(node);
+                }
+                if admitted && others == 0 {
                     self.greet(node);
                 }
             }
-            Link::Down { node, .. } => {
+            Link::Held { node } => self.greet(node),
+            Link::Down { node, remaining: 0, .. } => {
                 self.dialing.disconnected(node);
                 self.greeted.remove(&node);
                 self.feed.notify(Notice::PeerGone(node));
             }
-            Link::NewListenAddr(address) => self.dialing.listening(address),
-            Link::DialFailed { node, error } => {
-                tracing::debug!(peer = ?node, %error, "dial: {error}");
-                if let Some(node) = node {
-                    self.dialing.failed(node, tokio::time::Instant::now());
-                }
+            Link::Listening(address) => self.dialing.listening(address),
+            Link::NotListening(address) => self.dialing.not_listening(&address),
+            Link::DialFailed { node, reason } => {
+                tracing::debug!(peer = %node, "dial: {reason}");
+                self.dialing.failed(node, tokio::time::Instant::now());
             }
+            Link::Down { .. } | Link::Subscribed { .. } | Link::Unsubscribed { .. } => {}
         }
     }
 
@@ -212,7 +215,7 @@ impl Membership {
             Ok(AdminGossip { item: Some(item) }) => self.judge_item(item, gossip.from).await,
             Ok(AdminGossip { item: None }) => Verdict::Reject,
         };
-        self.network.verdict(gossip.ticket, verdict);
+        let _ = self.network.verdict(gossip.ticket, verdict).await;
     }
 
     async fn judge_item(&mut self, item: Item, from: PublicKey) -> Verdict {

@@ -15,7 +15,16 @@
 pub mod api;
 pub mod cli;
 pub mod clock;
+pub mod feed;
+pub mod grants;
+pub mod identity;
+pub mod ingest;
+pub mod membership;
 pub mod network;
+pub mod publish;
 pub mod query;
 pub mod roster;
+mod rows;
 pub mod store;
+pub mod sync;
+pub mod tasks;

@@ -66,7 +66,7 @@ pub fn opened(publication: &Publication, admitted: &Admitted) -> OpenedRows {
                 kind: object.kind().to_owned(),
                 version: object.version().to_owned(),
                 // What no marking can be told of is as closed as can be.
-                tlp: marking::effective(object, publication.tlp, &markings)
+                tlp: marking::effective(object, Some(publication.tlp), &markings)
                     .map_or(schema::Tlp::Red, schema::Tlp::from),
                 revoked: object.revoked(),
                 raw: object.raw().to_vec(),
@@ -78,5 +78,8 @@ pub fn opened(publication: &Publication, admitted: &Admitted) -> OpenedRows {
 }
 
 fn observables(object: &belfry_proto::stix::object::Object) -> Vec<(String, String)> {
-    observable::extract(object).into_iter().map(|o| (o.kind().to_string(), o.value().to_owned())).collect()
+    observable::extract(object)
+        .into_iter()
+        .map(|o| (o.kind().as_str().to_owned(), o.value().to_owned()))
+        .collect()
 }

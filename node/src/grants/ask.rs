@@ -236,7 +236,7 @@ impl Asking {
                     continue;
                 }
             };
-            match self.store.commit(Change::Key(KeyRow::received(&key, clock::now()))).await {
+            match self.store.commit(Change::Key(KeyRow::received(&key))).await {
                 Ok(_) => {
                     self.wishes.remove(&id);
                     self.feed.notify(Notice::KeyArrived(id));

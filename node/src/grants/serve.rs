@@ -6,7 +6,7 @@ use belfry_proto::{
     crypto::sign::PublicKey,
     envelope::{
         content_key::ContentKey,
-        grant_rule::{self, GrantRefusal},
+        grant_rule,
     },
     id::{GroupId, KeyId},
     limits,
@@ -93,12 +93,9 @@ impl Serving {
         let requester = grant_rule::may_grant(&roster, key.context(), row.last_use, from, clock::now())
             .map_err(|refusal| {
                 tracing::debug!(peer = %from, key = %id, "no grant: {refusal}");
-                match refusal {
-                    GrantRefusal::NotYet { .. } | GrantRefusal::RosterAhead => Refusal::NotYet,
-                    _ => Refusal::NotEntitled,
-                }
+                refusal.on_wire()
             })?;
-        let sealed = key.grant_to(&requester.kem, roster.coalition(), &mut rand::rng());
+        let sealed = key.grant_to(&requester.kem, &mut rand::rng());
         tracing::debug!(peer = %from, key = %id, "granted a key");
         Ok(SealedGrant { key_id: id.to_vec(), sealed })
     }
@@ -116,6 +113,6 @@ impl Serving {
             tracing::debug!(peer = %from, key = %id, "pushed grant is not the sender's own, or not for us");
             return None;
         }
-        Some(KeyRow::received(&key, clock::now()))
+        Some(KeyRow::received(&key))
     }
 }

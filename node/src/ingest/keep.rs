@@ -1,14 +1,12 @@
 //! Opening what can be opened, and one synced batch for many messages.
 
 use belfry_proto::{
-    envelope::{Admitted, Publication, recipients},
-    id::MessageId,
-    schema::{Audience, Kind},
+    envelope::{Admitted, Publication, RecipientContext, open_block},
 };
 use futures::future::join_all;
 use tokio::sync::mpsc;
 
-use super::{Arrival, Ingest, Kept};
+use super::{Arrival, Arrived, Ingest, Kept};
 use crate::{
     clock,
     feed::Notice,
@@ -43,24 +41,23 @@ impl Ingest {
 
     /// The row an admitted envelope becomes, opened if its key is here.
     fn row(&self, arrival: &Arrival) -> EnvelopeRow {
-        let mut row = rows::envelope(&arrival.admitted, EnvelopeState::Sealed, clock::now());
-        if let Some(code) = arrival.quarantined {
-            row.state = EnvelopeState::Quarantined;
-            row.reason = Some(code.to_owned());
-            return row;
-        }
-        match self.open(&arrival.admitted) {
+        let admitted = match &arrival.envelope {
+            Arrived::Admitted(admitted) => admitted,
+            Arrived::Quarantined(q) => {
+                let (header, id) = (q.header(), q.message_id());
+                let state = EnvelopeState::Quarantined;
+                let mut row = rows::envelope(header, id, q.bytes(), !q.lacks_body(), state, clock::now());
+                row.reason = Some("quarantined".to_owned());
+                return row;
+            }
+        };
+        let (header, id) = (admitted.header(), admitted.message_id());
+        let is_whole = !admitted.lacks_body();
+        let mut row = rows::envelope(header, id, admitted.bytes(), is_whole, EnvelopeState::Sealed, clock::now());
+        match self.open(admitted) {
             Opening::Opened(publication) => {
-                let header = arrival.admitted.header();
                 row.state = EnvelopeState::Opened;
-                row.content = Some(rows::opened(
-                    &publication,
-                    header.member,
-                    header.serial,
-                    row.id,
-                    header.created,
-                    header.audience == Some(Audience::Recipients),
-                ));
+                row.content = Some(rows::opened(&publication, admitted));
             }
             Opening::Waits => {}
             Opening::NotForUs => row.state = EnvelopeState::Closed,
@@ -76,7 +73,7 @@ impl Ingest {
     /// fault: the envelope is kept and carried, its content is not shown.
     pub(super) fn open(&self, admitted: &Admitted) -> Opening {
         let header = admitted.header();
-        if header.kind != Kind::Data || !admitted.has_body() {
+        if header.sealing().is_none() || !admitted.has_body() {
             return Opening::NotForUs;
         }
         let reads = self
@@ -87,9 +84,9 @@ impl Ingest {
         if !reads {
             return Opening::NotForUs;
         }
-        let Some(key_id) = header.key_id else { return Opening::NotForUs };
+        let Some(key_id) = header.key_id() else { return Opening::NotForUs };
         let opened = if let Some(block) = admitted.recipients_block() {
-            match recipients::open_block(&self.identity.kem, &admitted.recipient_context(), block, key_id) {
+            match open_block(&self.identity.kem, RecipientContext::of(header), block, key_id) {
                 Some(key) => admitted.open_with(&key),
                 None => return Opening::NotForUs,
             }
@@ -136,7 +133,7 @@ impl Ingest {
             }
         };
         if let Some(key) = waits {
-            self.wanted(key, group, member, id);
+            self.wanted(key, group, member);
         }
         if let Some(done) = arrival.done {
             let _ = done.send(kept);
@@ -156,7 +153,6 @@ impl Ingest {
         key: belfry_proto::id::KeyId,
         group: belfry_proto::id::GroupId,
         author: belfry_proto::id::MemberId,
-        _message: MessageId,
     ) {
         // The key may have come while its envelope was on the way to disk.
         let notice = if matches!(self.store.key(key), Ok(Some(_))) {

@@ -1,6 +1,6 @@
 //! Envelopes that waited: for a key, or for the roster.
 
-use belfry_proto::{envelope, id::KeyId, schema::Audience};
+use belfry_proto::{envelope, id::KeyId};
 
 use super::{Arrival, Ingest, keep::Opening};
 use crate::{
@@ -38,25 +38,17 @@ impl Ingest {
                 }
             };
             let this = self.clone();
-            let coalition = self.roster.snapshot().coalition();
             let changes = tokio::task::spawn_blocking(move || {
                 let mut changes = Vec::with_capacity(waiting.len());
                 for message in waiting {
                     let Ok(Some(bytes)) = this.store.envelope(message) else { continue };
-                    let Ok(decoded) = envelope::decode(&bytes, coalition) else { continue };
+                    let Ok(decoded) = envelope::decode(&bytes) else { continue };
                     // These bytes were admitted before they were stored.
                     let admitted = decoded.trusted();
                     let header = admitted.header().clone();
                     match this.open(&admitted) {
                         Opening::Opened(publication) => {
-                            let content = rows::opened(
-                                &publication,
-                                header.member,
-                                header.serial,
-                                message,
-                                header.created,
-                                header.audience == Some(Audience::Recipients),
-                            );
+                            let content = rows::opened(&publication, &admitted);
                             changes.push((header.group, Change::Opened { message, content }));
                         }
                         Opening::Unreadable(reason) => {

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
+    envelope::Position,
     id::{GroupId, PublicationId},
     schema::Audience,
     topic::Topic,
@@ -121,7 +122,7 @@ impl Flusher {
     }
 
     async fn flush_queued(&mut self) {
-        let drafts = match self.store.drafts(DraftState::Queued, AT_ONCE) {
+        let drafts = match self.store.queued(AT_ONCE) {
             Ok(drafts) => drafts,
             Err(error) => {
                 tracing::error!("drafts cannot be read: {error}");
@@ -134,7 +135,7 @@ impl Flusher {
             return;
         }
         for draft in drafts {
-            self.flush(draft.publication).await;
+            self.flush(draft).await;
         }
     }
 
@@ -168,7 +169,7 @@ impl Flusher {
         };
         let roster = self.roster.snapshot();
         let known = self.hellos.borrow().own_logs.clone();
-        let position = match seal::position(&self.store, &self.identity, &roster, draft.group, &known) {
+        let position = match seal::position(&self.store, &self.identity, draft.group, &known) {
             Ok(position) => position,
             Err(error) => return self.fail(publication, &error.to_string()).await,
         };
@@ -198,7 +199,7 @@ impl Flusher {
             // The admin log moved while we sealed: a reader may be gone. Seal again under what holds now.
             return self.feed.notify(Notice::DraftQueued);
         }
-        if let Err(error) = self.store.commit(Change::Flushed { publication, envelopes: rows, key: None }).await {
+        if let Err(error) = self.store.commit(Change::Flushed { publication, envelopes: rows }).await {
             tracing::error!(%publication, "messages could not be made durable, so they were not sent: {error}");
             return;
         }
@@ -234,16 +235,20 @@ impl Flusher {
         roster: &Roster,
         group: GroupId,
         audience: Audience,
-        position: &seal::Position,
+        position: &Position,
     ) -> Result<belfry_proto::envelope::content_key::ContentKey, crate::store::WriteError> {
         let now = clock::now();
+        let Some(certificate) = roster.certificate(self.identity.serial) else {
+            return Err(crate::store::WriteError::Missing("certificate of this node"));
+        };
+        let log = belfry_proto::envelope::log_id(roster.coalition(), group, certificate, &position.instance);
         if let Some(active) = self.keys.get(&(group, audience)) {
-            if active.is_usable(roster, position.log, now) {
+            if active.is_usable(roster, log, now) {
                 return Ok(active.key.clone());
             }
         }
-        let epoch = self.store.own_keys(group).map_or(0, |keys| keys.len() as u64) + 1;
-        let active = key::make(roster, &self.identity, group, audience, position.log, epoch, now);
+        let epoch = self.store.own_keys(Some(group)).map_or(0, |keys| keys.len() as u64) + 1;
+        let active = key::make(roster, &self.identity, group, audience, log, epoch, now);
         self.store.commit(Change::Key(active.row(0))).await?;
         let content = active.key.clone();
         tracing::info!(group = group.get(), key = %content.id(), "new content key");

@@ -93,7 +93,7 @@ impl Flusher {
                 .collect();
             let pushes = targets.into_iter().filter_map(|(member, node)| {
                 let kem = &roster.by_node(&node)?.kem;
-                let sealed = active.key.grant_to(kem, roster.coalition(), &mut rand::rng());
+                let sealed = active.key.grant_to(kem, &mut rand::rng());
                 let id = active.key.id().to_vec();
                 let request = KeysRequest {
                     group: group.get(),

@@ -137,9 +137,10 @@ pub(super) fn seal_draft(
         };
         position.sequence = Sequence::new(position.sequence.get() + 1);
         position.prev = decoded.message_id();
-        let publication = envelope::read_payload(payload).map_err(|e| SealError::Reopen(e.to_string()))?;
+        let publication = envelope::payload::parse(payload).map_err(|e| SealError::Reopen(e.to_string()))?;
         let admitted = decoded.trusted();
-        let mut row = rows::envelope(&admitted, EnvelopeState::Opened, now);
+        let (header, id) = (admitted.header(), admitted.message_id());
+        let mut row = rows::envelope(header, id, admitted.bytes(), true, EnvelopeState::Opened, now);
         row.content = Some(rows::opened(&publication, &admitted));
         sealed.gossip.push(admitted.bytes().to_vec());
         sealed.rows.push(row);

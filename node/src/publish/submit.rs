@@ -7,23 +7,24 @@ use belfry_proto::{
     id::{MemberId, PublicationId},
     schema::{self, Audience},
     stix::{
-        bundle::Bundle,
+        bundle::{Bundle, BundleError},
         class,
         marking::{self, Markings, Tlp},
-        split,
+        object::Object,
+        split::{self, SplitError},
     },
     time::Timestamp,
-    trust::{charter::Group, roster::{Roster, Standing}},
+    trust::{charter::Group, roster::Roster},
 };
 use prost::Message;
 
-use super::submission::{Accepted, Submission, SubmitError};
+use super::submission::{Accepted, DraftStatus, ObjectName, Submission, SubmitError};
 use crate::{
     clock,
     feed::{Feed, Notice},
     identity::Identity,
     roster::LiveRoster,
-    store::{Change, Committed, DraftRow, DraftState, Store},
+    store::{Change, Committed, DraftRow, DraftState, ReadError, Store},
 };
 
 /// What the config says for submissions that do not.
@@ -63,7 +64,7 @@ impl Publisher {
     pub async fn submit(&self, submission: Submission) -> Result<Accepted, SubmitError> {
         let this = self.clone();
         let checked = tokio::task::spawn_blocking(move || this.check(submission)).await;
-        let (draft, accepted) = match checked.map_err(|e| SubmitError::Internal(e.to_string()))?? {
+        let (draft, accepted) = match checked.map_err(|e| SubmitError::Fault(Box::new(e)))?? {
             Checked::New(draft, accepted) => (draft, accepted),
             Checked::Seen(accepted) => return Ok(accepted),
         };
@@ -73,8 +74,37 @@ impl Publisher {
                 self.feed.notify(Notice::DraftQueued);
                 Ok(accepted)
             }
-            Err(error) => Err(SubmitError::Unavailable(error.to_string())),
+            Err(error) => Err(SubmitError::Fault(Box::new(error))),
         }
+    }
+
+    /// How far a publication of this node has come; `None` for one it never took.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn status(&self, publication: PublicationId) -> Result<Option<DraftStatus>, ReadError> {
+        let Some(row) = self.store.draft(publication)? else { return Ok(None) };
+        let holders = match row.key_id {
+            Some(key) => self.store.key(key)?.map_or(0, |key| key.holders),
+            None => 0,
+        };
+        let to_group = row.audience != Audience::Recipients;
+        Ok(Some(DraftStatus {
+            publication,
+            group: row.group,
+            submitter: row.submitter,
+            accepted: row.created,
+            state: match row.state {
+                DraftState::Queued => super::DraftState::Drafted,
+                DraftState::Flushed => super::DraftState::Flushed,
+                DraftState::Refused => super::DraftState::Refused,
+            },
+            parts: row.part_count,
+            objects: row.objects.into_iter().map(|(id, version)| ObjectName { id, version }).collect(),
+            messages: row.messages,
+            readable_only_here: row.state == DraftState::Queued || (to_group && holders == 0),
+            error: row.error,
+        }))
     }
 
     fn check(&self, submission: Submission) -> Result<Checked, SubmitError> {
@@ -87,27 +117,27 @@ impl Publisher {
         self.may_publish(&roster, group, now)?;
         let digest = digest(&submission);
         if let Some(key) = &submission.idempotency_key {
-            let seen = self.store.by_idempotency(&scoped(&submission, key)).map_err(unavailable)?;
+            let seen = self.store.by_idempotency(&scoped(&submission, key)).map_err(fault)?;
             if let Some(seen) = seen {
                 return if seen.digest == digest {
                     Ok(Checked::Seen(accepted(&seen, true)))
                 } else {
-                    Err(SubmitError::IdempotencyConflict)
+                    Err(SubmitError::IdempotencyMismatch)
                 };
             }
         }
         let recipients = self.recipients(&roster, &submission, now)?;
-        let objects = Bundle::parse(&submission.bundle).map_err(SubmitError::Bundle)?.into_objects();
+        let objects = Bundle::parse(&submission.bundle).map_err(|e| content(&e))?.into_objects();
         if objects.is_empty() {
-            return Err(SubmitError::EmptyBundle);
+            return Err(rule("objects", "the bundle holds no object"));
         }
         let tlp = self.marking(&submission, group, &objects, recipients.is_empty())?;
         let classes = if submission.classes.is_empty() { class::infer(&objects) } else { submission.classes.clone() };
         let purpose = submission.purpose.unwrap_or(group.default_purpose);
-        let object_ids: Vec<String> = objects.iter().map(|object| object.id().to_owned()).collect();
-        let parts = split::split(objects).map_err(SubmitError::Split)?;
+        let names = objects.iter().map(|o| (o.id().to_owned(), o.version().to_owned())).collect();
+        let parts = split::split(objects).map_err(|e| too_large(&e))?;
         let publication = PublicationId::new(rand::random());
-        let count = u32::try_from(parts.len()).map_err(|_| SubmitError::EmptyBundle)?;
+        let count = u32::try_from(parts.len()).map_err(|_| rule("objects", "more messages than one publication can have"))?;
         let parts: Vec<Vec<u8>> = (1..)
             .zip(parts)
             .map(|(part, objects)| {
@@ -116,7 +146,7 @@ impl Publisher {
                     part,
                     parts: count,
                     classes: classes.iter().map(|class| *class as i32).collect(),
-                    class_label: submission.class_label.clone().unwrap_or_default(),
+                    class_label: submission.class_label.clone(),
                     purpose: purpose.into(),
                     tlp: schema::Tlp::from(tlp).into(),
                     pap: submission.pap.unwrap_or_default().into(),
@@ -136,15 +166,16 @@ impl Publisher {
             group: group.id,
             audience,
             recipients,
-            tlp: schema::Tlp::from(tlp),
             parts,
-            object_ids,
+            part_count: count,
+            objects: names,
             submitter: submission.submitter.clone(),
             idempotency_key: submission.idempotency_key.as_deref().map(|key| scoped(&submission, key)),
             digest,
             created: now,
             state: DraftState::Queued,
             messages: Vec::new(),
+            key_id: None,
             error: None,
         };
         let accepted = accepted(&draft, false);
@@ -152,14 +183,11 @@ impl Publisher {
     }
 
     fn may_publish(&self, roster: &Roster, group: &Group, now: Timestamp) -> Result<(), SubmitError> {
-        let standing = roster.standing(self.identity.serial, now);
-        if standing != Standing::Valid {
-            return Err(SubmitError::NotCertified(standing));
+        if roster.may_publish(self.identity.serial, group.id, now) {
+            Ok(())
+        } else {
+            Err(SubmitError::NotAPublisher(group.id))
         }
-        if !roster.may_publish(self.identity.serial, group.id, now) {
-            return Err(SubmitError::MayNotPublish { group: group.slug.clone() });
-        }
-        Ok(())
     }
 
     /// Named members must be able to read the group: a message to one who cannot would say so only later.
@@ -172,7 +200,7 @@ impl Publisher {
         let readers: BTreeSet<MemberId> =
             roster.readers(submission.group, Audience::Group, now).into_iter().map(|r| r.member).collect();
         match submission.recipients.iter().find(|member| !readers.contains(member)) {
-            Some(member) => Err(SubmitError::RecipientCannotRead(*member)),
+            Some(member) => Err(SubmitError::NotAReader(*member)),
             None => Ok(submission.recipients.clone()),
         }
     }
@@ -183,7 +211,7 @@ impl Publisher {
         &self,
         submission: &Submission,
         group: &Group,
-        objects: &[belfry_proto::stix::object::Object],
+        objects: &[Object],
         to_group: bool,
     ) -> Result<Tlp, SubmitError> {
         let markings = Markings::of(objects);
@@ -194,14 +222,19 @@ impl Publisher {
         let tlp = submission.tlp.or(narrowest.map(|(tlp, _)| tlp)).unwrap_or(self.defaults.tlp);
         if let Some((object_tlp, id)) = narrowest {
             if object_tlp > tlp {
-                return Err(SubmitError::ObjectNarrower { id: id.to_owned(), object: object_tlp, message: tlp });
+                return Err(SubmitError::Content {
+                    object: Some(id.to_owned()),
+                    path: Some("object_marking_refs".to_owned()),
+                    rule: format!("marked TLP:{object_tlp}, narrower than the TLP:{tlp} it would go out under"),
+                });
             }
         }
         if to_group && tlp == Tlp::Red {
-            return Err(SubmitError::RedNeedsRecipients);
+            return Err(SubmitError::RedWithoutRecipients);
         }
         if to_group && schema::Tlp::from(tlp) > group.max_tlp {
-            return Err(SubmitError::OverGroupLimit { group: group.slug.clone(), tlp });
+            let most = Option::<Tlp>::from(group.max_tlp).unwrap_or(Tlp::Clear);
+            return Err(SubmitError::AboveCeiling { found: tlp, most });
         }
         Ok(tlp)
     }
@@ -215,9 +248,9 @@ enum Checked {
 fn accepted(draft: &DraftRow, duplicate: bool) -> Accepted {
     Accepted {
         publication: draft.publication,
-        parts: u32::try_from(draft.parts.len()).unwrap_or(u32::MAX),
-        objects: u32::try_from(draft.object_ids.len()).unwrap_or(u32::MAX),
-        object_ids: draft.object_ids.clone(),
+        parts: draft.part_count,
+        objects: u32::try_from(draft.objects.len()).unwrap_or(u32::MAX),
+        object_ids: draft.objects.iter().map(|(id, _)| id.clone()).collect(),
         duplicate,
     }
 }
@@ -239,6 +272,19 @@ fn digest(submission: &Submission) -> [u8; 32] {
     pae.hash()
 }
 
-fn unavailable(error: crate::store::ReadError) -> SubmitError {
-    SubmitError::Unavailable(error.to_string())
+fn fault(error: ReadError) -> SubmitError {
+    SubmitError::Fault(Box::new(error))
+}
+
+fn rule(path: &str, rule: &str) -> SubmitError {
+    SubmitError::Content { object: None, path: Some(path.to_owned()), rule: rule.to_owned() }
+}
+
+/// The error already names object, property and rule in its own words.
+fn content(error: &BundleError) -> SubmitError {
+    SubmitError::Content { object: None, path: None, rule: error.to_string() }
+}
+
+fn too_large(error: &SplitError) -> SubmitError {
+    SubmitError::Content { object: None, path: None, rule: error.to_string() }
 }

@@ -127,7 +127,7 @@ fn check_owner(db: &Db, owner: Owner) -> Result<(), OpenError> {
             synced.set_sync(true);
             return db
                 .rocks
-                .write_opt(&batch, &synced)
+                .write_opt(batch, &synced)
                 .map_err(|source| OpenError::Database { path: path(), source });
         }
         Some(bytes) => {

@@ -124,7 +124,7 @@ impl<'a> Txn<'a> {
         }
         let mut synced = rocksdb::WriteOptions::default();
         synced.set_sync(true);
-        let written = self.db.rocks.write_opt(&batch, &synced);
+        let written = self.db.rocks.write_opt(batch, &synced);
         if written.is_err() {
             for name in self.new_keys {
                 self.db.vault.forget(name);

@@ -109,7 +109,9 @@ impl Vault {
             .then(|| zstd::bulk::compress(value, 1).ok())
             .flatten()
             .filter(|c| c.len() < value.len());
-        let mut plain = vec![u8::from(compressed.is_some())];
+        // A leading length of zero says that the rest is not compressed.
+        let len = compressed.as_ref().map_or(0, |_| u32::try_from(value.len()).unwrap_or(0));
+        let mut plain = len.to_be_bytes().to_vec();
         plain.extend_from_slice(compressed.as_deref().unwrap_or(value));
         let mut sealed = name.to_bytes().to_vec();
         sealed.extend_from_slice(&nonce);
@@ -123,16 +125,12 @@ impl Vault {
         let (name, rest) = KeyName::read(sealed).ok_or_else(|| fault("too short"))?;
         let (nonce, sealed) = rest.split_at_checked(NONCE_LEN).ok_or_else(|| fault("too short"))?;
         let secret = self.read().get(&name).cloned().ok_or_else(|| fault("its data key is gone"))?;
-        let mut plain =
-            seal::open(&secret, nonce, &aad(cf, key), sealed).map_err(|_| fault("does not open"))?;
-        match plain.first() {
-            Some(0) => {
-                plain.remove(0);
-                Ok(plain)
-            }
-            Some(1) => zstd::bulk::decompress(plain.get(1..).unwrap_or_default(), capacity(&plain))
+        let plain = seal::open(&secret, nonce, &aad(cf, key), sealed).map_err(|_| fault("does not open"))?;
+        let (len, rest) = plain.split_first_chunk::<4>().ok_or_else(|| fault("too short"))?;
+        match u32::from_be_bytes(*len) {
+            0 => Ok(rest.to_vec()),
+            len => zstd::bulk::decompress(rest, usize::try_from(len).unwrap_or(MOST).min(MOST))
                 .map_err(|_| fault("does not decompress")),
-            _ => Err(fault("has no form")),
         }
     }
 
@@ -154,15 +152,6 @@ impl Vault {
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<KeyName, Secret>> {
         self.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-}
-
-fn capacity(plain: &[u8]) -> usize {
-    zstd::zstd_safe::get_frame_content_size(plain.get(1..).unwrap_or_default())
-        .ok()
-        .flatten()
-        .and_then(|n| usize::try_from(n).ok())
-        .unwrap_or(MOST)
-        .min(MOST)
 }
 
 fn aad(cf: Cf, key: &[u8]) -> Vec<u8> {

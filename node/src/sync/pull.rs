@@ -2,14 +2,16 @@
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    id::GroupId,
+    envelope::{self, DecodeError, Decoded},
+    id::{GroupId, Sequence},
     limits,
     schema::{
         Page, PullFrontier, PullRange, SyncRequest, SyncResponse, sync_request::Request, sync_response::Response,
     },
     sync::{
-        frontier::{self, LogFrontier},
-        plan::{self, Range},
+        frontier::{self, FrontierError, LogFrontier},
+        page::{self, PageError},
+        plan::{self, Range, Want},
     },
 };
 
@@ -30,8 +32,12 @@ enum PullError {
     Refused(&'static str),
     #[error("the peer answered another question")]
     WrongAnswer,
-    #[error("more logs than a frontier may hold")]
-    TooManyLogs,
+    #[error("frontier: {0}")]
+    Frontier(#[from] FrontierError),
+    #[error("page: {0}")]
+    Page(#[from] PageError),
+    #[error("an envelope of the page: {0}")]
+    Envelope(#[from] DecodeError),
     #[error("a page holds nothing of what was promised")]
     EmptyPage,
 }
@@ -59,13 +65,13 @@ impl Sync {
         if theirs.hash == hash {
             return Ok(());
         }
-        if theirs.logs.len() > limits::MAX_FRONTIER_LOGS {
-            return Err(PullError::TooManyLogs);
-        }
-        let theirs: Vec<LogFrontier> =
-            theirs.logs.iter().filter_map(|wire| LogFrontier::from_wire(wire).ok()).filter(|f| f.group == group).collect();
+        let theirs = frontier::read_list(group, &theirs.logs)?;
         for range in plan::plan(&ours, &theirs) {
-            self.pull_range(peer, range).await?;
+            match range.want {
+                Want::Entries => self.pull_range(peer, range).await?,
+                // Nothing drops bodies yet, and a proven fork needs no second proof.
+                Want::Bodies | Want::Proof => {}
+            }
         }
         Ok(())
     }
@@ -88,6 +94,9 @@ impl Sync {
             if envelopes.is_empty() || envelopes.len() > limits::MAX_PAGE_ENVELOPES {
                 return Err(PullError::EmptyPage);
             }
+            let decoded: Vec<Decoded> =
+                envelopes.iter().map(|bytes| envelope::decode(bytes)).collect::<Result<_, _>>()?;
+            page::check_page(&Range { from: Sequence::new(next), ..range }, &decoded)?;
             let count = envelopes.len() as u64;
             let kept = self.intake.offer(peer, envelopes).await;
             let taken = kept.iter().filter(|k| matches!(k, Kept::Stored | Kept::Known | Kept::Parked)).count();

@@ -60,7 +60,7 @@ fn frontier(
     let logs = if pull.hash == hash {
         Vec::new()
     } else {
-        logs.iter().take(limits::MAX_FRONTIER_LOGS).map(LogFrontier::to_wire).collect()
+        logs.iter().take(limits::MAX_FRONTIER_LOGS).map(belfry_proto::schema::LogFrontier::from).collect()
     };
     Ok(Response::Frontier(Frontier { hash: hash.to_vec(), logs }))
 }

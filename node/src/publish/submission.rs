@@ -1,0 +1,163 @@
+//! What a submitter hands in and what it is told: plain values, the same for every way in.
+//!
+//! A submission is accepted once its sealed *draft* is durable (design §4); log position, key and
+//! signature are assigned later, at flush. [`DraftStatus`] is how one follows it until then.
+
+use belfry_proto::{
+    id::{GroupId, MemberId, MessageId, PublicationId},
+    schema::{InformationClass, Pap, Purpose},
+    stix::marking::Tlp,
+    time::Timestamp,
+};
+
+/// A STIX bundle on its way into a group.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Where to.
+    pub group: GroupId,
+    /// A STIX 2.1 bundle as received; not yet parsed.
+    pub bundle: Vec<u8>,
+    /// Marking of the publication; unset leaves it to the objects and the node's default.
+    pub tlp: Option<Tlp>,
+    /// Stated aim; unset takes the group's visible default.
+    pub purpose: Option<Purpose>,
+    /// Stated information classes; empty takes those the objects' types say.
+    pub classes: Vec<InformationClass>,
+    /// What "other" means, when it is among the classes.
+    pub class_label: String,
+    /// Permissible actions.
+    pub pap: Option<Pap>,
+    /// Named members who alone may open it; empty is the whole group.
+    pub recipients: Vec<MemberId>,
+    /// Leaves supervising authorities out of the readers.
+    pub exclude_supervisors: bool,
+    /// The submitter's own name for this submission; the same again is the same publication.
+    pub idempotency_key: Option<String>,
+    /// Name of the access token used.
+    pub submitter: String,
+}
+
+/// An object by the two things TAXII names it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectName {
+    /// STIX id.
+    pub id: String,
+    /// `modified`, else `created`, else empty.
+    pub version: String,
+}
+
+/// The answer to a submission whose draft is durable.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// Names it from now on.
+    pub publication: PublicationId,
+    /// Messages it will become.
+    pub parts: u32,
+    /// Objects in it.
+    pub objects: u32,
+    /// Their STIX ids, in the bundle's order.
+    pub object_ids: Vec<String>,
+    /// This idempotency key was accepted before; nothing new was stored.
+    pub duplicate: bool,
+}
+
+/// How far a draft has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DraftState {
+    /// Durable here, waiting to be flushed.
+    Drafted,
+    /// In the own log, durable, handed to the network.
+    Flushed,
+    /// Will never be flushed; the error says why.
+    Refused,
+}
+
+impl DraftState {
+    /// The word the API uses.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Drafted => "drafted",
+            Self::Flushed => "flushed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// A publication as its submitter may follow it.
+#[derive(Clone, Debug)]
+pub struct DraftStatus {
+    /// Which one.
+    pub publication: PublicationId,
+    /// Where to.
+    pub group: GroupId,
+    /// Token name it was submitted with.
+    pub submitter: String,
+    /// When the draft became durable.
+    pub accepted: Timestamp,
+    /// How far it has come.
+    pub state: DraftState,
+    /// Messages it becomes or became.
+    pub parts: u32,
+    /// Every object in it, in the bundle's order.
+    pub objects: Vec<ObjectName>,
+    /// Messages it became; empty until flushed.
+    pub messages: Vec<MessageId>,
+    /// No other entitled member holds the key yet.
+    pub readable_only_here: bool,
+    /// Why it waits or was refused.
+    pub error: Option<String>,
+}
+
+/// Why a submission was not accepted; nothing of it was kept.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The charter has no such group.
+    #[error("the charter has no group {0}")]
+    UnknownGroup(GroupId),
+    /// The certificate, not the token, lacks the role.
+    #[error("this node's certificate does not let it publish in group {0}")]
+    NotAPublisher(GroupId),
+    /// The bundle, or one object of it, breaks a rule.
+    #[error("{}{}{rule}", object.as_deref().map(|id| format!("{id}: ")).unwrap_or_default(),
+        path.as_deref().map(|path| format!("{path}: ")).unwrap_or_default())]
+    Content {
+        /// STIX id of the object, where it has one.
+        object: Option<String>,
+        /// Property path within it.
+        path: Option<String>,
+        /// The rule it breaks.
+        rule: String,
+    },
+    /// Above the group's ceiling.
+    #[error("TLP:{found} is above TLP:{most}, the most this group takes")]
+    AboveCeiling {
+        /// Effective marking found.
+        found: Tlp,
+        /// The group's ceiling.
+        most: Tlp,
+    },
+    /// RED reaches named members only.
+    #[error("TLP:RED goes to named recipients; name them")]
+    RedWithoutRecipients,
+    /// A recipient that cannot read the group.
+    #[error("member {0} has no valid certificate to read this group")]
+    NotAReader(MemberId),
+    /// More nodes than one message can name.
+    #[error("{count} recipient nodes; one message reaches at most {limit}")]
+    TooManyRecipients {
+        /// Nodes named.
+        count: usize,
+        /// The most.
+        limit: usize,
+    },
+    /// The idempotency key came before with another submission.
+    #[error("this idempotency key was used for a different submission")]
+    IdempotencyMismatch,
+    /// Free space, queue or shutdown: the same submission may succeed later.
+    #[error("not accepting submissions now: {0}")]
+    Unavailable(&'static str),
+    /// A fault of this node's; details are for the log only.
+    #[error("the draft could not be stored")]
+    Fault(#[source] Box<dyn std::error::Error + Send + Sync>),
+}

@@ -282,10 +282,12 @@ fn granular(parsed: &Map<String, Value>) -> Vec<String> {
 
 fn collect_refs(name: &str, value: &Value, refs: &mut BTreeSet<String>) {
     match value {
-        Value::String(text) if name.ends_with("_ref") || name.ends_with("_refs") => {
-            if id::is_id(text) && !refs.contains(text) {
-                refs.insert(text.clone());
-            }
+        Value::String(text)
+            if (name.ends_with("_ref") || name.ends_with("_refs"))
+                && id::is_id(text)
+                && !refs.contains(text) =>
+        {
+            refs.insert(text.clone());
         }
         Value::Array(items) => items.iter().for_each(|item| collect_refs(name, item, refs)),
         Value::Object(map) => map.iter().for_each(|(name, value)| collect_refs(name, value, refs)),

@@ -19,6 +19,9 @@ pub const RESERVED: usize = 4 * 1024;
 /// zstd level of a payload; a higher one gains 5 % on STIX and costs three times the time.
 pub const COMPRESSION_LEVEL: i32 = 3;
 
+/// Compressions tried for one part. Real content needs one or two; what needs more was made for it.
+const MAX_TRIES: usize = 12;
+
 /// Incompressible bytes that still seal within [`MAX_BODY`]: a guess at a part's size never falls below.
 const SURE: usize = 160 * 1024;
 
@@ -95,31 +98,53 @@ struct Part<'a> {
     len: usize,
 }
 
-/// The largest part at the start of `rest` that is surely good for one message; `None` at the end.
+/// A part at the start of `rest` that is sure to fit one message, and hardly smaller than it must be; `None` at the end.
 ///
-/// Compresses what may fit, and where it does not, tries again with less in proportion: each try drops at
-/// least a twentieth and none falls below [`SURE`], so that the work stays linear in the whole.
+/// Compresses what may fit. Where it does not, tries again with less in proportion (each try drops at least
+/// a twentieth, none falls below [`SURE`]); where that leaves much room, goes halfway back. The tries are
+/// few and each part is large, so that the work stays linear in the whole.
 fn cut<'a>(
     rest: &'a [Object],
     definitions: &BTreeMap<&str, &'a Object>,
 ) -> Result<Option<Part<'a>>, SplitError> {
-    let Some(first) = rest.first() else { return Ok(None) };
     const LIMIT: usize = MAX_PAYLOAD - RESERVED;
+    let Some(first) = rest.first() else { return Ok(None) };
+    let mut fits: Option<Part<'a>> = None;
     let mut limit = LIMIT;
-    loop {
+    let mut too_much = usize::MAX;
+    for _ in 0..MAX_TRIES {
         let part = fill(rest, definitions, limit);
         if part.len > LIMIT {
             return Err(SplitError::Payload { id: first.id().to_owned(), len: part.len, limit: LIMIT });
         }
         let sealed = sealed_len(&part, rest);
+        let len = part.len;
         if sealed <= MAX_BODY {
-            return Ok(Some(part));
-        }
-        if part.count == 1 {
+            fits = Some(part);
+            if too_much.saturating_sub(len) < too_much / 4 || too_much == usize::MAX {
+                break;
+            }
+            limit = len.midpoint(too_much);
+        } else if part.count == 1 {
             return Err(SplitError::Body { id: first.id().to_owned(), len: sealed });
+        } else {
+            too_much = len;
+            limit = match &fits {
+                Some(fits) => fits.len.midpoint(len),
+                None => (len.saturating_mul(MAX_BODY) / sealed.max(1) * 19 / 20).max(SURE).min(len - 1),
+            };
         }
-        let fewer = part.len.saturating_mul(MAX_BODY) / sealed.max(1) * 19 / 20;
-        limit = fewer.max(SURE).min(part.len - 1);
+    }
+    // Out of tries without a fit: the first object alone, which takes what comes.
+    match fits {
+        Some(part) => Ok(Some(part)),
+        None => {
+            let part = fill(rest, definitions, 0);
+            match sealed_len(&part, rest) {
+                len if len > MAX_BODY => Err(SplitError::Body { id: first.id().to_owned(), len }),
+                _ => Ok(Some(part)),
+            }
+        }
     }
 }
 

@@ -1,0 +1,440 @@
+//! STIX patterns (STIX 2.1 §9): read far enough to know what each comparison looks for.
+//!
+//! ```text
+//! [ipv4-addr:value = '198.51.100.7'] FOLLOWEDBY [file:hashes.'SHA-256' = '…'] WITHIN 300 SECONDS
+//!  └───path──────┘ └op┘ └──value───┘
+//! ```
+//!
+//! A hand-written descent over tokens: linear, no regular expression, nesting bounded. Qualifiers and
+//! operators are checked for form; whether a whole pattern matches something is for detection tools.
+
+use std::{iter::Peekable, vec};
+
+/// Nested parentheses; people write two.
+const MAX_NESTING: usize = 32;
+
+/// Where a text stops being a STIX pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("pattern is malformed at byte {at}: expected {expected}")]
+pub struct PatternError {
+    /// Offset in the pattern.
+    pub at: usize,
+    /// What was due there.
+    pub expected: &'static str,
+}
+
+/// One comparison of a pattern.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Comparison {
+    path: String,
+    operator: Operator,
+    negated: bool,
+    values: Vec<String>,
+}
+
+/// How a comparison compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// `=` or `IN`: is one of the values.
+    Equal,
+    /// `ISSUBSET`: an address in the range.
+    Subset,
+    /// Any other, `EXISTS` included.
+    Other,
+}
+
+impl Comparison {
+    /// The object path without quotes and list positions: `file:hashes.SHA-256`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// How it compares.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        self.operator
+    }
+
+    /// Whether `NOT` stands before the operator.
+    #[must_use]
+    pub fn negated(&self) -> bool {
+        self.negated
+    }
+
+    /// Every constant it names.
+    #[must_use]
+    pub fn values(&self) -> &[String] {
+        &self.values
+    }
+
+    /// The values whose presence it looks for: none if it is negated or compares otherwise.
+    pub fn wanted(&self) -> impl Iterator<Item = &str> {
+        let wanted = !self.negated && matches!(self.operator, Operator::Equal | Operator::Subset);
+        self.values.iter().filter(move |_| wanted).map(String::as_str)
+    }
+}
+
+/// Reads a pattern's comparisons, in order.
+///
+/// # Errors
+/// [`PatternError`] with the first place that is not a pattern.
+pub fn parse(pattern: &str) -> Result<Vec<Comparison>, PatternError> {
+    let tokens = tokens(pattern)?;
+    let mut parser = Parser { tokens: tokens.into_iter().peekable(), end: pattern.len(), found: Vec::new() };
+    parser.observations(0)?;
+    match parser.tokens.next() {
+        None => Ok(parser.found),
+        Some((at, _)) => Err(PatternError { at, expected: "AND, OR, FOLLOWEDBY, a qualifier or the end" }),
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    /// Letters, digits, `_` and `-`, a letter or `_` first.
+    Word(String),
+    /// In single quotes, unescaped.
+    Text(String),
+    /// `t'…'`, `h'…'` or `b'…'`.
+    Typed(String),
+    Number(String),
+    Sign(&'static str),
+}
+
+fn tokens(pattern: &str) -> Result<Vec<(usize, Token)>, PatternError> {
+    const SIGNS: [&str; 16] =
+        ["!=", "<>", "<=", ">=", "==", "=", "<", ">", "[", "]", "(", ")", ",", ":", ".", "*"];
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(rest) = pattern.get(at..).filter(|rest| !rest.is_empty()) {
+        let first = rest.chars().next().unwrap_or_default();
+        if first.is_whitespace() {
+            at += first.len_utf8();
+            continue;
+        }
+        let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+        let (token, len) = if first == '\'' {
+            let (text, len) = quoted(rest, at)?;
+            (Token::Text(text), len)
+        } else if let Some(typed) = rest.strip_prefix(['t', 'h', 'b']).filter(|rest| rest.starts_with('\'')) {
+            let (text, len) = quoted(typed, at + 1)?;
+            (Token::Typed(text), len + 1)
+        } else if first.is_ascii_alphabetic() || first == '_' {
+            let len =
+                rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')).count();
+            (Token::Word(rest.get(..len).unwrap_or_default().to_owned()), len)
+        } else if let Some(sign) = SIGNS.into_iter().find(|sign| rest.starts_with(sign)) {
+            (Token::Sign(sign), sign.len())
+        } else {
+            let signed = usize::from(rest.starts_with(['-', '+']));
+            let whole = signed + digits(rest.get(signed..).unwrap_or_default());
+            let fraction = rest.get(whole..).and_then(|rest| rest.strip_prefix('.')).map_or(0, &digits);
+            if whole == signed {
+                return Err(PatternError { at, expected: "a name, a constant or an operator" });
+            }
+            let len = whole + if fraction > 0 { fraction + 1 } else { 0 };
+            (Token::Number(rest.get(..len).unwrap_or_default().to_owned()), len)
+        };
+        found.push((at, token));
+        at += len;
+    }
+    Ok(found)
+}
+
+/// The content of the quoted text that `rest` begins with, and the bytes it takes.
+fn quoted(rest: &str, at: usize) -> Result<(String, usize), PatternError> {
+    let mut content = String::new();
+    let mut chars = rest.char_indices().skip(1);
+    while let Some((i, c)) = chars.next() {
+        match c {
+            '\'' => return Ok((content, i + 1)),
+            '\\' => match chars.next() {
+                Some((_, c @ ('\'' | '\\'))) => content.push(c),
+                _ => return Err(PatternError { at: at + i, expected: "\\' or \\\\" }),
+            },
+            c => content.push(c),
+        }
+    }
+    Err(PatternError { at: at + rest.len(), expected: "a closing quote" })
+}
+
+struct Parser {
+    tokens: Peekable<vec::IntoIter<(usize, Token)>>,
+    end: usize,
+    found: Vec<Comparison>,
+}
+
+impl Parser {
+    /// Observation expressions joined by AND, OR, FOLLOWEDBY.
+    fn observations(&mut self, nesting: usize) -> Result<(), PatternError> {
+        loop {
+            if self.sign("[") {
+                self.comparisons(nesting + 1)?;
+                self.expect("]")?;
+            } else if self.sign("(") {
+                self.bounded(nesting)?;
+                self.observations(nesting + 1)?;
+                self.expect(")")?;
+            } else {
+                return self.fault("[ or (");
+            }
+            while self.qualifier()? {}
+            if !(self.word("AND") || self.word("OR") || self.word("FOLLOWEDBY")) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn qualifier(&mut self) -> Result<bool, PatternError> {
+        if self.word("START") {
+            self.time()?;
+            if !self.word("STOP") {
+                return self.fault("STOP");
+            }
+            self.time()?;
+        } else if self.word("WITHIN") {
+            self.number()?;
+            if !self.word("SECONDS") {
+                return self.fault("SECONDS");
+            }
+        } else if self.word("REPEATS") {
+            self.number()?;
+            if !self.word("TIMES") {
+                return self.fault("TIMES");
+            }
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Comparisons joined by AND, OR.
+    fn comparisons(&mut self, nesting: usize) -> Result<(), PatternError> {
+        loop {
+            if self.sign("(") {
+                self.bounded(nesting)?;
+                self.comparisons(nesting + 1)?;
+                self.expect(")")?;
+            } else {
+                self.comparison()?;
+            }
+            if !(self.word("AND") || self.word("OR")) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn comparison(&mut self) -> Result<(), PatternError> {
+        let negated = self.word("NOT");
+        if self.word("EXISTS") {
+            let path = self.path()?;
+            self.found.push(Comparison { path, operator: Operator::Other, negated, values: Vec::new() });
+            return Ok(());
+        }
+        if negated {
+            return self.fault("EXISTS");
+        }
+        let path = self.path()?;
+        let negated = self.word("NOT");
+        let (operator, values) = if self.sign("=") || self.sign("==") {
+            (Operator::Equal, vec![self.constant()?])
+        } else if self.word("IN") {
+            (Operator::Equal, self.set()?)
+        } else if self.word("ISSUBSET") {
+            (Operator::Subset, vec![self.constant()?])
+        } else if ["!=", "<>", "<=", ">=", "<", ">"].iter().any(|sign| self.sign(sign))
+            || ["LIKE", "MATCHES", "ISSUPERSET"].iter().any(|word| self.word(word))
+        {
+            (Operator::Other, vec![self.constant()?])
+        } else {
+            return self.fault("a comparison operator");
+        };
+        self.found.push(Comparison { path, operator, negated, values });
+        Ok(())
+    }
+
+    /// `type:property.'quoted'[0].property`.
+    fn path(&mut self) -> Result<String, PatternError> {
+        let mut path = self.name()?;
+        self.expect(":")?;
+        path.push(':');
+        path.push_str(&self.name()?);
+        loop {
+            if self.sign(".") {
+                path.push('.');
+                path.push_str(&self.name()?);
+            } else if self.sign("[") {
+                if !self.sign("*") {
+                    self.number()?;
+                }
+                self.expect("]")?;
+            } else {
+                return Ok(path);
+            }
+        }
+    }
+
+    fn set(&mut self) -> Result<Vec<String>, PatternError> {
+        self.expect("(")?;
+        let mut values = vec![self.constant()?];
+        while self.sign(",") {
+            values.push(self.constant()?);
+        }
+        self.expect(")")?;
+        Ok(values)
+    }
+
+    fn name(&mut self) -> Result<String, PatternError> {
+        match self.tokens.next_if(|(_, token)| matches!(token, Token::Word(_) | Token::Text(_))) {
+            Some((_, Token::Word(name) | Token::Text(name))) => Ok(name),
+            _ => self.fault("a name"),
+        }
+    }
+
+    fn constant(&mut self) -> Result<String, PatternError> {
+        match self.tokens.next_if(|(_, token)| match token {
+            Token::Text(_) | Token::Typed(_) | Token::Number(_) => true,
+            Token::Word(word) => word == "true" || word == "false",
+            Token::Sign(_) => false,
+        }) {
+            Some((_, Token::Text(v) | Token::Typed(v) | Token::Number(v) | Token::Word(v))) => Ok(v),
+            _ => self.fault("a constant"),
+        }
+    }
+
+    fn number(&mut self) -> Result<(), PatternError> {
+        match self.tokens.next_if(|(_, token)| matches!(token, Token::Number(_))) {
+            Some(_) => Ok(()),
+            None => self.fault("a number"),
+        }
+    }
+
+    fn time(&mut self) -> Result<(), PatternError> {
+        match self.tokens.next_if(|(_, token)| matches!(token, Token::Typed(_) | Token::Text(_))) {
+            Some(_) => Ok(()),
+            None => self.fault("a time, as in t'2027-11-30T00:00:00Z'"),
+        }
+    }
+
+    fn sign(&mut self, sign: &str) -> bool {
+        self.tokens.next_if(|(_, token)| matches!(token, Token::Sign(found) if *found == sign)).is_some()
+    }
+
+    /// Keywords count in any case, as in the standard's own grammar.
+    fn word(&mut self, word: &str) -> bool {
+        self.tokens
+            .next_if(|(_, token)| matches!(token, Token::Word(found) if found.eq_ignore_ascii_case(word)))
+            .is_some()
+    }
+
+    fn expect(&mut self, sign: &'static str) -> Result<(), PatternError> {
+        if self.sign(sign) { Ok(()) } else { self.fault(sign) }
+    }
+
+    fn bounded(&mut self, nesting: usize) -> Result<(), PatternError> {
+        if nesting < MAX_NESTING { Ok(()) } else { self.fault("less nesting") }
+    }
+
+    fn fault<T>(&mut self, expected: &'static str) -> Result<T, PatternError> {
+        let at = self.tokens.peek().map_or(self.end, |&(at, _)| at);
+        Err(PatternError { at, expected })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Path and wanted values of each comparison.
+    fn read(pattern: &str) -> Vec<(String, Vec<String>)> {
+        let found = parse(pattern).unwrap_or_else(|e| panic!("{pattern}: {e}"));
+        found.iter().map(|c| (c.path().to_owned(), c.wanted().map(str::to_owned).collect())).collect()
+    }
+
+    #[test]
+    fn patterns_of_the_standard_are_read() {
+        for (pattern, comparisons) in [
+            (
+                "[file:hashes.'SHA-256' = 'aec070645fe53ee3b3763059376134f058cc337247c978add178b6ccdfb0019f']",
+                1,
+            ),
+            (
+                "[email-message:from_ref.value MATCHES '.+\\\\@example\\\\.com$' AND email-message:body_multipart[*].body_raw_ref.name MATCHES '^Final Report.+\\\\.exe$']",
+                2,
+            ),
+            (
+                "[file:hashes.MD5 = '79054025255fb1a26e4bc422aef54eb4'] FOLLOWEDBY [windows-registry-key:key = 'HKEY_LOCAL_MACHINE\\\\foo\\\\bar'] WITHIN 300 SECONDS",
+                2,
+            ),
+            (
+                "([ipv4-addr:value = '198.51.100.1' OR ipv4-addr:value = '198.51.100.2'] REPEATS 5 TIMES) WITHIN 1800 SECONDS",
+                2,
+            ),
+            (
+                "[network-traffic:src_port > 1024 AND NOT EXISTS network-traffic:extensions.'http-request-ext']",
+                2,
+            ),
+            (
+                "[x509-certificate:issuer = 'CN=WEBMAIL' AND (x509-certificate:serial_number = '4c:0b' OR process:pid IN (1, 2, -3))]",
+                3,
+            ),
+            ("[process:arguments[0] = 'x'] START t'2016-06-01T00:00:00Z' STOP t'2016-07-01T00:00:00Z'", 1),
+            (
+                "[artifact:payload_bin = b'VBORw0KGgo=' and user-account:is_privileged = true and file:size <= 4.5]",
+                3,
+            ),
+            ("[url:value like 'http%']", 1),
+        ] {
+            assert_eq!(read(pattern).len(), comparisons, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn values_are_unescaped_and_negations_want_nothing() {
+        assert_eq!(
+            read(r"[mutex:name = 'a\'b\\c' AND file:name NOT IN ('x', 'y') AND file:size != 3]"),
+            [
+                ("mutex:name".into(), vec![r"a'b\c".into()]),
+                ("file:name".into(), vec![]),
+                ("file:size".into(), vec![]),
+            ]
+        );
+    }
+
+    #[test]
+    fn other_texts_are_refused_with_the_place() {
+        for (pattern, at) in [
+            ("", 0),
+            ("file:name = 'a'", 0),
+            ("[file:name = 'a'", 16),
+            ("[file:name 'a']", 11),
+            ("[file:name = a]", 13),
+            ("[file:name = 'a' XOR file:name = 'b']", 17),
+            ("[file:name = 'a'] x", 18),
+            ("[file:name = 'a]", 16),
+            ("[file = 'a']", 6),
+            ("[file:name IN ()]", 15),
+            ("[file:name = 'a'] WITHIN 5 MINUTES", 27),
+            ("[file:name = ;]", 13),
+        ] {
+            assert_eq!(parse(pattern).map(|_| ()).unwrap_err().at, at, "{pattern}");
+        }
+        assert!(parse(&"(".repeat(100_000)).is_err());
+        assert!(parse(&format!("[{}", "(".repeat(100_000))).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "[\\[\\]()a-c:.'=<>!*, \\\\0-9é-]{0,60}|\\PC{0,40}") {
+            _ = parse(&text);
+        }
+
+        #[test]
+        fn any_quoted_value_comes_back(value in "\\PC{0,40}") {
+            let escaped = value.replace('\\', "\\\\").replace('\'', "\\'");
+            prop_assert_eq!(read(&format!("[file:name = '{escaped}']")), [("file:name".to_owned(), vec![value])]);
+        }
+    }
+}

@@ -1,1 +1,158 @@
-//! query
+//! The sole reader, and the one place that authorises.
+//!
+//! Every way out (TAXII, REST, stream, later exports and console) asks here, with the [`Principal`] its
+//! token stands for. A row leaves the store as an `ObjectView`, which this floor shows nobody; it leaves
+//! here as a [`Shown`], which only [`authorise`] makes:
+//!
+//! ```text
+//! token text ─verify─▶ Principal ─readable(group)─▶ Readable ─page(filter)─▶ [ObjectView ─permits─▶ Shown]
+//! ```
+//!
+//! So an endpoint cannot forget the check: without it there is nothing of a type it could send.
+
+mod authorise;
+mod claims;
+mod cursor;
+mod events;
+pub mod filter;
+mod groups;
+mod members;
+mod messages;
+mod objects;
+mod principal;
+mod status;
+#[cfg(test)]
+pub(crate) mod tests;
+mod tokens;
+pub mod words;
+
+use std::sync::Arc;
+
+use belfry_proto::{
+    crypto::{secret::Secret, sign::PublicKey},
+    trust::roster::Roster,
+};
+use tokio::sync::Semaphore;
+
+pub use self::{
+    authorise::{Publishable, Readable, Shown},
+    cursor::CursorError,
+    events::{Events, Gap},
+    filter::{Filter, VersionMatch},
+    groups::GroupView,
+    members::{MemberView, NameError},
+    messages::MessageView,
+    objects::{Page, PageRequest},
+    principal::{Groups, Principal, Scope, ScopeError, TokenId, TokenIdError},
+    status::StatusView,
+    tokens::{CreateError, Made, TokenError, TokenRowError, TokenText, TokenView, Tokens},
+};
+use crate::{
+    roster::LiveRoster,
+    store::{ReadError, Store, WriteError},
+};
+
+/// Reads running at once on blocking threads. Too low ⇒ tools wait for each other; too high ⇒ pages of
+/// several megabytes pile up in memory, and both cores with them.
+const MAX_READS: usize = 16;
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The charter has no such group.
+    #[error("there is no group `{0}`")]
+    UnknownGroup(String),
+    /// There is, but not for this token.
+    #[error("this token does not read the group `{0}`")]
+    NotReadable(String),
+    /// There is, but not for this token's publishing.
+    #[error("this token does not publish to the group `{0}`")]
+    NotPublishable(String),
+    /// Not in the group, or not for this token; which of the two is not told.
+    #[error("there is no such object for this token")]
+    UnknownObject,
+    /// As above, for a message.
+    #[error("there is no such message for this token")]
+    UnknownMessage,
+    /// A foreign `next`.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
+    /// Every read slot is taken, and stayed so.
+    #[error("too many reads are running")]
+    Busy,
+    /// The store could not be read.
+    #[error("reading the store")]
+    Read(#[from] ReadError),
+    /// The store could not be written.
+    #[error("writing the store")]
+    Write(#[from] WriteError),
+    /// A stored token cannot be read back.
+    #[error("reading a stored token")]
+    Row(#[from] TokenRowError),
+    /// The reading thread ended before its answer.
+    #[error("a read ended without an answer")]
+    Died,
+}
+
+/// Handle to every read.
+#[derive(Clone)]
+pub struct Query {
+    inner: Arc<Inner>,
+    tokens: Tokens,
+    reads: Arc<Semaphore>,
+}
+
+struct Inner {
+    store: Store,
+    roster: LiveRoster,
+    /// This node's key; its certificate says what the member itself may.
+    node: PublicKey,
+}
+
+impl Query {
+    /// Over a store, the live roster and this node's key; `master` is the store's, from which the token
+    /// key is derived.
+    ///
+    /// # Errors
+    /// The stored tokens cannot be read.
+    pub fn open(store: Store, roster: LiveRoster, node: PublicKey, master: &Secret) -> Result<Self, QueryError> {
+        let tokens = Tokens::open(store.clone(), master)?;
+        Ok(Self {
+            inner: Arc::new(Inner { store, roster, node }),
+            tokens,
+            reads: Arc::new(Semaphore::new(MAX_READS)),
+        })
+    }
+
+    /// Access tokens.
+    #[must_use]
+    pub const fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// The coalition's name, by its newest charter.
+    #[must_use]
+    pub fn coalition_name(&self) -> String {
+        self.roster().charter().name().to_owned()
+    }
+
+    fn roster(&self) -> Arc<Roster> {
+        self.inner.roster.snapshot()
+    }
+
+    /// Runs `work` where it may block: the store decrypts and waits for the disk.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        let place = self.reads.clone().acquire_owned().await.map_err(|_| QueryError::Busy)?;
+        let inner = self.inner.clone();
+        tokio::task::spawn_blocking(move || {
+            let answer = work(&inner);
+            drop(place);
+            answer
+        })
+        .await
+        .unwrap_or(Err(QueryError::Died))
+    }
+}

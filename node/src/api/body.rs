@@ -1,0 +1,86 @@
+//! Request bodies: their type first, then their bytes up to a limit, then their shape.
+
+use axum::{
+    body::{self, Body},
+    http::{HeaderMap, StatusCode, header},
+};
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+
+/// Bytes of a small JSON body such as a token request.
+const MAX_JSON: usize = 64 * 1024;
+
+/// The body, or 413 if it is longer than `limit`.
+pub(crate) async fn bytes(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    let too_large = || {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            format!("the body is over the limit of {limit} bytes"),
+        )
+        .with("limit", limit)
+    };
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(too_large());
+    }
+    match body::to_bytes(body, limit).await {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(error) => {
+            let mut cause: Option<&dyn std::error::Error> = Some(&error);
+            while let Some(error) = cause {
+                if error.is::<http_body_util::LengthLimitError>() {
+                    return Err(too_large());
+                }
+                cause = error.source();
+            }
+            Err(Problem::bad_request("body-unreadable", "the body ended early"))
+        }
+    }
+}
+
+/// The media type of the body, lower case, with its parameters.
+pub(crate) fn media(headers: &HeaderMap) -> Option<(String, Vec<(String, String)>)> {
+    parse_media(headers.get(header::CONTENT_TYPE)?.to_str().ok()?)
+}
+
+/// `type/subtype;name=value`, names and values lower case and unquoted.
+pub(crate) fn parse_media(text: &str) -> Option<(String, Vec<(String, String)>)> {
+    let mut parts = text.split(';');
+    let essence = parts.next()?.trim().to_ascii_lowercase();
+    let (kind, subtype) = essence.split_once('/')?;
+    if kind.is_empty() || subtype.is_empty() {
+        return None;
+    }
+    let parameters = parts
+        .filter_map(|part| part.split_once('='))
+        .map(|(name, value)| {
+            (name.trim().to_ascii_lowercase(), value.trim().trim_matches('"').to_ascii_lowercase())
+        })
+        .collect();
+    Some((essence, parameters))
+}
+
+/// A small JSON body; anything but the expected members is an error that says so.
+pub(crate) async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+    if media(headers).is_none_or(|(essence, _)| essence != "application/json") {
+        return Err(unsupported("application/json"));
+    }
+    let bytes = bytes(headers, body, MAX_JSON).await?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        if error.is_data() {
+            Problem::unprocessable("bad-body", error.to_string())
+        } else {
+            Problem::bad_request("bad-json", error.to_string())
+        }
+    })
+}
+
+pub(crate) fn unsupported(expected: &str) -> Problem {
+    Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "media-type",
+        format!("the body's Content-Type must be {expected}"),
+    )
+}

@@ -1,0 +1,160 @@
+//! The live stream: server-sent events with durable ids (WHATWG HTML §9.2).
+//!
+//! A stream reads the store's feed, never a queue in memory: a slow or returning reader loses nothing
+//! that the feed still holds, and costs nothing while it is slow. `Last-Event-ID` resumes it; what
+//! cannot be resumed is told as a `gap` event. Every quarter minute without news a `heartbeat` carries
+//! the position, so that even a reader of a quiet group resumes from near the head.
+//!
+//! It ends when the server stops, and within a heartbeat of its token's end.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    convert::Infallible,
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Extension,
+    extract::State,
+    http::{HeaderMap, HeaderName, Uri},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, Sse},
+    },
+};
+use belfry_proto::id::GroupId;
+use serde_json::json;
+use tokio::{
+    sync::{OwnedSemaphorePermit, watch},
+    time::Instant,
+};
+
+use super::{
+    app::App,
+    params::{Params, bad},
+    problem::Problem,
+    rest::objects::ObjectJson,
+};
+use crate::{
+    clock,
+    query::{Principal, TokenId},
+};
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// Silence after which a heartbeat is sent; proxies commonly cut at 30 s or 60 s.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// `GET /api/v1/events`, with `group` and `type` (several each) and `after`.
+///
+/// Without `after` or `Last-Event-ID` it starts at the head; `after=0` starts at the beginning.
+pub(in crate::api) async fn events(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let mut params = Params::of(&uri)?;
+    let names = params.list("group")?;
+    let kinds: BTreeSet<String> = params.list("type")?.into_iter().collect();
+    let after = params.one("after")?;
+    params.finish()?;
+    let mut groups = BTreeSet::new();
+    for name in &names {
+        groups.insert(app.ports.query.readable(&principal, name)?.group());
+    }
+    // The browser's own header wins: it is newer than the address it reconnects to.
+    let resumed = headers.get(LAST_EVENT_ID).map(|value| value.to_str().unwrap_or("?").to_owned()).or(after);
+    let position = match resumed.as_deref().map(str::trim) {
+        None | Some("") => app.ports.query.feed_head().await?,
+        Some(text) => text.parse().map_err(|_| bad("Last-Event-ID", "is the number of an event"))?,
+    };
+    let place = app
+        .streams
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| Problem::busy("streams-busy", "too many event streams are open"))?;
+    let stream = Stream {
+        feed: app.ports.feed.clone(),
+        token: principal.token(),
+        groups: (!names.is_empty()).then_some(groups),
+        kinds,
+        position,
+        waiting: VecDeque::new(),
+        silent_since: Instant::now(),
+        _place: place,
+        app,
+    };
+    let events = futures::stream::unfold(stream, |mut stream| async move {
+        let event = stream.next().await?;
+        Some((Ok::<_, Infallible>(event), stream))
+    });
+    Ok(Sse::new(events).into_response())
+}
+
+struct Stream {
+    app: Arc<App>,
+    feed: watch::Receiver<u64>,
+    token: TokenId,
+    groups: Option<BTreeSet<GroupId>>,
+    kinds: BTreeSet<String>,
+    /// Last feed number looked at.
+    position: u64,
+    /// Read and not yet sent; at most one stretch of the feed.
+    waiting: VecDeque<Event>,
+    silent_since: Instant,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Stream {
+    /// The next event; `None` ends the stream.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if self.app.stopping.is_cancelled() {
+                return None;
+            }
+            // Asked anew for every event: a revoked token ends its streams too.
+            let principal = self.app.ports.query.tokens().still(self.token, clock::now())?;
+            if let Some(event) = self.waiting.pop_front() {
+                self.silent_since = Instant::now();
+                return Some(event);
+            }
+            self.feed.mark_unchanged();
+            if self.fetch(&principal).await? {
+                continue;
+            }
+            tokio::select! {
+                () = self.app.stopping.cancelled() => return None,
+                changed = self.feed.changed() => changed.ok()?,
+                () = tokio::time::sleep_until(self.silent_since + HEARTBEAT) => {
+                    self.silent_since = Instant::now();
+                    return Some(Event::default().event("heartbeat").id(self.position.to_string()).data("{}"));
+                }
+            }
+        }
+    }
+
+    /// Reads on; whether it is worth looking again at once.
+    async fn fetch(&mut self, principal: &Principal) -> Option<bool> {
+        let query = self.app.ports.query.clone();
+        let found =
+            match query.events(principal, self.groups.clone(), self.kinds.clone(), self.position).await {
+                Ok(found) => found,
+                Err(error) => {
+                    tracing::error!("an event stream ends: {error}");
+                    return None;
+                }
+            };
+        if let Some(gap) = found.gap {
+            let data = json!(gap).to_string();
+            self.waiting.push_back(Event::default().event("gap").id(gap.resumes_after.to_string()).data(data));
+        }
+        for (number, row) in &found.rows {
+            let json = ObjectJson::of(row, &query).ok().and_then(|json| serde_json::to_string(&json).ok());
+            let data = json.unwrap_or_else(|| "{}".to_owned());
+            self.waiting.push_back(Event::default().event("object").id(number.to_string()).data(data));
+        }
+        self.position = found.position;
+        Some(found.more || !self.waiting.is_empty())
+    }
+}

@@ -1,0 +1,91 @@
+//! What the API needs of the rest of the daemon beyond reading: a way to publish and the node's own
+//! condition. The daemon implements both over its use-cases; tests give stand-ins.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use belfry_proto::{
+    id::{GroupId, MemberId, PublicationId},
+    time::Timestamp,
+};
+use tokio::sync::watch;
+
+use crate::{
+    publish::submission::{Accepted, DraftStatus, Submission, SubmitError},
+    query::Query,
+};
+
+/// The way in for content.
+#[async_trait]
+pub trait Publish: Send + Sync {
+    /// Makes a durable draft. Resolves when it is on disk.
+    async fn submit(&self, submission: Submission) -> Result<Accepted, SubmitError>;
+    /// How far a publication of this node has come; `None` if it made no such.
+    async fn status(&self, publication: PublicationId) -> Result<Option<DraftStatus>, SubmitError>;
+}
+
+/// What the running node knows about itself and no table does.
+#[async_trait]
+pub trait NodeStatus: Send + Sync {
+    /// For `GET /api/v1/status`.
+    async fn report(&self) -> NodeReport;
+    /// For `GET /api/v1/peers`.
+    async fn peers(&self) -> Vec<PeerReport>;
+    /// Whether every task runs and the store takes writes; cheap, asked often.
+    fn is_ready(&self) -> bool;
+}
+
+/// The node's condition.
+#[derive(Clone, Debug, Default)]
+pub struct NodeReport {
+    /// libp2p's name of this node.
+    pub peer_id: String,
+    /// When the daemon started.
+    pub started: Timestamp,
+    /// Addresses it listens on for peers.
+    pub listening: Vec<String>,
+    /// Admitted peers connected now.
+    pub connected: usize,
+    /// Own publications whose key no other member holds yet.
+    pub readable_only_here: usize,
+    /// Drafts not yet flushed.
+    pub drafts: usize,
+    /// Envelopes parked until the admin log catches up.
+    pub parked: usize,
+    /// Own clock minus the peers' median, in milliseconds; unset before three peers answered.
+    pub clock_offset_ms: Option<i64>,
+    /// What an operator should know, each a sentence of its own.
+    pub warnings: Vec<String>,
+}
+
+/// One connection.
+#[derive(Clone, Debug)]
+pub struct PeerReport {
+    /// libp2p's name of the peer.
+    pub peer_id: String,
+    /// Whose node it is; unset in the lobby.
+    pub member: Option<MemberId>,
+    /// Has the full protocols, not only hello.
+    pub admitted: bool,
+    /// We dialled.
+    pub outbound: bool,
+    /// Where it is connected from or to.
+    pub addresses: Vec<String>,
+    /// Groups it subscribes to.
+    pub groups: Vec<GroupId>,
+    /// Connected since.
+    pub since: Timestamp,
+}
+
+/// Everything the server is made of, from the daemon.
+#[derive(Clone)]
+pub struct Ports {
+    /// The sole reader.
+    pub query: Query,
+    /// The way in.
+    pub publish: Arc<dyn Publish>,
+    /// The node's condition.
+    pub status: Arc<dyn NodeStatus>,
+    /// Wakes event streams; the value is the store's newest feed sequence.
+    pub feed: watch::Receiver<u64>,
+}

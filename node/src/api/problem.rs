@@ -1,0 +1,241 @@
+//! Errors as clients see them: one type inside, two dresses outside.
+//!
+//! A handler answers with a [`Problem`]; the outermost layer writes it as problem+json (RFC 9457) or,
+//! under `/taxii2`, as TAXII's error resource (TAXII 2.1 §3.6.1), so that even a 404 of the router or a
+//! refused body leaves in the right media type. A fault of ours says nothing but a request id: the
+//! reason goes to the log under that id.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Map, Value, json};
+
+use super::taxii::{self, media};
+use crate::{
+    publish::submission::SubmitError,
+    query::{NameError, QueryError},
+};
+
+const PROBLEM_JSON: &str = "application/problem+json";
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Why a request got no better answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    /// Stable, for programs.
+    code: &'static str,
+    detail: String,
+    /// More members of the answer.
+    extra: Map<String, Value>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// For the log only.
+    cause: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), extra: Map::new(), headers: Vec::new(), cause: None }
+    }
+
+    pub(crate) fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    pub(crate) fn forbidden(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, detail)
+    }
+
+    pub(crate) fn not_found(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, detail)
+    }
+
+    pub(crate) fn unprocessable(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+    }
+
+    /// A fault of this node.
+    pub(crate) fn internal(cause: &dyn std::error::Error) -> Self {
+        let mut told = cause.to_string();
+        let mut next = cause.source();
+        while let Some(source) = next {
+            told = format!("{told}: {source}");
+            next = source.source();
+        }
+        let mut problem = Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the node could not answer; its log says why, under this request id",
+        );
+        problem.cause = Some(told);
+        problem
+    }
+
+    /// Nothing wrong with the request; come back.
+    pub(crate) fn busy(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(Duration::from_secs(1))
+    }
+
+    pub(crate) fn retry_after(self, wait: Duration) -> Self {
+        let seconds = wait.as_secs().max(1);
+        self.header(header::RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    pub(crate) fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+        self.extra.insert(member.to_owned(), value.into());
+        self
+    }
+
+    fn title(&self) -> &'static str {
+        self.status.canonical_reason().unwrap_or("error")
+    }
+
+    fn as_problem_json(&self, request: &str) -> Value {
+        let mut members = Map::new();
+        members.insert("type".into(), json!(format!("urn:belfry:problem:{}", self.code)));
+        members.insert("title".into(), json!(self.title()));
+        members.insert("status".into(), json!(self.status.as_u16()));
+        members.insert("code".into(), json!(self.code));
+        members.insert("detail".into(), json!(self.detail));
+        members.insert("request_id".into(), json!(request));
+        members.extend(self.extra.clone());
+        Value::Object(members)
+    }
+
+    fn as_taxii_error(&self, request: &str) -> Value {
+        let mut members = Map::new();
+        members.insert("title".into(), json!(self.title()));
+        members.insert("description".into(), json!(self.detail));
+        members.insert("error_id".into(), json!(request));
+        members.insert("error_code".into(), json!(self.code));
+        members.insert("http_status".into(), json!(self.status.as_str()));
+        if !self.extra.is_empty() {
+            members.insert("details".into(), Value::Object(self.extra.clone()));
+        }
+        Value::Object(members)
+    }
+}
+
+impl IntoResponse for Problem {
+    /// Only carries itself; [`dress`] writes it.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        for (name, value) in &self.headers {
+            response.headers_mut().append(name, value.clone());
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Outermost layer: gives the request an id, the answer its safety headers, and errors their dress.
+pub(crate) async fn dress(request: Request, next: Next) -> Response {
+    let id = hex::encode(rand::random::<[u8; 8]>());
+    let is_taxii = taxii::is_under(request.uri().path());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        let problem =
+            response.extensions_mut().remove::<Problem>().unwrap_or_else(|| Problem::of_status(status));
+        if let Some(cause) = &problem.cause {
+            tracing::error!(request.id = %id, %method, %path, "request failed: {cause}");
+        } else {
+            tracing::debug!(request.id = %id, %method, %path, %status, code = problem.code, "request refused");
+        }
+        let (body, media) = if is_taxii {
+            (problem.as_taxii_error(&id), media::TAXII)
+        } else {
+            (problem.as_problem_json(&id), PROBLEM_JSON)
+        };
+        *response.body_mut() = Body::from(body.to_string());
+        let headers = response.headers_mut();
+        headers.remove(header::CONTENT_LENGTH);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    }
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+impl Problem {
+    /// For answers that no code of ours made: the router's, an extractor's.
+    fn of_status(status: StatusCode) -> Self {
+        match status {
+            StatusCode::NOT_FOUND => Self::not_found("no-such-path", "there is nothing at this path"),
+            StatusCode::METHOD_NOT_ALLOWED => {
+                Self::new(status, "method-not-allowed", "this path does not take this method")
+            }
+            other => {
+                Self::new(other, "refused", other.canonical_reason().unwrap_or("refused").to_lowercase())
+            }
+        }
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        match &error {
+            QueryError::UnknownGroup(_) => Self::not_found("unknown-group", error.to_string()),
+            QueryError::NotReadable(_) => Self::forbidden("group-not-readable", error.to_string()),
+            QueryError::NotPublishable(_) => Self::forbidden("group-not-publishable", error.to_string()),
+            QueryError::UnknownObject => Self::not_found("unknown-object", error.to_string()),
+            QueryError::UnknownMessage => Self::not_found("unknown-message", error.to_string()),
+            QueryError::Cursor(_) => Self::bad_request("bad-cursor", error.to_string()),
+            QueryError::Busy => Self::busy("busy", error.to_string()),
+            QueryError::Read(_) | QueryError::Write(_) | QueryError::Row(_) | QueryError::Died => {
+                Self::internal(&error)
+            }
+        }
+    }
+}
+
+impl From<NameError> for Problem {
+    fn from(error: NameError) -> Self {
+        Self::unprocessable("unknown-member", error.to_string())
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        let said = error.to_string();
+        match error {
+            SubmitError::UnknownGroup(_) => Self::not_found("unknown-group", said),
+            SubmitError::NotAPublisher(_) => Self::forbidden("not-a-publisher", said),
+            SubmitError::Content { object, path, rule } => {
+                let mut problem = Self::unprocessable("bad-content", said).with("rule", rule);
+                if let Some(object) = object {
+                    problem = problem.with("object", object);
+                }
+                if let Some(path) = path {
+                    problem = problem.with("path", path);
+                }
+                problem
+            }
+            SubmitError::AboveCeiling { .. } => Self::unprocessable("above-group-ceiling", said),
+            SubmitError::RedWithoutRecipients => Self::unprocessable("red-without-recipients", said),
+            SubmitError::NotAReader(_) => Self::unprocessable("recipient-not-a-reader", said),
+            SubmitError::TooManyRecipients { .. } => Self::unprocessable("too-many-recipients", said),
+            SubmitError::IdempotencyMismatch => {
+                Self::new(StatusCode::CONFLICT, "idempotency-key-reused", said)
+            }
+            SubmitError::Unavailable(_) => Self::busy("unavailable", said),
+            SubmitError::Fault(_) => Self::internal(&error),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! REST under `/api/v1`: what TAXII has no words for, in plain JSON.
+//!
+//! Objects come with what the network knows about them (member, message, marking in force) beside the
+//! author's JSON, never inside it.
+
+pub(super) mod groups;
+pub(super) mod health;
+pub(super) mod members;
+pub(super) mod messages;
+pub(super) mod objects;
+pub(super) mod publications;
+pub(super) mod status;
+pub(super) mod tokens;

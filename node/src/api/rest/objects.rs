@@ -1,0 +1,140 @@
+//! Objects with what the network knows about them.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use axum::{
+    Extension,
+    extract::{Path, State},
+    http::{HeaderValue, Uri, header},
+    response::{IntoResponse, Response},
+};
+use belfry_proto::{
+    id::{MemberId, MessageId, PublicationId},
+    time::Timestamp,
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    api::{
+        app::App,
+        params::{Params, bad},
+        problem::Problem,
+        taxii::filters,
+    },
+    query::{Filter, PageRequest, Principal, Query, QueryError, Shown},
+};
+
+/// One object as REST and the event stream give it.
+#[derive(Serialize)]
+pub(in crate::api) struct ObjectJson<'a> {
+    group: String,
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    version: String,
+    date_added: Timestamp,
+    tlp: &'static str,
+    revoked: bool,
+    /// Sealed to named members, this one among them.
+    named_recipients: bool,
+    member: MemberId,
+    organisation: Option<String>,
+    reporters: &'a [MemberId],
+    message: MessageId,
+    publication: PublicationId,
+    created: Timestamp,
+    classes: Vec<String>,
+    purpose: Option<String>,
+    /// The author's JSON, as published.
+    object: &'a RawValue,
+}
+
+impl<'a> ObjectJson<'a> {
+    pub(in crate::api) fn of(shown: &'a Shown, query: &Query) -> Result<Self, Problem> {
+        Ok(Self {
+            group: query.slug(shown.group()),
+            id: shown.id(),
+            kind: shown.kind(),
+            version: shown.version(),
+            date_added: shown.date_added(),
+            tlp: shown.tlp().as_str(),
+            revoked: shown.is_revoked(),
+            named_recipients: shown.is_for_named_recipients(),
+            member: shown.member(),
+            organisation: query.organisation(shown.member()),
+            reporters: shown.reporters(),
+            message: shown.message(),
+            publication: shown.publication(),
+            created: shown.created(),
+            classes: shown.classes(),
+            purpose: shown.purpose(),
+            object: serde_json::from_slice(shown.raw()).map_err(|error| Problem::internal(&error))?,
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct ObjectsJson<'a> {
+    objects: Vec<ObjectJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<&'a str>,
+}
+
+/// `GET /api/v1/objects?group=…`, with `type`, `id`, `version`, `added_after`, `limit` and `next`.
+pub(in crate::api) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let mut params = Params::of(&uri)?;
+    let group = params.one("group")?.ok_or_else(|| bad("group", "is needed: a group's slug or number"))?;
+    let request = PageRequest {
+        filter: Filter {
+            added_after: params.time("added_after")?,
+            ids: set(&mut params, "id")?,
+            kinds: set(&mut params, "type")?,
+            versions: filters::versions(&mut params, "version")?,
+            spec_versions: BTreeSet::new(),
+        },
+        limit: params.limit()?,
+        next: params.one("next")?,
+    };
+    params.finish()?;
+    let readable = app.ports.query.readable(&principal, &group)?;
+    let page = app.ports.query.page(&principal, readable, request).await?;
+    answer(&page.rows, page.next.as_deref(), &app.ports.query)
+}
+
+/// `GET /api/v1/objects/{id}`: every version every member claims, in `group` or all the token reads.
+pub(in crate::api) async fn one(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    Path(object): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let mut params = Params::of(&uri)?;
+    let group = params.one("group")?;
+    params.finish()?;
+    let query = &app.ports.query;
+    let groups = match group {
+        Some(group) => vec![query.readable(&principal, &group)?],
+        None => query.all_readable(&principal),
+    };
+    let claims = query.claims(&principal, groups, object).await?;
+    if claims.is_empty() {
+        return Err(QueryError::UnknownObject.into());
+    }
+    answer(&claims, None, query)
+}
+
+fn set(params: &mut Params, name: &str) -> Result<BTreeSet<String>, Problem> {
+    Ok(params.list(name)?.into_iter().collect())
+}
+
+fn answer(rows: &[Shown], next: Option<&str>, query: &Query) -> Result<Response, Problem> {
+    let objects = rows.iter().map(|row| ObjectJson::of(row, query)).collect::<Result<_, _>>()?;
+    let json =
+        serde_json::to_vec(&ObjectsJson { objects, next }).map_err(|error| Problem::internal(&error))?;
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response())
+}

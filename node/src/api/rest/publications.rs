@@ -1,0 +1,170 @@
+//! Publishing a bundle, and following it.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use belfry_proto::{
+    id::PublicationId,
+    limits,
+    schema::{InformationClass, Pap, Purpose},
+    stix::marking::Tlp,
+};
+use serde_json::{Value, json};
+use tokio::sync::SemaphorePermit;
+
+use crate::{
+    api::{
+        app::App,
+        body,
+        params::{Params, bad},
+        problem::Problem,
+    },
+    publish::submission::{DraftStatus, Submission},
+    query::{Principal, words},
+};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Bytes of a client's idempotency key: a UUID, or a file name with a hash.
+const MAX_IDEMPOTENCY_KEY: usize = 200;
+/// Bytes of the label that says what "other" means.
+const MAX_CLASS_LABEL: usize = 100;
+
+/// `POST /api/v1/publications?group=…`, the body a STIX bundle.
+///
+/// Parameters: `group`, `tlp`, `purpose`, `class` (several), `class_label`, `pap`, `to` (several),
+/// `without_supervisors`; header `Idempotency-Key`.
+pub(in crate::api) async fn submit(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    uri: Uri,
+    headers: HeaderMap,
+    request: Body,
+) -> Result<Response, Problem> {
+    let mut submission = read(&app, &principal, &uri, &headers)?;
+    let place = place(&app)?;
+    submission.bundle = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
+    let accepted = app.ports.publish.submit(submission).await?;
+    drop(place);
+    let status_url = format!("/api/v1/publications/{}", accepted.publication);
+    let answer = json!({
+        "publication": accepted.publication,
+        "status_url": status_url,
+        "objects": accepted.objects,
+        "object_ids": accepted.object_ids,
+        "parts": accepted.parts,
+        "duplicate": accepted.duplicate,
+    });
+    let mut response = (StatusCode::ACCEPTED, Json(answer)).into_response();
+    if let Ok(location) = HeaderValue::from_str(&status_url) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// A place among the bundles taken in at once; waiting would hold their bytes in memory instead.
+pub(in crate::api) fn place(app: &App) -> Result<SemaphorePermit<'_>, Problem> {
+    app.submissions
+        .try_acquire()
+        .map_err(|_| Problem::busy("submissions-busy", "other bundles are being taken in; try again"))
+}
+
+/// Everything but the body, so that a wrong parameter is told before 64 MiB are sent.
+fn read(app: &App, principal: &Principal, uri: &Uri, headers: &HeaderMap) -> Result<Submission, Problem> {
+    let query = &app.ports.query;
+    let mut params = Params::of(uri)?;
+    let group = params.one("group")?.ok_or_else(|| bad("group", "is needed: a group's slug or number"))?;
+    let group = query.publishable(principal, &group)?.group();
+    let tlp = params.one("tlp")?.map(|text| text.parse::<Tlp>()).transpose();
+    let tlp = tlp.map_err(|error| bad("tlp", &error.to_string()))?;
+    let purpose = params.one("purpose")?.map(|text| {
+        words::parse::<Purpose>(&text).ok_or_else(|| {
+            bad("purpose", &format!("is one of {}", words::all::<Purpose>().join(", ")))
+        })
+    });
+    let classes = params.list("class")?.iter().map(|text| {
+        words::parse::<InformationClass>(text).ok_or_else(|| {
+            bad("class", &format!("is one of {}", words::all::<InformationClass>().join(", ")))
+        })
+    });
+    let classes: Vec<InformationClass> = classes.collect::<Result<_, _>>()?;
+    let class_label = params.one("class_label")?.unwrap_or_default();
+    if class_label.len() > MAX_CLASS_LABEL {
+        return Err(bad("class_label", &format!("is at most {MAX_CLASS_LABEL} bytes")));
+    }
+    let pap = params.one("pap")?.map(|text| {
+        words::parse::<Pap>(&text)
+            .ok_or_else(|| bad("pap", &format!("is one of {}", words::all::<Pap>().join(", "))))
+    });
+    // Organisation names hold commas; `to` is repeated instead.
+    let mut recipients = Vec::new();
+    for name in params.all("to") {
+        let member = query.member_named(&name)?;
+        if !recipients.contains(&member) {
+            recipients.push(member);
+        }
+    }
+    let exclude_supervisors = params.flag("without_supervisors")?;
+    params.finish()?;
+    Ok(Submission {
+        group,
+        bundle: Vec::new(),
+        tlp,
+        purpose: purpose.transpose()?,
+        classes,
+        class_label,
+        pap: pap.transpose()?,
+        recipients,
+        exclude_supervisors,
+        idempotency_key: idempotency_key(principal, headers)?,
+        submitter: principal.name().to_owned(),
+    })
+}
+
+/// The client's key under its token's id: two tools that both count from 1 must not meet.
+fn idempotency_key(principal: &Principal, headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    match value.to_str().map(str::trim) {
+        Ok(key) if !key.is_empty() && key.len() <= MAX_IDEMPOTENCY_KEY => {
+            Ok(Some(format!("{}:{key}", principal.token())))
+        }
+        _ => Err(bad("Idempotency-Key", &format!("is 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters"))),
+    }
+}
+
+/// `GET /api/v1/publications/{id}`
+pub(in crate::api) async fn follow(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    Path(publication): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let unknown =
+        || Problem::not_found("unknown-publication", "no publication of this token has this id");
+    let id: PublicationId = publication.parse().map_err(|_| unknown())?;
+    let draft = app.ports.publish.status(id).await?;
+    let draft = draft
+        .filter(|draft| app.ports.query.may_follow(&principal, draft.group, &draft.submitter))
+        .ok_or_else(unknown)?;
+    Ok(Json(view(&app, &draft)))
+}
+
+fn view(app: &App, draft: &DraftStatus) -> Value {
+    json!({
+        "publication": draft.publication,
+        "group": app.ports.query.slug(draft.group),
+        "submitter": draft.submitter,
+        "accepted": draft.accepted,
+        "state": draft.state.as_str(),
+        "parts": draft.parts,
+        "objects": draft.objects.len(),
+        "object_ids": draft.objects.iter().map(|object| object.id.as_str()).collect::<Vec<_>>(),
+        "messages": draft.messages,
+        "readable_only_here": draft.readable_only_here,
+        "error": draft.error,
+    })
+}

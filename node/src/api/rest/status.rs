@@ -1,0 +1,60 @@
+//! The node's condition and its connections.
+
+use std::sync::Arc;
+
+use axum::{Extension, Json, extract::State};
+use serde_json::{Value, json};
+
+use crate::{
+    api::{app::App, problem::Problem},
+    query::Principal,
+};
+
+/// `GET /api/v1/status`: what the tables say, then what the running node says of itself.
+pub(in crate::api) async fn status(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+) -> Result<Json<Value>, Problem> {
+    let held = app.ports.query.status(&principal).await?;
+    let node = app.ports.status.report().await;
+    Ok(Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "ready": app.ports.status.is_ready(),
+        "held": held,
+        "node": {
+            "peer_id": node.peer_id,
+            "started": node.started,
+            "listening": node.listening,
+            "connected": node.connected,
+            "readable_only_here": node.readable_only_here,
+            "drafts": node.drafts,
+            "parked": node.parked,
+            "clock_offset_ms": node.clock_offset_ms,
+        },
+        "warnings": node.warnings,
+    })))
+}
+
+/// `GET /api/v1/peers`
+pub(in crate::api) async fn peers(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+    let peers: Vec<Value> = app
+        .ports
+        .status
+        .peers()
+        .await
+        .into_iter()
+        .map(|peer| {
+            json!({
+                "peer_id": peer.peer_id,
+                "member": peer.member,
+                "organisation": peer.member.and_then(|member| app.ports.query.organisation(member)),
+                "admitted": peer.admitted,
+                "outbound": peer.outbound,
+                "addresses": peer.addresses,
+                "groups": peer.groups,
+                "since": peer.since,
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "peers": peers })))
+}

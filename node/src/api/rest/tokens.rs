@@ -1,0 +1,137 @@
+//! Access tokens: made, listed, revoked. A token's text is shown once, when it is made.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+};
+use belfry_proto::{id::GroupId, stix::marking::Tlp, time::Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    api::{app::App, body, problem::Problem},
+    clock,
+    query::{CreateError, Groups, Principal, Query, Scope, TokenView},
+};
+
+/// What a new token shall grant.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    name: String,
+    /// Slugs or numbers, or `*` for every group.
+    #[serde(default)]
+    read: Vec<String>,
+    #[serde(default)]
+    publish: Vec<String>,
+    #[serde(default)]
+    admin: bool,
+    max_tlp: Option<String>,
+    #[serde(default)]
+    red: bool,
+    expires: Option<Timestamp>,
+}
+
+impl Wanted {
+    fn scope(&self, query: &Query) -> Result<Scope, Problem> {
+        let ceiling = self.max_tlp.as_deref().map_or(Ok(Scope::DEFAULT_CEILING), str::parse::<Tlp>);
+        Ok(Scope {
+            read: groups(&self.read, query)?,
+            publish: groups(&self.publish, query)?,
+            admin: self.admin,
+            ceiling: ceiling.map_err(|error| Problem::unprocessable("bad-scope", error.to_string()))?,
+            red: self.red,
+            expires: self.expires,
+        })
+    }
+}
+
+fn groups(names: &[String], query: &Query) -> Result<Groups, Problem> {
+    if names.iter().any(|name| name == "*") {
+        return Ok(Groups::All);
+    }
+    let unknown = |name: &String| {
+        Problem::unprocessable("unknown-group", format!("the charter has no group `{name}`"))
+    };
+    names
+        .iter()
+        .map(|name| query.group_named(name).ok_or_else(|| unknown(name)))
+        .collect::<Result<_, _>>()
+        .map(Groups::Only)
+}
+
+/// `POST /api/v1/tokens`
+pub(in crate::api) async fn create(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    headers: HeaderMap,
+    request: Body,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let wanted: Wanted = body::json(&headers, request).await?;
+    let query = &app.ports.query;
+    let scope = wanted.scope(query)?;
+    let made = query.tokens().create(&wanted.name, scope, clock::now()).await.map_err(refused)?;
+    tracing::info!(token.id = %made.view.id, by = principal.name(), "made token {}", made.view.name);
+    let mut shown = view(query, &made.view);
+    if let Value::Object(members) = &mut shown {
+        members.insert("token".to_owned(), json!(made.text.expose()));
+    }
+    Ok((StatusCode::CREATED, Json(shown)))
+}
+
+fn refused(error: CreateError) -> Problem {
+    match &error {
+        CreateError::Name => Problem::unprocessable("bad-name", error.to_string()),
+        CreateError::NameTaken(_) => Problem::new(StatusCode::CONFLICT, "name-taken", error.to_string()),
+        CreateError::TooMany => Problem::new(StatusCode::CONFLICT, "too-many-tokens", error.to_string()),
+        CreateError::Scope(_) => Problem::unprocessable("bad-scope", error.to_string()),
+        CreateError::Write(_) => Problem::internal(&error),
+    }
+}
+
+/// `GET /api/v1/tokens`
+pub(in crate::api) async fn list(State(app): State<Arc<App>>) -> Json<Value> {
+    let query = &app.ports.query;
+    let tokens: Vec<Value> = query.tokens().list().iter().map(|token| view(query, token)).collect();
+    Json(json!({ "tokens": tokens }))
+}
+
+/// `DELETE /api/v1/tokens/{id}`
+pub(in crate::api) async fn revoke(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    Path(token): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let unknown = || Problem::not_found("unknown-token", "no token has this id");
+    let id = token.parse().map_err(|_| unknown())?;
+    let was_there = app.ports.query.tokens().revoke(id).await.map_err(|error| Problem::internal(&error))?;
+    if !was_there {
+        return Err(unknown());
+    }
+    tracing::info!(token.id = %id, by = principal.name(), "revoked token {id}");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn view(query: &Query, token: &TokenView) -> Value {
+    let slugs = |groups: &Groups| match groups {
+        Groups::All => json!(["*"]),
+        Groups::Only(groups) => {
+            json!(groups.iter().map(|&group: &GroupId| query.slug(group)).collect::<Vec<_>>())
+        }
+    };
+    json!({
+        "id": token.id.to_string(),
+        "name": token.name,
+        "read": slugs(&token.scope.read),
+        "publish": slugs(&token.scope.publish),
+        "admin": token.scope.admin,
+        "max_tlp": token.scope.ceiling.as_str(),
+        "red": token.scope.red,
+        "created": token.created,
+        "expires": token.scope.expires,
+    })
+}

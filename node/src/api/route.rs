@@ -1,0 +1,96 @@
+//! The one table of everything this server answers, each entry with the scope it needs.
+//!
+//! The router is folded from the table and from nothing else: a handler outside it is unreachable, and
+//! an entry cannot be written without its [`Needs`]. The tests walk the same table.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    handler::Handler,
+    http::Method,
+    middleware,
+    routing::{self, MethodRouter},
+};
+
+use super::{
+    app::App,
+    auth::{self, Needs},
+    events,
+    rest::{groups, health, members, messages, objects, publications, status, tokens},
+    taxii::{self, collections, discovery},
+};
+
+/// One method of one path.
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) needs: Needs,
+    handler: MethodRouter<Arc<App>>,
+}
+
+impl Route {
+    fn get<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, needs: Needs, handler: H) -> Self {
+        Self { method: Method::GET, path, needs, handler: routing::get(handler) }
+    }
+
+    fn post<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, needs: Needs, handler: H) -> Self {
+        Self { method: Method::POST, path, needs, handler: routing::post(handler) }
+    }
+
+    fn delete<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, needs: Needs, handler: H) -> Self {
+        Self { method: Method::DELETE, path, needs, handler: routing::delete(handler) }
+    }
+}
+
+/// Everything there is.
+#[rustfmt::skip]
+pub(crate) fn table() -> Vec<Route> {
+    use Needs::{Admin, Nothing, Publish, Read, ReadAndPublish, Token};
+    vec![
+        Route::get("/health/live", Nothing, health::live),
+        Route::get("/health/ready", Nothing, health::ready),
+
+        Route::get("/taxii2/", Token, discovery::discovery),
+        Route::get("/taxii2/root/", Token, discovery::root),
+        Route::get("/taxii2/root/status/{id}/", Publish, taxii::status::status),
+        Route::get("/taxii2/root/collections/", Token, collections::collections),
+        Route::get("/taxii2/root/collections/{collection}/", Token, collections::collection),
+        Route::get("/taxii2/root/collections/{collection}/manifest/", Read, taxii::manifest::manifest),
+        Route::get("/taxii2/root/collections/{collection}/objects/", Read, taxii::objects::list),
+        Route::post("/taxii2/root/collections/{collection}/objects/", Publish, taxii::objects::add),
+        Route::get("/taxii2/root/collections/{collection}/objects/{object}/", Read, taxii::objects::one),
+        Route::delete("/taxii2/root/collections/{collection}/objects/{object}/", ReadAndPublish, taxii::objects::delete),
+        Route::get("/taxii2/root/collections/{collection}/objects/{object}/versions/", Read, taxii::versions::versions),
+
+        Route::get("/api/v1/status", Token, status::status),
+        Route::get("/api/v1/peers", Admin, status::peers),
+        Route::get("/api/v1/groups", Token, groups::groups),
+        Route::get("/api/v1/members", Token, members::members),
+        Route::get("/api/v1/objects", Read, objects::list),
+        Route::get("/api/v1/objects/{object}", Read, objects::one),
+        Route::get("/api/v1/messages/{message}", Read, messages::message),
+        Route::get("/api/v1/events", Read, events::events),
+        Route::post("/api/v1/publications", Publish, publications::submit),
+        Route::get("/api/v1/publications/{publication}", Publish, publications::follow),
+        Route::get("/api/v1/tokens", Admin, tokens::list),
+        Route::post("/api/v1/tokens", Admin, tokens::create),
+        Route::delete("/api/v1/tokens/{token}", Admin, tokens::revoke),
+    ]
+}
+
+/// The table as a router, every route behind its gate.
+///
+/// TAXII's paths end in a slash; clients that forget it are answered all the same, without a redirect
+/// that would drop their credentials.
+pub(crate) fn router() -> Router<Arc<App>> {
+    let mut router = Router::new();
+    for route in table() {
+        let gated = route.handler.layer(middleware::from_fn_with_state(route.needs, auth::gate));
+        if let Some(bare) = route.path.strip_suffix('/') {
+            router = router.route(bare, gated.clone());
+        }
+        router = router.route(route.path, gated);
+    }
+    router.fallback(auth::nothing_here).method_not_allowed_fallback(auth::no_such_method)
+}

@@ -1,0 +1,168 @@
+//! Objects of a collection: listed, one by id, added, withdrawn (TAXII 2.1 §5.4 to §5.7).
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    response::Response,
+};
+use belfry_proto::{limits, stix::marking::Tlp};
+
+use super::{
+    envelope,
+    filters::{self, Fields},
+    media, status,
+};
+use crate::{
+    api::{app::App, body, problem::Problem, rest::publications},
+    publish::submission::Submission,
+    query::{Filter, Page, Principal},
+};
+
+/// `GET …/objects/`
+pub(in crate::api) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    Path(collection): Path<String>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let readable = app.ports.query.readable(&principal, &collection)?;
+    let request = filters::read(&uri, Fields::All)?;
+    let filter = request.filter.clone();
+    let page = app.ports.query.page(&principal, readable, request).await?;
+    Ok(envelope_of(&page, &filter))
+}
+
+/// `GET …/objects/{id}/`
+pub(in crate::api) async fn one(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    Path((collection, object)): Path<(String, String)>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let readable = app.ports.query.readable(&principal, &collection)?;
+    let mut request = filters::read(&uri, Fields::OfObject)?;
+    request.filter.ids = [object].into();
+    let filter = request.filter.clone();
+    let page = app.ports.query.page_of_object(&principal, readable, request).await?;
+    Ok(envelope_of(&page, &filter))
+}
+
+/// `POST …/objects/`
+pub(in crate::api) async fn add(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    Path(collection): Path<String>,
+    headers: HeaderMap,
+    request: Body,
+) -> Result<Response, Problem> {
+    let publishable = app.ports.query.publishable(&principal, &collection)?;
+    media::is_envelope(&headers)?;
+    let place = publications::place(&app)?;
+    let bytes = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
+    let bundle = envelope::bundle_of(&bytes)?;
+    drop(bytes);
+    let accepted = app
+        .ports
+        .publish
+        .submit(Submission {
+            group: publishable.group(),
+            bundle,
+            tlp: None,
+            purpose: None,
+            classes: Vec::new(),
+            class_label: String::new(),
+            pap: None,
+            recipients: Vec::new(),
+            exclude_supervisors: false,
+            idempotency_key: None,
+            submitter: principal.name().to_owned(),
+        })
+        .await?;
+    drop(place);
+    status::answer(&app, &principal, accepted.publication, StatusCode::ACCEPTED).await
+}
+
+/// `DELETE …/objects/{id}/`
+///
+/// Scope and existence are judged first, so that the answer is the one that a working DELETE would
+/// give to whoever may not.
+pub(in crate::api) async fn delete(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    Path((collection, _)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    app.ports.query.readable(&principal, &collection)?;
+    app.ports.query.publishable(&principal, &collection)?;
+    Err(Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "delete-not-offered",
+        "objects here are signed by their publishers and leave by a signed withdrawal, which this version \
+         does not yet send; publish a version with `revoked: true` instead",
+    )
+    .header(header::ALLOW, HeaderValue::from_static("GET,HEAD")))
+}
+
+/// The envelope of a page: the authors' JSON side by side, nothing re-serialised.
+fn envelope_of(page: &Page, filter: &Filter) -> Response {
+    let markings = markings_of(page, filter);
+    let size: usize = page.rows.iter().map(|row| row.raw().len().saturating_add(1)).sum();
+    let mut json = Vec::with_capacity(size.saturating_add(512 * markings.len()).saturating_add(256));
+    open(&mut json, page);
+    let objects = markings
+        .iter()
+        .map(|tlp| tlp.definition().as_bytes())
+        .chain(page.rows.iter().map(crate::query::Shown::raw));
+    let mut is_first = true;
+    for object in objects {
+        json.extend_from_slice(if is_first { br#","objects":["# } else { b"," });
+        json.extend_from_slice(object);
+        is_first = false;
+    }
+    // An empty list is no list in TAXII; an empty page has no `objects`.
+    json.extend_from_slice(if is_first { b"}" } else { b"]}" });
+    let mut response = media::raw(StatusCode::OK, json);
+    filters::date_headers(response.headers_mut(), page.dates());
+    response
+}
+
+/// The members that every page starts with.
+pub(super) fn open(json: &mut Vec<u8>, page: &Page) {
+    match &page.next {
+        // A cursor is base64url: nothing in it needs escaping.
+        Some(next) => json.extend_from_slice(format!(r#"{{"more":true,"next":"{next}""#).as_bytes()),
+        None => json.extend_from_slice(br#"{"more":false"#),
+    }
+}
+
+/// The TLP 2.0 definitions this page's objects refer to and do not bring along.
+///
+/// STIX 2.1 predefines TLP 1 only, so a reader could not resolve them. They are no rows of the
+/// collection: not counted, not in the manifest, and left out where the filters exclude them.
+fn markings_of(page: &Page, filter: &Filter) -> Vec<Tlp> {
+    Tlp::ALL
+        .into_iter()
+        .filter(|tlp| filter.takes(tlp.marking_id(), "marking-definition"))
+        .filter(|tlp| page.rows.iter().all(|row| row.id() != tlp.marking_id()))
+        .filter(|tlp| {
+            // A mention elsewhere in an object only brings a definition too many.
+            page.rows.iter().any(|row| contains(row.raw(), tlp.marking_id().as_bytes()))
+        })
+        .collect()
+}
+
+fn contains(hay: &[u8], needle: &[u8]) -> bool {
+    let Some((&first, _)) = needle.split_first() else { return true };
+    let mut rest = hay;
+    while let Some(at) = rest.iter().position(|&byte| byte == first) {
+        rest = rest.get(at..).unwrap_or_default();
+        if rest.starts_with(needle) {
+            return true;
+        }
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    false
+}

@@ -1,0 +1,314 @@
+//! The one choke point: what a principal may have of what is here (design §2, G5).
+//!
+//! Two gates. A *group* gate turns a name into a [`Readable`] or [`Publishable`], and an *object* gate
+//! turns the store's rows into [`Shown`]. Both types have no other maker. Reading is decided by the token
+//! and the marking alone: the node's own entitlement decided long before whether it could open anything.
+
+use belfry_proto::{
+    id::{GroupId, MemberId, MessageId, PublicationId},
+    schema::{InformationClass, Purpose},
+    stix::marking::Tlp,
+    time::Timestamp,
+    trust::charter::{Charter, Group},
+};
+use uuid::Uuid;
+
+use super::{Principal, Query, QueryError, Scope, groups::collection_id, words};
+use crate::{clock, store::ObjectView};
+
+/// A group whose objects the principal it was made for may read, up to its ceiling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readable {
+    group: GroupId,
+}
+
+impl Readable {
+    /// Which.
+    #[must_use]
+    pub const fn group(self) -> GroupId {
+        self.group
+    }
+}
+
+/// A group the principal it was made for may publish to, and this node as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Publishable {
+    group: GroupId,
+}
+
+impl Publishable {
+    /// Which.
+    #[must_use]
+    pub const fn group(self) -> GroupId {
+        self.group
+    }
+}
+
+/// What the object gate looks at.
+#[derive(Clone, Copy, Debug)]
+struct Marked {
+    group: GroupId,
+    tlp: Tlp,
+    is_for_named_recipients: bool,
+}
+
+/// The rule. RED leaves only by a token that says RED, and only if its author named this member: an
+/// object that is RED for want of a known marking was sent to a whole group and is shown to none.
+fn permits(scope: &Scope, object: Marked) -> bool {
+    scope.read.covers(object.group)
+        && match object.tlp {
+            Tlp::Red => scope.red && object.is_for_named_recipients,
+            tlp => tlp <= scope.ceiling,
+        }
+}
+
+/// The most restrictive marking worth fetching for a scope; the gate decides all the same.
+pub(super) const fn most(scope: &Scope) -> Tlp {
+    if scope.red { Tlp::Red } else { scope.ceiling }
+}
+
+/// The object gate.
+pub(super) fn admit(principal: &Principal, view: ObjectView) -> Option<Shown> {
+    let object =
+        Marked { group: view.group, tlp: view.tlp, is_for_named_recipients: view.recipients };
+    permits(principal.scope(), object).then_some(Shown(view))
+}
+
+impl Query {
+    /// The group of this slug, collection id or number.
+    #[must_use]
+    pub fn group_named(&self, name: &str) -> Option<GroupId> {
+        find(self.roster().charter(), name).map(|group| group.id)
+    }
+
+    /// The group gate for reading.
+    ///
+    /// # Errors
+    /// Unknown, or not within the token's read scope.
+    pub fn readable(&self, principal: &Principal, name: &str) -> Result<Readable, QueryError> {
+        let roster = self.roster();
+        let group = find(roster.charter(), name).ok_or_else(|| QueryError::UnknownGroup(shown_name(name)))?;
+        if !principal.scope().read.covers(group.id) {
+            return Err(QueryError::NotReadable(group.slug.clone()));
+        }
+        Ok(Readable { group: group.id })
+    }
+
+    /// Every group the token reads.
+    #[must_use]
+    pub fn all_readable(&self, principal: &Principal) -> Vec<Readable> {
+        let covers = |group: &Group| principal.scope().read.covers(group.id);
+        let roster = self.roster();
+        roster.charter().groups().iter().filter(|group| covers(group)).map(|group| Readable { group: group.id }).collect()
+    }
+
+    /// The group gate for publishing.
+    ///
+    /// # Errors
+    /// Unknown, or not within the token's publish scope, or this node's certificate does not publish there.
+    pub fn publishable(&self, principal: &Principal, name: &str) -> Result<Publishable, QueryError> {
+        let roster = self.roster();
+        let group = find(roster.charter(), name).ok_or_else(|| QueryError::UnknownGroup(shown_name(name)))?;
+        if !principal.scope().publish.covers(group.id) || !self.is_publisher(&roster, group.id) {
+            return Err(QueryError::NotPublishable(group.slug.clone()));
+        }
+        Ok(Publishable { group: group.id })
+    }
+
+    /// Whether this node's own certificate publishes in `group` now.
+    pub(super) fn is_publisher(&self, roster: &super::Roster, group: GroupId) -> bool {
+        roster
+            .by_node(&self.inner.node)
+            .is_some_and(|certificate| roster.may_publish(certificate.serial, group, clock::now()))
+    }
+
+    /// Whether the principal may follow a publication: its own, or any if it administers.
+    #[must_use]
+    pub fn may_follow(&self, principal: &Principal, group: GroupId, submitter: &str) -> bool {
+        principal.scope().publish.covers(group)
+            && (principal.scope().admin || principal.name() == submitter)
+    }
+}
+
+fn find<'a>(charter: &'a Charter, name: &str) -> Option<&'a Group> {
+    if let Some(group) = charter.group_by_slug(name) {
+        return Some(group);
+    }
+    if let Ok(collection) = Uuid::try_parse(name) {
+        let coalition = charter.coalition();
+        return charter.groups().iter().find(|group| collection_id(coalition, group.id) == collection);
+    }
+    charter.group(GroupId::new(name.parse().ok()?))
+}
+
+/// A client's text, short enough to be said back.
+fn shown_name(name: &str) -> String {
+    name.chars().take(64).collect()
+}
+
+/// An object its principal may have.
+#[derive(Clone, Debug)]
+pub struct Shown(ObjectView);
+
+impl Shown {
+    /// The group it was published in.
+    #[must_use]
+    pub const fn group(&self) -> GroupId {
+        self.0.group
+    }
+
+    /// STIX id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// STIX type.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.0.kind
+    }
+
+    /// The author's JSON, minified and otherwise untouched.
+    #[must_use]
+    pub fn raw(&self) -> &[u8] {
+        &self.0.raw
+    }
+
+    /// When it entered this node's collection; unique in its group, never moved.
+    #[must_use]
+    pub const fn date_added(&self) -> Timestamp {
+        self.0.date_added
+    }
+
+    /// `modified`, else `created`, else when it was added (TAXII 2.1 §3.4.1).
+    #[must_use]
+    pub fn version(&self) -> String {
+        if self.0.version.is_empty() { self.0.date_added.to_string() } else { self.0.version.clone() }
+    }
+
+    /// The version as a time, for ordering; texts of different precision name the same one.
+    #[must_use]
+    pub fn version_time(&self) -> Timestamp {
+        super::filter::time_of(&self.0.version).unwrap_or(self.0.date_added)
+    }
+
+    /// Marking in force.
+    #[must_use]
+    pub const fn tlp(&self) -> Tlp {
+        self.0.tlp
+    }
+
+    /// Withdrawn by its author.
+    #[must_use]
+    pub const fn is_revoked(&self) -> bool {
+        self.0.revoked
+    }
+
+    /// Sealed to members by name.
+    #[must_use]
+    pub const fn is_for_named_recipients(&self) -> bool {
+        self.0.recipients
+    }
+
+    /// Whose claim it is.
+    #[must_use]
+    pub const fn member(&self) -> MemberId {
+        self.0.member
+    }
+
+    /// Members that published the very same bytes.
+    #[must_use]
+    pub fn reporters(&self) -> &[MemberId] {
+        &self.0.reporters
+    }
+
+    /// Message that brought it.
+    #[must_use]
+    pub const fn message(&self) -> MessageId {
+        self.0.message
+    }
+
+    /// Publication it is part of.
+    #[must_use]
+    pub const fn publication(&self) -> PublicationId {
+        self.0.publication
+    }
+
+    /// When its message was made, by its author's clock.
+    #[must_use]
+    pub const fn created(&self) -> Timestamp {
+        self.0.created
+    }
+
+    /// Information classes of its publication.
+    #[must_use]
+    pub fn classes(&self) -> Vec<String> {
+        self.0.classes.iter().filter_map(|&class| words::of_number::<InformationClass>(class)).collect()
+    }
+
+    /// Aim of its publication.
+    #[must_use]
+    pub fn purpose(&self) -> Option<String> {
+        words::of_number::<Purpose>(self.0.purpose)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::stix::marking::Tlp;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::query::Groups;
+
+    fn groups() -> impl Strategy<Value = Groups> {
+        prop_oneof![
+            Just(Groups::All),
+            proptest::collection::btree_set((1u32..4).prop_map(GroupId::new), 0..3).prop_map(Groups::Only)
+        ]
+    }
+
+    fn tlp() -> impl Strategy<Value = Tlp> {
+        proptest::sample::select(Tlp::ALL.to_vec())
+    }
+
+    prop_compose! {
+        fn scope()(read in groups(), publish in groups(), admin: bool, level in 0..4usize, red: bool) -> Scope {
+            Scope { read, publish, admin, ceiling: Tlp::ALL[level], red, expires: None }
+        }
+    }
+
+    prop_compose! {
+        fn marked()(group in 1u32..4, tlp in tlp(), is_for_named_recipients: bool) -> Marked {
+            Marked { group: GroupId::new(group), tlp, is_for_named_recipients }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn publish_and_admin_scope_never_widen_reading(scope in scope(), object in marked(), publish in groups()) {
+            let more = Scope { publish, admin: true, ..scope.clone() };
+            prop_assert_eq!(permits(&scope, object), permits(&more, object));
+        }
+
+        #[test]
+        fn a_stricter_marking_never_widens(scope in scope(), object in marked(), stricter in tlp()) {
+            let marked = Marked { tlp: object.tlp.max(stricter), ..object };
+            let is_whole = !scope.red || scope.ceiling == Tlp::AmberStrict;
+            prop_assume!(is_whole);
+            prop_assert!(!permits(&scope, marked) || permits(&scope, object));
+        }
+
+        #[test]
+        fn nothing_outside_the_read_groups_is_permitted(scope in scope(), object in marked()) {
+            prop_assert!(!permits(&scope, object) || scope.read.covers(object.group));
+        }
+
+        #[test]
+        fn red_needs_the_flag_and_a_name(scope in scope(), object in marked()) {
+            let red = Marked { tlp: Tlp::Red, ..object };
+            prop_assert!(!permits(&scope, red) || (scope.red && object.is_for_named_recipients));
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What entered the feed since: the durable source behind live streams.
+//!
+//! The store numbers every new object; a reader that comes back names the last number it has. If the
+//! feed no longer reaches back so far, or was restored from before it, the answer says so as a gap:
+//! the reader then knows to fetch pages instead of believing it has all.
+
+use std::collections::BTreeSet;
+
+use belfry_proto::id::GroupId;
+use serde::Serialize;
+
+use super::{Principal, Query, QueryError, Shown, authorise::admit};
+
+/// Feed entries looked at in one call.
+const MAX_ENTRIES: usize = 256;
+
+/// A stretch of the feed.
+#[derive(Clone, Debug)]
+pub struct Events {
+    /// Numbered objects, those the principal may have.
+    pub rows: Vec<(u64, Shown)>,
+    /// Where the next stretch goes on.
+    pub position: u64,
+    /// More is waiting.
+    pub more: bool,
+    /// Something is missing before `rows`.
+    pub gap: Option<Gap>,
+}
+
+/// A hole in a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Gap {
+    /// The last number the reader has.
+    pub after: u64,
+    /// Where the stream goes on.
+    pub resumes_after: u64,
+}
+
+impl Query {
+    /// The newest number in the feed; 0 if it is empty.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn feed_head(&self) -> Result<u64, QueryError> {
+        self.read(|inner| Ok(inner.store.feed_bounds()?.map_or(0, |(_, last)| last))).await
+    }
+
+    /// The feed after `after`, in these groups (or all the token reads) and of these types (or any).
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn events(
+        &self,
+        principal: &Principal,
+        groups: Option<BTreeSet<GroupId>>,
+        kinds: BTreeSet<String>,
+        after: u64,
+    ) -> Result<Events, QueryError> {
+        let principal = principal.clone();
+        self.read(move |inner| {
+            let gap = gap(inner.store.feed_bounds()?, after);
+            let from = gap.map_or(after, |gap| gap.resumes_after);
+            let entries = inner.store.feed_after(from, MAX_ENTRIES)?;
+            let more = entries.len() >= MAX_ENTRIES;
+            let position = entries.last().map_or(from, |(number, _)| *number);
+            let is_wanted = |row: &Shown| {
+                groups.as_ref().is_none_or(|groups| groups.contains(&row.group()))
+                    && (kinds.is_empty() || kinds.contains(row.kind()))
+            };
+            let rows = entries
+                .into_iter()
+                .filter_map(|(number, row)| Some((number, admit(&principal, row)?)))
+                .filter(|(_, row)| is_wanted(row))
+                .collect();
+            Ok(Events { rows, position, more, gap })
+        })
+        .await
+    }
+}
+
+fn gap(bounds: Option<(u64, u64)>, after: u64) -> Option<Gap> {
+    let resumes_after = match bounds {
+        // A number from the future: this feed was restored from a backup, or is another node's.
+        None if after > 0 => 0,
+        Some((_, last)) if after > last => last,
+        Some((first, _)) if after.saturating_add(1) < first => first.saturating_sub(1),
+        _ => return None,
+    };
+    Some(Gap { after, resumes_after })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hole_is_told_on_either_side() {
+        assert_eq!(gap(None, 0), None);
+        assert_eq!(gap(None, 5), Some(Gap { after: 5, resumes_after: 0 }));
+        assert_eq!(gap(Some((1, 9)), 0), None);
+        assert_eq!(gap(Some((1, 9)), 9), None);
+        assert_eq!(gap(Some((1, 9)), 10), Some(Gap { after: 10, resumes_after: 9 }));
+        assert_eq!(gap(Some((4, 9)), 3), None);
+        assert_eq!(gap(Some((4, 9)), 2), Some(Gap { after: 2, resumes_after: 3 }));
+    }
+}

@@ -1,0 +1,280 @@
+//! Pages of objects: TAXII's filters over one ordered scan.
+//!
+//! Rows of a group lie in the order they were added; a page is the next stretch of it that passes
+//! gate, filter and version choice. A page ends at its limit, at its bytes, or at the rows it may
+//! examine; in the last two cases it is short and says there is more.
+
+use std::collections::{BTreeSet, HashMap};
+
+use belfry_proto::{id::GroupId, time::Timestamp};
+
+use super::{
+    Filter, Inner, Principal, Query, QueryError, Readable, Shown, VersionMatch,
+    authorise::{self, admit},
+    claims,
+    cursor::{self, Listing},
+};
+use crate::store::PageQuery;
+
+/// Bytes of objects on one page. Too low ⇒ large objects come one by one; too high ⇒ sixteen pages at
+/// once weigh on a small host.
+const MAX_PAGE_BYTES: usize = 8 * 1024 * 1024;
+/// Rows the store examines in one stretch of a scan.
+const STRETCH: usize = 2_000;
+/// Rows a request may examine in all; a filter that nothing passes must not read a whole group.
+const MAX_EXAMINED: usize = 50_000;
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+pub struct PageRequest {
+    /// Which objects.
+    pub filter: Filter,
+    /// How many at most.
+    pub limit: usize,
+    /// Where the page before ended, as it said.
+    pub next: Option<String>,
+}
+
+/// A page, in the order its objects were added.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The objects.
+    pub rows: Vec<Shown>,
+    /// Given if there may be more.
+    pub next: Option<String>,
+}
+
+impl Page {
+    /// When the first and the last of it were added.
+    #[must_use]
+    pub fn dates(&self) -> Option<(Timestamp, Timestamp)> {
+        Some((self.rows.first()?.date_added(), self.rows.last()?.date_added()))
+    }
+}
+
+impl Query {
+    /// A page of a group.
+    ///
+    /// # Errors
+    /// A foreign `next`, or the store.
+    pub async fn page(&self, principal: &Principal, of: Readable, request: PageRequest) -> Result<Page, QueryError> {
+        let principal = principal.clone();
+        self.read(move |inner| inner.page(&principal, of.group(), request)).await
+    }
+
+    /// A page of one object's versions; the filter names the object.
+    ///
+    /// # Errors
+    /// No such object for this token, a foreign `next`, or the store.
+    pub async fn page_of_object(
+        &self,
+        principal: &Principal,
+        of: Readable,
+        request: PageRequest,
+    ) -> Result<Page, QueryError> {
+        let principal = principal.clone();
+        self.read(move |inner| {
+            inner.must_hold(&principal, of.group(), &request.filter)?;
+            inner.page(&principal, of.group(), request)
+        })
+        .await
+    }
+
+    /// As [`Self::page_of_object`] for every version, oldest first.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn versions_of_object(
+        &self,
+        principal: &Principal,
+        of: Readable,
+        mut request: PageRequest,
+    ) -> Result<Page, QueryError> {
+        request.filter.versions = [VersionMatch::All].into();
+        let principal = principal.clone();
+        self.read(move |inner| {
+            inner.must_hold(&principal, of.group(), &request.filter)?;
+            inner.named(&principal, of.group(), Listing::Versions, request)
+        })
+        .await
+    }
+
+    /// Every version of an object that any member claims, by group and date.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn claims(
+        &self,
+        principal: &Principal,
+        groups: Vec<Readable>,
+        object: String,
+    ) -> Result<Vec<Shown>, QueryError> {
+        let principal = principal.clone();
+        self.read(move |inner| {
+            let mut found = Vec::new();
+            for group in groups {
+                found.extend(inner.every(&principal, group.group(), &object)?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+}
+
+impl Inner {
+    fn page(&self, principal: &Principal, group: GroupId, request: PageRequest) -> Result<Page, QueryError> {
+        if request.filter.ids.is_empty() {
+            self.scan(principal, group, request)
+        } else {
+            self.named(principal, group, Listing::Objects, request)
+        }
+    }
+
+    /// Every row of an object that the principal may have.
+    fn every(&self, principal: &Principal, group: GroupId, object: &str) -> Result<Vec<Shown>, QueryError> {
+        let rows = self.store.versions(group, object)?;
+        Ok(rows.into_iter().filter_map(|row| admit(principal, row)).collect())
+    }
+
+    fn must_hold(&self, principal: &Principal, group: GroupId, filter: &Filter) -> Result<(), QueryError> {
+        for object in &filter.ids {
+            if self.every(principal, group, object)?.is_empty() {
+                return Err(QueryError::UnknownObject);
+            }
+        }
+        Ok(())
+    }
+
+    /// Few objects by name: looked up, not searched.
+    fn named(
+        &self,
+        principal: &Principal,
+        group: GroupId,
+        listing: Listing,
+        request: PageRequest,
+    ) -> Result<Page, QueryError> {
+        let PageRequest { filter, limit, next } = request;
+        let after = after(listing, group, &filter, next.as_deref())?;
+        let mut rows = Vec::new();
+        if !filter.is_other_spec() {
+            for object in &filter.ids {
+                let versions = claims::shown(self.every(principal, group, object)?);
+                let chosen = claims::selected(&versions, &filter.versions);
+                rows.extend(versions.into_iter().filter(|row| {
+                    chosen.contains(&row.date_added())
+                        && filter.takes(row.id(), row.kind())
+                        && after.is_none_or(|after| row.date_added() > after)
+                }));
+            }
+        }
+        rows.sort_by_key(Shown::date_added);
+        let mut page = Filling::new(limit);
+        let is_cut = rows.into_iter().any(|row| !page.push(row));
+        Ok(page.end(is_cut.then_some(()), listing, group, &filter))
+    }
+
+    /// The group, in order.
+    fn scan(&self, principal: &Principal, group: GroupId, request: PageRequest) -> Result<Page, QueryError> {
+        let PageRequest { filter, limit, next } = request;
+        let mut position = after(Listing::Objects, group, &filter, next.as_deref())?;
+        let mut page = Filling::new(limit);
+        if filter.is_other_spec() {
+            return Ok(page.end(None, Listing::Objects, group, &filter));
+        }
+        let kinds = (!filter.kinds.is_empty()).then(|| filter.kinds.iter().cloned().collect::<Vec<_>>());
+        let mut chosen: HashMap<String, BTreeSet<Timestamp>> = HashMap::new();
+        let mut examined = 0;
+        loop {
+            let stretch = self.store.page(
+                group,
+                &PageQuery {
+                    after: position,
+                    kinds: kinds.clone(),
+                    max_tlp: authorise::most(principal.scope()),
+                    recipients_ok: true,
+                    examine: STRETCH,
+                    // One more than wanted tells whether there is more.
+                    limit: limit.saturating_sub(page.rows.len()).saturating_add(1),
+                },
+            )?;
+            for row in stretch.rows {
+                let Some(row) = admit(principal, row) else { continue };
+                if self.is_chosen(&mut chosen, principal, &filter, &row)? && !page.push(row) {
+                    return Ok(page.end(Some(()), Listing::Objects, group, &filter));
+                }
+            }
+            position = stretch.next_after.or(position);
+            examined += STRETCH;
+            if !stretch.more {
+                return Ok(page.end(None, Listing::Objects, group, &filter));
+            }
+            if examined >= MAX_EXAMINED {
+                page.position = position;
+                return Ok(page.end(Some(()), Listing::Objects, group, &filter));
+            }
+        }
+    }
+
+    /// Whether a row is of the shown claim and among the versions wanted.
+    fn is_chosen(
+        &self,
+        chosen: &mut HashMap<String, BTreeSet<Timestamp>>,
+        principal: &Principal,
+        filter: &Filter,
+        row: &Shown,
+    ) -> Result<bool, QueryError> {
+        if let Some(chosen) = chosen.get(row.id()) {
+            return Ok(chosen.contains(&row.date_added()));
+        }
+        let versions = claims::shown(self.every(principal, row.group(), row.id())?);
+        let selected = claims::selected(&versions, &filter.versions);
+        let is_chosen = selected.contains(&row.date_added());
+        chosen.insert(row.id().to_owned(), selected);
+        Ok(is_chosen)
+    }
+}
+
+/// Where a listing goes on: after the cursor, which lies after `added_after`.
+fn after(
+    listing: Listing,
+    group: GroupId,
+    filter: &Filter,
+    next: Option<&str>,
+) -> Result<Option<Timestamp>, QueryError> {
+    let cursor = next.map(|next| cursor::decode(listing, group, filter, next)).transpose()?;
+    Ok(cursor.max(filter.added_after))
+}
+
+/// A page being filled.
+struct Filling {
+    rows: Vec<Shown>,
+    limit: usize,
+    bytes: usize,
+    /// Up to where everything was looked at.
+    position: Option<Timestamp>,
+}
+
+impl Filling {
+    const fn new(limit: usize) -> Self {
+        Self { rows: Vec::new(), limit, bytes: 0, position: None }
+    }
+
+    /// Whether there was room; the first object always has.
+    fn push(&mut self, row: Shown) -> bool {
+        let bytes = self.bytes.saturating_add(row.raw().len());
+        if !self.rows.is_empty() && (self.rows.len() >= self.limit || bytes > MAX_PAGE_BYTES) {
+            return false;
+        }
+        self.bytes = bytes;
+        self.position = Some(row.date_added());
+        self.rows.push(row);
+        true
+    }
+
+    fn end(self, more: Option<()>, listing: Listing, group: GroupId, filter: &Filter) -> Page {
+        let next = more
+            .and(self.position)
+            .map(|position| cursor::encode(listing, group, filter, position));
+        Page { rows: self.rows, next }
+    }
+}

@@ -15,7 +15,10 @@
 pub mod api;
 pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod keys;
 pub mod network;
 pub mod query;
 pub mod roster;
 pub mod store;
+pub mod telemetry;

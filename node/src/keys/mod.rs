@@ -1,0 +1,3 @@
+//! k
+pub mod file;
+pub mod passphrase;

@@ -11,11 +11,16 @@
 
 mod args;
 mod client;
+mod coalition;
 mod config;
+mod enroll;
 mod exit;
+mod heads;
+mod join;
 mod listing;
 mod output;
 mod publish;
+mod run;
 mod status;
 mod token;
 mod why;
@@ -81,6 +86,15 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Administer a coalition: charter, certificates, admin log (offline, on files)
+    #[command(subcommand)]
+    Coalition(coalition::Command),
+    /// Make this node's keys and write a certificate request
+    Enroll(enroll::Enroll),
+    /// Take up the certificate that the coalition issued
+    Join(join::Join),
+    /// Run the node
+    Run(run::Run),
     /// Show the running node: identity, certificate, roster, peers, groups
     Status(status::Status),
     /// Share a STIX 2.1 bundle with a group
@@ -98,6 +112,8 @@ enum Command {
     Groups(listing::Groups),
     /// List the objects of a group
     Objects(listing::Objects),
+    /// Print the last message of each log of a member, as `coalition revoke --cut` wants it
+    Heads(heads::Heads),
     /// Explain what this node did with a message, and why
     Why(why::Why),
     /// Check or show the configuration
@@ -128,6 +144,10 @@ pub fn main() -> ExitCode {
 impl Command {
     fn run(self, global: &Global) -> anyhow::Result<()> {
         match self {
+            Self::Coalition(command) => command.run(),
+            Self::Enroll(command) => command.run(global),
+            Self::Join(command) => command.run(global),
+            Self::Run(command) => command.run(global),
             Self::Status(command) => command.run(global),
             Self::Publish(command) => command.run(global),
             Self::Publication(command) => command.run(global),
@@ -136,6 +156,7 @@ impl Command {
             Self::Peers(command) => command.run(global),
             Self::Groups(command) => command.run(global),
             Self::Objects(command) => command.run(global),
+            Self::Heads(command) => command.run(global),
             Self::Why(command) => command.run(global),
             Self::Config(command) => command.run(global),
         }

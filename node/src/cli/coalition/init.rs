@@ -1,0 +1,107 @@
+//! `belfry coalition init`.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use belfry_proto::{
+    crypto::sign::SigningKey,
+    schema::LogFile,
+    trust::{charter, words},
+};
+use clap::Args;
+
+use super::{
+    draft::{Draft, RolePublicKeys},
+    folder::{Folder, keys_path},
+    role_keys::{RoleKey, RolePassphrases},
+};
+use crate::{
+    cli::output,
+    clock,
+    keys::{
+        file::{self, Existing, Readers},
+        key_file,
+    },
+};
+
+/// Makes the coalition's folder: encrypted root, admin and registrar keys, the signed charter, an empty log.
+///
+/// Do this on a machine without network. Give charter.pem to members, keep the folder and a copy of it safe:
+/// whoever loses keys/root.pem can never change the charter again.
+///
+/// Examples:
+///   belfry coalition init --name 'Example Coalition' --out coalition
+///   belfry coalition init --name Test --out test --passphrase-file passphrase --charter-draft my-draft.toml
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Init {
+    /// Name of the coalition, as members will see it
+    #[arg(long)]
+    name: String,
+    /// Folder to make; must not exist, or be empty
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Charter draft in TOML [default: config/charter.default.toml, with the twelve Focus Groups]
+    #[arg(long, value_name = "FILE")]
+    charter_draft: Option<PathBuf>,
+    /// Ask for a passphrase of its own for each key
+    #[arg(long)]
+    separate_passphrases: bool,
+    #[command(flatten)]
+    passphrases: RolePassphrases,
+}
+
+impl Init {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let draft = Draft::load(self.charter_draft.as_deref())?;
+        let mut rng = rand::rng();
+        let keys = RoleKey::ALL.map(|role| (role, SigningKey::generate(&mut rng)));
+        let [(_, root), (_, admin), (_, registrar)] = &keys;
+        let public = RolePublicKeys {
+            root: root.public().as_bytes().to_vec(),
+            admin: admin.public().as_bytes().to_vec(),
+            registrar: registrar.public().as_bytes().to_vec(),
+        };
+        let charter = charter::draft(draft.charter(&self.name, public, clock::now())?, &[root])
+            .map_err(crate::cli::exit::refused)?;
+        // Everything that can be wrong with the draft is known by now; only then is anything asked or written.
+        self.check_out()?;
+        let passphrases = self.passphrases.read_new(self.separate_passphrases)?;
+
+        file::create_folder(&self.out)?;
+        file::close_folder(&self.out)?;
+        let folder = keys_path(&self.out);
+        file::create_folder(&folder)?;
+        for ((role, key), passphrase) in keys.iter().zip(&passphrases) {
+            key_file::write_signing(&role.path(&folder), key, passphrase)?;
+        }
+        let documents = self.out.join("documents");
+        file::create_folder(&documents)?;
+        for (name, text) in draft.documents() {
+            file::write(&documents.join(name), text.as_bytes(), Readers::All, Existing::Keep)?;
+        }
+        let coalition = Folder::create(&self.out, LogFile { charters: vec![charter], records: Vec::new() })?;
+
+        let id = coalition.roster().coalition();
+        output::print(&format!(
+            "Founded {}.\n\nCoalition id  {id}\nas words      {}\n\nGive members {} and tell them the words another \
+             way, so that they can compare.\nThen: belfry coalition issue REQUEST --groups … --until … --dir {}\n",
+            output::visible(&self.name),
+            words::words(id).replace(' ', " ").split(' ').collect::<Vec<_>>().chunks(8).map(|line| line.join(" ")).collect::<Vec<_>>().join("\n              "),
+            coalition.charter_path().display(),
+            self.out.display()
+        ))?;
+        Ok(())
+    }
+
+    fn check_out(&self) -> anyhow::Result<()> {
+        match std::fs::read_dir(&self.out) {
+            Ok(mut entries) if entries.next().is_some() => {
+                bail!("{} is not empty: name a new folder", self.out.display())
+            }
+            Ok(_) => Ok(()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(e) => bail!("{}: {e}", self.out.display()),
+        }
+    }
+}

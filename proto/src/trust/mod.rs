@@ -1,2 +1,27 @@
 //! Who belongs, by whose word.
+//!
+//! ```text
+//! charter (root keys) ──▶ admin keys ──▶ statements ┐
+//!                     └─▶ registrar  ──▶ entries    ┴─▶ records ──fold──▶ roster ──▶ readers, roles, cuts
+//! ```
+//!
+//! Signed payloads are verified as received ([`signed`]); identities are hashes of payloads, never of
+//! signatures. The [`roster`] is a pure fold of charters and records: two nodes at one height agree on
+//! every answer it gives.
+
+pub mod address;
+pub mod beacon;
+pub mod certificate;
+pub mod charter;
+pub mod charter_draft;
+pub mod cut;
+pub mod file;
+mod fold;
+pub mod log;
+pub mod names;
+pub mod readers;
+pub mod request;
 pub mod roster;
+pub mod signed;
+pub mod statement;
+pub mod words;

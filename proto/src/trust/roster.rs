@@ -1,15 +1,340 @@
-//! The admin log's fold.
+//! The roster: the admin log's fold, and every question one asks of it.
+//!
+//! A pure function of charters and records. A record that the registrar ordered but whose statement
+//! breaks a rule is *void*: it keeps its height, changes nothing, and is void on every node alike, so a
+//! bad statement can neither stall the log nor split the coalition.
 
-use crate::id::RosterVersion;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-/// The fold.
+pub use super::{
+    cut::CutStatus,
+    fold::Void,
+    readers::{Reader, Since},
+};
+use crate::{
+    crypto::sign::PublicKey,
+    id::{
+        CoalitionId, EntryId, GroupId, Height, LogId, MemberId, MessageId, RosterVersion, Sequence, Serial,
+        StatementId,
+    },
+    schema::{self, Role},
+    time::Timestamp,
+    trust::{
+        certificate::Certificate,
+        charter::{Charter, CharterChain, CharterError},
+        cut::Cut,
+        fold,
+        log::{LogError, VerifiedRecord},
+    },
+};
+
+/// What a certificate may do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Everything it grants.
+    Valid,
+    /// Not yet.
+    NotYet,
+    /// No longer: its time is over. What was created before stays valid.
+    Expired,
+    /// For now nothing.
+    Suspended,
+    /// Nothing more.
+    Revoked,
+    /// Nothing more: newer keys took its place.
+    Superseded,
+    /// There is no such certificate.
+    Unknown,
+}
+
+impl Standing {
+    /// The word for people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::NotYet => "not yet valid",
+            Self::Expired => "expired",
+            Self::Suspended => "suspended",
+            Self::Revoked => "revoked",
+            Self::Superseded => "superseded",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// An organisation, over all its certificates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// Its id.
+    pub id: MemberId,
+    /// As its newest certificate says.
+    pub organisation: schema::Organisation,
+    /// Its certificates, oldest first.
+    pub serials: Vec<Serial>,
+    /// What its next statement names as previous.
+    pub last_statement: StatementId,
+}
+
+/// What the log did to a certificate besides issuing it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Active,
+    Suspended,
+    Revoked { effective: Timestamp },
+    Superseded,
+}
+
+/// A cut, and from which height on new logs are free of it.
 #[derive(Clone, Debug)]
-pub struct Roster;
+pub(super) struct AppliedCut {
+    pub(super) cut: Cut,
+    pub(super) lifted: Option<Height>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) certificate: Certificate,
+    pub(super) status: Status,
+    pub(super) cuts: Vec<AppliedCut>,
+}
+
+/// What the fold has made of the records so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    pub(super) entries: Vec<EntryId>,
+    pub(super) certificates: BTreeMap<Serial, Held>,
+    pub(super) members: BTreeMap<MemberId, Member>,
+    pub(super) nodes: BTreeMap<PublicKey, Serial>,
+    pub(super) keys: BTreeSet<Vec<u8>>,
+    pub(super) statements: BTreeSet<StatementId>,
+    pub(super) entitled: BTreeMap<(MemberId, GroupId), Since>,
+    pub(super) voids: Vec<Void>,
+}
+
+/// The fold, at one position of the log.
+#[derive(Clone, Debug)]
+pub struct Roster {
+    charters: CharterChain,
+    records: Vec<Arc<VerifiedRecord>>,
+    pub(super) state: State,
+}
 
 impl Roster {
-    /// Position.
+    /// The empty log under a chain of charters.
+    #[must_use]
+    pub fn new(charters: CharterChain) -> Self {
+        Self { charters, records: Vec::new(), state: State::default() }
+    }
+
+    /// Folds the next record. A void statement is folded too, and listed in [`Self::voids`].
+    ///
+    /// # Errors
+    /// [`LogError`]; the roster is as before.
+    pub fn apply(&mut self, record: VerifiedRecord) -> Result<(), LogError> {
+        let have = self.version();
+        if record.height.get() != have.height.get() + 1 {
+            return Err(LogError::Height { have: have.height, found: record.height });
+        }
+        if record.prev != have.head {
+            return Err(LogError::Fork(record.height));
+        }
+        fold::check_order(&self.charters, &record)?;
+        fold::fold(&mut self.state, &self.charters, &record);
+        self.records.push(Arc::new(record));
+        Ok(())
+    }
+
+    /// Takes the next charter and folds the log again under it: its pin decides which branch survives and
+    /// from where on its keys rule.
+    ///
+    /// Where the pin contradicts our branch, the log is cut back to the last height an older charter
+    /// pinned; sync brings the surviving branch.
+    ///
+    /// # Errors
+    /// [`CharterError`]; the roster is as before.
+    pub fn apply_charter(&mut self, next: schema::Signed) -> Result<(), CharterError> {
+        let mut charters = self.charters.clone();
+        charters.extend(next)?;
+        let pinned_before = self.charters.newest().pin().map_or(0, |pin| pin.height.get());
+        let survives = charters
+            .newest()
+            .pin()
+            .is_none_or(|pin| pin.height > self.version().height || self.is_prefix(pin));
+        let keep =
+            if survives { self.records.len() } else { usize::try_from(pinned_before).unwrap_or(usize::MAX) };
+        let mut folded = Self::new(charters);
+        for record in self.records.iter().take(keep) {
+            // Already in order; stops at a record that the new charter's registrar did not sign.
+            if folded.apply(VerifiedRecord::clone(record)).is_err() {
+                break;
+            }
+        }
+        *self = folded;
+        Ok(())
+    }
+
+    /// Every charter.
+    #[must_use]
+    pub const fn charters(&self) -> &CharterChain {
+        &self.charters
+    }
+    /// The charter in force.
+    #[must_use]
+    pub fn charter(&self) -> &Charter {
+        self.charters.newest()
+    }
+    /// The coalition.
+    #[must_use]
+    pub const fn coalition(&self) -> CoalitionId {
+        self.charters.coalition()
+    }
+    /// Every record folded, oldest first.
+    pub fn records(&self) -> impl Iterator<Item = &VerifiedRecord> {
+        self.records.iter().map(Arc::as_ref)
+    }
+    /// Statements that took no effect, and why.
+    #[must_use]
+    pub fn voids(&self) -> &[Void] {
+        &self.state.voids
+    }
+
+    /// Which roster this is.
     #[must_use]
     pub fn version(&self) -> RosterVersion {
-        RosterVersion::EMPTY
+        RosterVersion {
+            height: Height::new(self.state.entries.len() as u64),
+            head: self.state.entries.last().copied().unwrap_or(EntryId::ZERO),
+        }
+    }
+
+    /// Whether `version` is this log at an earlier height, or now.
+    #[must_use]
+    pub fn is_prefix(&self, version: RosterVersion) -> bool {
+        match version.height.get().checked_sub(1) {
+            None => version.head == EntryId::ZERO,
+            Some(index) => {
+                usize::try_from(index).ok().and_then(|i| self.state.entries.get(i)) == Some(&version.head)
+            }
+        }
+    }
+
+    /// A certificate, whatever its standing.
+    #[must_use]
+    pub fn certificate(&self, serial: Serial) -> Option<&Certificate> {
+        self.state.certificates.get(&serial).map(|held| &held.certificate)
+    }
+    /// Every certificate ever issued.
+    pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        self.state.certificates.values().map(|held| &held.certificate)
+    }
+    /// The certificate of a node key.
+    #[must_use]
+    pub fn by_node(&self, node: &PublicKey) -> Option<&Certificate> {
+        self.certificate(*self.state.nodes.get(node)?)
+    }
+    /// A member.
+    #[must_use]
+    pub fn member(&self, id: MemberId) -> Option<&Member> {
+        self.state.members.get(&id)
+    }
+    /// Every member.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.state.members.values()
+    }
+
+    /// What a certificate may do at `now`.
+    #[must_use]
+    pub fn standing(&self, serial: Serial, now: Timestamp) -> Standing {
+        let Some(held) = self.state.certificates.get(&serial) else { return Standing::Unknown };
+        match held.status {
+            Status::Revoked { effective } if now >= effective => Standing::Revoked,
+            Status::Superseded => Standing::Superseded,
+            Status::Suspended => Standing::Suspended,
+            Status::Revoked { .. } | Status::Active => {
+                let certificate = &held.certificate;
+                if now < certificate.not_before {
+                    Standing::NotYet
+                } else if now >= certificate.not_after {
+                    Standing::Expired
+                } else {
+                    Standing::Valid
+                }
+            }
+        }
+    }
+
+    /// Whether a node gets the full protocols.
+    #[must_use]
+    pub fn is_admitted(&self, node: &PublicKey, now: Timestamp) -> bool {
+        self.state.nodes.get(node).is_some_and(|serial| self.standing(*serial, now) == Standing::Valid)
+    }
+
+    /// Every node that does.
+    #[must_use]
+    pub fn admitted_nodes(&self, now: Timestamp) -> BTreeSet<PublicKey> {
+        self.state
+            .nodes
+            .iter()
+            .filter(|(_, serial)| self.standing(**serial, now) == Standing::Valid)
+            .map(|(node, _)| *node)
+            .collect()
+    }
+
+    /// A certificate's role in a group; `None` unless it is valid and the charter in force still admits it.
+    #[must_use]
+    pub fn role(&self, serial: Serial, group: GroupId, now: Timestamp) -> Option<Role> {
+        let certificate = self.certificate(serial)?;
+        let role = *certificate.groups.get(&group)?;
+        let admits = &self.charter().group(group)?.admits;
+        let admitted =
+            admits.is_empty() || certificate.organisation.classes().any(|class| admits.contains(&class));
+        (admitted && self.standing(serial, now) == Standing::Valid).then_some(role)
+    }
+
+    /// Whether a certificate may publish in a group.
+    #[must_use]
+    pub fn may_publish(&self, serial: Serial, group: GroupId, now: Timestamp) -> bool {
+        let least = self.charter().group(group).map(|g| g.may_publish);
+        least.is_some() && self.role(serial, group, now) >= least
+    }
+
+    /// Where a message stands to the cuts of its author's key. `written_at` is its header's roster height:
+    /// logs opened after a resumption are free of the suspension's cut.
+    #[must_use]
+    pub fn cut_status(
+        &self,
+        serial: Serial,
+        group: GroupId,
+        written_at: Height,
+        log: LogId,
+        sequence: Sequence,
+        message: MessageId,
+    ) -> CutStatus {
+        let Some(held) = self.state.certificates.get(&serial) else { return CutStatus::Open };
+        let mut worst = CutStatus::Open;
+        for applied in held.cuts.iter().filter(|applied| applied.cut.concerns(group)) {
+            let listed = applied.cut.points().any(|(listed, ..)| listed == log);
+            if !listed && applied.lifted.is_some_and(|height| written_at >= height) {
+                continue;
+            }
+            let status = applied.cut.status(log, sequence, message);
+            worst = match (worst, status) {
+                (CutStatus::Beyond, _) | (_, CutStatus::Beyond) => CutStatus::Beyond,
+                (CutStatus::BelowHeight, _) | (_, CutStatus::BelowHeight) => CutStatus::BelowHeight,
+                (CutStatus::At, _) | (_, CutStatus::At) => CutStatus::At,
+                (CutStatus::Open, CutStatus::Open) => CutStatus::Open,
+            };
+        }
+        worst
+    }
+
+    /// Whether any cut closes logs of a certificate.
+    #[must_use]
+    pub fn is_cut(&self, serial: Serial) -> bool {
+        self.state.certificates.get(&serial).is_some_and(|held| !held.cuts.is_empty())
     }
 }

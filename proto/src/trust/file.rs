@@ -1,0 +1,256 @@
+//! The files by which charters, requests, certificates and logs travel: canonical protobuf in PEM (RFC 7468).
+//!
+//! Text, because they go by mail, by stick and by copy and paste to machines without a network. The armour
+//! vouches for nothing; what a file says is verified after it is read.
+
+use prost::Message;
+
+use crate::{
+    limits::{MAX_CHARTER, MAX_STATEMENT},
+    schema::{self, Malformed, decode_canonical},
+};
+
+/// Bytes of a log file: a hundred thousand records.
+const MAX_LOG: usize = 64 * 1024 * 1024;
+/// Bytes of a charter file: a chain of versions.
+const MAX_CHARTERS: usize = 64 * MAX_CHARTER;
+/// Bytes of a request or a record; each holds one or two signed payloads.
+const MAX_ONE: usize = 3 * MAX_STATEMENT;
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FileKind {
+    /// Every charter version, as a [`schema::LogFile`] without records.
+    Charter,
+    /// A signed certificate request.
+    CertificateRequest,
+    /// The record that issued a certificate.
+    Certificate,
+    /// Charters and records.
+    Log,
+}
+
+/// Why a text is not the file it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FileError {
+    /// Not PEM.
+    #[error("not a PEM file with a {expected:?}: {error}")]
+    Pem {
+        /// Label expected.
+        expected: &'static str,
+        /// The decoder's reason.
+        error: pem_rfc7468::Error,
+    },
+    /// PEM of something else.
+    #[error("the file holds a {found:?}, not a {expected:?}")]
+    OtherKind {
+        /// Label expected.
+        expected: &'static str,
+        /// Label found.
+        found: String,
+    },
+    /// Longer than any such file.
+    #[error("a {kind:?} file is at most {limit} bytes, this one is {len}")]
+    TooLong {
+        /// Label expected.
+        kind: &'static str,
+        /// Length found.
+        len: usize,
+        /// Limit.
+        limit: usize,
+    },
+    /// Armour is right, content is not.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
+impl FileKind {
+    /// Its PEM label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Charter => "BELFRY CHARTER",
+            Self::CertificateRequest => "BELFRY CERTIFICATE REQUEST",
+            Self::Certificate => "BELFRY CERTIFICATE",
+            Self::Log => "BELFRY LOG",
+        }
+    }
+
+    /// Bytes of its content at most.
+    #[must_use]
+    pub const fn limit(self) -> usize {
+        match self {
+            Self::Charter => MAX_CHARTERS,
+            Self::CertificateRequest | Self::Certificate => MAX_ONE,
+            Self::Log => MAX_LOG,
+        }
+    }
+}
+
+/// Puts `bytes` into armour.
+///
+/// # Panics
+/// Never: the labels are valid and no content in memory is too long to encode.
+#[must_use]
+#[allow(clippy::expect_used)]
+pub fn encode(kind: FileKind, bytes: &[u8]) -> String {
+    pem_rfc7468::encode_string(kind.label(), pem_rfc7468::LineEnding::LF, bytes)
+        .expect("valid labels and lengths encode")
+}
+
+/// Takes the bytes out of the armour of this kind.
+///
+/// # Errors
+/// [`FileError`], never [`FileError::Malformed`].
+pub fn decode(kind: FileKind, text: &str) -> Result<Vec<u8>, FileError> {
+    let (expected, limit) = (kind.label(), kind.limit());
+    let too_long = |len| FileError::TooLong { kind: expected, len, limit };
+    // Base64 with line ends takes 65 bytes for 48; twice the limit leaves room for notes before the armour.
+    if text.len() > limit.saturating_mul(2) {
+        return Err(too_long(text.len()));
+    }
+    let pem = |error| FileError::Pem { expected, error };
+    let found = pem_rfc7468::decode_label(text.as_bytes()).map_err(pem)?;
+    if found != expected {
+        return Err(FileError::OtherKind { expected, found: found.to_owned() });
+    }
+    let (_, bytes) = pem_rfc7468::decode_vec(text.as_bytes()).map_err(pem)?;
+    if bytes.len() > limit {
+        return Err(too_long(bytes.len()));
+    }
+    Ok(bytes)
+}
+
+/// Reads a charter file; it holds at least one charter and no record.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_charter(text: &str) -> Result<schema::LogFile, FileError> {
+    let file: schema::LogFile = read(FileKind::Charter, "charter file", text)?;
+    if !file.records.is_empty() {
+        return Err(Malformed::field("charter file", "records", "must be empty").into());
+    }
+    require_charters("charter file", file)
+}
+
+/// Reads a log file; it holds at least one charter.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_log(text: &str) -> Result<schema::LogFile, FileError> {
+    require_charters("log file", read(FileKind::Log, "log file", text)?)
+}
+
+/// Reads a request file, unverified: [`crate::trust::request::open`] does that.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_request(text: &str) -> Result<schema::Signed, FileError> {
+    read(FileKind::CertificateRequest, "request file", text)
+}
+
+/// Reads a certificate file, unverified: [`crate::trust::log::verify_record`] does that.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_certificate(text: &str) -> Result<schema::Record, FileError> {
+    read(FileKind::Certificate, "certificate file", text)
+}
+
+/// The charter file of a chain.
+#[must_use]
+pub fn write_charter(charters: &[schema::Signed]) -> String {
+    let file = schema::LogFile { charters: charters.to_vec(), records: Vec::new() };
+    encode(FileKind::Charter, &file.encode_to_vec())
+}
+
+/// The log file of a chain and its records.
+#[must_use]
+pub fn write_log(log: &schema::LogFile) -> String {
+    encode(FileKind::Log, &log.encode_to_vec())
+}
+
+/// The file of a request.
+#[must_use]
+pub fn write_request(request: &schema::Signed) -> String {
+    encode(FileKind::CertificateRequest, &request.encode_to_vec())
+}
+
+/// The file of a certificate, by its issuing record.
+#[must_use]
+pub fn write_certificate(record: &schema::Record) -> String {
+    encode(FileKind::Certificate, &record.encode_to_vec())
+}
+
+fn read<M: Message + Default>(kind: FileKind, what: &'static str, text: &str) -> Result<M, FileError> {
+    Ok(decode_canonical(what, &decode(kind, text)?, kind.limit())?)
+}
+
+fn require_charters(what: &'static str, file: schema::LogFile) -> Result<schema::LogFile, FileError> {
+    if file.charters.is_empty() {
+        return Err(Malformed::field(what, "charters", "must not be empty").into());
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signed(text: &str) -> schema::Signed {
+        schema::Signed { payload: text.as_bytes().to_vec(), signatures: Vec::new() }
+    }
+
+    fn record() -> schema::Record {
+        schema::Record { entry: Some(signed("entry")), statement: Some(signed("statement")) }
+    }
+
+    #[test]
+    fn every_kind_of_file_comes_back() -> Result<(), FileError> {
+        let charters = vec![signed("charter")];
+        assert_eq!(read_charter(&write_charter(&charters))?.charters, charters);
+        let log = schema::LogFile { charters, records: vec![record()] };
+        assert_eq!(read_log(&write_log(&log))?, log);
+        assert_eq!(read_request(&write_request(&signed("request")))?, signed("request"));
+        assert_eq!(read_certificate(&write_certificate(&record()))?, record());
+        Ok(())
+    }
+
+    #[test]
+    fn a_mix_up_names_what_was_found_and_what_was_expected() {
+        let error = read_charter(&write_certificate(&record())).unwrap_err();
+        assert_eq!(error.to_string(), "the file holds a \"BELFRY CERTIFICATE\", not a \"BELFRY CHARTER\"");
+        assert!(matches!(read_log("hello"), Err(FileError::Pem { expected: "BELFRY LOG", .. })));
+    }
+
+    #[test]
+    fn a_charter_file_holds_charters_and_nothing_else() {
+        let log = schema::LogFile { charters: vec![signed("charter")], records: vec![record()] };
+        assert!(read_charter(&encode(FileKind::Charter, &log.encode_to_vec())).is_err());
+        assert!(read_charter(&write_charter(&[])).is_err());
+        assert!(read_log(&write_log(&schema::LogFile::default())).is_err());
+    }
+
+    #[test]
+    fn a_second_encoding_of_the_content_is_refused() {
+        let mut bytes = signed("request").encode_to_vec();
+        // Field 15, varint 0: unknown, and so dropped by a lenient reader.
+        bytes.extend_from_slice(&[0x78, 0]);
+        let text = encode(FileKind::CertificateRequest, &bytes);
+        assert!(matches!(read_request(&text), Err(FileError::Malformed(Malformed::NotCanonical { .. }))));
+    }
+
+    #[test]
+    fn windows_line_ends_and_notes_before_the_armour_do_no_harm() -> Result<(), FileError> {
+        let text = format!("From the admins\n{}", write_request(&signed("request"))).replace('\n', "\r\n");
+        assert_eq!(read_request(&text)?, signed("request"));
+        Ok(())
+    }
+
+    #[test]
+    fn an_oversized_file_is_refused_by_length() {
+        let text = encode(FileKind::CertificateRequest, &vec![0; MAX_ONE + 1]);
+        assert!(matches!(read_request(&text), Err(FileError::TooLong { .. })));
+        assert!(matches!(read_request(&"x".repeat(2 * MAX_ONE + 1)), Err(FileError::TooLong { .. })));
+    }
+}

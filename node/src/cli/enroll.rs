@@ -1,23 +1,25 @@
 //! `belfry enroll`: pin the charter, make keys, ask for a certificate.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use belfry_proto::{
-    id::{CoalitionId, GroupId, MemberId},
-    schema::{Capacity, EntityClass, LogFile, Organisation, Role},
+    id::{CoalitionId, MemberId},
+    schema::{Capacity, EntityClass, Organisation, Role},
     trust::{
         charter::{Charter, CharterChain},
-        file::FileKind,
-        request, words,
+        file as armour,
+        names::Named,
+        request::{self, RequestDraft},
+        words,
     },
 };
 use clap::Args;
 
 use super::{
     DataFolder, Global,
-    args::{GroupArg, Named},
-    coalition::slugs,
+    args::GroupArg,
+    coalition::roles,
     exit::{refuse, refused},
     output,
 };
@@ -26,7 +28,7 @@ use crate::{
     config::peer_id,
     keys::{
         self, MemberKeys, Source,
-        enrolment::{armoured, read_armoured, read_charters},
+        enrolment::read_charters,
         file::{self, Existing, Readers},
     },
 };
@@ -124,7 +126,12 @@ impl Enroll {
         if charter.is_expired_at(clock::now()) {
             refuse!("the charter expired on {}: ask the coalition for its newest one", charter.expires());
         }
-        let groups = self.groups(charter)?;
+        let draft = RequestDraft {
+            organisation: self.organisation(),
+            groups: roles(&self.groups, self.role, charter)?,
+            carrier: self.carrier,
+            member: self.member,
+        };
         output::print(&introduction(charter))?;
         accepted("information-sharing arrangement", charter.arrangement(), self.accept_arrangement)?;
         accepted("rules of conduct", charter.rules(), self.accept_rules)?;
@@ -142,13 +149,10 @@ impl Enroll {
             keys
         };
         self.pin(&folder, &chain)?;
-        let request = request::build(
-            charter,
-            &self.organisation(),
-            &keys,
-            &groups,
-        );
-        let text = armoured(FileKind::Request, &request);
+        let request = request::build(&draft, &keys.signing, &keys.node, &keys.kem, charter, clock::now());
+        // The coalition's own check, now, rather than a refusal by mail next week.
+        request::open(&request, charter).map_err(refused)?;
+        let text = armour::write_request(&request);
         file::write(&folder.request(), text.as_bytes(), Readers::All, Existing::Replace)?;
         if let Some(out) = &self.out {
             file::write(out, text.as_bytes(), Readers::All, Existing::Replace)?;
@@ -165,7 +169,7 @@ impl Enroll {
     /// The charter must be of the coalition named, and of the one pinned here before, if any.
     fn check_pin(&self, folder: &keys::DataFolder, found: CoalitionId) -> anyhow::Result<()> {
         if let Some(expected) = &self.coalition {
-            let words = words::words(found);
+            let words = words::to_words(found);
             let named = expected.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" ");
             if named != words && named != found.to_string() {
                 refuse!("the charter is of coalition {found} ({words}), not of the one you named");
@@ -184,20 +188,8 @@ impl Enroll {
     }
 
     fn pin(&self, folder: &keys::DataFolder, chain: &CharterChain) -> anyhow::Result<()> {
-        let file = LogFile { charters: chain.signed().to_vec(), records: Vec::new() };
-        let text = armoured(FileKind::Charter, &file);
+        let text = armour::write_charter(chain.signed());
         Ok(file::write(&folder.charter(), text.as_bytes(), Readers::All, Existing::Replace)?)
-    }
-
-    fn groups(&self, charter: &Charter) -> anyhow::Result<BTreeMap<GroupId, Role>> {
-        let mut groups = BTreeMap::new();
-        for group in &self.groups {
-            let Some(known) = charter.group_by_slug(&group.slug) else {
-                refuse!("the charter has no group {:?}: it has {}", group.slug, slugs(charter));
-            };
-            groups.insert(known.id, group.role.unwrap_or(self.role));
-        }
-        Ok(groups)
     }
 
     fn organisation(&self) -> Organisation {
@@ -220,14 +212,14 @@ fn introduction(charter: &Charter) -> String {
         charter.version(),
         super::args::day(charter.expires()),
         output::facts(&[("coalition", charter.coalition().to_string())]),
-        output::words(&words::words(charter.coalition()), "  "),
+        output::words(&words::to_words(charter.coalition()), "  "),
     )
 }
 
 /// Accepted by flag, or at the terminal.
 fn accepted(what: &str, document: &belfry_proto::schema::Document, by_flag: bool) -> anyhow::Result<()> {
     let about = format!(
-        "the {what}, version {}, {} (BLAKE3 {})",
+        "the {what}, version {}, {} (hash {})",
         output::visible(&document.version),
         output::visible(&document.link),
         hex::encode(&document.hash)

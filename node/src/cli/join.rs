@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use belfry_proto::{
-    schema::{LogFile, Record},
-    trust::{file::FileKind, roster::Standing},
+    trust::{file as armour, roster::Standing},
 };
 use clap::Args;
 
@@ -19,7 +18,7 @@ use crate::{
     clock,
     keys::{
         self, MemberKeys, Source,
-        enrolment::{armoured, fold, read_armoured, read_charters, verify},
+        enrolment::{fold, read, read_charters, verify},
         file::{self, Existing, Readers},
     },
 };
@@ -54,15 +53,15 @@ impl Join {
             bail!(keys::EnrolmentError::NotEnrolled(folder.path().to_owned()));
         }
         let pinned = read_charters(&folder.charter())?.coalition();
-        let record: Record = read_armoured(&self.certificate, FileKind::Certificate)?;
-        let log: LogFile = read_armoured(&self.log, FileKind::Log)?;
+        let record = read(&self.certificate, armour::read_certificate)?;
+        let log = read(&self.log, armour::read_log)?;
         let passphrase =
             Source::choose(self.passphrase_file.as_deref(), &config.keys).read("this node's keys")?;
         let keys = MemberKeys::load(&folder.keys(), &passphrase)?.public();
         let (roster, certificate) = verify(pinned, &log, &record, &keys).map_err(refused)?;
 
         if folder.log().exists() {
-            let had = fold(&read_armoured(&folder.log(), FileKind::Log)?)?.version();
+            let had = fold(&read(&folder.log(), armour::read_log)?)?.version();
             if !roster.is_prefix(had) {
                 refuse!(
                     "this node has seen the log at entry {} ({}); the given one ends at {} or is another history: ask for \
@@ -75,14 +74,13 @@ impl Join {
         }
         match roster.standing(certificate.serial, clock::now()) {
             Standing::Valid | Standing::NotYet => {}
-            standing => refuse!("certificate {} is {standing} by this very log", certificate.serial),
+            standing => refuse!("certificate {} is {} by this very log", certificate.serial, standing.as_str()),
         }
 
-        let charters = LogFile { charters: log.charters.clone(), records: Vec::new() };
         for (path, text) in [
-            (folder.charter(), armoured(FileKind::Charter, &charters)),
-            (folder.log(), armoured(FileKind::Log, &log)),
-            (folder.certificate(), armoured(FileKind::Certificate, &record)),
+            (folder.charter(), armour::write_charter(&log.charters)),
+            (folder.log(), armour::write_log(&log)),
+            (folder.certificate(), armour::write_certificate(&record)),
         ] {
             file::write(&path, text.as_bytes(), Readers::All, Existing::Replace)?;
         }

@@ -89,6 +89,12 @@ pub(super) fn facts<S: AsRef<str>>(facts: &[(S, String)]) -> String {
     })
 }
 
+/// Words eight a line, each line after `indent`.
+pub(super) fn words(words: &str, indent: &str) -> String {
+    let words: Vec<&str> = words.split_whitespace().collect();
+    words.chunks(8).map(|line| format!("{indent}{}", line.join(" "))).collect::<Vec<_>>().join("\n")
+}
+
 /// A JSON value as people read it: nested objects indented, lists of flat objects as tables.
 pub(super) fn readable(value: &Value) -> String {
     let mut out = String::new();

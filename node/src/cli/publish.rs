@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use belfry_proto::{
     limits::MAX_BUNDLE,
     schema::{Purpose, Tlp},
+    trust::names::Named,
 };
 use clap::Args;
 use serde_json::Value;
@@ -21,7 +22,7 @@ use super::{
     exit::refuse,
     output,
 };
-use crate::config::{parse_purpose, parse_tlp, purpose_name, tlp_name};
+use crate::config::parse_tlp;
 
 /// How often `--wait` looks again.
 const POLL: Duration = Duration::from_millis(250);
@@ -47,7 +48,7 @@ pub(super) struct Publish {
     #[arg(long, value_name = "MEMBER", num_args = 1.., value_delimiter = ',')]
     to: Vec<String>,
     /// What the sharing aims at [default: publish.purpose, else the group's]
-    #[arg(long, value_parser = parse_purpose)]
+    #[arg(long, value_parser = <Purpose as Named>::parse)]
     purpose: Option<Purpose>,
     /// Information class of NIS2 29(1), as in cyber-threat or near-miss; several with commas
     #[arg(long, value_delimiter = ',')]
@@ -101,10 +102,10 @@ impl Publish {
         let class = self.class.join(",");
         let mut query = vec![("group", self.group.as_str())];
         if let Some(tlp) = self.tlp {
-            query.push(("tlp", tlp_name(tlp)));
+            query.push(("tlp", tlp.name()));
         }
         if let Some(purpose) = self.purpose {
-            query.push(("purpose", purpose_name(purpose)));
+            query.push(("purpose", purpose.name()));
         }
         if !class.is_empty() {
             query.push(("class", &class));

@@ -1,6 +1,6 @@
 //! `belfry token`: who on this site may use the local API, and for what.
 
-use belfry_proto::{schema::Tlp, time::Timestamp};
+use belfry_proto::{schema::Tlp, time::Timestamp, trust::names::Named as _};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use super::{
     exit::Usage,
     output,
 };
-use crate::config::{parse_tlp, tlp_name};
+use crate::config::parse_tlp;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -107,7 +107,7 @@ impl Create {
             "read": self.read,
             "publish": self.publish,
             "admin": self.admin,
-            "max_tlp": tlp_name(self.max_tlp),
+            "max_tlp": self.max_tlp.name(),
             "expires": self.until,
         })
     }

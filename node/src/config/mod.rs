@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     address::{Address, AddressError, Bootstrap, BootstrapError, PeerIdError, node_key, peer_id},
     error::ConfigError,
-    value::{Filter, parse_purpose, parse_tlp, purpose_name, tlp_name},
+    value::{Filter, parse_tlp},
 };
 
 /// Where the configuration is looked for when no file is named.

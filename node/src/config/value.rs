@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use belfry_proto::schema::{Purpose, Tlp};
+use belfry_proto::{
+    schema::{Purpose, Tlp},
+    trust::names::{Named, UnknownName},
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use tracing_subscriber::EnvFilter;
 
@@ -131,68 +134,17 @@ pub(crate) mod hosts {
     }
 }
 
-/// TLP names and their values, open to closed.
-const TLP: [(&str, Tlp); 5] = [
-    ("clear", Tlp::Clear),
-    ("green", Tlp::Green),
-    ("amber", Tlp::Amber),
-    ("amber+strict", Tlp::AmberStrict),
-    ("red", Tlp::Red),
-];
-
 /// A TLP 2.0 label by its name, in any case, with or without `TLP:`.
 ///
 /// # Errors
-/// A text that lists the names.
-pub fn parse_tlp(text: &str) -> Result<Tlp, String> {
+/// [`UnknownName`], which lists the names.
+pub fn parse_tlp(text: &str) -> Result<Tlp, UnknownName> {
     let name = text.to_ascii_lowercase();
-    let name = name.strip_prefix("tlp:").unwrap_or(&name).replace("amber-strict", "amber+strict");
-    TLP.iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, tlp)| *tlp)
-        .ok_or_else(|| format!("{text:?} is not a TLP label: write clear, green, amber, amber+strict or red"))
-}
-
-/// The name that [`parse_tlp`] reads.
-#[must_use]
-pub fn tlp_name(tlp: Tlp) -> &'static str {
-    TLP.iter().find(|(_, known)| *known == tlp).map_or("unspecified", |(name, _)| name)
-}
-
-/// Purposes (NIS2 29(1)(a,b), DORA 45(1)(a)) by name.
-const PURPOSES: [(&str, Purpose); 11] = [
-    ("prevent", Purpose::Prevent),
-    ("detect", Purpose::Detect),
-    ("respond", Purpose::Respond),
-    ("recover", Purpose::Recover),
-    ("mitigate", Purpose::Mitigate),
-    ("awareness", Purpose::Awareness),
-    ("limit-spread", Purpose::LimitSpread),
-    ("defensive-capabilities", Purpose::DefensiveCapabilities),
-    ("remediation-and-disclosure", Purpose::RemediationAndDisclosure),
-    ("research", Purpose::Research),
-    ("operational-resilience", Purpose::OperationalResilience),
-];
-
-/// A purpose by its name.
-///
-/// # Errors
-/// A text that lists the names.
-pub fn parse_purpose(text: &str) -> Result<Purpose, String> {
-    PURPOSES.iter().find(|(name, _)| *name == text).map(|(_, purpose)| *purpose).ok_or_else(|| {
-        let names = PURPOSES.map(|(name, _)| name).join(", ");
-        format!("{text:?} is not a purpose: write one of {names}")
-    })
-}
-
-/// The name that [`parse_purpose`] reads.
-#[must_use]
-pub fn purpose_name(purpose: Purpose) -> &'static str {
-    PURPOSES.iter().find(|(_, known)| *known == purpose).map_or("unspecified", |(name, _)| name)
+    Tlp::parse(&name.strip_prefix("tlp:").unwrap_or(&name).replace("amber-strict", "amber+strict"))
 }
 
 macro_rules! optional_name {
-    ($module:ident, $type:ty, $parse:ident, $name:ident) => {
+    ($module:ident, $type:ty, $parse:expr) => {
         pub(crate) mod $module {
             use super::*;
 
@@ -202,14 +154,14 @@ macro_rules! optional_name {
 
             #[allow(clippy::ref_option)]
             pub(crate) fn serialize<S: Serializer>(value: &Option<$type>, s: S) -> Result<S::Ok, S::Error> {
-                s.collect_str(value.map_or("", $name))
+                s.collect_str(value.map_or("", <$type as Named>::name))
             }
         }
     };
 }
 
-optional_name!(tlp, Tlp, parse_tlp, tlp_name);
-optional_name!(purpose, Purpose, parse_purpose, purpose_name);
+optional_name!(tlp, Tlp, parse_tlp);
+optional_name!(purpose, Purpose, Purpose::parse);
 
 /// Log directives that are known to parse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -278,8 +230,5 @@ mod tests {
         assert_eq!(parse_tlp("TLP:AMBER+STRICT"), Ok(Tlp::AmberStrict));
         assert_eq!(parse_tlp("amber-strict"), Ok(Tlp::AmberStrict));
         assert!(parse_tlp("white").is_err());
-        for (name, purpose) in PURPOSES {
-            assert_eq!(parse_purpose(name), Ok(purpose));
-        }
     }
 }

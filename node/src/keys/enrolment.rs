@@ -20,7 +20,7 @@ use belfry_proto::{
     trust::{
         certificate::Certificate,
         charter::{CharterChain, CharterError},
-        file::{self as armour, FileKind},
+        file as armour,
         log::{LogError, verify_record},
         roster::Roster,
         signed::SignedError,
@@ -96,14 +96,6 @@ pub enum EnrolmentError {
         path: PathBuf,
         /// What is wrong.
         source: armour::FileError,
-    },
-    /// Armoured, and not what the label says.
-    #[error("{}: {detail}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        detail: String,
     },
     /// Step one is missing.
     #[error("{} has no charter and keys yet: run `belfry enroll --charter FILE --org NAME` first", .0.display())]
@@ -218,8 +210,8 @@ impl Enrolment {
         if !folder.certificate().exists() {
             return Err(EnrolmentError::NotJoined(data_dir.to_owned()));
         }
-        let record: Record = read_armoured(&folder.certificate(), FileKind::Certificate)?;
-        let log: LogFile = read_armoured(&folder.log(), FileKind::Log)?;
+        let record = read(&folder.certificate(), armour::read_certificate)?;
+        let log = read(&folder.log(), armour::read_log)?;
         let keys = MemberKeys::load(&folder.keys(), passphrase)?;
         let (roster, certificate) = verify(pinned.coalition(), &log, &record, &keys.public())?;
         Ok(Self { keys, certificate, record, log, roster })
@@ -315,23 +307,15 @@ pub fn fold(log: &LogFile) -> Result<Roster, FoldError> {
 /// # Errors
 /// [`EnrolmentError`].
 pub fn read_charters(path: &Path) -> Result<CharterChain, EnrolmentError> {
-    let file: LogFile = read_armoured(path, FileKind::Charter)?;
+    let file = read(path, armour::read_charter)?;
     Ok(CharterChain::walk(file.charters).map_err(FoldError::from)?)
 }
 
-/// Reads an armoured file of one message.
+/// Reads an armoured file by one of `belfry_proto::trust::file`'s readers.
 ///
 /// # Errors
-/// [`EnrolmentError::File`], [`EnrolmentError::Armour`] or [`EnrolmentError::Content`].
-pub fn read_armoured<M: prost::Message + Default>(path: &Path, kind: FileKind) -> Result<M, EnrolmentError> {
-    let bytes = armour::decode(kind, &file::read_text(path)?)
-        .map_err(|source| EnrolmentError::Armour { path: path.to_owned(), source })?;
-    M::decode(bytes.as_slice())
-        .map_err(|e| EnrolmentError::Content { path: path.to_owned(), detail: e.to_string() })
-}
-
-/// The text of an armoured file.
-#[must_use]
-pub fn armoured<M: prost::Message>(kind: FileKind, message: &M) -> String {
-    armour::encode(kind, &message.encode_to_vec())
+/// [`EnrolmentError::File`] or [`EnrolmentError::Armour`].
+pub fn read<T>(path: &Path, reader: fn(&str) -> Result<T, armour::FileError>) -> Result<T, EnrolmentError> {
+    reader(&file::read_text(path)?)
+        .map_err(|source| EnrolmentError::Armour { path: path.to_owned(), source })
 }

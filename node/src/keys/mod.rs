@@ -81,7 +81,7 @@ impl MemberKeys {
     /// [`KeyFileError`]; files written before it stay.
     pub fn save(&self, keys: &Path, passphrase: &Passphrase) -> Result<(), KeyFileError> {
         file::create_folder(keys)?;
-        key_file::write_secret(&store_path(keys), &self.store, passphrase)?;
+        key_file::write_master(&store_path(keys), &self.store, passphrase)?;
         key_file::write_kem(&kem_path(keys), &self.kem, passphrase)?;
         key_file::write_signing(&node_path(keys), &self.node, passphrase)?;
         // Last: with it there, the others are.
@@ -97,7 +97,7 @@ impl MemberKeys {
             signing: key_file::read_signing(&signing_path(keys), passphrase)?,
             node: key_file::read_signing(&node_path(keys), passphrase)?,
             kem: key_file::read_kem(&kem_path(keys), passphrase)?,
-            store: key_file::read_secret(&store_path(keys), passphrase)?,
+            store: key_file::read_master(&store_path(keys), passphrase)?,
         })
     }
 

@@ -2,16 +2,14 @@
 
 use belfry_proto::{
     crypto::sign::{Purpose, SigningKey},
-    id::{MemberId, Serial},
-    schema::{LogEntry, Record},
+    id::{Height, MemberId, Serial},
     trust::{
         certificate::Certificate,
+        log::order,
         signed::sign,
         statement::{self, Decision},
     },
 };
-use prost::Message as _;
-
 use super::folder::Folder;
 use crate::{cli::exit::refuse, clock};
 
@@ -35,16 +33,9 @@ pub(super) fn decide(
         &mut rand::rng(),
     );
     let statement = sign(payload, Purpose::Statement, coalition, &[admin]);
-    let height = version.height.get() + 1;
-    let entry = LogEntry {
-        coalition: coalition.to_vec(),
-        height,
-        prev: version.head.to_vec(),
-        statement: statement::id(coalition, &statement.payload).to_vec(),
-    };
-    let entry = sign(entry.encode_to_vec(), Purpose::LogEntry, coalition, &[registrar]);
-    folder.append(Record { entry: Some(entry), statement: Some(statement) })?;
-    Ok(Serial::new(height))
+    let height = Height::new(version.height.get() + 1);
+    folder.append(order(coalition, height, version.head, statement, registrar))?;
+    Ok(Serial::new(height.get()))
 }
 
 /// The certificate of `serial`, or a refusal that says where to look.

@@ -23,17 +23,15 @@ use belfry_proto::{
     id::{RosterVersion, Serial},
     schema::{LogFile, Record},
     trust::{
-        armour::{self, FileKind},
+        file as armour,
         log::verify_record,
         roster::Roster,
     },
 };
-use prost::Message as _;
-
 use crate::{
     cli::exit::{refuse, refused},
     keys::{
-        enrolment::fold,
+        enrolment::{fold, read},
         file::{self, Existing, Readers},
     },
 };
@@ -71,8 +69,7 @@ impl Folder {
         }
         let lock = lock(dir)?;
         let name = || path.display().to_string();
-        let bytes = armour::decode(FileKind::Log, &file::read_text(&path)?).with_context(name)?;
-        let log = LogFile::decode(bytes.as_slice()).with_context(name)?;
+        let log = read(&path, armour::read_log)?;
         let roster = fold(&log).map_err(refused).with_context(name)?;
         let folder = Self { dir: dir.to_owned(), log, roster, _lock: lock };
         folder.check_head()?;
@@ -109,6 +106,10 @@ impl Folder {
         let verified = verify_record(self.roster.charters(), &record).map_err(refused)?;
         let mut roster = self.roster.clone();
         roster.apply(verified).map_err(refused)?;
+        // A void statement would stand in the log for ever and do nothing.
+        if let Some(void) = roster.voids().get(self.roster.voids().len()..).and_then(<[_]>::first) {
+            return Err(refused(void.reason.clone()));
+        }
         self.log.records.push(record);
         let written =
             file::write(&log_path(&self.dir), self.log_file().as_bytes(), Readers::All, Existing::Replace);
@@ -125,7 +126,7 @@ impl Folder {
     pub(super) fn write_certificate(&self, serial: Serial, out: Option<&Path>) -> anyhow::Result<PathBuf> {
         let index = usize::try_from(serial.get()).ok().and_then(|height| height.checked_sub(1));
         let record = index.and_then(|i| self.log.records.get(i)).context("no such record")?;
-        let text = armour::encode(FileKind::Certificate, &record.encode_to_vec());
+        let text = armour::write_certificate(record);
         let path = match out {
             Some(out) => out.to_owned(),
             None => {
@@ -139,13 +140,12 @@ impl Folder {
 
     /// The signed log as one armoured file.
     pub(super) fn log_file(&self) -> String {
-        armour::encode(FileKind::Log, &self.log.encode_to_vec())
+        armour::write_log(&self.log)
     }
 
     /// The charter chain as one armoured file.
     fn charter_file(&self) -> String {
-        let charters = LogFile { charters: self.log.charters.clone(), records: Vec::new() };
-        armour::encode(FileKind::Charter, &charters.encode_to_vec())
+        armour::write_charter(&self.log.charters)
     }
 
     fn head_path(&self) -> PathBuf {

@@ -1,22 +1,23 @@
 //! `belfry coalition init`.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::bail;
 use belfry_proto::{
-    crypto::sign::SigningKey,
+    crypto::sign::{Purpose, SigningKey},
     schema::LogFile,
-    trust::{charter, words},
+    trust::{charter::Charter, charter_draft::RootKeys, signed::sign, words},
 };
 use clap::Args;
+use prost::Message as _;
 
 use super::{
-    draft::{Draft, RolePublicKeys},
+    draft::DraftFile,
     folder::{Folder, keys_path},
     role_keys::{RoleKey, RolePassphrases},
 };
 use crate::{
-    cli::output,
+    cli::{exit::refused, output},
     clock,
     keys::{
         file::{self, Existing, Readers},
@@ -53,17 +54,21 @@ pub(super) struct Init {
 
 impl Init {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let draft = Draft::load(self.charter_draft.as_deref())?;
+        let draft = DraftFile::load(self.charter_draft.as_deref())?;
         let mut rng = rand::rng();
         let keys = RoleKey::ALL.map(|role| (role, SigningKey::generate(&mut rng)));
         let [(_, root), (_, admin), (_, registrar)] = &keys;
-        let public = RolePublicKeys {
-            root: root.public().as_bytes().to_vec(),
-            admin: admin.public().as_bytes().to_vec(),
-            registrar: registrar.public().as_bytes().to_vec(),
+        let public = RootKeys {
+            root_threshold: 1,
+            root: vec![root.public()],
+            admins: vec![admin.public()],
+            thresholds: BTreeMap::new(),
+            registrar: registrar.public(),
         };
-        let charter = charter::draft(draft.charter(&self.name, public, clock::now())?, &[root])
-            .map_err(crate::cli::exit::refused)?;
+        let payload =
+            draft.draft.to_charter(Some(&self.name), &public, clock::now()).map_err(refused)?.encode_to_vec();
+        let id = Charter::check(&payload).map_err(refused)?.coalition();
+        let charter = sign(payload, Purpose::Charter, id, &[root]);
         // Everything that can be wrong with the draft is known by now; only then is anything asked or written.
         self.check_out()?;
         let passphrases = self.passphrases.read_new(self.separate_passphrases)?;
@@ -77,17 +82,16 @@ impl Init {
         }
         let documents = self.out.join("documents");
         file::create_folder(&documents)?;
-        for (name, text) in draft.documents() {
-            file::write(&documents.join(name), text.as_bytes(), Readers::All, Existing::Keep)?;
+        for (name, text) in &draft.documents {
+            file::write(&documents.join(name), text, Readers::All, Existing::Keep)?;
         }
         let coalition = Folder::create(&self.out, LogFile { charters: vec![charter], records: Vec::new() })?;
 
-        let id = coalition.roster().coalition();
         output::print(&format!(
             "Founded {}.\n\nCoalition id  {id}\nas words      {}\n\nGive members {} and tell them the words another \
              way, so that they can compare.\nThen: belfry coalition issue REQUEST --groups … --until … --dir {}\n",
             output::visible(&self.name),
-            words::words(id).replace(' ', " ").split(' ').collect::<Vec<_>>().chunks(8).map(|line| line.join(" ")).collect::<Vec<_>>().join("\n              "),
+            output::words(&words::to_words(id), "              ").trim_start(),
             coalition.charter_path().display(),
             self.out.display()
         ))?;

@@ -1,34 +1,34 @@
 //! `belfry coalition issue`: show the request, ask, sign, append, hand out.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use belfry_proto::{
-    id::{GroupId, MemberId},
-    schema::{self, CertificateBody, GroupRole, Role, Signed, Validity},
+    id::{GroupId, MemberId, Serial, StatementId},
+    schema::{self, CertificateBody, GroupRole, Role, Validity},
     time::Timestamp,
     trust::{
-        armour::{self, FileKind},
         certificate,
         charter::Charter,
+        file as armour,
+        names::Named,
         request::{self, Request},
         statement::Decision,
         words,
     },
 };
 use clap::Args;
-use prost::Message as _;
 
 use super::{CoalitionFolder, decide::decide, folder::Folder, role_keys::RolePassphrases};
 use crate::{
     cli::{
-        args::{GroupArg, Named, day, until, wire_name},
+        args::{GroupArg, day, until, wire_name},
         exit::{refuse, refused},
         output,
     },
     clock,
     config::peer_id,
-    keys::file,
+    keys::enrolment::read,
 };
 
 /// Shows who asks for what, asks, then signs the statement, appends it to the log and writes the certificate.
@@ -73,9 +73,7 @@ impl Issue {
         let mut folder = self.folder.open()?;
         let charter = folder.roster().charter().clone();
         let name = self.request.display().to_string();
-        let bytes = armour::decode(FileKind::Request, &file::read_text(&self.request)?)
-            .with_context(|| name.clone())?;
-        let signed = Signed::decode(bytes.as_slice()).with_context(|| name.clone())?;
+        let signed = read(&self.request, armour::read_request)?;
         let request = request::open(&signed, &charter).map_err(refused).with_context(|| name)?;
 
         if let Some(done) = folder.roster().by_node(&request.node) {
@@ -91,7 +89,9 @@ impl Issue {
             return Ok(());
         }
 
-        let groups = self.groups(&charter, &request)?;
+        // What is not decided on the command line is as asked for.
+        let carrier = self.carrier || self.groups.is_empty() && request.carrier;
+        let groups = if carrier && self.groups.is_empty() { Vec::new() } else { self.groups(&charter, &request)? };
         let member = match request.member {
             Some(member) => self.known_member(&folder, member, &request)?,
             None => MemberId::new(rand::random()),
@@ -104,11 +104,8 @@ impl Issue {
                 node: request.node.as_bytes().to_vec(),
                 kem: request.kem.as_bytes().to_vec(),
             }),
-            groups: groups
-                .iter()
-                .map(|(group, role)| GroupRole { group: group.get(), role: (*role).into() })
-                .collect(),
-            carrier: self.carrier,
+            groups: groups.clone(),
+            carrier,
             validity: Some(Validity {
                 not_before: clock::now().as_micros(),
                 not_after: self.until.as_micros(),
@@ -116,14 +113,14 @@ impl Issue {
             arrangement_version: charter.arrangement().version.clone(),
             rules_version: charter.rules().version.clone(),
         };
-        certificate::check(&body, &charter).map_err(refused)?;
+        certificate::check(&body, &charter, Serial::new(0), StatementId::ZERO).map_err(refused)?;
 
-        output::print(&self.shown(&charter, &request, member, &groups))?;
+        output::print(&self.shown(&charter, &request, member, &body))?;
         if !self.yes && !output::confirmed("Issue this certificate?")? {
             refuse!("nothing was signed");
         }
         let keys = self.passphrases.open_deciders(&folder.keys())?;
-        let serial = decide(&mut folder, member, Decision::Issue(body), &keys)?;
+        let serial = decide(&mut folder, member, Decision::Issue(schema::Issue { certificate: Some(body) }), &keys)?;
         let path = folder.write_certificate(serial, self.out.as_deref())?;
         output::print(&format!(
             "Issued certificate {serial} to {}.\nGive the member {} and the log (`belfry coalition export --out log.pem`).\n",
@@ -133,18 +130,11 @@ impl Issue {
         Ok(())
     }
 
-    fn groups(&self, charter: &Charter, request: &Request) -> anyhow::Result<BTreeMap<GroupId, Role>> {
-        if self.groups.is_empty() {
-            return Ok(request.groups.clone());
+    fn groups(&self, charter: &Charter, request: &Request) -> anyhow::Result<Vec<GroupRole>> {
+        match self.groups.is_empty() {
+            true => Ok(request.groups.clone()),
+            false => roles(&self.groups, self.role, charter),
         }
-        let mut groups = BTreeMap::new();
-        for group in &self.groups {
-            let Some(known) = charter.group_by_slug(&group.slug) else {
-                refuse!("the charter has no group {:?}: it has {}", group.slug, slugs(charter));
-            };
-            groups.insert(known.id, group.role.unwrap_or(self.role));
-        }
-        Ok(groups)
     }
 
     /// Another node of a member must be of the organisation that the member is.
@@ -164,28 +154,31 @@ impl Issue {
         charter: &Charter,
         request: &Request,
         member: MemberId,
-        groups: &BTreeMap<GroupId, Role>,
+        body: &CertificateBody,
     ) -> String {
         let organisation = &request.organisation;
         let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
-        let listed = |groups: &BTreeMap<GroupId, Role>| {
-            let names: Vec<String> = groups
+        let listed = |groups: &[GroupRole], carrier: bool| {
+            let mut names: Vec<String> = groups
                 .iter()
-                .map(|(id, role)| {
-                    let slug = charter.group(*id).map_or_else(|| id.to_string(), |g| g.slug.clone());
-                    format!("{slug}:{}", role.name())
+                .map(|entry| {
+                    let slug = charter.group(GroupId::new(entry.group)).map(|group| group.slug.as_str());
+                    format!("{}:{}", slug.unwrap_or("?"), wire_name::<Role>(entry.role))
                 })
                 .collect();
+            if carrier {
+                names.push("carrier (forwards and stores, opens nothing)".into());
+            }
             or_none(&names.join(", "))
         };
-        let classes: Vec<String> =
+        let classes: Vec<&str> =
             organisation.classes.iter().map(|class| wire_name::<schema::EntityClass>(*class)).collect();
         output::facts(&[
             ("organisation", organisation.name.clone()),
             ("KBO/BCE", or_none(&organisation.kbo)),
             ("LEI", or_none(&organisation.lei)),
             ("entity classes", classes.join(", ")),
-            ("capacity", wire_name::<schema::Capacity>(organisation.capacity)),
+            ("capacity", wire_name::<schema::Capacity>(organisation.capacity).into()),
             ("sector", or_none(&organisation.sector)),
             ("supplier of", or_none(&organisation.supplier_of.join(", "))),
             ("accepted", format!("arrangement {}, rules of conduct {}", charter.arrangement().version, charter.rules().version)),
@@ -195,16 +188,27 @@ impl Issue {
                 Some(_) => format!("{member} (another node of it)"),
                 None => format!("{member} (new)"),
             }),
-            ("asks for", listed(&request.groups)),
-            ("gets", listed(groups)),
-            ("carrier", if self.carrier { "yes: forwards and stores, opens nothing" } else { "no" }.into()),
+            ("asks for", listed(&request.groups, request.carrier)),
+            ("gets", listed(&body.groups, body.carrier)),
             ("valid until", day(self.until)),
-            ("coalition", words::words(charter.coalition()).split(' ').take(4).collect::<Vec<_>>().join(" ") + " …"),
+            ("coalition", words::to_words(charter.coalition()).split(' ').take(4).collect::<Vec<_>>().join(" ") + " …"),
         ])
     }
 }
 
+/// Named groups with the role each gets.
+pub(in crate::cli) fn roles(groups: &[GroupArg], role: Role, charter: &Charter) -> anyhow::Result<Vec<GroupRole>> {
+    let mut found = Vec::with_capacity(groups.len());
+    for group in groups {
+        let Some(known) = charter.group_by_slug(&group.slug) else {
+            refuse!("the charter has no group {:?}: it has {}", group.slug, slugs(charter));
+        };
+        found.push(GroupRole { group: known.id.get(), role: group.role.unwrap_or(role).into() });
+    }
+    Ok(found)
+}
+
 /// The charter's groups by slug, for refusals.
-pub(in crate::cli) fn slugs(charter: &Charter) -> String {
+fn slugs(charter: &Charter) -> String {
     charter.groups().iter().map(|group| group.slug.as_str()).collect::<Vec<_>>().join(", ")
 }

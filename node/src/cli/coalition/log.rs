@@ -1,9 +1,10 @@
 //! `belfry coalition log`: every decision, in order, for auditors.
 
 use belfry_proto::{
-    schema::RevocationReason,
+    schema::{CertificateBody, CutPoint, RevocationReason},
+    time::Timestamp,
     trust::{
-        log::{VerifiedRecord, verify_record},
+        log::VerifiedRecord,
         statement::Decision,
     },
 };
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::CoalitionFolder;
 use crate::cli::{
-    args::{Named as _, day, second, wire_name},
+    args::{day, second, wire_name},
     output,
 };
 
@@ -28,12 +29,7 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let folder = self.folder.open()?;
-        let charters = folder.roster().charters();
-        let records = folder
-            .records()
-            .iter()
-            .map(|record| verify_record(charters, record))
-            .collect::<Result<Vec<VerifiedRecord>, _>>()?;
+        let records: Vec<&VerifiedRecord> = folder.roster().records().collect();
         if self.json {
             let entries: Vec<Value> = records
                 .iter()
@@ -66,12 +62,9 @@ impl Log {
 /// The action's name and what it is about, in one line.
 fn described(decision: &Decision) -> (&'static str, String) {
     match decision {
-        Decision::Issue(body) => {
-            let name = body.organisation.as_ref().map_or("", |o| o.name.as_str());
-            ("issue", name.to_owned())
-        }
-        Decision::Renew(d) => ("renew", format!("serial {} until {}", d.serial, day(belfry_proto::time::Timestamp::from_micros(d.not_after)))),
-        Decision::Supersede(d) => ("supersede", format!("serial {}, {}", d.serial, cuts(&d.cut))),
+        Decision::Issue(d) => ("issue", organisation(d.certificate.as_ref())),
+        Decision::Renew(d) => ("renew", format!("serial {} until {}", d.serial, day(Timestamp::from_micros(d.not_after)))),
+        Decision::Supersede(d) => ("supersede", format!("serial {} of {}, {}", d.serial, organisation(d.certificate.as_ref()), cuts(&d.cut))),
         Decision::Suspend(d) => ("suspend", format!("serial {}, {}", d.serial, cuts(&d.cut))),
         Decision::Resume(d) => ("resume", format!("serial {}", d.serial)),
         Decision::Revoke(d) => {
@@ -83,7 +76,11 @@ fn described(decision: &Decision) -> (&'static str, String) {
     }
 }
 
-fn cuts(cut: &[belfry_proto::schema::CutPoint]) -> String {
+fn organisation(body: Option<&CertificateBody>) -> String {
+    body.and_then(|body| body.organisation.as_ref()).map(|o| o.name.clone()).unwrap_or_default()
+}
+
+fn cuts(cut: &[CutPoint]) -> String {
     match cut.len() {
         0 => "no cut".into(),
         n => format!("cut in {n} logs"),

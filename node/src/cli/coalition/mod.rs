@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use self::folder::Folder;
+pub(super) use self::issue::roles;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use belfry_proto::{
     id::Serial,
     schema::{CutPoint, RevocationReason},
-    trust::{certificate::Certificate, statement::Decision},
+    trust::{certificate::Certificate, names::Named, statement::Decision},
 };
 use clap::Args;
 
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     cli::{
-        args::{Named, day},
+        args::day,
         exit::refuse,
         output,
     },

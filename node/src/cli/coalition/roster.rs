@@ -2,7 +2,7 @@
 
 use belfry_proto::{
     schema::Role,
-    trust::{certificate::Certificate, charter::Charter, words},
+    trust::{certificate::Certificate, charter::Charter, names::Named as _, words},
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::CoalitionFolder;
 use crate::{
     cli::{
-        args::{Named as _, day},
+        args::day,
         output,
     },
     clock,
@@ -47,13 +47,13 @@ impl Roster {
                         "carrier": c.carrier,
                         "not_before": c.not_before,
                         "not_after": c.not_after,
-                        "standing": roster.standing(c.serial, now).to_string(),
+                        "standing": roster.standing(c.serial, now).as_str(),
                     })
                 })
                 .collect();
             return output::print_json(&json!({
                 "coalition": roster.coalition(),
-                "words": words::words(roster.coalition()),
+                "words": words::to_words(roster.coalition()),
                 "name": charter.name(),
                 "charter": charter.version(),
                 "version": roster.version(),
@@ -65,7 +65,7 @@ impl Roster {
             .map(|c| {
                 [
                     c.serial.to_string(),
-                    roster.standing(c.serial, now).to_string(),
+                    roster.standing(c.serial, now).as_str().to_owned(),
                     c.organisation.name.clone(),
                     groups(c, charter).join(" ") + if c.carrier { " (carrier)" } else { "" },
                     day(c.not_after),

@@ -215,7 +215,8 @@ fn open<T>(
         let found = name(found).map_or_else(|| found.to_string(), str::to_owned);
         return Err(KeyFileError::OtherAlgorithm { expected: name(oid).unwrap_or("unnamed"), found });
     }
-    read(info.private_key.as_bytes()).ok_or_else(|| KeyFileError::Malformed("the key is not 32 bytes".to_owned()))
+    read(info.private_key.as_bytes())
+        .ok_or_else(|| KeyFileError::Malformed("the key is not 32 bytes".to_owned()))
 }
 
 /// Refuses what would burn minutes, before any of it is spent; also what the derivation would trip over.
@@ -238,7 +239,9 @@ fn check_cost(scheme: &EncryptionScheme) -> Result<(), KeyFileError> {
             }
             Ok(())
         }
-        pbes2::Kdf::Pbkdf2(pbkdf2) if pbkdf2.iteration_count > MAX_PBKDF2_ROUNDS => Err(KeyFileError::TooCostly),
+        pbes2::Kdf::Pbkdf2(pbkdf2) if pbkdf2.iteration_count > MAX_PBKDF2_ROUNDS => {
+            Err(KeyFileError::TooCostly)
+        }
         pbes2::Kdf::Pbkdf2(_) => Ok(()),
         _ => unreadable("this key derivation"),
     }
@@ -333,7 +336,8 @@ mod tests {
     #[test]
     fn a_hostile_cost_is_refused_before_it_is_spent() {
         let file = |kdf: pbes2::Kdf| {
-            let scheme = pbes2::Parameters { kdf, encryption: pbes2::EncryptionScheme::Aes256Cbc { iv: [0; 16] } };
+            let scheme =
+                pbes2::Parameters { kdf, encryption: pbes2::EncryptionScheme::Aes256Cbc { iv: [0; 16] } };
             let info = EncryptedPrivateKeyInfoRef {
                 encryption_algorithm: scheme.into(),
                 encrypted_data: OctetStringRef::new(&[0; 64]).unwrap(),
@@ -391,8 +395,11 @@ mod tests {
         openssl.stdin.take().unwrap().write_all(file.as_bytes()).unwrap();
         let output = openssl.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let digits: String =
-            String::from_utf8(output.stdout).unwrap().chars().filter(|c| !c.is_whitespace() && *c != ':').collect();
+        let digits: String = String::from_utf8(output.stdout)
+            .unwrap()
+            .chars()
+            .filter(|c| !c.is_whitespace() && *c != ':')
+            .collect();
         assert!(digits.contains(&key.public().to_string()), "{digits}");
     }
 }

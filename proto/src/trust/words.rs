@@ -32,7 +32,9 @@ pub enum WordsError {
 #[must_use]
 #[allow(clippy::expect_used)]
 pub fn to_words(coalition: CoalitionId) -> String {
-    Mnemonic::from_entropy_in(Language::English, coalition.as_ref()).expect("32 bytes make 24 words").to_string()
+    Mnemonic::from_entropy_in(Language::English, coalition.as_ref())
+        .expect("32 bytes make 24 words")
+        .to_string()
 }
 
 /// Reads 24 words, in any case and with any white space between them.
@@ -50,8 +52,8 @@ pub fn from_words(text: &str) -> Result<CoalitionId, WordsError> {
             return Err(WordsError::Unknown { position: i + 1, word });
         }
     }
-    let mnemonic =
-        Mnemonic::parse_in_normalized(Language::English, &words.join(" ")).map_err(|_| WordsError::Checksum)?;
+    let mnemonic = Mnemonic::parse_in_normalized(Language::English, &words.join(" "))
+        .map_err(|_| WordsError::Checksum)?;
     CoalitionId::try_from(mnemonic.to_entropy().as_slice()).map_err(|_| WordsError::Checksum)
 }
 

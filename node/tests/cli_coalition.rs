@@ -1,13 +1,10 @@
 //! `belfry coalition`: an admin's machine, offline.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod support;
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    process::Command,
-    thread,
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Command, thread};
 
 use support::{PASSPHRASE, Site, chmod};
 
@@ -91,13 +88,17 @@ fn a_request_becomes_a_certificate_in_roster_and_log() {
     site.coalition("c");
     site.enrol("alice", "c", "--kbo 0123.456.789");
     let said = site.issue("alice", "c", "--groups cidr:steward,cloud-security --role reader");
-    assert!(said.contains("0123456789") && said.contains("cidr:steward, ") || said.contains("cidr:steward"), "{said}");
+    assert!(
+        said.contains("0123456789") && said.contains("cidr:steward, ") || said.contains("cidr:steward"),
+        "{said}"
+    );
     let roster = json(&site.ok("coalition roster --json --dir c"));
     let certificate = &roster["certificates"][0];
     assert_eq!(certificate["organisation"], "alice");
     assert_eq!(certificate["standing"], "valid");
     assert_eq!(certificate["serial"], 1);
-    let groups: Vec<&str> = certificate["groups"].as_array().unwrap().iter().filter_map(|g| g.as_str()).collect();
+    let groups: Vec<&str> =
+        certificate["groups"].as_array().unwrap().iter().filter_map(|g| g.as_str()).collect();
     assert_eq!(groups, ["cloud-security:reader", "cidr:steward"]);
     let log = json(&site.ok("coalition log --json --dir c"));
     assert_eq!(log["entries"][0]["action"], "issue");
@@ -153,7 +154,8 @@ fn a_revocation_ends_a_certificate_for_good_and_a_suspension_does_not() {
     site.enrol("alice", "c", "");
     site.issue("alice", "c", "");
     let decide = "--yes --dir c --passphrase-file passphrase";
-    let standing = || json(&site.ok("coalition roster --json --dir c"))["certificates"][0]["standing"].clone();
+    let standing =
+        || json(&site.ok("coalition roster --json --dir c"))["certificates"][0]["standing"].clone();
     site.ok(&format!("coalition suspend 1 {decide}"));
     assert_eq!(standing(), "suspended");
     site.ok(&format!("coalition resume 1 {decide}"));
@@ -257,5 +259,8 @@ fn two_admins_at_once_double_and_lose_nothing() {
             });
         }
     });
-    assert_eq!(json(&site.ok("coalition roster --json --dir c"))["certificates"].as_array().unwrap().len(), 4);
+    assert_eq!(
+        json(&site.ok("coalition roster --json --dir c"))["certificates"].as_array().unwrap().len(),
+        4
+    );
 }

@@ -1,5 +1,7 @@
 //! `belfry config`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod support;
 
 use std::fs;

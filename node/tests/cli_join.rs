@@ -1,10 +1,14 @@
 //! `belfry enroll` and `belfry join`: a member's machine.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod support;
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use belfry_proto::trust::file::{read_certificate, read_log, read_request, write_certificate, write_log, write_request};
+use belfry_proto::trust::file::{
+    read_certificate, read_log, read_request, write_certificate, write_log, write_request,
+};
 use support::{Site, chmod};
 
 /// A site with a coalition `c` that issued alice's certificate.
@@ -63,7 +67,11 @@ fn enrolling_pins_one_coalition() {
     site.coalition("other");
     site.enrol("alice", "c", "");
     let enroll = "enroll --org alice --class essential --groups cidr --accept-arrangement --accept-rules --passphrase-file passphrase";
-    site.refused(&format!("{enroll} --charter other/charter.pem --dir alice"), 3, "is enrolled with coalition");
+    site.refused(
+        &format!("{enroll} --charter other/charter.pem --dir alice"),
+        3,
+        "is enrolled with coalition",
+    );
     site.refused(
         &format!("{enroll} --charter c/charter.pem --dir bob --coalition {}", "00".repeat(32)),
         3,

@@ -2,11 +2,7 @@
 
 use std::str::FromStr;
 
-use belfry_proto::{
-    schema::Role,
-    time::Timestamp,
-    trust::names::Named,
-};
+use belfry_proto::{schema::Role, time::Timestamp, trust::names::Named};
 
 /// The name of a schema value as it stands on the wire; "unknown" for a number this version has no name for.
 pub(super) fn wire_name<N: Named + TryFrom<i32>>(number: i32) -> &'static str {

@@ -228,7 +228,8 @@ fn accepted(what: &str, document: &belfry_proto::schema::Document, by_flag: bool
         output::print(&format!("Accepted: {about}\n"))?;
         return Ok(());
     }
-    let agreed = output::confirmed(&format!("Does the organisation accept {about}?")).context("asking at the terminal")?;
+    let agreed = output::confirmed(&format!("Does the organisation accept {about}?"))
+        .context("asking at the terminal")?;
     if !agreed {
         refuse!("without accepting the {what} there is no membership");
     }

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
-use belfry_proto::{
-    trust::{file as armour, roster::Standing},
-};
+use belfry_proto::trust::{file as armour, roster::Standing};
 use clap::Args;
 
 use super::{
@@ -74,7 +72,9 @@ impl Join {
         }
         match roster.standing(certificate.serial, clock::now()) {
             Standing::Valid | Standing::NotYet => {}
-            standing => refuse!("certificate {} is {} by this very log", certificate.serial, standing.as_str()),
+            standing => {
+                refuse!("certificate {} is {} by this very log", certificate.serial, standing.as_str())
+            }
         }
 
         for (path, text) in [

@@ -82,7 +82,7 @@ pub(crate) mod size {
 
 /// The shortest exact text of `value`: the largest unit that divides it.
 fn largest_unit(value: u64, units: &[(&str, u64)]) -> String {
-    let exact = units.iter().filter(|(_, scale)| value >= *scale && value % scale == 0);
+    let exact = units.iter().filter(|(_, scale)| value >= *scale && value.is_multiple_of(*scale));
     match exact.max_by_key(|(_, scale)| *scale) {
         Some((name, scale)) => format!("{}{name}", value / scale),
         None => format!("{value}{}", units.first().map_or("", |(name, _)| name)),

@@ -13,6 +13,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::{
+    MemberKeys, MemberPublicKeys, Passphrase,
+    file::{self, FileError},
+    key_file::KeyFileError,
+};
 use belfry_proto::{
     crypto::sign::PublicKey,
     id::{CoalitionId, MemberId, Serial},
@@ -25,11 +30,6 @@ use belfry_proto::{
         roster::Roster,
         signed::SignedError,
     },
-};
-use super::{
-    MemberKeys, MemberPublicKeys, Passphrase,
-    file::{self, FileError},
-    key_file::KeyFileError,
 };
 
 /// Names the files of a member's data folder.
@@ -107,7 +107,9 @@ pub enum EnrolmentError {
     )]
     NotJoined(PathBuf),
     /// Of another coalition than the one pinned.
-    #[error("the {what} is of coalition {found}, but this node enrolled with {pinned}: ask for the right file")]
+    #[error(
+        "the {what} is of coalition {found}, but this node enrolled with {pinned}: ask for the right file"
+    )]
     OtherCoalition {
         /// Which file.
         what: &'static str,
@@ -121,10 +123,10 @@ pub enum EnrolmentError {
     Log(#[from] FoldError),
     /// The certificate does not hold.
     #[error("the certificate does not hold: {0}")]
-    Certificate(LogError),
+    Certificate(Box<LogError>),
     /// The certificate lost its admins' signatures, or never had them.
     #[error("the certificate does not hold: the admins' signatures: {0}")]
-    Unsigned(SignedError),
+    Unsigned(Box<SignedError>),
     /// The log ends before the certificate.
     #[error("the log ends at entry {log}, before the certificate's entry {certificate}: ask for a newer log")]
     LogTooOld {
@@ -159,14 +161,14 @@ pub enum EnrolmentError {
 pub enum FoldError {
     /// A charter.
     #[error("the charter does not hold: {0}")]
-    Charter(#[from] CharterError),
+    Charter(Box<CharterError>),
     /// A record.
     #[error("entry {height} of the log does not hold: {error}")]
     Record {
         /// Its place in the file, from 1.
         height: u64,
         /// What is wrong.
-        error: LogError,
+        error: Box<LogError>,
     },
     /// A record without enough signatures of admins. Its entry id is that of the complete record, so taking
     /// it for void would let whoever stripped it choose who belongs.
@@ -175,8 +177,20 @@ pub enum FoldError {
         /// Its place in the file, from 1.
         height: u64,
         /// What is wrong.
-        error: SignedError,
+        error: Box<SignedError>,
     },
+}
+
+impl FoldError {
+    fn record(height: u64, error: LogError) -> Self {
+        Self::Record { height, error: Box::new(error) }
+    }
+}
+
+impl From<CharterError> for FoldError {
+    fn from(error: CharterError) -> Self {
+        Self::Charter(Box::new(error))
+    }
 }
 
 /// A member's verified place in its coalition, with the secrets to take it.
@@ -253,17 +267,21 @@ pub fn verify(
     }
     let certified = verify_record(&charters, record).map_err(|error| match error {
         LogError::OtherCoalition(found) => other("certificate")(found),
-        error => EnrolmentError::Certificate(error),
+        error => EnrolmentError::Certificate(Box::new(error)),
     })?;
     if let Some(error) = certified.unsigned {
-        return Err(EnrolmentError::Unsigned(error));
+        return Err(EnrolmentError::Unsigned(Box::new(error)));
     }
     let roster = fold(log)?;
     let height = certified.height.get();
     let at = |height: u64| log.records.get(usize::try_from(height).ok()?.checked_sub(1)?);
     match at(height) {
-        None => return Err(EnrolmentError::LogTooOld { log: roster.version().height.get(), certificate: height }),
-        Some(found) if found.entry.as_ref().map(|e| &e.payload) != record.entry.as_ref().map(|e| &e.payload) => {
+        None => {
+            return Err(EnrolmentError::LogTooOld { log: roster.version().height.get(), certificate: height });
+        }
+        Some(found)
+            if found.entry.as_ref().map(|e| &e.payload) != record.entry.as_ref().map(|e| &e.payload) =>
+        {
             return Err(EnrolmentError::NotInLog(height));
         }
         Some(_) => {}
@@ -293,11 +311,11 @@ pub fn fold(log: &LogFile) -> Result<Roster, FoldError> {
     let mut roster = Roster::new(CharterChain::walk(log.charters.iter().cloned())?);
     for (height, record) in (1..).zip(&log.records) {
         let verified =
-            verify_record(roster.charters(), record).map_err(|error| FoldError::Record { height, error })?;
+            verify_record(roster.charters(), record).map_err(|error| FoldError::record(height, error))?;
         if let Some(error) = verified.unsigned.clone() {
-            return Err(FoldError::Unsigned { height, error });
+            return Err(FoldError::Unsigned { height, error: Box::new(error) });
         }
-        roster.apply(verified).map_err(|error| FoldError::Record { height, error })?;
+        roster.apply(verified).map_err(|error| FoldError::record(height, error))?;
     }
     Ok(roster)
 }
@@ -316,6 +334,5 @@ pub fn read_charters(path: &Path) -> Result<CharterChain, EnrolmentError> {
 /// # Errors
 /// [`EnrolmentError::File`] or [`EnrolmentError::Armour`].
 pub fn read<T>(path: &Path, reader: fn(&str) -> Result<T, armour::FileError>) -> Result<T, EnrolmentError> {
-    reader(&file::read_text(path)?)
-        .map_err(|source| EnrolmentError::Armour { path: path.to_owned(), source })
+    reader(&file::read_text(path)?).map_err(|source| EnrolmentError::Armour { path: path.to_owned(), source })
 }

@@ -1,7 +1,7 @@
 //! Runs the real binary in a temporary folder.
 
 // Each test file is a crate of its own and uses a part of this.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, missing_docs)]
 
 use std::{
     fs,

@@ -31,8 +31,11 @@ fn point(line: &str) -> anyhow::Result<CutPoint> {
     let [log, sequence, message] = words.as_slice() else {
         bail!("expected \"LOG SEQUENCE MESSAGE-ID\", as `belfry heads` prints it");
     };
-    let sequence: u64 =
-        sequence.parse().ok().filter(|n| *n > 0).with_context(|| format!("{sequence:?} is not a sequence from 1"))?;
+    let sequence: u64 = sequence
+        .parse()
+        .ok()
+        .filter(|n| *n > 0)
+        .with_context(|| format!("{sequence:?} is not a sequence from 1"))?;
     Ok(CutPoint {
         log: log.parse::<LogId>()?.to_vec(),
         sequence,

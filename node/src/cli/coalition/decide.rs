@@ -1,5 +1,7 @@
 //! From a decision to a durable entry of the log: stated, signed, ordered, verified, appended.
 
+use super::folder::Folder;
+use crate::{cli::exit::refuse, clock};
 use belfry_proto::{
     crypto::sign::{Purpose, SigningKey},
     id::{Height, MemberId, Serial},
@@ -10,8 +12,6 @@ use belfry_proto::{
         statement::{self, Decision},
     },
 };
-use super::folder::Folder;
-use crate::{cli::exit::refuse, clock};
 
 /// Signs `decision` about `member` and appends it; gives the serial an issue gets, the entry's height.
 pub(super) fn decide(

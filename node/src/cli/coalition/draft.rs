@@ -91,7 +91,10 @@ mod tests {
                         privacy-data-protection regulations-standardizations cidr-financial";
         assert_eq!(slugs, expected.split_whitespace().collect::<Vec<_>>());
         let circle = charter.groups.last().unwrap();
-        assert_eq!((circle.parent, circle.admits.as_slice()), (5, [EntityClass::Financial as i32].as_slice()));
+        assert_eq!(
+            (circle.parent, circle.admits.as_slice()),
+            (5, [EntityClass::Financial as i32].as_slice())
+        );
         let arrangement = charter.arrangement.unwrap().hash;
         assert_eq!(arrangement, hash::document(DEFAULT_DOCUMENTS[0].1.as_bytes()));
         assert_eq!(file.documents.len(), 2);
@@ -103,7 +106,7 @@ mod tests {
             ("slug = \"cidr\"\n", "slgu = \"cidr\"\n", "slgu"),
             ("admits = [\"financial\"]", "admits = [\"bank\"]", "out-of-scope"),
             ("file = \"arrangement.default.md\"", "file = \"no.md\"", "no.md"),
-            ("clock_skew_s = 120", "clock_skew_s = \"2m\"", "line 11"),
+            ("clock_skew_s = 120", "clock_skew_s = \"2m\"", "line 10"),
         ] {
             let text = DEFAULT.replace(from, to);
             assert_ne!(text, DEFAULT);

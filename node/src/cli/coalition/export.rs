@@ -12,7 +12,7 @@ use crate::{
 
 /// Everything needed to verify who belongs: all charters and all records, with their signatures.
 #[derive(Debug, Args)]
-pub(super) struct Export {
+pub(in crate::cli) struct Export {
     /// File to write; an older export is replaced
     #[arg(long, value_name = "FILE")]
     out: PathBuf,

@@ -18,22 +18,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, bail};
-use belfry_proto::{
-    id::{RosterVersion, Serial},
-    schema::{LogFile, Record},
-    trust::{
-        file as armour,
-        log::verify_record,
-        roster::Roster,
-    },
-};
 use crate::{
     cli::exit::{refuse, refused},
     keys::{
         enrolment::{fold, read},
         file::{self, Existing, Readers},
     },
+};
+use anyhow::{Context as _, bail};
+use belfry_proto::{
+    id::{RosterVersion, Serial},
+    schema::{LogFile, Record},
+    trust::{file as armour, log::verify_record, roster::Roster},
 };
 
 /// An opened coalition folder; nobody else changes it while this lives.
@@ -79,11 +75,6 @@ impl Folder {
     /// The fold of its log.
     pub(super) fn roster(&self) -> &Roster {
         &self.roster
-    }
-
-    /// The records of its log, oldest first.
-    pub(super) fn records(&self) -> &[Record] {
-        &self.log.records
     }
 
     /// Folder of the role keys.

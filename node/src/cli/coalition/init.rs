@@ -35,7 +35,7 @@ use crate::{
 ///   belfry coalition init --name Test --out test --passphrase-file passphrase --charter-draft my-draft.toml
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub(super) struct Init {
+pub(in crate::cli) struct Init {
     /// Name of the coalition, as members will see it
     #[arg(long)]
     name: String,
@@ -99,11 +99,9 @@ impl Init {
     }
 
     fn check_out(&self) -> anyhow::Result<()> {
-        match std::fs::read_dir(&self.out) {
-            Ok(mut entries) if entries.next().is_some() => {
-                bail!("{} is not empty: name a new folder", self.out.display())
-            }
-            Ok(_) => Ok(()),
+        match std::fs::read_dir(&self.out).map(|mut entries| entries.next().is_some()) {
+            Ok(true) => bail!("{} is not empty: name a new folder", self.out.display()),
+            Ok(false) => Ok(()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(e) => bail!("{}: {e}", self.out.display()),
         }

@@ -41,7 +41,7 @@ use crate::{
 ///   belfry coalition issue cert.request.pem --groups cidr:steward,awareness:reader --until 2027-11-30
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub(super) struct Issue {
+pub(in crate::cli) struct Issue {
     /// Request file of the member
     request: PathBuf,
     /// Groups to admit to, by slug, each with a role of its own where needed (cidr:steward) [default: those asked for]
@@ -79,7 +79,9 @@ impl Issue {
         if let Some(done) = folder.roster().by_node(&request.node) {
             let serial = done.serial;
             if done.signing != request.signing || done.kem != request.kem {
-                refuse!("certificate {serial} has this node key with other keys beside it: the member must enrol anew");
+                refuse!(
+                    "certificate {serial} has this node key with other keys beside it: the member must enrol anew"
+                );
             }
             let path = folder.write_certificate(serial, self.out.as_deref())?;
             output::print(&format!(
@@ -91,7 +93,8 @@ impl Issue {
 
         // What is not decided on the command line is as asked for.
         let carrier = self.carrier || self.groups.is_empty() && request.carrier;
-        let groups = if carrier && self.groups.is_empty() { Vec::new() } else { self.groups(&charter, &request)? };
+        let groups =
+            if carrier && self.groups.is_empty() { Vec::new() } else { self.groups(&charter, &request)? };
         let member = match request.member {
             Some(member) => self.known_member(&folder, member, &request)?,
             None => MemberId::new(rand::random()),
@@ -120,7 +123,8 @@ impl Issue {
             refuse!("nothing was signed");
         }
         let keys = self.passphrases.open_deciders(&folder.keys())?;
-        let serial = decide(&mut folder, member, Decision::Issue(schema::Issue { certificate: Some(body) }), &keys)?;
+        let serial =
+            decide(&mut folder, member, Decision::Issue(schema::Issue { certificate: Some(body) }), &keys)?;
         let path = folder.write_certificate(serial, self.out.as_deref())?;
         output::print(&format!(
             "Issued certificate {serial} to {}.\nGive the member {} and the log (`belfry coalition export --out log.pem`).\n",
@@ -181,23 +185,40 @@ impl Issue {
             ("capacity", wire_name::<schema::Capacity>(organisation.capacity).into()),
             ("sector", or_none(&organisation.sector)),
             ("supplier of", or_none(&organisation.supplier_of.join(", "))),
-            ("accepted", format!("arrangement {}, rules of conduct {}", charter.arrangement().version, charter.rules().version)),
+            (
+                "accepted",
+                format!(
+                    "arrangement {}, rules of conduct {}",
+                    charter.arrangement().version,
+                    charter.rules().version
+                ),
+            ),
             ("signing key", request.signing.to_string()),
             ("node", peer_id(&request.node)),
-            ("member", match request.member {
-                Some(_) => format!("{member} (another node of it)"),
-                None => format!("{member} (new)"),
-            }),
+            (
+                "member",
+                match request.member {
+                    Some(_) => format!("{member} (another node of it)"),
+                    None => format!("{member} (new)"),
+                },
+            ),
             ("asks for", listed(&request.groups, request.carrier)),
             ("gets", listed(&body.groups, body.carrier)),
             ("valid until", day(self.until)),
-            ("coalition", words::to_words(charter.coalition()).split(' ').take(4).collect::<Vec<_>>().join(" ") + " …"),
+            (
+                "coalition",
+                words::to_words(charter.coalition()).split(' ').take(4).collect::<Vec<_>>().join(" ") + " …",
+            ),
         ])
     }
 }
 
 /// Named groups with the role each gets.
-pub(in crate::cli) fn roles(groups: &[GroupArg], role: Role, charter: &Charter) -> anyhow::Result<Vec<GroupRole>> {
+pub(in crate::cli) fn roles(
+    groups: &[GroupArg],
+    role: Role,
+    charter: &Charter,
+) -> anyhow::Result<Vec<GroupRole>> {
     let mut found = Vec::with_capacity(groups.len());
     for group in groups {
         let Some(known) = charter.group_by_slug(&group.slug) else {

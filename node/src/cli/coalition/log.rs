@@ -3,10 +3,7 @@
 use belfry_proto::{
     schema::{CertificateBody, CutPoint, RevocationReason},
     time::Timestamp,
-    trust::{
-        log::VerifiedRecord,
-        statement::Decision,
-    },
+    trust::{log::VerifiedRecord, statement::Decision},
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -18,7 +15,7 @@ use crate::cli::{
 };
 
 #[derive(Debug, Args)]
-pub(super) struct Log {
+pub(in crate::cli) struct Log {
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -63,15 +60,23 @@ impl Log {
 fn described(decision: &Decision) -> (&'static str, String) {
     match decision {
         Decision::Issue(d) => ("issue", organisation(d.certificate.as_ref())),
-        Decision::Renew(d) => ("renew", format!("serial {} until {}", d.serial, day(Timestamp::from_micros(d.not_after)))),
-        Decision::Supersede(d) => ("supersede", format!("serial {} of {}, {}", d.serial, organisation(d.certificate.as_ref()), cuts(&d.cut))),
+        Decision::Renew(d) => {
+            ("renew", format!("serial {} until {}", d.serial, day(Timestamp::from_micros(d.not_after))))
+        }
+        Decision::Supersede(d) => (
+            "supersede",
+            format!("serial {} of {}, {}", d.serial, organisation(d.certificate.as_ref()), cuts(&d.cut)),
+        ),
         Decision::Suspend(d) => ("suspend", format!("serial {}, {}", d.serial, cuts(&d.cut))),
         Decision::Resume(d) => ("resume", format!("serial {}", d.serial)),
-        Decision::Revoke(d) => {
-            ("revoke", format!("serial {}, {}, {}", d.serial, wire_name::<RevocationReason>(d.reason), cuts(&d.cut)))
-        }
+        Decision::Revoke(d) => (
+            "revoke",
+            format!("serial {}, {}, {}", d.serial, wire_name::<RevocationReason>(d.reason), cuts(&d.cut)),
+        ),
         Decision::Entitle(d) => ("entitle", format!("serial {}, {} groups", d.serial, d.groups.len())),
-        Decision::Disentitle(d) => ("disentitle", format!("serial {}, {} groups, {}", d.serial, d.groups.len(), cuts(&d.cut))),
+        Decision::Disentitle(d) => {
+            ("disentitle", format!("serial {}, {} groups, {}", d.serial, d.groups.len(), cuts(&d.cut)))
+        }
         Decision::ExtendCut(d) => ("extend-cut", format!("serial {}, {}", d.serial, cuts(&d.cut))),
     }
 }

@@ -16,11 +16,7 @@ use super::{
     role_keys::RolePassphrases,
 };
 use crate::{
-    cli::{
-        args::day,
-        exit::refuse,
-        output,
-    },
+    cli::{args::day, exit::refuse, output},
     clock,
     keys::file,
 };
@@ -36,7 +32,7 @@ use crate::{
 ///   belfry coalition revoke 7 --reason key-compromise
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
-pub(super) struct Revoke {
+pub(in crate::cli) struct Revoke {
     /// Serial of the certificate
     #[arg(value_parser = serial)]
     serial: Serial,
@@ -49,7 +45,7 @@ pub(super) struct Revoke {
 
 /// The node is out until `belfry coalition resume`; its history starts anew then.
 #[derive(Debug, Args)]
-pub(super) struct Suspend {
+pub(in crate::cli) struct Suspend {
     /// Serial of the certificate
     #[arg(value_parser = serial)]
     serial: Serial,
@@ -59,7 +55,7 @@ pub(super) struct Suspend {
 
 /// Its messages go into new logs from then on.
 #[derive(Debug, Args)]
-pub(super) struct Resume {
+pub(in crate::cli) struct Resume {
     /// Serial of the certificate
     #[arg(value_parser = serial)]
     serial: Serial,
@@ -119,14 +115,18 @@ impl Suspend {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let cut = self.ending.cut()?;
         self.ending.deciding.run(self.serial, "Suspend", &consequence(&cut), |certificate| {
-            Decision::Suspend(belfry_proto::schema::Suspend { serial: certificate.serial.get(), cut: cut.clone() })
+            Decision::Suspend(belfry_proto::schema::Suspend {
+                serial: certificate.serial.get(),
+                cut: cut.clone(),
+            })
         })
     }
 }
 
 impl Resume {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let consequence = "It is admitted again; what its groups shared before counts as older than its membership.";
+        let consequence =
+            "It is admitted again; what its groups shared before counts as older than its membership.";
         self.deciding.run(self.serial, "Resume", consequence, |certificate| {
             Decision::Resume(belfry_proto::schema::Resume { serial: certificate.serial.get() })
         })

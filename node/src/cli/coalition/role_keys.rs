@@ -90,9 +90,7 @@ impl RolePassphrases {
         let registrar = match self.source(RoleKey::Registrar) {
             Source::Prompt => match open(RoleKey::Registrar, keys, &passphrase) {
                 Ok(key) => key,
-                Err(_) => {
-                    open(RoleKey::Registrar, keys, &Source::Prompt.read("the registrar key")?)?
-                }
+                Err(_) => open(RoleKey::Registrar, keys, &Source::Prompt.read("the registrar key")?)?,
             },
             source => open(RoleKey::Registrar, keys, &source.read("the registrar key")?)?,
         };

@@ -9,16 +9,13 @@ use serde_json::{Value, json};
 
 use super::CoalitionFolder;
 use crate::{
-    cli::{
-        args::day,
-        output,
-    },
+    cli::{args::day, output},
     clock,
     config::peer_id,
 };
 
 #[derive(Debug, Args)]
-pub(super) struct Roster {
+pub(in crate::cli) struct Roster {
     /// Print JSON
     #[arg(long)]
     json: bool,

@@ -15,10 +15,13 @@
 pub mod api;
 pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod daemon;
 pub mod feed;
 pub mod grants;
 pub mod identity;
 pub mod ingest;
+pub mod keys;
 pub mod membership;
 pub mod network;
 pub mod publish;
@@ -28,3 +31,4 @@ mod rows;
 pub mod store;
 pub mod sync;
 pub mod tasks;
+pub mod telemetry;

@@ -1,2 +1,7 @@
-//! m
-fn main() {}
+//! The `belfry` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    belfry_node::cli::main()
+}

@@ -1,1 +1,190 @@
-//! cli
+//! The command line: arguments in, text and an exit code out.
+//!
+//! Three kinds of commands, one folder each where they are many:
+//!
+//! * `coalition …` works on a folder of files, on a machine without network ([`coalition`]);
+//! * `enroll`, `join`, `config` work on a member's data folder while no daemon runs;
+//! * `status`, `publish`, `token` and the rest ask the running daemon through its Unix socket ([`client`]).
+//!
+//! `run` is the daemon itself. What a command prints goes to stdout in one piece, everything else to stderr.
+//! Whatever other members wrote is shown with control characters made visible ([`output::visible`]).
+
+mod args;
+mod client;
+mod coalition;
+mod config;
+mod enroll;
+mod exit;
+mod heads;
+mod join;
+mod listing;
+mod output;
+mod publish;
+mod run;
+mod status;
+mod token;
+mod why;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use self::exit::Exit;
+use crate::config::{Config, ConfigError, Filter};
+
+/// Examples at the end of `belfry --help`.
+const EXAMPLES: &str = "\
+Becoming a member:
+  belfry enroll --charter charter.pem --org 'Example Bank' --class essential,financial --groups cidr
+  belfry join certificate.pem --log log.pem
+  belfry run
+
+Sharing:
+  belfry publish bundle.json --group cidr --tlp amber
+  belfry token create --name siem --read cidr --max-tlp amber
+
+Exit codes: 0 done, 1 failure, 2 wrong usage, 3 refused by policy.";
+
+/// Shares cyber-threat information between the members of a coalition, without a centre.
+#[derive(Debug, Parser)]
+#[command(name = "belfry", version, after_help = EXAMPLES, propagate_version = true, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Arguments of every command.
+#[derive(Debug, Args)]
+struct Global {
+    /// Configuration file [default: /etc/belfry/belfry.toml, if it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Log filter instead of the configured one, as in "debug" or "info,belfry_node::sync=trace"
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<Filter>,
+}
+
+/// Argument of every command on a member's node.
+#[derive(Debug, Args)]
+struct DataFolder {
+    /// Data folder instead of the configured one
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl Global {
+    fn config(&self, data: &DataFolder) -> Result<Config, ConfigError> {
+        let mut config = Config::find(self.config.as_deref())?;
+        if let Some(dir) = &data.dir {
+            config.node.data_dir.clone_from(dir);
+        }
+        Ok(config)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Administer a coalition: charter, certificates, admin log (offline, on files)
+    #[command(subcommand)]
+    Coalition(coalition::Command),
+    /// Make this node's keys and write a certificate request
+    Enroll(enroll::Enroll),
+    /// Take up the certificate that the coalition issued
+    Join(join::Join),
+    /// Run the node
+    Run(run::Run),
+    /// Show the running node: identity, certificate, roster, peers, groups
+    Status(status::Status),
+    /// Share a STIX 2.1 bundle with a group
+    Publish(publish::Publish),
+    /// Show what became of a publication
+    Publication(publish::Publication),
+    /// Make, list and revoke access tokens of the local API
+    #[command(subcommand)]
+    Token(token::Command),
+    /// List the coalition's members
+    Members(listing::Members),
+    /// List the nodes this one is connected to
+    Peers(listing::Peers),
+    /// List the groups this node is in
+    Groups(listing::Groups),
+    /// List the objects of a group
+    Objects(listing::Objects),
+    /// Print the last message of each log of a member, as `coalition revoke --cut` wants it
+    Heads(heads::Heads),
+    /// Explain what this node did with a message, and why
+    Why(why::Why),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors, and go to stdout.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
+        }
+    };
+    match cli.command.run(&cli.global) {
+        Ok(()) => Exit::Ok.into(),
+        Err(error) => {
+            eprintln!("belfry: {}", output::chain(&error));
+            Exit::of(&error).into()
+        }
+    }
+}
+
+impl Command {
+    fn run(self, global: &Global) -> anyhow::Result<()> {
+        match self {
+            Self::Coalition(command) => command.run(),
+            Self::Enroll(command) => command.run(global),
+            Self::Join(command) => command.run(global),
+            Self::Run(command) => command.run(global),
+            Self::Status(command) => command.run(global),
+            Self::Publish(command) => command.run(global),
+            Self::Publication(command) => command.run(global),
+            Self::Token(command) => command.run(global),
+            Self::Members(command) => command.run(global),
+            Self::Peers(command) => command.run(global),
+            Self::Groups(command) => command.run(global),
+            Self::Objects(command) => command.run(global),
+            Self::Heads(command) => command.run(global),
+            Self::Why(command) => command.run(global),
+            Self::Config(command) => command.run(global),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_argument_is_explained() {
+        fn walk(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            }
+            for sub in command.get_subcommands() {
+                assert!(sub.get_about().is_some(), "{}", sub.get_name());
+                walk(sub);
+            }
+        }
+        walk(&Cli::command());
+    }
+}

@@ -1,0 +1,67 @@
+//! Values on the command line and in charter drafts, by the names the documentation uses.
+
+use std::str::FromStr;
+
+use belfry_proto::{schema::Role, time::Timestamp, trust::names::Named};
+
+/// The name of a schema value as it stands on the wire; "unknown" for a number this version has no name for.
+pub(super) fn wire_name<N: Named + TryFrom<i32>>(number: i32) -> &'static str {
+    N::try_from(number).map_or("unknown", N::name)
+}
+
+/// A group's slug, with a role where the command line gives one: `cidr` or `cidr:steward`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct GroupArg {
+    pub(super) slug: String,
+    pub(super) role: Option<Role>,
+}
+
+impl FromStr for GroupArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (slug, role) = match text.split_once(':') {
+            Some((slug, role)) => (slug, Some(Role::parse(role).map_err(|e| e.to_string())?)),
+            None => (text, None),
+        };
+        match slug.is_empty() {
+            true => Err("a group is named by its slug, as in cidr or cidr:steward".into()),
+            false => Ok(Self { slug: slug.into(), role }),
+        }
+    }
+}
+
+/// A day, meaning its last second (UTC), or an RFC 3339 time.
+pub(super) fn until(text: &str) -> Result<Timestamp, String> {
+    let day = text.len() == 10 && !text.contains('T');
+    let full = if day { format!("{text}T23:59:59Z") } else { text.to_owned() };
+    full.parse().map_err(|_| format!("{text:?} is not a date: write 2027-11-30 or 2027-11-30T12:00:00Z"))
+}
+
+/// The day of a time, for tables.
+pub(super) fn day(time: Timestamp) -> String {
+    time.to_string().chars().take(10).collect()
+}
+
+/// A time to the second, for listings.
+pub(super) fn second(time: Timestamp) -> String {
+    time.to_string().chars().take(19).collect::<String>() + "Z"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_lasts_to_its_end() {
+        assert_eq!(until("2027-11-30").unwrap().to_string(), "2027-11-30T23:59:59.000000Z");
+        assert!(until("30/11/2027").is_err());
+    }
+
+    #[test]
+    fn a_group_may_carry_its_role() {
+        let group: GroupArg = "cidr:steward".parse().unwrap();
+        assert_eq!((group.slug.as_str(), group.role), ("cidr", Some(Role::Steward)));
+        assert!("cidr:king".parse::<GroupArg>().is_err());
+    }
+}

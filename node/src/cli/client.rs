@@ -1,0 +1,273 @@
+//! Talking to this machine's daemon: HTTP over its Unix socket, with the token it left for us.
+//!
+//! Only a user who may read the data folder gets that far: the token file is 0600, made by the daemon at its
+//! first run. One connection a request: commands are short.
+
+use std::{
+    fmt::Write as _,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use futures::future::FutureExt as _;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{Method, Request, body::Bytes, header};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::UnixStream;
+use zeroize::Zeroizing;
+
+use super::exit::refused;
+use crate::{
+    config::Config,
+    keys::file::{FileError, read_secret},
+};
+
+/// Longest wait for one answer: splitting and sealing the largest bundle takes some 20 s on a slow core.
+const TIMEOUT: Duration = Duration::from_secs(180);
+/// Bytes of the largest answer: a page of objects, each at most 512 KiB.
+const MAX_ANSWER: usize = 128 * 1024 * 1024;
+
+/// No answer, or one that says no.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClientError {
+    #[error("no belfry runs for {}: start it with `belfry run`, or name its folder with --dir", folder.display())]
+    NotRunning { folder: PathBuf },
+    #[error(transparent)]
+    Token(FileError),
+    #[error("{}: {source}", socket.display())]
+    Connection { socket: PathBuf, source: io::Error },
+    #[error("the daemon broke off: {0}")]
+    Http(#[from] hyper::Error),
+    #[error("the daemon did not answer within {} s", TIMEOUT.as_secs())]
+    Timeout,
+    #[error("the daemon's answer is not what this belfry expects ({0}): are both the same version?")]
+    Answer(String),
+    #[error("{title}{}{detail}", if detail.is_empty() { "" } else { ": " })]
+    Problem { status: u16, title: String, detail: String },
+}
+
+impl ClientError {
+    /// As the command's error: a problem that names a rule is a refusal.
+    fn at_the_edge(self) -> anyhow::Error {
+        match self {
+            Self::Problem { status: 403 | 409 | 413 | 422, .. } => refused(self),
+            other => other.into(),
+        }
+    }
+}
+
+/// A connection-to-be.
+pub(super) struct Client {
+    socket: PathBuf,
+    token: Zeroizing<String>,
+}
+
+/// What a POST carries.
+pub(super) struct Content {
+    pub(super) kind: &'static str,
+    pub(super) bytes: Vec<u8>,
+    pub(super) idempotency_key: Option<String>,
+}
+
+impl Client {
+    /// Prepares to talk to the daemon of `config`.
+    pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
+        Self::open(config).map_err(ClientError::at_the_edge)
+    }
+
+    fn open(config: &Config) -> Result<Self, ClientError> {
+        let token = read_secret(&config.cli_token()).map_err(|e| match e {
+            e if e.is_absent() => ClientError::NotRunning { folder: config.node.data_dir.clone() },
+            e => ClientError::Token(e),
+        })?;
+        let token = String::from_utf8_lossy(&token).trim().to_owned();
+        Ok(Self { socket: config.api_socket(), token: Zeroizing::new(token) })
+    }
+
+    pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.ask(Method::GET, path, None)
+    }
+
+    pub(super) fn post(&self, path: &str, content: Content) -> anyhow::Result<Value> {
+        self.ask(Method::POST, path, Some(content))
+    }
+
+    pub(super) fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        self.ask(Method::DELETE, path, None)
+    }
+
+    fn ask(&self, method: Method, path: &str, content: Option<Content>) -> anyhow::Result<Value> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let answer = runtime
+            .block_on(async { tokio::time::timeout(TIMEOUT, self.exchange(method, path, content)).await });
+        answer.unwrap_or(Err(ClientError::Timeout)).map_err(ClientError::at_the_edge)
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        content: Option<Content>,
+    ) -> Result<Value, ClientError> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ClientError::NotRunning { folder: self.socket.parent().unwrap_or(Path::new(".")).to_owned() }
+            }
+            _ => ClientError::Connection { socket: self.socket.clone(), source },
+        })?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let mut connection = Box::pin(connection).fuse();
+
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "localhost")
+            .header(header::ACCEPT, "application/json")
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token.as_str()));
+        let mut body = Vec::new();
+        if let Some(content) = content {
+            request = request.header(header::CONTENT_TYPE, content.kind);
+            if let Some(key) = &content.idempotency_key {
+                request = request.header("idempotency-key", key);
+            }
+            body = content.bytes;
+        }
+        let request =
+            request.body(Full::new(Bytes::from(body))).map_err(|e| ClientError::Answer(e.to_string()))?;
+
+        let exchange = async move {
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_ANSWER)
+                .collect()
+                .await
+                .map_err(|e| ClientError::Answer(e.to_string()))?
+                .to_bytes();
+            answer(status.as_u16(), &body)
+        };
+        tokio::pin!(exchange);
+        // The connection must be polled for the exchange to move; it may end first, which is no answer yet.
+        loop {
+            tokio::select! {
+                answer = &mut exchange => return answer,
+                _ = &mut connection => {}
+            }
+        }
+    }
+}
+
+fn answer(status: u16, body: &[u8]) -> Result<Value, ClientError> {
+    let value = match body {
+        [] => Ok(Value::Null),
+        _ => serde_json::from_slice(body),
+    };
+    if (200..300).contains(&status) {
+        return value.map_err(|e| ClientError::Answer(e.to_string()));
+    }
+    let value = value.unwrap_or_default();
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let title = match (status, text("title")) {
+        (401, _) => {
+            "the daemon does not know our token: was cli.token replaced while it ran? restart it".into()
+        }
+        (_, title) if title.is_empty() => format!("the daemon answered {status}"),
+        (_, title) => title,
+    };
+    Err(ClientError::Problem { status, title, detail: text("detail") })
+}
+
+/// `path?name=value…` with every value percent-encoded.
+pub(super) fn path_and_query(path: &str, query: &[(&str, &str)]) -> String {
+    let mut out = path.to_owned();
+    for (i, (name, value)) in query.iter().enumerate() {
+        let _ = write!(out, "{}{name}={}", if i == 0 { '?' } else { '&' }, segment(value));
+    }
+    out
+}
+
+/// `text` percent-encoded, for use as a path segment or a query value.
+pub(super) fn segment(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => {
+                let _ = write!(out, "%{byte:02X}");
+            }
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+    use crate::cli::exit::Exit;
+    use crate::keys::file::{Existing, Readers, write};
+
+    /// A daemon that gives one fixed answer and returns the request it saw.
+    fn answered(
+        response: &'static str,
+        ask: impl FnOnce(&Client) -> anyhow::Result<Value>,
+    ) -> (anyhow::Result<Value>, String) {
+        use std::io::{Read as _, Write as _};
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.node.data_dir = folder.path().to_owned();
+        write(&config.cli_token(), b"belfry_1_secret\n", Readers::Owner, Existing::Keep).unwrap();
+        let listener = UnixListener::bind(config.api_socket()).unwrap();
+        let daemon = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut seen = vec![0; 4096];
+            let n = stream.read(&mut seen).unwrap();
+            stream.write_all(response.as_bytes()).unwrap();
+            String::from_utf8_lossy(&seen[..n]).to_ascii_lowercase()
+        });
+        let result = ask(&Client::new(&config).unwrap());
+        (result, daemon.join().unwrap())
+    }
+
+    #[test]
+    fn the_token_goes_along_and_the_answer_comes_back() {
+        let (answer, seen) = answered("HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n{\"height\":3}", |c| {
+            c.get("/api/v1/status")
+        });
+        assert_eq!(answer.unwrap()["height"], 3);
+        assert!(seen.starts_with("get /api/v1/status http/1.1"), "{seen}");
+        assert!(seen.contains("authorization: bearer belfry_1_secret"), "{seen}");
+    }
+
+    #[test]
+    fn a_forbidden_request_is_a_refusal_with_its_detail() {
+        let (answer, _) = answered(
+            "HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n{\"title\":\"no\",\"detail\":\"not a publisher\"}",
+            |c| c.delete("/x"),
+        );
+        let error = answer.unwrap_err();
+        assert_eq!(error.to_string(), "no: not a publisher");
+        assert_eq!(Exit::of(&error), Exit::Refused);
+    }
+
+    #[test]
+    fn without_a_daemon_the_mend_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.node.data_dir = folder.path().to_owned();
+        let error = Client::new(&config).err().unwrap().to_string();
+        assert!(error.contains("belfry run"), "{error}");
+        write(&config.cli_token(), b"t", Readers::Owner, Existing::Keep).unwrap();
+        let error = Client::new(&config).unwrap().get("/").unwrap_err().to_string();
+        assert!(error.contains("belfry run"), "{error}");
+    }
+
+    #[test]
+    fn values_are_encoded() {
+        assert_eq!(
+            path_and_query("/a", &[("tlp", "amber+strict"), ("to", "a&b")]),
+            "/a?tlp=amber%2Bstrict&to=a%26b"
+        );
+    }
+}

@@ -1,0 +1,64 @@
+//! Cut files: where each log of a member ends for good.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, bail};
+use belfry_proto::{
+    id::{LogId, MessageId},
+    schema::CutPoint,
+};
+
+/// The points of a cut file: `log sequence message-id` a line, `#` starts a comment.
+pub(in crate::cli) fn parse(text: &str) -> anyhow::Result<Vec<CutPoint>> {
+    let mut points = Vec::new();
+    let mut logs = BTreeSet::new();
+    for (i, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
+        }
+        let point = point(line).with_context(|| format!("line {}", i + 1))?;
+        if !logs.insert(point.log.clone()) {
+            bail!("line {}: this log has a cut above already", i + 1);
+        }
+        points.push(point);
+    }
+    Ok(points)
+}
+
+fn point(line: &str) -> anyhow::Result<CutPoint> {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let [log, sequence, message] = words.as_slice() else {
+        bail!("expected \"LOG SEQUENCE MESSAGE-ID\", as `belfry heads` prints it");
+    };
+    let sequence: u64 = sequence
+        .parse()
+        .ok()
+        .filter(|n| *n > 0)
+        .with_context(|| format!("{sequence:?} is not a sequence from 1"))?;
+    Ok(CutPoint {
+        log: log.parse::<LogId>()?.to_vec(),
+        sequence,
+        message: message.parse::<MessageId>()?.to_vec(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_lines_are_named() {
+        let (log, message) = ("11".repeat(32), "22".repeat(32));
+        assert_eq!(parse(&format!("# x\n\n{log} 3 {message} # last\n")).unwrap().len(), 1);
+        for (text, expected) in [
+            (format!("{log} 3"), "line 1"),
+            (format!("\n{log} 0 {message}"), "line 2"),
+            (format!("{log} 3 {message}\n{log} 4 {message}"), "above already"),
+            (format!("{log} 3 abc"), "64 hex digits"),
+        ] {
+            let error = format!("{:#}", parse(&text).unwrap_err());
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Charter drafts as files: the one given, or the one this binary carries, with the documents it names.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use belfry_proto::trust::charter_draft::Draft;
+
+use crate::keys::file;
+
+const DEFAULT: &str = include_str!("../../../../config/charter.default.toml");
+/// The documents that the default draft names, by file name.
+const DEFAULT_DOCUMENTS: [(&str, &str); 2] = [
+    ("arrangement.default.md", include_str!("../../../../config/arrangement.default.md")),
+    ("rules-of-conduct.default.md", include_str!("../../../../config/rules-of-conduct.default.md")),
+];
+
+/// A draft with its documents hashed.
+#[derive(Debug)]
+pub(super) struct DraftFile {
+    pub(super) draft: Draft,
+    /// File name and text of each document the draft brought along.
+    pub(super) documents: Vec<(String, Vec<u8>)>,
+}
+
+impl DraftFile {
+    /// The draft at `path`, or the default one.
+    pub(super) fn load(path: Option<&Path>) -> anyhow::Result<Self> {
+        match path {
+            None => Self::parse(DEFAULT, Path::new("charter.default.toml"), default_document),
+            Some(path) => {
+                let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+                Self::parse(&file::read_text(path)?, path, |name| {
+                    Ok(file::read_text(&folder.join(name))?.into_bytes())
+                })
+            }
+        }
+    }
+
+    fn parse(
+        text: &str,
+        origin: &Path,
+        read: impl Fn(&str) -> anyhow::Result<Vec<u8>>,
+    ) -> anyhow::Result<Self> {
+        let origin = origin.display().to_string();
+        let mut draft: Draft =
+            toml::from_str(text).map_err(|e| anyhow!("{origin}: {}", e.to_string().trim_end()))?;
+        let mut documents = Vec::new();
+        draft
+            .read_documents(|name| {
+                let text = read(name)?;
+                let file_name = PathBuf::from(name).file_name().map(|n| n.to_string_lossy().into_owned());
+                documents.push((file_name.unwrap_or_default(), text.clone()));
+                anyhow::Ok(text)
+            })
+            .map_err(|e| anyhow!("{e}"))
+            .context(origin)?;
+        Ok(Self { draft, documents })
+    }
+}
+
+fn default_document(name: &str) -> anyhow::Result<Vec<u8>> {
+    let known = DEFAULT_DOCUMENTS.iter().find(|(known, _)| *known == name);
+    known.map(|(_, text)| text.as_bytes().to_vec()).with_context(|| format!("no default document {name:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::{
+        crypto::{hash, sign::SigningKey},
+        schema::EntityClass,
+        time::Timestamp,
+        trust::charter_draft::RootKeys,
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_default_has_the_twelve_groups_and_the_financial_circle() {
+        let file = DraftFile::load(None).unwrap();
+        let key = |seed: u8| SigningKey::from_seed(&[seed; 32]).public();
+        let keys = RootKeys {
+            root_threshold: 1,
+            root: vec![key(1)],
+            admins: vec![key(2)],
+            thresholds: Default::default(),
+            registrar: key(3),
+        };
+        let charter = file.draft.to_charter(Some("c"), &keys, Timestamp::ZERO).unwrap();
+        let slugs: Vec<&str> = charter.groups.iter().map(|g| g.slug.as_str()).collect();
+        let expected = "application-security awareness cloud-security cryptography cidr hospitals esa grc iam ot-ics \
+                        privacy-data-protection regulations-standardizations cidr-financial";
+        assert_eq!(slugs, expected.split_whitespace().collect::<Vec<_>>());
+        let circle = charter.groups.last().unwrap();
+        assert_eq!(
+            (circle.parent, circle.admits.as_slice()),
+            (5, [EntityClass::Financial as i32].as_slice())
+        );
+        let arrangement = charter.arrangement.unwrap().hash;
+        assert_eq!(arrangement, hash::document(DEFAULT_DOCUMENTS[0].1.as_bytes()));
+        assert_eq!(file.documents.len(), 2);
+    }
+
+    #[test]
+    fn a_wrong_draft_is_refused_with_its_place() {
+        for (from, to, expected) in [
+            ("slug = \"cidr\"\n", "slgu = \"cidr\"\n", "slgu"),
+            ("admits = [\"financial\"]", "admits = [\"bank\"]", "out-of-scope"),
+            ("file = \"arrangement.default.md\"", "file = \"no.md\"", "no.md"),
+            ("clock_skew_s = 120", "clock_skew_s = \"2m\"", "line 10"),
+        ] {
+            let text = DEFAULT.replace(from, to);
+            assert_ne!(text, DEFAULT);
+            let error = DraftFile::parse(&text, Path::new("draft.toml"), default_document).unwrap_err();
+            let error = format!("{error:#}");
+            assert!(error.contains("draft.toml") && error.contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! A coalition's folder: everything an admin's machine has, as files.
+//!
+//! ```text
+//! keys/root.pem admin.pem registrar.pem   encrypted, 0600
+//! charter.pem                             what members get first
+//! log.pem                                 charters and every record; the truth
+//! head                                    highest position ever reached
+//! certificates/SERIAL.pem                 what each member got
+//! documents/                              texts the charter names
+//! ```
+//!
+//! One decision is one replacement of `log.pem`, durable before `head` is raised and before anything leaves the
+//! folder. So a crash leaves the log with the decision or without it; `head` may lag (it is raised at the
+//! next opening) but never lead, unless someone put an older log back, which is refused.
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    cli::exit::{refuse, refused},
+    keys::{
+        enrolment::{fold, read},
+        file::{self, Existing, Readers},
+    },
+};
+use anyhow::{Context as _, bail};
+use belfry_proto::{
+    id::{RosterVersion, Serial},
+    schema::{LogFile, Record},
+    trust::{file as armour, log::verify_record, roster::Roster},
+};
+
+/// An opened coalition folder; nobody else changes it while this lives.
+#[derive(Debug)]
+pub(super) struct Folder {
+    dir: PathBuf,
+    log: LogFile,
+    roster: Roster,
+    _lock: File,
+}
+
+impl Folder {
+    /// Lays out a new folder with a charter and an empty log.
+    pub(super) fn create(dir: &Path, log: LogFile) -> anyhow::Result<Self> {
+        let lock = lock(dir)?;
+        let roster = fold(&log)?;
+        let folder = Self { dir: dir.to_owned(), log, roster, _lock: lock };
+        folder.write_head()?;
+        file::write(&folder.charter_path(), folder.charter_file().as_bytes(), Readers::All, Existing::Keep)?;
+        // Last: its presence is what makes a coalition of the folder.
+        file::write(&log_path(dir), folder.log_file().as_bytes(), Readers::All, Existing::Keep)?;
+        Ok(folder)
+    }
+
+    /// Opens and verifies a folder: every signature, and that the log has not lost its end.
+    pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
+        let path = log_path(dir);
+        if !path.exists() {
+            bail!(
+                "{} holds no coalition (no log.pem): name its folder with --dir, or make one with `belfry coalition init`",
+                dir.display()
+            );
+        }
+        let lock = lock(dir)?;
+        let name = || path.display().to_string();
+        let log = read(&path, armour::read_log)?;
+        let roster = fold(&log).map_err(refused).with_context(name)?;
+        let folder = Self { dir: dir.to_owned(), log, roster, _lock: lock };
+        folder.check_head()?;
+        Ok(folder)
+    }
+
+    /// The fold of its log.
+    pub(super) fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// Folder of the role keys.
+    pub(super) fn keys(&self) -> PathBuf {
+        keys_path(&self.dir)
+    }
+
+    /// Where the charter stands.
+    pub(super) fn charter_path(&self) -> PathBuf {
+        self.dir.join("charter.pem")
+    }
+
+    /// Where a certificate stands.
+    pub(super) fn certificate_path(&self, serial: Serial) -> PathBuf {
+        self.dir.join("certificates").join(format!("{serial}.pem"))
+    }
+
+    /// Verifies `record` as the log's next, and makes it so, durably.
+    pub(super) fn append(&mut self, record: Record) -> anyhow::Result<()> {
+        let verified = verify_record(self.roster.charters(), &record).map_err(refused)?;
+        let mut roster = self.roster.clone();
+        roster.apply(verified).map_err(refused)?;
+        // A void statement would stand in the log for ever and do nothing.
+        if let Some(void) = roster.voids().get(self.roster.voids().len()..).and_then(<[_]>::first) {
+            return Err(refused(void.reason.clone()));
+        }
+        self.log.records.push(record);
+        let written =
+            file::write(&log_path(&self.dir), self.log_file().as_bytes(), Readers::All, Existing::Replace);
+        if let Err(error) = written {
+            self.log.records.pop();
+            return Err(error.into());
+        }
+        self.roster = roster;
+        self.write_head()?;
+        Ok(())
+    }
+
+    /// Writes the certificate file of an issuing record; again, if it is there.
+    pub(super) fn write_certificate(&self, serial: Serial, out: Option<&Path>) -> anyhow::Result<PathBuf> {
+        let index = usize::try_from(serial.get()).ok().and_then(|height| height.checked_sub(1));
+        let record = index.and_then(|i| self.log.records.get(i)).context("no such record")?;
+        let text = armour::write_certificate(record);
+        let path = match out {
+            Some(out) => out.to_owned(),
+            None => {
+                file::create_folder(&self.dir.join("certificates"))?;
+                self.certificate_path(serial)
+            }
+        };
+        file::write(&path, text.as_bytes(), Readers::All, Existing::Replace)?;
+        Ok(path)
+    }
+
+    /// The signed log as one armoured file.
+    pub(super) fn log_file(&self) -> String {
+        armour::write_log(&self.log)
+    }
+
+    /// The charter chain as one armoured file.
+    fn charter_file(&self) -> String {
+        armour::write_charter(&self.log.charters)
+    }
+
+    fn head_path(&self) -> PathBuf {
+        self.dir.join("head")
+    }
+
+    fn write_head(&self) -> anyhow::Result<()> {
+        let RosterVersion { height, head } = self.roster.version();
+        Ok(file::write(
+            &self.head_path(),
+            format!("{height} {head}\n").as_bytes(),
+            Readers::All,
+            Existing::Replace,
+        )?)
+    }
+
+    fn check_head(&self) -> anyhow::Result<()> {
+        let path = self.head_path();
+        let text = file::read_text(&path).with_context(|| {
+            "without it a lost end of the log would go unnoticed; if log.pem is certainly the newest, write its height \
+             and head (`belfry coalition export` of a copy shows them) into it"
+        })?;
+        let kept = parse_head(&text)
+            .with_context(|| format!("{}: expected a height and an entry id", path.display()))?;
+        let now = self.roster.version();
+        if kept.height > now.height {
+            refuse!(
+                "{} ends at entry {}, but this folder has been at entry {}: an older copy was put back; restore the \
+                 newest log.pem (every member has one: `belfry coalition export`, or a member's log)",
+                log_path(&self.dir).display(),
+                now.height,
+                kept.height
+            );
+        }
+        if !self.roster.is_prefix(kept) {
+            refuse!(
+                "{} is another log than this folder has written: entry {} is not {}",
+                log_path(&self.dir).display(),
+                kept.height,
+                kept.head
+            );
+        }
+        if kept != now {
+            // A crash came between log and head.
+            self.write_head()?;
+        }
+        Ok(())
+    }
+}
+
+/// Folder of a coalition's role keys.
+pub(super) fn keys_path(dir: &Path) -> PathBuf {
+    dir.join("keys")
+}
+
+fn log_path(dir: &Path) -> PathBuf {
+    dir.join("log.pem")
+}
+
+fn lock(dir: &Path) -> anyhow::Result<File> {
+    let path = dir.join(".lock");
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| path.display().to_string())?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!("another belfry works on {}: wait for it", dir.display()),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
+    }
+}
+
+fn parse_head(text: &str) -> Option<RosterVersion> {
+    let (height, head) = text.trim().split_once(' ')?;
+    Some(RosterVersion {
+        height: belfry_proto::id::Height::new(height.parse().ok()?),
+        head: head.parse().ok()?,
+    })
+}

@@ -1,0 +1,235 @@
+//! `belfry coalition issue`: show the request, ask, sign, append, hand out.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use belfry_proto::{
+    id::{GroupId, MemberId, Serial, StatementId},
+    schema::{self, CertificateBody, GroupRole, Role, Validity},
+    time::Timestamp,
+    trust::{
+        certificate,
+        charter::Charter,
+        file as armour,
+        names::Named,
+        request::{self, Request},
+        statement::Decision,
+        words,
+    },
+};
+use clap::Args;
+
+use super::{CoalitionFolder, decide::decide, folder::Folder, role_keys::RolePassphrases};
+use crate::{
+    cli::{
+        args::{GroupArg, day, until, wire_name},
+        exit::{refuse, refused},
+        output,
+    },
+    clock,
+    config::peer_id,
+    keys::enrolment::read,
+};
+
+/// Shows who asks for what, asks, then signs the statement, appends it to the log and writes the certificate.
+///
+/// Asked again for a request that was issued already (a run was interrupted, the file was lost), it writes the same
+/// certificate again and appends nothing.
+///
+/// Examples:
+///   belfry coalition issue bank.request.pem --groups cidr,cloud-security --role publisher --until 2027-11-30
+///   belfry coalition issue cert.request.pem --groups cidr:steward,awareness:reader --until 2027-11-30
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(in crate::cli) struct Issue {
+    /// Request file of the member
+    request: PathBuf,
+    /// Groups to admit to, by slug, each with a role of its own where needed (cidr:steward) [default: those asked for]
+    #[arg(long, value_delimiter = ',', value_name = "GROUPS")]
+    groups: Vec<GroupArg>,
+    /// Role in the groups that name none: reader, publisher or steward
+    #[arg(long, value_parser = <Role as Named>::parse, default_value = "publisher")]
+    role: Role,
+    /// The node forwards and stores what it cannot open, and never gets a key
+    #[arg(long)]
+    carrier: bool,
+    /// Last day, or RFC 3339 time, of validity
+    #[arg(long, value_name = "DATE", value_parser = until)]
+    until: Timestamp,
+    /// Sign without asking
+    #[arg(long)]
+    yes: bool,
+    /// Write the certificate here [default: certificates/SERIAL.pem in the folder]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    folder: CoalitionFolder,
+    #[command(flatten)]
+    passphrases: RolePassphrases,
+}
+
+impl Issue {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let mut folder = self.folder.open()?;
+        let charter = folder.roster().charter().clone();
+        let name = self.request.display().to_string();
+        let signed = read(&self.request, armour::read_request)?;
+        let request = request::open(&signed, &charter).map_err(refused).with_context(|| name)?;
+
+        if let Some(done) = folder.roster().by_node(&request.node) {
+            let serial = done.serial;
+            if done.signing != request.signing || done.kem != request.kem {
+                refuse!(
+                    "certificate {serial} has this node key with other keys beside it: the member must enrol anew"
+                );
+            }
+            let path = folder.write_certificate(serial, self.out.as_deref())?;
+            output::print(&format!(
+                "This request has certificate {serial} already; nothing is signed.\nWrote it again: {}\n",
+                path.display()
+            ))?;
+            return Ok(());
+        }
+
+        // What is not decided on the command line is as asked for.
+        let carrier = self.carrier || self.groups.is_empty() && request.carrier;
+        let groups =
+            if carrier && self.groups.is_empty() { Vec::new() } else { self.groups(&charter, &request)? };
+        let member = match request.member {
+            Some(member) => self.known_member(&folder, member, &request)?,
+            None => MemberId::new(rand::random()),
+        };
+        let body = CertificateBody {
+            member: member.to_vec(),
+            organisation: Some(request.organisation.clone()),
+            keys: Some(schema::MemberKeys {
+                signing: request.signing.as_bytes().to_vec(),
+                node: request.node.as_bytes().to_vec(),
+                kem: request.kem.as_bytes().to_vec(),
+            }),
+            groups: groups.clone(),
+            carrier,
+            validity: Some(Validity {
+                not_before: clock::now().as_micros(),
+                not_after: self.until.as_micros(),
+            }),
+            arrangement_version: charter.arrangement().version.clone(),
+            rules_version: charter.rules().version.clone(),
+        };
+        certificate::check(&body, &charter, Serial::new(0), StatementId::ZERO).map_err(refused)?;
+
+        output::print(&self.shown(&charter, &request, member, &body))?;
+        if !self.yes && !output::confirmed("Issue this certificate?")? {
+            refuse!("nothing was signed");
+        }
+        let keys = self.passphrases.open_deciders(&folder.keys())?;
+        let serial =
+            decide(&mut folder, member, Decision::Issue(schema::Issue { certificate: Some(body) }), &keys)?;
+        let path = folder.write_certificate(serial, self.out.as_deref())?;
+        output::print(&format!(
+            "Issued certificate {serial} to {}.\nGive the member {} and the log (`belfry coalition export --out log.pem`).\n",
+            output::visible(&request.organisation.name),
+            path.display()
+        ))?;
+        Ok(())
+    }
+
+    fn groups(&self, charter: &Charter, request: &Request) -> anyhow::Result<Vec<GroupRole>> {
+        match self.groups.is_empty() {
+            true => Ok(request.groups.clone()),
+            false => roles(&self.groups, self.role, charter),
+        }
+    }
+
+    /// Another node of a member must be of the organisation that the member is.
+    fn known_member(&self, folder: &Folder, member: MemberId, request: &Request) -> anyhow::Result<MemberId> {
+        match folder.roster().member(member) {
+            None => refuse!("the request is for another node of member {member}, whom the log does not know"),
+            Some(known) if known.organisation != request.organisation => refuse!(
+                "the request is for another node of {:?}, but its organisation differs from that member's",
+                known.organisation.name
+            ),
+            Some(_) => Ok(member),
+        }
+    }
+
+    fn shown(
+        &self,
+        charter: &Charter,
+        request: &Request,
+        member: MemberId,
+        body: &CertificateBody,
+    ) -> String {
+        let organisation = &request.organisation;
+        let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+        let listed = |groups: &[GroupRole], carrier: bool| {
+            let mut names: Vec<String> = groups
+                .iter()
+                .map(|entry| {
+                    let slug = charter.group(GroupId::new(entry.group)).map(|group| group.slug.as_str());
+                    format!("{}:{}", slug.unwrap_or("?"), wire_name::<Role>(entry.role))
+                })
+                .collect();
+            if carrier {
+                names.push("carrier (forwards and stores, opens nothing)".into());
+            }
+            or_none(&names.join(", "))
+        };
+        let classes: Vec<&str> =
+            organisation.classes.iter().map(|class| wire_name::<schema::EntityClass>(*class)).collect();
+        output::facts(&[
+            ("organisation", organisation.name.clone()),
+            ("KBO/BCE", or_none(&organisation.kbo)),
+            ("LEI", or_none(&organisation.lei)),
+            ("entity classes", classes.join(", ")),
+            ("capacity", wire_name::<schema::Capacity>(organisation.capacity).into()),
+            ("sector", or_none(&organisation.sector)),
+            ("supplier of", or_none(&organisation.supplier_of.join(", "))),
+            (
+                "accepted",
+                format!(
+                    "arrangement {}, rules of conduct {}",
+                    charter.arrangement().version,
+                    charter.rules().version
+                ),
+            ),
+            ("signing key", request.signing.to_string()),
+            ("node", peer_id(&request.node)),
+            (
+                "member",
+                match request.member {
+                    Some(_) => format!("{member} (another node of it)"),
+                    None => format!("{member} (new)"),
+                },
+            ),
+            ("asks for", listed(&request.groups, request.carrier)),
+            ("gets", listed(&body.groups, body.carrier)),
+            ("valid until", day(self.until)),
+            (
+                "coalition",
+                words::to_words(charter.coalition()).split(' ').take(4).collect::<Vec<_>>().join(" ") + " …",
+            ),
+        ])
+    }
+}
+
+/// Named groups with the role each gets.
+pub(in crate::cli) fn roles(
+    groups: &[GroupArg],
+    role: Role,
+    charter: &Charter,
+) -> anyhow::Result<Vec<GroupRole>> {
+    let mut found = Vec::with_capacity(groups.len());
+    for group in groups {
+        let Some(known) = charter.group_by_slug(&group.slug) else {
+            refuse!("the charter has no group {:?}: it has {}", group.slug, slugs(charter));
+        };
+        found.push(GroupRole { group: known.id.get(), role: group.role.unwrap_or(role).into() });
+    }
+    Ok(found)
+}
+
+/// The charter's groups by slug, for refusals.
+fn slugs(charter: &Charter) -> String {
+    charter.groups().iter().map(|group| group.slug.as_str()).collect::<Vec<_>>().join(", ")
+}

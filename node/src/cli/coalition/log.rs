@@ -1,0 +1,93 @@
+//! `belfry coalition log`: every decision, in order, for auditors.
+
+use belfry_proto::{
+    schema::{CertificateBody, CutPoint, RevocationReason},
+    time::Timestamp,
+    trust::{log::VerifiedRecord, statement::Decision},
+};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::CoalitionFolder;
+use crate::cli::{
+    args::{day, second, wire_name},
+    output,
+};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Log {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    folder: CoalitionFolder,
+}
+
+impl Log {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let folder = self.folder.open()?;
+        let records: Vec<&VerifiedRecord> = folder.roster().records().collect();
+        if self.json {
+            let entries: Vec<Value> = records
+                .iter()
+                .map(|r| {
+                    let (action, about) = described(&r.statement.decision);
+                    json!({
+                        "height": r.height,
+                        "entry": r.entry_id,
+                        "statement": r.statement.id,
+                        "made": r.statement.made,
+                        "charter": r.statement.charter_version,
+                        "action": action,
+                        "about": about,
+                    })
+                })
+                .collect();
+            return output::print_json(&json!({ "entries": entries }));
+        }
+        let rows: Vec<[String; 5]> = records
+            .iter()
+            .map(|r| {
+                let (action, about) = described(&r.statement.decision);
+                [r.height.to_string(), second(r.statement.made), action.into(), about, r.entry_id.to_string()]
+            })
+            .collect();
+        Ok(output::print(&output::table(["height", "made", "action", "about", "entry"], &rows))?)
+    }
+}
+
+/// The action's name and what it is about, in one line.
+fn described(decision: &Decision) -> (&'static str, String) {
+    match decision {
+        Decision::Issue(d) => ("issue", organisation(d.certificate.as_ref())),
+        Decision::Renew(d) => {
+            ("renew", format!("serial {} until {}", d.serial, day(Timestamp::from_micros(d.not_after))))
+        }
+        Decision::Supersede(d) => (
+            "supersede",
+            format!("serial {} of {}, {}", d.serial, organisation(d.certificate.as_ref()), cuts(&d.cut)),
+        ),
+        Decision::Suspend(d) => ("suspend", format!("serial {}, {}", d.serial, cuts(&d.cut))),
+        Decision::Resume(d) => ("resume", format!("serial {}", d.serial)),
+        Decision::Revoke(d) => (
+            "revoke",
+            format!("serial {}, {}, {}", d.serial, wire_name::<RevocationReason>(d.reason), cuts(&d.cut)),
+        ),
+        Decision::Entitle(d) => ("entitle", format!("serial {}, {} groups", d.serial, d.groups.len())),
+        Decision::Disentitle(d) => {
+            ("disentitle", format!("serial {}, {} groups, {}", d.serial, d.groups.len(), cuts(&d.cut)))
+        }
+        Decision::ExtendCut(d) => ("extend-cut", format!("serial {}, {}", d.serial, cuts(&d.cut))),
+    }
+}
+
+fn organisation(body: Option<&CertificateBody>) -> String {
+    body.and_then(|body| body.organisation.as_ref()).map(|o| o.name.clone()).unwrap_or_default()
+}
+
+fn cuts(cut: &[CutPoint]) -> String {
+    match cut.len() {
+        0 => "no cut".into(),
+        n => format!("cut in {n} logs"),
+    }
+}

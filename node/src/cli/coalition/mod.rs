@@ -1,0 +1,69 @@
+//! `belfry coalition`: founding a coalition, and deciding who belongs. Files only; no network.
+
+pub(in crate::cli) mod cut;
+mod decide;
+mod draft;
+mod export;
+mod folder;
+mod init;
+mod issue;
+mod log;
+mod revoke;
+mod role_keys;
+mod roster;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use self::folder::Folder;
+pub(super) use self::issue::roles;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Found a coalition: keys, charter, empty admin log
+    Init(init::Init),
+    /// Issue a certificate for a member's request
+    Issue(issue::Issue),
+    /// Revoke a certificate
+    Revoke(revoke::Revoke),
+    /// Suspend a certificate: it admits to nothing until it is resumed
+    Suspend(revoke::Suspend),
+    /// Resume a suspended certificate
+    Resume(revoke::Resume),
+    /// List the members and their certificates
+    Roster(roster::Roster),
+    /// List the admin log, one decision a line
+    Log(log::Log),
+    /// Write the signed charter and log as one file
+    Export(export::Export),
+}
+
+impl Command {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Init(init) => init.run(),
+            Self::Issue(issue) => issue.run(),
+            Self::Revoke(revoke) => revoke.run(),
+            Self::Suspend(suspend) => suspend.run(),
+            Self::Resume(resume) => resume.run(),
+            Self::Roster(roster) => roster.run(),
+            Self::Log(log) => log.run(),
+            Self::Export(export) => export.run(),
+        }
+    }
+}
+
+/// The coalition's folder.
+#[derive(Debug, Args)]
+struct CoalitionFolder {
+    /// Folder that `belfry coalition init` made
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+}
+
+impl CoalitionFolder {
+    fn open(&self) -> anyhow::Result<Folder> {
+        Folder::open(&self.dir)
+    }
+}

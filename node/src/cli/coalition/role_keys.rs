@@ -1,0 +1,103 @@
+//! The coalition's own keys: root, admin, registrar; each file encrypted, with one passphrase or its own.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use belfry_proto::crypto::sign::SigningKey;
+use clap::Args;
+
+use crate::keys::{
+    key_file,
+    passphrase::{Passphrase, Source},
+};
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RoleKey {
+    /// Signs charters.
+    Root,
+    /// Signs statements.
+    Admin,
+    /// Orders the log.
+    Registrar,
+}
+
+impl RoleKey {
+    pub(super) const ALL: [Self; 3] = [Self::Root, Self::Admin, Self::Registrar];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Admin => "admin",
+            Self::Registrar => "registrar",
+        }
+    }
+
+    pub(super) fn path(self, keys: &Path) -> PathBuf {
+        keys.join(self.name()).with_extension("pem")
+    }
+}
+
+/// Where the passphrases of the role keys come from; without any, the terminal.
+#[derive(Debug, Args)]
+pub(super) struct RolePassphrases {
+    /// File with the one passphrase of all keys
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// File with the passphrase of the root key
+    #[arg(long, value_name = "FILE")]
+    root_passphrase_file: Option<PathBuf>,
+    /// File with the passphrase of the admin key
+    #[arg(long, value_name = "FILE")]
+    admin_passphrase_file: Option<PathBuf>,
+    /// File with the passphrase of the registrar key
+    #[arg(long, value_name = "FILE")]
+    registrar_passphrase_file: Option<PathBuf>,
+}
+
+impl RolePassphrases {
+    fn file(&self, key: RoleKey) -> Option<&Path> {
+        let own = match key {
+            RoleKey::Root => &self.root_passphrase_file,
+            RoleKey::Admin => &self.admin_passphrase_file,
+            RoleKey::Registrar => &self.registrar_passphrase_file,
+        };
+        own.as_deref().or(self.passphrase_file.as_deref())
+    }
+
+    fn source(&self, key: RoleKey) -> Source {
+        // The coalition's machine runs no service: no credential here.
+        self.file(key).map_or(Source::Prompt, |path| Source::File(path.to_owned()))
+    }
+
+    /// Passphrases for three new keys. At the terminal one is asked for all, unless `separate`.
+    pub(super) fn read_new(&self, separate: bool) -> anyhow::Result<[Passphrase; 3]> {
+        let asked_once = !separate && RoleKey::ALL.iter().all(|key| self.file(*key).is_none());
+        if asked_once {
+            let one = Source::Prompt.read_new("the root, admin and registrar keys")?;
+            return Ok([one.clone(), one.clone(), one]);
+        }
+        let [root, admin, registrar] =
+            RoleKey::ALL.map(|key| self.source(key).read_new(&format!("the {} key", key.name())));
+        Ok([root?, admin?, registrar?])
+    }
+
+    /// Opens the admin and the registrar key, which sign every decision.
+    pub(super) fn open_deciders(&self, keys: &Path) -> anyhow::Result<(SigningKey, SigningKey)> {
+        let passphrase = self.source(RoleKey::Admin).read("the admin key")?;
+        let admin = open(RoleKey::Admin, keys, &passphrase)?;
+        // At the terminal the same passphrase is tried before a second one is asked for.
+        let registrar = match self.source(RoleKey::Registrar) {
+            Source::Prompt => match open(RoleKey::Registrar, keys, &passphrase) {
+                Ok(key) => key,
+                Err(_) => open(RoleKey::Registrar, keys, &Source::Prompt.read("the registrar key")?)?,
+            },
+            source => open(RoleKey::Registrar, keys, &source.read("the registrar key")?)?,
+        };
+        Ok((admin, registrar))
+    }
+}
+
+fn open(key: RoleKey, keys: &Path, passphrase: &Passphrase) -> anyhow::Result<SigningKey> {
+    key_file::read_signing(&key.path(keys), passphrase).with_context(|| format!("{} key", key.name()))
+}

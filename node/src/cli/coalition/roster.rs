@@ -1,0 +1,95 @@
+//! `belfry coalition roster`: who belongs now.
+
+use belfry_proto::{
+    schema::Role,
+    trust::{certificate::Certificate, charter::Charter, names::Named as _, words},
+};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::CoalitionFolder;
+use crate::{
+    cli::{args::day, output},
+    clock,
+    config::peer_id,
+};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Roster {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    folder: CoalitionFolder,
+}
+
+impl Roster {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let folder = self.folder.open()?;
+        let roster = folder.roster();
+        let charter = roster.charter();
+        let now = clock::now();
+        let mut certificates: Vec<&Certificate> = roster.certificates().collect();
+        certificates.sort_by_key(|certificate| certificate.serial);
+        if self.json {
+            let certificates: Vec<Value> = certificates
+                .iter()
+                .map(|c| {
+                    json!({
+                        "serial": c.serial,
+                        "member": c.member,
+                        "organisation": c.organisation.name,
+                        "node": peer_id(&c.node),
+                        "groups": groups(c, charter),
+                        "carrier": c.carrier,
+                        "not_before": c.not_before,
+                        "not_after": c.not_after,
+                        "standing": roster.standing(c.serial, now).as_str(),
+                    })
+                })
+                .collect();
+            return output::print_json(&json!({
+                "coalition": roster.coalition(),
+                "words": words::to_words(roster.coalition()),
+                "name": charter.name(),
+                "charter": charter.version(),
+                "version": roster.version(),
+                "certificates": certificates,
+            }));
+        }
+        let rows: Vec<[String; 6]> = certificates
+            .iter()
+            .map(|c| {
+                [
+                    c.serial.to_string(),
+                    roster.standing(c.serial, now).as_str().to_owned(),
+                    c.organisation.name.clone(),
+                    groups(c, charter).join(" ") + if c.carrier { " (carrier)" } else { "" },
+                    day(c.not_after),
+                    c.member.to_string(),
+                ]
+            })
+            .collect();
+        let version = roster.version();
+        output::print(&format!(
+            "{} · charter {} · log at {} ({})\n{}",
+            output::visible(charter.name()),
+            charter.version(),
+            version.height,
+            version.head,
+            output::table(["serial", "standing", "organisation", "groups", "until", "member"], &rows)
+        ))?;
+        Ok(())
+    }
+}
+
+fn groups(certificate: &Certificate, charter: &Charter) -> Vec<String> {
+    certificate
+        .groups
+        .iter()
+        .map(|(id, role): (_, &Role)| {
+            let slug = charter.group(*id).map_or_else(|| id.to_string(), |group| group.slug.clone());
+            format!("{slug}:{}", role.name())
+        })
+        .collect()
+}

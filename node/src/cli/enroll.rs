@@ -1,0 +1,237 @@
+//! `belfry enroll`: pin the charter, make keys, ask for a certificate.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use belfry_proto::{
+    id::{CoalitionId, MemberId},
+    schema::{Capacity, EntityClass, Organisation, Role},
+    trust::{
+        charter::{Charter, CharterChain},
+        file as armour,
+        names::Named,
+        request::{self, RequestDraft},
+        words,
+    },
+};
+use clap::Args;
+
+use super::{
+    DataFolder, Global,
+    args::GroupArg,
+    coalition::roles,
+    exit::{refuse, refused},
+    output,
+};
+use crate::{
+    clock,
+    config::peer_id,
+    keys::{
+        self, MemberKeys, Source,
+        enrolment::read_charters,
+        file::{self, Existing, Readers},
+    },
+};
+
+/// Pins the coalition's charter in the data folder, makes this node's keys (encrypted with a passphrase), and writes
+/// a request, signed with them, that says who asks, for what, and that arrangement and rules are accepted.
+///
+/// Compare the coalition's words with those the coalition told you another way: they are the root of all trust.
+/// Running it again before joining makes a new request with the same keys.
+///
+/// Examples:
+///   belfry enroll --charter charter.pem --org 'Example Bank' --class essential,financial --kbo 0123456789 \
+///     --sector banking --groups cidr,cidr-financial
+///   belfry enroll --charter charter.pem --org 'Example CSIRT' --class authority --capacity csirt \
+///     --groups cidr:steward --accept-arrangement --accept-rules --passphrase-file passphrase
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Enroll {
+    /// Charter file of the coalition
+    #[arg(long, value_name = "FILE")]
+    charter: PathBuf,
+    /// Refuse a charter of any other coalition: its id in hex, or its words in quotes
+    #[arg(long, value_name = "ID|WORDS")]
+    coalition: Option<String>,
+    /// Name of the organisation, as other members will see it
+    #[arg(long = "org", value_name = "NAME")]
+    organisation: String,
+    /// KBO/BCE enterprise number: ten digits
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = kbo)]
+    kbo: String,
+    /// Legal Entity Identifier: twenty digits and capital letters
+    #[arg(long, default_value = "", hide_default_value = true)]
+    lei: String,
+    /// Entity classes: essential, important, financial, ict-provider, supplier, authority, academic, out-of-scope
+    #[arg(long, value_delimiter = ',', required = true, value_parser = <EntityClass as Named>::parse)]
+    class: Vec<EntityClass>,
+    /// Capacity of a public authority: none, csirt, supervisor or other
+    #[arg(long, default_value = "none", value_parser = <Capacity as Named>::parse)]
+    capacity: Capacity,
+    /// Sector, as in banking or health
+    #[arg(long, default_value = "", hide_default_value = true)]
+    sector: String,
+    /// Entities this one supplies; repeat for several
+    #[arg(long, value_name = "NAME")]
+    supplier_of: Vec<String>,
+    /// Groups to ask for, by slug, each with a role of its own where needed (cidr:steward)
+    #[arg(long, value_delimiter = ',', value_name = "GROUPS")]
+    groups: Vec<GroupArg>,
+    /// Role to ask for in the groups that name none
+    #[arg(long, default_value = "publisher", value_parser = <Role as Named>::parse)]
+    role: Role,
+    /// Ask to forward and store what this node cannot open
+    #[arg(long)]
+    carrier: bool,
+    /// Member id of this organisation, when it has a node already
+    #[arg(long, value_name = "ID")]
+    member: Option<MemberId>,
+    /// Accept the coalition's information-sharing arrangement without being asked
+    #[arg(long)]
+    accept_arrangement: bool,
+    /// Accept the coalition's rules of conduct without being asked
+    #[arg(long)]
+    accept_rules: bool,
+    /// Write the request here, too [default: only request.pem in the data folder]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// File with the passphrase of the key files, instead of the configured source
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataFolder,
+}
+
+fn kbo(text: &str) -> Result<String, String> {
+    let digits: String = text.chars().filter(|c| !matches!(c, '.' | ' ')).collect();
+    match digits.len() == 10 && digits.bytes().all(|b| b.is_ascii_digit()) {
+        true => Ok(digits),
+        false => Err(format!("{text:?} is not an enterprise number: write ten digits, as in 0123.456.789")),
+    }
+}
+
+impl Enroll {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        let config = global.config(&self.data)?;
+        let folder = keys::DataFolder::new(&config.node.data_dir);
+        let chain = read_charters(&self.charter).map_err(refused)?;
+        self.check_pin(&folder, chain.coalition())?;
+        if folder.certificate().exists() {
+            bail!(
+                "{} has joined already: a second node of the same member needs a data folder of its own (--dir) and --member ID",
+                folder.path().display()
+            );
+        }
+        let charter = chain.newest();
+        if charter.is_expired_at(clock::now()) {
+            refuse!("the charter expired on {}: ask the coalition for its newest one", charter.expires());
+        }
+        let draft = RequestDraft {
+            organisation: self.organisation(),
+            groups: roles(&self.groups, self.role, charter)?,
+            carrier: self.carrier,
+            member: self.member,
+        };
+        output::print(&introduction(charter))?;
+        accepted("information-sharing arrangement", charter.arrangement(), self.accept_arrangement)?;
+        accepted("rules of conduct", charter.rules(), self.accept_rules)?;
+
+        let source = Source::choose(self.passphrase_file.as_deref(), &config.keys);
+        let keys = if MemberKeys::exist(&folder.keys()) {
+            let passphrase = source.read("this node's keys")?;
+            MemberKeys::load(&folder.keys(), &passphrase)?
+        } else {
+            let passphrase = source.read_new("this node's keys")?;
+            file::create_folder(folder.path())?;
+            file::close_folder(folder.path())?;
+            let keys = MemberKeys::generate(&mut rand::rng());
+            keys.save(&folder.keys(), &passphrase)?;
+            keys
+        };
+        self.pin(&folder, &chain)?;
+        let request = request::build(&draft, &keys.signing, &keys.node, &keys.kem, charter, clock::now());
+        // The coalition's own check, now, rather than a refusal by mail next week.
+        request::open(&request, charter).map_err(refused)?;
+        let text = armour::write_request(&request);
+        file::write(&folder.request(), text.as_bytes(), Readers::All, Existing::Replace)?;
+        if let Some(out) = &self.out {
+            file::write(out, text.as_bytes(), Readers::All, Existing::Replace)?;
+        }
+        output::print(&format!(
+            "\nThis node will be {}\nSend {} to the coalition; it answers with a certificate and the log.\nThen: belfry join \
+             CERTIFICATE --log LOG\n",
+            peer_id(&keys.node.public()),
+            self.out.clone().unwrap_or_else(|| folder.request()).display()
+        ))?;
+        Ok(())
+    }
+
+    /// The charter must be of the coalition named, and of the one pinned here before, if any.
+    fn check_pin(&self, folder: &keys::DataFolder, found: CoalitionId) -> anyhow::Result<()> {
+        if let Some(expected) = &self.coalition {
+            let words = words::to_words(found);
+            let named = expected.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" ");
+            if named != words && named != found.to_string() {
+                refuse!("the charter is of coalition {found} ({words}), not of the one you named");
+            }
+        }
+        if folder.charter().exists() {
+            let pinned = read_charters(&folder.charter())?.coalition();
+            if pinned != found {
+                refuse!(
+                    "{} is enrolled with coalition {pinned}, the charter is of {found}: use another data folder (--dir)",
+                    folder.path().display()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn pin(&self, folder: &keys::DataFolder, chain: &CharterChain) -> anyhow::Result<()> {
+        let text = armour::write_charter(chain.signed());
+        Ok(file::write(&folder.charter(), text.as_bytes(), Readers::All, Existing::Replace)?)
+    }
+
+    fn organisation(&self) -> Organisation {
+        Organisation {
+            name: self.organisation.clone(),
+            kbo: self.kbo.clone(),
+            lei: self.lei.clone(),
+            classes: self.class.iter().map(|class| (*class).into()).collect(),
+            capacity: self.capacity.into(),
+            sector: self.sector.clone(),
+            supplier_of: self.supplier_of.clone(),
+        }
+    }
+}
+
+fn introduction(charter: &Charter) -> String {
+    format!(
+        "{} (charter {}, until {})\n\n{}\nCompare these words with those the coalition told you another way:\n\n{}\n\n",
+        output::visible(charter.name()),
+        charter.version(),
+        super::args::day(charter.expires()),
+        output::facts(&[("coalition", charter.coalition().to_string())]),
+        output::words(&words::to_words(charter.coalition()), "  "),
+    )
+}
+
+/// Accepted by flag, or at the terminal.
+fn accepted(what: &str, document: &belfry_proto::schema::Document, by_flag: bool) -> anyhow::Result<()> {
+    let about = format!(
+        "the {what}, version {}, {} (hash {})",
+        output::visible(&document.version),
+        output::visible(&document.link),
+        hex::encode(&document.hash)
+    );
+    if by_flag {
+        output::print(&format!("Accepted: {about}\n"))?;
+        return Ok(());
+    }
+    let agreed = output::confirmed(&format!("Does the organisation accept {about}?"))
+        .context("asking at the terminal")?;
+    if !agreed {
+        refuse!("without accepting the {what} there is no membership");
+    }
+    Ok(())
+}

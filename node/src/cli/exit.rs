@@ -1,0 +1,89 @@
+//! Exit codes: scripts must tell "broken" from "not allowed".
+
+use std::{error::Error, fmt, process::ExitCode};
+
+use crate::keys::file::FileError;
+
+/// How a command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// Done.
+    Ok = 0,
+    /// It could not be done.
+    Failure = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// It could be done, and a rule forbids it.
+    Refused = 3,
+}
+
+impl Exit {
+    pub(super) fn of(error: &anyhow::Error) -> Self {
+        for cause in error.chain() {
+            if cause.is::<Refused>() || matches!(cause.downcast_ref(), Some(FileError::Open { .. })) {
+                return Self::Refused;
+            }
+            if cause.is::<Usage>() {
+                return Self::Usage;
+            }
+        }
+        Self::Failure
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// A rule of belfry, the charter or the daemon forbids what was asked.
+#[derive(Debug)]
+pub(super) struct Refused(anyhow::Error);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for Refused {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// A refusal in words.
+macro_rules! refuse {
+    ($($text:tt)*) => {
+        return Err($crate::cli::exit::refused(anyhow::anyhow!($($text)*)))
+    };
+}
+pub(super) use refuse;
+
+/// Marks an error as a refusal.
+pub(super) fn refused(error: impl Into<anyhow::Error>) -> anyhow::Error {
+    anyhow::Error::new(Refused(error.into()))
+}
+
+/// Arguments that parse one by one, but not together.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Usage(pub(super) String);
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_stays_one_under_context() {
+        let failure = anyhow::anyhow!("broken");
+        assert_eq!(Exit::of(&failure), Exit::Failure);
+        let refusal = Err::<(), _>(refused(failure)).context("while asking").unwrap_err();
+        assert_eq!(Exit::of(&refusal), Exit::Refused);
+        assert_eq!(format!("{refusal:#}"), "while asking: broken");
+        assert_eq!(Exit::of(&Usage("x".into()).into()), Exit::Usage);
+    }
+}

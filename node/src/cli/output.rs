@@ -1,0 +1,196 @@
+//! What is printed: in one piece, aligned, and without letting foreign text drive the terminal.
+
+use std::{
+    fmt::Write as _,
+    io::{self, BufRead as _, Write as _},
+};
+
+use serde_json::Value;
+
+/// Prints `text` to stdout. A reader that went away (`belfry members | head`) is no failure.
+pub(super) fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// Prints a JSON value, indented.
+pub(super) fn print_json(value: &Value) -> anyhow::Result<()> {
+    Ok(print(&format!("{}\n", serde_json::to_string_pretty(value)?))?)
+}
+
+/// An error with its causes, each said once.
+pub(super) fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.ends_with(&cause) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause);
+    }
+    text.lines().map(visible).collect::<Vec<_>>().join("\n")
+}
+
+/// `text` with everything escaped that would move a cursor, colour a terminal or turn reading order around.
+pub(super) fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let steers = c.is_control()
+            || matches!(c, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        if steers {
+            let _ = write!(out, "{}", c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Rows under headings, columns aligned, two spaces apart.
+pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.to_vec()).collect();
+    grid(&headings.map(str::to_owned), &rows)
+}
+
+/// [`table`] for a number of columns that only the data knows.
+pub(super) fn grid(headings: &[String], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = std::iter::once(headings)
+        .chain(rows.iter().map(Vec::as_slice))
+        .map(|row| row.iter().map(|cell| visible(cell)).collect())
+        .collect();
+    let mut widths = vec![0; headings.len()];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut out = String::new();
+    for row in &rows {
+        let line: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        out.push_str(line.join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// `name  value` lines, values aligned.
+pub(super) fn facts<S: AsRef<str>>(facts: &[(S, String)]) -> String {
+    let width = facts.iter().map(|(name, _)| name.as_ref().chars().count()).max().unwrap_or(0);
+    facts.iter().fold(String::new(), |mut out, (name, value)| {
+        let _ = writeln!(out, "{:<width$}  {}", name.as_ref(), visible(value));
+        out
+    })
+}
+
+/// Words eight a line, each line after `indent`.
+pub(super) fn words(words: &str, indent: &str) -> String {
+    let words: Vec<&str> = words.split_whitespace().collect();
+    words.chunks(8).map(|line| format!("{indent}{}", line.join(" "))).collect::<Vec<_>>().join("\n")
+}
+
+/// A JSON value as people read it: nested objects indented, lists of flat objects as tables.
+pub(super) fn readable(value: &Value) -> String {
+    let mut out = String::new();
+    write_value(&mut out, value, 0);
+    out
+}
+
+fn write_value(out: &mut String, value: &Value, depth: usize) {
+    let indent = "  ".repeat(depth);
+    match value {
+        Value::Object(map) => {
+            let width = map.keys().map(|key| key.chars().count()).max().unwrap_or(0);
+            for (key, value) in map {
+                let name = visible(&key.replace('_', " "));
+                match scalar(value) {
+                    Some(text) => {
+                        let _ = writeln!(out, "{indent}{name:<width$}  {text}");
+                    }
+                    None => {
+                        let _ = writeln!(out, "{indent}{name}:");
+                        write_value(out, value, depth + 1);
+                    }
+                }
+            }
+        }
+        Value::Array(rows) => {
+            for row in rows {
+                let line = match row {
+                    Value::Object(map) => map
+                        .iter()
+                        .map(|(key, v)| {
+                            format!(
+                                "{} {}",
+                                visible(key),
+                                scalar(v).unwrap_or_else(|| visible(&v.to_string()))
+                            )
+                        })
+                        .collect::<Vec<_>>()
+                        .join("  "),
+                    other => scalar(other).unwrap_or_else(|| visible(&other.to_string())),
+                };
+                let _ = writeln!(out, "{indent}{line}");
+            }
+        }
+        other => {
+            let _ = writeln!(out, "{indent}{}", scalar(other).unwrap_or_default());
+        }
+    }
+}
+
+/// The one-line text of a value that has one.
+pub(super) fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => Some("-".into()),
+        Value::Bool(true) => Some("yes".into()),
+        Value::Bool(false) => Some("no".into()),
+        Value::Number(n) => Some(n.to_string()),
+        Value::String(s) => Some(visible(s)),
+        Value::Array(items) if items.is_empty() => Some("none".into()),
+        Value::Array(items) if items.iter().all(|i| !i.is_object() && !i.is_array()) => {
+            Some(items.iter().filter_map(scalar).collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Asks a yes-or-no question at the terminal; anything but "yes" or "y" is no, and so is no terminal.
+pub(super) fn confirmed(question: &str) -> io::Result<bool> {
+    eprint!("{question} [y/N] ");
+    io::stderr().flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn foreign_text_cannot_steer_the_terminal() {
+        assert_eq!(visible("a\u{1b}[31mb\nc\u{202e}d"), "a\\u{1b}[31mb\\u{a}c\\u{202e}d");
+        assert_eq!(visible("Banque Générale"), "Banque Générale");
+    }
+
+    #[test]
+    fn columns_are_aligned_and_lines_not_padded() {
+        let text = table(["serial", "name"], &[["1".into(), "long name".into()], ["22".into(), "x".into()]]);
+        assert_eq!(text, "serial  name\n1       long name\n22      x\n");
+    }
+
+    #[test]
+    fn answers_are_readable() {
+        let text = readable(&json!({"height": 3, "groups": [{"slug": "cidr"}], "peers": [], "ok": true}));
+        assert_eq!(text, "height  3\ngroups:\n  slug cidr\npeers   none\nok      yes\n");
+    }
+}

@@ -1,0 +1,30 @@
+//! `belfry run`: the daemon, until it is told to stop.
+
+use clap::Args;
+
+use super::{DataFolder, Global};
+use crate::{daemon, telemetry};
+
+/// Runs in the foreground until Ctrl-C or SIGTERM; logs go to stderr.
+///
+/// The passphrase of the key files comes from keys.passphrase_file, a systemd credential, or the terminal.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    data: DataFolder,
+    /// File with the passphrase of the key files, instead of the configured source
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<std::path::PathBuf>,
+}
+
+impl Run {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        let mut config = global.config(&self.data)?;
+        if self.passphrase_file.is_some() {
+            config.keys.passphrase_file = self.passphrase_file;
+        }
+        telemetry::init(&config.log, global.log.as_ref())?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(daemon::run(config))
+    }
+}

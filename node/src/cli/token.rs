@@ -1,0 +1,131 @@
+//! `belfry token`: who on this site may use the local API, and for what.
+
+use belfry_proto::{schema::Tlp, time::Timestamp, trust::names::Named as _};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{
+    DataFolder, Global,
+    args::until,
+    client::{Client, Content, segment},
+    exit::Usage,
+    output,
+};
+use crate::config::parse_tlp;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a token; it is shown once and kept nowhere
+    Create(Create),
+    /// List tokens: names, scopes and expiry, never the secrets
+    List(List),
+    /// Revoke a token: it stops working at once
+    Revoke(Revoke),
+}
+
+/// Examples:
+///   belfry token create --name siem --read cidr,ot-ics --max-tlp amber
+///   belfry token create --name soar --read cidr --publish cidr --until 2027-11-30
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Create {
+    /// What it is called in listings, drafts and the audit log
+    #[arg(long)]
+    name: String,
+    /// Groups it may read, by slug; "all" for every group of this node
+    #[arg(long, value_delimiter = ',', value_name = "GROUPS")]
+    read: Vec<String>,
+    /// Groups it may publish to, by slug; "all" for every group of this node
+    #[arg(long, value_delimiter = ',', value_name = "GROUPS")]
+    publish: Vec<String>,
+    /// It may manage tokens and see everything about the node
+    #[arg(long)]
+    admin: bool,
+    /// Most restrictive TLP it may read; red must be said here
+    #[arg(long, value_name = "TLP", value_parser = parse_tlp, default_value = "amber+strict")]
+    max_tlp: Tlp,
+    /// Last day, or RFC 3339 time, it works [default: no end]
+    #[arg(long, value_name = "DATE", value_parser = until)]
+    until: Option<Timestamp>,
+    #[command(flatten)]
+    data: DataFolder,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Print the daemon's answer as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data: DataFolder,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Revoke {
+    /// Id of the token, as `belfry token list` shows it
+    id: String,
+    #[command(flatten)]
+    data: DataFolder,
+}
+
+impl Command {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        match self {
+            Self::Create(create) => create.run(global),
+            Self::List(list) => list.run(global),
+            Self::Revoke(revoke) => revoke.run(global),
+        }
+    }
+}
+
+impl Create {
+    fn run(self, global: &Global) -> anyhow::Result<()> {
+        if self.read.is_empty() && self.publish.is_empty() && !self.admin {
+            return Err(Usage("a token that may do nothing: give --read, --publish or --admin".into()).into());
+        }
+        let client = Client::new(&global.config(&self.data)?)?;
+        let content = Content {
+            kind: "application/json",
+            bytes: self.body().to_string().into_bytes(),
+            idempotency_key: None,
+        };
+        let answer = client.post("/api/v1/tokens", content)?;
+        match answer.get("token").and_then(Value::as_str) {
+            Some(token) => {
+                eprintln!("shown once; keep it where {} reads it:", output::visible(&self.name));
+                output::print(&format!("{}\n", output::visible(token)))?;
+            }
+            None => output::print(&output::readable(&answer))?,
+        }
+        Ok(())
+    }
+
+    /// The request of `POST /api/v1/tokens`.
+    fn body(&self) -> Value {
+        json!({
+            "name": self.name,
+            "read": self.read,
+            "publish": self.publish,
+            "admin": self.admin,
+            "max_tlp": self.max_tlp.name(),
+            "expires": self.until,
+        })
+    }
+}
+
+impl List {
+    fn run(self, global: &Global) -> anyhow::Result<()> {
+        let answer = Client::new(&global.config(&self.data)?)?.get("/api/v1/tokens")?;
+        if self.json {
+            return output::print_json(&answer);
+        }
+        Ok(output::print(&super::listing::listed(&answer, "tokens"))?)
+    }
+}
+
+impl Revoke {
+    fn run(self, global: &Global) -> anyhow::Result<()> {
+        Client::new(&global.config(&self.data)?)?.delete(&format!("/api/v1/tokens/{}", segment(&self.id)))?;
+        Ok(output::print(&format!("revoked {}\n", output::visible(&self.id)))?)
+    }
+}

@@ -1,0 +1,338 @@
+//! A member's data folder: what enrolling and joining leave there, and what the daemon starts from.
+//!
+//! ```text
+//! keys/             this node's secrets
+//! charter.pem       the charter chain; its first version is the pinned trust root
+//! request.pem       the request, as sent
+//! log.pem           the admin log as given at joining
+//! certificate.pem   the issuing record; written last, so with it there the folder is complete
+//! ```
+//!
+//! [`Enrolment::load`] believes none of it: chain, log and certificate are verified again against the pinned
+//! coalition and the keys at hand. The daemon's store may be further than `log.pem`, never behind for long.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    MemberKeys, MemberPublicKeys, Passphrase,
+    file::{self, FileError},
+    key_file::KeyFileError,
+};
+use belfry_proto::{
+    crypto::sign::PublicKey,
+    id::{CoalitionId, MemberId, Serial},
+    schema::{LogFile, Record},
+    trust::{
+        certificate::Certificate,
+        charter::{CharterChain, CharterError},
+        file as armour,
+        log::{LogError, verify_record},
+        roster::Roster,
+        signed::SignedError,
+    },
+};
+
+/// Names the files of a member's data folder.
+#[derive(Clone, Debug)]
+pub struct DataFolder(PathBuf);
+
+impl DataFolder {
+    /// The folder at `path`, there or not.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Folder of this node's secrets.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    /// The charter chain.
+    #[must_use]
+    pub fn charter(&self) -> PathBuf {
+        self.0.join("charter.pem")
+    }
+
+    /// The request as sent.
+    #[must_use]
+    pub fn request(&self) -> PathBuf {
+        self.0.join("request.pem")
+    }
+
+    /// The admin log as given at joining.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log.pem")
+    }
+
+    /// The issuing record.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.0.join("certificate.pem")
+    }
+}
+
+/// Why a folder's membership does not hold, or a file does not fit it.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrolmentError {
+    /// A file as a file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A key file.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// Not the armoured file it should be.
+    #[error("{}: {source}", path.display())]
+    Armour {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: armour::FileError,
+    },
+    /// Step one is missing.
+    #[error("{} has no charter and keys yet: run `belfry enroll --charter FILE --org NAME` first", .0.display())]
+    NotEnrolled(PathBuf),
+    /// Step two is missing.
+    #[error(
+        "{} has no certificate yet: send request.pem to the coalition, then run `belfry join CERTIFICATE --log FILE`",
+        .0.display()
+    )]
+    NotJoined(PathBuf),
+    /// Of another coalition than the one pinned.
+    #[error(
+        "the {what} is of coalition {found}, but this node enrolled with {pinned}: ask for the right file"
+    )]
+    OtherCoalition {
+        /// Which file.
+        what: &'static str,
+        /// Its coalition.
+        found: CoalitionId,
+        /// Ours.
+        pinned: CoalitionId,
+    },
+    /// The log does not hold.
+    #[error(transparent)]
+    Log(#[from] FoldError),
+    /// The certificate does not hold.
+    #[error("the certificate does not hold: {0}")]
+    Certificate(Box<LogError>),
+    /// The certificate lost its admins' signatures, or never had them.
+    #[error("the certificate does not hold: the admins' signatures: {0}")]
+    Unsigned(Box<SignedError>),
+    /// The log ends before the certificate.
+    #[error("the log ends at entry {log}, before the certificate's entry {certificate}: ask for a newer log")]
+    LogTooOld {
+        /// Height of the log.
+        log: u64,
+        /// Height of the certificate.
+        certificate: u64,
+    },
+    /// The log has something else where the certificate says it stands.
+    #[error("entry {0} of the log is not this certificate: certificate and log are of different histories")]
+    NotInLog(u64),
+    /// A record that certifies nobody.
+    #[error("entry {0} of the log issues no certificate")]
+    NoCertificate(u64),
+    /// For other keys than ours.
+    #[error(
+        "the certificate of {organisation:?} is for another {which} key than this node's ({found}): it belongs to \
+         another node, or this one enrolled anew since"
+    )]
+    OtherKeys {
+        /// Whose certificate.
+        organisation: String,
+        /// Which key differs first.
+        which: &'static str,
+        /// The certificate's key.
+        found: String,
+    },
+}
+
+/// Why a file of charters and records is no valid log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FoldError {
+    /// A charter.
+    #[error("the charter does not hold: {0}")]
+    Charter(Box<CharterError>),
+    /// A record.
+    #[error("entry {height} of the log does not hold: {error}")]
+    Record {
+        /// Its place in the file, from 1.
+        height: u64,
+        /// What is wrong.
+        error: Box<LogError>,
+    },
+    /// A record without enough signatures of admins. Its entry id is that of the complete record, so taking
+    /// it for void would let whoever stripped it choose who belongs.
+    #[error("entry {height} of the log does not hold: the admins' signatures: {error}")]
+    Unsigned {
+        /// Its place in the file, from 1.
+        height: u64,
+        /// What is wrong.
+        error: Box<SignedError>,
+    },
+}
+
+impl FoldError {
+    fn record(height: u64, error: LogError) -> Self {
+        Self::Record { height, error: Box::new(error) }
+    }
+}
+
+impl From<CharterError> for FoldError {
+    fn from(error: CharterError) -> Self {
+        Self::Charter(Box::new(error))
+    }
+}
+
+/// A member's verified place in its coalition, with the secrets to take it.
+#[derive(Debug)]
+pub struct Enrolment {
+    /// This node's secrets.
+    pub keys: MemberKeys,
+    /// Our certificate, as the log file has it.
+    pub certificate: Certificate,
+    /// The record that issued it; shown to peers that do not know us yet.
+    pub record: Record,
+    /// Charters and records as given at joining.
+    pub log: LogFile,
+    /// Their fold.
+    pub roster: Roster,
+}
+
+impl Enrolment {
+    /// Reads and verifies the data folder of a node that has joined.
+    ///
+    /// Opening four key files takes about a second of CPU: scrypt is meant to.
+    ///
+    /// # Errors
+    /// [`EnrolmentError`], naming the file and the mend.
+    pub fn load(data_dir: &Path, passphrase: &Passphrase) -> Result<Self, EnrolmentError> {
+        let folder = DataFolder::new(data_dir);
+        let pinned = read_charters(&folder.charter()).map_err(|error| match error {
+            EnrolmentError::File(e) if e.is_absent() => EnrolmentError::NotEnrolled(data_dir.to_owned()),
+            other => other,
+        })?;
+        if !folder.certificate().exists() {
+            return Err(EnrolmentError::NotJoined(data_dir.to_owned()));
+        }
+        let record = read(&folder.certificate(), armour::read_certificate)?;
+        let log = read(&folder.log(), armour::read_log)?;
+        let keys = MemberKeys::load(&folder.keys(), passphrase)?;
+        let (roster, certificate) = verify(pinned.coalition(), &log, &record, &keys.public())?;
+        Ok(Self { keys, certificate, record, log, roster })
+    }
+
+    /// The pinned coalition.
+    #[must_use]
+    pub fn coalition(&self) -> CoalitionId {
+        self.roster.coalition()
+    }
+
+    /// Our member id.
+    #[must_use]
+    pub fn member(&self) -> MemberId {
+        self.certificate.member
+    }
+
+    /// Our node key.
+    #[must_use]
+    pub fn node(&self) -> PublicKey {
+        self.certificate.node
+    }
+}
+
+/// Verifies a log and a certificate for `keys` against the pinned coalition; gives the fold and the certificate in it.
+///
+/// # Errors
+/// [`EnrolmentError`]: of another coalition, of other keys, too old a log, or a signature that does not hold.
+pub fn verify(
+    pinned: CoalitionId,
+    log: &LogFile,
+    record: &Record,
+    keys: &MemberPublicKeys,
+) -> Result<(Roster, Certificate), EnrolmentError> {
+    let other = |what| move |found| EnrolmentError::OtherCoalition { what, found, pinned };
+    let charters = CharterChain::walk(log.charters.iter().cloned()).map_err(FoldError::from)?;
+    if charters.coalition() != pinned {
+        return Err(other("log")(charters.coalition()));
+    }
+    let certified = verify_record(&charters, record).map_err(|error| match error {
+        LogError::OtherCoalition(found) => other("certificate")(found),
+        error => EnrolmentError::Certificate(Box::new(error)),
+    })?;
+    if let Some(error) = certified.unsigned {
+        return Err(EnrolmentError::Unsigned(Box::new(error)));
+    }
+    let roster = fold(log)?;
+    let height = certified.height.get();
+    let at = |height: u64| log.records.get(usize::try_from(height).ok()?.checked_sub(1)?);
+    match at(height) {
+        None => {
+            return Err(EnrolmentError::LogTooOld { log: roster.version().height.get(), certificate: height });
+        }
+        Some(found)
+            if found.entry.as_ref().map(|e| &e.payload) != record.entry.as_ref().map(|e| &e.payload) =>
+        {
+            return Err(EnrolmentError::NotInLog(height));
+        }
+        Some(_) => {}
+    }
+    let certificate =
+        roster.certificate(Serial::new(height)).cloned().ok_or(EnrolmentError::NoCertificate(height))?;
+    let differs = |which, found: String| {
+        Err(EnrolmentError::OtherKeys { organisation: certificate.organisation.name.clone(), which, found })
+    };
+    if certificate.signing != keys.signing {
+        return differs("signing", certificate.signing.to_string());
+    }
+    if certificate.node != keys.node {
+        return differs("node", certificate.node.to_string());
+    }
+    if certificate.kem != keys.kem {
+        return differs("KEM", format!("{:?}", certificate.kem));
+    }
+    Ok((roster, certificate))
+}
+
+/// Verifies every charter and record of a file, and folds them.
+///
+/// # Errors
+/// [`FoldError`] of the first that does not hold.
+pub fn fold(log: &LogFile) -> Result<Roster, FoldError> {
+    let mut roster = Roster::new(CharterChain::walk(log.charters.iter().cloned())?);
+    for (height, record) in (1..).zip(&log.records) {
+        let verified =
+            verify_record(roster.charters(), record).map_err(|error| FoldError::record(height, error))?;
+        if let Some(error) = verified.unsigned.clone() {
+            return Err(FoldError::Unsigned { height, error: Box::new(error) });
+        }
+        roster.apply(verified).map_err(|error| FoldError::record(height, error))?;
+    }
+    Ok(roster)
+}
+
+/// Reads a charter file and walks its chain.
+///
+/// # Errors
+/// [`EnrolmentError`].
+pub fn read_charters(path: &Path) -> Result<CharterChain, EnrolmentError> {
+    let file = read(path, armour::read_charter)?;
+    Ok(CharterChain::walk(file.charters).map_err(FoldError::from)?)
+}
+
+/// Reads an armoured file by one of `belfry_proto::trust::file`'s readers.
+///
+/// # Errors
+/// [`EnrolmentError::File`] or [`EnrolmentError::Armour`].
+pub fn read<T>(path: &Path, reader: fn(&str) -> Result<T, armour::FileError>) -> Result<T, EnrolmentError> {
+    reader(&file::read_text(path)?).map_err(|source| EnrolmentError::Armour { path: path.to_owned(), source })
+}

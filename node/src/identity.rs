@@ -1,9 +1,15 @@
 //! Who this node is: its certificate and the keys that prove it.
 
+use std::collections::BTreeSet;
+
 use belfry_proto::{
-    crypto::{hpke::KemSecret, sign::{PublicKey, SigningKey}},
-    id::{MemberId, Serial},
+    crypto::{
+        hpke::KemSecret,
+        sign::{PublicKey, SigningKey},
+    },
+    id::{GroupId, MemberId, Serial},
     schema,
+    trust::roster::Roster,
 };
 
 /// This node's own certificate and keys. Secret keys print redacted.
@@ -21,4 +27,16 @@ pub struct Identity {
     pub node: PublicKey,
     /// Opens grants and recipient stanzas.
     pub kem: KemSecret,
+}
+
+impl Identity {
+    /// Groups whose messages this node keeps: its own, or as a carrier all.
+    #[must_use]
+    pub fn kept_groups(&self, roster: &Roster) -> BTreeSet<GroupId> {
+        match roster.certificate(self.serial) {
+            Some(certificate) if certificate.carrier => roster.charter().groups().iter().map(|g| g.id).collect(),
+            Some(certificate) => certificate.groups.keys().copied().collect(),
+            None => BTreeSet::new(),
+        }
+    }
 }

@@ -11,7 +11,7 @@ use belfry_proto::{
     time::Timestamp,
 };
 
-use crate::store::{EnvelopeRow, EnvelopeState, ObjectRow, OpenedRows};
+use crate::store::{EnvelopeRow, MessageState, ObjectRow, OpenedRows};
 
 /// An envelope as stored, not opened yet.
 #[must_use]
@@ -20,7 +20,7 @@ pub fn envelope(
     id: MessageId,
     bytes: &[u8],
     is_whole: bool,
-    state: EnvelopeState,
+    state: MessageState,
     received: Timestamp,
 ) -> EnvelopeRow {
     EnvelopeRow {

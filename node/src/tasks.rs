@@ -26,6 +26,14 @@ pub struct Tasks {
 #[error("{0} ended unexpectedly")]
 pub struct Fault(String);
 
+impl Fault {
+    /// A part of that name ended.
+    #[must_use]
+    pub fn new(part: &str) -> Self {
+        Self(part.to_owned())
+    }
+}
+
 impl Default for Tasks {
     fn default() -> Self {
         // One fault is enough to stop; later ones are consequences and may be dropped.

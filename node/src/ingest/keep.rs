@@ -11,7 +11,7 @@ use crate::{
     clock,
     feed::Notice,
     rows,
-    store::{Change, Committed, EnvelopeRow, EnvelopeState},
+    store::{Change, Committed, EnvelopeRow, MessageState},
 };
 
 /// Arrivals taken in one go; as many as one synced batch holds.
@@ -45,7 +45,7 @@ impl Ingest {
             Arrived::Admitted(admitted) => admitted,
             Arrived::Quarantined(q) => {
                 let (header, id) = (q.header(), q.message_id());
-                let state = EnvelopeState::Quarantined;
+                let state = MessageState::Quarantined;
                 let mut row = rows::envelope(header, id, q.bytes(), !q.lacks_body(), state, clock::now());
                 row.reason = Some("quarantined".to_owned());
                 return row;
@@ -53,16 +53,16 @@ impl Ingest {
         };
         let (header, id) = (admitted.header(), admitted.message_id());
         let is_whole = !admitted.lacks_body();
-        let mut row = rows::envelope(header, id, admitted.bytes(), is_whole, EnvelopeState::Sealed, clock::now());
+        let mut row = rows::envelope(header, id, admitted.bytes(), is_whole, MessageState::Sealed, clock::now());
         match self.open(admitted) {
             Opening::Opened(publication) => {
-                row.state = EnvelopeState::Opened;
+                row.state = MessageState::Opened;
                 row.content = Some(rows::opened(&publication, admitted));
             }
             Opening::Waits => {}
-            Opening::NotForUs => row.state = EnvelopeState::Closed,
+            Opening::NotForUs => row.state = MessageState::Closed,
             Opening::Unreadable(reason) => {
-                row.state = EnvelopeState::Closed;
+                row.state = MessageState::Closed;
                 row.reason = Some(reason);
             }
         }
@@ -114,7 +114,7 @@ impl Ingest {
 
     async fn store_one(&self, arrival: Arrival, row: EnvelopeRow) {
         let (group, member, id, waits) =
-            (row.group, row.member, row.id, (row.state == EnvelopeState::Sealed).then_some(row.key_id).flatten());
+            (row.group, row.member, row.id, (row.state == MessageState::Sealed).then_some(row.key_id).flatten());
         let kept = match self.store.commit(Change::Envelope(Box::new(row))).await {
             Ok(Committed::Stored { gap, .. }) => {
                 self.told(group, gap, &arrival);

@@ -28,7 +28,6 @@ use belfry_proto::{
         file as armour,
         log::{LogError, verify_record},
         roster::Roster,
-        signed::SignedError,
     },
 };
 
@@ -124,9 +123,6 @@ pub enum EnrolmentError {
     /// The certificate does not hold.
     #[error("the certificate does not hold: {0}")]
     Certificate(Box<LogError>),
-    /// The certificate lost its admins' signatures, or never had them.
-    #[error("the certificate does not hold: the admins' signatures: {0}")]
-    Unsigned(Box<SignedError>),
     /// The log ends before the certificate.
     #[error("the log ends at entry {log}, before the certificate's entry {certificate}: ask for a newer log")]
     LogTooOld {
@@ -169,15 +165,6 @@ pub enum FoldError {
         height: u64,
         /// What is wrong.
         error: Box<LogError>,
-    },
-    /// A record without enough signatures of admins. Its entry id is that of the complete record, so taking
-    /// it for void would let whoever stripped it choose who belongs.
-    #[error("entry {height} of the log does not hold: the admins' signatures: {error}")]
-    Unsigned {
-        /// Its place in the file, from 1.
-        height: u64,
-        /// What is wrong.
-        error: Box<SignedError>,
     },
 }
 
@@ -269,9 +256,6 @@ pub fn verify(
         LogError::OtherCoalition(found) => other("certificate")(found),
         error => EnrolmentError::Certificate(Box::new(error)),
     })?;
-    if let Some(error) = certified.unsigned {
-        return Err(EnrolmentError::Unsigned(Box::new(error)));
-    }
     let roster = fold(log)?;
     let height = certified.height.get();
     let at = |height: u64| log.records.get(usize::try_from(height).ok()?.checked_sub(1)?);
@@ -312,9 +296,6 @@ pub fn fold(log: &LogFile) -> Result<Roster, FoldError> {
     for (height, record) in (1..).zip(&log.records) {
         let verified =
             verify_record(roster.charters(), record).map_err(|error| FoldError::record(height, error))?;
-        if let Some(error) = verified.unsigned.clone() {
-            return Err(FoldError::Unsigned { height, error: Box::new(error) });
-        }
         roster.apply(verified).map_err(|error| FoldError::record(height, error))?;
     }
     Ok(roster)

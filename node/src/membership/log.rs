@@ -33,6 +33,7 @@ impl Membership {
         tracing::info!(roster.height = version.height.get(), "admin log at {version}");
         self.roster.replace(roster);
         self.allow().await;
+        self.subscribe().await;
         self.feed.notify(Notice::RosterChanged(version.height));
         true
     }

@@ -15,12 +15,13 @@ mod dialing;
 mod hello;
 mod log;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::{BTreeMap, BTreeSet}, sync::Arc, time::Duration};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
     id::{CoalitionId, RosterVersion},
     schema::{self, AdminGossip, admin_gossip::Item, decode_canonical},
+    topic::Topic,
     trust::roster::Roster,
     verdict::Verdict,
 };
@@ -59,6 +60,7 @@ pub struct Membership {
     announced: Vec<Address>,
     commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
     greeted: BTreeMap<PublicKey, RosterVersion>,
+    topics: BTreeSet<Topic>,
     ticks: u64,
 }
 
@@ -125,6 +127,7 @@ impl Membership {
             announced: Vec::new(),
             commands: mpsc::channel(COMMANDS),
             greeted: BTreeMap::new(),
+            topics: BTreeSet::new(),
             ticks: 0,
         }
     }
@@ -144,6 +147,7 @@ impl Membership {
     /// Runs until the sources close.
     pub async fn run(mut self, mut sources: Sources) {
         self.allow().await;
+        self.subscribe().await;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -259,6 +263,22 @@ impl Membership {
         if let Err(error) = self.network.set_allowed(admitted).await {
             tracing::error!("the network no longer takes the roster: {error}");
         }
+    }
+
+    /// Joins the topics of the groups this node keeps, and leaves those it no longer does.
+    async fn subscribe(&mut self) {
+        let mut wanted: BTreeSet<Topic> =
+            self.identity.kept_groups(&self.roster_now()).into_iter().map(Topic::Group).collect();
+        wanted.insert(Topic::Admin);
+        for topic in self.topics.difference(&wanted) {
+            let _ = self.network.unsubscribe(*topic).await;
+        }
+        for topic in wanted.difference(&self.topics) {
+            if let Err(error) = self.network.subscribe(*topic).await {
+                tracing::error!("the network takes no more topics: {error}");
+            }
+        }
+        self.topics = wanted;
     }
 
     fn roster_now(&self) -> Arc<Roster> {

@@ -12,9 +12,8 @@
 mod flush;
 mod key;
 mod seal;
-mod submission;
+pub mod submission;
 mod submit;
 
 pub use flush::{Flusher, Hold};
-pub use submission::*;
 pub use submit::{Defaults, Publisher};

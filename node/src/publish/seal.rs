@@ -17,7 +17,7 @@ use belfry_proto::{
 use crate::{
     identity::Identity,
     rows,
-    store::{DraftRow, EnvelopeRow, EnvelopeState, LogRow, ReadError, Store},
+    store::{DraftRow, EnvelopeRow, MessageState, LogRow, ReadError, Store},
 };
 
 /// Sealed and ready to be made durable.
@@ -140,7 +140,7 @@ pub(super) fn seal_draft(
         let publication = envelope::payload::parse(payload).map_err(|e| SealError::Reopen(e.to_string()))?;
         let admitted = decoded.trusted();
         let (header, id) = (admitted.header(), admitted.message_id());
-        let mut row = rows::envelope(header, id, admitted.bytes(), true, EnvelopeState::Opened, now);
+        let mut row = rows::envelope(header, id, admitted.bytes(), true, MessageState::Opened, now);
         row.content = Some(rows::opened(&publication, &admitted));
         sealed.gossip.push(admitted.bytes().to_vec());
         sealed.rows.push(row);

@@ -32,6 +32,8 @@ use crate::{
 pub struct Defaults {
     /// Marking of a submission that states none and whose objects carry none.
     pub tlp: Tlp,
+    /// Purpose of a submission that states none; unset takes the group's.
+    pub purpose: Option<schema::Purpose>,
 }
 
 /// The submitting half of the publish use-case. Clones share everything.
@@ -95,9 +97,9 @@ impl Publisher {
             submitter: row.submitter,
             accepted: row.created,
             state: match row.state {
-                DraftState::Queued => super::DraftState::Drafted,
-                DraftState::Flushed => super::DraftState::Flushed,
-                DraftState::Refused => super::DraftState::Refused,
+                DraftState::Queued => super::submission::DraftState::Drafted,
+                DraftState::Flushed => super::submission::DraftState::Flushed,
+                DraftState::Refused => super::submission::DraftState::Refused,
             },
             parts: row.part_count,
             objects: row.objects.into_iter().map(|(id, version)| ObjectName { id, version }).collect(),
@@ -133,7 +135,7 @@ impl Publisher {
         }
         let tlp = self.marking(&submission, group, &objects, recipients.is_empty())?;
         let classes = if submission.classes.is_empty() { class::infer(&objects) } else { submission.classes.clone() };
-        let purpose = submission.purpose.unwrap_or(group.default_purpose);
+        let purpose = submission.purpose.or(self.defaults.purpose).unwrap_or(group.default_purpose);
         let names = objects.iter().map(|o| (o.id().to_owned(), o.version().to_owned())).collect();
         let parts = split::split(objects).map_err(|e| too_large(&e))?;
         let publication = PublicationId::new(rand::random());

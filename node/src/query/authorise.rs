@@ -62,11 +62,6 @@ fn permits(scope: &Scope, object: Marked) -> bool {
         }
 }
 
-/// The most restrictive marking worth fetching for a scope; the gate decides all the same.
-pub(super) const fn most(scope: &Scope) -> Tlp {
-    if scope.red { Tlp::Red } else { scope.ceiling }
-}
-
 /// The object gate.
 pub(super) fn admit(principal: &Principal, view: ObjectView) -> Option<Shown> {
     let object =

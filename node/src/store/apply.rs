@@ -12,9 +12,10 @@ use prost::Message;
 use super::{
     ReadError, WriteError,
     columns::{self, Cf, Key},
+    envelopes::{Counts, counts_key},
     objects,
     open::Db,
-    rows::{Change, Committed, DraftRow, DraftState, EnvelopeRow, EnvelopeState, KeyRow, LogRow, OpenedRows},
+    rows::{Change, Committed, DraftRow, DraftState, EnvelopeRow, MessageState, KeyRow, LogRow, OpenedRows},
     txn::Txn,
     values::{DraftValue, EnvelopeValue, KeyValue, LogValue},
     vault::{SYSTEM, damaged},
@@ -67,12 +68,11 @@ impl Applier {
                 })
             }
             Change::Token(row) => {
-                let value = row.bytes;
-                txn.put_sealed(SYSTEM, Cf::Tokens, row.id.into_bytes(), &value);
+                txn.put_sealed(SYSTEM, Cf::Tokens, row.id.to_vec(), &row.body);
                 Ok(Committed::Done)
             }
             Change::TokenRevoked(id) => {
-                let id = id.into_bytes();
+                let id = id.to_vec();
                 txn.get(Cf::Tokens, &id)?.ok_or(WriteError::Missing("token"))?;
                 txn.delete(Cf::Tokens, id);
                 Ok(Committed::Done)
@@ -122,7 +122,7 @@ impl Applier {
         }
         txn.put(Cf::Envelopes, place.clone(), EnvelopeValue::of(row).encode_to_vec());
         txn.put(Cf::Messages, row.id.to_vec(), place);
-        if row.state == EnvelopeState::Sealed {
+        if row.state == MessageState::Sealed {
             if let Some(key) = row.key_id {
                 let value = [row.group.get().to_be_bytes().as_slice(), row.member.as_ref()].concat();
                 txn.put(Cf::Waiting, columns::waiting(key, row.id), value);
@@ -132,11 +132,12 @@ impl Applier {
         log.top = log.top.max(row.sequence);
         advance(txn, &mut log)?;
         if let Some(content) = &row.content {
-            self.content(txn, row.group, content, row.received)?;
+            self.content(txn, row.group, content)?;
         }
         if let Some(key) = row.key_id {
             used(txn, key, row.created)?;
         }
+        count(txn, row.group, None, row.state)?;
         let answer = Committed::Stored { advanced: log.height > before, gap: log.top > log.height && !log.forked };
         self.put_log(txn, log);
         Ok(answer)
@@ -169,17 +170,17 @@ impl Applier {
         content: &OpenedRows,
     ) -> Result<Committed, WriteError> {
         let (place, mut value) = stored(txn, message)?;
-        if value.state() == EnvelopeState::Opened {
+        if value.state() == MessageState::Opened {
             return Ok(Committed::Duplicate);
         }
         let (group, ..) = columns::read_place(&place).ok_or(WriteError::Missing("place"))?;
-        value.set_state(EnvelopeState::Opened, None);
+        count(txn, group, Some(value.state()), MessageState::Opened)?;
+        value.set_state(MessageState::Opened, None);
         if let Some(key) = value.key_id() {
             txn.delete(Cf::Waiting, columns::waiting(key, message));
         }
         txn.put(Cf::Envelopes, place, value.encode_to_vec());
-        let now = txn.now;
-        self.content(txn, group, content, now)?;
+        self.content(txn, group, content)?;
         Ok(Committed::Done)
     }
 
@@ -216,7 +217,6 @@ impl Applier {
         txn: &mut Txn<'_>,
         group: GroupId,
         content: &OpenedRows,
-        received: Timestamp,
     ) -> Result<(), WriteError> {
         for object in &content.objects {
             let claim = objects::Claim::of(txn.db, group, content, object);
@@ -225,7 +225,7 @@ impl Applier {
             }
             let date_added = self.next_date(txn, group)?;
             self.feed += 1;
-            objects::insert(txn, &claim, date_added, received)?;
+            objects::insert(txn, &claim, date_added);
             let place = columns::object(group, date_added);
             txn.put(Cf::Feed, self.feed.to_be_bytes().to_vec(), place);
         }
@@ -263,6 +263,19 @@ fn advance(txn: &Txn<'_>, log: &mut LogRow) -> Result<(), WriteError> {
     Ok(())
 }
 
+fn count(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    from: Option<MessageState>,
+    to: MessageState,
+) -> Result<(), ReadError> {
+    let key = counts_key(group);
+    let mut counts: Counts = txn.message(Cf::Meta, &key)?.unwrap_or_default();
+    counts.shift(from, to);
+    txn.put(Cf::Meta, key, counts.encode_to_vec());
+    Ok(())
+}
+
 fn stored(txn: &Txn<'_>, message: MessageId) -> Result<(Vec<u8>, EnvelopeValue), WriteError> {
     let place = txn.get(Cf::Messages, message.as_ref())?.ok_or(WriteError::Missing("message"))?;
     let value = txn.message(Cf::Envelopes, &place)?.ok_or(WriteError::Missing("envelope"))?;
@@ -274,7 +287,9 @@ fn closed(txn: &mut Txn<'_>, message: MessageId, reason: &str) -> Result<Committ
     if let Some(key) = value.key_id() {
         txn.delete(Cf::Waiting, columns::waiting(key, message));
     }
-    value.set_state(EnvelopeState::Closed, Some(reason));
+    let (group, ..) = columns::read_place(&place).ok_or(WriteError::Missing("place"))?;
+    count(txn, group, Some(value.state()), MessageState::Closed)?;
+    value.set_state(MessageState::Closed, Some(reason));
     txn.put(Cf::Envelopes, place, value.encode_to_vec());
     Ok(Committed::Done)
 }

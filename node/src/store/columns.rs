@@ -31,8 +31,6 @@ pub(super) enum Cf {
     ById,
     /// group ‖ kind ‖ 0 ‖ date added.
     ByType,
-    /// group ‖ H(object id) ‖ recipients → shown claim.
-    Latest,
     /// group ‖ date added ‖ member: who else claims the same bytes.
     Reporters,
     /// group ‖ H(kind, value) ‖ date added.
@@ -54,7 +52,7 @@ pub(super) enum Cf {
 }
 
 impl Cf {
-    pub(super) const ALL: [Self; 23] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::Meta,
         Self::DataKeys,
         Self::Charters,
@@ -68,7 +66,6 @@ impl Cf {
         Self::Objects,
         Self::ById,
         Self::ByType,
-        Self::Latest,
         Self::Reporters,
         Self::Observables,
         Self::Feed,
@@ -95,7 +92,6 @@ impl Cf {
             Self::Objects => "objects",
             Self::ById => "by-id",
             Self::ByType => "by-type",
-            Self::Latest => "latest",
             Self::Reporters => "reporters",
             Self::Observables => "observables",
             Self::Feed => "feed",

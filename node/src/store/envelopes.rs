@@ -1,7 +1,5 @@
 //! Reads of envelopes and logs.
 
-use std::collections::BTreeMap;
-
 use belfry_proto::id::{GroupId, KeyId, LogId, MemberId, MessageId, Sequence};
 use prost::Message;
 
@@ -9,7 +7,7 @@ use super::{
     ReadError, Store,
     columns::{self, Cf, Key},
     open::Db,
-    rows::{EnvelopeState, LogRow, MessageRow, ParkRow},
+    rows::{MessageState, LogRow, MessageRow, ParkRow},
     values::{EnvelopeValue, LogValue},
     vault::damaged,
 };
@@ -25,6 +23,47 @@ pub(super) fn log_rows(db: &Db, prefix: &[u8]) -> Result<Vec<LogRow>, ReadError>
         rows.push(value.row(GroupId::new(u32::from_be_bytes(*group)), log).map_err(|_| fault())?);
     }
     Ok(rows)
+}
+
+/// Where a group's counts stand in [`Cf::Meta`].
+pub(super) fn counts_key(group: GroupId) -> Vec<u8> {
+    [b"counts:".as_slice(), &group.get().to_be_bytes()].concat()
+}
+
+/// How many envelopes of a group are in which state.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct Counts {
+    /// Waiting for their key.
+    #[prost(uint64, tag = "1")]
+    pub sealed: u64,
+    /// Content stored and shown.
+    #[prost(uint64, tag = "2")]
+    pub opened: u64,
+    /// Not for this node, or unreadable.
+    #[prost(uint64, tag = "3")]
+    pub closed: u64,
+    /// Beyond a cut.
+    #[prost(uint64, tag = "4")]
+    pub quarantined: u64,
+}
+
+impl Counts {
+    /// Moves one envelope into `to`, out of `from` if it was counted before.
+    pub(super) const fn shift(&mut self, from: Option<MessageState>, to: MessageState) {
+        if let Some(from) = from {
+            *self.of(from) = self.of(from).saturating_sub(1);
+        }
+        *self.of(to) += 1;
+    }
+
+    const fn of(&mut self, state: MessageState) -> &mut u64 {
+        match state {
+            MessageState::Sealed => &mut self.sealed,
+            MessageState::Opened => &mut self.opened,
+            MessageState::Closed => &mut self.closed,
+            MessageState::Quarantined => &mut self.quarantined,
+        }
+    }
 }
 
 impl Store {
@@ -144,20 +183,13 @@ impl Store {
             .collect()
     }
 
-    /// Envelopes of a group by state, over at most `examine` of them.
+    /// Envelopes of a group by state.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn states(&self, group: GroupId, examine: usize) -> Result<BTreeMap<&'static str, u64>, ReadError> {
-        let prefix = Key::group(group).done();
-        let mut counts = BTreeMap::new();
-        for row in self.db.scan(Cf::Envelopes, &prefix, &prefix).take(examine) {
-            let (key, value) = row?;
-            let value =
-                EnvelopeValue::decode(value.as_ref()).map_err(|_| damaged(Cf::Envelopes, &key, "does not decode"))?;
-            *counts.entry(value.state().as_str()).or_insert(0) += 1;
-        }
-        Ok(counts)
+    pub fn counts(&self, group: GroupId) -> Result<Counts, ReadError> {
+        let bytes = self.db.get(Cf::Meta, &counts_key(group))?;
+        Ok(bytes.and_then(|b| Counts::decode(b.as_slice()).ok()).unwrap_or_default())
     }
 
     /// Envelopes that wait for the admin log.
@@ -174,11 +206,5 @@ impl Store {
                 Ok(ParkRow { id, bytes: bytes.into_vec() })
             })
             .collect()
-    }
-
-    /// Whether an envelope's content is shown.
-    #[must_use]
-    pub fn is_opened(&self, message: MessageId) -> bool {
-        matches!(self.message(message), Ok(Some(MessageRow { state: EnvelopeState::Opened, .. })))
     }
 }

@@ -34,10 +34,11 @@ use belfry_proto::{
     id::CoalitionId,
 };
 
+pub use envelopes::Counts;
 pub use error::{OpenError, ReadError, WriteError};
 pub use objects::{ObjectView, Page, PageQuery};
 pub use rows::{
-    AddressRow, Change, Committed, DraftRow, DraftState, EnvelopeRow, EnvelopeState, KeyRow, LogRow, MessageRow,
+    AddressRow, Change, Committed, DraftRow, DraftState, EnvelopeRow, MessageState, KeyRow, LogRow, MessageRow,
     ObjectRow, OpenedRows, ParkRow, TokenRow,
 };
 

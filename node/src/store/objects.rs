@@ -4,30 +4,30 @@
 //! several members are all kept; equal bytes under equal marking merge, and who else said so is a reporter.
 //! `date_added` never moves once given.
 
-use std::str::FromStr;
-
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId, PublicationId, Serial},
-    schema::Tlp,
+    schema,
+    stix::marking::Tlp,
     time::Timestamp,
 };
 use prost::Message;
 
 use super::{
-    ReadError, Store, WriteError,
+    ReadError, Store,
     apply::tlp_byte,
     columns::{self, Cf, Key},
     open::Db,
     rows::{ObjectRow, OpenedRows},
     txn::Txn,
-    values::{ClaimValue, LatestValue, ObjectValue},
+    values::{ClaimValue, ObjectValue},
     vault::damaged,
 };
 
-/// A claim that arrives later than this after it was written never displaces a shown one (design §8).
-const LATE_US: u64 = 15 * 60 * 1_000_000;
 /// Claims of one version of one object looked at for equal bytes.
 const MAX_CLAIMS: usize = 64;
+
+/// Versions and claims of one object id that are looked at; beyond it an object is not news but a log.
+const MAX_VERSIONS: usize = 1024;
 
 /// An object as read, with everything that says who may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,8 @@ pub struct ObjectView {
     pub classes: Vec<i32>,
     /// The author's JSON.
     pub raw: Vec<u8>,
+    /// Members besides the author that published the same bytes under the same marking.
+    pub reporters: Vec<MemberId>,
 }
 
 /// Which objects of a group.
@@ -71,8 +73,8 @@ pub struct ObjectView {
 pub struct PageQuery {
     /// Strictly after this date added.
     pub after: Option<Timestamp>,
-    /// Only these types; empty for all.
-    pub kinds: Vec<String>,
+    /// Only these types; unset for all.
+    pub kinds: Option<Vec<String>>,
     /// Rows to look at before answering with `more`.
     pub examine: usize,
 }
@@ -82,8 +84,10 @@ pub struct PageQuery {
 pub struct Page {
     /// The rows.
     pub rows: Vec<ObjectView>,
-    /// Where to go on; `None` at the end.
+    /// Up to where rows were looked at; `None` if there were none.
     pub next_after: Option<Timestamp>,
+    /// Whether rows follow.
+    pub more: bool,
 }
 
 /// One object of one publication on its way in, with its places in the indexes.
@@ -91,8 +95,6 @@ pub(super) struct Claim<'a> {
     group: GroupId,
     content: &'a OpenedRows,
     object: &'a ObjectRow,
-    /// group ‖ H(id).
-    id_prefix: Vec<u8>,
     /// group ‖ H(id) ‖ H(version).
     version_prefix: Vec<u8>,
     key: Vec<u8>,
@@ -107,11 +109,7 @@ impl<'a> Claim<'a> {
         let marking = [tlp_byte(object.tlp), u8::from(content.recipients)];
         let key = [version_prefix.as_slice(), content.member.as_ref(), &marking].concat();
         let raw_tag = db.vault.tag("raw", &[marking.as_slice(), &object.raw].concat()).to_vec();
-        Self { group, content, object, id_prefix, version_prefix, key, raw_tag }
-    }
-
-    fn latest_key(&self) -> Vec<u8> {
-        [self.id_prefix.as_slice(), &[u8::from(self.content.recipients)]].concat()
+        Self { group, content, object, version_prefix, key, raw_tag }
     }
 }
 
@@ -135,12 +133,7 @@ pub(super) fn is_claimed(txn: &mut Txn<'_>, claim: &Claim<'_>) -> Result<bool, R
 }
 
 /// Writes the row and its index entries.
-pub(super) fn insert(
-    txn: &mut Txn<'_>,
-    claim: &Claim<'_>,
-    date_added: u64,
-    received: Timestamp,
-) -> Result<(), WriteError> {
+pub(super) fn insert(txn: &mut Txn<'_>, claim: &Claim<'_>, date_added: u64) {
     let (content, object) = (claim.content, claim.object);
     let value = ObjectValue {
         id: object.id.clone(),
@@ -167,40 +160,6 @@ pub(super) fn insert(
         let tag = txn.db.vault.blind(claim.group, kind, observed);
         txn.put(Cf::Observables, Key::group(claim.group).bytes(&tag).u64(date_added).done(), Vec::new());
     }
-    show(txn, claim, date_added, received)
-}
-
-/// Decides which claim of an object id is the shown one.
-fn show(txn: &mut Txn<'_>, claim: &Claim<'_>, date_added: u64, received: Timestamp) -> Result<(), WriteError> {
-    let key = claim.latest_key();
-    let content = claim.content;
-    let version = Timestamp::from_str(&claim.object.version).map_or(0, Timestamp::as_micros);
-    let ours = LatestValue {
-        member: content.member.to_vec(),
-        first_created: content.created.as_micros(),
-        first_message: content.message.to_vec(),
-        version,
-        date_added,
-    };
-    let shown = match txn.message::<LatestValue>(Cf::Latest, &key)? {
-        None => ours,
-        Some(shown) if shown.member == ours.member => {
-            if ours.version <= shown.version {
-                return Ok(());
-            }
-            LatestValue { version, date_added, ..shown }
-        }
-        Some(shown) => {
-            let earlier = (ours.first_created, &ours.first_message) < (shown.first_created, &shown.first_message);
-            let late = received.as_micros().saturating_sub(ours.first_created) > LATE_US;
-            if !earlier || late {
-                return Ok(());
-            }
-            ours
-        }
-    };
-    txn.put(Cf::Latest, key, shown.encode_to_vec());
-    Ok(())
 }
 
 /// The last date added in a group; 0 if it is empty.
@@ -227,7 +186,7 @@ fn read_row(db: &Db, key: &[u8], sealed: &[u8]) -> Result<ObjectView, ReadError>
         group,
         date_added: Timestamp::from_micros(date),
         // A marking this version does not know is the most restrictive.
-        tlp: Tlp::try_from(value.tlp).unwrap_or(Tlp::Red),
+        tlp: schema::Tlp::try_from(value.tlp).ok().and_then(Option::<Tlp>::from).unwrap_or(Tlp::Red),
         id: value.id,
         kind: value.kind,
         version: value.version,
@@ -241,7 +200,21 @@ fn read_row(db: &Db, key: &[u8], sealed: &[u8]) -> Result<ObjectView, ReadError>
         purpose: value.purpose,
         classes: value.classes,
         raw: value.raw,
+        reporters: reporters(db, group, date)?,
     })
+}
+
+fn reporters(db: &Db, group: GroupId, date_added: u64) -> Result<Vec<MemberId>, ReadError> {
+    let prefix = columns::object(group, date_added);
+    db.scan(Cf::Reporters, &prefix, &prefix)
+        .take(MAX_CLAIMS)
+        .map(|row| {
+            let (key, _) = row?;
+            key.get(12..)
+                .and_then(|id| MemberId::try_from(id).ok())
+                .ok_or_else(|| damaged(Cf::Reporters, &key, "has no member"))
+        })
+        .collect()
 }
 
 impl Store {
@@ -251,9 +224,10 @@ impl Store {
     /// [`ReadError`].
     pub fn page(&self, group: GroupId, query: &PageQuery) -> Result<Page, ReadError> {
         let start = query.after.map_or(0, |after| after.as_micros().saturating_add(1));
-        match query.kinds.as_slice() {
-            [kind] => self.page_of_kind(group, kind, start, query.examine),
-            kinds => self.page_of_all(group, kinds, start, query.examine),
+        match query.kinds.as_deref() {
+            Some([kind]) => self.page_of_kind(group, kind, start, query.examine),
+            Some(kinds) => self.page_of_all(group, kinds, start, query.examine),
+            None => self.page_of_all(group, &[], start, query.examine),
         }
     }
 
@@ -262,10 +236,7 @@ impl Store {
         let mut page = Page::default();
         let mut rows = self.db.scan(Cf::Objects, &columns::object(group, start), &prefix);
         for _ in 0..examine {
-            let Some(row) = rows.next() else {
-                page.next_after = None;
-                return Ok(page);
-            };
+            let Some(row) = rows.next() else { return Ok(page) };
             let (key, sealed) = row?;
             let view = read_row(&self.db, &key, &sealed)?;
             page.next_after = Some(view.date_added);
@@ -273,9 +244,7 @@ impl Store {
                 page.rows.push(view);
             }
         }
-        if rows.next().is_none() {
-            page.next_after = None;
-        }
+        page.more = rows.next().is_some();
         Ok(page)
     }
 
@@ -284,18 +253,13 @@ impl Store {
         let mut page = Page::default();
         let mut rows = self.db.scan(Cf::ByType, &by_type(group, kind, start), &prefix);
         for _ in 0..examine {
-            let Some(row) = rows.next() else {
-                page.next_after = None;
-                return Ok(page);
-            };
+            let Some(row) = rows.next() else { return Ok(page) };
             let (key, _) = row?;
             let date = key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
             page.next_after = Some(Timestamp::from_micros(date));
             page.rows.extend(self.object_at(group, Timestamp::from_micros(date))?);
         }
-        if rows.next().is_none() {
-            page.next_after = None;
-        }
+        page.more = rows.next().is_some();
         Ok(page)
     }
 
@@ -308,14 +272,14 @@ impl Store {
         self.db.get(Cf::Objects, &key)?.map(|sealed| read_row(&self.db, &key, &sealed)).transpose()
     }
 
-    /// Every claim and version of an object id, at most `most`, in order of date added.
+    /// Claims and versions of an object id, the first [`MAX_VERSIONS`], in order of date added.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn versions(&self, group: GroupId, id: &str, most: usize) -> Result<Vec<ObjectView>, ReadError> {
+    pub fn versions(&self, group: GroupId, id: &str) -> Result<Vec<ObjectView>, ReadError> {
         let prefix = Key::group(group).bytes(&self.db.vault.blind(group, "object", id)).done();
         let mut dates = Vec::new();
-        for row in self.db.scan(Cf::ById, &prefix, &prefix).take(most) {
+        for row in self.db.scan(Cf::ById, &prefix, &prefix).take(MAX_VERSIONS) {
             let (key, value) = row?;
             let claim =
                 ClaimValue::decode(value.as_ref()).map_err(|_| damaged(Cf::ById, &key, "does not decode"))?;
@@ -325,38 +289,6 @@ impl Store {
         dates.dedup();
         let rows = dates.into_iter().map(|date| self.object_at(group, Timestamp::from_micros(date)));
         Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().filter(|view| view.id == id).collect())
-    }
-
-    /// Date added of the shown claim's newest version of an object id, among what came to the whole group
-    /// or among what came to named members.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn latest(&self, group: GroupId, id: &str, recipients: bool) -> Result<Option<Timestamp>, ReadError> {
-        let prefix = Key::group(group).bytes(&self.db.vault.blind(group, "object", id)).done();
-        let key = [prefix.as_slice(), &[u8::from(recipients)]].concat();
-        let Some(bytes) = self.db.get(Cf::Latest, &key)? else { return Ok(None) };
-        let value =
-            LatestValue::decode(bytes.as_slice()).map_err(|_| damaged(Cf::Latest, &key, "does not decode"))?;
-        Ok(Some(Timestamp::from_micros(value.date_added)))
-    }
-
-    /// Members besides the author that claim the same bytes.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn reporters(&self, group: GroupId, date_added: Timestamp) -> Result<Vec<MemberId>, ReadError> {
-        let prefix = columns::object(group, date_added.as_micros());
-        self.db
-            .scan(Cf::Reporters, &prefix, &prefix)
-            .take(MAX_CLAIMS)
-            .map(|row| {
-                let (key, _) = row?;
-                key.get(12..)
-                    .and_then(|id| MemberId::try_from(id).ok())
-                    .ok_or_else(|| damaged(Cf::Reporters, &key, "has no member"))
-            })
-            .collect()
     }
 
     /// Objects that name an observable, at most `most`, oldest first.
@@ -374,51 +306,49 @@ impl Store {
         Ok(found)
     }
 
-    /// The feed after a sequence: what was added, in the order it was, over all groups. A sequence whose
-    /// object is gone comes without one.
+    /// The feed after a sequence: what was added, in the order it was, over all groups.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn feed_after(&self, sequence: u64, most: usize) -> Result<Vec<(u64, Option<ObjectView>)>, ReadError> {
+    pub fn feed_after(&self, sequence: u64, most: usize) -> Result<Vec<(u64, ObjectView)>, ReadError> {
         let start = sequence.saturating_add(1).to_be_bytes();
         let mut found = Vec::new();
         for row in self.db.scan(Cf::Feed, &start, &[]).take(most) {
             let (key, place) = row?;
-            let sequence = <[u8; 8]>::try_from(key.as_ref()).map_or(0, u64::from_be_bytes);
-            let view = match columns::read_object(&place) {
-                Some((group, date)) => self.object_at(group, Timestamp::from_micros(date))?,
-                None => None,
-            };
-            found.push((sequence, view));
+            let fault = || damaged(Cf::Feed, &key, "names no object");
+            let (group, date) = columns::read_object(&place).ok_or_else(fault)?;
+            let view = self.object_at(group, Timestamp::from_micros(date))?.ok_or_else(fault)?;
+            found.push((feed_sequence(&key), view));
         }
         Ok(found)
     }
 
-    /// Newest feed sequence; 0 if nothing was ever added.
+    /// Oldest and newest feed sequence; `None` if nothing was ever added.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn feed_head(&self) -> Result<u64, ReadError> {
-        let last = self
-            .db
-            .rocks
-            .iterator_cf(self.db.cf(Cf::Feed), rocksdb::IteratorMode::End)
-            .next()
-            .transpose()?;
-        Ok(last.and_then(|(key, _)| <[u8; 8]>::try_from(key.as_ref()).ok()).map_or(0, u64::from_be_bytes))
+    pub fn feed_bounds(&self) -> Result<Option<(u64, u64)>, ReadError> {
+        let end = |mode| -> Result<Option<u64>, ReadError> {
+            let row = self.db.rocks.iterator_cf(self.db.cf(Cf::Feed), mode).next().transpose()?;
+            Ok(row.map(|(key, _)| feed_sequence(&key)))
+        };
+        Ok(end(rocksdb::IteratorMode::Start)?.zip(end(rocksdb::IteratorMode::End)?))
     }
 
-    /// Bytes of the database on disk.
-    #[must_use]
-    pub fn disk_bytes(&self) -> u64 {
-        let sizes = Cf::ALL.iter().map(|cf| {
-            self.db
-                .rocks
-                .property_int_value_cf(self.db.cf(*cf), "rocksdb.total-sst-files-size")
-                .ok()
-                .flatten()
-                .unwrap_or(0)
-        });
-        sizes.sum()
+    /// Bytes of the database's files on disk.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn disk_size(&self) -> Result<u64, ReadError> {
+        let mut bytes = 0;
+        for cf in Cf::ALL {
+            let size = self.db.rocks.property_int_value_cf(self.db.cf(cf), "rocksdb.total-sst-files-size")?;
+            bytes += size.unwrap_or(0);
+        }
+        Ok(bytes)
     }
+}
+
+fn feed_sequence(key: &[u8]) -> u64 {
+    <[u8; 8]>::try_from(key).map_or(0, u64::from_be_bytes)
 }

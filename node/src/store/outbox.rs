@@ -99,24 +99,9 @@ impl Store {
         let mut rows = Vec::new();
         for row in self.db.scan(Cf::Tokens, &[], &[]) {
             let (key, sealed) = row?;
-            let bytes = self.db.vault.open(Cf::Tokens, &key, &sealed)?;
-            rows.push(TokenRow { id: String::from_utf8_lossy(&key).into_owned(), bytes });
+            let id = key.as_ref().try_into().map_err(|_| damaged(Cf::Tokens, &key, "has no id"))?;
+            rows.push(TokenRow { id, body: self.db.vault.open(Cf::Tokens, &key, &sealed)? });
         }
         Ok(rows)
-    }
-
-    /// One access token.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn token(&self, id: &str) -> Result<Option<TokenRow>, ReadError> {
-        let bytes = self.db.get_sealed(Cf::Tokens, id.as_bytes())?;
-        Ok(bytes.map(|bytes| TokenRow { id: id.to_owned(), bytes }))
-    }
-
-    /// Keyed hash under this store's master key: what is kept of a token's secret.
-    #[must_use]
-    pub fn tag(&self, what: &str, bytes: &[u8]) -> [u8; 32] {
-        self.db.vault.tag(what, bytes)
     }
 }

@@ -57,7 +57,7 @@ pub enum Change {
     /// An access token.
     Token(TokenRow),
     /// A token that no longer is one.
-    TokenRevoked(String),
+    TokenRevoked([u8; 8]),
     /// Where a node is.
     Address(AddressRow),
     /// An envelope ahead of our roster.
@@ -89,7 +89,7 @@ pub enum Committed {
 
 /// How far an envelope got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EnvelopeState {
+pub enum MessageState {
     /// Waits for its key.
     Sealed,
     /// Its content is stored and shown.
@@ -100,7 +100,7 @@ pub enum EnvelopeState {
     Quarantined,
 }
 
-impl EnvelopeState {
+impl MessageState {
     /// The word for people.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -141,7 +141,7 @@ pub struct EnvelopeRow {
     /// Whether the body is with it.
     pub has_body: bool,
     /// How far it got.
-    pub state: EnvelopeState,
+    pub state: MessageState,
     /// What it opened to.
     pub content: Option<OpenedRows>,
     /// Why it got no further.
@@ -241,7 +241,7 @@ pub struct MessageRow {
     /// Our clock.
     pub received: Timestamp,
     /// How far it got.
-    pub state: EnvelopeState,
+    pub state: MessageState,
     /// Why no further.
     pub reason: Option<String>,
     /// Key of its body.
@@ -355,9 +355,9 @@ pub struct DraftRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRow {
     /// Public part.
-    pub id: String,
-    /// Encoded scope; the query's business.
-    pub bytes: Vec<u8>,
+    pub id: [u8; 8],
+    /// Encoded scope and check; the query's business.
+    pub body: Vec<u8>,
 }
 
 /// A signed address record.

@@ -7,7 +7,7 @@ use belfry_proto::{
     time::Timestamp,
 };
 
-use super::rows::{DraftRow, DraftState, EnvelopeRow, EnvelopeState, KeyRow, LogRow, MessageRow};
+use super::rows::{DraftRow, DraftState, EnvelopeRow, MessageState, KeyRow, LogRow, MessageRow};
 
 /// A value that does not read as what it should be.
 pub(super) struct Unreadable;
@@ -73,15 +73,15 @@ impl EnvelopeValue {
     pub(super) fn key_id(&self) -> Option<KeyId> {
         KeyId::try_from(self.key_id.as_slice()).ok()
     }
-    pub(super) fn state(&self) -> EnvelopeState {
+    pub(super) fn state(&self) -> MessageState {
         match self.state {
-            0 => EnvelopeState::Sealed,
-            1 => EnvelopeState::Opened,
-            2 => EnvelopeState::Closed,
-            _ => EnvelopeState::Quarantined,
+            0 => MessageState::Sealed,
+            1 => MessageState::Opened,
+            2 => MessageState::Closed,
+            _ => MessageState::Quarantined,
         }
     }
-    pub(super) fn set_state(&mut self, state: EnvelopeState, reason: Option<&str>) {
+    pub(super) fn set_state(&mut self, state: MessageState, reason: Option<&str>) {
         self.state = state_number(state);
         self.reason = reason.unwrap_or_default().to_owned();
     }
@@ -104,12 +104,12 @@ impl EnvelopeValue {
     }
 }
 
-const fn state_number(state: EnvelopeState) -> u32 {
+const fn state_number(state: MessageState) -> u32 {
     match state {
-        EnvelopeState::Sealed => 0,
-        EnvelopeState::Opened => 1,
-        EnvelopeState::Closed => 2,
-        EnvelopeState::Quarantined => 3,
+        MessageState::Sealed => 0,
+        MessageState::Opened => 1,
+        MessageState::Closed => 2,
+        MessageState::Quarantined => 3,
     }
 }
 
@@ -204,21 +204,6 @@ pub(super) struct ClaimValue {
     /// Keyed hash of the bytes, to find equal claims without opening rows.
     #[prost(bytes = "vec", tag = "2")]
     pub(super) raw_tag: Vec<u8>,
-}
-
-/// The shown claim of an object id.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct LatestValue {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) member: Vec<u8>,
-    #[prost(uint64, tag = "2")]
-    pub(super) first_created: u64,
-    #[prost(bytes = "vec", tag = "3")]
-    pub(super) first_message: Vec<u8>,
-    #[prost(uint64, tag = "4")]
-    pub(super) version: u64,
-    #[prost(uint64, tag = "5")]
-    pub(super) date_added: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -14,7 +14,7 @@ mod serve;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use belfry_proto::{crypto::sign::PublicKey, id::GroupId, schema, trust::roster::Roster};
+use belfry_proto::{crypto::sign::PublicKey, schema};
 use rand::{RngExt, seq::IteratorRandom};
 use tokio::sync::mpsc;
 
@@ -102,21 +102,6 @@ impl Sync {
                 }
             }
         }
-    }
-
-    /// Groups whose messages this node keeps: its own, or as a carrier all.
-    pub(crate) fn own_groups(&self, roster: &Roster) -> BTreeSet<GroupId> {
-        kept_groups(roster, &self.identity)
-    }
-}
-
-/// Groups whose messages a certificate's node keeps: its own, or as a carrier all.
-#[must_use]
-pub fn kept_groups(roster: &Roster, identity: &Identity) -> BTreeSet<GroupId> {
-    match roster.certificate(identity.serial) {
-        Some(certificate) if certificate.carrier => roster.charter().groups().iter().map(|g| g.id).collect(),
-        Some(certificate) => certificate.groups.keys().copied().collect(),
-        None => BTreeSet::new(),
     }
 }
 

@@ -46,7 +46,7 @@ impl Sync {
     /// Brings every kept group up to what `peer` has. Errors end the pull, not the loop.
     pub(super) async fn pull_from(&self, peer: PublicKey) {
         let roster = self.roster.snapshot();
-        for group in self.own_groups(&roster) {
+        for group in self.identity.kept_groups(&roster) {
             if let Err(error) = self.pull_group(peer, group).await {
                 tracing::debug!(%peer, group = group.get(), "sync: {error}");
                 if matches!(error, PullError::Request(_)) {

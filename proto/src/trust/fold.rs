@@ -33,9 +33,6 @@ pub struct Void {
 /// Why a statement took no effect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VoidReason {
-    /// Not signed as the charter asks.
-    #[error("{0}")]
-    Unsigned(SignedError),
     /// Signed under a charter that was no longer in force at its height.
     #[error("made under charter version {0}, which was no longer in force")]
     OldCharter(u64),
@@ -71,7 +68,7 @@ fn in_force(charters: &CharterChain, height: Height) -> &Charter {
         .unwrap_or(charters.newest())
 }
 
-/// The registrar of the charter in force ordered it, and we know the charter it was made under.
+/// The registrar of the charter in force ordered it.
 pub(super) fn check_order(charters: &CharterChain, record: &VerifiedRecord) -> Result<(), LogError> {
     let registrar = in_force(charters, record.height).registrar();
     let signer = record.record.entry.as_ref().and_then(|entry| entry.signatures.first());
@@ -80,12 +77,6 @@ pub(super) fn check_order(charters: &CharterChain, record: &VerifiedRecord) -> R
             signer.and_then(|s| PublicKey::from_slice(&s.key).ok()).unwrap_or(registrar),
         );
         return Err(LogError::Registrar { height: record.height, error });
-    }
-    if charters.version(record.statement.charter_version).is_none() {
-        return Err(LogError::CharterAhead {
-            height: record.height,
-            version: record.statement.charter_version,
-        });
     }
     Ok(())
 }
@@ -113,9 +104,6 @@ fn take_effect(
     record: &VerifiedRecord,
 ) -> Result<MemberId, VoidReason> {
     let statement = &record.statement;
-    if let Some(error) = &record.unsigned {
-        return Err(VoidReason::Unsigned(error.clone()));
-    }
     if statement.charter_version < charter.version() {
         return Err(VoidReason::OldCharter(statement.charter_version));
     }

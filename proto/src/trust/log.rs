@@ -32,8 +32,6 @@ pub struct VerifiedRecord {
     pub prev: EntryId,
     /// The ordered statement.
     pub statement: Statement,
-    /// Why the statement cannot take effect even so: signed by too few, or by keys without a say.
-    pub unsigned: Option<SignedError>,
     /// As received.
     pub record: schema::Record,
 }
@@ -54,6 +52,14 @@ pub enum LogError {
     #[error("log entry {height}: {error}")]
     Registrar {
         /// Stated height.
+        height: Height,
+        /// What is wrong.
+        error: SignedError,
+    },
+    /// Too few admins signed the statement, or keys without a say did.
+    #[error("log entry {height}: the admins' signatures: {error}")]
+    Admins {
+        /// Its own.
         height: Height,
         /// What is wrong.
         error: SignedError,
@@ -89,6 +95,7 @@ impl Judged for LogError {
             // A registrar key of a newer charter than ours is not the forwarder's fault.
             Self::OtherCoalition(_)
             | Self::Registrar { .. }
+            | Self::Admins { .. }
             | Self::OtherStatement(_)
             | Self::Height { .. }
             | Self::CharterAhead { .. }
@@ -101,6 +108,7 @@ impl Judged for LogError {
             Self::Malformed(_) | Self::Incomplete => "record-malformed",
             Self::OtherCoalition(_) => "other-coalition",
             Self::Registrar { .. } => "record-registrar",
+            Self::Admins { .. } => "record-admins",
             Self::OtherStatement(_) => "record-statement",
             Self::Height { .. } => "record-height",
             Self::CharterAhead { .. } => "record-charter-ahead",
@@ -139,9 +147,9 @@ pub fn verify_record(charters: &CharterChain, record: &schema::Record) -> Result
     if statement.id != ordered {
         return Err(LogError::OtherStatement(height));
     }
-    let unsigned = admin_fault(charters, &statement, signed_statement);
+    require_admins(charters, height, &statement, signed_statement)?;
     let entry_id = hash::entry_id(coalition, &entry.payload);
-    Ok(VerifiedRecord { entry_id, height, prev, statement, unsigned, record: record.clone() })
+    Ok(VerifiedRecord { entry_id, height, prev, statement, record: record.clone() })
 }
 
 /// Exactly one signature, by the registrar of some charter version: entries older than a change of
@@ -156,16 +164,21 @@ fn require_registrar(
         .map_err(|error| LogError::Registrar { height, error })
 }
 
-/// What the admins' signatures lack, by the charter the statement names.
-fn admin_fault(
+/// The admins' signatures, by the charter the statement names.
+///
+/// A copy that lacks them is refused and never counted as void: ids cover payloads and no signatures, so
+/// whoever stripped a signature on the way would else decide what this node believes.
+fn require_admins(
     charters: &CharterChain,
+    height: Height,
     statement: &Statement,
     signed_statement: &schema::Signed,
-) -> Option<SignedError> {
-    let charter = charters.version(statement.charter_version)?;
+) -> Result<(), LogError> {
+    let version = statement.charter_version;
+    let charter = charters.version(version).ok_or(LogError::CharterAhead { height, version })?;
     let threshold = charter.threshold(statement.action());
     signed::require(signed_statement, Purpose::Statement, charters.coalition(), charter.admins(), threshold)
-        .err()
+        .map_err(|error| LogError::Admins { height, error })
 }
 
 /// Orders a statement at `height`: the registrar's act.

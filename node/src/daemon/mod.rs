@@ -1,0 +1,328 @@
+//! The composition root: every part made once, wired once, stopped in order.
+//!
+//! ```text
+//! start: store ─▶ roster (fold of the stored log) ─▶ network ─▶ use-cases ─▶ API
+//! stop:  API (no new work) ─▶ use-cases ─▶ network (goodbyes) ─▶ store (last)
+//! ```
+//!
+//! Tests start the same daemon with port 0 and a folder of their own.
+
+mod history;
+mod ports;
+mod route;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use anyhow::Context;
+use belfry_proto::{
+    crypto::sign::PublicKey,
+    id::CoalitionId,
+    stix::marking::Tlp,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{
+        ports::Ports,
+        server::{Server, ServerConfig},
+    },
+    clock,
+    config::{self, Config},
+    feed::{Feed, Notice},
+    grants,
+    identity::Identity,
+    ingest::Ingest,
+    keys::{Enrolment, Source, file},
+    membership::{Membership, Sources},
+    network::{self, Address, Network, NetworkConfig},
+    publish::{Defaults, Flusher, Publisher},
+    query::{Groups, Query, Scope},
+    roster::LiveRoster,
+    store::{Owner, Store},
+    sync::Sync,
+    tasks::Tasks,
+};
+
+/// Name of the command line's own token.
+const CLI_TOKEN: &str = "cli";
+/// Marking of what carries none, unless configured: the narrowest that still reaches the group.
+const DEFAULT_TLP: Tlp = Tlp::AmberStrict;
+
+/// What a daemon is started with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Folder of the database and the command line's token.
+    pub data_dir: PathBuf,
+    /// The network adapter's.
+    pub network: NetworkConfig,
+    /// Nodes to dial before any address record is known.
+    pub bootstrap: Vec<(PublicKey, Address)>,
+    /// The API's.
+    pub api: ServerConfig,
+    /// What submissions say that do not.
+    pub defaults: Defaults,
+}
+
+/// A running node.
+pub struct Daemon {
+    tasks: Tasks,
+    network: Network,
+    stopping: CancellationToken,
+    api: Vec<SocketAddr>,
+    store: Store,
+    roster: LiveRoster,
+}
+
+/// Runs a node until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// What keeps it from starting, or the task that ended unexpectedly.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let settings = Settings::from_config(&config)?;
+    let passphrase = Source::choose(None, &config.keys).read("this node's keys")?;
+    let data_dir = config.node.data_dir.clone();
+    let enrolment =
+        tokio::task::spawn_blocking(move || Enrolment::load(&data_dir, &passphrase)).await??;
+    let mut daemon = Daemon::start(enrolment, settings).await?;
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let fault = tokio::select! {
+        fault = daemon.tasks.fault() => Some(fault),
+        end = daemon.network.ended() => {
+            tracing::error!(?end, "the network ended");
+            Some(crate::tasks::Fault::new("network"))
+        }
+        _ = tokio::signal::ctrl_c() => None,
+        _ = terminate.recv() => None,
+    };
+    tracing::info!("stopping");
+    daemon.shutdown().await;
+    match fault {
+        Some(fault) => Err(fault.into()),
+        None => Ok(()),
+    }
+}
+
+impl Settings {
+    /// From the operator's file.
+    ///
+    /// # Errors
+    /// An address that the network does not speak.
+    pub fn from_config(config: &Config) -> anyhow::Result<Self> {
+        let addresses = |list: &[config::Address]| {
+            list.iter()
+                .map(|a| Ok(Address::parse(&a.to_string())?.0))
+                .collect::<anyhow::Result<Vec<Address>>>()
+        };
+        let bootstrap = config
+            .network
+            .bootstrap
+            .iter()
+            .map(|b| Ok((b.node, Address::parse(&b.address.to_string())?.0)))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let tlp = config.publish.tlp.and_then(Option::<Tlp>::from).unwrap_or(DEFAULT_TLP);
+        Ok(Self {
+            data_dir: config.node.data_dir.clone(),
+            network: NetworkConfig {
+                listen: addresses(&config.network.listen)?,
+                external: addresses(&config.network.external)?,
+                max_connections: config.network.max_peers,
+                ..NetworkConfig::default()
+            },
+            bootstrap,
+            api: ServerConfig {
+                listen: vec![config.api.listen],
+                socket: Some(config.api_socket()),
+                hosts: config.api.allowed_hosts.clone(),
+                ..ServerConfig::default()
+            },
+            defaults: Defaults { tlp, purpose: config.publish.purpose },
+        })
+    }
+}
+
+impl Daemon {
+    /// Makes and wires everything.
+    ///
+    /// # Errors
+    /// The first part that cannot start, with the mend; nothing is left running.
+    pub async fn start(enrolment: Enrolment, settings: Settings) -> anyhow::Result<Self> {
+        let owner = Owner { coalition: enrolment.coalition(), node: enrolment.node() };
+        let (path, master) = (settings.data_dir.join("store"), enrolment.keys.store.clone());
+        let opened = master.clone();
+        let store = tokio::task::spawn_blocking(move || Store::open(&path, owner, &opened)).await??;
+        let roster = LiveRoster::new(history::restore(&store, &enrolment).await?);
+        let identity = Arc::new(Identity {
+            member: enrolment.member(),
+            serial: enrolment.certificate.serial,
+            record: enrolment.record.clone(),
+            signing: enrolment.keys.signing.clone(),
+            node: enrolment.node(),
+            kem: enrolment.keys.kem.clone(),
+        });
+        let coalition: CoalitionId = enrolment.coalition();
+        let (network, inbound) = network::start(&settings.network, &enrolment.keys.node, coalition)?;
+        let feed = Feed::default();
+        let mut tasks = Tasks::default();
+
+        let membership = Membership::new(
+            Arc::clone(&identity),
+            store.clone(),
+            network.clone(),
+            roster.clone(),
+            feed.clone(),
+            settings.bootstrap,
+            settings.network.external,
+        );
+        let hellos = membership.hellos();
+        let (ingest, queues, intake) = Ingest::new(
+            Arc::clone(&identity),
+            store.clone(),
+            network.clone(),
+            roster.clone(),
+            feed.clone(),
+            membership.behind(),
+        );
+        let (admin_gossip, group_gossip) = route::split(&mut tasks, inbound.gossip, network.clone());
+        let (judge, keep, reopen) = ingest.loops(queues, group_gossip);
+        tasks.spawn("judge", judge);
+        tasks.spawn("keep", keep);
+        tasks.spawn("reopen", reopen);
+        let sync = Sync {
+            identity: Arc::clone(&identity),
+            store: store.clone(),
+            network: network.clone(),
+            roster: roster.clone(),
+            feed: feed.clone(),
+            intake,
+        };
+        tasks.spawn("sync", sync.run_pull());
+        tasks.spawn("sync-serve", Sync::run_serve(store.clone(), roster.clone(), inbound.sync));
+        let serving = grants::Serving::new(Arc::clone(&identity), store.clone(), roster.clone(), feed.clone());
+        tasks.spawn("grants-serve", serving.run(inbound.keys));
+        let asking = grants::Asking::new(
+            Arc::clone(&identity),
+            store.clone(),
+            network.clone(),
+            roster.clone(),
+            feed.clone(),
+        );
+        tasks.spawn("grants-ask", asking.run());
+        let flusher = Flusher::new(
+            Arc::clone(&identity),
+            store.clone(),
+            network.clone(),
+            roster.clone(),
+            feed.clone(),
+            hellos.clone(),
+        );
+        let held = flusher.held();
+        tasks.spawn("flush", flusher.run());
+        let sources = Sources { hello: inbound.hello, gossip: admin_gossip, links: inbound.links };
+        tasks.spawn("membership", membership.run(sources));
+
+        let query = Query::open(store.clone(), roster.clone(), identity.node, &master)?;
+        cli_token(&query, &settings.data_dir).await?;
+        let publisher =
+            Publisher::new(Arc::clone(&identity), store.clone(), roster.clone(), feed.clone(), settings.defaults);
+        let status = ports::Status {
+            identity: Arc::clone(&identity),
+            store: store.clone(),
+            network: network.clone(),
+            roster: roster.clone(),
+            hellos,
+            held,
+            stopping: tasks.stop_signal(),
+            started: clock::now(),
+        };
+        let ports = Ports {
+            query,
+            publish: Arc::new(ports::Publishing(publisher)),
+            status: Arc::new(status),
+            feed: feed_head(&mut tasks, &store, &feed)?,
+        };
+        let stopping = CancellationToken::new();
+        let server = Server::bind(&settings.api, ports, stopping.clone()).await?;
+        let api = server.addresses().to_vec();
+        tasks.spawn("api", server.run());
+        let version = roster.snapshot().version();
+        tracing::info!(member.id = %identity.member, serial = identity.serial.get(), roster.height = version.height.get(),
+            "running as certificate {} of member {}, API on {api:?}", identity.serial, identity.member);
+        Ok(Self { tasks, network, stopping, api, store, roster })
+    }
+
+    /// Where the API listens, ports filled in.
+    #[must_use]
+    pub fn api(&self) -> &[SocketAddr] {
+        &self.api
+    }
+
+    /// Where the network listens.
+    pub async fn listening(&self) -> Vec<Address> {
+        self.network.listen_addresses().await.unwrap_or_default()
+    }
+
+    /// The store, for tests and measurements that look at what became durable.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The live roster.
+    #[must_use]
+    pub const fn roster(&self) -> &LiveRoster {
+        &self.roster
+    }
+
+    /// The network handle, for tests that speak to peers directly.
+    #[must_use]
+    pub const fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Stops everything in order and waits for it.
+    pub async fn shutdown(self) {
+        self.stopping.cancel();
+        self.tasks.join().await;
+        self.network.shutdown().await;
+    }
+}
+
+/// The feed's newest sequence, for event streams.
+fn feed_head(tasks: &mut Tasks, store: &Store, feed: &Feed) -> anyhow::Result<watch::Receiver<u64>> {
+    let newest = |store: &Store| store.feed_bounds().map(|bounds| bounds.map_or(0, |(_, last)| last));
+    let (sender, receiver) = watch::channel(newest(store)?);
+    let (store, mut notices) = (store.clone(), feed.subscribe());
+    tasks.spawn("feed", async move {
+        while let Some(notice) = notices.recv().await {
+            if matches!(notice, Notice::Stored { .. })
+                && let Ok(head) = newest(&store)
+            {
+                sender.send_if_modified(|before| std::mem::replace(before, head) != head);
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+/// Leaves a token for this machine's command line, unless a good one lies there.
+async fn cli_token(query: &Query, data_dir: &std::path::Path) -> anyhow::Result<()> {
+    let path = data_dir.join("cli.token");
+    let now = clock::now();
+    if let Ok(text) = std::fs::read_to_string(&path)
+        && query.tokens().verify(text.trim(), now).is_ok()
+    {
+        return Ok(());
+    }
+    let scope = Scope {
+        read: Groups::All,
+        publish: Groups::All,
+        admin: true,
+        ceiling: Tlp::AmberStrict,
+        red: true,
+        expires: None,
+    };
+    let made = query.tokens().replace(CLI_TOKEN, scope, now).await?;
+    file::write(&path, format!("{}\n", made.text.expose()).as_bytes(), file::Readers::Owner, file::Existing::Replace)
+        .with_context(|| format!("writing {}", path.display()))
+}

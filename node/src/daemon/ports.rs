@@ -1,0 +1,135 @@
+//! What the API asks of the rest, answered from the parts that know.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use belfry_proto::{id::PublicationId, time::Timestamp, topic::Topic};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::ports::{NodeReport, NodeStatus, PeerReport, Publish},
+    clock, config,
+    identity::Identity,
+    membership::Hellos,
+    network::Network,
+    publish::{
+        Hold, Publisher,
+        submission::{Accepted, DraftStatus, Submission, SubmitError},
+    },
+    roster::LiveRoster,
+    store::Store,
+};
+
+/// Drafts and parked envelopes counted; beyond it the number is "at least".
+const COUNTED: usize = 10_000;
+
+pub(super) struct Publishing(pub(super) Publisher);
+
+#[async_trait]
+impl Publish for Publishing {
+    async fn submit(&self, submission: Submission) -> Result<Accepted, SubmitError> {
+        self.0.submit(submission).await
+    }
+
+    async fn status(&self, publication: PublicationId) -> Result<Option<DraftStatus>, SubmitError> {
+        let publisher = self.0.clone();
+        tokio::task::spawn_blocking(move || publisher.status(publication))
+            .await
+            .map_err(|error| SubmitError::Fault(Box::new(error)))?
+            .map_err(|error| SubmitError::Fault(Box::new(error)))
+    }
+}
+
+pub(super) struct Status {
+    pub(super) identity: Arc<Identity>,
+    pub(super) store: Store,
+    pub(super) network: Network,
+    pub(super) roster: LiveRoster,
+    pub(super) hellos: watch::Receiver<Hellos>,
+    pub(super) held: watch::Receiver<Option<Hold>>,
+    pub(super) stopping: CancellationToken,
+    pub(super) started: Timestamp,
+}
+
+impl Status {
+    fn warnings(&self, drafts: usize) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let now = clock::now();
+        let roster = self.roster.snapshot();
+        let standing = roster.standing(self.identity.serial, now);
+        if standing != belfry_proto::trust::roster::Standing::Valid {
+            warnings.push(format!("This node's certificate is {}.", standing.as_str()));
+        }
+        if roster.charter().is_expired_at(now) {
+            warnings.push("The charter has expired: ask the coalition for a new version.".to_owned());
+        }
+        if drafts > 0
+            && let Some(hold) = *self.held.borrow()
+        {
+            warnings.push(format!("{drafts} drafts wait: {hold}."));
+        }
+        for peer in &self.hellos.borrow().forked_with {
+            warnings.push(format!("The admin log of {peer} contradicts ours: one of us was shown a fork."));
+        }
+        if !self.store.is_writable() {
+            warnings.push("The store stopped after a write error; look at the log, mend the disk, restart.".to_owned());
+        }
+        warnings
+    }
+}
+
+#[async_trait]
+impl NodeStatus for Status {
+    async fn report(&self) -> NodeReport {
+        let store = self.store.clone();
+        let counted = tokio::task::spawn_blocking(move || {
+            let drafts = store.queued(COUNTED).map_or(0, |q| q.len());
+            let parked = store.parked(COUNTED).map_or(0, |p| p.len());
+            let unshared = store.own_keys(None).map_or(0, |keys| keys.iter().filter(|k| k.holders == 0).count());
+            (drafts, parked, unshared)
+        });
+        let (drafts, parked, readable_only_here) = counted.await.unwrap_or_default();
+        let peers = self.network.peers().await.unwrap_or_default();
+        let listening = self.network.listen_addresses().await.unwrap_or_default();
+        NodeReport {
+            peer_id: config::peer_id(&self.identity.node),
+            started: self.started,
+            listening: listening.iter().map(|a| a.with_node(&self.identity.node)).collect(),
+            connected: peers.iter().filter(|peer| peer.admitted).count(),
+            readable_only_here,
+            drafts,
+            parked,
+            clock_offset_ms: self.hellos.borrow().clock_offset().map(|micros| -micros / 1000),
+            warnings: self.warnings(drafts),
+        }
+    }
+
+    async fn peers(&self) -> Vec<PeerReport> {
+        let roster = self.roster.snapshot();
+        let peers = self.network.peers().await.unwrap_or_default();
+        peers
+            .into_iter()
+            .map(|peer| PeerReport {
+                peer_id: config::peer_id(&peer.node),
+                member: roster.by_node(&peer.node).map(|certificate| certificate.member),
+                admitted: peer.admitted,
+                outbound: peer.outbound,
+                addresses: peer.addresses.iter().map(ToString::to_string).collect(),
+                groups: peer
+                    .topics
+                    .iter()
+                    .filter_map(|topic| match topic {
+                        Topic::Group(group) => Some(*group),
+                        Topic::Admin => None,
+                    })
+                    .collect(),
+                since: peer.since,
+            })
+            .collect()
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.stopping.is_cancelled() && self.store.is_writable()
+    }
+}

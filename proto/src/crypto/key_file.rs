@@ -354,7 +354,7 @@ mod tests {
                 key_length: None,
             }))
         };
-        let pbkdf2 = pbes2::Pbkdf2Params::hmac_sha256(u32::MAX, &[0; 16]).unwrap();
+        let pbkdf2 = pbes2::Pbkdf2Params::hmac_sha256(MAX_PBKDF2_ROUNDS + 1, &[0; 16]).unwrap();
         for costly in [scrypt(1 << 24, 8, 1), scrypt(1 << 10, 8, u16::MAX), scrypt(2, u16::MAX, u16::MAX)] {
             assert_eq!(decode_ed25519(&costly, b"").unwrap_err(), KeyFileError::TooCostly);
         }

@@ -34,8 +34,8 @@ const MAX_ANSWER: usize = 128 * 1024 * 1024;
 pub(super) enum ClientError {
     #[error("no belfry runs for {}: start it with `belfry run`, or name its folder with --dir", folder.display())]
     NotRunning { folder: PathBuf },
-    #[error(transparent)]
-    Token(FileError),
+    #[error("{0}")]
+    Token(#[source] FileError),
     #[error("{}: {source}", socket.display())]
     Connection { socket: PathBuf, source: io::Error },
     #[error("the daemon broke off: {0}")]

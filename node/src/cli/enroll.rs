@@ -33,6 +33,8 @@ use crate::{
     },
 };
 
+/// Make this node's keys and write a certificate request.
+///
 /// Pins the coalition's charter in the data folder, makes this node's keys (encrypted with a passphrase), and writes
 /// a request, signed with them, that says who asks, for what, and that arrangement and rules are accepted.
 ///
@@ -57,11 +59,11 @@ pub(super) struct Enroll {
     #[arg(long = "org", value_name = "NAME")]
     organisation: String,
     /// KBO/BCE enterprise number: ten digits
-    #[arg(long, default_value = "", hide_default_value = true, value_parser = kbo)]
-    kbo: String,
+    #[arg(long, value_parser = kbo)]
+    kbo: Option<String>,
     /// Legal Entity Identifier: twenty digits and capital letters
-    #[arg(long, default_value = "", hide_default_value = true)]
-    lei: String,
+    #[arg(long)]
+    lei: Option<String>,
     /// Entity classes: essential, important, financial, ict-provider, supplier, authority, academic, out-of-scope
     #[arg(long, value_delimiter = ',', required = true, value_parser = <EntityClass as Named>::parse)]
     class: Vec<EntityClass>,
@@ -69,8 +71,8 @@ pub(super) struct Enroll {
     #[arg(long, default_value = "none", value_parser = <Capacity as Named>::parse)]
     capacity: Capacity,
     /// Sector, as in banking or health
-    #[arg(long, default_value = "", hide_default_value = true)]
-    sector: String,
+    #[arg(long)]
+    sector: Option<String>,
     /// Entities this one supplies; repeat for several
     #[arg(long, value_name = "NAME")]
     supplier_of: Vec<String>,
@@ -195,11 +197,11 @@ impl Enroll {
     fn organisation(&self) -> Organisation {
         Organisation {
             name: self.organisation.clone(),
-            kbo: self.kbo.clone(),
-            lei: self.lei.clone(),
+            kbo: self.kbo.clone().unwrap_or_default(),
+            lei: self.lei.clone().unwrap_or_default(),
             classes: self.class.iter().map(|class| (*class).into()).collect(),
             capacity: self.capacity.into(),
-            sector: self.sector.clone(),
+            sector: self.sector.clone().unwrap_or_default(),
             supplier_of: self.supplier_of.clone(),
         }
     }

@@ -21,6 +21,8 @@ use crate::{
     },
 };
 
+/// Take up the certificate that the coalition issued.
+///
 /// Verifies certificate and log against the pinned charter and this node's own keys, then keeps them.
 ///
 /// Works while no node runs on the data folder. Joining again with a newer certificate or log is fine; with an

@@ -9,18 +9,21 @@ use super::{
     output,
 };
 
+/// List the coalition's members.
 #[derive(Debug, Args)]
 pub(super) struct Members {
     #[command(flatten)]
     listing: Listing,
 }
 
+/// List the nodes this one is connected to.
 #[derive(Debug, Args)]
 pub(super) struct Peers {
     #[command(flatten)]
     listing: Listing,
 }
 
+/// List the groups this node is in.
 #[derive(Debug, Args)]
 pub(super) struct Groups {
     #[command(flatten)]
@@ -65,6 +68,7 @@ impl Listing {
     }
 }
 
+/// List the objects of a group.
 #[derive(Debug, Args)]
 pub(super) struct Objects {
     /// Slug of the group

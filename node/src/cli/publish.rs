@@ -27,6 +27,8 @@ use crate::config::parse_tlp;
 /// How often `--wait` looks again.
 const POLL: Duration = Duration::from_millis(250);
 
+/// Share a STIX 2.1 bundle with a group.
+///
 /// The bundle is durable once this returns; it is sent as soon as the node is connected and up to date.
 ///
 /// Examples:
@@ -69,6 +71,7 @@ pub(super) struct Publish {
     data: DataFolder,
 }
 
+/// Show what became of a publication.
 #[derive(Debug, Args)]
 pub(super) struct Publication {
     /// Publication id, as `belfry publish` printed it

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::{DataFolder, Global, client::Client, output};
 
+/// Show the running node: identity, certificate, roster, peers, groups.
 #[derive(Debug, Args)]
 pub(super) struct Status {
     #[command(flatten)]

@@ -15,14 +15,13 @@ use crate::config::parse_tlp;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a token; it is shown once and kept nowhere
     Create(Create),
-    /// List tokens: names, scopes and expiry, never the secrets
     List(List),
-    /// Revoke a token: it stops working at once
     Revoke(Revoke),
 }
 
+/// Make a token; it is shown once and kept nowhere.
+///
 /// Examples:
 ///   belfry token create --name siem --read cidr,ot-ics --max-tlp amber
 ///   belfry token create --name soar --read cidr --publish cidr --until 2027-11-30
@@ -51,6 +50,7 @@ pub(super) struct Create {
     data: DataFolder,
 }
 
+/// List tokens: names, scopes and expiry, never the secrets.
 #[derive(Debug, Args)]
 pub(super) struct List {
     /// Print the daemon's answer as JSON
@@ -60,6 +60,7 @@ pub(super) struct List {
     data: DataFolder,
 }
 
+/// Revoke a token: it stops working at once.
 #[derive(Debug, Args)]
 pub(super) struct Revoke {
     /// Id of the token, as `belfry token list` shows it

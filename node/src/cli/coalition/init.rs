@@ -25,6 +25,8 @@ use crate::{
     },
 };
 
+/// Found a coalition: keys, charter, empty admin log.
+///
 /// Makes the coalition's folder: encrypted root, admin and registrar keys, the signed charter, an empty log.
 ///
 /// Do this on a machine without network. Give charter.pem to members, keep the folder and a copy of it safe:

@@ -31,6 +31,8 @@ use crate::{
     keys::enrolment::read,
 };
 
+/// Issue a certificate for a member's request.
+///
 /// Shows who asks for what, asks, then signs the statement, appends it to the log and writes the certificate.
 ///
 /// Asked again for a request that was issued already (a run was interrupted, the file was lost), it writes the same

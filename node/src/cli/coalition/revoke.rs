@@ -21,6 +21,8 @@ use crate::{
     keys::file,
 };
 
+/// Revoke a certificate.
+///
 /// Revokes for good: nodes hang up on it, and rotate their keys before they publish again.
 ///
 /// The cut says what stays of the member's messages: those up to the listed ones. Everything else signed with that
@@ -43,6 +45,8 @@ pub(in crate::cli) struct Revoke {
     ending: Ending,
 }
 
+/// Suspend a certificate: it admits to nothing until it is resumed.
+///
 /// The node is out until `belfry coalition resume`; its history starts anew then.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Suspend {
@@ -53,6 +57,8 @@ pub(in crate::cli) struct Suspend {
     ending: Ending,
 }
 
+/// Resume a suspended certificate.
+///
 /// Its messages go into new logs from then on.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Resume {

@@ -40,14 +40,13 @@ use crate::{
 ///
 /// Compare the coalition's words with those the coalition told you another way: they are the root of all trust.
 /// Running it again before joining makes a new request with the same keys.
-///
-/// Examples:
-///   belfry enroll --charter charter.pem --org 'Example Bank' --class essential,financial --kbo 0123456789 \
-///     --sector banking --groups cidr,cidr-financial
-///   belfry enroll --charter charter.pem --org 'Example CSIRT' --class authority --capacity csirt \
-///     --groups cidr:steward --accept-arrangement --accept-rules --passphrase-file passphrase
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "\
+Examples:
+  belfry enroll --charter charter.pem --org 'Example Bank' --class essential,financial --kbo 0123456789 \\
+      --sector banking --groups cidr,cidr-financial
+  belfry enroll --charter charter.pem --org 'Example CSIRT' --class authority --capacity csirt \\
+      --groups cidr:steward --accept-arrangement --accept-rules --passphrase-file passphrase")]
 pub(super) struct Enroll {
     /// Charter file of the coalition
     #[arg(long, value_name = "FILE")]

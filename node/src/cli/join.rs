@@ -27,11 +27,10 @@ use crate::{
 ///
 /// Works while no node runs on the data folder. Joining again with a newer certificate or log is fine; with an
 /// older log it is refused.
-///
-/// Example:
-///   belfry join certificate.pem --log log.pem
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "\
+Example:
+  belfry join certificate.pem --log log.pem")]
 pub(super) struct Join {
     /// Certificate file from the coalition
     certificate: PathBuf,

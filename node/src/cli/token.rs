@@ -21,12 +21,11 @@ pub(super) enum Command {
 }
 
 /// Make a token; it is shown once and kept nowhere.
-///
-/// Examples:
-///   belfry token create --name siem --read cidr,ot-ics --max-tlp amber
-///   belfry token create --name soar --read cidr --publish cidr --until 2027-11-30
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "\
+Examples:
+  belfry token create --name siem --read cidr,ot-ics --max-tlp amber
+  belfry token create --name soar --read cidr --publish cidr --until 2027-11-30")]
 pub(super) struct Create {
     /// What it is called in listings, drafts and the audit log
     #[arg(long)]
@@ -105,13 +104,20 @@ impl Create {
     fn body(&self) -> Value {
         json!({
             "name": self.name,
-            "read": self.read,
-            "publish": self.publish,
+            "read": groups(&self.read),
+            "publish": groups(&self.publish),
             "admin": self.admin,
-            "max_tlp": self.max_tlp.name(),
+            // RED is no ceiling but a permission of its own: what is sealed to named members.
+            "max_tlp": self.max_tlp.min(Tlp::AmberStrict).name(),
+            "red": self.max_tlp == Tlp::Red,
             "expires": self.until,
         })
     }
+}
+
+/// The daemon's word for every group is `*`, which shells would eat.
+fn groups(named: &[String]) -> Vec<&str> {
+    named.iter().map(|group| if group == "all" { "*" } else { group }).collect()
 }
 
 impl List {
@@ -120,7 +126,11 @@ impl List {
         if self.json {
             return output::print_json(&answer);
         }
-        Ok(output::print(&super::listing::listed(&answer, "tokens"))?)
+        Ok(output::print(&super::listing::listed(
+            &answer,
+            "tokens",
+            &["id", "name", "read", "publish", "admin", "max_tlp", "red", "expires"],
+        ))?)
     }
 }
 

@@ -28,12 +28,11 @@ use crate::{
 /// The cut says what stays of the member's messages: those up to the listed ones. Everything else signed with that
 /// key is hidden at every member, and without --cut that is everything. `belfry heads MEMBER`, on any member's node,
 /// prints a cut at its last messages.
-///
-/// Examples:
-///   belfry coalition revoke 7 --reason left --cut heads.txt
-///   belfry coalition revoke 7 --reason key-compromise
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "\
+Examples:
+  belfry coalition revoke 7 --reason left --cut heads.txt
+  belfry coalition revoke 7 --reason key-compromise")]
 pub(in crate::cli) struct Revoke {
     /// Serial of the certificate
     #[arg(value_parser = serial)]

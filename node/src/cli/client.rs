@@ -34,8 +34,8 @@ const MAX_ANSWER: usize = 128 * 1024 * 1024;
 pub(super) enum ClientError {
     #[error("no belfry runs for {}: start it with `belfry run`, or name its folder with --dir", folder.display())]
     NotRunning { folder: PathBuf },
-    #[error(transparent)]
-    Token(FileError),
+    #[error("{0}")]
+    Token(#[source] FileError),
     #[error("{}: {source}", socket.display())]
     Connection { socket: PathBuf, source: io::Error },
     #[error("the daemon broke off: {0}")]
@@ -44,7 +44,7 @@ pub(super) enum ClientError {
     Timeout,
     #[error("the daemon's answer is not what this belfry expects ({0}): are both the same version?")]
     Answer(String),
-    #[error("{title}{}{detail}", if detail.is_empty() { "" } else { ": " })]
+    #[error("{}", if detail.is_empty() { title } else { detail })]
     Problem { status: u16, title: String, detail: String },
 }
 
@@ -168,14 +168,18 @@ fn answer(status: u16, body: &[u8]) -> Result<Value, ClientError> {
     }
     let value = value.unwrap_or_default();
     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let title = match (status, text("title")) {
-        (401, _) => {
-            "the daemon does not know our token: was cli.token replaced while it ran? restart it".into()
-        }
-        (_, title) if title.is_empty() => format!("the daemon answered {status}"),
-        (_, title) => title,
-    };
-    Err(ClientError::Problem { status, title, detail: text("detail") })
+    let (mut title, mut detail) = (text("title"), text("detail"));
+    if title.is_empty() {
+        title = format!("the daemon answered {status}");
+    }
+    if status == 401 {
+        detail = "the daemon does not know our token: was cli.token replaced while it ran? restart it".into();
+    }
+    if status >= 500 {
+        // Under this id the daemon's log says why.
+        detail = format!("{detail} {}", text("request_id")).trim().to_owned();
+    }
+    Err(ClientError::Problem { status, title, detail })
 }
 
 /// `path?name=value…` with every value percent-encoded.
@@ -247,7 +251,7 @@ mod tests {
             |c| c.delete("/x"),
         );
         let error = answer.unwrap_err();
-        assert_eq!(error.to_string(), "no: not a publisher");
+        assert_eq!(error.to_string(), "not a publisher");
         assert_eq!(Exit::of(&error), Exit::Refused);
     }
 

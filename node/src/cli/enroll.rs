@@ -33,19 +33,20 @@ use crate::{
     },
 };
 
+/// Make this node's keys and write a certificate request.
+///
 /// Pins the coalition's charter in the data folder, makes this node's keys (encrypted with a passphrase), and writes
 /// a request, signed with them, that says who asks, for what, and that arrangement and rules are accepted.
 ///
 /// Compare the coalition's words with those the coalition told you another way: they are the root of all trust.
 /// Running it again before joining makes a new request with the same keys.
-///
-/// Examples:
-///   belfry enroll --charter charter.pem --org 'Example Bank' --class essential,financial --kbo 0123456789 \
-///     --sector banking --groups cidr,cidr-financial
-///   belfry enroll --charter charter.pem --org 'Example CSIRT' --class authority --capacity csirt \
-///     --groups cidr:steward --accept-arrangement --accept-rules --passphrase-file passphrase
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "\
+Examples:
+  belfry enroll --charter charter.pem --org 'Example Bank' --class essential,financial --kbo 0123456789 \\
+      --sector banking --groups cidr,cidr-financial
+  belfry enroll --charter charter.pem --org 'Example CSIRT' --class authority --capacity csirt \\
+      --groups cidr:steward --accept-arrangement --accept-rules --passphrase-file passphrase")]
 pub(super) struct Enroll {
     /// Charter file of the coalition
     #[arg(long, value_name = "FILE")]
@@ -57,11 +58,11 @@ pub(super) struct Enroll {
     #[arg(long = "org", value_name = "NAME")]
     organisation: String,
     /// KBO/BCE enterprise number: ten digits
-    #[arg(long, default_value = "", hide_default_value = true, value_parser = kbo)]
-    kbo: String,
+    #[arg(long, value_parser = kbo)]
+    kbo: Option<String>,
     /// Legal Entity Identifier: twenty digits and capital letters
-    #[arg(long, default_value = "", hide_default_value = true)]
-    lei: String,
+    #[arg(long)]
+    lei: Option<String>,
     /// Entity classes: essential, important, financial, ict-provider, supplier, authority, academic, out-of-scope
     #[arg(long, value_delimiter = ',', required = true, value_parser = <EntityClass as Named>::parse)]
     class: Vec<EntityClass>,
@@ -69,8 +70,8 @@ pub(super) struct Enroll {
     #[arg(long, default_value = "none", value_parser = <Capacity as Named>::parse)]
     capacity: Capacity,
     /// Sector, as in banking or health
-    #[arg(long, default_value = "", hide_default_value = true)]
-    sector: String,
+    #[arg(long)]
+    sector: Option<String>,
     /// Entities this one supplies; repeat for several
     #[arg(long, value_name = "NAME")]
     supplier_of: Vec<String>,
@@ -195,11 +196,11 @@ impl Enroll {
     fn organisation(&self) -> Organisation {
         Organisation {
             name: self.organisation.clone(),
-            kbo: self.kbo.clone(),
-            lei: self.lei.clone(),
+            kbo: self.kbo.clone().unwrap_or_default(),
+            lei: self.lei.clone().unwrap_or_default(),
             classes: self.class.iter().map(|class| (*class).into()).collect(),
             capacity: self.capacity.into(),
-            sector: self.sector.clone(),
+            sector: self.sector.clone().unwrap_or_default(),
             supplier_of: self.supplier_of.clone(),
         }
     }

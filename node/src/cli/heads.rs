@@ -10,6 +10,8 @@ use serde_json::Value;
 use super::{DataFolder, Global, client::Client, client::segment, output};
 use crate::keys::file::{self, Existing, Readers};
 
+/// Print the last message of each log of a member, as `coalition revoke --cut` wants it.
+///
 /// Prints one line a log: log id, sequence and message id of the last message this node holds.
 ///
 /// Carry the output to the coalition's machine: `belfry coalition revoke SERIAL --reason CODE --cut FILE`.

@@ -21,15 +21,16 @@ use crate::{
     },
 };
 
+/// Take up the certificate that the coalition issued.
+///
 /// Verifies certificate and log against the pinned charter and this node's own keys, then keeps them.
 ///
 /// Works while no node runs on the data folder. Joining again with a newer certificate or log is fine; with an
 /// older log it is refused.
-///
-/// Example:
-///   belfry join certificate.pem --log log.pem
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "\
+Example:
+  belfry join certificate.pem --log log.pem")]
 pub(super) struct Join {
     /// Certificate file from the coalition
     certificate: PathBuf,

@@ -9,18 +9,21 @@ use super::{
     output,
 };
 
+/// List the coalition's members.
 #[derive(Debug, Args)]
 pub(super) struct Members {
     #[command(flatten)]
     listing: Listing,
 }
 
+/// List the nodes this one is connected to.
 #[derive(Debug, Args)]
 pub(super) struct Peers {
     #[command(flatten)]
     listing: Listing,
 }
 
+/// List the groups this node is in.
 #[derive(Debug, Args)]
 pub(super) struct Groups {
     #[command(flatten)]
@@ -39,32 +42,38 @@ struct Listing {
 
 impl Members {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        self.listing.show(global, "members")
+        self.listing.show(global, "members", |answer| {
+            let rows: Vec<[String; 6]> = rows_of(answer, "members").iter().flat_map(certificates).collect();
+            output::table(["organisation", "member", "serial", "standing", "groups", "until"], &rows)
+        })
     }
 }
 
 impl Peers {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        self.listing.show(global, "peers")
+        let columns = ["organisation", "peer_id", "admitted", "outbound", "since", "addresses"];
+        self.listing.show(global, "peers", |answer| listed(answer, "peers", &columns))
     }
 }
 
 impl Groups {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        self.listing.show(global, "groups")
+        let columns = ["slug", "role", "can_read", "can_write", "max_tlp", "collection", "name"];
+        self.listing.show(global, "groups", |answer| listed(answer, "groups", &columns))
     }
 }
 
 impl Listing {
-    fn show(&self, global: &Global, what: &str) -> anyhow::Result<()> {
+    fn show(&self, global: &Global, what: &str, text: impl FnOnce(&Value) -> String) -> anyhow::Result<()> {
         let answer = Client::new(&global.config(&self.data)?)?.get(&format!("/api/v1/{what}"))?;
         if self.json {
             return output::print_json(&answer);
         }
-        Ok(output::print(&listed(&answer, what))?)
+        Ok(output::print(&text(&answer))?)
     }
 }
 
+/// List the objects of a group.
 #[derive(Debug, Args)]
 pub(super) struct Objects {
     /// Slug of the group
@@ -126,34 +135,54 @@ fn row(row: &Value) -> [String; 5] {
             .unwrap_or_else(|| "-".into())
     };
     [
-        text(&["id", "object_id"]),
+        text(&["id"]),
         text(&["version", "modified", "created"]),
         text(&["tlp"]),
-        text(&["member_name", "member", "from"]),
-        text(&["date_added", "added"]),
+        text(&["organisation", "member"]),
+        text(&["date_added"]),
     ]
 }
 
-/// A table of the answer's list (bare, or under its own name), with the columns its rows have.
-pub(super) fn listed(answer: &Value, name: &str) -> String {
-    let Some(rows) = answer.as_array().or_else(|| answer.get(name).and_then(Value::as_array)) else {
-        return output::readable(answer);
+/// The answer's list of that name.
+fn rows_of<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
+    answer.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// One row a certificate; one without, for a member that has none.
+fn certificates(member: &Value) -> Vec<[String; 6]> {
+    let of =
+        |value: &Value, name: &str| value.get(name).and_then(output::scalar).unwrap_or_else(|| "-".into());
+    let row = |certificate: &Value| {
+        let groups: Vec<String> = rows_of(certificate, "groups")
+            .iter()
+            .filter_map(|pair| Some(format!("{}:{}", pair.get(0)?.as_str()?, pair.get(1)?.as_str()?)))
+            .collect();
+        let carrier = certificate.get("carrier").and_then(Value::as_bool) == Some(true);
+        [
+            of(member, "organisation"),
+            of(member, "id"),
+            of(certificate, "serial"),
+            of(certificate, "standing"),
+            if carrier { "carrier".into() } else { groups.join(" ") },
+            of(certificate, "not_after").chars().take(10).collect(),
+        ]
     };
-    let mut columns: Vec<&String> = Vec::new();
-    for row in rows.iter().filter_map(Value::as_object) {
-        for key in row.iter().filter(|(_, v)| output::scalar(v).is_some()).map(|(key, _)| key) {
-            if !columns.contains(&key) {
-                columns.push(key);
-            }
-        }
+    match rows_of(member, "certificates") {
+        [] => vec![row(&Value::Null)],
+        certificates => certificates.iter().map(row).collect(),
     }
-    if columns.is_empty() {
+}
+
+/// A table of the answer's list of that name.
+pub(super) fn listed(answer: &Value, name: &str, columns: &[&str]) -> String {
+    let rows = rows_of(answer, name);
+    if rows.is_empty() {
         return "none\n".into();
     }
+    let headings: Vec<String> = columns.iter().map(|column| column.replace('_', " ")).collect();
     let cells = |row: &Value| -> Vec<String> {
         columns.iter().map(|c| row.get(*c).and_then(output::scalar).unwrap_or_else(|| "-".into())).collect()
     };
-    let headings: Vec<String> = columns.iter().map(|c| c.replace('_', " ")).collect();
     output::grid(&headings, &rows.iter().map(cells).collect::<Vec<_>>())
 }
 
@@ -164,13 +193,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_becomes_a_table_of_what_its_rows_have() {
-        let answer = json!({"peers": [{"node": "a", "admitted": true}, {"node": "b", "since": "now"}]});
+    fn a_list_becomes_a_table() {
+        let answer = json!({"peers": [{"peer_id": "a", "admitted": true}, {"peer_id": "b", "since": "now"}]});
         assert_eq!(
-            listed(&answer, "peers"),
-            "node  admitted  since\na     yes       -\nb     -         now\n"
+            listed(&answer, "peers", &["peer_id", "admitted", "since"]),
+            "peer id  admitted  since\na        yes       -\nb        -         now\n"
         );
-        assert_eq!(listed(&json!({"peers": []}), "peers"), "none\n");
+        assert_eq!(listed(&json!({"peers": []}), "peers", &["peer_id"]), "none\n");
+    }
+
+    #[test]
+    fn a_member_has_a_row_for_each_certificate() {
+        let member = json!({"id": "m", "organisation": "Bank", "certificates": [
+            {"serial": 1, "standing": "revoked", "groups": [["cidr", "reader"]], "not_after": "2027-11-30T00:00:00Z"},
+            {"serial": 2, "standing": "valid", "carrier": true, "groups": [], "not_after": "2027-11-30T00:00:00Z"}
+        ]});
+        let rows = certificates(&member);
+        assert_eq!(rows[0], ["Bank", "m", "1", "revoked", "cidr:reader", "2027-11-30"]);
+        assert_eq!(rows[1], ["Bank", "m", "2", "valid", "carrier", "2027-11-30"]);
+        assert_eq!(certificates(&json!({"id": "m"})).len(), 1);
     }
 
     #[test]

@@ -30,7 +30,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 
 use self::exit::Exit;
-use crate::config::{Config, ConfigError, Filter};
+use crate::config::{Config, ConfigError};
 
 /// Examples at the end of `belfry --help`.
 const EXAMPLES: &str = "\
@@ -61,9 +61,6 @@ struct Global {
     /// Configuration file [default: /etc/belfry/belfry.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Log filter instead of the configured one, as in "debug" or "info,belfry_node::sync=trace"
-    #[arg(long, global = true, value_name = "FILTER")]
-    log: Option<Filter>,
 }
 
 /// Argument of every command on a member's node.
@@ -89,32 +86,20 @@ enum Command {
     /// Administer a coalition: charter, certificates, admin log (offline, on files)
     #[command(subcommand)]
     Coalition(coalition::Command),
-    /// Make this node's keys and write a certificate request
     Enroll(enroll::Enroll),
-    /// Take up the certificate that the coalition issued
     Join(join::Join),
-    /// Run the node
     Run(run::Run),
-    /// Show the running node: identity, certificate, roster, peers, groups
     Status(status::Status),
-    /// Share a STIX 2.1 bundle with a group
     Publish(publish::Publish),
-    /// Show what became of a publication
     Publication(publish::Publication),
     /// Make, list and revoke access tokens of the local API
     #[command(subcommand)]
     Token(token::Command),
-    /// List the coalition's members
     Members(listing::Members),
-    /// List the nodes this one is connected to
     Peers(listing::Peers),
-    /// List the groups this node is in
     Groups(listing::Groups),
-    /// List the objects of a group
     Objects(listing::Objects),
-    /// Print the last message of each log of a member, as `coalition revoke --cut` wants it
     Heads(heads::Heads),
-    /// Explain what this node did with a message, and why
     Why(why::Why),
     /// Check or show the configuration
     #[command(subcommand)]
@@ -172,6 +157,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_reuses_the_name_of_a_global_argument() {
+        fn walk(command: &clap::Command, path: &str) {
+            for sub in command.get_subcommands() {
+                let path = format!("{path} {}", sub.get_name());
+                assert!(sub.get_arguments().all(|argument| argument.get_id() != "config"), "{path}");
+                walk(sub, &path);
+            }
+        }
+        walk(&Cli::command(), "belfry");
     }
 
     #[test]

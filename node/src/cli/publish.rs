@@ -27,14 +27,15 @@ use crate::config::parse_tlp;
 /// How often `--wait` looks again.
 const POLL: Duration = Duration::from_millis(250);
 
-/// The bundle is durable once this returns; it is sent as soon as the node is connected and up to date.
+/// Share a STIX 2.1 bundle with a group.
 ///
-/// Examples:
-///   belfry publish bundle.json --group cidr --tlp amber
-///   belfry publish bundle.json --group cidr --tlp red --to 'Example Bank' --wait
-///   generate-iocs | belfry publish - --group cidr --tlp green --purpose detect
+/// The bundle is durable once this returns; it is sent as soon as the node is connected and up to date.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "\
+Examples:
+  belfry publish bundle.json --group cidr --tlp amber
+  belfry publish bundle.json --group cidr --tlp red --to 'Example Bank' --wait
+  generate-iocs | belfry publish - --group cidr --tlp green --purpose detect")]
 pub(super) struct Publish {
     /// STIX 2.1 bundle; - for stdin
     file: PathBuf,
@@ -44,8 +45,8 @@ pub(super) struct Publish {
     /// Marking: clear, green, amber, amber+strict or red [default: publish.tlp of the configuration]
     #[arg(long, value_parser = parse_tlp)]
     tlp: Option<Tlp>,
-    /// Only these members (id or name) can open it
-    #[arg(long, value_name = "MEMBER", num_args = 1.., value_delimiter = ',')]
+    /// Only this member (id or name) can open it; repeat for several
+    #[arg(long, value_name = "MEMBER")]
     to: Vec<String>,
     /// What the sharing aims at [default: publish.purpose, else the group's]
     #[arg(long, value_parser = <Purpose as Named>::parse)]
@@ -69,6 +70,7 @@ pub(super) struct Publish {
     data: DataFolder,
 }
 
+/// Show what became of a publication.
 #[derive(Debug, Args)]
 pub(super) struct Publication {
     /// Publication id, as `belfry publish` printed it
@@ -98,7 +100,6 @@ impl Publish {
     }
 
     fn path(&self) -> String {
-        let to = self.to.join(",");
         let class = self.class.join(",");
         let mut query = vec![("group", self.group.as_str())];
         if let Some(tlp) = self.tlp {
@@ -110,9 +111,7 @@ impl Publish {
         if !class.is_empty() {
             query.push(("class", &class));
         }
-        if !to.is_empty() {
-            query.push(("to", &to));
-        }
+        query.extend(self.to.iter().map(|member| ("to", member.as_str())));
         if self.without_supervisors {
             query.push(("without_supervisors", "true"));
         }

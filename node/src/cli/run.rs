@@ -1,10 +1,14 @@
 //! `belfry run`: the daemon, until it is told to stop.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::{DataFolder, Global};
-use crate::{daemon, telemetry};
+use crate::{config::Filter, daemon, telemetry};
 
+/// Run the node.
+///
 /// Runs in the foreground until Ctrl-C or SIGTERM; logs go to stderr.
 ///
 /// The passphrase of the key files comes from keys.passphrase_file, a systemd credential, or the terminal.
@@ -14,7 +18,10 @@ pub(super) struct Run {
     data: DataFolder,
     /// File with the passphrase of the key files, instead of the configured source
     #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<std::path::PathBuf>,
+    passphrase_file: Option<PathBuf>,
+    /// Log filter instead of the configured one, as in "debug" or "info,belfry_node::sync=trace"
+    #[arg(long, value_name = "FILTER")]
+    log: Option<Filter>,
 }
 
 impl Run {
@@ -23,7 +30,7 @@ impl Run {
         if self.passphrase_file.is_some() {
             config.keys.passphrase_file = self.passphrase_file;
         }
-        telemetry::init(&config.log, global.log.as_ref())?;
+        telemetry::init(&config.log, self.log.as_ref())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(daemon::run(config))
     }

@@ -1,9 +1,13 @@
 //! `belfry status`: is it well, and is anything readable only here?
 
+use std::fmt::Write as _;
+
 use clap::Args;
+use serde_json::Value;
 
-use super::{DataFolder, Global, client::Client, output};
+use super::{DataFolder, Global, client::Client, listing::listed, output};
 
+/// Show the running node: identity, certificate, roster, peers, groups.
 #[derive(Debug, Args)]
 pub(super) struct Status {
     #[command(flatten)]
@@ -19,6 +23,102 @@ impl Status {
         if self.json {
             return output::print_json(&status);
         }
-        Ok(output::print(&output::readable(&status))?)
+        Ok(output::print(&text(&status))?)
+    }
+}
+
+/// What an operator looks at, most alarming first.
+fn text(status: &Value) -> String {
+    let at = |path: &str| status.pointer(path).and_then(output::scalar).unwrap_or_else(|| "-".into());
+    let day = |path: &str| at(path).chars().take(10).collect::<String>();
+    let mut out = String::new();
+    for warning in status.pointer("/warnings").and_then(Value::as_array).into_iter().flatten() {
+        let _ = writeln!(out, "WARNING: {}", output::scalar(warning).unwrap_or_default());
+    }
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    out += &output::facts(&[
+        ("node", at("/node/peer_id")),
+        (
+            "version",
+            format!("{}, {}", at("/version"), if at("/ready") == "yes" { "ready" } else { "not ready" }),
+        ),
+        (
+            "organisation",
+            format!("{} (member {})", at("/held/certificate/organisation"), at("/held/certificate/member")),
+        ),
+        (
+            "certificate",
+            format!(
+                "{}, {} until {} ({} days)",
+                at("/held/certificate/serial"),
+                at("/held/certificate/standing"),
+                day("/held/certificate/not_after"),
+                at("/held/certificate/days_left")
+            ),
+        ),
+        ("coalition", format!("{} ({})", at("/held/coalition_name"), at("/held/coalition"))),
+        (
+            "roster",
+            format!(
+                "height {}, head {}, charter {} until {}",
+                at("/held/roster_height"),
+                at("/held/roster_head"),
+                at("/held/charter_version"),
+                day("/held/charter_expires")
+            ),
+        ),
+        ("peers", format!("{} connected, {} members certified", at("/node/connected"), at("/held/members"))),
+        ("listening", at("/node/listening")),
+        ("readable only here", at("/node/readable_only_here")),
+        ("drafts", at("/node/drafts")),
+        ("parked", at("/node/parked")),
+        ("disk", size(status.pointer("/held/disk_bytes"))),
+    ]);
+    if status.pointer("/held/certificate/carrier").and_then(Value::as_bool) == Some(true) {
+        out += "This node is a carrier: it forwards and stores what it cannot open.\n";
+    }
+    out.push('\n');
+    let columns =
+        ["slug", "role", "logs", "entries", "logs_with_gaps", "waiting_for_key", "not_for_us", "quarantined"];
+    out += &listed(status.pointer("/held").unwrap_or(&Value::Null), "groups", &columns);
+    out
+}
+
+fn size(bytes: Option<&Value>) -> String {
+    match bytes.and_then(Value::as_u64) {
+        None => "-".into(),
+        Some(bytes) if bytes < 10 << 20 => format!("{} KiB", bytes >> 10),
+        Some(bytes) => format!("{} MiB", bytes >> 20),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_status_reads_from_warnings_to_groups() {
+        let text = text(&json!({
+            "version": "0.1.0", "ready": true, "warnings": ["the clock is 70 s off"],
+            "held": {
+                "coalition_name": "Test", "roster_height": 7, "disk_bytes": 3 << 20,
+                "certificate": {"serial": 3, "standing": "valid", "not_after": "2027-11-30T00:00:00Z", "days_left": 371},
+                "groups": [{"slug": "cidr", "role": "publisher", "entries": 12}],
+            },
+            "node": {"peer_id": "12D3KooWx", "connected": 4, "readable_only_here": 0, "listening": []},
+        }));
+        assert!(text.starts_with("WARNING: the clock is 70 s off\n\nnode "), "{text}");
+        assert!(text.contains("3, valid until 2027-11-30 (371 days)"), "{text}");
+        assert!(text.contains("height 7, head -"), "{text}");
+        assert!(text.contains("cidr  publisher  -     12"), "{text}");
+    }
+
+    #[test]
+    fn an_answer_of_another_version_still_shows() {
+        assert!(text(&Value::Null).contains("none"));
     }
 }

@@ -15,19 +15,17 @@ use crate::config::parse_tlp;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a token; it is shown once and kept nowhere
     Create(Create),
-    /// List tokens: names, scopes and expiry, never the secrets
     List(List),
-    /// Revoke a token: it stops working at once
     Revoke(Revoke),
 }
 
-/// Examples:
-///   belfry token create --name siem --read cidr,ot-ics --max-tlp amber
-///   belfry token create --name soar --read cidr --publish cidr --until 2027-11-30
+/// Make a token; it is shown once and kept nowhere.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "\
+Examples:
+  belfry token create --name siem --read cidr,ot-ics --max-tlp amber
+  belfry token create --name soar --read cidr --publish cidr --until 2027-11-30")]
 pub(super) struct Create {
     /// What it is called in listings, drafts and the audit log
     #[arg(long)]
@@ -51,6 +49,7 @@ pub(super) struct Create {
     data: DataFolder,
 }
 
+/// List tokens: names, scopes and expiry, never the secrets.
 #[derive(Debug, Args)]
 pub(super) struct List {
     /// Print the daemon's answer as JSON
@@ -60,6 +59,7 @@ pub(super) struct List {
     data: DataFolder,
 }
 
+/// Revoke a token: it stops working at once.
 #[derive(Debug, Args)]
 pub(super) struct Revoke {
     /// Id of the token, as `belfry token list` shows it
@@ -104,13 +104,20 @@ impl Create {
     fn body(&self) -> Value {
         json!({
             "name": self.name,
-            "read": self.read,
-            "publish": self.publish,
+            "read": groups(&self.read),
+            "publish": groups(&self.publish),
             "admin": self.admin,
-            "max_tlp": self.max_tlp.name(),
+            // RED is no ceiling but a permission of its own: what is sealed to named members.
+            "max_tlp": self.max_tlp.min(Tlp::AmberStrict).name(),
+            "red": self.max_tlp == Tlp::Red,
             "expires": self.until,
         })
     }
+}
+
+/// The daemon's word for every group is `*`, which shells would eat.
+fn groups(named: &[String]) -> Vec<&str> {
+    named.iter().map(|group| if group == "all" { "*" } else { group }).collect()
 }
 
 impl List {
@@ -119,7 +126,11 @@ impl List {
         if self.json {
             return output::print_json(&answer);
         }
-        Ok(output::print(&super::listing::listed(&answer, "tokens"))?)
+        Ok(output::print(&super::listing::listed(
+            &answer,
+            "tokens",
+            &["id", "name", "read", "publish", "admin", "max_tlp", "red", "expires"],
+        ))?)
     }
 }
 

@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::{DataFolder, Global, client::Client, output};
 
+/// Explain what this node did with a message, and why.
 #[derive(Debug, Args)]
 pub(super) struct Why {
     /// Message id, 64 hex digits

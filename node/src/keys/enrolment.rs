@@ -83,10 +83,10 @@ impl DataFolder {
 #[derive(Debug, thiserror::Error)]
 pub enum EnrolmentError {
     /// A file as a file.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
     /// A key file.
-    #[error(transparent)]
+    #[error("{0}")]
     Key(#[from] KeyFileError),
     /// Not the armoured file it should be.
     #[error("{}: {source}", path.display())]
@@ -118,7 +118,7 @@ pub enum EnrolmentError {
         pinned: CoalitionId,
     },
     /// The log does not hold.
-    #[error(transparent)]
+    #[error("{0}")]
     Log(#[from] FoldError),
     /// The certificate does not hold.
     #[error("the certificate does not hold: {0}")]
@@ -261,7 +261,10 @@ pub fn verify(
     let at = |height: u64| log.records.get(usize::try_from(height).ok()?.checked_sub(1)?);
     match at(height) {
         None => {
-            return Err(EnrolmentError::LogTooOld { log: roster.version().height.get(), certificate: height });
+            return Err(EnrolmentError::LogTooOld {
+                log: roster.version().height.get(),
+                certificate: height,
+            });
         }
         Some(found)
             if found.entry.as_ref().map(|e| &e.payload) != record.entry.as_ref().map(|e| &e.payload) =>

@@ -19,7 +19,7 @@ use super::{
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// The file as a file.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
     /// What is in it.
     #[error("{}: {error}", path.display())]

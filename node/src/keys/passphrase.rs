@@ -41,7 +41,7 @@ impl fmt::Debug for Passphrase {
 #[derive(Debug, thiserror::Error)]
 pub enum PassphraseError {
     /// Its file cannot be used.
-    #[error(transparent)]
+    #[error("{0}")]
     File(#[from] FileError),
     /// Nothing in it.
     #[error("{0} holds no passphrase: its first line is empty")]

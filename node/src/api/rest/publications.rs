@@ -87,7 +87,8 @@ fn read(app: &App, principal: &Principal, uri: &Uri, headers: &HeaderMap) -> Res
             bad("purpose", &format!("is one of {}", words::all::<Purpose>().join(", ")))
         })
     });
-    let classes = params.list("class")?.iter().map(|text| {
+    let named = params.list("class")?;
+    let classes = named.iter().map(|text| {
         words::parse::<InformationClass>(text).ok_or_else(|| {
             bad("class", &format!("is one of {}", words::all::<InformationClass>().join(", ")))
         })

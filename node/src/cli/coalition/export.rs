@@ -10,6 +10,8 @@ use crate::{
     keys::file::{self, Existing, Readers},
 };
 
+/// Write the signed charter and log as one file.
+///
 /// Everything needed to verify who belongs: all charters and all records, with their signatures.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Export {

@@ -25,16 +25,17 @@ use crate::{
     },
 };
 
+/// Found a coalition: keys, charter, empty admin log.
+///
 /// Makes the coalition's folder: encrypted root, admin and registrar keys, the signed charter, an empty log.
 ///
 /// Do this on a machine without network. Give charter.pem to members, keep the folder and a copy of it safe:
 /// whoever loses keys/root.pem can never change the charter again.
-///
-/// Examples:
-///   belfry coalition init --name 'Example Coalition' --out coalition
-///   belfry coalition init --name Test --out test --passphrase-file passphrase --charter-draft my-draft.toml
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "\
+Examples:
+  belfry coalition init --name 'Example Coalition' --out coalition
+  belfry coalition init --name Test --out test --passphrase-file passphrase --charter-draft my-draft.toml")]
 pub(in crate::cli) struct Init {
     /// Name of the coalition, as members will see it
     #[arg(long)]

@@ -31,16 +31,17 @@ use crate::{
     keys::enrolment::read,
 };
 
+/// Issue a certificate for a member's request.
+///
 /// Shows who asks for what, asks, then signs the statement, appends it to the log and writes the certificate.
 ///
 /// Asked again for a request that was issued already (a run was interrupted, the file was lost), it writes the same
 /// certificate again and appends nothing.
-///
-/// Examples:
-///   belfry coalition issue bank.request.pem --groups cidr,cloud-security --role publisher --until 2027-11-30
-///   belfry coalition issue cert.request.pem --groups cidr:steward,awareness:reader --until 2027-11-30
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "\
+Examples:
+  belfry coalition issue bank.request.pem --groups cidr,cloud-security --role publisher --until 2027-11-30
+  belfry coalition issue cert.request.pem --groups cidr:steward,awareness:reader --until 2027-11-30")]
 pub(in crate::cli) struct Issue {
     /// Request file of the member
     request: PathBuf,

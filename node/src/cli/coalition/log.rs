@@ -14,6 +14,7 @@ use crate::cli::{
     output,
 };
 
+/// List the admin log, one decision a line.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Log {
     /// Print JSON

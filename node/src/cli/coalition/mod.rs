@@ -21,21 +21,13 @@ pub(super) use self::issue::roles;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Found a coalition: keys, charter, empty admin log
     Init(init::Init),
-    /// Issue a certificate for a member's request
     Issue(issue::Issue),
-    /// Revoke a certificate
     Revoke(revoke::Revoke),
-    /// Suspend a certificate: it admits to nothing until it is resumed
     Suspend(revoke::Suspend),
-    /// Resume a suspended certificate
     Resume(revoke::Resume),
-    /// List the members and their certificates
     Roster(roster::Roster),
-    /// List the admin log, one decision a line
     Log(log::Log),
-    /// Write the signed charter and log as one file
     Export(export::Export),
 }
 

@@ -21,17 +21,18 @@ use crate::{
     keys::file,
 };
 
+/// Revoke a certificate.
+///
 /// Revokes for good: nodes hang up on it, and rotate their keys before they publish again.
 ///
 /// The cut says what stays of the member's messages: those up to the listed ones. Everything else signed with that
 /// key is hidden at every member, and without --cut that is everything. `belfry heads MEMBER`, on any member's node,
 /// prints a cut at its last messages.
-///
-/// Examples:
-///   belfry coalition revoke 7 --reason left --cut heads.txt
-///   belfry coalition revoke 7 --reason key-compromise
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = "\
+Examples:
+  belfry coalition revoke 7 --reason left --cut heads.txt
+  belfry coalition revoke 7 --reason key-compromise")]
 pub(in crate::cli) struct Revoke {
     /// Serial of the certificate
     #[arg(value_parser = serial)]
@@ -43,6 +44,8 @@ pub(in crate::cli) struct Revoke {
     ending: Ending,
 }
 
+/// Suspend a certificate: it admits to nothing until it is resumed.
+///
 /// The node is out until `belfry coalition resume`; its history starts anew then.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Suspend {
@@ -53,6 +56,8 @@ pub(in crate::cli) struct Suspend {
     ending: Ending,
 }
 
+/// Resume a suspended certificate.
+///
 /// Its messages go into new logs from then on.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Resume {

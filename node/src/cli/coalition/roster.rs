@@ -14,6 +14,7 @@ use crate::{
     config::peer_id,
 };
 
+/// List the members and their certificates.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Roster {
     /// Print JSON

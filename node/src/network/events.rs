@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use belfry_proto::id::GossipId;
 use libp2p::{
-    PeerId, TransportError,
+    PeerId,
     gossipsub::{self, MessageAcceptance},
     ping, request_response,
     swarm::{ConnectionId, DialError, SwarmEvent},
@@ -21,6 +21,7 @@ use super::{
     inbound::{Gossip, Link, Ticket},
     limits::PINGS_MISSED,
     swarm::Driver,
+    transport,
     wires::Wire,
 };
 use crate::clock;
@@ -275,7 +276,10 @@ type HelloEvent =
 fn dial_failure(error: DialError) -> DialFailure {
     match error {
         DialError::Transport(tried) => DialFailure::Unreachable(
-            tried.into_iter().map(|(address, reason)| (Address::of(&address), transport(&reason))).collect(),
+            tried
+                .into_iter()
+                .map(|(address, reason)| (Address::of(&address), transport::innermost(&reason)))
+                .collect(),
         ),
         DialError::WrongPeerId { obtained, address } => {
             DialFailure::WrongNode { address: Address::of(&address), found: identity::public_key(&obtained) }
@@ -286,19 +290,5 @@ fn dial_failure(error: DialError) -> DialFailure {
         DialError::Denied { cause } => DialFailure::Denied(cause.to_string()),
         DialError::NoAddresses => DialFailure::Unreachable(Vec::new()),
         DialError::Aborted | DialError::DialPeerConditionFalse(_) => DialFailure::Aborted,
-    }
-}
-
-/// libp2p wraps reasons in reasons; the innermost says what happened.
-fn transport(error: &TransportError<std::io::Error>) -> String {
-    match error {
-        TransportError::MultiaddrNotSupported(_) => "this node does not speak that transport".to_owned(),
-        TransportError::Other(error) => {
-            let mut innermost: &dyn std::error::Error = error;
-            while let Some(source) = innermost.source() {
-                innermost = source;
-            }
-            innermost.to_string()
-        }
     }
 }

@@ -281,9 +281,10 @@ fn dial_failure(error: DialError) -> DialFailure {
                 .map(|(address, reason)| (Address::of(&address), transport::innermost(&reason)))
                 .collect(),
         ),
-        DialError::WrongPeerId { obtained, address } => {
-            DialFailure::WrongNode { address: Address::of(&address), found: identity::public_key(&obtained) }
-        }
+        DialError::WrongPeerId { obtained, address } => DialFailure::WrongNode {
+            address: Address::of(&address),
+            found: identity::public_key(&obtained).map(Box::new),
+        },
         DialError::LocalPeerId { address } => {
             DialFailure::WrongNode { address: Address::of(&address), found: None }
         }

@@ -18,7 +18,7 @@ use libp2p::{
 
 use super::{
     codec::Codec,
-    config::NetworkConfig,
+    config::{LobbyLimits, NetworkConfig},
     counters::Counters,
     error::StartError,
     gated::Gated,
@@ -59,6 +59,8 @@ impl Behaviour {
             .with_max_pending_outgoing(Some(PENDING))
             .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER))
             .with_max_established(Some(config.max_connections));
+        // Strangers leave at least three quarters of the connections to members.
+        let quarter = usize::try_from(config.max_connections / 4).unwrap_or(usize::MAX).max(1);
         // Identify tells only the version of the protocol; who and where everyone is, the signed
         // address records say.
         let identify = identify::Config::new("belfry/1".to_owned(), identity.public())
@@ -74,7 +76,7 @@ impl Behaviour {
         };
         Ok(Self {
             limits: connection_limits::Behaviour::new(limits),
-            gated: Gated::new(inner, config.lobby),
+            gated: Gated::new(inner, LobbyLimits { total: config.lobby.total.min(quarter), ..config.lobby }),
             hello: rpc(counters),
         })
     }

@@ -164,10 +164,10 @@ impl Driver {
         let peer = identity::peer_id(&node);
         let gated = &self.swarm.behaviour().gated;
         let refusal = if !gated.is_allowed(&peer) {
-            RequestError::NotAllowed(node)
+            RequestError::NotAllowed
         } else if !gated.reaches(&peer) {
             // A guest is spoken to only in answers: asking it anything would tell it something.
-            RequestError::NotConnected(node)
+            RequestError::NotConnected
         } else {
             return Some((peer, answer));
         };
@@ -235,7 +235,7 @@ impl Driver {
         }
         let peer = identity::peer_id(&node);
         if !self.swarm.behaviour().gated.is_allowed(&peer) {
-            return Err(DialRefused::NotAllowed(node));
+            return Err(DialRefused::NotAllowed);
         }
         if addresses.is_empty() {
             return Err(DialRefused::NoAddress);

@@ -25,7 +25,7 @@ pub struct LobbyLimits {
     /// After this a lobby connection is closed whatever it does. Long enough to page the admin log's newest
     /// part; a longer log is continued on the next connection.
     pub lifetime: Duration,
-    /// Lobby connections at once.
+    /// Lobby connections at once; never more than a quarter of all.
     pub total: usize,
     /// Lobby connections at once from one IPv4 address or IPv6 /64, so that one host cannot fill the lobby.
     pub per_address: usize,

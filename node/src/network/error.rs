@@ -75,11 +75,11 @@ pub enum PublishError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// The key is not in the allowed set, so nothing is asked of it.
-    #[error("{0} is not an allowed node")]
-    NotAllowed(PublicKey),
+    #[error("the node is not an allowed one")]
+    NotAllowed,
     /// There is no connection to it.
-    #[error("{0} is not connected")]
-    NotConnected(PublicKey),
+    #[error("the node is not connected")]
+    NotConnected,
     /// It does not speak the protocol on this connection: it keeps us in its lobby.
     #[error("the other node keeps us in its lobby")]
     Held,
@@ -110,8 +110,8 @@ pub enum RequestError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DialRefused {
     /// Only allowed keys are dialled.
-    #[error("{0} is not an allowed node")]
-    NotAllowed(PublicKey),
+    #[error("the node is not an allowed one")]
+    NotAllowed,
     /// The key is this node's own.
     #[error("a node does not dial itself")]
     Own,
@@ -138,7 +138,7 @@ pub enum DialFailure {
         /// Where.
         address: Address,
         /// The key it proved, if it is of our kind.
-        found: Option<PublicKey>,
+        found: Option<Box<PublicKey>>,
     },
     /// The key left the allowed set meanwhile, or a limit was reached.
     #[error("refused here: {0}")]

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use belfry_proto::id::GossipId;
 use libp2p::{
-    PeerId, TransportError,
+    PeerId,
     gossipsub::{self, MessageAcceptance},
     ping, request_response,
     swarm::{ConnectionId, DialError, SwarmEvent},
@@ -21,6 +21,7 @@ use super::{
     inbound::{Gossip, Link, Ticket},
     limits::PINGS_MISSED,
     swarm::Driver,
+    transport,
     wires::Wire,
 };
 use crate::clock;
@@ -275,30 +276,20 @@ type HelloEvent =
 fn dial_failure(error: DialError) -> DialFailure {
     match error {
         DialError::Transport(tried) => DialFailure::Unreachable(
-            tried.into_iter().map(|(address, reason)| (Address::of(&address), transport(&reason))).collect(),
+            tried
+                .into_iter()
+                .map(|(address, reason)| (Address::of(&address), transport::innermost(&reason)))
+                .collect(),
         ),
-        DialError::WrongPeerId { obtained, address } => {
-            DialFailure::WrongNode { address: Address::of(&address), found: identity::public_key(&obtained) }
-        }
+        DialError::WrongPeerId { obtained, address } => DialFailure::WrongNode {
+            address: Address::of(&address),
+            found: identity::public_key(&obtained).map(Box::new),
+        },
         DialError::LocalPeerId { address } => {
             DialFailure::WrongNode { address: Address::of(&address), found: None }
         }
         DialError::Denied { cause } => DialFailure::Denied(cause.to_string()),
         DialError::NoAddresses => DialFailure::Unreachable(Vec::new()),
         DialError::Aborted | DialError::DialPeerConditionFalse(_) => DialFailure::Aborted,
-    }
-}
-
-/// libp2p wraps reasons in reasons; the innermost says what happened.
-fn transport(error: &TransportError<std::io::Error>) -> String {
-    match error {
-        TransportError::MultiaddrNotSupported(_) => "this node does not speak that transport".to_owned(),
-        TransportError::Other(error) => {
-            let mut innermost: &dyn std::error::Error = error;
-            while let Some(source) = innermost.source() {
-                innermost = source;
-            }
-            innermost.to_string()
-        }
     }
 }

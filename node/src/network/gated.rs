@@ -89,13 +89,13 @@ impl<Inner> Gated<Inner> {
     /// Replaces the allowed set; connections that it puts on the wrong side are closed. Returns how many
     /// admitted ones.
     pub(super) fn set_allowed(&mut self, allowed: HashSet<PeerId>) -> usize {
-        self.allowed = allowed;
         let before = self.closing.len();
         for (peer, connections) in &self.admitted {
-            if !self.allowed.contains(peer) {
+            if self.allowed.contains(peer) && !allowed.contains(peer) {
                 self.closing.extend(connections.iter().map(|connection| (*peer, *connection)));
             }
         }
+        self.allowed = allowed;
         self.lobby.welcome(|peer| self.allowed.contains(peer), Instant::now());
         self.closing.len() - before
     }

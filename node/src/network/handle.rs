@@ -97,7 +97,8 @@ impl Network {
     }
 
     /// Replaces the set of nodes that are let in and may be dialled. When this returns, nothing more is
-    /// heard from those that are no longer in it, and their connections are being closed.
+    /// heard from those that are no longer in it, and their connections are being closed; what was queued for
+    /// them may still leave before that.
     ///
     /// # Errors
     /// [`Stopped`].

@@ -67,3 +67,8 @@ pub const GOODBYE: Duration = Duration::from_secs(2);
 /// Connection tasks that may panic before the swarm gives up: libp2p never learns that such a connection
 /// is gone, so each holds its place for ever.
 pub const PANICS: u64 = 8;
+
+// A full IHAVE and a full list of subscriptions (2 bytes of tag and length an id, 8 a topic) fit their frame.
+const _: () = assert!(CONTROL_IDS * (32 + 4) < CONTROL_FRAME);
+const _: () = assert!(TOPICS * (64 + 8) < CONTROL_FRAME);
+const _: () = assert!(CONTROL_FRAME < FRAME);

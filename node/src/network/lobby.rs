@@ -14,8 +14,6 @@ pub(super) enum LobbyFull {
     Total(usize),
     #[error("the lobby holds its {0} connections from this address")]
     Address(usize),
-    #[error("the lobby holds a connection of this node already")]
-    Twice,
 }
 
 #[derive(Debug)]
@@ -64,15 +62,16 @@ impl Lobby {
         from: Option<IpAddr>,
         now: Instant,
     ) -> Result<(), LobbyFull> {
-        let staying = || self.visits.values().filter(|visit| !visit.is_leaving);
+        // A guest that comes again, from elsewhere or after a lost connection, leaves its old chair.
+        for old in self.visits.values_mut().filter(|visit| visit.peer == peer) {
+            old.ends = old.ends.min(now);
+        }
+        let staying = || self.visits.values().filter(|visit| !visit.is_leaving && visit.peer != peer);
         if staying().count() >= self.limits.total {
             return Err(LobbyFull::Total(self.limits.total));
         }
         if from.is_some() && staying().filter(|visit| visit.from == from).count() >= self.limits.per_address {
             return Err(LobbyFull::Address(self.limits.per_address));
-        }
-        if staying().any(|visit| visit.peer == peer) {
-            return Err(LobbyFull::Twice);
         }
         let visit = Visit {
             peer,
@@ -157,15 +156,24 @@ mod tests {
     #[test]
     fn the_lobby_is_small_for_all_and_smaller_for_one_host() {
         let (mut lobby, now) = (Lobby::new(LIMITS), Instant::now());
-        let first = PeerId::random();
-        assert_eq!(lobby.enter(connection(1), first, host(1), now), Ok(()));
-        assert_eq!(lobby.enter(connection(2), first, host(2), now), Err(LobbyFull::Twice));
+        assert_eq!(lobby.enter(connection(1), PeerId::random(), host(1), now), Ok(()));
         assert_eq!(lobby.enter(connection(2), PeerId::random(), host(1), now), Ok(()));
         assert_eq!(lobby.enter(connection(3), PeerId::random(), host(1), now), Err(LobbyFull::Address(2)));
         assert_eq!(lobby.enter(connection(3), PeerId::random(), host(2), now), Ok(()));
         assert_eq!(lobby.enter(connection(4), PeerId::random(), host(3), now), Err(LobbyFull::Total(3)));
         assert!(lobby.left(connection(3)));
         assert_eq!(lobby.enter(connection(4), PeerId::random(), host(3), now), Ok(()));
+    }
+
+    #[test]
+    fn a_guest_that_comes_again_leaves_its_old_chair() {
+        let (mut lobby, now) = (Lobby::new(LIMITS), Instant::now());
+        let peer = PeerId::random();
+        for n in 1..=10 {
+            assert_eq!(lobby.enter(connection(n), peer, host(1), now), Ok(()));
+        }
+        assert_eq!(lobby.due(now).len(), 9);
+        assert_eq!(lobby.due(now + LIMITS.lifetime), [(peer, connection(10))]);
     }
 
     #[test]

@@ -74,9 +74,9 @@ pub fn start(
         if address.scope() == Scope::Memory && !config.memory {
             return Err(StartError::Memory(address.clone()));
         }
-        swarm
-            .listen_on(address.multiaddr().clone())
-            .map_err(|e| StartError::Listen { address: address.clone(), reason: e.to_string() })?;
+        let taken = |reason: String| StartError::Listen { address: address.clone(), reason };
+        transport::refuse_taken_port(address).map_err(|e| taken(e.to_string()))?;
+        swarm.listen_on(address.multiaddr().clone()).map_err(|e| taken(transport::innermost(&e)))?;
     }
     for address in &config.external {
         swarm.add_external_address(address.multiaddr().clone());

@@ -2,8 +2,10 @@
 //!
 //! Both prove the node key in the handshake. Dials prefer QUIC and race TCP behind it.
 
+use std::net::{IpAddr, TcpListener};
+
 use libp2p::{
-    PeerId, Transport,
+    PeerId, Transport, TransportError,
     core::{
         muxing::StreamMuxerBox,
         transport::{Boxed, MemoryTransport, dummy::DummyTransport},
@@ -11,11 +13,13 @@ use libp2p::{
     },
     dns,
     identity::Keypair,
+    multiaddr::Protocol,
     noise, quic, tcp, yamux,
 };
 use tracing::warn;
 
 use super::{
+    address::Address,
     error::StartError,
     limits::{HANDSHAKE, STREAMS},
 };
@@ -72,6 +76,35 @@ fn with_names(stack: Stack) -> Result<Stack, StartError> {
     dns::tokio::Transport::system(stack)
         .map(Transport::boxed)
         .map_err(|reason| StartError::Resolver(reason.to_string()))
+}
+
+/// libp2p wraps reasons in reasons; the innermost says what happened.
+pub(super) fn innermost(error: &TransportError<std::io::Error>) -> String {
+    match error {
+        TransportError::MultiaddrNotSupported(_) => "this node does not speak that transport".to_owned(),
+        TransportError::Other(error) => {
+            let mut innermost: &dyn std::error::Error = error;
+            while let Some(source) = innermost.source() {
+                innermost = source;
+            }
+            innermost.to_string()
+        }
+    }
+}
+
+/// Refuses a TCP port that another listener holds. libp2p sets `SO_REUSEPORT`, so two nodes of one user
+/// would otherwise share a port in silence and each get half of the connections.
+pub(super) fn refuse_taken_port(address: &Address) -> std::io::Result<()> {
+    let mut parts = address.multiaddr().iter();
+    let ip = match parts.next() {
+        Some(Protocol::Ip4(ip)) => IpAddr::V4(ip),
+        Some(Protocol::Ip6(ip)) => IpAddr::V6(ip),
+        _ => return Ok(()),
+    };
+    match parts.next() {
+        Some(Protocol::Tcp(port)) if port != 0 => TcpListener::bind((ip, port)).map(drop),
+        _ => Ok(()),
+    }
 }
 
 fn yamux_settings() -> yamux::Config {

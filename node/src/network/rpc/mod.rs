@@ -62,6 +62,8 @@ pub(super) trait Protocol: Send + Sync + 'static {
 
 /// Where the answer to an own request goes.
 pub(super) type Answer<P> = oneshot::Sender<Result<<P as Protocol>::Reply, RequestError>>;
+/// Where requests of others arrive.
+pub(super) type Inbox<P> = mpsc::Receiver<Asked<<P as Protocol>::Request, <P as Protocol>::Reply>>;
 type Ready<P> = (ResponseChannel<<P as Protocol>::Reply>, <P as Protocol>::Reply);
 
 /// All requests of one protocol that are under way, both ways.
@@ -75,7 +77,7 @@ pub(super) struct Exchange<P: Protocol> {
 }
 
 impl<P: Protocol> Exchange<P> {
-    pub(super) fn new(counters: Arc<Counters>) -> (Self, mpsc::Receiver<Asked<P::Request, P::Reply>>) {
+    pub(super) fn new(counters: Arc<Counters>) -> (Self, Inbox<P>) {
         let (asked, inbound) = mpsc::channel(ASKED);
         let exchange = Self {
             asked,

@@ -1,0 +1,234 @@
+//! Who gets in, who waits in the lobby, and how one leaves it.
+
+use super::*;
+
+const BRIEF: LobbyLimits =
+    LobbyLimits { lifetime: Duration::from_millis(1500), total: 2, per_address: 2, requests: 2 };
+
+#[tokio::test]
+async fn a_stranger_speaks_only_hello() {
+    let (mut stranger, mut host) = (Node::start(1).await, Node::start(2).await);
+    stranger.allow(&[&host]).await;
+    for node in [&stranger, &host] {
+        node.network.subscribe(TOPIC).await.unwrap();
+    }
+    stranger.dial(&host).await;
+    assert!(stranger.up(host.key()).await, "the dialler admits whom it dials");
+    assert!(!host.up(stranger.key()).await, "the listener does not");
+
+    let (key, network) = (host.key(), stranger.network.clone());
+    let (answer, asked) = tokio::join!(network.hello(&key, greeting()), host.answer_hello());
+    assert_eq!(asked, (stranger.key(), false));
+    assert_eq!(answer, Ok(refused(Refusal::NotCertified)));
+    assert_eq!(network.sync(&key, addresses()).await, Err(RequestError::Held));
+    assert_eq!(network.keys(&key, Default::default()).await, Err(RequestError::Held));
+    stranger.held(host.key()).await;
+    assert_eq!(stranger.network.publish(TOPIC, vec![1]).await, Err(PublishError::NoPeers));
+    assert!(host.inbound.sync.try_recv().is_err() && host.inbound.keys.try_recv().is_err());
+
+    let held = &stranger.network.peers().await.unwrap()[0];
+    assert!(held.held && held.topics.is_empty());
+    let guest = &host.network.peers().await.unwrap()[0];
+    assert!(!guest.admitted && guest.topics.is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_asked_of_a_guest() {
+    let (mut stranger, mut host) = (Node::start(1).await, Node::start(2).await);
+    stranger.allow(&[&host]).await;
+    stranger.dial(&host).await;
+    assert!(!host.up(stranger.key()).await);
+    stranger.up(host.key()).await;
+    let answer = host.network.hello(&stranger.key(), greeting()).await;
+    assert_eq!(answer, Err(RequestError::NotAllowed));
+}
+
+#[tokio::test]
+async fn a_stranger_is_shown_out_after_its_time() {
+    let mut stranger = Node::start(1).await;
+    let mut host = Node::start_with(2, "/memory/0", BRIEF).await;
+    stranger.allow(&[&host]).await;
+    stranger.dial(&host).await;
+    assert!(!host.up(stranger.key()).await);
+    let entered = std::time::Instant::now();
+    assert!(!host.down(stranger.key()).await);
+    assert!(entered.elapsed() >= Duration::from_secs(1), "not at once");
+    stranger.down(host.key()).await;
+}
+
+#[tokio::test]
+async fn a_guest_that_asks_too_often_is_shown_out_unanswered() {
+    let mut stranger = Node::start(1).await;
+    let lobby = LobbyLimits { lifetime: Duration::from_secs(3600), ..BRIEF };
+    let mut host = Node::start_with(2, "/memory/0", lobby).await;
+    stranger.allow(&[&host]).await;
+    stranger.dial(&host).await;
+    let (key, network) = (host.key(), stranger.network.clone());
+    stranger.up(key).await;
+    for _ in 0..2 {
+        let (answer, _) = tokio::join!(network.hello(&key, greeting()), host.answer_hello());
+        assert!(answer.is_ok());
+    }
+    assert!(network.hello(&key, greeting()).await.is_err());
+    assert!(host.inbound.hello.try_recv().is_err(), "the third never reaches the reader");
+    stranger.down(host.key()).await;
+}
+
+#[tokio::test]
+async fn a_full_lobby_turns_strangers_away() {
+    let mut host = Node::start_with(9, "/memory/0", LobbyLimits { lifetime: PATIENCE, ..BRIEF }).await;
+    let mut inside = Vec::new();
+    for seed in 1..=2 {
+        let stranger = Node::start(seed).await;
+        stranger.allow(&[&host]).await;
+        stranger.dial(&host).await;
+        host.up(stranger.key()).await;
+        inside.push(stranger);
+    }
+    let mut late = Node::start(3).await;
+    late.allow(&[&host]).await;
+    late.dial(&host).await;
+    late.down(host.key()).await;
+    assert_eq!(host.network.peers().await.unwrap().len(), 2);
+    assert_eq!(host.network.counters().snapshot().connections_refused, 1);
+
+    // Members do not need the lobby.
+    host.allow(&[&late]).await;
+    late.dial(&host).await;
+    assert!(host.up(late.key()).await);
+}
+
+#[tokio::test]
+async fn strangers_are_never_dialled() {
+    let (mut a, b) = (Node::start(1).await, Node::start(2).await);
+    b.allow(&[&a]).await;
+    let dialled = a.network.dial(b.key(), vec![b.address.clone()]).await;
+    assert_eq!(dialled, Err(DialRefused::NotAllowed));
+    a.allow(&[&a]).await;
+    assert_eq!(a.network.dial(a.key(), vec![a.address.clone()]).await, Err(DialRefused::Own));
+    a.allow(&[&b]).await;
+    assert_eq!(a.network.dial(b.key(), vec![]).await, Err(DialRefused::NoAddress));
+    a.dial(&b).await;
+    a.up(b.key()).await;
+    assert_eq!(a.network.dial(b.key(), vec![b.address.clone()]).await, Ok(Dialling::Connected));
+}
+
+/// The asymmetry: the dialler holds a full handler on a connection that stands in the other's lobby. Once
+/// allowed, it is let go and dials again, and then everything flows.
+#[tokio::test]
+async fn a_guest_that_becomes_allowed_comes_back_and_gossips() {
+    let (mut a, mut b) = (Node::start(1).await, Node::start(2).await);
+    a.allow(&[&b]).await;
+    for node in [&a, &b] {
+        node.network.subscribe(TOPIC).await.unwrap();
+    }
+    a.dial(&b).await;
+    assert!(!b.up(a.key()).await);
+    a.up(b.key()).await;
+    a.held(b.key()).await;
+
+    // As membership does it: the verdict on the certificate is given in the answer itself.
+    let (key, network) = (b.key(), a.network.clone());
+    let (answer, ()) = tokio::join!(network.hello(&key, greeting()), async {
+        let asked = b.inbound.hello.recv().await.unwrap();
+        b.allow(&[&a]).await;
+        asked.reply.send(refused(Refusal::Unspecified));
+    });
+    assert_eq!(answer, Ok(refused(Refusal::Unspecified)), "the welcome arrives before the door closes");
+    b.down(a.key()).await;
+    a.down(b.key()).await;
+
+    befriend(&mut a, &mut b).await;
+    a.network.publish(TOPIC, b"in at last".to_vec()).await.unwrap();
+    assert_eq!(b.heard().await.bytes, b"in at last");
+    b.network.publish(TOPIC, b"welcome".to_vec()).await.unwrap();
+    assert_eq!(a.heard().await.bytes, b"welcome");
+}
+
+/// The same without waiting for the other side to close.
+#[tokio::test]
+async fn redialling_replaces_a_held_connection() {
+    let (mut a, mut b) = (Node::start(1).await, Node::start(2).await);
+    a.allow(&[&b]).await;
+    for node in [&a, &b] {
+        node.network.subscribe(TOPIC).await.unwrap();
+    }
+    a.dial(&b).await;
+    assert!(!b.up(a.key()).await);
+    a.up(b.key()).await;
+
+    let (key, network) = (b.key(), a.network.clone());
+    let (answer, ()) = tokio::join!(network.hello(&key, greeting()), async {
+        let asked = b.inbound.hello.recv().await.unwrap();
+        b.allow(&[&a]).await;
+        asked.reply.send(refused(Refusal::Unspecified));
+    });
+    answer.unwrap();
+    assert_eq!(a.network.redial(b.key(), vec![b.address.clone()]).await, Ok(Dialling::Begun));
+    a.down(b.key()).await;
+    assert!(a.up(b.key()).await && b.up(a.key()).await);
+    a.subscribed(b.key()).await;
+    b.subscribed(a.key()).await;
+    a.network.publish(TOPIC, vec![7]).await.unwrap();
+    assert_eq!(b.heard().await.bytes, [7]);
+    assert_eq!(b.network.redial(a.key(), vec![a.address.clone()]).await, Ok(Dialling::Connected));
+}
+
+/// An admitted connection beside a lobby one is the first for gossipsub: it subscribes. (Passing libp2p's
+/// own count of connections through the gate turns this red.)
+#[tokio::test]
+async fn a_full_connection_works_while_a_lobby_one_lives() {
+    let (mut a, mut b) = (Node::start(1).await, Node::start(2).await);
+    a.allow(&[&b]).await;
+    for node in [&a, &b] {
+        node.network.subscribe(TOPIC).await.unwrap();
+    }
+    a.dial(&b).await;
+    assert!(!b.up(a.key()).await);
+    a.up(b.key()).await;
+
+    // An open hello request keeps the guest from being shown out.
+    let (key, network) = (b.key(), a.network.clone());
+    let request = tokio::spawn(async move { network.hello(&key, greeting()).await });
+    let asked = timeout(PATIENCE, b.inbound.hello.recv()).await.unwrap().unwrap();
+    b.allow(&[&a]).await;
+    b.network.dial(a.key(), vec![a.address.clone()]).await.unwrap();
+    assert!(b.up(a.key()).await);
+    b.subscribed(a.key()).await;
+    b.network.publish(TOPIC, vec![7]).await.unwrap();
+    assert_eq!(a.heard().await.bytes, [7]);
+    drop(asked);
+    let _ = request.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_revoked_node_is_cut_off_and_its_redial_stays_in_the_lobby() {
+    let (mut a, mut b) = pair().await;
+    b.allow(&[]).await;
+    assert!(b.down(a.key()).await);
+    a.down(b.key()).await;
+    assert_eq!(b.network.counters().snapshot().connections_revoked, 1);
+    assert_eq!(b.network.publish(TOPIC, vec![1]).await, Err(PublishError::NoPeers));
+
+    a.dial(&b).await;
+    assert!(!b.up(a.key()).await);
+    a.up(b.key()).await;
+    a.held(b.key()).await;
+    assert_eq!(a.network.sync(&b.key(), addresses()).await, Err(RequestError::Held));
+    assert_eq!(a.network.publish(TOPIC, vec![2]).await, Err(PublishError::NoPeers));
+}
+
+#[tokio::test]
+async fn a_dial_that_leads_nowhere_says_why() {
+    let (mut a, b, c) = (Node::start(1).await, Node::start(2).await, Node::start(3).await);
+    a.allow(&[&b, &c]).await;
+    let failed = |link: &Link| match link {
+        Link::DialFailed { reason, .. } => Some(reason.clone()),
+        _ => None,
+    };
+    a.network.dial(b.key(), vec!["/memory/1".parse().unwrap()]).await.unwrap();
+    assert!(matches!(a.link("failure", failed).await, DialFailure::Unreachable(tried) if tried.len() == 1));
+    a.network.dial(b.key(), vec![c.address.clone()]).await.unwrap();
+    let wrong = DialFailure::WrongNode { address: c.address.clone(), found: Some(Box::new(c.key())) };
+    assert_eq!(a.link("failure", failed).await, wrong);
+}

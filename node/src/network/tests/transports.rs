@@ -1,0 +1,74 @@
+//! The same over real sockets.
+
+use super::*;
+
+async fn gossip_over(listen: &str) {
+    let lobby = LobbyLimits::default();
+    let (mut a, mut b) = (Node::start_with(1, listen, lobby).await, Node::start_with(2, listen, lobby).await);
+    a.allow(&[&b]).await;
+    for node in [&a, &b] {
+        node.network.subscribe(TOPIC).await.unwrap();
+    }
+    // Through the lobby, because closing a connection differs most between transports.
+    a.dial(&b).await;
+    assert!(!b.up(a.key()).await);
+    a.up(b.key()).await;
+    let (key, network) = (b.key(), a.network.clone());
+    let (answer, ()) = tokio::join!(network.hello(&key, greeting()), async {
+        let asked = b.inbound.hello.recv().await.unwrap();
+        b.allow(&[&a]).await;
+        asked.reply.send(refused(Refusal::Unspecified));
+    });
+    answer.unwrap();
+    a.down(b.key()).await;
+    b.down(a.key()).await;
+
+    befriend(&mut a, &mut b).await;
+    for n in 0..4 {
+        a.network.publish(TOPIC, vec![n; belfry_proto::limits::MAX_TRANSMIT]).await.unwrap();
+        assert_eq!(b.heard().await.bytes[0], n);
+    }
+    assert_eq!(a.network.listen_addresses().await.unwrap(), [a.address.clone()]);
+}
+
+#[tokio::test]
+async fn gossip_flows_over_quic() {
+    gossip_over("/ip4/127.0.0.1/udp/0/quic-v1").await;
+}
+
+#[tokio::test]
+async fn gossip_flows_over_tcp() {
+    gossip_over("/ip4/127.0.0.1/tcp/0").await;
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let key = SigningKey::from_seed(&[2; 32]);
+    for listen in ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"] {
+        let a = Node::start_with(1, listen, LobbyLimits::default()).await;
+        let taken = NetworkConfig { listen: vec![a.address.clone()], ..NetworkConfig::default() };
+        let error = start(&taken, &key, COALITION).unwrap_err();
+        assert!(matches!(&error, StartError::Listen { address, .. } if *address == a.address), "{error}");
+        assert!(error.to_string().contains("in use"), "{error}");
+    }
+    let memory = NetworkConfig { listen: vec!["/memory/0".parse().unwrap()], ..NetworkConfig::default() };
+    assert!(matches!(start(&memory, &key, COALITION), Err(StartError::Memory(_))));
+}
+
+/// Both dial at the same moment: whatever connections come of it, gossip flows.
+#[tokio::test]
+async fn both_may_dial_at_once() {
+    let lobby = LobbyLimits::default();
+    let listen = "/ip4/127.0.0.1/tcp/0";
+    let (mut a, mut b) = (Node::start_with(1, listen, lobby).await, Node::start_with(2, listen, lobby).await);
+    a.allow(&[&b]).await;
+    b.allow(&[&a]).await;
+    for node in [&a, &b] {
+        node.network.subscribe(TOPIC).await.unwrap();
+    }
+    let (_, _) = tokio::join!(a.dial(&b), b.dial(&a));
+    a.subscribed(b.key()).await;
+    b.subscribed(a.key()).await;
+    a.network.publish(TOPIC, vec![1]).await.unwrap();
+    assert_eq!(b.heard().await.bytes, [1]);
+}

@@ -31,8 +31,22 @@ pub trait NodeStatus: Send + Sync {
     async fn report(&self) -> NodeReport;
     /// For `GET /api/v1/peers`.
     async fn peers(&self) -> Vec<PeerReport>;
+    /// Takes in an admin log file and tells the coalition; the error is a sentence for its sender.
+    async fn import_log(&self, text: String) -> Result<Imported, String> {
+        drop(text);
+        Err("this node takes no log files".to_owned())
+    }
     /// Whether every task runs and the store takes writes; cheap, asked often.
     fn is_ready(&self) -> bool;
+}
+
+/// What a log file came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Imported {
+    /// Height of the admin log before.
+    pub before: u64,
+    /// Height after.
+    pub after: u64,
 }
 
 /// The node's condition.

@@ -16,6 +16,7 @@ mod config;
 mod enroll;
 mod exit;
 mod heads;
+mod import_log;
 mod join;
 mod listing;
 mod output;
@@ -100,6 +101,7 @@ enum Command {
     Groups(listing::Groups),
     Objects(listing::Objects),
     Heads(heads::Heads),
+    ImportLog(import_log::ImportLog),
     Why(why::Why),
     /// Check or show the configuration
     #[command(subcommand)]
@@ -142,6 +144,7 @@ impl Command {
             Self::Groups(command) => command.run(global),
             Self::Objects(command) => command.run(global),
             Self::Heads(command) => command.run(global),
+            Self::ImportLog(command) => command.run(global),
             Self::Why(command) => command.run(global),
             Self::Config(command) => command.run(global),
         }

@@ -174,7 +174,7 @@ impl Daemon {
             settings.bootstrap,
             settings.network.external,
         );
-        let hellos = membership.hellos();
+        let (hellos, import) = (membership.hellos(), membership.import());
         let (ingest, queues, intake) = Ingest::new(
             Arc::clone(&identity),
             store.clone(),
@@ -232,6 +232,7 @@ impl Daemon {
             roster: roster.clone(),
             hellos,
             held,
+            import,
             stopping: tasks.stop_signal(),
             started: clock::now(),
         };

@@ -8,10 +8,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::ports::{NodeReport, NodeStatus, PeerReport, Publish},
+    api::ports::{Imported, NodeReport, NodeStatus, PeerReport, Publish},
     clock, config,
     identity::Identity,
-    membership::Hellos,
+    membership::{Hellos, Import},
     network::Network,
     publish::{
         Hold, Publisher,
@@ -48,6 +48,7 @@ pub(super) struct Status {
     pub(super) roster: LiveRoster,
     pub(super) hellos: watch::Receiver<Hellos>,
     pub(super) held: watch::Receiver<Option<Hold>>,
+    pub(super) import: Import,
     pub(super) stopping: CancellationToken,
     pub(super) started: Timestamp,
 }
@@ -127,6 +128,24 @@ impl NodeStatus for Status {
                 since: peer.since,
             })
             .collect()
+    }
+
+    async fn import_log(&self, text: String) -> Result<Imported, String> {
+        let file = belfry_proto::trust::file::read_log(&text).map_err(|error| error.to_string())?;
+        let before = self.roster.snapshot();
+        // Verified here once more than needed, for a reason to give: membership only says yes or no.
+        let folded = crate::keys::enrolment::fold(&file).map_err(|error| error.to_string())?;
+        if folded.coalition() != before.coalition() {
+            return Err(format!("the log is of coalition {}, not ours", folded.coalition()));
+        }
+        let shorter = if folded.version().height < before.version().height { &folded } else { before.as_ref() };
+        let longer = if folded.version().height < before.version().height { before.as_ref() } else { &folded };
+        if !longer.is_prefix(shorter.version()) {
+            return Err("the log and ours are two histories of one coalition: one of them is forked".to_owned());
+        }
+        let before = before.version().height.get();
+        self.import.offer(file).await;
+        Ok(Imported { before, after: self.roster.snapshot().version().height.get() })
     }
 
     fn is_ready(&self) -> bool {

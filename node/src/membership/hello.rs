@@ -292,7 +292,7 @@ async fn pull_page(
         return None;
     }
     let (done, advanced) = oneshot::channel();
-    commands.send(Command::Offer { charters: page.charters, records: page.records, done }).await.ok()?;
+    commands.send(Command::Offer { charters: page.charters, records: page.records, spread: false, done }).await.ok()?;
     let advanced = tokio::time::timeout(Duration::from_secs(60), advanced).await.ok()?.ok()?;
     Some(advanced && page.more)
 }

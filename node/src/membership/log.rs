@@ -3,7 +3,8 @@
 use belfry_proto::{
     crypto::sign::PublicKey,
     id::Height,
-    schema,
+    schema::{self, AdminGossip, admin_gossip::Item},
+    topic::Topic,
     trust::{log::verify_record, roster::Roster},
     verdict::{Judged, Verdict},
 };
@@ -65,6 +66,28 @@ impl Membership {
             self.pull(from);
         }
         if offered { Verdict::Accept } else { Verdict::Ignore }
+    }
+}
+
+impl Membership {
+    /// Of what a file holds, what lies beyond our log.
+    pub(super) fn news(&self, charters: &[schema::Signed], records: &[schema::Record]) -> Vec<Item> {
+        let roster = self.roster_now();
+        let beyond = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let charters = charters.iter().skip(beyond(roster.charter().version())).cloned().map(Item::Charter);
+        let records = records.iter().skip(beyond(roster.version().height.get())).cloned().map(Item::Record);
+        charters.chain(records).collect()
+    }
+
+    /// Gossips log entries in order. Who misses one learns of it at the next hello.
+    pub(super) async fn spread(&self, news: Vec<Item>) {
+        for item in news {
+            let gossip = AdminGossip { item: Some(item) };
+            if let Err(error) = self.network.publish(Topic::Admin, gossip.encode_to_vec()).await {
+                tracing::debug!("admin log not gossiped: {error}");
+                return;
+            }
+        }
     }
 }
 

@@ -77,18 +77,35 @@ pub struct Sources {
 /// What a conversation brings back to the loop.
 pub(crate) enum Command {
     /// Charters and records, oldest first; answered with whether the roster advanced.
-    Offer { charters: Vec<schema::Signed>, records: Vec<schema::Record>, done: tokio::sync::oneshot::Sender<bool> },
+    Offer {
+        charters: Vec<schema::Signed>,
+        records: Vec<schema::Record>,
+        /// Tell the coalition what was new: for files, which only we have.
+        spread: bool,
+        done: tokio::sync::oneshot::Sender<bool>,
+    },
     /// A hello was answered.
     Greeted { peer: PublicKey, greeted: schema::Greeted, sent: belfry_proto::time::Timestamp },
     /// Somebody noticed that this peer's admin log is ahead of ours.
     Behind { peer: PublicKey },
-    /// Address records pulled from a peer.
-    Addresses(Vec<schema::Signed>),
 }
 
 /// Asks membership to look at a peer's admin log; handed to whoever meets a newer roster version.
 #[derive(Clone)]
 pub struct Behind(mpsc::Sender<Command>);
+
+/// Hands charters and records that came by file to membership.
+#[derive(Clone)]
+pub struct Import(mpsc::Sender<Command>);
+
+impl Import {
+    /// Folds what goes on from our log, makes it durable and tells every peer. False if nothing did.
+    pub async fn offer(&self, file: schema::LogFile) -> bool {
+        let (done, advanced) = tokio::sync::oneshot::channel();
+        let command = Command::Offer { charters: file.charters, records: file.records, spread: true, done };
+        self.0.send(command).await.is_ok() && advanced.await.unwrap_or(false)
+    }
+}
 
 impl Behind {
     /// Tells membership that `peer` spoke of a roster ahead of ours. Dropped when the queue is full:
@@ -136,6 +153,12 @@ impl Membership {
     #[must_use]
     pub fn behind(&self) -> Behind {
         Behind(self.commands.0.clone())
+    }
+
+    /// A handle for log files.
+    #[must_use]
+    pub fn import(&self) -> Import {
+        Import(self.commands.0.clone())
     }
 
     /// What the hellos told: whether one was answered, our clock, our own logs as others know them.
@@ -192,17 +215,16 @@ impl Membership {
 
     async fn command(&mut self, command: Command) {
         match command {
-            Command::Offer { charters, records, done } => {
+            Command::Offer { charters, records, spread, done } => {
+                let news = if spread { self.news(&charters, &records) } else { Vec::new() };
                 let advanced = self.offer(charters, records).await;
+                if advanced {
+                    self.spread(news).await;
+                }
                 let _ = done.send(advanced);
             }
             Command::Greeted { peer, greeted, sent } => self.greeted(peer, &greeted, sent),
             Command::Behind { peer } => self.pull(peer),
-            Command::Addresses(records) => {
-                for record in records {
-                    self.learn_address(&record).await;
-                }
-            }
         }
     }
 

@@ -16,6 +16,7 @@ mod cursor;
 mod events;
 pub mod filter;
 mod groups;
+mod heads;
 mod members;
 mod messages;
 mod objects;
@@ -40,6 +41,7 @@ pub use self::{
     events::{Events, Gap},
     filter::{Filter, VersionMatch},
     groups::GroupView,
+    heads::{HeadView, HeadsError},
     members::{MemberView, NameError},
     messages::MessageView,
     objects::{Page, PageRequest},

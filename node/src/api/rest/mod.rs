@@ -5,6 +5,7 @@
 
 pub(super) mod groups;
 pub(super) mod health;
+pub(super) mod log;
 pub(super) mod members;
 pub(super) mod messages;
 pub(super) mod objects;

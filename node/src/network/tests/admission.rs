@@ -194,9 +194,12 @@ async fn a_full_connection_works_while_a_lobby_one_lives() {
     b.allow(&[&a]).await;
     b.network.dial(a.key(), vec![a.address.clone()]).await.unwrap();
     assert!(b.up(a.key()).await);
+    a.subscribed(b.key()).await;
     b.subscribed(a.key()).await;
     b.network.publish(TOPIC, vec![7]).await.unwrap();
     assert_eq!(a.heard().await.bytes, [7]);
+    a.network.publish(TOPIC, vec![8]).await.unwrap();
+    assert_eq!(b.heard().await.bytes, [8]);
     drop(asked);
     let _ = request.await.unwrap();
 }

@@ -34,7 +34,9 @@ impl Identity {
     #[must_use]
     pub fn kept_groups(&self, roster: &Roster) -> BTreeSet<GroupId> {
         match roster.certificate(self.serial) {
-            Some(certificate) if certificate.carrier => roster.charter().groups().iter().map(|g| g.id).collect(),
+            Some(certificate) if certificate.carrier => {
+                roster.charter().groups().iter().map(|g| g.id).collect()
+            }
             Some(certificate) => certificate.groups.keys().copied().collect(),
             None => BTreeSet::new(),
         }

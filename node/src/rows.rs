@@ -15,7 +15,7 @@ use crate::store::{EnvelopeRow, MessageState, ObjectRow, OpenedRows};
 
 /// An envelope as stored, not opened yet.
 #[must_use]
-pub fn envelope(
+pub(crate) fn envelope(
     header: &Header,
     id: MessageId,
     bytes: &[u8],
@@ -44,7 +44,7 @@ pub fn envelope(
 
 /// A parsed publication part as stored.
 #[must_use]
-pub fn opened(publication: &Publication, admitted: &Admitted) -> OpenedRows {
+pub(crate) fn opened(publication: &Publication, admitted: &Admitted) -> OpenedRows {
     let header = admitted.header();
     let markings = Markings::of(&publication.objects);
     OpenedRows {

@@ -102,8 +102,13 @@ fn refused(app: &App, address: Option<IpAddr>, refusal: Refusal) -> Problem {
         .retry_after(wait);
     }
     let (code, detail) = match refusal {
-        Refusal::None => ("token-missing", "a token is needed: `Authorization: Bearer …`, or Basic with the token as password"),
-        Refusal::Scheme => ("token-unreadable", "the Authorization header is neither Bearer nor Basic with a token in it"),
+        Refusal::None => (
+            "token-missing",
+            "a token is needed: `Authorization: Bearer …`, or Basic with the token as password",
+        ),
+        Refusal::Scheme => {
+            ("token-unreadable", "the Authorization header is neither Bearer nor Basic with a token in it")
+        }
         Refusal::Bad => ("token-unknown", "this token is not known here, or was revoked"),
         Refusal::Expired => ("token-expired", "this token has expired"),
     };
@@ -111,7 +116,10 @@ fn refused(app: &App, address: Option<IpAddr>, refusal: Refusal) -> Problem {
         tracing::debug!(code, address = ?address, "refused a token");
     }
     Problem::new(StatusCode::UNAUTHORIZED, code, detail)
-        .header(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Basic realm="belfry", charset="UTF-8""#))
+        .header(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static(r#"Basic realm="belfry", charset="UTF-8""#),
+        )
         .header(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="belfry""#))
 }
 

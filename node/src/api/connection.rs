@@ -22,8 +22,8 @@ use tokio::{
     sync::Semaphore,
 };
 use tokio_util::sync::CancellationToken;
-use tower::util::MapRequestLayer;
 use tower::Layer;
+use tower::util::MapRequestLayer;
 
 /// Connections open at once on one listener. Too low ⇒ a pool of clients starves itself; too high ⇒
 /// descriptors that the peers' side needs.

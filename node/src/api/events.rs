@@ -147,7 +147,8 @@ impl Stream {
             };
         if let Some(gap) = found.gap {
             let data = json!(gap).to_string();
-            self.waiting.push_back(Event::default().event("gap").id(gap.resumes_after.to_string()).data(data));
+            self.waiting
+                .push_back(Event::default().event("gap").id(gap.resumes_after.to_string()).data(data));
         }
         for (number, row) in &found.rows {
             let json = ObjectJson::of(row, &query).ok().and_then(|json| serde_json::to_string(&json).ok());

@@ -21,5 +21,3 @@ mod rest;
 mod route;
 pub mod server;
 mod taxii;
-#[cfg(test)]
-mod tests;

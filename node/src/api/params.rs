@@ -109,11 +109,14 @@ mod tests {
 
     #[test]
     fn limits_follow_the_rules() {
-        for (query, expected) in [("", filter::DEFAULT_LIMIT), ("limit=7", 7), ("limit=999999999999999999999999", MAX_LIMIT)]
+        for (query, expected) in
+            [("", filter::DEFAULT_LIMIT), ("limit=7", 7), ("limit=999999999999999999999999", MAX_LIMIT)]
         {
             assert_eq!(params(query).limit().unwrap(), expected, "{query}");
         }
-        for query in ["limit=0", "limit=-1", "limit=ten", "limit=", "limit=1.5", "limit=1&limit=2", "limit=%2B"] {
+        for query in
+            ["limit=0", "limit=-1", "limit=ten", "limit=", "limit=1.5", "limit=1&limit=2", "limit=%2B"]
+        {
             assert!(params(query).limit().is_err(), "{query}");
         }
     }

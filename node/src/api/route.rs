@@ -23,6 +23,7 @@ use super::{
 
 /// One method of one path.
 pub(crate) struct Route {
+    #[allow(dead_code, reason = "only tests walk the table by method")]
     pub(crate) method: Method,
     pub(crate) path: &'static str,
     pub(crate) needs: Needs,

@@ -3,7 +3,10 @@
 use std::{
     fs, io,
     net::SocketAddr,
-    os::unix::{fs::{FileTypeExt, PermissionsExt}, net::UnixStream},
+    os::unix::{
+        fs::{FileTypeExt, PermissionsExt},
+        net::UnixStream,
+    },
     path::{Path, PathBuf},
 };
 
@@ -41,10 +44,14 @@ impl ServerConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Plain HTTP would carry tokens and intelligence across a network.
-    #[error("{0} is not a loopback address; the API listens elsewhere only with TLS, so put a proxy in front of 127.0.0.1")]
+    #[error(
+        "{0} is not a loopback address; the API listens elsewhere only with TLS, so put a proxy in front of 127.0.0.1"
+    )]
     NotLoopback(SocketAddr),
     /// The port is taken or not ours to take.
-    #[error("the API cannot listen on {address}: {error}; is another node running, or is `api.listen` taken?")]
+    #[error(
+        "the API cannot listen on {address}: {error}; is another node running, or is `api.listen` taken?"
+    )]
     Tcp {
         /// Address asked for.
         address: SocketAddr,
@@ -83,7 +90,11 @@ impl Server {
     ///
     /// # Errors
     /// The first address or path that cannot be had, with the mend.
-    pub async fn bind(config: &ServerConfig, ports: Ports, stopping: CancellationToken) -> Result<Self, BindError> {
+    pub async fn bind(
+        config: &ServerConfig,
+        ports: Ports,
+        stopping: CancellationToken,
+    ) -> Result<Self, BindError> {
         let mut tcp = Vec::new();
         let mut addresses = Vec::new();
         for &address in &config.listen {

@@ -14,11 +14,7 @@ mod route;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context;
-use belfry_proto::{
-    crypto::sign::PublicKey,
-    id::CoalitionId,
-    stix::marking::Tlp,
-};
+use belfry_proto::{crypto::sign::PublicKey, id::CoalitionId, stix::marking::Tlp};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -82,8 +78,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let settings = Settings::from_config(&config)?;
     let passphrase = Source::choose(None, &config.keys).read("this node's keys")?;
     let data_dir = config.node.data_dir.clone();
-    let enrolment =
-        tokio::task::spawn_blocking(move || Enrolment::load(&data_dir, &passphrase)).await??;
+    let enrolment = tokio::task::spawn_blocking(move || Enrolment::load(&data_dir, &passphrase)).await??;
     let mut daemon = Daemon::start(enrolment, settings).await?;
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let fault = tokio::select! {
@@ -198,7 +193,8 @@ impl Daemon {
         };
         tasks.spawn("sync", sync.run_pull());
         tasks.spawn("sync-serve", Sync::run_serve(store.clone(), roster.clone(), inbound.sync));
-        let serving = grants::Serving::new(Arc::clone(&identity), store.clone(), roster.clone(), feed.clone());
+        let serving =
+            grants::Serving::new(Arc::clone(&identity), store.clone(), roster.clone(), feed.clone());
         tasks.spawn("grants-serve", serving.run(inbound.keys));
         let asking = grants::Asking::new(
             Arc::clone(&identity),
@@ -223,8 +219,13 @@ impl Daemon {
 
         let query = Query::open(store.clone(), roster.clone(), identity.node, &master)?;
         cli_token(&query, &settings.data_dir).await?;
-        let publisher =
-            Publisher::new(Arc::clone(&identity), store.clone(), roster.clone(), feed.clone(), settings.defaults);
+        let publisher = Publisher::new(
+            Arc::clone(&identity),
+            store.clone(),
+            roster.clone(),
+            feed.clone(),
+            settings.defaults,
+        );
         let status = ports::Status {
             identity: Arc::clone(&identity),
             store: store.clone(),
@@ -324,6 +325,11 @@ async fn cli_token(query: &Query, data_dir: &std::path::Path) -> anyhow::Result<
         expires: None,
     };
     let made = query.tokens().replace(CLI_TOKEN, scope, now).await?;
-    file::write(&path, format!("{}\n", made.text.expose()).as_bytes(), file::Readers::Owner, file::Existing::Replace)
-        .with_context(|| format!("writing {}", path.display()))
+    file::write(
+        &path,
+        format!("{}\n", made.text.expose()).as_bytes(),
+        file::Readers::Owner,
+        file::Existing::Replace,
+    )
+    .with_context(|| format!("writing {}", path.display()))
 }

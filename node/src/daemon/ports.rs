@@ -74,7 +74,9 @@ impl Status {
             warnings.push(format!("The admin log of {peer} contradicts ours: one of us was shown a fork."));
         }
         if !self.store.is_writable() {
-            warnings.push("The store stopped after a write error; look at the log, mend the disk, restart.".to_owned());
+            warnings.push(
+                "The store stopped after a write error; look at the log, mend the disk, restart.".to_owned(),
+            );
         }
         warnings
     }
@@ -87,7 +89,8 @@ impl NodeStatus for Status {
         let counted = tokio::task::spawn_blocking(move || {
             let drafts = store.queued(COUNTED).map_or(0, |q| q.len());
             let parked = store.parked(COUNTED).map_or(0, |p| p.len());
-            let unshared = store.own_keys(None).map_or(0, |keys| keys.iter().filter(|k| k.holders == 0).count());
+            let unshared =
+                store.own_keys(None).map_or(0, |keys| keys.iter().filter(|k| k.holders == 0).count());
             (drafts, parked, unshared)
         });
         let (drafts, parked, readable_only_here) = counted.await.unwrap_or_default();
@@ -138,10 +141,14 @@ impl NodeStatus for Status {
         if folded.coalition() != before.coalition() {
             return Err(format!("the log is of coalition {}, not ours", folded.coalition()));
         }
-        let shorter = if folded.version().height < before.version().height { &folded } else { before.as_ref() };
-        let longer = if folded.version().height < before.version().height { before.as_ref() } else { &folded };
+        let shorter =
+            if folded.version().height < before.version().height { &folded } else { before.as_ref() };
+        let longer =
+            if folded.version().height < before.version().height { before.as_ref() } else { &folded };
         if !longer.is_prefix(shorter.version()) {
-            return Err("the log and ours are two histories of one coalition: one of them is forked".to_owned());
+            return Err(
+                "the log and ours are two histories of one coalition: one of them is forked".to_owned()
+            );
         }
         let before = before.version().height.get();
         self.import.offer(file).await;

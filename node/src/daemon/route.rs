@@ -25,8 +25,9 @@ pub(super) fn split(
                 Topic::Admin => &admin,
                 Topic::Group(_) => &group,
             };
-            if let Err(mpsc::error::TrySendError::Full(message) | mpsc::error::TrySendError::Closed(message)) =
-                queue.try_send(message)
+            if let Err(
+                mpsc::error::TrySendError::Full(message) | mpsc::error::TrySendError::Closed(message),
+            ) = queue.try_send(message)
             {
                 tracing::debug!(topic = ?message.topic, "judge's queue full: left to sync");
                 let _ = network.verdict(message.ticket, Verdict::Ignore).await;

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    envelope::{
-        content_key::ContentKey,
-        grant_rule,
-    },
+    envelope::{content_key::ContentKey, grant_rule},
     id::{GroupId, KeyId},
     limits,
     schema::{KeyRefusal, KeysRequest, KeysResponse, Refusal, SealedGrant},

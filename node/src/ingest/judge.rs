@@ -28,7 +28,11 @@ pub(super) enum Judgement {
     /// Names a roster we do not have yet.
     Ahead(ParkRow),
     Known,
-    Refused { verdict: Verdict, code: &'static str, detail: String },
+    Refused {
+        verdict: Verdict,
+        code: &'static str,
+        detail: String,
+    },
 }
 
 impl Judgement {
@@ -164,7 +168,9 @@ impl Ingest {
         }
         let attributed = match decoded.attribute(roster) {
             Ok(attributed) => attributed,
-            Err(AttributeError::AheadOfRoster { .. }) => return Judgement::Ahead(ParkRow { id, bytes: bytes.to_vec() }),
+            Err(AttributeError::AheadOfRoster { .. }) => {
+                return Judgement::Ahead(ParkRow { id, bytes: bytes.to_vec() });
+            }
             Err(error) => return Judgement::refused(&error),
         };
         let verified = match attributed.verify() {

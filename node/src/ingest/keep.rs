@@ -1,8 +1,6 @@
 //! Opening what can be opened, and one synced batch for many messages.
 
-use belfry_proto::{
-    envelope::{Admitted, Publication, RecipientContext, open_block},
-};
+use belfry_proto::envelope::{Admitted, Publication, RecipientContext, open_block};
 use futures::future::join_all;
 use tokio::sync::mpsc;
 
@@ -34,7 +32,8 @@ impl Ingest {
                     .collect::<Vec<_>>()
             })
             .await;
-            let commits = opened.unwrap_or_default().into_iter().map(|(arrival, row)| self.store_one(arrival, row));
+            let commits =
+                opened.unwrap_or_default().into_iter().map(|(arrival, row)| self.store_one(arrival, row));
             join_all(commits).await;
         }
     }
@@ -53,7 +52,8 @@ impl Ingest {
         };
         let (header, id) = (admitted.header(), admitted.message_id());
         let is_whole = !admitted.lacks_body();
-        let mut row = rows::envelope(header, id, admitted.bytes(), is_whole, MessageState::Sealed, clock::now());
+        let mut row =
+            rows::envelope(header, id, admitted.bytes(), is_whole, MessageState::Sealed, clock::now());
         match self.open(admitted) {
             Opening::Opened(publication) => {
                 row.state = MessageState::Opened;
@@ -113,8 +113,12 @@ impl Ingest {
     }
 
     async fn store_one(&self, arrival: Arrival, row: EnvelopeRow) {
-        let (group, member, id, waits) =
-            (row.group, row.member, row.id, (row.state == MessageState::Sealed).then_some(row.key_id).flatten());
+        let (group, member, id, waits) = (
+            row.group,
+            row.member,
+            row.id,
+            (row.state == MessageState::Sealed).then_some(row.key_id).flatten(),
+        );
         let kept = match self.store.commit(Change::Envelope(Box::new(row))).await {
             Ok(Committed::Stored { gap, .. }) => {
                 self.told(group, gap, &arrival);

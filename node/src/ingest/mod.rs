@@ -123,13 +123,13 @@ impl Ingest {
         (Self { identity, store, network, roster, feed, behind }, queues, Intake(page_sender))
     }
 
-    /// Splits into the loops that the daemon runs as tasks.
-    #[must_use]
+    /// Splits into the judge, the keeper and the reopener, which the daemon runs as tasks.
     pub fn loops(
         self,
         queues: Queues,
         gossip: mpsc::Receiver<Gossip>,
-    ) -> (impl Future<Output = ()> + Send, impl Future<Output = ()> + Send, impl Future<Output = ()> + Send) {
+    ) -> (impl Future<Output = ()> + Send, impl Future<Output = ()> + Send, impl Future<Output = ()> + Send)
+    {
         let (to_keep, admitted) = queues.admitted;
         (
             self.clone().run_judge(gossip, queues.pages, to_keep.clone()),

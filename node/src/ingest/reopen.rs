@@ -3,11 +3,7 @@
 use belfry_proto::{envelope, id::KeyId};
 
 use super::{Arrival, Ingest, keep::Opening};
-use crate::{
-    feed::Notice,
-    rows,
-    store::Change,
-};
+use crate::{feed::Notice, rows, store::Change};
 use tokio::sync::mpsc;
 
 /// Envelopes opened in one go after a key came.

@@ -29,8 +29,13 @@ impl Membership {
             return;
         }
         let encoded = addresses.iter().map(Address::to_vec).collect();
-        let record =
-            address::make(self.coalition, self.identity.serial, encoded, clock::now(), &self.identity.signing);
+        let record = address::make(
+            self.coalition,
+            self.identity.serial,
+            encoded,
+            clock::now(),
+            &self.identity.signing,
+        );
         if self.keep_address(&record).await != Verdict::Accept {
             return;
         }
@@ -85,7 +90,8 @@ impl Membership {
             let Some(certificate) = roster.certificate(row.serial) else { continue };
             let Ok(signed) = schema::Signed::decode(row.bytes.as_slice()) else { continue };
             let Ok(record) = schema::AddressRecord::decode(signed.payload.as_slice()) else { continue };
-            let addresses = record.addresses.iter().filter_map(|bytes| Address::from_bytes(bytes).ok()).collect();
+            let addresses =
+                record.addresses.iter().filter_map(|bytes| Address::from_bytes(bytes).ok()).collect();
             book.insert(certificate.node, addresses);
         }
         book

@@ -32,7 +32,7 @@ struct Attempts {
 
 /// The dialler's memory. Asked once a tick.
 #[derive(Debug, Default)]
-pub struct Dialing {
+pub(super) struct Dialing {
     bootstrap: BTreeMap<PublicKey, Vec<Address>>,
     attempts: BTreeMap<PublicKey, Attempts>,
     connected: BTreeSet<PublicKey>,
@@ -43,7 +43,7 @@ pub struct Dialing {
 impl Dialing {
     /// Starts with configured addresses.
     #[must_use]
-    pub fn new(bootstrap: Vec<(PublicKey, Address)>, external_configured: bool) -> Self {
+    pub(super) fn new(bootstrap: Vec<(PublicKey, Address)>, external_configured: bool) -> Self {
         let mut this = Self { external_configured, ..Self::default() };
         for (node, address) in bootstrap {
             this.bootstrap.entry(node).or_default().push(address);
@@ -52,45 +52,45 @@ impl Dialing {
     }
 
     /// A connection to `node` is up.
-    pub fn connected(&mut self, node: PublicKey) {
+    pub(super) fn connected(&mut self, node: PublicKey) {
         self.connected.insert(node);
     }
 
     /// `node` greeted us as admitted: the next dial starts from no failures.
-    pub fn greeted(&mut self, node: PublicKey) {
+    pub(super) fn greeted(&mut self, node: PublicKey) {
         self.attempts.remove(&node);
     }
 
     /// The last connection to `node` is gone.
-    pub fn disconnected(&mut self, node: PublicKey) {
+    pub(super) fn disconnected(&mut self, node: PublicKey) {
         self.connected.remove(&node);
         // A lobby connection closes as soon as the other side knows us: be back quickly, but not at once for ever.
         self.failed(node, Instant::now());
     }
 
     /// A dial of `node` came to nothing.
-    pub fn failed(&mut self, node: PublicKey, now: Instant) {
+    pub(super) fn failed(&mut self, node: PublicKey, now: Instant) {
         let failures = self.attempts.get(&node).map_or(0, |a| a.failures).saturating_add(1);
         let wait = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_WAIT);
         self.attempts.insert(node, Attempts { failures, not_before: now + wait });
     }
 
     /// A new listening address; told to others unless external ones are configured.
-    pub fn listening(&mut self, address: Address) {
+    pub(super) fn listening(&mut self, address: Address) {
         if !self.listening.contains(&address) {
             self.listening.push(address);
         }
     }
 
     /// A listening address that is none any more.
-    pub fn not_listening(&mut self, address: &Address) {
+    pub(super) fn not_listening(&mut self, address: &Address) {
         self.listening.retain(|a| a != address);
     }
 
     /// Addresses to tell others when none are configured: the widest reachable ones. Loopback addresses
     /// are told only where there is nothing else, as on a machine that plays a whole coalition.
     #[must_use]
-    pub fn told(&self) -> Vec<Address> {
+    pub(super) fn told(&self) -> Vec<Address> {
         if self.external_configured {
             return Vec::new();
         }
@@ -106,13 +106,13 @@ impl Dialing {
 
     /// A connected node, any.
     #[must_use]
-    pub fn random_connected(&self) -> Option<PublicKey> {
+    pub(super) fn random_connected(&self) -> Option<PublicKey> {
         let all: Vec<PublicKey> = self.connected.iter().copied().collect();
         all.choose(&mut rand::rng()).copied()
     }
 
     /// Nodes to dial now, with every address known.
-    pub fn due(
+    pub(super) fn due(
         &mut self,
         wanted: &[PublicKey],
         known: &BTreeMap<PublicKey, Vec<Address>>,

@@ -16,7 +16,8 @@ use belfry_proto::{
     id::{GroupId, Height, LogId, RosterVersion, Sequence},
     limits,
     schema::{
-        self, AdminPage, Greet, Greeted, HelloRequest, HelloResponse, PullAdmin, Refusal, hello_request, hello_response,
+        self, AdminPage, Greet, Greeted, HelloRequest, HelloResponse, PullAdmin, Refusal, hello_request,
+        hello_response,
     },
     time::Timestamp,
     trust::{log::verify_record, statement::Decision},
@@ -104,7 +105,11 @@ impl Membership {
         }
         self.hellos.send_modify(|hellos| {
             hellos.answered += 1;
-            hellos.offsets.push(i64::try_from(offset).unwrap_or(if offset < 0 { i64::MIN } else { i64::MAX }));
+            hellos.offsets.push(i64::try_from(offset).unwrap_or(if offset < 0 {
+                i64::MIN
+            } else {
+                i64::MAX
+            }));
             if hellos.offsets.len() > OFFSETS {
                 hellos.offsets.remove(0);
             }
@@ -130,7 +135,9 @@ impl Membership {
     pub(super) fn answer(&mut self, asked: Asked<HelloRequest, HelloResponse>) {
         let response = match asked.request.request {
             Some(hello_request::Request::Greet(ref greet)) => self.answer_greet(asked.from, greet),
-            Some(hello_request::Request::PullAdmin(pull)) => self.answer_pull(asked.from, asked.admitted, pull),
+            Some(hello_request::Request::PullAdmin(pull)) => {
+                self.answer_pull(asked.from, asked.admitted, pull)
+            }
             None => Err(Refusal::Malformed),
         };
         let response = response.unwrap_or_else(|refusal| hello_response::Response::Refused(refusal.into()));
@@ -162,11 +169,8 @@ impl Membership {
         if !admitted && self.greeted.len() >= MAX_GREETED {
             return Err(Refusal::Busy);
         }
-        let theirs = greet
-            .roster
-            .as_ref()
-            .and_then(|v| RosterVersion::try_from(v).ok())
-            .ok_or(Refusal::Malformed)?;
+        let theirs =
+            greet.roster.as_ref().and_then(|v| RosterVersion::try_from(v).ok()).ok_or(Refusal::Malformed)?;
         self.greeted.insert(from, theirs);
         if theirs.height > roster.version().height || greet.charter_version > roster.charter().version() {
             self.pull(from);
@@ -221,7 +225,8 @@ impl Membership {
 
     /// Starts pulling what `peer`'s admin log has beyond ours.
     pub(super) fn pull(&self, peer: PublicKey) {
-        let (network, commands, roster) = (self.network.clone(), self.commands.0.clone(), self.roster.clone());
+        let (network, commands, roster) =
+            (self.network.clone(), self.commands.0.clone(), self.roster.clone());
         tokio::spawn(async move {
             for _ in 0..MAX_PAGES {
                 let ours = roster.snapshot();
@@ -292,7 +297,10 @@ async fn pull_page(
         return None;
     }
     let (done, advanced) = oneshot::channel();
-    commands.send(Command::Offer { charters: page.charters, records: page.records, spread: false, done }).await.ok()?;
+    commands
+        .send(Command::Offer { charters: page.charters, records: page.records, spread: false, done })
+        .await
+        .ok()?;
     let advanced = tokio::time::timeout(Duration::from_secs(60), advanced).await.ok()?.ok()?;
     Some(advanced && page.more)
 }

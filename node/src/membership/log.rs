@@ -18,7 +18,11 @@ impl Membership {
     ///
     /// Order matters: fold a copy, make it durable, swap it in, tell the network, tell the feed. A crash
     /// between any two leaves an older roster in memory than on disk, never the other way round.
-    pub(super) async fn offer(&mut self, charters: Vec<schema::Signed>, records: Vec<schema::Record>) -> bool {
+    pub(super) async fn offer(
+        &mut self,
+        charters: Vec<schema::Signed>,
+        records: Vec<schema::Record>,
+    ) -> bool {
         let mut roster = Roster::clone(&self.roster_now());
         let before = (roster.charter().version(), roster.version().height);
         let (new_charters, new_records) = fold(&mut roster, charters, records);

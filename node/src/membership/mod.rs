@@ -15,7 +15,11 @@ mod dialing;
 mod hello;
 mod log;
 
-use std::{collections::{BTreeMap, BTreeSet}, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
@@ -55,7 +59,7 @@ pub struct Membership {
     pub(crate) feed: Feed,
     pub(crate) coalition: CoalitionId,
     pub(crate) hellos: watch::Sender<Hellos>,
-    pub(crate) dialing: dialing::Dialing,
+    dialing: dialing::Dialing,
     pub(crate) own_addresses: Vec<Address>,
     announced: Vec<Address>,
     commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
@@ -269,7 +273,8 @@ impl Membership {
         }
         let known = self.known_addresses();
         let roster = self.roster.snapshot();
-        let wanted: Vec<PublicKey> = roster.admitted_nodes(now).into_iter().filter(|n| *n != self.identity.node).collect();
+        let wanted: Vec<PublicKey> =
+            roster.admitted_nodes(now).into_iter().filter(|n| *n != self.identity.node).collect();
         for (node, addresses) in self.dialing.due(&wanted, &known, tokio::time::Instant::now()) {
             if let Err(error) = self.network.dial(node, addresses).await {
                 tracing::debug!(peer = %node, "dial: {error}");

@@ -242,10 +242,10 @@ impl Flusher {
             return Err(crate::store::WriteError::Missing("certificate of this node"));
         };
         let log = belfry_proto::envelope::log_id(roster.coalition(), group, certificate, &position.instance);
-        if let Some(active) = self.keys.get(&(group, audience)) {
-            if active.is_usable(roster, log, now) {
-                return Ok(active.key.clone());
-            }
+        if let Some(active) = self.keys.get(&(group, audience))
+            && active.is_usable(roster, log, now)
+        {
+            return Ok(active.key.clone());
         }
         let epoch = self.store.own_keys(Some(group)).map_or(0, |keys| keys.len() as u64) + 1;
         let active = key::make(roster, &self.identity, group, audience, log, epoch, now);

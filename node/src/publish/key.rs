@@ -65,7 +65,14 @@ impl ActiveKey {
     pub(super) fn is_usable(&self, roster: &Roster, log: LogId, now: Timestamp) -> bool {
         let context = self.key.context();
         context.log == log
-            && grant_rule::key_is_usable(&self.readers, roster, context.group, context.audience, context.created, now)
+            && grant_rule::key_is_usable(
+                &self.readers,
+                roster,
+                context.group,
+                context.audience,
+                context.created,
+                now,
+            )
     }
 
     pub(super) fn row(&self, holders: u32) -> KeyRow {
@@ -106,7 +113,8 @@ impl Flusher {
                     matches!(answer, Ok(Ok(response)) if response.stored.contains(&id)).then_some(member)
                 })
             });
-            let stored: Vec<MemberId> = futures::future::join_all(pushes).await.into_iter().flatten().collect();
+            let stored: Vec<MemberId> =
+                futures::future::join_all(pushes).await.into_iter().flatten().collect();
             if !stored.is_empty() {
                 active.holders.extend(stored);
                 changed.push(active.row(u32::try_from(active.holders.len()).unwrap_or(u32::MAX)));

@@ -17,7 +17,7 @@ use belfry_proto::{
 use crate::{
     identity::Identity,
     rows,
-    store::{DraftRow, EnvelopeRow, MessageState, LogRow, ReadError, Store},
+    store::{DraftRow, EnvelopeRow, LogRow, MessageState, ReadError, Store},
 };
 
 /// Sealed and ready to be made durable.
@@ -54,13 +54,20 @@ pub(super) fn position(
     let own: Vec<LogRow> =
         store.logs(group)?.into_iter().filter(|row| row.serial == identity.serial).collect();
     let others_hold = |log: LogId| {
-        known.iter().filter(|(g, l, _)| *g == group && *l == log).map(|(_, _, s)| *s).max().unwrap_or_default()
+        known
+            .iter()
+            .filter(|(g, l, _)| *g == group && *l == log)
+            .map(|(_, _, s)| *s)
+            .max()
+            .unwrap_or_default()
     };
     // A log with a gap, or of which others know more, is never written again.
     let open = own.iter().filter(|row| row.top == row.height && others_hold(row.log) <= row.height);
     let mut newest: Option<(Timestamp, &LogRow, [u8; 16])> = None;
     for row in open {
-        let Some(bytes) = store.envelopes(group, row.log, row.height, row.height, usize::MAX)?.pop() else { continue };
+        let Some(bytes) = store.envelopes(group, row.log, row.height, row.height, usize::MAX)?.pop() else {
+            continue;
+        };
         let Ok(decoded) = envelope::decode(&bytes) else { continue };
         let header = decoded.header();
         if newest.as_ref().is_none_or(|(created, ..)| *created < header.created) {
@@ -92,7 +99,9 @@ pub(super) fn position(
 /// Every entry of a log names the same predecessor; the newest is at hand.
 fn predecessor(store: &Store, row: &LogRow) -> Result<Option<LogId>, ReadError> {
     let newest = store.envelopes(row.group, row.log, row.height, row.height, usize::MAX)?.pop();
-    Ok(newest.and_then(|bytes| envelope::decode(&bytes).ok()).and_then(|decoded| decoded.header().predecessor))
+    Ok(newest
+        .and_then(|bytes| envelope::decode(&bytes).ok())
+        .and_then(|decoded| decoded.header().predecessor))
 }
 
 /// Seals every part of a draft in order. Nothing is durable yet.

@@ -67,7 +67,7 @@ impl Publisher {
         let this = self.clone();
         let checked = tokio::task::spawn_blocking(move || this.check(submission)).await;
         let (draft, accepted) = match checked.map_err(|e| SubmitError::Fault(Box::new(e)))?? {
-            Checked::New(draft, accepted) => (draft, accepted),
+            Checked::New(draft, accepted) => (*draft, accepted),
             Checked::Seen(accepted) => return Ok(accepted),
         };
         match self.store.commit(Change::Draft(draft)).await {
@@ -112,10 +112,8 @@ impl Publisher {
     fn check(&self, submission: Submission) -> Result<Checked, SubmitError> {
         let roster = self.roster.snapshot();
         let now = clock::now();
-        let group = roster
-            .charter()
-            .group(submission.group)
-            .ok_or(SubmitError::UnknownGroup(submission.group))?;
+        let group =
+            roster.charter().group(submission.group).ok_or(SubmitError::UnknownGroup(submission.group))?;
         self.may_publish(&roster, group, now)?;
         let digest = digest(&submission);
         if let Some(key) = &submission.idempotency_key {
@@ -134,12 +132,14 @@ impl Publisher {
             return Err(rule("objects", "the bundle holds no object"));
         }
         let tlp = self.marking(&submission, group, &objects, recipients.is_empty())?;
-        let classes = if submission.classes.is_empty() { class::infer(&objects) } else { submission.classes.clone() };
+        let classes =
+            if submission.classes.is_empty() { class::infer(&objects) } else { submission.classes.clone() };
         let purpose = submission.purpose.or(self.defaults.purpose).unwrap_or(group.default_purpose);
         let names = objects.iter().map(|o| (o.id().to_owned(), o.version().to_owned())).collect();
         let parts = split::split(objects).map_err(|e| too_large(&e))?;
         let publication = PublicationId::new(rand::random());
-        let count = u32::try_from(parts.len()).map_err(|_| rule("objects", "more messages than one publication can have"))?;
+        let count = u32::try_from(parts.len())
+            .map_err(|_| rule("objects", "more messages than one publication can have"))?;
         let parts: Vec<Vec<u8>> = (1..)
             .zip(parts)
             .map(|(part, objects)| {
@@ -181,7 +181,7 @@ impl Publisher {
             error: None,
         };
         let accepted = accepted(&draft, false);
-        Ok(Checked::New(draft, accepted))
+        Ok(Checked::New(Box::new(draft), accepted))
     }
 
     fn may_publish(&self, roster: &Roster, group: &Group, now: Timestamp) -> Result<(), SubmitError> {
@@ -222,14 +222,14 @@ impl Publisher {
             .filter_map(|object| marking::effective(object, None, &markings).map(|tlp| (tlp, object.id())))
             .max_by_key(|(tlp, _)| *tlp);
         let tlp = submission.tlp.or(narrowest.map(|(tlp, _)| tlp)).unwrap_or(self.defaults.tlp);
-        if let Some((object_tlp, id)) = narrowest {
-            if object_tlp > tlp {
-                return Err(SubmitError::Content {
-                    object: Some(id.to_owned()),
-                    path: Some("object_marking_refs".to_owned()),
-                    rule: format!("marked TLP:{object_tlp}, narrower than the TLP:{tlp} it would go out under"),
-                });
-            }
+        if let Some((object_tlp, id)) = narrowest
+            && object_tlp > tlp
+        {
+            return Err(SubmitError::Content {
+                object: Some(id.to_owned()),
+                path: Some("object_marking_refs".to_owned()),
+                rule: format!("marked TLP:{object_tlp}, narrower than the TLP:{tlp} it would go out under"),
+            });
         }
         if to_group && tlp == Tlp::Red {
             return Err(SubmitError::RedWithoutRecipients);
@@ -243,7 +243,7 @@ impl Publisher {
 }
 
 enum Checked {
-    New(DraftRow, Accepted),
+    New(Box<DraftRow>, Accepted),
     Seen(Accepted),
 }
 

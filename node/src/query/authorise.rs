@@ -64,8 +64,7 @@ fn permits(scope: &Scope, object: Marked) -> bool {
 
 /// The object gate.
 pub(super) fn admit(principal: &Principal, view: ObjectView) -> Option<Shown> {
-    let object =
-        Marked { group: view.group, tlp: view.tlp, is_for_named_recipients: view.recipients };
+    let object = Marked { group: view.group, tlp: view.tlp, is_for_named_recipients: view.recipients };
     permits(principal.scope(), object).then_some(Shown(view))
 }
 
@@ -94,7 +93,13 @@ impl Query {
     pub fn all_readable(&self, principal: &Principal) -> Vec<Readable> {
         let covers = |group: &Group| principal.scope().read.covers(group.id);
         let roster = self.roster();
-        roster.charter().groups().iter().filter(|group| covers(group)).map(|group| Readable { group: group.id }).collect()
+        roster
+            .charter()
+            .groups()
+            .iter()
+            .filter(|group| covers(group))
+            .map(|group| Readable { group: group.id })
+            .collect()
     }
 
     /// The group gate for publishing.
@@ -120,8 +125,7 @@ impl Query {
     /// Whether the principal may follow a publication: its own, or any if it administers.
     #[must_use]
     pub fn may_follow(&self, principal: &Principal, group: GroupId, submitter: &str) -> bool {
-        principal.scope().publish.covers(group)
-            && (principal.scope().admin || principal.name() == submitter)
+        principal.scope().publish.covers(group) && (principal.scope().admin || principal.name() == submitter)
     }
 }
 

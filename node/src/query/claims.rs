@@ -54,15 +54,15 @@ fn holder(rows: &[Shown]) -> Option<MemberId> {
 pub(super) fn selected(versions: &[Shown], wanted: &BTreeSet<VersionMatch>) -> BTreeSet<Timestamp> {
     let mut chosen = BTreeSet::new();
     let last = [VersionMatch::Last];
-    let wanted: Vec<&VersionMatch> = if wanted.is_empty() { last.iter().collect() } else { wanted.iter().collect() };
+    let wanted: Vec<&VersionMatch> =
+        if wanted.is_empty() { last.iter().collect() } else { wanted.iter().collect() };
     for wish in wanted {
         match wish {
             VersionMatch::First => chosen.extend(versions.first().map(Shown::date_added)),
             VersionMatch::Last => chosen.extend(versions.last().map(Shown::date_added)),
             VersionMatch::All => chosen.extend(versions.iter().map(Shown::date_added)),
-            VersionMatch::At(time) => chosen.extend(
-                versions.iter().filter(|row| row.version_time() == *time).map(Shown::date_added),
-            ),
+            VersionMatch::At(time) => chosen
+                .extend(versions.iter().filter(|row| row.version_time() == *time).map(Shown::date_added)),
         }
     }
     chosen

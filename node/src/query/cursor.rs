@@ -18,7 +18,7 @@ const TAG: usize = 16;
 
 /// What a page lists; cursors of one listing are no good for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listing {
+pub(super) enum Listing {
     /// Objects of a group; manifests too, whose pages run alike.
     Objects,
     /// Versions of one object.
@@ -32,7 +32,7 @@ pub struct CursorError;
 
 /// The opaque text that continues after `position`.
 #[must_use]
-pub fn encode(listing: Listing, group: GroupId, filter: &Filter, position: Timestamp) -> String {
+pub(super) fn encode(listing: Listing, group: GroupId, filter: &Filter, position: Timestamp) -> String {
     let mut bytes = Vec::with_capacity(LEN);
     bytes.push(VERSION);
     bytes.extend_from_slice(&position.as_micros().to_be_bytes());
@@ -44,7 +44,7 @@ pub fn encode(listing: Listing, group: GroupId, filter: &Filter, position: Times
 ///
 /// # Errors
 /// Not a cursor, or one of other filters.
-pub fn decode(
+pub(super) fn decode(
     listing: Listing,
     group: GroupId,
     filter: &Filter,

@@ -85,9 +85,9 @@ impl FromStr for VersionMatch {
 /// Not a time.
 pub fn time_of(text: &str) -> Result<Timestamp, TimeError> {
     // jiff reads nine digits of a second; clients send what their language prints.
-    let digits = text.find('.').map_or(0, |dot| {
-        text.bytes().skip(dot.saturating_add(1)).take_while(u8::is_ascii_digit).count()
-    });
+    let digits = text
+        .find('.')
+        .map_or(0, |dot| text.bytes().skip(dot.saturating_add(1)).take_while(u8::is_ascii_digit).count());
     let cut: String;
     let mut readable = text;
     if digits > 9

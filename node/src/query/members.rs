@@ -68,7 +68,8 @@ impl Query {
         let now = clock::now();
         let certificate = |serial: &Serial| {
             let certificate = roster.certificate(*serial)?;
-            let groups = certificate.groups.iter().map(|(&group, &role)| (self.slug(group), words::word(role)));
+            let groups =
+                certificate.groups.iter().map(|(&group, &role)| (self.slug(group), words::word(role)));
             Some(CertificateView {
                 serial: *serial,
                 standing: roster.standing(*serial, now).as_str(),
@@ -84,8 +85,14 @@ impl Query {
                 id: member.id,
                 organisation: member.organisation.name.clone(),
                 sector: member.organisation.sector.clone(),
-                classes: member.organisation.classes.iter().filter_map(|&c| words::of_number::<EntityClass>(c)).collect(),
-                capacity: words::of_number::<Capacity>(member.organisation.capacity).filter(|word| word != "none"),
+                classes: member
+                    .organisation
+                    .classes
+                    .iter()
+                    .filter_map(|&c| words::of_number::<EntityClass>(c))
+                    .collect(),
+                capacity: words::of_number::<Capacity>(member.organisation.capacity)
+                    .filter(|word| word != "none"),
                 certificates: member.serials.iter().filter_map(certificate).collect(),
             })
             .collect()
@@ -110,8 +117,10 @@ impl Query {
             return Ok(id);
         }
         let name = text.to_lowercase();
-        let mut found =
-            roster.members().filter(|member| member.organisation.name.to_lowercase() == name).map(|member| member.id);
+        let mut found = roster
+            .members()
+            .filter(|member| member.organisation.name.to_lowercase() == name)
+            .map(|member| member.id);
         match (found.next(), found.next()) {
             (None, _) => Err(NameError::Unknown(text.chars().take(64).collect())),
             (Some(one), None) => Ok(one),

@@ -47,9 +47,8 @@ impl Query {
     /// Not here or not for this token, or the store.
     pub async fn message(&self, principal: &Principal, id: MessageId) -> Result<MessageView, QueryError> {
         let row = self.read(move |inner| Ok(inner.store.message(id)?)).await?;
-        let row = row
-            .filter(|row| principal.scope().read.covers(row.group))
-            .ok_or(QueryError::UnknownMessage)?;
+        let row =
+            row.filter(|row| principal.scope().read.covers(row.group)).ok_or(QueryError::UnknownMessage)?;
         let (state, meaning) = told(row.state);
         Ok(MessageView {
             id,
@@ -71,9 +70,15 @@ impl Query {
 
 const fn told(state: MessageState) -> (&'static str, &'static str) {
     match state {
-        MessageState::Opened => ("opened", "opened and indexed; its objects are read as their markings allow"),
-        MessageState::Sealed => ("waiting-for-key", "stored; its key is asked of other members and has not come yet"),
+        MessageState::Opened => {
+            ("opened", "opened and indexed; its objects are read as their markings allow")
+        }
+        MessageState::Sealed => {
+            ("waiting-for-key", "stored; its key is asked of other members and has not come yet")
+        }
         MessageState::Closed => ("not-for-us", "stored and forwarded; this node is not among its readers"),
-        MessageState::Quarantined => ("quarantined", "kept but hidden: it lies beyond a cut of its author's key"),
+        MessageState::Quarantined => {
+            ("quarantined", "kept but hidden: it lies beyond a cut of its author's key")
+        }
     }
 }

@@ -22,8 +22,6 @@ mod messages;
 mod objects;
 mod principal;
 mod status;
-#[cfg(test)]
-pub(crate) mod tests;
 mod tokens;
 pub mod words;
 
@@ -117,7 +115,12 @@ impl Query {
     ///
     /// # Errors
     /// The stored tokens cannot be read.
-    pub fn open(store: Store, roster: LiveRoster, node: PublicKey, master: &Secret) -> Result<Self, QueryError> {
+    pub fn open(
+        store: Store,
+        roster: LiveRoster,
+        node: PublicKey,
+        master: &Secret,
+    ) -> Result<Self, QueryError> {
         let tokens = Tokens::open(store.clone(), master)?;
         Ok(Self {
             inner: Arc::new(Inner { store, roster, node }),

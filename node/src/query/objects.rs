@@ -57,7 +57,12 @@ impl Query {
     ///
     /// # Errors
     /// A foreign `next`, or the store.
-    pub async fn page(&self, principal: &Principal, of: Readable, request: PageRequest) -> Result<Page, QueryError> {
+    pub async fn page(
+        &self,
+        principal: &Principal,
+        of: Readable,
+        request: PageRequest,
+    ) -> Result<Page, QueryError> {
         let principal = principal.clone();
         self.read(move |inner| inner.page(&principal, of.group(), request)).await
     }
@@ -185,14 +190,9 @@ impl Inner {
         let mut chosen: HashMap<String, BTreeSet<Timestamp>> = HashMap::new();
         let mut examined = 0;
         loop {
-            let stretch = self.store.page(
-                group,
-                &PageQuery {
-                    after: position,
-                    kinds: kinds.clone(),
-                    examine: STRETCH,
-                },
-            )?;
+            let stretch = self
+                .store
+                .page(group, &PageQuery { after: position, kinds: kinds.clone(), examine: STRETCH })?;
             for row in stretch.rows {
                 let Some(row) = admit(principal, row) else { continue };
                 if self.is_chosen(&mut chosen, principal, &filter, &row)? && !page.push(row) {
@@ -268,9 +268,7 @@ impl Filling {
     }
 
     fn end(self, more: Option<()>, listing: Listing, group: GroupId, filter: &Filter) -> Page {
-        let next = more
-            .and(self.position)
-            .map(|position| cursor::encode(listing, group, filter, position));
+        let next = more.and(self.position).map(|position| cursor::encode(listing, group, filter, position));
         Page { rows: self.rows, next }
     }
 }

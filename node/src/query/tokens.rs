@@ -158,10 +158,8 @@ impl Tokens {
     /// # Errors
     /// Malformed, unknown or expired.
     pub fn verify(&self, text: &str, now: Timestamp) -> Result<Principal, TokenError> {
-        let (id, secret) = text
-            .strip_prefix(PREFIX)
-            .and_then(|rest| rest.split_once('_'))
-            .ok_or(TokenError::Malformed)?;
+        let (id, secret) =
+            text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_')).ok_or(TokenError::Malformed)?;
         let id: TokenId = id.parse().map_err(|_| TokenError::Malformed)?;
         let mut bytes = [0; 32];
         hex::decode_to_slice(secret, &mut bytes).map_err(|_| TokenError::Malformed)?;
@@ -197,7 +195,13 @@ impl Tokens {
         self.make(name, scope, now, true).await
     }
 
-    async fn make(&self, name: &str, scope: Scope, now: Timestamp, may_replace: bool) -> Result<Made, CreateError> {
+    async fn make(
+        &self,
+        name: &str,
+        scope: Scope,
+        now: Timestamp,
+        may_replace: bool,
+    ) -> Result<Made, CreateError> {
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
         if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(is_plain) {
             return Err(CreateError::Name);

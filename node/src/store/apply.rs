@@ -15,7 +15,7 @@ use super::{
     envelopes::{Counts, counts_key},
     objects,
     open::Db,
-    rows::{Change, Committed, DraftRow, DraftState, EnvelopeRow, MessageState, KeyRow, LogRow, OpenedRows},
+    rows::{Change, Committed, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageState, OpenedRows},
     txn::Txn,
     values::{DraftValue, EnvelopeValue, KeyValue, LogValue},
     vault::{SYSTEM, damaged},
@@ -61,12 +61,10 @@ impl Applier {
             Change::Key(row) => key(txn, row),
             Change::Draft(row) => draft(txn, &row),
             Change::Flushed { publication, envelopes } => self.flushed(txn, publication, &envelopes),
-            Change::DraftFailed { publication, error } => {
-                settle(txn, publication, |row| {
-                    row.state = DraftState::Refused;
-                    row.error = Some(error);
-                })
-            }
+            Change::DraftFailed { publication, error } => settle(txn, publication, |row| {
+                row.state = DraftState::Refused;
+                row.error = Some(error);
+            }),
             Change::Token(row) => {
                 txn.put_sealed(SYSTEM, Cf::Tokens, row.id.to_vec(), &row.body);
                 Ok(Committed::Done)
@@ -122,11 +120,11 @@ impl Applier {
         }
         txn.put(Cf::Envelopes, place.clone(), EnvelopeValue::of(row).encode_to_vec());
         txn.put(Cf::Messages, row.id.to_vec(), place);
-        if row.state == MessageState::Sealed {
-            if let Some(key) = row.key_id {
-                let value = [row.group.get().to_be_bytes().as_slice(), row.member.as_ref()].concat();
-                txn.put(Cf::Waiting, columns::waiting(key, row.id), value);
-            }
+        if row.state == MessageState::Sealed
+            && let Some(key) = row.key_id
+        {
+            let value = [row.group.get().to_be_bytes().as_slice(), row.member.as_ref()].concat();
+            txn.put(Cf::Waiting, columns::waiting(key, row.id), value);
         }
         let before = log.height;
         log.top = log.top.max(row.sequence);
@@ -138,7 +136,8 @@ impl Applier {
             used(txn, key, row.created)?;
         }
         count(txn, row.group, None, row.state)?;
-        let answer = Committed::Stored { advanced: log.height > before, gap: log.top > log.height && !log.forked };
+        let answer =
+            Committed::Stored { advanced: log.height > before, gap: log.top > log.height && !log.forked };
         self.put_log(txn, log);
         Ok(answer)
     }
@@ -212,12 +211,7 @@ impl Applier {
     }
 
     /// Objects of a publication part: each gets its place in the group's order and in the feed.
-    fn content(
-        &mut self,
-        txn: &mut Txn<'_>,
-        group: GroupId,
-        content: &OpenedRows,
-    ) -> Result<(), WriteError> {
+    fn content(&mut self, txn: &mut Txn<'_>, group: GroupId, content: &OpenedRows) -> Result<(), WriteError> {
         for object in &content.objects {
             let claim = objects::Claim::of(txn.db, group, content, object);
             if objects::is_claimed(txn, &claim)? {

@@ -145,7 +145,11 @@ pub(super) fn read_place(bytes: &[u8]) -> Option<(GroupId, LogId, Sequence)> {
     let (group, rest) = bytes.split_first_chunk::<4>()?;
     let (log, rest) = rest.split_first_chunk::<32>()?;
     let sequence: [u8; 8] = rest.try_into().ok()?;
-    Some((GroupId::new(u32::from_be_bytes(*group)), LogId::new(*log), Sequence::new(u64::from_be_bytes(sequence))))
+    Some((
+        GroupId::new(u32::from_be_bytes(*group)),
+        LogId::new(*log),
+        Sequence::new(u64::from_be_bytes(sequence)),
+    ))
 }
 
 /// key id ‖ message id.

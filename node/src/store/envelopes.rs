@@ -7,7 +7,7 @@ use super::{
     ReadError, Store,
     columns::{self, Cf, Key},
     open::Db,
-    rows::{MessageState, LogRow, MessageRow, ParkRow},
+    rows::{LogRow, MessageRow, MessageState, ParkRow},
     values::{EnvelopeValue, LogValue},
     vault::damaged,
 };
@@ -100,8 +100,8 @@ impl Store {
             if key.as_ref() != columns::place(group, log, Sequence::new(expected)) {
                 break;
             }
-            let value =
-                EnvelopeValue::decode(value.as_ref()).map_err(|_| damaged(Cf::Envelopes, &key, "does not decode"))?;
+            let value = EnvelopeValue::decode(value.as_ref())
+                .map_err(|_| damaged(Cf::Envelopes, &key, "does not decode"))?;
             if value.bytes.len() > room && !found.is_empty() {
                 break;
             }
@@ -125,7 +125,8 @@ impl Store {
     /// [`ReadError`].
     pub fn message(&self, message: MessageId) -> Result<Option<MessageRow>, ReadError> {
         let Some((place, value)) = self.find(message)? else { return Ok(None) };
-        let row = columns::read_place(&place).and_then(|(group, log, sequence)| value.message(group, log, sequence).ok());
+        let row = columns::read_place(&place)
+            .and_then(|(group, log, sequence)| value.message(group, log, sequence).ok());
         row.map(Some).ok_or_else(|| damaged(Cf::Envelopes, &place, "does not decode"))
     }
 
@@ -202,7 +203,8 @@ impl Store {
             .take(most)
             .map(|row| {
                 let (key, bytes) = row?;
-                let id = MessageId::try_from(key.as_ref()).map_err(|_| damaged(Cf::Parked, &key, "has no id"))?;
+                let id =
+                    MessageId::try_from(key.as_ref()).map_err(|_| damaged(Cf::Parked, &key, "has no id"))?;
                 Ok(ParkRow { id, bytes: bytes.into_vec() })
             })
             .collect()

@@ -18,7 +18,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// Written by a newer belfry.
-    #[error("{path} has schema version {found}, this belfry knows {known}; run the belfry that wrote it, or a newer one")]
+    #[error(
+        "{path} has schema version {found}, this belfry knows {known}; run the belfry that wrote it, or a newer one"
+    )]
     NewerSchema {
         /// Folder.
         path: PathBuf,

@@ -38,8 +38,8 @@ pub use envelopes::Counts;
 pub use error::{OpenError, ReadError, WriteError};
 pub use objects::{ObjectView, Page, PageQuery};
 pub use rows::{
-    AddressRow, Change, Committed, DraftRow, DraftState, EnvelopeRow, MessageState, KeyRow, LogRow, MessageRow,
-    ObjectRow, OpenedRows, ParkRow, TokenRow,
+    AddressRow, Change, Committed, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageRow,
+    MessageState, ObjectRow, OpenedRows, ParkRow, TokenRow,
 };
 
 /// Whose database this is. A data folder opened by anybody else is refused.
@@ -91,4 +91,3 @@ impl Store {
         self.writer.is_writable()
     }
 }
-

@@ -170,7 +170,10 @@ pub(super) fn last_date(db: &Db, group: GroupId) -> Result<u64, ReadError> {
         .iterator_cf(db.cf(Cf::Objects), rocksdb::IteratorMode::From(&end, rocksdb::Direction::Reverse))
         .next()
         .transpose()?;
-    Ok(row.and_then(|(key, _)| columns::read_object(&key)).filter(|(g, _)| *g == group).map_or(0, |(_, date)| date))
+    Ok(row
+        .and_then(|(key, _)| columns::read_object(&key))
+        .filter(|(g, _)| *g == group)
+        .map_or(0, |(_, date)| date))
 }
 
 fn by_type(group: GroupId, kind: &str, date_added: u64) -> Vec<u8> {
@@ -231,7 +234,13 @@ impl Store {
         }
     }
 
-    fn page_of_all(&self, group: GroupId, kinds: &[String], start: u64, examine: usize) -> Result<Page, ReadError> {
+    fn page_of_all(
+        &self,
+        group: GroupId,
+        kinds: &[String],
+        start: u64,
+        examine: usize,
+    ) -> Result<Page, ReadError> {
         let prefix = Key::group(group).done();
         let mut page = Page::default();
         let mut rows = self.db.scan(Cf::Objects, &columns::object(group, start), &prefix);
@@ -248,7 +257,13 @@ impl Store {
         Ok(page)
     }
 
-    fn page_of_kind(&self, group: GroupId, kind: &str, start: u64, examine: usize) -> Result<Page, ReadError> {
+    fn page_of_kind(
+        &self,
+        group: GroupId,
+        kind: &str,
+        start: u64,
+        examine: usize,
+    ) -> Result<Page, ReadError> {
         let prefix = Key::group(group).bytes(kind.as_bytes()).bytes(&[0]).done();
         let mut page = Page::default();
         let mut rows = self.db.scan(Cf::ByType, &by_type(group, kind, start), &prefix);
@@ -295,7 +310,13 @@ impl Store {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn lookup(&self, group: GroupId, kind: &str, value: &str, most: usize) -> Result<Vec<ObjectView>, ReadError> {
+    pub fn lookup(
+        &self,
+        group: GroupId,
+        kind: &str,
+        value: &str,
+        most: usize,
+    ) -> Result<Vec<ObjectView>, ReadError> {
         let prefix = Key::group(group).bytes(&self.db.vault.blind(group, kind, value)).done();
         let mut found = Vec::new();
         for row in self.db.scan(Cf::Observables, &prefix, &prefix).take(most) {

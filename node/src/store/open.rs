@@ -4,11 +4,16 @@ use std::path::{Path, PathBuf};
 
 use belfry_proto::crypto::secret::Secret;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, LogLevel,
-    Options,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
+    LogLevel, Options,
 };
 
-use super::{Owner, columns::Cf, error::{OpenError, ReadError}, vault::Vault};
+use super::{
+    Owner,
+    columns::Cf,
+    error::{OpenError, ReadError},
+    vault::Vault,
+};
 
 /// Version of columns, keys and values. A newer one is refused, an older one migrated in one batch.
 pub(super) const SCHEMA: u32 = 1;
@@ -23,6 +28,9 @@ const CACHE: usize = 16 << 20;
 const WRITE_BUFFER: usize = 4 << 20;
 /// Write buffers over all columns before they are flushed.
 const ALL_WRITE_BUFFERS: usize = 24 << 20;
+
+/// Key and value.
+pub(super) type Row = (Box<[u8]>, Box<[u8]>);
 
 /// The open database with what opens its rows.
 pub(super) struct Db {
@@ -55,7 +63,7 @@ impl Db {
         cf: Cf,
         start: &[u8],
         prefix: &'a [u8],
-    ) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), ReadError>> + 'a {
+    ) -> impl Iterator<Item = Result<Row, ReadError>> + 'a {
         self.rocks
             .iterator_cf(self.cf(cf), rocksdb::IteratorMode::From(start, rocksdb::Direction::Forward))
             .map(|row| row.map_err(ReadError::from))

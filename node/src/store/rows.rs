@@ -1,9 +1,11 @@
 //! What goes in and comes out, typed.
 
 use belfry_proto::{
-    envelope::{ContentKey, KeyContext},
-    id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, RosterVersion, Sequence, Serial},
     crypto::secret::Secret,
+    envelope::{ContentKey, KeyContext},
+    id::{
+        GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, RosterVersion, Sequence, Serial,
+    },
     schema::{Audience, Tlp},
     time::Timestamp,
 };

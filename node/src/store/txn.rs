@@ -12,6 +12,9 @@ use super::{
     vault::{KeyName, damaged},
 };
 
+type Key = Vec<u8>;
+type Value = Vec<u8>;
+
 /// A row's place and what stood there in the batch before.
 type Undo = ((Cf, Vec<u8>), Option<Option<Vec<u8>>>);
 
@@ -48,7 +51,12 @@ impl<'a> Txn<'a> {
     }
 
     /// Rows whose key begins with `prefix`, this batch's included, in no order.
-    pub(super) fn prefixed(&self, cf: Cf, prefix: &[u8], most: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError> {
+    pub(super) fn prefixed(
+        &self,
+        cf: Cf,
+        prefix: &[u8],
+        most: usize,
+    ) -> Result<Vec<(Key, Value)>, ReadError> {
         let mut found = Vec::new();
         for row in self.db.scan(cf, prefix, prefix).take(most) {
             let (key, value) = row?;

@@ -7,7 +7,7 @@ use belfry_proto::{
     time::Timestamp,
 };
 
-use super::rows::{DraftRow, DraftState, EnvelopeRow, MessageState, KeyRow, LogRow, MessageRow};
+use super::rows::{DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageRow, MessageState};
 
 /// A value that does not read as what it should be.
 pub(super) struct Unreadable;
@@ -86,7 +86,12 @@ impl EnvelopeValue {
         self.reason = reason.unwrap_or_default().to_owned();
     }
 
-    pub(super) fn message(&self, group: GroupId, log: LogId, sequence: Sequence) -> Result<MessageRow, Unreadable> {
+    pub(super) fn message(
+        &self,
+        group: GroupId,
+        log: LogId,
+        sequence: Sequence,
+    ) -> Result<MessageRow, Unreadable> {
         Ok(MessageRow {
             id: self.id()?,
             group,

@@ -136,7 +136,9 @@ impl Vault {
 
     /// Sixteen bytes that stand for a text in a key, different in every group.
     pub(super) fn blind(&self, group: GroupId, what: &str, text: &str) -> [u8; 16] {
-        let derived = self.index.derive("belfry/v1/blind-index", &[&group.get().to_be_bytes(), what.as_bytes(), text.as_bytes()]);
+        let derived = self
+            .index
+            .derive("belfry/v1/blind-index", &[&group.get().to_be_bytes(), what.as_bytes(), text.as_bytes()]);
         *derived.expose().first_chunk().unwrap_or(&[0; 16])
     }
 

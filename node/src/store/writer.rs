@@ -41,7 +41,9 @@ impl Writer {
         let writable = Arc::new(AtomicBool::new(true));
         let applier = Applier::load(&db)?;
         let flag = Arc::clone(&writable);
-        std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || run(&db, jobs, applier, &flag))?;
+        std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || run(&db, jobs, applier, &flag))?;
         Ok(Self { queue, writable })
     }
 

@@ -56,8 +56,9 @@ impl Sync {
         while let Some(Asked { from, request, reply, .. }) = asked.recv().await {
             let (store, roster) = (store.clone(), roster.snapshot());
             // One at a time on a blocking thread: reads are bounded to a page, peers wait their turn.
-            let answered =
-                tokio::task::spawn_blocking(move || serve::answer(&store, &roster, &from, request, clock::now()));
+            let answered = tokio::task::spawn_blocking(move || {
+                serve::answer(&store, &roster, &from, request, clock::now())
+            });
             if let Ok(response) = answered.await {
                 reply.send(response);
             }

@@ -6,7 +6,8 @@ use belfry_proto::{
     id::{GroupId, Sequence},
     limits,
     schema::{
-        Page, PullFrontier, PullRange, SyncRequest, SyncResponse, sync_request::Request, sync_response::Response,
+        Page, PullFrontier, PullRange, SyncRequest, SyncResponse, sync_request::Request,
+        sync_response::Response,
     },
     sync::{
         frontier::{self, FrontierError, LogFrontier},
@@ -60,7 +61,9 @@ impl Sync {
         let coalition = self.roster.snapshot().coalition();
         let ours: Vec<LogFrontier> = self.store.logs(group)?.iter().map(frontier_of).collect();
         let hash = frontier::hash(coalition, group, &ours).to_vec();
-        let response = self.ask(peer, Request::Frontier(PullFrontier { group: group.get(), hash: hash.clone() })).await?;
+        let response = self
+            .ask(peer, Request::Frontier(PullFrontier { group: group.get(), hash: hash.clone() }))
+            .await?;
         let Response::Frontier(theirs) = response else { return Err(PullError::WrongAnswer) };
         if theirs.hash == hash {
             return Ok(());
@@ -88,7 +91,8 @@ impl Sync {
                 from: next,
                 to: range.to.get(),
             };
-            let Response::Page(Page { envelopes, .. }) = self.ask(peer, Request::Range(request)).await? else {
+            let Response::Page(Page { envelopes, .. }) = self.ask(peer, Request::Range(request)).await?
+            else {
                 return Err(PullError::WrongAnswer);
             };
             if envelopes.is_empty() || envelopes.len() > limits::MAX_PAGE_ENVELOPES {
@@ -99,7 +103,8 @@ impl Sync {
             page::check_page(&Range { from: Sequence::new(next), ..range }, &decoded)?;
             let count = envelopes.len() as u64;
             let kept = self.intake.offer(peer, envelopes).await;
-            let taken = kept.iter().filter(|k| matches!(k, Kept::Stored | Kept::Known | Kept::Parked)).count();
+            let taken =
+                kept.iter().filter(|k| matches!(k, Kept::Stored | Kept::Known | Kept::Parked)).count();
             tracing::debug!(%peer, group = range.group.get(), log = %range.log, from = next, count, taken, "sync page");
             if taken == 0 {
                 return Err(PullError::EmptyPage);

@@ -5,8 +5,8 @@ use belfry_proto::{
     id::{GroupId, LogId, Sequence},
     limits,
     schema::{
-        Addresses, Frontier, Page, PullFrontier, PullRange, Refusal, Signed, SyncRequest, SyncResponse, sync_request,
-        sync_response::Response,
+        Addresses, Frontier, Page, PullFrontier, PullRange, Refusal, Signed, SyncRequest, SyncResponse,
+        sync_request, sync_response::Response,
     },
     sync::frontier::LogFrontier,
     time::Timestamp,
@@ -79,7 +79,13 @@ fn range(
     }
     let last = pull.to.min(pull.from.saturating_add(limits::MAX_PAGE_ENVELOPES as u64 - 1));
     let envelopes = store
-        .envelopes(group, log, Sequence::new(pull.from), Sequence::new(last), limits::MAX_REPLY - limits::MAX_TRANSMIT)
+        .envelopes(
+            group,
+            log,
+            Sequence::new(pull.from),
+            Sequence::new(last),
+            limits::MAX_REPLY - limits::MAX_TRANSMIT,
+        )
         .map_err(|_| Refusal::Internal)?;
     let more = !envelopes.is_empty() && pull.from + (envelopes.len() as u64) <= pull.to;
     Ok(Response::Page(Page { envelopes, more }))
@@ -100,5 +106,12 @@ fn addresses(store: &Store) -> Result<Response, Refusal> {
 
 /// A store row as peers compare it.
 pub(super) fn frontier_of(row: &LogRow) -> LogFrontier {
-    LogFrontier { group: row.group, log: row.log, low: row.low, height: row.height, head: row.head, bodies: row.bodies }
+    LogFrontier {
+        group: row.group,
+        log: row.log,
+        low: row.low,
+        height: row.height,
+        head: row.head,
+        bodies: row.bodies,
+    }
 }

@@ -25,7 +25,8 @@ pub(in crate::api) async fn import(
     request: Body,
 ) -> Result<Json<Value>, Problem> {
     let bytes = body::bytes(&headers, request, MAX_LOG).await?;
-    let text = String::from_utf8(bytes).map_err(|_| Problem::bad_request("not-text", "a log file is text"))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| Problem::bad_request("not-text", "a log file is text"))?;
     let imported = app
         .ports
         .status

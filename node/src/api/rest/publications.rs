@@ -83,9 +83,8 @@ fn read(app: &App, principal: &Principal, uri: &Uri, headers: &HeaderMap) -> Res
     let tlp = params.one("tlp")?.map(|text| text.parse::<Tlp>()).transpose();
     let tlp = tlp.map_err(|error| bad("tlp", &error.to_string()))?;
     let purpose = params.one("purpose")?.map(|text| {
-        words::parse::<Purpose>(&text).ok_or_else(|| {
-            bad("purpose", &format!("is one of {}", words::all::<Purpose>().join(", ")))
-        })
+        words::parse::<Purpose>(&text)
+            .ok_or_else(|| bad("purpose", &format!("is one of {}", words::all::<Purpose>().join(", "))))
     });
     let named = params.list("class")?;
     let classes = named.iter().map(|text| {
@@ -144,8 +143,7 @@ pub(in crate::api) async fn follow(
     Extension(principal): Extension<Principal>,
     Path(publication): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    let unknown =
-        || Problem::not_found("unknown-publication", "no publication of this token has this id");
+    let unknown = || Problem::not_found("unknown-publication", "no publication of this token has this id");
     let id: PublicationId = publication.parse().map_err(|_| unknown())?;
     let draft = app.ports.publish.status(id).await?;
     let draft = draft

@@ -54,9 +54,8 @@ fn groups(names: &[String], query: &Query) -> Result<Groups, Problem> {
     if names.iter().any(|name| name == "*") {
         return Ok(Groups::All);
     }
-    let unknown = |name: &String| {
-        Problem::unprocessable("unknown-group", format!("the charter has no group `{name}`"))
-    };
+    let unknown =
+        |name: &String| Problem::unprocessable("unknown-group", format!("the charter has no group `{name}`"));
     names
         .iter()
         .map(|name| query.group_named(name).ok_or_else(|| unknown(name)))

@@ -38,7 +38,8 @@ pub(in crate::api) fn negotiate(headers: &HeaderMap) -> Result<(), Problem> {
 
 fn is_ours(range: &str) -> bool {
     let Some((essence, parameters)) = body::parse_media(range) else { return false };
-    let parameter = |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let parameter =
+        |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let is_excluded = parameter("q").and_then(|q| q.parse::<f32>().ok()).is_some_and(|q| q <= 0.0);
     let is_version = parameter("version").is_none_or(|version| version == VERSION);
     !is_excluded

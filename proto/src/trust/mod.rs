@@ -25,3 +25,6 @@ pub mod roster;
 pub mod signed;
 pub mod statement;
 pub mod words;
+
+#[cfg(test)]
+mod tests;

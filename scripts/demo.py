@@ -133,7 +133,7 @@ class Story:
         self.passphrase.chmod(0o600)
         self.admin = self.root / "coalition"
         self.members, self.passed, self.failed = {}, 0, 0
-        self.serials = {}
+        self.serials, self.height = {}, 0
 
     # -- steps ------------------------------------------------------------------------------------
 
@@ -150,24 +150,31 @@ class Story:
             ("dave", "Dave Data", "ict-provider", "publisher"),
             ("carrier", "Carrier Cloud", "ict-provider", None),
         ]
-        for name, org, entity_class, role in people:
-            member = Member(self, name, org, entity_class)
-            self.members[name] = member
-            request = self.root / f"{name}.request.pem"
-            wanted = ["--groups", GROUP] if role else ["--carrier"]
-            run("enroll", "--charter", self.admin / "charter.pem", "--org", org, "--class", entity_class,
-                "--dir", member.dir, "--out", request, "--passphrase-file", self.passphrase,
-                "--accept-arrangement", "--accept-rules", *wanted)
-            certificate = self.root / f"{name}.certificate.pem"
-            granted = ["--groups", GROUP, "--role", role] if role else ["--carrier"]
-            run("coalition", "issue", request, "--dir", self.admin, "--out", certificate, "--yes",
-                "--until", "2035-12-31", "--passphrase-file", self.passphrase, *granted)
-            self.serials[name] = len(self.members)
+        for person in people:
+            self.issue(*person)
         log = self.export("log.pem")
-        for name, member in self.members.items():
-            run("join", self.root / f"{name}.certificate.pem", "--log", log, "--dir", member.dir,
-                "--passphrase-file", self.passphrase)
+        for name in self.members:
+            self.join(name, log)
         return f"{len(people)} certificates, log in {log}"
+
+    def issue(self, name, org, entity_class, role):
+        member = Member(self, name, org, entity_class)
+        self.members[name] = member
+        request = self.root / f"{name}.request.pem"
+        wanted = ["--groups", GROUP] if role else ["--carrier"]
+        run("enroll", "--charter", self.admin / "charter.pem", "--org", org, "--class", entity_class,
+            "--dir", member.dir, "--out", request, "--passphrase-file", self.passphrase,
+            "--accept-arrangement", "--accept-rules", *wanted)
+        certificate = self.root / f"{name}.certificate.pem"
+        granted = ["--groups", GROUP, "--role", role] if role else ["--carrier"]
+        run("coalition", "issue", request, "--dir", self.admin, "--out", certificate, "--yes",
+            "--until", "2035-12-31", "--passphrase-file", self.passphrase, *granted)
+        self.height += 1
+        self.serials[name] = self.height
+
+    def join(self, name, log):
+        run("join", self.root / f"{name}.certificate.pem", "--log", log, "--dir", self.members[name].dir,
+            "--passphrase-file", self.passphrase)
 
     def export(self, name):
         out = self.root / name
@@ -179,7 +186,7 @@ class Story:
         alice.configure([])
         alice.start()
         peer_id = alice.status()["node"]["peer_id"]
-        bootstrap = [f"/ip4/127.0.0.1/udp/{alice.port}/quic-v1/p2p/{peer_id}"]
+        self.bootstrap = bootstrap = [f"/ip4/127.0.0.1/udp/{alice.port}/quic-v1/p2p/{peer_id}"]
         for name, member in self.members.items():
             if name != "alice":
                 member.configure(bootstrap)
@@ -248,11 +255,11 @@ class Story:
         run("coalition", "revoke", self.serials["dave"], "--reason", "left", "--cut", cut, "--dir", self.admin,
             "--yes", "--passphrase-file", self.passphrase)
         alice.belfry("import-log", self.export("log-after-revocation.pem"))
-        height = len(self.members) + 1
+        self.height += 1
         for name in ("alice", "bob", "carol", "carrier"):
             member = self.members[name]
             eventually(f"{name} knows of the revocation",
-                       lambda m=member: m.status()["held"]["roster_height"] >= height)
+                       lambda m=member: m.status()["held"]["roster_height"] >= self.height)
         eventually("dave's connections drop", lambda: dave.status()["node"]["connected"] == 0)
         news = self.sample("news.json", 3)
         alice.belfry("publish", news, "--group", GROUP, "--tlp", "amber")
@@ -261,6 +268,21 @@ class Story:
         if dave.objects(dave_token).keys() != before.keys():
             raise Failed("the revoked member reads something new")
         return "connections dropped everywhere, fresh key, nothing new for Dave Data"
+
+    def late_joiner(self):
+        self.issue("erin", "Erin Engineering", "essential", "publisher")
+        self.join("erin", self.export("log-with-erin.pem"))
+        erin, bob = self.members["erin"], self.members["bob"]
+        erin.configure(self.bootstrap)
+        erin.start()
+        # Nobody told the others: Erin's own node brings the log that names it.
+        eventually("erin is admitted everywhere but at the revoked",
+                   lambda: erin.status()["node"]["connected"] == len(self.members) - 2)
+        news = self.sample("from-erin.json", 4)
+        erin.belfry("publish", news, "--group", GROUP, "--tlp", "green")
+        key = next((o["id"], o["modified"]) for o in json.loads(news.read_text())["objects"] if o["type"] == "indicator")
+        eventually("bob reads erin", lambda: key in bob.objects(self.bob_siem))
+        return "admitted by everyone without an admin's help, and heard at once"
 
     # -- the play ---------------------------------------------------------------------------------
 
@@ -297,6 +319,7 @@ class Story:
             ("the carrier carries and opens nothing", self.carrier_opens_nothing),
             ("TLP:RED to Bob Bank alone", self.red_to_one),
             ("Dave Data is revoked", self.revoke),
+            ("Erin Engineering joins while the others run", self.late_joiner),
         ]
         for what, step in steps:
             try:

@@ -4,10 +4,12 @@
 //! dialler ── Greet{certificate, roster, clock, your logs} ──▶ listener   (nothing disclosed before this verifies)
 //!         ◀─ Greeted{roster, clock, admitted, your logs} ──
 //! whoever is behind ── PullAdmin{from} ──▶ the other, page by page, each page durable before the next
+//! dialler in the lobby ── PushAdmin{records} ──▶ a listener that is behind
 //! ```
 //!
-//! A dialler that the listener does not know yet stays in the lobby: the listener pulls the log that
-//! names the dialler, closes the lobby connection, and the redial is admitted.
+//! A dialler that the listener does not know yet stays in the lobby. Nothing is asked of strangers, so it
+//! pushes what the listener's log lacks; every record is verified, folded and durable, and once the
+//! dialler stands in the roster the lobby connection is closed and the redial is admitted.
 
 use std::time::Duration;
 
@@ -29,13 +31,15 @@ use super::{Command, Membership};
 use crate::{
     clock,
     feed::Notice,
-    network::{Asked, Network},
+    network::{Asked, Network, Reply},
 };
 
 /// Lobby peers remembered as greeted. They may pull the log; more are refused as busy.
 const MAX_GREETED: usize = 64;
 /// Clock offsets kept for the median.
 const OFFSETS: usize = 32;
+/// Bytes of records in one pushed page: with the frame around them below the request's 64 KiB.
+const PUSH_BYTES: usize = 48 * 1024;
 /// Pages pulled from one peer in one go: 256 records each, so a log of a quarter million.
 const MAX_PAGES: usize = 1024;
 
@@ -125,6 +129,13 @@ impl Membership {
         {
             self.pull(peer);
         }
+        if !greeted.admitted
+            && let Some(theirs) = theirs
+            && theirs.height < roster.version().height
+            && !forked
+        {
+            self.push(peer, theirs.height, greeted.charter_version);
+        }
         if greeted.admitted {
             self.dialing.greeted(peer);
             self.feed.notify(Notice::PeerReady(peer));
@@ -137,6 +148,12 @@ impl Membership {
             Some(hello_request::Request::Greet(ref greet)) => self.answer_greet(asked.from, greet),
             Some(hello_request::Request::PullAdmin(pull)) => {
                 self.answer_pull(asked.from, asked.admitted, pull)
+            }
+            Some(hello_request::Request::PushAdmin(page)) => {
+                if asked.admitted || self.greeted.contains_key(&asked.from) {
+                    return self.take_push(page, asked.reply);
+                }
+                Err(Refusal::NotCertified)
             }
             None => Err(Refusal::Malformed),
         };
@@ -172,7 +189,9 @@ impl Membership {
         let theirs =
             greet.roster.as_ref().and_then(|v| RosterVersion::try_from(v).ok()).ok_or(Refusal::Malformed)?;
         self.greeted.insert(from, theirs);
-        if theirs.height > roster.version().height || greet.charter_version > roster.charter().version() {
+        if admitted
+            && (theirs.height > roster.version().height || greet.charter_version > roster.charter().version())
+        {
             self.pull(from);
         }
         if admitted {
@@ -221,6 +240,58 @@ impl Membership {
         let reached = pull.from_height.max(1) + page.records.len() as u64;
         page.more = !page.records.is_empty() && reached <= roster.version().height.get();
         Ok(hello_response::Response::AdminPage(page))
+    }
+
+    /// Folds what a dialler pushed, and answers once it is durable.
+    fn take_push(&self, page: AdminPage, reply: Reply<HelloResponse>) {
+        let (commands, roster) = (self.commands.0.clone(), self.roster.clone());
+        let (done, advanced) = oneshot::channel();
+        let command = Command::Offer { charters: page.charters, records: page.records, spread: true, done };
+        tokio::spawn(async move {
+            if commands.send(command).await.is_ok() && advanced.await.is_ok() {
+                let version = roster.snapshot().version().into();
+                reply.send(HelloResponse { response: Some(hello_response::Response::Pushed(version)) });
+            }
+        });
+    }
+
+    /// Starts telling a listener that keeps us in its lobby what its admin log lacks.
+    fn push(&self, peer: PublicKey, theirs: Height, their_charter: u64) {
+        let (network, roster, store) = (self.network.clone(), self.roster.clone(), self.store.clone());
+        tokio::spawn(async move {
+            let charters = roster.snapshot().charters().signed().to_vec();
+            let known = usize::try_from(their_charter).unwrap_or(usize::MAX);
+            let mut charters: Vec<schema::Signed> = charters.into_iter().skip(known).collect();
+            let mut next = theirs.get() + 1;
+            for _ in 0..MAX_PAGES {
+                let Ok(bytes) = store.records(Height::new(next), limits::MAX_PAGE_RECORDS) else { return };
+                let mut room = PUSH_BYTES;
+                let mut records = Vec::new();
+                for record in bytes {
+                    let Some(left) = room.checked_sub(record.len() + 8) else { break };
+                    let Ok(record) = schema::Record::decode(record.as_slice()) else { return };
+                    room = left;
+                    records.push(record);
+                }
+                if records.is_empty() && charters.is_empty() {
+                    return;
+                }
+                let page = AdminPage { charters: std::mem::take(&mut charters), records, more: false };
+                let request = HelloRequest { request: Some(hello_request::Request::PushAdmin(page)) };
+                match network.hello(&peer, request).await {
+                    Ok(HelloResponse { response: Some(hello_response::Response::Pushed(now)) })
+                        if now.height >= next =>
+                    {
+                        next = now.height + 1;
+                    }
+                    Ok(_) => return,
+                    Err(error) => {
+                        tracing::debug!(%peer, "push of the admin log: {error}");
+                        return;
+                    }
+                }
+            }
+        });
     }
 
     /// Starts pulling what `peer`'s admin log has beyond ours.

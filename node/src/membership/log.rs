@@ -74,18 +74,19 @@ impl Membership {
 }
 
 impl Membership {
-    /// Of what a file holds, what lies beyond our log.
-    pub(super) fn news(&self, charters: &[schema::Signed], records: &[schema::Record]) -> Vec<Item> {
-        let roster = self.roster_now();
+    /// Gossips what the log has beyond `before`, in order. Who misses one learns of it at the next hello.
+    pub(super) async fn spread(&self, before: &Roster) {
+        let now = self.roster_now();
         let beyond = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        let charters = charters.iter().skip(beyond(roster.charter().version())).cloned().map(Item::Charter);
-        let records = records.iter().skip(beyond(roster.version().height.get())).cloned().map(Item::Record);
-        charters.chain(records).collect()
-    }
-
-    /// Gossips log entries in order. Who misses one learns of it at the next hello.
-    pub(super) async fn spread(&self, news: Vec<Item>) {
-        for item in news {
+        let charters = now
+            .charters()
+            .signed()
+            .iter()
+            .skip(beyond(before.charter().version()))
+            .cloned()
+            .map(Item::Charter);
+        let records = now.records().skip(beyond(before.version().height.get()));
+        for item in charters.chain(records.map(|record| Item::Record(record.record.clone()))) {
             let gossip = AdminGossip { item: Some(item) };
             if let Err(error) = self.network.publish(Topic::Admin, gossip.encode_to_vec()).await {
                 tracing::debug!("admin log not gossiped: {error}");

@@ -220,10 +220,10 @@ impl Membership {
     async fn command(&mut self, command: Command) {
         match command {
             Command::Offer { charters, records, spread, done } => {
-                let news = if spread { self.news(&charters, &records) } else { Vec::new() };
+                let before = self.roster_now();
                 let advanced = self.offer(charters, records).await;
-                if advanced {
-                    self.spread(news).await;
+                if advanced && spread {
+                    self.spread(&before).await;
                 }
                 let _ = done.send(advanced);
             }

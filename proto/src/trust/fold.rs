@@ -203,6 +203,13 @@ fn decide(
                 return Err(VoidReason::State("a carrier's"));
             }
             let groups = certificate::check_groups(&entitle.groups, &held.certificate.organisation, charter)?;
+            // Taking a role away needs a cut, or old messages would have no place to stand.
+            let lowers = |(group, role): (&GroupId, &schema::Role)| {
+                held.certificate.groups.get(group).is_some_and(|now| role < now)
+            };
+            if groups.iter().any(lowers) {
+                return Err(VoidReason::State("entitled to more: disentitle it, with a cut, first"));
+            }
             // A role given back opens new logs; the cut of its loss stays on the old ones.
             for applied in held.cuts.iter_mut().filter(|a| groups.keys().any(|group| a.cut.concerns(*group)))
             {

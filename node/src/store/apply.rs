@@ -29,6 +29,8 @@ const MAX_PARKED: usize = 4096;
 /// What the writer remembers between batches.
 pub(super) struct Applier {
     logs: HashMap<(GroupId, LogId), LogRow>,
+    /// Log states that the change under way replaced.
+    replaced: Vec<((GroupId, LogId), Option<LogRow>)>,
     last_added: HashMap<GroupId, u64>,
     feed: u64,
     parked: usize,
@@ -48,7 +50,22 @@ impl Applier {
             .and_then(|(key, _)| <[u8; 8]>::try_from(key.as_ref()).ok())
             .map_or(0, u64::from_be_bytes);
         let parked = db.scan(Cf::Parked, &[], &[]).count();
-        Ok(Self { logs, last_added: HashMap::new(), feed, parked })
+        Ok(Self { logs, replaced: Vec::new(), last_added: HashMap::new(), feed, parked })
+    }
+
+    /// Ends a change that is whole.
+    pub(super) fn keep(&mut self) {
+        self.replaced.clear();
+    }
+
+    /// Takes back what the last change did to the remembered log states. Numbers it used up stay used.
+    pub(super) fn undo(&mut self) {
+        while let Some((name, before)) = self.replaced.pop() {
+            match before {
+                Some(row) => self.logs.insert(name, row),
+                None => self.logs.remove(&name),
+            };
+        }
     }
 
     /// Applies one change to the batch. On an error the caller undoes what the batch got from it.
@@ -159,7 +176,9 @@ impl Applier {
 
     fn put_log(&mut self, txn: &mut Txn<'_>, log: LogRow) {
         txn.put(Cf::Logs, columns::log(log.group, log.log), LogValue::of(&log).encode_to_vec());
-        self.logs.insert((log.group, log.log), log);
+        let name = (log.group, log.log);
+        let before = self.logs.insert(name, log);
+        self.replaced.push((name, before));
     }
 
     fn opened(

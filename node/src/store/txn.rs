@@ -25,12 +25,21 @@ pub(super) struct Txn<'a> {
     journal: Vec<Undo>,
     bytes: usize,
     new_keys: Vec<KeyName>,
+    kept_keys: usize,
     pub(super) now: Timestamp,
 }
 
 impl<'a> Txn<'a> {
     pub(super) fn new(db: &'a Db, now: Timestamp) -> Self {
-        Self { db, rows: HashMap::new(), journal: Vec::new(), bytes: 0, new_keys: Vec::new(), now }
+        Self {
+            db,
+            rows: HashMap::new(),
+            journal: Vec::new(),
+            bytes: 0,
+            new_keys: Vec::new(),
+            kept_keys: 0,
+            now,
+        }
     }
 
     pub(super) fn get(&self, cf: Cf, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
@@ -101,6 +110,7 @@ impl<'a> Txn<'a> {
     /// Ends a change that is whole: what it wrote stays.
     pub(super) fn keep(&mut self) {
         self.journal.clear();
+        self.kept_keys = self.new_keys.len();
     }
 
     /// Takes back what was written since the last [`Self::keep`]: a change has no partial effect.
@@ -110,6 +120,10 @@ impl<'a> Txn<'a> {
                 Some(row) => self.rows.insert(place, row),
                 None => self.rows.remove(&place),
             };
+        }
+        // A data key whose row is not written must not seal anything later.
+        for name in self.new_keys.drain(self.kept_keys..) {
+            self.db.vault.forget(name);
         }
     }
 

@@ -78,8 +78,14 @@ fn run(db: &Db, mut jobs: mpsc::Receiver<Job>, mut applier: Applier, writable: &
         while let Some((change, done)) = next.take() {
             let applied = applier.apply(&mut txn, change);
             match &applied {
-                Ok(_) => txn.keep(),
-                Err(_) => txn.undo(),
+                Ok(_) => {
+                    txn.keep();
+                    applier.keep();
+                }
+                Err(_) => {
+                    txn.undo();
+                    applier.undo();
+                }
             }
             answers.push((done, applied));
             if answers.len() < BATCH && txn.size() < BATCH_BYTES {

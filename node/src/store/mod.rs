@@ -91,3 +91,6 @@ impl Store {
         self.writer.is_writable()
     }
 }
+
+#[cfg(test)]
+mod tests;

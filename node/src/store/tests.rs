@@ -1,0 +1,366 @@
+//! The store as claims, each on a folder of its own.
+
+use std::{fs, path::Path};
+
+use belfry_proto::{
+    crypto::{secret::Secret, sign::SigningKey},
+    id::{
+        CoalitionId, EntryId, GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId,
+        RosterVersion, Sequence, Serial,
+    },
+    schema::{Audience, Tlp},
+    time::Timestamp,
+};
+use tempfile::TempDir;
+
+use super::*;
+
+const GROUP: GroupId = GroupId::new(5);
+const CANARY: &str = "canary-7f3a-in-clear";
+
+fn owner(n: u8) -> Owner {
+    Owner { coalition: CoalitionId::new([1; 32]), node: SigningKey::from_seed(&[n; 32]).public() }
+}
+
+fn master() -> Secret {
+    Secret::new([9; 32])
+}
+
+fn open(folder: &TempDir) -> Store {
+    Store::open(&folder.path().join("store"), owner(1), &master()).unwrap()
+}
+
+fn id(n: u64) -> MessageId {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&n.to_be_bytes());
+    MessageId::new(bytes)
+}
+
+/// Message `n` of log 1, linked to the one before, waiting for key 3.
+fn envelope(n: u64) -> EnvelopeRow {
+    EnvelopeRow {
+        group: GROUP,
+        log: LogId::new([1; 32]),
+        sequence: Sequence::new(n),
+        id: id(n),
+        prev: if n == 1 { MessageId::ZERO } else { id(n - 1) },
+        member: MemberId::new([2; 16]),
+        serial: Serial::new(4),
+        created: Timestamp::from_micros(n),
+        received: Timestamp::from_micros(n),
+        key_id: Some(KeyId::new([3; 32])),
+        bytes: vec![7; 100],
+        has_body: true,
+        state: MessageState::Sealed,
+        content: None,
+        reason: None,
+    }
+}
+
+fn object(name: &str, version: &str, tlp: Tlp) -> ObjectRow {
+    ObjectRow {
+        id: format!("indicator--{name}"),
+        kind: "indicator".to_owned(),
+        version: version.to_owned(),
+        tlp,
+        revoked: false,
+        raw: format!("{{\"id\":\"indicator--{name}\",\"name\":\"{CANARY}\"}}").into_bytes(),
+        created_by: None,
+        observables: vec![("ipv4-addr".to_owned(), "198.51.100.7".to_owned())],
+    }
+}
+
+fn opened(message: u64, member: u8, objects: Vec<ObjectRow>) -> OpenedRows {
+    OpenedRows {
+        publication: PublicationId::new([6; 16]),
+        part: 1,
+        parts: 1,
+        member: MemberId::new([member; 16]),
+        serial: Serial::new(4),
+        message: id(message),
+        created: Timestamp::from_micros(message),
+        purpose: 1,
+        classes: vec![5],
+        recipients: false,
+        objects,
+    }
+}
+
+fn with_objects(n: u64, objects: Vec<ObjectRow>) -> EnvelopeRow {
+    EnvelopeRow { state: MessageState::Opened, content: Some(opened(n, 2, objects)), ..envelope(n) }
+}
+
+fn commit(store: &Store, row: EnvelopeRow) -> Committed {
+    store.commit_blocking(Change::Envelope(Box::new(row))).unwrap()
+}
+
+fn draft(n: u8, key: Option<&str>) -> DraftRow {
+    DraftRow {
+        publication: PublicationId::new([n; 16]),
+        group: GROUP,
+        audience: Audience::Group,
+        recipients: Vec::new(),
+        parts: vec![CANARY.as_bytes().to_vec()],
+        part_count: 1,
+        objects: vec![(CANARY.to_owned(), String::new())],
+        submitter: "siem".to_owned(),
+        idempotency_key: key.map(str::to_owned),
+        digest: [n; 32],
+        created: Timestamp::from_micros(u64::from(n)),
+        state: DraftState::Queued,
+        messages: Vec::new(),
+        key_id: None,
+        error: None,
+    }
+}
+
+fn page(store: &Store, kinds: Option<Vec<String>>, after: Option<Timestamp>, examine: usize) -> Page {
+    store.page(GROUP, &PageQuery { after, kinds, examine }).unwrap()
+}
+
+#[test]
+fn a_restart_keeps_everything() {
+    let folder = TempDir::new().unwrap();
+    let head = RosterVersion { height: Height::new(2), head: EntryId::new([8; 32]) };
+    {
+        let store = open(&folder);
+        let admin = Change::Admin {
+            charters: vec![(1, vec![1])],
+            records: vec![(Height::new(1), vec![2]), (Height::new(2), vec![3])],
+            head,
+        };
+        store.commit_blocking(admin).unwrap();
+        commit(&store, with_objects(1, vec![object("a", "2026-01-01T00:00:00Z", Tlp::Amber)]));
+        store.commit_blocking(Change::Draft(draft(1, None))).unwrap();
+        store.commit_blocking(Change::Token(TokenRow { id: [4; 8], body: b"scope".to_vec() })).unwrap();
+    }
+    let store = open(&folder);
+    assert_eq!(store.head().unwrap(), head);
+    assert_eq!(store.records(Height::new(2), 10).unwrap(), [vec![3]]);
+    assert_eq!(store.logs(GROUP).unwrap()[0].height, Sequence::new(1));
+    assert_eq!(page(&store, None, None, 10).rows.len(), 1);
+    assert_eq!(store.queued(10).unwrap(), [PublicationId::new([1; 16])]);
+    assert_eq!(store.tokens().unwrap()[0].body, b"scope");
+    assert_eq!(commit(&store, envelope(1)), Committed::Duplicate);
+}
+
+fn files(folder: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        bytes.extend(if path.is_dir() { files(&path) } else { fs::read(path).unwrap() });
+    }
+    bytes
+}
+
+#[test]
+fn no_file_of_the_folder_shows_what_was_stored() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    commit(&store, with_objects(1, vec![object(CANARY, "2026-01-01T00:00:00Z", Tlp::Amber)]));
+    store.commit_blocking(Change::Draft(draft(1, Some(CANARY)))).unwrap();
+    store.commit_blocking(Change::Token(TokenRow { id: [4; 8], body: CANARY.as_bytes().to_vec() })).unwrap();
+    drop(store);
+    let bytes = files(folder.path());
+    for secret in [CANARY, "198.51.100.7"] {
+        assert!(!bytes.windows(secret.len()).any(|w| w == secret.as_bytes()), "{secret} stands in a file");
+    }
+    assert!(bytes.windows(9).any(|w| w == b"indicator"), "types are visible: the search itself works");
+}
+
+#[test]
+fn another_owner_key_or_process_and_a_newer_schema_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("store");
+    let store = open(&folder);
+    let second = Store::open(&path, owner(1), &master());
+    assert!(matches!(second, Err(OpenError::InUse { .. })), "{:?}", second.err());
+    drop(store);
+    let until_released = |owner, master: &Secret| loop {
+        // The writer thread lets go of the database a moment after the last handle.
+        match Store::open(&path, owner, master) {
+            Err(OpenError::InUse { .. }) => std::thread::yield_now(),
+            other => break other,
+        }
+    };
+    assert!(matches!(until_released(owner(2), &master()), Err(OpenError::OtherOwner { .. })));
+    assert!(matches!(until_released(owner(1), &Secret::new([8; 32])), Err(OpenError::WrongMaster { .. })));
+    let store = until_released(owner(1), &master()).unwrap();
+    store.db.rocks.put_cf(store.db.cf(columns::Cf::Meta), b"schema", 99_u32.to_be_bytes()).unwrap();
+    drop(store);
+    assert!(matches!(until_released(owner(1), &master()), Err(OpenError::NewerSchema { found: 99, .. })));
+}
+
+#[test]
+fn the_frontier_advances_when_the_gap_fills() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let log = || store.logs(GROUP).unwrap().remove(0);
+    assert_eq!(commit(&store, envelope(1)), Committed::Stored { advanced: true, gap: false });
+    assert_eq!(commit(&store, envelope(3)), Committed::Stored { advanced: false, gap: true });
+    assert_eq!((log().height, log().top), (Sequence::new(1), Sequence::new(3)));
+    assert_eq!(commit(&store, envelope(2)), Committed::Stored { advanced: true, gap: false });
+    assert_eq!((log().height, log().head, log().bodies), (Sequence::new(3), id(3), 3));
+}
+
+#[test]
+fn two_messages_for_one_place_are_a_fork_and_the_first_stands() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    commit(&store, envelope(1));
+    let other = EnvelopeRow { id: id(99), ..envelope(1) };
+    assert_eq!(commit(&store, other), Committed::Fork { existing: id(1) });
+    let log = store.logs(GROUP).unwrap().remove(0);
+    assert!(log.forked);
+    assert_eq!(log.head, id(1));
+}
+
+#[test]
+fn a_link_that_does_not_meet_freezes_the_log() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    commit(&store, envelope(1));
+    commit(&store, EnvelopeRow { prev: id(77), ..envelope(2) });
+    let log = store.logs(GROUP).unwrap().remove(0);
+    assert!(log.forked);
+    assert_eq!(log.height, Sequence::new(1));
+}
+
+#[test]
+fn dates_added_are_unique_and_never_go_back() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let objects = |n: u64| (0..20).map(|i| object(&format!("{n}-{i}"), "", Tlp::Green)).collect();
+    std::thread::scope(|scope| {
+        for n in 1..=5 {
+            let store = &store;
+            scope.spawn(move || commit(store, with_objects(n, objects(n))));
+        }
+    });
+    let dates: Vec<Timestamp> =
+        page(&store, None, None, 1000).rows.iter().map(|row| row.date_added).collect();
+    assert_eq!(dates.len(), 100);
+    assert!(dates.windows(2).all(|pair| pair[0] < pair[1]));
+    drop(store);
+}
+
+#[test]
+fn equal_claims_merge_as_reporters_but_not_across_markings() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let claim = |n: u64, member: u8, tlp| {
+        let content = opened(n, member, vec![object("a", "v1", tlp)]);
+        commit(&store, EnvelopeRow { state: MessageState::Opened, content: Some(content), ..envelope(n) });
+    };
+    claim(1, 2, Tlp::Amber);
+    claim(2, 3, Tlp::Amber);
+    claim(3, 4, Tlp::Green);
+    claim(4, 2, Tlp::Amber);
+    let rows = store.versions(GROUP, "indicator--a").unwrap();
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[0].reporters, [MemberId::new([3; 16])]);
+    assert_eq!(rows[1].reporters, []);
+}
+
+#[test]
+fn a_page_looks_at_no_more_than_it_says() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    commit(&store, with_objects(1, (0..10).map(|i| object(&i.to_string(), "", Tlp::Green)).collect()));
+    let first = page(&store, None, None, 4);
+    assert_eq!((first.rows.len(), first.more), (4, true));
+    let rest = page(&store, None, first.next_after, 100);
+    assert_eq!((rest.rows.len(), rest.more), (6, false));
+    let kinds = |kinds: &[&str]| {
+        page(&store, Some(kinds.iter().map(|k| (*k).to_owned()).collect()), None, 100).rows.len()
+    };
+    assert_eq!((kinds(&["indicator"]), kinds(&["malware"]), kinds(&["malware", "indicator"])), (10, 0, 10));
+}
+
+#[test]
+fn what_waited_for_a_key_is_found_opened_and_counted() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    commit(&store, envelope(1));
+    commit(&store, envelope(2));
+    let key = KeyId::new([3; 32]);
+    assert_eq!(store.waiting_keys(10).unwrap(), [(key, GROUP, MemberId::new([2; 16]))]);
+    assert_eq!(store.waiting_on(key, 10).unwrap(), [id(1), id(2)]);
+    let content = opened(1, 2, vec![object("a", "", Tlp::Green)]);
+    store.commit_blocking(Change::Opened { message: id(1), content }).unwrap();
+    store.commit_blocking(Change::Closed { message: id(2), reason: "unreadable".to_owned() }).unwrap();
+    assert_eq!(store.waiting_keys(10).unwrap(), []);
+    let counts = store.counts(GROUP).unwrap();
+    assert_eq!((counts.sealed, counts.opened, counts.closed), (0, 1, 1));
+    assert_eq!(store.lookup(GROUP, "ipv4-addr", "198.51.100.7", 10).unwrap().len(), 1);
+}
+
+#[test]
+fn a_draft_becomes_messages_once() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let publication = PublicationId::new([1; 16]);
+    assert_eq!(store.commit_blocking(Change::Draft(draft(1, Some("k")))).unwrap(), Committed::Done);
+    assert_eq!(store.commit_blocking(Change::Draft(draft(2, Some("k")))).unwrap(), Committed::Duplicate);
+    assert_eq!(store.by_idempotency("k").unwrap().unwrap().publication, publication);
+    let flush =
+        || store.commit_blocking(Change::Flushed { publication, envelopes: vec![envelope(1), envelope(2)] });
+    flush().unwrap();
+    assert!(flush().is_err(), "a second flush would double it");
+    let row = store.draft(publication).unwrap().unwrap();
+    assert_eq!((row.state, row.messages, row.parts.len()), (DraftState::Flushed, vec![id(1), id(2)], 0));
+    assert_eq!(store.queued(10).unwrap(), []);
+}
+
+#[test]
+fn a_failed_change_leaves_nothing_behind() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let publication = PublicationId::new([1; 16]);
+    let nowhere =
+        Change::Flushed { publication, envelopes: vec![with_objects(1, vec![object("a", "", Tlp::Green)])] };
+    assert!(matches!(store.commit_blocking(nowhere), Err(WriteError::Missing("draft"))));
+    assert!(!store.has_message(id(1)).unwrap());
+    assert_eq!(
+        commit(&store, with_objects(1, vec![object("a", "", Tlp::Green)])),
+        Committed::Stored { advanced: true, gap: false }
+    );
+    drop(store);
+    let reopened = loop {
+        match Store::open(&folder.path().join("store"), owner(1), &master()) {
+            Err(OpenError::InUse { .. }) => std::thread::yield_now(),
+            other => break other.unwrap(),
+        }
+    };
+    assert_eq!(page(&reopened, None, None, 10).rows.len(), 1, "sealed under a data key that was written");
+}
+
+#[test]
+fn the_admin_head_never_goes_back_by_itself() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let admin = |height: u64, charters: Vec<(u64, Vec<u8>)>| {
+        let head = RosterVersion { height: Height::new(height), head: EntryId::new([1; 32]) };
+        let records = (1..=height).map(|h| (Height::new(h), vec![1])).collect();
+        store.commit_blocking(Change::Admin { charters, records, head })
+    };
+    admin(3, vec![]).unwrap();
+    assert!(matches!(admin(2, vec![]), Err(WriteError::LogRollback { have: 3, offered: 2 })));
+    admin(2, vec![(2, vec![2])]).unwrap();
+    assert_eq!(store.records(Height::new(1), 10).unwrap().len(), 2);
+}
+
+#[test]
+fn a_damaged_row_is_an_error_that_names_it() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    commit(&store, with_objects(1, vec![object("a", "", Tlp::Green)]));
+    let cf = store.db.cf(columns::Cf::Objects);
+    let (key, mut value) =
+        store.db.rocks.iterator_cf(cf, rocksdb::IteratorMode::Start).next().unwrap().unwrap();
+    *value.last_mut().unwrap() ^= 1;
+    store.db.rocks.put_cf(cf, &key, &value).unwrap();
+    let error =
+        store.page(GROUP, &PageQuery { after: None, kinds: None, examine: 10 }).unwrap_err().to_string();
+    assert!(error.contains("objects") && error.contains(&hex::encode(&key)), "{error}");
+}

@@ -118,32 +118,6 @@ fn page(store: &Store, kinds: Option<Vec<String>>, after: Option<Timestamp>, exa
     store.page(GROUP, &PageQuery { after, kinds, examine }).unwrap()
 }
 
-#[test]
-fn a_restart_keeps_everything() {
-    let folder = TempDir::new().unwrap();
-    let head = RosterVersion { height: Height::new(2), head: EntryId::new([8; 32]) };
-    {
-        let store = open(&folder);
-        let admin = Change::Admin {
-            charters: vec![(1, vec![1])],
-            records: vec![(Height::new(1), vec![2]), (Height::new(2), vec![3])],
-            head,
-        };
-        store.commit_blocking(admin).unwrap();
-        commit(&store, with_objects(1, vec![object("a", "2026-01-01T00:00:00Z", Tlp::Amber)]));
-        store.commit_blocking(Change::Draft(draft(1, None))).unwrap();
-        store.commit_blocking(Change::Token(TokenRow { id: [4; 8], body: b"scope".to_vec() })).unwrap();
-    }
-    let store = open(&folder);
-    assert_eq!(store.head().unwrap(), head);
-    assert_eq!(store.records(Height::new(2), 10).unwrap(), [vec![3]]);
-    assert_eq!(store.logs(GROUP).unwrap()[0].height, Sequence::new(1));
-    assert_eq!(page(&store, None, None, 10).rows.len(), 1);
-    assert_eq!(store.queued(10).unwrap(), [PublicationId::new([1; 16])]);
-    assert_eq!(store.tokens().unwrap()[0].body, b"scope");
-    assert_eq!(commit(&store, envelope(1)), Committed::Duplicate);
-}
-
 fn files(folder: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {

@@ -166,6 +166,18 @@ impl Ingest {
         if self.is_known(&id) {
             return Judgement::Known;
         }
+        if decoded.lacks_body() {
+            // Nothing erases bodies yet, so a bare header is only a way to take a message's place.
+            let verdict = match origin {
+                Origin::Gossip { .. } => Verdict::Reject,
+                Origin::Sync | Origin::Own => Verdict::Ignore,
+            };
+            return Judgement::Refused {
+                verdict,
+                code: "bodiless",
+                detail: "the body is missing".to_owned(),
+            };
+        }
         let attributed = match decoded.attribute(roster) {
             Ok(attributed) => attributed,
             Err(AttributeError::AheadOfRoster { .. }) => {

@@ -48,8 +48,8 @@ const MAX_PAGES: usize = 1024;
 pub struct Hellos {
     /// Answered hellos since start.
     pub answered: u64,
-    /// Others' clocks minus ours, microseconds, newest last.
-    offsets: Vec<i64>,
+    /// Others' clocks minus ours, microseconds, the newest of each peer.
+    offsets: std::collections::BTreeMap<PublicKey, i64>,
     /// Highest sequence of our own logs that others hold, with who said so.
     pub own_logs: Vec<(GroupId, LogId, Sequence)>,
     /// Peers whose admin log is no continuation of ours and ours none of theirs.
@@ -60,7 +60,7 @@ impl Hellos {
     /// Median of others' clocks minus ours, microseconds; `None` before any answer.
     #[must_use]
     pub fn clock_offset(&self) -> Option<i64> {
-        let mut sorted = self.offsets.clone();
+        let mut sorted: Vec<i64> = self.offsets.values().copied().collect();
         sorted.sort_unstable();
         sorted.get(sorted.len() / 2).copied()
     }
@@ -108,14 +108,10 @@ impl Membership {
             tracing::error!(%peer, "the admin log of {peer} contradicts ours: one of us was shown a fork");
         }
         self.hellos.send_modify(|hellos| {
-            hellos.answered += 1;
-            hellos.offsets.push(i64::try_from(offset).unwrap_or(if offset < 0 {
-                i64::MIN
-            } else {
-                i64::MAX
-            }));
+            let offset = i64::try_from(offset).unwrap_or(if offset < 0 { i64::MIN } else { i64::MAX });
+            hellos.offsets.insert(peer, offset);
             if hellos.offsets.len() > OFFSETS {
-                hellos.offsets.remove(0);
+                hellos.offsets.pop_first();
             }
             hellos.own_logs.retain(|(_, log, _)| own_logs.iter().all(|(_, other, _)| other != log));
             hellos.own_logs.extend(own_logs);
@@ -124,11 +120,8 @@ impl Membership {
                 hellos.forked_with.push(peer);
             }
         });
-        if theirs.is_some_and(|v| v.height > roster.version().height)
-            || greeted.charter_version > roster.charter().version()
-        {
-            self.pull(peer);
-        }
+        let behind = theirs.is_some_and(|v| v.height > roster.version().height)
+            || greeted.charter_version > roster.charter().version();
         if !greeted.admitted
             && let Some(theirs) = theirs
             && theirs.height < roster.version().height
@@ -138,8 +131,18 @@ impl Membership {
         }
         if greeted.admitted {
             self.dialing.greeted(peer);
-            self.feed.notify(Notice::PeerReady(peer));
         }
+        if behind {
+            self.pull(peer);
+        } else if greeted.admitted {
+            self.ready(peer);
+        }
+    }
+
+    /// A peer that admits us and whose admin log ours has caught up with: now keys may be made and sealed.
+    pub(super) fn ready(&self, peer: PublicKey) {
+        self.hellos.send_modify(|hellos| hellos.answered += 1);
+        self.feed.notify(Notice::PeerReady(peer));
     }
 
     /// Answers a hello request. A lobby peer gets its greeting answered only when its certificate verifies.
@@ -188,15 +191,13 @@ impl Membership {
         }
         let theirs =
             greet.roster.as_ref().and_then(|v| RosterVersion::try_from(v).ok()).ok_or(Refusal::Malformed)?;
-        self.greeted.insert(from, theirs);
+        if !admitted {
+            self.greeted.insert(from, theirs);
+        }
         if admitted
             && (theirs.height > roster.version().height || greet.charter_version > roster.charter().version())
         {
             self.pull(from);
-        }
-        if admitted {
-            // Our own greeting to them runs by itself; theirs already proves both ends ready.
-            self.feed.notify(Notice::PeerReady(from));
         }
         Ok(hello_response::Response::Greeted(Greeted {
             roster: Some(roster.version().into()),
@@ -282,7 +283,7 @@ impl Membership {
                     Ok(HelloResponse { response: Some(hello_response::Response::Pushed(now)) })
                         if now.height >= next =>
                     {
-                        next = now.height + 1;
+                        next = now.height.saturating_add(1);
                     }
                     Ok(_) => return,
                     Err(error) => {
@@ -299,6 +300,7 @@ impl Membership {
         let (network, commands, roster) =
             (self.network.clone(), self.commands.0.clone(), self.roster.clone());
         tokio::spawn(async move {
+            let begun = roster.snapshot().version();
             for _ in 0..MAX_PAGES {
                 let ours = roster.snapshot();
                 let pull = PullAdmin {
@@ -307,9 +309,11 @@ impl Membership {
                 };
                 match pull_page(&network, &commands, &peer, pull).await {
                     Some(true) => {}
-                    Some(false) | None => return,
+                    Some(false) | None => break,
                 }
             }
+            let advanced = roster.snapshot().version() != begun;
+            let _ = commands.send(Command::Pulled { peer, advanced }).await;
         });
     }
 
@@ -341,6 +345,8 @@ impl Membership {
             .take(limits::MAX_LOGS_PER_CERTIFICATE)
             .filter_map(|frontier| {
                 let log = LogId::try_from(frontier.log.as_slice()).ok()?;
+                // Claims about logs we never wrote prove nothing; with a lost disk we open a new one anyway.
+                self.store.logs(GroupId::new(frontier.group)).ok()?.iter().find(|row| row.log == log)?;
                 Some((GroupId::new(frontier.group), log, Sequence::new(frontier.height)))
             })
             .collect()

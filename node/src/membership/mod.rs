@@ -90,6 +90,12 @@ pub(crate) enum Command {
     },
     /// A hello was answered.
     Greeted { peer: PublicKey, greeted: schema::Greeted, sent: belfry_proto::time::Timestamp },
+    /// A pull that a hello asked for has ended.
+    Pulled {
+        peer: PublicKey,
+        /// Whether our log advanced by it.
+        advanced: bool,
+    },
     /// Somebody noticed that this peer's admin log is ahead of ours.
     Behind { peer: PublicKey },
 }
@@ -202,10 +208,12 @@ impl Membership {
                 }
             }
             Link::Held { node } => self.greet(node),
-            Link::Down { node, remaining: 0, .. } => {
+            Link::Down { node, admitted: true, remaining: 0 } => {
                 self.dialing.disconnected(node);
-                self.greeted.remove(&node);
                 self.feed.notify(Notice::PeerGone(node));
+            }
+            Link::Down { node, admitted: false, remaining: 0 } => {
+                self.greeted.remove(&node);
             }
             Link::Listening(address) => self.dialing.listening(address),
             Link::NotListening(address) => self.dialing.not_listening(&address),
@@ -229,6 +237,10 @@ impl Membership {
             }
             Command::Greeted { peer, greeted, sent } => self.greeted(peer, &greeted, sent),
             Command::Behind { peer } => self.pull(peer),
+            // Level now: the next hello says so and makes the peer ready. A peer that promised more than
+            // it has is taken as it is.
+            Command::Pulled { peer, advanced: true } => self.greet(peer),
+            Command::Pulled { peer, advanced: false } => self.ready(peer),
         }
     }
 

@@ -86,15 +86,16 @@ impl Flusher {
         let roster = self.roster.snapshot();
         let now = clock::now();
         let mut changed = Vec::new();
-        for ((group, audience), active) in &mut self.keys {
-            let entitled: BTreeSet<MemberId> =
-                roster.readers(*group, *audience, now).into_iter().map(|r| r.member).collect();
+        for ((group, _), active) in &mut self.keys {
             let targets: Vec<(MemberId, PublicKey)> = self
                 .ready
                 .iter()
-                .filter_map(|node| Some((roster.by_node(node)?, *node)))
-                .filter(|(c, _)| c.member != self.identity.member && entitled.contains(&c.member))
-                .filter(|(c, _)| !active.holders.contains(&c.member))
+                // The rule that answers requests also bounds what is pushed.
+                .filter_map(|node| {
+                    let context = active.key.context();
+                    Some((grant_rule::may_grant(&roster, context, context.created, node, now).ok()?, *node))
+                })
+                .filter(|(c, _)| c.member != self.identity.member && !active.holders.contains(&c.member))
                 .map(|(c, node)| (c.member, node))
                 .take(HOLDERS.saturating_sub(active.holders.len()))
                 .collect();

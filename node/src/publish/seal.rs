@@ -62,7 +62,8 @@ pub(super) fn position(
             .unwrap_or_default()
     };
     // A log with a gap, or of which others know more, is never written again.
-    let open = own.iter().filter(|row| row.top == row.height && others_hold(row.log) <= row.height);
+    let open =
+        own.iter().filter(|row| !row.forked && row.top == row.height && others_hold(row.log) <= row.height);
     let mut newest: Option<(Timestamp, &LogRow, [u8; 16])> = None;
     for row in open {
         let Some(bytes) = store.envelopes(group, row.log, row.height, row.height, usize::MAX)?.pop() else {

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use belfry_proto::{
     crypto::pae::Pae,
+    envelope::payload,
     id::{MemberId, PublicationId},
     schema::{self, Audience},
     stix::{
@@ -71,7 +72,10 @@ impl Publisher {
             Checked::Seen(accepted) => return Ok(accepted),
         };
         match self.store.commit(Change::Draft(draft)).await {
-            Ok(Committed::Duplicate) => Ok(Accepted { duplicate: true, ..accepted }),
+            // Another submission with this key was faster: answer as to a second one.
+            Ok(Committed::Duplicate) => {
+                Err(SubmitError::Unavailable("the same idempotency key is being taken in"))
+            }
             Ok(_) => {
                 self.feed.notify(Notice::DraftQueued);
                 Ok(accepted)
@@ -132,8 +136,10 @@ impl Publisher {
             return Err(rule("objects", "the bundle holds no object"));
         }
         let tlp = self.marking(&submission, group, &objects, recipients.is_empty())?;
-        let classes =
+        let mut classes =
             if submission.classes.is_empty() { class::infer(&objects) } else { submission.classes.clone() };
+        classes.sort_unstable();
+        classes.dedup();
         let purpose = submission.purpose.or(self.defaults.purpose).unwrap_or(group.default_purpose);
         let names = objects.iter().map(|o| (o.id().to_owned(), o.version().to_owned())).collect();
         let parts = split::split(objects).map_err(|e| too_large(&e))?;
@@ -158,6 +164,10 @@ impl Publisher {
                 .encode_to_vec()
             })
             .collect();
+        for part in &parts {
+            // What readers would refuse must not be acknowledged.
+            payload::parse(part).map_err(|error| rule("payload", &error.to_string()))?;
+        }
         let audience = match (recipients.is_empty(), submission.exclude_supervisors) {
             (false, _) => Audience::Recipients,
             (true, true) => Audience::WithoutSupervisors,

@@ -150,7 +150,7 @@ impl Applier {
             self.content(txn, row.group, content)?;
         }
         if let Some(key) = row.key_id {
-            used(txn, key, row.created)?;
+            used(txn, key, row.member, row.created)?;
         }
         count(txn, row.group, None, row.state)?;
         let answer =
@@ -319,8 +319,15 @@ fn key(txn: &mut Txn<'_>, mut row: KeyRow) -> Result<Committed, WriteError> {
 }
 
 /// Remembers the newest message under a key: the history window is measured from it.
-fn used(txn: &mut Txn<'_>, key: belfry_proto::id::KeyId, at: Timestamp) -> Result<(), WriteError> {
-    if let Some(mut row) = super::outbox::read_key(txn, key)? {
+fn used(
+    txn: &mut Txn<'_>,
+    key: belfry_proto::id::KeyId,
+    author: belfry_proto::id::MemberId,
+    at: Timestamp,
+) -> Result<(), WriteError> {
+    // Only the key's own author uses it, and not in the future: headers may name any key.
+    let at = at.min(txn.now);
+    if let Some(mut row) = super::outbox::read_key(txn, key)?.filter(|row| row.author == author) {
         // Once a minute is fine enough for windows of days, and spares a write a message.
         if at.since(row.last_use) >= std::time::Duration::from_secs(60) {
             row.last_use = at;

@@ -27,7 +27,13 @@ fn master() -> Secret {
 }
 
 fn open(folder: &TempDir) -> Store {
-    Store::open(&folder.path().join("store"), owner(1), &master()).unwrap()
+    loop {
+        // The writer thread lets go of the database a moment after the last handle.
+        match Store::open(&folder.path().join("store"), owner(1), &master()) {
+            Err(OpenError::InUse { .. }) => std::thread::yield_now(),
+            other => return other.unwrap(),
+        }
+    }
 }
 
 fn id(n: u64) -> MessageId {
@@ -116,6 +122,32 @@ fn draft(n: u8, key: Option<&str>) -> DraftRow {
 
 fn page(store: &Store, kinds: Option<Vec<String>>, after: Option<Timestamp>, examine: usize) -> Page {
     store.page(GROUP, &PageQuery { after, kinds, examine }).unwrap()
+}
+
+#[test]
+fn a_restart_keeps_everything() {
+    let folder = TempDir::new().unwrap();
+    let head = RosterVersion { height: Height::new(2), head: EntryId::new([8; 32]) };
+    {
+        let store = open(&folder);
+        let admin = Change::Admin {
+            charters: vec![(1, vec![1])],
+            records: vec![(Height::new(1), vec![2]), (Height::new(2), vec![3])],
+            head,
+        };
+        store.commit_blocking(admin).unwrap();
+        commit(&store, with_objects(1, vec![object("a", "2026-01-01T00:00:00Z", Tlp::Amber)]));
+        store.commit_blocking(Change::Draft(draft(1, None))).unwrap();
+        store.commit_blocking(Change::Token(TokenRow { id: [4; 8], body: b"scope".to_vec() })).unwrap();
+    }
+    let store = open(&folder);
+    assert_eq!(store.head().unwrap(), head);
+    assert_eq!(store.records(Height::new(2), 10).unwrap(), [vec![3]]);
+    assert_eq!(store.logs(GROUP).unwrap()[0].height, Sequence::new(1));
+    assert_eq!(page(&store, None, None, 10).rows.len(), 1);
+    assert_eq!(store.queued(10).unwrap(), [PublicationId::new([1; 16])]);
+    assert_eq!(store.tokens().unwrap()[0].body, b"scope");
+    assert_eq!(commit(&store, envelope(1)), Committed::Duplicate);
 }
 
 fn files(folder: &Path) -> Vec<u8> {
@@ -300,12 +332,7 @@ fn a_failed_change_leaves_nothing_behind() {
         Committed::Stored { advanced: true, gap: false }
     );
     drop(store);
-    let reopened = loop {
-        match Store::open(&folder.path().join("store"), owner(1), &master()) {
-            Err(OpenError::InUse { .. }) => std::thread::yield_now(),
-            other => break other.unwrap(),
-        }
-    };
+    let reopened = open(&folder);
     assert_eq!(page(&reopened, None, None, 10).rows.len(), 1, "sealed under a data key that was written");
 }
 

@@ -189,6 +189,9 @@ fn decide(
             if held.certificate.member.as_ref() != revoke.member.as_slice() {
                 return Err(VoidReason::UnknownSubject);
             }
+            // A departure announced for later must not bring back what is suspended or superseded.
+            let effective =
+                if held.status == Status::Active { effective } else { effective.min(statement.made) };
             held.status = Status::Revoked { effective };
             // A departure announced for later keeps what is written until then, unless a cut says otherwise.
             if effective <= statement.made || !revoke.cut.is_empty() {

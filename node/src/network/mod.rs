@@ -53,6 +53,7 @@ pub use address::{Address, AddressError, Scope};
 pub use config::{LobbyLimits, NetworkConfig};
 pub use counters::{Counters, Snapshot};
 pub use error::{DialFailure, DialRefused, End, PublishError, RequestError, StartError, Stopped};
+pub use gossip::GossipSettings;
 pub use handle::{Dialling, Network, PeerView};
 pub use inbound::{Asked, Gossip, Inbound, Link, Reply, Ticket};
 pub use swarm::start;

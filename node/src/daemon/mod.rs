@@ -15,7 +15,6 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use belfry_proto::{crypto::sign::PublicKey, id::CoalitionId, stix::marking::Tlp};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -25,7 +24,7 @@ use crate::{
     },
     clock,
     config::{self, Config},
-    feed::{Feed, Notice},
+    feed::Feed,
     grants,
     identity::Identity,
     ingest::Ingest,
@@ -68,6 +67,7 @@ pub struct Daemon {
     api: Vec<SocketAddr>,
     store: Store,
     roster: LiveRoster,
+    feed: Feed,
 }
 
 /// Runs a node until Ctrl-C or SIGTERM.
@@ -241,7 +241,7 @@ impl Daemon {
             query,
             publish: Arc::new(ports::Publishing(publisher)),
             status: Arc::new(status),
-            feed: feed_head(&mut tasks, &store, &feed)?,
+            feed: store.newest(),
         };
         let stopping = CancellationToken::new();
         let server = Server::bind(&settings.api, ports, stopping.clone()).await?;
@@ -250,7 +250,7 @@ impl Daemon {
         let version = roster.snapshot().version();
         tracing::info!(member.id = %identity.member, serial = identity.serial.get(), roster.height = version.height.get(),
             "running as certificate {} of member {}, API on {api:?}", identity.serial, identity.member);
-        Ok(Self { tasks, network, stopping, api, store, roster })
+        Ok(Self { tasks, network, stopping, api, store, roster, feed })
     }
 
     /// Where the API listens, ports filled in.
@@ -268,6 +268,12 @@ impl Daemon {
     #[must_use]
     pub const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The notices, for tests and measurements that wait for what was stored.
+    #[must_use]
+    pub const fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     /// The live roster.
@@ -288,23 +294,6 @@ impl Daemon {
         self.tasks.join().await;
         self.network.shutdown().await;
     }
-}
-
-/// The feed's newest sequence, for event streams.
-fn feed_head(tasks: &mut Tasks, store: &Store, feed: &Feed) -> anyhow::Result<watch::Receiver<u64>> {
-    let newest = |store: &Store| store.feed_bounds().map(|bounds| bounds.map_or(0, |(_, last)| last));
-    let (sender, receiver) = watch::channel(newest(store)?);
-    let (store, mut notices) = (store.clone(), feed.subscribe());
-    tasks.spawn("feed", async move {
-        while let Some(notice) = notices.recv().await {
-            if matches!(notice, Notice::Stored { .. })
-                && let Ok(head) = newest(&store)
-            {
-                sender.send_if_modified(|before| std::mem::replace(before, head) != head);
-            }
-        }
-    });
-    Ok(receiver)
 }
 
 /// Leaves a token for this machine's command line, unless a good one lies there.

@@ -1,9 +1,9 @@
 //! Changes into rows. Runs on the writer thread only, so reading before writing races with nobody.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use belfry_proto::{
-    id::{GroupId, LogId, MessageId, RosterVersion, Sequence},
+    id::{GroupId, KeyId, LogId, MemberId, MessageId, RosterVersion, Sequence},
     schema::{self, Tlp},
     time::Timestamp,
 };
@@ -13,18 +13,23 @@ use super::{
     ReadError, WriteError,
     columns::{self, Cf, Key},
     envelopes::{Counts, counts_key},
-    objects,
+    objects::{self, Claim},
     open::Db,
     rows::{Change, Committed, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageState, OpenedRows},
     txn::Txn,
     values::{DraftValue, EnvelopeValue, KeyValue, LogValue},
     vault::{SYSTEM, damaged},
+    writer::Prepared,
 };
 
 /// Where the admin head stands in [`Cf::Meta`].
 pub(super) const HEAD_KEY: &[u8] = b"admin-head";
 /// Parked envelopes kept; a few thousand cover a registrar's busy day, more is somebody's flood.
 const MAX_PARKED: usize = 4096;
+/// Keys whose last use the writer remembers; more authors than that are not active at once.
+const MAX_USES: usize = 4096;
+/// How exactly the last use of a key is kept.
+const USE_NOTED: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// What the writer remembers between batches.
 pub(super) struct Applier {
@@ -32,6 +37,8 @@ pub(super) struct Applier {
     /// Log states that the change under way replaced.
     replaced: Vec<((GroupId, LogId), Option<LogRow>)>,
     last_added: HashMap<GroupId, u64>,
+    /// Author and noted last use of keys, as in their rows.
+    uses: HashMap<KeyId, (MemberId, Timestamp)>,
     feed: u64,
     parked: usize,
 }
@@ -50,7 +57,19 @@ impl Applier {
             .and_then(|(key, _)| <[u8; 8]>::try_from(key.as_ref()).ok())
             .map_or(0, u64::from_be_bytes);
         let parked = db.scan(Cf::Parked, &[], &[]).count();
-        Ok(Self { logs, replaced: Vec::new(), last_added: HashMap::new(), feed, parked })
+        Ok(Self {
+            logs,
+            replaced: Vec::new(),
+            last_added: HashMap::new(),
+            uses: HashMap::new(),
+            feed,
+            parked,
+        })
+    }
+
+    /// The feed's newest sequence.
+    pub(super) const fn newest(&self) -> u64 {
+        self.feed
     }
 
     /// Ends a change that is whole.
@@ -60,6 +79,7 @@ impl Applier {
 
     /// Takes back what the last change did to the remembered log states. Numbers it used up stay used.
     pub(super) fn undo(&mut self) {
+        self.uses.clear();
         while let Some((name, before)) = self.replaced.pop() {
             match before {
                 Some(row) => self.logs.insert(name, row),
@@ -69,15 +89,19 @@ impl Applier {
     }
 
     /// Applies one change to the batch. On an error the caller undoes what the batch got from it.
-    pub(super) fn apply(&mut self, txn: &mut Txn<'_>, change: Change) -> Result<Committed, WriteError> {
+    pub(super) fn apply(&mut self, txn: &mut Txn<'_>, prepared: Prepared) -> Result<Committed, WriteError> {
+        let Prepared { change, mut claims } = prepared;
         match change {
             Change::Admin { charters, records, head } => admin(txn, charters, records, head),
-            Change::Envelope(row) => self.envelope(txn, &row),
+            Change::Envelope(row) => self.envelope(txn, &row, claims.pop_front()),
             Change::Opened { message, content } => self.opened(txn, message, &content),
             Change::Closed { message, reason } => closed(txn, message, &reason),
-            Change::Key(row) => key(txn, row),
+            Change::Key(row) => {
+                self.uses.remove(&row.id);
+                key(txn, row)
+            }
             Change::Draft(row) => draft(txn, &row),
-            Change::Flushed { publication, envelopes } => self.flushed(txn, publication, &envelopes),
+            Change::Flushed { publication, envelopes } => self.flushed(txn, publication, &envelopes, claims),
             Change::DraftFailed { publication, error } => settle(txn, publication, |row| {
                 row.state = DraftState::Refused;
                 row.error = Some(error);
@@ -121,19 +145,27 @@ impl Applier {
         }
     }
 
-    fn envelope(&mut self, txn: &mut Txn<'_>, row: &EnvelopeRow) -> Result<Committed, WriteError> {
+    fn envelope(
+        &mut self,
+        txn: &mut Txn<'_>,
+        row: &EnvelopeRow,
+        claims: Option<Vec<Claim>>,
+    ) -> Result<Committed, WriteError> {
         let place = columns::place(row.group, row.log, row.sequence);
-        if txn.get(Cf::Messages, row.id.as_ref())?.is_some() {
-            return Ok(Committed::Duplicate);
-        }
         let mut log = self.log(row);
-        if let Some(there) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? {
-            let existing = there.id().map_err(|_| damaged(Cf::Envelopes, &place, "has no id"))?;
-            log.forked = true;
-            let fork = [place.as_slice(), row.id.as_ref()].concat();
-            txn.put(Cf::Forks, fork, EnvelopeValue::of(row).encode_to_vec());
-            self.put_log(txn, log);
-            return Ok(Committed::Fork { existing });
+        // Above all that is held of its log nothing can stand in its place, and its id names the place.
+        if row.sequence <= log.top {
+            if txn.get(Cf::Messages, row.id.as_ref())?.is_some() {
+                return Ok(Committed::Duplicate);
+            }
+            if let Some(there) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? {
+                let existing = there.id().map_err(|_| damaged(Cf::Envelopes, &place, "has no id"))?;
+                log.forked = true;
+                let fork = [place.as_slice(), row.id.as_ref()].concat();
+                txn.put(Cf::Forks, fork, EnvelopeValue::of(row).encode_to_vec());
+                self.put_log(txn, log);
+                return Ok(Committed::Fork { existing });
+            }
         }
         txn.put(Cf::Envelopes, place.clone(), EnvelopeValue::of(row).encode_to_vec());
         txn.put(Cf::Messages, row.id.to_vec(), place);
@@ -145,12 +177,13 @@ impl Applier {
         }
         let before = log.height;
         log.top = log.top.max(row.sequence);
-        advance(txn, &mut log)?;
+        advance(txn, &mut log, row)?;
         if let Some(content) = &row.content {
-            self.content(txn, row.group, content)?;
+            let claims = claims.unwrap_or_else(|| Claim::all_of(&txn.db.vault, row.group, content));
+            self.content(txn, row.group, claims)?;
         }
         if let Some(key) = row.key_id {
-            used(txn, key, row.member, row.created)?;
+            self.used(txn, key, row.member, row.created)?;
         }
         count(txn, row.group, None, row.state)?;
         let answer =
@@ -198,7 +231,7 @@ impl Applier {
             txn.delete(Cf::Waiting, columns::waiting(key, message));
         }
         txn.put(Cf::Envelopes, place, value.encode_to_vec());
-        self.content(txn, group, content)?;
+        self.content(txn, group, Claim::all_of(&txn.db.vault, group, content))?;
         Ok(Committed::Done)
     }
 
@@ -207,6 +240,7 @@ impl Applier {
         txn: &mut Txn<'_>,
         publication: belfry_proto::id::PublicationId,
         envelopes: &[EnvelopeRow],
+        mut claims: VecDeque<Vec<Claim>>,
     ) -> Result<Committed, WriteError> {
         // All or nothing, and never over what stands: a second flush of one draft would double it.
         let taken = envelopes.iter().any(|row| {
@@ -217,7 +251,8 @@ impl Applier {
             return Err(WriteError::Missing("free place in the own log"));
         }
         for row in envelopes {
-            self.envelope(txn, row)?;
+            let claims = row.content.as_ref().and_then(|_| claims.pop_front());
+            self.envelope(txn, row, claims)?;
         }
         let messages = envelopes.iter().map(|row| row.id).collect();
         let key_id = envelopes.first().and_then(|row| row.key_id);
@@ -230,18 +265,42 @@ impl Applier {
     }
 
     /// Objects of a publication part: each gets its place in the group's order and in the feed.
-    fn content(&mut self, txn: &mut Txn<'_>, group: GroupId, content: &OpenedRows) -> Result<(), WriteError> {
-        for object in &content.objects {
-            let claim = objects::Claim::of(txn.db, group, content, object);
-            if objects::is_claimed(txn, &claim)? {
-                continue;
-            }
+    fn content(&mut self, txn: &mut Txn<'_>, group: GroupId, claims: Vec<Claim>) -> Result<(), WriteError> {
+        for claim in claims {
+            let Some(entry) = objects::place(txn, &claim)? else { continue };
             let date_added = self.next_date(txn, group)?;
             self.feed += 1;
-            objects::insert(txn, &claim, date_added);
-            let place = columns::object(group, date_added);
-            txn.put(Cf::Feed, self.feed.to_be_bytes().to_vec(), place);
+            objects::insert(txn, &claim, &entry, date_added);
+            txn.put(Cf::Feed, self.feed.to_be_bytes().to_vec(), columns::object(group, date_added));
         }
+        Ok(())
+    }
+
+    /// Remembers the newest message under a key: the history window is measured from it.
+    fn used(
+        &mut self,
+        txn: &mut Txn<'_>,
+        key: KeyId,
+        author: MemberId,
+        at: Timestamp,
+    ) -> Result<(), WriteError> {
+        // Only the key's own author uses it, and not in the future: headers may name any key.
+        let at = at.min(txn.now);
+        // Once a minute is fine enough for windows of days, and spares a write a message.
+        let is_fresh = |last: Timestamp| at.since(last) < USE_NOTED;
+        if self.uses.get(&key).is_some_and(|(by, last)| *by != author || is_fresh(*last)) {
+            return Ok(());
+        }
+        let Some(mut row) = super::outbox::read_key(txn, key)? else { return Ok(()) };
+        if row.author == author && !is_fresh(row.last_use) {
+            row.last_use = at;
+            let value = KeyValue::of(&row).encode_to_vec();
+            txn.put_sealed(row.group, Cf::Keys, key.to_vec(), &value);
+        }
+        if self.uses.len() >= MAX_USES {
+            self.uses.clear();
+        }
+        self.uses.insert(key, (row.author, row.last_use));
         Ok(())
     }
 
@@ -257,21 +316,26 @@ impl Applier {
     }
 }
 
-/// Moves the frontier over what follows it link by link.
-fn advance(txn: &Txn<'_>, log: &mut LogRow) -> Result<(), WriteError> {
+/// Moves the frontier over what follows it link by link; `new` was put just now and need not be read.
+fn advance(txn: &Txn<'_>, log: &mut LogRow, new: &EnvelopeRow) -> Result<(), WriteError> {
     while log.height < log.top && !log.forked {
         let sequence = Sequence::new(log.height.get() + 1);
-        let place = columns::place(log.group, log.log, sequence);
-        let Some(value) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? else { return Ok(()) };
-        let fault = |_| damaged(Cf::Envelopes, &place, "has no ids");
-        if value.prev().map_err(fault)? != log.head {
+        let (prev, id, has_body) = if sequence == new.sequence {
+            (new.prev, new.id, new.has_body)
+        } else {
+            let place = columns::place(log.group, log.log, sequence);
+            let Some(value) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? else { return Ok(()) };
+            let fault = |_| damaged(Cf::Envelopes, &place, "has no ids");
+            (value.prev().map_err(fault)?, value.id().map_err(fault)?, value.has_body)
+        };
+        if prev != log.head {
             // Two histories of one log: nothing after the parent is trusted.
             log.forked = true;
             return Ok(());
         }
-        log.head = value.id().map_err(fault)?;
+        log.head = id;
         log.height = sequence;
-        log.bodies += u64::from(value.has_body);
+        log.bodies += u64::from(has_body);
     }
     Ok(())
 }
@@ -316,26 +380,6 @@ fn key(txn: &mut Txn<'_>, mut row: KeyRow) -> Result<Committed, WriteError> {
     let value = KeyValue::of(&row).encode_to_vec();
     txn.put_sealed(row.group, Cf::Keys, row.id.to_vec(), &value);
     Ok(Committed::Done)
-}
-
-/// Remembers the newest message under a key: the history window is measured from it.
-fn used(
-    txn: &mut Txn<'_>,
-    key: belfry_proto::id::KeyId,
-    author: belfry_proto::id::MemberId,
-    at: Timestamp,
-) -> Result<(), WriteError> {
-    // Only the key's own author uses it, and not in the future: headers may name any key.
-    let at = at.min(txn.now);
-    if let Some(mut row) = super::outbox::read_key(txn, key)?.filter(|row| row.author == author) {
-        // Once a minute is fine enough for windows of days, and spares a write a message.
-        if at.since(row.last_use) >= std::time::Duration::from_secs(60) {
-            row.last_use = at;
-            let value = KeyValue::of(&row).encode_to_vec();
-            txn.put_sealed(row.group, Cf::Keys, key.to_vec(), &value);
-        }
-    }
-    Ok(())
 }
 
 fn draft(txn: &mut Txn<'_>, row: &DraftRow) -> Result<Committed, WriteError> {

@@ -1,7 +1,7 @@
 //! What this node keeps: one RocksDB database, sealed at rest, written by one thread.
 //!
 //! ```text
-//! commit(Change) ─▶ queue ─▶ writer thread: one batch of many changes ─▶ one synced write ─▶ acknowledged
+//! commit(Change) ─▶ prepare ─▶ queue ─▶ writer thread: one batch of many ─▶ one synced write ─▶ acknowledged
 //! reads ─▶ snapshot-free point and range reads of synced rows, values opened on the way out
 //! ```
 //!
@@ -33,6 +33,7 @@ use belfry_proto::{
     crypto::{secret::Secret, sign::PublicKey},
     id::CoalitionId,
 };
+use tokio::sync::watch;
 
 pub use envelopes::Counts;
 pub use error::{OpenError, ReadError, WriteError};
@@ -41,6 +42,7 @@ pub use rows::{
     AddressRow, Change, Committed, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageRow,
     MessageState, ObjectRow, OpenedRows, ParkRow, TokenRow,
 };
+pub use writer::{Pending, Prepared};
 
 /// Whose database this is. A data folder opened by anybody else is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +76,21 @@ impl Store {
     /// # Errors
     /// [`WriteError`]; the change is then not there, or (after a failed sync) not known to be.
     pub async fn commit(&self, change: Change) -> Result<Committed, WriteError> {
-        self.writer.commit(change).await
+        self.enqueue(self.prepare(change)).await?.durable().await
+    }
+
+    /// Does what can be done to a change before its turn comes: hashing and compressing of objects.
+    #[must_use]
+    pub fn prepare(&self, change: Change) -> Prepared {
+        Prepared::of(&self.db.vault, change)
+    }
+
+    /// Queues a change for the writer, behind all that were queued before, without waiting for the disk.
+    ///
+    /// # Errors
+    /// [`WriteError::Closed`].
+    pub async fn enqueue(&self, change: Prepared) -> Result<Pending, WriteError> {
+        self.writer.enqueue(change).await
     }
 
     /// [`Self::commit`] for callers on blocking threads.
@@ -82,7 +98,13 @@ impl Store {
     /// # Errors
     /// As [`Self::commit`].
     pub fn commit_blocking(&self, change: Change) -> Result<Committed, WriteError> {
-        self.writer.commit_blocking(change)
+        self.writer.commit_blocking(self.prepare(change))
+    }
+
+    /// The feed's newest durable sequence, and every later one as it comes.
+    #[must_use]
+    pub fn newest(&self) -> watch::Receiver<u64> {
+        self.writer.newest()
     }
 
     /// Whether writes still go through; false after a hard write error, until the process restarts.

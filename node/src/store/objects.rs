@@ -20,7 +20,7 @@ use super::{
     rows::{ObjectRow, OpenedRows},
     txn::Txn,
     values::{ClaimValue, ObjectValue},
-    vault::damaged,
+    vault::{Packed, Vault, damaged},
 };
 
 /// Claims of one version of one object looked at for equal bytes.
@@ -90,75 +90,126 @@ pub struct Page {
     pub more: bool,
 }
 
-/// One object of one publication on its way in, with its places in the indexes.
-pub(super) struct Claim<'a> {
+/// One object of one publication on its way in, with its places in the indexes: everything about it that does
+/// not depend on when it comes, so that the one writer need not make it.
+pub(super) struct Claim {
     group: GroupId,
-    content: &'a OpenedRows,
-    object: &'a ObjectRow,
+    member: MemberId,
+    marking: [u8; 2],
     /// group ‖ H(id) ‖ H(version).
-    version_prefix: Vec<u8>,
-    key: Vec<u8>,
+    version: Vec<u8>,
     raw_tag: Vec<u8>,
+    kind: String,
+    tlp: u8,
+    value: Packed,
+    /// H(kind, value) of each observable.
+    observables: Vec<[u8; 16]>,
 }
 
-impl<'a> Claim<'a> {
-    pub(super) fn of(db: &Db, group: GroupId, content: &'a OpenedRows, object: &'a ObjectRow) -> Self {
-        let id_prefix = Key::group(group).bytes(&db.vault.blind(group, "object", &object.id)).done();
-        let version_prefix =
-            [id_prefix.as_slice(), &db.vault.blind(group, "version", &object.version)].concat();
+impl Claim {
+    /// Every object of a publication part, in its order.
+    pub(super) fn all_of(vault: &Vault, group: GroupId, content: &OpenedRows) -> Vec<Self> {
+        content.objects.iter().map(|object| Self::of(vault, group, content, object)).collect()
+    }
+
+    fn of(vault: &Vault, group: GroupId, content: &OpenedRows, object: &ObjectRow) -> Self {
+        let id = vault.blind(group, "object", &object.id);
+        let version = vault.blind(group, "version", &object.version);
         let marking = [tlp_byte(object.tlp), u8::from(content.recipients)];
-        let key = [version_prefix.as_slice(), content.member.as_ref(), &marking].concat();
-        let raw_tag = db.vault.tag("raw", &[marking.as_slice(), &object.raw].concat()).to_vec();
-        Self { group, content, object, version_prefix, key, raw_tag }
-    }
-}
-
-/// Whether this claim needs no row of its own: the same member said it before, or another member said the
-/// same bytes under the same marking, and this one is noted as a reporter.
-pub(super) fn is_claimed(txn: &mut Txn<'_>, claim: &Claim<'_>) -> Result<bool, ReadError> {
-    if txn.get(Cf::ById, &claim.key)?.is_some() {
-        return Ok(true);
-    }
-    for (key, value) in txn.prefixed(Cf::ById, &claim.version_prefix, MAX_CLAIMS)? {
-        let other =
-            ClaimValue::decode(value.as_slice()).map_err(|_| damaged(Cf::ById, &key, "does not decode"))?;
-        if other.raw_tag == claim.raw_tag {
-            txn.put(Cf::ById, claim.key.clone(), value);
-            let reporter = columns::reporter(claim.group, other.date_added, claim.content.member);
-            txn.put(Cf::Reporters, reporter, Vec::new());
-            return Ok(true);
+        let value = ObjectValue {
+            id: object.id.clone(),
+            kind: object.kind.clone(),
+            version: object.version.clone(),
+            tlp: object.tlp.into(),
+            revoked: object.revoked,
+            recipients: content.recipients,
+            member: content.member.to_vec(),
+            serial: content.serial.get(),
+            message: content.message.to_vec(),
+            publication: content.publication.to_vec(),
+            created: content.created.as_micros(),
+            purpose: content.purpose,
+            classes: content.classes.clone(),
+            raw: object.raw.clone(),
+        };
+        Self {
+            group,
+            member: content.member,
+            marking,
+            version: Key::group(group).bytes(&id).bytes(&version).done(),
+            raw_tag: vault.tag("raw", &[marking.as_slice(), &object.raw].concat()).to_vec(),
+            kind: object.kind.clone(),
+            tlp: tlp_byte(object.tlp),
+            value: Packed::of(&value.encode_to_vec()),
+            observables: object
+                .observables
+                .iter()
+                .map(|(kind, observed)| vault.blind(group, kind, observed))
+                .collect(),
         }
     }
-    Ok(false)
+
+    /// Where the claim stands if another one of the same version came first.
+    fn key(&self) -> Vec<u8> {
+        [self.version.as_slice(), self.member.as_ref(), &self.marking].concat()
+    }
+
+    fn entry(&self, date_added: u64) -> ClaimValue {
+        ClaimValue {
+            date_added,
+            raw_tag: self.raw_tag.clone(),
+            member: self.member.to_vec(),
+            marking: self.marking.to_vec(),
+        }
+    }
+}
+
+/// Where a new claim is entered.
+pub(super) enum Place {
+    /// The first claim of its version has a key of its own, so that news are told by one look.
+    First,
+    Further,
+}
+
+/// Where this claim goes; `None` if it needs no row of its own: the same member said it before, or another
+/// member said the same bytes under the same marking, and this one is noted as a reporter.
+pub(super) fn place(txn: &mut Txn<'_>, claim: &Claim) -> Result<Option<Place>, ReadError> {
+    let decode = |key: &[u8], value: &[u8]| {
+        ClaimValue::decode(value).map_err(|_| damaged(Cf::ById, key, "does not decode"))
+    };
+    let Some(first) = txn.get(Cf::ById, &claim.version)? else { return Ok(Some(Place::First)) };
+    let first = decode(&claim.version, &first)?;
+    if first.member == claim.member.as_ref() && first.marking == claim.marking {
+        return Ok(None);
+    }
+    let key = claim.key();
+    if txn.get(Cf::ById, &key)?.is_some() {
+        return Ok(None);
+    }
+    for (found, value) in txn.prefixed(Cf::ById, &claim.version, MAX_CLAIMS)? {
+        let other = decode(&found, &value)?;
+        if other.raw_tag == claim.raw_tag {
+            txn.put(Cf::ById, key, claim.entry(other.date_added).encode_to_vec());
+            let reporter = columns::reporter(claim.group, other.date_added, claim.member);
+            txn.put(Cf::Reporters, reporter, Vec::new());
+            return Ok(None);
+        }
+    }
+    Ok(Some(Place::Further))
 }
 
 /// Writes the row and its index entries.
-pub(super) fn insert(txn: &mut Txn<'_>, claim: &Claim<'_>, date_added: u64) {
-    let (content, object) = (claim.content, claim.object);
-    let value = ObjectValue {
-        id: object.id.clone(),
-        kind: object.kind.clone(),
-        version: object.version.clone(),
-        tlp: object.tlp.into(),
-        revoked: object.revoked,
-        recipients: content.recipients,
-        member: content.member.to_vec(),
-        serial: content.serial.get(),
-        message: content.message.to_vec(),
-        publication: content.publication.to_vec(),
-        created: content.created.as_micros(),
-        purpose: content.purpose,
-        classes: content.classes.clone(),
-        raw: object.raw.clone(),
+pub(super) fn insert(txn: &mut Txn<'_>, claim: &Claim, place: &Place, date_added: u64) {
+    let group = claim.group;
+    txn.put_packed(group, Cf::Objects, columns::object(group, date_added), &claim.value);
+    let key = match place {
+        Place::First => claim.version.clone(),
+        Place::Further => claim.key(),
     };
-    let place = columns::object(claim.group, date_added);
-    txn.put_sealed(claim.group, Cf::Objects, place, &value.encode_to_vec());
-    let entry = ClaimValue { date_added, raw_tag: claim.raw_tag.clone() };
-    txn.put(Cf::ById, claim.key.clone(), entry.encode_to_vec());
-    txn.put(Cf::ByType, by_type(claim.group, &object.kind, date_added), vec![tlp_byte(object.tlp)]);
-    for (kind, observed) in &object.observables {
-        let tag = txn.db.vault.blind(claim.group, kind, observed);
-        txn.put(Cf::Observables, Key::group(claim.group).bytes(&tag).u64(date_added).done(), Vec::new());
+    txn.put(Cf::ById, key, claim.entry(date_added).encode_to_vec());
+    txn.put(Cf::ByType, by_type(group, &claim.kind, date_added), vec![claim.tlp]);
+    for tag in &claim.observables {
+        txn.put(Cf::Observables, Key::group(group).bytes(tag).u64(date_added).done(), Vec::new());
     }
 }
 

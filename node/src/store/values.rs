@@ -209,6 +209,11 @@ pub(super) struct ClaimValue {
     /// Keyed hash of the bytes, to find equal claims without opening rows.
     #[prost(bytes = "vec", tag = "2")]
     pub(super) raw_tag: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub(super) member: Vec<u8>,
+    /// TLP, and whether it came for named members.
+    #[prost(bytes = "vec", tag = "4")]
+    pub(super) marking: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -10,14 +10,14 @@ use belfry_proto::{
 };
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{Arrival, Arrived, Ingest, Kept, Page, rate::Rates};
+use super::{Arrival, Arrived, Ingest, Kept, Page, parallel, rate::Rates};
 use crate::{
     clock,
     network::Gossip,
     store::{Change, ParkRow},
 };
 
-/// Gossip messages judged in one go on a blocking thread.
+/// Gossip messages judged in one go.
 const BATCH: usize = 64;
 
 /// What the ladder said.
@@ -75,15 +75,10 @@ impl Ingest {
             }
         }
         let (this, roster) = (self.clone(), self.roster.snapshot());
-        let judged = tokio::task::spawn_blocking(move || {
-            within
-                .into_iter()
-                .map(|message| {
-                    let origin = Origin::Gossip { topic: message.topic };
-                    let judgement = this.judge(&message.bytes, &roster, origin);
-                    (message, judgement)
-                })
-                .collect::<Vec<_>>()
+        let judged = parallel::map(within, move |message| {
+            let origin = Origin::Gossip { topic: message.topic };
+            let judgement = this.judge(&message.bytes, &roster, origin);
+            (message, judgement)
         })
         .await;
         for (message, judgement) in judged.unwrap_or_default() {
@@ -98,11 +93,9 @@ impl Ingest {
     }
 
     async fn judge_page(&self, page: Page, keep: &mpsc::Sender<Arrival>) {
-        let (this, roster, envelopes) = (self.clone(), self.roster.snapshot(), page.envelopes);
-        let judged = tokio::task::spawn_blocking(move || {
-            envelopes.iter().map(|bytes| this.judge(bytes, &roster, Origin::Sync)).collect::<Vec<_>>()
-        })
-        .await;
+        let (this, roster) = (self.clone(), self.roster.snapshot());
+        let judged =
+            parallel::map(page.envelopes, move |bytes| this.judge(&bytes, &roster, Origin::Sync)).await;
         let mut waiting = Vec::new();
         for judgement in judged.unwrap_or_default() {
             let (done, kept) = tokio::sync::oneshot::channel();

@@ -7,12 +7,15 @@
 //!                                                     KeyArrived ─▶ open what waited
 //! ```
 //!
-//! Judging is cheap and answers gossipsub at once; opening and storing run behind it. A full queue
+//! Judging is cheap and answers gossipsub at once; opening and storing run behind it, and the disk's
+//! acknowledgements behind those: three stages that work at the same time, each on every core. A full queue
 //! pushes back on the judge, the judge on the network adapter, and that answers Ignore: sync brings later
 //! what gossip could not wait for.
 
 mod judge;
 mod keep;
+mod keyring;
+mod parallel;
 mod rate;
 mod reopen;
 
@@ -49,6 +52,7 @@ pub struct Ingest {
     pub(crate) roster: LiveRoster,
     pub(crate) feed: Feed,
     pub(crate) behind: Behind,
+    keyring: keyring::Keyring,
 }
 
 /// What became of one envelope of a page.
@@ -120,7 +124,8 @@ impl Ingest {
     ) -> (Self, Queues, Intake) {
         let (page_sender, pages) = mpsc::channel(PAGES);
         let queues = Queues { pages, admitted: mpsc::channel(ADMITTED) };
-        (Self { identity, store, network, roster, feed, behind }, queues, Intake(page_sender))
+        let keyring = keyring::Keyring::default();
+        (Self { identity, store, network, roster, feed, behind, keyring }, queues, Intake(page_sender))
     }
 
     /// Splits into the judge, the keeper and the reopener, which the daemon runs as tasks.

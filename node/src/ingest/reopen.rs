@@ -33,7 +33,7 @@ impl Ingest {
                     return;
                 }
             };
-            let this = self.clone();
+            let (this, roster) = (self.clone(), self.roster.snapshot());
             let changes = tokio::task::spawn_blocking(move || {
                 let mut changes = Vec::with_capacity(waiting.len());
                 for message in waiting {
@@ -42,7 +42,7 @@ impl Ingest {
                     // These bytes were admitted before they were stored.
                     let admitted = decoded.trusted();
                     let header = admitted.header().clone();
-                    match this.open(&admitted) {
+                    match this.open(&admitted, &roster) {
                         Opening::Opened(publication) => {
                             let content = rows::opened(&publication, &admitted);
                             changes.push((header.group, Change::Opened { message, content }));

@@ -16,6 +16,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use belfry_proto::limits;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -33,8 +34,9 @@ use crate::query::TokenId;
 /// Until a response must have begun. Too low ⇒ a large bundle from a slow disk is cut off; too high ⇒
 /// stuck requests hold their connections.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Bundles taken in at once; each may hold 64 MiB and as much again while it is split.
-const MAX_SUBMISSIONS: usize = 4;
+/// Kibibytes of bundles taken in at once: four of the largest, each of which takes as much again while it is
+/// split, or some thousands of small ones.
+const SUBMISSIONS: usize = 4 * (limits::MAX_BUNDLE >> 10);
 /// Event streams open at once.
 const MAX_STREAMS: usize = 64;
 
@@ -49,6 +51,7 @@ pub(crate) struct App {
     pub(crate) requests: Buckets<TokenId>,
     /// Failing authentications of one address; the Unix socket is `None`.
     pub(crate) failures: Buckets<Option<IpAddr>>,
+    /// Kibibytes of bundles that may still be taken in.
     pub(crate) submissions: Semaphore,
     pub(crate) streams: Arc<Semaphore>,
     /// Ends event streams, which would else keep the server from stopping.
@@ -62,7 +65,7 @@ impl App {
             hosts,
             requests: Buckets::new(requests),
             failures: Buckets::new(FAILURES),
-            submissions: Semaphore::new(MAX_SUBMISSIONS),
+            submissions: Semaphore::new(SUBMISSIONS),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             stopping,
         })

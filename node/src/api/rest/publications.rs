@@ -47,7 +47,7 @@ pub(in crate::api) async fn submit(
     request: Body,
 ) -> Result<Response, Problem> {
     let mut submission = read(&app, &principal, &uri, &headers)?;
-    let place = place(&app)?;
+    let place = place(&app, &headers)?;
     submission.bundle = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
     let accepted = app.ports.publish.submit(submission).await?;
     drop(place);
@@ -67,10 +67,17 @@ pub(in crate::api) async fn submit(
     Ok(response)
 }
 
-/// A place among the bundles taken in at once; waiting would hold their bytes in memory instead.
-pub(in crate::api) fn place(app: &App) -> Result<SemaphorePermit<'_>, Problem> {
+/// Least room that one submission takes: what a request costs besides its bundle.
+const LEAST_ROOM: u64 = 64 << 10;
+
+/// Room for a bundle among those taken in at once; waiting would hold their bytes in memory instead. One that
+/// does not say how long it is takes the room of the largest.
+pub(in crate::api) fn place<'a>(app: &'a App, headers: &HeaderMap) -> Result<SemaphorePermit<'a>, Problem> {
+    let largest = limits::MAX_BUNDLE as u64;
+    let bytes = body::announced(headers).unwrap_or(largest).clamp(LEAST_ROOM, largest);
+    let room = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
     app.submissions
-        .try_acquire()
+        .try_acquire_many(room)
         .map_err(|_| Problem::busy("submissions-busy", "other bundles are being taken in; try again"))
 }
 

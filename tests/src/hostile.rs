@@ -37,6 +37,7 @@ pub struct Hostile {
     coalition: CoalitionId,
     record: Option<Record>,
     roster: RosterVersion,
+    claimed: Arc<Mutex<Option<RosterVersion>>>,
     heard: Arc<Mutex<Vec<Vec<u8>>>>,
     script: Arc<Mutex<Arc<Script>>>,
 }
@@ -62,7 +63,7 @@ impl Hostile {
         let config =
             NetworkConfig { listen: vec![Transport::Quic.loopback()?], ..NetworkConfig::default() };
         let (network, inbound) = network::start(&config, node, coalition.id())?;
-        let heard = Arc::default();
+        let (heard, claimed) = (Arc::default(), Arc::default());
         let refused: Arc<Script> = Arc::new(|_| refused(Refusal::Unknown));
         let script = Arc::new(Mutex::new(refused));
         let roster: RosterVersion = coalition.roster().version().into();
@@ -71,9 +72,10 @@ impl Hostile {
             heard: Arc::clone(&heard),
             script: Arc::clone(&script),
             roster: roster.clone(),
+            claimed: Arc::clone(&claimed),
         };
         tokio::spawn(answering.run(inbound));
-        Ok(Self { network, coalition: coalition.id(), record, roster, heard, script })
+        Ok(Self { network, coalition: coalition.id(), record, roster, claimed, heard, script })
     }
 
     /// Its node key.
@@ -91,6 +93,11 @@ impl Hostile {
     /// Answers sync by `script` from now on.
     pub fn answer_sync(&self, script: impl Fn(SyncRequest) -> SyncResponse + Send + Sync + 'static) {
         *self.script.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(script);
+    }
+
+    /// Says from now on, when greeted, that its admin log stands here.
+    pub fn claims(&self, version: RosterVersion) {
+        *self.claimed.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
     }
 
     /// Every gossiped message it was handed so far.
@@ -257,6 +264,7 @@ struct Answering {
     heard: Arc<Mutex<Vec<Vec<u8>>>>,
     script: Arc<Mutex<Arc<Script>>>,
     roster: RosterVersion,
+    claimed: Arc<Mutex<Option<RosterVersion>>>,
 }
 
 impl Answering {
@@ -283,9 +291,10 @@ impl Answering {
     }
 
     fn greeted(&self, asked: Asked<HelloRequest, HelloResponse>) {
+        let claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let response = match asked.request.request {
             Some(hello_request::Request::Greet(greet)) => hello_response::Response::Greeted(Greeted {
-                roster: greet.roster.or_else(|| Some(self.roster.clone())),
+                roster: claimed.or(greet.roster).or_else(|| Some(self.roster.clone())),
                 charter_version: greet.charter_version,
                 now: clock::now().as_micros(),
                 admitted: true,

@@ -13,6 +13,7 @@ use belfry_node::{
 };
 use belfry_proto::{
     crypto::sign::PublicKey,
+    envelope::{self, RecipientContext, open_block},
     id::{GroupId, MemberId, MessageId, Serial},
     schema::{CutPoint, LogFile, Record},
     stix::marking::Tlp,
@@ -431,5 +432,21 @@ impl Member {
             bail!("{} holds no message of group {group}", self.name);
         }
         Ok(all)
+    }
+
+    /// Whether this node could read an envelope that somebody handed it, with every key it has.
+    ///
+    /// # Errors
+    /// Not an envelope, or the store.
+    pub fn opens(&self, envelope: &[u8]) -> anyhow::Result<bool> {
+        let admitted = envelope::decode(envelope)?.trusted();
+        let header = admitted.header();
+        let key = header.key_id().context("a withdrawal seals nothing")?;
+        if let Some(block) = admitted.recipients_block() {
+            let context = RecipientContext::of(header);
+            return Ok(open_block(&self.keys.kem, context, block, key).is_some());
+        }
+        let held = self.store()?.key(key)?.and_then(|row| row.content_key());
+        Ok(held.is_some_and(|key| admitted.open(&key).is_ok()))
     }
 }

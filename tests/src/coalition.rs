@@ -160,8 +160,7 @@ impl Coalition {
         let (coalition, version) = (self.id(), self.roster.version());
         let previous = self.roster.member(member).map(|member| member.last_statement);
         let charter = self.roster.charter().version();
-        let payload =
-            statement::propose(coalition, decision, previous, charter, made, &mut rand::rng());
+        let payload = statement::propose(coalition, decision, previous, charter, made, &mut rand::rng());
         let statement = sign(payload, Purpose::Statement, coalition, &[&self.admin]);
         let height = Height::new(version.height.get() + 1);
         order(coalition, height, version.head, statement, &self.registrar)
@@ -292,9 +291,7 @@ impl Application<'_> {
         let groups = self
             .roles
             .iter()
-            .map(|(slug, role)| {
-                Ok(GroupRole { group: coalition.group(slug)?.get(), role: (*role).into() })
-            })
+            .map(|(slug, role)| Ok(GroupRole { group: coalition.group(slug)?.get(), role: (*role).into() }))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let draft = RequestDraft {
             organisation: schema::Organisation {
@@ -311,8 +308,7 @@ impl Application<'_> {
         let signed = request::build(&draft, &keys.signing, &keys.node, &keys.kem, &charter, now);
         let asked = request::open(&signed, &charter)?;
         // Wide enough for what a story dates back.
-        let (from, until) =
-            self.validity.unwrap_or((now.saturating_sub(YEAR), now.saturating_add(YEAR)));
+        let (from, until) = self.validity.unwrap_or((now.saturating_sub(YEAR), now.saturating_add(YEAR)));
         let validity = Validity { not_before: from.as_micros(), not_after: until.as_micros() };
         let member = self.member.unwrap_or_else(|| MemberId::new(rand::random()));
         let body = asked.to_certificate(member, validity, &charter);

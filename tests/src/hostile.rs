@@ -17,8 +17,8 @@ use belfry_proto::{
     crypto::sign::{PublicKey, SigningKey},
     id::{CoalitionId, GroupId, KeyId},
     schema::{
-        Greet, Greeted, HelloRequest, HelloResponse, KeysRequest, KeysResponse, Record, Refusal, RosterVersion,
-        SyncRequest, SyncResponse, hello_request, hello_response, sync_request, sync_response,
+        Greet, Greeted, HelloRequest, HelloResponse, KeysRequest, KeysResponse, Record, Refusal,
+        RosterVersion, SyncRequest, SyncResponse, hello_request, hello_response, sync_request, sync_response,
     },
     topic::Topic,
     verdict::Verdict,
@@ -60,8 +60,7 @@ impl Hostile {
     }
 
     fn start(node: &SigningKey, record: Option<Record>, coalition: &Coalition) -> anyhow::Result<Self> {
-        let config =
-            NetworkConfig { listen: vec![Transport::Quic.loopback()?], ..NetworkConfig::default() };
+        let config = NetworkConfig { listen: vec![Transport::Quic.loopback()?], ..NetworkConfig::default() };
         let (network, inbound) = network::start(&config, node, coalition.id())?;
         let (heard, claimed) = (Arc::default(), Arc::default());
         let refused: Arc<Script> = Arc::new(|_| refused(Refusal::Unknown));
@@ -159,7 +158,8 @@ impl Hostile {
         self.greet(target).await?;
         until(&format!("{} to admit the hostile peer", target.name()), async || {
             let peers = self.network.peers().await.map_err(|error| error.to_string())?;
-            let met = peers.iter().any(|p| p.node == target.node() && !p.held && p.topics.contains(&Topic::Admin));
+            let met =
+                peers.iter().any(|p| p.node == target.node() && !p.held && p.topics.contains(&Topic::Admin));
             that(met, || format!("{peers:?}"))
         })
         .await?;

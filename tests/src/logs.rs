@@ -26,9 +26,9 @@ static START: Once = Once::new();
 /// Begins to read, once a process. `BELFRY_LOG` (tracing's directives) also prints, to look into a story.
 pub fn start() {
     START.call_once(|| {
-        let shown = std::env::var("BELFRY_LOG")
-            .ok()
-            .map(|filter| tracing_subscriber::fmt::layer().with_test_writer().with_filter(EnvFilter::new(filter)));
+        let shown = std::env::var("BELFRY_LOG").ok().map(|filter| {
+            tracing_subscriber::fmt::layer().with_test_writer().with_filter(EnvFilter::new(filter))
+        });
         let refused = Refusals.with_filter(EnvFilter::new("belfry_node::ingest=debug"));
         // A test of another kind may have set its own; then only what is asked for here is missing.
         let _ = tracing_subscriber::registry().with(refused).with(shown).try_init();

@@ -407,13 +407,13 @@ impl Member {
     pub fn cut_of(&self, other: &Self) -> anyhow::Result<Vec<CutPoint>> {
         let mut cut = Vec::new();
         for group in self.roster()?.charter().groups() {
-            cut.extend(self.logs(group.id)?.into_iter().filter(|log| log.serial == other.serial).map(|log| {
-                CutPoint {
+            cut.extend(self.logs(group.id)?.into_iter().filter(|log| log.serial == other.serial).map(
+                |log| CutPoint {
                     log: log.log.to_vec(),
                     sequence: log.height.get(),
                     message: log.head.to_vec(),
-                }
-            }));
+                },
+            ));
         }
         Ok(cut)
     }

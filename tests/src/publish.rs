@@ -109,9 +109,6 @@ impl Accepted<'_> {
         })
         .await?;
         let messages = status["messages"].as_array().context("no messages")?;
-        messages
-            .iter()
-            .map(|id| Ok(id.as_str().context("not an id")?.parse()?))
-            .collect()
+        messages.iter().map(|id| Ok(id.as_str().context("not an id")?.parse()?)).collect()
     }
 }

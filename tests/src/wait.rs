@@ -21,7 +21,9 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, Strin
     loop {
         match look().await {
             Ok(found) => return Ok(found),
-            Err(seen) if Instant::now() >= deadline => bail!("waited {PATIENCE:?} for {what}; last seen: {seen}"),
+            Err(seen) if Instant::now() >= deadline => {
+                bail!("waited {PATIENCE:?} for {what}; last seen: {seen}")
+            }
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }

@@ -4,7 +4,8 @@ use belfry_node::clock;
 use belfry_proto::{
     id::{EntryId, Height, RosterVersion},
     schema::{
-        self, AdminGossip, AdminPage, LogFile, Record, Revoke, admin_gossip::Item, hello_request, hello_response,
+        self, AdminGossip, AdminPage, LogFile, Record, Revoke, admin_gossip::Item, hello_request,
+        hello_response,
     },
     topic::Topic,
     trust::statement::Decision,
@@ -255,8 +256,7 @@ async fn a_statement_no_admin_signed_is_never_folded_even_if_the_registrar_order
     let payload = statement(&mut record).payload.clone();
     let signing = &eve.keys().signing;
     let purpose = belfry_proto::crypto::sign::Purpose::Statement;
-    *statement(&mut record) =
-        belfry_proto::trust::signed::sign(payload, purpose, coalition.id(), &[signing]);
+    *statement(&mut record) = belfry_proto::trust::signed::sign(payload, purpose, coalition.id(), &[signing]);
     let mut log = coalition.log().clone();
     log.records.push(record);
     let answer = alice.import_text(&log).await?;

@@ -128,16 +128,8 @@ const IGNORED: [Wrong; 8] = [
             })
         },
     },
-    Wrong {
-        what: "an hour ahead",
-        code: "future",
-        make: |forge| made(forge, |now| now + 3_600_000_000),
-    },
-    Wrong {
-        what: "an hour old",
-        code: "stale",
-        make: |forge| made(forge, |now| now - 3_600_000_000),
-    },
+    Wrong { what: "an hour ahead", code: "future", make: |forge| made(forge, |now| now + 3_600_000_000) },
+    Wrong { what: "an hour old", code: "stale", make: |forge| made(forge, |now| now - 3_600_000_000) },
     Wrong { what: "of 1970", code: "outside-validity", make: |forge| dated(forge, 1) },
     Wrong {
         what: "of year 9000",
@@ -308,7 +300,11 @@ async fn a_node_whose_log_lags_is_not_blamed_and_catches_up() -> anyhow::Result<
     hostile.gossip(Topic::Group(group), ahead.bytes()).await?;
     until("the message to be parked", async || {
         let parked = bob.store().and_then(|store| Ok(store.parked(10)?)).map_err(|e| e.to_string())?;
-        if parked.iter().any(|row| row.id == ahead.message_id()) { Ok(()) } else { Err(format!("{}", parked.len())) }
+        if parked.iter().any(|row| row.id == ahead.message_id()) {
+            Ok(())
+        } else {
+            Err(format!("{}", parked.len()))
+        }
     })
     .await?;
     assert!(hostile.score_at(&bob).await?.is_some_and(|score| score >= 0.0));

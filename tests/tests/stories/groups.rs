@@ -3,9 +3,7 @@
 use belfry_proto::{
     envelope,
     id::LogId,
-    schema::{
-        PullFrontier, PullRange, Refusal, SyncResponse, sync_request, sync_response,
-    },
+    schema::{PullFrontier, PullRange, Refusal, SyncResponse, sync_request, sync_response},
     topic::Topic,
 };
 use belfry_tests::{Bundle, Coalition, Forge, Hostile, logs, until};
@@ -120,7 +118,8 @@ async fn a_circle_is_closed_to_the_group_around_it() -> anyhow::Result<()> {
     let mut coalition = Coalition::new()?;
     let financial = belfry_proto::schema::EntityClass::Financial;
     let mut bank = coalition.member("bank").class(financial).publisher(["cidr", "cidr-financial"]).issue()?;
-    let mut broker = coalition.member("broker").class(financial).reader(["cidr", "cidr-financial"]).issue()?;
+    let mut broker =
+        coalition.member("broker").class(financial).reader(["cidr", "cidr-financial"]).issue()?;
     let mut plant = coalition.member("plant").reader(["cidr"]).issue()?;
     let admitted = coalition.member("hospital").reader(["cidr-financial"]).issue();
     assert!(admitted.is_err(), "the circle admits financial entities only");

@@ -24,7 +24,11 @@ async fn a_restart_keeps_objects_dates_tokens_logs_and_idempotency() -> anyhow::
     for _ in 0..2 {
         bob.restart(&[&alice]).await?;
         bob.meets(&alice).await?;
-        assert_eq!(bob.api_with(&token)?.get(manifest).await?.expect(200)?, before, "same objects, same dates");
+        assert_eq!(
+            bob.api_with(&token)?.get(manifest).await?.expect(200)?,
+            before,
+            "same objects, same dates"
+        );
         assert_eq!(bob.logs(group)?, logs);
         assert_eq!(std::fs::read_to_string(bob.folder().join("cli.token"))?, cli);
     }

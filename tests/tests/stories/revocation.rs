@@ -48,7 +48,10 @@ async fn is_refused(eve: &Member, coalition: &Coalition, by: &Member) -> anyhow:
     );
     let key = envelope::decode(&by.ciphertext(coalition.group("cidr")?)?[0])?.header().key_id();
     let asked = hostile.ask_keys(by, coalition.group("cidr")?, &[key.expect("data is sealed")]).await;
-    assert!(matches!(asked, Err(RequestError::Held | RequestError::Stream(_) | RequestError::Closed)), "{asked:?}");
+    assert!(
+        matches!(asked, Err(RequestError::Held | RequestError::Stream(_) | RequestError::Closed)),
+        "{asked:?}"
+    );
     hostile.stop().await;
     Ok(())
 }
@@ -82,7 +85,9 @@ async fn a_revoked_member_is_cut_off_everywhere_and_reads_nothing_new() -> anyho
         let key = envelope::decode(&envelope)?.header().key_id().expect("data is sealed");
         let row = carol.store()?.key(key)?.expect("carol opened it");
         assert!(KeyContext::decode(&row.context)?.roster.height >= height);
-        assert!(old.iter().all(|old| envelope::decode(old).is_ok_and(|old| old.header().key_id() != Some(key))));
+        assert!(
+            old.iter().all(|old| envelope::decode(old).is_ok_and(|old| old.header().key_id() != Some(key)))
+        );
         assert!(carol.opens(&envelope)? && !eve.opens(&envelope)?, "eve is handed the ciphertext");
     }
     // The old ones it keeps: nobody can take back what was read.

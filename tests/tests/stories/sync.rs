@@ -2,9 +2,7 @@
 
 use belfry_proto::{
     envelope,
-    schema::{
-        Frontier, LogFrontier, Page, Refusal, SyncRequest, SyncResponse, sync_request, sync_response,
-    },
+    schema::{Frontier, LogFrontier, Page, Refusal, SyncRequest, SyncResponse, sync_request, sync_response},
     sync::frontier,
 };
 use belfry_tests::{Bundle, Coalition, Forge, Hostile, Member, hostile::refused, logs, until};

@@ -154,6 +154,7 @@ impl Hostile {
     /// # Errors
     /// It is not admitted.
     pub async fn join(&self, target: &Member) -> anyhow::Result<()> {
+        self.network.subscribe(Topic::Admin).await?;
         self.dial(target).await?;
         self.greet(target).await?;
         until(&format!("{} to admit the hostile peer", target.name()), async || {

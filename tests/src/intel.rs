@@ -64,8 +64,8 @@ fn indicator(description: &str) -> Value {
 
 fn uuid() -> String {
     let mut bytes: [u8; 16] = rand::random();
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
     let hex = hex::encode(bytes);
     let (a, rest) = hex.split_at(8);
     let (b, rest) = rest.split_at(4);

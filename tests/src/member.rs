@@ -9,7 +9,7 @@ use belfry_node::{
     keys::{Enrolment, MemberKeys, enrolment},
     network::{Address, Network, NetworkConfig},
     publish::Defaults,
-    store::{LogRow, Store},
+    store::{LogRow, OpenError, Store},
 };
 use belfry_proto::{
     crypto::sign::PublicKey,
@@ -91,7 +91,7 @@ impl Member {
 
     /// Speaks over this transport, from the next start on. QUIC unless said.
     #[must_use]
-    pub const fn over(mut self, transport: Transport) -> Self {
+    pub fn over(mut self, transport: Transport) -> Self {
         self.transport = transport;
         self
     }
@@ -177,8 +177,26 @@ impl Member {
             },
             defaults: Defaults { tlp: Tlp::AmberStrict, purpose: None },
         };
-        self.daemon = Some(Daemon::start(self.enrolment()?, settings).await?);
+        self.daemon = Some(self.started(&settings).await?);
         Ok(())
+    }
+
+    /// The thread that writes lets go of the folder a moment after the daemon is gone; the system would wait for
+    /// the process.
+    async fn started(&self, settings: &Settings) -> anyhow::Result<Daemon> {
+        until(&format!("{}'s folder to be free", self.name), async || {
+            let started = match self.enrolment() {
+                Ok(enrolment) => Daemon::start(enrolment, settings.clone()).await,
+                Err(error) => Err(error),
+            };
+            match started {
+                Err(error) if matches!(error.downcast_ref(), Some(OpenError::InUse { .. })) => {
+                    Err(error.to_string())
+                }
+                other => Ok(other),
+            }
+        })
+        .await?
     }
 
     fn enrolment(&self) -> anyhow::Result<Enrolment> {

@@ -21,7 +21,6 @@ pub struct Publish<'a> {
 }
 
 /// An accepted one.
-#[derive(Debug)]
 pub struct Accepted<'a> {
     member: &'a Member,
     /// The API's answer.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, ensure};
 use belfry_tests::{Bundle, Coalition, Member, Transport};
+use futures::future::try_join_all;
 use serde_json::Value;
 
 async fn shared_over(transport: Transport) -> anyhow::Result<()> {
@@ -110,14 +111,8 @@ async fn a_burst_of_five_hundred_arrives_complete_everywhere() -> anyhow::Result
     coalition.start([&mut alice, &mut bob, &mut carol, &mut carrier]).await?;
 
     let bundles: Vec<Bundle> = (0..BURST).map(|_| Bundle::indicators(1)).collect();
-    for chunk in bundles.chunks(25) {
-        let mut accepted = Vec::new();
-        for bundle in chunk {
-            accepted.push(alice.publish("cidr", bundle).tlp("green").accepted());
-        }
-        for accepted in accepted {
-            accepted.await?;
-        }
+    for chunk in bundles.chunks(4) {
+        try_join_all(chunk.iter().map(|b| alice.publish("cidr", b).tlp("green").accepted())).await?;
     }
     let ids: Vec<String> = bundles.iter().flat_map(Bundle::ids).collect();
     for member in [&alice, &bob, &carol] {

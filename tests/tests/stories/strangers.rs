@@ -90,11 +90,12 @@ async fn a_certificate_that_no_admin_signed_admits_nobody() -> anyhow::Result<()
     let mallory = coalition.member("mallory").publisher(["cidr"]).issue()?;
     alice.start(&coalition, &[]).await?;
 
-    // Its true certificate with the admin's signature replaced by its own, under the admin's key and its own.
+    // Its true certificate, with its own signature in the admin's place: under the admin's key, and under its own.
     let hostile = Hostile::as_member(&mallory, &coalition).await?;
     hostile.dial(&alice).await?;
     let own = &mallory.keys().signing;
-    for key in [alice.roster()?.charter().registrar(), own.public()] {
+    let admin = coalition.roster().charter().admins().iter().next().copied().expect("there is an admin");
+    for key in [admin, own.public()] {
         let mut record = mallory.record().clone();
         let statement: &mut Signed = record.statement.as_mut().expect("a record has a statement");
         let signature = own.sign(

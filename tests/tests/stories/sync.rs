@@ -14,6 +14,7 @@ fn answer(response: sync_response::Response) -> SyncResponse {
 struct Story {
     coalition: Coalition,
     alice: Member,
+    _carol: Member,
     bob: Member,
     liar: Member,
 }
@@ -21,10 +22,12 @@ struct Story {
 async fn story() -> anyhow::Result<Story> {
     let mut coalition = Coalition::new()?;
     let mut alice = coalition.member("alice").publisher(["cidr"]).issue()?;
+    // Somebody must have greeted alice before she seals anything.
+    let mut carol = coalition.member("carol").reader(["cidr"]).issue()?;
     let bob = coalition.member("bob").reader(["cidr"]).issue()?;
     let liar = coalition.member("liar").publisher(["cidr"]).issue()?;
-    coalition.start([&mut alice]).await?;
-    Ok(Story { coalition, alice, bob, liar })
+    coalition.start([&mut alice, &mut carol]).await?;
+    Ok(Story { coalition, alice, _carol: carol, bob, liar })
 }
 
 /// A frontier of one log, with the hash it really has.
@@ -36,7 +39,7 @@ fn frontier_of(coalition: &Coalition, log: LogFrontier) -> anyhow::Result<Fronti
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_of_lies_store_nothing_and_hold_nobody_up() -> anyhow::Result<()> {
-    let Story { coalition, mut alice, mut bob, liar } = story().await?;
+    let Story { coalition, mut alice, mut bob, liar, .. } = story().await?;
     let group = coalition.group("cidr")?;
     let said = Bundle::indicators(3);
     let messages = alice.publish("cidr", &said).tlp("green").flushed().await?;
@@ -112,7 +115,7 @@ fn prost_envelope(bytes: &[u8]) -> anyhow::Result<belfry_proto::schema::Envelope
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_genuine_message_from_a_liar_is_a_genuine_message() -> anyhow::Result<()> {
-    let Story { coalition, alice, mut bob, liar } = story().await?;
+    let Story { coalition, alice, mut bob, liar, .. } = story().await?;
     let group = coalition.group("cidr")?;
     let said = Bundle::indicators(1);
     let messages = alice.publish("cidr", &said).tlp("green").flushed().await?;

@@ -272,12 +272,21 @@ fn scoped(submission: &Submission, key: &str) -> String {
     format!("{}\u{0}{key}", submission.submitter)
 }
 
+/// Everything a submitter said: the same key with another purpose or class is another submission.
 fn digest(submission: &Submission) -> [u8; 32] {
+    let number = |wire: Option<i32>| wire.map_or(0, |n| u64::from(n.unsigned_abs()).saturating_add(1));
     let mut pae = Pae::new("belfry/v1/submission")
         .number(submission.group.get().into())
-        .number(submission.tlp.map_or(0, |tlp| schema::Tlp::from(tlp) as u64))
+        .number(number(submission.tlp.map(|tlp| schema::Tlp::from(tlp).into())))
+        .number(number(submission.purpose.map(Into::into)))
+        .number(number(submission.pap.map(Into::into)))
         .number(submission.exclude_supervisors.into())
-        .part(&submission.bundle);
+        .part(&submission.bundle)
+        .part(submission.class_label.as_bytes())
+        .number(submission.classes.len() as u64);
+    for class in &submission.classes {
+        pae = pae.number(number(Some((*class).into())));
+    }
     for member in &submission.recipients {
         pae = pae.part(member.as_ref());
     }

@@ -7,7 +7,7 @@
 //! What goes wrong panics with the command, its exit code and its words: this is for tests only.
 
 // A harness: a step that does not work ends the test.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 pub mod http;
 mod node;
@@ -217,7 +217,9 @@ pub fn chmod(path: &Path, mode: u32) {
 #[track_caller]
 pub fn python(script: &str, environment: &[(&str, &str)]) {
     let Some(python) = env::var_os("BELFRY_PYTHON") else {
-        eprintln!("SKIPPED {script}: BELFRY_PYTHON is not set; scripts/test makes the interpreter and sets it");
+        eprintln!(
+            "SKIPPED {script}: BELFRY_PYTHON is not set; scripts/test makes the interpreter and sets it"
+        );
         return;
     };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script);

@@ -44,6 +44,8 @@ impl Canary {
                 spellings.push(encoded[4..encoded.len() - 4].to_vec());
             }
         }
+        // Half a UUID may stand as the bytes it means.
+        spellings.extend(bytes_meant(word));
         let wide: Vec<u8> = word.bytes().flat_map(|byte| [byte, 0]).collect();
         spellings.push(wide);
         Self { word: word.to_owned(), spellings }
@@ -53,6 +55,11 @@ impl Canary {
     fn found_in(&self, bytes: &[u8]) -> Option<usize> {
         self.spellings.iter().find_map(|spelling| find(bytes, spelling))
     }
+}
+
+fn bytes_meant(word: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = word.chars().map(|c| Some(c.to_digit(16)? as u8)).collect();
+    Some(digits?.chunks(2).map(|pair| pair.iter().fold(0, |n, digit| n << 4 | digit)).collect())
 }
 
 /// Position of the first `needle`.
@@ -147,12 +154,27 @@ fn bundle(tag: &str, ip: &str) -> Value {
 
 /// One word for each field that carries one, and the ids and addresses.
 fn canaries() -> Vec<Canary> {
-    let fields = ["identity", "contact", "name", "description", "label", "pattern", "key", "custom", "source", "url", "malware", "relates"];
+    let fields = [
+        "identity",
+        "contact",
+        "name",
+        "description",
+        "label",
+        "pattern",
+        "key",
+        "custom",
+        "source",
+        "url",
+        "malware",
+        "relates",
+    ];
     let mut words: Vec<String> = Vec::new();
     for tag in ["shared", "added", "red", "draft"] {
         words.extend(fields.iter().map(|field| format!("canary-{tag}-{field}")));
     }
-    words.extend(["canary-class-label", "canary-idempotency", "canary-token", "canary-asked"].map(str::to_owned));
+    words.extend(
+        ["canary-class-label", "canary-idempotency", "canary-token", "canary-asked"].map(str::to_owned),
+    );
     words.extend([UUID_TAIL.to_owned(), IP.to_owned()]);
     words.iter().map(|word| Canary::new(word)).collect()
 }

@@ -271,7 +271,15 @@ fn the_status_tells_an_operator_what_matters() {
     publish(alice, &token, &[1]);
     alice.shows(&token, "cidr", &[id(1)]);
     let text = alice.ok(&["status"]);
-    for told in ["alice", "Told", "valid until 2099-12-31", "1 connected, 2 members", "cidr", "publisher", "http://127.0.0.1:"] {
+    for told in [
+        "alice",
+        "Told",
+        "valid until 2099-12-31",
+        "1 connected, 2 members",
+        "cidr",
+        "publisher",
+        "http://127.0.0.1:",
+    ] {
         assert!(text.contains(told), "{told} is missing:\n{text}");
     }
     let json = alice.status();

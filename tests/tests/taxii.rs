@@ -23,7 +23,8 @@ fn many(coalition: &Coalition) -> PathBuf {
         })
         .collect();
     let path = coalition.path("many.json");
-    let bundle = json!({"type": "bundle", "id": "bundle--00000000-0000-4000-8000-000000000000", "objects": objects});
+    let bundle =
+        json!({"type": "bundle", "id": "bundle--00000000-0000-4000-8000-000000000000", "objects": objects});
     fs::write(&path, serde_json::to_vec_pretty(&bundle).unwrap()).unwrap();
     path
 }
@@ -49,7 +50,12 @@ impl Shared {
         let token = bob.token("waits", &["--read", "cidr"]);
         let ids = |path: &str| -> Vec<String> {
             let bundle: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-            bundle["objects"].as_array().unwrap().iter().map(|o| o["id"].as_str().unwrap().to_owned()).collect()
+            bundle["objects"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|o| o["id"].as_str().unwrap().to_owned())
+                .collect()
         };
         bob.shows(&token, "cidr", &[ids(SAMPLE), ids(many.to_str().unwrap())].concat());
         let bundles = format!("{SAMPLE}:{}", many.display());

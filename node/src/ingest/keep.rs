@@ -103,7 +103,8 @@ impl Ingest {
                 }
             }
         };
-        match opened.map_err(|e| e.to_string()).and_then(|opened| opened.parse().map_err(|e| unreadable(&e))) {
+        match opened.map_err(|e| e.to_string()).and_then(|opened| opened.parse().map_err(|e| unreadable(&e)))
+        {
             Ok(publication) => Opening::Opened(Box::new(publication)),
             Err(error) => {
                 tracing::warn!(message = %admitted.message_id(), member = %header.member, "content not shown: {error}");
@@ -195,7 +196,8 @@ mod tests {
 
     #[test]
     fn why_content_is_not_shown_tells_nothing_of_it() {
-        let object = br#"{"type":"indicator","id":"indicator--00000000-0000-4000-8000-000000000001","canary":1}"#;
+        let object =
+            br#"{"type":"indicator","id":"indicator--00000000-0000-4000-8000-000000000001","canary":1}"#;
         let source = Object::parse(object).unwrap_err();
         assert!(source.to_string().contains("indicator--0"), "the full text names the object: {source}");
         let told = unreadable(&ParseError::Object { position: 3, source });

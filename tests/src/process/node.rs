@@ -86,7 +86,15 @@ impl Member {
     #[track_caller]
     pub fn ok(&self, arguments: &[&str]) -> String {
         let ran = self.run(arguments);
-        assert_eq!(ran.code, 0, "{}: belfry {}\n{}{}", self.name, arguments.join(" "), ran.stdout, ran.stderr);
+        assert_eq!(
+            ran.code,
+            0,
+            "{}: belfry {}\n{}{}",
+            self.name,
+            arguments.join(" "),
+            ran.stdout,
+            ran.stderr
+        );
         ran.stdout
     }
 

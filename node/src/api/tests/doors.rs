@@ -79,8 +79,12 @@ async fn no_route_opens_without_a_good_token() {
             assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{what}");
             assert_eq!(answer.code(), code, "{what}");
             is_dressed(&answer, route.path, &what);
-            let offered: Vec<&str> =
-                answer.headers.get_all(header::WWW_AUTHENTICATE).iter().map(|v| v.to_str().unwrap()).collect();
+            let offered: Vec<&str> = answer
+                .headers
+                .get_all(header::WWW_AUTHENTICATE)
+                .iter()
+                .map(|v| v.to_str().unwrap())
+                .collect();
             assert!(offered.iter().any(|scheme| scheme.starts_with("Basic realm=")), "{what}: {offered:?}");
             assert!(offered.iter().any(|scheme| scheme.starts_with("Bearer realm=")), "{what}: {offered:?}");
         }
@@ -88,7 +92,11 @@ async fn no_route_opens_without_a_good_token() {
             let mut request = samples.request(route, None);
             request.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static(scheme));
             let answer = answer(site.fresh_router(), request).await;
-            assert_eq!((answer.status.as_u16(), answer.code().as_str()), (401, "token-unreadable"), "{scheme}");
+            assert_eq!(
+                (answer.status.as_u16(), answer.code().as_str()),
+                (401, "token-unreadable"),
+                "{scheme}"
+            );
         }
     }
 }
@@ -154,7 +162,8 @@ async fn no_route_opens_to_another_group() {
 async fn a_token_of_one_group_meets_another_as_forbidden_and_none_as_unknown() {
     let site = Site::new().await;
     let token = site.token("one", Scope { read: only(&[CLOUD]), ..nothing() }).await;
-    for (collection, status) in [("cloud-security", 200), ("cidr", 403), ("no-such-group", 404), ("99", 404)] {
+    for (collection, status) in [("cloud-security", 200), ("cidr", 403), ("no-such-group", 404), ("99", 404)]
+    {
         for path in ["manifest/", "objects/", ""] {
             let path = format!("/taxii2/root/collections/{collection}/{path}");
             assert_eq!(site.get(&token, &path).await.status.as_u16(), status, "{path}");
@@ -220,9 +229,18 @@ async fn no_route_answers_to_a_strange_name() {
         let mut absolute = samples.request(route, Some(&operator));
         let target = format!("http://evil.example{}", absolute.uri());
         *absolute.uri_mut() = target.parse().unwrap();
-        assert_eq!(site.send(absolute).await.status, 421, "an absolute target overrides Host: {}", route.path);
+        assert_eq!(
+            site.send(absolute).await.status,
+            421,
+            "an absolute target overrides Host: {}",
+            route.path
+        );
     }
-    assert_eq!((site.query.tokens().list().len(), site.store.queued(10).unwrap()), before, "nothing was done");
+    assert_eq!(
+        (site.query.tokens().list().len(), site.store.queued(10).unwrap()),
+        before,
+        "nothing was done"
+    );
 }
 
 #[tokio::test]
@@ -231,9 +249,11 @@ async fn no_route_answers_another_page() {
     let operator = site.token("operator", Scope::operator()).await;
     let samples = Samples::make(&site, &operator).await;
     let before = (site.query.tokens().list().len(), site.store.queued(10).unwrap());
-    let origins = ["http://evil.example", "null", "", "https://127.0.0.1:4718", "http://127.0.0.1:4719", "file://"];
+    let origins =
+        ["http://evil.example", "null", "", "https://127.0.0.1:4718", "http://127.0.0.1:4719", "file://"];
     let foreign = origins.map(|origin| ("origin", origin)).into_iter();
-    let foreign = foreign.chain(["cross-site", "same-site", "", "whatever"].map(|site| ("sec-fetch-site", site)));
+    let foreign =
+        foreign.chain(["cross-site", "same-site", "", "whatever"].map(|site| ("sec-fetch-site", site)));
     for (name, value) in foreign {
         for route in ALL {
             let mut request = samples.request(route, Some(&operator));
@@ -244,7 +264,11 @@ async fn no_route_answers_another_page() {
             is_dressed(&answer, route.path, &what);
         }
     }
-    assert_eq!((site.query.tokens().list().len(), site.store.queued(10).unwrap()), before, "nothing was done");
+    assert_eq!(
+        (site.query.tokens().list().len(), site.store.queued(10).unwrap()),
+        before,
+        "nothing was done"
+    );
     for (name, value) in [
         ("origin", "http://127.0.0.1:4718"),
         ("origin", "http://localhost:4718"),
@@ -262,7 +286,8 @@ async fn outside_the_table_strangers_learn_nothing() {
     let site = Site::new().await;
     let token = site.reader().await;
     let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"];
-    let paths = ["/", "/taxii2/nothing/", "/api/v1/nothing", "/api/v2/status", "/%2e%2e/etc/passwd", "/metrics"];
+    let paths =
+        ["/", "/taxii2/nothing/", "/api/v1/nothing", "/api/v2/status", "/%2e%2e/etc/passwd", "/metrics"];
     for method in methods {
         for path in paths {
             let request = |token: Option<&str>| {
@@ -286,7 +311,9 @@ async fn a_method_that_is_not_listed_is_refused() {
     let samples = Samples::make(&site, &operator).await;
     let listed = |route: &Expected, method: &str| {
         let same = |other: &&Expected| other.path == route.path;
-        ALL.iter().filter(same).any(|other| other.method == method || (method == "HEAD" && other.method == "GET"))
+        ALL.iter()
+            .filter(same)
+            .any(|other| other.method == method || (method == "HEAD" && other.method == "GET"))
     };
     for route in ALL {
         for method in ["HEAD", "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"] {

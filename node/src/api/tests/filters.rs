@@ -44,7 +44,8 @@ async fn found(site: &Site, token: &str, query: &str) -> Vec<String> {
     assert_eq!(ids, served, "objects and manifest agree under {query}");
     let name = |row: &Value| {
         let (id, version) = (row["id"].as_str().unwrap(), row["version"].as_str().unwrap());
-        let number = id.trim_start_matches(|c| c != '-').trim_start_matches(['-', '0']).rsplit('0').next().unwrap();
+        let number =
+            id.trim_start_matches(|c| c != '-').trim_start_matches(['-', '0']).rsplit('0').next().unwrap();
         let version = if version == row["date_added"] { "added" } else { &version[5..7] };
         format!("{}{number}@{version}", &id[..2])
     };
@@ -64,7 +65,10 @@ async fn versions_are_chosen_by_word_or_time() {
         ("match[version]=2026-01-01T00:00:00Z", vec!["ma2@01", "in1@01", "in4@01"]),
         ("match[version]=2026-03-01T00:00:00Z", vec![]),
         ("match[version]=first,last", vec!["ma2@01", "in1@01", "ip3@added", "in1@03", "in4@01"]),
-        ("match[version]=first,2026-02-01T00:00:00Z", vec!["in1@02", "ma2@01", "in1@01", "ip3@added", "in4@01"]),
+        (
+            "match[version]=first,2026-02-01T00:00:00Z",
+            vec!["in1@02", "ma2@01", "in1@01", "ip3@added", "in4@01"],
+        ),
     ] {
         assert_eq!(found(&site, &token, query).await, expected, "{query}");
         let encoded = query.replace('[', "%5B").replace(']', "%5D").replace(':', "%3A").replace(',', "%2C");
@@ -79,7 +83,8 @@ async fn versions_are_chosen_by_word_or_time() {
 #[tokio::test]
 async fn ids_and_types_are_or_within_and_and_between() {
     let (site, token) = filled().await;
-    let (one, two, three, four) = (id("indicator", 1), id("malware", 2), id("ipv4-addr", 3), id("indicator", 4));
+    let (one, two, three, four) =
+        (id("indicator", 1), id("malware", 2), id("ipv4-addr", 3), id("indicator", 4));
     for (query, expected) in [
         (format!("match[id]={one}"), vec!["in1@03"]),
         (format!("match[id]={four},{two}"), vec!["ma2@01", "in4@01"]),
@@ -138,7 +143,9 @@ async fn one_object_is_its_last_version_unless_asked_otherwise() {
     ] {
         assert_eq!(modified(site.get(&token, &format!("{path}{query}")).await.ok()), expected, "{query}");
     }
-    for (object, status) in [(id("indicator", 77), 404), ("nonsense".to_owned(), 404), ("%00".to_owned(), 404)] {
+    for (object, status) in
+        [(id("indicator", 77), 404), ("nonsense".to_owned(), 404), ("%00".to_owned(), 404)]
+    {
         for tail in ["", "versions/"] {
             let answer = site.get(&token, &format!("{COLLECTION}/objects/{object}/{tail}")).await;
             assert_eq!(answer.status.as_u16(), status, "{object}/{tail}");
@@ -160,7 +167,10 @@ async fn the_versions_are_those_of_the_object() {
     let rest = versions(id("indicator", 1), &format!("?limit=2&next={next}")).await;
     assert_eq!(rest, json!({"more": false, "versions": [V3]}));
     let added = versions(id("ipv4-addr", 3), "").await["versions"][0].as_str().unwrap().to_owned();
-    assert!(added.parse::<Timestamp>().is_ok(), "without one of its own, its version is when it came: {added}");
+    assert!(
+        added.parse::<Timestamp>().is_ok(),
+        "without one of its own, its version is when it came: {added}"
+    );
     let by_time = format!("{COLLECTION}/objects/?match[id]={}&match[version]={added}", id("ipv4-addr", 3));
     assert_eq!(site.get(&token, &by_time).await.ids().len(), 1);
 }
@@ -179,7 +189,11 @@ async fn a_manifest_row_names_version_date_and_stix() {
 async fn objects_come_out_byte_for_byte() {
     let (site, token) = filled().await;
     let page = site.get(&token, &format!("{COLLECTION}/objects/?match[version]=all")).await;
-    for put in [Put::indicator(1).version(V2), Put::of("malware", 2).version(V1), Put::of("ipv4-addr", 3).version("")] {
+    for put in [
+        Put::indicator(1).version(V2),
+        Put::of("malware", 2).version(V1),
+        Put::of("ipv4-addr", 3).version(""),
+    ] {
         let raw = put.raw();
         assert!(page.body.windows(raw.len()).any(|window| window == raw), "{}", put.id);
     }

@@ -39,7 +39,11 @@ async fn a_body_over_the_limit_is_refused_announced_or_not() {
         let chunks = stream::iter((0..=limit >> 20).map(move |_| Ok::<_, Infallible>(chunk.clone())));
         let streamed = post(&operator, path, kind, Body::from_stream(chunks));
         let refusal = site.send(streamed).await;
-        assert_eq!((refusal.status.as_u16(), refusal.code().as_str()), (413, "too-large"), "{path}, streamed");
+        assert_eq!(
+            (refusal.status.as_u16(), refusal.code().as_str()),
+            (413, "too-large"),
+            "{path}, streamed"
+        );
     }
     assert!(site.store.queued(10).unwrap().is_empty());
 }

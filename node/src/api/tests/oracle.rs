@@ -46,8 +46,17 @@ fn stage() -> Vec<Put> {
                 }
             }
         }
-        for (version, tlp) in [("2026-02-01T00:00:00Z", Tlp::Clear), ("2026-03-01T00:00:00Z", Tlp::Red), ("2026-01-01T00:00:00Z", Tlp::Amber)] {
-            puts.push(Put { group, tlp, recipients: true, ..Put::indicator(9_000 + group.get()).version(version) });
+        for (version, tlp) in [
+            ("2026-02-01T00:00:00Z", Tlp::Clear),
+            ("2026-03-01T00:00:00Z", Tlp::Red),
+            ("2026-01-01T00:00:00Z", Tlp::Amber),
+        ] {
+            puts.push(Put {
+                group,
+                tlp,
+                recipients: true,
+                ..Put::indicator(9_000 + group.get()).version(version)
+            });
         }
     }
     puts
@@ -61,12 +70,14 @@ fn scopes() -> impl Strategy<Value = Scope> {
                 .prop_map(Groups::Only),
         ]
     };
-    (groups(), groups(), any::<bool>(), 0..4usize, any::<bool>()).prop_map(|(read, publish, admin, level, red)| {
-        let ceiling = if red { Tlp::AmberStrict } else { Tlp::ALL[level] };
-        // A token grants something, or it is not made.
-        let admin = admin || read.is_empty();
-        Scope { read, publish, admin, ceiling, red, expires: None }
-    })
+    (groups(), groups(), any::<bool>(), 0..4usize, any::<bool>()).prop_map(
+        |(read, publish, admin, level, red)| {
+            let ceiling = if red { Tlp::AmberStrict } else { Tlp::ALL[level] };
+            // A token grants something, or it is not made.
+            let admin = admin || read.is_empty();
+            Scope { read, publish, admin, ceiling, red, expires: None }
+        },
+    )
 }
 
 /// (group's slug, id, version) of everything that came out of one way.
@@ -95,7 +106,8 @@ async fn everything(site: &Site, token: &str, puts: &[Put]) -> BTreeMap<&'static
         }
         let mut next = String::new();
         loop {
-            let page = site.get(token, &format!("{base}/manifest/?match[version]=all&limit=7{next}")).await.json();
+            let page =
+                site.get(token, &format!("{base}/manifest/?match[version]=all&limit=7{next}")).await.json();
             for row in listed(&page) {
                 note("manifest", text(&row["id"]), text(&row["version"]));
             }
@@ -128,8 +140,8 @@ async fn everything(site: &Site, token: &str, puts: &[Put]) -> BTreeMap<&'static
         }
     }
     let mut after = 0;
+    let principal = site.query.tokens().still(id_of(token), crate::clock::now()).unwrap();
     loop {
-        let Some(principal) = site.query.tokens().still(id_of(token), crate::clock::now()) else { break };
         let events = site.query.events(&principal, None, BTreeSet::new(), after).await.unwrap();
         for (_, row) in &events.rows {
             let name = (site.query.slug(row.group()), row.id().to_owned(), row.version());
@@ -196,8 +208,11 @@ fn adding_a_marking_never_widens() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let site = Site::new().await;
-        let ladder: Vec<Put> =
-            Tlp::ALL.iter().zip(1..).map(|(tlp, n)| Put { tlp: *tlp, recipients: true, ..Put::indicator(n) }).collect();
+        let ladder: Vec<Put> = Tlp::ALL
+            .iter()
+            .zip(1..)
+            .map(|(tlp, n)| Put { tlp: *tlp, recipients: true, ..Put::indicator(n) })
+            .collect();
         site.put(&ladder).await;
         for level in 0..4 {
             for red in [false, true] {
@@ -206,7 +221,10 @@ fn adding_a_marking_never_widens() {
                 for (way, found) in everything(&site, &token, &ladder).await {
                     let shown: Vec<bool> =
                         ladder.iter().map(|put| found.iter().any(|(_, id, _)| *id == put.id)).collect();
-                    assert!(shown.windows(2).all(|pair| pair[0] || !pair[1]), "{way} at {ceiling}, red {red}: {shown:?}");
+                    assert!(
+                        shown.windows(2).all(|pair| pair[0] || !pair[1]),
+                        "{way} at {ceiling}, red {red}: {shown:?}"
+                    );
                 }
                 site.query.tokens().revoke(id_of(&token)).await.unwrap();
             }

@@ -65,7 +65,12 @@ async fn added_after_is_strictly_greater_at_any_precision() {
         }
     }
     let whole = dates[0].split_once('.').unwrap().0;
-    for before in [format!("{whole}Z"), format!("{whole}.0Z"), "1970-01-01T00:00:00Z".into(), "0001-01-01T00:00:00Z".into()] {
+    for before in [
+        format!("{whole}Z"),
+        format!("{whole}.0Z"),
+        "1970-01-01T00:00:00Z".into(),
+        "0001-01-01T00:00:00Z".into(),
+    ] {
         let found = site.get(&token, &format!("{OBJECTS}?added_after={before}")).await.ids();
         assert_eq!(found.len(), ids.len(), "{before}");
     }
@@ -120,7 +125,13 @@ async fn limits_are_lowered_or_refused_but_never_exceeded() {
     let token = site.reader().await;
     let objects: Vec<Put> = (1..=2_100).map(Put::indicator).collect();
     site.message(CIDR, OWN, &objects).await;
-    for (limit, found) in [("", 500), ("limit=1", 1), ("limit=2000", 2_000), ("limit=2001", 2_000), ("limit=99999999999999999999", 2_000)] {
+    for (limit, found) in [
+        ("", 500),
+        ("limit=1", 1),
+        ("limit=2000", 2_000),
+        ("limit=2001", 2_000),
+        ("limit=99999999999999999999", 2_000),
+    ] {
         let page = site.get(&token, &format!("{OBJECTS}?{limit}")).await;
         assert_eq!(page.json()["more"], true);
         assert_eq!(page.ids().len(), found, "{limit}");
@@ -128,7 +139,11 @@ async fn limits_are_lowered_or_refused_but_never_exceeded() {
     for wrong in ["0", "-1", "1.5", "ten", "", "0x10", "1e3", "%31%20"] {
         for path in [OBJECTS, MANIFEST] {
             let answer = site.get(&token, &format!("{path}?limit={wrong}")).await;
-            assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "bad-parameter"), "limit={wrong}");
+            assert_eq!(
+                (answer.status.as_u16(), answer.code().as_str()),
+                (400, "bad-parameter"),
+                "limit={wrong}"
+            );
         }
     }
     assert_eq!(site.all(&token, OBJECTS, 700).await.len(), 2_100);
@@ -142,7 +157,11 @@ async fn a_cursor_is_good_for_its_filters_collection_and_listing_only() {
     let next = page["next"].as_str().unwrap();
     let status = async |path: String| site.get(&token, &path).await.status.as_u16();
     assert_eq!(status(format!("{OBJECTS}?limit=2&{filters}&next={next}")).await, 200);
-    assert_eq!(status(format!("{OBJECTS}?limit=9&{filters}&next={next}")).await, 200, "the page size may change");
+    assert_eq!(
+        status(format!("{OBJECTS}?limit=9&{filters}&next={next}")).await,
+        200,
+        "the page size may change"
+    );
     let id = &ids[0];
     for changed in [
         format!("{OBJECTS}?next={next}"),
@@ -219,5 +238,9 @@ async fn hidden_objects_between_two_pages_leave_no_hole_and_no_endless_loop() {
         assert_eq!(site.all(&token, OBJECTS, limit).await, shown, "limit {limit}");
     }
     let last = site.get(&token, &format!("{OBJECTS}?limit=10")).await.json();
-    assert_eq!((last["more"].as_bool(), last.get("next")), (Some(false), None), "nothing follows for this token");
+    assert_eq!(
+        (last["more"].as_bool(), last.get("next")),
+        (Some(false), None),
+        "nothing follows for this token"
+    );
 }

@@ -45,7 +45,9 @@ async fn publisher(site: &Site, name: &str) -> String {
 #[track_caller]
 fn is_sound(status: &Value) {
     let listed = |name: &str| status.get(name).map_or(0, |list| list.as_array().unwrap().len() as u64);
-    for (count, list) in [("success_count", "successes"), ("failure_count", "failures"), ("pending_count", "pendings")] {
+    for (count, list) in
+        [("success_count", "successes"), ("failure_count", "failures"), ("pending_count", "pendings")]
+    {
         assert_eq!(status[count].as_u64(), Some(listed(list)), "{status}");
         let is_left_out = status.get(list).is_none();
         assert_eq!(is_left_out, listed(list) == 0, "an empty list is no list in TAXII: {status}");
@@ -154,7 +156,11 @@ async fn a_status_is_its_own_tokens_and_the_admins() {
         assert_eq!(site.get(who, &path).await.status.as_u16(), status);
     }
     for unknown in [Uuid::new_v4().to_string(), "x".to_owned(), "%00".to_owned()] {
-        assert_eq!(site.get(&token, &format!("/taxii2/root/status/{unknown}/")).await.status, 404, "{unknown}");
+        assert_eq!(
+            site.get(&token, &format!("/taxii2/root/status/{unknown}/")).await.status,
+            404,
+            "{unknown}"
+        );
     }
 }
 
@@ -208,8 +214,14 @@ async fn an_idempotency_key_stands_for_everything_that_was_said() {
         request.headers_mut().insert("idempotency-key", "k".parse().unwrap());
         request
     };
-    assert_eq!(site.send(keyed("&tlp=amber&purpose=detect&class=other&class_label=a&pap=amber")).await.status, 202);
-    assert_eq!(site.send(keyed("&tlp=amber&purpose=detect&class=other&class_label=a&pap=amber")).await.status, 202);
+    assert_eq!(
+        site.send(keyed("&tlp=amber&purpose=detect&class=other&class_label=a&pap=amber")).await.status,
+        202
+    );
+    assert_eq!(
+        site.send(keyed("&tlp=amber&purpose=detect&class=other&class_label=a&pap=amber")).await.status,
+        202
+    );
     for changed in [
         "&tlp=green&purpose=detect&class=other&class_label=a&pap=amber",
         "&tlp=amber&purpose=respond&class=other&class_label=a&pap=amber",
@@ -242,7 +254,9 @@ async fn parameters_are_typed_and_refused_with_what_was_expected() {
         ("?group=nobody", 404, "unknown-group"),
         ("?group=cloud-security", 403, "group-not-publishable"),
     ] {
-        let answer = site.send(post(&token, &format!("/api/v1/publications{query}"), STIX, bundle(&[identity(1)]))).await;
+        let answer = site
+            .send(post(&token, &format!("/api/v1/publications{query}"), STIX, bundle(&[identity(1)])))
+            .await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (status, code), "{query}");
     }
     let to = format!("{SUBMIT}&tlp=red&to=Member+2&to={OTHER}");

@@ -98,7 +98,8 @@ impl Samples {
     pub(super) async fn make(site: &Site, operator: &str) -> Self {
         let object = Put::indicator(1);
         let message = site.put(std::slice::from_ref(&object)).await;
-        let sent = Self { object: object.id, message, publication: PublicationId::ZERO, victim: String::new() };
+        let sent =
+            Self { object: object.id, message, publication: PublicationId::ZERO, victim: String::new() };
         let route = ALL.iter().find(|route| route.path == "/api/v1/publications").unwrap();
         let answer = site.send(sent.request(route, Some(operator))).await;
         let publication = answer.json()["publication"].as_str().unwrap().parse().unwrap();
@@ -147,7 +148,9 @@ impl Samples {
             }
             ("POST", "/api/v1/publications") => (
                 "application/stix+json;version=2.1",
-                format!(r#"{{"type":"bundle","id":"bundle--00000000-0000-4000-8000-000000000001","objects":[{object}]}}"#),
+                format!(
+                    r#"{{"type":"bundle","id":"bundle--00000000-0000-4000-8000-000000000001","objects":[{object}]}}"#
+                ),
             ),
             ("POST", path) if path.starts_with("/taxii2") => {
                 ("application/taxii+json;version=2.1", format!(r#"{{"objects":[{object}]}}"#))
@@ -191,7 +194,9 @@ async fn every_route_answers_whoever_may() {
 async fn a_forgotten_last_slash_is_no_redirect() {
     let site = Site::new().await;
     let operator = site.token("operator", Scope::operator()).await;
-    for path in ["/taxii2", "/taxii2/root", "/taxii2/root/collections", "/taxii2/root/collections/cidr/objects"] {
+    for path in
+        ["/taxii2", "/taxii2/root", "/taxii2/root/collections", "/taxii2/root/collections/cidr/objects"]
+    {
         assert_eq!(site.get(&operator, path).await.status, 200, "{path}");
     }
 }

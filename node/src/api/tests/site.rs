@@ -200,7 +200,8 @@ impl Site {
         let master = Secret::new([9; 32]);
         let owner = Owner { coalition: roster.coalition(), node: identity.node };
         let (path, key) = (folder.path().join("store"), master.clone());
-        let store = tokio::task::spawn_blocking(move || Store::open(&path, owner, &key)).await.unwrap().unwrap();
+        let store =
+            tokio::task::spawn_blocking(move || Store::open(&path, owner, &key)).await.unwrap().unwrap();
         let roster = LiveRoster::new(roster);
         let query = Query::open(store.clone(), roster.clone(), identity.node, &master).unwrap();
         let identity: Arc<Identity> = Arc::new(identity);
@@ -323,8 +324,10 @@ impl Site {
 
     /// GET with a token.
     pub(super) async fn get(&self, token: &str, path: &str) -> Answer {
-        self.send(get(path).header(header::AUTHORIZATION, format!("Bearer {token}")).body(Body::empty()).unwrap())
-            .await
+        self.send(
+            get(path).header(header::AUTHORIZATION, format!("Bearer {token}")).body(Body::empty()).unwrap(),
+        )
+        .await
     }
 
     /// The objects of a collection, page by page, with the page size given; every id once a row.
@@ -349,11 +352,8 @@ pub(super) async fn answer(router: Router, request: Request<Body>) -> Answer {
     let response = router.oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let is_stream = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
-    let body = if is_stream {
-        Vec::new()
-    } else {
-        axum::body::to_bytes(body, 64 << 20).await.unwrap().to_vec()
-    };
+    let body =
+        if is_stream { Vec::new() } else { axum::body::to_bytes(body, 64 << 20).await.unwrap().to_vec() };
     Answer { status: parts.status, headers: parts.headers, body }
 }
 

@@ -126,6 +126,22 @@ async fn what_is_no_envelope_is_not_taken_for_one() {
     assert!(site.store.queued(10).unwrap().is_empty(), "nothing of them is kept");
 }
 
+/// A TAXII client cannot state a class, and nothing of the nine is in an identity or a note.
+#[tokio::test]
+async fn a_bundle_whose_types_say_no_class_goes_out_as_other_under_their_names() {
+    let site = Site::new().await;
+    let token = publisher(&site, "soar").await;
+    let note = format!(
+        r#"{{"type":"note","spec_version":"2.1","id":"note--00000000-0000-4000-8000-000000000001","created":"{VERSION}","modified":"{VERSION}","content":"see","object_refs":["identity--00000000-0000-4000-8000-000000000001"]}}"#
+    );
+    assert_eq!(site.send(post(&token, ADD, TAXII, envelope(&[note, identity(1)]))).await.status, 202);
+    let publication = site.store.queued(1).unwrap()[0];
+    let draft = site.store.draft(publication).unwrap().unwrap();
+    let payload = belfry_proto::envelope::payload::parse(&draft.parts[0]).unwrap();
+    assert_eq!(payload.classes, [belfry_proto::schema::InformationClass::Other]);
+    assert_eq!(payload.class_label.as_deref(), Some("identity, note"));
+}
+
 #[tokio::test]
 async fn adding_what_is_there_is_success() {
     let site = Site::new().await;

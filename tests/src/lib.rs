@@ -22,6 +22,7 @@ pub mod http;
 pub mod intel;
 pub mod logs;
 pub mod member;
+pub mod process;
 pub mod publish;
 pub mod wait;
 

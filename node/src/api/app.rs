@@ -6,7 +6,12 @@
 //!
 //! Strange names are refused before tokens are read, tokens before paths are told apart.
 
-use std::{any::Any, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -47,6 +52,8 @@ const FAILURES: Rate = Rate { per_second: 0.2, burst: 10.0 };
 pub(crate) struct App {
     pub(crate) ports: Ports,
     pub(crate) hosts: Hosts,
+    /// Where the API listens, ports filled in.
+    pub(crate) addresses: Vec<SocketAddr>,
     /// Requests of one token.
     pub(crate) requests: Buckets<TokenId>,
     /// Failing authentications of one address; the Unix socket is `None`.
@@ -59,10 +66,17 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(ports: Ports, hosts: Hosts, requests: Rate, stopping: CancellationToken) -> Arc<Self> {
+    pub(crate) fn new(
+        ports: Ports,
+        hosts: Hosts,
+        addresses: Vec<SocketAddr>,
+        requests: Rate,
+        stopping: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new(Self {
             ports,
             hosts,
+            addresses,
             requests: Buckets::new(requests),
             failures: Buckets::new(FAILURES),
             submissions: Semaphore::new(SUBMISSIONS),

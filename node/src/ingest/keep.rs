@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, pin::pin};
 
 use belfry_proto::{
-    envelope::{Admitted, Publication, RecipientContext, open_block},
+    envelope::{Admitted, ParseError, Publication, RecipientContext, open_block},
     id::{GroupId, KeyId, MemberId, MessageId},
     trust::roster::Roster,
 };
@@ -150,7 +150,8 @@ impl Ingest {
                 }
             }
         };
-        match opened.map_err(|e| e.to_string()).and_then(|opened| opened.parse().map_err(|e| e.to_string())) {
+        match opened.map_err(|e| e.to_string()).and_then(|opened| opened.parse().map_err(|e| unreadable(&e)))
+        {
             Ok(publication) => Opening::Opened(Box::new(publication)),
             Err(error) => {
                 tracing::warn!(message = %admitted.message_id(), member = %header.member, "content not shown: {error}");
@@ -215,4 +216,29 @@ pub(super) enum Opening {
     NotForUs,
     /// Opens, and is not what it should be.
     Unreadable(String),
+}
+
+/// The reason as the log and, unsealed, the store may have it: not a word of what was opened.
+fn unreadable(error: &ParseError) -> String {
+    match error {
+        ParseError::Malformed(malformed) => malformed.to_string(),
+        ParseError::Object { position, .. } => format!("object {position} breaks a rule of STIX 2.1"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::stix::object::Object;
+
+    use super::*;
+
+    #[test]
+    fn why_content_is_not_shown_tells_nothing_of_it() {
+        let object =
+            br#"{"type":"indicator","id":"indicator--00000000-0000-4000-8000-000000000001","canary":1}"#;
+        let source = Object::parse(object).unwrap_err();
+        assert!(source.to_string().contains("indicator--0"), "the full text names the object: {source}");
+        let told = unreadable(&ParseError::Object { position: 3, source });
+        assert_eq!(told, "object 3 breaks a rule of STIX 2.1");
+    }
 }

@@ -8,7 +8,9 @@ use super::address::Address;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Cannot listen there.
-    #[error("cannot listen on {address}: {reason}")]
+    #[error(
+        "cannot listen on {address}: {reason}; is another node running, or is that port of `network.listen` taken?"
+    )]
     Listen {
         /// The address asked for.
         address: Address,

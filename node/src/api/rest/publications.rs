@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use belfry_proto::{
+    envelope::payload::MAX_CLASS_LABEL,
     id::PublicationId,
     limits,
     schema::{InformationClass, Pap, Purpose},
@@ -32,8 +33,6 @@ use crate::{
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Bytes of a client's idempotency key: a UUID, or a file name with a hash.
 const MAX_IDEMPOTENCY_KEY: usize = 200;
-/// Bytes of the label that says what "other" means.
-const MAX_CLASS_LABEL: usize = 100;
 
 /// `POST /api/v1/publications?group=…`, the body a STIX bundle.
 ///
@@ -101,8 +100,8 @@ fn read(app: &App, principal: &Principal, uri: &Uri, headers: &HeaderMap) -> Res
     });
     let classes: Vec<InformationClass> = classes.collect::<Result<_, _>>()?;
     let class_label = params.one("class_label")?.unwrap_or_default();
-    if class_label.len() > MAX_CLASS_LABEL {
-        return Err(bad("class_label", &format!("is at most {MAX_CLASS_LABEL} bytes")));
+    if class_label.chars().count() > MAX_CLASS_LABEL {
+        return Err(bad("class_label", &format!("is at most {MAX_CLASS_LABEL} characters")));
     }
     let pap = params.one("pap")?.map(|text| {
         words::parse::<Pap>(&text)

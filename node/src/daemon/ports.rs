@@ -73,6 +73,14 @@ impl Status {
         for peer in &self.hellos.borrow().forked_with {
             warnings.push(format!("The admin log of {peer} contradicts ours: one of us was shown a fork."));
         }
+        if !self.store.has_room() {
+            let (free, floor) = self.store.space().figures();
+            warnings.push(format!(
+                "Free space is {} MiB, below the floor of {} MiB: this node only reads until there is more.",
+                free >> 20,
+                floor >> 20
+            ));
+        }
         if !self.store.is_writable() {
             warnings.push(
                 "The store stopped after a write error; look at the log, mend the disk, restart.".to_owned(),
@@ -156,6 +164,6 @@ impl NodeStatus for Status {
     }
 
     fn is_ready(&self) -> bool {
-        !self.stopping.is_cancelled() && self.store.is_writable()
+        !self.stopping.is_cancelled() && self.store.is_writable() && self.store.has_room()
     }
 }

@@ -11,9 +11,15 @@
 //! back as [`Command`]s; the loop never waits for a peer.
 
 mod address;
+mod claims;
 mod dialing;
 mod hello;
+mod links;
 mod log;
+mod pulls;
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,6 +46,7 @@ use crate::{
     store::Store,
 };
 
+pub use dialing::DialLimits;
 pub use hello::Hellos;
 
 /// Commands waiting for the loop. Too low ⇒ conversations wait for each other; too high ⇒ pages of the
@@ -64,6 +71,11 @@ pub struct Membership {
     announced: Vec<Address>,
     commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
     greeted: BTreeMap<PublicKey, RosterVersion>,
+    /// Peers whose latest answer said that they admit us.
+    admits_us: BTreeSet<PublicKey>,
+    pulls: pulls::Pulls,
+    /// When each peer's address records were last asked for.
+    addresses_asked: BTreeMap<PublicKey, tokio::time::Instant>,
     topics: BTreeSet<Topic>,
     ticks: u64,
 }
@@ -93,9 +105,15 @@ pub(crate) enum Command {
     /// A pull that a hello asked for has ended.
     Pulled {
         peer: PublicKey,
-        /// Whether our log advanced by it.
-        advanced: bool,
+        /// How.
+        pulled: pulls::Pulled,
     },
+    /// A peer showed what it holds of our own logs, or did not.
+    Shown { peer: PublicKey, shown: claims::Shown, behind: bool },
+    /// It is time to greet a peer again.
+    Again { peer: PublicKey },
+    /// Address records that a peer holds.
+    Addresses { peer: PublicKey, records: Vec<schema::Signed> },
     /// Somebody noticed that this peer's admin log is ahead of ours.
     Behind { peer: PublicKey },
 }
@@ -139,6 +157,7 @@ impl Membership {
         feed: Feed,
         bootstrap: Vec<(PublicKey, Address)>,
         external: Vec<Address>,
+        limits: DialLimits,
     ) -> Self {
         let coalition = roster.snapshot().coalition();
         Self {
@@ -149,11 +168,14 @@ impl Membership {
             feed,
             coalition,
             hellos: watch::Sender::new(Hellos::default()),
-            dialing: dialing::Dialing::new(bootstrap, !external.is_empty()),
+            dialing: dialing::Dialing::new(bootstrap, !external.is_empty(), limits),
             own_addresses: external,
             announced: Vec::new(),
             commands: mpsc::channel(COMMANDS),
             greeted: BTreeMap::new(),
+            admits_us: BTreeSet::new(),
+            pulls: pulls::Pulls::default(),
+            addresses_asked: BTreeMap::new(),
             topics: BTreeSet::new(),
             ticks: 0,
         }
@@ -199,9 +221,9 @@ impl Membership {
 
     fn link(&mut self, link: Link) {
         match link {
-            Link::Up { node, admitted, others, .. } => {
+            Link::Up { node, admitted, others, outbound, .. } => {
                 if admitted {
-                    self.dialing.connected(node);
+                    self.dialing.connected(node, outbound);
                 }
                 if admitted && others == 0 {
                     self.greet(node);
@@ -210,6 +232,7 @@ impl Membership {
             Link::Held { node } => self.greet(node),
             Link::Down { node, admitted: true, remaining: 0 } => {
                 self.dialing.disconnected(node);
+                self.admits_us.remove(&node);
                 self.feed.notify(Notice::PeerGone(node));
             }
             Link::Down { node, admitted: false, remaining: 0 } => {
@@ -236,11 +259,26 @@ impl Membership {
                 let _ = done.send(advanced);
             }
             Command::Greeted { peer, greeted, sent } => self.greeted(peer, &greeted, sent),
-            Command::Behind { peer } => self.pull(peer),
-            // Level now: the next hello says so and makes the peer ready. A peer that promised more than
-            // it has is taken as it is.
-            Command::Pulled { peer, advanced: true } => self.greet(peer),
-            Command::Pulled { peer, advanced: false } => self.ready(peer),
+            Command::Behind { peer } => {
+                self.pull(peer);
+            }
+            Command::Pulled { peer, pulled } => {
+                self.pulls.end(&peer, pulled, tokio::time::Instant::now());
+                match pulled {
+                    // Level now: the next hello says so and makes the peer ready.
+                    pulls::Pulled::Advanced => self.greet(peer),
+                    // A peer that promised more than it has is taken as it is.
+                    pulls::Pulled::Nothing => self.ready(peer),
+                    pulls::Pulled::Failed => self.greet_later(peer),
+                }
+            }
+            Command::Shown { peer, shown, behind } => self.shown(peer, shown, behind),
+            Command::Again { peer } => {
+                if self.dialing.is_connected(&peer) {
+                    self.greet(peer);
+                }
+            }
+            Command::Addresses { peer, records } => self.learn_addresses(peer, records).await,
         }
     }
 
@@ -285,9 +323,16 @@ impl Membership {
         }
         let known = self.known_addresses();
         let roster = self.roster.snapshot();
-        let wanted: Vec<PublicKey> =
-            roster.admitted_nodes(now).into_iter().filter(|n| *n != self.identity.node).collect();
-        for (node, addresses) in self.dialing.due(&wanted, &known, tokio::time::Instant::now()) {
+        let place = |node: PublicKey| {
+            let certificate = roster.by_node(&node)?;
+            let groups = certificate.groups.keys().copied().collect();
+            Some((node, links::Place { groups, carrier: certificate.carrier }))
+        };
+        let mut nodes: BTreeMap<PublicKey, links::Place> =
+            roster.admitted_nodes(now).into_iter().filter_map(place).collect();
+        nodes.remove(&self.identity.node);
+        let own = self.identity.kept_groups(&roster);
+        for (node, addresses) in self.dialing.due(&nodes, &own, &known, tokio::time::Instant::now()) {
             if let Err(error) = self.network.dial(node, addresses).await {
                 tracing::debug!(peer = %node, "dial: {error}");
             }

@@ -47,6 +47,9 @@ pub enum Hold {
     /// Our clock differs from the others' by more than the charter allows.
     #[error("the clock of this node is off by more than the charter allows")]
     Clock,
+    /// The file system is nearly full.
+    #[error("free space is below store.free_space_floor")]
+    NoRoom,
     /// The certificate does not allow publishing now.
     #[error("this node's certificate is not valid now")]
     Certificate,
@@ -142,6 +145,9 @@ impl Flusher {
     /// Whether anything may be sealed now.
     fn hold(&self, roster: &Roster) -> Option<Hold> {
         let now = clock::now();
+        if !self.store.has_room() {
+            return Some(Hold::NoRoom);
+        }
         if roster.standing(self.identity.serial, now) != Standing::Valid {
             return Some(Hold::Certificate);
         }

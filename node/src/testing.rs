@@ -112,19 +112,6 @@ impl Coalition {
         Seat { identity: Arc::new(identity), key }
     }
 
-    pub(crate) fn revoke(&mut self, seat: &Seat) {
-        let now = clock::now().as_micros();
-        let revoke = schema::Revoke {
-            serial: seat.identity.serial.get(),
-            member: seat.identity.member.to_vec(),
-            reason: schema::RevocationReason::KeyCompromise.into(),
-            decided: now,
-            effective: now,
-            cut: Vec::new(),
-        };
-        self.decide(seat.identity.member.as_ref()[0], Decision::Revoke(revoke));
-    }
-
     fn decide(&mut self, member: u8, decision: Decision) {
         let record = self.record(member, decision);
         let verified = verify_record(self.roster.charters(), &record).unwrap();
@@ -229,7 +216,7 @@ pub(crate) struct Site {
     pub(crate) address: Address,
     /// Taken by whatever use-case is started.
     pub(crate) inbound: Option<Inbound>,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 impl Site {
@@ -270,16 +257,12 @@ impl Site {
             network,
             address,
             inbound: Some(inbound),
-            folder,
+            _folder: folder,
         }
     }
 
     pub(crate) fn node(&self) -> PublicKey {
         self.seat.identity.node
-    }
-
-    pub(crate) fn folder(&self) -> &std::path::Path {
-        self.folder.path()
     }
 
     /// Dials `other` and waits until the connection is up on this side.

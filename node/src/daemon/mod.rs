@@ -229,6 +229,7 @@ impl Daemon {
             },
         );
         let (hellos, import) = (membership.hellos(), membership.import());
+        let log_watch = membership.log_watch();
         let (ingest, queues, intake) = Ingest::new(
             Arc::clone(&identity),
             store.clone(),
@@ -274,6 +275,7 @@ impl Daemon {
             roster.clone(),
             feed.clone(),
             hellos.clone(),
+            log_watch.clone(),
         );
         let held = flusher.held();
         tasks.spawn("flush", flusher.run());
@@ -295,6 +297,7 @@ impl Daemon {
             network: network.clone(),
             roster: roster.clone(),
             hellos,
+            log_watch,
             held,
             import,
             stopping: tasks.stop_signal(),

@@ -122,7 +122,13 @@ impl Membership {
         let roster = self.roster_now();
         let theirs = greeted.roster.as_ref().and_then(|v| RosterVersion::try_from(v).ok());
         let forked = theirs.is_some_and(|v| v.height <= roster.version().height && !roster.is_prefix(v));
+        if let Some(beacon) = greeted.beacon.clone() {
+            let command = Command::Beacon { beacon, from: Some(peer), done: None };
+            let _ = self.commands.0.try_send(command);
+        }
         if forked {
+            let both = theirs.map_or(Height::new(0), |v| v.height).min(roster.version().height);
+            self.fetch_conflict(peer, both);
             tracing::error!(%peer, "the admin log of {peer} contradicts ours: one of us was shown a fork");
         }
         self.hellos.send_modify(|hellos| {
@@ -286,6 +292,7 @@ impl Membership {
             now: clock::now().as_micros(),
             admitted,
             your_logs: if admitted { self.logs_of(&from) } else { Vec::new() },
+            beacon: self.beacons.signed().filter(|_| admitted).cloned(),
         }))
     }
 

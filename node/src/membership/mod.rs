@@ -11,6 +11,7 @@
 //! back as [`Command`]s; the loop never waits for a peer.
 
 mod address;
+mod beacon;
 mod claims;
 mod dialing;
 mod hello;
@@ -46,6 +47,7 @@ use crate::{
     store::Store,
 };
 
+pub use beacon::{Freshness, LogWatch};
 pub use dialing::DialLimits;
 pub use hello::Hellos;
 
@@ -74,6 +76,8 @@ pub struct Membership {
     /// Peers whose latest answer said that they admit us.
     admits_us: BTreeSet<PublicKey>,
     pulls: pulls::Pulls,
+    beacons: beacon::Beacons,
+    watch: watch::Sender<LogWatch>,
     /// When each peer's address records were last asked for.
     addresses_asked: BTreeMap<PublicKey, tokio::time::Instant>,
     topics: BTreeSet<Topic>,
@@ -114,6 +118,10 @@ pub(crate) enum Command {
     Again { peer: PublicKey },
     /// Address records that a peer holds.
     Addresses { peer: PublicKey, records: Vec<schema::Signed> },
+    /// A beacon: answered with whether it was news.
+    Beacon { beacon: schema::Signed, from: Option<PublicKey>, done: Option<tokio::sync::oneshot::Sender<bool>> },
+    /// A record of a peer whose log does not fit ours.
+    Conflict { peer: PublicKey, record: schema::Record },
     /// Somebody noticed that this peer's admin log is ahead of ours.
     Behind { peer: PublicKey },
 }
@@ -132,6 +140,13 @@ impl Import {
         let (done, advanced) = tokio::sync::oneshot::channel();
         let command = Command::Offer { charters: file.charters, records: file.records, spread: true, done };
         self.0.send(command).await.is_ok() && advanced.await.unwrap_or(false)
+    }
+
+    /// Takes in a beacon and tells every peer. False if it says nothing new, or does not verify.
+    pub async fn beacon(&self, beacon: schema::Signed) -> bool {
+        let (done, is_news) = tokio::sync::oneshot::channel();
+        let command = Command::Beacon { beacon, from: None, done: Some(done) };
+        self.0.send(command).await.is_ok() && is_news.await.unwrap_or(false)
     }
 }
 
@@ -175,6 +190,8 @@ impl Membership {
             greeted: BTreeMap::new(),
             admits_us: BTreeSet::new(),
             pulls: pulls::Pulls::default(),
+            beacons: beacon::Beacons::default(),
+            watch: watch::Sender::new(LogWatch::default()),
             addresses_asked: BTreeMap::new(),
             topics: BTreeSet::new(),
             ticks: 0,
@@ -199,8 +216,15 @@ impl Membership {
         self.hellos.subscribe()
     }
 
+    /// What is known of the admin log's freshness and truth.
+    #[must_use]
+    pub fn log_watch(&self) -> watch::Receiver<LogWatch> {
+        self.watch.subscribe()
+    }
+
     /// Runs until the sources close.
     pub async fn run(mut self, mut sources: Sources) {
+        self.restore_watch();
         self.allow().await;
         self.subscribe().await;
         let mut tick = tokio::time::interval(TICK);
@@ -268,10 +292,24 @@ impl Membership {
                     // Level now: the next hello says so and makes the peer ready.
                     pulls::Pulled::Advanced => self.greet(peer),
                     // A peer that promised more than it has is taken as it is.
-                    pulls::Pulled::Nothing => self.ready(peer),
+                    pulls::Pulled::Nothing => {
+                        // It may have what does not go on from ours.
+                        self.fetch_conflict(peer, self.roster_now().version().height);
+                        self.ready(peer);
+                    }
                     pulls::Pulled::Failed => self.greet_later(peer),
                 }
             }
+            Command::Beacon { beacon, from, done } => {
+                let is_news = self.judge_beacon(beacon.clone(), from).await == Verdict::Accept;
+                if is_news {
+                    self.spread_beacon(beacon).await;
+                }
+                if let Some(done) = done {
+                    let _ = done.send(is_news);
+                }
+            }
+            Command::Conflict { peer, record } => self.conflict(peer, record).await,
             Command::Shown { peer, shown, behind } => self.shown(peer, shown, behind),
             Command::Again { peer } => {
                 if self.dialing.is_connected(&peer) {
@@ -303,8 +341,7 @@ impl Membership {
             Item::Charter(charter) => self.judge_charter(charter, from).await,
             Item::Record(record) => self.judge_record(record, from).await,
             Item::Address(record) => self.learn_address(&record).await,
-            // Beacons have no maker yet; an unknown one proves nothing and is not spread.
-            Item::Beacon(_) => Verdict::Ignore,
+            Item::Beacon(beacon) => self.judge_beacon(beacon, Some(from)).await,
         }
     }
 

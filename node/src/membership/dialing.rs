@@ -88,6 +88,13 @@ impl Dialing {
         self.failed(node, Instant::now());
     }
 
+    /// Every connection and listening address is gone; returns who was connected.
+    pub(super) fn forget_links(&mut self) -> Vec<PublicKey> {
+        self.listening.clear();
+        self.attempts.clear();
+        std::mem::take(&mut self.connected).into_keys().collect()
+    }
+
     /// A dial of `node` came to nothing.
     pub(super) fn failed(&mut self, node: PublicKey, now: Instant) {
         let failures = self.attempts.get(&node).map_or(0, |a| a.failures).saturating_add(1);

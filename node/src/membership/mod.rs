@@ -264,6 +264,13 @@ impl Membership {
             }
             Link::Listening(address) => self.dialing.listening(address),
             Link::NotListening(address) => self.dialing.not_listening(&address),
+            Link::Restarted => {
+                for node in self.dialing.forget_links() {
+                    self.admits_us.remove(&node);
+                    self.feed.notify(Notice::PeerGone(node));
+                }
+                self.greeted.clear();
+            }
             Link::DialFailed { node, reason } => {
                 tracing::debug!(peer = %node, "dial: {reason}");
                 self.dialing.failed(node, tokio::time::Instant::now());

@@ -9,7 +9,7 @@
 //! 4   ingest, publish, grants, membership, sync, coalition, query
 //!                                              use-cases; they meet in store and feed, never call each other
 //! 3   network, store, feed                     adapters: libp2p, RocksDB, in-process notices
-//! 2   config, keys, clock, tasks, telemetry, roster
+//! 2   config, keys, clock, space, tasks, telemetry, roster
 //! ```
 
 pub mod api;
@@ -28,7 +28,10 @@ pub mod publish;
 pub mod query;
 pub mod roster;
 mod rows;
+pub mod space;
 pub mod store;
 pub mod sync;
 pub mod tasks;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;

@@ -237,6 +237,8 @@ impl From<SubmitError> for Problem {
             SubmitError::IdempotencyMismatch => {
                 Self::new(StatusCode::CONFLICT, "idempotency-key-reused", said)
             }
+            SubmitError::NoRoom => Self::new(StatusCode::INSUFFICIENT_STORAGE, "no-room", said)
+                .retry_after(Duration::from_secs(60)),
             SubmitError::Unavailable(_) => Self::busy("unavailable", said),
             SubmitError::Fault(_) => Self::internal(&error),
         }

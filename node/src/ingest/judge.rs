@@ -65,6 +65,13 @@ impl Ingest {
     }
 
     async fn judge_gossip(&self, batch: &mut Vec<Gossip>, rates: &mut Rates, keep: &mpsc::Sender<Arrival>) {
+        if !self.store.has_room() {
+            // Not judged, so not known: sync brings it once there is room.
+            for message in batch.drain(..) {
+                let _ = self.network.verdict(message.ticket, Verdict::Ignore).await;
+            }
+            return;
+        }
         let now = Instant::now();
         let mut within = Vec::with_capacity(batch.len());
         for message in batch.drain(..) {
@@ -93,6 +100,10 @@ impl Ingest {
     }
 
     async fn judge_page(&self, page: Page, keep: &mpsc::Sender<Arrival>) {
+        if !self.store.has_room() {
+            let _ = page.done.send(vec![Kept::Refused("no-room"); page.envelopes.len()]);
+            return;
+        }
         let (this, roster) = (self.clone(), self.roster.snapshot());
         let judged =
             parallel::map(page.envelopes, move |bytes| this.judge(&bytes, &roster, Origin::Sync)).await;
@@ -193,6 +204,9 @@ impl Ingest {
 
     /// Parked envelopes again, now that the roster moved.
     pub(super) async fn judge_parked(&self, keep: &mpsc::Sender<Arrival>) {
+        if !self.store.has_room() {
+            return;
+        }
         let parked = self.store.parked(1024).unwrap_or_default();
         if parked.is_empty() {
             return;

@@ -24,7 +24,8 @@ impl Ingest {
     }
 
     async fn open_waiting(&self, key: KeyId) {
-        loop {
+        // Opened content is larger than what waits; the asking side tells of the key again.
+        while self.store.has_room() {
             let waiting = match self.store.waiting_on(key, BATCH) {
                 Ok(waiting) if waiting.is_empty() => return,
                 Ok(waiting) => waiting,

@@ -42,6 +42,7 @@ mod inbound;
 pub mod limits;
 mod lobby;
 mod rpc;
+mod supervisor;
 mod swarm;
 mod transport;
 mod wires;

@@ -68,6 +68,8 @@ impl Publisher {
         let this = self.clone();
         let checked = tokio::task::spawn_blocking(move || this.check(submission)).await;
         let (draft, accepted) = match checked.map_err(|e| SubmitError::Fault(Box::new(e)))?? {
+            // Only new ones need room: what was acknowledged once is told again.
+            Checked::New(..) if !self.store.has_room() => return Err(SubmitError::NoRoom),
             Checked::New(draft, accepted) => (*draft, accepted),
             Checked::Seen(accepted) => return Ok(accepted),
         };

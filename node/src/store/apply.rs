@@ -24,6 +24,10 @@ use super::{
 
 /// Where the admin head stands in [`Cf::Meta`].
 pub(super) const HEAD_KEY: &[u8] = b"admin-head";
+/// Where the newest beacon stands in [`Cf::Meta`].
+pub(super) const BEACON_KEY: &[u8] = b"beacon";
+/// Where proofs against the registrar stand in [`Cf::Meta`], by height.
+pub(super) const EQUIVOCATION_KEY: &[u8] = b"equivocation:";
 /// Parked envelopes kept; a few thousand cover a registrar's busy day, more is somebody's flood.
 const MAX_PARKED: usize = 4096;
 /// Keys whose last use the writer remembers; more authors than that are not active at once.
@@ -114,6 +118,24 @@ impl Applier {
                 let id = id.to_vec();
                 txn.get(Cf::Tokens, &id)?.ok_or(WriteError::Missing("token"))?;
                 txn.delete(Cf::Tokens, id);
+                Ok(Committed::Done)
+            }
+            Change::Beacon(bytes) => {
+                txn.put(Cf::Meta, BEACON_KEY.to_vec(), bytes);
+                Ok(Committed::Done)
+            }
+            Change::Equivocation { height, records } => {
+                let key = [EQUIVOCATION_KEY, &height.get().to_be_bytes()].concat();
+                let [ours, other] = records;
+                let proof = schema::LogFile {
+                    records: [ours, other]
+                        .iter()
+                        .map(|bytes| schema::Record::decode(bytes.as_slice()))
+                        .collect::<Result<_, _>>()
+                        .map_err(|_| WriteError::Missing("record to keep as proof"))?,
+                    ..schema::LogFile::default()
+                };
+                txn.put(Cf::Meta, key, proof.encode_to_vec());
                 Ok(Committed::Done)
             }
             Change::Address(row) => {

@@ -44,6 +44,8 @@ pub use rows::{
 };
 pub use writer::{Pending, Prepared};
 
+use crate::space::Space;
+
 /// Whose database this is. A data folder opened by anybody else is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
@@ -58,6 +60,7 @@ pub struct Owner {
 pub struct Store {
     db: Arc<open::Db>,
     writer: writer::Writer,
+    space: Space,
 }
 
 impl Store {
@@ -68,7 +71,26 @@ impl Store {
     pub fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Self, OpenError> {
         let db = Arc::new(open::open(path, owner, master)?);
         let writer = writer::Writer::start(Arc::clone(&db))?;
-        Ok(Self { db, writer })
+        Ok(Self { db, writer, space: Space::unlimited() })
+    }
+
+    /// The same store, on a file system whose free space is watched. Whoever brings new content asks
+    /// [`Self::has_room`] first; what is committed regardless is written.
+    #[must_use]
+    pub fn with_space(self, space: Space) -> Self {
+        Self { space, ..self }
+    }
+
+    /// Whether new content may be written: false below the free-space floor, until there is room again.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        !self.space.is_short()
+    }
+
+    /// What is known of the room left.
+    #[must_use]
+    pub const fn space(&self) -> &Space {
+        &self.space
     }
 
     /// Makes a change durable. Resolves after the synced write that holds it.

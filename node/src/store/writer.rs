@@ -71,9 +71,32 @@ impl Pending {
 
 #[derive(Clone)]
 pub(super) struct Writer {
-    queue: mpsc::Sender<Job>,
+    thread: Arc<Thread>,
     writable: Arc<AtomicBool>,
     newest: watch::Receiver<u64>,
+}
+
+/// The running thread; dropping it waits until the thread has let go of the database. A process that
+/// exits while RocksDB closes elsewhere aborts in the middle of it.
+struct Thread {
+    queue: Option<mpsc::Sender<Job>>,
+    handle: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Thread {
+    fn queue(&self) -> Result<&mpsc::Sender<Job>, WriteError> {
+        self.queue.as_ref().ok_or(WriteError::Closed)
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        // Without a sender left the thread ends, after what it is writing now.
+        self.queue = None;
+        if let Some(handle) = self.handle.take() {
+            let _ = handle.join();
+        }
+    }
 }
 
 impl Writer {
@@ -83,22 +106,22 @@ impl Writer {
         let applier = Applier::load(&db)?;
         let (told, newest) = watch::channel(applier.newest());
         let flag = Arc::clone(&writable);
-        std::thread::Builder::new()
+        let handle = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || run(&db, jobs, applier, &flag, &told))?;
-        Ok(Self { queue, writable, newest })
+        Ok(Self { thread: Arc::new(Thread { queue: Some(queue), handle: Some(handle) }), writable, newest })
     }
 
     /// Takes a place in the queue; changes are applied in the order of their places.
     pub(super) async fn enqueue(&self, change: Prepared) -> Result<Pending, WriteError> {
         let (done, answer) = oneshot::channel();
-        self.queue.send((change, done)).await.map_err(|_| WriteError::Closed)?;
+        self.thread.queue()?.send((change, done)).await.map_err(|_| WriteError::Closed)?;
         Ok(Pending(answer))
     }
 
     pub(super) fn commit_blocking(&self, change: Prepared) -> Result<Committed, WriteError> {
         let (done, answer) = oneshot::channel();
-        self.queue.blocking_send((change, done)).map_err(|_| WriteError::Closed)?;
+        self.thread.queue()?.blocking_send((change, done)).map_err(|_| WriteError::Closed)?;
         answer.blocking_recv().map_err(|_| WriteError::Closed)?
     }
 

@@ -47,6 +47,10 @@ pub(crate) struct Granted {
     pub(crate) not_after: Timestamp,
     /// Start of the unbroken entitlement: issue, or the last resumption.
     pub(crate) since: (Height, Timestamp),
+    /// Height of the issue.
+    pub(crate) first: Height,
+    /// Suspensions that are over: from which height to below which.
+    pub(crate) gaps: Vec<(Height, Height)>,
     /// Suspension or revocation in force: from which height, and from when.
     pub(crate) ended: Option<(Height, Timestamp)>,
     /// The last sequences that count, once some log was closed.
@@ -54,6 +58,15 @@ pub(crate) struct Granted {
 }
 
 impl Granted {
+    /// Whether the entitlement ran at a height, and not only before it or after.
+    pub(crate) fn is_entitled_at(&self, height: Height) -> bool {
+        self.first <= height && self.gaps.iter().all(|(from, to)| height < *from || height >= *to)
+    }
+
+    pub(crate) fn was_never_out(&self, now: Timestamp) -> bool {
+        self.ended.is_none() && self.gaps.is_empty() && now < self.not_after
+    }
+
     pub(crate) fn is_in_force(&self, now: Timestamp) -> bool {
         self.ended.is_none_or(|(_, effective)| now < effective) && now < self.not_after
     }
@@ -150,6 +163,8 @@ impl Admins {
                 supervisor: ask.supervisor,
                 not_after: ask.not_after,
                 since: (height, now),
+                first: height,
+                gaps: Vec::new(),
                 ended: None,
                 cut: None,
             },
@@ -200,7 +215,9 @@ impl Admins {
         let decision = Decision::Resume(schema::Resume { serial: serial.get() });
         let height = self.decide(member, decision, rng, now);
         let granted = self.granted(serial);
-        (granted.ended, granted.since) = (None, (height, now));
+        let suspended = granted.ended.take().unwrap().0;
+        granted.gaps.push((suspended, height));
+        granted.since = (height, now);
     }
 
     pub(crate) fn extend_cut(

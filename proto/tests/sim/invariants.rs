@@ -9,7 +9,7 @@ use std::{
 };
 
 use belfry_proto::{
-    id::{GroupId, KeyId, LogId, MessageId, PublicationId, Serial},
+    id::{GroupId, Height, KeyId, LogId, MessageId, PublicationId, RosterVersion, Serial},
     schema::{Audience, Role},
     sync::hash,
     time::Timestamp,
@@ -34,13 +34,13 @@ pub(crate) enum Violation {
     /// G2: two keepers of a group hold different logs.
     FrontiersDiffer { group: GroupId, one: Serial, other: Serial },
     /// The fold is not one.
-    RostersDiffer { by: Serial },
+    RostersDiffer { by: Serial, have: RosterVersion, truth: RosterVersion },
     /// Hidden at one node and not by the admins' word.
     QuarantineDiffers { by: Serial, message: MessageId },
     /// Withdrawn at one node and not by the rule.
     WithdrawalDiffers { by: Serial, group: GroupId },
     /// G2: an entitled reader misses what somebody could give it.
-    NeverOpened { by: Serial, message: MessageId },
+    NeverOpened { by: Serial, message: MessageId, group: GroupId, found: Content },
     /// G1: acknowledged, and gone, or there twice.
     Acknowledged { by: Serial, times: usize },
 }
@@ -150,7 +150,7 @@ impl Oracle {
             return Err(Unentitled::NoRole);
         }
         // The author knew, and by its clock it was so.
-        let knew = |(height, effective): (belfry_proto::id::Height, Timestamp)| {
+        let knew = |(height, effective): (Height, Timestamp)| {
             height.get() <= words.height && effective <= words.created
         };
         if granted.ended.is_some_and(knew) {
@@ -172,10 +172,15 @@ impl Oracle {
             _ => {}
         }
         let Some((key, made_at, _)) = words.key else { return Ok(()) };
-        let (since, at) = granted.since;
-        if since.get() <= made_at || granted.member == author.member {
+        let (made_at, sealed_at) = (Height::new(made_at), Height::new(words.height));
+        // Known to be suspended, and sealed under a key from before.
+        if granted.gaps.iter().any(|(from, to)| *from <= sealed_at && sealed_at < *to && made_at < *from) {
+            return Err(Unentitled::Ended);
+        }
+        if granted.is_entitled_at(made_at) || granted.member == author.member {
             return Ok(());
         }
+        let at = granted.since.1;
         let last_use = self.last_use.get(&key).copied().unwrap_or_default();
         let allowed = match words.draft.group {
             ARCHIVE => true,
@@ -207,7 +212,8 @@ impl Oracle {
                 && roster.charter().id() == admins.roster.charter().id()
                 && roster.certificates().eq(admins.roster.certificates());
             if !same {
-                return Err(Violation::RostersDiffer { by: node.identity.serial });
+                let have = roster.version();
+                return Err(Violation::RostersDiffer { by: node.identity.serial, have, truth: head });
             }
         }
         for group in GROUPS {
@@ -299,16 +305,31 @@ impl Oracle {
             .collect();
         for node in keepers.iter().filter(|node| !node.identity.carrier) {
             let serial = node.identity.serial;
-            for entry in node.durable.logs.standing(group) {
+            let standing = node.durable.logs.standing(group);
+            // Holders go by the messages that they hold, not by all that were ever signed.
+            let mut last_uses: BTreeMap<KeyId, Timestamp> = BTreeMap::new();
+            for entry in &standing {
+                let Some(key) = entry.key else { continue };
+                let last = last_uses.entry(key).or_default();
+                *last = entry.created.max(*last);
+            }
+            for entry in standing {
                 let words = &self.words[&entry.id];
                 let Some((key, ..)) = words.key else { continue };
                 let by_name = words.draft.audience == Audience::Recipients;
-                let may = self.entitlement(serial, words, &admins.ledger, now).is_ok();
+                let may = self.entitlement(serial, words, &admins.ledger, now).is_ok()
+                    && is_owed(
+                        &admins.ledger[&serial],
+                        &admins.ledger[&words.author],
+                        words,
+                        last_uses[&key],
+                    );
                 // Named recipients are sealed to as their author's admin log knew them.
                 let known = admins.ledger[&serial].since.0.get() <= words.height;
                 let owed = may && if by_name { known } else { givable.contains(&key) };
                 if owed && !matches!(entry.content, Content::Opened(_)) {
-                    return Err(Violation::NeverOpened { by: serial, message: entry.id });
+                    let (message, found) = (entry.id, entry.content);
+                    return Err(Violation::NeverOpened { by: serial, message, group, found });
                 }
             }
         }
@@ -332,6 +353,18 @@ impl Oracle {
         }
         Ok(())
     }
+}
+
+/// Whether somebody who lacks a key is granted it now, the waiting over: less than what it may once have had.
+fn is_owed(reader: &Granted, author: &Granted, words: &Words, last_use: Timestamp) -> bool {
+    let made_at = words.key.map_or(0, |(_, made_at, _)| made_at);
+    let (since, at) = reader.since;
+    let history = match words.draft.group {
+        ARCHIVE => true,
+        RECENT => last_use >= at.saturating_sub(WINDOW),
+        _ => false,
+    };
+    reader.member == author.member || since.get() <= made_at || history
 }
 
 /// Whether the admins' word hides a message, by the ledger.

@@ -383,11 +383,12 @@ impl World {
         Ok(())
     }
 
-    /// The operator of one honest node that is up imports the admins' log.
+    /// The operator of one honest node that is up imports the admins' log. Not of one that comes back after a
+    /// suspension: others would not let it in to tell them of it.
     fn import(&mut self) -> Result<(), Violation> {
         let able: Vec<usize> = (0..self.nodes.len())
             .filter(|n| self.nodes[*n].is_up() && self.nodes[*n].conduct == Conduct::Honest)
-            .filter(|n| self.admins.ledger[&self.nodes[*n].identity.serial].is_in_force(self.now))
+            .filter(|n| self.admins.ledger[&self.nodes[*n].identity.serial].was_never_out(self.now))
             .collect();
         if able.is_empty() {
             self.schedule(Duration::from_secs(60), Event::Act(Act::Import));

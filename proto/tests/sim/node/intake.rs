@@ -101,6 +101,12 @@ impl Node {
         if self.durable.logs.contains(&id) {
             return Judgement::Known;
         }
+        // Before it can be parked: a message id does not tell whether the body is there, so a bare header would
+        // take the place of the whole.
+        if decoded.lacks_body() {
+            let gossiped = matches!(origin, Origin::Gossip { .. });
+            return Judgement::Refused(if gossiped { Verdict::Reject } else { Verdict::Ignore }, "bodiless");
+        }
         if self.has(Defect::SkipsVerification) {
             return Judgement::Admitted(decoded.trusted());
         }

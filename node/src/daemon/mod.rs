@@ -23,6 +23,7 @@ use crate::{
         ports::Ports,
         server::{Server, ServerConfig},
     },
+    backup::{Backups, STORE},
     clock,
     config::{self, Config},
     feed::{Feed, Notice},
@@ -143,7 +144,7 @@ impl Daemon {
     /// The first part that cannot start, with the mend; nothing is left running.
     pub async fn start(enrolment: Enrolment, settings: Settings) -> anyhow::Result<Self> {
         let owner = Owner { coalition: enrolment.coalition(), node: enrolment.node() };
-        let (path, master) = (settings.data_dir.join("store"), enrolment.keys.store.clone());
+        let (path, master) = (settings.data_dir.join(STORE), enrolment.keys.store.clone());
         let opened = master.clone();
         let store = tokio::task::spawn_blocking(move || Store::open(&path, owner, &opened)).await??;
         let roster = LiveRoster::new(history::restore(&store, &enrolment).await?);
@@ -236,6 +237,7 @@ impl Daemon {
             import,
             stopping: tasks.stop_signal(),
             started: clock::now(),
+            backups: Backups::new(&settings.data_dir, store.clone(), &enrolment),
         };
         let ports = Ports {
             query,

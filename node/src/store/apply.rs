@@ -10,7 +10,7 @@ use belfry_proto::{
 use prost::Message;
 
 use super::{
-    ReadError, WriteError,
+    ReadError, WriteError, checkpoint,
     columns::{self, Cf, Key},
     envelopes::{Counts, counts_key},
     objects,
@@ -217,6 +217,7 @@ impl Applier {
             return Err(WriteError::Missing("free place in the own log"));
         }
         for row in envelopes {
+            checkpoint::note_own_log(txn, row.group, row.log)?;
             self.envelope(txn, row)?;
         }
         let messages = envelopes.iter().map(|row| row.id).collect();

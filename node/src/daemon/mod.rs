@@ -22,6 +22,7 @@ use crate::{
         ports::Ports,
         server::{Server, ServerConfig},
     },
+    backup::{Backups, STORE},
     clock,
     config::{self, Config},
     feed::Feed,
@@ -187,7 +188,7 @@ impl Daemon {
     /// The first part that cannot start, with the mend; nothing is left running.
     pub async fn start(enrolment: Enrolment, settings: Settings) -> anyhow::Result<Self> {
         let owner = Owner { coalition: enrolment.coalition(), node: enrolment.node() };
-        let (path, master) = (settings.data_dir.join("store"), enrolment.keys.store.clone());
+        let (path, master) = (settings.data_dir.join(STORE), enrolment.keys.store.clone());
         let opened = master.clone();
         let tuning = settings.tuning;
         let probe = tuning.probe.unwrap_or_else(|| Arc::new(FileSystemOf::new(&settings.data_dir)));
@@ -302,6 +303,7 @@ impl Daemon {
             import,
             stopping: tasks.stop_signal(),
             started: clock::now(),
+            backups: Backups::new(&settings.data_dir, store.clone(), &enrolment),
         };
         let ports = Ports {
             query,

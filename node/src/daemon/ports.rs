@@ -1,6 +1,6 @@
 //! What the API asks of the rest, answered from the parts that know.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use belfry_proto::{
@@ -14,7 +14,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::ports::{Imported, NodeReport, NodeStatus, PeerReport, Publish},
+    api::ports::{BackupRefused, Imported, NodeReport, NodeStatus, PeerReport, Publish},
+    backup::{BackupError, Backups},
     clock, config,
     identity::Identity,
     membership::{Freshness, Hellos, Import, LogWatch},
@@ -58,6 +59,7 @@ pub(super) struct Status {
     pub(super) import: Import,
     pub(super) stopping: CancellationToken,
     pub(super) started: Timestamp,
+    pub(super) backups: Backups,
 }
 
 impl Status {
@@ -209,6 +211,19 @@ impl NodeStatus for Status {
         let before = before.version().height.get();
         self.import.offer(file).await;
         Ok(Imported { before, after: self.roster.snapshot().version().height.get() })
+    }
+
+    async fn backup(&self, folder: PathBuf) -> Result<serde_json::Value, BackupRefused> {
+        let backups = self.backups.clone();
+        let made = tokio::task::spawn_blocking(move || backups.create(&folder)).await;
+        let manifest =
+            made.map_err(|error| BackupRefused::Fault(Box::new(error)))?.map_err(|error| match error {
+                BackupError::Exists(_) | BackupError::Relative(_) | BackupError::File(_) => {
+                    BackupRefused::Folder(error.to_string())
+                }
+                other => BackupRefused::Fault(Box::new(other)),
+            })?;
+        serde_json::to_value(manifest).map_err(|error| BackupRefused::Fault(Box::new(error)))
     }
 
     fn is_ready(&self) -> bool {

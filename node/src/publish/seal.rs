@@ -43,8 +43,9 @@ pub(super) enum SealError {
     Reopen(String),
 }
 
-/// Where the next message goes: on after our newest log, or at the start of a new one if others hold
-/// more of it than we do (our disk was restored or replaced: a sequence must never be used twice).
+/// Where the next message goes: on after our newest log, or at the start of a new one if this database did
+/// not open it, or others hold more of it than we do (our disk was restored or replaced: a sequence must
+/// never be used twice).
 pub(super) fn position(
     store: &Store,
     identity: &Identity,
@@ -66,9 +67,9 @@ pub(super) fn position(
         own.iter().filter(|row| !row.forked && row.top == row.height && others_hold(row.log) <= row.height);
     let mut newest: Option<(Timestamp, &LogRow, [u8; 16])> = None;
     for row in open {
-        // What we seal is received as it is created. An entry of ours that came from others was written by an
-        // earlier life of this disk, and others may hold more of that log than we will ever hear of.
-        if !store.message(row.head)?.is_some_and(|message| message.received == message.created) {
+        // An entry of ours that came from others was written by an earlier life of this disk, and others may
+        // hold more of that log than we will ever hear of.
+        if !store.writes_log(group, row.log)? {
             continue;
         }
         let Some(bytes) = store.envelopes(group, row.log, row.height, row.height, usize::MAX)?.pop() else {

@@ -10,7 +10,7 @@ use belfry_proto::{
 use prost::Message;
 
 use super::{
-    ReadError, WriteError,
+    ReadError, WriteError, checkpoint,
     columns::{self, Cf, Key},
     envelopes::{Counts, counts_key},
     objects::{self, Claim},
@@ -273,6 +273,7 @@ impl Applier {
             return Err(WriteError::Missing("free place in the own log"));
         }
         for row in envelopes {
+            checkpoint::note_own_log(txn, row.group, row.log)?;
             let claims = row.content.as_ref().and_then(|_| claims.pop_front());
             self.envelope(txn, row, claims)?;
         }

@@ -15,6 +15,8 @@
 
 mod admin;
 mod apply;
+mod check;
+mod checkpoint;
 mod columns;
 mod envelopes;
 mod error;
@@ -35,6 +37,7 @@ use belfry_proto::{
 };
 use tokio::sync::watch;
 
+pub use check::{CheckedColumn, Health};
 pub use envelopes::Counts;
 pub use error::{OpenError, ReadError, WriteError};
 pub use objects::{ObjectView, Page, PageQuery};

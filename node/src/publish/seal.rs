@@ -185,22 +185,52 @@ fn recipient_keys(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use belfry_proto::id::PublicationId;
 
     use super::*;
     use crate::{
-        store::Change,
+        store::{Change, DraftState},
         testing::{CIDR, Coalition, Site},
     };
 
+    fn row(message: &envelope::Decoded) -> EnvelopeRow {
+        let admitted = message.clone().trusted();
+        let (header, id) = (admitted.header(), admitted.message_id());
+        rows::envelope(header, id, admitted.bytes(), true, MessageState::Sealed, header.created)
+    }
+
     /// Stores messages as the flusher does.
-    async fn written(site: &Site, messages: &[envelope::Decoded], received_after: Duration) {
+    async fn written(site: &Site, messages: &[envelope::Decoded]) {
+        let publication = PublicationId::new(rand::random());
+        site.store.commit(Change::Draft(draft(publication))).await.unwrap();
+        let envelopes = messages.iter().map(row).collect();
+        site.store.commit(Change::Flushed { publication, envelopes }).await.unwrap();
+    }
+
+    /// Stores messages as sync does.
+    async fn given_back(site: &Site, messages: &[envelope::Decoded]) {
         for message in messages {
-            let admitted = message.clone().trusted();
-            let (header, id) = (admitted.header(), admitted.message_id());
-            let received = header.created.saturating_add(received_after);
-            let row = rows::envelope(header, id, admitted.bytes(), true, MessageState::Sealed, received);
-            site.store.commit(Change::Envelope(Box::new(row))).await.unwrap();
+            site.store.commit(Change::Envelope(Box::new(row(message)))).await.unwrap();
+        }
+    }
+
+    fn draft(publication: PublicationId) -> DraftRow {
+        DraftRow {
+            publication,
+            group: CIDR,
+            audience: Audience::Group,
+            recipients: Vec::new(),
+            parts: Vec::new(),
+            part_count: 1,
+            objects: Vec::new(),
+            submitter: String::new(),
+            idempotency_key: None,
+            digest: [0; 32],
+            created: Timestamp::from_micros(1),
+            state: DraftState::Queued,
+            messages: Vec::new(),
+            key_id: None,
+            error: None,
         }
     }
 
@@ -210,7 +240,7 @@ mod tests {
         let alice = coalition.issue(1, &[CIDR]);
         let messages = coalition.messages(&alice, CIDR, None, 3);
         let site = Site::new(&coalition, &alice).await;
-        written(&site, &messages, Duration::ZERO).await;
+        written(&site, &messages).await;
         let next = position(&site.store, &alice.identity, CIDR, &[]).unwrap();
         assert_eq!((next.sequence, next.prev), (Sequence::new(4), messages[2].message_id()));
         assert_eq!(next.instance, messages[0].header().instance);
@@ -223,7 +253,7 @@ mod tests {
         let alice = coalition.issue(1, &[CIDR]);
         let messages = coalition.messages(&alice, CIDR, None, 3);
         let site = Site::new(&coalition, &alice).await;
-        written(&site, &messages, Duration::from_millis(1)).await;
+        given_back(&site, &messages).await;
         let next = position(&site.store, &alice.identity, CIDR, &[]).unwrap();
         assert_eq!((next.sequence, next.prev), (Sequence::new(1), MessageId::ZERO));
         assert_ne!(next.instance, messages[0].header().instance);
@@ -240,11 +270,11 @@ mod tests {
         let messages = coalition.messages(&alice, CIDR, None, 5);
         let log = messages[0].header().log;
         let site = Site::new(&coalition, &alice).await;
-        written(&site, &messages[..3], Duration::ZERO).await;
+        written(&site, &messages[..3]).await;
         let known = [(CIDR, log, Sequence::new(5))];
         assert_eq!(position(&site.store, &alice.identity, CIDR, &known).unwrap().sequence, Sequence::new(1));
         // Not even once the rest has come back.
-        written(&site, &messages[3..], Duration::from_secs(9)).await;
+        given_back(&site, &messages[3..]).await;
         assert_eq!(position(&site.store, &alice.identity, CIDR, &known).unwrap().sequence, Sequence::new(1));
     }
 }

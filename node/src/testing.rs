@@ -85,10 +85,7 @@ impl Coalition {
             }),
             groups: groups
                 .iter()
-                .map(|group| schema::GroupRole {
-                    group: group.get(),
-                    role: schema::Role::Publisher.into(),
-                })
+                .map(|group| schema::GroupRole { group: group.get(), role: schema::Role::Publisher.into() })
                 .collect(),
             carrier: groups.is_empty(),
             validity: Some(schema::Validity {
@@ -101,14 +98,8 @@ impl Coalition {
         self.decide(n, Decision::Issue(schema::Issue { certificate: Some(body) }));
         let serial = Serial::new(self.roster.version().height.get());
         let record = self.roster.records().last().unwrap().record.clone();
-        let identity = Identity {
-            member: MemberId::new([n; 16]),
-            serial,
-            record,
-            signing,
-            node: key.public(),
-            kem,
-        };
+        let identity =
+            Identity { member: MemberId::new([n; 16]), serial, record, signing, node: key.public(), kem };
         Seat { identity: Arc::new(identity), key }
     }
 
@@ -232,7 +223,10 @@ impl Site {
         let store = Store::open(&folder.path().join("store"), owner, &Secret::new([9; 32])).unwrap();
         let charters = roster.charters().signed().iter();
         let admin = Change::Admin {
-            charters: (1..).zip(charters).map(|(version, signed)| (version, signed.encode_to_vec())).collect(),
+            charters: (1..)
+                .zip(charters)
+                .map(|(version, signed)| (version, signed.encode_to_vec()))
+                .collect(),
             records: roster.records().map(|r| (r.height, r.record.encode_to_vec())).collect(),
             head: roster.version(),
         };

@@ -97,7 +97,9 @@ impl Status {
             ));
         }
         if watch.contradicted.is_some() {
-            warnings.push("The registrar signed a beacon for another admin log than ours: it is forked.".to_owned());
+            warnings.push(
+                "The registrar signed a beacon for another admin log than ours: it is forked.".to_owned(),
+            );
         }
         for height in &watch.equivocations {
             warnings.push(format!(
@@ -125,10 +127,13 @@ impl Status {
     async fn import_beacon(&self, text: &str, roster: &Roster) -> Result<Imported, String> {
         let beacon = file::read_beacon(text).map_err(|error| error.to_string())?;
         // Verified here once more than needed, for a reason to give.
-        let found = beacon::verify(roster.charter(), &beacon, clock::now()).map_err(|error| error.to_string())?;
+        let found =
+            beacon::verify(roster.charter(), &beacon, clock::now()).map_err(|error| error.to_string())?;
         let height = roster.version().height;
         if found.head.height <= height && !roster.is_prefix(found.head) {
-            return Err("the beacon is of another history of this coalition: one of them is forked".to_owned());
+            return Err(
+                "the beacon is of another history of this coalition: one of them is forked".to_owned()
+            );
         }
         self.import.beacon(beacon).await;
         Ok(Imported { before: height.get(), after: self.roster.snapshot().version().height.get() })

@@ -99,11 +99,8 @@ impl Membership {
             for record in records.into_iter().take(most) {
                 let Ok(found) = address::verify(&roster, &record, now) else { continue };
                 if held.get(&found.serial).is_none_or(|made| *made < found.made) {
-                    let row = AddressRow {
-                        serial: found.serial,
-                        made: found.made,
-                        bytes: record.encode_to_vec(),
-                    };
+                    let row =
+                        AddressRow { serial: found.serial, made: found.made, bytes: record.encode_to_vec() };
                     newest.insert(found.serial, row);
                 }
             }

@@ -197,8 +197,10 @@ impl Membership {
         if known.contains(&height) || known.len() >= MAX_PROOFS {
             return Verdict::Ignore;
         }
-        tracing::error!(height = height.get(),
-            "the registrar signed two entries for height {height} of the admin log: proof kept");
+        tracing::error!(
+            height = height.get(),
+            "the registrar signed two entries for height {height} of the admin log: proof kept"
+        );
         let records = [ours.record.encode_to_vec(), other.record.encode_to_vec()];
         if let Err(error) = self.store.commit(Change::Equivocation { height, records }).await {
             tracing::error!("the proof could not be kept: {error}");

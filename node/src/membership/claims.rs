@@ -48,12 +48,8 @@ pub(super) async fn look_into(
     let mut shown = Shown::default();
     for claim in claims.iter().take(MOST) {
         let (group, log, sequence) = *claim;
-        let pull = PullRange {
-            group: group.get(),
-            log: log.to_vec(),
-            from: sequence.get(),
-            to: sequence.get(),
-        };
+        let pull =
+            PullRange { group: group.get(), log: log.to_vec(), from: sequence.get(), to: sequence.get() };
         let request = SyncRequest { request: Some(Request::Range(pull)) };
         match timeout(PATIENCE, network.sync(&peer, request)).await {
             Ok(Ok(answer)) => match answer.response {

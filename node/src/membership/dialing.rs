@@ -169,7 +169,9 @@ impl Dialing {
         for node in due {
             let mut addresses = known.get(&node).cloned().unwrap_or_default();
             let configured = self.bootstrap.get(&node).into_iter().flatten();
-            addresses.extend(configured.filter(|address| !addresses.contains(address)).cloned().collect::<Vec<_>>());
+            addresses.extend(
+                configured.filter(|address| !addresses.contains(address)).cloned().collect::<Vec<_>>(),
+            );
             if addresses.is_empty() {
                 continue;
             }

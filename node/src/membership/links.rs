@@ -100,12 +100,7 @@ impl Plan<'_> {
     }
 
     /// Adds up to `count` dialable nodes that `wanted` picks.
-    fn choose<R: Rng + ?Sized>(
-        &mut self,
-        count: usize,
-        wanted: impl Fn(&PublicKey) -> bool,
-        rng: &mut R,
-    ) {
+    fn choose<R: Rng + ?Sized>(&mut self, count: usize, wanted: impl Fn(&PublicKey) -> bool, rng: &mut R) {
         if count == 0 {
             return;
         }
@@ -152,10 +147,8 @@ mod tests {
     impl Coalition {
         /// The first `small` nodes are in the small group, all others in the large one.
         fn new(keys: &[PublicKey], small: usize) -> Self {
-            let place = |n| Place {
-                groups: BTreeSet::from([if n < small { SMALL } else { LARGE }]),
-                carrier: false,
-            };
+            let place =
+                |n| Place { groups: BTreeSet::from([if n < small { SMALL } else { LARGE }]), carrier: false };
             let places = keys.iter().enumerate().map(|(n, key)| (*key, place(n))).collect();
             Self { places, links: keys.iter().map(|key| (*key, BTreeMap::new())).collect() }
         }

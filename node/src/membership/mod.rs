@@ -119,7 +119,11 @@ pub(crate) enum Command {
     /// Address records that a peer holds.
     Addresses { peer: PublicKey, records: Vec<schema::Signed> },
     /// A beacon: answered with whether it was news.
-    Beacon { beacon: schema::Signed, from: Option<PublicKey>, done: Option<tokio::sync::oneshot::Sender<bool>> },
+    Beacon {
+        beacon: schema::Signed,
+        from: Option<PublicKey>,
+        done: Option<tokio::sync::oneshot::Sender<bool>>,
+    },
     /// A record of a peer whose log does not fit ours.
     Conflict { peer: PublicKey, record: schema::Record },
     /// Somebody noticed that this peer's admin log is ahead of ours.

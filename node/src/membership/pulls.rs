@@ -54,8 +54,7 @@ impl Pulls {
         if self.0.len() > PEERS {
             self.0.retain(|_, state| state.under_way || state.not_before > now);
         }
-        let state =
-            self.0.entry(peer).or_insert(State { under_way: false, in_vain: 0, not_before: now });
+        let state = self.0.entry(peer).or_insert(State { under_way: false, in_vain: 0, not_before: now });
         if state.under_way {
             return Begin::Underway;
         }

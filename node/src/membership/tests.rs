@@ -70,9 +70,7 @@ impl Running {
     }
 
     async fn ready(&mut self, peer: &Site) {
-        let waiting = async {
-            while self.notices.recv().await.unwrap() != Notice::PeerReady(peer.node()) {}
-        };
+        let waiting = async { while self.notices.recv().await.unwrap() != Notice::PeerReady(peer.node()) {} };
         tokio::time::timeout(PATIENCE, waiting).await.expect("the peer becomes ready");
     }
 }
@@ -229,7 +227,10 @@ async fn claims_about_logs_we_never_wrote_are_not_even_looked_into() {
         &mut host,
         move |_| hello_response::Response::Greeted(greeted.clone()),
         move |request| {
-            counted.fetch_add(usize::from(matches!(request, sync_request::Request::Range(_))), Ordering::Relaxed);
+            counted.fetch_add(
+                usize::from(matches!(request, sync_request::Request::Range(_))),
+                Ordering::Relaxed,
+            );
             nothing(request)
         },
     );

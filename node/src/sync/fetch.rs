@@ -158,7 +158,8 @@ impl Sync {
         let ours: Vec<LogFrontier> = rows.iter().map(frontier_of).collect();
         // A proven fork is frozen: there is nothing more to fetch of it, from anybody.
         let is_frozen = |log: &LogId| {
-            rows.binary_search_by_key(log, |row| row.log).is_ok_and(|at| rows.get(at).is_some_and(|r| r.forked))
+            rows.binary_search_by_key(log, |row| row.log)
+                .is_ok_and(|at| rows.get(at).is_some_and(|r| r.forked))
         };
         let hash = frontier::hash(coalition, group, &ours).to_vec();
         let mut after: Option<LogId> = None;

@@ -100,11 +100,8 @@ impl Puller {
 /// Lets `site` serve as a node does.
 fn serve(site: &mut Site) -> (Arc<Counters>, JoinSet<()>) {
     let counters = Arc::new(Counters::default());
-    let serving = Serving {
-        store: site.store.clone(),
-        roster: site.roster.clone(),
-        counters: Arc::clone(&counters),
-    };
+    let serving =
+        Serving { store: site.store.clone(), roster: site.roster.clone(), counters: Arc::clone(&counters) };
     let mut tasks = JoinSet::new();
     tasks.spawn(serving.run(site.inbound.take().unwrap().sync));
     (counters, tasks)
@@ -287,7 +284,13 @@ async fn lying_frontiers_are_counted_and_ask_for_nothing() {
         ("more bodies than entries", changed(|f| f.logs[0].bodies = 99)),
         ("twice the same log", changed(|f| f.logs.push(f.logs[0].clone()))),
         ("a hash of something else", changed(|f| f.hash = vec![1; 32])),
-        ("parts without end", changed(|f| { f.logs.clear(); f.more = true; })),
+        (
+            "parts without end",
+            changed(|f| {
+                f.logs.clear();
+                f.more = true;
+            }),
+        ),
     ];
     for (name, lie) in lies {
         let mut liar = Site::new(&coalition, &carol).await;
@@ -415,9 +418,7 @@ async fn a_peer_that_asks_without_end_is_told_busy_and_others_are_served() {
         guest.connect(&host).await;
     }
     let busy = Response::Refused(Refusal::Busy.into());
-    let flood = async {
-        while ask(&greedy, &host, compare(CIDR.get())).await != busy {}
-    };
+    let flood = async { while ask(&greedy, &host, compare(CIDR.get())).await != busy {} };
     tokio::time::timeout(PATIENCE, flood).await.expect("it is turned away in the end");
     assert!(counters.snapshot().turned_away > 0);
     assert!(matches!(ask(&modest, &host, compare(CIDR.get())).await, Response::Frontier(_)));

@@ -51,11 +51,9 @@ impl Judged for FrontierError {
     /// On the peer that answered; no roster is involved.
     fn verdict(&self) -> Verdict {
         match self {
-            Self::Malformed(_)
-            | Self::TooMany(_)
-            | Self::OtherGroup(_)
-            | Self::Unsorted
-            | Self::Endless => Verdict::Reject,
+            Self::Malformed(_) | Self::TooMany(_) | Self::OtherGroup(_) | Self::Unsorted | Self::Endless => {
+                Verdict::Reject
+            }
         }
     }
 
@@ -281,7 +279,8 @@ mod tests {
 
     #[test]
     fn parts_that_repeat_or_promise_without_end_are_refused() {
-        let part = |logs: &[LogFrontier], more| schema::Frontier { hash: vec![9; 32], logs: wire(logs), more };
+        let part =
+            |logs: &[LogFrontier], more| schema::Frontier { hash: vec![9; 32], logs: wire(logs), more };
         let after = Some(nth(5).log);
         let again = part(&[nth(5), nth(6)], false);
         assert_eq!(read_part(GROUP, after, &again), Err(FrontierError::Unsorted));
@@ -295,8 +294,7 @@ mod tests {
         use schema::{SyncRequest, SyncResponse, sync_request, sync_response};
         let all: Vec<LogFrontier> = (0..1000).map(nth).collect();
         let hash = hash(CoalitionId::new([7; 32]), GROUP, &all).to_vec();
-        let pull =
-            schema::PullFrontier { group: u32::MAX, hash: hash.clone(), after: Vec::new() };
+        let pull = schema::PullFrontier { group: u32::MAX, hash: hash.clone(), after: Vec::new() };
         let equal = schema::Frontier { hash, logs: Vec::new(), more: false };
         let request = SyncRequest { request: Some(sync_request::Request::Frontier(pull)) };
         let response = SyncResponse { response: Some(sync_response::Response::Frontier(equal)) };

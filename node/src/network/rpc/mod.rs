@@ -78,13 +78,7 @@ pub(super) struct Exchange<P: Protocol> {
 
 impl<P: Protocol> Exchange<P> {
     pub(super) fn new(asked: Asks<P>, counters: Arc<Counters>) -> Self {
-        Self {
-            asked,
-            own: HashMap::new(),
-            open: HashMap::new(),
-            answers: FuturesUnordered::new(),
-            counters,
-        }
+        Self { asked, own: HashMap::new(), open: HashMap::new(), answers: FuturesUnordered::new(), counters }
     }
 
     /// Sends an own request; the caller has made sure that the peer is connected.

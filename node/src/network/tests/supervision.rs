@@ -57,9 +57,11 @@ async fn calls_under_way_fail_and_do_not_hang() {
     let (network, key) = (a.network.clone(), b.key());
     let asked = tokio::spawn(async move { network.sync(&key, addresses()).await });
     // Nobody answers; the request is under way.
-    timeout(PATIENCE, async { while b.network.counters().snapshot().requests_received == 0 {
-        tokio::task::yield_now().await;
-    } })
+    timeout(PATIENCE, async {
+        while b.network.counters().snapshot().requests_received == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
     .await
     .unwrap();
     a.network.panic().await;

@@ -170,8 +170,9 @@ async fn what_one_missed_comes_from_a_peer() {
     puller.site.connect(&holder).await;
     puller.ready(&holder);
     puller.holds(&messages).await;
+    eventually("the count", async || puller.counters.snapshot().kept == 600).await;
     let counts = puller.counters.snapshot();
-    assert_eq!((counts.kept, counts.faults), (600, 0));
+    assert_eq!(counts.faults, 0);
     assert!(counts.pages >= 3, "bounded pages");
 
     // Level: one hash each way, and no page.

@@ -253,7 +253,8 @@ impl Membership {
                 if admitted {
                     self.dialing.connected(node, outbound);
                 }
-                if admitted && others == 0 {
+                // Beside a connection that stands in its lobby, a new one may be a full one.
+                if admitted && (others == 0 || !self.admits_us.contains(&node)) {
                     self.greet(node);
                 }
             }

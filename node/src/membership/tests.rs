@@ -38,9 +38,7 @@ fn membership(site: &Site, feed: &Feed) -> Membership {
         site.network.clone(),
         site.roster.clone(),
         feed.clone(),
-        Vec::new(),
-        vec![site.address.clone()],
-        LIMITS,
+        Reach { bootstrap: Vec::new(), external: vec![site.address.clone()], limits: LIMITS },
     )
 }
 

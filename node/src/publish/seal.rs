@@ -68,7 +68,7 @@ pub(super) fn position(
     for row in open {
         // What we seal is received as it is created. An entry of ours that came from others was written by an
         // earlier life of this disk, and others may hold more of that log than we will ever hear of.
-        if !store.message(row.head)?.is_some_and(|message| message.received == message.created) {
+        if store.message(row.head)?.is_none_or(|message| message.received != message.created) {
             continue;
         }
         let Some(bytes) = store.envelopes(group, row.log, row.height, row.height, usize::MAX)?.pop() else {

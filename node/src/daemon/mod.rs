@@ -30,7 +30,7 @@ use crate::{
     identity::Identity,
     ingest::Ingest,
     keys::{Enrolment, Source, file},
-    membership::{DialLimits, Membership, Sources},
+    membership::{DialLimits, Membership, Reach, Sources},
     network::{self, Address, Network, NetworkConfig},
     publish::{Defaults, Flusher, Publisher},
     query::{Groups, Query, Scope},
@@ -221,12 +221,14 @@ impl Daemon {
             network.clone(),
             roster.clone(),
             feed.clone(),
-            settings.bootstrap,
-            settings.network.external,
-            DialLimits {
-                longest_wait: tuning.redial_interval,
-                // A quarter is left to those who dial us.
-                most: usize::try_from(settings.network.max_connections).unwrap_or(usize::MAX) / 4 * 3,
+            Reach {
+                bootstrap: settings.bootstrap,
+                external: settings.network.external,
+                limits: DialLimits {
+                    longest_wait: tuning.redial_interval,
+                    // A quarter is left to those who dial us.
+                    most: usize::try_from(settings.network.max_connections).unwrap_or(usize::MAX) / 4 * 3,
+                },
             },
         );
         let (hellos, import) = (membership.hellos(), membership.import());

@@ -316,7 +316,7 @@ impl Daemon {
         let stopping = CancellationToken::new();
         let server = Server::bind(&settings.api, ports, stopping.clone()).await?;
         let api = server.addresses().to_vec();
-        tasks.spawn("api", server.run());
+        tasks.spawn_until("api", stopping.clone(), server.run());
         let version = roster.snapshot().version();
         tracing::info!(member.id = %identity.member, serial = identity.serial.get(), roster.height = version.height.get(),
             "running as certificate {} of member {}, API on {api:?}", identity.serial, identity.member);

@@ -19,7 +19,7 @@ use super::{
     txn::Txn,
     values::{DraftValue, EnvelopeValue, KeyValue, LogValue},
     vault::{SYSTEM, damaged},
-    writer::Prepared,
+    writer::{Prepared, PreparedEnvelope},
 };
 
 /// Where the admin head stands in [`Cf::Meta`].
@@ -94,10 +94,13 @@ impl Applier {
 
     /// Applies one change to the batch. On an error the caller undoes what the batch got from it.
     pub(super) fn apply(&mut self, txn: &mut Txn<'_>, prepared: Prepared) -> Result<Committed, WriteError> {
-        let Prepared { change, mut claims } = prepared;
+        let Prepared { change, mut envelopes } = prepared;
         match change {
             Change::Admin { charters, records, head } => admin(txn, charters, records, head),
-            Change::Envelope(row) => self.envelope(txn, &row, claims.pop_front()),
+            Change::Envelope(row) => {
+                let prepared = envelopes.pop_front().ok_or(WriteError::Missing("prepared envelope"))?;
+                self.envelope(txn, &row, prepared)
+            }
             Change::Opened { message, content } => self.opened(txn, message, &content),
             Change::Closed { message, reason } => closed(txn, message, &reason),
             Change::Key(row) => {
@@ -105,7 +108,9 @@ impl Applier {
                 key(txn, row)
             }
             Change::Draft(row) => draft(txn, &row),
-            Change::Flushed { publication, envelopes } => self.flushed(txn, publication, &envelopes, claims),
+            Change::Flushed { publication, envelopes: rows } => {
+                self.flushed(txn, publication, &rows, envelopes)
+            }
             Change::DraftFailed { publication, error } => settle(txn, publication, |row| {
                 row.state = DraftState::Refused;
                 row.error = Some(error);
@@ -171,7 +176,7 @@ impl Applier {
         &mut self,
         txn: &mut Txn<'_>,
         row: &EnvelopeRow,
-        claims: Option<Vec<Claim>>,
+        prepared: PreparedEnvelope,
     ) -> Result<Committed, WriteError> {
         let place = columns::place(row.group, row.log, row.sequence);
         let mut log = self.log(row);
@@ -184,12 +189,12 @@ impl Applier {
                 let existing = there.id().map_err(|_| damaged(Cf::Envelopes, &place, "has no id"))?;
                 log.forked = true;
                 let fork = [place.as_slice(), row.id.as_ref()].concat();
-                txn.put(Cf::Forks, fork, EnvelopeValue::of(row).encode_to_vec());
+                txn.put(Cf::Forks, fork, prepared.value);
                 self.put_log(txn, log);
                 return Ok(Committed::Fork { existing });
             }
         }
-        txn.put(Cf::Envelopes, place.clone(), EnvelopeValue::of(row).encode_to_vec());
+        txn.put(Cf::Envelopes, place.clone(), prepared.value);
         txn.put(Cf::Messages, row.id.to_vec(), place);
         if row.state == MessageState::Sealed
             && let Some(key) = row.key_id
@@ -200,10 +205,7 @@ impl Applier {
         let before = log.height;
         log.top = log.top.max(row.sequence);
         advance(txn, &mut log, row)?;
-        if let Some(content) = &row.content {
-            let claims = claims.unwrap_or_else(|| Claim::all_of(&txn.db.vault, row.group, content));
-            self.content(txn, row.group, claims)?;
-        }
+        self.content(txn, row.group, prepared.claims)?;
         if let Some(key) = row.key_id {
             self.used(txn, key, row.member, row.created)?;
         }
@@ -262,7 +264,7 @@ impl Applier {
         txn: &mut Txn<'_>,
         publication: belfry_proto::id::PublicationId,
         envelopes: &[EnvelopeRow],
-        mut claims: VecDeque<Vec<Claim>>,
+        prepared: VecDeque<PreparedEnvelope>,
     ) -> Result<Committed, WriteError> {
         // All or nothing, and never over what stands: a second flush of one draft would double it.
         let taken = envelopes.iter().any(|row| {
@@ -272,10 +274,9 @@ impl Applier {
         if taken {
             return Err(WriteError::Missing("free place in the own log"));
         }
-        for row in envelopes {
+        for (row, prepared) in envelopes.iter().zip(prepared) {
             checkpoint::note_own_log(txn, row.group, row.log)?;
-            let claims = row.content.as_ref().and_then(|_| claims.pop_front());
-            self.envelope(txn, row, claims)?;
+            self.envelope(txn, row, prepared)?;
         }
         let messages = envelopes.iter().map(|row| row.id).collect();
         let key_id = envelopes.first().and_then(|row| row.key_id);

@@ -31,8 +31,31 @@ type Job = (Change, oneshot::Sender<Result<Committed, WriteError>>);
 
 #[derive(Clone)]
 pub(super) struct Writer {
-    queue: mpsc::Sender<Job>,
+    thread: Arc<Thread>,
     writable: Arc<AtomicBool>,
+}
+
+/// The running thread; dropping it waits until the thread has let go of the database. A process that
+/// exits while RocksDB closes elsewhere aborts in the middle of it.
+struct Thread {
+    queue: Option<mpsc::Sender<Job>>,
+    handle: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Thread {
+    fn queue(&self) -> Result<&mpsc::Sender<Job>, WriteError> {
+        self.queue.as_ref().ok_or(WriteError::Closed)
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        // Without a sender left the thread ends, after what it is writing now.
+        self.queue = None;
+        if let Some(handle) = self.handle.take() {
+            let _ = handle.join();
+        }
+    }
 }
 
 impl Writer {
@@ -41,21 +64,21 @@ impl Writer {
         let writable = Arc::new(AtomicBool::new(true));
         let applier = Applier::load(&db)?;
         let flag = Arc::clone(&writable);
-        std::thread::Builder::new()
+        let handle = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || run(&db, jobs, applier, &flag))?;
-        Ok(Self { queue, writable })
+        Ok(Self { thread: Arc::new(Thread { queue: Some(queue), handle: Some(handle) }), writable })
     }
 
     pub(super) async fn commit(&self, change: Change) -> Result<Committed, WriteError> {
         let (done, answer) = oneshot::channel();
-        self.queue.send((change, done)).await.map_err(|_| WriteError::Closed)?;
+        self.thread.queue()?.send((change, done)).await.map_err(|_| WriteError::Closed)?;
         answer.await.map_err(|_| WriteError::Closed)?
     }
 
     pub(super) fn commit_blocking(&self, change: Change) -> Result<Committed, WriteError> {
         let (done, answer) = oneshot::channel();
-        self.queue.blocking_send((change, done)).map_err(|_| WriteError::Closed)?;
+        self.thread.queue()?.blocking_send((change, done)).map_err(|_| WriteError::Closed)?;
         answer.blocking_recv().map_err(|_| WriteError::Closed)?
     }
 

@@ -294,7 +294,7 @@ impl Member {
         let answer =
             self.api()?.post("/api/v1/tokens", &[("content-type", "application/json")], wanted).await?;
         let made = answer.expect(201)?;
-        made["token"].as_str().map(str::to_owned).context("no token in the answer")
+        made.get("token").and_then(Value::as_str).map(str::to_owned).context("no token in the answer")
     }
 
     /// Begins to publish a bundle in a group.

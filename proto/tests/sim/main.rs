@@ -28,12 +28,12 @@ mod world;
 
 use std::collections::BTreeSet;
 
-use faults::{Defect, Fuse, Point};
+use faults::{Defect, Point};
 use invariants::{Unentitled, Violation};
 use world::{Failure, Report, Stats, run, run_with};
 
 /// Seeds of an ordinary test run.
-const SEEDS: std::ops::Range<u64> = 0..12;
+const SEEDS: std::ops::Range<u64> = 0..10;
 
 fn kept(result: Result<Report, Failure>) -> Report {
     result.unwrap_or_else(|Failure { seed, after, violation }| {
@@ -77,23 +77,24 @@ fn a_seed_replays_to_the_last_byte() {
 
 #[test]
 fn a_crash_at_any_batch_loses_nothing_and_doubles_nothing() {
-    let mut crashed = BTreeSet::new();
-    for (seed, point) in (100..).zip(Point::ALL) {
-        for after in [false, true] {
-            let fuse = Fuse { point: Some(point), length: 0, after };
-            crashed.extend(kept(run_with(seed, None, Some(fuse))).stats.crashes);
-        }
+    for point in Point::ALL {
+        // Some batches are rare: a dispute told by another node needs an equivocator first.
+        let sides = (0..40).find_map(|seed| {
+            let crashes = kept(run_with(seed, None, Some(point))).stats.crashes;
+            [false, true].into_iter().all(|after| crashes.contains(&(point, after))).then_some(())
+        });
+        assert!(sides.is_some(), "no seed crashes on both sides of {point:?}");
     }
-    let all = Point::ALL.into_iter().flat_map(|point| [(point, false), (point, true)]).collect();
-    assert_eq!(crashed, all);
 }
 
 /// Whether some seed's oracle notices the defect, by a violation of the right kind.
 #[track_caller]
 fn noticed(defect: Defect, expected: fn(&Violation) -> bool) {
+    // What is not yet durable is only missed by a crash.
+    let point = (defect == Defect::GossipsBeforeDurable).then_some(Point::Flush);
     let mut others = Vec::new();
     for seed in 0..40 {
-        match run(seed, Some(defect)) {
+        match run_with(seed, Some(defect), point) {
             Ok(_) => {}
             Err(failure) if expected(&failure.violation) => return,
             Err(failure) => others.push(failure.violation),

@@ -15,6 +15,10 @@ mod bodies;
 use bodies::TARGETS;
 use proptest::{prelude::*, test_runner::TestRunner};
 
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 #[test]
 fn every_body_takes_its_seeds() {
     for target in TARGETS {
@@ -28,7 +32,7 @@ fn every_body_takes_its_seeds() {
 
 #[test]
 fn no_decoder_panics_on_arbitrary_bytes() {
-    let mut runner = TestRunner::new(ProptestConfig::with_cases(64));
+    let mut runner = TestRunner::new(cases(256));
     runner
         .run(&proptest::collection::vec(any::<u8>(), 0..400), |bytes| {
             TARGETS.iter().for_each(|target| (target.body)(&bytes));
@@ -39,7 +43,7 @@ fn no_decoder_panics_on_arbitrary_bytes() {
 
 #[test]
 fn no_decoder_panics_on_seeds_cut_spliced_and_bent() {
-    let mut runner = TestRunner::new(ProptestConfig::with_cases(48));
+    let mut runner = TestRunner::new(cases(128));
     let edit = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>(), 0_u8..4);
     for target in TARGETS {
         let seeds = (target.seeds)();

@@ -11,7 +11,6 @@ mod text;
 mod trust;
 mod vectors;
 
-pub use vectors::golden;
 
 /// One decoder, by the name of its target.
 pub struct Target {

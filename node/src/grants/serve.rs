@@ -87,7 +87,9 @@ impl Serving {
             return Err(Refusal::Unknown);
         }
         let roster = self.roster.snapshot();
-        let requester = grant_rule::may_grant(&roster, key.context(), row.last_use, from, clock::now())
+        let first_seen = |height| self.store.first_seen(height).ok().flatten();
+        let now = clock::now();
+        let requester = grant_rule::may_grant(&roster, key.context(), row.last_use, from, first_seen, now)
             .map_err(|refusal| {
                 tracing::debug!(peer = %from, key = %id, "no grant: {refusal}");
                 refusal.on_wire()

@@ -387,13 +387,18 @@ fn admin(
         }
         for height in head.height.get() + 1..=have.height.get() {
             txn.delete(Cf::Records, height.to_be_bytes().to_vec());
+            txn.delete(Cf::Seen, height.to_be_bytes().to_vec());
         }
     }
     for (version, bytes) in charters {
         txn.put(Cf::Charters, version.to_be_bytes().to_vec(), bytes);
     }
     for (height, bytes) in records {
-        txn.put(Cf::Records, height.get().to_be_bytes().to_vec(), bytes);
+        let key = height.get().to_be_bytes().to_vec();
+        if txn.get(Cf::Seen, &key)?.is_none() {
+            txn.put(Cf::Seen, key.clone(), txn.now.as_micros().to_be_bytes().to_vec());
+        }
+        txn.put(Cf::Records, key, bytes);
     }
     txn.put(Cf::Meta, HEAD_KEY.to_vec(), schema::RosterVersion::from(head).encode_to_vec());
     Ok(Committed::Done)

@@ -13,6 +13,8 @@ pub(super) enum Cf {
     Charters,
     /// Admin log records by height.
     Records,
+    /// When this node first had the admin log's entry at a height.
+    Seen,
     /// Envelopes: group ‖ log ‖ sequence.
     Envelopes,
     /// Message id → place.
@@ -52,11 +54,12 @@ pub(super) enum Cf {
 }
 
 impl Cf {
-    pub(super) const ALL: [Self; 22] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::Meta,
         Self::DataKeys,
         Self::Charters,
         Self::Records,
+        Self::Seen,
         Self::Envelopes,
         Self::Messages,
         Self::Logs,
@@ -83,6 +86,7 @@ impl Cf {
             Self::DataKeys => "data-keys",
             Self::Charters => "charters",
             Self::Records => "records",
+            Self::Seen => "seen",
             Self::Envelopes => "envelopes",
             Self::Messages => "messages",
             Self::Logs => "logs",

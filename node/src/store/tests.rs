@@ -175,7 +175,7 @@ fn no_file_of_the_folder_shows_what_was_stored() {
 }
 
 #[test]
-fn another_owner_key_or_process_and_a_newer_schema_are_refused() {
+fn another_owner_key_or_process_and_another_schema_are_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("store");
     let store = open(&folder);
@@ -192,9 +192,26 @@ fn another_owner_key_or_process_and_a_newer_schema_are_refused() {
     assert!(matches!(until_released(owner(2), &master()), Err(OpenError::OtherOwner { .. })));
     assert!(matches!(until_released(owner(1), &Secret::new([8; 32])), Err(OpenError::WrongMaster { .. })));
     let store = until_released(owner(1), &master()).unwrap();
-    store.db.rocks.put_cf(store.db.cf(columns::Cf::Meta), b"schema", 99_u32.to_be_bytes()).unwrap();
+    let written_by = |store: &Store, schema: u32| {
+        store.db.rocks.put_cf(store.db.cf(columns::Cf::Meta), b"schema", schema.to_be_bytes()).unwrap();
+    };
+    written_by(&store, 1);
     drop(store);
-    assert!(matches!(until_released(owner(1), &master()), Err(OpenError::NewerSchema { found: 99, .. })));
+    let older = until_released(owner(1), &master()).err().unwrap();
+    assert!(matches!(older, OpenError::OlderSchema { found: 1, .. }), "{older}");
+    assert!(older.to_string().contains("move the folder away"), "{older}");
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("store");
+    let store = open(&folder);
+    written_by(&store, 99);
+    drop(store);
+    let newer = loop {
+        match Store::open(&path, owner(1), &master()) {
+            Err(OpenError::InUse { .. }) => std::thread::yield_now(),
+            other => break other.err().unwrap(),
+        }
+    };
+    assert!(matches!(newer, OpenError::NewerSchema { found: 99, .. }), "{newer}");
 }
 
 #[test]
@@ -349,6 +366,29 @@ fn the_admin_head_never_goes_back_by_itself() {
     assert!(matches!(admin(2, vec![]), Err(WriteError::LogRollback { have: 3, offered: 2 })));
     admin(2, vec![(2, vec![2])]).unwrap();
     assert_eq!(store.records(Height::new(1), 10).unwrap().len(), 2);
+}
+
+#[test]
+fn when_an_entry_was_first_seen_is_kept_until_a_new_charter_cuts_it_off() {
+    let folder = TempDir::new().unwrap();
+    let admin = |store: &Store, charters: Vec<(u64, Vec<u8>)>, heights: std::ops::RangeInclusive<u64>| {
+        let head = RosterVersion { height: Height::new(*heights.end()), head: EntryId::new([1; 32]) };
+        let records = heights.map(|h| (Height::new(h), vec![1])).collect();
+        store.commit_blocking(Change::Admin { charters, records, head }).unwrap();
+    };
+    let seen = |store: &Store, height| store.first_seen(Height::new(height)).unwrap();
+    let store = open(&folder);
+    admin(&store, vec![], 1..=2);
+    let first = seen(&store, 2).unwrap();
+    drop(store);
+    let store = open(&folder);
+    admin(&store, vec![], 2..=3);
+    assert_eq!(seen(&store, 2), Some(first), "offered again, seen once");
+    assert!(seen(&store, 3).unwrap() >= first);
+    assert_eq!(seen(&store, 4), None);
+    admin(&store, vec![(2, vec![2])], 1..=1);
+    assert_eq!(seen(&store, 2), None, "another entry may come to stand there");
+    assert!(seen(&store, 1).is_some());
 }
 
 #[test]

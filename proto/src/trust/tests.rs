@@ -319,6 +319,55 @@ fn only_ancestors_of_a_cut_stay_and_extending_it_restores() {
 }
 
 #[test]
+fn a_departure_announced_for_later_brings_back_nothing_that_is_over() {
+    for made in [3, 300] {
+        let mut world = World::new();
+        let suspended = world.issue(1, Some(Role::Publisher), 1);
+        let suspend = Decision::Suspend(schema::Suspend { serial: suspended.get(), cut: vec![] });
+        world.decide(member(1), suspend, &[12], 2);
+        let superseded = world.issue(2, Some(Role::Publisher), 2);
+        let fresh = schema::CertificateBody { member: member(2).to_vec(), ..body(3, Some(Role::Publisher)) };
+        let supersede = Decision::Supersede(schema::Supersede {
+            serial: superseded.get(),
+            certificate: Some(fresh),
+            cut: vec![],
+        });
+        world.decide(member(2), supersede, &[11], 2);
+        for (n, serial) in [(1, suspended), (2, superseded)] {
+            let mut later = revoke(n, serial, made, vec![]);
+            let Decision::Revoke(revoke) = &mut later else { unreachable!() };
+            revoke.effective = at(350).as_micros();
+            world.decide(member(n), later, &[11, 12], made);
+            for day in [3, 100, 349] {
+                assert_eq!(world.roster.standing(serial, at(day)), Standing::Revoked, "made {made}, day {day}");
+            }
+            assert!(!world.roster.is_admitted(&node(n), at(100)));
+        }
+        assert_eq!(world.roster.entitled_since(member(1), CIDR), None);
+        assert!(world.roster.voids().is_empty(), "{:?}", world.roster.voids());
+    }
+}
+
+#[test]
+fn an_announced_departure_can_be_brought_forward_and_not_put_off() {
+    let mut world = World::new();
+    let serial = world.issue(1, Some(Role::Publisher), 1);
+    let effective = |world: &mut World, day| {
+        let mut later = revoke(1, serial, 2, vec![]);
+        let Decision::Revoke(revoke) = &mut later else { unreachable!() };
+        revoke.effective = at(day).as_micros();
+        world.decide(member(1), later, &[11, 12], 2);
+    };
+    effective(&mut world, 100);
+    effective(&mut world, 50);
+    assert_eq!(world.roster.standing(serial, at(49)), Standing::Valid);
+    assert_eq!(world.roster.standing(serial, at(50)), Standing::Revoked);
+    effective(&mut world, 200);
+    assert_eq!(world.roster.standing(serial, at(60)), Standing::Revoked);
+    assert_eq!(world.roster.voids().len(), 1);
+}
+
+#[test]
 fn suspension_breaks_the_entitlement_and_renewal_keeps_it() {
     let mut world = World::new();
     let serial = world.issue(1, Some(Role::Publisher), 1);

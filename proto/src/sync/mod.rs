@@ -12,9 +12,11 @@
 //! ```
 
 pub mod frontier;
+pub mod judge;
 pub mod page;
 pub mod plan;
 
 pub use frontier::{FrontierError, LogFrontier, hash, read_list};
+pub use judge::{Entry, LogJudgement, Place, judge_log};
 pub use page::{PageError, check_page};
 pub use plan::{Range, Want, plan};

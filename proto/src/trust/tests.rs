@@ -304,7 +304,8 @@ fn only_ancestors_of_a_cut_stay_and_extending_it_restores() {
     let id = |n| MessageId::new([n; 32]);
     let point = |sequence, n| schema::CutPoint { log: log.to_vec(), sequence, message: id(n).to_vec() };
     let status = |world: &World, log, sequence, n| {
-        world.roster.cut_status(serial, CIDR, Height::new(1), log, Sequence::new(sequence), id(n))
+        let closure = world.roster.closure(serial, CIDR, log);
+        closure.status(Height::new(1), at(1), Sequence::new(sequence), id(n))
     };
     assert_eq!(status(&world, log, 9, 9), CutStatus::Open);
     world.decide(member(1), revoke(1, serial, 2, vec![point(5, 5)]), &[11, 12], 2);
@@ -385,8 +386,8 @@ fn suspension_breaks_the_entitlement_and_renewal_keeps_it() {
         (Some(Height::new(4)), Standing::Valid)
     );
     let (log, id) = (LogId::new([1; 32]), MessageId::new([1; 32]));
-    let status =
-        |written| world.roster.cut_status(serial, CIDR, Height::new(written), log, Sequence::new(1), id);
+    let closure = world.roster.closure(serial, CIDR, log);
+    let status = |written| closure.status(Height::new(written), at(1), Sequence::new(1), id);
     assert_eq!(status(3), CutStatus::Beyond, "a log of before the suspension");
     assert_eq!(status(4), CutStatus::Open, "a log opened after the return");
 }

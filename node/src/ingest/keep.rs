@@ -1,8 +1,13 @@
 //! Opening what can be opened, and one synced batch for many messages.
 
-use belfry_proto::envelope::{Admitted, Publication, RecipientContext, open_block};
+use std::sync::PoisonError;
+
+use belfry_proto::{
+    envelope::{Admitted, Header, Publication, RecipientContext, open_block},
+    id::{Height, MessageId},
+};
 use futures::future::join_all;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{Arrival, Arrived, Ingest, Kept};
 use crate::{
@@ -44,22 +49,24 @@ impl Ingest {
             Arrived::Admitted(admitted) => admitted,
             Arrived::Quarantined(q) => {
                 let (header, id) = (q.header(), q.message_id());
-                let state = MessageState::Quarantined;
-                let mut row = rows::envelope(header, id, q.bytes(), !q.lacks_body(), state, clock::now());
-                row.reason = Some("quarantined".to_owned());
-                return row;
+                return hidden(header, id, q.bytes(), !q.lacks_body(), arrival.judged_at);
             }
         };
         let (header, id) = (admitted.header(), admitted.message_id());
         let is_whole = !admitted.lacks_body();
-        let mut row =
-            rows::envelope(header, id, admitted.bytes(), is_whole, MessageState::Sealed, clock::now());
+        if admitted.is_in_closed_log() {
+            let row = hidden(header, id, admitted.bytes(), is_whole, arrival.judged_at);
+            return EnvelopeRow { is_cut_point: !admitted.is_below_cut(), ..row };
+        }
+        let (state, now) = (MessageState::Sealed, clock::now());
+        let mut row = rows::envelope(header, id, admitted.bytes(), is_whole, state, now, arrival.judged_at);
         match self.open(admitted) {
             Opening::Opened(publication) => {
                 row.state = MessageState::Opened;
                 row.content = Some(rows::opened(&publication, admitted));
             }
             Opening::Waits => {}
+            Opening::Later => row.opens_later = true,
             Opening::NotForUs => row.state = MessageState::Closed,
             Opening::Unreadable(reason) => {
                 row.state = MessageState::Closed;
@@ -86,6 +93,11 @@ impl Ingest {
         }
         let Some(key_id) = header.key_id() else { return Opening::NotForUs };
         let opened = if let Some(block) = admitted.recipients_block() {
+            let mut quotas = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
+            if !quotas.tried(header.member, Instant::now()) {
+                return Opening::Later;
+            }
+            drop(quotas);
             match open_block(&self.identity.kem, RecipientContext::of(header), block, key_id) {
                 Some(key) => admitted.open_with(&key),
                 None => return Opening::NotForUs,
@@ -117,10 +129,13 @@ impl Ingest {
             row.group,
             row.member,
             row.id,
-            (row.state == MessageState::Sealed).then_some(row.key_id).flatten(),
+            (row.state == MessageState::Sealed && !row.opens_later).then_some(row.key_id).flatten(),
         );
         let kept = match self.store.commit(Change::Envelope(Box::new(row))).await {
-            Ok(Committed::Stored { gap, .. }) => {
+            Ok(Committed::Stored { gap, unjudged, .. }) => {
+                if unjudged {
+                    self.feed.notify(Notice::LogUnjudged);
+                }
                 self.told(group, gap, &arrival);
                 Kept::Stored
             }
@@ -128,7 +143,12 @@ impl Ingest {
             Ok(Committed::Fork { existing }) => {
                 tracing::error!(message = %id, %existing, member.id = %member,
                     "member {member} signed two messages for one place in its log");
-                Kept::Refused("fork")
+                self.feed.notify(Notice::LogUnjudged);
+                Kept::Stored
+            }
+            Ok(Committed::TooManyLogs) => {
+                tracing::warn!(message = %id, member.id = %member, "member {member} opens more logs than it may");
+                Kept::Refused("too-many-logs")
             }
             Ok(_) => Kept::Stored,
             Err(error) => {
@@ -177,4 +197,11 @@ pub(super) enum Opening {
     NotForUs,
     /// Opens, and is not what it should be.
     Unreadable(String),
+}
+
+/// The row of an envelope whose log is closed: hidden until the log has been judged with it.
+fn hidden(header: &Header, id: MessageId, bytes: &[u8], is_whole: bool, judged_at: Height) -> EnvelopeRow {
+    let state = MessageState::Quarantined;
+    let row = rows::envelope(header, id, bytes, is_whole, state, clock::now(), judged_at);
+    EnvelopeRow { in_closed_log: true, ..row }
 }

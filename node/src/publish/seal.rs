@@ -11,7 +11,7 @@ use belfry_proto::{
     id::{GroupId, LogId, MemberId, MessageId, Sequence},
     schema::Audience,
     time::Timestamp,
-    trust::roster::Roster,
+    trust::roster::{CutStatus, Roster},
 };
 
 use crate::{
@@ -48,8 +48,10 @@ pub(super) enum SealError {
 pub(super) fn position(
     store: &Store,
     identity: &Identity,
+    roster: &Roster,
     group: GroupId,
     known: &[(GroupId, LogId, Sequence)],
+    now: Timestamp,
 ) -> Result<Position, SealError> {
     let own: Vec<LogRow> =
         store.logs(group)?.into_iter().filter(|row| row.serial == identity.serial).collect();
@@ -61,9 +63,16 @@ pub(super) fn position(
             .max()
             .unwrap_or_default()
     };
-    // A log with a gap, or of which others know more, is never written again.
-    let open =
-        own.iter().filter(|row| !row.forked && row.top == row.height && others_hold(row.log) <= row.height);
+    // What is written next in a log that a cut closed would be hidden everywhere.
+    let is_closed = |row: &LogRow| {
+        let (next, closure) =
+            (Sequence::new(row.height.get() + 1), roster.closure(row.serial, group, row.log));
+        closure.status(roster.version().height, now, next, MessageId::ZERO) != CutStatus::Open
+    };
+    // A log with a gap or a fork, or of which others know more, is never written again.
+    let open = own.iter().filter(|row| {
+        !row.forked && row.top == row.height && others_hold(row.log) <= row.height && !is_closed(row)
+    });
     let mut newest: Option<(Timestamp, &LogRow, [u8; 16])> = None;
     for row in open {
         let Some(bytes) = store.envelopes(group, row.log, row.height, row.height, usize::MAX)?.pop() else {
@@ -150,7 +159,15 @@ pub(super) fn seal_draft(
         let publication = envelope::payload::parse(payload).map_err(|e| SealError::Reopen(e.to_string()))?;
         let admitted = decoded.trusted();
         let (header, id) = (admitted.header(), admitted.message_id());
-        let mut row = rows::envelope(header, id, admitted.bytes(), true, MessageState::Opened, now);
+        let mut row = rows::envelope(
+            header,
+            id,
+            admitted.bytes(),
+            true,
+            MessageState::Opened,
+            now,
+            author.roster.height,
+        );
         row.content = Some(rows::opened(&publication, &admitted));
         sealed.gossip.push(admitted.bytes().to_vec());
         sealed.rows.push(row);

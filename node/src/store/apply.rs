@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use belfry_proto::{
     id::{GroupId, LogId, MessageId, RosterVersion, Sequence},
+    limits::MAX_LOGS_PER_CERTIFICATE,
     schema::{self, Tlp},
     time::Timestamp,
 };
@@ -15,16 +16,22 @@ use super::{
     envelopes::{Counts, counts_key},
     objects,
     open::Db,
-    rows::{Change, Committed, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageState, OpenedRows},
+    parking::Parking,
+    removal,
+    rows::{
+        Change, Committed, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageState, OpenedRows,
+        ParkRow,
+    },
     txn::Txn,
-    values::{DraftValue, EnvelopeValue, KeyValue, LogValue},
+    values::{DraftValue, EnvelopeValue, KeyValue, LogValue, park, read_park},
     vault::{SYSTEM, damaged},
 };
 
 /// Where the admin head stands in [`Cf::Meta`].
 pub(super) const HEAD_KEY: &[u8] = b"admin-head";
-/// Parked envelopes kept; a few thousand cover a registrar's busy day, more is somebody's flood.
-const MAX_PARKED: usize = 4096;
+/// Second messages kept of one log beside those that a later entry or a cut names. A few prove the fork; whoever
+/// signs more only wants our disk.
+const MAX_SECONDS: u64 = 64;
 
 /// What the writer remembers between batches.
 pub(super) struct Applier {
@@ -33,7 +40,7 @@ pub(super) struct Applier {
     replaced: Vec<((GroupId, LogId), Option<LogRow>)>,
     last_added: HashMap<GroupId, u64>,
     feed: u64,
-    parked: usize,
+    parking: Parking,
 }
 
 impl Applier {
@@ -49,8 +56,16 @@ impl Applier {
             .transpose()?
             .and_then(|(key, _)| <[u8; 8]>::try_from(key.as_ref()).ok())
             .map_or(0, u64::from_be_bytes);
-        let parked = db.scan(Cf::Parked, &[], &[]).count();
-        Ok(Self { logs, replaced: Vec::new(), last_added: HashMap::new(), feed, parked })
+        let mut parking = Parking::default();
+        for row in db.scan(Cf::Parked, &[], &[]) {
+            let (key, value) = row?;
+            let id = MessageId::try_from(key.as_ref()).ok();
+            let row = id.and_then(|id| read_park(id, &value));
+            let row = row.ok_or_else(|| damaged(Cf::Parked, &key, "does not decode"))?;
+            // Within its bounds, or it would not have been written.
+            parking.park(row.parker, row.id, row.received, row.bytes.len() as u64);
+        }
+        Ok(Self { logs, replaced: Vec::new(), last_added: HashMap::new(), feed, parking })
     }
 
     /// Ends a change that is whole.
@@ -75,6 +90,8 @@ impl Applier {
             Change::Envelope(row) => self.envelope(txn, &row),
             Change::Opened { message, content } => self.opened(txn, message, &content),
             Change::Closed { message, reason } => closed(txn, message, &reason),
+            Change::Judged(judged) => self.judged(txn, judged),
+            Change::Reseal(message) => super::judged::reseal(txn, message),
             Change::Key(row) => key(txn, row),
             Change::Draft(row) => draft(txn, &row),
             Change::Flushed { publication, envelopes } => self.flushed(txn, publication, &envelopes),
@@ -98,22 +115,12 @@ impl Applier {
                 txn.put(Cf::Addresses, row.serial.get().to_be_bytes().to_vec(), value);
                 Ok(Committed::Done)
             }
-            Change::Park(row) => {
-                if txn.get(Cf::Parked, row.id.as_ref())?.is_some() {
-                    return Ok(Committed::Duplicate);
-                }
-                if self.parked >= MAX_PARKED {
-                    return Err(WriteError::Missing("room for parked envelopes"));
-                }
-                txn.put(Cf::Parked, row.id.to_vec(), row.bytes);
-                self.parked += 1;
-                Ok(Committed::Done)
-            }
+            Change::Park(row) => self.park(txn, &row),
             Change::Unpark(ids) => {
                 for id in ids {
                     if txn.get(Cf::Parked, id.as_ref())?.is_some() {
                         txn.delete(Cf::Parked, id.to_vec());
-                        self.parked = self.parked.saturating_sub(1);
+                        self.parking.leave(id);
                     }
                 }
                 Ok(Committed::Done)
@@ -121,42 +128,118 @@ impl Applier {
         }
     }
 
+    /// Parks an envelope; what has to go for it goes, and that may be itself.
+    fn park(&mut self, txn: &mut Txn<'_>, row: &ParkRow) -> Result<Committed, WriteError> {
+        if txn.get(Cf::Parked, row.id.as_ref())?.is_some() {
+            return Ok(Committed::Duplicate);
+        }
+        txn.put(Cf::Parked, row.id.to_vec(), park(row));
+        for gone in self.parking.park(row.parker, row.id, row.received, row.bytes.len() as u64) {
+            txn.delete(Cf::Parked, gone.to_vec());
+        }
+        Ok(Committed::Done)
+    }
+
     fn envelope(&mut self, txn: &mut Txn<'_>, row: &EnvelopeRow) -> Result<Committed, WriteError> {
         let place = columns::place(row.group, row.log, row.sequence);
         if txn.get(Cf::Messages, row.id.as_ref())?.is_some() {
             return Ok(Committed::Duplicate);
         }
+        if self.opens_too_many(row) {
+            return Ok(Committed::TooManyLogs);
+        }
         let mut log = self.log(row);
+        log.revision += 1;
+        // Closed, or judged by a roster that was no longer the newest: the log as a whole has the answer.
+        let mut unjudged = row.in_closed_log || row.judged_at < self.head(txn)?.height;
         if let Some(there) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? {
             let existing = there.id().map_err(|_| damaged(Cf::Envelopes, &place, "has no id"))?;
-            log.forked = true;
-            let fork = [place.as_slice(), row.id.as_ref()].concat();
-            txn.put(Cf::Forks, fork, EnvelopeValue::of(row).encode_to_vec());
-            self.put_log(txn, log);
+            self.second(txn, row, log, &place)?;
             return Ok(Committed::Fork { existing });
         }
-        txn.put(Cf::Envelopes, place.clone(), EnvelopeValue::of(row).encode_to_vec());
+        let freezes_at = denied(txn, &log, row)?;
+        let is_disputed = !row.state.is_hidden()
+            && (freezes_at.is_some() || log.frozen.get() != 0 && row.sequence >= log.frozen);
+        if let Some(at) = freezes_at {
+            freeze(&mut log, at);
+        }
+        let mut value = EnvelopeValue::of(row);
+        if is_disputed {
+            value.set_state(MessageState::Disputed, None);
+        }
+        let state = value.state();
+        unjudged |= state.is_hidden();
+        if unjudged {
+            txn.put(Cf::Unjudged, columns::log(row.group, row.log), Vec::new());
+        }
+        txn.put(Cf::Envelopes, place.clone(), value.encode_to_vec());
         txn.put(Cf::Messages, row.id.to_vec(), place);
-        if row.state == MessageState::Sealed
+        if row.opens_later && !state.is_hidden() {
+            txn.put(Cf::Reopen, row.id.to_vec(), Vec::new());
+        } else if state == MessageState::Sealed
             && let Some(key) = row.key_id
         {
-            let value = [row.group.get().to_be_bytes().as_slice(), row.member.as_ref()].concat();
-            txn.put(Cf::Waiting, columns::waiting(key, row.id), value);
+            wait(txn, row.group, row.member, key, row.id);
         }
         let before = log.height;
         log.top = log.top.max(row.sequence);
         advance(txn, &mut log)?;
-        if let Some(content) = &row.content {
+        if let (Some(content), false) = (&row.content, state.is_hidden()) {
             self.content(txn, row.group, content)?;
         }
         if let Some(key) = row.key_id {
             used(txn, key, row.member, row.created)?;
         }
-        count(txn, row.group, None, row.state)?;
-        let answer =
-            Committed::Stored { advanced: log.height > before, gap: log.top > log.height && !log.forked };
+        count(txn, row.group, None, state)?;
+        let (advanced, gap) = (log.height > before, log.top > log.height && !log.forked);
+        let answer = Committed::Stored { advanced, gap, unjudged };
         self.put_log(txn, log);
         Ok(answer)
+    }
+
+    /// A certificate has its logs in a group, and this would be one more.
+    fn opens_too_many(&self, row: &EnvelopeRow) -> bool {
+        !self.logs.contains_key(&(row.group, row.log))
+            && self.logs.values().filter(|log| log.group == row.group && log.serial == row.serial).count()
+                >= MAX_LOGS_PER_CERTIFICATE
+    }
+
+    /// A second message for a place: kept beside the first. Neither is shown until the log is judged.
+    fn second(
+        &mut self,
+        txn: &mut Txn<'_>,
+        row: &EnvelopeRow,
+        mut log: LogRow,
+        place: &[u8],
+    ) -> Result<(), WriteError> {
+        let is_lower = log.frozen.get() == 0 || row.sequence < log.frozen;
+        if log.seconds >= MAX_SECONDS && !(is_lower && !row.in_closed_log) && !is_named(txn, row)? {
+            return Ok(());
+        }
+        log.seconds += 1;
+        let mut value = EnvelopeValue::of(row);
+        if !row.state.is_hidden() {
+            value.set_state(MessageState::Disputed, None);
+        }
+        let fork = columns::fork(place, row.id);
+        count(txn, row.group, None, value.state())?;
+        txn.put(Cf::Forks, fork.clone(), value.encode_to_vec());
+        txn.put(Cf::Messages, row.id.to_vec(), fork);
+        txn.put(Cf::Unjudged, columns::log(row.group, row.log), Vec::new());
+        if !row.in_closed_log {
+            freeze(&mut log, row.sequence);
+        }
+        self.put_log(txn, log);
+        Ok(())
+    }
+
+    /// The admin head, this batch's included.
+    fn head(&self, txn: &Txn<'_>) -> Result<RosterVersion, ReadError> {
+        Ok(read_head(txn.get(Cf::Meta, HEAD_KEY)?))
+    }
+
+    pub(super) fn known_log(&self, group: GroupId, log: LogId) -> Option<LogRow> {
+        self.logs.get(&(group, log)).cloned()
     }
 
     fn log(&self, row: &EnvelopeRow) -> LogRow {
@@ -171,10 +254,14 @@ impl Applier {
             bodies: 0,
             top: Sequence::new(0),
             forked: false,
+            frozen: Sequence::new(0),
+            closure: Vec::new(),
+            revision: 0,
+            seconds: 0,
         })
     }
 
-    fn put_log(&mut self, txn: &mut Txn<'_>, log: LogRow) {
+    pub(super) fn put_log(&mut self, txn: &mut Txn<'_>, log: LogRow) {
         txn.put(Cf::Logs, columns::log(log.group, log.log), LogValue::of(&log).encode_to_vec());
         let name = (log.group, log.log);
         let before = self.logs.insert(name, log);
@@ -187,18 +274,26 @@ impl Applier {
         message: MessageId,
         content: &OpenedRows,
     ) -> Result<Committed, WriteError> {
-        let (place, mut value) = stored(txn, message)?;
-        if value.state() == MessageState::Opened {
+        let mut stored = stored(txn, message)?;
+        let state = stored.value.state();
+        let is_restored = txn.get(Cf::Reopen, message.as_ref())?.is_some();
+        if state.is_hidden() || state == MessageState::Opened && !is_restored {
             return Ok(Committed::Duplicate);
         }
-        let (group, ..) = columns::read_place(&place).ok_or(WriteError::Missing("place"))?;
-        count(txn, group, Some(value.state()), MessageState::Opened)?;
-        value.set_state(MessageState::Opened, None);
-        if let Some(key) = value.key_id() {
-            txn.delete(Cf::Waiting, columns::waiting(key, message));
+        let group = stored.group;
+        if state != MessageState::Opened {
+            count(txn, group, Some(state), MessageState::Opened)?;
+            stored.value.set_state(MessageState::Opened, None);
+            if let Some(key) = stored.value.key_id() {
+                txn.delete(Cf::Waiting, columns::waiting(key, message));
+            }
+            stored.put(txn);
         }
-        txn.put(Cf::Envelopes, place, value.encode_to_vec());
         self.content(txn, group, content)?;
+        if is_restored {
+            txn.delete(Cf::Reopen, message.to_vec());
+            removal::unbury(txn, group, content.objects.iter().map(|object| object.id.as_str()))?;
+        }
         Ok(Committed::Done)
     }
 
@@ -231,22 +326,33 @@ impl Applier {
 
     /// Objects of a publication part: each gets its place in the group's order and in the feed.
     fn content(&mut self, txn: &mut Txn<'_>, group: GroupId, content: &OpenedRows) -> Result<(), WriteError> {
+        let mut dates = objects::dates_of(txn, content.message)?;
         for object in &content.objects {
             let claim = objects::Claim::of(txn.db, group, content, object);
-            if objects::is_claimed(txn, &claim)? {
+            if let Some(known) = objects::known(txn, &claim)? {
+                if !dates.contains(&known.date_added) {
+                    objects::join(txn, &claim, &known);
+                    dates.push(known.date_added);
+                }
                 continue;
             }
             let date_added = self.next_date(txn, group)?;
-            self.feed += 1;
             objects::insert(txn, &claim, date_added);
-            let place = columns::object(group, date_added);
-            txn.put(Cf::Feed, self.feed.to_be_bytes().to_vec(), place);
+            dates.push(date_added);
+            self.announce(txn, group, date_added);
         }
+        objects::put_dates(txn, content.message, dates);
         Ok(())
     }
 
+    /// Numbers a row in the feed.
+    pub(super) fn announce(&mut self, txn: &mut Txn<'_>, group: GroupId, date_added: u64) {
+        self.feed += 1;
+        txn.put(Cf::Feed, self.feed.to_be_bytes().to_vec(), columns::object(group, date_added));
+    }
+
     /// Strictly after every earlier one of the group, and never before the clock.
-    fn next_date(&mut self, txn: &Txn<'_>, group: GroupId) -> Result<u64, ReadError> {
+    pub(super) fn next_date(&mut self, txn: &Txn<'_>, group: GroupId) -> Result<u64, ReadError> {
         let last = match self.last_added.get(&group) {
             Some(last) => *last,
             None => objects::last_date(txn.db, group)?,
@@ -257,16 +363,63 @@ impl Applier {
     }
 }
 
-/// Moves the frontier over what follows it link by link.
-fn advance(txn: &Txn<'_>, log: &mut LogRow) -> Result<(), WriteError> {
-    while log.height < log.top && !log.forked {
+/// Freezes a log below `at`; it only ever moves down here.
+fn freeze(log: &mut LogRow, at: Sequence) {
+    log.forked = true;
+    if log.frozen.get() == 0 || at < log.frozen {
+        log.frozen = at;
+    }
+}
+
+/// Whether the entry held after this one follows it, or a cut ends at it: then it is the history that counts.
+fn is_named(txn: &Txn<'_>, row: &EnvelopeRow) -> Result<bool, ReadError> {
+    if row.is_cut_point {
+        return Ok(true);
+    }
+    let next = columns::place(row.group, row.log, Sequence::new(row.sequence.get() + 1));
+    let follows = |value: &EnvelopeValue| value.prev().is_ok_and(|prev| prev == row.id);
+    if txn.message::<EnvelopeValue>(Cf::Envelopes, &next)?.as_ref().is_some_and(follows) {
+        return Ok(true);
+    }
+    let beside = txn.prefixed(Cf::Forks, &next, usize::MAX)?;
+    Ok(beside.iter().any(|(_, value)| EnvelopeValue::decode(value.as_slice()).is_ok_and(|v| follows(&v))))
+}
+
+/// Where a new entry proves a fork by what it follows, or by what follows it: the same answer as
+/// [`belfry_proto::sync::judge_log`] has for the whole log, from its neighbours.
+fn denied(txn: &Txn<'_>, log: &LogRow, row: &EnvelopeRow) -> Result<Option<Sequence>, ReadError> {
+    let neighbour = |sequence: u64| {
+        let place = columns::place(row.group, row.log, Sequence::new(sequence));
+        txn.message::<EnvelopeValue>(Cf::Envelopes, &place)
+    };
+    let sequence = row.sequence.get();
+    let parent = if log.height.get() + 1 == sequence {
+        (sequence > 1).then_some(log.head)
+    } else {
+        match sequence.checked_sub(1) {
+            None | Some(0) => None,
+            Some(before) => neighbour(before)?.and_then(|value| value.id().ok()),
+        }
+    };
+    if parent.is_some_and(|parent| parent != row.prev) {
+        return Ok(Some(Sequence::new(sequence - 1)));
+    }
+    let child = if log.top > row.sequence { neighbour(sequence + 1)? } else { None };
+    let meets = child.and_then(|value| value.prev().ok()).is_none_or(|prev| prev == row.id);
+    Ok((!meets).then_some(row.sequence))
+}
+
+/// Moves the frontier over what follows it link by link, up to where the log is frozen.
+pub(super) fn advance(txn: &Txn<'_>, log: &mut LogRow) -> Result<(), WriteError> {
+    while log.height < log.top {
         let sequence = Sequence::new(log.height.get() + 1);
+        if log.frozen.get() != 0 && sequence >= log.frozen {
+            return Ok(());
+        }
         let place = columns::place(log.group, log.log, sequence);
         let Some(value) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? else { return Ok(()) };
         let fault = |_| damaged(Cf::Envelopes, &place, "has no ids");
         if value.prev().map_err(fault)? != log.head {
-            // Two histories of one log: nothing after the parent is trusted.
-            log.forked = true;
             return Ok(());
         }
         log.head = value.id().map_err(fault)?;
@@ -276,7 +429,19 @@ fn advance(txn: &Txn<'_>, log: &mut LogRow) -> Result<(), WriteError> {
     Ok(())
 }
 
-fn count(
+/// Lets a message wait for its key.
+pub(super) fn wait(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    author: belfry_proto::id::MemberId,
+    key: belfry_proto::id::KeyId,
+    message: MessageId,
+) {
+    let value = [group.get().to_be_bytes().as_slice(), author.as_ref()].concat();
+    txn.put(Cf::Waiting, columns::waiting(key, message), value);
+}
+
+pub(super) fn count(
     txn: &mut Txn<'_>,
     group: GroupId,
     from: Option<MessageState>,
@@ -289,21 +454,42 @@ fn count(
     Ok(())
 }
 
-fn stored(txn: &Txn<'_>, message: MessageId) -> Result<(Vec<u8>, EnvelopeValue), WriteError> {
+/// A stored envelope and where.
+pub(super) struct Stored {
+    column: Cf,
+    place: Vec<u8>,
+    pub(super) group: GroupId,
+    pub(super) value: EnvelopeValue,
+}
+
+impl Stored {
+    pub(super) fn put(self, txn: &mut Txn<'_>) {
+        txn.put(self.column, self.place, self.value.encode_to_vec());
+    }
+}
+
+pub(super) fn stored(txn: &Txn<'_>, message: MessageId) -> Result<Stored, WriteError> {
     let place = txn.get(Cf::Messages, message.as_ref())?.ok_or(WriteError::Missing("message"))?;
-    let value = txn.message(Cf::Envelopes, &place)?.ok_or(WriteError::Missing("envelope"))?;
-    Ok((place, value))
+    let column = if place.len() > columns::PLACE_LEN { Cf::Forks } else { Cf::Envelopes };
+    let value = txn.message(column, &place)?.ok_or(WriteError::Missing("envelope"))?;
+    let (group, ..) =
+        place.get(..columns::PLACE_LEN).and_then(columns::read_place).ok_or(WriteError::Missing("place"))?;
+    Ok(Stored { column, place, group, value })
 }
 
 fn closed(txn: &mut Txn<'_>, message: MessageId, reason: &str) -> Result<Committed, WriteError> {
-    let (place, mut value) = stored(txn, message)?;
-    if let Some(key) = value.key_id() {
+    let mut stored = stored(txn, message)?;
+    let state = stored.value.state();
+    txn.delete(Cf::Reopen, message.to_vec());
+    if state.is_hidden() || state == MessageState::Opened {
+        return Ok(Committed::Duplicate);
+    }
+    if let Some(key) = stored.value.key_id() {
         txn.delete(Cf::Waiting, columns::waiting(key, message));
     }
-    let (group, ..) = columns::read_place(&place).ok_or(WriteError::Missing("place"))?;
-    count(txn, group, Some(value.state()), MessageState::Closed)?;
-    value.set_state(MessageState::Closed, Some(reason));
-    txn.put(Cf::Envelopes, place, value.encode_to_vec());
+    count(txn, stored.group, Some(state), MessageState::Closed)?;
+    stored.value.set_state(MessageState::Closed, Some(reason));
+    stored.put(txn);
     Ok(Committed::Done)
 }
 

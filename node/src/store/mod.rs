@@ -18,9 +18,12 @@ mod apply;
 mod columns;
 mod envelopes;
 mod error;
+mod judged;
 mod objects;
 mod open;
 mod outbox;
+mod parking;
+mod removal;
 mod rows;
 mod txn;
 mod values;
@@ -36,10 +39,12 @@ use belfry_proto::{
 
 pub use envelopes::Counts;
 pub use error::{OpenError, ReadError, WriteError};
-pub use objects::{ObjectView, Page, PageQuery};
+pub use judged::ForkProof;
+pub use objects::{FeedPage, ObjectView, Page, PageQuery};
+pub use parking::Parker;
 pub use rows::{
-    AddressRow, Change, Committed, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageRow,
-    MessageState, ObjectRow, OpenedRows, ParkRow, TokenRow,
+    AddressRow, Change, Committed, Conditions, DraftRow, DraftState, EnvelopeRow, HeldEntry, JudgedEnd,
+    JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows, ParkRow, TokenRow,
 };
 
 /// Whose database this is. A data folder opened by anybody else is refused.

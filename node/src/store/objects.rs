@@ -17,17 +17,17 @@ use super::{
     apply::tlp_byte,
     columns::{self, Cf, Key},
     open::Db,
-    rows::{ObjectRow, OpenedRows},
+    rows::{Conditions, ObjectRow, OpenedRows},
     txn::Txn,
-    values::{ClaimValue, ObjectValue},
+    values::{ClaimValue, DatesValue, ObjectValue, ReporterValue},
     vault::damaged,
 };
 
 /// Claims of one version of one object looked at for equal bytes.
-const MAX_CLAIMS: usize = 64;
+pub(super) const MAX_CLAIMS: usize = 64;
 
 /// Versions and claims of one object id that are looked at; beyond it an object is not news but a log.
-const MAX_VERSIONS: usize = 1024;
+pub(super) const MAX_VERSIONS: usize = 1024;
 
 /// An object as read, with everything that says who may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +62,12 @@ pub struct ObjectView {
     pub purpose: i32,
     /// Stated classes, as on the wire.
     pub classes: Vec<i32>,
+    /// What its author asks of whoever handles it.
+    pub conditions: Conditions,
     /// The author's JSON.
     pub raw: Vec<u8>,
+    /// Says that the object is gone, in its author's stead: no author's JSON.
+    pub tombstone: bool,
     /// Members besides the author that published the same bytes under the same marking.
     pub reporters: Vec<MemberId>,
 }
@@ -90,6 +94,17 @@ pub struct Page {
     pub more: bool,
 }
 
+/// A stretch of the feed.
+#[derive(Clone, Debug)]
+pub struct FeedPage {
+    /// Numbered objects.
+    pub rows: Vec<(u64, ObjectView)>,
+    /// Number of the last entry looked at.
+    pub position: u64,
+    /// Whether entries follow.
+    pub more: bool,
+}
+
 /// One object of one publication on its way in, with its places in the indexes.
 pub(super) struct Claim<'a> {
     group: GroupId,
@@ -111,30 +126,74 @@ impl<'a> Claim<'a> {
         let raw_tag = db.vault.tag("raw", &[marking.as_slice(), &object.raw].concat()).to_vec();
         Self { group, content, object, version_prefix, key, raw_tag }
     }
+
+    fn entry(&self, date_added: u64) -> ClaimValue {
+        ClaimValue {
+            date_added,
+            raw_tag: self.raw_tag.clone(),
+            member: self.content.member.to_vec(),
+            marking: vec![tlp_byte(self.object.tlp), u8::from(self.content.recipients)],
+        }
+    }
+}
+
+/// The row that already says what a claim says.
+pub(super) struct Known {
+    pub(super) date_added: u64,
+    /// Under the same version, but in other words: the first ones stay.
+    differs: bool,
+    /// The claiming member has no entry of its own yet.
+    is_new_member: bool,
 }
 
 /// Whether this claim needs no row of its own: the same member said it before, or another member said the
-/// same bytes under the same marking, and this one is noted as a reporter.
-pub(super) fn is_claimed(txn: &mut Txn<'_>, claim: &Claim<'_>) -> Result<bool, ReadError> {
-    if txn.get(Cf::ById, &claim.key)?.is_some() {
-        return Ok(true);
+/// same bytes under the same marking.
+pub(super) fn known(txn: &Txn<'_>, claim: &Claim<'_>) -> Result<Option<Known>, ReadError> {
+    let decode = |key: &[u8], value: &[u8]| {
+        ClaimValue::decode(value).map_err(|_| damaged(Cf::ById, key, "does not decode"))
+    };
+    if let Some(value) = txn.get(Cf::ById, &claim.key)? {
+        let own = decode(&claim.key, &value)?;
+        let differs = own.raw_tag != claim.raw_tag;
+        return Ok(Some(Known { date_added: own.date_added, differs, is_new_member: false }));
     }
     for (key, value) in txn.prefixed(Cf::ById, &claim.version_prefix, MAX_CLAIMS)? {
-        let other =
-            ClaimValue::decode(value.as_slice()).map_err(|_| damaged(Cf::ById, &key, "does not decode"))?;
+        let other = decode(&key, &value)?;
         if other.raw_tag == claim.raw_tag {
-            txn.put(Cf::ById, claim.key.clone(), value);
-            let reporter = columns::reporter(claim.group, other.date_added, claim.content.member);
-            txn.put(Cf::Reporters, reporter, Vec::new());
-            return Ok(true);
+            return Ok(Some(Known { date_added: other.date_added, differs: false, is_new_member: true }));
         }
     }
-    Ok(false)
+    Ok(None)
+}
+
+/// Notes that this claim's message says a row's bytes too, or the row's version in other words: either
+/// surfaces should the row's author be hidden.
+pub(super) fn join(txn: &mut Txn<'_>, claim: &Claim<'_>, known: &Known) {
+    let content = claim.content;
+    if known.is_new_member {
+        txn.put(Cf::ById, claim.key.clone(), claim.entry(known.date_added).encode_to_vec());
+    }
+    let key =
+        columns::reporter(claim.group, known.date_added, content.member, content.message, known.differs);
+    let value = ReporterValue {
+        serial: content.serial.get(),
+        publication: content.publication.to_vec(),
+        created: content.created.as_micros(),
+        purpose: content.purpose,
+        classes: content.classes.clone(),
+        conditions: Some(content.conditions.clone()),
+    };
+    txn.put_sealed(claim.group, Cf::Reporters, key, &value.encode_to_vec());
 }
 
 /// Writes the row and its index entries.
 pub(super) fn insert(txn: &mut Txn<'_>, claim: &Claim<'_>, date_added: u64) {
     let (content, object) = (claim.content, claim.object);
+    let observables = object
+        .observables
+        .iter()
+        .map(|(kind, observed)| txn.db.vault.blind(claim.group, kind, observed).to_vec())
+        .collect();
     let value = ObjectValue {
         id: object.id.clone(),
         kind: object.kind.clone(),
@@ -150,15 +209,41 @@ pub(super) fn insert(txn: &mut Txn<'_>, claim: &Claim<'_>, date_added: u64) {
         purpose: content.purpose,
         classes: content.classes.clone(),
         raw: object.raw.clone(),
+        observables,
+        tombstone: false,
+        conditions: Some(content.conditions.clone()),
     };
-    let place = columns::object(claim.group, date_added);
-    txn.put_sealed(claim.group, Cf::Objects, place, &value.encode_to_vec());
-    let entry = ClaimValue { date_added, raw_tag: claim.raw_tag.clone() };
-    txn.put(Cf::ById, claim.key.clone(), entry.encode_to_vec());
-    txn.put(Cf::ByType, by_type(claim.group, &object.kind, date_added), vec![tlp_byte(object.tlp)]);
-    for (kind, observed) in &object.observables {
-        let tag = txn.db.vault.blind(claim.group, kind, observed);
-        txn.put(Cf::Observables, Key::group(claim.group).bytes(&tag).u64(date_added).done(), Vec::new());
+    txn.put(Cf::ById, claim.key.clone(), claim.entry(date_added).encode_to_vec());
+    put_row(txn, claim.group, date_added, &value);
+}
+
+/// Writes a row with the entries that lead to it by type and observable.
+pub(super) fn put_row(txn: &mut Txn<'_>, group: GroupId, date_added: u64, value: &ObjectValue) {
+    txn.put_sealed(group, Cf::Objects, columns::object(group, date_added), &value.encode_to_vec());
+    let tlp = u8::try_from(value.tlp).unwrap_or(u8::MAX);
+    txn.put(Cf::ByType, by_type(group, &value.kind, date_added), vec![tlp]);
+    for tag in &value.observables {
+        txn.put(Cf::Observables, Key::group(group).bytes(tag).u64(date_added).done(), Vec::new());
+    }
+}
+
+/// Takes away what [`put_row`] wrote.
+pub(super) fn delete_row(txn: &mut Txn<'_>, group: GroupId, date_added: u64, value: &ObjectValue) {
+    txn.delete(Cf::Objects, columns::object(group, date_added));
+    txn.delete(Cf::ByType, by_type(group, &value.kind, date_added));
+    for tag in &value.observables {
+        txn.delete(Cf::Observables, Key::group(group).bytes(tag).u64(date_added).done());
+    }
+}
+
+/// Dates of the rows a message says, as author or reporter.
+pub(super) fn dates_of(txn: &Txn<'_>, message: MessageId) -> Result<Vec<u64>, ReadError> {
+    Ok(txn.message::<DatesValue>(Cf::OfMessage, message.as_ref())?.unwrap_or_default().dates)
+}
+
+pub(super) fn put_dates(txn: &mut Txn<'_>, message: MessageId, dates: Vec<u64>) {
+    if !dates.is_empty() {
+        txn.put(Cf::OfMessage, message.to_vec(), DatesValue { dates }.encode_to_vec());
     }
 }
 
@@ -202,22 +287,26 @@ fn read_row(db: &Db, key: &[u8], sealed: &[u8]) -> Result<ObjectView, ReadError>
         created: Timestamp::from_micros(value.created),
         purpose: value.purpose,
         classes: value.classes,
+        conditions: value.conditions.unwrap_or_default(),
         raw: value.raw,
-        reporters: reporters(db, group, date)?,
+        tombstone: value.tombstone,
+        reporters: reporters(db, group, date, &value.member)?,
     })
 }
 
-fn reporters(db: &Db, group: GroupId, date_added: u64) -> Result<Vec<MemberId>, ReadError> {
+/// Other members that say the same bytes.
+fn reporters(db: &Db, group: GroupId, date_added: u64, author: &[u8]) -> Result<Vec<MemberId>, ReadError> {
     let prefix = columns::object(group, date_added);
-    db.scan(Cf::Reporters, &prefix, &prefix)
-        .take(MAX_CLAIMS)
-        .map(|row| {
-            let (key, _) = row?;
-            key.get(12..)
-                .and_then(|id| MemberId::try_from(id).ok())
-                .ok_or_else(|| damaged(Cf::Reporters, &key, "has no member"))
-        })
-        .collect()
+    let mut members = Vec::new();
+    for row in db.scan(Cf::Reporters, &prefix, &prefix).take(MAX_CLAIMS) {
+        let (key, _) = row?;
+        let (member, _, differs) =
+            columns::read_reporter(&key).ok_or_else(|| damaged(Cf::Reporters, &key, "has no member"))?;
+        if !differs && member.as_ref() != author && members.last() != Some(&member) {
+            members.push(member);
+        }
+    }
+    Ok(members)
 }
 
 impl Store {
@@ -327,21 +416,26 @@ impl Store {
         Ok(found)
     }
 
-    /// The feed after a sequence: what was added, in the order it was, over all groups.
+    /// The feed after a sequence: what was added, in the order it was, over all groups. What is hidden since
+    /// is passed over.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn feed_after(&self, sequence: u64, most: usize) -> Result<Vec<(u64, ObjectView)>, ReadError> {
+    pub fn feed_after(&self, sequence: u64, most: usize) -> Result<FeedPage, ReadError> {
         let start = sequence.saturating_add(1).to_be_bytes();
-        let mut found = Vec::new();
-        for row in self.db.scan(Cf::Feed, &start, &[]).take(most) {
+        let mut page = FeedPage { rows: Vec::new(), position: sequence, more: false };
+        let mut entries = self.db.scan(Cf::Feed, &start, &[]);
+        for _ in 0..most {
+            let Some(row) = entries.next() else { return Ok(page) };
             let (key, place) = row?;
-            let fault = || damaged(Cf::Feed, &key, "names no object");
+            let fault = || damaged(Cf::Feed, &key, "names no place");
             let (group, date) = columns::read_object(&place).ok_or_else(fault)?;
-            let view = self.object_at(group, Timestamp::from_micros(date))?.ok_or_else(fault)?;
-            found.push((feed_sequence(&key), view));
+            page.position = feed_sequence(&key);
+            let view = self.object_at(group, Timestamp::from_micros(date))?;
+            page.rows.extend(view.map(|view| (page.position, view)));
         }
-        Ok(found)
+        page.more = entries.next().is_some();
+        Ok(page)
     }
 
     /// Oldest and newest feed sequence; `None` if nothing was ever added.

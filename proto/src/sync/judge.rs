@@ -62,8 +62,7 @@ pub struct LogJudgement {
 pub fn judge_log(closure: &Closure, entries: &[Entry]) -> LogJudgement {
     let by_id: BTreeMap<MessageId, &Entry> = entries.iter().map(|entry| (entry.id, entry)).collect();
     let status = |entry: &Entry| closure.status(entry.written_at, entry.created, entry.sequence, entry.id);
-    let chains: Vec<BTreeSet<MessageId>> =
-        closure.points().map(|(_, id)| ancestors(&by_id, id)).collect();
+    let chains: Vec<BTreeSet<MessageId>> = closure.points().map(|(_, id)| ancestors(&by_id, id)).collect();
     let mut places = BTreeMap::new();
     let mut slots: BTreeMap<Sequence, Vec<&Entry>> = BTreeMap::new();
     for entry in by_id.values() {
@@ -114,7 +113,10 @@ fn ancestors(by_id: &BTreeMap<MessageId, &Entry>, of: MessageId) -> BTreeSet<Mes
 }
 
 /// `slots` hold what contends for each place; what a cut settled is beyond dispute.
-fn lowest_fork(slots: &BTreeMap<Sequence, Vec<&Entry>>, settled: impl Fn(&Entry) -> bool) -> Option<Sequence> {
+fn lowest_fork(
+    slots: &BTreeMap<Sequence, Vec<&Entry>>,
+    settled: impl Fn(&Entry) -> bool,
+) -> Option<Sequence> {
     let mut before: Option<&Entry> = None;
     for (sequence, slot) in slots {
         let [one] = slot.as_slice() else { return Some(*sequence) };

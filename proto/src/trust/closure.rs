@@ -84,7 +84,8 @@ impl Closure {
         if self.is_open() {
             return Vec::new();
         }
-        let number = |n: Option<u64>| [[u8::from(n.is_some())].as_slice(), &n.unwrap_or(0).to_be_bytes()].concat();
+        let number =
+            |n: Option<u64>| [[u8::from(n.is_some())].as_slice(), &n.unwrap_or(0).to_be_bytes()].concat();
         let mut bytes = number(self.below.map(Height::get));
         bytes.extend(number(self.until.map(Timestamp::as_micros)));
         for (sequence, message) in &self.points {
@@ -106,7 +107,9 @@ impl Roster {
                 Some(point) => {
                     closure.points.insert(point);
                 }
-                None => closure.below = closure.below.max(Some(applied.lifted.unwrap_or(Height::new(u64::MAX)))),
+                None => {
+                    closure.below = closure.below.max(Some(applied.lifted.unwrap_or(Height::new(u64::MAX))))
+                }
             }
         }
         if let Status::Revoked { effective } = held.status {

@@ -17,9 +17,7 @@ pub use super::{
 };
 use crate::{
     crypto::sign::PublicKey,
-    id::{
-        CoalitionId, EntryId, GroupId, Height, MemberId, RosterVersion, Serial, StatementId,
-    },
+    id::{CoalitionId, EntryId, GroupId, Height, MemberId, RosterVersion, Serial, StatementId},
     schema::{self, Role},
     time::Timestamp,
     trust::{

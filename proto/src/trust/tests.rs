@@ -340,7 +340,11 @@ fn a_departure_announced_for_later_brings_back_nothing_that_is_over() {
             revoke.effective = at(350).as_micros();
             world.decide(member(n), later, &[11, 12], made);
             for day in [3, 100, 349] {
-                assert_eq!(world.roster.standing(serial, at(day)), Standing::Revoked, "made {made}, day {day}");
+                assert_eq!(
+                    world.roster.standing(serial, at(day)),
+                    Standing::Revoked,
+                    "made {made}, day {day}"
+                );
             }
             assert!(!world.roster.is_admitted(&node(n), at(100)));
         }

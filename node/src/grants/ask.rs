@@ -61,7 +61,7 @@ pub struct Asking {
 impl Asking {
     /// Asks over `network` for what `store` waits for.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         identity: Arc<Identity>,
         store: Store,
         network: Network,

@@ -193,6 +193,8 @@ pub(super) enum Opening {
     Opened(Box<Publication>),
     /// Ours to read once the key comes.
     Waits,
+    /// Its author has used up what may be tried in an hour.
+    Later,
     /// A carrier's, another group's, or other recipients'.
     NotForUs,
     /// Opens, and is not what it should be.

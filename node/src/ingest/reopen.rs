@@ -1,11 +1,11 @@
 //! Envelopes that waited: for a key, for the roster, or to be shown again.
 
 use belfry_proto::{
-    envelope::{self, Publication},
+    envelope,
     id::{GroupId, KeyId, MessageId},
 };
 
-use super::{Arrival, Ingest};
+use super::{Arrival, Ingest, keep::Opening};
 use crate::{feed::Notice, rows, store::Change};
 use tokio::sync::mpsc;
 
@@ -122,17 +122,4 @@ impl Ingest {
         };
         Some((group, change))
     }
-}
-
-/// What came of trying to open.
-pub(super) enum Opening {
-    Opened(Box<Publication>),
-    /// Ours to read once the key comes.
-    Waits,
-    /// Its author has used up what may be tried in an hour.
-    Later,
-    /// A carrier's, another group's, or other recipients'.
-    NotForUs,
-    /// Opens, and is not what it should be.
-    Unreadable(String),
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use belfry_proto::{
-    id::{GroupId, LogId, MessageId, RosterVersion, Sequence},
+    id::{GroupId, Height, LogId, MessageId, RosterVersion, Sequence},
     limits::MAX_LOGS_PER_CERTIFICATE,
     schema::{self, Tlp},
     time::Timestamp,
@@ -41,6 +41,8 @@ pub(super) struct Applier {
     last_added: HashMap<GroupId, u64>,
     feed: u64,
     parking: Parking,
+    /// Height of the admin log.
+    admin: Height,
 }
 
 impl Applier {
@@ -65,7 +67,8 @@ impl Applier {
             // Within its bounds, or it would not have been written.
             parking.park(row.parker, row.id, row.received, row.bytes.len() as u64);
         }
-        Ok(Self { logs, replaced: Vec::new(), last_added: HashMap::new(), feed, parking })
+        let admin = read_head(db.get(Cf::Meta, HEAD_KEY)?).height;
+        Ok(Self { logs, replaced: Vec::new(), last_added: HashMap::new(), feed, parking, admin })
     }
 
     /// Ends a change that is whole.
@@ -86,7 +89,11 @@ impl Applier {
     /// Applies one change to the batch. On an error the caller undoes what the batch got from it.
     pub(super) fn apply(&mut self, txn: &mut Txn<'_>, change: Change) -> Result<Committed, WriteError> {
         match change {
-            Change::Admin { charters, records, head } => admin(txn, charters, records, head),
+            Change::Admin { charters, records, head } => {
+                let done = admin(txn, charters, records, head)?;
+                self.admin = head.height;
+                Ok(done)
+            }
             Change::Envelope(row) => self.envelope(txn, &row),
             Change::Opened { message, content } => self.opened(txn, message, &content),
             Change::Closed { message, reason } => closed(txn, message, &reason),
@@ -151,7 +158,7 @@ impl Applier {
         let mut log = self.log(row);
         log.revision += 1;
         // Closed, or judged by a roster that was no longer the newest: the log as a whole has the answer.
-        let mut unjudged = row.in_closed_log || row.judged_at < self.head(txn)?.height;
+        let mut unjudged = row.in_closed_log || row.judged_at < self.admin;
         if let Some(there) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? {
             let existing = there.id().map_err(|_| damaged(Cf::Envelopes, &place, "has no id"))?;
             self.second(txn, row, log, &place)?;
@@ -231,11 +238,6 @@ impl Applier {
         }
         self.put_log(txn, log);
         Ok(())
-    }
-
-    /// The admin head, this batch's included.
-    fn head(&self, txn: &Txn<'_>) -> Result<RosterVersion, ReadError> {
-        Ok(read_head(txn.get(Cf::Meta, HEAD_KEY)?))
     }
 
     pub(super) fn known_log(&self, group: GroupId, log: LogId) -> Option<LogRow> {

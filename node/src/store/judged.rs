@@ -50,7 +50,8 @@ impl Applier {
         }
         log.closure = end.closure;
         let frozen = end.fork.unwrap_or_default();
-        let moves = frozen != log.frozen || !end.chosen.is_empty();
+        let overran = end.fork.is_some_and(|fork| fork <= log.height);
+        let moves = overran || frozen != log.frozen || !end.chosen.is_empty();
         log.frozen = frozen;
         log.forked = end.fork.is_some();
         if moves {

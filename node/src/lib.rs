@@ -6,13 +6,14 @@
 //! 7   main, cli                                process edge: args, exit codes
 //! 6   daemon                                   composition root: start / join / shutdown
 //! 5   api                                      HTTP: TAXII, REST, events
-//! 4   ingest, publish, grants, membership, sync, coalition, query
+//! 4   ingest, publish, grants, membership, sync, query, backup
 //!                                              use-cases; they meet in store and feed, never call each other
 //! 3   network, store, feed                     adapters: libp2p, RocksDB, in-process notices
-//! 2   config, keys, clock, tasks, telemetry, roster
+//! 2   config, keys, clock, space, tasks, telemetry, roster
 //! ```
 
 pub mod api;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -28,7 +29,10 @@ pub mod publish;
 pub mod query;
 pub mod roster;
 mod rows;
+pub mod space;
 pub mod store;
 pub mod sync;
 pub mod tasks;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;

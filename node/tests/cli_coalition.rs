@@ -291,3 +291,19 @@ fn two_admins_at_once_double_and_lose_nothing() {
         4
     );
 }
+
+#[test]
+fn a_beacon_says_where_the_log_ends_and_for_how_long() {
+    let site = Site::new();
+    site.coalition("acme");
+    let said =
+        site.ok("coalition beacon --valid 7d --out beacon.pem --dir acme --passphrase-file passphrase");
+    assert!(said.contains("entry 0 is the newest"), "{said}");
+    let text = std::fs::read_to_string(site.path("beacon.pem")).unwrap();
+    assert!(text.starts_with("-----BEGIN BELFRY BEACON-----"), "{text}");
+    site.refused(
+        "coalition beacon --valid soon --out beacon.pem --dir acme --passphrase-file passphrase",
+        2,
+        "is not a duration",
+    );
+}

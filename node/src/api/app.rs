@@ -6,7 +6,12 @@
 //!
 //! Strange names are refused before tokens are read, tokens before paths are told apart.
 
-use std::{any::Any, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -16,6 +21,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use belfry_proto::limits;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -33,8 +39,9 @@ use crate::query::TokenId;
 /// Until a response must have begun. Too low ⇒ a large bundle from a slow disk is cut off; too high ⇒
 /// stuck requests hold their connections.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Bundles taken in at once; each may hold 64 MiB and as much again while it is split.
-const MAX_SUBMISSIONS: usize = 4;
+/// Kibibytes of bundles taken in at once: four of the largest, each of which takes as much again while it is
+/// split, or some thousands of small ones.
+const SUBMISSIONS: usize = 4 * (limits::MAX_BUNDLE >> 10);
 /// Event streams open at once.
 const MAX_STREAMS: usize = 64;
 
@@ -45,10 +52,13 @@ const FAILURES: Rate = Rate { per_second: 0.2, burst: 10.0 };
 pub(crate) struct App {
     pub(crate) ports: Ports,
     pub(crate) hosts: Hosts,
+    /// Where the API listens, ports filled in.
+    pub(crate) addresses: Vec<SocketAddr>,
     /// Requests of one token.
     pub(crate) requests: Buckets<TokenId>,
     /// Failing authentications of one address; the Unix socket is `None`.
     pub(crate) failures: Buckets<Option<IpAddr>>,
+    /// Kibibytes of bundles that may still be taken in.
     pub(crate) submissions: Semaphore,
     pub(crate) streams: Arc<Semaphore>,
     /// Ends event streams, which would else keep the server from stopping.
@@ -56,13 +66,20 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(ports: Ports, hosts: Hosts, requests: Rate, stopping: CancellationToken) -> Arc<Self> {
+    pub(crate) fn new(
+        ports: Ports,
+        hosts: Hosts,
+        addresses: Vec<SocketAddr>,
+        requests: Rate,
+        stopping: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new(Self {
             ports,
             hosts,
+            addresses,
             requests: Buckets::new(requests),
             failures: Buckets::new(FAILURES),
-            submissions: Semaphore::new(MAX_SUBMISSIONS),
+            submissions: Semaphore::new(SUBMISSIONS),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             stopping,
         })

@@ -1,7 +1,7 @@
 //! From an `Authorization` header to a [`Principal`], and from a route's need to a refusal.
 //!
-//! Bearer, or HTTP Basic with the token as the password and any user name: the TAXII clients of
-//! several SIEMs know nothing else. [`identify`] only finds out who asks; [`gate`], wrapped around
+//! Bearer (`Token`, as taxii2-client calls it, is the same), or HTTP Basic with the token as the password
+//! and any user name: the TAXII clients of several SIEMs know nothing else. [`identify`] only finds out who asks; [`gate`], wrapped around
 //! every route with what that route [`Needs`], refuses. A path outside the table is gated as well, so
 //! that nobody without a token can tell which paths exist.
 
@@ -147,7 +147,7 @@ fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Refusal> {
 fn token(value: &HeaderValue) -> Option<String> {
     let (scheme, credentials) = value.to_str().ok()?.split_once(' ')?;
     let credentials = credentials.trim();
-    if scheme.eq_ignore_ascii_case("bearer") {
+    if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token") {
         return Some(credentials.to_owned());
     }
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -221,6 +221,7 @@ mod tests {
         for (header, expected) in [
             ("Bearer belfry_a_b", Some("belfry_a_b")),
             ("bearer belfry_a_b", Some("belfry_a_b")),
+            ("Token belfry_a_b", Some("belfry_a_b")),
             ("Basic dXNlcjpiZWxmcnlfYV9i", Some("belfry_a_b")),
             ("Basic OmJlbGZyeV9hX2I=", Some("belfry_a_b")),
             ("Basic !!!", None),

@@ -21,8 +21,7 @@ pub(crate) async fn bytes(headers: &HeaderMap, body: Body, limit: usize) -> Resu
         )
         .with("limit", limit)
     };
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
+    if announced(headers).is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
     match body::to_bytes(body, limit).await {
@@ -38,6 +37,11 @@ pub(crate) async fn bytes(headers: &HeaderMap, body: Body, limit: usize) -> Resu
             Err(Problem::bad_request("body-unreadable", "the body ended early"))
         }
     }
+}
+
+/// The length that the sender says the body has.
+pub(crate) fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// The media type of the body, lower case, with its parameters.

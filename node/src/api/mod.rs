@@ -21,3 +21,6 @@ mod rest;
 mod route;
 pub mod server;
 mod taxii;
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! What the API needs of the rest of the daemon beyond reading: a way to publish and the node's own
 //! condition. The daemon implements both over its use-cases; tests give stand-ins.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use belfry_proto::{
@@ -36,8 +36,21 @@ pub trait NodeStatus: Send + Sync {
         drop(text);
         Err("this node takes no log files".to_owned())
     }
+    /// Copies this node into a new folder; the answer is the manifest.
+    async fn backup(&self, folder: PathBuf) -> Result<serde_json::Value, BackupRefused> {
+        Err(BackupRefused::Folder(format!("this node makes no backups, so none in {}", folder.display())))
+    }
     /// Whether every task runs and the store takes writes; cheap, asked often.
     fn is_ready(&self) -> bool;
+}
+
+/// Why a backup was not made.
+#[derive(Debug)]
+pub enum BackupRefused {
+    /// The folder's fault: a sentence for whoever named it.
+    Folder(String),
+    /// This node's, or its disk's.
+    Fault(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// What a log file came to.

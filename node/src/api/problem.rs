@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::{
     body::Body,
-    extract::Request,
+    extract::{MatchedPath, Request},
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -143,16 +143,19 @@ impl IntoResponse for Problem {
 pub(crate) async fn dress(request: Request, next: Next) -> Response {
     let id = hex::encode(rand::random::<[u8; 8]>());
     let is_taxii = taxii::is_under(request.uri().path());
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let method = request.method().clone();
+    // The route, never the path itself: the ids in a path are intelligence, and a log is read by others.
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("no route", MatchedPath::as_str).to_owned();
     let mut response = next.run(request).await;
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
         let problem =
             response.extensions_mut().remove::<Problem>().unwrap_or_else(|| Problem::of_status(status));
         if let Some(cause) = &problem.cause {
-            tracing::error!(request.id = %id, %method, %path, "request failed: {cause}");
+            tracing::error!(request.id = %id, %method, %route, "request failed: {cause}");
         } else {
-            tracing::debug!(request.id = %id, %method, %path, %status, code = problem.code, "request refused");
+            tracing::debug!(request.id = %id, %method, %route, %status, code = problem.code, "request refused");
         }
         let (body, media) = if is_taxii {
             (problem.as_taxii_error(&id), media::TAXII)
@@ -234,6 +237,8 @@ impl From<SubmitError> for Problem {
             SubmitError::IdempotencyMismatch => {
                 Self::new(StatusCode::CONFLICT, "idempotency-key-reused", said)
             }
+            SubmitError::NoRoom => Self::new(StatusCode::INSUFFICIENT_STORAGE, "no-room", said)
+                .retry_after(Duration::from_secs(60)),
             SubmitError::Unavailable(_) => Self::busy("unavailable", said),
             SubmitError::Fault(_) => Self::internal(&error),
         }

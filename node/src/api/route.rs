@@ -17,7 +17,7 @@ use super::{
     app::App,
     auth::{self, Needs},
     events,
-    rest::{forks, groups, health, log, members, messages, objects, publications, status, tokens},
+    rest::{backups, forks, groups, health, log, members, messages, objects, publications, status, tokens},
     taxii::{self, collections, discovery},
 };
 
@@ -70,6 +70,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/api/v1/members", Token, members::members),
         Route::get("/api/v1/members/{member}/heads", Admin, log::heads),
         Route::post("/api/v1/log", Admin, log::import),
+        Route::post("/api/v1/backups", Admin, backups::create),
         Route::get("/api/v1/objects", Read, objects::list),
         Route::get("/api/v1/objects/{object}", Read, objects::one),
         Route::get("/api/v1/messages/{message}", Read, messages::message),

@@ -111,7 +111,8 @@ impl Server {
             None => None,
         };
         let hosts = Hosts::new(&addresses, &config.hosts);
-        let router = App::new(ports, hosts, config.requests, stopping.clone()).router();
+        let app = App::new(ports, hosts, addresses.clone(), config.requests, stopping.clone());
+        let router = app.router();
         Ok(Self { router, tcp, addresses, socket, stopping })
     }
 

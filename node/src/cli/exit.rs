@@ -2,7 +2,10 @@
 
 use std::{error::Error, fmt, process::ExitCode};
 
-use crate::keys::file::FileError;
+use crate::{
+    keys::{EnrolmentError, file::FileError},
+    store::OpenError,
+};
 
 /// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +23,7 @@ pub(super) enum Exit {
 impl Exit {
     pub(super) fn of(error: &anyhow::Error) -> Self {
         for cause in error.chain() {
-            if cause.is::<Refused>() || matches!(cause.downcast_ref(), Some(FileError::Open { .. })) {
+            if is_refusal(cause) {
                 return Self::Refused;
             }
             if cause.is::<Usage>() {
@@ -29,6 +32,22 @@ impl Exit {
         }
         Self::Failure
     }
+}
+
+/// Nothing is broken: what was found belongs to somebody else, or must not be used as it is.
+fn is_refusal(cause: &(dyn Error + 'static)) -> bool {
+    cause.is::<Refused>()
+        || matches!(cause.downcast_ref(), Some(FileError::Open { .. }))
+        || matches!(
+            cause.downcast_ref(),
+            Some(EnrolmentError::OtherCoalition { .. } | EnrolmentError::OtherKeys { .. })
+        )
+        || matches!(
+            cause.downcast_ref(),
+            Some(
+                OpenError::OtherOwner { .. } | OpenError::NewerSchema { .. } | OpenError::WrongMaster { .. }
+            )
+        )
 }
 
 impl From<Exit> for ExitCode {
@@ -85,5 +104,19 @@ mod tests {
         assert_eq!(Exit::of(&refusal), Exit::Refused);
         assert_eq!(format!("{refusal:#}"), "while asking: broken");
         assert_eq!(Exit::of(&Usage("x".into()).into()), Exit::Usage);
+    }
+
+    #[test]
+    fn what_is_somebody_elses_is_refused_and_what_is_busy_fails() {
+        let path = || std::path::PathBuf::from("store");
+        let refusals = [
+            OpenError::OtherOwner { path: path() },
+            OpenError::NewerSchema { path: path(), found: 9, known: 1 },
+            OpenError::WrongMaster { path: path() },
+        ];
+        for refusal in refusals {
+            assert_eq!(Exit::of(&refusal.into()), Exit::Refused);
+        }
+        assert_eq!(Exit::of(&OpenError::InUse { path: path() }.into()), Exit::Failure);
     }
 }

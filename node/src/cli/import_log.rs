@@ -13,11 +13,11 @@ use crate::keys::file;
 
 /// Hand a newer admin log to the running node, which tells every other node.
 ///
-/// The file is what `belfry coalition export` writes. It is verified from the charter on; a log that does not
+/// The file is what `belfry coalition export` or `belfry coalition beacon` writes. It is verified from the charter on; a log that does not
 /// go on from the one this node has is refused.
 #[derive(Debug, Args)]
 pub(super) struct ImportLog {
-    /// File of the signed admin log
+    /// File of the signed admin log, or of a beacon
     log: PathBuf,
     #[command(flatten)]
     data: DataFolder,

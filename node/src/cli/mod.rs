@@ -10,6 +10,7 @@
 //! Whatever other members wrote is shown with control characters made visible ([`output::visible`]).
 
 mod args;
+mod backup;
 mod client;
 mod coalition;
 mod config;
@@ -23,6 +24,7 @@ mod output;
 mod publish;
 mod run;
 mod status;
+mod store;
 mod token;
 mod why;
 
@@ -103,6 +105,12 @@ enum Command {
     Heads(heads::Heads),
     ImportLog(import_log::ImportLog),
     Why(why::Why),
+    /// Make, verify and restore backups of this node
+    #[command(subcommand)]
+    Backup(backup::Command),
+    /// Check or compact the database of a stopped node
+    #[command(subcommand)]
+    Store(store::Command),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -146,6 +154,8 @@ impl Command {
             Self::Heads(command) => command.run(global),
             Self::ImportLog(command) => command.run(global),
             Self::Why(command) => command.run(global),
+            Self::Backup(command) => command.run(global),
+            Self::Store(command) => command.run(global),
             Self::Config(command) => command.run(global),
         }
     }

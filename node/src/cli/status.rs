@@ -84,6 +84,7 @@ fn text(status: &Value) -> String {
         ),
         ("peers", format!("{} connected, {} members certified", at("/node/connected"), at("/held/members"))),
         ("listening", at("/node/listening")),
+        ("API", format!("{} (TAXII under /taxii2/, REST under /api/v1/)", at("/api"))),
         ("readable only here", at("/node/readable_only_here")),
         ("drafts", at("/node/drafts")),
         ("parked", at("/node/parked")),
@@ -126,6 +127,7 @@ mod tests {
     fn a_status_reads_from_warnings_to_groups() {
         let text = text(&json!({
             "version": "0.1.0", "ready": true, "warnings": ["the clock is 70 s off"],
+            "api": ["http://127.0.0.1:4718"],
             "held": {
                 "coalition_name": "Test", "roster_height": 7, "disk_bytes": 3 << 20,
                 "certificate": {"serial": 3, "standing": "valid", "not_after": "2027-11-30T00:00:00Z", "days_left": 371},
@@ -136,6 +138,7 @@ mod tests {
         assert!(text.starts_with("WARNING: the clock is 70 s off\n\nnode "), "{text}");
         assert!(text.contains("3, valid until 2027-11-30 (371 days)"), "{text}");
         assert!(text.contains("height 7, head -"), "{text}");
+        assert!(text.contains("http://127.0.0.1:4718 (TAXII under /taxii2/"), "{text}");
         assert!(text.contains("cidr  publisher  -     12"), "{text}");
     }
 

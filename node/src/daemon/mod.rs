@@ -11,11 +11,10 @@ mod history;
 mod ports;
 mod route;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use belfry_proto::{crypto::sign::PublicKey, id::CoalitionId, stix::marking::Tlp};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -23,20 +22,22 @@ use crate::{
         ports::Ports,
         server::{Server, ServerConfig},
     },
+    backup::{Backups, STORE},
     clock,
     config::{self, Config},
-    feed::{Feed, Notice},
+    feed::Feed,
     grants,
     identity::Identity,
     ingest::Ingest,
     keys::{Enrolment, Source, file},
-    membership::{Membership, Sources},
+    membership::{DialLimits, Membership, Sources},
     network::{self, Address, Network, NetworkConfig},
     publish::{Defaults, Flusher, Publisher},
     query::{Groups, Query, Scope},
     roster::LiveRoster,
+    space::{FileSystemOf, Probe, Space},
     store::{Owner, Store},
-    sync::Sync,
+    sync::{self, Sync},
     tasks::Tasks,
 };
 
@@ -58,6 +59,48 @@ pub struct Settings {
     pub api: ServerConfig,
     /// What submissions say that do not.
     pub defaults: Defaults,
+    /// How often, and how full.
+    pub tuning: Tuning,
+}
+
+/// Numbers an operator may change, and tests.
+#[derive(Clone)]
+pub struct Tuning {
+    /// Between two comparisons of frontiers with a random peer.
+    pub sync_interval: Duration,
+    /// Longest wait between two dials of one node that does not answer.
+    pub redial_interval: Duration,
+    /// Free bytes below which the node only reads.
+    pub free_space_floor: u64,
+    /// Who says what is free; unset: the data folder's file system.
+    pub probe: Option<Arc<dyn Probe>>,
+}
+
+impl fmt::Debug for Tuning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tuning")
+            .field("sync_interval", &self.sync_interval)
+            .field("redial_interval", &self.redial_interval)
+            .field("free_space_floor", &self.free_space_floor)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self::from_config(&Config::default())
+    }
+}
+
+impl Tuning {
+    fn from_config(config: &Config) -> Self {
+        Self {
+            sync_interval: config.sync.interval,
+            redial_interval: config.network.redial_interval,
+            free_space_floor: config.store.free_space_floor,
+            probe: None,
+        }
+    }
 }
 
 /// A running node.
@@ -68,6 +111,7 @@ pub struct Daemon {
     api: Vec<SocketAddr>,
     store: Store,
     roster: LiveRoster,
+    feed: Feed,
 }
 
 /// Runs a node until Ctrl-C or SIGTERM.
@@ -132,6 +176,7 @@ impl Settings {
                 ..ServerConfig::default()
             },
             defaults: Defaults { tlp, purpose: config.publish.purpose },
+            tuning: Tuning::from_config(config),
         })
     }
 }
@@ -143,9 +188,18 @@ impl Daemon {
     /// The first part that cannot start, with the mend; nothing is left running.
     pub async fn start(enrolment: Enrolment, settings: Settings) -> anyhow::Result<Self> {
         let owner = Owner { coalition: enrolment.coalition(), node: enrolment.node() };
-        let (path, master) = (settings.data_dir.join("store"), enrolment.keys.store.clone());
+        let (path, master) = (settings.data_dir.join(STORE), enrolment.keys.store.clone());
         let opened = master.clone();
-        let store = tokio::task::spawn_blocking(move || Store::open(&path, owner, &opened)).await??;
+        let tuning = settings.tuning;
+        let probe = tuning.probe.unwrap_or_else(|| Arc::new(FileSystemOf::new(&settings.data_dir)));
+        let space = Space::new(tuning.free_space_floor, probe);
+        let watched = space.clone();
+        let store = tokio::task::spawn_blocking(move || {
+            let store = Store::open(&path, owner, &opened)?;
+            watched.look();
+            anyhow::Ok(store.with_space(watched))
+        })
+        .await??;
         let roster = LiveRoster::new(history::restore(&store, &enrolment).await?);
         let identity = Arc::new(Identity {
             member: enrolment.member(),
@@ -159,6 +213,7 @@ impl Daemon {
         let (network, inbound) = network::start(&settings.network, &enrolment.keys.node, coalition)?;
         let feed = Feed::default();
         let mut tasks = Tasks::default();
+        tasks.spawn("space", space.run());
 
         let membership = Membership::new(
             Arc::clone(&identity),
@@ -168,8 +223,14 @@ impl Daemon {
             feed.clone(),
             settings.bootstrap,
             settings.network.external,
+            DialLimits {
+                longest_wait: tuning.redial_interval,
+                // A quarter is left to those who dial us.
+                most: usize::try_from(settings.network.max_connections).unwrap_or(usize::MAX) / 4 * 3,
+            },
         );
         let (hellos, import) = (membership.hellos(), membership.import());
+        let log_watch = membership.log_watch();
         let (ingest, queues, intake) = Ingest::new(
             Arc::clone(&identity),
             store.clone(),
@@ -184,6 +245,7 @@ impl Daemon {
         tasks.spawn("judge", judge);
         tasks.spawn("keep", keep);
         tasks.spawn("reopen", reopen);
+        let counters = Arc::new(sync::Counters::default());
         let sync = Sync {
             identity: Arc::clone(&identity),
             store: store.clone(),
@@ -191,9 +253,12 @@ impl Daemon {
             roster: roster.clone(),
             feed: feed.clone(),
             intake,
+            counters: Arc::clone(&counters),
+            interval: tuning.sync_interval,
         };
-        tasks.spawn("sync", sync.run_pull());
-        tasks.spawn("sync-serve", Sync::run_serve(store.clone(), roster.clone(), inbound.sync));
+        tasks.spawn("sync", sync.run());
+        let serving = sync::Serving { store: store.clone(), roster: roster.clone(), counters };
+        tasks.spawn("sync-serve", serving.run(inbound.sync));
         let serving =
             grants::Serving::new(Arc::clone(&identity), store.clone(), roster.clone(), feed.clone());
         tasks.spawn("grants-serve", serving.run(inbound.keys));
@@ -212,6 +277,7 @@ impl Daemon {
             roster.clone(),
             feed.clone(),
             hellos.clone(),
+            log_watch.clone(),
         );
         let held = flusher.held();
         tasks.spawn("flush", flusher.run());
@@ -233,16 +299,18 @@ impl Daemon {
             network: network.clone(),
             roster: roster.clone(),
             hellos,
+            log_watch,
             held,
             import,
             stopping: tasks.stop_signal(),
             started: clock::now(),
+            backups: Backups::new(&settings.data_dir, store.clone(), &enrolment),
         };
         let ports = Ports {
             query,
             publish: Arc::new(ports::Publishing(publisher)),
             status: Arc::new(status),
-            feed: feed_head(&mut tasks, &store, &feed)?,
+            feed: store.newest(),
         };
         let stopping = CancellationToken::new();
         let server = Server::bind(&settings.api, ports, stopping.clone()).await?;
@@ -251,7 +319,7 @@ impl Daemon {
         let version = roster.snapshot().version();
         tracing::info!(member.id = %identity.member, serial = identity.serial.get(), roster.height = version.height.get(),
             "running as certificate {} of member {}, API on {api:?}", identity.serial, identity.member);
-        Ok(Self { tasks, network, stopping, api, store, roster })
+        Ok(Self { tasks, network, stopping, api, store, roster, feed })
     }
 
     /// Where the API listens, ports filled in.
@@ -269,6 +337,12 @@ impl Daemon {
     #[must_use]
     pub const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The notices, for tests and measurements that wait for what was stored.
+    #[must_use]
+    pub const fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     /// The live roster.
@@ -289,23 +363,6 @@ impl Daemon {
         self.tasks.join().await;
         self.network.shutdown().await;
     }
-}
-
-/// The feed's newest sequence, for event streams.
-fn feed_head(tasks: &mut Tasks, store: &Store, feed: &Feed) -> anyhow::Result<watch::Receiver<u64>> {
-    let newest = |store: &Store| store.feed_bounds().map(|bounds| bounds.map_or(0, |(_, last)| last));
-    let (sender, receiver) = watch::channel(newest(store)?);
-    let (store, mut notices) = (store.clone(), feed.subscribe());
-    tasks.spawn("feed", async move {
-        while let Some(notice) = notices.recv().await {
-            if matches!(notice, Notice::Stored { .. })
-                && let Ok(head) = newest(&store)
-            {
-                sender.send_if_modified(|before| std::mem::replace(before, head) != head);
-            }
-        }
-    });
-    Ok(receiver)
 }
 
 /// Leaves a token for this machine's command line, unless a good one lies there.

@@ -1,17 +1,24 @@
 //! What the API asks of the rest, answered from the parts that know.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use belfry_proto::{id::PublicationId, time::Timestamp, topic::Topic};
+use belfry_proto::{
+    id::PublicationId,
+    schema::StalenessPolicy,
+    time::Timestamp,
+    topic::Topic,
+    trust::{beacon, file, roster::Roster},
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::ports::{Imported, NodeReport, NodeStatus, PeerReport, Publish},
+    api::ports::{BackupRefused, Imported, NodeReport, NodeStatus, PeerReport, Publish},
+    backup::{BackupError, Backups},
     clock, config,
     identity::Identity,
-    membership::{Hellos, Import},
+    membership::{Freshness, Hellos, Import, LogWatch},
     network::Network,
     publish::{
         Hold, Publisher,
@@ -47,10 +54,12 @@ pub(super) struct Status {
     pub(super) network: Network,
     pub(super) roster: LiveRoster,
     pub(super) hellos: watch::Receiver<Hellos>,
+    pub(super) log_watch: watch::Receiver<LogWatch>,
     pub(super) held: watch::Receiver<Option<Hold>>,
     pub(super) import: Import,
     pub(super) stopping: CancellationToken,
     pub(super) started: Timestamp,
+    pub(super) backups: Backups,
 }
 
 impl Status {
@@ -73,12 +82,63 @@ impl Status {
         for peer in &self.hellos.borrow().forked_with {
             warnings.push(format!("The admin log of {peer} contradicts ours: one of us was shown a fork."));
         }
+        let watch = self.log_watch.borrow().clone();
+        match watch.freshness(roster.charter(), now) {
+            Freshness::Stale(since) => warnings.push(format!(
+                "The registrar last vouched for the admin log at {since}: a revocation may have been kept from us."
+            )),
+            Freshness::Unknown if roster.charter().staleness() == StalenessPolicy::StopPublishing => {
+                warnings.push("No beacon has come yet, and the charter stops publishing without one.".to_owned());
+            }
+            Freshness::Unknown | Freshness::Fresh | Freshness::NotAsked => {}
+        }
+        if let Some(missing) = watch.missing {
+            warnings.push(format!(
+                "A beacon names entry {} of the admin log, which no peer has given us yet.",
+                missing.height
+            ));
+        }
+        if watch.contradicted.is_some() {
+            warnings.push(
+                "The registrar signed a beacon for another admin log than ours: it is forked.".to_owned(),
+            );
+        }
+        for height in &watch.equivocations {
+            warnings.push(format!(
+                "The registrar signed two entries for height {height} of the admin log; the proof is kept here."
+            ));
+        }
+        if !self.store.has_room() {
+            let (free, floor) = self.store.space().figures();
+            warnings.push(format!(
+                "Free space is {} MiB, below the floor of {} MiB: this node only reads until there is more.",
+                free >> 20,
+                floor >> 20
+            ));
+        }
         if !self.store.is_writable() {
             warnings.push(
                 "The store stopped after a write error; look at the log, mend the disk, restart.".to_owned(),
             );
         }
         warnings
+    }
+}
+
+impl Status {
+    async fn import_beacon(&self, text: &str, roster: &Roster) -> Result<Imported, String> {
+        let beacon = file::read_beacon(text).map_err(|error| error.to_string())?;
+        // Verified here once more than needed, for a reason to give.
+        let found =
+            beacon::verify(roster.charter(), &beacon, clock::now()).map_err(|error| error.to_string())?;
+        let height = roster.version().height;
+        if found.head.height <= height && !roster.is_prefix(found.head) {
+            return Err(
+                "the beacon is of another history of this coalition: one of them is forked".to_owned()
+            );
+        }
+        self.import.beacon(beacon).await;
+        Ok(Imported { before: height.get(), after: self.roster.snapshot().version().height.get() })
     }
 }
 
@@ -134,8 +194,11 @@ impl NodeStatus for Status {
     }
 
     async fn import_log(&self, text: String) -> Result<Imported, String> {
-        let file = belfry_proto::trust::file::read_log(&text).map_err(|error| error.to_string())?;
         let before = self.roster.snapshot();
+        if file::kind_of(&text) == Some(file::FileKind::Beacon) {
+            return self.import_beacon(&text, &before).await;
+        }
+        let file = file::read_log(&text).map_err(|error| error.to_string())?;
         // Verified here once more than needed, for a reason to give: membership only says yes or no.
         let folded = crate::keys::enrolment::fold(&file).map_err(|error| error.to_string())?;
         if folded.coalition() != before.coalition() {
@@ -155,7 +218,20 @@ impl NodeStatus for Status {
         Ok(Imported { before, after: self.roster.snapshot().version().height.get() })
     }
 
+    async fn backup(&self, folder: PathBuf) -> Result<serde_json::Value, BackupRefused> {
+        let backups = self.backups.clone();
+        let made = tokio::task::spawn_blocking(move || backups.create(&folder)).await;
+        let manifest =
+            made.map_err(|error| BackupRefused::Fault(Box::new(error)))?.map_err(|error| match error {
+                BackupError::Exists(_) | BackupError::Relative(_) | BackupError::File(_) => {
+                    BackupRefused::Folder(error.to_string())
+                }
+                other => BackupRefused::Fault(Box::new(other)),
+            })?;
+        serde_json::to_value(manifest).map_err(|error| BackupRefused::Fault(Box::new(error)))
+    }
+
     fn is_ready(&self) -> bool {
-        !self.stopping.is_cancelled() && self.store.is_writable()
+        !self.stopping.is_cancelled() && self.store.is_writable() && self.store.has_room()
     }
 }

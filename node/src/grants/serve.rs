@@ -103,6 +103,9 @@ impl Serving {
 
     /// A pushed grant is kept if its author is the one who pushes it: anybody else waits to be asked.
     fn take(&self, from: &PublicKey, group: GroupId, grant: &SealedGrant) -> Option<KeyRow> {
+        if !self.store.has_room() {
+            return None;
+        }
         let id = KeyId::try_from(grant.key_id.as_slice()).ok()?;
         let roster = self.roster.snapshot();
         let now = clock::now();

@@ -11,14 +11,14 @@ use belfry_proto::{
 };
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{Arrival, Arrived, Ingest, Kept, Page, rate::Rates};
+use super::{Arrival, Arrived, Ingest, Kept, Page, parallel, rate::Rates};
 use crate::{
     clock,
     network::Gossip,
     store::{Change, ParkRow, Parker},
 };
 
-/// Gossip messages judged in one go on a blocking thread.
+/// Gossip messages judged in one go.
 const BATCH: usize = 64;
 
 /// What the ladder said.
@@ -70,6 +70,13 @@ impl Ingest {
     }
 
     async fn judge_gossip(&self, batch: &mut Vec<Gossip>, rates: &mut Rates, keep: &mpsc::Sender<Arrival>) {
+        if !self.store.has_room() {
+            // Not judged, so not known: sync brings it once there is room.
+            for message in batch.drain(..) {
+                let _ = self.network.verdict(message.ticket, Verdict::Ignore).await;
+            }
+            return;
+        }
         let now = Instant::now();
         let mut within = Vec::with_capacity(batch.len());
         for message in batch.drain(..) {
@@ -81,15 +88,10 @@ impl Ingest {
         }
         let (this, roster) = (self.clone(), self.roster.snapshot());
         let height = roster.version().height;
-        let judged = tokio::task::spawn_blocking(move || {
-            within
-                .into_iter()
-                .map(|message| {
-                    let origin = Origin::Gossip { topic: message.topic };
-                    let judgement = this.judge(&message.bytes, &roster, origin);
-                    (message, judgement)
-                })
-                .collect::<Vec<_>>()
+        let judged = parallel::map(within, move |message| {
+            let origin = Origin::Gossip { topic: message.topic };
+            let judgement = this.judge(&message.bytes, &roster, origin);
+            (message, judgement)
         })
         .await;
         for (message, judgement) in judged.unwrap_or_default() {
@@ -104,12 +106,14 @@ impl Ingest {
     }
 
     async fn judge_page(&self, page: Page, keep: &mpsc::Sender<Arrival>) {
-        let (this, roster, envelopes) = (self.clone(), self.roster.snapshot(), page.envelopes);
+        if !self.store.has_room() {
+            let _ = page.done.send(vec![Kept::Refused("no-room"); page.envelopes.len()]);
+            return;
+        }
+        let (this, roster) = (self.clone(), self.roster.snapshot());
         let height = roster.version().height;
-        let judged = tokio::task::spawn_blocking(move || {
-            envelopes.iter().map(|bytes| this.judge(bytes, &roster, Origin::Sync)).collect::<Vec<_>>()
-        })
-        .await;
+        let judged =
+            parallel::map(page.envelopes, move |bytes| this.judge(&bytes, &roster, Origin::Sync)).await;
         let mut waiting = Vec::new();
         for judgement in judged.unwrap_or_default() {
             let (done, kept) = tokio::sync::oneshot::channel();
@@ -231,6 +235,9 @@ impl Ingest {
 
     /// Parked envelopes again, now that the roster moved.
     pub(super) async fn judge_parked(&self, keep: &mpsc::Sender<Arrival>) {
+        if !self.store.has_room() {
+            return;
+        }
         let parked = self.store.parked(1024).unwrap_or_default();
         if parked.is_empty() {
             return;

@@ -1,50 +1,98 @@
 //! Opening what can be opened, and one synced batch for many messages.
 
-use std::sync::PoisonError;
+use std::{collections::BTreeSet, pin::pin, sync::PoisonError};
 
 use belfry_proto::{
-    envelope::{Admitted, Header, Publication, RecipientContext, open_block},
-    id::{Height, MessageId},
+    envelope::{Admitted, Header, ParseError, Publication, RecipientContext, open_block},
+    id::{GroupId, Height, KeyId, MemberId, MessageId},
+    trust::roster::Roster,
 };
-use futures::future::join_all;
+use futures::FutureExt as _;
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{Arrival, Arrived, Ingest, Kept};
+use super::{Arrival, Arrived, Ingest, Kept, parallel};
 use crate::{
     clock,
     feed::Notice,
     rows,
-    store::{Change, Committed, EnvelopeRow, MessageState},
+    store::{Change, Committed, EnvelopeRow, MessageState, Pending, WriteError},
 };
 
 /// Arrivals taken in one go; as many as one synced batch holds.
 const BATCH: usize = 256;
+/// Envelopes in the writer's queue or waiting for their acknowledgement: a batch that is being written, one that
+/// gathers, and as many that come. Too low ⇒ the writer waits for the cores, too high ⇒ 256 KiB each.
+const UNDER_WAY: usize = 1024;
+
+/// An envelope on its way to the disk, with what is to be told then.
+struct Departed {
+    arrival: Arrival,
+    group: GroupId,
+    member: MemberId,
+    id: MessageId,
+    /// The key it waits for, if it could not be opened.
+    waits: Option<KeyId>,
+    pending: Result<Pending, WriteError>,
+}
 
 impl Ingest {
     /// Stores admitted envelopes until the judge ends.
-    pub(super) async fn run_keep(self, mut admitted: mpsc::Receiver<Arrival>) {
+    pub(super) async fn run_keep(self, admitted: mpsc::Receiver<Arrival>) {
+        let (to_acknowledge, departed) = mpsc::channel(UNDER_WAY);
+        tokio::join!(self.run_open(admitted, to_acknowledge), self.run_acknowledge(departed));
+    }
+
+    /// Opens what can be opened and queues it for the writer, in the order of arrival.
+    async fn run_open(&self, mut admitted: mpsc::Receiver<Arrival>, departed: mpsc::Sender<Departed>) {
         let mut batch = Vec::with_capacity(BATCH);
         while admitted.recv_many(&mut batch, BATCH).await > 0 {
-            let arrivals = std::mem::take(&mut batch);
-            let this = self.clone();
-            let opened = tokio::task::spawn_blocking(move || {
-                arrivals
-                    .into_iter()
-                    .map(|arrival| {
-                        let row = this.row(&arrival);
-                        (arrival, row)
-                    })
-                    .collect::<Vec<_>>()
+            let (this, roster) = (self.clone(), self.roster.snapshot());
+            let opened = parallel::map(std::mem::take(&mut batch), move |arrival| {
+                let row = this.row(&arrival, &roster);
+                let waits =
+                    (row.state == MessageState::Sealed && !row.opens_later).then_some(row.key_id).flatten();
+                let (group, member, id) = (row.group, row.member, row.id);
+                let prepared = this.store.prepare(Change::Envelope(Box::new(row)));
+                (prepared, move |pending| Departed { arrival, group, member, id, waits, pending })
             })
             .await;
-            let commits =
-                opened.unwrap_or_default().into_iter().map(|(arrival, row)| self.store_one(arrival, row));
-            join_all(commits).await;
+            for (prepared, departing) in opened.unwrap_or_default() {
+                let pending = self.store.enqueue(prepared).await;
+                if departed.send(departing(pending)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Tells what became of queued envelopes, once they are durable.
+    async fn run_acknowledge(&self, mut departed: mpsc::Receiver<Departed>) {
+        // Told together when the disk is waited for anyway: one notice a batch, not one a message.
+        let mut stored = BTreeSet::new();
+        while let Some(envelope) = departed.recv().await {
+            let mut acknowledged = pin!(self.acknowledge(envelope));
+            let group = match acknowledged.as_mut().now_or_never() {
+                Some(group) => group,
+                None => {
+                    self.tell(&mut stored);
+                    acknowledged.await
+                }
+            };
+            stored.extend(group);
+            if departed.is_empty() {
+                self.tell(&mut stored);
+            }
+        }
+    }
+
+    fn tell(&self, stored: &mut BTreeSet<GroupId>) {
+        while let Some(group) = stored.pop_first() {
+            self.feed.notify(Notice::Stored { group });
         }
     }
 
     /// The row an admitted envelope becomes, opened if its key is here.
-    fn row(&self, arrival: &Arrival) -> EnvelopeRow {
+    fn row(&self, arrival: &Arrival, roster: &Roster) -> EnvelopeRow {
         let admitted = match &arrival.envelope {
             Arrived::Admitted(admitted) => admitted,
             Arrived::Quarantined(q) => {
@@ -60,7 +108,7 @@ impl Ingest {
         }
         let (state, now) = (MessageState::Sealed, clock::now());
         let mut row = rows::envelope(header, id, admitted.bytes(), is_whole, state, now, arrival.judged_at);
-        match self.open(admitted) {
+        match self.open(admitted, roster) {
             Opening::Opened(publication) => {
                 row.state = MessageState::Opened;
                 row.content = Some(rows::opened(&publication, admitted));
@@ -78,14 +126,12 @@ impl Ingest {
 
     /// Tries every key we hold. A body that opens to something that does not parse is its author's
     /// fault: the envelope is kept and carried, its content is not shown.
-    pub(super) fn open(&self, admitted: &Admitted) -> Opening {
+    pub(super) fn open(&self, admitted: &Admitted, roster: &Roster) -> Opening {
         let header = admitted.header();
         if header.sealing().is_none() || !admitted.has_body() {
             return Opening::NotForUs;
         }
-        let reads = self
-            .roster
-            .snapshot()
+        let reads = roster
             .certificate(self.identity.serial)
             .is_some_and(|certificate| certificate.groups.contains_key(&header.group));
         if !reads {
@@ -103,11 +149,8 @@ impl Ingest {
                 None => return Opening::NotForUs,
             }
         } else {
-            match self.store.key(key_id) {
-                Ok(Some(row)) => match row.content_key() {
-                    Some(key) => admitted.open(&key),
-                    None => return Opening::Waits,
-                },
+            match self.keyring.key(&self.store, key_id) {
+                Ok(Some(key)) => admitted.open(&key),
                 Ok(None) => return Opening::Waits,
                 Err(error) => {
                     tracing::warn!(key = %key_id, "a content key cannot be read: {error}");
@@ -115,7 +158,8 @@ impl Ingest {
                 }
             }
         };
-        match opened.map_err(|e| e.to_string()).and_then(|opened| opened.parse().map_err(|e| e.to_string())) {
+        match opened.map_err(|e| e.to_string()).and_then(|opened| opened.parse().map_err(|e| unreadable(&e)))
+        {
             Ok(publication) => Opening::Opened(Box::new(publication)),
             Err(error) => {
                 tracing::warn!(message = %admitted.message_id(), member = %header.member, "content not shown: {error}");
@@ -124,36 +168,39 @@ impl Ingest {
         }
     }
 
-    async fn store_one(&self, arrival: Arrival, row: EnvelopeRow) {
-        let (group, member, id, waits) = (
-            row.group,
-            row.member,
-            row.id,
-            (row.state == MessageState::Sealed && !row.opens_later).then_some(row.key_id).flatten(),
-        );
-        let kept = match self.store.commit(Change::Envelope(Box::new(row))).await {
+    /// Waits until an envelope is durable, and answers; gives its group if it was stored.
+    async fn acknowledge(&self, envelope: Departed) -> Option<GroupId> {
+        let Departed { arrival, group, member, id, waits, pending } = envelope;
+        let committed = match pending {
+            Ok(pending) => pending.durable().await,
+            Err(error) => Err(error),
+        };
+        let (kept, stored) = match committed {
             Ok(Committed::Stored { gap, unjudged, .. }) => {
                 if unjudged {
                     self.feed.notify(Notice::LogUnjudged);
                 }
-                self.told(group, gap, &arrival);
-                Kept::Stored
+                // A page from sync fills gaps by itself; only gossip tells of new ones.
+                if gap && arrival.done.is_none() {
+                    self.feed.notify(Notice::Gap { group, from: arrival.from });
+                }
+                (Kept::Stored, Some(group))
             }
-            Ok(Committed::Duplicate) => Kept::Known,
+            Ok(Committed::Duplicate) => (Kept::Known, None),
             Ok(Committed::Fork { existing }) => {
                 tracing::error!(message = %id, %existing, member.id = %member,
                     "member {member} signed two messages for one place in its log");
                 self.feed.notify(Notice::LogUnjudged);
-                Kept::Stored
+                (Kept::Stored, Some(group))
             }
             Ok(Committed::TooManyLogs) => {
                 tracing::warn!(message = %id, member.id = %member, "member {member} opens more logs than it may");
-                Kept::Refused("too-many-logs")
+                (Kept::Refused("too-many-logs"), None)
             }
-            Ok(_) => Kept::Stored,
+            Ok(Committed::Done | Committed::Outdated) => (Kept::Stored, None),
             Err(error) => {
                 tracing::error!(message = %id, "not stored: {error}");
-                Kept::Refused("not-stored")
+                (Kept::Refused("not-stored"), None)
             }
         };
         if let Some(key) = waits {
@@ -162,22 +209,10 @@ impl Ingest {
         if let Some(done) = arrival.done {
             let _ = done.send(kept);
         }
+        stored
     }
 
-    fn told(&self, group: belfry_proto::id::GroupId, gap: bool, arrival: &Arrival) {
-        self.feed.notify(Notice::Stored { group });
-        // A page from sync fills gaps by itself; only gossip tells of new ones.
-        if gap && arrival.done.is_none() {
-            self.feed.notify(Notice::Gap { group, from: arrival.from });
-        }
-    }
-
-    fn wanted(
-        &self,
-        key: belfry_proto::id::KeyId,
-        group: belfry_proto::id::GroupId,
-        author: belfry_proto::id::MemberId,
-    ) {
+    fn wanted(&self, key: KeyId, group: GroupId, author: MemberId) {
         // The key may have come while its envelope was on the way to disk.
         let notice = if matches!(self.store.key(key), Ok(Some(_))) {
             Notice::KeyArrived(key)
@@ -206,4 +241,29 @@ fn hidden(header: &Header, id: MessageId, bytes: &[u8], is_whole: bool, judged_a
     let state = MessageState::Quarantined;
     let row = rows::envelope(header, id, bytes, is_whole, state, clock::now(), judged_at);
     EnvelopeRow { in_closed_log: true, ..row }
+}
+
+/// The reason as the log and, unsealed, the store may have it: not a word of what was opened.
+fn unreadable(error: &ParseError) -> String {
+    match error {
+        ParseError::Malformed(malformed) => malformed.to_string(),
+        ParseError::Object { position, .. } => format!("object {position} breaks a rule of STIX 2.1"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::stix::object::Object;
+
+    use super::*;
+
+    #[test]
+    fn why_content_is_not_shown_tells_nothing_of_it() {
+        let object =
+            br#"{"type":"indicator","id":"indicator--00000000-0000-4000-8000-000000000001","canary":1}"#;
+        let source = Object::parse(object).unwrap_err();
+        assert!(source.to_string().contains("indicator--0"), "the full text names the object: {source}");
+        let told = unreadable(&ParseError::Object { position: 3, source });
+        assert_eq!(told, "object 3 breaks a rule of STIX 2.1");
+    }
 }

@@ -8,12 +8,15 @@
 //! roster moved, fork, closed log ─▶ rejudge: the log as a whole ─▶ hide / show again
 //! ```
 //!
-//! Judging is cheap and answers gossipsub at once; opening and storing run behind it. A full queue
+//! Judging is cheap and answers gossipsub at once; opening and storing run behind it, and the disk's
+//! acknowledgements behind those: three stages that work at the same time, each on every core. A full queue
 //! pushes back on the judge, the judge on the network adapter, and that answers Ignore: sync brings later
 //! what gossip could not wait for.
 
 mod judge;
 mod keep;
+mod keyring;
+mod parallel;
 mod quota;
 mod rate;
 mod rejudge;
@@ -52,6 +55,7 @@ pub struct Ingest {
     pub(crate) roster: LiveRoster,
     pub(crate) feed: Feed,
     pub(crate) behind: Behind,
+    keyring: keyring::Keyring,
     quotas: Arc<Mutex<quota::Quotas>>,
 }
 
@@ -126,8 +130,12 @@ impl Ingest {
     ) -> (Self, Queues, Intake) {
         let (page_sender, pages) = mpsc::channel(PAGES);
         let queues = Queues { pages, admitted: mpsc::channel(ADMITTED) };
-        let quotas = Arc::default();
-        (Self { identity, store, network, roster, feed, behind, quotas }, queues, Intake(page_sender))
+        let (keyring, quotas) = (keyring::Keyring::default(), Arc::default());
+        (
+            Self { identity, store, network, roster, feed, behind, keyring, quotas },
+            queues,
+            Intake(page_sender),
+        )
     }
 
     /// Judges whole logs again wherever the admin log or a fork asks for it; a task of its own.

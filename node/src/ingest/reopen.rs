@@ -3,6 +3,7 @@
 use belfry_proto::{
     envelope,
     id::{GroupId, KeyId, MessageId},
+    trust::roster::Roster,
 };
 
 use super::{Arrival, Ingest, keep::Opening};
@@ -45,7 +46,8 @@ impl Ingest {
     }
 
     async fn open_waiting(&self, key: KeyId) {
-        loop {
+        // Opened content is larger than what waits; the asking side tells of the key again.
+        while self.store.has_room() {
             match self.store.waiting_on(key, BATCH) {
                 Ok(waiting) if waiting.is_empty() => return,
                 Ok(waiting) => {
@@ -64,7 +66,7 @@ impl Ingest {
     /// Opens what stands again after it was hidden; what lacks its key waits for that as it did before.
     pub(super) async fn open_restored(&self) {
         let mut after = None;
-        loop {
+        while self.store.has_room() {
             match self.store.reopenable(after, BATCH) {
                 Ok(restored) if restored.is_empty() => return,
                 Ok(restored) => {
@@ -82,9 +84,10 @@ impl Ingest {
 
     /// False if nothing moved on.
     async fn open_stored(&self, messages: Vec<MessageId>, cause: Cause) -> bool {
-        let this = self.clone();
+        let (this, roster) = (self.clone(), self.roster.snapshot());
         let changes = tokio::task::spawn_blocking(move || {
-            messages.into_iter().filter_map(|message| this.reopened(message, cause)).collect::<Vec<_>>()
+            let reopened = messages.into_iter().map(|message| this.reopened(message, cause, &roster));
+            reopened.flatten().collect::<Vec<_>>()
         })
         .await
         .unwrap_or_default();
@@ -106,12 +109,12 @@ impl Ingest {
         futures::future::join_all(commits).await.into_iter().all(|ok| ok)
     }
 
-    fn reopened(&self, message: MessageId, cause: Cause) -> Option<(GroupId, Change)> {
+    fn reopened(&self, message: MessageId, cause: Cause, roster: &Roster) -> Option<(GroupId, Change)> {
         let bytes = self.store.envelope(message).ok().flatten()?;
         // These bytes were admitted before they were stored.
         let admitted = envelope::decode(&bytes).ok()?.trusted();
         let group = admitted.header().group;
-        let change = match (self.open(&admitted), cause) {
+        let change = match (self.open(&admitted, roster), cause) {
             (Opening::Opened(publication), _) => {
                 Change::Opened { message, content: rows::opened(&publication, &admitted) }
             }

@@ -1,28 +1,26 @@
 //! Whom to dial, and when again.
 //!
-//! The roster is the peer list: every admitted node with a known address is a candidate. Small
-//! coalitions connect fully; larger ones stop at [`TARGET`] links.
+//! The roster is the peer list: every admitted node with a known address is a candidate. Which of them are
+//! wanted, [`links`] says; this remembers who is connected, who failed, and until when to wait.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use belfry_proto::crypto::sign::PublicKey;
-use rand::seq::{IndexedRandom, SliceRandom};
+use belfry_proto::{crypto::sign::PublicKey, id::GroupId};
+use rand::seq::IteratorRandom;
 use tokio::time::Instant;
 
+use super::links::{self, Place};
 use crate::network::{Address, Scope};
 
-/// Links to hold. Gossipsub meshes of 8 over twelve groups, with room for sync partners; too low and
-/// small groups fall apart, too high and every node holds the whole coalition's connections.
-const TARGET: usize = 32;
 /// Dials begun in one tick.
 const AT_ONCE: usize = 8;
 /// First wait after a failed dial; doubles.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// Longest wait between two dials of one node.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Wait after a dial was begun, in case its end is never told.
+const UNDERWAY: Duration = Duration::from_secs(15);
 
 #[derive(Clone, Copy, Debug)]
 struct Attempts {
@@ -31,29 +29,51 @@ struct Attempts {
 }
 
 /// The dialler's memory. Asked once a tick.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Dialing {
     bootstrap: BTreeMap<PublicKey, Vec<Address>>,
     attempts: BTreeMap<PublicKey, Attempts>,
-    connected: BTreeSet<PublicKey>,
+    /// True if this node dialled.
+    connected: BTreeMap<PublicKey, bool>,
     listening: Vec<Address>,
     external_configured: bool,
+    limits: DialLimits,
+}
+
+/// What the operator decides about dialling.
+#[derive(Clone, Copy, Debug)]
+pub struct DialLimits {
+    /// Longest wait between two dials of one node that does not answer.
+    pub longest_wait: Duration,
+    /// Links in all that dialling may lead to.
+    pub most: usize,
 }
 
 impl Dialing {
     /// Starts with configured addresses.
     #[must_use]
-    pub(super) fn new(bootstrap: Vec<(PublicKey, Address)>, external_configured: bool) -> Self {
-        let mut this = Self { external_configured, ..Self::default() };
+    pub(super) fn new(
+        bootstrap: Vec<(PublicKey, Address)>,
+        external_configured: bool,
+        limits: DialLimits,
+    ) -> Self {
+        let mut this = Self {
+            bootstrap: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            connected: BTreeMap::new(),
+            listening: Vec::new(),
+            external_configured,
+            limits,
+        };
         for (node, address) in bootstrap {
             this.bootstrap.entry(node).or_default().push(address);
         }
         this
     }
 
-    /// A connection to `node` is up.
-    pub(super) fn connected(&mut self, node: PublicKey) {
-        self.connected.insert(node);
+    /// A connection to `node` is up, dialled by us or by it.
+    pub(super) fn connected(&mut self, node: PublicKey, outbound: bool) {
+        *self.connected.entry(node).or_default() |= outbound;
     }
 
     /// `node` greeted us as admitted: the next dial starts from no failures.
@@ -68,10 +88,18 @@ impl Dialing {
         self.failed(node, Instant::now());
     }
 
+    /// Every connection and listening address is gone; returns who was connected.
+    pub(super) fn forget_links(&mut self) -> Vec<PublicKey> {
+        self.listening.clear();
+        self.attempts.clear();
+        std::mem::take(&mut self.connected).into_keys().collect()
+    }
+
     /// A dial of `node` came to nothing.
     pub(super) fn failed(&mut self, node: PublicKey, now: Instant) {
         let failures = self.attempts.get(&node).map_or(0, |a| a.failures).saturating_add(1);
-        let wait = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_WAIT);
+        let wait = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(10));
+        let wait = wait.min(self.limits.longest_wait);
         self.attempts.insert(node, Attempts { failures, not_before: now + wait });
     }
 
@@ -104,40 +132,57 @@ impl Dialing {
         if wide.is_empty() { self.listening.iter().filter(is_local).cloned().collect() } else { wide }
     }
 
+    /// Whether there is an admitted connection.
+    #[must_use]
+    pub(super) fn is_connected(&self, node: &PublicKey) -> bool {
+        self.connected.contains_key(node)
+    }
+
     /// A connected node, any.
     #[must_use]
     pub(super) fn random_connected(&self) -> Option<PublicKey> {
-        let all: Vec<PublicKey> = self.connected.iter().copied().collect();
-        all.choose(&mut rand::rng()).copied()
+        self.connected.keys().copied().choose(&mut rand::rng())
     }
 
-    /// Nodes to dial now, with every address known.
+    /// Nodes to dial now, with every address known. `nodes` are all others that are admitted, `own` the
+    /// groups that links are wanted into.
     pub(super) fn due(
         &mut self,
-        wanted: &[PublicKey],
+        nodes: &BTreeMap<PublicKey, Place>,
+        own: &BTreeSet<GroupId>,
         known: &BTreeMap<PublicKey, Vec<Address>>,
         now: Instant,
     ) -> Vec<(PublicKey, Vec<Address>)> {
-        let room = TARGET.saturating_sub(self.connected.len()).min(AT_ONCE);
-        let mut candidates: Vec<(PublicKey, Vec<Address>)> = wanted
-            .iter()
-            .filter(|node| !self.connected.contains(node))
-            .filter(|node| self.attempts.get(node).is_none_or(|a| a.not_before <= now))
-            .filter_map(|node| {
-                let mut addresses = known.get(node).cloned().unwrap_or_default();
-                addresses.extend(self.bootstrap.get(node).into_iter().flatten().cloned());
-                addresses.dedup();
-                (!addresses.is_empty()).then_some((*node, addresses))
-            })
-            .collect();
-        candidates.shuffle(&mut rand::rng());
-        candidates.truncate(room);
-        for (node, _) in &candidates {
-            // Until the outcome is known: at the earliest after one wait.
-            let failures = self.attempts.get(node).map_or(0, |a| a.failures);
-            self.attempts.insert(*node, Attempts { failures, not_before: now + LONGEST_WAIT / 4 });
+        let waits = |node: &PublicKey| self.attempts.get(node).is_some_and(|a| a.not_before > now);
+        let dialable = known.keys().chain(self.bootstrap.keys()).copied();
+        let view = links::View {
+            own,
+            nodes,
+            connected: &self.connected,
+            dialable: &dialable.filter(|node| !waits(node)).collect(),
+            anchors: &self.bootstrap.keys().copied().collect(),
+            most: self.limits.most,
+        };
+        let mut due = links::plan_dials(&view, &mut rand::rng());
+        due.truncate(AT_ONCE);
+        let mut dials = Vec::with_capacity(due.len());
+        for node in due {
+            let mut addresses = known.get(&node).cloned().unwrap_or_default();
+            let configured = self.bootstrap.get(&node).into_iter().flatten();
+            addresses.extend(
+                configured.filter(|address| !addresses.contains(address)).cloned().collect::<Vec<_>>(),
+            );
+            if addresses.is_empty() {
+                continue;
+            }
+            // Until the outcome is known: a handshake ends within its own time, one way or the other.
+            let failures = self.attempts.get(&node).map_or(0, |a| a.failures);
+            self.attempts.insert(node, Attempts { failures, not_before: now + UNDERWAY });
+            dials.push((node, addresses));
         }
-        candidates
+        // Who left the roster needs no memory.
+        self.attempts.retain(|node, _| nodes.contains_key(node));
+        dials
     }
 }
 
@@ -147,6 +192,9 @@ mod tests {
 
     use super::*;
 
+    const GROUP: GroupId = GroupId::new(5);
+    const LIMITS: DialLimits = DialLimits { longest_wait: Duration::from_secs(15), most: 96 };
+
     fn address(text: &str) -> Address {
         Address::parse(text).unwrap().0
     }
@@ -155,33 +203,51 @@ mod tests {
         SigningKey::from_seed(&[seed; 32]).public()
     }
 
+    fn roster(nodes: &[PublicKey]) -> BTreeMap<PublicKey, Place> {
+        let place = Place { groups: BTreeSet::from([GROUP]), carrier: false };
+        nodes.iter().map(|node| (*node, place.clone())).collect()
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_failing_node_is_dialled_ever_less_often() {
-        let a = node(1);
-        let mut dialing = Dialing::new(vec![(a, address("/memory/1"))], false);
+    async fn a_failing_node_is_dialled_ever_less_often_up_to_the_configured_wait() {
+        let (a, own) = (node(1), BTreeSet::from([GROUP]));
+        let mut dialing = Dialing::new(vec![(a, address("/memory/1"))], false, LIMITS);
         let mut now = Instant::now();
         let mut waits = Vec::new();
         for _ in 0..10 {
-            assert_eq!(dialing.due(&[a], &BTreeMap::new(), now).len(), 1);
+            assert_eq!(dialing.due(&roster(&[a]), &own, &BTreeMap::new(), now).len(), 1);
             dialing.failed(a, now);
             let begun = now;
-            while dialing.due(&[a], &BTreeMap::new(), now).is_empty() {
+            while dialing.due(&roster(&[a]), &own, &BTreeMap::new(), now).is_empty() {
                 now += Duration::from_millis(100);
             }
             waits.push(now - begun);
             dialing.attempts.get_mut(&a).unwrap().not_before = now;
         }
-        assert!(waits.first() < waits.last());
-        assert!(waits.iter().all(|w| *w <= LONGEST_WAIT + Duration::from_millis(100)));
+        assert_eq!(waits.first(), Some(&FIRST_WAIT));
+        assert!(waits.is_sorted());
+        assert_eq!(waits.last(), Some(&LIMITS.longest_wait));
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_wanted_unconnected_nodes_with_an_address_are_dialled() {
         let (a, b, c) = (node(1), node(2), node(3));
         let known = BTreeMap::from([(a, vec![address("/memory/1")]), (b, vec![address("/memory/2")])]);
-        let mut dialing = Dialing::new(Vec::new(), false);
-        dialing.connected(a);
-        let due = dialing.due(&[a, b, c], &known, Instant::now());
+        let mut dialing = Dialing::new(Vec::new(), false, LIMITS);
+        dialing.connected(a, false);
+        let own = BTreeSet::from([GROUP]);
+        let due = dialing.due(&roster(&[a, b, c]), &own, &known, Instant::now());
+        assert_eq!(due, vec![(b, vec![address("/memory/2")])]);
+    }
+
+    /// A node that was restarted knows where others are from its own disk.
+    #[tokio::test(start_paused = true)]
+    async fn the_address_book_alone_is_enough_to_dial() {
+        let b = node(2);
+        let mut dialing = Dialing::new(Vec::new(), false, LIMITS);
+        let known = BTreeMap::from([(b, vec![address("/memory/2")])]);
+        // Not even a group in common.
+        let due = dialing.due(&roster(&[b]), &BTreeSet::new(), &known, Instant::now());
         assert_eq!(due, vec![(b, vec![address("/memory/2")])]);
     }
 }

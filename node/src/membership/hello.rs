@@ -25,9 +25,16 @@ use belfry_proto::{
     trust::{log::verify_record, statement::Decision},
 };
 use prost::Message;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
-use super::{Command, Membership};
+use super::{
+    Command, Membership,
+    claims::{self, Claim, Shown},
+    pulls::{Begin, Pulled},
+};
 use crate::{
     clock,
     feed::Notice,
@@ -40,6 +47,8 @@ const MAX_GREETED: usize = 64;
 const OFFSETS: usize = 32;
 /// Bytes of records in one pushed page: with the frame around them below the request's 64 KiB.
 const PUSH_BYTES: usize = 48 * 1024;
+/// Until a peer that could not show what it claims is greeted again.
+const AGAIN: Duration = Duration::from_secs(5);
 /// Pages pulled from one peer in one go: 256 records each, so a log of a quarter million.
 const MAX_PAGES: usize = 1024;
 
@@ -63,6 +72,15 @@ impl Hellos {
         let mut sorted: Vec<i64> = self.offsets.values().copied().collect();
         sorted.sort_unstable();
         sorted.get(sorted.len() / 2).copied()
+    }
+
+    /// One voice a peer, however often it speaks.
+    fn heard_clock(&mut self, peer: PublicKey, offset: i64) {
+        self.offsets.insert(peer, offset);
+        if self.offsets.len() > OFFSETS {
+            let another = self.offsets.keys().copied().find(|other| *other != peer);
+            another.map(|other| self.offsets.remove(&other));
+        }
     }
 }
 
@@ -100,21 +118,22 @@ impl Membership {
         let now = clock::now();
         let middle = sent.as_micros() / 2 + now.as_micros() / 2;
         let offset = i128::from(greeted.now) - i128::from(middle);
-        let own_logs = self.own_logs_known(&greeted.your_logs);
+        let claims = self.claims_beyond_ours(&greeted.your_logs);
         let roster = self.roster_now();
         let theirs = greeted.roster.as_ref().and_then(|v| RosterVersion::try_from(v).ok());
         let forked = theirs.is_some_and(|v| v.height <= roster.version().height && !roster.is_prefix(v));
+        if let Some(beacon) = greeted.beacon.clone() {
+            let command = Command::Beacon { beacon, from: Some(peer), done: None };
+            let _ = self.commands.0.try_send(command);
+        }
         if forked {
+            let both = theirs.map_or(Height::new(0), |v| v.height).min(roster.version().height);
+            self.fetch_conflict(peer, both);
             tracing::error!(%peer, "the admin log of {peer} contradicts ours: one of us was shown a fork");
         }
         self.hellos.send_modify(|hellos| {
             let offset = i64::try_from(offset).unwrap_or(if offset < 0 { i64::MIN } else { i64::MAX });
-            hellos.offsets.insert(peer, offset);
-            if hellos.offsets.len() > OFFSETS {
-                hellos.offsets.pop_first();
-            }
-            hellos.own_logs.retain(|(_, log, _)| own_logs.iter().all(|(_, other, _)| other != log));
-            hellos.own_logs.extend(own_logs);
+            hellos.heard_clock(peer, offset);
             hellos.forked_with.retain(|p| *p != peer);
             if forked {
                 hellos.forked_with.push(peer);
@@ -132,23 +151,91 @@ impl Membership {
         if greeted.admitted {
             self.dialing.greeted(peer);
         }
-        if behind {
-            self.pull(peer);
-        } else if greeted.admitted {
+        self.admits_us.retain(|other| *other != peer);
+        if greeted.admitted {
+            self.admits_us.insert(peer);
+        }
+        if !claims.is_empty() && greeted.admitted {
+            return self.look_into(peer, claims, behind);
+        }
+        self.level(peer, behind);
+    }
+
+    /// Makes the peer ready once our admin log is level with it.
+    fn level(&mut self, peer: PublicKey, behind: bool) {
+        // One that promised records before and had none is taken as it is.
+        if !behind || self.pull(peer) == Begin::InVain {
             self.ready(peer);
         }
     }
 
+    /// Has the peer show what it claims to hold of our logs; the hello goes on once it has.
+    fn look_into(&self, peer: PublicKey, claims: Vec<Claim>, behind: bool) {
+        let (network, commands) = (self.network.clone(), self.commands.0.clone());
+        let (roster, own) = (self.roster_now(), self.identity.serial);
+        tokio::spawn(async move {
+            let shown = claims::look_into(&network, &roster, own, peer, &claims).await;
+            let _ = commands.send(Command::Shown { peer, shown, behind }).await;
+        });
+    }
+
+    /// Goes on after [`Self::look_into`].
+    pub(super) fn shown(&mut self, peer: PublicKey, shown: Shown, behind: bool) {
+        if shown.false_claims > 0 {
+            tracing::warn!(%peer, claims = shown.false_claims,
+                "{peer} says it holds more of our own logs than we do, and has nothing to show for it");
+        }
+        if !shown.proven.is_empty() {
+            tracing::warn!(%peer, logs = shown.proven.len(),
+                "{peer} holds messages of ours that this disk does not have: going on in new logs");
+        }
+        self.hellos.send_modify(|hellos| {
+            for (group, log, sequence) in shown.proven {
+                // Others may hold more still: never taken back.
+                let held = hellos.own_logs.iter_mut().find(|(g, l, _)| (*g, *l) == (group, log));
+                match held {
+                    Some((_, _, highest)) => *highest = (*highest).max(sequence),
+                    None => hellos.own_logs.push((group, log, sequence)),
+                }
+            }
+        });
+        if shown.open > 0 {
+            // Not known, so nothing may be sealed on this peer's word yet.
+            self.greet_later(peer);
+        } else {
+            self.level(peer, behind);
+        }
+    }
+
+    pub(super) fn greet_later(&self, peer: PublicKey) {
+        let commands = self.commands.0.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(AGAIN).await;
+            let _ = commands.send(Command::Again { peer }).await;
+        });
+    }
+
     /// A peer that admits us and whose admin log ours has caught up with: now keys may be made and sealed.
-    pub(super) fn ready(&self, peer: PublicKey) {
+    /// Anyone else is not ready, whatever came of asking it.
+    pub(super) fn ready(&mut self, peer: PublicKey) {
+        if !self.admits_us.contains(&peer) {
+            return;
+        }
         self.hellos.send_modify(|hellos| hellos.answered += 1);
         self.feed.notify(Notice::PeerReady(peer));
+        self.ask_addresses(peer);
     }
 
     /// Answers a hello request. A lobby peer gets its greeting answered only when its certificate verifies.
     pub(super) fn answer(&mut self, asked: Asked<HelloRequest, HelloResponse>) {
         let response = match asked.request.request {
-            Some(hello_request::Request::Greet(ref greet)) => self.answer_greet(asked.from, greet),
+            Some(hello_request::Request::Greet(ref greet)) => {
+                // A stranger learns nothing from how it is refused, not even which coalition this is.
+                self.answer_greet(asked.from, greet).map_err(|refusal| match refusal {
+                    Refusal::OtherCoalition | Refusal::Malformed if !asked.admitted => Refusal::NotCertified,
+                    refusal => refusal,
+                })
+            }
             Some(hello_request::Request::PullAdmin(pull)) => {
                 self.answer_pull(asked.from, asked.admitted, pull)
             }
@@ -205,6 +292,7 @@ impl Membership {
             now: clock::now().as_micros(),
             admitted,
             your_logs: if admitted { self.logs_of(&from) } else { Vec::new() },
+            beacon: self.beacons.signed().filter(|_| admitted).cloned(),
         }))
     }
 
@@ -295,12 +383,17 @@ impl Membership {
         });
     }
 
-    /// Starts pulling what `peer`'s admin log has beyond ours.
-    pub(super) fn pull(&self, peer: PublicKey) {
+    /// Starts pulling what `peer`'s admin log has beyond ours, unless one is under way or it had nothing lately.
+    pub(super) fn pull(&mut self, peer: PublicKey) -> Begin {
+        let begin = self.pulls.begin(peer, Instant::now());
+        if begin != Begin::Begun {
+            return begin;
+        }
         let (network, commands, roster) =
             (self.network.clone(), self.commands.0.clone(), self.roster.clone());
         tokio::spawn(async move {
-            let begun = roster.snapshot().version();
+            let begun = (roster.snapshot().version(), roster.snapshot().charter().version());
+            let mut failed = false;
             for _ in 0..MAX_PAGES {
                 let ours = roster.snapshot();
                 let pull = PullAdmin {
@@ -309,12 +402,22 @@ impl Membership {
                 };
                 match pull_page(&network, &commands, &peer, pull).await {
                     Some(true) => {}
-                    Some(false) | None => break,
+                    Some(false) => break,
+                    None => {
+                        failed = true;
+                        break;
+                    }
                 }
             }
-            let advanced = roster.snapshot().version() != begun;
-            let _ = commands.send(Command::Pulled { peer, advanced }).await;
+            let now = (roster.snapshot().version(), roster.snapshot().charter().version());
+            let pulled = match now != begun {
+                true => Pulled::Advanced,
+                false if failed => Pulled::Failed,
+                false => Pulled::Nothing,
+            };
+            let _ = commands.send(Command::Pulled { peer, pulled }).await;
         });
+        begin
     }
 
     /// Frontiers of the logs that `peer`'s own certificates wrote, as we hold them.
@@ -339,21 +442,21 @@ impl Membership {
         logs
     }
 
-    /// What a peer says of our own logs, where it knows more than we do.
-    fn own_logs_known(&self, told: &[schema::LogFrontier]) -> Vec<(GroupId, LogId, Sequence)> {
-        told.iter()
-            .take(limits::MAX_LOGS_PER_CERTIFICATE)
-            .filter_map(|frontier| {
-                let log = LogId::try_from(frontier.log.as_slice()).ok()?;
-                // Claims about logs we never wrote prove nothing; with a lost disk we open a new one anyway.
-                self.store.logs(GroupId::new(frontier.group)).ok()?.iter().find(|row| row.log == log)?;
-                Some((GroupId::new(frontier.group), log, Sequence::new(frontier.height)))
-            })
-            .collect()
+    /// What a peer says it holds of our own logs, where that is more than we do. Of a log that is not here at
+    /// all nothing need be known: with a lost disk a new one is opened anyway.
+    fn claims_beyond_ours(&self, told: &[schema::LogFrontier]) -> Vec<Claim> {
+        let told = told.iter().take(limits::MAX_LOGS_PER_CERTIFICATE);
+        let claims = told.filter_map(|frontier| {
+            let (group, log) = (GroupId::new(frontier.group), LogId::try_from(frontier.log.as_slice()).ok()?);
+            let rows = self.store.logs(group).ok()?;
+            let ours = rows.iter().find(|row| row.log == log && row.serial == self.identity.serial)?;
+            (frontier.height > ours.top.get()).then_some((group, log, Sequence::new(frontier.height)))
+        });
+        claims.collect()
     }
 }
 
-/// One page: asked, offered, durable. `Some(true)` if there is more to ask for.
+/// One page: asked, offered, durable. `Some(true)` if there is more to ask for, `None` without an answer.
 async fn pull_page(
     network: &Network,
     commands: &mpsc::Sender<Command>,
@@ -364,14 +467,14 @@ async fn pull_page(
     let response = network.hello(peer, request).await;
     let page = match response {
         Ok(HelloResponse { response: Some(hello_response::Response::AdminPage(page)) }) => page,
-        Ok(_) => return None,
+        Ok(_) => return Some(false),
         Err(error) => {
             tracing::debug!(%peer, "pull of the admin log: {error}");
             return None;
         }
     };
     if page.charters.is_empty() && page.records.is_empty() {
-        return None;
+        return Some(false);
     }
     let (done, advanced) = oneshot::channel();
     commands
@@ -380,4 +483,29 @@ async fn pull_page(
         .ok()?;
     let advanced = tokio::time::timeout(Duration::from_secs(60), advanced).await.ok()?.ok()?;
     Some(advanced && page.more)
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::crypto::sign::SigningKey;
+
+    use super::*;
+
+    #[test]
+    fn one_peer_has_one_voice_about_the_clock() {
+        let peer = |seed: u8| SigningKey::from_seed(&[seed; 32]).public();
+        let mut hellos = Hellos::default();
+        assert_eq!(hellos.clock_offset(), None);
+        hellos.heard_clock(peer(1), 10);
+        hellos.heard_clock(peer(2), 20);
+        for _ in 0..100 {
+            hellos.heard_clock(peer(3), i64::MAX);
+        }
+        assert_eq!(hellos.clock_offset(), Some(20));
+        for seed in 4..200 {
+            hellos.heard_clock(peer(seed), 30);
+        }
+        assert_eq!(hellos.offsets.len(), OFFSETS);
+        assert_eq!(hellos.clock_offset(), Some(30));
+    }
 }

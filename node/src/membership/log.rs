@@ -40,6 +40,7 @@ impl Membership {
         self.allow().await;
         self.subscribe().await;
         self.feed.notify(Notice::RosterChanged(version.height));
+        self.settle_beacon().await;
         true
     }
 
@@ -54,7 +55,7 @@ impl Membership {
         };
         let ours = roster.version().height.get();
         if verified.height.get() <= ours {
-            return Verdict::Ignore;
+            return self.judge_earlier(&verified).await;
         }
         if verified.height.get() > ours + 1 {
             self.pull(from);

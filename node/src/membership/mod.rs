@@ -11,9 +11,16 @@
 //! back as [`Command`]s; the loop never waits for a peer.
 
 mod address;
+mod beacon;
+mod claims;
 mod dialing;
 mod hello;
+mod links;
 mod log;
+mod pulls;
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,6 +47,8 @@ use crate::{
     store::Store,
 };
 
+pub use beacon::{Freshness, LogWatch};
+pub use dialing::DialLimits;
 pub use hello::Hellos;
 
 /// Commands waiting for the loop. Too low ⇒ conversations wait for each other; too high ⇒ pages of the
@@ -64,6 +73,13 @@ pub struct Membership {
     announced: Vec<Address>,
     commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
     greeted: BTreeMap<PublicKey, RosterVersion>,
+    /// Peers whose latest answer said that they admit us.
+    admits_us: BTreeSet<PublicKey>,
+    pulls: pulls::Pulls,
+    beacons: beacon::Beacons,
+    watch: watch::Sender<LogWatch>,
+    /// When each peer's address records were last asked for.
+    addresses_asked: BTreeMap<PublicKey, tokio::time::Instant>,
     topics: BTreeSet<Topic>,
     ticks: u64,
 }
@@ -93,9 +109,23 @@ pub(crate) enum Command {
     /// A pull that a hello asked for has ended.
     Pulled {
         peer: PublicKey,
-        /// Whether our log advanced by it.
-        advanced: bool,
+        /// How.
+        pulled: pulls::Pulled,
     },
+    /// A peer showed what it holds of our own logs, or did not.
+    Shown { peer: PublicKey, shown: claims::Shown, behind: bool },
+    /// It is time to greet a peer again.
+    Again { peer: PublicKey },
+    /// Address records that a peer holds.
+    Addresses { peer: PublicKey, records: Vec<schema::Signed> },
+    /// A beacon: answered with whether it was news.
+    Beacon {
+        beacon: schema::Signed,
+        from: Option<PublicKey>,
+        done: Option<tokio::sync::oneshot::Sender<bool>>,
+    },
+    /// A record of a peer whose log does not fit ours.
+    Conflict { peer: PublicKey, record: schema::Record },
     /// Somebody noticed that this peer's admin log is ahead of ours.
     Behind { peer: PublicKey },
 }
@@ -114,6 +144,13 @@ impl Import {
         let (done, advanced) = tokio::sync::oneshot::channel();
         let command = Command::Offer { charters: file.charters, records: file.records, spread: true, done };
         self.0.send(command).await.is_ok() && advanced.await.unwrap_or(false)
+    }
+
+    /// Takes in a beacon and tells every peer. False if it says nothing new, or does not verify.
+    pub async fn beacon(&self, beacon: schema::Signed) -> bool {
+        let (done, is_news) = tokio::sync::oneshot::channel();
+        let command = Command::Beacon { beacon, from: None, done: Some(done) };
+        self.0.send(command).await.is_ok() && is_news.await.unwrap_or(false)
     }
 }
 
@@ -139,6 +176,7 @@ impl Membership {
         feed: Feed,
         bootstrap: Vec<(PublicKey, Address)>,
         external: Vec<Address>,
+        limits: DialLimits,
     ) -> Self {
         let coalition = roster.snapshot().coalition();
         Self {
@@ -149,11 +187,16 @@ impl Membership {
             feed,
             coalition,
             hellos: watch::Sender::new(Hellos::default()),
-            dialing: dialing::Dialing::new(bootstrap, !external.is_empty()),
+            dialing: dialing::Dialing::new(bootstrap, !external.is_empty(), limits),
             own_addresses: external,
             announced: Vec::new(),
             commands: mpsc::channel(COMMANDS),
             greeted: BTreeMap::new(),
+            admits_us: BTreeSet::new(),
+            pulls: pulls::Pulls::default(),
+            beacons: beacon::Beacons::default(),
+            watch: watch::Sender::new(LogWatch::default()),
+            addresses_asked: BTreeMap::new(),
             topics: BTreeSet::new(),
             ticks: 0,
         }
@@ -177,8 +220,15 @@ impl Membership {
         self.hellos.subscribe()
     }
 
+    /// What is known of the admin log's freshness and truth.
+    #[must_use]
+    pub fn log_watch(&self) -> watch::Receiver<LogWatch> {
+        self.watch.subscribe()
+    }
+
     /// Runs until the sources close.
     pub async fn run(mut self, mut sources: Sources) {
+        self.restore_watch();
         self.allow().await;
         self.subscribe().await;
         let mut tick = tokio::time::interval(TICK);
@@ -199,9 +249,9 @@ impl Membership {
 
     fn link(&mut self, link: Link) {
         match link {
-            Link::Up { node, admitted, others, .. } => {
+            Link::Up { node, admitted, others, outbound, .. } => {
                 if admitted {
-                    self.dialing.connected(node);
+                    self.dialing.connected(node, outbound);
                 }
                 if admitted && others == 0 {
                     self.greet(node);
@@ -210,6 +260,7 @@ impl Membership {
             Link::Held { node } => self.greet(node),
             Link::Down { node, admitted: true, remaining: 0 } => {
                 self.dialing.disconnected(node);
+                self.admits_us.remove(&node);
                 self.feed.notify(Notice::PeerGone(node));
             }
             Link::Down { node, admitted: false, remaining: 0 } => {
@@ -217,6 +268,13 @@ impl Membership {
             }
             Link::Listening(address) => self.dialing.listening(address),
             Link::NotListening(address) => self.dialing.not_listening(&address),
+            Link::Restarted => {
+                for node in self.dialing.forget_links() {
+                    self.admits_us.remove(&node);
+                    self.feed.notify(Notice::PeerGone(node));
+                }
+                self.greeted.clear();
+            }
             Link::DialFailed { node, reason } => {
                 tracing::debug!(peer = %node, "dial: {reason}");
                 self.dialing.failed(node, tokio::time::Instant::now());
@@ -236,11 +294,40 @@ impl Membership {
                 let _ = done.send(advanced);
             }
             Command::Greeted { peer, greeted, sent } => self.greeted(peer, &greeted, sent),
-            Command::Behind { peer } => self.pull(peer),
-            // Level now: the next hello says so and makes the peer ready. A peer that promised more than
-            // it has is taken as it is.
-            Command::Pulled { peer, advanced: true } => self.greet(peer),
-            Command::Pulled { peer, advanced: false } => self.ready(peer),
+            Command::Behind { peer } => {
+                self.pull(peer);
+            }
+            Command::Pulled { peer, pulled } => {
+                self.pulls.end(&peer, pulled, tokio::time::Instant::now());
+                match pulled {
+                    // Level now: the next hello says so and makes the peer ready.
+                    pulls::Pulled::Advanced => self.greet(peer),
+                    // A peer that promised more than it has is taken as it is.
+                    pulls::Pulled::Nothing => {
+                        // It may have what does not go on from ours.
+                        self.fetch_conflict(peer, self.roster_now().version().height);
+                        self.ready(peer);
+                    }
+                    pulls::Pulled::Failed => self.greet_later(peer),
+                }
+            }
+            Command::Beacon { beacon, from, done } => {
+                let is_news = self.judge_beacon(beacon.clone(), from).await == Verdict::Accept;
+                if is_news {
+                    self.spread_beacon(beacon).await;
+                }
+                if let Some(done) = done {
+                    let _ = done.send(is_news);
+                }
+            }
+            Command::Conflict { peer, record } => self.conflict(peer, record).await,
+            Command::Shown { peer, shown, behind } => self.shown(peer, shown, behind),
+            Command::Again { peer } => {
+                if self.dialing.is_connected(&peer) {
+                    self.greet(peer);
+                }
+            }
+            Command::Addresses { peer, records } => self.learn_addresses(peer, records).await,
         }
     }
 
@@ -265,8 +352,7 @@ impl Membership {
             Item::Charter(charter) => self.judge_charter(charter, from).await,
             Item::Record(record) => self.judge_record(record, from).await,
             Item::Address(record) => self.learn_address(&record).await,
-            // Beacons have no maker yet; an unknown one proves nothing and is not spread.
-            Item::Beacon(_) => Verdict::Ignore,
+            Item::Beacon(beacon) => self.judge_beacon(beacon, Some(from)).await,
         }
     }
 
@@ -285,9 +371,16 @@ impl Membership {
         }
         let known = self.known_addresses();
         let roster = self.roster.snapshot();
-        let wanted: Vec<PublicKey> =
-            roster.admitted_nodes(now).into_iter().filter(|n| *n != self.identity.node).collect();
-        for (node, addresses) in self.dialing.due(&wanted, &known, tokio::time::Instant::now()) {
+        let place = |node: PublicKey| {
+            let certificate = roster.by_node(&node)?;
+            let groups = certificate.groups.keys().copied().collect();
+            Some((node, links::Place { groups, carrier: certificate.carrier }))
+        };
+        let mut nodes: BTreeMap<PublicKey, links::Place> =
+            roster.admitted_nodes(now).into_iter().filter_map(place).collect();
+        nodes.remove(&self.identity.node);
+        let own = self.identity.kept_groups(&roster);
+        for (node, addresses) in self.dialing.due(&nodes, &own, &known, tokio::time::Instant::now()) {
             if let Err(error) = self.network.dial(node, addresses).await {
                 tracing::debug!(peer = %node, "dial: {error}");
             }

@@ -1,6 +1,6 @@
 //! What the handle's calls do in the swarm task.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::PoisonError};
 
 use belfry_proto::{crypto::sign::PublicKey, limits::MAX_TRANSMIT, topic::Topic, verdict::Verdict};
 use libp2p::{
@@ -21,6 +21,7 @@ use super::{
     identity,
     inbound::Ticket,
     rpc::{Answer, Protocol},
+    supervisor::Standing,
     swarm::Driver,
 };
 
@@ -30,14 +31,17 @@ impl Driver {
         match command {
             Command::SetAllowed(nodes, done) => {
                 self.set_allowed(nodes.iter());
+                self.stands(|standing| standing.allowed = nodes);
                 let _ = done.send(());
             }
             Command::Subscribe(topic, done) => {
                 self.subscribe(topic);
+                self.stands(|standing| _ = standing.topics.insert(topic));
                 let _ = done.send(());
             }
             Command::Unsubscribe(topic, done) => {
                 self.unsubscribe(topic);
+                self.stands(|standing| _ = standing.topics.remove(&topic));
                 let _ = done.send(());
             }
             Command::Publish(topic, bytes, done) => {
@@ -80,7 +84,19 @@ impl Driver {
             }
             // The loop has handled it.
             Command::Shutdown => {}
+            #[cfg(test)]
+            Command::Panic => panic!("as the test asked"),
         }
+    }
+
+    /// Takes up what a swarm before this one was told.
+    pub(super) fn take_up(&mut self, standing: &Standing) {
+        self.set_allowed(standing.allowed.iter());
+        standing.topics.iter().for_each(|topic| self.subscribe(*topic));
+    }
+
+    fn stands(&self, change: impl FnOnce(&mut Standing)) {
+        change(&mut self.standing.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     pub(super) fn on_verdict(&mut self, ticket: &Ticket, verdict: Verdict) {

@@ -79,6 +79,8 @@ counters! {
     links_dropped,
     /// Connection tasks that panicked.
     panics,
+    /// Swarms that were replaced after a panic.
+    restarts,
 }
 
 /// One counter.

@@ -8,7 +8,9 @@ use super::address::Address;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Cannot listen there.
-    #[error("cannot listen on {address}: {reason}")]
+    #[error(
+        "cannot listen on {address}: {reason}; is another node running, or is that port of `network.listen` taken?"
+    )]
     Listen {
         /// The address asked for.
         address: Address,
@@ -29,7 +31,7 @@ pub enum StartError {
     Gossip(String),
 }
 
-/// The swarm task has ended; the daemon decides whether to start another.
+/// The swarm task has ended, or was replaced during the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the network has stopped")]
 pub struct Stopped;
@@ -39,7 +41,7 @@ pub struct Stopped;
 pub enum End {
     /// By [`Network::shutdown`](super::Network::shutdown), or because every handle was dropped.
     Asked,
-    /// By a panic in the swarm task, or after too many in connection tasks.
+    /// By panics, again and again.
     Panicked,
 }
 

@@ -27,27 +27,51 @@ const HISTORY: usize = 15;
 /// Digits of a topic's wire name.
 const TOPIC_DIGITS: usize = 64;
 
+/// Gossipsub as this node runs it, without the node: what a measurement against gossipsub alone starts from.
+#[derive(Debug)]
+pub struct GossipSettings {
+    /// Mesh, queues, sizes, message ids.
+    pub config: gossipsub::Config,
+    /// Scores over all topics.
+    pub scores: PeerScoreParams,
+    /// What scores lead to.
+    pub thresholds: PeerScoreThresholds,
+    /// Scores on one topic.
+    pub topic: TopicScoreParams,
+}
+
+impl GossipSettings {
+    /// The settings of every node; there are no others.
+    ///
+    /// # Errors
+    /// [`StartError::Gossip`] if they contradict each other.
+    pub fn new() -> Result<Self, StartError> {
+        let config = ConfigBuilder::default()
+            .validation_mode(ValidationMode::Anonymous)
+            .validate_messages()
+            .message_id_fn(message_id)
+            .history_length(HISTORY)
+            .forward_queue_duration(QUEUED)
+            .publish_queue_duration(QUEUED)
+            .duplicate_cache_time(SEEN)
+            .max_transmit_size(FRAME)
+            .max_control_message_size(CONTROL_FRAME)
+            .max_control_messages_sent(CONTROL_IDS)
+            .connection_handler_queue_len(PEER_QUEUE)
+            .mesh_n(8)
+            .mesh_n_low(6)
+            .mesh_n_high(12)
+            .mesh_outbound_min(3)
+            .heartbeat_initial_delay(Duration::from_secs(1))
+            .prune_peers(0)
+            .build()
+            .map_err(|e| StartError::Gossip(e.to_string()))?;
+        Ok(Self { config, scores: scores(), thresholds: thresholds(), topic: topic_scores() })
+    }
+}
+
 pub(super) fn behaviour(doorway: Doorway) -> Result<Gossipsub, StartError> {
-    let config = ConfigBuilder::default()
-        .validation_mode(ValidationMode::Anonymous)
-        .validate_messages()
-        .message_id_fn(message_id)
-        .history_length(HISTORY)
-        .forward_queue_duration(QUEUED)
-        .publish_queue_duration(QUEUED)
-        .duplicate_cache_time(SEEN)
-        .max_transmit_size(FRAME)
-        .max_control_message_size(CONTROL_FRAME)
-        .max_control_messages_sent(CONTROL_IDS)
-        .connection_handler_queue_len(PEER_QUEUE)
-        .mesh_n(8)
-        .mesh_n_low(6)
-        .mesh_n_high(12)
-        .mesh_outbound_min(3)
-        .heartbeat_initial_delay(Duration::from_secs(1))
-        .prune_peers(0)
-        .build()
-        .map_err(|e| StartError::Gossip(e.to_string()))?;
+    let GossipSettings { config, scores, thresholds, .. } = GossipSettings::new()?;
     let filter = gossipsub::MaxCountSubscriptionFilter {
         filter: OurTopics,
         max_subscribed_topics: TOPICS,
@@ -61,7 +85,7 @@ pub(super) fn behaviour(doorway: Doorway) -> Result<Gossipsub, StartError> {
         doorway,
     )
     .map_err(refused)?;
-    gossip.with_peer_score(scores(), thresholds()).map_err(StartError::Gossip)?;
+    gossip.with_peer_score(scores, thresholds).map_err(StartError::Gossip)?;
     Ok(gossip)
 }
 

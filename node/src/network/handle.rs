@@ -87,6 +87,9 @@ pub(super) enum Command {
     Peers(Done<Vec<PeerView>>),
     ListenAddresses(Done<Vec<Address>>),
     Shutdown,
+    /// What a fault in libp2p would be.
+    #[cfg(test)]
+    Panic,
 }
 
 impl Network {
@@ -219,6 +222,12 @@ impl Network {
         // If it cannot be sent, the task has ended already.
         let _ = self.commands.send(Command::Shutdown).await;
         self.ended().await
+    }
+
+    /// Has the swarm task panic.
+    #[cfg(test)]
+    pub(super) async fn panic(&self) {
+        self.commands.send(Command::Panic).await.unwrap();
     }
 
     /// Waits until the swarm task ends, by whatever cause.

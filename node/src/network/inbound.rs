@@ -150,4 +150,6 @@ pub enum Link {
     Listening(Address),
     /// This node no longer listens there.
     NotListening(Address),
+    /// The swarm was replaced after a fault: every connection and listening address told before is gone.
+    Restarted,
 }

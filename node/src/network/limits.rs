@@ -64,7 +64,7 @@ pub const PINGS_MISSED: u32 = 3;
 pub const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a shutdown waits for connections to close in good order.
 pub const GOODBYE: Duration = Duration::from_secs(2);
-/// Connection tasks that may panic before the swarm gives up: libp2p never learns that such a connection
+/// Connection tasks that may panic before the swarm is replaced: libp2p never learns that such a connection
 /// is gone, so each holds its place for ever.
 pub const PANICS: u64 = 8;
 

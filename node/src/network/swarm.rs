@@ -1,14 +1,13 @@
 //! The swarm task: it alone owns libp2p's swarm, and talks with the rest of the node over channels.
 //!
 //! It switches between the swarm, calls of the handle, verdicts and finished replies, and ends when
-//! asked, when the last handle is dropped, or when too many connection tasks have panicked. A panic in
-//! the task itself is caught by its supervisor: `Inbound`'s channels close, calls return [`Stopped`], and
-//! [`Network::ended`] says so. Starting another one is the daemon's choice.
+//! asked or when the last handle is dropped. When it panics, or too many of its connection tasks have,
+//! [`super::supervisor`] builds another one on the same channels.
 
 use std::{
     collections::{BTreeSet, HashMap},
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -41,8 +40,9 @@ use super::{
     handle::{Command, Network},
     identity,
     inbound::{Gossip, Inbound, Link, Ticket},
-    limits::{COMMANDS, GOODBYE, GOSSIP, LINKS, NEGOTIATING, PANICS, VERDICTS},
-    rpc::{Exchange, hello::Hello, keys::Keys, sync::Sync},
+    limits::{ASKED, COMMANDS, GOODBYE, GOSSIP, LINKS, NEGOTIATING, PANICS, VERDICTS},
+    rpc::{Asks, Exchange, hello::Hello, keys::Keys, sync::Sync},
+    supervisor::{self, Standing},
     transport,
     wires::Wires,
 };
@@ -61,69 +61,98 @@ pub fn start(
     coalition: CoalitionId,
 ) -> Result<(Network, Inbound), StartError> {
     let counters: Arc<Counters> = Arc::default();
-    let identity = identity::keypair(node_key)?;
-    let doorway = Doorway::new(Arc::clone(&counters));
-    let behaviour = Behaviour::new(config, &identity, doorway.clone(), &counters)?;
-    let settings = swarm::Config::with_executor(executor(&counters))
-        .with_idle_connection_timeout(IDLE)
-        .with_max_negotiating_inbound_streams(NEGOTIATING)
-        .with_smart_dial();
-    let transport = transport::build(&identity, config.memory)?;
-    let mut swarm = Swarm::new(transport, behaviour, identity.public().to_peer_id(), settings);
-    for address in &config.listen {
-        if address.scope() == Scope::Memory && !config.memory {
-            return Err(StartError::Memory(address.clone()));
-        }
-        let taken = |reason: String| StartError::Listen { address: address.clone(), reason };
-        transport::refuse_taken_port(address).map_err(|e| taken(e.to_string()))?;
-        swarm.listen_on(address.multiaddr().clone()).map_err(|e| taken(transport::innermost(&e)))?;
-    }
-    for address in &config.external {
-        swarm.add_external_address(address.multiaddr().clone());
-    }
-
     let (commands, commands_in) = mpsc::channel(COMMANDS);
     let (verdicts, verdicts_in) = mpsc::channel(VERDICTS);
     let (gossip, gossip_out) = mpsc::channel(GOSSIP);
     let (links, links_out) = mpsc::channel(LINKS);
-    let (hello, hello_out) = Exchange::new(Arc::clone(&counters));
-    let (keys, keys_out) = Exchange::new(Arc::clone(&counters));
-    let (sync, sync_out) = Exchange::new(Arc::clone(&counters));
-    let driver = Driver {
-        node: node_key.public(),
+    let (hello, hello_out) = mpsc::channel(ASKED);
+    let (keys, keys_out) = mpsc::channel(ASKED);
+    let (sync, sync_out) = mpsc::channel(ASKED);
+    let parts = Parts {
+        config: config.clone(),
+        node_key: node_key.clone(),
         coalition,
-        swarm,
-        doorway,
-        topics: HashMap::new(),
-        wires: Wires::default(),
-        dialling: HashMap::new(),
-        again: HashMap::new(),
-        budgets: HashMap::new(),
-        listening: BTreeSet::new(),
+        counters: Arc::clone(&counters),
+        standing: Arc::default(),
+        gossip,
+        links,
         hello,
         keys,
         sync,
-        gossip,
-        links,
-        counters: Arc::clone(&counters),
     };
-    let task = tokio::spawn(driver.run(commands_in, verdicts_in).instrument(info_span!("network")));
+    let first = parts.build()?;
     let (ended, end) = watch::channel(None);
+    let task = supervisor::run(parts, first, commands_in, verdicts_in).instrument(info_span!("network"));
     tokio::spawn(async move {
-        let end = match task.await {
-            Ok(end) => end,
-            Err(reason) => {
-                error!(%reason, "the network task panicked");
-                End::Panicked
-            }
-        };
-        ended.send_replace(Some(end));
+        ended.send_replace(Some(task.await));
     });
 
     let network = Network { node: node_key.public(), commands, verdicts, counters, end };
     let inbound =
         Inbound { gossip: gossip_out, hello: hello_out, keys: keys_out, sync: sync_out, links: links_out };
     Ok((network, inbound))
+}
+
+/// What a swarm task is made from; outlives every one of them.
+pub(super) struct Parts {
+    config: NetworkConfig,
+    node_key: SigningKey,
+    coalition: CoalitionId,
+    pub(super) counters: Arc<Counters>,
+    /// What the rest of the node has asked to be so.
+    pub(super) standing: Arc<Mutex<Standing>>,
+    gossip: mpsc::Sender<Gossip>,
+    pub(super) links: mpsc::Sender<Link>,
+    hello: Asks<Hello>,
+    keys: Asks<Keys>,
+    sync: Asks<Sync>,
+}
+
+impl Parts {
+    /// A swarm that listens, lets nobody in and is subscribed to nothing.
+    pub(super) fn build(&self) -> Result<Driver, StartError> {
+        let (config, counters) = (&self.config, &self.counters);
+        let identity = identity::keypair(&self.node_key)?;
+        let doorway = Doorway::new(Arc::clone(counters));
+        let behaviour = Behaviour::new(config, &identity, doorway.clone(), counters)?;
+        let settings = swarm::Config::with_executor(executor(counters))
+            .with_idle_connection_timeout(IDLE)
+            .with_max_negotiating_inbound_streams(NEGOTIATING)
+            .with_smart_dial();
+        let transport = transport::build(&identity, config.memory)?;
+        let mut swarm = Swarm::new(transport, behaviour, identity.public().to_peer_id(), settings);
+        for address in &config.listen {
+            if address.scope() == Scope::Memory && !config.memory {
+                return Err(StartError::Memory(address.clone()));
+            }
+            let taken = |reason: String| StartError::Listen { address: address.clone(), reason };
+            transport::refuse_taken_port(address).map_err(|e| taken(e.to_string()))?;
+            swarm.listen_on(address.multiaddr().clone()).map_err(|e| taken(transport::innermost(&e)))?;
+        }
+        for address in &config.external {
+            swarm.add_external_address(address.multiaddr().clone());
+        }
+        Ok(Driver {
+            node: self.node_key.public(),
+            coalition: self.coalition,
+            swarm,
+            doorway,
+            topics: HashMap::new(),
+            wires: Wires::default(),
+            dialling: HashMap::new(),
+            again: HashMap::new(),
+            budgets: HashMap::new(),
+            listening: BTreeSet::new(),
+            hello: Exchange::new(self.hello.clone(), Arc::clone(counters)),
+            keys: Exchange::new(self.keys.clone(), Arc::clone(counters)),
+            sync: Exchange::new(self.sync.clone(), Arc::clone(counters)),
+            gossip: self.gossip.clone(),
+            links: self.links.clone(),
+            standing: Arc::clone(&self.standing),
+            panics_before: counters.panics.value(),
+            counters: Arc::clone(counters),
+        })
+    }
 }
 
 /// Runs connection tasks, and counts those that panic: libp2p does not notice them.
@@ -161,14 +190,18 @@ pub(super) struct Driver {
     pub(super) sync: Exchange<Sync>,
     pub(super) gossip: mpsc::Sender<Gossip>,
     pub(super) links: mpsc::Sender<Link>,
+    pub(super) standing: Arc<Mutex<Standing>>,
+    /// Connection tasks that had panicked before this swarm began.
+    panics_before: u64,
     pub(super) counters: Arc<Counters>,
 }
 
 impl Driver {
-    async fn run(
+    /// Runs until it is asked to end; [`End::Panicked`] if another one should go on.
+    pub(super) async fn run(
         mut self,
-        mut commands: mpsc::Receiver<Command>,
-        mut verdicts: mpsc::Receiver<(Ticket, Verdict)>,
+        commands: &mut mpsc::Receiver<Command>,
+        verdicts: &mut mpsc::Receiver<(Ticket, Verdict)>,
     ) -> End {
         loop {
             tokio::select! {
@@ -188,8 +221,8 @@ impl Driver {
                     Exchange::reply(&mut self.swarm.behaviour_mut().gated.inner_mut().sync, ready);
                 }
             }
-            if self.counters.panics.value() >= PANICS {
-                error!("{PANICS} connection tasks have panicked: giving up");
+            if self.counters.panics.value() - self.panics_before >= PANICS {
+                error!("{PANICS} connection tasks have panicked: starting anew");
                 return End::Panicked;
             }
         }

@@ -4,6 +4,7 @@ mod admission;
 mod gossiping;
 mod hostile;
 mod requests;
+mod supervision;
 mod transports;
 
 use std::{collections::BTreeSet, time::Duration};

@@ -9,7 +9,7 @@ use belfry_proto::{
     crypto::sign::PublicKey,
     envelope::Position,
     id::{GroupId, PublicationId},
-    schema::Audience,
+    schema::{Audience, StalenessPolicy},
     topic::Topic,
     trust::roster::{Roster, Standing},
 };
@@ -23,7 +23,7 @@ use crate::{
     clock,
     feed::{Feed, Notice},
     identity::Identity,
-    membership::Hellos,
+    membership::{Freshness, Hellos, LogWatch},
     network::Network,
     roster::LiveRoster,
     store::{Change, DraftState, Store},
@@ -47,6 +47,12 @@ pub enum Hold {
     /// Our clock differs from the others' by more than the charter allows.
     #[error("the clock of this node is off by more than the charter allows")]
     Clock,
+    /// The file system is nearly full.
+    #[error("free space is below store.free_space_floor")]
+    NoRoom,
+    /// The charter wants a fresh log, and nobody vouches for ours.
+    #[error("no fresh beacon vouches for the admin log, and the charter stops publishing without one")]
+    Stale,
     /// The certificate does not allow publishing now.
     #[error("this node's certificate is not valid now")]
     Certificate,
@@ -60,6 +66,7 @@ pub struct Flusher {
     pub(super) roster: LiveRoster,
     pub(super) feed: Feed,
     hellos: watch::Receiver<Hellos>,
+    log_watch: watch::Receiver<LogWatch>,
     held: watch::Sender<Option<Hold>>,
     pub(super) keys: BTreeMap<(GroupId, Audience), ActiveKey>,
     pub(super) ready: std::collections::BTreeSet<PublicKey>,
@@ -75,6 +82,7 @@ impl Flusher {
         roster: LiveRoster,
         feed: Feed,
         hellos: watch::Receiver<Hellos>,
+        log_watch: watch::Receiver<LogWatch>,
     ) -> Self {
         Self {
             identity,
@@ -83,6 +91,7 @@ impl Flusher {
             roster,
             feed,
             hellos,
+            log_watch,
             held: watch::Sender::new(None),
             keys: BTreeMap::new(),
             ready: std::collections::BTreeSet::new(),
@@ -142,8 +151,17 @@ impl Flusher {
     /// Whether anything may be sealed now.
     fn hold(&self, roster: &Roster) -> Option<Hold> {
         let now = clock::now();
+        if !self.store.has_room() {
+            return Some(Hold::NoRoom);
+        }
         if roster.standing(self.identity.serial, now) != Standing::Valid {
             return Some(Hold::Certificate);
+        }
+        let freshness = self.log_watch.borrow().freshness(roster.charter(), now);
+        if roster.charter().staleness() == StalenessPolicy::StopPublishing
+            && matches!(freshness, Freshness::Unknown | Freshness::Stale(_))
+        {
+            return Some(Hold::Stale);
         }
         let alone = roster.admitted_nodes(now).iter().all(|node| *node == self.identity.node);
         let hellos = self.hellos.borrow();

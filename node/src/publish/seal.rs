@@ -43,8 +43,9 @@ pub(super) enum SealError {
     Reopen(String),
 }
 
-/// Where the next message goes: on after our newest log, or at the start of a new one if others hold
-/// more of it than we do (our disk was restored or replaced: a sequence must never be used twice).
+/// Where the next message goes: on after our newest log, or at the start of a new one if this database did
+/// not open it, or others hold more of it than we do (our disk was restored or replaced: a sequence must
+/// never be used twice).
 pub(super) fn position(
     store: &Store,
     identity: &Identity,
@@ -75,6 +76,11 @@ pub(super) fn position(
     });
     let mut newest: Option<(Timestamp, &LogRow, [u8; 16])> = None;
     for row in open {
+        // An entry of ours that came from others was written by an earlier life of this disk, and others may
+        // hold more of that log than we will ever hear of.
+        if !store.writes_log(group, row.log)? {
+            continue;
+        }
         let Some(bytes) = store.envelopes(group, row.log, row.height, row.height, usize::MAX)?.pop() else {
             continue;
         };
@@ -192,4 +198,71 @@ fn recipient_keys(
         .filter(|reader| reader.member == identity.member || draft.recipients.contains(&reader.member))
         .map(|reader| reader.kem)
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        store::Change,
+        testing::{CIDR, Coalition, Site},
+    };
+
+    /// Stores messages as the flusher does.
+    async fn written(site: &Site, messages: &[envelope::Decoded], received_after: Duration) {
+        for message in messages {
+            let admitted = message.clone().trusted();
+            let (header, id) = (admitted.header(), admitted.message_id());
+            let received = header.created.saturating_add(received_after);
+            let (state, judged) = (MessageState::Sealed, header.roster.height);
+            let row = rows::envelope(header, id, admitted.bytes(), true, state, received, judged);
+            site.store.commit(Change::Envelope(Box::new(row))).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_log_goes_on_where_this_disk_left_it() {
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(1, &[CIDR]);
+        let messages = coalition.messages(&alice, CIDR, None, 3);
+        let site = Site::new(&coalition, &alice).await;
+        written(&site, &messages, Duration::ZERO).await;
+        let next = position(&site.store, &alice.identity, CIDR, &[]).unwrap();
+        assert_eq!((next.sequence, next.prev), (Sequence::new(4), messages[2].message_id()));
+        assert_eq!(next.instance, messages[0].header().instance);
+    }
+
+    /// A disk was lost and the others gave our messages back. Somebody who is away may hold more of them.
+    #[tokio::test]
+    async fn a_log_that_came_back_from_others_is_never_continued() {
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(1, &[CIDR]);
+        let messages = coalition.messages(&alice, CIDR, None, 3);
+        let site = Site::new(&coalition, &alice).await;
+        written(&site, &messages, Duration::from_millis(1)).await;
+        let next = position(&site.store, &alice.identity, CIDR, &[]).unwrap();
+        assert_eq!((next.sequence, next.prev), (Sequence::new(1), MessageId::ZERO));
+        assert_ne!(next.instance, messages[0].header().instance);
+        assert_eq!(next.predecessor, Some(messages[0].header().log));
+        let again = position(&site.store, &alice.identity, CIDR, &[]).unwrap();
+        assert_ne!(next.instance, again.instance, "a fresh one each time");
+    }
+
+    /// A backup was restored, and a peer showed that there was more.
+    #[tokio::test]
+    async fn a_log_of_which_others_hold_more_is_never_continued() {
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(1, &[CIDR]);
+        let messages = coalition.messages(&alice, CIDR, None, 5);
+        let log = messages[0].header().log;
+        let site = Site::new(&coalition, &alice).await;
+        written(&site, &messages[..3], Duration::ZERO).await;
+        let known = [(CIDR, log, Sequence::new(5))];
+        assert_eq!(position(&site.store, &alice.identity, CIDR, &known).unwrap().sequence, Sequence::new(1));
+        // Not even once the rest has come back.
+        written(&site, &messages[3..], Duration::from_secs(9)).await;
+        assert_eq!(position(&site.store, &alice.identity, CIDR, &known).unwrap().sequence, Sequence::new(1));
+    }
 }

@@ -154,7 +154,10 @@ pub enum SubmitError {
     /// The idempotency key came before with another submission.
     #[error("this idempotency key was used for a different submission")]
     IdempotencyMismatch,
-    /// Free space, queue or shutdown: the same submission may succeed later.
+    /// The data folder's file system is below its floor; the same submission succeeds once there is room.
+    #[error("this node only reads: free space on its data folder is below store.free_space_floor")]
+    NoRoom,
+    /// Queue or shutdown: the same submission may succeed later.
     #[error("not accepting submissions now: {0}")]
     Unavailable(&'static str),
     /// A fault of this node's; details are for the log only.

@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use belfry_proto::{
     crypto::pae::Pae,
-    envelope::payload,
+    envelope::payload::{self, MAX_CLASS_LABEL},
     id::{MemberId, PublicationId},
-    schema::{self, Audience},
+    schema::{self, Audience, InformationClass},
     stix::{
         bundle::{Bundle, BundleError},
         class,
@@ -68,6 +68,8 @@ impl Publisher {
         let this = self.clone();
         let checked = tokio::task::spawn_blocking(move || this.check(submission)).await;
         let (draft, accepted) = match checked.map_err(|e| SubmitError::Fault(Box::new(e)))?? {
+            // Only new ones need room: what was acknowledged once is told again.
+            Checked::New(..) if !self.store.has_room() => return Err(SubmitError::NoRoom),
             Checked::New(draft, accepted) => (*draft, accepted),
             Checked::Seen(accepted) => return Ok(accepted),
         };
@@ -136,10 +138,7 @@ impl Publisher {
             return Err(rule("objects", "the bundle holds no object"));
         }
         let tlp = self.marking(&submission, group, &objects, recipients.is_empty())?;
-        let mut classes =
-            if submission.classes.is_empty() { class::infer(&objects) } else { submission.classes.clone() };
-        classes.sort_unstable();
-        classes.dedup();
+        let (classes, class_label) = classes(&submission, &objects);
         let purpose = submission.purpose.or(self.defaults.purpose).unwrap_or(group.default_purpose);
         let names = objects.iter().map(|o| (o.id().to_owned(), o.version().to_owned())).collect();
         let parts = split::split(objects).map_err(|e| too_large(&e))?;
@@ -154,7 +153,7 @@ impl Publisher {
                     part,
                     parts: count,
                     classes: classes.iter().map(|class| *class as i32).collect(),
-                    class_label: submission.class_label.clone(),
+                    class_label: class_label.clone(),
                     purpose: purpose.into(),
                     tlp: schema::Tlp::from(tlp).into(),
                     pap: submission.pap.unwrap_or_default().into(),
@@ -267,17 +266,56 @@ fn accepted(draft: &DraftRow, duplicate: bool) -> Accepted {
     }
 }
 
+/// The classes stated, else those that the objects' types say. A bundle of identities, relationships or notes says
+/// none, and no TAXII client can: it goes out as "other", labelled with its types.
+fn classes(submission: &Submission, objects: &[Object]) -> (Vec<InformationClass>, String) {
+    let mut classes =
+        if submission.classes.is_empty() { class::infer(objects) } else { submission.classes.clone() };
+    classes.sort_unstable();
+    classes.dedup();
+    let mut label = submission.class_label.clone();
+    if classes.is_empty() {
+        classes.push(InformationClass::Other);
+        if label.is_empty() {
+            label = types(objects);
+        }
+    }
+    (classes, label)
+}
+
+/// The objects' types, as many as a label has room for.
+fn types(objects: &[Object]) -> String {
+    let kinds: BTreeSet<&str> = objects.iter().map(Object::kind).collect();
+    let mut label = String::new();
+    for kind in kinds {
+        let comma = if label.is_empty() { "" } else { ", " };
+        if label.len() + comma.len() + kind.len() <= MAX_CLASS_LABEL {
+            label = format!("{label}{comma}{kind}");
+        }
+    }
+    if label.is_empty() { "objects of a custom type".to_owned() } else { label }
+}
+
 /// Idempotency keys of different tokens do not meet.
 fn scoped(submission: &Submission, key: &str) -> String {
     format!("{}\u{0}{key}", submission.submitter)
 }
 
+/// Everything a submitter said: the same key with another purpose or class is another submission.
 fn digest(submission: &Submission) -> [u8; 32] {
+    let number = |wire: Option<i32>| wire.map_or(0, |n| u64::from(n.unsigned_abs()).saturating_add(1));
     let mut pae = Pae::new("belfry/v1/submission")
         .number(submission.group.get().into())
-        .number(submission.tlp.map_or(0, |tlp| schema::Tlp::from(tlp) as u64))
+        .number(number(submission.tlp.map(|tlp| schema::Tlp::from(tlp).into())))
+        .number(number(submission.purpose.map(Into::into)))
+        .number(number(submission.pap.map(Into::into)))
         .number(submission.exclude_supervisors.into())
-        .part(&submission.bundle);
+        .part(&submission.bundle)
+        .part(submission.class_label.as_bytes())
+        .number(submission.classes.len() as u64);
+    for class in &submission.classes {
+        pae = pae.number(number(Some((*class).into())));
+    }
     for member in &submission.recipients {
         pae = pae.part(member.as_ref());
     }

@@ -7,9 +7,10 @@ use belfry_proto::{
 
 use super::{
     ReadError, Store,
-    apply::{HEAD_KEY, read_head},
+    apply::{BEACON_KEY, EQUIVOCATION_KEY, HEAD_KEY, read_head},
     columns::Cf,
     rows::AddressRow,
+    vault::damaged,
 };
 
 impl Store {
@@ -49,6 +50,32 @@ impl Store {
     /// [`ReadError`].
     pub fn head(&self) -> Result<RosterVersion, ReadError> {
         Ok(read_head(self.db.get(Cf::Meta, HEAD_KEY)?))
+    }
+
+    /// The newest beacon kept, encoded.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn beacon(&self) -> Result<Option<Vec<u8>>, ReadError> {
+        self.db.get(Cf::Meta, BEACON_KEY)
+    }
+
+    /// Heights at which the registrar signed two entries; each with both records, as a log file without
+    /// charters, encoded.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn equivocations(&self) -> Result<Vec<(Height, Vec<u8>)>, ReadError> {
+        let rows = self.db.scan(Cf::Meta, EQUIVOCATION_KEY, EQUIVOCATION_KEY);
+        rows.map(|row| {
+            let (key, proof) = row?;
+            let height = key
+                .get(EQUIVOCATION_KEY.len()..)
+                .and_then(|height| height.try_into().ok())
+                .ok_or_else(|| damaged(Cf::Meta, &key, "names no height"))?;
+            Ok((Height::new(u64::from_be_bytes(height)), proof.into_vec()))
+        })
+        .collect()
     }
 
     /// Every address record.

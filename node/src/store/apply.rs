@@ -1,9 +1,9 @@
 //! Changes into rows. Runs on the writer thread only, so reading before writing races with nobody.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use belfry_proto::{
-    id::{GroupId, Height, LogId, MessageId, RosterVersion, Sequence},
+    id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, RosterVersion, Sequence},
     limits::MAX_LOGS_PER_CERTIFICATE,
     schema::{self, Tlp},
     time::Timestamp,
@@ -11,10 +11,10 @@ use belfry_proto::{
 use prost::Message;
 
 use super::{
-    ReadError, WriteError,
+    ReadError, WriteError, checkpoint,
     columns::{self, Cf, Key},
     envelopes::{Counts, counts_key},
-    objects,
+    objects::{self, Claim, Place},
     open::Db,
     parking::Parking,
     removal,
@@ -25,6 +25,7 @@ use super::{
     txn::Txn,
     values::{DraftValue, EnvelopeValue, KeyValue, LogValue, park, read_park},
     vault::{SYSTEM, damaged},
+    writer::Prepared,
 };
 
 /// Where the admin head stands in [`Cf::Meta`].
@@ -32,6 +33,14 @@ pub(super) const HEAD_KEY: &[u8] = b"admin-head";
 /// Second messages kept of one log beside those that a later entry or a cut names. A few prove the fork; whoever
 /// signs more only wants our disk.
 const MAX_SECONDS: u64 = 64;
+/// Where the newest beacon stands in [`Cf::Meta`].
+pub(super) const BEACON_KEY: &[u8] = b"beacon";
+/// Where proofs against the registrar stand in [`Cf::Meta`], by height.
+pub(super) const EQUIVOCATION_KEY: &[u8] = b"equivocation:";
+/// Keys whose last use the writer remembers; more authors than that are not active at once.
+const MAX_USES: usize = 4096;
+/// How exactly the last use of a key is kept.
+const USE_NOTED: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// What the writer remembers between batches.
 pub(super) struct Applier {
@@ -39,6 +48,8 @@ pub(super) struct Applier {
     /// Log states that the change under way replaced.
     replaced: Vec<((GroupId, LogId), Option<LogRow>)>,
     last_added: HashMap<GroupId, u64>,
+    /// Author and noted last use of keys, as in their rows.
+    uses: HashMap<KeyId, (MemberId, Timestamp)>,
     feed: u64,
     parking: Parking,
     /// Height of the admin log.
@@ -68,7 +79,20 @@ impl Applier {
             parking.park(row.parker, row.id, row.received, row.bytes.len() as u64);
         }
         let admin = read_head(db.get(Cf::Meta, HEAD_KEY)?).height;
-        Ok(Self { logs, replaced: Vec::new(), last_added: HashMap::new(), feed, parking, admin })
+        Ok(Self {
+            logs,
+            replaced: Vec::new(),
+            last_added: HashMap::new(),
+            uses: HashMap::new(),
+            feed,
+            parking,
+            admin,
+        })
+    }
+
+    /// The feed's newest sequence.
+    pub(super) const fn newest(&self) -> u64 {
+        self.feed
     }
 
     /// Ends a change that is whole.
@@ -78,6 +102,7 @@ impl Applier {
 
     /// Takes back what the last change did to the remembered log states. Numbers it used up stay used.
     pub(super) fn undo(&mut self) {
+        self.uses.clear();
         while let Some((name, before)) = self.replaced.pop() {
             match before {
                 Some(row) => self.logs.insert(name, row),
@@ -87,21 +112,25 @@ impl Applier {
     }
 
     /// Applies one change to the batch. On an error the caller undoes what the batch got from it.
-    pub(super) fn apply(&mut self, txn: &mut Txn<'_>, change: Change) -> Result<Committed, WriteError> {
+    pub(super) fn apply(&mut self, txn: &mut Txn<'_>, prepared: Prepared) -> Result<Committed, WriteError> {
+        let Prepared { change, mut claims } = prepared;
         match change {
             Change::Admin { charters, records, head } => {
                 let done = admin(txn, charters, records, head)?;
                 self.admin = head.height;
                 Ok(done)
             }
-            Change::Envelope(row) => self.envelope(txn, &row),
+            Change::Envelope(row) => self.envelope(txn, &row, claims.pop_front()),
             Change::Opened { message, content } => self.opened(txn, message, &content),
             Change::Closed { message, reason } => closed(txn, message, &reason),
             Change::Judged(judged) => self.judged(txn, judged),
             Change::Reseal(message) => super::judged::reseal(txn, message),
-            Change::Key(row) => key(txn, row),
+            Change::Key(row) => {
+                self.uses.remove(&row.id);
+                key(txn, row)
+            }
             Change::Draft(row) => draft(txn, &row),
-            Change::Flushed { publication, envelopes } => self.flushed(txn, publication, &envelopes),
+            Change::Flushed { publication, envelopes } => self.flushed(txn, publication, &envelopes, claims),
             Change::DraftFailed { publication, error } => settle(txn, publication, |row| {
                 row.state = DraftState::Refused;
                 row.error = Some(error);
@@ -114,6 +143,24 @@ impl Applier {
                 let id = id.to_vec();
                 txn.get(Cf::Tokens, &id)?.ok_or(WriteError::Missing("token"))?;
                 txn.delete(Cf::Tokens, id);
+                Ok(Committed::Done)
+            }
+            Change::Beacon(bytes) => {
+                txn.put(Cf::Meta, BEACON_KEY.to_vec(), bytes);
+                Ok(Committed::Done)
+            }
+            Change::Equivocation { height, records } => {
+                let key = [EQUIVOCATION_KEY, &height.get().to_be_bytes()].concat();
+                let [ours, other] = records;
+                let proof = schema::LogFile {
+                    records: [ours, other]
+                        .iter()
+                        .map(|bytes| schema::Record::decode(bytes.as_slice()))
+                        .collect::<Result<_, _>>()
+                        .map_err(|_| WriteError::Missing("record to keep as proof"))?,
+                    ..schema::LogFile::default()
+                };
+                txn.put(Cf::Meta, key, proof.encode_to_vec());
                 Ok(Committed::Done)
             }
             Change::Address(row) => {
@@ -147,22 +194,29 @@ impl Applier {
         Ok(Committed::Done)
     }
 
-    fn envelope(&mut self, txn: &mut Txn<'_>, row: &EnvelopeRow) -> Result<Committed, WriteError> {
+    fn envelope(
+        &mut self,
+        txn: &mut Txn<'_>,
+        row: &EnvelopeRow,
+        claims: Option<Vec<Claim>>,
+    ) -> Result<Committed, WriteError> {
         let place = columns::place(row.group, row.log, row.sequence);
-        if txn.get(Cf::Messages, row.id.as_ref())?.is_some() {
-            return Ok(Committed::Duplicate);
-        }
         if self.opens_too_many(row) {
             return Ok(Committed::TooManyLogs);
         }
         let mut log = self.log(row);
-        log.revision += 1;
         // Closed, or judged by a roster that was no longer the newest: the log as a whole has the answer.
         let mut unjudged = row.in_closed_log || row.judged_at < self.admin;
-        if let Some(there) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? {
-            let existing = there.id().map_err(|_| damaged(Cf::Envelopes, &place, "has no id"))?;
-            self.second(txn, row, log, &place)?;
-            return Ok(Committed::Fork { existing });
+        // Above all that is held of its log nothing can stand in its place, and its id names the place.
+        if row.sequence <= log.top {
+            if txn.get(Cf::Messages, row.id.as_ref())?.is_some() {
+                return Ok(Committed::Duplicate);
+            }
+            if let Some(there) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? {
+                let existing = there.id().map_err(|_| damaged(Cf::Envelopes, &place, "has no id"))?;
+                self.second(txn, row, log, &place)?;
+                return Ok(Committed::Fork { existing });
+            }
         }
         let freezes_at = denied(txn, &log, row)?;
         let is_disputed = !row.state.is_hidden()
@@ -190,12 +244,14 @@ impl Applier {
         }
         let before = log.height;
         log.top = log.top.max(row.sequence);
-        advance(txn, &mut log)?;
+        log.revision += 1;
+        advance(txn, &mut log, Some(row))?;
         if let (Some(content), false) = (&row.content, state.is_hidden()) {
-            self.content(txn, row.group, content)?;
+            let claims = claims.unwrap_or_else(|| Claim::all_of(&txn.db.vault, row.group, content));
+            self.content(txn, row.group, row.id, Vec::new(), claims)?;
         }
         if let Some(key) = row.key_id {
-            used(txn, key, row.member, row.created)?;
+            self.used(txn, key, row.member, row.created)?;
         }
         count(txn, row.group, None, state)?;
         let (advanced, gap) = (log.height > before, log.top > log.height && !log.forked);
@@ -224,6 +280,7 @@ impl Applier {
             return Ok(());
         }
         log.seconds += 1;
+        log.revision += 1;
         let mut value = EnvelopeValue::of(row);
         if !row.state.is_hidden() {
             value.set_state(MessageState::Disputed, None);
@@ -291,7 +348,9 @@ impl Applier {
             }
             stored.put(txn);
         }
-        self.content(txn, group, content)?;
+        let claims = Claim::all_of(&txn.db.vault, group, content);
+        let said = objects::dates_of(txn, message)?;
+        self.content(txn, group, message, said, claims)?;
         if is_restored {
             txn.delete(Cf::Reopen, message.to_vec());
             removal::unbury(txn, group, content.objects.iter().map(|object| object.id.as_str()))?;
@@ -304,6 +363,7 @@ impl Applier {
         txn: &mut Txn<'_>,
         publication: belfry_proto::id::PublicationId,
         envelopes: &[EnvelopeRow],
+        mut claims: VecDeque<Vec<Claim>>,
     ) -> Result<Committed, WriteError> {
         // All or nothing, and never over what stands: a second flush of one draft would double it.
         let taken = envelopes.iter().any(|row| {
@@ -314,7 +374,9 @@ impl Applier {
             return Err(WriteError::Missing("free place in the own log"));
         }
         for row in envelopes {
-            self.envelope(txn, row)?;
+            checkpoint::note_own_log(txn, row.group, row.log)?;
+            let claims = row.content.as_ref().and_then(|_| claims.pop_front());
+            self.envelope(txn, row, claims)?;
         }
         let messages = envelopes.iter().map(|row| row.id).collect();
         let key_id = envelopes.first().and_then(|row| row.key_id);
@@ -327,23 +389,32 @@ impl Applier {
     }
 
     /// Objects of a publication part: each gets its place in the group's order and in the feed.
-    fn content(&mut self, txn: &mut Txn<'_>, group: GroupId, content: &OpenedRows) -> Result<(), WriteError> {
-        let mut dates = objects::dates_of(txn, content.message)?;
-        for object in &content.objects {
-            let claim = objects::Claim::of(txn.db, group, content, object);
-            if let Some(known) = objects::known(txn, &claim)? {
-                if !dates.contains(&known.date_added) {
-                    objects::join(txn, &claim, &known);
-                    dates.push(known.date_added);
+    /// `dates` are those of rows the message is noted with already.
+    fn content(
+        &mut self,
+        txn: &mut Txn<'_>,
+        group: GroupId,
+        message: MessageId,
+        mut dates: Vec<u64>,
+        claims: Vec<Claim>,
+    ) -> Result<(), WriteError> {
+        for claim in claims {
+            let place = match objects::place(txn, &claim)? {
+                Place::Known(known) => {
+                    if !dates.contains(&known.date_added) {
+                        objects::join(txn, &claim, &known);
+                        dates.push(known.date_added);
+                    }
+                    continue;
                 }
-                continue;
-            }
+                place => place,
+            };
             let date_added = self.next_date(txn, group)?;
-            objects::insert(txn, &claim, date_added);
+            objects::insert(txn, &claim, &place, date_added);
             dates.push(date_added);
             self.announce(txn, group, date_added);
         }
-        objects::put_dates(txn, content.message, dates);
+        objects::put_dates(txn, message, dates);
         Ok(())
     }
 
@@ -351,6 +422,34 @@ impl Applier {
     pub(super) fn announce(&mut self, txn: &mut Txn<'_>, group: GroupId, date_added: u64) {
         self.feed += 1;
         txn.put(Cf::Feed, self.feed.to_be_bytes().to_vec(), columns::object(group, date_added));
+    }
+
+    /// Remembers the newest message under a key: the history window is measured from it.
+    fn used(
+        &mut self,
+        txn: &mut Txn<'_>,
+        key: KeyId,
+        author: MemberId,
+        at: Timestamp,
+    ) -> Result<(), WriteError> {
+        // Only the key's own author uses it, and not in the future: headers may name any key.
+        let at = at.min(txn.now);
+        // Once a minute is fine enough for windows of days, and spares a write a message.
+        let is_fresh = |last: Timestamp| at.since(last) < USE_NOTED;
+        if self.uses.get(&key).is_some_and(|(by, last)| *by != author || is_fresh(*last)) {
+            return Ok(());
+        }
+        let Some(mut row) = super::outbox::read_key(txn, key)? else { return Ok(()) };
+        if row.author == author && !is_fresh(row.last_use) {
+            row.last_use = at;
+            let value = KeyValue::of(&row).encode_to_vec();
+            txn.put_sealed(row.group, Cf::Keys, key.to_vec(), &value);
+        }
+        if self.uses.len() >= MAX_USES {
+            self.uses.clear();
+        }
+        self.uses.insert(key, (row.author, row.last_use));
+        Ok(())
     }
 
     /// Strictly after every earlier one of the group, and never before the clock.
@@ -411,22 +510,29 @@ fn denied(txn: &Txn<'_>, log: &LogRow, row: &EnvelopeRow) -> Result<Option<Seque
     Ok((!meets).then_some(row.sequence))
 }
 
-/// Moves the frontier over what follows it link by link, up to where the log is frozen.
-pub(super) fn advance(txn: &Txn<'_>, log: &mut LogRow) -> Result<(), WriteError> {
+/// Moves the frontier over what follows it link by link, up to where the log is frozen; `new` was put just now
+/// and need not be read.
+pub(super) fn advance(txn: &Txn<'_>, log: &mut LogRow, new: Option<&EnvelopeRow>) -> Result<(), WriteError> {
     while log.height < log.top {
         let sequence = Sequence::new(log.height.get() + 1);
         if log.frozen.get() != 0 && sequence >= log.frozen {
             return Ok(());
         }
-        let place = columns::place(log.group, log.log, sequence);
-        let Some(value) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? else { return Ok(()) };
-        let fault = |_| damaged(Cf::Envelopes, &place, "has no ids");
-        if value.prev().map_err(fault)? != log.head {
+        let (prev, id, has_body) = match new.filter(|new| new.sequence == sequence) {
+            Some(new) => (new.prev, new.id, new.has_body),
+            None => {
+                let place = columns::place(log.group, log.log, sequence);
+                let Some(value) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? else { return Ok(()) };
+                let fault = |_| damaged(Cf::Envelopes, &place, "has no ids");
+                (value.prev().map_err(fault)?, value.id().map_err(fault)?, value.has_body)
+            }
+        };
+        if prev != log.head {
             return Ok(());
         }
-        log.head = value.id().map_err(fault)?;
+        log.head = id;
         log.height = sequence;
-        log.bodies += u64::from(value.has_body);
+        log.bodies += u64::from(has_body);
     }
     Ok(())
 }
@@ -504,26 +610,6 @@ fn key(txn: &mut Txn<'_>, mut row: KeyRow) -> Result<Committed, WriteError> {
     let value = KeyValue::of(&row).encode_to_vec();
     txn.put_sealed(row.group, Cf::Keys, row.id.to_vec(), &value);
     Ok(Committed::Done)
-}
-
-/// Remembers the newest message under a key: the history window is measured from it.
-fn used(
-    txn: &mut Txn<'_>,
-    key: belfry_proto::id::KeyId,
-    author: belfry_proto::id::MemberId,
-    at: Timestamp,
-) -> Result<(), WriteError> {
-    // Only the key's own author uses it, and not in the future: headers may name any key.
-    let at = at.min(txn.now);
-    if let Some(mut row) = super::outbox::read_key(txn, key)?.filter(|row| row.author == author) {
-        // Once a minute is fine enough for windows of days, and spares a write a message.
-        if at.since(row.last_use) >= std::time::Duration::from_secs(60) {
-            row.last_use = at;
-            let value = KeyValue::of(&row).encode_to_vec();
-            txn.put_sealed(row.group, Cf::Keys, key.to_vec(), &value);
-        }
-    }
-    Ok(())
 }
 
 fn draft(txn: &mut Txn<'_>, row: &DraftRow) -> Result<Committed, WriteError> {

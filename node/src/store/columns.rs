@@ -33,7 +33,7 @@ pub(super) enum Cf {
     Keys,
     /// Objects: group ‖ date added.
     Objects,
-    /// group ‖ H(object id) ‖ H(version) ‖ member ‖ marking → date added.
+    /// group ‖ H(object id) ‖ H(version) → the first claim, ‖ member ‖ marking → each further one.
     ById,
     /// group ‖ kind ‖ 0 ‖ date added.
     ByType,

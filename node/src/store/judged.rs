@@ -57,7 +57,7 @@ impl Applier {
         if moves {
             // The history that stands may be another one than was followed so far.
             (log.height, log.head, log.bodies) = (Sequence::new(0), MessageId::ZERO, 0);
-            advance(txn, &mut log)?;
+            advance(txn, &mut log, None)?;
         }
         txn.delete(Cf::Unjudged, columns::log(log.group, log.log));
         self.put_log(txn, log);

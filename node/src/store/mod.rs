@@ -1,7 +1,7 @@
 //! What this node keeps: one RocksDB database, sealed at rest, written by one thread.
 //!
 //! ```text
-//! commit(Change) ─▶ queue ─▶ writer thread: one batch of many changes ─▶ one synced write ─▶ acknowledged
+//! commit(Change) ─▶ prepare ─▶ queue ─▶ writer thread: one batch of many ─▶ one synced write ─▶ acknowledged
 //! reads ─▶ snapshot-free point and range reads of synced rows, values opened on the way out
 //! ```
 //!
@@ -15,6 +15,8 @@
 
 mod admin;
 mod apply;
+mod check;
+mod checkpoint;
 mod columns;
 mod envelopes;
 mod error;
@@ -36,7 +38,9 @@ use belfry_proto::{
     crypto::{secret::Secret, sign::PublicKey},
     id::CoalitionId,
 };
+use tokio::sync::watch;
 
+pub use check::{CheckedColumn, Health};
 pub use envelopes::Counts;
 pub use error::{OpenError, ReadError, WriteError};
 pub use judged::ForkProof;
@@ -46,6 +50,9 @@ pub use rows::{
     AddressRow, Change, Committed, Conditions, DraftRow, DraftState, EnvelopeRow, HeldEntry, JudgedEnd,
     JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows, ParkRow, TokenRow,
 };
+pub use writer::{Pending, Prepared};
+
+use crate::space::Space;
 
 /// Whose database this is. A data folder opened by anybody else is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +68,7 @@ pub struct Owner {
 pub struct Store {
     db: Arc<open::Db>,
     writer: writer::Writer,
+    space: Space,
 }
 
 impl Store {
@@ -71,7 +79,26 @@ impl Store {
     pub fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Self, OpenError> {
         let db = Arc::new(open::open(path, owner, master)?);
         let writer = writer::Writer::start(Arc::clone(&db))?;
-        Ok(Self { db, writer })
+        Ok(Self { db, writer, space: Space::unlimited() })
+    }
+
+    /// The same store, on a file system whose free space is watched. Whoever brings new content asks
+    /// [`Self::has_room`] first; what is committed regardless is written.
+    #[must_use]
+    pub fn with_space(self, space: Space) -> Self {
+        Self { space, ..self }
+    }
+
+    /// Whether new content may be written: false below the free-space floor, until there is room again.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        !self.space.is_short()
+    }
+
+    /// What is known of the room left.
+    #[must_use]
+    pub const fn space(&self) -> &Space {
+        &self.space
     }
 
     /// Makes a change durable. Resolves after the synced write that holds it.
@@ -79,7 +106,21 @@ impl Store {
     /// # Errors
     /// [`WriteError`]; the change is then not there, or (after a failed sync) not known to be.
     pub async fn commit(&self, change: Change) -> Result<Committed, WriteError> {
-        self.writer.commit(change).await
+        self.enqueue(self.prepare(change)).await?.durable().await
+    }
+
+    /// Does what can be done to a change before its turn comes: hashing and compressing of objects.
+    #[must_use]
+    pub fn prepare(&self, change: Change) -> Prepared {
+        Prepared::of(&self.db.vault, change)
+    }
+
+    /// Queues a change for the writer, behind all that were queued before, without waiting for the disk.
+    ///
+    /// # Errors
+    /// [`WriteError::Closed`].
+    pub async fn enqueue(&self, change: Prepared) -> Result<Pending, WriteError> {
+        self.writer.enqueue(change).await
     }
 
     /// [`Self::commit`] for callers on blocking threads.
@@ -87,7 +128,13 @@ impl Store {
     /// # Errors
     /// As [`Self::commit`].
     pub fn commit_blocking(&self, change: Change) -> Result<Committed, WriteError> {
-        self.writer.commit_blocking(change)
+        self.writer.commit_blocking(self.prepare(change))
+    }
+
+    /// The feed's newest durable sequence, and every later one as it comes.
+    #[must_use]
+    pub fn newest(&self) -> watch::Receiver<u64> {
+        self.writer.newest()
     }
 
     /// Whether writes still go through; false after a hard write error, until the process restarts.

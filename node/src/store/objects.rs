@@ -20,7 +20,7 @@ use super::{
     rows::{Conditions, ObjectRow, OpenedRows},
     txn::Txn,
     values::{ClaimValue, DatesValue, ObjectValue, ReporterValue},
-    vault::damaged,
+    vault::{Packed, Vault, damaged},
 };
 
 /// Claims of one version of one object looked at for equal bytes.
@@ -105,36 +105,102 @@ pub struct FeedPage {
     pub more: bool,
 }
 
-/// One object of one publication on its way in, with its places in the indexes.
-pub(super) struct Claim<'a> {
+/// One object of one publication on its way in, with its places in the indexes: everything about it that does
+/// not depend on when it comes, so that the one writer need not make it.
+pub(super) struct Claim {
     group: GroupId,
-    content: &'a OpenedRows,
-    object: &'a ObjectRow,
+    member: MemberId,
+    message: MessageId,
+    marking: [u8; 2],
     /// group ‖ H(id) ‖ H(version).
-    version_prefix: Vec<u8>,
-    key: Vec<u8>,
+    version: Vec<u8>,
     raw_tag: Vec<u8>,
+    kind: String,
+    tlp: u8,
+    value: Packed,
+    /// What its message is noted with, should another one have said it before.
+    reporter: Vec<u8>,
+    /// H(kind, value) of each observable.
+    observables: Vec<[u8; 16]>,
 }
 
-impl<'a> Claim<'a> {
-    pub(super) fn of(db: &Db, group: GroupId, content: &'a OpenedRows, object: &'a ObjectRow) -> Self {
-        let id_prefix = Key::group(group).bytes(&db.vault.blind(group, "object", &object.id)).done();
-        let version_prefix =
-            [id_prefix.as_slice(), &db.vault.blind(group, "version", &object.version)].concat();
+impl Claim {
+    /// Every object of a publication part, in its order.
+    pub(super) fn all_of(vault: &Vault, group: GroupId, content: &OpenedRows) -> Vec<Self> {
+        content.objects.iter().map(|object| Self::of(vault, group, content, object)).collect()
+    }
+
+    fn of(vault: &Vault, group: GroupId, content: &OpenedRows, object: &ObjectRow) -> Self {
+        let id = vault.blind(group, "object", &object.id);
+        let version = vault.blind(group, "version", &object.version);
         let marking = [tlp_byte(object.tlp), u8::from(content.recipients)];
-        let key = [version_prefix.as_slice(), content.member.as_ref(), &marking].concat();
-        let raw_tag = db.vault.tag("raw", &[marking.as_slice(), &object.raw].concat()).to_vec();
-        Self { group, content, object, version_prefix, key, raw_tag }
+        let observables: Vec<[u8; 16]> =
+            object.observables.iter().map(|(kind, observed)| vault.blind(group, kind, observed)).collect();
+        let value = ObjectValue {
+            id: object.id.clone(),
+            kind: object.kind.clone(),
+            version: object.version.clone(),
+            tlp: object.tlp.into(),
+            revoked: object.revoked,
+            recipients: content.recipients,
+            member: content.member.to_vec(),
+            serial: content.serial.get(),
+            message: content.message.to_vec(),
+            publication: content.publication.to_vec(),
+            created: content.created.as_micros(),
+            purpose: content.purpose,
+            classes: content.classes.clone(),
+            raw: object.raw.clone(),
+            observables: observables.iter().map(|tag| tag.to_vec()).collect(),
+            tombstone: false,
+            conditions: Some(content.conditions.clone()),
+        };
+        let reporter = ReporterValue {
+            serial: content.serial.get(),
+            publication: content.publication.to_vec(),
+            created: content.created.as_micros(),
+            purpose: content.purpose,
+            classes: content.classes.clone(),
+            conditions: Some(content.conditions.clone()),
+        };
+        Self {
+            group,
+            member: content.member,
+            message: content.message,
+            marking,
+            version: Key::group(group).bytes(&id).bytes(&version).done(),
+            raw_tag: vault.tag("raw", &[marking.as_slice(), &object.raw].concat()).to_vec(),
+            kind: object.kind.clone(),
+            tlp: tlp_byte(object.tlp),
+            value: Packed::of(&value.encode_to_vec()),
+            reporter: reporter.encode_to_vec(),
+            observables,
+        }
+    }
+
+    /// Where the claim stands if another one of the same version came first.
+    fn key(&self) -> Vec<u8> {
+        [self.version.as_slice(), self.member.as_ref(), &self.marking].concat()
     }
 
     fn entry(&self, date_added: u64) -> ClaimValue {
         ClaimValue {
             date_added,
             raw_tag: self.raw_tag.clone(),
-            member: self.content.member.to_vec(),
-            marking: vec![tlp_byte(self.object.tlp), u8::from(self.content.recipients)],
+            member: self.member.to_vec(),
+            marking: self.marking.to_vec(),
         }
     }
+}
+
+/// Where a claim is entered.
+pub(super) enum Place {
+    /// The first claim of its version has a key of its own, so that news are told by one look.
+    First,
+    Further,
+    /// It needs no row: the same member said it before, or another member said the same bytes under the same
+    /// marking.
+    Known(Known),
 }
 
 /// The row that already says what a claim says.
@@ -146,85 +212,78 @@ pub(super) struct Known {
     is_new_member: bool,
 }
 
-/// Whether this claim needs no row of its own: the same member said it before, or another member said the
-/// same bytes under the same marking.
-pub(super) fn known(txn: &Txn<'_>, claim: &Claim<'_>) -> Result<Option<Known>, ReadError> {
+/// Where this claim goes.
+pub(super) fn place(txn: &Txn<'_>, claim: &Claim) -> Result<Place, ReadError> {
     let decode = |key: &[u8], value: &[u8]| {
         ClaimValue::decode(value).map_err(|_| damaged(Cf::ById, key, "does not decode"))
     };
-    if let Some(value) = txn.get(Cf::ById, &claim.key)? {
-        let own = decode(&claim.key, &value)?;
-        let differs = own.raw_tag != claim.raw_tag;
-        return Ok(Some(Known { date_added: own.date_added, differs, is_new_member: false }));
+    let own = |entry: &ClaimValue| {
+        let differs = entry.raw_tag != claim.raw_tag;
+        Place::Known(Known { date_added: entry.date_added, differs, is_new_member: false })
+    };
+    let Some(first) = txn.get(Cf::ById, &claim.version)? else { return Ok(Place::First) };
+    let first = decode(&claim.version, &first)?;
+    if first.member == claim.member.as_ref() && first.marking == claim.marking {
+        return Ok(own(&first));
     }
-    for (key, value) in txn.prefixed(Cf::ById, &claim.version_prefix, MAX_CLAIMS)? {
-        let other = decode(&key, &value)?;
+    let key = claim.key();
+    if let Some(further) = txn.get(Cf::ById, &key)? {
+        return Ok(own(&decode(&key, &further)?));
+    }
+    for (found, value) in txn.prefixed(Cf::ById, &claim.version, MAX_CLAIMS)? {
+        let other = decode(&found, &value)?;
         if other.raw_tag == claim.raw_tag {
-            return Ok(Some(Known { date_added: other.date_added, differs: false, is_new_member: true }));
+            let date_added = other.date_added;
+            return Ok(Place::Known(Known { date_added, differs: false, is_new_member: true }));
         }
     }
-    Ok(None)
+    Ok(Place::Further)
 }
 
 /// Notes that this claim's message says a row's bytes too, or the row's version in other words: either
 /// surfaces should the row's author be hidden.
-pub(super) fn join(txn: &mut Txn<'_>, claim: &Claim<'_>, known: &Known) {
-    let content = claim.content;
+pub(super) fn join(txn: &mut Txn<'_>, claim: &Claim, known: &Known) {
     if known.is_new_member {
-        txn.put(Cf::ById, claim.key.clone(), claim.entry(known.date_added).encode_to_vec());
+        txn.put(Cf::ById, claim.key(), claim.entry(known.date_added).encode_to_vec());
     }
-    let key =
-        columns::reporter(claim.group, known.date_added, content.member, content.message, known.differs);
-    let value = ReporterValue {
-        serial: content.serial.get(),
-        publication: content.publication.to_vec(),
-        created: content.created.as_micros(),
-        purpose: content.purpose,
-        classes: content.classes.clone(),
-        conditions: Some(content.conditions.clone()),
-    };
-    txn.put_sealed(claim.group, Cf::Reporters, key, &value.encode_to_vec());
+    let key = columns::reporter(claim.group, known.date_added, claim.member, claim.message, known.differs);
+    txn.put_sealed(claim.group, Cf::Reporters, key, &claim.reporter);
 }
 
 /// Writes the row and its index entries.
-pub(super) fn insert(txn: &mut Txn<'_>, claim: &Claim<'_>, date_added: u64) {
-    let (content, object) = (claim.content, claim.object);
-    let observables = object
-        .observables
-        .iter()
-        .map(|(kind, observed)| txn.db.vault.blind(claim.group, kind, observed).to_vec())
-        .collect();
-    let value = ObjectValue {
-        id: object.id.clone(),
-        kind: object.kind.clone(),
-        version: object.version.clone(),
-        tlp: object.tlp.into(),
-        revoked: object.revoked,
-        recipients: content.recipients,
-        member: content.member.to_vec(),
-        serial: content.serial.get(),
-        message: content.message.to_vec(),
-        publication: content.publication.to_vec(),
-        created: content.created.as_micros(),
-        purpose: content.purpose,
-        classes: content.classes.clone(),
-        raw: object.raw.clone(),
-        observables,
-        tombstone: false,
-        conditions: Some(content.conditions.clone()),
+pub(super) fn insert(txn: &mut Txn<'_>, claim: &Claim, place: &Place, date_added: u64) {
+    let group = claim.group;
+    txn.put_packed(group, Cf::Objects, columns::object(group, date_added), &claim.value);
+    let key = match place {
+        Place::First => claim.version.clone(),
+        Place::Further | Place::Known(_) => claim.key(),
     };
-    txn.put(Cf::ById, claim.key.clone(), claim.entry(date_added).encode_to_vec());
-    put_row(txn, claim.group, date_added, &value);
+    txn.put(Cf::ById, key, claim.entry(date_added).encode_to_vec());
+    let observables = claim.observables.iter().map(<[u8; 16]>::as_slice);
+    lead_to(txn, group, &claim.kind, claim.tlp, observables, date_added);
+}
+
+/// Entries that lead to a row by type and observable.
+fn lead_to<'a>(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    kind: &str,
+    tlp: u8,
+    observables: impl Iterator<Item = &'a [u8]>,
+    date_added: u64,
+) {
+    txn.put(Cf::ByType, by_type(group, kind, date_added), vec![tlp]);
+    for tag in observables {
+        txn.put(Cf::Observables, Key::group(group).bytes(tag).u64(date_added).done(), Vec::new());
+    }
 }
 
 /// Writes a row with the entries that lead to it by type and observable.
 pub(super) fn put_row(txn: &mut Txn<'_>, group: GroupId, date_added: u64, value: &ObjectValue) {
     txn.put_sealed(group, Cf::Objects, columns::object(group, date_added), &value.encode_to_vec());
     let tlp = u8::try_from(value.tlp).unwrap_or(u8::MAX);
-    txn.put(Cf::ByType, by_type(group, &value.kind, date_added), vec![tlp]);
-    for tag in &value.observables {
-        txn.put(Cf::Observables, Key::group(group).bytes(tag).u64(date_added).done(), Vec::new());
-    }
+    let observables = value.observables.iter().map(Vec::as_slice);
+    lead_to(txn, group, &value.kind, tlp, observables, date_added);
 }
 
 /// Takes away what [`put_row`] wrote.

@@ -9,7 +9,7 @@ use rocksdb::{
 };
 
 use super::{
-    Owner,
+    Owner, checkpoint,
     columns::Cf,
     error::{OpenError, ReadError},
     vault::Vault,
@@ -132,6 +132,7 @@ fn check_owner(db: &Db, owner: Owner) -> Result<(), OpenError> {
             batch.put_cf(db.cf(Cf::Meta), SCHEMA_KEY, SCHEMA.to_be_bytes());
             batch.put_cf(db.cf(Cf::Meta), OWNER_KEY, &owner_bytes);
             batch.put_cf(db.cf(Cf::Meta), MASTER_KEY, master_check);
+            batch.put_cf(db.cf(Cf::Meta), checkpoint::INCARNATION_KEY, checkpoint::fresh());
             let mut synced = rocksdb::WriteOptions::default();
             synced.set_sync(true);
             return db

@@ -151,11 +151,7 @@ fn forget(
     value: &ObjectValue,
     others: &[Reporter],
 ) -> Result<(), ReadError> {
-    for (key, entry) in entries(txn, group, value)? {
-        if entry.date_added == date {
-            txn.delete(Cf::ById, key);
-        }
-    }
+    drop_entries(txn, group, value, |entry| entry.date_added == date)?;
     for other in others {
         txn.delete(Cf::Reporters, other.key.clone());
         txn.put(Cf::Reopen, other.message.to_vec(), Vec::new());
@@ -173,12 +169,29 @@ fn drop_entry(
 ) -> Result<(), ReadError> {
     let says_still = value.member == member.as_ref()
         || reporters(txn, group, date)?.iter().any(|other| other.member == member);
-    if !says_still {
-        for (key, entry) in entries(txn, group, value)? {
-            if entry.date_added == date && entry.member == member.as_ref() {
-                txn.delete(Cf::ById, key);
-            }
-        }
+    if says_still {
+        return Ok(());
+    }
+    drop_entries(txn, group, value, |entry| entry.date_added == date && entry.member == member.as_ref())
+}
+
+/// Takes away entries of a version. The first of those that remain gets the key that tells news by one look.
+fn drop_entries(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    value: &ObjectValue,
+    goes: impl Fn(&ClaimValue) -> bool,
+) -> Result<(), ReadError> {
+    let first = version_prefix(txn, group, value);
+    let (go, mut stay): (Vec<_>, Vec<_>) =
+        entries(txn, group, value)?.into_iter().partition(|(_, entry)| goes(entry));
+    for (key, _) in go {
+        txn.delete(Cf::ById, key);
+    }
+    stay.sort_by(|(one, _), (other, _)| one.cmp(other));
+    if let Some((key, entry)) = stay.into_iter().next().filter(|(key, _)| *key != first) {
+        txn.delete(Cf::ById, key);
+        txn.put(Cf::ById, first, entry.encode_to_vec());
     }
     Ok(())
 }
@@ -261,7 +274,11 @@ fn bury(
     objects::put_row(txn, group, date_added, &value);
     let member = MemberId::try_from(value.member.as_slice()).unwrap_or(MemberId::new([0; 16]));
     let marking = vec![u8::try_from(value.tlp).unwrap_or(u8::MAX), u8::from(value.recipients)];
-    let key = [version_prefix(txn, group, &value).as_slice(), member.as_ref(), &marking].concat();
+    let first = version_prefix(txn, group, &value);
+    let key = match txn.get(Cf::ById, &first)? {
+        None => first,
+        Some(_) => [first.as_slice(), member.as_ref(), &marking].concat(),
+    };
     let entry = ClaimValue { date_added, raw_tag: Vec::new(), member: member.to_vec(), marking };
     txn.put(Cf::ById, key, entry.encode_to_vec());
     applier.announce(txn, group, date_added);

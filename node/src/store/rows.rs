@@ -63,6 +63,15 @@ pub enum Change {
     Token(TokenRow),
     /// A token that no longer is one.
     TokenRevoked([u8; 8]),
+    /// The newest beacon whose head is here, encoded.
+    Beacon(Vec<u8>),
+    /// Two entries that the registrar signed for one height, encoded records.
+    Equivocation {
+        /// The height.
+        height: Height,
+        /// Ours and the other.
+        records: [Vec<u8>; 2],
+    },
     /// Where a node is.
     Address(AddressRow),
     /// What was found of a log as a whole, some or all of it.

@@ -532,3 +532,39 @@ fn a_damaged_row_is_an_error_that_names_it() {
         store.page(GROUP, &PageQuery { after: None, kinds: None, examine: 10 }).unwrap_err().to_string();
     assert!(error.contains("objects") && error.contains(&hex::encode(&key)), "{error}");
 }
+
+#[test]
+fn only_logs_that_this_database_opened_are_gone_on_with() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let log = LogId::new([1; 32]);
+    store.commit_blocking(Change::Draft(draft(1, None))).unwrap();
+    assert!(!store.writes_log(GROUP, log).unwrap());
+    let envelopes = vec![with_objects(1, vec![object("a", "1", Tlp::Amber)])];
+    store.commit_blocking(Change::Flushed { publication: PublicationId::new([1; 16]), envelopes }).unwrap();
+    assert!(store.writes_log(GROUP, log).unwrap());
+
+    let copy = folder.path().join("copy");
+    store.checkpoint(&copy).unwrap();
+    Store::reborn(&copy, owner(1), &master()).unwrap();
+    let copied = Store::open(&copy, owner(1), &master()).unwrap();
+    assert_eq!(copied.logs(GROUP).unwrap(), store.logs(GROUP).unwrap());
+    assert!(!copied.writes_log(GROUP, log).unwrap());
+    // What comes back from peers was not opened here either.
+    let other = TempDir::new().unwrap();
+    let wiped = open(&other);
+    commit(&wiped, envelope(1));
+    assert!(!wiped.writes_log(GROUP, log).unwrap());
+}
+
+#[test]
+fn a_row_that_points_to_nothing_is_found() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    assert_eq!(store.check(|_| {}).damages, 0);
+    // This envelope's bytes are none.
+    commit(&store, envelope(1));
+    let health = store.check(|_| {});
+    assert_eq!(health.damages, 1);
+    assert!(health.damaged[0].to_string().contains("holds no envelope"), "{:?}", health.damaged);
+}

@@ -1,6 +1,6 @@
 //! One batch under construction, which reads its own writes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use belfry_proto::{id::GroupId, time::Timestamp};
 use prost::Message;
@@ -9,19 +9,19 @@ use super::{
     ReadError,
     columns::Cf,
     open::Db,
-    vault::{KeyName, damaged},
+    vault::{KeyName, Packed, damaged},
 };
 
 type Key = Vec<u8>;
 type Value = Vec<u8>;
 
 /// A row's place and what stood there in the batch before.
-type Undo = ((Cf, Vec<u8>), Option<Option<Vec<u8>>>);
+type Undo = (Cf, Key, Option<Option<Value>>);
 
-/// Rows to write, keyed by column and key; later ones replace earlier ones.
+/// Rows to write, by column and key; later ones replace earlier ones.
 pub(super) struct Txn<'a> {
     pub(super) db: &'a Db,
-    rows: HashMap<(Cf, Vec<u8>), Option<Vec<u8>>>,
+    rows: BTreeMap<Cf, BTreeMap<Key, Option<Value>>>,
     journal: Vec<Undo>,
     bytes: usize,
     new_keys: Vec<KeyName>,
@@ -33,7 +33,7 @@ impl<'a> Txn<'a> {
     pub(super) fn new(db: &'a Db, now: Timestamp) -> Self {
         Self {
             db,
-            rows: HashMap::new(),
+            rows: BTreeMap::new(),
             journal: Vec::new(),
             bytes: 0,
             new_keys: Vec::new(),
@@ -42,14 +42,14 @@ impl<'a> Txn<'a> {
         }
     }
 
-    pub(super) fn get(&self, cf: Cf, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        match self.rows.get(&(cf, key.to_vec())) {
+    pub(super) fn get(&self, cf: Cf, key: &[u8]) -> Result<Option<Value>, ReadError> {
+        match self.rows.get(&cf).and_then(|rows| rows.get(key)) {
             Some(row) => Ok(row.clone()),
             None => self.db.get(cf, key),
         }
     }
 
-    pub(super) fn get_sealed(&self, cf: Cf, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+    pub(super) fn get_sealed(&self, cf: Cf, key: &[u8]) -> Result<Option<Value>, ReadError> {
         self.get(cf, key)?.map(|sealed| self.db.vault.open(cf, key, &sealed)).transpose()
     }
 
@@ -66,29 +66,34 @@ impl<'a> Txn<'a> {
         prefix: &[u8],
         most: usize,
     ) -> Result<Vec<(Key, Value)>, ReadError> {
+        let ours = self.rows.get(&cf);
         let mut found = Vec::new();
         for row in self.db.scan(cf, prefix, prefix).take(most) {
             let (key, value) = row?;
-            if !self.rows.contains_key(&(cf, key.to_vec())) {
-                found.push((key.to_vec(), value.to_vec()));
+            if ours.is_none_or(|ours| !ours.contains_key(key.as_ref())) {
+                found.push((key.into_vec(), value.into_vec()));
             }
         }
+        let ours = ours.into_iter().flat_map(|ours| ours.range(prefix.to_vec()..));
         found.extend(
-            self.rows
-                .iter()
-                .filter(|((column, key), row)| *column == cf && key.starts_with(prefix) && row.is_some())
-                .filter_map(|((_, key), row)| Some((key.clone(), row.clone()?))),
+            ours.take_while(|(key, _)| key.starts_with(prefix))
+                .filter_map(|(key, row)| Some((key.clone(), row.clone()?))),
         );
         Ok(found)
     }
 
-    pub(super) fn put(&mut self, cf: Cf, key: Vec<u8>, value: Vec<u8>) {
+    pub(super) fn put(&mut self, cf: Cf, key: Key, value: Value) {
         self.bytes += key.len() + value.len();
-        self.set((cf, key), Some(value));
+        self.set(cf, key, Some(value));
     }
 
     /// Puts a value sealed under the data key of `group` and this month.
-    pub(super) fn put_sealed(&mut self, group: GroupId, cf: Cf, key: Vec<u8>, value: &[u8]) {
+    pub(super) fn put_sealed(&mut self, group: GroupId, cf: Cf, key: Key, value: &[u8]) {
+        self.put_packed(group, cf, key, &Packed::of(value));
+    }
+
+    /// [`Self::put_sealed`] of a value packed before.
+    pub(super) fn put_packed(&mut self, group: GroupId, cf: Cf, key: Key, value: &Packed) {
         let name = KeyName::at(group, self.now);
         if let Some(wrapped) = self.db.vault.ensure_key(name) {
             self.put(Cf::DataKeys, name.to_bytes().to_vec(), wrapped);
@@ -98,13 +103,13 @@ impl<'a> Txn<'a> {
         self.put(cf, key, sealed);
     }
 
-    pub(super) fn delete(&mut self, cf: Cf, key: Vec<u8>) {
-        self.set((cf, key), None);
+    pub(super) fn delete(&mut self, cf: Cf, key: Key) {
+        self.set(cf, key, None);
     }
 
-    fn set(&mut self, place: (Cf, Vec<u8>), row: Option<Vec<u8>>) {
-        let before = self.rows.insert(place.clone(), row);
-        self.journal.push((place, before));
+    fn set(&mut self, cf: Cf, key: Key, row: Option<Value>) {
+        let before = self.rows.entry(cf).or_default().insert(key.clone(), row);
+        self.journal.push((cf, key, before));
     }
 
     /// Ends a change that is whole: what it wrote stays.
@@ -115,10 +120,11 @@ impl<'a> Txn<'a> {
 
     /// Takes back what was written since the last [`Self::keep`]: a change has no partial effect.
     pub(super) fn undo(&mut self) {
-        while let Some((place, before)) = self.journal.pop() {
+        while let Some((cf, key, before)) = self.journal.pop() {
+            let rows = self.rows.entry(cf).or_default();
             match before {
-                Some(row) => self.rows.insert(place, row),
-                None => self.rows.remove(&place),
+                Some(row) => rows.insert(key, row),
+                None => rows.remove(&key),
             };
         }
         // A data key whose row is not written must not seal anything later.
@@ -134,15 +140,18 @@ impl<'a> Txn<'a> {
 
     /// Writes the batch and waits for the disk.
     pub(super) fn write(self) -> Result<(), rocksdb::Error> {
-        if self.rows.is_empty() {
-            return Ok(());
-        }
         let mut batch = rocksdb::WriteBatch::default();
-        for ((cf, key), row) in &self.rows {
-            match row {
-                Some(value) => batch.put_cf(self.db.cf(*cf), key, value),
-                None => batch.delete_cf(self.db.cf(*cf), key),
+        for (cf, rows) in &self.rows {
+            let handle = self.db.cf(*cf);
+            for (key, row) in rows {
+                match row {
+                    Some(value) => batch.put_cf(handle, key, value),
+                    None => batch.delete_cf(handle, key),
+                }
             }
+        }
+        if batch.is_empty() {
+            return Ok(());
         }
         let mut synced = rocksdb::WriteOptions::default();
         synced.set_sync(true);

@@ -4,7 +4,7 @@
 //! family and row key as associated data, so a row cannot be moved to another place unseen. Dropping a
 //! data key shreds what it sealed. Ids and observables in keys are keyed hashes.
 
-use std::{collections::BTreeMap, sync::RwLock};
+use std::{cell::RefCell, collections::BTreeMap, sync::RwLock};
 
 use belfry_proto::{
     crypto::{
@@ -21,6 +21,8 @@ use super::{ReadError, columns::Cf};
 pub(super) const SYSTEM: GroupId = GroupId::new(0);
 /// Values below this many bytes are not worth compressing.
 const COMPRESS_FROM: usize = 256;
+/// zstd's fastest regular level: rows are small, and disk is cheaper than the writer's time.
+const LEVEL: i32 = 1;
 /// Most that one of our own values can decompress to; a payload is 1 MiB, a draft part of it as much.
 const MOST: usize = 256 * 1024 * 1024;
 
@@ -101,22 +103,12 @@ impl Vault {
     }
 
     /// Seals a row's value under a data key that exists.
-    pub(super) fn seal(&self, name: KeyName, cf: Cf, key: &[u8], value: &[u8]) -> Vec<u8> {
+    pub(super) fn seal(&self, name: KeyName, cf: Cf, key: &[u8], value: &Packed) -> Vec<u8> {
         let keys = self.read();
         let Some(secret) = keys.get(&name) else { return Vec::new() };
         let nonce: [u8; NONCE_LEN] = rand::random();
-        let compressed = (value.len() >= COMPRESS_FROM)
-            .then(|| zstd::bulk::compress(value, 1).ok())
-            .flatten()
-            .filter(|c| c.len() < value.len());
-        // A leading length of zero says that the rest is not compressed.
-        let len = compressed.as_ref().map_or(0, |_| u32::try_from(value.len()).unwrap_or(0));
-        let mut plain = len.to_be_bytes().to_vec();
-        plain.extend_from_slice(compressed.as_deref().unwrap_or(value));
-        let mut sealed = name.to_bytes().to_vec();
-        sealed.extend_from_slice(&nonce);
-        sealed.extend(seal::seal(secret, &nonce, &aad(cf, key), &plain));
-        sealed
+        let sealed = seal::seal(secret, &nonce, &aad(cf, key), &value.0);
+        [name.to_bytes().as_slice(), &nonce, &sealed].concat()
     }
 
     /// Opens a row's value.
@@ -129,7 +121,8 @@ impl Vault {
         let (len, rest) = plain.split_first_chunk::<4>().ok_or_else(|| fault("too short"))?;
         match u32::from_be_bytes(*len) {
             0 => Ok(rest.to_vec()),
-            len => zstd::bulk::decompress(rest, usize::try_from(len).unwrap_or(MOST).min(MOST))
+            len => DECOMPRESSOR
+                .with_borrow_mut(|zstd| zstd.decompress(rest, usize::try_from(len).unwrap_or(MOST).min(MOST)))
                 .map_err(|_| fault("does not decompress")),
         }
     }
@@ -153,6 +146,28 @@ impl Vault {
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<KeyName, Secret>> {
         self.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+thread_local! {
+    // A context is a hundred kilobytes that zstd would otherwise allocate and clear for every row.
+    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> =
+        RefCell::new(zstd::bulk::Compressor::new(LEVEL).ok());
+    static DECOMPRESSOR: RefCell<zstd::bulk::Decompressor<'static>> = RefCell::default();
+}
+
+/// A value compressed where that helps, ready to be sealed: the part of sealing that needs no key and no place.
+pub(super) struct Packed(Vec<u8>);
+
+impl Packed {
+    pub(super) fn of(value: &[u8]) -> Self {
+        let compressed = (value.len() >= COMPRESS_FROM)
+            .then(|| COMPRESSOR.with_borrow_mut(|zstd| zstd.as_mut()?.compress(value).ok()))
+            .flatten()
+            .filter(|compressed| compressed.len() < value.len());
+        // A leading length of zero says that the rest is not compressed.
+        let len = compressed.as_ref().map_or(0, |_| u32::try_from(value.len()).unwrap_or(0));
+        Self([len.to_be_bytes().as_slice(), compressed.as_deref().unwrap_or(value)].concat())
     }
 }
 

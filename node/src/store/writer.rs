@@ -3,19 +3,24 @@
 //! Group commit without a timer: while one synced write runs, changes gather in the queue; the next batch
 //! takes them all, up to a bound, and acknowledges them together. Alone, a change waits for nobody.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     apply::Applier,
     error::{OpenError, WriteError},
+    objects::Claim,
     open::Db,
-    rows::{Change, Committed},
+    rows::{Change, Committed, EnvelopeRow},
     txn::Txn,
+    vault::Vault,
 };
 use crate::clock;
 
@@ -27,12 +32,71 @@ const BATCH: usize = 256;
 /// Bytes in one batch, roughly (design §7).
 const BATCH_BYTES: usize = 4 << 20;
 
-type Job = (Change, oneshot::Sender<Result<Committed, WriteError>>);
+type Job = (Prepared, oneshot::Sender<Result<Committed, WriteError>>);
+
+/// A change with everything done to it that needs no order. Making one is work for whoever commits it, on a
+/// thread of its own if there is much; what is left to the one writer is to decide and to write.
+pub struct Prepared {
+    pub(super) change: Change,
+    /// Claims of the envelopes with content, in the change's order.
+    pub(super) claims: VecDeque<Vec<Claim>>,
+}
+
+impl Prepared {
+    pub(super) fn of(vault: &Vault, change: Change) -> Self {
+        let claims =
+            |row: &EnvelopeRow| row.content.as_ref().map(|content| Claim::all_of(vault, row.group, content));
+        let claims = match &change {
+            Change::Envelope(row) => claims(row).into_iter().collect(),
+            Change::Flushed { envelopes, .. } => envelopes.iter().filter_map(claims).collect(),
+            // The group of what opens later is known where its envelope lies.
+            _ => VecDeque::new(),
+        };
+        Self { change, claims }
+    }
+}
+
+/// A change in the writer's queue.
+pub struct Pending(oneshot::Receiver<Result<Committed, WriteError>>);
+
+impl Pending {
+    /// Resolves after the synced write that holds the change.
+    ///
+    /// # Errors
+    /// [`WriteError`]; the change is then not there, or (after a failed sync) not known to be.
+    pub async fn durable(self) -> Result<Committed, WriteError> {
+        self.0.await.map_err(|_| WriteError::Closed)?
+    }
+}
 
 #[derive(Clone)]
 pub(super) struct Writer {
-    queue: mpsc::Sender<Job>,
+    thread: Arc<Thread>,
     writable: Arc<AtomicBool>,
+    newest: watch::Receiver<u64>,
+}
+
+/// The running thread; dropping it waits until the thread has let go of the database. A process that
+/// exits while RocksDB closes elsewhere aborts in the middle of it.
+struct Thread {
+    queue: Option<mpsc::Sender<Job>>,
+    handle: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Thread {
+    fn queue(&self) -> Result<&mpsc::Sender<Job>, WriteError> {
+        self.queue.as_ref().ok_or(WriteError::Closed)
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        // Without a sender left the thread ends, after what it is writing now.
+        self.queue = None;
+        if let Some(handle) = self.handle.take() {
+            let _ = handle.join();
+        }
+    }
 }
 
 impl Writer {
@@ -40,23 +104,29 @@ impl Writer {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let writable = Arc::new(AtomicBool::new(true));
         let applier = Applier::load(&db)?;
+        let (told, newest) = watch::channel(applier.newest());
         let flag = Arc::clone(&writable);
-        std::thread::Builder::new()
+        let handle = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(&db, jobs, applier, &flag))?;
-        Ok(Self { queue, writable })
+            .spawn(move || run(&db, jobs, applier, &flag, &told))?;
+        Ok(Self { thread: Arc::new(Thread { queue: Some(queue), handle: Some(handle) }), writable, newest })
     }
 
-    pub(super) async fn commit(&self, change: Change) -> Result<Committed, WriteError> {
+    /// Takes a place in the queue; changes are applied in the order of their places.
+    pub(super) async fn enqueue(&self, change: Prepared) -> Result<Pending, WriteError> {
         let (done, answer) = oneshot::channel();
-        self.queue.send((change, done)).await.map_err(|_| WriteError::Closed)?;
-        answer.await.map_err(|_| WriteError::Closed)?
+        self.thread.queue()?.send((change, done)).await.map_err(|_| WriteError::Closed)?;
+        Ok(Pending(answer))
     }
 
-    pub(super) fn commit_blocking(&self, change: Change) -> Result<Committed, WriteError> {
+    pub(super) fn commit_blocking(&self, change: Prepared) -> Result<Committed, WriteError> {
         let (done, answer) = oneshot::channel();
-        self.queue.blocking_send((change, done)).map_err(|_| WriteError::Closed)?;
+        self.thread.queue()?.blocking_send((change, done)).map_err(|_| WriteError::Closed)?;
         answer.blocking_recv().map_err(|_| WriteError::Closed)?
+    }
+
+    pub(super) fn newest(&self) -> watch::Receiver<u64> {
+        self.newest.clone()
     }
 
     pub(super) fn is_writable(&self) -> bool {
@@ -65,7 +135,13 @@ impl Writer {
 }
 
 /// Ends when the last handle is dropped.
-fn run(db: &Db, mut jobs: mpsc::Receiver<Job>, mut applier: Applier, writable: &AtomicBool) {
+fn run(
+    db: &Db,
+    mut jobs: mpsc::Receiver<Job>,
+    mut applier: Applier,
+    writable: &AtomicBool,
+    newest: &watch::Sender<u64>,
+) {
     let mut stopped: Option<String> = None;
     while let Some(first) = jobs.blocking_recv() {
         if let Some(reason) = &stopped {
@@ -94,6 +170,8 @@ fn run(db: &Db, mut jobs: mpsc::Receiver<Job>, mut applier: Applier, writable: &
         }
         match txn.write() {
             Ok(()) => {
+                let head = applier.newest();
+                newest.send_if_modified(|before| std::mem::replace(before, head) != head);
                 for (done, applied) in answers {
                     let _ = done.send(applied);
                 }

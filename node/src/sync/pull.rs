@@ -1,126 +1,279 @@
-//! Asking one peer for what it has beyond us.
+//! The loop that keeps this node level with the others.
+//!
+//! One task owns the schedule; it only ever waits for *something* to happen: a notice, an answer, a wait that
+//! ends. Conversations run beside it, each in a task of its own, so no peer can hold it up.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    envelope::{self, DecodeError, Decoded},
-    id::{GroupId, Sequence},
-    limits,
-    schema::{
-        Page, PullFrontier, PullRange, SyncRequest, SyncResponse, sync_request::Request,
-        sync_response::Response,
-    },
-    sync::{
-        frontier::{self, FrontierError, LogFrontier},
-        page::{self, PageError},
-        plan::{self, Range, Want},
-    },
+    sync::schedule::{Ask, Schedule},
+};
+use rand::{RngExt, seq::IteratorRandom};
+use tokio::{task::JoinSet, time::Instant};
+
+use super::{
+    Counters,
+    counters::more,
+    fetch::{Blame, Compared, Fetched, PullError},
+};
+use crate::{
+    feed::{Feed, Notice},
+    identity::Identity,
+    ingest::Intake,
+    network::Network,
+    roster::LiveRoster,
+    store::Store,
 };
 
-use super::{Sync, serve::frontier_of};
-use crate::{ingest::Kept, network::RequestError};
+/// How long notices gather before frontiers are compared: a burst of gaps is one comparison.
+const GATHER: Duration = Duration::from_millis(200);
+/// Peers compared with at once. Each holds one part of a frontier, up to 1 MiB; a silent one holds its place
+/// for as long as a request may take.
+const COMPARISONS: usize = 16;
+/// Between two warnings about one peer.
+const WARNING: Duration = Duration::from_secs(60);
 
-/// Pages taken of one log from one peer in one go; the next round goes on.
-const MAX_PAGES: usize = 4096;
-
-/// Why a pull stopped early.
-#[derive(Debug, thiserror::Error)]
-enum PullError {
-    #[error("request: {0}")]
-    Request(#[from] RequestError),
-    #[error("store: {0}")]
-    Store(#[from] crate::store::ReadError),
-    #[error("refused as {0}")]
-    Refused(&'static str),
-    #[error("the peer answered another question")]
-    WrongAnswer,
-    #[error("frontier: {0}")]
-    Frontier(#[from] FrontierError),
-    #[error("page: {0}")]
-    Page(#[from] PageError),
-    #[error("an envelope of the page: {0}")]
-    Envelope(#[from] DecodeError),
-    #[error("a page holds nothing of what was promised")]
-    EmptyPage,
+/// The pulling half of the sync use-case.
+pub struct Sync {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) store: Store,
+    pub(crate) network: Network,
+    pub(crate) roster: LiveRoster,
+    pub(crate) feed: Feed,
+    pub(crate) intake: Intake,
+    pub(crate) counters: Arc<Counters>,
+    /// Between two comparisons with a random peer.
+    pub(crate) interval: Duration,
 }
 
 impl Sync {
-    /// Brings every kept group up to what `peer` has. Errors end the pull, not the loop.
-    pub(super) async fn pull_from(&self, peer: PublicKey) {
-        let roster = self.roster.snapshot();
-        for group in self.identity.kept_groups(&roster) {
-            if let Err(error) = self.pull_group(peer, group).await {
-                tracing::debug!(%peer, group = group.get(), "sync: {error}");
-                if matches!(error, PullError::Request(_)) {
-                    return;
+    /// Pulls from peers until the daemon stops.
+    pub async fn run(self) {
+        let mut notices = self.feed.subscribe();
+        let mut room = self.store.space().watch();
+        let mut pulling = Pulling::new(Arc::new(self));
+        loop {
+            pulling.begin();
+            let wakes = pulling.wakes();
+            tokio::select! {
+                notice = notices.recv() => match notice {
+                    Some(notice) => pulling.heed(notice),
+                    None => return,
+                },
+                Some(done) = pulling.comparing.join_next() => {
+                    if let Ok((peer, compared)) = done {
+                        pulling.compared(peer, compared);
+                    }
+                }
+                Some(done) = pulling.fetching.join_next() => {
+                    if let Ok((ask, fetched)) = done {
+                        pulling.fetched(&ask, fetched);
+                    }
+                }
+                // What was refused for want of room is wanted again.
+                Ok(()) = room.changed() => pulling.due_all(),
+                () = tokio::time::sleep_until(wakes) => pulling.tick(),
+            }
+        }
+    }
+}
+
+struct Pulling {
+    sync: Arc<Sync>,
+    schedule: Schedule<PublicKey>,
+    began: Instant,
+    ready: BTreeSet<PublicKey>,
+    /// Peers to compare with, and from when.
+    due: BTreeMap<PublicKey, Instant>,
+    /// Peers that had more on offer than one comparison takes.
+    cut: BTreeSet<PublicKey>,
+    busy: BTreeSet<PublicKey>,
+    comparing: JoinSet<(PublicKey, Compared)>,
+    fetching: JoinSet<(Ask<PublicKey>, Fetched)>,
+    round: Instant,
+    warned: BTreeMap<PublicKey, Instant>,
+}
+
+impl Pulling {
+    fn new(sync: Arc<Sync>) -> Self {
+        let now = Instant::now();
+        Self {
+            round: now + spread(sync.interval),
+            sync,
+            schedule: Schedule::default(),
+            began: now,
+            ready: BTreeSet::new(),
+            due: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            busy: BTreeSet::new(),
+            comparing: JoinSet::new(),
+            fetching: JoinSet::new(),
+            warned: BTreeMap::new(),
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn heed(&mut self, notice: Notice) {
+        match notice {
+            Notice::PeerReady(peer) => {
+                self.ready.insert(peer);
+                self.due(peer);
+            }
+            Notice::PeerGone(peer) => {
+                self.ready.remove(&peer);
+                self.due.remove(&peer);
+                self.cut.remove(&peer);
+                self.schedule.gone(peer);
+            }
+            Notice::Gap { from, .. } => {
+                // Its forwarder may have the same gap; somebody else need not.
+                self.due(from);
+                self.due_random();
+            }
+            // A new entitlement or a parked author: whoever is here may have more for us now.
+            Notice::RosterChanged(_) => {
+                let roster = self.sync.roster.snapshot();
+                self.schedule.forget(|peer| roster.by_node(peer).is_some());
+                self.due_all();
+            }
+            _ => {}
+        }
+    }
+
+    fn due(&mut self, peer: PublicKey) {
+        if self.ready.contains(&peer) {
+            self.due.entry(peer).or_insert_with(|| Instant::now() + GATHER);
+        }
+    }
+
+    fn due_all(&mut self) {
+        for peer in self.ready.clone() {
+            self.due(peer);
+        }
+    }
+
+    fn due_random(&mut self) {
+        let now = self.now();
+        let trusted = self.ready.iter().copied().filter(|peer| self.schedule.waits(peer, now).is_none());
+        if let Some(peer) = trusted.choose(&mut rand::rng()) {
+            self.due(peer);
+        }
+    }
+
+    /// Starts every conversation that may start now.
+    fn begin(&mut self) {
+        if !self.sync.store.has_room() {
+            return;
+        }
+        let now = Instant::now();
+        for (peer, _) in self.due.clone().into_iter().filter(|(_, at)| *at <= now) {
+            if self.comparing.len() >= COMPARISONS {
+                break;
+            }
+            if self.busy.contains(&peer) {
+                continue;
+            }
+            if let Some(until) = self.schedule.waits(&peer, self.now()) {
+                self.due.insert(peer, self.began + until);
+                continue;
+            }
+            self.due.remove(&peer);
+            self.busy.insert(peer);
+            let sync = Arc::clone(&self.sync);
+            self.comparing.spawn(async move { (peer, sync.compare(peer).await) });
+        }
+        while let Some(ask) = self.schedule.next(self.now()) {
+            let sync = Arc::clone(&self.sync);
+            self.fetching.spawn(async move { (ask, sync.fetch(ask).await) });
+        }
+    }
+
+    fn compared(&mut self, peer: PublicKey, compared: Compared) {
+        self.busy.remove(&peer);
+        if let Some(error) = &compared.error {
+            self.fault(peer, error);
+            match error.blame() {
+                Blame::Peer => self.schedule.blame(peer, self.now()),
+                Blame::Pause => {
+                    self.schedule.pause(peer, self.now());
+                    self.due(peer);
+                }
+                Blame::Us => {}
+            }
+        }
+        if !self.ready.contains(&peer) {
+            return;
+        }
+        let is_whole = self.schedule.offer(peer, compared.ranges);
+        if compared.is_cut || !is_whole {
+            self.cut.insert(peer);
+        }
+    }
+
+    fn fetched(&mut self, ask: &Ask<PublicKey>, fetched: Fetched) {
+        let now = self.now();
+        match (&fetched.error, fetched.through) {
+            (None, Some(through)) => self.schedule.served(ask, through),
+            (Some(error), through) => {
+                self.fault(ask.peer, error);
+                match error.blame() {
+                    Blame::Peer => self.schedule.failed(ask, through, now),
+                    Blame::Pause => self.schedule.busy(ask, now),
+                    Blame::Us => self.schedule.spoiled(ask),
                 }
             }
+            (None, None) => self.schedule.failed(ask, None, now),
+        }
+        // The rest of a long list: what was fetched is level now, so the next comparison gets further.
+        if self.schedule.is_done(&ask.peer) && self.cut.remove(&ask.peer) {
+            self.due(ask.peer);
         }
     }
 
-    async fn pull_group(&self, peer: PublicKey, group: GroupId) -> Result<(), PullError> {
-        let coalition = self.roster.snapshot().coalition();
-        let ours: Vec<LogFrontier> = self.store.logs(group)?.iter().map(frontier_of).collect();
-        let hash = frontier::hash(coalition, group, &ours).to_vec();
-        let response = self
-            .ask(peer, Request::Frontier(PullFrontier { group: group.get(), hash: hash.clone() }))
-            .await?;
-        let Response::Frontier(theirs) = response else { return Err(PullError::WrongAnswer) };
-        if theirs.hash == hash {
-            return Ok(());
+    fn fault(&mut self, peer: PublicKey, error: &PullError) {
+        if error.blame() != Blame::Peer {
+            tracing::debug!(%peer, "sync: {error}");
+            return;
         }
-        let theirs = frontier::read_list(group, &theirs.logs)?;
-        for range in plan::plan(&ours, &theirs) {
-            match range.want {
-                Want::Entries => self.pull_range(peer, range).await?,
-                // Nothing drops bodies yet, and a proven fork needs no second proof.
-                Want::Bodies | Want::Proof => {}
-            }
+        more(&self.sync.counters.faults, 1);
+        let now = Instant::now();
+        self.warned.retain(|_, at| now.duration_since(*at) < WARNING);
+        if self.warned.contains_key(&peer) {
+            tracing::debug!(%peer, "sync: {error}");
+        } else {
+            self.warned.insert(peer, now);
+            tracing::warn!(%peer, "sync with {peer}: {error}; asking others");
         }
-        Ok(())
     }
 
-    async fn pull_range(&self, peer: PublicKey, range: Range) -> Result<(), PullError> {
-        let mut next = range.from.get();
-        for _ in 0..MAX_PAGES {
-            if next > range.to.get() {
-                return Ok(());
-            }
-            let request = PullRange {
-                group: range.group.get(),
-                log: range.log.to_vec(),
-                from: next,
-                to: range.to.get(),
-            };
-            let Response::Page(Page { envelopes, .. }) = self.ask(peer, Request::Range(request)).await?
-            else {
-                return Err(PullError::WrongAnswer);
-            };
-            if envelopes.is_empty() || envelopes.len() > limits::MAX_PAGE_ENVELOPES {
-                return Err(PullError::EmptyPage);
-            }
-            let decoded: Vec<Decoded> =
-                envelopes.iter().map(|bytes| envelope::decode(bytes)).collect::<Result<_, _>>()?;
-            page::check_page(&Range { from: Sequence::new(next), ..range }, &decoded)?;
-            let count = envelopes.len() as u64;
-            let kept = self.intake.offer(peer, envelopes).await;
-            let taken =
-                kept.iter().filter(|k| matches!(k, Kept::Stored | Kept::Known | Kept::Parked)).count();
-            tracing::debug!(%peer, group = range.group.get(), log = %range.log, from = next, count, taken, "sync page");
-            if taken == 0 {
-                return Err(PullError::EmptyPage);
-            }
-            next += count;
-        }
-        Ok(())
+    fn wakes(&self) -> Instant {
+        let due = self.due.iter().filter(|(peer, _)| !self.busy.contains(peer)).map(|(_, at)| *at);
+        // With every place taken, an answer is what wakes.
+        let due = due.filter(|_| self.comparing.len() < COMPARISONS).min();
+        let asks = self.schedule.wakes(self.now()).map(|at| self.began + at);
+        let wakes = due.into_iter().chain(asks).min();
+        // Without room nothing is begun, so nothing is due.
+        let wakes = wakes.filter(|_| self.sync.store.has_room());
+        wakes.map_or(self.round, |at| at.min(self.round))
     }
 
-    async fn ask(&self, peer: PublicKey, request: Request) -> Result<Response, PullError> {
-        match self.network.sync(&peer, SyncRequest { request: Some(request) }).await? {
-            SyncResponse { response: Some(Response::Refused(code)) } => Err(PullError::Refused(
-                belfry_proto::schema::Refusal::try_from(code).unwrap_or_default().as_str_name(),
-            )),
-            SyncResponse { response: Some(response) } => Ok(response),
-            SyncResponse { response: None } => Err(PullError::WrongAnswer),
+    fn tick(&mut self) {
+        if Instant::now() >= self.round {
+            self.round = Instant::now() + spread(self.sync.interval);
+            self.due_random();
         }
     }
+}
+
+/// Three quarters to five quarters of `interval`, so that a coalition does not compare all at once.
+fn spread(interval: Duration) -> Duration {
+    interval.mul_f64(0.75 + 0.5 * rand::rng().random::<f64>())
 }

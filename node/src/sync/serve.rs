@@ -1,4 +1,11 @@
 //! Answers to `/belfry/sync/1`, each from one bounded read.
+//!
+//! ```text
+//! request ─▶ over its peer's budget? ─▶ busy
+//!         └▶ one of PLACES ─▶ entitled? ─▶ one bounded read on a blocking thread ─▶ reply, charged by its size
+//! ```
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
@@ -8,15 +15,71 @@ use belfry_proto::{
         Addresses, Frontier, Page, PullFrontier, PullRange, Refusal, Signed, SyncRequest, SyncResponse,
         sync_request, sync_response::Response,
     },
-    sync::frontier::LogFrontier,
+    sync::frontier::{self, LogFrontier},
     time::Timestamp,
     trust::roster::Roster,
 };
 use prost::Message;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
 
-use crate::store::{LogRow, Store};
+use super::{
+    budget::Budgets,
+    counters::{Counters, more},
+};
+use crate::{
+    clock,
+    network::Asked,
+    roster::LiveRoster,
+    store::{LogRow, Store},
+};
 
-pub(super) fn answer(
+/// Requests served side by side. A slow read holds up its own place; more would only contend for the disk,
+/// and each holds a reply of up to 1 MiB.
+const PLACES: usize = 16;
+
+/// The serving half of the sync use-case.
+pub struct Serving {
+    pub(crate) store: Store,
+    pub(crate) roster: LiveRoster,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Serving {
+    /// Answers peers until the network ends.
+    pub async fn run(self, mut asked: mpsc::Receiver<Asked<SyncRequest, SyncResponse>>) {
+        let places = Arc::new(Semaphore::new(PLACES));
+        let budgets = Arc::new(Mutex::new(Budgets::default()));
+        while let Some(Asked { from, request, reply, .. }) = asked.recv().await {
+            let may = budgets.lock().unwrap_or_else(PoisonError::into_inner).begin(from, Instant::now());
+            if !may {
+                more(&self.counters.turned_away, 1);
+                reply.send(SyncResponse { response: Some(Response::Refused(Refusal::Busy.into())) });
+                continue;
+            }
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let (store, roster) = (self.store.clone(), self.roster.snapshot());
+            let (budgets, counters) = (Arc::clone(&budgets), Arc::clone(&self.counters));
+            tokio::spawn(async move {
+                let answered = tokio::task::spawn_blocking(move || {
+                    answer(&store, &roster, &from, request, clock::now())
+                })
+                .await;
+                let len = answered.as_ref().map_or(0, SyncResponse::encoded_len);
+                budgets.lock().unwrap_or_else(PoisonError::into_inner).end(&from, len);
+                if let Ok(response) = answered {
+                    more(&counters.served, 1);
+                    reply.send(response);
+                }
+                drop(place);
+            });
+        }
+    }
+}
+
+fn answer(
     store: &Store,
     roster: &Roster,
     from: &PublicKey,
@@ -24,7 +87,7 @@ pub(super) fn answer(
     now: Timestamp,
 ) -> SyncResponse {
     let response = match request.request {
-        Some(sync_request::Request::Frontier(pull)) => frontier(store, roster, from, &pull, now),
+        Some(sync_request::Request::Frontier(pull)) => compare(store, roster, from, &pull, now),
         Some(sync_request::Request::Range(pull)) => range(store, roster, from, &pull, now),
         Some(sync_request::Request::Addresses(_)) => addresses(store),
         None => Err(Refusal::Malformed),
@@ -46,7 +109,7 @@ fn entitled(roster: &Roster, from: &PublicKey, group: u32, now: Timestamp) -> Re
     }
 }
 
-fn frontier(
+fn compare(
     store: &Store,
     roster: &Roster,
     from: &PublicKey,
@@ -56,13 +119,15 @@ fn frontier(
     let group = entitled(roster, from, pull.group, now)?;
     let rows = store.logs(group).map_err(|_| Refusal::Internal)?;
     let logs: Vec<LogFrontier> = rows.iter().map(frontier_of).collect();
-    let hash = belfry_proto::sync::frontier::hash(roster.coalition(), group, &logs);
-    let logs = if pull.hash == hash {
-        Vec::new()
-    } else {
-        logs.iter().take(limits::MAX_FRONTIER_LOGS).map(belfry_proto::schema::LogFrontier::from).collect()
+    let hash = frontier::hash(roster.coalition(), group, &logs);
+    if pull.hash == hash {
+        return Ok(Response::Frontier(Frontier { hash: hash.to_vec(), ..Frontier::default() }));
+    }
+    let after = match pull.after.as_slice() {
+        [] => None,
+        after => Some(LogId::try_from(after).map_err(|_| Refusal::Malformed)?),
     };
-    Ok(Response::Frontier(Frontier { hash: hash.to_vec(), logs }))
+    Ok(Response::Frontier(frontier::part_of(hash, &logs, after)))
 }
 
 fn range(

@@ -39,16 +39,21 @@ pub enum FrontierError {
     /// A log of a group that was not asked for.
     #[error("log of group {0} in a frontier of another group")]
     OtherGroup(GroupId),
-    /// The list has one order, by log id, each once.
+    /// The list has one order, by log id, each once, and goes on where it was asked to.
     #[error("logs are not in ascending order of their ids")]
     Unsorted,
+    /// More is promised, and this part has nothing to go on from.
+    #[error("an empty part of a frontier that promises more")]
+    Endless,
 }
 
 impl Judged for FrontierError {
     /// On the peer that answered; no roster is involved.
     fn verdict(&self) -> Verdict {
         match self {
-            Self::Malformed(_) | Self::TooMany(_) | Self::OtherGroup(_) | Self::Unsorted => Verdict::Reject,
+            Self::Malformed(_) | Self::TooMany(_) | Self::OtherGroup(_) | Self::Unsorted | Self::Endless => {
+                Verdict::Reject
+            }
         }
     }
 
@@ -58,6 +63,7 @@ impl Judged for FrontierError {
             Self::TooMany(_) => "frontier-too-many",
             Self::OtherGroup(_) => "frontier-other-group",
             Self::Unsorted => "frontier-unsorted",
+            Self::Endless => "frontier-endless",
         }
     }
 }
@@ -123,6 +129,38 @@ impl TryFrom<&schema::LogFrontier> for LogFrontier {
     }
 }
 
+/// Reads a part of a peer's list for `group`: what lies above `after`, which is the last log of the part
+/// before.
+///
+/// # Errors
+/// [`FrontierError`]: the peer's fault.
+pub fn read_part(
+    group: GroupId,
+    after: Option<LogId>,
+    part: &schema::Frontier,
+) -> Result<Vec<LogFrontier>, FrontierError> {
+    let logs = read_list(group, &part.logs)?;
+    if after.is_some_and(|after| logs.first().is_some_and(|first| first.log <= after)) {
+        return Err(FrontierError::Unsorted);
+    }
+    if part.more && logs.is_empty() {
+        return Err(FrontierError::Endless);
+    }
+    Ok(logs)
+}
+
+/// The part of a frontier to answer with: logs above `after`, as many as a reply takes.
+#[must_use]
+pub fn part_of(hash: [u8; 32], sorted: &[LogFrontier], after: Option<LogId>) -> schema::Frontier {
+    let begin = after.map_or(0, |after| sorted.partition_point(|log| log.log <= after));
+    let rest = sorted.get(begin..).unwrap_or_default();
+    schema::Frontier {
+        hash: hash.to_vec(),
+        logs: rest.iter().take(MAX_FRONTIER_LOGS).map(schema::LogFrontier::from).collect(),
+        more: rest.len() > MAX_FRONTIER_LOGS,
+    }
+}
+
 /// Reads a peer's list for `group`.
 ///
 /// # Errors
@@ -160,6 +198,8 @@ pub fn hash(coalition: CoalitionId, group: GroupId, logs: &[LogFrontier]) -> [u8
 
 #[cfg(test)]
 mod tests {
+    use prost::Message;
+
     use super::*;
 
     const GROUP: GroupId = GroupId::new(5);
@@ -210,6 +250,56 @@ mod tests {
         assert_eq!(list(&[other]), Err(FrontierError::OtherGroup(GroupId::new(6))));
         let many = vec![log(1, 1); MAX_FRONTIER_LOGS + 1];
         assert_eq!(list(&many), Err(FrontierError::TooMany(MAX_FRONTIER_LOGS + 1)));
+    }
+
+    /// Log `n` of very many.
+    fn nth(n: u32) -> LogFrontier {
+        let mut id = [0; 32];
+        id[..4].copy_from_slice(&n.to_be_bytes());
+        LogFrontier { log: LogId::new(id), ..log(1, u64::MAX - 1) }
+    }
+
+    #[test]
+    fn a_frontier_larger_than_a_reply_comes_in_parts() {
+        let count = u32::try_from(MAX_FRONTIER_LOGS * 2 + 5).unwrap();
+        let all: Vec<LogFrontier> = (0..count).map(nth).collect();
+        let (mut read, mut parts) = (Vec::new(), 0);
+        loop {
+            let after = read.last().map(|log: &LogFrontier| log.log);
+            let part = part_of([9; 32], &all, after);
+            assert!(part.encoded_len() < crate::limits::MAX_REPLY - 64, "{}", part.encoded_len());
+            read.extend(read_part(GROUP, after, &part).unwrap());
+            parts += 1;
+            if !part.more {
+                break;
+            }
+        }
+        assert_eq!((read, parts), (all, 3));
+    }
+
+    #[test]
+    fn parts_that_repeat_or_promise_without_end_are_refused() {
+        let part =
+            |logs: &[LogFrontier], more| schema::Frontier { hash: vec![9; 32], logs: wire(logs), more };
+        let after = Some(nth(5).log);
+        let again = part(&[nth(5), nth(6)], false);
+        assert_eq!(read_part(GROUP, after, &again), Err(FrontierError::Unsorted));
+        assert_eq!(read_part(GROUP, after, &part(&[], true)), Err(FrontierError::Endless));
+        assert_eq!(read_part(GROUP, after, &part(&[], false)), Ok(vec![]));
+    }
+
+    /// Two nodes with nothing to tell each other: one hash each way, however much they hold.
+    #[test]
+    fn an_idle_comparison_costs_less_than_a_kilobyte() {
+        use schema::{SyncRequest, SyncResponse, sync_request, sync_response};
+        let all: Vec<LogFrontier> = (0..1000).map(nth).collect();
+        let hash = hash(CoalitionId::new([7; 32]), GROUP, &all).to_vec();
+        let pull = schema::PullFrontier { group: u32::MAX, hash: hash.clone(), after: Vec::new() };
+        let equal = schema::Frontier { hash, logs: Vec::new(), more: false };
+        let request = SyncRequest { request: Some(sync_request::Request::Frontier(pull)) };
+        let response = SyncResponse { response: Some(sync_response::Response::Frontier(equal)) };
+        let framed = 4 + request.encoded_len() + 4 + response.encoded_len();
+        assert!(framed < 128, "{framed} bytes");
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! Every publisher's log in a group is gap-free and hash-linked. A node's [`frontier`] says how far it
 //! holds each log without a gap, and how many bodies of it; two nodes compare the hash of a group's
 //! frontier first (equal: done, for some 100 bytes), the list if it differs, and [`plan`](plan::plan)
-//! the ranges to fetch. A fetched [`page`] must be the range asked for, entry linked to entry, before any
-//! of its envelopes climbs the ladder of [`crate::envelope`].
+//! the ranges to fetch; [`schedule`] spreads them over peers and time. A fetched [`page`] must be the
+//! range asked for, entry linked to entry, before any of its envelopes climbs the ladder of
+//! [`crate::envelope`].
 //!
 //! ```text
 //! hash differs ─▶ Frontier list ─read_list─▶ [LogFrontier] ─plan(ours, theirs)─▶ [Range]
@@ -15,8 +16,10 @@ pub mod frontier;
 pub mod judge;
 pub mod page;
 pub mod plan;
+pub mod schedule;
 
 pub use frontier::{FrontierError, LogFrontier, hash, read_list};
 pub use judge::{Entry, LogJudgement, Place, judge_log};
 pub use page::{PageError, check_page};
 pub use plan::{Range, Want, plan};
+pub use schedule::{Ask, Schedule};

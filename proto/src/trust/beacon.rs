@@ -109,6 +109,18 @@ pub fn make(
     signed::sign(beacon.encode_to_vec(), Purpose::Beacon, coalition, &[registrar])
 }
 
+/// Reads a beacon that was verified before it was kept; nothing is checked but its form.
+#[must_use]
+pub fn read(signed: &schema::Signed) -> Option<Beacon> {
+    let wire: schema::Beacon = decode_canonical(WHAT, &signed.payload, MAX_STATEMENT).ok()?;
+    Some(Beacon {
+        head: RosterVersion::try_from(wire.head.as_ref()?).ok()?,
+        charter_version: wire.charter_version,
+        made: Timestamp::from_micros(wire.made),
+        expires: Timestamp::from_micros(wire.expires),
+    })
+}
+
 /// Verifies a beacon under the charter in force, at `now`.
 ///
 /// # Errors

@@ -28,6 +28,8 @@ pub enum FileKind {
     Certificate,
     /// Charters and records.
     Log,
+    /// The registrar's word on where the log's head is.
+    Beacon,
 }
 
 /// Why a text is not the file it should be.
@@ -65,6 +67,9 @@ pub enum FileError {
 }
 
 impl FileKind {
+    const ALL: [Self; 5] =
+        [Self::Charter, Self::CertificateRequest, Self::Certificate, Self::Log, Self::Beacon];
+
     /// Its PEM label.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -73,6 +78,7 @@ impl FileKind {
             Self::CertificateRequest => "BELFRY CERTIFICATE REQUEST",
             Self::Certificate => "BELFRY CERTIFICATE",
             Self::Log => "BELFRY LOG",
+            Self::Beacon => "BELFRY BEACON",
         }
     }
 
@@ -81,7 +87,7 @@ impl FileKind {
     pub const fn limit(self) -> usize {
         match self {
             Self::Charter => MAX_CHARTERS,
-            Self::CertificateRequest | Self::Certificate => MAX_ONE,
+            Self::CertificateRequest | Self::Certificate | Self::Beacon => MAX_ONE,
             Self::Log => MAX_LOG,
         }
     }
@@ -157,6 +163,21 @@ pub fn read_certificate(text: &str) -> Result<schema::Record, FileError> {
     read(FileKind::Certificate, "certificate file", text)
 }
 
+/// Reads a beacon file, unverified: [`crate::trust::beacon::verify`] does that.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_beacon(text: &str) -> Result<schema::Signed, FileError> {
+    read(FileKind::Beacon, "beacon file", text)
+}
+
+/// What kind of file a text is, by its label; whether it is one, reading it says.
+#[must_use]
+pub fn kind_of(text: &str) -> Option<FileKind> {
+    let label = pem_rfc7468::decode_label(text.as_bytes()).ok()?;
+    FileKind::ALL.into_iter().find(|kind| kind.label() == label)
+}
+
 /// The charter file of a chain.
 #[must_use]
 pub fn write_charter(charters: &[schema::Signed]) -> String {
@@ -174,6 +195,12 @@ pub fn write_log(log: &schema::LogFile) -> String {
 #[must_use]
 pub fn write_request(request: &schema::Signed) -> String {
     encode(FileKind::CertificateRequest, &request.encode_to_vec())
+}
+
+/// The file of a beacon.
+#[must_use]
+pub fn write_beacon(beacon: &schema::Signed) -> String {
+    encode(FileKind::Beacon, &beacon.encode_to_vec())
 }
 
 /// The file of a certificate, by its issuing record.
@@ -252,5 +279,16 @@ mod tests {
         let text = encode(FileKind::CertificateRequest, &vec![0; MAX_ONE + 1]);
         assert!(matches!(read_request(&text), Err(FileError::TooLong { .. })));
         assert!(matches!(read_request(&"x".repeat(2 * MAX_ONE + 1)), Err(FileError::TooLong { .. })));
+    }
+
+    #[test]
+    fn a_beacon_file_reads_back_and_is_known_by_its_label() {
+        let beacon = signed("beacon");
+        let text = write_beacon(&beacon);
+        assert_eq!(read_beacon(&text), Ok(beacon));
+        assert_eq!(kind_of(&text), Some(FileKind::Beacon));
+        assert!(read_log(&text).is_err());
+        assert_eq!(kind_of("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"), None);
+        assert_eq!(kind_of("no file"), None);
     }
 }

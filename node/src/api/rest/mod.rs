@@ -3,6 +3,7 @@
 //! Objects come with what the network knows about them (member, message, marking in force) beside the
 //! author's JSON, never inside it.
 
+pub(super) mod backups;
 pub(super) mod forks;
 pub(super) mod groups;
 pub(super) mod health;

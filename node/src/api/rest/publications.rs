@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use belfry_proto::{
+    envelope::payload::MAX_CLASS_LABEL,
     id::PublicationId,
     limits,
     schema::{InformationClass, Pap, Purpose},
@@ -32,8 +33,6 @@ use crate::{
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Bytes of a client's idempotency key: a UUID, or a file name with a hash.
 const MAX_IDEMPOTENCY_KEY: usize = 200;
-/// Bytes of the label that says what "other" means.
-const MAX_CLASS_LABEL: usize = 100;
 
 /// `POST /api/v1/publications?group=…`, the body a STIX bundle.
 ///
@@ -47,7 +46,7 @@ pub(in crate::api) async fn submit(
     request: Body,
 ) -> Result<Response, Problem> {
     let mut submission = read(&app, &principal, &uri, &headers)?;
-    let place = place(&app)?;
+    let place = place(&app, &headers)?;
     submission.bundle = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
     let accepted = app.ports.publish.submit(submission).await?;
     drop(place);
@@ -67,10 +66,17 @@ pub(in crate::api) async fn submit(
     Ok(response)
 }
 
-/// A place among the bundles taken in at once; waiting would hold their bytes in memory instead.
-pub(in crate::api) fn place(app: &App) -> Result<SemaphorePermit<'_>, Problem> {
+/// Least room that one submission takes: what a request costs besides its bundle.
+const LEAST_ROOM: u64 = 64 << 10;
+
+/// Room for a bundle among those taken in at once; waiting would hold their bytes in memory instead. One that
+/// does not say how long it is takes the room of the largest.
+pub(in crate::api) fn place<'a>(app: &'a App, headers: &HeaderMap) -> Result<SemaphorePermit<'a>, Problem> {
+    let largest = limits::MAX_BUNDLE as u64;
+    let bytes = body::announced(headers).unwrap_or(largest).clamp(LEAST_ROOM, largest);
+    let room = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
     app.submissions
-        .try_acquire()
+        .try_acquire_many(room)
         .map_err(|_| Problem::busy("submissions-busy", "other bundles are being taken in; try again"))
 }
 
@@ -94,8 +100,8 @@ fn read(app: &App, principal: &Principal, uri: &Uri, headers: &HeaderMap) -> Res
     });
     let classes: Vec<InformationClass> = classes.collect::<Result<_, _>>()?;
     let class_label = params.one("class_label")?.unwrap_or_default();
-    if class_label.len() > MAX_CLASS_LABEL {
-        return Err(bad("class_label", &format!("is at most {MAX_CLASS_LABEL} bytes")));
+    if class_label.chars().count() > MAX_CLASS_LABEL {
+        return Err(bad("class_label", &format!("is at most {MAX_CLASS_LABEL} characters")));
     }
     let pap = params.one("pap")?.map(|text| {
         words::parse::<Pap>(&text)

@@ -31,6 +31,7 @@ pub(in crate::api) async fn status(
             "parked": node.parked,
             "clock_offset_ms": node.clock_offset_ms,
         },
+        "api": app.addresses.iter().map(|address| format!("http://{address}")).collect::<Vec<_>>(),
         "warnings": node.warnings,
     })))
 }

@@ -74,7 +74,7 @@ pub(in crate::api) async fn create(
     let query = &app.ports.query;
     let scope = wanted.scope(query)?;
     let made = query.tokens().create(&wanted.name, scope, clock::now()).await.map_err(refused)?;
-    tracing::info!(token.id = %made.view.id, by = principal.name(), "made token {}", made.view.name);
+    tracing::info!(token.id = %made.view.id, by = %principal.token(), "made token {}", made.view.id);
     let mut shown = view(query, &made.view);
     if let Value::Object(members) = &mut shown {
         members.insert("token".to_owned(), json!(made.text.expose()));
@@ -111,7 +111,7 @@ pub(in crate::api) async fn revoke(
     if !was_there {
         return Err(unknown());
     }
-    tracing::info!(token.id = %id, by = principal.name(), "revoked token {id}");
+    tracing::info!(token.id = %id, by = %principal.token(), "revoked token {id}");
     Ok(StatusCode::NO_CONTENT)
 }
 

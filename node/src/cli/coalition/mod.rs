@@ -1,5 +1,6 @@
 //! `belfry coalition`: founding a coalition, and deciding who belongs. Files only; no network.
 
+mod beacon;
 pub(in crate::cli) mod cut;
 mod decide;
 mod draft;
@@ -31,6 +32,7 @@ pub(super) enum Command {
     Roster(roster::Roster),
     Log(log::Log),
     Export(export::Export),
+    Beacon(beacon::Beacon),
 }
 
 impl Command {
@@ -45,6 +47,7 @@ impl Command {
             Self::Roster(roster) => roster.run(),
             Self::Log(log) => log.run(),
             Self::Export(export) => export.run(),
+            Self::Beacon(beacon) => beacon.run(),
         }
     }
 }

@@ -82,6 +82,11 @@ impl RolePassphrases {
         Ok([root?, admin?, registrar?])
     }
 
+    /// Opens the registrar key alone.
+    pub(super) fn open_registrar(&self, keys: &Path) -> anyhow::Result<SigningKey> {
+        open(RoleKey::Registrar, keys, &self.source(RoleKey::Registrar).read("the registrar key")?)
+    }
+
     /// Opens the admin and the registrar key, which sign every decision.
     pub(super) fn open_deciders(&self, keys: &Path) -> anyhow::Result<(SigningKey, SigningKey)> {
         let passphrase = self.source(RoleKey::Admin).read("the admin key")?;

@@ -27,7 +27,7 @@ use super::{
     counters::Counters,
     error::RequestError,
     inbound::{Asked, Reply},
-    limits::{ASKED, REQUESTS},
+    limits::REQUESTS,
 };
 
 /// What one request protocol is.
@@ -62,13 +62,13 @@ pub(super) trait Protocol: Send + Sync + 'static {
 
 /// Where the answer to an own request goes.
 pub(super) type Answer<P> = oneshot::Sender<Result<<P as Protocol>::Reply, RequestError>>;
-/// Where requests of others arrive.
-pub(super) type Inbox<P> = mpsc::Receiver<Asked<<P as Protocol>::Request, <P as Protocol>::Reply>>;
+/// Where requests of others go; it holds [`ASKED`](super::limits::ASKED).
+pub(super) type Asks<P> = mpsc::Sender<Asked<<P as Protocol>::Request, <P as Protocol>::Reply>>;
 type Ready<P> = (ResponseChannel<<P as Protocol>::Reply>, <P as Protocol>::Reply);
 
 /// All requests of one protocol that are under way, both ways.
 pub(super) struct Exchange<P: Protocol> {
-    asked: mpsc::Sender<Asked<P::Request, P::Reply>>,
+    asked: Asks<P>,
     own: HashMap<OutboundRequestId, Answer<P>>,
     /// Until the reply is on the wire.
     open: HashMap<InboundRequestId, PeerId>,
@@ -77,16 +77,8 @@ pub(super) struct Exchange<P: Protocol> {
 }
 
 impl<P: Protocol> Exchange<P> {
-    pub(super) fn new(counters: Arc<Counters>) -> (Self, Inbox<P>) {
-        let (asked, inbound) = mpsc::channel(ASKED);
-        let exchange = Self {
-            asked,
-            own: HashMap::new(),
-            open: HashMap::new(),
-            answers: FuturesUnordered::new(),
-            counters,
-        };
-        (exchange, inbound)
+    pub(super) fn new(asked: Asks<P>, counters: Arc<Counters>) -> Self {
+        Self { asked, own: HashMap::new(), open: HashMap::new(), answers: FuturesUnordered::new(), counters }
     }
 
     /// Sends an own request; the caller has made sure that the peer is connected.

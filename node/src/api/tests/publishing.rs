@@ -1,0 +1,335 @@
+//! The ways in: TAXII's POST with its status resource, REST's publications, and DELETE (TAXII 2.1 §4.3, §5.5, §5.7).
+
+use belfry_proto::id::PublicationId;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    coalition::{CIDR, OTHER},
+    site::{Put, Site, get, nothing, only, post},
+};
+use crate::{
+    query::{Groups, Scope},
+    store::Change,
+};
+
+const ADD: &str = "/taxii2/root/collections/cidr/objects/";
+const SUBMIT: &str = "/api/v1/publications?group=cidr";
+const TAXII: &str = "application/taxii+json;version=2.1";
+const STIX: &str = "application/stix+json;version=2.1";
+const VERSION: &str = "2026-01-01T00:00:00.000Z";
+
+fn identity(n: u32) -> String {
+    let id = format!("identity--00000000-0000-4000-8000-{n:012x}");
+    format!(
+        r#"{{"type":"identity","spec_version":"2.1","id":"{id}","created":"{VERSION}","modified":"{VERSION}","name":"CERT {n}"}}"#
+    )
+}
+
+fn bundle(objects: &[String]) -> String {
+    format!(
+        r#"{{"type":"bundle","id":"bundle--00000000-0000-4000-8000-000000000001","objects":[{}]}}"#,
+        objects.join(",")
+    )
+}
+
+fn envelope(objects: &[String]) -> String {
+    format!(r#"{{"objects":[{}]}}"#, objects.join(","))
+}
+
+async fn publisher(site: &Site, name: &str) -> String {
+    site.token(name, Scope { read: only(&[CIDR]), publish: only(&[CIDR]), ..nothing() }).await
+}
+
+/// The counts are the lists' lengths, and add up.
+#[track_caller]
+fn is_sound(status: &Value) {
+    let listed = |name: &str| status.get(name).map_or(0, |list| list.as_array().unwrap().len() as u64);
+    for (count, list) in
+        [("success_count", "successes"), ("failure_count", "failures"), ("pending_count", "pendings")]
+    {
+        assert_eq!(status[count].as_u64(), Some(listed(list)), "{status}");
+        let is_left_out = status.get(list).is_none();
+        assert_eq!(is_left_out, listed(list) == 0, "an empty list is no list in TAXII: {status}");
+    }
+    let total = listed("successes") + listed("failures") + listed("pendings");
+    assert_eq!(status["total_count"].as_u64(), Some(total), "{status}");
+    assert!(Uuid::parse_str(status["id"].as_str().unwrap()).is_ok(), "{status}");
+    assert!(status["request_timestamp"].as_str().unwrap().ends_with('Z'), "{status}");
+}
+
+#[tokio::test]
+async fn added_objects_are_pending_until_flushed_and_then_successes() {
+    let site = Site::new().await;
+    let token = publisher(&site, "soar").await;
+    let answer = site.send(post(&token, ADD, TAXII, envelope(&[identity(1), identity(2)]))).await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (202, Some(TAXII)));
+    let status = answer.json();
+    is_sound(&status);
+    assert_eq!((&status["status"], &status["pending_count"]), (&json!("pending"), &json!(2)));
+    let first = &status["pendings"][0];
+    assert_eq!(first["id"], "identity--00000000-0000-4000-8000-000000000001");
+    assert_eq!(first["version"], VERSION);
+
+    let id = status["id"].as_str().unwrap().to_owned();
+    let path = format!("/taxii2/root/status/{id}/");
+    assert_eq!(site.get(&token, &path).await.ok(), status);
+
+    let publication = PublicationId::new(Uuid::parse_str(&id).unwrap().into_bytes());
+    site.store.commit(Change::Flushed { publication, envelopes: Vec::new() }).await.unwrap();
+    let status = site.get(&token, &path).await.ok();
+    is_sound(&status);
+    assert_eq!((&status["status"], &status["success_count"]), (&json!("complete"), &json!(2)));
+}
+
+#[tokio::test]
+async fn refused_objects_are_failures_that_say_why() {
+    let site = Site::new().await;
+    let token = publisher(&site, "soar").await;
+    let status = site.send(post(&token, ADD, TAXII, envelope(&[identity(1)]))).await.json();
+    let id = status["id"].as_str().unwrap();
+    let publication = PublicationId::new(Uuid::parse_str(id).unwrap().into_bytes());
+    let error = "recipient may no longer read the group".to_owned();
+    site.store.commit(Change::DraftFailed { publication, error: error.clone() }).await.unwrap();
+    let status = site.get(&token, &format!("/taxii2/root/status/{id}/")).await.ok();
+    is_sound(&status);
+    assert_eq!((&status["status"], &status["failure_count"]), (&json!("complete"), &json!(1)));
+    assert_eq!(status["failures"][0]["message"], json!(error));
+    let rest = site.get(&token, &format!("/api/v1/publications/{publication}")).await.ok();
+    assert_eq!((&rest["state"], &rest["error"]), (&json!("refused"), &json!(error)));
+}
+
+#[tokio::test]
+async fn what_is_no_envelope_is_not_taken_for_one() {
+    let site = Site::new().await;
+    let token = publisher(&site, "soar").await;
+    let bad_id = identity(1).replace("identity--00000000", "identity--x");
+    for (body, status) in [
+        (bundle(&[identity(1)]), 422),
+        (identity(1), 422),
+        (r#"{"objects":[]}"#.to_owned(), 422),
+        ("{}".to_owned(), 422),
+        ("[]".to_owned(), 422),
+        (r#"{"objects":{}}"#.to_owned(), 422),
+        (r#"{"objects":[1]}"#.to_owned(), 422),
+        (envelope(&[bad_id]), 422),
+        (envelope(&[identity(1), identity(1).replace("CERT 1", "another")]), 422),
+        (envelope(&[bundle(&[identity(1)])]), 422),
+        (r#"{"objects":[{"#.to_owned(), 400),
+        ("not json".to_owned(), 400),
+        (String::new(), 400),
+    ] {
+        let answer = site.send(post(&token, ADD, TAXII, body.clone())).await;
+        assert_eq!(answer.status.as_u16(), status, "{body}: {}", String::from_utf8_lossy(&answer.body));
+        assert_eq!(answer.json()["http_status"], json!(status.to_string()));
+    }
+    assert!(site.store.queued(10).unwrap().is_empty(), "nothing of them is kept");
+}
+
+/// A TAXII client cannot state a class, and nothing of the nine is in an identity or a note.
+#[tokio::test]
+async fn a_bundle_whose_types_say_no_class_goes_out_as_other_under_their_names() {
+    let site = Site::new().await;
+    let token = publisher(&site, "soar").await;
+    let note = format!(
+        r#"{{"type":"note","spec_version":"2.1","id":"note--00000000-0000-4000-8000-000000000001","created":"{VERSION}","modified":"{VERSION}","content":"see","object_refs":["identity--00000000-0000-4000-8000-000000000001"]}}"#
+    );
+    assert_eq!(site.send(post(&token, ADD, TAXII, envelope(&[note, identity(1)]))).await.status, 202);
+    let publication = site.store.queued(1).unwrap()[0];
+    let draft = site.store.draft(publication).unwrap().unwrap();
+    let payload = belfry_proto::envelope::payload::parse(&draft.parts[0]).unwrap();
+    assert_eq!(payload.classes, [belfry_proto::schema::InformationClass::Other]);
+    assert_eq!(payload.class_label.as_deref(), Some("identity, note"));
+}
+
+#[tokio::test]
+async fn adding_what_is_there_is_success() {
+    let site = Site::new().await;
+    let token = publisher(&site, "soar").await;
+    site.put(&[Put::indicator(1)]).await;
+    let there = Put::indicator(1);
+    let object = format!(
+        r#"{{"type":"indicator","spec_version":"2.1","id":"{}","created":"{VERSION}","modified":"{VERSION}","pattern":"[ipv4-addr:value = '198.51.100.7']","pattern_type":"stix","valid_from":"{VERSION}"}}"#,
+        there.id
+    );
+    for _ in 0..2 {
+        let answer = site.send(post(&token, ADD, TAXII, envelope(std::slice::from_ref(&object)))).await;
+        assert_eq!(answer.status, 202, "{}", String::from_utf8_lossy(&answer.body));
+    }
+}
+
+#[tokio::test]
+async fn a_status_is_its_own_tokens_and_the_admins() {
+    let site = Site::new().await;
+    let token = publisher(&site, "soar").await;
+    let other = publisher(&site, "other").await;
+    let admin = site.token("admin", Scope::operator()).await;
+    let elsewhere = site.token("elsewhere", Scope { publish: Groups::NONE, ..Scope::operator() }).await;
+    let status = site.send(post(&token, ADD, TAXII, envelope(&[identity(1)]))).await.json();
+    let id = status["id"].as_str().unwrap();
+    let path = format!("/taxii2/root/status/{id}/");
+    for (who, status) in [(&token, 200), (&admin, 200), (&other, 404), (&elsewhere, 403)] {
+        assert_eq!(site.get(who, &path).await.status.as_u16(), status);
+    }
+    for unknown in [Uuid::new_v4().to_string(), "x".to_owned(), "%00".to_owned()] {
+        assert_eq!(
+            site.get(&token, &format!("/taxii2/root/status/{unknown}/")).await.status,
+            404,
+            "{unknown}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_publication_is_durable_before_the_answer_and_followed_by_its_url() {
+    let site = Site::new().await;
+    let token = publisher(&site, "soar").await;
+    let answer = site.send(post(&token, SUBMIT, STIX, bundle(&[identity(1), identity(2)]))).await;
+    assert_eq!(answer.status, 202);
+    let accepted = answer.json();
+    assert_eq!((&accepted["objects"], &accepted["duplicate"]), (&json!(2), &json!(false)));
+    assert_eq!(answer.header("location"), accepted["status_url"].as_str());
+    assert_eq!(site.store.queued(10).unwrap().len(), 1);
+    let followed = site.get(&token, accepted["status_url"].as_str().unwrap()).await.ok();
+    assert_eq!(followed["state"], "drafted");
+    assert_eq!(followed["object_ids"], accepted["object_ids"]);
+    assert_eq!(followed["readable_only_here"], true);
+}
+
+#[tokio::test]
+async fn an_idempotency_key_makes_one_publication_of_many_tries() {
+    let site = Site::new().await;
+    let [token, other] = [publisher(&site, "soar").await, publisher(&site, "other").await];
+    let keyed = |token: &str, body: String, key: &'static str| {
+        let mut request = post(token, SUBMIT, STIX, body);
+        request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        request
+    };
+    let one = site.send(keyed(&token, bundle(&[identity(1)]), "k")).await.json();
+    let again = site.send(keyed(&token, bundle(&[identity(1)]), "k")).await.json();
+    assert_eq!((&again["publication"], &again["duplicate"]), (&one["publication"], &json!(true)));
+    let changed = site.send(keyed(&token, bundle(&[identity(2)]), "k")).await;
+    assert_eq!((changed.status.as_u16(), changed.code().as_str()), (409, "idempotency-key-reused"));
+    let theirs = site.send(keyed(&other, bundle(&[identity(2)]), "k")).await;
+    assert_eq!(theirs.status, 202, "keys of two tokens do not meet");
+    assert_eq!(site.store.queued(10).unwrap().len(), 2);
+    for key in ["", &"k".repeat(201)] {
+        let mut request = post(&token, SUBMIT, STIX, bundle(&[identity(1)]));
+        request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        assert_eq!(site.send(request).await.status, 400, "{key}");
+    }
+}
+
+/// The same key with another purpose, class or marking is another submission as well.
+#[tokio::test]
+async fn an_idempotency_key_stands_for_everything_that_was_said() {
+    let site = Site::new().await;
+    let token = publisher(&site, "soar").await;
+    let keyed = |query: &str| {
+        let mut request = post(&token, &format!("{SUBMIT}{query}"), STIX, bundle(&[identity(1)]));
+        request.headers_mut().insert("idempotency-key", "k".parse().unwrap());
+        request
+    };
+    assert_eq!(
+        site.send(keyed("&tlp=amber&purpose=detect&class=other&class_label=a&pap=amber")).await.status,
+        202
+    );
+    assert_eq!(
+        site.send(keyed("&tlp=amber&purpose=detect&class=other&class_label=a&pap=amber")).await.status,
+        202
+    );
+    for changed in [
+        "&tlp=green&purpose=detect&class=other&class_label=a&pap=amber",
+        "&tlp=amber&purpose=respond&class=other&class_label=a&pap=amber",
+        "&tlp=amber&purpose=detect&class=alert&class_label=a&pap=amber",
+        "&tlp=amber&purpose=detect&class=other&class_label=b&pap=amber",
+        "&tlp=amber&purpose=detect&class=other&class_label=a&pap=red",
+        "&tlp=amber&purpose=detect&class=other&class_label=a",
+        "&tlp=amber&purpose=detect&class=other&class_label=a&pap=amber&without_supervisors",
+    ] {
+        assert_eq!(site.send(keyed(changed)).await.status, 409, "{changed}");
+    }
+    assert_eq!(site.store.queued(10).unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn parameters_are_typed_and_refused_with_what_was_expected() {
+    let site = Site::new().await;
+    let token = publisher(&site, "soar").await;
+    for (query, status, code) in [
+        ("?tlp=amber", 400, "bad-parameter"),
+        ("?group=", 404, "unknown-group"),
+        ("?group=cidr&tlp=purple", 400, "bad-parameter"),
+        ("?group=cidr&purpose=fun", 400, "bad-parameter"),
+        ("?group=cidr&class=gossip", 400, "bad-parameter"),
+        ("?group=cidr&pap=black", 400, "bad-parameter"),
+        ("?group=cidr&to=Nobody", 422, "unknown-member"),
+        ("?group=cidr&tlp=red", 422, "red-without-recipients"),
+        ("?group=cidr&without_supervisors=maybe", 400, "bad-parameter"),
+        ("?group=cidr&colour=red", 400, "bad-parameter"),
+        ("?group=nobody", 404, "unknown-group"),
+        ("?group=cloud-security", 403, "group-not-publishable"),
+    ] {
+        let answer = site
+            .send(post(&token, &format!("/api/v1/publications{query}"), STIX, bundle(&[identity(1)])))
+            .await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (status, code), "{query}");
+    }
+    let to = format!("{SUBMIT}&tlp=red&to=Member+2&to={OTHER}");
+    assert_eq!(site.send(post(&token, &to, STIX, bundle(&[identity(1)]))).await.status, 202);
+    let bad = bundle(&[identity(1).replace("\"name\":\"CERT 1\"", "\"name\":7")]);
+    let answer = site.send(post(&token, SUBMIT, STIX, bad)).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (422, "bad-content"));
+    assert!(answer.json()["detail"].as_str().unwrap().contains("name"), "{}", answer.json());
+    assert_eq!(site.store.queued(10).unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn deleting_is_refused_with_what_to_do_instead() {
+    let site = Site::new().await;
+    let token = publisher(&site, "soar").await;
+    site.put(&[Put::indicator(1)]).await;
+    let path = format!("{ADD}{}/", Put::indicator(1).id);
+    let delete = get(&path).method("DELETE").header("authorization", format!("Bearer {token}"));
+    let answer = site.send(delete.body(axum::body::Body::empty()).unwrap()).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (405, "delete-not-offered"));
+    assert!(answer.header("allow").unwrap().contains("GET"));
+    assert!(answer.json()["description"].as_str().unwrap().contains("revoked"));
+    assert_eq!(site.get(&token, &path).await.ids().len(), 1);
+}
+
+#[tokio::test]
+async fn tokens_are_made_shown_once_listed_and_revoked() {
+    let site = Site::new().await;
+    let admin = site.token("admin", Scope { admin: true, ..nothing() }).await;
+    let make = |body: &str| post(&admin, "/api/v1/tokens", "application/json", body.to_owned());
+    let made = site.send(make(r#"{"name":"siem","read":["cidr"],"max_tlp":"green"}"#)).await;
+    assert_eq!(made.status, 201);
+    let (text, id) = (made.json()["token"].as_str().unwrap().to_owned(), made.json()["id"].clone());
+    assert_eq!(site.get(&text, "/taxii2/root/collections/cidr/objects/").await.status, 200);
+    let listed = site.get(&admin, "/api/v1/tokens").await.ok();
+    assert!(!listed.to_string().contains(&text) && listed.to_string().contains("siem"), "{listed}");
+    for (body, status) in [
+        (r#"{"name":"siem","read":["cidr"]}"#, 409),
+        (r#"{"name":"","read":["cidr"]}"#, 422),
+        (r#"{"name":"a b","read":["cidr"]}"#, 422),
+        (r#"{"name":"x"}"#, 422),
+        (r#"{"name":"x","read":["nobody"]}"#, 422),
+        (r#"{"name":"x","read":["cidr"],"max_tlp":"red"}"#, 422),
+        (r#"{"name":"x","read":["cidr"],"max_tlp":"green","red":true}"#, 422),
+        (r#"{"name":"x","read":["cidr"],"expires":"2001-01-01T00:00:00Z"}"#, 422),
+        (r#"{"name":"x","read":["cidr"],"colour":"red"}"#, 422),
+        (r#"{"name":"x""#, 400),
+    ] {
+        assert_eq!(site.send(make(body)).await.status.as_u16(), status, "{body}");
+    }
+    let revoke = |id: &str| {
+        let request = get(&format!("/api/v1/tokens/{id}")).method("DELETE");
+        request.header("authorization", format!("Bearer {admin}")).body(axum::body::Body::empty()).unwrap()
+    };
+    assert_eq!(site.send(revoke(id.as_str().unwrap())).await.status, 204);
+    assert_eq!(site.get(&text, "/taxii2/root/collections/cidr/objects/").await.status, 401);
+    for unknown in [id.as_str().unwrap(), "x", "0000000000000000"] {
+        assert_eq!(site.send(revoke(unknown)).await.status, 404, "{unknown}");
+    }
+}

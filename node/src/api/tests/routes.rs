@@ -1,0 +1,202 @@
+//! What every route must ask for and answer. A route of the router's table that is not stated here, or
+//! stated otherwise, fails; every other test that walks all routes walks this list.
+
+use axum::{
+    body::Body,
+    http::{Method, Request, header},
+};
+use belfry_proto::id::{MessageId, PublicationId};
+
+use super::{
+    coalition::{CIDR, OWN},
+    site::{HOST, Put, Site, id_of, nothing},
+};
+use crate::{
+    api::{
+        auth::Needs,
+        route::{self, Route},
+    },
+    query::Scope,
+};
+
+/// How a route shows that its token does not cover the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Grouped {
+    /// It has nothing to do with groups.
+    No,
+    /// The group is named: 403.
+    Named,
+    /// What is asked for lies in a group: 404, as if it were not there.
+    Within,
+}
+
+pub(super) struct Expected {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    pub(super) needs: Needs,
+    /// With everything right.
+    pub(super) status: u16,
+    pub(super) grouped: Grouped,
+}
+
+const fn expected(
+    method: &'static str,
+    path: &'static str,
+    needs: Needs,
+    status: u16,
+    grouped: Grouped,
+) -> Expected {
+    Expected { method, path, needs, status, grouped }
+}
+
+#[rustfmt::skip]
+pub(super) const ALL: &[Expected] = &{
+    use Grouped::{Named, No, Within};
+    use Needs::{Admin, Nothing, Publish, Read, ReadAndPublish, Token};
+    [
+        expected("GET", "/health/live", Nothing, 200, No),
+        expected("GET", "/health/ready", Nothing, 200, No),
+        expected("GET", "/taxii2/", Token, 200, No),
+        expected("GET", "/taxii2/root/", Token, 200, No),
+        expected("GET", "/taxii2/root/status/{id}/", Publish, 200, Within),
+        expected("GET", "/taxii2/root/collections/", Token, 200, No),
+        expected("GET", "/taxii2/root/collections/{collection}/", Token, 200, Named),
+        expected("GET", "/taxii2/root/collections/{collection}/manifest/", Read, 200, Named),
+        expected("GET", "/taxii2/root/collections/{collection}/objects/", Read, 200, Named),
+        expected("POST", "/taxii2/root/collections/{collection}/objects/", Publish, 202, Named),
+        expected("GET", "/taxii2/root/collections/{collection}/objects/{object}/", Read, 200, Named),
+        expected("DELETE", "/taxii2/root/collections/{collection}/objects/{object}/", ReadAndPublish, 405, Named),
+        expected("GET", "/taxii2/root/collections/{collection}/objects/{object}/versions/", Read, 200, Named),
+        expected("GET", "/api/v1/status", Token, 200, No),
+        expected("GET", "/api/v1/peers", Admin, 200, No),
+        expected("GET", "/api/v1/groups", Token, 200, No),
+        expected("GET", "/api/v1/members", Token, 200, No),
+        expected("GET", "/api/v1/members/{member}/heads", Admin, 200, No),
+        expected("POST", "/api/v1/log", Admin, 200, No),
+        expected("GET", "/api/v1/objects", Read, 200, Named),
+        expected("GET", "/api/v1/objects/{object}", Read, 200, Within),
+        expected("GET", "/api/v1/messages/{message}", Read, 200, Within),
+        expected("GET", "/api/v1/events", Read, 200, Named),
+        expected("POST", "/api/v1/publications", Publish, 202, Named),
+        expected("GET", "/api/v1/publications/{publication}", Publish, 200, Within),
+        expected("GET", "/api/v1/tokens", Admin, 200, No),
+        expected("POST", "/api/v1/tokens", Admin, 201, No),
+        expected("DELETE", "/api/v1/tokens/{token}", Admin, 204, No),
+    ]
+};
+
+/// Things that are really there, for the paths that name one.
+pub(super) struct Samples {
+    object: String,
+    message: MessageId,
+    publication: PublicationId,
+    pub(super) victim: String,
+}
+
+impl Samples {
+    /// An object in `cidr`, a publication of the token named `operator`, a token to revoke.
+    pub(super) async fn make(site: &Site, operator: &str) -> Self {
+        let object = Put::indicator(1);
+        let message = site.put(std::slice::from_ref(&object)).await;
+        let sent =
+            Self { object: object.id, message, publication: PublicationId::ZERO, victim: String::new() };
+        let route = ALL.iter().find(|route| route.path == "/api/v1/publications").unwrap();
+        let answer = site.send(sent.request(route, Some(operator))).await;
+        let publication = answer.json()["publication"].as_str().unwrap().parse().unwrap();
+        let victim = site.token("victim", Scope { admin: true, ..nothing() }).await;
+        Self { publication, victim, ..sent }
+    }
+
+    /// A request that only a token can make fail.
+    pub(super) fn request(&self, route: &Expected, token: Option<&str>) -> Request<Body> {
+        let status = uuid::Uuid::from_bytes(*self.publication.as_bytes()).to_string();
+        let victim = if self.victim.is_empty() { String::new() } else { id_of(&self.victim).to_string() };
+        let mut path = route.path.to_owned();
+        for (name, value) in [
+            ("{id}", status),
+            ("{collection}", "cidr".to_owned()),
+            ("{object}", self.object.clone()),
+            ("{member}", OWN.to_string()),
+            ("{message}", self.message.to_string()),
+            ("{publication}", self.publication.to_string()),
+            ("{token}", victim),
+        ] {
+            path = path.replace(name, &value);
+        }
+        assert!(!path.contains('{'), "no sample for {path}");
+        if route.grouped == Grouped::Named && path.starts_with("/api/") {
+            path = format!("{path}?group={}", CIDR.get());
+        }
+        let (kind, body) = Self::body(route);
+        let mut request = Request::builder().method(route.method).uri(path).header(header::HOST, HOST);
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, kind);
+        }
+        request.body(Body::from(body)).unwrap()
+    }
+
+    fn body(route: &Expected) -> (&'static str, String) {
+        let object = r#"{"type":"identity","spec_version":"2.1","id":"identity--00000000-0000-4000-8000-000000000009",
+            "created":"2026-01-01T00:00:00.000Z","modified":"2026-01-01T00:00:00.000Z","name":"CERT"}"#;
+        match (route.method, route.path) {
+            ("POST", "/api/v1/log") => ("text/plain", "a log".to_owned()),
+            ("POST", "/api/v1/tokens") => {
+                ("application/json", r#"{"name":"made","read":["cidr"]}"#.to_owned())
+            }
+            ("POST", "/api/v1/publications") => (
+                "application/stix+json;version=2.1",
+                format!(
+                    r#"{{"type":"bundle","id":"bundle--00000000-0000-4000-8000-000000000001","objects":[{object}]}}"#
+                ),
+            ),
+            ("POST", path) if path.starts_with("/taxii2") => {
+                ("application/taxii+json;version=2.1", format!(r#"{{"objects":[{object}]}}"#))
+            }
+            _ => ("", String::new()),
+        }
+    }
+}
+
+#[test]
+fn every_route_is_stated_here_with_what_it_needs() {
+    let name = |method: &Method, path: &str, needs: Needs| format!("{method} {path} {needs:?}");
+    let mut actual: Vec<String> =
+        route::table().iter().map(|Route { method, path, needs, .. }| name(method, path, *needs)).collect();
+    let mut stated: Vec<String> =
+        ALL.iter().map(|e| name(&e.method.parse().unwrap(), e.path, e.needs)).collect();
+    actual.sort();
+    stated.sort();
+    assert_eq!(actual, stated);
+}
+
+#[tokio::test]
+async fn every_route_answers_whoever_may() {
+    let site = Site::new().await;
+    let operator = site.token("operator", Scope::operator()).await;
+    let samples = Samples::make(&site, &operator).await;
+    for route in ALL {
+        let answer = site.send(samples.request(route, Some(&operator))).await;
+        assert_eq!(
+            answer.status.as_u16(),
+            route.status,
+            "{} {}: {}",
+            route.method,
+            route.path,
+            String::from_utf8_lossy(&answer.body)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_forgotten_last_slash_is_no_redirect() {
+    let site = Site::new().await;
+    let operator = site.token("operator", Scope::operator()).await;
+    for path in
+        ["/taxii2", "/taxii2/root", "/taxii2/root/collections", "/taxii2/root/collections/cidr/objects"]
+    {
+        assert_eq!(site.get(&operator, path).await.status, 200, "{path}");
+    }
+}

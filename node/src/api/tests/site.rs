@@ -1,0 +1,410 @@
+//! A node's API on a temporary folder: put rows in, make tokens, send requests, look at answers.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, Method, Request, StatusCode, header},
+};
+use belfry_proto::{
+    crypto::secret::Secret,
+    id::{GroupId, Height, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
+    schema,
+    stix::marking::Tlp,
+    time::Timestamp,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::coalition::{self, OWN};
+use crate::{
+    api::{
+        app::App,
+        host::Hosts,
+        limit::Rate,
+        ports::{Imported, NodeReport, NodeStatus, PeerReport, Ports, Publish},
+        server::ServerConfig,
+    },
+    clock,
+    feed::Feed,
+    identity::Identity,
+    publish::{
+        Defaults, Publisher,
+        submission::{Accepted, DraftStatus, Submission, SubmitError},
+    },
+    query::{Groups, Query, Scope, TokenId},
+    roster::LiveRoster,
+    store::{Change, Committed, Conditions, EnvelopeRow, MessageState, ObjectRow, OpenedRows, Owner, Store},
+};
+
+/// Name the requests of [`Site::send`] are addressed to.
+pub(super) const HOST: &str = "127.0.0.1:4718";
+
+/// The stage.
+pub(super) struct Site {
+    pub(super) query: Query,
+    pub(super) store: Store,
+    pub(super) app: Arc<App>,
+    pub(super) stopping: CancellationToken,
+    feed: watch::Sender<u64>,
+    sequence: std::sync::atomic::AtomicU64,
+    _folder: TempDir,
+}
+
+/// The real publishing half, without a network to flush to.
+struct Publishing(Publisher);
+
+#[async_trait]
+impl Publish for Publishing {
+    async fn submit(&self, submission: Submission) -> Result<Accepted, SubmitError> {
+        self.0.submit(submission).await
+    }
+
+    async fn status(&self, publication: PublicationId) -> Result<Option<DraftStatus>, SubmitError> {
+        self.0.status(publication).map_err(|error| SubmitError::Fault(Box::new(error)))
+    }
+}
+
+/// What a node without a network says of itself.
+struct Alone;
+
+#[async_trait]
+impl NodeStatus for Alone {
+    async fn report(&self) -> NodeReport {
+        NodeReport::default()
+    }
+
+    async fn peers(&self) -> Vec<PeerReport> {
+        Vec::new()
+    }
+
+    async fn import_log(&self, text: String) -> Result<Imported, String> {
+        match text.as_str() {
+            "a log" => Ok(Imported { before: 1, after: 2 }),
+            "panic, please" => panic!("as asked for"),
+            _ => Err("not a log".to_owned()),
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        true
+    }
+}
+
+/// An object to put into the store.
+#[derive(Clone)]
+pub(super) struct Put {
+    pub(super) group: GroupId,
+    pub(super) member: MemberId,
+    pub(super) kind: &'static str,
+    pub(super) id: String,
+    pub(super) version: String,
+    pub(super) tlp: Tlp,
+    pub(super) recipients: bool,
+    pub(super) created: Option<Timestamp>,
+    pub(super) refs: Vec<String>,
+}
+
+impl Put {
+    /// Indicator `n`, AMBER, in `cidr`, by this node's member.
+    pub(super) fn indicator(n: u32) -> Self {
+        Self::of("indicator", n)
+    }
+
+    pub(super) fn of(kind: &'static str, n: u32) -> Self {
+        Self {
+            group: coalition::CIDR,
+            member: OWN,
+            kind,
+            id: format!("{kind}--00000000-0000-4000-8000-{n:012x}"),
+            version: "2026-01-01T00:00:00.000Z".to_owned(),
+            tlp: Tlp::Amber,
+            recipients: false,
+            created: None,
+            refs: Vec::new(),
+        }
+    }
+
+    pub(super) fn version(mut self, version: &str) -> Self {
+        self.version = version.to_owned();
+        self
+    }
+
+    pub(super) fn raw(&self) -> Vec<u8> {
+        // Odd but legal spelling: what is served must be these very bytes.
+        format!(
+            r#"{{"type":"{}","spec_version":"2.1","id":"{}","modified":"{}","confidence":1e1,"name":"\u00e9","object_marking_refs":{}}}"#,
+            self.kind,
+            self.id,
+            self.version,
+            json!(self.refs)
+        )
+        .into_bytes()
+    }
+}
+
+/// What came back.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    #[track_caller]
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    #[track_caller]
+    pub(super) fn ok(self) -> Value {
+        assert_eq!(self.status, StatusCode::OK, "{}", String::from_utf8_lossy(&self.body));
+        self.json()
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The machine-readable code, in either dress.
+    #[track_caller]
+    pub(super) fn code(&self) -> String {
+        let json = self.json();
+        json.get("code").or_else(|| json.get("error_code")).unwrap().as_str().unwrap().to_owned()
+    }
+
+    /// Ids of the objects, TLP definitions left out.
+    #[track_caller]
+    pub(super) fn ids(self) -> Vec<String> {
+        let json = self.ok();
+        let objects = json.get("objects").and_then(Value::as_array).cloned().unwrap_or_default();
+        let ids = objects.iter().map(|object| object["id"].as_str().unwrap().to_owned());
+        ids.filter(|id| !id.starts_with("marking-definition--")).collect()
+    }
+}
+
+impl Site {
+    pub(super) async fn new() -> Self {
+        Self::with_rate(ServerConfig::REQUESTS).await
+    }
+
+    pub(super) async fn with_rate(rate: Rate) -> Self {
+        let folder = TempDir::new().unwrap();
+        let (roster, identity) = coalition::found();
+        let master = Secret::new([9; 32]);
+        let owner = Owner { coalition: roster.coalition(), node: identity.node };
+        let (path, key) = (folder.path().join("store"), master.clone());
+        let store =
+            tokio::task::spawn_blocking(move || Store::open(&path, owner, &key)).await.unwrap().unwrap();
+        let roster = LiveRoster::new(roster);
+        let query = Query::open(store.clone(), roster.clone(), identity.node, &master).unwrap();
+        let identity: Arc<Identity> = Arc::new(identity);
+        let defaults = Defaults { tlp: Tlp::AmberStrict, purpose: None };
+        let publisher = Publisher::new(identity, store.clone(), roster, Feed::default(), defaults);
+        let (feed, received) = watch::channel(0);
+        let ports = Ports {
+            query: query.clone(),
+            publish: Arc::new(Publishing(publisher)),
+            status: Arc::new(Alone),
+            feed: received,
+        };
+        let stopping = CancellationToken::new();
+        let address = HOST.parse().unwrap();
+        let hosts = Hosts::new(&[address], &["soc.example:8443".to_owned()]);
+        let app = App::new(ports, hosts, vec![address], rate, stopping.clone());
+        let sequence = std::sync::atomic::AtomicU64::new(0);
+        Self { query, store, app, stopping, feed, sequence, _folder: folder }
+    }
+
+    /// The same node with fresh rate limits, as another client address meets it.
+    pub(super) fn fresh_router(&self) -> Router {
+        let address = HOST.parse().unwrap();
+        let hosts = Hosts::new(&[address], &["soc.example:8443".to_owned()]);
+        let ports = self.app.ports.clone();
+        App::new(ports, hosts, vec![address], ServerConfig::REQUESTS, self.stopping.clone()).router()
+    }
+
+    /// Makes a token; its text.
+    pub(super) async fn token(&self, name: &str, scope: Scope) -> String {
+        self.query.tokens().create(name, scope, clock::now()).await.unwrap().text.expose().to_owned()
+    }
+
+    /// A token that reads every group up to AMBER+STRICT.
+    pub(super) async fn reader(&self) -> String {
+        self.token("reader", Scope { read: Groups::All, ..nothing() }).await
+    }
+
+    /// A token that was good until just after 1970.
+    pub(super) async fn expired(&self, scope: Scope) -> String {
+        let [made, ends] = [1, 2].map(Timestamp::from_micros);
+        let scope = Scope { expires: Some(ends), ..scope };
+        self.query.tokens().create("expired", scope, made).await.unwrap().text.expose().to_owned()
+    }
+
+    /// A token that was revoked.
+    pub(super) async fn revoked(&self, scope: Scope) -> String {
+        let made = self.query.tokens().create("revoked", scope, clock::now()).await.unwrap();
+        assert!(self.query.tokens().revoke(made.view.id).await.unwrap());
+        made.text.expose().to_owned()
+    }
+
+    /// Stores objects, one message each, in order. Gives the last message's id.
+    pub(super) async fn put(&self, objects: &[Put]) -> MessageId {
+        let mut last = MessageId::ZERO;
+        for object in objects {
+            last = self.message(object.group, object.member, std::slice::from_ref(object)).await;
+        }
+        last
+    }
+
+    /// Stores one message that brings `objects`.
+    pub(super) async fn message(&self, group: GroupId, member: MemberId, objects: &[Put]) -> MessageId {
+        let n = self.sequence.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
+        let mut bytes = [7; 32];
+        bytes[..8].copy_from_slice(&n.to_be_bytes());
+        let message = MessageId::new(bytes);
+        let created = objects[0].created.unwrap_or_else(clock::now);
+        let rows = objects.iter().map(|put| ObjectRow {
+            id: put.id.clone(),
+            kind: put.kind.to_owned(),
+            version: put.version.clone(),
+            tlp: schema::Tlp::from(put.tlp),
+            revoked: false,
+            raw: put.raw(),
+            created_by: None,
+            observables: Vec::new(),
+        });
+        let content = OpenedRows {
+            publication: PublicationId::new([6; 16]),
+            part: 1,
+            parts: 1,
+            member,
+            serial: Serial::new(1),
+            message,
+            created,
+            purpose: 2,
+            classes: vec![5],
+            recipients: objects[0].recipients,
+            conditions: Conditions::default(),
+            objects: rows.collect(),
+        };
+        let row = EnvelopeRow {
+            group,
+            // A log a message: frontiers are not what is looked at here.
+            log: LogId::new(bytes),
+            sequence: Sequence::new(1),
+            id: message,
+            prev: MessageId::ZERO,
+            member,
+            serial: Serial::new(1),
+            created,
+            received: clock::now(),
+            key_id: None,
+            written_at: Height::new(1),
+            judged_at: Height::new(u64::MAX),
+            in_closed_log: false,
+            is_cut_point: false,
+            opens_later: false,
+            bytes: vec![7; 100],
+            has_body: true,
+            state: MessageState::Opened,
+            content: Some(content),
+            reason: None,
+        };
+        let committed = self.store.commit(Change::Envelope(Box::new(row))).await.unwrap();
+        assert!(matches!(committed, Committed::Stored { .. }), "{committed:?}");
+        let (_, head) = self.store.feed_bounds().unwrap().unwrap();
+        self.feed.send_replace(head);
+        message
+    }
+
+    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        answer(self.app.router(), request).await
+    }
+
+    /// GET with a token.
+    pub(super) async fn get(&self, token: &str, path: &str) -> Answer {
+        self.send(
+            get(path).header(header::AUTHORIZATION, format!("Bearer {token}")).body(Body::empty()).unwrap(),
+        )
+        .await
+    }
+
+    /// The objects of a collection, page by page, with the page size given; every id once a row.
+    pub(super) async fn all(&self, token: &str, path: &str, limit: usize) -> Vec<String> {
+        let mut ids = Vec::new();
+        let mut next = String::new();
+        loop {
+            let sign = if path.contains('?') { '&' } else { '?' };
+            let page = self.get(token, &format!("{path}{sign}limit={limit}{next}")).await;
+            let json = page.json();
+            ids.extend(page.ids());
+            match json.get("next").and_then(Value::as_str) {
+                Some(cursor) => next = format!("&next={cursor}"),
+                None => return ids,
+            }
+        }
+    }
+}
+
+/// Sends one request through a router.
+pub(super) async fn answer(router: Router, request: Request<Body>) -> Answer {
+    let response = router.oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let is_stream = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
+    let body =
+        if is_stream { Vec::new() } else { axum::body::to_bytes(body, 64 << 20).await.unwrap().to_vec() };
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
+/// A GET that names the right host.
+pub(super) fn get(path: &str) -> axum::http::request::Builder {
+    Request::builder().method(Method::GET).uri(path).header(header::HOST, HOST)
+}
+
+/// A POST of `body` with a token.
+pub(super) fn post(token: &str, path: &str, kind: &str, body: impl Into<Body>) -> Request<Body> {
+    get(path)
+        .method(Method::POST)
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .header(header::CONTENT_TYPE, kind)
+        .body(body.into())
+        .unwrap()
+}
+
+/// A scope that grants nothing, to be widened.
+pub(super) const fn nothing() -> Scope {
+    Scope {
+        read: Groups::NONE,
+        publish: Groups::NONE,
+        admin: false,
+        ceiling: Scope::DEFAULT_CEILING,
+        red: false,
+        expires: None,
+    }
+}
+
+/// Only these groups.
+pub(super) fn only(groups: &[GroupId]) -> Groups {
+    Groups::Only(groups.iter().copied().collect())
+}
+
+/// The public part of a token's text.
+pub(super) fn id_of(token: &str) -> TokenId {
+    token.split('_').nth(1).unwrap().parse().unwrap()
+}
+
+/// Counts by key, for "each exactly once".
+pub(super) fn counts(ids: &[String]) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for id in ids {
+        *counts.entry(id.as_str()).or_default() += 1;
+    }
+    counts
+}

@@ -1,0 +1,183 @@
+//! Copying and hashing, so that a folder appears whole and durable or not at all.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Component, Path, PathBuf},
+};
+
+use super::{BackupError, Listed, MANIFEST};
+use crate::keys::file::{FileError, close_folder, create_folder};
+
+fn io_error(path: &Path) -> impl FnOnce(io::Error) -> BackupError + '_ {
+    |source| FileError::Io { path: path.to_owned(), source }.into()
+}
+
+/// Refuses a target that holds anything.
+pub(super) fn refuse_existing(to: &Path) -> Result<(), BackupError> {
+    match fs::read_dir(to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(mut entries) if entries.next().is_none() => Ok(()),
+        _ => Err(BackupError::Exists(to.to_owned())),
+    }
+}
+
+/// A folder under construction; removed again unless it is finished.
+pub(super) struct Staging {
+    path: PathBuf,
+    finished: bool,
+}
+
+impl Staging {
+    /// Beside `to`, so that finishing is one rename.
+    pub(super) fn beside(to: &Path) -> Result<Self, BackupError> {
+        let mut name = to.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".partial-{:016x}", rand::random::<u64>()));
+        let path = to.with_file_name(name);
+        if let Some(parent) = to.parent() {
+            create_folder(parent)?;
+        }
+        create_folder(&path)?;
+        close_folder(&path)?;
+        Ok(Self { path, finished: false })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes everything durable, then gives the folder its name.
+    pub(super) fn finish(mut self, to: &Path) -> Result<(), BackupError> {
+        sync_all(&self.path)?;
+        // An empty folder of that name gives way; one with content makes the rename fail.
+        fs::rename(&self.path, to).map_err(io_error(to))?;
+        self.finished = true;
+        match to.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => sync(parent),
+            _ => sync(Path::new(".")),
+        }
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+fn sync(path: &Path) -> Result<(), BackupError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(io_error(path))
+}
+
+fn sync_all(folder: &Path) -> Result<(), BackupError> {
+    for entry in fs::read_dir(folder).map_err(io_error(folder))? {
+        let path = entry.map_err(io_error(folder))?.path();
+        if path.is_dir() { sync_all(&path)? } else { sync(&path)? }
+    }
+    sync(folder)
+}
+
+/// Copies a file into a folder under its own name, if it is there. Permissions go with it.
+pub(super) fn copy_if_there(file: &Path, folder: &Path) -> Result<(), BackupError> {
+    let Some(name) = file.file_name() else { return Ok(()) };
+    match fs::copy(file, folder.join(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        copied => copied.map(drop).map_err(io_error(file)),
+    }
+}
+
+/// Copies the files of one folder, not its subfolders.
+pub(super) fn copy_folder(from: &Path, to: &Path) -> Result<(), BackupError> {
+    create_folder(to)?;
+    close_folder(to)?;
+    for entry in fs::read_dir(from).map_err(io_error(from))? {
+        let path = entry.map_err(io_error(from))?.path();
+        if path.is_file() {
+            copy_if_there(&path, to)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies one file of a verified backup.
+pub(super) fn copy_listed(from: &Path, to: &Path, listed: &Listed) -> Result<(), BackupError> {
+    let (source, target) = (resolve(from, listed)?, resolve(to, listed)?);
+    if let Some(parent) = target.parent() {
+        create_folder(parent)?;
+        close_folder(parent)?;
+    }
+    fs::copy(&source, &target).map(drop).map_err(io_error(&source))
+}
+
+/// Every file below `folder` but the manifest, by path.
+pub(super) fn list(folder: &Path) -> Result<Vec<Listed>, BackupError> {
+    let mut files = Vec::new();
+    walk(folder, "", &mut files)?;
+    files.retain(|file| file.path != MANIFEST);
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+fn walk(folder: &Path, prefix: &str, files: &mut Vec<Listed>) -> Result<(), BackupError> {
+    for entry in fs::read_dir(folder).map_err(io_error(folder))? {
+        let entry = entry.map_err(io_error(folder))?;
+        let path = entry.path();
+        let name = entry.file_name().into_string().map_err(|_| BackupError::Damaged {
+            path: path.clone(),
+            reason: "its name is no text, so belfry did not make it",
+        })?;
+        let relative = format!("{prefix}{name}");
+        if entry.file_type().map_err(io_error(&path))?.is_dir() {
+            walk(&path, &format!("{relative}/"), files)?;
+        } else {
+            files.push(hashed(&path, relative)?);
+        }
+    }
+    Ok(())
+}
+
+fn hashed(path: &Path, relative: String) -> Result<Listed, BackupError> {
+    let file = File::open(path).map_err(io_error(path))?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file).map_err(io_error(path))?;
+    Ok(Listed { path: relative, bytes: hasher.count(), blake3: hasher.finalize().to_hex().to_string() })
+}
+
+/// Holds what is there against the list: nothing missing, nothing changed, nothing besides.
+pub(super) fn compare(folder: &Path, expected: &[Listed]) -> Result<(), BackupError> {
+    let damaged = |path: PathBuf, reason| Err(BackupError::Damaged { path, reason });
+    for listed in expected {
+        let path = resolve(folder, listed)?;
+        if !path.is_file() {
+            return damaged(path, "the file is missing");
+        }
+        let found = hashed(&path, listed.path.clone())?;
+        if found.bytes != listed.bytes {
+            return damaged(path, "it is shorter or longer than when it was made");
+        }
+        if found.blake3 != listed.blake3 {
+            return damaged(path, "its content is not what was written");
+        }
+    }
+    for found in list(folder)? {
+        if !expected.iter().any(|listed| listed.path == found.path) {
+            return damaged(folder.join(&found.path), "the manifest does not know it");
+        }
+    }
+    Ok(())
+}
+
+/// The file of a list entry; a list must not lead out of its folder.
+fn resolve(folder: &Path, listed: &Listed) -> Result<PathBuf, BackupError> {
+    let relative = Path::new(&listed.path);
+    let stays = relative.components().all(|part| matches!(part, Component::Normal(_)));
+    match stays && !listed.path.is_empty() {
+        true => Ok(folder.join(relative)),
+        false => Err(BackupError::NotABackup {
+            path: folder.to_owned(),
+            reason: format!("its manifest names {:?}, which is not below it", listed.path),
+        }),
+    }
+}

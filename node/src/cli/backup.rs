@@ -1,0 +1,156 @@
+//! `belfry backup …`: make one, look whether it is whole, become a node again from it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{
+    DataFolder, Global,
+    args::second,
+    client::{Client, ClientError, Content},
+    exit::refused,
+    output,
+};
+use crate::{
+    backup::{self, BackupError, Backups, Manifest, STORE},
+    config::Config,
+    keys::{Enrolment, Source},
+    store::{Owner, Store},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Create(Create),
+    Verify(Verify),
+    Restore(Restore),
+}
+
+/// Copy this node's keys, certificate and database into a new folder.
+///
+/// A running node makes the copy itself and goes on; one that is stopped is copied by this command, which then
+/// asks for the passphrase.
+///
+/// What is in a backup is as sealed as it is here. On one file system it shares files with the database: copy
+/// it to another disk to have a backup. Keep the passphrase elsewhere.
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// Folder to make
+    to: PathBuf,
+    #[command(flatten)]
+    data: DataFolder,
+    /// File with the passphrase of the key files, for a node that is stopped
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// Print the manifest as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Hold every file of a backup against its manifest.
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// Folder of the backup
+    from: PathBuf,
+    /// Print the manifest as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Make a data folder of a backup.
+///
+/// The backup is verified first, and the data folder must not be there yet. The restored node opens new logs
+/// for what it publishes, and gets what it missed from its peers. Never run two nodes from one backup.
+#[derive(Debug, Args)]
+pub(super) struct Restore {
+    /// Folder of the backup
+    from: PathBuf,
+    #[command(flatten)]
+    data: DataFolder,
+    /// File with the passphrase of the key files, instead of the configured source
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl Command {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        match self {
+            Self::Create(create) => create.run(global),
+            Self::Verify(verify) => {
+                let manifest = backup::verify(&verify.from).map_err(at_the_edge)?;
+                show("Whole: every file is as it was made.", &manifest, verify.json)
+            }
+            Self::Restore(restore) => restore.run(global),
+        }
+    }
+}
+
+impl Create {
+    fn run(self, global: &Global) -> anyhow::Result<()> {
+        let config = global.config(&self.data)?;
+        let to = std::path::absolute(&self.to).context("the folder to make")?;
+        let manifest = match asked_of_daemon(&config, &to) {
+            Err(error) if matches!(error.downcast_ref(), Some(ClientError::NotRunning { .. })) => {
+                self.of_stopped(&config, &to)?
+            }
+            answer => serde_json::from_value(answer?).context("the daemon's answer")?,
+        };
+        show(&format!("Made {}", to.display()), &manifest, self.json)
+    }
+
+    fn of_stopped(&self, config: &Config, to: &Path) -> anyhow::Result<Manifest> {
+        let passphrase =
+            Source::choose(self.passphrase_file.as_deref(), &config.keys).read("this node's keys")?;
+        let folder = &config.node.data_dir;
+        let enrolment = Enrolment::load(folder, &passphrase)?;
+        let owner = Owner { coalition: enrolment.coalition(), node: enrolment.node() };
+        let store = Store::open(&folder.join(STORE), owner, &enrolment.keys.store)?;
+        Backups::new(folder, store, &enrolment).create(to).map_err(at_the_edge)
+    }
+}
+
+impl Restore {
+    fn run(self, global: &Global) -> anyhow::Result<()> {
+        let config = global.config(&self.data)?;
+        let passphrase =
+            Source::choose(self.passphrase_file.as_deref(), &config.keys).read("the keys in the backup")?;
+        let to = &config.node.data_dir;
+        let manifest = backup::restore(&self.from, to, &passphrase).map_err(at_the_edge)?;
+        show(
+            &format!("Restored into {}.\nIt will publish in new logs. Then: belfry run", to.display()),
+            &manifest,
+            false,
+        )
+    }
+}
+
+fn asked_of_daemon(config: &Config, to: &Path) -> anyhow::Result<Value> {
+    let wanted = json!({ "folder": to });
+    let content =
+        Content { kind: "application/json", bytes: serde_json::to_vec(&wanted)?, idempotency_key: None };
+    Client::new(config)?.post("/api/v1/backups", content)
+}
+
+fn show(headline: &str, manifest: &Manifest, as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        return output::print_json(&serde_json::to_value(manifest)?);
+    }
+    let facts = output::facts(&[
+        (
+            "organisation",
+            format!("{} (certificate {})", output::visible(&manifest.organisation), manifest.serial),
+        ),
+        ("made", second(manifest.created)),
+        ("admin log", format!("{} entries", manifest.roster_height)),
+        ("files", format!("{}, {} KiB", manifest.files.len(), manifest.bytes() >> 10)),
+    ]);
+    Ok(output::print(&format!("{headline}\n\n{facts}"))?)
+}
+
+fn at_the_edge(error: BackupError) -> anyhow::Error {
+    match error {
+        BackupError::Exists(_) | BackupError::Damaged { .. } | BackupError::Seal(_) => refused(error),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,86 @@
+//! `belfry store …`: looking at, and tidying, the database of a stopped node.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{DataFolder, Global, output};
+use crate::{
+    backup::STORE,
+    keys::{Enrolment, Source},
+    store::{Owner, Store},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Check(Check),
+    Compact(Compact),
+}
+
+/// Read every row of a stopped node's database and name what is damaged.
+///
+/// Exit code 1 if anything is. Messages that are damaged come back from peers once their rows are gone: restore
+/// a backup, or remove the store folder and let the node sync again.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    at: At,
+}
+
+/// Rewrite a stopped node's database without what was deleted or replaced.
+#[derive(Debug, Args)]
+pub(super) struct Compact {
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Debug, Args)]
+struct At {
+    #[command(flatten)]
+    data: DataFolder,
+    /// File with the passphrase of the key files, instead of the configured source
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl Command {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        match self {
+            Self::Check(check) => check.at.open(global).and_then(|store| report(&store)),
+            Self::Compact(compact) => {
+                let store = compact.at.open(global)?;
+                let before = store.disk_size()?;
+                store.compact(|column| eprintln!("compacting {column}"))?;
+                let after = store.disk_size()?;
+                Ok(output::print(&format!("{} KiB before, {} KiB after\n", before >> 10, after >> 10))?)
+            }
+        }
+    }
+}
+
+impl At {
+    fn open(self, global: &Global) -> anyhow::Result<Store> {
+        let config = global.config(&self.data)?;
+        let passphrase =
+            Source::choose(self.passphrase_file.as_deref(), &config.keys).read("this node's keys")?;
+        let enrolment = Enrolment::load(&config.node.data_dir, &passphrase)?;
+        let owner = Owner { coalition: enrolment.coalition(), node: enrolment.node() };
+        Ok(Store::open(&config.node.data_dir.join(STORE), owner, &enrolment.keys.store)?)
+    }
+}
+
+fn report(store: &Store) -> anyhow::Result<()> {
+    let health = store.check(|column| eprintln!("{}: {} rows", column.name, column.rows));
+    let rows: Vec<[String; 3]> = health
+        .columns
+        .iter()
+        .map(|c| [c.name.to_owned(), c.rows.to_string(), format!("{} KiB", c.bytes >> 10)])
+        .collect();
+    let mut text = output::table(["column", "rows", "size"], &rows);
+    for error in &health.damaged {
+        text += &format!("DAMAGED: {error}\n");
+    }
+    output::print(&text)?;
+    anyhow::ensure!(health.damages == 0, "{} rows are damaged", health.damages);
+    Ok(output::print("Every row reads.\n")?)
+}

@@ -1,0 +1,81 @@
+//! Copies of the database, and what a copy must not do: go on where another copy went on.
+//!
+//! A node writes its own logs strictly one after the other, and a sequence used twice is a fork. So every
+//! database has an *incarnation*, a random name it got when it was made or restored, and remembers which
+//! logs it opened itself. Only those are gone on with: after a restore, or on an empty disk that got its own
+//! history back from peers, the next message opens a new log.
+
+use std::path::Path;
+
+use belfry_proto::{
+    crypto::secret::Secret,
+    id::{GroupId, LogId},
+};
+use rocksdb::checkpoint::Checkpoint;
+
+use super::{
+    OpenError, Owner, ReadError, Store,
+    columns::{Cf, Key},
+    open,
+    txn::Txn,
+};
+
+/// Where the incarnation stands in [`Cf::Meta`].
+pub(super) const INCARNATION_KEY: &[u8] = b"incarnation";
+
+/// Names one life of a database.
+pub(super) type Incarnation = [u8; 16];
+
+/// Where a log of our own is noted, with the incarnation that opened it.
+fn own_log(group: GroupId, log: LogId) -> Vec<u8> {
+    Key::default().bytes(b"own-log:").u32(group.get()).bytes(log.as_ref()).done()
+}
+
+/// A name no database had before.
+pub(super) fn fresh() -> Incarnation {
+    rand::random()
+}
+
+/// Notes that this database writes `log`, unless it says so already.
+pub(super) fn note_own_log(txn: &mut Txn<'_>, group: GroupId, log: LogId) -> Result<(), ReadError> {
+    let key = own_log(group, log);
+    let Some(incarnation) = txn.get(Cf::Meta, INCARNATION_KEY)? else { return Ok(()) };
+    if txn.get(Cf::Meta, &key)?.as_ref() != Some(&incarnation) {
+        txn.put(Cf::Meta, key, incarnation);
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Whether this database, in this life of it, opened the log and so may go on with it.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn writes_log(&self, group: GroupId, log: LogId) -> Result<bool, ReadError> {
+        let opened_by = self.db.get(Cf::Meta, &own_log(group, log))?;
+        Ok(opened_by.is_some() && opened_by == self.db.get(Cf::Meta, INCARNATION_KEY)?)
+    }
+
+    /// Copies the database as it stands into the new folder `to`. Files that never change are linked where
+    /// the file system allows, so this is quick and takes little room until they are replaced.
+    ///
+    /// # Errors
+    /// RocksDB's; `to` may then be there in part.
+    pub fn checkpoint(&self, to: &Path) -> Result<(), ReadError> {
+        Checkpoint::new(&self.db.rocks)?.create_checkpoint(to)?;
+        Ok(())
+    }
+
+    /// Makes a copied database one of its own: it goes on with none of the logs it holds.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn reborn(path: &Path, owner: Owner, master: &Secret) -> Result<(), OpenError> {
+        let db = open::open(path, owner, master)?;
+        let mut synced = rocksdb::WriteOptions::default();
+        synced.set_sync(true);
+        db.rocks
+            .put_cf_opt(db.cf(Cf::Meta), INCARNATION_KEY, fresh(), &synced)
+            .map_err(|source| OpenError::Database { path: path.to_owned(), source })
+    }
+}

@@ -1,0 +1,319 @@
+//! Conversations with one peer: comparing frontiers, fetching a page. Each is a short task of its own; what
+//! came of it goes back to the loop in [`super::pull`].
+
+use std::{sync::Arc, time::Duration};
+
+use belfry_proto::{
+    crypto::sign::PublicKey,
+    envelope::{self, DecodeError},
+    id::{GroupId, LogId, Sequence},
+    limits,
+    schema::{
+        Page, PullFrontier, PullRange, Refusal, SyncRequest, SyncResponse, sync_request::Request,
+        sync_response::Response,
+    },
+    sync::{
+        frontier::{self, FrontierError, LogFrontier},
+        page::{self, PageError},
+        plan::{self, Range, Want},
+        schedule::{Ask, MAX_OFFERS},
+    },
+};
+use tokio::time::timeout;
+
+use super::{Sync, counters::more, serve::frontier_of};
+use crate::{
+    ingest::Kept,
+    network::{RequestError, Stopped},
+    store::ReadError,
+};
+
+/// How long one part of a frontier may take: it is a read and at most 1 MiB.
+const COMPARING: Duration = Duration::from_secs(20);
+/// How long a page may take. The schedule goes to others long before.
+const FETCHING: Duration = Duration::from_secs(40);
+/// Parts of one frontier read in one comparison: half a million logs. A list without end ends here.
+const MAX_PARTS: usize = 64;
+
+/// What a conversation came to, when not to what was hoped.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PullError {
+    #[error("request: {0}")]
+    Request(#[from] RequestError),
+    #[error("no answer in time")]
+    Silent,
+    #[error("the peer is busy")]
+    Busy,
+    #[error("refused as {0}")]
+    Refused(&'static str),
+    #[error("the peer answered another question")]
+    WrongAnswer,
+    #[error("frontier: {0}")]
+    Frontier(#[from] FrontierError),
+    #[error("its frontier does not hash to what it says")]
+    OtherHash,
+    #[error("page: {0}")]
+    Page(#[from] PageError),
+    #[error("an envelope of the page: {0}")]
+    Envelope(#[from] DecodeError),
+    #[error("the page holds nothing of what was promised")]
+    EmptyPage,
+    #[error("entry {sequence} was refused: {code}")]
+    NotKept { sequence: Sequence, code: &'static str },
+    #[error("store: {0}")]
+    Store(#[from] ReadError),
+    #[error("this node stores nothing now: {0}")]
+    Spoiled(&'static str),
+}
+
+/// Who is to blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// The peer: it claimed what it does not serve, or broke a rule.
+    Peer,
+    /// Nobody; the peer has no time, or the connection went.
+    Pause,
+    /// This node.
+    Us,
+}
+
+impl PullError {
+    pub(super) fn blame(&self) -> Blame {
+        match self {
+            Self::Silent
+            | Self::Refused(_)
+            | Self::WrongAnswer
+            | Self::Frontier(_)
+            | Self::OtherHash
+            | Self::Page(_)
+            | Self::Envelope(_)
+            | Self::EmptyPage
+            | Self::NotKept { .. } => Blame::Peer,
+            Self::Busy => Blame::Pause,
+            Self::Store(_) | Self::Spoiled(_) => Blame::Us,
+            Self::Request(error) => match error {
+                RequestError::Timeout | RequestError::Malformed(_) | RequestError::Stream(_) => Blame::Peer,
+                RequestError::NotAllowed
+                | RequestError::NotConnected
+                | RequestError::Held
+                | RequestError::Closed
+                | RequestError::Busy => Blame::Pause,
+                RequestError::Invalid(_) | RequestError::Stopped(Stopped) => Blame::Us,
+            },
+        }
+    }
+}
+
+/// What one comparison found.
+#[derive(Debug, Default)]
+pub(super) struct Compared {
+    /// What the peer claims beyond us.
+    pub(super) ranges: Vec<Range>,
+    /// There is more than was read.
+    pub(super) is_cut: bool,
+    /// Why it ended early.
+    pub(super) error: Option<PullError>,
+}
+
+/// What became of one page.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    /// Last sequence that was kept, without a gap from the first one asked for.
+    pub(super) through: Option<Sequence>,
+    /// Why not all of it was.
+    pub(super) error: Option<PullError>,
+}
+
+impl Sync {
+    /// Compares every kept group with `peer`.
+    pub(super) async fn compare(self: Arc<Self>, peer: PublicKey) -> Compared {
+        let roster = self.roster.snapshot();
+        let mut found = Compared::default();
+        for group in self.identity.kept_groups(&roster) {
+            match self.compare_group(peer, group, &mut found).await {
+                // Refused: it does not keep this group, being a member of others only.
+                Ok(()) | Err(PullError::Refused(_)) => {}
+                Err(error) => {
+                    found.error = Some(error);
+                    return found;
+                }
+            }
+            if found.is_cut {
+                return found;
+            }
+        }
+        found
+    }
+
+    async fn compare_group(
+        &self,
+        peer: PublicKey,
+        group: GroupId,
+        found: &mut Compared,
+    ) -> Result<(), PullError> {
+        let coalition = self.roster.snapshot().coalition();
+        let store = self.store.clone();
+        let rows = tokio::task::spawn_blocking(move || store.logs(group));
+        let rows = rows.await.map_err(|_| PullError::Spoiled("stopping"))??;
+        let ours: Vec<LogFrontier> = rows.iter().map(frontier_of).collect();
+        // A proven fork freezes its log: from there on there is nothing to fetch, from anybody. Below it there
+        // may be, and a lower fork.
+        let below_fork = |range: Range| {
+            let at = rows.binary_search_by_key(&range.log, |row| row.log).ok();
+            match at.and_then(|at| rows.get(at)).map_or(0, |row| row.frozen.get()) {
+                0 => Some(range),
+                frozen => {
+                    let to = range.to.min(Sequence::new(frozen - 1));
+                    (range.from <= to).then_some(Range { to, ..range })
+                }
+            }
+        };
+        let hash = frontier::hash(coalition, group, &ours).to_vec();
+        let mut after: Option<LogId> = None;
+        for _ in 0..MAX_PARTS {
+            let pull = PullFrontier {
+                group: group.get(),
+                hash: hash.clone(),
+                after: after.map(|log| log.to_vec()).unwrap_or_default(),
+            };
+            let response = self.ask(peer, Request::Frontier(pull), COMPARING).await?;
+            let Response::Frontier(part) = response else { return Err(PullError::WrongAnswer) };
+            more(&self.counters.compared, usize::from(after.is_none()));
+            if part.hash == hash {
+                more(&self.counters.level, usize::from(after.is_none()));
+                return Ok(());
+            }
+            let theirs = frontier::read_part(group, after, &part)?;
+            if after.is_none() && !part.more && part.hash != frontier::hash(coalition, group, &theirs) {
+                return Err(PullError::OtherHash);
+            }
+            let last = theirs.last().map(|log| log.log);
+            let ranges = plan::plan(&ours, &theirs).into_iter().filter_map(below_fork);
+            let room = MAX_OFFERS.saturating_sub(found.ranges.len());
+            let before = found.ranges.len();
+            found.ranges.extend(ranges.take(room + 1));
+            if found.ranges.len() - before > room {
+                found.is_cut = true;
+                return Ok(());
+            }
+            if !part.more {
+                return Ok(());
+            }
+            after = last;
+        }
+        found.is_cut = true;
+        Ok(())
+    }
+
+    /// Asks for one page and hands it in.
+    pub(super) async fn fetch(self: Arc<Self>, ask: Ask<PublicKey>) -> Fetched {
+        match self.fetch_page(&ask).await {
+            Ok(fetched) => fetched,
+            Err(error) => Fetched { through: None, error: Some(error) },
+        }
+    }
+
+    async fn fetch_page(&self, ask: &Ask<PublicKey>) -> Result<Fetched, PullError> {
+        let Ask { peer, range, .. } = *ask;
+        let request = PullRange {
+            group: range.group.get(),
+            log: range.log.to_vec(),
+            from: range.from.get(),
+            to: range.to.get(),
+        };
+        let response = self.ask(peer, Request::Range(request), FETCHING).await?;
+        let Response::Page(Page { envelopes, .. }) = response else { return Err(PullError::WrongAnswer) };
+        if envelopes.is_empty() {
+            return Err(PullError::EmptyPage);
+        }
+        if envelopes.len() > limits::MAX_PAGE_ENVELOPES {
+            return Err(PageError::TooMany(envelopes.len()).into());
+        }
+        let checked = tokio::task::spawn_blocking(move || {
+            let decoded =
+                envelopes.iter().map(|bytes| envelope::decode(bytes)).collect::<Result<Vec<_>, _>>()?;
+            page::check_page(&range, &decoded)?;
+            Ok::<_, PullError>(envelopes)
+        });
+        let envelopes = checked.await.map_err(|_| PullError::Spoiled("stopping"))??;
+        let kept = self.intake.offer(peer, envelopes).await;
+        if kept.is_empty() {
+            return Err(PullError::Spoiled("stopping"));
+        }
+        more(&self.counters.pages, 1);
+        more(&self.counters.kept, kept.iter().filter(|kept| **kept == Kept::Stored).count());
+        let fetched = outcome(range, &kept);
+        tracing::debug!(%peer, group = range.group.get(), log = %range.log, from = range.from.get(),
+            count = kept.len(), through = ?fetched.through, "sync page");
+        Ok(fetched)
+    }
+
+    async fn ask(&self, peer: PublicKey, request: Request, within: Duration) -> Result<Response, PullError> {
+        let request = SyncRequest { request: Some(request) };
+        let answer = timeout(within, self.network.sync(&peer, request)).await;
+        match answer.map_err(|_| PullError::Silent)?? {
+            SyncResponse { response: Some(Response::Refused(code)) } => {
+                match Refusal::try_from(code).unwrap_or_default() {
+                    Refusal::Busy => Err(PullError::Busy),
+                    other => Err(PullError::Refused(other.as_str_name())),
+                }
+            }
+            SyncResponse { response: Some(response) } => Ok(response),
+            SyncResponse { response: None } => Err(PullError::WrongAnswer),
+        }
+    }
+}
+
+/// How far a page got, and why no further. Entries are in order, so what follows a refused one is of no use
+/// to the frontier; it is asked for again, of somebody else.
+fn outcome(range: Range, kept: &[Kept]) -> Fetched {
+    let mut through = None;
+    for (sequence, kept) in (range.from.get()..).map(Sequence::new).zip(kept) {
+        let error = match kept {
+            Kept::Stored | Kept::Known | Kept::Parked => {
+                through = Some(sequence);
+                continue;
+            }
+            // What a proof was asked for.
+            Kept::Refused("fork") if range.want == Want::Proof => {
+                through = Some(sequence);
+                continue;
+            }
+            // Not the fault of whoever serves what its author signed.
+            Kept::Refused(code @ ("not-stored" | "no-room" | "over-quota" | "too-many-logs")) => {
+                PullError::Spoiled(code)
+            }
+            Kept::Refused(code) => PullError::NotKept { sequence, code },
+        };
+        return Fetched { through, error: Some(error) };
+    }
+    Fetched { through, error: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(want: Want) -> Range {
+        let (from, to) = (Sequence::new(5), Sequence::new(9));
+        Range { group: GroupId::new(1), log: LogId::new([1; 32]), from, to, want }
+    }
+
+    fn of(want: Want, kept: &[Kept]) -> (Option<u64>, Option<Blame>) {
+        let fetched = outcome(range(want), kept);
+        (fetched.through.map(Sequence::get), fetched.error.map(|error| error.blame()))
+    }
+
+    #[test]
+    fn a_page_counts_as_far_as_it_was_kept_without_a_gap() {
+        use Kept::{Known, Parked, Refused, Stored};
+        let bare = Refused("bodiless");
+        assert_eq!(of(Want::Entries, &[Stored, Known, Parked]), (Some(7), None));
+        assert_eq!(of(Want::Entries, &[Stored, bare.clone(), Stored]), (Some(5), Some(Blame::Peer)));
+        assert_eq!(of(Want::Entries, &[bare]), (None, Some(Blame::Peer)));
+        assert_eq!(of(Want::Entries, &[Stored, Refused("no-room")]), (Some(5), Some(Blame::Us)));
+        assert_eq!(of(Want::Entries, &[Stored, Refused("over-quota")]), (Some(5), Some(Blame::Us)));
+        assert_eq!(of(Want::Entries, &[Refused("fork")]), (None, Some(Blame::Peer)));
+        assert_eq!(of(Want::Proof, &[Refused("fork")]), (Some(5), None));
+    }
+}

@@ -1,0 +1,444 @@
+//! Nodes in one process that are level, behind, silent, slow or lying. Everything waits for what it claims;
+//! nothing sleeps to be in step.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use belfry_proto::{
+    envelope::Decoded,
+    id::{Height, LogId, MemberId, MessageId, Sequence, Serial},
+    schema::{
+        self, Frontier, Page, PullFrontier, PullRange, Refusal, SyncRequest, SyncResponse,
+        sync_request::Request, sync_response::Response,
+    },
+    sync::frontier,
+    time::Timestamp,
+};
+use futures::future::join_all;
+use prost::Message;
+use tokio::task::JoinSet;
+
+use super::{serve::frontier_of, *};
+use crate::{
+    feed::{Feed, Notice},
+    ingest::Ingest,
+    membership::{DialLimits, Membership},
+    space::{Space, tests::Disk},
+    store::{Change, EnvelopeRow, MessageState},
+    testing::{CIDR, CLOUD, Coalition, PATIENCE, Seat, Site, eventually},
+};
+
+/// Far longer than any of this takes: rounds are not what these tests wait for.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// A node that pulls.
+struct Puller {
+    site: Site,
+    feed: Feed,
+    counters: Arc<Counters>,
+    _tasks: JoinSet<()>,
+    _membership: Membership,
+}
+
+impl Puller {
+    async fn start(coalition: &Coalition, seat: &Seat) -> Self {
+        Self::start_in(Site::new(coalition, seat).await)
+    }
+
+    fn start_in(mut site: Site) -> Self {
+        let (feed, counters) = (Feed::default(), Arc::new(Counters::default()));
+        let limits = DialLimits { longest_wait: NEVER, most: 0 };
+        let membership = Membership::new(
+            Arc::clone(&site.seat.identity),
+            site.store.clone(),
+            site.network.clone(),
+            site.roster.clone(),
+            feed.clone(),
+            Vec::new(),
+            Vec::new(),
+            limits,
+        );
+        let (ingest, queues, intake) = Ingest::new(
+            Arc::clone(&site.seat.identity),
+            site.store.clone(),
+            site.network.clone(),
+            site.roster.clone(),
+            feed.clone(),
+            membership.behind(),
+        );
+        let inbound = site.inbound.take().unwrap();
+        let (judge, keep, reopen) = ingest.loops(queues, inbound.gossip);
+        let sync = Sync {
+            identity: Arc::clone(&site.seat.identity),
+            store: site.store.clone(),
+            network: site.network.clone(),
+            roster: site.roster.clone(),
+            feed: feed.clone(),
+            intake,
+            counters: Arc::clone(&counters),
+            interval: NEVER,
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(judge);
+        tasks.spawn(keep);
+        tasks.spawn(reopen);
+        tasks.spawn(sync.run());
+        Self { site, feed, counters, _tasks: tasks, _membership: membership }
+    }
+
+    /// What membership says once a peer is level.
+    fn ready(&self, peer: &Site) {
+        self.feed.notify(Notice::PeerReady(peer.node()));
+    }
+
+    async fn holds(&self, messages: &[Decoded]) {
+        let last = messages.last().unwrap().header();
+        let what = format!("holding {} messages", last.sequence);
+        eventually(&what, async || self.site.height(last.group, last.log) == last.sequence.get()).await;
+    }
+}
+
+/// Lets `site` serve as a node does.
+fn serve(site: &mut Site) -> (Arc<Counters>, JoinSet<()>) {
+    let counters = Arc::new(Counters::default());
+    let serving =
+        Serving { store: site.store.clone(), roster: site.roster.clone(), counters: Arc::clone(&counters) };
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serving.run(site.inbound.take().unwrap().sync));
+    (counters, tasks)
+}
+
+/// Lets `site` answer as `answers` says; `None` leaves the asker waiting.
+fn misbehave(
+    site: &mut Site,
+    mut answers: impl FnMut(Request) -> Option<Response> + Send + 'static,
+) -> JoinSet<()> {
+    let mut asked = site.inbound.take().unwrap().sync;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut unanswered = Vec::new();
+        while let Some(asked) = asked.recv().await {
+            match answers(asked.request.request.clone().unwrap()) {
+                Some(response) => asked.reply.send(SyncResponse { response: Some(response) }),
+                None => unanswered.push(asked),
+            }
+        }
+    });
+    tasks
+}
+
+/// The frontier of whoever holds these messages and nothing else.
+fn frontier_with(coalition: &Coalition, messages: &[Decoded]) -> Response {
+    let last = messages.last().unwrap();
+    let held = frontier::LogFrontier {
+        group: last.header().group,
+        log: last.header().log,
+        low: Sequence::new(1),
+        height: last.header().sequence,
+        head: last.message_id(),
+        bodies: last.header().sequence.get(),
+    };
+    let hash = frontier::hash(coalition.id(), held.group, &[held]);
+    Response::Frontier(Frontier { hash: hash.to_vec(), logs: vec![(&held).into()], more: false })
+}
+
+fn page_of<'a>(messages: impl IntoIterator<Item = &'a Decoded>) -> Response {
+    let envelopes = messages.into_iter().map(|message| message.bytes().to_vec()).collect();
+    Response::Page(Page { envelopes, more: true })
+}
+
+fn bare(message: &Decoded) -> Vec<u8> {
+    let mut envelope = schema::Envelope::decode(message.bytes()).unwrap();
+    envelope.body = None;
+    envelope.encode_to_vec()
+}
+
+/// Three members of one group; the first writes.
+fn three() -> (Coalition, [Seat; 3]) {
+    let mut coalition = Coalition::new();
+    let seats = [1, 2, 3].map(|n| coalition.issue(n, &[CIDR]));
+    (coalition, seats)
+}
+
+#[tokio::test]
+async fn what_one_missed_comes_from_a_peer() {
+    let (coalition, [alice, bob, _]) = three();
+    let messages = coalition.messages(&alice, CIDR, None, 600);
+    let mut holder = Site::new(&coalition, &alice).await;
+    holder.hold(&messages).await;
+    let (_, _tasks) = serve(&mut holder);
+    let puller = Puller::start(&coalition, &bob).await;
+    puller.site.connect(&holder).await;
+    puller.ready(&holder);
+    puller.holds(&messages).await;
+    let counts = puller.counters.snapshot();
+    assert_eq!((counts.kept, counts.faults), (600, 0));
+    assert!(counts.pages >= 3, "bounded pages");
+
+    // Level: one hash each way, and no page.
+    puller.ready(&holder);
+    eventually("a level comparison", async || puller.counters.snapshot().level > 0).await;
+    assert_eq!(puller.counters.snapshot().pages, counts.pages);
+}
+
+#[tokio::test]
+async fn a_silent_peer_does_not_stall_the_others() {
+    let (coalition, [alice, bob, carol]) = three();
+    let messages = coalition.messages(&alice, CIDR, None, 300);
+    // One that says nothing at all, one that promises everything and sends nothing.
+    for promises in [false, true] {
+        let mut silent = Site::new(&coalition, &carol).await;
+        let promise = frontier_with(&coalition, &messages);
+        let _silence = misbehave(&mut silent, move |request| match request {
+            Request::Frontier(_) if promises => Some(promise.clone()),
+            _ => None,
+        });
+        let mut holder = Site::new(&coalition, &alice).await;
+        holder.hold(&messages).await;
+        let (_, _tasks) = serve(&mut holder);
+        let puller = Puller::start(&coalition, &bob).await;
+        for peer in [&silent, &holder] {
+            puller.site.connect(peer).await;
+            puller.ready(peer);
+        }
+        puller.holds(&messages).await;
+    }
+}
+
+/// One way to break a promise: what is sent for the range asked for.
+type Lie = fn(&[Decoded], &PullRange) -> Option<Response>;
+
+#[tokio::test]
+async fn what_a_liar_does_not_serve_comes_from_another_peer() {
+    let lies: [(&str, Lie); 8] = [
+        ("an empty page", |_, _| Some(Response::Page(Page { envelopes: Vec::new(), more: true }))),
+        ("a hole", |all, _| Some(page_of(all.iter().step_by(2)))),
+        ("not from where it was asked for", |all, _| Some(page_of(&all[1..]))),
+        ("more than a page", |all, _| Some(page_of(all.iter().cycle().take(300)))),
+        ("bare headers", |all, _| {
+            Some(Response::Page(Page { envelopes: all.iter().map(bare).collect(), more: true }))
+        }),
+        ("good ones, then a bare header", |all, _| {
+            let mut envelopes: Vec<_> = all[..5].iter().map(|m| m.bytes().to_vec()).collect();
+            envelopes.push(bare(&all[5]));
+            Some(Response::Page(Page { envelopes, more: true }))
+        }),
+        ("no envelopes", |_, _| Some(Response::Page(Page { envelopes: vec![vec![7; 100]], more: true }))),
+        ("an answer to another question", |_, _| Some(Response::Addresses(schema::Addresses::default()))),
+    ];
+    let (coalition, [alice, bob, carol]) = three();
+    let messages = coalition.messages(&alice, CIDR, None, 20);
+    for (name, lie) in lies {
+        let mut liar = Site::new(&coalition, &carol).await;
+        let (promise, all) = (frontier_with(&coalition, &messages), messages.clone());
+        let _lying = misbehave(&mut liar, move |request| match request {
+            Request::Frontier(_) => Some(promise.clone()),
+            Request::Range(range) => lie(&all, &range),
+            Request::Addresses(_) => None,
+        });
+        let mut holder = Site::new(&coalition, &alice).await;
+        holder.hold(&messages).await;
+        let (_, _tasks) = serve(&mut holder);
+        let puller = Puller::start(&coalition, &bob).await;
+        puller.site.connect(&liar).await;
+        puller.ready(&liar);
+        eventually(name, async || puller.counters.snapshot().faults > 0).await;
+        puller.site.connect(&holder).await;
+        puller.ready(&holder);
+        puller.holds(&messages).await;
+    }
+}
+
+/// A page of another group's log is not what was asked for, and nothing of it is kept on this peer's word.
+#[tokio::test]
+async fn a_page_of_another_group_is_refused() {
+    let mut coalition = Coalition::new();
+    let alice = coalition.issue(1, &[CIDR, CLOUD]);
+    let bob = coalition.issue(2, &[CIDR]);
+    let (ours, others) =
+        (coalition.messages(&alice, CIDR, None, 3), coalition.messages(&alice, CLOUD, None, 3));
+    let mut liar = Site::new(&coalition, &alice).await;
+    let (promise, page) = (frontier_with(&coalition, &ours), page_of(&others));
+    let _lying = misbehave(&mut liar, move |request| match request {
+        Request::Frontier(_) => Some(promise.clone()),
+        _ => Some(page.clone()),
+    });
+    let puller = Puller::start(&coalition, &bob).await;
+    puller.site.connect(&liar).await;
+    puller.ready(&liar);
+    eventually("a fault", async || puller.counters.snapshot().faults > 0).await;
+    assert!(puller.site.store.logs(CLOUD).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn lying_frontiers_are_counted_and_ask_for_nothing() {
+    let (coalition, [alice, bob, carol]) = three();
+    let messages = coalition.messages(&alice, CIDR, None, 3);
+    let honest = frontier_with(&coalition, &messages);
+    let changed = |change: fn(&mut Frontier)| {
+        let Response::Frontier(mut frontier) = honest.clone() else { unreachable!() };
+        change(&mut frontier);
+        Response::Frontier(frontier)
+    };
+    let lies = [
+        ("another group", changed(|f| f.logs[0].group = CLOUD.get())),
+        ("more bodies than entries", changed(|f| f.logs[0].bodies = 99)),
+        ("twice the same log", changed(|f| f.logs.push(f.logs[0].clone()))),
+        ("a hash of something else", changed(|f| f.hash = vec![1; 32])),
+        (
+            "parts without end",
+            changed(|f| {
+                f.logs.clear();
+                f.more = true;
+            }),
+        ),
+    ];
+    for (name, lie) in lies {
+        let mut liar = Site::new(&coalition, &carol).await;
+        let _lying = misbehave(&mut liar, move |request| {
+            assert!(matches!(request, Request::Frontier(_)), "nothing is fetched on such a word");
+            Some(lie.clone())
+        });
+        let puller = Puller::start(&coalition, &bob).await;
+        puller.site.connect(&liar).await;
+        puller.ready(&liar);
+        eventually(name, async || puller.counters.snapshot().faults > 0).await;
+    }
+}
+
+/// More logs than one reply lists: the one that is missing stands in the second part.
+#[tokio::test]
+async fn a_group_of_more_logs_than_a_list_holds_converges() {
+    let (coalition, [alice, bob, _]) = three();
+    let messages = coalition.messages(&alice, CIDR, None, 3);
+    let mut holder = Site::new(&coalition, &alice).await;
+    let puller_site = Site::new(&coalition, &bob).await;
+    let many = belfry_proto::limits::MAX_FRONTIER_LOGS + 10;
+    for site in [&holder, &puller_site] {
+        let commits = (0..many).map(|n| site.store.commit(Change::Envelope(Box::new(filler(n)))));
+        assert!(join_all(commits).await.iter().all(Result::is_ok));
+    }
+    assert!(messages[0].header().log > filler(many).log, "in the second part");
+    holder.hold(&messages).await;
+    let (_, _tasks) = serve(&mut holder);
+    let puller = Puller::start_in(puller_site);
+    puller.site.connect(&holder).await;
+    puller.ready(&holder);
+    puller.holds(&messages).await;
+}
+
+/// One entry of a log of its own, early in the order of ids.
+fn filler(n: usize) -> EnvelopeRow {
+    let mut bytes = [0; 32];
+    bytes[24..].copy_from_slice(&u64::try_from(n + 1).unwrap().to_be_bytes());
+    EnvelopeRow {
+        group: CIDR,
+        log: LogId::new(bytes),
+        sequence: Sequence::new(1),
+        id: MessageId::new(bytes),
+        prev: MessageId::ZERO,
+        member: MemberId::new([1; 16]),
+        serial: Serial::new(1),
+        created: Timestamp::from_micros(1),
+        received: Timestamp::from_micros(2),
+        key_id: None,
+        written_at: Height::new(1),
+        judged_at: Height::new(u64::MAX),
+        in_closed_log: false,
+        is_cut_point: false,
+        opens_later: false,
+        bytes: vec![7; 10],
+        has_body: true,
+        state: MessageState::Closed,
+        content: None,
+        reason: None,
+    }
+}
+
+#[tokio::test]
+async fn without_room_nothing_is_fetched_and_with_room_again_all_of_it() {
+    let (coalition, [alice, bob, _]) = three();
+    let messages = coalition.messages(&alice, CIDR, None, 10);
+    let mut holder = Site::new(&coalition, &alice).await;
+    holder.hold(&messages).await;
+    let (_, _tasks) = serve(&mut holder);
+    let disk = Disk::with(1);
+    let space = Space::new(100, disk.clone());
+    space.look();
+    let mut site = Site::new(&coalition, &bob).await;
+    site.store = site.store.clone().with_space(space.clone());
+    let puller = Puller::start_in(site);
+    puller.site.connect(&holder).await;
+    puller.ready(&holder);
+    // Gossip is not kept either; its verdict shows that the node had its chance.
+    let topic = belfry_proto::topic::Topic::Group(CIDR);
+    for site in [&puller.site, &holder] {
+        site.network.subscribe(topic).await.unwrap();
+    }
+    eventually("gossip", async || holder.network.publish(topic, messages[0].bytes().to_vec()).await.is_ok())
+        .await;
+    eventually("a verdict", async || puller.site.network.counters().snapshot().verdict_ignore > 0).await;
+    assert!(puller.site.store.logs(CIDR).unwrap().is_empty());
+    assert_eq!(puller.counters.snapshot().compared, 0);
+
+    disk.set(1000);
+    space.look();
+    puller.holds(&messages).await;
+}
+
+async fn ask(from: &Site, of: &Site, request: Request) -> Response {
+    let request = SyncRequest { request: Some(request) };
+    let answer = tokio::time::timeout(PATIENCE, from.network.sync(&of.node(), request)).await.unwrap();
+    answer.unwrap().response.unwrap()
+}
+
+fn compare(group: u32) -> Request {
+    Request::Frontier(PullFrontier { group, hash: vec![0; 32], after: Vec::new() })
+}
+
+#[tokio::test]
+async fn a_group_is_served_to_its_members_and_carriers_only() {
+    let mut coalition = Coalition::new();
+    let alice = coalition.issue(1, &[CIDR]);
+    let outsider = coalition.issue(2, &[CLOUD]);
+    let carrier = coalition.issue(3, &[]);
+    let mut host = Site::new(&coalition, &alice).await;
+    let (_, _tasks) = serve(&mut host);
+    let refused = Response::Refused(Refusal::NotEntitled.into());
+    for (seat, served) in [(outsider, false), (carrier, true)] {
+        let guest = Site::new(&coalition, &seat).await;
+        guest.connect(&host).await;
+        assert_eq!(ask(&guest, &host, compare(CIDR.get())).await != refused, served);
+        let range = PullRange { group: CIDR.get(), log: vec![1; 32], from: 1, to: 9 };
+        assert_eq!(ask(&guest, &host, Request::Range(range)).await != refused, served);
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_asks_without_end_is_told_busy_and_others_are_served() {
+    let (coalition, [alice, greedy, modest]) = three();
+    let mut host = Site::new(&coalition, &alice).await;
+    let (counters, _tasks) = serve(&mut host);
+    let (greedy, modest) = (Site::new(&coalition, &greedy).await, Site::new(&coalition, &modest).await);
+    for guest in [&greedy, &modest] {
+        guest.connect(&host).await;
+    }
+    let busy = Response::Refused(Refusal::Busy.into());
+    let flood = async { while ask(&greedy, &host, compare(CIDR.get())).await != busy {} };
+    tokio::time::timeout(PATIENCE, flood).await.expect("it is turned away in the end");
+    assert!(counters.snapshot().turned_away > 0);
+    assert!(matches!(ask(&modest, &host, compare(CIDR.get())).await, Response::Frontier(_)));
+}
+
+/// What is compared is what the store says, and a bare header is no entry.
+#[tokio::test]
+async fn a_frontier_counts_what_is_held() {
+    let (coalition, [alice, ..]) = three();
+    let messages = coalition.messages(&alice, CIDR, None, 4);
+    let site = Site::new(&coalition, &alice).await;
+    site.hold(&messages[..2]).await;
+    site.hold(&messages[3..]).await;
+    let rows = site.store.logs(CIDR).unwrap();
+    let held: BTreeMap<LogId, (u64, u64)> =
+        rows.iter().map(frontier_of).map(|f| (f.log, (f.height.get(), f.bodies))).collect();
+    assert_eq!(held.into_values().collect::<Vec<_>>(), [(2, 2)]);
+}

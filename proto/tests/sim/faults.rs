@@ -1,0 +1,99 @@
+//! What goes wrong inside a node: crashes at the very point where something becomes durable, and, to try the
+//! oracle, nodes that break a rule.
+
+use std::fmt;
+
+/// Everything a node makes durable, one batch each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Point {
+    AdminLog,
+    Envelope,
+    Parked,
+    Unparked,
+    Key,
+    GrantedKey,
+    Reopened,
+    Rejudged,
+    Fork,
+    Draft,
+    OwnLog,
+    Flush,
+}
+
+impl Point {
+    pub(crate) const ALL: [Self; 12] = [
+        Self::AdminLog,
+        Self::Envelope,
+        Self::Parked,
+        Self::Unparked,
+        Self::Key,
+        Self::GrantedKey,
+        Self::Reopened,
+        Self::Rejudged,
+        Self::Fork,
+        Self::Draft,
+        Self::OwnLog,
+        Self::Flush,
+    ];
+}
+
+/// The process died here: everything volatile is gone, and so is whatever the handler had not yet sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Crashed {
+    pub(crate) point: Point,
+    /// Whether the batch had reached the disk.
+    pub(crate) after: bool,
+}
+
+/// A crash that is planned for one of the next batches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fuse {
+    /// Only batches of this kind count; any, if `None`.
+    pub(crate) point: Option<Point>,
+    /// Batches that still go through.
+    pub(crate) length: u32,
+    pub(crate) after: bool,
+}
+
+impl Fuse {
+    /// Whether the batch at `point` is the one to crash at.
+    pub(crate) fn burn(fuse: &mut Option<Self>, point: Point) -> Option<Crashed> {
+        let lit = fuse.as_mut().filter(|fuse| fuse.point.is_none_or(|only| only == point))?;
+        if let Some(shorter) = lit.length.checked_sub(1) {
+            lit.length = shorter;
+            return None;
+        }
+        let after = lit.after;
+        *fuse = None;
+        Some(Crashed { point, after })
+    }
+}
+
+/// One rule that all nodes of a run break, so that the oracle has something to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Defect {
+    /// Believes the name in a header.
+    SkipsVerification,
+    /// Lets anything signed into its log.
+    SkipsAdmission,
+    /// Hands keys to whoever asks.
+    GrantsAnyone,
+    /// Goes on sealing under a key whose readers shrank.
+    KeepsItsKey,
+    /// Sends its messages before they are durable.
+    GossipsBeforeDurable,
+    /// Leaves shown what a cut reached later.
+    NeverJudgesAgain,
+    /// Goes on in a log with two histories.
+    IgnoresForks,
+    /// Relies on gossip alone.
+    NeverSyncs,
+    /// Drops what a message's audience says.
+    IgnoresAudience,
+}
+
+impl fmt::Display for Crashed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", if self.after { "after" } else { "before" }, self.point)
+    }
+}

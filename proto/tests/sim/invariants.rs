@@ -1,0 +1,385 @@
+//! The oracle: knows what was granted and what was signed, and is asked nothing by anybody.
+//!
+//! It listens to every node all the time, and looks at all of them once everything has healed. Its answers
+//! come from the ledger and from what authors said when they signed, never from the code on trial.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use belfry_proto::{
+    id::{GroupId, Height, KeyId, LogId, MessageId, PublicationId, RosterVersion, Serial},
+    schema::{Audience, Role},
+    sync::hash,
+    time::Timestamp,
+};
+
+use crate::{
+    admins::{ARCHIVE, Admins, GRANT_DELAY, GROUPS, Granted, RECENT, WINDOW},
+    node::{Conduct, Content, Node, Observation, Words},
+};
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Violation {
+    /// G3: shown as from somebody who did not sign it.
+    Forged { by: Serial, message: MessageId },
+    /// G4: read by somebody who must not.
+    Opened { by: Serial, message: MessageId, why: Unentitled },
+    /// One place, two messages, by an author that keeps the rules.
+    SequenceReused { author: Serial, log: LogId, sequence: u64 },
+    /// An honest forwarder was held to have misbehaved.
+    HonestPeerRejected { by: Serial, code: &'static str },
+    /// G2: two keepers of a group hold different logs.
+    FrontiersDiffer { group: GroupId, one: Serial, other: Serial },
+    /// The fold is not one.
+    RostersDiffer { by: Serial, have: RosterVersion, truth: RosterVersion },
+    /// Hidden at one node and not by the admins' word.
+    QuarantineDiffers { by: Serial, message: MessageId },
+    /// Withdrawn at one node and not by the rule.
+    WithdrawalDiffers { by: Serial, group: GroupId },
+    /// G2: an entitled reader misses what somebody could give it.
+    NeverOpened { by: Serial, message: MessageId, group: GroupId, found: Content },
+    /// G1: acknowledged, and gone, or there twice.
+    Acknowledged { by: Serial, times: usize },
+}
+
+/// Why somebody must not have read a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unentitled {
+    Carrier,
+    NoRole,
+    Supervisor,
+    NotNamed,
+    Ended,
+    Expired,
+    BeforeHistory,
+    TooEarly,
+}
+
+#[derive(Default)]
+pub(crate) struct Oracle {
+    words: BTreeMap<MessageId, Words>,
+    places: BTreeMap<(LogId, u64), MessageId>,
+    last_use: BTreeMap<KeyId, Timestamp>,
+    acknowledged: Vec<(usize, PublicationId)>,
+    /// Nodes whose disk went back in time.
+    restored: BTreeSet<usize>,
+}
+
+impl Oracle {
+    pub(crate) fn acknowledged(&mut self, node: usize, publication: PublicationId) {
+        self.acknowledged.push((node, publication));
+    }
+
+    pub(crate) fn forgive(&mut self, node: usize) {
+        self.restored.insert(node);
+    }
+
+    pub(crate) fn hear(
+        &mut self,
+        by: &Node,
+        observation: &Observation,
+        forwarder: Option<Conduct>,
+        ledger: &BTreeMap<Serial, Granted>,
+        now: Timestamp,
+    ) -> Result<(), Violation> {
+        let serial = by.identity.serial;
+        match observation {
+            Observation::Signed { message, words } => {
+                if let Some((key, ..)) = words.key {
+                    let last = self.last_use.entry(key).or_default();
+                    *last = words.created.max(*last);
+                }
+                self.words.insert(*message, words.clone());
+                Ok(())
+            }
+            Observation::Attributed { message, author, log, sequence } => {
+                let signed = self.words.get(message).filter(|words| words.author == *author);
+                let Some(words) = signed else {
+                    return Err(Violation::Forged { by: serial, message: *message });
+                };
+                let first = *self.places.entry((*log, *sequence)).or_insert(*message);
+                if words.honest && first != *message {
+                    let (author, log, sequence) = (*author, *log, *sequence);
+                    return Err(Violation::SequenceReused { author, log, sequence });
+                }
+                Ok(())
+            }
+            // A thief verifies nothing: a true message with a bent signature opens to it as the true one does.
+            Observation::Opened { message } if by.conduct.taps() && !self.words.contains_key(message) => {
+                Ok(())
+            }
+            Observation::Opened { message } => {
+                let words = self.words.get(message);
+                let words = words.ok_or(Violation::Forged { by: serial, message: *message })?;
+                self.entitlement(serial, words, ledger, now).map_err(|why| Violation::Opened {
+                    by: serial,
+                    message: *message,
+                    why,
+                })
+            }
+            Observation::Rejected { code, .. } if forwarder == Some(Conduct::Honest) => {
+                Err(Violation::HonestPeerRejected { by: serial, code })
+            }
+            Observation::Rejected { .. }
+            | Observation::Granted(_)
+            | Observation::Parked
+            | Observation::Quarantined
+            | Observation::Forked => Ok(()),
+        }
+    }
+
+    /// Whether a certificate may have read a message by `now`.
+    fn entitlement(
+        &self,
+        reader: Serial,
+        words: &Words,
+        ledger: &BTreeMap<Serial, Granted>,
+        now: Timestamp,
+    ) -> Result<(), Unentitled> {
+        let (granted, author) = (&ledger[&reader], &ledger[&words.author]);
+        if reader == words.author {
+            return Ok(());
+        }
+        if granted.carrier {
+            return Err(Unentitled::Carrier);
+        }
+        if !granted.groups.contains_key(&words.draft.group) {
+            return Err(Unentitled::NoRole);
+        }
+        // The author knew, and by its clock it was so.
+        let knew = |(height, effective): (Height, Timestamp)| {
+            height.get() <= words.height && effective <= words.created
+        };
+        if granted.ended.is_some_and(knew) {
+            return Err(Unentitled::Ended);
+        }
+        if words.created >= granted.not_after {
+            return Err(Unentitled::Expired);
+        }
+        match words.draft.audience {
+            Audience::WithoutSupervisors if granted.supervisor => return Err(Unentitled::Supervisor),
+            Audience::Recipients => {
+                let named = words.draft.recipients.contains(&granted.member);
+                return if named || granted.member == author.member {
+                    Ok(())
+                } else {
+                    Err(Unentitled::NotNamed)
+                };
+            }
+            _ => {}
+        }
+        let Some((key, made_at, _)) = words.key else { return Ok(()) };
+        let (made_at, sealed_at) = (Height::new(made_at), Height::new(words.height));
+        // Known to be suspended, and sealed under a key from before.
+        if granted.gaps.iter().any(|(from, to)| *from <= sealed_at && sealed_at < *to && made_at < *from) {
+            return Err(Unentitled::Ended);
+        }
+        if granted.is_entitled_at(made_at) || granted.member == author.member {
+            return Ok(());
+        }
+        let at = granted.since.1;
+        let last_use = self.last_use.get(&key).copied().unwrap_or_default();
+        let allowed = match words.draft.group {
+            ARCHIVE => true,
+            RECENT => last_use >= at.saturating_sub(WINDOW),
+            _ => false,
+        };
+        if !allowed {
+            return Err(Unentitled::BeforeHistory);
+        }
+        // The granting node's clock may run ahead.
+        if now.saturating_add(Duration::from_secs(60)) < at.saturating_add(GRANT_DELAY) {
+            return Err(Unentitled::TooEarly);
+        }
+        Ok(())
+    }
+
+    /// Once everything has healed and had its time.
+    pub(crate) fn last_look(&self, nodes: &[Node], admins: &Admins, now: Timestamp) -> Result<(), Violation> {
+        let in_force: Vec<(usize, &Node)> = nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| matches!(node.conduct, Conduct::Honest | Conduct::Forger))
+            .filter(|(_, node)| admins.ledger[&node.identity.serial].is_in_force(now))
+            .collect();
+        let head = admins.roster.version();
+        for (_, node) in &in_force {
+            let roster = &node.volatile.as_ref().unwrap().roster;
+            let same = roster.version() == head
+                && roster.charter().id() == admins.roster.charter().id()
+                && roster.certificates().eq(admins.roster.certificates());
+            if !same {
+                let have = roster.version();
+                return Err(Violation::RostersDiffer { by: node.identity.serial, have, truth: head });
+            }
+        }
+        for group in GROUPS {
+            let keepers: Vec<&Node> = in_force
+                .iter()
+                .map(|(_, node)| *node)
+                .filter(|node| {
+                    node.identity.carrier || admins.ledger[&node.identity.serial].groups.contains_key(&group)
+                })
+                .collect();
+            self.same_logs(group, &keepers, admins)?;
+            self.same_hidden(group, &keepers, admins)?;
+            self.same_withdrawn(group, &keepers, admins)?;
+            self.all_opened(group, &keepers, admins, now)?;
+        }
+        self.all_acknowledged(&in_force)
+    }
+
+    fn same_logs(&self, group: GroupId, keepers: &[&Node], admins: &Admins) -> Result<(), Violation> {
+        let coalition = admins.roster.coalition();
+        let of = |node: &Node| hash(coalition, group, &node.durable.logs.frontier(group));
+        let first = keepers[0];
+        match keepers.iter().find(|node| of(node) != of(first)) {
+            Some(other) => Err(Violation::FrontiersDiffer {
+                group,
+                one: first.identity.serial,
+                other: other.identity.serial,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn same_hidden(&self, group: GroupId, keepers: &[&Node], admins: &Admins) -> Result<(), Violation> {
+        for node in keepers {
+            let hidden = node.durable.logs.quarantined(group);
+            for log in node.durable.logs.logs(group) {
+                for (sequence, entry) in (1..).zip(node.durable.logs.chain(group, log)) {
+                    let words = &self.words[&entry.id];
+                    let granted = &admins.ledger[&entry.serial];
+                    if hidden.contains(&entry.id) != is_beyond(granted, words, log, sequence) {
+                        let (by, message) = (node.identity.serial, entry.id);
+                        return Err(Violation::QuarantineDiffers { by, message });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn same_withdrawn(&self, group: GroupId, keepers: &[&Node], admins: &Admins) -> Result<(), Violation> {
+        for node in keepers {
+            let standing: BTreeMap<MessageId, &Words> = node
+                .durable
+                .logs
+                .standing(group)
+                .into_iter()
+                .map(|entry| (entry.id, &self.words[&entry.id]))
+                .collect();
+            let mut expected = BTreeSet::new();
+            for words in standing.values() {
+                let by = &admins.ledger[&words.author];
+                for target in &words.draft.withdraws {
+                    let Some(of) = standing.get(target) else { continue };
+                    let own = admins.ledger[&of.author].member == by.member;
+                    if own || by.groups.get(&group) == Some(&Role::Steward) {
+                        expected.insert(*target);
+                    }
+                }
+            }
+            if node.durable.logs.withdrawn(group, &admins.roster) != expected {
+                return Err(Violation::WithdrawalDiffers { by: node.identity.serial, group });
+            }
+        }
+        Ok(())
+    }
+
+    /// Every reader has opened everything that stands, that it may read, and whose key somebody can give.
+    fn all_opened(
+        &self,
+        group: GroupId,
+        keepers: &[&Node],
+        admins: &Admins,
+        now: Timestamp,
+    ) -> Result<(), Violation> {
+        let givable: BTreeSet<KeyId> = keepers
+            .iter()
+            .filter(|node| !node.identity.carrier)
+            .flat_map(|node| node.durable.keys.keys().copied())
+            .collect();
+        for node in keepers.iter().filter(|node| !node.identity.carrier) {
+            let serial = node.identity.serial;
+            let standing = node.durable.logs.standing(group);
+            // Holders go by the messages that they hold, not by all that were ever signed.
+            let mut last_uses: BTreeMap<KeyId, Timestamp> = BTreeMap::new();
+            for entry in &standing {
+                let Some(key) = entry.key else { continue };
+                let last = last_uses.entry(key).or_default();
+                *last = entry.created.max(*last);
+            }
+            for entry in standing {
+                let words = &self.words[&entry.id];
+                let Some((key, ..)) = words.key else { continue };
+                let by_name = words.draft.audience == Audience::Recipients;
+                let may = self.entitlement(serial, words, &admins.ledger, now).is_ok()
+                    && is_owed(
+                        &admins.ledger[&serial],
+                        &admins.ledger[&words.author],
+                        words,
+                        last_uses[&key],
+                    );
+                // Named recipients are sealed to as their author's admin log knew them.
+                let known = admins.ledger[&serial].since.0.get() <= words.height;
+                let owed = may && if by_name { known } else { givable.contains(&key) };
+                if owed && !matches!(entry.content, Content::Opened(_)) {
+                    let (message, found) = (entry.id, entry.content);
+                    return Err(Violation::NeverOpened { by: serial, message, group, found });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn all_acknowledged(&self, in_force: &[(usize, &Node)]) -> Result<(), Violation> {
+        for (number, node) in in_force.iter().filter(|(number, _)| !self.restored.contains(number)) {
+            for (_, publication) in self.acknowledged.iter().filter(|(by, _)| by == number) {
+                let times = node
+                    .durable
+                    .logs
+                    .entries()
+                    .filter(|(_, entry)| entry.serial == node.identity.serial)
+                    .filter(|(_, entry)| self.words[&entry.id].draft.publication == *publication)
+                    .count();
+                if times != 1 {
+                    return Err(Violation::Acknowledged { by: node.identity.serial, times });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether somebody who lacks a key is granted it now, the waiting over: less than what it may once have had.
+fn is_owed(reader: &Granted, author: &Granted, words: &Words, last_use: Timestamp) -> bool {
+    let made_at = words.key.map_or(0, |(_, made_at, _)| made_at);
+    let (since, at) = reader.since;
+    let history = match words.draft.group {
+        ARCHIVE => true,
+        RECENT => last_use >= at.saturating_sub(WINDOW),
+        _ => false,
+    };
+    reader.member == author.member || since.get() <= made_at || history
+}
+
+/// Whether the admins' word hides a message, by the ledger.
+fn is_beyond(author: &Granted, words: &Words, log: LogId, sequence: u64) -> bool {
+    if let Some(cut) = &author.cut {
+        let resumed = author.ended.is_none() && words.height >= author.since.0.get();
+        let beyond = match cut.get(&log) {
+            Some(last) => sequence > *last,
+            None => !resumed,
+        };
+        if beyond {
+            return true;
+        }
+    } else if author.ended.is_some_and(|(_, effective)| words.created >= effective) {
+        return true;
+    }
+    false
+}

@@ -1,0 +1,188 @@
+//! A coalition of up to fifteen nodes on virtual time, every decision by `belfry-proto` itself.
+//!
+//! ```text
+//! seed ─▶ scenario ─▶ world (clock, queue, links) ─▶ nodes (durable │ volatile) ─▶ observations ─▶ oracle
+//! ```
+//!
+//! One seed decides everything: who takes part, what is published, which packets are lost, late or doubled,
+//! who is cut off, who crashes before or after which batch, who is revoked, suspended, expires or joins, and
+//! which of them cheat. The oracle holds its own ledger of what was granted and signed, listens all the time,
+//! and after everything healed compares all nodes with it and with each other. `scripts/sim` plays more seeds.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    unreachable_pub,
+    missing_docs,
+    reason = "a test crate"
+)]
+
+mod admins;
+mod faults;
+mod invariants;
+mod network;
+mod node;
+mod scenario;
+mod world;
+
+use std::collections::BTreeSet;
+
+use faults::{Defect, Fuse, Point};
+use invariants::{Unentitled, Violation};
+use world::{Failure, Report, Stats, run, run_with};
+
+/// Seeds of an ordinary test run.
+const SEEDS: std::ops::Range<u64> = 0..12;
+
+fn kept(result: Result<Report, Failure>) -> Report {
+    result.unwrap_or_else(|Failure { seed, after, violation }| {
+        panic!(
+            "seed {seed}, after {after:?} of virtual time: {violation:?}\n\
+             replay: scripts/sim --first {seed} --seeds 1"
+        )
+    })
+}
+
+#[test]
+fn promises_hold_through_loss_crashes_partitions_and_cheats() {
+    let all: Vec<Stats> = SEEDS.map(|seed| kept(run(seed, None)).stats).collect();
+    // A run in which nothing goes wrong shows nothing.
+    let total = |of: fn(&Stats) -> u64| all.iter().map(of).sum::<u64>();
+    for (what, count) in [
+        ("lost", total(|s| s.lost)),
+        ("repeated", total(|s| s.repeated)),
+        ("delayed", total(|s| s.delayed)),
+        ("opened", total(|s| s.opened)),
+        ("granted", total(|s| s.grants)),
+        ("refused", total(|s| s.refusals)),
+        ("parked", total(|s| s.parked)),
+        ("quarantined", total(|s| s.quarantined)),
+        ("forked", total(|s| s.forks)),
+        ("rejected", total(|s| s.rejected)),
+    ] {
+        assert!(count > 0, "no seed has anything {what}");
+    }
+    let acts: BTreeSet<&str> = all.iter().flat_map(|s| s.acts.keys().copied()).collect();
+    for act in ["revoke with cut", "revoke without cut", "late joiner", "part", "suspend", "restore"] {
+        assert!(acts.contains(act), "no seed has: {act}");
+    }
+}
+
+#[test]
+fn a_seed_replays_to_the_last_byte() {
+    assert_eq!(kept(run(3, None)), kept(run(3, None)));
+    assert_ne!(kept(run(3, None)).trace, kept(run(4, None)).trace);
+}
+
+#[test]
+fn a_crash_at_any_batch_loses_nothing_and_doubles_nothing() {
+    let mut crashed = BTreeSet::new();
+    for (seed, point) in (100..).zip(Point::ALL) {
+        for after in [false, true] {
+            let fuse = Fuse { point: Some(point), length: 0, after };
+            crashed.extend(kept(run_with(seed, None, Some(fuse))).stats.crashes);
+        }
+    }
+    let all = Point::ALL.into_iter().flat_map(|point| [(point, false), (point, true)]).collect();
+    assert_eq!(crashed, all);
+}
+
+/// Whether some seed's oracle notices the defect, by a violation of the right kind.
+#[track_caller]
+fn noticed(defect: Defect, expected: fn(&Violation) -> bool) {
+    let mut others = Vec::new();
+    for seed in 0..40 {
+        match run(seed, Some(defect)) {
+            Ok(_) => {}
+            Err(failure) if expected(&failure.violation) => return,
+            Err(failure) => others.push(failure.violation),
+        }
+    }
+    panic!("{defect:?} goes unnoticed; found instead: {others:?}");
+}
+
+#[test]
+fn the_invariants_notice_a_node_that_skips_verification() {
+    noticed(Defect::SkipsVerification, |v| matches!(v, Violation::Forged { .. }));
+}
+
+#[test]
+fn the_invariants_notice_a_node_that_skips_admission() {
+    noticed(Defect::SkipsAdmission, |v| matches!(v, Violation::QuarantineDiffers { .. }));
+}
+
+#[test]
+fn the_invariants_notice_a_node_that_skips_the_grant_rule() {
+    noticed(Defect::GrantsAnyone, |v| matches!(v, Violation::Opened { .. }));
+}
+
+#[test]
+fn the_invariants_notice_a_publisher_that_ignores_revocation() {
+    noticed(Defect::KeepsItsKey, |v| {
+        matches!(v, Violation::Opened { why: Unentitled::Ended | Unentitled::Expired, .. })
+    });
+}
+
+#[test]
+fn the_invariants_notice_a_publisher_that_ignores_its_audience() {
+    noticed(Defect::IgnoresAudience, |v| matches!(v, Violation::Opened { why: Unentitled::Supervisor, .. }));
+}
+
+#[test]
+fn the_invariants_notice_a_publisher_that_gossips_before_it_is_durable() {
+    noticed(Defect::GossipsBeforeDurable, |v| matches!(v, Violation::SequenceReused { .. }));
+}
+
+#[test]
+fn the_invariants_notice_a_node_that_never_judges_again() {
+    noticed(Defect::NeverJudgesAgain, |v| matches!(v, Violation::QuarantineDiffers { .. }));
+}
+
+#[test]
+fn the_invariants_notice_a_node_that_ignores_forks() {
+    noticed(Defect::IgnoresForks, |v| matches!(v, Violation::FrontiersDiffer { .. }));
+}
+
+#[test]
+fn the_invariants_notice_a_node_that_never_syncs() {
+    noticed(Defect::NeverSyncs, |v| matches!(v, Violation::FrontiersDiffer { .. }));
+}
+
+/// `scripts/sim` in its release build.
+#[test]
+#[ignore = "plays BELFRY_SIM_SEEDS seeds from BELFRY_SIM_FIRST; see scripts/sim"]
+fn many_seeds() {
+    let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
+    let (first, seeds) = (number("BELFRY_SIM_FIRST", 0), number("BELFRY_SIM_SEEDS", 100));
+    let (mut failed, mut hours, mut packets) = (Vec::new(), 0.0, 0);
+    for seed in first..first + seeds {
+        match std::panic::catch_unwind(|| run(seed, None)) {
+            Ok(Ok(Report { trace, stats })) => {
+                hours += stats.virtual_time.as_secs_f64() / 3600.0;
+                packets += stats.packets;
+                println!(
+                    "seed {seed}: ok, {} packets, {} lost, {} opened, {} crashes, trace {}",
+                    stats.packets,
+                    stats.lost,
+                    stats.opened,
+                    stats.crashes.len(),
+                    &trace[..16]
+                );
+            }
+            Ok(Err(failure)) => {
+                println!("seed {seed}: FAILED after {:?}: {:?}", failure.after, failure.violation);
+                failed.push(seed);
+            }
+            Err(_) => {
+                println!("seed {seed}: FAILED, panicked");
+                failed.push(seed);
+            }
+        }
+    }
+    println!("{seeds} seeds, {hours:.0} simulated hours, {packets} packets, {} failed", failed.len());
+    for seed in &failed {
+        println!("replay: scripts/sim --first {seed} --seeds 1");
+    }
+    assert!(failed.is_empty(), "{failed:?}");
+}

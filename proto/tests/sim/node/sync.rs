@@ -1,0 +1,141 @@
+//! Frontiers, plans and pages with one peer at a time.
+
+use belfry_proto::{
+    crypto::sign::PublicKey,
+    envelope::{self, Decoded},
+    id::{GroupId, LogId, Sequence},
+    schema::{
+        Frontier, Page, PullFrontier, PullRange, Refusal, SyncRequest, SyncResponse, decode_canonical,
+        sync_request::Request, sync_response::Response,
+    },
+    sync::{Range, check_page, hash, plan, read_list},
+    time::Timestamp,
+};
+use rand::seq::IndexedRandom;
+
+use super::{Asked, Cx, Node};
+use crate::{
+    faults::{Crashed, Defect},
+    network::{Packet, Protocol},
+};
+
+impl Node {
+    pub(super) fn pull_someone(&mut self, cx: &mut Cx<'_>) {
+        for group in self.groups(cx.now) {
+            if let Some(peer) = self.peers_of(group, cx.now).choose(cx.rng).copied() {
+                self.pull_group(peer, group, cx);
+            }
+        }
+    }
+
+    pub(super) fn pull_group(&mut self, peer: PublicKey, group: GroupId, cx: &mut Cx<'_>) {
+        if self.has(Defect::NeverSyncs) || peer == self.key() {
+            return;
+        }
+        let hash = hash(self.coalition, group, &self.durable.logs.frontier(group)).to_vec();
+        let pull = Request::Frontier(PullFrontier { group: group.get(), hash });
+        self.ask_sync(peer, Asked::Frontier { peer, group }, pull, cx);
+    }
+
+    pub(super) fn frontier_answered(
+        &mut self,
+        peer: PublicKey,
+        group: GroupId,
+        bytes: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Crashed> {
+        let Some(Response::Frontier(Frontier { logs, .. })) = answer(bytes) else { return Ok(()) };
+        let theirs = read_list(group, &logs).unwrap();
+        // Who holds a disputed log further than we do has not seen the dispute.
+        for their in &theirs {
+            if let Some(dispute) = self.durable.logs.disputes.get(&(group, their.log))
+                && their.height.get() >= dispute.lowest
+            {
+                cx.send(peer, Packet::Proof(dispute.pair.0.clone(), dispute.pair.1.clone()));
+            }
+        }
+        for range in plan(&self.durable.logs.frontier(group), &theirs) {
+            self.pull_range(peer, range, cx);
+        }
+        Ok(())
+    }
+
+    fn pull_range(&mut self, peer: PublicKey, range: Range, cx: &mut Cx<'_>) {
+        let pull = Request::Range(PullRange {
+            group: range.group.get(),
+            log: range.log.to_vec(),
+            from: range.from.get(),
+            to: range.to.get(),
+        });
+        self.ask_sync(peer, Asked::Range { peer, range }, pull, cx);
+    }
+
+    pub(super) fn page_answered(
+        &mut self,
+        peer: PublicKey,
+        range: Range,
+        bytes: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Crashed> {
+        let Some(Response::Page(Page { envelopes, .. })) = answer(bytes) else { return Ok(()) };
+        let decoded: Vec<Decoded> = envelopes.iter().map(|bytes| envelope::decode(bytes).unwrap()).collect();
+        if decoded.is_empty() || check_page(&range, &decoded).is_err() {
+            return Ok(());
+        }
+        if self.take_page(peer, &envelopes, cx)? == 0 {
+            return Ok(());
+        }
+        let next = range.from.get() + envelopes.len() as u64;
+        if next <= range.to.get() {
+            self.pull_range(peer, Range { from: Sequence::new(next), ..range }, cx);
+        }
+        Ok(())
+    }
+
+    fn ask_sync(&mut self, peer: PublicKey, asked: Asked, request: Request, cx: &mut Cx<'_>) {
+        self.request(peer, Protocol::Sync, asked, &SyncRequest { request: Some(request) }, cx);
+    }
+
+    pub(super) fn serve(&mut self, from: PublicKey, id: u64, bytes: &[u8], cx: &mut Cx<'_>) {
+        let request: SyncRequest = decode_canonical("sync", bytes, 1024).unwrap();
+        let response = match request.request {
+            Some(Request::Frontier(pull)) => self.serve_frontier(&from, &pull, cx.now),
+            Some(Request::Range(pull)) => self.serve_range(&from, &pull, cx.now),
+            Some(Request::Addresses(_)) | None => Err(Refusal::Malformed),
+        };
+        let response = response.unwrap_or_else(|refusal| Response::Refused(refusal.into()));
+        cx.reply(from, id, &SyncResponse { response: Some(response) });
+    }
+
+    fn serve_frontier(
+        &self,
+        from: &PublicKey,
+        pull: &PullFrontier,
+        now: Timestamp,
+    ) -> Result<Response, Refusal> {
+        let group = self.entitled(from, pull.group, now)?;
+        let ours = self.durable.logs.frontier(group);
+        let hash = hash(self.coalition, group, &ours).to_vec();
+        let logs = if pull.hash == hash { Vec::new() } else { ours.iter().map(Into::into).collect() };
+        Ok(Response::Frontier(Frontier { hash, logs }))
+    }
+
+    fn serve_range(&self, from: &PublicKey, pull: &PullRange, now: Timestamp) -> Result<Response, Refusal> {
+        let group = self.entitled(from, pull.group, now)?;
+        let log = LogId::try_from(pull.log.as_slice()).map_err(|_| Refusal::Malformed)?;
+        let envelopes = self.durable.logs.page(group, log, pull.from, pull.to);
+        Ok(Response::Page(Page { more: pull.from + (envelopes.len() as u64) <= pull.to, envelopes }))
+    }
+
+    /// Entitled readers and carriers get a group's ciphertext.
+    fn entitled(&self, from: &PublicKey, group: u32, now: Timestamp) -> Result<GroupId, Refusal> {
+        let (roster, group) = (self.roster(), GroupId::new(group));
+        let certificate = roster.by_node(from).ok_or(Refusal::NotCertified)?;
+        let reads = roster.role(certificate.serial, group, now).is_some();
+        if certificate.carrier || reads { Ok(group) } else { Err(Refusal::NotEntitled) }
+    }
+}
+
+fn answer(bytes: &[u8]) -> Option<Response> {
+    decode_canonical::<SyncResponse>("sync", bytes, 1 << 20).unwrap().response
+}

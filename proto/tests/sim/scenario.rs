@@ -1,0 +1,304 @@
+//! What a seed is about: who takes part, what they publish, what goes wrong and when.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use belfry_proto::{
+    id::{GroupId, MemberId, PublicationId},
+    schema::{self, Audience, Role},
+    time::Timestamp,
+};
+use rand::{
+    RngExt,
+    rngs::StdRng,
+    seq::{IndexedRandom, IteratorRandom},
+};
+
+use crate::{
+    admins::{ARCHIVE, Ask, FRESH, GRANT_DELAY, GROUPS},
+    faults::{Fuse, Point},
+    node::{Conduct, Content, Draft, Node},
+    world::World,
+};
+
+/// How long things go wrong.
+const FAULTS_LAST: Duration = Duration::from_secs(2 * 3600);
+/// Enough rounds for everyone to have asked everyone, after the longest wait of the grant rule.
+const QUIET_LASTS: Duration = Duration::from_secs(20 * 60 + GRANT_DELAY.as_secs() + 15 * 60);
+/// Long past the end.
+const FAR: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// One thing that happens.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    Publish { node: usize, draft: Draft },
+    Withdraw { node: usize },
+    Part(BTreeSet<usize>),
+    Light { node: usize, fuse: Fuse },
+    Kill(usize),
+    Backup(usize),
+    Restore(usize),
+    Join { ask: Ask, conduct: Conduct },
+    Admin(Decided),
+    Import,
+}
+
+/// What the admins decide.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Decided {
+    /// At once, with the heads that some node knows, or with nothing that stays.
+    Revoke {
+        node: usize,
+        with_cut: bool,
+    },
+    /// Announced for later; what is written until then stays.
+    Depart {
+        node: usize,
+        after: Duration,
+    },
+    Suspend {
+        node: usize,
+    },
+    Resume {
+        node: usize,
+    },
+    /// More of a revoked node's messages count after all.
+    ExtendCut {
+        node: usize,
+    },
+    ChangeCharter,
+}
+
+impl Act {
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Publish { .. } => "publish",
+            Self::Withdraw { .. } => "withdraw",
+            Self::Part(_) => "part",
+            Self::Light { .. } => "crash at a batch",
+            Self::Kill(_) => "crash",
+            Self::Backup(_) => "backup",
+            Self::Restore(_) => "restore",
+            Self::Join { .. } => "late joiner",
+            Self::Admin(Decided::Revoke { with_cut: true, .. }) => "revoke with cut",
+            Self::Admin(Decided::Revoke { with_cut: false, .. }) => "revoke without cut",
+            Self::Admin(Decided::Depart { .. }) => "depart",
+            Self::Admin(Decided::Suspend { .. }) => "suspend",
+            Self::Admin(Decided::Resume { .. }) => "resume",
+            Self::Admin(Decided::ExtendCut { .. }) => "extend cut",
+            Self::Admin(Decided::ChangeCharter) => "change charter",
+            Self::Import => "import",
+        }
+    }
+}
+
+pub(crate) struct Plan {
+    pub(crate) acts: Vec<(Duration, Act)>,
+    pub(crate) faults_last: Duration,
+    pub(crate) quiet_lasts: Duration,
+}
+
+/// Certifies the first members and draws what will happen.
+pub(crate) fn plan(world: &mut World) -> Plan {
+    let far = world.now.saturating_add(FAR);
+    let everywhere = |role| GROUPS.iter().map(|group| (*group, role)).collect::<BTreeMap<_, _>>();
+    let mut number = 0;
+    let mut certify = |world: &mut World, groups, conduct, supervisor, not_after: Timestamp| {
+        number += 1;
+        let member = MemberId::new([number; 16]);
+        world.certify(&Ask { member, groups, supervisor, not_after }, conduct)
+    };
+    let publishers = everywhere(Role::Publisher);
+    let mut authors: Vec<usize> =
+        (0..3).map(|_| certify(world, publishers.clone(), Conduct::Honest, false, far)).collect();
+    let steady = authors.clone();
+    let thief = certify(world, publishers.clone(), Conduct::Thief, false, far);
+    authors.push(thief);
+    certify(world, BTreeMap::new(), Conduct::Honest, false, far);
+    let mut maybe = |world: &mut World, groups: &BTreeMap<GroupId, Role>, conduct, supervisor, until| {
+        world.rng.random_bool(0.6).then(|| certify(world, groups.clone(), conduct, supervisor, until))
+    };
+    let equivocator = maybe(world, &publishers, Conduct::Equivocator, false, far);
+    let forger = maybe(world, &publishers, Conduct::Forger, false, far);
+    let steward = maybe(world, &everywhere(Role::Steward), Conduct::Honest, false, far);
+    let reader = BTreeMap::from([(ARCHIVE, Role::Reader)]);
+    maybe(world, &reader, Conduct::Honest, true, far);
+    // Certified, and curious about groups it is not in.
+    maybe(world, &BTreeMap::from([(FRESH, Role::Reader)]), Conduct::Thief, false, far);
+    let leaver = maybe(world, &publishers, Conduct::Honest, false, far);
+    let expires = world.now.saturating_add(FAULTS_LAST / 2);
+    let expiring = maybe(world, &publishers, Conduct::Honest, false, expires);
+    authors.extend([equivocator, forger, steward, leaver, expiring].into_iter().flatten());
+    let members: Vec<MemberId> = world.nodes.iter().map(|node| node.identity.member).collect();
+    world.start_all();
+
+    let count = world.nodes.len();
+    let rng = &mut world.rng;
+    let mut acts = Vec::new();
+    for _ in 0..rng.random_range(15..35) {
+        let node = *authors.choose(rng).unwrap();
+        acts.push((moment(rng), Act::Publish { node, draft: draft(rng, &members) }));
+    }
+    for _ in 0..rng.random_range(0..4) {
+        acts.push((moment(rng), Act::Withdraw { node: *authors.choose(rng).unwrap() }));
+    }
+    partitions(rng, count, &mut acts);
+    crashes(rng, count, &steady, &mut acts);
+    decisions(rng, thief, leaver, &mut acts);
+    joiners(rng, &everywhere(Role::Publisher), far, &mut acts);
+    Plan { acts, faults_last: FAULTS_LAST, quiet_lasts: QUIET_LASTS }
+}
+
+fn moment(rng: &mut StdRng) -> Duration {
+    Duration::from_millis(rng.random_range(60_000..6_900_000))
+}
+
+fn draft(rng: &mut StdRng, members: &[MemberId]) -> Draft {
+    let audience = *[Audience::Group, Audience::Group, Audience::WithoutSupervisors, Audience::Recipients]
+        .choose(rng)
+        .unwrap();
+    let named = if audience == Audience::Recipients { 2 } else { 0 };
+    Draft {
+        publication: PublicationId::new(rng.random()),
+        group: *GROUPS.choose(rng).unwrap(),
+        audience,
+        recipients: members.sample(rng, named).copied().collect(),
+        withdraws: Vec::new(),
+        flushed: None,
+    }
+}
+
+fn partitions(rng: &mut StdRng, count: usize, acts: &mut Vec<(Duration, Act)>) {
+    for _ in 0..rng.random_range(0..3) {
+        let begins = moment(rng);
+        let side = (0..count).filter(|_| rng.random_bool(0.4)).collect();
+        acts.push((begins, Act::Part(side)));
+        acts.push((begins + Duration::from_secs(rng.random_range(60..2400)), Act::Part(BTreeSet::new())));
+    }
+}
+
+fn crashes(rng: &mut StdRng, count: usize, steady: &[usize], acts: &mut Vec<(Duration, Act)>) {
+    for _ in 0..rng.random_range(2..10) {
+        let point = rng.random_bool(0.7).then(|| *Point::ALL.choose(rng).unwrap());
+        let fuse = Fuse { point, length: rng.random_range(0..3), after: rng.random_bool(0.5) };
+        acts.push((moment(rng), Act::Light { node: rng.random_range(0..count), fuse }));
+    }
+    for _ in 0..rng.random_range(0..3) {
+        acts.push((moment(rng), Act::Kill(rng.random_range(0..count))));
+    }
+    if rng.random_bool(0.4) {
+        let node = *steady.choose(rng).unwrap();
+        acts.push((Duration::from_secs(1800), Act::Backup(node)));
+        acts.push((Duration::from_secs(5400), Act::Restore(node)));
+    }
+}
+
+fn decisions(rng: &mut StdRng, thief: usize, leaver: Option<usize>, acts: &mut Vec<(Duration, Act)>) {
+    let revoked = Duration::from_secs(rng.random_range(1200..5400));
+    let with_cut = rng.random_bool(0.6);
+    acts.push((revoked, Act::Admin(Decided::Revoke { node: thief, with_cut })));
+    if rng.random_bool(0.4) {
+        let later = revoked + Duration::from_secs(rng.random_range(60..1800));
+        acts.push((later, Act::Admin(Decided::ExtendCut { node: thief })));
+    }
+    if let Some(node) = leaver {
+        let first = Duration::from_secs(rng.random_range(600..3000));
+        if rng.random_bool(0.5) {
+            let after = Duration::from_secs(rng.random_range(0..1800));
+            acts.push((first, Act::Admin(Decided::Depart { node, after })));
+        } else {
+            acts.push((first, Act::Admin(Decided::Suspend { node })));
+            let back = first + Duration::from_secs(rng.random_range(300..3000));
+            acts.push((back, Act::Admin(Decided::Resume { node })));
+        }
+    }
+    if rng.random_bool(0.3) {
+        acts.push((moment(rng), Act::Admin(Decided::ChangeCharter)));
+    }
+}
+
+fn joiners(
+    rng: &mut StdRng,
+    groups: &BTreeMap<GroupId, Role>,
+    not_after: Timestamp,
+    acts: &mut Vec<(Duration, Act)>,
+) {
+    for number in 0..rng.random_range(0..3) {
+        let member = MemberId::new([200 + number; 16]);
+        let ask = Ask { member, groups: groups.clone(), supervisor: false, not_after };
+        acts.push((moment(rng), Act::Join { ask, conduct: Conduct::Honest }));
+    }
+}
+
+/// A withdrawal of something that the node has read: its own, or anybody's if it is no steward's place to ask.
+pub(crate) fn withdrawal(world: &mut World, node: usize) -> Option<Draft> {
+    let held = &world.nodes[node];
+    let (place, entry) = held
+        .durable
+        .logs
+        .entries()
+        .filter(|(_, entry)| matches!(entry.content, Content::Opened(_)))
+        .choose(&mut world.rng)?;
+    Some(Draft {
+        publication: PublicationId::new(world.rng.random()),
+        group: place.0,
+        audience: Audience::Group,
+        recipients: BTreeSet::new(),
+        withdraws: vec![entry.id],
+        flushed: None,
+    })
+}
+
+/// Signs what the admins decided, and puts it into the log.
+pub(crate) fn decide(world: &mut World, decided: Decided) {
+    let now = world.now;
+    let serial = |world: &World, node: usize| world.nodes[node].identity.serial;
+    match decided {
+        Decided::Revoke { node, with_cut } => {
+            let cut = if with_cut { heads(world, node) } else { Vec::new() };
+            let serial = serial(world, node);
+            world.admins.revoke(serial, now, cut, &mut world.rng, now);
+        }
+        Decided::Depart { node, after } => {
+            let serial = serial(world, node);
+            // Not earlier than the statement on anybody's clock, or it would need a cut.
+            let effective = now.saturating_add(after + Duration::from_secs(1));
+            world.admins.revoke(serial, effective, Vec::new(), &mut world.rng, now);
+        }
+        Decided::Suspend { node } => {
+            let (serial, cut) = (serial(world, node), heads(world, node));
+            world.admins.suspend(serial, cut, &mut world.rng, now);
+        }
+        Decided::Resume { node } => {
+            let serial = serial(world, node);
+            world.admins.resume(serial, &mut world.rng, now);
+        }
+        Decided::ExtendCut { node } => {
+            let (serial, cut) = (serial(world, node), heads(world, node));
+            if !cut.is_empty() {
+                world.admins.extend_cut(serial, cut, &mut world.rng, now);
+            }
+        }
+        Decided::ChangeCharter => world.admins.change_charter(now),
+    }
+}
+
+/// `belfry heads MEMBER` at some honest member's node: what it holds of the node's logs.
+fn heads(world: &mut World, of: usize) -> Vec<schema::CutPoint> {
+    let serial = world.nodes[of].identity.serial;
+    let honest = |node: &&Node| node.conduct == Conduct::Honest && node.identity.serial != serial;
+    let asked = world.nodes.iter().filter(honest).choose(&mut world.rng).unwrap();
+    let mut points = Vec::new();
+    for group in GROUPS {
+        for log in asked.durable.logs.logs(group) {
+            let Some(last) = asked.durable.logs.chain(group, log).last().copied() else { continue };
+            if last.serial == serial {
+                let sequence = asked.durable.logs.chain(group, log).len() as u64;
+                points.push(schema::CutPoint { log: log.to_vec(), sequence, message: last.id.to_vec() });
+            }
+        }
+    }
+    points
+}

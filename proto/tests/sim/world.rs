@@ -1,0 +1,422 @@
+//! Virtual time, and everything that happens in it, in one order.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use belfry_proto::{
+    crypto::{hpke::KemSecret, sign::PublicKey, sign::SigningKey},
+    schema,
+    time::Timestamp,
+    topic::Topic,
+};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+use crate::{
+    admins::{Admins, Ask, GROUPS},
+    faults::{Crashed, Defect, Fuse, Point},
+    invariants::{Oracle, Violation},
+    network::{Network, Packet},
+    node::{Conduct, Cx, Draft, Durable, Identity, Node, Observation},
+    scenario::{self, Act},
+};
+
+/// 2026-01-01.
+const BEGINNING: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
+/// How far clocks are off at most: within the charter's skew of each other.
+const CLOCK_ERROR: i64 = 50_000_000;
+
+enum Event {
+    Deliver { from: usize, to: usize, packet: Packet },
+    Tick(usize),
+    Restart(usize),
+    Act(Act),
+}
+
+/// What a run went through: a run that met no fault proves nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stats {
+    pub(crate) virtual_time: Duration,
+    pub(crate) packets: u64,
+    pub(crate) lost: u64,
+    pub(crate) repeated: u64,
+    pub(crate) delayed: u64,
+    pub(crate) signed: u64,
+    pub(crate) opened: u64,
+    pub(crate) grants: u64,
+    pub(crate) refusals: u64,
+    pub(crate) parked: u64,
+    pub(crate) quarantined: u64,
+    pub(crate) forks: u64,
+    pub(crate) rejected: u64,
+    pub(crate) crashes: BTreeSet<(Point, bool)>,
+    pub(crate) batches: BTreeMap<Point, u64>,
+    pub(crate) acts: BTreeMap<&'static str, u64>,
+}
+
+/// What came of a seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) trace: String,
+    pub(crate) stats: Stats,
+}
+
+/// A broken promise, and when.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) seed: u64,
+    pub(crate) after: Duration,
+    pub(crate) violation: Violation,
+}
+
+pub(crate) struct World {
+    pub(crate) rng: StdRng,
+    pub(crate) admins: Admins,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) network: Network,
+    pub(crate) now: Timestamp,
+    pub(crate) defect: Option<Defect>,
+    index: BTreeMap<PublicKey, usize>,
+    queue: BTreeMap<(Timestamp, u64), Event>,
+    /// Numbers events, so that equal times have one order, and requests.
+    counter: u64,
+    ids: u64,
+    pub(crate) oracle: Oracle,
+    snapshots: BTreeMap<usize, Durable>,
+    trace: blake3::Hasher,
+    stats: Stats,
+}
+
+/// Plays the seed's scenario, heals everything, and looks at what is left.
+pub(crate) fn run(seed: u64, defect: Option<Defect>) -> Result<Report, Failure> {
+    run_with(seed, defect, None)
+}
+
+/// The same with one more fuse, lit at the start in every node.
+pub(crate) fn run_with(seed: u64, defect: Option<Defect>, fuse: Option<Fuse>) -> Result<Report, Failure> {
+    let mut world = World::new(seed, defect);
+    let failed = |violation, now: Timestamp| Failure { seed, after: now.since(BEGINNING), violation };
+    let plan = scenario::plan(&mut world);
+    for node in &mut world.nodes {
+        node.fuse = fuse.or(node.fuse);
+    }
+    let heal = world.now.saturating_add(plan.faults_last);
+    for (when, act) in plan.acts {
+        world.schedule(when, Event::Act(act));
+    }
+    world.run_until(heal).map_err(|violation| failed(violation, world.now))?;
+    world.heal().map_err(|violation| failed(violation, world.now))?;
+    let end = world.now.saturating_add(plan.quiet_lasts);
+    world.run_until(end).map_err(|violation| failed(violation, world.now))?;
+    world.oracle.last_look(&world.nodes, &world.admins, end).map_err(|violation| failed(violation, end))?;
+    Ok(world.report())
+}
+
+impl World {
+    fn new(seed: u64, defect: Option<Defect>) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let network = Network::draw(&mut rng);
+        let admins = Admins::found(&mut rng, BEGINNING);
+        Self {
+            admins,
+            network,
+            nodes: Vec::new(),
+            now: BEGINNING,
+            defect,
+            index: BTreeMap::new(),
+            queue: BTreeMap::new(),
+            counter: 0,
+            ids: 0,
+            oracle: Oracle::default(),
+            snapshots: BTreeMap::new(),
+            trace: blake3::Hasher::new(),
+            stats: Stats::default(),
+            rng,
+        }
+    }
+
+    /// Certifies a new node. It is started with the log as the admins export it now.
+    pub(crate) fn certify(&mut self, ask: &Ask, conduct: Conduct) -> usize {
+        let (signing, node) = (SigningKey::generate(&mut self.rng), SigningKey::generate(&mut self.rng));
+        let kem = KemSecret::generate(&mut self.rng);
+        let keys = (&signing, &node, &kem.public());
+        let serial = self.admins.issue(ask, keys, &mut self.rng, self.now);
+        let identity = Identity {
+            serial,
+            member: ask.member,
+            record: self.admins.record_of(serial),
+            carrier: ask.groups.is_empty(),
+            signing,
+            node,
+            kem,
+        };
+        let number = self.nodes.len();
+        self.index.insert(identity.node.public(), number);
+        let error = self.rng.random_range(-CLOCK_ERROR..=CLOCK_ERROR);
+        let mut node = Node::new(identity, conduct, &self.admins.roster, error);
+        node.defect = self.defect;
+        self.nodes.push(node);
+        number
+    }
+
+    /// Everyone certified so far gets the whole log and starts.
+    pub(crate) fn start_all(&mut self) {
+        for number in 0..self.nodes.len() {
+            self.nodes[number].hand_log(&self.admins.roster);
+            self.nodes[number].start();
+            self.schedule_tick(number);
+        }
+    }
+
+    fn schedule(&mut self, after: Duration, event: Event) {
+        self.counter += 1;
+        self.queue.insert((self.now.saturating_add(after), self.counter), event);
+    }
+
+    fn schedule_tick(&mut self, number: usize) {
+        let after = Duration::from_millis(self.rng.random_range(30_000..90_000));
+        self.schedule(after, Event::Tick(number));
+    }
+
+    fn run_until(&mut self, end: Timestamp) -> Result<(), Violation> {
+        while let Some(next) = self.queue.first_entry() {
+            if next.key().0 > end {
+                break;
+            }
+            let ((when, _), event) = next.remove_entry();
+            self.now = when;
+            self.trace.update(&when.as_micros().to_be_bytes());
+            self.happen(event)?;
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), Violation> {
+        match event {
+            Event::Deliver { from, to, packet } => {
+                // A partition cuts what is under way, too.
+                if !self.nodes[to].is_up() || self.network.is_parted(from, to) {
+                    return Ok(());
+                }
+                self.stats.packets += 1;
+                self.trace.update(&[from as u8, to as u8]);
+                packet.trace(&mut self.trace);
+                let key = self.nodes[from].key();
+                self.with(to, |node, cx| node.receive(key, packet, cx))
+            }
+            Event::Tick(number) => {
+                self.trace.update(&[number as u8]);
+                self.schedule_tick(number);
+                if self.nodes[number].is_up() {
+                    self.with(number, Node::tick)?;
+                }
+                Ok(())
+            }
+            Event::Restart(number) => {
+                if !self.nodes[number].is_up() {
+                    self.nodes[number].start();
+                    self.with(number, Node::catch_up)?;
+                }
+                Ok(())
+            }
+            Event::Act(act) => self.act(act),
+        }
+    }
+
+    /// Lets a node act, sends what it sent, tells the oracle, and takes it down if it crashed.
+    fn with(
+        &mut self,
+        number: usize,
+        act: impl FnOnce(&mut Node, &mut Cx<'_>) -> Result<(), Crashed>,
+    ) -> Result<(), Violation> {
+        let node = &mut self.nodes[number];
+        let micros = self.now.as_micros().saturating_add_signed(node.clock_error);
+        let mut cx = Cx {
+            now: Timestamp::from_micros(micros),
+            rng: &mut self.rng,
+            out: Vec::new(),
+            observed: Vec::new(),
+            ids: &mut self.ids,
+        };
+        let result = act(node, &mut cx);
+        let (out, observed) = (cx.out, cx.observed);
+        for observation in observed {
+            self.count(&observation);
+            let by = &self.nodes[number];
+            let forwarder = match &observation {
+                Observation::Rejected { from, .. } => self.index.get(from).map(|n| self.nodes[*n].conduct),
+                _ => None,
+            };
+            self.oracle.hear(by, &observation, forwarder, &self.admins.ledger, self.now)?;
+        }
+        for (to, packet) in out {
+            self.send(number, to, packet)?;
+        }
+        if let Err(crashed) = result {
+            self.stats.crashes.insert((crashed.point, crashed.after));
+            self.take_down(number);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn take_down(&mut self, number: usize) {
+        self.nodes[number].volatile = None;
+        let after = Duration::from_secs(self.rng.random_range(5..600));
+        self.schedule(after, Event::Restart(number));
+    }
+
+    fn send(&mut self, from: usize, to: PublicKey, packet: Packet) -> Result<(), Violation> {
+        if let Packet::Gossip { topic: Topic::Group(_), bytes } = &packet {
+            for thief in 0..self.nodes.len() {
+                if thief != from && self.nodes[thief].conduct.taps() && self.nodes[thief].is_up() {
+                    self.with(thief, |node, cx| {
+                        node.overhear(bytes, cx);
+                        Ok(())
+                    })?;
+                }
+            }
+        }
+        let Some(to) = self.index.get(&to).copied() else { return Ok(()) };
+        for delay in self.network.delays(from, to, &mut self.rng) {
+            self.schedule(delay, Event::Deliver { from, to, packet: packet.clone() });
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, observation: &Observation) {
+        let stats = &mut self.stats;
+        let counter = match observation {
+            Observation::Signed { .. } => &mut stats.signed,
+            Observation::Opened { .. } => &mut stats.opened,
+            Observation::Granted(true) => &mut stats.grants,
+            Observation::Granted(false) => &mut stats.refusals,
+            Observation::Parked => &mut stats.parked,
+            Observation::Quarantined => &mut stats.quarantined,
+            Observation::Forked => &mut stats.forks,
+            Observation::Rejected { .. } => &mut stats.rejected,
+            Observation::Attributed { .. } => return,
+        };
+        *counter += 1;
+    }
+
+    /// Ends every fault and hands the log to one node once more, as an admin would who saw that it did not get
+    /// about.
+    fn heal(&mut self) -> Result<(), Violation> {
+        self.network.heal();
+        for number in 0..self.nodes.len() {
+            self.nodes[number].fuse = None;
+            self.schedule(Duration::from_secs(1), Event::Restart(number));
+        }
+        self.schedule(Duration::from_secs(2), Event::Act(Act::Import));
+        Ok(())
+    }
+
+    fn act(&mut self, act: Act) -> Result<(), Violation> {
+        *self.stats.acts.entry(act.name()).or_default() += 1;
+        self.trace.update(act.name().as_bytes());
+        match act {
+            Act::Publish { node, draft } => self.publish(node, draft),
+            Act::Withdraw { node } => match scenario::withdrawal(self, node) {
+                Some(draft) => self.publish(node, draft),
+                None => Ok(()),
+            },
+            Act::Part(side) => {
+                self.network.apart = side;
+                Ok(())
+            }
+            Act::Light { node, fuse } => {
+                self.nodes[node].fuse = Some(fuse);
+                Ok(())
+            }
+            Act::Kill(node) => {
+                if self.nodes[node].is_up() {
+                    self.take_down(node);
+                }
+                Ok(())
+            }
+            Act::Backup(node) => {
+                self.snapshots.insert(node, self.nodes[node].durable.clone());
+                Ok(())
+            }
+            Act::Restore(node) => {
+                if let Some(mut old) = self.snapshots.remove(&node) {
+                    // What `backup restore` does: whatever was written since is unknown, so another log.
+                    old.own.clear();
+                    old.drafts.clear();
+                    self.nodes[node].durable = old;
+                    self.oracle.forgive(node);
+                    self.take_down(node);
+                }
+                Ok(())
+            }
+            Act::Join { ask, conduct } => {
+                let number = self.certify(&ask, conduct);
+                self.nodes[number].hand_log(&self.admins.roster);
+                self.nodes[number].start();
+                self.schedule_tick(number);
+                Ok(())
+            }
+            Act::Admin(decision) => {
+                scenario::decide(self, decision);
+                self.import()
+            }
+            Act::Import => self.import(),
+        }
+    }
+
+    fn publish(&mut self, number: usize, draft: Draft) -> Result<(), Violation> {
+        if !self.nodes[number].is_up() {
+            return Ok(());
+        }
+        let publication = draft.publication;
+        let mut acknowledged = false;
+        self.with(number, |node, _| {
+            node.publish(draft)?;
+            acknowledged = true;
+            Ok(())
+        })?;
+        if acknowledged {
+            self.oracle.acknowledged(number, publication);
+        }
+        Ok(())
+    }
+
+    /// The operator of one honest node that is up imports the admins' log. Not of one that comes back after a
+    /// suspension: others would not let it in to tell them of it.
+    fn import(&mut self) -> Result<(), Violation> {
+        let able: Vec<usize> = (0..self.nodes.len())
+            .filter(|n| self.nodes[*n].is_up() && self.nodes[*n].conduct == Conduct::Honest)
+            .filter(|n| self.admins.ledger[&self.nodes[*n].identity.serial].was_never_out(self.now))
+            .collect();
+        if able.is_empty() {
+            self.schedule(Duration::from_secs(60), Event::Act(Act::Import));
+            return Ok(());
+        }
+        let chosen = able[self.rng.random_range(0..able.len())];
+        let roster = self.admins.roster.clone();
+        self.with(chosen, |node, cx| node.import(&roster, cx))
+    }
+
+    fn report(mut self) -> Report {
+        for node in &self.nodes {
+            for group in GROUPS {
+                for frontier in node.durable.logs.frontier(group) {
+                    let wire = schema::LogFrontier::from(&frontier);
+                    self.trace.update(&prost::Message::encode_to_vec(&wire));
+                }
+            }
+        }
+        let network = &self.network;
+        (self.stats.lost, self.stats.repeated, self.stats.delayed) =
+            (network.lost, network.repeated, network.delayed);
+        self.stats.virtual_time = self.now.since(BEGINNING);
+        for node in &self.nodes {
+            for (point, count) in &node.batches {
+                *self.stats.batches.entry(*point).or_default() += count;
+            }
+        }
+        Report { trace: self.trace.finalize().to_hex().to_string(), stats: self.stats }
+    }
+}

@@ -1,0 +1,52 @@
+//! A client of the node's HTTP API that keeps its connection.
+
+use std::{net::SocketAddr, path::Path};
+
+use anyhow::{Context as _, bail};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    Request, StatusCode,
+    body::Bytes,
+    client::conn::http1::{self, SendRequest},
+    header,
+};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::coalition::SLUG;
+
+/// One connection with a token.
+pub(crate) struct Client {
+    sender: SendRequest<Full<Bytes>>,
+    address: SocketAddr,
+    authorization: String,
+}
+
+impl Client {
+    /// Connects with the token that the daemon left in its data folder.
+    pub(crate) async fn connect(address: SocketAddr, data_dir: &Path) -> anyhow::Result<Self> {
+        let token = tokio::fs::read_to_string(data_dir.join("cli.token")).await?;
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self { sender, address, authorization: format!("Bearer {}", token.trim()) })
+    }
+
+    /// Publishes a bundle; returns once the node has acknowledged the durable draft.
+    pub(crate) async fn publish(&mut self, bundle: Vec<u8>) -> anyhow::Result<()> {
+        let request = Request::post(format!("/api/v1/publications?group={SLUG}&tlp=amber"))
+            .header(header::HOST, self.address.to_string())
+            .header(header::AUTHORIZATION, &self.authorization)
+            .header(header::CONTENT_TYPE, "application/stix+json;version=2.1")
+            .body(Full::new(Bytes::from(bundle)))?;
+        self.sender.ready().await?;
+        let answer = self.sender.send_request(request).await.context("publishing")?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await?.to_bytes();
+        if status != StatusCode::ACCEPTED {
+            bail!("publish answered {status}: {}", String::from_utf8_lossy(&body));
+        }
+        Ok(())
+    }
+}

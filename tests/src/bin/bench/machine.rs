@@ -1,0 +1,60 @@
+//! What this runs on, and how much of it a process takes.
+
+use std::{fs, path::Path};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+/// Facts without which figures say nothing.
+pub(crate) fn facts(quick: bool) -> Value {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: Vec<&str> = load.split_whitespace().take(3).collect();
+    json!({
+        "cores": cores(),
+        "load_average": load.join(" "),
+        "optimised": !cfg!(debug_assertions),
+        "quick": quick,
+    })
+}
+
+/// Threads that can run at once.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Resident memory of a process now, in bytes; `process` is a number or `self`.
+pub(crate) fn resident(process: &str) -> anyhow::Result<u64> {
+    status(process, "VmRSS:")
+}
+
+/// Its peak since the process began or [`forget_peak`].
+pub(crate) fn peak(process: &str) -> anyhow::Result<u64> {
+    status(process, "VmHWM:")
+}
+
+/// Starts a new peak for this process.
+pub(crate) fn forget_peak() -> anyhow::Result<()> {
+    fs::write("/proc/self/clear_refs", "5").context("/proc/self/clear_refs")
+}
+
+fn status(process: &str, field: &str) -> anyhow::Result<u64> {
+    let path = format!("/proc/{process}/status");
+    let text = fs::read_to_string(&path).with_context(|| path.clone())?;
+    let line =
+        text.lines().find(|line| line.starts_with(field)).with_context(|| format!("{path}: no {field}"))?;
+    let kilobytes: u64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
+    Ok(kilobytes * 1024)
+}
+
+/// Megabytes with one digit: what the targets are stated in.
+#[expect(clippy::cast_precision_loss, reason = "memory and files are far below 2^52 bytes")]
+pub(crate) fn megabytes(bytes: u64) -> f64 {
+    (bytes as f64 / 1e5).round() / 10.0
+}
+
+/// Removes a folder of a finished round; what is left over is only disk.
+pub(crate) fn clear(path: &Path) {
+    if let Err(error) = fs::remove_dir_all(path) {
+        crate::say!("{}: {error}", path.display());
+    }
+}

@@ -1,0 +1,63 @@
+//! Measurements against floors on the same machine, in the same run.
+//!
+//! A rate by itself says as much about the machine as about belfry. Each benchmark therefore has a *floor*:
+//! the work that no implementation of the same promises could leave out, done by the bare libraries. Rounds
+//! of both are interleaved, so that a noisy neighbour hits both, and what counts is the ratio of the
+//! medians.
+//!
+//! Progress goes to stderr. The last line of stdout is one JSON object with units in its field names, the
+//! rounds as they were measured, and what machine it was. `--quick` runs everything small, to see that it
+//! still works; its figures mean nothing.
+
+mod coalition;
+mod content;
+mod http;
+mod idle;
+mod ingest;
+mod machine;
+mod node;
+mod propagation;
+mod publish;
+mod stats;
+
+use clap::{Parser, Subcommand};
+
+/// Measures belfry. The last line of stdout is one JSON object.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Small and fast, to see that the benchmark runs; the figures mean nothing
+    #[arg(long, global = true)]
+    quick: bool,
+    #[command(subcommand)]
+    which: Which,
+}
+
+#[derive(Debug, Subcommand)]
+enum Which {
+    /// Envelopes through judge, open, parse and store
+    Ingest(ingest::Arguments),
+    /// Publish to stored at every node of a mesh
+    Propagation(propagation::Arguments),
+    /// Acknowledged durable publishes over the HTTP API
+    Publish(publish::Arguments),
+    /// Memory of an idle node, and the size of its binary
+    Idle(idle::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    let Arguments { quick, which } = Arguments::parse();
+    let report = match which {
+        Which::Ingest(arguments) => ingest::run(arguments, quick)?,
+        Which::Propagation(arguments) => propagation::run(arguments, quick)?,
+        Which::Publish(arguments) => publish::run(arguments, quick)?,
+        Which::Idle(arguments) => idle::run(arguments, quick)?,
+    };
+    println!("{report}");
+    Ok(())
+}
+
+/// One line about what goes on.
+macro_rules! say {
+    ($($text:tt)*) => { eprintln!("    {}", format_args!($($text)*)) };
+}
+pub(crate) use say;

@@ -1,0 +1,64 @@
+//! Whole nodes in this process, as the daemon wires them.
+
+use std::path::PathBuf;
+
+use belfry_node::{
+    api::{limit::Rate, server::ServerConfig},
+    daemon::{Daemon, Settings},
+    network::{Address, NetworkConfig},
+    publish::Defaults,
+};
+use belfry_proto::{crypto::sign::PublicKey, stix::marking::Tlp};
+
+use crate::coalition::{Coalition, Member};
+
+/// A running node with its folder.
+pub(crate) struct Node {
+    pub(crate) daemon: Daemon,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) key: PublicKey,
+}
+
+impl Node {
+    /// Starts a member's node on loopback TCP, with an HTTP API that does not slow its one client down.
+    pub(crate) async fn start(
+        coalition: &Coalition,
+        member: &Member,
+        data_dir: PathBuf,
+        bootstrap: Vec<(PublicKey, Address)>,
+    ) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&data_dir)?;
+        let (listen, _) = Address::parse("/ip4/127.0.0.1/tcp/0")?;
+        let settings = Settings {
+            data_dir: data_dir.clone(),
+            network: NetworkConfig { listen: vec![listen], ..NetworkConfig::default() },
+            bootstrap,
+            api: ServerConfig {
+                listen: vec![([127, 0, 0, 1], 0).into()],
+                requests: Rate { per_second: 1e6, burst: 1e6 },
+                ..ServerConfig::default()
+            },
+            defaults: Defaults { tlp: Tlp::Amber, purpose: None },
+        };
+        let daemon = Daemon::start(coalition.enrolment(member), settings).await?;
+        Ok(Self { daemon, data_dir, key: member.certificate.node })
+    }
+
+    /// Where others reach it.
+    pub(crate) async fn address(&self) -> anyhow::Result<(PublicKey, Address)> {
+        for _ in 0..1000 {
+            if let Some(address) = self.daemon.listening().await.into_iter().next() {
+                return Ok((self.key, address));
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        anyhow::bail!("a node does not listen")
+    }
+
+    /// A client of its API.
+    pub(crate) async fn client(&self) -> anyhow::Result<crate::http::Client> {
+        let address = self.daemon.api().first().copied();
+        let address = address.ok_or_else(|| anyhow::anyhow!("a node without an API"))?;
+        crate::http::Client::connect(address, &self.data_dir).await
+    }
+}

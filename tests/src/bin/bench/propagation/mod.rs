@@ -1,0 +1,144 @@
+//! Propagation: from handing a bundle to one node until every node of a mesh has it stored.
+//!
+//! **belfry**: whole nodes as the daemon wires them, in one process, over loopback TCP (Noise, yamux), each with
+//! its own store in a real folder. Bundles of one 1 KiB indicator are published at a steady pace, at each node
+//! in turn, over its HTTP API. A message's latency runs from before the request is written until the *last*
+//! node has the indicator's row in its store, as a reader of that store sees it: draft made durable, flushed
+//! (sealed, signed, made durable), gossiped, judged and forwarded hop by hop, opened, indexed, synced.
+//!
+//! **The floor**: as many bare gossipsub nodes over the same transports, with belfry's own gossipsub settings and
+//! along the very connections belfry's nodes made, at the same pace, carrying real envelopes of the same size.
+//! Each node's validator does one strict verification and one synced RocksDB write of the message's bytes, then
+//! accepts; the publishing node does its one synced write and publishes. A message's latency runs from handing
+//! the bytes to the publishing node until the last node's write has returned.
+//!
+//! Both meshes stand for the whole run; rounds alternate, and the one that does not measure is idle. Latencies
+//! of messages that never arrived count as the deadline, and are told.
+
+mod belfry;
+mod floor;
+mod track;
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::{machine, say, stats};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Nodes of each mesh
+    #[arg(long, default_value_t = 20)]
+    nodes: usize,
+    /// Messages a second over the whole mesh
+    #[arg(long, default_value_t = 50)]
+    pace: u32,
+    /// Seconds that a round publishes
+    #[arg(long, default_value_t = 12)]
+    seconds: u32,
+    /// Rounds of each side
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Folder for the databases, on the disk to measure [default: the system's temporary folder]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+/// How long stragglers are waited for after a round's last message.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Pace of one round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    messages: usize,
+    every: Duration,
+}
+
+pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
+    let Arguments { mut nodes, pace, mut seconds, mut rounds, dir } = arguments;
+    if quick {
+        (nodes, seconds, rounds) = (5, 1, 2);
+    }
+    let folder = tempfile::Builder::new()
+        .prefix("belfry-bench-")
+        .tempdir_in(dir.unwrap_or_else(std::env::temp_dir))?;
+    let step =
+        Pace { messages: usize::try_from(pace * seconds)?, every: Duration::from_secs(1) / pace.max(1) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(async {
+        say!("starting {nodes} nodes");
+        let belfry = belfry::Mesh::start(nodes, folder.path()).await?;
+        let edges = belfry.edges().await?;
+        say!("{} links; starting as many bare gossipsub nodes", edges.len());
+        let floor = floor::Mesh::start(nodes, &edges, folder.path(), step.messages * (rounds + 1) + nodes).await?;
+        say!("warming up");
+        belfry.warm_up().await?;
+        floor.warm_up().await?;
+
+        let (mut ours, mut bare) = (Side::default(), Side::default());
+        for round in 1..=rounds {
+            for side in 0..2 {
+                if (side + round).is_multiple_of(2) {
+                    ours.add(&belfry.round(step).await?);
+                } else {
+                    bare.add(&floor.round(step).await?);
+                }
+            }
+            let last = |values: &[f64]| values.last().copied().unwrap_or_default();
+            say!(
+                "round {round} of {rounds}: belfry p50 {:.1} ms p99 {:.1} ms, floor p50 {:.1} ms p99 {:.1} ms",
+                last(&ours.p50), last(&ours.p99), last(&bare.p50), last(&bare.p99)
+            );
+        }
+        let report = json!({
+            "benchmark": "propagation",
+            "p99_ratio": stats::rounded(stats::median(&ours.p99) / stats::median(&bare.p99)),
+            "target_p99_ratio_at_most": 1.5,
+            "p50_ratio": stats::rounded(stats::median(&ours.p50) / stats::median(&bare.p50)),
+            "belfry": ours.report(),
+            "floor": bare.report(),
+            "nodes": nodes,
+            "links": edges.len(),
+            "messages_per_s": pace,
+            "messages_a_round": step.messages,
+            "object_bytes": crate::content::INDICATOR,
+            "floor_message_bytes_mean": floor.message_bytes(),
+            "rounds": rounds,
+            "machine": machine::facts(quick),
+        });
+        belfry.stop().await;
+        anyhow::Ok(report)
+    })?;
+    runtime.shutdown_timeout(Duration::from_secs(10));
+    Ok(report)
+}
+
+/// Rounds of one side.
+#[derive(Default)]
+struct Side {
+    p50: Vec<f64>,
+    p99: Vec<f64>,
+    max: Vec<f64>,
+    incomplete: usize,
+}
+
+impl Side {
+    fn add(&mut self, latencies: &[Option<Duration>]) {
+        self.incomplete += latencies.iter().filter(|latency| latency.is_none()).count();
+        let millis: Vec<f64> =
+            latencies.iter().map(|latency| latency.unwrap_or(DEADLINE).as_secs_f64() * 1e3).collect();
+        self.p50.push(stats::percentile(&millis, 0.5));
+        self.p99.push(stats::percentile(&millis, 0.99));
+        self.max.push(stats::percentile(&millis, 1.0));
+    }
+
+    fn report(&self) -> Value {
+        json!({
+            "p50_ms": stats::summary(&self.p50),
+            "p99_ms": stats::summary(&self.p99),
+            "max_ms": stats::summary(&self.max),
+            "messages_not_everywhere": self.incomplete,
+        })
+    }
+}

@@ -1,0 +1,320 @@
+//! A coalition whose admin keys lie in memory: everything an admin decides offline, one call each.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context as _, anyhow, ensure};
+use belfry_node::{clock, keys::MemberKeys};
+use belfry_proto::{
+    crypto::sign::{Purpose, SigningKey},
+    id::{CoalitionId, GroupId, Height, MemberId, Serial},
+    schema::{self, CutPoint, EntityClass, GroupRole, LogFile, RevocationReason, Role, Validity},
+    time::Timestamp,
+    trust::{
+        charter::{Charter, CharterChain},
+        charter_draft::{Draft, RootKeys},
+        file,
+        log::{order, verify_record},
+        request::{self, RequestDraft},
+        roster::Roster,
+        signed::sign,
+        statement::{self, Decision},
+    },
+};
+use prost::Message as _;
+
+use crate::Member;
+
+const CHARTER: &str = include_str!("../../config/charter.default.toml");
+const DOCUMENTS: [(&str, &str); 2] = [
+    ("arrangement.default.md", include_str!("../../config/arrangement.default.md")),
+    ("rules-of-conduct.default.md", include_str!("../../config/rules-of-conduct.default.md")),
+];
+/// Certificates of the stories outlive them.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The coalition as its admins hold it: keys, charter, log, and the log's fold.
+pub struct Coalition {
+    admin: SigningKey,
+    registrar: SigningKey,
+    roster: Roster,
+    log: LogFile,
+}
+
+impl Coalition {
+    /// Founded with the charter that `belfry coalition init` would sign, 1-of-1 keys and an empty log.
+    ///
+    /// # Errors
+    /// The default charter draft does not hold.
+    pub fn new() -> anyhow::Result<Self> {
+        Self::with(|_| ())
+    }
+
+    /// Founded with the default charter, changed by `change`.
+    ///
+    /// # Errors
+    /// The changed draft does not hold.
+    pub fn with(change: impl FnOnce(&mut Draft)) -> anyhow::Result<Self> {
+        let mut draft: Draft = toml::from_str(CHARTER)?;
+        draft
+            .read_documents(|name| {
+                let known = DOCUMENTS.iter().find(|(known, _)| *known == name);
+                known.map(|(_, text)| text.as_bytes().to_vec()).context("no such document")
+            })
+            .map_err(|error| anyhow!("{error}"))?;
+        change(&mut draft);
+        let mut rng = rand::rng();
+        let [root, admin, registrar] = [(); 3].map(|()| SigningKey::generate(&mut rng));
+        let keys = RootKeys {
+            root_threshold: 1,
+            root: vec![root.public()],
+            admins: vec![admin.public()],
+            thresholds: BTreeMap::new(),
+            registrar: registrar.public(),
+        };
+        let payload = draft.to_charter(Some("Story"), &keys, clock::now())?.encode_to_vec();
+        let id = Charter::check(&payload)?.coalition();
+        let charter = sign(payload, Purpose::Charter, id, &[&root]);
+        let roster = Roster::new(CharterChain::walk([charter.clone()])?);
+        Ok(Self { admin, registrar, roster, log: LogFile { charters: vec![charter], records: Vec::new() } })
+    }
+
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> CoalitionId {
+        self.roster.coalition()
+    }
+
+    /// The log's fold.
+    #[must_use]
+    pub const fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// Charter and log, as a file holds them.
+    #[must_use]
+    pub const fn log(&self) -> &LogFile {
+        &self.log
+    }
+
+    /// The log file's text, as `belfry coalition export` writes it.
+    #[must_use]
+    pub fn log_text(&self) -> String {
+        file::write_log(&self.log)
+    }
+
+    /// Number of a group.
+    ///
+    /// # Errors
+    /// The charter has no such group.
+    pub fn group(&self, slug: &str) -> anyhow::Result<GroupId> {
+        let group = self.roster.charter().group_by_slug(slug);
+        group.map(|group| group.id).with_context(|| format!("the charter has no group {slug:?}"))
+    }
+
+    /// Begins to admit an organisation of this name.
+    #[must_use]
+    pub fn member(&mut self, name: &str) -> Application<'_> {
+        Application {
+            coalition: self,
+            name: name.to_owned(),
+            roles: Vec::new(),
+            carrier: false,
+            classes: vec![EntityClass::Essential],
+            member: None,
+            validity: None,
+            decided: None,
+        }
+    }
+
+    /// Signs `decision` about `member`, has it ordered, and folds it; gives the entry's height.
+    ///
+    /// # Errors
+    /// The decision took no effect.
+    pub fn decide(&mut self, member: MemberId, decision: Decision) -> anyhow::Result<Height> {
+        self.decide_at(member, decision, clock::now())
+    }
+
+    /// [`Self::decide`] with the admin's clock at `made`.
+    ///
+    /// # Errors
+    /// As [`Self::decide`].
+    pub fn decide_at(
+        &mut self,
+        member: MemberId,
+        decision: Decision,
+        made: Timestamp,
+    ) -> anyhow::Result<Height> {
+        let record = self.propose(member, decision, made);
+        let verified = verify_record(self.roster.charters(), &record)?;
+        let height = verified.height;
+        self.roster.apply(verified)?;
+        let void = self.roster.voids().iter().find(|void| void.height == height);
+        ensure!(void.is_none(), "entry {height} is void: {void:?}");
+        self.log.records.push(record);
+        Ok(height)
+    }
+
+    /// The next record, signed and ordered but not folded: what a second, secret branch of the log is made of.
+    #[must_use]
+    pub fn propose(&self, member: MemberId, decision: Decision, made: Timestamp) -> schema::Record {
+        let (coalition, version) = (self.id(), self.roster.version());
+        let previous = self.roster.member(member).map(|member| member.last_statement);
+        let charter = self.roster.charter().version();
+        let payload = statement::propose(coalition, decision, previous, charter, made, &mut rand::rng());
+        let statement = sign(payload, Purpose::Statement, coalition, &[&self.admin]);
+        let height = Height::new(version.height.get() + 1);
+        order(coalition, height, version.head, statement, &self.registrar)
+    }
+
+    /// Revokes a member's certificate from now on. Without `cut` nothing it ever signed stands.
+    ///
+    /// # Errors
+    /// As [`Self::decide`].
+    pub fn revoke(&mut self, member: &Member, cut: Vec<CutPoint>) -> anyhow::Result<Height> {
+        let now = clock::now().as_micros();
+        let revoke = schema::Revoke {
+            serial: member.serial().get(),
+            member: member.id().to_vec(),
+            reason: RevocationReason::KeyCompromise.into(),
+            decided: now,
+            effective: now,
+            cut,
+        };
+        self.decide(member.id(), Decision::Revoke(revoke))
+    }
+
+    /// Suspends a member's certificate.
+    ///
+    /// # Errors
+    /// As [`Self::decide`].
+    pub fn suspend(&mut self, member: &Member, cut: Vec<CutPoint>) -> anyhow::Result<Height> {
+        let suspend = schema::Suspend { serial: member.serial().get(), cut };
+        self.decide(member.id(), Decision::Suspend(suspend))
+    }
+
+    /// Resumes a suspended one.
+    ///
+    /// # Errors
+    /// As [`Self::decide`].
+    pub fn resume(&mut self, member: &Member) -> anyhow::Result<Height> {
+        self.decide(member.id(), Decision::Resume(schema::Resume { serial: member.serial().get() }))
+    }
+
+    /// Starts members as nodes that hold the log of now, each told where the ones before it are, and waits until
+    /// they have met.
+    ///
+    /// # Errors
+    /// A node does not start, or they do not meet.
+    pub async fn start<const N: usize>(&self, members: [&mut Member; N]) -> anyhow::Result<()> {
+        let mut started: Vec<&Member> = Vec::new();
+        for member in members {
+            member.start(self, &started).await?;
+            started.push(member);
+        }
+        crate::meet(&started).await
+    }
+}
+
+/// A member-to-be: what it asks for, and what the admin makes of it.
+pub struct Application<'a> {
+    coalition: &'a mut Coalition,
+    name: String,
+    roles: Vec<(String, Role)>,
+    carrier: bool,
+    classes: Vec<EntityClass>,
+    member: Option<MemberId>,
+    validity: Option<(Timestamp, Timestamp)>,
+    decided: Option<Timestamp>,
+}
+
+impl Application<'_> {
+    /// Reads these groups.
+    #[must_use]
+    pub fn reader<const N: usize>(self, groups: [&str; N]) -> Self {
+        self.roles(groups, Role::Reader)
+    }
+
+    /// Reads and publishes in these groups.
+    #[must_use]
+    pub fn publisher<const N: usize>(self, groups: [&str; N]) -> Self {
+        self.roles(groups, Role::Publisher)
+    }
+
+    /// Forwards and stores every group's sealed messages.
+    #[must_use]
+    pub fn carrier(mut self) -> Self {
+        self.carrier = true;
+        self
+    }
+
+    /// Is of this entity class, and no other.
+    #[must_use]
+    pub fn class(mut self, class: EntityClass) -> Self {
+        self.classes = vec![class];
+        self
+    }
+
+    /// Is a further node of a member there is.
+    #[must_use]
+    pub fn node_of(mut self, member: &Member) -> Self {
+        self.name = member.name().to_owned();
+        self.member = Some(member.id());
+        self
+    }
+
+    /// The certificate is valid from and until then.
+    #[must_use]
+    pub const fn valid(mut self, from: Timestamp, until: Timestamp) -> Self {
+        self.validity = Some((from, until));
+        self
+    }
+
+    /// The admin's clock at signing: entitlements count from it.
+    #[must_use]
+    pub const fn decided(mut self, at: Timestamp) -> Self {
+        self.decided = Some(at);
+        self
+    }
+
+    fn roles<const N: usize>(mut self, groups: [&str; N], role: Role) -> Self {
+        self.roles.extend(groups.map(|slug| (slug.to_owned(), role)));
+        self
+    }
+
+    /// Makes keys and the request, verifies it as the admin's tool does, and issues.
+    ///
+    /// # Errors
+    /// An unknown group, or a request or certificate that breaks a rule.
+    pub fn issue(self) -> anyhow::Result<Member> {
+        let coalition = self.coalition;
+        let now = clock::now();
+        let groups = self
+            .roles
+            .iter()
+            .map(|(slug, role)| Ok(GroupRole { group: coalition.group(slug)?.get(), role: (*role).into() }))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let draft = RequestDraft {
+            organisation: schema::Organisation {
+                name: self.name.clone(),
+                classes: self.classes.iter().map(|class| i32::from(*class)).collect(),
+                ..schema::Organisation::default()
+            },
+            groups,
+            carrier: self.carrier,
+            member: self.member,
+        };
+        let keys = MemberKeys::generate(&mut rand::rng());
+        let charter = coalition.roster.charter().clone();
+        let signed = request::build(&draft, &keys.signing, &keys.node, &keys.kem, &charter, now);
+        let asked = request::open(&signed, &charter)?;
+        // Wide enough for what a story dates back.
+        let (from, until) = self.validity.unwrap_or((now.saturating_sub(YEAR), now.saturating_add(YEAR)));
+        let validity = Validity { not_before: from.as_micros(), not_after: until.as_micros() };
+        let member = self.member.unwrap_or_else(|| MemberId::new(rand::random()));
+        let body = asked.to_certificate(member, validity, &charter);
+        let issue = Decision::Issue(schema::Issue { certificate: Some(body) });
+        let height = coalition.decide_at(member, issue, self.decided.unwrap_or(now))?;
+        let record = coalition.log.records.last().cloned().context("the record was just appended")?;
+        Member::new(&self.name, keys, member, Serial::new(height.get()), record)
+    }
+}

@@ -1,0 +1,240 @@
+//! One organisation's node: its folder, its configuration, its process.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+};
+
+use serde_json::Value;
+
+use super::{Coalition, PATIENCE, Ran, belfry, eventually, http, run};
+
+/// How a daemon that did not stay ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; -1 for a signal.
+    pub code: i32,
+    /// Its log.
+    pub log: String,
+}
+
+/// A member and, while it runs, its daemon.
+pub struct Member {
+    /// As enrolled; also its organisation.
+    pub name: String,
+    /// Its data folder.
+    pub dir: PathBuf,
+    /// Addresses it dials first; takes effect at the next start.
+    pub bootstrap: Vec<String>,
+    /// Log filter; takes effect at the next start.
+    pub filter: String,
+    /// Where its API listens; takes effect at the next start.
+    pub listen: String,
+    /// Addresses it listens on for peers, as an inner part of a TOML list; takes effect at the next start.
+    pub network: String,
+    /// More lines of its configuration, whole sections.
+    pub more: String,
+    home: PathBuf,
+    process: Option<Child>,
+}
+
+impl Member {
+    pub(super) fn new(coalition: &Coalition, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            dir: coalition.path(name),
+            bootstrap: Vec::new(),
+            filter: "info".to_owned(),
+            listen: "127.0.0.1:0".to_owned(),
+            network: r#""/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0""#.to_owned(),
+            more: String::new(),
+            home: coalition.path("").clone(),
+            process: None,
+        }
+    }
+
+    /// Takes up its certificate with the coalition's newest log.
+    pub fn join(&self, coalition: &Coalition) {
+        coalition.export("log.pem");
+        let certificate = format!("{}.certificate", self.name);
+        coalition.ok(&["join", &certificate, "--log", "log.pem", "--dir", &self.name]);
+    }
+
+    /// Its configuration file, written anew.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        let path = self.home.join(format!("{}.toml", self.name));
+        let text = format!(
+            "[node]\ndata_dir = {:?}\n[keys]\npassphrase_file = \"passphrase\"\n\
+             [network]\nlisten = [{}]\nbootstrap = {:?}\nredial_interval = \"1s\"\n[api]\nlisten = {:?}\n[log]\nfilter = {:?}\n{}",
+            self.name, self.network, self.bootstrap, self.listen, self.filter, self.more
+        );
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Runs one of the commands that talk to the daemon.
+    #[must_use]
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        let mut command = belfry(["--config"]);
+        command.arg(self.config()).args(arguments).current_dir(&self.home);
+        run(command)
+    }
+
+    /// Runs a command that must succeed; gives its stdout.
+    #[track_caller]
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let ran = self.run(arguments);
+        assert_eq!(
+            ran.code,
+            0,
+            "{}: belfry {}\n{}{}",
+            self.name,
+            arguments.join(" "),
+            ran.stdout,
+            ran.stderr
+        );
+        ran.stdout
+    }
+
+    /// Starts the daemon and waits until it answers.
+    #[track_caller]
+    pub fn start(&mut self) {
+        self.spawn();
+        eventually(&format!("{} answers", self.name), || {
+            if let Some(ended) = self.ended() {
+                panic!("{} ended with {}: {}", self.name, ended.code, ended.log);
+            }
+            (self.run(&["status", "--json"]).code == 0).then_some(())
+        });
+    }
+
+    /// Starts a daemon that shall not stay, and waits for its end.
+    #[track_caller]
+    #[must_use]
+    pub fn start_in_vain(&mut self) -> Ended {
+        self.spawn();
+        eventually(&format!("{} gives up", self.name), || self.ended())
+    }
+
+    fn spawn(&mut self) {
+        assert!(self.process.is_none(), "{} runs already", self.name);
+        let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
+        let mut command = belfry(["--config"]);
+        command.arg(self.config()).arg("run").current_dir(&self.home);
+        command.stdout(log.try_clone().unwrap()).stderr(log).stdin(Stdio::null());
+        self.process = Some(command.spawn().unwrap());
+    }
+
+    /// How the daemon ended, if it did.
+    pub fn ended(&mut self) -> Option<Ended> {
+        let status = self.process.as_mut()?.try_wait().unwrap()?;
+        self.process = None;
+        let log = String::from_utf8_lossy(&fs::read(self.log_path()).unwrap()).into_owned();
+        Some(Ended { code: status.code().unwrap_or(-1), log })
+    }
+
+    /// Asks it to end (SIGTERM) and waits; its exit code.
+    #[track_caller]
+    pub fn terminate(&mut self) -> i32 {
+        let pid = self.process.as_ref().expect("it runs").id().to_string();
+        assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        eventually(&format!("{} ends", self.name), || self.ended()).code
+    }
+
+    /// Kills it (SIGKILL) and waits until it is gone.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// What it wrote to stdout and stderr, over all its starts.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.home.join(format!("{}.log", self.name))
+    }
+
+    /// `belfry status --json`.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        serde_json::from_str(&self.ok(&["status", "--json"])).unwrap()
+    }
+
+    /// `host:port` of its API.
+    #[must_use]
+    pub fn api(&self) -> String {
+        let status = self.status();
+        status["api"][0].as_str().unwrap().strip_prefix("http://").unwrap().to_owned()
+    }
+
+    /// A bootstrap address of it.
+    #[must_use]
+    pub fn address(&self) -> Option<String> {
+        let status = self.status();
+        let listening = status["node"]["listening"].as_array().unwrap();
+        let is_quic = |address: &&Value| address.as_str().unwrap().contains("/quic-v1");
+        listening.iter().find(is_quic).map(|address| address.as_str().unwrap().to_owned())
+    }
+
+    /// Waits until it has so many peers.
+    #[track_caller]
+    pub fn meets(&self, peers: usize) {
+        eventually(&format!("{} has {peers} peers", self.name), || {
+            (self.status()["node"]["connected"].as_u64() == Some(peers as u64)).then_some(())
+        });
+    }
+
+    /// Makes a token by the command line; its text.
+    #[track_caller]
+    #[must_use]
+    pub fn token(&self, name: &str, arguments: &[&str]) -> String {
+        let out = self.ok(&[&["token", "create", "--name", name], arguments].concat());
+        let token = out.split_whitespace().find(|word| word.starts_with("belfry_"));
+        token.unwrap_or_else(|| panic!("no token in {out:?}")).to_owned()
+    }
+
+    /// Every object of a collection that the token reads, page by page.
+    #[must_use]
+    pub fn objects(&self, token: &str, collection: &str) -> Vec<Value> {
+        let (api, mut found, mut next) = (self.api(), Vec::new(), String::new());
+        loop {
+            let path = format!("/taxii2/root/collections/{collection}/objects/?limit=500{next}");
+            let page = http::get(&api, &path, token);
+            found.extend(page.objects());
+            match page.json()["next"].as_str() {
+                Some(cursor) => next = format!("&next={cursor}"),
+                None => return found,
+            }
+        }
+    }
+
+    /// Waits until its collection shows `ids`, all of them.
+    #[track_caller]
+    pub fn shows(&self, token: &str, collection: &str, ids: &[String]) {
+        eventually(&format!("{} shows {} objects within {PATIENCE:?}", self.name, ids.len()), || {
+            let found = self.objects(token, collection);
+            ids.iter().all(|id| found.iter().any(|object| object["id"] == **id)).then_some(())
+        });
+    }
+
+    /// A file of its data folder.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Where its files lie beside the data folder.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

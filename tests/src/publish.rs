@@ -1,0 +1,113 @@
+//! Publishing through the API, as `belfry publish` and tools do.
+
+use std::fmt::Write as _;
+
+use anyhow::Context as _;
+use belfry_proto::id::MessageId;
+use serde_json::Value;
+
+use crate::{
+    Bundle, Member,
+    http::{Answer, encoded},
+    wait::until,
+};
+
+/// A submission in the making.
+pub struct Publish<'a> {
+    member: &'a Member,
+    bundle: &'a Bundle,
+    query: String,
+    key: Option<String>,
+}
+
+/// An accepted one.
+pub struct Accepted<'a> {
+    member: &'a Member,
+    /// The API's answer.
+    pub answer: Value,
+}
+
+impl<'a> Publish<'a> {
+    pub(crate) fn new(member: &'a Member, group: &str, bundle: &'a Bundle) -> Self {
+        Self { member, bundle, query: format!("group={}", encoded(group)), key: None }
+    }
+
+    /// Under this marking.
+    #[must_use]
+    pub fn tlp(mut self, tlp: &str) -> Self {
+        let _ = write!(self.query, "&tlp={}", encoded(tlp));
+        self
+    }
+
+    /// To these members only.
+    #[must_use]
+    pub fn to(mut self, members: &[&Member]) -> Self {
+        for member in members {
+            let _ = write!(self.query, "&to={}", member.id());
+        }
+        self
+    }
+
+    /// Under this idempotency key.
+    #[must_use]
+    pub fn key(mut self, key: &str) -> Self {
+        self.key = Some(key.to_owned());
+        self
+    }
+
+    /// Submits; the answer, whatever it is.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn send(self) -> anyhow::Result<Answer> {
+        let mut headers = vec![("content-type", "application/json")];
+        if let Some(key) = &self.key {
+            headers.push(("idempotency-key", key));
+        }
+        let path = format!("/api/v1/publications?{}", self.query);
+        self.member.api()?.post(&path, &headers, self.bundle.json()).await
+    }
+
+    /// Submits and is accepted.
+    ///
+    /// # Errors
+    /// The API refuses.
+    pub async fn accepted(self) -> anyhow::Result<Accepted<'a>> {
+        let member = self.member;
+        let answer = self.send().await?.expect(202)?;
+        Ok(Accepted { member, answer })
+    }
+
+    /// Submits and waits until it is in the member's own log; gives the messages it became.
+    ///
+    /// # Errors
+    /// Refused now or at flush.
+    pub async fn flushed(self) -> anyhow::Result<Vec<MessageId>> {
+        self.accepted().await?.flushed().await
+    }
+}
+
+impl Accepted<'_> {
+    /// How far it has come.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn follow(&self) -> anyhow::Result<Value> {
+        let path = self.answer["status_url"].as_str().context("no status_url")?;
+        self.member.api()?.get(path).await?.expect(200)
+    }
+
+    /// Waits until it is in the member's own log; gives the messages it became.
+    ///
+    /// # Errors
+    /// As [`until`].
+    pub async fn flushed(&self) -> anyhow::Result<Vec<MessageId>> {
+        let status = until(&format!("{}'s publication to be flushed", self.member.name()), async || {
+            let status = self.follow().await.map_err(|error| format!("{error:#}"))?;
+            if status["state"] == "flushed" { Ok(status) } else { Err(status.to_string()) }
+        })
+        .await?;
+        let messages = status["messages"].as_array().context("no messages")?;
+        messages.iter().map(|id| Ok(id.as_str().context("not an id")?.parse()?)).collect()
+    }
+}

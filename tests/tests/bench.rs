@@ -1,0 +1,47 @@
+//! Benchmarks measure nothing here; they must still run, so that the figures can be made again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// Runs a benchmark small and gives the object on its last line.
+fn quick(name: &str) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .args([name, "--quick"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (stdout, stderr) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr).into_owned());
+    assert!(output.status.success(), "bench {name} --quick\n{stdout}{stderr}");
+    let report: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(report["benchmark"], name);
+    assert_eq!(report["machine"]["quick"], true);
+    report
+}
+
+#[test]
+fn ingest_runs_quickly() {
+    assert!(quick("ingest")["ratio_to_floor"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn propagation_runs_quickly() {
+    let report = quick("propagation");
+    assert_eq!(report["belfry"]["messages_not_everywhere"], 0, "{report}");
+    assert!(report["p99_ratio"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn publish_runs_quickly() {
+    let report = quick("publish");
+    assert!(report["clients"]["64"]["acknowledged_per_s"].as_f64().unwrap() > 0.0, "{report}");
+}
+
+/// Needs the binary, as every story does: `cargo build --bins` before.
+#[test]
+fn idle_runs_quickly() {
+    assert!(quick("idle")["rss_mb"].as_f64().unwrap() > 0.0);
+}

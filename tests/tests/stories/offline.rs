@@ -1,0 +1,72 @@
+//! Members that were away, and what they missed or meant to say.
+
+use belfry_proto::{envelope, envelope::KeyContext};
+use belfry_tests::{Bundle, Coalition, until};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_away_catches_up_through_a_third_though_the_author_is_gone() -> anyhow::Result<()> {
+    let mut coalition = Coalition::new()?;
+    let mut alice = coalition.member("alice").publisher(["cidr"]).issue()?;
+    let mut bob = coalition.member("bob").reader(["cidr"]).issue()?;
+    let mut carol = coalition.member("carol").reader(["cidr"]).issue()?;
+    coalition.start([&mut alice, &mut bob, &mut carol]).await?;
+    let seen = Bundle::indicators(1);
+    alice.publish("cidr", &seen).tlp("green").flushed().await?;
+    carol.shows("cidr", &seen.ids()).await?;
+    carol.stop().await;
+
+    let missed: Vec<Bundle> = (0..20).map(|_| Bundle::indicators(1)).collect();
+    for bundle in &missed {
+        alice.publish("cidr", bundle).tlp("green").flushed().await?;
+    }
+    let ids: Vec<String> = missed.iter().flat_map(Bundle::ids).collect();
+    bob.shows("cidr", &ids).await?;
+    alice.stop().await;
+    carol.run(&[&bob]).await?;
+    carol.shows("cidr", &ids).await?;
+    assert_eq!(carol.ids("cidr").await?, [seen.ids(), ids].concat(), "in the author's order, none twice");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_published_offline_is_sealed_after_a_revocation_that_arrives_first() -> anyhow::Result<()> {
+    let mut coalition = Coalition::new()?;
+    let mut alice = coalition.member("alice").publisher(["cidr"]).issue()?;
+    let mut bob = coalition.member("bob").reader(["cidr"]).issue()?;
+    let mut eve = coalition.member("eve").reader(["cidr"]).issue()?;
+    coalition.start([&mut alice, &mut bob, &mut eve]).await?;
+    let group = coalition.group("cidr")?;
+    let before = Bundle::indicators(1);
+    alice.publish("cidr", &before).tlp("green").flushed().await?;
+    eve.shows("cidr", &before.ids()).await?;
+    alice.stop().await;
+    let height = coalition.revoke(&eve, Vec::new())?;
+    bob.import(&coalition).await?;
+    bob.loses(&eve.node()).await?;
+    bob.stop().await;
+
+    // Alone, alice neither knows of the revocation nor seals anything.
+    alice.run(&[]).await?;
+    let bundle = Bundle::indicators(1);
+    let accepted = alice.publish("cidr", &bundle).tlp("green").accepted().await?;
+    until("the draft to wait for a hello", async || {
+        let status = alice.status().await.map_err(|error| format!("{error:#}"))?;
+        let waits = status["warnings"].to_string().contains("hello");
+        if waits { Ok(()) } else { Err(status.to_string()) }
+    })
+    .await?;
+    assert_eq!(accepted.follow().await?["state"], "drafted");
+    assert!(alice.roster()?.version().height < height);
+
+    bob.run(&[&alice]).await?;
+    let messages = accepted.flushed().await?;
+    bob.shows("cidr", &bundle.ids()).await?;
+    let sealed = alice.store()?.envelope(messages[0])?.expect("its own message");
+    let decoded = envelope::decode(&sealed)?;
+    assert_eq!(decoded.header().roster, coalition.roster().version());
+    let row = alice.store()?.key(decoded.header().key_id().expect("data is sealed"))?.expect("its own key");
+    assert!(KeyContext::decode(&row.context)?.roster.height >= height);
+    assert!(bob.opens(&sealed)? && !eve.opens(&sealed)?);
+    assert_eq!(bob.logs(group)?.len(), 1, "one log all along");
+    Ok(())
+}

@@ -41,6 +41,10 @@ pub enum Notice {
     KeyArrived(KeyId),
     /// The roster advanced.
     RosterChanged(Height),
+    /// A log has to be judged as a whole.
+    LogUnjudged,
+    /// Messages are to be opened again.
+    Reopen,
     /// A peer and this node have greeted each other as admitted.
     PeerReady(PublicKey),
     /// The last connection to a peer is gone.

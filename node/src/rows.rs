@@ -2,7 +2,7 @@
 
 use belfry_proto::{
     envelope::{Admitted, Header, Publication},
-    id::MessageId,
+    id::{Height, MessageId},
     schema::{self, Audience},
     stix::{
         marking::{self, Markings},
@@ -11,7 +11,7 @@ use belfry_proto::{
     time::Timestamp,
 };
 
-use crate::store::{EnvelopeRow, MessageState, ObjectRow, OpenedRows};
+use crate::store::{Conditions, EnvelopeRow, MessageState, ObjectRow, OpenedRows};
 
 /// An envelope as stored, not opened yet.
 #[must_use]
@@ -22,6 +22,7 @@ pub(crate) fn envelope(
     is_whole: bool,
     state: MessageState,
     received: Timestamp,
+    judged_at: Height,
 ) -> EnvelopeRow {
     EnvelopeRow {
         group: header.group,
@@ -34,6 +35,11 @@ pub(crate) fn envelope(
         created: header.created,
         received,
         key_id: header.key_id(),
+        written_at: header.roster.height,
+        judged_at,
+        in_closed_log: false,
+        is_cut_point: false,
+        opens_later: false,
         bytes: bytes.to_vec(),
         has_body: is_whole,
         state,
@@ -58,6 +64,7 @@ pub(crate) fn opened(publication: &Publication, admitted: &Admitted) -> OpenedRo
         purpose: publication.purpose.into(),
         classes: publication.classes.iter().map(|class| i32::from(*class)).collect(),
         recipients: header.audience() == Audience::Recipients,
+        conditions: conditions(publication),
         objects: publication
             .objects
             .iter()
@@ -74,6 +81,17 @@ pub(crate) fn opened(publication: &Publication, admitted: &Admitted) -> OpenedRo
                 observables: observables(object),
             })
             .collect(),
+    }
+}
+
+fn conditions(publication: &Publication) -> Conditions {
+    let handling = publication.handling.as_ref();
+    Conditions {
+        pap: publication.pap.map_or(0, i32::from),
+        embargo_until: handling.and_then(|handling| handling.embargo_until).map_or(0, Timestamp::as_micros),
+        terms: handling
+            .map(|handling| handling.terms.iter().map(|(name, value)| format!("{name}={value}")).collect())
+            .unwrap_or_default(),
     }
 }
 

@@ -275,7 +275,8 @@ impl Site {
             let admitted = message.clone().trusted();
             let (header, id) = (admitted.header(), admitted.message_id());
             let received = header.created.saturating_add(Duration::from_secs(1));
-            let row = rows::envelope(header, id, admitted.bytes(), true, MessageState::Sealed, received);
+            let (state, judged) = (MessageState::Sealed, header.roster.height);
+            let row = rows::envelope(header, id, admitted.bytes(), true, state, received, judged);
             self.store.commit(Change::Envelope(Box::new(row))).await.unwrap();
         }
     }

@@ -171,6 +171,33 @@ fn a_revocation_ends_a_certificate_for_good_and_a_suspension_does_not() {
 }
 
 #[test]
+fn a_cut_can_be_extended_and_never_taken_back() {
+    let site = Site::new();
+    site.coalition("c");
+    site.enrol("alice", "c", "");
+    site.issue("alice", "c", "--groups cidr --role publisher");
+    let decide = "--yes --dir c --passphrase-file passphrase";
+    let point = |sequence: u64| format!("{} {sequence} {}\n", "11".repeat(32), "22".repeat(32));
+    fs::write(site.path("cut"), point(3)).unwrap();
+    fs::write(site.path("empty"), "# nothing\n").unwrap();
+    site.refused(&format!("coalition extend-cut 1 --cut cut {decide}"), 3, "not cut");
+    site.ok(&format!("coalition revoke 1 --reason left {decide}"));
+    site.refused(&format!("coalition extend-cut 1 --cut empty {decide}"), 3, "lists no message");
+    site.refused(&format!("coalition extend-cut 9 --cut cut {decide}"), 3, "no certificate has serial 9");
+    site.refused(
+        "coalition extend-cut 1 --cut cut --dir c --passphrase-file passphrase",
+        3,
+        "nothing was signed",
+    );
+    let said = site.ok(&format!("coalition extend-cut 1 --cut cut {decide}"));
+    assert!(said.contains("up to the listed ones of 1 log") && said.contains("Entry 3"), "{said}");
+    let log = json(&site.ok("coalition log --json --dir c"));
+    assert_eq!(log["entries"][2]["action"], "extend-cut");
+    let roster = json(&site.ok("coalition roster --json --dir c"));
+    assert_eq!(roster["certificates"][0]["standing"], "revoked", "the key stays revoked");
+}
+
+#[test]
 fn a_second_node_of_a_member_has_its_own_certificate() {
     let site = Site::new();
     site.coalition("c");

@@ -17,7 +17,7 @@ use super::{
     app::App,
     auth::{self, Needs},
     events,
-    rest::{backups, groups, health, log, members, messages, objects, publications, status, tokens},
+    rest::{backups, forks, groups, health, log, members, messages, objects, publications, status, tokens},
     taxii::{self, collections, discovery},
 };
 
@@ -74,6 +74,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/api/v1/objects", Read, objects::list),
         Route::get("/api/v1/objects/{object}", Read, objects::one),
         Route::get("/api/v1/messages/{message}", Read, messages::message),
+        Route::get("/api/v1/forks", Read, forks::list),
         Route::get("/api/v1/events", Read, events::events),
         Route::post("/api/v1/publications", Publish, publications::submit),
         Route::get("/api/v1/publications/{publication}", Publish, publications::follow),

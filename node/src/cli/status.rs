@@ -35,6 +35,19 @@ fn text(status: &Value) -> String {
     for warning in status.pointer("/warnings").and_then(Value::as_array).into_iter().flatten() {
         let _ = writeln!(out, "WARNING: {}", output::scalar(warning).unwrap_or_default());
     }
+    for group in status.pointer("/held/groups").and_then(Value::as_array).into_iter().flatten() {
+        let fact = |name: &str| group.get(name).and_then(output::scalar).unwrap_or_else(|| "-".into());
+        if group.get("forked_logs").and_then(Value::as_u64).is_some_and(|forks| forks > 0) {
+            let _ = writeln!(
+                out,
+                "WARNING: in {} {} logs are forked: their authors signed two histories, {} messages are hidden as \
+                 disputed. GET /api/v1/forks has the proofs.",
+                fact("slug"),
+                fact("forked_logs"),
+                fact("disputed")
+            );
+        }
+    }
     if !out.is_empty() {
         out.push('\n');
     }
@@ -81,8 +94,17 @@ fn text(status: &Value) -> String {
         out += "This node is a carrier: it forwards and stores what it cannot open.\n";
     }
     out.push('\n');
-    let columns =
-        ["slug", "role", "logs", "entries", "logs_with_gaps", "waiting_for_key", "not_for_us", "quarantined"];
+    let columns = [
+        "slug",
+        "role",
+        "logs",
+        "entries",
+        "logs_with_gaps",
+        "waiting_for_key",
+        "not_for_us",
+        "quarantined",
+        "disputed",
+    ];
     out += &listed(status.pointer("/held").unwrap_or(&Value::Null), "groups", &columns);
     out
 }
@@ -118,6 +140,14 @@ mod tests {
         assert!(text.contains("height 7, head -"), "{text}");
         assert!(text.contains("http://127.0.0.1:4718 (TAXII under /taxii2/"), "{text}");
         assert!(text.contains("cidr  publisher  -     12"), "{text}");
+    }
+
+    #[test]
+    fn a_forked_log_is_among_the_warnings() {
+        let group = json!({"slug": "cidr", "forked_logs": 1, "disputed": 7});
+        let text = text(&json!({"held": {"groups": [group]}}));
+        assert!(text.starts_with("WARNING: in cidr 1 logs are forked"), "{text}");
+        assert!(text.contains("7 messages are hidden as disputed"), "{text}");
     }
 
     #[test]

@@ -242,6 +242,7 @@ impl Daemon {
             membership.behind(),
         );
         let (admin_gossip, group_gossip) = route::split(&mut tasks, inbound.gossip, network.clone());
+        tasks.spawn("rejudge", ingest.rejudging());
         let (judge, keep, reopen) = ingest.loops(queues, group_gossip);
         tasks.spawn("judge", judge);
         tasks.spawn("keep", keep);

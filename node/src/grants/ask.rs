@@ -31,8 +31,11 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// First wait after everybody said no; doubles to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
-/// Keys looked at in one sweep.
+/// Keys asked for at once, and looked at in one sweep.
 const AT_ONCE: usize = 1024;
+/// Of them, keys that one author's messages name: headers may name keys that nobody has, and must not keep
+/// others' from being asked for.
+const PER_AUTHOR: usize = 64;
 
 struct Wish {
     group: GroupId,
@@ -51,19 +54,22 @@ pub struct Asking {
     feed: Feed,
     wishes: BTreeMap<KeyId, Wish>,
     ready: BTreeSet<PublicKey>,
+    /// Where the last sweep ended.
+    swept: Option<KeyId>,
 }
 
 impl Asking {
     /// Asks over `network` for what `store` waits for.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         identity: Arc<Identity>,
         store: Store,
         network: Network,
         roster: LiveRoster,
         feed: Feed,
     ) -> Self {
-        Self { identity, store, network, roster, feed, wishes: BTreeMap::new(), ready: BTreeSet::new() }
+        let (wishes, ready) = (BTreeMap::new(), BTreeSet::new());
+        Self { identity, store, network, roster, feed, wishes, ready, swept: None }
     }
 
     /// Runs until the daemon stops.
@@ -124,7 +130,7 @@ impl Asking {
     }
 
     fn wish(&mut self, key: KeyId, group: GroupId, author: MemberId) {
-        if self.wishes.len() >= AT_ONCE {
+        if !has_room(&self.wishes, author) {
             return;
         }
         self.wishes.entry(key).or_insert_with(|| Wish {
@@ -145,7 +151,9 @@ impl Asking {
     }
 
     fn sweep(&mut self) {
-        let waiting = self.store.waiting_keys(AT_ONCE).unwrap_or_default();
+        let waiting = self.store.waiting_keys(self.swept, AT_ONCE).unwrap_or_default();
+        // Round and round: a thousand keys that nobody has must not hide the others behind them.
+        self.swept = waiting.last().filter(|_| waiting.len() == AT_ONCE).map(|(key, ..)| *key);
         for (key, group, author) in waiting {
             if matches!(self.store.key(key), Ok(Some(_))) {
                 // The key came while its envelope was being stored.
@@ -244,5 +252,36 @@ impl Asking {
                 Err(error) => tracing::warn!(key = %id, "a granted key was not kept: {error}"),
             }
         }
+    }
+}
+
+/// Whether one more key that an author's message names may be wished for.
+fn has_room(wishes: &BTreeMap<KeyId, Wish>, author: MemberId) -> bool {
+    wishes.len() < AT_ONCE && wishes.values().filter(|wish| wish.author == author).count() < PER_AUTHOR
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_authors_junk_keys_leave_room_for_everybody_elses() {
+        let mut wishes = BTreeMap::new();
+        let mut wish = |n: u32, author: u8| {
+            let author = MemberId::new([author; 16]);
+            let mut key = [author.as_bytes()[0]; 32];
+            key[..4].copy_from_slice(&n.to_be_bytes());
+            let room = has_room(&wishes, author);
+            if room {
+                let (group, not_before) = (GroupId::new(5), Instant::now());
+                let wish = Wish { group, author, asked: BTreeSet::new(), rounds: 0, not_before };
+                wishes.insert(KeyId::new(key), wish);
+            }
+            room
+        };
+        assert_eq!((0..5_000).filter(|n| wish(*n, 1)).count(), PER_AUTHOR);
+        assert!(wish(0, 2));
+        let all: usize = (3..=200).map(|author| (0..99).filter(|n| wish(*n, author)).count()).sum();
+        assert_eq!(all + PER_AUTHOR + 1, AT_ONCE);
     }
 }

@@ -9,6 +9,7 @@
 //! A grant needs no signature: the key id commits to secret and context, so any holder can serve it.
 
 mod ask;
+mod budget;
 mod serve;
 
 pub use ask::Asking;

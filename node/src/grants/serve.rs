@@ -1,6 +1,6 @@
 //! Answers to `/belfry/keys/1`, and grants that peers push.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
@@ -9,8 +9,9 @@ use belfry_proto::{
     limits,
     schema::{KeyRefusal, KeysRequest, KeysResponse, Refusal, SealedGrant},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
+use super::budget::Pushes;
 use crate::{
     clock,
     feed::{Feed, Notice},
@@ -26,13 +27,14 @@ pub struct Serving {
     store: Store,
     roster: LiveRoster,
     feed: Feed,
+    pushes: Mutex<Pushes>,
 }
 
 impl Serving {
     /// Serves from `store` under the rule.
     #[must_use]
-    pub const fn new(identity: Arc<Identity>, store: Store, roster: LiveRoster, feed: Feed) -> Self {
-        Self { identity, store, roster, feed }
+    pub fn new(identity: Arc<Identity>, store: Store, roster: LiveRoster, feed: Feed) -> Self {
+        Self { identity, store, roster, feed, pushes: Mutex::default() }
     }
 
     /// Answers until the network ends. One request at a time: an X-Wing seal costs some 100 µs, and 64
@@ -87,7 +89,9 @@ impl Serving {
             return Err(Refusal::Unknown);
         }
         let roster = self.roster.snapshot();
-        let requester = grant_rule::may_grant(&roster, key.context(), row.last_use, from, clock::now())
+        let first_seen = |height| self.store.first_seen(height).ok().flatten();
+        let now = clock::now();
+        let requester = grant_rule::may_grant(&roster, key.context(), row.last_use, from, first_seen, now)
             .map_err(|refusal| {
                 tracing::debug!(peer = %from, key = %id, "no grant: {refusal}");
                 refusal.on_wire()
@@ -104,13 +108,29 @@ impl Serving {
         }
         let id = KeyId::try_from(grant.key_id.as_slice()).ok()?;
         let roster = self.roster.snapshot();
+        let now = clock::now();
+        // Who it is first: opening costs more than knowing that it is in vain.
+        let sender = roster.by_node(from)?;
+        let (theirs, ours) =
+            (roster.role(sender.serial, group, now), roster.role(self.identity.serial, group, now));
+        if theirs.is_none() || ours.is_none() {
+            tracing::debug!(peer = %from, key = %id, "pushed grant is of a group that is not both ours");
+            return None;
+        }
+        if let Ok(Some(held)) = self.store.key(id) {
+            return (held.author == sender.member).then_some(held);
+        }
+        let mut pushes = self.pushes.lock().unwrap_or_else(PoisonError::into_inner);
+        if !pushes.take(sender.member, Instant::now()) {
+            tracing::debug!(peer = %from, key = %id, "pushed grant is over its member's budget");
+            return None;
+        }
+        drop(pushes);
         let key = ContentKey::from_grant(&self.identity.kem, roster.coalition(), id, &grant.sealed)
             .map_err(|error| tracing::debug!(peer = %from, key = %id, "pushed grant: {error}"))
             .ok()?;
-        let sender = roster.by_node(from)?;
-        let ours = roster.role(self.identity.serial, group, clock::now());
-        if key.context().author != sender.member || key.context().group != group || ours.is_none() {
-            tracing::debug!(peer = %from, key = %id, "pushed grant is not the sender's own, or not for us");
+        if key.context().author != sender.member || key.context().group != group {
+            tracing::debug!(peer = %from, key = %id, "pushed grant is not the sender's own");
             return None;
         }
         Some(KeyRow::received(&key))

@@ -1,10 +1,11 @@
 //! The ladder up to *Admitted*, and the verdict.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use belfry_proto::{
     envelope::{self, Admission, AdmitError, AttributeError, Origin},
-    envelope::{Admitted, Quarantined},
+    envelope::{Admitted, Decoded, Header, Quarantined},
+    id::{Height, MemberId, MessageId},
     trust::roster::Roster,
     verdict::{Judged, Verdict},
 };
@@ -14,7 +15,7 @@ use super::{Arrival, Arrived, Ingest, Kept, Page, parallel, rate::Rates};
 use crate::{
     clock,
     network::Gossip,
-    store::{Change, ParkRow},
+    store::{Change, ParkRow, Parker},
 };
 
 /// Gossip messages judged in one go.
@@ -25,8 +26,12 @@ pub(super) enum Judgement {
     Admitted(Box<Admitted>),
     /// Valid bytes beyond a cut: kept, hidden, restorable.
     Quarantined(Box<Quarantined>),
-    /// Names a roster we do not have yet.
-    Ahead(ParkRow),
+    /// Names a roster we do not have yet; by this author, if a certificate we hold signed it.
+    Ahead {
+        id: MessageId,
+        bytes: Vec<u8>,
+        author: Option<MemberId>,
+    },
     Known,
     Refused {
         verdict: Verdict,
@@ -82,6 +87,7 @@ impl Ingest {
             }
         }
         let (this, roster) = (self.clone(), self.roster.snapshot());
+        let height = roster.version().height;
         let judged = parallel::map(within, move |message| {
             let origin = Origin::Gossip { topic: message.topic };
             let judgement = this.judge(&message.bytes, &roster, origin);
@@ -91,11 +97,11 @@ impl Ingest {
         for (message, judgement) in judged.unwrap_or_default() {
             let verdict = match &judgement {
                 Judgement::Admitted(_) => Verdict::Accept,
-                Judgement::Quarantined(_) | Judgement::Ahead(_) | Judgement::Known => Verdict::Ignore,
+                Judgement::Quarantined(_) | Judgement::Ahead { .. } | Judgement::Known => Verdict::Ignore,
                 Judgement::Refused { verdict, .. } => *verdict,
             };
             let _ = self.network.verdict(message.ticket, verdict).await;
-            self.settle(judgement, message.from, keep, None).await;
+            self.settle(judgement, height, message.from, keep, None).await;
         }
     }
 
@@ -105,12 +111,13 @@ impl Ingest {
             return;
         }
         let (this, roster) = (self.clone(), self.roster.snapshot());
+        let height = roster.version().height;
         let judged =
             parallel::map(page.envelopes, move |bytes| this.judge(&bytes, &roster, Origin::Sync)).await;
         let mut waiting = Vec::new();
         for judgement in judged.unwrap_or_default() {
             let (done, kept) = tokio::sync::oneshot::channel();
-            self.settle(judgement, page.from, keep, Some(done)).await;
+            self.settle(judgement, height, page.from, keep, Some(done)).await;
             waiting.push(kept);
         }
         // The judge goes on with gossip while the page becomes durable.
@@ -126,22 +133,27 @@ impl Ingest {
     async fn settle(
         &self,
         judgement: Judgement,
+        judged_at: Height,
         from: belfry_proto::crypto::sign::PublicKey,
         keep: &mpsc::Sender<Arrival>,
         done: Option<tokio::sync::oneshot::Sender<Kept>>,
     ) {
         let answer = match judgement {
             Judgement::Admitted(admitted) => {
-                let _ = keep.send(Arrival { envelope: Arrived::Admitted(admitted), from, done }).await;
+                let _ =
+                    keep.send(Arrival { envelope: Arrived::Admitted(admitted), judged_at, from, done }).await;
                 return;
             }
             Judgement::Quarantined(quarantined) => {
-                let _ = keep.send(Arrival { envelope: Arrived::Quarantined(quarantined), from, done }).await;
+                let envelope = Arrived::Quarantined(quarantined);
+                let _ = keep.send(Arrival { envelope, judged_at, from, done }).await;
                 return;
             }
             Judgement::Known => Kept::Known,
-            Judgement::Ahead(row) => {
+            Judgement::Ahead { id, bytes, author } => {
                 self.behind.notice(from);
+                let parker = author.map_or(Parker::Peer(from), Parker::Author);
+                let row = ParkRow { id, parker, received: clock::now(), bytes };
                 match self.store.commit(Change::Park(row)).await {
                     Ok(_) => Kept::Parked,
                     Err(error) => {
@@ -182,23 +194,42 @@ impl Ingest {
                 detail: "the body is missing".to_owned(),
             };
         }
+        let claimed = decoded.clone();
         let attributed = match decoded.attribute(roster) {
             Ok(attributed) => attributed,
-            Err(AttributeError::AheadOfRoster { .. }) => {
-                return Judgement::Ahead(ParkRow { id, bytes: bytes.to_vec() });
-            }
+            Err(AttributeError::AheadOfRoster { .. }) => return ahead(&claimed, bytes, roster),
             Err(error) => return Judgement::refused(&error),
         };
         let verified = match attributed.verify() {
             Ok(verified) => verified,
             Err(error) => return Judgement::refused(&error),
         };
+        if !self.within_quota(verified.header(), bytes.len(), roster, origin) {
+            return Judgement::Refused {
+                verdict: Verdict::Ignore,
+                code: "over-quota",
+                detail: format!("member {} is over its quota in the group", verified.header().member),
+            };
+        }
         let skew = roster.charter().clock_skew();
         let admission = Admission { origin, now: clock::now(), skew };
         match verified.admit(roster, admission) {
             Ok(admitted) => Judgement::Admitted(Box::new(admitted)),
             Err(AdmitError::Quarantined(quarantined)) => Judgement::Quarantined(quarantined),
             Err(error) => Judgement::refused(&error),
+        }
+    }
+
+    /// Charges the author, whose signature holds.
+    fn within_quota(&self, header: &Header, bytes: usize, roster: &Roster, origin: Origin) -> bool {
+        // Admission refuses what is of no group.
+        let Some(group) = roster.charter().group(header.group) else { return true };
+        let (member, created, now) = (header.member, header.created, Instant::now());
+        let mut quotas = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
+        match origin {
+            Origin::Gossip { .. } => quotas.gossiped(group, member, created, bytes, now),
+            Origin::Sync => quotas.synced(group, member, created, bytes, now),
+            Origin::Own => true,
         }
     }
 
@@ -215,14 +246,31 @@ impl Ingest {
         let mut settled = Vec::new();
         for row in parked {
             let judgement = self.judge(&row.bytes, &roster, Origin::Sync);
-            if matches!(judgement, Judgement::Ahead(_)) {
+            if matches!(judgement, Judgement::Ahead { .. }) {
                 continue;
             }
             settled.push(row.id);
-            self.settle(judgement, self.identity.node, keep, None).await;
+            self.settle(judgement, roster.version().height, self.identity.node, keep, None).await;
         }
         if let Err(error) = self.store.commit(Change::Unpark(settled)).await {
             tracing::warn!("parked envelopes not cleared: {error}");
         }
     }
+}
+
+/// An envelope that names a roster ahead of ours: what can be verified of it is.
+fn ahead(claimed: &Decoded, bytes: &[u8], roster: &Roster) -> Judgement {
+    let author = match claimed.is_signed_by_known(roster) {
+        Some(true) => Some(claimed.header().member),
+        None => None,
+        // A certificate of ours is named and did not sign this for a log of its own. The log ahead cannot change that.
+        Some(false) => {
+            return Judgement::Refused {
+                verdict: Verdict::Ignore,
+                code: "bad-signature",
+                detail: "named certificate did not sign it".to_owned(),
+            };
+        }
+    };
+    Judgement::Ahead { id: claimed.message_id(), bytes: bytes.to_vec(), author }
 }

@@ -1,14 +1,14 @@
 //! Opening what can be opened, and one synced batch for many messages.
 
-use std::{collections::BTreeSet, pin::pin};
+use std::{collections::BTreeSet, pin::pin, sync::PoisonError};
 
 use belfry_proto::{
-    envelope::{Admitted, ParseError, Publication, RecipientContext, open_block},
-    id::{GroupId, KeyId, MemberId, MessageId},
+    envelope::{Admitted, Header, ParseError, Publication, RecipientContext, open_block},
+    id::{GroupId, Height, KeyId, MemberId, MessageId},
     trust::roster::Roster,
 };
 use futures::FutureExt as _;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{Arrival, Arrived, Ingest, Kept, parallel};
 use crate::{
@@ -49,7 +49,8 @@ impl Ingest {
             let (this, roster) = (self.clone(), self.roster.snapshot());
             let opened = parallel::map(std::mem::take(&mut batch), move |arrival| {
                 let row = this.row(&arrival, &roster);
-                let waits = (row.state == MessageState::Sealed).then_some(row.key_id).flatten();
+                let waits =
+                    (row.state == MessageState::Sealed && !row.opens_later).then_some(row.key_id).flatten();
                 let (group, member, id) = (row.group, row.member, row.id);
                 let prepared = this.store.prepare(Change::Envelope(Box::new(row)));
                 (prepared, move |pending| Departed { arrival, group, member, id, waits, pending })
@@ -97,22 +98,24 @@ impl Ingest {
             Arrived::Admitted(admitted) => admitted,
             Arrived::Quarantined(q) => {
                 let (header, id) = (q.header(), q.message_id());
-                let state = MessageState::Quarantined;
-                let mut row = rows::envelope(header, id, q.bytes(), !q.lacks_body(), state, clock::now());
-                row.reason = Some("quarantined".to_owned());
-                return row;
+                return hidden(header, id, q.bytes(), !q.lacks_body(), arrival.judged_at);
             }
         };
         let (header, id) = (admitted.header(), admitted.message_id());
         let is_whole = !admitted.lacks_body();
-        let mut row =
-            rows::envelope(header, id, admitted.bytes(), is_whole, MessageState::Sealed, clock::now());
+        if admitted.is_in_closed_log() {
+            let row = hidden(header, id, admitted.bytes(), is_whole, arrival.judged_at);
+            return EnvelopeRow { is_cut_point: !admitted.is_below_cut(), ..row };
+        }
+        let (state, now) = (MessageState::Sealed, clock::now());
+        let mut row = rows::envelope(header, id, admitted.bytes(), is_whole, state, now, arrival.judged_at);
         match self.open(admitted, roster) {
             Opening::Opened(publication) => {
                 row.state = MessageState::Opened;
                 row.content = Some(rows::opened(&publication, admitted));
             }
             Opening::Waits => {}
+            Opening::Later => row.opens_later = true,
             Opening::NotForUs => row.state = MessageState::Closed,
             Opening::Unreadable(reason) => {
                 row.state = MessageState::Closed;
@@ -137,6 +140,11 @@ impl Ingest {
         }
         let Some(key_id) = header.key_id() else { return Opening::NotForUs };
         let opened = if let Some(block) = admitted.recipients_block() {
+            let mut quotas = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
+            if !quotas.tried(header.member, Instant::now()) {
+                return Opening::Later;
+            }
+            drop(quotas);
             match open_block(&self.identity.kem, RecipientContext::of(header), block, key_id) {
                 Some(key) => admitted.open_with(&key),
                 None => return Opening::NotForUs,
@@ -169,7 +177,10 @@ impl Ingest {
             Err(error) => Err(error),
         };
         let (kept, stored) = match committed {
-            Ok(Committed::Stored { gap, .. }) => {
+            Ok(Committed::Stored { gap, unjudged, .. }) => {
+                if unjudged {
+                    self.feed.notify(Notice::LogUnjudged);
+                }
                 // A page from sync fills gaps by itself; only gossip tells of new ones.
                 if gap && arrival.done.is_none() {
                     self.feed.notify(Notice::Gap { group, from: arrival.from });
@@ -180,9 +191,14 @@ impl Ingest {
             Ok(Committed::Fork { existing }) => {
                 tracing::error!(message = %id, %existing, member.id = %member,
                     "member {member} signed two messages for one place in its log");
-                (Kept::Refused("fork"), None)
+                self.feed.notify(Notice::LogUnjudged);
+                (Kept::Stored, Some(group))
             }
-            Ok(Committed::Done) => (Kept::Stored, None),
+            Ok(Committed::TooManyLogs) => {
+                tracing::warn!(message = %id, member.id = %member, "member {member} opens more logs than it may");
+                (Kept::Refused("too-many-logs"), None)
+            }
+            Ok(Committed::Done | Committed::Outdated) => (Kept::Stored, None),
             Err(error) => {
                 tracing::error!(message = %id, "not stored: {error}");
                 (Kept::Refused("not-stored"), None)
@@ -213,10 +229,19 @@ pub(super) enum Opening {
     Opened(Box<Publication>),
     /// Ours to read once the key comes.
     Waits,
+    /// Its author has used up what may be tried in an hour.
+    Later,
     /// A carrier's, another group's, or other recipients'.
     NotForUs,
     /// Opens, and is not what it should be.
     Unreadable(String),
+}
+
+/// The row of an envelope whose log is closed: hidden until the log has been judged with it.
+fn hidden(header: &Header, id: MessageId, bytes: &[u8], is_whole: bool, judged_at: Height) -> EnvelopeRow {
+    let state = MessageState::Quarantined;
+    let row = rows::envelope(header, id, bytes, is_whole, state, clock::now(), judged_at);
+    EnvelopeRow { in_closed_log: true, ..row }
 }
 
 /// The reason as the log and, unsealed, the store may have it: not a word of what was opened.

@@ -5,6 +5,7 @@
 //! sync  ──┼─▶ judge ─────────┴──▶ keep ────────────┤                             ├─▶ store ─▶ feed
 //! parked ─┘   (decode attribute verify admit)      └─ not yet ─▶ stored sealed ──┘
 //!                                                     KeyArrived ─▶ open what waited
+//! roster moved, fork, closed log ─▶ rejudge: the log as a whole ─▶ hide / show again
 //! ```
 //!
 //! Judging is cheap and answers gossipsub at once; opening and storing run behind it, and the disk's
@@ -16,15 +17,17 @@ mod judge;
 mod keep;
 mod keyring;
 mod parallel;
+mod quota;
 mod rate;
+mod rejudge;
 mod reopen;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
     envelope::{Admitted, Quarantined},
-    id::MessageId,
+    id::{Height, MessageId},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -53,6 +56,7 @@ pub struct Ingest {
     pub(crate) feed: Feed,
     pub(crate) behind: Behind,
     keyring: keyring::Keyring,
+    quotas: Arc<Mutex<quota::Quotas>>,
 }
 
 /// What became of one envelope of a page.
@@ -93,6 +97,8 @@ impl Intake {
 /// An admitted envelope on its way to the store.
 pub(crate) struct Arrival {
     pub(crate) envelope: Arrived,
+    /// Height of the roster it was judged by.
+    pub(crate) judged_at: Height,
     pub(crate) from: PublicKey,
     pub(crate) done: Option<oneshot::Sender<Kept>>,
 }
@@ -124,8 +130,17 @@ impl Ingest {
     ) -> (Self, Queues, Intake) {
         let (page_sender, pages) = mpsc::channel(PAGES);
         let queues = Queues { pages, admitted: mpsc::channel(ADMITTED) };
-        let keyring = keyring::Keyring::default();
-        (Self { identity, store, network, roster, feed, behind, keyring }, queues, Intake(page_sender))
+        let (keyring, quotas) = (keyring::Keyring::default(), Arc::default());
+        (
+            Self { identity, store, network, roster, feed, behind, keyring, quotas },
+            queues,
+            Intake(page_sender),
+        )
+    }
+
+    /// Judges whole logs again wherever the admin log or a fork asks for it; a task of its own.
+    pub fn rejudging(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.clone().run_rejudge()
     }
 
     /// Splits into the judge, the keeper and the reopener, which the daemon runs as tasks.

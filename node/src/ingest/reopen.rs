@@ -1,6 +1,10 @@
-//! Envelopes that waited: for a key, or for the roster.
+//! Envelopes that waited: for a key, for the roster, or to be shown again.
 
-use belfry_proto::{envelope, id::KeyId};
+use belfry_proto::{
+    envelope,
+    id::{GroupId, KeyId, MessageId},
+    trust::roster::Roster,
+};
 
 use super::{Arrival, Ingest, keep::Opening};
 use crate::{feed::Notice, rows, store::Change};
@@ -8,17 +12,35 @@ use tokio::sync::mpsc;
 
 /// Envelopes opened in one go after a key came.
 const BATCH: usize = 256;
+/// How often those that were to be opened later are looked at.
+const SWEEP: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Why a stored envelope is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Key,
+    /// It was hidden, and stands again.
+    Restored,
+}
 
 impl Ingest {
-    /// Opens what a new key opens and judges what was parked, until the feed ends.
+    /// Opens what a new key opens, judges what was parked and shows what stands again, until the feed ends.
     pub(super) async fn run_reopen(self, keep: mpsc::Sender<Arrival>) {
         let mut notices = self.feed.subscribe();
         self.judge_parked(&keep).await;
-        while let Some(notice) = notices.recv().await {
-            match notice {
-                Notice::KeyArrived(key) => self.open_waiting(key).await,
-                Notice::RosterChanged(_) => self.judge_parked(&keep).await,
-                _ => {}
+        self.open_restored().await;
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                notice = notices.recv() => match notice {
+                    Some(Notice::KeyArrived(key)) => self.open_waiting(key).await,
+                    Some(Notice::RosterChanged(_)) => self.judge_parked(&keep).await,
+                    Some(Notice::Reopen) => self.open_restored().await,
+                    Some(_) => {}
+                    None => return,
+                },
+                _ = sweep.tick() => self.open_restored().await,
             }
         }
     }
@@ -26,56 +48,81 @@ impl Ingest {
     async fn open_waiting(&self, key: KeyId) {
         // Opened content is larger than what waits; the asking side tells of the key again.
         while self.store.has_room() {
-            let waiting = match self.store.waiting_on(key, BATCH) {
+            match self.store.waiting_on(key, BATCH) {
                 Ok(waiting) if waiting.is_empty() => return,
-                Ok(waiting) => waiting,
+                Ok(waiting) => {
+                    if !self.open_stored(waiting, Cause::Key).await {
+                        return;
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%key, "envelopes waiting for a key cannot be read: {error}");
                     return;
                 }
-            };
-            let (this, roster) = (self.clone(), self.roster.snapshot());
-            let changes = tokio::task::spawn_blocking(move || {
-                let mut changes = Vec::with_capacity(waiting.len());
-                for message in waiting {
-                    let Ok(Some(bytes)) = this.store.envelope(message) else { continue };
-                    let Ok(decoded) = envelope::decode(&bytes) else { continue };
-                    // These bytes were admitted before they were stored.
-                    let admitted = decoded.trusted();
-                    let header = admitted.header().clone();
-                    match this.open(&admitted, &roster) {
-                        Opening::Opened(publication) => {
-                            let content = rows::opened(&publication, &admitted);
-                            changes.push((header.group, Change::Opened { message, content }));
-                        }
-                        Opening::Unreadable(reason) => {
-                            changes.push((header.group, Change::Closed { message, reason }));
-                        }
-                        Opening::Waits | Opening::NotForUs => {}
-                    }
-                }
-                changes
-            })
-            .await
-            .unwrap_or_default();
-            if changes.is_empty() {
-                return;
-            }
-            let commits = changes.into_iter().map(|(group, change)| async move {
-                match self.store.commit(change).await {
-                    Ok(_) => {
-                        self.feed.notify(Notice::Stored { group });
-                        true
-                    }
-                    Err(error) => {
-                        tracing::error!("opened content not stored: {error}");
-                        false
-                    }
-                }
-            });
-            if !futures::future::join_all(commits).await.into_iter().all(|ok| ok) {
-                return;
             }
         }
+    }
+
+    /// Opens what stands again after it was hidden; what lacks its key waits for that as it did before.
+    pub(super) async fn open_restored(&self) {
+        let mut after = None;
+        while self.store.has_room() {
+            match self.store.reopenable(after, BATCH) {
+                Ok(restored) if restored.is_empty() => return,
+                Ok(restored) => {
+                    // One round over all: what has to wait longer holds up nobody else.
+                    after = restored.last().copied();
+                    self.open_stored(restored, Cause::Restored).await;
+                }
+                Err(error) => {
+                    tracing::warn!("envelopes to be shown again cannot be read: {error}");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// False if nothing moved on.
+    async fn open_stored(&self, messages: Vec<MessageId>, cause: Cause) -> bool {
+        let (this, roster) = (self.clone(), self.roster.snapshot());
+        let changes = tokio::task::spawn_blocking(move || {
+            let reopened = messages.into_iter().map(|message| this.reopened(message, cause, &roster));
+            reopened.flatten().collect::<Vec<_>>()
+        })
+        .await
+        .unwrap_or_default();
+        if changes.is_empty() {
+            return false;
+        }
+        let commits = changes.into_iter().map(|(group, change)| async move {
+            match self.store.commit(change).await {
+                Ok(_) => {
+                    self.feed.notify(Notice::Stored { group });
+                    true
+                }
+                Err(error) => {
+                    tracing::error!("opened content not stored: {error}");
+                    false
+                }
+            }
+        });
+        futures::future::join_all(commits).await.into_iter().all(|ok| ok)
+    }
+
+    fn reopened(&self, message: MessageId, cause: Cause, roster: &Roster) -> Option<(GroupId, Change)> {
+        let bytes = self.store.envelope(message).ok().flatten()?;
+        // These bytes were admitted before they were stored.
+        let admitted = envelope::decode(&bytes).ok()?.trusted();
+        let group = admitted.header().group;
+        let change = match (self.open(&admitted, roster), cause) {
+            (Opening::Opened(publication), _) => {
+                Change::Opened { message, content: rows::opened(&publication, &admitted) }
+            }
+            (Opening::Unreadable(reason), _) => Change::Closed { message, reason },
+            (Opening::Waits, Cause::Restored) => Change::Reseal(message),
+            (Opening::NotForUs, Cause::Restored) => Change::Closed { message, reason: String::new() },
+            (Opening::Waits | Opening::NotForUs, Cause::Key) | (Opening::Later, _) => return None,
+        };
+        Some((group, change))
     }
 }

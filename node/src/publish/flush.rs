@@ -187,7 +187,8 @@ impl Flusher {
         };
         let roster = self.roster.snapshot();
         let known = self.hellos.borrow().own_logs.clone();
-        let position = match seal::position(&self.store, &self.identity, draft.group, &known) {
+        let now = clock::now();
+        let position = match seal::position(&self.store, &self.identity, &roster, draft.group, &known, now) {
             Ok(position) => position,
             Err(error) => return self.fail(publication, &error.to_string()).await,
         };

@@ -97,7 +97,9 @@ impl Flusher {
                 // The rule that answers requests also bounds what is pushed.
                 .filter_map(|node| {
                     let context = active.key.context();
-                    Some((grant_rule::may_grant(&roster, context, context.created, node, now).ok()?, *node))
+                    let seen = |height| self.store.first_seen(height).ok().flatten();
+                    let granted = grant_rule::may_grant(&roster, context, context.created, node, seen, now);
+                    Some((granted.ok()?, *node))
                 })
                 .filter(|(c, _)| c.member != self.identity.member && !active.holders.contains(&c.member))
                 .map(|(c, node)| (c.member, node))

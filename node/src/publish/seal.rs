@@ -9,9 +9,10 @@ use belfry_proto::{
         seal_block, seal_message,
     },
     id::{GroupId, LogId, MemberId, MessageId, Sequence},
+    limits::MAX_LOGS_PER_CERTIFICATE,
     schema::Audience,
     time::Timestamp,
-    trust::roster::Roster,
+    trust::roster::{CutStatus, Roster},
 };
 
 use crate::{
@@ -37,6 +38,10 @@ pub(super) enum SealError {
     Recipients(#[from] RecipientsError),
     #[error("this node's certificate is not in its roster")]
     NoCertificate,
+    #[error(
+        "this node's certificate has opened all the logs it may in the group; it takes a new certificate"
+    )]
+    LogsUsedUp,
     #[error("recipient {0} may no longer read the group")]
     RecipientGone(MemberId),
     #[error("what was sealed does not open again: {0}")]
@@ -49,8 +54,10 @@ pub(super) enum SealError {
 pub(super) fn position(
     store: &Store,
     identity: &Identity,
+    roster: &Roster,
     group: GroupId,
     known: &[(GroupId, LogId, Sequence)],
+    now: Timestamp,
 ) -> Result<Position, SealError> {
     let own: Vec<LogRow> =
         store.logs(group)?.into_iter().filter(|row| row.serial == identity.serial).collect();
@@ -62,9 +69,16 @@ pub(super) fn position(
             .max()
             .unwrap_or_default()
     };
-    // A log with a gap, or of which others know more, is never written again.
-    let open =
-        own.iter().filter(|row| !row.forked && row.top == row.height && others_hold(row.log) <= row.height);
+    // What is written next in a log that a cut closed would be hidden everywhere.
+    let is_closed = |row: &LogRow| {
+        let (next, closure) =
+            (Sequence::new(row.height.get() + 1), roster.closure(row.serial, group, row.log));
+        closure.status(roster.version().height, now, next, MessageId::ZERO) != CutStatus::Open
+    };
+    // A log with a gap or a fork, or of which others know more, is never written again.
+    let open = own.iter().filter(|row| {
+        !row.forked && row.top == row.height && others_hold(row.log) <= row.height && !is_closed(row)
+    });
     let mut newest: Option<(Timestamp, &LogRow, [u8; 16])> = None;
     for row in open {
         // An entry of ours that came from others was written by an earlier life of this disk, and others may
@@ -82,6 +96,7 @@ pub(super) fn position(
         }
     }
     Ok(match newest {
+        None if own.len() >= MAX_LOGS_PER_CERTIFICATE => return Err(SealError::LogsUsedUp),
         Some((_, row, instance)) => Position {
             group,
             instance,
@@ -156,7 +171,15 @@ pub(super) fn seal_draft(
         let publication = envelope::payload::parse(payload).map_err(|e| SealError::Reopen(e.to_string()))?;
         let admitted = decoded.trusted();
         let (header, id) = (admitted.header(), admitted.message_id());
-        let mut row = rows::envelope(header, id, admitted.bytes(), true, MessageState::Opened, now);
+        let mut row = rows::envelope(
+            header,
+            id,
+            admitted.bytes(),
+            true,
+            MessageState::Opened,
+            now,
+            author.roster.height,
+        );
         row.content = Some(rows::opened(&publication, &admitted));
         sealed.gossip.push(admitted.bytes().to_vec());
         sealed.rows.push(row);
@@ -189,14 +212,21 @@ mod tests {
 
     use super::*;
     use crate::{
+        clock,
         store::{Change, DraftState},
-        testing::{CIDR, Coalition, Site},
+        testing::{CIDR, Coalition, Seat, Site},
     };
 
     fn row(message: &envelope::Decoded) -> EnvelopeRow {
         let admitted = message.clone().trusted();
         let (header, id) = (admitted.header(), admitted.message_id());
-        rows::envelope(header, id, admitted.bytes(), true, MessageState::Sealed, header.created)
+        let (state, judged) = (MessageState::Sealed, header.roster.height);
+        rows::envelope(header, id, admitted.bytes(), true, state, header.created, judged)
+    }
+
+    fn following(site: &Site, seat: &Seat, known: &[(GroupId, LogId, Sequence)]) -> Position {
+        let roster = site.roster.snapshot();
+        position(&site.store, &seat.identity, &roster, CIDR, known, clock::now()).unwrap()
     }
 
     /// Stores messages as the flusher does.
@@ -241,7 +271,7 @@ mod tests {
         let messages = coalition.messages(&alice, CIDR, None, 3);
         let site = Site::new(&coalition, &alice).await;
         written(&site, &messages).await;
-        let next = position(&site.store, &alice.identity, CIDR, &[]).unwrap();
+        let next = following(&site, &alice, &[]);
         assert_eq!((next.sequence, next.prev), (Sequence::new(4), messages[2].message_id()));
         assert_eq!(next.instance, messages[0].header().instance);
     }
@@ -254,11 +284,11 @@ mod tests {
         let messages = coalition.messages(&alice, CIDR, None, 3);
         let site = Site::new(&coalition, &alice).await;
         given_back(&site, &messages).await;
-        let next = position(&site.store, &alice.identity, CIDR, &[]).unwrap();
+        let next = following(&site, &alice, &[]);
         assert_eq!((next.sequence, next.prev), (Sequence::new(1), MessageId::ZERO));
         assert_ne!(next.instance, messages[0].header().instance);
         assert_eq!(next.predecessor, Some(messages[0].header().log));
-        let again = position(&site.store, &alice.identity, CIDR, &[]).unwrap();
+        let again = following(&site, &alice, &[]);
         assert_ne!(next.instance, again.instance, "a fresh one each time");
     }
 
@@ -272,9 +302,9 @@ mod tests {
         let site = Site::new(&coalition, &alice).await;
         written(&site, &messages[..3]).await;
         let known = [(CIDR, log, Sequence::new(5))];
-        assert_eq!(position(&site.store, &alice.identity, CIDR, &known).unwrap().sequence, Sequence::new(1));
+        assert_eq!(following(&site, &alice, &known).sequence, Sequence::new(1));
         // Not even once the rest has come back.
         given_back(&site, &messages[3..]).await;
-        assert_eq!(position(&site.store, &alice.identity, CIDR, &known).unwrap().sequence, Sequence::new(1));
+        assert_eq!(following(&site, &alice, &known).sequence, Sequence::new(1));
     }
 }

@@ -6,7 +6,7 @@
 
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId, PublicationId},
-    schema::{InformationClass, Purpose},
+    schema::{InformationClass, Pap, Purpose},
     stix::marking::Tlp,
     time::Timestamp,
     trust::charter::{Charter, Group},
@@ -204,6 +204,12 @@ impl Shown {
         self.0.revoked
     }
 
+    /// Stands for an object that is gone; its author said nothing of it.
+    #[must_use]
+    pub const fn is_tombstone(&self) -> bool {
+        self.0.tombstone
+    }
+
     /// Sealed to members by name.
     #[must_use]
     pub const fn is_for_named_recipients(&self) -> bool {
@@ -244,6 +250,25 @@ impl Shown {
     #[must_use]
     pub fn classes(&self) -> Vec<String> {
         self.0.classes.iter().filter_map(|&class| words::of_number::<InformationClass>(class)).collect()
+    }
+
+    /// Permissible actions (PAP), if its author states them.
+    #[must_use]
+    pub fn pap(&self) -> Option<String> {
+        words::of_number::<Pap>(self.0.conditions.pap)
+    }
+
+    /// Until when it must not leave its recipients, if its author says so.
+    #[must_use]
+    pub fn embargo_until(&self) -> Option<Timestamp> {
+        let until = self.0.conditions.embargo_until;
+        (until > 0).then_some(Timestamp::from_micros(until))
+    }
+
+    /// Handling terms (FIRST IEP 2.0), `name=value`.
+    #[must_use]
+    pub fn terms(&self) -> &[String] {
+        &self.0.conditions.terms
     }
 
     /// Aim of its publication.

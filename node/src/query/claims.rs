@@ -23,7 +23,12 @@ use super::{Shown, VersionMatch};
 const LATE: Duration = Duration::from_secs(15 * 60);
 
 /// Versions of the shown claim, oldest first. `rows` are every row of one object in one group.
-pub(super) fn shown(rows: Vec<Shown>) -> Vec<Shown> {
+///
+/// A tombstone speaks only where nobody says anything of the object any more.
+pub(super) fn shown(mut rows: Vec<Shown>) -> Vec<Shown> {
+    if rows.iter().any(|row| !row.is_tombstone()) {
+        rows.retain(|row| !row.is_tombstone());
+    }
     let Some(member) = holder(&rows) else { return Vec::new() };
     let mut versions: Vec<Shown> = rows.into_iter().filter(|row| row.member() == member).collect();
     versions.sort_by_key(|row| (row.version_time(), row.date_added()));

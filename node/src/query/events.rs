@@ -60,14 +60,13 @@ impl Query {
         self.read(move |inner| {
             let gap = gap(inner.store.feed_bounds()?, after);
             let from = gap.map_or(after, |gap| gap.resumes_after);
-            let entries = inner.store.feed_after(from, MAX_ENTRIES)?;
-            let more = entries.len() >= MAX_ENTRIES;
-            let position = entries.last().map_or(from, |(number, _)| *number);
+            let crate::store::FeedPage { rows, position, more } =
+                inner.store.feed_after(from, MAX_ENTRIES)?;
             let is_wanted = |row: &Shown| {
                 groups.as_ref().is_none_or(|groups| groups.contains(&row.group()))
                     && (kinds.is_empty() || kinds.contains(row.kind()))
             };
-            let rows = entries
+            let rows = rows
                 .into_iter()
                 .filter_map(|(number, row)| Some((number, admit(&principal, row)?)))
                 .filter(|(_, row)| is_wanted(row))

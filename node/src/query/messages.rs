@@ -32,7 +32,7 @@ pub struct MessageView {
     pub created: Timestamp,
     /// By this node's.
     pub received: Timestamp,
-    /// `opened`, `waiting-for-key`, `not-for-us` or `quarantined`.
+    /// `opened`, `waiting-for-key`, `not-for-us`, `quarantined` or `disputed`.
     pub state: &'static str,
     /// What that means for whoever waits for it.
     pub meaning: &'static str,
@@ -79,6 +79,9 @@ const fn told(state: MessageState) -> (&'static str, &'static str) {
         MessageState::Closed => ("not-for-us", "stored and forwarded; this node is not among its readers"),
         MessageState::Quarantined => {
             ("quarantined", "kept but hidden: it lies beyond a cut of its author's key")
+        }
+        MessageState::Disputed => {
+            ("disputed", "kept but hidden: its author signed two histories of this log")
         }
     }
 }

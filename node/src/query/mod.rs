@@ -15,6 +15,7 @@ mod claims;
 mod cursor;
 mod events;
 pub mod filter;
+mod forks;
 mod groups;
 mod heads;
 mod members;
@@ -38,6 +39,7 @@ pub use self::{
     cursor::CursorError,
     events::{Events, Gap},
     filter::{Filter, VersionMatch},
+    forks::ForkView,
     groups::GroupView,
     heads::{HeadView, HeadsError},
     members::{MemberView, NameError},

@@ -74,6 +74,10 @@ pub struct GroupStatus {
     pub not_for_us: u64,
     /// Messages beyond a cut.
     pub quarantined: u64,
+    /// Messages at or above a fork.
+    pub disputed: u64,
+    /// Logs whose author signed two histories; `GET /api/v1/forks` has the proofs.
+    pub forked_logs: usize,
 }
 
 const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
@@ -111,6 +115,8 @@ impl Query {
                 waiting_for_key: 0,
                 not_for_us: 0,
                 quarantined: 0,
+                disputed: 0,
+                forked_logs: 0,
             })
             .collect();
         let version = roster.version();
@@ -143,12 +149,14 @@ impl Inner {
         for log in self.store.logs(group.id)? {
             group.logs += 1;
             group.entries += log.height.get();
-            group.logs_with_gaps += usize::from(log.top > log.height);
+            group.logs_with_gaps += usize::from(log.top > log.height && !log.forked);
+            group.forked_logs += usize::from(log.forked);
         }
         let counts = self.store.counts(group.id)?;
         group.waiting_for_key = counts.sealed;
         group.not_for_us = counts.closed;
         group.quarantined = counts.quarantined;
+        group.disputed = counts.disputed;
         Ok(())
     }
 }

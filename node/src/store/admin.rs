@@ -34,6 +34,16 @@ impl Store {
             .collect()
     }
 
+    /// When this node first had the entry at `height`, by its own clock: what nobody else can backdate.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn first_seen(&self, height: Height) -> Result<Option<Timestamp>, ReadError> {
+        let bytes = self.db.get(Cf::Seen, &height.get().to_be_bytes())?;
+        let micros = bytes.and_then(|bytes| <[u8; 8]>::try_from(bytes.as_slice()).ok());
+        Ok(micros.map(|micros| Timestamp::from_micros(u64::from_be_bytes(micros))))
+    }
+
     /// The highest admin head ever made durable.
     ///
     /// # Errors

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use belfry_proto::{
-    id::{GroupId, KeyId, LogId, MemberId, MessageId, RosterVersion, Sequence},
+    id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, RosterVersion, Sequence},
+    limits::MAX_LOGS_PER_CERTIFICATE,
     schema::{self, Tlp},
     time::Timestamp,
 };
@@ -13,23 +14,29 @@ use super::{
     ReadError, WriteError, checkpoint,
     columns::{self, Cf, Key},
     envelopes::{Counts, counts_key},
-    objects::{self, Claim},
+    objects::{self, Claim, Place},
     open::Db,
-    rows::{Change, Committed, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageState, OpenedRows},
+    parking::Parking,
+    removal,
+    rows::{
+        Change, Committed, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageState, OpenedRows,
+        ParkRow,
+    },
     txn::Txn,
-    values::{DraftValue, EnvelopeValue, KeyValue, LogValue},
+    values::{DraftValue, EnvelopeValue, KeyValue, LogValue, park, read_park},
     vault::{SYSTEM, damaged},
     writer::{Prepared, PreparedEnvelope},
 };
 
 /// Where the admin head stands in [`Cf::Meta`].
 pub(super) const HEAD_KEY: &[u8] = b"admin-head";
+/// Second messages kept of one log beside those that a later entry or a cut names. A few prove the fork; whoever
+/// signs more only wants our disk.
+const MAX_SECONDS: u64 = 64;
 /// Where the newest beacon stands in [`Cf::Meta`].
 pub(super) const BEACON_KEY: &[u8] = b"beacon";
 /// Where proofs against the registrar stand in [`Cf::Meta`], by height.
 pub(super) const EQUIVOCATION_KEY: &[u8] = b"equivocation:";
-/// Parked envelopes kept; a few thousand cover a registrar's busy day, more is somebody's flood.
-const MAX_PARKED: usize = 4096;
 /// Keys whose last use the writer remembers; more authors than that are not active at once.
 const MAX_USES: usize = 4096;
 /// How exactly the last use of a key is kept.
@@ -44,7 +51,9 @@ pub(super) struct Applier {
     /// Author and noted last use of keys, as in their rows.
     uses: HashMap<KeyId, (MemberId, Timestamp)>,
     feed: u64,
-    parked: usize,
+    parking: Parking,
+    /// Height of the admin log.
+    admin: Height,
 }
 
 impl Applier {
@@ -60,14 +69,24 @@ impl Applier {
             .transpose()?
             .and_then(|(key, _)| <[u8; 8]>::try_from(key.as_ref()).ok())
             .map_or(0, u64::from_be_bytes);
-        let parked = db.scan(Cf::Parked, &[], &[]).count();
+        let mut parking = Parking::default();
+        for row in db.scan(Cf::Parked, &[], &[]) {
+            let (key, value) = row?;
+            let id = MessageId::try_from(key.as_ref()).ok();
+            let row = id.and_then(|id| read_park(id, &value));
+            let row = row.ok_or_else(|| damaged(Cf::Parked, &key, "does not decode"))?;
+            // Within its bounds, or it would not have been written.
+            parking.park(row.parker, row.id, row.received, row.bytes.len() as u64);
+        }
+        let admin = read_head(db.get(Cf::Meta, HEAD_KEY)?).height;
         Ok(Self {
             logs,
             replaced: Vec::new(),
             last_added: HashMap::new(),
             uses: HashMap::new(),
             feed,
-            parked,
+            parking,
+            admin,
         })
     }
 
@@ -96,13 +115,19 @@ impl Applier {
     pub(super) fn apply(&mut self, txn: &mut Txn<'_>, prepared: Prepared) -> Result<Committed, WriteError> {
         let Prepared { change, mut envelopes } = prepared;
         match change {
-            Change::Admin { charters, records, head } => admin(txn, charters, records, head),
+            Change::Admin { charters, records, head } => {
+                let done = admin(txn, charters, records, head)?;
+                self.admin = head.height;
+                Ok(done)
+            }
             Change::Envelope(row) => {
                 let prepared = envelopes.pop_front().ok_or(WriteError::Missing("prepared envelope"))?;
                 self.envelope(txn, &row, prepared)
             }
             Change::Opened { message, content } => self.opened(txn, message, &content),
             Change::Closed { message, reason } => closed(txn, message, &reason),
+            Change::Judged(judged) => self.judged(txn, judged),
+            Change::Reseal(message) => super::judged::reseal(txn, message),
             Change::Key(row) => {
                 self.uses.remove(&row.id);
                 key(txn, row)
@@ -149,27 +174,29 @@ impl Applier {
                 txn.put(Cf::Addresses, row.serial.get().to_be_bytes().to_vec(), value);
                 Ok(Committed::Done)
             }
-            Change::Park(row) => {
-                if txn.get(Cf::Parked, row.id.as_ref())?.is_some() {
-                    return Ok(Committed::Duplicate);
-                }
-                if self.parked >= MAX_PARKED {
-                    return Err(WriteError::Missing("room for parked envelopes"));
-                }
-                txn.put(Cf::Parked, row.id.to_vec(), row.bytes);
-                self.parked += 1;
-                Ok(Committed::Done)
-            }
+            Change::Park(row) => self.park(txn, &row),
             Change::Unpark(ids) => {
                 for id in ids {
                     if txn.get(Cf::Parked, id.as_ref())?.is_some() {
                         txn.delete(Cf::Parked, id.to_vec());
-                        self.parked = self.parked.saturating_sub(1);
+                        self.parking.leave(id);
                     }
                 }
                 Ok(Committed::Done)
             }
         }
+    }
+
+    /// Parks an envelope; what has to go for it goes, and that may be itself.
+    fn park(&mut self, txn: &mut Txn<'_>, row: &ParkRow) -> Result<Committed, WriteError> {
+        if txn.get(Cf::Parked, row.id.as_ref())?.is_some() {
+            return Ok(Committed::Duplicate);
+        }
+        txn.put(Cf::Parked, row.id.to_vec(), park(row));
+        for gone in self.parking.park(row.parker, row.id, row.received, row.bytes.len() as u64) {
+            txn.delete(Cf::Parked, gone.to_vec());
+        }
+        Ok(Committed::Done)
     }
 
     fn envelope(
@@ -179,7 +206,12 @@ impl Applier {
         prepared: PreparedEnvelope,
     ) -> Result<Committed, WriteError> {
         let place = columns::place(row.group, row.log, row.sequence);
+        if self.opens_too_many(row) {
+            return Ok(Committed::TooManyLogs);
+        }
         let mut log = self.log(row);
+        // Closed, or judged by a roster that was no longer the newest: the log as a whole has the answer.
+        let mut unjudged = row.in_closed_log || row.judged_at < self.admin;
         // Above all that is held of its log nothing can stand in its place, and its id names the place.
         if row.sequence <= log.top {
             if txn.get(Cf::Messages, row.id.as_ref())?.is_some() {
@@ -187,33 +219,91 @@ impl Applier {
             }
             if let Some(there) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? {
                 let existing = there.id().map_err(|_| damaged(Cf::Envelopes, &place, "has no id"))?;
-                log.forked = true;
-                let fork = [place.as_slice(), row.id.as_ref()].concat();
-                txn.put(Cf::Forks, fork, prepared.value);
-                self.put_log(txn, log);
+                self.second(txn, row, prepared.value, log, &place)?;
                 return Ok(Committed::Fork { existing });
             }
         }
-        txn.put(Cf::Envelopes, place.clone(), prepared.value);
+        let freezes_at = denied(txn, &log, row)?;
+        let is_disputed = !row.state.is_hidden()
+            && (freezes_at.is_some() || log.frozen.get() != 0 && row.sequence >= log.frozen);
+        if let Some(at) = freezes_at {
+            freeze(&mut log, at);
+        }
+        let (state, value) = match is_disputed {
+            true => (MessageState::Disputed, disputed(&prepared.value, &place)?),
+            false => (row.state, prepared.value),
+        };
+        unjudged |= state.is_hidden();
+        if unjudged {
+            txn.put(Cf::Unjudged, columns::log(row.group, row.log), Vec::new());
+        }
+        txn.put(Cf::Envelopes, place.clone(), value);
         txn.put(Cf::Messages, row.id.to_vec(), place);
-        if row.state == MessageState::Sealed
+        if row.opens_later && !state.is_hidden() {
+            txn.put(Cf::Reopen, row.id.to_vec(), Vec::new());
+        } else if state == MessageState::Sealed
             && let Some(key) = row.key_id
         {
-            let value = [row.group.get().to_be_bytes().as_slice(), row.member.as_ref()].concat();
-            txn.put(Cf::Waiting, columns::waiting(key, row.id), value);
+            wait(txn, row.group, row.member, key, row.id);
         }
         let before = log.height;
         log.top = log.top.max(row.sequence);
-        advance(txn, &mut log, row)?;
-        self.content(txn, row.group, prepared.claims)?;
+        log.revision += 1;
+        advance(txn, &mut log, Some(row))?;
+        if !state.is_hidden() {
+            self.content(txn, row.group, row.id, Vec::new(), prepared.claims)?;
+        }
         if let Some(key) = row.key_id {
             self.used(txn, key, row.member, row.created)?;
         }
-        count(txn, row.group, None, row.state)?;
-        let answer =
-            Committed::Stored { advanced: log.height > before, gap: log.top > log.height && !log.forked };
+        count(txn, row.group, None, state)?;
+        let (advanced, gap) = (log.height > before, log.top > log.height && !log.forked);
+        let answer = Committed::Stored { advanced, gap, unjudged };
         self.put_log(txn, log);
         Ok(answer)
+    }
+
+    /// A certificate has its logs in a group, and this would be one more.
+    fn opens_too_many(&self, row: &EnvelopeRow) -> bool {
+        !self.logs.contains_key(&(row.group, row.log))
+            && self.logs.values().filter(|log| log.group == row.group && log.serial == row.serial).count()
+                >= MAX_LOGS_PER_CERTIFICATE
+    }
+
+    /// A second message for a place: kept beside the first. Neither is shown until the log is judged.
+    fn second(
+        &mut self,
+        txn: &mut Txn<'_>,
+        row: &EnvelopeRow,
+        value: Vec<u8>,
+        mut log: LogRow,
+        place: &[u8],
+    ) -> Result<(), WriteError> {
+        let is_lower = log.frozen.get() == 0 || row.sequence < log.frozen;
+        let proves_more = is_lower && !row.in_closed_log;
+        if log.seconds >= MAX_SECONDS && !proves_more && !is_named(txn, row)? {
+            return Ok(());
+        }
+        log.seconds += 1;
+        log.revision += 1;
+        let (state, value) = match row.state.is_hidden() {
+            true => (row.state, value),
+            false => (MessageState::Disputed, disputed(&value, place)?),
+        };
+        let fork = columns::fork(place, row.id);
+        count(txn, row.group, None, state)?;
+        txn.put(Cf::Forks, fork.clone(), value);
+        txn.put(Cf::Messages, row.id.to_vec(), fork);
+        txn.put(Cf::Unjudged, columns::log(row.group, row.log), Vec::new());
+        if !row.in_closed_log {
+            freeze(&mut log, row.sequence);
+        }
+        self.put_log(txn, log);
+        Ok(())
+    }
+
+    pub(super) fn known_log(&self, group: GroupId, log: LogId) -> Option<LogRow> {
+        self.logs.get(&(group, log)).cloned()
     }
 
     fn log(&self, row: &EnvelopeRow) -> LogRow {
@@ -228,10 +318,14 @@ impl Applier {
             bodies: 0,
             top: Sequence::new(0),
             forked: false,
+            frozen: Sequence::new(0),
+            closure: Vec::new(),
+            revision: 0,
+            seconds: 0,
         })
     }
 
-    fn put_log(&mut self, txn: &mut Txn<'_>, log: LogRow) {
+    pub(super) fn put_log(&mut self, txn: &mut Txn<'_>, log: LogRow) {
         txn.put(Cf::Logs, columns::log(log.group, log.log), LogValue::of(&log).encode_to_vec());
         let name = (log.group, log.log);
         let before = self.logs.insert(name, log);
@@ -244,18 +338,28 @@ impl Applier {
         message: MessageId,
         content: &OpenedRows,
     ) -> Result<Committed, WriteError> {
-        let (place, mut value) = stored(txn, message)?;
-        if value.state() == MessageState::Opened {
+        let mut stored = stored(txn, message)?;
+        let state = stored.value.state();
+        let is_restored = txn.get(Cf::Reopen, message.as_ref())?.is_some();
+        if state.is_hidden() || state == MessageState::Opened && !is_restored {
             return Ok(Committed::Duplicate);
         }
-        let (group, ..) = columns::read_place(&place).ok_or(WriteError::Missing("place"))?;
-        count(txn, group, Some(value.state()), MessageState::Opened)?;
-        value.set_state(MessageState::Opened, None);
-        if let Some(key) = value.key_id() {
-            txn.delete(Cf::Waiting, columns::waiting(key, message));
+        let group = stored.group;
+        if state != MessageState::Opened {
+            count(txn, group, Some(state), MessageState::Opened)?;
+            stored.value.set_state(MessageState::Opened, None);
+            if let Some(key) = stored.value.key_id() {
+                txn.delete(Cf::Waiting, columns::waiting(key, message));
+            }
+            stored.put(txn);
         }
-        txn.put(Cf::Envelopes, place, value.encode_to_vec());
-        self.content(txn, group, Claim::all_of(&txn.db.vault, group, content))?;
+        let claims = Claim::all_of(&txn.db.vault, group, content);
+        let said = objects::dates_of(txn, message)?;
+        self.content(txn, group, message, said, claims)?;
+        if is_restored {
+            txn.delete(Cf::Reopen, message.to_vec());
+            removal::unbury(txn, group, content.objects.iter().map(|object| object.id.as_str()))?;
+        }
         Ok(Committed::Done)
     }
 
@@ -266,17 +370,21 @@ impl Applier {
         envelopes: &[EnvelopeRow],
         prepared: VecDeque<PreparedEnvelope>,
     ) -> Result<Committed, WriteError> {
-        // All or nothing, and never over what stands: a second flush of one draft would double it.
-        let taken = envelopes.iter().any(|row| {
+        // All or nothing, and never over what stands: a second flush of one draft would double it. Nor where
+        // nobody would see it: a fork may have come to light since the place was chosen.
+        let unfit = WriteError::Missing("free place in an own log that goes on");
+        let is_unfit = envelopes.iter().any(|row| {
             let log = self.log(row);
-            row.sequence <= log.top
+            row.sequence <= log.top || log.frozen.get() != 0
         });
-        if taken {
-            return Err(WriteError::Missing("free place in the own log"));
+        if is_unfit {
+            return Err(unfit);
         }
         for (row, prepared) in envelopes.iter().zip(prepared) {
             checkpoint::note_own_log(txn, row.group, row.log)?;
-            self.envelope(txn, row, prepared)?;
+            if !matches!(self.envelope(txn, row, prepared)?, Committed::Stored { .. }) {
+                return Err(unfit);
+            }
         }
         let messages = envelopes.iter().map(|row| row.id).collect();
         let key_id = envelopes.first().and_then(|row| row.key_id);
@@ -289,15 +397,39 @@ impl Applier {
     }
 
     /// Objects of a publication part: each gets its place in the group's order and in the feed.
-    fn content(&mut self, txn: &mut Txn<'_>, group: GroupId, claims: Vec<Claim>) -> Result<(), WriteError> {
+    /// `dates` are those of rows the message is noted with already.
+    fn content(
+        &mut self,
+        txn: &mut Txn<'_>,
+        group: GroupId,
+        message: MessageId,
+        mut dates: Vec<u64>,
+        claims: Vec<Claim>,
+    ) -> Result<(), WriteError> {
         for claim in claims {
-            let Some(entry) = objects::place(txn, &claim)? else { continue };
+            let place = match objects::place(txn, &claim)? {
+                Place::Known(known) => {
+                    if !dates.contains(&known.date_added) {
+                        objects::join(txn, &claim, &known);
+                        dates.push(known.date_added);
+                    }
+                    continue;
+                }
+                place => place,
+            };
             let date_added = self.next_date(txn, group)?;
-            self.feed += 1;
-            objects::insert(txn, &claim, &entry, date_added);
-            txn.put(Cf::Feed, self.feed.to_be_bytes().to_vec(), columns::object(group, date_added));
+            objects::insert(txn, &claim, &place, date_added);
+            dates.push(date_added);
+            self.announce(txn, group, date_added);
         }
+        objects::put_dates(txn, message, dates);
         Ok(())
+    }
+
+    /// Numbers a row in the feed.
+    pub(super) fn announce(&mut self, txn: &mut Txn<'_>, group: GroupId, date_added: u64) {
+        self.feed += 1;
+        txn.put(Cf::Feed, self.feed.to_be_bytes().to_vec(), columns::object(group, date_added));
     }
 
     /// Remembers the newest message under a key: the history window is measured from it.
@@ -329,7 +461,7 @@ impl Applier {
     }
 
     /// Strictly after every earlier one of the group, and never before the clock.
-    fn next_date(&mut self, txn: &Txn<'_>, group: GroupId) -> Result<u64, ReadError> {
+    pub(super) fn next_date(&mut self, txn: &Txn<'_>, group: GroupId) -> Result<u64, ReadError> {
         let last = match self.last_added.get(&group) {
             Some(last) => *last,
             None => objects::last_date(txn.db, group)?,
@@ -340,21 +472,78 @@ impl Applier {
     }
 }
 
-/// Moves the frontier over what follows it link by link; `new` was put just now and need not be read.
-fn advance(txn: &Txn<'_>, log: &mut LogRow, new: &EnvelopeRow) -> Result<(), WriteError> {
-    while log.height < log.top && !log.forked {
+/// A prepared value whose message turned out to be of a fork.
+fn disputed(value: &[u8], place: &[u8]) -> Result<Vec<u8>, ReadError> {
+    let mut value =
+        EnvelopeValue::decode(value).map_err(|_| damaged(Cf::Envelopes, place, "does not decode"))?;
+    value.set_state(MessageState::Disputed, None);
+    Ok(value.encode_to_vec())
+}
+
+/// Freezes a log below `at`; it only ever moves down here.
+fn freeze(log: &mut LogRow, at: Sequence) {
+    log.forked = true;
+    if log.frozen.get() == 0 || at < log.frozen {
+        log.frozen = at;
+    }
+}
+
+/// Whether the entry held after this one follows it, or a cut ends at it: then it is the history that counts.
+fn is_named(txn: &Txn<'_>, row: &EnvelopeRow) -> Result<bool, ReadError> {
+    if row.is_cut_point {
+        return Ok(true);
+    }
+    let next = columns::place(row.group, row.log, Sequence::new(row.sequence.get() + 1));
+    let follows = |value: &EnvelopeValue| value.prev().is_ok_and(|prev| prev == row.id);
+    if txn.message::<EnvelopeValue>(Cf::Envelopes, &next)?.as_ref().is_some_and(follows) {
+        return Ok(true);
+    }
+    let beside = txn.prefixed(Cf::Forks, &next, usize::MAX)?;
+    Ok(beside.iter().any(|(_, value)| EnvelopeValue::decode(value.as_slice()).is_ok_and(|v| follows(&v))))
+}
+
+/// Where a new entry proves a fork by what it follows, or by what follows it: the same answer as
+/// [`belfry_proto::sync::judge_log`] has for the whole log, from its neighbours.
+fn denied(txn: &Txn<'_>, log: &LogRow, row: &EnvelopeRow) -> Result<Option<Sequence>, ReadError> {
+    let neighbour = |sequence: u64| {
+        let place = columns::place(row.group, row.log, Sequence::new(sequence));
+        txn.message::<EnvelopeValue>(Cf::Envelopes, &place)
+    };
+    let sequence = row.sequence.get();
+    let parent = if log.height.get() + 1 == sequence {
+        (sequence > 1).then_some(log.head)
+    } else {
+        match sequence.checked_sub(1) {
+            None | Some(0) => None,
+            Some(before) => neighbour(before)?.and_then(|value| value.id().ok()),
+        }
+    };
+    if parent.is_some_and(|parent| parent != row.prev) {
+        return Ok(Some(Sequence::new(sequence - 1)));
+    }
+    let child = if log.top > row.sequence { neighbour(sequence + 1)? } else { None };
+    let meets = child.and_then(|value| value.prev().ok()).is_none_or(|prev| prev == row.id);
+    Ok((!meets).then_some(row.sequence))
+}
+
+/// Moves the frontier over what follows it link by link, up to where the log is frozen; `new` was put just now
+/// and need not be read.
+pub(super) fn advance(txn: &Txn<'_>, log: &mut LogRow, new: Option<&EnvelopeRow>) -> Result<(), WriteError> {
+    while log.height < log.top {
         let sequence = Sequence::new(log.height.get() + 1);
-        let (prev, id, has_body) = if sequence == new.sequence {
-            (new.prev, new.id, new.has_body)
-        } else {
-            let place = columns::place(log.group, log.log, sequence);
-            let Some(value) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? else { return Ok(()) };
-            let fault = |_| damaged(Cf::Envelopes, &place, "has no ids");
-            (value.prev().map_err(fault)?, value.id().map_err(fault)?, value.has_body)
+        if log.frozen.get() != 0 && sequence >= log.frozen {
+            return Ok(());
+        }
+        let (prev, id, has_body) = match new.filter(|new| new.sequence == sequence) {
+            Some(new) => (new.prev, new.id, new.has_body),
+            None => {
+                let place = columns::place(log.group, log.log, sequence);
+                let Some(value) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? else { return Ok(()) };
+                let fault = |_| damaged(Cf::Envelopes, &place, "has no ids");
+                (value.prev().map_err(fault)?, value.id().map_err(fault)?, value.has_body)
+            }
         };
         if prev != log.head {
-            // Two histories of one log: nothing after the parent is trusted.
-            log.forked = true;
             return Ok(());
         }
         log.head = id;
@@ -364,7 +553,19 @@ fn advance(txn: &Txn<'_>, log: &mut LogRow, new: &EnvelopeRow) -> Result<(), Wri
     Ok(())
 }
 
-fn count(
+/// Lets a message wait for its key.
+pub(super) fn wait(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    author: belfry_proto::id::MemberId,
+    key: belfry_proto::id::KeyId,
+    message: MessageId,
+) {
+    let value = [group.get().to_be_bytes().as_slice(), author.as_ref()].concat();
+    txn.put(Cf::Waiting, columns::waiting(key, message), value);
+}
+
+pub(super) fn count(
     txn: &mut Txn<'_>,
     group: GroupId,
     from: Option<MessageState>,
@@ -377,21 +578,42 @@ fn count(
     Ok(())
 }
 
-fn stored(txn: &Txn<'_>, message: MessageId) -> Result<(Vec<u8>, EnvelopeValue), WriteError> {
+/// A stored envelope and where.
+pub(super) struct Stored {
+    column: Cf,
+    place: Vec<u8>,
+    pub(super) group: GroupId,
+    pub(super) value: EnvelopeValue,
+}
+
+impl Stored {
+    pub(super) fn put(self, txn: &mut Txn<'_>) {
+        txn.put(self.column, self.place, self.value.encode_to_vec());
+    }
+}
+
+pub(super) fn stored(txn: &Txn<'_>, message: MessageId) -> Result<Stored, WriteError> {
     let place = txn.get(Cf::Messages, message.as_ref())?.ok_or(WriteError::Missing("message"))?;
-    let value = txn.message(Cf::Envelopes, &place)?.ok_or(WriteError::Missing("envelope"))?;
-    Ok((place, value))
+    let column = columns::holder(&place);
+    let value = txn.message(column, &place)?.ok_or(WriteError::Missing("envelope"))?;
+    let (group, ..) =
+        place.get(..columns::PLACE_LEN).and_then(columns::read_place).ok_or(WriteError::Missing("place"))?;
+    Ok(Stored { column, place, group, value })
 }
 
 fn closed(txn: &mut Txn<'_>, message: MessageId, reason: &str) -> Result<Committed, WriteError> {
-    let (place, mut value) = stored(txn, message)?;
-    if let Some(key) = value.key_id() {
+    let mut stored = stored(txn, message)?;
+    let state = stored.value.state();
+    txn.delete(Cf::Reopen, message.to_vec());
+    if state.is_hidden() || state == MessageState::Opened {
+        return Ok(Committed::Duplicate);
+    }
+    if let Some(key) = stored.value.key_id() {
         txn.delete(Cf::Waiting, columns::waiting(key, message));
     }
-    let (group, ..) = columns::read_place(&place).ok_or(WriteError::Missing("place"))?;
-    count(txn, group, Some(value.state()), MessageState::Closed)?;
-    value.set_state(MessageState::Closed, Some(reason));
-    txn.put(Cf::Envelopes, place, value.encode_to_vec());
+    count(txn, stored.group, Some(state), MessageState::Closed)?;
+    stored.value.set_state(MessageState::Closed, Some(reason));
+    stored.put(txn);
     Ok(Committed::Done)
 }
 
@@ -455,13 +677,18 @@ fn admin(
         }
         for height in head.height.get() + 1..=have.height.get() {
             txn.delete(Cf::Records, height.to_be_bytes().to_vec());
+            txn.delete(Cf::Seen, height.to_be_bytes().to_vec());
         }
     }
     for (version, bytes) in charters {
         txn.put(Cf::Charters, version.to_be_bytes().to_vec(), bytes);
     }
     for (height, bytes) in records {
-        txn.put(Cf::Records, height.get().to_be_bytes().to_vec(), bytes);
+        let key = height.get().to_be_bytes().to_vec();
+        if txn.get(Cf::Seen, &key)?.is_none() {
+            txn.put(Cf::Seen, key.clone(), txn.now.as_micros().to_be_bytes().to_vec());
+        }
+        txn.put(Cf::Records, key, bytes);
     }
     txn.put(Cf::Meta, HEAD_KEY.to_vec(), schema::RosterVersion::from(head).encode_to_vec());
     Ok(Committed::Done)

@@ -10,7 +10,7 @@ use super::{
     ReadError, Store, columns,
     columns::Cf,
     open::Db,
-    values::{EnvelopeValue, LogValue},
+    values::{ClaimValue, DatesValue, EnvelopeValue, LogValue},
     vault::damaged,
 };
 
@@ -95,8 +95,10 @@ impl Store {
 fn sound(db: &Db, cf: Cf, key: &[u8], value: &[u8]) -> Result<(), ReadError> {
     let fault = |detail| damaged(cf, key, detail);
     match cf {
-        Cf::Objects | Cf::Keys | Cf::Drafts | Cf::Tokens => db.vault.open(cf, key, value).map(drop),
-        Cf::Envelopes => {
+        Cf::Objects | Cf::Reporters | Cf::Keys | Cf::Drafts | Cf::Tokens => {
+            db.vault.open(cf, key, value).map(drop)
+        }
+        Cf::Envelopes | Cf::Forks => {
             let row = EnvelopeValue::decode(value).map_err(|_| fault("does not decode"))?;
             let id = row.id().map_err(|_| fault("has no id"))?;
             let found = envelope::decode(&row.bytes).map_err(|_| fault("holds no envelope"))?;
@@ -109,23 +111,32 @@ fn sound(db: &Db, cf: Cf, key: &[u8], value: &[u8]) -> Result<(), ReadError> {
             }
         }
         Cf::Messages => {
-            columns::read_place(value).ok_or_else(|| fault("points nowhere"))?;
-            match db.get(Cf::Envelopes, value)? {
+            let place = value.get(..columns::PLACE_LEN).and_then(columns::read_place);
+            place.ok_or_else(|| fault("points nowhere"))?;
+            match db.get(columns::holder(value), value)? {
                 Some(_) => Ok(()),
                 None => Err(fault("points to no envelope")),
             }
         }
+        Cf::Unjudged => match db.get(Cf::Logs, key)? {
+            Some(_) => Ok(()),
+            None => Err(fault("names no log")),
+        },
+        Cf::Reopen => match db.get(Cf::Messages, key)? {
+            Some(_) => Ok(()),
+            None => Err(fault("names no message")),
+        },
+        Cf::OfMessage => DatesValue::decode(value).map(drop).map_err(|_| fault("does not decode")),
+        Cf::ById => ClaimValue::decode(value).map(drop).map_err(|_| fault("does not decode")),
         Cf::Logs => LogValue::decode(value).map(drop).map_err(|_| fault("does not decode")),
         // Their values are checked when they are folded, opened or followed at start.
         Cf::Meta
         | Cf::DataKeys
         | Cf::Charters
         | Cf::Records
-        | Cf::Forks
+        | Cf::Seen
         | Cf::Waiting
-        | Cf::ById
         | Cf::ByType
-        | Cf::Reporters
         | Cf::Observables
         | Cf::Feed
         | Cf::Queue

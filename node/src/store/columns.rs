@@ -13,6 +13,8 @@ pub(super) enum Cf {
     Charters,
     /// Admin log records by height.
     Records,
+    /// When this node first had the admin log's entry at a height.
+    Seen,
     /// Envelopes: group ‖ log ‖ sequence.
     Envelopes,
     /// Message id → place.
@@ -21,6 +23,10 @@ pub(super) enum Cf {
     Logs,
     /// Second messages for one place: group ‖ log ‖ sequence ‖ id.
     Forks,
+    /// Logs to be judged as a whole: group ‖ log.
+    Unjudged,
+    /// Messages whose content is to be shown again.
+    Reopen,
     /// Key id ‖ message id of what waits for a key.
     Waiting,
     /// Content keys.
@@ -31,7 +37,9 @@ pub(super) enum Cf {
     ById,
     /// group ‖ kind ‖ 0 ‖ date added.
     ByType,
-    /// group ‖ date added ‖ member: who else claims the same bytes.
+    /// Message → dates added of the objects it says, as their author or as a reporter.
+    OfMessage,
+    /// group ‖ date added ‖ member ‖ message ‖ whether other bytes: who else claims the same version.
     Reporters,
     /// group ‖ H(kind, value) ‖ date added.
     Observables,
@@ -52,20 +60,24 @@ pub(super) enum Cf {
 }
 
 impl Cf {
-    pub(super) const ALL: [Self; 22] = [
+    pub(super) const ALL: [Self; 26] = [
         Self::Meta,
         Self::DataKeys,
         Self::Charters,
         Self::Records,
+        Self::Seen,
         Self::Envelopes,
         Self::Messages,
         Self::Logs,
         Self::Forks,
+        Self::Unjudged,
+        Self::Reopen,
         Self::Waiting,
         Self::Keys,
         Self::Objects,
         Self::ById,
         Self::ByType,
+        Self::OfMessage,
         Self::Reporters,
         Self::Observables,
         Self::Feed,
@@ -83,15 +95,19 @@ impl Cf {
             Self::DataKeys => "data-keys",
             Self::Charters => "charters",
             Self::Records => "records",
+            Self::Seen => "seen",
             Self::Envelopes => "envelopes",
             Self::Messages => "messages",
             Self::Logs => "logs",
             Self::Forks => "forks",
+            Self::Unjudged => "unjudged",
+            Self::Reopen => "reopen",
             Self::Waiting => "waiting",
             Self::Keys => "keys",
             Self::Objects => "objects",
             Self::ById => "by-id",
             Self::ByType => "by-type",
+            Self::OfMessage => "of-message",
             Self::Reporters => "reporters",
             Self::Observables => "observables",
             Self::Feed => "feed",
@@ -169,9 +185,38 @@ pub(super) fn read_object(bytes: &[u8]) -> Option<(GroupId, u64)> {
     Some((GroupId::new(u32::from_be_bytes(*group)), u64::from_be_bytes(date)))
 }
 
-/// group ‖ date added ‖ member.
-pub(super) fn reporter(group: GroupId, date_added: u64, member: MemberId) -> Vec<u8> {
-    Key::group(group).u64(date_added).bytes(member.as_ref()).done()
+/// group ‖ date added ‖ member ‖ message ‖ whether it says other bytes.
+pub(super) fn reporter(
+    group: GroupId,
+    date_added: u64,
+    member: MemberId,
+    message: MessageId,
+    differs: bool,
+) -> Vec<u8> {
+    let key = Key::group(group).u64(date_added).bytes(member.as_ref()).bytes(message.as_ref());
+    key.bytes(&[u8::from(differs)]).done()
+}
+
+/// The parts of [`reporter`] behind its date.
+pub(super) fn read_reporter(bytes: &[u8]) -> Option<(MemberId, MessageId, bool)> {
+    let (_, rest) = bytes.split_first_chunk::<12>()?;
+    let (member, rest) = rest.split_first_chunk::<16>()?;
+    let (message, rest) = rest.split_first_chunk::<32>()?;
+    let &[differs] = rest else { return None };
+    Some((MemberId::new(*member), MessageId::new(*message), differs != 0))
+}
+
+/// group ‖ log ‖ sequence ‖ id: a second message for a place.
+pub(super) fn fork(place: &[u8], message: MessageId) -> Vec<u8> {
+    [place, message.as_ref()].concat()
+}
+
+/// Length of [`place`]; what a message id points to is longer for a second message.
+pub(super) const PLACE_LEN: usize = 4 + 32 + 8;
+
+/// Where that lies which a message id points to.
+pub(super) const fn holder(place: &[u8]) -> Cf {
+    if place.len() > PLACE_LEN { Cf::Forks } else { Cf::Envelopes }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::{
     columns::{self, Cf, Key},
     open::Db,
     rows::{LogRow, MessageRow, MessageState, ParkRow},
-    values::{EnvelopeValue, LogValue},
+    values::{EnvelopeValue, LogValue, read_park},
     vault::damaged,
 };
 
@@ -45,6 +45,9 @@ pub struct Counts {
     /// Beyond a cut.
     #[prost(uint64, tag = "4")]
     pub quarantined: u64,
+    /// At or above a fork.
+    #[prost(uint64, tag = "5")]
+    pub disputed: u64,
 }
 
 impl Counts {
@@ -62,6 +65,7 @@ impl Counts {
             MessageState::Opened => &mut self.opened,
             MessageState::Closed => &mut self.closed,
             MessageState::Quarantined => &mut self.quarantined,
+            MessageState::Disputed => &mut self.disputed,
         }
     }
 }
@@ -125,7 +129,7 @@ impl Store {
     /// [`ReadError`].
     pub fn message(&self, message: MessageId) -> Result<Option<MessageRow>, ReadError> {
         let Some((place, value)) = self.find(message)? else { return Ok(None) };
-        let row = columns::read_place(&place)
+        let row = columns::read_place(place.get(..columns::PLACE_LEN).unwrap_or_default())
             .and_then(|(group, log, sequence)| value.message(group, log, sequence).ok());
         row.map(Some).ok_or_else(|| damaged(Cf::Envelopes, &place, "does not decode"))
     }
@@ -140,19 +144,24 @@ impl Store {
 
     fn find(&self, message: MessageId) -> Result<Option<(Vec<u8>, EnvelopeValue)>, ReadError> {
         let Some(place) = self.db.get(Cf::Messages, message.as_ref())? else { return Ok(None) };
-        let Some(bytes) = self.db.get(Cf::Envelopes, &place)? else { return Ok(None) };
+        let column = columns::holder(&place);
+        let Some(bytes) = self.db.get(column, &place)? else { return Ok(None) };
         let value = EnvelopeValue::decode(bytes.as_slice())
             .map_err(|_| damaged(Cf::Envelopes, &place, "does not decode"))?;
         Ok(Some((place, value)))
     }
 
-    /// Keys that stored envelopes wait for, with group and author.
+    /// Keys behind `after` that stored envelopes wait for, with group and author.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn waiting_keys(&self, most: usize) -> Result<Vec<(KeyId, GroupId, MemberId)>, ReadError> {
+    pub fn waiting_keys(
+        &self,
+        after: Option<KeyId>,
+        most: usize,
+    ) -> Result<Vec<(KeyId, GroupId, MemberId)>, ReadError> {
         let mut found = Vec::new();
-        let mut start = Vec::new();
+        let mut start = after.map(|key| [key.as_ref(), &[0xff; 33]].concat()).unwrap_or_default();
         while found.len() < most {
             let Some(row) = self.db.scan(Cf::Waiting, &start, &[]).next() else { break };
             let (key, value) = row?;
@@ -205,7 +214,7 @@ impl Store {
                 let (key, bytes) = row?;
                 let id =
                     MessageId::try_from(key.as_ref()).map_err(|_| damaged(Cf::Parked, &key, "has no id"))?;
-                Ok(ParkRow { id, bytes: bytes.into_vec() })
+                read_park(id, &bytes).ok_or_else(|| damaged(Cf::Parked, &key, "does not decode"))
             })
             .collect()
     }

@@ -29,6 +29,19 @@ pub enum OpenError {
         /// Ours.
         known: u32,
     },
+    /// Written by an unreleased older belfry.
+    #[error(
+        "{path} has schema version {found} of an unreleased belfry, this one needs {known}: move the folder away and \
+         start again; messages and the admin log come back from the other members"
+    )]
+    OlderSchema {
+        /// Folder.
+        path: PathBuf,
+        /// Found.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
     /// The master key does not open it.
     #[error("{path} was sealed under another store key; restore keys/store.pem that belongs to it")]
     WrongMaster {

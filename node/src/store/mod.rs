@@ -20,9 +20,12 @@ mod checkpoint;
 mod columns;
 mod envelopes;
 mod error;
+mod judged;
 mod objects;
 mod open;
 mod outbox;
+mod parking;
+mod removal;
 mod rows;
 mod txn;
 mod values;
@@ -40,10 +43,12 @@ use tokio::sync::watch;
 pub use check::{CheckedColumn, Health};
 pub use envelopes::Counts;
 pub use error::{OpenError, ReadError, WriteError};
-pub use objects::{ObjectView, Page, PageQuery};
+pub use judged::ForkProof;
+pub use objects::{FeedPage, ObjectView, Page, PageQuery};
+pub use parking::Parker;
 pub use rows::{
-    AddressRow, Change, Committed, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageRow,
-    MessageState, ObjectRow, OpenedRows, ParkRow, TokenRow,
+    AddressRow, Change, Committed, Conditions, DraftRow, DraftState, EnvelopeRow, HeldEntry, JudgedEnd,
+    JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows, ParkRow, TokenRow,
 };
 pub use writer::{Pending, Prepared};
 

@@ -17,17 +17,17 @@ use super::{
     apply::tlp_byte,
     columns::{self, Cf, Key},
     open::Db,
-    rows::{ObjectRow, OpenedRows},
+    rows::{Conditions, ObjectRow, OpenedRows},
     txn::Txn,
-    values::{ClaimValue, ObjectValue},
+    values::{ClaimValue, DatesValue, ObjectValue, ReporterValue},
     vault::{Packed, Vault, damaged},
 };
 
 /// Claims of one version of one object looked at for equal bytes.
-const MAX_CLAIMS: usize = 64;
+pub(super) const MAX_CLAIMS: usize = 64;
 
 /// Versions and claims of one object id that are looked at; beyond it an object is not news but a log.
-const MAX_VERSIONS: usize = 1024;
+pub(super) const MAX_VERSIONS: usize = 1024;
 
 /// An object as read, with everything that says who may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +62,12 @@ pub struct ObjectView {
     pub purpose: i32,
     /// Stated classes, as on the wire.
     pub classes: Vec<i32>,
+    /// What its author asks of whoever handles it.
+    pub conditions: Conditions,
     /// The author's JSON.
     pub raw: Vec<u8>,
+    /// Says that the object is gone, in its author's stead: no author's JSON.
+    pub tombstone: bool,
     /// Members besides the author that published the same bytes under the same marking.
     pub reporters: Vec<MemberId>,
 }
@@ -90,11 +94,23 @@ pub struct Page {
     pub more: bool,
 }
 
+/// A stretch of the feed.
+#[derive(Clone, Debug)]
+pub struct FeedPage {
+    /// Numbered objects.
+    pub rows: Vec<(u64, ObjectView)>,
+    /// Number of the last entry looked at.
+    pub position: u64,
+    /// Whether entries follow.
+    pub more: bool,
+}
+
 /// One object of one publication on its way in, with its places in the indexes: everything about it that does
 /// not depend on when it comes, so that the one writer need not make it.
 pub(super) struct Claim {
     group: GroupId,
     member: MemberId,
+    message: MessageId,
     marking: [u8; 2],
     /// group ‖ H(id) ‖ H(version).
     version: Vec<u8>,
@@ -102,6 +118,8 @@ pub(super) struct Claim {
     kind: String,
     tlp: u8,
     value: Packed,
+    /// What its message is noted with, should another one have said it before.
+    reporter: Vec<u8>,
     /// H(kind, value) of each observable.
     observables: Vec<[u8; 16]>,
 }
@@ -116,6 +134,8 @@ impl Claim {
         let id = vault.blind(group, "object", &object.id);
         let version = vault.blind(group, "version", &object.version);
         let marking = [tlp_byte(object.tlp), u8::from(content.recipients)];
+        let observables: Vec<[u8; 16]> =
+            object.observables.iter().map(|(kind, observed)| vault.blind(group, kind, observed)).collect();
         let value = ObjectValue {
             id: object.id.clone(),
             kind: object.kind.clone(),
@@ -131,21 +151,30 @@ impl Claim {
             purpose: content.purpose,
             classes: content.classes.clone(),
             raw: object.raw.clone(),
+            observables: observables.iter().map(|tag| tag.to_vec()).collect(),
+            tombstone: false,
+            conditions: Some(content.conditions.clone()),
+        };
+        let reporter = ReporterValue {
+            serial: content.serial.get(),
+            publication: content.publication.to_vec(),
+            created: content.created.as_micros(),
+            purpose: content.purpose,
+            classes: content.classes.clone(),
+            conditions: Some(content.conditions.clone()),
         };
         Self {
             group,
             member: content.member,
+            message: content.message,
             marking,
             version: Key::group(group).bytes(&id).bytes(&version).done(),
             raw_tag: vault.tag("raw", &[marking.as_slice(), &object.raw].concat()).to_vec(),
             kind: object.kind.clone(),
             tlp: tlp_byte(object.tlp),
             value: Packed::of(&value.encode_to_vec()),
-            observables: object
-                .observables
-                .iter()
-                .map(|(kind, observed)| vault.blind(group, kind, observed))
-                .collect(),
+            reporter: reporter.encode_to_vec(),
+            observables,
         }
     }
 
@@ -164,38 +193,61 @@ impl Claim {
     }
 }
 
-/// Where a new claim is entered.
+/// Where a claim is entered.
 pub(super) enum Place {
     /// The first claim of its version has a key of its own, so that news are told by one look.
     First,
     Further,
+    /// It needs no row: the same member said it before, or another member said the same bytes under the same
+    /// marking.
+    Known(Known),
 }
 
-/// Where this claim goes; `None` if it needs no row of its own: the same member said it before, or another
-/// member said the same bytes under the same marking, and this one is noted as a reporter.
-pub(super) fn place(txn: &mut Txn<'_>, claim: &Claim) -> Result<Option<Place>, ReadError> {
+/// The row that already says what a claim says.
+pub(super) struct Known {
+    pub(super) date_added: u64,
+    /// Under the same version, but in other words: the first ones stay.
+    differs: bool,
+    /// The claiming member has no entry of its own yet.
+    is_new_member: bool,
+}
+
+/// Where this claim goes.
+pub(super) fn place(txn: &Txn<'_>, claim: &Claim) -> Result<Place, ReadError> {
     let decode = |key: &[u8], value: &[u8]| {
         ClaimValue::decode(value).map_err(|_| damaged(Cf::ById, key, "does not decode"))
     };
-    let Some(first) = txn.get(Cf::ById, &claim.version)? else { return Ok(Some(Place::First)) };
+    let own = |entry: &ClaimValue| {
+        let differs = entry.raw_tag != claim.raw_tag;
+        Place::Known(Known { date_added: entry.date_added, differs, is_new_member: false })
+    };
+    let Some(first) = txn.get(Cf::ById, &claim.version)? else { return Ok(Place::First) };
     let first = decode(&claim.version, &first)?;
     if first.member == claim.member.as_ref() && first.marking == claim.marking {
-        return Ok(None);
+        return Ok(own(&first));
     }
     let key = claim.key();
-    if txn.get(Cf::ById, &key)?.is_some() {
-        return Ok(None);
+    if let Some(further) = txn.get(Cf::ById, &key)? {
+        return Ok(own(&decode(&key, &further)?));
     }
     for (found, value) in txn.prefixed(Cf::ById, &claim.version, MAX_CLAIMS)? {
         let other = decode(&found, &value)?;
         if other.raw_tag == claim.raw_tag {
-            txn.put(Cf::ById, key, claim.entry(other.date_added).encode_to_vec());
-            let reporter = columns::reporter(claim.group, other.date_added, claim.member);
-            txn.put(Cf::Reporters, reporter, Vec::new());
-            return Ok(None);
+            let date_added = other.date_added;
+            return Ok(Place::Known(Known { date_added, differs: false, is_new_member: true }));
         }
     }
-    Ok(Some(Place::Further))
+    Ok(Place::Further)
+}
+
+/// Notes that this claim's message says a row's bytes too, or the row's version in other words: either
+/// surfaces should the row's author be hidden.
+pub(super) fn join(txn: &mut Txn<'_>, claim: &Claim, known: &Known) {
+    if known.is_new_member {
+        txn.put(Cf::ById, claim.key(), claim.entry(known.date_added).encode_to_vec());
+    }
+    let key = columns::reporter(claim.group, known.date_added, claim.member, claim.message, known.differs);
+    txn.put_sealed(claim.group, Cf::Reporters, key, &claim.reporter);
 }
 
 /// Writes the row and its index entries.
@@ -204,12 +256,53 @@ pub(super) fn insert(txn: &mut Txn<'_>, claim: &Claim, place: &Place, date_added
     txn.put_packed(group, Cf::Objects, columns::object(group, date_added), &claim.value);
     let key = match place {
         Place::First => claim.version.clone(),
-        Place::Further => claim.key(),
+        Place::Further | Place::Known(_) => claim.key(),
     };
     txn.put(Cf::ById, key, claim.entry(date_added).encode_to_vec());
-    txn.put(Cf::ByType, by_type(group, &claim.kind, date_added), vec![claim.tlp]);
-    for tag in &claim.observables {
+    let observables = claim.observables.iter().map(<[u8; 16]>::as_slice);
+    lead_to(txn, group, &claim.kind, claim.tlp, observables, date_added);
+}
+
+/// Entries that lead to a row by type and observable.
+fn lead_to<'a>(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    kind: &str,
+    tlp: u8,
+    observables: impl Iterator<Item = &'a [u8]>,
+    date_added: u64,
+) {
+    txn.put(Cf::ByType, by_type(group, kind, date_added), vec![tlp]);
+    for tag in observables {
         txn.put(Cf::Observables, Key::group(group).bytes(tag).u64(date_added).done(), Vec::new());
+    }
+}
+
+/// Writes a row with the entries that lead to it by type and observable.
+pub(super) fn put_row(txn: &mut Txn<'_>, group: GroupId, date_added: u64, value: &ObjectValue) {
+    txn.put_sealed(group, Cf::Objects, columns::object(group, date_added), &value.encode_to_vec());
+    let tlp = u8::try_from(value.tlp).unwrap_or(u8::MAX);
+    let observables = value.observables.iter().map(Vec::as_slice);
+    lead_to(txn, group, &value.kind, tlp, observables, date_added);
+}
+
+/// Takes away what [`put_row`] wrote.
+pub(super) fn delete_row(txn: &mut Txn<'_>, group: GroupId, date_added: u64, value: &ObjectValue) {
+    txn.delete(Cf::Objects, columns::object(group, date_added));
+    txn.delete(Cf::ByType, by_type(group, &value.kind, date_added));
+    for tag in &value.observables {
+        txn.delete(Cf::Observables, Key::group(group).bytes(tag).u64(date_added).done());
+    }
+}
+
+/// Dates of the rows a message says, as author or reporter.
+pub(super) fn dates_of(txn: &Txn<'_>, message: MessageId) -> Result<Vec<u64>, ReadError> {
+    Ok(txn.message::<DatesValue>(Cf::OfMessage, message.as_ref())?.unwrap_or_default().dates)
+}
+
+pub(super) fn put_dates(txn: &mut Txn<'_>, message: MessageId, dates: Vec<u64>) {
+    if !dates.is_empty() {
+        txn.put(Cf::OfMessage, message.to_vec(), DatesValue { dates }.encode_to_vec());
     }
 }
 
@@ -253,22 +346,26 @@ fn read_row(db: &Db, key: &[u8], sealed: &[u8]) -> Result<ObjectView, ReadError>
         created: Timestamp::from_micros(value.created),
         purpose: value.purpose,
         classes: value.classes,
+        conditions: value.conditions.unwrap_or_default(),
         raw: value.raw,
-        reporters: reporters(db, group, date)?,
+        tombstone: value.tombstone,
+        reporters: reporters(db, group, date, &value.member)?,
     })
 }
 
-fn reporters(db: &Db, group: GroupId, date_added: u64) -> Result<Vec<MemberId>, ReadError> {
+/// Other members that say the same bytes.
+fn reporters(db: &Db, group: GroupId, date_added: u64, author: &[u8]) -> Result<Vec<MemberId>, ReadError> {
     let prefix = columns::object(group, date_added);
-    db.scan(Cf::Reporters, &prefix, &prefix)
-        .take(MAX_CLAIMS)
-        .map(|row| {
-            let (key, _) = row?;
-            key.get(12..)
-                .and_then(|id| MemberId::try_from(id).ok())
-                .ok_or_else(|| damaged(Cf::Reporters, &key, "has no member"))
-        })
-        .collect()
+    let mut members = Vec::new();
+    for row in db.scan(Cf::Reporters, &prefix, &prefix).take(MAX_CLAIMS) {
+        let (key, _) = row?;
+        let (member, _, differs) =
+            columns::read_reporter(&key).ok_or_else(|| damaged(Cf::Reporters, &key, "has no member"))?;
+        if !differs && member.as_ref() != author && members.last() != Some(&member) {
+            members.push(member);
+        }
+    }
+    Ok(members)
 }
 
 impl Store {
@@ -378,21 +475,26 @@ impl Store {
         Ok(found)
     }
 
-    /// The feed after a sequence: what was added, in the order it was, over all groups.
+    /// The feed after a sequence: what was added, in the order it was, over all groups. What is hidden since
+    /// is passed over.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn feed_after(&self, sequence: u64, most: usize) -> Result<Vec<(u64, ObjectView)>, ReadError> {
+    pub fn feed_after(&self, sequence: u64, most: usize) -> Result<FeedPage, ReadError> {
         let start = sequence.saturating_add(1).to_be_bytes();
-        let mut found = Vec::new();
-        for row in self.db.scan(Cf::Feed, &start, &[]).take(most) {
+        let mut page = FeedPage { rows: Vec::new(), position: sequence, more: false };
+        let mut entries = self.db.scan(Cf::Feed, &start, &[]);
+        for _ in 0..most {
+            let Some(row) = entries.next() else { return Ok(page) };
             let (key, place) = row?;
-            let fault = || damaged(Cf::Feed, &key, "names no object");
+            let fault = || damaged(Cf::Feed, &key, "names no place");
             let (group, date) = columns::read_object(&place).ok_or_else(fault)?;
-            let view = self.object_at(group, Timestamp::from_micros(date))?.ok_or_else(fault)?;
-            found.push((feed_sequence(&key), view));
+            page.position = feed_sequence(&key);
+            let view = self.object_at(group, Timestamp::from_micros(date))?;
+            page.rows.extend(view.map(|view| (page.position, view)));
         }
-        Ok(found)
+        page.more = entries.next().is_some();
+        Ok(page)
     }
 
     /// Oldest and newest feed sequence; `None` if nothing was ever added.

@@ -15,8 +15,9 @@ use super::{
     vault::Vault,
 };
 
-/// Version of columns, keys and values. A newer one is refused, an older one migrated in one batch.
-pub(super) const SCHEMA: u32 = 1;
+/// Version of columns, keys and values. Any other is refused: nothing was released yet that would have to be
+/// migrated. From the first release on, an older one is migrated in one batch.
+pub(super) const SCHEMA: u32 = 2;
 const SCHEMA_KEY: &[u8] = b"schema";
 const OWNER_KEY: &[u8] = b"owner";
 const MASTER_KEY: &[u8] = b"master-check";
@@ -143,6 +144,9 @@ fn check_owner(db: &Db, owner: Owner) -> Result<(), OpenError> {
             let found = <[u8; 4]>::try_from(bytes.as_slice()).map_or(u32::MAX, u32::from_be_bytes);
             if found > SCHEMA {
                 return Err(OpenError::NewerSchema { path: path(), found, known: SCHEMA });
+            }
+            if found < SCHEMA {
+                return Err(OpenError::OlderSchema { path: path(), found, known: SCHEMA });
             }
         }
     }

@@ -7,8 +7,11 @@ use belfry_proto::{
         GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, RosterVersion, Sequence, Serial,
     },
     schema::{Audience, Tlp},
+    sync::Entry,
     time::Timestamp,
 };
+
+use super::parking::Parker;
 
 /// Everything that is ever written, one durable step each.
 #[derive(Debug)]
@@ -71,6 +74,10 @@ pub enum Change {
     },
     /// Where a node is.
     Address(AddressRow),
+    /// What was found of a log as a whole, some or all of it.
+    Judged(JudgedLog),
+    /// A restored envelope whose key is not here: it waits for it, as it did once.
+    Reseal(MessageId),
     /// An envelope ahead of our roster.
     Park(ParkRow),
     /// Parked envelopes that found their verdict.
@@ -88,14 +95,20 @@ pub enum Committed {
         advanced: bool,
         /// Entries before it are missing.
         gap: bool,
+        /// Its log is to be judged as a whole.
+        unjudged: bool,
     },
     /// Was there already; nothing changed.
     Duplicate,
-    /// Another message has its place in the log; both are kept, the first stands.
+    /// Another message has its place in the log; both are kept, neither is shown.
     Fork {
         /// The first.
         existing: MessageId,
     },
+    /// The log changed while it was judged: judge it again.
+    Outdated,
+    /// The author's certificate has as many logs in the group as it may; nothing is stored.
+    TooManyLogs,
 }
 
 /// How far an envelope got.
@@ -109,6 +122,8 @@ pub enum MessageState {
     Closed,
     /// Beyond a cut: kept, hidden.
     Quarantined,
+    /// At or above a fork of its log: kept, hidden.
+    Disputed,
 }
 
 impl MessageState {
@@ -120,7 +135,14 @@ impl MessageState {
             Self::Opened => "opened",
             Self::Closed => "closed",
             Self::Quarantined => "quarantined",
+            Self::Disputed => "disputed",
         }
+    }
+
+    /// Whether the log it stands in keeps it from being shown, whatever it holds.
+    #[must_use]
+    pub const fn is_hidden(self) -> bool {
+        matches!(self, Self::Quarantined | Self::Disputed)
     }
 }
 
@@ -147,12 +169,22 @@ pub struct EnvelopeRow {
     pub received: Timestamp,
     /// Key of its body.
     pub key_id: Option<KeyId>,
+    /// Height of the roster its header names.
+    pub written_at: Height,
+    /// Height of the roster it was judged by.
+    pub judged_at: Height,
+    /// Whether a cut closes its log, so that it is shown only once the log is judged.
+    pub in_closed_log: bool,
+    /// Whether a cut ends at it.
+    pub is_cut_point: bool,
     /// As it travelled.
     pub bytes: Vec<u8>,
     /// Whether the body is with it.
     pub has_body: bool,
     /// How far it got.
     pub state: MessageState,
+    /// Whether it is to be opened later, without waiting for a key.
+    pub opens_later: bool,
     /// What it opened to.
     pub content: Option<OpenedRows>,
     /// Why it got no further.
@@ -182,8 +214,24 @@ pub struct OpenedRows {
     pub classes: Vec<i32>,
     /// Whether it was for named members.
     pub recipients: bool,
+    /// What its author asks of whoever handles it.
+    pub conditions: Conditions,
     /// The objects.
     pub objects: Vec<ObjectRow>,
+}
+
+/// Conditions that go with a publication.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Conditions {
+    /// Permissible actions, as on the wire; 0 if not stated.
+    #[prost(int32, tag = "1")]
+    pub pap: i32,
+    /// Not outside the recipients before this time, in microseconds; 0 for none.
+    #[prost(uint64, tag = "2")]
+    pub embargo_until: u64,
+    /// FIRST IEP 2.0 terms, `name=value`.
+    #[prost(string, repeated, tag = "3")]
+    pub terms: Vec<String>,
 }
 
 /// One object to store.
@@ -230,6 +278,51 @@ pub struct LogRow {
     pub top: Sequence,
     /// Whether two messages claim one place, or links do not meet.
     pub forked: bool,
+    /// The lowest place with two histories; 0 without a fork. The log is held up to below it.
+    pub frozen: Sequence,
+    /// Fingerprint of the closure it was judged by; empty for an open log.
+    pub closure: Vec<u8>,
+    /// Counts the envelopes that came.
+    pub revision: u64,
+    /// Second messages kept.
+    pub seconds: u64,
+}
+
+/// One envelope of a log, for judging the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldEntry {
+    /// Where it stands, and what it names.
+    pub entry: Entry,
+    /// How it is held.
+    pub state: MessageState,
+}
+
+/// What a judgement changes; see [`belfry_proto::sync::judge_log`].
+#[derive(Clone, Debug)]
+pub struct JudgedLog {
+    /// Group.
+    pub group: GroupId,
+    /// Log.
+    pub log: LogId,
+    /// To hide, and how.
+    pub hide: Vec<(MessageId, MessageState)>,
+    /// To show again.
+    pub show: Vec<MessageId>,
+    /// With the last part of it.
+    pub end: Option<JudgedEnd>,
+}
+
+/// The end of a judgement: it holds if the log did not change since.
+#[derive(Clone, Debug)]
+pub struct JudgedEnd {
+    /// [`LogRow::revision`] it was made at.
+    pub revision: u64,
+    /// Fingerprint of the closure it was made by.
+    pub closure: Vec<u8>,
+    /// The lowest fork.
+    pub fork: Option<Sequence>,
+    /// Whose a place is that several messages claim.
+    pub chosen: Vec<(Sequence, MessageId)>,
 }
 
 /// What is known of one message.
@@ -387,6 +480,10 @@ pub struct AddressRow {
 pub struct ParkRow {
     /// Message id.
     pub id: MessageId,
+    /// Whose room it takes.
+    pub parker: Parker,
+    /// Our clock.
+    pub received: Timestamp,
     /// As it travelled.
     pub bytes: Vec<u8>,
 }

@@ -55,6 +55,11 @@ fn envelope(n: u64) -> EnvelopeRow {
         created: Timestamp::from_micros(n),
         received: Timestamp::from_micros(n),
         key_id: Some(KeyId::new([3; 32])),
+        written_at: Height::new(1),
+        judged_at: Height::new(1),
+        in_closed_log: false,
+        is_cut_point: false,
+        opens_later: false,
         bytes: vec![7; 100],
         has_body: true,
         state: MessageState::Sealed,
@@ -88,6 +93,7 @@ fn opened(message: u64, member: u8, objects: Vec<ObjectRow>) -> OpenedRows {
         purpose: 1,
         classes: vec![5],
         recipients: false,
+        conditions: Conditions::default(),
         objects,
     }
 }
@@ -176,7 +182,7 @@ fn no_file_of_the_folder_shows_what_was_stored() {
 }
 
 #[test]
-fn another_owner_key_or_process_and_a_newer_schema_are_refused() {
+fn another_owner_key_or_process_and_another_schema_are_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("store");
     let store = open(&folder);
@@ -193,9 +199,26 @@ fn another_owner_key_or_process_and_a_newer_schema_are_refused() {
     assert!(matches!(until_released(owner(2), &master()), Err(OpenError::OtherOwner { .. })));
     assert!(matches!(until_released(owner(1), &Secret::new([8; 32])), Err(OpenError::WrongMaster { .. })));
     let store = until_released(owner(1), &master()).unwrap();
-    store.db.rocks.put_cf(store.db.cf(columns::Cf::Meta), b"schema", 99_u32.to_be_bytes()).unwrap();
+    let written_by = |store: &Store, schema: u32| {
+        store.db.rocks.put_cf(store.db.cf(columns::Cf::Meta), b"schema", schema.to_be_bytes()).unwrap();
+    };
+    written_by(&store, 1);
     drop(store);
-    assert!(matches!(until_released(owner(1), &master()), Err(OpenError::NewerSchema { found: 99, .. })));
+    let older = until_released(owner(1), &master()).err().unwrap();
+    assert!(matches!(older, OpenError::OlderSchema { found: 1, .. }), "{older}");
+    assert!(older.to_string().contains("move the folder away"), "{older}");
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("store");
+    let store = open(&folder);
+    written_by(&store, 99);
+    drop(store);
+    let newer = loop {
+        match Store::open(&path, owner(1), &master()) {
+            Err(OpenError::InUse { .. }) => std::thread::yield_now(),
+            other => break other.err().unwrap(),
+        }
+    };
+    assert!(matches!(newer, OpenError::NewerSchema { found: 99, .. }), "{newer}");
 }
 
 #[test]
@@ -203,10 +226,19 @@ fn the_frontier_advances_when_the_gap_fills() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);
     let log = || store.logs(GROUP).unwrap().remove(0);
-    assert_eq!(commit(&store, envelope(1)), Committed::Stored { advanced: true, gap: false });
-    assert_eq!(commit(&store, envelope(3)), Committed::Stored { advanced: false, gap: true });
+    assert_eq!(
+        commit(&store, envelope(1)),
+        Committed::Stored { advanced: true, gap: false, unjudged: false }
+    );
+    assert_eq!(
+        commit(&store, envelope(3)),
+        Committed::Stored { advanced: false, gap: true, unjudged: false }
+    );
     assert_eq!((log().height, log().top), (Sequence::new(1), Sequence::new(3)));
-    assert_eq!(commit(&store, envelope(2)), Committed::Stored { advanced: true, gap: false });
+    assert_eq!(
+        commit(&store, envelope(2)),
+        Committed::Stored { advanced: true, gap: false, unjudged: false }
+    );
     assert_eq!((log().height, log().head, log().bodies), (Sequence::new(3), id(3), 3));
 }
 
@@ -291,15 +323,127 @@ fn what_waited_for_a_key_is_found_opened_and_counted() {
     commit(&store, envelope(1));
     commit(&store, envelope(2));
     let key = KeyId::new([3; 32]);
-    assert_eq!(store.waiting_keys(10).unwrap(), [(key, GROUP, MemberId::new([2; 16]))]);
+    assert_eq!(store.waiting_keys(None, 10).unwrap(), [(key, GROUP, MemberId::new([2; 16]))]);
     assert_eq!(store.waiting_on(key, 10).unwrap(), [id(1), id(2)]);
     let content = opened(1, 2, vec![object("a", "", Tlp::Green)]);
     store.commit_blocking(Change::Opened { message: id(1), content }).unwrap();
     store.commit_blocking(Change::Closed { message: id(2), reason: "unreadable".to_owned() }).unwrap();
-    assert_eq!(store.waiting_keys(10).unwrap(), []);
+    assert_eq!(store.waiting_keys(None, 10).unwrap(), []);
     let counts = store.counts(GROUP).unwrap();
     assert_eq!((counts.sealed, counts.opened, counts.closed), (0, 1, 1));
     assert_eq!(store.lookup(GROUP, "ipv4-addr", "198.51.100.7", 10).unwrap().len(), 1);
+}
+
+#[test]
+fn last_use_of_a_key_moves_by_its_own_authors_messages_and_not_ahead() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let minute = 60_000_000;
+    let key = KeyRow {
+        id: KeyId::new([3; 32]),
+        secret: Secret::new([4; 32]),
+        context: vec![1],
+        group: GROUP,
+        author: MemberId::new([2; 16]),
+        last_use: Timestamp::from_micros(minute),
+        own: false,
+        holders: 1,
+    };
+    store.commit_blocking(Change::Key(key.clone())).unwrap();
+    let used = || store.key(key.id).unwrap().unwrap().last_use.as_micros();
+    let at = |n: u64, log: u8, member: u8, created: u64| {
+        let (member, created) = (MemberId::new([member; 16]), Timestamp::from_micros(created));
+        let name = u64::from(log) * 100 + n;
+        let prev = if n == 1 { MessageId::ZERO } else { id(name - 1) };
+        commit(
+            &store,
+            EnvelopeRow { id: id(name), prev, log: LogId::new([log; 32]), member, created, ..envelope(n) },
+        );
+    };
+    at(1, 1, 2, 3 * minute);
+    assert_eq!(used(), 3 * minute);
+    at(1, 9, 7, 9 * minute);
+    assert_eq!(used(), 3 * minute, "another member's header may name any key");
+    at(2, 1, 2, 2 * minute);
+    assert_eq!(used(), 3 * minute, "never back");
+    let before = crate::clock::now();
+    at(3, 1, 2, u64::MAX / 2);
+    assert!(
+        (before.as_micros()..=crate::clock::now().as_micros()).contains(&used()),
+        "not ahead of our clock"
+    );
+    store.commit_blocking(Change::Key(key.clone())).unwrap();
+    assert!(used() >= before.as_micros(), "a second grant does not take it back");
+}
+
+#[test]
+fn a_certificate_opens_no_more_logs_in_a_group_than_it_may() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let first = |log: u8, serial: u64| {
+        let (log, serial) = (LogId::new([log; 32]), Serial::new(serial));
+        let mut bytes = *log.as_bytes();
+        bytes[0] = u8::try_from(serial.get()).unwrap();
+        EnvelopeRow { id: MessageId::new(bytes), log, serial, ..envelope(1) }
+    };
+    for log in 0..64 {
+        assert!(matches!(commit(&store, first(log, 4)), Committed::Stored { .. }), "{log}");
+    }
+    assert_eq!(commit(&store, first(64, 4)), Committed::TooManyLogs);
+    assert_eq!(store.logs(GROUP).unwrap().len(), 64);
+    assert!(!store.has_message(first(64, 4).id).unwrap());
+    assert!(
+        matches!(commit(&store, first(65, 5)), Committed::Stored { .. }),
+        "another certificate has its own"
+    );
+    let more = EnvelopeRow { id: id(7_777), prev: first(0, 4).id, ..first(0, 4) };
+    let more = EnvelopeRow { sequence: Sequence::new(2), ..more };
+    assert!(matches!(commit(&store, more), Committed::Stored { .. }), "a log that is there goes on");
+}
+
+#[test]
+fn second_messages_of_a_log_are_bounded_but_for_the_one_that_counts() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    (1..=3).for_each(|n| drop(commit(&store, envelope(n))));
+    let forged = |n: u64| EnvelopeRow { id: id(1_000 + n), ..envelope(2) };
+    for n in 0..200 {
+        assert_eq!(commit(&store, forged(n)), Committed::Fork { existing: id(2) });
+    }
+    let held = store.held(GROUP, LogId::new([1; 32])).unwrap().len();
+    assert_eq!(held, 3 + 64);
+    assert!(!store.has_message(id(1_199)).unwrap());
+    let cut_point = EnvelopeRow { is_cut_point: true, in_closed_log: true, ..forged(500) };
+    commit(&store, cut_point);
+    assert!(store.has_message(id(1_500)).unwrap(), "a cut ends at it");
+    // The one that what comes next follows.
+    commit(&store, EnvelopeRow { id: id(4_000), prev: id(4_001), ..envelope(4) });
+    commit(&store, EnvelopeRow { id: id(4_001), ..envelope(3) });
+    assert!(store.has_message(id(4_001)).unwrap());
+    commit(&store, EnvelopeRow { id: id(9_999), ..envelope(1) });
+    assert!(store.has_message(id(9_999)).unwrap(), "a lower fork");
+}
+
+#[test]
+fn parked_envelopes_survive_a_restart_within_their_shares() {
+    let folder = TempDir::new().unwrap();
+    let peer = Parker::Peer(SigningKey::from_seed(&[7; 32]).public());
+    let park = |store: &Store, n: u64, parker| {
+        let row = ParkRow { id: id(n), parker, received: Timestamp::from_micros(n), bytes: vec![1; 10] };
+        store.commit_blocking(Change::Park(row)).unwrap()
+    };
+    let alice = Parker::Author(MemberId::new([1; 16]));
+    let store = open(&folder);
+    park(&store, 0, alice);
+    (1..=60).for_each(|n| drop(park(&store, n, peer)));
+    assert_eq!(park(&store, 1, peer), Committed::Duplicate);
+    drop(store);
+    let store = open(&folder);
+    (61..=100).for_each(|n| drop(park(&store, n, peer)));
+    let parked = store.parked(1_000).unwrap();
+    assert_eq!(parked.len(), 1 + 64);
+    assert_eq!((parked[0].id, parked[0].parker), (id(0), alice));
+    assert!(parked[1..].iter().all(|row| row.id >= id(37) && row.parker == peer), "the oldest went");
 }
 
 #[test]
@@ -330,7 +474,7 @@ fn a_failed_change_leaves_nothing_behind() {
     assert!(!store.has_message(id(1)).unwrap());
     assert_eq!(
         commit(&store, with_objects(1, vec![object("a", "", Tlp::Green)])),
-        Committed::Stored { advanced: true, gap: false }
+        Committed::Stored { advanced: true, gap: false, unjudged: false }
     );
     drop(store);
     let reopened = open(&folder);
@@ -350,6 +494,29 @@ fn the_admin_head_never_goes_back_by_itself() {
     assert!(matches!(admin(2, vec![]), Err(WriteError::LogRollback { have: 3, offered: 2 })));
     admin(2, vec![(2, vec![2])]).unwrap();
     assert_eq!(store.records(Height::new(1), 10).unwrap().len(), 2);
+}
+
+#[test]
+fn when_an_entry_was_first_seen_is_kept_until_a_new_charter_cuts_it_off() {
+    let folder = TempDir::new().unwrap();
+    let admin = |store: &Store, charters: Vec<(u64, Vec<u8>)>, heights: std::ops::RangeInclusive<u64>| {
+        let head = RosterVersion { height: Height::new(*heights.end()), head: EntryId::new([1; 32]) };
+        let records = heights.map(|h| (Height::new(h), vec![1])).collect();
+        store.commit_blocking(Change::Admin { charters, records, head }).unwrap();
+    };
+    let seen = |store: &Store, height| store.first_seen(Height::new(height)).unwrap();
+    let store = open(&folder);
+    admin(&store, vec![], 1..=2);
+    let first = seen(&store, 2).unwrap();
+    drop(store);
+    let store = open(&folder);
+    admin(&store, vec![], 2..=3);
+    assert_eq!(seen(&store, 2), Some(first), "offered again, seen once");
+    assert!(seen(&store, 3).unwrap() >= first);
+    assert_eq!(seen(&store, 4), None);
+    admin(&store, vec![(2, vec![2])], 1..=1);
+    assert_eq!(seen(&store, 2), None, "another entry may come to stand there");
+    assert!(seen(&store, 1).is_some());
 }
 
 #[test]

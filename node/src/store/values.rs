@@ -2,12 +2,18 @@
 
 use belfry_proto::{
     crypto::secret::Secret,
-    id::{GroupId, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
+    id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
     schema::Audience,
+    sync::Entry,
     time::Timestamp,
 };
 
-use super::rows::{DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageRow, MessageState};
+use super::{
+    parking::Parker,
+    rows::{
+        Conditions, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageRow, MessageState, ParkRow,
+    },
+};
 
 /// A value that does not read as what it should be.
 pub(super) struct Unreadable;
@@ -45,6 +51,8 @@ pub(super) struct EnvelopeValue {
     reason: String,
     #[prost(bytes = "vec", tag = "11")]
     pub(super) bytes: Vec<u8>,
+    #[prost(uint64, tag = "12")]
+    written_at: u64,
 }
 
 impl EnvelopeValue {
@@ -62,11 +70,26 @@ impl EnvelopeValue {
             state: state_number(row.state),
             reason: row.reason.clone().unwrap_or_default(),
             bytes: std::mem::take(&mut row.bytes),
+            written_at: row.written_at.get(),
         }
+    }
+
+    /// As a log is judged by.
+    pub(super) fn entry(&self, sequence: Sequence) -> Result<Entry, Unreadable> {
+        Ok(Entry {
+            sequence,
+            id: self.id()?,
+            prev: self.prev()?,
+            created: Timestamp::from_micros(self.created),
+            written_at: Height::new(self.written_at),
+        })
     }
 
     pub(super) fn id(&self) -> Result<MessageId, Unreadable> {
         Ok(MessageId::try_from(self.id.as_slice())?)
+    }
+    pub(super) fn member(&self) -> Result<MemberId, Unreadable> {
+        Ok(MemberId::try_from(self.member.as_slice())?)
     }
     pub(super) fn prev(&self) -> Result<MessageId, Unreadable> {
         Ok(MessageId::try_from(self.prev.as_slice())?)
@@ -79,7 +102,8 @@ impl EnvelopeValue {
             0 => MessageState::Sealed,
             1 => MessageState::Opened,
             2 => MessageState::Closed,
-            _ => MessageState::Quarantined,
+            3 => MessageState::Quarantined,
+            _ => MessageState::Disputed,
         }
     }
     pub(super) fn set_state(&mut self, state: MessageState, reason: Option<&str>) {
@@ -116,6 +140,7 @@ const fn state_number(state: MessageState) -> u32 {
         MessageState::Opened => 1,
         MessageState::Closed => 2,
         MessageState::Quarantined => 3,
+        MessageState::Disputed => 4,
     }
 }
 
@@ -137,6 +162,14 @@ pub(super) struct LogValue {
     top: u64,
     #[prost(bool, tag = "8")]
     forked: bool,
+    #[prost(uint64, tag = "9")]
+    frozen: u64,
+    #[prost(bytes = "vec", tag = "10")]
+    closure: Vec<u8>,
+    #[prost(uint64, tag = "11")]
+    revision: u64,
+    #[prost(uint64, tag = "12")]
+    seconds: u64,
 }
 
 impl LogValue {
@@ -150,6 +183,10 @@ impl LogValue {
             bodies: row.bodies,
             top: row.top.get(),
             forked: row.forked,
+            frozen: row.frozen.get(),
+            closure: row.closure.clone(),
+            revision: row.revision,
+            seconds: row.seconds,
         }
     }
 
@@ -165,8 +202,28 @@ impl LogValue {
             bodies: self.bodies,
             top: Sequence::new(self.top),
             forked: self.forked,
+            frozen: Sequence::new(self.frozen),
+            closure: self.closure.clone(),
+            revision: self.revision,
+            seconds: self.seconds,
         })
     }
+}
+
+/// A parked envelope: whose room it takes, since when, and itself.
+pub(super) fn park(row: &ParkRow) -> Vec<u8> {
+    let parker = row.parker.to_bytes();
+    let length = u8::try_from(parker.len()).unwrap_or_default();
+    [&[length], parker.as_slice(), &row.received.as_micros().to_be_bytes(), &row.bytes].concat()
+}
+
+/// What [`park`] wrote.
+pub(super) fn read_park(id: MessageId, bytes: &[u8]) -> Option<ParkRow> {
+    let (length, rest) = bytes.split_first()?;
+    let (parker, rest) = rest.split_at_checked(usize::from(*length))?;
+    let (received, bytes) = rest.split_first_chunk::<8>()?;
+    let received = Timestamp::from_micros(u64::from_be_bytes(*received));
+    Some(ParkRow { id, parker: Parker::read(parker)?, received, bytes: bytes.to_vec() })
 }
 
 /// The clustered object row.
@@ -200,6 +257,38 @@ pub(super) struct ObjectValue {
     pub(super) classes: Vec<i32>,
     #[prost(bytes = "vec", tag = "14")]
     pub(super) raw: Vec<u8>,
+    /// Its places in the index of observables, to take them away with it.
+    #[prost(bytes = "vec", repeated, tag = "15")]
+    pub(super) observables: Vec<Vec<u8>>,
+    /// Says that the object is gone, in its author's stead.
+    #[prost(bool, tag = "16")]
+    pub(super) tombstone: bool,
+    #[prost(message, optional, tag = "17")]
+    pub(super) conditions: Option<Conditions>,
+}
+
+/// What a reporter's row needs to become the author's, should that one be hidden.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ReporterValue {
+    #[prost(uint64, tag = "1")]
+    pub(super) serial: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) publication: Vec<u8>,
+    #[prost(uint64, tag = "3")]
+    pub(super) created: u64,
+    #[prost(int32, tag = "4")]
+    pub(super) purpose: i32,
+    #[prost(int32, repeated, tag = "5")]
+    pub(super) classes: Vec<i32>,
+    #[prost(message, optional, tag = "6")]
+    pub(super) conditions: Option<Conditions>,
+}
+
+/// Dates of the objects a message says.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct DatesValue {
+    #[prost(uint64, repeated, tag = "1")]
+    pub(super) dates: Vec<u64>,
 }
 
 /// One claim in the by-id index.

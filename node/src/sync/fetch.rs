@@ -156,10 +156,17 @@ impl Sync {
         let rows = tokio::task::spawn_blocking(move || store.logs(group));
         let rows = rows.await.map_err(|_| PullError::Spoiled("stopping"))??;
         let ours: Vec<LogFrontier> = rows.iter().map(frontier_of).collect();
-        // A proven fork is frozen: there is nothing more to fetch of it, from anybody.
-        let is_frozen = |log: &LogId| {
-            rows.binary_search_by_key(log, |row| row.log)
-                .is_ok_and(|at| rows.get(at).is_some_and(|r| r.forked))
+        // A proven fork freezes its log: from there on there is nothing to fetch, from anybody. Below it there
+        // may be, and a lower fork.
+        let below_fork = |range: Range| {
+            let at = rows.binary_search_by_key(&range.log, |row| row.log).ok();
+            match at.and_then(|at| rows.get(at)).map_or(0, |row| row.frozen.get()) {
+                0 => Some(range),
+                frozen => {
+                    let to = range.to.min(Sequence::new(frozen - 1));
+                    (range.from <= to).then_some(Range { to, ..range })
+                }
+            }
         };
         let hash = frontier::hash(coalition, group, &ours).to_vec();
         let mut after: Option<LogId> = None;
@@ -181,7 +188,7 @@ impl Sync {
                 return Err(PullError::OtherHash);
             }
             let last = theirs.last().map(|log| log.log);
-            let ranges = plan::plan(&ours, &theirs).into_iter().filter(|range| !is_frozen(&range.log));
+            let ranges = plan::plan(&ours, &theirs).into_iter().filter_map(below_fork);
             let room = MAX_OFFERS.saturating_sub(found.ranges.len());
             let before = found.ranges.len();
             found.ranges.extend(ranges.take(room + 1));
@@ -263,8 +270,8 @@ fn outcome(range: Range, kept: &[Kept]) -> Fetched {
     let mut through = None;
     for (sequence, kept) in (range.from.get()..).map(Sequence::new).zip(kept) {
         let error = match kept {
-            // A fork is its author's fault, and kept as proof; the log is frozen by it.
-            Kept::Stored | Kept::Known | Kept::Parked | Kept::Refused("fork") => {
+            // The second message of a fork is stored, too: its author's fault, and kept as proof.
+            Kept::Stored | Kept::Known | Kept::Parked => {
                 through = Some(sequence);
                 continue;
             }
@@ -304,7 +311,8 @@ mod tests {
         assert_eq!(of(&[Stored, bare.clone(), Stored]), (Some(5), Some(Blame::Peer)));
         assert_eq!(of(&[bare]), (None, Some(Blame::Peer)));
         assert_eq!(of(&[Stored, Refused("no-room")]), (Some(5), Some(Blame::Us)));
+        assert_eq!(of(&[Stored, Refused("over-quota")]), (Some(5), Some(Blame::Us)));
+        assert_eq!(of(&[Refused("too-many-logs")]), (None, Some(Blame::Us)));
         assert_eq!(of(&[Refused("future")]), (None, Some(Blame::Us)));
-        assert_eq!(of(&[Refused("fork"), Stored]), (Some(6), None));
     }
 }

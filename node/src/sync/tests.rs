@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use belfry_proto::{
     envelope::Decoded,
-    id::{LogId, MemberId, MessageId, Sequence, Serial},
+    id::{Height, LogId, MemberId, MessageId, Sequence, Serial},
     schema::{
         self, Frontier, Page, PullFrontier, PullRange, Refusal, SyncRequest, SyncResponse,
         sync_request::Request, sync_response::Response,
@@ -340,6 +340,11 @@ fn filler(n: usize) -> EnvelopeRow {
         created: Timestamp::from_micros(1),
         received: Timestamp::from_micros(2),
         key_id: None,
+        written_at: Height::new(1),
+        judged_at: Height::new(u64::MAX),
+        in_closed_log: false,
+        is_cut_point: false,
+        opens_later: false,
         bytes: vec![7; 10],
         has_body: true,
         state: MessageState::Closed,

@@ -32,7 +32,7 @@ use crate::{
     schema::Role,
     time::Timestamp,
     topic::Topic,
-    trust::roster::{CutStatus, Roster, Standing},
+    trust::roster::{CutStatus, Roster},
     verdict::{Judged, Verdict},
 };
 
@@ -71,7 +71,7 @@ pub enum Origin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {
     pub(super) parts: Arc<Parts>,
-    below_cut: bool,
+    cut: CutStatus,
 }
 
 /// A genuine envelope beyond a cut: stored hidden, because a later extend-cut may restore it.
@@ -186,9 +186,9 @@ impl Verified {
         }
         match membership(header, self.message_id(), roster)? {
             Membership::Beyond => Err(AdmitError::Quarantined(Box::new(Quarantined { parts: self.parts }))),
-            Membership::Stands { below_cut } => {
+            Membership::Stands { cut } => {
                 in_time(header.created, admission)?;
-                Ok(Admitted { parts: self.parts, below_cut })
+                Ok(Admitted { parts: self.parts, cut })
             }
         }
     }
@@ -196,19 +196,26 @@ impl Verified {
 
 impl Admitted {
     pub(super) fn read_back(parts: Arc<Parts>) -> Self {
-        Self { parts, below_cut: false }
+        Self { parts, cut: CutStatus::Open }
     }
 
-    /// Its key has been cut at a later entry of this log: it stands only once the log links it to that
-    /// entry. False for what was read back from the store, which remembers the answer.
+    /// Its log is closed by a cut that may keep it: what it stands for is decided of the log as a whole, by
+    /// [`judge_log`](crate::sync::judge_log). False for what was read back from the store, which remembers
+    /// the answer.
     #[must_use]
-    pub const fn is_below_cut(&self) -> bool {
-        self.below_cut
+    pub fn is_in_closed_log(&self) -> bool {
+        self.cut != CutStatus::Open
+    }
+
+    /// Its key has been cut at a later entry of this log: it stands only once the log links it to that one.
+    #[must_use]
+    pub fn is_below_cut(&self) -> bool {
+        self.cut == CutStatus::BelowHeight
     }
 }
 
 enum Membership {
-    Stands { below_cut: bool },
+    Stands { cut: CutStatus },
     Beyond,
 }
 
@@ -218,16 +225,14 @@ fn membership(header: &Header, id: MessageId, roster: &Roster) -> Result<Members
     if created < certificate.not_before || created >= certificate.not_after {
         return Err(Never::OutsideValidity { serial, created });
     }
-    let written_at = header.roster.height;
-    match roster.cut_status(serial, group, written_at, header.log, header.sequence, id) {
+    let closure = roster.closure(serial, group, header.log);
+    match closure.status(header.roster.height, created, header.sequence, id) {
         CutStatus::Beyond => Ok(Membership::Beyond),
         // A cut names only logs that it found valid: who wrote in one of them was a publisher then.
-        CutStatus::At => Ok(Membership::Stands { below_cut: false }),
-        CutStatus::BelowHeight => Ok(Membership::Stands { below_cut: true }),
-        // A departure announced for later comes without a cut; what is created after it is beyond all the same.
-        CutStatus::Open if roster.standing(serial, created) == Standing::Revoked => Ok(Membership::Beyond),
+        CutStatus::At => Ok(Membership::Stands { cut: CutStatus::At }),
+        CutStatus::BelowHeight => Ok(Membership::Stands { cut: CutStatus::BelowHeight }),
         CutStatus::Open if publisher_role(roster, header).is_some() => {
-            Ok(Membership::Stands { below_cut: false })
+            Ok(Membership::Stands { cut: CutStatus::Open })
         }
         CutStatus::Open => Err(Never::NotAPublisher { serial, group }),
     }

@@ -108,6 +108,21 @@ impl Decoded {
     }
 }
 
+impl Decoded {
+    /// Of an envelope ahead of our roster: whether the certificate it names, if we hold that already, signed
+    /// it for a log of its own. `None` if we do not: then nothing can be said of its author yet.
+    #[must_use]
+    pub fn is_signed_by_known(&self, roster: &Roster) -> Option<bool> {
+        let header = self.header();
+        let certificate = roster.certificate(header.serial)?;
+        let is_its_own = header.coalition == roster.coalition()
+            && certificate.member == header.member
+            && is_log_of(header, certificate);
+        let attributed = Attributed { parts: Arc::clone(&self.0), signer: certificate.signing };
+        Some(is_its_own && attributed.verify().is_ok())
+    }
+}
+
 fn is_log_of(header: &Header, certificate: &Certificate) -> bool {
     let expected = hash::log_id(
         header.coalition,

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use crate::{
     crypto::sign::PublicKey,
     envelope::content_key::KeyContext,
-    id::GroupId,
+    id::{GroupId, Height},
     limits::MAX_KEY_AGE,
     schema::{Audience, Refusal},
     time::Timestamp,
@@ -96,7 +96,9 @@ impl Judged for GrantRefusal {
 /// to whose KEM key it may be sealed.
 ///
 /// `holder` is the newest roster, with every removal already seen applied. `last_use` is the newest
-/// `created` among the messages sealed with the key.
+/// `created` among the messages sealed with the key. `first_seen` says when the holder itself first had the
+/// entry of the admin log at a height, if it knows: a statement's own date is its admins' claim, and a
+/// rogue one would backdate a ghost's entitlement past delay and window. Unknown counts as now.
 ///
 /// # Errors
 /// [`GrantRefusal`], the first that applies.
@@ -105,6 +107,7 @@ pub fn may_grant<'a>(
     key: &KeyContext,
     last_use: Timestamp,
     requester_node: &PublicKey,
+    first_seen: impl FnOnce(Height) -> Option<Timestamp>,
     now: Timestamp,
 ) -> Result<&'a Certificate, GrantRefusal> {
     if key.coalition != holder.coalition() {
@@ -127,7 +130,7 @@ pub fn may_grant<'a>(
         return Err(GrantRefusal::NotAReader);
     }
     if certificate.member != key.author {
-        history_allows(holder, key, last_use, certificate, now)?;
+        history_allows(holder, key, last_use, certificate, first_seen, now)?;
     }
     Ok(certificate)
 }
@@ -137,22 +140,27 @@ fn history_allows(
     key: &KeyContext,
     last_use: Timestamp,
     certificate: &Certificate,
+    first_seen: impl FnOnce(Height) -> Option<Timestamp>,
     now: Timestamp,
 ) -> Result<(), GrantRefusal> {
     let charter = holder.charter();
     let group = charter.group(key.group).ok_or(GrantRefusal::NotAReader)?;
     let since = holder.entitled_since(certificate.member, key.group).ok_or(GrantRefusal::NotAReader)?;
-    let made_before = key.roster.height < since.height;
+    if key.roster.height >= since.height {
+        // Its author knew of the entitlement: every policy allows it, and there is nothing to wait for.
+        return Ok(());
+    }
+    let entitled = since.at.max(first_seen(since.height).unwrap_or(now));
     let allowed = match group.history {
-        History::None => !made_before,
-        History::Window(window) => last_use >= since.at.saturating_sub(window),
+        History::None => false,
+        History::Window(window) => last_use >= entitled.saturating_sub(window),
         History::All => true,
     };
     if !allowed {
         return Err(GrantRefusal::BeforeHistory);
     }
-    let until = since.at.saturating_add(charter.grant_delay());
-    if made_before && now < until {
+    let until = entitled.saturating_add(charter.grant_delay());
+    if now < until {
         return Err(GrantRefusal::Delayed { until });
     }
     Ok(())

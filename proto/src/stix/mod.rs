@@ -27,6 +27,7 @@ pub mod minify;
 pub mod object;
 pub mod observable;
 pub mod split;
+pub mod tombstone;
 
 mod properties;
 mod timestamp;

@@ -191,6 +191,44 @@ pub(super) fn check(kind: &str, object: &Map<String, Value>) -> Result<(), Fault
     Ok(())
 }
 
+/// What an object of `kind` needs besides what every object has, saying nothing: the id's own UUID stands for
+/// references, its time of creation for times.
+pub(super) fn placeholders(kind: &str, id: &str, created: &Value) -> Vec<(String, Value)> {
+    let Some(spec) = spec(kind) else { return Vec::new() };
+    let identity = id.split_once("--").map_or_else(String::new, |(_, uuid)| format!("identity--{uuid}"));
+    let one_of = spec.alternatives.first().into_iter().copied().flatten().map(|name| match *name {
+        name if name.ends_with("_refs") => (name, Ids),
+        "latitude" | "longitude" => (*name, Number),
+        name => (name, Text),
+    });
+    let required = spec.required.iter().copied().chain(one_of);
+    let fill = |(name, form): (&str, Shape)| {
+        let value = match (name, form) {
+            // A pattern that matches nothing, and words of closed vocabularies.
+            ("pattern", _) => "[x-withdrawn:value = 'withdrawn']".into(),
+            ("pattern_type", _) => "stix".into(),
+            ("opinion", _) => "neutral".into(),
+            ("result", _) => "unknown".into(),
+            (_, Text) => "withdrawn".into(),
+            (_, Texts) => Value::from(vec!["withdrawn"]),
+            (_, Bool) => false.into(),
+            (_, Integer | Number) => 1.into(),
+            (_, Time) => created.clone(),
+            (_, Id) => identity.clone().into(),
+            (_, Ids) => Value::from(vec![identity.clone()]),
+            (_, Dictionary) => Map::new().into(),
+        };
+        (name.to_owned(), value)
+    };
+    required.map(fill).collect()
+}
+
+/// Every type of the standard that has versions.
+#[cfg(test)]
+pub(super) fn versioned() -> impl Iterator<Item = &'static str> {
+    SPECS.iter().filter(|spec| spec.category == Category::Domain).map(|spec| spec.kind)
+}
+
 fn version_and_times(category: Category, object: &Map<String, Value>) -> Result<(), Fault> {
     let versioned = matches!(category, Category::Domain | Category::Marking);
     match object.get("spec_version") {

@@ -13,11 +13,13 @@
 //! ```
 
 pub mod frontier;
+pub mod judge;
 pub mod page;
 pub mod plan;
 pub mod schedule;
 
 pub use frontier::{FrontierError, LogFrontier, hash, read_list};
+pub use judge::{Entry, LogJudgement, Place, judge_log};
 pub use page::{PageError, check_page};
 pub use plan::{Range, Want, plan};
 pub use schedule::{Ask, Schedule};

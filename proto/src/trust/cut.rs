@@ -58,12 +58,9 @@ impl Cut {
         self.groups.is_empty() || self.groups.contains(&group)
     }
 
-    pub(super) fn status(&self, log: LogId, sequence: Sequence, message: MessageId) -> CutStatus {
-        match self.points.get(&log) {
-            Some((at, id)) if *at == sequence && *id == message => CutStatus::At,
-            Some((at, _)) if sequence < *at => CutStatus::BelowHeight,
-            Some(_) | None => CutStatus::Beyond,
-        }
+    /// The point that lists `log`.
+    pub(super) fn point(&self, log: LogId) -> Option<(Sequence, MessageId)> {
+        self.points.get(&log).copied()
     }
 
     /// Its points.

@@ -189,9 +189,12 @@ fn decide(
             if held.certificate.member.as_ref() != revoke.member.as_slice() {
                 return Err(VoidReason::UnknownSubject);
             }
-            // A departure announced for later must not bring back what is suspended or superseded.
-            let effective =
-                if held.status == Status::Active { effective } else { effective.min(statement.made) };
+            // What is suspended or superseded is over already: neither a departure announced for later nor a
+            // statement dated ahead may bring it back meanwhile.
+            let effective = match held.status {
+                Status::Suspended | Status::Superseded => Timestamp::ZERO,
+                Status::Active | Status::Revoked { .. } => effective,
+            };
             held.status = Status::Revoked { effective };
             // A departure announced for later keeps what is written until then, unless a cut says otherwise.
             if effective <= statement.made || !revoke.cut.is_empty() {

@@ -14,6 +14,7 @@ pub mod beacon;
 pub mod certificate;
 pub mod charter;
 pub mod charter_draft;
+pub mod closure;
 pub mod cut;
 pub mod file;
 mod fold;

@@ -26,7 +26,8 @@ pub struct Reader {
 pub struct Since {
     /// Height of the entry that gave it.
     pub height: Height,
-    /// When its statement was made.
+    /// When its statement was made, by its admins' word: whoever decides by it must not let a backdated
+    /// one count (see [`crate::envelope::may_grant`]).
     pub at: Timestamp,
 }
 

@@ -10,16 +10,14 @@ use std::{
 };
 
 pub use super::{
+    closure::Closure,
     cut::CutStatus,
     fold::Void,
     readers::{Reader, Since},
 };
 use crate::{
     crypto::sign::PublicKey,
-    id::{
-        CoalitionId, EntryId, GroupId, Height, LogId, MemberId, MessageId, RosterVersion, Sequence, Serial,
-        StatementId,
-    },
+    id::{CoalitionId, EntryId, GroupId, Height, MemberId, RosterVersion, Serial, StatementId},
     schema::{self, Role},
     time::Timestamp,
     trust::{
@@ -300,36 +298,6 @@ impl Roster {
     pub fn may_publish(&self, serial: Serial, group: GroupId, now: Timestamp) -> bool {
         let least = self.charter().group(group).map(|g| g.may_publish);
         least.is_some() && self.role(serial, group, now) >= least
-    }
-
-    /// Where a message stands to the cuts of its author's key. `written_at` is its header's roster height:
-    /// logs opened after a resumption are free of the suspension's cut.
-    #[must_use]
-    pub fn cut_status(
-        &self,
-        serial: Serial,
-        group: GroupId,
-        written_at: Height,
-        log: LogId,
-        sequence: Sequence,
-        message: MessageId,
-    ) -> CutStatus {
-        let Some(held) = self.state.certificates.get(&serial) else { return CutStatus::Open };
-        let mut worst = CutStatus::Open;
-        for applied in held.cuts.iter().filter(|applied| applied.cut.concerns(group)) {
-            let listed = applied.cut.points().any(|(listed, ..)| listed == log);
-            if !listed && applied.lifted.is_some_and(|height| written_at >= height) {
-                continue;
-            }
-            let status = applied.cut.status(log, sequence, message);
-            worst = match (worst, status) {
-                (CutStatus::Beyond, _) | (_, CutStatus::Beyond) => CutStatus::Beyond,
-                (CutStatus::BelowHeight, _) | (_, CutStatus::BelowHeight) => CutStatus::BelowHeight,
-                (CutStatus::At, _) | (_, CutStatus::At) => CutStatus::At,
-                (CutStatus::Open, CutStatus::Open) => CutStatus::Open,
-            };
-        }
-        worst
     }
 
     /// Whether any cut closes logs of a certificate.

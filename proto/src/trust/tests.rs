@@ -304,7 +304,8 @@ fn only_ancestors_of_a_cut_stay_and_extending_it_restores() {
     let id = |n| MessageId::new([n; 32]);
     let point = |sequence, n| schema::CutPoint { log: log.to_vec(), sequence, message: id(n).to_vec() };
     let status = |world: &World, log, sequence, n| {
-        world.roster.cut_status(serial, CIDR, Height::new(1), log, Sequence::new(sequence), id(n))
+        let closure = world.roster.closure(serial, CIDR, log);
+        closure.status(Height::new(1), at(1), Sequence::new(sequence), id(n))
     };
     assert_eq!(status(&world, log, 9, 9), CutStatus::Open);
     world.decide(member(1), revoke(1, serial, 2, vec![point(5, 5)]), &[11, 12], 2);
@@ -316,6 +317,59 @@ fn only_ancestors_of_a_cut_stay_and_extending_it_restores() {
     let extend = Decision::ExtendCut(schema::ExtendCut { serial: serial.get(), cut: vec![point(7, 7)] });
     world.decide(member(1), extend, &[11], 3);
     assert_eq!(status(&world, log, 6, 6), CutStatus::BelowHeight);
+}
+
+#[test]
+fn a_departure_announced_for_later_brings_back_nothing_that_is_over() {
+    for made in [3, 300] {
+        let mut world = World::new();
+        let suspended = world.issue(1, Some(Role::Publisher), 1);
+        let suspend = Decision::Suspend(schema::Suspend { serial: suspended.get(), cut: vec![] });
+        world.decide(member(1), suspend, &[12], 2);
+        let superseded = world.issue(2, Some(Role::Publisher), 2);
+        let fresh = schema::CertificateBody { member: member(2).to_vec(), ..body(3, Some(Role::Publisher)) };
+        let supersede = Decision::Supersede(schema::Supersede {
+            serial: superseded.get(),
+            certificate: Some(fresh),
+            cut: vec![],
+        });
+        world.decide(member(2), supersede, &[11], 2);
+        for (n, serial) in [(1, suspended), (2, superseded)] {
+            let mut later = revoke(n, serial, made, vec![]);
+            let Decision::Revoke(revoke) = &mut later else { unreachable!() };
+            revoke.effective = at(350).as_micros();
+            world.decide(member(n), later, &[11, 12], made);
+            for day in [3, 100, 349] {
+                assert_eq!(
+                    world.roster.standing(serial, at(day)),
+                    Standing::Revoked,
+                    "made {made}, day {day}"
+                );
+            }
+            assert!(!world.roster.is_admitted(&node(n), at(100)));
+        }
+        assert_eq!(world.roster.entitled_since(member(1), CIDR), None);
+        assert!(world.roster.voids().is_empty(), "{:?}", world.roster.voids());
+    }
+}
+
+#[test]
+fn an_announced_departure_can_be_brought_forward_and_not_put_off() {
+    let mut world = World::new();
+    let serial = world.issue(1, Some(Role::Publisher), 1);
+    let effective = |world: &mut World, day| {
+        let mut later = revoke(1, serial, 2, vec![]);
+        let Decision::Revoke(revoke) = &mut later else { unreachable!() };
+        revoke.effective = at(day).as_micros();
+        world.decide(member(1), later, &[11, 12], 2);
+    };
+    effective(&mut world, 100);
+    effective(&mut world, 50);
+    assert_eq!(world.roster.standing(serial, at(49)), Standing::Valid);
+    assert_eq!(world.roster.standing(serial, at(50)), Standing::Revoked);
+    effective(&mut world, 200);
+    assert_eq!(world.roster.standing(serial, at(60)), Standing::Revoked);
+    assert_eq!(world.roster.voids().len(), 1);
 }
 
 #[test]
@@ -336,8 +390,8 @@ fn suspension_breaks_the_entitlement_and_renewal_keeps_it() {
         (Some(Height::new(4)), Standing::Valid)
     );
     let (log, id) = (LogId::new([1; 32]), MessageId::new([1; 32]));
-    let status =
-        |written| world.roster.cut_status(serial, CIDR, Height::new(written), log, Sequence::new(1), id);
+    let closure = world.roster.closure(serial, CIDR, log);
+    let status = |written| closure.status(Height::new(written), at(1), Sequence::new(1), id);
     assert_eq!(status(3), CutStatus::Beyond, "a log of before the suspension");
     assert_eq!(status(4), CutStatus::Open, "a log opened after the return");
 }

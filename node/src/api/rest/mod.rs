@@ -4,6 +4,7 @@
 //! author's JSON, never inside it.
 
 pub(super) mod backups;
+pub(super) mod forks;
 pub(super) mod groups;
 pub(super) mod health;
 pub(super) mod log;

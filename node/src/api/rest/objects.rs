@@ -46,6 +46,16 @@ pub(in crate::api) struct ObjectJson<'a> {
     created: Timestamp,
     classes: Vec<String>,
     purpose: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pap: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embargo_until: Option<Timestamp>,
+    /// Handling terms, `name=value`.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    handling: &'a [String],
+    /// The author's JSON is not here to be had: the object is gone, and this says so in its stead.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tombstone: bool,
     /// The author's JSON, as published.
     object: &'a RawValue,
 }
@@ -69,6 +79,10 @@ impl<'a> ObjectJson<'a> {
             created: shown.created(),
             classes: shown.classes(),
             purpose: shown.purpose(),
+            pap: shown.pap(),
+            embargo_until: shown.embargo_until(),
+            handling: shown.terms(),
+            tombstone: shown.is_tombstone(),
             object: serde_json::from_slice(shown.raw()).map_err(|error| Problem::internal(&error))?,
         })
     }

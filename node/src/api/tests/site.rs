@@ -10,7 +10,7 @@ use axum::{
 };
 use belfry_proto::{
     crypto::secret::Secret,
-    id::{GroupId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
+    id::{GroupId, Height, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
     schema,
     stix::marking::Tlp,
     time::Timestamp,
@@ -39,7 +39,7 @@ use crate::{
     },
     query::{Groups, Query, Scope, TokenId},
     roster::LiveRoster,
-    store::{Change, Committed, EnvelopeRow, MessageState, ObjectRow, OpenedRows, Owner, Store},
+    store::{Change, Committed, Conditions, EnvelopeRow, MessageState, ObjectRow, OpenedRows, Owner, Store},
 };
 
 /// Name the requests of [`Site::send`] are addressed to.
@@ -291,6 +291,7 @@ impl Site {
             purpose: 2,
             classes: vec![5],
             recipients: objects[0].recipients,
+            conditions: Conditions::default(),
             objects: rows.collect(),
         };
         let row = EnvelopeRow {
@@ -305,6 +306,11 @@ impl Site {
             created,
             received: clock::now(),
             key_id: None,
+            written_at: Height::new(1),
+            judged_at: Height::new(u64::MAX),
+            in_closed_log: false,
+            is_cut_point: false,
+            opens_later: false,
             bytes: vec![7; 100],
             has_body: true,
             state: MessageState::Opened,

@@ -5,6 +5,7 @@ pub(in crate::cli) mod cut;
 mod decide;
 mod draft;
 mod export;
+mod extend_cut;
 mod folder;
 mod init;
 mod issue;
@@ -27,6 +28,7 @@ pub(super) enum Command {
     Revoke(revoke::Revoke),
     Suspend(revoke::Suspend),
     Resume(revoke::Resume),
+    ExtendCut(extend_cut::ExtendCut),
     Roster(roster::Roster),
     Log(log::Log),
     Export(export::Export),
@@ -41,6 +43,7 @@ impl Command {
             Self::Revoke(revoke) => revoke.run(),
             Self::Suspend(suspend) => suspend.run(),
             Self::Resume(resume) => resume.run(),
+            Self::ExtendCut(extend) => extend.run(),
             Self::Roster(roster) => roster.run(),
             Self::Log(log) => log.run(),
             Self::Export(export) => export.run(),

@@ -80,7 +80,7 @@ struct Ending {
 
 /// What every decision takes.
 #[derive(Debug, Args)]
-struct Deciding {
+pub(super) struct Deciding {
     /// Sign without asking
     #[arg(long)]
     yes: bool,
@@ -90,7 +90,7 @@ struct Deciding {
     passphrases: RolePassphrases,
 }
 
-fn serial(text: &str) -> Result<Serial, String> {
+pub(super) fn serial(text: &str) -> Result<Serial, String> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(Serial::new(number)),
         _ => Err(format!("{text:?} is not a serial: `belfry coalition roster` lists them")),
@@ -154,7 +154,7 @@ impl Ending {
 }
 
 impl Deciding {
-    fn run(
+    pub(super) fn run(
         self,
         serial: Serial,
         what: &str,

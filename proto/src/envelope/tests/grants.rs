@@ -29,8 +29,19 @@ impl Story {
     }
 
     fn asks(&self, node: &Node, last_use: Timestamp, now: Timestamp) -> Result<(), GrantRefusal> {
+        self.asks_holder(node, last_use, |_| Some(Timestamp::ZERO), now)
+    }
+
+    /// Asks a holder that first saw the entitlement when `first_seen` says.
+    fn asks_holder(
+        &self,
+        node: &Node,
+        last_use: Timestamp,
+        first_seen: impl FnOnce(Height) -> Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), GrantRefusal> {
         let public = node.node.public();
-        let granted = may_grant(&self.coalition.roster, &self.key, last_use, &public, now)?;
+        let granted = may_grant(&self.coalition.roster, &self.key, last_use, &public, first_seen, now)?;
         assert_eq!(granted.serial, node.certificate.serial);
         Ok(())
     }
@@ -69,6 +80,35 @@ fn history_window_reaches_back_from_entitlement_to_a_keys_last_use() {
     let late = at(90 * DAY);
     assert_eq!(story.asks(&carol, at(1_499), late), Err(GrantRefusal::BeforeHistory));
     assert_eq!(story.asks(&carol, at(1_500), late), Ok(()));
+}
+
+#[test]
+fn a_backdated_entitlement_waits_from_when_the_holder_first_saw_it() {
+    let mut story = Story::new(&history(HistoryPolicy::All, 0));
+    // Said to be made a week before it was shown to anybody.
+    let ghost = story.coalition.issue(&Ask { made: 2_000, ..Ask::reader(3) });
+    let shown = 2_000 + 7 * DAY;
+    let asks = |now| story.asks_holder(&ghost, at(1_900), |_| Some(at(shown)), at(now));
+    let delayed = GrantRefusal::Delayed { until: at(shown + DAY) };
+    assert_eq!(asks(shown + 1), Err(delayed));
+    assert_eq!(asks(shown + DAY - 1), Err(delayed));
+    assert_eq!(asks(shown + DAY), Ok(()));
+    // A holder that does not know when is no shorter way.
+    let forgot = story.asks_holder(&ghost, at(1_900), |_| None, at(90 * DAY));
+    assert_eq!(forgot, Err(GrantRefusal::Delayed { until: at(91 * DAY) }));
+    // Its own first sight does not bring an entitlement forward either.
+    let early = story.asks_holder(&ghost, at(1_900), |_| Some(at(5)), at(2_000));
+    assert_eq!(early, Err(GrantRefusal::Delayed { until: at(2_000 + DAY) }));
+}
+
+#[test]
+fn a_backdated_entitlement_does_not_widen_the_window() {
+    let mut story = Story::new(&history(HistoryPolicy::Window, 500));
+    let ghost = story.coalition.issue(&Ask { made: 20, ..Ask::reader(3) });
+    let late = at(90 * DAY);
+    let asks = |last_use| story.asks_holder(&ghost, at(last_use), |_| Some(at(9_000)), late);
+    assert_eq!(asks(8_499), Err(GrantRefusal::BeforeHistory));
+    assert_eq!(asks(8_500), Ok(()));
 }
 
 #[test]
@@ -116,7 +156,7 @@ fn strangers_the_revoked_and_the_expired_are_not_certified() {
     let stranger = Node { node: crate::crypto::sign::SigningKey::from_seed(&[250; 32]), ..stranger };
     let public = stranger.node.public();
     let now = at(DAY + 100);
-    let refused = may_grant(&story.coalition.roster, &story.key, at(1_000), &public, now);
+    let refused = may_grant(&story.coalition.roster, &story.key, at(1_000), &public, |_| None, now);
     assert_eq!(refused.map(drop), Err(GrantRefusal::NotCertified));
     assert_eq!(story.asks(&brief, at(1_000), now), Err(GrantRefusal::NotCertified));
     assert_eq!(story.asks(&dave, at(1_000), now), Ok(()));

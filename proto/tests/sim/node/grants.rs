@@ -105,7 +105,9 @@ impl Node {
         let requester = if self.has(Defect::GrantsAnyone) {
             roster.by_node(from).ok_or(Refusal::NotCertified)
         } else {
-            may_grant(&roster, key.context(), self.durable.logs.last_use(id), from, cx.now)
+            // Nobody backdates here, so a statement's own date is when it was first seen.
+            let first_seen = |_| Some(Timestamp::ZERO);
+            may_grant(&roster, key.context(), self.durable.logs.last_use(id), from, first_seen, cx.now)
                 .map_err(|refusal| refusal.on_wire())
         };
         cx.saw(Observation::Granted(requester.is_ok()));

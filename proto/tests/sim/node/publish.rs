@@ -148,8 +148,8 @@ impl Node {
             let head = chain.last().map_or(MessageId::ZERO, |entry| entry.id);
             let next = Sequence::new(top + 1);
             let written_at = roster.version().height;
-            let open = roster.cut_status(self.identity.serial, group, written_at, log, next, MessageId::ZERO)
-                == CutStatus::Open;
+            let closure = roster.closure(self.identity.serial, group, log);
+            let open = closure.status(written_at, cx.now, next, MessageId::ZERO) == CutStatus::Open;
             let known = self.volatile.as_ref().unwrap().known.get(&(group, log)).copied().unwrap_or(0);
             let whole = chain.len() as u64 == top;
             let shows_both = self.conduct == Conduct::Equivocator;
@@ -212,7 +212,7 @@ impl Node {
         let entitled: Vec<_> = self
             .peers_of(context.group, now)
             .into_iter()
-            .filter(|node| may_grant(roster, &context, context.created, node, now).is_ok())
+            .filter(|node| may_grant(roster, &context, context.created, node, |_| None, now).is_ok())
             .collect();
         for peer in Self::some_of(&entitled, HOLDERS, cx.rng) {
             let kem: &KemPublic = &roster.by_node(&peer).unwrap().kem;

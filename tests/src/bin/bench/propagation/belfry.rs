@@ -137,10 +137,12 @@ async fn watch(node: usize, store: Store, feed: Feed, track: Arc<Track>) {
             continue;
         }
         loop {
-            let Ok(rows) = store.feed_after(last, 256) else { return };
-            let Some((newest, _)) = rows.last() else { break };
-            last = *newest;
-            for (_, object) in &rows {
+            let Ok(page) = store.feed_after(last, 256) else { return };
+            if page.position == last {
+                break;
+            }
+            last = page.position;
+            for (_, object) in &page.rows {
                 track.arrived(object.id.as_bytes(), node);
             }
         }

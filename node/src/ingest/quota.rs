@@ -1,0 +1,220 @@
+//! What one member may say in a group: the charter's quotas, charged once its signature holds.
+//!
+//! The forwarding peer is charged before ([`super::rate`]); charging the author then too would let forged
+//! headers use up a victim's quota. A quota only ever *delays*: membership of a log is a matter of bytes and
+//! admin log, so what is over quota by gossip comes by sync, and what is over quota by sync comes at the
+//! charter's rate.
+//!
+//! ```text
+//! gossip ─▶ the live bucket (an hour's worth, refilled over an hour) ─empty─▶ Ignore
+//! sync   ─▶ the hour its author dates it in ─full─▶ the live bucket ─empty─▶ later
+//! ```
+//!
+//! Counting past hours by the author's own dates lets a late joiner fetch a year at once; a flood dated into
+//! one hour comes at the charter's rate. So a member's logs grow by at most two quotas an hour, whatever it
+//! dates.
+
+use std::collections::BTreeMap;
+
+use belfry_proto::{
+    id::{GroupId, MemberId},
+    time::Timestamp,
+    trust::charter::Group,
+};
+use tokio::time::Instant;
+
+/// Hours remembered over all members. Too low ⇒ a flood spread over many hours is counted anew, and comes as
+/// fast as disk and peers' budgets let it; too high ⇒ memory, some 100 bytes each.
+const HOURS: usize = 65_536;
+/// Members' buckets remembered; more than a coalition has publishers in all its groups.
+const BUCKETS: usize = 8_192;
+const HOUR_MICROS: u64 = 3_600 * 1_000_000;
+
+/// How much of an hour's quota is left, by messages and by bytes.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    messages: f64,
+    bytes: f64,
+}
+
+impl Room {
+    fn of(group: &Group) -> Self {
+        #[allow(clippy::cast_precision_loss, reason = "quotas are far below 2^52")]
+        Self { messages: f64::from(group.messages_per_hour), bytes: group.bytes_per_hour as f64 }
+    }
+
+    fn take(&mut self, bytes: f64) -> bool {
+        let fits = self.messages >= 1.0 && self.bytes >= bytes;
+        if fits {
+            self.messages -= 1.0;
+            self.bytes -= bytes;
+        }
+        fits
+    }
+}
+
+/// Recipients blocks of one member tried in a burst, and per hour over time. Each costs up to 32 decapsulations,
+/// some 3 ms; honest members name recipients a few times a day.
+const TRIALS: f64 = 600.0;
+
+/// What members have said so far.
+#[derive(Debug, Default)]
+pub(super) struct Quotas {
+    trials: BTreeMap<MemberId, (f64, Instant)>,
+    live: BTreeMap<(GroupId, MemberId), (Room, Instant)>,
+    hours: BTreeMap<(u64, GroupId, MemberId), Room>,
+}
+
+impl Quotas {
+    /// Charges a member for a message that came by gossip; false if it is over quota now.
+    pub(super) fn gossiped(
+        &mut self,
+        group: &Group,
+        member: MemberId,
+        created: Timestamp,
+        bytes: usize,
+        now: Instant,
+    ) -> bool {
+        let fits = self.live(group, member, bytes, now);
+        if fits {
+            // It is not to be had a second time by sync.
+            let _ = self.hour(group, member, created, bytes);
+        }
+        fits
+    }
+
+    /// Charges a member for a message that sync brought; false if it has to come later.
+    pub(super) fn synced(
+        &mut self,
+        group: &Group,
+        member: MemberId,
+        created: Timestamp,
+        bytes: usize,
+        now: Instant,
+    ) -> bool {
+        self.hour(group, member, created, bytes) || self.live(group, member, bytes, now)
+    }
+
+    /// Charges a member for a recipients block to be tried; false if that has to wait. The message is kept
+    /// and tried later.
+    pub(super) fn tried(&mut self, member: MemberId, now: Instant) -> bool {
+        let (left, last) = self.trials.entry(member).or_insert((TRIALS, now));
+        *left = (*left + now.duration_since(*last).as_secs_f64() / 3_600.0 * TRIALS).min(TRIALS);
+        *last = now;
+        let fits = *left >= 1.0;
+        if fits {
+            *left -= 1.0;
+        }
+        fits
+    }
+
+    fn live(&mut self, group: &Group, member: MemberId, bytes: usize, now: Instant) -> bool {
+        let full = Room::of(group);
+        if self.live.len() > BUCKETS {
+            // A bucket untouched for an hour is full again, as a new one is.
+            self.live.retain(|_, (_, last)| now.duration_since(*last).as_secs() < 3_600);
+        }
+        let (room, last) = self.live.entry((group.id, member)).or_insert((full, now));
+        let hours = now.duration_since(*last).as_secs_f64() / 3_600.0;
+        *last = now;
+        room.messages = (room.messages + hours * full.messages).min(full.messages);
+        room.bytes = (room.bytes + hours * full.bytes).min(full.bytes);
+        room.take(size(bytes))
+    }
+
+    fn hour(&mut self, group: &Group, member: MemberId, created: Timestamp, bytes: usize) -> bool {
+        if self.hours.len() > HOURS {
+            // The oldest hours: sync fetches oldest first, so they are the first to be done with.
+            self.hours.pop_first();
+        }
+        let hour = created.as_micros() / HOUR_MICROS;
+        self.hours.entry((hour, group.id, member)).or_insert_with(|| Room::of(group)).take(size(bytes))
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "an envelope has at most 256 KiB")]
+fn size(bytes: usize) -> f64 {
+    bytes as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use belfry_proto::{schema, trust::charter::History};
+
+    use super::*;
+
+    fn group(messages_per_hour: u32, bytes_per_hour: u64) -> Group {
+        Group {
+            id: GroupId::new(5),
+            slug: "cidr".to_owned(),
+            name: "CIDR".to_owned(),
+            description: String::new(),
+            parent: None,
+            admits: Default::default(),
+            may_publish: schema::Role::Publisher,
+            history: History::All,
+            retention: None,
+            max_tlp: schema::Tlp::Red,
+            messages_per_hour,
+            bytes_per_hour,
+            default_purpose: schema::Purpose::Detect,
+        }
+    }
+
+    fn at(hour: u64) -> Timestamp {
+        Timestamp::from_micros(hour * HOUR_MICROS + 7)
+    }
+
+    const ALICE: MemberId = MemberId::new([1; 16]);
+    const BOB: MemberId = MemberId::new([2; 16]);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_over_quota_waits_and_nobody_else_does() {
+        let (group, mut quotas, now) = (group(60, 1 << 20), Quotas::default(), Instant::now());
+        let taken = (0..500).filter(|_| quotas.gossiped(&group, ALICE, at(1), 100, now)).count();
+        assert_eq!(taken, 60);
+        assert!(quotas.gossiped(&group, BOB, at(1), 100, now));
+        let minute = now + Duration::from_secs(61);
+        assert!(quotas.gossiped(&group, ALICE, at(1), 100, minute));
+        assert!(!quotas.gossiped(&group, ALICE, at(1), 100, minute));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_count_as_messages_do() {
+        let (group, mut quotas, now) = (group(1_000, 10_000), Quotas::default(), Instant::now());
+        let taken = (0..100).filter(|_| quotas.gossiped(&group, ALICE, at(1), 3_000, now)).count();
+        assert_eq!(taken, 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_year_of_honest_messages_comes_at_once_and_a_backdated_flood_does_not() {
+        let (group, mut quotas, now) = (group(60, 1 << 20), Quotas::default(), Instant::now());
+        let year = (0..8_760).flat_map(|hour| (0..60).map(move |_| hour));
+        assert!(year.into_iter().all(|hour| quotas.synced(&group, ALICE, at(hour), 100, now)));
+        let mut quotas = Quotas::default();
+        let flood = (0..10_000).filter(|_| quotas.synced(&group, ALICE, at(9), 100, now)).count();
+        assert_eq!(flood, 120, "the hour it is dated in, and one of now");
+        let later = now + Duration::from_secs(1_800);
+        let more = (0..10_000).filter(|_| quotas.synced(&group, ALICE, at(9), 100, later)).count();
+        assert_eq!(more, 30, "then at the charter's rate, never refused for good");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trial_opening_is_rationed_by_author() {
+        let (mut quotas, now) = (Quotas::default(), Instant::now());
+        assert_eq!((0..5_000).filter(|_| quotas.tried(ALICE, now)).count(), 600);
+        assert!(quotas.tried(BOB, now));
+        assert!(quotas.tried(ALICE, now + Duration::from_secs(7)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_remembered_is_bounded() {
+        let (group, mut quotas, now) = (group(60, 1 << 20), Quotas::default(), Instant::now());
+        for hour in 0..100_000 {
+            quotas.synced(&group, ALICE, at(hour), 100, now);
+        }
+        assert!(quotas.hours.len() <= HOURS + 1);
+    }
+}

@@ -1,0 +1,249 @@
+//! What was found of a log as a whole: applied, looked up for, and remembered as still to be done.
+//!
+//! A log that has to be judged stands in the `unjudged` column from the very batch that made it so, and leaves
+//! it with the last part of a judgement that nothing overtook. So a crash at any point costs a repetition,
+//! and never leaves shown what should be hidden.
+
+use belfry_proto::id::{GroupId, LogId, MessageId, Sequence};
+use prost::Message;
+
+use super::{
+    ReadError, Store, WriteError,
+    apply::{Applier, advance, count, stored, wait},
+    columns::{self, Cf},
+    removal::{self, Gone},
+    rows::{Committed, HeldEntry, JudgedEnd, JudgedLog, LogRow, MessageState},
+    txn::Txn,
+    values::EnvelopeValue,
+    vault::damaged,
+};
+
+impl Applier {
+    /// Hides, shows, and ends the judgement if this is the last of it and the log is as it was.
+    pub(super) fn judged(&mut self, txn: &mut Txn<'_>, judged: JudgedLog) -> Result<Committed, WriteError> {
+        let mut gone = Gone::default();
+        for (message, state) in judged.hide {
+            hide(txn, message, state, &mut gone)?;
+        }
+        removal::surface(self, txn, gone)?;
+        for message in judged.show {
+            show(txn, message)?;
+        }
+        match (judged.end, self.known_log(judged.group, judged.log)) {
+            (Some(end), Some(log)) if end.revision == log.revision => {
+                self.settle(txn, log, end)?;
+                Ok(Committed::Done)
+            }
+            (Some(_), Some(_)) => Ok(Committed::Outdated),
+            (Some(_), None) => {
+                txn.delete(Cf::Unjudged, columns::log(judged.group, judged.log));
+                Ok(Committed::Done)
+            }
+            (None, _) => Ok(Committed::Done),
+        }
+    }
+
+    /// Moves the log's frontier to where the judgement leaves it.
+    fn settle(&mut self, txn: &mut Txn<'_>, mut log: LogRow, end: JudgedEnd) -> Result<(), WriteError> {
+        for (sequence, message) in &end.chosen {
+            promote(txn, &log, *sequence, *message)?;
+        }
+        log.closure = end.closure;
+        let frozen = end.fork.unwrap_or_default();
+        let overran = end.fork.is_some_and(|fork| fork <= log.height);
+        let moves = overran || frozen != log.frozen || !end.chosen.is_empty();
+        log.frozen = frozen;
+        log.forked = end.fork.is_some();
+        if moves {
+            // The history that stands may be another one than was followed so far.
+            (log.height, log.head, log.bodies) = (Sequence::new(0), MessageId::ZERO, 0);
+            advance(txn, &mut log, None)?;
+        }
+        txn.delete(Cf::Unjudged, columns::log(log.group, log.log));
+        self.put_log(txn, log);
+        Ok(())
+    }
+}
+
+fn hide(
+    txn: &mut Txn<'_>,
+    message: MessageId,
+    state: MessageState,
+    gone: &mut Gone,
+) -> Result<(), WriteError> {
+    let mut stored = stored(txn, message)?;
+    let before = stored.value.state();
+    if before == state {
+        return Ok(());
+    }
+    let group = stored.group;
+    if let Some(key) = stored.value.key_id() {
+        txn.delete(Cf::Waiting, columns::waiting(key, message));
+    }
+    txn.delete(Cf::Reopen, message.to_vec());
+    let author =
+        stored.value.member().map_err(|_| damaged(Cf::Envelopes, message.as_ref(), "has no member"))?;
+    removal::take_away(txn, group, author, message, gone)?;
+    count(txn, group, Some(before), state)?;
+    stored.value.set_state(state, None);
+    stored.put(txn);
+    Ok(())
+}
+
+/// Takes a message out of hiding; its content follows when it is opened again.
+fn show(txn: &mut Txn<'_>, message: MessageId) -> Result<(), WriteError> {
+    let mut stored = stored(txn, message)?;
+    let before = stored.value.state();
+    if !before.is_hidden() {
+        return Ok(());
+    }
+    count(txn, stored.group, Some(before), MessageState::Sealed)?;
+    stored.value.set_state(MessageState::Sealed, None);
+    stored.put(txn);
+    txn.put(Cf::Reopen, message.to_vec(), Vec::new());
+    Ok(())
+}
+
+/// Lets a restored message wait for its key.
+pub(super) fn reseal(txn: &mut Txn<'_>, message: MessageId) -> Result<Committed, WriteError> {
+    let stored = stored(txn, message)?;
+    txn.delete(Cf::Reopen, message.to_vec());
+    if stored.value.state() == MessageState::Sealed
+        && let (Some(key), Ok(author)) = (stored.value.key_id(), stored.value.member())
+    {
+        wait(txn, stored.group, author, key, message);
+    }
+    Ok(Committed::Done)
+}
+
+/// Gives a place to the message it belongs to; the one that had it goes beside it.
+fn promote(
+    txn: &mut Txn<'_>,
+    log: &LogRow,
+    sequence: Sequence,
+    message: MessageId,
+) -> Result<(), WriteError> {
+    let place = columns::place(log.group, log.log, sequence);
+    let fork = columns::fork(&place, message);
+    let Some(chosen) = txn.get(Cf::Forks, &fork)? else { return Ok(()) };
+    let Some(other) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? else { return Ok(()) };
+    let id = other.id().map_err(|_| damaged(Cf::Envelopes, &place, "has no id"))?;
+    let beside = columns::fork(&place, id);
+    txn.put(Cf::Messages, id.to_vec(), beside.clone());
+    txn.put(Cf::Forks, beside, other.encode_to_vec());
+    txn.delete(Cf::Forks, fork);
+    txn.put(Cf::Messages, message.to_vec(), place.clone());
+    txn.put(Cf::Envelopes, place, chosen);
+    Ok(())
+}
+
+/// Two messages of one author that cannot both be of one history; as they travelled, for anyone to verify.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForkProof {
+    /// The lowest place with two histories.
+    pub sequence: Sequence,
+    /// Two messages for it; or the one for it, and the next one, which follows another.
+    pub envelopes: [Vec<u8>; 2],
+}
+
+impl Store {
+    /// Logs that wait to be judged as a whole.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn unjudged(&self) -> Result<Vec<(GroupId, LogId)>, ReadError> {
+        self.db
+            .scan(Cf::Unjudged, &[], &[])
+            .map(|row| {
+                let (key, _) = row?;
+                let fault = || damaged(Cf::Unjudged, &key, "names no log");
+                let (group, log) = key.split_first_chunk::<4>().ok_or_else(fault)?;
+                let log = LogId::try_from(log).map_err(|_| fault())?;
+                Ok((GroupId::new(u32::from_be_bytes(*group)), log))
+            })
+            .collect()
+    }
+
+    /// One log; `None` if nothing of it is here.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn log(&self, group: GroupId, log: LogId) -> Result<Option<LogRow>, ReadError> {
+        Ok(super::envelopes::log_rows(&self.db, &columns::log(group, log))?.pop())
+    }
+
+    /// Every log of every group.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn all_logs(&self) -> Result<Vec<LogRow>, ReadError> {
+        super::envelopes::log_rows(&self.db, &[])
+    }
+
+    /// Everything held of a log, second messages included.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn held(&self, group: GroupId, log: LogId) -> Result<Vec<HeldEntry>, ReadError> {
+        let prefix = columns::log(group, log);
+        let mut held = Vec::new();
+        for column in [Cf::Envelopes, Cf::Forks] {
+            for row in self.db.scan(column, &prefix, &prefix) {
+                let (key, value) = row?;
+                held.push(held_entry(column, &key, &value)?);
+            }
+        }
+        Ok(held)
+    }
+
+    /// Messages behind `after` that are to be opened again, or later.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn reopenable(&self, after: Option<MessageId>, most: usize) -> Result<Vec<MessageId>, ReadError> {
+        let start = after.map(|id| [id.as_ref(), &[0]].concat()).unwrap_or_default();
+        self.db
+            .scan(Cf::Reopen, &start, &[])
+            .take(most)
+            .map(|row| {
+                let (key, _) = row?;
+                MessageId::try_from(key.as_ref()).map_err(|_| damaged(Cf::Reopen, &key, "has no id"))
+            })
+            .collect()
+    }
+
+    /// The proof that a log is forked, if it is and both sides are held.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn fork_proof(&self, log: &LogRow) -> Result<Option<ForkProof>, ReadError> {
+        if log.frozen.get() == 0 {
+            return Ok(None);
+        }
+        let bytes = |sequence: u64| -> Result<Option<Vec<u8>>, ReadError> {
+            let at = Sequence::new(sequence);
+            Ok(self.envelopes(log.group, log.log, at, at, usize::MAX)?.pop())
+        };
+        let place = columns::place(log.group, log.log, log.frozen);
+        let first = bytes(log.frozen.get())?;
+        let second = match self.db.scan(Cf::Forks, &place, &place).next().transpose()? {
+            Some((key, value)) => {
+                let value = EnvelopeValue::decode(value.as_ref())
+                    .map_err(|_| damaged(Cf::Forks, &key, "does not decode"))?;
+                Some(value.bytes)
+            }
+            None => bytes(log.frozen.get() + 1)?,
+        };
+        Ok(first
+            .zip(second)
+            .map(|(first, second)| ForkProof { sequence: log.frozen, envelopes: [first, second] }))
+    }
+}
+
+fn held_entry(column: Cf, key: &[u8], value: &[u8]) -> Result<HeldEntry, ReadError> {
+    let fault = || damaged(column, key, "does not decode");
+    let (_, _, sequence) = key.get(..columns::PLACE_LEN).and_then(columns::read_place).ok_or_else(fault)?;
+    let value = EnvelopeValue::decode(value).map_err(|_| fault())?;
+    let entry = value.entry(sequence).map_err(|_| fault())?;
+    Ok(HeldEntry { entry, state: value.state() })
+}

@@ -1,0 +1,353 @@
+//! Taking content out of sight again, and what surfaces then.
+//!
+//! ```text
+//! message hidden ─▶ its rows go ─┬─ another message says the same bytes: it becomes the row's author
+//!                                └─ nobody else does: the row is gone
+//! every object id touched ─┬─ rows remain: they get new dates, so that whoever polls meets them again
+//!                          └─ none remain: a tombstone, the object as `revoked: true` without its content
+//! ```
+//!
+//! The envelope stays, and with it everything: showing a message again opens it again. All of it happens in
+//! the batch of the change that hides, so a crash leaves either what was shown or what is hidden.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use belfry_proto::{
+    id::{GroupId, MemberId, MessageId},
+    stix::tombstone,
+    time::Timestamp,
+};
+use prost::Message;
+
+use super::{
+    ReadError,
+    apply::Applier,
+    columns::{self, Cf, Key},
+    objects::{self, MAX_VERSIONS},
+    txn::Txn,
+    values::{ClaimValue, DatesValue, ObjectValue, ReporterValue},
+    vault::damaged,
+};
+
+/// Entries under one version of one object that are looked at; one a member, and so bounded by the roster.
+const MAX_ENTRIES: usize = 4096;
+
+/// Objects that lost a row, each with the newest version it had.
+#[derive(Default)]
+pub(super) struct Gone(BTreeMap<(GroupId, String), ObjectValue>);
+
+impl Gone {
+    fn note(&mut self, group: GroupId, value: ObjectValue) {
+        let newest = self.0.entry((group, value.id.clone())).or_insert_with(|| value.clone());
+        let time = |value: &ObjectValue| value.version.parse::<Timestamp>().unwrap_or_default();
+        if time(newest) < time(&value) {
+            *newest = value;
+        }
+    }
+}
+
+/// Takes away everything a message said; [`surface`] has to follow in the same change.
+pub(super) fn take_away(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    member: MemberId,
+    message: MessageId,
+    gone: &mut Gone,
+) -> Result<(), ReadError> {
+    for date in objects::dates_of(txn, message)? {
+        let Some(value) = row(txn, group, date)? else { continue };
+        let others = reporters(txn, group, date)?;
+        if value.message == message.as_ref() {
+            objects::delete_row(txn, group, date, &value);
+            match heir(txn, &others)? {
+                Some((heir, says)) => inherit(txn, group, date, &value, heir, says)?,
+                None => forget(txn, group, date, &value, &others)?,
+            }
+            gone.note(group, value);
+        } else {
+            for other in others.iter().filter(|other| other.message == message) {
+                txn.delete(Cf::Reporters, other.key.clone());
+            }
+            drop_entry(txn, group, date, &value, member)?;
+        }
+    }
+    txn.delete(Cf::OfMessage, message.to_vec());
+    Ok(())
+}
+
+struct Reporter {
+    key: Vec<u8>,
+    member: MemberId,
+    message: MessageId,
+    /// It says the version in other words.
+    differs: bool,
+}
+
+fn reporters(txn: &Txn<'_>, group: GroupId, date: u64) -> Result<Vec<Reporter>, ReadError> {
+    let prefix = columns::object(group, date);
+    let rows = txn.prefixed(Cf::Reporters, &prefix, MAX_ENTRIES)?.into_iter();
+    rows.map(|(key, _)| {
+        let (member, message, differs) =
+            columns::read_reporter(&key).ok_or_else(|| damaged(Cf::Reporters, &key, "has no member"))?;
+        Ok(Reporter { key, member, message, differs })
+    })
+    .collect()
+}
+
+/// The reporter that becomes the author: of those that say the same bytes, the first to have said them.
+fn heir<'a>(
+    txn: &Txn<'_>,
+    others: &'a [Reporter],
+) -> Result<Option<(&'a Reporter, ReporterValue)>, ReadError> {
+    let mut found: Option<(&Reporter, ReporterValue)> = None;
+    for other in others.iter().filter(|other| !other.differs) {
+        let plain = txn.get_sealed(Cf::Reporters, &other.key)?.unwrap_or_default();
+        let value = ReporterValue::decode(plain.as_slice())
+            .map_err(|_| damaged(Cf::Reporters, &other.key, "does not decode"))?;
+        let is_earlier = found
+            .as_ref()
+            .is_none_or(|(before, kept)| (value.created, other.message) < (kept.created, before.message));
+        if is_earlier {
+            found = Some((other, value));
+        }
+    }
+    Ok(found)
+}
+
+/// Gives a row to another message that says the same bytes.
+fn inherit(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    date: u64,
+    before: &ObjectValue,
+    heir: &Reporter,
+    says: ReporterValue,
+) -> Result<(), ReadError> {
+    let row = ObjectValue {
+        member: heir.member.to_vec(),
+        serial: says.serial,
+        message: heir.message.to_vec(),
+        publication: says.publication,
+        created: says.created,
+        purpose: says.purpose,
+        classes: says.classes,
+        conditions: says.conditions,
+        ..before.clone()
+    };
+    txn.delete(Cf::Reporters, heir.key.clone());
+    objects::put_row(txn, group, date, &row);
+    match MemberId::try_from(before.member.as_slice()) {
+        Ok(author) if author != heir.member => drop_entry(txn, group, date, &row, author),
+        _ => Ok(()),
+    }
+}
+
+/// Takes away what led to a row that is gone. Messages that said its version in other words are opened
+/// again: theirs are now the first.
+fn forget(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    date: u64,
+    value: &ObjectValue,
+    others: &[Reporter],
+) -> Result<(), ReadError> {
+    drop_entries(txn, group, value, |entry| entry.date_added == date)?;
+    for other in others {
+        txn.delete(Cf::Reporters, other.key.clone());
+        txn.put(Cf::Reopen, other.message.to_vec(), Vec::new());
+    }
+    Ok(())
+}
+
+/// Takes away a member's entry for a row, unless another message of the member still says it.
+fn drop_entry(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    date: u64,
+    value: &ObjectValue,
+    member: MemberId,
+) -> Result<(), ReadError> {
+    let says_still = value.member == member.as_ref()
+        || reporters(txn, group, date)?.iter().any(|other| other.member == member);
+    if says_still {
+        return Ok(());
+    }
+    drop_entries(txn, group, value, |entry| entry.date_added == date && entry.member == member.as_ref())
+}
+
+/// Takes away entries of a version. The first of those that remain gets the key that tells news by one look.
+fn drop_entries(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    value: &ObjectValue,
+    goes: impl Fn(&ClaimValue) -> bool,
+) -> Result<(), ReadError> {
+    let first = version_prefix(txn, group, value);
+    let (go, mut stay): (Vec<_>, Vec<_>) =
+        entries(txn, group, value)?.into_iter().partition(|(_, entry)| goes(entry));
+    for (key, _) in go {
+        txn.delete(Cf::ById, key);
+    }
+    stay.sort_by(|(one, _), (other, _)| one.cmp(other));
+    if let Some((key, entry)) = stay.into_iter().next().filter(|(key, _)| *key != first) {
+        txn.delete(Cf::ById, key);
+        txn.put(Cf::ById, first, entry.encode_to_vec());
+    }
+    Ok(())
+}
+
+/// Lets what remains of the objects be met again, or says that nothing does.
+pub(super) fn surface(applier: &mut Applier, txn: &mut Txn<'_>, gone: Gone) -> Result<(), ReadError> {
+    for ((group, id), lost) in gone.0 {
+        let mut remain = Vec::new();
+        for (date, value) in rows_of(txn, group, &id)? {
+            if value.tombstone {
+                remove(txn, group, date, &value)?;
+            } else {
+                remain.push((date, value));
+            }
+        }
+        for (date, value) in &remain {
+            redate(applier, txn, group, *date, value)?;
+        }
+        if remain.is_empty() {
+            bury(applier, txn, group, &lost)?;
+        }
+    }
+    Ok(())
+}
+
+/// Moves a row to a new date: whoever polls by date meets it again.
+fn redate(
+    applier: &mut Applier,
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    from: u64,
+    value: &ObjectValue,
+) -> Result<(), ReadError> {
+    let to = applier.next_date(txn, group)?;
+    objects::delete_row(txn, group, from, value);
+    objects::put_row(txn, group, to, value);
+    for (key, entry) in entries(txn, group, value)? {
+        if entry.date_added == from {
+            txn.put(Cf::ById, key, ClaimValue { date_added: to, ..entry }.encode_to_vec());
+        }
+    }
+    let mut says: BTreeSet<Vec<u8>> = [value.message.clone()].into();
+    for other in reporters(txn, group, from)? {
+        let plain = txn.get_sealed(Cf::Reporters, &other.key)?.unwrap_or_default();
+        txn.delete(Cf::Reporters, other.key);
+        let key = columns::reporter(group, to, other.member, other.message, other.differs);
+        txn.put_sealed(group, Cf::Reporters, key, &plain);
+        says.insert(other.message.to_vec());
+    }
+    for message in says {
+        if let Some(mut value) = txn.message::<DatesValue>(Cf::OfMessage, &message)? {
+            for date in value.dates.iter_mut().filter(|date| **date == from) {
+                *date = to;
+            }
+            txn.put(Cf::OfMessage, message, value.encode_to_vec());
+        }
+    }
+    applier.announce(txn, group, to);
+    Ok(())
+}
+
+/// Leaves a tombstone where an object was. What has no versions in STIX cannot be said to be revoked either,
+/// and just goes.
+fn bury(
+    applier: &mut Applier,
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    lost: &ObjectValue,
+) -> Result<(), ReadError> {
+    let Some(tombstone) = tombstone::of(&lost.raw) else { return Ok(()) };
+    let value = ObjectValue {
+        version: tombstone.version,
+        raw: tombstone.raw,
+        revoked: true,
+        observables: Vec::new(),
+        tombstone: true,
+        ..lost.clone()
+    };
+    let date_added = applier.next_date(txn, group)?;
+    objects::put_row(txn, group, date_added, &value);
+    let member = MemberId::try_from(value.member.as_slice()).unwrap_or(MemberId::new([0; 16]));
+    let marking = vec![u8::try_from(value.tlp).unwrap_or(u8::MAX), u8::from(value.recipients)];
+    let first = version_prefix(txn, group, &value);
+    let key = match txn.get(Cf::ById, &first)? {
+        None => first,
+        Some(_) => [first.as_slice(), member.as_ref(), &marking].concat(),
+    };
+    let entry = ClaimValue { date_added, raw_tag: Vec::new(), member: member.to_vec(), marking };
+    txn.put(Cf::ById, key, entry.encode_to_vec());
+    applier.announce(txn, group, date_added);
+    Ok(())
+}
+
+/// Takes the tombstones of objects away: they are shown again.
+pub(super) fn unbury<'a>(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    ids: impl Iterator<Item = &'a str>,
+) -> Result<(), ReadError> {
+    for id in ids.collect::<BTreeSet<_>>() {
+        for (date, value) in rows_of(txn, group, id)? {
+            if value.tombstone {
+                remove(txn, group, date, &value)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn remove(txn: &mut Txn<'_>, group: GroupId, date: u64, value: &ObjectValue) -> Result<(), ReadError> {
+    objects::delete_row(txn, group, date, value);
+    forget(txn, group, date, value, &[])
+}
+
+fn row(txn: &Txn<'_>, group: GroupId, date: u64) -> Result<Option<ObjectValue>, ReadError> {
+    let key = columns::object(group, date);
+    let Some(plain) = txn.get_sealed(Cf::Objects, &key)? else { return Ok(None) };
+    let value = ObjectValue::decode(plain.as_slice());
+    value.map(Some).map_err(|_| damaged(Cf::Objects, &key, "does not decode"))
+}
+
+/// Every row of an object, oldest first.
+fn rows_of(txn: &Txn<'_>, group: GroupId, id: &str) -> Result<Vec<(u64, ObjectValue)>, ReadError> {
+    let prefix = Key::group(group).bytes(&txn.db.vault.blind(group, "object", id)).done();
+    let mut dates = BTreeSet::new();
+    for (key, value) in txn.prefixed(Cf::ById, &prefix, MAX_VERSIONS)? {
+        let entry =
+            ClaimValue::decode(value.as_slice()).map_err(|_| damaged(Cf::ById, &key, "does not decode"))?;
+        dates.insert(entry.date_added);
+    }
+    let mut rows = Vec::new();
+    for date in dates {
+        rows.extend(row(txn, group, date)?.map(|value| (date, value)));
+    }
+    Ok(rows)
+}
+
+/// Entries under a row's version.
+fn entries(
+    txn: &Txn<'_>,
+    group: GroupId,
+    value: &ObjectValue,
+) -> Result<Vec<(Vec<u8>, ClaimValue)>, ReadError> {
+    let found = txn.prefixed(Cf::ById, &version_prefix(txn, group, value), MAX_ENTRIES)?.into_iter();
+    found
+        .map(|(key, value)| match ClaimValue::decode(value.as_slice()) {
+            Ok(entry) => Ok((key, entry)),
+            Err(_) => Err(damaged(Cf::ById, &key, "does not decode")),
+        })
+        .collect()
+}
+
+fn version_prefix(txn: &Txn<'_>, group: GroupId, value: &ObjectValue) -> Vec<u8> {
+    let vault = &txn.db.vault;
+    Key::group(group)
+        .bytes(&vault.blind(group, "object", &value.id))
+        .bytes(&vault.blind(group, "version", &value.version))
+        .done()
+}

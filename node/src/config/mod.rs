@@ -124,7 +124,7 @@ pub struct Sync {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Publish {
-    /// TLP of a publication that states none. Unset: the submitter must state it.
+    /// TLP of a publication that states none. Unset: amber+strict.
     #[serde(with = "value::tlp", skip_serializing_if = "Option::is_none")]
     pub tlp: Option<Tlp>,
     /// Purpose of a publication that states none. Unset: the group's default.

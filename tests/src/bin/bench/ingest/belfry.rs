@@ -59,7 +59,11 @@ async fn feed(prepared: &Prepared, path: &Path) -> anyhow::Result<Done> {
         network.clone(),
         roster.clone(),
         feed.clone(),
-        Reach { bootstrap: Vec::new(), external: Vec::new(), limits: DialLimits { longest_wait: std::time::Duration::from_secs(60), most: 0 } },
+        Reach {
+            bootstrap: Vec::new(),
+            external: Vec::new(),
+            limits: DialLimits { longest_wait: std::time::Duration::from_secs(60), most: 0 },
+        },
     );
     let (ingest, queues, intake) =
         Ingest::new(identity, store.clone(), network.clone(), roster, feed.clone(), membership.behind());

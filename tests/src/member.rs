@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use anyhow::{Context as _, bail, ensure};
 use belfry_node::{
     api::server::ServerConfig,
-    daemon::{Daemon, Settings},
+    daemon::{Daemon, Settings, Tuning},
     keys::{Enrolment, MemberKeys, enrolment},
     network::{Address, Network, NetworkConfig},
     publish::Defaults,
@@ -176,6 +176,7 @@ impl Member {
                 ..ServerConfig::default()
             },
             defaults: Defaults { tlp: Tlp::AmberStrict, purpose: None },
+            tuning: Tuning::default(),
         };
         self.daemon = Some(self.started(&settings).await?);
         Ok(())

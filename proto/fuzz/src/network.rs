@@ -129,7 +129,11 @@ pub fn sync_seeds() -> Vec<Vec<u8>> {
     let response = |response| SyncResponse { response: Some(response) }.encode_to_vec();
     let address = schema::Signed::decode(golden("address", "signed").as_slice()).unwrap();
     vec![
-        request(sync_request::Request::Frontier(schema::PullFrontier { group: 1, hash: vec![1; 32] })),
+        request(sync_request::Request::Frontier(schema::PullFrontier {
+            group: 1,
+            hash: vec![1; 32],
+            after: vec![2; 32],
+        })),
         request(sync_request::Request::Range(schema::PullRange {
             group: 1,
             log: golden("ids", "log"),
@@ -137,6 +141,7 @@ pub fn sync_seeds() -> Vec<Vec<u8>> {
             to: 9,
         })),
         response(sync_response::Response::Frontier(schema::Frontier {
+            more: true,
             hash: golden("keys", "frontier_hash"),
             logs: vec![log_frontier()],
         })),

@@ -77,7 +77,10 @@ fn an_unknown_field_is_refused_at_every_depth() {
     refuses_grafts::<schema::Charter>(&golden("charter_2", "payload"), &[&[17]]);
     refuses_grafts::<schema::Signed>(&golden("charter_1", "signed"), &[&[2]]);
     let issue = golden("issue", "statement_payload");
-    refuses_grafts::<schema::Statement>(&issue, &[&[10], &[10, 1], &[10, 1, 2], &[10, 1, 3], &[10, 1, 4], &[10, 1, 6]]);
+    refuses_grafts::<schema::Statement>(
+        &issue,
+        &[&[10], &[10, 1], &[10, 1, 2], &[10, 1, 3], &[10, 1, 4], &[10, 1, 6]],
+    );
     refuses_grafts::<schema::Statement>(&golden("renew", "statement_payload"), &[&[11]]);
     refuses_grafts::<schema::Statement>(&golden("revoke", "statement_payload"), &[&[15], &[15, 6]]);
     refuses_grafts::<schema::LogEntry>(&golden("issue", "entry_payload"), &[]);
@@ -147,13 +150,23 @@ fn version() -> impl Strategy<Value = schema::RosterVersion> {
 
 fn wire_frontier() -> impl Strategy<Value = schema::LogFrontier> {
     (any::<u32>(), bytes(32), any::<u64>(), any::<u64>(), bytes(32), any::<u64>()).prop_map(
-        |(group, log, low, height, head, bodies)| schema::LogFrontier { group, log, low, height, head, bodies },
+        |(group, log, low, height, head, bodies)| schema::LogFrontier {
+            group,
+            log,
+            low,
+            height,
+            head,
+            bodies,
+        },
     )
 }
 
 fn admin_page() -> impl Strategy<Value = schema::AdminPage> {
-    (few(signed()), few(record()), any::<bool>())
-        .prop_map(|(charters, records, more)| schema::AdminPage { charters, records, more })
+    (few(signed()), few(record()), any::<bool>()).prop_map(|(charters, records, more)| schema::AdminPage {
+        charters,
+        records,
+        more,
+    })
 }
 
 fn hello_request() -> impl Strategy<Value = schema::HelloRequest> {
@@ -178,16 +191,11 @@ fn hello_request() -> impl Strategy<Value = schema::HelloRequest> {
 
 fn hello_response() -> impl Strategy<Value = schema::HelloResponse> {
     use schema::hello_response::Response;
-    let greeted = (
-        proptest::option::of(version()),
-        any::<u64>(),
-        any::<u64>(),
-        any::<bool>(),
-        few(wire_frontier()),
-    )
-        .prop_map(|(roster, charter_version, now, admitted, your_logs)| {
-            Response::Greeted(schema::Greeted { roster, charter_version, now, admitted, your_logs })
-        });
+    let greeted =
+        (proptest::option::of(version()), any::<u64>(), any::<u64>(), any::<bool>(), few(wire_frontier()))
+            .prop_map(|(roster, charter_version, now, admitted, your_logs)| {
+                Response::Greeted(schema::Greeted { roster, charter_version, now, admitted, your_logs })
+            });
     let other = prop_oneof![
         admin_page().prop_map(Response::AdminPage),
         any::<i32>().prop_map(Response::Refused),

@@ -49,7 +49,7 @@ async fn a_stranger_is_told_nothing_whatever_it_shows() -> anyhow::Result<()> {
     assert!(refused(&shown).is_some(), "another coalition: {shown:?}");
 
     // The lobby speaks hello only.
-    let frontier = PullFrontier { group: group.get(), hash: vec![0; 32] };
+    let frontier = PullFrontier { group: group.get(), hash: vec![0; 32], after: Vec::new() };
     let asked = stranger.ask_sync(&alice, sync_request::Request::Frontier(frontier)).await;
     assert!(matches!(asked, Err(RequestError::Held | RequestError::Stream(_))), "{asked:?}");
     let asked = stranger.ask_keys(&alice, group, &[belfry_proto::id::KeyId::ZERO]).await;

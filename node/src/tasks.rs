@@ -62,6 +62,23 @@ impl Tasks {
         });
     }
 
+    /// Runs `task`, which `end` asks to end in its own time: it is not dropped when the others are, so that it can
+    /// finish what it began. Its ending before `end` is a fault.
+    pub fn spawn_until(
+        &mut self,
+        name: &'static str,
+        end: CancellationToken,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let faults = self.faults.0.clone();
+        self.set.spawn(async move {
+            let guard = FaultGuard { name, stop: end, faults };
+            task.await;
+            drop(guard);
+            name
+        });
+    }
+
     /// Resolves when a task ends unexpectedly.
     pub async fn fault(&mut self) -> Fault {
         Fault(self.faults.1.recv().await.unwrap_or_default())
@@ -75,6 +92,13 @@ impl Tasks {
             tracing::warn!("tasks still running after {} s are aborted", GRACE.as_secs());
             self.set.shutdown().await;
         }
+    }
+}
+
+impl Drop for Tasks {
+    /// A daemon that could not start drops what it had: no fault of those.
+    fn drop(&mut self) {
+        self.stop.cancel();
     }
 }
 
@@ -105,5 +129,22 @@ mod tests {
         tasks.spawn("fragile", async { panic!("as planned") });
         assert_eq!(tasks.fault().await, Fault("fragile".to_owned()));
         tasks.join().await;
+    }
+
+    #[tokio::test]
+    async fn a_task_that_was_asked_to_end_finishes_and_is_no_fault() {
+        let mut tasks = Tasks::default();
+        let (end, mut finished) = (CancellationToken::new(), mpsc::channel(1));
+        let (asked, done) = (end.clone(), finished.0.clone());
+        tasks.spawn_until("draining", end.clone(), async move {
+            asked.cancelled().await;
+            tokio::task::yield_now().await;
+            done.send(()).await.unwrap();
+        });
+        end.cancel();
+        let faults = tasks.faults.0.clone();
+        tasks.join().await;
+        assert_eq!(finished.1.try_recv(), Ok(()), "it was not dropped half-way");
+        assert_eq!(faults.capacity(), 1, "nothing was reported");
     }
 }

@@ -137,7 +137,7 @@ pub fn payload(bundle: &Bundle) -> Vec<u8> {
         publication: rand::random::<[u8; 16]>().to_vec(),
         part: 1,
         parts: 1,
-        classes: vec![InformationClass::IndicatorOfCompromise.into()],
+        classes: vec![InformationClass::Indicator.into()],
         purpose: schema::Purpose::Detect.into(),
         tlp: Tlp::Green.into(),
         objects: bundle.objects.iter().map(|object| object.to_string().into_bytes()).collect(),

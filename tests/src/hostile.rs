@@ -299,7 +299,7 @@ impl Answering {
                 charter_version: greet.charter_version,
                 now: clock::now().as_micros(),
                 admitted: true,
-                your_logs: Vec::new(),
+                ..Greeted::default()
             }),
             _ => hello_response::Response::Refused(Refusal::Unknown.into()),
         };

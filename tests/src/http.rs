@@ -113,9 +113,10 @@ impl Client {
                 path = format!("{path}&next={}", encoded(next));
             }
             let page = self.get(&path).await?.expect(200)?;
-            objects.extend(page["objects"].as_array().cloned().unwrap_or_default());
-            match page["next"].as_str() {
-                Some(token) if page["more"] == true => next = Some(token.to_owned()),
+            objects.extend(page.get("objects").and_then(Value::as_array).cloned().unwrap_or_default());
+            let more = page.get("more").and_then(Value::as_bool).unwrap_or_default();
+            match page.get("next").and_then(Value::as_str) {
+                Some(token) if more => next = Some(token.to_owned()),
                 _ => return Ok(objects),
             }
         }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use anyhow::{Context as _, bail, ensure};
 use belfry_node::{
     api::server::ServerConfig,
-    daemon::{Daemon, Settings},
+    daemon::{Daemon, Settings, Tuning},
     keys::{Enrolment, MemberKeys, enrolment},
     network::{Address, Network, NetworkConfig},
     publish::Defaults,
@@ -176,6 +176,7 @@ impl Member {
                 ..ServerConfig::default()
             },
             defaults: Defaults { tlp: Tlp::AmberStrict, purpose: None },
+            tuning: Tuning::default(),
         };
         self.daemon = Some(self.started(&settings).await?);
         Ok(())
@@ -294,7 +295,7 @@ impl Member {
         let answer =
             self.api()?.post("/api/v1/tokens", &[("content-type", "application/json")], wanted).await?;
         let made = answer.expect(201)?;
-        made["token"].as_str().map(str::to_owned).context("no token in the answer")
+        made.get("token").and_then(Value::as_str).map(str::to_owned).context("no token in the answer")
     }
 
     /// Begins to publish a bundle in a group.

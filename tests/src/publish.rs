@@ -93,7 +93,7 @@ impl Accepted<'_> {
     /// # Errors
     /// No answer.
     pub async fn follow(&self) -> anyhow::Result<Value> {
-        let path = self.answer["status_url"].as_str().context("no status_url")?;
+        let path = self.answer.get("status_url").and_then(Value::as_str).context("no status_url")?;
         self.member.api()?.get(path).await?.expect(200)
     }
 
@@ -104,10 +104,11 @@ impl Accepted<'_> {
     pub async fn flushed(&self) -> anyhow::Result<Vec<MessageId>> {
         let status = until(&format!("{}'s publication to be flushed", self.member.name()), async || {
             let status = self.follow().await.map_err(|error| format!("{error:#}"))?;
-            if status["state"] == "flushed" { Ok(status) } else { Err(status.to_string()) }
+            let state = status.get("state").and_then(Value::as_str);
+            if state == Some("flushed") { Ok(status) } else { Err(status.to_string()) }
         })
         .await?;
-        let messages = status["messages"].as_array().context("no messages")?;
+        let messages = status.get("messages").and_then(Value::as_array).context("no messages")?;
         messages.iter().map(|id| Ok(id.as_str().context("not an id")?.parse()?)).collect()
     }
 }

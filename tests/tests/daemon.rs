@@ -259,7 +259,7 @@ fn a_bad_configuration_is_refused_at_its_line() {
     assert!(check.contains("is right"), "{check}");
     alice.listen = "0.0.0.0:4718".to_owned();
     let ended = alice.start_in_vain();
-    assert_eq!((ended.code, ended.log.contains("loopback")), (1, true), "{}", ended.log);
+    assert_eq!((ended.code, ended.log.contains("TLS proxy")), (1, true), "{}", ended.log);
 }
 
 #[test]

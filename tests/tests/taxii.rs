@@ -16,7 +16,8 @@ fn many(coalition: &Coalition) -> PathBuf {
             json!({
                 "type": "indicator", "spec_version": "2.1", "id": format!("indicator--00000000-0000-4000-8000-{n:012x}"),
                 "created": "2026-11-01T08:00:00.000Z", "modified": "2026-11-01T08:00:00.000Z",
-                "name": format!("one of many, {n}"), "indicator_types": ["malicious-activity"],
+                "name": format!("one of many, {n}"), "description": "made at the same time as the others",
+                "indicator_types": ["malicious-activity"],
                 "pattern": format!("[ipv4-addr:value = '203.0.113.{n}']"), "pattern_type": "stix",
                 "valid_from": "2026-11-01T08:00:00Z",
             })

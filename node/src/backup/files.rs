@@ -15,11 +15,11 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> BackupError + '_ {
 
 /// Refuses a target that holds anything.
 pub(super) fn refuse_existing(to: &Path) -> Result<(), BackupError> {
-    match fs::read_dir(to) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Ok(mut entries) if entries.next().is_none() => Ok(()),
-        _ => Err(BackupError::Exists(to.to_owned())),
-    }
+    let is_free = match fs::read_dir(to) {
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+        Ok(mut entries) => entries.next().is_none(),
+    };
+    if is_free { Ok(()) } else { Err(BackupError::Exists(to.to_owned())) }
 }
 
 /// A folder under construction; removed again unless it is finished.

@@ -30,7 +30,7 @@ use crate::{
     identity::Identity,
     ingest::Ingest,
     keys::{Enrolment, Source, file},
-    membership::{DialLimits, Membership, Sources},
+    membership::{DialLimits, Membership, Reach, Sources},
     network::{self, Address, Network, NetworkConfig},
     publish::{Defaults, Flusher, Publisher},
     query::{Groups, Query, Scope},
@@ -221,12 +221,14 @@ impl Daemon {
             network.clone(),
             roster.clone(),
             feed.clone(),
-            settings.bootstrap,
-            settings.network.external,
-            DialLimits {
-                longest_wait: tuning.redial_interval,
-                // A quarter is left to those who dial us.
-                most: usize::try_from(settings.network.max_connections).unwrap_or(usize::MAX) / 4 * 3,
+            Reach {
+                bootstrap: settings.bootstrap,
+                external: settings.network.external,
+                limits: DialLimits {
+                    longest_wait: tuning.redial_interval,
+                    // A quarter is left to those who dial us.
+                    most: usize::try_from(settings.network.max_connections).unwrap_or(usize::MAX) / 4 * 3,
+                },
             },
         );
         let (hellos, import) = (membership.hellos(), membership.import());
@@ -315,7 +317,7 @@ impl Daemon {
         let stopping = CancellationToken::new();
         let server = Server::bind(&settings.api, ports, stopping.clone()).await?;
         let api = server.addresses().to_vec();
-        tasks.spawn("api", server.run());
+        tasks.spawn_until("api", stopping.clone(), server.run());
         let version = roster.snapshot().version();
         tracing::info!(member.id = %identity.member, serial = identity.serial.get(), roster.height = version.height.get(),
             "running as certificate {} of member {}, API on {api:?}", identity.serial, identity.member);

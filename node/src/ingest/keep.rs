@@ -20,9 +20,9 @@ use crate::{
 
 /// Arrivals taken in one go; as many as one synced batch holds.
 const BATCH: usize = 256;
-/// Envelopes in the writer's queue or waiting for their acknowledgement: a batch that is being written, one that
-/// gathers, and as many that come. Too low ⇒ the writer waits for the cores, too high ⇒ 256 KiB each.
-const UNDER_WAY: usize = 1024;
+/// Batches waiting for their acknowledgement, which the writer's queue bounds already. Too low ⇒ opening waits for
+/// the disk, too high ⇒ nothing.
+const UNDER_WAY: usize = 8;
 
 /// An envelope on its way to the disk, with what is to be told then.
 struct Departed {
@@ -43,7 +43,7 @@ impl Ingest {
     }
 
     /// Opens what can be opened and queues it for the writer, in the order of arrival.
-    async fn run_open(&self, mut admitted: mpsc::Receiver<Arrival>, departed: mpsc::Sender<Departed>) {
+    async fn run_open(&self, mut admitted: mpsc::Receiver<Arrival>, departed: mpsc::Sender<Vec<Departed>>) {
         let mut batch = Vec::with_capacity(BATCH);
         while admitted.recv_many(&mut batch, BATCH).await > 0 {
             let (this, roster) = (self.clone(), self.roster.snapshot());
@@ -56,32 +56,33 @@ impl Ingest {
                 (prepared, move |pending| Departed { arrival, group, member, id, waits, pending })
             })
             .await;
+            let mut envelopes = Vec::with_capacity(BATCH);
             for (prepared, departing) in opened.unwrap_or_default() {
-                let pending = self.store.enqueue(prepared).await;
-                if departed.send(departing(pending)).await.is_err() {
-                    return;
-                }
+                envelopes.push(departing(self.store.enqueue(prepared).await));
+            }
+            if departed.send(envelopes).await.is_err() {
+                return;
             }
         }
     }
 
     /// Tells what became of queued envelopes, once they are durable.
-    async fn run_acknowledge(&self, mut departed: mpsc::Receiver<Departed>) {
+    async fn run_acknowledge(&self, mut departed: mpsc::Receiver<Vec<Departed>>) {
         // Told together when the disk is waited for anyway: one notice a batch, not one a message.
         let mut stored = BTreeSet::new();
-        while let Some(envelope) = departed.recv().await {
-            let mut acknowledged = pin!(self.acknowledge(envelope));
-            let group = match acknowledged.as_mut().now_or_never() {
-                Some(group) => group,
-                None => {
-                    self.tell(&mut stored);
-                    acknowledged.await
-                }
-            };
-            stored.extend(group);
-            if departed.is_empty() {
-                self.tell(&mut stored);
+        while let Some(envelopes) = departed.recv().await {
+            for envelope in envelopes {
+                let mut acknowledged = pin!(self.acknowledge(envelope));
+                let group = match acknowledged.as_mut().now_or_never() {
+                    Some(group) => group,
+                    None => {
+                        self.tell(&mut stored);
+                        acknowledged.await
+                    }
+                };
+                stored.extend(group);
             }
+            self.tell(&mut stored);
         }
     }
 

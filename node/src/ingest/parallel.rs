@@ -1,5 +1,7 @@
 //! Work on many envelopes, on as many blocking threads as can run at once.
 
+use std::{sync::LazyLock, thread::available_parallelism};
+
 use tokio::task::spawn_blocking;
 
 /// Items for which another thread is worth waking: some milliseconds of verifying.
@@ -14,7 +16,10 @@ where
     T: Send + 'static,
     R: Send + 'static,
 {
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // Asking costs several system calls.
+    static THREADS: LazyLock<usize> =
+        LazyLock::new(|| available_parallelism().map_or(1, std::num::NonZero::get));
+    let threads = *THREADS;
     let share = items.len().div_ceil(threads).max(WORTH);
     let mut chunks = Vec::with_capacity(threads);
     while items.len() > share {

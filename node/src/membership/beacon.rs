@@ -149,9 +149,8 @@ impl Membership {
     }
 
     fn contradicted(&self, found: Beacon) -> Verdict {
-        let is_news = self.watch.send_if_modified(|watch| {
-            std::mem::replace(&mut watch.contradicted, Some(found.head)) != Some(found.head)
-        });
+        let is_news =
+            self.watch.send_if_modified(|watch| watch.contradicted.replace(found.head) != Some(found.head));
         if !is_news {
             return Verdict::Ignore;
         }

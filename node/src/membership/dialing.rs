@@ -154,7 +154,8 @@ impl Dialing {
         now: Instant,
     ) -> Vec<(PublicKey, Vec<Address>)> {
         let waits = |node: &PublicKey| self.attempts.get(node).is_some_and(|a| a.not_before > now);
-        let dialable = known.keys().chain(self.bootstrap.keys()).copied();
+        let told = known.iter().filter(|(_, addresses)| !addresses.is_empty()).map(|(node, _)| node);
+        let dialable = told.chain(self.bootstrap.keys()).copied();
         let view = links::View {
             own,
             nodes,

@@ -84,6 +84,17 @@ pub struct Membership {
     ticks: u64,
 }
 
+/// How this node reaches others, and they it.
+#[derive(Debug)]
+pub struct Reach {
+    /// Addresses with the node key expected there, dialled before any record is known.
+    pub bootstrap: Vec<(PublicKey, Address)>,
+    /// Addresses others should use; without any, the listening ones are told.
+    pub external: Vec<Address>,
+    /// Bounds of dialling.
+    pub limits: DialLimits,
+}
+
 /// Where the membership task hears from the network.
 pub struct Sources {
     /// Hello requests, from admitted and lobby peers alike.
@@ -164,9 +175,6 @@ impl Behind {
 
 impl Membership {
     /// Takes charge of the roster.
-    ///
-    /// `bootstrap` are addresses with the node key expected there, `external` the addresses others
-    /// should use; without the latter the listening addresses are told.
     #[must_use]
     pub fn new(
         identity: Arc<Identity>,
@@ -174,10 +182,9 @@ impl Membership {
         network: Network,
         roster: LiveRoster,
         feed: Feed,
-        bootstrap: Vec<(PublicKey, Address)>,
-        external: Vec<Address>,
-        limits: DialLimits,
+        reach: Reach,
     ) -> Self {
+        let Reach { bootstrap, external, limits } = reach;
         let coalition = roster.snapshot().coalition();
         Self {
             identity,
@@ -253,7 +260,8 @@ impl Membership {
                 if admitted {
                     self.dialing.connected(node, outbound);
                 }
-                if admitted && others == 0 {
+                // Beside a connection that stands in its lobby, a new one may be a full one.
+                if admitted && (others == 0 || !self.admits_us.contains(&node)) {
                     self.greet(node);
                 }
             }

@@ -42,7 +42,7 @@ const AT_ONCE: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Hold {
     /// No peer has answered a hello yet, so the admin log and our own heads may be behind.
-    #[error("waiting for a first hello, which brings the admin log up to date")]
+    #[error("no other node has answered yet, so the admin log may be behind; is [network] bootstrap right?")]
     NoHello,
     /// Our clock differs from the others' by more than the charter allows.
     #[error("the clock of this node is off by more than the charter allows")]

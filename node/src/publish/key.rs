@@ -1,4 +1,4 @@
-//! Our own content keys: made for who may read now, pushed before use, dropped when a reader goes.
+//! Our own content keys: made for who may read now, pushed before use, dropped when a reader goes or comes.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -62,6 +62,9 @@ pub(super) fn make(
 }
 
 impl ActiveKey {
+    /// While those who may read are those it was made for. The rule only forbids it once one of them is gone;
+    /// but for a newcomer it is a key from before its time, which history and grant delay keep from it, and what
+    /// is published from now on is meant for the newcomer, too.
     pub(super) fn is_usable(&self, roster: &Roster, log: LogId, now: Timestamp) -> bool {
         let context = self.key.context();
         context.log == log
@@ -73,6 +76,7 @@ impl ActiveKey {
                 context.created,
                 now,
             )
+            && self.readers == roster.readers(context.group, context.audience, now)
     }
 
     pub(super) fn row(&self, holders: u32) -> KeyRow {

@@ -202,24 +202,88 @@ fn recipient_keys(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use belfry_proto::{
+        id::PublicationId,
+        schema::{self, statement::Decision},
+    };
 
     use super::*;
     use crate::{
-        store::Change,
-        testing::{CIDR, Coalition, Site},
+        store::{Change, DraftState},
+        testing::{CIDR, Coalition, Seat, Site},
     };
 
+    fn row(message: &envelope::Decoded) -> EnvelopeRow {
+        let admitted = message.clone().trusted();
+        let (header, id) = (admitted.header(), admitted.message_id());
+        let (state, judged) = (MessageState::Sealed, header.roster.height);
+        rows::envelope(header, id, admitted.bytes(), true, state, header.created, judged)
+    }
+
     /// Stores messages as the flusher does.
-    async fn written(site: &Site, messages: &[envelope::Decoded], received_after: Duration) {
+    async fn written(site: &Site, messages: &[envelope::Decoded]) {
+        let publication = PublicationId::new(rand::random());
+        site.store.commit(Change::Draft(draft(publication))).await.unwrap();
+        let envelopes = messages.iter().map(row).collect();
+        site.store.commit(Change::Flushed { publication, envelopes }).await.unwrap();
+    }
+
+    /// Stores messages as sync does.
+    async fn given_back(site: &Site, messages: &[envelope::Decoded]) {
         for message in messages {
-            let admitted = message.clone().trusted();
-            let (header, id) = (admitted.header(), admitted.message_id());
-            let received = header.created.saturating_add(received_after);
-            let (state, judged) = (MessageState::Sealed, header.roster.height);
-            let row = rows::envelope(header, id, admitted.bytes(), true, state, received, judged);
-            site.store.commit(Change::Envelope(Box::new(row))).await.unwrap();
+            site.store.commit(Change::Envelope(Box::new(row(message)))).await.unwrap();
         }
+    }
+
+    fn draft(publication: PublicationId) -> DraftRow {
+        DraftRow {
+            publication,
+            group: CIDR,
+            audience: Audience::Group,
+            recipients: Vec::new(),
+            parts: Vec::new(),
+            part_count: 1,
+            objects: Vec::new(),
+            submitter: String::new(),
+            idempotency_key: None,
+            digest: [0; 32],
+            created: Timestamp::from_micros(1),
+            state: DraftState::Queued,
+            messages: Vec::new(),
+            key_id: None,
+            error: None,
+        }
+    }
+
+    fn next_of(
+        coalition: &Coalition,
+        site: &Site,
+        seat: &Seat,
+        known: &[(GroupId, LogId, Sequence)],
+    ) -> Result<Position, SealError> {
+        let now = crate::clock::now();
+        position(&site.store, &seat.identity, &coalition.roster, CIDR, known, now)
+    }
+
+    #[tokio::test]
+    async fn a_log_that_a_cut_closed_is_never_continued() {
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(1, &[CIDR]);
+        let messages = coalition.messages(&alice, CIDR, None, 3);
+        let site = Site::new(&coalition, &alice).await;
+        written(&site, &messages).await;
+        let serial = alice.identity.serial.get();
+        let last = messages[2].header();
+        let point = schema::CutPoint {
+            log: last.log.to_vec(),
+            sequence: last.sequence.get(),
+            message: messages[2].message_id().to_vec(),
+        };
+        coalition.decide(1, Decision::Suspend(schema::Suspend { serial, cut: vec![point] }));
+        coalition.decide(1, Decision::Resume(schema::Resume { serial }));
+        let next = next_of(&coalition, &site, &alice, &[]).unwrap();
+        assert_eq!((next.sequence, next.predecessor), (Sequence::new(1), Some(last.log)));
+        assert_ne!(next.instance, last.instance);
     }
 
     #[tokio::test]
@@ -228,8 +292,8 @@ mod tests {
         let alice = coalition.issue(1, &[CIDR]);
         let messages = coalition.messages(&alice, CIDR, None, 3);
         let site = Site::new(&coalition, &alice).await;
-        written(&site, &messages, Duration::ZERO).await;
-        let next = position(&site.store, &alice.identity, CIDR, &[]).unwrap();
+        written(&site, &messages).await;
+        let next = next_of(&coalition, &site, &alice, &[]).unwrap();
         assert_eq!((next.sequence, next.prev), (Sequence::new(4), messages[2].message_id()));
         assert_eq!(next.instance, messages[0].header().instance);
     }
@@ -241,12 +305,12 @@ mod tests {
         let alice = coalition.issue(1, &[CIDR]);
         let messages = coalition.messages(&alice, CIDR, None, 3);
         let site = Site::new(&coalition, &alice).await;
-        written(&site, &messages, Duration::from_millis(1)).await;
-        let next = position(&site.store, &alice.identity, CIDR, &[]).unwrap();
+        given_back(&site, &messages).await;
+        let next = next_of(&coalition, &site, &alice, &[]).unwrap();
         assert_eq!((next.sequence, next.prev), (Sequence::new(1), MessageId::ZERO));
         assert_ne!(next.instance, messages[0].header().instance);
         assert_eq!(next.predecessor, Some(messages[0].header().log));
-        let again = position(&site.store, &alice.identity, CIDR, &[]).unwrap();
+        let again = next_of(&coalition, &site, &alice, &[]).unwrap();
         assert_ne!(next.instance, again.instance, "a fresh one each time");
     }
 
@@ -258,11 +322,11 @@ mod tests {
         let messages = coalition.messages(&alice, CIDR, None, 5);
         let log = messages[0].header().log;
         let site = Site::new(&coalition, &alice).await;
-        written(&site, &messages[..3], Duration::ZERO).await;
+        written(&site, &messages[..3]).await;
         let known = [(CIDR, log, Sequence::new(5))];
-        assert_eq!(position(&site.store, &alice.identity, CIDR, &known).unwrap().sequence, Sequence::new(1));
+        assert_eq!(next_of(&coalition, &site, &alice, &known).unwrap().sequence, Sequence::new(1));
         // Not even once the rest has come back.
-        written(&site, &messages[3..], Duration::from_secs(9)).await;
-        assert_eq!(position(&site.store, &alice.identity, CIDR, &known).unwrap().sequence, Sequence::new(1));
+        given_back(&site, &messages[3..]).await;
+        assert_eq!(next_of(&coalition, &site, &alice, &known).unwrap().sequence, Sequence::new(1));
     }
 }

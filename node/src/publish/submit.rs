@@ -338,3 +338,57 @@ fn content(error: &BundleError) -> SubmitError {
 fn too_large(error: &SplitError) -> SubmitError {
     SubmitError::Content { object: None, path: None, rule: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        space::{Space, tests::Disk},
+        testing::{CIDR, Coalition, Site},
+    };
+
+    fn submission(key: &str) -> Submission {
+        let bundle = br#"{"type":"bundle","id":"bundle--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3e","objects":[{"type":"indicator","spec_version":"2.1","id":"indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f","created":"2026-01-01T00:00:00.000Z","modified":"2026-01-01T00:00:00.000Z","pattern":"[ipv4-addr:value = '198.51.100.7']","pattern_type":"stix","valid_from":"2026-01-01T00:00:00Z"}]}"#;
+        Submission {
+            group: CIDR,
+            bundle: bundle.to_vec(),
+            tlp: None,
+            purpose: None,
+            classes: Vec::new(),
+            class_label: String::new(),
+            pap: None,
+            recipients: Vec::new(),
+            exclude_supervisors: false,
+            idempotency_key: Some(key.to_owned()),
+            submitter: "siem".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn without_room_nothing_new_is_accepted_and_with_room_again_it_is() {
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(1, &[CIDR]);
+        let site = Site::new(&coalition, &alice).await;
+        let disk = Disk::with(1000);
+        let space = Space::new(100, disk.clone());
+        let defaults = Defaults { tlp: Tlp::Amber, purpose: None };
+        let publisher = Publisher::new(
+            Arc::clone(&alice.identity),
+            site.store.clone().with_space(space.clone()),
+            site.roster.clone(),
+            Feed::default(),
+            defaults,
+        );
+        let first = publisher.submit(submission("a")).await.unwrap();
+        disk.set(1);
+        space.look();
+        assert!(matches!(publisher.submit(submission("b")).await, Err(SubmitError::NoRoom)));
+        assert_eq!(site.store.queued(10).unwrap(), [first.publication]);
+        // What was acknowledged is told again: its sender may have missed the answer.
+        let again = publisher.submit(submission("a")).await.unwrap();
+        assert!(again.duplicate && again.publication == first.publication);
+        disk.set(1000);
+        space.look();
+        assert!(publisher.submit(submission("b")).await.is_ok());
+    }
+}

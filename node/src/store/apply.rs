@@ -25,7 +25,7 @@ use super::{
     txn::Txn,
     values::{DraftValue, EnvelopeValue, KeyValue, LogValue, park, read_park},
     vault::{SYSTEM, damaged},
-    writer::Prepared,
+    writer::{Prepared, PreparedEnvelope},
 };
 
 /// Where the admin head stands in [`Cf::Meta`].
@@ -113,14 +113,17 @@ impl Applier {
 
     /// Applies one change to the batch. On an error the caller undoes what the batch got from it.
     pub(super) fn apply(&mut self, txn: &mut Txn<'_>, prepared: Prepared) -> Result<Committed, WriteError> {
-        let Prepared { change, mut claims } = prepared;
+        let Prepared { change, mut envelopes } = prepared;
         match change {
             Change::Admin { charters, records, head } => {
                 let done = admin(txn, charters, records, head)?;
                 self.admin = head.height;
                 Ok(done)
             }
-            Change::Envelope(row) => self.envelope(txn, &row, claims.pop_front()),
+            Change::Envelope(row) => {
+                let prepared = envelopes.pop_front().ok_or(WriteError::Missing("prepared envelope"))?;
+                self.envelope(txn, &row, prepared)
+            }
             Change::Opened { message, content } => self.opened(txn, message, &content),
             Change::Closed { message, reason } => closed(txn, message, &reason),
             Change::Judged(judged) => self.judged(txn, judged),
@@ -130,7 +133,9 @@ impl Applier {
                 key(txn, row)
             }
             Change::Draft(row) => draft(txn, &row),
-            Change::Flushed { publication, envelopes } => self.flushed(txn, publication, &envelopes, claims),
+            Change::Flushed { publication, envelopes: rows } => {
+                self.flushed(txn, publication, &rows, envelopes)
+            }
             Change::DraftFailed { publication, error } => settle(txn, publication, |row| {
                 row.state = DraftState::Refused;
                 row.error = Some(error);
@@ -198,7 +203,7 @@ impl Applier {
         &mut self,
         txn: &mut Txn<'_>,
         row: &EnvelopeRow,
-        claims: Option<Vec<Claim>>,
+        prepared: PreparedEnvelope,
     ) -> Result<Committed, WriteError> {
         let place = columns::place(row.group, row.log, row.sequence);
         if self.opens_too_many(row) {
@@ -214,7 +219,7 @@ impl Applier {
             }
             if let Some(there) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? {
                 let existing = there.id().map_err(|_| damaged(Cf::Envelopes, &place, "has no id"))?;
-                self.second(txn, row, log, &place)?;
+                self.second(txn, row, log, &place, prepared.value)?;
                 return Ok(Committed::Fork { existing });
             }
         }
@@ -224,16 +229,13 @@ impl Applier {
         if let Some(at) = freezes_at {
             freeze(&mut log, at);
         }
-        let mut value = EnvelopeValue::of(row);
-        if is_disputed {
-            value.set_state(MessageState::Disputed, None);
-        }
-        let state = value.state();
+        let state = if is_disputed { MessageState::Disputed } else { row.state };
+        let value = if is_disputed { restated(&prepared.value, state)? } else { prepared.value };
         unjudged |= state.is_hidden();
         if unjudged {
             txn.put(Cf::Unjudged, columns::log(row.group, row.log), Vec::new());
         }
-        txn.put(Cf::Envelopes, place.clone(), value.encode_to_vec());
+        txn.put(Cf::Envelopes, place.clone(), value);
         txn.put(Cf::Messages, row.id.to_vec(), place);
         if row.opens_later && !state.is_hidden() {
             txn.put(Cf::Reopen, row.id.to_vec(), Vec::new());
@@ -246,9 +248,8 @@ impl Applier {
         log.top = log.top.max(row.sequence);
         log.revision += 1;
         advance(txn, &mut log, Some(row))?;
-        if let (Some(content), false) = (&row.content, state.is_hidden()) {
-            let claims = claims.unwrap_or_else(|| Claim::all_of(&txn.db.vault, row.group, content));
-            self.content(txn, row.group, row.id, Vec::new(), claims)?;
+        if !state.is_hidden() && !prepared.claims.is_empty() {
+            self.content(txn, row.group, row.id, Vec::new(), prepared.claims)?;
         }
         if let Some(key) = row.key_id {
             self.used(txn, key, row.member, row.created)?;
@@ -274,20 +275,19 @@ impl Applier {
         row: &EnvelopeRow,
         mut log: LogRow,
         place: &[u8],
+        value: Vec<u8>,
     ) -> Result<(), WriteError> {
-        let is_lower = log.frozen.get() == 0 || row.sequence < log.frozen;
-        if log.seconds >= MAX_SECONDS && !(is_lower && !row.in_closed_log) && !is_named(txn, row)? {
+        let lowers_fork = !row.in_closed_log && (log.frozen.get() == 0 || row.sequence < log.frozen);
+        let is_full = log.seconds >= MAX_SECONDS && !lowers_fork;
+        if is_full && !is_named(txn, row)? {
             return Ok(());
         }
         log.seconds += 1;
         log.revision += 1;
-        let mut value = EnvelopeValue::of(row);
-        if !row.state.is_hidden() {
-            value.set_state(MessageState::Disputed, None);
-        }
+        let state = if row.state.is_hidden() { row.state } else { MessageState::Disputed };
         let fork = columns::fork(place, row.id);
-        count(txn, row.group, None, value.state())?;
-        txn.put(Cf::Forks, fork.clone(), value.encode_to_vec());
+        count(txn, row.group, None, state)?;
+        txn.put(Cf::Forks, fork.clone(), restated(&value, state)?);
         txn.put(Cf::Messages, row.id.to_vec(), fork);
         txn.put(Cf::Unjudged, columns::log(row.group, row.log), Vec::new());
         if !row.in_closed_log {
@@ -363,7 +363,7 @@ impl Applier {
         txn: &mut Txn<'_>,
         publication: belfry_proto::id::PublicationId,
         envelopes: &[EnvelopeRow],
-        mut claims: VecDeque<Vec<Claim>>,
+        prepared: VecDeque<PreparedEnvelope>,
     ) -> Result<Committed, WriteError> {
         // All or nothing, and never over what stands: a second flush of one draft would double it.
         let taken = envelopes.iter().any(|row| {
@@ -373,10 +373,11 @@ impl Applier {
         if taken {
             return Err(WriteError::Missing("free place in the own log"));
         }
-        for row in envelopes {
+        for (row, prepared) in envelopes.iter().zip(prepared) {
             checkpoint::note_own_log(txn, row.group, row.log)?;
-            let claims = row.content.as_ref().and_then(|_| claims.pop_front());
-            self.envelope(txn, row, claims)?;
+            if self.envelope(txn, row, prepared)? == Committed::TooManyLogs {
+                return Err(WriteError::Missing("room for one more own log in the group"));
+            }
         }
         let messages = envelopes.iter().map(|row| row.id).collect();
         let key_id = envelopes.first().and_then(|row| row.key_id);
@@ -462,6 +463,13 @@ impl Applier {
         self.last_added.insert(group, next);
         Ok(next)
     }
+}
+
+/// A prepared value in another state than it was prepared in.
+fn restated(value: &[u8], state: MessageState) -> Result<Vec<u8>, WriteError> {
+    let mut value = EnvelopeValue::decode(value).map_err(|_| WriteError::Missing("prepared envelope"))?;
+    value.set_state(state, None);
+    Ok(value.encode_to_vec())
 }
 
 /// Freezes a log below `at`; it only ever moves down here.

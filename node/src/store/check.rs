@@ -95,8 +95,10 @@ impl Store {
 fn sound(db: &Db, cf: Cf, key: &[u8], value: &[u8]) -> Result<(), ReadError> {
     let fault = |detail| damaged(cf, key, detail);
     match cf {
-        Cf::Objects | Cf::Keys | Cf::Drafts | Cf::Tokens => db.vault.open(cf, key, value).map(drop),
-        Cf::Envelopes => {
+        Cf::Objects | Cf::Keys | Cf::Drafts | Cf::Tokens | Cf::Reporters => {
+            db.vault.open(cf, key, value).map(drop)
+        }
+        Cf::Envelopes | Cf::Forks => {
             let row = EnvelopeValue::decode(value).map_err(|_| fault("does not decode"))?;
             let id = row.id().map_err(|_| fault("has no id"))?;
             let found = envelope::decode(&row.bytes).map_err(|_| fault("holds no envelope"))?;
@@ -109,8 +111,10 @@ fn sound(db: &Db, cf: Cf, key: &[u8], value: &[u8]) -> Result<(), ReadError> {
             }
         }
         Cf::Messages => {
-            columns::read_place(value).ok_or_else(|| fault("points nowhere"))?;
-            match db.get(Cf::Envelopes, value)? {
+            let place = value.get(..columns::PLACE_LEN).and_then(columns::read_place);
+            place.ok_or_else(|| fault("points nowhere"))?;
+            let column = if value.len() > columns::PLACE_LEN { Cf::Forks } else { Cf::Envelopes };
+            match db.get(column, value)? {
                 Some(_) => Ok(()),
                 None => Err(fault("points to no envelope")),
             }
@@ -121,11 +125,13 @@ fn sound(db: &Db, cf: Cf, key: &[u8], value: &[u8]) -> Result<(), ReadError> {
         | Cf::DataKeys
         | Cf::Charters
         | Cf::Records
-        | Cf::Forks
+        | Cf::Seen
+        | Cf::Unjudged
+        | Cf::Reopen
+        | Cf::OfMessage
         | Cf::Waiting
         | Cf::ById
         | Cf::ByType
-        | Cf::Reporters
         | Cf::Observables
         | Cf::Feed
         | Cf::Queue

@@ -153,6 +153,7 @@ fn a_restart_keeps_everything() {
     assert_eq!(page(&store, None, None, 10).rows.len(), 1);
     assert_eq!(store.queued(10).unwrap(), [PublicationId::new([1; 16])]);
     assert_eq!(store.tokens().unwrap()[0].body, b"scope");
+    assert!(store.disk_size().unwrap() > 1_000, "what lies in the write-ahead log counts");
     assert_eq!(commit(&store, envelope(1)), Committed::Duplicate);
 }
 

@@ -56,7 +56,8 @@ pub(super) struct EnvelopeValue {
 }
 
 impl EnvelopeValue {
-    pub(super) fn of(row: &EnvelopeRow) -> Self {
+    /// The row's value, with its bytes: they are the most of it, and nobody needs them twice.
+    pub(super) fn take(row: &mut EnvelopeRow) -> Self {
         Self {
             id: row.id.to_vec(),
             prev: row.prev.to_vec(),
@@ -68,7 +69,7 @@ impl EnvelopeValue {
             has_body: row.has_body,
             state: state_number(row.state),
             reason: row.reason.clone().unwrap_or_default(),
-            bytes: row.bytes.clone(),
+            bytes: std::mem::take(&mut row.bytes),
             written_at: row.written_at.get(),
         }
     }

@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use prost::Message as _;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
@@ -18,8 +19,9 @@ use super::{
     error::{OpenError, WriteError},
     objects::Claim,
     open::Db,
-    rows::{Change, Committed, EnvelopeRow},
+    rows::{Change, Committed},
     txn::Txn,
+    values::EnvelopeValue,
     vault::Vault,
 };
 use crate::clock;
@@ -38,21 +40,36 @@ type Job = (Prepared, oneshot::Sender<Result<Committed, WriteError>>);
 /// thread of its own if there is much; what is left to the one writer is to decide and to write.
 pub struct Prepared {
     pub(super) change: Change,
-    /// Claims of the envelopes with content, in the change's order.
-    pub(super) claims: VecDeque<Vec<Claim>>,
+    /// One for each envelope of the change, in its order.
+    pub(super) envelopes: VecDeque<PreparedEnvelope>,
+}
+
+/// Rows of an envelope as far as they are known before its turn.
+pub(super) struct PreparedEnvelope {
+    /// The envelope's own value; the row in the change has lost its bytes to it.
+    pub(super) value: Vec<u8>,
+    pub(super) claims: Vec<Claim>,
 }
 
 impl Prepared {
-    pub(super) fn of(vault: &Vault, change: Change) -> Self {
-        let claims =
-            |row: &EnvelopeRow| row.content.as_ref().map(|content| Claim::all_of(vault, row.group, content));
-        let claims = match &change {
-            Change::Envelope(row) => claims(row).into_iter().collect(),
-            Change::Flushed { envelopes, .. } => envelopes.iter().filter_map(claims).collect(),
+    pub(super) fn of(vault: &Vault, mut change: Change) -> Self {
+        let rows = match &mut change {
+            Change::Envelope(row) => std::slice::from_mut(row.as_mut()),
+            Change::Flushed { envelopes, .. } => envelopes.as_mut_slice(),
             // The group of what opens later is known where its envelope lies.
-            _ => VecDeque::new(),
+            _ => &mut [],
         };
-        Self { change, claims }
+        let envelopes = rows
+            .iter_mut()
+            .map(|row| PreparedEnvelope {
+                value: EnvelopeValue::take(row).encode_to_vec(),
+                claims: row
+                    .content
+                    .as_ref()
+                    .map_or_else(Vec::new, |content| Claim::all_of(vault, row.group, content)),
+            })
+            .collect();
+        Self { change, envelopes }
     }
 }
 

@@ -15,7 +15,7 @@ use belfry_proto::{
     sync::{
         frontier::{self, FrontierError, LogFrontier},
         page::{self, PageError},
-        plan::{self, Range, Want},
+        plan::{self, Range},
         schedule::{Ask, MAX_OFFERS},
     },
 };
@@ -270,20 +270,17 @@ fn outcome(range: Range, kept: &[Kept]) -> Fetched {
     let mut through = None;
     for (sequence, kept) in (range.from.get()..).map(Sequence::new).zip(kept) {
         let error = match kept {
-            Kept::Stored | Kept::Known | Kept::Parked => {
+            // A fork is its author's fault, and kept as proof; the log is frozen by it.
+            Kept::Stored | Kept::Known | Kept::Parked | Kept::Refused("fork") => {
                 through = Some(sequence);
                 continue;
             }
-            // What a proof was asked for.
-            Kept::Refused("fork") if range.want == Want::Proof => {
-                through = Some(sequence);
-                continue;
-            }
-            // Not the fault of whoever serves what its author signed.
-            Kept::Refused(code @ ("not-stored" | "no-room" | "over-quota" | "too-many-logs")) => {
-                PullError::Spoiled(code)
-            }
-            Kept::Refused(code) => PullError::NotKept { sequence, code },
+            // What no honest node holds, whatever its roster and clock.
+            Kept::Refused(
+                code @ ("malformed" | "other-body" | "other-recipients" | "bad-signature" | "bodiless"),
+            ) => PullError::NotKept { sequence, code },
+            // Our disk, our clock, our roster, our reading of a quota: the peer may be right.
+            Kept::Refused(code) => PullError::Spoiled(code),
         };
         return Fetched { through, error: Some(error) };
     }
@@ -292,15 +289,17 @@ fn outcome(range: Range, kept: &[Kept]) -> Fetched {
 
 #[cfg(test)]
 mod tests {
+    use belfry_proto::sync::plan::Want;
+
     use super::*;
 
-    fn range(want: Want) -> Range {
+    fn range() -> Range {
         let (from, to) = (Sequence::new(5), Sequence::new(9));
-        Range { group: GroupId::new(1), log: LogId::new([1; 32]), from, to, want }
+        Range { group: GroupId::new(1), log: LogId::new([1; 32]), from, to, want: Want::Entries }
     }
 
-    fn of(want: Want, kept: &[Kept]) -> (Option<u64>, Option<Blame>) {
-        let fetched = outcome(range(want), kept);
+    fn of(kept: &[Kept]) -> (Option<u64>, Option<Blame>) {
+        let fetched = outcome(range(), kept);
         (fetched.through.map(Sequence::get), fetched.error.map(|error| error.blame()))
     }
 
@@ -308,12 +307,11 @@ mod tests {
     fn a_page_counts_as_far_as_it_was_kept_without_a_gap() {
         use Kept::{Known, Parked, Refused, Stored};
         let bare = Refused("bodiless");
-        assert_eq!(of(Want::Entries, &[Stored, Known, Parked]), (Some(7), None));
-        assert_eq!(of(Want::Entries, &[Stored, bare.clone(), Stored]), (Some(5), Some(Blame::Peer)));
-        assert_eq!(of(Want::Entries, &[bare]), (None, Some(Blame::Peer)));
-        assert_eq!(of(Want::Entries, &[Stored, Refused("no-room")]), (Some(5), Some(Blame::Us)));
-        assert_eq!(of(Want::Entries, &[Stored, Refused("over-quota")]), (Some(5), Some(Blame::Us)));
-        assert_eq!(of(Want::Entries, &[Refused("fork")]), (None, Some(Blame::Peer)));
-        assert_eq!(of(Want::Proof, &[Refused("fork")]), (Some(5), None));
+        assert_eq!(of(&[Stored, Known, Parked]), (Some(7), None));
+        assert_eq!(of(&[Stored, bare.clone(), Stored]), (Some(5), Some(Blame::Peer)));
+        assert_eq!(of(&[bare]), (None, Some(Blame::Peer)));
+        assert_eq!(of(&[Stored, Refused("no-room")]), (Some(5), Some(Blame::Us)));
+        assert_eq!(of(&[Refused("future")]), (None, Some(Blame::Us)));
+        assert_eq!(of(&[Refused("fork"), Stored]), (Some(6), None));
     }
 }

@@ -4,7 +4,7 @@
 //! ends. Conversations run beside it, each in a task of its own, so no peer can hold it up.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
     time::Duration,
 };
@@ -246,11 +246,12 @@ impl Pulling {
         more(&self.sync.counters.faults, 1);
         let now = Instant::now();
         self.warned.retain(|_, at| now.duration_since(*at) < WARNING);
-        if self.warned.contains_key(&peer) {
-            tracing::debug!(%peer, "sync: {error}");
-        } else {
-            self.warned.insert(peer, now);
-            tracing::warn!(%peer, "sync with {peer}: {error}; asking others");
+        match self.warned.entry(peer) {
+            Entry::Occupied(_) => tracing::debug!(%peer, "sync: {error}"),
+            Entry::Vacant(first) => {
+                first.insert(now);
+                tracing::warn!(%peer, "sync with {peer}: {error}; asking others");
+            }
         }
     }
 

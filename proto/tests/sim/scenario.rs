@@ -156,9 +156,11 @@ fn moment(rng: &mut StdRng) -> Duration {
 }
 
 fn draft(rng: &mut StdRng, members: &[MemberId]) -> Draft {
-    let audience = *[Audience::Group, Audience::Group, Audience::WithoutSupervisors, Audience::Recipients]
-        .choose(rng)
-        .unwrap();
+    let audience = match rng.random_range(0..8) {
+        0 => Audience::Recipients,
+        1 | 2 => Audience::WithoutSupervisors,
+        _ => Audience::Group,
+    };
     let named = if audience == Audience::Recipients { 2 } else { 0 };
     Draft {
         publication: PublicationId::new(rng.random()),

@@ -93,13 +93,13 @@ pub(crate) fn run(seed: u64, defect: Option<Defect>) -> Result<Report, Failure> 
     run_with(seed, defect, None)
 }
 
-/// The same with one more fuse, lit at the start in every node.
-pub(crate) fn run_with(seed: u64, defect: Option<Defect>, fuse: Option<Fuse>) -> Result<Report, Failure> {
+/// The same, and every node crashes at its first batch of a kind: one half before it, the other after it.
+pub(crate) fn run_with(seed: u64, defect: Option<Defect>, point: Option<Point>) -> Result<Report, Failure> {
     let mut world = World::new(seed, defect);
     let failed = |violation, now: Timestamp| Failure { seed, after: now.since(BEGINNING), violation };
     let plan = scenario::plan(&mut world);
-    for node in &mut world.nodes {
-        node.fuse = fuse.or(node.fuse);
+    for (node, after) in world.nodes.iter_mut().zip([false, true].into_iter().cycle()) {
+        node.fuse = point.map(|point| Fuse { point: Some(point), length: 0, after });
     }
     let heal = world.now.saturating_add(plan.faults_last);
     for (when, act) in plan.acts {

@@ -19,6 +19,15 @@ pub struct Ended {
     pub log: String,
 }
 
+impl Ended {
+    /// The end of its log.
+    #[must_use]
+    pub fn last(&self) -> String {
+        let lines: Vec<&str> = self.log.lines().collect();
+        lines.iter().skip(lines.len().saturating_sub(40)).copied().collect::<Vec<_>>().join("\n")
+    }
+}
+
 /// A member and, while it runs, its daemon.
 pub struct Member {
     /// As enrolled; also its organisation.
@@ -61,7 +70,7 @@ impl Member {
         coalition.ok(&["join", &certificate, "--log", "log.pem", "--dir", &self.name]);
     }
 
-    /// Its configuration file, written anew.
+    /// Its configuration file, written anew if anything changed: in one step, for others read it meanwhile.
     #[must_use]
     pub fn config(&self) -> PathBuf {
         let path = self.home.join(format!("{}.toml", self.name));
@@ -70,7 +79,12 @@ impl Member {
              [network]\nlisten = [{}]\nbootstrap = {:?}\nredial_interval = \"1s\"\n[api]\nlisten = {:?}\n[log]\nfilter = {:?}\n{}",
             self.name, self.network, self.bootstrap, self.listen, self.filter, self.more
         );
-        fs::write(&path, text).unwrap();
+        if fs::read_to_string(&path).is_ok_and(|before| before == text) {
+            return path;
+        }
+        let draft = path.with_extension("toml.new");
+        fs::write(&draft, text).unwrap();
+        fs::rename(&draft, &path).unwrap();
         path
     }
 
@@ -104,7 +118,7 @@ impl Member {
         self.spawn();
         eventually(&format!("{} answers", self.name), || {
             if let Some(ended) = self.ended() {
-                panic!("{} ended with {}: {}", self.name, ended.code, ended.log);
+                panic!("{} ended with {}: {}", self.name, ended.code, ended.last());
             }
             (self.run(&["status", "--json"]).code == 0).then_some(())
         });

@@ -15,7 +15,7 @@ async fn an_expired_member_is_out_and_its_messages_stay() -> anyhow::Result<()> 
 
     // Issued while the others run, so that its short life is not spent on their start.
     let now = clock::now();
-    let until_then = now.saturating_add(Duration::from_secs(12));
+    let until_then = now.saturating_add(Duration::from_secs(10));
     let mut eve = coalition.member("eve").publisher(["cidr"]).valid(now, until_then).issue()?;
     eve.start(&coalition, &[&alice]).await?;
     eve.meets(&alice).await?;

@@ -43,7 +43,7 @@ async fn a_member_of_another_group_gets_neither_its_messages_nor_its_keys() -> a
     for holder in [&alice, &bob, &carrier] {
         let answer = hostile.ask_keys(holder, group, &[key]).await?;
         assert!(answer.grants.is_empty(), "{}: {answer:?}", holder.name());
-        let frontier = PullFrontier { group: group.get(), hash: vec![0; 32] };
+        let frontier = PullFrontier { group: group.get(), hash: vec![0; 32], after: Vec::new() };
         let answer = hostile.ask_sync(holder, sync_request::Request::Frontier(frontier)).await?;
         assert_eq!(refusal(&answer), Some(Refusal::NotEntitled), "{}", holder.name());
         let range = PullRange { group: group.get(), log: log.to_vec(), from: 1, to: 1 };

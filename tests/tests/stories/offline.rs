@@ -43,6 +43,8 @@ async fn what_is_published_offline_is_sealed_after_a_revocation_that_arrives_fir
     let height = coalition.revoke(&eve, Vec::new())?;
     bob.import(&coalition).await?;
     bob.loses(&eve.node()).await?;
+    // Nor may alice meet eve, which would greet it as one whose log is level.
+    eve.stop().await;
     bob.stop().await;
 
     // Alone, alice neither knows of the revocation nor seals anything.
@@ -66,6 +68,7 @@ async fn what_is_published_offline_is_sealed_after_a_revocation_that_arrives_fir
     assert_eq!(decoded.header().roster, coalition.roster().version());
     let row = alice.store()?.key(decoded.header().key_id().expect("data is sealed"))?.expect("its own key");
     assert!(KeyContext::decode(&row.context)?.roster.height >= height);
+    eve.run(&[]).await?;
     assert!(bob.opens(&sealed)? && !eve.opens(&sealed)?);
     assert_eq!(bob.logs(group)?.len(), 1, "one log all along");
     Ok(())

@@ -34,7 +34,11 @@ async fn story() -> anyhow::Result<Story> {
 fn frontier_of(coalition: &Coalition, log: LogFrontier) -> anyhow::Result<Frontier> {
     let group = belfry_proto::id::GroupId::new(log.group);
     let typed = frontier::read_list(group, std::slice::from_ref(&log))?;
-    Ok(Frontier { hash: frontier::hash(coalition.id(), group, &typed).to_vec(), logs: vec![log] })
+    Ok(Frontier {
+        hash: frontier::hash(coalition.id(), group, &typed).to_vec(),
+        logs: vec![log],
+        more: false,
+    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

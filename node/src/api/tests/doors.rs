@@ -325,7 +325,9 @@ async fn a_method_that_is_not_listed_is_refused() {
                 *request.method_mut() = method.parse::<Method>().unwrap();
                 let answer = answer(site.fresh_router(), request).await;
                 assert_eq!(answer.status.as_u16(), status, "{method} {} {token:?}", route.path);
-                is_dressed(&answer, route.path, route.path);
+                if method != "HEAD" {
+                    is_dressed(&answer, route.path, route.path);
+                }
             }
         }
     }

@@ -187,7 +187,7 @@ impl fmt::Debug for Observable {
 pub fn extract(object: &Object) -> Vec<Observable> {
     let mut found = Found::default();
     match object.kind() {
-        "indicator" => found.indicator(&object.properties()),
+        "indicator" => found.indicator(object.raw()),
         "vulnerability" => found.vulnerability(&object.properties()),
         "observed-data" => {
             let properties = object.properties();
@@ -244,10 +244,18 @@ impl Found {
         }
     }
 
-    fn indicator(&mut self, properties: &Map<String, Value>) {
-        let text = |name: &str| properties.get(name).and_then(Value::as_str);
-        let (Some("stix"), Some(text)) = (text("pattern_type"), text("pattern")) else { return };
-        for comparison in pattern::parse(text).unwrap_or_default() {
+    fn indicator(&mut self, raw: &[u8]) {
+        // Indicators are most of what comes: two properties are read without building the object's tree.
+        #[derive(serde::Deserialize)]
+        struct Indicator {
+            pattern_type: String,
+            pattern: String,
+        }
+        let Ok(Indicator { pattern_type, pattern }) = serde_json::from_slice(raw) else { return };
+        if pattern_type != "stix" {
+            return;
+        }
+        for comparison in pattern::parse(&pattern).unwrap_or_default() {
             for value in comparison.wanted() {
                 self.add(compared(comparison.path(), value));
             }

@@ -70,6 +70,7 @@ impl Node {
                     let own_logs = self.own_logs_known(&greet.your_logs);
                     self.up().known.extend(own_logs);
                     hello_response::Response::Greeted(Greeted {
+                        beacon: None,
                         roster: Some(roster.version().into()),
                         charter_version: roster.charter().version(),
                         now: cx.now.as_micros(),

@@ -33,7 +33,7 @@ impl Node {
             return;
         }
         let hash = hash(self.coalition, group, &self.durable.logs.frontier(group)).to_vec();
-        let pull = Request::Frontier(PullFrontier { group: group.get(), hash });
+        let pull = Request::Frontier(PullFrontier { group: group.get(), hash, ..PullFrontier::default() });
         self.ask_sync(peer, Asked::Frontier { peer, group }, pull, cx);
     }
 
@@ -117,7 +117,7 @@ impl Node {
         let ours = self.durable.logs.frontier(group);
         let hash = hash(self.coalition, group, &ours).to_vec();
         let logs = if pull.hash == hash { Vec::new() } else { ours.iter().map(Into::into).collect() };
-        Ok(Response::Frontier(Frontier { hash, logs }))
+        Ok(Response::Frontier(Frontier { hash, logs, more: false }))
     }
 
     fn serve_range(&self, from: &PublicKey, pull: &PullRange, now: Timestamp) -> Result<Response, Refusal> {

@@ -11,7 +11,7 @@ use belfry_proto::{
     schema::{self, LogFile, Record},
     trust::{
         certificate::Certificate,
-        charter::{Charter, CharterChain},
+        charter::{Charter, CharterChain, Group},
         charter_draft::{Draft, RootKeys},
         log::{order, verify_record},
         roster::Roster,
@@ -82,9 +82,19 @@ impl Coalition {
 
     /// Issues a certificate with this role in every Focus Group.
     pub(crate) fn admit(&mut self, name: &str, role: schema::Role) -> anyhow::Result<Member> {
+        self.admit_to(name, role, |group| group.parent.is_none())
+    }
+
+    /// Issues a certificate with this role in some groups.
+    pub(crate) fn admit_to(
+        &mut self,
+        name: &str,
+        role: schema::Role,
+        to: impl Fn(&Group) -> bool,
+    ) -> anyhow::Result<Member> {
         let keys = MemberKeys::generate(&mut rand::rng());
         let (charter, coalition, now) = (self.roster.charter(), self.roster.coalition(), clock::now());
-        let groups = charter.groups().iter().filter(|group| group.parent.is_none());
+        let groups = charter.groups().iter().filter(|group| to(group));
         let body = schema::CertificateBody {
             member: MemberId::new(rand::random()).to_vec(),
             organisation: Some(schema::Organisation {

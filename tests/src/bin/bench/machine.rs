@@ -32,6 +32,17 @@ pub(crate) fn peak(process: &str) -> anyhow::Result<u64> {
     status(process, "VmHWM:")
 }
 
+/// Seconds of processor time this process has taken so far, in user mode and in the kernel.
+pub(crate) fn cpu_seconds() -> anyhow::Result<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").context("/proc/self/stat")?;
+    // The second field is the name in parentheses, and may hold anything; user time is the fourteenth.
+    let (_, fields) = stat.rsplit_once(')').context("/proc/self/stat has no name")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
+    let ticks = ticks.sum::<Result<u32, _>>().context("/proc/self/stat holds no times")?;
+    // The kernel counts in hundredths for everybody, whatever its own clock does.
+    Ok(f64::from(ticks) / 100.0)
+}
+
 /// Starts a new peak for this process.
 pub(crate) fn forget_peak() -> anyhow::Result<()> {
     fs::write("/proc/self/clear_refs", "5").context("/proc/self/clear_refs")

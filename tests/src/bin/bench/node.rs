@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use belfry_node::{
     api::{limit::Rate, server::ServerConfig},
-    daemon::{Daemon, Settings},
+    daemon::{Daemon, Settings, Tuning},
     network::{Address, NetworkConfig},
     publish::Defaults,
 };
@@ -39,6 +39,7 @@ impl Node {
                 ..ServerConfig::default()
             },
             defaults: Defaults { tlp: Tlp::Amber, purpose: None },
+            tuning: Tuning::default(),
         };
         let daemon = Daemon::start(coalition.enrolment(member), settings).await?;
         Ok(Self { daemon, data_dir, key: member.certificate.node })

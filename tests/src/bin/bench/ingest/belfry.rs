@@ -7,7 +7,7 @@ use belfry_node::{
     feed::Feed,
     identity::Identity,
     ingest::{Ingest, Kept},
-    membership::Membership,
+    membership::{DialLimits, Membership, Reach},
     network::{self, NetworkConfig},
     roster::LiveRoster,
     store::{Change, Owner, Store},
@@ -59,8 +59,11 @@ async fn feed(prepared: &Prepared, path: &Path) -> anyhow::Result<Done> {
         network.clone(),
         roster.clone(),
         feed.clone(),
-        Vec::new(),
-        Vec::new(),
+        Reach {
+            bootstrap: Vec::new(),
+            external: Vec::new(),
+            limits: DialLimits { longest_wait: std::time::Duration::from_secs(60), most: 0 },
+        },
     );
     let (ingest, queues, intake) =
         Ingest::new(identity, store.clone(), network.clone(), roster, feed.clone(), membership.behind());

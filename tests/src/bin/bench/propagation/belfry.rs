@@ -12,7 +12,12 @@ use belfry_proto::{schema::Role, topic::Topic};
 use tokio::sync::Mutex;
 
 use super::{DEADLINE, Pace, track::Track};
-use crate::{coalition::Coalition, content, http::Client, node::Node};
+use crate::{
+    coalition::{Coalition, SLUG},
+    content,
+    http::Client,
+    node::Node,
+};
 
 /// How long the nodes may take to find each other.
 const CONNECT: Duration = Duration::from_secs(120);
@@ -30,7 +35,7 @@ impl Mesh {
     pub(super) async fn start(count: usize, folder: &Path) -> anyhow::Result<Self> {
         let mut coalition = Coalition::found()?;
         let members = (0..count)
-            .map(|n| coalition.admit(&format!("Member {n}"), Role::Publisher))
+            .map(|n| coalition.admit_to(&format!("Member {n}"), Role::Publisher, |group| group.slug == SLUG))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let topic = Topic::Group(coalition.group()?);
         let track = Arc::<Track>::default();

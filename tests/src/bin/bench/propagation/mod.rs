@@ -1,7 +1,7 @@
 //! Propagation: from handing a bundle to one node until every node of a mesh has it stored.
 //!
 //! **belfry**: whole nodes as the daemon wires them, in one process, over loopback TCP (Noise, yamux), each with
-//! its own store in a real folder. Bundles of one 1 KiB indicator are published at a steady pace, at each node
+//! its own store in a real folder, all members of one Focus Group. Bundles of one 1 KiB indicator are published at a steady pace, at each node
 //! in turn, over its HTTP API. A message's latency runs from before the request is written until the *last*
 //! node has the indicator's row in its store, as a reader of that store sees it: draft made durable, flushed
 //! (sealed, signed, made durable), gossiped, judged and forwarded hop by hop, opened, indexed, synced.
@@ -79,16 +79,20 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
         let (mut ours, mut bare) = (Side::default(), Side::default());
         for round in 1..=rounds {
             for side in 0..2 {
+                let before = machine::cpu_seconds()?;
                 if (side + round).is_multiple_of(2) {
-                    ours.add(&belfry.round(step).await?);
+                    let latencies = belfry.round(step).await?;
+                    ours.add(&latencies, machine::cpu_seconds()? - before);
                 } else {
-                    bare.add(&floor.round(step).await?);
+                    let latencies = floor.round(step).await?;
+                    bare.add(&latencies, machine::cpu_seconds()? - before);
                 }
             }
             let last = |values: &[f64]| values.last().copied().unwrap_or_default();
             say!(
-                "round {round} of {rounds}: belfry p50 {:.1} ms p99 {:.1} ms, floor p50 {:.1} ms p99 {:.1} ms",
-                last(&ours.p50), last(&ours.p99), last(&bare.p50), last(&bare.p99)
+                "round {round} of {rounds}: belfry p50 {:.1} ms p99 {:.1} ms, floor p50 {:.1} ms p99 {:.1} ms; \
+                 CPU {:.1} and {:.1} ms a message",
+                last(&ours.p50), last(&ours.p99), last(&bare.p50), last(&bare.p99), last(&ours.cpu), last(&bare.cpu)
             );
         }
         let report = json!({
@@ -120,11 +124,14 @@ struct Side {
     p50: Vec<f64>,
     p99: Vec<f64>,
     max: Vec<f64>,
+    cpu: Vec<f64>,
     incomplete: usize,
 }
 
 impl Side {
-    fn add(&mut self, latencies: &[Option<Duration>]) {
+    #[expect(clippy::cast_precision_loss, reason = "a few hundred messages")]
+    fn add(&mut self, latencies: &[Option<Duration>], cpu_seconds: f64) {
+        self.cpu.push(cpu_seconds * 1e3 / latencies.len() as f64);
         self.incomplete += latencies.iter().filter(|latency| latency.is_none()).count();
         let millis: Vec<f64> =
             latencies.iter().map(|latency| latency.unwrap_or(DEADLINE).as_secs_f64() * 1e3).collect();
@@ -138,6 +145,7 @@ impl Side {
             "p50_ms": stats::summary(&self.p50),
             "p99_ms": stats::summary(&self.p99),
             "max_ms": stats::summary(&self.max),
+            "cpu_ms_per_message_all_nodes": stats::summary(&self.cpu),
             "messages_not_everywhere": self.incomplete,
         })
     }

@@ -1,0 +1,87 @@
+//! Files and texts that people carry about.
+
+use belfry_proto::{
+    crypto::key_file::{decode_ed25519, decode_kem, decode_secret},
+    id::{CoalitionId, GroupId, KeyId, LogId, MemberId, MessageId},
+    time::Timestamp,
+    trust::{
+        charter::CharterChain,
+        file,
+        log::verify_record,
+        request,
+        roster::Roster,
+        words::{from_words, to_words},
+    },
+};
+use prost::Message;
+
+use super::vectors::{golden_text, roster};
+
+/// Armoured files: charter, request, certificate, log; and what they hold.
+pub fn files(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(log) = file::read_log(text) {
+        assert_eq!(file::read_log(&file::write_log(&log)).as_ref(), Ok(&log));
+        if let Ok(chain) = CharterChain::walk(log.charters) {
+            let mut roster = Roster::new(chain);
+            for record in &log.records {
+                let Ok(verified) = verify_record(roster.charters(), record) else { break };
+                if roster.apply(verified).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+    if let Ok(file) = file::read_charter(text) {
+        let _ = CharterChain::walk(file.charters);
+    }
+    if let Ok(signed) = file::read_request(text) {
+        let _ = request::open(&signed, roster().charter());
+    }
+    if let Ok(record) = file::read_certificate(text) {
+        let _ = (verify_record(roster().charters(), &record), record.encoded_len());
+    }
+}
+
+pub fn file_seeds() -> Vec<Vec<u8>> {
+    ["charter", "request", "certificate", "log"]
+        .map(|name| golden_text("files", name).as_bytes().to_vec())
+        .into()
+}
+
+/// Encrypted key files.
+pub fn key_file(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let passphrase = golden_text("key_files", "passphrase").as_bytes();
+    let _ = decode_ed25519(text, passphrase).map_err(|error| error.to_string());
+    let _ = decode_kem(text, passphrase);
+    let _ = decode_secret(text, passphrase);
+}
+
+pub fn key_file_seeds() -> Vec<Vec<u8>> {
+    ["ed25519", "kem", "master"].map(|name| golden_text("key_files", name).as_bytes().to_vec()).into()
+}
+
+/// Coalition words, ids in hex, times: what is typed.
+pub fn words(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(coalition) = from_words(text) {
+        assert_eq!(from_words(&to_words(coalition)), Ok(coalition));
+    }
+    if let Ok(id) = text.parse::<CoalitionId>() {
+        assert_eq!(id.to_string(), text.to_ascii_lowercase());
+    }
+    let _ = (text.parse::<MemberId>(), text.parse::<LogId>(), text.parse::<MessageId>());
+    let _ = (text.parse::<KeyId>(), GroupId::new(0));
+    if let Ok(time) = text.parse::<Timestamp>() {
+        assert_eq!(time.to_string().parse(), Ok(time));
+    }
+}
+
+pub fn word_seeds() -> Vec<Vec<u8>> {
+    ["words", "coalition", "log"]
+        .map(|name| golden_text("ids", name).as_bytes().to_vec())
+        .into_iter()
+        .chain([b"2026-01-01T00:00:00.123456Z".to_vec(), b"1969-12-31T23:59:59-01:00".to_vec()])
+        .collect()
+}

@@ -11,7 +11,6 @@ mod text;
 mod trust;
 mod vectors;
 
-
 /// One decoder, by the name of its target.
 pub struct Target {
     /// Name of the binary in `fuzz_targets`.

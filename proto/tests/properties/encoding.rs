@@ -77,7 +77,10 @@ fn an_unknown_field_is_refused_at_every_depth() {
     refuses_grafts::<schema::Charter>(&golden("charter_2", "payload"), &[&[17]]);
     refuses_grafts::<schema::Signed>(&golden("charter_1", "signed"), &[&[2]]);
     let issue = golden("issue", "statement_payload");
-    refuses_grafts::<schema::Statement>(&issue, &[&[10], &[10, 1], &[10, 1, 2], &[10, 1, 3], &[10, 1, 4], &[10, 1, 6]]);
+    refuses_grafts::<schema::Statement>(
+        &issue,
+        &[&[10], &[10, 1], &[10, 1, 2], &[10, 1, 3], &[10, 1, 4], &[10, 1, 6]],
+    );
     refuses_grafts::<schema::Statement>(&golden("renew", "statement_payload"), &[&[11]]);
     refuses_grafts::<schema::Statement>(&golden("revoke", "statement_payload"), &[&[15], &[15, 6]]);
     refuses_grafts::<schema::LogEntry>(&golden("issue", "entry_payload"), &[]);
@@ -147,13 +150,23 @@ fn version() -> impl Strategy<Value = schema::RosterVersion> {
 
 fn wire_frontier() -> impl Strategy<Value = schema::LogFrontier> {
     (any::<u32>(), bytes(32), any::<u64>(), any::<u64>(), bytes(32), any::<u64>()).prop_map(
-        |(group, log, low, height, head, bodies)| schema::LogFrontier { group, log, low, height, head, bodies },
+        |(group, log, low, height, head, bodies)| schema::LogFrontier {
+            group,
+            log,
+            low,
+            height,
+            head,
+            bodies,
+        },
     )
 }
 
 fn admin_page() -> impl Strategy<Value = schema::AdminPage> {
-    (few(signed()), few(record()), any::<bool>())
-        .prop_map(|(charters, records, more)| schema::AdminPage { charters, records, more })
+    (few(signed()), few(record()), any::<bool>()).prop_map(|(charters, records, more)| schema::AdminPage {
+        charters,
+        records,
+        more,
+    })
 }
 
 fn hello_request() -> impl Strategy<Value = schema::HelloRequest> {
@@ -178,16 +191,11 @@ fn hello_request() -> impl Strategy<Value = schema::HelloRequest> {
 
 fn hello_response() -> impl Strategy<Value = schema::HelloResponse> {
     use schema::hello_response::Response;
-    let greeted = (
-        proptest::option::of(version()),
-        any::<u64>(),
-        any::<u64>(),
-        any::<bool>(),
-        few(wire_frontier()),
-    )
-        .prop_map(|(roster, charter_version, now, admitted, your_logs)| {
-            Response::Greeted(schema::Greeted { roster, charter_version, now, admitted, your_logs })
-        });
+    let greeted =
+        (proptest::option::of(version()), any::<u64>(), any::<u64>(), any::<bool>(), few(wire_frontier()))
+            .prop_map(|(roster, charter_version, now, admitted, your_logs)| {
+                Response::Greeted(schema::Greeted { roster, charter_version, now, admitted, your_logs })
+            });
     let other = prop_oneof![
         admin_page().prop_map(Response::AdminPage),
         any::<i32>().prop_map(Response::Refused),
@@ -272,7 +280,7 @@ fn decision() -> impl Strategy<Value = schema::statement::Decision> {
     ]
 }
 
-fn round_trips<M: Message + Default + PartialEq>(message: &M) -> Result<(), TestCaseError> {
+fn round_trips<M: Message + Default + PartialEq + std::fmt::Debug>(message: &M) -> Result<(), TestCaseError> {
     let read = decode_canonical::<M>("message", &message.encode_to_vec(), 1 << 20);
     prop_assert_eq!(read.as_ref(), Ok(message));
     Ok(())
@@ -394,7 +402,8 @@ proptest! {
         let mut rng = StdRng::seed_from_u64(dice);
         let (phrase, key) = (phrase.as_bytes(), SigningKey::from_seed(&seed));
         let file = key_file::encode_ed25519(&key, phrase, Cost::TEST, &mut rng).unwrap();
-        prop_assert_eq!(key_file::decode_ed25519(&file, phrase).unwrap().seed(), &seed);
+        let opened = key_file::decode_ed25519(&file, phrase).unwrap();
+        prop_assert_eq!(opened.seed(), &seed);
         let file = key_file::encode_secret(&Secret::new(seed), phrase, Cost::TEST, &mut rng).unwrap();
         prop_assert_eq!(key_file::decode_secret(&file, phrase).unwrap(), Secret::new(seed));
         prop_assert!(key_file::decode_ed25519(&file, phrase).is_err());

@@ -76,7 +76,8 @@ fn any_flipped_bit_of_an_envelope_is_refused() {
     let admission = Admission { origin: Origin::Sync, now: noon(), skew: Duration::from_secs(7200) };
     for name in ["one", "two"] {
         refuses_every_flip(&golden("messages", name), |bytes| {
-            let verified = decode(bytes).ok().and_then(|decoded| decoded.attribute(roster()).ok()?.verify().ok());
+            let verified =
+                decode(bytes).ok().and_then(|decoded| decoded.attribute(roster()).ok()?.verify().ok());
             verified.is_some_and(|verified| verified.admit(roster(), admission).is_ok())
         });
     }

@@ -95,6 +95,7 @@ fn any_header_field_swapped_between_two_messages_is_refused() {
         }
     }
     // Neither file has a log that continues another one.
-    let same: Vec<&str> = fields.iter().map(|(what, _)| *what).filter(|what| !differed.contains(what)).collect();
+    let same: Vec<&str> =
+        fields.iter().map(|(what, _)| *what).filter(|what| !differed.contains(what)).collect();
     assert_eq!(same, ["log_instance", "predecessor"]);
 }

@@ -76,9 +76,11 @@ pub(super) fn position(
     });
     let mut newest: Option<(Timestamp, &LogRow, [u8; 16])> = None;
     for row in open {
-        // An entry of ours that came from others was written by an earlier life of this disk, and others may
-        // hold more of that log than we will ever hear of.
-        if !store.writes_log(group, row.log)? {
+        // What came back from others was written by an earlier life of this disk, and they may hold more of
+        // that log than we will ever hear of. A database knows which logs it opened; one that was put back
+        // under our feet does not know, but what we seal is received as it is created.
+        let is_ours = store.message(row.head)?.is_some_and(|message| message.received == message.created);
+        if !is_ours || !store.writes_log(group, row.log)? {
             continue;
         }
         let Some(bytes) = store.envelopes(group, row.log, row.height, row.height, usize::MAX)?.pop() else {
@@ -231,7 +233,9 @@ mod tests {
     /// Stores messages as sync does.
     async fn given_back(site: &Site, messages: &[envelope::Decoded]) {
         for message in messages {
-            site.store.commit(Change::Envelope(Box::new(row(message)))).await.unwrap();
+            let mut row = row(message);
+            row.received = row.created.saturating_add(std::time::Duration::from_secs(9));
+            site.store.commit(Change::Envelope(Box::new(row))).await.unwrap();
         }
     }
 

@@ -280,7 +280,7 @@ fn decision() -> impl Strategy<Value = schema::statement::Decision> {
     ]
 }
 
-fn round_trips<M: Message + Default + PartialEq>(message: &M) -> Result<(), TestCaseError> {
+fn round_trips<M: Message + Default + PartialEq + std::fmt::Debug>(message: &M) -> Result<(), TestCaseError> {
     let read = decode_canonical::<M>("message", &message.encode_to_vec(), 1 << 20);
     prop_assert_eq!(read.as_ref(), Ok(message));
     Ok(())
@@ -402,7 +402,8 @@ proptest! {
         let mut rng = StdRng::seed_from_u64(dice);
         let (phrase, key) = (phrase.as_bytes(), SigningKey::from_seed(&seed));
         let file = key_file::encode_ed25519(&key, phrase, Cost::TEST, &mut rng).unwrap();
-        prop_assert_eq!(key_file::decode_ed25519(&file, phrase).unwrap().seed(), &seed);
+        let opened = key_file::decode_ed25519(&file, phrase).unwrap();
+        prop_assert_eq!(opened.seed(), &seed);
         let file = key_file::encode_secret(&Secret::new(seed), phrase, Cost::TEST, &mut rng).unwrap();
         prop_assert_eq!(key_file::decode_secret(&file, phrase).unwrap(), Secret::new(seed));
         prop_assert!(key_file::decode_ed25519(&file, phrase).is_err());

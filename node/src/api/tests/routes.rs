@@ -73,6 +73,7 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/api/v1/members", Token, 200, No),
         expected("GET", "/api/v1/members/{member}/heads", Admin, 200, No),
         expected("POST", "/api/v1/log", Admin, 200, No),
+        expected("POST", "/api/v1/backups", Admin, 201, No),
         expected("GET", "/api/v1/objects", Read, 200, Named),
         expected("GET", "/api/v1/objects/{object}", Read, 200, Within),
         expected("GET", "/api/v1/messages/{message}", Read, 200, Within),
@@ -143,6 +144,7 @@ impl Samples {
             "created":"2026-01-01T00:00:00.000Z","modified":"2026-01-01T00:00:00.000Z","name":"CERT"}"#;
         match (route.method, route.path) {
             ("POST", "/api/v1/log") => ("text/plain", "a log".to_owned()),
+            ("POST", "/api/v1/backups") => ("application/json", r#"{"folder":"/srv/backup"}"#.to_owned()),
             ("POST", "/api/v1/tokens") => {
                 ("application/json", r#"{"name":"made","read":["cidr"]}"#.to_owned())
             }

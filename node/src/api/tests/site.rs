@@ -27,7 +27,7 @@ use crate::{
         app::App,
         host::Hosts,
         limit::Rate,
-        ports::{Imported, NodeReport, NodeStatus, PeerReport, Ports, Publish},
+        ports::{BackupRefused, Imported, NodeReport, NodeStatus, PeerReport, Ports, Publish},
         server::ServerConfig,
     },
     clock,
@@ -81,6 +81,10 @@ impl NodeStatus for Alone {
 
     async fn peers(&self) -> Vec<PeerReport> {
         Vec::new()
+    }
+
+    async fn backup(&self, folder: std::path::PathBuf) -> Result<serde_json::Value, BackupRefused> {
+        Ok(serde_json::json!({ "folder": folder }))
     }
 
     async fn import_log(&self, text: String) -> Result<Imported, String> {

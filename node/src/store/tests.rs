@@ -405,7 +405,9 @@ fn a_certificate_opens_no_more_logs_in_a_group_than_it_may() {
 fn second_messages_of_a_log_are_bounded_but_for_the_one_that_counts() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);
-    (1..=3).for_each(|n| drop(commit(&store, envelope(n))));
+    for n in 1..=3 {
+        commit(&store, envelope(n));
+    }
     let forged = |n: u64| EnvelopeRow { id: id(1_000 + n), ..envelope(2) };
     for n in 0..200 {
         assert_eq!(commit(&store, forged(n)), Committed::Fork { existing: id(2) });
@@ -435,11 +437,15 @@ fn parked_envelopes_survive_a_restart_within_their_shares() {
     let alice = Parker::Author(MemberId::new([1; 16]));
     let store = open(&folder);
     park(&store, 0, alice);
-    (1..=60).for_each(|n| drop(park(&store, n, peer)));
+    for n in 1..=60 {
+        park(&store, n, peer);
+    }
     assert_eq!(park(&store, 1, peer), Committed::Duplicate);
     drop(store);
     let store = open(&folder);
-    (61..=100).for_each(|n| drop(park(&store, n, peer)));
+    for n in 61..=100 {
+        park(&store, n, peer);
+    }
     let parked = store.parked(1_000).unwrap();
     assert_eq!(parked.len(), 1 + 64);
     assert_eq!((parked[0].id, parked[0].parker), (id(0), alice));

@@ -194,7 +194,14 @@ fn hello_response() -> impl Strategy<Value = schema::HelloResponse> {
     let greeted =
         (proptest::option::of(version()), any::<u64>(), any::<u64>(), any::<bool>(), few(wire_frontier()))
             .prop_map(|(roster, charter_version, now, admitted, your_logs)| {
-                Response::Greeted(schema::Greeted { roster, charter_version, now, admitted, your_logs })
+                Response::Greeted(schema::Greeted {
+                    roster,
+                    charter_version,
+                    now,
+                    admitted,
+                    your_logs,
+                    beacon: None,
+                })
             });
     let other = prop_oneof![
         admin_page().prop_map(Response::AdminPage),
@@ -211,8 +218,11 @@ fn sealed_grant() -> impl Strategy<Value = schema::SealedGrant> {
 fn sync_response() -> impl Strategy<Value = schema::SyncResponse> {
     use schema::sync_response::Response;
     let response = prop_oneof![
-        (bytes(32), few(wire_frontier()))
-            .prop_map(|(hash, logs)| Response::Frontier(schema::Frontier { hash, logs })),
+        (bytes(32), few(wire_frontier())).prop_map(|(hash, logs)| Response::Frontier(schema::Frontier {
+            hash,
+            logs,
+            more: false
+        })),
         (few(bytes(60)), any::<bool>())
             .prop_map(|(envelopes, more)| Response::Page(schema::Page { envelopes, more })),
         few(signed()).prop_map(|records| Response::Addresses(schema::Addresses { records })),
@@ -224,8 +234,11 @@ fn sync_response() -> impl Strategy<Value = schema::SyncResponse> {
 fn sync_request() -> impl Strategy<Value = schema::SyncRequest> {
     use schema::sync_request::Request;
     let request = prop_oneof![
-        (any::<u32>(), bytes(32))
-            .prop_map(|(group, hash)| Request::Frontier(schema::PullFrontier { group, hash })),
+        (any::<u32>(), bytes(32)).prop_map(|(group, hash)| Request::Frontier(schema::PullFrontier {
+            group,
+            hash,
+            after: Vec::new()
+        })),
         (any::<u32>(), bytes(32), any::<u64>(), any::<u64>())
             .prop_map(|(group, log, from, to)| Request::Range(schema::PullRange { group, log, from, to })),
         Just(Request::Addresses(schema::PullAddresses {})),

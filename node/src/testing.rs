@@ -103,7 +103,7 @@ impl Coalition {
         Seat { identity: Arc::new(identity), key }
     }
 
-    fn decide(&mut self, member: u8, decision: Decision) {
+    pub(crate) fn decide(&mut self, member: u8, decision: Decision) {
         let record = self.record(member, decision);
         let verified = verify_record(self.roster.charters(), &record).unwrap();
         self.latest.insert(vec![member; 16], verified.statement.id.to_vec());

@@ -77,7 +77,8 @@ impl Status {
         if drafts > 0
             && let Some(hold) = *self.held.borrow()
         {
-            warnings.push(format!("{drafts} drafts wait: {hold}."));
+            let wait = if drafts == 1 { "draft waits" } else { "drafts wait" };
+            warnings.push(format!("{drafts} {wait}: {hold}."));
         }
         for peer in &self.hellos.borrow().forked_with {
             warnings.push(format!("The admin log of {peer} contradicts ours: one of us was shown a fork."));

@@ -21,6 +21,8 @@ mod quota;
 mod rate;
 mod rejudge;
 mod reopen;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex};
 

@@ -210,11 +210,13 @@ fn recipient_keys(
 
 #[cfg(test)]
 mod tests {
-    use belfry_proto::id::PublicationId;
+    use belfry_proto::{
+        id::PublicationId,
+        schema::{self, statement::Decision},
+    };
 
     use super::*;
     use crate::{
-        clock,
         store::{Change, DraftState},
         testing::{CIDR, Coalition, Seat, Site},
     };
@@ -224,11 +226,6 @@ mod tests {
         let (header, id) = (admitted.header(), admitted.message_id());
         let (state, judged) = (MessageState::Sealed, header.roster.height);
         rows::envelope(header, id, admitted.bytes(), true, state, header.created, judged)
-    }
-
-    fn following(site: &Site, seat: &Seat, known: &[(GroupId, LogId, Sequence)]) -> Position {
-        let roster = site.roster.snapshot();
-        position(&site.store, &seat.identity, &roster, CIDR, known, clock::now()).unwrap()
     }
 
     /// Stores messages as the flusher does.
@@ -268,6 +265,37 @@ mod tests {
         }
     }
 
+    fn next_of(
+        coalition: &Coalition,
+        site: &Site,
+        seat: &Seat,
+        known: &[(GroupId, LogId, Sequence)],
+    ) -> Result<Position, SealError> {
+        let now = crate::clock::now();
+        position(&site.store, &seat.identity, &coalition.roster, CIDR, known, now)
+    }
+
+    #[tokio::test]
+    async fn a_log_that_a_cut_closed_is_never_continued() {
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(1, &[CIDR]);
+        let messages = coalition.messages(&alice, CIDR, None, 3);
+        let site = Site::new(&coalition, &alice).await;
+        written(&site, &messages).await;
+        let serial = alice.identity.serial.get();
+        let last = messages[2].header();
+        let point = schema::CutPoint {
+            log: last.log.to_vec(),
+            sequence: last.sequence.get(),
+            message: messages[2].message_id().to_vec(),
+        };
+        coalition.decide(1, Decision::Suspend(schema::Suspend { serial, cut: vec![point] }));
+        coalition.decide(1, Decision::Resume(schema::Resume { serial }));
+        let next = next_of(&coalition, &site, &alice, &[]).unwrap();
+        assert_eq!((next.sequence, next.predecessor), (Sequence::new(1), Some(last.log)));
+        assert_ne!(next.instance, last.instance);
+    }
+
     #[tokio::test]
     async fn a_log_goes_on_where_this_disk_left_it() {
         let mut coalition = Coalition::new();
@@ -275,7 +303,7 @@ mod tests {
         let messages = coalition.messages(&alice, CIDR, None, 3);
         let site = Site::new(&coalition, &alice).await;
         written(&site, &messages).await;
-        let next = following(&site, &alice, &[]);
+        let next = next_of(&coalition, &site, &alice, &[]).unwrap();
         assert_eq!((next.sequence, next.prev), (Sequence::new(4), messages[2].message_id()));
         assert_eq!(next.instance, messages[0].header().instance);
     }
@@ -288,11 +316,11 @@ mod tests {
         let messages = coalition.messages(&alice, CIDR, None, 3);
         let site = Site::new(&coalition, &alice).await;
         given_back(&site, &messages).await;
-        let next = following(&site, &alice, &[]);
+        let next = next_of(&coalition, &site, &alice, &[]).unwrap();
         assert_eq!((next.sequence, next.prev), (Sequence::new(1), MessageId::ZERO));
         assert_ne!(next.instance, messages[0].header().instance);
         assert_eq!(next.predecessor, Some(messages[0].header().log));
-        let again = following(&site, &alice, &[]);
+        let again = next_of(&coalition, &site, &alice, &[]).unwrap();
         assert_ne!(next.instance, again.instance, "a fresh one each time");
     }
 
@@ -306,9 +334,9 @@ mod tests {
         let site = Site::new(&coalition, &alice).await;
         written(&site, &messages[..3]).await;
         let known = [(CIDR, log, Sequence::new(5))];
-        assert_eq!(following(&site, &alice, &known).sequence, Sequence::new(1));
+        assert_eq!(next_of(&coalition, &site, &alice, &known).unwrap().sequence, Sequence::new(1));
         // Not even once the rest has come back.
         given_back(&site, &messages[3..]).await;
-        assert_eq!(following(&site, &alice, &known).sequence, Sequence::new(1));
+        assert_eq!(next_of(&coalition, &site, &alice, &known).unwrap().sequence, Sequence::new(1));
     }
 }

@@ -336,7 +336,7 @@ fn filler(n: usize) -> EnvelopeRow {
         id: MessageId::new(bytes),
         prev: MessageId::ZERO,
         member: MemberId::new([1; 16]),
-        serial: Serial::new(1),
+        serial: Serial::new(u64::try_from(n + 1).unwrap()),
         created: Timestamp::from_micros(1),
         received: Timestamp::from_micros(2),
         key_id: None,

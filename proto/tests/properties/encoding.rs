@@ -194,7 +194,14 @@ fn hello_response() -> impl Strategy<Value = schema::HelloResponse> {
     let greeted =
         (proptest::option::of(version()), any::<u64>(), any::<u64>(), any::<bool>(), few(wire_frontier()))
             .prop_map(|(roster, charter_version, now, admitted, your_logs)| {
-                Response::Greeted(schema::Greeted { roster, charter_version, now, admitted, your_logs })
+                Response::Greeted(schema::Greeted {
+                    roster,
+                    charter_version,
+                    now,
+                    admitted,
+                    your_logs,
+                    beacon: None,
+                })
             });
     let other = prop_oneof![
         admin_page().prop_map(Response::AdminPage),
@@ -211,8 +218,11 @@ fn sealed_grant() -> impl Strategy<Value = schema::SealedGrant> {
 fn sync_response() -> impl Strategy<Value = schema::SyncResponse> {
     use schema::sync_response::Response;
     let response = prop_oneof![
-        (bytes(32), few(wire_frontier()))
-            .prop_map(|(hash, logs)| Response::Frontier(schema::Frontier { hash, logs })),
+        (bytes(32), few(wire_frontier())).prop_map(|(hash, logs)| Response::Frontier(schema::Frontier {
+            hash,
+            logs,
+            more: false
+        })),
         (few(bytes(60)), any::<bool>())
             .prop_map(|(envelopes, more)| Response::Page(schema::Page { envelopes, more })),
         few(signed()).prop_map(|records| Response::Addresses(schema::Addresses { records })),
@@ -224,8 +234,11 @@ fn sync_response() -> impl Strategy<Value = schema::SyncResponse> {
 fn sync_request() -> impl Strategy<Value = schema::SyncRequest> {
     use schema::sync_request::Request;
     let request = prop_oneof![
-        (any::<u32>(), bytes(32))
-            .prop_map(|(group, hash)| Request::Frontier(schema::PullFrontier { group, hash })),
+        (any::<u32>(), bytes(32)).prop_map(|(group, hash)| Request::Frontier(schema::PullFrontier {
+            group,
+            hash,
+            after: Vec::new()
+        })),
         (any::<u32>(), bytes(32), any::<u64>(), any::<u64>())
             .prop_map(|(group, log, from, to)| Request::Range(schema::PullRange { group, log, from, to })),
         Just(Request::Addresses(schema::PullAddresses {})),
@@ -280,7 +293,7 @@ fn decision() -> impl Strategy<Value = schema::statement::Decision> {
     ]
 }
 
-fn round_trips<M: Message + Default + PartialEq>(message: &M) -> Result<(), TestCaseError> {
+fn round_trips<M: Message + Default + PartialEq + std::fmt::Debug>(message: &M) -> Result<(), TestCaseError> {
     let read = decode_canonical::<M>("message", &message.encode_to_vec(), 1 << 20);
     prop_assert_eq!(read.as_ref(), Ok(message));
     Ok(())
@@ -402,7 +415,8 @@ proptest! {
         let mut rng = StdRng::seed_from_u64(dice);
         let (phrase, key) = (phrase.as_bytes(), SigningKey::from_seed(&seed));
         let file = key_file::encode_ed25519(&key, phrase, Cost::TEST, &mut rng).unwrap();
-        prop_assert_eq!(key_file::decode_ed25519(&file, phrase).unwrap().seed(), &seed);
+        let opened = key_file::decode_ed25519(&file, phrase).unwrap();
+        prop_assert_eq!(opened.seed(), &seed);
         let file = key_file::encode_secret(&Secret::new(seed), phrase, Cost::TEST, &mut rng).unwrap();
         prop_assert_eq!(key_file::decode_secret(&file, phrase).unwrap(), Secret::new(seed));
         prop_assert!(key_file::decode_ed25519(&file, phrase).is_err());

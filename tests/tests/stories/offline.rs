@@ -53,7 +53,7 @@ async fn what_is_published_offline_is_sealed_after_a_revocation_that_arrives_fir
     let accepted = alice.publish("cidr", &bundle).tlp("green").accepted().await?;
     until("the draft to wait for a hello", async || {
         let status = alice.status().await.map_err(|error| format!("{error:#}"))?;
-        let waits = status["warnings"].to_string().contains("hello");
+        let waits = status["warnings"].to_string().contains("no other node has answered");
         if waits { Ok(()) } else { Err(status.to_string()) }
     })
     .await?;

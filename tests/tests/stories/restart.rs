@@ -58,7 +58,7 @@ async fn a_draft_outlives_a_restart_and_is_published_once() -> anyhow::Result<()
     let accepted = alice.api()?.post(path, &headers, json.as_str()).await?.expect(202)?;
     until("the status to say what the draft waits for", async || {
         let status = alice.status().await.map_err(|error| format!("{error:#}"))?;
-        let says = status["warnings"].to_string().contains("hello");
+        let says = status["warnings"].to_string().contains("no other node has answered");
         if says && status["node"]["drafts"] == 1 { Ok(()) } else { Err(status.to_string()) }
     })
     .await?;

@@ -306,7 +306,8 @@ impl Site {
             id: message,
             prev: MessageId::ZERO,
             member,
-            serial: Serial::new(1),
+            // And so a certificate a message: one may not have that many logs.
+            serial: Serial::new(n),
             created,
             received: clock::now(),
             key_id: None,

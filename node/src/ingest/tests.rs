@@ -1,0 +1,229 @@
+//! The way in as a whole: real signatures, a real admin log, the tasks as the daemon runs them.
+
+use belfry_proto::{
+    envelope::Decoded,
+    id::{GroupId, LogId},
+    schema::{self, CutPoint, ExtendCut, RevocationReason, Revoke},
+    trust::statement::Decision,
+};
+use prost::Message as _;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::{
+    clock,
+    feed::Notice,
+    membership::{DialLimits, Membership, Reach},
+    store::{
+        Change, MessageState,
+        MessageState::{Disputed, Quarantined, Sealed},
+    },
+    testing::{CIDR, Coalition, Seat, Site, eventually},
+};
+
+/// A node whose ingest runs.
+struct Receiver {
+    site: Site,
+    feed: Feed,
+    intake: Intake,
+    from: PublicKey,
+    _tasks: JoinSet<()>,
+    _membership: Membership,
+}
+
+impl Receiver {
+    fn start(mut site: Site, from: &Seat) -> Self {
+        let feed = Feed::default();
+        let limits = DialLimits { longest_wait: std::time::Duration::from_secs(3600), most: 0 };
+        let membership = Membership::new(
+            Arc::clone(&site.seat.identity),
+            site.store.clone(),
+            site.network.clone(),
+            site.roster.clone(),
+            feed.clone(),
+            Reach { bootstrap: Vec::new(), external: Vec::new(), limits },
+        );
+        let (ingest, queues, intake) = Ingest::new(
+            Arc::clone(&site.seat.identity),
+            site.store.clone(),
+            site.network.clone(),
+            site.roster.clone(),
+            feed.clone(),
+            membership.behind(),
+        );
+        let mut tasks = JoinSet::new();
+        tasks.spawn(ingest.rejudging());
+        let (judge, keep, reopen) = ingest.loops(queues, site.inbound.take().unwrap().gossip);
+        tasks.spawn(judge);
+        tasks.spawn(keep);
+        tasks.spawn(reopen);
+        let from = from.identity.node;
+        Self { site, feed, intake, from, _tasks: tasks, _membership: membership }
+    }
+
+    async fn takes(&self, messages: &[Decoded]) -> Vec<Kept> {
+        let envelopes = messages.iter().map(|message| message.bytes().to_vec()).collect();
+        self.intake.offer(self.from, envelopes).await
+    }
+
+    /// As membership does: durable, live, told.
+    async fn learns(&self, coalition: &Coalition) {
+        let head = coalition.roster.version();
+        let known = usize::try_from(self.site.roster.snapshot().version().height.get()).unwrap();
+        let records = coalition.roster.records().skip(known);
+        let records = records.map(|r| (r.height, r.record.encode_to_vec())).collect();
+        self.site.store.commit(Change::Admin { charters: Vec::new(), records, head }).await.unwrap();
+        self.site.roster.replace(coalition.roster.clone());
+        self.feed.notify(Notice::RosterChanged(head.height));
+    }
+
+    fn states(&self, messages: &[Decoded]) -> Vec<MessageState> {
+        let of = |message: &Decoded| self.site.store.message(message.message_id()).unwrap().unwrap().state;
+        messages.iter().map(of).collect()
+    }
+
+    async fn ends_with(&self, messages: &[Decoded], expected: &[MessageState]) {
+        eventually(&format!("{expected:?}"), async || self.states(messages) == expected).await;
+    }
+
+    fn frontier(&self, group: GroupId, log: LogId) -> (u64, u64) {
+        let row = self.site.store.log(group, log).unwrap().unwrap();
+        (row.height.get(), row.frozen.get())
+    }
+}
+
+fn point(message: &Decoded) -> CutPoint {
+    let header = message.header();
+    CutPoint {
+        log: header.log.to_vec(),
+        sequence: header.sequence.get(),
+        message: message.message_id().to_vec(),
+    }
+}
+
+fn revocation(seat: &Seat, cut: Vec<CutPoint>) -> Decision {
+    let now = clock::now().as_micros();
+    Decision::Revoke(Revoke {
+        serial: seat.identity.serial.get(),
+        member: seat.identity.member.to_vec(),
+        reason: RevocationReason::KeyCompromise.into(),
+        decided: now,
+        effective: now,
+        cut,
+    })
+}
+
+fn extension(seat: &Seat, cut: Vec<CutPoint>) -> Decision {
+    Decision::ExtendCut(ExtendCut { serial: seat.identity.serial.get(), cut })
+}
+
+#[tokio::test]
+async fn a_revocation_hides_what_was_received_and_extending_its_cut_brings_it_back() {
+    let mut coalition = Coalition::new();
+    let (alice, bob) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));
+    let messages = coalition.messages(&alice, CIDR, None, 4);
+    let receiver = Receiver::start(Site::new(&coalition, &bob).await, &alice);
+    receiver.takes(&messages).await;
+    receiver.ends_with(&messages, &[Sealed; 4]).await;
+    coalition.decide(1, revocation(&alice, vec![point(&messages[1])]));
+    receiver.learns(&coalition).await;
+    receiver.ends_with(&messages, &[Sealed, Sealed, Quarantined, Quarantined]).await;
+    coalition.decide(1, extension(&alice, vec![point(&messages[2])]));
+    receiver.learns(&coalition).await;
+    receiver.ends_with(&messages, &[Sealed, Sealed, Sealed, Quarantined]).await;
+    // What waited for its key waits for it again.
+    let key = messages[2].header().key_id().unwrap();
+    eventually("waiting", async || receiver.site.store.waiting_on(key, 9).unwrap().len() == 3).await;
+}
+
+#[tokio::test]
+async fn whoever_learns_of_the_cut_first_and_of_the_messages_later_ends_alike() {
+    let mut coalition = Coalition::new();
+    let (alice, bob) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));
+    let messages = coalition.messages(&alice, CIDR, None, 4);
+    let early = Receiver::start(Site::new(&coalition, &bob).await, &alice);
+    early.takes(&messages[..2]).await;
+    coalition.decide(1, revocation(&alice, vec![point(&messages[2])]));
+    early.learns(&coalition).await;
+    early.takes(&messages[2..]).await;
+    // From the end: each page proves no more of the chain than it holds.
+    let late = Receiver::start(Site::new(&coalition, &bob).await, &alice);
+    for message in messages.iter().rev() {
+        assert_eq!(late.takes(std::slice::from_ref(message)).await, [Kept::Stored]);
+    }
+    for receiver in [early, late] {
+        receiver.ends_with(&messages, &[Sealed, Sealed, Sealed, Quarantined]).await;
+        let header = messages[0].header();
+        assert_eq!(receiver.frontier(header.group, header.log), (4, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_was_down_when_the_cut_came_hides_at_its_start() {
+    let mut coalition = Coalition::new();
+    let (alice, bob) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));
+    let messages = coalition.messages(&alice, CIDR, None, 2);
+    coalition.decide(1, revocation(&alice, Vec::new()));
+    let site = Site::new(&coalition, &bob).await;
+    // As they were stored before the last record came.
+    site.hold(&messages).await;
+    let receiver = Receiver::start(site, &alice);
+    receiver.ends_with(&messages, &[Quarantined; 2]).await;
+}
+
+#[tokio::test]
+async fn a_fork_freezes_the_log_and_a_cut_says_which_history_is_true() {
+    let mut coalition = Coalition::new();
+    let (alice, bob) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));
+    let mut messages = coalition.messages(&alice, CIDR, None, 3);
+    // The thief of the key signs another second message, and it comes first.
+    let forged = coalition.messages(&alice, CIDR, Some(&messages[0]), 1);
+    let receiver = Receiver::start(Site::new(&coalition, &bob).await, &alice);
+    receiver.takes(&[messages[0].clone(), forged[0].clone()]).await;
+    receiver.takes(&messages[1..]).await;
+    messages.extend(forged);
+    receiver.ends_with(&messages, &[Sealed, Disputed, Disputed, Disputed]).await;
+    let header = messages[0].header().clone();
+    eventually("a frozen log", async || receiver.frontier(header.group, header.log) == (1, 2)).await;
+    let row = receiver.site.store.log(header.group, header.log).unwrap().unwrap();
+    let proof = receiver.site.store.fork_proof(&row).unwrap().unwrap();
+    assert!(proof.envelopes.iter().any(|bytes| bytes == messages[3].bytes()));
+    coalition.decide(1, revocation(&alice, vec![point(&messages[2])]));
+    receiver.learns(&coalition).await;
+    receiver.ends_with(&messages, &[Sealed, Sealed, Sealed, Quarantined]).await;
+    eventually("the true history", async || receiver.frontier(header.group, header.log) == (3, 0)).await;
+    let second = header.sequence.get() + 1;
+    let at = belfry_proto::id::Sequence::new(second);
+    let served = receiver.site.store.envelopes(header.group, header.log, at, at, usize::MAX).unwrap();
+    assert_eq!(served, [messages[1].bytes()], "peers are served the true one");
+}
+
+#[tokio::test]
+async fn what_is_ahead_of_the_roster_is_parked_by_its_author_if_that_can_be_known() {
+    let mut coalition = Coalition::new();
+    let (alice, bob) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));
+    let behind = coalition.roster.clone();
+    let carol = coalition.issue(3, &[CIDR]);
+    let by_alice = coalition.messages(&alice, CIDR, None, 1);
+    let by_carol = coalition.messages(&carol, CIDR, None, 1);
+    let mut forged = schema::Envelope::decode(by_alice[0].bytes()).unwrap();
+    forged.signature[5] ^= 1;
+    let forged = forged.encode_to_vec();
+    let site = Site::knowing(&coalition, behind, &bob).await;
+    let receiver = Receiver::start(site, &alice);
+    assert_eq!(receiver.takes(&by_alice).await, [Kept::Parked]);
+    assert_eq!(receiver.takes(&by_carol).await, [Kept::Parked]);
+    let kept = receiver.intake.offer(receiver.from, vec![forged]).await;
+    assert_eq!(kept, [Kept::Refused("bad-signature")], "unsigned bytes take no author's room");
+    let parked = receiver.site.store.parked(9).unwrap();
+    let parker = |id| parked.iter().find(|row| row.id == id).map(|row| row.parker);
+    let (alices, peers) = (crate::store::Parker::Author(alice.identity.member), receiver.from);
+    assert_eq!(parker(by_alice[0].message_id()), Some(alices));
+    assert_eq!(parker(by_carol[0].message_id()), Some(crate::store::Parker::Peer(peers)));
+    receiver.learns(&coalition).await;
+    let both = [by_alice[0].clone(), by_carol[0].clone()];
+    eventually("both stored", async || {
+        both.iter().all(|message| receiver.site.store.has_message(message.message_id()).unwrap())
+    })
+    .await;
+}

@@ -183,6 +183,7 @@ async fn a_fork_freezes_the_log_and_a_cut_says_which_history_is_true() {
     receiver.takes(&messages[1..]).await;
     messages.extend(forged);
     receiver.ends_with(&messages, &[Sealed, Disputed, Disputed, Disputed]).await;
+    assert_eq!(receiver.site.store.check(|_| {}).damages, 0, "second messages are where they should be");
     let header = messages[0].header().clone();
     eventually("a frozen log", async || receiver.frontier(header.group, header.log) == (1, 2)).await;
     let row = receiver.site.store.log(header.group, header.log).unwrap().unwrap();
@@ -192,6 +193,7 @@ async fn a_fork_freezes_the_log_and_a_cut_says_which_history_is_true() {
     receiver.learns(&coalition).await;
     receiver.ends_with(&messages, &[Sealed, Sealed, Sealed, Quarantined]).await;
     eventually("the true history", async || receiver.frontier(header.group, header.log) == (3, 0)).await;
+    assert_eq!(receiver.site.store.check(|_| {}).damages, 0, "and after they changed places");
     let second = header.sequence.get() + 1;
     let at = belfry_proto::id::Sequence::new(second);
     let served = receiver.site.store.envelopes(header.group, header.log, at, at, usize::MAX).unwrap();

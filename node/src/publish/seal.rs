@@ -297,6 +297,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_certificate_that_opened_all_its_logs_is_told() {
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(1, &[CIDR]);
+        let message = &coalition.messages(&alice, CIDR, None, 1)[0];
+        let site = Site::new(&coalition, &alice).await;
+        for n in 1..=u8::try_from(MAX_LOGS_PER_CERTIFICATE).unwrap() {
+            assert!(next_of(&coalition, &site, &alice, &[]).is_ok());
+            let (log, id) = (LogId::new([n; 32]), MessageId::new([n; 32]));
+            site.store
+                .commit(Change::Envelope(Box::new(EnvelopeRow { log, id, ..row(message) })))
+                .await
+                .unwrap();
+        }
+        assert!(matches!(next_of(&coalition, &site, &alice, &[]), Err(SealError::LogsUsedUp)));
+    }
+
+    #[tokio::test]
     async fn a_log_goes_on_where_this_disk_left_it() {
         let mut coalition = Coalition::new();
         let alice = coalition.issue(1, &[CIDR]);

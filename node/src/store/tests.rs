@@ -470,6 +470,21 @@ fn a_draft_becomes_messages_once() {
 }
 
 #[test]
+fn a_draft_is_never_flushed_into_a_log_that_forked() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let publication = PublicationId::new([1; 16]);
+    store.commit_blocking(Change::Draft(draft(1, None))).unwrap();
+    commit(&store, envelope(1));
+    commit(&store, EnvelopeRow { id: id(9), ..envelope(1) });
+    // Its place was chosen before the fork came to light.
+    let flush = store.commit_blocking(Change::Flushed { publication, envelopes: vec![envelope(2)] });
+    assert!(matches!(flush, Err(WriteError::Missing(_))), "nobody would see it");
+    assert!(!store.has_message(id(2)).unwrap());
+    assert_eq!(store.queued(10).unwrap(), [publication], "it goes into the next log");
+}
+
+#[test]
 fn a_failed_change_leaves_nothing_behind() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);

@@ -136,7 +136,9 @@ fn few<T: std::fmt::Debug>(of: impl Strategy<Value = T>) -> impl Strategy<Value 
 
 fn signed() -> impl Strategy<Value = schema::Signed> {
     let signature = (bytes(32), bytes(64)).prop_map(|(key, signature)| schema::Signature { key, signature });
-    (bytes(40), few(signature)).prop_map(|(payload, signatures)| schema::Signed { payload, signatures })
+    // Armour around nothing at all is none.
+    let payload = bytes(40).prop_filter("a payload", |payload| !payload.is_empty());
+    (payload, few(signature)).prop_map(|(payload, signatures)| schema::Signed { payload, signatures })
 }
 
 fn record() -> impl Strategy<Value = schema::Record> {
@@ -330,7 +332,7 @@ proptest! {
         charters in proptest::collection::vec(signed(), 1..4),
         records in few(record()),
         request in signed(),
-        certificate in record(),
+        certificate in record().prop_filter("a record", |record| record.entry.is_some()),
     ) {
         prop_assert_eq!(file::read_charter(&file::write_charter(&charters)).unwrap().charters, charters.clone());
         let log = schema::LogFile { charters, records };

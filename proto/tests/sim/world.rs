@@ -83,6 +83,8 @@ pub(crate) struct World {
     counter: u64,
     ids: u64,
     pub(crate) oracle: Oracle,
+    /// Nodes certified before anything happened.
+    founders: usize,
     snapshots: BTreeMap<usize, Durable>,
     trace: blake3::Hasher,
     stats: Stats,
@@ -129,6 +131,7 @@ impl World {
             counter: 0,
             ids: 0,
             oracle: Oracle::default(),
+            founders: 0,
             snapshots: BTreeMap::new(),
             trace: blake3::Hasher::new(),
             stats: Stats::default(),
@@ -162,7 +165,8 @@ impl World {
 
     /// Everyone certified so far gets the whole log and starts.
     pub(crate) fn start_all(&mut self) {
-        for number in 0..self.nodes.len() {
+        self.founders = self.nodes.len();
+        for number in 0..self.founders {
             self.nodes[number].hand_log(&self.admins.roster);
             self.nodes[number].start();
             self.schedule_tick(number);
@@ -383,10 +387,11 @@ impl World {
         Ok(())
     }
 
-    /// The operator of one honest node that is up imports the admins' log. Not of one that comes back after a
-    /// suspension: others would not let it in to tell them of it.
+    /// The operator of one honest node that is up imports the admins' log: one of the first hour, whom all others
+    /// admit. A member that comes back after a suspension, or a newcomer certified under a charter that the
+    /// others lack, would not be let in to tell them.
     fn import(&mut self) -> Result<(), Violation> {
-        let able: Vec<usize> = (0..self.nodes.len())
+        let able: Vec<usize> = (0..self.founders)
             .filter(|n| self.nodes[*n].is_up() && self.nodes[*n].conduct == Conduct::Honest)
             .filter(|n| self.admins.ledger[&self.nodes[*n].identity.serial].was_never_out(self.now))
             .collect();

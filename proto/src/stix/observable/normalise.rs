@@ -31,7 +31,7 @@ pub(super) fn normalise(kind: Kind, text: &str) -> Option<(Kind, String)> {
         }
         Kind::Ssdeep | Kind::Mutex => Some((kind, text.to_owned())),
         Kind::FileName => Some((kind, text.to_lowercase())),
-        Kind::RegistryKey => Some((kind, registry_key(text))),
+        Kind::RegistryKey => registry_key(text).map(|value| (kind, value)),
         Kind::Cve => cve(text).map(|value| (kind, value)),
     }
 }
@@ -172,8 +172,10 @@ fn hex(text: &str, len: usize) -> Option<String> {
     (text.len() == len && text.bytes().all(|b| b.is_ascii_hexdigit())).then(|| text.to_ascii_lowercase())
 }
 
-fn registry_key(text: &str) -> String {
+fn registry_key(text: &str) -> Option<String> {
     let text = text.to_lowercase();
+    // Together, or a second look would find more to cut.
+    let text = text.trim_end_matches(|c: char| c == '\\' || c.is_whitespace());
     let (hive, rest) = text.split_at(text.find('\\').unwrap_or(text.len()));
     let hive = match hive {
         "hklm" => "hkey_local_machine",
@@ -183,7 +185,7 @@ fn registry_key(text: &str) -> String {
         "hkcc" => "hkey_current_config",
         other => other,
     };
-    format!("{hive}{}", rest.trim_end_matches('\\'))
+    (!text.is_empty()).then(|| format!("{hive}{rest}"))
 }
 
 fn cve(text: &str) -> Option<String> {
@@ -244,7 +246,7 @@ mod tests {
             (Kind::Md5, &["D41D8CD98F00B204E9800998ECF8427E"], "d41d8cd98f00b204e9800998ecf8427e"),
             (
                 Kind::RegistryKey,
-                &["HKLM\\Software\\X", "HKEY_LOCAL_MACHINE\\software\\x\\"],
+                &["HKLM\\Software\\X", "HKEY_LOCAL_MACHINE\\software\\x\\", "hklm\\software\\x \\"],
                 "hkey_local_machine\\software\\x",
             ),
             (Kind::Cve, &["cve-2026-0001"], "CVE-2026-0001"),
@@ -278,6 +280,8 @@ mod tests {
             (Kind::Asn, "4294967296"),
             (Kind::Cve, "CVE-26-1"),
             (Kind::Mutex, "  "),
+            (Kind::RegistryKey, "\\"),
+            (Kind::RegistryKey, " \\ \\ "),
         ] {
             assert_eq!(normalise(kind, text), None, "{text}");
         }

@@ -351,7 +351,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         story.play()
-        story.where_to_look()
+        if not CHECK or story.failed:
+            story.where_to_look()
         if not CHECK and story.failed == 0:
             print("\nRunning until Ctrl-C.", flush=True)
             signal.pause()

@@ -80,7 +80,7 @@ fn named(request: &Request, hosts: &Hosts) -> Result<Host, Problem> {
         Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
             "host-not-allowed",
-            "this server does not answer to that Host; add it to `api.hosts` if it should",
+            "this server does not answer to that Host; add it to `api.allowed_hosts` if it should",
         )
     };
     let mut given = request.headers().get_all(header::HOST).iter();

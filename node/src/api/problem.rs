@@ -196,7 +196,9 @@ impl From<QueryError> for Problem {
         match &error {
             QueryError::UnknownGroup(_) => Self::not_found("unknown-group", error.to_string()),
             QueryError::NotReadable(_) => Self::forbidden("group-not-readable", error.to_string()),
-            QueryError::NotPublishable(_) => Self::forbidden("group-not-publishable", error.to_string()),
+            QueryError::NotPublishable(_) | QueryError::NotAPublisher { .. } => {
+                Self::forbidden("group-not-publishable", error.to_string())
+            }
             QueryError::UnknownObject => Self::not_found("unknown-object", error.to_string()),
             QueryError::UnknownMessage => Self::not_found("unknown-message", error.to_string()),
             QueryError::Cursor(_) => Self::bad_request("bad-cursor", error.to_string()),

@@ -64,9 +64,10 @@ fn text(status: &Value) -> String {
         (
             "certificate",
             format!(
-                "{}, {} until {} ({} days)",
+                "{}, {}{} until {} ({} days)",
                 at("/held/certificate/serial"),
                 at("/held/certificate/standing"),
+                if at("/held/certificate/standing") == "valid" { "" } else { "; it runs" },
                 day("/held/certificate/not_after"),
                 at("/held/certificate/days_left")
             ),

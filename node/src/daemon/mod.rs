@@ -33,7 +33,7 @@ use crate::{
     membership::{DialLimits, Membership, Reach, Sources},
     network::{self, Address, Network, NetworkConfig},
     publish::{Defaults, Flusher, Publisher},
-    query::{Groups, Query, Scope},
+    query::{CLI_TOKEN, Groups, Query, Scope},
     roster::LiveRoster,
     space::{FileSystemOf, Probe, Space},
     store::{Owner, Store},
@@ -41,8 +41,6 @@ use crate::{
     tasks::Tasks,
 };
 
-/// Name of the command line's own token.
-const CLI_TOKEN: &str = "cli";
 /// Marking of what carries none, unless configured: the narrowest that still reaches the group.
 const DEFAULT_TLP: Tlp = Tlp::AmberStrict;
 

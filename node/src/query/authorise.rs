@@ -9,7 +9,10 @@ use belfry_proto::{
     schema::{InformationClass, Pap, Purpose},
     stix::marking::Tlp,
     time::Timestamp,
-    trust::charter::{Charter, Group},
+    trust::{
+        charter::{Charter, Group},
+        roster::Standing,
+    },
 };
 use uuid::Uuid;
 
@@ -109,8 +112,12 @@ impl Query {
     pub fn publishable(&self, principal: &Principal, name: &str) -> Result<Publishable, QueryError> {
         let roster = self.roster();
         let group = find(roster.charter(), name).ok_or_else(|| QueryError::UnknownGroup(shown_name(name)))?;
-        if !principal.scope().publish.covers(group.id) || !self.is_publisher(&roster, group.id) {
+        if !principal.scope().publish.covers(group.id) {
             return Err(QueryError::NotPublishable(group.slug.clone()));
+        }
+        if !self.is_publisher(&roster, group.id) {
+            let (group, reason) = (group.slug.clone(), self.why_no_publisher(&roster, group.id));
+            return Err(QueryError::NotAPublisher { group, reason });
         }
         Ok(Publishable { group: group.id })
     }
@@ -120,6 +127,22 @@ impl Query {
         roster
             .by_node(&self.inner.node)
             .is_some_and(|certificate| roster.may_publish(certificate.serial, group, clock::now()))
+    }
+
+    /// What keeps this node from publishing in a group.
+    fn why_no_publisher(&self, roster: &super::Roster, group: GroupId) -> &'static str {
+        let Some(own) = roster.by_node(&self.inner.node) else { return "it has no certificate" };
+        match roster.standing(own.serial, clock::now()) {
+            Standing::Valid if own.carrier => "it is a carrier",
+            Standing::Valid if !own.groups.contains_key(&group) => "its certificate does not name the group",
+            Standing::Valid => "its certificate only reads there",
+            Standing::NotYet => "its certificate is not valid yet",
+            Standing::Expired => "its certificate has expired",
+            Standing::Suspended => "its certificate is suspended",
+            Standing::Revoked => "its certificate is revoked",
+            Standing::Superseded => "newer keys took the place of its certificate",
+            Standing::Unknown => "its certificate is not in the admin log",
+        }
     }
 
     /// Whether the principal may follow a publication: its own, or any if it administers.

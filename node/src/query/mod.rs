@@ -58,6 +58,9 @@ use crate::{
 /// several megabytes pile up in memory, and both cores with them.
 const MAX_READS: usize = 16;
 
+/// Name of the token that the daemon leaves for its own machine's command line.
+pub const CLI_TOKEN: &str = "cli";
+
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
@@ -70,11 +73,19 @@ pub enum QueryError {
     /// There is, but not for this token's publishing.
     #[error("this token does not publish to the group `{0}`")]
     NotPublishable(String),
+    /// The token may, this node's certificate may not.
+    #[error("this node does not publish to the group `{group}`: {reason}")]
+    NotAPublisher {
+        /// Slug.
+        group: String,
+        /// What the certificate is or lacks.
+        reason: &'static str,
+    },
     /// Not in the group, or not for this token; which of the two is not told.
     #[error("there is no such object for this token")]
     UnknownObject,
     /// As above, for a message.
-    #[error("there is no such message for this token")]
+    #[error("this node has no such message, or none for this token")]
     UnknownMessage,
     /// A foreign `next`.
     #[error(transparent)]

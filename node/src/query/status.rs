@@ -3,6 +3,7 @@
 use belfry_proto::{
     id::{CoalitionId, GroupId, Height, MemberId, Serial},
     time::Timestamp,
+    trust::roster::Standing,
 };
 use serde::Serialize;
 
@@ -127,7 +128,12 @@ impl Query {
             charter_expires: charter.expires(),
             roster_height: version.height,
             roster_head: version.head.to_string(),
-            members: roster.members().count(),
+            members: roster
+                .members()
+                .filter(|member| {
+                    member.serials.iter().any(|serial| roster.standing(*serial, now) == Standing::Valid)
+                })
+                .count(),
             certificate,
             groups,
             disk_bytes: 0,

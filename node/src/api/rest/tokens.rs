@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{app::App, body, problem::Problem},
     clock,
-    query::{CreateError, Groups, Principal, Query, Scope, TokenView},
+    query::{CLI_TOKEN, CreateError, Groups, Principal, Query, Scope, TokenView},
 };
 
 /// What a new token shall grant.
@@ -107,6 +107,13 @@ pub(in crate::api) async fn revoke(
 ) -> Result<StatusCode, Problem> {
     let unknown = || Problem::not_found("unknown-token", "no token has this id");
     let id = token.parse().map_err(|_| unknown())?;
+    if app.ports.query.tokens().list().iter().any(|known| known.id == id && known.name == CLI_TOKEN) {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "own-token",
+            "this is the token of the command line itself; delete cli.token in the data folder and restart to replace it",
+        ));
+    }
     let was_there = app.ports.query.tokens().revoke(id).await.map_err(|error| Problem::internal(&error))?;
     if !was_there {
         return Err(unknown());

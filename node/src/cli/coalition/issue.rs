@@ -13,6 +13,7 @@ use belfry_proto::{
         file as armour,
         names::Named,
         request::{self, Request},
+        roster::Standing,
         statement::Decision,
         words,
     },
@@ -84,9 +85,19 @@ impl Issue {
                     "certificate {serial} has this node key with other keys beside it: the member must enrol anew"
                 );
             }
+            let standing = folder.roster().standing(serial, clock::now());
+            if matches!(standing, Standing::Revoked | Standing::Superseded) {
+                refuse!(
+                    "certificate {serial} of this request is {}: the member must enrol in a new data folder and send \
+                     that request",
+                    standing.as_str()
+                );
+            }
+            let valid_until = day(done.not_after);
             let path = folder.write_certificate(serial, self.out.as_deref())?;
             output::print(&format!(
-                "This request has certificate {serial} already; nothing is signed.\nWrote it again: {}\n",
+                "This request has certificate {serial} already, valid until {valid_until}; nothing is signed, and what \
+                 the command line says about it changes nothing.\nWrote it again: {}\n",
                 path.display()
             ))?;
             return Ok(());

@@ -1,6 +1,9 @@
 //! Answers to `/belfry/keys/1`, and grants that peers push.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
@@ -28,6 +31,14 @@ pub struct Serving {
     roster: LiveRoster,
     feed: Feed,
     pushes: Mutex<Pushes>,
+}
+
+/// What came of a pushed grant.
+enum Taken {
+    /// To be written.
+    New(Box<KeyRow>),
+    /// Was here before.
+    Held(KeyId),
 }
 
 impl Serving {
@@ -77,7 +88,16 @@ impl Serving {
                 }
             }
         }
-        let pushed = request.pushed.iter().filter_map(|grant| self.take(from, group, grant)).collect();
+        let mut pushed = Vec::new();
+        let mut seen = BTreeSet::new();
+        for grant in request.pushed.iter().filter(|grant| seen.insert(grant.key_id.as_slice())) {
+            match self.take(from, group, grant) {
+                Some(Taken::New(row)) => pushed.push(*row),
+                // Nothing to write, and nobody to tell.
+                Some(Taken::Held(id)) => response.stored.push(id.to_vec()),
+                None => {}
+            }
+        }
         (response, pushed)
     }
 
@@ -102,7 +122,7 @@ impl Serving {
     }
 
     /// A pushed grant is kept if its author is the one who pushes it: anybody else waits to be asked.
-    fn take(&self, from: &PublicKey, group: GroupId, grant: &SealedGrant) -> Option<KeyRow> {
+    fn take(&self, from: &PublicKey, group: GroupId, grant: &SealedGrant) -> Option<Taken> {
         if !self.store.has_room() {
             return None;
         }
@@ -118,7 +138,7 @@ impl Serving {
             return None;
         }
         if let Ok(Some(held)) = self.store.key(id) {
-            return (held.author == sender.member).then_some(held);
+            return (held.author == sender.member).then_some(Taken::Held(id));
         }
         let mut pushes = self.pushes.lock().unwrap_or_else(PoisonError::into_inner);
         if !pushes.take(sender.member, Instant::now()) {
@@ -133,6 +153,6 @@ impl Serving {
             tracing::debug!(peer = %from, key = %id, "pushed grant is not the sender's own");
             return None;
         }
-        Some(KeyRow::received(&key))
+        Some(Taken::New(Box::new(KeyRow::received(&key))))
     }
 }

@@ -204,16 +204,21 @@ impl Ingest {
             Ok(verified) => verified,
             Err(error) => return Judgement::refused(&error),
         };
-        if !self.within_quota(verified.header(), bytes.len(), roster, origin) {
+        let skew = roster.charter().clock_skew();
+        let admission = Admission { origin, now: clock::now(), skew };
+        let header = verified.header().clone();
+        let admitted = verified.admit(roster, admission);
+        // Only what will be stored is charged: whoever forwards an old message again, or on another topic, must
+        // not use up its author's quota.
+        let is_kept = matches!(admitted, Ok(_) | Err(AdmitError::Quarantined(_)));
+        if is_kept && !self.within_quota(&header, bytes.len(), roster, origin) {
             return Judgement::Refused {
                 verdict: Verdict::Ignore,
                 code: "over-quota",
-                detail: format!("member {} is over its quota in the group", verified.header().member),
+                detail: format!("member {} is over its quota in the group", header.member),
             };
         }
-        let skew = roster.charter().clock_skew();
-        let admission = Admission { origin, now: clock::now(), skew };
-        match verified.admit(roster, admission) {
+        match admitted {
             Ok(admitted) => Judgement::Admitted(Box::new(admitted)),
             Err(AdmitError::Quarantined(quarantined)) => Judgement::Quarantined(quarantined),
             Err(error) => Judgement::refused(&error),

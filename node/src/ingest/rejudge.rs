@@ -32,6 +32,8 @@ const CHUNK: usize = 64;
 const GATHER: Duration = Duration::from_millis(50);
 /// How often marks are looked for without a notice.
 const SWEEP: Duration = Duration::from_secs(10);
+/// How often every log is held against the roster without a notice.
+const LOOK: Duration = Duration::from_secs(60);
 /// A log rests this many times as long as its last judgement took.
 const REST: u32 = 9;
 
@@ -53,8 +55,12 @@ impl Ingest {
         let mut rests: BTreeMap<(GroupId, LogId), Instant> = BTreeMap::new();
         self.mark_changed().await;
         let mut due = Instant::now();
+        // Notices are hints: one that is lost must not leave a cut without effect.
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                _ = look.tick() => self.mark_changed().await,
                 notice = notices.recv() => match notice {
                     Some(Notice::RosterChanged(_)) => {
                         self.mark_changed().await;

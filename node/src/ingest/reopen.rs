@@ -40,7 +40,10 @@ impl Ingest {
                     Some(_) => {}
                     None => return,
                 },
-                _ = sweep.tick() => self.open_restored().await,
+                _ = sweep.tick() => {
+                    self.judge_parked(&keep).await;
+                    self.open_restored().await;
+                }
             }
         }
     }

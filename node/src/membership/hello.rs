@@ -57,6 +57,8 @@ const MAX_PAGES: usize = 1024;
 pub struct Hellos {
     /// Answered hellos since start.
     pub answered: u64,
+    /// Connected peers that admit us and whose admin log ours has caught up with.
+    level: std::collections::BTreeSet<PublicKey>,
     /// Others' clocks minus ours, microseconds, the newest of each peer.
     offsets: std::collections::BTreeMap<PublicKey, i64>,
     /// Highest sequence of our own logs that others hold, with who said so.
@@ -72,6 +74,18 @@ impl Hellos {
         let mut sorted: Vec<i64> = self.offsets.values().copied().collect();
         sorted.sort_unstable();
         sorted.get(sorted.len() / 2).copied()
+    }
+
+    /// Whether somebody is connected now who would have told us of a newer admin log.
+    #[must_use]
+    pub fn is_level(&self) -> bool {
+        !self.level.is_empty()
+    }
+
+    /// Who left has no voice any more.
+    pub(super) fn left(&mut self, peer: &PublicKey) {
+        self.level.remove(peer);
+        self.offsets.remove(peer);
     }
 
     /// One voice a peer, however often it speaks.
@@ -221,7 +235,10 @@ impl Membership {
         if !self.admits_us.contains(&peer) {
             return;
         }
-        self.hellos.send_modify(|hellos| hellos.answered += 1);
+        self.hellos.send_modify(|hellos| {
+            hellos.answered += 1;
+            hellos.level.insert(peer);
+        });
         self.feed.notify(Notice::PeerReady(peer));
         self.ask_addresses(peer);
     }

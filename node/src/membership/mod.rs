@@ -268,8 +268,7 @@ impl Membership {
             Link::Held { node } => self.greet(node),
             Link::Down { node, admitted: true, remaining: 0 } => {
                 self.dialing.disconnected(node);
-                self.admits_us.remove(&node);
-                self.feed.notify(Notice::PeerGone(node));
+                self.gone(node);
             }
             Link::Down { node, admitted: false, remaining: 0 } => {
                 self.greeted.remove(&node);
@@ -278,8 +277,7 @@ impl Membership {
             Link::NotListening(address) => self.dialing.not_listening(&address),
             Link::Restarted => {
                 for node in self.dialing.forget_links() {
-                    self.admits_us.remove(&node);
-                    self.feed.notify(Notice::PeerGone(node));
+                    self.gone(node);
                 }
                 self.greeted.clear();
             }
@@ -289,6 +287,12 @@ impl Membership {
             }
             Link::Down { .. } | Link::Subscribed { .. } | Link::Unsubscribed { .. } => {}
         }
+    }
+
+    fn gone(&mut self, node: PublicKey) {
+        self.admits_us.remove(&node);
+        self.hellos.send_modify(|hellos| hellos.left(&node));
+        self.feed.notify(Notice::PeerGone(node));
     }
 
     async fn command(&mut self, command: Command) {

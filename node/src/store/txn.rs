@@ -68,10 +68,14 @@ impl<'a> Txn<'a> {
     ) -> Result<Vec<(Key, Value)>, ReadError> {
         let ours = self.rows.get(&cf);
         let mut found = Vec::new();
-        for row in self.db.scan(cf, prefix, prefix).take(most) {
+        for row in self.db.scan(cf, prefix, prefix) {
             let (key, value) = row?;
+            // What this batch deleted or replaced does not count: a bound that it did count for would hide others.
             if ours.is_none_or(|ours| !ours.contains_key(key.as_ref())) {
                 found.push((key.into_vec(), value.into_vec()));
+            }
+            if found.len() >= most {
+                break;
             }
         }
         let ours = ours.into_iter().flat_map(|ours| ours.range(prefix.to_vec()..));

@@ -57,8 +57,6 @@ const MAX_PAGES: usize = 1024;
 pub struct Hellos {
     /// Answered hellos since start.
     pub answered: u64,
-    /// Connected peers that admit us and whose admin log ours has caught up with.
-    level: std::collections::BTreeSet<PublicKey>,
     /// Others' clocks minus ours, microseconds, the newest of each peer.
     offsets: std::collections::BTreeMap<PublicKey, i64>,
     /// Highest sequence of our own logs that others hold, with who said so.
@@ -76,15 +74,8 @@ impl Hellos {
         sorted.get(sorted.len() / 2).copied()
     }
 
-    /// Whether somebody is connected now who would have told us of a newer admin log.
-    #[must_use]
-    pub fn is_level(&self) -> bool {
-        !self.level.is_empty()
-    }
-
     /// Who left has no voice any more.
     pub(super) fn left(&mut self, peer: &PublicKey) {
-        self.level.remove(peer);
         self.offsets.remove(peer);
     }
 
@@ -235,10 +226,7 @@ impl Membership {
         if !self.admits_us.contains(&peer) {
             return;
         }
-        self.hellos.send_modify(|hellos| {
-            hellos.answered += 1;
-            hellos.level.insert(peer);
-        });
+        self.hellos.send_modify(|hellos| hellos.answered += 1);
         self.feed.notify(Notice::PeerReady(peer));
         self.ask_addresses(peer);
     }

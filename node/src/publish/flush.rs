@@ -41,8 +41,8 @@ const AT_ONCE: usize = 64;
 /// Why drafts wait. Shown in status, never fatal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Hold {
-    /// No connected peer has answered a hello, so the admin log and our own heads may be behind.
-    #[error("no other node has answered, so the admin log may be behind; is [network] bootstrap right?")]
+    /// No peer has answered a hello yet, so the admin log and our own heads may be behind.
+    #[error("no other node has answered yet, so the admin log may be behind; is [network] bootstrap right?")]
     NoHello,
     /// Our clock differs from the others' by more than the charter allows.
     #[error("the clock of this node is off by more than the charter allows")]
@@ -165,7 +165,7 @@ impl Flusher {
         }
         let alone = roster.admitted_nodes(now).iter().all(|node| *node == self.identity.node);
         let hellos = self.hellos.borrow();
-        if !hellos.is_level() && !alone {
+        if hellos.answered == 0 && !alone {
             return Some(Hold::NoHello);
         }
         let skew = i64::try_from(roster.charter().clock_skew().as_micros()).unwrap_or(i64::MAX);

@@ -10,7 +10,7 @@ use belfry_proto::{
         hpke::KemPublic,
         sign::{Purpose, SigningKey},
     },
-    id::{CoalitionId, GroupId, Height, LogId, MemberId, Serial},
+    id::{CoalitionId, GroupId, Height, LogId, MemberId, MessageId, Serial},
     schema::{self, Role},
     time::Timestamp,
     trust::{
@@ -53,8 +53,8 @@ pub(crate) struct Granted {
     pub(crate) gaps: Vec<(Height, Height)>,
     /// Suspension or revocation in force: from which height, and from when.
     pub(crate) ended: Option<(Height, Timestamp)>,
-    /// The last sequences that count, once some log was closed.
-    pub(crate) cut: Option<BTreeMap<LogId, u64>>,
+    /// The last messages that count, once some log was closed.
+    pub(crate) cut: Option<BTreeMap<LogId, (u64, MessageId)>>,
 }
 
 impl Granted {
@@ -246,8 +246,12 @@ impl Admins {
     fn cut(&mut self, serial: Serial, points: &[schema::CutPoint]) {
         let cut = self.granted(serial).cut.get_or_insert_default();
         for point in points {
-            let last = cut.entry(LogId::try_from(point.log.as_slice()).unwrap()).or_default();
-            *last = point.sequence.max(*last);
+            let message = MessageId::try_from(point.message.as_slice()).unwrap();
+            let log = LogId::try_from(point.log.as_slice()).unwrap();
+            let last = cut.entry(log).or_insert((point.sequence, message));
+            if last.0 < point.sequence {
+                *last = (point.sequence, message);
+            }
         }
     }
 

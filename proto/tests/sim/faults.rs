@@ -14,14 +14,13 @@ pub(crate) enum Point {
     GrantedKey,
     Reopened,
     Rejudged,
-    Fork,
     Draft,
     OwnLog,
     Flush,
 }
 
 impl Point {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::AdminLog,
         Self::Envelope,
         Self::Parked,
@@ -30,7 +29,6 @@ impl Point {
         Self::GrantedKey,
         Self::Reopened,
         Self::Rejudged,
-        Self::Fork,
         Self::Draft,
         Self::OwnLog,
         Self::Flush,
@@ -86,6 +84,8 @@ pub(crate) enum Defect {
     NeverJudgesAgain,
     /// Goes on in a log with two histories.
     IgnoresForks,
+    /// Tells nobody of a fork that it can prove.
+    KeepsProofsToItself,
     /// Relies on gossip alone.
     NeverSyncs,
     /// Drops what a message's audience says.

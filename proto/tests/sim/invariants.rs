@@ -11,13 +11,13 @@ use std::{
 use belfry_proto::{
     id::{GroupId, Height, KeyId, LogId, MessageId, PublicationId, RosterVersion, Serial},
     schema::{Audience, Role},
-    sync::hash,
+    sync::{Place, hash},
     time::Timestamp,
 };
 
 use crate::{
     admins::{ARCHIVE, Admins, GRANT_DELAY, GROUPS, Granted, RECENT, WINDOW},
-    node::{Conduct, Content, Node, Observation, Words},
+    node::{Conduct, Content, Entry, Node, Observation, Words},
 };
 
 /// A broken promise.
@@ -25,6 +25,8 @@ use crate::{
 pub(crate) enum Violation {
     /// G3: shown as from somebody who did not sign it.
     Forged { by: Serial, message: MessageId },
+    /// Taken in from somebody who may not publish there, or no longer.
+    NotAPublisher { by: Serial, author: Serial },
     /// G4: read by somebody who must not.
     Opened { by: Serial, message: MessageId, why: Unentitled },
     /// One place, two messages, by an author that keeps the rules.
@@ -100,6 +102,11 @@ impl Oracle {
                 let Some(words) = signed else {
                     return Err(Violation::Forged { by: serial, message: *message });
                 };
+                let granted = &ledger[author];
+                let may = granted.groups.get(&words.draft.group) >= Some(&Role::Publisher);
+                if !may || words.created >= granted.not_after {
+                    return Err(Violation::NotAPublisher { by: serial, author: *author });
+                }
                 let first = *self.places.entry((*log, *sequence)).or_insert(*message);
                 if words.honest && first != *message {
                     let (author, log, sequence) = (*author, *log, *sequence);
@@ -248,12 +255,12 @@ impl Oracle {
 
     fn same_hidden(&self, group: GroupId, keepers: &[&Node], admins: &Admins) -> Result<(), Violation> {
         for node in keepers {
-            let hidden = node.durable.logs.quarantined(group);
             for log in node.durable.logs.logs(group) {
-                for (sequence, entry) in (1..).zip(node.durable.logs.chain(group, log)) {
-                    let words = &self.words[&entry.id];
-                    let granted = &admins.ledger[&entry.serial];
-                    if hidden.contains(&entry.id) != is_beyond(granted, words, log, sequence) {
+                let chain = node.durable.logs.chain(group, log);
+                for (sequence, entry) in (1..).zip(&chain) {
+                    let (words, granted) = (&self.words[&entry.id], &admins.ledger[&entry.serial]);
+                    let hidden = entry.place != Place::Stands;
+                    if hidden != is_beyond(granted, words, log, sequence, &chain) {
                         let (by, message) = (node.identity.serial, entry.id);
                         return Err(Violation::QuarantineDiffers { by, message });
                     }
@@ -367,19 +374,17 @@ fn is_owed(reader: &Granted, author: &Granted, words: &Words, last_use: Timestam
     reader.member == author.member || since.get() <= made_at || history
 }
 
-/// Whether the admins' word hides a message, by the ledger.
-fn is_beyond(author: &Granted, words: &Words, log: LogId, sequence: u64) -> bool {
-    if let Some(cut) = &author.cut {
-        let resumed = author.ended.is_none() && words.height >= author.since.0.get();
-        let beyond = match cut.get(&log) {
-            Some(last) => sequence > *last,
-            None => !resumed,
-        };
-        if beyond {
-            return true;
+/// Whether the admins' word hides a message of a chain, by the ledger.
+fn is_beyond(author: &Granted, words: &Words, log: LogId, sequence: u64, chain: &[&Entry]) -> bool {
+    let Some(cut) = &author.cut else {
+        return author.ended.is_some_and(|(_, effective)| words.created >= effective);
+    };
+    match cut.get(&log) {
+        Some((last, message)) => {
+            let reached = chain.iter().any(|entry| entry.id == *message);
+            sequence > *last || !reached
         }
-    } else if author.ended.is_some_and(|(_, effective)| words.created >= effective) {
-        return true;
+        // Opened after a resumption.
+        None => author.ended.is_some() || words.height < author.since.0.get(),
     }
-    false
 }

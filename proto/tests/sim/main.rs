@@ -11,6 +11,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     unreachable_pub,
@@ -26,22 +27,26 @@ mod node;
 mod scenario;
 mod world;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use faults::{Defect, Point};
 use invariants::{Unentitled, Violation};
 use world::{Failure, Report, Stats, run, run_with};
 
 /// Seeds of an ordinary test run.
-const SEEDS: std::ops::Range<u64> = 0..10;
+const SEEDS: std::ops::Range<u64> = 0..8;
 
 fn kept(result: Result<Report, Failure>) -> Report {
-    result.unwrap_or_else(|Failure { seed, after, violation }| {
-        panic!(
-            "seed {seed}, after {after:?} of virtual time: {violation:?}\n\
-             replay: scripts/sim --first {seed} --seeds 1"
-        )
-    })
+    result.unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, crash, after, violation } = self;
+        let crash = crash.map(|point| format!(" --crash {point:?}")).unwrap_or_default();
+        writeln!(f, "seed {seed}, after {after:?} of virtual time: {violation:?}")?;
+        write!(f, "replay: scripts/sim --first {seed} --seeds 1{crash}")
+    }
 }
 
 #[test]
@@ -113,7 +118,7 @@ fn the_invariants_notice_a_node_that_skips_verification() {
 
 #[test]
 fn the_invariants_notice_a_node_that_skips_admission() {
-    noticed(Defect::SkipsAdmission, |v| matches!(v, Violation::QuarantineDiffers { .. }));
+    noticed(Defect::SkipsAdmission, |v| matches!(v, Violation::NotAPublisher { .. }));
 }
 
 #[test]
@@ -149,6 +154,11 @@ fn the_invariants_notice_a_node_that_ignores_forks() {
 }
 
 #[test]
+fn the_invariants_notice_a_node_that_keeps_the_proof_of_a_fork_to_itself() {
+    noticed(Defect::KeepsProofsToItself, |v| matches!(v, Violation::FrontiersDiffer { .. }));
+}
+
+#[test]
 fn the_invariants_notice_a_node_that_never_syncs() {
     noticed(Defect::NeverSyncs, |v| matches!(v, Violation::FrontiersDiffer { .. }));
 }
@@ -159,9 +169,14 @@ fn the_invariants_notice_a_node_that_never_syncs() {
 fn many_seeds() {
     let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let (first, seeds) = (number("BELFRY_SIM_FIRST", 0), number("BELFRY_SIM_SEEDS", 100));
+    let named = |point: &Point, name: &str| format!("{point:?}") == name;
+    let crash = std::env::var("BELFRY_SIM_CRASH")
+        .ok()
+        .filter(|name| !name.is_empty())
+        .map(|name| Point::ALL.into_iter().find(|point| named(point, &name)).expect("a point of faults.rs"));
     let (mut failed, mut hours, mut packets) = (Vec::new(), 0.0, 0);
     for seed in first..first + seeds {
-        match std::panic::catch_unwind(|| run(seed, None)) {
+        match std::panic::catch_unwind(|| run_with(seed, None, crash)) {
             Ok(Ok(Report { trace, stats })) => {
                 hours += stats.virtual_time.as_secs_f64() / 3600.0;
                 packets += stats.packets;
@@ -175,18 +190,15 @@ fn many_seeds() {
                 );
             }
             Ok(Err(failure)) => {
-                println!("seed {seed}: FAILED after {:?}: {:?}", failure.after, failure.violation);
+                println!("FAILED {failure}");
                 failed.push(seed);
             }
             Err(_) => {
-                println!("seed {seed}: FAILED, panicked");
+                println!("FAILED seed {seed}: panicked\nreplay: scripts/sim --first {seed} --seeds 1");
                 failed.push(seed);
             }
         }
     }
     println!("{seeds} seeds, {hours:.0} simulated hours, {packets} packets, {} failed", failed.len());
-    for seed in &failed {
-        println!("replay: scripts/sim --first {seed} --seeds 1");
-    }
     assert!(failed.is_empty(), "{failed:?}");
 }

@@ -23,7 +23,7 @@ pub(crate) enum Packet {
         bytes: Vec<u8>,
     },
     /// Two envelopes that cannot stand in one log. No wire message carries this yet; without it a fork that
-    /// one side knows of would never reach the other, whose frontier is the higher one.
+    /// one side knows of never reaches the other, whose frontier is the higher one.
     Proof(Vec<u8>, Vec<u8>),
 }
 

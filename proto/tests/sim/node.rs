@@ -101,8 +101,8 @@ pub(crate) struct Volatile {
     /// The heads of our own logs that others hold.
     known: BTreeMap<(GroupId, LogId), u64>,
     active: BTreeMap<(GroupId, Audience), ActiveKey>,
-    /// Ciphertext heard in passing, by a thief.
-    pub(crate) loot: BTreeMap<MessageId, Vec<u8>>,
+    /// Ciphertext heard in passing, by a thief; by nonce, as a bent signature makes no other ciphertext.
+    pub(crate) loot: BTreeMap<[u8; 24], Vec<u8>>,
 }
 
 struct ActiveKey {
@@ -185,6 +185,8 @@ pub(crate) struct Node {
     /// `None` while it is down.
     pub(crate) volatile: Option<Volatile>,
     pub(crate) fuse: Option<Fuse>,
+    /// A forger that has given up: what it sends at the last moment could not have got about.
+    pub(crate) tired: bool,
     /// Microseconds that its clock runs ahead.
     pub(crate) clock_error: i64,
     /// Batches made durable, for the report.
@@ -202,6 +204,7 @@ impl Node {
             durable: Durable::default(),
             volatile: None,
             fuse: None,
+            tired: false,
             clock_error,
             batches: BTreeMap::new(),
             coalition: roster.coalition(),
@@ -299,7 +302,8 @@ impl Node {
                 Some(asked) => self.answered(from, asked, &bytes, cx),
                 None => Ok(()),
             },
-            Packet::Proof(one, other) if admitted => self.proven(&one, &other, cx),
+            // Judged like a page: that two messages contradict each other is the log's to say.
+            Packet::Proof(one, other) if admitted => self.take_page(from, &[one, other], cx).map(drop),
             Packet::Gossip { .. } | Packet::Request { .. } | Packet::Proof(..) => Ok(()),
         }
     }
@@ -309,7 +313,7 @@ impl Node {
         self.greet_someone(cx);
         self.pull_someone(cx);
         self.ask_for_keys(cx);
-        if self.conduct == Conduct::Forger {
+        if self.conduct == Conduct::Forger && !self.tired {
             self.forge(cx);
         }
         self.flush(cx)

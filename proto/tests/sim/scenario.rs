@@ -125,12 +125,12 @@ pub(crate) fn plan(world: &mut World) -> Plan {
     let steward = maybe(world, &everywhere(Role::Steward), Conduct::Honest, false, far);
     let reader = BTreeMap::from([(ARCHIVE, Role::Reader)]);
     maybe(world, &reader, Conduct::Honest, true, far);
-    // Certified, and curious about groups it is not in.
-    maybe(world, &BTreeMap::from([(FRESH, Role::Reader)]), Conduct::Thief, false, far);
+    // Certified to read one group; curious about the others, and writes where it may not.
+    let curious = maybe(world, &BTreeMap::from([(FRESH, Role::Reader)]), Conduct::Thief, false, far);
     let leaver = maybe(world, &publishers, Conduct::Honest, false, far);
     let expires = world.now.saturating_add(FAULTS_LAST / 2);
     let expiring = maybe(world, &publishers, Conduct::Honest, false, expires);
-    authors.extend([equivocator, forger, steward, leaver, expiring].into_iter().flatten());
+    authors.extend([equivocator, forger, steward, curious, leaver, expiring].into_iter().flatten());
     let members: Vec<MemberId> = world.nodes.iter().map(|node| node.identity.member).collect();
     world.start_all();
 
@@ -147,6 +147,10 @@ pub(crate) fn plan(world: &mut World) -> Plan {
     partitions(rng, count, &mut acts);
     crashes(rng, count, &steady, &mut acts);
     decisions(rng, thief, leaver, &mut acts);
+    if let Some(node) = equivocator.filter(|_| rng.random_bool(0.4)) {
+        let with_cut = rng.random_bool(0.7);
+        acts.push((moment(rng), Act::Admin(Decided::Revoke { node, with_cut })));
+    }
     joiners(rng, &everywhere(Role::Publisher), far, &mut acts);
     Plan { acts, faults_last: FAULTS_LAST, quiet_lasts: QUIET_LASTS }
 }

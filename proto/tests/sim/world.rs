@@ -66,6 +66,7 @@ pub(crate) struct Report {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) seed: u64,
+    pub(crate) crash: Option<Point>,
     pub(crate) after: Duration,
     pub(crate) violation: Violation,
 }
@@ -98,7 +99,8 @@ pub(crate) fn run(seed: u64, defect: Option<Defect>) -> Result<Report, Failure> 
 /// The same, and every node crashes at its first batch of a kind: one half before it, the other after it.
 pub(crate) fn run_with(seed: u64, defect: Option<Defect>, point: Option<Point>) -> Result<Report, Failure> {
     let mut world = World::new(seed, defect);
-    let failed = |violation, now: Timestamp| Failure { seed, after: now.since(BEGINNING), violation };
+    let failed =
+        |violation, now: Timestamp| Failure { seed, crash: point, after: now.since(BEGINNING), violation };
     let plan = scenario::plan(&mut world);
     for (node, after) in world.nodes.iter_mut().zip([false, true].into_iter().cycle()) {
         node.fuse = point.map(|point| Fuse { point: Some(point), length: 0, after });
@@ -311,6 +313,7 @@ impl World {
         self.network.heal();
         for number in 0..self.nodes.len() {
             self.nodes[number].fuse = None;
+            self.nodes[number].tired = true;
             self.schedule(Duration::from_secs(1), Event::Restart(number));
         }
         self.schedule(Duration::from_secs(2), Event::Act(Act::Import));

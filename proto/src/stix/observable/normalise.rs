@@ -63,40 +63,36 @@ pub(super) fn guess(text: &str) -> Option<Kind> {
     (last.contains(|c: char| !c.is_ascii_digit()) && fits(Kind::Domain)).then_some(Kind::Domain)
 }
 
-/// Undoes defanging: `hxxp`, `[.]`, `(dot)`, `[at]`, `[://]` and the like.
+/// Undoes defanging: `hxxp`, `[.]`, `(dot)`, `[at]`, `[://]` and the like, also one around the other. What comes
+/// out holds none: each ends with its bracket, and is looked for whenever one has come.
 fn refang(text: &str) -> String {
     let scheme = text.get(..4).filter(|start| start.eq_ignore_ascii_case("hxxp"));
     let (mut out, text) = match scheme.and(text.get(4..)) {
         Some(rest) => ("http".to_owned(), rest),
         None => (String::new(), text),
     };
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        rest = match bracketed(rest) {
-            Some((meant, rest)) => {
-                out.push_str(meant);
-                rest
-            }
-            None => {
-                out.push(c);
-                rest.get(c.len_utf8()..).unwrap_or_default()
-            }
-        };
+    for c in text.chars() {
+        out.push(c);
+        if let Some((start, meant)) = bracketed(&out) {
+            out.truncate(start);
+            out.push_str(meant);
+        }
     }
     out
 }
 
-/// What a bracket at the start of `text` stands for, and what follows it.
-fn bracketed(text: &str) -> Option<(&'static str, &str)> {
+/// What a bracket at the end of `text` stands for, and where it begins.
+fn bracketed(text: &str) -> Option<(usize, &'static str)> {
     const MEANT: [(&str, &str); 7] =
         [(".", "."), ("dot", "."), (":", ":"), ("://", "://"), ("/", "/"), ("@", "@"), ("at", "@")];
     for (open, close) in [('[', ']'), ('(', ')'), ('{', '}')] {
-        let Some(inside) = text.strip_prefix(open) else { continue };
+        let Some(inside) = text.strip_suffix(close) else { continue };
         for (said, meant) in MEANT {
-            let start = inside.get(..said.len()).filter(|start| start.eq_ignore_ascii_case(said));
-            let after = start.and(inside.get(said.len()..)).and_then(|after| after.strip_prefix(close));
-            if let Some(after) = after {
-                return Some((meant, after));
+            let Some(start) = inside.len().checked_sub(said.len()) else { continue };
+            let is_said = inside.get(start..).is_some_and(|end| end.eq_ignore_ascii_case(said));
+            let before = inside.get(..start).filter(|_| is_said).and_then(|before| before.strip_suffix(open));
+            if let Some(before) = before {
+                return Some((before.len(), meant));
             }
         }
     }
@@ -240,7 +236,11 @@ mod tests {
             ),
             (Kind::Url, &["https://[2001:DB8::0]:443", "hxxps[:]//[2001:db8::]/"], "https://[2001:db8::]/"),
             (Kind::Url, &["http://u:P@h.example:8080?q"], "http://u:P@h.example:8080/?q"),
-            (Kind::Email, &["A.User@Evil.example", "a.user[at]evil[.]example"], "a.user@evil.example"),
+            (
+                Kind::Email,
+                &["A.User@Evil.example", "a.user[at]evil[.]example", "a.user[at]evil[([.])]example"],
+                "a.user@evil.example",
+            ),
             (Kind::Mac, &["00-00-5E-00-53-01", "00:00:5e:00:53:01", "0000.5e00.5301"], "00:00:5e:00:53:01"),
             (Kind::Asn, &["AS64500", "64500", "as064500"], "64500"),
             (Kind::Md5, &["D41D8CD98F00B204E9800998ECF8427E"], "d41d8cd98f00b204e9800998ecf8427e"),

@@ -1,19 +1,21 @@
 //! One judge for gossip, pages and what was parked.
 
+use std::collections::BTreeMap;
+
 use belfry_proto::{
     crypto::{hash, sign::PublicKey},
     envelope::{self, Admission, AdmitError, Admitted, AttributeError, Origin, RecipientContext, open_block},
-    id::{KeyId, MessageId},
+    id::{GroupId, KeyId, LogId, MessageId, Sequence},
     schema,
+    sync::Place,
     time::Timestamp,
     topic::Topic,
-    trust::roster::{Roster, Standing},
     verdict::{Judged, Verdict},
 };
 
 use super::{
     Cx, Node, Observation,
-    log::{Content, Entry, dispute, place_of},
+    log::{Content, Entry, place_of},
 };
 use crate::{
     admins::SKEW,
@@ -140,18 +142,18 @@ impl Node {
     ) -> Result<bool, Crashed> {
         match judgement {
             Judgement::Admitted(admitted) => {
-                let content = self.open(&admitted, cx);
-                let mut entry =
-                    Entry::new(admitted.header(), admitted.message_id(), admitted.bytes(), content);
-                entry.below_cut = admitted.is_below_cut();
+                let content = match admitted.is_in_closed_log() {
+                    // Opened once the log as a whole says that it stands.
+                    true => Content::Hidden,
+                    false => self.open(&admitted, cx),
+                };
+                let entry = Entry::new(admitted.header(), admitted.message_id(), admitted.bytes(), content);
                 self.keep(entry, from, gossiped, cx)?;
                 Ok(true)
             }
             Judgement::Quarantined(quarantined) => {
-                let content = Content::NotForUs;
-                let header = quarantined.header();
-                let mut entry = Entry::new(header, quarantined.message_id(), quarantined.bytes(), content);
-                entry.quarantined = true;
+                let (header, id) = (quarantined.header(), quarantined.message_id());
+                let entry = Entry::new(header, id, quarantined.bytes(), Content::Hidden);
                 cx.saw(Observation::Quarantined);
                 self.keep(entry, from, gossiped, cx)?;
                 Ok(true)
@@ -181,40 +183,13 @@ impl Node {
         let (group, log, sequence) = place_of(decoded.header());
         let (message, author) = (entry.id, entry.serial);
         cx.saw(Observation::Attributed { message, author, log, sequence });
-        let dispute = self.durable.logs.disputed_by(&decoded).filter(|_| !self.has(Defect::IgnoresForks));
-        if dispute.is_some() {
-            cx.saw(Observation::Forked);
-        }
-        self.persist(Point::Envelope, |durable| {
-            durable.logs.insert((group, log, sequence), entry);
-            if let Some(dispute) = dispute {
-                durable.logs.note((group, log), dispute);
-            }
-        })?;
+        self.persist(Point::Envelope, |durable| durable.logs.insert((group, log, sequence), entry))?;
+        self.judge_again(group, log, cx)?;
         let height = self.durable.logs.chain(group, log).len() as u64;
-        if gossiped && sequence > height && !self.durable.logs.is_forked(group, log) {
+        if gossiped && sequence > height && self.durable.logs.fork(group, log).is_none() {
             self.pull_group(from, group, cx);
         }
         Ok(())
-    }
-
-    /// A pair that another node found to contradict each other. Both must be their author's; whether they may
-    /// stand in the log does not matter.
-    pub(super) fn proven(&mut self, one: &[u8], other: &[u8], cx: &mut Cx<'_>) -> Result<(), Crashed> {
-        let roster = self.roster();
-        let genuine = |bytes: &[u8]| {
-            let decoded = envelope::decode(bytes).ok()?;
-            decoded.clone().attribute(&roster).ok()?.verify().ok()?;
-            Some(decoded)
-        };
-        let (Some(one), Some(other)) = (genuine(one), genuine(other)) else { return Ok(()) };
-        let Some(dispute) = dispute(&one, &other) else { return Ok(()) };
-        let log = (one.header().group, one.header().log);
-        if self.has(Defect::IgnoresForks) || !self.durable.logs.is_news(log, &dispute) {
-            return Ok(());
-        }
-        cx.saw(Observation::Forked);
-        self.persist(Point::Fork, |durable| durable.logs.note(log, dispute))
     }
 
     pub(super) fn open(&self, admitted: &Admitted, cx: &mut Cx<'_>) -> Content {
@@ -291,68 +266,55 @@ impl Node {
                 }
             })?;
         }
-        if self.has(Defect::NeverJudgesAgain) {
-            return Ok(());
-        }
-        self.judge_again(cx)
-    }
-
-    fn judge_again(&mut self, cx: &mut Cx<'_>) -> Result<(), Crashed> {
-        let roster = self.roster();
-        let concerned = |entry: &&Entry| {
-            roster.is_cut(entry.serial) || roster.standing(entry.serial, Timestamp::MAX) == Standing::Revoked
-        };
-        let again: Vec<Vec<u8>> = self
-            .durable
-            .logs
-            .entries()
-            .map(|(_, entry)| entry)
-            .filter(concerned)
-            .map(|entry| entry.bytes.clone())
-            .collect();
-        let mut changes = Vec::new();
-        for bytes in again {
-            let id = envelope::decode(&bytes).unwrap().message_id();
-            let before = self.durable.logs.entry(&id).unwrap();
-            let (was, below) = (before.quarantined, before.below_cut);
-            let waits = matches!(before.content, Content::NotForUs | Content::Waiting(_));
-            match self.standing_of(&bytes, &roster, cx.now) {
-                Some(Ok(admitted)) if was || below != admitted.is_below_cut() => {
-                    let content = if waits { Some(self.open(&admitted, cx)) } else { None };
-                    changes.push((id, false, admitted.is_below_cut(), content));
-                }
-                Some(Err(())) if !was => changes.push((id, true, false, None)),
-                Some(_) | None => {}
+        for group in crate::admins::GROUPS {
+            for log in self.durable.logs.logs(group) {
+                self.judge_again(group, log, cx)?;
             }
         }
-        if changes.is_empty() {
-            return Ok(());
+        Ok(())
+    }
+
+    /// Judges a log as a whole, and opens what has come to stand.
+    pub(super) fn judge_again(&mut self, group: GroupId, log: LogId, cx: &mut Cx<'_>) -> Result<(), Crashed> {
+        let roster = self.roster();
+        let Some(mut judgement) = self.durable.logs.judge(group, log, &roster) else { return Ok(()) };
+        let before = self.durable.logs.fork(group, log);
+        if self.has(Defect::IgnoresForks) {
+            (judgement.fork, judgement.chosen) = (None, BTreeMap::new());
+        }
+        if self.has(Defect::NeverJudgesAgain) {
+            // Only what has never been judged.
+            let fresh = |id: &MessageId| {
+                let entry = self.durable.logs.entry(id).unwrap();
+                entry.place == Place::Quarantined && entry.content != Content::Hidden
+            };
+            judgement.places.retain(|id, _| fresh(id));
+        }
+        if judgement.fork.is_some() && judgement.fork.map(Sequence::get) != before {
+            cx.saw(Observation::Forked);
+        }
+        let mut opened = Vec::new();
+        for (id, place) in &judgement.places {
+            let entry = self.durable.logs.entry(id).unwrap();
+            if *place == Place::Stands && entry.content == Content::Hidden {
+                let admitted = envelope::decode(&entry.bytes).unwrap().trusted();
+                opened.push((*id, self.open(&admitted, cx)));
+            }
         }
         self.persist(Point::Rejudged, |durable| {
-            for (id, quarantined, below_cut, content) in changes {
-                let entry = durable.logs.entry_mut(&id).unwrap();
-                (entry.quarantined, entry.below_cut) = (quarantined, below_cut);
-                entry.content = content.unwrap_or(entry.content);
+            durable.logs.settle(group, log, &judgement);
+            for (id, content) in opened {
+                durable.logs.entry_mut(&id).unwrap().content = content;
             }
         })
-    }
-
-    /// Where a held envelope stands now: in its log, beyond a cut, or as before.
-    fn standing_of(&self, bytes: &[u8], roster: &Roster, now: Timestamp) -> Option<Result<Admitted, ()>> {
-        let verified = envelope::decode(bytes).ok()?.attribute(roster).ok()?.verify().ok()?;
-        match verified.admit(roster, Admission { origin: Origin::Sync, now, skew: SKEW }) {
-            Ok(admitted) => Some(Ok(admitted)),
-            Err(AdmitError::Quarantined(_)) => Some(Err(())),
-            Err(_) => None,
-        }
     }
 
     /// What was heard in passing, by somebody who should not listen.
     pub(crate) fn overhear(&mut self, bytes: &[u8], cx: &mut Cx<'_>) {
         let Ok(decoded) = envelope::decode(bytes) else { return };
-        let (id, admitted) = (decoded.message_id(), decoded.trusted());
-        if self.up().loot.insert(id, bytes.to_vec()).is_none() {
-            self.try_loot(&admitted, cx);
+        let Some(nonce) = decoded.header().sealing().map(|sealing| sealing.nonce) else { return };
+        if decoded.has_body() && self.up().loot.insert(nonce, bytes.to_vec()).is_none() {
+            self.try_loot(&decoded.trusted(), cx);
         }
     }
 

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_proto::{
-    envelope::{self, Decoded, Header, may_withdraw},
-    id::{GroupId, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
+    envelope::{self, Header, may_withdraw},
+    id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
     limits::MAX_PAGE_ENVELOPES,
-    sync::LogFrontier,
+    sync::{self, LogFrontier, LogJudgement, judge_log},
     time::Timestamp,
     trust::roster::Roster,
 };
@@ -17,6 +17,8 @@ pub(crate) enum Content {
     Waiting(KeyId),
     Opened(PublicationId),
     NotForUs,
+    /// Kept unopened until it stands.
+    Hidden,
     Unreadable,
     Withdrawal,
 }
@@ -31,8 +33,10 @@ pub(crate) struct Entry {
     pub(crate) key: Option<KeyId>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) content: Content,
-    pub(crate) quarantined: bool,
-    pub(crate) below_cut: bool,
+    /// Height of the author's roster.
+    pub(crate) written_at: Height,
+    /// What the log as a whole made of it when it was last judged; nothing is shown before.
+    pub(crate) place: sync::Place,
 }
 
 impl Entry {
@@ -46,8 +50,8 @@ impl Entry {
             key: header.key_id(),
             bytes: bytes.to_vec(),
             content,
-            quarantined: false,
-            below_cut: false,
+            written_at: header.roster.height,
+            place: sync::Place::Quarantined,
         }
     }
 }
@@ -58,31 +62,11 @@ pub(crate) fn place_of(header: &Header) -> Place {
     (header.group, header.log, header.sequence.get())
 }
 
-/// Two envelopes of one log that contradict each other, and the lowest sequence they dispute.
-#[derive(Clone, Debug)]
-pub(crate) struct Dispute {
-    pub(crate) lowest: u64,
-    pub(crate) pair: (Vec<u8>, Vec<u8>),
-}
-
-/// The lowest sequence that two envelopes of one log leave in doubt; `None` if both can stand.
-pub(crate) fn dispute(one: &Decoded, other: &Decoded) -> Option<Dispute> {
-    let (a, b) = (one.header(), other.header());
-    if (a.group, a.log) != (b.group, b.log) || one.message_id() == other.message_id() {
-        return None;
-    }
-    let (at, bt) = (a.sequence.get(), b.sequence.get());
-    let lowest = if at == bt {
-        // Different parents: the histories parted below already.
-        at - u64::from(a.prev != b.prev)
-    } else if bt == at + 1 && b.prev != one.message_id() {
-        at
-    } else if at == bt + 1 && a.prev != other.message_id() {
-        bt
-    } else {
-        return None;
-    };
-    Some(Dispute { lowest, pair: (one.bytes().to_vec(), other.bytes().to_vec()) })
+/// A log as it was last judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Judged {
+    fork: Option<u64>,
+    chosen: BTreeMap<u64, MessageId>,
 }
 
 /// All a node holds of all groups.
@@ -90,7 +74,7 @@ pub(crate) fn dispute(one: &Decoded, other: &Decoded) -> Option<Dispute> {
 pub(crate) struct Logs {
     places: BTreeMap<Place, Vec<Entry>>,
     ids: BTreeMap<MessageId, Place>,
-    pub(crate) disputes: BTreeMap<(GroupId, LogId), Dispute>,
+    judged: BTreeMap<(GroupId, LogId), Judged>,
 }
 
 impl Logs {
@@ -115,29 +99,57 @@ impl Logs {
         self.places.entry(place).or_default().push(entry);
     }
 
-    /// What an envelope disputes of what is held at its place and beside it.
-    pub(crate) fn disputed_by(&self, new: &Decoded) -> Option<Dispute> {
-        let (group, log, sequence) = place_of(new.header());
-        (sequence.saturating_sub(1)..=sequence + 1)
-            .filter_map(|near| self.places.get(&(group, log, near)))
-            .flatten()
-            .filter_map(|held| dispute(&envelope::decode(&held.bytes).ok()?, new))
-            .min_by_key(|dispute| dispute.lowest)
+    /// What the admin log and everything held make of a log now; `None` if that is what is known already.
+    pub(crate) fn judge(&self, group: GroupId, log: LogId, roster: &Roster) -> Option<LogJudgement> {
+        let held: Vec<(u64, &Entry)> = self.log(group, log).collect();
+        let serial = held.first()?.1.serial;
+        let entries: Vec<sync::Entry> = held
+            .iter()
+            .map(|(sequence, entry)| sync::Entry {
+                sequence: Sequence::new(*sequence),
+                id: entry.id,
+                prev: entry.prev,
+                created: entry.created,
+                written_at: entry.written_at,
+            })
+            .collect();
+        let judgement = judge_log(&roster.closure(serial, group, log), &entries);
+        let moved = held.iter().any(|(_, entry)| judgement.places.get(&entry.id) != Some(&entry.place));
+        let known = self.judged.get(&(group, log)).cloned().unwrap_or_default();
+        (moved || known != Judged::of(&judgement)).then_some(judgement)
     }
 
-    /// Remembers a dispute if it reaches lower than the one known.
-    pub(crate) fn note(&mut self, log: (GroupId, LogId), dispute: Dispute) {
-        if self.is_news(log, &dispute) {
-            self.disputes.insert(log, dispute);
+    /// Takes a judgement in.
+    pub(crate) fn settle(&mut self, group: GroupId, log: LogId, judgement: &LogJudgement) {
+        for (id, place) in &judgement.places {
+            self.entry_mut(id).unwrap().place = *place;
         }
+        self.judged.insert((group, log), Judged::of(judgement));
     }
 
-    pub(crate) fn is_news(&self, log: (GroupId, LogId), dispute: &Dispute) -> bool {
-        self.disputes.get(&log).is_none_or(|known| dispute.lowest < known.lowest)
+    /// The lowest place with two histories.
+    pub(crate) fn fork(&self, group: GroupId, log: LogId) -> Option<u64> {
+        self.judged.get(&(group, log))?.fork
     }
 
-    pub(crate) fn is_forked(&self, group: GroupId, log: LogId) -> bool {
-        self.disputes.contains_key(&(group, log))
+    /// Two envelopes that prove it: of that place, or of neighbouring ones that do not link.
+    pub(crate) fn proof(&self, group: GroupId, log: LogId) -> Option<(Vec<u8>, Vec<u8>)> {
+        let fork = self.fork(group, log)?;
+        let near: Vec<(u64, &Entry)> =
+            self.log(group, log).filter(|(sequence, _)| sequence.abs_diff(fork) <= 1).collect();
+        let pairs = near.iter().flat_map(|one| near.iter().map(move |other| (one, other)));
+        let contradict = |one: &(u64, &Entry), other: &(u64, &Entry)| {
+            let same_place = one.0 == fork && other.0 == fork && one.1.id != other.1.id;
+            same_place || (one.0 + 1 == other.0 && other.1.prev != one.1.id)
+        };
+        let (one, other) = pairs.into_iter().find(|(one, other)| contradict(one, other))?;
+        Some((one.1.bytes.clone(), other.1.bytes.clone()))
+    }
+
+    fn log(&self, group: GroupId, log: LogId) -> impl Iterator<Item = (u64, &Entry)> {
+        self.places
+            .range((group, log, 0)..=(group, log, u64::MAX))
+            .flat_map(|(place, entries)| entries.iter().map(move |entry| (place.2, entry)))
     }
 
     /// Highest sequence held of a log, gaps or not.
@@ -148,19 +160,17 @@ impl Logs {
             .map_or(0, |(place, _)| place.2)
     }
 
-    /// How far a log reaches without gap and without dispute, and its entries up to there.
+    /// How far a log reaches without gap and without fork, and its entries up to there.
     pub(crate) fn chain(&self, group: GroupId, log: LogId) -> Vec<&Entry> {
-        let end = self.disputes.get(&(group, log)).map_or(u64::MAX, |dispute| dispute.lowest);
+        let judged = self.judged.get(&(group, log));
+        let end = judged.and_then(|judged| judged.fork).unwrap_or(u64::MAX);
         let mut chain: Vec<&Entry> = Vec::new();
         for sequence in 1..end {
             let head = chain.last().map_or(MessageId::ZERO, |entry| entry.id);
-            let Some(next) = self
-                .places
-                .get(&(group, log, sequence))
-                .and_then(|held| held.iter().find(|entry| entry.prev == head))
-            else {
-                break;
-            };
+            let chosen = judged.and_then(|judged| judged.chosen.get(&sequence));
+            let right = |entry: &&Entry| entry.prev == head && chosen.is_none_or(|id| entry.id == *id);
+            let held = self.places.get(&(group, log, sequence));
+            let Some(next) = held.and_then(|held| held.iter().find(right)) else { break };
             chain.push(next);
         }
         chain
@@ -207,29 +217,10 @@ impl Logs {
             .unwrap_or_default()
     }
 
-    /// Entries of a group that stand: below every gap and dispute, not beyond a cut, and an ancestor of the
-    /// cut where there is one.
+    /// Entries of a group that stand, below every gap and fork.
     pub(crate) fn standing(&self, group: GroupId) -> Vec<&Entry> {
-        let mut all = Vec::new();
-        for log in self.logs(group) {
-            let chain = self.chain(group, log);
-            // A chain is linked by definition: what lies below a cut's own place leads to it.
-            let reaches_cut = chain.iter().any(|entry| !entry.quarantined && !entry.below_cut);
-            all.extend(
-                chain.into_iter().filter(|entry| !entry.quarantined && (reaches_cut || !entry.below_cut)),
-            );
-        }
-        all
-    }
-
-    /// Entries of a group that are kept and hidden.
-    pub(crate) fn quarantined(&self, group: GroupId) -> BTreeSet<MessageId> {
-        self.logs(group)
-            .into_iter()
-            .flat_map(|log| self.chain(group, log))
-            .filter(|entry| entry.quarantined)
-            .map(|entry| entry.id)
-            .collect()
+        let chains = self.logs(group).into_iter().flat_map(|log| self.chain(group, log));
+        chains.filter(|entry| entry.place == sync::Place::Stands).collect()
     }
 
     /// Messages that a withdrawal which stands has ended.
@@ -249,5 +240,14 @@ impl Logs {
             }
         }
         ended
+    }
+}
+
+impl Judged {
+    fn of(judgement: &LogJudgement) -> Self {
+        Self {
+            fork: judgement.fork.map(Sequence::get),
+            chosen: judgement.chosen.iter().map(|(sequence, id)| (sequence.get(), *id)).collect(),
+        }
     }
 }

@@ -74,7 +74,7 @@ impl Node {
         let queued: Vec<Draft> =
             self.durable.drafts.values().filter(|draft| draft.flushed.is_none()).cloned().collect();
         for draft in queued {
-            if roster.may_publish(self.identity.serial, draft.group, cx.now) {
+            if thief || roster.may_publish(self.identity.serial, draft.group, cx.now) {
                 self.flush_one(draft, &roster, cx)?;
             }
         }
@@ -112,6 +112,10 @@ impl Node {
             .ok()
             .and_then(|attributed| attributed.verify().ok())
             .and_then(|verified| verified.admit(roster, admission).ok());
+        if self.conduct == Conduct::Thief && climbed.is_none() {
+            // Sent all the same; its own books are nobody's concern.
+            self.gossip(topic, sealed.bytes(), None, cx);
+        }
         let Some(admitted) = climbed else { return Ok(()) };
         if self.has(Defect::GossipsBeforeDurable) {
             self.gossip(topic, sealed.bytes(), None, cx);
@@ -132,6 +136,7 @@ impl Node {
             log,
             sequence: position.sequence.get(),
         });
+        self.judge_again(draft.group, log, cx)?;
         self.gossip(topic, sealed.bytes(), None, cx);
         Ok(())
     }
@@ -153,7 +158,7 @@ impl Node {
             let known = self.volatile.as_ref().unwrap().known.get(&(group, log)).copied().unwrap_or(0);
             let whole = chain.len() as u64 == top;
             let shows_both = self.conduct == Conduct::Equivocator;
-            let forked = self.durable.logs.is_forked(group, log) && !shows_both;
+            let forked = self.durable.logs.fork(group, log).is_some() && !shows_both;
             if known <= top && whole && !forked && (open || self.conduct == Conduct::Thief) {
                 return Ok(Position { group, instance, predecessor, sequence: next, prev: head });
             }
@@ -259,12 +264,16 @@ impl Node {
                 sequence: position.sequence,
                 created: cx.now,
             };
-            let kems: Vec<KemPublic> = roster
+            let mut kems: Vec<KemPublic> = roster
                 .readers(draft.group, Audience::Group, cx.now)
                 .into_iter()
                 .filter(|r| r.member == self.identity.member || draft.recipients.contains(&r.member))
                 .map(|reader| reader.kem)
                 .collect();
+            if kems.is_empty() {
+                // Somebody without a place in the group.
+                kems.push(self.identity.kem.public());
+            }
             recipient = seal_block(&kems, context, cx.rng).unwrap();
             let (key, block) = &recipient;
             envelope::Draft::Data { payload: &payload, key: SealWith::Recipient { key, block } }

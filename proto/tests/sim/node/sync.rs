@@ -46,15 +46,23 @@ impl Node {
     ) -> Result<(), Crashed> {
         let Some(Response::Frontier(Frontier { logs, .. })) = answer(bytes) else { return Ok(()) };
         let theirs = read_list(group, &logs).unwrap();
-        // Who holds a disputed log further than we do has not seen the dispute.
+        // Who holds a forked log further than we do has not seen the fork.
         for their in &theirs {
-            if let Some(dispute) = self.durable.logs.disputes.get(&(group, their.log))
-                && their.height.get() >= dispute.lowest
+            let fork = self.durable.logs.fork(group, their.log);
+            if fork.is_some_and(|fork| their.height.get() >= fork)
+                && !self.has(Defect::KeepsProofsToItself)
+                && let Some((one, other)) = self.durable.logs.proof(group, their.log)
             {
-                cx.send(peer, Packet::Proof(dispute.pair.0.clone(), dispute.pair.1.clone()));
+                cx.send(peer, Packet::Proof(one, other));
             }
         }
         for range in plan(&self.durable.logs.frontier(group), &theirs) {
+            // From a fork on there is nothing to fetch; below it there may be, and a lower fork.
+            let below = self.durable.logs.fork(group, range.log).map_or(u64::MAX, |fork| fork - 1);
+            let range = Range { to: range.to.min(Sequence::new(below)), ..range };
+            if range.from > range.to {
+                continue;
+            }
             self.pull_range(peer, range, cx);
         }
         Ok(())

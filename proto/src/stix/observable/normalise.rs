@@ -122,6 +122,8 @@ fn url(text: &str) -> Option<String> {
             (_, address) => address,
         },
         None => match host::host(host)? {
+            // Without brackets nobody can tell its last group from a port (RFC 3986 §3.2.2).
+            Host::Address(Kind::Ipv6, _) => return None,
             Host::Address(_, address) | Host::Name(address) => address,
         },
     };
@@ -138,8 +140,13 @@ fn url(text: &str) -> Option<String> {
     Some(format!("{scheme}://{user}{host}{port}{slash}{path}"))
 }
 
-fn email(text: &str) -> Option<String> {
-    let (local, domain) = text.trim_start_matches("mailto:").rsplit_once('@')?;
+fn email(mut text: &str) -> Option<String> {
+    const SCHEME: &str = "mailto:";
+    let has_scheme = |text: &str| text.get(..SCHEME.len()).is_some_and(|s| s.eq_ignore_ascii_case(SCHEME));
+    while has_scheme(text) {
+        text = text.get(SCHEME.len()..)?;
+    }
+    let (local, domain) = text.rsplit_once('@')?;
     if local.is_empty() || local.contains(char::is_whitespace) {
         return None;
     }
@@ -274,6 +281,7 @@ mod tests {
             (Kind::Domain, "*.example"),
             (Kind::Url, "evil.example/a"),
             (Kind::Url, "http:///a"),
+            (Kind::Url, "http://:::80/"),
             (Kind::Email, "@evil.example"),
             (Kind::Mac, "00005e005301"),
             (Kind::Sha256, "d41d8cd98f00b204e9800998ecf8427e"),

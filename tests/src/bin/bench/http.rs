@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 
 use crate::coalition::SLUG;
 
-/// One connection with a token.
+/// A token, and a connection that is opened again when the node has closed it.
 pub(crate) struct Client {
     sender: SendRequest<Full<Bytes>>,
     address: SocketAddr,
@@ -26,11 +26,8 @@ impl Client {
     /// Connects with the token that the daemon left in its data folder.
     pub(crate) async fn connect(address: SocketAddr, data_dir: &Path) -> anyhow::Result<Self> {
         let token = tokio::fs::read_to_string(data_dir.join("cli.token")).await?;
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        Ok(Self { sender, address, authorization: format!("Bearer {}", token.trim()) })
+        let authorization = format!("Bearer {}", token.trim());
+        Ok(Self { sender: open(address).await?, address, authorization })
     }
 
     /// Publishes a bundle; returns once the node has acknowledged the durable draft.
@@ -40,7 +37,10 @@ impl Client {
             .header(header::AUTHORIZATION, &self.authorization)
             .header(header::CONTENT_TYPE, "application/stix+json;version=2.1")
             .body(Full::new(Bytes::from(bundle)))?;
-        self.sender.ready().await?;
+        if self.sender.ready().await.is_err() {
+            // Idle for too long.
+            self.sender = open(self.address).await?;
+        }
         let answer = self.sender.send_request(request).await.context("publishing")?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
@@ -49,4 +49,12 @@ impl Client {
         }
         Ok(())
     }
+}
+
+async fn open(address: SocketAddr) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    Ok(sender)
 }

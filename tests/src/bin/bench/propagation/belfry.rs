@@ -11,7 +11,10 @@ use belfry_node::{
 use belfry_proto::{schema::Role, topic::Topic};
 use tokio::sync::Mutex;
 
-use super::{DEADLINE, Pace, track::Track};
+use super::{
+    DEADLINE, Pace,
+    track::{Latency, Track},
+};
 use crate::{
     coalition::{Coalition, SLUG},
     content,
@@ -104,7 +107,7 @@ impl Mesh {
     }
 
     /// Publishes at a pace, each node in turn, and waits for the last arrival.
-    pub(super) async fn round(&self, pace: Pace) -> anyhow::Result<Vec<Option<Duration>>> {
+    pub(super) async fn round(&self, pace: Pace) -> anyhow::Result<Vec<Option<Latency>>> {
         let mut ticks = tokio::time::interval(pace.every);
         let mut publishing = Vec::with_capacity(pace.messages);
         for number in 0..pace.messages {

@@ -34,7 +34,10 @@ use prost::Message as _;
 use rocksdb::{DB, WriteOptions};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{DEADLINE, Pace, track::Track};
+use super::{
+    DEADLINE, Pace,
+    track::{Latency, Track},
+};
 use crate::{
     coalition::Coalition,
     content::{self, Writer},
@@ -180,7 +183,7 @@ impl Mesh {
     }
 
     /// Publishes at a pace, each node in turn, and waits for the last arrival.
-    pub(super) async fn round(&self, pace: Pace) -> anyhow::Result<Vec<Option<Duration>>> {
+    pub(super) async fn round(&self, pace: Pace) -> anyhow::Result<Vec<Option<Latency>>> {
         let mut ticks = tokio::time::interval(pace.every);
         for number in 0..pace.messages {
             let index = self.next.fetch_add(1, Ordering::Relaxed);

@@ -24,6 +24,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use serde_json::{Value, json};
 
+use self::track::Latency;
 use crate::{machine, say, stats};
 
 #[derive(Debug, Args)]
@@ -90,9 +91,9 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
             }
             let last = |values: &[f64]| values.last().copied().unwrap_or_default();
             say!(
-                "round {round} of {rounds}: belfry p50 {:.1} ms p99 {:.1} ms, floor p50 {:.1} ms p99 {:.1} ms; \
+                "round {round} of {rounds}: belfry p50 {:.1} ms p99 {:.1} ms (author {:.1} ms), floor p50 {:.1} ms p99 {:.1} ms; \
                  CPU {:.1} and {:.1} ms a message",
-                last(&ours.p50), last(&ours.p99), last(&bare.p50), last(&bare.p99), last(&ours.cpu), last(&bare.cpu)
+                last(&ours.p50), last(&ours.p99), last(&ours.first), last(&bare.p50), last(&bare.p99), last(&ours.cpu), last(&bare.cpu)
             );
         }
         let report = json!({
@@ -121,6 +122,7 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
 /// Rounds of one side.
 #[derive(Default)]
 struct Side {
+    first: Vec<f64>,
     p50: Vec<f64>,
     p99: Vec<f64>,
     max: Vec<f64>,
@@ -130,11 +132,15 @@ struct Side {
 
 impl Side {
     #[expect(clippy::cast_precision_loss, reason = "a few hundred messages")]
-    fn add(&mut self, latencies: &[Option<Duration>], cpu_seconds: f64) {
+    fn add(&mut self, latencies: &[Option<Latency>], cpu_seconds: f64) {
         self.cpu.push(cpu_seconds * 1e3 / latencies.len() as f64);
         self.incomplete += latencies.iter().filter(|latency| latency.is_none()).count();
-        let millis: Vec<f64> =
-            latencies.iter().map(|latency| latency.unwrap_or(DEADLINE).as_secs_f64() * 1e3).collect();
+        let late = Latency { first: DEADLINE, last: DEADLINE };
+        let millis = |of: fn(Latency) -> Duration| -> Vec<f64> {
+            latencies.iter().map(|latency| of(latency.unwrap_or(late)).as_secs_f64() * 1e3).collect()
+        };
+        self.first.push(stats::percentile(&millis(|latency| latency.first), 0.5));
+        let millis = millis(|latency| latency.last);
         self.p50.push(stats::percentile(&millis, 0.5));
         self.p99.push(stats::percentile(&millis, 0.99));
         self.max.push(stats::percentile(&millis, 1.0));
@@ -142,6 +148,7 @@ impl Side {
 
     fn report(&self) -> Value {
         json!({
+            "stored_at_author_p50_ms": stats::summary(&self.first),
             "p50_ms": stats::summary(&self.p50),
             "p99_ms": stats::summary(&self.p99),
             "max_ms": stats::summary(&self.max),

@@ -3,7 +3,7 @@
 //! **belfry**: one whole node; clients with a connection each post bundles of one 1 KiB indicator, one after the
 //! other, and a publish counts when its 202 is there: authenticated, parsed, checked, split, sealed, and the
 //! draft synced to disk. Behind the answers the node flushes drafts into messages, as it always does, and that
-//! costs what it costs; between rounds it is left to finish.
+//! costs what it costs; between rounds it is left to finish, and `flushed_per_s` tells how fast it is.
 //!
 //! **The floor**: as many threads, one after the other, each writing rows of the lengths of a draft's rows in one
 //! synced RocksDB write, with the same database options, in the same folder. RocksDB groups them as it likes. No
@@ -39,7 +39,7 @@ const FLUSHED: Duration = Duration::from_secs(300);
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Seconds of a round
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 1.0)]
     seconds: f64,
     /// Rounds of each side, for each number of clients
     #[arg(long, default_value_t = 7)]
@@ -76,8 +76,12 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
             for side in 0..2 {
                 let belfry = (side + round).is_multiple_of(2);
                 let done = if belfry {
+                    let begun = Instant::now();
                     let done = runtime.block_on(publish(&node, clients, length))?;
                     runtime.block_on(flushed(&node))?;
+                    if round > 0 {
+                        ours.flushed(done.len(), begun.elapsed());
+                    }
                     done
                 } else {
                     write(&db, &rows, clients, length)?
@@ -99,6 +103,7 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
         }
         let measured = json!({
             "acknowledged_per_s": stats::median(&ours.rate).round(),
+            "flushed_per_s": stats::median(&ours.flushed).round(),
             "ack_p99_ratio": stats::rounded(stats::median(&ours.p99) / stats::median(&bare.p99)),
             "belfry": ours.report(),
             "floor": bare.report(),
@@ -255,6 +260,8 @@ struct Side {
     rate: Vec<f64>,
     p50: Vec<f64>,
     p99: Vec<f64>,
+    /// Drafts that became messages a second, from the first publish of a round to the last flush.
+    flushed: Vec<f64>,
 }
 
 impl Side {
@@ -264,6 +271,11 @@ impl Side {
         self.rate.push(millis.len() as f64 / length.as_secs_f64());
         self.p50.push(stats::percentile(&millis, 0.5));
         self.p99.push(stats::percentile(&millis, 0.99));
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    fn flushed(&mut self, drafts: usize, time: Duration) {
+        self.flushed.push(drafts as f64 / time.as_secs_f64());
     }
 
     fn report(&self) -> Value {

@@ -24,8 +24,6 @@ use crate::{
 
 /// How long the nodes may take to find each other.
 const CONNECT: Duration = Duration::from_secs(120);
-/// After the mesh stands: a few gossipsub heartbeats to settle.
-const SETTLE: Duration = Duration::from_secs(5);
 
 pub(super) struct Mesh {
     nodes: Vec<Node>,
@@ -80,9 +78,9 @@ impl Mesh {
     }
 
     /// Pairs (dialler, listener) of nodes that are connected.
-    pub(super) async fn edges(&self) -> anyhow::Result<Vec<(usize, usize)>> {
+    pub(super) async fn edges(&self, settle: Duration) -> anyhow::Result<Vec<(usize, usize)>> {
         // Nodes go on dialling for a moment after they have enough.
-        tokio::time::sleep(SETTLE).await;
+        tokio::time::sleep(settle).await;
         let numbers: HashMap<_, _> = self.nodes.iter().enumerate().map(|(n, node)| (node.key, n)).collect();
         let mut edges = Vec::new();
         for (n, node) in self.nodes.iter().enumerate() {
@@ -98,11 +96,11 @@ impl Mesh {
     }
 
     /// Every node publishes once: content keys are made, pushed and asked for.
-    pub(super) async fn warm_up(&self) -> anyhow::Result<()> {
+    pub(super) async fn warm_up(&self, settle: Duration) -> anyhow::Result<()> {
         let every = Duration::from_millis(100);
         let latencies = self.round(Pace { messages: self.nodes.len(), every }).await?;
         ensure!(latencies.iter().all(Option::is_some), "a first message did not reach every node");
-        tokio::time::sleep(SETTLE).await;
+        tokio::time::sleep(settle).await;
         Ok(())
     }
 

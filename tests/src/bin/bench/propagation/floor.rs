@@ -45,8 +45,6 @@ use crate::{
 
 /// How long the mesh may take to form.
 const CONNECT: Duration = Duration::from_secs(120);
-/// After it stands: a few heartbeats to settle.
-const SETTLE: Duration = Duration::from_secs(5);
 /// Calls waiting for a node's task; far more than a round has under way.
 const CALLS: usize = 1024;
 /// Members that wrote the envelopes.
@@ -143,7 +141,7 @@ impl Mesh {
             mesh.call(*dialler, Call::Dial(peer, address)).await?;
         }
         let grown = async {
-            while !mesh.has_grown().await? {
+            while !mesh.has_grown(edges).await? {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
             anyhow::Ok(())
@@ -162,9 +160,10 @@ impl Mesh {
         node.calls.send(call).await.map_err(|_| anyhow!("a node ended"))
     }
 
-    async fn has_grown(&self) -> anyhow::Result<bool> {
-        let enough = 6.min(self.nodes.len() - 1);
+    /// Whether every node has gossipsub's least number of mesh peers, or all it has links to.
+    async fn has_grown(&self, edges: &[(usize, usize)]) -> anyhow::Result<bool> {
         for node in 0..self.nodes.len() {
+            let enough = edges.iter().filter(|(a, b)| *a == node || *b == node).count().min(6);
             let (answer, peers) = oneshot::channel();
             self.call(node, Call::MeshPeers(answer)).await?;
             if peers.await? < enough {
@@ -174,11 +173,11 @@ impl Mesh {
         Ok(true)
     }
 
-    pub(super) async fn warm_up(&self) -> anyhow::Result<()> {
+    pub(super) async fn warm_up(&self, settle: Duration) -> anyhow::Result<()> {
         let every = Duration::from_millis(100);
         let latencies = self.round(Pace { messages: self.nodes.len(), every }).await?;
         ensure!(latencies.iter().all(Option::is_some), "a first message did not reach every bare node");
-        tokio::time::sleep(SETTLE).await;
+        tokio::time::sleep(settle).await;
         Ok(())
     }
 

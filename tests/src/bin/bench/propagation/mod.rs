@@ -49,6 +49,9 @@ pub(crate) struct Arguments {
 /// How long stragglers are waited for after a round's last message.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// After a mesh stands and was used once: a few gossipsub heartbeats to settle.
+const SETTLE: Duration = Duration::from_secs(5);
+
 /// Pace of one round.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
@@ -61,6 +64,7 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
     if quick {
         (nodes, seconds, rounds) = (5, 1, 2);
     }
+    let settle = if quick { SETTLE / 10 } else { SETTLE };
     let folder = tempfile::Builder::new()
         .prefix("belfry-bench-")
         .tempdir_in(dir.unwrap_or_else(std::env::temp_dir))?;
@@ -70,12 +74,12 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
     let report = runtime.block_on(async {
         say!("starting {nodes} nodes");
         let belfry = belfry::Mesh::start(nodes, folder.path()).await?;
-        let edges = belfry.edges().await?;
+        let edges = belfry.edges(settle).await?;
         say!("{} links; starting as many bare gossipsub nodes", edges.len());
         let floor = floor::Mesh::start(nodes, &edges, folder.path(), step.messages * (rounds + 1) + nodes).await?;
         say!("warming up");
-        belfry.warm_up().await?;
-        floor.warm_up().await?;
+        belfry.warm_up(settle).await?;
+        floor.warm_up(settle).await?;
 
         let (mut ours, mut bare) = (Side::default(), Side::default());
         for round in 1..=rounds {

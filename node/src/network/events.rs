@@ -178,12 +178,12 @@ impl Driver {
                 self.on_gossip(ticket, message);
             }
             gossipsub::Event::Subscribed { peer_id, topic } => {
-                if let (Some(node), Some(topic)) = (identity::public_key(&peer_id), self.topics.get(&topic)) {
+                if let (Some(node), Some(topic)) = (self.node(&peer_id), self.topics.get(&topic)) {
                     self.tell(Link::Subscribed { node, topic: *topic });
                 }
             }
             gossipsub::Event::Unsubscribed { peer_id, topic } => {
-                if let (Some(node), Some(topic)) = (identity::public_key(&peer_id), self.topics.get(&topic)) {
+                if let (Some(node), Some(topic)) = (self.node(&peer_id), self.topics.get(&topic)) {
                     self.tell(Link::Unsubscribed { node, topic: *topic });
                 }
             }
@@ -200,7 +200,7 @@ impl Driver {
     fn on_gossip(&mut self, ticket: Ticket, message: gossipsub::Message) {
         let forwarder = ticket.forwarder;
         let known = (
-            identity::public_key(&forwarder),
+            self.node(&forwarder),
             self.topics.get(&message.topic).copied(),
             GossipId::try_from(ticket.message.0.as_slice()),
         );
@@ -256,6 +256,10 @@ impl Driver {
         }
     }
 
+    fn node(&self, peer: &PeerId) -> Option<belfry_proto::crypto::sign::PublicKey> {
+        self.wires.node(peer).or_else(|| identity::public_key(peer))
+    }
+
     /// Who an event of a request protocol is about, and on which side of the gate.
     fn standing<Q, A>(
         &self,
@@ -266,7 +270,7 @@ impl Driver {
         | Event::OutboundFailure { peer, connection_id, .. }
         | Event::InboundFailure { peer, connection_id, .. }
         | Event::ResponseSent { peer, connection_id, .. }) = event;
-        (identity::public_key(peer), self.swarm.behaviour().gated.is_admitted(peer, *connection_id))
+        (self.node(peer), self.swarm.behaviour().gated.is_admitted(peer, *connection_id))
     }
 }
 

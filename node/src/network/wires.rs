@@ -49,6 +49,12 @@ impl Wires {
         self.0.get_mut(&connection)
     }
 
+    /// The peer's node key, if a connection with it is open: known from its beginning, and not worked out anew
+    /// from the peer id, which costs as much as a signature.
+    pub(super) fn node(&self, peer: &PeerId) -> Option<PublicKey> {
+        self.of(peer).next().map(|(_, wire)| wire.node)
+    }
+
     /// Connections with the peer on that side of the gate.
     pub(super) fn count(&self, peer: &PeerId, admitted: bool) -> usize {
         self.of(peer).filter(|(_, wire)| wire.admitted == admitted).count()

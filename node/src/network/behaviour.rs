@@ -24,6 +24,7 @@ use super::{
     gated::Gated,
     gossip::{self, Doorway, Gossipsub},
     limits::{CONNECTIONS_PER_PEER, PENDING, PING},
+    quiet::Quiet,
     rpc::{Protocol, hello::Hello, keys::Keys, sync::Sync},
 };
 
@@ -32,13 +33,19 @@ use super::{
 pub(super) struct Behaviour {
     limits: connection_limits::Behaviour,
     pub(super) gated: Gated<Inner>,
-    pub(super) hello: Rpc<Hello>,
+    pub(super) hello: Quiet<Rpc<Hello>>,
 }
 
 /// What admitted nodes may speak.
 #[derive(NetworkBehaviour)]
 pub(super) struct Inner {
     pub(super) gossip: Gossipsub,
+    pub(super) rest: Quiet<Rest>,
+}
+
+/// What admitted nodes speak now and then.
+#[derive(NetworkBehaviour)]
+pub(super) struct Rest {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     pub(super) keys: Rpc<Keys>,
@@ -67,17 +74,17 @@ impl Behaviour {
             .with_agent_version("belfry".to_owned())
             .with_hide_listen_addrs(true)
             .with_cache_size(0);
-        let inner = Inner {
-            gossip: gossip::behaviour(doorway)?,
+        let rest = Rest {
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING)),
             keys: rpc(counters),
             sync: rpc(counters),
         };
+        let inner = Inner { gossip: gossip::behaviour(doorway)?, rest: Quiet(rest) };
         Ok(Self {
             limits: connection_limits::Behaviour::new(limits),
             gated: Gated::new(inner, LobbyLimits { total: config.lobby.total.min(quarter), ..config.lobby }),
-            hello: rpc(counters),
+            hello: Quiet(rpc(counters)),
         })
     }
 }

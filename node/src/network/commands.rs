@@ -49,18 +49,18 @@ impl Driver {
             }
             Command::Hello(node, request, answer) => {
                 if let Some((peer, answer)) = self.reachable::<super::rpc::hello::Hello>(node, answer) {
-                    self.hello.ask(&mut self.swarm.behaviour_mut().hello, &peer, request, answer);
+                    self.hello.ask(&mut self.swarm.behaviour_mut().hello.0, &peer, request, answer);
                 }
             }
             Command::Keys(node, request, answer) => {
                 if let Some((peer, answer)) = self.reachable::<super::rpc::keys::Keys>(node, answer) {
-                    let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().keys;
+                    let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().rest.0.keys;
                     self.keys.ask(rpc, &peer, request, answer);
                 }
             }
             Command::Sync(node, request, answer) => {
                 if let Some((peer, answer)) = self.reachable::<super::rpc::sync::Sync>(node, answer) {
-                    let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().sync;
+                    let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().rest.0.sync;
                     self.sync.ask(rpc, &peer, request, answer);
                 }
             }

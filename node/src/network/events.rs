@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     address::Address,
-    behaviour::{BehaviourEvent, InnerEvent},
+    behaviour::{BehaviourEvent, InnerEvent, RestEvent},
     budget::Budget,
     error::DialFailure,
     identity,
@@ -68,17 +68,17 @@ impl Driver {
             BehaviourEvent::Limits(never) => match never {},
             BehaviourEvent::Hello(event) => self.on_hello(event),
             BehaviourEvent::Gated(InnerEvent::Gossip(event)) => self.on_gossip_event(event),
-            BehaviourEvent::Gated(InnerEvent::Ping(event)) => self.on_ping(event),
+            BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Ping(event))) => self.on_ping(event),
             // Who and where everyone is, the signed address records say.
-            BehaviourEvent::Gated(InnerEvent::Identify(_)) => {}
-            BehaviourEvent::Gated(InnerEvent::Keys(event)) => {
+            BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Identify(_))) => {}
+            BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Keys(event))) => {
                 let (from, admitted) = self.standing(&event);
-                let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().keys;
+                let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().rest.0.keys;
                 self.keys.on_event(rpc, from, admitted, event);
             }
-            BehaviourEvent::Gated(InnerEvent::Sync(event)) => {
+            BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Sync(event))) => {
                 let (from, admitted) = self.standing(&event);
-                let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().sync;
+                let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().rest.0.sync;
                 self.sync.on_event(rpc, from, admitted, event);
             }
         }
@@ -168,7 +168,7 @@ impl Driver {
             }
             Event::Message { message: Message::Response { .. }, .. } | Event::OutboundFailure { .. } => {}
         }
-        self.hello.on_event(&mut behaviour.hello, from, admitted, event);
+        self.hello.on_event(&mut behaviour.hello.0, from, admitted, event);
     }
 
     fn on_gossip_event(&mut self, event: gossipsub::Event) {

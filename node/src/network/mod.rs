@@ -6,7 +6,7 @@
 //!                                    ▼ │                                                 │
 //!  ┌──────────────────────────── swarm: one supervised task ─────────────────────────────┴──┐
 //!  │ limits ─▶ gated ─▶ hello                     the order matters, see `behaviour`        │
-//!  │           └── admitted connections: gossipsub, identify, ping, keys, sync              │
+//!  │           └── admitted connections: gossipsub; quiet ─▶ identify, ping, keys, sync     │
 //!  │           └── lobby connections: nothing; hello is all they speak                      │
 //!  └────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
@@ -41,6 +41,7 @@ mod identity;
 mod inbound;
 pub mod limits;
 mod lobby;
+mod quiet;
 mod rpc;
 mod supervisor;
 mod swarm;

@@ -212,13 +212,13 @@ impl Driver {
                 },
                 Some((ticket, verdict)) = verdicts.recv() => self.on_verdict(&ticket, verdict),
                 ready = self.hello.next_answer() => {
-                    Exchange::reply(&mut self.swarm.behaviour_mut().hello, ready);
+                    Exchange::reply(&mut self.swarm.behaviour_mut().hello.0, ready);
                 }
                 ready = self.keys.next_answer() => {
-                    Exchange::reply(&mut self.swarm.behaviour_mut().gated.inner_mut().keys, ready);
+                    Exchange::reply(&mut self.swarm.behaviour_mut().gated.inner_mut().rest.0.keys, ready);
                 }
                 ready = self.sync.next_answer() => {
-                    Exchange::reply(&mut self.swarm.behaviour_mut().gated.inner_mut().sync, ready);
+                    Exchange::reply(&mut self.swarm.behaviour_mut().gated.inner_mut().rest.0.sync, ready);
                 }
             }
             if self.counters.panics.value() - self.panics_before >= PANICS {

@@ -1,0 +1,278 @@
+//! Protocols that rest most of the time, left alone while they do.
+//!
+//! libp2p polls every handler of a connection whenever anything happens on it, and on a busy topic something
+//! always does: asking ping, identify and three request protocols whether they want anything took a fifth of what
+//! a connection costs. A handler in here is polled when its own waker was woken, or when it was told something.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use futures::task::{ArcWake, AtomicWaker, waker};
+use libp2p::{
+    Multiaddr, PeerId,
+    core::{Endpoint, transport::PortUse},
+    swarm::{
+        ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm,
+        NetworkBehaviour, SubstreamProtocol, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+        handler::ConnectionEvent,
+    },
+};
+
+/// A behaviour whose handlers rest.
+pub(super) struct Quiet<B>(pub(super) B);
+
+impl<B: NetworkBehaviour> NetworkBehaviour for Quiet<B> {
+    type ConnectionHandler = QuietHandler<THandler<B>>;
+    type ToSwarm = B::ToSwarm;
+
+    fn handle_pending_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        self.0.handle_pending_inbound_connection(connection, local, remote)
+    }
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.0.handle_established_inbound_connection(connection, peer, local, remote).map(QuietHandler::new)
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: Option<PeerId>,
+        addresses: &[Multiaddr],
+        role: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        self.0.handle_pending_outbound_connection(connection, peer, addresses, role)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        remote: &Multiaddr,
+        role: Endpoint,
+        port: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.0
+            .handle_established_outbound_connection(connection, peer, remote, role, port)
+            .map(QuietHandler::new)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        self.0.on_swarm_event(event);
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        self.0.on_connection_handler_event(peer, connection, event);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        self.0.poll(cx)
+    }
+}
+
+/// Whether a handler wants to be polled, and the connection to wake when it does.
+#[derive(Default)]
+struct Bell {
+    rang: AtomicBool,
+    connection: AtomicWaker,
+}
+
+impl ArcWake for Bell {
+    fn wake_by_ref(bell: &Arc<Self>) {
+        bell.rang.store(true, Ordering::Release);
+        bell.connection.wake();
+    }
+}
+
+/// A handler that is polled only after its bell rang.
+pub(super) struct QuietHandler<H> {
+    inner: H,
+    bell: Arc<Bell>,
+    /// The bell's rope, for whatever the handler waits for.
+    waker: Waker,
+}
+
+impl<H> QuietHandler<H> {
+    fn new(inner: H) -> Self {
+        let bell = Arc::new(Bell { rang: AtomicBool::new(true), connection: AtomicWaker::new() });
+        let waker = waker(Arc::clone(&bell));
+        Self { inner, bell, waker }
+    }
+
+    /// It was told something, and may have something to do; the connection polls after every event.
+    fn ring(&self) {
+        self.bell.rang.store(true, Ordering::Release);
+    }
+}
+
+impl<H: ConnectionHandler> ConnectionHandler for QuietHandler<H> {
+    type FromBehaviour = H::FromBehaviour;
+    type ToBehaviour = H::ToBehaviour;
+    type InboundProtocol = H::InboundProtocol;
+    type OutboundProtocol = H::OutboundProtocol;
+    type InboundOpenInfo = H::InboundOpenInfo;
+    type OutboundOpenInfo = H::OutboundOpenInfo;
+
+    fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol, Self::InboundOpenInfo> {
+        self.inner.listen_protocol()
+    }
+
+    fn connection_keep_alive(&self) -> bool {
+        self.inner.connection_keep_alive()
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, Self::OutboundOpenInfo, Self::ToBehaviour>> {
+        // Whom to wake, before looking: a bell that rings in between is heard the next time.
+        self.bell.connection.register(cx.waker());
+        if !self.bell.rang.swap(false, Ordering::AcqRel) {
+            return Poll::Pending;
+        }
+        let polled = self.inner.poll(&mut Context::from_waker(&self.waker));
+        if polled.is_ready() {
+            // There may be more.
+            self.ring();
+        }
+        polled
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Option<Self::ToBehaviour>> {
+        self.inner.poll_close(cx)
+    }
+
+    fn on_behaviour_event(&mut self, event: Self::FromBehaviour) {
+        self.inner.on_behaviour_event(event);
+        self.ring();
+    }
+
+    fn on_connection_event(
+        &mut self,
+        event: ConnectionEvent<
+            Self::InboundProtocol,
+            Self::OutboundProtocol,
+            Self::InboundOpenInfo,
+            Self::OutboundOpenInfo,
+        >,
+    ) {
+        self.inner.on_connection_event(event);
+        self.ring();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    };
+
+    use futures::task::noop_waker;
+    use libp2p::core::upgrade::DeniedUpgrade;
+
+    use super::*;
+
+    /// Counts its polls; has as many events as it was given, and keeps the last waker.
+    #[derive(Default)]
+    struct Restless {
+        polls: usize,
+        events: usize,
+        waker: Option<Waker>,
+    }
+
+    impl ConnectionHandler for Restless {
+        type FromBehaviour = usize;
+        type ToBehaviour = ();
+        type InboundProtocol = DeniedUpgrade;
+        type OutboundProtocol = DeniedUpgrade;
+        type InboundOpenInfo = ();
+        type OutboundOpenInfo = Infallible;
+
+        fn listen_protocol(&self) -> SubstreamProtocol<DeniedUpgrade> {
+            SubstreamProtocol::new(DeniedUpgrade, ())
+        }
+
+        fn poll(
+            &mut self,
+            cx: &mut Context<'_>,
+        ) -> Poll<ConnectionHandlerEvent<DeniedUpgrade, Infallible, ()>> {
+            self.polls += 1;
+            self.waker = Some(cx.waker().clone());
+            let Some(left) = self.events.checked_sub(1) else { return Poll::Pending };
+            self.events = left;
+            Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(()))
+        }
+
+        fn on_behaviour_event(&mut self, events: usize) {
+            self.events += events;
+        }
+
+        fn on_connection_event(
+            &mut self,
+            _: ConnectionEvent<'_, DeniedUpgrade, DeniedUpgrade, (), Infallible>,
+        ) {
+        }
+    }
+
+    fn polls(handler: &mut QuietHandler<Restless>) -> (usize, usize) {
+        let (before, mut events) = (handler.inner.polls, 0);
+        while handler.poll(&mut Context::from_waker(&noop_waker())).is_ready() {
+            events += 1;
+        }
+        (handler.inner.polls - before, events)
+    }
+
+    #[test]
+    fn a_resting_handler_is_polled_once_and_then_let_be() {
+        let mut handler = QuietHandler::new(Restless::default());
+        assert_eq!(polls(&mut handler), (1, 0));
+        assert_eq!(polls(&mut handler), (0, 0));
+    }
+
+    #[test]
+    fn whatever_it_was_told_comes_out_to_the_last_event() {
+        let mut handler = QuietHandler::new(Restless::default());
+        assert_eq!(polls(&mut handler), (1, 0));
+        handler.on_behaviour_event(3);
+        assert_eq!(polls(&mut handler), (4, 3));
+        assert_eq!(polls(&mut handler), (0, 0));
+    }
+
+    #[test]
+    fn its_own_waker_wakes_the_connection_and_has_it_polled() {
+        struct Woken(AtomicUsize);
+        impl ArcWake for Woken {
+            fn wake_by_ref(woken: &Arc<Self>) {
+                woken.0.fetch_add(1, SeqCst);
+            }
+        }
+        let woken = Arc::new(Woken(AtomicUsize::new(0)));
+        let mut handler = QuietHandler::new(Restless::default());
+        let connection = waker(Arc::clone(&woken));
+        assert!(handler.poll(&mut Context::from_waker(&connection)).is_pending());
+        handler.inner.waker.take().unwrap().wake();
+        assert_eq!(woken.0.load(SeqCst), 1);
+        assert_eq!(polls(&mut handler), (1, 0));
+    }
+}

@@ -1,5 +1,7 @@
 //! In-process notices: what one use-case did that another may care about.
 //!
+//! What was stored is not among them: whoever waits for that watches the store's newest feed number.
+//!
 //! Notices are hints, rows are the truth: a subscriber that falls behind loses notices, never data, and
 //! every subscriber also looks at the store by itself from time to time.
 
@@ -16,11 +18,6 @@ const CAPACITY: usize = 4096;
 /// Something happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// Envelopes or objects of a group were stored.
-    Stored {
-        /// Group.
-        group: GroupId,
-    },
     /// A log of a group has a gap that `from` may fill.
     Gap {
         /// Group.

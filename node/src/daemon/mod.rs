@@ -109,7 +109,6 @@ pub struct Daemon {
     api: Vec<SocketAddr>,
     store: Store,
     roster: LiveRoster,
-    feed: Feed,
 }
 
 /// Runs a node until Ctrl-C or SIGTERM.
@@ -319,7 +318,7 @@ impl Daemon {
         let version = roster.snapshot().version();
         tracing::info!(member.id = %identity.member, serial = identity.serial.get(), roster.height = version.height.get(),
             "running as certificate {} of member {}, API on {api:?}", identity.serial, identity.member);
-        Ok(Self { tasks, network, stopping, api, store, roster, feed })
+        Ok(Self { tasks, network, stopping, api, store, roster })
     }
 
     /// Where the API listens, ports filled in.
@@ -337,12 +336,6 @@ impl Daemon {
     #[must_use]
     pub const fn store(&self) -> &Store {
         &self.store
-    }
-
-    /// The notices, for tests and measurements that wait for what was stored.
-    #[must_use]
-    pub const fn feed(&self) -> &Feed {
-        &self.feed
     }
 
     /// The live roster.

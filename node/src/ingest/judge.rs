@@ -5,17 +5,25 @@ use std::sync::{Arc, PoisonError};
 use belfry_proto::{
     envelope::{self, Admission, AdmitError, AttributeError, Origin},
     envelope::{Admitted, Decoded, Header, Quarantined},
-    id::{Height, MemberId, MessageId},
+    id::{MemberId, MessageId},
     trust::roster::Roster,
     verdict::{Judged, Verdict},
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
-use super::{Arrival, Arrived, Ingest, Kept, Page, parallel, rate::Rates};
+use super::{
+    Departures, Ingest, Kept, Page,
+    keep::{Arrival, Arrived, Ready},
+    line::Line,
+    rate::Rates,
+};
 use crate::{
     clock,
-    network::Gossip,
-    store::{Change, ParkRow, Parker},
+    network::{Gossip, Ticket},
+    store::{Change, ParkRow},
 };
 
 /// Gossip messages judged in one go.
@@ -41,9 +49,27 @@ pub(super) enum Judgement {
 }
 
 impl Judgement {
+    /// What gossipsub is told.
+    const fn verdict(&self) -> Verdict {
+        match self {
+            Self::Admitted(_) => Verdict::Accept,
+            Self::Quarantined(_) | Self::Ahead { .. } | Self::Known => Verdict::Ignore,
+            Self::Refused { verdict, .. } => *verdict,
+        }
+    }
+
     fn refused(error: &(impl Judged + std::fmt::Display)) -> Self {
         Self::Refused { verdict: error.verdict(), code: error.code(), detail: error.to_string() }
     }
+}
+
+/// An envelope as it came.
+struct Incoming {
+    bytes: Vec<u8>,
+    origin: Origin,
+    /// Where gossipsub waits for the verdict.
+    ticket: Option<Ticket>,
+    arrival: Arrival,
 }
 
 impl Ingest {
@@ -52,9 +78,10 @@ impl Ingest {
         self,
         mut gossip: mpsc::Receiver<Gossip>,
         mut pages: mpsc::Receiver<Page>,
-        keep: mpsc::Sender<Arrival>,
+        departures: Departures,
     ) {
         let mut rates = Rates::default();
+        let mut line = Line::new();
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             tokio::select! {
@@ -62,64 +89,46 @@ impl Ingest {
                     if n == 0 {
                         return;
                     }
-                    self.judge_gossip(&mut batch, &mut rates, &keep).await;
+                    self.judge_gossip(&mut batch, &mut rates, &mut line, &departures).await;
                 }
-                Some(page) = pages.recv() => self.judge_page(page, &keep).await,
+                Some(page) = pages.recv() => self.judge_page(page, &mut line, &departures).await,
             }
         }
     }
 
-    async fn judge_gossip(&self, batch: &mut Vec<Gossip>, rates: &mut Rates, keep: &mpsc::Sender<Arrival>) {
-        if !self.store.has_room() {
-            // Not judged, so not known: sync brings it once there is room.
-            for message in batch.drain(..) {
-                let _ = self.network.verdict(message.ticket, Verdict::Ignore).await;
-            }
-            return;
-        }
-        let now = Instant::now();
+    async fn judge_gossip(
+        &self,
+        batch: &mut Vec<Gossip>,
+        rates: &mut Rates,
+        line: &mut Line,
+        departures: &Departures,
+    ) {
+        // Without room nothing is judged, so nothing is known: sync brings it once there is room.
+        let (has_room, now) = (self.store.has_room(), Instant::now());
         let mut within = Vec::with_capacity(batch.len());
-        for message in batch.drain(..) {
-            if rates.take(message.from, now) {
-                within.push(message);
+        for Gossip { topic, from, bytes, ticket, .. } in batch.drain(..) {
+            if has_room && rates.take(from, now) {
+                let (origin, arrival) = (Origin::Gossip { topic }, Arrival { from, done: None });
+                within.push(Incoming { bytes, origin, ticket: Some(ticket), arrival });
             } else {
-                let _ = self.network.verdict(message.ticket, Verdict::Ignore).await;
+                let _ = self.network.verdict(ticket, Verdict::Ignore).await;
             }
         }
-        let (this, roster) = (self.clone(), self.roster.snapshot());
-        let height = roster.version().height;
-        let judged = parallel::map(within, move |message| {
-            let origin = Origin::Gossip { topic: message.topic };
-            let judgement = this.judge(&message.bytes, &roster, origin);
-            (message, judgement)
-        })
-        .await;
-        for (message, judgement) in judged.unwrap_or_default() {
-            let verdict = match &judgement {
-                Judgement::Admitted(_) => Verdict::Accept,
-                Judgement::Quarantined(_) | Judgement::Ahead { .. } | Judgement::Known => Verdict::Ignore,
-                Judgement::Refused { verdict, .. } => *verdict,
-            };
-            let _ = self.network.verdict(message.ticket, verdict).await;
-            self.settle(judgement, height, message.from, keep, None).await;
-        }
+        self.take_in(within, line, departures).await;
     }
 
-    async fn judge_page(&self, page: Page, keep: &mpsc::Sender<Arrival>) {
+    async fn judge_page(&self, page: Page, line: &mut Line, departures: &Departures) {
         if !self.store.has_room() {
             let _ = page.done.send(vec![Kept::Refused("no-room"); page.envelopes.len()]);
             return;
         }
-        let (this, roster) = (self.clone(), self.roster.snapshot());
-        let height = roster.version().height;
-        let judged =
-            parallel::map(page.envelopes, move |bytes| this.judge(&bytes, &roster, Origin::Sync)).await;
-        let mut waiting = Vec::new();
-        for judgement in judged.unwrap_or_default() {
-            let (done, kept) = tokio::sync::oneshot::channel();
-            self.settle(judgement, height, page.from, keep, Some(done)).await;
-            waiting.push(kept);
-        }
+        let incoming = |bytes| {
+            let (done, kept) = oneshot::channel();
+            let arrival = Arrival { from: page.from, done: Some(done) };
+            (Incoming { bytes, origin: Origin::Sync, ticket: None, arrival }, kept)
+        };
+        let (incoming, waiting): (Vec<_>, Vec<_>) = page.envelopes.into_iter().map(incoming).unzip();
+        self.take_in(incoming, line, departures).await;
         // The judge goes on with gossip while the page becomes durable.
         tokio::spawn(async move {
             let mut all = Vec::with_capacity(waiting.len());
@@ -130,46 +139,46 @@ impl Ingest {
         });
     }
 
-    async fn settle(
-        &self,
-        judgement: Judgement,
-        judged_at: Height,
-        from: belfry_proto::crypto::sign::PublicKey,
-        keep: &mpsc::Sender<Arrival>,
-        done: Option<tokio::sync::oneshot::Sender<Kept>>,
-    ) {
+    /// Judges envelopes, opens those that are admitted, and queues them for the writer, in their order.
+    async fn take_in(&self, incoming: Vec<Incoming>, line: &mut Line, departures: &Departures) {
+        let (this, roster) = (self.clone(), self.roster.snapshot());
+        let work = move |chunk| this.judge_and_open(chunk, &roster);
+        let (this, departures) = (self.clone(), departures.clone());
+        line.run(incoming, work, move |chunk| this.depart(chunk, &departures)).await;
+    }
+
+    /// All verdicts before the first body is opened: gossipsub waits for the former only.
+    fn judge_and_open(&self, chunk: Vec<Incoming>, roster: &Arc<Roster>) -> Vec<Ready> {
+        let judge = |Incoming { bytes, origin, ticket, arrival }| {
+            let judgement = self.judge(&bytes, roster, origin);
+            if let Some(ticket) = ticket {
+                let _ = self.network.verdict_blocking(ticket, judgement.verdict());
+            }
+            (judgement, arrival)
+        };
+        let judged: Vec<_> = chunk.into_iter().map(judge).collect();
+        let settle = |(judgement, arrival)| self.settle(judgement, arrival, roster);
+        judged.into_iter().filter_map(settle).collect()
+    }
+
+    /// What is to be written; the rest is answered at once.
+    fn settle(&self, judgement: Judgement, arrival: Arrival, roster: &Roster) -> Option<Ready> {
         let answer = match judgement {
             Judgement::Admitted(admitted) => {
-                let _ =
-                    keep.send(Arrival { envelope: Arrived::Admitted(admitted), judged_at, from, done }).await;
-                return;
+                return Some(self.ready(&Arrived::Admitted(admitted), arrival, roster));
             }
             Judgement::Quarantined(quarantined) => {
-                let envelope = Arrived::Quarantined(quarantined);
-                let _ = keep.send(Arrival { envelope, judged_at, from, done }).await;
-                return;
+                return Some(self.ready(&Arrived::Quarantined(quarantined), arrival, roster));
             }
+            Judgement::Ahead { id, bytes, author } => return Some(self.parked(id, bytes, author, arrival)),
             Judgement::Known => Kept::Known,
-            Judgement::Ahead { id, bytes, author } => {
-                self.behind.notice(from);
-                let parker = author.map_or(Parker::Peer(from), Parker::Author);
-                let row = ParkRow { id, parker, received: clock::now(), bytes };
-                match self.store.commit(Change::Park(row)).await {
-                    Ok(_) => Kept::Parked,
-                    Err(error) => {
-                        tracing::warn!("an envelope ahead of the roster was not parked: {error}");
-                        Kept::Refused("not-stored")
-                    }
-                }
-            }
             Judgement::Refused { verdict, code, detail } => {
-                tracing::debug!(peer = %from, code, verdict = verdict.as_str(), "envelope refused: {detail}");
+                tracing::debug!(peer = %arrival.from, code, verdict = verdict.as_str(), "envelope refused: {detail}");
                 Kept::Refused(code)
             }
         };
-        if let Some(done) = done {
-            let _ = done.send(answer);
-        }
+        arrival.answer(answer);
+        None
     }
 
     /// One envelope through the ladder. Cheap checks first, the signature last but one.
@@ -239,27 +248,37 @@ impl Ingest {
     }
 
     /// Parked envelopes again, now that the roster moved.
-    pub(super) async fn judge_parked(&self, keep: &mpsc::Sender<Arrival>) {
+    pub(super) async fn judge_parked(&self, line: &mut Line, departures: &Departures) {
         if !self.store.has_room() {
             return;
         }
         let parked = self.store.parked(1024).unwrap_or_default();
-        if parked.is_empty() {
-            return;
-        }
-        let roster = self.roster.snapshot();
-        let mut settled = Vec::new();
-        for row in parked {
-            let judgement = self.judge(&row.bytes, &roster, Origin::Sync);
-            if matches!(judgement, Judgement::Ahead { .. }) {
-                continue;
+        let (this, roster) = (self.clone(), self.roster.snapshot());
+        let work = move |parked: Vec<ParkRow>| {
+            let mut settled = Vec::with_capacity(parked.len());
+            let mut ready = Vec::with_capacity(parked.len());
+            for row in parked {
+                let judgement = this.judge(&row.bytes, &roster, Origin::Sync);
+                if !matches!(judgement, Judgement::Ahead { .. }) {
+                    settled.push(row.id);
+                    let arrival = Arrival { from: this.identity.node, done: None };
+                    ready.extend(this.settle(judgement, arrival, &roster));
+                }
             }
-            settled.push(row.id);
-            self.settle(judgement, roster.version().height, self.identity.node, keep, None).await;
-        }
-        if let Err(error) = self.store.commit(Change::Unpark(settled)).await {
-            tracing::warn!("parked envelopes not cleared: {error}");
-        }
+            (settled, ready)
+        };
+        let (this, departures) = (self.clone(), departures.clone());
+        let finish = move |(settled, ready): (Vec<_>, _)| {
+            this.depart(ready, &departures);
+            if settled.is_empty() {
+                return;
+            }
+            // Queued behind what they became.
+            if let Err(error) = this.store.commit_blocking(Change::Unpark(settled)) {
+                tracing::warn!("parked envelopes not cleared: {error}");
+            }
+        };
+        line.run(parked, work, finish).await;
     }
 }
 

@@ -1,114 +1,136 @@
 //! Opening what can be opened, and one synced batch for many messages.
 
-use std::{collections::BTreeSet, pin::pin, sync::PoisonError};
+use std::sync::PoisonError;
 
 use belfry_proto::{
-    envelope::{Admitted, Header, ParseError, Publication, RecipientContext, open_block},
+    crypto::sign::PublicKey,
+    envelope::{Admitted, Header, ParseError, Publication, Quarantined, RecipientContext, open_block},
     id::{GroupId, Height, KeyId, MemberId, MessageId},
     trust::roster::Roster,
 };
-use futures::FutureExt as _;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
-use super::{Arrival, Arrived, Ingest, Kept, parallel};
+use super::{Departures, Ingest, Kept};
 use crate::{
     clock,
     feed::Notice,
     rows,
-    store::{Change, Committed, EnvelopeRow, MessageState, Pending, WriteError},
+    store::{Change, Committed, EnvelopeRow, MessageState, ParkRow, Parker, Pending, Prepared, WriteError},
 };
 
-/// Arrivals taken in one go; as many as one synced batch holds.
-const BATCH: usize = 256;
-/// Batches waiting for their acknowledgement, which the writer's queue bounds already. Too low ⇒ opening waits for
-/// the disk, too high ⇒ nothing.
-const UNDER_WAY: usize = 8;
+/// Where an envelope came from, and who waits for what becomes of it.
+pub(super) struct Arrival {
+    pub(super) from: PublicKey,
+    pub(super) done: Option<oneshot::Sender<Kept>>,
+}
 
-/// An envelope on its way to the disk, with what is to be told then.
-struct Departed {
+impl Arrival {
+    pub(super) fn answer(self, kept: Kept) {
+        if let Some(done) = self.done {
+            let _ = done.send(kept);
+        }
+    }
+}
+
+/// What the judge lets through to the store.
+pub(super) enum Arrived {
+    /// Shown once it opens.
+    Admitted(Box<Admitted>),
+    /// Kept, hidden.
+    Quarantined(Box<Quarantined>),
+}
+
+/// A row made for the writer, with what is to be told when it is durable.
+pub(super) struct Ready {
+    row: Prepared,
     arrival: Arrival,
-    group: GroupId,
-    member: MemberId,
-    id: MessageId,
-    /// The key it waits for, if it could not be opened.
-    waits: Option<KeyId>,
+    what: What,
+}
+
+enum What {
+    Envelope {
+        group: GroupId,
+        member: MemberId,
+        id: MessageId,
+        /// The key it waits for, if it could not be opened.
+        waits: Option<KeyId>,
+    },
+    Parked,
+}
+
+/// An envelope in the writer's queue.
+pub(crate) struct Departed {
+    arrival: Arrival,
+    what: What,
     pending: Result<Pending, WriteError>,
 }
 
 impl Ingest {
-    /// Stores admitted envelopes until the judge ends.
-    pub(super) async fn run_keep(self, admitted: mpsc::Receiver<Arrival>) {
-        let (to_acknowledge, departed) = mpsc::channel(UNDER_WAY);
-        tokio::join!(self.run_open(admitted, to_acknowledge), self.run_acknowledge(departed));
+    /// Opens what can be opened, and makes the row.
+    pub(super) fn ready(&self, envelope: &Arrived, arrival: Arrival, roster: &Roster) -> Ready {
+        let row = self.row(envelope, roster);
+        let waits = (row.state == MessageState::Sealed && !row.opens_later).then_some(row.key_id).flatten();
+        let what = What::Envelope { group: row.group, member: row.member, id: row.id, waits };
+        Ready { row: self.store.prepare(Change::Envelope(Box::new(row))), arrival, what }
     }
 
-    /// Opens what can be opened and queues it for the writer, in the order of arrival.
-    async fn run_open(&self, mut admitted: mpsc::Receiver<Arrival>, departed: mpsc::Sender<Vec<Departed>>) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while admitted.recv_many(&mut batch, BATCH).await > 0 {
-            let (this, roster) = (self.clone(), self.roster.snapshot());
-            let opened = parallel::map(std::mem::take(&mut batch), move |arrival| {
-                let row = this.row(&arrival, &roster);
-                let waits =
-                    (row.state == MessageState::Sealed && !row.opens_later).then_some(row.key_id).flatten();
-                let (group, member, id) = (row.group, row.member, row.id);
-                let prepared = this.store.prepare(Change::Envelope(Box::new(row)));
-                (prepared, move |pending| Departed { arrival, group, member, id, waits, pending })
-            })
-            .await;
-            let mut envelopes = Vec::with_capacity(BATCH);
-            for (prepared, departing) in opened.unwrap_or_default() {
-                envelopes.push(departing(self.store.enqueue(prepared).await));
-            }
-            if departed.send(envelopes).await.is_err() {
-                return;
-            }
+    /// The row of an envelope ahead of our roster.
+    pub(super) fn parked(
+        &self,
+        id: MessageId,
+        bytes: Vec<u8>,
+        author: Option<MemberId>,
+        arrival: Arrival,
+    ) -> Ready {
+        self.behind.notice(arrival.from);
+        let parker = author.map_or(Parker::Peer(arrival.from), Parker::Author);
+        let row = ParkRow { id, parker, received: clock::now(), bytes };
+        Ready { row: self.store.prepare(Change::Park(row)), arrival, what: What::Parked }
+    }
+
+    /// Queues a chunk for the writer.
+    pub(super) fn depart(&self, chunk: Vec<Ready>, departures: &Departures) {
+        if chunk.is_empty() {
+            return;
         }
+        let enqueue = |Ready { row, arrival, what }| {
+            let pending = self.store.enqueue_blocking(row);
+            Departed { arrival, what, pending }
+        };
+        // Closed only when the daemon stops; what waits for an answer is told so.
+        let _ = departures.blocking_send(chunk.into_iter().map(enqueue).collect());
     }
 
-    /// Tells what became of queued envelopes, once they are durable.
-    async fn run_acknowledge(&self, mut departed: mpsc::Receiver<Vec<Departed>>) {
-        // Told together when the disk is waited for anyway: one notice a batch, not one a message.
-        let mut stored = BTreeSet::new();
+    /// Tells what became of queued envelopes, once they are durable, until the judge ends.
+    pub(super) async fn run_keep(self, mut departed: mpsc::Receiver<Vec<Departed>>) {
         while let Some(envelopes) = departed.recv().await {
             for envelope in envelopes {
-                let mut acknowledged = pin!(self.acknowledge(envelope));
-                let group = match acknowledged.as_mut().now_or_never() {
-                    Some(group) => group,
-                    None => {
-                        self.tell(&mut stored);
-                        acknowledged.await
-                    }
-                };
-                stored.extend(group);
+                self.acknowledge(envelope).await;
             }
-            self.tell(&mut stored);
-        }
-    }
-
-    fn tell(&self, stored: &mut BTreeSet<GroupId>) {
-        while let Some(group) = stored.pop_first() {
-            self.feed.notify(Notice::Stored { group });
         }
     }
 
     /// The row an admitted envelope becomes, opened if its key is here.
-    fn row(&self, arrival: &Arrival, roster: &Roster) -> EnvelopeRow {
-        let admitted = match &arrival.envelope {
+    fn row(&self, envelope: &Arrived, roster: &Roster) -> EnvelopeRow {
+        let judged_at = roster.version().height;
+        let admitted = match envelope {
             Arrived::Admitted(admitted) => admitted,
             Arrived::Quarantined(q) => {
                 let (header, id) = (q.header(), q.message_id());
-                return hidden(header, id, q.bytes(), !q.lacks_body(), arrival.judged_at);
+                return hidden(header, id, q.bytes(), !q.lacks_body(), judged_at);
             }
         };
         let (header, id) = (admitted.header(), admitted.message_id());
         let is_whole = !admitted.lacks_body();
         if admitted.is_in_closed_log() {
-            let row = hidden(header, id, admitted.bytes(), is_whole, arrival.judged_at);
+            let row = hidden(header, id, admitted.bytes(), is_whole, judged_at);
             return EnvelopeRow { is_cut_point: !admitted.is_below_cut(), ..row };
         }
         let (state, now) = (MessageState::Sealed, clock::now());
-        let mut row = rows::envelope(header, id, admitted.bytes(), is_whole, state, now, arrival.judged_at);
+        let mut row = rows::envelope(header, id, admitted.bytes(), is_whole, state, now, judged_at);
         match self.open(admitted, roster) {
             Opening::Opened(publication) => {
                 row.state = MessageState::Opened;
@@ -169,14 +191,40 @@ impl Ingest {
         }
     }
 
-    /// Waits until an envelope is durable, and answers; gives its group if it was stored.
-    async fn acknowledge(&self, envelope: Departed) -> Option<GroupId> {
-        let Departed { arrival, group, member, id, waits, pending } = envelope;
+    /// Waits until an envelope is durable, and answers.
+    async fn acknowledge(&self, Departed { arrival, what, pending }: Departed) {
         let committed = match pending {
             Ok(pending) => pending.durable().await,
             Err(error) => Err(error),
         };
-        let (kept, stored) = match committed {
+        let kept = match what {
+            What::Envelope { group, member, id, waits } => {
+                let kept = self.stored(committed, &arrival, group, member, id);
+                if let Some(key) = waits {
+                    self.wanted(key, group, member);
+                }
+                kept
+            }
+            What::Parked => match committed {
+                Ok(_) => Kept::Parked,
+                Err(error) => {
+                    tracing::warn!("an envelope ahead of the roster was not parked: {error}");
+                    Kept::Refused("not-stored")
+                }
+            },
+        };
+        arrival.answer(kept);
+    }
+
+    fn stored(
+        &self,
+        committed: Result<Committed, WriteError>,
+        arrival: &Arrival,
+        group: GroupId,
+        member: MemberId,
+        id: MessageId,
+    ) -> Kept {
+        match committed {
             Ok(Committed::Stored { gap, unjudged, .. }) => {
                 if unjudged {
                     self.feed.notify(Notice::LogUnjudged);
@@ -185,32 +233,25 @@ impl Ingest {
                 if gap && arrival.done.is_none() {
                     self.feed.notify(Notice::Gap { group, from: arrival.from });
                 }
-                (Kept::Stored, Some(group))
+                Kept::Stored
             }
-            Ok(Committed::Duplicate) => (Kept::Known, None),
+            Ok(Committed::Duplicate) => Kept::Known,
             Ok(Committed::Fork { existing }) => {
                 tracing::error!(message = %id, %existing, member.id = %member,
                     "member {member} signed two messages for one place in its log");
                 self.feed.notify(Notice::LogUnjudged);
-                (Kept::Stored, Some(group))
+                Kept::Stored
             }
             Ok(Committed::TooManyLogs) => {
                 tracing::warn!(message = %id, member.id = %member, "member {member} opens more logs than it may");
-                (Kept::Refused("too-many-logs"), None)
+                Kept::Refused("too-many-logs")
             }
-            Ok(Committed::Done | Committed::Outdated) => (Kept::Stored, None),
+            Ok(Committed::Done | Committed::Outdated) => Kept::Stored,
             Err(error) => {
                 tracing::error!(message = %id, "not stored: {error}");
-                (Kept::Refused("not-stored"), None)
+                Kept::Refused("not-stored")
             }
-        };
-        if let Some(key) = waits {
-            self.wanted(key, group, member);
         }
-        if let Some(done) = arrival.done {
-            let _ = done.send(kept);
-        }
-        stored
     }
 
     fn wanted(&self, key: KeyId, group: GroupId, author: MemberId) {

@@ -8,15 +8,14 @@
 //! roster moved, fork, closed log ─▶ rejudge: the log as a whole ─▶ hide / show again
 //! ```
 //!
-//! Judging is cheap and answers gossipsub at once; opening and storing run behind it, and the disk's
-//! acknowledgements behind those: three stages that work at the same time, each on every core. A full queue
-//! pushes back on the judge, the judge on the network adapter, and that answers Ignore: sync brings later
-//! what gossip could not wait for.
+//! Judging is cheap and answers gossipsub at once; opening follows on the same thread, storing and telling behind
+//! it ([`line`]). A full queue pushes back on the judge, the judge on the network adapter, and that answers Ignore:
+//! sync brings later what gossip could not wait for.
 
 mod judge;
 mod keep;
 mod keyring;
-mod parallel;
+mod line;
 mod quota;
 mod rate;
 mod rejudge;
@@ -26,11 +25,7 @@ mod tests;
 
 use std::sync::{Arc, Mutex};
 
-use belfry_proto::{
-    crypto::sign::PublicKey,
-    envelope::{Admitted, Quarantined},
-    id::{Height, MessageId},
-};
+use belfry_proto::{crypto::sign::PublicKey, id::MessageId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -44,9 +39,9 @@ use crate::{
 
 /// Pages of envelopes waiting for the judge. Too low ⇒ sync stalls on each page, too high ⇒ megabytes queue.
 const PAGES: usize = 8;
-/// Admitted envelopes waiting to be opened and stored: a quarter second of bursts at 4,000 /s. Too low ⇒
-/// the judge waits on disk syncs, too high ⇒ up to 256 KiB each of memory.
-const ADMITTED: usize = 1024;
+/// Chunks of envelopes waiting for their acknowledgement, which the writer's queue bounds already. Too low ⇒ opening
+/// waits for the disk, too high ⇒ nothing.
+const DEPARTED: usize = 64;
 
 /// What the ingest tasks share; each clone is one task's view.
 #[derive(Clone)]
@@ -96,27 +91,13 @@ impl Intake {
     }
 }
 
-/// An admitted envelope on its way to the store.
-pub(crate) struct Arrival {
-    pub(crate) envelope: Arrived,
-    /// Height of the roster it was judged by.
-    pub(crate) judged_at: Height,
-    pub(crate) from: PublicKey,
-    pub(crate) done: Option<oneshot::Sender<Kept>>,
-}
-
-/// What the judge lets through to the store.
-pub(crate) enum Arrived {
-    /// Shown once it opens.
-    Admitted(Box<Admitted>),
-    /// Kept, hidden.
-    Quarantined(Box<Quarantined>),
-}
+/// Where the judge tells of what it queued for the writer.
+type Departures = mpsc::Sender<Vec<keep::Departed>>;
 
 /// The receiving ends that [`Ingest::run_judge`] and [`Ingest::run_keep`] drain.
 pub struct Queues {
     pub(crate) pages: mpsc::Receiver<Page>,
-    pub(crate) admitted: (mpsc::Sender<Arrival>, mpsc::Receiver<Arrival>),
+    departed: (Departures, mpsc::Receiver<Vec<keep::Departed>>),
 }
 
 impl Ingest {
@@ -131,7 +112,7 @@ impl Ingest {
         behind: Behind,
     ) -> (Self, Queues, Intake) {
         let (page_sender, pages) = mpsc::channel(PAGES);
-        let queues = Queues { pages, admitted: mpsc::channel(ADMITTED) };
+        let queues = Queues { pages, departed: mpsc::channel(DEPARTED) };
         let (keyring, quotas) = (keyring::Keyring::default(), Arc::default());
         (
             Self { identity, store, network, roster, feed, behind, keyring, quotas },
@@ -152,11 +133,11 @@ impl Ingest {
         gossip: mpsc::Receiver<Gossip>,
     ) -> (impl Future<Output = ()> + Send, impl Future<Output = ()> + Send, impl Future<Output = ()> + Send)
     {
-        let (to_keep, admitted) = queues.admitted;
+        let (departures, departed) = queues.departed;
         (
-            self.clone().run_judge(gossip, queues.pages, to_keep.clone()),
-            self.clone().run_keep(admitted),
-            self.run_reopen(to_keep),
+            self.clone().run_judge(gossip, queues.pages, departures.clone()),
+            self.clone().run_keep(departed),
+            self.run_reopen(departures),
         )
     }
 

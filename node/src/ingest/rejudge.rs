@@ -155,7 +155,6 @@ impl Ingest {
         };
         for hide in hide.chunks(CHUNK) {
             self.store.commit(part(hide, &[])).await?;
-            self.feed.notify(Notice::Stored { group });
         }
         for show in show.chunks(CHUNK) {
             self.store.commit(part(&[], show)).await?;

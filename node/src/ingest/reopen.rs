@@ -2,13 +2,12 @@
 
 use belfry_proto::{
     envelope,
-    id::{GroupId, KeyId, MessageId},
+    id::{KeyId, MessageId},
     trust::roster::Roster,
 };
 
-use super::{Arrival, Ingest, keep::Opening};
+use super::{Departures, Ingest, keep::Opening, line::Line};
 use crate::{feed::Notice, rows, store::Change};
-use tokio::sync::mpsc;
 
 /// Envelopes opened in one go after a key came.
 const BATCH: usize = 256;
@@ -25,9 +24,10 @@ enum Cause {
 
 impl Ingest {
     /// Opens what a new key opens, judges what was parked and shows what stands again, until the feed ends.
-    pub(super) async fn run_reopen(self, keep: mpsc::Sender<Arrival>) {
+    pub(super) async fn run_reopen(self, departures: Departures) {
+        let mut line = Line::new();
         let mut notices = self.feed.subscribe();
-        self.judge_parked(&keep).await;
+        self.judge_parked(&mut line, &departures).await;
         self.open_restored().await;
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -35,13 +35,13 @@ impl Ingest {
             tokio::select! {
                 notice = notices.recv() => match notice {
                     Some(Notice::KeyArrived(key)) => self.open_waiting(key).await,
-                    Some(Notice::RosterChanged(_)) => self.judge_parked(&keep).await,
+                    Some(Notice::RosterChanged(_)) => self.judge_parked(&mut line, &departures).await,
                     Some(Notice::Reopen) => self.open_restored().await,
                     Some(_) => {}
                     None => return,
                 },
                 _ = sweep.tick() => {
-                    self.judge_parked(&keep).await;
+                    self.judge_parked(&mut line, &departures).await;
                     self.open_restored().await;
                 }
             }
@@ -97,12 +97,9 @@ impl Ingest {
         if changes.is_empty() {
             return false;
         }
-        let commits = changes.into_iter().map(|(group, change)| async move {
+        let commits = changes.into_iter().map(|change| async move {
             match self.store.commit(change).await {
-                Ok(_) => {
-                    self.feed.notify(Notice::Stored { group });
-                    true
-                }
+                Ok(_) => true,
                 Err(error) => {
                     tracing::error!("opened content not stored: {error}");
                     false
@@ -112,12 +109,11 @@ impl Ingest {
         futures::future::join_all(commits).await.into_iter().all(|ok| ok)
     }
 
-    fn reopened(&self, message: MessageId, cause: Cause, roster: &Roster) -> Option<(GroupId, Change)> {
+    fn reopened(&self, message: MessageId, cause: Cause, roster: &Roster) -> Option<Change> {
         let bytes = self.store.envelope(message).ok().flatten()?;
         // These bytes were admitted before they were stored.
         let admitted = envelope::decode(&bytes).ok()?.trusted();
-        let group = admitted.header().group;
-        let change = match (self.open(&admitted, roster), cause) {
+        Some(match (self.open(&admitted, roster), cause) {
             (Opening::Opened(publication), _) => {
                 Change::Opened { message, content: rows::opened(&publication, &admitted) }
             }
@@ -125,7 +121,6 @@ impl Ingest {
             (Opening::Waits, Cause::Restored) => Change::Reseal(message),
             (Opening::NotForUs, Cause::Restored) => Change::Closed { message, reason: String::new() },
             (Opening::Waits | Opening::NotForUs, Cause::Key) | (Opening::Later, _) => return None,
-        };
-        Some((group, change))
+        })
     }
 }

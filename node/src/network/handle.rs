@@ -142,6 +142,14 @@ impl Network {
         self.verdicts.send((ticket, verdict)).await.map_err(|_| Stopped)
     }
 
+    /// [`Self::verdict`] for judges on blocking threads.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub fn verdict_blocking(&self, ticket: Ticket, verdict: Verdict) -> Result<(), Stopped> {
+        self.verdicts.blocking_send((ticket, verdict)).map_err(|_| Stopped)
+    }
+
     /// Asks hello of a connected, allowed node.
     ///
     /// # Errors

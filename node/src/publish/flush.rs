@@ -223,7 +223,6 @@ impl Flusher {
             return;
         }
         tracing::info!(%publication, group = group.get(), messages = gossip.len(), "published {publication}");
-        self.feed.notify(Notice::Stored { group });
         self.gossip(group, gossip).await;
     }
 

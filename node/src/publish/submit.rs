@@ -66,14 +66,19 @@ impl Publisher {
     /// [`SubmitError`]; nothing is kept then.
     pub async fn submit(&self, submission: Submission) -> Result<Accepted, SubmitError> {
         let this = self.clone();
-        let checked = tokio::task::spawn_blocking(move || this.check(submission)).await;
-        let (draft, accepted) = match checked.map_err(|e| SubmitError::Fault(Box::new(e)))?? {
+        // One thread from the bundle's first byte until its draft is durable.
+        let taken = tokio::task::spawn_blocking(move || this.take_in(submission)).await;
+        taken.map_err(|e| SubmitError::Fault(Box::new(e)))?
+    }
+
+    fn take_in(&self, submission: Submission) -> Result<Accepted, SubmitError> {
+        let (draft, accepted) = match self.check(submission)? {
             // Only new ones need room: what was acknowledged once is told again.
             Checked::New(..) if !self.store.has_room() => return Err(SubmitError::NoRoom),
             Checked::New(draft, accepted) => (*draft, accepted),
             Checked::Seen(accepted) => return Ok(accepted),
         };
-        match self.store.commit(Change::Draft(draft)).await {
+        match self.store.commit_blocking(Change::Draft(draft)) {
             // Another submission with this key was faster: answer as to a second one.
             Ok(Committed::Duplicate) => {
                 Err(SubmitError::Unavailable("the same idempotency key is being taken in"))

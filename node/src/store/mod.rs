@@ -123,12 +123,20 @@ impl Store {
         self.writer.enqueue(change).await
     }
 
+    /// [`Self::enqueue`] for callers on blocking threads.
+    ///
+    /// # Errors
+    /// [`WriteError::Closed`].
+    pub fn enqueue_blocking(&self, change: Prepared) -> Result<Pending, WriteError> {
+        self.writer.enqueue_blocking(change)
+    }
+
     /// [`Self::commit`] for callers on blocking threads.
     ///
     /// # Errors
     /// As [`Self::commit`].
     pub fn commit_blocking(&self, change: Change) -> Result<Committed, WriteError> {
-        self.writer.commit_blocking(self.prepare(change))
+        self.enqueue_blocking(self.prepare(change))?.durable_blocking()
     }
 
     /// The feed's newest durable sequence, and every later one as it comes.

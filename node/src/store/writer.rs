@@ -84,6 +84,14 @@ impl Pending {
     pub async fn durable(self) -> Result<Committed, WriteError> {
         self.0.await.map_err(|_| WriteError::Closed)?
     }
+
+    /// [`Self::durable`] for callers on blocking threads.
+    ///
+    /// # Errors
+    /// As [`Self::durable`].
+    pub fn durable_blocking(self) -> Result<Committed, WriteError> {
+        self.0.blocking_recv().map_err(|_| WriteError::Closed)?
+    }
 }
 
 #[derive(Clone)]
@@ -136,10 +144,10 @@ impl Writer {
         Ok(Pending(answer))
     }
 
-    pub(super) fn commit_blocking(&self, change: Prepared) -> Result<Committed, WriteError> {
+    pub(super) fn enqueue_blocking(&self, change: Prepared) -> Result<Pending, WriteError> {
         let (done, answer) = oneshot::channel();
         self.thread.queue()?.blocking_send((change, done)).map_err(|_| WriteError::Closed)?;
-        answer.blocking_recv().map_err(|_| WriteError::Closed)?
+        Ok(Pending(answer))
     }
 
     pub(super) fn newest(&self) -> watch::Receiver<u64> {

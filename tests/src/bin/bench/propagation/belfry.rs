@@ -3,11 +3,7 @@
 use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use belfry_node::{
-    feed::{Feed, Notice},
-    network::Network,
-    store::Store,
-};
+use belfry_node::{network::Network, store::Store};
 use belfry_proto::{schema::Role, topic::Topic};
 use tokio::sync::Mutex;
 
@@ -49,7 +45,7 @@ impl Mesh {
                 bootstrap.push(node.address().await?);
             }
             let daemon = &node.daemon;
-            tokio::spawn(watch(n, daemon.store().clone(), daemon.feed().clone(), Arc::clone(&track)));
+            tokio::spawn(watch(n, daemon.store().clone(), Arc::clone(&track)));
             clients.push(Arc::new(Mutex::new(node.client().await?)));
             nodes.push(node);
         }
@@ -129,14 +125,11 @@ impl Mesh {
     }
 }
 
-/// Reads what a node's store newly shows, whenever the node says that something was stored.
-async fn watch(node: usize, store: Store, feed: Feed, track: Arc<Track>) {
-    let mut notices = feed.subscribe();
+/// Reads what a node's store newly shows, whenever something new is durable.
+async fn watch(node: usize, store: Store, track: Arc<Track>) {
+    let mut newest = store.newest();
     let mut last = 0;
-    while let Some(notice) = notices.recv().await {
-        if !matches!(notice, Notice::Stored { .. }) {
-            continue;
-        }
+    loop {
         loop {
             let Ok(page) = store.feed_after(last, 256) else { return };
             if page.position == last {
@@ -146,6 +139,9 @@ async fn watch(node: usize, store: Store, feed: Feed, track: Arc<Track>) {
             for (_, object) in &page.rows {
                 track.arrived(object.id.as_bytes(), node);
             }
+        }
+        if newest.changed().await.is_err() {
+            return;
         }
     }
 }

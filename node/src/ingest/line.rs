@@ -1,0 +1,110 @@
+//! Work on envelopes: side by side on every core, out in the order it came in.
+//!
+//! ```text
+//! batch ─cut─▶ chunk ─work─┐ on a blocking thread each
+//!              chunk ─work─┼─▶ finish, one after the other, in order of arrival
+//!              chunk ─work─┘
+//! ```
+//!
+//! Each chunk stays on one thread from the first look at its bytes until the writer has it: every change of
+//! threads costs more than opening a message.
+
+use std::{
+    sync::{Arc, LazyLock, mpsc},
+    thread::available_parallelism,
+};
+
+use tokio::{sync::Semaphore, task::spawn_blocking};
+
+/// Envelopes for which another thread is worth waking: some milliseconds of verifying.
+const WORTH: usize = 32;
+
+/// Threads that can run at once; asking costs several system calls.
+static THREADS: LazyLock<usize> = LazyLock::new(|| available_parallelism().map_or(1, std::num::NonZero::get));
+
+/// Where chunks queue up. One task owns it, and gives it its chunks in their order.
+pub(super) struct Line {
+    /// Chunks at work or waiting for their turn: two a core, so that none waits for its neighbour to finish.
+    places: Arc<Semaphore>,
+    /// Closes when the chunk before has finished, however it did.
+    before: Option<mpsc::Receiver<()>>,
+}
+
+impl Line {
+    pub(super) fn new() -> Self {
+        Self { places: Arc::new(Semaphore::new(2 * *THREADS)), before: None }
+    }
+
+    /// Does `work` on the items, in chunks, and `finish` on what came of each chunk, in order over all calls.
+    /// Returns when all chunks are under way; if `work` panics, its chunk is lost and the others go on.
+    pub(super) async fn run<T, R>(
+        &mut self,
+        mut items: Vec<T>,
+        work: impl Fn(Vec<T>) -> R + Clone + Send + 'static,
+        finish: impl Fn(R) + Clone + Send + 'static,
+    ) where
+        T: Send + 'static,
+        R: 'static,
+    {
+        let share = items.len().div_ceil(*THREADS).max(WORTH);
+        while !items.is_empty() {
+            let rest = items.split_off(share.min(items.len()));
+            let chunk = std::mem::replace(&mut items, rest);
+            // The semaphore is never closed.
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+            let (done, next) = mpsc::channel::<()>();
+            let before = self.before.replace(next);
+            let (work, finish) = (work.clone(), finish.clone());
+            spawn_blocking(move || {
+                // Dropped last: whoever comes next waits for it.
+                let _turn = (done, place);
+                let result = work(chunk);
+                if let Some(before) = before {
+                    let _ = before.recv();
+                }
+                finish(result);
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs batches of these sizes through a line; gives the numbers in the order they were finished in.
+    async fn finished(batches: &[usize], work: fn(Vec<usize>) -> Vec<usize>) -> Vec<usize> {
+        let (out, results) = mpsc::channel();
+        let mut line = Line::new();
+        let mut next = 0;
+        for len in batches {
+            let out = out.clone();
+            let items = (next..next + len).collect();
+            line.run(items, work, move |chunk| out.send(chunk).unwrap()).await;
+            next += len;
+        }
+        drop((line, out));
+        tokio::task::spawn_blocking(move || results.iter().flatten().collect()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn whatever_finishes_first_comes_out_in_its_turn() {
+        let slow_first = |chunk: Vec<usize>| {
+            if chunk.first().is_some_and(|n| n.is_multiple_of(2)) {
+                std::thread::yield_now();
+            }
+            chunk
+        };
+        let all = finished(&[1, 3, 10 * WORTH + 7, 0, 2, 500], slow_first).await;
+        assert_eq!(all, (0..1 + 3 + 10 * WORTH + 7 + 2 + 500).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_panic_loses_its_chunk_only() {
+        let all = finished(&[1, 1, 1], |chunk| {
+            assert_ne!(chunk, [1], "as planned");
+            chunk
+        });
+        assert_eq!(all.await, [0, 2]);
+    }
+}

@@ -161,7 +161,7 @@ impl Problem {
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
         match &error {
-            QueryError::UnknownGroup(_) => Self::not_found("unknown-group", error.to_string()),
+            QueryError::UnknownGroup { .. } => Self::not_found("unknown-group", error.to_string()),
             QueryError::NotReadable(_) => Self::forbidden("group-not-readable", error.to_string()),
             QueryError::NotPublishable(_) | QueryError::NotAPublisher { .. } => {
                 Self::forbidden("group-not-publishable", error.to_string())
@@ -179,7 +179,11 @@ impl From<QueryError> for Problem {
 
 impl From<NameError> for Problem {
     fn from(error: NameError) -> Self {
-        Self::unprocessable("unknown-member", error.to_string())
+        let code = match error {
+            NameError::Unknown(_) => "unknown-member",
+            NameError::Ambiguous { .. } => "ambiguous-member",
+        };
+        Self::unprocessable(code, error.to_string())
     }
 }
 

@@ -12,11 +12,11 @@ use support::Site;
 fn the_example_is_right_and_what_is_shown_is_right_again() {
     let site = Site::new();
     fs::write(site.path("belfry.toml"), include_str!("../../config/belfry.example.toml")).unwrap();
-    site.ok("config check");
+    site.ok("config check --file-only");
     let shown = site.ok("config show");
     assert!(shown.contains("[network]") && shown.contains("interval = \"5m\""), "{shown}");
     fs::write(site.path("belfry.toml"), shown).unwrap();
-    site.ok("config check");
+    site.ok("config check --file-only");
 }
 
 #[test]

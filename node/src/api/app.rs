@@ -1,44 +1,24 @@
-//! What every handler shares, and the layers a request passes before it meets one.
+//! What every handler shares: the ways into the rest of the node, and the budgets of this server.
 //!
-//! ```text
-//! dress ─ panic ─ host ─ identify ─ deadline ─ [gate(needs) ─ handler]
-//! ```
-//!
-//! Strange names are refused before tokens are read, tokens before paths are told apart.
+//! State only. Who uses it stands above: handlers, then the table of [`super::route`], then the layers of
+//! [`super::service`].
 
 use std::{
-    any::Any,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
 };
 
-use axum::{
-    Router,
-    body::Body,
-    extract::Request,
-    http::StatusCode,
-    middleware::{self, Next},
-    response::{IntoResponse, Response},
-};
 use belfry_proto::limits;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{
-    auth,
-    host::{self, Hosts},
+    host::Hosts,
     limit::{Buckets, Rate},
     ports::Ports,
-    problem::{self, Problem},
-    route,
 };
 use crate::query::TokenId;
 
-/// Until a response must have begun. Too low ⇒ a large bundle from a slow disk is cut off; too high ⇒
-/// stuck requests hold their connections.
-const DEADLINE: Duration = Duration::from_secs(60);
 /// Kibibytes of bundles taken in at once: four of the largest, each of which takes as much again while it is
 /// split, or some thousands of small ones.
 const SUBMISSIONS: usize = 4 * (limits::MAX_BUNDLE >> 10);
@@ -84,37 +64,4 @@ impl App {
             stopping,
         })
     }
-
-    /// The whole service.
-    pub(crate) fn router(self: &Arc<Self>) -> Router {
-        route::router()
-            .with_state(self.clone())
-            .layer(middleware::from_fn(deadline))
-            .layer(middleware::from_fn_with_state(self.clone(), auth::identify))
-            .layer(middleware::from_fn_with_state(self.clone(), host::check))
-            .layer(CatchPanicLayer::custom(panicked))
-            .layer(middleware::from_fn(problem::dress))
-    }
-}
-
-async fn deadline(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(DEADLINE, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the request took too long").into_response()
-        }
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("a handler panicked: {0}")]
-struct Panicked(String);
-
-fn panicked(what: Box<dyn Any + Send + 'static>) -> Response<Body> {
-    let said = what
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| what.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    Problem::internal(&Panicked(said)).into_response()
 }

@@ -18,7 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{app::App, problem::Problem};
+use super::problem::Problem;
 
 /// Name that the Unix socket answers to; `curl --unix-socket … http://localhost/` sends it.
 pub const SOCKET_HOST: &str = "localhost";
@@ -64,9 +64,8 @@ impl Hosts {
 pub(crate) struct Host(pub(crate) String);
 
 /// Layer: refuses what a strange name or page sent, before anything looks at the token.
-pub(crate) async fn check(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    match named(&request, &app.hosts).and_then(|host| same_site(request.headers(), &app.hosts).map(|()| host))
-    {
+pub(crate) async fn check(State(hosts): State<Hosts>, mut request: Request, next: Next) -> Response {
+    match named(&request, &hosts).and_then(|host| same_site(request.headers(), &hosts).map(|()| host)) {
         Ok(host) => {
             request.extensions_mut().insert(host);
             next.run(request).await

@@ -5,12 +5,16 @@
 //! needs, and the handler asks [`crate::query`], the one place that authorises what is read, or the
 //! [`ports::Publish`] port. This floor knows neither keys nor store.
 //!
+//! Imports go one way: `server` ─▶ `service` (layers) ─▶ `route` (the table) ─▶ handlers ─▶ `app` (what they
+//! share) ─▶ `problem`, `body`, `params`.
+//!
 //! TAXII 2.1 lives under `/taxii2/` with one API root and a collection per group; REST under `/api/v1`.
 
 mod app;
 mod auth;
 mod body;
 mod connection;
+mod dress;
 mod events;
 pub mod host;
 pub mod limit;
@@ -20,6 +24,7 @@ mod problem;
 mod rest;
 mod route;
 pub mod server;
+mod service;
 mod taxii;
 
 #[cfg(test)]

@@ -60,6 +60,10 @@ pub struct Imported {
     pub before: u64,
     /// Height after.
     pub after: u64,
+    /// Where the file says the log ends.
+    pub offered: u64,
+    /// Until when a beacon vouches for that; unset for a log.
+    pub vouches_until: Option<Timestamp>,
 }
 
 /// The node's condition.

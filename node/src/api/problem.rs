@@ -1,29 +1,21 @@
 //! Errors as clients see them: one type inside, two dresses outside.
 //!
-//! A handler answers with a [`Problem`]; the outermost layer writes it as problem+json (RFC 9457) or,
-//! under `/taxii2`, as TAXII's error resource (TAXII 2.1 §3.6.1), so that even a 404 of the router or a
-//! refused body leaves in the right media type. A fault of ours says nothing but a request id: the
-//! reason goes to the log under that id.
+//! A handler answers with a [`Problem`]; the outermost layer, [`super::dress`], writes it as problem+json
+//! (RFC 9457) or as TAXII's error resource (TAXII 2.1 §3.6.1). A fault of ours says nothing but a request id:
+//! the reason goes to the log under that id.
 
 use std::time::Duration;
 
 use axum::{
-    body::Body,
-    extract::{MatchedPath, Request},
     http::{HeaderName, HeaderValue, StatusCode, header},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value, json};
 
-use super::taxii::{self, media};
 use crate::{
     publish::submission::SubmitError,
     query::{NameError, QueryError},
 };
-
-const PROBLEM_JSON: &str = "application/problem+json";
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Why a request got no better answer.
 #[derive(Clone, Debug)]
@@ -97,11 +89,22 @@ impl Problem {
         self
     }
 
+    /// Stable, for programs.
+    pub(crate) const fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// What went wrong on our side; for the log only.
+    pub(crate) fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
     fn title(&self) -> &'static str {
         self.status.canonical_reason().unwrap_or("error")
     }
 
-    fn as_problem_json(&self, request: &str) -> Value {
+    /// RFC 9457.
+    pub(crate) fn as_problem_json(&self, request: &str) -> Value {
         let mut members = Map::new();
         members.insert("type".into(), json!(format!("urn:belfry:problem:{}", self.code)));
         members.insert("title".into(), json!(self.title()));
@@ -113,7 +116,8 @@ impl Problem {
         Value::Object(members)
     }
 
-    fn as_taxii_error(&self, request: &str) -> Value {
+    /// TAXII 2.1 §3.6.1.
+    pub(crate) fn as_taxii_error(&self, request: &str) -> Value {
         let mut members = Map::new();
         members.insert("title".into(), json!(self.title()));
         members.insert("description".into(), json!(self.detail));
@@ -128,7 +132,7 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    /// Only carries itself; [`dress`] writes it.
+    /// Only carries itself; [`super::dress`] writes it.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         for (name, value) in &self.headers {
@@ -139,46 +143,9 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Outermost layer: gives the request an id, the answer its safety headers, and errors their dress.
-pub(crate) async fn dress(request: Request, next: Next) -> Response {
-    let id = hex::encode(rand::random::<[u8; 8]>());
-    let is_taxii = taxii::is_under(request.uri().path());
-    let method = request.method().clone();
-    // The route, never the path itself: the ids in a path are intelligence, and a log is read by others.
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or("no route", MatchedPath::as_str).to_owned();
-    let mut response = next.run(request).await;
-    let status = response.status();
-    if status.is_client_error() || status.is_server_error() {
-        let problem =
-            response.extensions_mut().remove::<Problem>().unwrap_or_else(|| Problem::of_status(status));
-        if let Some(cause) = &problem.cause {
-            tracing::error!(request.id = %id, %method, %route, "request failed: {cause}");
-        } else {
-            tracing::debug!(request.id = %id, %method, %route, %status, code = problem.code, "request refused");
-        }
-        let (body, media) = if is_taxii {
-            (problem.as_taxii_error(&id), media::TAXII)
-        } else {
-            (problem.as_problem_json(&id), PROBLEM_JSON)
-        };
-        *response.body_mut() = Body::from(body.to_string());
-        let headers = response.headers_mut();
-        headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
-    }
-    let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        headers.insert(REQUEST_ID, id);
-    }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response
-}
-
 impl Problem {
     /// For answers that no code of ours made: the router's, an extractor's.
-    fn of_status(status: StatusCode) -> Self {
+    pub(crate) fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::NOT_FOUND => Self::not_found("no-such-path", "there is nothing at this path"),
             StatusCode::METHOD_NOT_ALLOWED => {
@@ -194,7 +161,7 @@ impl Problem {
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
         match &error {
-            QueryError::UnknownGroup(_) => Self::not_found("unknown-group", error.to_string()),
+            QueryError::UnknownGroup { .. } => Self::not_found("unknown-group", error.to_string()),
             QueryError::NotReadable(_) => Self::forbidden("group-not-readable", error.to_string()),
             QueryError::NotPublishable(_) | QueryError::NotAPublisher { .. } => {
                 Self::forbidden("group-not-publishable", error.to_string())
@@ -212,7 +179,11 @@ impl From<QueryError> for Problem {
 
 impl From<NameError> for Problem {
     fn from(error: NameError) -> Self {
-        Self::unprocessable("unknown-member", error.to_string())
+        let code = match error {
+            NameError::Unknown(_) => "unknown-member",
+            NameError::Ambiguous { .. } => "ambiguous-member",
+        };
+        Self::unprocessable(code, error.to_string())
     }
 }
 

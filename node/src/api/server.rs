@@ -14,7 +14,7 @@ use axum::Router;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
-use super::{app::App, connection, host::Hosts, limit::Rate, ports::Ports};
+use super::{app::App, connection, host::Hosts, limit::Rate, ports::Ports, service::service};
 
 /// Where the API listens and whom it answers.
 #[derive(Clone, Debug)]
@@ -112,7 +112,7 @@ impl Server {
         };
         let hosts = Hosts::new(&addresses, &config.hosts);
         let app = App::new(ports, hosts, addresses.clone(), config.requests, stopping.clone());
-        let router = app.router();
+        let router = service(&app);
         Ok(Self { router, tcp, addresses, socket, stopping })
     }
 

@@ -1,8 +1,10 @@
 //! Values on the command line and in charter drafts, by the names the documentation uses.
 
-use std::str::FromStr;
+use std::{fmt::Write as _, path::Path, str::FromStr};
 
 use belfry_proto::{schema::Role, time::Timestamp, trust::names::Named};
+
+use crate::clock;
 
 /// The name of a schema value as it stands on the wire; "unknown" for a number this version has no name for.
 pub(super) fn wire_name<N: Named + TryFrom<i32>>(number: i32) -> &'static str {
@@ -38,6 +40,34 @@ pub(super) fn until(text: &str) -> Result<Timestamp, String> {
     full.parse().map_err(|_| format!("{text:?} is not a date: write 2027-11-30 or 2027-11-30T12:00:00Z"))
 }
 
+/// [`until`], but not a time that is over.
+pub(super) fn still_to_come(text: &str) -> Result<Timestamp, String> {
+    let time = until(text)?;
+    match time > clock::now() {
+        true => Ok(time),
+        false => Err(format!("{text} is over: it is {} now", second(clock::now()))),
+    }
+}
+
+/// Arguments that were given, to be given again: ` --dir 'my node'`, each after a space.
+pub(super) fn repeated(given: &[(&str, Option<&Path>)]) -> String {
+    given.iter().fold(String::new(), |mut out, (name, path)| {
+        if let Some(path) = path {
+            let _ = write!(out, " {name} {}", quoted(&path.display().to_string()));
+        }
+        out
+    })
+}
+
+/// `text` as a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./~+:@%,=".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 /// The day of a time, for tables.
 pub(super) fn day(time: Timestamp) -> String {
     time.to_string().chars().take(10).collect()
@@ -56,6 +86,20 @@ mod tests {
     fn a_day_lasts_to_its_end() {
         assert_eq!(until("2027-11-30").unwrap().to_string(), "2027-11-30T23:59:59.000000Z");
         assert!(until("30/11/2027").is_err());
+    }
+
+    #[test]
+    fn what_is_over_is_no_end() {
+        let error = still_to_come("2020-01-01").unwrap_err();
+        assert!(error.starts_with("2020-01-01 is over: it is 2"), "{error}");
+        assert!(still_to_come("9999-01-01").is_ok());
+    }
+
+    #[test]
+    fn arguments_are_repeated_as_a_shell_takes_them() {
+        let given =
+            [("--config", None), ("--dir", Some(Path::new("my 'node'"))), ("--x", Some(Path::new("a/b")))];
+        assert_eq!(repeated(&given), r" --dir 'my '\''node'\''' --x a/b");
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Create {
     fn run(self, global: &Global) -> anyhow::Result<()> {
         let config = global.config(&self.data)?;
         let to = std::path::absolute(&self.to).context("the folder to make")?;
-        let manifest = match asked_of_daemon(&config, &to) {
+        let manifest = match asked_of_daemon(global.client(&self.data), &to) {
             Err(error) if matches!(error.downcast_ref(), Some(ClientError::NotRunning { .. })) => {
                 self.of_stopped(&config, &to)?
             }
@@ -118,18 +118,22 @@ impl Restore {
         let to = &config.node.data_dir;
         let manifest = backup::restore(&self.from, to, &passphrase).map_err(at_the_edge)?;
         show(
-            &format!("Restored into {}.\nIt will publish in new logs. Then: belfry run", to.display()),
+            &format!(
+                "Restored into {}.\nIt will publish in new logs. Then: belfry run{}",
+                to.display(),
+                global.again(&self.data)
+            ),
             &manifest,
             false,
         )
     }
 }
 
-fn asked_of_daemon(config: &Config, to: &Path) -> anyhow::Result<Value> {
+fn asked_of_daemon(client: anyhow::Result<Client>, to: &Path) -> anyhow::Result<Value> {
     let wanted = json!({ "folder": to });
     let content =
         Content { kind: "application/json", bytes: serde_json::to_vec(&wanted)?, idempotency_key: None };
-    Client::new(config)?.post("/api/v1/backups", content)
+    client?.post("/api/v1/backups", content)
 }
 
 fn show(headline: &str, manifest: &Manifest, as_json: bool) -> anyhow::Result<()> {

@@ -3,12 +3,7 @@
 //! Only a user who may read the data folder gets that far: the token file is 0600, made by the daemon at its
 //! first run. One connection a request: commands are short.
 
-use std::{
-    fmt::Write as _,
-    io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fmt::Write as _, io, path::PathBuf, time::Duration};
 
 use futures::future::FutureExt as _;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -32,8 +27,9 @@ const MAX_ANSWER: usize = 128 * 1024 * 1024;
 /// No answer, or one that says no.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientError {
-    #[error("no belfry runs for {}: start it with `belfry run`, or name its folder with --dir", folder.display())]
-    NotRunning { folder: PathBuf },
+    #[error("no belfry runs for {}: start it with `belfry run{again}`{}", folder.display(),
+        if again.is_empty() { ", or name its folder with --dir" } else { "" })]
+    NotRunning { folder: PathBuf, again: String },
     #[error("{0}")]
     Token(#[source] FileError),
     #[error("{}: {source}", socket.display())]
@@ -52,7 +48,8 @@ impl ClientError {
     /// As the command's error: a problem that names a rule is a refusal.
     fn at_the_edge(self) -> anyhow::Error {
         match self {
-            Self::Problem { status: 403 | 409 | 413 | 422, .. } => refused(self),
+            // Not 401 (our own token), 408 and 429 (come back).
+            Self::Problem { status: 400 | 403..=405 | 409 | 413 | 415 | 422, .. } => refused(self),
             other => other.into(),
         }
     }
@@ -61,6 +58,8 @@ impl ClientError {
 /// A connection-to-be.
 pub(super) struct Client {
     socket: PathBuf,
+    folder: PathBuf,
+    again: String,
     token: Zeroizing<String>,
 }
 
@@ -72,18 +71,30 @@ pub(super) struct Content {
 }
 
 impl Client {
-    /// Prepares to talk to the daemon of `config`.
-    pub(super) fn new(config: &Config) -> anyhow::Result<Self> {
-        Self::open(config).map_err(ClientError::at_the_edge)
+    /// Prepares to talk to the daemon of `config`; `again` are the arguments that named it, for hints.
+    pub(super) fn new(config: &Config, again: &str) -> anyhow::Result<Self> {
+        let mut client = Self {
+            socket: config.api_socket(),
+            folder: config.node.data_dir.clone(),
+            again: again.to_owned(),
+            token: Zeroizing::default(),
+        };
+        let token = read_secret(&config.cli_token()).map_err(|e| match e {
+            e if e.is_absent() => client.not_running(),
+            e => ClientError::Token(e),
+        });
+        let token = token.map_err(ClientError::at_the_edge)?;
+        client.token = Zeroizing::new(String::from_utf8_lossy(&token).trim().to_owned());
+        Ok(client)
     }
 
-    fn open(config: &Config) -> Result<Self, ClientError> {
-        let token = read_secret(&config.cli_token()).map_err(|e| match e {
-            e if e.is_absent() => ClientError::NotRunning { folder: config.node.data_dir.clone() },
-            e => ClientError::Token(e),
-        })?;
-        let token = String::from_utf8_lossy(&token).trim().to_owned();
-        Ok(Self { socket: config.api_socket(), token: Zeroizing::new(token) })
+    /// The arguments that named the node, for a hint at another command; each after a space.
+    pub(super) fn again(&self) -> &str {
+        &self.again
+    }
+
+    fn not_running(&self) -> ClientError {
+        ClientError::NotRunning { folder: self.folder.clone(), again: self.again.clone() }
     }
 
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
@@ -112,9 +123,7 @@ impl Client {
         content: Option<Content>,
     ) -> Result<Value, ClientError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                ClientError::NotRunning { folder: self.socket.parent().unwrap_or(Path::new(".")).to_owned() }
-            }
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => self.not_running(),
             _ => ClientError::Connection { socket: self.socket.clone(), source },
         })?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -175,11 +184,24 @@ fn answer(status: u16, body: &[u8]) -> Result<Value, ClientError> {
     if status == 401 {
         detail = "the daemon does not know our token: was cli.token replaced while it ran? restart it".into();
     }
+    if let Some(more) = in_our_words(&text("code")) {
+        detail.push_str(more);
+    }
     if status >= 500 {
         // Under this id the daemon's log says why.
         detail = format!("{detail} {}", text("request_id")).trim().to_owned();
     }
     Err(ClientError::Problem { status, title, detail })
+}
+
+/// What a problem's text lacks at the command line: how one says there what it asks for.
+fn in_our_words(code: &str) -> Option<&'static str> {
+    match code {
+        "red-without-recipients" => Some(" with --to MEMBER"),
+        "unknown-member" => Some(" (`belfry members` lists them)"),
+        "unknown-token" => Some(" (`belfry token list` shows them)"),
+        _ => None,
+    }
 }
 
 /// `path?name=value…` with every value percent-encoded.
@@ -230,7 +252,7 @@ mod tests {
             stream.write_all(response.as_bytes()).unwrap();
             String::from_utf8_lossy(&seen[..n]).to_ascii_lowercase()
         });
-        let result = ask(&Client::new(&config).unwrap());
+        let result = ask(&Client::new(&config, "").unwrap());
         (result, daemon.join().unwrap())
     }
 
@@ -260,10 +282,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.node.data_dir = folder.path().to_owned();
-        let error = Client::new(&config).err().unwrap().to_string();
-        assert!(error.contains("belfry run"), "{error}");
+        let error = Client::new(&config, " --dir x").err().unwrap().to_string();
+        assert!(error.ends_with("`belfry run --dir x`"), "{error}");
         write(&config.cli_token(), b"t", Readers::Owner, Existing::Keep).unwrap();
-        let error = Client::new(&config).unwrap().get("/").unwrap_err().to_string();
+        let error = Client::new(&config, "").unwrap().get("/").unwrap_err().to_string();
         assert!(error.contains("belfry run"), "{error}");
     }
 

@@ -2,12 +2,11 @@
 
 use clap::Subcommand;
 
-use super::{DataFolder, Global, output};
+use super::{DataFolder, Global, check::Check, output};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Check the configuration: says where it is wrong, and how to mend it
-    Check(DataFolder),
+    Check(Check),
     /// Print the configuration in force, every key with its value
     Show(DataFolder),
 }
@@ -15,15 +14,8 @@ pub(super) enum Command {
 impl Command {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         match self {
-            Self::Check(data) => {
-                let config = global.config(&data)?;
-                output::print(&format!(
-                    "the configuration is right; data folder {}\n",
-                    config.node.data_dir.display()
-                ))?;
-            }
-            Self::Show(data) => output::print(&global.config(&data)?.to_toml())?,
+            Self::Check(check) => check.run(global),
+            Self::Show(data) => Ok(output::print(&global.config(&data)?.to_toml())?),
         }
-        Ok(())
     }
 }

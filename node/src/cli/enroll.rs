@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use belfry_proto::{
     id::{CoalitionId, MemberId},
     schema::{Capacity, EntityClass, Organisation, Role},
@@ -18,7 +18,7 @@ use clap::Args;
 
 use super::{
     DataFolder, Global,
-    args::GroupArg,
+    args::{GroupArg, repeated},
     coalition::roles,
     exit::{refuse, refused},
     output,
@@ -43,10 +43,14 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  belfry enroll --charter charter.pem --org 'Example Bank' --class essential,financial --kbo 0123456789 \\
-      --sector banking --groups cidr,cidr-financial
-  belfry enroll --charter charter.pem --org 'Example CSIRT' --class authority --capacity csirt \\
-      --groups cidr:steward --accept-arrangement --accept-rules --passphrase-file passphrase")]
+  belfry enroll --charter charter.pem --org 'Example Bank' \\
+      --class essential,financial --kbo 0123456789 --sector banking \\
+      --groups cidr,cidr-financial
+  belfry enroll --charter charter.pem --org 'Example CSIRT' \\
+      --class authority --capacity csirt --groups cidr:steward \\
+      --accept-arrangement --accept-rules --passphrase-file passphrase
+  belfry enroll --charter charter.pem --org 'Example Bank' \\
+      --class essential,financial --carrier --member ID --dir carrier")]
 pub(super) struct Enroll {
     /// Charter file of the coalition
     #[arg(long, value_name = "FILE")]
@@ -76,13 +80,13 @@ pub(super) struct Enroll {
     #[arg(long, value_name = "NAME")]
     supplier_of: Vec<String>,
     /// Groups to ask for, by slug, each with a role of its own where needed (cidr:steward)
-    #[arg(long, value_delimiter = ',', value_name = "GROUPS")]
+    #[arg(long, value_delimiter = ',', value_name = "GROUPS", required_unless_present = "carrier")]
     groups: Vec<GroupArg>,
     /// Role to ask for in the groups that name none
     #[arg(long, default_value = "publisher", value_parser = <Role as Named>::parse)]
     role: Role,
-    /// Ask to forward and store what this node cannot open
-    #[arg(long)]
+    /// Ask to forward and store every group's messages, and to open none
+    #[arg(long, conflicts_with_all = ["groups", "role"])]
     carrier: bool,
     /// Member id of this organisation, when it has a node already
     #[arg(long, value_name = "ID")]
@@ -118,7 +122,7 @@ impl Enroll {
         let chain = read_charters(&self.charter).map_err(refused)?;
         self.check_pin(&folder, chain.coalition())?;
         if folder.certificate().exists() {
-            bail!(
+            refuse!(
                 "{} has joined already: a second node of the same member needs a data folder of its own (--dir) and --member ID",
                 folder.path().display()
             );
@@ -160,9 +164,11 @@ impl Enroll {
         }
         output::print(&format!(
             "\nThis node will be {}\nSend {} to the coalition; it answers with a certificate and the log.\nThen: belfry join \
-             CERTIFICATE --log LOG\n",
+             CERTIFICATE --log LOG{}{}\n",
             peer_id(&keys.node.public()),
-            self.out.clone().unwrap_or_else(|| folder.request()).display()
+            self.out.clone().unwrap_or_else(|| folder.request()).display(),
+            global.again(&self.data),
+            repeated(&[("--passphrase-file", self.passphrase_file.as_deref())]),
         ))?;
         Ok(())
     }

@@ -2,12 +2,30 @@
 
 use std::{error::Error, fmt, process::ExitCode};
 
+use belfry_proto::trust::file as armour;
+
 use crate::{
     keys::{EnrolmentError, file::FileError},
     store::OpenError,
 };
 
-/// How a command ends.
+/// What scripts may rely on, as `belfry --help` says it.
+macro_rules! exit_codes {
+    () => {
+        "\
+Exit codes:
+  0  done
+  1  not done: a file is missing, unreadable or damaged, a passphrase is wrong,
+     no node runs, or disk or network fail
+  2  the command line is wrong
+  3  refused: a rule of the coalition or of belfry forbids it. So is what would
+     overwrite, what other users may read, what is another coalition's or
+     another node's, and a name that nobody has"
+    };
+}
+pub(super) use exit_codes;
+
+/// How a command ends: the table of [`exit_codes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
     /// Done.
@@ -22,6 +40,10 @@ pub(super) enum Exit {
 
 impl Exit {
     pub(super) fn of(error: &anyhow::Error) -> Self {
+        // First: a file that cannot be read says nothing a rule could be held against.
+        if error.chain().any(is_unusable) {
+            return Self::Failure;
+        }
         for cause in error.chain() {
             if is_refusal(cause) {
                 return Self::Refused;
@@ -34,10 +56,19 @@ impl Exit {
     }
 }
 
+/// A file that is not there, not readable, or not of its kind.
+fn is_unusable(cause: &(dyn Error + 'static)) -> bool {
+    cause.is::<armour::FileError>()
+        || matches!(
+            cause.downcast_ref(),
+            Some(FileError::Io { .. } | FileError::TooLong { .. } | FileError::NotText { .. })
+        )
+}
+
 /// Nothing is broken: what was found belongs to somebody else, or must not be used as it is.
 fn is_refusal(cause: &(dyn Error + 'static)) -> bool {
     cause.is::<Refused>()
-        || matches!(cause.downcast_ref(), Some(FileError::Open { .. }))
+        || matches!(cause.downcast_ref(), Some(FileError::Open { .. } | FileError::Exists { .. }))
         || matches!(
             cause.downcast_ref(),
             Some(EnrolmentError::OtherCoalition { .. } | EnrolmentError::OtherKeys { .. })
@@ -104,6 +135,16 @@ mod tests {
         assert_eq!(Exit::of(&refusal), Exit::Refused);
         assert_eq!(format!("{refusal:#}"), "while asking: broken");
         assert_eq!(Exit::of(&Usage("x".into()).into()), Exit::Usage);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_fails_whoever_asked_for_it() {
+        let path = std::path::Path::new("no-such-file");
+        let missing = || crate::keys::enrolment::read_charters(path).unwrap_err();
+        assert_eq!(Exit::of(&missing().into()), Exit::Failure);
+        assert_eq!(Exit::of(&refused(missing())), Exit::Failure);
+        let taken = FileError::Exists { path: path.to_owned() };
+        assert_eq!(Exit::of(&taken.into()), Exit::Refused);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use belfry_proto::id::{LogId, MessageId};
 use clap::Args;
 use serde_json::Value;
 
-use super::{DataFolder, Global, client::Client, client::segment, output};
+use super::{DataFolder, Global, client::segment, output};
 use crate::keys::file::{self, Existing, Readers};
 
 /// Print the last message of each log of a member, as `coalition revoke --cut` wants it.
@@ -29,7 +29,7 @@ pub(super) struct Heads {
 impl Heads {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let path = format!("/api/v1/members/{}/heads", segment(&self.member));
-        let answer = Client::new(&global.config(&self.data)?)?.get(&path)?;
+        let answer = global.client(&self.data)?.get(&path)?;
         let text = cut_file(&answer).context("the daemon's list of heads")?;
         match &self.out {
             Some(out) => file::write(out, text.as_bytes(), Readers::All, Existing::Keep)?,

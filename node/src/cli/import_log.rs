@@ -2,19 +2,18 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
+use belfry_proto::trust::file as armour;
 use clap::Args;
+use serde_json::Value;
 
-use super::{
-    DataFolder, Global,
-    client::{Client, Content},
-    output,
-};
-use crate::keys::file;
+use super::{DataFolder, Global, client::Content, output};
+use crate::keys::{enrolment::read, file};
 
 /// Hand a newer admin log to the running node, which tells every other node.
 ///
-/// The file is what `belfry coalition export` or `belfry coalition beacon` writes. It is verified from the charter on; a log that does not
-/// go on from the one this node has is refused.
+/// The file is what `belfry coalition export` or `belfry coalition beacon` writes. It is verified from the charter
+/// on; a log that contradicts the one this node has is refused.
 #[derive(Debug, Args)]
 pub(super) struct ImportLog {
     /// File of the signed admin log, or of a beacon
@@ -26,8 +25,78 @@ pub(super) struct ImportLog {
 impl ImportLog {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let text = file::read_text(&self.log)?;
+        // What is neither is told here, with the name of the file.
+        match armour::kind_of(&text) {
+            Some(armour::FileKind::Beacon) => drop(read(&self.log, armour::read_beacon)?),
+            _ => drop(read(&self.log, armour::read_log)?),
+        }
         let content = Content { kind: "text/plain", bytes: text.into_bytes(), idempotency_key: None };
-        let answer = Client::new(&global.config(&self.data)?)?.post("/api/v1/log", content)?;
-        Ok(output::print(&output::readable(&answer))?)
+        let answer = global.client(&self.data)?.post("/api/v1/log", content)?;
+        Ok(output::print(&told(&answer)?)?)
+    }
+}
+
+/// What the file came to, in a sentence.
+fn told(answer: &Value) -> anyhow::Result<String> {
+    let number = |name: &str| {
+        answer.get(name).and_then(Value::as_u64).with_context(|| format!("the daemon's answer has no {name}"))
+    };
+    let (before, now, offered) = (number("height_before")?, number("height")?, number("offered")?);
+    if let Some(until) = answer.get("vouches_until").and_then(Value::as_str) {
+        let until: String = until.chars().take(10).collect();
+        let here = match offered.cmp(&now) {
+            std::cmp::Ordering::Equal => "as this node has it".to_owned(),
+            std::cmp::Ordering::Less => format!("though this node is at entry {now} already"),
+            std::cmp::Ordering::Greater => {
+                format!("this node is at entry {now} and asks its peers for the rest")
+            }
+        };
+        return Ok(format!(
+            "The beacon vouches until {until} for entry {offered} of the admin log, {here}.\n"
+        ));
+    }
+    anyhow::ensure!(
+        now >= offered,
+        "only entries up to {now} of {offered} were taken: the daemon's log says why"
+    );
+    Ok(match before {
+        _ if before == offered => {
+            format!("Nothing new: this node has the admin log at entry {now} already.\n")
+        }
+        _ if before > offered => {
+            format!(
+                "Nothing new: the file ends at entry {offered}, this node has the admin log at entry {now}.\n"
+            )
+        }
+        _ => format!(
+            "Took entries {} to {now} of the admin log; every node this one is connected to is told.\n",
+            before + 1
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_import_says_what_it_came_to() {
+        let said = |before: u64, now: u64, offered: u64| {
+            told(&json!({"height_before": before, "height": now, "offered": offered, "vouches_until": null}))
+        };
+        assert!(said(3, 5, 5).unwrap().starts_with("Took entries 4 to 5"));
+        assert!(said(5, 5, 5).unwrap().contains("at entry 5 already"));
+        assert!(said(5, 5, 3).unwrap().contains("ends at entry 3"));
+        assert!(said(3, 3, 5).is_err());
+        let beacon = |offered: u64| {
+            let until = "2027-01-02T00:00:00.000000Z";
+            told(&json!({"height_before": 5, "height": 5, "offered": offered, "vouches_until": until}))
+                .unwrap()
+        };
+        assert!(beacon(5).starts_with("The beacon vouches until 2027-01-02 for entry 5"));
+        assert!(beacon(7).contains("asks its peers"));
+        assert!(beacon(3).contains("at entry 5 already"));
     }
 }

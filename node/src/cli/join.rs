@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::{
     DataFolder, Global,
-    args::day,
+    args::{day, repeated},
     exit::{refuse, refused},
     output,
 };
@@ -93,7 +93,7 @@ impl Join {
             .map(|group| group.slug.as_str())
             .collect();
         output::print(&format!(
-            "Joined {} as {}.\n\n{}\nThen: belfry run\n",
+            "Joined {} as {}.\n\n{}\nThen: belfry run{}{}\n",
             output::visible(charter.name()),
             output::visible(&certificate.organisation.name),
             output::facts(&[
@@ -103,7 +103,9 @@ impl Join {
                 ("carrier", if certificate.carrier { "yes" } else { "no" }.into()),
                 ("valid until", day(certificate.not_after)),
                 ("log", format!("{} entries", roster.version().height)),
-            ])
+            ]),
+            global.again(&self.data),
+            repeated(&[("--passphrase-file", self.passphrase_file.as_deref())]),
         ))?;
         Ok(())
     }

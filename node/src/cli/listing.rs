@@ -3,11 +3,7 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::{
-    DataFolder, Global,
-    client::{Client, path_and_query},
-    output,
-};
+use super::{DataFolder, Global, client::path_and_query, output};
 
 /// List the coalition's members.
 #[derive(Debug, Args)]
@@ -65,7 +61,7 @@ impl Groups {
 
 impl Listing {
     fn show(&self, global: &Global, what: &str, text: impl FnOnce(&Value) -> String) -> anyhow::Result<()> {
-        let answer = Client::new(&global.config(&self.data)?)?.get(&format!("/api/v1/{what}"))?;
+        let answer = global.client(&self.data)?.get(&format!("/api/v1/{what}"))?;
         if self.json {
             return output::print_json(&answer);
         }
@@ -91,7 +87,7 @@ pub(super) struct Objects {
 
 impl Objects {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let client = Client::new(&global.config(&self.data)?)?;
+        let client = global.client(&self.data)?;
         let mut left = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let mut objects = Vec::new();
         let mut next: Option<String> = None;

@@ -11,6 +11,7 @@
 
 mod args;
 mod backup;
+mod check;
 mod client;
 mod coalition;
 mod config;
@@ -32,13 +33,18 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use self::exit::Exit;
+use self::{
+    client::Client,
+    exit::{Exit, exit_codes},
+};
 use crate::config::{Config, ConfigError};
 
-/// Examples at the end of `belfry --help`.
-const EXAMPLES: &str = "\
+/// The end of `belfry --help`.
+const EXAMPLES: &str = concat!(
+    "\
 Becoming a member:
-  belfry enroll --charter charter.pem --org 'Example Bank' --class essential,financial --groups cidr
+  belfry enroll --charter charter.pem --org 'Example Bank' \\
+      --class essential,financial --groups cidr
   belfry join certificate.pem --log log.pem
   belfry run
 
@@ -46,11 +52,13 @@ Sharing:
   belfry publish bundle.json --group cidr --tlp amber
   belfry token create --name siem --read cidr --max-tlp amber
 
-Exit codes: 0 done, 1 failure, 2 wrong usage, 3 refused by policy.";
+",
+    exit_codes!()
+);
 
 /// Shares cyber-threat information between the members of a coalition, without a centre.
 #[derive(Debug, Parser)]
-#[command(name = "belfry", version, after_help = EXAMPLES, propagate_version = true, max_term_width = 110)]
+#[command(name = "belfry", version, after_help = EXAMPLES, propagate_version = true, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -81,6 +89,16 @@ impl Global {
             config.node.data_dir.clone_from(dir);
         }
         Ok(config)
+    }
+
+    /// Ready to ask the node that `data` names.
+    fn client(&self, data: &DataFolder) -> anyhow::Result<Client> {
+        Client::new(&self.config(data)?, &self.again(data))
+    }
+
+    /// The arguments that named the node, for a hint at another command; each after a space.
+    fn again(&self, data: &DataFolder) -> String {
+        args::repeated(&[("--config", self.config.as_deref()), ("--dir", data.dir.as_deref())])
     }
 }
 
@@ -182,6 +200,18 @@ mod tests {
             }
         }
         walk(&Cli::command(), "belfry");
+    }
+
+    #[test]
+    fn examples_fit_a_terminal() {
+        fn walk(command: &clap::Command) {
+            let examples = [command.get_after_help(), command.get_after_long_help()];
+            for line in examples.into_iter().flatten().map(ToString::to_string).collect::<String>().lines() {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&Cli::command());
     }
 
     #[test]

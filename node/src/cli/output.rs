@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Write as _,
-    io::{self, BufRead as _, Write as _},
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
 };
 
 use serde_json::Value;
@@ -14,6 +14,19 @@ pub(super) fn print(text: &str) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
+}
+
+/// Shows how far a long command is, on one line of the terminal that the next call replaces; without one, nothing.
+pub(super) fn progress(text: &str) {
+    let mut err = io::stderr().lock();
+    if err.is_terminal() {
+        let _ = write!(err, "\r\u{1b}[K{text}").and_then(|()| err.flush());
+    }
+}
+
+/// Says on stderr what is allowed and may not be meant.
+pub(super) fn warn(text: &str) {
+    eprintln!("WARNING: {}", visible(text));
 }
 
 /// Prints a JSON value, indented.

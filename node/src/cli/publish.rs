@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::{
     DataFolder, Global,
     client::{Client, Content, path_and_query, segment},
-    exit::refuse,
+    exit::{Usage, refuse},
     output,
 };
 use crate::config::parse_tlp;
@@ -33,8 +33,8 @@ const POLL: Duration = Duration::from_millis(250);
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  belfry publish bundle.json --group cidr --tlp amber
-  belfry publish bundle.json --group cidr --tlp red --to 'Example Bank' --wait
+  belfry publish bundle.json --group cidr --tlp amber --wait
+  belfry publish bundle.json --group cidr --tlp red --to 'Example Bank'
   generate-iocs | belfry publish - --group cidr --tlp green --purpose detect")]
 pub(super) struct Publish {
     /// STIX 2.1 bundle; - for stdin
@@ -45,7 +45,7 @@ pub(super) struct Publish {
     /// Marking: clear, green, amber, amber+strict or red [default: publish.tlp of the configuration]
     #[arg(long, value_parser = parse_tlp)]
     tlp: Option<Tlp>,
-    /// Only this member (id or name) can open it; repeat for several
+    /// Only this member (name or id, as `belfry members` has them) can open it; repeat for several
     #[arg(long, value_name = "MEMBER")]
     to: Vec<String>,
     /// What the sharing aims at [default: publish.purpose, else the group's]
@@ -60,8 +60,8 @@ pub(super) struct Publish {
     /// Publishing again under the same key is one publication
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// Wait, at most so many seconds, until other members can read it
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60")]
+    /// Wait until other members can read it, at most 60 seconds or as many as given
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "60")]
     wait: Option<u64>,
     /// Print the daemon's answer as JSON
     #[arg(long)]
@@ -84,19 +84,23 @@ pub(super) struct Publication {
 
 impl Publish {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let client = Client::new(&global.config(&self.data)?)?;
+        if self.tlp == Some(Tlp::Red) && self.to.is_empty() {
+            return Err(Usage("TLP:RED goes to named members only: name them with --to MEMBER".into()).into());
+        }
+        let client = global.client(&self.data)?;
         let content = Content {
             kind: "application/stix+json;version=2.1",
             bytes: self.read()?,
             idempotency_key: self.idempotency_key.clone(),
         };
-        let mut answer = client.post(&self.path(), content)?;
-        if let Some(seconds) = self.wait {
-            let id =
-                answer.get("publication").and_then(Value::as_str).context("the answer has no publication")?;
-            answer = wait(&client, id, Duration::from_secs(seconds))?;
-        }
-        show(&answer, self.json)
+        let answer = client.post(&self.path(), content)?;
+        let Some(seconds) = self.wait else {
+            return show(&answer, self.json, || accepted(&answer, client.again()));
+        };
+        let id =
+            answer.get("publication").and_then(Value::as_str).context("the answer has no publication")?;
+        let status = wait(&client, id, Duration::from_secs(seconds))?;
+        show(&status, self.json, || followed(&status))
     }
 
     fn path(&self) -> String {
@@ -139,16 +143,69 @@ impl Publish {
 
 impl Publication {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let client = Client::new(&global.config(&self.data)?)?;
-        show(&client.get(&format!("/api/v1/publications/{}", segment(&self.id)))?, self.json)
+        let client = global.client(&self.data)?;
+        let status = client.get(&format!("/api/v1/publications/{}", segment(&self.id)))?;
+        show(&status, self.json, || followed(&status))
     }
 }
 
-fn show(answer: &Value, json: bool) -> anyhow::Result<()> {
+fn show(answer: &Value, json: bool, text: impl FnOnce() -> String) -> anyhow::Result<()> {
     if json {
         return output::print_json(answer);
     }
-    Ok(output::print(&output::readable(answer))?)
+    Ok(output::print(&text())?)
+}
+
+/// The answer to a submission.
+fn accepted(answer: &Value, again: &str) -> String {
+    let at = |name: &str| answer.get(name).and_then(output::scalar).unwrap_or_else(|| "-".into());
+    let id = at("publication");
+    let what = match answer.get("duplicate").and_then(Value::as_bool) {
+        Some(true) => "Nothing new: this idempotency key came before, as publication",
+        _ => "Safe on this node's disk, to be sent at once or when it is connected: publication",
+    };
+    format!(
+        "{what}\n{id} ({}, {}).\nWhat becomes of it: belfry publication {id}{again}\n",
+        counted(answer.get("objects"), "object"),
+        counted(answer.get("parts"), "message"),
+    )
+}
+
+/// A publication in words.
+fn followed(status: &Value) -> String {
+    let at = |name: &str| status.get(name).and_then(output::scalar).unwrap_or_else(|| "-".into());
+    let reason =
+        status.get("error").and_then(Value::as_str).map(|why| format!(": {why}")).unwrap_or_default();
+    let state = match status.get("state").and_then(Value::as_str) {
+        Some("drafted") => format!("waiting to be sent{reason}"),
+        Some("flushed") if status.get("readable_only_here") == Some(&Value::Bool(true)) => {
+            "sent, but readable only here: no other member has its key yet".to_owned()
+        }
+        Some("flushed") => "sent".to_owned(),
+        Some("refused") => format!("refused, and never sent{reason}"),
+        _ => at("state"),
+    };
+    let mut facts = vec![
+        ("publication", at("publication")),
+        ("state", state),
+        ("group", at("group")),
+        ("accepted", format!("{}, from {}", at("accepted"), at("submitter"))),
+        ("objects", at("objects")),
+    ];
+    let messages = status.get("messages").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let name = |i: usize| if i == 0 { "messages" } else { "" };
+    facts
+        .extend(messages.iter().enumerate().map(|(i, id)| (name(i), output::scalar(id).unwrap_or_default())));
+    output::facts(&facts)
+}
+
+/// `3 objects`, `1 object`.
+fn counted(number: Option<&Value>, what: &str) -> String {
+    match number.and_then(Value::as_u64) {
+        Some(1) => format!("1 {what}"),
+        Some(n) => format!("{n} {what}s"),
+        None => format!("- {what}s"),
+    }
 }
 
 /// Follows a publication until others can read it, it fails, or the time is over.
@@ -162,8 +219,9 @@ fn wait(client: &Client, id: &str, limit: Duration) -> anyhow::Result<Value> {
                 anyhow::bail!("publication {id} failed: {}", output::visible(&reason))
             }
             Progress::Pending if Instant::now() >= end => anyhow::bail!(
-                "publication {id} is safe, but readable only here after {} s; `belfry publication {id}` follows it",
-                limit.as_secs()
+                "publication {id} is safe, but readable only here after {} s; `belfry publication {id}{}` follows it",
+                limit.as_secs(),
+                client.again()
             ),
             Progress::Pending => thread::sleep(POLL),
         }
@@ -178,8 +236,10 @@ enum Progress {
 }
 
 fn progress(status: &Value) -> Progress {
-    if let Some(reason) = status.get("error").and_then(Value::as_str) {
-        return Progress::Failed(reason.into());
+    // A draft that waits has a reason, too, and goes out by itself.
+    if status.get("state").and_then(Value::as_str) == Some("refused") {
+        let reason = status.get("error").and_then(Value::as_str);
+        return Progress::Failed(reason.unwrap_or("refused").into());
     }
     let only_here = status.get("readable_only_here").and_then(Value::as_bool).unwrap_or(true);
     let messages = status.get("messages").and_then(Value::as_array).is_some_and(|m| !m.is_empty());
@@ -197,6 +257,24 @@ mod tests {
         assert_eq!(progress(&json!({"state": "draft", "messages": []})), Progress::Pending);
         assert_eq!(progress(&json!({"messages": ["a"], "readable_only_here": true})), Progress::Pending);
         assert_eq!(progress(&json!({"messages": ["a"], "readable_only_here": false})), Progress::Sent);
-        assert_eq!(progress(&json!({"error": "no key"})), Progress::Failed("no key".into()));
+        let refused = json!({"state": "refused", "messages": [], "error": "no role"});
+        assert_eq!(progress(&refused), Progress::Failed("no role".into()));
+        let waits = json!({"state": "drafted", "messages": [], "error": "the clock is off"});
+        assert_eq!(progress(&waits), Progress::Pending);
+    }
+
+    #[test]
+    fn a_publication_is_told_in_words() {
+        let said = accepted(&json!({"publication": "ab", "objects": 3, "parts": 1}), " --dir x");
+        assert!(said.contains("ab (3 objects, 1 message)"), "{said}");
+        assert!(said.ends_with("belfry publication ab --dir x\n"), "{said}");
+        let said =
+            followed(&json!({"state": "flushed", "messages": ["c", "d"], "readable_only_here": false}));
+        assert!(
+            said.contains("state        sent\n") && said.contains("messages     c\n             d\n"),
+            "{said}"
+        );
+        let said = followed(&json!({"state": "drafted", "error": "the clock is off"}));
+        assert!(said.contains("waiting to be sent: the clock is off"), "{said}");
     }
 }

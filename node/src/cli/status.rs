@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde_json::Value;
 
-use super::{DataFolder, Global, client::Client, listing::listed, output};
+use super::{DataFolder, Global, listing::listed, output};
 
 /// Show the running node: identity, certificate, roster, peers, groups.
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let status = Client::new(&global.config(&self.data)?)?.get("/api/v1/status")?;
+        let status = global.client(&self.data)?.get("/api/v1/status")?;
         if self.json {
             return output::print_json(&status);
         }
@@ -87,8 +87,8 @@ fn text(status: &Value) -> String {
         ("listening", at("/node/listening")),
         ("API", format!("{} (TAXII under /taxii2/, REST under /api/v1/)", at("/api"))),
         ("readable only here", at("/node/readable_only_here")),
-        ("drafts", at("/node/drafts")),
-        ("parked", at("/node/parked")),
+        ("waiting to be sent", at("/node/drafts")),
+        ("ahead of the roster", at("/node/parked")),
         ("disk", size(status.pointer("/held/disk_bytes"))),
     ]);
     if status.pointer("/held/certificate/carrier").and_then(Value::as_bool) == Some(true) {

@@ -50,7 +50,8 @@ impl Command {
             Self::Compact(compact) => {
                 let store = compact.at.open(global)?;
                 let before = store.disk_size()?;
-                store.compact(|column| eprintln!("compacting {column}"))?;
+                store.compact(|column| output::progress(&format!("compacting {column}")))?;
+                output::progress("");
                 let after = store.disk_size()?;
                 Ok(output::print(&format!("{} KiB before, {} KiB after\n", before >> 10, after >> 10))?)
             }
@@ -70,7 +71,8 @@ impl At {
 }
 
 fn report(store: &Store) -> anyhow::Result<()> {
-    let health = store.check(|column| eprintln!("{}: {} rows", column.name, column.rows));
+    let health = store.check(|column| output::progress(&format!("{}: {} rows", column.name, column.rows)));
+    output::progress("");
     let rows: Vec<[String; 3]> = health
         .columns
         .iter()
@@ -81,6 +83,6 @@ fn report(store: &Store) -> anyhow::Result<()> {
         text += &format!("DAMAGED: {error}\n");
     }
     output::print(&text)?;
-    anyhow::ensure!(health.damages == 0, "{} rows are damaged", health.damages);
+    anyhow::ensure!(health.damages == 0, "{} rows do not read", health.damages);
     Ok(output::print("Every row reads.\n")?)
 }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{
     DataFolder, Global,
-    args::until,
-    client::{Client, Content, segment},
+    args::still_to_come,
+    client::{Content, segment},
     exit::Usage,
     output,
 };
@@ -27,7 +27,7 @@ Examples:
   belfry token create --name siem --read cidr,ot-ics --max-tlp amber
   belfry token create --name soar --read cidr --publish cidr --until 2027-11-30")]
 pub(super) struct Create {
-    /// What it is called in listings, drafts and the audit log
+    /// What it is called in `belfry token list` and in what it publishes: letters, digits, . - _
     #[arg(long)]
     name: String,
     /// Groups it may read, by slug; "all" for every group of this node
@@ -43,7 +43,7 @@ pub(super) struct Create {
     #[arg(long, value_name = "TLP", value_parser = parse_tlp, default_value = "amber+strict")]
     max_tlp: Tlp,
     /// Last day, or RFC 3339 time, it works [default: no end]
-    #[arg(long, value_name = "DATE", value_parser = until)]
+    #[arg(long, value_name = "DATE", value_parser = still_to_come)]
     until: Option<Timestamp>,
     #[command(flatten)]
     data: DataFolder,
@@ -62,8 +62,8 @@ pub(super) struct List {
 /// Revoke a token: it stops working at once.
 #[derive(Debug, Args)]
 pub(super) struct Revoke {
-    /// Id of the token, as `belfry token list` shows it
-    id: String,
+    /// Name or id of the token, as `belfry token list` shows them
+    token: String,
     #[command(flatten)]
     data: DataFolder,
 }
@@ -83,7 +83,7 @@ impl Create {
         if self.read.is_empty() && self.publish.is_empty() && !self.admin {
             return Err(Usage("a token that may do nothing: give --read, --publish or --admin".into()).into());
         }
-        let client = Client::new(&global.config(&self.data)?)?;
+        let client = global.client(&self.data)?;
         let content = Content {
             kind: "application/json",
             bytes: self.body().to_string().into_bytes(),
@@ -122,7 +122,7 @@ fn groups(named: &[String]) -> Vec<&str> {
 
 impl List {
     fn run(self, global: &Global) -> anyhow::Result<()> {
-        let answer = Client::new(&global.config(&self.data)?)?.get("/api/v1/tokens")?;
+        let answer = global.client(&self.data)?.get("/api/v1/tokens")?;
         if self.json {
             return output::print_json(&answer);
         }
@@ -136,7 +136,7 @@ impl List {
 
 impl Revoke {
     fn run(self, global: &Global) -> anyhow::Result<()> {
-        Client::new(&global.config(&self.data)?)?.delete(&format!("/api/v1/tokens/{}", segment(&self.id)))?;
-        Ok(output::print(&format!("revoked {}\n", output::visible(&self.id)))?)
+        global.client(&self.data)?.delete(&format!("/api/v1/tokens/{}", segment(&self.token)))?;
+        Ok(output::print(&format!("Revoked {}.\n", output::visible(&self.token)))?)
     }
 }

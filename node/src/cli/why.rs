@@ -3,7 +3,7 @@
 use belfry_proto::id::MessageId;
 use clap::Args;
 
-use super::{DataFolder, Global, client::Client, output};
+use super::{DataFolder, Global, output};
 
 /// Explain what this node did with a message, and why.
 #[derive(Debug, Args)]
@@ -17,8 +17,7 @@ pub(super) struct Why {
 
 impl Why {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let answer =
-            Client::new(&global.config(&self.data)?)?.get(&format!("/api/v1/messages/{}", self.message))?;
+        let answer = global.client(&self.data)?.get(&format!("/api/v1/messages/{}", self.message))?;
         Ok(output::print(&output::readable(&answer))?)
     }
 }

@@ -1,6 +1,10 @@
 //! Network addresses, checked for what belfry can listen on and dial.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
 
 use belfry_proto::crypto::sign::{KeyError, PublicKey};
 use multiaddr::{Multiaddr, PeerId, Protocol};
@@ -9,6 +13,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 /// A multiaddress over QUIC or TCP, without a `/p2p` part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address(Multiaddr);
+
+/// What an address is bound with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP with Noise and yamux.
+    Tcp,
+    /// QUIC.
+    Udp,
+}
 
 /// A text that is no address of ours.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -119,6 +132,22 @@ impl Address {
             Protocol::Ip6(ip) => ip.is_unspecified(),
             _ => false,
         })
+    }
+
+    /// What a socket would be bound to for it; `None` for a name, which only a resolver knows.
+    #[must_use]
+    pub fn socket(&self) -> Option<(Transport, SocketAddr)> {
+        let mut parts = self.0.iter();
+        let ip: IpAddr = match parts.next()? {
+            Protocol::Ip4(ip) => ip.into(),
+            Protocol::Ip6(ip) => ip.into(),
+            _ => return None,
+        };
+        match parts.next()? {
+            Protocol::Tcp(port) => Some((Transport::Tcp, (ip, port).into())),
+            Protocol::Udp(port) => Some((Transport::Udp, (ip, port).into())),
+            _ => None,
+        }
     }
 
     fn checked(address: Multiaddr) -> Result<Self, AddressError> {
@@ -264,6 +293,8 @@ mod tests {
             assert!(wrong.parse::<Address>().is_err(), "{wrong}");
         }
         let address: Address = "/ip4/1.2.3.4/tcp/1".parse().unwrap();
+        assert_eq!(address.socket(), Some((Transport::Tcp, "1.2.3.4:1".parse().unwrap())));
+        assert_eq!("/dns/a/tcp/1".parse::<Address>().unwrap().socket(), None);
         assert_eq!(Address::from_slice(&address.to_vec()), Ok(address));
     }
 }

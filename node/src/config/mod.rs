@@ -21,7 +21,7 @@ use belfry_proto::schema::{Purpose, Tlp};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    address::{Address, AddressError, Bootstrap, BootstrapError, PeerIdError, node_key, peer_id},
+    address::{Address, AddressError, Bootstrap, BootstrapError, PeerIdError, Transport, node_key, peer_id},
     error::ConfigError,
     value::{Filter, parse_tlp},
 };

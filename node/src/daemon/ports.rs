@@ -139,7 +139,12 @@ impl Status {
             );
         }
         self.import.beacon(beacon).await;
-        Ok(Imported { before: height.get(), after: self.roster.snapshot().version().height.get() })
+        Ok(Imported {
+            before: height.get(),
+            after: self.roster.snapshot().version().height.get(),
+            offered: found.head.height.get(),
+            vouches_until: Some(found.expires),
+        })
     }
 }
 
@@ -214,9 +219,10 @@ impl NodeStatus for Status {
                 "the log and ours are two histories of one coalition: one of them is forked".to_owned()
             );
         }
-        let before = before.version().height.get();
+        let (before, offered) = (before.version().height.get(), folded.version().height.get());
         self.import.offer(file).await;
-        Ok(Imported { before, after: self.roster.snapshot().version().height.get() })
+        let after = self.roster.snapshot().version().height.get();
+        Ok(Imported { before, after, offered, vouches_until: None })
     }
 
     async fn backup(&self, folder: PathBuf) -> Result<serde_json::Value, BackupRefused> {

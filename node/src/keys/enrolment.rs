@@ -97,12 +97,16 @@ pub enum EnrolmentError {
         source: armour::FileError,
     },
     /// Step one is missing.
-    #[error("{} has no charter and keys yet: run `belfry enroll --charter FILE --org NAME` first", .0.display())]
+    #[error(
+        "{} has no charter and keys yet: run `belfry enroll --charter FILE --org NAME --dir {}` first",
+        .0.display(), .0.display()
+    )]
     NotEnrolled(PathBuf),
     /// Step two is missing.
     #[error(
-        "{} has no certificate yet: send request.pem to the coalition, then run `belfry join CERTIFICATE --log FILE`",
-        .0.display()
+        "{} has no certificate yet: send request.pem to the coalition, then run `belfry join CERTIFICATE --log FILE \
+         --dir {}`",
+        .0.display(), .0.display()
     )]
     NotJoined(PathBuf),
     /// Of another coalition than the one pinned.
@@ -247,6 +251,31 @@ pub fn verify(
     record: &Record,
     keys: &MemberPublicKeys,
 ) -> Result<(Roster, Certificate), EnrolmentError> {
+    let (roster, certificate) = certified(pinned, log, record)?;
+    let differs = |which, found: String| {
+        Err(EnrolmentError::OtherKeys { organisation: certificate.organisation.name.clone(), which, found })
+    };
+    if certificate.signing != keys.signing {
+        return differs("signing", certificate.signing.to_string());
+    }
+    if certificate.node != keys.node {
+        return differs("node", certificate.node.to_string());
+    }
+    if certificate.kem != keys.kem {
+        return differs("KEM", format!("{:?}", certificate.kem));
+    }
+    Ok((roster, certificate))
+}
+
+/// As [`verify`], for whoever has no keys at hand: whose certificate it is, is not asked.
+///
+/// # Errors
+/// [`EnrolmentError`], never [`EnrolmentError::OtherKeys`].
+pub fn certified(
+    pinned: CoalitionId,
+    log: &LogFile,
+    record: &Record,
+) -> Result<(Roster, Certificate), EnrolmentError> {
     let other = |what| move |found| EnrolmentError::OtherCoalition { what, found, pinned };
     let charters = CharterChain::walk(log.charters.iter().cloned()).map_err(FoldError::from)?;
     if charters.coalition() != pinned {
@@ -275,18 +304,6 @@ pub fn verify(
     }
     let certificate =
         roster.certificate(Serial::new(height)).cloned().ok_or(EnrolmentError::NoCertificate(height))?;
-    let differs = |which, found: String| {
-        Err(EnrolmentError::OtherKeys { organisation: certificate.organisation.name.clone(), which, found })
-    };
-    if certificate.signing != keys.signing {
-        return differs("signing", certificate.signing.to_string());
-    }
-    if certificate.node != keys.node {
-        return differs("node", certificate.node.to_string());
-    }
-    if certificate.kem != keys.kem {
-        return differs("KEM", format!("{:?}", certificate.kem));
-    }
     Ok((roster, certificate))
 }
 

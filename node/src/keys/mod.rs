@@ -101,6 +101,12 @@ impl MemberKeys {
         })
     }
 
+    /// The four files in the folder `keys`.
+    #[must_use]
+    pub fn files(keys: &Path) -> [PathBuf; 4] {
+        [signing_path(keys), node_path(keys), kem_path(keys), store_path(keys)]
+    }
+
     /// Whether the folder `keys` has a complete set.
     #[must_use]
     pub fn exist(keys: &Path) -> bool {

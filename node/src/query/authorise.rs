@@ -84,11 +84,32 @@ impl Query {
     /// Unknown, or not within the token's read scope.
     pub fn readable(&self, principal: &Principal, name: &str) -> Result<Readable, QueryError> {
         let roster = self.roster();
-        let group = find(roster.charter(), name).ok_or_else(|| QueryError::UnknownGroup(shown_name(name)))?;
+        let group = find(roster.charter(), name).ok_or_else(|| self.unknown_group(principal, name))?;
         if !principal.scope().read.covers(group.id) {
             return Err(QueryError::NotReadable(group.slug.clone()));
         }
         Ok(Readable { group: group.id })
+    }
+
+    /// The refusal of a name that no group has: which there are, of those within the token's scope.
+    pub(super) fn unknown_group(&self, principal: &Principal, name: &str) -> QueryError {
+        let scope = principal.scope();
+        let known =
+            self.slugs(|group| scope.admin || scope.read.covers(group.id) || scope.publish.covers(group.id));
+        QueryError::UnknownGroup { name: name.chars().take(64).collect(), known }
+    }
+
+    /// Slugs of the charter's groups.
+    #[must_use]
+    pub fn slugs(&self, wanted: impl Fn(&Group) -> bool) -> Vec<String> {
+        let roster = self.roster();
+        roster
+            .charter()
+            .groups()
+            .iter()
+            .filter(|group| wanted(group))
+            .map(|group| group.slug.clone())
+            .collect()
     }
 
     /// Every group the token reads.
@@ -111,7 +132,7 @@ impl Query {
     /// Unknown, or not within the token's publish scope, or this node's certificate does not publish there.
     pub fn publishable(&self, principal: &Principal, name: &str) -> Result<Publishable, QueryError> {
         let roster = self.roster();
-        let group = find(roster.charter(), name).ok_or_else(|| QueryError::UnknownGroup(shown_name(name)))?;
+        let group = find(roster.charter(), name).ok_or_else(|| self.unknown_group(principal, name))?;
         if !principal.scope().publish.covers(group.id) {
             return Err(QueryError::NotPublishable(group.slug.clone()));
         }
@@ -163,11 +184,6 @@ fn find<'a>(charter: &'a Charter, name: &str) -> Option<&'a Group> {
     charter.group(GroupId::new(name.parse().ok()?))
 }
 
-/// A client's text, short enough to be said back.
-fn shown_name(name: &str) -> String {
-    name.chars().take(64).collect()
-}
-
 /// An object its principal may have.
 #[derive(Clone, Debug)]
 pub struct Shown(ObjectView);
@@ -197,7 +213,8 @@ impl Shown {
         &self.0.raw
     }
 
-    /// When it entered this node's collection; unique in its group, never moved.
+    /// When it entered this node's collection; unique in its group. Given anew when the object is hidden and shown
+    /// again, so that tools that poll by it meet it a second time.
     #[must_use]
     pub const fn date_added(&self) -> Timestamp {
         self.0.date_added

@@ -79,14 +79,9 @@ impl Query {
     /// # Errors
     /// Unknown, or known and neither readable nor publishable.
     pub fn group(&self, principal: &Principal, name: &str) -> Result<GroupView, QueryError> {
-        let id = self
-            .group_named(name)
-            .ok_or_else(|| QueryError::UnknownGroup(name.chars().take(64).collect()))?;
         let roster = self.roster();
-        let group = roster
-            .charter()
-            .group(id)
-            .ok_or_else(|| QueryError::UnknownGroup(name.chars().take(64).collect()))?;
+        let id = self.group_named(name).ok_or_else(|| self.unknown_group(principal, name))?;
+        let group = roster.charter().group(id).ok_or_else(|| self.unknown_group(principal, name))?;
         let view = self.view(&roster, principal, group);
         if view.can_read || principal.scope().publish.covers(id) {
             return Ok(view);

@@ -4,6 +4,7 @@ use belfry_proto::{
     id::{MemberId, Serial},
     schema::{Capacity, EntityClass},
     time::Timestamp,
+    trust::roster::{Member, Roster, Standing},
 };
 use serde::Serialize;
 
@@ -51,12 +52,12 @@ pub enum NameError {
     #[error("no member is called `{0}`; give an organisation's name or a member id")]
     Unknown(String),
     /// Two of a name.
-    #[error("several members are called `{name}`; give one of their ids: {}", ids.join(", "))]
+    #[error("several members are called `{name}`; give the id of the one you mean: {}", candidates.join(" or "))]
     Ambiguous {
         /// As given.
         name: String,
-        /// Theirs.
-        ids: Vec<String>,
+        /// Their ids, and what tells them apart.
+        candidates: Vec<String>,
     },
 }
 
@@ -104,30 +105,67 @@ impl Query {
         self.roster().member(member).map(|member| member.organisation.name.clone())
     }
 
-    /// The member meant by an id or by an organisation's name, in any case.
+    /// The member meant by an id or by an organisation's name, in any case. Past members are meant as much as
+    /// present ones: this is how one is named whom a cut shall end.
     ///
     /// # Errors
     /// None, or more than one.
     pub fn member_named(&self, text: &str) -> Result<MemberId, NameError> {
-        let roster = self.roster();
-        let text = text.trim();
-        if let Ok(id) = text.parse::<MemberId>()
-            && roster.member(id).is_some()
-        {
-            return Ok(id);
-        }
-        let name = text.to_lowercase();
-        let mut found = roster
-            .members()
-            .filter(|member| member.organisation.name.to_lowercase() == name)
-            .map(|member| member.id);
-        match (found.next(), found.next()) {
-            (None, _) => Err(NameError::Unknown(text.chars().take(64).collect())),
-            (Some(one), None) => Ok(one),
-            (Some(one), Some(two)) => Err(NameError::Ambiguous {
-                name: text.chars().take(64).collect(),
-                ids: [one, two].into_iter().chain(found).map(|id| id.to_string()).collect(),
-            }),
+        named(&self.roster(), text, |_| true)
+    }
+
+    /// The member to whom something shall be sent: as [`Self::member_named`], but of several of one name the one
+    /// with a valid certificate.
+    ///
+    /// # Errors
+    /// None, or more than one.
+    pub fn recipient_named(&self, text: &str) -> Result<MemberId, NameError> {
+        let (roster, now) = (self.roster(), clock::now());
+        named(&roster, text, |member| has_valid(&roster, member, now))
+    }
+}
+
+/// Whether two names of organisations read as one: case and spacing aside.
+pub(crate) fn alike(one: &str, other: &str) -> bool {
+    let words = |name: &str| name.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+    words(one) == words(other)
+}
+
+/// A member among others of its name: its id, and its certificates.
+pub(crate) fn candidate(roster: &Roster, member: &Member, now: Timestamp) -> String {
+    let certificates: Vec<String> = member
+        .serials
+        .iter()
+        .map(|serial| format!("certificate {serial} {}", roster.standing(*serial, now).as_str()))
+        .collect();
+    format!("{} ({})", member.id, certificates.join(", "))
+}
+
+/// The one of this id or name; of several, the only preferred one.
+fn named(roster: &Roster, text: &str, preferred: impl Fn(&Member) -> bool) -> Result<MemberId, NameError> {
+    if let Ok(id) = text.trim().parse::<MemberId>()
+        && roster.member(id).is_some()
+    {
+        return Ok(id);
+    }
+    let name = || text.trim().chars().take(64).collect();
+    let mut found: Vec<&Member> =
+        roster.members().filter(|member| alike(&member.organisation.name, text)).collect();
+    if found.iter().any(|member| preferred(member)) {
+        found.retain(|member| preferred(member));
+    }
+    match found.as_slice() {
+        [] => Err(NameError::Unknown(name())),
+        [one] => Ok(one.id),
+        _ => {
+            let now = clock::now();
+            found.sort_by_key(|member| member.serials.first().copied());
+            let candidates = found.iter().map(|member| candidate(roster, member, now)).collect();
+            Err(NameError::Ambiguous { name: name(), candidates })
         }
     }
+}
+
+fn has_valid(roster: &Roster, member: &Member, now: Timestamp) -> bool {
+    member.serials.iter().any(|serial| roster.standing(*serial, now) == Standing::Valid)
 }

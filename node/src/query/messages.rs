@@ -1,13 +1,20 @@
 //! Why a message is, or is not, to be read here.
 
 use belfry_proto::{
+    envelope,
     id::{GroupId, LogId, MemberId, MessageId, Sequence, Serial},
     time::Timestamp,
 };
 use serde::Serialize;
 
-use super::{Principal, Query, QueryError};
-use crate::store::MessageState;
+use super::{
+    Inner, Principal, Query, QueryError,
+    before::{Expectation, expectation},
+};
+use crate::{
+    clock,
+    store::{MessageRow, MessageState},
+};
 
 /// A message as this node holds it; its content is not in here.
 #[derive(Clone, Debug, Serialize)]
@@ -35,7 +42,9 @@ pub struct MessageView {
     /// `opened`, `waiting-for-key`, `not-for-us`, `quarantined` or `disputed`.
     pub state: &'static str,
     /// What that means for whoever waits for it.
-    pub meaning: &'static str,
+    pub meaning: String,
+    /// From when on other members may give its key, where a newcomer has to wait for that.
+    pub key_not_before: Option<Timestamp>,
     /// The code of what keeps it, where there is one.
     pub reason: Option<String>,
 }
@@ -46,9 +55,13 @@ impl Query {
     /// # Errors
     /// Not here or not for this token, or the store.
     pub async fn message(&self, principal: &Principal, id: MessageId) -> Result<MessageView, QueryError> {
-        let row = self.read(move |inner| Ok(inner.store.message(id)?)).await?;
-        let row =
-            row.filter(|row| principal.scope().read.covers(row.group)).ok_or(QueryError::UnknownMessage)?;
+        let found = self.read(move |inner| {
+            let Some(row) = inner.store.message(id)? else { return Ok(None) };
+            let expected = inner.expected(&row)?;
+            Ok(Some((row, expected)))
+        });
+        let found = found.await?.filter(|(row, _)| principal.scope().read.covers(row.group));
+        let (row, expected) = found.ok_or(QueryError::UnknownMessage)?;
         let (state, meaning) = told(row.state);
         Ok(MessageView {
             id,
@@ -62,9 +75,37 @@ impl Query {
             created: row.created,
             received: row.received,
             state,
-            meaning,
+            key_not_before: expected.as_ref().and_then(|expected| expected.not_before),
+            meaning: expected.map_or_else(|| meaning.to_owned(), |expected| expected.meaning),
             reason: row.reason,
         })
+    }
+}
+
+impl Inner {
+    /// What to expect of a closed message that was written before this member came to its group.
+    fn expected(&self, row: &MessageRow) -> Result<Option<Expectation>, QueryError> {
+        let (roster, now) = (self.roster.snapshot(), clock::now());
+        let own = roster.by_node(&self.node).filter(|own| roster.role(own.serial, row.group, now).is_some());
+        let Some(own) = own.filter(|own| own.member != row.member && row.state == MessageState::Sealed)
+        else {
+            return Ok(None);
+        };
+        let (Some(group), Some(since)) =
+            (roster.charter().group(row.group), roster.entitled_since(own.member, row.group))
+        else {
+            return Ok(None);
+        };
+        // Publishers change their key when a reader comes: what was written at an older roster has an older key.
+        let bytes = self.store.envelope(row.id)?.unwrap_or_default();
+        let written_at = envelope::decode(&bytes).ok().map(|envelope| envelope.header().roster.height);
+        if written_at.is_none_or(|height| height >= since.height) {
+            return Ok(None);
+        }
+        // As the holders count, each by its own clock: from first sight, not from the admins' word.
+        let entitled = since.at.max(self.store.first_seen(since.height)?.unwrap_or(since.at));
+        let delay = roster.charter().grant_delay();
+        Ok(Some(expectation(group.history, delay, entitled, row.created, now)))
     }
 }
 

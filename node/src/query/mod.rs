@@ -11,6 +11,7 @@
 //! So an endpoint cannot forget the check: without it there is nothing of a type it could send.
 
 mod authorise;
+mod before;
 mod claims;
 mod cursor;
 mod events;
@@ -34,6 +35,7 @@ use belfry_proto::{
 };
 use tokio::sync::Semaphore;
 
+pub(crate) use self::members::{alike, candidate};
 pub use self::{
     authorise::{Publishable, Readable, Shown},
     cursor::CursorError,
@@ -65,8 +67,13 @@ pub const CLI_TOKEN: &str = "cli";
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// The charter has no such group.
-    #[error("there is no group `{0}`")]
-    UnknownGroup(String),
+    #[error("there is no group `{name}`; this token may ask for {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })]
+    UnknownGroup {
+        /// As given.
+        name: String,
+        /// Slugs of those within its scope.
+        known: Vec<String>,
+    },
     /// There is, but not for this token.
     #[error("this token does not read the group `{0}`")]
     NotReadable(String),

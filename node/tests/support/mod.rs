@@ -7,7 +7,9 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 pub const PASSPHRASE: &str = "correct horse battery staple";
@@ -44,16 +46,39 @@ impl Site {
 
     /// Runs `belfry` with the words of `line` (single quotes keep words together) in the folder.
     pub fn run(&self, line: &str) -> Ran {
-        let output: Output = Command::new(env!("CARGO_BIN_EXE_belfry"))
-            .args(["--config", "belfry.toml"])
-            .args(words(line))
-            .current_dir(self.folder.path())
-            .env_remove("CREDENTIALS_DIRECTORY")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        self.run_bare(&format!("--config belfry.toml {line}"))
+    }
+
+    /// [`Self::run`] without naming the configuration.
+    pub fn run_bare(&self, line: &str) -> Ran {
+        let output: Output = self.command(line).stdin(Stdio::null()).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Ran { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_belfry"));
+        command.args(words(line)).current_dir(self.folder.path()).env_remove("CREDENTIALS_DIRECTORY");
+        command
+    }
+
+    /// Starts the node whose data folder is `name`, on any ports, and waits until it answers.
+    pub fn start(&self, name: &str) -> Node {
+        let text = format!(
+            "[node]\ndata_dir = \"{name}\"\n[keys]\npassphrase_file = \"passphrase\"\n[network]\n\
+             listen = [\"/ip4/127.0.0.1/tcp/0\"]\n[api]\nlisten = \"127.0.0.1:0\"\n[store]\nfree_space_floor = \"1MiB\"\n"
+        );
+        fs::write(self.path(&format!("{name}.toml")), text).unwrap();
+        let log = fs::File::create(self.path(&format!("{name}.log"))).unwrap();
+        let mut command = self.command(&format!("run --config {name}.toml"));
+        let node = Node(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        let end = Instant::now() + Duration::from_secs(60);
+        while self.run_bare(&format!("status --config {name}.toml")).code != 0 {
+            let log = || fs::read_to_string(self.path(&format!("{name}.log"))).unwrap_or_default();
+            assert!(Instant::now() < end, "{name} does not start: {}", log());
+            thread::sleep(Duration::from_millis(100));
+        }
+        node
     }
 
     /// Runs a command that must succeed; gives its stdout.
@@ -98,6 +123,16 @@ impl Site {
     /// The command by which `name` joins.
     pub fn join(name: &str, coalition: &str) -> String {
         format!("join {name}.certificate --log {coalition}.log --dir {name} --passphrase-file passphrase")
+    }
+}
+
+/// A running daemon; ends with its test.
+pub struct Node(Child);
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

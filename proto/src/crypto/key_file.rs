@@ -62,7 +62,9 @@ impl Cost {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyFileError {
     /// Not PEM.
-    #[error("not a PEM file: {0}")]
+    #[error(
+        "not a key file, which begins with \"-----BEGIN ENCRYPTED PRIVATE KEY-----\", or a damaged one: {0}"
+    )]
     Pem(pem_rfc7468::Error),
     /// PEM of something else.
     #[error("the file holds a {found:?}, not an \"ENCRYPTED PRIVATE KEY\"")]

@@ -35,9 +35,15 @@ pub enum FileKind {
 /// Why a text is not the file it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
-    /// Not PEM.
-    #[error("not a PEM file with a {expected:?}: {error}")]
-    Pem {
+    /// Not PEM at all.
+    #[error("this is no belfry file: expected a text with the line \"-----BEGIN {expected}-----\"")]
+    NotArmoured {
+        /// Label expected.
+        expected: &'static str,
+    },
+    /// PEM of the right label that does not decode.
+    #[error("the {expected} in it was cut or changed on its way ({error}): get the file again")]
+    Damaged {
         /// Label expected.
         expected: &'static str,
         /// The decoder's reason.
@@ -115,12 +121,13 @@ pub fn decode(kind: FileKind, text: &str) -> Result<Vec<u8>, FileError> {
     if text.len() > limit.saturating_mul(2) {
         return Err(too_long(text.len()));
     }
-    let pem = |error| FileError::Pem { expected, error };
-    let found = pem_rfc7468::decode_label(text.as_bytes()).map_err(pem)?;
+    let found =
+        pem_rfc7468::decode_label(text.as_bytes()).map_err(|_| FileError::NotArmoured { expected })?;
     if found != expected {
         return Err(FileError::OtherKind { expected, found: found.to_owned() });
     }
-    let (_, bytes) = pem_rfc7468::decode_vec(text.as_bytes()).map_err(pem)?;
+    let (_, bytes) =
+        pem_rfc7468::decode_vec(text.as_bytes()).map_err(|error| FileError::Damaged { expected, error })?;
     if bytes.len() > limit {
         return Err(too_long(bytes.len()));
     }
@@ -247,7 +254,12 @@ mod tests {
     fn a_mix_up_names_what_was_found_and_what_was_expected() {
         let error = read_charter(&write_certificate(&record())).unwrap_err();
         assert_eq!(error.to_string(), "the file holds a \"BELFRY CERTIFICATE\", not a \"BELFRY CHARTER\"");
-        assert!(matches!(read_log("hello"), Err(FileError::Pem { expected: "BELFRY LOG", .. })));
+        assert_eq!(read_log("hello"), Err(FileError::NotArmoured { expected: "BELFRY LOG" }));
+        let text = write_certificate(&record());
+        let cut = read_certificate(text.get(..text.len() / 2).unwrap_or_default());
+        assert!(matches!(cut, Err(FileError::NotArmoured { .. } | FileError::Damaged { .. })), "{cut:?}");
+        let changed = text.replacen('\n', "\n*", 1);
+        assert!(matches!(read_certificate(&changed), Err(FileError::Damaged { .. })));
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use belfry_node::clock;
-use belfry_proto::{envelope, schema::HistoryPolicy, trust::charter_draft::Draft};
+use belfry_proto::{envelope, schema::HistoryPolicy, time::Timestamp, trust::charter_draft::Draft};
 use belfry_tests::{Bundle, Coalition, Hostile, Member};
+use serde_json::Value;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -57,6 +58,12 @@ async fn reads_only_from_now_on(
     Ok(())
 }
 
+/// What `late` says of the first message of the time before it.
+async fn why(coalition: &Coalition, alice: &Member, late: &Member) -> anyhow::Result<Value> {
+    let first = envelope::decode(&alice.ciphertext(coalition.group("cidr")?)?[0])?.message_id();
+    late.api()?.get(&format!("/api/v1/messages/{first}")).await?.expect(200)
+}
+
 /// Asks both for the first key by hand; whether each grants it.
 async fn granted(coalition: &Coalition, late: &Member, holders: &[&Member]) -> anyhow::Result<Vec<bool>> {
     let group = coalition.group("cidr")?;
@@ -95,7 +102,12 @@ async fn within_the_grant_delay_a_newcomer_reads_from_now_on_only() -> anyhow::R
     assert_eq!(granted(&coalition, &ghost, &[&alice, &bob]).await?, [false, false]);
     ghost.start(&coalition, &[&alice, &bob]).await?;
     ghost.meets(&alice).await?;
-    reads_only_from_now_on(&coalition, &alice, &ghost, &before).await
+    reads_only_from_now_on(&coalition, &alice, &ghost, &before).await?;
+    let why = why(&coalition, &alice, &ghost).await?;
+    let until: Timestamp = why["key_not_before"].as_str().expect("says until when").parse()?;
+    assert!(until > clock::now() && until <= clock::now().saturating_add(DAY), "{why}");
+    assert!(why["meaning"].as_str().is_some_and(|said| said.contains("grant delay")), "{why}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -107,7 +119,11 @@ async fn without_history_a_newcomer_reads_from_now_on_only() -> anyhow::Result<(
     assert_eq!(granted(&coalition, &dave, &[&alice, &bob]).await?, [false, false]);
     dave.start(&coalition, &[&alice, &bob]).await?;
     dave.meets(&alice).await?;
-    reads_only_from_now_on(&coalition, &alice, &dave, &before).await
+    reads_only_from_now_on(&coalition, &alice, &dave, &before).await?;
+    let why = why(&coalition, &alice, &dave).await?;
+    assert!(why["meaning"].as_str().is_some_and(|said| said.contains("no history")), "{why}");
+    assert!(why["key_not_before"].is_null(), "{why}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

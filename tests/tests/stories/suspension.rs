@@ -46,7 +46,6 @@ async fn a_suspended_member_is_out_until_it_is_resumed() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the publisher goes on in the log that the cut closed"]
 async fn a_resumed_member_goes_on_in_a_new_log() -> anyhow::Result<()> {
     let (mut coalition, [alice, bob, eve], before) = suspended().await?;
     coalition.resume(&eve)?;

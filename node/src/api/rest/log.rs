@@ -33,7 +33,12 @@ pub(in crate::api) async fn import(
         .import_log(text)
         .await
         .map_err(|reason| Problem::unprocessable("log-refused", reason))?;
-    Ok(Json(json!({ "height_before": imported.before, "height": imported.after })))
+    Ok(Json(json!({
+        "height_before": imported.before,
+        "height": imported.after,
+        "offered": imported.offered,
+        "vouches_until": imported.vouches_until,
+    })))
 }
 
 /// `GET /api/v1/members/{member}/heads`

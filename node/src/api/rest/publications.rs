@@ -110,7 +110,7 @@ fn read(app: &App, principal: &Principal, uri: &Uri, headers: &HeaderMap) -> Res
     // Organisation names hold commas; `to` is repeated instead.
     let mut recipients = Vec::new();
     for name in params.all("to") {
-        let member = query.member_named(&name)?;
+        let member = query.recipient_named(&name)?;
         if !recipients.contains(&member) {
             recipients.push(member);
         }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{app::App, body, problem::Problem},
     clock,
-    query::{CLI_TOKEN, CreateError, Groups, Principal, Query, Scope, TokenView},
+    query::{CLI_TOKEN, CreateError, Groups, Principal, Query, Scope, TokenId, TokenView},
 };
 
 /// What a new token shall grant.
@@ -54,8 +54,10 @@ fn groups(names: &[String], query: &Query) -> Result<Groups, Problem> {
     if names.iter().any(|name| name == "*") {
         return Ok(Groups::All);
     }
-    let unknown =
-        |name: &String| Problem::unprocessable("unknown-group", format!("the charter has no group `{name}`"));
+    let unknown = |name: &String| {
+        let known = query.slugs(|_| true).join(", ");
+        Problem::unprocessable("unknown-group", format!("the charter has no group `{name}`: it has {known}"))
+    };
     names
         .iter()
         .map(|name| query.group_named(name).ok_or_else(|| unknown(name)))
@@ -99,15 +101,20 @@ pub(in crate::api) async fn list(State(app): State<Arc<App>>) -> Json<Value> {
     Json(json!({ "tokens": tokens }))
 }
 
-/// `DELETE /api/v1/tokens/{id}`
+/// `DELETE /api/v1/tokens/{token}`, by id or name.
 pub(in crate::api) async fn revoke(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
     Path(token): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let unknown = || Problem::not_found("unknown-token", "no token has this id");
-    let id = token.parse().map_err(|_| unknown())?;
-    if app.ports.query.tokens().list().iter().any(|known| known.id == id && known.name == CLI_TOKEN) {
+    let unknown = || Problem::not_found("unknown-token", "no token has this id or name");
+    let known = app.ports.query.tokens().list();
+    // Ids first: a name may look like one.
+    let id = token.parse::<TokenId>().ok();
+    let found = known.iter().find(|known| Some(known.id) == id);
+    let found = found.or_else(|| known.iter().find(|known| known.name == token)).ok_or_else(unknown)?;
+    let id = found.id;
+    if found.name == CLI_TOKEN {
         return Err(Problem::new(
             StatusCode::CONFLICT,
             "own-token",

@@ -11,7 +11,7 @@ use futures::stream;
 
 use super::site::{HOST, Put, Site, answer, get, nothing, post};
 use crate::{
-    api::limit::Rate,
+    api::{limit::Rate, service::service},
     query::{Groups, Scope},
 };
 
@@ -94,7 +94,7 @@ async fn bundles_beyond_those_taken_in_at_once_are_told_to_come_back() {
     let waiting: Vec<_> = (0..4)
         .map(|_| {
             let never = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
-            tokio::spawn(answer(site.app.router(), post(&operator, SUBMIT, STIX, never)))
+            tokio::spawn(answer(service(&site.app), post(&operator, SUBMIT, STIX, never)))
         })
         .collect();
     while site.app.submissions.available_permits() > 0 {

@@ -29,6 +29,7 @@ use crate::{
         limit::Rate,
         ports::{BackupRefused, Imported, NodeReport, NodeStatus, PeerReport, Ports, Publish},
         server::ServerConfig,
+        service::service,
     },
     clock,
     feed::Feed,
@@ -89,7 +90,7 @@ impl NodeStatus for Alone {
 
     async fn import_log(&self, text: String) -> Result<Imported, String> {
         match text.as_str() {
-            "a log" => Ok(Imported { before: 1, after: 2 }),
+            "a log" => Ok(Imported { before: 1, after: 2, offered: 2, vouches_until: None }),
             "panic, please" => panic!("as asked for"),
             _ => Err("not a log".to_owned()),
         }
@@ -231,7 +232,7 @@ impl Site {
         let address = HOST.parse().unwrap();
         let hosts = Hosts::new(&[address], &["soc.example:8443".to_owned()]);
         let ports = self.app.ports.clone();
-        App::new(ports, hosts, vec![address], ServerConfig::REQUESTS, self.stopping.clone()).router()
+        service(&App::new(ports, hosts, vec![address], ServerConfig::REQUESTS, self.stopping.clone()))
     }
 
     /// Makes a token; its text.
@@ -330,7 +331,7 @@ impl Site {
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
-        answer(self.app.router(), request).await
+        answer(service(&self.app), request).await
     }
 
     /// GET with a token.

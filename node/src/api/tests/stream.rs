@@ -13,7 +13,10 @@ use super::{
     coalition::{CIDR, CLOUD, HOSPITALS},
     site::{Put, Site, get, id_of, only},
 };
-use crate::query::{Groups, Scope};
+use crate::{
+    api::service::service,
+    query::{Groups, Scope},
+};
 
 /// One event as it went over the wire.
 #[derive(Debug, PartialEq)]
@@ -32,7 +35,7 @@ impl Stream {
             request = request.header("last-event-id", last);
         }
         let request: Request<Body> = request.body(Body::empty()).unwrap();
-        let response = site.app.router().oneshot(request).await.unwrap();
+        let response = service(&site.app).oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
         Self(response.into_body())

@@ -35,7 +35,7 @@ fn point(line: &str) -> anyhow::Result<CutPoint> {
         .parse()
         .ok()
         .filter(|n| *n > 0)
-        .with_context(|| format!("{sequence:?} is not a sequence from 1"))?;
+        .context("the second word is not a number from 1, as `belfry heads` prints it")?;
     Ok(CutPoint {
         log: log.parse::<LogId>()?.to_vec(),
         sequence,
@@ -51,6 +51,11 @@ mod tests {
     fn wrong_lines_are_named() {
         let (log, message) = ("11".repeat(32), "22".repeat(32));
         assert_eq!(parse(&format!("# x\n\n{log} 3 {message} # last\n")).unwrap().len(), 1);
+        let secret = parse("correct horse battery\n").unwrap_err();
+        assert!(
+            !format!("{secret:#}").contains("horse"),
+            "the words of a file given by mistake are not shown"
+        );
         for (text, expected) in [
             (format!("{log} 3"), "line 1"),
             (format!("\n{log} 0 {message}"), "line 2"),

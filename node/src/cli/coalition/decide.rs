@@ -38,10 +38,10 @@ pub(super) fn decide(
     Ok(Serial::new(height.get()))
 }
 
-/// The certificate of `serial`, or a refusal that says where to look.
-pub(super) fn certificate(folder: &Folder, serial: Serial) -> anyhow::Result<Certificate> {
+/// The certificate of `serial`, or a refusal that says where to look; `again` names the folder.
+pub(super) fn certificate(folder: &Folder, serial: Serial, again: &str) -> anyhow::Result<Certificate> {
     match folder.roster().certificate(serial) {
         Some(certificate) => Ok(certificate.clone()),
-        None => refuse!("no certificate has serial {serial}: `belfry coalition roster` lists them"),
+        None => refuse!("no certificate has serial {serial}: `belfry coalition roster{again}` lists them"),
     }
 }

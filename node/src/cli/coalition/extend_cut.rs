@@ -43,8 +43,13 @@ impl ExtendCut {
         let logs = if cut.len() == 1 { "1 log".to_owned() } else { format!("{} logs", cut.len()) };
         let consequence =
             format!("Messages up to the listed ones of {logs} are shown again at every member, for good.");
-        self.deciding.run(self.serial, "Extend the cut of", &consequence, |certificate| {
-            Decision::ExtendCut(schema::ExtendCut { serial: certificate.serial.get(), cut: cut.clone() })
-        })
+        self.deciding.run(
+            self.serial,
+            "Extend the cut of",
+            |_| consequence,
+            |certificate| {
+                Decision::ExtendCut(schema::ExtendCut { serial: certificate.serial.get(), cut: cut.clone() })
+            },
+        )
     }
 }

@@ -17,7 +17,11 @@ use super::{
     role_keys::{RoleKey, RolePassphrases},
 };
 use crate::{
-    cli::{exit::refused, output},
+    cli::{
+        args::repeated,
+        exit::{refuse, refused},
+        output,
+    },
     clock,
     keys::{
         file::{self, Existing, Readers},
@@ -35,7 +39,8 @@ use crate::{
 #[command(after_long_help = "\
 Examples:
   belfry coalition init --name 'Example Coalition' --out coalition
-  belfry coalition init --name Test --out test --passphrase-file passphrase --charter-draft my-draft.toml")]
+  belfry coalition init --name Test --out test \\
+      --passphrase-file passphrase --charter-draft my-draft.toml")]
 pub(in crate::cli) struct Init {
     /// Name of the coalition, as members will see it
     #[arg(long)]
@@ -90,18 +95,18 @@ impl Init {
 
         output::print(&format!(
             "Founded {}.\n\nCoalition id  {id}\nas words      {}\n\nGive members {} and tell them the words another \
-             way, so that they can compare.\nThen: belfry coalition issue REQUEST --groups … --until … --dir {}\n",
+             way, so that they can compare.\nThen: belfry coalition issue REQUEST --groups GROUPS --until DATE{}\n",
             output::visible(&self.name),
             output::words(&words::to_words(id), "              ").trim_start(),
             coalition.charter_path().display(),
-            self.out.display()
+            repeated(&[("--dir", Some(&self.out))])
         ))?;
         Ok(())
     }
 
     fn check_out(&self) -> anyhow::Result<()> {
         match std::fs::read_dir(&self.out).map(|mut entries| entries.next().is_some()) {
-            Ok(true) => bail!("{} is not empty: name a new folder", self.out.display()),
+            Ok(true) => refuse!("{} is not empty: name a new folder", self.out.display()),
             Ok(false) => Ok(()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(e) => bail!("{}: {e}", self.out.display()),

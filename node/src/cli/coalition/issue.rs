@@ -4,32 +4,37 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use belfry_proto::{
-    id::{GroupId, MemberId, Serial, StatementId},
+    id::{MemberId, Serial, StatementId},
     schema::{self, CertificateBody, GroupRole, Role, Validity},
     time::Timestamp,
     trust::{
-        certificate,
+        certificate::{self, Certificate},
         charter::Charter,
         file as armour,
         names::Named,
         request::{self, Request},
         roster::Standing,
         statement::Decision,
-        words,
     },
 };
 use clap::Args;
 
-use super::{CoalitionFolder, decide::decide, folder::Folder, role_keys::RolePassphrases};
+use super::{
+    CoalitionFolder,
+    decide::decide,
+    folder::Folder,
+    role_keys::RolePassphrases,
+    shown::{listed, shown},
+};
 use crate::{
     cli::{
-        args::{GroupArg, day, until, wire_name},
+        args::{GroupArg, day, second, still_to_come},
         exit::{refuse, refused},
         output,
     },
     clock,
-    config::peer_id,
     keys::enrolment::read,
+    query::{alike, candidate},
 };
 
 /// Issue a certificate for a member's request.
@@ -37,12 +42,15 @@ use crate::{
 /// Shows who asks for what, asks, then signs the statement, appends it to the log and writes the certificate.
 ///
 /// Asked again for a request that was issued already (a run was interrupted, the file was lost), it writes the same
-/// certificate again and appends nothing.
+/// certificate again and appends nothing; asked for other terms, it refuses.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  belfry coalition issue bank.request.pem --groups cidr,cloud-security --role publisher --until 2027-11-30
-  belfry coalition issue cert.request.pem --groups cidr:steward,awareness:reader --until 2027-11-30")]
+  belfry coalition issue bank.request.pem \\
+      --groups cidr,cloud-security --role publisher --until 2027-11-30
+  belfry coalition issue cert.request.pem \\
+      --groups cidr:steward,awareness:reader --until 2027-11-30
+  belfry coalition issue carrier.request.pem --carrier --until 2027-11-30")]
 pub(in crate::cli) struct Issue {
     /// Request file of the member
     request: PathBuf,
@@ -52,11 +60,11 @@ pub(in crate::cli) struct Issue {
     /// Role in the groups that name none: reader, publisher or steward
     #[arg(long, value_parser = <Role as Named>::parse, default_value = "publisher")]
     role: Role,
-    /// The node forwards and stores what it cannot open, and never gets a key
-    #[arg(long)]
+    /// The node forwards and stores every group's messages, opens none, and never gets a key
+    #[arg(long, conflicts_with_all = ["groups", "role"])]
     carrier: bool,
     /// Last day, or RFC 3339 time, of validity
-    #[arg(long, value_name = "DATE", value_parser = until)]
+    #[arg(long, value_name = "DATE", value_parser = still_to_come)]
     until: Timestamp,
     /// Sign without asking
     #[arg(long)]
@@ -79,28 +87,7 @@ impl Issue {
         let request = request::open(&signed, &charter).map_err(refused).with_context(|| name)?;
 
         if let Some(done) = folder.roster().by_node(&request.node) {
-            let serial = done.serial;
-            if done.signing != request.signing || done.kem != request.kem {
-                refuse!(
-                    "certificate {serial} has this node key with other keys beside it: the member must enrol anew"
-                );
-            }
-            let standing = folder.roster().standing(serial, clock::now());
-            if matches!(standing, Standing::Revoked | Standing::Superseded) {
-                refuse!(
-                    "certificate {serial} of this request is {}: the member must enrol in a new data folder and send \
-                     that request",
-                    standing.as_str()
-                );
-            }
-            let valid_until = day(done.not_after);
-            let path = folder.write_certificate(serial, self.out.as_deref())?;
-            output::print(&format!(
-                "This request has certificate {serial} already, valid until {valid_until}; nothing is signed, and what \
-                 the command line says about it changes nothing.\nWrote it again: {}\n",
-                path.display()
-            ))?;
-            return Ok(());
+            return self.written_again(&folder, done, &request);
         }
 
         // What is not decided on the command line is as asked for.
@@ -130,7 +117,8 @@ impl Issue {
         };
         certificate::check(&body, &charter, Serial::new(0), StatementId::ZERO).map_err(refused)?;
 
-        output::print(&self.shown(&charter, &request, member, &body))?;
+        output::print(&shown(&charter, &request, &body))?;
+        self.warn(&folder, &request);
         if !self.yes && !output::confirmed("Issue this certificate?")? {
             refuse!("nothing was signed");
         }
@@ -139,9 +127,10 @@ impl Issue {
             decide(&mut folder, member, Decision::Issue(schema::Issue { certificate: Some(body) }), &keys)?;
         let path = folder.write_certificate(serial, self.out.as_deref())?;
         output::print(&format!(
-            "Issued certificate {serial} to {}.\nGive the member {} and the log (`belfry coalition export --out log.pem`).\n",
+            "Issued certificate {serial} to {}.\nGive the member {} and the log (`belfry coalition export --out log.pem{}`).\n",
             output::visible(&request.organisation.name),
-            path.display()
+            path.display(),
+            self.folder.again()
         ))?;
         Ok(())
     }
@@ -150,6 +139,91 @@ impl Issue {
         match self.groups.is_empty() {
             true => Ok(request.groups.clone()),
             false => roles(&self.groups, self.role, charter),
+        }
+    }
+
+    /// A request that has its certificate gets that one again, or, if something else is wanted, a refusal.
+    fn written_again(&self, folder: &Folder, done: &Certificate, request: &Request) -> anyhow::Result<()> {
+        let serial = done.serial;
+        if done.signing != request.signing || done.kem != request.kem {
+            refuse!(
+                "certificate {serial} has this node key with other keys beside it: the member must enrol anew"
+            );
+        }
+        let standing = folder.roster().standing(serial, clock::now());
+        if matches!(standing, Standing::Revoked | Standing::Superseded) {
+            refuse!(
+                "certificate {serial} of this request is {}: the member must enrol in a new data folder and send \
+                 that request",
+                standing.as_str()
+            );
+        }
+        let others = self.other_terms(folder.roster().charter(), done)?;
+        if !others.is_empty() {
+            refuse!(
+                "this request has certificate {serial} already, {}; issuing again changes no terms. For others, the \
+                 member enrols in a new data folder (`belfry enroll --member {} --dir NEW …`), you issue that \
+                 request, and revoke certificate {serial} with a cut",
+                others.join(", "),
+                done.member
+            );
+        }
+        let valid_until = day(done.not_after);
+        let path = folder.write_certificate(serial, self.out.as_deref())?;
+        output::print(&format!(
+            "This request has certificate {serial} already, valid until {valid_until}; nothing is signed.\n\
+             Wrote it again: {}\n",
+            path.display()
+        ))?;
+        Ok(())
+    }
+
+    /// Where the command line says otherwise than a certificate.
+    fn other_terms(&self, charter: &Charter, done: &Certificate) -> anyhow::Result<Vec<String>> {
+        let mut others = Vec::new();
+        if self.until != done.not_after {
+            others.push(format!("valid until {} and not {}", second(done.not_after), second(self.until)));
+        }
+        let has = || listed(charter, done.groups.iter().map(|(group, role)| (*group, *role)), done.carrier);
+        if self.carrier && !done.carrier {
+            others.push(format!("for {} and not for a carrier", has()));
+        }
+        if !self.groups.is_empty() {
+            let wanted = certificate::check_groups(
+                &roles(&self.groups, self.role, charter)?,
+                &done.organisation,
+                charter,
+            );
+            let wanted = wanted.map_err(refused)?;
+            if wanted != done.groups {
+                others.push(format!("for {} and not for {}", has(), listed(charter, wanted, false)));
+            }
+        }
+        Ok(others)
+    }
+
+    /// What is allowed, and may not be meant.
+    fn warn(&self, folder: &Folder, request: &Request) {
+        let (roster, charter) = (folder.roster(), folder.roster().charter());
+        if self.until > charter.expires() {
+            output::warn(&format!(
+                "the charter ends on {}, before this certificate. From then on nodes warn and nobody can enrol, until \
+                 there is a new version of it.",
+                day(charter.expires())
+            ));
+        }
+        let name = &request.organisation.name;
+        let alike = roster
+            .members()
+            .filter(|member| request.member.is_none() && alike(&member.organisation.name, name));
+        for member in alike {
+            output::warn(&format!(
+                "there is a member called {:?} already: {}. If this is another node of it, it should enrol with \
+                 --member {}; if not, members will have to tell the two by their ids.",
+                member.organisation.name,
+                candidate(roster, member, clock::now()),
+                member.id
+            ));
         }
     }
 
@@ -163,65 +237,6 @@ impl Issue {
             ),
             Some(_) => Ok(member),
         }
-    }
-
-    fn shown(
-        &self,
-        charter: &Charter,
-        request: &Request,
-        member: MemberId,
-        body: &CertificateBody,
-    ) -> String {
-        let organisation = &request.organisation;
-        let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
-        let listed = |groups: &[GroupRole], carrier: bool| {
-            let mut names: Vec<String> = groups
-                .iter()
-                .map(|entry| {
-                    let slug = charter.group(GroupId::new(entry.group)).map(|group| group.slug.as_str());
-                    format!("{}:{}", slug.unwrap_or("?"), wire_name::<Role>(entry.role))
-                })
-                .collect();
-            if carrier {
-                names.push("carrier (forwards and stores, opens nothing)".into());
-            }
-            or_none(&names.join(", "))
-        };
-        let classes: Vec<&str> =
-            organisation.classes.iter().map(|class| wire_name::<schema::EntityClass>(*class)).collect();
-        output::facts(&[
-            ("organisation", organisation.name.clone()),
-            ("KBO/BCE", or_none(&organisation.kbo)),
-            ("LEI", or_none(&organisation.lei)),
-            ("entity classes", classes.join(", ")),
-            ("capacity", wire_name::<schema::Capacity>(organisation.capacity).into()),
-            ("sector", or_none(&organisation.sector)),
-            ("supplier of", or_none(&organisation.supplier_of.join(", "))),
-            (
-                "accepted",
-                format!(
-                    "arrangement {}, rules of conduct {}",
-                    charter.arrangement().version,
-                    charter.rules().version
-                ),
-            ),
-            ("signing key", request.signing.to_string()),
-            ("node", peer_id(&request.node)),
-            (
-                "member",
-                match request.member {
-                    Some(_) => format!("{member} (another node of it)"),
-                    None => format!("{member} (new)"),
-                },
-            ),
-            ("asks for", listed(&request.groups, request.carrier)),
-            ("gets", listed(&body.groups, body.carrier)),
-            ("valid until", day(self.until)),
-            (
-                "coalition",
-                words::to_words(charter.coalition()).split(' ').take(4).collect::<Vec<_>>().join(" ") + " …",
-            ),
-        ])
     }
 }
 

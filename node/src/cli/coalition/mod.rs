@@ -13,13 +13,15 @@ mod log;
 mod revoke;
 mod role_keys;
 mod roster;
+mod shown;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use self::folder::Folder;
 pub(super) use self::issue::roles;
+use super::args::repeated;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -61,6 +63,12 @@ struct CoalitionFolder {
 }
 
 impl CoalitionFolder {
+    /// How it was named, for a hint at another command: empty, or after a space.
+    fn again(&self) -> String {
+        let dir = Some(self.dir.as_path()).filter(|dir| *dir != Path::new("."));
+        repeated(&[("--dir", dir)])
+    }
+
     fn open(&self) -> anyhow::Result<Folder> {
         Folder::open(&self.dir)
     }

@@ -4,9 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use belfry_proto::{
-    id::Serial,
+    id::{LogId, MessageId, Sequence, Serial},
     schema::{CutPoint, RevocationReason},
-    trust::{certificate::Certificate, names::Named, statement::Decision},
+    time::Timestamp,
+    trust::{
+        certificate::Certificate,
+        names::Named,
+        roster::{CutStatus, Roster},
+        statement::Decision,
+    },
 };
 use clap::Args;
 
@@ -101,30 +107,41 @@ impl Revoke {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let cut = self.ending.cut()?;
         let what = format!("Revoke ({})", self.reason.name());
-        let consequence = consequence(&cut);
-        self.ending.deciding.run(self.serial, &what, &consequence, |certificate| {
-            let now = clock::now().as_micros();
-            Decision::Revoke(belfry_proto::schema::Revoke {
-                serial: certificate.serial.get(),
-                member: certificate.member.to_vec(),
-                reason: self.reason.into(),
-                decided: now,
-                effective: now,
-                cut: cut.clone(),
-            })
-        })
+        let serial = self.serial;
+        self.ending.deciding.run(
+            serial,
+            &what,
+            |roster| consequence(roster, serial, &cut),
+            |certificate| {
+                let now = clock::now().as_micros();
+                Decision::Revoke(belfry_proto::schema::Revoke {
+                    serial: certificate.serial.get(),
+                    member: certificate.member.to_vec(),
+                    reason: self.reason.into(),
+                    decided: now,
+                    effective: now,
+                    cut: cut.clone(),
+                })
+            },
+        )
     }
 }
 
 impl Suspend {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let cut = self.ending.cut()?;
-        self.ending.deciding.run(self.serial, "Suspend", &consequence(&cut), |certificate| {
-            Decision::Suspend(belfry_proto::schema::Suspend {
-                serial: certificate.serial.get(),
-                cut: cut.clone(),
-            })
-        })
+        let serial = self.serial;
+        self.ending.deciding.run(
+            serial,
+            "Suspend",
+            |roster| consequence(roster, serial, &cut),
+            |certificate| {
+                Decision::Suspend(belfry_proto::schema::Suspend {
+                    serial: certificate.serial.get(),
+                    cut: cut.clone(),
+                })
+            },
+        )
     }
 }
 
@@ -132,18 +149,51 @@ impl Resume {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let consequence =
             "It is admitted again; what its groups shared before counts as older than its membership.";
-        self.deciding.run(self.serial, "Resume", consequence, |certificate| {
-            Decision::Resume(belfry_proto::schema::Resume { serial: certificate.serial.get() })
-        })
+        self.deciding.run(
+            self.serial,
+            "Resume",
+            |_| consequence.into(),
+            |certificate| Decision::Resume(belfry_proto::schema::Resume { serial: certificate.serial.get() }),
+        )
     }
 }
 
-fn consequence(cut: &[CutPoint]) -> String {
-    match cut.len() {
-        0 => "No cut: EVERY message this certificate ever signed will be hidden at every member.".into(),
-        1 => "Messages up to the cut of 1 log stay; everything else it signed is hidden.".into(),
-        n => format!("Messages up to the cuts of {n} logs stay; everything else it signed is hidden."),
+/// What a cut does to the messages of a certificate, on top of the cuts it has: every one of them must let a
+/// message stand.
+fn consequence(roster: &Roster, serial: Serial, cut: &[CutPoint]) -> String {
+    if cut.is_empty() {
+        return "No cut: EVERY message this certificate ever signed will be hidden at every member.".into();
     }
+    let standing = cut.iter().filter(|point| stands(roster, serial, point)).count();
+    let logs = |n: usize| if n == 1 { "1 log".to_owned() } else { format!("{n} logs") };
+    let mut text = match standing {
+        0 => "None of the listed messages will be shown".to_owned(),
+        n => format!("Messages up to the cut of {} stay; everything else it signed is hidden", logs(n)),
+    };
+    let hidden = cut.len() - standing;
+    if hidden == 0 {
+        text.push('.');
+    } else {
+        text += &format!(
+            ": an earlier decision hides {} that this cut lists, and keeps hiding what lies beyond its own cut. \
+             `belfry coalition extend-cut {serial} --cut FILE`, with the same file, shows it again.",
+            logs(hidden)
+        );
+    }
+    text
+}
+
+/// Whether the cuts a certificate has let a cut point stand, as far as an admin's machine can know: of a log that
+/// was opened after a resumption they say nothing, and which those are stands in the messages.
+fn stands(roster: &Roster, serial: Serial, point: &CutPoint) -> bool {
+    let (Ok(log), Ok(message)) = (LogId::try_from(&*point.log), MessageId::try_from(&*point.message)) else {
+        return false;
+    };
+    let newest = roster.version().height;
+    roster.charter().groups().iter().all(|group| {
+        let closure = roster.closure(serial, group.id, log);
+        closure.status(newest, Timestamp::ZERO, Sequence::new(point.sequence), message) != CutStatus::Beyond
+    })
 }
 
 impl Ending {
@@ -158,11 +208,13 @@ impl Deciding {
         self,
         serial: Serial,
         what: &str,
-        consequence: &str,
+        consequence: impl FnOnce(&Roster) -> String,
         decision: impl FnOnce(&Certificate) -> Decision,
     ) -> anyhow::Result<()> {
         let mut folder = self.folder.open()?;
-        let certificate = certificate(&folder, serial)?;
+        let again = self.folder.again();
+        let certificate = certificate(&folder, serial, &again)?;
+        let consequence = consequence(folder.roster());
         let name = output::visible(&certificate.organisation.name);
         output::print(&format!(
             "{what} certificate {serial} of {name} (member {}, valid until {}).\n{consequence}\n",
@@ -175,7 +227,8 @@ impl Deciding {
         let keys = self.passphrases.open_deciders(&folder.keys())?;
         let entry = decide(&mut folder, certificate.member, decision(&certificate), &keys)?;
         output::print(&format!(
-            "Entry {entry} of the admin log says so. Bring the log to a member's node: `belfry coalition export --out log.pem`.\n"
+            "Entry {entry} of the admin log says so. Bring the log to a member's node: `belfry coalition export --out \
+             log.pem{again}`, and there `belfry import-log log.pem`.\n"
         ))?;
         Ok(())
     }

@@ -1,0 +1,265 @@
+//! `belfry config check`: would `belfry run` start? One line for each thing it needs, with the mend where not.
+//!
+//! Nothing is changed, nothing is asked: where the passphrase comes from the terminal, the key files are only
+//! looked at. Checks go on after one that fails, so that one run tells all that is to be mended.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    net::{SocketAddr, TcpListener, UdpSocket},
+    os::unix::net::UnixStream,
+    path::Path,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use belfry_proto::trust::{file as armour, roster::Standing};
+use clap::Args;
+
+use super::{DataFolder, Global, args::day, output};
+use crate::{
+    clock,
+    config::{Config, DEFAULT_PATH, Transport},
+    keys::{
+        self, EnrolmentError, MemberKeys, Passphrase, Source,
+        enrolment::{certified, read, read_charters, verify},
+        file,
+    },
+    space::{FileSystemOf, Probe as _},
+};
+
+/// Bytes of a Unix socket's path, its terminating zero included (`sockaddr_un`).
+const MAX_SOCKET_PATH: usize = 108;
+
+/// Check the configuration and everything it names.
+///
+/// Says whether `belfry run` would start, and what to mend if not: data folder, passphrase, key files, charter,
+/// certificate, ports. Changes nothing. Run it as the user that runs the node.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// Only the file itself, not what it names
+    #[arg(long)]
+    file_only: bool,
+    #[command(flatten)]
+    data: DataFolder,
+}
+
+impl Check {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        let config = global.config(&self.data)?;
+        let origin = match &global.config {
+            Some(path) => path.display().to_string(),
+            None if Path::new(DEFAULT_PATH).exists() => DEFAULT_PATH.to_owned(),
+            None => format!("defaults, as there is no {DEFAULT_PATH}"),
+        };
+        let mut report = Report::default();
+        report.add("configuration", Ok(origin));
+        if !self.file_only {
+            let source = Source::choose(None, &config.keys);
+            let passphrase = passphrase(&source, &config);
+            report.add("data folder", data_folder(&config));
+            report.add("passphrase", passphrase.as_ref().map(|found| found.1.clone()).map_err(told));
+            let keys = key_files(&config, passphrase.ok().and_then(|found| found.0));
+            report.add("key files", keys.as_ref().map(|found| found.1.clone()).map_err(told));
+            report.add("membership", membership(&config, keys.ok().and_then(|found| found.0)));
+            report.add("ports", ports(&config));
+            report.add("API socket", api_socket(&config));
+        }
+        output::print(&report.text)?;
+        match report.wrong {
+            0 => Ok(()),
+            1 => bail!("1 thing is to be mended before `belfry run`"),
+            n => bail!("{n} things are to be mended before `belfry run`"),
+        }
+    }
+}
+
+/// An error once more, for one that is needed twice.
+fn told(error: &anyhow::Error) -> anyhow::Error {
+    anyhow::anyhow!(output::chain(error))
+}
+
+#[derive(Default)]
+struct Report {
+    text: String,
+    wrong: usize,
+}
+
+impl Report {
+    fn add(&mut self, what: &str, found: anyhow::Result<String>) {
+        let (verdict, said) = match found {
+            Ok(said) => ("ok", output::visible(&said)),
+            Err(error) => {
+                self.wrong += 1;
+                ("WRONG", output::chain(&error))
+            }
+        };
+        let _ = writeln!(self.text, "{verdict:<5}  {what:<13}  {said}");
+    }
+}
+
+fn data_folder(config: &Config) -> anyhow::Result<String> {
+    let folder = &config.node.data_dir;
+    let shown = folder.display();
+    ensure!(folder.exists(), "{shown} is not there: `belfry enroll` makes it, or mend node.data_dir");
+    ensure!(folder.is_dir(), "{shown} is not a folder: mend node.data_dir");
+    let probe = folder.join(format!(".check-{:016x}", rand::random::<u64>()));
+    fs::File::create_new(&probe).and_then(|_| fs::remove_file(&probe)).with_context(|| {
+        format!("{shown} cannot be written: give it to the user that runs belfry (chown)")
+    })?;
+    let (free, floor) = (FileSystemOf::new(folder).free()?, config.store.free_space_floor);
+    ensure!(
+        free >= floor,
+        "{shown} has {} MiB free, below store.free_space_floor ({} MiB): the node would only read; make room",
+        free >> 20,
+        floor >> 20
+    );
+    Ok(format!("{shown}, writable, {} MiB free", free >> 20))
+}
+
+/// The passphrase, where nobody has to be asked for it, and where it comes from.
+fn passphrase(source: &Source, config: &Config) -> anyhow::Result<(Option<Passphrase>, String)> {
+    let read = || source.read("this node's keys");
+    match source {
+        Source::File(path) => {
+            let mend = "write the passphrase into its first line and close it (chmod 600), or mend keys.passphrase_file";
+            Ok((
+                Some(read().map_err(anyhow::Error::from).map_err(|e| mended(&e, mend))?),
+                path.display().to_string(),
+            ))
+        }
+        Source::Credential(path) => {
+            let mend = "mend LoadCredentialEncrypted= in the unit";
+            Ok((
+                Some(read().map_err(anyhow::Error::from).map_err(|e| mended(&e, mend))?),
+                path.display().to_string(),
+            ))
+        }
+        Source::Prompt => Ok((
+            None,
+            format!(
+                "asked for at the terminal; a service needs keys.passphrase_file or the systemd credential {:?}",
+                config.keys.credential
+            ),
+        )),
+    }
+}
+
+/// An error, and what to do; errors that say so themselves are left as they are.
+fn mended(error: &anyhow::Error, mend: &str) -> anyhow::Error {
+    let said = output::chain(error);
+    if said.contains("chmod") { anyhow::anyhow!(said) } else { anyhow::anyhow!("{said}: {mend}") }
+}
+
+/// This node's keys, if there is a passphrase to open them with.
+fn key_files(
+    config: &Config,
+    passphrase: Option<Passphrase>,
+) -> anyhow::Result<(Option<MemberKeys>, String)> {
+    let folder = keys::DataFolder::new(&config.node.data_dir);
+    ensure!(
+        folder.keys().exists(),
+        "{} is not there: `belfry enroll` makes it, `belfry backup restore` brings it back",
+        folder.keys().display()
+    );
+    for path in MemberKeys::files(&folder.keys()) {
+        let mend = "bring it back with `belfry backup restore`, or enrol anew in another data folder";
+        file::read_secret(&path).map_err(anyhow::Error::from).map_err(|e| mended(&e, mend))?;
+    }
+    let shown = folder.keys().display().to_string();
+    match passphrase {
+        None => {
+            Ok((None, format!("{shown}, there and closed to others; not opened, for want of the passphrase")))
+        }
+        Some(passphrase) => {
+            let keys = MemberKeys::load(&folder.keys(), &passphrase)?;
+            Ok((Some(keys), format!("{shown}, opened")))
+        }
+    }
+}
+
+fn membership(config: &Config, keys: Option<MemberKeys>) -> anyhow::Result<String> {
+    let folder = keys::DataFolder::new(&config.node.data_dir);
+    let dir = || folder.path().to_owned();
+    if !folder.charter().exists() {
+        bail!(EnrolmentError::NotEnrolled(dir()));
+    }
+    if !folder.certificate().exists() {
+        bail!(EnrolmentError::NotJoined(dir()));
+    }
+    let joined = || {
+        let pinned = read_charters(&folder.charter())?.coalition();
+        let record = read(&folder.certificate(), armour::read_certificate)?;
+        let log = read(&folder.log(), armour::read_log)?;
+        match &keys {
+            Some(keys) => verify(pinned, &log, &record, &keys.public()),
+            None => certified(pinned, &log, &record),
+        }
+    };
+    let mend = "take up certificate and log again with `belfry join`, as the coalition gives them";
+    let (roster, certificate) = joined().map_err(anyhow::Error::from).map_err(|e| mended(&e, mend))?;
+    let now = clock::now();
+    let standing = roster.standing(certificate.serial, now);
+    ensure!(
+        matches!(standing, Standing::Valid | Standing::NotYet),
+        "certificate {} is {}: ask the coalition for another",
+        certificate.serial,
+        standing.as_str()
+    );
+    Ok(format!(
+        "certificate {} of {} in {}, {} until {}{}",
+        certificate.serial,
+        certificate.organisation.name,
+        roster.charter().name(),
+        standing.as_str(),
+        day(certificate.not_after),
+        if keys.is_some() { ", for these keys" } else { "" }
+    ))
+}
+
+/// A node that runs has its own ports, and they are not free.
+fn is_running(config: &Config) -> bool {
+    UnixStream::connect(config.api_socket()).is_ok()
+}
+
+fn ports(config: &Config) -> anyhow::Result<String> {
+    if is_running(config) {
+        return Ok("held by the node that runs".to_owned());
+    }
+    let listen =
+        config.network.listen.iter().filter_map(|address| Some((address.socket()?, address.to_string())));
+    for ((transport, socket), name) in listen {
+        bindable(transport, socket, &name, "network.listen")?;
+    }
+    let api = config.api.listen;
+    bindable(Transport::Tcp, api, &api.to_string(), "api.listen")?;
+    let names: Vec<String> = config.network.listen.iter().map(ToString::to_string).collect();
+    let others =
+        if names.is_empty() { "none for others, it only dials".to_owned() } else { names.join(", ") };
+    Ok(format!("free: {others}; API {api}"))
+}
+
+fn bindable(transport: Transport, socket: SocketAddr, name: &str, key: &str) -> anyhow::Result<()> {
+    let bound = match transport {
+        Transport::Tcp => TcpListener::bind(socket).map(drop),
+        Transport::Udp => UdpSocket::bind(socket).map(drop),
+    };
+    bound.map_err(|error| {
+        anyhow::anyhow!(
+            "{name} cannot be had: {error}; stop what listens there (`ss -tulpn` shows it), or mend {key}"
+        )
+    })
+}
+
+fn api_socket(config: &Config) -> anyhow::Result<String> {
+    let path = config.api_socket();
+    let shown = path.display();
+    let len = path.as_os_str().len();
+    ensure!(
+        len < MAX_SOCKET_PATH,
+        "{shown} has {len} bytes, and a socket's path at most {}: set api.socket to a shorter one",
+        MAX_SOCKET_PATH - 1
+    );
+    let folder = path.parent().unwrap_or(Path::new("."));
+    ensure!(folder.is_dir(), "{} is not a folder: make it, or mend api.socket", folder.display());
+    Ok(shown.to_string())
+}

@@ -73,27 +73,35 @@ struct Incoming {
 }
 
 impl Ingest {
-    /// Judges gossip and pages until both end.
+    /// Judges gossip and pages until gossip ends. Each has a line of its own: a verdict that gossipsub waits for
+    /// waits for no page.
     pub(super) async fn run_judge(
         self,
-        mut gossip: mpsc::Receiver<Gossip>,
-        mut pages: mpsc::Receiver<Page>,
+        gossip: mpsc::Receiver<Gossip>,
+        pages: mpsc::Receiver<Page>,
         departures: Departures,
     ) {
-        let mut rates = Rates::default();
-        let mut line = Line::new();
-        let mut batch = Vec::with_capacity(BATCH);
-        loop {
-            tokio::select! {
-                n = gossip.recv_many(&mut batch, BATCH) => {
-                    if n == 0 {
-                        return;
-                    }
-                    self.judge_gossip(&mut batch, &mut rates, &mut line, &departures).await;
-                }
-                Some(page) = pages.recv() => self.judge_page(page, &mut line, &departures).await,
-            }
+        tokio::select! {
+            () = self.judge_all_gossip(gossip, &departures) => {}
+            () = self.judge_pages(pages, &departures) => {}
         }
+    }
+
+    async fn judge_all_gossip(&self, mut gossip: mpsc::Receiver<Gossip>, departures: &Departures) {
+        let (mut rates, mut line) = (Rates::default(), Line::new());
+        let mut batch = Vec::with_capacity(BATCH);
+        while gossip.recv_many(&mut batch, BATCH).await > 0 {
+            self.judge_gossip(&mut batch, &mut rates, &mut line, departures).await;
+        }
+    }
+
+    /// Pages may end while gossip goes on, so this never does.
+    async fn judge_pages(&self, mut pages: mpsc::Receiver<Page>, departures: &Departures) {
+        let mut line = Line::new();
+        while let Some(page) = pages.recv().await {
+            self.judge_page(page, &mut line, departures).await;
+        }
+        std::future::pending().await
     }
 
     async fn judge_gossip(

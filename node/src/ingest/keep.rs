@@ -61,10 +61,9 @@ enum What {
     Parked,
 }
 
-/// An envelope in the writer's queue.
+/// Envelopes in the writer's queue.
 pub(crate) struct Departed {
-    arrival: Arrival,
-    what: What,
+    envelopes: Vec<(Arrival, What)>,
     pending: Result<Pending, WriteError>,
 }
 
@@ -96,19 +95,31 @@ impl Ingest {
         if chunk.is_empty() {
             return;
         }
-        let enqueue = |Ready { row, arrival, what }| {
-            let pending = self.store.enqueue_blocking(row);
-            Departed { arrival, what, pending }
-        };
+        let part = |Ready { row, arrival, what }| (row, (arrival, what));
+        let (rows, envelopes) = chunk.into_iter().map(part).unzip();
+        let pending = self.store.enqueue_blocking(rows);
         // Closed only when the daemon stops; what waits for an answer is told so.
-        let _ = departures.blocking_send(chunk.into_iter().map(enqueue).collect());
+        let _ = departures.blocking_send(Departed { envelopes, pending });
     }
 
     /// Tells what became of queued envelopes, once they are durable, until the judge ends.
-    pub(super) async fn run_keep(self, mut departed: mpsc::Receiver<Vec<Departed>>) {
-        while let Some(envelopes) = departed.recv().await {
-            for envelope in envelopes {
-                self.acknowledge(envelope).await;
+    pub(super) async fn run_keep(self, mut departed: mpsc::Receiver<Departed>) {
+        while let Some(Departed { envelopes, pending }) = departed.recv().await {
+            let answers = match pending {
+                Ok(pending) => pending.durable().await,
+                Err(error) => Err(error),
+            };
+            match answers {
+                Ok(answers) => {
+                    for ((arrival, what), answer) in envelopes.into_iter().zip(answers) {
+                        self.acknowledge(arrival, &what, answer);
+                    }
+                }
+                Err(error) => {
+                    for (arrival, what) in envelopes {
+                        self.acknowledge(arrival, &what, Err(error.clone()));
+                    }
+                }
             }
         }
     }
@@ -191,13 +202,9 @@ impl Ingest {
         }
     }
 
-    /// Waits until an envelope is durable, and answers.
-    async fn acknowledge(&self, Departed { arrival, what, pending }: Departed) {
-        let committed = match pending {
-            Ok(pending) => pending.durable().await,
-            Err(error) => Err(error),
-        };
-        let kept = match what {
+    /// Tells what became of an envelope.
+    fn acknowledge(&self, arrival: Arrival, what: &What, committed: Result<Committed, WriteError>) {
+        let kept = match *what {
             What::Envelope { group, member, id, waits } => {
                 let kept = self.stored(committed, &arrival, group, member, id);
                 if let Some(key) = waits {

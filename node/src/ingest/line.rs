@@ -18,6 +18,9 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 
 /// Envelopes for which another thread is worth waking: some milliseconds of verifying.
 const WORTH: usize = 32;
+/// Envelopes in a chunk: half of what a synced batch holds. Too low ⇒ more turns and smaller batches, too high ⇒
+/// the writer gets little and then much.
+const CHUNK: usize = 128;
 
 /// Threads that can run at once; asking costs several system calls.
 static THREADS: LazyLock<usize> = LazyLock::new(|| available_parallelism().map_or(1, std::num::NonZero::get));
@@ -46,7 +49,7 @@ impl Line {
         T: Send + 'static,
         R: 'static,
     {
-        let share = items.len().div_ceil(*THREADS).max(WORTH);
+        let share = items.len().div_ceil(*THREADS).clamp(WORTH, CHUNK);
         while !items.is_empty() {
             let rest = items.split_off(share.min(items.len()));
             let chunk = std::mem::replace(&mut items, rest);

@@ -92,12 +92,12 @@ impl Intake {
 }
 
 /// Where the judge tells of what it queued for the writer.
-type Departures = mpsc::Sender<Vec<keep::Departed>>;
+type Departures = mpsc::Sender<keep::Departed>;
 
 /// The receiving ends that [`Ingest::run_judge`] and [`Ingest::run_keep`] drain.
 pub struct Queues {
     pub(crate) pages: mpsc::Receiver<Page>,
-    departed: (Departures, mpsc::Receiver<Vec<keep::Departed>>),
+    departed: (Departures, mpsc::Receiver<keep::Departed>),
 }
 
 impl Ingest {

@@ -88,25 +88,25 @@ impl Ingest {
     /// False if nothing moved on.
     async fn open_stored(&self, messages: Vec<MessageId>, cause: Cause) -> bool {
         let (this, roster) = (self.clone(), self.roster.snapshot());
+        // The objects are made ready for the writer where they are read.
         let changes = tokio::task::spawn_blocking(move || {
-            let reopened = messages.into_iter().map(|message| this.reopened(message, cause, &roster));
-            reopened.flatten().collect::<Vec<_>>()
+            let reopened = messages.into_iter().filter_map(|message| this.reopened(message, cause, &roster));
+            reopened.map(|change| this.store.prepare(change)).collect::<Vec<_>>()
         })
         .await
         .unwrap_or_default();
         if changes.is_empty() {
             return false;
         }
-        let commits = changes.into_iter().map(|change| async move {
-            match self.store.commit(change).await {
-                Ok(_) => true,
-                Err(error) => {
-                    tracing::error!("opened content not stored: {error}");
-                    false
-                }
-            }
-        });
-        futures::future::join_all(commits).await.into_iter().all(|ok| ok)
+        let written = async { self.store.enqueue(changes).await?.durable().await };
+        let failed = match written.await {
+            Ok(answers) => answers.into_iter().find_map(Result::err),
+            Err(error) => Some(error),
+        };
+        if let Some(error) = &failed {
+            tracing::error!("opened content not stored: {error}");
+        }
+        failed.is_none()
     }
 
     fn reopened(&self, message: MessageId, cause: Cause, roster: &Roster) -> Option<Change> {
@@ -115,7 +115,8 @@ impl Ingest {
         let admitted = envelope::decode(&bytes).ok()?.trusted();
         Some(match (self.open(&admitted, roster), cause) {
             (Opening::Opened(publication), _) => {
-                Change::Opened { message, content: rows::opened(&publication, &admitted) }
+                let group = admitted.header().group;
+                Change::Opened { message, group, content: rows::opened(&publication, &admitted) }
             }
             (Opening::Unreadable(reason), _) => Change::Closed { message, reason },
             (Opening::Waits, Cause::Restored) => Change::Reseal(message),

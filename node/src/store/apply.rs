@@ -113,7 +113,7 @@ impl Applier {
 
     /// Applies one change to the batch. On an error the caller undoes what the batch got from it.
     pub(super) fn apply(&mut self, txn: &mut Txn<'_>, prepared: Prepared) -> Result<Committed, WriteError> {
-        let Prepared { change, mut envelopes } = prepared;
+        let Prepared { change, mut envelopes, claims } = prepared;
         match change {
             Change::Admin { charters, records, head } => {
                 let done = admin(txn, charters, records, head)?;
@@ -124,7 +124,7 @@ impl Applier {
                 let prepared = envelopes.pop_front().ok_or(WriteError::Missing("prepared envelope"))?;
                 self.envelope(txn, &row, prepared)
             }
-            Change::Opened { message, content } => self.opened(txn, message, &content),
+            Change::Opened { message, content, .. } => self.opened(txn, message, &content, claims),
             Change::Closed { message, reason } => closed(txn, message, &reason),
             Change::Judged(judged) => self.judged(txn, judged),
             Change::Reseal(message) => super::judged::reseal(txn, message),
@@ -337,6 +337,7 @@ impl Applier {
         txn: &mut Txn<'_>,
         message: MessageId,
         content: &OpenedRows,
+        claims: Vec<Claim>,
     ) -> Result<Committed, WriteError> {
         let mut stored = stored(txn, message)?;
         let state = stored.value.state();
@@ -353,7 +354,6 @@ impl Applier {
             }
             stored.put(txn);
         }
-        let claims = Claim::all_of(&txn.db.vault, group, content);
         let said = objects::dates_of(txn, message)?;
         self.content(txn, group, message, said, claims)?;
         if is_restored {

@@ -106,7 +106,15 @@ impl Store {
     /// # Errors
     /// [`WriteError`]; the change is then not there, or (after a failed sync) not known to be.
     pub async fn commit(&self, change: Change) -> Result<Committed, WriteError> {
-        self.enqueue(self.prepare(change)).await?.durable().await
+        self.enqueue(vec![self.prepare(change)]).await?.one().await
+    }
+
+    /// [`Self::commit`] for callers on blocking threads.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub fn commit_blocking(&self, change: Change) -> Result<Committed, WriteError> {
+        self.enqueue_blocking(vec![self.prepare(change)])?.one_blocking()
     }
 
     /// Does what can be done to a change before its turn comes: hashing and compressing of objects.
@@ -115,28 +123,20 @@ impl Store {
         Prepared::of(&self.db.vault, change)
     }
 
-    /// Queues a change for the writer, behind all that were queued before, without waiting for the disk.
+    /// Queues changes for the writer, behind all that were queued before, without waiting for the disk.
     ///
     /// # Errors
     /// [`WriteError::Closed`].
-    pub async fn enqueue(&self, change: Prepared) -> Result<Pending, WriteError> {
-        self.writer.enqueue(change).await
+    pub async fn enqueue(&self, changes: Vec<Prepared>) -> Result<Pending, WriteError> {
+        self.writer.enqueue(changes).await
     }
 
     /// [`Self::enqueue`] for callers on blocking threads.
     ///
     /// # Errors
     /// [`WriteError::Closed`].
-    pub fn enqueue_blocking(&self, change: Prepared) -> Result<Pending, WriteError> {
-        self.writer.enqueue_blocking(change)
-    }
-
-    /// [`Self::commit`] for callers on blocking threads.
-    ///
-    /// # Errors
-    /// As [`Self::commit`].
-    pub fn commit_blocking(&self, change: Change) -> Result<Committed, WriteError> {
-        self.enqueue_blocking(self.prepare(change))?.durable_blocking()
+    pub fn enqueue_blocking(&self, changes: Vec<Prepared>) -> Result<Pending, WriteError> {
+        futures::executor::block_on(self.enqueue(changes))
     }
 
     /// The feed's newest durable sequence, and every later one as it comes.

@@ -31,6 +31,8 @@ pub enum Change {
     Opened {
         /// Which.
         message: MessageId,
+        /// Its group.
+        group: GroupId,
         /// To what.
         content: OpenedRows,
     },

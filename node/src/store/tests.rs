@@ -326,7 +326,7 @@ fn what_waited_for_a_key_is_found_opened_and_counted() {
     assert_eq!(store.waiting_keys(None, 10).unwrap(), [(key, GROUP, MemberId::new([2; 16]))]);
     assert_eq!(store.waiting_on(key, 10).unwrap(), [id(1), id(2)]);
     let content = opened(1, 2, vec![object("a", "", Tlp::Green)]);
-    store.commit_blocking(Change::Opened { message: id(1), content }).unwrap();
+    store.commit_blocking(Change::Opened { message: id(1), group: GROUP, content }).unwrap();
     store.commit_blocking(Change::Closed { message: id(2), reason: "unreadable".to_owned() }).unwrap();
     assert_eq!(store.waiting_keys(None, 10).unwrap(), []);
     let counts = store.counts(GROUP).unwrap();

@@ -1,7 +1,8 @@
 //! The one thread that writes.
 //!
 //! Group commit without a timer: while one synced write runs, changes gather in the queue; the next batch
-//! takes them all, up to a bound, and acknowledges them together. Alone, a change waits for nobody.
+//! takes them all, up to a bound, and acknowledges them together. Alone, a change waits for nobody. Whoever has
+//! many at once queues them together: one wakes the writer as well as a hundred, and costs less.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +13,7 @@ use std::{
 };
 
 use prost::Message as _;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::{
     apply::Applier,
@@ -34,7 +35,29 @@ const BATCH: usize = 256;
 /// Bytes in one batch, roughly (design §7).
 const BATCH_BYTES: usize = 4 << 20;
 
-type Job = (Prepared, oneshot::Sender<Result<Committed, WriteError>>);
+/// What came of a change.
+type Answer = Result<Committed, WriteError>;
+
+/// Changes of one caller, in their order.
+struct Job {
+    changes: std::vec::IntoIter<Prepared>,
+    answers: Vec<Answer>,
+    /// As many answers are of changes that a finished write holds.
+    durable: usize,
+    done: oneshot::Sender<Vec<Answer>>,
+    /// Its places in the queue.
+    places: Option<OwnedSemaphorePermit>,
+}
+
+impl Job {
+    /// Answers the rest with an error.
+    fn refuse(mut self, error: &WriteError) {
+        let lost = self.answers.len() - self.durable + self.changes.len();
+        self.answers.truncate(self.durable);
+        self.answers.extend(std::iter::repeat_n(error, lost).map(|error| Err(error.clone())));
+        let _ = self.done.send(self.answers);
+    }
+}
 
 /// A change with everything done to it that needs no order. Making one is work for whoever commits it, on a
 /// thread of its own if there is much; what is left to the one writer is to decide and to write.
@@ -42,6 +65,8 @@ pub struct Prepared {
     pub(super) change: Change,
     /// One for each envelope of the change, in its order.
     pub(super) envelopes: VecDeque<PreparedEnvelope>,
+    /// Objects of an envelope that opens later.
+    pub(super) claims: Vec<Claim>,
 }
 
 /// Rows of an envelope as far as they are known before its turn.
@@ -56,41 +81,47 @@ impl Prepared {
         let rows = match &mut change {
             Change::Envelope(row) => std::slice::from_mut(row.as_mut()),
             Change::Flushed { envelopes, .. } => envelopes.as_mut_slice(),
-            // The group of what opens later is known where its envelope lies.
             _ => &mut [],
         };
         let envelopes = rows
             .iter_mut()
             .map(|row| PreparedEnvelope {
                 value: EnvelopeValue::take(row).encode_to_vec(),
+                // Taken: freeing what was read would cost the writer as much as reading it cost the reader.
                 claims: row
                     .content
-                    .as_ref()
-                    .map_or_else(Vec::new, |content| Claim::all_of(vault, row.group, content)),
+                    .take()
+                    .map_or_else(Vec::new, |content| Claim::all_of(vault, row.group, &content)),
             })
             .collect();
-        Self { change, envelopes }
+        let claims = match &change {
+            Change::Opened { group, content, .. } => Claim::all_of(vault, *group, content),
+            _ => Vec::new(),
+        };
+        Self { change, envelopes, claims }
     }
 }
 
-/// A change in the writer's queue.
-pub struct Pending(oneshot::Receiver<Result<Committed, WriteError>>);
+/// Changes in the writer's queue.
+pub struct Pending(oneshot::Receiver<Vec<Answer>>);
 
 impl Pending {
-    /// Resolves after the synced write that holds the change.
+    /// Resolves after the synced writes that hold the changes: one answer each, in their order.
     ///
     /// # Errors
-    /// [`WriteError`]; the change is then not there, or (after a failed sync) not known to be.
-    pub async fn durable(self) -> Result<Committed, WriteError> {
-        self.0.await.map_err(|_| WriteError::Closed)?
+    /// [`WriteError`]; a change is then not there, or (after a failed sync) not known to be.
+    pub async fn durable(self) -> Result<Vec<Result<Committed, WriteError>>, WriteError> {
+        self.0.await.map_err(|_| WriteError::Closed)
     }
 
-    /// [`Self::durable`] for callers on blocking threads.
-    ///
-    /// # Errors
-    /// As [`Self::durable`].
-    pub fn durable_blocking(self) -> Result<Committed, WriteError> {
-        self.0.blocking_recv().map_err(|_| WriteError::Closed)?
+    /// [`Self::durable`] of one change.
+    pub(super) async fn one(self) -> Answer {
+        self.durable().await?.pop().unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// [`Self::one`] for callers on blocking threads.
+    pub(super) fn one_blocking(self) -> Answer {
+        self.0.blocking_recv().map_err(|_| WriteError::Closed)?.pop().unwrap_or(Err(WriteError::Closed))
     }
 }
 
@@ -105,6 +136,7 @@ pub(super) struct Writer {
 /// exits while RocksDB closes elsewhere aborts in the middle of it.
 struct Thread {
     queue: Option<mpsc::Sender<Job>>,
+    places: Arc<Semaphore>,
     handle: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -126,7 +158,9 @@ impl Drop for Thread {
 
 impl Writer {
     pub(super) fn start(db: Arc<Db>) -> Result<Self, OpenError> {
+        // A job has one place or more, so the queue never holds more jobs than there are places.
         let (queue, jobs) = mpsc::channel(QUEUE);
+        let places = Arc::new(Semaphore::new(QUEUE));
         let writable = Arc::new(AtomicBool::new(true));
         let applier = Applier::load(&db)?;
         let (told, newest) = watch::channel(applier.newest());
@@ -134,19 +168,23 @@ impl Writer {
         let handle = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || run(&db, jobs, applier, &flag, &told))?;
-        Ok(Self { thread: Arc::new(Thread { queue: Some(queue), handle: Some(handle) }), writable, newest })
+        Ok(Self {
+            thread: Arc::new(Thread { queue: Some(queue), places, handle: Some(handle) }),
+            writable,
+            newest,
+        })
     }
 
-    /// Takes a place in the queue; changes are applied in the order of their places.
-    pub(super) async fn enqueue(&self, change: Prepared) -> Result<Pending, WriteError> {
+    /// Takes places in the queue; changes are applied in the order of their places.
+    pub(super) async fn enqueue(&self, changes: Vec<Prepared>) -> Result<Pending, WriteError> {
+        // More than there are places take them all.
+        let count = u32::try_from(changes.len().min(QUEUE)).unwrap_or(u32::MAX);
+        let places = Arc::clone(&self.thread.places).acquire_many_owned(count);
+        let places = Some(places.await.map_err(|_| WriteError::Closed)?);
         let (done, answer) = oneshot::channel();
-        self.thread.queue()?.send((change, done)).await.map_err(|_| WriteError::Closed)?;
-        Ok(Pending(answer))
-    }
-
-    pub(super) fn enqueue_blocking(&self, change: Prepared) -> Result<Pending, WriteError> {
-        let (done, answer) = oneshot::channel();
-        self.thread.queue()?.blocking_send((change, done)).map_err(|_| WriteError::Closed)?;
+        let answers = Vec::with_capacity(changes.len());
+        let job = Job { changes: changes.into_iter(), answers, durable: 0, done, places };
+        self.thread.queue()?.send(job).await.map_err(|_| WriteError::Closed)?;
         Ok(Pending(answer))
     }
 
@@ -167,48 +205,66 @@ fn run(
     writable: &AtomicBool,
     newest: &watch::Sender<u64>,
 ) {
-    let mut stopped: Option<String> = None;
-    while let Some(first) = jobs.blocking_recv() {
+    let mut stopped: Option<WriteError> = None;
+    let mut next = None;
+    while let Some(first) = next.take().or_else(|| jobs.blocking_recv()) {
         if let Some(reason) = &stopped {
-            let _ = first.1.send(Err(WriteError::Stopped(reason.clone())));
+            first.refuse(reason);
             continue;
         }
         let mut txn = Txn::new(db, clock::now());
-        let mut answers = Vec::new();
-        let mut next = Some(first);
-        while let Some((change, done)) = next.take() {
-            let applied = applier.apply(&mut txn, change);
-            match &applied {
-                Ok(_) => {
-                    txn.keep();
-                    applier.keep();
-                }
-                Err(_) => {
-                    txn.undo();
-                    applier.undo();
-                }
+        let (mut changes, mut whole, mut current) = (0, Vec::new(), Some(first));
+        while let Some(mut job) = current.take() {
+            job.places = None;
+            while changes < BATCH
+                && txn.size() < BATCH_BYTES
+                && let Some(change) = job.changes.next()
+            {
+                changes += 1;
+                job.answers.push(apply(&mut applier, &mut txn, change));
             }
-            answers.push((done, applied));
-            if answers.len() < BATCH && txn.size() < BATCH_BYTES {
-                next = jobs.try_recv().ok();
+            if job.changes.len() > 0 {
+                next = Some(job);
+                break;
+            }
+            whole.push(job);
+            if changes < BATCH && txn.size() < BATCH_BYTES {
+                current = jobs.try_recv().ok();
             }
         }
         match txn.write() {
             Ok(()) => {
                 let head = applier.newest();
                 newest.send_if_modified(|before| std::mem::replace(before, head) != head);
-                for (done, applied) in answers {
-                    let _ = done.send(applied);
+                for job in whole {
+                    let _ = job.done.send(job.answers);
+                }
+                if let Some(job) = &mut next {
+                    job.durable = job.answers.len();
                 }
             }
             Err(error) => {
                 tracing::error!("the store stops: {error}");
                 writable.store(false, Ordering::Release);
-                stopped = Some(error.to_string());
-                for (done, _) in answers {
-                    let _ = done.send(Err(WriteError::Database(error.clone())));
+                let failed = WriteError::Database(error.clone());
+                for job in whole.into_iter().chain(next.take()) {
+                    job.refuse(&failed);
                 }
+                stopped = Some(WriteError::Stopped(error.to_string()));
             }
         }
     }
+}
+
+/// Applies a change to the batch, all of it or nothing.
+fn apply(applier: &mut Applier, txn: &mut Txn<'_>, change: Prepared) -> Answer {
+    let applied = applier.apply(txn, change);
+    if applied.is_ok() {
+        txn.keep();
+        applier.keep();
+    } else {
+        txn.undo();
+        applier.undo();
+    }
+    applied
 }

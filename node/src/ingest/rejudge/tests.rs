@@ -130,7 +130,7 @@ fn settle(store: &Store, closure: &Closure, all: &[EnvelopeRow]) {
     }
     for message in store.reopenable(None, 1000).unwrap() {
         let content = all.iter().find(|row| row.id == message).and_then(|row| row.content.clone()).unwrap();
-        store.commit_blocking(Change::Opened { message, content }).unwrap();
+        store.commit_blocking(Change::Opened { message, group: GROUP, content }).unwrap();
     }
 }
 
@@ -268,7 +268,11 @@ fn a_hidden_message_is_not_opened_by_a_key_that_comes_late() {
     let closure = Closure::at([]);
     settle(&store, &closure, &[]);
     assert_eq!(store.waiting_keys(None, 9).unwrap(), []);
-    let late = Change::Opened { message: id(0, 1), content: content(0, 1, 2, vec![object("a", "v1")]) };
+    let late = Change::Opened {
+        message: id(0, 1),
+        group: GROUP,
+        content: content(0, 1, 2, vec![object("a", "v1")]),
+    };
     assert_eq!(store.commit_blocking(late).unwrap(), Committed::Duplicate);
     assert_eq!(shown(&store).len(), 0);
     // Standing again without its key, it waits for it as before.

@@ -146,7 +146,7 @@ fn show(headline: &str, manifest: &Manifest, as_json: bool) -> anyhow::Result<()
             format!("{} (certificate {})", output::visible(&manifest.organisation), manifest.serial),
         ),
         ("made", second(manifest.created)),
-        ("admin log", format!("{} entries", manifest.roster_height)),
+        ("admin log", output::counted(manifest.roster_height, "entry", "entries")),
         ("files", format!("{}, {} KiB", manifest.files.len(), manifest.bytes() >> 10)),
     ]);
     Ok(output::print(&format!("{headline}\n\n{facts}"))?)

@@ -163,7 +163,7 @@ impl Enroll {
             file::write(out, text.as_bytes(), Readers::All, Existing::Replace)?;
         }
         output::print(&format!(
-            "\nThis node will be {}\nSend {} to the coalition; it answers with a certificate and the log.\nThen: belfry join \
+            "This node will be {}\nSend {} to the coalition; it answers with a certificate and the log.\nThen: belfry join \
              CERTIFICATE --log LOG{}{}\n",
             peer_id(&keys.node.public()),
             self.out.clone().unwrap_or_else(|| folder.request()).display(),
@@ -225,18 +225,16 @@ fn introduction(charter: &Charter) -> String {
 
 /// Accepted by flag, or at the terminal.
 fn accepted(what: &str, document: &belfry_proto::schema::Document, by_flag: bool) -> anyhow::Result<()> {
-    let about = format!(
-        "the {what}, version {}, {} (hash {})",
+    output::print(&format!(
+        "The {what}, version {}:\n  {}\n  hash {}\n",
         output::visible(&document.version),
         output::visible(&document.link),
         hex::encode(&document.hash)
-    );
+    ))?;
     if by_flag {
-        output::print(&format!("Accepted: {about}\n"))?;
-        return Ok(());
+        return Ok(output::print("Accepted.\n\n")?);
     }
-    let agreed = output::confirmed(&format!("Does the organisation accept {about}?"))
-        .context("asking at the terminal")?;
+    let agreed = output::confirmed("Does the organisation accept it?").context("asking at the terminal")?;
     if !agreed {
         refuse!("without accepting the {what} there is no membership");
     }

@@ -102,7 +102,7 @@ impl Join {
                 ("groups", if groups.is_empty() { "none".into() } else { groups.join(", ") }),
                 ("carrier", if certificate.carrier { "yes" } else { "no" }.into()),
                 ("valid until", day(certificate.not_after)),
-                ("log", format!("{} entries", roster.version().height)),
+                ("log", output::counted(roster.version().height.get(), "entry", "entries")),
             ]),
             global.again(&self.data),
             repeated(&[("--passphrase-file", self.passphrase_file.as_deref())]),

@@ -58,7 +58,7 @@ Sharing:
 
 /// Shares cyber-threat information between the members of a coalition, without a centre.
 #[derive(Debug, Parser)]
-#[command(name = "belfry", version, after_help = EXAMPLES, propagate_version = true, max_term_width = 100)]
+#[command(name = "belfry", version, after_help = EXAMPLES, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -70,7 +70,7 @@ struct Cli {
 #[derive(Debug, Args)]
 struct Global {
     /// Configuration file [default: /etc/belfry/belfry.toml, if it exists]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", display_order = 901)]
     config: Option<PathBuf>,
 }
 
@@ -78,7 +78,7 @@ struct Global {
 #[derive(Debug, Args)]
 struct DataFolder {
     /// Data folder instead of the configured one
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", display_order = 900)]
     dir: Option<PathBuf>,
 }
 

@@ -15,7 +15,11 @@ use anyhow::{Context as _, bail, ensure};
 use belfry_proto::trust::{file as armour, roster::Standing};
 use clap::Args;
 
-use super::{DataFolder, Global, args::day, output};
+use super::{
+    args::day,
+    global::{DataFolder, Global},
+    output,
+};
 use crate::{
     clock,
     config::{Config, DEFAULT_PATH, Transport},

@@ -17,17 +17,17 @@ use belfry_proto::{
 use clap::Args;
 
 use super::{
-    DataFolder, Global,
-    args::{GroupArg, repeated},
+    args::GroupArg,
     coalition::roles,
     exit::{refuse, refused},
+    global::{DataFolder, Global, KeyPassphrase},
     output,
 };
 use crate::{
     clock,
     config::peer_id,
     keys::{
-        self, MemberKeys, Source,
+        self, MemberKeys,
         enrolment::read_charters,
         file::{self, Existing, Readers},
     },
@@ -100,9 +100,8 @@ pub(super) struct Enroll {
     /// Write the request here, too [default: only request.pem in the data folder]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// File with the passphrase of the key files, instead of the configured source
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: KeyPassphrase,
     #[command(flatten)]
     data: DataFolder,
 }
@@ -141,7 +140,7 @@ impl Enroll {
         accepted("information-sharing arrangement", charter.arrangement(), self.accept_arrangement)?;
         accepted("rules of conduct", charter.rules(), self.accept_rules)?;
 
-        let source = Source::choose(self.passphrase_file.as_deref(), &config.keys);
+        let source = self.passphrase.source(&config.keys);
         let keys = if MemberKeys::exist(&folder.keys()) {
             let passphrase = source.read("this node's keys")?;
             MemberKeys::load(&folder.keys(), &passphrase)?
@@ -168,7 +167,7 @@ impl Enroll {
             peer_id(&keys.node.public()),
             self.out.clone().unwrap_or_else(|| folder.request()).display(),
             global.again(&self.data),
-            repeated(&[("--passphrase-file", self.passphrase_file.as_deref())]),
+            self.passphrase.again(),
         ))?;
         Ok(())
     }

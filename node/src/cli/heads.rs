@@ -7,7 +7,11 @@ use belfry_proto::id::{LogId, MessageId};
 use clap::Args;
 use serde_json::Value;
 
-use super::{DataFolder, Global, client::segment, output};
+use super::{
+    client::segment,
+    global::{DataFolder, Global},
+    output,
+};
 use crate::keys::file::{self, Existing, Readers};
 
 /// Print the last message of each log of a member, as `coalition revoke --cut` wants it.

@@ -7,7 +7,11 @@ use belfry_proto::trust::file as armour;
 use clap::Args;
 use serde_json::Value;
 
-use super::{DataFolder, Global, client::Content, output};
+use super::{
+    client::Content,
+    global::{DataFolder, Global},
+    output,
+};
 use crate::keys::{enrolment::read, file};
 
 /// Hand a newer admin log to the running node, which tells every other node.

@@ -17,6 +17,7 @@ mod coalition;
 mod config;
 mod enroll;
 mod exit;
+mod global;
 mod heads;
 mod import_log;
 mod join;
@@ -29,15 +30,14 @@ mod store;
 mod token;
 mod why;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use self::{
-    client::Client,
     exit::{Exit, exit_codes},
+    global::Global,
 };
-use crate::config::{Config, ConfigError};
 
 /// The end of `belfry --help`.
 const EXAMPLES: &str = concat!(
@@ -64,42 +64,6 @@ struct Cli {
     global: Global,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Arguments of every command.
-#[derive(Debug, Args)]
-struct Global {
-    /// Configuration file [default: /etc/belfry/belfry.toml, if it exists]
-    #[arg(long, global = true, value_name = "FILE", display_order = 901)]
-    config: Option<PathBuf>,
-}
-
-/// Argument of every command on a member's node.
-#[derive(Debug, Args)]
-struct DataFolder {
-    /// Data folder instead of the configured one
-    #[arg(long, value_name = "DIR", display_order = 900)]
-    dir: Option<PathBuf>,
-}
-
-impl Global {
-    fn config(&self, data: &DataFolder) -> Result<Config, ConfigError> {
-        let mut config = Config::find(self.config.as_deref())?;
-        if let Some(dir) = &data.dir {
-            config.node.data_dir.clone_from(dir);
-        }
-        Ok(config)
-    }
-
-    /// Ready to ask the node that `data` names.
-    fn client(&self, data: &DataFolder) -> anyhow::Result<Client> {
-        Client::new(&self.config(data)?, &self.again(data))
-    }
-
-    /// The arguments that named the node, for a hint at another command; each after a space.
-    fn again(&self, data: &DataFolder) -> String {
-        args::repeated(&[("--config", self.config.as_deref()), ("--dir", data.dir.as_deref())])
-    }
 }
 
 #[derive(Debug, Subcommand)]

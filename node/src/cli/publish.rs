@@ -17,9 +17,9 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{
-    DataFolder, Global,
     client::{Client, Content, path_and_query, segment},
     exit::{Usage, refuse},
+    global::{DataFolder, Global},
     output,
 };
 use crate::config::parse_tlp;

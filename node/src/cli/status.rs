@@ -5,7 +5,11 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde_json::Value;
 
-use super::{DataFolder, Global, listing::listed, output};
+use super::{
+    global::{DataFolder, Global},
+    listing::listed,
+    output,
+};
 
 /// Show the running node: identity, certificate, roster, peers, groups.
 #[derive(Debug, Args)]

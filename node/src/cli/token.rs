@@ -5,10 +5,10 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{
-    DataFolder, Global,
     args::still_to_come,
     client::{Content, segment},
     exit::Usage,
+    global::{DataFolder, Global},
     output,
 };
 use crate::config::parse_tlp;

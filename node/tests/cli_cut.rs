@@ -41,7 +41,7 @@ fn a_wider_cut_after_a_narrow_one_counts_what_stays() {
     let site = certified();
     site.ok(&format!("coalition suspend 1 --cut one {DECIDE}"));
     let said = site.ok(&format!("coalition revoke 1 --reason left --cut cut {DECIDE}"));
-    assert!(said.contains("up to the cut of 1 log stay") && said.contains("hides 1 log"), "{said}");
+    assert!(said.contains("up to the cut of 1 log stay") && said.contains("hides 1 log that"), "{said}");
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn carriers_and_groups_exclude_each_other_at_either_end() {
 fn hints_name_the_folder_that_was_named() {
     let site = requested();
     let said = site.ok(&format!("{ISSUE} --until 2099-11-30"));
-    assert!(said.contains("belfry coalition export --out log.pem --dir c"), "{said}");
+    assert!(said.contains("  belfry coalition export --out log.pem --dir c\n"), "{said}");
     site.refused(
         "coalition revoke 9 --reason left --yes --dir c",
         3,

@@ -17,6 +17,7 @@ mod connection;
 mod dress;
 mod events;
 pub mod host;
+mod intake;
 pub mod limit;
 mod params;
 pub mod ports;

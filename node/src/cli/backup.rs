@@ -7,17 +7,16 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{
-    DataFolder, Global,
     args::second,
     client::{Client, ClientError, Content},
     exit::refused,
+    global::{DataFolder, Global, KeyPassphrase},
     output,
+    store::opened,
 };
 use crate::{
-    backup::{self, BackupError, Backups, Manifest, STORE},
+    backup::{self, BackupError, Backups, Manifest},
     config::Config,
-    keys::{Enrolment, Source},
-    store::{Owner, Store},
 };
 
 #[derive(Debug, Subcommand)]
@@ -40,9 +39,8 @@ pub(super) struct Create {
     to: PathBuf,
     #[command(flatten)]
     data: DataFolder,
-    /// File with the passphrase of the key files, for a node that is stopped
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: KeyPassphrase,
     /// Print the manifest as JSON
     #[arg(long)]
     json: bool,
@@ -68,9 +66,8 @@ pub(super) struct Restore {
     from: PathBuf,
     #[command(flatten)]
     data: DataFolder,
-    /// File with the passphrase of the key files, instead of the configured source
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: KeyPassphrase,
 }
 
 impl Command {
@@ -100,21 +97,15 @@ impl Create {
     }
 
     fn of_stopped(&self, config: &Config, to: &Path) -> anyhow::Result<Manifest> {
-        let passphrase =
-            Source::choose(self.passphrase_file.as_deref(), &config.keys).read("this node's keys")?;
-        let folder = &config.node.data_dir;
-        let enrolment = Enrolment::load(folder, &passphrase)?;
-        let owner = Owner { coalition: enrolment.coalition(), node: enrolment.node() };
-        let store = Store::open(&folder.join(STORE), owner, &enrolment.keys.store)?;
-        Backups::new(folder, store, &enrolment).create(to).map_err(at_the_edge)
+        let (enrolment, store) = opened(config, &self.passphrase)?;
+        Backups::new(&config.node.data_dir, store, &enrolment).create(to).map_err(at_the_edge)
     }
 }
 
 impl Restore {
     fn run(self, global: &Global) -> anyhow::Result<()> {
         let config = global.config(&self.data)?;
-        let passphrase =
-            Source::choose(self.passphrase_file.as_deref(), &config.keys).read("the keys in the backup")?;
+        let passphrase = self.passphrase.source(&config.keys).read("the keys in the backup")?;
         let to = &config.node.data_dir;
         let manifest = backup::restore(&self.from, to, &passphrase).map_err(at_the_edge)?;
         show(
@@ -146,7 +137,7 @@ fn show(headline: &str, manifest: &Manifest, as_json: bool) -> anyhow::Result<()
             format!("{} (certificate {})", output::visible(&manifest.organisation), manifest.serial),
         ),
         ("made", second(manifest.created)),
-        ("admin log", format!("{} entries", manifest.roster_height)),
+        ("admin log", output::counted(manifest.roster_height, "entry", "entries")),
         ("files", format!("{}, {} KiB", manifest.files.len(), manifest.bytes() >> 10)),
     ]);
     Ok(output::print(&format!("{headline}\n\n{facts}"))?)

@@ -15,7 +15,11 @@ use anyhow::{Context as _, bail, ensure};
 use belfry_proto::trust::{file as armour, roster::Standing};
 use clap::Args;
 
-use super::{DataFolder, Global, args::day, output};
+use super::{
+    args::day,
+    global::{DataFolder, Global},
+    output,
+};
 use crate::{
     clock,
     config::{Config, DEFAULT_PATH, Transport},
@@ -58,11 +62,14 @@ impl Check {
             let passphrase = passphrase(&source, &config);
             report.add("data folder", data_folder(&config));
             report.add("passphrase", passphrase.as_ref().map(|found| found.1.clone()).map_err(told));
-            let keys = key_files(&config, passphrase.ok().and_then(|found| found.0));
-            report.add("key files", keys.as_ref().map(|found| found.1.clone()).map_err(told));
-            report.add("membership", membership(&config, keys.ok().and_then(|found| found.0)));
+            // Without the folder, nothing that lies in it is worth a line.
+            if config.node.data_dir.is_dir() {
+                let keys = key_files(&config, passphrase.ok().and_then(|found| found.0));
+                report.add("key files", keys.as_ref().map(|found| found.1.clone()).map_err(told));
+                report.add("membership", membership(&config, keys.ok().and_then(|found| found.0)));
+                report.add("API socket", api_socket(&config));
+            }
             report.add("ports", ports(&config));
-            report.add("API socket", api_socket(&config));
         }
         output::print(&report.text)?;
         match report.wrong {

@@ -2,7 +2,11 @@
 
 use clap::Subcommand;
 
-use super::{DataFolder, Global, check::Check, output};
+use super::{
+    check::Check,
+    global::{DataFolder, Global},
+    output,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

@@ -17,17 +17,17 @@ use belfry_proto::{
 use clap::Args;
 
 use super::{
-    DataFolder, Global,
-    args::{GroupArg, repeated},
+    args::GroupArg,
     coalition::roles,
     exit::{refuse, refused},
+    global::{DataFolder, Global, KeyPassphrase},
     output,
 };
 use crate::{
     clock,
     config::peer_id,
     keys::{
-        self, MemberKeys, Source,
+        self, MemberKeys,
         enrolment::read_charters,
         file::{self, Existing, Readers},
     },
@@ -100,9 +100,8 @@ pub(super) struct Enroll {
     /// Write the request here, too [default: only request.pem in the data folder]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// File with the passphrase of the key files, instead of the configured source
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: KeyPassphrase,
     #[command(flatten)]
     data: DataFolder,
 }
@@ -141,7 +140,7 @@ impl Enroll {
         accepted("information-sharing arrangement", charter.arrangement(), self.accept_arrangement)?;
         accepted("rules of conduct", charter.rules(), self.accept_rules)?;
 
-        let source = Source::choose(self.passphrase_file.as_deref(), &config.keys);
+        let source = self.passphrase.source(&config.keys);
         let keys = if MemberKeys::exist(&folder.keys()) {
             let passphrase = source.read("this node's keys")?;
             MemberKeys::load(&folder.keys(), &passphrase)?
@@ -163,12 +162,12 @@ impl Enroll {
             file::write(out, text.as_bytes(), Readers::All, Existing::Replace)?;
         }
         output::print(&format!(
-            "\nThis node will be {}\nSend {} to the coalition; it answers with a certificate and the log.\nThen: belfry join \
+            "This node will be {}\nSend {} to the coalition; it answers with a certificate and the log.\nThen: belfry join \
              CERTIFICATE --log LOG{}{}\n",
             peer_id(&keys.node.public()),
             self.out.clone().unwrap_or_else(|| folder.request()).display(),
             global.again(&self.data),
-            repeated(&[("--passphrase-file", self.passphrase_file.as_deref())]),
+            self.passphrase.again(),
         ))?;
         Ok(())
     }
@@ -225,18 +224,16 @@ fn introduction(charter: &Charter) -> String {
 
 /// Accepted by flag, or at the terminal.
 fn accepted(what: &str, document: &belfry_proto::schema::Document, by_flag: bool) -> anyhow::Result<()> {
-    let about = format!(
-        "the {what}, version {}, {} (hash {})",
+    output::print(&format!(
+        "The {what}, version {}:\n  {}\n  hash {}\n",
         output::visible(&document.version),
         output::visible(&document.link),
         hex::encode(&document.hash)
-    );
+    ))?;
     if by_flag {
-        output::print(&format!("Accepted: {about}\n"))?;
-        return Ok(());
+        return Ok(output::print("Accepted.\n\n")?);
     }
-    let agreed = output::confirmed(&format!("Does the organisation accept {about}?"))
-        .context("asking at the terminal")?;
+    let agreed = output::confirmed("Does the organisation accept it?").context("asking at the terminal")?;
     if !agreed {
         refuse!("without accepting the {what} there is no membership");
     }

@@ -7,7 +7,11 @@ use belfry_proto::id::{LogId, MessageId};
 use clap::Args;
 use serde_json::Value;
 
-use super::{DataFolder, Global, client::segment, output};
+use super::{
+    client::segment,
+    global::{DataFolder, Global},
+    output,
+};
 use crate::keys::file::{self, Existing, Readers};
 
 /// Print the last message of each log of a member, as `coalition revoke --cut` wants it.
@@ -32,8 +36,21 @@ impl Heads {
         let answer = global.client(&self.data)?.get(&path)?;
         let text = cut_file(&answer).context("the daemon's list of heads")?;
         match &self.out {
-            Some(out) => file::write(out, text.as_bytes(), Readers::All, Existing::Keep)?,
+            Some(out) => {
+                file::write(out, text.as_bytes(), Readers::All, Existing::Keep)?;
+                let logs = u64::try_from(text.lines().filter(|line| !line.starts_with('#')).count())?;
+                output::print(&format!(
+                    "Wrote {}: the last messages of {}\n",
+                    output::path(out),
+                    output::counted(logs, "log", "logs")
+                ))?;
+            }
             None => output::print(&text)?,
+        }
+        if answer.get("heads").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+            output::warn(
+                "this node holds no message of that member; a cut that lists none hides all there are.",
+            );
         }
         Ok(())
     }
@@ -48,9 +65,9 @@ fn cut_file(answer: &Value) -> anyhow::Result<String> {
         let log: LogId = text("log").context("a head has no log")?.parse()?;
         let sequence = head.get("sequence").and_then(Value::as_u64).context("a head has no sequence")?;
         let message: MessageId = text("message").context("a head has no message")?.parse()?;
-        let about: Vec<String> = ["serial", "group"]
+        let about: Vec<String> = [("serial", "serial"), ("group", "slug")]
             .iter()
-            .filter_map(|name| Some(format!("{name} {}", output::scalar(head.get(*name)?)?)))
+            .filter_map(|(shown, name)| Some(format!("{shown} {}", output::scalar(head.get(*name)?)?)))
             .collect();
         if !about.is_empty() {
             let _ = writeln!(out, "# {}", about.join(", "));
@@ -69,7 +86,7 @@ mod tests {
     fn what_heads_prints_revoke_reads() {
         let (log, message) = (LogId::new([1; 32]), MessageId::new([2; 32]));
         let answer = serde_json::json!({"heads": [
-            {"log": log, "sequence": 7, "message": message, "serial": 4, "group": "cidr\nx"}
+            {"log": log, "sequence": 7, "message": message, "serial": 4, "group": 5, "slug": "cidr\nx"}
         ]});
         let points = parse(&cut_file(&answer).unwrap()).unwrap();
         assert_eq!(points.len(), 1);

@@ -7,7 +7,11 @@ use belfry_proto::trust::file as armour;
 use clap::Args;
 use serde_json::Value;
 
-use super::{DataFolder, Global, client::Content, output};
+use super::{
+    client::Content,
+    global::{DataFolder, Global},
+    output,
+};
 use crate::keys::{enrolment::read, file};
 
 /// Hand a newer admin log to the running node, which tells every other node.
@@ -68,10 +72,12 @@ fn told(answer: &Value) -> anyhow::Result<String> {
                 "Nothing new: the file ends at entry {offered}, this node has the admin log at entry {now}.\n"
             )
         }
-        _ => format!(
-            "Took entries {} to {now} of the admin log; every node this one is connected to is told.\n",
-            before + 1
-        ),
+        _ => {
+            let first = before + 1;
+            let entries =
+                if first == now { format!("entry {now}") } else { format!("entries {first} to {now}") };
+            format!("Took {entries} of the admin log; every node this one is connected to is told.\n")
+        }
     })
 }
 
@@ -86,7 +92,8 @@ mod tests {
         let said = |before: u64, now: u64, offered: u64| {
             told(&json!({"height_before": before, "height": now, "offered": offered, "vouches_until": null}))
         };
-        assert!(said(3, 5, 5).unwrap().starts_with("Took entries 4 to 5"));
+        assert!(said(3, 5, 5).unwrap().starts_with("Took entries 4 to 5 of"));
+        assert!(said(4, 5, 5).unwrap().starts_with("Took entry 5 of"));
         assert!(said(5, 5, 5).unwrap().contains("at entry 5 already"));
         assert!(said(5, 5, 3).unwrap().contains("ends at entry 3"));
         assert!(said(3, 3, 5).is_err());

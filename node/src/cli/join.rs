@@ -7,15 +7,15 @@ use belfry_proto::trust::{file as armour, roster::Standing};
 use clap::Args;
 
 use super::{
-    DataFolder, Global,
-    args::{day, repeated},
+    args::day,
     exit::{refuse, refused},
+    global::{DataFolder, Global, KeyPassphrase},
     output,
 };
 use crate::{
     clock,
     keys::{
-        self, MemberKeys, Source,
+        self, MemberKeys,
         enrolment::{fold, read, read_charters, verify},
         file::{self, Existing, Readers},
     },
@@ -37,9 +37,8 @@ pub(super) struct Join {
     /// Log file from the coalition (`belfry coalition export`)
     #[arg(long, value_name = "FILE")]
     log: PathBuf,
-    /// File with the passphrase of the key files, instead of the configured source
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: KeyPassphrase,
     #[command(flatten)]
     data: DataFolder,
 }
@@ -54,8 +53,7 @@ impl Join {
         let pinned = read_charters(&folder.charter())?.coalition();
         let record = read(&self.certificate, armour::read_certificate)?;
         let log = read(&self.log, armour::read_log)?;
-        let passphrase =
-            Source::choose(self.passphrase_file.as_deref(), &config.keys).read("this node's keys")?;
+        let passphrase = self.passphrase.read(&config.keys)?;
         let keys = MemberKeys::load(&folder.keys(), &passphrase)?.public();
         let (roster, certificate) = verify(pinned, &log, &record, &keys).map_err(refused)?;
 
@@ -102,10 +100,10 @@ impl Join {
                 ("groups", if groups.is_empty() { "none".into() } else { groups.join(", ") }),
                 ("carrier", if certificate.carrier { "yes" } else { "no" }.into()),
                 ("valid until", day(certificate.not_after)),
-                ("log", format!("{} entries", roster.version().height)),
+                ("log", output::counted(roster.version().height.get(), "entry", "entries")),
             ]),
             global.again(&self.data),
-            repeated(&[("--passphrase-file", self.passphrase_file.as_deref())]),
+            self.passphrase.again(),
         ))?;
         Ok(())
     }

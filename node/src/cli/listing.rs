@@ -3,7 +3,11 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::{DataFolder, Global, client::path_and_query, output};
+use super::{
+    client::path_and_query,
+    global::{DataFolder, Global},
+    output,
+};
 
 /// List the coalition's members.
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ mod coalition;
 mod config;
 mod enroll;
 mod exit;
+mod global;
 mod heads;
 mod import_log;
 mod join;
@@ -29,15 +30,14 @@ mod store;
 mod token;
 mod why;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use self::{
-    client::Client,
     exit::{Exit, exit_codes},
+    global::Global,
 };
-use crate::config::{Config, ConfigError};
 
 /// The end of `belfry --help`.
 const EXAMPLES: &str = concat!(
@@ -58,48 +58,12 @@ Sharing:
 
 /// Shares cyber-threat information between the members of a coalition, without a centre.
 #[derive(Debug, Parser)]
-#[command(name = "belfry", version, after_help = EXAMPLES, propagate_version = true, max_term_width = 100)]
+#[command(name = "belfry", version, after_help = EXAMPLES, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Arguments of every command.
-#[derive(Debug, Args)]
-struct Global {
-    /// Configuration file [default: /etc/belfry/belfry.toml, if it exists]
-    #[arg(long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-/// Argument of every command on a member's node.
-#[derive(Debug, Args)]
-struct DataFolder {
-    /// Data folder instead of the configured one
-    #[arg(long, value_name = "DIR")]
-    dir: Option<PathBuf>,
-}
-
-impl Global {
-    fn config(&self, data: &DataFolder) -> Result<Config, ConfigError> {
-        let mut config = Config::find(self.config.as_deref())?;
-        if let Some(dir) = &data.dir {
-            config.node.data_dir.clone_from(dir);
-        }
-        Ok(config)
-    }
-
-    /// Ready to ask the node that `data` names.
-    fn client(&self, data: &DataFolder) -> anyhow::Result<Client> {
-        Client::new(&self.config(data)?, &self.again(data))
-    }
-
-    /// The arguments that named the node, for a hint at another command; each after a space.
-    fn again(&self, data: &DataFolder) -> String {
-        args::repeated(&[("--config", self.config.as_deref()), ("--dir", data.dir.as_deref())])
-    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 use std::{
     fmt::Write as _,
     io::{self, BufRead as _, IsTerminal as _, Write as _},
+    path::Path,
 };
 
 use serde_json::Value;
@@ -39,7 +40,7 @@ pub(super) fn chain(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         let cause = cause.to_string();
-        if text.ends_with(&cause) {
+        if text.contains(&cause) {
             continue;
         }
         if !text.is_empty() {
@@ -100,6 +101,16 @@ pub(super) fn facts<S: AsRef<str>>(facts: &[(S, String)]) -> String {
         let _ = writeln!(out, "{:<width$}  {}", name.as_ref(), visible(value));
         out
     })
+}
+
+/// `1 entry`, `3 entries`.
+pub(super) fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// A path as one would type it: not `./certificates/1.pem`.
+pub(super) fn path(path: &Path) -> String {
+    visible(&path.strip_prefix(".").unwrap_or(path).display().to_string())
 }
 
 /// Words eight a line, each line after `indent`.
@@ -193,6 +204,22 @@ mod tests {
     fn foreign_text_cannot_steer_the_terminal() {
         assert_eq!(visible("a\u{1b}[31mb\nc\u{202e}d"), "a\\u{1b}[31mb\\u{a}c\\u{202e}d");
         assert_eq!(visible("Banque Générale"), "Banque Générale");
+    }
+
+    #[test]
+    fn each_cause_is_said_once() {
+        let error = anyhow::anyhow!("no such file").context("x: no such file; make it").context("starting");
+        assert_eq!(chain(&error), "starting: x: no such file; make it");
+    }
+
+    #[test]
+    fn numbers_and_paths_read_naturally() {
+        assert_eq!(
+            (counted(1, "entry", "entries"), counted(0, "entry", "entries")),
+            ("1 entry".into(), "0 entries".into())
+        );
+        assert_eq!(path(Path::new("./certificates/1.pem")), "certificates/1.pem");
+        assert_eq!(path(Path::new("../log.pem")), "../log.pem");
     }
 
     #[test]

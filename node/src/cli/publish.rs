@@ -17,9 +17,9 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{
-    DataFolder, Global,
     client::{Client, Content, path_and_query, segment},
     exit::{Usage, refuse},
+    global::{DataFolder, Global},
     output,
 };
 use crate::config::parse_tlp;
@@ -48,7 +48,7 @@ pub(super) struct Publish {
     /// Only this member (name or id, as `belfry members` has them) can open it; repeat for several
     #[arg(long, value_name = "MEMBER")]
     to: Vec<String>,
-    /// What the sharing aims at [default: publish.purpose, else the group's]
+    /// What the sharing aims at, as in detect or limit-spread [default: publish.purpose, else the group's]
     #[arg(long, value_parser = <Purpose as Named>::parse)]
     purpose: Option<Purpose>,
     /// Information class of NIS2 29(1), as in cyber-threat or near-miss; several with commas
@@ -160,14 +160,15 @@ fn show(answer: &Value, json: bool, text: impl FnOnce() -> String) -> anyhow::Re
 fn accepted(answer: &Value, again: &str) -> String {
     let at = |name: &str| answer.get(name).and_then(output::scalar).unwrap_or_else(|| "-".into());
     let id = at("publication");
+    let number = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or(0);
     let what = match answer.get("duplicate").and_then(Value::as_bool) {
-        Some(true) => "Nothing new: this idempotency key came before, as publication",
-        _ => "Safe on this node's disk, to be sent at once or when it is connected: publication",
+        Some(true) => "Nothing new: this idempotency key came before.",
+        _ => "Safe on this node's disk, and sent as soon as the node is connected and up to date.",
     };
     format!(
-        "{what}\n{id} ({}, {}).\nWhat becomes of it: belfry publication {id}{again}\n",
-        counted(answer.get("objects"), "object"),
-        counted(answer.get("parts"), "message"),
+        "{what}\nIt is {} in {}, publication {id}.\nWhat becomes of it: belfry publication {id}{again}\n",
+        output::counted(number("objects"), "object", "objects"),
+        output::counted(number("parts"), "message", "messages"),
     )
 }
 
@@ -197,15 +198,6 @@ fn followed(status: &Value) -> String {
     facts
         .extend(messages.iter().enumerate().map(|(i, id)| (name(i), output::scalar(id).unwrap_or_default())));
     output::facts(&facts)
-}
-
-/// `3 objects`, `1 object`.
-fn counted(number: Option<&Value>, what: &str) -> String {
-    match number.and_then(Value::as_u64) {
-        Some(1) => format!("1 {what}"),
-        Some(n) => format!("{n} {what}s"),
-        None => format!("- {what}s"),
-    }
 }
 
 /// Follows a publication until others can read it, it fails, or the time is over.
@@ -266,7 +258,7 @@ mod tests {
     #[test]
     fn a_publication_is_told_in_words() {
         let said = accepted(&json!({"publication": "ab", "objects": 3, "parts": 1}), " --dir x");
-        assert!(said.contains("ab (3 objects, 1 message)"), "{said}");
+        assert!(said.contains("3 objects in 1 message, publication ab."), "{said}");
         assert!(said.ends_with("belfry publication ab --dir x\n"), "{said}");
         let said =
             followed(&json!({"state": "flushed", "messages": ["c", "d"], "readable_only_here": false}));

@@ -1,10 +1,8 @@
 //! `belfry run`: the daemon, until it is told to stop.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
-use super::{DataFolder, Global};
+use super::global::{DataFolder, Global, KeyPassphrase};
 use crate::{config::Filter, daemon, telemetry};
 
 /// Run the node.
@@ -16,9 +14,8 @@ use crate::{config::Filter, daemon, telemetry};
 pub(super) struct Run {
     #[command(flatten)]
     data: DataFolder,
-    /// File with the passphrase of the key files, instead of the configured source
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: KeyPassphrase,
     /// Log filter instead of the configured one, as in "debug" or "info,belfry_node::sync=trace"
     #[arg(long, value_name = "FILTER")]
     log: Option<Filter>,
@@ -27,8 +24,8 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let mut config = global.config(&self.data)?;
-        if self.passphrase_file.is_some() {
-            config.keys.passphrase_file = self.passphrase_file;
+        if self.passphrase.passphrase_file.is_some() {
+            config.keys.passphrase_file = self.passphrase.passphrase_file;
         }
         telemetry::init(&config.log, self.log.as_ref())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -5,7 +5,11 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde_json::Value;
 
-use super::{DataFolder, Global, listing::listed, output};
+use super::{
+    global::{DataFolder, Global},
+    listing::listed,
+    output,
+};
 
 /// Show the running node: identity, certificate, roster, peers, groups.
 #[derive(Debug, Args)]
@@ -51,7 +55,13 @@ fn text(status: &Value) -> String {
     if !out.is_empty() {
         out.push('\n');
     }
-    out += &output::facts(&[
+    let mut listening = status
+        .pointer("/node/listening")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(output::scalar);
+    let mut facts = vec![
         ("node", at("/node/peer_id")),
         (
             "version",
@@ -83,14 +93,25 @@ fn text(status: &Value) -> String {
                 day("/held/charter_expires")
             ),
         ),
-        ("peers", format!("{} connected, {} members certified", at("/node/connected"), at("/held/members"))),
-        ("listening", at("/node/listening")),
+        (
+            "peers",
+            format!(
+                "{} connected; members with a valid certificate: {}",
+                at("/node/connected"),
+                at("/held/members")
+            ),
+        ),
+        ("listening", listening.next().unwrap_or_else(|| "nowhere: this node only dials".into())),
+    ];
+    facts.extend(listening.map(|address| ("", address)));
+    facts.extend([
         ("API", format!("{} (TAXII under /taxii2/, REST under /api/v1/)", at("/api"))),
         ("readable only here", at("/node/readable_only_here")),
         ("waiting to be sent", at("/node/drafts")),
         ("ahead of the roster", at("/node/parked")),
         ("disk", size(status.pointer("/held/disk_bytes"))),
     ]);
+    out += &output::facts(&facts);
     if status.pointer("/held/certificate/carrier").and_then(Value::as_bool) == Some(true) {
         out += "This node is a carrier: it forwards and stores what it cannot open.\n";
     }
@@ -139,6 +160,7 @@ mod tests {
         assert!(text.starts_with("WARNING: the clock is 70 s off\n\nnode "), "{text}");
         assert!(text.contains("3, valid until 2027-11-30 (371 days)"), "{text}");
         assert!(text.contains("height 7, head -"), "{text}");
+        assert!(text.contains("listening            nowhere"), "{text}");
         assert!(text.contains("http://127.0.0.1:4718 (TAXII under /taxii2/"), "{text}");
         assert!(text.contains("cidr  publisher  -     12"), "{text}");
     }

@@ -1,13 +1,15 @@
 //! `belfry store …`: looking at, and tidying, the database of a stopped node.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 
-use super::{DataFolder, Global, output};
+use super::{
+    global::{DataFolder, Global, KeyPassphrase},
+    output,
+};
 use crate::{
     backup::STORE,
-    keys::{Enrolment, Source},
+    config::Config,
+    keys::Enrolment,
     store::{Owner, Store},
 };
 
@@ -38,9 +40,8 @@ pub(super) struct Compact {
 struct At {
     #[command(flatten)]
     data: DataFolder,
-    /// File with the passphrase of the key files, instead of the configured source
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: KeyPassphrase,
 }
 
 impl Command {
@@ -61,13 +62,17 @@ impl Command {
 
 impl At {
     fn open(self, global: &Global) -> anyhow::Result<Store> {
-        let config = global.config(&self.data)?;
-        let passphrase =
-            Source::choose(self.passphrase_file.as_deref(), &config.keys).read("this node's keys")?;
-        let enrolment = Enrolment::load(&config.node.data_dir, &passphrase)?;
-        let owner = Owner { coalition: enrolment.coalition(), node: enrolment.node() };
-        Ok(Store::open(&config.node.data_dir.join(STORE), owner, &enrolment.keys.store)?)
+        Ok(opened(&global.config(&self.data)?, &self.passphrase)?.1)
     }
+}
+
+/// A stopped node's place in its coalition, and its database.
+pub(super) fn opened(config: &Config, passphrase: &KeyPassphrase) -> anyhow::Result<(Enrolment, Store)> {
+    let folder = &config.node.data_dir;
+    let enrolment = Enrolment::load(folder, &passphrase.read(&config.keys)?)?;
+    let owner = Owner { coalition: enrolment.coalition(), node: enrolment.node() };
+    let store = Store::open(&folder.join(STORE), owner, &enrolment.keys.store)?;
+    Ok((enrolment, store))
 }
 
 fn report(store: &Store) -> anyhow::Result<()> {

@@ -5,10 +5,10 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{
-    DataFolder, Global,
     args::still_to_come,
     client::{Content, segment},
     exit::Usage,
+    global::{DataFolder, Global},
     output,
 };
 use crate::config::parse_tlp;
@@ -122,9 +122,17 @@ fn groups(named: &[String]) -> Vec<&str> {
 
 impl List {
     fn run(self, global: &Global) -> anyhow::Result<()> {
-        let answer = global.client(&self.data)?.get("/api/v1/tokens")?;
+        let mut answer = global.client(&self.data)?.get("/api/v1/tokens")?;
         if self.json {
             return output::print_json(&answer);
+        }
+        for token in answer.get_mut("tokens").and_then(Value::as_array_mut).into_iter().flatten() {
+            for scope in ["read", "publish"] {
+                // As one says it at `token create`.
+                if let Some(groups) = token.get_mut(scope).filter(|groups| **groups == json!(["*"])) {
+                    *groups = json!("all");
+                }
+            }
         }
         Ok(output::print(&super::listing::listed(
             &answer,

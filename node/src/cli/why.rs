@@ -2,8 +2,12 @@
 
 use belfry_proto::id::MessageId;
 use clap::Args;
+use serde_json::Value;
 
-use super::{DataFolder, Global, output};
+use super::{
+    global::{DataFolder, Global},
+    output,
+};
 
 /// Explain what this node did with a message, and why.
 #[derive(Debug, Args)]
@@ -18,6 +22,50 @@ pub(super) struct Why {
 impl Why {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let answer = global.client(&self.data)?.get(&format!("/api/v1/messages/{}", self.message))?;
-        Ok(output::print(&output::readable(&answer))?)
+        Ok(output::print(&told(&answer))?)
+    }
+}
+
+/// What became of it first, then what it is.
+fn told(answer: &Value) -> String {
+    let at = |name: &str| answer.get(name).and_then(output::scalar).filter(|text| text != "-");
+    let text = |name: &str| at(name).unwrap_or_else(|| "-".into());
+    let mut facts = vec![("state", text("state").replace('-', " ")), ("which means", text("meaning"))];
+    facts.extend(at("reason").map(|reason| ("reason", reason)));
+    facts.extend(at("key_not_before").map(|time| ("its key from", time)));
+    facts.extend([
+        ("message", text("id")),
+        ("group", text("group_slug")),
+        (
+            "from",
+            format!("{} (member {}, certificate {})", text("organisation"), text("member"), text("serial")),
+        ),
+        ("log", format!("{}, sequence {}", text("log"), text("sequence"))),
+        ("written", text("created")),
+        ("received", text("received")),
+    ]);
+    output::facts(&facts)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_became_of_it_comes_first() {
+        let said = told(&json!({
+            "id": "ab", "group": 5, "group_slug": "cidr", "state": "waiting-for-key", "meaning": "its key is asked for",
+            "reason": null, "key_not_before": "2027-01-02T00:00:00.000000Z", "serial": 1
+        }));
+        let lines: Vec<&str> = said.lines().take(3).collect();
+        let expected = [
+            "state         waiting for key",
+            "which means   its key is asked for",
+            "its key from  2027-01-02T00:00:00.000000Z",
+        ];
+        assert_eq!(lines, expected);
+        assert!(!said.contains("reason"), "{said}");
     }
 }

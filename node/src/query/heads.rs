@@ -12,6 +12,8 @@ pub struct HeadView {
     pub serial: Serial,
     /// Group.
     pub group: GroupId,
+    /// The group's slug.
+    pub slug: String,
     /// Log.
     pub log: LogId,
     /// Place of the message.
@@ -43,15 +45,17 @@ impl Query {
             Some(certificate) => (certificate.member, Some(certificate.serial)),
             None => (self.member_named(name)?, None),
         };
-        let groups: Vec<GroupId> = roster.charter().groups().iter().map(|group| group.id).collect();
+        let groups: Vec<(GroupId, String)> =
+            roster.charter().groups().iter().map(|group| (group.id, group.slug.clone())).collect();
         let heads = self.read(move |inner| {
             let mut heads = Vec::new();
-            for group in groups {
+            for (group, slug) in groups {
                 let rows = inner.store.logs(group)?.into_iter();
                 let rows = rows.filter(|row| row.member == member && serial.is_none_or(|s| s == row.serial));
                 heads.extend(rows.filter(|row| row.height.get() > 0).map(|row| HeadView {
                     serial: row.serial,
                     group,
+                    slug: slug.clone(),
                     log: row.log,
                     sequence: row.height,
                     message: row.head,

@@ -17,12 +17,11 @@ use belfry_proto::{
     stix::marking::Tlp,
 };
 use serde_json::{Value, json};
-use tokio::sync::SemaphorePermit;
 
 use crate::{
     api::{
         app::App,
-        body,
+        body, intake,
         params::{Params, bad},
         problem::Problem,
     },
@@ -46,7 +45,7 @@ pub(in crate::api) async fn submit(
     request: Body,
 ) -> Result<Response, Problem> {
     let mut submission = read(&app, &principal, &uri, &headers)?;
-    let place = place(&app, &headers)?;
+    let place = intake::place(&app, &headers)?;
     submission.bundle = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
     let accepted = app.ports.publish.submit(submission).await?;
     drop(place);
@@ -64,20 +63,6 @@ pub(in crate::api) async fn submit(
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
-}
-
-/// Least room that one submission takes: what a request costs besides its bundle.
-const LEAST_ROOM: u64 = 64 << 10;
-
-/// Room for a bundle among those taken in at once; waiting would hold their bytes in memory instead. One that
-/// does not say how long it is takes the room of the largest.
-pub(in crate::api) fn place<'a>(app: &'a App, headers: &HeaderMap) -> Result<SemaphorePermit<'a>, Problem> {
-    let largest = limits::MAX_BUNDLE as u64;
-    let bytes = body::announced(headers).unwrap_or(largest).clamp(LEAST_ROOM, largest);
-    let room = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-    app.submissions
-        .try_acquire_many(room)
-        .map_err(|_| Problem::busy("submissions-busy", "other bundles are being taken in; try again"))
 }
 
 /// Everything but the body, so that a wrong parameter is told before 64 MiB are sent.

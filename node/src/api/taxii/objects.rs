@@ -17,7 +17,7 @@ use super::{
     media, status,
 };
 use crate::{
-    api::{app::App, body, problem::Problem, rest::publications},
+    api::{app::App, body, intake, problem::Problem},
     publish::submission::Submission,
     query::{Filter, Page, Principal},
 };
@@ -61,7 +61,7 @@ pub(in crate::api) async fn add(
 ) -> Result<Response, Problem> {
     let publishable = app.ports.query.publishable(&principal, &collection)?;
     media::is_envelope(&headers)?;
-    let place = publications::place(&app, &headers)?;
+    let place = intake::place(&app, &headers)?;
     let bytes = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
     let bundle = envelope::bundle_of(&bytes)?;
     drop(bytes);

@@ -28,9 +28,9 @@ impl Export {
         file::write(&self.out, folder.log_file().as_bytes(), Readers::All, Existing::Replace)?;
         let version = folder.roster().version();
         Ok(output::print(&format!(
-            "Wrote {}: {} entries, head {}\n",
+            "Wrote {}: {}, head {}\n",
             self.out.display(),
-            version.height,
+            output::counted(version.height.get(), "entry", "entries"),
             version.head
         ))?)
     }

@@ -10,7 +10,10 @@ use super::{
     cut,
     revoke::{Deciding, serial},
 };
-use crate::{cli::exit::refuse, keys::file};
+use crate::{
+    cli::{exit::refuse, output},
+    keys::file,
+};
 
 /// Extend the cut of a certificate: more of what it signed stays.
 ///
@@ -40,7 +43,7 @@ impl ExtendCut {
         if cut.is_empty() {
             refuse!("{} lists no message: there is nothing to bring back", self.cut.display());
         }
-        let logs = if cut.len() == 1 { "1 log".to_owned() } else { format!("{} logs", cut.len()) };
+        let logs = output::counted(u64::try_from(cut.len())?, "log", "logs");
         let consequence =
             format!("Messages up to the listed ones of {logs} are shown again at every member, for good.");
         self.deciding.run(

@@ -94,11 +94,12 @@ impl Init {
         let coalition = Folder::create(&self.out, LogFile { charters: vec![charter], records: Vec::new() })?;
 
         output::print(&format!(
-            "Founded {}.\n\nCoalition id  {id}\nas words      {}\n\nGive members {} and tell them the words another \
+            "Founded {}.\n\nCoalition id  {id}\nas words      {}\n\nGive members {} and {}, and tell them the words another \
              way, so that they can compare.\nThen: belfry coalition issue REQUEST --groups GROUPS --until DATE{}\n",
             output::visible(&self.name),
             output::words(&words::to_words(id), "              ").trim_start(),
             coalition.charter_path().display(),
+            documents.display(),
             repeated(&[("--dir", Some(&self.out))])
         ))?;
         Ok(())

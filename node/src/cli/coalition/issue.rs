@@ -127,9 +127,9 @@ impl Issue {
             decide(&mut folder, member, Decision::Issue(schema::Issue { certificate: Some(body) }), &keys)?;
         let path = folder.write_certificate(serial, self.out.as_deref())?;
         output::print(&format!(
-            "Issued certificate {serial} to {}.\nGive the member {} and the log (`belfry coalition export --out log.pem{}`).\n",
+            "Issued certificate {serial} to {}.\nGive the member {}, and the log:\n  belfry coalition export --out log.pem{}\n",
             output::visible(&request.organisation.name),
-            path.display(),
+            output::path(&path),
             self.folder.again()
         ))?;
         Ok(())
@@ -173,7 +173,7 @@ impl Issue {
         output::print(&format!(
             "This request has certificate {serial} already, valid until {valid_until}; nothing is signed.\n\
              Wrote it again: {}\n",
-            path.display()
+            output::path(&path)
         ))?;
         Ok(())
     }

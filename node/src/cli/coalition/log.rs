@@ -87,8 +87,8 @@ fn organisation(body: Option<&CertificateBody>) -> String {
 }
 
 fn cuts(cut: &[CutPoint]) -> String {
-    match cut.len() {
+    match u64::try_from(cut.len()).unwrap_or(u64::MAX) {
         0 => "no cut".into(),
-        n => format!("cut in {n} logs"),
+        n => format!("cut in {}", output::counted(n, "log", "logs")),
     }
 }

@@ -58,7 +58,7 @@ impl Command {
 #[derive(Debug, Args)]
 struct CoalitionFolder {
     /// Folder that `belfry coalition init` made
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(long, value_name = "DIR", default_value = ".", display_order = 900)]
     dir: PathBuf,
 }
 

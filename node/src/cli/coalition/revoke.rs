@@ -165,7 +165,7 @@ fn consequence(roster: &Roster, serial: Serial, cut: &[CutPoint]) -> String {
         return "No cut: EVERY message this certificate ever signed will be hidden at every member.".into();
     }
     let standing = cut.iter().filter(|point| stands(roster, serial, point)).count();
-    let logs = |n: usize| if n == 1 { "1 log".to_owned() } else { format!("{n} logs") };
+    let logs = |n: usize| output::counted(u64::try_from(n).unwrap_or(u64::MAX), "log", "logs");
     let mut text = match standing {
         0 => "None of the listed messages will be shown".to_owned(),
         n => format!("Messages up to the cut of {} stay; everything else it signed is hidden", logs(n)),
@@ -175,8 +175,8 @@ fn consequence(roster: &Roster, serial: Serial, cut: &[CutPoint]) -> String {
         text.push('.');
     } else {
         text += &format!(
-            ": an earlier decision hides {} that this cut lists, and keeps hiding what lies beyond its own cut. \
-             `belfry coalition extend-cut {serial} --cut FILE`, with the same file, shows it again.",
+            ".\nAn earlier decision hides {} that this cut lists, and goes on to. To show them again, with the same file:\n  \
+             belfry coalition extend-cut {serial} --cut FILE",
             logs(hidden)
         );
     }
@@ -227,8 +227,8 @@ impl Deciding {
         let keys = self.passphrases.open_deciders(&folder.keys())?;
         let entry = decide(&mut folder, certificate.member, decision(&certificate), &keys)?;
         output::print(&format!(
-            "Entry {entry} of the admin log says so. Bring the log to a member's node: `belfry coalition export --out \
-             log.pem{again}`, and there `belfry import-log log.pem`.\n"
+            "Entry {entry} of the admin log says so. Bring the log to a member's node:\n  belfry coalition export --out \
+             log.pem{again}\n  belfry import-log log.pem            # at the node\n"
         ))?;
         Ok(())
     }

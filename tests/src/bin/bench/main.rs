@@ -22,6 +22,10 @@ mod stats;
 
 use clap::{Parser, Subcommand};
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures belfry. The last line of stdout is one JSON object.
 #[derive(Debug, Parser)]
 struct Arguments {

@@ -139,7 +139,7 @@ fn range(
 ) -> Result<Response, Refusal> {
     let group = entitled(roster, from, pull.group, now)?;
     let log = LogId::try_from(pull.log.as_slice()).map_err(|_| Refusal::Malformed)?;
-    if pull.from == 0 || pull.to < pull.from {
+    if pull.from == 0 || pull.to < pull.from || pull.from > limits::MAX_SEQUENCE {
         return Err(Refusal::Malformed);
     }
     let last = pull.to.min(pull.from.saturating_add(limits::MAX_PAGE_ENVELOPES as u64 - 1));

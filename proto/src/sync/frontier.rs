@@ -3,7 +3,7 @@
 use crate::{
     crypto::hash as crypto_hash,
     id::{CoalitionId, GroupId, LogId, MessageId, Sequence},
-    limits::MAX_FRONTIER_LOGS,
+    limits::{MAX_FRONTIER_LOGS, MAX_SEQUENCE},
     schema::{self, Malformed},
     verdict::{Judged, Verdict},
 };
@@ -112,9 +112,9 @@ impl TryFrom<&schema::LogFrontier> for LogFrontier {
         if wire.group == 0 {
             return Err(field("group", "must not be 0"));
         }
-        // The last number of all would overflow every "next" that is reckoned from it.
-        if wire.height == u64::MAX {
-            return Err(field("height", "must be a sequence that has a next"));
+        // No envelope stands above it, and every "next" that is reckoned from it has room.
+        if wire.height > MAX_SEQUENCE {
+            return Err(field("height", "must be at most 2^53"));
         }
         if wire.low == 0 || wire.low > wire.height + 1 {
             return Err(field("low", "must lie between 1 and the next sequence"));
@@ -231,7 +231,7 @@ mod tests {
             LogFrontier { group: GroupId::new(0), ..log(1, 7) },
             LogFrontier { low: Sequence::new(0), ..log(1, 7) },
             LogFrontier { low: Sequence::new(9), bodies: 0, ..log(1, 7) },
-            LogFrontier { height: Sequence::new(u64::MAX), ..log(1, 7) },
+            LogFrontier { height: Sequence::new(MAX_SEQUENCE + 1), ..log(1, 7) },
             LogFrontier { head: MessageId::ZERO, ..log(1, 7) },
             LogFrontier { head: MessageId::new([1; 32]), ..log(1, 0) },
             LogFrontier { bodies: 8, ..log(1, 7) },
@@ -256,7 +256,7 @@ mod tests {
     fn nth(n: u32) -> LogFrontier {
         let mut id = [0; 32];
         id[..4].copy_from_slice(&n.to_be_bytes());
-        LogFrontier { log: LogId::new(id), ..log(1, u64::MAX - 1) }
+        LogFrontier { log: LogId::new(id), ..log(1, MAX_SEQUENCE) }
     }
 
     #[test]

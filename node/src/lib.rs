@@ -14,6 +14,7 @@
 
 pub mod api;
 pub mod backup;
+mod bucket;
 pub mod cli;
 pub mod clock;
 pub mod config;

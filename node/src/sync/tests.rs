@@ -21,7 +21,7 @@ use super::{serve::frontier_of, *};
 use crate::{
     feed::{Feed, Notice},
     ingest::Ingest,
-    membership::{DialLimits, Membership, Reach},
+    membership::{DialLimits, GateTimes, Membership, Reach},
     space::{Space, tests::Disk},
     store::{Change, EnvelopeRow, MessageState},
     testing::{CIDR, CLOUD, Coalition, PATIENCE, Seat, Site, eventually},
@@ -53,7 +53,7 @@ impl Puller {
             site.network.clone(),
             site.roster.clone(),
             feed.clone(),
-            Reach { bootstrap: Vec::new(), external: Vec::new(), limits },
+            Reach { bootstrap: Vec::new(), external: Vec::new(), limits, gate: GateTimes::default() },
         );
         let (ingest, queues, intake) = Ingest::new(
             Arc::clone(&site.seat.identity),

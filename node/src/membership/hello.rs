@@ -527,6 +527,7 @@ impl Membership {
                     height: row.top.get(),
                     head: row.head.to_vec(),
                     bodies: row.bodies,
+                    frozen: 0,
                 }
             }));
         }

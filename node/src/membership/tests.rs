@@ -192,6 +192,7 @@ fn told(messages: &[Decoded]) -> Vec<LogFrontier> {
         height: last.header().sequence.get(),
         head: last.message_id().to_vec(),
         bodies: last.header().sequence.get(),
+        frozen: 0,
     }]
 }
 

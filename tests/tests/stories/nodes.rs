@@ -86,7 +86,10 @@ async fn nodes_find_each_other_again_however_links_come_and_go() -> anyhow::Resu
             tokio::task::yield_now().await;
         }
         if round % 2 == 1 {
-            members[round / 2].restart(&[]).await?;
+            // Elsewhere, where nobody looks for it; it knows where the others are by now.
+            let mut one = members.remove(round / 2);
+            one.restart(&members.iter().collect::<Vec<_>>()).await?;
+            members.insert(round / 2, one);
         }
     }
     meet(&members.iter().collect::<Vec<_>>()).await?;

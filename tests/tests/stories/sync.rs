@@ -172,10 +172,10 @@ async fn nodes_that_were_told_two_histories_both_learn_of_the_fork() -> anyhow::
     let twin = forge.made_at(&Bundle::indicators(1), belfry_node::clock::now())?;
     let long: Vec<_> =
         (0..4).map(|_| forge.next(&Bundle::indicators(1))).collect::<anyhow::Result<Vec<_>>>()?;
-    let hostile = Hostile::as_member(&eve, &coalition).await?;
-    hostile.subscribe(&[group]).await?;
     for (member, told) in [(&mut bob, long), (&mut carol, vec![twin])] {
         member.start(&coalition, &[]).await?;
+        let hostile = Hostile::as_member(&eve, &coalition).await?;
+        hostile.subscribe(&[group]).await?;
         hostile.join(member).await?;
         let told: Vec<_> = std::iter::once(first.clone()).chain(told).collect();
         for message in &told {
@@ -186,9 +186,7 @@ async fn nodes_that_were_told_two_histories_both_learn_of_the_fork() -> anyhow::
             .await?;
         }
         member.stores(&told.iter().map(envelope::Decoded::message_id).collect::<Vec<_>>()).await?;
-        hostile.network().disconnect(&member.node()).await?;
-        member.loses(&hostile.node()).await?;
-        hostile.network().set_allowed(std::collections::BTreeSet::new()).await?;
+        hostile.stop().await;
     }
     assert!(!bob.logs(group)?[0].forked && !carol.logs(group)?[0].forked);
     carol.restart(&[&bob]).await?;

@@ -72,9 +72,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_bucket_runs_dry_fills_at_its_pace_and_is_nobody_elses() {
         let (mut buckets, now) = (Buckets::new(PACE), Instant::now());
-        let take = |buckets: &mut Buckets<u32>, key, now| {
-            (0..100).filter(|_| buckets.take(key, 1.0, now)).count()
-        };
+        let take =
+            |buckets: &mut Buckets<u32>, key, now| (0..100).filter(|_| buckets.take(key, 1.0, now)).count();
         assert_eq!(take(&mut buckets, 1, now), 10);
         assert_eq!(take(&mut buckets, 2, now), 10);
         assert_eq!(take(&mut buckets, 1, now + Duration::from_secs(3)), 6);

@@ -112,7 +112,8 @@ impl Member {
     pub async fn warns(&self, text: &str) -> anyhow::Result<()> {
         until(&format!("{} to warn of {text:?}", self.name), async || {
             let status = self.status().await.map_err(|error| format!("{error:#}"))?;
-            that(status["warnings"].to_string().contains(text), || status.to_string())
+            let warned = status.get("warnings").is_some_and(|all| all.to_string().contains(text));
+            that(warned, || status.to_string())
         })
         .await
     }

@@ -114,7 +114,8 @@ mod tests {
         budgets.end(&peer(1));
         budgets.end(&peer(1));
         assert!(budgets.open.len() == 1, "only who is being answered is remembered");
-        let often = (0..10_000).filter(|_| budgets.begin(peer(1), now).then(|| budgets.end(&peer(1))).is_some());
+        let often =
+            (0..10_000).filter(|_| budgets.begin(peer(1), now).then(|| budgets.end(&peer(1))).is_some());
         assert!(often.count() < 128);
     }
 }

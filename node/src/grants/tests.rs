@@ -40,12 +40,7 @@ fn request(keys: impl IntoIterator<Item = Vec<u8>>) -> KeysRequest {
 }
 
 fn serve(site: &mut Site) -> Serving {
-    Serving::new(
-        Arc::clone(&site.seat.identity),
-        site.store.clone(),
-        site.roster.clone(),
-        Feed::default(),
-    )
+    Serving::new(Arc::clone(&site.seat.identity), site.store.clone(), site.roster.clone(), Feed::default())
 }
 
 async fn flood(network: Network, host: belfry_proto::crypto::sign::PublicKey, busy: Arc<AtomicUsize>) {
@@ -174,6 +169,6 @@ async fn a_lying_author_is_passed_over() {
 
 /// A grant as it should be, of another key.
 fn key_of_another(key: &ContentKey, to: &Site) -> Vec<u8> {
-    let other = ContentKey::generate(key.context().clone(), &mut rand::rng());
+    let other = ContentKey::generate(*key.context(), &mut rand::rng());
     other.grant_to(&to.seat.identity.kem.public(), &mut rand::rng())
 }

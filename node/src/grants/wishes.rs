@@ -160,7 +160,9 @@ impl Wishes {
             let group = wish.group;
             let to = |node: PublicKey| questions.iter().filter(move |question| question.peer == node);
             let place = |node: &PublicKey| {
-                questions.iter().position(|q| (q.peer, q.group) == (*node, group) && q.keys.len() < MAX_KEY_IDS)
+                questions
+                    .iter()
+                    .position(|q| (q.peer, q.group) == (*node, group) && q.keys.len() < MAX_KEY_IDS)
             };
             let is_free = |node: &PublicKey| {
                 let peer = self.peers.get(node);
@@ -254,9 +256,7 @@ impl Wishes {
 
     fn peer(&mut self, peer: PublicKey, now: Instant) -> &mut Peer {
         if self.peers.len() > PEERS {
-            self.peers.retain(|name, state| {
-                *name == peer || state.under_way > 0 || state.not_before > now
-            });
+            self.peers.retain(|name, state| *name == peer || state.under_way > 0 || state.not_before > now);
         }
         self.peers.entry(peer).or_insert(Peer { under_way: 0, faults: 0, pauses: 0, not_before: now })
     }

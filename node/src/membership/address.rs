@@ -72,7 +72,8 @@ impl Book {
 
     /// True if the peer may be asked now; `anew` although it answered a while ago. Then it is.
     fn ask(&mut self, peer: PublicKey, anew: bool, now: Instant) -> bool {
-        self.questions.retain(|_, question| question.under_way || question.failures > 0 || question.not_before > now);
+        self.questions
+            .retain(|_, question| question.under_way || question.failures > 0 || question.not_before > now);
         let fresh = Question { under_way: false, failures: 0, not_before: now };
         let question = self.questions.entry(peer).or_insert(fresh);
         let waits = question.not_before > now && (question.failures > 0 || !anew);
@@ -97,7 +98,8 @@ impl Book {
 
     /// Peers that did not answer, and may be asked again.
     fn unanswered(&self, now: Instant) -> Vec<PublicKey> {
-        let due = |question: &Question| !question.under_way && question.failures > 0 && question.not_before <= now;
+        let due =
+            |question: &Question| !question.under_way && question.failures > 0 && question.not_before <= now;
         self.questions.iter().filter(|(_, question)| due(question)).map(|(peer, _)| *peer).collect()
     }
 
@@ -134,7 +136,8 @@ impl Membership {
         if addresses.is_empty() || addresses == self.announced {
             return;
         }
-        let made = self.book.own.as_ref().filter(|(of, _)| *of == addresses).map(|(_, record)| record.clone());
+        let made =
+            self.book.own.as_ref().filter(|(of, _)| *of == addresses).map(|(_, record)| record.clone());
         let record = match made {
             Some(record) => record,
             None => {
@@ -194,7 +197,9 @@ impl Membership {
         tokio::spawn(async move {
             let request = SyncRequest { request: Some(sync_request::Request::Addresses(PullAddresses {})) };
             let records = match network.sync(&peer, request).await {
-                Ok(SyncResponse { response: Some(sync_response::Response::Addresses(all)) }) => Some(all.records),
+                Ok(SyncResponse { response: Some(sync_response::Response::Addresses(all)) }) => {
+                    Some(all.records)
+                }
                 Ok(_) => {
                     tracing::debug!(%peer, "address records: answered with something else");
                     None
@@ -240,7 +245,8 @@ impl Membership {
         });
         let rows = verified.await.unwrap_or_default();
         tracing::debug!(%peer, new = rows.len(), "address records");
-        let (store, made): (_, Vec<_>) = (&self.store, rows.values().map(|row| (row.serial, row.made)).collect());
+        let (store, made): (_, Vec<_>) =
+            (&self.store, rows.values().map(|row| (row.serial, row.made)).collect());
         let commits = rows.into_values().map(|row| store.commit(Change::Address(row)));
         let kept = futures::future::join_all(commits).await;
         for (kept, (serial, made)) in kept.into_iter().zip(made) {
@@ -265,7 +271,10 @@ impl Membership {
         };
         // After the signature: nobody else can use up what a certificate may say.
         if !self.book.subjects.take(verified.serial, 1.0, Instant::now()) {
-            tracing::debug!(serial = verified.serial.get(), "one more address record of a certificate that has too many");
+            tracing::debug!(
+                serial = verified.serial.get(),
+                "one more address record of a certificate that has too many"
+            );
             return Verdict::Ignore;
         }
         let row = AddressRow { serial: verified.serial, made: verified.made, bytes: record.encode_to_vec() };

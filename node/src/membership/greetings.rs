@@ -58,7 +58,8 @@ impl Greetings {
 
     /// Peers whose hello is to be repeated now.
     pub(super) fn due(&self, now: Instant) -> Vec<PublicKey> {
-        let due = self.0.iter().filter(|(_, state)| !state.under_way && state.again.is_some_and(|at| at <= now));
+        let due =
+            self.0.iter().filter(|(_, state)| !state.under_way && state.again.is_some_and(|at| at <= now));
         due.map(|(peer, _)| *peer).collect()
     }
 

@@ -38,7 +38,12 @@ fn membership(site: &Site, feed: &Feed) -> Membership {
         site.network.clone(),
         site.roster.clone(),
         feed.clone(),
-        Reach { bootstrap: Vec::new(), external: vec![site.address.clone()], limits: LIMITS, gate: GateTimes::default() },
+        Reach {
+            bootstrap: Vec::new(),
+            external: vec![site.address.clone()],
+            limits: LIMITS,
+            gate: GateTimes::default(),
+        },
     )
 }
 

@@ -48,7 +48,9 @@ pub enum Hold {
     #[error("every other node was lost, so the admin log may be behind; the next hello ends this")]
     Lost,
     /// Whoever is connected announces more of the admin log than it has served so far.
-    #[error("the nodes at hand announce an admin log that they have not served yet; in half a minute this node goes on without it")]
+    #[error(
+        "the nodes at hand announce an admin log that they have not served yet; in half a minute this node goes on without it"
+    )]
     Behind,
     /// Our clock differs from the others' by more than the charter allows.
     #[error("the clock of this node is off by more than the charter allows")]

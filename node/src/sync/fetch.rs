@@ -9,8 +9,8 @@ use belfry_proto::{
     id::{GroupId, LogId, Sequence},
     limits,
     schema::{
-        Fork, Page, PullFork, PullFrontier, PullRange, Refusal, SyncRequest, SyncResponse, sync_request::Request,
-        sync_response::Response,
+        Fork, Page, PullFork, PullFrontier, PullRange, Refusal, SyncRequest, SyncResponse,
+        sync_request::Request, sync_response::Response,
     },
     sync::{
         ForkError, check_fork,

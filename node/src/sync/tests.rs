@@ -485,7 +485,9 @@ async fn a_fork_that_is_none_freezes_nothing_and_is_blamed() {
     ];
     for [one, other] in proofs {
         let mut liar = Site::new(&coalition, &carol).await;
-        let Response::Frontier(mut promise) = frontier_with(&coalition, &messages[..4]) else { unreachable!() };
+        let Response::Frontier(mut promise) = frontier_with(&coalition, &messages[..4]) else {
+            unreachable!()
+        };
         promise.logs[0].frozen = 5;
         let typed = frontier::read_list(CIDR, &promise.logs).unwrap();
         promise.hash = frontier::hash(coalition.id(), CIDR, &typed).to_vec();

@@ -9,19 +9,9 @@ use rand::{RngExt, rngs::StdRng};
 /// What travels. Requests and replies share a number, as they share a stream.
 #[derive(Clone, Debug)]
 pub(crate) enum Packet {
-    Gossip {
-        topic: Topic,
-        bytes: Vec<u8>,
-    },
-    Request {
-        id: u64,
-        protocol: Protocol,
-        bytes: Vec<u8>,
-    },
-    Reply {
-        id: u64,
-        bytes: Vec<u8>,
-    },
+    Gossip { topic: Topic, bytes: Vec<u8> },
+    Request { id: u64, protocol: Protocol, bytes: Vec<u8> },
+    Reply { id: u64, bytes: Vec<u8> },
 }
 
 /// The request protocols, by their wire messages.

@@ -64,7 +64,8 @@ async fn revoking_one_node_leaves_the_members_other_one_alone() -> anyhow::Resul
 async fn nodes_find_each_other_again_however_links_come_and_go() -> anyhow::Result<()> {
     let mut coalition = Coalition::new()?;
     let mut members = Vec::new();
-    for (name, transport) in [("alice", Transport::Quic), ("bob", Transport::Tcp), ("carol", Transport::Quic)] {
+    for (name, transport) in [("alice", Transport::Quic), ("bob", Transport::Tcp), ("carol", Transport::Quic)]
+    {
         let member = coalition.member(name).publisher(["cidr"]).issue()?.over(transport);
         members.push(member.tuned(|tuning| tuning.redial_interval = std::time::Duration::from_secs(1)));
     }

@@ -162,7 +162,8 @@ async fn a_genuine_message_from_a_liar_is_a_genuine_message() -> anyhow::Result<
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_were_told_two_histories_both_learn_of_the_fork() -> anyhow::Result<()> {
     let mut coalition = Coalition::new()?;
-    let often = |tuning: &mut belfry_node::daemon::Tuning| tuning.sync_interval = std::time::Duration::from_secs(1);
+    let often =
+        |tuning: &mut belfry_node::daemon::Tuning| tuning.sync_interval = std::time::Duration::from_secs(1);
     let eve = coalition.member("eve").publisher(["cidr"]).issue()?;
     let mut bob = coalition.member("bob").reader(["cidr"]).issue()?.tuned(often);
     let mut carol = coalition.member("carol").reader(["cidr"]).issue()?.tuned(often);
@@ -193,7 +194,8 @@ async fn nodes_that_were_told_two_histories_both_learn_of_the_fork() -> anyhow::
     for member in [&bob, &carol] {
         until(&format!("{} to know of the fork", member.name()), async || {
             let logs = member.logs(group).map_err(|error| error.to_string())?;
-            let ends = logs.iter().any(|log| (log.forked, log.frozen.get(), log.height.get()) == (true, 2, 1));
+            let ends =
+                logs.iter().any(|log| (log.forked, log.frozen.get(), log.height.get()) == (true, 2, 1));
             if ends { Ok(()) } else { Err(format!("{logs:?}")) }
         })
         .await?;

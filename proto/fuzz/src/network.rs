@@ -154,6 +154,7 @@ pub fn sync_seeds() -> Vec<Vec<u8>> {
         response(sync_response::Response::Page(schema::Page {
             envelopes: vec![golden("messages", "one"), golden("messages", "two")],
             more: false,
+            withdrawals: vec![golden("withdrawal", "envelope")],
         })),
         request(sync_request::Request::Fork(schema::PullFork { group: 1, log: golden("ids", "log") })),
         response(sync_response::Response::Fork(schema::Fork {

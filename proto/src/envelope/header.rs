@@ -72,7 +72,7 @@ pub struct Sealing {
 pub struct Withdrawal {
     /// Message ids, distinct, at least one.
     pub targets: Vec<MessageId>,
-    /// Retract or erase; never unspecified.
+    /// Retract, erase or lift; never unspecified.
     pub mode: WithdrawalMode,
     /// A code, because the header is read by all; never unspecified.
     pub ground: WithdrawalGround,

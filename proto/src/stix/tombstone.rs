@@ -1,9 +1,10 @@
-//! The last word on an object whose content is gone: a version that says `revoked: true` and nothing else.
+//! The last word on an object that is gone: a version that says `revoked: true`.
 //!
-//! Tools that poll learn of an end only by a newer version (STIX 2.1 §3.2). The end carries the object's id,
-//! its markings and who created it; everything its type requires besides stands in as a placeholder, so that
-//! strict consumers accept it and it tells nobody anything. It is a function of the lost version alone: every
-//! node makes the same one.
+//! Tools that poll learn of an end only by a newer version (STIX 2.1 §3.2). There are two. [`of`] keeps no
+//! content: the object's id, its markings and who created it; everything its type requires besides stands in as
+//! a placeholder, so that strict consumers accept it and it tells nobody anything. [`retracted`] is for what its
+//! own author takes back without calling it secret: the object as it was, revoked. Both are functions of the
+//! lost version alone: every node makes the same.
 
 use std::time::Duration;
 
@@ -43,6 +44,20 @@ pub fn of(raw: &[u8]) -> Option<Tombstone> {
     end.insert("modified".to_owned(), version.clone().into());
     end.insert("revoked".to_owned(), true.into());
     Some(Tombstone { version, raw: serde_json::to_vec(&end).ok()? })
+}
+
+/// The object in these bytes as its author takes it back: all it said, and that it no longer holds. `None` as
+/// for [`of`].
+#[must_use]
+pub fn retracted(raw: &[u8]) -> Option<Tombstone> {
+    let mut object: Map<String, Value> = serde_json::from_slice(raw).ok()?;
+    if properties::is_observable(object.get("type")?.as_str()?) {
+        return None;
+    }
+    let version = later(object.get("modified")?.as_str()?);
+    object.insert("modified".to_owned(), version.clone().into());
+    object.insert("revoked".to_owned(), true.into());
+    Some(Tombstone { version, raw: serde_json::to_vec(&object).ok()? })
 }
 
 /// A millisecond on: the least that every tool takes for a later version.
@@ -105,13 +120,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_retracted_says_all_it_said_and_that_it_no_longer_holds() {
+        let raw = json!({
+            "type": "malware", "spec_version": "2.1", "id": "malware--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f",
+            "created": "2026-01-01T00:00:00.000Z", "modified": "2026-02-01T00:00:00.000Z",
+            "name": "told", "is_family": false, "x_number": 1.50,
+        });
+        let tombstone = retracted(raw.to_string().as_bytes()).unwrap();
+        let mut end: Value = serde_json::from_slice(&tombstone.raw).unwrap();
+        assert_eq!(
+            (&end["revoked"], &end["modified"]),
+            (&json!(true), &json!("2026-02-01T00:00:00.001000Z"))
+        );
+        assert!(Object::parse(&tombstone.raw).is_ok());
+        end["modified"] = raw["modified"].clone();
+        end.as_object_mut().unwrap().remove("revoked");
+        assert_eq!(end, raw);
+    }
+
+    #[test]
     fn what_has_no_versions_has_no_end() {
         let raw = json!({
             "type": "ipv4-addr", "spec_version": "2.1", "value": "198.51.100.7",
             "id": "ipv4-addr--ff26c055-6336-5bc5-b98d-13d6226742dd", "modified": "2026-01-01T00:00:00Z",
         });
-        assert_eq!(of(raw.to_string().as_bytes()), None);
-        assert_eq!(of(b"not json"), None);
+        for end in [of, retracted] {
+            assert_eq!(end(raw.to_string().as_bytes()), None);
+            assert_eq!(end(b"not json"), None);
+        }
     }
 
     #[test]

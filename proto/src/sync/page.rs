@@ -1,8 +1,10 @@
 //! A page must be what was asked for before any of it is judged.
 
+use std::collections::BTreeSet;
+
 use crate::{
-    envelope::Decoded,
-    id::Sequence,
+    envelope::{Decoded, decode},
+    id::{MessageId, Sequence},
     limits::MAX_PAGE_ENVELOPES,
     sync::plan::Range,
     verdict::{Judged, Verdict},
@@ -28,6 +30,9 @@ pub enum PageError {
     /// The page ends, but runs past what was asked for.
     #[error("sequence {0} lies beyond the range asked for")]
     Beyond(Sequence),
+    /// What excuses entries without their body is no withdrawal of this group, names none of them, or is too much.
+    #[error("what is to excuse entries without their body is none of it: {0}")]
+    Excuse(&'static str),
     /// `prev` is not the id of the envelope before it on the same page.
     #[error("sequence {0} does not link to the envelope before it")]
     BrokenLink(Sequence),
@@ -42,6 +47,7 @@ impl Judged for PageError {
             | Self::OtherLog(_)
             | Self::OutOfOrder { .. }
             | Self::Beyond(_)
+            | Self::Excuse(_)
             | Self::BrokenLink(_) => Verdict::Reject,
         }
     }
@@ -52,6 +58,7 @@ impl Judged for PageError {
             Self::OtherLog(_) => "page-other-log",
             Self::OutOfOrder { .. } => "page-out-of-order",
             Self::Beyond(_) => "page-beyond",
+            Self::Excuse(_) => "page-excuse",
             Self::BrokenLink(_) => "page-broken-link",
         }
     }
@@ -88,15 +95,46 @@ pub fn check_page(range: &Range, page: &[Decoded]) -> Result<(), PageError> {
     Ok(())
 }
 
+/// Checks that `withdrawals`, encoded envelopes, are withdrawals that each name an entry of the page that came
+/// without its body. Whether they have that effect is judged like any message's.
+///
+/// # Errors
+/// [`PageError::Excuse`]: the peer's fault; nothing of the page should be used.
+pub fn check_excuses(range: &Range, page: &[Decoded], withdrawals: &[Vec<u8>]) -> Result<(), PageError> {
+    let bare: BTreeSet<MessageId> =
+        page.iter().filter(|entry| entry.lacks_body()).map(Decoded::message_id).collect();
+    if withdrawals.len() > bare.len() {
+        return Err(PageError::Excuse("more withdrawals than bare entries"));
+    }
+    for bytes in withdrawals {
+        let decoded = decode(bytes).map_err(|_| PageError::Excuse("not an envelope"))?;
+        let header = decoded.header();
+        let withdrawal = header.withdrawal().ok_or(PageError::Excuse("not a withdrawal"))?;
+        if header.group != range.group {
+            return Err(PageError::Excuse("a withdrawal of another group"));
+        }
+        if !withdrawal.targets.iter().any(|target| bare.contains(target)) {
+            return Err(PageError::Excuse("names no bare entry of the page"));
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
+    use prost::Message;
+
     use super::*;
     use crate::{
-        envelope::tests::{
-            CIDR, CLOUD, at,
-            coalition::{Ask, Coalition},
-            first_position, payload_bytes, position_after,
+        envelope::{
+            Draft, Withdrawal, seal_message,
+            tests::{
+                CIDR, CLOUD, FixedRng, at,
+                coalition::{Ask, Coalition},
+                first_position, payload_bytes, position_after,
+            },
         },
+        schema::{self, WithdrawalGround, WithdrawalMode},
         sync::plan::Want,
     };
 
@@ -156,5 +194,42 @@ mod tests {
         let spliced = [log[0].clone(), second];
         let broken = Err(PageError::BrokenLink(Sequence::new(2)));
         assert_eq!(check_page(&range(&log, 1, 10), &spliced), broken);
+    }
+
+    #[test]
+    fn only_withdrawals_that_name_a_bare_entry_come_with_a_page() {
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(&Ask::publisher(1));
+        let log = log();
+        let bare = |entry: &Decoded| {
+            let mut envelope = schema::Envelope::decode(entry.bytes()).unwrap();
+            envelope.body = None;
+            decode(&envelope.encode_to_vec()).unwrap()
+        };
+        let page = [log[0].clone(), bare(&log[1])];
+        let withdrawal = |target: MessageId, group| {
+            let draft = Draft::Withdrawal(Withdrawal {
+                targets: vec![target],
+                mode: WithdrawalMode::Erase,
+                ground: WithdrawalGround::Author,
+            });
+            let author = alice.author(coalition.version());
+            let rng = &mut FixedRng::new(3);
+            seal_message(&draft, &first_position(group), &author, at(200), rng).unwrap().bytes().to_vec()
+        };
+        let of_bare = || withdrawal(log[1].message_id(), CIDR);
+        let checked = |withdrawals: Vec<Vec<u8>>| check_excuses(&range(&log, 1, 2), &page, &withdrawals);
+        assert_eq!(checked(Vec::new()), Ok(()));
+        assert_eq!(checked(vec![of_bare()]), Ok(()));
+        let refused = [
+            vec![of_bare(), of_bare()],
+            vec![withdrawal(log[0].message_id(), CIDR)],
+            vec![withdrawal(log[1].message_id(), CLOUD)],
+            vec![log[0].bytes().to_vec()],
+            vec![b"noise".to_vec()],
+        ];
+        for withdrawals in refused {
+            assert!(matches!(checked(withdrawals), Err(PageError::Excuse(_))));
+        }
     }
 }

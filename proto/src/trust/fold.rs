@@ -221,6 +221,7 @@ fn decide(
             {
                 applied.lifted.get_or_insert(height);
             }
+            held.roles.extend(groups.iter().map(|(group, role)| (height, *group, Some(*role))));
             held.certificate.groups.extend(groups);
             Ok(())
         }
@@ -229,6 +230,7 @@ fn decide(
             let groups: Vec<GroupId> = disentitle.groups.iter().map(|id| GroupId::new(*id)).collect();
             for group in &groups {
                 held.certificate.groups.remove(group);
+                held.roles.push((height, *group, None));
             }
             held.cuts.push(AppliedCut { cut: Cut::new(groups, &disentitle.cut), lifted: None });
             Ok(())
@@ -286,9 +288,11 @@ fn admit(state: &mut State, certificate: Certificate, statement: StatementId) ->
     });
     member.organisation = certificate.organisation.clone();
     member.serials.push(certificate.serial);
+    let issued = Height::new(certificate.serial.get());
+    let roles = certificate.groups.iter().map(|(group, role)| (issued, *group, Some(*role))).collect();
     state
         .certificates
-        .insert(certificate.serial, Held { certificate, status: Status::Active, cuts: Vec::new() });
+        .insert(certificate.serial, Held { certificate, status: Status::Active, cuts: Vec::new(), roles });
     Ok(())
 }
 

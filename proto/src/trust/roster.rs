@@ -98,6 +98,8 @@ pub(super) struct Held {
     pub(super) certificate: Certificate,
     pub(super) status: Status,
     pub(super) cuts: Vec<AppliedCut>,
+    /// Every change of a role, oldest first: what a steward did while it was one stays done.
+    pub(super) roles: Vec<(Height, GroupId, Option<Role>)>,
 }
 
 /// What the fold has made of the records so far.
@@ -291,6 +293,13 @@ impl Roster {
         let admitted =
             admits.is_empty() || certificate.organisation.classes().any(|class| admits.contains(&class));
         (admitted && self.standing(serial, now) == Standing::Valid).then_some(role)
+    }
+
+    /// The role that the log had given a certificate at `height`, whatever became of it since.
+    #[must_use]
+    pub fn role_at(&self, serial: Serial, group: GroupId, height: Height) -> Option<Role> {
+        let roles = &self.state.certificates.get(&serial)?.roles;
+        roles.iter().rev().find(|(since, of, _)| *of == group && *since <= height)?.2
     }
 
     /// Whether a certificate may publish in a group.

@@ -226,8 +226,9 @@ fn sync_response() -> impl Strategy<Value = schema::SyncResponse> {
             logs,
             more: false
         })),
-        (few(bytes(60)), any::<bool>())
-            .prop_map(|(envelopes, more)| Response::Page(schema::Page { envelopes, more })),
+        (few(bytes(60)), any::<bool>(), few(bytes(60))).prop_map(|(envelopes, more, withdrawals)| {
+            Response::Page(schema::Page { envelopes, more, withdrawals })
+        }),
         few(signed()).prop_map(|records| Response::Addresses(schema::Addresses { records })),
         any::<i32>().prop_map(Response::Refused),
         (bytes(60), bytes(60)).prop_map(|(one, other)| Response::Fork(schema::Fork { one, other })),

@@ -32,7 +32,7 @@ fn header() -> impl Strategy<Value = Header> {
                 Content::Data(Sealing { audience, key: KeyId::new(key), nonce, recipients })
             }
         ),
-        (proptest::collection::btree_set(any::<[u8; 32]>(), 1..20), 1..=2_i32, 1..=5_i32).prop_map(
+        (proptest::collection::btree_set(any::<[u8; 32]>(), 1..20), 1..=3_i32, 1..=5_i32).prop_map(
             |(targets, mode, ground)| {
                 Content::Withdrawal(Withdrawal {
                     targets: targets.into_iter().map(MessageId::new).collect(),
@@ -188,7 +188,7 @@ fn headers_that_break_a_rule_are_refused() {
             h.targets = (0..=MAX_TARGETS).map(|n| [n as u8, (n >> 8) as u8].repeat(16)).collect()
         }),
         ("withdrawal_mode", |h| h.withdrawal_mode = 0),
-        ("withdrawal_mode", |h| h.withdrawal_mode = 3),
+        ("withdrawal_mode", |h| h.withdrawal_mode = 4),
         ("withdrawal_ground", |h| h.withdrawal_ground = 6),
     ];
     assert_refused(2, &rules);

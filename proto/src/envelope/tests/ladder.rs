@@ -466,6 +466,39 @@ fn payloads_that_break_a_rule_do_not_parse() {
 }
 
 #[test]
+fn a_steward_is_who_was_one_at_the_roster_that_its_withdrawal_names() {
+    let mut coalition = Coalition::new();
+    let alice = coalition.issue(&Ask::publisher(1));
+    let steward = coalition.issue(&Ask::role(3, Role::Steward));
+    let bob = coalition.issue(&Ask::publisher(2));
+    let roster = coalition.version();
+    let (target, _) = alice.first(&payload_bytes(), CIDR, roster, at(100));
+    let withdraw = |by: &Node| {
+        let draft = Draft::Withdrawal(Withdrawal {
+            targets: vec![target.message_id()],
+            mode: WithdrawalMode::Erase,
+            ground: WithdrawalGround::Rules,
+        });
+        let author = by.author(roster);
+        seal_message(&draft, &first_position(CIDR), &author, at(101), &mut FixedRng::new(2)).unwrap()
+    };
+    let (by_steward, by_bob) = (withdraw(&steward), withdraw(&bob));
+    let last = schema::CutPoint {
+        log: by_steward.header().log.to_vec(),
+        sequence: 1,
+        message: by_steward.message_id().to_vec(),
+    };
+    // What it did as a steward stays done; what one did before becoming one stays without effect.
+    coalition.disentitle(&steward, 200, vec![last]);
+    coalition.entitle(&bob, 201, CIDR, Role::Steward);
+    let reaches = |sealed: &crate::envelope::Decoded| {
+        may_withdraw(&coalition.roster, sealed.header(), CIDR, alice.certificate.member).map(drop)
+    };
+    assert_eq!(reaches(&by_steward), Ok(()));
+    assert_eq!(reaches(&by_bob), Err(WithdrawalRefusal::NotEntitled));
+}
+
+#[test]
 fn a_message_is_withdrawn_by_its_member_or_a_steward_on_a_ground_of_its_own() {
     let mut coalition = Coalition::new();
     let alice = coalition.issue(&Ask::publisher(1));

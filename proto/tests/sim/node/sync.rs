@@ -142,7 +142,11 @@ impl Node {
         let group = self.entitled(from, pull.group, now)?;
         let log = LogId::try_from(pull.log.as_slice()).map_err(|_| Refusal::Malformed)?;
         let envelopes = self.durable.logs.page(group, log, pull.from, pull.to);
-        Ok(Response::Page(Page { more: pull.from + (envelopes.len() as u64) <= pull.to, envelopes }))
+        Ok(Response::Page(Page {
+            more: pull.from + (envelopes.len() as u64) <= pull.to,
+            envelopes,
+            ..Page::default()
+        }))
     }
 
     fn serve_fork(&self, from: &PublicKey, pull: &PullFork, now: Timestamp) -> Result<Response, Refusal> {

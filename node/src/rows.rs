@@ -1,7 +1,7 @@
 //! From the pure ladder's types to the store's rows: one translation, used on the way in and on the way out.
 
 use belfry_proto::{
-    envelope::{Admitted, Header, Publication},
+    envelope::{Admitted, Header, Publication, Word},
     id::{Height, MessageId},
     schema::{self, Audience},
     stix::{
@@ -9,9 +9,10 @@ use belfry_proto::{
         observable,
     },
     time::Timestamp,
+    trust::roster::Roster,
 };
 
-use crate::store::{Conditions, EnvelopeRow, MessageState, ObjectRow, OpenedRows};
+use crate::store::{Conditions, EnvelopeRow, MessageState, ObjectRow, OpenedRows, Withdraws};
 
 /// An envelope as stored, not opened yet.
 #[must_use]
@@ -45,7 +46,15 @@ pub(crate) fn envelope(
         state,
         content: None,
         reason: None,
+        withdraws: None,
     }
+}
+
+/// What an envelope withdraws, if it does; judged by the roster that its header names.
+#[must_use]
+pub(crate) fn withdraws(roster: &Roster, id: MessageId, header: &Header) -> Option<Withdraws> {
+    let word = Word::of(roster, id, header)?;
+    Some(Withdraws { word, targets: header.withdrawal()?.targets.clone() })
 }
 
 /// A parsed publication part as stored.

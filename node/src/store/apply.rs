@@ -25,6 +25,7 @@ use super::{
     txn::Txn,
     values::{DraftValue, EnvelopeValue, KeyValue, LogValue, park, read_park},
     vault::{SYSTEM, damaged},
+    withdrawals::{self, Weighed},
     writer::{Prepared, PreparedEnvelope},
 };
 
@@ -175,6 +176,7 @@ impl Applier {
                 Ok(Committed::Done)
             }
             Change::Park(row) => self.park(txn, &row),
+            Change::Reweigh { work, now } => self.reweigh(txn, work, now),
             Change::Unpark(ids) => {
                 for id in ids {
                     if txn.get(Cf::Parked, id.as_ref())?.is_some() {
@@ -215,7 +217,7 @@ impl Applier {
         // Above all that is held of its log nothing can stand in its place, and its id names the place.
         if row.sequence <= log.top {
             if txn.get(Cf::Messages, row.id.as_ref())?.is_some() {
-                return Ok(Committed::Duplicate);
+                return self.heal(txn, row, &prepared.value);
             }
             if let Some(there) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? {
                 let existing = there.id().map_err(|_| damaged(Cf::Envelopes, &place, "has no id"))?;
@@ -233,13 +235,15 @@ impl Applier {
             true => (MessageState::Disputed, disputed(&prepared.value, &place)?),
             false => (row.state, prepared.value),
         };
+        let Weighed { state, value, counts } = withdrawals::arrives(txn, row, state, value)?;
+        withdrawals::note(txn, row)?;
         unjudged |= state.is_hidden();
         if unjudged {
             txn.put(Cf::Unjudged, columns::log(row.group, row.log), Vec::new());
         }
         txn.put(Cf::Envelopes, place.clone(), value);
         txn.put(Cf::Messages, row.id.to_vec(), place);
-        if row.opens_later && !state.is_hidden() {
+        if row.opens_later && state.may_show() {
             txn.put(Cf::Reopen, row.id.to_vec(), Vec::new());
         } else if state == MessageState::Sealed
             && let Some(key) = row.key_id
@@ -249,8 +253,8 @@ impl Applier {
         let before = log.height;
         log.top = log.top.max(row.sequence);
         log.revision += 1;
-        advance(txn, &mut log, Some(row))?;
-        if !state.is_hidden() {
+        advance(txn, &mut log, Some((row, counts)))?;
+        if state.may_show() {
             self.content(txn, row.group, row.id, Vec::new(), prepared.claims)?;
         }
         if let Some(key) = row.key_id {
@@ -291,6 +295,7 @@ impl Applier {
             false => (MessageState::Disputed, disputed(&value, place)?),
         };
         let fork = columns::fork(place, row.id);
+        withdrawals::note(txn, row)?;
         count(txn, row.group, None, state)?;
         txn.put(Cf::Forks, fork.clone(), value);
         txn.put(Cf::Messages, row.id.to_vec(), fork);
@@ -342,7 +347,7 @@ impl Applier {
         let mut stored = stored(txn, message)?;
         let state = stored.value.state();
         let is_restored = txn.get(Cf::Reopen, message.as_ref())?.is_some();
-        if state.is_hidden() || state == MessageState::Opened && !is_restored {
+        if !state.may_show() || state == MessageState::Opened && !is_restored {
             return Ok(Committed::Duplicate);
         }
         let group = stored.group;
@@ -358,7 +363,7 @@ impl Applier {
         self.content(txn, group, message, said, claims)?;
         if is_restored {
             txn.delete(Cf::Reopen, message.to_vec());
-            removal::unbury(txn, group, content.objects.iter().map(|object| object.id.as_str()))?;
+            removal::unbury(txn, group, message, content.objects.iter().map(|object| object.id.as_str()))?;
         }
         Ok(Committed::Done)
     }
@@ -527,20 +532,24 @@ fn denied(txn: &Txn<'_>, log: &LogRow, row: &EnvelopeRow) -> Result<Option<Seque
 }
 
 /// Moves the frontier over what follows it link by link, up to where the log is frozen; `new` was put just now
-/// and need not be read.
-pub(super) fn advance(txn: &Txn<'_>, log: &mut LogRow, new: Option<&EnvelopeRow>) -> Result<(), WriteError> {
+/// and need not be read; it comes with whether a body is missing of it.
+pub(super) fn advance(
+    txn: &Txn<'_>,
+    log: &mut LogRow,
+    new: Option<(&EnvelopeRow, bool)>,
+) -> Result<(), WriteError> {
     while log.height < log.top {
         let sequence = Sequence::new(log.height.get() + 1);
         if log.frozen.get() != 0 && sequence >= log.frozen {
             return Ok(());
         }
-        let (prev, id, has_body) = match new.filter(|new| new.sequence == sequence) {
-            Some(new) => (new.prev, new.id, new.has_body),
+        let (prev, id, counts) = match new.filter(|(new, _)| new.sequence == sequence) {
+            Some((new, counts)) => (new.prev, new.id, counts),
             None => {
                 let place = columns::place(log.group, log.log, sequence);
                 let Some(value) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? else { return Ok(()) };
                 let fault = |_| damaged(Cf::Envelopes, &place, "has no ids");
-                (value.prev().map_err(fault)?, value.id().map_err(fault)?, value.has_body)
+                (value.prev().map_err(fault)?, value.id().map_err(fault)?, value.counts())
             }
         };
         if prev != log.head {
@@ -548,7 +557,7 @@ pub(super) fn advance(txn: &Txn<'_>, log: &mut LogRow, new: Option<&EnvelopeRow>
         }
         log.head = id;
         log.height = sequence;
-        log.bodies += u64::from(has_body);
+        log.bodies += u64::from(counts);
     }
     Ok(())
 }
@@ -580,8 +589,8 @@ pub(super) fn count(
 
 /// A stored envelope and where.
 pub(super) struct Stored {
-    column: Cf,
-    place: Vec<u8>,
+    pub(super) column: Cf,
+    pub(super) place: Vec<u8>,
     pub(super) group: GroupId,
     pub(super) value: EnvelopeValue,
 }
@@ -605,7 +614,7 @@ fn closed(txn: &mut Txn<'_>, message: MessageId, reason: &str) -> Result<Committ
     let mut stored = stored(txn, message)?;
     let state = stored.value.state();
     txn.delete(Cf::Reopen, message.to_vec());
-    if state.is_hidden() || state == MessageState::Opened {
+    if !state.may_show() || state == MessageState::Opened {
         return Ok(Committed::Duplicate);
     }
     if let Some(key) = stored.value.key_id() {

@@ -142,6 +142,9 @@ fn sound(db: &Db, cf: Cf, key: &[u8], value: &[u8]) -> Result<(), ReadError> {
         | Cf::Queue
         | Cf::Idempotency
         | Cf::Addresses
-        | Cf::Parked => Ok(()),
+        | Cf::Parked
+        | Cf::Withdrawals
+        | Cf::Reweigh
+        | Cf::Purge => Ok(()),
     }
 }

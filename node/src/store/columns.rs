@@ -57,10 +57,16 @@ pub(super) enum Cf {
     Addresses,
     /// Envelopes ahead of the roster.
     Parked,
+    /// Message → nothing, ‖ withdrawal → what that says: who names the message, whether it is here or not.
+    Withdrawals,
+    /// Due ‖ message: what withdrawals come to for it is to be looked at.
+    Reweigh,
+    /// Column name ‖ 0 ‖ key of rows whose earlier values are to leave the disk.
+    Purge,
 }
 
 impl Cf {
-    pub(super) const ALL: [Self; 26] = [
+    pub(super) const ALL: [Self; 29] = [
         Self::Meta,
         Self::DataKeys,
         Self::Charters,
@@ -87,6 +93,9 @@ impl Cf {
         Self::Tokens,
         Self::Addresses,
         Self::Parked,
+        Self::Withdrawals,
+        Self::Reweigh,
+        Self::Purge,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -117,6 +126,9 @@ impl Cf {
             Self::Tokens => "tokens",
             Self::Addresses => "addresses",
             Self::Parked => "parked",
+            Self::Withdrawals => "withdrawals",
+            Self::Reweigh => "reweigh",
+            Self::Purge => "purge",
         }
     }
 }

@@ -48,6 +48,9 @@ pub struct Counts {
     /// At or above a fork.
     #[prost(uint64, tag = "5")]
     pub disputed: u64,
+    /// Withdrawn by their member or a steward.
+    #[prost(uint64, tag = "6")]
+    pub withdrawn: u64,
 }
 
 impl Counts {
@@ -66,8 +69,18 @@ impl Counts {
             MessageState::Closed => &mut self.closed,
             MessageState::Quarantined => &mut self.quarantined,
             MessageState::Disputed => &mut self.disputed,
+            MessageState::Withdrawn => &mut self.withdrawn,
         }
     }
+}
+
+/// An envelope on its way to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// As it is held.
+    pub bytes: Vec<u8>,
+    /// Its id and author, if it is held without its body.
+    pub bare: Option<(MessageId, MemberId)>,
 }
 
 impl Store {
@@ -92,8 +105,23 @@ impl Store {
         to: Sequence,
         max_bytes: usize,
     ) -> Result<Vec<Vec<u8>>, ReadError> {
+        Ok(self.stretch(group, log, from, to, max_bytes)?.into_iter().map(|held| held.bytes).collect())
+    }
+
+    /// [`Self::envelopes`] with what a page has to know of each.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn stretch(
+        &self,
+        group: GroupId,
+        log: LogId,
+        from: Sequence,
+        to: Sequence,
+        max_bytes: usize,
+    ) -> Result<Vec<Served>, ReadError> {
         let prefix = columns::log(group, log);
-        let mut found: Vec<Vec<u8>> = Vec::new();
+        let mut found: Vec<Served> = Vec::new();
         let mut room = max_bytes;
         for (expected, row) in (from.get()..=to.get()).zip(self.db.scan(
             Cf::Envelopes,
@@ -110,7 +138,14 @@ impl Store {
                 break;
             }
             room = room.saturating_sub(value.bytes.len());
-            found.push(value.bytes);
+            let bare = match !value.has_body {
+                true => {
+                    let fault = |_| damaged(Cf::Envelopes, &key, "has no id");
+                    Some((value.id().map_err(fault)?, value.member().map_err(fault)?))
+                }
+                false => None,
+            };
+            found.push(Served { bytes: value.bytes, bare });
         }
         Ok(found)
     }

@@ -11,17 +11,18 @@ use super::{
     ReadError, Store, WriteError,
     apply::{Applier, advance, count, stored, wait},
     columns::{self, Cf},
-    removal::{self, Gone},
+    removal::{self, End, Gone},
     rows::{Committed, HeldEntry, JudgedEnd, JudgedLog, LogRow, MessageState},
     txn::Txn,
     values::EnvelopeValue,
     vault::damaged,
+    withdrawals,
 };
 
 impl Applier {
     /// Hides, shows, and ends the judgement if this is the last of it and the log is as it was.
     pub(super) fn judged(&mut self, txn: &mut Txn<'_>, judged: JudgedLog) -> Result<Committed, WriteError> {
-        let mut gone = Gone::default();
+        let mut gone = Gone::of(End::Hidden);
         for (message, state) in judged.hide {
             hide(txn, message, state, &mut gone)?;
         }
@@ -86,6 +87,7 @@ fn hide(
     removal::take_away(txn, group, author, message, gone)?;
     count(txn, group, Some(before), state)?;
     stored.value.set_state(state, None);
+    withdrawals::says_otherwise(txn, &stored.value);
     stored.put(txn);
     Ok(())
 }
@@ -97,10 +99,14 @@ fn show(txn: &mut Txn<'_>, message: MessageId) -> Result<(), WriteError> {
     if !before.is_hidden() {
         return Ok(());
     }
-    count(txn, stored.group, Some(before), MessageState::Sealed)?;
-    stored.value.set_state(MessageState::Sealed, None);
+    let after = withdrawals::stands_as(txn, message, &stored)?;
+    count(txn, stored.group, Some(before), after)?;
+    stored.value.set_state(after, None);
+    withdrawals::says_otherwise(txn, &stored.value);
     stored.put(txn);
-    txn.put(Cf::Reopen, message.to_vec(), Vec::new());
+    if after.may_show() {
+        txn.put(Cf::Reopen, message.to_vec(), Vec::new());
+    }
     Ok(())
 }
 

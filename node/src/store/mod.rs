@@ -25,11 +25,13 @@ mod objects;
 mod open;
 mod outbox;
 mod parking;
+mod purge;
 mod removal;
 mod rows;
 mod txn;
 mod values;
 mod vault;
+mod withdrawals;
 mod writer;
 
 use std::{path::Path, sync::Arc};
@@ -41,14 +43,15 @@ use belfry_proto::{
 use tokio::sync::watch;
 
 pub use check::{CheckedColumn, Health};
-pub use envelopes::Counts;
+pub use envelopes::{Counts, Served};
 pub use error::{OpenError, ReadError, WriteError};
 pub use judged::ForkProof;
 pub use objects::{FeedPage, ObjectView, Page, PageQuery};
 pub use parking::Parker;
 pub use rows::{
     AddressRow, Change, Committed, Conditions, DraftRow, DraftState, EnvelopeRow, HeldEntry, JudgedEnd,
-    JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows, ParkRow, TokenRow,
+    JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows, ParkRow, Reweigh, TokenRow,
+    WithdrawalRow, Withdraws,
 };
 pub use writer::{Pending, Prepared};
 
@@ -143,6 +146,12 @@ impl Store {
     #[must_use]
     pub fn newest(&self) -> watch::Receiver<u64> {
         self.writer.newest()
+    }
+
+    /// Counts on whenever withdrawals are to be looked at.
+    #[must_use]
+    pub fn reweighs(&self) -> watch::Receiver<u64> {
+        self.writer.reweighs()
     }
 
     /// Whether writes still go through; false after a hard write error, until the process restarts.

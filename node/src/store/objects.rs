@@ -17,6 +17,7 @@ use super::{
     apply::tlp_byte,
     columns::{self, Cf, Key},
     open::Db,
+    removal,
     rows::{Conditions, ObjectRow, OpenedRows},
     txn::Txn,
     values::{ClaimValue, DatesValue, ObjectValue, ReporterValue},
@@ -68,6 +69,8 @@ pub struct ObjectView {
     pub raw: Vec<u8>,
     /// Says that the object is gone, in its author's stead: no author's JSON.
     pub tombstone: bool,
+    /// Of a tombstone: its member or a steward withdrew the object. Else the log it came in keeps it hidden.
+    pub withdrawn: bool,
     /// Members besides the author that published the same bytes under the same marking.
     pub reporters: Vec<MemberId>,
 }
@@ -154,6 +157,7 @@ impl Claim {
             observables: observables.iter().map(|tag| tag.to_vec()).collect(),
             tombstone: false,
             conditions: Some(content.conditions.clone()),
+            end: 0,
         };
         let reporter = ReporterValue {
             serial: content.serial.get(),
@@ -349,6 +353,7 @@ fn read_row(db: &Db, key: &[u8], sealed: &[u8]) -> Result<ObjectView, ReadError>
         conditions: value.conditions.unwrap_or_default(),
         raw: value.raw,
         tombstone: value.tombstone,
+        withdrawn: removal::End::of(value.end).is_withdrawal(),
         reporters: reporters(db, group, date, &value.member)?,
     })
 }

@@ -32,18 +32,69 @@ use super::{
 /// Entries under one version of one object that are looked at; one a member, and so bounded by the roster.
 const MAX_ENTRIES: usize = 4096;
 
-/// Objects that lost a row, each with the newest version it had.
-#[derive(Default)]
-pub(super) struct Gone(BTreeMap<(GroupId, String), ObjectValue>);
+/// How an object ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The log that its message stands in hides it: what its member said before stands again.
+    Hidden,
+    /// Withdrawn; nothing of it is told.
+    Bare,
+    /// Taken back by its own author; what it said is told on.
+    Kept,
+}
 
-impl Gone {
-    fn note(&mut self, group: GroupId, value: ObjectValue) {
-        let newest = self.0.entry((group, value.id.clone())).or_insert_with(|| value.clone());
-        let time = |value: &ObjectValue| value.version.parse::<Timestamp>().unwrap_or_default();
-        if time(newest) < time(&value) {
-            *newest = value;
+impl End {
+    pub(super) const fn of(number: u32) -> Self {
+        match number {
+            1 => Self::Bare,
+            2 => Self::Kept,
+            _ => Self::Hidden,
         }
     }
+
+    const fn number(self) -> u32 {
+        match self {
+            Self::Hidden => 0,
+            Self::Bare => 1,
+            Self::Kept => 2,
+        }
+    }
+
+    pub(super) const fn is_withdrawal(self) -> bool {
+        matches!(self, Self::Bare | Self::Kept)
+    }
+}
+
+/// Objects that lost a row, each with the newest version it had and how that ends.
+pub(super) struct Gone {
+    end: End,
+    lost: BTreeMap<(GroupId, String), (ObjectValue, End)>,
+}
+
+impl Gone {
+    /// What goes from now on ends so.
+    pub(super) const fn of(end: End) -> Self {
+        Self { end, lost: BTreeMap::new() }
+    }
+
+    /// What goes from now on ends so.
+    pub(super) const fn ends_as(&mut self, end: End) {
+        self.end = end;
+    }
+
+    fn note(&mut self, group: GroupId, value: ObjectValue) {
+        let end = self.end;
+        let newest = self.lost.entry((group, value.id.clone())).or_insert_with(|| (value.clone(), end));
+        if version_time(&newest.0) < version_time(&value) {
+            *newest = (value, end);
+        } else if version_time(&newest.0) == version_time(&value) && end != End::Kept {
+            newest.1 = end;
+        }
+    }
+}
+
+fn version_time(value: &ObjectValue) -> Timestamp {
+    value.version.parse().unwrap_or_default()
 }
 
 /// Takes away everything a message said; [`surface`] has to follow in the same change.
@@ -75,15 +126,15 @@ pub(super) fn take_away(
     Ok(())
 }
 
-struct Reporter {
+pub(super) struct Reporter {
     key: Vec<u8>,
-    member: MemberId,
-    message: MessageId,
+    pub(super) member: MemberId,
+    pub(super) message: MessageId,
     /// It says the version in other words.
     differs: bool,
 }
 
-fn reporters(txn: &Txn<'_>, group: GroupId, date: u64) -> Result<Vec<Reporter>, ReadError> {
+pub(super) fn reporters(txn: &Txn<'_>, group: GroupId, date: u64) -> Result<Vec<Reporter>, ReadError> {
     let prefix = columns::object(group, date);
     let rows = txn.prefixed(Cf::Reporters, &prefix, MAX_ENTRIES)?.into_iter();
     rows.map(|(key, _)| {
@@ -197,21 +248,35 @@ fn drop_entries(
 }
 
 /// Lets what remains of the objects be met again, or says that nothing does.
+///
+/// A withdrawal is told even where its member's older versions remain, or tools would keep the newer one for
+/// ever. What the log hides is not: somebody else may have written it with a stolen key.
 pub(super) fn surface(applier: &mut Applier, txn: &mut Txn<'_>, gone: Gone) -> Result<(), ReadError> {
-    for ((group, id), lost) in gone.0 {
-        let mut remain = Vec::new();
+    for ((group, id), (lost, end)) in gone.lost {
+        let (mut remain, mut told) = (Vec::new(), Vec::new());
         for (date, value) in rows_of(txn, group, &id)? {
-            if value.tombstone {
-                remove(txn, group, date, &value)?;
-            } else {
+            if !value.tombstone {
                 remain.push((date, value));
+            } else if End::of(value.end).is_withdrawal() {
+                told.push((date, value));
+            } else {
+                remove(txn, group, date, &value)?;
             }
         }
         for (date, value) in &remain {
             redate(applier, txn, group, *date, value)?;
         }
-        if remain.is_empty() {
-            bury(applier, txn, group, &lost)?;
+        let of_same = |value: &ObjectValue| value.member == lost.member;
+        let is_told =
+            told.iter().any(|(_, value)| of_same(value) && version_time(value) > version_time(&lost));
+        let is_outlived =
+            remain.iter().any(|(_, value)| of_same(value) && version_time(value) >= version_time(&lost));
+        let is_last = remain.is_empty() && told.is_empty();
+        if is_last || end.is_withdrawal() && !is_told && !is_outlived {
+            for (date, value) in told.iter().filter(|(_, value)| of_same(value)) {
+                remove(txn, group, *date, value)?;
+            }
+            bury(applier, txn, group, &lost, end)?;
         }
     }
     Ok(())
@@ -260,14 +325,20 @@ fn bury(
     txn: &mut Txn<'_>,
     group: GroupId,
     lost: &ObjectValue,
+    end: End,
 ) -> Result<(), ReadError> {
-    let Some(tombstone) = tombstone::of(&lost.raw) else { return Ok(()) };
+    let tombstone = match end {
+        End::Kept => tombstone::retracted(&lost.raw),
+        End::Hidden | End::Bare => tombstone::of(&lost.raw),
+    };
+    let Some(tombstone) = tombstone else { return Ok(()) };
     let value = ObjectValue {
         version: tombstone.version,
         raw: tombstone.raw,
         revoked: true,
-        observables: Vec::new(),
+        observables: if end == End::Kept { lost.observables.clone() } else { Vec::new() },
         tombstone: true,
+        end: end.number(),
         ..lost.clone()
     };
     let date_added = applier.next_date(txn, group)?;
@@ -281,19 +352,29 @@ fn bury(
     };
     let entry = ClaimValue { date_added, raw_tag: Vec::new(), member: member.to_vec(), marking };
     txn.put(Cf::ById, key, entry.encode_to_vec());
+    if let Ok(message) = MessageId::try_from(value.message.as_slice())
+        && end.is_withdrawal()
+    {
+        // Should it be erased after all, or its log be cut, this goes with it.
+        let mut dates = objects::dates_of(txn, message)?;
+        dates.push(date_added);
+        objects::put_dates(txn, message, dates);
+    }
     applier.announce(txn, group, date_added);
     Ok(())
 }
 
-/// Takes the tombstones of objects away: they are shown again.
+/// Takes the tombstones of objects away: this message shows them again. What others withdrew stays withdrawn.
 pub(super) fn unbury<'a>(
     txn: &mut Txn<'_>,
     group: GroupId,
+    message: MessageId,
     ids: impl Iterator<Item = &'a str>,
 ) -> Result<(), ReadError> {
     for id in ids.collect::<BTreeSet<_>>() {
         for (date, value) in rows_of(txn, group, id)? {
-            if value.tombstone {
+            let is_other = End::of(value.end).is_withdrawal() && value.message != message.as_ref();
+            if value.tombstone && !is_other {
                 remove(txn, group, date, &value)?;
             }
         }
@@ -306,7 +387,7 @@ fn remove(txn: &mut Txn<'_>, group: GroupId, date: u64, value: &ObjectValue) -> 
     forget(txn, group, date, value, &[])
 }
 
-fn row(txn: &Txn<'_>, group: GroupId, date: u64) -> Result<Option<ObjectValue>, ReadError> {
+pub(super) fn row(txn: &Txn<'_>, group: GroupId, date: u64) -> Result<Option<ObjectValue>, ReadError> {
     let key = columns::object(group, date);
     let Some(plain) = txn.get_sealed(Cf::Objects, &key)? else { return Ok(None) };
     let value = ObjectValue::decode(plain.as_slice());
@@ -314,7 +395,7 @@ fn row(txn: &Txn<'_>, group: GroupId, date: u64) -> Result<Option<ObjectValue>, 
 }
 
 /// Every row of an object, oldest first.
-fn rows_of(txn: &Txn<'_>, group: GroupId, id: &str) -> Result<Vec<(u64, ObjectValue)>, ReadError> {
+pub(super) fn rows_of(txn: &Txn<'_>, group: GroupId, id: &str) -> Result<Vec<(u64, ObjectValue)>, ReadError> {
     let prefix = Key::group(group).bytes(&txn.db.vault.blind(group, "object", id)).done();
     let mut dates = BTreeSet::new();
     for (key, value) in txn.prefixed(Cf::ById, &prefix, MAX_VERSIONS)? {

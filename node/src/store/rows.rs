@@ -2,7 +2,7 @@
 
 use belfry_proto::{
     crypto::secret::Secret,
-    envelope::{ContentKey, KeyContext},
+    envelope::{ContentKey, KeyContext, Withdrawal, Word},
     id::{
         GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, RosterVersion, Sequence, Serial,
     },
@@ -84,6 +84,22 @@ pub enum Change {
     Park(ParkRow),
     /// Parked envelopes that found their verdict.
     Unpark(Vec<MessageId>),
+    /// Looks again at what withdrawals come to, for these messages, due by `now`.
+    Reweigh {
+        /// From [`super::Store::to_reweigh`].
+        work: Vec<Reweigh>,
+        /// The clock that tells whether a body has to go.
+        now: Timestamp,
+    },
+}
+
+/// A message whose withdrawals are to be looked at, and from when on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reweigh {
+    /// When.
+    pub due: Timestamp,
+    /// Which.
+    pub message: MessageId,
 }
 
 /// What a change came to.
@@ -111,6 +127,11 @@ pub enum Committed {
     Outdated,
     /// The author's certificate has as many logs in the group as it may; nothing is stored.
     TooManyLogs,
+    /// Withdrawals were looked at.
+    Reweighed {
+        /// Messages stand again, and are to be opened again.
+        reopens: bool,
+    },
 }
 
 /// How far an envelope got.
@@ -126,6 +147,8 @@ pub enum MessageState {
     Quarantined,
     /// At or above a fork of its log: kept, hidden.
     Disputed,
+    /// Its member or a steward withdrew it: kept as far as that allows, not shown.
+    Withdrawn,
 }
 
 impl MessageState {
@@ -138,6 +161,7 @@ impl MessageState {
             Self::Closed => "closed",
             Self::Quarantined => "quarantined",
             Self::Disputed => "disputed",
+            Self::Withdrawn => "withdrawn",
         }
     }
 
@@ -145,6 +169,12 @@ impl MessageState {
     #[must_use]
     pub const fn is_hidden(self) -> bool {
         matches!(self, Self::Quarantined | Self::Disputed)
+    }
+
+    /// Whether its content may be shown here, once it is open.
+    #[must_use]
+    pub const fn may_show(self) -> bool {
+        !self.is_hidden() && !matches!(self, Self::Withdrawn)
     }
 }
 
@@ -191,6 +221,17 @@ pub struct EnvelopeRow {
     pub content: Option<OpenedRows>,
     /// Why it got no further.
     pub reason: Option<String>,
+    /// What it withdraws, if that is what it is.
+    pub withdraws: Option<Withdraws>,
+}
+
+/// A withdrawal's say and the messages it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdraws {
+    /// What its effect depends on.
+    pub word: Word,
+    /// Messages named.
+    pub targets: Vec<MessageId>,
 }
 
 /// A publication part in clear.
@@ -354,6 +395,17 @@ pub struct MessageRow {
     pub key_id: Option<KeyId>,
     /// Bytes on the wire.
     pub size: u64,
+    /// Whether its body is here; false for what never had one, too.
+    pub has_body: bool,
+}
+
+/// A withdrawal that names a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WithdrawalRow {
+    /// What it says.
+    pub word: Word,
+    /// It is here, and nothing hides it.
+    pub stands: bool,
 }
 
 /// A content key as kept.
@@ -455,6 +507,8 @@ pub struct DraftRow {
     pub key_id: Option<KeyId>,
     /// Why refused.
     pub error: Option<String>,
+    /// What it withdraws, behind its parts.
+    pub withdraws: Option<Withdrawal>,
 }
 
 /// An access token: everything but the secret.

@@ -65,6 +65,7 @@ fn envelope(n: u64) -> EnvelopeRow {
         state: MessageState::Sealed,
         content: None,
         reason: None,
+        withdraws: None,
     }
 }
 
@@ -123,6 +124,7 @@ fn draft(n: u8, key: Option<&str>) -> DraftRow {
         messages: Vec::new(),
         key_id: None,
         error: None,
+        withdraws: None,
     }
 }
 

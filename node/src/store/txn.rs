@@ -142,6 +142,11 @@ impl<'a> Txn<'a> {
         self.bytes
     }
 
+    /// Whether it writes or deletes rows of a column.
+    pub(super) fn touches(&self, cf: Cf) -> bool {
+        self.rows.get(&cf).is_some_and(|rows| !rows.is_empty())
+    }
+
     /// Writes the batch and waits for the disk.
     pub(super) fn write(self) -> Result<(), rocksdb::Error> {
         let mut batch = rocksdb::WriteBatch::default();

@@ -2,8 +2,9 @@
 
 use belfry_proto::{
     crypto::secret::Secret,
+    envelope::{Withdrawal, Word},
     id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
-    schema::Audience,
+    schema::{Audience, WithdrawalGround, WithdrawalMode},
     sync::Entry,
     time::Timestamp,
 };
@@ -53,6 +54,9 @@ pub(super) struct EnvelopeValue {
     pub(super) bytes: Vec<u8>,
     #[prost(uint64, tag = "12")]
     written_at: u64,
+    /// The body is absent by a withdrawal that stands.
+    #[prost(bool, tag = "13")]
+    pub(super) excused: bool,
 }
 
 impl EnvelopeValue {
@@ -71,7 +75,13 @@ impl EnvelopeValue {
             reason: row.reason.clone().unwrap_or_default(),
             bytes: std::mem::take(&mut row.bytes),
             written_at: row.written_at.get(),
+            excused: false,
         }
+    }
+
+    /// Whether nothing is missing of it that should be here: frontiers count these.
+    pub(super) const fn counts(&self) -> bool {
+        self.has_body || self.excused
     }
 
     /// As a log is judged by.
@@ -103,6 +113,7 @@ impl EnvelopeValue {
             1 => MessageState::Opened,
             2 => MessageState::Closed,
             3 => MessageState::Quarantined,
+            5 => MessageState::Withdrawn,
             _ => MessageState::Disputed,
         }
     }
@@ -130,6 +141,7 @@ impl EnvelopeValue {
             reason: (!self.reason.is_empty()).then(|| self.reason.clone()),
             key_id: self.key_id(),
             size: self.bytes.len() as u64,
+            has_body: self.has_body,
         })
     }
 }
@@ -141,6 +153,7 @@ const fn state_number(state: MessageState) -> u32 {
         MessageState::Closed => 2,
         MessageState::Quarantined => 3,
         MessageState::Disputed => 4,
+        MessageState::Withdrawn => 5,
     }
 }
 
@@ -265,6 +278,9 @@ pub(super) struct ObjectValue {
     pub(super) tombstone: bool,
     #[prost(message, optional, tag = "17")]
     pub(super) conditions: Option<Conditions>,
+    /// Of a tombstone: how its object ended; see [`super::removal::End`].
+    #[prost(uint32, tag = "18")]
+    pub(super) end: u32,
 }
 
 /// What a reporter's row needs to become the author's, should that one be hidden.
@@ -383,6 +399,61 @@ pub(super) struct DraftValue {
     error: Option<String>,
     #[prost(bytes = "vec", tag = "15")]
     key_id: Vec<u8>,
+    #[prost(message, optional, tag = "16")]
+    withdraws: Option<WithdrawsValue>,
+}
+
+/// What a draft withdraws.
+#[derive(Clone, PartialEq, prost::Message)]
+struct WithdrawsValue {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    targets: Vec<Vec<u8>>,
+    #[prost(enumeration = "WithdrawalMode", tag = "2")]
+    mode: i32,
+    #[prost(enumeration = "WithdrawalGround", tag = "3")]
+    ground: i32,
+}
+
+/// What one withdrawal says of one message.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct WithdrawalValue {
+    #[prost(bytes = "vec", tag = "1")]
+    member: Vec<u8>,
+    #[prost(uint32, tag = "2")]
+    group: u32,
+    #[prost(enumeration = "WithdrawalMode", tag = "3")]
+    mode: i32,
+    #[prost(enumeration = "WithdrawalGround", tag = "4")]
+    ground: i32,
+    #[prost(bool, tag = "5")]
+    by_steward: bool,
+    #[prost(uint64, tag = "6")]
+    created: u64,
+}
+
+impl WithdrawalValue {
+    pub(super) fn of(word: &Word) -> Self {
+        Self {
+            member: word.member.to_vec(),
+            group: word.group.get(),
+            mode: word.mode.into(),
+            ground: word.ground.into(),
+            by_steward: word.by_steward,
+            created: word.created.as_micros(),
+        }
+    }
+
+    pub(super) fn word(&self, id: MessageId) -> Result<Word, Unreadable> {
+        Ok(Word {
+            id,
+            group: GroupId::new(self.group),
+            member: MemberId::try_from(self.member.as_slice())?,
+            mode: self.mode(),
+            ground: self.ground(),
+            by_steward: self.by_steward,
+            created: Timestamp::from_micros(self.created),
+        })
+    }
 }
 
 impl DraftValue {
@@ -407,10 +478,27 @@ impl DraftValue {
             messages: row.messages.iter().map(MessageId::to_vec).collect(),
             error: row.error.clone(),
             key_id: row.key_id.map(|k| k.to_vec()).unwrap_or_default(),
+            withdraws: row.withdraws.as_ref().map(|withdraws| WithdrawsValue {
+                targets: withdraws.targets.iter().map(MessageId::to_vec).collect(),
+                mode: withdraws.mode.into(),
+                ground: withdraws.ground.into(),
+            }),
         }
     }
 
     pub(super) fn row(self, publication: PublicationId) -> Result<DraftRow, Unreadable> {
+        let withdraws = match &self.withdraws {
+            Some(value) => Some(Withdrawal {
+                mode: value.mode(),
+                ground: value.ground(),
+                targets: value
+                    .targets
+                    .iter()
+                    .map(|target| MessageId::try_from(target.as_slice()))
+                    .collect::<Result<_, _>>()?,
+            }),
+            None => None,
+        };
         Ok(DraftRow {
             publication,
             group: GroupId::new(self.group),
@@ -439,6 +527,7 @@ impl DraftValue {
             error: self.error,
             key_id: KeyId::try_from(self.key_id.as_slice()).ok(),
             parts: self.parts,
+            withdraws,
         })
     }
 }

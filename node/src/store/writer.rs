@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::{
     apply::Applier,
+    columns::Cf,
     error::{OpenError, WriteError},
     objects::Claim,
     open::Db,
@@ -130,6 +131,7 @@ pub(super) struct Writer {
     thread: Arc<Thread>,
     writable: Arc<AtomicBool>,
     newest: watch::Receiver<u64>,
+    reweighs: watch::Receiver<u64>,
 }
 
 /// The running thread; dropping it waits until the thread has let go of the database. A process that
@@ -164,15 +166,13 @@ impl Writer {
         let writable = Arc::new(AtomicBool::new(true));
         let applier = Applier::load(&db)?;
         let (told, newest) = watch::channel(applier.newest());
+        let (due, reweighs) = watch::channel(0);
         let flag = Arc::clone(&writable);
         let handle = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(&db, jobs, applier, &flag, &told))?;
-        Ok(Self {
-            thread: Arc::new(Thread { queue: Some(queue), places, handle: Some(handle) }),
-            writable,
-            newest,
-        })
+            .spawn(move || run(&db, jobs, applier, &flag, &told, &due))?;
+        let thread = Arc::new(Thread { queue: Some(queue), places, handle: Some(handle) });
+        Ok(Self { thread, writable, newest, reweighs })
     }
 
     /// Takes places in the queue; changes are applied in the order of their places.
@@ -190,6 +190,10 @@ impl Writer {
 
     pub(super) fn newest(&self) -> watch::Receiver<u64> {
         self.newest.clone()
+    }
+
+    pub(super) fn reweighs(&self) -> watch::Receiver<u64> {
+        self.reweighs.clone()
     }
 
     pub(super) fn is_writable(&self) -> bool {
@@ -217,6 +221,7 @@ fn run(
     mut applier: Applier,
     writable: &AtomicBool,
     newest: &watch::Sender<u64>,
+    reweighs: &watch::Sender<u64>,
 ) {
     let _guard = Guard(writable);
     let mut stopped: Option<WriteError> = None;
@@ -246,8 +251,12 @@ fn run(
                 current = jobs.try_recv().ok();
             }
         }
+        let reweighs_more = txn.touches(Cf::Reweigh);
         match txn.write() {
             Ok(()) => {
+                if reweighs_more {
+                    reweighs.send_modify(|count| *count += 1);
+                }
                 let head = applier.newest();
                 newest.send_if_modified(|before| std::mem::replace(before, head) != head);
                 for job in whole {

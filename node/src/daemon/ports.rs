@@ -23,6 +23,7 @@ use crate::{
     publish::{
         Hold, Publisher,
         submission::{Accepted, DraftStatus, Submission, SubmitError},
+        withdraw::{WithdrawError, WithdrawalRequest, Withdrawn},
     },
     roster::LiveRoster,
     store::Store,
@@ -37,6 +38,10 @@ pub(super) struct Publishing(pub(super) Publisher);
 impl Publish for Publishing {
     async fn submit(&self, submission: Submission) -> Result<Accepted, SubmitError> {
         self.0.submit(submission).await
+    }
+
+    async fn withdraw(&self, request: WithdrawalRequest) -> Result<Withdrawn, WithdrawError> {
+        self.0.withdraw(request).await
     }
 
     async fn status(&self, publication: PublicationId) -> Result<Option<DraftStatus>, SubmitError> {

@@ -19,6 +19,7 @@ use super::{
     keep::{Arrival, Arrived, Ready},
     line::Line,
     rate::Rates,
+    reweigh::Excuse,
 };
 use crate::{
     clock,
@@ -196,20 +197,13 @@ impl Ingest {
             Err(error) => return Judgement::refused(&error),
         };
         let id = decoded.message_id();
-        if self.is_known(&id) {
+        if self.is_known(&id) && !(origin == Origin::Sync && self.would_heal(&decoded)) {
             return Judgement::Known;
         }
-        if decoded.lacks_body() {
-            // Nothing erases bodies yet, so a bare header is only a way to take a message's place.
-            let verdict = match origin {
-                Origin::Gossip { .. } => Verdict::Reject,
-                Origin::Sync | Origin::Own => Verdict::Ignore,
-            };
-            return Judgement::Refused {
-                verdict,
-                code: "bodiless",
-                detail: "the body is missing".to_owned(),
-            };
+        if decoded.lacks_body()
+            && let Some(refused) = self.refuse_bare(&decoded, origin)
+        {
+            return refused;
         }
         let claimed = decoded.clone();
         let attributed = match decoded.attribute(roster) {
@@ -240,6 +234,24 @@ impl Ingest {
             Err(AdmitError::Quarantined(quarantined)) => Judgement::Quarantined(quarantined),
             Err(error) => Judgement::refused(&error),
         }
+    }
+
+    /// A message that is held without its body comes with it.
+    fn would_heal(&self, decoded: &Decoded) -> bool {
+        decoded.has_body() && matches!(self.store.wants_body(decoded.message_id()), Ok(true))
+    }
+
+    /// Without a withdrawal that says so, an entry without its body is only a way to take a message's place.
+    fn refuse_bare(&self, decoded: &Decoded, origin: Origin) -> Option<Judgement> {
+        let (verdict, code, detail) = match (origin, self.excuse(decoded)) {
+            (Origin::Sync, Excuse::Erased) => return None,
+            (Origin::Sync, Excuse::NotYet) => {
+                (Verdict::Ignore, "unexcused", "the withdrawal of its body is not known to stand")
+            }
+            (Origin::Sync | Origin::Own, _) => (Verdict::Ignore, "bodiless", "the body is missing"),
+            (Origin::Gossip { .. }, _) => (Verdict::Reject, "bodiless", "the body is missing"),
+        };
+        Some(Judgement::Refused { verdict, code, detail: detail.to_owned() })
     }
 
     /// Charges the author, whose signature holds.

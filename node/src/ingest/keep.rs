@@ -126,6 +126,15 @@ impl Ingest {
 
     /// The row an admitted envelope becomes, opened if its key is here.
     fn row(&self, envelope: &Arrived, roster: &Roster) -> EnvelopeRow {
+        let row = self.unweighed(envelope, roster);
+        let withdraws = match envelope {
+            Arrived::Admitted(admitted) => rows::withdraws(roster, row.id, admitted.header()),
+            Arrived::Quarantined(quarantined) => rows::withdraws(roster, row.id, quarantined.header()),
+        };
+        EnvelopeRow { withdraws, ..row }
+    }
+
+    fn unweighed(&self, envelope: &Arrived, roster: &Roster) -> EnvelopeRow {
         let judged_at = roster.version().height;
         let admitted = match envelope {
             Arrived::Admitted(admitted) => admitted,
@@ -253,7 +262,7 @@ impl Ingest {
                 tracing::warn!(message = %id, member.id = %member, "member {member} opens more logs than it may");
                 Kept::Refused("too-many-logs")
             }
-            Ok(Committed::Done | Committed::Outdated) => Kept::Stored,
+            Ok(Committed::Done | Committed::Outdated | Committed::Reweighed { .. }) => Kept::Stored,
             Err(error) => {
                 tracing::error!(message = %id, "not stored: {error}");
                 Kept::Refused("not-stored")

@@ -6,6 +6,7 @@
 //! parked ─┘   (decode attribute verify admit)      └─ not yet ─▶ stored sealed ──┘
 //!                                                     KeyArrived ─▶ open what waited
 //! roster moved, fork, closed log ─▶ rejudge: the log as a whole ─▶ hide / show again
+//! withdrawals ─▶ reweigh: what they come to for each message ─▶ take away / show again
 //! ```
 //!
 //! Judging is cheap and answers gossipsub at once; opening follows on the same thread, storing and telling behind
@@ -20,6 +21,7 @@ mod quota;
 mod rate;
 mod rejudge;
 mod reopen;
+mod reweigh;
 #[cfg(test)]
 mod tests;
 
@@ -124,6 +126,11 @@ impl Ingest {
     /// Judges whole logs again wherever the admin log or a fork asks for it; a task of its own.
     pub fn rejudging(&self) -> impl Future<Output = ()> + Send + use<> {
         self.clone().run_rejudge()
+    }
+
+    /// Applies withdrawals; a task of its own.
+    pub fn reweighing(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.clone().run_reweigh()
     }
 
     /// Splits into the judge, the keeper and the reopener, which the daemon runs as tasks.

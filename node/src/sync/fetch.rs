@@ -195,9 +195,10 @@ impl Sync {
             }
             let last = theirs.last().map(|log| log.log);
             let ranges = plan::plan(&ours, &theirs).into_iter().filter_map(below_fork);
+            let ranges = self.narrowed(ranges.collect()).await?;
             let room = MAX_OFFERS.saturating_sub(found.ranges.len());
             let before = found.ranges.len();
-            found.ranges.extend(ranges.take(room + 1));
+            found.ranges.extend(ranges.into_iter().take(room + 1));
             if found.ranges.len() - before > room {
                 found.is_cut = true;
                 return Ok(());
@@ -209,6 +210,27 @@ impl Sync {
         }
         found.is_cut = true;
         Ok(())
+    }
+
+    /// Bodies that are missing are few: only the stretch from the first to the last of them is asked for.
+    async fn narrowed(&self, ranges: Vec<Range>) -> Result<Vec<Range>, PullError> {
+        if ranges.iter().all(|range| range.want != Want::Bodies) {
+            return Ok(ranges);
+        }
+        let store = self.store.clone();
+        let narrowed = tokio::task::spawn_blocking(move || {
+            let mut narrowed = Vec::with_capacity(ranges.len());
+            for range in ranges {
+                if range.want != Want::Bodies {
+                    narrowed.push(range);
+                } else if let Some((first, last)) = store.holes(range.group, range.log)? {
+                    let (from, to) = (range.from.max(first), range.to.min(last));
+                    narrowed.extend((from <= to).then_some(Range { from, to, ..range }));
+                }
+            }
+            Ok::<_, PullError>(narrowed)
+        });
+        narrowed.await.map_err(|_| PullError::Spoiled("stopping"))?
     }
 
     /// Asks for one page and hands it in.
@@ -232,7 +254,9 @@ impl Sync {
             to: range.to.get(),
         };
         let response = self.ask(peer, Request::Range(request), FETCHING).await?;
-        let Response::Page(Page { envelopes, .. }) = response else { return Err(PullError::WrongAnswer) };
+        let Response::Page(Page { envelopes, withdrawals, .. }) = response else {
+            return Err(PullError::WrongAnswer);
+        };
         if envelopes.is_empty() {
             return Err(PullError::EmptyPage);
         }
@@ -243,9 +267,14 @@ impl Sync {
             let decoded =
                 envelopes.iter().map(|bytes| envelope::decode(bytes)).collect::<Result<Vec<_>, _>>()?;
             page::check_page(&range, &decoded)?;
-            Ok::<_, PullError>(envelopes)
+            page::check_excuses(&range, &decoded, &withdrawals)?;
+            Ok::<_, PullError>((envelopes, withdrawals))
         });
-        let envelopes = checked.await.map_err(|_| PullError::Spoiled("stopping"))??;
+        let (envelopes, withdrawals) = checked.await.map_err(|_| PullError::Spoiled("stopping"))??;
+        if !withdrawals.is_empty() {
+            // First, so that the page's entries without a body are excused when they are judged.
+            self.intake.offer(peer, withdrawals).await;
+        }
         let kept = self.intake.offer(peer, envelopes).await;
         if kept.is_empty() {
             return Err(PullError::Spoiled("stopping"));
@@ -323,8 +352,6 @@ fn outcome(range: Range, kept: &[Kept]) -> Fetched {
 
 #[cfg(test)]
 mod tests {
-    use belfry_proto::sync::plan::Want;
-
     use super::*;
 
     fn range() -> Range {

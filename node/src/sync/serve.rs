@@ -5,7 +5,10 @@
 //!         └▶ one of PLACES ─▶ entitled? ─▶ one bounded read on a blocking thread ─▶ reply, charged by its size
 //! ```
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
@@ -37,12 +40,15 @@ use crate::{
     clock,
     network::Asked,
     roster::LiveRoster,
-    store::{LogRow, Store},
+    store::{LogRow, ReadError, Served, Store},
 };
 
 /// Requests served side by side. A slow read holds up its own place; more would only contend for the disk,
 /// and each holds a reply of up to 1 MiB.
 const PLACES: usize = 16;
+
+/// Bytes of withdrawals on one page: it ends a largest envelope below the largest reply.
+const MAX_EXCUSES: usize = limits::MAX_TRANSMIT - 16 * 1024;
 
 /// The serving half of the sync use-case.
 pub struct Serving {
@@ -148,8 +154,8 @@ fn range(
         return Err(Refusal::Malformed);
     }
     let last = pull.to.min(pull.from.saturating_add(limits::MAX_PAGE_ENVELOPES as u64 - 1));
-    let envelopes = store
-        .envelopes(
+    let served = store
+        .stretch(
             group,
             log,
             Sequence::new(pull.from),
@@ -157,8 +163,38 @@ fn range(
             limits::MAX_REPLY - limits::MAX_TRANSMIT,
         )
         .map_err(|_| Refusal::Internal)?;
-    let more = !envelopes.is_empty() && pull.from + (envelopes.len() as u64) <= pull.to;
-    Ok(Response::Page(Page { envelopes, more }))
+    let holds = !served.is_empty();
+    let page = excused(store, group, served).map_err(|_| Refusal::Internal)?;
+    if page.envelopes.is_empty() && holds {
+        // A body that is missing here, too, and that no withdrawal excuses any more: others may have it.
+        return Err(Refusal::Busy);
+    }
+    let more = !page.envelopes.is_empty() && pull.from + (page.envelopes.len() as u64) <= pull.to;
+    Ok(Response::Page(Page { more, ..page }))
+}
+
+/// A page of entries, with the withdrawals that took the body of some of them; up to the first for which there is
+/// none, or no room.
+fn excused(store: &Store, group: GroupId, served: Vec<Served>) -> Result<Page, ReadError> {
+    let mut page = Page { envelopes: Vec::with_capacity(served.len()), ..Page::default() };
+    let mut brought = BTreeSet::new();
+    let mut room = MAX_EXCUSES;
+    for Served { bytes, bare } in served {
+        if let Some((message, member)) = bare {
+            let ending = store.ending(message, group, member)?;
+            let Some(ending) = ending.filter(|ending| ending.shreds_at.is_some()) else { break };
+            if brought.insert(ending.by) {
+                let Some(withdrawal) = store.envelope(ending.by)? else { break };
+                if withdrawal.len() > room {
+                    break;
+                }
+                room -= withdrawal.len();
+                page.withdrawals.push(withdrawal);
+            }
+        }
+        page.envelopes.push(bytes);
+    }
+    Ok(page)
 }
 
 /// The proof that a log is forked, as its frontier here says.

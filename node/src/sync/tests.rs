@@ -4,11 +4,11 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use belfry_proto::{
-    envelope::Decoded,
+    envelope::{Decoded, LIFTED_WITHIN, Word},
     id::{Height, LogId, MemberId, MessageId, Sequence, Serial},
     schema::{
-        self, Frontier, Page, PullFrontier, PullRange, Refusal, SyncRequest, SyncResponse,
-        sync_request::Request, sync_response::Response,
+        self, Frontier, Page, PullFrontier, PullRange, Refusal, SyncRequest, SyncResponse, WithdrawalGround,
+        WithdrawalMode, sync_request::Request, sync_response::Response,
     },
     sync::frontier,
     time::Timestamp,
@@ -19,11 +19,12 @@ use tokio::task::JoinSet;
 
 use super::{serve::frontier_of, *};
 use crate::{
+    clock,
     feed::{Feed, Notice},
     ingest::Ingest,
     membership::{DialLimits, GateTimes, Membership, Reach},
     space::{Space, tests::Disk},
-    store::{Change, EnvelopeRow, MessageState},
+    store::{Change, EnvelopeRow, MessageState, Withdraws},
     testing::{CIDR, CLOUD, Coalition, PATIENCE, Seat, Site, eventually},
 };
 
@@ -142,7 +143,7 @@ fn frontier_with(coalition: &Coalition, messages: &[Decoded]) -> Response {
 
 fn page_of<'a>(messages: impl IntoIterator<Item = &'a Decoded>) -> Response {
     let envelopes = messages.into_iter().map(|message| message.bytes().to_vec()).collect();
-    Response::Page(Page { envelopes, more: true })
+    Response::Page(Page { envelopes, more: true, ..Page::default() })
 }
 
 fn bare(message: &Decoded) -> Vec<u8> {
@@ -210,19 +211,25 @@ type Lie = fn(&[Decoded], &PullRange) -> Option<Response>;
 #[tokio::test]
 async fn what_a_liar_does_not_serve_comes_from_another_peer() {
     let lies: [(&str, Lie); 8] = [
-        ("an empty page", |_, _| Some(Response::Page(Page { envelopes: Vec::new(), more: true }))),
+        ("an empty page", |_, _| Some(Response::Page(Page { more: true, ..Page::default() }))),
         ("a hole", |all, _| Some(page_of(all.iter().step_by(2)))),
         ("not from where it was asked for", |all, _| Some(page_of(&all[1..]))),
         ("more than a page", |all, _| Some(page_of(all.iter().cycle().take(300)))),
         ("bare headers", |all, _| {
-            Some(Response::Page(Page { envelopes: all.iter().map(bare).collect(), more: true }))
+            Some(Response::Page(Page {
+                envelopes: all.iter().map(bare).collect(),
+                more: true,
+                ..Page::default()
+            }))
         }),
         ("good ones, then a bare header", |all, _| {
             let mut envelopes: Vec<_> = all[..5].iter().map(|m| m.bytes().to_vec()).collect();
             envelopes.push(bare(&all[5]));
-            Some(Response::Page(Page { envelopes, more: true }))
+            Some(Response::Page(Page { envelopes, more: true, ..Page::default() }))
         }),
-        ("no envelopes", |_, _| Some(Response::Page(Page { envelopes: vec![vec![7; 100]], more: true }))),
+        ("no envelopes", |_, _| {
+            Some(Response::Page(Page { envelopes: vec![vec![7; 100]], more: true, ..Page::default() }))
+        }),
         ("an answer to another question", |_, _| Some(Response::Addresses(schema::Addresses::default()))),
     ];
     let (coalition, [alice, bob, carol]) = three();
@@ -326,6 +333,56 @@ async fn a_group_of_more_logs_than_a_list_holds_converges() {
     puller.holds(&messages).await;
 }
 
+/// A steward's withdrawal was lifted, but this node had shredded the body meanwhile.
+#[tokio::test]
+async fn a_missing_body_is_fetched_from_whoever_has_it() {
+    let (coalition, [alice, bob, carol]) = three();
+    let messages = coalition.messages(&alice, CIDR, None, 3);
+    let target = messages[1].message_id();
+    let mut holder = Site::new(&coalition, &carol).await;
+    holder.hold(&messages).await;
+    let site = Site::new(&coalition, &bob).await;
+    site.hold(&messages).await;
+    let now = clock::now();
+    let withdraws = |n: usize, mode, target: MessageId| {
+        let row = filler(n);
+        let word = Word {
+            id: row.id,
+            group: CIDR,
+            member: MemberId::new([9; 16]),
+            mode,
+            ground: WithdrawalGround::Rules,
+            by_steward: true,
+            created: now,
+        };
+        let header = schema::Header { targets: vec![target.to_vec()], ..schema::Header::default() };
+        let envelope = schema::Envelope { header: header.encode_to_vec(), ..schema::Envelope::default() };
+        let withdraws = Some(Withdraws { word, targets: vec![target] });
+        EnvelopeRow { withdraws, bytes: envelope.encode_to_vec(), ..row }
+    };
+    let weigh = async |row: EnvelopeRow, now| {
+        site.store.commit(Change::Envelope(Box::new(row))).await.unwrap();
+        loop {
+            let work = site.store.to_reweigh(now, 10).unwrap();
+            if work.is_empty() {
+                return site.store.wants_body(target).unwrap();
+            }
+            site.store.commit(Change::Reweigh { work, now }).await.unwrap();
+        }
+    };
+    let erased = withdraws(0, WithdrawalMode::Erase, target);
+    let withdrawal = erased.id;
+    assert!(!weigh(erased, now.saturating_add(LIFTED_WITHIN)).await, "gone by right");
+    assert!(weigh(withdraws(1, WithdrawalMode::Lift, withdrawal), now).await, "missing");
+
+    let (_, _tasks) = serve(&mut holder);
+    let puller = Puller::start_in(site);
+    puller.site.connect(&holder).await;
+    puller.ready(&holder);
+    eventually("the body to come", async || !puller.site.store.wants_body(target).unwrap()).await;
+    assert!(puller.site.store.message(target).unwrap().unwrap().has_body);
+}
+
 /// One entry of a log of its own, early in the order of ids.
 fn filler(n: usize) -> EnvelopeRow {
     let mut bytes = [0; 32];
@@ -351,6 +408,7 @@ fn filler(n: usize) -> EnvelopeRow {
         state: MessageState::Closed,
         content: None,
         reason: None,
+        withdraws: None,
     }
 }
 

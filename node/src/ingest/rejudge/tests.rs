@@ -64,6 +64,7 @@ fn message(branch: u8, sequence: u64, from: u64) -> EnvelopeRow {
         state: MessageState::Opened,
         content: Some(content(branch, sequence, 2, vec![object(&format!("{branch}-{sequence}"), "v1")])),
         reason: None,
+        withdraws: None,
     }
 }
 

@@ -11,7 +11,10 @@ use belfry_proto::{
 use tokio::sync::watch;
 
 use crate::{
-    publish::submission::{Accepted, DraftStatus, Submission, SubmitError},
+    publish::{
+        submission::{Accepted, DraftStatus, Submission, SubmitError},
+        withdraw::{WithdrawError, WithdrawalRequest, Withdrawn},
+    },
     query::Query,
 };
 
@@ -20,6 +23,8 @@ use crate::{
 pub trait Publish: Send + Sync {
     /// Makes a durable draft. Resolves when it is on disk.
     async fn submit(&self, submission: Submission) -> Result<Accepted, SubmitError>;
+    /// Makes a durable draft of a withdrawal.
+    async fn withdraw(&self, request: WithdrawalRequest) -> Result<Withdrawn, WithdrawError>;
     /// How far a publication of this node has come; `None` if it made no such.
     async fn status(&self, publication: PublicationId) -> Result<Option<DraftStatus>, SubmitError>;
 }

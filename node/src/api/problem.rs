@@ -13,7 +13,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    publish::submission::SubmitError,
+    publish::{submission::SubmitError, withdraw::WithdrawError},
     query::{NameError, QueryError},
 };
 
@@ -184,6 +184,34 @@ impl From<NameError> for Problem {
             NameError::Ambiguous { .. } => "ambiguous-member",
         };
         Self::unprocessable(code, error.to_string())
+    }
+}
+
+impl From<WithdrawError> for Problem {
+    fn from(error: WithdrawError) -> Self {
+        use WithdrawError as E;
+        let said = error.to_string();
+        match error {
+            E::UnknownGroup(_) => Self::not_found("unknown-group", said),
+            E::NotAPublisher(_) => Self::forbidden("not-a-publisher", said),
+            E::UnknownMessage(_) => Self::unprocessable("unknown-message", said),
+            E::UnknownPublication(_) => Self::unprocessable("unknown-publication", said),
+            E::UnknownObject(_) => Self::unprocessable("unknown-object", said),
+            E::Nothing | E::TooMany(_) => Self::unprocessable("bad-withdrawal", said),
+            E::OtherGroup(_) => Self::unprocessable("other-group", said),
+            E::NotData(_) => Self::unprocessable("not-withdrawable", said),
+            E::NotOurs(_) | E::NotASteward(_) => Self::forbidden("not-yours", said),
+            E::GroundMissing(_) => Self::unprocessable("ground-missing", said),
+            E::NotLiftable(_) => Self::unprocessable("not-liftable", said),
+            E::TooLate(_) => Self::new(StatusCode::CONFLICT, "final", said),
+            E::NotSent(_) => Self::new(StatusCode::CONFLICT, "not-sent", said),
+            E::Shares { .. } => Self::new(StatusCode::CONFLICT, "shares-message", said),
+            E::IdempotencyMismatch => Self::new(StatusCode::CONFLICT, "idempotency-key-reused", said),
+            E::NoRoom => Self::new(StatusCode::INSUFFICIENT_STORAGE, "no-room", said)
+                .retry_after(Duration::from_secs(60)),
+            E::Unavailable(_) => Self::busy("unavailable", said),
+            E::Fault(_) => Self::internal(&error),
+        }
     }
 }
 

@@ -17,7 +17,10 @@ use super::{
     app::App,
     auth::{self, Needs},
     events,
-    rest::{backups, forks, groups, health, log, members, messages, objects, publications, status, tokens},
+    rest::{
+        backups, forks, groups, health, log, members, messages, objects, publications, status, tokens,
+        withdrawals,
+    },
     taxii::{self, collections, discovery},
 };
 
@@ -78,6 +81,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/api/v1/events", Read, events::events),
         Route::post("/api/v1/publications", Publish, publications::submit),
         Route::get("/api/v1/publications/{publication}", Publish, publications::follow),
+        Route::post("/api/v1/withdrawals", Publish, withdrawals::withdraw),
         Route::get("/api/v1/tokens", Admin, tokens::list),
         Route::post("/api/v1/tokens", Admin, tokens::create),
         Route::delete("/api/v1/tokens/{token}", Admin, tokens::revoke),

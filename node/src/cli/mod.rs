@@ -29,6 +29,7 @@ mod status;
 mod store;
 mod token;
 mod why;
+mod withdraw;
 
 use std::process::ExitCode;
 
@@ -77,6 +78,7 @@ enum Command {
     Status(status::Status),
     Publish(publish::Publish),
     Publication(publish::Publication),
+    Withdraw(withdraw::Withdraw),
     /// Make, list and revoke access tokens of the local API
     #[command(subcommand)]
     Token(token::Command),
@@ -128,6 +130,7 @@ impl Command {
             Self::Status(command) => command.run(global),
             Self::Publish(command) => command.run(global),
             Self::Publication(command) => command.run(global),
+            Self::Withdraw(command) => command.run(global),
             Self::Token(command) => command.run(global),
             Self::Members(command) => command.run(global),
             Self::Peers(command) => command.run(global),

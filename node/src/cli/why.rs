@@ -33,6 +33,8 @@ fn told(answer: &Value) -> String {
     let mut facts = vec![("state", text("state").replace('-', " ")), ("which means", text("meaning"))];
     facts.extend(at("reason").map(|reason| ("reason", reason)));
     facts.extend(at("key_not_before").map(|time| ("its key from", time)));
+    let withdrawals = answer.get("withdrawals").and_then(Value::as_array).into_iter().flatten();
+    facts.extend(withdrawals.map(withdrawal));
     facts.extend([
         ("message", text("id")),
         ("group", text("group_slug")),
@@ -45,6 +47,20 @@ fn told(answer: &Value) -> String {
         ("received", text("received")),
     ]);
     output::facts(&facts)
+}
+
+/// One withdrawal that names the message; the one that decides is told as such.
+fn withdrawal(answer: &Value) -> (&'static str, String) {
+    let text = |name: &str| answer.get(name).and_then(output::scalar).unwrap_or_else(|| "-".into());
+    let is = |name: &str| answer.get(name).and_then(Value::as_bool).unwrap_or_default();
+    let role = if is("by_steward") { ", a steward" } else { "" };
+    let what = if is("decides") { "withdrawn by" } else { "also named by" };
+    let stands = if is("stands") { "" } else { "; hidden, so without effect" };
+    let (who, ground, mode) = (text("organisation"), text("ground"), text("mode"));
+    (
+        what,
+        format!("{who}{role}: {mode}, ground {ground}, {} (message {}){stands}", text("created"), text("id")),
+    )
 }
 
 #[cfg(test)]
@@ -67,5 +83,15 @@ mod tests {
         ];
         assert_eq!(lines, expected);
         assert!(!said.contains("reason"), "{said}");
+    }
+
+    #[test]
+    fn who_withdrew_it_and_why_is_told() {
+        let said = told(&json!({ "state": "withdrawn", "withdrawals": [
+            { "id": "cd", "organisation": "Sam", "mode": "erase", "ground": "rules", "by_steward": true,
+              "created": "2027-01-02T00:00:00.000000Z", "stands": true, "decides": true },
+        ] }));
+        let line = said.lines().find(|line| line.starts_with("withdrawn by")).unwrap();
+        assert!(line.contains("Sam, a steward: erase, ground rules"), "{said}");
     }
 }

@@ -204,7 +204,7 @@ impl Flusher {
             Ok(position) => position,
             Err(error) => return self.fail(publication, &error.to_string()).await,
         };
-        let key = if draft.audience == Audience::Recipients {
+        let key = if draft.audience == Audience::Recipients || draft.parts.is_empty() {
             None
         } else {
             match self.usable_key(&roster, draft.group, draft.audience, &position).await {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! submit: bundle ─parse─▶ checks ─split─▶ parts ─▶ store (sealed draft, durable) ─▶ 202
+//! withdraw: what is named ─▶ messages ─▶ checks ─▶ a draft like any other
 //! flush:  draft ─▶ key usable? else new key, durable, pushed ─▶ position in our log ─▶ seal, sign
 //!               ─▶ store (messages + status, one batch) ─▶ feed, gossip
 //! ```
@@ -14,6 +15,7 @@ mod key;
 mod seal;
 pub mod submission;
 mod submit;
+pub mod withdraw;
 
 pub use flush::{Flusher, Hold};
 pub use submit::{Defaults, Publisher};

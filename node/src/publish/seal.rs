@@ -6,10 +6,10 @@ use belfry_proto::{
     crypto::hpke::KemPublic,
     envelope::{
         self, Author, AuthorError, ContentKey, Draft, Position, RecipientContext, RecipientsError, SealWith,
-        seal_block, seal_message,
+        Withdrawal, seal_block, seal_message,
     },
     id::{GroupId, LogId, MemberId, MessageId, Sequence},
-    limits::MAX_LOGS_PER_CERTIFICATE,
+    limits::{MAX_LOGS_PER_CERTIFICATE, MAX_TARGETS},
     schema::Audience,
     time::Timestamp,
     trust::roster::{CutStatus, Roster},
@@ -186,7 +186,34 @@ pub(super) fn seal_draft(
         sealed.gossip.push(admitted.bytes().to_vec());
         sealed.rows.push(row);
     }
+    if let Some(withdrawal) = &draft.withdraws {
+        seal_withdrawals(withdrawal, position, &author, roster, now, &mut sealed)?;
+    }
     Ok(sealed)
+}
+
+/// Withdrawals follow what is published with them: nobody is to be without what only moves.
+fn seal_withdrawals(
+    withdrawal: &Withdrawal,
+    mut position: Position,
+    author: &Author<'_>,
+    roster: &Roster,
+    now: Timestamp,
+    sealed: &mut Sealed,
+) -> Result<(), SealError> {
+    for targets in withdrawal.targets.chunks(MAX_TARGETS) {
+        let message = Draft::Withdrawal(Withdrawal { targets: targets.to_vec(), ..withdrawal.clone() });
+        let decoded = seal_message(&message, &position, author, now, &mut rand::rng())?;
+        position.sequence = Sequence::new(position.sequence.get() + 1);
+        position.prev = decoded.message_id();
+        let (header, id, bytes) = (decoded.header(), decoded.message_id(), decoded.bytes());
+        let (state, judged) = (MessageState::Closed, author.roster.height);
+        let row = rows::envelope(header, id, bytes, true, state, now, judged);
+        let withdraws = rows::withdraws(roster, id, header);
+        sealed.gossip.push(bytes.to_vec());
+        sealed.rows.push(EnvelopeRow { withdraws, ..row });
+    }
+    Ok(())
 }
 
 /// KEM keys of every valid certificate of the named members, and of our own nodes.
@@ -262,6 +289,7 @@ mod tests {
             messages: Vec::new(),
             key_id: None,
             error: None,
+            withdraws: None,
         }
     }
 

@@ -40,10 +40,10 @@ pub struct Defaults {
 /// The submitting half of the publish use-case. Clones share everything.
 #[derive(Clone)]
 pub struct Publisher {
-    identity: Arc<Identity>,
-    store: Store,
-    roster: LiveRoster,
-    feed: Feed,
+    pub(super) identity: Arc<Identity>,
+    pub(super) store: Store,
+    pub(super) roster: LiveRoster,
+    pub(super) feed: Feed,
     defaults: Defaults,
 }
 
@@ -115,7 +115,9 @@ impl Publisher {
             parts: row.part_count,
             objects: row.objects.into_iter().map(|(id, version)| ObjectName { id, version }).collect(),
             messages: row.messages,
-            readable_only_here: row.state == DraftState::Queued || (to_group && holders == 0),
+            // A withdrawal alone is sealed with no key: everybody reads it.
+            readable_only_here: row.state == DraftState::Queued
+                || (to_group && row.key_id.is_some() && holders == 0),
             error: row.error,
         }))
     }
@@ -193,6 +195,7 @@ impl Publisher {
             messages: Vec::new(),
             key_id: None,
             error: None,
+            withdraws: None,
         };
         let accepted = accepted(&draft, false);
         Ok(Checked::New(Box::new(draft), accepted))

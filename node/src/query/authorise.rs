@@ -250,6 +250,12 @@ impl Shown {
         self.0.tombstone
     }
 
+    /// A tombstone for what its member, or a steward, withdrew.
+    #[must_use]
+    pub const fn is_withdrawn(&self) -> bool {
+        self.0.withdrawn
+    }
+
     /// Sealed to members by name.
     #[must_use]
     pub const fn is_for_named_recipients(&self) -> bool {

@@ -24,12 +24,17 @@ const LATE: Duration = Duration::from_secs(15 * 60);
 
 /// Versions of the shown claim, oldest first. `rows` are every row of one object in one group.
 ///
-/// A tombstone speaks only where nobody says anything of the object any more.
-pub(super) fn shown(mut rows: Vec<Shown>) -> Vec<Shown> {
-    if rows.iter().any(|row| !row.is_tombstone()) {
-        rows.retain(|row| !row.is_tombstone());
-    }
-    let Some(member) = holder(&rows) else { return Vec::new() };
+/// A tombstone speaks only where nobody says anything of the object any more; one that stands for what its own
+/// member withdrew speaks beside the versions that this member left standing.
+pub(super) fn shown(rows: Vec<Shown>) -> Vec<Shown> {
+    let (ends, said): (Vec<Shown>, Vec<Shown>) = rows.into_iter().partition(Shown::is_tombstone);
+    let (holder, mut rows) = match holder(&said) {
+        Some(member) => (Some(member), said),
+        None => (holder(&ends), Vec::new()),
+    };
+    let is_only = rows.is_empty();
+    rows.extend(ends.into_iter().filter(|end| is_only || end.is_withdrawn()));
+    let Some(member) = holder else { return Vec::new() };
     let mut versions: Vec<Shown> = rows.into_iter().filter(|row| row.member() == member).collect();
     versions.sort_by_key(|row| (row.version_time(), row.date_added()));
     versions

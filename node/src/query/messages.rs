@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{
     Inner, Principal, Query, QueryError,
     before::{Expectation, expectation},
+    words,
 };
 use crate::{
     clock,
@@ -39,7 +40,8 @@ pub struct MessageView {
     pub created: Timestamp,
     /// By this node's.
     pub received: Timestamp,
-    /// `opened`, `waiting-for-key`, `not-for-us`, `quarantined` or `disputed`.
+    /// `opened`, `waiting-for-key`, `not-for-us`, `quarantined`, `disputed`,
+    /// `withdrawn`, or `withdrawal` for what withdraws.
     pub state: &'static str,
     /// What that means for whoever waits for it.
     pub meaning: String,
@@ -47,6 +49,33 @@ pub struct MessageView {
     pub key_not_before: Option<Timestamp>,
     /// The code of what keeps it, where there is one.
     pub reason: Option<String>,
+    /// Whether its body is here; withdrawals never have one.
+    pub has_body: bool,
+    /// Withdrawals that name it.
+    pub withdrawals: Vec<WithdrawalView>,
+}
+
+/// A withdrawal as it bears on one message.
+#[derive(Clone, Debug, Serialize)]
+pub struct WithdrawalView {
+    /// Its id.
+    pub id: MessageId,
+    /// Whose.
+    pub member: MemberId,
+    /// The member's name.
+    pub organisation: Option<String>,
+    /// `retract`, `erase` or `lift`.
+    pub mode: String,
+    /// Why.
+    pub ground: String,
+    /// Its author was a steward of the group.
+    pub by_steward: bool,
+    /// By its author's clock.
+    pub created: Timestamp,
+    /// It is here, and nothing hides it.
+    pub stands: bool,
+    /// It is what ends the message.
+    pub decides: bool,
 }
 
 impl Query {
@@ -58,11 +87,24 @@ impl Query {
         let found = self.read(move |inner| {
             let Some(row) = inner.store.message(id)? else { return Ok(None) };
             let expected = inner.expected(&row)?;
-            Ok(Some((row, expected)))
+            let ending = inner.store.ending(id, row.group, row.member)?;
+            Ok(Some((row, expected, inner.store.withdrawals(id)?, ending)))
         });
-        let found = found.await?.filter(|(row, _)| principal.scope().read.covers(row.group));
-        let (row, expected) = found.ok_or(QueryError::UnknownMessage)?;
-        let (state, meaning) = told(row.state);
+        let found = found.await?.filter(|(row, ..)| principal.scope().read.covers(row.group));
+        let (row, expected, naming, ending) = found.ok_or(QueryError::UnknownMessage)?;
+        let withdrawals = naming.into_iter().map(|row| WithdrawalView {
+            id: row.word.id,
+            member: row.word.member,
+            organisation: self.organisation(row.word.member),
+            mode: words::word(row.word.mode),
+            ground: words::word(row.word.ground),
+            by_steward: row.word.by_steward,
+            created: row.word.created,
+            stands: row.stands,
+            decides: ending.is_some_and(|ending| ending.by == row.word.id),
+        });
+        let withdrawals = withdrawals.collect();
+        let (state, meaning) = told(&row);
         Ok(MessageView {
             id,
             group: row.group,
@@ -78,6 +120,8 @@ impl Query {
             key_not_before: expected.as_ref().and_then(|expected| expected.not_before),
             meaning: expected.map_or_else(|| meaning.to_owned(), |expected| expected.meaning),
             reason: row.reason,
+            has_body: row.has_body && row.key_id.is_some(),
+            withdrawals,
         })
     }
 }
@@ -109,8 +153,18 @@ impl Inner {
     }
 }
 
-const fn told(state: MessageState) -> (&'static str, &'static str) {
-    match state {
+const fn told(row: &MessageRow) -> (&'static str, &'static str) {
+    match row.state {
+        MessageState::Withdrawn if row.has_body => {
+            ("withdrawn", "taken back by its member or a steward; its objects are told as revoked")
+        }
+        MessageState::Withdrawn => (
+            "withdrawn",
+            "erased: its body is gone from here, and its objects are told as revoked without content",
+        ),
+        MessageState::Sealed | MessageState::Closed if row.key_id.is_none() => {
+            ("withdrawal", "takes other messages back, or lifts such a withdrawal")
+        }
         MessageState::Opened => {
             ("opened", "opened and indexed; its objects are read as their markings allow")
         }

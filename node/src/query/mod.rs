@@ -45,7 +45,7 @@ pub use self::{
     groups::GroupView,
     heads::{HeadView, HeadsError},
     members::{MemberView, NameError},
-    messages::MessageView,
+    messages::{MessageView, WithdrawalView},
     objects::{Page, PageRequest},
     principal::{Groups, Principal, Scope, ScopeError, TokenId, TokenIdError},
     status::StatusView,

@@ -77,6 +77,8 @@ pub struct GroupStatus {
     pub quarantined: u64,
     /// Messages at or above a fork.
     pub disputed: u64,
+    /// Messages withdrawn by their member or a steward.
+    pub withdrawn: u64,
     /// Logs whose author signed two histories; `GET /api/v1/forks` has the proofs.
     pub forked_logs: usize,
 }
@@ -117,6 +119,7 @@ impl Query {
                 not_for_us: 0,
                 quarantined: 0,
                 disputed: 0,
+                withdrawn: 0,
                 forked_logs: 0,
             })
             .collect();
@@ -163,6 +166,7 @@ impl Inner {
         group.not_for_us = counts.closed;
         group.quarantined = counts.quarantined;
         group.disputed = counts.disputed;
+        group.withdrawn = counts.withdrawn;
         Ok(())
     }
 }

@@ -1,7 +1,9 @@
 //! Enumerations of the wire schema as the API and the CLI write them: `near-miss`, not
 //! `INFORMATION_CLASS_NEAR_MISS`.
 
-use belfry_proto::schema::{Capacity, EntityClass, InformationClass, Pap, Purpose, Role};
+use belfry_proto::schema::{
+    Capacity, EntityClass, InformationClass, Pap, Purpose, Role, WithdrawalGround, WithdrawalMode,
+};
 
 /// An enumeration with words of its own.
 pub trait Worded: Copy + TryFrom<i32> {
@@ -34,6 +36,8 @@ worded!(
     Pap = "PAP_",
     Purpose = "PURPOSE_",
     Role = "ROLE_",
+    WithdrawalGround = "WITHDRAWAL_GROUND_",
+    WithdrawalMode = "WITHDRAWAL_MODE_",
 );
 
 /// Numbers any of these enumerations may use; the schema's largest is 11.

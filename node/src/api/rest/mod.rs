@@ -14,3 +14,4 @@ pub(super) mod objects;
 pub(super) mod publications;
 pub(super) mod status;
 pub(super) mod tokens;
+pub(super) mod withdrawals;

@@ -6,10 +6,10 @@ use axum::{
     Extension,
     body::Body,
     extract::{Path, State},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderMap, StatusCode, Uri},
     response::Response,
 };
-use belfry_proto::{limits, stix::marking::Tlp};
+use belfry_proto::{limits, schema::WithdrawalMode, stix::marking::Tlp};
 
 use super::{
     envelope,
@@ -17,9 +17,12 @@ use super::{
     media, status,
 };
 use crate::{
-    api::{app::App, body, intake, problem::Problem},
-    publish::submission::Submission,
-    query::{Filter, Page, Principal},
+    api::{app::App, body, intake, params::bad, problem::Problem},
+    publish::{
+        submission::Submission,
+        withdraw::{Named, WithdrawError, WithdrawalRequest},
+    },
+    query::{Filter, Page, Principal, QueryError, VersionMatch},
 };
 
 /// `GET …/objects/`
@@ -86,24 +89,44 @@ pub(in crate::api) async fn add(
     status::answer(&app, &principal, accepted.publication, StatusCode::ACCEPTED).await
 }
 
-/// `DELETE …/objects/{id}/`
+/// `DELETE …/objects/{id}/`: the member takes back what it says of the object, in every version.
 ///
-/// Scope and existence are judged first, so that the answer is the one that a working DELETE would
-/// give to whoever may not.
+/// A message is withdrawn whole; what else it says goes out again. The draft is durable when this answers; the
+/// collection shows the object as revoked a moment later, at every member.
 pub(in crate::api) async fn delete(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
-    Path((collection, _)): Path<(String, String)>,
+    Path((collection, object)): Path<(String, String)>,
+    uri: Uri,
 ) -> Result<Response, Problem> {
-    app.ports.query.readable(&principal, &collection)?;
-    app.ports.query.publishable(&principal, &collection)?;
-    Err(Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "delete-not-offered",
-        "objects here are signed by their publishers and leave by a signed withdrawal, which this version \
-         does not yet send; publish a version with `revoked: true` instead",
-    )
-    .header(header::ALLOW, HeaderValue::from_static("GET,HEAD")))
+    let query = &app.ports.query;
+    let readable = query.readable(&principal, &collection)?;
+    let group = query.publishable(&principal, &collection)?.group();
+    let filter = filters::read(&uri, Fields::OfObject)?.filter;
+    if filter.versions.iter().any(|wanted| *wanted != VersionMatch::All) {
+        return Err(bad("match[version]", "is left out or `all`: a withdrawal takes back every version"));
+    }
+    let rows = query.claims(&principal, vec![readable], object.clone()).await?;
+    let rows: Vec<_> = rows.iter().filter(|row| filter.takes(row.id(), row.kind())).collect();
+    if filter.is_other_spec() || rows.iter().all(|row| row.is_tombstone()) {
+        return Err(QueryError::UnknownObject.into());
+    }
+    let request = WithdrawalRequest {
+        group,
+        named: Named::Objects(vec![object]),
+        mode: WithdrawalMode::Retract,
+        ground: None,
+        idempotency_key: None,
+        submitter: principal.name().to_owned(),
+    };
+    match app.ports.publish.withdraw(request).await {
+        // Others say it: it is here, and not this member's to take back.
+        Err(WithdrawError::UnknownObject(_)) => {
+            Err(Problem::forbidden("not-yours", "the object is not one that this member publishes here"))
+        }
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(media::raw(StatusCode::OK, Vec::new())),
+    }
 }
 
 /// The envelope of a page: the authors' JSON side by side, nothing re-serialised.

@@ -11,6 +11,7 @@ mod filters;
 mod limits;
 mod media;
 mod oracle;
+mod own;
 mod pages;
 mod publishing;
 mod routes;

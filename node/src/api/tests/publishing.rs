@@ -284,18 +284,87 @@ async fn parameters_are_typed_and_refused_with_what_was_expected() {
     assert_eq!(site.store.queued(10).unwrap().len(), 1);
 }
 
+fn delete(token: &str, path: &str) -> axum::http::Request<axum::body::Body> {
+    let request = get(path).method("DELETE").header("authorization", format!("Bearer {token}"));
+    request.body(axum::body::Body::empty()).unwrap()
+}
+
 #[tokio::test]
-async fn deleting_is_refused_with_what_to_do_instead() {
+async fn deleting_an_object_withdraws_it_and_keeps_what_came_with_it() {
     let site = Site::new().await;
     let token = publisher(&site, "soar").await;
-    site.put(&[Put::indicator(1)]).await;
-    let path = format!("{ADD}{}/", Put::indicator(1).id);
-    let delete = get(&path).method("DELETE").header("authorization", format!("Bearer {token}"));
-    let answer = site.send(delete.body(axum::body::Body::empty()).unwrap()).await;
-    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (405, "delete-not-offered"));
-    assert!(answer.header("allow").unwrap().contains("GET"));
-    assert!(answer.json()["description"].as_str().unwrap().contains("revoked"));
-    assert_eq!(site.get(&token, &path).await.ids().len(), 1);
+    let message = site.say(&[&identity(1), &identity(2)]).await;
+    let others = site.put(&[Put { member: OTHER, ..Put::indicator(3) }]).await;
+    let path = |id: &str| format!("{ADD}{id}/");
+    let first = "identity--00000000-0000-4000-8000-000000000001";
+    let answer = site.send(delete(&token, &path(first))).await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0), "TAXII 2.1 §5.7: nothing to say");
+    let queued = site.store.queued(10).unwrap();
+    let draft = site.store.draft(queued[0]).unwrap().unwrap();
+    let withdraws = draft.withdraws.unwrap();
+    assert_eq!((queued.len(), withdraws.targets), (1, vec![message]));
+    assert_eq!(withdraws.mode, belfry_proto::schema::WithdrawalMode::Retract);
+    assert_eq!((draft.objects.len(), draft.parts.len(), draft.part_count), (1, 1, 2));
+    assert!(draft.objects[0].0.ends_with('2'), "the other one goes out again");
+    let reader = Scope { publish: Groups::NONE, ..Scope::operator() };
+    let reader = site.token("reader", reader).await;
+    for (token, id, query, status, code) in [
+        (&token, Put::indicator(3).id.as_str(), "", 403, "not-yours"),
+        (&token, "identity--00000000-0000-4000-8000-00000000dead", "", 404, "unknown-object"),
+        (&token, first, "?match[version]=first", 400, "bad-parameter"),
+        (&reader, first, "", 403, "scope-missing"),
+    ] {
+        let answer = site.send(delete(token, &format!("{}{query}", path(id)))).await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (status, code), "{id}{query}");
+    }
+    assert_eq!((site.store.queued(10).unwrap().len(), site.store.has_message(others).unwrap()), (1, true));
+}
+
+#[tokio::test]
+async fn a_withdrawal_says_what_is_wrong_with_it() {
+    let site = Site::new().await;
+    let token = publisher(&site, "soar").await;
+    let own = site.say(&[&identity(1)]).await;
+    let foreign = site.put(&[Put { member: OTHER, ..Put::indicator(3) }]).await;
+    let unknown = "77".repeat(32);
+    let ask = |body: String| post(&token, "/api/v1/withdrawals", "application/json", body);
+    for (body, status, code) in [
+        (format!(r#"{{"group":"cidr","mode":"retract","messages":["{unknown}"]}}"#), 422, "unknown-message"),
+        (format!(r#"{{"group":"cidr","mode":"retract","messages":["{foreign}"]}}"#), 422, "not-withdrawable"),
+        (format!(r#"{{"group":"cidr","mode":"lift","messages":["{own}"]}}"#), 422, "not-liftable"),
+        (r#"{"group":"cidr","mode":"retract","messages":[]}"#.to_owned(), 422, "bad-withdrawal"),
+        (r#"{"group":"cidr","mode":"retract"}"#.to_owned(), 422, "bad-withdrawal"),
+        (format!(r#"{{"group":"cidr","mode":"hide","messages":["{own}"]}}"#), 400, "bad-parameter"),
+        (
+            format!(r#"{{"group":"cidr","mode":"erase","ground":"x","messages":["{own}"]}}"#),
+            400,
+            "bad-parameter",
+        ),
+        (
+            format!(r#"{{"group":"cloud-security","mode":"erase","messages":["{own}"]}}"#),
+            403,
+            "group-not-publishable",
+        ),
+        (format!(r#"{{"group":"nowhere","mode":"erase","messages":["{own}"]}}"#), 404, "unknown-group"),
+        (
+            format!(r#"{{"group":"cidr","mode":"erase","publication":"{}"}}"#, "00".repeat(16)),
+            422,
+            "unknown-publication",
+        ),
+        (r#"{"group":"cidr","mode":"erase","objects":["indicator--x"]}"#.to_owned(), 422, "unknown-object"),
+    ] {
+        let answer = site.send(ask(body.clone())).await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (status, code), "{body}");
+    }
+    assert_eq!(site.store.queued(10).unwrap().len(), 0, "nothing is kept of it");
+    let body = format!(r#"{{"group":"cidr","mode":"erase","ground":"personal-data","messages":["{own}"]}}"#);
+    let answer = site.send(ask(body)).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.json()["targets"][0].as_str()),
+        (202, Some(own.to_string().as_str()))
+    );
+    let follow = answer.json()["status_url"].as_str().unwrap().to_owned();
+    assert_eq!(site.get(&token, &follow).await.ok()["state"], "drafted");
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/taxii2/root/collections/{collection}/objects/", Read, 200, Named),
         expected("POST", "/taxii2/root/collections/{collection}/objects/", Publish, 202, Named),
         expected("GET", "/taxii2/root/collections/{collection}/objects/{object}/", Read, 200, Named),
-        expected("DELETE", "/taxii2/root/collections/{collection}/objects/{object}/", ReadAndPublish, 405, Named),
+        expected("DELETE", "/taxii2/root/collections/{collection}/objects/{object}/", ReadAndPublish, 200, Named),
         expected("GET", "/taxii2/root/collections/{collection}/objects/{object}/versions/", Read, 200, Named),
         expected("GET", "/api/v1/status", Token, 200, No),
         expected("GET", "/api/v1/peers", Admin, 200, No),
@@ -81,11 +81,15 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/api/v1/events", Read, 200, Named),
         expected("POST", "/api/v1/publications", Publish, 202, Named),
         expected("GET", "/api/v1/publications/{publication}", Publish, 200, Within),
+        expected("POST", "/api/v1/withdrawals", Publish, 202, Named),
         expected("GET", "/api/v1/tokens", Admin, 200, No),
         expected("POST", "/api/v1/tokens", Admin, 201, No),
         expected("DELETE", "/api/v1/tokens/{token}", Admin, 204, No),
     ]
 };
+
+const OWNED_ID: &str = "identity--00000000-0000-4000-8000-0000000000aa";
+const OWNED: &str = r#"{"type":"identity","spec_version":"2.1","id":"identity--00000000-0000-4000-8000-0000000000aa","created":"2026-01-01T00:00:00.000Z","modified":"2026-01-01T00:00:00.000Z","name":"CERT"}"#;
 
 /// Things that are really there, for the paths that name one.
 pub(super) struct Samples {
@@ -100,6 +104,7 @@ impl Samples {
     pub(super) async fn make(site: &Site, operator: &str) -> Self {
         let object = Put::indicator(1);
         let message = site.put(std::slice::from_ref(&object)).await;
+        site.say(&[OWNED]).await;
         let sent =
             Self { object: object.id, message, publication: PublicationId::ZERO, victim: String::new() };
         let route = ALL.iter().find(|route| route.path == "/api/v1/publications").unwrap();
@@ -125,6 +130,10 @@ impl Samples {
         ] {
             path = path.replace(name, &value);
         }
+        if route.method == "DELETE" {
+            // Only what really stands in the member's own log can be taken back.
+            path = path.replace(&self.object, OWNED_ID);
+        }
         assert!(!path.contains('{'), "no sample for {path}");
         if route.grouped == Grouped::Named && path.starts_with("/api/") {
             path = format!("{path}?group={}", CIDR.get());
@@ -149,6 +158,10 @@ impl Samples {
             ("POST", "/api/v1/tokens") => {
                 ("application/json", r#"{"name":"made","read":["cidr"]}"#.to_owned())
             }
+            ("POST", "/api/v1/withdrawals") => (
+                "application/json",
+                format!(r#"{{"group":"cidr","mode":"retract","objects":["{OWNED_ID}"]}}"#),
+            ),
             ("POST", "/api/v1/publications") => (
                 "application/stix+json;version=2.1",
                 format!(

@@ -37,6 +37,7 @@ use crate::{
     publish::{
         Defaults, Publisher,
         submission::{Accepted, DraftStatus, Submission, SubmitError},
+        withdraw::{WithdrawError, WithdrawalRequest, Withdrawn},
     },
     query::{Groups, Query, Scope, TokenId},
     roster::LiveRoster,
@@ -64,6 +65,10 @@ struct Publishing(Publisher);
 impl Publish for Publishing {
     async fn submit(&self, submission: Submission) -> Result<Accepted, SubmitError> {
         self.0.submit(submission).await
+    }
+
+    async fn withdraw(&self, request: WithdrawalRequest) -> Result<Withdrawn, WithdrawError> {
+        self.0.withdraw(request).await
     }
 
     async fn status(&self, publication: PublicationId) -> Result<Option<DraftStatus>, SubmitError> {
@@ -322,6 +327,7 @@ impl Site {
             state: MessageState::Opened,
             content: Some(content),
             reason: None,
+            withdraws: None,
         };
         let committed = self.store.commit(Change::Envelope(Box::new(row))).await.unwrap();
         assert!(matches!(committed, Committed::Stored { .. }), "{committed:?}");

@@ -1,0 +1,162 @@
+//! What a tool that takes something back hands in and what it is told.
+
+use belfry_proto::{
+    crypto::pae::Pae,
+    id::{GroupId, MessageId, PublicationId},
+    schema::{WithdrawalGround, WithdrawalMode},
+};
+
+use super::MAX_MESSAGES;
+use crate::store::ReadError;
+
+/// What is to be taken back.
+#[derive(Clone, Debug)]
+pub enum Named {
+    /// These messages; for a lift, these withdrawals.
+    Messages(Vec<MessageId>),
+    /// All messages of a publication of this node.
+    Publication(PublicationId),
+    /// What this member says of these objects, in every version, by their STIX ids.
+    Objects(Vec<String>),
+}
+
+/// A withdrawal on its way into a group.
+#[derive(Clone, Debug)]
+pub struct WithdrawalRequest {
+    /// Where they stand.
+    pub group: GroupId,
+    /// Which.
+    pub named: Named,
+    /// Retract, erase or lift.
+    pub mode: WithdrawalMode,
+    /// Why; unset says that the author wants it.
+    pub ground: Option<WithdrawalGround>,
+    /// As for a submission.
+    pub idempotency_key: Option<String>,
+    /// Name of the access token used.
+    pub submitter: String,
+}
+
+/// The answer to a withdrawal whose draft is durable.
+#[derive(Clone, Debug)]
+pub struct Withdrawn {
+    /// Follows it, like any publication.
+    pub publication: PublicationId,
+    /// Messages it ends; or withdrawals it lifts.
+    pub targets: Vec<MessageId>,
+    /// Objects that go out again, because only others of their message are taken back.
+    pub republished: usize,
+    /// This idempotency key was accepted before; nothing new was stored.
+    pub duplicate: bool,
+}
+
+/// Why nothing is withdrawn.
+#[derive(Debug, thiserror::Error)]
+pub enum WithdrawError {
+    /// The charter has no such group.
+    #[error("the charter has no group {0}")]
+    UnknownGroup(GroupId),
+    /// The certificate, not the token, lacks the role.
+    #[error("this node's certificate does not let it publish in group {0}")]
+    NotAPublisher(GroupId),
+    /// An empty list.
+    #[error("nothing is named: name messages, a publication or objects")]
+    Nothing,
+    /// Too long a list.
+    #[error("{0} messages; one request takes back at most {MAX_MESSAGES}")]
+    TooMany(usize),
+    /// Not here.
+    #[error("this node has no message {0}")]
+    UnknownMessage(MessageId),
+    /// A withdrawal reaches no further than its group.
+    #[error("message {0} stands in another group")]
+    OtherGroup(MessageId),
+    /// A withdrawal is named where a message should be.
+    #[error("message {0} is itself a withdrawal, and those are not withdrawn; a steward's is lifted")]
+    NotData(MessageId),
+    /// Neither ours nor are we a steward.
+    #[error("message {0} is another member's, and this node is no steward of the group")]
+    NotOurs(MessageId),
+    /// A steward says why.
+    #[error(
+        "message {0} is another member's: say on which ground (false-positive, personal-data, confidentiality, rules)"
+    )]
+    GroundMissing(MessageId),
+    /// Data, or an author's own word.
+    #[error("message {0} is no steward's withdrawal, so there is nothing to lift")]
+    NotLiftable(MessageId),
+    /// Another steward's, and we are none.
+    #[error("withdrawal {0} is another member's, and this node is no steward of the group")]
+    NotASteward(MessageId),
+    /// The bodies are gone.
+    #[error("withdrawal {0} is older than seven days, so it is final")]
+    TooLate(MessageId),
+    /// Not one of this node's.
+    #[error("this node made no publication {0}")]
+    UnknownPublication(PublicationId),
+    /// Nobody has it yet.
+    #[error("publication {0} has not been sent yet; withdraw it once it is")]
+    NotSent(PublicationId),
+    /// Nothing of ours says it.
+    #[error("this member says nothing of {0} in the group, or has taken it back already")]
+    UnknownObject(String),
+    /// The rest cannot go out again by itself.
+    #[error(
+        "message {message} also says {others} other objects: {why}; withdraw the message itself, and publish them again"
+    )]
+    Shares {
+        /// Which.
+        message: MessageId,
+        /// How many.
+        others: usize,
+        /// What is in the way.
+        why: &'static str,
+    },
+    /// The idempotency key came before with another request.
+    #[error("this idempotency key was used for a different submission")]
+    IdempotencyMismatch,
+    /// As for submissions.
+    #[error("this node only reads: free space on its data folder is below store.free_space_floor")]
+    NoRoom,
+    /// As for submissions.
+    #[error("not accepting submissions now: {0}")]
+    Unavailable(&'static str),
+    /// A fault of this node's; details are for the log only.
+    #[error("the withdrawal could not be stored")]
+    Fault(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<ReadError> for WithdrawError {
+    fn from(error: ReadError) -> Self {
+        Self::Fault(Box::new(error))
+    }
+}
+
+impl WithdrawalRequest {
+    pub(super) fn scoped_key(&self) -> Option<String> {
+        self.idempotency_key.as_deref().map(|key| format!("{}\u{0}{key}", self.submitter))
+    }
+
+    /// What the idempotency key stands for.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        let ground = self.ground.map_or(0, i32::from);
+        let mut pae = Pae::new("belfry/v1/withdrawal-request")
+            .number(self.group.get().into())
+            .number(u64::from(i32::from(self.mode).unsigned_abs()))
+            .number(u64::from(ground.unsigned_abs()));
+        match &self.named {
+            Named::Messages(messages) => {
+                for message in messages {
+                    pae = pae.part(message.as_ref());
+                }
+            }
+            Named::Publication(publication) => pae = pae.part(publication.as_ref()),
+            Named::Objects(objects) => {
+                for object in objects {
+                    pae = pae.part(object.as_bytes());
+                }
+            }
+        }
+        pae.hash()
+    }
+}

@@ -1,6 +1,7 @@
 """A SOC's TAXII client adds objects and follows what becomes of them."""
 
 import os
+import time
 import unittest
 import uuid
 
@@ -92,13 +93,22 @@ class Adding(unittest.TestCase):
             headers={"Content-Type": belfry.MEDIA}, timeout=60)
         self.assertEqual((got.status_code, got.json()["http_status"]), (403, "403"))
 
-    def test_deleting_says_what_to_do_instead(self):
+    def test_a_deleted_object_is_told_as_revoked(self):
         thing = indicator("203.0.113.10")
         self.add(thing)
+        self.collection.delete_object(thing["id"])
+        deadline = time.monotonic() + 60
+        shown = thing
+        while not shown.get("revoked"):
+            self.assertLess(time.monotonic(), deadline, shown)
+            time.sleep(0.05)
+            objects = collection(READER).get_object(thing["id"])["objects"]
+            [shown] = [found for found in objects if found["id"] == thing["id"]]
+        self.assertEqual(shown["pattern"], thing["pattern"])
+        self.assertGreater(shown["modified"], thing["modified"])
         with self.assertRaises(requests.HTTPError) as refused:
             self.collection.delete_object(thing["id"])
-        self.assertEqual(refused.exception.response.status_code, 405)
-        self.assertIn("revoked", refused.exception.response.json()["description"])
+        self.assertEqual(refused.exception.response.status_code, 404)
 
 
 if __name__ == "__main__":

@@ -240,6 +240,12 @@ impl Application<'_> {
         self.roles(groups, Role::Publisher)
     }
 
+    /// Publishes in these groups and keeps their order.
+    #[must_use]
+    pub fn steward<const N: usize>(self, groups: [&str; N]) -> Self {
+        self.roles(groups, Role::Steward)
+    }
+
     /// Forwards and stores every group's sealed messages.
     #[must_use]
     pub fn carrier(mut self) -> Self {

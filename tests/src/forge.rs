@@ -3,9 +3,11 @@
 use belfry_node::clock;
 use belfry_proto::{
     crypto::sign::Purpose,
-    envelope::{self, Author, ContentKey, Decoded, Draft, KeyContext, Position, SealWith, seal_message},
+    envelope::{
+        self, Author, ContentKey, Decoded, Draft, KeyContext, Position, SealWith, Withdrawal, seal_message,
+    },
     id::{CoalitionId, GroupId, LogId, MessageId, RosterVersion, Sequence},
-    schema::{self, Audience, InformationClass, Tlp},
+    schema::{self, Audience, InformationClass, Tlp, WithdrawalGround, WithdrawalMode},
     time::Timestamp,
     trust::{certificate::Certificate, roster::Roster},
 };
@@ -74,6 +76,29 @@ impl<'a> Forge<'a> {
     /// The bundle does not fit one message.
     pub fn next(&mut self, bundle: &Bundle) -> anyhow::Result<Decoded> {
         let made = self.made_at(bundle, clock::now())?;
+        self.position.sequence = Sequence::new(self.position.sequence.get() + 1);
+        self.position.prev = made.message_id();
+        Ok(made)
+    }
+
+    /// The next message of the log withdraws others, or lifts such withdrawals.
+    ///
+    /// # Errors
+    /// The targets break a rule of their own.
+    pub fn withdraws(
+        &mut self,
+        targets: Vec<MessageId>,
+        mode: WithdrawalMode,
+        ground: WithdrawalGround,
+    ) -> anyhow::Result<Decoded> {
+        let author = Author {
+            coalition: self.coalition,
+            certificate: &self.certificate,
+            signing: &self.member.keys().signing,
+            roster: self.roster,
+        };
+        let draft = Draft::Withdrawal(Withdrawal { targets, mode, ground });
+        let made = seal_message(&draft, &self.position, &author, clock::now(), &mut rand::rng())?;
         self.position.sequence = Sequence::new(self.position.sequence.get() + 1);
         self.position.prev = made.message_id();
         Ok(made)

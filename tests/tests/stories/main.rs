@@ -21,3 +21,4 @@ mod sharing;
 mod strangers;
 mod suspension;
 mod sync;
+mod withdrawal;

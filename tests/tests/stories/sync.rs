@@ -85,7 +85,7 @@ async fn pages_of_lies_store_nothing_and_hold_nobody_up() -> anyhow::Result<()> 
         Some(sync_request::Request::Range(_)) => {
             let n = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             let envelopes = pages[n % pages.len()].clone();
-            answer(sync_response::Response::Page(Page { envelopes, more: true }))
+            answer(sync_response::Response::Page(Page { envelopes, more: true, ..Page::default() }))
         }
         _ => refused(Refusal::Unknown),
     });
@@ -146,7 +146,7 @@ async fn a_genuine_message_from_a_liar_is_a_genuine_message() -> anyhow::Result<
         }
         Some(sync_request::Request::Range(range)) => {
             let envelopes = if range.from == 1 { vec![truth.clone()] } else { Vec::new() };
-            answer(sync_response::Response::Page(Page { envelopes, more: false }))
+            answer(sync_response::Response::Page(Page { envelopes, more: false, ..Page::default() }))
         }
         _ => refused(Refusal::Unknown),
     });

@@ -188,6 +188,7 @@ async fn floor(path: &Path) -> anyhow::Result<(DB, Rows)> {
         messages: Vec::new(),
         key_id: None,
         error: None,
+        withdraws: None,
     };
     store.commit(Change::Draft(draft)).await?;
     drop(store);

@@ -210,7 +210,7 @@ async fn more_of_our_own_log_elsewhere_is_believed_once_it_is_shown() {
         let mut host = Site::new(&coalition, &alice).await;
         let greeted = Greeted { your_logs: told(&messages), ..admitting(&coalition.roster) };
         let envelopes = shows.map(|all| vec![all[4].bytes().to_vec()]).unwrap_or_default();
-        let page = sync_response::Response::Page(Page { envelopes, more: false });
+        let page = sync_response::Response::Page(Page { envelopes, more: false, ..Page::default() });
         let _tasks = answering(
             &mut host,
             move |_| hello_response::Response::Greeted(greeted.clone()),

@@ -7,7 +7,13 @@ use belfry_proto::schema::{
 use super::*;
 
 fn page(bytes: usize) -> SyncResponse {
-    SyncResponse { response: Some(Response::Page(Page { envelopes: vec![vec![7; bytes]], more: true })) }
+    SyncResponse {
+        response: Some(Response::Page(Page {
+            envelopes: vec![vec![7; bytes]],
+            more: true,
+            ..Page::default()
+        })),
+    }
 }
 
 #[tokio::test]

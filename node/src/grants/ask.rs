@@ -125,6 +125,12 @@ impl Asking {
                 self.retry_all();
                 !self.wishes.is_empty()
             }
+            Notice::Missed { ready } => {
+                self.ready = ready;
+                self.retry_all();
+                self.sweep();
+                true
+            }
             _ => false,
         }
     }

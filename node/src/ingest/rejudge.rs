@@ -62,7 +62,7 @@ impl Ingest {
             tokio::select! {
                 _ = look.tick() => self.mark_changed().await,
                 notice = notices.recv() => match notice {
-                    Some(Notice::RosterChanged(_)) => {
+                    Some(Notice::RosterChanged(_) | Notice::Missed { .. }) => {
                         self.mark_changed().await;
                         rests.clear();
                         due = Instant::now();

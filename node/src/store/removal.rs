@@ -344,10 +344,13 @@ fn entries(
         .collect()
 }
 
+/// A tombstone stands under a name of its own: whoever says the object again, in the very version that the
+/// tombstone has, says news.
 fn version_prefix(txn: &Txn<'_>, group: GroupId, value: &ObjectValue) -> Vec<u8> {
     let vault = &txn.db.vault;
+    let what = if value.tombstone { "tombstone" } else { "version" };
     Key::group(group)
         .bytes(&vault.blind(group, "object", &value.id))
-        .bytes(&vault.blind(group, "version", &value.version))
+        .bytes(&vault.blind(group, what, &value.version))
         .done()
 }

@@ -211,6 +211,36 @@ fn what_is_hidden_leaves_every_index_and_a_tombstone_says_so() {
 }
 
 #[test]
+fn an_object_said_again_in_the_very_version_of_its_tombstone_is_shown() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let all = history(2, &[]);
+    all.iter().for_each(|row| arrive(&store, row, &Closure::default()));
+    settle(&store, &cut(1), &all);
+    let tombstone = store.versions(GROUP, "indicator--0-2").unwrap().pop().unwrap();
+    assert!(tombstone.tombstone);
+    let mut said = object("0-2", "v1");
+    said.raw = String::from_utf8(said.raw).unwrap().replace(&said.version, &tombstone.version).into_bytes();
+    said.version.clone_from(&tombstone.version);
+    let again = EnvelopeRow {
+        log: LogId::new([2; 32]),
+        id: id(9, 1),
+        content: Some(content(9, 1, 2, vec![said.clone()])),
+        ..message(9, 1, 99)
+    };
+    arrive(&store, &again, &Closure::default());
+    let versions = store.versions(GROUP, "indicator--0-2").unwrap();
+    let genuine: Vec<_> = versions.iter().filter(|row| !row.tombstone).collect();
+    assert_eq!(genuine.len(), 1, "{versions:?}");
+    assert_eq!((genuine[0].message, &genuine[0].raw), (id(9, 1), &said.raw));
+    assert!(shown(&store).contains("indicator--0-2"));
+    // The tombstone goes when its own object is back, and takes nothing else along.
+    settle(&store, &cut(2), &all);
+    let versions = store.versions(GROUP, "indicator--0-2").unwrap();
+    assert!(versions.len() == 2 && versions.iter().all(|row| !row.tombstone), "{versions:?}");
+}
+
+#[test]
 fn a_second_claim_surfaces_when_the_first_is_hidden() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);

@@ -2,7 +2,7 @@
 
 use belfry_proto::{
     envelope::Decoded,
-    id::{GroupId, LogId},
+    id::{GroupId, LogId, MemberId},
     schema::{self, CutPoint, ExtendCut, RevocationReason, Revoke},
     trust::statement::Decision,
 };
@@ -217,7 +217,7 @@ async fn what_is_ahead_of_the_roster_is_parked_by_its_author_if_that_can_be_know
     assert_eq!(receiver.takes(&by_carol).await, [Kept::Parked]);
     let kept = receiver.intake.offer(receiver.from, vec![forged]).await;
     assert_eq!(kept, [Kept::Refused("bad-signature")], "unsigned bytes take no author's room");
-    let parked = receiver.site.store.parked(9).unwrap();
+    let parked = receiver.site.store.parked(None, 9).unwrap();
     let parker = |id| parked.iter().find(|row| row.id == id).map(|row| row.parker);
     let (alices, peers) = (crate::store::Parker::Author(alice.identity.member), receiver.from);
     assert_eq!(parker(by_alice[0].message_id()), Some(alices));
@@ -228,4 +228,42 @@ async fn what_is_ahead_of_the_roster_is_parked_by_its_author_if_that_can_be_know
         both.iter().all(|message| receiver.site.store.has_message(message.message_id()).unwrap())
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_names_a_height_that_never_comes_is_dropped_after_a_day_wherever_it_lies() {
+    let mut coalition = Coalition::new();
+    let (alice, bob) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));
+    let behind = coalition.roster.clone();
+    coalition.issue(3, &[CIDR]);
+    let messages = coalition.messages(&alice, CIDR, None, 300);
+    let site = Site::knowing(&coalition, behind, &bob).await;
+    let park = |message: &Decoded, received| {
+        let (id, bytes) = (message.message_id(), message.bytes().to_vec());
+        // Shared out over several peers: no share is full.
+        let parker = crate::store::Parker::Author(MemberId::new(
+            [u8::try_from(message.header().sequence.get() % 9).unwrap(); 16],
+        ));
+        site.store.commit(Change::Park(crate::store::ParkRow { id, parker, received, bytes }))
+    };
+    let old = clock::now().saturating_sub(std::time::Duration::from_secs(25 * 3600));
+    for message in &messages[..290] {
+        park(message, old).await.unwrap();
+    }
+    for message in &messages[290..] {
+        park(message, clock::now()).await.unwrap();
+    }
+    let receiver = Receiver::start(site, &alice);
+    eventually("the old ones gone", async || receiver.site.store.parked(None, 999).unwrap().len() == 10)
+        .await;
+    assert!(messages[290..].iter().all(|message| {
+        receiver.site.store.parked(None, 999).unwrap().iter().any(|row| row.id == message.message_id())
+    }));
+    // More than one page's worth moves on when the roster does.
+    receiver.learns(&coalition).await;
+    eventually("stored", async || {
+        messages[290..].iter().all(|message| receiver.site.store.has_message(message.message_id()).unwrap())
+    })
+    .await;
+    eventually("none parked", async || receiver.site.store.parked(None, 999).unwrap().is_empty()).await;
 }

@@ -202,13 +202,14 @@ impl Store {
         Ok(bytes.and_then(|b| Counts::decode(b.as_slice()).ok()).unwrap_or_default())
     }
 
-    /// Envelopes that wait for the admin log.
+    /// Envelopes behind `after` that wait for the admin log.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn parked(&self, most: usize) -> Result<Vec<ParkRow>, ReadError> {
+    pub fn parked(&self, after: Option<MessageId>, most: usize) -> Result<Vec<ParkRow>, ReadError> {
+        let start = after.map(|id| [id.as_ref(), &[0]].concat()).unwrap_or_default();
         self.db
-            .scan(Cf::Parked, &[], &[])
+            .scan(Cf::Parked, &start, &[])
             .take(most)
             .map(|row| {
                 let (key, bytes) = row?;

@@ -267,3 +267,39 @@ async fn what_names_a_height_that_never_comes_is_dropped_after_a_day_wherever_it
     .await;
     eventually("none parked", async || receiver.site.store.parked(None, 999).unwrap().is_empty()).await;
 }
+
+#[tokio::test]
+async fn of_too_many_logs_every_node_shows_the_same_whichever_came_first_and_a_cut_has_the_last_word() {
+    let mut coalition = Coalition::new();
+    let (alice, bob) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));
+    let mut messages: Vec<Decoded> =
+        (0..70).flat_map(|n| coalition.messages_of(&alice, CIDR, [n; 16], None, 1)).collect();
+    messages.sort_by_key(|message| message.header().log);
+    let rising = Receiver::start(Site::new(&coalition, &bob).await, &alice);
+    let falling = Receiver::start(Site::new(&coalition, &bob).await, &alice);
+    let kept = rising.takes(&messages).await;
+    assert_eq!(kept[..64], vec![Kept::Stored; 64]);
+    assert_eq!(kept[64..], vec![Kept::Refused("too-many-logs"); 6]);
+    let mut backwards = messages.clone();
+    backwards.reverse();
+    assert_eq!(falling.takes(&backwards).await, vec![Kept::Stored; 70], "each comes before one that is here");
+    let counted: Vec<LogId> = messages[..64].iter().map(|message| message.header().log).collect();
+    for receiver in [&rising, &falling] {
+        receiver.ends_with(&messages[..64], &[Sealed; 64]).await;
+        let logs =
+            async || receiver.site.store.logs(CIDR).unwrap().iter().map(|row| row.log).collect::<Vec<_>>();
+        eventually("the same logs", async || logs().await == counted).await;
+    }
+    falling.ends_with(&messages[64..], &[Quarantined; 6]).await;
+    let instance = messages[69].header().instance;
+    let more = coalition.messages_of(&alice, CIDR, instance, Some(&messages[69]), 1);
+    assert_eq!(falling.takes(&more).await, [Kept::Refused("too-many-logs")], "a surplus log does not grow");
+    // Whoever has stolen a key and opens many logs takes no history away: the cut lists what is true.
+    coalition.decide(1, revocation(&alice, vec![point(&messages[69])]));
+    for receiver in [&rising, &falling] {
+        receiver.learns(&coalition).await;
+        receiver.takes(&messages[69..]).await;
+        receiver.ends_with(&messages[..64], &[Quarantined; 64]).await;
+        receiver.ends_with(&messages[69..], &[Sealed]).await;
+    }
+}

@@ -71,12 +71,14 @@ impl Counts {
 }
 
 impl Store {
-    /// Every log of a group, by log id.
+    /// Every log of a group, by log id, but for those that are more than their certificate may have.
     ///
     /// # Errors
     /// [`ReadError`].
     pub fn logs(&self, group: GroupId) -> Result<Vec<LogRow>, ReadError> {
-        log_rows(&self.db, &Key::group(group).done())
+        let mut logs = log_rows(&self.db, &Key::group(group).done())?;
+        logs.retain(|log| !log.surplus);
+        Ok(logs)
     }
 
     /// Encoded envelopes of a log from one sequence to another, both included: in order, without a gap,

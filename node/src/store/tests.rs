@@ -59,6 +59,7 @@ fn envelope(n: u64) -> EnvelopeRow {
         judged_at: Height::new(1),
         in_closed_log: false,
         is_cut_point: false,
+        is_listed: false,
         opens_later: false,
         bytes: vec![7; 100],
         has_body: true,

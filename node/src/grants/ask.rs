@@ -130,6 +130,12 @@ impl Asking {
                 self.wishes.ask_anew();
                 !self.wishes.is_empty()
             }
+            Notice::Missed { ready } => {
+                self.ready = ready;
+                self.retry_all();
+                self.sweep();
+                true
+            }
             _ => false,
         }
     }

@@ -33,6 +33,8 @@ pub(super) const HEAD_KEY: &[u8] = b"admin-head";
 /// Second messages kept of one log beside those that a later entry or a cut names. A few prove the fork; whoever
 /// signs more only wants our disk.
 const MAX_SECONDS: u64 = 64;
+/// Entries read to see how far a log goes once a gap is filled: as many as a page brings.
+const MOST_JOINED: usize = 256;
 /// Where the newest beacon stands in [`Cf::Meta`].
 pub(super) const BEACON_KEY: &[u8] = b"beacon";
 /// Where proofs against the registrar stand in [`Cf::Meta`], by height.
@@ -127,6 +129,9 @@ impl Applier {
             Change::Opened { message, content, .. } => self.opened(txn, message, &content, claims),
             Change::Closed { message, reason } => closed(txn, message, &reason),
             Change::Judged(judged) => self.judged(txn, judged),
+            Change::Surface(most) => {
+                Ok(if removal::surface(self, txn, most)? { Committed::More } else { Committed::Done })
+            }
             Change::Reseal(message) => super::judged::reseal(txn, message),
             Change::Key(row) => {
                 self.uses.remove(&row.id);
@@ -206,9 +211,11 @@ impl Applier {
         prepared: PreparedEnvelope,
     ) -> Result<Committed, WriteError> {
         let place = columns::place(row.group, row.log, row.sequence);
-        if self.opens_too_many(row) {
-            return Ok(Committed::TooManyLogs);
-        }
+        let surplus = match self.surplus_for(row) {
+            Surplus::This => return Ok(Committed::TooManyLogs),
+            Surplus::Other(log) => Some(log),
+            Surplus::None => None,
+        };
         let mut log = self.log(row);
         // Closed, or judged by a roster that was no longer the newest: the log as a whole has the answer.
         let mut unjudged = row.in_closed_log || row.judged_at < self.admin;
@@ -249,7 +256,15 @@ impl Applier {
         let before = log.height;
         log.top = log.top.max(row.sequence);
         log.revision += 1;
-        advance(txn, &mut log, Some(row))?;
+        if !advance(txn, &mut log, row)? {
+            // Filling this gap joins more than one change should read: judging the log tells how far it goes.
+            txn.put(Cf::Unjudged, columns::log(row.group, row.log), Vec::new());
+            unjudged = true;
+        }
+        if let Some(surplus) = surplus {
+            txn.put(Cf::Unjudged, columns::log(row.group, surplus), Vec::new());
+            unjudged = true;
+        }
         if !state.is_hidden() {
             self.content(txn, row.group, row.id, Vec::new(), prepared.claims)?;
         }
@@ -263,11 +278,21 @@ impl Applier {
         Ok(answer)
     }
 
-    /// A certificate has its logs in a group, and this would be one more.
-    fn opens_too_many(&self, row: &EnvelopeRow) -> bool {
-        !self.logs.contains_key(&(row.group, row.log))
-            && self.logs.values().filter(|log| log.group == row.group && log.serial == row.serial).count()
-                >= MAX_LOGS_PER_CERTIFICATE
+    /// Whether this log is one more than its certificate may have in the group, or makes another one so. Those with
+    /// the smallest ids count, and those that a cut lists: which came first must not matter, or nodes would differ.
+    fn surplus_for(&self, row: &EnvelopeRow) -> Surplus {
+        let known = self.logs.get(&(row.group, row.log));
+        if row.is_listed || known.is_some_and(|log| !log.surplus) {
+            return Surplus::None;
+        }
+        let same = |log: &&LogRow| log.group == row.group && log.serial == row.serial;
+        let mut smallest: Vec<LogId> = self.logs.values().filter(same).map(|log| log.log).collect();
+        smallest.sort_unstable();
+        match smallest.get(MAX_LOGS_PER_CERTIFICATE - 1) {
+            None => Surplus::None,
+            Some(last) if *last < row.log || known.is_some() => Surplus::This,
+            Some(last) => Surplus::Other(*last),
+        }
     }
 
     /// A second message for a place: kept beside the first. Neither is shown until the log is judged.
@@ -322,6 +347,7 @@ impl Applier {
             closure: Vec::new(),
             revision: 0,
             seconds: 0,
+            surplus: false,
         })
     }
 
@@ -472,6 +498,15 @@ impl Applier {
     }
 }
 
+/// Which log is one more than its certificate may have.
+enum Surplus {
+    None,
+    /// That of the entry in hand.
+    This,
+    /// Another one, because the entry's own comes before it.
+    Other(LogId),
+}
+
 /// A prepared value whose message turned out to be of a fork.
 fn disputed(value: &[u8], place: &[u8]) -> Result<Vec<u8>, ReadError> {
     let mut value =
@@ -527,30 +562,29 @@ fn denied(txn: &Txn<'_>, log: &LogRow, row: &EnvelopeRow) -> Result<Option<Seque
 }
 
 /// Moves the frontier over what follows it link by link, up to where the log is frozen; `new` was put just now
-/// and need not be read.
-pub(super) fn advance(txn: &Txn<'_>, log: &mut LogRow, new: Option<&EnvelopeRow>) -> Result<(), WriteError> {
-    while log.height < log.top {
+/// and need not be read. False if there was more to read than one change should.
+fn advance(txn: &Txn<'_>, log: &mut LogRow, new: &EnvelopeRow) -> Result<bool, WriteError> {
+    for _ in 0..MOST_JOINED {
         let sequence = Sequence::new(log.height.get() + 1);
-        if log.frozen.get() != 0 && sequence >= log.frozen {
-            return Ok(());
+        if sequence > log.top || log.frozen.get() != 0 && sequence >= log.frozen {
+            return Ok(true);
         }
-        let (prev, id, has_body) = match new.filter(|new| new.sequence == sequence) {
-            Some(new) => (new.prev, new.id, new.has_body),
-            None => {
-                let place = columns::place(log.group, log.log, sequence);
-                let Some(value) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? else { return Ok(()) };
-                let fault = |_| damaged(Cf::Envelopes, &place, "has no ids");
-                (value.prev().map_err(fault)?, value.id().map_err(fault)?, value.has_body)
-            }
+        let (prev, id, has_body) = if new.sequence == sequence {
+            (new.prev, new.id, new.has_body)
+        } else {
+            let place = columns::place(log.group, log.log, sequence);
+            let Some(value) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? else { return Ok(true) };
+            let fault = |_| damaged(Cf::Envelopes, &place, "has no ids");
+            (value.prev().map_err(fault)?, value.id().map_err(fault)?, value.has_body)
         };
         if prev != log.head {
-            return Ok(());
+            return Ok(true);
         }
         log.head = id;
         log.height = sequence;
         log.bodies += u64::from(has_body);
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Lets a message wait for its key.

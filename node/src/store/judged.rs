@@ -1,5 +1,8 @@
 //! What was found of a log as a whole: applied, looked up for, and remembered as still to be done.
 //!
+//! What a judgement changes comes in parts, each small enough that other writes need not wait; where a part
+//! leaves objects bereft of a row, that stands in a column of its own and is seen to behind it.
+//!
 //! A log that has to be judged stands in the `unjudged` column from the very batch that made it so, and leaves
 //! it with the last part of a judgement that nothing overtook. So a crash at any point costs a repetition,
 //! and never leaves shown what should be hidden.
@@ -9,9 +12,9 @@ use prost::Message;
 
 use super::{
     ReadError, Store, WriteError,
-    apply::{Applier, advance, count, stored, wait},
+    apply::{Applier, count, stored, wait},
     columns::{self, Cf},
-    removal::{self, Gone},
+    removal,
     rows::{Committed, HeldEntry, JudgedEnd, JudgedLog, LogRow, MessageState},
     txn::Txn,
     values::EnvelopeValue,
@@ -19,19 +22,18 @@ use super::{
 };
 
 impl Applier {
-    /// Hides, shows, and ends the judgement if this is the last of it and the log is as it was.
+    /// Hides, shows, promotes, and ends the judgement if this is the last of it and the log is as it was.
     pub(super) fn judged(&mut self, txn: &mut Txn<'_>, judged: JudgedLog) -> Result<Committed, WriteError> {
-        let mut gone = Gone::default();
         for (message, state) in judged.hide {
-            hide(txn, message, state, &mut gone)?;
+            hide(txn, message, state)?;
         }
-        removal::surface(self, txn, gone)?;
         for message in judged.show {
             show(txn, message)?;
         }
+        self.promote(txn, judged.group, judged.log, &judged.promote)?;
         match (judged.end, self.known_log(judged.group, judged.log)) {
             (Some(end), Some(log)) if end.revision == log.revision => {
-                self.settle(txn, log, end)?;
+                self.settle(txn, log, end);
                 Ok(Committed::Done)
             }
             (Some(_), Some(_)) => Ok(Committed::Outdated),
@@ -43,34 +45,51 @@ impl Applier {
         }
     }
 
-    /// Moves the log's frontier to where the judgement leaves it.
-    fn settle(&mut self, txn: &mut Txn<'_>, mut log: LogRow, end: JudgedEnd) -> Result<(), WriteError> {
-        for (sequence, message) in &end.chosen {
-            promote(txn, &log, *sequence, *message)?;
+    /// Gives places to the messages they belong to. Until the judgement ends, the log goes no further than
+    /// below them: what it holds there is of two histories.
+    fn promote(
+        &mut self,
+        txn: &mut Txn<'_>,
+        group: GroupId,
+        log: LogId,
+        promoted: &[(Sequence, MessageId)],
+    ) -> Result<(), WriteError> {
+        let lowest = promoted.iter().map(|(sequence, _)| *sequence).min();
+        let (Some(lowest), Some(mut row)) = (lowest, self.known_log(group, log)) else { return Ok(()) };
+        for (sequence, message) in promoted {
+            promote(txn, &row, *sequence, *message)?;
         }
+        if lowest <= row.height {
+            let below = Sequence::new(lowest.get().saturating_sub(1));
+            let place = columns::place(group, log, below);
+            let head = match below.get() {
+                0 => None,
+                _ => txn.message::<EnvelopeValue>(Cf::Envelopes, &place)?,
+            };
+            row.head = match head {
+                Some(value) => value.id().map_err(|_| damaged(Cf::Envelopes, &place, "has no id"))?,
+                None => MessageId::ZERO,
+            };
+            row.height = below;
+            row.bodies = row.bodies.min(below.get());
+            self.put_log(txn, row);
+        }
+        Ok(())
+    }
+
+    /// Leaves the log as the judgement found it.
+    fn settle(&mut self, txn: &mut Txn<'_>, mut log: LogRow, end: JudgedEnd) {
         log.closure = end.closure;
-        let frozen = end.fork.unwrap_or_default();
-        let overran = end.fork.is_some_and(|fork| fork <= log.height);
-        let moves = overran || frozen != log.frozen || !end.chosen.is_empty();
-        log.frozen = frozen;
+        log.surplus = end.surplus;
+        log.frozen = end.fork.unwrap_or_default();
         log.forked = end.fork.is_some();
-        if moves {
-            // The history that stands may be another one than was followed so far.
-            (log.height, log.head, log.bodies) = (Sequence::new(0), MessageId::ZERO, 0);
-            advance(txn, &mut log, None)?;
-        }
+        (log.height, log.head, log.bodies) = end.frontier;
         txn.delete(Cf::Unjudged, columns::log(log.group, log.log));
         self.put_log(txn, log);
-        Ok(())
     }
 }
 
-fn hide(
-    txn: &mut Txn<'_>,
-    message: MessageId,
-    state: MessageState,
-    gone: &mut Gone,
-) -> Result<(), WriteError> {
+fn hide(txn: &mut Txn<'_>, message: MessageId, state: MessageState) -> Result<(), WriteError> {
     let mut stored = stored(txn, message)?;
     let before = stored.value.state();
     if before == state {
@@ -83,7 +102,7 @@ fn hide(
     txn.delete(Cf::Reopen, message.to_vec());
     let author =
         stored.value.member().map_err(|_| damaged(Cf::Envelopes, message.as_ref(), "has no member"))?;
-    removal::take_away(txn, group, author, message, gone)?;
+    removal::take_away(txn, group, author, message)?;
     count(txn, group, Some(before), state)?;
     stored.value.set_state(state, None);
     stored.put(txn);
@@ -172,7 +191,7 @@ impl Store {
         Ok(super::envelopes::log_rows(&self.db, &columns::log(group, log))?.pop())
     }
 
-    /// Every log of every group.
+    /// Every log of every group, surplus ones too.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -245,5 +264,6 @@ fn held_entry(column: Cf, key: &[u8], value: &[u8]) -> Result<HeldEntry, ReadErr
     let (_, _, sequence) = key.get(..columns::PLACE_LEN).and_then(columns::read_place).ok_or_else(fault)?;
     let value = EnvelopeValue::decode(value).map_err(|_| fault())?;
     let entry = value.entry(sequence).map_err(|_| fault())?;
-    Ok(HeldEntry { entry, state: value.state() })
+    let is_beside = column == Cf::Forks;
+    Ok(HeldEntry { entry, state: value.state(), has_body: value.has_body, is_beside })
 }

@@ -3,14 +3,16 @@
 //! ```text
 //! message hidden ─▶ its rows go ─┬─ another message says the same bytes: it becomes the row's author
 //!                                └─ nobody else does: the row is gone
-//! every object id touched ─┬─ rows remain: they get new dates, so that whoever polls meets them again
-//!                          └─ none remain: a tombstone, the object as `revoked: true` without its content
+//! every object id touched, noted as bereft and seen to later ─┬─ rows remain: they get new dates, so that
+//!                                                             │  whoever polls meets them again
+//!                                                             └─ none remain: a tombstone, the object as
+//!                                                                `revoked: true` without its content
 //! ```
 //!
-//! The envelope stays, and with it everything: showing a message again opens it again. All of it happens in
-//! the batch of the change that hides, so a crash leaves either what was shown or what is hidden.
+//! The envelope stays, and with it everything: showing a message again opens it again. What is taken away goes
+//! in the batch of the change that hides, and so does the note; a crash between it and the rest costs nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId},
@@ -32,27 +34,30 @@ use super::{
 /// Entries under one version of one object that are looked at; one a member, and so bounded by the roster.
 const MAX_ENTRIES: usize = 4096;
 
-/// Objects that lost a row, each with the newest version it had.
-#[derive(Default)]
-pub(super) struct Gone(BTreeMap<(GroupId, String), ObjectValue>);
-
-impl Gone {
-    fn note(&mut self, group: GroupId, value: ObjectValue) {
-        let newest = self.0.entry((group, value.id.clone())).or_insert_with(|| value.clone());
-        let time = |value: &ObjectValue| value.version.parse::<Timestamp>().unwrap_or_default();
-        if time(newest) < time(&value) {
-            *newest = value;
-        }
+/// Notes that an object lost a row, with the newest version it lost so; [`surface`] sees to it later.
+fn note(txn: &mut Txn<'_>, group: GroupId, value: &ObjectValue) -> Result<(), ReadError> {
+    let key = Key::group(group).bytes(&txn.db.vault.blind(group, "object", &value.id)).done();
+    let time = |value: &ObjectValue| value.version.parse::<Timestamp>().unwrap_or_default();
+    let noted = match txn.get_sealed(Cf::Bereft, &key)? {
+        Some(plain) => Some(lost(&key, &plain)?),
+        None => None,
+    };
+    if noted.is_none_or(|noted| time(&noted) < time(value)) {
+        txn.put_sealed(group, Cf::Bereft, key, &value.encode_to_vec());
     }
+    Ok(())
 }
 
-/// Takes away everything a message said; [`surface`] has to follow in the same change.
+fn lost(key: &[u8], plain: &[u8]) -> Result<ObjectValue, ReadError> {
+    ObjectValue::decode(plain).map_err(|_| damaged(Cf::Bereft, key, "does not decode"))
+}
+
+/// Takes away everything a message said, and notes which objects that bereaves.
 pub(super) fn take_away(
     txn: &mut Txn<'_>,
     group: GroupId,
     member: MemberId,
     message: MessageId,
-    gone: &mut Gone,
 ) -> Result<(), ReadError> {
     for date in objects::dates_of(txn, message)? {
         let Some(value) = row(txn, group, date)? else { continue };
@@ -63,7 +68,7 @@ pub(super) fn take_away(
                 Some((heir, says)) => inherit(txn, group, date, &value, heir, says)?,
                 None => forget(txn, group, date, &value, &others)?,
             }
-            gone.note(group, value);
+            note(txn, group, &value)?;
         } else {
             for other in others.iter().filter(|other| other.message == message) {
                 txn.delete(Cf::Reporters, other.key.clone());
@@ -196,25 +201,44 @@ fn drop_entries(
     Ok(())
 }
 
-/// Lets what remains of the objects be met again, or says that nothing does.
-pub(super) fn surface(applier: &mut Applier, txn: &mut Txn<'_>, gone: Gone) -> Result<(), ReadError> {
-    for ((group, id), lost) in gone.0 {
-        let mut remain = Vec::new();
-        for (date, value) in rows_of(txn, group, &id)? {
-            if value.tombstone {
-                remove(txn, group, date, &value)?;
-            } else {
-                remain.push((date, value));
-            }
+/// Lets what remains of bereft objects be met again, or says that nothing does; stops after about `most` rows,
+/// and says whether more wait.
+pub(super) fn surface(applier: &mut Applier, txn: &mut Txn<'_>, most: usize) -> Result<bool, ReadError> {
+    let mut moved = 0;
+    for (key, sealed) in txn.prefixed(Cf::Bereft, &[], most.saturating_add(1))? {
+        if moved >= most {
+            return Ok(true);
         }
-        for (date, value) in &remain {
-            redate(applier, txn, group, *date, value)?;
-        }
-        if remain.is_empty() {
-            bury(applier, txn, group, &lost)?;
+        let (group, _) = key.split_first_chunk().ok_or_else(|| damaged(Cf::Bereft, &key, "has no group"))?;
+        let group = GroupId::new(u32::from_be_bytes(*group));
+        let lost = lost(&key, &txn.db.vault.open(Cf::Bereft, &key, &sealed)?)?;
+        moved += 1 + surface_one(applier, txn, group, &lost)?;
+        txn.delete(Cf::Bereft, key);
+    }
+    Ok(false)
+}
+
+fn surface_one(
+    applier: &mut Applier,
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    lost: &ObjectValue,
+) -> Result<usize, ReadError> {
+    let mut remain = Vec::new();
+    for (date, value) in rows_of(txn, group, &lost.id)? {
+        if value.tombstone {
+            remove(txn, group, date, &value)?;
+        } else {
+            remain.push((date, value));
         }
     }
-    Ok(())
+    for (date, value) in &remain {
+        redate(applier, txn, group, *date, value)?;
+    }
+    if remain.is_empty() {
+        bury(applier, txn, group, lost)?;
+    }
+    Ok(remain.len())
 }
 
 /// Moves a row to a new date: whoever polls by date meets it again.
@@ -344,10 +368,13 @@ fn entries(
         .collect()
 }
 
+/// A tombstone stands under a name of its own: whoever says the object again, in the very version that the
+/// tombstone has, says news.
 fn version_prefix(txn: &Txn<'_>, group: GroupId, value: &ObjectValue) -> Vec<u8> {
     let vault = &txn.db.vault;
+    let what = if value.tombstone { "tombstone" } else { "version" };
     Key::group(group)
         .bytes(&vault.blind(group, "object", &value.id))
-        .bytes(&vault.blind(group, "version", &value.version))
+        .bytes(&vault.blind(group, what, &value.version))
         .done()
 }

@@ -131,8 +131,9 @@ impl Asking {
                 !self.wishes.is_empty()
             }
             Notice::Missed { ready } => {
+                ready.difference(&self.ready).for_each(|peer| self.wishes.came(peer));
                 self.ready = ready;
-                self.retry_all();
+                self.wishes.ask_anew();
                 self.sweep();
                 true
             }

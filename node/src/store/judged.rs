@@ -239,23 +239,33 @@ impl Store {
         if log.frozen.get() == 0 {
             return Ok(None);
         }
-        let bytes = |sequence: u64| -> Result<Option<Vec<u8>>, ReadError> {
-            let at = Sequence::new(sequence);
-            Ok(self.envelopes(log.group, log.log, at, at, usize::MAX)?.pop())
-        };
         let place = columns::place(log.group, log.log, log.frozen);
-        let first = bytes(log.frozen.get())?;
-        let second = match self.db.scan(Cf::Forks, &place, &place).next().transpose()? {
-            Some((key, value)) => {
-                let value = EnvelopeValue::decode(value.as_ref())
-                    .map_err(|_| damaged(Cf::Forks, &key, "does not decode"))?;
-                Some(value.bytes)
+        let Some(first) = self.of_place(&place).next().transpose()? else { return Ok(None) };
+        let second = match self.of_place(&place).nth(1).transpose()? {
+            Some(second) => Some(second),
+            None => {
+                // The other is held by its name only: whatever of the next place follows it, and not the first.
+                let next = columns::place(log.group, log.log, Sequence::new(log.frozen.get() + 1));
+                let id = first.id().map_err(|_| damaged(Cf::Envelopes, &place, "has no id"))?;
+                let denies = |value: &Result<EnvelopeValue, _>| !matches!(value, Ok(v) if v.prev().is_ok_and(|p| p == id));
+                self.of_place(&next).find(denies).transpose()?
             }
-            None => bytes(log.frozen.get() + 1)?,
         };
-        Ok(first
-            .zip(second)
-            .map(|(first, second)| ForkProof { sequence: log.frozen, envelopes: [first, second] }))
+        let envelopes = second.map(|second| [first.bytes, second.bytes]);
+        Ok(envelopes.map(|envelopes| ForkProof { sequence: log.frozen, envelopes }))
+    }
+
+    /// What is held for a place: the entry that has it, then those beside it.
+    fn of_place<'a>(
+        &'a self,
+        place: &'a [u8],
+    ) -> impl Iterator<Item = Result<EnvelopeValue, ReadError>> + 'a {
+        [Cf::Envelopes, Cf::Forks].into_iter().flat_map(move |column| {
+            self.db.scan(column, place, place).map(move |row| {
+                let (key, value) = row?;
+                EnvelopeValue::decode(value.as_ref()).map_err(|_| damaged(column, &key, "does not decode"))
+            })
+        })
     }
 }
 

@@ -119,14 +119,14 @@ fn lowest_fork(
 ) -> Option<Sequence> {
     let mut before: Option<&Entry> = None;
     for (sequence, slot) in slots {
-        let [one] = slot.as_slice() else { return Some(*sequence) };
         if let Some(parent) = before
             && parent.sequence.get() + 1 == sequence.get()
-            && parent.id != one.prev
+            && slot.iter().any(|one| parent.id != one.prev)
         {
             // Its author signed two entries for the parent's place: the one held, and the one named.
             return Some(if settled(parent) { *sequence } else { parent.sequence });
         }
+        let [one] = slot.as_slice() else { return Some(*sequence) };
         before = Some(one);
     }
     None
@@ -205,6 +205,14 @@ mod tests {
         // Once that entry is held, the answer is the same.
         let whole = judge_log(&Closure::default(), &[main(4), branch(1, 3, 5)].concat());
         assert_eq!(whole.fork, judged.fork);
+    }
+
+    #[test]
+    fn what_denies_a_parent_does_so_beside_another_that_follows_it() {
+        let denied = [main(4), vec![entry(1, 5, 3)]].concat();
+        let beside = [denied.clone(), vec![entry(0, 5, 0)]].concat();
+        let fork = |entries: &[Entry]| judge_log(&Closure::default(), entries).fork;
+        assert_eq!((fork(&denied), fork(&beside)), (Some(Sequence::new(4)), Some(Sequence::new(4))));
     }
 
     #[test]

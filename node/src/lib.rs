@@ -9,11 +9,12 @@
 //! 4   ingest, publish, grants, membership, sync, query, backup
 //!                                              use-cases; they meet in store and feed, never call each other
 //! 3   network, store, feed                     adapters: libp2p, RocksDB, in-process notices
-//! 2   config, keys, clock, space, tasks, telemetry, roster
+//! 2   config, keys, clock, bucket, space, tasks, telemetry, roster
 //! ```
 
 pub mod api;
 pub mod backup;
+mod bucket;
 pub mod cli;
 pub mod clock;
 pub mod config;

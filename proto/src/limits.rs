@@ -36,6 +36,9 @@ pub const MAX_BUNDLE_OBJECTS: usize = 100_000;
 pub const MAX_BUNDLE: usize = 64 * 1024 * 1024;
 /// Bytes of one reply on a request protocol; a page ends before it.
 pub const MAX_REPLY: usize = 1024 * 1024;
+/// Highest sequence of a log: no member lives to see it, every "next" has room behind it, and readers of JSON take
+/// it as it is (RFC 8259 §6).
+pub const MAX_SEQUENCE: u64 = 1 << 53;
 /// Envelopes in one sync page.
 pub const MAX_PAGE_ENVELOPES: usize = 256;
 /// Logs in one frontier reply: 200 authors with several logs each.

@@ -63,6 +63,7 @@ pub struct Member {
     record: Record,
     folder: TempDir,
     transport: Transport,
+    tuning: Tuning,
     joined: Option<LogFile>,
     daemon: Option<Daemon>,
 }
@@ -84,6 +85,7 @@ impl Member {
             record,
             folder: tempfile::tempdir()?,
             transport: Transport::Quic,
+            tuning: Tuning::default(),
             joined: None,
             daemon: None,
         })
@@ -94,6 +96,26 @@ impl Member {
     pub fn over(mut self, transport: Transport) -> Self {
         self.transport = transport;
         self
+    }
+
+    /// Waits for other times than an operator's node, from the next start on.
+    #[must_use]
+    pub fn tuned(mut self, change: impl FnOnce(&mut Tuning)) -> Self {
+        change(&mut self.tuning);
+        self
+    }
+
+    /// Waits until its status warns of something that contains `text`.
+    ///
+    /// # Errors
+    /// As [`until`].
+    pub async fn warns(&self, text: &str) -> anyhow::Result<()> {
+        until(&format!("{} to warn of {text:?}", self.name), async || {
+            let status = self.status().await.map_err(|error| format!("{error:#}"))?;
+            let warned = status.get("warnings").is_some_and(|all| all.to_string().contains(text));
+            that(warned, || status.to_string())
+        })
+        .await
     }
 
     /// The organisation's name.
@@ -176,7 +198,7 @@ impl Member {
                 ..ServerConfig::default()
             },
             defaults: Defaults { tlp: Tlp::AmberStrict, purpose: None },
-            tuning: Tuning::default(),
+            tuning: self.tuning.clone(),
         };
         self.daemon = Some(self.started(&settings).await?);
         Ok(())

@@ -30,7 +30,7 @@ use crate::{
     identity::Identity,
     ingest::Ingest,
     keys::{Enrolment, Source, file},
-    membership::{DialLimits, Membership, Reach, Sources},
+    membership::{DialLimits, GateTimes, Membership, Reach, Sources},
     network::{self, Address, Network, NetworkConfig},
     publish::{Defaults, Flusher, Publisher},
     query::{CLI_TOKEN, Groups, Query, Scope},
@@ -68,6 +68,8 @@ pub struct Tuning {
     pub sync_interval: Duration,
     /// Longest wait between two dials of one node that does not answer.
     pub redial_interval: Duration,
+    /// How long the gate to sealing waits for others.
+    pub gate: GateTimes,
     /// Free bytes below which the node only reads.
     pub free_space_floor: u64,
     /// Who says what is free; unset: the data folder's file system.
@@ -79,6 +81,7 @@ impl fmt::Debug for Tuning {
         f.debug_struct("Tuning")
             .field("sync_interval", &self.sync_interval)
             .field("redial_interval", &self.redial_interval)
+            .field("gate", &self.gate)
             .field("free_space_floor", &self.free_space_floor)
             .finish_non_exhaustive()
     }
@@ -95,6 +98,7 @@ impl Tuning {
         Self {
             sync_interval: config.sync.interval,
             redial_interval: config.network.redial_interval,
+            gate: GateTimes::default(),
             free_space_floor: config.store.free_space_floor,
             probe: None,
         }
@@ -226,6 +230,7 @@ impl Daemon {
                     // A quarter is left to those who dial us.
                     most: usize::try_from(settings.network.max_connections).unwrap_or(usize::MAX) / 4 * 3,
                 },
+                gate: tuning.gate,
             },
         );
         let (hellos, import) = (membership.hellos(), membership.import());

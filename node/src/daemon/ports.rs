@@ -80,6 +80,13 @@ impl Status {
             let wait = if drafts == 1 { "draft waits" } else { "drafts wait" };
             warnings.push(format!("{drafts} {wait}: {hold}."));
         }
+        let refused_by = self.hellos.borrow().refused_by.len();
+        if refused_by > 0 {
+            let who = if refused_by == 1 { "1 node refuses" } else { &format!("{refused_by} nodes refuse") };
+            warnings.push(format!(
+                "{who} this node as not certified: its certificate was revoked or suspended, or has expired, in an admin log newer than ours. Ask the coalition for the log and for a certificate."
+            ));
+        }
         for peer in &self.hellos.borrow().forked_with {
             warnings.push(format!("The admin log of {peer} contradicts ours: one of us was shown a fork."));
         }

@@ -8,18 +8,22 @@ use std::{
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    envelope::content_key::ContentKey,
-    id::{GroupId, KeyId, MemberId},
+    envelope::content_key::{ContentKey, KeyError},
+    id::{CoalitionId, GroupId, KeyId},
     limits::MAX_KEY_IDS,
-    schema::KeysRequest,
+    schema::{KeysRequest, KeysResponse, Refusal},
 };
-use tokio::time::Instant;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 
+use super::wishes::{AT_ONCE, Answer, Holders, Question, Wishes};
 use crate::{
     clock,
     feed::{Feed, Notice},
     identity::Identity,
-    network::Network,
+    network::{Network, RequestError},
     roster::LiveRoster,
     store::{Change, KeyRow, Store},
 };
@@ -28,34 +32,27 @@ use crate::{
 const GATHER: Duration = Duration::from_millis(100);
 /// How often the store is asked what still waits: notices may be lost, rows are not.
 const SWEEP: Duration = Duration::from_secs(5);
-/// First wait after everybody said no; doubles to [`LONGEST_WAIT`].
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
-/// Keys asked for at once, and looked at in one sweep.
-const AT_ONCE: usize = 1024;
-/// Of them, keys that one author's messages name: headers may name keys that nobody has, and must not keep
-/// others' from being asked for.
-const PER_AUTHOR: usize = 64;
-
-struct Wish {
-    group: GroupId,
-    author: MemberId,
-    asked: BTreeSet<PublicKey>,
-    rounds: u32,
-    not_before: Instant,
-}
+/// How long a peer may take for an answer. Others are asked long before.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The asking half of the grants use-case.
 pub struct Asking {
-    identity: Arc<Identity>,
-    store: Store,
-    network: Network,
+    asker: Arc<Asker>,
     roster: LiveRoster,
-    feed: Feed,
-    wishes: BTreeMap<KeyId, Wish>,
+    wishes: Wishes,
     ready: BTreeSet<PublicKey>,
     /// Where the last sweep ended.
     swept: Option<KeyId>,
+    questions: JoinSet<(Question, Answer)>,
+}
+
+/// What a conversation needs.
+struct Asker {
+    identity: Arc<Identity>,
+    store: Store,
+    network: Network,
+    feed: Feed,
+    coalition: CoalitionId,
 }
 
 impl Asking {
@@ -68,36 +65,44 @@ impl Asking {
         roster: LiveRoster,
         feed: Feed,
     ) -> Self {
-        let (wishes, ready) = (BTreeMap::new(), BTreeSet::new());
-        Self { identity, store, network, roster, feed, wishes, ready, swept: None }
+        let coalition = roster.snapshot().coalition();
+        Self {
+            asker: Arc::new(Asker { identity, store, network, feed, coalition }),
+            roster,
+            wishes: Wishes::default(),
+            ready: BTreeSet::new(),
+            swept: None,
+            questions: JoinSet::new(),
+        }
     }
 
     /// Runs until the daemon stops.
     pub async fn run(mut self) {
-        let mut notices = self.feed.subscribe();
+        let mut notices = self.asker.feed.subscribe();
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut due: Option<Instant> = None;
+        let mut gathered: Option<Instant> = None;
         loop {
-            let wake = due.unwrap_or_else(|| Instant::now() + SWEEP);
+            let now = Instant::now();
+            let wake = gathered.into_iter().chain(self.wishes.wakes(now)).min();
             tokio::select! {
                 notice = notices.recv() => {
                     let Some(notice) = notice else { return };
                     if self.heed(notice) {
-                        due.get_or_insert_with(|| Instant::now() + GATHER);
+                        gathered.get_or_insert_with(|| Instant::now() + GATHER);
+                    }
+                    continue;
+                }
+                Some(done) = self.questions.join_next() => {
+                    if let Ok((question, answer)) = done {
+                        self.wishes.answered(&question, &answer, Instant::now());
                     }
                 }
-                _ = sweep.tick() => {
-                    self.sweep();
-                    due = Some(Instant::now());
-                }
-                () = tokio::time::sleep_until(wake), if due.is_some() => {
-                    due = None;
-                    if self.ask_round().await {
-                        due = Some(Instant::now() + GATHER);
-                    }
-                }
+                _ = sweep.tick() => self.sweep(),
+                () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
+            gathered = None;
+            self.ask();
         }
     }
 
@@ -105,16 +110,16 @@ impl Asking {
     fn heed(&mut self, notice: Notice) -> bool {
         match notice {
             Notice::KeyWanted { key, group, author } => {
-                self.wish(key, group, author);
+                self.wishes.wish(key, group, author, Instant::now());
                 true
             }
             Notice::KeyArrived(key) => {
-                self.wishes.remove(&key);
+                self.wishes.arrived(&key);
                 false
             }
             Notice::PeerReady(peer) => {
                 self.ready.insert(peer);
-                self.retry_all();
+                self.wishes.came(&peer);
                 !self.wishes.is_empty()
             }
             Notice::PeerGone(peer) => {
@@ -122,12 +127,12 @@ impl Asking {
                 false
             }
             Notice::RosterChanged(_) => {
-                self.retry_all();
+                self.wishes.ask_anew();
                 !self.wishes.is_empty()
             }
             Notice::Missed { ready } => {
                 self.ready = ready;
-                self.retry_all();
+                self.wishes.ask_anew();
                 self.sweep();
                 true
             }
@@ -135,83 +140,40 @@ impl Asking {
         }
     }
 
-    fn wish(&mut self, key: KeyId, group: GroupId, author: MemberId) {
-        if !has_room(&self.wishes, author) {
-            return;
-        }
-        self.wishes.entry(key).or_insert_with(|| Wish {
-            group,
-            author,
-            asked: BTreeSet::new(),
-            rounds: 0,
-            not_before: Instant::now(),
-        });
-    }
-
-    fn retry_all(&mut self) {
-        let now = Instant::now();
-        for wish in self.wishes.values_mut() {
-            wish.asked.clear();
-            wish.not_before = now;
-        }
-    }
-
     fn sweep(&mut self) {
-        let waiting = self.store.waiting_keys(self.swept, AT_ONCE).unwrap_or_default();
+        let store = &self.asker.store;
+        let waiting = store.waiting_keys(self.swept, AT_ONCE).unwrap_or_default();
         // Round and round: a thousand keys that nobody has must not hide the others behind them.
         self.swept = waiting.last().filter(|_| waiting.len() == AT_ONCE).map(|(key, ..)| *key);
         for (key, group, author) in waiting {
-            if matches!(self.store.key(key), Ok(Some(_))) {
+            if matches!(store.key(key), Ok(Some(_))) {
                 // The key came while its envelope was being stored.
-                self.feed.notify(Notice::KeyArrived(key));
+                self.asker.feed.notify(Notice::KeyArrived(key));
             } else {
-                self.wish(key, group, author);
+                self.wishes.wish(key, group, author, Instant::now());
             }
         }
     }
 
-    /// Asks one peer for each due key; true if more peers remain to be asked.
-    async fn ask_round(&mut self) -> bool {
-        let now = Instant::now();
-        let mut questions: BTreeMap<(PublicKey, GroupId), Vec<KeyId>> = BTreeMap::new();
-        let candidates = self.candidates();
-        for (key, wish) in &mut self.wishes {
-            if wish.not_before > now {
-                continue;
-            }
-            let readers = candidates.get(&wish.group).map_or(&[][..], Vec::as_slice);
-            let next = readers
-                .iter()
-                .filter(|(_, node)| !wish.asked.contains(node))
-                .min_by_key(|(member, _)| *member != wish.author);
-            match next {
-                Some((_, node)) => {
-                    wish.asked.insert(*node);
-                    questions.entry((*node, wish.group)).or_default().push(*key);
-                }
-                None => {
-                    let wait = FIRST_WAIT.saturating_mul(1 << wish.rounds.min(10)).min(LONGEST_WAIT);
-                    wish.rounds = wish.rounds.saturating_add(1);
-                    wish.not_before = now + wait;
-                    wish.asked.clear();
-                }
-            }
+    /// Begins every conversation that may begin now.
+    fn ask(&mut self) {
+        if self.wishes.is_empty() {
+            return;
         }
-        let mut asked = false;
-        for ((peer, group), keys) in questions {
-            for chunk in keys.chunks(MAX_KEY_IDS) {
-                asked = true;
-                self.ask(peer, group, chunk).await;
-            }
+        for question in self.wishes.next(&self.holders(), Instant::now()) {
+            let asker = Arc::clone(&self.asker);
+            self.questions.spawn(async move {
+                let answer = asker.ask(&question).await;
+                (question, answer)
+            });
         }
-        asked && !self.wishes.is_empty()
     }
 
     /// Connected nodes that may hold a group's keys.
-    fn candidates(&self) -> BTreeMap<GroupId, Vec<(MemberId, PublicKey)>> {
+    fn holders(&self) -> Holders {
         let roster = self.roster.snapshot();
         let now = clock::now();
-        let mut by_group: BTreeMap<GroupId, Vec<(MemberId, PublicKey)>> = BTreeMap::new();
+        let mut by_group: Holders = BTreeMap::new();
         for node in &self.ready {
             let Some(certificate) = roster.by_node(node) else { continue };
             for group in certificate.groups.keys() {
@@ -222,72 +184,118 @@ impl Asking {
         }
         by_group
     }
+}
 
-    async fn ask(&mut self, peer: PublicKey, group: GroupId, keys: &[KeyId]) {
+impl Asker {
+    async fn ask(self: &Arc<Self>, question: &Question) -> Answer {
+        let peer = question.peer;
         let request = KeysRequest {
-            group: group.get(),
-            key_ids: keys.iter().map(|key| key.to_vec()).collect(),
+            group: question.group.get(),
+            key_ids: question.keys.iter().map(|key| key.to_vec()).collect(),
             pushed: Vec::new(),
         };
-        let response = match self.network.keys(&peer, request).await {
-            Ok(response) => response,
-            Err(error) => {
+        let response = match timeout(PATIENCE, self.network.keys(&peer, request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
                 tracing::debug!(%peer, "keys: {error}");
-                return;
+                return of_error(&error);
+            }
+            Err(_) => {
+                tracing::debug!(%peer, "keys: no answer in time");
+                return Answer::Blamed;
             }
         };
-        let coalition = self.roster.snapshot().coalition();
-        for grant in response.grants.into_iter().take(MAX_KEY_IDS) {
-            let Ok(id) = KeyId::try_from(grant.key_id.as_slice()) else { continue };
-            if !keys.contains(&id) {
-                continue;
-            }
-            let key = match ContentKey::from_grant(&self.identity.kem, coalition, id, &grant.sealed) {
-                Ok(key) if key.context().group == group => key,
-                Ok(_) => continue,
-                Err(error) => {
-                    tracing::warn!(%peer, key = %id, "{peer} sent a key that is not the one asked for: {error}");
-                    continue;
-                }
-            };
-            match self.store.commit(Change::Key(KeyRow::received(&key))).await {
+        let later = busy(question, &response);
+        let (asker, wanted) = (Arc::clone(self), question.clone());
+        let opened = tokio::task::spawn_blocking(move || asker.open(&wanted, &response)).await;
+        let Ok(Opened { rows, mut held, is_honest }) = opened else { return Answer::Paused };
+        for row in rows {
+            let id = row.id;
+            match self.store.commit(Change::Key(row)).await {
                 Ok(_) => {
-                    self.wishes.remove(&id);
+                    held.push(id);
                     self.feed.notify(Notice::KeyArrived(id));
                 }
                 Err(error) => tracing::warn!(key = %id, "a granted key was not kept: {error}"),
             }
         }
+        if is_honest || !held.is_empty() { Answer::Kept { keys: held, later } } else { Answer::Blamed }
+    }
+
+    /// Opens the grants that were asked for, each once.
+    fn open(&self, question: &Question, response: &KeysResponse) -> Opened {
+        let (group, peer) = (question.group, question.peer);
+        let mut opened = Opened { rows: Vec::new(), held: Vec::new(), is_honest: true };
+        let mut seen = BTreeSet::new();
+        for grant in response.grants.iter().take(MAX_KEY_IDS) {
+            let Ok(id) = KeyId::try_from(grant.key_id.as_slice()) else { continue };
+            if !question.keys.contains(&id) || !seen.insert(id) {
+                continue;
+            }
+            if matches!(self.store.key(id), Ok(Some(_))) {
+                // Another peer was faster.
+                opened.held.push(id);
+                continue;
+            }
+            match granted(&self.identity, self.coalition, group, id, &grant.sealed) {
+                Ok(row) => opened.rows.push(row),
+                Err(reason) => {
+                    opened.is_honest = false;
+                    tracing::warn!(%peer, key = %id, "{peer} sent a key that is not the one asked for: {reason}");
+                }
+            }
+        }
+        opened
     }
 }
 
-/// Whether one more key that an author's message names may be wished for.
-fn has_room(wishes: &BTreeMap<KeyId, Wish>, author: MemberId) -> bool {
-    wishes.len() < AT_ONCE && wishes.values().filter(|wish| wish.author == author).count() < PER_AUTHOR
+struct Opened {
+    rows: Vec<KeyRow>,
+    /// Keys that were here already.
+    held: Vec<KeyId>,
+    is_honest: bool,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Why a grant is none.
+#[derive(Debug, thiserror::Error)]
+enum GrantFault {
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("it is of group {0}")]
+    OtherGroup(GroupId),
+}
 
-    #[tokio::test]
-    async fn one_authors_junk_keys_leave_room_for_everybody_elses() {
-        let mut wishes = BTreeMap::new();
-        let mut wish = |n: u32, author: u8| {
-            let author = MemberId::new([author; 16]);
-            let mut key = [author.as_bytes()[0]; 32];
-            key[..4].copy_from_slice(&n.to_be_bytes());
-            let room = has_room(&wishes, author);
-            if room {
-                let (group, not_before) = (GroupId::new(5), Instant::now());
-                let wish = Wish { group, author, asked: BTreeSet::new(), rounds: 0, not_before };
-                wishes.insert(KeyId::new(key), wish);
-            }
-            room
-        };
-        assert_eq!((0..5_000).filter(|n| wish(*n, 1)).count(), PER_AUTHOR);
-        assert!(wish(0, 2));
-        let all: usize = (3..=200).map(|author| (0..99).filter(|n| wish(*n, author)).count()).sum();
-        assert_eq!(all + PER_AUTHOR + 1, AT_ONCE);
+fn granted(
+    identity: &Identity,
+    coalition: CoalitionId,
+    group: GroupId,
+    id: KeyId,
+    sealed: &[u8],
+) -> Result<KeyRow, GrantFault> {
+    let key = ContentKey::from_grant(&identity.kem, coalition, id, sealed)?;
+    match key.context().group {
+        of if of == group => Ok(KeyRow::received(&key)),
+        of => Err(GrantFault::OtherGroup(of)),
+    }
+}
+
+/// Keys that the peer has no time for now.
+fn busy(question: &Question, response: &KeysResponse) -> Vec<KeyId> {
+    let busy = response.refused.iter().take(MAX_KEY_IDS);
+    let busy = busy.filter(|refused| refused.refusal == i32::from(Refusal::Busy));
+    let ids = busy.filter_map(|refused| KeyId::try_from(refused.key_id.as_slice()).ok());
+    ids.filter(|id| question.keys.contains(id)).collect()
+}
+
+fn of_error(error: &RequestError) -> Answer {
+    match error {
+        RequestError::Timeout | RequestError::Malformed(_) | RequestError::Stream(_) => Answer::Blamed,
+        RequestError::NotAllowed
+        | RequestError::NotConnected
+        | RequestError::Held
+        | RequestError::Closed
+        | RequestError::Busy
+        | RequestError::Invalid(_)
+        | RequestError::Stopped(_) => Answer::Paused,
     }
 }

@@ -1,30 +1,73 @@
-//! Keys that one member may push: each costs a decapsulation, and a row for ever.
+//! What one peer may have of this node's work for keys: each grant costs an encapsulation, each pushed key a
+//! decapsulation and a row for ever, each question a look into the store.
 
 use std::collections::BTreeMap;
 
-use belfry_proto::id::MemberId;
+use belfry_proto::{crypto::sign::PublicKey, id::MemberId};
 use tokio::time::Instant;
 
-/// Pushed keys of one member in a burst: a restart makes a key for each of its groups and audiences.
-const BURST: f64 = 128.0;
-/// And per hour over time: an honest key lasts until a reader leaves, or seven days.
-const PER_HOUR: f64 = 64.0;
+use crate::bucket::{Buckets, Pace};
 
-/// Token buckets, one a member; members are bounded by the roster.
-#[derive(Debug, Default)]
-pub(super) struct Pushes(BTreeMap<MemberId, (f64, Instant)>);
+/// Requests of one peer. Its wishes gather for a tenth of a second, so an honest one stays far below.
+const REQUESTS: Pace = Pace { per_second: 16.0, burst: 128.0 };
+/// Encapsulations for one peer: 960 a minute, some tenth of a second of one core. The burst is what a late joiner
+/// with a long history asks for first.
+const WORK: Pace = Pace { per_second: 16.0, burst: 2048.0 };
+/// What a key that is looked up costs of [`WORK`], granted or not.
+pub(super) const LOOKUP: f64 = 0.125;
+/// What sealing it costs besides.
+pub(super) const SEAL: f64 = 1.0 - LOOKUP;
+/// Requests of one peer being answered at once. A second one keeps it busy while the first waits for the disk.
+const SIDE_BY_SIDE: usize = 2;
+/// Pushed keys of one member in a burst, and over time (64 an hour): a restart makes a key for each of its
+/// groups and audiences; an honest one lasts until a reader leaves, or seven days.
+const PUSHES: Pace = Pace { per_second: 64.0 / 3600.0, burst: 128.0 };
 
-impl Pushes {
-    /// Takes one; false if the member has none left.
-    pub(super) fn take(&mut self, member: MemberId, now: Instant) -> bool {
-        let (tokens, last) = self.0.entry(member).or_insert((BURST, now));
-        *tokens = (*tokens + now.duration_since(*last).as_secs_f64() / 3_600.0 * PER_HOUR).min(BURST);
-        *last = now;
-        let fits = *tokens >= 1.0;
-        if fits {
-            *tokens -= 1.0;
+/// The accounts of all peers.
+#[derive(Debug)]
+pub(super) struct Budgets {
+    requests: Buckets<PublicKey>,
+    work: Buckets<PublicKey>,
+    pushes: Buckets<MemberId>,
+    open: BTreeMap<PublicKey, usize>,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        let (requests, work) = (Buckets::new(REQUESTS), Buckets::new(WORK));
+        Self { requests, work, pushes: Buckets::new(PUSHES), open: BTreeMap::new() }
+    }
+}
+
+impl Budgets {
+    /// Begins to answer a request of `peer`; false if it has to come back. What began must [`Self::end`].
+    pub(super) fn begin(&mut self, peer: PublicKey, now: Instant) -> bool {
+        let may = self.requests.take(peer, 1.0, now)
+            && self.open.get(&peer).is_none_or(|open| *open < SIDE_BY_SIDE);
+        if may {
+            *self.open.entry(peer).or_default() += 1;
         }
-        fits
+        may
+    }
+
+    /// A request of `peer` is answered.
+    pub(super) fn end(&mut self, peer: &PublicKey) {
+        if let Some(open) = self.open.get_mut(peer) {
+            *open -= 1;
+            if *open == 0 {
+                self.open.remove(peer);
+            }
+        }
+    }
+
+    /// Takes `cost` of the peer's work; false if it has had too much.
+    pub(super) fn work(&mut self, peer: PublicKey, cost: f64, now: Instant) -> bool {
+        self.work.take(peer, cost, now)
+    }
+
+    /// Takes one pushed key of `member`; false if it has none left.
+    pub(super) fn push(&mut self, member: MemberId, now: Instant) -> bool {
+        self.pushes.take(member, 1.0, now)
     }
 }
 
@@ -32,15 +75,47 @@ impl Pushes {
 mod tests {
     use std::time::Duration;
 
+    use belfry_proto::crypto::sign::SigningKey;
+
     use super::*;
+
+    fn peer(seed: u8) -> PublicKey {
+        SigningKey::from_seed(&[seed; 32]).public()
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_member_that_pushes_without_end_is_not_listened_to() {
         let (alice, bob) = (MemberId::new([1; 16]), MemberId::new([2; 16]));
-        let (mut pushes, now) = (Pushes::default(), Instant::now());
-        assert_eq!((0..10_000).filter(|_| pushes.take(alice, now)).count(), 128);
-        assert!(pushes.take(bob, now));
+        let (mut budgets, now) = (Budgets::default(), Instant::now());
+        assert_eq!((0..10_000).filter(|_| budgets.push(alice, now)).count(), 128);
+        assert!(budgets.push(bob, now));
         let hour = now + Duration::from_secs(3_600);
-        assert_eq!((0..10_000).filter(|_| pushes.take(alice, hour)).count(), 64);
+        assert_eq!((0..10_000).filter(|_| budgets.push(alice, hour)).count(), 64);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_has_so_many_encapsulations_a_minute_and_takes_none_of_anothers() {
+        let (mut budgets, now) = (Budgets::default(), Instant::now());
+        let granted = |budgets: &mut Budgets, seed, now| {
+            (0..10_000).filter(|_| budgets.work(peer(seed), LOOKUP + SEAL, now)).count()
+        };
+        assert_eq!(granted(&mut budgets, 1, now), 2048);
+        assert_eq!(granted(&mut budgets, 1, now + Duration::from_secs(60)), 960);
+        assert_eq!(granted(&mut budgets, 2, now + Duration::from_secs(60)), 2048);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_peer_takes_two_places_and_asks_so_often() {
+        let (mut budgets, now) = (Budgets::default(), Instant::now());
+        assert_eq!((0..10).filter(|_| budgets.begin(peer(1), now)).count(), 2);
+        assert!(budgets.begin(peer(2), now));
+        budgets.end(&peer(1));
+        assert!(budgets.begin(peer(1), now));
+        budgets.end(&peer(1));
+        budgets.end(&peer(1));
+        assert!(budgets.open.len() == 1, "only who is being answered is remembered");
+        let often =
+            (0..10_000).filter(|_| budgets.begin(peer(1), now).then(|| budgets.end(&peer(1))).is_some());
+        assert!(often.count() < 128);
     }
 }

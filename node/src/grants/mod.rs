@@ -1,7 +1,7 @@
 //! Content keys between nodes: handed to whoever the grant rule allows, asked for where one is missing.
 //!
 //! ```text
-//! envelope stored sealed ─▶ KeyWanted ─▶ ask: its author's nodes, then other readers, in turn
+//! envelope stored sealed ─▶ KeyWanted ─▶ ask: its author's nodes, then other readers
 //!                                        ◀─ grant (HPKE to our KEM key) ─▶ commitment checked ─▶ store ─▶ KeyArrived
 //! peer asks / pushes ─▶ the grant rule ─▶ grant, `not yet`, or refusal
 //! ```
@@ -11,6 +11,10 @@
 mod ask;
 mod budget;
 mod serve;
+mod wishes;
+
+#[cfg(test)]
+mod tests;
 
 pub use ask::Asking;
 pub use serve::Serving;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use belfry_proto::{
@@ -12,9 +12,12 @@ use belfry_proto::{
     limits,
     schema::{KeyRefusal, KeysRequest, KeysResponse, Refusal, SealedGrant},
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
 
-use super::budget::Pushes;
+use super::budget::{Budgets, LOOKUP, SEAL};
 use crate::{
     clock,
     feed::{Feed, Notice},
@@ -24,13 +27,17 @@ use crate::{
     store::{Change, KeyRow, Store},
 };
 
+/// Requests worked on side by side. An X-Wing seal costs some 100 µs, so each holds its place for some
+/// milliseconds; more places than cores would only contend.
+const PLACES: usize = 4;
+
 /// The serving half of the grants use-case.
 pub struct Serving {
     identity: Arc<Identity>,
     store: Store,
     roster: LiveRoster,
     feed: Feed,
-    pushes: Mutex<Pushes>,
+    budgets: Mutex<Budgets>,
 }
 
 /// What came of a pushed grant.
@@ -45,32 +52,55 @@ impl Serving {
     /// Serves from `store` under the rule.
     #[must_use]
     pub fn new(identity: Arc<Identity>, store: Store, roster: LiveRoster, feed: Feed) -> Self {
-        Self { identity, store, roster, feed, pushes: Mutex::default() }
+        Self { identity, store, roster, feed, budgets: Mutex::default() }
     }
 
-    /// Answers until the network ends. One request at a time: an X-Wing seal costs some 100 µs, and 64
-    /// of them bound what one request can claim.
+    /// Answers until the network ends. Who asks too much is told so at once, and waits for nobody; the others
+    /// take turns, and the network bounds how many wait.
     pub async fn run(self, mut asked: mpsc::Receiver<Asked<KeysRequest, KeysResponse>>) {
-        let this = Arc::new(self);
+        let (this, places) = (Arc::new(self), Arc::new(Semaphore::new(PLACES)));
         while let Some(Asked { from, request, reply, .. }) = asked.recv().await {
-            let serving = Arc::clone(&this);
-            let Ok((mut response, pushed)) =
-                tokio::task::spawn_blocking(move || serving.answer(&from, &request)).await
-            else {
+            if !this.budgets().begin(from, Instant::now()) {
+                tracing::debug!(peer = %from, "too many requests for keys");
+                reply.send(busy(&request));
                 continue;
-            };
-            for key in pushed {
-                let id = key.id;
-                match this.store.commit(Change::Key(key)).await {
-                    Ok(_) => {
-                        response.stored.push(id.to_vec());
-                        this.feed.notify(Notice::KeyArrived(id));
-                    }
-                    Err(error) => tracing::warn!(key = %id, "a pushed key was not kept: {error}"),
-                }
             }
-            reply.send(response);
+            let (this, places) = (Arc::clone(&this), Arc::clone(&places));
+            tokio::spawn(async move {
+                if let Some(response) = this.serve(from, request, &places).await {
+                    reply.send(response);
+                }
+                this.budgets().end(&from);
+            });
         }
+    }
+
+    async fn serve(
+        self: &Arc<Self>,
+        from: PublicKey,
+        request: KeysRequest,
+        places: &Semaphore,
+    ) -> Option<KeysResponse> {
+        let place = places.acquire().await.ok()?;
+        let serving = Arc::clone(self);
+        let answered = tokio::task::spawn_blocking(move || serving.answer(&from, &request)).await;
+        drop(place);
+        let (mut response, pushed) = answered.ok()?;
+        for key in pushed {
+            let id = key.id;
+            match self.store.commit(Change::Key(key)).await {
+                Ok(_) => {
+                    response.stored.push(id.to_vec());
+                    self.feed.notify(Notice::KeyArrived(id));
+                }
+                Err(error) => tracing::warn!(key = %id, "a pushed key was not kept: {error}"),
+            }
+        }
+        Some(response)
+    }
+
+    fn budgets(&self) -> MutexGuard<'_, Budgets> {
+        self.budgets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn answer(&self, from: &PublicKey, request: &KeysRequest) -> (KeysResponse, Vec<KeyRow>) {
@@ -103,6 +133,9 @@ impl Serving {
 
     fn grant(&self, from: &PublicKey, group: GroupId, wanted: &[u8]) -> Result<SealedGrant, Refusal> {
         let id = KeyId::try_from(wanted).map_err(|_| Refusal::Malformed)?;
+        if !self.budgets().work(*from, LOOKUP, Instant::now()) {
+            return Err(Refusal::Busy);
+        }
         let row = self.store.key(id).map_err(|_| Refusal::Internal)?.ok_or(Refusal::Unknown)?;
         let key = row.content_key().ok_or(Refusal::Internal)?;
         if key.context().group != group {
@@ -116,6 +149,10 @@ impl Serving {
                 tracing::debug!(peer = %from, key = %id, "no grant: {refusal}");
                 refusal.on_wire()
             })?;
+        if !self.budgets().work(*from, SEAL, Instant::now()) {
+            tracing::debug!(peer = %from, key = %id, "no grant now: the peer has had its share");
+            return Err(Refusal::Busy);
+        }
         let sealed = key.grant_to(&requester.kem, &mut rand::rng());
         tracing::debug!(peer = %from, key = %id, "granted a key");
         Ok(SealedGrant { key_id: id.to_vec(), sealed })
@@ -123,7 +160,7 @@ impl Serving {
 
     /// A pushed grant is kept if its author is the one who pushes it: anybody else waits to be asked.
     fn take(&self, from: &PublicKey, group: GroupId, grant: &SealedGrant) -> Option<Taken> {
-        if !self.store.has_room() {
+        if !self.store.has_room() || !self.budgets().work(*from, LOOKUP, Instant::now()) {
             return None;
         }
         let id = KeyId::try_from(grant.key_id.as_slice()).ok()?;
@@ -140,12 +177,10 @@ impl Serving {
         if let Ok(Some(held)) = self.store.key(id) {
             return (held.author == sender.member).then_some(Taken::Held(id));
         }
-        let mut pushes = self.pushes.lock().unwrap_or_else(PoisonError::into_inner);
-        if !pushes.take(sender.member, Instant::now()) {
+        if !self.budgets().push(sender.member, Instant::now()) {
             tracing::debug!(peer = %from, key = %id, "pushed grant is over its member's budget");
             return None;
         }
-        drop(pushes);
         let key = ContentKey::from_grant(&self.identity.kem, roster.coalition(), id, &grant.sealed)
             .map_err(|error| tracing::debug!(peer = %from, key = %id, "pushed grant: {error}"))
             .ok()?;
@@ -155,4 +190,11 @@ impl Serving {
         }
         Some(Taken::New(Box::new(KeyRow::received(&key))))
     }
+}
+
+/// Every key refused for now.
+fn busy(request: &KeysRequest) -> KeysResponse {
+    let refusal = |key: &Vec<u8>| KeyRefusal { key_id: key.clone(), refusal: Refusal::Busy.into() };
+    let refused = request.key_ids.iter().take(limits::MAX_KEY_IDS).map(refusal).collect();
+    KeysResponse { refused, ..KeysResponse::default() }
 }

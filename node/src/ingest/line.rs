@@ -14,7 +14,10 @@ use std::{
     thread::available_parallelism,
 };
 
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
 
 /// Envelopes for which another thread is worth waking: some milliseconds of verifying.
 const WORTH: usize = 32;
@@ -56,18 +59,38 @@ impl Line {
             // The semaphore is never closed.
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
             let (done, next) = mpsc::channel::<()>();
-            let before = self.before.replace(next);
+            let mut turn = Turn { before: self.before.replace(next), _done: done, _place: place };
             let (work, finish) = (work.clone(), finish.clone());
             spawn_blocking(move || {
-                // Dropped last: whoever comes next waits for it.
-                let _turn = (done, place);
                 let result = work(chunk);
-                if let Some(before) = before {
-                    let _ = before.recv();
-                }
+                turn.wait();
                 finish(result);
+                drop(turn);
             });
         }
+    }
+}
+
+/// A chunk's place in the line. However its work ends, whoever comes next waits until all before it have finished.
+struct Turn {
+    before: Option<mpsc::Receiver<()>>,
+    _done: mpsc::Sender<()>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Turn {
+    /// Until the chunk before has finished.
+    fn wait(&mut self) {
+        if let Some(before) = self.before.take() {
+            // Nothing is ever sent: it closes.
+            let _ = before.recv();
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.wait();
     }
 }
 
@@ -100,6 +123,37 @@ mod tests {
         };
         let all = finished(&[1, 3, 10 * WORTH + 7, 0, 2, 500], slow_first).await;
         assert_eq!(all, (0..1 + 3 + 10 * WORTH + 7 + 2 + 500).collect::<Vec<_>>());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_comes_after_a_panic_still_waits_for_what_came_before_it() {
+        let (release, held) = mpsc::channel::<()>();
+        let held = Arc::new(std::sync::Mutex::new(held));
+        let (out, results) = mpsc::channel();
+        let (panicked, has_panicked) = mpsc::channel();
+        let mut line = Line::new();
+        for n in 0..3 {
+            let (held, out, panicked) = (Arc::clone(&held), out.clone(), panicked.clone());
+            let work = move |chunk: Vec<usize>| {
+                match n {
+                    0 => drop(held.lock().unwrap().recv()),
+                    1 => {
+                        panicked.send(()).unwrap();
+                        panic!("as planned");
+                    }
+                    _ => {}
+                }
+                chunk
+            };
+            line.run(vec![n], work, move |chunk| out.send(chunk).unwrap()).await;
+        }
+        drop(out);
+        let finished = tokio::task::spawn_blocking(move || {
+            has_panicked.recv().unwrap();
+            drop(release);
+            results.iter().flatten().collect::<Vec<_>>()
+        });
+        assert_eq!(finished.await.unwrap(), [0, 2]);
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use super::*;
 use crate::{
     clock,
     feed::Notice,
-    membership::{DialLimits, Membership, Reach},
+    membership::{DialLimits, GateTimes, Membership, Reach},
     store::{
         Change, MessageState,
         MessageState::{Disputed, Quarantined, Sealed},
@@ -41,7 +41,7 @@ impl Receiver {
             site.network.clone(),
             site.roster.clone(),
             feed.clone(),
-            Reach { bootstrap: Vec::new(), external: Vec::new(), limits },
+            Reach { bootstrap: Vec::new(), external: Vec::new(), limits, gate: GateTimes::default() },
         );
         let (ingest, queues, intake) = Ingest::new(
             Arc::clone(&site.seat.identity),

@@ -16,17 +16,116 @@ use belfry_proto::{
     verdict::{Judged, Verdict},
 };
 use prost::Message;
+use rand::seq::IteratorRandom;
 use tokio::time::Instant;
 
 use super::{Command, Membership};
 use crate::{
+    bucket::{Buckets, Pace},
     clock,
     network::Address,
-    store::{AddressRow, Change},
+    store::{AddressRow, Change, Store},
 };
 
 /// Between two questions for one peer's address records: some 200 bytes a member each time.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
+/// Until a question without answer is repeated; doubles to [`LONGEST_RETRY`].
+const FIRST_RETRY: Duration = Duration::from_secs(2);
+const LONGEST_RETRY: Duration = Duration::from_secs(120);
+/// Between two questions, to anybody, for nodes whose address nobody has told; doubles up to [`ASK_AGAIN`]. A record
+/// that gossip lost is found by this, and nodes that are never there cost little.
+const SEEK: Duration = Duration::from_secs(5);
+/// Records of one certificate that are taken up and told on: some at a start, one interface after the other, then
+/// one in two minutes. Each is a synced write at every node.
+const SUBJECT: Pace = Pace { per_second: 0.05, burst: 8.0 };
+
+/// What is remembered of address records besides the records.
+#[derive(Debug)]
+pub(super) struct Book {
+    /// When each certificate's record was made.
+    made: BTreeMap<Serial, Timestamp>,
+    subjects: Buckets<Serial>,
+    questions: BTreeMap<PublicKey, Question>,
+    seek: (Instant, Duration),
+    /// Our own record, and of which addresses; it waits for somebody to tell.
+    own: Option<(Vec<Address>, schema::Signed)>,
+}
+
+#[derive(Debug)]
+struct Question {
+    under_way: bool,
+    failures: u32,
+    not_before: Instant,
+}
+
+impl Book {
+    pub(super) fn of(store: &Store) -> Self {
+        let rows = store.addresses().unwrap_or_default();
+        Self {
+            made: rows.into_iter().map(|row| (row.serial, row.made)).collect(),
+            subjects: Buckets::new(SUBJECT),
+            questions: BTreeMap::new(),
+            seek: (Instant::now(), SEEK),
+            own: None,
+        }
+    }
+
+    /// True if the peer may be asked now; `anew` although it answered a while ago. Then it is.
+    fn ask(&mut self, peer: PublicKey, anew: bool, now: Instant) -> bool {
+        self.questions
+            .retain(|_, question| question.under_way || question.failures > 0 || question.not_before > now);
+        let fresh = Question { under_way: false, failures: 0, not_before: now };
+        let question = self.questions.entry(peer).or_insert(fresh);
+        let waits = question.not_before > now && (question.failures > 0 || !anew);
+        if question.under_way || waits {
+            return false;
+        }
+        question.under_way = true;
+        true
+    }
+
+    fn told(&mut self, peer: &PublicKey, is_answer: bool, now: Instant) {
+        let Some(question) = self.questions.get_mut(peer) else { return };
+        question.under_way = false;
+        if is_answer {
+            (question.failures, question.not_before) = (0, now + ASK_AGAIN);
+        } else {
+            let wait = FIRST_RETRY.saturating_mul(1 << question.failures.min(10)).min(LONGEST_RETRY);
+            question.failures = question.failures.saturating_add(1);
+            question.not_before = now + wait;
+        }
+    }
+
+    /// Peers that did not answer, and may be asked again.
+    fn unanswered(&self, now: Instant) -> Vec<PublicKey> {
+        let due =
+            |question: &Question| !question.under_way && question.failures > 0 && question.not_before <= now;
+        self.questions.iter().filter(|(_, question)| due(question)).map(|(peer, _)| *peer).collect()
+    }
+
+    /// Our own record is to be made anew.
+    pub(super) fn renew(&mut self) {
+        self.own = None;
+    }
+
+    fn gone(&mut self, peer: &PublicKey) {
+        self.questions.remove(peer);
+    }
+
+    /// Whether somebody should be asked for what is missing.
+    fn seeks(&mut self, misses: bool, now: Instant) -> bool {
+        if !misses {
+            self.seek = (now, SEEK);
+            return false;
+        }
+        let (at, wait) = self.seek;
+        if now < at {
+            return false;
+        }
+        self.seek = (now + wait, wait.saturating_mul(2).min(ASK_AGAIN));
+        true
+    }
+}
 
 impl Membership {
     /// Tells the coalition where we are, when that changed or was long ago.
@@ -37,17 +136,21 @@ impl Membership {
         if addresses.is_empty() || addresses == self.announced {
             return;
         }
-        let encoded = addresses.iter().map(Address::to_vec).collect();
-        let record = address::make(
-            self.coalition,
-            self.identity.serial,
-            encoded,
-            clock::now(),
-            &self.identity.signing,
-        );
-        if self.keep_address(&record).await != Verdict::Accept {
-            return;
-        }
+        let made =
+            self.book.own.as_ref().filter(|(of, _)| *of == addresses).map(|(_, record)| record.clone());
+        let record = match made {
+            Some(record) => record,
+            None => {
+                let encoded = addresses.iter().map(Address::to_vec).collect();
+                let (serial, signing) = (self.identity.serial, &self.identity.signing);
+                let record = address::make(self.coalition, serial, encoded, clock::now(), signing);
+                if self.keep_address(&record).await != Verdict::Accept {
+                    return;
+                }
+                self.book.own = Some((addresses.clone(), record.clone()));
+                record
+            }
+        };
         let gossip = AdminGossip { item: Some(Item::Address(record)) };
         if let Err(error) = self.network.publish(Topic::Admin, gossip.encode_to_vec()).await {
             // Nobody to tell yet; tried again next tick.
@@ -57,31 +160,65 @@ impl Membership {
         self.announced = addresses;
     }
 
-    /// Keeps a record that is newer than what we hold.
-    pub(super) async fn learn_address(&mut self, record: &schema::Signed) -> Verdict {
-        self.keep_address(record).await
+    /// Asks a peer for every record it holds, unless it answered a little while ago: a node that was away when they
+    /// were gossiped finds the others by this.
+    pub(super) fn ask_addresses(&mut self, peer: PublicKey) {
+        self.ask_records(peer, false);
     }
 
-    /// Asks a peer for every record it holds, unless that was done a little while ago: a node that was away
-    /// when they were gossiped finds the others by this.
-    pub(super) fn ask_addresses(&mut self, peer: PublicKey) {
+    /// Asks again whom an answer is owed by, and somebody for nodes that nobody has told the address of.
+    pub(super) fn seek_addresses(&mut self, known: &BTreeMap<PublicKey, Vec<Address>>) {
         let now = Instant::now();
-        self.addresses_asked.retain(|_, at| now.duration_since(*at) < ASK_AGAIN);
-        if self.addresses_asked.contains_key(&peer) {
+        for peer in self.book.unanswered(now) {
+            if self.admits_us.contains(&peer) {
+                self.ask_records(peer, false);
+            } else {
+                self.book.gone(&peer);
+            }
+        }
+        let admitted = self.roster_now().admitted_nodes(clock::now());
+        let misses = admitted.iter().any(|node| {
+            *node != self.identity.node
+                && !self.dialing.is_connected(node)
+                && known.get(node).is_none_or(Vec::is_empty)
+        });
+        if self.book.seeks(misses && !self.admits_us.is_empty(), now)
+            && let Some(peer) = self.admits_us.iter().copied().choose(&mut rand::rng())
+        {
+            self.ask_records(peer, true);
+        }
+    }
+
+    fn ask_records(&mut self, peer: PublicKey, anew: bool) {
+        if !self.book.ask(peer, anew, Instant::now()) {
             return;
         }
-        self.addresses_asked.insert(peer, now);
         let (network, commands) = (self.network.clone(), self.commands.0.clone());
         tokio::spawn(async move {
             let request = SyncRequest { request: Some(sync_request::Request::Addresses(PullAddresses {})) };
-            match network.sync(&peer, request).await {
+            let records = match network.sync(&peer, request).await {
                 Ok(SyncResponse { response: Some(sync_response::Response::Addresses(all)) }) => {
-                    let _ = commands.send(Command::Addresses { peer, records: all.records }).await;
+                    Some(all.records)
                 }
-                Ok(_) => tracing::debug!(%peer, "address records: answered with something else"),
-                Err(error) => tracing::debug!(%peer, "address records: {error}"),
-            }
+                Ok(_) => {
+                    tracing::debug!(%peer, "address records: answered with something else");
+                    None
+                }
+                Err(error) => {
+                    tracing::debug!(%peer, "address records: {error}");
+                    None
+                }
+            };
+            let _ = commands.send(Command::Addresses { peer, records }).await;
         });
+    }
+
+    /// What came of [`Self::ask_records`].
+    pub(super) async fn addresses_told(&mut self, peer: PublicKey, records: Option<Vec<schema::Signed>>) {
+        self.book.told(&peer, records.is_some(), Instant::now());
+        if let Some(records) = records {
+            self.learn_addresses(peer, records).await;
+        }
     }
 
     /// Keeps what is new of a peer's records, all in one synced batch.
@@ -89,16 +226,16 @@ impl Membership {
         if !self.store.has_room() {
             return;
         }
-        let held: BTreeMap<Serial, Timestamp> =
-            self.store.addresses().unwrap_or_default().iter().map(|row| (row.serial, row.made)).collect();
         let (roster, now) = (self.roster_now(), clock::now());
-        // One a certificate is honest; more than that is not even looked at.
+        // One a certificate is honest; more than that is not even looked at. Nor is what we hold already.
         let most = roster.certificates().count();
+        let records: Vec<schema::Signed> =
+            records.into_iter().take(most).filter(|record| !self.is_old(record)).collect();
         let verified = tokio::task::spawn_blocking(move || {
-            let mut newest = BTreeMap::new();
-            for record in records.into_iter().take(most) {
+            let mut newest: BTreeMap<Serial, AddressRow> = BTreeMap::new();
+            for record in records {
                 let Ok(found) = address::verify(&roster, &record, now) else { continue };
-                if held.get(&found.serial).is_none_or(|made| *made < found.made) {
+                if newest.get(&found.serial).is_none_or(|row| row.made < found.made) {
                     let row =
                         AddressRow { serial: found.serial, made: found.made, bytes: record.encode_to_vec() };
                     newest.insert(found.serial, row);
@@ -108,16 +245,21 @@ impl Membership {
         });
         let rows = verified.await.unwrap_or_default();
         tracing::debug!(%peer, new = rows.len(), "address records");
-        let commits = rows.into_values().map(|row| self.store.commit(Change::Address(row)));
-        for kept in futures::future::join_all(commits).await {
-            if let Err(error) = kept {
-                tracing::warn!("address record not kept: {error}");
+        let (store, made): (_, Vec<_>) =
+            (&self.store, rows.values().map(|row| (row.serial, row.made)).collect());
+        let commits = rows.into_values().map(|row| store.commit(Change::Address(row)));
+        let kept = futures::future::join_all(commits).await;
+        for (kept, (serial, made)) in kept.into_iter().zip(made) {
+            match kept {
+                Ok(_) => drop(self.book.made.insert(serial, made)),
+                Err(error) => tracing::warn!("address record not kept: {error}"),
             }
         }
     }
 
-    async fn keep_address(&mut self, record: &schema::Signed) -> Verdict {
-        if !self.store.has_room() {
+    /// Keeps a record that is newer than what we hold, as often as one certificate may have one.
+    pub(super) async fn keep_address(&mut self, record: &schema::Signed) -> Verdict {
+        if !self.store.has_room() || self.is_old(record) {
             return Verdict::Ignore;
         }
         let verified = match address::verify(&self.roster_now(), record, clock::now()) {
@@ -127,25 +269,31 @@ impl Membership {
                 return error.verdict();
             }
         };
-        let newer = self
-            .store
-            .addresses()
-            .unwrap_or_default()
-            .iter()
-            .find(|row| row.serial == verified.serial)
-            .is_none_or(|row| row.made < verified.made);
-        if !newer {
+        // After the signature: nobody else can use up what a certificate may say.
+        if !self.book.subjects.take(verified.serial, 1.0, Instant::now()) {
+            tracing::debug!(
+                serial = verified.serial.get(),
+                "one more address record of a certificate that has too many"
+            );
             return Verdict::Ignore;
         }
         let row = AddressRow { serial: verified.serial, made: verified.made, bytes: record.encode_to_vec() };
-        let change = Change::Address(row);
-        match self.store.commit(change).await {
-            Ok(_) => Verdict::Accept,
+        match self.store.commit(Change::Address(row)).await {
+            Ok(_) => {
+                self.book.made.insert(verified.serial, verified.made);
+                Verdict::Accept
+            }
             Err(error) => {
                 tracing::warn!("address record not kept: {error}");
                 Verdict::Ignore
             }
         }
+    }
+
+    /// Whether we hold this record's certificate's as new: seen without a signature, so it only ever spares work.
+    fn is_old(&self, record: &schema::Signed) -> bool {
+        let Ok(record) = schema::AddressRecord::decode(record.payload.as_slice()) else { return false };
+        self.book.made.get(&Serial::new(record.serial)).is_some_and(|made| made.as_micros() >= record.made)
     }
 
     /// The address book, verified again against the roster of now.

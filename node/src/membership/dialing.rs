@@ -138,6 +138,11 @@ impl Dialing {
         self.connected.contains_key(node)
     }
 
+    /// Everybody with an admitted connection.
+    pub(super) fn connected_now(&self) -> impl Iterator<Item = PublicKey> + use<> {
+        self.connected.keys().copied().collect::<Vec<_>>().into_iter()
+    }
+
     /// A connected node, any.
     #[must_use]
     pub(super) fn random_connected(&self) -> Option<PublicKey> {

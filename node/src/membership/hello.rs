@@ -11,7 +11,7 @@
 //! pushes what the listener's log lacks; every record is verified, folded and durable, and once the
 //! dialler stands in the roster the lobby connection is closed and the redial is admitted.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
@@ -33,9 +33,12 @@ use tokio::{
 use super::{
     Command, Membership,
     claims::{self, Claim, Shown},
+    gate::{Announced, Company, Gate, GateTimes},
     pulls::{Begin, Pulled},
+    voices::Voices,
 };
 use crate::{
+    bucket::Pace,
     clock,
     feed::Notice,
     network::{Asked, Network, Reply},
@@ -43,12 +46,18 @@ use crate::{
 
 /// Lobby peers remembered as greeted. They may pull the log; more are refused as busy.
 const MAX_GREETED: usize = 64;
-/// Clock offsets kept for the median.
-const OFFSETS: usize = 32;
 /// Bytes of records in one pushed page: with the frame around them below the request's 64 KiB.
 const PUSH_BYTES: usize = 48 * 1024;
-/// Until a peer that could not show what it claims is greeted again.
+/// Until a peer that did not show what it claims, or serve what it announced, is greeted again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// What one peer may ask of the loop that keeps the roster, and what each request costs of it: the log of a late
+/// joiner is a quarter million records in a thousand pages.
+pub(super) const ASKS: Pace = Pace { per_second: 32.0, burst: 1024.0 };
+const PULL: f64 = 1.0;
+/// One or two signatures, and the heads of all logs.
+const GREET: f64 = 4.0;
+/// Up to a hundred signatures, and a fold.
+const PUSH: f64 = 8.0;
 /// Pages pulled from one peer in one go: 256 records each, so a log of a quarter million.
 const MAX_PAGES: usize = 1024;
 
@@ -57,41 +66,48 @@ const MAX_PAGES: usize = 1024;
 pub struct Hellos {
     /// Answered hellos since start.
     pub answered: u64,
-    /// Others' clocks minus ours, microseconds, the newest of each peer.
-    offsets: std::collections::BTreeMap<PublicKey, i64>,
+    /// Who is here, and whether we know the admin log by them.
+    pub(super) company: Company,
+    /// Others' clocks.
+    pub(super) voices: Voices,
     /// Highest sequence of our own logs that others hold, with who said so.
     pub own_logs: Vec<(GroupId, LogId, Sequence)>,
     /// Peers whose admin log is no continuation of ours and ours none of theirs.
     pub forked_with: Vec<PublicKey>,
+    /// Nodes that say, of late, that this node is not certified.
+    pub refused_by: BTreeSet<PublicKey>,
 }
 
 impl Hellos {
-    /// Median of others' clocks minus ours, microseconds; `None` before any answer.
+    pub(super) fn new(times: GateTimes) -> Self {
+        Self { company: Company::new(times), ..Self::default() }
+    }
+
+    /// Median of all clocks minus ours, microseconds; `None` before any answer.
     #[must_use]
     pub fn clock_offset(&self) -> Option<i64> {
-        let mut sorted: Vec<i64> = self.offsets.values().copied().collect();
-        sorted.sort_unstable();
-        sorted.get(sorted.len() / 2).copied()
+        self.voices.median()
     }
 
-    /// Who left has no voice any more.
+    /// Whether our admin log may be taken as the present one.
+    #[must_use]
+    pub fn gate(&self) -> Gate {
+        self.company.gate(Instant::now())
+    }
+
+    /// Who left has no voice any more, and tells us nothing.
     pub(super) fn left(&mut self, peer: &PublicKey) {
-        self.offsets.remove(peer);
-    }
-
-    /// One voice a peer, however often it speaks.
-    fn heard_clock(&mut self, peer: PublicKey, offset: i64) {
-        self.offsets.insert(peer, offset);
-        if self.offsets.len() > OFFSETS {
-            let another = self.offsets.keys().copied().find(|other| *other != peer);
-            another.map(|other| self.offsets.remove(&other));
-        }
+        self.voices.left(peer);
+        self.company.left(peer, Instant::now());
     }
 }
 
 impl Membership {
     /// Starts a hello with an admitted peer; its answer comes back as a command.
-    pub(super) fn greet(&self, peer: PublicKey) {
+    pub(super) fn greet(&mut self, peer: PublicKey) {
+        if !self.greetings.begin(peer, Instant::now()) {
+            return;
+        }
         let roster = self.roster_now();
         let sent = clock::now();
         let request = hello_request::Request::Greet(Greet {
@@ -104,22 +120,51 @@ impl Membership {
         });
         let (network, commands) = (self.network.clone(), self.commands.0.clone());
         tokio::spawn(async move {
-            match network.hello(&peer, HelloRequest { request: Some(request) }).await {
+            let command = match network.hello(&peer, HelloRequest { request: Some(request) }).await {
                 Ok(HelloResponse { response: Some(hello_response::Response::Greeted(greeted)) }) => {
-                    let _ = commands.send(Command::Greeted { peer, greeted, sent }).await;
+                    Command::Greeted { peer, greeted, sent }
                 }
                 Ok(HelloResponse { response: Some(hello_response::Response::Refused(code)) }) => {
-                    let refusal = Refusal::try_from(code).unwrap_or(Refusal::Unspecified);
-                    tracing::warn!(%peer, "{peer} refused our hello: {}", refusal.as_str_name());
+                    Command::Ungreeted { peer, refusal: Some(Refusal::try_from(code).unwrap_or_default()) }
                 }
-                Ok(_) => tracing::debug!(%peer, "hello answered with something else"),
-                Err(error) => tracing::debug!(%peer, "hello: {error}"),
-            }
+                Ok(_) => {
+                    tracing::debug!(%peer, "hello answered with something else");
+                    Command::Ungreeted { peer, refusal: None }
+                }
+                Err(error) => {
+                    tracing::debug!(%peer, "hello: {error}");
+                    Command::Ungreeted { peer, refusal: None }
+                }
+            };
+            let _ = commands.send(command).await;
         });
+    }
+
+    /// A hello came to nothing: it is repeated while the peer is connected.
+    pub(super) fn ungreeted(&mut self, peer: PublicKey, refusal: Option<Refusal>) {
+        self.greetings.failed(&peer, Instant::now());
+        if !self.dialing.is_connected(&peer) {
+            self.greetings.gone(&peer);
+        }
+        match refusal {
+            None => {}
+            Some(Refusal::NotCertified) => {
+                let is_news = self.hellos.send_if_modified(|hellos| hellos.refused_by.insert(peer));
+                if is_news {
+                    tracing::warn!(%peer, "{peer} says that this node is not certified: by its admin log our certificate was revoked or suspended, or has expired");
+                }
+            }
+            Some(other) => tracing::debug!(%peer, "{peer} refused our hello: {}", other.as_str_name()),
+        }
     }
 
     /// Takes in an answer: compares heads, clocks and our own logs.
     pub(super) fn greeted(&mut self, peer: PublicKey, greeted: &Greeted, sent: Timestamp) {
+        self.greetings.answered(&peer);
+        if !self.dialing.is_connected(&peer) {
+            // It went while it answered; what it says of now is of then.
+            return self.greetings.gone(&peer);
+        }
         let now = clock::now();
         let middle = sent.as_micros() / 2 + now.as_micros() / 2;
         let offset = i128::from(greeted.now) - i128::from(middle);
@@ -136,16 +181,28 @@ impl Membership {
             self.fetch_conflict(peer, both);
             tracing::error!(%peer, "the admin log of {peer} contradicts ours: one of us was shown a fork");
         }
+        let behind = theirs.is_some_and(|v| v.height > roster.version().height)
+            || greeted.charter_version > roster.charter().version();
+        let member = roster.by_node(&peer).map(|certificate| certificate.member);
+        let at = Instant::now();
         self.hellos.send_modify(|hellos| {
             let offset = i64::try_from(offset).unwrap_or(if offset < 0 { i64::MIN } else { i64::MAX });
-            hellos.heard_clock(peer, offset);
+            if let Some(member) = member {
+                hellos.voices.heard(member, peer, offset, at);
+            }
             hellos.forked_with.retain(|p| *p != peer);
             if forked {
                 hellos.forked_with.push(peer);
             }
+            hellos.refused_by.remove(&peer);
+            match theirs {
+                Some(theirs) if greeted.admitted && (behind || forked) => {
+                    hellos.company.behind(peer, (theirs, greeted.charter_version), at);
+                }
+                _ if greeted.admitted => {}
+                _ => hellos.company.left(&peer, at),
+            }
         });
-        let behind = theirs.is_some_and(|v| v.height > roster.version().height)
-            || greeted.charter_version > roster.charter().version();
         if !greeted.admitted
             && let Some(theirs) = theirs
             && theirs.height < roster.version().height
@@ -168,10 +225,31 @@ impl Membership {
 
     /// Makes the peer ready once our admin log is level with it.
     fn level(&mut self, peer: PublicKey, behind: bool) {
+        if !behind {
+            let is_forked = self.hellos.borrow().forked_with.contains(&peer);
+            if self.admits_us.contains(&peer) && !is_forked {
+                self.hellos.send_modify(|hellos| hellos.company.level(peer));
+            }
+            return self.ready(peer);
+        }
         // One that promised records before and had none is taken as it is.
-        if !behind || self.pull(peer) == Begin::InVain {
+        if self.pull(peer) == Begin::InVain {
             self.ready(peer);
         }
+    }
+
+    /// Our log has grown, by whomever: peers that announced no more than it holds are level now.
+    pub(super) fn grown(&self) {
+        let roster = self.roster_now();
+        let covers = |(version, charter): &Announced| {
+            version.height <= roster.version().height
+                && roster.is_prefix(*version)
+                && *charter <= roster.charter().version()
+        };
+        self.hellos.send_modify(|hellos| {
+            hellos.company.grown(covers);
+            hellos.refused_by.retain(|node| roster.by_node(node).is_some());
+        });
     }
 
     /// Has the peer show what it claims to hold of our logs; the hello goes on once it has.
@@ -212,12 +290,10 @@ impl Membership {
         }
     }
 
-    pub(super) fn greet_later(&self, peer: PublicKey) {
-        let commands = self.commands.0.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(AGAIN).await;
-            let _ = commands.send(Command::Again { peer }).await;
-        });
+    pub(super) fn greet_later(&mut self, peer: PublicKey) {
+        if self.dialing.is_connected(&peer) {
+            self.greetings.later(peer, Instant::now() + AGAIN);
+        }
     }
 
     /// A peer that admits us and whose admin log ours has caught up with: now keys may be made and sealed.
@@ -233,6 +309,17 @@ impl Membership {
 
     /// Answers a hello request. A lobby peer gets its greeting answered only when its certificate verifies.
     pub(super) fn answer(&mut self, asked: Asked<HelloRequest, HelloResponse>) {
+        let cost = match asked.request.request {
+            Some(hello_request::Request::Greet(_)) => GREET,
+            Some(hello_request::Request::PushAdmin(_)) => PUSH,
+            Some(hello_request::Request::PullAdmin(_)) | None => PULL,
+        };
+        if !self.asks.take(asked.from, cost, Instant::now()) {
+            // To a stranger this tells no more than any refusal.
+            let refusal = if asked.admitted { Refusal::Busy } else { Refusal::NotCertified };
+            let response = Some(hello_response::Response::Refused(refusal.into()));
+            return asked.reply.send(HelloResponse { response });
+        }
         let response = match asked.request.request {
             Some(hello_request::Request::Greet(ref greet)) => {
                 // A stranger learns nothing from how it is refused, not even which coalition this is.
@@ -440,6 +527,7 @@ impl Membership {
                     height: row.top.get(),
                     head: row.head.to_vec(),
                     bodies: row.bodies,
+                    frozen: 0,
                 }
             }));
         }
@@ -472,6 +560,11 @@ async fn pull_page(
     let response = network.hello(peer, request).await;
     let page = match response {
         Ok(HelloResponse { response: Some(hello_response::Response::AdminPage(page)) }) => page,
+        Ok(HelloResponse { response: Some(hello_response::Response::Refused(code)) })
+            if code == i32::from(Refusal::Busy) =>
+        {
+            return None;
+        }
         Ok(_) => return Some(false),
         Err(error) => {
             tracing::debug!(%peer, "pull of the admin log: {error}");
@@ -488,29 +581,4 @@ async fn pull_page(
         .ok()?;
     let advanced = tokio::time::timeout(Duration::from_secs(60), advanced).await.ok()?.ok()?;
     Some(advanced && page.more)
-}
-
-#[cfg(test)]
-mod tests {
-    use belfry_proto::crypto::sign::SigningKey;
-
-    use super::*;
-
-    #[test]
-    fn one_peer_has_one_voice_about_the_clock() {
-        let peer = |seed: u8| SigningKey::from_seed(&[seed; 32]).public();
-        let mut hellos = Hellos::default();
-        assert_eq!(hellos.clock_offset(), None);
-        hellos.heard_clock(peer(1), 10);
-        hellos.heard_clock(peer(2), 20);
-        for _ in 0..100 {
-            hellos.heard_clock(peer(3), i64::MAX);
-        }
-        assert_eq!(hellos.clock_offset(), Some(20));
-        for seed in 4..200 {
-            hellos.heard_clock(peer(seed), 30);
-        }
-        assert_eq!(hellos.offsets.len(), OFFSETS);
-        assert_eq!(hellos.clock_offset(), Some(30));
-    }
 }

@@ -40,6 +40,7 @@ impl Membership {
         self.allow().await;
         self.subscribe().await;
         self.feed.notify(Notice::RosterChanged(version.height));
+        self.grown();
         self.settle_beacon().await;
         true
     }

@@ -14,10 +14,13 @@ mod address;
 mod beacon;
 mod claims;
 mod dialing;
+mod gate;
+mod greetings;
 mod hello;
 mod links;
 mod log;
 mod pulls;
+mod voices;
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +42,7 @@ use belfry_proto::{
 use tokio::sync::{mpsc, watch};
 
 use crate::{
+    bucket::{Buckets, Pace},
     clock,
     feed::{Feed, Notice},
     identity::Identity,
@@ -49,6 +53,7 @@ use crate::{
 
 pub use beacon::{Freshness, LogWatch};
 pub use dialing::DialLimits;
+pub use gate::{Gate, GateTimes};
 pub use hello::Hellos;
 
 /// Commands waiting for the loop. Too low ⇒ conversations wait for each other; too high ⇒ pages of the
@@ -58,6 +63,15 @@ const COMMANDS: usize = 64;
 const TICK: Duration = Duration::from_secs(1);
 /// Ticks between two hellos with a random admitted peer, and two offers of our own address.
 const REFRESH_TICKS: u64 = 120;
+/// Ticks between two looks at who is really connected: news of links may be lost, the network's list is not.
+const LOOK_TICKS: u64 = 10;
+/// Messages of the admin topic that one peer may forward: a whole coalition's addresses, or a thousand records
+/// that were imported somewhere, at once. Each costs a signature or two in the loop that keeps the roster.
+const FORWARDED: Pace = Pace { per_second: 32.0, burst: 1024.0 };
+/// A loop that stands still this long missed what happened, however short the gate's grace is.
+const PAUSE: Duration = Duration::from_secs(30);
+/// What a charter costs of it: the log is folded again.
+const CHARTER: f64 = 64.0;
 
 /// What the daemon hands the membership task.
 pub struct Membership {
@@ -73,13 +87,19 @@ pub struct Membership {
     announced: Vec<Address>,
     commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
     greeted: BTreeMap<PublicKey, RosterVersion>,
+    greetings: greetings::Greetings,
     /// Peers whose latest answer said that they admit us.
     admits_us: BTreeSet<PublicKey>,
     pulls: pulls::Pulls,
+    /// What each peer may still ask.
+    asks: Buckets<PublicKey>,
+    /// What each peer may still forward.
+    forwarded: Buckets<PublicKey>,
     beacons: beacon::Beacons,
     watch: watch::Sender<LogWatch>,
-    /// When each peer's address records were last asked for.
-    addresses_asked: BTreeMap<PublicKey, tokio::time::Instant>,
+    book: address::Book,
+    pulse: gate::Pulse,
+    gate: GateTimes,
     topics: BTreeSet<Topic>,
     ticks: u64,
 }
@@ -93,6 +113,8 @@ pub struct Reach {
     pub external: Vec<Address>,
     /// Bounds of dialling.
     pub limits: DialLimits,
+    /// How long the gate to sealing waits for others.
+    pub gate: GateTimes,
 }
 
 /// Where the membership task hears from the network.
@@ -125,10 +147,10 @@ pub(crate) enum Command {
     },
     /// A peer showed what it holds of our own logs, or did not.
     Shown { peer: PublicKey, shown: claims::Shown, behind: bool },
-    /// It is time to greet a peer again.
-    Again { peer: PublicKey },
-    /// Address records that a peer holds.
-    Addresses { peer: PublicKey, records: Vec<schema::Signed> },
+    /// A hello was not answered, or refused.
+    Ungreeted { peer: PublicKey, refusal: Option<schema::Refusal> },
+    /// Address records that a peer holds; none if it did not answer.
+    Addresses { peer: PublicKey, records: Option<Vec<schema::Signed>> },
     /// A beacon: answered with whether it was news.
     Beacon {
         beacon: schema::Signed,
@@ -184,7 +206,8 @@ impl Membership {
         feed: Feed,
         reach: Reach,
     ) -> Self {
-        let Reach { bootstrap, external, limits } = reach;
+        let Reach { bootstrap, external, limits, gate } = reach;
+        let book = address::Book::of(&store);
         let coalition = roster.snapshot().coalition();
         Self {
             identity,
@@ -193,17 +216,22 @@ impl Membership {
             roster,
             feed,
             coalition,
-            hellos: watch::Sender::new(Hellos::default()),
+            hellos: watch::Sender::new(Hellos::new(gate)),
             dialing: dialing::Dialing::new(bootstrap, !external.is_empty(), limits),
             own_addresses: external,
             announced: Vec::new(),
             commands: mpsc::channel(COMMANDS),
             greeted: BTreeMap::new(),
+            greetings: greetings::Greetings::default(),
             admits_us: BTreeSet::new(),
             pulls: pulls::Pulls::default(),
+            asks: Buckets::new(hello::ASKS),
+            forwarded: Buckets::new(FORWARDED),
             beacons: beacon::Beacons::default(),
             watch: watch::Sender::new(LogWatch::default()),
-            addresses_asked: BTreeMap::new(),
+            book,
+            pulse: gate::Pulse::default(),
+            gate,
             topics: BTreeSet::new(),
             ticks: 0,
         }
@@ -291,6 +319,7 @@ impl Membership {
 
     fn gone(&mut self, node: PublicKey) {
         self.admits_us.remove(&node);
+        self.greetings.gone(&node);
         self.hellos.send_modify(|hellos| hellos.left(&node));
         self.feed.notify(Notice::PeerGone(node));
     }
@@ -314,10 +343,11 @@ impl Membership {
                 match pulled {
                     // Level now: the next hello says so and makes the peer ready.
                     pulls::Pulled::Advanced => self.greet(peer),
-                    // A peer that promised more than it has is taken as it is.
+                    // A peer that promised more than it has is taken as it is. (Or somebody else was faster.)
                     pulls::Pulled::Nothing => {
                         // It may have what does not go on from ours.
                         self.fetch_conflict(peer, self.roster_now().version().height);
+                        self.grown();
                         self.ready(peer);
                     }
                     pulls::Pulled::Failed => self.greet_later(peer),
@@ -334,12 +364,8 @@ impl Membership {
             }
             Command::Conflict { peer, record } => self.conflict(peer, record).await,
             Command::Shown { peer, shown, behind } => self.shown(peer, shown, behind),
-            Command::Again { peer } => {
-                if self.dialing.is_connected(&peer) {
-                    self.greet(peer);
-                }
-            }
-            Command::Addresses { peer, records } => self.learn_addresses(peer, records).await,
+            Command::Ungreeted { peer, refusal } => self.ungreeted(peer, refusal),
+            Command::Addresses { peer, records } => self.addresses_told(peer, records).await,
         }
     }
 
@@ -360,10 +386,15 @@ impl Membership {
     }
 
     async fn judge_item(&mut self, item: Item, from: PublicKey) -> Verdict {
+        let cost = if matches!(item, Item::Charter(_)) { CHARTER } else { 1.0 };
+        if !self.forwarded.take(from, cost, tokio::time::Instant::now()) {
+            tracing::debug!(peer = %from, "admin gossip over its forwarder's budget");
+            return Verdict::Ignore;
+        }
         match item {
             Item::Charter(charter) => self.judge_charter(charter, from).await,
             Item::Record(record) => self.judge_record(record, from).await,
-            Item::Address(record) => self.learn_address(&record).await,
+            Item::Address(record) => self.keep_address(&record).await,
             Item::Beacon(beacon) => self.judge_beacon(beacon, Some(from)).await,
         }
     }
@@ -371,17 +402,26 @@ impl Membership {
     async fn tick(&mut self) {
         self.ticks += 1;
         let now = clock::now();
+        if self.pulse.jumped(tokio::time::Instant::now(), now, self.gate.grace.max(PAUSE)) {
+            self.time_passed();
+        }
         if self.ticks.is_multiple_of(10) {
             // Certificates expire without a log entry.
             self.allow().await;
         }
+        if self.ticks.is_multiple_of(LOOK_TICKS) {
+            self.look().await;
+        }
+        self.greet_due();
         if self.ticks.is_multiple_of(REFRESH_TICKS) {
             self.announced.clear();
+            self.book.renew();
             if let Some(peer) = self.dialing.random_connected() {
                 self.greet(peer);
             }
         }
         let known = self.known_addresses();
+        self.seek_addresses(&known);
         let roster = self.roster.snapshot();
         let place = |node: PublicKey| {
             let certificate = roster.by_node(&node)?;
@@ -398,6 +438,48 @@ impl Membership {
             }
         }
         self.announce_address().await;
+    }
+
+    /// Repeats hellos that are to be.
+    fn greet_due(&mut self) {
+        for peer in self.greetings.due(tokio::time::Instant::now()) {
+            if self.dialing.is_connected(&peer) {
+                self.greet(peer);
+            } else {
+                self.greetings.gone(&peer);
+            }
+        }
+    }
+
+    /// The machine was suspended, or its clock set: what others told is of another time.
+    fn time_passed(&mut self) {
+        tracing::info!("time passed unseen, by one clock at least: greeting everybody again");
+        self.hellos.send_modify(|hellos| {
+            hellos.company.jumped();
+            hellos.voices.forget();
+        });
+        for peer in self.dialing.connected_now() {
+            self.greet(peer);
+        }
+    }
+
+    /// Compares what links told with who is connected. Events that are still queued only say it once more.
+    async fn look(&mut self) {
+        let Ok(peers) = self.network.peers().await else { return };
+        for peer in peers.iter().filter(|peer| peer.admitted) {
+            if !self.dialing.is_connected(&peer.node) {
+                self.dialing.connected(peer.node, peer.outbound);
+                self.greet(peer.node);
+            }
+        }
+        let here = |node: &PublicKey| peers.iter().any(|peer| peer.node == *node && peer.admitted);
+        let lost: Vec<PublicKey> = self.dialing.connected_now().filter(|node| !here(node)).collect();
+        for node in lost {
+            self.dialing.disconnected(node);
+            self.gone(node);
+        }
+        self.greeted.retain(|node, _| peers.iter().any(|peer| peer.node == *node && !peer.admitted));
+        self.hellos.send_if_modified(|hellos| hellos.voices.age(tokio::time::Instant::now()));
     }
 
     /// Tells the network who may have the full protocols.

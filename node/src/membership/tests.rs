@@ -38,7 +38,12 @@ fn membership(site: &Site, feed: &Feed) -> Membership {
         site.network.clone(),
         site.roster.clone(),
         feed.clone(),
-        Reach { bootstrap: Vec::new(), external: vec![site.address.clone()], limits: LIMITS },
+        Reach {
+            bootstrap: Vec::new(),
+            external: vec![site.address.clone()],
+            limits: LIMITS,
+            gate: GateTimes::default(),
+        },
     )
 }
 
@@ -110,6 +115,12 @@ fn admitting(roster: &Roster) -> Greeted {
         your_logs: Vec::new(),
         beacon: None,
     }
+}
+
+/// A page of address records.
+fn addresses(records: &[AddressRow]) -> sync_response::Response {
+    let records = records.iter().map(|row| schema::Signed::decode(row.bytes.as_slice()).unwrap()).collect();
+    sync_response::Response::Addresses(schema::Addresses { records })
 }
 
 fn pair() -> (Coalition, Seat, Seat) {
@@ -186,6 +197,7 @@ fn told(messages: &[Decoded]) -> Vec<LogFrontier> {
         height: last.header().sequence.get(),
         head: last.message_id().to_vec(),
         bodies: last.header().sequence.get(),
+        frozen: 0,
     }]
 }
 
@@ -367,6 +379,128 @@ async fn address_records_come_with_the_first_connection_and_lead_on() {
     let node = Running::start(Site::new(&coalition, &bob).await);
     node.site.connect(&host.site).await;
     connected(&node.site, &third.site).await;
+}
+
+/// One answer that is lost must not leave a peer ungreeted for minutes.
+#[tokio::test]
+async fn a_hello_that_was_not_answered_is_repeated() {
+    let (coalition, alice, bob) = pair();
+    let mut host = Site::new(&coalition, &alice).await;
+    let (greeted, mut asked) = (admitting(&coalition.roster), 0);
+    let hello = move |_| {
+        asked += 1;
+        match asked {
+            1 => hello_response::Response::Refused(Refusal::Internal.into()),
+            2 => hello_response::Response::Refused(Refusal::Busy.into()),
+            _ => hello_response::Response::Greeted(greeted.clone()),
+        }
+    };
+    let _tasks = answering(&mut host, hello, nothing);
+    let mut node = Running::start(Site::new(&coalition, &bob).await);
+    node.site.connect(&host).await;
+    node.ready(&host).await;
+    assert!(node.hellos.borrow().refused_by.is_empty());
+}
+
+#[tokio::test]
+async fn who_refuses_us_as_not_certified_is_remembered_until_it_admits_us() {
+    let (coalition, alice, bob) = pair();
+    let mut host = Site::new(&coalition, &alice).await;
+    let knows = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (greeted, learned) = (admitting(&coalition.roster), Arc::clone(&knows));
+    let hello = move |_| match learned.load(Ordering::Relaxed) {
+        false => hello_response::Response::Refused(Refusal::NotCertified.into()),
+        true => hello_response::Response::Greeted(greeted.clone()),
+    };
+    let _tasks = answering(&mut host, hello, nothing);
+    let mut node = Running::start(Site::new(&coalition, &bob).await);
+    node.site.connect(&host).await;
+    eventually("the refusal", async || node.hellos.borrow().refused_by.contains(&host.node())).await;
+    assert_eq!(node.hellos.borrow().gate(), Gate::NoHello);
+    knows.store(true, Ordering::Relaxed);
+    node.ready(&host).await;
+    assert!(node.hellos.borrow().refused_by.is_empty());
+    assert_eq!(node.hellos.borrow().gate(), Gate::Open);
+}
+
+#[tokio::test]
+async fn address_records_that_were_not_told_are_asked_for_again() {
+    let (mut coalition, alice, bob) = pair();
+    let carol = coalition.issue(3, &[CIDR]);
+    let third = Running::start(Site::new(&coalition, &carol).await);
+    let row = address_row(&coalition, &third.site);
+    let mut host = Site::new(&coalition, &alice).await;
+    let greeted = admitting(&coalition.roster);
+    let mut asked = 0;
+    // Not at all, then none, which is what a peer says that has not heard of the third yet.
+    let sync = move |_| {
+        asked += 1;
+        match asked {
+            1 => sync_response::Response::Refused(Refusal::Busy.into()),
+            2 => addresses(&[]),
+            _ => addresses(std::slice::from_ref(&row)),
+        }
+    };
+    let _tasks = answering(&mut host, move |_| hello_response::Response::Greeted(greeted.clone()), sync);
+    let node = Running::start(Site::new(&coalition, &bob).await);
+    node.site.connect(&host).await;
+    connected(&node.site, &third.site).await;
+}
+
+/// News of links may be lost; the network's own list is looked at, too.
+#[tokio::test]
+async fn a_connection_that_nobody_told_of_is_found() {
+    let (coalition, alice, bob) = pair();
+    let host = Running::start(Site::new(&coalition, &alice).await);
+    let site = Site::new(&coalition, &bob).await;
+    let mut membership = membership(&site, &Feed::default());
+    site.connect(&host.site).await;
+    assert!(!membership.dialing.is_connected(&host.site.node()));
+    membership.look().await;
+    assert!(membership.dialing.is_connected(&host.site.node()));
+    site.network.disconnect(&host.site.node()).await.unwrap();
+    eventually("the end of the connection", async || {
+        site.network.peers().await.unwrap().iter().all(|peer| peer.node != host.site.node() || !peer.admitted)
+    })
+    .await;
+    membership.look().await;
+    assert!(!membership.dialing.is_connected(&host.site.node()));
+}
+
+/// A certificate that signs one address record after the other costs others some writes, and takes none of anybody
+/// else's.
+#[tokio::test]
+async fn a_flood_of_address_records_is_cut() {
+    let (coalition, alice, bob) = pair();
+    let site = Site::new(&coalition, &alice).await;
+    let mut membership = membership(&site, &Feed::default());
+    let record = |of: &Seat, n: u64| {
+        let made = clock::now().saturating_add(Duration::from_micros(n));
+        let addresses = vec![site.address.to_vec()];
+        address::make(coalition.id(), of.identity.serial, addresses, made, &of.identity.signing)
+    };
+    let mut accepted = 0;
+    for n in 0..200 {
+        let item = Item::Address(record(&bob, n));
+        accepted += usize::from(membership.judge_item(item, bob.identity.node).await == Verdict::Accept);
+    }
+    assert!((1..=9).contains(&accepted), "{accepted}");
+    let own = Item::Address(record(&alice, 0));
+    assert_eq!(membership.judge_item(own.clone(), bob.identity.node).await, Verdict::Accept);
+    assert_eq!(membership.judge_item(own, bob.identity.node).await, Verdict::Ignore, "held");
+    // Nor are signatures verified without end for one forwarder.
+    let forged = Item::Address(address::make(
+        coalition.id(),
+        alice.identity.serial,
+        Vec::new(),
+        clock::now().saturating_add(Duration::from_secs(1)),
+        &bob.identity.signing,
+    ));
+    let mut verdicts = Vec::new();
+    for _ in 0..1200 {
+        verdicts.push(membership.judge_item(forged.clone(), bob.identity.node).await);
+    }
+    assert_eq!((verdicts.first(), verdicts.last()), (Some(&Verdict::Reject), Some(&Verdict::Ignore)));
 }
 
 /// Records that do not verify, or more than there are certificates, are not kept.

@@ -121,6 +121,8 @@ impl Driver {
         let own = self.node;
         let peers: HashSet<PeerId> = nodes.filter(|node| **node != own).map(identity::peer_id).collect();
         self.again.retain(|peer, _| peers.contains(peer));
+        // Reconnecting fills no budget.
+        self.budgets.retain(|peer, _| peers.contains(peer));
         let closed = self.swarm.behaviour_mut().gated.set_allowed(peers);
         (0..closed).for_each(|_| self.counters.connections_revoked.more());
     }
@@ -193,7 +195,7 @@ impl Driver {
 
     fn dial(&mut self, node: PublicKey, addresses: Vec<Address>) -> Result<Dialling, DialRefused> {
         let peer = self.dialable(node, &addresses)?;
-        if self.dialling.contains_key(&peer) || self.again.contains_key(&peer) {
+        if self.dialling.is_under_way(&peer) || self.again.contains_key(&peer) {
             return Ok(Dialling::Underway);
         }
         if self.wires.is_reached(&peer) {
@@ -204,7 +206,7 @@ impl Driver {
 
     fn redial(&mut self, node: PublicKey, addresses: Vec<Address>) -> Result<Dialling, DialRefused> {
         let peer = self.dialable(node, &addresses)?;
-        if self.dialling.contains_key(&peer) || self.again.contains_key(&peer) {
+        if self.dialling.is_under_way(&peer) || self.again.contains_key(&peer) {
             return Ok(Dialling::Underway);
         }
         if self.wires.has_full(&peer) {
@@ -227,8 +229,11 @@ impl Driver {
         peer: PeerId,
         addresses: &[Address],
     ) -> Result<Dialling, DialRefused> {
+        // What libp2p believes to be under way for longer than any dial takes is lost.
+        let condition =
+            if self.dialling.is_lost(&peer) { PeerCondition::Always } else { PeerCondition::NotDialing };
         let options = DialOpts::peer_id(peer)
-            .condition(PeerCondition::NotDialing)
+            .condition(condition)
             .addresses(addresses.iter().map(|address| address.multiaddr().clone()).collect())
             // The listening port as source would collide with the connection that has just closed.
             .allocate_new_port()
@@ -236,7 +241,7 @@ impl Driver {
         let connection = options.connection_id();
         match self.swarm.dial(options) {
             Ok(()) => {
-                self.dialling.insert(peer, connection);
+                self.dialling.begun(peer, connection);
                 Ok(Dialling::Begun)
             }
             Err(DialError::DialPeerConditionFalse(_)) => Ok(Dialling::Underway),

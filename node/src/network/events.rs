@@ -85,9 +85,7 @@ impl Driver {
     }
 
     fn on_up(&mut self, peer: PeerId, connection: ConnectionId, outbound: bool, address: Address) {
-        if self.dialling.get(&peer) == Some(&connection) {
-            self.dialling.remove(&peer);
-        }
+        self.dialling.remove_if(&peer, connection);
         let Some(node) = identity::public_key(&peer) else {
             self.swarm.close_connection(connection);
             return;
@@ -122,9 +120,6 @@ impl Driver {
             let remaining = self.wires.count(&peer, wire.admitted);
             self.tell(Link::Down { node: wire.node, admitted: wire.admitted, remaining });
         }
-        if !self.wires.is_connected(&peer) {
-            self.budgets.remove(&peer);
-        }
         if self.wires.doubtful(&peer).is_empty()
             && let Some(addresses) = self.again.remove(&peer)
             && let Err(reason) = self.begin_dial(peer, &addresses)
@@ -136,10 +131,9 @@ impl Driver {
     }
 
     fn on_dial_failed(&mut self, peer: PeerId, connection: ConnectionId, error: DialError) {
-        if self.dialling.get(&peer) != Some(&connection) {
+        if !self.dialling.remove_if(&peer, connection) {
             return;
         }
-        self.dialling.remove(&peer);
         self.counters.dials_failed.more();
         let Some(node) = identity::public_key(&peer) else { return };
         let reason = dial_failure(error);

@@ -32,6 +32,7 @@ mod codec;
 mod commands;
 mod config;
 mod counters;
+mod dials;
 mod error;
 mod events;
 mod gated;

@@ -18,11 +18,7 @@ use belfry_proto::{
     verdict::Verdict,
 };
 use futures::{FutureExt, StreamExt};
-use libp2p::{
-    PeerId, Swarm,
-    gossipsub::TopicHash,
-    swarm::{self, ConnectionId},
-};
+use libp2p::{PeerId, Swarm, gossipsub::TopicHash, swarm};
 use tokio::{
     sync::{mpsc, watch},
     time::timeout,
@@ -35,6 +31,7 @@ use super::{
     budget::Budget,
     config::NetworkConfig,
     counters::Counters,
+    dials::Dials,
     error::{End, StartError},
     gossip::Doorway,
     handle::{Command, Network},
@@ -139,7 +136,7 @@ impl Parts {
             doorway,
             topics: HashMap::new(),
             wires: Wires::default(),
-            dialling: HashMap::new(),
+            dialling: Dials::default(),
             again: HashMap::new(),
             budgets: HashMap::new(),
             listening: BTreeSet::new(),
@@ -180,7 +177,7 @@ pub(super) struct Driver {
     /// Own subscriptions.
     pub(super) topics: HashMap<TopicHash, Topic>,
     pub(super) wires: Wires,
-    pub(super) dialling: HashMap<PeerId, ConnectionId>,
+    pub(super) dialling: Dials,
     /// To dial once the last connection with the peer has closed.
     pub(super) again: HashMap<PeerId, Vec<Address>>,
     pub(super) budgets: HashMap<PeerId, Budget>,

@@ -60,10 +60,6 @@ impl Wires {
         self.of(peer).filter(|(_, wire)| wire.admitted == admitted).count()
     }
 
-    pub(super) fn is_connected(&self, peer: &PeerId) -> bool {
-        self.of(peer).next().is_some()
-    }
-
     /// Whether a dial would gain anything: no if some admitted connection is not known to be held.
     pub(super) fn is_reached(&self, peer: &PeerId) -> bool {
         self.of(peer).any(|(_, wire)| wire.admitted && !wire.held)

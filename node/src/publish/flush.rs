@@ -23,7 +23,7 @@ use crate::{
     clock,
     feed::{Feed, Notice},
     identity::Identity,
-    membership::{Freshness, Hellos, LogWatch},
+    membership::{Freshness, Gate, Hellos, LogWatch},
     network::Network,
     roster::LiveRoster,
     store::{Change, DraftState, Store},
@@ -44,6 +44,14 @@ pub enum Hold {
     /// No peer has answered a hello yet, so the admin log and our own heads may be behind.
     #[error("no other node has answered yet, so the admin log may be behind; is [network] bootstrap right?")]
     NoHello,
+    /// Everybody who did is gone, so a reader may have been revoked meanwhile.
+    #[error("every other node was lost, so the admin log may be behind; the next hello ends this")]
+    Lost,
+    /// Whoever is connected announces more of the admin log than it has served so far.
+    #[error(
+        "the nodes at hand announce an admin log that they have not served yet; in half a minute this node goes on without it"
+    )]
+    Behind,
     /// Our clock differs from the others' by more than the charter allows.
     #[error("the clock of this node is off by more than the charter allows")]
     Clock,
@@ -170,8 +178,12 @@ impl Flusher {
         }
         let alone = roster.admitted_nodes(now).iter().all(|node| *node == self.identity.node);
         let hellos = self.hellos.borrow();
-        if hellos.answered == 0 && !alone {
-            return Some(Hold::NoHello);
+        match hellos.gate() {
+            _ if alone => {}
+            Gate::Open => {}
+            Gate::NoHello => return Some(Hold::NoHello),
+            Gate::Lost => return Some(Hold::Lost),
+            Gate::Behind => return Some(Hold::Behind),
         }
         let skew = i64::try_from(roster.charter().clock_skew().as_micros()).unwrap_or(i64::MAX);
         if hellos.clock_offset().is_some_and(|offset| offset.saturating_abs() > skew) {

@@ -197,6 +197,19 @@ impl Writer {
     }
 }
 
+/// Says that nothing is written any more, should the thread end in a panic: the node is then not ready, and nothing
+/// is acknowledged.
+struct Guard<'a>(&'a AtomicBool);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(false, Ordering::Release);
+            tracing::error!("the store stops: its writer has panicked; restart the node, and report this");
+        }
+    }
+}
+
 /// Ends when the last handle is dropped.
 fn run(
     db: &Db,
@@ -205,6 +218,7 @@ fn run(
     writable: &AtomicBool,
     newest: &watch::Sender<u64>,
 ) {
+    let _guard = Guard(writable);
     let mut stopped: Option<WriteError> = None;
     let mut next = None;
     while let Some(first) = next.take().or_else(|| jobs.blocking_recv()) {

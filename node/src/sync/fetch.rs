@@ -9,13 +9,14 @@ use belfry_proto::{
     id::{GroupId, LogId, Sequence},
     limits,
     schema::{
-        Page, PullFrontier, PullRange, Refusal, SyncRequest, SyncResponse, sync_request::Request,
-        sync_response::Response,
+        Fork, Page, PullFork, PullFrontier, PullRange, Refusal, SyncRequest, SyncResponse,
+        sync_request::Request, sync_response::Response,
     },
     sync::{
+        ForkError, check_fork,
         frontier::{self, FrontierError, LogFrontier},
         page::{self, PageError},
-        plan::{self, Range},
+        plan::{self, Range, Want},
         schedule::{Ask, MAX_OFFERS},
     },
 };
@@ -54,6 +55,8 @@ pub(super) enum PullError {
     OtherHash,
     #[error("page: {0}")]
     Page(#[from] PageError),
+    #[error("fork: {0}")]
+    Fork(#[from] ForkError),
     #[error("an envelope of the page: {0}")]
     Envelope(#[from] DecodeError),
     #[error("the page holds nothing of what was promised")]
@@ -64,6 +67,8 @@ pub(super) enum PullError {
     Store(#[from] ReadError),
     #[error("this node stores nothing now: {0}")]
     Spoiled(&'static str),
+    #[error("this node has a fault: see its log for a panic, and report it")]
+    Panicked,
 }
 
 /// Who is to blame.
@@ -86,11 +91,12 @@ impl PullError {
             | Self::Frontier(_)
             | Self::OtherHash
             | Self::Page(_)
+            | Self::Fork(_)
             | Self::Envelope(_)
             | Self::EmptyPage
             | Self::NotKept { .. } => Blame::Peer,
             Self::Busy => Blame::Pause,
-            Self::Store(_) | Self::Spoiled(_) => Blame::Us,
+            Self::Store(_) | Self::Spoiled(_) | Self::Panicked => Blame::Us,
             Self::Request(error) => match error {
                 RequestError::Timeout | RequestError::Malformed(_) | RequestError::Stream(_) => Blame::Peer,
                 RequestError::NotAllowed
@@ -207,7 +213,11 @@ impl Sync {
 
     /// Asks for one page and hands it in.
     pub(super) async fn fetch(self: Arc<Self>, ask: Ask<PublicKey>) -> Fetched {
-        match self.fetch_page(&ask).await {
+        let fetched = match ask.range.want {
+            Want::Fork => self.fetch_fork(&ask).await,
+            Want::Entries | Want::Bodies | Want::Proof => self.fetch_page(&ask).await,
+        };
+        match fetched {
             Ok(fetched) => fetched,
             Err(error) => Fetched { through: None, error: Some(error) },
         }
@@ -248,13 +258,37 @@ impl Sync {
         Ok(fetched)
     }
 
+    /// Asks for the proof of a fork, and hands both sides in: the ladder says who signed them, and the log as a
+    /// whole what becomes of it.
+    async fn fetch_fork(&self, ask: &Ask<PublicKey>) -> Result<Fetched, PullError> {
+        let Ask { peer, range, .. } = *ask;
+        let request = PullFork { group: range.group.get(), log: range.log.to_vec() };
+        let response = self.ask(peer, Request::Fork(request), FETCHING).await?;
+        let Response::Fork(Fork { one, other }) = response else { return Err(PullError::WrongAnswer) };
+        let checked = tokio::task::spawn_blocking(move || {
+            let pair = [envelope::decode(&one)?, envelope::decode(&other)?];
+            check_fork(range.group, range.log, range.to, pair.each_ref())?;
+            Ok::<_, PullError>(vec![one, other])
+        });
+        let envelopes = checked.await.map_err(|_| PullError::Spoiled("stopping"))??;
+        let kept = self.intake.offer(peer, envelopes).await;
+        if kept.is_empty() {
+            return Err(PullError::Spoiled("stopping"));
+        }
+        tracing::debug!(%peer, group = range.group.get(), log = %range.log, at = range.to.get(), ?kept, "proof of a fork");
+        let Fetched { error, .. } = outcome(range, &kept);
+        // There is no rest to ask for, wherever other peers say the fork is.
+        let through = error.is_none().then_some(range.from.max(range.to));
+        Ok(Fetched { through, error })
+    }
+
     async fn ask(&self, peer: PublicKey, request: Request, within: Duration) -> Result<Response, PullError> {
         let request = SyncRequest { request: Some(request) };
         let answer = timeout(within, self.network.sync(&peer, request)).await;
         match answer.map_err(|_| PullError::Silent)?? {
             SyncResponse { response: Some(Response::Refused(code)) } => {
                 match Refusal::try_from(code).unwrap_or_default() {
-                    Refusal::Busy => Err(PullError::Busy),
+                    Refusal::Busy | Refusal::NotYet => Err(PullError::Busy),
                     other => Err(PullError::Refused(other.as_str_name())),
                 }
             }

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
@@ -13,6 +14,7 @@ use belfry_proto::{
     crypto::sign::PublicKey,
     sync::schedule::{Ask, Schedule},
 };
+use futures::FutureExt as _;
 use rand::{RngExt, seq::IteratorRandom};
 use tokio::{task::JoinSet, time::Instant};
 
@@ -195,11 +197,20 @@ impl Pulling {
             self.due.remove(&peer);
             self.busy.insert(peer);
             let sync = Arc::clone(&self.sync);
-            self.comparing.spawn(async move { (peer, sync.compare(peer).await) });
+            self.comparing.spawn(async move {
+                let compared = AssertUnwindSafe(sync.compare(peer)).catch_unwind().await;
+                let panicked = |_| Compared { error: Some(PullError::Panicked), ..Compared::default() };
+                (peer, compared.unwrap_or_else(panicked))
+            });
         }
         while let Some(ask) = self.schedule.next(self.now()) {
             let sync = Arc::clone(&self.sync);
-            self.fetching.spawn(async move { (ask, sync.fetch(ask).await) });
+            self.fetching.spawn(async move {
+                // What panics must give its place back all the same.
+                let fetched = AssertUnwindSafe(sync.fetch(ask)).catch_unwind().await;
+                let panicked = |_| Fetched { through: None, error: Some(PullError::Panicked) };
+                (ask, fetched.unwrap_or_else(panicked))
+            });
         }
     }
 

@@ -9,13 +9,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
+    envelope,
     id::{GroupId, LogId, Sequence},
     limits,
     schema::{
-        Addresses, Frontier, Page, PullFrontier, PullRange, Refusal, Signed, SyncRequest, SyncResponse,
-        sync_request, sync_response::Response,
+        Addresses, Fork, Frontier, Page, PullFork, PullFrontier, PullRange, Refusal, Signed, SyncRequest,
+        SyncResponse, sync_request, sync_response::Response,
     },
-    sync::frontier::{self, LogFrontier},
+    sync::{
+        check_fork,
+        frontier::{self, LogFrontier},
+    },
     time::Timestamp,
     trust::roster::Roster,
 };
@@ -90,6 +94,7 @@ fn answer(
         Some(sync_request::Request::Frontier(pull)) => compare(store, roster, from, &pull, now),
         Some(sync_request::Request::Range(pull)) => range(store, roster, from, &pull, now),
         Some(sync_request::Request::Addresses(_)) => addresses(store),
+        Some(sync_request::Request::Fork(pull)) => fork(store, roster, from, &pull, now),
         None => Err(Refusal::Malformed),
     };
     SyncResponse { response: Some(response.unwrap_or_else(|refusal| Response::Refused(refusal.into()))) }
@@ -139,7 +144,7 @@ fn range(
 ) -> Result<Response, Refusal> {
     let group = entitled(roster, from, pull.group, now)?;
     let log = LogId::try_from(pull.log.as_slice()).map_err(|_| Refusal::Malformed)?;
-    if pull.from == 0 || pull.to < pull.from {
+    if pull.from == 0 || pull.to < pull.from || pull.from > limits::MAX_SEQUENCE {
         return Err(Refusal::Malformed);
     }
     let last = pull.to.min(pull.from.saturating_add(limits::MAX_PAGE_ENVELOPES as u64 - 1));
@@ -154,6 +159,36 @@ fn range(
         .map_err(|_| Refusal::Internal)?;
     let more = !envelopes.is_empty() && pull.from + (envelopes.len() as u64) <= pull.to;
     Ok(Response::Page(Page { envelopes, more }))
+}
+
+/// The proof that a log is forked, as its frontier here says.
+fn fork(
+    store: &Store,
+    roster: &Roster,
+    from: &PublicKey,
+    pull: &PullFork,
+    now: Timestamp,
+) -> Result<Response, Refusal> {
+    let group = entitled(roster, from, pull.group, now)?;
+    let log = LogId::try_from(pull.log.as_slice()).map_err(|_| Refusal::Malformed)?;
+    let internal = |_| Refusal::Internal;
+    let rows = store.logs(group).map_err(internal)?;
+    let row = rows.iter().find(|row| row.log == log && row.frozen.get() > 0).ok_or(Refusal::Unknown)?;
+    let place = row.frozen;
+    let proves = |[one, other]: &[Vec<u8>; 2]| match (envelope::decode(one), envelope::decode(other)) {
+        (Ok(one), Ok(other)) => check_fork(group, log, place, [&one, &other]).is_ok(),
+        _ => false,
+    };
+    let mut proof = store.fork_proof(row).map_err(internal)?.map(|proof| proof.envelopes).filter(proves);
+    if proof.is_none() && place.get() > 1 {
+        // Below a cut the parent is settled, and the fork is its child's place.
+        let before = Sequence::new(place.get() - 1);
+        let pair = store.envelopes(group, log, before, place, usize::MAX).map_err(internal)?;
+        proof = <[Vec<u8>; 2]>::try_from(pair).ok().filter(proves);
+    }
+    // Known of, with one side being judged anew.
+    let [one, other] = proof.ok_or(Refusal::NotYet)?;
+    Ok(Response::Fork(Fork { one, other }))
 }
 
 fn addresses(store: &Store) -> Result<Response, Refusal> {
@@ -178,5 +213,6 @@ pub(super) fn frontier_of(row: &LogRow) -> LogFrontier {
         height: row.height,
         head: row.head,
         bodies: row.bodies,
+        frozen: row.frozen,
     }
 }

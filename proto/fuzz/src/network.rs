@@ -8,7 +8,7 @@ use belfry_proto::{
         self, AdminGossip, HelloRequest, HelloResponse, KeysRequest, KeysResponse, SyncRequest, SyncResponse,
         admin_gossip, decode_canonical, hello_request, hello_response, sync_request, sync_response,
     },
-    sync::{LogFrontier, Range, check_page, hash, plan::Want, plan::plan, read_list},
+    sync::{LogFrontier, Range, check_fork, check_page, hash, plan::Want, plan::plan, read_list},
     trust::log::verify_record,
 };
 use prost::Message;
@@ -76,6 +76,7 @@ fn log_frontier() -> schema::LogFrontier {
         height: 1,
         head: golden("ids", "message_one"),
         bodies: 1,
+        frozen: 2,
     }
 }
 
@@ -120,6 +121,11 @@ pub fn sync(bytes: &[u8]) {
             };
             let _ = check_page(&range, &decoded);
         }
+        Some(SyncResponse { response: Some(sync_response::Response::Fork(fork)) }) => {
+            let (Ok(one), Ok(other)) = (decode(&fork.one), decode(&fork.other)) else { return };
+            let header = one.header();
+            let _ = check_fork(header.group, header.log, header.sequence, [&one, &other]);
+        }
         _ => {}
     }
 }
@@ -148,6 +154,11 @@ pub fn sync_seeds() -> Vec<Vec<u8>> {
         response(sync_response::Response::Page(schema::Page {
             envelopes: vec![golden("messages", "one"), golden("messages", "two")],
             more: false,
+        })),
+        request(sync_request::Request::Fork(schema::PullFork { group: 1, log: golden("ids", "log") })),
+        response(sync_response::Response::Fork(schema::Fork {
+            one: golden("messages", "one"),
+            other: golden("messages", "two"),
         })),
         response(sync_response::Response::Addresses(schema::Addresses { records: vec![address] })),
     ]

@@ -5,7 +5,7 @@
 
 use crate::{
     id::{CoalitionId, GroupId, KeyId, LogId, MemberId, MessageId, RosterVersion, Sequence, Serial},
-    limits::{MAX_HEADER, MAX_TARGETS},
+    limits::{MAX_HEADER, MAX_SEQUENCE, MAX_TARGETS},
     schema::{self, Audience, Malformed, WithdrawalGround, WithdrawalMode, decode_canonical},
     time::Timestamp,
 };
@@ -112,7 +112,7 @@ impl Header {
             (self.serial.get() >= 1, "serial", "must be at least 1"),
             // A certificate is its issuing entry; nobody can have acted by a roster without it.
             (self.serial.get() <= self.roster.height.get(), "roster", "must contain the certificate"),
-            (self.sequence.get() >= 1, "sequence", "must be at least 1"),
+            ((1..=MAX_SEQUENCE).contains(&self.sequence.get()), "sequence", "must lie between 1 and 2^53"),
             (first == (self.prev == MessageId::ZERO), "prev", "must be zero at sequence 1 and only there"),
             (self.predecessor != Some(self.log), "predecessor", "must be another log"),
             (self.created != Timestamp::ZERO, "created", "must be set"),

@@ -3,7 +3,7 @@
 use crate::{
     crypto::hash as crypto_hash,
     id::{CoalitionId, GroupId, LogId, MessageId, Sequence},
-    limits::MAX_FRONTIER_LOGS,
+    limits::{MAX_FRONTIER_LOGS, MAX_SEQUENCE},
     schema::{self, Malformed},
     verdict::{Judged, Verdict},
 };
@@ -25,6 +25,8 @@ pub struct LogFrontier {
     pub head: MessageId,
     /// Entries in `low..=height` that miss nothing: the body is there, was withdrawn, or never was.
     pub bodies: u64,
+    /// The lowest place with two histories; 0 if none is known.
+    pub frozen: Sequence,
 }
 
 /// Why a peer's list of frontiers is none.
@@ -73,7 +75,7 @@ impl LogFrontier {
     #[must_use]
     pub const fn empty(group: GroupId, log: LogId) -> Self {
         let (low, height) = (Sequence::new(1), Sequence::new(0));
-        Self { group, log, low, height, head: MessageId::ZERO, bodies: 0 }
+        Self { group, log, low, height, head: MessageId::ZERO, bodies: 0, frozen: Sequence::new(0) }
     }
 
     /// Entries that should have their body and have it not.
@@ -92,6 +94,7 @@ impl From<&LogFrontier> for schema::LogFrontier {
             height: frontier.height.get(),
             head: frontier.head.to_vec(),
             bodies: frontier.bodies,
+            frozen: frontier.frozen.get(),
         }
     }
 }
@@ -108,13 +111,17 @@ impl TryFrom<&schema::LogFrontier> for LogFrontier {
             height: Sequence::new(wire.height),
             head: MessageId::try_from(wire.head.as_slice()).map_err(|_| field("head", "must be 32 bytes"))?,
             bodies: wire.bodies,
+            frozen: Sequence::new(wire.frozen),
         };
         if wire.group == 0 {
             return Err(field("group", "must not be 0"));
         }
-        // The last number of all would overflow every "next" that is reckoned from it.
-        if wire.height == u64::MAX {
-            return Err(field("height", "must be a sequence that has a next"));
+        // No envelope stands above it, and every "next" that is reckoned from it has room.
+        if wire.height > MAX_SEQUENCE {
+            return Err(field("height", "must be at most 2^53"));
+        }
+        if wire.frozen > MAX_SEQUENCE {
+            return Err(field("frozen", "must be at most 2^53"));
         }
         if wire.low == 0 || wire.low > wire.height + 1 {
             return Err(field("low", "must lie between 1 and the next sequence"));
@@ -184,7 +191,7 @@ pub fn read_list(group: GroupId, wire: &[schema::LogFrontier]) -> Result<Vec<Log
 pub fn hash(coalition: CoalitionId, group: GroupId, logs: &[LogFrontier]) -> [u8; 32] {
     let mut logs: Vec<&LogFrontier> = logs.iter().collect();
     logs.sort_by_key(|log| log.log);
-    let mut encoded = Vec::with_capacity(logs.len() * 88);
+    let mut encoded = Vec::with_capacity(logs.len() * 96);
     for log in logs {
         // Every field has one length, so the concatenation reads back one way only.
         encoded.extend_from_slice(log.log.as_ref());
@@ -192,6 +199,7 @@ pub fn hash(coalition: CoalitionId, group: GroupId, logs: &[LogFrontier]) -> [u8
         encoded.extend_from_slice(&log.height.get().to_be_bytes());
         encoded.extend_from_slice(log.head.as_ref());
         encoded.extend_from_slice(&log.bodies.to_be_bytes());
+        encoded.extend_from_slice(&log.frozen.get().to_be_bytes());
     }
     crypto_hash::frontier(coalition, group.get(), &encoded)
 }
@@ -212,6 +220,7 @@ mod tests {
             height: Sequence::new(height),
             head: MessageId::new([if height == 0 { 0 } else { 9 }; 32]),
             bodies: height,
+            frozen: Sequence::new(0),
         }
     }
 
@@ -231,7 +240,7 @@ mod tests {
             LogFrontier { group: GroupId::new(0), ..log(1, 7) },
             LogFrontier { low: Sequence::new(0), ..log(1, 7) },
             LogFrontier { low: Sequence::new(9), bodies: 0, ..log(1, 7) },
-            LogFrontier { height: Sequence::new(u64::MAX), ..log(1, 7) },
+            LogFrontier { height: Sequence::new(MAX_SEQUENCE + 1), ..log(1, 7) },
             LogFrontier { head: MessageId::ZERO, ..log(1, 7) },
             LogFrontier { head: MessageId::new([1; 32]), ..log(1, 0) },
             LogFrontier { bodies: 8, ..log(1, 7) },
@@ -256,7 +265,7 @@ mod tests {
     fn nth(n: u32) -> LogFrontier {
         let mut id = [0; 32];
         id[..4].copy_from_slice(&n.to_be_bytes());
-        LogFrontier { log: LogId::new(id), ..log(1, u64::MAX - 1) }
+        LogFrontier { log: LogId::new(id), frozen: Sequence::new(MAX_SEQUENCE), ..log(1, MAX_SEQUENCE - 1) }
     }
 
     #[test]
@@ -313,6 +322,7 @@ mod tests {
             LogFrontier { height: Sequence::new(8), ..log(1, 7) },
             LogFrontier { head: MessageId::new([8; 32]), ..log(1, 7) },
             LogFrontier { bodies: 6, ..log(1, 7) },
+            LogFrontier { frozen: Sequence::new(8), ..log(1, 7) },
         ];
         for first in changed {
             assert_ne!(base, hash(coalition, GROUP, &[first, log(2, 7)]));

@@ -11,13 +11,18 @@
 //! hash differs ─▶ Frontier list ─read_list─▶ [LogFrontier] ─plan(ours, theirs)─▶ [Range]
 //!              ─▶ Page ─decode each─▶ [Decoded] ─check_page(range)─▶ attribute, verify, admit …
 //! ```
+//!
+//! A node that holds both sides of a fork says so in its frontier; who saw one side only asks for the proof
+//! ([`fork`]).
 
+pub mod fork;
 pub mod frontier;
 pub mod judge;
 pub mod page;
 pub mod plan;
 pub mod schedule;
 
+pub use fork::{ForkError, check_fork};
 pub use frontier::{FrontierError, LogFrontier, hash, read_list};
 pub use judge::{Entry, LogJudgement, Place, judge_log};
 pub use page::{PageError, check_page};

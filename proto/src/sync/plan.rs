@@ -32,9 +32,11 @@ pub enum Want {
     Bodies,
     /// The peer's entry at a height where its head is not ours: with ours it proves a fork.
     Proof,
+    /// The proof of a fork that the peer knows and we do not; the range is its place.
+    Fork,
 }
 
-/// The ranges worth asking this peer for: new entries first, then missing bodies, then proof of forks;
+/// The ranges worth asking this peer for: new entries first, then missing bodies, then proof of forks, ours and theirs;
 /// each in the order of log ids. Logs that the peer lacks are its own to ask for.
 #[must_use]
 pub fn plan(ours: &[LogFrontier], theirs: &[LogFrontier]) -> Vec<Range> {
@@ -68,7 +70,10 @@ fn wants(ours: &LogFrontier, theirs: &LogFrontier) -> impl Iterator<Item = Range
     let proof = (our_height == their_height && ours.head != theirs.head)
         .then(|| range(Want::Proof, our_height.max(1), their_height))
         .flatten();
-    [entries, bodies, proof].into_iter().flatten()
+    let is_lower = ours.frozen.get() == 0 || theirs.frozen < ours.frozen;
+    let fork = is_lower.then(|| range(Want::Fork, theirs.frozen.get(), theirs.frozen.get())).flatten();
+    let fork = fork.filter(|fork| fork.from.get() > 0);
+    [entries, bodies, proof, fork].into_iter().flatten()
 }
 
 #[cfg(test)]
@@ -88,6 +93,7 @@ mod tests {
             height: Sequence::new(height),
             head: MessageId::new([if height == 0 { 0 } else { 9 }; 32]),
             bodies: height,
+            frozen: Sequence::new(0),
         }
     }
 
@@ -121,6 +127,18 @@ mod tests {
     fn a_different_head_at_our_height_is_fetched_as_proof() {
         let forked = LogFrontier { head: MessageId::new([8; 32]), ..log(1, 7) };
         assert_eq!(asked(&[log(1, 7)], &[forked]), [(1, 7, 7, Want::Proof)]);
+    }
+
+    #[test]
+    fn a_fork_that_we_do_not_know_is_asked_for_wherever_we_stand() {
+        let frozen = |height, at| LogFrontier { frozen: Sequence::new(at), ..log(1, height) };
+        let theirs = [frozen(6, 7)];
+        assert_eq!(asked(&[log(1, 9)], &theirs), [(1, 7, 7, Want::Fork)]);
+        assert_eq!(asked(&[log(1, 6)], &theirs), [(1, 7, 7, Want::Fork)]);
+        assert_eq!(asked(&[], &theirs), [(1, 1, 6, Want::Entries), (1, 7, 7, Want::Fork)]);
+        assert_eq!(asked(&[frozen(6, 7)], &theirs), []);
+        assert_eq!(asked(&[frozen(2, 3)], &[frozen(2, 7)]), [], "ours is the lower one");
+        assert_eq!(asked(&[frozen(6, 7)], &[frozen(2, 3)]), [(1, 3, 3, Want::Fork)]);
     }
 
     proptest! {

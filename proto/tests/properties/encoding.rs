@@ -151,14 +151,15 @@ fn version() -> impl Strategy<Value = schema::RosterVersion> {
 }
 
 fn wire_frontier() -> impl Strategy<Value = schema::LogFrontier> {
-    (any::<u32>(), bytes(32), any::<u64>(), any::<u64>(), bytes(32), any::<u64>()).prop_map(
-        |(group, log, low, height, head, bodies)| schema::LogFrontier {
+    (any::<u32>(), bytes(32), any::<u64>(), any::<u64>(), bytes(32), any::<u64>(), any::<u64>()).prop_map(
+        |(group, log, low, height, head, bodies, frozen)| schema::LogFrontier {
             group,
             log,
             low,
             height,
             head,
             bodies,
+            frozen,
         },
     )
 }
@@ -229,6 +230,7 @@ fn sync_response() -> impl Strategy<Value = schema::SyncResponse> {
             .prop_map(|(envelopes, more)| Response::Page(schema::Page { envelopes, more })),
         few(signed()).prop_map(|records| Response::Addresses(schema::Addresses { records })),
         any::<i32>().prop_map(Response::Refused),
+        (bytes(60), bytes(60)).prop_map(|(one, other)| Response::Fork(schema::Fork { one, other })),
     ];
     proptest::option::of(response).prop_map(|response| schema::SyncResponse { response })
 }
@@ -368,7 +370,7 @@ proptest! {
         without in any::<bool>(),
         epoch in any::<u64>(),
         created in 1..Timestamp::MAX.as_micros(),
-        height in 1..u64::MAX - 1,
+        height in 1..1_u64 << 53,
         low in any::<prop::sample::Index>(),
     ) {
         let (coalition, author, log, head) = ids;
@@ -392,6 +394,7 @@ proptest! {
             height: Sequence::new(height),
             head: MessageId::new(head),
             bodies: height + 1 - low,
+            frozen: Sequence::new(height + 1),
         };
         prop_assert_eq!(LogFrontier::try_from(&schema::LogFrontier::from(&frontier)), Ok(frontier));
     }

@@ -9,22 +9,9 @@ use rand::{RngExt, rngs::StdRng};
 /// What travels. Requests and replies share a number, as they share a stream.
 #[derive(Clone, Debug)]
 pub(crate) enum Packet {
-    Gossip {
-        topic: Topic,
-        bytes: Vec<u8>,
-    },
-    Request {
-        id: u64,
-        protocol: Protocol,
-        bytes: Vec<u8>,
-    },
-    Reply {
-        id: u64,
-        bytes: Vec<u8>,
-    },
-    /// Two envelopes that cannot stand in one log. No wire message carries this yet; without it a fork that
-    /// one side knows of never reaches the other, whose frontier is the higher one.
-    Proof(Vec<u8>, Vec<u8>),
+    Gossip { topic: Topic, bytes: Vec<u8> },
+    Request { id: u64, protocol: Protocol, bytes: Vec<u8> },
+    Reply { id: u64, bytes: Vec<u8> },
 }
 
 /// The request protocols, by their wire messages.
@@ -38,17 +25,14 @@ pub(crate) enum Protocol {
 impl Packet {
     /// What it looks like from outside, for the trace.
     pub(crate) fn trace(&self, trace: &mut blake3::Hasher) {
-        let (kind, parts): (u8, [&[u8]; 2]) = match self {
-            Self::Gossip { bytes, .. } => (0, [bytes, &[]]),
-            Self::Request { bytes, .. } => (1, [bytes, &[]]),
-            Self::Reply { bytes, .. } => (2, [bytes, &[]]),
-            Self::Proof(one, other) => (3, [one, other]),
+        let (kind, bytes): (u8, &[u8]) = match self {
+            Self::Gossip { bytes, .. } => (0, bytes),
+            Self::Request { bytes, .. } => (1, bytes),
+            Self::Reply { bytes, .. } => (2, bytes),
         };
         trace.update(&[kind]);
-        for part in parts {
-            trace.update(&(part.len() as u64).to_be_bytes());
-            trace.update(part);
-        }
+        trace.update(&(bytes.len() as u64).to_be_bytes());
+        trace.update(bytes);
     }
 }
 

@@ -119,6 +119,7 @@ enum Asked {
     PushAdmin,
     Frontier { peer: PublicKey, group: GroupId },
     Range { peer: PublicKey, range: Range },
+    Fork { peer: PublicKey, range: Range },
     Keys { group: GroupId, ids: Vec<KeyId> },
 }
 
@@ -302,9 +303,7 @@ impl Node {
                 Some(asked) => self.answered(from, asked, &bytes, cx),
                 None => Ok(()),
             },
-            // Judged like a page: that two messages contradict each other is the log's to say.
-            Packet::Proof(one, other) if admitted => self.take_page(from, &[one, other], cx).map(drop),
-            Packet::Gossip { .. } | Packet::Request { .. } | Packet::Proof(..) => Ok(()),
+            Packet::Gossip { .. } | Packet::Request { .. } => Ok(()),
         }
     }
 
@@ -332,6 +331,7 @@ impl Node {
             }
             Asked::Frontier { peer, group } => self.frontier_answered(peer, group, bytes, cx),
             Asked::Range { peer, range } => self.page_answered(peer, range, bytes, cx),
+            Asked::Fork { peer, range } => self.fork_answered(peer, range, bytes, cx),
             Asked::Keys { group, ids } => self.keys_answered(group, &ids, bytes, cx),
         }
     }

@@ -1,6 +1,6 @@
 //! One member, several nodes.
 
-use belfry_tests::{Bundle, Coalition};
+use belfry_tests::{Bundle, Coalition, Transport, wait::meet};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_nodes_of_one_member_write_logs_of_their_own_and_read_the_same() -> anyhow::Result<()> {
@@ -56,5 +56,48 @@ async fn revoking_one_node_leaves_the_members_other_one_alone() -> anyhow::Resul
     bob.shows("cidr", &[said.ids(), after.ids()].concat()).await?;
     let sealed = bob.store()?.envelope(messages[0])?.expect("bob shows it");
     assert!(!plant.opens(&sealed)?, "a stolen node of a member in good standing reads nothing more");
+    Ok(())
+}
+
+/// Connections break while others begin, both sides dial at once, nodes come back elsewhere: nobody is lost for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_find_each_other_again_however_links_come_and_go() -> anyhow::Result<()> {
+    let mut coalition = Coalition::new()?;
+    let mut members = Vec::new();
+    for (name, transport) in [("alice", Transport::Quic), ("bob", Transport::Tcp), ("carol", Transport::Quic)]
+    {
+        let member = coalition.member(name).publisher(["cidr"]).issue()?.over(transport);
+        members.push(member.tuned(|tuning| tuning.redial_interval = std::time::Duration::from_secs(1)));
+    }
+    // The fourth is known to nobody: its way leads through the lobby.
+    let log = coalition.log().clone();
+    let mut late = coalition.member("dave").publisher(["cidr"]).issue()?;
+    for at in 0..members.len() {
+        let (started, rest) = members.split_at_mut(at);
+        rest[0].join(&coalition, log.clone())?;
+        rest[0].run(&started.iter().collect::<Vec<_>>()).await?;
+    }
+    late.start(&coalition, &members.iter().collect::<Vec<_>>()).await?;
+    members.push(late);
+    for round in 0..8_usize {
+        // Wherever they are in meeting each other.
+        for _ in 0..6 {
+            let (one, other) = (rand::random_range(0..4_usize), rand::random_range(0..4_usize));
+            members[one].network()?.disconnect(&members[other].node()).await?;
+            tokio::task::yield_now().await;
+        }
+        if round % 2 == 1 {
+            // Elsewhere, where nobody looks for it; it knows where the others are by now.
+            let mut one = members.remove(round / 2);
+            one.restart(&members.iter().collect::<Vec<_>>()).await?;
+            members.insert(round / 2, one);
+        }
+    }
+    meet(&members.iter().collect::<Vec<_>>()).await?;
+    let bundle = Bundle::indicators(1);
+    members[3].publish("cidr", &bundle).tlp("green").flushed().await?;
+    for member in &members[..3] {
+        member.shows("cidr", &bundle.ids()).await?;
+    }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Members that were away, and what they missed or meant to say.
 
+use std::time::Duration;
+
 use belfry_proto::{envelope, envelope::KeyContext};
-use belfry_tests::{Bundle, Coalition, until};
+use belfry_tests::{Bundle, Coalition, Hostile, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_was_away_catches_up_through_a_third_though_the_author_is_gone() -> anyhow::Result<()> {
@@ -71,5 +73,86 @@ async fn what_is_published_offline_is_sealed_after_a_revocation_that_arrives_fir
     eve.run(&[]).await?;
     assert!(bob.opens(&sealed)? && !eve.opens(&sealed)?);
     assert_eq!(bob.logs(group)?.len(), 1, "one log all along");
+    Ok(())
+}
+
+/// Alice greeted bob once. That says nothing of what was decided after bob went.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_lost_every_peer_seals_nothing_until_somebody_tells_of_the_revocation() -> anyhow::Result<()> {
+    let mut coalition = Coalition::new()?;
+    let alice = coalition.member("alice").publisher(["cidr"]).issue()?;
+    let mut alice = alice.tuned(|tuning| tuning.gate.grace = Duration::ZERO);
+    let mut bob = coalition.member("bob").reader(["cidr"]).issue()?;
+    let mut eve = coalition.member("eve").reader(["cidr"]).issue()?;
+    coalition.start([&mut alice, &mut bob, &mut eve]).await?;
+    let before = Bundle::indicators(1);
+    alice.publish("cidr", &before).tlp("green").flushed().await?;
+    eve.shows("cidr", &before.ids()).await?;
+    bob.stop().await;
+    eve.stop().await;
+    for gone in [bob.node(), eve.node()] {
+        alice.loses(&gone).await?;
+    }
+    let height = coalition.revoke(&eve, Vec::new())?;
+
+    let bundle = Bundle::indicators(1);
+    let accepted = alice.publish("cidr", &bundle).tlp("green").accepted().await?;
+    alice.warns("every other node was lost").await?;
+    assert_eq!(accepted.follow().await?["state"], "drafted");
+
+    // Bob was told before he comes back.
+    bob.join(&coalition, coalition.log().clone())?;
+    bob.run(&[&alice]).await?;
+    let messages = accepted.flushed().await?;
+    bob.shows("cidr", &bundle.ids()).await?;
+    let sealed = alice.store()?.envelope(messages[0])?.expect("its own message");
+    let decoded = envelope::decode(&sealed)?;
+    assert_eq!(decoded.header().roster.height, height);
+    let row = alice.store()?.key(decoded.header().key_id().expect("data is sealed"))?.expect("its own key");
+    assert_eq!(KeyContext::decode(&row.context)?.roster.height, height);
+    eve.run(&[]).await?;
+    assert!(bob.opens(&sealed)? && !eve.opens(&sealed)?);
+    Ok(())
+}
+
+/// Its only peer announces an admin log that it does not serve. Beside an honest one it could hold up nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_liar_about_the_admin_log_holds_up_a_publisher_for_a_bounded_time() -> anyhow::Result<()> {
+    let mut coalition = Coalition::new()?;
+    let alice = coalition.member("alice").publisher(["cidr"]).issue()?;
+    let mut alice = alice.tuned(|tuning| tuning.gate.doubt = Duration::from_secs(5));
+    let liar = coalition.member("liar").reader(["cidr"]).issue()?;
+    alice.start(&coalition, &[]).await?;
+    let hostile = Hostile::as_member(&liar, &coalition).await?;
+    let mut promised: belfry_proto::schema::RosterVersion = coalition.roster().version().into();
+    promised.height += 1000;
+    hostile.claims(promised);
+    let bundle = Bundle::indicators(1);
+    let accepted = alice.publish("cidr", &bundle).tlp("green").accepted().await?;
+    alice.warns("no other node has answered").await?;
+    hostile.join(&alice).await?;
+    accepted.flushed().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_liar_about_the_admin_log_holds_up_nobody_beside_an_honest_peer() -> anyhow::Result<()> {
+    let mut coalition = Coalition::new()?;
+    let alice = coalition.member("alice").publisher(["cidr"]).issue()?;
+    let mut alice = alice.tuned(|tuning| tuning.gate.doubt = Duration::from_secs(3600));
+    let mut bob = coalition.member("bob").reader(["cidr"]).issue()?;
+    let liar = coalition.member("liar").reader(["cidr"]).issue()?;
+    alice.start(&coalition, &[]).await?;
+    let hostile = Hostile::as_member(&liar, &coalition).await?;
+    let mut promised: belfry_proto::schema::RosterVersion = coalition.roster().version().into();
+    promised.height += 1000;
+    hostile.claims(promised);
+    hostile.join(&alice).await?;
+    let bundle = Bundle::indicators(1);
+    let accepted = alice.publish("cidr", &bundle).tlp("green").accepted().await?;
+    alice.warns("announce an admin log that they have not served").await?;
+    bob.start(&coalition, &[&alice]).await?;
+    accepted.flushed().await?;
+    bob.shows("cidr", &bundle.ids()).await?;
     Ok(())
 }

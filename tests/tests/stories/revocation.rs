@@ -68,6 +68,7 @@ async fn a_revoked_member_is_cut_off_everywhere_and_reads_nothing_new() -> anyho
         member.follows(&coalition).await?;
         member.loses(&eve.node()).await?;
     }
+    eve.warns("refuse this node as not certified").await?;
 
     let after = Bundle::indicators(1);
     let messages = alice.publish("cidr", &after).tlp("green").flushed().await?;

@@ -61,6 +61,7 @@ async fn pages_of_lies_store_nothing_and_hold_nobody_up() -> anyhow::Result<()> 
             height: 1000,
             head: vec![9; 32],
             bodies: 1000,
+            frozen: 0,
         },
     )?;
     let forge = Forge::new(&liar, group, coalition.roster())?;
@@ -135,6 +136,7 @@ async fn a_genuine_message_from_a_liar_is_a_genuine_message() -> anyhow::Result<
             height: 7,
             head: vec![9; 32],
             bodies: 7,
+            frozen: 0,
         },
     )?;
     let hostile = Hostile::as_member(&liar, &coalition).await?;
@@ -153,5 +155,50 @@ async fn a_genuine_message_from_a_liar_is_a_genuine_message() -> anyhow::Result<
     bob.stores(&messages).await?;
     let logs = bob.logs(group)?;
     assert_eq!((logs.len(), logs[0].height.get()), (1, 1), "as far as the messages reach, not the promise");
+    Ok(())
+}
+
+/// Eve tells bob one history and carol another. Whatever they compare first, both end where the histories part.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_were_told_two_histories_both_learn_of_the_fork() -> anyhow::Result<()> {
+    let mut coalition = Coalition::new()?;
+    let often =
+        |tuning: &mut belfry_node::daemon::Tuning| tuning.sync_interval = std::time::Duration::from_secs(1);
+    let eve = coalition.member("eve").publisher(["cidr"]).issue()?;
+    let mut bob = coalition.member("bob").reader(["cidr"]).issue()?.tuned(often);
+    let mut carol = coalition.member("carol").reader(["cidr"]).issue()?.tuned(often);
+    let group = coalition.group("cidr")?;
+    let mut forge = Forge::new(&eve, group, coalition.roster())?;
+    let first = forge.next(&Bundle::indicators(1))?;
+    let twin = forge.made_at(&Bundle::indicators(1), belfry_node::clock::now())?;
+    let long: Vec<_> =
+        (0..4).map(|_| forge.next(&Bundle::indicators(1))).collect::<anyhow::Result<Vec<_>>>()?;
+    for (member, told) in [(&mut bob, long), (&mut carol, vec![twin])] {
+        member.start(&coalition, &[]).await?;
+        let hostile = Hostile::as_member(&eve, &coalition).await?;
+        hostile.subscribe(&[group]).await?;
+        hostile.join(member).await?;
+        let told: Vec<_> = std::iter::once(first.clone()).chain(told).collect();
+        for message in &told {
+            until("the topic to be known", async || {
+                let said = hostile.gossip(belfry_proto::topic::Topic::Group(group), message.bytes()).await;
+                said.map_err(|error| error.to_string())
+            })
+            .await?;
+        }
+        member.stores(&told.iter().map(envelope::Decoded::message_id).collect::<Vec<_>>()).await?;
+        hostile.stop().await;
+    }
+    assert!(!bob.logs(group)?[0].forked && !carol.logs(group)?[0].forked);
+    carol.restart(&[&bob]).await?;
+    for member in [&bob, &carol] {
+        until(&format!("{} to know of the fork", member.name()), async || {
+            let logs = member.logs(group).map_err(|error| error.to_string())?;
+            let ends =
+                logs.iter().any(|log| (log.forked, log.frozen.get(), log.height.get()) == (true, 2, 1));
+            if ends { Ok(()) } else { Err(format!("{logs:?}")) }
+        })
+        .await?;
+    }
     Ok(())
 }

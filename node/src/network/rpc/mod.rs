@@ -50,6 +50,8 @@ pub(super) trait Protocol: Send + Sync + 'static {
     const OPEN: usize;
     /// The same of one peer.
     const OPEN_PER_PEER: usize;
+    /// The same of all guests in the lobby: strangers that never read their answers must leave places to members.
+    const OPEN_IN_LOBBY: usize = Self::OPEN / 4;
 
     type Request: prost::Message + Default + 'static;
     type Reply: prost::Message + Default + 'static;
@@ -71,9 +73,15 @@ pub(super) struct Exchange<P: Protocol> {
     asked: Asks<P>,
     own: HashMap<OutboundRequestId, Answer<P>>,
     /// Until the reply is on the wire.
-    open: HashMap<InboundRequestId, PeerId>,
+    open: HashMap<InboundRequestId, Open>,
     answers: FuturesUnordered<BoxFuture<'static, Ready<P>>>,
     counters: Arc<Counters>,
+}
+
+/// Who asked, and from where.
+struct Open {
+    peer: PeerId,
+    is_admitted: bool,
 }
 
 impl<P: Protocol> Exchange<P> {
@@ -145,16 +153,19 @@ impl<P: Protocol> Exchange<P> {
         request: P::Request,
         channel: ResponseChannel<P::Reply>,
     ) -> Option<Ready<P>> {
-        let of_peer = self.open.values().filter(|one| **one == peer).count();
-        let place = self.asked.try_reserve().ok();
-        let place = place.filter(|_| self.open.len() < P::OPEN && of_peer < P::OPEN_PER_PEER);
+        let of_peer = self.open.values().filter(|one| one.peer == peer).count();
+        let of_guests = self.open.values().filter(|one| !one.is_admitted).count();
+        let fits = self.open.len() < P::OPEN
+            && of_peer < P::OPEN_PER_PEER
+            && (is_admitted || of_guests < P::OPEN_IN_LOBBY);
+        let place = self.asked.try_reserve().ok().filter(|_| fits);
         let Some(place) = place else {
             return Some((channel, P::refuse(&request, Refusal::Busy)));
         };
         let fallback = P::refuse(&request, Refusal::Internal);
         let (sender, receiver) = oneshot::channel::<P::Reply>();
         place.send(Asked { from, admitted: is_admitted, request, reply: Reply::new(sender) });
-        self.open.insert(id, peer);
+        self.open.insert(id, Open { peer, is_admitted });
         let counters = Arc::clone(&self.counters);
         self.answers.push(Box::pin(async move {
             let reply = receiver.await.ok().filter(|reply| {

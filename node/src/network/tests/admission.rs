@@ -235,3 +235,43 @@ async fn a_dial_that_leads_nowhere_says_why() {
     let wrong = DialFailure::WrongNode { address: c.address.clone(), found: Some(Box::new(c.key())) };
     assert_eq!(a.link("failure", failed).await, wrong);
 }
+
+/// Guests whose hellos are never answered, or who never read the answers, fill a quarter of the places.
+#[tokio::test]
+async fn guests_leave_places_for_members() {
+    let mut host = Node::start(9).await;
+    let member = Node::start(8).await;
+    host.allow(&[&member]).await;
+    let mut asking = tokio::task::JoinSet::new();
+    let mut guests = Vec::new();
+    for seed in 1..=5 {
+        let guest = Node::start(seed).await;
+        guest.allow(&[&host]).await;
+        guest.dial(&host).await;
+        host.up(guest.key()).await;
+        for _ in 0..4 {
+            let (network, key) = (guest.network.clone(), host.key());
+            asking.spawn(async move { network.hello(&key, greeting()).await });
+        }
+        guests.push(guest);
+    }
+    // Twenty ask, sixteen have a place; those of the others are told at once.
+    for _ in 0..4 {
+        let answer = timeout(PATIENCE, asking.join_next()).await.unwrap().unwrap().unwrap();
+        assert_eq!(answer, Ok(refused(Refusal::Busy)));
+    }
+    member.allow(&[&host]).await;
+    member.dial(&host).await;
+    assert!(host.up(member.key()).await);
+    let (network, key) = (member.network.clone(), host.key());
+    asking.spawn(async move { network.hello(&key, greeting()).await });
+    let mut waiting = Vec::new();
+    loop {
+        let asked = timeout(PATIENCE, host.inbound.hello.recv()).await.unwrap().unwrap();
+        if asked.from == member.key() {
+            break;
+        }
+        waiting.push(asked);
+    }
+    assert!(waiting.len() <= 16);
+}

@@ -43,7 +43,7 @@ fn header() -> impl Strategy<Value = Header> {
         ),
     ];
     let ids = (any::<[u8; 32]>(), any::<[u8; 16]>(), any::<[u8; 32]>(), any::<[u8; 16]>());
-    let chain = (proptest::option::of(any::<[u8; 32]>()), 1_u64.., any::<[u8; 32]>());
+    let chain = (proptest::option::of(any::<[u8; 32]>()), 1..=1_u64 << 53, any::<[u8; 32]>());
     let roster = (1_u64..1 << 40, any::<[u8; 32]>());
     (ids, chain, roster, 1_u32.., 1..Timestamp::MAX.as_micros(), content).prop_map(
         |(
@@ -147,7 +147,7 @@ type Break = fn(&mut schema::Header);
 
 #[test]
 fn headers_that_break_a_rule_are_refused() {
-    let rules: [(&str, Break); 27] = [
+    let rules: [(&str, Break); 28] = [
         ("coalition", |h| h.coalition.truncate(31)),
         ("group", |h| h.group = 0),
         ("member", |h| h.member.push(0)),
@@ -160,6 +160,7 @@ fn headers_that_break_a_rule_are_refused() {
         ("predecessor", |h| h.predecessor = vec![1]),
         ("predecessor", |h| h.predecessor = h.log.clone()),
         ("sequence", |h| h.sequence = 0),
+        ("sequence", |h| h.sequence = (1 << 53) + 1),
         ("prev", |h| h.sequence = 2),
         ("prev", |h| h.prev = vec![1; 32]),
         ("prev", |h| h.prev.clear()),

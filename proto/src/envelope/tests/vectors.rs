@@ -99,6 +99,7 @@ fn vectors() -> Vectors {
         height: Sequence::new(3),
         head: withdrawal.message_id(),
         bodies: 3,
+        frozen: Sequence::new(0),
     };
     let keys = BTreeMap::from([
         ("coalition", author.coalition.to_string()),

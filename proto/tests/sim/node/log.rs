@@ -180,20 +180,23 @@ impl Logs {
         self.places.keys().filter(|place| place.0 == group).map(|place| place.1).collect()
     }
 
-    /// Logs of which something stands; one that has only entries above a gap says nothing to others.
+    /// Logs of which something stands, or is known to be forked; one that has only entries above a gap says nothing
+    /// to others.
     pub(crate) fn frontier(&self, group: GroupId) -> Vec<LogFrontier> {
         self.logs(group)
             .into_iter()
             .filter_map(|log| {
                 let chain = self.chain(group, log);
                 let height = chain.len() as u64;
-                Some(LogFrontier {
+                let frozen = self.fork(group, log).unwrap_or(0);
+                (height > 0 || frozen > 0).then(|| LogFrontier {
                     group,
                     log,
                     low: Sequence::new(1),
                     height: Sequence::new(height),
-                    head: chain.last()?.id,
+                    head: chain.last().map_or(MessageId::ZERO, |last| last.id),
                     bodies: height,
+                    frozen: Sequence::new(frozen),
                 })
             })
             .collect()

@@ -271,6 +271,7 @@ impl Node {
                 height,
                 head,
                 bodies: height,
+                frozen: 0,
             })
             .collect()
     }

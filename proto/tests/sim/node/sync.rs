@@ -5,10 +5,10 @@ use belfry_proto::{
     envelope::{self, Decoded},
     id::{GroupId, LogId, Sequence},
     schema::{
-        Frontier, Page, PullFrontier, PullRange, Refusal, SyncRequest, SyncResponse, decode_canonical,
-        sync_request::Request, sync_response::Response,
+        Fork, Frontier, Page, PullFork, PullFrontier, PullRange, Refusal, SyncRequest, SyncResponse,
+        decode_canonical, sync_request::Request, sync_response::Response,
     },
-    sync::{Range, check_page, hash, plan, read_list},
+    sync::{Range, Want, check_fork, check_page, hash, plan, read_list},
     time::Timestamp,
 };
 use rand::seq::IndexedRandom;
@@ -16,7 +16,7 @@ use rand::seq::IndexedRandom;
 use super::{Asked, Cx, Node};
 use crate::{
     faults::{Crashed, Defect},
-    network::{Packet, Protocol},
+    network::Protocol,
 };
 
 impl Node {
@@ -46,17 +46,12 @@ impl Node {
     ) -> Result<(), Crashed> {
         let Some(Response::Frontier(Frontier { logs, .. })) = answer(bytes) else { return Ok(()) };
         let theirs = read_list(group, &logs).unwrap();
-        // Who holds a forked log further than we do has not seen the fork.
-        for their in &theirs {
-            let fork = self.durable.logs.fork(group, their.log);
-            if fork.is_some_and(|fork| their.height.get() >= fork)
-                && !self.has(Defect::KeepsProofsToItself)
-                && let Some((one, other)) = self.durable.logs.proof(group, their.log)
-            {
-                cx.send(peer, Packet::Proof(one, other));
-            }
-        }
         for range in plan(&self.durable.logs.frontier(group), &theirs) {
+            if range.want == Want::Fork {
+                let pull = Request::Fork(PullFork { group: group.get(), log: range.log.to_vec() });
+                self.ask_sync(peer, Asked::Fork { peer, range }, pull, cx);
+                continue;
+            }
             // From a fork on there is nothing to fetch; below it there may be, and a lower fork.
             let below = self.durable.logs.fork(group, range.log).map_or(u64::MAX, |fork| fork - 1);
             let range = Range { to: range.to.min(Sequence::new(below)), ..range };
@@ -100,6 +95,20 @@ impl Node {
         Ok(())
     }
 
+    pub(super) fn fork_answered(
+        &mut self,
+        peer: PublicKey,
+        range: Range,
+        bytes: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Crashed> {
+        let Some(Response::Fork(Fork { one, other })) = answer(bytes) else { return Ok(()) };
+        let pair = [&one, &other].map(|bytes| envelope::decode(bytes).unwrap());
+        check_fork(range.group, range.log, range.from, pair.each_ref()).unwrap();
+        // Judged like a page: that its author signed them is the ladder's to say.
+        self.take_page(peer, &[one, other], cx).map(drop)
+    }
+
     fn ask_sync(&mut self, peer: PublicKey, asked: Asked, request: Request, cx: &mut Cx<'_>) {
         self.request(peer, Protocol::Sync, asked, &SyncRequest { request: Some(request) }, cx);
     }
@@ -109,6 +118,7 @@ impl Node {
         let response = match request.request {
             Some(Request::Frontier(pull)) => self.serve_frontier(&from, &pull, cx.now),
             Some(Request::Range(pull)) => self.serve_range(&from, &pull, cx.now),
+            Some(Request::Fork(pull)) => self.serve_fork(&from, &pull, cx.now),
             Some(Request::Addresses(_)) | None => Err(Refusal::Malformed),
         };
         let response = response.unwrap_or_else(|refusal| Response::Refused(refusal.into()));
@@ -133,6 +143,14 @@ impl Node {
         let log = LogId::try_from(pull.log.as_slice()).map_err(|_| Refusal::Malformed)?;
         let envelopes = self.durable.logs.page(group, log, pull.from, pull.to);
         Ok(Response::Page(Page { more: pull.from + (envelopes.len() as u64) <= pull.to, envelopes }))
+    }
+
+    fn serve_fork(&self, from: &PublicKey, pull: &PullFork, now: Timestamp) -> Result<Response, Refusal> {
+        let group = self.entitled(from, pull.group, now)?;
+        let log = LogId::try_from(pull.log.as_slice()).map_err(|_| Refusal::Malformed)?;
+        let proof = self.durable.logs.proof(group, log).filter(|_| !self.has(Defect::KeepsProofsToItself));
+        let (one, other) = proof.ok_or(Refusal::NotYet)?;
+        Ok(Response::Fork(Fork { one, other }))
     }
 
     /// Entitled readers and carriers get a group's ciphertext.

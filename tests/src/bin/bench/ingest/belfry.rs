@@ -7,7 +7,7 @@ use belfry_node::{
     feed::Feed,
     identity::Identity,
     ingest::{Ingest, Kept},
-    membership::{DialLimits, Membership, Reach},
+    membership::{DialLimits, GateTimes, Membership, Reach},
     network::{self, NetworkConfig},
     roster::LiveRoster,
     store::{Change, Owner, Store},
@@ -63,6 +63,7 @@ async fn feed(prepared: &Prepared, path: &Path) -> anyhow::Result<Done> {
             bootstrap: Vec::new(),
             external: Vec::new(),
             limits: DialLimits { longest_wait: std::time::Duration::from_secs(60), most: 0 },
+            gate: GateTimes::default(),
         },
     );
     let (ingest, queues, intake) =

@@ -1,0 +1,174 @@
+//! Keys between nodes in one process: a peer that floods, one that keeps silent, one that lies.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use belfry_proto::{
+    envelope::{ContentKey, KeyContext},
+    id::LogId,
+    schema::{Audience, KeysRequest, KeysResponse, Refusal, SealedGrant},
+};
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::{
+    clock,
+    feed::{Feed, Notice},
+    network::{Asked, Network},
+    store::{Change, KeyRow},
+    testing::{CIDR, Coalition, Seat, Site, eventually},
+};
+
+fn key_of(coalition: &Coalition, author: &Seat) -> ContentKey {
+    let context = KeyContext {
+        coalition: coalition.id(),
+        group: CIDR,
+        audience: Audience::Group,
+        author: author.identity.member,
+        log: LogId::new([7; 32]),
+        epoch: 1,
+        created: clock::now(),
+        roster: coalition.roster.version(),
+    };
+    ContentKey::generate(context, &mut rand::rng())
+}
+
+fn request(keys: impl IntoIterator<Item = Vec<u8>>) -> KeysRequest {
+    KeysRequest { group: CIDR.get(), key_ids: keys.into_iter().collect(), pushed: Vec::new() }
+}
+
+fn serve(site: &mut Site) -> Serving {
+    Serving::new(Arc::clone(&site.seat.identity), site.store.clone(), site.roster.clone(), Feed::default())
+}
+
+async fn flood(network: Network, host: belfry_proto::crypto::sign::PublicKey, busy: Arc<AtomicUsize>) {
+    loop {
+        let asked = (0..64).map(|_| rand::random::<[u8; 32]>().to_vec());
+        if let Ok(response) = network.keys(&host, request(asked)).await {
+            let is_busy = response.refused.iter().any(|refused| refused.refusal == i32::from(Refusal::Busy));
+            busy.fetch_add(usize::from(is_busy), Ordering::Relaxed);
+        }
+    }
+}
+
+/// A certified peer that asks for keys without end is turned away; what others ask is answered meanwhile, in full.
+#[tokio::test]
+async fn a_flooding_peer_delays_nobody_else() {
+    let mut coalition = Coalition::new();
+    let seats = [1, 2, 3].map(|n| coalition.issue(n, &[CIDR]));
+    let mut host = Site::new(&coalition, &seats[0]).await;
+    let (eve, bob) = (Site::new(&coalition, &seats[1]).await, Site::new(&coalition, &seats[2]).await);
+    let keys: Vec<ContentKey> = (0..200).map(|_| key_of(&coalition, &seats[0])).collect();
+    for key in &keys {
+        host.store.commit(Change::Key(KeyRow::own(key, 0))).await.unwrap();
+    }
+    let serving = serve(&mut host);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serving.run(host.inbound.take().unwrap().keys));
+    for guest in [&eve, &bob] {
+        guest.connect(&host).await;
+    }
+    let busy = Arc::new(AtomicUsize::new(0));
+    for _ in 0..16 {
+        tasks.spawn(flood(eve.network.clone(), host.node(), Arc::clone(&busy)));
+    }
+    eventually("the flood to be turned away", async || busy.load(Ordering::Relaxed) > 100).await;
+    for chunk in keys.chunks(50) {
+        let asked = request(chunk.iter().map(|key| key.id().to_vec()));
+        let response = bob.network.keys(&host.node(), asked).await.unwrap();
+        assert_eq!((response.grants.len(), response.refused.len()), (chunk.len(), 0));
+    }
+}
+
+/// Asks as a node does that stores an envelope under `key`.
+fn ask(site: &Site, key: &ContentKey, holders: &[&Site]) -> (Feed, JoinSet<()>) {
+    let feed = Feed::default();
+    let asking = Asking::new(
+        Arc::clone(&site.seat.identity),
+        site.store.clone(),
+        site.network.clone(),
+        site.roster.clone(),
+        feed.clone(),
+    );
+    let mut tasks = JoinSet::new();
+    let (told, author) = (feed.clone(), key.context().author);
+    let ready: Vec<_> = holders.iter().map(|holder| holder.node()).collect();
+    let wanted = Notice::KeyWanted { key: key.id(), group: CIDR, author };
+    tasks.spawn(asking.run());
+    tasks.spawn(async move {
+        // Notices before the first poll are not heard; they are hints, and come again.
+        loop {
+            ready.iter().for_each(|node| told.notify(Notice::PeerReady(*node)));
+            told.notify(wanted.clone());
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        }
+    });
+    (feed, tasks)
+}
+
+struct Story {
+    key: ContentKey,
+    author: Site,
+    other: Site,
+    node: Site,
+    _serving: JoinSet<()>,
+}
+
+/// A node that is connected with a key's author and another holder, which serves.
+async fn story() -> Story {
+    let mut coalition = Coalition::new();
+    let seats = [1, 2, 3].map(|n| coalition.issue(n, &[CIDR]));
+    let author = Site::new(&coalition, &seats[0]).await;
+    let mut other = Site::new(&coalition, &seats[1]).await;
+    let node = Site::new(&coalition, &seats[2]).await;
+    let key = key_of(&coalition, &seats[0]);
+    other.store.commit(Change::Key(KeyRow::received(&key))).await.unwrap();
+    let mut tasks = JoinSet::new();
+    let serving = serve(&mut other);
+    tasks.spawn(serving.run(other.inbound.take().unwrap().keys));
+    node.connect(&author).await;
+    node.connect(&other).await;
+    Story { key, author, other, node, _serving: tasks }
+}
+
+/// The author is asked first and never answers. Its question is still open when the key is here.
+#[tokio::test]
+async fn a_silent_author_is_not_waited_for() {
+    let Story { key, mut author, other, node, _serving } = story().await;
+    let mut keys = author.inbound.take().unwrap().keys;
+    let (_feed, _tasks) = ask(&node, &key, &[&author, &other]);
+    let asked: Asked<KeysRequest, KeysResponse> = keys.recv().await.unwrap();
+    assert_eq!(asked.request.key_ids, [key.id().to_vec()]);
+    eventually("the key", async || node.store.key(key.id()).unwrap().is_some()).await;
+    assert!(asked.reply.is_awaited(), "nobody waited for the end of its time");
+}
+
+/// A grant that is not the key asked for is worth nothing, and its giver is not asked again for a while.
+#[tokio::test]
+async fn a_lying_author_is_passed_over() {
+    let Story { key, mut author, other, node, _serving } = story().await;
+    let mut keys = author.inbound.take().unwrap().keys;
+    let lied = Arc::new(AtomicBool::new(false));
+    let (flag, junk) = (Arc::clone(&lied), key_of_another(&key, &node));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        while let Some(asked) = keys.recv().await {
+            flag.store(true, Ordering::Relaxed);
+            let lie = |id: &Vec<u8>| SealedGrant { key_id: id.clone(), sealed: junk.clone() };
+            let grants = asked.request.key_ids.iter().map(lie).collect();
+            asked.reply.send(KeysResponse { grants, ..KeysResponse::default() });
+        }
+    });
+    let (_feed, _asking) = ask(&node, &key, &[&author, &other]);
+    eventually("the key", async || node.store.key(key.id()).unwrap().is_some()).await;
+    assert!(lied.load(Ordering::Relaxed));
+    assert_eq!(node.store.key(key.id()).unwrap().unwrap().secret, *key.secret());
+}
+
+/// A grant as it should be, of another key.
+fn key_of_another(key: &ContentKey, to: &Site) -> Vec<u8> {
+    let other = ContentKey::generate(*key.context(), &mut rand::rng());
+    other.grant_to(&to.seat.identity.kem.public(), &mut rand::rng())
+}

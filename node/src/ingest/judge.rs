@@ -6,6 +6,7 @@ use std::{
 };
 
 use belfry_proto::{
+    crypto::sign::PublicKey,
     envelope::{self, Admission, AdmitError, AttributeError, Origin},
     envelope::{Admitted, Decoded, Header, Quarantined},
     id::{MemberId, MessageId},
@@ -21,9 +22,10 @@ use super::{
     Departures, Ingest, Kept, Page,
     keep::{Arrival, Arrived, Ready},
     line::Line,
-    rate::Rates,
+    rate::forwarded,
 };
 use crate::{
+    bucket::Buckets,
     clock,
     network::{Gossip, Ticket},
     store::{Change, ParkRow},
@@ -96,7 +98,7 @@ impl Ingest {
     }
 
     async fn judge_all_gossip(&self, mut gossip: mpsc::Receiver<Gossip>, departures: &Departures) {
-        let (mut rates, mut line) = (Rates::default(), Line::new());
+        let (mut rates, mut line) = (forwarded(), Line::new());
         let mut batch = Vec::with_capacity(BATCH);
         while gossip.recv_many(&mut batch, BATCH).await > 0 {
             self.judge_gossip(&mut batch, &mut rates, &mut line, departures).await;
@@ -115,7 +117,7 @@ impl Ingest {
     async fn judge_gossip(
         &self,
         batch: &mut Vec<Gossip>,
-        rates: &mut Rates,
+        rates: &mut Buckets<PublicKey>,
         line: &mut Line,
         departures: &Departures,
     ) {
@@ -123,7 +125,7 @@ impl Ingest {
         let (has_room, now) = (self.store.has_room(), Instant::now());
         let mut within = Vec::with_capacity(batch.len());
         for Gossip { topic, from, bytes, ticket, .. } in batch.drain(..) {
-            if has_room && rates.take(from, now) {
+            if has_room && rates.take(from, 1.0, now) {
                 let (origin, arrival) = (Origin::Gossip { topic }, Arrival { from, done: None });
                 within.push(Incoming { bytes, origin, ticket: Some(ticket), arrival });
             } else {

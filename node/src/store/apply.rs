@@ -304,7 +304,9 @@ impl Applier {
         mut log: LogRow,
         place: &[u8],
     ) -> Result<(), WriteError> {
-        let is_lower = log.frozen.get() == 0 || row.sequence < log.frozen;
+        // Two for one place; and perhaps it denies the entry before, too.
+        let at = denied(txn, &log, row)?.map_or(row.sequence, |at| at.min(row.sequence));
+        let is_lower = log.frozen.get() == 0 || at < log.frozen;
         let proves_more = is_lower && !row.in_closed_log;
         if log.seconds >= MAX_SECONDS && !proves_more && !is_named(txn, row)? {
             return Ok(());
@@ -321,7 +323,7 @@ impl Applier {
         txn.put(Cf::Messages, row.id.to_vec(), fork);
         txn.put(Cf::Unjudged, columns::log(row.group, row.log), Vec::new());
         if !row.in_closed_log {
-            freeze(&mut log, row.sequence);
+            freeze(&mut log, at);
         }
         self.put_log(txn, log);
         Ok(())
@@ -533,8 +535,18 @@ fn is_named(txn: &Txn<'_>, row: &EnvelopeRow) -> Result<bool, ReadError> {
     if txn.message::<EnvelopeValue>(Cf::Envelopes, &next)?.as_ref().is_some_and(follows) {
         return Ok(true);
     }
-    let beside = txn.prefixed(Cf::Forks, &next, usize::MAX)?;
-    Ok(beside.iter().any(|(_, value)| EnvelopeValue::decode(value.as_slice()).is_ok_and(|v| follows(&v))))
+    Ok(seconds(txn, row, row.sequence.get() + 1)?.iter().any(follows))
+}
+
+/// Second messages held for a place of the row's log.
+fn seconds(txn: &Txn<'_>, row: &EnvelopeRow, sequence: u64) -> Result<Vec<EnvelopeValue>, ReadError> {
+    let place = columns::place(row.group, row.log, Sequence::new(sequence));
+    let beside = txn.prefixed(Cf::Forks, &place, usize::MAX)?.into_iter();
+    beside
+        .map(|(key, value)| {
+            EnvelopeValue::decode(value.as_slice()).map_err(|_| damaged(Cf::Forks, &key, "does not decode"))
+        })
+        .collect()
 }
 
 /// Where a new entry proves a fork by what it follows, or by what follows it: the same answer as
@@ -557,8 +569,9 @@ fn denied(txn: &Txn<'_>, log: &LogRow, row: &EnvelopeRow) -> Result<Option<Seque
         return Ok(Some(Sequence::new(sequence - 1)));
     }
     let child = if log.top > row.sequence { neighbour(sequence + 1)? } else { None };
-    let meets = child.and_then(|value| value.prev().ok()).is_none_or(|prev| prev == row.id);
-    Ok((!meets).then_some(row.sequence))
+    let beside = if log.seconds > 0 { seconds(txn, row, sequence + 1)? } else { Vec::new() };
+    let meets = |value: &EnvelopeValue| value.prev().is_ok_and(|prev| prev == row.id);
+    Ok((!child.iter().chain(&beside).all(meets)).then_some(row.sequence))
 }
 
 /// Moves the frontier over what follows it link by link, up to where the log is frozen; `new` was put just now

@@ -13,7 +13,7 @@ use prost::Message;
 use super::{
     ReadError, Store, WriteError,
     apply::{Applier, count, stored, wait},
-    columns::{self, Cf},
+    columns::{self, Cf, Key},
     removal,
     rows::{Committed, HeldEntry, JudgedEnd, JudgedLog, LogRow, MessageState},
     txn::Txn,
@@ -191,12 +191,13 @@ impl Store {
         Ok(super::envelopes::log_rows(&self.db, &columns::log(group, log))?.pop())
     }
 
-    /// Every log of every group, surplus ones too.
+    /// Every log of a group, or of all, surplus ones too.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn all_logs(&self) -> Result<Vec<LogRow>, ReadError> {
-        super::envelopes::log_rows(&self.db, &[])
+    pub fn all_logs(&self, group: Option<GroupId>) -> Result<Vec<LogRow>, ReadError> {
+        let prefix = group.map_or_else(Vec::new, |group| Key::group(group).done());
+        super::envelopes::log_rows(&self.db, &prefix)
     }
 
     /// Everything held of a log, second messages included.
@@ -239,33 +240,42 @@ impl Store {
         if log.frozen.get() == 0 {
             return Ok(None);
         }
-        let place = columns::place(log.group, log.log, log.frozen);
-        let Some(first) = self.of_place(&place).next().transpose()? else { return Ok(None) };
-        let second = match self.of_place(&place).nth(1).transpose()? {
-            Some(second) => Some(second),
-            None => {
-                // The other is held by its name only: whatever of the next place follows it, and not the first.
-                let next = columns::place(log.group, log.log, Sequence::new(log.frozen.get() + 1));
-                let id = first.id().map_err(|_| damaged(Cf::Envelopes, &place, "has no id"))?;
-                let denies = |value: &Result<EnvelopeValue, _>| !matches!(value, Ok(v) if v.prev().is_ok_and(|p| p == id));
-                self.of_place(&next).find(denies).transpose()?
-            }
+        let denies = |parent: &EnvelopeValue, child: &EnvelopeValue| {
+            parent.id().is_ok_and(|id| child.prev().is_ok_and(|prev| prev != id))
         };
-        let envelopes = second.map(|second| [first.bytes, second.bytes]);
+        let pair = |parents: &[EnvelopeValue], children: &[EnvelopeValue]| {
+            let mut pairs =
+                parents.iter().flat_map(|parent| children.iter().map(move |child| (parent, child)));
+            pairs
+                .find(|(parent, child)| denies(parent, child))
+                .map(|(p, c)| [p.bytes.clone(), c.bytes.clone()])
+        };
+        let at = log.frozen.get();
+        let there = self.of_place(log, at)?;
+        let envelopes = match there.as_slice() {
+            [one, other, ..] => Some([one.bytes.clone(), other.bytes.clone()]),
+            // The other one is known by name only: what follows it denies the one that is here. Or the place is
+            // that of the child, because a cut has settled its parent's.
+            _ => match pair(&there, &self.of_place(log, at + 1)?) {
+                Some(pair) => Some(pair),
+                None => pair(&self.of_place(log, at.saturating_sub(1))?, &there),
+            },
+        };
         Ok(envelopes.map(|envelopes| ForkProof { sequence: log.frozen, envelopes }))
     }
 
     /// What is held for a place: the entry that has it, then those beside it.
-    fn of_place<'a>(
-        &'a self,
-        place: &'a [u8],
-    ) -> impl Iterator<Item = Result<EnvelopeValue, ReadError>> + 'a {
-        [Cf::Envelopes, Cf::Forks].into_iter().flat_map(move |column| {
-            self.db.scan(column, place, place).map(move |row| {
+    fn of_place(&self, log: &LogRow, sequence: u64) -> Result<Vec<EnvelopeValue>, ReadError> {
+        let place = columns::place(log.group, log.log, Sequence::new(sequence));
+        let mut held = Vec::new();
+        for column in [Cf::Envelopes, Cf::Forks] {
+            for row in self.db.scan(column, &place, &place) {
                 let (key, value) = row?;
-                EnvelopeValue::decode(value.as_ref()).map_err(|_| damaged(column, &key, "does not decode"))
-            })
-        })
+                let value = EnvelopeValue::decode(value.as_ref());
+                held.push(value.map_err(|_| damaged(column, &key, "does not decode"))?);
+            }
+        }
+        Ok(held)
     }
 }
 

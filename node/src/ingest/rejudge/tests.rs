@@ -293,6 +293,30 @@ fn another_message_of_the_same_member_keeps_what_it_said_too() {
     assert_eq!(store.versions(GROUP, "indicator--0-1").unwrap()[0].message, id(9, 1));
 }
 
+/// 5 of the branch denies 4 of the main log, beside 5 of the main log, which follows it; 4 comes last.
+#[test]
+fn an_entry_that_one_of_two_children_denies_freezes_its_own_place() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let (main, denying) = (history(5, &[]), message(1, 5, 3));
+    let last = message(0, 4, 0);
+    main.iter().filter(|row| row.id != last.id).for_each(|row| arrive(&store, row, &Closure::default()));
+    arrive(&store, &denying, &Closure::default());
+    settle(&store, &Closure::default(), &main);
+    assert_eq!(
+        (store.unjudged().unwrap(), store.log(GROUP, LOG).unwrap().unwrap().frozen.get()),
+        (vec![], 5)
+    );
+    arrive(&store, &last, &Closure::default());
+    assert_eq!(store.unjudged().unwrap(), [(GROUP, LOG)]);
+    settle(&store, &Closure::default(), &main);
+    let log = store.log(GROUP, LOG).unwrap().unwrap();
+    assert_eq!(log.frozen.get(), 4);
+    assert_eq!(store.message(last.id).unwrap().unwrap().state, MessageState::Disputed);
+    let proof = store.fork_proof(&log).unwrap().unwrap();
+    assert_eq!(proof.envelopes, [last.bytes, denying.bytes]);
+}
+
 #[test]
 fn a_hidden_message_is_not_opened_by_a_key_that_comes_late() {
     let folder = TempDir::new().unwrap();

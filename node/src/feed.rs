@@ -2,8 +2,14 @@
 //!
 //! What was stored is not among them: whoever waits for that watches the store's newest feed number.
 //!
-//! Notices are hints, rows are the truth: a subscriber that falls behind loses notices, never data, and
-//! every subscriber also looks at the store by itself from time to time.
+//! Notices are hints, rows are the truth: a subscriber that falls behind loses notices, never data. It is told
+//! so, with what no row says (who is here), and looks at everything; and every subscriber also looks at the
+//! store by itself from time to time.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
@@ -48,47 +54,93 @@ pub enum Notice {
     PeerGone(PublicKey),
     /// A draft is durable and may be flushed.
     DraftQueued,
+    /// This subscriber fell behind, and earlier notices are lost: anything may have happened.
+    Missed {
+        /// Peers that are ready now.
+        ready: BTreeSet<PublicKey>,
+    },
 }
 
 /// Where notices go through.
 #[derive(Clone, Debug)]
-pub struct Feed(broadcast::Sender<Notice>);
+pub struct Feed {
+    notices: broadcast::Sender<Notice>,
+    ready: Ready,
+}
+
+/// Peers by the latest that was told of them.
+type Ready = Arc<Mutex<BTreeSet<PublicKey>>>;
 
 /// One subscriber's end.
 #[derive(Debug)]
-pub struct Notices(broadcast::Receiver<Notice>);
+pub struct Notices {
+    notices: broadcast::Receiver<Notice>,
+    ready: Ready,
+}
 
 impl Default for Feed {
     fn default() -> Self {
-        Self(broadcast::Sender::new(CAPACITY))
+        Self { notices: broadcast::Sender::new(CAPACITY), ready: Ready::default() }
     }
 }
 
 impl Feed {
     /// Tells every subscriber.
     pub fn notify(&self, notice: Notice) {
-        // Without subscribers nobody needs to know.
-        let _ = self.0.send(notice);
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        match &notice {
+            Notice::PeerReady(peer) => {
+                ready.insert(*peer);
+            }
+            Notice::PeerGone(peer) => {
+                ready.remove(peer);
+            }
+            _ => {}
+        }
+        // Under the lock, so that the set is never behind the notices. Without subscribers nobody needs to know.
+        let _ = self.notices.send(notice);
     }
 
     /// Starts to listen; earlier notices are not heard.
     #[must_use]
     pub fn subscribe(&self) -> Notices {
-        Notices(self.0.subscribe())
+        Notices { notices: self.notices.subscribe(), ready: Arc::clone(&self.ready) }
     }
 }
 
 impl Notices {
-    /// The next notice, skipping over lost ones; `None` when nobody can notify any more.
+    /// The next notice, [`Notice::Missed`] in place of lost ones; `None` when nobody can notify any more.
     pub async fn recv(&mut self) -> Option<Notice> {
-        loop {
-            match self.0.recv().await {
-                Ok(notice) => return Some(notice),
-                Err(broadcast::error::RecvError::Lagged(lost)) => {
-                    tracing::debug!(lost, "a subscriber missed {lost} notices");
-                }
-                Err(broadcast::error::RecvError::Closed) => return None,
+        match self.notices.recv().await {
+            Ok(notice) => Some(notice),
+            Err(broadcast::error::RecvError::Lagged(lost)) => {
+                tracing::debug!(lost, "a subscriber missed {lost} notices");
+                let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                Some(Notice::Missed { ready })
             }
+            Err(broadcast::error::RecvError::Closed) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::crypto::sign::SigningKey;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_falls_behind_is_told_so_and_who_is_here() {
+        let peer = |n: u8| SigningKey::from_seed(&[n; 32]).public();
+        let feed = Feed::default();
+        let mut notices = feed.subscribe();
+        feed.notify(Notice::PeerReady(peer(1)));
+        feed.notify(Notice::PeerReady(peer(2)));
+        feed.notify(Notice::PeerGone(peer(1)));
+        for _ in 0..CAPACITY {
+            feed.notify(Notice::DraftQueued);
+        }
+        assert_eq!(notices.recv().await, Some(Notice::Missed { ready: [peer(2)].into() }));
+        assert_eq!(notices.recv().await, Some(Notice::DraftQueued), "then as before");
     }
 }

@@ -40,6 +40,7 @@ pub(crate) fn envelope(
         judged_at,
         in_closed_log: false,
         is_cut_point: false,
+        is_listed: false,
         opens_later: false,
         bytes: bytes.to_vec(),
         has_body: is_whole,

@@ -144,6 +144,18 @@ impl Coalition {
         before: Option<&Decoded>,
         count: usize,
     ) -> Vec<Decoded> {
+        self.messages_of(seat, group, [0x11; 16], before, count)
+    }
+
+    /// [`Self::messages`] of another log.
+    pub(crate) fn messages_of(
+        &self,
+        seat: &Seat,
+        group: GroupId,
+        instance: [u8; 16],
+        before: Option<&Decoded>,
+        count: usize,
+    ) -> Vec<Decoded> {
         let certificate = self.roster.certificate(seat.identity.serial).unwrap();
         let author = Author {
             coalition: self.id(),
@@ -151,7 +163,6 @@ impl Coalition {
             signing: &seat.identity.signing,
             roster: self.roster.version(),
         };
-        let instance = [0x11; 16];
         let log = belfry_proto::envelope::log_id(self.id(), group, certificate, &instance);
         let now = clock::now();
         let context = KeyContext {

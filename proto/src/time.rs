@@ -87,6 +87,12 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// How long to wait after so many failures in a row: `first`, then twice as long each time, at most `longest`.
+#[must_use]
+pub fn doubled(first: Duration, failures: u32, longest: Duration) -> Duration {
+    first.saturating_mul(1 << failures.min(16)).min(longest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@
 //! every route with what that route [`Needs`], refuses. A path outside the table is gated as well, so
 //! that nobody without a token can tell which paths exist.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Extension,
@@ -15,6 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use tokio::time::Instant;
 
 use super::{
     app::App,

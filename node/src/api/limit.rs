@@ -4,60 +4,40 @@ use std::{
     collections::HashMap,
     hash::Hash,
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
+
+use tokio::time::Instant;
+
+use crate::bucket::Bucket;
+pub use crate::bucket::Rate;
 
 /// Buckets kept at once. Too low ⇒ a crowd of keys resets each other's history; too high ⇒ memory for
 /// strangers. Full buckets are forgotten first: they are the same as none.
 const MAX_BUCKETS: usize = 4_096;
 
-/// A rate with its burst.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rate {
-    /// Requests regained a second.
-    pub per_second: f64,
-    /// Requests that may come at once.
-    pub burst: f64,
-}
-
 /// One bucket a key.
 pub(crate) struct Buckets<K> {
     rate: Rate,
-    levels: Mutex<HashMap<K, Level>>,
-}
-
-struct Level {
-    left: f64,
-    at: Instant,
+    buckets: Mutex<HashMap<K, Bucket>>,
 }
 
 impl<K: Eq + Hash> Buckets<K> {
     pub(crate) fn new(rate: Rate) -> Self {
-        Self { rate, levels: Mutex::new(HashMap::new()) }
+        Self { rate, buckets: Mutex::new(HashMap::new()) }
     }
 
     /// Takes one, or says how long until there is one.
     pub(crate) fn take(&self, key: K, now: Instant) -> Result<(), Duration> {
-        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
-        if levels.len() >= MAX_BUCKETS && !levels.contains_key(&key) {
-            levels.retain(|_, level| self.refilled(level, now) < self.rate.burst);
-            if levels.len() >= MAX_BUCKETS {
-                levels.clear();
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(&key) {
+            buckets.retain(|_, bucket| !bucket.is_full(self.rate, now));
+            if buckets.len() >= MAX_BUCKETS {
+                buckets.clear();
             }
         }
-        let level = levels.entry(key).or_insert(Level { left: self.rate.burst, at: now });
-        level.left = self.refilled(level, now);
-        level.at = now;
-        if level.left >= 1.0 {
-            level.left -= 1.0;
-            return Ok(());
-        }
-        Err(Duration::try_from_secs_f64((1.0 - level.left) / self.rate.per_second).unwrap_or(Duration::MAX))
-    }
-
-    fn refilled(&self, level: &Level, now: Instant) -> f64 {
-        let gained = now.saturating_duration_since(level.at).as_secs_f64() * self.rate.per_second;
-        (level.left + gained).min(self.rate.burst)
+        let bucket = buckets.entry(key).or_insert(Bucket::full(self.rate, now));
+        if bucket.take(self.rate, 1.0, now) { Ok(()) } else { Err(bucket.wait(self.rate, 1.0)) }
     }
 }
 
@@ -85,6 +65,6 @@ mod tests {
         for key in 0..3 * MAX_BUCKETS {
             let _ = buckets.take(key, now);
         }
-        assert!(buckets.levels.lock().unwrap().len() <= MAX_BUCKETS);
+        assert!(buckets.buckets.lock().unwrap().len() <= MAX_BUCKETS);
     }
 }

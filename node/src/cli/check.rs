@@ -26,7 +26,7 @@ use crate::{
     keys::{
         self, EnrolmentError, MemberKeys, Passphrase, Source,
         enrolment::{certified, read, read_charters, verify},
-        file,
+        file::{self, FileError},
     },
     space::{FileSystemOf, Probe as _},
 };
@@ -125,36 +125,31 @@ fn data_folder(config: &Config) -> anyhow::Result<String> {
 
 /// The passphrase, where nobody has to be asked for it, and where it comes from.
 fn passphrase(source: &Source, config: &Config) -> anyhow::Result<(Option<Passphrase>, String)> {
-    let read = || source.read("this node's keys");
-    match source {
-        Source::File(path) => {
-            let mend = "write the passphrase into its first line and close it (chmod 600), or mend keys.passphrase_file";
-            Ok((
-                Some(read().map_err(anyhow::Error::from).map_err(|e| mended(&e, mend))?),
-                path.display().to_string(),
-            ))
+    let (path, mend) = match source {
+        Source::File(path) => (
+            path,
+            "write the passphrase into its first line and close it (chmod 600), or mend keys.passphrase_file",
+        ),
+        Source::Credential(path) => (path, "mend LoadCredentialEncrypted= in the unit"),
+        Source::Prompt => {
+            let name = &config.keys.credential;
+            return Ok((
+                None,
+                format!(
+                    "asked for at the terminal; a service needs keys.passphrase_file or the systemd credential {name:?}"
+                ),
+            ));
         }
-        Source::Credential(path) => {
-            let mend = "mend LoadCredentialEncrypted= in the unit";
-            Ok((
-                Some(read().map_err(anyhow::Error::from).map_err(|e| mended(&e, mend))?),
-                path.display().to_string(),
-            ))
-        }
-        Source::Prompt => Ok((
-            None,
-            format!(
-                "asked for at the terminal; a service needs keys.passphrase_file or the systemd credential {:?}",
-                config.keys.credential
-            ),
-        )),
-    }
+    };
+    let read = source.read("this node's keys").map_err(anyhow::Error::from).map_err(|e| mended(&e, mend))?;
+    Ok((Some(read), path.display().to_string()))
 }
 
 /// An error, and what to do; errors that say so themselves are left as they are.
 fn mended(error: &anyhow::Error, mend: &str) -> anyhow::Error {
+    let says_so = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(FileError::Open { .. })));
     let said = output::chain(error);
-    if said.contains("chmod") { anyhow::anyhow!(said) } else { anyhow::anyhow!("{said}: {mend}") }
+    if says_so { anyhow::anyhow!(said) } else { anyhow::anyhow!("{said}: {mend}") }
 }
 
 /// This node's keys, if there is a passphrase to open them with.

@@ -166,7 +166,7 @@ impl NodeStatus for Status {
         let store = self.store.clone();
         let counted = tokio::task::spawn_blocking(move || {
             let drafts = store.queued(COUNTED).map_or(0, |q| q.len());
-            let parked = store.parked(COUNTED).map_or(0, |p| p.len());
+            let parked = store.parked(None, COUNTED).map_or(0, |p| p.len());
             let unshared =
                 store.own_keys(None).map_or(0, |keys| keys.iter().filter(|k| k.holders == 0).count());
             (drafts, parked, unshared)

@@ -130,6 +130,13 @@ impl Asking {
                 self.wishes.ask_anew();
                 !self.wishes.is_empty()
             }
+            Notice::Missed { ready } => {
+                ready.difference(&self.ready).for_each(|peer| self.wishes.came(peer));
+                self.ready = ready;
+                self.wishes.ask_anew();
+                self.sweep();
+                true
+            }
             _ => false,
         }
     }

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use belfry_proto::{crypto::sign::PublicKey, id::MemberId};
 use tokio::time::Instant;
 
-use crate::bucket::{Buckets, Pace};
+use crate::bucket::{Buckets, Rate};
 
 /// Requests of one peer. Its wishes gather for a tenth of a second, so an honest one stays far below.
-const REQUESTS: Pace = Pace { per_second: 16.0, burst: 128.0 };
+const REQUESTS: Rate = Rate { per_second: 16.0, burst: 128.0 };
 /// Encapsulations for one peer: 960 a minute, some tenth of a second of one core. The burst is what a late joiner
 /// with a long history asks for first.
-const WORK: Pace = Pace { per_second: 16.0, burst: 2048.0 };
+const WORK: Rate = Rate { per_second: 16.0, burst: 2048.0 };
 /// What a key that is looked up costs of [`WORK`], granted or not.
 pub(super) const LOOKUP: f64 = 0.125;
 /// What sealing it costs besides.
@@ -21,7 +21,7 @@ pub(super) const SEAL: f64 = 1.0 - LOOKUP;
 const SIDE_BY_SIDE: usize = 2;
 /// Pushed keys of one member in a burst, and over time (64 an hour): a restart makes a key for each of its
 /// groups and audiences; an honest one lasts until a reader leaves, or seven days.
-const PUSHES: Pace = Pace { per_second: 64.0 / 3600.0, burst: 128.0 };
+const PUSHES: Rate = Rate { per_second: 64.0 / 3600.0, burst: 128.0 };
 
 /// The accounts of all peers.
 #[derive(Debug)]

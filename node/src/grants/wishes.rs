@@ -19,6 +19,7 @@ use belfry_proto::{
     crypto::sign::PublicKey,
     id::{GroupId, KeyId, MemberId},
     limits::MAX_KEY_IDS,
+    time::doubled,
 };
 use tokio::time::Instant;
 
@@ -151,7 +152,7 @@ impl Wishes {
             let mut unasked = readers.iter().filter(|(_, node)| !wish.asked.contains(node)).peekable();
             if unasked.peek().is_none() {
                 if wish.under_way.is_empty() && wish.rests.is_none() {
-                    let rest = FIRST_REST.saturating_mul(1 << wish.rounds.min(10)).min(LONGEST_REST);
+                    let rest = doubled(FIRST_REST, wish.rounds, LONGEST_REST);
                     wish.rounds = wish.rounds.saturating_add(1);
                     wish.rests = Some(now + rest);
                 }
@@ -221,7 +222,7 @@ impl Wishes {
                 (later.as_slice(), !later.is_empty())
             }
             Answer::Blamed => {
-                let rest = FIRST_BLAME.saturating_mul(1 << peer.faults.min(16)).min(LONGEST_BLAME);
+                let rest = doubled(FIRST_BLAME, peer.faults, LONGEST_BLAME);
                 peer.faults = peer.faults.saturating_add(1);
                 peer.not_before = peer.not_before.max(now + rest);
                 (&[][..], false)
@@ -230,7 +231,7 @@ impl Wishes {
         };
         if rest {
             let peer = self.peer(question.peer, now);
-            let rest = FIRST_PAUSE.saturating_mul(1 << peer.pauses.min(16)).min(LONGEST_PAUSE);
+            let rest = doubled(FIRST_PAUSE, peer.pauses, LONGEST_PAUSE);
             peer.pauses = peer.pauses.saturating_add(1);
             peer.not_before = peer.not_before.max(now + rest);
         }

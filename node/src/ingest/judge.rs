@@ -1,8 +1,12 @@
 //! The ladder up to *Admitted*, and the verdict.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use belfry_proto::{
+    crypto::sign::PublicKey,
     envelope::{self, Admission, AdmitError, AttributeError, Origin},
     envelope::{Admitted, Decoded, Header, Quarantined},
     id::{MemberId, MessageId},
@@ -18,10 +22,11 @@ use super::{
     Departures, Ingest, Kept, Page,
     keep::{Arrival, Arrived, Ready},
     line::Line,
-    rate::Rates,
+    rate::forwarded,
     reweigh::Excuse,
 };
 use crate::{
+    bucket::Buckets,
     clock,
     network::{Gossip, Ticket},
     store::{Change, ParkRow},
@@ -29,6 +34,11 @@ use crate::{
 
 /// Gossip messages judged in one go.
 const BATCH: usize = 64;
+/// Parked envelopes read in one go.
+const PARKED: usize = 256;
+/// How long an envelope may wait for the admin log: longer than any import of a log that is carried by hand takes,
+/// short enough that bytes which name a height nobody will have do not stay. A lost one comes again by sync.
+const PARKED_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// What the ladder said.
 pub(super) enum Judgement {
@@ -89,7 +99,7 @@ impl Ingest {
     }
 
     async fn judge_all_gossip(&self, mut gossip: mpsc::Receiver<Gossip>, departures: &Departures) {
-        let (mut rates, mut line) = (Rates::default(), Line::new());
+        let (mut rates, mut line) = (forwarded(), Line::new());
         let mut batch = Vec::with_capacity(BATCH);
         while gossip.recv_many(&mut batch, BATCH).await > 0 {
             self.judge_gossip(&mut batch, &mut rates, &mut line, departures).await;
@@ -108,7 +118,7 @@ impl Ingest {
     async fn judge_gossip(
         &self,
         batch: &mut Vec<Gossip>,
-        rates: &mut Rates,
+        rates: &mut Buckets<PublicKey>,
         line: &mut Line,
         departures: &Departures,
     ) {
@@ -116,7 +126,7 @@ impl Ingest {
         let (has_room, now) = (self.store.has_room(), Instant::now());
         let mut within = Vec::with_capacity(batch.len());
         for Gossip { topic, from, bytes, ticket, .. } in batch.drain(..) {
-            if has_room && rates.take(from, now) {
+            if has_room && rates.take(from, 1.0, now) {
                 let (origin, arrival) = (Origin::Gossip { topic }, Arrival { from, done: None });
                 within.push(Incoming { bytes, origin, ticket: Some(ticket), arrival });
             } else {
@@ -269,36 +279,65 @@ impl Ingest {
 
     /// Parked envelopes again, now that the roster moved.
     pub(super) async fn judge_parked(&self, line: &mut Line, departures: &Departures) {
-        if !self.store.has_room() {
-            return;
-        }
-        let parked = self.store.parked(1024).unwrap_or_default();
-        let (this, roster) = (self.clone(), self.roster.snapshot());
-        let work = move |parked: Vec<ParkRow>| {
-            let mut settled = Vec::with_capacity(parked.len());
-            let mut ready = Vec::with_capacity(parked.len());
-            for row in parked {
-                let judgement = this.judge(&row.bytes, &roster, Origin::Sync);
-                if !matches!(judgement, Judgement::Ahead { .. }) {
-                    settled.push(row.id);
-                    let arrival = Arrival { from: this.identity.node, done: None };
-                    ready.extend(this.settle(judgement, arrival, &roster));
+        let mut after = None;
+        while self.store.has_room() {
+            let store = self.store.clone();
+            let parked = tokio::task::spawn_blocking(move || store.parked(after, PARKED));
+            let parked = match parked.await {
+                Ok(Ok(parked)) => parked,
+                Ok(Err(error)) => {
+                    tracing::warn!("parked envelopes cannot be read: {error}");
+                    return;
                 }
+                Err(_) => return,
+            };
+            let Some(last) = parked.last() else { return };
+            after = Some(last.id);
+            let (this, roster) = (self.clone(), self.roster.snapshot());
+            let work = move |parked| this.judge_page_of_parked(parked, &roster);
+            let (this, departures) = (self.clone(), departures.clone());
+            let finish = move |(settled, ready): (Vec<_>, _)| {
+                this.depart(ready, &departures);
+                if settled.is_empty() {
+                    return;
+                }
+                // Queued behind what they became.
+                if let Err(error) = this.store.commit_blocking(Change::Unpark(settled)) {
+                    tracing::warn!("parked envelopes not cleared: {error}");
+                }
+            };
+            line.run(parked, work, finish).await;
+        }
+    }
+
+    /// Those that need not be parked any more, and what some of them become.
+    fn judge_page_of_parked(
+        &self,
+        parked: Vec<ParkRow>,
+        roster: &Arc<Roster>,
+    ) -> (Vec<MessageId>, Vec<Ready>) {
+        let (now, height) = (clock::now(), roster.version().height);
+        let mut settled = Vec::with_capacity(parked.len());
+        let mut ready = Vec::with_capacity(parked.len());
+        for row in parked {
+            if now.since(row.received) > PARKED_FOR {
+                tracing::debug!(message = %row.id, "parked too long: dropped");
+                settled.push(row.id);
+                continue;
             }
-            (settled, ready)
-        };
-        let (this, departures) = (self.clone(), departures.clone());
-        let finish = move |(settled, ready): (Vec<_>, _)| {
-            this.depart(ready, &departures);
-            if settled.is_empty() {
-                return;
+            // Most are as far ahead as they were; a signature need not be verified to see that.
+            let names = envelope::decode(&row.bytes).map(|decoded| decoded.header().roster.height);
+            if names.is_ok_and(|names| names > height) {
+                continue;
             }
-            // Queued behind what they became.
-            if let Err(error) = this.store.commit_blocking(Change::Unpark(settled)) {
-                tracing::warn!("parked envelopes not cleared: {error}");
+            let judgement = self.judge(&row.bytes, roster, Origin::Sync);
+            if !matches!(judgement, Judgement::Ahead { .. }) {
+                settled.push(row.id);
+                let arrival = Arrival { from: self.identity.node, done: None };
+                ready.extend(self.settle(judgement, arrival, roster));
             }
-        };
-        line.run(parked, work, finish).await;
+        }
+        (settled, ready)
     }
 }
 

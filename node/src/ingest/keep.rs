@@ -147,7 +147,7 @@ impl Ingest {
         let is_whole = !admitted.lacks_body();
         if admitted.is_in_closed_log() {
             let row = hidden(header, id, admitted.bytes(), is_whole, judged_at);
-            return EnvelopeRow { is_cut_point: !admitted.is_below_cut(), ..row };
+            return EnvelopeRow { is_cut_point: !admitted.is_below_cut(), is_listed: true, ..row };
         }
         let (state, now) = (MessageState::Sealed, clock::now());
         let mut row = rows::envelope(header, id, admitted.bytes(), is_whole, state, now, judged_at);
@@ -262,7 +262,9 @@ impl Ingest {
                 tracing::warn!(message = %id, member.id = %member, "member {member} opens more logs than it may");
                 Kept::Refused("too-many-logs")
             }
-            Ok(Committed::Done | Committed::Outdated | Committed::Reweighed { .. }) => Kept::Stored,
+            Ok(Committed::Done | Committed::Outdated | Committed::More | Committed::Reweighed { .. }) => {
+                Kept::Stored
+            }
             Err(error) => {
                 tracing::error!(message = %id, "not stored: {error}");
                 Kept::Refused("not-stored")

@@ -7,12 +7,14 @@
 //!
 //! ```text
 //! gossip ─▶ the live bucket (an hour's worth, refilled over an hour) ─empty─▶ Ignore
-//! sync   ─▶ the hour its author dates it in ─full─▶ the live bucket ─empty─▶ later
+//! sync   ─▶ the hour its author dates it in, and the past's bucket ─either full─▶ the live bucket ─empty─▶ later
 //! ```
 //!
-//! Counting past hours by the author's own dates lets a late joiner fetch a year at once; a flood dated into
-//! one hour comes at the charter's rate. So a member's logs grow by at most two quotas an hour, whatever it
-//! dates.
+//! Counting past hours by the author's own dates lets a late joiner fetch what honest members wrote at once; a
+//! flood dated into one hour comes at the charter's rate. A flood dated into many hours meets the past's bucket,
+//! which counts by receipt and knows no dates: a week's messages or a day's bytes at once, as much again over a
+//! day. Honest members say far less in an hour than they may, so a year of theirs fits; what does not fit comes
+//! later.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +32,15 @@ const HOURS: usize = 65_536;
 const BUCKETS: usize = 8_192;
 const HOUR_MICROS: u64 = 3_600 * 1_000_000;
 
-/// How much of an hour's quota is left, by messages and by bytes.
+/// Messages of one author that sync may bring at once, in hours of its quota. Too low ⇒ a late joiner waits for
+/// the history of the busiest, too high ⇒ a flood dated all over the past.
+const PAST_MESSAGES: f64 = 7.0 * 24.0;
+/// And bytes, which are what fills disks; honest messages have a hundredth of what the quota allows for each.
+const PAST_BYTES: f64 = 24.0;
+/// Hours in which the past's bucket fills again.
+const PAST_REFILL: f64 = 24.0;
+
+/// How much of a quota is left, by messages and by bytes.
 #[derive(Clone, Copy, Debug)]
 struct Room {
     messages: f64,
@@ -43,14 +53,48 @@ impl Room {
         Self { messages: f64::from(group.messages_per_hour), bytes: group.bytes_per_hour as f64 }
     }
 
+    /// Of a member's past, as it comes by sync.
+    fn of_past(group: &Group) -> Self {
+        let Self { messages, bytes } = Self::of(group);
+        Self { messages: messages * PAST_MESSAGES, bytes: bytes * PAST_BYTES }
+    }
+
+    fn has(&self, bytes: f64) -> bool {
+        self.messages >= 1.0 && self.bytes >= bytes
+    }
+
     fn take(&mut self, bytes: f64) -> bool {
-        let fits = self.messages >= 1.0 && self.bytes >= bytes;
+        let fits = self.has(bytes);
         if fits {
             self.messages -= 1.0;
             self.bytes -= bytes;
         }
         fits
     }
+}
+
+/// Rooms that fill again as time passes.
+#[derive(Debug, Default)]
+struct Buckets(BTreeMap<(GroupId, MemberId), (Room, Instant)>);
+
+impl Buckets {
+    /// The room there is now of one that holds `full` and takes so many hours to fill.
+    fn room(&mut self, of: (GroupId, MemberId), full: Room, hours_to_fill: f64, now: Instant) -> &mut Room {
+        if self.0.len() > BUCKETS {
+            // One untouched for that long is full again, as a new one is.
+            self.0.retain(|_, (_, last)| hours(now, *last) < hours_to_fill);
+        }
+        let (room, last) = self.0.entry(of).or_insert((full, now));
+        let share = hours(now, *last) / hours_to_fill;
+        *last = now;
+        room.messages = (room.messages + share * full.messages).min(full.messages);
+        room.bytes = (room.bytes + share * full.bytes).min(full.bytes);
+        room
+    }
+}
+
+fn hours(now: Instant, before: Instant) -> f64 {
+    now.duration_since(before).as_secs_f64() / 3_600.0
 }
 
 /// Recipients blocks of one member tried in a burst, and per hour over time. Each costs up to 32 decapsulations,
@@ -61,8 +105,9 @@ const TRIALS: f64 = 600.0;
 #[derive(Debug, Default)]
 pub(super) struct Quotas {
     trials: BTreeMap<MemberId, (f64, Instant)>,
-    live: BTreeMap<(GroupId, MemberId), (Room, Instant)>,
-    hours: BTreeMap<(u64, GroupId, MemberId), Room>,
+    live: Buckets,
+    past: Buckets,
+    hours: Hours,
 }
 
 impl Quotas {
@@ -78,7 +123,7 @@ impl Quotas {
         let fits = self.live(group, member, bytes, now);
         if fits {
             // It is not to be had a second time by sync.
-            let _ = self.hour(group, member, created, bytes);
+            let _ = hour(&mut self.hours, group, member, created).take(size(bytes));
         }
         fits
     }
@@ -92,7 +137,9 @@ impl Quotas {
         bytes: usize,
         now: Instant,
     ) -> bool {
-        self.hour(group, member, created, bytes) || self.live(group, member, bytes, now)
+        let past = self.past.room((group.id, member), Room::of_past(group), PAST_REFILL, now);
+        let fits = past.has(size(bytes)) && hour(&mut self.hours, group, member, created).take(size(bytes));
+        if fits { past.take(size(bytes)) } else { self.live(group, member, bytes, now) }
     }
 
     /// Charges a member for a recipients block to be tried; false if that has to wait. The message is kept
@@ -109,27 +156,20 @@ impl Quotas {
     }
 
     fn live(&mut self, group: &Group, member: MemberId, bytes: usize, now: Instant) -> bool {
-        let full = Room::of(group);
-        if self.live.len() > BUCKETS {
-            // A bucket untouched for an hour is full again, as a new one is.
-            self.live.retain(|_, (_, last)| now.duration_since(*last).as_secs() < 3_600);
-        }
-        let (room, last) = self.live.entry((group.id, member)).or_insert((full, now));
-        let hours = now.duration_since(*last).as_secs_f64() / 3_600.0;
-        *last = now;
-        room.messages = (room.messages + hours * full.messages).min(full.messages);
-        room.bytes = (room.bytes + hours * full.bytes).min(full.bytes);
-        room.take(size(bytes))
+        self.live.room((group.id, member), Room::of(group), 1.0, now).take(size(bytes))
     }
+}
 
-    fn hour(&mut self, group: &Group, member: MemberId, created: Timestamp, bytes: usize) -> bool {
-        if self.hours.len() > HOURS {
-            // The oldest hours: sync fetches oldest first, so they are the first to be done with.
-            self.hours.pop_first();
-        }
-        let hour = created.as_micros() / HOUR_MICROS;
-        self.hours.entry((hour, group.id, member)).or_insert_with(|| Room::of(group)).take(size(bytes))
+type Hours = BTreeMap<(u64, GroupId, MemberId), Room>;
+
+/// What is left of the hour that a message is dated in.
+fn hour<'a>(hours: &'a mut Hours, group: &Group, member: MemberId, created: Timestamp) -> &'a mut Room {
+    if hours.len() > HOURS {
+        // The oldest hours: sync fetches oldest first, so they are the first to be done with.
+        hours.pop_first();
     }
+    let hour = created.as_micros() / HOUR_MICROS;
+    hours.entry((hour, group.id, member)).or_insert_with(|| Room::of(group))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "an envelope has at most 256 KiB")]
@@ -190,15 +230,43 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_year_of_honest_messages_comes_at_once_and_a_backdated_flood_does_not() {
-        let (group, mut quotas, now) = (group(60, 1 << 20), Quotas::default(), Instant::now());
-        let year = (0..8_760).flat_map(|hour| (0..60).map(move |_| hour));
-        assert!(year.into_iter().all(|hour| quotas.synced(&group, ALICE, at(hour), 100, now)));
+        let (group, mut quotas, now) = (group(600, 64 << 20), Quotas::default(), Instant::now());
+        // Ten an hour, as a feed of a busy member has.
+        let year = (0..8_760).flat_map(|hour| (0..10).map(move |_| hour));
+        assert!(year.into_iter().all(|hour| quotas.synced(&group, ALICE, at(hour), 4_000, now)));
         let mut quotas = Quotas::default();
         let flood = (0..10_000).filter(|_| quotas.synced(&group, ALICE, at(9), 100, now)).count();
-        assert_eq!(flood, 120, "the hour it is dated in, and one of now");
+        assert_eq!(flood, 1_200, "the hour it is dated in, and one of now");
         let later = now + Duration::from_secs(1_800);
         let more = (0..10_000).filter(|_| quotas.synced(&group, ALICE, at(9), 100, later)).count();
-        assert_eq!(more, 30, "then at the charter's rate, never refused for good");
+        assert_eq!(more, 300, "then at the charter's rate, never refused for good");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_node_takes_a_hundred_thousand_messages_of_a_hundred_authors_without_a_stall() {
+        let (group, mut quotas, now) = (group(600, 64 << 20), Quotas::default(), Instant::now());
+        for n in 0..100_000_u64 {
+            let author = MemberId::new([u8::try_from(n % 100).unwrap(); 16]);
+            assert!(quotas.synced(&group, author, at(n / 10_000), 10_000, now), "message {n}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_dated_all_over_the_past_meets_a_bound_by_receipt() {
+        let (group, mut quotas, now) = (group(10, 1 << 20), Quotas::default(), Instant::now());
+        let flood = |quotas: &mut Quotas, now| {
+            (0..100_000).filter(|n| quotas.synced(&group, ALICE, at(*n), 100, now)).count()
+        };
+        assert_eq!(flood(&mut quotas, now), 1_690, "a week's worth, and an hour of now");
+        assert_eq!(
+            flood(&mut quotas, now + Duration::from_secs(12 * 3_600)),
+            850,
+            "half as much in half a day"
+        );
+        let mut quotas = Quotas::default();
+        let large = (0..1_000).filter(|n| quotas.synced(&group, ALICE, at(*n), 200_000, now)).count();
+        assert_eq!(large, 125 + 5, "a day's bytes, and an hour of now");
+        assert!(quotas.synced(&group, BOB, at(1), 200_000, now), "and costs nobody else anything");
     }
 
     #[tokio::test(start_paused = true)]

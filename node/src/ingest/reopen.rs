@@ -37,6 +37,11 @@ impl Ingest {
                     Some(Notice::KeyArrived(key)) => self.open_waiting(key).await,
                     Some(Notice::RosterChanged(_)) => self.judge_parked(&mut line, &departures).await,
                     Some(Notice::Reopen) => self.open_restored().await,
+                    // Of a key that came, the asking side tells again.
+                    Some(Notice::Missed { .. }) => {
+                        self.judge_parked(&mut line, &departures).await;
+                        self.open_restored().await;
+                    }
                     Some(_) => {}
                     None => return,
                 },

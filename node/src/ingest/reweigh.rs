@@ -75,9 +75,9 @@ impl Ingest {
                 let next = self.store.next_reweigh()?;
                 return Ok(next.map_or(LOOK, |due| due.since(now)).min(LOOK));
             }
-            if self.store.commit(Change::Reweigh { work, now }).await?
-                == (Committed::Reweighed { reopens: true })
-            {
+            let reweighed = self.store.commit(Change::Reweigh { work, now }).await?;
+            self.surface().await;
+            if reweighed == (Committed::Reweighed { reopens: true }) {
                 self.feed.notify(Notice::Reopen);
             }
         }

@@ -2,7 +2,7 @@
 
 use belfry_proto::{
     envelope::Decoded,
-    id::{GroupId, LogId},
+    id::{GroupId, LogId, MemberId},
     schema::{self, CutPoint, ExtendCut, RevocationReason, Revoke},
     trust::statement::Decision,
 };
@@ -217,7 +217,7 @@ async fn what_is_ahead_of_the_roster_is_parked_by_its_author_if_that_can_be_know
     assert_eq!(receiver.takes(&by_carol).await, [Kept::Parked]);
     let kept = receiver.intake.offer(receiver.from, vec![forged]).await;
     assert_eq!(kept, [Kept::Refused("bad-signature")], "unsigned bytes take no author's room");
-    let parked = receiver.site.store.parked(9).unwrap();
+    let parked = receiver.site.store.parked(None, 9).unwrap();
     let parker = |id| parked.iter().find(|row| row.id == id).map(|row| row.parker);
     let (alices, peers) = (crate::store::Parker::Author(alice.identity.member), receiver.from);
     assert_eq!(parker(by_alice[0].message_id()), Some(alices));
@@ -228,4 +228,78 @@ async fn what_is_ahead_of_the_roster_is_parked_by_its_author_if_that_can_be_know
         both.iter().all(|message| receiver.site.store.has_message(message.message_id()).unwrap())
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_names_a_height_that_never_comes_is_dropped_after_a_day_wherever_it_lies() {
+    let mut coalition = Coalition::new();
+    let (alice, bob) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));
+    let behind = coalition.roster.clone();
+    coalition.issue(3, &[CIDR]);
+    let messages = coalition.messages(&alice, CIDR, None, 300);
+    let site = Site::knowing(&coalition, behind, &bob).await;
+    let park = |message: &Decoded, received| {
+        let (id, bytes) = (message.message_id(), message.bytes().to_vec());
+        // Shared out over several peers: no share is full.
+        let parker = crate::store::Parker::Author(MemberId::new(
+            [u8::try_from(message.header().sequence.get() % 9).unwrap(); 16],
+        ));
+        site.store.commit(Change::Park(crate::store::ParkRow { id, parker, received, bytes }))
+    };
+    let old = clock::now().saturating_sub(std::time::Duration::from_secs(25 * 3600));
+    for message in &messages[..290] {
+        park(message, old).await.unwrap();
+    }
+    for message in &messages[290..] {
+        park(message, clock::now()).await.unwrap();
+    }
+    let receiver = Receiver::start(site, &alice);
+    eventually("the old ones gone", async || receiver.site.store.parked(None, 999).unwrap().len() == 10)
+        .await;
+    assert!(messages[290..].iter().all(|message| {
+        receiver.site.store.parked(None, 999).unwrap().iter().any(|row| row.id == message.message_id())
+    }));
+    // More than one page's worth moves on when the roster does.
+    receiver.learns(&coalition).await;
+    eventually("stored", async || {
+        messages[290..].iter().all(|message| receiver.site.store.has_message(message.message_id()).unwrap())
+    })
+    .await;
+    eventually("none parked", async || receiver.site.store.parked(None, 999).unwrap().is_empty()).await;
+}
+
+#[tokio::test]
+async fn of_too_many_logs_every_node_shows_the_same_whichever_came_first_and_a_cut_has_the_last_word() {
+    let mut coalition = Coalition::new();
+    let (alice, bob) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));
+    let mut messages: Vec<Decoded> =
+        (0..70).flat_map(|n| coalition.messages_of(&alice, CIDR, [n; 16], None, 1)).collect();
+    messages.sort_by_key(|message| message.header().log);
+    let rising = Receiver::start(Site::new(&coalition, &bob).await, &alice);
+    let falling = Receiver::start(Site::new(&coalition, &bob).await, &alice);
+    let kept = rising.takes(&messages).await;
+    assert_eq!(kept[..64], vec![Kept::Stored; 64]);
+    assert_eq!(kept[64..], vec![Kept::Refused("too-many-logs"); 6]);
+    let mut backwards = messages.clone();
+    backwards.reverse();
+    assert_eq!(falling.takes(&backwards).await, vec![Kept::Stored; 70], "each comes before one that is here");
+    let counted: Vec<LogId> = messages[..64].iter().map(|message| message.header().log).collect();
+    for receiver in [&rising, &falling] {
+        receiver.ends_with(&messages[..64], &[Sealed; 64]).await;
+        let logs =
+            async || receiver.site.store.logs(CIDR).unwrap().iter().map(|row| row.log).collect::<Vec<_>>();
+        eventually("the same logs", async || logs().await == counted).await;
+    }
+    falling.ends_with(&messages[64..], &[Quarantined; 6]).await;
+    let instance = messages[69].header().instance;
+    let more = coalition.messages_of(&alice, CIDR, instance, Some(&messages[69]), 1);
+    assert_eq!(falling.takes(&more).await, [Kept::Refused("too-many-logs")], "a surplus log does not grow");
+    // Whoever has stolen a key and opens many logs takes no history away: the cut lists what is true.
+    coalition.decide(1, revocation(&alice, vec![point(&messages[69])]));
+    for receiver in [&rising, &falling] {
+        receiver.learns(&coalition).await;
+        receiver.takes(&messages[69..]).await;
+        receiver.ends_with(&messages[..64], &[Quarantined; 64]).await;
+        receiver.ends_with(&messages[69..], &[Sealed]).await;
+    }
 }

@@ -10,7 +10,7 @@ use belfry_proto::{
         self, AdminGossip, PullAddresses, SyncRequest, SyncResponse, admin_gossip::Item, sync_request,
         sync_response,
     },
-    time::Timestamp,
+    time::{Timestamp, doubled},
     topic::Topic,
     trust::address,
     verdict::{Judged, Verdict},
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::{Command, Membership};
 use crate::{
-    bucket::{Buckets, Pace},
+    bucket::{Buckets, Rate},
     clock,
     network::Address,
     store::{AddressRow, Change, Store},
@@ -37,7 +37,7 @@ const LONGEST_RETRY: Duration = Duration::from_secs(120);
 const SEEK: Duration = Duration::from_secs(5);
 /// Records of one certificate that are taken up and told on: some at a start, one interface after the other, then
 /// one in two minutes. Each is a synced write at every node.
-const SUBJECT: Pace = Pace { per_second: 0.05, burst: 8.0 };
+const SUBJECT: Rate = Rate { per_second: 0.05, burst: 8.0 };
 
 /// What is remembered of address records besides the records.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Book {
         if is_answer {
             (question.failures, question.not_before) = (0, now + ASK_AGAIN);
         } else {
-            let wait = FIRST_RETRY.saturating_mul(1 << question.failures.min(10)).min(LONGEST_RETRY);
+            let wait = doubled(FIRST_RETRY, question.failures, LONGEST_RETRY);
             question.failures = question.failures.saturating_add(1);
             question.not_before = now + wait;
         }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use belfry_proto::{crypto::sign::PublicKey, id::GroupId};
+use belfry_proto::{crypto::sign::PublicKey, id::GroupId, time::doubled};
 use rand::seq::IteratorRandom;
 use tokio::time::Instant;
 
@@ -98,8 +98,7 @@ impl Dialing {
     /// A dial of `node` came to nothing.
     pub(super) fn failed(&mut self, node: PublicKey, now: Instant) {
         let failures = self.attempts.get(&node).map_or(0, |a| a.failures).saturating_add(1);
-        let wait = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(10));
-        let wait = wait.min(self.limits.longest_wait);
+        let wait = doubled(FIRST_WAIT, failures.saturating_sub(1), self.limits.longest_wait);
         self.attempts.insert(node, Attempts { failures, not_before: now + wait });
     }
 
@@ -139,8 +138,8 @@ impl Dialing {
     }
 
     /// Everybody with an admitted connection.
-    pub(super) fn connected_now(&self) -> impl Iterator<Item = PublicKey> + use<> {
-        self.connected.keys().copied().collect::<Vec<_>>().into_iter()
+    pub(super) fn connected_now(&self) -> Vec<PublicKey> {
+        self.connected.keys().copied().collect()
     }
 
     /// A connected node, any.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use belfry_proto::crypto::sign::PublicKey;
+use belfry_proto::{crypto::sign::PublicKey, time::doubled};
 use tokio::time::Instant;
 
 /// Until a hello without a good answer is repeated; doubles to [`LONGEST_WAIT`].
@@ -44,7 +44,7 @@ impl Greetings {
     pub(super) fn failed(&mut self, peer: &PublicKey, now: Instant) {
         if let Some(state) = self.0.get_mut(peer) {
             state.under_way = false;
-            let wait = FIRST_WAIT.saturating_mul(1 << state.failures.min(10)).min(LONGEST_WAIT);
+            let wait = doubled(FIRST_WAIT, state.failures, LONGEST_WAIT);
             state.failures = state.failures.saturating_add(1);
             state.again = Some(state.again.map_or(now + wait, |at| at.min(now + wait)));
         }

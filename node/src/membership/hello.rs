@@ -38,7 +38,7 @@ use super::{
     voices::Voices,
 };
 use crate::{
-    bucket::Pace,
+    bucket::Rate,
     clock,
     feed::Notice,
     network::{Asked, Network, Reply},
@@ -52,7 +52,7 @@ const PUSH_BYTES: usize = 48 * 1024;
 const AGAIN: Duration = Duration::from_secs(5);
 /// What one peer may ask of the loop that keeps the roster, and what each request costs of it: the log of a late
 /// joiner is a quarter million records in a thousand pages.
-pub(super) const ASKS: Pace = Pace { per_second: 32.0, burst: 1024.0 };
+pub(super) const ASKS: Rate = Rate { per_second: 32.0, burst: 1024.0 };
 const PULL: f64 = 1.0;
 /// One or two signatures, and the heads of all logs.
 const GREET: f64 = 4.0;

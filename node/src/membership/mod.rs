@@ -42,7 +42,7 @@ use belfry_proto::{
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    bucket::{Buckets, Pace},
+    bucket::{Buckets, Rate},
     clock,
     feed::{Feed, Notice},
     identity::Identity,
@@ -67,7 +67,7 @@ const REFRESH_TICKS: u64 = 120;
 const LOOK_TICKS: u64 = 10;
 /// Messages of the admin topic that one peer may forward: a whole coalition's addresses, or a thousand records
 /// that were imported somewhere, at once. Each costs a signature or two in the loop that keeps the roster.
-const FORWARDED: Pace = Pace { per_second: 32.0, burst: 1024.0 };
+const FORWARDED: Rate = Rate { per_second: 32.0, burst: 1024.0 };
 /// A loop that stands still this long missed what happened, however short the gate's grace is.
 const PAUSE: Duration = Duration::from_secs(30);
 /// What a charter costs of it: the log is folded again.
@@ -473,8 +473,7 @@ impl Membership {
             }
         }
         let here = |node: &PublicKey| peers.iter().any(|peer| peer.node == *node && peer.admitted);
-        let lost: Vec<PublicKey> = self.dialing.connected_now().filter(|node| !here(node)).collect();
-        for node in lost {
+        for node in self.dialing.connected_now().into_iter().filter(|node| !here(node)) {
             self.dialing.disconnected(node);
             self.gone(node);
         }

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use belfry_proto::crypto::sign::PublicKey;
+use belfry_proto::{crypto::sign::PublicKey, time::doubled};
 use tokio::time::Instant;
 
 /// Wait after a pull that brought nothing; doubles with each further one.
@@ -72,7 +72,7 @@ impl Pulls {
         match pulled {
             Pulled::Advanced => state.in_vain = 0,
             Pulled::Nothing => {
-                let wait = FIRST_WAIT.saturating_mul(1 << state.in_vain.min(16)).min(LONGEST_WAIT);
+                let wait = doubled(FIRST_WAIT, state.in_vain, LONGEST_WAIT);
                 state.in_vain = state.in_vain.saturating_add(1);
                 state.not_before = now + wait;
             }

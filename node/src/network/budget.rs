@@ -3,35 +3,30 @@
 //! The forwarder is charged here and the author after verification, in `ingest`; charging the author
 //! first would let forged headers burn a victim's quota.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::limits::{PEER_BYTES, PEER_MESSAGES};
+use crate::bucket::Bucket;
 
 /// Two token buckets, full at the start.
 #[derive(Debug)]
 pub(super) struct Budget {
-    messages: f64,
-    bytes: f64,
-    at: Instant,
+    messages: Bucket,
+    bytes: Bucket,
 }
 
 impl Budget {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { messages: PEER_MESSAGES.1, bytes: PEER_BYTES.1, at: now }
+    pub(super) const fn new(now: Instant) -> Self {
+        Self { messages: Bucket::full(PEER_MESSAGES, now), bytes: Bucket::full(PEER_BYTES, now) }
     }
 
     /// Charges one message; `false`, and no charge, if the budget does not cover it.
     #[expect(clippy::cast_precision_loss, reason = "message sizes are far below 2^52")]
     pub(super) fn charge(&mut self, len: usize, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.at = now;
-        self.messages = (self.messages + passed * PEER_MESSAGES.0).min(PEER_MESSAGES.1);
-        self.bytes = (self.bytes + passed * PEER_BYTES.0).min(PEER_BYTES.1);
         let len = len as f64;
-        let covered = self.messages >= 1.0 && self.bytes >= len;
+        let covered = self.bytes.fill(PEER_BYTES, now) >= len && self.messages.take(PEER_MESSAGES, 1.0, now);
         if covered {
-            self.messages -= 1.0;
-            self.bytes -= len;
+            self.bytes.spend(len);
         }
         covered
     }

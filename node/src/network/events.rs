@@ -1,7 +1,5 @@
 //! What the swarm reports, and what becomes of it.
 
-use std::time::Instant;
-
 use belfry_proto::id::GossipId;
 use libp2p::{
     PeerId,
@@ -9,7 +7,7 @@ use libp2p::{
     ping, request_response,
     swarm::{ConnectionId, DialError, SwarmEvent},
 };
-use tokio::sync::mpsc::error::TrySendError;
+use tokio::{sync::mpsc::error::TrySendError, time::Instant};
 use tracing::{debug, info, warn};
 
 use super::{

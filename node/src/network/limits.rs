@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use belfry_proto::limits::MAX_TRANSMIT;
 
+use crate::bucket::Rate;
+
 /// Calls waiting for the swarm task. Callers wait, so too low only slows; too high hides a stuck swarm.
 pub const COMMANDS: usize = 256;
 /// Verdicts waiting for the swarm task. Below the gossip queue, judges would wait for each other.
@@ -39,9 +41,9 @@ pub const TOPICS: usize = 1024;
 
 /// Messages a second one peer may hand us before they are ignored unjudged, and how many at once. An honest
 /// forwarder carries everybody's messages, so this is far above any author's quota.
-pub const PEER_MESSAGES: (f64, f64) = (512.0, 8192.0);
+pub const PEER_MESSAGES: Rate = Rate { per_second: 512.0, burst: 8192.0 };
 /// Bytes a second one peer may hand us, and how many at once.
-pub const PEER_BYTES: (f64, f64) = (16.0 * 1024.0 * 1024.0, 128.0 * 1024.0 * 1024.0);
+pub const PEER_BYTES: Rate = Rate { per_second: 16.0 * 1024.0 * 1024.0, burst: 128.0 * 1024.0 * 1024.0 };
 
 /// Connections with one peer. Both sides may dial at once, and a redial overlaps the lobby connection.
 pub const CONNECTIONS_PER_PEER: u32 = 4;

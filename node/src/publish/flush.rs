@@ -127,6 +127,11 @@ impl Flusher {
                         self.flush_queued().await;
                     }
                     Some(Notice::PeerGone(peer)) => { self.ready.remove(&peer); }
+                    Some(Notice::Missed { ready }) => {
+                        self.ready = ready;
+                        self.push_unshared().await;
+                        self.flush_queued().await;
+                    }
                     Some(_) => {}
                     None => return,
                 },

@@ -34,6 +34,8 @@ pub(super) const HEAD_KEY: &[u8] = b"admin-head";
 /// Second messages kept of one log beside those that a later entry or a cut names. A few prove the fork; whoever
 /// signs more only wants our disk.
 const MAX_SECONDS: u64 = 64;
+/// Entries read to see how far a log goes once a gap is filled: as many as a page brings.
+const MOST_JOINED: usize = 256;
 /// Where the newest beacon stands in [`Cf::Meta`].
 pub(super) const BEACON_KEY: &[u8] = b"beacon";
 /// Where proofs against the registrar stand in [`Cf::Meta`], by height.
@@ -128,6 +130,9 @@ impl Applier {
             Change::Opened { message, content, .. } => self.opened(txn, message, &content, claims),
             Change::Closed { message, reason } => closed(txn, message, &reason),
             Change::Judged(judged) => self.judged(txn, judged),
+            Change::Surface(most) => {
+                Ok(if removal::surface(self, txn, most)? { Committed::More } else { Committed::Done })
+            }
             Change::Reseal(message) => super::judged::reseal(txn, message),
             Change::Key(row) => {
                 self.uses.remove(&row.id);
@@ -208,9 +213,11 @@ impl Applier {
         prepared: PreparedEnvelope,
     ) -> Result<Committed, WriteError> {
         let place = columns::place(row.group, row.log, row.sequence);
-        if self.opens_too_many(row) {
-            return Ok(Committed::TooManyLogs);
-        }
+        let surplus = match self.surplus_for(row) {
+            Surplus::This => return Ok(Committed::TooManyLogs),
+            Surplus::Other(log) => Some(log),
+            Surplus::None => None,
+        };
         let mut log = self.log(row);
         // Closed, or judged by a roster that was no longer the newest: the log as a whole has the answer.
         let mut unjudged = row.in_closed_log || row.judged_at < self.admin;
@@ -253,7 +260,15 @@ impl Applier {
         let before = log.height;
         log.top = log.top.max(row.sequence);
         log.revision += 1;
-        advance(txn, &mut log, Some((row, counts)))?;
+        if !advance(txn, &mut log, row, counts)? {
+            // Filling this gap joins more than one change should read: judging the log tells how far it goes.
+            txn.put(Cf::Unjudged, columns::log(row.group, row.log), Vec::new());
+            unjudged = true;
+        }
+        if let Some(surplus) = surplus {
+            txn.put(Cf::Unjudged, columns::log(row.group, surplus), Vec::new());
+            unjudged = true;
+        }
         if state.may_show() {
             self.content(txn, row.group, row.id, Vec::new(), prepared.claims)?;
         }
@@ -267,11 +282,21 @@ impl Applier {
         Ok(answer)
     }
 
-    /// A certificate has its logs in a group, and this would be one more.
-    fn opens_too_many(&self, row: &EnvelopeRow) -> bool {
-        !self.logs.contains_key(&(row.group, row.log))
-            && self.logs.values().filter(|log| log.group == row.group && log.serial == row.serial).count()
-                >= MAX_LOGS_PER_CERTIFICATE
+    /// Whether this log is one more than its certificate may have in the group, or makes another one so. Those with
+    /// the smallest ids count, and those that a cut lists: which came first must not matter, or nodes would differ.
+    fn surplus_for(&self, row: &EnvelopeRow) -> Surplus {
+        let known = self.logs.get(&(row.group, row.log));
+        if row.is_listed || known.is_some_and(|log| !log.surplus) {
+            return Surplus::None;
+        }
+        let same = |log: &&LogRow| log.group == row.group && log.serial == row.serial;
+        let mut smallest: Vec<LogId> = self.logs.values().filter(same).map(|log| log.log).collect();
+        smallest.sort_unstable();
+        match smallest.get(MAX_LOGS_PER_CERTIFICATE - 1) {
+            None => Surplus::None,
+            Some(last) if *last < row.log || known.is_some() => Surplus::This,
+            Some(last) => Surplus::Other(*last),
+        }
     }
 
     /// A second message for a place: kept beside the first. Neither is shown until the log is judged.
@@ -283,7 +308,9 @@ impl Applier {
         mut log: LogRow,
         place: &[u8],
     ) -> Result<(), WriteError> {
-        let is_lower = log.frozen.get() == 0 || row.sequence < log.frozen;
+        // Two for one place; and perhaps it denies the entry before, too.
+        let at = denied(txn, &log, row)?.map_or(row.sequence, |at| at.min(row.sequence));
+        let is_lower = log.frozen.get() == 0 || at < log.frozen;
         let proves_more = is_lower && !row.in_closed_log;
         if log.seconds >= MAX_SECONDS && !proves_more && !is_named(txn, row)? {
             return Ok(());
@@ -301,7 +328,7 @@ impl Applier {
         txn.put(Cf::Messages, row.id.to_vec(), fork);
         txn.put(Cf::Unjudged, columns::log(row.group, row.log), Vec::new());
         if !row.in_closed_log {
-            freeze(&mut log, row.sequence);
+            freeze(&mut log, at);
         }
         self.put_log(txn, log);
         Ok(())
@@ -327,6 +354,7 @@ impl Applier {
             closure: Vec::new(),
             revision: 0,
             seconds: 0,
+            surplus: false,
         })
     }
 
@@ -477,6 +505,15 @@ impl Applier {
     }
 }
 
+/// Which log is one more than its certificate may have.
+enum Surplus {
+    None,
+    /// That of the entry in hand.
+    This,
+    /// Another one, because the entry's own comes before it.
+    Other(LogId),
+}
+
 /// A prepared value whose message turned out to be of a fork.
 fn disputed(value: &[u8], place: &[u8]) -> Result<Vec<u8>, ReadError> {
     let mut value =
@@ -503,8 +540,18 @@ fn is_named(txn: &Txn<'_>, row: &EnvelopeRow) -> Result<bool, ReadError> {
     if txn.message::<EnvelopeValue>(Cf::Envelopes, &next)?.as_ref().is_some_and(follows) {
         return Ok(true);
     }
-    let beside = txn.prefixed(Cf::Forks, &next, usize::MAX)?;
-    Ok(beside.iter().any(|(_, value)| EnvelopeValue::decode(value.as_slice()).is_ok_and(|v| follows(&v))))
+    Ok(seconds(txn, row, row.sequence.get() + 1)?.iter().any(follows))
+}
+
+/// Second messages held for a place of the row's log.
+fn seconds(txn: &Txn<'_>, row: &EnvelopeRow, sequence: u64) -> Result<Vec<EnvelopeValue>, ReadError> {
+    let place = columns::place(row.group, row.log, Sequence::new(sequence));
+    let beside = txn.prefixed(Cf::Forks, &place, usize::MAX)?.into_iter();
+    beside
+        .map(|(key, value)| {
+            EnvelopeValue::decode(value.as_slice()).map_err(|_| damaged(Cf::Forks, &key, "does not decode"))
+        })
+        .collect()
 }
 
 /// Where a new entry proves a fork by what it follows, or by what follows it: the same answer as
@@ -527,39 +574,35 @@ fn denied(txn: &Txn<'_>, log: &LogRow, row: &EnvelopeRow) -> Result<Option<Seque
         return Ok(Some(Sequence::new(sequence - 1)));
     }
     let child = if log.top > row.sequence { neighbour(sequence + 1)? } else { None };
-    let meets = child.and_then(|value| value.prev().ok()).is_none_or(|prev| prev == row.id);
-    Ok((!meets).then_some(row.sequence))
+    let beside = if log.seconds > 0 { seconds(txn, row, sequence + 1)? } else { Vec::new() };
+    let meets = |value: &EnvelopeValue| value.prev().is_ok_and(|prev| prev == row.id);
+    Ok((!child.iter().chain(&beside).all(meets)).then_some(row.sequence))
 }
 
 /// Moves the frontier over what follows it link by link, up to where the log is frozen; `new` was put just now
-/// and need not be read; it comes with whether a body is missing of it.
-pub(super) fn advance(
-    txn: &Txn<'_>,
-    log: &mut LogRow,
-    new: Option<(&EnvelopeRow, bool)>,
-) -> Result<(), WriteError> {
-    while log.height < log.top {
+/// and need not be read; it comes with whether its body counts. False if there was more to read than one change should.
+fn advance(txn: &Txn<'_>, log: &mut LogRow, new: &EnvelopeRow, counts: bool) -> Result<bool, WriteError> {
+    for _ in 0..MOST_JOINED {
         let sequence = Sequence::new(log.height.get() + 1);
-        if log.frozen.get() != 0 && sequence >= log.frozen {
-            return Ok(());
+        if sequence > log.top || log.frozen.get() != 0 && sequence >= log.frozen {
+            return Ok(true);
         }
-        let (prev, id, counts) = match new.filter(|(new, _)| new.sequence == sequence) {
-            Some((new, counts)) => (new.prev, new.id, counts),
-            None => {
-                let place = columns::place(log.group, log.log, sequence);
-                let Some(value) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? else { return Ok(()) };
-                let fault = |_| damaged(Cf::Envelopes, &place, "has no ids");
-                (value.prev().map_err(fault)?, value.id().map_err(fault)?, value.counts())
-            }
+        let (prev, id, counts) = if new.sequence == sequence {
+            (new.prev, new.id, counts)
+        } else {
+            let place = columns::place(log.group, log.log, sequence);
+            let Some(value) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? else { return Ok(true) };
+            let fault = |_| damaged(Cf::Envelopes, &place, "has no ids");
+            (value.prev().map_err(fault)?, value.id().map_err(fault)?, value.counts())
         };
         if prev != log.head {
-            return Ok(());
+            return Ok(true);
         }
         log.head = id;
         log.height = sequence;
         log.bodies += u64::from(counts);
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Lets a message wait for its key.

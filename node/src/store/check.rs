@@ -95,7 +95,7 @@ impl Store {
 fn sound(db: &Db, cf: Cf, key: &[u8], value: &[u8]) -> Result<(), ReadError> {
     let fault = |detail| damaged(cf, key, detail);
     match cf {
-        Cf::Objects | Cf::Reporters | Cf::Keys | Cf::Drafts | Cf::Tokens => {
+        Cf::Objects | Cf::Bereft | Cf::Reporters | Cf::Keys | Cf::Drafts | Cf::Tokens => {
             db.vault.open(cf, key, value).map(drop)
         }
         Cf::Envelopes | Cf::Forks => {

@@ -25,6 +25,8 @@ pub(super) enum Cf {
     Forks,
     /// Logs to be judged as a whole: group ‖ log.
     Unjudged,
+    /// Objects that lost a row, to be met again or buried: group ‖ H(object id) → the newest version lost.
+    Bereft,
     /// Messages whose content is to be shown again.
     Reopen,
     /// Key id ‖ message id of what waits for a key.
@@ -66,7 +68,7 @@ pub(super) enum Cf {
 }
 
 impl Cf {
-    pub(super) const ALL: [Self; 29] = [
+    pub(super) const ALL: [Self; 30] = [
         Self::Meta,
         Self::DataKeys,
         Self::Charters,
@@ -77,6 +79,7 @@ impl Cf {
         Self::Logs,
         Self::Forks,
         Self::Unjudged,
+        Self::Bereft,
         Self::Reopen,
         Self::Waiting,
         Self::Keys,
@@ -110,6 +113,7 @@ impl Cf {
             Self::Logs => "logs",
             Self::Forks => "forks",
             Self::Unjudged => "unjudged",
+            Self::Bereft => "bereft",
             Self::Reopen => "reopen",
             Self::Waiting => "waiting",
             Self::Keys => "keys",

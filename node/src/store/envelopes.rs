@@ -84,12 +84,14 @@ pub struct Served {
 }
 
 impl Store {
-    /// Every log of a group, by log id.
+    /// Every log of a group, by log id, but for those that are more than their certificate may have.
     ///
     /// # Errors
     /// [`ReadError`].
     pub fn logs(&self, group: GroupId) -> Result<Vec<LogRow>, ReadError> {
-        log_rows(&self.db, &Key::group(group).done())
+        let mut logs = log_rows(&self.db, &Key::group(group).done())?;
+        logs.retain(|log| !log.surplus);
+        Ok(logs)
     }
 
     /// Encoded envelopes of a log from one sequence to another, both included: in order, without a gap,
@@ -237,13 +239,14 @@ impl Store {
         Ok(bytes.and_then(|b| Counts::decode(b.as_slice()).ok()).unwrap_or_default())
     }
 
-    /// Envelopes that wait for the admin log.
+    /// Envelopes behind `after` that wait for the admin log.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn parked(&self, most: usize) -> Result<Vec<ParkRow>, ReadError> {
+    pub fn parked(&self, after: Option<MessageId>, most: usize) -> Result<Vec<ParkRow>, ReadError> {
+        let start = after.map(|id| [id.as_ref(), &[0]].concat()).unwrap_or_default();
         self.db
-            .scan(Cf::Parked, &[], &[])
+            .scan(Cf::Parked, &start, &[])
             .take(most)
             .map(|row| {
                 let (key, bytes) = row?;

@@ -1,5 +1,8 @@
 //! What was found of a log as a whole: applied, looked up for, and remembered as still to be done.
 //!
+//! What a judgement changes comes in parts, each small enough that other writes need not wait; where a part
+//! leaves objects bereft of a row, that stands in a column of its own and is seen to behind it.
+//!
 //! A log that has to be judged stands in the `unjudged` column from the very batch that made it so, and leaves
 //! it with the last part of a judgement that nothing overtook. So a crash at any point costs a repetition,
 //! and never leaves shown what should be hidden.
@@ -9,9 +12,9 @@ use prost::Message;
 
 use super::{
     ReadError, Store, WriteError,
-    apply::{Applier, advance, count, stored, wait},
-    columns::{self, Cf},
-    removal::{self, End, Gone},
+    apply::{Applier, count, stored, wait},
+    columns::{self, Cf, Key},
+    removal::{self, End},
     rows::{Committed, HeldEntry, JudgedEnd, JudgedLog, LogRow, MessageState},
     txn::Txn,
     values::EnvelopeValue,
@@ -20,19 +23,18 @@ use super::{
 };
 
 impl Applier {
-    /// Hides, shows, and ends the judgement if this is the last of it and the log is as it was.
+    /// Hides, shows, promotes, and ends the judgement if this is the last of it and the log is as it was.
     pub(super) fn judged(&mut self, txn: &mut Txn<'_>, judged: JudgedLog) -> Result<Committed, WriteError> {
-        let mut gone = Gone::of(End::Hidden);
         for (message, state) in judged.hide {
-            hide(txn, message, state, &mut gone)?;
+            hide(txn, message, state)?;
         }
-        removal::surface(self, txn, gone)?;
         for message in judged.show {
             show(txn, message)?;
         }
+        self.promote(txn, judged.group, judged.log, &judged.promote)?;
         match (judged.end, self.known_log(judged.group, judged.log)) {
             (Some(end), Some(log)) if end.revision == log.revision => {
-                self.settle(txn, log, end)?;
+                self.settle(txn, log, end);
                 Ok(Committed::Done)
             }
             (Some(_), Some(_)) => Ok(Committed::Outdated),
@@ -44,34 +46,51 @@ impl Applier {
         }
     }
 
-    /// Moves the log's frontier to where the judgement leaves it.
-    fn settle(&mut self, txn: &mut Txn<'_>, mut log: LogRow, end: JudgedEnd) -> Result<(), WriteError> {
-        for (sequence, message) in &end.chosen {
-            promote(txn, &log, *sequence, *message)?;
+    /// Gives places to the messages they belong to. Until the judgement ends, the log goes no further than
+    /// below them: what it holds there is of two histories.
+    fn promote(
+        &mut self,
+        txn: &mut Txn<'_>,
+        group: GroupId,
+        log: LogId,
+        promoted: &[(Sequence, MessageId)],
+    ) -> Result<(), WriteError> {
+        let lowest = promoted.iter().map(|(sequence, _)| *sequence).min();
+        let (Some(lowest), Some(mut row)) = (lowest, self.known_log(group, log)) else { return Ok(()) };
+        for (sequence, message) in promoted {
+            promote(txn, &row, *sequence, *message)?;
         }
+        if lowest <= row.height {
+            let below = Sequence::new(lowest.get().saturating_sub(1));
+            let place = columns::place(group, log, below);
+            let head = match below.get() {
+                0 => None,
+                _ => txn.message::<EnvelopeValue>(Cf::Envelopes, &place)?,
+            };
+            row.head = match head {
+                Some(value) => value.id().map_err(|_| damaged(Cf::Envelopes, &place, "has no id"))?,
+                None => MessageId::ZERO,
+            };
+            row.height = below;
+            row.bodies = row.bodies.min(below.get());
+            self.put_log(txn, row);
+        }
+        Ok(())
+    }
+
+    /// Leaves the log as the judgement found it.
+    fn settle(&mut self, txn: &mut Txn<'_>, mut log: LogRow, end: JudgedEnd) {
         log.closure = end.closure;
-        let frozen = end.fork.unwrap_or_default();
-        let overran = end.fork.is_some_and(|fork| fork <= log.height);
-        let moves = overran || frozen != log.frozen || !end.chosen.is_empty();
-        log.frozen = frozen;
+        log.surplus = end.surplus;
+        log.frozen = end.fork.unwrap_or_default();
         log.forked = end.fork.is_some();
-        if moves {
-            // The history that stands may be another one than was followed so far.
-            (log.height, log.head, log.bodies) = (Sequence::new(0), MessageId::ZERO, 0);
-            advance(txn, &mut log, None)?;
-        }
+        (log.height, log.head, log.bodies) = end.frontier;
         txn.delete(Cf::Unjudged, columns::log(log.group, log.log));
         self.put_log(txn, log);
-        Ok(())
     }
 }
 
-fn hide(
-    txn: &mut Txn<'_>,
-    message: MessageId,
-    state: MessageState,
-    gone: &mut Gone,
-) -> Result<(), WriteError> {
+fn hide(txn: &mut Txn<'_>, message: MessageId, state: MessageState) -> Result<(), WriteError> {
     let mut stored = stored(txn, message)?;
     let before = stored.value.state();
     if before == state {
@@ -84,7 +103,7 @@ fn hide(
     txn.delete(Cf::Reopen, message.to_vec());
     let author =
         stored.value.member().map_err(|_| damaged(Cf::Envelopes, message.as_ref(), "has no member"))?;
-    removal::take_away(txn, group, author, message, gone)?;
+    removal::take_away(txn, group, author, message, End::Hidden)?;
     count(txn, group, Some(before), state)?;
     stored.value.set_state(state, None);
     withdrawals::says_otherwise(txn, &stored.value);
@@ -178,12 +197,13 @@ impl Store {
         Ok(super::envelopes::log_rows(&self.db, &columns::log(group, log))?.pop())
     }
 
-    /// Every log of every group.
+    /// Every log of a group, or of all, surplus ones too.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn all_logs(&self) -> Result<Vec<LogRow>, ReadError> {
-        super::envelopes::log_rows(&self.db, &[])
+    pub fn all_logs(&self, group: Option<GroupId>) -> Result<Vec<LogRow>, ReadError> {
+        let prefix = group.map_or_else(Vec::new, |group| Key::group(group).done());
+        super::envelopes::log_rows(&self.db, &prefix)
     }
 
     /// Everything held of a log, second messages included.
@@ -226,33 +246,42 @@ impl Store {
         if log.frozen.get() == 0 {
             return Ok(None);
         }
-        let place = columns::place(log.group, log.log, log.frozen);
-        let Some(first) = self.of_place(&place).next().transpose()? else { return Ok(None) };
-        let second = match self.of_place(&place).nth(1).transpose()? {
-            Some(second) => Some(second),
-            None => {
-                // The other is held by its name only: whatever of the next place follows it, and not the first.
-                let next = columns::place(log.group, log.log, Sequence::new(log.frozen.get() + 1));
-                let id = first.id().map_err(|_| damaged(Cf::Envelopes, &place, "has no id"))?;
-                let denies = |value: &Result<EnvelopeValue, _>| !matches!(value, Ok(v) if v.prev().is_ok_and(|p| p == id));
-                self.of_place(&next).find(denies).transpose()?
-            }
+        let denies = |parent: &EnvelopeValue, child: &EnvelopeValue| {
+            parent.id().is_ok_and(|id| child.prev().is_ok_and(|prev| prev != id))
         };
-        let envelopes = second.map(|second| [first.bytes, second.bytes]);
+        let pair = |parents: &[EnvelopeValue], children: &[EnvelopeValue]| {
+            let mut pairs =
+                parents.iter().flat_map(|parent| children.iter().map(move |child| (parent, child)));
+            pairs
+                .find(|(parent, child)| denies(parent, child))
+                .map(|(p, c)| [p.bytes.clone(), c.bytes.clone()])
+        };
+        let at = log.frozen.get();
+        let there = self.of_place(log, at)?;
+        let envelopes = match there.as_slice() {
+            [one, other, ..] => Some([one.bytes.clone(), other.bytes.clone()]),
+            // The other one is known by name only: what follows it denies the one that is here. Or the place is
+            // that of the child, because a cut has settled its parent's.
+            _ => match pair(&there, &self.of_place(log, at + 1)?) {
+                Some(pair) => Some(pair),
+                None => pair(&self.of_place(log, at.saturating_sub(1))?, &there),
+            },
+        };
         Ok(envelopes.map(|envelopes| ForkProof { sequence: log.frozen, envelopes }))
     }
 
     /// What is held for a place: the entry that has it, then those beside it.
-    fn of_place<'a>(
-        &'a self,
-        place: &'a [u8],
-    ) -> impl Iterator<Item = Result<EnvelopeValue, ReadError>> + 'a {
-        [Cf::Envelopes, Cf::Forks].into_iter().flat_map(move |column| {
-            self.db.scan(column, place, place).map(move |row| {
+    fn of_place(&self, log: &LogRow, sequence: u64) -> Result<Vec<EnvelopeValue>, ReadError> {
+        let place = columns::place(log.group, log.log, Sequence::new(sequence));
+        let mut held = Vec::new();
+        for column in [Cf::Envelopes, Cf::Forks] {
+            for row in self.db.scan(column, &place, &place) {
                 let (key, value) = row?;
-                EnvelopeValue::decode(value.as_ref()).map_err(|_| damaged(column, &key, "does not decode"))
-            })
-        })
+                let value = EnvelopeValue::decode(value.as_ref());
+                held.push(value.map_err(|_| damaged(column, &key, "does not decode"))?);
+            }
+        }
+        Ok(held)
     }
 }
 
@@ -261,5 +290,6 @@ fn held_entry(column: Cf, key: &[u8], value: &[u8]) -> Result<HeldEntry, ReadErr
     let (_, _, sequence) = key.get(..columns::PLACE_LEN).and_then(columns::read_place).ok_or_else(fault)?;
     let value = EnvelopeValue::decode(value).map_err(|_| fault())?;
     let entry = value.entry(sequence).map_err(|_| fault())?;
-    Ok(HeldEntry { entry, state: value.state() })
+    let is_beside = column == Cf::Forks;
+    Ok(HeldEntry { entry, state: value.state(), counts: value.counts(), is_beside })
 }

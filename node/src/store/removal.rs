@@ -3,14 +3,16 @@
 //! ```text
 //! message hidden ─▶ its rows go ─┬─ another message says the same bytes: it becomes the row's author
 //!                                └─ nobody else does: the row is gone
-//! every object id touched ─┬─ rows remain: they get new dates, so that whoever polls meets them again
-//!                          └─ none remain: a tombstone, the object as `revoked: true` without its content
+//! every object id touched, noted as bereft and seen to later ─┬─ rows remain: they get new dates, so that
+//!                                                             │  whoever polls meets them again
+//!                                                             └─ none remain: a tombstone, the object as
+//!                                                                `revoked: true` without its content
 //! ```
 //!
-//! The envelope stays, and with it everything: showing a message again opens it again. All of it happens in
-//! the batch of the change that hides, so a crash leaves either what was shown or what is hidden.
+//! The envelope stays, and with it everything: showing a message again opens it again. What is taken away goes
+//! in the batch of the change that hides, and so does the note; a crash between it and the rest costs nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{cmp::Ordering, collections::BTreeSet};
 
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId},
@@ -65,45 +67,42 @@ impl End {
     }
 }
 
-/// Objects that lost a row, each with the newest version it had and how that ends.
-pub(super) struct Gone {
-    end: End,
-    lost: BTreeMap<(GroupId, String), (ObjectValue, End)>,
-}
-
-impl Gone {
-    /// What goes from now on ends so.
-    pub(super) const fn of(end: End) -> Self {
-        Self { end, lost: BTreeMap::new() }
-    }
-
-    /// What goes from now on ends so.
-    pub(super) const fn ends_as(&mut self, end: End) {
-        self.end = end;
-    }
-
-    fn note(&mut self, group: GroupId, value: ObjectValue) {
-        let end = self.end;
-        let newest = self.lost.entry((group, value.id.clone())).or_insert_with(|| (value.clone(), end));
-        if version_time(&newest.0) < version_time(&value) {
-            *newest = (value, end);
-        } else if version_time(&newest.0) == version_time(&value) && end != End::Kept {
-            newest.1 = end;
-        }
-    }
-}
-
 fn version_time(value: &ObjectValue) -> Timestamp {
     value.version.parse().unwrap_or_default()
 }
 
-/// Takes away everything a message said; [`surface`] has to follow in the same change.
+/// Notes that an object lost a row, with the newest version it lost so and how that ends; [`surface`] sees to
+/// it later.
+fn note(txn: &mut Txn<'_>, group: GroupId, value: &ObjectValue, end: End) -> Result<(), ReadError> {
+    let key = Key::group(group).bytes(&txn.db.vault.blind(group, "object", &value.id)).done();
+    let noted = match txn.get_sealed(Cf::Bereft, &key)? {
+        Some(plain) => Some(lost(&key, &plain)?),
+        None => None,
+    };
+    let matters = noted.is_none_or(|noted| match version_time(&noted).cmp(&version_time(value)) {
+        Ordering::Less => true,
+        // Of one version, what tells less of it.
+        Ordering::Equal => end != End::Kept,
+        Ordering::Greater => false,
+    });
+    if matters {
+        let lost = ObjectValue { end: end.number(), ..value.clone() };
+        txn.put_sealed(group, Cf::Bereft, key, &lost.encode_to_vec());
+    }
+    Ok(())
+}
+
+fn lost(key: &[u8], plain: &[u8]) -> Result<ObjectValue, ReadError> {
+    ObjectValue::decode(plain).map_err(|_| damaged(Cf::Bereft, key, "does not decode"))
+}
+
+/// Takes away everything a message said, and notes which objects that bereaves.
 pub(super) fn take_away(
     txn: &mut Txn<'_>,
     group: GroupId,
     member: MemberId,
     message: MessageId,
-    gone: &mut Gone,
+    end: End,
 ) -> Result<(), ReadError> {
     for date in objects::dates_of(txn, message)? {
         let Some(value) = row(txn, group, date)? else { continue };
@@ -114,7 +113,7 @@ pub(super) fn take_away(
                 Some((heir, says)) => inherit(txn, group, date, &value, heir, says)?,
                 None => forget(txn, group, date, &value, &others)?,
             }
-            gone.note(group, value);
+            note(txn, group, &value, end)?;
         } else {
             for other in others.iter().filter(|other| other.message == message) {
                 txn.delete(Cf::Reporters, other.key.clone());
@@ -247,39 +246,57 @@ fn drop_entries(
     Ok(())
 }
 
-/// Lets what remains of the objects be met again, or says that nothing does.
-///
+/// Lets what remains of bereft objects be met again, or says that nothing does; stops after about `most` rows,
+/// and says whether more wait.
+pub(super) fn surface(applier: &mut Applier, txn: &mut Txn<'_>, most: usize) -> Result<bool, ReadError> {
+    let mut moved = 0;
+    for (key, sealed) in txn.prefixed(Cf::Bereft, &[], most.saturating_add(1))? {
+        if moved >= most {
+            return Ok(true);
+        }
+        let (group, _) = key.split_first_chunk().ok_or_else(|| damaged(Cf::Bereft, &key, "has no group"))?;
+        let group = GroupId::new(u32::from_be_bytes(*group));
+        let lost = lost(&key, &txn.db.vault.open(Cf::Bereft, &key, &sealed)?)?;
+        moved += 1 + surface_one(applier, txn, group, &lost)?;
+        txn.delete(Cf::Bereft, key);
+    }
+    Ok(false)
+}
+
 /// A withdrawal is told even where its member's older versions remain, or tools would keep the newer one for
 /// ever. What the log hides is not: somebody else may have written it with a stolen key.
-pub(super) fn surface(applier: &mut Applier, txn: &mut Txn<'_>, gone: Gone) -> Result<(), ReadError> {
-    for ((group, id), (lost, end)) in gone.lost {
-        let (mut remain, mut told) = (Vec::new(), Vec::new());
-        for (date, value) in rows_of(txn, group, &id)? {
-            if !value.tombstone {
-                remain.push((date, value));
-            } else if End::of(value.end).is_withdrawal() {
-                told.push((date, value));
-            } else {
-                remove(txn, group, date, &value)?;
-            }
-        }
-        for (date, value) in &remain {
-            redate(applier, txn, group, *date, value)?;
-        }
-        let of_same = |value: &ObjectValue| value.member == lost.member;
-        let is_told =
-            told.iter().any(|(_, value)| of_same(value) && version_time(value) > version_time(&lost));
-        let is_outlived =
-            remain.iter().any(|(_, value)| of_same(value) && version_time(value) >= version_time(&lost));
-        let is_last = remain.is_empty() && told.is_empty();
-        if is_last || end.is_withdrawal() && !is_told && !is_outlived {
-            for (date, value) in told.iter().filter(|(_, value)| of_same(value)) {
-                remove(txn, group, *date, value)?;
-            }
-            bury(applier, txn, group, &lost, end)?;
+fn surface_one(
+    applier: &mut Applier,
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    lost: &ObjectValue,
+) -> Result<usize, ReadError> {
+    let end = End::of(lost.end);
+    let (mut remain, mut told) = (Vec::new(), Vec::new());
+    for (date, value) in rows_of(txn, group, &lost.id)? {
+        if !value.tombstone {
+            remain.push((date, value));
+        } else if End::of(value.end).is_withdrawal() {
+            told.push((date, value));
+        } else {
+            remove(txn, group, date, &value)?;
         }
     }
-    Ok(())
+    for (date, value) in &remain {
+        redate(applier, txn, group, *date, value)?;
+    }
+    let of_same = |value: &ObjectValue| value.member == lost.member;
+    let is_told = told.iter().any(|(_, value)| of_same(value) && version_time(value) > version_time(lost));
+    let is_outlived =
+        remain.iter().any(|(_, value)| of_same(value) && version_time(value) >= version_time(lost));
+    let is_last = remain.is_empty() && told.is_empty();
+    if is_last || end.is_withdrawal() && !is_told && !is_outlived {
+        for (date, value) in told.iter().filter(|(_, value)| of_same(value)) {
+            remove(txn, group, *date, value)?;
+        }
+        bury(applier, txn, group, lost, end)?;
+    }
+    Ok(remain.len() + told.len())
 }
 
 /// Moves a row to a new date: whoever polls by date meets it again.
@@ -425,10 +442,13 @@ fn entries(
         .collect()
 }
 
+/// A tombstone stands under a name of its own: whoever says the object again, in the very version that the
+/// tombstone has, says news.
 fn version_prefix(txn: &Txn<'_>, group: GroupId, value: &ObjectValue) -> Vec<u8> {
     let vault = &txn.db.vault;
+    let what = if value.tombstone { "tombstone" } else { "version" };
     Key::group(group)
         .bytes(&vault.blind(group, "object", &value.id))
-        .bytes(&vault.blind(group, "version", &value.version))
+        .bytes(&vault.blind(group, what, &value.version))
         .done()
 }

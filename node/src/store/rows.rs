@@ -78,6 +78,8 @@ pub enum Change {
     Address(AddressRow),
     /// What was found of a log as a whole, some or all of it.
     Judged(JudgedLog),
+    /// Objects that lost a row to be met again or buried, at most about so many rows of them.
+    Surface(usize),
     /// A restored envelope whose key is not here: it waits for it, as it did once.
     Reseal(MessageId),
     /// An envelope ahead of our roster.
@@ -125,6 +127,8 @@ pub enum Committed {
     },
     /// The log changed while it was judged: judge it again.
     Outdated,
+    /// Some of it is done, the rest waits to be committed likewise.
+    More,
     /// The author's certificate has as many logs in the group as it may; nothing is stored.
     TooManyLogs,
     /// Withdrawals were looked at.
@@ -209,6 +213,8 @@ pub struct EnvelopeRow {
     pub in_closed_log: bool,
     /// Whether a cut ends at it.
     pub is_cut_point: bool,
+    /// Whether a cut lists its log, and it may be an ancestor of the cut point.
+    pub is_listed: bool,
     /// As it travelled.
     pub bytes: Vec<u8>,
     /// Whether the body is with it.
@@ -329,6 +335,8 @@ pub struct LogRow {
     pub revision: u64,
     /// Second messages kept.
     pub seconds: u64,
+    /// One log more than its certificate may have: hidden.
+    pub surplus: bool,
 }
 
 /// One envelope of a log, for judging the log.
@@ -338,6 +346,10 @@ pub struct HeldEntry {
     pub entry: Entry,
     /// How it is held.
     pub state: MessageState,
+    /// Whether nothing is missing of it: its body is here, or gone by a withdrawal that stands.
+    pub counts: bool,
+    /// Whether it lies beside the message that has its place.
+    pub is_beside: bool,
 }
 
 /// What a judgement changes; see [`belfry_proto::sync::judge_log`].
@@ -351,6 +363,8 @@ pub struct JudgedLog {
     pub hide: Vec<(MessageId, MessageState)>,
     /// To show again.
     pub show: Vec<MessageId>,
+    /// Those of the messages beside the log whose its places are.
+    pub promote: Vec<(Sequence, MessageId)>,
     /// With the last part of it.
     pub end: Option<JudgedEnd>,
 }
@@ -364,8 +378,10 @@ pub struct JudgedEnd {
     pub closure: Vec<u8>,
     /// The lowest fork.
     pub fork: Option<Sequence>,
-    /// Whose a place is that several messages claim.
-    pub chosen: Vec<(Sequence, MessageId)>,
+    /// How far the log goes without a gap, once all is promoted: height, the message there, bodies up to it.
+    pub frontier: (Sequence, MessageId, u64),
+    /// One log more than its certificate may have.
+    pub surplus: bool,
 }
 
 /// What is known of one message.

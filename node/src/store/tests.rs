@@ -59,6 +59,7 @@ fn envelope(n: u64) -> EnvelopeRow {
         judged_at: Height::new(1),
         in_closed_log: false,
         is_cut_point: false,
+        is_listed: false,
         opens_later: false,
         bytes: vec![7; 100],
         has_body: true,
@@ -448,7 +449,7 @@ fn parked_envelopes_survive_a_restart_within_their_shares() {
     for n in 61..=100 {
         park(&store, n, peer);
     }
-    let parked = store.parked(1_000).unwrap();
+    let parked = store.parked(None, 1_000).unwrap();
     assert_eq!(parked.len(), 1 + 64);
     assert_eq!((parked[0].id, parked[0].parker), (id(0), alice));
     assert!(parked[1..].iter().all(|row| row.id >= id(37) && row.parker == peer), "the oldest went");
@@ -591,4 +592,23 @@ fn a_row_that_points_to_nothing_is_found() {
     let health = store.check(|_| {});
     assert_eq!(health.damages, 1);
     assert!(health.damaged[0].to_string().contains("holds no envelope"), "{:?}", health.damaged);
+}
+
+#[tokio::test]
+async fn what_is_queued_together_is_answered_each_in_its_place_however_many_writes_it_takes() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    // More than two batches hold, and every third one a duplicate.
+    let rows: Vec<_> = (0..600_u64).map(|n| n - u64::from(n % 3 == 2)).collect();
+    let changes = rows.iter().map(|n| {
+        let mut bytes = [7; 32];
+        bytes[..8].copy_from_slice(&n.to_be_bytes());
+        let parker = Parker::Author(MemberId::new([u8::try_from(n % 200).unwrap(); 16]));
+        let (id, received) = (MessageId::new(bytes), Timestamp::from_micros(*n));
+        store.prepare(Change::Park(ParkRow { id, parker, received, bytes: vec![1; 20_000] }))
+    });
+    let answers = store.enqueue(changes.collect()).await.unwrap().durable().await.unwrap();
+    let expected = (0..600).map(|n| if n % 3 == 2 { Committed::Duplicate } else { Committed::Done });
+    assert_eq!(answers.into_iter().map(Result::unwrap).collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    assert_eq!(store.parked(None, 1_000).unwrap().len(), 400);
 }

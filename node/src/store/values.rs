@@ -183,6 +183,8 @@ pub(super) struct LogValue {
     revision: u64,
     #[prost(uint64, tag = "12")]
     seconds: u64,
+    #[prost(bool, tag = "13")]
+    surplus: bool,
 }
 
 impl LogValue {
@@ -200,6 +202,7 @@ impl LogValue {
             closure: row.closure.clone(),
             revision: row.revision,
             seconds: row.seconds,
+            surplus: row.surplus,
         }
     }
 
@@ -219,6 +222,7 @@ impl LogValue {
             closure: self.closure.clone(),
             revision: self.revision,
             seconds: self.seconds,
+            surplus: self.surplus,
         })
     }
 }

@@ -29,7 +29,7 @@ use super::{
     apply::{Applier, Stored, count, stored},
     columns::{self, Cf, Key},
     objects, purge,
-    removal::{self, End, Gone},
+    removal::{self, End},
     rows::{Committed, EnvelopeRow, MessageState, Reweigh, WithdrawalRow},
     txn::Txn,
     values::{EnvelopeValue, WithdrawalValue},
@@ -211,24 +211,16 @@ impl Applier {
         work: Vec<Reweigh>,
         now: Timestamp,
     ) -> Result<Committed, WriteError> {
-        let mut gone = Gone::of(End::Bare);
         let mut reopens = false;
         for Reweigh { due, message } in work {
             txn.delete(Cf::Reweigh, reweigh_key(due, message));
-            reopens |= self.weigh(txn, message, now, &mut gone)?;
+            reopens |= self.weigh(txn, message, now)?;
         }
-        removal::surface(self, txn, gone)?;
         Ok(Committed::Reweighed { reopens })
     }
 
     /// True if the message is to be opened again.
-    fn weigh(
-        &mut self,
-        txn: &mut Txn<'_>,
-        message: MessageId,
-        now: Timestamp,
-        gone: &mut Gone,
-    ) -> Result<bool, WriteError> {
+    fn weigh(&mut self, txn: &mut Txn<'_>, message: MessageId, now: Timestamp) -> Result<bool, WriteError> {
         if txn.get(Cf::Messages, message.as_ref())?.is_none() {
             // It is weighed when it comes.
             return Ok(false);
@@ -245,7 +237,7 @@ impl Applier {
         let member = author(message, &stored.value)?;
         let counted = stored.value.counts();
         match ending_of(txn, message, stored.group, member)? {
-            Some(ending) => end(txn, message, member, &mut stored, &ending, now, gone)?,
+            Some(ending) => end(txn, message, member, &mut stored, &ending, now)?,
             None => {
                 stored.value.excused = false;
                 if stored.value.state() == MessageState::Withdrawn {
@@ -307,16 +299,15 @@ fn end(
     stored: &mut Stored,
     ending: &Ending,
     now: Timestamp,
-    gone: &mut Gone,
 ) -> Result<(), WriteError> {
     let state = stored.value.state();
     let erases = ending.shreds_at.is_some_and(|at| at <= now);
-    gone.ends_as(if ending.keeps_content { End::Kept } else { End::Bare });
+    let ends_as = if ending.keeps_content { End::Kept } else { End::Bare };
     if state.may_show() || !ending.keeps_content && tells(txn, message, stored.group)? {
         for date in objects::dates_of(txn, message)? {
             purge::put(txn, Cf::Objects, &columns::object(stored.group, date));
         }
-        removal::take_away(txn, stored.group, member, message, gone)?;
+        removal::take_away(txn, stored.group, member, message, ends_as)?;
     }
     if let Some(key) = stored.value.key_id() {
         txn.delete(Cf::Waiting, columns::waiting(key, message));

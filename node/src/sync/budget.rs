@@ -3,21 +3,21 @@
 //! A page costs a read and up to 1 MiB of upload for a request of fifty bytes. Whoever asks without end is
 //! told `busy`; a newcomer that fetches everything is served at the pace below.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use belfry_proto::crypto::sign::PublicKey;
 use tokio::time::Instant;
 
-/// Requests a second one peer may make, and how many at once. Twelve groups compared are twelve requests.
-const REQUESTS: (f64, f64) = (64.0, 512.0);
-/// Bytes a second one peer may be served, and how many at once. 32 MiB a second is more than ingest stores.
-const BYTES: (f64, f64) = (32.0 * 1024.0 * 1024.0, 128.0 * 1024.0 * 1024.0);
+use crate::bucket::{Bucket, Rate};
+
+/// Requests one peer may make. Twelve groups compared are twelve requests.
+const REQUESTS: Rate = Rate { per_second: 64.0, burst: 512.0 };
+/// Bytes one peer may be served. 32 MiB a second is more than ingest stores.
+const BYTES: Rate = Rate { per_second: 32.0 * 1024.0 * 1024.0, burst: 128.0 * 1024.0 * 1024.0 };
 /// Requests of one peer served side by side; a quarter of all places.
 const SIDE_BY_SIDE: usize = 4;
-/// Peers remembered; beyond it, those that have been idle for [`IDLE`] are forgotten.
+/// Peers remembered; beyond it, those that have everything again are forgotten.
 const PEERS: usize = 1024;
-/// After this a bucket is full again anyway.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// One account a peer.
 #[derive(Debug, Default)]
@@ -27,31 +27,32 @@ pub(super) struct Budgets {
 
 #[derive(Debug)]
 struct Account {
-    requests: f64,
-    bytes: f64,
-    at: Instant,
+    requests: Bucket,
+    bytes: Bucket,
     open: usize,
+}
+
+impl Account {
+    fn is_idle(&self, now: Instant) -> bool {
+        self.open == 0 && self.requests.is_full(REQUESTS, now) && self.bytes.is_full(BYTES, now)
+    }
 }
 
 impl Budgets {
     /// Begins to serve a request of `peer`; false, at no charge, if it has to come back.
     pub(super) fn begin(&mut self, peer: PublicKey, now: Instant) -> bool {
         if self.peers.len() > PEERS {
-            self.peers.retain(|_, account| account.open > 0 || now.duration_since(account.at) < IDLE);
+            self.peers.retain(|_, account| !account.is_idle(now));
         }
         let account = self.peers.entry(peer).or_insert(Account {
-            requests: REQUESTS.1,
-            bytes: BYTES.1,
-            at: now,
+            requests: Bucket::full(REQUESTS, now),
+            bytes: Bucket::full(BYTES, now),
             open: 0,
         });
-        let passed = now.duration_since(account.at).as_secs_f64();
-        account.at = now;
-        account.requests = (account.requests + passed * REQUESTS.0).min(REQUESTS.1);
-        account.bytes = (account.bytes + passed * BYTES.0).min(BYTES.1);
-        let is_covered = account.requests >= 1.0 && account.bytes > 0.0 && account.open < SIDE_BY_SIDE;
+        let is_covered = account.bytes.fill(BYTES, now) > 0.0
+            && account.open < SIDE_BY_SIDE
+            && account.requests.take(REQUESTS, 1.0, now);
         if is_covered {
-            account.requests -= 1.0;
             account.open += 1;
         }
         is_covered
@@ -61,7 +62,7 @@ impl Budgets {
     #[expect(clippy::cast_precision_loss, reason = "replies are far below 2^52 bytes")]
     pub(super) fn end(&mut self, peer: &PublicKey, len: usize) {
         if let Some(account) = self.peers.get_mut(peer) {
-            account.bytes -= len as f64;
+            account.bytes.spend(len as f64);
             account.open = account.open.saturating_sub(1);
         }
     }
@@ -69,6 +70,8 @@ impl Budgets {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use belfry_proto::crypto::sign::SigningKey;
 
     use super::*;

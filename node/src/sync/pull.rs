@@ -146,6 +146,13 @@ impl Pulling {
                 self.schedule.forget(|peer| roster.by_node(peer).is_some());
                 self.due_all();
             }
+            Notice::Missed { ready } => {
+                for gone in self.ready.difference(&ready).copied().collect::<Vec<_>>() {
+                    self.heed(Notice::PeerGone(gone));
+                }
+                self.ready = ready;
+                self.heed(Notice::RosterChanged(self.sync.roster.snapshot().version().height));
+            }
             _ => {}
         }
     }

@@ -12,17 +12,13 @@ use std::{
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    envelope,
     id::{GroupId, LogId, Sequence},
     limits,
     schema::{
         Addresses, Fork, Frontier, Page, PullFork, PullFrontier, PullRange, Refusal, Signed, SyncRequest,
         SyncResponse, sync_request, sync_response::Response,
     },
-    sync::{
-        check_fork,
-        frontier::{self, LogFrontier},
-    },
+    sync::frontier::{self, LogFrontier},
     time::Timestamp,
     trust::roster::Roster,
 };
@@ -208,22 +204,10 @@ fn fork(
     let group = entitled(roster, from, pull.group, now)?;
     let log = LogId::try_from(pull.log.as_slice()).map_err(|_| Refusal::Malformed)?;
     let internal = |_| Refusal::Internal;
-    let rows = store.logs(group).map_err(internal)?;
-    let row = rows.iter().find(|row| row.log == log && row.frozen.get() > 0).ok_or(Refusal::Unknown)?;
-    let place = row.frozen;
-    let proves = |[one, other]: &[Vec<u8>; 2]| match (envelope::decode(one), envelope::decode(other)) {
-        (Ok(one), Ok(other)) => check_fork(group, log, place, [&one, &other]).is_ok(),
-        _ => false,
-    };
-    let mut proof = store.fork_proof(row).map_err(internal)?.map(|proof| proof.envelopes).filter(proves);
-    if proof.is_none() && place.get() > 1 {
-        // Below a cut the parent is settled, and the fork is its child's place.
-        let before = Sequence::new(place.get() - 1);
-        let pair = store.envelopes(group, log, before, place, usize::MAX).map_err(internal)?;
-        proof = <[Vec<u8>; 2]>::try_from(pair).ok().filter(proves);
-    }
+    let row = store.log(group, log).map_err(internal)?.filter(|row| row.frozen.get() > 0 && !row.surplus);
     // Known of, with one side being judged anew.
-    let [one, other] = proof.ok_or(Refusal::NotYet)?;
+    let proof = store.fork_proof(&row.ok_or(Refusal::Unknown)?).map_err(internal)?.ok_or(Refusal::NotYet)?;
+    let [one, other] = proof.envelopes;
     Ok(Response::Fork(Fork { one, other }))
 }
 

@@ -402,6 +402,7 @@ fn filler(n: usize) -> EnvelopeRow {
         judged_at: Height::new(u64::MAX),
         in_closed_log: false,
         is_cut_point: false,
+        is_listed: false,
         opens_later: false,
         bytes: vec![7; 10],
         has_body: true,

@@ -23,6 +23,7 @@ use std::{
 use crate::{
     id::{GroupId, LogId, Sequence},
     sync::plan::{Range, Want},
+    time::doubled,
 };
 
 /// Requests under way to all peers, the slow aside. Each answer may be 1 MiB.
@@ -194,7 +195,7 @@ impl<P: Copy + Ord> Schedule<P> {
     /// The peer did something else that no honest one does, like sending a list that is none.
     pub fn blame(&mut self, peer: P, now: Duration) {
         let state = self.peers.entry(peer).or_default();
-        let wait = FIRST_BACKOFF.saturating_mul(1 << state.faults.min(16)).min(LONGEST_BACKOFF);
+        let wait = doubled(FIRST_BACKOFF, state.faults, LONGEST_BACKOFF);
         state.faults = state.faults.saturating_add(1);
         state.not_before = state.not_before.max(now + wait);
     }
@@ -202,7 +203,7 @@ impl<P: Copy + Ord> Schedule<P> {
     /// The peer had no time for a question outside this schedule.
     pub fn pause(&mut self, peer: P, now: Duration) {
         let state = self.peers.entry(peer).or_default();
-        let wait = FIRST_BUSY.saturating_mul(1 << state.busy.min(16)).min(LONGEST_BUSY);
+        let wait = doubled(FIRST_BUSY, state.busy, LONGEST_BUSY);
         state.busy = state.busy.saturating_add(1);
         state.not_before = state.not_before.max(now + wait);
     }

@@ -299,7 +299,7 @@ async fn a_node_whose_log_lags_is_not_blamed_and_catches_up() -> anyhow::Result<
     let ahead = forge.next(&Bundle::indicators(1))?;
     hostile.gossip(Topic::Group(group), ahead.bytes()).await?;
     until("the message to be parked", async || {
-        let parked = bob.store().and_then(|store| Ok(store.parked(10)?)).map_err(|e| e.to_string())?;
+        let parked = bob.store().and_then(|store| Ok(store.parked(None, 10)?)).map_err(|e| e.to_string())?;
         if parked.iter().any(|row| row.id == ahead.message_id()) {
             Ok(())
         } else {
@@ -312,7 +312,7 @@ async fn a_node_whose_log_lags_is_not_blamed_and_catches_up() -> anyhow::Result<
     alice.import(&coalition).await?;
     bob.follows(&coalition).await?;
     bob.stores(&[ahead.message_id()]).await?;
-    assert_eq!(bob.store()?.parked(10)?.len(), 0);
+    assert_eq!(bob.store()?.parked(None, 10)?.len(), 0);
     assert!(late.serial().get() > mallory.serial().get());
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use belfry_proto::{envelope, envelope::KeyContext};
-use belfry_tests::{Bundle, Coalition, Hostile, until};
+use belfry_proto::{envelope, envelope::KeyContext, schema::RosterVersion};
+use belfry_tests::{Bundle, Coalition, Hostile, Member};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_was_away_catches_up_through_a_third_though_the_author_is_gone() -> anyhow::Result<()> {
@@ -53,12 +53,7 @@ async fn what_is_published_offline_is_sealed_after_a_revocation_that_arrives_fir
     alice.run(&[]).await?;
     let bundle = Bundle::indicators(1);
     let accepted = alice.publish("cidr", &bundle).tlp("green").accepted().await?;
-    until("the draft to wait for a hello", async || {
-        let status = alice.status().await.map_err(|error| format!("{error:#}"))?;
-        let waits = status["warnings"].to_string().contains("no other node has answered");
-        if waits { Ok(()) } else { Err(status.to_string()) }
-    })
-    .await?;
+    alice.warns("no other node has answered").await?;
     assert_eq!(accepted.follow().await?["state"], "drafted");
     assert!(alice.roster()?.version().height < height);
 
@@ -115,6 +110,15 @@ async fn who_lost_every_peer_seals_nothing_until_somebody_tells_of_the_revocatio
     Ok(())
 }
 
+/// A member's node that announces an admin log a thousand entries longer than there is.
+async fn announcing_too_much(liar: &Member, coalition: &Coalition) -> anyhow::Result<Hostile> {
+    let hostile = Hostile::as_member(liar, coalition).await?;
+    let mut promised: RosterVersion = coalition.roster().version().into();
+    promised.height += 1000;
+    hostile.claims(promised);
+    Ok(hostile)
+}
+
 /// Its only peer announces an admin log that it does not serve. Beside an honest one it could hold up nobody.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_liar_about_the_admin_log_holds_up_a_publisher_for_a_bounded_time() -> anyhow::Result<()> {
@@ -123,10 +127,7 @@ async fn a_liar_about_the_admin_log_holds_up_a_publisher_for_a_bounded_time() ->
     let mut alice = alice.tuned(|tuning| tuning.gate.doubt = Duration::from_secs(5));
     let liar = coalition.member("liar").reader(["cidr"]).issue()?;
     alice.start(&coalition, &[]).await?;
-    let hostile = Hostile::as_member(&liar, &coalition).await?;
-    let mut promised: belfry_proto::schema::RosterVersion = coalition.roster().version().into();
-    promised.height += 1000;
-    hostile.claims(promised);
+    let hostile = announcing_too_much(&liar, &coalition).await?;
     let bundle = Bundle::indicators(1);
     let accepted = alice.publish("cidr", &bundle).tlp("green").accepted().await?;
     alice.warns("no other node has answered").await?;
@@ -143,10 +144,7 @@ async fn a_liar_about_the_admin_log_holds_up_nobody_beside_an_honest_peer() -> a
     let mut bob = coalition.member("bob").reader(["cidr"]).issue()?;
     let liar = coalition.member("liar").reader(["cidr"]).issue()?;
     alice.start(&coalition, &[]).await?;
-    let hostile = Hostile::as_member(&liar, &coalition).await?;
-    let mut promised: belfry_proto::schema::RosterVersion = coalition.roster().version().into();
-    promised.height += 1000;
-    hostile.claims(promised);
+    let hostile = announcing_too_much(&liar, &coalition).await?;
     hostile.join(&alice).await?;
     let bundle = Bundle::indicators(1);
     let accepted = alice.publish("cidr", &bundle).tlp("green").accepted().await?;

@@ -321,6 +321,7 @@ impl Site {
             judged_at: Height::new(u64::MAX),
             in_closed_log: false,
             is_cut_point: false,
+            is_listed: false,
             opens_later: false,
             bytes: vec![7; 100],
             has_body: true,

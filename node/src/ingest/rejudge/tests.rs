@@ -58,6 +58,7 @@ fn message(branch: u8, sequence: u64, from: u64) -> EnvelopeRow {
         judged_at: Height::new(1),
         in_closed_log: false,
         is_cut_point: false,
+        is_listed: false,
         opens_later: false,
         bytes: vec![branch; 100],
         has_body: true,
@@ -118,17 +119,20 @@ fn arrive(store: &Store, row: &EnvelopeRow, closure: &Closure) {
     store.commit_blocking(Change::Envelope(Box::new(row))).unwrap();
 }
 
+fn whole(Found { hide, show, promote, end }: Found) -> JudgedLog {
+    JudgedLog { group: GROUP, log: LOG, hide, show, promote, end: Some(end) }
+}
+
 /// Judges as the task does, and opens again what stands again.
 fn settle(store: &Store, closure: &Closure, all: &[EnvelopeRow]) {
     loop {
         let Some(log) = store.log(GROUP, LOG).unwrap() else { return };
         let found = judge(closure, &log, &store.held(GROUP, LOG).unwrap());
-        let Found { hide, show, end } = found;
-        let judged = JudgedLog { group: GROUP, log: LOG, hide, show, end: Some(end) };
-        if store.commit_blocking(Change::Judged(judged)).unwrap() == Committed::Done {
+        if store.commit_blocking(Change::Judged(whole(found))).unwrap() == Committed::Done {
             break;
         }
     }
+    while store.commit_blocking(Change::Surface(1)).unwrap() == Committed::More {}
     for message in store.reopenable(None, 1000).unwrap() {
         let content = all.iter().find(|row| row.id == message).and_then(|row| row.content.clone()).unwrap();
         store.commit_blocking(Change::Opened { message, group: GROUP, content }).unwrap();
@@ -212,6 +216,36 @@ fn what_is_hidden_leaves_every_index_and_a_tombstone_says_so() {
 }
 
 #[test]
+fn an_object_said_again_in_the_very_version_of_its_tombstone_is_shown() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let all = history(2, &[]);
+    all.iter().for_each(|row| arrive(&store, row, &Closure::default()));
+    settle(&store, &cut(1), &all);
+    let tombstone = store.versions(GROUP, "indicator--0-2").unwrap().pop().unwrap();
+    assert!(tombstone.tombstone);
+    let mut said = object("0-2", "v1");
+    said.raw = String::from_utf8(said.raw).unwrap().replace(&said.version, &tombstone.version).into_bytes();
+    said.version.clone_from(&tombstone.version);
+    let again = EnvelopeRow {
+        log: LogId::new([2; 32]),
+        id: id(9, 1),
+        content: Some(content(9, 1, 2, vec![said.clone()])),
+        ..message(9, 1, 99)
+    };
+    arrive(&store, &again, &Closure::default());
+    let versions = store.versions(GROUP, "indicator--0-2").unwrap();
+    let genuine: Vec<_> = versions.iter().filter(|row| !row.tombstone).collect();
+    assert_eq!(genuine.len(), 1, "{versions:?}");
+    assert_eq!((genuine[0].message, &genuine[0].raw), (id(9, 1), &said.raw));
+    assert!(shown(&store).contains("indicator--0-2"));
+    // The tombstone goes when its own object is back, and takes nothing else along.
+    settle(&store, &cut(2), &all);
+    let versions = store.versions(GROUP, "indicator--0-2").unwrap();
+    assert!(versions.len() == 2 && versions.iter().all(|row| !row.tombstone), "{versions:?}");
+}
+
+#[test]
 fn a_second_claim_surfaces_when_the_first_is_hidden() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);
@@ -260,6 +294,30 @@ fn another_message_of_the_same_member_keeps_what_it_said_too() {
     assert_eq!(store.versions(GROUP, "indicator--0-1").unwrap()[0].message, id(9, 1));
 }
 
+/// 5 of the branch denies 4 of the main log, beside 5 of the main log, which follows it; 4 comes last.
+#[test]
+fn an_entry_that_one_of_two_children_denies_freezes_its_own_place() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let (main, denying) = (history(5, &[]), message(1, 5, 3));
+    let last = message(0, 4, 0);
+    main.iter().filter(|row| row.id != last.id).for_each(|row| arrive(&store, row, &Closure::default()));
+    arrive(&store, &denying, &Closure::default());
+    settle(&store, &Closure::default(), &main);
+    assert_eq!(
+        (store.unjudged().unwrap(), store.log(GROUP, LOG).unwrap().unwrap().frozen.get()),
+        (vec![], 5)
+    );
+    arrive(&store, &last, &Closure::default());
+    assert_eq!(store.unjudged().unwrap(), [(GROUP, LOG)]);
+    settle(&store, &Closure::default(), &main);
+    let log = store.log(GROUP, LOG).unwrap().unwrap();
+    assert_eq!(log.frozen.get(), 4);
+    assert_eq!(store.message(last.id).unwrap().unwrap().state, MessageState::Disputed);
+    let proof = store.fork_proof(&log).unwrap().unwrap();
+    assert_eq!(proof.envelopes, [last.bytes, denying.bytes]);
+}
+
 #[test]
 fn a_hidden_message_is_not_opened_by_a_key_that_comes_late() {
     let folder = TempDir::new().unwrap();
@@ -278,9 +336,8 @@ fn a_hidden_message_is_not_opened_by_a_key_that_comes_late() {
     assert_eq!(shown(&store).len(), 0);
     // Standing again without its key, it waits for it as before.
     let log = store.log(GROUP, LOG).unwrap().unwrap();
-    let Found { hide, show, end } = judge(&cut(1), &log, &store.held(GROUP, LOG).unwrap());
-    let judged = JudgedLog { group: GROUP, log: LOG, hide, show, end: Some(end) };
-    store.commit_blocking(Change::Judged(judged)).unwrap();
+    let found = judge(&cut(1), &log, &store.held(GROUP, LOG).unwrap());
+    store.commit_blocking(Change::Judged(whole(found))).unwrap();
     assert_eq!(store.reopenable(None, 9).unwrap(), [id(0, 1)]);
     store.commit_blocking(Change::Reseal(id(0, 1))).unwrap();
     assert_eq!(store.reopenable(None, 9).unwrap(), []);
@@ -335,7 +392,8 @@ fn a_crash_between_mark_and_judgement_loses_nothing() {
     // Half of a judgement, and another crash.
     let log = store.log(GROUP, LOG).unwrap().unwrap();
     let Found { hide, .. } = judge(&Closure::default(), &log, &store.held(GROUP, LOG).unwrap());
-    let half = JudgedLog { group: GROUP, log: LOG, hide: hide[..1].to_vec(), show: Vec::new(), end: None };
+    let (show, promote) = (Vec::new(), Vec::new());
+    let half = JudgedLog { group: GROUP, log: LOG, hide: hide[..1].to_vec(), show, promote, end: None };
     store.commit_blocking(Change::Judged(half)).unwrap();
     drop(store);
     let store = open(&folder);
@@ -346,16 +404,92 @@ fn a_crash_between_mark_and_judgement_loses_nothing() {
 }
 
 #[test]
+fn a_crash_between_hiding_and_saying_so_leaves_the_tombstones_to_be_made() {
+    let folder = TempDir::new().unwrap();
+    let all = history(5, &[]);
+    let store = open(&folder);
+    all.iter().for_each(|row| arrive(&store, row, &Closure::default()));
+    let log = store.log(GROUP, LOG).unwrap().unwrap();
+    let found = judge(&Closure::at([]), &log, &store.held(GROUP, LOG).unwrap());
+    store.commit_blocking(Change::Judged(whole(found))).unwrap();
+    assert_eq!(store.unjudged().unwrap(), [], "the log is judged");
+    assert_eq!(shown(&store).len(), 0, "what is hidden is gone at once");
+    let tombstones = |store: &Store| {
+        let page = store.page(GROUP, &PageQuery { after: None, kinds: None, examine: 1000 }).unwrap();
+        page.rows.into_iter().filter(|row| row.tombstone).count()
+    };
+    assert_eq!(tombstones(&store), 0);
+    assert_eq!(store.commit_blocking(Change::Surface(2)).unwrap(), Committed::More);
+    assert_eq!(tombstones(&store), 2, "no more at once than was asked for");
+    drop(store);
+    let store = open(&folder);
+    while store.commit_blocking(Change::Surface(2)).unwrap() == Committed::More {}
+    assert_eq!(tombstones(&store), 5);
+    assert_eq!(store.commit_blocking(Change::Surface(2)).unwrap(), Committed::Done);
+    assert_eq!(tombstones(&store), 5);
+}
+
+#[test]
+fn a_crash_while_places_change_hands_leaves_a_log_that_claims_too_little_and_is_judged_again() {
+    let folder = TempDir::new().unwrap();
+    // The forged history came first, and a cut says that the other one is true.
+    let all = history(6, &[(1, 2, 6)]);
+    let forged_first: Vec<_> = all[..2].iter().chain(&all[6..]).chain(&all[2..6]).collect();
+    let store = open(&folder);
+    forged_first.iter().for_each(|row| arrive(&store, row, &Closure::default()));
+    let closure = cut(6);
+    let log = store.log(GROUP, LOG).unwrap().unwrap();
+    let Found { promote, .. } = judge(&closure, &log, &store.held(GROUP, LOG).unwrap());
+    assert_eq!(promote.len(), 4);
+    // The upper half first: what is promoted below must not be read as followed by the forged entries.
+    let nothing = || (Vec::new(), Vec::new());
+    for (some, head) in [(&promote[2..], id(1, 4)), (&promote[..1], id(0, 2))] {
+        let (hide, show) = nothing();
+        let part = JudgedLog { group: GROUP, log: LOG, hide, show, promote: some.to_vec(), end: None };
+        store.commit_blocking(Change::Judged(part)).unwrap();
+        let log = store.log(GROUP, LOG).unwrap().unwrap();
+        let served = store.envelopes(GROUP, LOG, Sequence::new(1), log.height, usize::MAX).unwrap();
+        assert_eq!((served.len() as u64, log.bodies), (log.height.get(), log.height.get()));
+        assert_eq!(log.head, head, "up to below the lowest that changed hands");
+    }
+    drop(store);
+    let store = open(&folder);
+    assert_eq!(store.unjudged().unwrap(), [(GROUP, LOG)]);
+    settle(&store, &closure, &all);
+    let log = store.log(GROUP, LOG).unwrap().unwrap();
+    assert_eq!((log.height, log.head, log.bodies), (Sequence::new(6), id(0, 6), 6));
+    let found = judge(&closure, &log, &store.held(GROUP, LOG).unwrap());
+    assert!(found.promote.is_empty() && found.hide.is_empty(), "a second judgement moves nothing");
+}
+
+#[test]
+fn a_gap_below_a_long_history_is_joined_in_bounded_steps() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let all = history(600, &[]);
+    let light = |row: &EnvelopeRow| EnvelopeRow { state: MessageState::Sealed, content: None, ..row.clone() };
+    all[1..].iter().for_each(|row| arrive(&store, &light(row), &Closure::default()));
+    assert_eq!(store.log(GROUP, LOG).unwrap().unwrap().height, Sequence::new(0));
+    let filled = store.commit_blocking(Change::Envelope(Box::new(light(&all[0])))).unwrap();
+    assert!(matches!(filled, Committed::Stored { unjudged: true, .. }), "{filled:?}");
+    assert_eq!(store.log(GROUP, LOG).unwrap().unwrap().height, Sequence::new(256));
+    assert_eq!(store.unjudged().unwrap(), [(GROUP, LOG)]);
+    settle(&store, &Closure::default(), &[]);
+    let log = store.log(GROUP, LOG).unwrap().unwrap();
+    assert_eq!((log.height, log.head, log.bodies), (Sequence::new(600), id(0, 600), 600));
+    assert_eq!(store.unjudged().unwrap(), []);
+}
+
+#[test]
 fn a_judgement_that_was_overtaken_does_not_end_the_matter() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);
     let all = history(3, &[(1, 1, 2)]);
     all.iter().take(2).for_each(|row| arrive(&store, row, &Closure::default()));
     let log = store.log(GROUP, LOG).unwrap().unwrap();
-    let Found { hide, show, end } = judge(&Closure::default(), &log, &store.held(GROUP, LOG).unwrap());
+    let found = judge(&Closure::default(), &log, &store.held(GROUP, LOG).unwrap());
     arrive(&store, &all[3], &Closure::default());
-    let judged = JudgedLog { group: GROUP, log: LOG, hide, show, end: Some(end) };
-    assert_eq!(store.commit_blocking(Change::Judged(judged)).unwrap(), Committed::Outdated);
+    assert_eq!(store.commit_blocking(Change::Judged(whole(found))).unwrap(), Committed::Outdated);
     assert_eq!(store.unjudged().unwrap(), [(GROUP, LOG)]);
 }
 

@@ -54,6 +54,7 @@ fn entry(id: MessageId, member: MemberId, targets: &[MessageId], body: Option<&[
         judged_at: Height::new(1),
         in_closed_log: false,
         is_cut_point: false,
+        is_listed: false,
         opens_later: false,
         bytes: envelope.encode_to_vec(),
         has_body: !is_data || body.is_some(),
@@ -120,6 +121,7 @@ fn settle(store: &Store, now: Timestamp) {
             return;
         }
         store.commit_blocking(Change::Reweigh { work, now }).unwrap();
+        store.commit_blocking(Change::Surface(usize::MAX - 1)).unwrap();
     }
 }
 
@@ -169,7 +171,8 @@ fn play(events: &[Event], erases: bool) -> (MessageState, bool, u64) {
                 if store.has_message(steward.id).unwrap() {
                     let hide = vec![(steward.id, MessageState::Quarantined)];
                     let (group, log) = (GROUP, steward.log);
-                    let judged = JudgedLog { group, log, hide, show: Vec::new(), end: None };
+                    let judged =
+                        JudgedLog { group, log, hide, show: Vec::new(), promote: Vec::new(), end: None };
                     store.commit_blocking(Change::Judged(judged)).unwrap();
                 }
             }
@@ -264,7 +267,8 @@ fn an_entry_without_its_body_counts_as_long_as_its_withdrawal_stands() {
     settle(&store, clock::now());
     assert_eq!(held(&store), (MessageState::Withdrawn, false, 1));
     let hide = vec![(erased.id, MessageState::Quarantined)];
-    let judged = JudgedLog { group: GROUP, log: erased.log, hide, show: Vec::new(), end: None };
+    let judged =
+        JudgedLog { group: GROUP, log: erased.log, hide, show: Vec::new(), promote: Vec::new(), end: None };
     store.commit_blocking(Change::Judged(judged)).unwrap();
     settle(&store, clock::now());
     assert_eq!(held(&store), (MessageState::Sealed, false, 0));

@@ -51,10 +51,15 @@ pub(crate) fn envelope(
     }
 }
 
-/// What an envelope withdraws, if it does; judged by the roster that its header names.
+/// What an envelope withdraws, if it does; judged by the roster that its header names. It is `seen` now.
 #[must_use]
-pub(crate) fn withdraws(roster: &Roster, id: MessageId, header: &Header) -> Option<Withdraws> {
-    let word = Word::of(roster, id, header)?;
+pub(crate) fn withdraws(
+    roster: &Roster,
+    id: MessageId,
+    header: &Header,
+    seen: Timestamp,
+) -> Option<Withdraws> {
+    let word = Word::of(roster, id, header, seen)?;
     Some(Withdraws { word, targets: header.withdrawal()?.targets.clone() })
 }
 

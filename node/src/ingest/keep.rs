@@ -128,8 +128,10 @@ impl Ingest {
     fn row(&self, envelope: &Arrived, roster: &Roster) -> EnvelopeRow {
         let row = self.unweighed(envelope, roster);
         let withdraws = match envelope {
-            Arrived::Admitted(admitted) => rows::withdraws(roster, row.id, admitted.header()),
-            Arrived::Quarantined(quarantined) => rows::withdraws(roster, row.id, quarantined.header()),
+            Arrived::Admitted(admitted) => rows::withdraws(roster, row.id, admitted.header(), row.received),
+            Arrived::Quarantined(quarantined) => {
+                rows::withdraws(roster, row.id, quarantined.header(), row.received)
+            }
         };
         EnvelopeRow { withdraws, ..row }
     }

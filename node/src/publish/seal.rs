@@ -209,7 +209,7 @@ fn seal_withdrawals(
         let (header, id, bytes) = (decoded.header(), decoded.message_id(), decoded.bytes());
         let (state, judged) = (MessageState::Closed, author.roster.height);
         let row = rows::envelope(header, id, bytes, true, state, now, judged);
-        let withdraws = rows::withdraws(roster, id, header);
+        let withdraws = rows::withdraws(roster, id, header, now);
         sealed.gossip.push(bytes.to_vec());
         sealed.rows.push(EnvelopeRow { withdraws, ..row });
     }

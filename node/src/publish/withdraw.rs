@@ -138,6 +138,7 @@ impl Publisher {
             ground: request.ground.unwrap_or(WithdrawalGround::Author),
             by_steward: roster.role_at(self.identity.serial, request.group, height) == Some(Role::Steward),
             created: now,
+            seen: now,
         }
     }
 
@@ -165,7 +166,7 @@ impl Publisher {
         let bytes = self.store.envelope(row.id)?.ok_or(WithdrawError::UnknownMessage(row.id))?;
         let decoded = envelope::decode(&bytes).map_err(|error| WithdrawError::Fault(Box::new(error)))?;
         let roster = self.roster.snapshot();
-        let word = Word::of(&roster, row.id, decoded.header())
+        let word = Word::of(&roster, row.id, decoded.header(), row.received)
             .filter(|word| word.by_steward && word.mode != WithdrawalMode::Lift)
             .ok_or(WithdrawError::NotLiftable(row.id))?;
         if lift.lifts(&word) {

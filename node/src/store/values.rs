@@ -433,6 +433,8 @@ pub(super) struct WithdrawalValue {
     by_steward: bool,
     #[prost(uint64, tag = "6")]
     created: u64,
+    #[prost(uint64, tag = "7")]
+    seen: u64,
 }
 
 impl WithdrawalValue {
@@ -444,6 +446,7 @@ impl WithdrawalValue {
             ground: word.ground.into(),
             by_steward: word.by_steward,
             created: word.created.as_micros(),
+            seen: word.seen.as_micros(),
         }
     }
 
@@ -456,6 +459,7 @@ impl WithdrawalValue {
             ground: self.ground(),
             by_steward: self.by_steward,
             created: Timestamp::from_micros(self.created),
+            seen: Timestamp::from_micros(self.seen),
         })
     }
 }

@@ -354,6 +354,7 @@ async fn a_missing_body_is_fetched_from_whoever_has_it() {
             ground: WithdrawalGround::Rules,
             by_steward: true,
             created: now,
+            seen: now,
         };
         let header = schema::Header { targets: vec![target.to_vec()], ..schema::Header::default() };
         let envelope = schema::Envelope { header: header.encode_to_vec(), ..schema::Envelope::default() };

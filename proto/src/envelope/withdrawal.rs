@@ -89,6 +89,8 @@ pub struct Word {
     pub by_steward: bool,
     /// By its author's clock.
     pub created: Timestamp,
+    /// When this node first had it, which nobody can date back.
+    pub seen: Timestamp,
 }
 
 /// What withdrawals come to for one message.
@@ -103,9 +105,9 @@ pub struct Ending {
 }
 
 impl Word {
-    /// The word of the withdrawal with this header; `None` for data.
+    /// The word of the withdrawal with this header, first had at `seen`; `None` for data.
     #[must_use]
-    pub fn of(roster: &Roster, id: MessageId, header: &Header) -> Option<Self> {
+    pub fn of(roster: &Roster, id: MessageId, header: &Header, seen: Timestamp) -> Option<Self> {
         let withdrawal = header.withdrawal()?;
         let role = roster.role_at(header.serial, header.group, header.roster.height);
         Some(Self {
@@ -116,6 +118,7 @@ impl Word {
             ground: withdrawal.ground,
             by_steward: role == Some(Role::Steward),
             created: header.created,
+            seen,
         })
     }
 
@@ -158,7 +161,8 @@ impl Word {
         let erases = self.mode == WithdrawalMode::Erase;
         let shreds_at = match is_own {
             true => Timestamp::ZERO,
-            false => self.created.saturating_add(LIFTED_WITHIN),
+            // Whoever dates a withdrawal back takes nothing before it could be objected to.
+            false => self.created.max(self.seen).saturating_add(LIFTED_WITHIN),
         };
         Ending { by: self.id, keeps_content: is_own && !erases, shreds_at: erases.then_some(shreds_at) }
     }
@@ -196,7 +200,8 @@ pub fn may_withdraw<'a>(
     target_member: MemberId,
 ) -> Result<&'a Withdrawal, WithdrawalRefusal> {
     let withdrawal = header.withdrawal().ok_or(WithdrawalRefusal::NotAWithdrawal)?;
-    let word = Word::of(roster, MessageId::ZERO, header).ok_or(WithdrawalRefusal::NotAWithdrawal)?;
+    let word =
+        Word::of(roster, MessageId::ZERO, header, header.created).ok_or(WithdrawalRefusal::NotAWithdrawal)?;
     word.reaches(target_group, target_member).map(|()| withdrawal)
 }
 
@@ -224,6 +229,7 @@ mod tests {
             ground: WithdrawalGround::Rules,
             by_steward: [STEWARD, OTHER_STEWARD].contains(&member),
             created: Timestamp::from_micros((100 + day) * DAY),
+            seen: Timestamp::from_micros((100 + day) * DAY),
         }
     }
 
@@ -270,6 +276,8 @@ mod tests {
             (false, Some(word(0, STEWARD, Lift, 7).created))
         );
         assert_eq!(of(&[(&word(1, STEWARD, Retract, 0), &[])]).unwrap().shreds_at, None);
+        let dated_back = Word { created: Timestamp::ZERO, ..hidden.clone() };
+        assert_eq!(of(&[(&dated_back, &[])]), Some(ending), "the week counts from first sight");
         let lifted = |lift: Word| of(&[(&hidden, &[lift])]).is_none();
         assert!(lifted(word(2, STEWARD, Lift, 6)) && lifted(word(2, OTHER_STEWARD, Lift, 6)));
         assert!(!lifted(word(2, STEWARD, Lift, 7)), "too late");

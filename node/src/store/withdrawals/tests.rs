@@ -75,6 +75,7 @@ fn withdrawal(n: u8, member: MemberId, mode: WithdrawalMode, target: MessageId) 
         ground: WithdrawalGround::Rules,
         by_steward: member == STEWARD,
         created: row.created,
+        seen: row.received,
     };
     EnvelopeRow { withdraws: Some(Withdraws { word, targets: vec![target] }), ..row }
 }

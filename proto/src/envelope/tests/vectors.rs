@@ -70,6 +70,22 @@ fn vectors() -> Vectors {
     let position = position_after(&named);
     let withdrawal = seal_message(&draft, &position, &author.author(roster()), at(1_002), &mut rng).unwrap();
 
+    let mut withdraw_next = |before: &crate::envelope::Decoded, target, mode, second| {
+        let targets = vec![target];
+        let draft = Draft::Withdrawal(Withdrawal { targets, mode, ground: WithdrawalGround::FalsePositive });
+        let position = position_after(before);
+        seal_message(&draft, &position, &author.author(roster()), at(second), &mut rng).unwrap()
+    };
+    let erasure = withdraw_next(&withdrawal, data.message_id(), WithdrawalMode::Erase, 1_003);
+    let lift = withdraw_next(&erasure, erasure.message_id(), WithdrawalMode::Lift, 1_004);
+    let bare =
+        schema::Envelope { body: None, recipients: None, ..schema::Envelope::decode(data.bytes()).unwrap() };
+    let page = schema::Page {
+        envelopes: vec![bare.encode_to_vec()],
+        more: true,
+        withdrawals: vec![erasure.bytes().to_vec()],
+    };
+
     let envelope = |sealed: &crate::envelope::Decoded| {
         let wire = schema::Envelope::decode(sealed.bytes()).unwrap();
         let mut fields = BTreeMap::from([
@@ -117,6 +133,9 @@ fn vectors() -> Vectors {
         ("data", data_fields),
         ("recipients", envelope(&named)),
         ("withdrawal", envelope(&withdrawal)),
+        ("erasure", envelope(&erasure)),
+        ("lift", envelope(&lift)),
+        ("page", BTreeMap::from([("page", hex::encode(page.encode_to_vec()))])),
     ]
     .into_iter()
     .map(|(name, fields)| {
@@ -178,4 +197,13 @@ fn golden_bytes_open_with_the_golden_keys() {
     let withdrawal = decode(&golden("withdrawal", "envelope")).unwrap();
     let target = MessageId::try_from(golden("data", "message_id").as_slice()).unwrap();
     assert_eq!(withdrawal.header().withdrawal().unwrap().targets, [target]);
+
+    let erasure = decode(&golden("erasure", "envelope")).unwrap();
+    let lift = decode(&golden("lift", "envelope")).unwrap();
+    let lifts = lift.header().withdrawal().unwrap();
+    assert_eq!((lifts.mode, lifts.targets.as_slice()), (WithdrawalMode::Lift, &[erasure.message_id()][..]));
+    let page = schema::Page::decode(golden("page", "page").as_slice()).unwrap();
+    let bare = decode(&page.envelopes[0]).unwrap();
+    assert_eq!((bare.message_id(), bare.has_body()), (target, false));
+    assert_eq!(page.withdrawals, [erasure.bytes()]);
 }

@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     Departures, Ingest, Kept, Page,
-    keep::{Arrival, Arrived, Ready},
+    keep::{Arrival, Arrived, Ready, Waits},
     line::Line,
     rate::forwarded,
     reweigh::Excuse,
@@ -28,7 +28,7 @@ use super::{
 use crate::{
     bucket::Buckets,
     clock,
-    network::{Gossip, Ticket},
+    network::Gossip,
     store::{Change, ParkRow},
 };
 
@@ -78,8 +78,6 @@ impl Judgement {
 struct Incoming {
     bytes: Vec<u8>,
     origin: Origin,
-    /// Where gossipsub waits for the verdict.
-    ticket: Option<Ticket>,
     arrival: Arrival,
 }
 
@@ -127,8 +125,8 @@ impl Ingest {
         let mut within = Vec::with_capacity(batch.len());
         for Gossip { topic, from, bytes, ticket, .. } in batch.drain(..) {
             if has_room && rates.take(from, 1.0, now) {
-                let (origin, arrival) = (Origin::Gossip { topic }, Arrival { from, done: None });
-                within.push(Incoming { bytes, origin, ticket: Some(ticket), arrival });
+                let arrival = Arrival { from, waits: Waits::Gossip(ticket) };
+                within.push(Incoming { bytes, origin: Origin::Gossip { topic }, arrival });
             } else {
                 let _ = self.network.verdict(ticket, Verdict::Ignore).await;
             }
@@ -143,8 +141,8 @@ impl Ingest {
         }
         let incoming = |bytes| {
             let (done, kept) = oneshot::channel();
-            let arrival = Arrival { from: page.from, done: Some(done) };
-            (Incoming { bytes, origin: Origin::Sync, ticket: None, arrival }, kept)
+            let arrival = Arrival { from: page.from, waits: Waits::Sync(done) };
+            (Incoming { bytes, origin: Origin::Sync, arrival }, kept)
         };
         let (incoming, waiting): (Vec<_>, Vec<_>) = page.envelopes.into_iter().map(incoming).unzip();
         self.take_in(incoming, line, departures).await;
@@ -166,12 +164,15 @@ impl Ingest {
         line.run(incoming, work, move |chunk| this.depart(chunk, &departures)).await;
     }
 
-    /// All verdicts before the first body is opened: gossipsub waits for the former only.
+    /// Verdicts that forward nothing fall before the first body is opened; what is forwarded is durable first.
     fn judge_and_open(&self, chunk: Vec<Incoming>, roster: &Arc<Roster>) -> Vec<Ready> {
-        let judge = |Incoming { bytes, origin, ticket, arrival }| {
+        let judge = |Incoming { bytes, origin, mut arrival }| {
             let judgement = self.judge(&bytes, roster, origin);
-            if let Some(ticket) = ticket {
-                let _ = self.network.verdict_blocking(ticket, judgement.verdict());
+            let verdict = judgement.verdict();
+            if verdict != Verdict::Accept
+                && let Some(ticket) = arrival.ticket()
+            {
+                let _ = self.network.verdict_blocking(ticket, verdict);
             }
             (judgement, arrival)
         };
@@ -333,7 +334,7 @@ impl Ingest {
             let judgement = self.judge(&row.bytes, roster, Origin::Sync);
             if !matches!(judgement, Judgement::Ahead { .. }) {
                 settled.push(row.id);
-                let arrival = Arrival { from: self.identity.node, done: None };
+                let arrival = Arrival { from: self.identity.node, waits: Waits::Nobody };
                 ready.extend(self.settle(judgement, arrival, roster));
             }
         }

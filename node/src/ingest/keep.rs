@@ -7,6 +7,7 @@ use belfry_proto::{
     envelope::{Admitted, Header, ParseError, Publication, Quarantined, RecipientContext, open_block},
     id::{GroupId, Height, KeyId, MemberId, MessageId},
     trust::roster::Roster,
+    verdict::Verdict,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -17,6 +18,7 @@ use super::{Departures, Ingest, Kept};
 use crate::{
     clock,
     feed::Notice,
+    network::Ticket,
     rows,
     store::{Change, Committed, EnvelopeRow, MessageState, ParkRow, Parker, Pending, Prepared, WriteError},
 };
@@ -24,12 +26,34 @@ use crate::{
 /// Where an envelope came from, and who waits for what becomes of it.
 pub(super) struct Arrival {
     pub(super) from: PublicKey,
-    pub(super) done: Option<oneshot::Sender<Kept>>,
+    pub(super) waits: Waits,
+}
+
+/// Who waits.
+pub(super) enum Waits {
+    /// Nobody: it was here before.
+    Nobody,
+    /// Sync, for what became of each envelope of a page.
+    Sync(oneshot::Sender<Kept>),
+    /// Gossipsub, to forward it.
+    Gossip(Ticket),
 }
 
 impl Arrival {
+    /// What gossipsub waits with, once.
+    pub(super) fn ticket(&mut self) -> Option<Ticket> {
+        match std::mem::replace(&mut self.waits, Waits::Nobody) {
+            Waits::Gossip(ticket) => Some(ticket),
+            waits => {
+                self.waits = waits;
+                None
+            }
+        }
+    }
+
+    /// Answers sync. Gossipsub has its answer by a verdict.
     pub(super) fn answer(self, kept: Kept) {
-        if let Some(done) = self.done {
+        if let Waits::Sync(done) = self.waits {
             let _ = done.send(kept);
         }
     }
@@ -112,12 +136,12 @@ impl Ingest {
             match answers {
                 Ok(answers) => {
                     for ((arrival, what), answer) in envelopes.into_iter().zip(answers) {
-                        self.acknowledge(arrival, &what, answer);
+                        self.acknowledge(arrival, &what, answer).await;
                     }
                 }
                 Err(error) => {
                     for (arrival, what) in envelopes {
-                        self.acknowledge(arrival, &what, Err(error.clone()));
+                        self.acknowledge(arrival, &what, Err(error.clone())).await;
                     }
                 }
             }
@@ -213,8 +237,13 @@ impl Ingest {
         }
     }
 
-    /// Tells what became of an envelope.
-    fn acknowledge(&self, arrival: Arrival, what: &What, committed: Result<Committed, WriteError>) {
+    /// Tells what became of an envelope. What gossip brought is forwarded now: neighbours heard at once that it is
+    /// here, and meanwhile save each other two copies of five; and nobody forwards what it could not serve later.
+    async fn acknowledge(&self, mut arrival: Arrival, what: &What, committed: Result<Committed, WriteError>) {
+        if let Some(ticket) = arrival.ticket() {
+            let verdict = if committed.is_ok() { Verdict::Accept } else { Verdict::Ignore };
+            let _ = self.network.verdict(ticket, verdict).await;
+        }
         let kept = match *what {
             What::Envelope { group, member, id, waits } => {
                 let kept = self.stored(committed, &arrival, group, member, id);
@@ -248,7 +277,7 @@ impl Ingest {
                     self.feed.notify(Notice::LogUnjudged);
                 }
                 // A page from sync fills gaps by itself; only gossip tells of new ones.
-                if gap && arrival.done.is_none() {
+                if gap && !matches!(arrival.waits, Waits::Sync(_)) {
                     self.feed.notify(Notice::Gap { group, from: arrival.from });
                 }
                 Kept::Stored

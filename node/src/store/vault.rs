@@ -21,8 +21,8 @@ use super::{ReadError, columns::Cf};
 pub(super) const SYSTEM: GroupId = GroupId::new(0);
 /// Values below this many bytes are not worth compressing.
 const COMPRESS_FROM: usize = 256;
-/// zstd's fastest regular level: rows are small, and disk is cheaper than the writer's time.
-const LEVEL: i32 = 1;
+/// One of zstd's fast levels: rows are small, and disk is cheaper than time on the way in.
+const LEVEL: i32 = -1;
 /// Most that one of our own values can decompress to; a payload is 1 MiB, a draft part of it as much.
 const MOST: usize = 256 * 1024 * 1024;
 

@@ -1,11 +1,19 @@
 //! A mesh of whole nodes.
 
-use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, ensure};
-use belfry_node::{network::Network, store::Store};
+use belfry_node::network::Network;
 use belfry_proto::{schema::Role, topic::Topic};
-use tokio::sync::Mutex;
+use tokio::sync::watch;
 
 use super::{
     DEADLINE, Pace,
@@ -23,9 +31,18 @@ const CONNECT: Duration = Duration::from_secs(120);
 
 pub(super) struct Mesh {
     nodes: Vec<Node>,
-    clients: Vec<Arc<Mutex<Client>>>,
-    track: Arc<Track>,
+    clients: Vec<Arc<tokio::sync::Mutex<Client>>>,
+    seen: Vec<Arc<Seen>>,
+    track: Track,
     topic: Topic,
+}
+
+/// When a node's store had which of its feed's numbers. What they stand for is read after the round: reading costs
+/// time that a bare node does not spend.
+#[derive(Debug)]
+struct Seen {
+    start: AtomicU64,
+    times: Mutex<Vec<(u64, Instant)>>,
 }
 
 impl Mesh {
@@ -35,21 +52,21 @@ impl Mesh {
             .map(|n| coalition.admit_to(&format!("Member {n}"), Role::Publisher, |group| group.slug == SLUG))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let topic = Topic::Group(coalition.group()?);
-        let track = Arc::<Track>::default();
-        let (mut nodes, mut clients, mut bootstrap): (Vec<Node>, _, Vec<_>) =
-            (Vec::new(), Vec::new(), Vec::new());
+        let (mut nodes, mut clients, mut seen, mut bootstrap): (Vec<Node>, _, _, Vec<_>) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (n, member) in members.iter().enumerate() {
             let node =
                 Node::start(&coalition, member, folder.join(format!("node-{n}")), bootstrap.clone()).await?;
             if bootstrap.len() < 2 {
                 bootstrap.push(node.address().await?);
             }
-            let daemon = &node.daemon;
-            tokio::spawn(watch(n, daemon.store().clone(), Arc::clone(&track)));
-            clients.push(Arc::new(Mutex::new(node.client().await?)));
+            let times = Arc::new(Seen { start: AtomicU64::new(0), times: Mutex::default() });
+            tokio::spawn(watch(node.daemon.store().newest(), Arc::clone(&times)));
+            seen.push(times);
+            clients.push(Arc::new(tokio::sync::Mutex::new(node.client().await?)));
             nodes.push(node);
         }
-        let mesh = Self { nodes, clients, track, topic };
+        let mesh = Self { nodes, clients, seen, track: Track::default(), topic };
         let connected = async {
             while !mesh.is_connected().await? {
                 tokio::time::sleep(Duration::from_millis(200)).await;
@@ -94,28 +111,59 @@ impl Mesh {
     /// Every node publishes once: content keys are made, pushed and asked for.
     pub(super) async fn warm_up(&self, settle: Duration) -> anyhow::Result<()> {
         let every = Duration::from_millis(100);
-        let latencies = self.round(Pace { messages: self.nodes.len(), every }).await?;
+        self.round(Pace { messages: self.nodes.len(), every }).await?;
+        let latencies = self.latencies()?;
         ensure!(latencies.iter().all(Option::is_some), "a first message did not reach every node");
         tokio::time::sleep(settle).await;
         Ok(())
     }
 
     /// Publishes at a pace, each node in turn, and waits for the last arrival.
-    pub(super) async fn round(&self, pace: Pace) -> anyhow::Result<Vec<Option<Latency>>> {
+    pub(super) async fn round(&self, pace: Pace) -> anyhow::Result<()> {
+        for (node, seen) in self.nodes.iter().zip(&self.seen) {
+            seen.start.store(*node.daemon.store().newest().borrow(), Ordering::Relaxed);
+            seen.lock().clear();
+        }
         let mut ticks = tokio::time::interval(pace.every);
         let mut publishing = Vec::with_capacity(pace.messages);
         for number in 0..pace.messages {
             let (id, bundle) = content::bundle(rand::random());
             let client = self.clients.get(number % self.clients.len()).context("no nodes")?;
-            let (client, track, nodes) = (Arc::clone(client), Arc::clone(&self.track), self.nodes.len());
+            let client = Arc::clone(client);
             ticks.tick().await;
-            track.sent(id.into_bytes(), nodes);
+            self.track.sent(id.into_bytes(), self.nodes.len());
             publishing.push(tokio::spawn(async move { client.lock().await.publish(bundle).await }));
         }
         for published in publishing {
             published.await??;
         }
-        Ok(self.track.finish(DEADLINE).await)
+        let until = Instant::now() + DEADLINE;
+        while Instant::now() < until && self.seen.iter().any(|seen| seen.count() < pace.messages) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// What became of the round's messages, by what the stores show now.
+    pub(super) fn latencies(&self) -> anyhow::Result<Vec<Option<Latency>>> {
+        for (number, (node, seen)) in self.nodes.iter().zip(&self.seen).enumerate() {
+            let mut last = seen.start.load(Ordering::Relaxed);
+            let times = std::mem::take(&mut *seen.lock());
+            loop {
+                let page = node.daemon.store().feed_after(last, 256)?;
+                for (position, object) in &page.rows {
+                    let at = times.partition_point(|(newest, _)| newest < position);
+                    if let Some((_, at)) = times.get(at) {
+                        self.track.arrived_at(object.id.as_bytes(), number, *at);
+                    }
+                }
+                if page.position == last {
+                    break;
+                }
+                last = page.position;
+            }
+        }
+        Ok(self.track.take())
     }
 
     pub(super) async fn stop(self) {
@@ -125,23 +173,23 @@ impl Mesh {
     }
 }
 
-/// Reads what a node's store newly shows, whenever something new is durable.
-async fn watch(node: usize, store: Store, track: Arc<Track>) {
-    let mut newest = store.newest();
-    let mut last = 0;
-    loop {
-        loop {
-            let Ok(page) = store.feed_after(last, 256) else { return };
-            if page.position == last {
-                break;
-            }
-            last = page.position;
-            for (_, object) in &page.rows {
-                track.arrived(object.id.as_bytes(), node);
-            }
-        }
-        if newest.changed().await.is_err() {
-            return;
-        }
+impl Seen {
+    /// Objects that came since the round began.
+    fn count(&self) -> usize {
+        let start = self.start.load(Ordering::Relaxed);
+        let newest = self.lock().last().map_or(start, |(newest, _)| *newest);
+        usize::try_from(newest.saturating_sub(start)).unwrap_or(usize::MAX)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(u64, Instant)>> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Notes whenever something new is durable, and a reader would see it.
+async fn watch(mut newest: watch::Receiver<u64>, seen: Arc<Seen>) {
+    while newest.changed().await.is_ok() {
+        let number = *newest.borrow_and_update();
+        seen.lock().push((number, Instant::now()));
     }
 }

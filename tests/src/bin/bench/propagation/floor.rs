@@ -175,14 +175,15 @@ impl Mesh {
 
     pub(super) async fn warm_up(&self, settle: Duration) -> anyhow::Result<()> {
         let every = Duration::from_millis(100);
-        let latencies = self.round(Pace { messages: self.nodes.len(), every }).await?;
+        self.round(Pace { messages: self.nodes.len(), every }).await?;
+        let latencies = self.latencies();
         ensure!(latencies.iter().all(Option::is_some), "a first message did not reach every bare node");
         tokio::time::sleep(settle).await;
         Ok(())
     }
 
     /// Publishes at a pace, each node in turn, and waits for the last arrival.
-    pub(super) async fn round(&self, pace: Pace) -> anyhow::Result<Vec<Option<Latency>>> {
+    pub(super) async fn round(&self, pace: Pace) -> anyhow::Result<()> {
         let mut ticks = tokio::time::interval(pace.every);
         for number in 0..pace.messages {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
@@ -208,7 +209,13 @@ impl Mesh {
                 }
             });
         }
-        Ok(self.track.finish(DEADLINE).await)
+        self.track.wait(DEADLINE).await;
+        Ok(())
+    }
+
+    /// What became of the round's messages.
+    pub(super) fn latencies(&self) -> Vec<Option<Latency>> {
+        self.track.take()
     }
 }
 

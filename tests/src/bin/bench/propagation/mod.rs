@@ -86,11 +86,13 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
             for side in 0..2 {
                 let before = machine::cpu_seconds()?;
                 if (side + round).is_multiple_of(2) {
-                    let latencies = belfry.round(step).await?;
-                    ours.add(&latencies, machine::cpu_seconds()? - before);
+                    belfry.round(step).await?;
+                    let cpu = machine::cpu_seconds()? - before;
+                    ours.add(&belfry.latencies()?, cpu);
                 } else {
-                    let latencies = floor.round(step).await?;
-                    bare.add(&latencies, machine::cpu_seconds()? - before);
+                    floor.round(step).await?;
+                    let cpu = machine::cpu_seconds()? - before;
+                    bare.add(&floor.latencies(), cpu);
                 }
             }
             let last = |values: &[f64]| values.last().copied().unwrap_or_default();

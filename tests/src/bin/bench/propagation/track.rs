@@ -17,7 +17,7 @@ struct Message {
     sent: Instant,
     missing: BTreeSet<usize>,
     first: Option<Instant>,
-    complete: Option<Instant>,
+    last: Option<Instant>,
 }
 
 /// What became of one message, from when it was handed over.
@@ -33,36 +33,42 @@ impl Track {
     /// A message leaves now; nodes `0..nodes` are to get it.
     pub(super) fn sent(&self, name: Vec<u8>, nodes: usize) {
         let message =
-            Message { sent: Instant::now(), missing: (0..nodes).collect(), first: None, complete: None };
+            Message { sent: Instant::now(), missing: (0..nodes).collect(), first: None, last: None };
         self.lock().insert(name, message);
     }
 
     /// A node has it; what was not announced is none of ours.
     pub(super) fn arrived(&self, name: &[u8], node: usize) {
-        let now = Instant::now();
+        self.arrived_at(name, node, Instant::now());
+    }
+
+    /// A node has it since `now`.
+    pub(super) fn arrived_at(&self, name: &[u8], node: usize, now: Instant) {
         if let Some(message) = self.lock().get_mut(name)
             && message.missing.remove(&node)
         {
-            message.first.get_or_insert(now);
-            if message.missing.is_empty() {
-                message.complete = Some(now);
-            }
+            message.first = Some(message.first.map_or(now, |first| first.min(now)));
+            message.last = Some(message.last.map_or(now, |last| last.max(now)));
         }
     }
 
-    /// Waits until everything is everywhere, at most `deadline`; then forgets it all. `None` stands for a message
-    /// that some node still lacks.
-    pub(super) async fn finish(&self, deadline: Duration) -> Vec<Option<Latency>> {
+    /// Waits until everything is everywhere, at most `deadline`.
+    pub(super) async fn wait(&self, deadline: Duration) {
         let until = Instant::now() + deadline;
-        while Instant::now() < until && self.lock().values().any(|message| message.complete.is_none()) {
+        while Instant::now() < until && self.lock().values().any(|message| !message.missing.is_empty()) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// What became of everything, and forgets it. `None` stands for a message that some node still lacks.
+    pub(super) fn take(&self) -> Vec<Option<Latency>> {
         let messages = std::mem::take(&mut *self.lock());
         messages
             .into_values()
             .map(|message| {
                 let since = |at: Instant| at.duration_since(message.sent);
-                Some(Latency { first: since(message.first?), last: since(message.complete?) })
+                let is_everywhere = message.missing.is_empty();
+                is_everywhere.then_some(Latency { first: since(message.first?), last: since(message.last?) })
             })
             .collect()
     }

@@ -11,11 +11,13 @@ use belfry_proto::{
     crypto::sign::PublicKey,
     envelope,
     id::{GroupId, LogId, Sequence, Serial},
-    schema::{Page, PullRange, SyncRequest, sync_request::Request, sync_response::Response},
+    limits,
+    schema::{self, Page, PullRange, SyncRequest, sync_request::Request, sync_response::Response},
     trust::roster::Roster,
 };
 use tokio::time::timeout;
 
+use super::{Command, Membership};
 use crate::network::Network;
 
 /// A log of ours, and the highest sequence of it that somebody holds.
@@ -74,4 +76,80 @@ fn is_ours(roster: &Roster, own: Serial, claim: &Claim, page: &Page) -> bool {
         return false;
     }
     decoded.attribute(roster).is_ok_and(|attributed| attributed.verify().is_ok())
+}
+
+impl Membership {
+    /// Has the peer show what it claims to hold of our logs; the hello goes on once it has.
+    pub(super) fn look_into(&self, peer: PublicKey, claims: Vec<Claim>, behind: bool) {
+        let (network, commands) = (self.network.clone(), self.commands.0.clone());
+        let (roster, own) = (self.roster_now(), self.identity.serial);
+        tokio::spawn(async move {
+            let shown = look_into(&network, &roster, own, peer, &claims).await;
+            let _ = commands.send(Command::Shown { peer, shown, behind }).await;
+        });
+    }
+
+    /// Goes on after [`Self::look_into`].
+    pub(super) fn shown(&mut self, peer: PublicKey, shown: Shown, behind: bool) {
+        if shown.false_claims > 0 {
+            tracing::warn!(%peer, claims = shown.false_claims,
+                "{peer} says it holds more of our own logs than we do, and has nothing to show for it");
+        }
+        if !shown.proven.is_empty() {
+            tracing::warn!(%peer, logs = shown.proven.len(),
+                "{peer} holds messages of ours that this disk does not have: going on in new logs");
+        }
+        self.hellos.send_modify(|hellos| {
+            for (group, log, sequence) in shown.proven {
+                // Others may hold more still: never taken back.
+                let held = hellos.own_logs.iter_mut().find(|(g, l, _)| (*g, *l) == (group, log));
+                match held {
+                    Some((_, _, highest)) => *highest = (*highest).max(sequence),
+                    None => hellos.own_logs.push((group, log, sequence)),
+                }
+            }
+        });
+        if shown.open > 0 {
+            // Not known, so nothing may be sealed on this peer's word yet.
+            self.greet_later(peer);
+        } else {
+            self.level(peer, behind);
+        }
+    }
+
+    /// Frontiers of the logs that `peer`'s own certificates wrote, as we hold them.
+    pub(super) fn logs_of(&self, peer: &PublicKey) -> Vec<schema::LogFrontier> {
+        let roster = self.roster_now();
+        let Some(certificate) = roster.by_node(peer) else { return Vec::new() };
+        let mut logs = Vec::new();
+        for group in certificate.groups.keys() {
+            let rows = self.store.logs(*group).unwrap_or_default();
+            logs.extend(rows.into_iter().filter(|row| row.serial == certificate.serial).map(|row| {
+                schema::LogFrontier {
+                    group: group.get(),
+                    log: row.log.to_vec(),
+                    low: row.low.get(),
+                    height: row.top.get(),
+                    head: row.head.to_vec(),
+                    bodies: row.bodies,
+                    frozen: 0,
+                }
+            }));
+        }
+        logs.truncate(limits::MAX_LOGS_PER_CERTIFICATE);
+        logs
+    }
+
+    /// What a peer says it holds of our own logs, where that is more than we do. Of a log that is not here at
+    /// all nothing need be known: with a lost disk a new one is opened anyway.
+    pub(super) fn claims_beyond_ours(&self, told: &[schema::LogFrontier]) -> Vec<Claim> {
+        let told = told.iter().take(limits::MAX_LOGS_PER_CERTIFICATE);
+        let claims = told.filter_map(|frontier| {
+            let (group, log) = (GroupId::new(frontier.group), LogId::try_from(frontier.log.as_slice()).ok()?);
+            let rows = self.store.logs(group).ok()?;
+            let ours = rows.iter().find(|row| row.log == log && row.serial == self.identity.serial)?;
+            (frontier.height > ours.top.get()).then_some((group, log, Sequence::new(frontier.height)))
+        });
+        claims.collect()
+    }
 }

@@ -12,7 +12,7 @@ use belfry_proto::{
     envelope::Decoded,
     id::Sequence,
     schema::{
-        AdminPage, Greet, Greeted, HelloRequest, HelloResponse, LogFrontier, Page, PullAdmin, Refusal,
+        self, AdminPage, Greet, Greeted, HelloRequest, HelloResponse, LogFrontier, Page, PullAdmin, Refusal,
         SyncResponse, hello_request, hello_response, sync_request, sync_response,
     },
     trust::{address, roster::Roster},
@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::{
+    clock,
     feed::Notices,
     network::Inbound,
     store::{AddressRow, Change},

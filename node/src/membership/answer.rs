@@ -13,7 +13,7 @@ use belfry_proto::{
 use prost::Message;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Command, Membership};
+use super::{Command, Membership, pulls::Begin, removal};
 use crate::{
     bucket::Rate,
     clock,
@@ -87,8 +87,12 @@ impl Membership {
         let admitted = roster.is_admitted(&from, clock::now());
         let ahead = verified.height > roster.version().height;
         if !admitted && !ahead {
-            // Known to our log, and not valid: revoked, suspended, expired. Nothing is disclosed.
-            return Err(Refusal::NotCertified);
+            // Known to our log, and not valid. What took it away is about this node alone; nothing else is disclosed.
+            let removed = roster.by_node(&from).and_then(|certificate| {
+                let standing = roster.standing(certificate.serial, clock::now());
+                removal::record_of(&roster, certificate.serial, standing)
+            });
+            return removed.map(hello_response::Response::Removed).ok_or(Refusal::NotCertified);
         }
         if !admitted && self.greeted.len() >= MAX_GREETED {
             return Err(Refusal::Busy);
@@ -101,8 +105,12 @@ impl Membership {
         if admitted
             && (theirs.height > roster.version().height || greet.charter_version > roster.charter().version())
         {
-            self.pull(from);
+            if self.pull(from) == Begin::Begun {
+                let announced = (theirs, greet.charter_version);
+                self.hellos.send_modify(|hellos| hellos.company.outgrown(&from, announced, Instant::now()));
+            }
         }
+        let head = roster.records().last().filter(|head| admitted && head.height > theirs.height);
         Ok(hello_response::Response::Greeted(Greeted {
             roster: Some(roster.version().into()),
             charter_version: roster.charter().version(),
@@ -110,6 +118,7 @@ impl Membership {
             admitted,
             your_logs: if admitted { self.logs_of(&from) } else { Vec::new() },
             beacon: self.beacons.signed().filter(|_| admitted).cloned(),
+            head: head.map(|head| head.record.clone()),
         }))
     }
 

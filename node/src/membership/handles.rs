@@ -40,7 +40,7 @@ pub(crate) enum Command {
         done: tokio::sync::oneshot::Sender<bool>,
     },
     /// A hello was answered.
-    Greeted { peer: PublicKey, greeted: schema::Greeted, sent: belfry_proto::time::Timestamp },
+    Greeted { peer: PublicKey, greeted: schema::Greeted, sent: belfry_proto::time::Timestamp, era: u64 },
     /// A pull that a hello asked for has ended.
     Pulled {
         peer: PublicKey,
@@ -48,9 +48,11 @@ pub(crate) enum Command {
         pulled: pulls::Pulled,
     },
     /// A peer showed what it holds of our own logs, or did not.
-    Shown { peer: PublicKey, shown: claims::Shown, behind: bool },
+    Shown { peer: PublicKey, shown: claims::Shown, behind: bool, era: u64 },
     /// A hello was not answered, or refused.
     Ungreeted { peer: PublicKey, refusal: Option<schema::Refusal> },
+    /// A peer refuses us, and shows the record that took our certificate away.
+    Removed { peer: PublicKey, record: schema::Record },
     /// Address records that a peer holds; none if it did not answer.
     Addresses { peer: PublicKey, records: Option<Vec<schema::Signed>> },
     /// A beacon: answered with whether it was news.

@@ -16,12 +16,13 @@ use std::time::Duration;
 use belfry_proto::{
     crypto::sign::PublicKey,
     id::{Height, RosterVersion},
-    schema::{Greet, Greeted, HelloRequest, HelloResponse, Refusal, hello_request, hello_response},
+    schema::{Greet, Greeted, HelloRequest, HelloResponse, Record, Refusal, hello_request, hello_response},
     time::Timestamp,
+    trust::log::verify_record,
 };
 use tokio::time::Instant;
 
-use super::{Command, Membership, gate::Announced, pulls::Begin};
+use super::{Command, Membership, company::Announced, pulls::Begin, removal::Removal};
 use crate::{clock, feed::Notice};
 
 /// Until a peer that did not show what it claims, or serve what it announced, is greeted again.
@@ -43,11 +44,14 @@ impl Membership {
             now: sent.as_micros(),
             your_logs: self.logs_of(&peer),
         });
-        let (network, commands) = (self.network.clone(), self.commands.0.clone());
+        let (network, commands, era) = (self.network.clone(), self.commands.0.clone(), self.era);
         tokio::spawn(async move {
             let command = match network.hello(&peer, HelloRequest { request: Some(request) }).await {
                 Ok(HelloResponse { response: Some(hello_response::Response::Greeted(greeted)) }) => {
-                    Command::Greeted { peer, greeted, sent }
+                    Command::Greeted { peer, greeted, sent, era }
+                }
+                Ok(HelloResponse { response: Some(hello_response::Response::Removed(record)) }) => {
+                    Command::Removed { peer, record }
                 }
                 Ok(HelloResponse { response: Some(hello_response::Response::Refused(code)) }) => {
                     Command::Ungreeted { peer, refusal: Some(Refusal::try_from(code).unwrap_or_default()) }
@@ -74,7 +78,10 @@ impl Membership {
         match refusal {
             None => {}
             Some(Refusal::NotCertified) => {
-                let is_news = self.hellos.send_if_modified(|hellos| hellos.refused_by.insert(peer));
+                let is_news = self.hellos.send_if_modified(|hellos| {
+                    hellos.company.left(&peer, Instant::now());
+                    hellos.refused_by.insert(peer)
+                });
                 if is_news {
                     tracing::warn!(%peer, "{peer} says that this node is not certified: by its admin log our certificate was revoked or suspended, or has expired");
                 }
@@ -83,12 +90,32 @@ impl Membership {
         }
     }
 
+    /// A peer refuses us, by a record that we verify like any other.
+    pub(super) fn removed(&mut self, peer: PublicKey, record: &Record) {
+        self.ungreeted(peer, Some(Refusal::NotCertified));
+        let roster = self.roster_now();
+        let Ok(verified) = verify_record(roster.charters(), record) else { return };
+        let removal = Removal::read(&verified, self.identity.serial);
+        if let Some(removal) = removal.filter(|removal| removal.height > roster.version().height) {
+            let is_news =
+                self.hellos.send_if_modified(|hellos| hellos.removal.replace(removal) != Some(removal));
+            if is_news {
+                tracing::warn!(%peer, "this node's certificate was {removal}");
+            }
+            self.note_ahead(verified);
+        }
+    }
+
     /// Takes in an answer: compares heads, clocks and our own logs.
-    pub(super) fn greeted(&mut self, peer: PublicKey, greeted: &Greeted, sent: Timestamp) {
+    pub(super) fn greeted(&mut self, peer: PublicKey, greeted: &Greeted, sent: Timestamp, era: u64) {
         self.greetings.answered(&peer);
         if !self.dialing.is_connected(&peer) {
             // It went while it answered; what it says of now is of then.
             return self.greetings.gone(&peer);
+        }
+        if era != self.era {
+            // Of before the machine slept.
+            return self.greet(peer);
         }
         let now = clock::now();
         let middle = sent.as_micros() / 2 + now.as_micros() / 2;
@@ -97,6 +124,9 @@ impl Membership {
         let roster = self.roster_now();
         let theirs = greeted.roster.as_ref().and_then(|v| RosterVersion::try_from(v).ok());
         let forked = theirs.is_some_and(|v| v.height <= roster.version().height && !roster.is_prefix(v));
+        if let Some(head) = &greeted.head {
+            self.shown_head(peer, head);
+        }
         if let Some(beacon) = greeted.beacon.clone() {
             let command = Command::Beacon { beacon, from: Some(peer), done: None };
             let _ = self.commands.0.try_send(command);
@@ -120,12 +150,19 @@ impl Membership {
                 hellos.forked_with.push(peer);
             }
             hellos.refused_by.remove(&peer);
-            match theirs {
-                Some(theirs) if greeted.admitted && (behind || forked) => {
-                    hellos.company.behind(peer, (theirs, greeted.charter_version), at);
+            if !greeted.admitted {
+                return hellos.company.left(&peer, at);
+            }
+            hellos.removal = None;
+            if let Some(member) = member {
+                hellos.company.arrived(peer, member, at);
+            }
+            if let Some(theirs) = theirs.filter(|_| behind || forked) {
+                hellos.company.behind(&peer, (theirs, greeted.charter_version), at);
+                if !behind {
+                    // There is nothing to wait for.
+                    hellos.company.unserved(&peer);
                 }
-                _ if greeted.admitted => {}
-                _ => hellos.company.left(&peer, at),
             }
         });
         if !greeted.admitted
@@ -142,8 +179,8 @@ impl Membership {
         if greeted.admitted {
             self.admits_us.insert(peer);
         }
-        if !claims.is_empty() && greeted.admitted {
-            return self.look_into(peer, claims, behind);
+        if greeted.admitted && !self.claimed(peer, claims, behind) {
+            return;
         }
         self.level(peer, behind);
     }
@@ -153,18 +190,20 @@ impl Membership {
         if !behind {
             let is_forked = self.hellos.borrow().forked_with.contains(&peer);
             if self.admits_us.contains(&peer) && !is_forked {
-                self.hellos.send_modify(|hellos| hellos.company.level(peer));
+                self.hellos.send_modify(|hellos| hellos.company.level(&peer, Instant::now()));
             }
             return self.ready(peer);
         }
         // One that promised records before and had none is taken as it is.
         if self.pull(peer) == Begin::InVain {
+            self.hellos.send_modify(|hellos| hellos.company.unserved(&peer));
             self.ready(peer);
         }
     }
 
     /// Our log has grown, by whomever: peers that announced no more than it holds are level now.
-    pub(super) fn grown(&self) {
+    pub(super) fn grown(&mut self) {
+        self.settle_ahead();
         let roster = self.roster_now();
         let covers = |(version, charter): &Announced| {
             version.height <= roster.version().height
@@ -172,9 +211,17 @@ impl Membership {
                 && *charter <= roster.charter().version()
         };
         self.hellos.send_modify(|hellos| {
-            hellos.company.grown(covers);
+            hellos.company.grown(covers, Instant::now());
             hellos.refused_by.retain(|node| roster.by_node(node).is_some());
         });
+    }
+
+    /// An admitted peer is connected: the gate waits for its first answer.
+    pub(super) fn arrived(&self, peer: PublicKey) {
+        let Some(member) = self.roster_now().by_node(&peer).map(|certificate| certificate.member) else {
+            return;
+        };
+        self.hellos.send_modify(|hellos| hellos.company.arrived(peer, member, Instant::now()));
     }
 
     pub(super) fn greet_later(&mut self, peer: PublicKey) {

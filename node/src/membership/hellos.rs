@@ -9,12 +9,15 @@ use belfry_proto::{
 use tokio::time::Instant;
 
 use super::{
-    gate::{Company, Gate, GateTimes},
+    company::Company,
+    gate::{Gate, GateTimes},
+    removal::Removal,
     voices::Voices,
 };
+use crate::clock;
 
 /// What hellos have told so far.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Hellos {
     /// Answered hellos since start.
     pub answered: u64,
@@ -28,11 +31,24 @@ pub struct Hellos {
     pub forked_with: Vec<PublicKey>,
     /// Nodes that say, of late, that this node is not certified.
     pub refused_by: BTreeSet<PublicKey>,
+    /// What took our certificate away, by a record that one of them showed.
+    pub removal: Option<Removal>,
+    /// Peers whose claims to hold more of our own logs are set aside: asked again and again, they did not show it.
+    pub unshown: BTreeSet<PublicKey>,
 }
 
 impl Hellos {
     pub(super) fn new(times: GateTimes) -> Self {
-        Self { company: Company::new(times), ..Self::default() }
+        Self {
+            answered: 0,
+            company: Company::new(times),
+            voices: Voices::default(),
+            own_logs: Vec::new(),
+            forked_with: Vec::new(),
+            refused_by: BTreeSet::new(),
+            removal: None,
+            unshown: BTreeSet::new(),
+        }
     }
 
     /// Median of all clocks minus ours, microseconds; `None` before any answer.
@@ -44,7 +60,7 @@ impl Hellos {
     /// Whether our admin log may be taken as the present one.
     #[must_use]
     pub fn gate(&self) -> Gate {
-        self.company.gate(Instant::now())
+        self.company.gate(Instant::now(), clock::now())
     }
 
     /// Who left has no voice any more, and tells us nothing.

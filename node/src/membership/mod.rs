@@ -11,9 +11,11 @@
 //! back as [`Command`]s; the loop never waits for a peer.
 
 mod address;
+mod ahead;
 mod answer;
 mod beacon;
 mod claims;
+mod company;
 mod dialing;
 mod gate;
 mod greetings;
@@ -23,6 +25,8 @@ mod hellos;
 mod links;
 mod log;
 mod pulls;
+mod pulse;
+mod removal;
 mod transfer;
 mod upkeep;
 mod voices;
@@ -41,7 +45,7 @@ use belfry_proto::{
     id::{CoalitionId, RosterVersion},
     schema::{AdminGossip, admin_gossip::Item, decode_canonical},
     topic::Topic,
-    trust::roster::Roster,
+    trust::{log::VerifiedRecord, roster::Roster},
     verdict::Verdict,
 };
 use tokio::sync::{mpsc, watch};
@@ -61,6 +65,7 @@ pub use gate::{Gate, GateTimes};
 pub(crate) use handles::Command;
 pub use handles::{Behind, Import, Reach, Sources};
 pub use hellos::Hellos;
+pub use removal::Removal;
 
 /// Commands waiting for the loop. Too low ⇒ conversations wait for each other; too high ⇒ pages of the
 /// admin log pile up in memory.
@@ -98,8 +103,12 @@ pub struct Membership {
     beacons: beacon::Beacons,
     watch: watch::Sender<LogWatch>,
     book: address::Book,
-    pulse: gate::Pulse,
-    gate: GateTimes,
+    /// The farthest record beyond our log that the registrar signed.
+    ahead: Option<VerifiedRecord>,
+    /// Claims about our own logs that nobody showed.
+    tries: claims::Tries,
+    /// Counts the times that time passed unseen: what was asked before says nothing of now.
+    era: u64,
     topics: BTreeSet<Topic>,
     ticks: u64,
 }
@@ -139,8 +148,9 @@ impl Membership {
             beacons: beacon::Beacons::default(),
             watch: watch::Sender::new(LogWatch::default()),
             book,
-            pulse: gate::Pulse::default(),
-            gate,
+            ahead: None,
+            tries: claims::Tries::default(),
+            era: 0,
             topics: BTreeSet::new(),
             ticks: 0,
         }
@@ -196,6 +206,7 @@ impl Membership {
             Link::Up { node, admitted, others, outbound, .. } => {
                 if admitted {
                     self.dialing.connected(node, outbound);
+                    self.arrived(node);
                 }
                 // Beside a connection that stands in its lobby, a new one may be a full one.
                 if admitted && (others == 0 || !self.admits_us.contains(&node)) {
@@ -243,7 +254,7 @@ impl Membership {
                 }
                 let _ = done.send(advanced);
             }
-            Command::Greeted { peer, greeted, sent } => self.greeted(peer, &greeted, sent),
+            Command::Greeted { peer, greeted, sent, era } => self.greeted(peer, &greeted, sent, era),
             Command::Behind { peer } => {
                 self.pull(peer);
             }
@@ -256,6 +267,7 @@ impl Membership {
                     pulls::Pulled::Nothing => {
                         // It may have what does not go on from ours.
                         self.fetch_conflict(peer, self.roster_now().version().height);
+                        self.hellos.send_modify(|hellos| hellos.company.unserved(&peer));
                         self.grown();
                         self.ready(peer);
                     }
@@ -272,8 +284,9 @@ impl Membership {
                 }
             }
             Command::Conflict { peer, record } => self.conflict(peer, record).await,
-            Command::Shown { peer, shown, behind } => self.shown(peer, shown, behind),
+            Command::Shown { peer, shown, behind, era } => self.shown(peer, shown, behind, era),
             Command::Ungreeted { peer, refusal } => self.ungreeted(peer, refusal),
+            Command::Removed { peer, record } => self.removed(peer, &record),
             Command::Addresses { peer, records } => self.addresses_told(peer, records).await,
         }
     }

@@ -115,6 +115,7 @@ fn admitting(roster: &Roster) -> Greeted {
         admitted: true,
         your_logs: Vec::new(),
         beacon: None,
+        head: None,
     }
 }
 

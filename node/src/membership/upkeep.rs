@@ -1,6 +1,5 @@
 //! What is done every second: links, allow-list, topics, and whether time passed unseen.
 
-use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -14,15 +13,26 @@ use crate::clock;
 const REFRESH_TICKS: u64 = 120;
 /// Ticks between two looks at who is really connected: news of links may be lost, the network's list is not.
 const LOOK_TICKS: u64 = 10;
-/// A loop that stands still this long missed what happened, however short the gate's grace is.
-const PAUSE: Duration = Duration::from_secs(30);
+/// Ticks between two tries to get what the registrar is known to have signed from somebody.
+const AHEAD_TICKS: u64 = 5;
 
 impl Membership {
     pub(super) async fn tick(&mut self) {
         self.ticks += 1;
         let now = clock::now();
-        if self.pulse.jumped(tokio::time::Instant::now(), now, self.gate.grace.max(PAUSE)) {
+        let mut time_passed = false;
+        self.hellos.send_if_modified(|hellos| {
+            time_passed = hellos.company.beat(tokio::time::Instant::now(), now);
+            false
+        });
+        if time_passed {
             self.time_passed();
+        }
+        if self.ticks.is_multiple_of(AHEAD_TICKS) && self.hellos.borrow().company.is_ahead() {
+            self.settle_ahead();
+            if let Some(peer) = self.dialing.random_connected() {
+                self.pull(peer);
+            }
         }
         if self.ticks.is_multiple_of(10) {
             // Certificates expire without a log entry.
@@ -72,9 +82,10 @@ impl Membership {
 
     /// The machine was suspended, or its clock set: what others told is of another time.
     fn time_passed(&mut self) {
+        self.era += 1;
         tracing::info!("time passed unseen, by one clock at least: greeting everybody again");
         self.hellos.send_modify(|hellos| {
-            hellos.company.jumped();
+            hellos.company.jumped(tokio::time::Instant::now());
             hellos.voices.forget();
         });
         for peer in self.dialing.connected_now() {
@@ -88,6 +99,7 @@ impl Membership {
         for peer in peers.iter().filter(|peer| peer.admitted) {
             if !self.dialing.is_connected(&peer.node) {
                 self.dialing.connected(peer.node, peer.outbound);
+                self.arrived(peer.node);
                 self.greet(peer.node);
             }
         }

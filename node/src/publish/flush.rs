@@ -52,6 +52,19 @@ pub enum Hold {
         "the nodes at hand announce an admin log that they have not served yet; in half a minute this node goes on without it"
     )]
     Behind,
+    /// Not all of those who are to be heard first have answered.
+    #[error("the nodes at hand have not all answered yet; after ten seconds this node goes on without one")]
+    Asking,
+    /// Our database may have been rolled back.
+    #[error(
+        "another node says that it holds more of this node's own logs than this node does, and is being asked to show it; that takes a minute at most"
+    )]
+    OwnLogs,
+    /// A removal may be in what is missing.
+    #[error(
+        "the registrar has signed what lies beyond our admin log, and no node has served it yet; `belfry import-log` with the coalition's newest log ends this"
+    )]
+    Ahead,
     /// Our clock differs from the others' by more than the charter allows.
     #[error("the clock of this node is off by more than the charter allows")]
     Clock,
@@ -183,7 +196,10 @@ impl Flusher {
             Gate::Open => {}
             Gate::NoHello => return Some(Hold::NoHello),
             Gate::Lost => return Some(Hold::Lost),
+            Gate::Asking => return Some(Hold::Asking),
+            Gate::OwnLogs => return Some(Hold::OwnLogs),
             Gate::Behind => return Some(Hold::Behind),
+            Gate::Ahead => return Some(Hold::Ahead),
         }
         let skew = i64::try_from(roster.charter().clock_skew().as_micros()).unwrap_or(i64::MAX);
         if hellos.clock_offset().is_some_and(|offset| offset.saturating_abs() > skew) {

@@ -213,3 +213,24 @@ impl Membership {
         claims.collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::crypto::sign::SigningKey;
+
+    use super::*;
+
+    #[test]
+    fn a_peer_that_is_always_busy_is_set_aside_until_it_shows_what_it_claims() {
+        let (mut tries, peer) = (Tries::default(), SigningKey::from_seed(&[1; 32]).public());
+        let busy = Shown { open: 1, ..Shown::default() };
+        let ended: Vec<bool> = (0..4).map(|_| tries.ended(peer, &busy)).collect();
+        assert_eq!(ended, [false, false, true, true]);
+        assert!(tries.are_set_aside(&peer));
+        let shown = Shown {
+            proven: vec![(GroupId::new(1), LogId::new([1; 32]), Sequence::new(9))],
+            ..Shown::default()
+        };
+        assert!(!tries.ended(peer, &shown) && !tries.are_set_aside(&peer));
+    }
+}

@@ -1,8 +1,6 @@
 //! What is done every second: links, allow-list, topics, and whether time passed unseen.
 
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_proto::{crypto::sign::PublicKey, topic::Topic};
 

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::{
     key::{self, ActiveKey},
+    push::Failures,
     seal::{self, Sealed},
 };
 use crate::{
@@ -91,6 +92,7 @@ pub struct Flusher {
     held: watch::Sender<Option<Hold>>,
     pub(super) keys: BTreeMap<(GroupId, Audience), ActiveKey>,
     pub(super) ready: std::collections::BTreeSet<PublicKey>,
+    pub(super) failures: Failures,
 }
 
 impl Flusher {
@@ -116,6 +118,7 @@ impl Flusher {
             held: watch::Sender::new(None),
             keys: BTreeMap::new(),
             ready: std::collections::BTreeSet::new(),
+            failures: Failures::default(),
         }
     }
 
@@ -164,14 +167,26 @@ impl Flusher {
                 return;
             }
         };
-        let hold = if drafts.is_empty() { None } else { self.hold(&self.roster.snapshot()) };
-        self.held.send_if_modified(|held| std::mem::replace(held, hold) != hold);
-        if hold.is_some() {
-            return;
+        if drafts.is_empty() {
+            self.tell(None);
         }
         for draft in drafts {
+            if self.is_held() {
+                return;
+            }
             self.flush(draft).await;
         }
+    }
+
+    /// Whether sealing has to wait, which is told.
+    fn is_held(&self) -> bool {
+        let hold = self.hold(&self.roster.snapshot());
+        self.tell(hold);
+        hold.is_some()
+    }
+
+    fn tell(&self, hold: Option<Hold>) {
+        self.held.send_if_modified(|held| std::mem::replace(held, hold) != hold);
     }
 
     /// Whether anything may be sealed now.
@@ -189,7 +204,9 @@ impl Flusher {
         {
             return Some(Hold::Stale);
         }
-        let alone = roster.admitted_nodes(now).iter().all(|node| *node == self.identity.node);
+        let others = roster.certificates().map(|certificate| certificate.node);
+        let mut others = others.filter(|node| *node != self.identity.node);
+        let alone = !others.any(|node| roster.is_admitted(&node, now));
         let hellos = self.hellos.borrow();
         match hellos.gate() {
             _ if alone => {}
@@ -208,7 +225,7 @@ impl Flusher {
         None
     }
 
-    /// Seals, makes durable and gossips one draft.
+    /// Seals, makes durable and gossips one draft. What comes between leaves it queued.
     async fn flush(&mut self, publication: PublicationId) {
         let draft = match self.store.draft(publication) {
             Ok(Some(draft)) if draft.state == DraftState::Queued => draft,
@@ -250,6 +267,10 @@ impl Flusher {
         if self.roster.snapshot().version() != roster.version() {
             // The admin log moved while we sealed: a reader may be gone. Seal again under what holds now.
             return self.feed.notify(Notice::DraftQueued);
+        }
+        // Keys were made and pushed meanwhile: what opened the gate may be a while ago.
+        if self.is_held() {
+            return;
         }
         if let Err(error) = self.store.commit(Change::Flushed { publication, envelopes: rows }).await {
             tracing::error!(%publication, "messages could not be made durable, so they were not sent: {error}");
@@ -304,7 +325,7 @@ impl Flusher {
         let content = active.key.clone();
         tracing::info!(group = group.get(), key = %content.id(), "new content key");
         self.keys.insert((group, audience), active);
-        self.push_unshared().await;
+        self.push_fresh((group, audience)).await;
         Ok(content)
     }
 }

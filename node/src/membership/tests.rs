@@ -30,6 +30,8 @@ use crate::{
     testing::{CIDR, CLOUD, Coalition, PATIENCE, Seat, Site, eventually},
 };
 
+mod gate;
+
 const LIMITS: DialLimits = DialLimits { longest_wait: Duration::from_secs(1), most: 96 };
 
 fn membership(site: &Site, feed: &Feed) -> Membership {

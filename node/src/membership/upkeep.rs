@@ -79,7 +79,7 @@ impl Membership {
     }
 
     /// The machine was suspended, or its clock set: what others told is of another time.
-    fn time_passed(&mut self) {
+    pub(super) fn time_passed(&mut self) {
         self.era += 1;
         tracing::info!("time passed unseen, by one clock at least: greeting everybody again");
         self.hellos.send_modify(|hellos| {

@@ -102,13 +102,11 @@ impl Membership {
         if !admitted {
             self.greeted.insert(from, theirs);
         }
-        if admitted
-            && (theirs.height > roster.version().height || greet.charter_version > roster.charter().version())
-        {
-            if self.pull(from) == Begin::Begun {
-                let announced = (theirs, greet.charter_version);
-                self.hellos.send_modify(|hellos| hellos.company.outgrown(&from, announced, Instant::now()));
-            }
+        let is_ahead =
+            theirs.height > roster.version().height || greet.charter_version > roster.charter().version();
+        if admitted && is_ahead && self.pull(from) == Begin::Begun {
+            let announced = (theirs, greet.charter_version);
+            self.hellos.send_modify(|hellos| hellos.company.outgrown(&from, announced, Instant::now()));
         }
         let head = roster.records().last().filter(|head| admitted && head.height > theirs.height);
         Ok(hello_response::Response::Greeted(Greeted {

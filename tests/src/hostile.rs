@@ -31,13 +31,16 @@ use crate::{
 
 type Script = dyn Fn(SyncRequest) -> SyncResponse + Send + Sync;
 
+/// What it says of its admin log, and the record it shows as its head.
+type Claimed = (RosterVersion, Option<Record>);
+
 /// The peer.
 pub struct Hostile {
     network: Network,
     coalition: CoalitionId,
     record: Option<Record>,
     roster: RosterVersion,
-    claimed: Arc<Mutex<Option<RosterVersion>>>,
+    claimed: Arc<Mutex<Option<Claimed>>>,
     heard: Arc<Mutex<Vec<Vec<u8>>>>,
     script: Arc<Mutex<Arc<Script>>>,
 }
@@ -96,7 +99,12 @@ impl Hostile {
 
     /// Says from now on, when greeted, that its admin log stands here.
     pub fn claims(&self, version: RosterVersion) {
-        *self.claimed.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
+        *self.claimed.lock().unwrap_or_else(PoisonError::into_inner) = Some((version, None));
+    }
+
+    /// The same, and shows the record that lies there. It serves none.
+    pub fn shows(&self, version: RosterVersion, head: Record) {
+        *self.claimed.lock().unwrap_or_else(PoisonError::into_inner) = Some((version, Some(head)));
     }
 
     /// Every gossiped message it was handed so far.
@@ -265,7 +273,7 @@ struct Answering {
     heard: Arc<Mutex<Vec<Vec<u8>>>>,
     script: Arc<Mutex<Arc<Script>>>,
     roster: RosterVersion,
-    claimed: Arc<Mutex<Option<RosterVersion>>>,
+    claimed: Arc<Mutex<Option<Claimed>>>,
 }
 
 impl Answering {
@@ -295,7 +303,11 @@ impl Answering {
         let claimed = self.claimed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let response = match asked.request.request {
             Some(hello_request::Request::Greet(greet)) => hello_response::Response::Greeted(Greeted {
-                roster: claimed.or(greet.roster).or_else(|| Some(self.roster.clone())),
+                head: claimed.as_ref().and_then(|(_, head)| head.clone()),
+                roster: claimed
+                    .map(|(version, _)| version)
+                    .or(greet.roster)
+                    .or_else(|| Some(self.roster.clone())),
                 charter_version: greet.charter_version,
                 now: clock::now().as_micros(),
                 admitted: true,

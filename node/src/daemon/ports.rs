@@ -88,8 +88,18 @@ impl Status {
         let refused_by = self.hellos.borrow().refused_by.len();
         if refused_by > 0 {
             let who = if refused_by == 1 { "1 node refuses" } else { &format!("{refused_by} nodes refuse") };
+            let why = self.hellos.borrow().removal.map_or_else(
+                || "was revoked or suspended, or has expired, in an admin log newer than ours".to_owned(),
+                |removal| format!("was {removal}"),
+            );
             warnings.push(format!(
-                "{who} this node as not certified: its certificate was revoked or suspended, or has expired, in an admin log newer than ours. Ask the coalition for the log and for a certificate."
+                "{who} this node as not certified: its certificate {why}. Ask the coalition for the log and for a certificate."
+            ));
+        }
+        let unshown = self.hellos.borrow().unshown.len();
+        if unshown > 0 {
+            warnings.push(format!(
+                "Nodes that say they hold more of this node's own logs than it does, and did not show it: {unshown}. Their word is set aside."
             ));
         }
         for peer in &self.hellos.borrow().forked_with {

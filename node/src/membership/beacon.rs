@@ -86,6 +86,11 @@ impl Beacons {
     pub(super) fn signed(&self) -> Option<&schema::Signed> {
         self.held.as_ref().map(|(_, signed)| signed)
     }
+
+    /// A newer one whose head is not here yet.
+    pub(super) const fn waiting(&self) -> Option<&(Beacon, schema::Signed)> {
+        self.waiting.as_ref()
+    }
 }
 
 impl Membership {
@@ -123,6 +128,7 @@ impl Membership {
         if found.head.height > roster.version().height {
             self.beacons.waiting = Some((found, signed));
             self.watch.send_modify(|watch| watch.missing = Some(found.head));
+            self.settle_ahead();
             if let Some(from) = from {
                 self.pull(from);
             }
@@ -166,7 +172,15 @@ impl Membership {
         }
         tracing::info!(beacon.head = %found.head, "the admin log is fresh: the registrar vouches for {}", found.head);
         self.beacons.held = Some((found, signed));
-        self.watch.send_modify(|watch| watch.beacon = Some(found));
+        // A head that an earlier one named and nobody has: by now the registrar vouches for ours.
+        let is_moot = self.beacons.waiting.take_if(|(waiting, _)| waiting.made <= found.made).is_some();
+        self.watch.send_modify(|watch| {
+            watch.beacon = Some(found);
+            if is_moot {
+                watch.missing = None;
+            }
+        });
+        self.settle_ahead();
         true
     }
 
@@ -205,6 +219,7 @@ impl Membership {
             tracing::error!("the proof could not be kept: {error}");
         }
         self.watch.send_modify(|watch| watch.equivocations.push(height));
+        self.settle_ahead();
         // Whoever has our branch learns of the other by this.
         Verdict::Accept
     }

@@ -32,6 +32,9 @@ impl Membership {
         let change = Change::Admin { charters: new_charters, records: new_records, head: roster.version() };
         if let Err(error) = self.store.commit(change).await {
             tracing::error!("the admin log could not be made durable, so it is not used: {error}");
+            if let Some(record) = roster.records().last().cloned() {
+                self.note_ahead(record);
+            }
             return false;
         }
         let version = roster.version();
@@ -40,8 +43,8 @@ impl Membership {
         self.allow().await;
         self.subscribe().await;
         self.feed.notify(Notice::RosterChanged(version.height));
-        self.grown();
         self.settle_beacon().await;
+        self.grown();
         true
     }
 
@@ -59,11 +62,16 @@ impl Membership {
             return self.judge_earlier(&verified).await;
         }
         if verified.height.get() > ours + 1 {
+            self.note_ahead(verified);
             self.pull(from);
             // Signed by the registrar and new to us: others may be waiting for it too.
             return Verdict::Accept;
         }
-        if self.offer(Vec::new(), vec![record]).await { Verdict::Accept } else { Verdict::Ignore }
+        if self.offer(Vec::new(), vec![record]).await {
+            return Verdict::Accept;
+        }
+        self.note_ahead(verified);
+        Verdict::Ignore
     }
 
     pub(super) async fn judge_charter(&mut self, charter: schema::Signed, from: PublicKey) -> Verdict {

@@ -12,7 +12,7 @@ use belfry_proto::{
     envelope::Decoded,
     id::Sequence,
     schema::{
-        AdminPage, Greet, Greeted, HelloRequest, HelloResponse, LogFrontier, Page, PullAdmin, Refusal,
+        self, AdminPage, Greet, Greeted, HelloRequest, HelloResponse, LogFrontier, Page, PullAdmin, Refusal,
         SyncResponse, hello_request, hello_response, sync_request, sync_response,
     },
     trust::{address, roster::Roster},
@@ -22,12 +22,15 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::{
+    clock,
     feed::Notices,
     network::Inbound,
     store::{AddressRow, Change},
     sync::Serving,
     testing::{CIDR, CLOUD, Coalition, PATIENCE, Seat, Site, eventually},
 };
+
+mod gate;
 
 const LIMITS: DialLimits = DialLimits { longest_wait: Duration::from_secs(1), most: 96 };
 
@@ -114,6 +117,7 @@ fn admitting(roster: &Roster) -> Greeted {
         admitted: true,
         your_logs: Vec::new(),
         beacon: None,
+        head: None,
     }
 }
 

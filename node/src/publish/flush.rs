@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::{
     key::{self, ActiveKey},
+    push::Failures,
     seal::{self, Sealed},
 };
 use crate::{
@@ -52,6 +53,19 @@ pub enum Hold {
         "the nodes at hand announce an admin log that they have not served yet; in half a minute this node goes on without it"
     )]
     Behind,
+    /// Not all of those who are to be heard first have answered.
+    #[error("the nodes at hand have not all answered yet; after ten seconds this node goes on without one")]
+    Asking,
+    /// Our database may have been rolled back.
+    #[error(
+        "another node says that it holds more of this node's own logs than this node does, and is being asked to show it; that takes a minute at most"
+    )]
+    OwnLogs,
+    /// A removal may be in what is missing.
+    #[error(
+        "the registrar has signed what lies beyond our admin log, and no node has served it yet; `belfry import-log` with the coalition's newest log ends this"
+    )]
+    Ahead,
     /// Our clock differs from the others' by more than the charter allows.
     #[error("the clock of this node is off by more than the charter allows")]
     Clock,
@@ -78,6 +92,7 @@ pub struct Flusher {
     held: watch::Sender<Option<Hold>>,
     pub(super) keys: BTreeMap<(GroupId, Audience), ActiveKey>,
     pub(super) ready: std::collections::BTreeSet<PublicKey>,
+    pub(super) failures: Failures,
 }
 
 impl Flusher {
@@ -103,6 +118,7 @@ impl Flusher {
             held: watch::Sender::new(None),
             keys: BTreeMap::new(),
             ready: std::collections::BTreeSet::new(),
+            failures: Failures::default(),
         }
     }
 
@@ -151,14 +167,26 @@ impl Flusher {
                 return;
             }
         };
-        let hold = if drafts.is_empty() { None } else { self.hold(&self.roster.snapshot()) };
-        self.held.send_if_modified(|held| std::mem::replace(held, hold) != hold);
-        if hold.is_some() {
-            return;
+        if drafts.is_empty() {
+            self.tell(None);
         }
         for draft in drafts {
+            if self.is_held() {
+                return;
+            }
             self.flush(draft).await;
         }
+    }
+
+    /// Whether sealing has to wait, which is told.
+    fn is_held(&self) -> bool {
+        let hold = self.hold(&self.roster.snapshot());
+        self.tell(hold);
+        hold.is_some()
+    }
+
+    fn tell(&self, hold: Option<Hold>) {
+        self.held.send_if_modified(|held| std::mem::replace(held, hold) != hold);
     }
 
     /// Whether anything may be sealed now.
@@ -176,14 +204,19 @@ impl Flusher {
         {
             return Some(Hold::Stale);
         }
-        let alone = roster.admitted_nodes(now).iter().all(|node| *node == self.identity.node);
+        let others = roster.certificates().map(|certificate| certificate.node);
+        let mut others = others.filter(|node| *node != self.identity.node);
+        let alone = !others.any(|node| roster.is_admitted(&node, now));
         let hellos = self.hellos.borrow();
         match hellos.gate() {
             _ if alone => {}
             Gate::Open => {}
             Gate::NoHello => return Some(Hold::NoHello),
             Gate::Lost => return Some(Hold::Lost),
+            Gate::Asking => return Some(Hold::Asking),
+            Gate::OwnLogs => return Some(Hold::OwnLogs),
             Gate::Behind => return Some(Hold::Behind),
+            Gate::Ahead => return Some(Hold::Ahead),
         }
         let skew = i64::try_from(roster.charter().clock_skew().as_micros()).unwrap_or(i64::MAX);
         if hellos.clock_offset().is_some_and(|offset| offset.saturating_abs() > skew) {
@@ -192,7 +225,7 @@ impl Flusher {
         None
     }
 
-    /// Seals, makes durable and gossips one draft.
+    /// Seals, makes durable and gossips one draft. What comes between leaves it queued.
     async fn flush(&mut self, publication: PublicationId) {
         let draft = match self.store.draft(publication) {
             Ok(Some(draft)) if draft.state == DraftState::Queued => draft,
@@ -234,6 +267,10 @@ impl Flusher {
         if self.roster.snapshot().version() != roster.version() {
             // The admin log moved while we sealed: a reader may be gone. Seal again under what holds now.
             return self.feed.notify(Notice::DraftQueued);
+        }
+        // Keys were made and pushed meanwhile: what opened the gate may be a while ago.
+        if self.is_held() {
+            return;
         }
         if let Err(error) = self.store.commit(Change::Flushed { publication, envelopes: rows }).await {
             tracing::error!(%publication, "messages could not be made durable, so they were not sent: {error}");
@@ -288,7 +325,7 @@ impl Flusher {
         let content = active.key.clone();
         tracing::info!(group = group.get(), key = %content.id(), "new content key");
         self.keys.insert((group, audience), active);
-        self.push_unshared().await;
+        self.push_fresh((group, audience)).await;
         Ok(content)
     }
 }

@@ -1,6 +1,6 @@
 //! Our own content keys: made for who may read now, pushed before use, dropped when a reader goes or comes.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
@@ -14,17 +14,18 @@ use belfry_proto::{
     trust::roster::{Reader, Roster},
 };
 
-use super::flush::Flusher;
+use tokio::time::Instant;
+
+use super::{flush::Flusher, push::share};
 use crate::{
     clock,
     identity::Identity,
+    network::Network,
     store::{Change, KeyRow},
 };
 
 /// Members that hold a key before its first message travels.
 pub(super) const HOLDERS: usize = 3;
-/// How long a push may take before publishing goes on without it.
-const PUSH: Duration = Duration::from_secs(3);
 
 /// A content key in use, with the readers it was made for.
 pub(super) struct ActiveKey {
@@ -85,52 +86,72 @@ impl ActiveKey {
 }
 
 impl Flusher {
-    /// Pushes active keys that fewer than [`HOLDERS`] members hold to connected entitled members.
+    /// Pushes active keys that fewer than [`HOLDERS`] members hold to connected entitled members, all side by side.
+    /// Nodes that failed lately are left in peace.
     pub(super) async fn push_unshared(&mut self) {
-        let roster = self.roster.snapshot();
-        let now = clock::now();
-        let mut changed = Vec::new();
-        for ((group, _), active) in &mut self.keys {
-            let targets: Vec<(MemberId, PublicKey)> = self
-                .ready
-                .iter()
-                // The rule that answers requests also bounds what is pushed.
-                .filter_map(|node| {
-                    let context = active.key.context();
-                    let seen = |height| self.store.first_seen(height).ok().flatten();
-                    let granted = grant_rule::may_grant(&roster, context, context.created, node, seen, now);
-                    Some((granted.ok()?, *node))
-                })
-                .filter(|(c, _)| c.member != self.identity.member && !active.holders.contains(&c.member))
-                .map(|(c, node)| (c.member, node))
-                .take(HOLDERS.saturating_sub(active.holders.len()))
-                .collect();
-            let pushes = targets.into_iter().filter_map(|(member, node)| {
-                let kem = &roster.by_node(&node)?.kem;
-                let sealed = active.key.grant_to(kem, &mut rand::rng());
-                let id = active.key.id().to_vec();
-                let request = KeysRequest {
-                    group: group.get(),
-                    key_ids: Vec::new(),
-                    pushed: vec![SealedGrant { key_id: id.clone(), sealed }],
-                };
-                let network = self.network.clone();
-                Some(async move {
-                    let answer = tokio::time::timeout(PUSH, network.keys(&node, request)).await;
-                    matches!(answer, Ok(Ok(response)) if response.stored.contains(&id)).then_some(member)
-                })
-            });
-            let stored: Vec<MemberId> =
-                futures::future::join_all(pushes).await.into_iter().flatten().collect();
-            if !stored.is_empty() {
-                active.holders.extend(stored);
-                changed.push(active.row(u32::try_from(active.holders.len()).unwrap_or(u32::MAX)));
+        let unshared = self.keys.iter().filter(|(_, active)| active.holders.len() < HOLDERS);
+        let unshared: Vec<_> = unshared.map(|(place, _)| *place).collect();
+        self.push(unshared, false).await;
+    }
+
+    /// Pushes a key that is about to be used to everybody it takes, also to those that failed lately.
+    pub(super) async fn push_fresh(&mut self, place: (GroupId, Audience)) {
+        self.push(vec![place], true).await;
+    }
+
+    async fn push(&mut self, places: Vec<(GroupId, Audience)>, also_failed: bool) {
+        let (roster, begun) = (self.roster.snapshot(), Instant::now());
+        let mut pushes = Vec::new();
+        for place in places {
+            let Some(active) = self.keys.get(&place) else { continue };
+            let mut entitled = self.entitled(&roster, active);
+            entitled.retain(|(_, node)| also_failed || !self.failures.are_of(node, begun));
+            if entitled.is_empty() {
+                continue;
             }
+            let candidates = self.failures.order(entitled, begun, &mut rand::rng());
+            let wanted = HOLDERS.saturating_sub(active.holders.len());
+            let (key, network, roster) = (active.key.clone(), self.network.clone(), Arc::clone(&roster));
+            pushes.push(async move {
+                let push = |node| push_to(network.clone(), Arc::clone(&roster), key.clone(), node);
+                (place, share(wanted, candidates, push).await)
+            });
         }
-        for row in changed {
+        for (place, shared) in futures::future::join_all(pushes).await {
+            self.failures.learn(&shared, Instant::now());
+            let Some(active) = self.keys.get_mut(&place).filter(|_| !shared.stored.is_empty()) else {
+                continue;
+            };
+            active.holders.extend(shared.stored.into_iter().map(|(member, _)| member));
+            let row = active.row(u32::try_from(active.holders.len()).unwrap_or(u32::MAX));
             if let Err(error) = self.store.commit(Change::Key(row)).await {
                 tracing::warn!("key holders not recorded: {error}");
             }
         }
     }
+
+    /// Connected nodes of other members that may have a key and are not known to hold it.
+    fn entitled(&self, roster: &Roster, active: &ActiveKey) -> Vec<(MemberId, PublicKey)> {
+        let (context, now) = (active.key.context(), clock::now());
+        let seen = |height| self.store.first_seen(height).ok().flatten();
+        // The rule that answers requests also bounds what is pushed.
+        let granted = self.ready.iter().filter_map(|node| {
+            let granted = grant_rule::may_grant(roster, context, context.created, node, seen, now);
+            Some((granted.ok()?.member, *node))
+        });
+        granted
+            .filter(|(member, _)| *member != self.identity.member && !active.holders.contains(member))
+            .collect()
+    }
+}
+
+/// True if the node has the key on its disk.
+async fn push_to(network: Network, roster: Arc<Roster>, key: ContentKey, node: PublicKey) -> bool {
+    let Some(kem) = roster.by_node(&node).map(|certificate| &certificate.kem) else { return false };
+    let sealed = key.grant_to(kem, &mut rand::rng());
+    let id = key.id().to_vec();
+    let group = key.context().group.get();
+    let pushed = vec![SealedGrant { key_id: id.clone(), sealed }];
+    let request = KeysRequest { group, key_ids: Vec::new(), pushed };
+    network.keys(&node, request).await.is_ok_and(|response| response.stored.contains(&id))
 }

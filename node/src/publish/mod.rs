@@ -12,6 +12,7 @@
 
 mod flush;
 mod key;
+mod push;
 mod seal;
 pub mod submission;
 mod submit;

@@ -194,22 +194,30 @@ fn hello_request() -> impl Strategy<Value = schema::HelloRequest> {
 
 fn hello_response() -> impl Strategy<Value = schema::HelloResponse> {
     use schema::hello_response::Response;
-    let greeted =
-        (proptest::option::of(version()), any::<u64>(), any::<u64>(), any::<bool>(), few(wire_frontier()))
-            .prop_map(|(roster, charter_version, now, admitted, your_logs)| {
-                Response::Greeted(schema::Greeted {
-                    roster,
-                    charter_version,
-                    now,
-                    admitted,
-                    your_logs,
-                    beacon: None,
-                })
-            });
+    let greeted = (
+        proptest::option::of(version()),
+        any::<u64>(),
+        any::<u64>(),
+        any::<bool>(),
+        few(wire_frontier()),
+        proptest::option::of(record()),
+    )
+        .prop_map(|(roster, charter_version, now, admitted, your_logs, head)| {
+            Response::Greeted(schema::Greeted {
+                roster,
+                charter_version,
+                now,
+                admitted,
+                your_logs,
+                beacon: None,
+                head,
+            })
+        });
     let other = prop_oneof![
         admin_page().prop_map(Response::AdminPage),
         any::<i32>().prop_map(Response::Refused),
         version().prop_map(Response::Pushed),
+        record().prop_map(Response::Removed),
     ];
     proptest::option::of(prop_oneof![greeted, other]).prop_map(|response| schema::HelloResponse { response })
 }

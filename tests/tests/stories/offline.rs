@@ -154,3 +154,32 @@ async fn a_liar_about_the_admin_log_holds_up_nobody_beside_an_honest_peer() -> a
     bob.shows("cidr", &bundle.ids()).await?;
     Ok(())
 }
+
+/// Bob is level with alice and knows no better. Somebody else shows the entry that revoked eve, and keeps it to itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shown_entry_of_the_admin_log_holds_a_publisher_beside_a_level_peer_until_it_has_it()
+-> anyhow::Result<()> {
+    let mut coalition = Coalition::new()?;
+    let mut alice = coalition.member("alice").publisher(["cidr"]).issue()?;
+    let mut bob = coalition.member("bob").reader(["cidr"]).issue()?;
+    let mut eve = coalition.member("eve").reader(["cidr"]).issue()?;
+    let carol = coalition.member("carol").reader(["cidr"]).issue()?;
+    coalition.start([&mut alice, &mut bob, &mut eve]).await?;
+    let hostile = Hostile::as_member(&carol, &coalition).await?;
+    let height = coalition.revoke(&eve, Vec::new())?;
+    let revocation = coalition.roster().records().last().expect("the revocation").record.clone();
+    hostile.shows(coalition.roster().version().into(), revocation);
+    hostile.join(&alice).await?;
+
+    let bundle = Bundle::indicators(1);
+    let accepted = alice.publish("cidr", &bundle).tlp("green").accepted().await?;
+    alice.warns("signed what lies beyond our admin log").await?;
+    assert_eq!(accepted.follow().await?["state"], "drafted");
+    bob.import(&coalition).await?;
+    let messages = accepted.flushed().await?;
+    bob.shows("cidr", &bundle.ids()).await?;
+    let sealed = alice.store()?.envelope(messages[0])?.expect("its own message");
+    assert_eq!(envelope::decode(&sealed)?.header().roster.height, height);
+    assert!(bob.opens(&sealed)? && !eve.opens(&sealed)?);
+    Ok(())
+}

@@ -3,7 +3,7 @@
 use belfry_node::network::RequestError;
 use belfry_proto::{
     envelope::{self, KeyContext},
-    schema::{Refusal, hello_response},
+    schema::{PullAdmin, Refusal, hello_request, hello_response},
     topic::Topic,
 };
 use belfry_tests::{Bundle, Coalition, Forge, Hostile, Member, logs, until};
@@ -42,10 +42,15 @@ async fn is_refused(eve: &Member, coalition: &Coalition, by: &Member) -> anyhow:
     hostile.dial(by).await?;
     let shown = hostile.greet(by).await?;
     assert!(
-        matches!(shown.response, Some(hello_response::Response::Refused(code)) if code == i32::from(Refusal::NotCertified)),
+        matches!(&shown.response, Some(hello_response::Response::Removed(record))
+            if Some(record) == coalition.roster().records().last().map(|last| &last.record)),
         "{}: {shown:?}",
         by.name()
     );
+    // That one record, and no other.
+    let pull = PullAdmin { from_height: 1, from_charter: 1 };
+    let pulled = hostile.hello(by, hello_request::Request::PullAdmin(pull)).await?;
+    assert_eq!(pulled.response, Some(hello_response::Response::Refused(Refusal::NotCertified.into())));
     let key = envelope::decode(&by.ciphertext(coalition.group("cidr")?)?[0])?.header().key_id();
     let asked = hostile.ask_keys(by, coalition.group("cidr")?, &[key.expect("data is sealed")]).await;
     assert!(
@@ -69,6 +74,7 @@ async fn a_revoked_member_is_cut_off_everywhere_and_reads_nothing_new() -> anyho
         member.loses(&eve.node()).await?;
     }
     eve.warns("refuse this node as not certified").await?;
+    eve.warns("reason key-compromise").await?;
 
     let after = Bundle::indicators(1);
     let messages = alice.publish("cidr", &after).tlp("green").flushed().await?;

@@ -71,6 +71,7 @@ impl Node {
                     self.up().known.extend(own_logs);
                     hello_response::Response::Greeted(Greeted {
                         beacon: None,
+                        head: None,
                         roster: Some(roster.version().into()),
                         charter_version: roster.charter().version(),
                         now: cx.now.as_micros(),

@@ -1,0 +1,80 @@
+//! What the registrar signed beyond our admin log: then a removal may be in it, and nothing is sealed until it is here.
+//!
+//! ```text
+//! record (gossip, hello, refusal) ─▶ verified, above our head ─┐
+//! beacon that waits for its head ──────────────────────────────┴─▶ the gate closes
+//!       our log has it │ the registrar's key was replaced │ it signed two logs │ the beacon expired ─▶ it opens again
+//! ```
+//!
+//! Whoever brings it, it is the registrar's word, so it holds for as long as it is true. Where the registrar is proven
+//! to have signed two logs its word is worth no more than anybody's.
+
+use belfry_proto::{
+    crypto::sign::PublicKey,
+    id::Height,
+    schema,
+    trust::{
+        beacon,
+        log::{VerifiedRecord, verify_record},
+        roster::Roster,
+    },
+};
+
+use super::Membership;
+use crate::clock;
+
+impl Membership {
+    /// A peer shows a record: it counts if it verifies and lies beyond our log.
+    pub(super) fn shown_head(&mut self, peer: PublicKey, record: &schema::Record) {
+        match verify_record(self.roster_now().charters(), record) {
+            Ok(verified) => self.note_ahead(verified),
+            // Under a charter that we do not have, perhaps: a claim like any other.
+            Err(error) => tracing::debug!(%peer, "the record shown as head of its admin log: {error}"),
+        }
+    }
+
+    /// Takes up a record beyond our log.
+    pub(super) fn note_ahead(&mut self, record: VerifiedRecord) {
+        let is_higher = self.ahead.as_ref().is_none_or(|known| known.height < record.height);
+        if is_higher && is_beyond(&self.roster_now(), &record) {
+            self.ahead = Some(record);
+            self.settle_ahead();
+        }
+    }
+
+    /// Looks at what lies beyond our log again: the log, the charter, the proofs or the time are others.
+    pub(super) fn settle_ahead(&mut self) {
+        let roster = self.roster_now();
+        self.ahead.take_if(|record| !is_beyond(&roster, record));
+        let waiting = self
+            .beacons
+            .waiting()
+            .filter(|(_, signed)| beacon::verify(roster.charter(), signed, clock::now()).is_ok());
+        let heights = [
+            self.ahead.as_ref().map(|record| record.height),
+            waiting.map(|(beacon, _)| beacon.head.height).filter(|height| *height > roster.version().height),
+        ];
+        let pinned = roster.charter().pin().map_or(Height::new(0), |pin| pin.height);
+        let is_forked = self.watch.borrow().equivocations.iter().any(|height| *height > pinned);
+        let beyond = heights.into_iter().flatten().max().filter(|_| !is_forked);
+        self.hellos.send_modify(|hellos| {
+            if beyond.is_some() && !hellos.company.is_ahead() {
+                tracing::info!(
+                    height = beyond.map(Height::get),
+                    "the registrar signed what lies beyond our admin log: nothing is sealed until it is here"
+                );
+            }
+            hellos.company.signed(beyond);
+        });
+    }
+}
+
+/// Whether the registrar of today ordered the record at a place that our log does not reach. A former one's key may
+/// be in anybody's hands; and a record that would come next but follows another entry is of another log.
+fn is_beyond(roster: &Roster, record: &VerifiedRecord) -> bool {
+    let ours = roster.version();
+    let by = record.record.entry.as_ref().and_then(|entry| entry.signatures.first());
+    let is_registrar = by.is_some_and(|by| by.key == roster.charter().registrar().as_bytes().as_slice());
+    let is_next = record.height.get() == ours.height.get() + 1;
+    is_registrar && record.height > ours.height && (!is_next || record.prev == ours.head)
+}

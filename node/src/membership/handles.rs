@@ -1,0 +1,100 @@
+//! What goes into the membership task and how: sources, handles for others, what conversations bring back.
+
+use belfry_proto::{crypto::sign::PublicKey, schema};
+use tokio::sync::mpsc;
+
+use super::{DialLimits, GateTimes, claims, pulls};
+use crate::network::{Address, Asked, Gossip, Link};
+
+/// How this node reaches others, and they it.
+#[derive(Debug)]
+pub struct Reach {
+    /// Addresses with the node key expected there, dialled before any record is known.
+    pub bootstrap: Vec<(PublicKey, Address)>,
+    /// Addresses others should use; without any, the listening ones are told.
+    pub external: Vec<Address>,
+    /// Bounds of dialling.
+    pub limits: DialLimits,
+    /// How long the gate to sealing waits for others.
+    pub gate: GateTimes,
+}
+
+/// Where the membership task hears from the network.
+pub struct Sources {
+    /// Hello requests, from admitted and lobby peers alike.
+    pub hello: mpsc::Receiver<Asked<schema::HelloRequest, schema::HelloResponse>>,
+    /// Messages of the admin topic.
+    pub gossip: mpsc::Receiver<Gossip>,
+    /// Connections coming and going.
+    pub links: mpsc::Receiver<Link>,
+}
+
+/// What a conversation brings back to the loop.
+pub(crate) enum Command {
+    /// Charters and records, oldest first; answered with whether the roster advanced.
+    Offer {
+        charters: Vec<schema::Signed>,
+        records: Vec<schema::Record>,
+        /// Tell the coalition what was new: for files, which only we have.
+        spread: bool,
+        done: tokio::sync::oneshot::Sender<bool>,
+    },
+    /// A hello was answered.
+    Greeted { peer: PublicKey, greeted: schema::Greeted, sent: belfry_proto::time::Timestamp, era: u64 },
+    /// A pull that a hello asked for has ended.
+    Pulled {
+        peer: PublicKey,
+        /// How.
+        pulled: pulls::Pulled,
+    },
+    /// A peer showed what it holds of our own logs, or did not.
+    Shown { peer: PublicKey, shown: claims::Shown, behind: bool, era: u64 },
+    /// A hello was not answered, or refused.
+    Ungreeted { peer: PublicKey, refusal: Option<schema::Refusal> },
+    /// A peer refuses us, and shows the record that took our certificate away.
+    Removed { peer: PublicKey, record: schema::Record },
+    /// Address records that a peer holds; none if it did not answer.
+    Addresses { peer: PublicKey, records: Option<Vec<schema::Signed>> },
+    /// A beacon: answered with whether it was news.
+    Beacon {
+        beacon: schema::Signed,
+        from: Option<PublicKey>,
+        done: Option<tokio::sync::oneshot::Sender<bool>>,
+    },
+    /// A record of a peer whose log does not fit ours.
+    Conflict { peer: PublicKey, record: schema::Record },
+    /// Somebody noticed that this peer's admin log is ahead of ours.
+    Behind { peer: PublicKey },
+}
+
+/// Asks membership to look at a peer's admin log; handed to whoever meets a newer roster version.
+#[derive(Clone)]
+pub struct Behind(pub(super) mpsc::Sender<Command>);
+
+/// Hands charters and records that came by file to membership.
+#[derive(Clone)]
+pub struct Import(pub(super) mpsc::Sender<Command>);
+
+impl Import {
+    /// Folds what goes on from our log, makes it durable and tells every peer. False if nothing did.
+    pub async fn offer(&self, file: schema::LogFile) -> bool {
+        let (done, advanced) = tokio::sync::oneshot::channel();
+        let command = Command::Offer { charters: file.charters, records: file.records, spread: true, done };
+        self.0.send(command).await.is_ok() && advanced.await.unwrap_or(false)
+    }
+
+    /// Takes in a beacon and tells every peer. False if it says nothing new, or does not verify.
+    pub async fn beacon(&self, beacon: schema::Signed) -> bool {
+        let (done, is_news) = tokio::sync::oneshot::channel();
+        let command = Command::Beacon { beacon, from: None, done: Some(done) };
+        self.0.send(command).await.is_ok() && is_news.await.unwrap_or(false)
+    }
+}
+
+impl Behind {
+    /// Tells membership that `peer` spoke of a roster ahead of ours. Dropped when the queue is full:
+    /// the next message from ahead says so again.
+    pub fn notice(&self, peer: PublicKey) {
+        let _ = self.0.try_send(Command::Behind { peer });
+    }
+}

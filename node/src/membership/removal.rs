@@ -1,0 +1,85 @@
+//! Why others refuse this node: the record of the admin log that took its certificate away.
+//!
+//! A node that was away when its certificate was revoked is let in nowhere, so it would never learn of it. Whoever
+//! refuses it shows it the one record that does so, and nothing else: it is about that node alone, and its certificate
+//! was verified first. The node believes what the admins and the registrar signed, not who brought it.
+
+use std::fmt;
+
+use belfry_proto::{
+    id::{Height, Serial},
+    schema::{self, RevocationReason},
+    time::Timestamp,
+    trust::{
+        log::VerifiedRecord,
+        names::Named as _,
+        roster::{Roster, Standing},
+        statement::Decision,
+    },
+};
+
+/// What took a certificate away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Place in the admin log.
+    pub height: Height,
+    /// When it was decided, by its admins' word.
+    pub decided: Timestamp,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Revoked(RevocationReason),
+    Suspended,
+    Superseded,
+}
+
+impl Removal {
+    /// What a record says of the certificate; nothing if it does not take it away.
+    pub(super) fn read(record: &VerifiedRecord, serial: Serial) -> Option<Self> {
+        let (removed, kind, decided) = match &record.statement.decision {
+            Decision::Revoke(revoke) => {
+                let reason = RevocationReason::try_from(revoke.reason).unwrap_or_default();
+                (revoke.serial, Kind::Revoked(reason), Timestamp::from_micros(revoke.decided))
+            }
+            Decision::Suspend(suspend) => (suspend.serial, Kind::Suspended, record.statement.made),
+            Decision::Supersede(supersede) => (supersede.serial, Kind::Superseded, record.statement.made),
+            Decision::Issue(_)
+            | Decision::Renew(_)
+            | Decision::Resume(_)
+            | Decision::Entitle(_)
+            | Decision::Disentitle(_)
+            | Decision::ExtendCut(_) => return None,
+        };
+        (removed == serial.get()).then_some(Self { height: record.height, decided, kind })
+    }
+}
+
+impl fmt::Display for Removal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let day: String = self.decided.to_string().chars().take(10).collect();
+        match self.kind {
+            Kind::Revoked(reason) => write!(f, "revoked on {day}, reason {}", reason.name())?,
+            Kind::Suspended => write!(f, "suspended on {day}")?,
+            Kind::Superseded => write!(f, "superseded on {day} by one with newer keys")?,
+        }
+        write!(f, " (entry {} of the admin log)", self.height)
+    }
+}
+
+/// The record by which a certificate stands as it does, if one took it away.
+pub(super) fn record_of(roster: &Roster, serial: Serial, standing: Standing) -> Option<schema::Record> {
+    let is_that = |removal: Removal| match standing {
+        Standing::Revoked => matches!(removal.kind, Kind::Revoked(_)),
+        Standing::Suspended => removal.kind == Kind::Suspended,
+        Standing::Superseded => removal.kind == Kind::Superseded,
+        Standing::Valid | Standing::NotYet | Standing::Expired | Standing::Unknown => false,
+    };
+    let is_void = |height| roster.voids().iter().any(|void| void.height == height);
+    let removals = roster
+        .records()
+        .filter(|record| Removal::read(record, serial).is_some_and(is_that) && !is_void(record.height));
+    // Of several suspensions the latest is the one in force; a certificate is revoked once.
+    removals.last().map(|record| record.record.clone())
+}

@@ -1,0 +1,137 @@
+//! What is done every second: links, allow-list, topics, and whether time passed unseen.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use belfry_proto::{crypto::sign::PublicKey, topic::Topic};
+
+use super::{Membership, links};
+use crate::clock;
+
+/// Ticks between two hellos with a random admitted peer, and two offers of our own address.
+const REFRESH_TICKS: u64 = 120;
+/// Ticks between two looks at who is really connected: news of links may be lost, the network's list is not.
+const LOOK_TICKS: u64 = 10;
+/// Ticks between two tries to get what the registrar is known to have signed from somebody.
+const AHEAD_TICKS: u64 = 5;
+
+impl Membership {
+    pub(super) async fn tick(&mut self) {
+        self.ticks += 1;
+        let now = clock::now();
+        let mut time_passed = false;
+        self.hellos.send_if_modified(|hellos| {
+            time_passed = hellos.company.beat(tokio::time::Instant::now(), now);
+            false
+        });
+        if time_passed {
+            self.time_passed();
+        }
+        if self.ticks.is_multiple_of(AHEAD_TICKS) && self.hellos.borrow().company.is_ahead() {
+            self.settle_ahead();
+            if let Some(peer) = self.dialing.random_connected() {
+                self.pull(peer);
+            }
+        }
+        if self.ticks.is_multiple_of(10) {
+            // Certificates expire without a log entry.
+            self.allow().await;
+        }
+        if self.ticks.is_multiple_of(LOOK_TICKS) {
+            self.look().await;
+        }
+        self.greet_due();
+        if self.ticks.is_multiple_of(REFRESH_TICKS) {
+            self.announced.clear();
+            self.book.renew();
+            if let Some(peer) = self.dialing.random_connected() {
+                self.greet(peer);
+            }
+        }
+        let known = self.known_addresses();
+        self.seek_addresses(&known);
+        let roster = self.roster.snapshot();
+        let place = |node: PublicKey| {
+            let certificate = roster.by_node(&node)?;
+            let groups = certificate.groups.keys().copied().collect();
+            Some((node, links::Place { groups, carrier: certificate.carrier }))
+        };
+        let mut nodes: BTreeMap<PublicKey, links::Place> =
+            roster.admitted_nodes(now).into_iter().filter_map(place).collect();
+        nodes.remove(&self.identity.node);
+        let own = self.identity.kept_groups(&roster);
+        for (node, addresses) in self.dialing.due(&nodes, &own, &known, tokio::time::Instant::now()) {
+            if let Err(error) = self.network.dial(node, addresses).await {
+                tracing::debug!(peer = %node, "dial: {error}");
+            }
+        }
+        self.announce_address().await;
+    }
+
+    /// Repeats hellos that are to be.
+    fn greet_due(&mut self) {
+        for peer in self.greetings.due(tokio::time::Instant::now()) {
+            if self.dialing.is_connected(&peer) {
+                self.greet(peer);
+            } else {
+                self.greetings.gone(&peer);
+            }
+        }
+    }
+
+    /// The machine was suspended, or its clock set: what others told is of another time.
+    pub(super) fn time_passed(&mut self) {
+        self.era += 1;
+        tracing::info!("time passed unseen, by one clock at least: greeting everybody again");
+        self.hellos.send_modify(|hellos| {
+            hellos.company.jumped(tokio::time::Instant::now());
+            hellos.voices.forget();
+        });
+        for peer in self.dialing.connected_now() {
+            self.greet(peer);
+        }
+    }
+
+    /// Compares what links told with who is connected. Events that are still queued only say it once more.
+    pub(super) async fn look(&mut self) {
+        let Ok(peers) = self.network.peers().await else { return };
+        for peer in peers.iter().filter(|peer| peer.admitted) {
+            if !self.dialing.is_connected(&peer.node) {
+                self.dialing.connected(peer.node, peer.outbound);
+                self.arrived(peer.node);
+                self.greet(peer.node);
+            }
+        }
+        let here = |node: &PublicKey| peers.iter().any(|peer| peer.node == *node && peer.admitted);
+        for node in self.dialing.connected_now().into_iter().filter(|node| !here(node)) {
+            self.dialing.disconnected(node);
+            self.gone(node);
+        }
+        self.greeted.retain(|node, _| peers.iter().any(|peer| peer.node == *node && !peer.admitted));
+        self.hellos.send_if_modified(|hellos| hellos.voices.age(tokio::time::Instant::now()));
+    }
+
+    /// Tells the network who may have the full protocols.
+    pub(super) async fn allow(&self) {
+        let mut admitted = self.roster.snapshot().admitted_nodes(clock::now());
+        admitted.remove(&self.identity.node);
+        if let Err(error) = self.network.set_allowed(admitted).await {
+            tracing::error!("the network no longer takes the roster: {error}");
+        }
+    }
+
+    /// Joins the topics of the groups this node keeps, and leaves those it no longer does.
+    pub(super) async fn subscribe(&mut self) {
+        let mut wanted: BTreeSet<Topic> =
+            self.identity.kept_groups(&self.roster_now()).into_iter().map(Topic::Group).collect();
+        wanted.insert(Topic::Admin);
+        for topic in self.topics.difference(&wanted) {
+            let _ = self.network.unsubscribe(*topic).await;
+        }
+        for topic in wanted.difference(&self.topics) {
+            if let Err(error) = self.network.subscribe(*topic).await {
+                tracing::error!("the network takes no more topics: {error}");
+            }
+        }
+        self.topics = wanted;
+    }
+}

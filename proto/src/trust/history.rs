@@ -12,7 +12,8 @@ use crate::{
     time::Timestamp,
     trust::{
         fold,
-        roster::{Roster, State},
+        log::VerifiedRecord,
+        roster::{Roster, State, Status},
         statement::{Decision, Subject},
     },
 };
@@ -34,7 +35,80 @@ pub struct Membership {
     pub entries: Vec<Height>,
 }
 
+/// One certificate of a member, as one entry left it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Holding {
+    /// The certificate.
+    pub serial: Serial,
+    /// Its groups.
+    pub groups: Vec<GroupId>,
+    /// Valid from.
+    pub not_before: Timestamp,
+    /// Arrangement accepted with it.
+    pub arrangement_version: String,
+    /// When it ended or ends by decision; `None` while none was taken.
+    pub ends: Option<Timestamp>,
+    replaced: bool,
+}
+
+impl Holding {
+    /// Whether the member holds it still, suspended or not, with no end decided.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        self.ends.is_none() && !self.replaced
+    }
+}
+
+/// A decision that took effect, and what its member had afterwards.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// The entry.
+    pub record: &'a VerifiedRecord,
+    /// Whom it was about.
+    pub member: MemberId,
+    /// The organisation, as its newest certificate says.
+    pub organisation: &'a schema::Organisation,
+    /// Every certificate it ever had, oldest first.
+    pub holdings: &'a [Holding],
+}
+
 impl Roster {
+    /// Goes through the decisions that took effect, in the log's order.
+    pub fn replay(&self, mut each: impl FnMut(Step<'_>)) {
+        let mut state = State::default();
+        for record in self.records() {
+            fold::fold(&mut state, self.charters(), record);
+            if state.voids.last().is_some_and(|void| void.height == record.height) {
+                continue;
+            }
+            let member = match record.statement.subject() {
+                Some(Subject::Member(member)) => Some(member),
+                Some(Subject::Certificate(serial)) => {
+                    state.certificates.get(&serial).map(|held| held.certificate.member)
+                }
+                None => None,
+            };
+            let Some(found) = member.and_then(|member| state.members.get(&member)) else { continue };
+            let held = found.serials.iter().filter_map(|serial| state.certificates.get(serial));
+            let holdings: Vec<Holding> = held
+                .map(|held| Holding {
+                    serial: held.certificate.serial,
+                    groups: held.certificate.groups.keys().copied().collect(),
+                    not_before: held.certificate.not_before,
+                    arrangement_version: held.certificate.arrangement_version.clone(),
+                    ends: match held.status {
+                        // What was over before is revoked from the beginning of time; it ends with the entry.
+                        Status::Revoked { effective: Timestamp::ZERO } => Some(record.statement.made),
+                        Status::Revoked { effective } => Some(effective),
+                        Status::Active | Status::Suspended | Status::Superseded => None,
+                    },
+                    replaced: held.status == Status::Superseded,
+                })
+                .collect();
+            each(Step { record, member: found.id, organisation: &found.organisation, holdings: &holdings });
+        }
+    }
+
     /// The roster of what had been decided by `at`. Its position in the log is not that of any log; ask it
     /// about members only.
     #[must_use]

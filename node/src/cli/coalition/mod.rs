@@ -13,6 +13,7 @@ mod init;
 mod issue;
 mod key;
 mod log;
+mod notices;
 mod renew;
 mod revoke;
 mod role_keys;
@@ -49,6 +50,7 @@ pub(super) enum Command {
     Take(take::Take),
     Roster(roster::Roster),
     Log(log::Log),
+    Notices(notices::Notices),
     Export(export::Export),
     Beacon(beacon::Beacon),
 }
@@ -72,6 +74,7 @@ impl Command {
             Self::Take(take) => take.run(),
             Self::Roster(roster) => roster.run(),
             Self::Log(log) => log.run(),
+            Self::Notices(notices) => notices.run(),
             Self::Export(export) => export.run(),
             Self::Beacon(beacon) => beacon.run(),
         }

@@ -6,3 +6,4 @@
 mod charter;
 mod decisions;
 mod desk;
+mod evidence;

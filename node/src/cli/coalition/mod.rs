@@ -9,6 +9,7 @@ mod evidence;
 mod export;
 mod extend_cut;
 mod folder;
+mod import;
 mod init;
 mod issue;
 mod key;
@@ -38,6 +39,7 @@ pub(super) enum Command {
     #[command(subcommand)]
     Charter(charter::Command),
     Issue(issue::Issue),
+    Import(import::Import),
     Renew(renew::Renew),
     Entitle(renew::Entitle),
     Disentitle(renew::Disentitle),
@@ -62,6 +64,7 @@ impl Command {
             Self::Key(key) => key.run(),
             Self::Charter(command) => command.run(),
             Self::Issue(issue) => issue.run(),
+            Self::Import(import) => import.run(),
             Self::Renew(renew) => renew.run(),
             Self::Entitle(entitle) => entitle.run(),
             Self::Disentitle(disentitle) => disentitle.run(),

@@ -135,7 +135,9 @@ pub fn owed(roster: &Roster) -> Vec<Owed> {
             if let Some(end) = standing.leaves.take() {
                 // Announced and not come about: as if it had never been said. Else it is a new beginning.
                 if end > made {
-                    notices.retain(|n| n.member != step.member || n.effective != end || n.occasion == Occasion::Entering);
+                    notices.retain(|n| {
+                        n.member != step.member || n.effective != end || n.occasion == Occasion::Entering
+                    });
                 } else {
                     standing.act = None;
                 }
@@ -154,7 +156,9 @@ pub fn owed(roster: &Roster) -> Vec<Owed> {
         }
         let end = holdings.iter().filter_map(|h| h.ends).max().unwrap_or(made);
         if let Some(earlier) = standing.leaves.replace(end) {
-            notices.retain(|n| n.member != step.member || n.effective != earlier || n.occasion == Occasion::Entering);
+            notices.retain(|n| {
+                n.member != step.member || n.effective != earlier || n.occasion == Occasion::Entering
+            });
         }
         if let Some(act) = standing.act {
             notices.push(note(act, Occasion::Leaving, Timestamp::from_micros(revoke.decided), end));

@@ -65,25 +65,28 @@ fn told(answer: &Value) -> anyhow::Result<String> {
     );
     let (charter_before, charter) = (number("charter_before")?, number("charter")?);
     let charter = match charter > charter_before {
-        true => format!("Charter version {charter} is in force at this node; it was version {charter_before}.\n"),
+        true => {
+            format!("Charter version {charter} is in force at this node; it was version {charter_before}.\n")
+        }
         false => String::new(),
     };
-    Ok(charter + &match before {
-        _ if before == offered => {
-            format!("Nothing new: this node has the admin log at entry {now} already.\n")
-        }
-        _ if before > offered => {
-            format!(
-                "Nothing new: the file ends at entry {offered}, this node has the admin log at entry {now}.\n"
-            )
-        }
-        _ => {
-            let first = before + 1;
-            let entries =
-                if first == now { format!("entry {now}") } else { format!("entries {first} to {now}") };
-            format!("Took {entries} of the admin log; every node this one is connected to is told.\n")
-        }
-    })
+    Ok(charter
+        + &match before {
+            _ if before == offered => {
+                format!("Nothing new: this node has the admin log at entry {now} already.\n")
+            }
+            _ if before > offered => {
+                format!(
+                    "Nothing new: the file ends at entry {offered}, this node has the admin log at entry {now}.\n"
+                )
+            }
+            _ => {
+                let first = before + 1;
+                let entries =
+                    if first == now { format!("entry {now}") } else { format!("entries {first} to {now}") };
+                format!("Took {entries} of the admin log; every node this one is connected to is told.\n")
+            }
+        })
 }
 
 #[cfg(test)]

@@ -113,7 +113,11 @@ impl Verify {
         let (coalition, facts) = self.verified(kind, &text).with_context(name)?;
         self.pin.check(coalition)?;
         let words = words::to_words(coalition);
-        let mut all = vec![("holds", kind.label().to_owned()), ("coalition", coalition.to_string()), ("as words", words)];
+        let mut all = vec![
+            ("holds", kind.label().to_owned()),
+            ("coalition", coalition.to_string()),
+            ("as words", words),
+        ];
         all.extend(facts);
         Ok(output::print(&output::facts(&all))?)
     }
@@ -143,7 +147,10 @@ impl Verify {
                 let verified = verify_record(roster.charters(), &record).map_err(refused)?;
                 let position = RosterVersion { height: verified.height, head: verified.entry_id };
                 if !roster.is_prefix(position) {
-                    refuse!("the log does not hold its entry {}: take a newer log, or it is of a fork", position);
+                    refuse!(
+                        "the log does not hold its entry {}: take a newer log, or it is of a fork",
+                        position
+                    );
                 }
                 let serial = belfry_proto::id::Serial::new(verified.height.get());
                 let Some(certificate) = roster.certificate(serial) else {
@@ -173,7 +180,10 @@ impl Verify {
                 let signed = armour::read_statement(text)?;
                 let statement = Statement::decode(&signed.payload).map_err(refused)?;
                 let Some(charter) = roster.charters().version(statement.charter_version) else {
-                    refuse!("it was made under charter version {}, which the log lacks", statement.charter_version)
+                    refuse!(
+                        "it was made under charter version {}, which the log lacks",
+                        statement.charter_version
+                    )
                 };
                 let threshold = charter.threshold(statement.action());
                 signed::require(&signed, Purpose::Statement, roster.coalition(), charter.admins(), threshold)
@@ -190,7 +200,8 @@ impl Verify {
             }
             FileKind::Beacon => {
                 let roster = self.held()?;
-                let beacon = beacon::verify(roster.charter(), &armour::read_beacon(text)?, now).map_err(refused)?;
+                let beacon =
+                    beacon::verify(roster.charter(), &armour::read_beacon(text)?, now).map_err(refused)?;
                 if beacon.head.height <= roster.version().height && !roster.is_prefix(beacon.head) {
                     refuse!("it vouches for another history than this log: one of them is forked");
                 }
@@ -206,7 +217,9 @@ impl Verify {
 
     fn held(&self) -> anyhow::Result<Roster> {
         let Some(path) = &self.log else {
-            refuse!("this kind of file is held to the coalition's log: give it by --log FILE (`belfry coalition export`)")
+            refuse!(
+                "this kind of file is held to the coalition's log: give it by --log FILE (`belfry coalition export`)"
+            )
         };
         roster(path)
     }
@@ -230,7 +243,9 @@ fn log(roster: &Roster, now: Timestamp) -> Facts {
     let version = roster.version();
     facts.push(("head", format!("entry {} ({})", version.height, version.head)));
     facts.push(("members", roster.members().count().to_string()));
-    facts.extend(roster.voids().iter().map(|void| ("void", format!("entry {}: {}", void.height, void.reason))));
+    facts.extend(
+        roster.voids().iter().map(|void| ("void", format!("entry {}: {}", void.height, void.reason))),
+    );
     facts
 }
 

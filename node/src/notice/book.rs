@@ -17,9 +17,31 @@ pub const LANGUAGES: [&str; 3] = ["en", "nl", "fr"];
 
 /// Texts besides those of acts, occasions and classes.
 const TEXTS: [&str; 25] = [
-    "to", "organisation", "kbo", "lei", "classes", "sector", "coalition", "arrangement", "groups", "decided",
-    "effective", "recorded", "since", "since_asserted", "decision", "mandate", "evidence", "evidence_text", "entry",
-    "statement", "coalition_id", "signature", "none", "months", "date",
+    "to",
+    "organisation",
+    "kbo",
+    "lei",
+    "classes",
+    "sector",
+    "coalition",
+    "arrangement",
+    "groups",
+    "decided",
+    "effective",
+    "recorded",
+    "since",
+    "since_asserted",
+    "decision",
+    "mandate",
+    "evidence",
+    "evidence_text",
+    "entry",
+    "statement",
+    "coalition_id",
+    "signature",
+    "none",
+    "months",
+    "date",
 ];
 
 /// A coalition's authorities and words.
@@ -129,7 +151,8 @@ impl Book {
             }
         }
         for (n, authority) in (1..).zip(&book.authorities) {
-            let is_day = |day: &str| day.len() == 10 && format!("{day}T00:00:00Z").parse::<Timestamp>().is_ok();
+            let is_day =
+                |day: &str| day.len() == 10 && format!("{day}T00:00:00Z").parse::<Timestamp>().is_ok();
             let days = is_day(&authority.from) && authority.until.as_deref().is_none_or(is_day);
             if !Act::ALL.iter().any(|act| act.as_str() == authority.act) || !days {
                 return Err(BookError::Authority(n));
@@ -210,8 +233,12 @@ mod tests {
         // The same things are named in every language: a translation cannot forget the authority.
         let placeholders = |language: &str, key: &str| {
             let text = book.text(language, key);
-            let mut found: Vec<&str> =
-                text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name).collect();
+            let mut found: Vec<&str> = text
+                .split('{')
+                .skip(1)
+                .filter_map(|rest| rest.split_once('}'))
+                .map(|(name, _)| name)
+                .collect();
             found.sort_unstable();
             found.into_iter().map(str::to_owned).collect::<Vec<_>>()
         };

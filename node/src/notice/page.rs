@@ -84,12 +84,8 @@ pub fn html(notice: &Notice, authority: &Authority, book: &Book, language: &str)
         let _ = writeln!(out, "<p>{}</p>", escaped(&filled("mandate")));
     }
     table(&mut out, &facts, text, "");
-    let _ = write!(
-        out,
-        "<h2>{}</h2>\n<p>{}</p>\n",
-        escaped(text("evidence")),
-        escaped(text("evidence_text"))
-    );
+    let _ =
+        write!(out, "<h2>{}</h2>\n<p>{}</p>\n", escaped(text("evidence")), escaped(text("evidence_text")));
     table(&mut out, &evidence, text, " class=\"id\"");
     let _ = write!(out, "<p class=\"signature\">{}</p>\n</body>\n</html>\n", escaped(text("signature")));
     out
@@ -113,7 +109,11 @@ fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {
+            '\u{061c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' => {
                 let _ = write!(out, "{}", c.escape_unicode());
             }
             c if c.is_control() => out.push(' '),
@@ -168,8 +168,13 @@ mod tests {
                 let notice = Notice { act, occasion, ..notice() };
                 let authority = book.authority(act, "banking", notice.effective).unwrap();
                 let page = html(&notice, authority, &book, language);
-                assert!(page.starts_with("<!doctype html>") && page.contains(&format!("lang=\"{language}\"")));
-                assert!(page.contains("Bank &lt;b&gt;&amp; &quot;Co&quot;&lt;/b&gt; {authority}\\u{202e}x"), "{page}");
+                assert!(
+                    page.starts_with("<!doctype html>") && page.contains(&format!("lang=\"{language}\""))
+                );
+                assert!(
+                    page.contains("Bank &lt;b&gt;&amp; &quot;Co&quot;&lt;/b&gt; {authority}\\u{202e}x"),
+                    "{page}"
+                );
                 assert!(!page.contains("<b>") && !page.contains('\u{202e}'));
                 assert!(page.contains("0123456789") && page.contains("2026") && page.contains("M-7"));
                 assert!(page.contains(&escaped(authority.name(language))));

@@ -167,7 +167,10 @@ mod tests {
         let mut register = Register::default();
         assert_eq!(register.state("1-nis2-entering", at(10), at(5)), State::Upcoming);
         assert_eq!(register.state("1-nis2-entering", at(10), at(10)), State::Due);
-        assert!(matches!(register.acknowledged("1-nis2-entering", at(11), None), Err(RegisterError::NotSent(_))));
+        assert!(matches!(
+            register.acknowledged("1-nis2-entering", at(11), None),
+            Err(RegisterError::NotSent(_))
+        ));
         register.sent("1-nis2-entering", at(12), Some("A".into()), Some("M".into()));
         assert!(matches!(
             register.acknowledged("1-nis2-entering", at(11), None),

@@ -109,11 +109,7 @@ impl Changes {
                     let before = facts(old, known);
                     for (name, after) in &after {
                         if let Some(before) = before.get(name).filter(|before| *before != after) {
-                            self.push(
-                                &format!("{name} of {}", group.slug),
-                                before.clone(),
-                                after.clone(),
-                            );
+                            self.push(&format!("{name} of {}", group.slug), before.clone(), after.clone());
                         }
                     }
                 }
@@ -157,10 +153,14 @@ pub enum Lockout {
     #[error("the charter would be expired already, on {0}: raise validity_days, and make it anew")]
     Expired(Timestamp),
     /// From the future.
-    #[error("the charter says it was made on {0}, which is still to come: set this machine's clock, and make it anew")]
+    #[error(
+        "the charter says it was made on {0}, which is still to come: set this machine's clock, and make it anew"
+    )]
     Future(Timestamp),
     /// Nobody's clock is that good.
-    #[error("clock_skew_s is {0}: ordinary clock drift would shut honest members out; 5 is the least, 120 usual")]
+    #[error(
+        "clock_skew_s is {0}: ordinary clock drift would shut honest members out; 5 is the least, 120 usual"
+    )]
     ClockSkew(u64),
     /// Nobody would be left.
     #[error(
@@ -197,7 +197,8 @@ pub fn review(roster: &Roster, next: &Charter, now: Timestamp) -> Result<Vec<Str
         valid += 1;
         let keeps = |id: &GroupId| {
             next.group(*id).is_some_and(|group| {
-                group.admits.is_empty() || certificate.organisation.classes().any(|c| group.admits.contains(&c))
+                group.admits.is_empty()
+                    || certificate.organisation.classes().any(|c| group.admits.contains(&c))
             })
         };
         if certificate.carrier || certificate.groups.keys().any(keeps) {

@@ -1,9 +1,6 @@
 //! One record into the roster's state.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     crypto::sign::PublicKey,

@@ -56,7 +56,14 @@ fn root_holders_on_machines_of_their_own_change_the_charter_and_running_nodes_fo
     assert!(both.contains("0 of 1 root keys of version 1 and 2 of 2"), "{both}");
     desk.refused(&["charter", "publish", "copy.pem", "--dir", "coalition"]);
     let again = desk.refused(&[
-        "charter", "sign", "copy.pem", "--key", "cleo.pem", "--passphrase-file", "passphrase", "--yes",
+        "charter",
+        "sign",
+        "copy.pem",
+        "--key",
+        "cleo.pem",
+        "--passphrase-file",
+        "passphrase",
+        "--yes",
     ]);
     assert!(again.contains("has signed this already"), "{again}");
     let published = desk.ok(&["charter", "publish", "next.pem", "copy.pem", "--dir", "coalition"]);
@@ -71,7 +78,15 @@ fn root_holders_on_machines_of_their_own_change_the_charter_and_running_nodes_fo
     }
     // Decisions go on under it: the very group that came with it.
     desk.ok(&[
-        "entitle", "1", "--groups", "quantum", "--dir", "coalition", "--yes", "--passphrase-file", "passphrase",
+        "entitle",
+        "1",
+        "--groups",
+        "quantum",
+        "--dir",
+        "coalition",
+        "--yes",
+        "--passphrase-file",
+        "passphrase",
     ]);
     desk.coalition.export("log.pem");
     alice.ok(&["import-log", desk.path("log.pem").to_str().unwrap()]);
@@ -81,7 +96,7 @@ fn root_holders_on_machines_of_their_own_change_the_charter_and_running_nodes_fo
     });
     let bundle = desk.path("bundle.json");
     fs::write(&bundle, include_str!("../../data/sample-bundle.json")).unwrap();
-    alice.ok(&["publish", bundle.to_str().unwrap(), "--group", "quantum", "--tlp", "green"]);
+    alice.ok(&["publish", bundle.to_str().unwrap(), "--group", "quantum", "--tlp", "amber"]);
 
     // The founder's key is out for good.
     desk.draft("back.toml", &[(&format!("\"{}\",", keys[1]), &format!("\"{old}\","))]);
@@ -124,7 +139,8 @@ fn a_charter_that_would_lock_anybody_out_is_refused_before_it_is_signed() {
     let _member = desk.coalition.issue("alice", Role::Publisher);
     let admin = desk.ok(&["key", "--key", "coalition/keys/admin.pem", "--passphrase-file", "passphrase"]);
     let admin = admin.lines().last().unwrap().to_owned();
-    let registrar = desk.ok(&["key", "--key", "coalition/keys/registrar.pem", "--passphrase-file", "passphrase"]);
+    let registrar =
+        desk.ok(&["key", "--key", "coalition/keys/registrar.pem", "--passphrase-file", "passphrase"]);
     let registrar = registrar.lines().last().unwrap().to_owned();
     let renamed = [
         ("slug = \"cidr\"", "slug = \"cidr-2\""),
@@ -165,7 +181,14 @@ fn a_charter_that_would_lock_anybody_out_is_refused_before_it_is_signed() {
     // Signed by whoever has no say.
     desk.key("stranger.pem");
     let stranger = desk.refused(&[
-        "charter", "sign", "warned.pem", "--key", "stranger.pem", "--passphrase-file", "passphrase", "--yes",
+        "charter",
+        "sign",
+        "warned.pem",
+        "--key",
+        "stranger.pem",
+        "--passphrase-file",
+        "passphrase",
+        "--yes",
     ]);
     assert!(stranger.contains("no root key of this charter"), "{stranger}");
 }
@@ -199,16 +222,90 @@ fn a_coalition_is_founded_by_holders_who_never_share_a_machine() {
     fs::copy(desk.path("admin.pem"), desk.path("apart/keys/admin.pem")).unwrap();
     belfry_tests::process::chmod(&desk.path("apart/keys/admin.pem"), 0o600);
     desk.coalition.ok(&[
-        "enroll", "--charter", "apart/charter.pem", "--org", "Bank", "--class", "financial", "--groups", "cidr",
-        "--dir", "bank", "--out", "bank.request", "--accept-arrangement", "--accept-rules",
+        "enroll",
+        "--charter",
+        "apart/charter.pem",
+        "--org",
+        "Bank",
+        "--class",
+        "financial",
+        "--groups",
+        "cidr",
+        "--dir",
+        "bank",
+        "--out",
+        "bank.request",
+        "--accept-arrangement",
+        "--accept-rules",
     ]);
     let issued = desk.ok(&["issue", "bank.request", "--until", "2099-12-31", "--yes", "--dir", "apart"]);
     assert!(issued.contains("not in the log yet") && issued.contains("registrar orders it"), "{issued}");
     let statement = fs::read_dir(desk.path("apart/statements")).unwrap().next().unwrap().unwrap().path();
     let ordered = desk.ok(&[
-        "order", statement.to_str().unwrap(), "--dir", "apart", "--registrar-key", "registrar.pem",
-        "--passphrase-file", "passphrase",
+        "order",
+        statement.to_str().unwrap(),
+        "--dir",
+        "apart",
+        "--registrar-key",
+        "registrar.pem",
+        "--passphrase-file",
+        "passphrase",
     ]);
     assert!(ordered.contains("Entry 1: issue, Bank"), "{ordered}");
     assert!(desk.path("apart/certificates/1.pem").exists());
+}
+
+#[test]
+fn after_a_stolen_registrar_a_new_charter_pins_the_true_log_and_running_nodes_drop_the_thiefs_entries() {
+    let desk = Desk::found("Thief");
+    let mut members = desk.coalition.running(&[("alice", Role::Publisher), ("bob", Role::Reader)]);
+    // The thief has copied the admin's machine, and suspends alice.
+    desk.copy("coalition", "thief");
+    desk.ok(&["suspend", "1", "--dir", "thief", "--yes", "--passphrase-file", "passphrase"]);
+    desk.ok(&["export", "--out", "thief.pem", "--dir", "thief"]);
+    let bob = &mut members[1];
+    bob.ok(&["import-log", desk.path("thief.pem").to_str().unwrap()]);
+    let height = |member: &Member| member.status()["held"]["roster_height"].as_u64();
+    assert_eq!(height(bob), Some(3), "{}", bob.status());
+
+    // New admin, new registrar; the charter pins the log as the coalition knows it.
+    let (admin, registrar) = (desk.key("admin-2.pem"), desk.key("registrar-2.pem"));
+    let old = |name: &str| {
+        let path = format!("coalition/keys/{name}.pem");
+        let shown = desk.ok(&["key", "--key", &path, "--passphrase-file", "passphrase"]);
+        shown.lines().last().unwrap().to_owned()
+    };
+    desk.amend(&[(&old("admin"), &admin), (&old("registrar"), &registrar)]);
+    desk.coalition.export("log.pem");
+    bob.ok(&["import-log", desk.path("log.pem").to_str().unwrap()]);
+    takes_charter(bob, 2);
+    assert_eq!(height(bob), Some(2), "the thief's entry is gone");
+    // The stolen keys sign nothing more, and the admin is told so before anything is signed.
+    let stale =
+        desk.refused(&["suspend", "2", "--dir", "coalition", "--yes", "--passphrase-file", "passphrase"]);
+    assert!(stale.contains("is no admin key of charter version 2"), "{stale}");
+    for (new, name) in [("admin-2.pem", "admin"), ("registrar-2.pem", "registrar")] {
+        fs::copy(desk.path(new), desk.path(&format!("coalition/keys/{name}.pem"))).unwrap();
+    }
+    desk.ok(&[
+        "entitle",
+        "1",
+        "--groups",
+        "ot-ics",
+        "--dir",
+        "coalition",
+        "--yes",
+        "--passphrase-file",
+        "passphrase",
+    ]);
+    desk.coalition.export("log.pem");
+    bob.ok(&["import-log", desk.path("log.pem").to_str().unwrap()]);
+    assert_eq!(height(bob), Some(3));
+    // What was dropped does not come back with a restart, nor out of the thief's file.
+    assert_eq!(bob.terminate(), 0);
+    bob.start();
+    assert_eq!((height(bob), charter_at(bob)), (Some(3), 2));
+    let ran = bob.run(&["import-log", desk.path("thief.pem").to_str().unwrap()]);
+    assert_ne!(ran.code, 0, "{}", ran.stdout);
+    assert_eq!(height(bob), Some(3));
 }

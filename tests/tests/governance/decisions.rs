@@ -50,7 +50,10 @@ fn an_action_of_two_admins_passes_between_them_as_a_file() {
     let again = desk.refused(&[&["sign", &file, "--dir", "coalition"][..], &WITH].concat());
     assert!(again.contains("signature already"), "{again}");
     let shown = desk.ok(&[&["sign", &file, "--dir", "second"][..], &WITH].concat());
-    assert!(shown.contains("renew") && shown.contains("alice") && shown.contains("registrar orders"), "{shown}");
+    assert!(
+        shown.contains("renew") && shown.contains("alice") && shown.contains("registrar orders"),
+        "{shown}"
+    );
     assert!(desk.ok(&order).contains("renew"));
     let listed = desk.ok(&["roster", "--dir", "coalition"]);
     assert!(listed.contains("2101-01-01"), "{listed}");
@@ -98,16 +101,24 @@ fn what_was_decided_where_is_kept_beside_the_log_and_dates_hold_together() {
     let leave = |effective: &str, decided: &str| {
         [
             &["revoke", "1", "--reason", "left", "--dir", "coalition", "--effective"][..],
-            &[effective, "--decided-on", decided, "--decided-by", "Board", "--evidence", "minutes 12, item 4", "--yes"],
+            &[
+                effective,
+                "--decided-on",
+                decided,
+                "--decided-by",
+                "Board",
+                "--evidence",
+                "minutes 12, item 4",
+                "--yes",
+            ],
         ]
         .concat()
         .into_iter()
         .map(str::to_owned)
         .collect::<Vec<_>>()
     };
-    let refused = |arguments: Vec<String>| {
-        desk.refused(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
-    };
+    let refused =
+        |arguments: Vec<String>| desk.refused(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     let early = refused(leave("2026-01-01T00:00:00+01:00", "2026-02-01"));
     assert!(early.contains("cannot take effect"), "{early}");
     let future = refused(leave("2099-01-02T00:00:00+01:00", "2099-01-01"));
@@ -136,15 +147,38 @@ fn changed_data_come_with_new_keys_in_the_place_of_the_old_ones() {
     let roster: Value = serde_json::from_str(&desk.ok(&["roster", "--json", "--dir", "coalition"])).unwrap();
     let member = roster["certificates"][0]["member"].as_str().unwrap().to_owned();
     desk.coalition.ok(&[
-        "enroll", "--charter", "coalition/charter.pem", "--org", "Alice & Sons", "--class", "essential,financial",
-        "--groups", "cidr,cidr-financial", "--dir", "alice-2", "--out", "alice-2.request", "--member", &member,
-        "--accept-arrangement", "--accept-rules",
+        "enroll",
+        "--charter",
+        "coalition/charter.pem",
+        "--org",
+        "Alice & Sons",
+        "--class",
+        "essential,financial",
+        "--groups",
+        "cidr,cidr-financial",
+        "--dir",
+        "alice-2",
+        "--out",
+        "alice-2.request",
+        "--member",
+        &member,
+        "--accept-arrangement",
+        "--accept-rules",
     ]);
     // As one more node of the member it is refused: its data differ.
-    let differs = desk.refused(&["issue", "alice-2.request", "--until", "2099-01-01", "--yes", "--dir", "coalition"]);
+    let differs =
+        desk.refused(&["issue", "alice-2.request", "--until", "2099-01-01", "--yes", "--dir", "coalition"]);
     assert!(differs.contains("organisation differs"), "{differs}");
     desk.ok(&[
-        "issue", "alice-2.request", "--replaces", "1", "--until", "2099-01-01", "--yes", "--dir", "coalition",
+        "issue",
+        "alice-2.request",
+        "--replaces",
+        "1",
+        "--until",
+        "2099-01-01",
+        "--yes",
+        "--dir",
+        "coalition",
     ]);
     let roster: Value = serde_json::from_str(&desk.ok(&["roster", "--json", "--dir", "coalition"])).unwrap();
     let standing = |i: usize| roster["certificates"][i]["standing"].as_str().unwrap();
@@ -152,6 +186,7 @@ fn changed_data_come_with_new_keys_in_the_place_of_the_old_ones() {
     assert_eq!(roster["certificates"][1]["member"], member.as_str());
     // Out of a group again, by name.
     desk.ok(&[&["disentitle", "2", "--groups", "cidr", "--dir", "coalition"][..], &WITH].concat());
-    let twice = desk.refused(&[&["disentitle", "2", "--groups", "cidr", "--dir", "coalition"][..], &WITH].concat());
+    let twice =
+        desk.refused(&[&["disentitle", "2", "--groups", "cidr", "--dir", "coalition"][..], &WITH].concat());
     assert!(twice.contains("is not in cidr"), "{twice}");
 }

@@ -12,7 +12,17 @@ const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/vectors");
 fn enrol(desk: &Desk, name: &str, classes: &str, groups: &str, more: &[&str]) {
     let request = format!("{name}.request");
     let arguments = [
-        &["enroll", "--charter", "coalition/charter.pem", "--org", name, "--class", classes, "--groups", groups][..],
+        &[
+            "enroll",
+            "--charter",
+            "coalition/charter.pem",
+            "--org",
+            name,
+            "--class",
+            classes,
+            "--groups",
+            groups,
+        ][..],
         &["--dir", name, "--out", &request, "--accept-arrangement", "--accept-rules"],
         more,
     ]
@@ -32,7 +42,16 @@ fn an_exported_message_and_log_are_verified_by_anybody_without_a_node() {
     let [alice, bob] = members.as_slice() else { panic!("two") };
     let bundle = desk.path("bundle.json");
     fs::write(&bundle, include_str!("../../data/sample-bundle.json")).unwrap();
-    let told = alice.ok(&["publish", bundle.to_str().unwrap(), "--group", "cidr", "--tlp", "amber", "--wait", "--json"]);
+    let told = alice.ok(&[
+        "publish",
+        bundle.to_str().unwrap(),
+        "--group",
+        "cidr",
+        "--tlp",
+        "amber",
+        "--wait",
+        "--json",
+    ]);
     let published: Value = serde_json::from_str(&told).unwrap();
     let message = published["messages"][0].as_str().unwrap_or_else(|| panic!("{told}")).to_owned();
     // Out of the reader's node, when it has come there.
@@ -62,7 +81,8 @@ fn an_exported_message_and_log_are_verified_by_anybody_without_a_node() {
     let text = fs::read_to_string(desk.path("message.pem")).unwrap();
     let middle = text.len() / 2;
     let swapped = if &text[middle..=middle] == "A" { "B" } else { "A" };
-    fs::write(desk.path("changed.pem"), format!("{}{swapped}{}", &text[..middle], &text[middle + 1..])).unwrap();
+    fs::write(desk.path("changed.pem"), format!("{}{swapped}{}", &text[..middle], &text[middle + 1..]))
+        .unwrap();
     assert_ne!(verify("changed.pem", &["--log", "log.pem"]).code, 0);
 
     let id: String = log.stdout.lines().find_map(|l| l.strip_prefix("coalition")).unwrap().trim().to_owned();
@@ -118,15 +138,23 @@ fn a_list_of_members_is_checked_as_a_whole_and_issued_as_a_batch() {
     assert!(dry.contains("no request"), "{dry}");
     assert_eq!(desk.ok(&["log", "--dir", "coalition"]).lines().count(), 2, "a dry run");
     desk.ok(&issue);
-    assert!(desk.path("coalition/certificates/2.pem").exists() && desk.path("coalition/certificates/3.pem").exists());
+    assert!(
+        desk.path("coalition/certificates/2.pem").exists()
+            && desk.path("coalition/certificates/3.pem").exists()
+    );
     // Again it finds them in the roster.
     let again = desk.ok(&issue);
     assert!(again.contains("Nothing to issue") && again.contains("certificate 2, valid"), "{again}");
 
     // The bank's notice: DORA alone, with its true date of entry as the coalition's word.
-    let notices: Value = serde_json::from_str(&desk.ok(&["notices", "--json", "--dir", "coalition"])).unwrap();
-    let bank = notices["notices"].as_array().unwrap().iter().find(|n| n["organisation"] == "Bank").unwrap().clone();
-    assert_eq!((&bank["act"], &bank["id"], &bank["state"]), (&"dora".into(), &"2-dora-entering".into(), &"due".into()));
+    let notices: Value =
+        serde_json::from_str(&desk.ok(&["notices", "--json", "--dir", "coalition"])).unwrap();
+    let bank =
+        notices["notices"].as_array().unwrap().iter().find(|n| n["organisation"] == "Bank").unwrap().clone();
+    assert_eq!(
+        (&bank["act"], &bank["id"], &bank["state"]),
+        (&"dora".into(), &"2-dora-entering".into(), &"due".into())
+    );
     assert!(bank["authority"]["name"]["nl"].as_str().unwrap().contains("Nationale Bank"));
     assert!(bank["since_asserted"].as_str().unwrap().starts_with("2019-03-01"));
     assert!(bank["decided"].as_str().unwrap().starts_with("2026-10-01"));
@@ -142,7 +170,9 @@ fn a_list_of_members_is_checked_as_a_whole_and_issued_as_a_batch() {
     desk.ok(&["notices", "--sent", "2-dora-entering", "--mandate", "M-1", "--dir", "coalition"]);
     desk.ok(&["notices", "--acknowledged", "2-dora-entering", "--reference", "NBB-7", "--dir", "coalition"]);
     assert!(desk.ok(&["notices", "--dir", "coalition"]).contains("acknowledged"));
-    assert!(desk.refused(&["notices", "--sent", "9-dora-entering", "--dir", "coalition"]).contains("lists them"));
+    assert!(
+        desk.refused(&["notices", "--sent", "9-dora-entering", "--dir", "coalition"]).contains("lists them")
+    );
 
     // The bank itself sees the same from its own folder.
     desk.coalition.export("log.pem");
@@ -164,7 +194,17 @@ fn an_auditor_sees_from_the_log_alone_who_was_a_member_when() {
     desk.ok(&["revoke", "1", "--reason", "left", "--dir", "coalition", "--yes"]);
     desk.coalition.export("log.pem");
     let audit = |at: &str, group: &str| {
-        desk.coalition.run(&["audit", "membership", "--log", "log.pem", "--group", group, "--at", at, "--json"])
+        desk.coalition.run(&[
+            "audit",
+            "membership",
+            "--log",
+            "log.pem",
+            "--group",
+            group,
+            "--at",
+            at,
+            "--json",
+        ])
     };
     let organisations = |at: &str| {
         let ran = audit(at, "cidr");
@@ -182,7 +222,14 @@ fn an_auditor_sees_from_the_log_alone_who_was_a_member_when() {
     let unknown = audit("2098-01-01", "no-such");
     assert!(unknown.code == 3 && unknown.stderr.contains("cidr"), "{}", unknown.stderr);
     let table = desk.coalition.ok(&[
-        "audit", "membership", "--log", "log.pem", "--group", "cidr", "--at", "2098-01-01",
+        "audit",
+        "membership",
+        "--log",
+        "log.pem",
+        "--group",
+        "cidr",
+        "--at",
+        "2098-01-01",
     ]);
     assert!(table.contains("bob") && table.contains("by the log up to entry 3"), "{table}");
 }

@@ -23,11 +23,7 @@ use belfry_proto::{
     },
 };
 
-use super::{
-    evidence::Evidence,
-    folder::Folder,
-    role_keys::RolePassphrases,
-};
+use super::{evidence::Evidence, folder::Folder, role_keys::RolePassphrases};
 use crate::{
     cli::{
         exit::{refuse, refused},

@@ -55,7 +55,8 @@ impl Evidence {
         }
         let texts = [("--decided-by", &self.decided_by), ("--evidence", &self.evidence)];
         for (what, text) in texts.iter().filter_map(|(what, text)| Some((what, text.as_ref()?))) {
-            if text.trim().is_empty() || text.chars().count() > MAX_TEXT || text.chars().any(char::is_control) {
+            if text.trim().is_empty() || text.chars().count() > MAX_TEXT || text.chars().any(char::is_control)
+            {
                 refuse!("{what} must be one line of 1 to {MAX_TEXT} characters");
             }
         }

@@ -7,6 +7,9 @@
 //! head                                    highest position ever reached
 //! certificates/SERIAL.pem                 what each member got
 //! documents/                              texts the charter names
+//! statements/                             decisions that wait for other admins, or for the registrar
+//! decisions/STATEMENT.json                who decided, when, and where that is written
+//! notices.json                            participation notices sent and acknowledged
 //! ```
 //!
 //! One decision is one replacement of `log.pem`, durable before `head` is raised and before anything leaves the

@@ -16,8 +16,7 @@ use belfry_proto::{
     id::{MemberId, Serial, StatementId},
     schema::{self, CertificateBody, Validity},
     trust::{
-        certificate,
-        file as armour,
+        certificate, file as armour,
         request::{self, Request},
         roster::{Member, Roster, Standing},
         statement::Decision,
@@ -40,10 +39,7 @@ use crate::{
         output,
     },
     clock,
-    keys::{
-        enrolment::read,
-        file,
-    },
+    keys::{enrolment::read, file},
     query::alike,
 };
 
@@ -87,13 +83,15 @@ enum Plan {
 impl Import {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let name = self.list.display().to_string();
-        let rows = table::parse(&file::read_text(&self.list)?).map_err(refused).with_context(|| name.clone())?;
+        let rows =
+            table::parse(&file::read_text(&self.list)?).map_err(refused).with_context(|| name.clone())?;
         let mut folder = self.folder.open()?;
         let base = self.list.parent().unwrap_or(Path::new("")).to_owned();
         let mut plans = Vec::with_capacity(rows.len());
         for row in &rows {
-            let plan = plan(&folder, row, &base)
-                .with_context(|| format!("{name}, line {} ({})", row.line, output::visible(&row.organisation)))?;
+            let plan = plan(&folder, row, &base).with_context(|| {
+                format!("{name}, line {} ({})", row.line, output::visible(&row.organisation))
+            })?;
             plans.push((row, plan));
         }
         output::print(&told(&folder, &plans))?;
@@ -101,7 +99,9 @@ impl Import {
         let to_issue = plans.iter().filter(|(_, plan)| matches!(plan, Plan::Issue(_))).count();
         let count = output::counted(to_issue as u64, "certificate", "certificates");
         if !self.issue {
-            return Ok(output::print(&format!("\nA dry run: nothing was signed. --issue would issue {count}.\n"))?);
+            return Ok(output::print(&format!(
+                "\nA dry run: nothing was signed. --issue would issue {count}.\n"
+            ))?);
         }
         if to_issue == 0 {
             return Ok(output::print("\nNothing to issue.\n")?);
@@ -181,7 +181,8 @@ fn plan(folder: &Folder, row: &Row, base: &Path) -> anyhow::Result<Plan> {
 
 /// The member of a row: by enterprise number, else by LEI, else by name.
 fn known<'a>(roster: &'a Roster, row: &Row) -> Option<&'a Member> {
-    let by = |is: &dyn Fn(&schema::Organisation) -> bool| roster.members().find(|member| is(&member.organisation));
+    let by =
+        |is: &dyn Fn(&schema::Organisation) -> bool| roster.members().find(|member| is(&member.organisation));
     let same = |ours: &str, theirs: &str| !ours.is_empty() && ours == theirs;
     by(&|o| same(&row.kbo, &o.kbo))
         .or_else(|| by(&|o| same(&row.lei, &o.lei)))
@@ -202,7 +203,8 @@ fn told(folder: &Folder, plans: &[(&Row, Plan)]) -> String {
                     },
                 ),
                 Plan::Issue(asked) => {
-                    let named = asked.1.groups.iter().map(|g| (belfry_proto::id::GroupId::new(g.group), g.role()));
+                    let named =
+                        asked.1.groups.iter().map(|g| (belfry_proto::id::GroupId::new(g.group), g.role()));
                     ("to issue", listed(charter, named, asked.1.carrier))
                 }
                 Plan::NoRequest => ("no request", "waits for its `belfry enroll`".to_owned()),
@@ -229,4 +231,3 @@ fn missing_from_list(folder: &Folder, rows: &[Row]) -> anyhow::Result<()> {
     }
     Ok(())
 }
-

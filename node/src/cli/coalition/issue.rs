@@ -20,8 +20,7 @@ use belfry_proto::{
 use clap::Args;
 
 use super::{
-    CoalitionFolder,
-    cut,
+    CoalitionFolder, cut,
     decide::{Decided, Deciders, certificate as held, decide, propose, waits},
     evidence::Evidence,
     folder::Folder,
@@ -116,10 +115,8 @@ impl Issue {
             (None, Some(member)) => self.known_member(&folder, member, &request)?,
             (None, None) => MemberId::new(rand::random()),
         };
-        let validity =
-            Validity { not_before: clock::now().as_micros(), not_after: self.until.as_micros() };
-        let body =
-            CertificateBody { groups, carrier, ..request.to_certificate(member, validity, &charter) };
+        let validity = Validity { not_before: clock::now().as_micros(), not_after: self.until.as_micros() };
+        let body = CertificateBody { groups, carrier, ..request.to_certificate(member, validity, &charter) };
         certificate::check(&body, &charter, Serial::new(0), StatementId::ZERO).map_err(refused)?;
         let decision = self.decision(body.clone())?;
         propose(&folder, member, decision.clone())?;
@@ -142,7 +139,10 @@ impl Issue {
                 )
             }
             Decided::Waiting { path, missing } => {
-                format!("A certificate for {organisation} is signed, and not in the log yet: {}", waits(&path, missing))
+                format!(
+                    "A certificate for {organisation} is signed, and not in the log yet: {}",
+                    waits(&path, missing)
+                )
             }
         };
         Ok(output::print(&told)?)
@@ -155,19 +155,25 @@ impl Issue {
             return Ok(Decision::Issue(schema::Issue { certificate }));
         };
         let cut = match &self.cut {
-            Some(path) => {
-                cut::parse(&file::read_text(path)?).with_context(|| path.display().to_string())?
-            }
+            Some(path) => cut::parse(&file::read_text(path)?).with_context(|| path.display().to_string())?,
             None => Vec::new(),
         };
         Ok(Decision::Supersede(schema::Supersede { serial: serial.get(), certificate, cut }))
     }
 
     /// The member whose certificate is replaced; its data may differ, its id not.
-    fn replaced(&self, folder: &Folder, serial: Serial, claimed: Option<MemberId>) -> anyhow::Result<MemberId> {
+    fn replaced(
+        &self,
+        folder: &Folder,
+        serial: Serial,
+        claimed: Option<MemberId>,
+    ) -> anyhow::Result<MemberId> {
         let old = held(folder, serial, &self.folder.again())?;
         if claimed.is_some_and(|member| member != old.member) {
-            refuse!("the request is of another member than certificate {serial}, which is of {:?}", old.organisation.name);
+            refuse!(
+                "the request is of another member than certificate {serial}, which is of {:?}",
+                old.organisation.name
+            );
         }
         if self.cut.is_none() {
             output::warn(&format!(
@@ -204,9 +210,10 @@ impl Issue {
         let others = self.other_terms(folder.roster().charter(), done)?;
         if !others.is_empty() {
             refuse!(
-                "this request has certificate {serial} already, {}; issuing again changes no terms. For others, the \
-                 member enrols in a new data folder (`belfry enroll --member {} --dir NEW …`), you issue that \
-                 request, and revoke certificate {serial} with a cut",
+                "this request has certificate {serial} already, {}; issuing again changes no terms. A later \
+                 end is `belfry coalition renew {serial}`, more groups are `entitle {serial}`. For anything else the member \
+                 enrols in a new data folder (`belfry enroll --member {} --dir NEW …`), and you issue that request with \
+                 --replaces {serial} and a cut",
                 others.join(", "),
                 done.member
             );
@@ -256,9 +263,9 @@ impl Issue {
             ));
         }
         let name = &request.organisation.name;
-        let alike = roster
-            .members()
-            .filter(|member| request.member.is_none() && self.replaces.is_none() && alike(&member.organisation.name, name));
+        let alike = roster.members().filter(|member| {
+            request.member.is_none() && self.replaces.is_none() && alike(&member.organisation.name, name)
+        });
         for member in alike {
             output::warn(&format!(
                 "there is a member called {:?} already: {}. If this is another node of it, it should enrol with \

@@ -3,11 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use belfry_proto::{
-    notice::owed,
-    time::Timestamp,
-    trust::roster::Standing,
-};
+use belfry_proto::{notice::owed, time::Timestamp, trust::roster::Standing};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -112,9 +108,16 @@ impl Notices {
                 ])
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
-        output::print(&output::table(["notice", "state", "organisation", "effective (UTC)", "authority"], &rows))?;
+        output::print(&output::table(
+            ["notice", "state", "organisation", "effective (UTC)", "authority"],
+            &rows,
+        ))?;
         if let Some(pages) = &self.write {
-            output::print(&format!("Wrote {} into {}\n", output::counted(written, "page", "pages"), output::path(pages)))?;
+            output::print(&format!(
+                "Wrote {} into {}\n",
+                output::counted(written, "page", "pages"),
+                output::path(pages)
+            ))?;
         }
         keyless(&folder);
         Ok(())
@@ -128,7 +131,10 @@ impl Notices {
         path: &std::path::Path,
     ) -> anyhow::Result<()> {
         let Some(notice) = notices.iter().find(|notice| notice.id == id) else {
-            refuse!("no notice is called {id:?}: `belfry coalition notices{}` lists them", self.folder.again())
+            refuse!(
+                "no notice is called {id:?}: `belfry coalition notices{}` lists them",
+                self.folder.again()
+            )
         };
         let now = clock::now();
         let at = self.on.unwrap_or(now);
@@ -156,7 +162,8 @@ fn notices(folder: &Folder, register: &Register) -> anyhow::Result<Vec<Notice>> 
     owed(roster)
         .iter()
         .map(|owed| {
-            let evidence = Evidence::of(folder, owed.statement).context("the decision kept beside the log")?;
+            let evidence =
+                Evidence::of(folder, owed.statement).context("the decision kept beside the log")?;
             let mut notice = Notice::new(owed, roster.charter());
             if let Some(decided) = evidence.decided_on {
                 notice.decided = decided;

@@ -96,8 +96,10 @@ impl Renew {
                     day(certificate.not_after)
                 );
             }
-            let decision =
-                Decision::Renew(schema::Renew { serial: certificate.serial.get(), not_after: until.as_micros() });
+            let decision = Decision::Renew(schema::Renew {
+                serial: certificate.serial.get(),
+                not_after: until.as_micros(),
+            });
             Ok((decision, format!("It will be valid until {}.", day(until))))
         })
     }
@@ -119,9 +121,7 @@ impl Entitle {
 impl Disentitle {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let cut = match &self.cut {
-            Some(path) => {
-                cut::parse(&file::read_text(path)?).with_context(|| path.display().to_string())?
-            }
+            Some(path) => cut::parse(&file::read_text(path)?).with_context(|| path.display().to_string())?,
             None => Vec::new(),
         };
         let groups = &self.groups;

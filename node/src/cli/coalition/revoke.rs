@@ -254,10 +254,9 @@ impl Deciding {
                 "Entry {entry} of the admin log says so. Bring the log to a member's node:\n  belfry coalition export --out \
                  log.pem{again}\n  belfry import-log log.pem            # at the node\n"
             ),
-            Decided::Waiting { path, missing } => format!(
-                "Signed, and not in the log yet: {}",
-                waits(&path, missing)
-            ),
+            Decided::Waiting { path, missing } => {
+                format!("Signed, and not in the log yet: {}", waits(&path, missing))
+            }
         };
         Ok(output::print(&told)?)
     }

@@ -82,7 +82,8 @@ impl Sign {
         let admin = self.passphrases.open_admin(&folder.keys())?;
         check_admin(&folder, &admin)?;
         let public = admin.public();
-        let has_signed = |signed: &schema::Signed| signed.signatures.iter().any(|s| s.key == public.as_bytes());
+        let has_signed =
+            |signed: &schema::Signed| signed.signatures.iter().any(|s| s.key == public.as_bytes());
         if let Some((path, ..)) = opened.iter().find(|(_, _, signed)| has_signed(signed)) {
             refuse!("{} has this admin's signature already: pass it to another one", path.display());
         }

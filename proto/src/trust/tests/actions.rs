@@ -42,7 +42,11 @@ fn decisions() -> Vec<(MemberId, Decision)> {
         (member(1), Decision::Renew(schema::Renew { serial: 1, not_after: at(900).as_micros() })),
         (
             member(1),
-            Decision::Supersede(schema::Supersede { serial: 1, certificate: Some(fresh), cut: vec![point(3)] }),
+            Decision::Supersede(schema::Supersede {
+                serial: 1,
+                certificate: Some(fresh),
+                cut: vec![point(3)],
+            }),
         ),
         (member(1), Decision::Suspend(schema::Suspend { serial: 1, cut: vec![point(3)] })),
         (member(2), Decision::Resume(schema::Resume { serial: 2 })),
@@ -50,7 +54,11 @@ fn decisions() -> Vec<(MemberId, Decision)> {
         (member(1), Decision::Entitle(schema::Entitle { serial: 1, groups: group(Role::Steward) })),
         (
             member(1),
-            Decision::Disentitle(schema::Disentitle { serial: 1, groups: vec![CIDR.get()], cut: vec![point(3)] }),
+            Decision::Disentitle(schema::Disentitle {
+                serial: 1,
+                groups: vec![CIDR.get()],
+                cut: vec![point(3)],
+            }),
         ),
         (member(2), Decision::ExtendCut(schema::ExtendCut { serial: 2, cut: vec![point(7)] })),
     ]
@@ -130,8 +138,7 @@ fn an_admin_whom_a_new_charter_removed_decides_nothing_and_neither_do_statements
         let previous = world.last.get(&who).copied();
         let old = world.statement(decision.clone(), previous, &[11, 12], 3);
         let pin = world.roster.version();
-        let next =
-            draft().to_next_charter(world.roster.charters(), &keys(&[11, 12]), pin, at(3)).unwrap();
+        let next = draft().to_next_charter(world.roster.charters(), &keys(&[11, 12]), pin, at(3)).unwrap();
         let coalition = world.roster.coalition();
         let next = signed::sign(next.encode_to_vec(), Purpose::Charter, coalition, &[&key(1), &key(2)]);
         world.roster.apply_charter(next).unwrap();
@@ -140,10 +147,7 @@ fn an_admin_whom_a_new_charter_removed_decides_nothing_and_neither_do_statements
         let removed = world.statement(decision.clone(), previous, &[11, 13], 4);
         let record = world.ordered(removed, 21);
         assert!(
-            matches!(
-                world.take(&record),
-                Err(LogError::Admins { error: SignedError::NotAllowed(_), .. })
-            ),
+            matches!(world.take(&record), Err(LogError::Admins { error: SignedError::NotAllowed(_), .. })),
             "{decision:?}"
         );
         // What the old charter's admins signed and nobody ordered in time stays in the log, and does nothing.

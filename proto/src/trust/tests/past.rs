@@ -18,7 +18,14 @@ fn issue(world: &mut World, body: schema::CertificateBody, day: u64) -> Serial {
 }
 
 /// Revokes a certificate of member `n`, decided on one day and effective on another.
-fn leave(world: &mut World, n: u8, serial: Serial, reason: schema::RevocationReason, made: u64, effective: u64) {
+fn leave(
+    world: &mut World,
+    n: u8,
+    serial: Serial,
+    reason: schema::RevocationReason,
+    made: u64,
+    effective: u64,
+) {
     let decision = Decision::Revoke(schema::Revoke {
         serial: serial.get(),
         member: member(n).to_vec(),
@@ -31,7 +38,10 @@ fn leave(world: &mut World, n: u8, serial: Serial, reason: schema::RevocationRea
 }
 
 fn told(world: &World) -> Vec<(MemberId, Act, Occasion, Timestamp)> {
-    owed(&world.roster).into_iter().map(|Owed { member, act, occasion, effective, .. }| (member, act, occasion, effective)).collect()
+    owed(&world.roster)
+        .into_iter()
+        .map(|Owed { member, act, occasion, effective, .. }| (member, act, occasion, effective))
+        .collect()
 }
 
 #[test]
@@ -106,21 +116,29 @@ fn entering_and_leaving_owe_a_notice_and_nothing_between_does() {
     assert_eq!(told(&world), [(member(1), Act::Nis2, Occasion::Entering, at(1))]);
     let renew = Decision::Renew(schema::Renew { serial: serial.get(), not_after: at(500).as_micros() });
     world.decide(member(1), renew, &[11], 2);
-    world.decide(member(1), Decision::Suspend(schema::Suspend { serial: serial.get(), cut: vec![] }), &[11], 3);
+    world.decide(
+        member(1),
+        Decision::Suspend(schema::Suspend { serial: serial.get(), cut: vec![] }),
+        &[11],
+        3,
+    );
     world.decide(member(1), Decision::Resume(schema::Resume { serial: serial.get() }), &[11], 4);
     let groups = vec![schema::GroupRole { group: CIDR.get(), role: Role::Steward.into() }];
     world.decide(member(1), Decision::Entitle(schema::Entitle { serial: serial.get(), groups }), &[11], 5);
-    let fresh = schema::CertificateBody { member: member(1).to_vec(), ..classes(2, &[EntityClass::Essential]) };
+    let fresh =
+        schema::CertificateBody { member: member(1).to_vec(), ..classes(2, &[EntityClass::Essential]) };
     let supersede = schema::Supersede { serial: serial.get(), certificate: Some(fresh), cut: vec![] };
     let serial = world.decide(member(1), Decision::Supersede(supersede), &[11], 6);
-    let second = schema::CertificateBody { member: member(1).to_vec(), ..classes(3, &[EntityClass::Essential]) };
+    let second =
+        schema::CertificateBody { member: member(1).to_vec(), ..classes(3, &[EntityClass::Essential]) };
     let second = issue(&mut world, second, 7);
     // One of two nodes goes: the member stays. A stolen key ends no membership either.
     leave(&mut world, 1, second, schema::RevocationReason::CeasedOperation, 8, 8);
     assert_eq!(told(&world).len(), 1, "{:?}", world.roster.voids());
     leave(&mut world, 1, serial, schema::RevocationReason::KeyCompromise, 9, 9);
     assert_eq!(told(&world).len(), 1);
-    let third = schema::CertificateBody { member: member(1).to_vec(), ..classes(4, &[EntityClass::Essential]) };
+    let third =
+        schema::CertificateBody { member: member(1).to_vec(), ..classes(4, &[EntityClass::Essential]) };
     let third = issue(&mut world, third, 10);
     assert_eq!(told(&world).len(), 1, "new keys for stolen ones are no new membership");
     // Announced for later: owed once it takes effect; brought forward, it is one notice still.
@@ -129,7 +147,8 @@ fn entering_and_leaving_owe_a_notice_and_nothing_between_does() {
     let leaving = (member(1), Act::Nis2, Occasion::Leaving, at(30));
     assert_eq!(told(&world)[1..], [leaving]);
     // Back again later: a new beginning.
-    let back = schema::CertificateBody { member: member(1).to_vec(), ..classes(5, &[EntityClass::Essential]) };
+    let back =
+        schema::CertificateBody { member: member(1).to_vec(), ..classes(5, &[EntityClass::Essential]) };
     issue(&mut world, back, 50);
     assert_eq!(told(&world)[2..], [(member(1), Act::Nis2, Occasion::Entering, at(50))]);
     assert_eq!(owed(&world.roster)[1].id(), "12-nis2-leaving");
@@ -165,14 +184,16 @@ fn a_member_that_comes_into_scope_later_owes_its_notice_then() {
     let mut world = World::new();
     let serial = issue(&mut world, classes(1, &[EntityClass::OutOfScope]), 1);
     assert_eq!(told(&world), []);
-    let fresh = schema::CertificateBody { member: member(1).to_vec(), ..classes(2, &[EntityClass::Important]) };
+    let fresh =
+        schema::CertificateBody { member: member(1).to_vec(), ..classes(2, &[EntityClass::Important]) };
     let supersede = schema::Supersede { serial: serial.get(), certificate: Some(fresh), cut: vec![] };
     let serial = world.decide(member(1), Decision::Supersede(supersede), &[11], 5);
     assert_eq!(told(&world), [(member(1), Act::Nis2, Occasion::Entering, at(5))]);
     // A departure that is called off before it comes owes nothing.
     leave(&mut world, 1, serial, schema::RevocationReason::Left, 6, 90);
     assert_eq!(told(&world).len(), 2);
-    let stays = schema::CertificateBody { member: member(1).to_vec(), ..classes(3, &[EntityClass::Important]) };
+    let stays =
+        schema::CertificateBody { member: member(1).to_vec(), ..classes(3, &[EntityClass::Important]) };
     issue(&mut world, stays, 7);
     assert_eq!(told(&world), [(member(1), Act::Nis2, Occasion::Entering, at(5))]);
 }

@@ -14,11 +14,7 @@ use belfry_proto::{
     id::{CoalitionId, MemberId, Serial},
     schema::{self, Record, Role},
     trust::{
-        charter::CharterChain,
-        file::write_log,
-        log::verify_record,
-        roster::Roster,
-        statement::Decision,
+        charter::CharterChain, file::write_log, log::verify_record, roster::Roster, statement::Decision,
     },
 };
 use prost::Message as _;

@@ -136,7 +136,9 @@ fn introduced(proposal: &Proposal) -> String {
         ("charter id", charter.id().to_string()),
     ]);
     match proposal.before() {
-        Some(before) => text += &format!("\nAgainst version {}:\n{}", before.version(), differences(before, charter)),
+        Some(before) => {
+            text += &format!("\nAgainst version {}:\n{}", before.version(), differences(before, charter))
+        }
         None => text += &format!("\nThe first charter of a new coalition.\n{}", show::facts(charter)),
     }
     text

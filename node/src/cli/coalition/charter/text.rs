@@ -27,7 +27,12 @@ pub(super) fn draft(charter: &Charter) -> String {
     let validity = charter.expires().since(charter.issued()).as_secs() / DAY_S;
     line(&mut out, "The coalition's name, as members see it.", "name", &text(charter.name()));
     line(&mut out, "From the making of this version to its end.", "validity_days", &validity);
-    line(&mut out, "How far a sender's clock may differ from the receiver's.", "clock_skew_s", &wire.clock_skew_s);
+    line(
+        &mut out,
+        "How far a sender's clock may differ from the receiver's.",
+        "clock_skew_s",
+        &wire.clock_skew_s,
+    );
     line(
         &mut out,
         "How long a new member waits for keys older than its membership.",
@@ -40,10 +45,23 @@ pub(super) fn draft(charter: &Charter) -> String {
         "stale_after_days",
         &(wire.stale_after_s / DAY_S),
     );
-    line(&mut out, "What a stale node does: warn, or stop-publishing.", "staleness", &text(charter.staleness().name()));
+    line(
+        &mut out,
+        "What a stale node does: warn, or stop-publishing.",
+        "staleness",
+        &text(charter.staleness().name()),
+    );
     for (name, comment, document) in [
-        ("arrangement", "The information-sharing arrangement. For a new text: its `file`, and no hash.", charter.arrangement()),
-        ("rules_of_conduct", "The rules of conduct. A new version asks every member to accept again.", charter.rules()),
+        (
+            "arrangement",
+            "The information-sharing arrangement. For a new text: its `file`, and no hash.",
+            charter.arrangement(),
+        ),
+        (
+            "rules_of_conduct",
+            "The rules of conduct. A new version asks every member to accept again.",
+            charter.rules(),
+        ),
     ] {
         let _ = write!(
             out,
@@ -61,7 +79,8 @@ pub(super) fn draft(charter: &Charter) -> String {
 }
 
 fn keys(out: &mut String, charter: &Charter) {
-    let list = |keys: Vec<String>| keys.iter().fold(String::new(), |out, key| out + &format!("    \"{key}\",\n"));
+    let list =
+        |keys: Vec<String>| keys.iter().fold(String::new(), |out, key| out + &format!("    \"{key}\",\n"));
     let (threshold, root) = charter.root();
     let _ = write!(
         out,
@@ -99,7 +118,8 @@ fn groups(out: &mut String, charter: &Charter) {
             History::None => out.push_str("history = \"none\"\n"),
             History::All => out.push_str("history = \"all\"\n"),
             History::Window(span) => {
-                let _ = writeln!(out, "history = \"window\"\nhistory_window_days = {}", span.as_secs() / DAY_S);
+                let _ =
+                    writeln!(out, "history = \"window\"\nhistory_window_days = {}", span.as_secs() / DAY_S);
             }
         }
         let retention = group.retention.map_or(0, |span| span.as_secs() / DAY_S);

@@ -15,8 +15,17 @@ use crate::{
 };
 
 const COLUMNS: [&str; 11] = [
-    "organisation", "kbo", "lei", "classes", "groups", "until", "request", "member_since", "decided_by",
-    "decided_on", "evidence",
+    "organisation",
+    "kbo",
+    "lei",
+    "classes",
+    "groups",
+    "until",
+    "request",
+    "member_since",
+    "decided_by",
+    "decided_on",
+    "evidence",
 ];
 
 /// One member.
@@ -41,7 +50,9 @@ pub(super) enum TableError {
     #[error("{0}")]
     Csv(#[from] csv::Error),
     /// A column nobody knows.
-    #[error("there is no column {0:?}: organisation, kbo, lei, classes, groups, until, request, member_since, decided_by, decided_on, evidence")]
+    #[error(
+        "there is no column {0:?}: organisation, kbo, lei, classes, groups, until, request, member_since, decided_by, decided_on, evidence"
+    )]
     Column(String),
     /// A column twice.
     #[error("column {0:?} is there twice")]
@@ -76,7 +87,9 @@ impl Row {
     /// Where an organisation says otherwise than the list; an empty cell says nothing.
     pub(super) fn differs(&self, organisation: &Organisation) -> Vec<String> {
         let mut differs = Vec::new();
-        for (what, ours, theirs) in [("kbo", &self.kbo, &organisation.kbo), ("lei", &self.lei, &organisation.lei)] {
+        for (what, ours, theirs) in
+            [("kbo", &self.kbo, &organisation.kbo), ("lei", &self.lei, &organisation.lei)]
+        {
             if !ours.is_empty() && ours != theirs {
                 differs.push(format!("{what} {}", if theirs.is_empty() { "none" } else { theirs }));
             }
@@ -93,7 +106,7 @@ impl Row {
 /// Reads the whole list.
 pub(super) fn parse(text: &str) -> Result<Vec<Row>, TableError> {
     // Spreadsheets put a byte-order mark before, and semicolons where commas are decimal points.
-    let text = text.trim_start_matches('\u{feff}');
+    let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
     let first = text.lines().next().unwrap_or_default();
     let delimiter = if first.contains(';') { b';' } else { b',' };
     let mut reader =
@@ -139,7 +152,10 @@ fn row(line: u64, cell: impl Fn(&str) -> String) -> Result<Row, TableError> {
     }
     let kbo: String = cell("kbo").chars().filter(|c| !matches!(c, '.' | ' ')).collect();
     if !(kbo.is_empty() || kbo.len() == 10 && kbo.bytes().all(|b| b.is_ascii_digit())) {
-        return Err(wrong("kbo", format!("{kbo:?} is not ten digits (a spreadsheet may have cut the first 0)")));
+        return Err(wrong(
+            "kbo",
+            format!("{kbo:?} is not ten digits (a spreadsheet may have cut the first 0)"),
+        ));
     }
     let lei = cell("lei").to_uppercase();
     if !(lei.is_empty() || lei.len() == 20 && lei.bytes().all(|b| b.is_ascii_alphanumeric())) {
@@ -210,7 +226,10 @@ mod tests {
             ("organisation,kbo\nx,123456789\n", "line 2, kbo"),
             ("organisation,classes\nx,bank\n", "line 2, classes: \"bank\""),
             ("organisation,until\nx,1/1/2027\n", "line 2, until"),
-            ("organisation,kbo\na,0123456789\nb,0123456789\n", "lines 2 and 3 are of one member: the same kbo"),
+            (
+                "organisation,kbo\na,0123456789\nb,0123456789\n",
+                "lines 2 and 3 are of one member: the same kbo",
+            ),
             ("organisation\nAcme\nACME\n", "the same organisation"),
             ("organisation,request\na,r.pem\nb,r.pem\n", "the same request"),
             ("organisation,kbo\nx\n", "record"),

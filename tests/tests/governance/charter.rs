@@ -213,6 +213,8 @@ fn a_coalition_is_founded_by_holders_who_never_share_a_machine() {
         text = text.replace(from, to);
     }
     fs::write(desk.path("new/first.toml"), text).unwrap();
+    let init = ["init", "--name", "X", "--out", "x", "--charter-draft", "new/first.toml"];
+    assert!(desk.refused(&init).contains("the draft names keys"));
     desk.ok(&["charter", "make", "new/first.toml", "--new", "--out", "first.pem"]);
     desk.sign("first.pem", "r3.pem");
     assert!(desk.refused(&["charter", "publish", "first.pem", "--dir", "apart"]).contains("1 of 2"));

@@ -6,7 +6,7 @@
 //! 7   main, cli                                process edge: args, exit codes
 //! 6   daemon                                   composition root: start / join / shutdown
 //! 5   api                                      HTTP: TAXII, REST, events
-//! 4   ingest, publish, grants, membership, sync, query, backup
+//! 4   ingest, publish, grants, membership, sync, query, backup, notice
 //!                                              use-cases; they meet in store and feed, never call each other
 //! 3   network, store, feed                     adapters: libp2p, RocksDB, in-process notices
 //! 2   config, keys, clock, bucket, space, tasks, telemetry, roster
@@ -26,6 +26,7 @@ pub mod ingest;
 pub mod keys;
 pub mod membership;
 pub mod network;
+pub mod notice;
 pub mod publish;
 pub mod query;
 pub mod roster;

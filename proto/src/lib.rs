@@ -20,6 +20,7 @@ pub mod crypto;
 pub mod envelope;
 pub mod id;
 pub mod limits;
+pub mod notice;
 pub mod schema;
 pub mod stix;
 pub mod sync;

@@ -45,3 +45,10 @@ fn publish_runs_quickly() {
 fn idle_runs_quickly() {
     assert!(quick("idle")["rss_mb"].as_f64().unwrap() > 0.0);
 }
+
+#[test]
+fn roster_runs_quickly() {
+    let report = quick("roster");
+    assert!(report["ratio_to_verify"].as_f64().unwrap() > 0.0, "{report}");
+    assert!(report["larger"]["incremental_ms"].as_f64().unwrap() > 0.0, "{report}");
+}

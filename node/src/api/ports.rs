@@ -67,6 +67,10 @@ pub struct Imported {
     pub after: u64,
     /// Where the file says the log ends.
     pub offered: u64,
+    /// Version of the charter in force before.
+    pub charter_before: u64,
+    /// Version in force after.
+    pub charter_after: u64,
     /// Until when a beacon vouches for that; unset for a log.
     pub vouches_until: Option<Timestamp>,
 }

@@ -77,6 +77,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/api/v1/objects", Read, objects::list),
         Route::get("/api/v1/objects/{object}", Read, objects::one),
         Route::get("/api/v1/messages/{message}", Read, messages::message),
+        Route::get("/api/v1/messages/{message}/envelope", Read, messages::envelope),
         Route::get("/api/v1/forks", Read, forks::list),
         Route::get("/api/v1/events", Read, events::events),
         Route::post("/api/v1/publications", Publish, publications::submit),

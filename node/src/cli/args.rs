@@ -49,6 +49,20 @@ pub(super) fn still_to_come(text: &str) -> Result<Timestamp, String> {
     }
 }
 
+/// A day, meaning its first moment (UTC), or an RFC 3339 time: for what has been.
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
+    let day = text.len() == 10 && !text.contains('T');
+    let full = if day { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    full.parse().map_err(|_| format!("{text:?} is not a date: write 2027-11-30 or 2027-11-30T12:00:00+01:00"))
+}
+
+/// An RFC 3339 time; a day alone would leave open whose midnight is meant.
+pub(super) fn zoned(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| {
+        format!("{text:?} says no time with its zone: write 2027-01-01T00:00:00+01:00, as midnight is elsewhere later")
+    })
+}
+
 /// Arguments that were given, to be given again: ` --dir 'my node'`, each after a space.
 pub(super) fn repeated(given: &[(&str, Option<&Path>)]) -> String {
     given.iter().fold(String::new(), |mut out, (name, path)| {
@@ -86,6 +100,14 @@ mod tests {
     fn a_day_lasts_to_its_end() {
         assert_eq!(until("2027-11-30").unwrap().to_string(), "2027-11-30T23:59:59.000000Z");
         assert!(until("30/11/2027").is_err());
+    }
+
+    #[test]
+    fn a_moment_that_decides_rights_names_its_zone() {
+        assert_eq!(zoned("2027-01-01T00:00:00+01:00").unwrap().to_string(), "2026-12-31T23:00:00.000000Z");
+        assert!(zoned("2027-01-01").unwrap_err().contains("zone"));
+        assert!(zoned("2027-01-01T00:00:00").is_err());
+        assert_eq!(moment("2027-01-01").unwrap().to_string(), "2027-01-01T00:00:00.000000Z");
     }
 
     #[test]

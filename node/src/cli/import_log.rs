@@ -63,22 +63,30 @@ fn told(answer: &Value) -> anyhow::Result<String> {
         now >= offered,
         "only entries up to {now} of {offered} were taken: the daemon's log says why"
     );
-    Ok(match before {
-        _ if before == offered => {
-            format!("Nothing new: this node has the admin log at entry {now} already.\n")
+    let (charter_before, charter) = (number("charter_before")?, number("charter")?);
+    let charter = match charter > charter_before {
+        true => {
+            format!("Charter version {charter} is in force at this node; it was version {charter_before}.\n")
         }
-        _ if before > offered => {
-            format!(
-                "Nothing new: the file ends at entry {offered}, this node has the admin log at entry {now}.\n"
-            )
-        }
-        _ => {
-            let first = before + 1;
-            let entries =
-                if first == now { format!("entry {now}") } else { format!("entries {first} to {now}") };
-            format!("Took {entries} of the admin log; every node this one is connected to is told.\n")
-        }
-    })
+        false => String::new(),
+    };
+    Ok(charter
+        + &match before {
+            _ if before == offered => {
+                format!("Nothing new: this node has the admin log at entry {now} already.\n")
+            }
+            _ if before > offered => {
+                format!(
+                    "Nothing new: the file ends at entry {offered}, this node has the admin log at entry {now}.\n"
+                )
+            }
+            _ => {
+                let first = before + 1;
+                let entries =
+                    if first == now { format!("entry {now}") } else { format!("entries {first} to {now}") };
+                format!("Took {entries} of the admin log; every node this one is connected to is told.\n")
+            }
+        })
 }
 
 #[cfg(test)]
@@ -90,8 +98,15 @@ mod tests {
     #[test]
     fn every_import_says_what_it_came_to() {
         let said = |before: u64, now: u64, offered: u64| {
-            told(&json!({"height_before": before, "height": now, "offered": offered, "vouches_until": null}))
+            told(&json!({
+                "height_before": before, "height": now, "offered": offered, "vouches_until": null,
+                "charter_before": 1, "charter": 1,
+            }))
         };
+        let charter = told(&json!({
+            "height_before": 5, "height": 5, "offered": 5, "charter_before": 1, "charter": 2, "vouches_until": null,
+        }));
+        assert!(charter.unwrap().starts_with("Charter version 2 is in force"));
         assert!(said(3, 5, 5).unwrap().starts_with("Took entries 4 to 5 of"));
         assert!(said(4, 5, 5).unwrap().starts_with("Took entry 5 of"));
         assert!(said(5, 5, 5).unwrap().contains("at entry 5 already"));

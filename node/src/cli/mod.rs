@@ -10,6 +10,7 @@
 //! Whatever other members wrote is shown with control characters made visible ([`output::visible`]).
 
 mod args;
+mod audit;
 mod backup;
 mod check;
 mod client;
@@ -22,12 +23,14 @@ mod heads;
 mod import_log;
 mod join;
 mod listing;
+mod notice;
 mod output;
 mod publish;
 mod run;
 mod status;
 mod store;
 mod token;
+mod verify;
 mod why;
 mod withdraw;
 
@@ -89,6 +92,11 @@ enum Command {
     Heads(heads::Heads),
     ImportLog(import_log::ImportLog),
     Why(why::Why),
+    Verify(verify::Verify),
+    /// Show who was a member when; export a message to show who wrote it
+    #[command(subcommand)]
+    Audit(audit::Command),
+    Notice(notice::NoticeCommand),
     /// Make, verify and restore backups of this node
     #[command(subcommand)]
     Backup(backup::Command),
@@ -139,6 +147,9 @@ impl Command {
             Self::Heads(command) => command.run(global),
             Self::ImportLog(command) => command.run(global),
             Self::Why(command) => command.run(global),
+            Self::Verify(command) => command.run(),
+            Self::Audit(command) => command.run(global),
+            Self::Notice(command) => command.run(global),
             Self::Backup(command) => command.run(global),
             Self::Store(command) => command.run(global),
             Self::Config(command) => command.run(global),

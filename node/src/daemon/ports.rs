@@ -165,6 +165,8 @@ impl Status {
             before: height.get(),
             after: self.roster.snapshot().version().height.get(),
             offered: found.head.height.get(),
+            charter_before: roster.charter().version(),
+            charter_after: roster.charter().version(),
             vouches_until: Some(found.expires),
         })
     }
@@ -232,19 +234,36 @@ impl NodeStatus for Status {
         if folded.coalition() != before.coalition() {
             return Err(format!("the log is of coalition {}, not ours", folded.coalition()));
         }
+        let both = before.charters().versions().zip(folded.charters().versions());
+        if let Some((ours, _)) = both.into_iter().find(|(ours, theirs)| ours.id() != theirs.id()) {
+            return Err(format!(
+                "its charter version {} is another than ours: the root keys signed two, and a node that has one takes no \
+                 other",
+                ours.version()
+            ));
+        }
         let shorter =
             if folded.version().height < before.version().height { &folded } else { before.as_ref() };
         let longer =
             if folded.version().height < before.version().height { before.as_ref() } else { &folded };
-        if !longer.is_prefix(shorter.version()) {
+        // A newer charter pins the branch that survives, whichever we hold.
+        let is_pinned = folded.charter().version() > before.charter().version();
+        if !longer.is_prefix(shorter.version()) && !is_pinned {
             return Err(
                 "the log and ours are two histories of one coalition: one of them is forked".to_owned()
             );
         }
-        let (before, offered) = (before.version().height.get(), folded.version().height.get());
+        let offered = folded.version().height.get();
         self.import.offer(file).await;
-        let after = self.roster.snapshot().version().height.get();
-        Ok(Imported { before, after, offered, vouches_until: None })
+        let after = self.roster.snapshot();
+        Ok(Imported {
+            before: before.version().height.get(),
+            after: after.version().height.get(),
+            offered,
+            charter_before: before.charter().version(),
+            charter_after: after.charter().version(),
+            vouches_until: None,
+        })
     }
 
     async fn backup(&self, folder: PathBuf) -> Result<serde_json::Value, BackupRefused> {

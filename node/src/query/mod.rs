@@ -14,6 +14,7 @@ mod authorise;
 mod before;
 mod claims;
 mod cursor;
+mod envelope;
 mod events;
 pub mod filter;
 mod forks;

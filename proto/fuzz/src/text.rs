@@ -6,20 +6,37 @@ use belfry_proto::{
     time::Timestamp,
     trust::{
         charter::CharterChain,
+        charter_proposal::Proposal,
         file,
         log::verify_record,
         request,
         roster::Roster,
+        statement::Statement,
         words::{from_words, to_words},
     },
 };
 use prost::Message;
 
-use super::vectors::{golden_text, roster};
+use super::vectors::{golden, golden_text, roster};
 
-/// Armoured files: charter, request, certificate, log; and what they hold.
+/// Armoured files: charter, proposal, request, certificate, statement, message, log; and what they hold.
 pub fn files(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(log) = file::read_proposal(text) {
+        assert_eq!(file::read_proposal(&file::write_proposal(&log.charters)).as_ref(), Ok(&log));
+        if let Ok(proposal) = Proposal::open(log) {
+            let _ = proposal.finish();
+        }
+    }
+    if let Ok(signed) = file::read_statement(text) {
+        assert_eq!(file::read_statement(&file::write_statement(&signed)).as_ref(), Ok(&signed));
+        if let Ok(statement) = Statement::decode(&signed.payload) {
+            let _ = roster().preview(&statement);
+        }
+    }
+    if let Ok(envelope) = file::read_message(text) {
+        assert_eq!(file::read_message(&file::write_message(&envelope)), Ok(envelope));
+    }
     if let Ok(log) = file::read_log(text) {
         assert_eq!(file::read_log(&file::write_log(&log)).as_ref(), Ok(&log));
         if let Ok(chain) = CharterChain::walk(log.charters) {
@@ -44,9 +61,14 @@ pub fn files(bytes: &[u8]) {
 }
 
 pub fn file_seeds() -> Vec<Vec<u8>> {
-    ["charter", "request", "certificate", "log"]
-        .map(|name| golden_text("files", name).as_bytes().to_vec())
-        .into()
+    let golden_files = ["charter", "request", "certificate", "log"].map(|name| golden_text("files", name));
+    let mut seeds: Vec<Vec<u8>> = golden_files.map(|text| text.as_bytes().to_vec()).into();
+    let log = file::read_log(golden_text("files", "log")).unwrap_or_default();
+    let statement = log.records.last().and_then(|record| record.statement.clone()).unwrap_or_default();
+    seeds.push(file::write_proposal(&log.charters).into_bytes());
+    seeds.push(file::write_statement(&statement).into_bytes());
+    seeds.push(file::write_message(&golden("messages", "one")).into_bytes());
+    seeds
 }
 
 /// Encrypted key files.

@@ -353,6 +353,12 @@ impl Charter {
         self.pin
     }
 
+    /// Its fields as encoded, for whoever shows or compares versions.
+    #[must_use]
+    pub const fn wire(&self) -> &schema::Charter {
+        &self.wire
+    }
+
     fn all_keys(&self) -> BTreeSet<PublicKey> {
         self.root.1.iter().chain(&self.admins).chain([&self.registrar]).copied().collect()
     }
@@ -398,7 +404,19 @@ impl CharterChain {
     /// # Errors
     /// [`CharterError`]; the chain is as before.
     pub fn extend(&mut self, next: schema::Signed) -> Result<(), CharterError> {
-        let charter = Charter::check(&next.payload)?;
+        let charter = self.check_next(&next.payload)?;
+        require_root(self.newest(), &charter, &next)?;
+        self.later.push(charter);
+        self.signed.push(next);
+        Ok(())
+    }
+
+    /// Whether a payload can be the next version, signatures aside: for whoever is about to sign it.
+    ///
+    /// # Errors
+    /// [`CharterError`], never [`CharterError::Signed`].
+    pub fn check_next(&self, payload: &[u8]) -> Result<Charter, CharterError> {
+        let charter = Charter::check(payload)?;
         let newest = self.newest();
         if charter.coalition() != self.coalition() {
             return Err(CharterError::OtherCoalition(charter.coalition()));
@@ -412,7 +430,6 @@ impl CharterChain {
         if charter.pin().is_none() {
             return Err(Malformed::field(WHAT, "pin", "must be set after version 1").into());
         }
-        require_root(newest, &charter, &next)?;
         let removed: BTreeSet<PublicKey> = self
             .versions()
             .flat_map(Charter::all_keys)
@@ -428,9 +445,17 @@ impl CharterChain {
                 return Err(CharterError::TwoRoles(*key));
             }
         }
-        self.later.push(charter);
-        self.signed.push(next);
-        Ok(())
+        Ok(charter)
+    }
+
+    /// The chain as it was at `at`: without the versions issued later. Version 1 always stays.
+    #[must_use]
+    pub fn until(&self, at: Timestamp) -> Self {
+        let mut chain = self.clone();
+        let later = chain.later.iter().take_while(|charter| charter.issued() <= at).count();
+        chain.later.truncate(later);
+        chain.signed.truncate(later.saturating_add(1));
+        chain
     }
 
     /// The version in force.

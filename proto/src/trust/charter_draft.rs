@@ -15,7 +15,7 @@ use crate::{
     time::Timestamp,
     trust::{
         charter::{ACTIONS, Charter, CharterChain, CharterError},
-        names::{by_name, list_by_name},
+        names::{Named, UnknownName, by_name, list_by_name},
     },
 };
 
@@ -60,6 +60,52 @@ pub struct Draft {
     pub rules_of_conduct: DocumentDraft,
     /// Focus Groups, each followed by its circles.
     pub groups: Vec<GroupDraft>,
+    /// Who signs what; a command that makes the keys itself gives them instead.
+    pub keys: Option<KeysDraft>,
+}
+
+/// The charter's keys as people write them: public keys in hex, which their holders read out.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysDraft {
+    /// Root keys that must sign a charter.
+    pub root_threshold: u32,
+    /// Root keys.
+    pub root: Vec<String>,
+    /// Admin keys.
+    pub admins: Vec<String>,
+    /// The registrar's key.
+    pub registrar: String,
+    /// Admin keys that an action needs, by its name, where that is not one.
+    #[serde(default)]
+    pub thresholds: BTreeMap<String, u32>,
+}
+
+impl KeysDraft {
+    /// The keys it names.
+    ///
+    /// # Errors
+    /// [`DraftError::Key`] or [`DraftError::Threshold`].
+    pub fn to_keys(&self) -> Result<RootKeys, DraftError> {
+        let key = |role: &'static str, text: &String| {
+            let bytes = hex::decode(text.trim()).unwrap_or_default();
+            PublicKey::from_slice(&bytes)
+                .map_err(|_| DraftError::Key { role, text: text.chars().take(80).collect() })
+        };
+        let keys = |role, texts: &[String]| -> Result<Vec<PublicKey>, DraftError> {
+            texts.iter().map(|text| key(role, text)).collect()
+        };
+        let threshold = |(name, threshold): (&String, &u32)| {
+            Action::parse(name).map(|action| (action, *threshold)).map_err(DraftError::Threshold)
+        };
+        Ok(RootKeys {
+            root_threshold: self.root_threshold,
+            root: keys("root", &self.root)?,
+            admins: keys("admins", &self.admins)?,
+            thresholds: self.thresholds.iter().map(threshold).collect::<Result<_, _>>()?,
+            registrar: key("registrar", &self.registrar)?,
+        })
+    }
 }
 
 /// A document by its file or by its hash.
@@ -156,6 +202,17 @@ pub enum DraftError {
     /// A window without the policy that reads it.
     #[error("group {0:?}: history_window_days goes with history = \"window\" only")]
     Window(String),
+    /// A text that is no key.
+    #[error("keys.{role}: {text:?} is no public key: `belfry coalition key` prints one, 64 hex digits")]
+    Key {
+        /// Which list.
+        role: &'static str,
+        /// What stands there.
+        text: String,
+    },
+    /// A threshold for no action.
+    #[error("keys.thresholds: {0}")]
+    Threshold(UnknownName),
     /// More groups than numbers.
     #[error("no group number is left")]
     Numbers,

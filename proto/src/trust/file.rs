@@ -6,7 +6,7 @@
 use prost::Message;
 
 use crate::{
-    limits::{MAX_CHARTER, MAX_STATEMENT},
+    limits::{MAX_CHARTER, MAX_STATEMENT, MAX_TRANSMIT},
     schema::{self, Malformed, decode_canonical},
 };
 
@@ -30,6 +30,12 @@ pub enum FileKind {
     Log,
     /// The registrar's word on where the log's head is.
     Beacon,
+    /// Charters as in [`Self::Charter`], of which the last still lacks signatures.
+    CharterProposal,
+    /// A statement that no registrar has ordered yet, with the signatures it has so far.
+    Statement,
+    /// An envelope, byte for byte as it travelled.
+    Message,
 }
 
 /// Why a text is not the file it should be.
@@ -73,8 +79,16 @@ pub enum FileError {
 }
 
 impl FileKind {
-    const ALL: [Self; 5] =
-        [Self::Charter, Self::CertificateRequest, Self::Certificate, Self::Log, Self::Beacon];
+    const ALL: [Self; 8] = [
+        Self::Charter,
+        Self::CertificateRequest,
+        Self::Certificate,
+        Self::Log,
+        Self::Beacon,
+        Self::CharterProposal,
+        Self::Statement,
+        Self::Message,
+    ];
 
     /// Its PEM label.
     #[must_use]
@@ -85,6 +99,9 @@ impl FileKind {
             Self::Certificate => "BELFRY CERTIFICATE",
             Self::Log => "BELFRY LOG",
             Self::Beacon => "BELFRY BEACON",
+            Self::CharterProposal => "BELFRY CHARTER PROPOSAL",
+            Self::Statement => "BELFRY STATEMENT",
+            Self::Message => "BELFRY MESSAGE",
         }
     }
 
@@ -92,8 +109,9 @@ impl FileKind {
     #[must_use]
     pub const fn limit(self) -> usize {
         match self {
-            Self::Charter => MAX_CHARTERS,
-            Self::CertificateRequest | Self::Certificate | Self::Beacon => MAX_ONE,
+            Self::Charter | Self::CharterProposal => MAX_CHARTERS,
+            Self::CertificateRequest | Self::Certificate | Self::Beacon | Self::Statement => MAX_ONE,
+            Self::Message => MAX_TRANSMIT,
             Self::Log => MAX_LOG,
         }
     }
@@ -178,6 +196,34 @@ pub fn read_beacon(text: &str) -> Result<schema::Signed, FileError> {
     read(FileKind::Beacon, "beacon file", text)
 }
 
+/// Reads a charter proposal, unverified: [`crate::trust::charter_proposal::Proposal::open`] does that.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_proposal(text: &str) -> Result<schema::LogFile, FileError> {
+    let file: schema::LogFile = read(FileKind::CharterProposal, "charter proposal", text)?;
+    if !file.records.is_empty() {
+        return Err(Malformed::field("charter proposal", "records", "must be empty").into());
+    }
+    require_charters("charter proposal", file)
+}
+
+/// Reads a statement file, unverified.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_statement(text: &str) -> Result<schema::Signed, FileError> {
+    read(FileKind::Statement, "statement file", text)
+}
+
+/// Reads a message file: the envelope's bytes, which [`crate::envelope::decode`] checks.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_message(text: &str) -> Result<Vec<u8>, FileError> {
+    decode(FileKind::Message, text)
+}
+
 /// What kind of file a text is, by its label; whether it is one, reading it says.
 #[must_use]
 pub fn kind_of(text: &str) -> Option<FileKind> {
@@ -208,6 +254,25 @@ pub fn write_request(request: &schema::Signed) -> String {
 #[must_use]
 pub fn write_beacon(beacon: &schema::Signed) -> String {
     encode(FileKind::Beacon, &beacon.encode_to_vec())
+}
+
+/// The file of charters whose last one still lacks signatures.
+#[must_use]
+pub fn write_proposal(charters: &[schema::Signed]) -> String {
+    let file = schema::LogFile { charters: charters.to_vec(), records: Vec::new() };
+    encode(FileKind::CharterProposal, &file.encode_to_vec())
+}
+
+/// The file of a statement.
+#[must_use]
+pub fn write_statement(statement: &schema::Signed) -> String {
+    encode(FileKind::Statement, &statement.encode_to_vec())
+}
+
+/// The file of an envelope, byte for byte.
+#[must_use]
+pub fn write_message(envelope: &[u8]) -> String {
+    encode(FileKind::Message, envelope)
 }
 
 /// The file of a certificate, by its issuing record.

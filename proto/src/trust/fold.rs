@@ -1,6 +1,6 @@
 //! One record into the roster's state.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     crypto::sign::PublicKey,
@@ -60,7 +60,7 @@ pub enum VoidReason {
 }
 
 /// The charter whose keys rule at `height`: the newest whose pin lies below it.
-fn in_force(charters: &CharterChain, height: Height) -> &Charter {
+pub(super) fn in_force(charters: &CharterChain, height: Height) -> &Charter {
     charters
         .versions()
         .filter(|charter| charter.pin().is_none_or(|pin| pin.height < height))
@@ -85,26 +85,37 @@ pub(super) fn check_order(charters: &CharterChain, record: &VerifiedRecord) -> R
 pub(super) fn fold(state: &mut State, charters: &CharterChain, record: &VerifiedRecord) {
     state.entries.push(record.entry_id);
     let statement = &record.statement;
-    let charter = in_force(charters, record.height);
-    match take_effect(state, charter, record) {
-        Ok(member) => {
+    let effect = check(state, charters, record.height, statement).and_then(|member| {
+        take_effect(state, in_force(charters, record.height), record.height, statement, member)
+    });
+    match effect {
+        Ok(()) => {
             state.statements.insert(statement.id);
-            if let Some(member) = state.members.get_mut(&member) {
-                member.last_statement = statement.id;
-            }
-            entitlements(state, record.height, statement.made);
         }
         Err(reason) => state.voids.push(Void { height: record.height, statement: statement.id, reason }),
     }
 }
 
-fn take_effect(
-    state: &mut State,
-    charter: &Charter,
-    record: &VerifiedRecord,
+/// Why a statement would take no effect as the log's next; [`Ok`] if it would.
+pub(super) fn preview(
+    state: &State,
+    charters: &CharterChain,
+    height: Height,
+    statement: &Statement,
+) -> Result<(), VoidReason> {
+    let member = check(state, charters, height, statement)?;
+    // Cheap: what the state holds is shared until it changes.
+    take_effect(&mut state.clone(), in_force(charters, height), height, statement, member)
+}
+
+/// What a statement must hold to its charter and to the member's earlier ones; gives the member.
+fn check(
+    state: &State,
+    charters: &CharterChain,
+    height: Height,
+    statement: &Statement,
 ) -> Result<MemberId, VoidReason> {
-    let statement = &record.statement;
-    if statement.charter_version < charter.version() {
+    if statement.charter_version < in_force(charters, height).version() {
         return Err(VoidReason::OldCharter(statement.charter_version));
     }
     if state.statements.contains(&statement.id) {
@@ -120,8 +131,51 @@ fn take_effect(
     if !statement.is_removal() && statement.previous != latest {
         return Err(VoidReason::NotLatest);
     }
-    decide(state, charter, record.height, statement)?;
     Ok(member)
+}
+
+/// Decides, and begins and ends the member's entitlements. A statement about one member changes nobody else.
+pub(super) fn take_effect(
+    state: &mut State,
+    charter: &Charter,
+    height: Height,
+    statement: &Statement,
+    member: MemberId,
+) -> Result<(), VoidReason> {
+    let at = statement.made;
+    // What ended by itself before this statement is over, whatever the statement gives again.
+    let before = held_at(state, member, at);
+    decide(state, charter, height, statement)?;
+    if let Some(member) = state.members.get_mut(&member) {
+        Arc::make_mut(member).last_statement = statement.id;
+    }
+    let after = held_at(state, member, at);
+    let (first, last) = ((member, GroupId::new(0)), (member, GroupId::new(u32::MAX)));
+    let known: Vec<GroupId> = state.entitled.range(first..=last).map(|((_, group), _)| *group).collect();
+    for group in known.into_iter().filter(|group| !before.contains(group) || !after.contains(group)) {
+        state.entitled.remove(&(member, group));
+    }
+    for group in after {
+        state.entitled.entry((member, group)).or_insert(Since { height, at });
+    }
+    Ok(())
+}
+
+/// Groups that a member's certificates entitle it to at `at`. A suspended one, a carrier's, and one that is over by
+/// revocation entitle to nothing; an expired one may be renewed, and [`Decision::Renew`] looks at the gap.
+fn held_at(state: &State, member: MemberId, at: Timestamp) -> BTreeSet<GroupId> {
+    let serials = state.members.get(&member).map(|member| member.serials.as_slice()).unwrap_or_default();
+    serials
+        .iter()
+        .filter_map(|serial| state.certificates.get(serial))
+        .filter(|held| !held.certificate.carrier)
+        .filter(|held| match held.status {
+            Status::Active => true,
+            Status::Revoked { effective } => effective > at,
+            Status::Suspended | Status::Superseded => false,
+        })
+        .flat_map(|held| held.certificate.groups.keys().copied())
+        .collect()
 }
 
 fn decide(
@@ -249,7 +303,8 @@ fn decide(
 }
 
 fn held(state: &mut State, serial: u64) -> Result<&mut Held, VoidReason> {
-    state.certificates.get_mut(&Serial::new(serial)).ok_or(VoidReason::UnknownSubject)
+    let held = state.certificates.get_mut(&Serial::new(serial)).ok_or(VoidReason::UnknownSubject)?;
+    Ok(Arc::make_mut(held))
 }
 
 fn live(held: &Held) -> Result<(), VoidReason> {
@@ -262,7 +317,7 @@ fn live(held: &Held) -> Result<(), VoidReason> {
 }
 
 fn close(state: &mut State, serial: Serial, status: Status, cut: Cut) -> Result<(), VoidReason> {
-    let held = state.certificates.get_mut(&serial).ok_or(VoidReason::UnknownSubject)?;
+    let held = held(state, serial.get())?;
     held.status = status;
     held.cuts.push(AppliedCut { cut, lifted: None });
     Ok(())
@@ -271,43 +326,30 @@ fn close(state: &mut State, serial: Serial, status: Status, cut: Cut) -> Result<
 /// Adds a certificate whose keys nobody holds or held.
 fn admit(state: &mut State, certificate: Certificate, statement: StatementId) -> Result<(), VoidReason> {
     let keys = [
-        certificate.signing.as_bytes().to_vec(),
-        certificate.node.as_bytes().to_vec(),
-        certificate.kem.as_bytes().to_vec(),
+        *certificate.signing.as_bytes(),
+        *certificate.node.as_bytes(),
+        // Twelve hundred bytes a key would make up most of the roster.
+        *blake3::hash(certificate.kem.as_bytes()).as_bytes(),
     ];
     if keys.iter().any(|key| state.keys.contains(key)) {
         return Err(VoidReason::KeyReused);
     }
     state.keys.extend(keys);
     state.nodes.insert(certificate.node, certificate.serial);
-    let member = state.members.entry(certificate.member).or_insert_with(|| Member {
-        id: certificate.member,
-        organisation: schema::Organisation::default(),
-        serials: Vec::new(),
-        last_statement: statement,
+    let member = state.members.entry(certificate.member).or_insert_with(|| {
+        Arc::new(Member {
+            id: certificate.member,
+            organisation: schema::Organisation::default(),
+            serials: Vec::new(),
+            last_statement: statement,
+        })
     });
+    let member = Arc::make_mut(member);
     member.organisation = certificate.organisation.clone();
     member.serials.push(certificate.serial);
     let issued = Height::new(certificate.serial.get());
     let roles = certificate.groups.iter().map(|(group, role)| (issued, *group, Some(*role))).collect();
-    state
-        .certificates
-        .insert(certificate.serial, Held { certificate, status: Status::Active, cuts: Vec::new(), roles });
+    let held = Held { status: Status::Active, cuts: Vec::new(), roles, certificate };
+    state.certificates.insert(held.certificate.serial, Arc::new(held));
     Ok(())
-}
-
-/// Starts and ends entitlements after a record took effect.
-fn entitlements(state: &mut State, height: Height, at: Timestamp) {
-    let now: BTreeSet<(MemberId, GroupId)> = state
-        .certificates
-        .values()
-        .filter(|held| {
-            matches!(held.status, Status::Active | Status::Revoked { .. }) && !held.certificate.carrier
-        })
-        .filter(|held| !matches!(held.status, Status::Revoked { effective } if effective <= at))
-        .flat_map(|held| held.certificate.groups.keys().map(|group| (held.certificate.member, *group)))
-        .collect();
-    let before: BTreeMap<(MemberId, GroupId), Since> = std::mem::take(&mut state.entitled);
-    state.entitled =
-        now.into_iter().map(|key| (key, before.get(&key).copied().unwrap_or(Since { height, at }))).collect();
 }

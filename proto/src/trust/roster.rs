@@ -12,7 +12,7 @@ use std::{
 pub use super::{
     closure::Closure,
     cut::CutStatus,
-    fold::Void,
+    fold::{Void, VoidReason},
     readers::{Reader, Since},
 };
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
         cut::Cut,
         fold,
         log::{LogError, VerifiedRecord},
+        statement::Statement,
     },
 };
 
@@ -106,10 +107,12 @@ pub(super) struct Held {
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub(super) entries: Vec<EntryId>,
-    pub(super) certificates: BTreeMap<Serial, Held>,
-    pub(super) members: BTreeMap<MemberId, Member>,
+    /// Shared with every copy of the roster until one of them changes it: a node copies the roster for each advance.
+    pub(super) certificates: BTreeMap<Serial, Arc<Held>>,
+    pub(super) members: BTreeMap<MemberId, Arc<Member>>,
     pub(super) nodes: BTreeMap<PublicKey, Serial>,
-    pub(super) keys: BTreeSet<Vec<u8>>,
+    /// Signing and node keys, and hashes of KEM keys, of every certificate there ever was.
+    pub(super) keys: BTreeSet<[u8; 32]>,
     pub(super) statements: BTreeSet<StatementId>,
     pub(super) entitled: BTreeMap<(MemberId, GroupId), Since>,
     pub(super) voids: Vec<Void>,
@@ -130,11 +133,20 @@ impl Roster {
         Self { charters, records: Vec::new(), state: State::default() }
     }
 
+    /// A fold that came about otherwise than record by record.
+    pub(super) const fn of(charters: CharterChain, state: State) -> Self {
+        Self { charters, records: Vec::new(), state }
+    }
+
     /// Folds the next record. A void statement is folded too, and listed in [`Self::voids`].
     ///
     /// # Errors
     /// [`LogError`]; the roster is as before.
     pub fn apply(&mut self, record: VerifiedRecord) -> Result<(), LogError> {
+        self.apply_shared(Arc::new(record))
+    }
+
+    fn apply_shared(&mut self, record: Arc<VerifiedRecord>) -> Result<(), LogError> {
         let have = self.version();
         if record.height.get() != have.height.get() + 1 {
             return Err(LogError::Height { have: have.height, found: record.height });
@@ -144,8 +156,17 @@ impl Roster {
         }
         fold::check_order(&self.charters, &record)?;
         fold::fold(&mut self.state, &self.charters, &record);
-        self.records.push(Arc::new(record));
+        self.records.push(record);
         Ok(())
+    }
+
+    /// Whether a statement would take effect as the log's next entry: asked before it is signed or ordered.
+    ///
+    /// # Errors
+    /// [`VoidReason`].
+    pub fn preview(&self, statement: &Statement) -> Result<(), VoidReason> {
+        let height = Height::new(self.version().height.get().saturating_add(1));
+        fold::preview(&self.state, &self.charters, height, statement)
     }
 
     /// Takes the next charter and folds the log again under it: its pin decides which branch survives and
@@ -169,7 +190,7 @@ impl Roster {
         let mut folded = Self::new(charters);
         for record in self.records.iter().take(keep) {
             // Already in order; stops at a record that the new charter's registrar did not sign.
-            if folded.apply(VerifiedRecord::clone(record)).is_err() {
+            if folded.apply_shared(Arc::clone(record)).is_err() {
                 break;
             }
         }
@@ -239,11 +260,11 @@ impl Roster {
     /// A member.
     #[must_use]
     pub fn member(&self, id: MemberId) -> Option<&Member> {
-        self.state.members.get(&id)
+        self.state.members.get(&id).map(Arc::as_ref)
     }
     /// Every member.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
-        self.state.members.values()
+        self.state.members.values().map(Arc::as_ref)
     }
 
     /// What a certificate may do at `now`.

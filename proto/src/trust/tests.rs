@@ -1,5 +1,8 @@
 //! The fold as claims: a small coalition whose admins and registrar do right and wrong.
 
+mod actions;
+mod past;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

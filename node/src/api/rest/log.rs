@@ -37,6 +37,8 @@ pub(in crate::api) async fn import(
         "height_before": imported.before,
         "height": imported.after,
         "offered": imported.offered,
+        "charter_before": imported.charter_before,
+        "charter": imported.charter_after,
         "vouches_until": imported.vouches_until,
     })))
 }

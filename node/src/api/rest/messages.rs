@@ -6,6 +6,7 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
+use serde_json::{Value, json};
 
 use crate::{
     api::{app::App, problem::Problem},
@@ -20,4 +21,15 @@ pub(in crate::api) async fn message(
 ) -> Result<Json<MessageView>, Problem> {
     let id = message.parse().map_err(|_| Problem::from(QueryError::UnknownMessage))?;
     Ok(Json(app.ports.query.message(&principal, id).await?))
+}
+
+/// `GET /api/v1/messages/{id}/envelope`
+pub(in crate::api) async fn envelope(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    Path(message): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let id = message.parse().map_err(|_| Problem::from(QueryError::UnknownMessage))?;
+    let file = app.ports.query.message_file(&principal, id).await?;
+    Ok(Json(json!({ "id": id, "file": file })))
 }

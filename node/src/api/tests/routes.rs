@@ -77,6 +77,7 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/api/v1/objects", Read, 200, Named),
         expected("GET", "/api/v1/objects/{object}", Read, 200, Within),
         expected("GET", "/api/v1/messages/{message}", Read, 200, Within),
+        expected("GET", "/api/v1/messages/{message}/envelope", Read, 200, Within),
         expected("GET", "/api/v1/forks", Read, 200, No),
         expected("GET", "/api/v1/events", Read, 200, Named),
         expected("POST", "/api/v1/publications", Publish, 202, Named),

@@ -95,7 +95,14 @@ impl NodeStatus for Alone {
 
     async fn import_log(&self, text: String) -> Result<Imported, String> {
         match text.as_str() {
-            "a log" => Ok(Imported { before: 1, after: 2, offered: 2, vouches_until: None }),
+            "a log" => Ok(Imported {
+                before: 1,
+                after: 2,
+                offered: 2,
+                charter_before: 1,
+                charter_after: 1,
+                vouches_until: None,
+            }),
             "panic, please" => panic!("as asked for"),
             _ => Err("not a log".to_owned()),
         }

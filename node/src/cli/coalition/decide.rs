@@ -1,41 +1,173 @@
-//! From a decision to a durable entry of the log: stated, signed, ordered, verified, appended.
+//! From a decision to a durable entry of the log: stated, held to every rule, signed, ordered, appended.
+//!
+//! ```text
+//! decision ──▶ statement ──preview──▶ signed by an admin ──┬─ enough, and the registrar is here ──▶ entry
+//!                                                          └─ else a file: sign, sign … ──▶ order ──▶ entry
+//! ```
+//!
+//! Nothing is signed that the log would not take: a void statement would stand in it for ever and do nothing.
 
-use super::folder::Folder;
-use crate::{cli::exit::refuse, clock};
+use std::path::PathBuf;
+
 use belfry_proto::{
     crypto::sign::{Purpose, SigningKey},
     id::{Height, MemberId, Serial},
+    schema::{self, Action},
     trust::{
         certificate::Certificate,
+        file as armour,
         log::order,
-        signed::sign,
-        statement::{self, Decision},
+        names::Named as _,
+        signed::{sign, valid_signers},
+        statement::{self, Decision, Statement},
     },
 };
 
-/// Signs `decision` about `member` and appends it; gives the serial an issue gets, the entry's height.
+use super::{evidence::Evidence, folder::Folder, role_keys::RolePassphrases};
+use crate::{
+    cli::{
+        exit::{refuse, refused},
+        output,
+    },
+    clock,
+    keys::file::{self, Existing, Readers},
+};
+
+/// What became of a decision.
+pub(super) enum Decided {
+    /// It is in the log, at this height; an issue's serial.
+    Ordered(Serial),
+    /// It waits in a file for other admins, or for the registrar.
+    Waiting {
+        /// The file.
+        path: PathBuf,
+        /// Admins that must still sign.
+        missing: usize,
+    },
+}
+
+/// The keys that decide here, opened once for any number of decisions.
+pub(super) struct Deciders {
+    admin: SigningKey,
+    /// Not every admin is the registrar.
+    registrar: Option<SigningKey>,
+}
+
+impl Deciders {
+    /// Opens the admin's key, and the registrar's where it is here; both must be the charter's.
+    pub(super) fn open(folder: &Folder, passphrases: &RolePassphrases) -> anyhow::Result<Self> {
+        let (admin, registrar) = passphrases.open_deciders(&folder.keys())?;
+        let charter = folder.roster().charter();
+        check_admin(folder, &admin)?;
+        if let Some(registrar) = registrar.as_ref().filter(|key| key.public() != charter.registrar()) {
+            refuse!(
+                "the registrar key here is {}, and charter version {} names {}: put that key at keys/registrar.pem, or \
+                 take the old one away and let the registrar order the decision",
+                registrar.public(),
+                charter.version(),
+                charter.registrar()
+            );
+        }
+        Ok(Self { admin, registrar })
+    }
+}
+
+/// An admin's key must be the charter's: with any other the decision would be refused everywhere.
+pub(super) fn check_admin(folder: &Folder, admin: &SigningKey) -> anyhow::Result<()> {
+    let charter = folder.roster().charter();
+    if !charter.admins().contains(&admin.public()) {
+        refuse!(
+            "{} is no admin key of charter version {}: `belfry coalition charter show` lists them, and --admin-key names \
+             another key file",
+            admin.public(),
+            charter.version()
+        );
+    }
+    Ok(())
+}
+
+/// States a decision about a member and holds it to every rule, before anything is signed.
+pub(super) fn propose(folder: &Folder, member: MemberId, decision: Decision) -> anyhow::Result<Statement> {
+    let payload = payload(folder, member, decision);
+    let statement = Statement::decode(&payload).map_err(refused)?;
+    folder.roster().preview(&statement).map_err(refused)?;
+    Ok(statement)
+}
+
+fn payload(folder: &Folder, member: MemberId, decision: Decision) -> Vec<u8> {
+    let roster = folder.roster();
+    let previous = roster.member(member).map(|member| member.last_statement);
+    let version = roster.charter().version();
+    statement::propose(roster.coalition(), decision, previous, version, clock::now(), &mut rand::rng())
+}
+
+/// Signs `decision` about `member`; appends it if that is enough, else leaves it in a file for the others.
 pub(super) fn decide(
     folder: &mut Folder,
     member: MemberId,
     decision: Decision,
-    (admin, registrar): &(SigningKey, SigningKey),
+    keys: &Deciders,
+    evidence: &Evidence,
+) -> anyhow::Result<Decided> {
+    let payload = payload(folder, member, decision);
+    let statement = Statement::decode(&payload).map_err(refused)?;
+    folder.roster().preview(&statement).map_err(refused)?;
+    let coalition = folder.roster().coalition();
+    let signed = sign(payload, Purpose::Statement, coalition, &[&keys.admin]);
+    evidence.keep(folder, statement.id)?;
+    match (&keys.registrar, missing(folder, &statement, &signed)?) {
+        (Some(registrar), 0) => Ok(Decided::Ordered(append(folder, signed, registrar)?)),
+        (_, missing) => Ok(Decided::Waiting { path: write(folder, &statement, &signed)?, missing }),
+    }
+}
+
+/// How many admins must still sign. A bad signature, or a key that counts twice, refuses the whole.
+pub(super) fn missing(
+    folder: &Folder,
+    statement: &Statement,
+    signed: &schema::Signed,
+) -> anyhow::Result<usize> {
+    let charter = folder.roster().charter();
+    let found = valid_signers(signed, Purpose::Statement, folder.roster().coalition(), charter.admins())
+        .map_err(refused)?
+        .len();
+    let needed = usize::try_from(charter.threshold(statement.action()))?;
+    Ok(needed.saturating_sub(found))
+}
+
+/// Orders a statement as the log's next entry.
+pub(super) fn append(
+    folder: &mut Folder,
+    signed: schema::Signed,
+    registrar: &SigningKey,
 ) -> anyhow::Result<Serial> {
-    let roster = folder.roster();
-    let coalition = roster.coalition();
-    let version = roster.version();
-    let previous = roster.member(member).map(|member| member.last_statement);
-    let payload = statement::propose(
-        coalition,
-        decision,
-        previous,
-        roster.charter().version(),
-        clock::now(),
-        &mut rand::rng(),
-    );
-    let statement = sign(payload, Purpose::Statement, coalition, &[admin]);
+    let version = folder.roster().version();
     let height = Height::new(version.height.get() + 1);
-    folder.append(order(coalition, height, version.head, statement, registrar))?;
+    folder.append(order(folder.roster().coalition(), height, version.head, signed, registrar))?;
     Ok(Serial::new(height.get()))
+}
+
+/// Where a statement waits: named by what it does and its id, so that no two collide.
+fn write(folder: &Folder, statement: &Statement, signed: &schema::Signed) -> anyhow::Result<PathBuf> {
+    let waiting = folder.dir().join("statements");
+    file::create_folder(&waiting)?;
+    let id: String = statement.id.to_string().chars().take(12).collect();
+    let path = waiting.join(format!("{}-{id}.pem", Action::name(statement.action())));
+    file::write(&path, armour::write_statement(signed).as_bytes(), Readers::All, Existing::Replace)?;
+    Ok(path)
+}
+
+/// What a waiting statement needs next.
+pub(super) fn waits(path: &std::path::Path, missing: usize) -> String {
+    let path = output::path(path);
+    match missing {
+        0 => format!("The registrar orders it:\n  belfry coalition order {path}\n"),
+        _ => format!(
+            "{} must sign it, each on a machine of their own:\n  belfry coalition sign {path}\nThen the registrar orders \
+             it:\n  belfry coalition order {path}\n",
+            output::counted(missing as u64, "more admin", "more admins")
+        ),
+    }
 }
 
 /// The certificate of `serial`, or a refusal that says where to look; `again` names the folder.

@@ -7,12 +7,35 @@ use belfry_proto::trust::charter_draft::Draft;
 
 use crate::keys::file;
 
-const DEFAULT: &str = include_str!("../../../../config/charter.default.toml");
+pub(super) const DEFAULT: &str = include_str!("../../../../config/charter.default.toml");
 /// The documents that the default draft names, by file name.
-const DEFAULT_DOCUMENTS: [(&str, &str); 2] = [
+pub(super) const DEFAULT_DOCUMENTS: [(&str, &str); 2] = [
     ("arrangement.default.md", include_str!("../../../../config/arrangement.default.md")),
     ("rules-of-conduct.default.md", include_str!("../../../../config/rules-of-conduct.default.md")),
 ];
+
+/// Where whoever founds a coalition with several holders says whose keys sign what.
+pub(super) const KEYS_TO_FILL_IN: &str = "\
+# Who signs what. Each holder runs `belfry coalition key --key MY-KEY.pem` on a machine of their own and reads out the
+# line it prints. No key serves two roles; one that is taken out later never returns.
+[keys]
+# Root keys that must sign a charter. Take fewer than there are: one holder may be missing.
+root_threshold = 2
+root = [
+    \"public key of the first holder\",
+    \"public key of the second holder\",
+    \"public key of the third holder\",
+]
+# Sign decisions about members.
+admins = [\"public key of an admin\"]
+# Orders the decisions into the log.
+registrar = \"public key of the registrar\"
+
+# How many admins must sign, where that is not one. Leave revoke or suspend at 1: a stolen key must not wait for a
+# second signature.
+[keys.thresholds]
+issue = 1
+";
 
 /// A draft with its documents hashed.
 #[derive(Debug)]

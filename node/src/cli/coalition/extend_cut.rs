@@ -46,13 +46,9 @@ impl ExtendCut {
         let logs = output::counted(u64::try_from(cut.len())?, "log", "logs");
         let consequence =
             format!("Messages up to the listed ones of {logs} are shown again at every member, for good.");
-        self.deciding.run(
-            self.serial,
-            "Extend the cut of",
-            |_| consequence,
-            |certificate| {
-                Decision::ExtendCut(schema::ExtendCut { serial: certificate.serial.get(), cut: cut.clone() })
-            },
-        )
+        self.deciding.run(self.serial, "Extend the cut of", |_, certificate| {
+            let extend = schema::ExtendCut { serial: certificate.serial.get(), cut: cut.clone() };
+            Ok((Decision::ExtendCut(extend), consequence))
+        })
     }
 }

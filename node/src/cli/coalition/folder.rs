@@ -7,6 +7,9 @@
 //! head                                    highest position ever reached
 //! certificates/SERIAL.pem                 what each member got
 //! documents/                              texts the charter names
+//! statements/                             decisions that wait for other admins, or for the registrar
+//! decisions/STATEMENT.json                who decided, when, and where that is written
+//! notices.json                            participation notices sent and acknowledged
 //! ```
 //!
 //! One decision is one replacement of `log.pem`, durable before `head` is raised and before anything leaves the
@@ -28,7 +31,7 @@ use crate::{
 use anyhow::{Context as _, bail};
 use belfry_proto::{
     id::{RosterVersion, Serial},
-    schema::{LogFile, Record},
+    schema::{LogFile, Record, Signed},
     trust::{file as armour, log::verify_record, roster::Roster},
 };
 
@@ -111,6 +114,30 @@ impl Folder {
         self.roster = roster;
         self.write_head()?;
         Ok(())
+    }
+
+    /// Makes a charter the one in force, durably.
+    pub(super) fn append_charter(&mut self, charter: Signed) -> anyhow::Result<()> {
+        let mut roster = self.roster.clone();
+        roster.apply_charter(charter.clone()).map_err(refused)?;
+        let mut log = self.log.clone();
+        log.charters.push(charter);
+        self.replace(log, roster)
+    }
+
+    /// Puts a verified newer log in place of this one, durably.
+    pub(super) fn replace(&mut self, log: LogFile, roster: Roster) -> anyhow::Result<()> {
+        let text = armour::write_log(&log);
+        file::write(&log_path(&self.dir), text.as_bytes(), Readers::All, Existing::Replace)?;
+        (self.log, self.roster) = (log, roster);
+        self.write_head()?;
+        file::write(&self.charter_path(), self.charter_file().as_bytes(), Readers::All, Existing::Replace)?;
+        Ok(())
+    }
+
+    /// The folder itself.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Writes the certificate file of an issuing record; again, if it is there.

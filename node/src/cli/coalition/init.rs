@@ -61,6 +61,12 @@ pub(in crate::cli) struct Init {
 impl Init {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let draft = DraftFile::load(self.charter_draft.as_deref())?;
+        if draft.draft.keys.is_some() {
+            refuse!(
+                "the draft names keys, and this command makes new ones: take [keys] out, or found the coalition with the \
+                 holders' keys (`belfry coalition charter make DRAFT --new --out charter-1.pem`)"
+            );
+        }
         let mut rng = rand::rng();
         let keys = RoleKey::ALL.map(|role| (role, SigningKey::generate(&mut rng)));
         let [(_, root), (_, admin), (_, registrar)] = &keys;

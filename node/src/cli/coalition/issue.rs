@@ -20,20 +20,22 @@ use belfry_proto::{
 use clap::Args;
 
 use super::{
-    CoalitionFolder,
-    decide::decide,
+    CoalitionFolder, cut,
+    decide::{Decided, Deciders, certificate as held, decide, propose, waits},
+    evidence::Evidence,
     folder::Folder,
+    revoke::serial,
     role_keys::RolePassphrases,
     shown::{listed, shown},
 };
 use crate::{
     cli::{
-        args::{GroupArg, day, second, still_to_come},
+        args::{GroupArg, day, moment, second, still_to_come},
         exit::{refuse, refused},
         output,
     },
     clock,
-    keys::enrolment::read,
+    keys::{enrolment::read, file},
     query::{alike, candidate},
 };
 
@@ -66,6 +68,18 @@ pub(in crate::cli) struct Issue {
     /// Last day, or RFC 3339 time, of validity
     #[arg(long, value_name = "DATE", value_parser = still_to_come)]
     until: Timestamp,
+    /// Put it in the place of this certificate of the same member: new keys, or changed data, classes or supplier
+    /// relations
+    #[arg(long, value_name = "SERIAL", value_parser = serial)]
+    replaces: Option<Serial>,
+    /// With --replaces: the last message of each log of the old key that stays, as `belfry heads` prints it
+    #[arg(long, value_name = "FILE", requires = "replaces")]
+    cut: Option<PathBuf>,
+    /// Member since this day, where it took part before belfry did: the coalition's own word, and marked as such
+    #[arg(long, value_name = "DATE", value_parser = moment)]
+    member_since: Option<Timestamp>,
+    #[command(flatten)]
+    evidence: Evidence,
     /// Sign without asking
     #[arg(long)]
     yes: bool,
@@ -80,6 +94,8 @@ pub(in crate::cli) struct Issue {
 
 impl Issue {
     pub(super) fn run(self) -> anyhow::Result<()> {
+        let evidence = Evidence { member_since: self.member_since, ..self.evidence.clone() };
+        evidence.check()?;
         let mut folder = self.folder.open()?;
         let charter = folder.roster().charter().clone();
         let name = self.request.display().to_string();
@@ -94,45 +110,78 @@ impl Issue {
         let carrier = self.carrier || self.groups.is_empty() && request.carrier;
         let groups =
             if carrier && self.groups.is_empty() { Vec::new() } else { self.groups(&charter, &request)? };
-        let member = match request.member {
-            Some(member) => self.known_member(&folder, member, &request)?,
-            None => MemberId::new(rand::random()),
+        let member = match (self.replaces, request.member) {
+            (Some(serial), claimed) => self.replaced(&folder, serial, claimed)?,
+            (None, Some(member)) => self.known_member(&folder, member, &request)?,
+            (None, None) => MemberId::new(rand::random()),
         };
-        let body = CertificateBody {
-            member: member.to_vec(),
-            organisation: Some(request.organisation.clone()),
-            keys: Some(schema::MemberKeys {
-                signing: request.signing.as_bytes().to_vec(),
-                node: request.node.as_bytes().to_vec(),
-                kem: request.kem.as_bytes().to_vec(),
-            }),
-            groups: groups.clone(),
-            carrier,
-            validity: Some(Validity {
-                not_before: clock::now().as_micros(),
-                not_after: self.until.as_micros(),
-            }),
-            arrangement_version: charter.arrangement().version.clone(),
-            rules_version: charter.rules().version.clone(),
-        };
+        let validity = Validity { not_before: clock::now().as_micros(), not_after: self.until.as_micros() };
+        let body = CertificateBody { groups, carrier, ..request.to_certificate(member, validity, &charter) };
         certificate::check(&body, &charter, Serial::new(0), StatementId::ZERO).map_err(refused)?;
+        let decision = self.decision(body.clone())?;
+        propose(&folder, member, decision.clone())?;
 
         output::print(&shown(&charter, &request, &body))?;
         self.warn(&folder, &request);
         if !self.yes && !output::confirmed("Issue this certificate?")? {
             refuse!("nothing was signed");
         }
-        let keys = self.passphrases.open_deciders(&folder.keys())?;
-        let serial =
-            decide(&mut folder, member, Decision::Issue(schema::Issue { certificate: Some(body) }), &keys)?;
-        let path = folder.write_certificate(serial, self.out.as_deref())?;
-        output::print(&format!(
-            "Issued certificate {serial} to {}.\nGive the member {}, and the log:\n  belfry coalition export --out log.pem{}\n",
-            output::visible(&request.organisation.name),
-            output::path(&path),
-            self.folder.again()
-        ))?;
-        Ok(())
+        let keys = Deciders::open(&folder, &self.passphrases)?;
+        let organisation = output::visible(&request.organisation.name);
+        let told = match decide(&mut folder, member, decision, &keys, &evidence)? {
+            Decided::Ordered(serial) => {
+                let path = folder.write_certificate(serial, self.out.as_deref())?;
+                format!(
+                    "Issued certificate {serial} to {organisation}.\nGive the member {}, and the log:\n  belfry coalition \
+                     export --out log.pem{}\n",
+                    output::path(&path),
+                    self.folder.again()
+                )
+            }
+            Decided::Waiting { path, missing } => {
+                format!(
+                    "A certificate for {organisation} is signed, and not in the log yet: {}",
+                    waits(&path, missing)
+                )
+            }
+        };
+        Ok(output::print(&told)?)
+    }
+
+    /// Issue, or supersede with what stays of the old key's messages.
+    fn decision(&self, body: CertificateBody) -> anyhow::Result<Decision> {
+        let certificate = Some(body);
+        let Some(serial) = self.replaces else {
+            return Ok(Decision::Issue(schema::Issue { certificate }));
+        };
+        let cut = match &self.cut {
+            Some(path) => cut::parse(&file::read_text(path)?).with_context(|| path.display().to_string())?,
+            None => Vec::new(),
+        };
+        Ok(Decision::Supersede(schema::Supersede { serial: serial.get(), certificate, cut }))
+    }
+
+    /// The member whose certificate is replaced; its data may differ, its id not.
+    fn replaced(
+        &self,
+        folder: &Folder,
+        serial: Serial,
+        claimed: Option<MemberId>,
+    ) -> anyhow::Result<MemberId> {
+        let old = held(folder, serial, &self.folder.again())?;
+        if claimed.is_some_and(|member| member != old.member) {
+            refuse!(
+                "the request is of another member than certificate {serial}, which is of {:?}",
+                old.organisation.name
+            );
+        }
+        if self.cut.is_none() {
+            output::warn(&format!(
+                "no --cut: every message that certificate {serial} signed will be hidden at every member. `belfry heads` \
+                 prints a cut at its last messages."
+            ));
+        }
+        Ok(old.member)
     }
 
     fn groups(&self, charter: &Charter, request: &Request) -> anyhow::Result<Vec<GroupRole>> {
@@ -161,9 +210,10 @@ impl Issue {
         let others = self.other_terms(folder.roster().charter(), done)?;
         if !others.is_empty() {
             refuse!(
-                "this request has certificate {serial} already, {}; issuing again changes no terms. For others, the \
-                 member enrols in a new data folder (`belfry enroll --member {} --dir NEW …`), you issue that \
-                 request, and revoke certificate {serial} with a cut",
+                "this request has certificate {serial} already, {}; issuing again changes no terms. A later \
+                 end is `belfry coalition renew {serial}`, more groups are `entitle {serial}`. For anything else the member \
+                 enrols in a new data folder (`belfry enroll --member {} --dir NEW …`), and you issue that request with \
+                 --replaces {serial} and a cut",
                 others.join(", "),
                 done.member
             );
@@ -213,9 +263,9 @@ impl Issue {
             ));
         }
         let name = &request.organisation.name;
-        let alike = roster
-            .members()
-            .filter(|member| request.member.is_none() && alike(&member.organisation.name, name));
+        let alike = roster.members().filter(|member| {
+            request.member.is_none() && self.replaces.is_none() && alike(&member.organisation.name, name)
+        });
         for member in alike {
             output::warn(&format!(
                 "there is a member called {:?} already: {}. If this is another node of it, it should enrol with \

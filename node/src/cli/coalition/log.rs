@@ -8,7 +8,7 @@ use belfry_proto::{
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::CoalitionFolder;
+use super::{CoalitionFolder, evidence::Evidence};
 use crate::cli::{
     args::{day, second, wire_name},
     output,
@@ -33,7 +33,7 @@ impl Log {
                 .iter()
                 .map(|r| {
                     let (action, about) = described(&r.statement.decision);
-                    json!({
+                    Ok(json!({
                         "height": r.height,
                         "entry": r.entry_id,
                         "statement": r.statement.id,
@@ -41,24 +41,28 @@ impl Log {
                         "charter": r.statement.charter_version,
                         "action": action,
                         "about": about,
-                    })
+                        "decision": Evidence::of(&folder, r.statement.id)?,
+                    }))
                 })
-                .collect();
+                .collect::<anyhow::Result<_>>()?;
             return output::print_json(&json!({ "entries": entries }));
         }
-        let rows: Vec<[String; 5]> = records
+        let rows: Vec<[String; 6]> = records
             .iter()
             .map(|r| {
                 let (action, about) = described(&r.statement.decision);
-                [r.height.to_string(), second(r.statement.made), action.into(), about, r.entry_id.to_string()]
+                let evidence = Evidence::of(&folder, r.statement.id)?.told();
+                let evidence = if evidence.is_empty() { "-".to_owned() } else { evidence };
+                let entry = r.entry_id.to_string();
+                Ok([r.height.to_string(), second(r.statement.made), action.into(), about, evidence, entry])
             })
-            .collect();
-        Ok(output::print(&output::table(["height", "made", "action", "about", "entry"], &rows))?)
+            .collect::<anyhow::Result<_>>()?;
+        Ok(output::print(&output::table(["height", "made", "action", "about", "decided", "entry"], &rows))?)
     }
 }
 
 /// The action's name and what it is about, in one line.
-fn described(decision: &Decision) -> (&'static str, String) {
+pub(super) fn described(decision: &Decision) -> (&'static str, String) {
     match decision {
         Decision::Issue(d) => ("issue", organisation(d.certificate.as_ref())),
         Decision::Renew(d) => {

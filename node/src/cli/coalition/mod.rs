@@ -1,19 +1,27 @@
 //! `belfry coalition`: founding a coalition, and deciding who belongs. Files only; no network.
 
 mod beacon;
+mod charter;
 pub(in crate::cli) mod cut;
 mod decide;
 mod draft;
+mod evidence;
 mod export;
 mod extend_cut;
 mod folder;
+mod import;
 mod init;
 mod issue;
+mod key;
 mod log;
+mod notices;
+mod renew;
 mod revoke;
 mod role_keys;
 mod roster;
 mod shown;
+mod sign;
+mod take;
 
 use std::path::{Path, PathBuf};
 
@@ -26,13 +34,25 @@ use super::args::repeated;
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Init(init::Init),
+    Key(key::Key),
+    /// Draft, sign, show, compare and publish the charter
+    #[command(subcommand)]
+    Charter(charter::Command),
     Issue(issue::Issue),
+    Import(import::Import),
+    Renew(renew::Renew),
+    Entitle(renew::Entitle),
+    Disentitle(renew::Disentitle),
     Revoke(revoke::Revoke),
     Suspend(revoke::Suspend),
     Resume(revoke::Resume),
     ExtendCut(extend_cut::ExtendCut),
+    Sign(sign::Sign),
+    Order(sign::Order),
+    Take(take::Take),
     Roster(roster::Roster),
     Log(log::Log),
+    Notices(notices::Notices),
     Export(export::Export),
     Beacon(beacon::Beacon),
 }
@@ -41,13 +61,23 @@ impl Command {
     pub(super) fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Init(init) => init.run(),
+            Self::Key(key) => key.run(),
+            Self::Charter(command) => command.run(),
             Self::Issue(issue) => issue.run(),
+            Self::Import(import) => import.run(),
+            Self::Renew(renew) => renew.run(),
+            Self::Entitle(entitle) => entitle.run(),
+            Self::Disentitle(disentitle) => disentitle.run(),
             Self::Revoke(revoke) => revoke.run(),
             Self::Suspend(suspend) => suspend.run(),
             Self::Resume(resume) => resume.run(),
             Self::ExtendCut(extend) => extend.run(),
+            Self::Sign(sign) => sign.run(),
+            Self::Order(order) => order.run(),
+            Self::Take(take) => take.run(),
             Self::Roster(roster) => roster.run(),
             Self::Log(log) => log.run(),
+            Self::Notices(notices) => notices.run(),
             Self::Export(export) => export.run(),
             Self::Beacon(beacon) => beacon.run(),
         }

@@ -18,11 +18,16 @@ use clap::Args;
 
 use super::{
     CoalitionFolder, cut,
-    decide::{certificate, decide},
+    decide::{Decided, Deciders, certificate, decide, propose, waits},
+    evidence::Evidence,
     role_keys::RolePassphrases,
 };
 use crate::{
-    cli::{args::day, exit::refuse, output},
+    cli::{
+        args::{day, second, zoned},
+        exit::refuse,
+        output,
+    },
     clock,
     keys::file,
 };
@@ -34,11 +39,16 @@ use crate::{
 /// The cut says what stays of the member's messages: those up to the listed ones. Everything else signed with that
 /// key is hidden at every member, and without --cut that is everything. `belfry heads MEMBER`, on any member's node,
 /// prints a cut at its last messages.
+///
+/// With --effective the member goes on until that moment; from then on every node refuses it, by itself. A departure
+/// that is announced so keeps what the member published until then.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   belfry coalition revoke 7 --reason left --cut heads.txt
-  belfry coalition revoke 7 --reason key-compromise")]
+  belfry coalition revoke 7 --reason key-compromise
+  belfry coalition revoke 7 --reason left --decided-on 2026-11-20 \\
+      --effective 2027-01-01T00:00:00+01:00")]
 pub(in crate::cli) struct Revoke {
     /// Serial of the certificate
     #[arg(value_parser = serial)]
@@ -46,6 +56,9 @@ pub(in crate::cli) struct Revoke {
     /// Why: left, key-compromise, ceased-operation, breach-of-rules, issued-in-error or other
     #[arg(long, value_name = "CODE", value_parser = <RevocationReason as Named>::parse)]
     reason: RevocationReason,
+    /// When it takes effect: a time with its zone, as in 2026-12-31T23:59:59+01:00 [default: at once]
+    #[arg(long, value_name = "TIME", value_parser = zoned)]
+    effective: Option<Timestamp>,
     #[command(flatten)]
     ending: Ending,
 }
@@ -91,6 +104,8 @@ pub(super) struct Deciding {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
+    evidence: Evidence,
+    #[command(flatten)]
     folder: CoalitionFolder,
     #[command(flatten)]
     passphrases: RolePassphrases,
@@ -107,54 +122,60 @@ impl Revoke {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let cut = self.ending.cut()?;
         let what = format!("Revoke ({})", self.reason.name());
-        let serial = self.serial;
-        self.ending.deciding.run(
-            serial,
-            &what,
-            |roster| consequence(roster, serial, &cut),
-            |certificate| {
-                let now = clock::now().as_micros();
-                Decision::Revoke(belfry_proto::schema::Revoke {
-                    serial: certificate.serial.get(),
-                    member: certificate.member.to_vec(),
-                    reason: self.reason.into(),
-                    decided: now,
-                    effective: now,
-                    cut: cut.clone(),
-                })
-            },
-        )
+        let decided = self.ending.deciding.evidence.decided();
+        let effective = self.effective.unwrap_or_else(clock::now);
+        let announced = effective > clock::now();
+        if self.effective.is_some_and(|effective| effective < decided) {
+            refuse!(
+                "it cannot take effect on {} when it was decided on {}: set --decided-on to the day of the decision",
+                second(effective),
+                second(decided)
+            );
+        }
+        if announced && self.reason == RevocationReason::KeyCompromise {
+            refuse!("a stolen key is revoked at once: leave out --effective");
+        }
+        self.ending.deciding.run(self.serial, &what, |roster, certificate| {
+            let consequence = match announced {
+                true => format!(
+                    "It stays in until {}; from then on every node refuses it. What it published until then stays{}.",
+                    second(effective),
+                    if cut.is_empty() { "" } else { " up to the cut" }
+                ),
+                false => consequence(roster, certificate.serial, &cut),
+            };
+            let revoke = belfry_proto::schema::Revoke {
+                serial: certificate.serial.get(),
+                member: certificate.member.to_vec(),
+                reason: self.reason.into(),
+                decided: decided.as_micros(),
+                effective: effective.as_micros(),
+                cut: cut.clone(),
+            };
+            Ok((Decision::Revoke(revoke), consequence))
+        })
     }
 }
 
 impl Suspend {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let cut = self.ending.cut()?;
-        let serial = self.serial;
-        self.ending.deciding.run(
-            serial,
-            "Suspend",
-            |roster| consequence(roster, serial, &cut),
-            |certificate| {
-                Decision::Suspend(belfry_proto::schema::Suspend {
-                    serial: certificate.serial.get(),
-                    cut: cut.clone(),
-                })
-            },
-        )
+        self.ending.deciding.run(self.serial, "Suspend", |roster, certificate| {
+            let serial = certificate.serial;
+            let suspend = belfry_proto::schema::Suspend { serial: serial.get(), cut: cut.clone() };
+            Ok((Decision::Suspend(suspend), consequence(roster, serial, &cut)))
+        })
     }
 }
 
 impl Resume {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let consequence =
-            "It is admitted again; what its groups shared before counts as older than its membership.";
-        self.deciding.run(
-            self.serial,
-            "Resume",
-            |_| consequence.into(),
-            |certificate| Decision::Resume(belfry_proto::schema::Resume { serial: certificate.serial.get() }),
-        )
+        self.deciding.run(self.serial, "Resume", |_, certificate| {
+            let resume = belfry_proto::schema::Resume { serial: certificate.serial.get() };
+            let consequence =
+                "It is admitted again; what its groups shared before counts as older than its membership.";
+            Ok((Decision::Resume(resume), consequence.to_owned()))
+        })
     }
 }
 
@@ -204,17 +225,20 @@ impl Ending {
 }
 
 impl Deciding {
+    /// Shows what would be signed, asks, signs; `state` gives the decision and what comes of it, or a refusal.
     pub(super) fn run(
         self,
         serial: Serial,
         what: &str,
-        consequence: impl FnOnce(&Roster) -> String,
-        decision: impl FnOnce(&Certificate) -> Decision,
+        state: impl FnOnce(&Roster, &Certificate) -> anyhow::Result<(Decision, String)>,
     ) -> anyhow::Result<()> {
+        self.evidence.check()?;
         let mut folder = self.folder.open()?;
         let again = self.folder.again();
         let certificate = certificate(&folder, serial, &again)?;
-        let consequence = consequence(folder.roster());
+        let (decision, consequence) = state(folder.roster(), &certificate)?;
+        // What the log would not take is refused before anybody is asked anything.
+        propose(&folder, certificate.member, decision.clone())?;
         let name = output::visible(&certificate.organisation.name);
         output::print(&format!(
             "{what} certificate {serial} of {name} (member {}, valid until {}).\n{consequence}\n",
@@ -224,12 +248,16 @@ impl Deciding {
         if !self.yes && !output::confirmed("Sign this?")? {
             refuse!("nothing was signed");
         }
-        let keys = self.passphrases.open_deciders(&folder.keys())?;
-        let entry = decide(&mut folder, certificate.member, decision(&certificate), &keys)?;
-        output::print(&format!(
-            "Entry {entry} of the admin log says so. Bring the log to a member's node:\n  belfry coalition export --out \
-             log.pem{again}\n  belfry import-log log.pem            # at the node\n"
-        ))?;
-        Ok(())
+        let keys = Deciders::open(&folder, &self.passphrases)?;
+        let told = match decide(&mut folder, certificate.member, decision, &keys, &self.evidence)? {
+            Decided::Ordered(entry) => format!(
+                "Entry {entry} of the admin log says so. Bring the log to a member's node:\n  belfry coalition export --out \
+                 log.pem{again}\n  belfry import-log log.pem            # at the node\n"
+            ),
+            Decided::Waiting { path, missing } => {
+                format!("Signed, and not in the log yet: {}", waits(&path, missing))
+            }
+        };
+        Ok(output::print(&told)?)
     }
 }

@@ -38,6 +38,33 @@ impl RoleKey {
     }
 }
 
+/// One key file of a holder, and where its passphrase comes from.
+#[derive(Debug, Args)]
+pub(super) struct KeyFile {
+    /// Key file
+    #[arg(long, value_name = "FILE")]
+    pub(super) key: PathBuf,
+    /// File with its passphrase
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl KeyFile {
+    fn source(&self) -> Source {
+        self.passphrase_file.clone().map_or(Source::Prompt, Source::File)
+    }
+
+    /// Opens the key; `what` says whose, for the prompt.
+    pub(super) fn open(&self, what: &str) -> anyhow::Result<SigningKey> {
+        Ok(key_file::read_signing(&self.key, &self.source().read(what)?)?)
+    }
+
+    /// A passphrase for a new key.
+    pub(super) fn read_new(&self, what: &str) -> anyhow::Result<Passphrase> {
+        Ok(self.source().read_new(what)?)
+    }
+}
+
 /// Where the passphrases of the role keys come from; without any, the terminal.
 #[derive(Debug, Args)]
 pub(super) struct RolePassphrases {
@@ -53,6 +80,12 @@ pub(super) struct RolePassphrases {
     /// File with the passphrase of the registrar key
     #[arg(long, value_name = "FILE")]
     registrar_passphrase_file: Option<PathBuf>,
+    /// Admin key [default: keys/admin.pem in the folder]
+    #[arg(long, value_name = "FILE")]
+    admin_key: Option<PathBuf>,
+    /// Registrar key [default: keys/registrar.pem in the folder, if it is there]
+    #[arg(long, value_name = "FILE")]
+    registrar_key: Option<PathBuf>,
 }
 
 impl RolePassphrases {
@@ -84,25 +117,41 @@ impl RolePassphrases {
 
     /// Opens the registrar key alone.
     pub(super) fn open_registrar(&self, keys: &Path) -> anyhow::Result<SigningKey> {
-        open(RoleKey::Registrar, keys, &self.source(RoleKey::Registrar).read("the registrar key")?)
+        let passphrase = self.source(RoleKey::Registrar).read("the registrar key")?;
+        self.open(RoleKey::Registrar, keys, &passphrase)
     }
 
-    /// Opens the admin and the registrar key, which sign every decision.
-    pub(super) fn open_deciders(&self, keys: &Path) -> anyhow::Result<(SigningKey, SigningKey)> {
+    /// Opens the admin key alone.
+    pub(super) fn open_admin(&self, keys: &Path) -> anyhow::Result<SigningKey> {
+        self.open(RoleKey::Admin, keys, &self.source(RoleKey::Admin).read("the admin key")?)
+    }
+
+    /// Opens the admin key, and the registrar key where it is on this machine.
+    pub(super) fn open_deciders(&self, keys: &Path) -> anyhow::Result<(SigningKey, Option<SigningKey>)> {
         let passphrase = self.source(RoleKey::Admin).read("the admin key")?;
-        let admin = open(RoleKey::Admin, keys, &passphrase)?;
+        let admin = self.open(RoleKey::Admin, keys, &passphrase)?;
+        if self.registrar_key.is_none() && !RoleKey::Registrar.path(keys).exists() {
+            return Ok((admin, None));
+        }
+        let open = |passphrase| self.open(RoleKey::Registrar, keys, passphrase);
         // At the terminal the same passphrase is tried before a second one is asked for.
         let registrar = match self.source(RoleKey::Registrar) {
-            Source::Prompt => match open(RoleKey::Registrar, keys, &passphrase) {
+            Source::Prompt => match open(&passphrase) {
                 Ok(key) => key,
-                Err(_) => open(RoleKey::Registrar, keys, &Source::Prompt.read("the registrar key")?)?,
+                Err(_) => open(&Source::Prompt.read("the registrar key")?)?,
             },
-            source => open(RoleKey::Registrar, keys, &source.read("the registrar key")?)?,
+            source => open(&source.read("the registrar key")?)?,
         };
-        Ok((admin, registrar))
+        Ok((admin, Some(registrar)))
     }
-}
 
-fn open(key: RoleKey, keys: &Path, passphrase: &Passphrase) -> anyhow::Result<SigningKey> {
-    key_file::read_signing(&key.path(keys), passphrase).with_context(|| format!("{} key", key.name()))
+    fn open(&self, key: RoleKey, keys: &Path, passphrase: &Passphrase) -> anyhow::Result<SigningKey> {
+        let named = match key {
+            RoleKey::Root => &None,
+            RoleKey::Admin => &self.admin_key,
+            RoleKey::Registrar => &self.registrar_key,
+        };
+        let path = named.clone().unwrap_or_else(|| key.path(keys));
+        key_file::read_signing(&path, passphrase).with_context(|| format!("{} key", key.name()))
+    }
 }

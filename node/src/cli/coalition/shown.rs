@@ -54,6 +54,24 @@ pub(super) fn shown(charter: &Charter, request: &Request, body: &CertificateBody
     ])
 }
 
+/// What a certificate says of its organisation and grants it, for whoever signs a statement of another admin.
+pub(super) fn gets(charter: &Charter, body: &CertificateBody) -> Vec<(&'static str, String)> {
+    let organisation = body.organisation.clone().unwrap_or_default();
+    let classes: Vec<&str> =
+        organisation.classes.iter().map(|class| wire_name::<schema::EntityClass>(*class)).collect();
+    let until = body.validity.as_ref().map_or(Timestamp::ZERO, |v| Timestamp::from_micros(v.not_after));
+    vec![
+        ("organisation", organisation.name.clone()),
+        ("KBO/BCE", or_none(&organisation.kbo)),
+        ("LEI", or_none(&organisation.lei)),
+        ("entity classes", classes.join(", ")),
+        ("capacity", wire_name::<schema::Capacity>(organisation.capacity).into()),
+        ("supplier of", or_none(&organisation.supplier_of.join(", "))),
+        ("gets", listed(charter, named(&body.groups), body.carrier)),
+        ("valid until", day(until)),
+    ]
+}
+
 /// Groups with their roles, in one line.
 pub(super) fn listed(
     charter: &Charter,

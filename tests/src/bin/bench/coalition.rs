@@ -129,6 +129,20 @@ impl Coalition {
         Ok(Member { keys, certificate, record })
     }
 
+    /// Signs a decision about a member and puts it into the log.
+    pub(crate) fn decide(&mut self, member: MemberId, decision: Decision) -> anyhow::Result<()> {
+        let (coalition, version) = (self.roster.coalition(), self.roster.version());
+        let previous = self.roster.member(member).map(|member| member.last_statement);
+        let charter = self.roster.charter().version();
+        let payload = propose(coalition, decision, previous, charter, clock::now(), &mut rand::rng());
+        let statement = sign(payload, Purpose::Statement, coalition, &[&self.admin]);
+        let height = Height::new(version.height.get() + 1);
+        let record = order(coalition, height, version.head, statement, &self.registrar);
+        self.roster.apply(verify_record(self.roster.charters(), &record)?)?;
+        self.log.records.push(record);
+        Ok(())
+    }
+
     /// What a member's node starts from, once everybody is admitted.
     pub(crate) fn enrolment(&self, member: &Member) -> Enrolment {
         Enrolment {

@@ -18,6 +18,7 @@ mod machine;
 mod node;
 mod propagation;
 mod publish;
+mod roster;
 mod stats;
 
 use clap::{Parser, Subcommand};
@@ -46,6 +47,8 @@ enum Which {
     Publish(publish::Arguments),
     /// Memory of an idle node, and the size of its binary
     Idle(idle::Arguments),
+    /// Folding the admin log, whole and one entry more
+    Roster(roster::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -55,6 +58,7 @@ fn main() -> anyhow::Result<()> {
         Which::Propagation(arguments) => propagation::run(arguments, quick)?,
         Which::Publish(arguments) => publish::run(arguments, quick)?,
         Which::Idle(arguments) => idle::run(arguments, quick)?,
+        Which::Roster(arguments) => roster::run(arguments, quick)?,
     };
     println!("{report}");
     Ok(())

@@ -1,0 +1,80 @@
+//! `belfry coalition charter publish`: the signed charter becomes the one in force.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use belfry_proto::{schema::LogFile, trust::charter_change::review};
+use clap::Args;
+
+use super::{CoalitionFolder, differences, open, progress, reviewed_alone, warn};
+use crate::{
+    cli::{
+        coalition::folder::Folder,
+        exit::{refuse, refused},
+        output,
+    },
+    clock,
+    keys::file,
+};
+
+/// Put a charter in force that enough root holders have signed.
+///
+/// Takes the one file that went round, or the copies that were signed side by side. A first charter founds the
+/// coalition's folder. Nodes take the charter from the exported log, while they run.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Publish {
+    /// Signed charter, or several signed copies of it
+    #[arg(required = true)]
+    proposals: Vec<PathBuf>,
+    #[command(flatten)]
+    folder: CoalitionFolder,
+}
+
+impl Publish {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let (first, others) = self.proposals.split_first().context("no file")?;
+        let mut proposal = open(first)?;
+        for other in others {
+            proposal.merge(&open(other)?).map_err(refused).with_context(|| other.display().to_string())?;
+        }
+        if !proposal.is_complete() {
+            refuse!("too few root holders have signed. {}", progress(&proposal, first).trim_end());
+        }
+        let now = clock::now();
+        let charter = proposal.charter().clone();
+        let again = self.folder.again();
+        let Some(before) = proposal.before().cloned() else {
+            if self.folder.dir.join("log.pem").exists() {
+                refuse!(
+                    "{} holds a coalition already, and this is a first charter: name a new folder with --dir",
+                    self.folder.dir.display()
+                );
+            }
+            reviewed_alone(&charter, now)?;
+            file::create_folder(&self.folder.dir)?;
+            file::close_folder(&self.folder.dir)?;
+            let keys = self.folder.dir.join("keys");
+            file::create_folder(&keys)?;
+            let log = LogFile { charters: vec![proposal.finish().map_err(refused)?], records: Vec::new() };
+            Folder::create(&self.folder.dir, log)?;
+            return Ok(output::print(&format!(
+                "Founded {}. Put the key of the admin who works here into {}, as admin.pem (and registrar.pem, where the \
+                 registrar works).\nGive members {} and the documents.\n",
+                output::visible(charter.name()),
+                output::path(&keys),
+                output::path(&self.folder.dir.join("charter.pem"))
+            ))?);
+        };
+        let mut folder = self.folder.open()?;
+        warn(&review(folder.roster(), &charter, now).map_err(refused)?);
+        folder.append_charter(proposal.finish().map_err(refused)?)?;
+        Ok(output::print(&format!(
+            "Charter version {} is in force:\n{}Statements that were signed under version {} and are not in the log are void \
+             now.\nBring it to a member's node, which tells all others:\n  belfry coalition export --out log.pem{again}\n  \
+             belfry import-log log.pem            # at the node\n",
+            charter.version(),
+            differences(&before, &charter),
+            before.version()
+        ))?)
+    }
+}

@@ -1,0 +1,140 @@
+//! `belfry coalition charter show | diff`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use belfry_proto::{
+    crypto::sign::PublicKey,
+    trust::{
+        charter::{ACTIONS, Charter},
+        names::Named as _,
+        words,
+    },
+};
+use clap::Args;
+
+use super::{CoalitionFolder, differences, open, progress, text, versions};
+use crate::cli::{
+    args::day,
+    exit::{refuse, refused},
+    output,
+};
+
+/// Show a charter: keys, thresholds, groups, documents.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Show {
+    /// Charter, proposal or log file [default: the charter in force in the folder]
+    file: Option<PathBuf>,
+    /// Print it as a draft
+    #[arg(long)]
+    toml: bool,
+    #[command(flatten)]
+    folder: CoalitionFolder,
+}
+
+/// Show what a charter changes.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Diff {
+    /// Charter, proposal or log file [default: the charters of the folder]
+    file: Option<PathBuf>,
+    /// Version to compare with [default: the one before the last]
+    #[arg(long, value_name = "VERSION")]
+    from: Option<u64>,
+    #[command(flatten)]
+    folder: CoalitionFolder,
+}
+
+impl Show {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let (charter, signed) = match &self.file {
+            None => (self.folder.open()?.roster().charter().clone(), None),
+            Some(path) => match open(path) {
+                Ok(proposal) => (proposal.charter().clone(), Some(progress(&proposal, path))),
+                Err(_) => (last(&checked(versions(path)?)?)?.clone(), None),
+            },
+        };
+        if self.toml {
+            return Ok(output::print(&text::draft(&charter))?);
+        }
+        output::print(&facts(&charter))?;
+        // Of a charter in force there is nothing left to sign.
+        Ok(output::print(&signed.map(|text| format!("\n{text}")).unwrap_or_default())?)
+    }
+}
+
+impl Diff {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let charters = match &self.file {
+            None => self.folder.open()?.roster().charters().signed().to_vec(),
+            Some(path) => versions(path)?,
+        };
+        let charters = checked(charters)?;
+        let new = last(&charters)?;
+        let from = self.from.unwrap_or_else(|| new.version().saturating_sub(1));
+        let Some(old) = charters.iter().find(|charter| charter.version() == from) else {
+            refuse!("there is no version {from} to compare version {} with", new.version());
+        };
+        Ok(output::print(&format!(
+            "Version {} against version {}:\n{}",
+            new.version(),
+            old.version(),
+            differences(old, new)
+        ))?)
+    }
+}
+
+/// Versions one by one: for showing, their signatures are not the question.
+fn checked(signed: Vec<belfry_proto::schema::Signed>) -> anyhow::Result<Vec<Charter>> {
+    signed.iter().map(|signed| Charter::check(&signed.payload).map_err(refused)).collect()
+}
+
+fn last(charters: &[Charter]) -> anyhow::Result<&Charter> {
+    charters.last().context("the file holds no charter")
+}
+
+/// Everything a charter says, for people.
+pub(super) fn facts(charter: &Charter) -> String {
+    let keys = |keys: &std::collections::BTreeSet<PublicKey>| {
+        keys.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let (threshold, root) = charter.root();
+    let thresholds: Vec<String> =
+        ACTIONS.iter().map(|action| format!("{} {}", action.name(), charter.threshold(*action))).collect();
+    let mut out = output::facts(&[
+        ("coalition", charter.name().to_owned()),
+        ("id", charter.coalition().to_string()),
+        ("as words", words::to_words(charter.coalition())),
+        ("version", charter.version().to_string()),
+        ("in force", format!("{} to {}", day(charter.issued()), day(charter.expires()))),
+        ("arrangement", format!("{} {}", charter.arrangement().version, charter.arrangement().link)),
+        ("rules of conduct", format!("{} {}", charter.rules().version, charter.rules().link)),
+        ("admins needed", thresholds.join(", ")),
+        (
+            "log pinned at",
+            charter.pin().map_or_else(|| "nowhere (first version)".to_owned(), |pin| pin.to_string()),
+        ),
+    ]);
+    for (name, keys) in [
+        (format!("root keys, {threshold} must sign"), keys(root)),
+        ("admin keys".to_owned(), keys(charter.admins())),
+        ("registrar key".to_owned(), charter.registrar().to_string()),
+    ] {
+        out += &format!("{name}:\n");
+        keys.lines().for_each(|key| out += &format!("  {key}\n"));
+    }
+    let rows: Vec<[String; 5]> = charter
+        .groups()
+        .iter()
+        .map(|group| {
+            let admits: Vec<&str> = group.admits.iter().map(|class| class.name()).collect();
+            [
+                group.id.to_string(),
+                group.slug.clone(),
+                if admits.is_empty() { "every class".into() } else { admits.join(", ") },
+                group.may_publish.name().to_owned(),
+                group.max_tlp.name().to_owned(),
+            ]
+        })
+        .collect();
+    out + &output::table(["group", "slug", "admits", "publishes from", "up to TLP"], &rows)
+}

@@ -1,0 +1,202 @@
+//! `belfry coalition sign | order`: a decision of several admins, passed on as a file.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use belfry_proto::{
+    crypto::sign::Purpose,
+    id::Serial,
+    schema,
+    trust::{
+        file as armour,
+        signed::add_signature,
+        statement::{Decision, Statement},
+    },
+};
+use clap::Args;
+
+use super::{
+    CoalitionFolder,
+    decide::{append, check_admin, missing, waits},
+    folder::Folder,
+    log::described,
+    role_keys::RolePassphrases,
+};
+use crate::{
+    cli::{
+        args::second,
+        exit::{refuse, refused},
+        output,
+    },
+    keys::{
+        enrolment::read,
+        file::{self, Existing, Readers},
+    },
+};
+
+/// Sign a decision of another admin.
+///
+/// The charter says how many admins an action needs. Whoever decides first leaves a statement file; the others look at
+/// it here, against a log of their own (`belfry coalition take` brings it up to date), and sign.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Sign {
+    /// Statement files
+    #[arg(required = true)]
+    statements: Vec<PathBuf>,
+    /// Sign without asking
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    folder: CoalitionFolder,
+    #[command(flatten)]
+    passphrases: RolePassphrases,
+}
+
+/// Order signed decisions into the log, as the registrar.
+///
+/// Each is held to every rule again. One that the log overtook meanwhile is refused: it has to be decided anew. The
+/// others go in.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Order {
+    /// Statement files that enough admins signed, in the order they shall take effect
+    #[arg(required = true)]
+    statements: Vec<PathBuf>,
+    #[command(flatten)]
+    folder: CoalitionFolder,
+    #[command(flatten)]
+    passphrases: RolePassphrases,
+}
+
+impl Sign {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let folder = self.folder.open()?;
+        let mut opened = Vec::with_capacity(self.statements.len());
+        for path in &self.statements {
+            let (statement, signed) = open(&folder, path)?;
+            output::print(&shown(&folder, &statement))?;
+            opened.push((path, statement, signed));
+        }
+        if !self.yes && !output::confirmed("Sign this?")? {
+            refuse!("nothing was signed");
+        }
+        let admin = self.passphrases.open_admin(&folder.keys())?;
+        check_admin(&folder, &admin)?;
+        let public = admin.public();
+        let has_signed =
+            |signed: &schema::Signed| signed.signatures.iter().any(|s| s.key == public.as_bytes());
+        if let Some((path, ..)) = opened.iter().find(|(_, _, signed)| has_signed(signed)) {
+            refuse!("{} has this admin's signature already: pass it to another one", path.display());
+        }
+        for (path, statement, mut signed) in opened {
+            add_signature(&mut signed, Purpose::Statement, folder.roster().coalition(), &admin);
+            file::write(path, armour::write_statement(&signed).as_bytes(), Readers::All, Existing::Replace)?;
+            let missing = missing(&folder, &statement, &signed)?;
+            output::print(&format!("Signed {}. {}", output::path(path), waits(path, missing)))?;
+        }
+        Ok(())
+    }
+}
+
+impl Order {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let mut folder = self.folder.open()?;
+        // Before the passphrase is asked for.
+        for path in &self.statements {
+            enough(&folder, path)?;
+        }
+        let registrar = self.passphrases.open_registrar(&folder.keys())?;
+        if registrar.public() != folder.roster().charter().registrar() {
+            refuse!(
+                "{} is not the registrar of charter version {}: --registrar-key names another key file",
+                registrar.public(),
+                folder.roster().charter().version()
+            );
+        }
+        for path in &self.statements {
+            // An earlier one may have changed what this one builds on.
+            let (statement, signed) = enough(&folder, path)?;
+            let serial = append(&mut folder, signed, &registrar)?;
+            output::print(&ordered(&folder, serial, &statement)?)?;
+        }
+        Ok(output::print(&format!(
+            "Bring the log to a member's node:\n  belfry coalition export --out log.pem{}\n  belfry import-log log.pem            \
+             # at the node\n",
+            self.folder.again()
+        ))?)
+    }
+}
+
+/// What an entry did, and the certificate it made, if it did.
+fn ordered(folder: &Folder, entry: Serial, statement: &Statement) -> anyhow::Result<String> {
+    let (action, about) = described(&statement.decision);
+    let mut text = format!("Entry {entry}: {action}, {}\n", output::visible(&about));
+    if matches!(statement.decision, Decision::Issue(_) | Decision::Supersede(_)) {
+        let path = folder.write_certificate(entry, None)?;
+        text += &format!("Give the member {}, and the log.\n", output::path(&path));
+    }
+    Ok(text)
+}
+
+/// A statement that holds to every rule and has every signature it needs.
+fn enough(folder: &Folder, path: &Path) -> anyhow::Result<(Statement, schema::Signed)> {
+    let (statement, signed) = open(folder, path)?;
+    match missing(folder, &statement, &signed).with_context(|| path.display().to_string())? {
+        0 => Ok((statement, signed)),
+        missing => refuse!("{}: {}", path.display(), waits(path, missing).trim_end()),
+    }
+}
+
+/// Reads a statement and holds it to the charter and the log here.
+fn open(folder: &Folder, path: &Path) -> anyhow::Result<(Statement, schema::Signed)> {
+    let name = || path.display().to_string();
+    let signed = read(path, armour::read_statement)?;
+    let statement = Statement::decode(&signed.payload).map_err(refused).with_context(name)?;
+    let roster = folder.roster();
+    if statement.coalition != roster.coalition() {
+        refuse!("{} is of another coalition ({})", path.display(), statement.coalition);
+    }
+    if statement.charter_version != roster.charter().version() {
+        refuse!(
+            "{} was made under charter version {}, and version {} is in force here: take the newer log (`belfry coalition \
+             take`), or decide again",
+            path.display(),
+            statement.charter_version,
+            roster.charter().version()
+        );
+    }
+    missing(folder, &statement, &signed).with_context(name)?;
+    if let Err(reason) = roster.preview(&statement) {
+        return Err(refused(reason)).with_context(|| {
+            format!(
+                "{} would have no effect on the log here (at entry {}): take a newer log first, or decide again",
+                path.display(),
+                roster.version().height
+            )
+        });
+    }
+    Ok((statement, signed))
+}
+
+/// What an admin signs, in words.
+fn shown(folder: &Folder, statement: &Statement) -> String {
+    let (action, about) = described(&statement.decision);
+    let member = statement.subject().and_then(|subject| match subject {
+        belfry_proto::trust::statement::Subject::Certificate(serial) => folder.roster().certificate(serial),
+        belfry_proto::trust::statement::Subject::Member(_) => None,
+    });
+    let mut facts = vec![
+        ("action", action.to_owned()),
+        ("about", about),
+        ("made", second(statement.made)),
+        ("statement", statement.id.to_string()),
+    ];
+    if let Some(certificate) = member {
+        facts.push(("member", format!("{} ({})", certificate.organisation.name, certificate.member)));
+    }
+    if let Decision::Issue(schema::Issue { certificate: Some(body) })
+    | Decision::Supersede(schema::Supersede { certificate: Some(body), .. }) = &statement.decision
+    {
+        facts.extend(super::shown::gets(folder.roster().charter(), body));
+    }
+    output::facts(&facts)
+}

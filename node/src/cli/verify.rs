@@ -1,0 +1,286 @@
+//! `belfry verify`: any of belfry's files, verified from the charter on, without a node.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use belfry_proto::{
+    crypto::sign::Purpose,
+    envelope::{self, Content},
+    id::{CoalitionId, RosterVersion},
+    time::Timestamp,
+    trust::{
+        beacon,
+        charter::CharterChain,
+        charter_proposal::Proposal,
+        cut::CutStatus,
+        file::{self as armour, FileKind},
+        log::verify_record,
+        names::Named as _,
+        request,
+        roster::Roster,
+        signed,
+        statement::Statement,
+        words,
+    },
+};
+use clap::Args;
+
+use super::{
+    args::{day, second},
+    exit::{refuse, refused},
+    output,
+};
+use crate::{
+    clock,
+    keys::{
+        enrolment::{fold, read},
+        file,
+    },
+};
+
+/// The log that everything is held to, and which coalition's it must be.
+#[derive(Debug, Args)]
+pub(super) struct Log {
+    /// Log, as `belfry coalition export` writes it
+    #[arg(long, value_name = "FILE")]
+    log: PathBuf,
+    #[command(flatten)]
+    pin: Pin,
+}
+
+/// Which coalition it must be. A log vouches for itself; that it is *the* coalition's, only its words tell.
+#[derive(Debug, Args)]
+struct Pin {
+    /// Refuse any other coalition: its id in hex, or its words in quotes
+    #[arg(long, value_name = "ID|WORDS")]
+    coalition: Option<String>,
+}
+
+impl Log {
+    /// Verified: every charter, every entry, every signature.
+    pub(super) fn open(&self) -> anyhow::Result<Roster> {
+        let roster = roster(&self.log)?;
+        self.pin.check(roster.coalition())?;
+        Ok(roster)
+    }
+}
+
+impl Pin {
+    fn check(&self, found: CoalitionId) -> anyhow::Result<()> {
+        let Some(expected) = &self.coalition else { return Ok(()) };
+        let words = words::to_words(found);
+        let named = expected.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" ");
+        if named != words && named != found.to_string() {
+            refuse!("it is of coalition {found} ({words}), not of the one you named");
+        }
+        Ok(())
+    }
+}
+
+fn roster(path: &Path) -> anyhow::Result<Roster> {
+    fold(&read(path, armour::read_log)?).map_err(refused).with_context(|| path.display().to_string())
+}
+
+/// Verify a file: charter, log, certificate, request, statement, beacon or exported message.
+///
+/// Says what the file is and who vouches for it; exit code 0 only if everything holds. Whatever is held to the log
+/// (certificates, statements, beacons, messages) needs it by --log. Compare the coalition's words, or give them.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  belfry verify log.pem
+  belfry verify message.pem --log log.pem --coalition 'WORDS'")]
+pub(super) struct Verify {
+    /// File to verify
+    file: PathBuf,
+    /// Log, as `belfry coalition export` writes it
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    #[command(flatten)]
+    pin: Pin,
+}
+
+type Facts = Vec<(&'static str, String)>;
+
+impl Verify {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let text = file::read_text(&self.file)?;
+        let name = || self.file.display().to_string();
+        let Some(kind) = armour::kind_of(&text) else {
+            return Err(anyhow::Error::from(armour::FileError::NotArmoured { expected: "BELFRY …" }))
+                .with_context(name);
+        };
+        let (coalition, facts) = self.verified(kind, &text).with_context(name)?;
+        self.pin.check(coalition)?;
+        let words = words::to_words(coalition);
+        let mut all = vec![
+            ("holds", kind.label().to_owned()),
+            ("coalition", coalition.to_string()),
+            ("as words", words),
+        ];
+        all.extend(facts);
+        Ok(output::print(&output::facts(&all))?)
+    }
+
+    fn verified(&self, kind: FileKind, text: &str) -> anyhow::Result<(CoalitionId, Facts)> {
+        let now = clock::now();
+        Ok(match kind {
+            FileKind::Charter => {
+                let chain = CharterChain::walk(armour::read_charter(text)?.charters).map_err(refused)?;
+                (chain.coalition(), charters(&chain, now))
+            }
+            FileKind::CharterProposal => {
+                let proposal = Proposal::open(armour::read_proposal(text)?).map_err(refused)?;
+                if !proposal.is_complete() {
+                    refuse!("too few root holders have signed it: it is not in force");
+                }
+                let charter = proposal.charter();
+                (charter.coalition(), vec![("version", format!("{}, signed by enough", charter.version()))])
+            }
+            FileKind::Log => {
+                let roster = fold(&armour::read_log(text)?).map_err(refused)?;
+                (roster.coalition(), log(&roster, now))
+            }
+            FileKind::Certificate => {
+                let roster = self.held()?;
+                let record = armour::read_certificate(text)?;
+                let verified = verify_record(roster.charters(), &record).map_err(refused)?;
+                let position = RosterVersion { height: verified.height, head: verified.entry_id };
+                if !roster.is_prefix(position) {
+                    refuse!(
+                        "the log does not hold its entry {}: take a newer log, or it is of a fork",
+                        position
+                    );
+                }
+                let serial = belfry_proto::id::Serial::new(verified.height.get());
+                let Some(certificate) = roster.certificate(serial) else {
+                    refuse!("entry {serial} of the log issued no certificate")
+                };
+                let facts = vec![
+                    ("serial", serial.to_string()),
+                    ("organisation", certificate.organisation.name.clone()),
+                    ("member", certificate.member.to_string()),
+                    ("valid", format!("{} to {}", day(certificate.not_before), day(certificate.not_after))),
+                    ("now", roster.standing(serial, now).as_str().to_owned()),
+                ];
+                (roster.coalition(), facts)
+            }
+            FileKind::CertificateRequest => {
+                let roster = self.held()?;
+                let request =
+                    request::open(&armour::read_request(text)?, roster.charter()).map_err(refused)?;
+                let facts = vec![
+                    ("organisation", format!("{} (its own word)", request.organisation.name)),
+                    ("accepted", second(request.accepted)),
+                ];
+                (roster.coalition(), facts)
+            }
+            FileKind::Statement => {
+                let roster = self.held()?;
+                let signed = armour::read_statement(text)?;
+                let statement = Statement::decode(&signed.payload).map_err(refused)?;
+                let Some(charter) = roster.charters().version(statement.charter_version) else {
+                    refuse!(
+                        "it was made under charter version {}, which the log lacks",
+                        statement.charter_version
+                    )
+                };
+                let threshold = charter.threshold(statement.action());
+                signed::require(&signed, Purpose::Statement, roster.coalition(), charter.admins(), threshold)
+                    .map_err(refused)?;
+                let ordered = roster.records().find(|r| r.statement.id == statement.id);
+                let ordered = ordered.map_or("not in this log".to_owned(), |r| format!("entry {}", r.height));
+                let facts = vec![
+                    ("statement", statement.id.to_string()),
+                    ("action", statement.action().name().to_owned()),
+                    ("made", second(statement.made)),
+                    ("ordered", ordered),
+                ];
+                (roster.coalition(), facts)
+            }
+            FileKind::Beacon => {
+                let roster = self.held()?;
+                let beacon =
+                    beacon::verify(roster.charter(), &armour::read_beacon(text)?, now).map_err(refused)?;
+                if beacon.head.height <= roster.version().height && !roster.is_prefix(beacon.head) {
+                    refuse!("it vouches for another history than this log: one of them is forked");
+                }
+                let facts = vec![("vouches for", beacon.head.to_string()), ("until", second(beacon.expires))];
+                (roster.coalition(), facts)
+            }
+            FileKind::Message => {
+                let roster = self.held()?;
+                (roster.coalition(), message(&roster, &armour::read_message(text)?)?)
+            }
+        })
+    }
+
+    fn held(&self) -> anyhow::Result<Roster> {
+        let Some(path) = &self.log else {
+            refuse!(
+                "this kind of file is held to the coalition's log: give it by --log FILE (`belfry coalition export`)"
+            )
+        };
+        roster(path)
+    }
+}
+
+fn charters(chain: &CharterChain, now: Timestamp) -> Facts {
+    let newest = chain.newest();
+    let until = match newest.is_expired_at(now) {
+        true => format!("{}: it is over", day(newest.expires())),
+        false => day(newest.expires()),
+    };
+    vec![
+        ("name", newest.name().to_owned()),
+        ("versions", format!("1 to {}, each signed by the root keys of both", newest.version())),
+        ("in force until", until),
+    ]
+}
+
+fn log(roster: &Roster, now: Timestamp) -> Facts {
+    let mut facts = charters(roster.charters(), now);
+    let version = roster.version();
+    facts.push(("head", format!("entry {} ({})", version.height, version.head)));
+    facts.push(("members", roster.members().count().to_string()));
+    facts.extend(
+        roster.voids().iter().map(|void| ("void", format!("entry {}: {}", void.height, void.reason))),
+    );
+    facts
+}
+
+/// Whose key signed a message, and whether the admin log lets it stand.
+fn message(roster: &Roster, bytes: &[u8]) -> anyhow::Result<Facts> {
+    let decoded = envelope::decode(bytes).map_err(refused)?;
+    let verified = decoded.attribute(roster).map_err(refused)?.verify().map_err(refused)?;
+    let header = verified.header();
+    let Some(certificate) = roster.certificate(header.serial) else {
+        refuse!("no certificate has serial {}", header.serial)
+    };
+    let closure = roster.closure(header.serial, header.group, header.log);
+    let id = verified.message_id();
+    let stands = match closure.status(header.roster.height, header.created, header.sequence, id) {
+        CutStatus::Open => "yes: its author's log is open",
+        CutStatus::At => "yes: it is the last message of a cut",
+        CutStatus::BelowHeight => "below a cut: yes, if the cut's message links back to it",
+        CutStatus::Beyond => "no: it lies beyond a cut, and every node hides it",
+    };
+    let slug = roster.charters().versions().filter_map(|c| c.group(header.group)).last();
+    let slug = slug.map_or_else(|| header.group.to_string(), |group| group.slug.clone());
+    let content = match &header.content {
+        Content::Data(_) => "data, sealed",
+        Content::Withdrawal(_) => "a withdrawal",
+    };
+    Ok(vec![
+        ("message", id.to_string()),
+        ("content", content.to_owned()),
+        ("signed by", certificate.organisation.name.clone()),
+        ("member", certificate.member.to_string()),
+        ("certificate", format!("{}, issued by entry {0} of the log", header.serial)),
+        ("group", slug),
+        ("written", format!("{} (its author's clock)", second(header.created))),
+        ("place", format!("log {}, message {}", header.log, header.sequence)),
+        ("admin log then", header.roster.to_string()),
+        ("stands", stands.to_owned()),
+    ])
+}

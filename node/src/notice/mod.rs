@@ -1,0 +1,108 @@
+//! Participation notices as documents: which authority, in which language, with which evidence.
+//!
+//! [`belfry_proto::notice`] says from the log what is owed. Here that becomes a JSON object and a page that prints
+//! well, in the words of a data file ([`Book`]): authorities and texts are the coalition's to keep, never code.
+
+mod book;
+mod page;
+mod register;
+
+pub use book::{Authority, Book, BookError, LANGUAGES};
+pub use page::html;
+pub use register::{Mark, Register, RegisterError, State};
+
+use belfry_proto::{
+    id::GroupId,
+    notice::Owed,
+    schema::EntityClass,
+    time::Timestamp,
+    trust::{charter::Charter, names::Named as _, words},
+};
+use serde::Serialize;
+
+/// A notice with all it says, before it is worded.
+#[derive(Clone, Debug, Serialize)]
+pub struct Notice {
+    /// Names it in a register.
+    pub id: String,
+    /// `nis2` or `dora`.
+    pub act: &'static str,
+    /// `entering` or `leaving`.
+    pub occasion: &'static str,
+    /// Who owes it.
+    pub organisation: String,
+    /// Enterprise number.
+    pub kbo: String,
+    /// Legal Entity Identifier.
+    pub lei: String,
+    /// Entity classes, by name.
+    pub classes: Vec<&'static str>,
+    /// Sector.
+    pub sector: String,
+    /// Member id.
+    pub member: String,
+    /// The coalition's name.
+    pub coalition: String,
+    /// And id.
+    pub coalition_id: String,
+    /// As words.
+    pub coalition_words: String,
+    /// Version of the arrangement the member accepted.
+    pub arrangement: String,
+    /// Where the arrangement stands.
+    pub arrangement_link: String,
+    /// Groups, by name.
+    pub groups: Vec<String>,
+    /// When it was decided.
+    pub decided: Timestamp,
+    /// When it takes effect.
+    pub effective: Timestamp,
+    /// The entry that recorded it.
+    pub recorded: u64,
+    /// Its id.
+    pub entry: String,
+    /// The statement's.
+    pub statement: String,
+    /// Who decided and where that is written, if that was kept.
+    pub decision: Option<String>,
+    /// A true date of entry from before the log; the coalition's assertion.
+    pub since_asserted: Option<Timestamp>,
+    /// By which mandate the coalition acts for the entity.
+    pub mandate: Option<String>,
+}
+
+impl Notice {
+    /// The notice of what is owed, under the charter whose names it uses.
+    #[must_use]
+    pub fn new(owed: &Owed, charter: &Charter) -> Self {
+        let name = |group: &GroupId| {
+            charter.group(*group).map_or_else(|| group.to_string(), |group| group.name.clone())
+        };
+        let organisation = &owed.organisation;
+        Self {
+            id: owed.id(),
+            act: owed.act.as_str(),
+            occasion: owed.occasion.as_str(),
+            organisation: organisation.name.clone(),
+            kbo: organisation.kbo.clone(),
+            lei: organisation.lei.clone(),
+            classes: organisation.classes().map(EntityClass::name).collect(),
+            sector: organisation.sector.clone(),
+            member: owed.member.to_string(),
+            coalition: charter.name().to_owned(),
+            coalition_id: charter.coalition().to_string(),
+            coalition_words: words::to_words(charter.coalition()),
+            arrangement: owed.arrangement.clone(),
+            arrangement_link: charter.arrangement().link.clone(),
+            groups: owed.groups.iter().map(name).collect(),
+            decided: owed.decided,
+            effective: owed.effective,
+            recorded: owed.recorded.get(),
+            entry: owed.entry.to_string(),
+            statement: owed.statement.to_string(),
+            decision: None,
+            since_asserted: None,
+            mandate: None,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Who was a member when: what an auditor asks, answered from the log alone.
+//!
+//! The answer for a past moment counts the decisions *made* by then, in the log's order, under the charter
+//! issued by then. A decision recorded later that says of itself that it took effect earlier changes nothing
+//! in what members did meanwhile; it is listed by [`Roster::records`] with both its dates.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    id::{GroupId, Height, MemberId, Serial},
+    schema::{self, Role},
+    time::Timestamp,
+    trust::{
+        fold,
+        log::VerifiedRecord,
+        roster::{Roster, State, Status},
+        statement::{Decision, Subject},
+    },
+};
+
+/// A certificate that counted in a group at some time, and where the log says so.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Membership {
+    /// The organisation's id.
+    pub member: MemberId,
+    /// The organisation, as its certificate said.
+    pub organisation: schema::Organisation,
+    /// The certificate.
+    pub serial: Serial,
+    /// Its role in the group.
+    pub role: Role,
+    /// Since when the member had been in the group without a break.
+    pub since: Timestamp,
+    /// The entries that decided about this certificate by then, oldest first; the first one issued it.
+    pub entries: Vec<Height>,
+}
+
+/// One certificate of a member, as one entry left it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Holding {
+    /// The certificate.
+    pub serial: Serial,
+    /// Its groups.
+    pub groups: Vec<GroupId>,
+    /// Valid from.
+    pub not_before: Timestamp,
+    /// Arrangement accepted with it.
+    pub arrangement_version: String,
+    /// When it ended or ends by decision; `None` while none was taken.
+    pub ends: Option<Timestamp>,
+    replaced: bool,
+}
+
+impl Holding {
+    /// Whether the member holds it still, suspended or not, with no end decided.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        self.ends.is_none() && !self.replaced
+    }
+}
+
+/// A decision that took effect, and what its member had afterwards.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// The entry.
+    pub record: &'a VerifiedRecord,
+    /// Whom it was about.
+    pub member: MemberId,
+    /// The organisation, as its newest certificate says.
+    pub organisation: &'a schema::Organisation,
+    /// Every certificate it ever had, oldest first.
+    pub holdings: &'a [Holding],
+}
+
+impl Roster {
+    /// Goes through the decisions that took effect, in the log's order.
+    pub fn replay(&self, mut each: impl FnMut(Step<'_>)) {
+        let mut state = State::default();
+        for record in self.records() {
+            fold::fold(&mut state, self.charters(), record);
+            if state.voids.last().is_some_and(|void| void.height == record.height) {
+                continue;
+            }
+            let member = match record.statement.subject() {
+                Some(Subject::Member(member)) => Some(member),
+                Some(Subject::Certificate(serial)) => {
+                    state.certificates.get(&serial).map(|held| held.certificate.member)
+                }
+                None => None,
+            };
+            let Some(found) = member.and_then(|member| state.members.get(&member)) else { continue };
+            let held = found.serials.iter().filter_map(|serial| state.certificates.get(serial));
+            let holdings: Vec<Holding> = held
+                .map(|held| Holding {
+                    serial: held.certificate.serial,
+                    groups: held.certificate.groups.keys().copied().collect(),
+                    not_before: held.certificate.not_before,
+                    arrangement_version: held.certificate.arrangement_version.clone(),
+                    ends: match held.status {
+                        // What was over before is revoked from the beginning of time; it ends with the entry.
+                        Status::Revoked { effective: Timestamp::ZERO } => Some(record.statement.made),
+                        Status::Revoked { effective } => Some(effective),
+                        Status::Active | Status::Suspended | Status::Superseded => None,
+                    },
+                    replaced: held.status == Status::Superseded,
+                })
+                .collect();
+            each(Step { record, member: found.id, organisation: &found.organisation, holdings: &holdings });
+        }
+    }
+
+    /// The roster of what had been decided by `at`. Its position in the log is not that of any log; ask it
+    /// about members only.
+    #[must_use]
+    pub fn as_of(&self, at: Timestamp) -> Self {
+        let charters = self.charters().until(at);
+        let voids: BTreeSet<Height> = self.voids().iter().map(|void| void.height).collect();
+        let mut state = State::default();
+        for record in self.records().filter(|r| r.statement.made <= at && !voids.contains(&r.height)) {
+            let member = match record.statement.subject() {
+                Some(Subject::Member(member)) => Some(member),
+                Some(Subject::Certificate(serial)) => {
+                    state.certificates.get(&serial).map(|held| held.certificate.member)
+                }
+                None => None,
+            };
+            if let Some(member) = member {
+                // What an admin with a slow clock decided may lack what it built on: then it had no effect yet.
+                let charter = fold::in_force(self.charters(), record.height);
+                let _ = fold::take_effect(&mut state, charter, record.height, &record.statement, member);
+            }
+        }
+        Self::of(charters, state)
+    }
+
+    /// Who was in `group` at `at`, by certificate.
+    #[must_use]
+    pub fn members_at(&self, group: GroupId, at: Timestamp) -> Vec<Membership> {
+        let then = self.as_of(at);
+        then.certificates()
+            .filter_map(|certificate| {
+                let role = then.role(certificate.serial, group, at)?;
+                let since = then.entitled_since(certificate.member, group).map(|since| since.at);
+                Some(Membership {
+                    member: certificate.member,
+                    organisation: certificate.organisation.clone(),
+                    serial: certificate.serial,
+                    role,
+                    since: since.unwrap_or(certificate.not_before).max(certificate.not_before),
+                    entries: self.decisions_about(certificate.serial, at),
+                })
+            })
+            .collect()
+    }
+
+    /// Entries made by `at` that decided about a certificate and took effect, oldest first.
+    #[must_use]
+    pub fn decisions_about(&self, serial: Serial, at: Timestamp) -> Vec<Height> {
+        let voids: BTreeSet<Height> = self.voids().iter().map(|void| void.height).collect();
+        self.records()
+            .filter(|record| record.statement.made <= at && !voids.contains(&record.height))
+            .filter(|record| match &record.statement.decision {
+                Decision::Issue(_) => record.height.get() == serial.get(),
+                Decision::Supersede(supersede) => {
+                    record.height.get() == serial.get() || supersede.serial == serial.get()
+                }
+                _ => record.statement.subject() == Some(Subject::Certificate(serial)),
+            })
+            .map(|record| record.height)
+            .collect()
+    }
+}

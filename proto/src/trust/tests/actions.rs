@@ -1,0 +1,215 @@
+//! Every action of an admin against everything that can be wrong with who signed it, when and where.
+
+use super::*;
+use crate::trust::{fold::VoidReason, roster::Void};
+
+const ALL: [u8; 3] = [11, 12, 13];
+
+/// Two admins for every action; a publisher with serial 1, a suspended one with serial 2.
+fn world(name: &str) -> World {
+    let mut draft = draft();
+    draft.name = Some(name.to_owned());
+    let keys = keys(&ALL);
+    let charter = draft.to_charter(None, &keys, at(0)).unwrap().encode_to_vec();
+    let coalition = *crate::crypto::hash::charter_id(&charter).as_bytes();
+    let signed =
+        signed::sign(charter, Purpose::Charter, crate::id::CoalitionId::new(coalition), &[&key(1), &key(2)]);
+    let roster = Roster::new(CharterChain::start(signed).unwrap());
+    let mut world = World { roster, rng: StdRng::seed_from_u64(7), last: BTreeMap::new() };
+    for n in [1, 2] {
+        let issue = Decision::Issue(schema::Issue { certificate: Some(body(n, Some(Role::Publisher))) });
+        world.decide(member(n), issue, &[11, 12], 1);
+    }
+    let cut = vec![point(1)];
+    world.decide(member(2), Decision::Suspend(schema::Suspend { serial: 2, cut }), &[11, 12], 2);
+    world
+}
+
+fn keys(admins: &[u8]) -> RootKeys {
+    RootKeys { thresholds: ACTIONS.iter().map(|action| (*action, 2)).collect(), ..root_keys(admins, 21) }
+}
+
+fn point(sequence: u64) -> schema::CutPoint {
+    schema::CutPoint { log: vec![1; 32], sequence, message: vec![u8::try_from(sequence).unwrap(); 32] }
+}
+
+/// A decision of each action that takes effect in [`world`], and whom it is about.
+fn decisions() -> Vec<(MemberId, Decision)> {
+    let group = |role: Role| vec![schema::GroupRole { group: CIDR.get(), role: role.into() }];
+    let fresh = schema::CertificateBody { member: member(1).to_vec(), ..body(9, Some(Role::Publisher)) };
+    vec![
+        (member(8), Decision::Issue(schema::Issue { certificate: Some(body(8, Some(Role::Reader))) })),
+        (member(1), Decision::Renew(schema::Renew { serial: 1, not_after: at(900).as_micros() })),
+        (
+            member(1),
+            Decision::Supersede(schema::Supersede {
+                serial: 1,
+                certificate: Some(fresh),
+                cut: vec![point(3)],
+            }),
+        ),
+        (member(1), Decision::Suspend(schema::Suspend { serial: 1, cut: vec![point(3)] })),
+        (member(2), Decision::Resume(schema::Resume { serial: 2 })),
+        (member(1), revoke(1, Serial::new(1), 3, vec![point(3)])),
+        (member(1), Decision::Entitle(schema::Entitle { serial: 1, groups: group(Role::Steward) })),
+        (
+            member(1),
+            Decision::Disentitle(schema::Disentitle {
+                serial: 1,
+                groups: vec![CIDR.get()],
+                cut: vec![point(3)],
+            }),
+        ),
+        (member(2), Decision::ExtendCut(schema::ExtendCut { serial: 2, cut: vec![point(7)] })),
+    ]
+}
+
+/// Everything a roster says of its members.
+fn answers(roster: &Roster) -> String {
+    let now = at(4);
+    let of = |c: &crate::trust::certificate::Certificate| {
+        let closure = roster.closure(c.serial, CIDR, LogId::new([1; 32]));
+        format!(
+            "{:?} {:?} {} {:?} {:?}",
+            c.serial,
+            c.groups,
+            c.not_after,
+            roster.standing(c.serial, now),
+            closure.fingerprint()
+        )
+    };
+    let certificates: Vec<String> = roster.certificates().map(of).collect();
+    format!("{certificates:?} {:?}", roster.readers(CIDR, Audience::Group, now))
+}
+
+fn void(world: &World) -> Option<VoidReason> {
+    let height = world.roster.version().height;
+    world.roster.voids().iter().find(|void| void.height == height).map(|Void { reason, .. }| reason.clone())
+}
+
+#[test]
+fn the_table_has_every_action() {
+    let found: Vec<schema::Action> = decisions()
+        .into_iter()
+        .map(|(_, decision)| {
+            let mut world = world("Test Coalition");
+            let signed = world.statement(decision, None, &[], 3);
+            crate::trust::statement::Statement::decode(&signed.payload).unwrap().action()
+        })
+        .collect();
+    assert_eq!(found, ACTIONS);
+}
+
+#[test]
+fn every_action_takes_effect_by_enough_admins_and_by_nothing_less() {
+    for (who, decision) in decisions() {
+        let mut world = world("Test Coalition");
+        let (before, previous) = (answers(&world.roster), world.last.get(&who).copied());
+        let mut refused = |what: &str, admins: &[u8], expected: fn(&SignedError) -> bool| {
+            let statement = world.statement(decision.clone(), previous, admins, 3);
+            let record = world.ordered(statement, 21);
+            match world.take(&record) {
+                Err(LogError::Admins { error, .. }) if expected(&error) => {}
+                other => panic!("{what}: {decision:?} gave {other:?}"),
+            }
+            assert_eq!(answers(&world.roster), before, "{what}: {decision:?}");
+        };
+        refused("nobody", &[], |e| matches!(e, SignedError::TooFew { found: 0, needed: 2 }));
+        refused("below the threshold", &[12], |e| matches!(e, SignedError::TooFew { found: 1, needed: 2 }));
+        refused("one key counted twice", &[11, 11], |e| matches!(e, SignedError::Twice(_)));
+        refused("a stranger", &[11, 99], |e| matches!(e, SignedError::NotAllowed(_)));
+        refused("the registrar as an admin", &[11, 21], |e| matches!(e, SignedError::NotAllowed(_)));
+        refused("a root key as an admin", &[11, 1], |e| matches!(e, SignedError::NotAllowed(_)));
+
+        let statement = world.statement(decision.clone(), previous, &[13, 11], 3);
+        let decoded = crate::trust::statement::Statement::decode(&statement.payload).unwrap();
+        assert_eq!(world.roster.preview(&decoded), Ok(()), "{decision:?}");
+        let record = world.ordered(statement, 21);
+        world.take(&record).unwrap();
+        assert_eq!(void(&world), None, "{decision:?}");
+        assert_ne!(answers(&world.roster), before, "{decision:?}");
+    }
+}
+
+#[test]
+fn an_admin_whom_a_new_charter_removed_decides_nothing_and_neither_do_statements_of_the_old_one() {
+    for (who, decision) in decisions() {
+        let mut world = world("Test Coalition");
+        let previous = world.last.get(&who).copied();
+        let old = world.statement(decision.clone(), previous, &[11, 12], 3);
+        let pin = world.roster.version();
+        let next = draft().to_next_charter(world.roster.charters(), &keys(&[11, 12]), pin, at(3)).unwrap();
+        let coalition = world.roster.coalition();
+        let next = signed::sign(next.encode_to_vec(), Purpose::Charter, coalition, &[&key(1), &key(2)]);
+        world.roster.apply_charter(next).unwrap();
+        let before = answers(&world.roster);
+
+        let removed = world.statement(decision.clone(), previous, &[11, 13], 4);
+        let record = world.ordered(removed, 21);
+        assert!(
+            matches!(world.take(&record), Err(LogError::Admins { error: SignedError::NotAllowed(_), .. })),
+            "{decision:?}"
+        );
+        // What the old charter's admins signed and nobody ordered in time stays in the log, and does nothing.
+        let record = world.ordered(old, 21);
+        world.take(&record).unwrap();
+        assert_eq!(void(&world), Some(VoidReason::OldCharter(1)), "{decision:?}");
+        assert_eq!(answers(&world.roster), before, "{decision:?}");
+    }
+}
+
+#[test]
+fn a_replayed_action_changes_nothing_a_second_time() {
+    for (who, decision) in decisions() {
+        let mut world = world("Test Coalition");
+        let previous = world.last.get(&who).copied();
+        let statement = world.statement(decision.clone(), previous, &[11, 12], 3);
+        let record = world.ordered(statement.clone(), 21);
+        world.take(&record).unwrap();
+        let before = answers(&world.roster);
+        assert!(matches!(world.take(&record), Err(LogError::Height { .. })), "{decision:?}");
+        let again = world.ordered(statement, 21);
+        world.take(&again).unwrap();
+        assert_eq!(void(&world), Some(VoidReason::Repeated), "{decision:?}");
+        assert_eq!(answers(&world.roster), before, "{decision:?}");
+    }
+}
+
+#[test]
+fn an_action_ordered_before_the_one_it_builds_on_is_void_unless_it_removes() {
+    for (who, decision) in decisions() {
+        let mut world = world("Test Coalition");
+        let before = answers(&world.roster);
+        let statement = world.statement(decision.clone(), Some(StatementId::new([7; 32])), &[11, 12], 3);
+        let removes = crate::trust::statement::Statement::decode(&statement.payload).unwrap().is_removal();
+        let record = world.ordered(statement, 21);
+        world.take(&record).unwrap();
+        let expected = (!removes).then_some(VoidReason::NotLatest);
+        assert_eq!(void(&world), expected, "{decision:?} about {who}");
+        assert_eq!(answers(&world.roster) != before, removes, "{decision:?}");
+    }
+}
+
+#[test]
+fn an_action_on_a_forked_log_or_of_another_coalition_is_refused() {
+    for (who, decision) in decisions() {
+        let mut world = world("Test Coalition");
+        let (before, previous) = (answers(&world.roster), world.last.get(&who).copied());
+        let statement = world.statement(decision.clone(), previous, &[11, 12], 3);
+        let coalition = world.roster.coalition();
+        let height = Height::new(world.roster.version().height.get() + 1);
+        let forked = order(coalition, height, EntryId::new([9; 32]), statement.clone(), &key(21));
+        assert!(matches!(world.take(&forked), Err(LogError::Fork(_))), "{decision:?}");
+        let other_registrar = world.ordered(statement, 22);
+        assert!(matches!(world.take(&other_registrar), Err(LogError::Registrar { .. })), "{decision:?}");
+
+        // The same admins, another coalition: whole, and the statement alone under our own entry.
+        let mut other = super::actions::world("Other Coalition");
+        let theirs = other.statement(decision.clone(), previous, &[11, 12], 3);
+        let record = other.ordered(theirs.clone(), 21);
+        assert!(matches!(world.take(&record), Err(LogError::OtherCoalition(_))), "{decision:?}");
+        let record = world.ordered(theirs, 21);
+        assert!(world.take(&record).is_err(), "{decision:?}");
+        assert_eq!(answers(&world.roster), before, "{decision:?}");
+    }
+}

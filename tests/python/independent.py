@@ -1,0 +1,162 @@
+"""The independent verifier against the golden vectors, good and bad, and against what a running coalition exported."""
+
+import json
+import os
+import unittest
+from pathlib import Path
+
+import verifier
+from primitives import blake3, verify_ed25519
+from verifier import Log, Refused, armoured, decode, encode
+
+VECTORS = json.loads(Path(os.environ["BELFRY_VECTORS"], "trust.json").read_text())
+FILES = VECTORS["files"]
+
+
+def raw(text):
+    return bytes.fromhex(text)
+
+
+def log_file():
+    return decode("LogFile", armoured(FILES["log"], "BELFRY LOG"))
+
+
+class Primitives(unittest.TestCase):
+    def test_blake3_of_its_own_test_vectors(self):
+        data = bytes(i % 251 for i in range(5000))
+        # github.com/BLAKE3-team/BLAKE3, test_vectors.json
+        for length, expected in [
+            (0, "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"),
+            (1, "2d3adedff11b61f14c886e35afa036736dcd87a74d27b5c1510225d0f592e213"),
+            (1024, "42214739f095a406f3fc83deb889744ac00df831c10daa55189b5d121c855af7"),
+            (1025, "d00278ae47eb27b34faecf67b4fe263f82d5412916c1ffd97c8cb7fb814b8444"),
+        ]:
+            self.assertEqual(blake3(data[:length]).hex(), expected, length)
+
+    def test_ed25519_of_rfc_8032_and_no_other_encoding_of_it(self):
+        key = raw("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c")
+        signature = raw("92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+                        "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00")
+        self.assertTrue(verify_ed25519(key, b"\x72", signature))
+        self.assertFalse(verify_ed25519(key, b"\x73", signature))
+        larger = int.from_bytes(signature[32:], "little") + 2**252 + 27742317777372353535851937790883648493
+        self.assertFalse(verify_ed25519(key, b"\x72", signature[:32] + larger.to_bytes(32, "little")))
+        self.assertFalse(verify_ed25519(bytes([1]) + bytes(31), b"", bytes([1]) + bytes(63)), "small order")
+
+
+class Good(unittest.TestCase):
+    def test_charters_and_log_hold_and_end_where_the_vectors_say(self):
+        log = Log(log_file())
+        ids = VECTORS["ids"]
+        self.assertEqual(log.coalition.hex(), ids["coalition"])
+        self.assertEqual((str(len(log.entries)), log.head.hex()), (ids["height"], ids["head"]))
+        self.assertEqual([c["id"].hex() for c in log.chain], [VECTORS["charter_1"]["id"], VECTORS["charter_2"]["id"]])
+        self.assertEqual(log.entries[0].hex(), VECTORS["issue"]["entry_id"])
+        self.assertEqual(log.voids, [])
+        self.assertEqual(log.certificates[1]["status"], "revoked")
+
+    def test_the_certificate_is_the_logs_first_record(self):
+        record = decode("Record", armoured(FILES["certificate"], "BELFRY CERTIFICATE"))
+        self.assertEqual(record, log_file()["records"][0])
+        self.assertEqual(record, decode("Record", raw(VECTORS["issue"]["record"])))
+
+    def test_both_messages_are_signed_by_the_member_they_name(self):
+        log = Log(log_file())
+        for name in ("one", "two"):
+            identity, header, certificate = log.message(raw(VECTORS["messages"][name]))
+            self.assertEqual(certificate["keys"]["signing"].hex(), VECTORS["keys"]["signing_public"])
+            self.assertEqual(header["log"].hex(), VECTORS["ids"]["log"])
+            if name == "one":
+                self.assertEqual(identity.hex(), VECTORS["ids"]["message_one"])
+
+    def test_every_payload_writes_itself_back(self):
+        for name, payload in [("Charter", VECTORS["charter_1"]["payload"]), ("Charter", VECTORS["charter_2"]["payload"]),
+                              ("Statement", VECTORS["revoke"]["statement_payload"]),
+                              ("LogEntry", VECTORS["renew"]["entry_payload"])]:
+            self.assertEqual(encode(name, decode(name, raw(payload))).hex(), payload)
+
+
+class Bad(unittest.TestCase):
+    def refused(self, change, words=""):
+        """A changed log file is refused, or, if the change is of a message, that is."""
+        file = log_file()
+        change(file)
+        with self.assertRaisesRegex(Refused, words):
+            Log(file)
+
+    def test_signatures_that_are_missing_doubled_foreign_or_bad(self):
+        self.refused(lambda f: f["records"][0]["statement"]["signatures"].clear(), "admins signed")
+        self.refused(lambda f: f["records"][0]["entry"]["signatures"].clear(), "registrar")
+        self.refused(lambda f: f["charters"][0]["signatures"].pop(), "too few root keys")
+        self.refused(lambda f: f["charters"][1]["signatures"].pop(), "too few root keys")
+
+        def doubled(file):
+            signatures = file["charters"][0]["signatures"]
+            signatures[1] = signatures[0]
+        self.refused(doubled, "one key twice")
+
+        def flipped(file):
+            signature = file["records"][1]["statement"]["signatures"][0]
+            signature["signature"] = bytes([signature["signature"][0] ^ 1]) + signature["signature"][1:]
+        self.refused(flipped, "bad signature")
+
+        def by_the_registrar(file):
+            file["records"][0]["statement"]["signatures"] = file["records"][0]["entry"]["signatures"]
+        self.refused(by_the_registrar, "no such role")
+
+    def test_records_that_are_missing_swapped_or_another_logs(self):
+        self.refused(lambda f: f["records"].pop(0), "not the next entry")
+        self.refused(lambda f: f["records"].reverse(), "not the next entry")
+        self.refused(lambda f: f["records"].insert(1, f["records"][0]), "not the next entry")
+        self.refused(lambda f: f["charters"].pop(0), "versions follow")
+        self.refused(lambda f: f["charters"].pop(1), "charter ahead|no such role|registrar")
+
+        def statements_exchanged(file):
+            one, other = file["records"][0], file["records"][1]
+            one["statement"], other["statement"] = other["statement"], one["statement"]
+        self.refused(statements_exchanged, "orders another statement")
+
+    def test_any_flipped_bit_of_a_payload(self):
+        for part in ("entry", "statement"):
+            payload = log_file()["records"][0][part]["payload"]
+            for bit in range(0, len(payload) * 8, 997):
+                def flip(file, part=part, bit=bit):
+                    signed = file["records"][0][part]
+                    changed = bytearray(signed["payload"])
+                    changed[bit // 8] ^= 1 << bit % 8
+                    signed["payload"] = bytes(changed)
+                self.refused(flip)
+
+    def test_second_encodings(self):
+        payload = raw(VECTORS["charter_1"]["payload"])
+        for second in (payload + b"\x78\x00", payload + b"\xf8\x3f\x00", payload[:-1] + bytes([payload[-1] | 128, 0])):
+            with self.assertRaises(Refused):
+                decode("Charter", second)
+
+    def test_messages_that_were_changed_or_are_somebody_elses(self):
+        log = Log(log_file())
+        message = raw(VECTORS["messages"]["one"])
+        for bit in range(0, len(message) * 8, 613):
+            changed = bytearray(message)
+            changed[bit // 8] ^= 1 << bit % 8
+            with self.assertRaises(Refused, msg=bit):
+                log.message(bytes(changed))
+        file = log_file()
+        del file["records"][:]
+        with self.assertRaises(Refused):
+            Log(file).message(message)
+
+
+@unittest.skipUnless("BELFRY_LOG" in os.environ, "no running coalition exported anything")
+class Exported(unittest.TestCase):
+    def test_what_a_running_coalition_exported_holds(self):
+        log = verifier.read_log(Path(os.environ["BELFRY_LOG"]).read_text())
+        self.assertEqual(log.coalition.hex(), os.environ["BELFRY_COALITION"])
+        envelope = armoured(Path(os.environ["BELFRY_MESSAGE"]).read_text(), "BELFRY MESSAGE")
+        identity, _, certificate = log.message(envelope)
+        self.assertEqual(identity.hex(), os.environ["BELFRY_MESSAGE_ID"])
+        self.assertEqual(certificate["organisation"]["name"], os.environ["BELFRY_AUTHOR"])
+
+
+if __name__ == "__main__":
+    unittest.main()

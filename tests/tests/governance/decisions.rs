@@ -1,0 +1,192 @@
+//! Decisions of several admins: passed on as files, ordered by the registrar, with what was decided kept beside.
+
+use std::fs;
+
+use belfry_tests::process::Role;
+use serde_json::Value;
+
+use super::desk::Desk;
+
+const WITH: [&str; 3] = ["--yes", "--passphrase-file", "passphrase"];
+
+/// A coalition in which issuing and renewing needs two admins, with one member; the second admin's folder has no
+/// registrar key.
+fn two_admins() -> Desk {
+    let desk = Desk::found("Two admins");
+    let _alice = desk.coalition.issue("alice", Role::Publisher);
+    let second = desk.key("second.pem");
+    let admin = desk.ok(&["key", "--key", "coalition/keys/admin.pem", "--passphrase-file", "passphrase"]);
+    let admin = format!("\"{}\",", admin.lines().last().unwrap());
+    desk.amend(&[
+        (&admin, &format!("{admin} \"{second}\",")),
+        ("issue = 1", "issue = 2"),
+        ("renew = 1", "renew = 2"),
+    ]);
+    desk.ok(&["export", "--out", "log.pem", "--dir", "coalition"]);
+    desk.ok(&["take", "log.pem", "--dir", "second"]);
+    fs::copy(desk.path("second.pem"), desk.path("second/keys/admin.pem")).unwrap();
+    belfry_tests::process::chmod(&desk.path("second/keys/admin.pem"), 0o600);
+    desk
+}
+
+/// The one statement that waits in a folder.
+fn waiting(desk: &Desk, folder: &str) -> String {
+    let mut found = fs::read_dir(desk.path(folder).join("statements")).unwrap();
+    let path = found.next().unwrap().unwrap().path();
+    assert!(found.next().is_none());
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_action_of_two_admins_passes_between_them_as_a_file() {
+    let desk = two_admins();
+    let renew = [&["renew", "1", "--until", "2101-01-01", "--dir", "coalition"][..], &WITH].concat();
+    let told = desk.ok(&renew);
+    assert!(told.contains("1 more admin must sign"), "{told}");
+    let file = waiting(&desk, "coalition");
+    // One admin is not two, whoever asks.
+    let order = ["order", &file, "--dir", "coalition", "--passphrase-file", "passphrase"];
+    assert!(desk.refused(&order).contains("1 more admin must sign"));
+    let again = desk.refused(&[&["sign", &file, "--dir", "coalition"][..], &WITH].concat());
+    assert!(again.contains("signature already"), "{again}");
+    let shown = desk.ok(&[&["sign", &file, "--dir", "second"][..], &WITH].concat());
+    assert!(
+        shown.contains("renew") && shown.contains("alice") && shown.contains("registrar orders"),
+        "{shown}"
+    );
+    assert!(desk.ok(&order).contains("renew"));
+    let listed = desk.ok(&["roster", "--dir", "coalition"]);
+    assert!(listed.contains("2101-01-01"), "{listed}");
+    // It went in once.
+    assert!(desk.refused(&order).contains("would have no effect"));
+    // A removal still takes one person.
+    desk.ok(&[&["suspend", "1", "--dir", "coalition"][..], &WITH].concat());
+}
+
+#[test]
+fn a_decision_that_the_log_overtook_is_refused_with_the_mend() {
+    let desk = two_admins();
+    desk.ok(&[&["renew", "1", "--until", "2101-01-01", "--dir", "coalition"][..], &WITH].concat());
+    let file = waiting(&desk, "coalition");
+    desk.ok(&[&["sign", &file, "--dir", "second"][..], &WITH].concat());
+    // Meanwhile the member got another group.
+    desk.ok(&[&["entitle", "1", "--groups", "ot-ics", "--dir", "coalition"][..], &WITH].concat());
+    let order = ["order", &file, "--dir", "coalition", "--passphrase-file", "passphrase"];
+    let said = desk.refused(&order);
+    assert!(said.contains("decide again") && said.contains("latest statement"), "{said}");
+    // A log that goes back is not taken, a newer one is.
+    desk.ok(&["export", "--out", "newer.pem", "--dir", "coalition"]);
+    desk.ok(&["take", "newer.pem", "--dir", "second"]);
+    let older = desk.refused(&["take", "log.pem", "--dir", "second"]);
+    assert!(older.contains("older"), "{older}");
+}
+
+#[test]
+fn a_removed_admin_signs_nothing_and_is_told_why() {
+    let desk = two_admins();
+    let second = desk.ok(&["key", "--key", "second.pem", "--passphrase-file", "passphrase"]);
+    let second = format!("\"{}\",", second.lines().last().unwrap());
+    desk.amend(&[(&second, ""), ("issue = 2", "issue = 1"), ("renew = 2", "renew = 1")]);
+    desk.ok(&["export", "--out", "log.pem", "--dir", "coalition"]);
+    desk.ok(&["take", "log.pem", "--dir", "second"]);
+    let said = desk.refused(&[&["suspend", "1", "--dir", "second"][..], &WITH].concat());
+    assert!(said.contains("is no admin key of charter version 3"), "{said}");
+    assert!(!desk.path("second/statements").exists());
+}
+
+#[test]
+fn what_was_decided_where_is_kept_beside_the_log_and_dates_hold_together() {
+    let desk = Desk::found("Minutes");
+    let _alice = desk.coalition.issue("alice", Role::Publisher);
+    let leave = |effective: &str, decided: &str| {
+        [
+            &["revoke", "1", "--reason", "left", "--dir", "coalition", "--effective"][..],
+            &[
+                effective,
+                "--decided-on",
+                decided,
+                "--decided-by",
+                "Board",
+                "--evidence",
+                "minutes 12, item 4",
+                "--yes",
+            ],
+        ]
+        .concat()
+        .into_iter()
+        .map(str::to_owned)
+        .collect::<Vec<_>>()
+    };
+    let refused =
+        |arguments: Vec<String>| desk.refused(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let early = refused(leave("2026-01-01T00:00:00+01:00", "2026-02-01"));
+    assert!(early.contains("cannot take effect"), "{early}");
+    let future = refused(leave("2099-01-02T00:00:00+01:00", "2099-01-01"));
+    assert!(future.contains("still to come"), "{future}");
+    let vague = leave("2099-01-01", "2026-02-01");
+    let ran = desk.run(&vague.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(ran.code == 2 && ran.stderr.contains("zone"), "{}", ran.stderr);
+
+    let arguments = leave("2098-12-31T23:59:59+01:00", "2026-02-01");
+    let told = desk.ok(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(told.contains("It stays in until 2098-12-31T22:59:59Z"), "{told}");
+    assert!(desk.ok(&["roster", "--dir", "coalition"]).contains("valid"));
+    let log: Value = serde_json::from_str(&desk.ok(&["log", "--json", "--dir", "coalition"])).unwrap();
+    assert_eq!(log["entries"][1]["decision"]["decided_by"], "Board");
+    assert_eq!(log["entries"][1]["decision"]["evidence"], "minutes 12, item 4");
+    // Not in the log itself, which is for ever.
+    let exported = fs::read_to_string(desk.coalition.export("log.pem")).unwrap();
+    assert!(!exported.contains("Board"));
+    assert!(desk.ok(&["log", "--dir", "coalition"]).contains("Board, 2026-02-01, minutes 12, item 4"));
+}
+
+#[test]
+fn changed_data_come_with_new_keys_in_the_place_of_the_old_ones() {
+    let desk = Desk::found("Merger");
+    let _alice = desk.coalition.issue("alice", Role::Publisher);
+    let roster: Value = serde_json::from_str(&desk.ok(&["roster", "--json", "--dir", "coalition"])).unwrap();
+    let member = roster["certificates"][0]["member"].as_str().unwrap().to_owned();
+    desk.coalition.ok(&[
+        "enroll",
+        "--charter",
+        "coalition/charter.pem",
+        "--org",
+        "Alice & Sons",
+        "--class",
+        "essential,financial",
+        "--groups",
+        "cidr,cidr-financial",
+        "--dir",
+        "alice-2",
+        "--out",
+        "alice-2.request",
+        "--member",
+        &member,
+        "--accept-arrangement",
+        "--accept-rules",
+    ]);
+    // As one more node of the member it is refused: its data differ.
+    let differs =
+        desk.refused(&["issue", "alice-2.request", "--until", "2099-01-01", "--yes", "--dir", "coalition"]);
+    assert!(differs.contains("organisation differs"), "{differs}");
+    desk.ok(&[
+        "issue",
+        "alice-2.request",
+        "--replaces",
+        "1",
+        "--until",
+        "2099-01-01",
+        "--yes",
+        "--dir",
+        "coalition",
+    ]);
+    let roster: Value = serde_json::from_str(&desk.ok(&["roster", "--json", "--dir", "coalition"])).unwrap();
+    let standing = |i: usize| roster["certificates"][i]["standing"].as_str().unwrap();
+    assert_eq!((standing(0), standing(1)), ("superseded", "valid"));
+    assert_eq!(roster["certificates"][1]["member"], member.as_str());
+    // Out of a group again, by name.
+    desk.ok(&[&["disentitle", "2", "--groups", "cidr", "--dir", "coalition"][..], &WITH].concat());
+    let twice =
+        desk.refused(&[&["disentitle", "2", "--groups", "cidr", "--dir", "coalition"][..], &WITH].concat());
+    assert!(twice.contains("is not in cidr"), "{twice}");
+}

@@ -1,0 +1,235 @@
+//! What the coalition can show afterwards: lists, notices, past membership, and files that anybody verifies.
+
+use std::fs;
+
+use belfry_tests::process::{Member, Role, python};
+use serde_json::Value;
+
+use super::desk::Desk;
+
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../proto/vectors");
+
+fn enrol(desk: &Desk, name: &str, classes: &str, groups: &str, more: &[&str]) {
+    let request = format!("{name}.request");
+    let arguments = [
+        &[
+            "enroll",
+            "--charter",
+            "coalition/charter.pem",
+            "--org",
+            name,
+            "--class",
+            classes,
+            "--groups",
+            groups,
+        ][..],
+        &["--dir", name, "--out", &request, "--accept-arrangement", "--accept-rules"],
+        more,
+    ]
+    .concat();
+    desk.coalition.ok(&arguments);
+}
+
+#[test]
+fn the_golden_vectors_hold_for_a_verifier_that_shares_no_code() {
+    python("independent.py", &[("BELFRY_VECTORS", VECTORS)]);
+}
+
+#[test]
+fn an_exported_message_and_log_are_verified_by_anybody_without_a_node() {
+    let desk = Desk::found("Evidence");
+    let members = desk.coalition.running(&[("alice", Role::Publisher), ("bob", Role::Reader)]);
+    let [alice, bob] = members.as_slice() else { panic!("two") };
+    let bundle = desk.path("bundle.json");
+    fs::write(&bundle, include_str!("../../data/sample-bundle.json")).unwrap();
+    let told = alice.ok(&[
+        "publish",
+        bundle.to_str().unwrap(),
+        "--group",
+        "cidr",
+        "--tlp",
+        "amber",
+        "--wait",
+        "--json",
+    ]);
+    let published: Value = serde_json::from_str(&told).unwrap();
+    let message = published["messages"][0].as_str().unwrap_or_else(|| panic!("{told}")).to_owned();
+    // Out of the reader's node, when it has come there.
+    let out = desk.path("message.pem");
+    belfry_tests::process::eventually("bob to have the message", || {
+        let ran = bob.run(&["audit", "message", &message, "--out", out.to_str().unwrap()]);
+        (ran.code == 0).then_some(())
+    });
+    desk.coalition.export("log.pem");
+    let verify = |file: &str, more: &[&str]| desk.coalition.run(&[&["verify", file][..], more].concat());
+    let ok = verify("message.pem", &["--log", "log.pem"]);
+    assert_eq!(ok.code, 0, "{}", ok.stderr);
+    for expected in ["alice", &message, "cidr", "its author's log is open"] {
+        assert!(ok.stdout.contains(expected), "{expected}: {}", ok.stdout);
+    }
+    let log = verify("log.pem", &[]);
+    assert!(log.code == 0 && log.stdout.contains("entry 2"), "{}{}", log.stdout, log.stderr);
+    assert_eq!(verify("bob.certificate", &["--log", "log.pem"]).code, 0);
+    assert_eq!(verify("coalition/charter.pem", &[]).code, 0);
+    // Without the log, of another coalition, or changed: refused or damaged, never "holds".
+    assert!(verify("message.pem", &[]).stderr.contains("give it by --log"));
+    let other = Desk::found("Other");
+    fs::copy(other.coalition.export("log.pem"), desk.path("other.pem")).unwrap();
+    assert_eq!(verify("message.pem", &["--log", "other.pem"]).code, 3);
+    let words = verify("log.pem", &["--coalition", "not these words"]);
+    assert!(words.code == 3 && words.stderr.contains("not of the one you named"), "{}", words.stderr);
+    let text = fs::read_to_string(desk.path("message.pem")).unwrap();
+    let middle = text.len() / 2;
+    let swapped = if &text[middle..=middle] == "A" { "B" } else { "A" };
+    fs::write(desk.path("changed.pem"), format!("{}{swapped}{}", &text[..middle], &text[middle + 1..]))
+        .unwrap();
+    assert_ne!(verify("changed.pem", &["--log", "log.pem"]).code, 0);
+
+    let id: String = log.stdout.lines().find_map(|l| l.strip_prefix("coalition")).unwrap().trim().to_owned();
+    let path = |name: &str| desk.path(name).to_str().unwrap().to_owned();
+    python(
+        "independent.py",
+        &[
+            ("BELFRY_VECTORS", VECTORS),
+            ("BELFRY_LOG", &path("log.pem")),
+            ("BELFRY_MESSAGE", &path("message.pem")),
+            ("BELFRY_MESSAGE_ID", &message),
+            ("BELFRY_COALITION", &id),
+            ("BELFRY_AUTHOR", "alice"),
+        ],
+    );
+}
+
+#[test]
+fn a_list_of_members_is_checked_as_a_whole_and_issued_as_a_batch() {
+    let desk = Desk::found("List");
+    let _old: Member = desk.coalition.issue("Old Member", Role::Publisher);
+    enrol(&desk, "Bank", "essential,financial", "cidr", &["--kbo", "0123456789", "--sector", "banking"]);
+    enrol(&desk, "School", "academic", "awareness", &[]);
+    let list = |text: &str| fs::write(desk.path("members.csv"), text).unwrap();
+    let head = "organisation;kbo;classes;groups;until;request;member_since;decided_by;decided_on;evidence\n";
+    let import = ["import", "members.csv", "--dir", "coalition"];
+    let issue = [&import[..], &["--issue", "--yes", "--passphrase-file", "passphrase"]].concat();
+    let good = format!(
+        "{head}Bank;0123.456.789;essential financial;cidr:steward cidr-financial;2099-12-31;Bank.request;2019-03-01;Board;\
+         2026-10-01;minutes 9\nSchool;;academic;awareness:reader;2099-12-31;School.request;;;;\nLater;;;;;;;;;\n"
+    );
+    // One wrong row, and nobody is issued anything.
+    for (from, to, expected) in [
+        ("awareness:reader", "cidr-financial", "does not admit"),
+        ("essential financial", "essential", "differs in"),
+        ("awareness:reader", "no-such-group", "no group"),
+        ("School.request;;", "Bank.request;;", "same request"),
+        (";academic;", ";;", ""),
+        ("2026-10-01", "2098-01-01", "still to come"),
+    ] {
+        list(&good.replacen(from, to, 1));
+        if expected.is_empty() {
+            continue;
+        }
+        let said = desk.refused(&issue);
+        assert!(said.contains(expected), "{from} -> {to}: {said}");
+        assert_eq!(desk.ok(&["log", "--dir", "coalition"]).lines().count(), 2, "nothing was signed");
+    }
+    list(&good);
+    let dry = desk.ok(&import);
+    assert!(dry.contains("--issue would issue 2 certificates"), "{dry}");
+    assert!(dry.contains("Not in the list, and a member: Old Member"), "{dry}");
+    assert!(dry.contains("no request"), "{dry}");
+    assert_eq!(desk.ok(&["log", "--dir", "coalition"]).lines().count(), 2, "a dry run");
+    desk.ok(&issue);
+    assert!(
+        desk.path("coalition/certificates/2.pem").exists()
+            && desk.path("coalition/certificates/3.pem").exists()
+    );
+    // Again it finds them in the roster.
+    let again = desk.ok(&issue);
+    assert!(again.contains("Nothing to issue") && again.contains("certificate 2, valid"), "{again}");
+
+    // The bank's notice: DORA alone, with its true date of entry as the coalition's word.
+    let notices: Value =
+        serde_json::from_str(&desk.ok(&["notices", "--json", "--dir", "coalition"])).unwrap();
+    let bank =
+        notices["notices"].as_array().unwrap().iter().find(|n| n["organisation"] == "Bank").unwrap().clone();
+    assert_eq!(
+        (&bank["act"], &bank["id"], &bank["state"]),
+        (&"dora".into(), &"2-dora-entering".into(), &"due".into())
+    );
+    assert!(bank["authority"]["name"]["nl"].as_str().unwrap().contains("Nationale Bank"));
+    assert!(bank["since_asserted"].as_str().unwrap().starts_with("2019-03-01"));
+    assert!(bank["decided"].as_str().unwrap().starts_with("2026-10-01"));
+    assert!(!notices.to_string().contains("School"), "academia owes none");
+    for language in ["en", "nl", "fr"] {
+        desk.ok(&["notices", "--write", "pages", "--lang", language, "--dir", "coalition"]);
+        let page = fs::read_to_string(desk.path(&format!("pages/2-dora-entering.{language}.html"))).unwrap();
+        assert!(page.contains("0123456789") && page.contains("2019") && page.contains("Board"), "{page}");
+    }
+    // The register: sent, then acknowledged, never the other way round.
+    let early = desk.refused(&["notices", "--acknowledged", "2-dora-entering", "--dir", "coalition"]);
+    assert!(early.contains("not sent yet"), "{early}");
+    desk.ok(&["notices", "--sent", "2-dora-entering", "--mandate", "M-1", "--dir", "coalition"]);
+    desk.ok(&["notices", "--acknowledged", "2-dora-entering", "--reference", "NBB-7", "--dir", "coalition"]);
+    assert!(desk.ok(&["notices", "--dir", "coalition"]).contains("acknowledged"));
+    assert!(
+        desk.refused(&["notices", "--sent", "9-dora-entering", "--dir", "coalition"]).contains("lists them")
+    );
+
+    // The bank itself sees the same from its own folder.
+    desk.coalition.export("log.pem");
+    fs::copy(desk.path("coalition/certificates/2.pem"), desk.path("Bank.certificate")).unwrap();
+    desk.coalition.ok(&["join", "Bank.certificate", "--log", "log.pem", "--dir", "Bank"]);
+    desk.coalition.ok(&["notice", "--dir", "Bank", "--lang", "fr", "--out", "notice.html"]);
+    assert!(fs::read_to_string(desk.path("notice.html")).unwrap().contains("Banque nationale de Belgique"));
+    let mine: Value =
+        serde_json::from_str(&desk.coalition.ok(&["notice", "--dir", "Bank", "--json"])).unwrap();
+    assert_eq!(mine["notices"].as_array().unwrap().len(), 1);
+    assert_eq!(mine["notices"][0]["entry"], bank["entry"]);
+}
+
+#[test]
+fn an_auditor_sees_from_the_log_alone_who_was_a_member_when() {
+    let desk = Desk::found("Audit");
+    let _alice = desk.coalition.issue("alice", Role::Publisher);
+    let _bob = desk.coalition.issue("bob", Role::Reader);
+    desk.ok(&["revoke", "1", "--reason", "left", "--dir", "coalition", "--yes"]);
+    desk.coalition.export("log.pem");
+    let audit = |at: &str, group: &str| {
+        desk.coalition.run(&[
+            "audit",
+            "membership",
+            "--log",
+            "log.pem",
+            "--group",
+            group,
+            "--at",
+            at,
+            "--json",
+        ])
+    };
+    let organisations = |at: &str| {
+        let ran = audit(at, "cidr");
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let answer: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let members = answer["members"].as_array().unwrap().clone();
+        members.iter().map(|m| m["organisation"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let log: Value = serde_json::from_str(&desk.ok(&["log", "--json", "--dir", "coalition"])).unwrap();
+    let made = |i: usize| log["entries"][i]["made"].as_str().unwrap().to_owned();
+    assert_eq!(organisations("2020-01-01"), Vec::<String>::new());
+    assert_eq!(organisations(&made(0)), ["alice"]);
+    assert_eq!(organisations(&made(1)), ["alice", "bob"]);
+    assert_eq!(organisations("2098-01-01"), ["bob"]);
+    let unknown = audit("2098-01-01", "no-such");
+    assert!(unknown.code == 3 && unknown.stderr.contains("cidr"), "{}", unknown.stderr);
+    let table = desk.coalition.ok(&[
+        "audit",
+        "membership",
+        "--log",
+        "log.pem",
+        "--group",
+        "cidr",
+        "--at",
+        "2098-01-01",
+    ]);
+    assert!(table.contains("bob") && table.contains("by the log up to entry 3"), "{table}");
+}

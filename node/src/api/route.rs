@@ -17,7 +17,10 @@ use super::{
     app::App,
     auth::{self, Needs},
     events,
-    rest::{backups, forks, groups, health, log, members, messages, objects, publications, status, tokens},
+    rest::{
+        backups, exports, forks, groups, health, log, lookup, members, messages, objects, publications,
+        status, tokens,
+    },
     taxii::{self, collections, discovery},
 };
 
@@ -73,6 +76,11 @@ pub(crate) fn table() -> Vec<Route> {
         Route::post("/api/v1/backups", Admin, backups::create),
         Route::get("/api/v1/objects", Read, objects::list),
         Route::get("/api/v1/objects/{object}", Read, objects::one),
+        Route::post("/api/v1/lookup", Read, lookup::lookup),
+        Route::get("/api/v1/exports", Read, exports::list),
+        Route::get("/api/v1/exports/{export}", Read, exports::main),
+        Route::get("/api/v1/exports/{export}/report", Read, exports::report),
+        Route::get("/api/v1/exports/{export}/{file}", Read, exports::file),
         Route::get("/api/v1/messages/{message}", Read, messages::message),
         Route::get("/api/v1/forks", Read, forks::list),
         Route::get("/api/v1/events", Read, events::events),

@@ -136,6 +136,7 @@ impl Claim {
         let marking = [tlp_byte(object.tlp), u8::from(content.recipients)];
         let observables: Vec<[u8; 16]> =
             object.observables.iter().map(|(kind, observed)| vault.blind(group, kind, observed)).collect();
+        let conditions = Conditions { pap: object.pap, ..content.conditions.clone() };
         let value = ObjectValue {
             id: object.id.clone(),
             kind: object.kind.clone(),
@@ -153,7 +154,7 @@ impl Claim {
             raw: object.raw.clone(),
             observables: observables.iter().map(|tag| tag.to_vec()).collect(),
             tombstone: false,
-            conditions: Some(content.conditions.clone()),
+            conditions: Some(conditions.clone()),
         };
         let reporter = ReporterValue {
             serial: content.serial.get(),
@@ -161,7 +162,7 @@ impl Claim {
             created: content.created.as_micros(),
             purpose: content.purpose,
             classes: content.classes.clone(),
-            conditions: Some(content.conditions.clone()),
+            conditions: Some(conditions),
         };
         Self {
             group,

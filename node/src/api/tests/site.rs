@@ -283,6 +283,7 @@ impl Site {
             revoked: false,
             raw: put.raw(),
             created_by: None,
+            pap: 0,
             observables: Vec::new(),
         });
         let content = OpenedRows {

@@ -1,0 +1,164 @@
+//! Renderings kept while they stay true.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use belfry_proto::time::Timestamp;
+
+use super::{Files, render};
+use crate::{
+    api::problem::Problem,
+    clock,
+    query::{Edition, Groups, Principal, Query, Snapshot},
+};
+
+/// How long a rendering is used again although nothing changed: scores in it age.
+const MOST: Duration = Duration::from_secs(60);
+/// Bytes of renderings kept. Too low ⇒ every poll of a large list scans the store again; too high ⇒ a small host pays
+/// for lists that nobody asks for any more.
+const KEPT: usize = 64 << 20;
+/// A list that shrinks or grows by more than half, and by so many, is told of.
+const REMARKABLE: usize = 100;
+
+/// An export as served.
+pub(in crate::api) struct Rendered {
+    pub(in crate::api) files: Files,
+    pub(in crate::api) snapshot: Snapshot,
+    /// Hash over all files, serial aside.
+    content: [u8; 32],
+    serial: u32,
+    edition: Edition,
+    until: Timestamp,
+}
+
+/// What a rendering depends on besides the profile.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    export: String,
+    groups: Option<Vec<u32>>,
+    ceiling: &'static str,
+    red: bool,
+}
+
+/// The cache.
+#[derive(Default)]
+pub(in crate::api) struct Cache {
+    kept: Mutex<HashMap<Key, Arc<Rendered>>>,
+}
+
+impl Rendered {
+    fn bytes(&self) -> usize {
+        self.files.files.values().map(|file| file.bytes.len()).sum()
+    }
+}
+
+impl Cache {
+    /// The export as the principal may have it now.
+    pub(in crate::api) async fn rendered(
+        &self,
+        query: &Query,
+        principal: &Principal,
+        name: &str,
+    ) -> Result<Arc<Rendered>, Problem> {
+        query.export_named(principal, name)?;
+        let key = Key::of(principal, name);
+        let lists = query.clone();
+        let edition = tokio::task::spawn_blocking(move || lists.edition()).await;
+        let edition = edition.map_err(|error| Problem::unavailable(&error))?;
+        let before = self.lock().get(&key).cloned();
+        if let Some(before) = &before
+            && before.edition == edition
+            && clock::now() < before.until
+        {
+            return Ok(Arc::clone(before));
+        }
+        let snapshot = query.export(principal, name).await.map_err(|error| match Problem::from(error) {
+            problem if problem.is_ours() => problem.as_unavailable(),
+            problem => problem,
+        })?;
+        let (query, kept) = (query.clone(), before.clone());
+        let made =
+            tokio::task::spawn_blocking(move || make(snapshot, &query, kept.as_deref(), edition)).await;
+        let made = Arc::new(made.map_err(|error| Problem::unavailable(&error))??);
+        remark(name, before.as_deref(), &made);
+        self.keep(key, &made);
+        Ok(made)
+    }
+
+    fn keep(&self, key: Key, made: &Arc<Rendered>) {
+        let mut kept = self.lock();
+        kept.remove(&key);
+        let mut bytes: usize = kept.values().map(|rendered| rendered.bytes()).sum();
+        while bytes.saturating_add(made.bytes()) > KEPT {
+            let oldest =
+                kept.iter().min_by_key(|(_, rendered)| rendered.snapshot.made).map(|(key, _)| key.clone());
+            match oldest.and_then(|oldest| kept.remove(&oldest)) {
+                Some(gone) => bytes = bytes.saturating_sub(gone.bytes()),
+                None => return,
+            }
+        }
+        kept.insert(key, Arc::clone(made));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Rendered>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn make(
+    mut snapshot: Snapshot,
+    query: &Query,
+    before: Option<&Rendered>,
+    edition: Edition,
+) -> Result<Rendered, Problem> {
+    let (served, is_shadow) = (snapshot.clone(), snapshot.export.shadow);
+    if is_shadow {
+        snapshot.entries.clear();
+        snapshot.objects.clear();
+    }
+    let content = render(&snapshot, query, 0)?.hash();
+    // A zone's serial moves with its content only, and never back.
+    let fresh = u32::try_from(snapshot.made.as_micros() / 1_000_000).unwrap_or(u32::MAX);
+    let serial = match before {
+        Some(before) if before.content == content => before.serial,
+        Some(before) => fresh.max(before.serial.saturating_add(1)),
+        None => fresh,
+    };
+    let files = render(&snapshot, query, serial)?;
+    let until = served.changes.min(served.made.saturating_add(MOST));
+    Ok(Rendered { files, snapshot: served, content, serial, edition, until })
+}
+
+fn remark(name: &str, before: Option<&Rendered>, made: &Rendered) {
+    let size = |rendered: &Rendered| rendered.snapshot.entries.len().max(rendered.snapshot.objects.len());
+    let Some(old) = before.map(size) else { return };
+    let new = size(made);
+    if old.abs_diff(new) > REMARKABLE && (new < old / 2 || new / 2 > old) {
+        tracing::warn!(export = name, old, new, "export {name} went from {old} to {new} entries");
+    }
+}
+
+impl Files {
+    fn hash(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        for (name, file) in &self.files {
+            hasher.update(&(name.len() as u64).to_be_bytes()).update(name.as_bytes());
+            hasher.update(&(file.bytes.len() as u64).to_be_bytes()).update(&file.bytes);
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
+impl Key {
+    fn of(principal: &Principal, export: &str) -> Self {
+        let scope = principal.scope();
+        let groups = match &scope.read {
+            Groups::All => None,
+            Groups::Only(groups) => Some(groups.iter().map(|group| group.get()).collect()),
+        };
+        Self { export: export.to_owned(), groups, ceiling: scope.ceiling.as_str(), red: scope.red }
+    }
+}

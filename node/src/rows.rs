@@ -103,7 +103,7 @@ fn conditions(publication: &Publication) -> Conditions {
 
 /// What an object is found by besides its id: the values it names, what surrounds them, and the objects that a
 /// sighting or an opinion speaks of.
-fn entries(object: &Object) -> Vec<(String, String)> {
+pub(crate) fn entries(object: &Object) -> Vec<(String, String)> {
     let mut entries = BTreeSet::new();
     for found in observable::extract(object) {
         entries.extend(around::rows(&found).into_iter().map(|(what, of)| (what.to_owned(), of)));

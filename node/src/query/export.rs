@@ -39,7 +39,7 @@ use crate::{
 };
 
 /// Values of one export. Beyond it the tools give up before belfry does.
-pub const MAX_ENTRIES: usize = 1_000_000;
+const MAX_ENTRIES: usize = 1_000_000;
 /// Rows of one stretch of the scan.
 const STRETCH: usize = 1_000;
 /// Characters of an indicator's name that go along.
@@ -112,6 +112,16 @@ pub struct Snapshot {
     pub made: Timestamp,
     /// When it stops being true by itself.
     pub changes: Timestamp,
+}
+
+impl Snapshot {
+    /// The same export with nothing in it.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        let export = self.export.clone();
+        let (entries, objects, named, held) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
+        Self { export, entries, objects, held, named, made: self.made, changes: self.changes }
+    }
 }
 
 /// What tells whether an export may have changed: the store's and the lists' state.

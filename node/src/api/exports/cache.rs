@@ -12,7 +12,8 @@ use super::{Files, render};
 use crate::{
     api::problem::Problem,
     clock,
-    query::{Edition, Groups, Principal, Query, Snapshot},
+    config::Format,
+    query::{Edition, Groups, Principal, Query, QueryError, Snapshot},
 };
 
 /// How long a rendering is used again although nothing changed: scores in it age.
@@ -20,6 +21,8 @@ const MOST: Duration = Duration::from_secs(60);
 /// Bytes of renderings kept. Too low ⇒ every poll of a large list scans the store again; too high ⇒ a small host pays
 /// for lists that nobody asks for any more.
 const KEPT: usize = 64 << 20;
+/// About what one entry of a snapshot weighs.
+const ENTRY: usize = 400;
 /// A list that shrinks or grows by more than half, and by so many, is told of.
 const REMARKABLE: usize = 100;
 
@@ -51,7 +54,8 @@ pub(in crate::api) struct Cache {
 
 impl Rendered {
     fn bytes(&self) -> usize {
-        self.files.files.values().map(|file| file.bytes.len()).sum()
+        let files: usize = self.files.files.values().map(|file| file.bytes.len()).sum();
+        files + self.snapshot.entries.len() * ENTRY
     }
 }
 
@@ -75,10 +79,7 @@ impl Cache {
         {
             return Ok(Arc::clone(before));
         }
-        let snapshot = query.export(principal, name).await.map_err(|error| match Problem::from(error) {
-            problem if problem.is_ours() => problem.as_unavailable(),
-            problem => problem,
-        })?;
+        let snapshot = query.export(principal, name).await.map_err(refused)?;
         let (query, kept) = (query.clone(), before.clone());
         let made =
             tokio::task::spawn_blocking(move || make(snapshot, &query, kept.as_deref(), edition)).await;
@@ -108,18 +109,25 @@ impl Cache {
     }
 }
 
+/// An export that cannot be made is an error of its own kind: a tool takes an empty list for the truth.
+fn refused(error: QueryError) -> Problem {
+    match Problem::from(error) {
+        problem if problem.is_ours() => problem.as_unavailable(),
+        problem => problem,
+    }
+}
+
 fn make(
-    mut snapshot: Snapshot,
+    snapshot: Snapshot,
     query: &Query,
     before: Option<&Rendered>,
     edition: Edition,
 ) -> Result<Rendered, Problem> {
-    let (served, is_shadow) = (snapshot.clone(), snapshot.export.shadow);
-    if is_shadow {
-        snapshot.entries.clear();
-        snapshot.objects.clear();
-    }
-    let content = render(&snapshot, query, 0)?.hash();
+    // A shadow's tool sees nothing, its report all.
+    let nothing = snapshot.export.shadow.then(|| snapshot.emptied());
+    let shown = nothing.as_ref().unwrap_or(&snapshot);
+    let mut files = render(shown, query, 0)?;
+    let content = files.hash();
     // A zone's serial moves with its content only, and never back.
     let fresh = u32::try_from(snapshot.made.as_micros() / 1_000_000).unwrap_or(u32::MAX);
     let serial = match before {
@@ -127,9 +135,11 @@ fn make(
         Some(before) => fresh.max(before.serial.saturating_add(1)),
         None => fresh,
     };
-    let files = render(&snapshot, query, serial)?;
-    let until = served.changes.min(served.made.saturating_add(MOST));
-    Ok(Rendered { files, snapshot: served, content, serial, edition, until })
+    if snapshot.export.format == Format::Rpz {
+        files = render(shown, query, serial)?;
+    }
+    let until = snapshot.changes.min(snapshot.made.saturating_add(MOST));
+    Ok(Rendered { files, snapshot, content, serial, edition, until })
 }
 
 fn remark(name: &str, before: Option<&Rendered>, made: &Rendered) {
@@ -160,5 +170,20 @@ impl Key {
             Groups::Only(groups) => Some(groups.iter().map(|group| group.get()).collect()),
         };
         Self { export: export.to_owned(), groups, ceiling: scope.ceiling.as_str(), red: scope.red }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse as _;
+
+    use super::*;
+
+    #[test]
+    fn an_export_that_cannot_be_made_is_503_and_never_empty() {
+        for error in [QueryError::Died, QueryError::Busy, QueryError::TooLarge(1)] {
+            assert_eq!(refused(error).into_response().status(), 503);
+        }
+        assert_eq!(refused(QueryError::UnknownExport).into_response().status(), 404);
     }
 }

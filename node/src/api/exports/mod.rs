@@ -21,8 +21,9 @@ mod zeek;
 use std::collections::BTreeMap;
 
 use axum::body::Bytes;
+use md5::{Digest as _, Md5};
 
-pub(super) use self::cache::{Cache, Rendered};
+pub(super) use self::cache::Cache;
 use super::problem::Problem;
 use crate::{
     config::Format,
@@ -34,6 +35,8 @@ use crate::{
 pub(super) struct File {
     pub(super) media: &'static str,
     pub(super) bytes: Bytes,
+    /// In hex: its companion, and its entity tag.
+    pub(super) md5: String,
 }
 
 /// Every file of an export, by name.
@@ -52,7 +55,9 @@ const JSON: &str = "application/json";
 
 impl Files {
     fn put(&mut self, name: impl Into<String>, media: &'static str, bytes: impl Into<Bytes>) {
-        self.files.insert(name.into(), File { media, bytes: bytes.into() });
+        let bytes = bytes.into();
+        let md5 = hex::encode(Md5::digest(&bytes));
+        self.files.insert(name.into(), File { media, bytes, md5 });
     }
 
     fn put_main(&mut self, name: impl Into<String>, media: &'static str, bytes: impl Into<Bytes>) {

@@ -9,7 +9,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use belfry_proto::stix::egress::Held;
-use md5::{Digest as _, Md5};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -109,7 +108,7 @@ fn companion(name: &str) -> (&str, bool) {
 }
 
 fn answer(file: &File, is_md5: bool, entries: usize, headers: &HeaderMap) -> Response {
-    let digest = hex::encode(Md5::digest(&file.bytes));
+    let digest = &file.md5;
     let tag = format!("\"{digest}{}\"", if is_md5 { "-md5" } else { "" });
     let (media, body) = if is_md5 {
         ("text/plain; charset=utf-8", format!("{digest}\n").into())

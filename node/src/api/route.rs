@@ -18,8 +18,8 @@ use super::{
     auth::{self, Needs},
     events,
     rest::{
-        backups, exports, forks, groups, health, log, lookup, members, messages, objects, publications,
-        status, tokens,
+        backups, exports, forks, groups, health, log, lookup, members, messages, metrics, objects,
+        publications, status, tokens,
     },
     taxii::{self, collections, discovery},
 };
@@ -54,6 +54,8 @@ pub(crate) fn table() -> Vec<Route> {
     vec![
         Route::get("/health/live", Nothing, health::live),
         Route::get("/health/ready", Nothing, health::ready),
+
+        Route::get("/metrics", Token, metrics::metrics),
 
         Route::get("/taxii2/", Token, discovery::discovery),
         Route::get("/taxii2/root/", Token, discovery::root),

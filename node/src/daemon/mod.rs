@@ -273,7 +273,8 @@ impl Daemon {
             interval: tuning.sync_interval,
         };
         tasks.spawn("sync", sync.run());
-        let serving = sync::Serving { store: store.clone(), roster: roster.clone(), counters };
+        let serving =
+            sync::Serving { store: store.clone(), roster: roster.clone(), counters: Arc::clone(&counters) };
         tasks.spawn("sync-serve", serving.run(inbound.sync));
         let serving =
             grants::Serving::new(Arc::clone(&identity), store.clone(), roster.clone(), feed.clone());
@@ -323,6 +324,7 @@ impl Daemon {
             import,
             stopping: tasks.stop_signal(),
             started: clock::now(),
+            sync: counters,
             backups: Backups::new(&settings.data_dir, store.clone(), &enrolment),
         };
         let ports = Ports {

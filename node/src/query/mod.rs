@@ -57,7 +57,7 @@ pub use self::{
     objects::{Page, PageRequest},
     principal::{Groups, Principal, Scope, ScopeError, TokenId, TokenIdError},
     release::Released,
-    status::StatusView,
+    status::{GroupStatus, StatusView},
     tokens::{CreateError, Made, TokenError, TokenRowError, TokenText, TokenView, Tokens},
 };
 use crate::{

@@ -12,6 +12,7 @@ pub(super) mod log;
 pub(super) mod lookup;
 pub(super) mod members;
 pub(super) mod messages;
+pub(super) mod metrics;
 pub(super) mod objects;
 pub(super) mod publications;
 pub(super) mod status;

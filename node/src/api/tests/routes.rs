@@ -56,6 +56,7 @@ pub(super) const ALL: &[Expected] = &{
     [
         expected("GET", "/health/live", Nothing, 200, No),
         expected("GET", "/health/ready", Nothing, 200, No),
+        expected("GET", "/metrics", Token, 200, No),
         expected("GET", "/taxii2/", Token, 200, No),
         expected("GET", "/taxii2/root/", Token, 200, No),
         expected("GET", "/taxii2/root/status/{id}/", Publish, 200, Within),

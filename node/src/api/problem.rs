@@ -81,7 +81,7 @@ impl Problem {
     }
 
     /// A fault of this node as [`Self::unavailable`].
-    pub(crate) fn as_unavailable(self) -> Self {
+    pub(crate) fn into_unavailable(self) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "unavailable", ..self }
             .retry_after(Duration::from_secs(10))
     }

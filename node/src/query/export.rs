@@ -235,6 +235,9 @@ struct Claim {
     id: String,
 }
 
+/// An indicator that may leave, with the values of it that this export is of.
+type Taken = (Released, Indicator, Vec<(Observable, Stands)>);
+
 struct Gathering<'a> {
     export: &'a Export,
     now: Timestamp,
@@ -261,7 +264,7 @@ impl<'a> Gathering<'a> {
     }
 
     /// The indicator, if it may leave and names anything this export is of.
-    fn takes(&mut self, row: Shown) -> Option<(Released, Indicator, Vec<(Observable, Stands)>)> {
+    fn takes(&mut self, row: Shown) -> Option<Taken> {
         let indicator = Indicator::read(row.raw())?;
         let of_rules = self.export.format == Format::Rules;
         if (indicator.pattern_type == "stix") == of_rules {

@@ -36,6 +36,7 @@ impl Store {
         let mut options = ReadOptions::default();
         // A miss ends at the first key, without looking at its neighbours'.
         options.set_iterate_lower_bound(prefix.clone());
+        options.set_prefix_same_as_start(true);
         let rows = self.db.rocks.iterator_cf_opt(
             self.db.cf(Cf::Observables),
             options,

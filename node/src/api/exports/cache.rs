@@ -7,6 +7,7 @@ use std::{
 };
 
 use belfry_proto::time::Timestamp;
+use tokio::sync::Semaphore;
 
 use super::{Files, render};
 use crate::{
@@ -21,6 +22,9 @@ const MOST: Duration = Duration::from_secs(60);
 /// Bytes of renderings kept. Too low ⇒ every poll of a large list scans the store again; too high ⇒ a small host pays
 /// for lists that nobody asks for any more.
 const KEPT: usize = 64 << 20;
+/// Exports made at once. Too low ⇒ a small list waits for a large one; too high ⇒ tools that poll alike scan the store
+/// side by side, and everybody else waits.
+const MAKING: usize = 2;
 /// About what one entry of a snapshot weighs.
 const ENTRY: usize = 400;
 /// A list that shrinks or grows by more than half, and by so many, is told of.
@@ -29,7 +33,9 @@ const REMARKABLE: usize = 100;
 /// An export as served.
 pub(in crate::api) struct Rendered {
     pub(in crate::api) files: Files,
+    /// Its values; its objects are in the files, and counted.
     pub(in crate::api) snapshot: Snapshot,
+    pub(in crate::api) objects: usize,
     /// Hash over all files, serial aside.
     content: [u8; 32],
     serial: u32,
@@ -47,9 +53,15 @@ struct Key {
 }
 
 /// The cache.
-#[derive(Default)]
 pub(in crate::api) struct Cache {
     kept: Mutex<HashMap<Key, Arc<Rendered>>>,
+    making: Semaphore,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { kept: Mutex::default(), making: Semaphore::new(MAKING) }
+    }
 }
 
 impl Rendered {
@@ -69,16 +81,16 @@ impl Cache {
     ) -> Result<Arc<Rendered>, Problem> {
         query.export_named(principal, name)?;
         let key = Key::of(principal, name);
-        let lists = query.clone();
-        let edition = tokio::task::spawn_blocking(move || lists.edition()).await;
-        let edition = edition.map_err(|error| Problem::unavailable(&error))?;
-        let before = self.lock().get(&key).cloned();
-        if let Some(before) = &before
-            && before.edition == edition
-            && clock::now() < before.until
-        {
-            return Ok(Arc::clone(before));
+        if let Some(kept) = self.still(&key, edition(query).await?) {
+            return Ok(kept);
         }
+        let _turn = self.making.acquire().await.map_err(|error| Problem::unavailable(&error))?;
+        // Another request may have made it meanwhile.
+        let edition = edition(query).await?;
+        if let Some(kept) = self.still(&key, edition) {
+            return Ok(kept);
+        }
+        let before = self.lock().get(&key).cloned();
         let snapshot = query.export(principal, name).await.map_err(refused)?;
         let (query, kept) = (query.clone(), before.clone());
         let made =
@@ -87,6 +99,12 @@ impl Cache {
         remark(name, before.as_deref(), &made);
         self.keep(key, &made);
         Ok(made)
+    }
+
+    /// A rendering that is still true.
+    fn still(&self, key: &Key, edition: Edition) -> Option<Arc<Rendered>> {
+        let kept = self.lock();
+        kept.get(key).filter(|kept| kept.edition == edition && clock::now() < kept.until).cloned()
     }
 
     fn keep(&self, key: Key, made: &Arc<Rendered>) {
@@ -109,16 +127,23 @@ impl Cache {
     }
 }
 
+/// May look at files, and so waits where it may.
+async fn edition(query: &Query) -> Result<Edition, Problem> {
+    let query = query.clone();
+    let edition = tokio::task::spawn_blocking(move || query.edition()).await;
+    edition.map_err(|error| Problem::unavailable(&error))
+}
+
 /// An export that cannot be made is an error of its own kind: a tool takes an empty list for the truth.
 fn refused(error: QueryError) -> Problem {
     match Problem::from(error) {
-        problem if problem.is_ours() => problem.as_unavailable(),
+        problem if problem.is_ours() => problem.into_unavailable(),
         problem => problem,
     }
 }
 
 fn make(
-    snapshot: Snapshot,
+    mut snapshot: Snapshot,
     query: &Query,
     before: Option<&Rendered>,
     edition: Edition,
@@ -139,11 +164,12 @@ fn make(
         files = render(shown, query, serial)?;
     }
     let until = snapshot.changes.min(snapshot.made.saturating_add(MOST));
-    Ok(Rendered { files, snapshot, content, serial, edition, until })
+    let objects = std::mem::take(&mut snapshot.objects).len();
+    Ok(Rendered { files, snapshot, objects, content, serial, edition, until })
 }
 
 fn remark(name: &str, before: Option<&Rendered>, made: &Rendered) {
-    let size = |rendered: &Rendered| rendered.snapshot.entries.len().max(rendered.snapshot.objects.len());
+    let size = |rendered: &Rendered| rendered.snapshot.entries.len().max(rendered.objects);
     let Some(old) = before.map(size) else { return };
     let new = size(made);
     if old.abs_diff(new) > REMARKABLE && (new < old / 2 || new / 2 > old) {

@@ -23,8 +23,11 @@ use crate::{
 
 const SECOND: u64 = 1_000_000;
 
+/// An indicator, and what of it goes out.
+type Object<'a> = (&'a Released, &'a [Observable]);
+
 pub(super) fn render(snapshot: &Snapshot, query: &Query) -> Result<Files, Problem> {
-    let mut events: BTreeMap<(PublicationId, bool), Vec<(&Released, &[Observable])>> = BTreeMap::new();
+    let mut events: BTreeMap<(PublicationId, bool), Vec<Object<'_>>> = BTreeMap::new();
     for (released, values) in &snapshot.objects {
         // An author who shall not be named has events of its own.
         let key = (released.object().publication(), released.hides_author());

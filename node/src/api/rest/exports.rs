@@ -97,7 +97,7 @@ pub(in crate::api) async fn report(
     Ok(Json(json!({
         "export": name, "made": snapshot.made, "shadow": snapshot.export.shadow,
         "files": rendered.files.files.iter().map(|(name, file)| json!({ "name": name, "bytes": file.bytes.len() })).collect::<Vec<_>>(),
-        "entries": snapshot.entries.len(), "objects": snapshot.objects.len(), "held_back": held,
+        "entries": snapshot.entries.len(), "objects": rendered.objects, "held_back": held,
         "values": entries, "left_out": left_out,
     })))
 }

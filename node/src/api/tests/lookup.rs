@@ -122,7 +122,7 @@ async fn members_are_counted_once_and_sightings_name_nobody() {
     let token = site.reader().await;
     let third = MemberId::new([3; 16]);
     let one = Put::pattern(1, "[domain-name:value = 'evil.be']", &json!({}));
-    let alone = site.put(&[one.clone()]).await;
+    let alone = site.put(std::slice::from_ref(&one)).await;
     let before = site.find(&token, "evil.be").await["score"].as_u64().unwrap();
     site.put(&[
         Put::pattern(2, "[domain-name:value = 'evil.be']", &json!({})).by(OTHER),
@@ -143,10 +143,10 @@ async fn false_positives_lower_the_score_and_contest() {
     let site = Site::new().await;
     let token = site.reader().await;
     let one = Put::pattern(1, "[domain-name:value = 'evil.be']", &json!({}));
-    site.put(&[one.clone()]).await;
+    site.put(std::slice::from_ref(&one)).await;
     let before = site.find(&token, "evil.be").await["score"].as_u64().unwrap();
     let doubt = opinion(1, &one.id, "strongly-disagree").by(OTHER);
-    site.put(&[doubt.clone()]).await;
+    site.put(std::slice::from_ref(&doubt)).await;
     let found = site.find(&token, "evil.be").await;
     assert_eq!((&found["contested"], &found["opinions"]), (&json!(true), &json!({ "strongly-disagree": 1 })));
     assert!(found["score"].as_u64().unwrap() <= before / 2 + 1);

@@ -10,7 +10,9 @@ export BELFRY_TOP BELFRY_CACHE
 
 # RocksDB's C++ is built from source, and its bindings need libclang.
 BUILD_PACKAGES=(clang libclang-dev cmake pkg-config)
-PYTHON_PACKAGES=(taxii2-client==2.3.0 stix2==3.0.2 stix2-validator==3.3.2)
+PYTHON_PACKAGES=(taxii2-client==2.3.0 stix2==3.0.2 stix2-validator==3.3.2 pymisp==2.5.34.4 misp-stix==2026.10.12)
+# Judges of exports, from Debian or its backports; tests that miss one say so and skip.
+OPTIONAL_PACKAGES=(bind9-utils suricata)
 
 # say TEXT…: one line about what goes on.
 say() { printf '    %s\n' "$*" >&2; }
@@ -65,6 +67,19 @@ need_apt() {
     fi
     "${apt[@]}" install --no-install-recommends "${missing[@]}" </dev/null >&2 ||
         die "apt-get cannot install ${missing[*]}; see above"
+}
+
+# offer_apt PACKAGE…: installs those that apt has, as far as it may; none of them is needed.
+offer_apt() {
+    local package
+    command -v apt-cache >/dev/null || return 0
+    for package in "$@"; do
+        if apt-cache policy "$package" 2>/dev/null | grep -q 'Candidate: [^(]'; then
+            (need_apt "$package") || say "without $package; what asks it is skipped"
+        else
+            say "apt has no $package here; what asks it is skipped"
+        fi
+    done
 }
 
 # build_env: everything cargo needs for this workspace.

@@ -1,12 +1,16 @@
 //! From the pure ladder's types to the store's rows: one translation, used on the way in and on the way out.
 
+use std::collections::BTreeSet;
+
 use belfry_proto::{
     envelope::{Admitted, Header, Publication, Word},
     id::{Height, MessageId},
     schema::{self, Audience},
     stix::{
+        indicator,
         marking::{self, Markings},
-        observable,
+        object::Object,
+        observable::{self, around},
     },
     time::Timestamp,
     trust::roster::Roster,
@@ -93,7 +97,8 @@ pub(crate) fn opened(publication: &Publication, admitted: &Admitted) -> OpenedRo
                 revoked: object.revoked(),
                 raw: object.raw().to_vec(),
                 created_by: object.created_by().map(str::to_owned),
-                observables: observables(object),
+                pap: marking::effective_pap(object, publication.pap, &markings).map_or(0, i32::from),
+                observables: entries(object),
             })
             .collect(),
     }
@@ -110,9 +115,15 @@ fn conditions(publication: &Publication) -> Conditions {
     }
 }
 
-fn observables(object: &belfry_proto::stix::object::Object) -> Vec<(String, String)> {
-    observable::extract(object)
-        .into_iter()
-        .map(|o| (o.kind().as_str().to_owned(), o.value().to_owned()))
-        .collect()
+/// What an object is found by besides its id: the values it names, what surrounds them, and the objects that a
+/// sighting or an opinion speaks of.
+pub(crate) fn entries(object: &Object) -> Vec<(String, String)> {
+    let mut entries = BTreeSet::new();
+    for found in observable::extract(object) {
+        entries.extend(around::rows(&found).into_iter().map(|(what, of)| (what.to_owned(), of)));
+        entries.insert((found.kind().as_str().to_owned(), found.value().to_owned()));
+    }
+    let about = indicator::about(object.kind(), object.raw()).into_iter();
+    entries.extend(about.map(|(what, of)| (what.to_owned(), of)));
+    entries.into_iter().collect()
 }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use anyhow::{Context as _, bail, ensure};
 use belfry_node::{
     api::server::ServerConfig,
-    daemon::{Daemon, Settings, Tuning},
+    daemon::{Daemon, Outlets, Settings, Tuning},
     keys::{Enrolment, MemberKeys, enrolment},
     network::{Address, Network, NetworkConfig},
     publish::Defaults,
@@ -198,6 +198,7 @@ impl Member {
                 ..ServerConfig::default()
             },
             defaults: Defaults { tlp: Tlp::AmberStrict, purpose: None },
+            outlets: Outlets::default(),
             tuning: self.tuning.clone(),
         };
         self.daemon = Some(self.started(&settings).await?);

@@ -40,6 +40,13 @@ fn publish_runs_quickly() {
     assert!(report["clients"]["64"]["acknowledged_per_s"].as_f64().unwrap() > 0.0, "{report}");
 }
 
+#[test]
+fn lookup_runs_quickly() {
+    let report = quick("lookup");
+    assert!(report["bulk_per_s"].as_f64().unwrap() > 0.0, "{report}");
+    assert!(report["http_p99_ms"].as_f64().unwrap() > 0.0, "{report}");
+}
+
 /// Needs the binary, as every story does: `cargo build --bins` before.
 #[test]
 fn idle_runs_quickly() {

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    exports::Cache,
     host::Hosts,
     limit::{Buckets, Rate},
     ports::Ports,
@@ -41,6 +42,8 @@ pub(crate) struct App {
     /// Kibibytes of bundles that may still be taken in.
     pub(crate) submissions: Semaphore,
     pub(crate) streams: Arc<Semaphore>,
+    /// Exports that are still true.
+    pub(super) exports: Cache,
     /// Ends event streams, which would else keep the server from stopping.
     pub(crate) stopping: CancellationToken,
 }
@@ -61,6 +64,7 @@ impl App {
             failures: Buckets::new(FAILURES),
             submissions: Semaphore::new(SUBMISSIONS),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            exports: Cache::default(),
             stopping,
         })
     }

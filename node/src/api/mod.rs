@@ -16,6 +16,7 @@ mod body;
 mod connection;
 mod dress;
 mod events;
+mod exports;
 pub mod host;
 mod intake;
 pub mod limit;

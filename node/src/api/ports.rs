@@ -45,6 +45,10 @@ pub trait NodeStatus: Send + Sync {
     async fn backup(&self, folder: PathBuf) -> Result<serde_json::Value, BackupRefused> {
         Err(BackupRefused::Folder(format!("this node makes no backups, so none in {}", folder.display())))
     }
+    /// What happened since the start: name and count, for `GET /metrics`.
+    fn counters(&self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
     /// Whether every task runs and the store takes writes; cheap, asked often.
     fn is_ready(&self) -> bool;
 }

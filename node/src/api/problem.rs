@@ -69,6 +69,23 @@ impl Problem {
         problem
     }
 
+    /// A fault of this node where an empty answer would be taken for the truth: 503, never 200.
+    pub(crate) fn unavailable(cause: &dyn std::error::Error) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "unavailable", ..Self::internal(cause) }
+            .retry_after(Duration::from_secs(10))
+    }
+
+    /// Whether the fault is this node's.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.status == StatusCode::INTERNAL_SERVER_ERROR
+    }
+
+    /// A fault of this node as [`Self::unavailable`].
+    pub(crate) fn into_unavailable(self) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "unavailable", ..self }
+            .retry_after(Duration::from_secs(10))
+    }
+
     /// Nothing wrong with the request; come back.
     pub(crate) fn busy(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(Duration::from_secs(1))
@@ -168,6 +185,8 @@ impl From<QueryError> for Problem {
             }
             QueryError::UnknownObject => Self::not_found("unknown-object", error.to_string()),
             QueryError::UnknownMessage => Self::not_found("unknown-message", error.to_string()),
+            QueryError::UnknownExport => Self::not_found("unknown-export", error.to_string()),
+            QueryError::TooLarge(_) => Self::busy("export-too-large", error.to_string()),
             QueryError::Cursor(_) => Self::bad_request("bad-cursor", error.to_string()),
             QueryError::Busy => Self::busy("busy", error.to_string()),
             QueryError::Read(_) | QueryError::Write(_) | QueryError::Row(_) | QueryError::Died => {

@@ -18,8 +18,8 @@ use super::{
     auth::{self, Needs},
     events,
     rest::{
-        backups, forks, groups, health, log, members, messages, objects, publications, status, tokens,
-        withdrawals,
+        backups, exports, forks, groups, health, log, lookup, members, messages, metrics, objects,
+        publications, status, tokens, withdrawals,
     },
     taxii::{self, collections, discovery},
 };
@@ -55,6 +55,8 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/health/live", Nothing, health::live),
         Route::get("/health/ready", Nothing, health::ready),
 
+        Route::get("/metrics", Token, metrics::metrics),
+
         Route::get("/taxii2/", Token, discovery::discovery),
         Route::get("/taxii2/root/", Token, discovery::root),
         Route::get("/taxii2/root/status/{id}/", Publish, taxii::status::status),
@@ -76,6 +78,11 @@ pub(crate) fn table() -> Vec<Route> {
         Route::post("/api/v1/backups", Admin, backups::create),
         Route::get("/api/v1/objects", Read, objects::list),
         Route::get("/api/v1/objects/{object}", Read, objects::one),
+        Route::post("/api/v1/lookup", Read, lookup::lookup),
+        Route::get("/api/v1/exports", Read, exports::list),
+        Route::get("/api/v1/exports/{export}", Read, exports::main),
+        Route::get("/api/v1/exports/{export}/report", Read, exports::report),
+        Route::get("/api/v1/exports/{export}/{file}", Read, exports::file),
         Route::get("/api/v1/messages/{message}", Read, messages::message),
         Route::get("/api/v1/messages/{message}/envelope", Read, messages::envelope),
         Route::get("/api/v1/forks", Read, forks::list),

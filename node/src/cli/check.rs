@@ -22,12 +22,13 @@ use super::{
 };
 use crate::{
     clock,
-    config::{Config, DEFAULT_PATH, Transport},
+    config::{Config, DEFAULT_PATH, Lists, Transport},
     keys::{
         self, EnrolmentError, MemberKeys, Passphrase, Source,
         enrolment::{certified, read, read_charters, verify},
         file::{self, FileError},
     },
+    query::lists,
     space::{FileSystemOf, Probe as _},
 };
 
@@ -70,6 +71,9 @@ impl Check {
                 report.add("API socket", api_socket(&config));
             }
             report.add("ports", ports(&config));
+            if config.lists != Lists::default() {
+                report.add("lists", lists(&config));
+            }
         }
         output::print(&report.text)?;
         match report.wrong {
@@ -102,6 +106,11 @@ impl Report {
         };
         let _ = writeln!(self.text, "{verdict:<5}  {what:<13}  {said}");
     }
+}
+
+fn lists(config: &Config) -> anyhow::Result<String> {
+    let loaded = lists::Lists::open(config.lists.clone())?.current();
+    Ok(format!("{} allowed, {} warning lists", config.lists.allow.len(), loaded.warnings.lists().len()))
 }
 
 fn data_folder(config: &Config) -> anyhow::Result<String> {

@@ -109,11 +109,28 @@ impl Client {
         self.ask(Method::DELETE, path, None)
     }
 
+    /// An answer that need not be JSON.
+    pub(super) fn fetch(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let (status, body) = self.send(Method::GET, path, None)?;
+        match (200..300).contains(&status) {
+            true => Ok(body.into()),
+            false => {
+                answer(status, &body).map_err(ClientError::at_the_edge)?;
+                Ok(Vec::new())
+            }
+        }
+    }
+
     fn ask(&self, method: Method, path: &str, content: Option<Content>) -> anyhow::Result<Value> {
+        let (status, body) = self.send(method, path, content)?;
+        answer(status, &body).map_err(ClientError::at_the_edge)
+    }
+
+    fn send(&self, method: Method, path: &str, content: Option<Content>) -> anyhow::Result<(u16, Bytes)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let answer = runtime
+        let asked = runtime
             .block_on(async { tokio::time::timeout(TIMEOUT, self.exchange(method, path, content)).await });
-        answer.unwrap_or(Err(ClientError::Timeout)).map_err(ClientError::at_the_edge)
+        asked.unwrap_or(Err(ClientError::Timeout)).map_err(ClientError::at_the_edge)
     }
 
     async fn exchange(
@@ -121,7 +138,7 @@ impl Client {
         method: Method,
         path: &str,
         content: Option<Content>,
-    ) -> Result<Value, ClientError> {
+    ) -> Result<(u16, Bytes), ClientError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|source| match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => self.not_running(),
             _ => ClientError::Connection { socket: self.socket.clone(), source },
@@ -154,7 +171,7 @@ impl Client {
                 .await
                 .map_err(|e| ClientError::Answer(e.to_string()))?
                 .to_bytes();
-            answer(status.as_u16(), &body)
+            Ok((status.as_u16(), body))
         };
         tokio::pin!(exchange);
         // The connection must be polled for the exchange to move; it may end first, which is no answer yet.

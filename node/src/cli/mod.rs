@@ -18,11 +18,13 @@ mod coalition;
 mod config;
 mod enroll;
 mod exit;
+mod export;
 mod global;
 mod heads;
 mod import_log;
 mod join;
 mod listing;
+mod lookup;
 mod notice;
 mod output;
 mod publish;
@@ -55,6 +57,10 @@ Becoming a member:
 Sharing:
   belfry publish bundle.json --group cidr --tlp amber
   belfry token create --name siem --read cidr --max-tlp amber
+
+Asking:
+  belfry lookup evil.example 198.51.100.7
+  belfry export firewall
 
 ",
     exit_codes!()
@@ -89,6 +95,8 @@ enum Command {
     Peers(listing::Peers),
     Groups(listing::Groups),
     Objects(listing::Objects),
+    Lookup(lookup::Lookup),
+    Export(export::Export),
     Heads(heads::Heads),
     ImportLog(import_log::ImportLog),
     Why(why::Why),
@@ -144,6 +152,8 @@ impl Command {
             Self::Peers(command) => command.run(global),
             Self::Groups(command) => command.run(global),
             Self::Objects(command) => command.run(global),
+            Self::Lookup(command) => command.run(global),
+            Self::Export(command) => command.run(global),
             Self::Heads(command) => command.run(global),
             Self::ImportLog(command) => command.run(global),
             Self::Why(command) => command.run(global),

@@ -9,6 +9,7 @@
 
 mod address;
 mod error;
+mod exports;
 pub(crate) mod value;
 
 use std::{
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     address::{Address, AddressError, Bootstrap, BootstrapError, PeerIdError, Transport, node_key, peer_id},
     error::ConfigError,
+    exports::{Export, Format, Lists},
     value::{Filter, parse_tlp},
 };
 
@@ -49,6 +51,10 @@ pub struct Config {
     pub publish: Publish,
     /// What is logged, and how.
     pub log: Log,
+    /// What never stands in an export, and what is known to be there by mistake.
+    pub lists: Lists,
+    /// What tools are given.
+    pub exports: Vec<Export>,
 }
 
 /// `[node]`
@@ -263,8 +269,12 @@ impl Config {
     }
 
     fn anchor(&mut self, folder: &Path) {
-        let paths =
-            [Some(&mut self.node.data_dir), self.keys.passphrase_file.as_mut(), self.api.socket.as_mut()];
+        let paths = [
+            Some(&mut self.node.data_dir),
+            self.keys.passphrase_file.as_mut(),
+            self.api.socket.as_mut(),
+            self.lists.folder.as_mut(),
+        ];
         for path in paths.into_iter().flatten() {
             // `join` keeps an absolute path as it is.
             *path = folder.join(&*path);
@@ -279,7 +289,8 @@ mod tests {
     use super::*;
 
     const EXAMPLE: &str = include_str!("../../../config/belfry.example.toml");
-    const SECTIONS: [&str; 8] = ["node", "keys", "network", "api", "store", "sync", "publish", "log"];
+    const SECTIONS: [&str; 10] =
+        ["node", "keys", "network", "api", "store", "sync", "publish", "log", "lists", "exports"];
 
     fn parse(text: &str) -> Result<Config, ConfigError> {
         Config::parse(text, Path::new("belfry.toml"))
@@ -289,12 +300,12 @@ mod tests {
         parse(text).expect_err(text).to_string()
     }
 
-    /// The example with its unset keys (`#key = …`, no space) set.
+    /// The example with its unset keys and tables (`#key = …`, `#[[table]]`, no space) set.
     fn example_with_every_key() -> String {
         EXAMPLE
             .lines()
             .map(|line| match line.strip_prefix('#') {
-                Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase()) => rest,
+                Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => rest,
                 _ => line,
             })
             .map(|line| format!("{line}\n"))
@@ -321,8 +332,12 @@ mod tests {
         let shown: toml::Table = text.parse().unwrap();
         assert_eq!(fields("no-such-key = 1"), SECTIONS.map(str::to_owned).into());
         for section in SECTIONS {
-            let shown: BTreeSet<String> = shown[section].as_table().unwrap().keys().cloned().collect();
-            assert_eq!(shown, fields(&format!("[{section}]\nno-such-key = 1")), "[{section}]");
+            let (table, header) = match &shown[section] {
+                toml::Value::Array(tables) => (tables[0].as_table().unwrap(), format!("[[{section}]]")),
+                table => (table.as_table().unwrap(), format!("[{section}]")),
+            };
+            let shown: BTreeSet<String> = table.keys().cloned().collect();
+            assert_eq!(shown, fields(&format!("{header}\nno-such-key = 1")), "{header}");
         }
     }
 

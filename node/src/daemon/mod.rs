@@ -33,7 +33,7 @@ use crate::{
     membership::{DialLimits, GateTimes, Membership, Reach, Sources},
     network::{self, Address, Network, NetworkConfig},
     publish::{Defaults, Flusher, Publisher},
-    query::{CLI_TOKEN, Groups, Query, Scope},
+    query::{CLI_TOKEN, Groups, Query, Scope, lists::Lists},
     roster::LiveRoster,
     space::{FileSystemOf, Probe, Space},
     store::{Owner, Store},
@@ -57,8 +57,19 @@ pub struct Settings {
     pub api: ServerConfig,
     /// What submissions say that do not.
     pub defaults: Defaults,
+    /// What tools are given.
+    pub outlets: Outlets,
     /// How often, and how full.
     pub tuning: Tuning,
+}
+
+/// What tools are given, and what never is.
+#[derive(Clone, Debug, Default)]
+pub struct Outlets {
+    /// Profiles.
+    pub exports: Vec<config::Export>,
+    /// Allow-list and warning lists.
+    pub lists: config::Lists,
 }
 
 /// Numbers an operator may change, and tests.
@@ -177,6 +188,7 @@ impl Settings {
                 ..ServerConfig::default()
             },
             defaults: Defaults { tlp, purpose: config.publish.purpose },
+            outlets: Outlets { exports: config.exports.clone(), lists: config.lists.clone() },
             tuning: Tuning::from_config(config),
         })
     }
@@ -262,7 +274,8 @@ impl Daemon {
             interval: tuning.sync_interval,
         };
         tasks.spawn("sync", sync.run());
-        let serving = sync::Serving { store: store.clone(), roster: roster.clone(), counters };
+        let serving =
+            sync::Serving { store: store.clone(), roster: roster.clone(), counters: Arc::clone(&counters) };
         tasks.spawn("sync-serve", serving.run(inbound.sync));
         let serving =
             grants::Serving::new(Arc::clone(&identity), store.clone(), roster.clone(), feed.clone());
@@ -289,7 +302,10 @@ impl Daemon {
         let sources = Sources { hello: inbound.hello, gossip: admin_gossip, links: inbound.links };
         tasks.spawn("membership", membership.run(sources));
 
+        let Outlets { exports, lists } = settings.outlets;
+        let lists = tokio::task::spawn_blocking(move || Lists::open(lists)).await??;
         let query = Query::open(store.clone(), roster.clone(), identity.node, &master)?;
+        let query = query.with_exports(exports, lists);
         cli_token(&query, &settings.data_dir).await?;
         let publisher = Publisher::new(
             Arc::clone(&identity),
@@ -309,6 +325,7 @@ impl Daemon {
             import,
             stopping: tasks.stop_signal(),
             started: clock::now(),
+            sync: counters,
             backups: Backups::new(&settings.data_dir, store.clone(), &enrolment),
         };
         let ports = Ports {

@@ -27,6 +27,7 @@ use crate::{
     },
     roster::LiveRoster,
     store::Store,
+    sync,
 };
 
 /// Drafts and parked envelopes counted; beyond it the number is "at least".
@@ -64,6 +65,7 @@ pub(super) struct Status {
     pub(super) import: Import,
     pub(super) stopping: CancellationToken,
     pub(super) started: Timestamp,
+    pub(super) sync: Arc<sync::Counters>,
     pub(super) backups: Backups,
 }
 
@@ -174,6 +176,26 @@ impl Status {
 
 #[async_trait]
 impl NodeStatus for Status {
+    fn counters(&self) -> Vec<(String, u64)> {
+        let network = self.network.counters().snapshot().rows();
+        let mut rows: Vec<(String, u64)> =
+            network.into_iter().map(|(name, count)| (format!("network_{name}"), count)).collect();
+        let sync::Snapshot { compared, level, pages, kept, faults, served, turned_away } =
+            self.sync.snapshot();
+        for (name, count) in [
+            ("compared", compared),
+            ("level", level),
+            ("pages", pages),
+            ("kept", kept),
+            ("faults", faults),
+            ("served", served),
+            ("turned_away", turned_away),
+        ] {
+            rows.push((format!("sync_{name}"), count));
+        }
+        rows
+    }
+
     async fn report(&self) -> NodeReport {
         let store = self.store.clone();
         let counted = tokio::task::spawn_blocking(move || {

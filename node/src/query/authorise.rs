@@ -7,7 +7,7 @@
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId, PublicationId},
     schema::{InformationClass, Pap, Purpose},
-    stix::marking::Tlp,
+    stix::{egress::Marks, marking::Tlp},
     time::Timestamp,
     trust::{
         charter::{Charter, Group},
@@ -315,6 +315,24 @@ impl Shown {
     #[must_use]
     pub fn terms(&self) -> &[String] {
         &self.0.conditions.terms
+    }
+
+    /// What its author asks of whoever handles it, for [`super::release`].
+    pub(super) fn marks(&self) -> Marks<'_> {
+        let stated = Pap::try_from(self.0.conditions.pap);
+        Marks {
+            tlp: self.0.tlp,
+            is_for_named_recipients: self.0.recipients,
+            // Of a newer schema it may forbid anything.
+            pap: Some(stated.unwrap_or(Pap::Red)).filter(|pap| *pap != Pap::Unspecified),
+            embargo_until: self.embargo_until(),
+            terms: self.terms(),
+        }
+    }
+
+    /// Whether its publication is of one of these information classes.
+    pub(super) fn is_of(&self, classes: &[InformationClass]) -> bool {
+        self.0.classes.iter().any(|found| classes.iter().any(|class| i32::from(*class) == *found))
     }
 
     /// Aim of its publication.

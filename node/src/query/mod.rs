@@ -8,7 +8,8 @@
 //! token text ─verify─▶ Principal ─readable(group)─▶ Readable ─page(filter)─▶ [ObjectView ─permits─▶ Shown]
 //! ```
 //!
-//! So an endpoint cannot forget the check: without it there is nothing of a type it could send.
+//! So an endpoint cannot forget the check: without it there is nothing of a type it could send. What tools act on
+//! passes one more gate, which knows what a way out stands for: only [`release`] makes a [`Released`].
 
 mod authorise;
 mod before;
@@ -16,14 +17,19 @@ mod claims;
 mod cursor;
 mod envelope;
 mod events;
+mod export;
 pub mod filter;
 mod forks;
 mod groups;
 mod heads;
+pub mod lists;
+pub mod lookup;
 mod members;
 mod messages;
 mod objects;
 mod principal;
+mod release;
+mod said;
 mod status;
 mod tokens;
 pub mod words;
@@ -36,11 +42,13 @@ use belfry_proto::{
 };
 use tokio::sync::Semaphore;
 
+use self::lists::Lists;
 pub(crate) use self::members::{alike, candidate};
 pub use self::{
     authorise::{Publishable, Readable, Shown},
     cursor::CursorError,
     events::{Events, Gap},
+    export::{Edition, Entry, ExportView, Snapshot},
     filter::{Filter, VersionMatch},
     forks::ForkView,
     groups::GroupView,
@@ -49,10 +57,12 @@ pub use self::{
     messages::{MessageView, WithdrawalView},
     objects::{Page, PageRequest},
     principal::{Groups, Principal, Scope, ScopeError, TokenId, TokenIdError},
-    status::StatusView,
+    release::Released,
+    status::{GroupStatus, StatusView},
     tokens::{CreateError, Made, TokenError, TokenRowError, TokenText, TokenView, Tokens},
 };
 use crate::{
+    config::Export,
     roster::LiveRoster,
     store::{ReadError, Store, WriteError},
 };
@@ -95,6 +105,12 @@ pub enum QueryError {
     /// As above, for a message.
     #[error("this node has no such message, or none for this token")]
     UnknownMessage,
+    /// Not configured, or of groups this token does not read; which of the two is not told.
+    #[error("there is no export of this name for this token")]
+    UnknownExport,
+    /// More than one list may hold.
+    #[error("the export has more than {0} values; narrow its types or raise its minimum score")]
+    TooLarge(usize),
     /// A foreign `next`.
     #[error(transparent)]
     Cursor(#[from] CursorError),
@@ -128,6 +144,8 @@ struct Inner {
     roster: LiveRoster,
     /// This node's key; its certificate says what the member itself may.
     node: PublicKey,
+    lists: Lists,
+    exports: Vec<Export>,
 }
 
 impl Query {
@@ -144,10 +162,18 @@ impl Query {
     ) -> Result<Self, QueryError> {
         let tokens = Tokens::open(store.clone(), master)?;
         Ok(Self {
-            inner: Arc::new(Inner { store, roster, node }),
+            inner: Arc::new(Inner { store, roster, node, lists: Lists::default(), exports: Vec::new() }),
             tokens,
             reads: Arc::new(Semaphore::new(MAX_READS)),
         })
+    }
+
+    /// The same reader, with what it may serve to tools and what never stands there.
+    #[must_use]
+    pub fn with_exports(self, exports: Vec<Export>, lists: Lists) -> Self {
+        let Inner { store, roster, node, .. } = &*self.inner;
+        let inner = Inner { store: store.clone(), roster: roster.clone(), node: *node, lists, exports };
+        Self { inner: Arc::new(inner), ..self }
     }
 
     /// Access tokens.

@@ -22,6 +22,7 @@ mod envelopes;
 mod error;
 mod judged;
 mod objects;
+mod observables;
 mod open;
 mod outbox;
 mod parking;

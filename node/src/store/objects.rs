@@ -139,6 +139,7 @@ impl Claim {
         let marking = [tlp_byte(object.tlp), u8::from(content.recipients)];
         let observables: Vec<[u8; 16]> =
             object.observables.iter().map(|(kind, observed)| vault.blind(group, kind, observed)).collect();
+        let conditions = Conditions { pap: object.pap, ..content.conditions.clone() };
         let value = ObjectValue {
             id: object.id.clone(),
             kind: object.kind.clone(),
@@ -156,7 +157,7 @@ impl Claim {
             raw: object.raw.clone(),
             observables: observables.iter().map(|tag| tag.to_vec()).collect(),
             tombstone: false,
-            conditions: Some(content.conditions.clone()),
+            conditions: Some(conditions.clone()),
             end: 0,
         };
         let reporter = ReporterValue {
@@ -165,7 +166,7 @@ impl Claim {
             created: content.created.as_micros(),
             purpose: content.purpose,
             classes: content.classes.clone(),
-            conditions: Some(content.conditions.clone()),
+            conditions: Some(conditions),
         };
         Self {
             group,

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use belfry_proto::crypto::secret::Secret;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
-    LogLevel, Options,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB,
+    DBCompressionType, DBRecoveryMode, LogLevel, Options, SliceTransform,
 };
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 
 /// Version of columns, keys and values. Any other is refused: nothing was released yet that would have to be
 /// migrated. From the first release on, an older one is migrated in one batch.
-pub(super) const SCHEMA: u32 = 4;
+pub(super) const SCHEMA: u32 = 5;
 const SCHEMA_KEY: &[u8] = b"schema";
 const OWNER_KEY: &[u8] = b"owner";
 const MASTER_KEY: &[u8] = b"master-check";
@@ -27,6 +27,8 @@ const MASTER_KEY: &[u8] = b"master-check";
 const CACHE: usize = 16 << 20;
 /// Memory of one column's write buffer; most columns never fill it.
 const WRITE_BUFFER: usize = 4 << 20;
+/// One part of a file's index or filter.
+const METADATA_BLOCK: usize = 4096;
 /// Write buffers over all columns before they are flushed.
 const ALL_WRITE_BUFFERS: usize = 24 << 20;
 
@@ -81,7 +83,7 @@ pub(super) fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Db, Ope
         }
     };
     let cache = Cache::new_lru_cache(CACHE);
-    let columns = Cf::ALL.map(|cf| ColumnFamilyDescriptor::new(cf.name(), column_options(&cache)));
+    let columns = Cf::ALL.map(|cf| ColumnFamilyDescriptor::new(cf.name(), column_options(cf, &cache)));
     let rocks = DB::open_cf_descriptors(&options(), path, columns).map_err(database)?;
     let db = Db { rocks, vault: Vault::new(master), path: path.to_owned() };
     check_owner(&db, owner)?;
@@ -109,12 +111,32 @@ fn options() -> Options {
     options
 }
 
-fn column_options(cache: &Cache) -> Options {
+/// Bytes of a key in that column which name what is searched; most searches of it find nothing.
+const fn searched_prefix(cf: Cf) -> Option<usize> {
+    match cf {
+        // group ‖ H(kind, value)
+        Cf::Observables => Some(4 + 16),
+        // group ‖ date added
+        Cf::Reporters => Some(4 + 8),
+        _ => None,
+    }
+}
+
+fn column_options(cf: Cf, cache: &Cache) -> Options {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(cache);
     blocks.set_bloom_filter(10.0, false);
     blocks.set_cache_index_and_filter_blocks(true);
+    // Whole, the index and filter of one large file would push all else out of a small cache at every look.
+    blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    blocks.set_partition_filters(true);
+    blocks.set_metadata_block_size(METADATA_BLOCK);
+    blocks.set_pin_top_level_index_and_filter(true);
     let mut options = Options::default();
+    if let Some(prefix) = searched_prefix(cf) {
+        options.set_prefix_extractor(SliceTransform::create_fixed_prefix(prefix));
+        options.set_memtable_prefix_bloom_ratio(0.1);
+    }
     options.set_block_based_table_factory(&blocks);
     options.set_write_buffer_size(WRITE_BUFFER);
     // Values are sealed: nothing is left to compress.

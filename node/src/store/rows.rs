@@ -300,7 +300,9 @@ pub struct ObjectRow {
     pub raw: Vec<u8>,
     /// STIX id of the identity that created it.
     pub created_by: Option<String>,
-    /// (type, normalised value).
+    /// Permissible actions in force, as on the wire; 0 if not stated.
+    pub pap: i32,
+    /// (type, normalised value), and whatever else it is entered under.
     pub observables: Vec<(String, String)>,
 }
 

@@ -79,6 +79,7 @@ fn object(name: &str, version: &str, tlp: Tlp) -> ObjectRow {
         revoked: false,
         raw: format!("{{\"id\":\"indicator--{name}\",\"name\":\"{CANARY}\"}}").into_bytes(),
         created_by: None,
+        pap: 0,
         observables: vec![("ipv4-addr".to_owned(), "198.51.100.7".to_owned())],
     }
 }

@@ -1,10 +1,21 @@
 //! STIX 2.1, as members' tools and members' enemies write it.
 
+use std::sync::LazyLock;
+
 use belfry_proto::stix::{
-    Bundle, Markings, Object, class, marking,
+    Bundle, Markings, Object, class,
+    indicator::{Indicator, about},
+    marking,
     minify::minify as shrink,
-    observable::{Kind, Observable, extract, pattern::parse},
+    neutral::url,
+    observable::{
+        Kind, Observable,
+        around::{self, Around},
+        extract,
+        pattern::parse,
+    },
     split,
+    warning::Warnings,
 };
 
 const BUNDLE: &[u8] = br#"{
@@ -48,6 +59,11 @@ fn read(object: &Object) {
     assert_eq!(Object::parse(object.raw()).as_ref(), Ok(object));
     assert_eq!(shrink(object.raw()).as_deref(), Ok(object.raw()));
     for observable in extract(object) {
+        assert_normal(&observable);
+        assert_found(&observable);
+    }
+    let _ = about(object.kind(), object.raw());
+    for (observable, _) in Indicator::read(object.raw()).iter().flat_map(Indicator::values) {
         assert_normal(&observable);
     }
     let _ = (object.properties(), object.version(), object.refs().len(), class::of(object));
@@ -100,6 +116,17 @@ pub fn observable(bytes: &[u8]) {
             assert_normal(&observable);
         }
     }
+}
+
+/// Whoever searches around a value finds it: it is entered where its own surroundings look.
+fn assert_found(observable: &Observable) {
+    let rows = around::rows(observable);
+    if let Ok(around @ Around::Within(_)) = Around::of(observable) {
+        assert!(around.holds(observable) && rows.contains(&around.row()));
+    }
+    static WARNINGS: LazyLock<Warnings> = LazyLock::new(Warnings::built_in);
+    assert!(WARNINGS.hits(observable).len() <= WARNINGS.lists().len());
+    assert!(url(observable.value()).bytes().all(|byte| byte.is_ascii_graphic()));
 }
 
 /// A normal form that is not its own would be indexed under one key and looked for under another.

@@ -15,19 +15,31 @@
 //!                                └─ class::infer ─▶ information classes of NIS2 29(1)
 //! ```
 //!
+//! What is served to people and tools goes further:
+//!
+//! ```text
+//! Object ─indicator::Indicator─▶ values ─score::judge─▶ score, state ─egress::may_leave, warning─▶ a list
+//!                                                                     └─ neutral ─▶ text that steers nothing
+//! ```
+//!
 //! Every byte here may come from an enemy. [`minify`] runs first and bounds size, depth and counts
 //! before a tree is built; what it lets through holds no duplicate key, no NUL and no broken UTF-8,
 //! so that two parsers cannot read it differently.
 
 pub mod bundle;
 pub mod class;
+pub mod egress;
 pub mod id;
+pub mod indicator;
 pub mod marking;
 pub mod minify;
+pub mod neutral;
 pub mod object;
 pub mod observable;
+pub mod score;
 pub mod split;
 pub mod tombstone;
+pub mod warning;
 
 mod properties;
 mod timestamp;

@@ -4,12 +4,15 @@
 //! author's JSON, never inside it.
 
 pub(super) mod backups;
+pub(super) mod exports;
 pub(super) mod forks;
 pub(super) mod groups;
 pub(super) mod health;
 pub(super) mod log;
+pub(super) mod lookup;
 pub(super) mod members;
 pub(super) mod messages;
+pub(super) mod metrics;
 pub(super) mod objects;
 pub(super) mod publications;
 pub(super) mod status;

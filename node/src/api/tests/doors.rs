@@ -287,7 +287,7 @@ async fn outside_the_table_strangers_learn_nothing() {
     let token = site.reader().await;
     let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"];
     let paths =
-        ["/", "/taxii2/nothing/", "/api/v1/nothing", "/api/v2/status", "/%2e%2e/etc/passwd", "/metrics"];
+        ["/", "/taxii2/nothing/", "/api/v1/nothing", "/api/v2/status", "/%2e%2e/etc/passwd", "/metrics/all"];
     for method in methods {
         for path in paths {
             let request = |token: Option<&str>| {

@@ -21,6 +21,10 @@ async fn every_taxii_answer_is_taxii_and_every_other_is_not() {
             path if path.starts_with("/taxii2") => Some(TAXII),
             "/api/v1/events" => Some("text/event-stream"),
             "/api/v1/tokens/{token}" => None,
+            "/metrics" => Some("application/openmetrics-text; version=1.0.0; charset=utf-8"),
+            "/api/v1/exports/{export}" | "/api/v1/exports/{export}/{file}" => {
+                Some("text/plain; charset=utf-8")
+            }
             _ => Some("application/json"),
         };
         assert_eq!(answer.header("content-type"), expected, "{} {}", route.method, route.path);

@@ -7,8 +7,10 @@
 
 mod coalition;
 mod doors;
+mod exports;
 mod filters;
 mod limits;
+mod lookup;
 mod media;
 mod oracle;
 mod own;

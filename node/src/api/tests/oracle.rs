@@ -11,11 +11,11 @@ use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     coalition::{CIDR, CLOUD, GROUPS, HOSPITALS, OTHER, OWN},
-    site::{Put, Site, id_of},
+    site::{Put, Site, id_of, post},
 };
 use crate::query::{Groups, Scope};
 
@@ -59,8 +59,19 @@ fn stage() -> Vec<Put> {
             });
         }
     }
-    puts
+    puts.into_iter().enumerate().map(|(n, put)| naming(n, put)).collect()
 }
+
+/// The same object, with an address of its own and one that all name.
+fn naming(n: usize, put: Put) -> Put {
+    let pattern = format!("[ipv4-addr:value = '45.155.1.{n}' OR ipv4-addr:value = '45.155.2.1']");
+    let named = Put::pattern(0, &pattern, &json!({ "id": put.id, "modified": put.version }));
+    Put { json: named.json, ..put }
+}
+
+/// What leads to tools, all of it as lax as the configuration lets it be.
+const EXPORTS: &str = "[[exports]]\nname = \"bundle\"\nformat = \"stix\"\nminimum_score = 0\nunstated_pap = \"clear\"\n\
+    [[exports]]\nname = \"table\"\nformat = \"csv\"\nminimum_score = 0\n";
 
 fn scopes() -> impl Strategy<Value = Scope> {
     let groups = || {
@@ -139,6 +150,23 @@ async fn everything(site: &Site, token: &str, puts: &[Put]) -> BTreeMap<&'static
             seen.entry("rest object").or_default().insert((group, text(&row["id"]), text(&row["version"])));
         }
     }
+    looked_up(site, token, puts, &mut seen).await;
+    let bundle = site.get(token, "/api/v1/exports/bundle").await.json();
+    for object in listed(&bundle) {
+        let (id, version) = (text(&object["id"]), text(&object["modified"]));
+        let mut holding = puts.iter().filter(|put| put.id == id && put.version == version);
+        if let Some(put) = holding.next() {
+            let slug = GROUPS.iter().find(|(group, _)| *group == put.group).unwrap().1;
+            seen.entry("export").or_default().insert((slug.to_owned(), id, version));
+        }
+    }
+    // A report counts and names, too.
+    let report = site.get(token, "/api/v1/exports/table/report").await.json();
+    for value in report["values"].as_array().into_iter().flatten() {
+        for id in value["indicators"].as_array().into_iter().flatten() {
+            note_any(puts, &text(id), seen.entry("report").or_default());
+        }
+    }
     let mut after = 0;
     let principal = site.query.tokens().still(id_of(token), crate::clock::now()).unwrap();
     loop {
@@ -155,12 +183,38 @@ async fn everything(site: &Site, token: &str, puts: &[Put]) -> BTreeMap<&'static
     seen
 }
 
+/// Everything lookup says of the addresses that the objects name, and of the range around them all.
+async fn looked_up(site: &Site, token: &str, puts: &[Put], seen: &mut BTreeMap<&'static str, Seen>) {
+    let values: Vec<String> = (0..puts.len()).map(|n| format!("45.155.1.{n}")).collect();
+    for (way, question) in [
+        ("lookup", json!({ "values": values })),
+        ("lookup of one", json!({ "values": ["45.155.2.1"] })),
+        ("lookup around", json!({ "values": ["45.155.1.0/24"], "around": true })),
+    ] {
+        let answer = site.send(post(token, "/api/v1/lookup", "application/json", question.to_string())).await;
+        for found in answer.json()["results"].as_array().into_iter().flatten() {
+            for object in found["objects"].as_array().unwrap() {
+                let text = |name: &str| object[name].as_str().unwrap().to_owned();
+                seen.entry(way).or_default().insert((text("group"), text("id"), text("version")));
+            }
+        }
+    }
+}
+
+/// Notes an object of which only the id came out: any version of it will do.
+fn note_any(puts: &[Put], id: &str, seen: &mut Seen) {
+    for put in puts.iter().filter(|put| put.id == id && !id.contains("-00000000232")) {
+        let slug = GROUPS.iter().find(|(group, _)| *group == put.group).unwrap().1;
+        seen.insert((slug.to_owned(), put.id.clone(), put.version.clone()));
+    }
+}
+
 #[test]
 fn any_response_is_within_what_the_token_may_see() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let puts = stage();
     let site = runtime.block_on(async {
-        let site = Site::new().await;
+        let site = Site::exporting(EXPORTS).await;
         site.put(&puts).await;
         site
     });
@@ -207,11 +261,13 @@ fn the_oracle_sees_a_leak() {
 fn adding_a_marking_never_widens() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let site = Site::new().await;
+        let site = Site::exporting(EXPORTS).await;
         let ladder: Vec<Put> = Tlp::ALL
             .iter()
             .zip(1..)
             .map(|(tlp, n)| Put { tlp: *tlp, recipients: true, ..Put::indicator(n) })
+            .enumerate()
+            .map(|(n, put)| naming(n, put))
             .collect();
         site.put(&ladder).await;
         for level in 0..4 {

@@ -56,6 +56,7 @@ pub(super) const ALL: &[Expected] = &{
     [
         expected("GET", "/health/live", Nothing, 200, No),
         expected("GET", "/health/ready", Nothing, 200, No),
+        expected("GET", "/metrics", Token, 200, No),
         expected("GET", "/taxii2/", Token, 200, No),
         expected("GET", "/taxii2/root/", Token, 200, No),
         expected("GET", "/taxii2/root/status/{id}/", Publish, 200, Within),
@@ -76,6 +77,11 @@ pub(super) const ALL: &[Expected] = &{
         expected("POST", "/api/v1/backups", Admin, 201, No),
         expected("GET", "/api/v1/objects", Read, 200, Named),
         expected("GET", "/api/v1/objects/{object}", Read, 200, Within),
+        expected("POST", "/api/v1/lookup", Read, 200, No),
+        expected("GET", "/api/v1/exports", Read, 200, No),
+        expected("GET", "/api/v1/exports/{export}", Read, 200, Within),
+        expected("GET", "/api/v1/exports/{export}/report", Read, 200, Within),
+        expected("GET", "/api/v1/exports/{export}/{file}", Read, 200, Within),
         expected("GET", "/api/v1/messages/{message}", Read, 200, Within),
         expected("GET", "/api/v1/messages/{message}/envelope", Read, 200, Within),
         expected("GET", "/api/v1/forks", Read, 200, No),
@@ -126,6 +132,8 @@ impl Samples {
             ("{object}", self.object.clone()),
             ("{member}", OWN.to_string()),
             ("{message}", self.message.to_string()),
+            ("{export}", "firewall".to_owned()),
+            ("{file}", "ipv4-addr.txt".to_owned()),
             ("{publication}", self.publication.to_string()),
             ("{token}", victim),
         ] {
@@ -156,6 +164,7 @@ impl Samples {
         match (route.method, route.path) {
             ("POST", "/api/v1/log") => ("text/plain", "a log".to_owned()),
             ("POST", "/api/v1/backups") => ("application/json", r#"{"folder":"/srv/backup"}"#.to_owned()),
+            ("POST", "/api/v1/lookup") => ("application/json", r#"{"values":["198.51.100.7"]}"#.to_owned()),
             ("POST", "/api/v1/tokens") => {
                 ("application/json", r#"{"name":"made","read":["cidr"]}"#.to_owned())
             }

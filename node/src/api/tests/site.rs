@@ -12,7 +12,7 @@ use belfry_proto::{
     crypto::secret::Secret,
     id::{GroupId, Height, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
     schema,
-    stix::marking::Tlp,
+    stix::{marking::Tlp, object::Object},
     time::Timestamp,
 };
 use serde_json::{Value, json};
@@ -32,6 +32,7 @@ use crate::{
         service::service,
     },
     clock,
+    config::Config,
     feed::Feed,
     identity::Identity,
     publish::{
@@ -39,7 +40,7 @@ use crate::{
         submission::{Accepted, DraftStatus, Submission, SubmitError},
         withdraw::{WithdrawError, WithdrawalRequest, Withdrawn},
     },
-    query::{Groups, Query, Scope, TokenId},
+    query::{Groups, Query, Scope, TokenId, lists::Lists},
     roster::LiveRoster,
     store::{Change, Committed, Conditions, EnvelopeRow, MessageState, ObjectRow, OpenedRows, Owner, Store},
 };
@@ -125,6 +126,12 @@ pub(super) struct Put {
     pub(super) recipients: bool,
     pub(super) created: Option<Timestamp>,
     pub(super) refs: Vec<String>,
+    /// The object itself; unset: one that names nothing.
+    pub(super) json: Option<Value>,
+    /// Permissible actions, as on the wire.
+    pub(super) pap: i32,
+    /// Of the message; the first object's count.
+    pub(super) conditions: Conditions,
 }
 
 impl Put {
@@ -144,7 +151,36 @@ impl Put {
             recipients: false,
             created: None,
             refs: Vec::new(),
+            json: None,
+            pap: 0,
+            conditions: Conditions::default(),
         }
+    }
+
+    /// A whole object, by this node's member.
+    pub(super) fn json(json: Value) -> Self {
+        let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
+        let kind: &'static str = Box::leak(text("type").into_boxed_str());
+        Self { id: text("id"), version: text("modified"), json: Some(json), ..Self::of(kind, 0) }
+    }
+
+    /// Indicator `n` with this pattern; `more` is added to it.
+    pub(super) fn pattern(n: u32, pattern: &str, more: &Value) -> Self {
+        let mut json = json!({
+            "type": "indicator", "spec_version": "2.1", "id": format!("indicator--00000000-0000-4000-8000-{n:012x}"),
+            "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z", "name": format!("bad {n}"),
+            "pattern": pattern, "pattern_type": "stix", "valid_from": recently(), "confidence": 90,
+        });
+        json.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+        Self::json(json)
+    }
+
+    pub(super) fn tlp(self, tlp: Tlp) -> Self {
+        Self { tlp, ..self }
+    }
+
+    pub(super) fn by(self, member: MemberId) -> Self {
+        Self { member, ..self }
     }
 
     pub(super) fn version(mut self, version: &str) -> Self {
@@ -153,6 +189,9 @@ impl Put {
     }
 
     pub(super) fn raw(&self) -> Vec<u8> {
+        if let Some(json) = &self.json {
+            return json.to_string().into_bytes();
+        }
         // Odd but legal spelling: what is served must be these very bytes.
         format!(
             r#"{{"type":"{}","spec_version":"2.1","id":"{}","modified":"{}","confidence":1e1,"name":"\u00e9","object_marking_refs":{}}}"#,
@@ -211,7 +250,18 @@ impl Site {
         Self::with_rate(ServerConfig::REQUESTS).await
     }
 
+    /// With these profiles and lists, as `belfry.toml` has them.
+    pub(super) async fn exporting(config: &str) -> Self {
+        let config = Config::parse(config, std::path::Path::new("belfry.toml")).unwrap();
+        Self::made(ServerConfig::REQUESTS, config).await
+    }
+
     pub(super) async fn with_rate(rate: Rate) -> Self {
+        let exports = "[[exports]]\nname = \"firewall\"\nformat = \"list\"\ngroups = [\"cidr\"]\ntypes = [\"ipv4-addr\"]\n";
+        Self::made(rate, Config::parse(exports, std::path::Path::new("belfry.toml")).unwrap()).await
+    }
+
+    async fn made(rate: Rate, config: Config) -> Self {
         let folder = TempDir::new().unwrap();
         let (roster, identity) = coalition::found();
         let master = Secret::new([9; 32]);
@@ -221,6 +271,7 @@ impl Site {
             tokio::task::spawn_blocking(move || Store::open(&path, owner, &key)).await.unwrap().unwrap();
         let roster = LiveRoster::new(roster);
         let query = Query::open(store.clone(), roster.clone(), identity.node, &master).unwrap();
+        let query = query.with_exports(config.exports, Lists::open(config.lists).unwrap());
         let identity: Arc<Identity> = Arc::new(identity);
         let defaults = Defaults { tlp: Tlp::AmberStrict, purpose: None };
         let publisher = Publisher::new(identity, store.clone(), roster, Feed::default(), defaults);
@@ -292,10 +343,15 @@ impl Site {
             kind: put.kind.to_owned(),
             version: put.version.clone(),
             tlp: schema::Tlp::from(put.tlp),
-            revoked: false,
+            revoked: put.json.as_ref().is_some_and(|json| json["revoked"] == true),
             raw: put.raw(),
             created_by: None,
-            observables: Vec::new(),
+            pap: put.pap,
+            observables: put
+                .json
+                .as_ref()
+                .map(|_| crate::rows::entries(&Object::parse(&put.raw()).unwrap()))
+                .unwrap_or_default(),
         });
         let content = OpenedRows {
             publication: PublicationId::new([6; 16]),
@@ -308,7 +364,7 @@ impl Site {
             purpose: 2,
             classes: vec![5],
             recipients: objects[0].recipients,
-            conditions: Conditions::default(),
+            conditions: objects[0].conditions.clone(),
             objects: rows.collect(),
         };
         let row = EnvelopeRow {
@@ -413,6 +469,13 @@ pub(super) const fn nothing() -> Scope {
 /// Only these groups.
 pub(super) fn only(groups: &[GroupId]) -> Groups {
     Groups::Only(groups.iter().copied().collect())
+}
+
+/// A time within every lifetime, and the same all day.
+pub(super) fn recently() -> String {
+    let day = 24 * 3600 * 1_000_000;
+    let today = clock::now().as_micros() / day * day;
+    Timestamp::from_micros(today - day).to_string()
 }
 
 /// The public part of a token's text.

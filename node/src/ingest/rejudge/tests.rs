@@ -83,6 +83,7 @@ fn object(name: &str, version: &str) -> ObjectRow {
         revoked: false,
         raw: raw.to_string().into_bytes(),
         created_by: None,
+        pap: 0,
         observables: vec![("ipv4-addr".to_owned(), "198.51.100.7".to_owned())],
     }
 }

@@ -4,6 +4,7 @@
 //! go through [`Observable::new`]: defanging undone, case folded where case means nothing, addresses and
 //! host names in canonical form. What cannot be normalised is not indexed; the object stays as it is.
 
+pub mod around;
 mod host;
 mod normalise;
 pub mod pattern;
@@ -272,7 +273,7 @@ impl Found {
 }
 
 /// What a pattern's comparison of `path` with `value` looks for.
-fn compared(path: &str, value: &str) -> Option<Observable> {
+pub(super) fn compared(path: &str, value: &str) -> Option<Observable> {
     let kind = match path {
         "ipv4-addr:value" | "ipv6-addr:value" => Kind::Ipv4,
         "domain-name:value" => Kind::Domain,

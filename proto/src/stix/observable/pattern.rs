@@ -80,11 +80,33 @@ impl Comparison {
 /// # Errors
 /// [`PatternError`] with the first place that is not a pattern.
 pub fn parse(pattern: &str) -> Result<Vec<Comparison>, PatternError> {
+    Ok(read(pattern)?.comparisons)
+}
+
+/// A pattern as far as it is read here.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pattern {
+    /// Its comparisons, in order.
+    pub comparisons: Vec<Comparison>,
+    /// Whether AND or FOLLOWEDBY joins any of them: one alone then does not make it match.
+    pub is_joined: bool,
+}
+
+/// Reads a pattern.
+///
+/// # Errors
+/// As [`parse`].
+pub fn read(pattern: &str) -> Result<Pattern, PatternError> {
     let tokens = tokens(pattern)?;
-    let mut parser = Parser { tokens: tokens.into_iter().peekable(), end: pattern.len(), found: Vec::new() };
+    let mut parser = Parser {
+        tokens: tokens.into_iter().peekable(),
+        end: pattern.len(),
+        found: Vec::new(),
+        is_joined: false,
+    };
     parser.observations(0)?;
     match parser.tokens.next() {
-        None => Ok(parser.found),
+        None => Ok(Pattern { comparisons: parser.found, is_joined: parser.is_joined }),
         Some((at, _)) => Err(PatternError { at, expected: "AND, OR, FOLLOWEDBY, a qualifier or the end" }),
     }
 }
@@ -162,6 +184,7 @@ struct Parser {
     tokens: Peekable<vec::IntoIter<(usize, Token)>>,
     end: usize,
     found: Vec<Comparison>,
+    is_joined: bool,
 }
 
 impl Parser {
@@ -179,7 +202,9 @@ impl Parser {
                 return self.fault("[ or (");
             }
             while self.qualifier()? {}
-            if !(self.word("AND") || self.word("OR") || self.word("FOLLOWEDBY")) {
+            if self.word("AND") || self.word("FOLLOWEDBY") {
+                self.is_joined = true;
+            } else if !self.word("OR") {
                 return Ok(());
             }
         }
@@ -218,7 +243,9 @@ impl Parser {
             } else {
                 self.comparison()?;
             }
-            if !(self.word("AND") || self.word("OR")) {
+            if self.word("AND") {
+                self.is_joined = true;
+            } else if !self.word("OR") {
                 return Ok(());
             }
         }

@@ -51,6 +51,27 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Looks one value up; returns once the whole answer is there.
+    pub(crate) async fn look_up(&mut self, value: &str) -> anyhow::Result<Bytes> {
+        let request = Request::post("/api/v1/lookup")
+            .header(header::HOST, self.address.to_string())
+            .header(header::AUTHORIZATION, &self.authorization)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(format!("{{\"values\":[\"{value}\"],\"groups\":[\"{SLUG}\"]}}"))))?;
+        if self.sender.ready().await.is_err() {
+            self.sender = open(self.address).await?;
+        }
+        let answer = self.sender.send_request(request).await.context("looking up")?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await?.to_bytes();
+        if status != StatusCode::OK {
+            bail!("lookup answered {status}: {}", String::from_utf8_lossy(&body));
+        }
+        Ok(body)
+    }
+}
+
 async fn open(address: SocketAddr) -> anyhow::Result<SendRequest<Full<Bytes>>> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;

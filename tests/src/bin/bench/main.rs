@@ -14,6 +14,7 @@ mod content;
 mod http;
 mod idle;
 mod ingest;
+mod lookup;
 mod machine;
 mod node;
 mod propagation;
@@ -45,6 +46,8 @@ enum Which {
     Propagation(propagation::Arguments),
     /// Acknowledged durable publishes over the HTTP API
     Publish(publish::Arguments),
+    /// What is known of a value, over HTTP and in process
+    Lookup(lookup::Arguments),
     /// Memory of an idle node, and the size of its binary
     Idle(idle::Arguments),
     /// Folding the admin log, whole and one entry more
@@ -57,6 +60,7 @@ fn main() -> anyhow::Result<()> {
         Which::Ingest(arguments) => ingest::run(arguments, quick)?,
         Which::Propagation(arguments) => propagation::run(arguments, quick)?,
         Which::Publish(arguments) => publish::run(arguments, quick)?,
+        Which::Lookup(arguments) => lookup::run(arguments, quick)?,
         Which::Idle(arguments) => idle::run(arguments, quick)?,
         Which::Roster(arguments) => roster::run(arguments, quick)?,
     };

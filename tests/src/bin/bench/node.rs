@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use belfry_node::{
     api::{limit::Rate, server::ServerConfig},
-    daemon::{Daemon, Settings, Tuning},
+    daemon::{Daemon, Outlets, Settings, Tuning},
     network::{Address, NetworkConfig},
     publish::Defaults,
 };
@@ -39,6 +39,7 @@ impl Node {
                 ..ServerConfig::default()
             },
             defaults: Defaults { tlp: Tlp::Amber, purpose: None },
+            outlets: Outlets::default(),
             tuning: Tuning::default(),
         };
         let daemon = Daemon::start(coalition.enrolment(member), settings).await?;

@@ -1,0 +1,28 @@
+//! A STIX 2.1 bundle of the indicators themselves, as their authors wrote them.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use super::Files;
+use crate::query::Snapshot;
+
+const STIX: &str = "application/stix+json;version=2.1";
+
+pub(super) fn render(snapshot: &Snapshot) -> Files {
+    let tlps: BTreeSet<_> = snapshot.objects.iter().map(|(object, _)| object.object().tlp()).collect();
+    // Bundles carry the definitions they refer to: STIX 2.1 does not predefine TLP 2.0.
+    let mut objects: Vec<&[u8]> = tlps.iter().map(|tlp| tlp.definition().as_bytes()).collect();
+    objects.extend(snapshot.objects.iter().map(|(object, _)| object.object().raw()));
+    let mut files = Files::default();
+    let body = objects.join(&b","[..]);
+    // The same content is the same bundle.
+    let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, blake3::hash(&body).as_bytes());
+    let bundle = if objects.is_empty() {
+        format!(r#"{{"type":"bundle","id":"bundle--{id}"}}"#).into_bytes()
+    } else {
+        [format!(r#"{{"type":"bundle","id":"bundle--{id}","objects":["#).as_bytes(), &body, b"]}"].concat()
+    };
+    files.put_main(format!("{}.json", snapshot.export.name), STIX, bundle);
+    files
+}

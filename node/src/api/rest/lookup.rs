@@ -1,0 +1,162 @@
+//! Lookup: one value or ten thousand, answered in order as they are found.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
+use belfry_proto::stix::observable::Kind;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
+
+use crate::{
+    api::{app::App, body, problem::Problem},
+    query::{
+        Principal, QueryError, Readable,
+        lookup::{Found, MAX_VALUES, STRETCH, Wanted},
+    },
+};
+
+/// Bytes of a question.
+const MAX_BODY: usize = 4 << 20;
+/// Characters of one value; URLs are the longest.
+const MAX_VALUE: usize = 8_192;
+/// Stretches of an answer made ahead of their reader. Too low ⇒ reading waits for the store; too high ⇒ a reader that
+/// stopped leaves them in memory.
+const AHEAD: usize = 2;
+const NDJSON: &str = "application/x-ndjson";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    values: Vec<Value>,
+    /// Slugs; every group the token reads.
+    #[serde(default)]
+    groups: Vec<String>,
+    /// What lies below a domain or within a range, too.
+    #[serde(default)]
+    around: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Value {
+    Text(String),
+    Typed {
+        #[serde(rename = "type")]
+        kind: String,
+        value: String,
+    },
+}
+
+/// `POST /api/v1/lookup` with `{"values": […], "groups": […], "around": false}`; a line a value for whoever accepts
+/// NDJSON, else one array.
+pub(in crate::api) async fn lookup(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    if body::media(&headers).is_none_or(|(essence, _)| essence != "application/json") {
+        return Err(body::unsupported("application/json"));
+    }
+    let bytes = body::bytes(&headers, body, MAX_BODY).await?;
+    let question: Question = serde_json::from_slice(&bytes).map_err(|error| {
+        if error.is_data() {
+            Problem::unprocessable("bad-body", error.to_string())
+        } else {
+            Problem::bad_request("bad-json", error.to_string())
+        }
+    })?;
+    let Question { values, groups, around } = question;
+    if values.len() > MAX_VALUES {
+        return Err(Problem::unprocessable(
+            "too-many-values",
+            format!("one question has at most {MAX_VALUES} values"),
+        )
+        .with("limit", MAX_VALUES));
+    }
+    let query = app.ports.query.clone();
+    let groups: Vec<Readable> = if groups.is_empty() {
+        query.all_readable(&principal)
+    } else {
+        groups.iter().map(|group| query.readable(&principal, group)).collect::<Result<_, _>>()?
+    };
+    let values = values.into_iter().map(wanted).collect::<Result<Vec<_>, Problem>>()?;
+    let is_lines = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains(NDJSON)));
+
+    let mut stretches = values.chunks(STRETCH).map(<[Wanted]>::to_vec).collect::<Vec<_>>().into_iter();
+    // The first stretch is found before the answer begins, so that a fault is an error and no broken answer.
+    let first = query.lookup(&principal, &groups, stretches.next().unwrap_or_default(), around).await?;
+    let (sender, receiver) = mpsc::channel::<Result<Vec<Found>, QueryError>>(AHEAD);
+    tokio::spawn(async move {
+        for stretch in stretches {
+            let found = query.lookup(&principal, &groups, stretch, around).await;
+            let is_fault = found.is_err();
+            if sender.send(found).await.is_err() || is_fault {
+                return;
+            }
+        }
+    });
+    let mut writing = Writing { is_lines, is_begun: false };
+    let begun = writing.piece(Ok(first));
+    let rest = ReceiverStream::new(receiver).map(move |found| writing.piece(found));
+    let end = if is_lines { "" } else { "]}" };
+    let pieces = tokio_stream::once(begun)
+        .chain(rest)
+        .chain(tokio_stream::once(Ok(Bytes::from_static(end.as_bytes()))));
+    let media = if is_lines { NDJSON } else { "application/json" };
+    Ok(([(header::CONTENT_TYPE, media)], Body::from_stream(pieces)).into_response())
+}
+
+fn wanted(value: Value) -> Result<Wanted, Problem> {
+    let (text, kind) = match value {
+        Value::Text(text) => (text, None),
+        Value::Typed { kind, value } => {
+            let known = kind.parse::<Kind>();
+            (value, Some(known.map_err(|error| Problem::unprocessable("unknown-type", error.to_string()))?))
+        }
+    };
+    if text.len() > MAX_VALUE {
+        return Err(Problem::unprocessable(
+            "value-too-long",
+            format!("a value has at most {MAX_VALUE} bytes"),
+        ));
+    }
+    Ok(Wanted { text, kind })
+}
+
+struct Writing {
+    is_lines: bool,
+    is_begun: bool,
+}
+
+impl Writing {
+    /// Found values as bytes. An error ends the connection: half an answer must not look whole.
+    fn piece(&mut self, found: Result<Vec<Found>, QueryError>) -> std::io::Result<Bytes> {
+        let found = found.inspect_err(|error| tracing::error!("a lookup broke off: {error}"));
+        let mut out = Vec::new();
+        if !self.is_begun && !self.is_lines {
+            out.extend_from_slice(b"{\"results\":[");
+        }
+        for (i, found) in found.map_err(std::io::Error::other)?.iter().enumerate() {
+            if !self.is_lines && (self.is_begun || i > 0) {
+                out.push(b',');
+            }
+            serde_json::to_writer(&mut out, found)?;
+            if self.is_lines {
+                out.push(b'\n');
+            }
+        }
+        self.is_begun = true;
+        Ok(out.into())
+    }
+}

@@ -1,0 +1,92 @@
+//! `GET /metrics`: numbers for Prometheus, of the groups the token reads.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::State,
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{
+        counter::ConstCounter,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+    },
+    registry::Registry,
+};
+
+use crate::{
+    api::{app::App, problem::Problem},
+    query::{GroupStatus, Principal},
+};
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What the tables, the running node and its counters say, read anew at every scrape.
+pub(in crate::api) async fn metrics(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+) -> Result<Response, Problem> {
+    let held = app.ports.query.status(&principal).await?;
+    let node = app.ports.status.report().await;
+    let mut registry = Registry::with_prefix("belfry");
+    let mut gauge = |name: &str, help: &str, value: usize| {
+        registry.register(name, help, ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)));
+    };
+    gauge(
+        "ready",
+        "Whether every task runs and the store takes writes",
+        usize::from(app.ports.status.is_ready()),
+    );
+    gauge("connected_peers", "Admitted peers connected now", node.connected);
+    gauge("drafts", "Drafts not yet flushed", node.drafts);
+    gauge("parked_messages", "Messages that wait for the admin log", node.parked);
+    gauge("readable_only_here", "Own content keys that no other member holds yet", node.readable_only_here);
+    gauge("warnings", "Things an operator should know", node.warnings.len());
+    gauge("members", "Certified members", held.members);
+    gauge(
+        "roster_height",
+        "Entries of the admin log",
+        usize::try_from(held.roster_height.get()).unwrap_or(usize::MAX),
+    );
+    gauge("disk_bytes", "Database on disk", usize::try_from(held.disk_bytes).unwrap_or(usize::MAX));
+    if let Some(certificate) = &held.certificate {
+        registry.register(
+            "certificate_days_left",
+            "Whole days until it ends",
+            ConstGauge::new(certificate.days_left),
+        );
+    }
+    if let Some(offset) = node.clock_offset_ms {
+        registry.register(
+            "clock_offset_milliseconds",
+            "Own clock less the peers' median",
+            ConstGauge::new(offset),
+        );
+    }
+    let mut by_group = |name: &str, help: &str, value: fn(&GroupStatus) -> u64| {
+        let family = Family::<Vec<(String, String)>, Gauge>::default();
+        for group in &held.groups {
+            let labels = vec![("group".to_owned(), group.slug.clone())];
+            family.get_or_create(&labels).set(i64::try_from(value(group)).unwrap_or(i64::MAX));
+        }
+        registry.register(name, help, family);
+    };
+    by_group("group_entries", "Entries held without a gap", |group| group.entries);
+    by_group("group_logs", "Logs known", |group| group.logs as u64);
+    by_group("group_logs_with_gaps", "Logs with entries missing", |group| group.logs_with_gaps as u64);
+    by_group("group_logs_forked", "Logs with two entries for one place", |group| group.forked_logs as u64);
+    by_group("group_waiting_for_key", "Messages whose key has not come", |group| group.waiting_for_key);
+    by_group("group_quarantined", "Messages hidden as beyond a cut", |group| group.quarantined);
+    by_group("group_disputed", "Messages hidden as of a fork", |group| group.disputed);
+    for (name, count) in app.ports.status.counters() {
+        let help = format!("{} since the start", name.replace('_', " "));
+        registry.register(name, help, ConstCounter::new(count));
+    }
+    let mut text = String::new();
+    encode(&mut text, &registry).map_err(|error| Problem::internal(&error))?;
+    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS))], text).into_response())
+}

@@ -1,0 +1,271 @@
+//! `[[exports]]` and `[lists]`: what this node's tools are given, and what never stands in any list.
+
+use std::path::PathBuf;
+
+use belfry_proto::{
+    schema::{InformationClass, Pap},
+    stix::{
+        egress::{Audience, Policy, Use},
+        marking::Tlp,
+        observable::Kind,
+    },
+};
+use serde::{Deserialize, Serialize};
+
+/// Score below which nothing is exported unless the profile says so: MISP's threshold for network detection.
+const MINIMUM_SCORE: u8 = 30;
+const MAX_NAME: usize = 64;
+
+/// `[lists]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lists {
+    /// Values that no export ever holds: domains with all below them, addresses, ranges, hashes.
+    pub allow: Vec<String>,
+    /// Folder of warning lists in MISP's JSON format. Unset: the built-in ones only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
+    /// Names of lists that only inform; every other one keeps values out of exports.
+    pub inform: Vec<String>,
+}
+
+/// The format of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// One value a line, one file a type.
+    List,
+    /// RFC 4180 with headings.
+    Csv,
+    /// The look-up tables of Splunk Enterprise Security.
+    SplunkEs,
+    /// Datasets and the rules that ask them.
+    Suricata,
+    /// Zeek's intelligence framework.
+    Zeek,
+    /// A DNS response policy zone.
+    Rpz,
+    /// A STIX 2.1 bundle.
+    Stix,
+    /// A static MISP feed.
+    Misp,
+    /// Sigma, YARA, Snort and Suricata rules as their authors wrote them.
+    Rules,
+}
+
+/// One of `[[exports]]`, checked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub struct Export {
+    /// Its name in URLs.
+    pub name: String,
+    /// What it looks like.
+    pub format: Format,
+    /// What may leave by it.
+    pub policy: Policy,
+    /// Slugs of groups; empty for all that the token reads.
+    pub groups: Vec<String>,
+    /// Types of values; empty for every one the format has.
+    pub types: Vec<Kind>,
+    /// Lowest score.
+    pub minimum_score: u8,
+    /// Information classes; empty for all.
+    pub classes: Vec<InformationClass>,
+    /// Values on warning lists, too.
+    pub warned: bool,
+    /// Serves nothing and reports what it would.
+    pub shadow: bool,
+}
+
+/// As it stands in the file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: String,
+    format: Format,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    action: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    audience: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_tlp: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unstated_pap: Option<String>,
+    #[serde(default)]
+    groups: Vec<String>,
+    #[serde(default)]
+    types: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    minimum_score: Option<u8>,
+    #[serde(default)]
+    classes: Vec<String>,
+    #[serde(default)]
+    warned: bool,
+    #[serde(default)]
+    shadow: bool,
+}
+
+impl Format {
+    /// Whether its readers stop traffic by it unless told otherwise.
+    const fn blocks(self) -> bool {
+        matches!(self, Self::List | Self::Rpz)
+    }
+
+    /// As the file writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Csv => "csv",
+            Self::SplunkEs => "splunk-es",
+            Self::Suricata => "suricata",
+            Self::Zeek => "zeek",
+            Self::Rpz => "rpz",
+            Self::Stix => "stix",
+            Self::Misp => "misp",
+            Self::Rules => "rules",
+        }
+    }
+}
+
+impl TryFrom<Written> for Export {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let Written { name, format, groups, shadow, warned, .. } = written;
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+        if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(plain) {
+            return Err(format!(
+                "name: {name:?} is not a name: write 1 to {MAX_NAME} lower-case letters, digits, - and _"
+            ));
+        }
+        let wrong = |key: &str, given: &str, known: &str| format!("{key}: {given:?} is none of {known}");
+        let purpose = match written.action.as_deref() {
+            None if format.blocks() => Use::Block,
+            None | Some("detect") => Use::Detect,
+            Some("block") => Use::Block,
+            Some(other) => return Err(wrong("action", other, "block, detect")),
+        };
+        let audience = match written.audience.as_deref() {
+            None | Some("inside") => Audience::Inside,
+            Some("outside") => Audience::Outside,
+            Some(other) => return Err(wrong("audience", other, "inside, outside")),
+        };
+        let widest = if audience == Audience::Inside { Tlp::AmberStrict } else { Tlp::Amber };
+        let most = match written.max_tlp.as_deref() {
+            None if audience == Audience::Inside => Tlp::AmberStrict,
+            None => Tlp::Green,
+            Some(text) => text.parse().map_err(|e| format!("max_tlp: {text:?}: {e}"))?,
+        };
+        if most > widest {
+            return Err(format!(
+                "max_tlp: tools are given {widest} at most here; {most} is for {}",
+                if most == Tlp::Red { "the people it names" } else { "this organisation only" }
+            ));
+        }
+        let unstated_pap = match written.unstated_pap.as_deref() {
+            None | Some("green") => Pap::Green,
+            Some("clear") => Pap::Clear,
+            Some("amber") => Pap::Amber,
+            Some("red") => Pap::Red,
+            Some(other) => return Err(wrong("unstated_pap", other, "clear, green, amber, red")),
+        };
+        let types =
+            written.types.iter().map(|text| text.parse().map_err(|e| format!("types: {text:?}: {e}")));
+        let class = |text: &String| {
+            let schema = format!("INFORMATION_CLASS_{}", text.to_ascii_uppercase().replace('-', "_"));
+            InformationClass::from_str_name(&schema)
+                .filter(|class| *class != InformationClass::Unspecified)
+                .ok_or_else(|| {
+                    format!("classes: {text:?} is no information class, such as indicator or cyber-threat")
+                })
+        };
+        if warned && purpose == Use::Block {
+            return Err(
+                "warned: what is on a warning list is never blocked; set action = \"detect\"".to_owned()
+            );
+        }
+        let minimum_score = written.minimum_score.unwrap_or(MINIMUM_SCORE);
+        if minimum_score > 100 {
+            return Err(format!("minimum_score: {minimum_score} is above 100"));
+        }
+        Ok(Self {
+            name,
+            format,
+            policy: Policy { purpose, audience, most, unstated_pap },
+            groups,
+            types: types.collect::<Result<_, String>>()?,
+            minimum_score,
+            classes: written.classes.iter().map(class).collect::<Result<_, String>>()?,
+            warned,
+            shadow,
+        })
+    }
+}
+
+impl From<Export> for Written {
+    fn from(export: Export) -> Self {
+        let Policy { purpose, audience, most, unstated_pap } = export.policy;
+        let word = |class: &InformationClass| {
+            class
+                .as_str_name()
+                .trim_start_matches("INFORMATION_CLASS_")
+                .to_ascii_lowercase()
+                .replace('_', "-")
+        };
+        Self {
+            name: export.name,
+            format: export.format,
+            action: Some(if purpose == Use::Block { "block" } else { "detect" }.to_owned()),
+            audience: Some(if audience == Audience::Inside { "inside" } else { "outside" }.to_owned()),
+            max_tlp: Some(most.as_str().to_owned()),
+            unstated_pap: Some(unstated_pap.as_str_name().trim_start_matches("PAP_").to_ascii_lowercase()),
+            groups: export.groups,
+            types: export.types.iter().map(ToString::to_string).collect(),
+            minimum_score: Some(export.minimum_score),
+            classes: export.classes.iter().map(word).collect(),
+            warned: export.warned,
+            shadow: export.shadow,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Export, String> {
+        toml::from_str(&format!("name = \"x\"\nformat = \"list\"\n{text}")).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_profile_is_as_narrow_as_its_way_out_demands() {
+        let inside = read("").unwrap();
+        assert_eq!((inside.policy.most, inside.policy.purpose), (Tlp::AmberStrict, Use::Block));
+        assert_eq!(read("audience = \"outside\"").unwrap().policy.most, Tlp::Green);
+        assert_eq!(read("audience = \"outside\"\nmax_tlp = \"amber\"").unwrap().policy.most, Tlp::Amber);
+        assert_eq!(
+            read(&toml::to_string(&inside).unwrap().replace("name", "#").replace("format", "#")).unwrap(),
+            inside
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_with_its_key() {
+        for (text, key) in [
+            ("max_tlp = \"red\"", "max_tlp"),
+            ("audience = \"outside\"\nmax_tlp = \"amber+strict\"", "max_tlp"),
+            ("action = \"destroy\"", "action"),
+            ("types = [\"ip\"]", "types"),
+            ("classes = [\"gossip\"]", "classes"),
+            ("unstated_pap = \"white\"", "unstated_pap"),
+            ("warned = true", "warned"),
+            ("minimum_score = 101", "minimum_score"),
+            ("audience = \"everybody\"", "audience"),
+        ] {
+            let refusal = read(text).unwrap_err();
+            assert!(refusal.contains(key), "{text}: {refusal}");
+        }
+        assert!(toml::from_str::<Export>("name = \"A b\"\nformat = \"list\"").is_err());
+    }
+}

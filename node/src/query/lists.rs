@@ -1,0 +1,200 @@
+//! The allow-list and the warning lists in force.
+//!
+//! Files are looked at again when something is asked, at most every few seconds, and read again when one changed. A
+//! file that does not read any more leaves the lists as they were, and says so in the log: what was kept out of a
+//! block list a minute ago must not slip in because of a broken download.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+use belfry_proto::stix::warning::{AllowError, AllowList, Level, WarningError, Warnings};
+
+use crate::config;
+
+/// Between two looks at the folder.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Bytes of one list; MISP's largest has 40 MB.
+const MAX_FILE: u64 = 256 << 20;
+
+/// Why the lists cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ListsError {
+    /// `lists.allow`.
+    #[error("lists.allow: {0}")]
+    Allow(#[from] AllowError),
+    /// The folder, or a file of it.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file that is no warning list.
+    #[error("{}: {source}", path.display())]
+    Warning {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: WarningError,
+    },
+}
+
+/// Both kinds of lists.
+#[derive(Default)]
+pub struct Loaded {
+    /// Never in any export.
+    pub allow: AllowList,
+    /// In an export by mistake.
+    pub warnings: Warnings,
+    files: Vec<File>,
+    /// Grows with every change.
+    pub(super) edition: u64,
+}
+
+/// A handle to the lists in force; clones share them.
+#[derive(Clone)]
+pub struct Lists {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: config::Lists,
+    loaded: ArcSwap<Loaded>,
+    looked: Mutex<Instant>,
+}
+
+type File = (PathBuf, u64, Option<SystemTime>);
+
+impl Default for Lists {
+    fn default() -> Self {
+        let loaded = Loaded { warnings: Warnings::built_in(), ..Loaded::default() };
+        Self::of(config::Lists::default(), loaded)
+    }
+}
+
+impl Lists {
+    /// Reads what the configuration names.
+    ///
+    /// # Errors
+    /// [`ListsError`], naming the file.
+    pub fn open(config: config::Lists) -> Result<Self, ListsError> {
+        let loaded = load(&config, 0)?;
+        Ok(Self::of(config, loaded))
+    }
+
+    fn of(config: config::Lists, loaded: Loaded) -> Self {
+        let (loaded, looked) = (ArcSwap::from_pointee(loaded), Mutex::new(Instant::now()));
+        Self { inner: Arc::new(Inner { config, loaded, looked }) }
+    }
+
+    /// The lists, read again if a file changed. May wait for the disk.
+    #[must_use]
+    pub fn current(&self) -> Arc<Loaded> {
+        let Some(folder) = &self.inner.config.folder else { return self.inner.loaded.load_full() };
+        let mut looked = self.inner.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if looked.elapsed() >= LOOK_EVERY {
+            *looked = Instant::now();
+            let known = self.inner.loaded.load();
+            let renewed = match files(folder) {
+                Ok(found) if found == known.files => None,
+                Ok(_) => Some(load(&self.inner.config, known.edition + 1)),
+                Err(error) => Some(Err(error)),
+            };
+            match renewed {
+                Some(Ok(loaded)) => self.inner.loaded.store(Arc::new(loaded)),
+                Some(Err(error)) => tracing::warn!("warning lists stay as they were: {error}"),
+                None => {}
+            }
+        }
+        self.inner.loaded.load_full()
+    }
+}
+
+fn load(config: &config::Lists, edition: u64) -> Result<Loaded, ListsError> {
+    let allow = AllowList::of(config.allow.iter().map(String::as_str))?;
+    let mut warnings = Warnings::built_in();
+    let files = config.folder.as_deref().map(files).transpose()?.unwrap_or_default();
+    for (path, size, _) in &files {
+        let fault = |source| ListsError::File { path: path.clone(), source };
+        if *size > MAX_FILE {
+            return Err(fault(std::io::Error::other("is larger than 256 MiB")));
+        }
+        let json = std::fs::read(path).map_err(fault)?;
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let level = |name: &str| match config.inform.iter().any(|inform| inform == name || inform == stem) {
+            true => Level::Inform,
+            false => Level::Block,
+        };
+        warnings
+            .add_misp(&json, level)
+            .map_err(|source| ListsError::Warning { path: path.clone(), source })?;
+    }
+    Ok(Loaded { allow, warnings, files, edition })
+}
+
+/// The list files of a folder, by name; MISP keeps each as `NAME/list.json`, others as `NAME.json`.
+fn files(folder: &Path) -> Result<Vec<File>, ListsError> {
+    let fault = |source| ListsError::File { path: folder.to_owned(), source };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(fault)? {
+        let path = entry.map_err(fault)?.path();
+        let path = if path.is_dir() { path.join("list.json") } else { path };
+        if path.extension().is_some_and(|extension| extension == "json")
+            && let Ok(metadata) = path.metadata()
+        {
+            found.push((path, metadata.len(), metadata.modified().ok()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::stix::observable::Observable;
+
+    use super::*;
+
+    fn list(entries: &str) -> String {
+        format!(r#"{{"name":"Shops","type":"hostname","version":1,"description":"","list":[{entries}]}}"#)
+    }
+
+    #[test]
+    fn a_broken_file_leaves_the_lists_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shops.json");
+        std::fs::write(&path, list(r#""shop.be""#)).unwrap();
+        let config = config::Lists { folder: Some(folder.path().to_owned()), ..config::Lists::default() };
+        let lists = Lists::open(config.clone()).unwrap();
+        let blocks = |text: &str| lists.current().warnings.blocks(&Observable::guess(text).unwrap());
+        let again = || *lists.inner.looked.lock().unwrap() -= LOOK_EVERY;
+        assert!(blocks("shop.be") && !blocks("mall.be"));
+        std::fs::write(&path, list(r#""shop.be","mall.be""#)).unwrap();
+        again();
+        assert!(blocks("mall.be"));
+        std::fs::write(&path, "{").unwrap();
+        again();
+        assert!(blocks("mall.be") && blocks("8.8.8.8"));
+        let error = Lists::open(config).err().unwrap().to_string();
+        assert!(error.contains("shops.json"), "{error}");
+    }
+
+    #[test]
+    fn a_list_named_so_only_informs() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("shops")).unwrap();
+        std::fs::write(folder.path().join("shops/list.json"), list(r#""shop.be""#)).unwrap();
+        let folder_of = Some(folder.path().to_owned());
+        let config =
+            config::Lists { folder: folder_of, inform: vec!["Shops".into()], ..config::Lists::default() };
+        let loaded = Lists::open(config).unwrap().current();
+        let shop = Observable::guess("shop.be").unwrap();
+        assert!(!loaded.warnings.blocks(&shop));
+        assert_eq!(loaded.warnings.hits(&shop).len(), 1);
+    }
+}

@@ -1,0 +1,414 @@
+//! What is known of a value: the question an analyst and a SIEM ask most.
+//!
+//! ```text
+//! text ─refang, normalise─▶ Observable ─blind index, per group─▶ [row ─admit─▶ Shown ─in force?] ─▶ Found
+//!                                    └─ ranges that hold an address; on demand what lies below or within
+//! ```
+//!
+//! A value nobody named costs one look at the index a group and opens nothing. Sightings and opinions are added of
+//! every object found; score and state come from [`belfry_proto::stix::score`], as in exports.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use belfry_proto::{
+    id::{GroupId, MemberId},
+    stix::{
+        indicator::Indicator,
+        neutral,
+        object::Object,
+        observable::{
+            self, Kind, Observable,
+            around::{self, Around},
+        },
+        score::{Decay, State},
+    },
+    time::Timestamp,
+};
+use serde::Serialize;
+
+use super::{
+    Inner, Principal, Query, QueryError, Readable, Shown,
+    authorise::admit,
+    said::{Said, evidence},
+};
+use crate::clock;
+
+/// Values of one question.
+pub const MAX_VALUES: usize = 10_000;
+/// Rows looked at for one value, the newest; what many name needs no longer list.
+const MAX_ROWS: usize = 256;
+/// Rows looked at for a whole domain or range.
+const MAX_AROUND: usize = 2_000;
+/// Objects listed of one value.
+const MAX_LISTED: usize = 50;
+/// Values looked up before what was found of them is handed on.
+pub const STRETCH: usize = 100;
+
+/// A value asked for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// As given.
+    pub text: String,
+    /// What it is, if the asker says so.
+    pub kind: Option<Kind>,
+}
+
+/// What is known of a value.
+#[derive(Clone, Debug, Serialize)]
+pub struct Found {
+    /// As asked for.
+    pub value: String,
+    /// What it is; unset if nothing belfry looks up.
+    #[serde(rename = "type")]
+    pub kind: Option<&'static str>,
+    /// In the spelling of the index.
+    pub normalised: Option<String>,
+    /// Why it cannot be looked up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// `active`, `not-yet`, `expired` or `revoked` by the indicators that name it; `observed` if only other objects
+    /// do; else `unknown`.
+    pub state: &'static str,
+    /// 0 to 100.
+    pub score: u8,
+    /// Other members say that it is a false positive.
+    pub contested: bool,
+    /// When it was first said or seen.
+    pub first_seen: Option<Timestamp>,
+    /// When it was last said or seen.
+    pub last_seen: Option<Timestamp>,
+    /// Members that reported or sighted it.
+    pub corroboration: usize,
+    /// Members that reported it.
+    pub reported_by: Vec<Reporter>,
+    /// How often it was sighted, by how many members.
+    pub sightings: Sightings,
+    /// Opinions, how many of each.
+    pub opinions: BTreeMap<&'static str, usize>,
+    /// On the local allow-list.
+    pub allowed: bool,
+    /// Warning lists that name it.
+    pub warnings: Vec<Warning>,
+    /// Objects that name it, the newest first.
+    pub objects: Vec<Naming>,
+    /// There are more objects than are listed or were looked at.
+    pub more: bool,
+}
+
+/// Who reported.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Reporter {
+    /// The member.
+    pub member: MemberId,
+    /// Its name.
+    pub organisation: Option<String>,
+}
+
+/// Sightings in sum.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Sightings {
+    /// How often.
+    pub count: u64,
+    /// By how many members.
+    pub members: usize,
+    /// The newest.
+    pub last_seen: Option<Timestamp>,
+}
+
+/// A warning list's word.
+#[derive(Clone, Debug, Serialize)]
+pub struct Warning {
+    /// The list.
+    pub list: String,
+    /// `inform` or `block`.
+    pub level: &'static str,
+}
+
+/// An object that names the value.
+#[derive(Clone, Debug, Serialize)]
+pub struct Naming {
+    /// Slug of the group.
+    pub group: String,
+    /// STIX id.
+    pub id: String,
+    /// STIX type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its version in force.
+    pub version: String,
+    /// Its name, if it has one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// What of it was asked for, if it is not the value itself: a range around it, a name below it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub matched: Vec<String>,
+    /// Marking in force.
+    pub tlp: &'static str,
+    /// Permissible actions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pap: Option<String>,
+    /// Who says so.
+    pub member: MemberId,
+    /// Its name.
+    pub organisation: Option<String>,
+    /// When it came here.
+    pub date_added: Timestamp,
+    /// Of indicators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<&'static str>,
+    /// Of indicators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<u8>,
+    /// When it ends by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    /// Information classes.
+    pub classes: Vec<String>,
+}
+
+impl Query {
+    /// What is known of each value, in order; `is_around`: of what lies below a domain or within a range, too.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn lookup(
+        &self,
+        principal: &Principal,
+        groups: &[Readable],
+        values: Vec<Wanted>,
+        is_around: bool,
+    ) -> Result<Vec<Found>, QueryError> {
+        let (principal, groups) = (principal.clone(), groups.iter().map(|g| g.group()).collect::<Vec<_>>());
+        let (this, now) = (self.clone(), clock::now());
+        self.read(move |inner| {
+            values
+                .into_iter()
+                .map(|wanted| inner.look_up(&this, &principal, &groups, wanted, is_around, now))
+                .collect()
+        })
+        .await
+    }
+}
+
+/// A row that names the value, on its way into an answer.
+struct Hit {
+    row: Shown,
+    matched: Vec<Observable>,
+    said: Said,
+}
+
+impl Inner {
+    fn look_up(
+        &self,
+        query: &Query,
+        principal: &Principal,
+        groups: &[GroupId],
+        wanted: Wanted,
+        is_around: bool,
+        now: Timestamp,
+    ) -> Result<Found, QueryError> {
+        let observable = match wanted.kind {
+            Some(kind) => Observable::new(kind, &wanted.text),
+            None => Observable::guess(&wanted.text),
+        };
+        let mut found = Found::nothing(wanted.text);
+        let Some(observable) = observable else {
+            found.error = Some(match wanted.kind {
+                Some(kind) => format!("this is no {kind}"),
+                None => "this is no address, domain, URL, mailbox, hash or the like; a type helps".to_owned(),
+            });
+            return Ok(found);
+        };
+        found.kind = Some(observable.kind().as_str());
+        found.normalised = Some(observable.value().to_owned());
+        let around = match is_around.then(|| Around::of(&observable)) {
+            Some(Ok(around)) => Some(around),
+            Some(Err(error)) => {
+                found.error = Some(error.to_string());
+                None
+            }
+            None => None,
+        };
+        let lists = self.lists.current();
+        found.allowed = lists.allow.covers(&observable);
+        let warning = |hit: belfry_proto::stix::warning::Hit<'_>| Warning {
+            list: hit.list.to_owned(),
+            level: hit.level.as_str(),
+        };
+        found.warnings = lists.warnings.hits(&observable).into_iter().map(warning).collect();
+        let mut hits = Vec::new();
+        for group in groups {
+            found.more |= self.hits(principal, *group, &observable, around.as_ref(), &mut hits)?;
+        }
+        found.fill(query, &observable, hits, now);
+        Ok(found)
+    }
+
+    /// The objects in force that name a value or lie around it; whether there were more rows than are looked at.
+    fn hits(
+        &self,
+        principal: &Principal,
+        group: GroupId,
+        observable: &Observable,
+        around: Option<&Around>,
+        hits: &mut Vec<Hit>,
+    ) -> Result<bool, QueryError> {
+        let mut dates = BTreeMap::new();
+        let mut is_cut = false;
+        let mut enter = |(what, of): (&str, &str), most: usize, is_exact: bool| -> Result<(), QueryError> {
+            let found = self.store.entered(group, what, of, most)?;
+            is_cut |= found.len() >= most;
+            for date in found {
+                *dates.entry(date).or_default() |= is_exact;
+            }
+            Ok(())
+        };
+        enter((observable.kind().as_str(), observable.value()), MAX_ROWS, true)?;
+        for (what, of) in around::ranges_around(observable) {
+            enter((what, &of), MAX_ROWS, false)?;
+        }
+        if let Some(around) = around {
+            let (what, of) = around.row();
+            enter((what, &of), MAX_AROUND, false)?;
+        }
+        let mut seen = BTreeSet::new();
+        for (date, is_exact) in dates.into_iter().rev() {
+            let Some(row) = self.store.object_at(group, date)?.and_then(|row| admit(principal, row)) else {
+                continue;
+            };
+            let Some(row) = self.in_force(principal, row)?.filter(|row| !seen.contains(row.id())) else {
+                continue;
+            };
+            let is_newest = row.date_added() == date;
+            let matched = if is_exact && is_newest { Vec::new() } else { matching(&row, observable, around) };
+            // An older version may have named what the one in force does not.
+            let names_it = is_exact && is_newest || !matched.is_empty() || row.is_revoked() && is_exact;
+            if names_it {
+                seen.insert(row.id().to_owned());
+                let said = self.said_of(principal, group, row.id())?;
+                hits.push(Hit { row, matched, said });
+            }
+        }
+        Ok(is_cut)
+    }
+}
+
+/// What of an object is the value, a range that holds it, or lies around it.
+fn matching(row: &Shown, observable: &Observable, around: Option<&Around>) -> Vec<Observable> {
+    let Ok(object) = Object::parse(row.raw()) else { return Vec::new() };
+    let mut found = observable::extract(&object);
+    found.retain(|named| {
+        named == observable
+            || around::is_range_around(named, observable)
+            || around.is_some_and(|around| around.holds(named))
+    });
+    found
+}
+
+impl Found {
+    const fn nothing(value: String) -> Self {
+        Self {
+            value,
+            kind: None,
+            normalised: None,
+            error: None,
+            state: "unknown",
+            score: 0,
+            contested: false,
+            first_seen: None,
+            last_seen: None,
+            corroboration: 0,
+            reported_by: Vec::new(),
+            sightings: Sightings { count: 0, members: 0, last_seen: None },
+            opinions: BTreeMap::new(),
+            allowed: false,
+            warnings: Vec::new(),
+            objects: Vec::new(),
+            more: false,
+        }
+    }
+
+    fn fill(&mut self, query: &Query, observable: &Observable, hits: Vec<Hit>, now: Timestamp) {
+        let mut said = Said::default();
+        let mut reporters = BTreeSet::new();
+        let mut backing = BTreeSet::new();
+        let mut first: Option<Timestamp> = None;
+        let mut last: Option<Timestamp> = None;
+        for hit in &hits {
+            let members = || hit.row.reporters().iter().copied().chain([hit.row.member()]);
+            said.join(&hit.said);
+            reporters.extend(members());
+            if hit.row.kind() == "indicator" && !hit.row.is_revoked() {
+                backing.extend(members());
+            }
+            let at = hit.row.created().min(now);
+            first = Some(first.map_or(at, |first| first.min(at)));
+            last = last.max(Some(at));
+        }
+        let at_most_now = |time: Option<Timestamp>| time.map(|time| time.min(now));
+        self.first_seen = [first, at_most_now(said.first)].into_iter().flatten().min();
+        self.last_seen = last.max(at_most_now(said.last));
+        backing.extend(&said.members);
+        let everybody: BTreeSet<MemberId> = reporters.union(&said.members).copied().collect();
+        self.corroboration = everybody.len();
+        self.sightings =
+            Sightings { count: said.count, members: said.members.len(), last_seen: at_most_now(said.last) };
+        for (_, opinion) in said.opinions.values() {
+            *self.opinions.entry(opinion.as_str()).or_default() += 1;
+        }
+        self.contested = said.doubt() >= belfry_proto::stix::score::CONTESTED;
+        let named = |member| Reporter { member, organisation: query.organisation(member) };
+        self.reported_by = reporters.into_iter().map(named).collect();
+        let mut states = BTreeSet::new();
+        let mut objects: Vec<Naming> = Vec::new();
+        for hit in hits {
+            let mut naming = Naming::of(query, &hit);
+            if hit.row.kind() == "indicator"
+                && let Some(indicator) = Indicator::read(hit.row.raw())
+            {
+                let decay = Decay::of(observable.kind());
+                let judged = evidence(decay, &indicator, &hit.row, backing.len(), &said).judge(now);
+                naming.name = neutral::brief(&indicator.name, 200);
+                naming.state = Some(judged.state.as_str());
+                naming.score = Some(judged.score);
+                naming.expires = Some(judged.expires);
+                self.score = self.score.max(judged.score);
+                states.insert(judged.state);
+            }
+            objects.push(naming);
+        }
+        // The best of them: whoever still vouches for a value outweighs whoever no longer does.
+        self.state = match states.first().map(|state| State::as_str(*state)) {
+            Some(state) => state,
+            None if objects.is_empty() => "unknown",
+            None => "observed",
+        };
+        objects.sort_by_key(|object| std::cmp::Reverse(object.date_added));
+        self.more |= objects.len() > MAX_LISTED;
+        objects.truncate(MAX_LISTED);
+        self.objects = objects;
+    }
+}
+
+impl Naming {
+    fn of(query: &Query, hit: &Hit) -> Self {
+        let row = &hit.row;
+        Self {
+            group: query.slug(row.group()),
+            id: row.id().to_owned(),
+            kind: row.kind().to_owned(),
+            version: row.version(),
+            name: String::new(),
+            matched: hit.matched.iter().take(MAX_LISTED).map(|named| named.value().to_owned()).collect(),
+            tlp: row.tlp().as_str(),
+            pap: row.pap(),
+            member: row.member(),
+            organisation: query.organisation(row.member()),
+            date_added: row.date_added(),
+            state: None,
+            score: None,
+            expires: None,
+            classes: row.classes(),
+        }
+    }
+}

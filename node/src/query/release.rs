@@ -1,0 +1,54 @@
+//! The gate towards tools: what may not only be read, but acted on.
+//!
+//! [`authorise`](super::authorise) answers whether an object is for a token. A tool behind that token blocks, alerts, or
+//! belongs to somebody else; `belfry_proto::stix::egress` says what that takes. What passes both is [`Released`],
+//! and exports are made of nothing else.
+
+use belfry_proto::{
+    stix::egress::{self, Held, Policy},
+    time::Timestamp,
+};
+
+use super::Shown;
+
+/// An object that may leave by a way out.
+#[derive(Clone, Debug)]
+pub struct Released {
+    shown: Shown,
+    score: u8,
+}
+
+impl Released {
+    /// The object.
+    #[must_use]
+    pub const fn object(&self) -> &Shown {
+        &self.shown
+    }
+
+    /// The best score of what it names.
+    #[must_use]
+    pub const fn score(&self) -> u8 {
+        self.score
+    }
+
+    /// Whether its author must not be named to others.
+    #[must_use]
+    pub fn hides_author(&self) -> bool {
+        egress::hides_author(self.shown.terms())
+    }
+
+    pub(super) fn scored(self, score: u8) -> Self {
+        Self { score, ..self }
+    }
+}
+
+/// The gate.
+pub(super) fn release(policy: &Policy, shown: Shown, now: Timestamp) -> Result<Released, Held> {
+    egress::may_leave(policy, &shown.marks(), now)?;
+    Ok(Released { shown, score: 0 })
+}
+
+/// When an object that is held back now may leave after all, if that is only a matter of time.
+pub(super) fn frees_at(policy: &Policy, shown: &Shown, now: Timestamp) -> Option<Timestamp> {
+    egress::frees_at(policy, &shown.marks(), now)
+}

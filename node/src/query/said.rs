@@ -1,0 +1,136 @@
+//! What members say of an object besides publishing it: sightings and opinions, found by the object's id.
+//!
+//! Only what the principal may have counts, one opinion a member, the newest. Whose sightings they are is not told:
+//! who was hit is sensitive; how many members saw it is enough.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use belfry_proto::{
+    id::{GroupId, MemberId},
+    stix::{
+        indicator::{Indicator, OPINION_ON, OpinionObject, SIGHTING_OF, Sighting},
+        score::{self, Decay, Evidence, Opinion},
+    },
+    time::Timestamp,
+};
+
+use super::{Inner, Principal, QueryError, Shown, authorise::admit, claims};
+
+/// Sightings, and opinions, of one object that are looked at; the newest.
+const MAX_SAID: usize = 512;
+
+/// Of one object, or of several that name one value.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said {
+    /// Who sighted it.
+    pub(super) members: BTreeSet<MemberId>,
+    /// How often.
+    pub(super) count: u64,
+    pub(super) first: Option<Timestamp>,
+    pub(super) last: Option<Timestamp>,
+    pub(super) opinions: BTreeMap<MemberId, (Timestamp, Opinion)>,
+}
+
+impl Said {
+    /// Together with what is said of another object.
+    pub(super) fn join(&mut self, other: &Self) {
+        self.members.extend(&other.members);
+        self.count = self.count.saturating_add(other.count);
+        self.first = [self.first, other.first].into_iter().flatten().min();
+        self.last = self.last.max(other.last);
+        for (member, said) in &other.opinions {
+            let known = self.opinions.entry(*member).or_insert(*said);
+            *known = (*known).max(*said);
+        }
+    }
+
+    pub(super) fn doubt(&self) -> f64 {
+        score::doubt(self.opinions.values().map(|(_, opinion)| *opinion))
+    }
+}
+
+/// What is known of an indicator's value, for [`Evidence::judge`].
+pub(super) fn evidence(
+    decay: Decay,
+    indicator: &Indicator,
+    row: &Shown,
+    members: usize,
+    said: &Said,
+) -> Evidence {
+    let from = Some(indicator.valid_from()).filter(|from| *from != Timestamp::ZERO);
+    Evidence {
+        decay,
+        confidence: indicator.confidence,
+        from: from.unwrap_or_else(|| row.created()),
+        until: indicator.valid_until(),
+        is_revoked: row.is_revoked(),
+        members,
+        sighted: said.last,
+        doubt: said.doubt(),
+    }
+}
+
+impl Inner {
+    /// The version of a row's object that counts for the principal; none if that is said by nobody it may know.
+    pub(super) fn in_force(&self, principal: &Principal, row: Shown) -> Result<Option<Shown>, QueryError> {
+        // Most objects have one version by one member, and need no further look.
+        if let [_] = self.store.claims_of(row.group(), row.id())?.as_slice() {
+            return Ok(Some(row));
+        }
+        let rows = self.store.versions(row.group(), row.id())?;
+        let rows = rows.into_iter().filter_map(|row| admit(principal, row)).collect();
+        Ok(claims::shown(rows).pop())
+    }
+
+    /// What is said of an object.
+    pub(super) fn said_of(
+        &self,
+        principal: &Principal,
+        group: GroupId,
+        id: &str,
+    ) -> Result<Said, QueryError> {
+        let mut said = Said::default();
+        for row in self.newest_about(principal, group, SIGHTING_OF, id)? {
+            let Some(sighting) = Sighting::read(row.raw()).filter(|s| s.sighting_of_ref == id) else {
+                continue;
+            };
+            said.members.insert(row.member());
+            said.count = said.count.saturating_add(sighting.count.unwrap_or(1));
+            said.first = [said.first, Some(sighting.first())].into_iter().flatten().min();
+            said.last = said.last.max(Some(sighting.last()));
+        }
+        for row in self.newest_about(principal, group, OPINION_ON, id)? {
+            let Some(object) = OpinionObject::read(row.raw()) else { continue };
+            let Some(opinion) = object.opinion().filter(|_| object.object_refs.iter().any(|on| on == id))
+            else {
+                continue;
+            };
+            let said_now = (row.version_time(), opinion);
+            let known = said.opinions.entry(row.member()).or_insert(said_now);
+            *known = (*known).max(said_now);
+        }
+        Ok(said)
+    }
+
+    /// The newest version of each member's objects that speak of `id`, less those taken back.
+    fn newest_about(
+        &self,
+        principal: &Principal,
+        group: GroupId,
+        what: &str,
+        id: &str,
+    ) -> Result<impl Iterator<Item = Shown> + use<>, QueryError> {
+        let mut newest: HashMap<(MemberId, String), Shown> = HashMap::new();
+        for date in self.store.entered(group, what, id, MAX_SAID)? {
+            let Some(row) = self.store.object_at(group, date)?.and_then(|row| admit(principal, row)) else {
+                continue;
+            };
+            let key = (row.member(), row.id().to_owned());
+            match newest.get(&key) {
+                Some(known) if known.version_time() >= row.version_time() => {}
+                _ => _ = newest.insert(key, row),
+            }
+        }
+        Ok(newest.into_values().filter(|row| !row.is_revoked()))
+    }
+}

@@ -1,0 +1,319 @@
+//! What may leave towards a tool: markings, permitted actions and conditions, per way out.
+//!
+//! Reading is one question (is this object for this token?) and is answered elsewhere. This is the next one: what
+//! may a tool *do* with it, and may it stand there at all, given whose tool it is.
+//!
+//! | way out | TLP | PAP | besides |
+//! |---|---|---|---|
+//! | block lists | not RED | GREEN, CLEAR | active, not contested, in no warning list, known to stand alone |
+//! | detection | not RED | any | active |
+//! | outside the organisation | GREEN, CLEAR; AMBER where the profile says so | as above | no embargo, terms allow it |
+//!
+//! Every refusal has a name, for the report that says why a value is not in a list.
+
+use crate::{schema::Pap, stix::marking::Tlp, time::Timestamp};
+
+/// What a tool does with a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Use {
+    /// Stops traffic: visible to the adversary.
+    Block,
+    /// Looks for it in one's own traffic and logs.
+    Detect,
+}
+
+/// Whose tool it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Audience {
+    /// The organisation's own.
+    Inside,
+    /// A service provider's or another organisation's.
+    Outside,
+}
+
+/// What a way out stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Policy {
+    /// What happens there.
+    pub purpose: Use,
+    /// Whose it is.
+    pub audience: Audience,
+    /// Most restrictive marking that goes out.
+    pub most: Tlp,
+    /// What an object counts as whose author states no permissible actions.
+    pub unstated_pap: Pap,
+}
+
+/// What an author asks of whoever handles an object.
+#[derive(Clone, Copy, Debug)]
+pub struct Marks<'a> {
+    /// Marking in force.
+    pub tlp: Tlp,
+    /// Sealed to members by name.
+    pub is_for_named_recipients: bool,
+    /// Permissible actions, if stated.
+    pub pap: Option<Pap>,
+    /// Not outside its recipients before.
+    pub embargo_until: Option<Timestamp>,
+    /// FIRST IEP 2.0, `name=value`.
+    pub terms: &'a [String],
+}
+
+/// Why something is not in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Held {
+    /// TLP:RED is for people.
+    Red,
+    /// More restrictive than this way out allows.
+    Marking,
+    /// Its author permits no blocking.
+    Pap,
+    /// Not before a later time.
+    Embargo,
+    /// A handling term.
+    Terms,
+    /// Of a class that the profile leaves out.
+    Class,
+    /// Its author says it is harmless.
+    Benign,
+    /// Its author took it back.
+    Revoked,
+    /// Valid from a later time on.
+    NotYet,
+    /// Its time is over.
+    Expired,
+    /// Below the profile's minimum.
+    Score,
+    /// Other members say it is a false positive.
+    Contested,
+    /// Part of a pattern that asks for more.
+    Joined,
+    /// On the local allow-list.
+    Allowed,
+    /// On a warning list.
+    Warning,
+    /// The format has no way to write it.
+    Unwritable,
+}
+
+impl Held {
+    /// Every reason.
+    pub const ALL: [Self; 16] = [
+        Self::Red,
+        Self::Marking,
+        Self::Pap,
+        Self::Embargo,
+        Self::Terms,
+        Self::Class,
+        Self::Benign,
+        Self::Revoked,
+        Self::NotYet,
+        Self::Expired,
+        Self::Score,
+        Self::Contested,
+        Self::Joined,
+        Self::Allowed,
+        Self::Warning,
+        Self::Unwritable,
+    ];
+
+    /// The word for API and people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Red => "red",
+            Self::Marking => "marking",
+            Self::Pap => "pap",
+            Self::Embargo => "embargo",
+            Self::Terms => "terms",
+            Self::Class => "class",
+            Self::Benign => "benign",
+            Self::Revoked => "revoked",
+            Self::NotYet => "not-yet",
+            Self::Expired => "expired",
+            Self::Score => "score",
+            Self::Contested => "contested",
+            Self::Joined => "joined",
+            Self::Allowed => "allow-list",
+            Self::Warning => "warning-list",
+            Self::Unwritable => "unwritable",
+        }
+    }
+}
+
+/// Whether an object so marked may take a way out at `now`.
+///
+/// # Errors
+/// The first rule that holds it back.
+pub fn may_leave(policy: &Policy, marks: &Marks<'_>, now: Timestamp) -> Result<(), Held> {
+    let is_outside = policy.audience == Audience::Outside;
+    if marks.tlp == Tlp::Red {
+        return Err(Held::Red);
+    }
+    if marks.tlp > policy.most || (is_outside && (marks.tlp > Tlp::Amber || marks.is_for_named_recipients)) {
+        return Err(Held::Marking);
+    }
+    let pap = marks.pap.unwrap_or(policy.unstated_pap);
+    if policy.purpose == Use::Block && !matches!(pap, Pap::Green | Pap::Clear) {
+        return Err(Held::Pap);
+    }
+    if is_outside && marks.embargo_until.is_some_and(|until| now < until) {
+        return Err(Held::Embargo);
+    }
+    match marks.terms.iter().all(|term| term_allows(policy, term)) {
+        true => Ok(()),
+        false => Err(Held::Terms),
+    }
+}
+
+/// When a condition that holds an object back now ends by itself.
+#[must_use]
+pub fn frees_at(policy: &Policy, marks: &Marks<'_>, now: Timestamp) -> Option<Timestamp> {
+    marks.embargo_until.filter(|until| policy.audience == Audience::Outside && now < *until)
+}
+
+/// Whether its author must not be named to others (IEP `attribution=must-not`).
+#[must_use]
+pub fn hides_author(terms: &[String]) -> bool {
+    terms.iter().any(|term| read(term) == ("attribution".into(), "must-not".into()))
+}
+
+/// A term nobody here knows may forbid anything; within the organisation that is for people to read.
+fn term_allows(policy: &Policy, term: &str) -> bool {
+    let is_outside = policy.audience == Audience::Outside;
+    let (name, value) = read(term);
+    match (name.as_str(), value.as_str()) {
+        (
+            "permitted-actions",
+            "externally-visible-direct-actions" | "externally-visible-indirect-actions",
+        ) => true,
+        ("permitted-actions", "internally-visible-actions") => !is_outside,
+        ("permitted-actions", _) => false,
+        ("unmodified-resale", "may") | ("affected-party-notifications" | "encrypt-in-transit" | "tlp", _) => {
+            true
+        }
+        ("attribution", "may" | "must" | "must-not") => true,
+        _ => !is_outside,
+    }
+}
+
+fn read(term: &str) -> (String, String) {
+    let word = |text: &str| text.trim().to_ascii_lowercase().replace(['_', ' '], "-");
+    let (name, value) = term.split_once('=').unwrap_or((term, ""));
+    (word(name), word(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
+    const LATER: Timestamp = Timestamp::from_micros(1_790_000_001_000_000);
+
+    fn policy(purpose: Use, audience: Audience) -> Policy {
+        let most = if audience == Audience::Inside { Tlp::AmberStrict } else { Tlp::Amber };
+        Policy { purpose, audience, most, unstated_pap: Pap::Green }
+    }
+
+    fn marks(tlp: Tlp, pap: Option<Pap>) -> Marks<'static> {
+        Marks { tlp, is_for_named_recipients: false, pap, embargo_until: None, terms: &[] }
+    }
+
+    #[test]
+    fn the_table_holds() {
+        use Audience::{Inside, Outside};
+        use Use::{Block, Detect};
+        for (purpose, audience, tlp, pap, expected) in [
+            (Block, Inside, Tlp::Red, Some(Pap::Clear), Err(Held::Red)),
+            (Detect, Inside, Tlp::Red, Some(Pap::Clear), Err(Held::Red)),
+            (Block, Inside, Tlp::AmberStrict, Some(Pap::Green), Ok(())),
+            (Block, Inside, Tlp::Green, Some(Pap::Amber), Err(Held::Pap)),
+            (Block, Inside, Tlp::Green, Some(Pap::Red), Err(Held::Pap)),
+            (Block, Inside, Tlp::Green, None, Ok(())),
+            (Detect, Inside, Tlp::Green, Some(Pap::Red), Ok(())),
+            (Detect, Outside, Tlp::AmberStrict, None, Err(Held::Marking)),
+            (Detect, Outside, Tlp::Amber, None, Ok(())),
+            (Block, Outside, Tlp::Clear, Some(Pap::Amber), Err(Held::Pap)),
+        ] {
+            assert_eq!(
+                may_leave(&policy(purpose, audience), &marks(tlp, pap), NOW),
+                expected,
+                "{purpose:?} {tlp}"
+            );
+        }
+    }
+
+    #[test]
+    fn amber_goes_outside_only_where_the_profile_says_so() {
+        let strict = Policy { most: Tlp::Green, ..policy(Use::Detect, Audience::Outside) };
+        assert_eq!(may_leave(&strict, &marks(Tlp::Amber, None), NOW), Err(Held::Marking));
+    }
+
+    #[test]
+    fn conditions_hold_outside_until_they_end() {
+        let outside = policy(Use::Detect, Audience::Outside);
+        let embargoed = Marks { embargo_until: Some(LATER), ..marks(Tlp::Green, None) };
+        assert_eq!(may_leave(&outside, &embargoed, NOW), Err(Held::Embargo));
+        assert_eq!(may_leave(&outside, &embargoed, LATER), Ok(()));
+        assert_eq!(frees_at(&outside, &embargoed, NOW), Some(LATER));
+        assert_eq!(may_leave(&policy(Use::Block, Audience::Inside), &embargoed, NOW), Ok(()));
+    }
+
+    #[test]
+    fn terms_are_read_in_any_spelling_and_unknown_ones_stay_inside() {
+        let [inside, outside] = [Audience::Inside, Audience::Outside].map(|a| policy(Use::Detect, a));
+        for (term, is_inside, is_outside) in [
+            ("permitted-actions=internally-visible-actions", true, false),
+            ("PERMITTED_ACTIONS=None", false, false),
+            ("permitted-actions=contact-for-instruction", false, false),
+            ("unmodified-resale=must-not", true, false),
+            ("attribution=must-not", true, true),
+            ("something-new=1", true, false),
+        ] {
+            let terms = [term.to_owned()];
+            let marks = Marks { terms: &terms, ..marks(Tlp::Green, None) };
+            let leaves = |policy: &Policy| may_leave(policy, &marks, NOW).is_ok();
+            assert_eq!((leaves(&inside), leaves(&outside)), (is_inside, is_outside), "{term}");
+        }
+        assert!(hides_author(&["Attribution=MUST NOT".to_owned()]));
+    }
+
+    fn any_policy() -> impl Strategy<Value = Policy> {
+        let tlp = proptest::sample::select(Tlp::ALL.to_vec());
+        let pap = proptest::sample::select(vec![Pap::Clear, Pap::Green, Pap::Amber, Pap::Red]);
+        (any::<(bool, bool)>(), tlp, pap).prop_map(|((block, inside), most, unstated_pap)| Policy {
+            purpose: if block { Use::Block } else { Use::Detect },
+            audience: if inside { Audience::Inside } else { Audience::Outside },
+            most,
+            unstated_pap,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_stricter_marking_never_leaves_where_a_wider_does_not(policy in any_policy(), named: bool, at in 0usize..4) {
+            let of = |tlp| Marks { is_for_named_recipients: named, ..marks(tlp, None) };
+            let (wide, strict) = (of(Tlp::ALL[at]), of(Tlp::ALL[at + 1]));
+            prop_assert!(may_leave(&policy, &strict, NOW).is_err() || may_leave(&policy, &wide, NOW).is_ok());
+            prop_assert_eq!(may_leave(&policy, &of(Tlp::Red), NOW), Err(Held::Red));
+        }
+
+        #[test]
+        fn outside_is_never_wider_than_inside_and_blocking_than_looking(policy in any_policy(), term in "[a-z=-]{0,12}") {
+            let terms = [term];
+            for tlp in Tlp::ALL {
+                let marks = Marks { terms: &terms, ..marks(tlp, None) };
+                let ok = |policy: Policy| may_leave(&policy, &marks, NOW).is_ok();
+                let with = |purpose, audience| ok(Policy { purpose, audience, ..policy });
+                for other in [Use::Block, Use::Detect] {
+                    prop_assert!(!with(other, Audience::Outside) || with(other, Audience::Inside));
+                }
+                for whose in [Audience::Inside, Audience::Outside] {
+                    prop_assert!(!with(Use::Block, whose) || with(Use::Detect, whose));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Indicators, sightings and opinions, read as far as scores and exports need them.
+//!
+//! The objects were checked when they came in; what does not read here is of no use and no error.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::{
+    stix::{
+        observable::{Kind, MAX_OBSERVABLES, Observable, compared, pattern},
+        score::Opinion,
+    },
+    time::Timestamp,
+};
+
+/// Index entries by which what is said about an object is found.
+pub const SIGHTING_OF: &str = "sighting-of";
+/// As [`SIGHTING_OF`], for opinions.
+pub const OPINION_ON: &str = "opinion-on";
+/// Objects one opinion or sighting is entered under; people speak of one.
+const MAX_ABOUT: usize = 64;
+
+/// What an indicator says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Indicator {
+    /// Its name.
+    pub name: String,
+    /// Its description.
+    pub description: String,
+    /// The pattern's language.
+    pub pattern_type: String,
+    /// The pattern.
+    pub pattern: String,
+    /// Its author's confidence, as written.
+    pub confidence: Option<u8>,
+    valid_from: String,
+    valid_until: Option<String>,
+    /// `malicious-activity`, `benign` and the like.
+    pub indicator_types: Vec<String>,
+    /// Tags of its author.
+    pub labels: Vec<String>,
+}
+
+/// How much of a pattern a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stands {
+    /// Its presence makes the pattern match.
+    Alone,
+    /// The pattern asks for more besides: good to look for, not to block by.
+    Joined,
+}
+
+impl Indicator {
+    /// Off an indicator's JSON.
+    #[must_use]
+    pub fn read(raw: &[u8]) -> Option<Self> {
+        serde_json::from_slice(raw).ok()
+    }
+
+    /// From when it is valid; the epoch if unreadable.
+    #[must_use]
+    pub fn valid_from(&self) -> Timestamp {
+        time(&self.valid_from).unwrap_or_default()
+    }
+
+    /// Until when, if its author says.
+    #[must_use]
+    pub fn valid_until(&self) -> Option<Timestamp> {
+        self.valid_until.as_deref().and_then(time)
+    }
+
+    /// Whether its author says that what it finds is harmless.
+    #[must_use]
+    pub fn is_benign(&self) -> bool {
+        self.indicator_types.iter().any(|kind| kind == "benign")
+            && !self.indicator_types.iter().any(|kind| kind == "malicious-activity" || kind == "compromised")
+    }
+
+    /// The values it looks for, each once.
+    ///
+    /// A cryptographic hash names its file whatever else a pattern asks for, so it always stands alone.
+    #[must_use]
+    pub fn values(&self) -> Vec<(Observable, Stands)> {
+        if self.pattern_type != "stix" {
+            return Vec::new();
+        }
+        let Ok(read) = pattern::read(&self.pattern) else { return Vec::new() };
+        let mut found: BTreeMap<Observable, Stands> = BTreeMap::new();
+        for comparison in &read.comparisons {
+            for value in comparison.wanted() {
+                let Some(observable) = compared(comparison.path(), value) else { continue };
+                if found.len() >= MAX_OBSERVABLES {
+                    break;
+                }
+                let names_a_file =
+                    matches!(observable.kind(), Kind::Md5 | Kind::Sha1 | Kind::Sha256 | Kind::Sha512);
+                let stands = if read.is_joined && !names_a_file { Stands::Joined } else { Stands::Alone };
+                let known = found.entry(observable).or_insert(stands);
+                *known = (*known).min(stands);
+            }
+        }
+        found.into_iter().collect()
+    }
+}
+
+/// What a sighting says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Sighting {
+    /// Of which object.
+    pub sighting_of_ref: String,
+    /// How often; unset once.
+    pub count: Option<u64>,
+    created: String,
+    first_seen: Option<String>,
+    last_seen: Option<String>,
+}
+
+impl Sighting {
+    /// Off a sighting's JSON.
+    #[must_use]
+    pub fn read(raw: &[u8]) -> Option<Self> {
+        serde_json::from_slice(raw).ok()
+    }
+
+    /// When it was first seen.
+    #[must_use]
+    pub fn first(&self) -> Timestamp {
+        self.first_seen.as_deref().and_then(time).unwrap_or_else(|| time(&self.created).unwrap_or_default())
+    }
+
+    /// When it was last seen.
+    #[must_use]
+    pub fn last(&self) -> Timestamp {
+        self.last_seen.as_deref().and_then(time).unwrap_or_else(|| self.first())
+    }
+}
+
+/// What an opinion object says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct OpinionObject {
+    opinion: String,
+    /// On which objects.
+    pub object_refs: Vec<String>,
+}
+
+impl OpinionObject {
+    /// Off an opinion's JSON.
+    #[must_use]
+    pub fn read(raw: &[u8]) -> Option<Self> {
+        serde_json::from_slice(raw).ok()
+    }
+
+    /// The opinion; unset for a word STIX has not.
+    #[must_use]
+    pub fn opinion(&self) -> Option<Opinion> {
+        Opinion::of(&self.opinion)
+    }
+}
+
+/// Index entries by which `kind`'s object is found from what it speaks of.
+#[must_use]
+pub fn about(kind: &str, raw: &[u8]) -> Vec<(&'static str, String)> {
+    match kind {
+        "sighting" => Sighting::read(raw).map(|s| (SIGHTING_OF, s.sighting_of_ref)).into_iter().collect(),
+        "opinion" => {
+            let on = OpinionObject::read(raw).map(|o| o.object_refs).unwrap_or_default();
+            on.into_iter().take(MAX_ABOUT).map(|id| (OPINION_ON, id)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn time(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(pattern: &str) -> Vec<String> {
+        let indicator =
+            Indicator { pattern_type: "stix".into(), pattern: pattern.into(), ..Indicator::default() };
+        indicator.values().iter().map(|(o, stands)| format!("{} {stands:?}", o.value())).collect()
+    }
+
+    #[test]
+    fn a_value_that_is_only_part_of_a_pattern_does_not_stand_alone() {
+        assert_eq!(values("[domain-name:value = 'evil.example']"), ["evil.example Alone"]);
+        assert_eq!(
+            values("[ipv4-addr:value = '198.51.100.7' OR ipv4-addr:value = '198.51.100.8']"),
+            ["198.51.100.7 Alone", "198.51.100.8 Alone"]
+        );
+        assert_eq!(
+            values("[network-traffic:dst_ref.value = '198.51.100.7' AND network-traffic:dst_port = 443]"),
+            ["198.51.100.7 Joined"]
+        );
+        assert_eq!(
+            values("[domain-name:value = 'a.example'] FOLLOWEDBY [domain-name:value = 'b.example']"),
+            ["a.example Joined", "b.example Joined"]
+        );
+    }
+
+    #[test]
+    fn a_hash_names_its_file_whatever_else_is_asked() {
+        let md5 = "d41d8cd98f00b204e9800998ecf8427e";
+        let pattern = format!("[file:name = 'evil.exe' AND file:hashes.MD5 = '{md5}']");
+        assert_eq!(values(&pattern), [format!("{md5} Alone"), "evil.exe Joined".into()]);
+    }
+
+    #[test]
+    fn what_is_harmless_or_unreadable_is_told() {
+        let read = |json: &str| Indicator::read(json.as_bytes()).unwrap();
+        assert!(read(r#"{"indicator_types":["benign"]}"#).is_benign());
+        assert!(!read(r#"{"indicator_types":["benign","malicious-activity"]}"#).is_benign());
+        assert_eq!(read(r#"{"valid_until":"soon"}"#).valid_until(), None);
+        assert_eq!(Indicator::read(b"{\"confidence\":\"high\"}"), None);
+        let until = read(r#"{"valid_until":"2026-11-23T10:00:00Z"}"#).valid_until().unwrap();
+        assert_eq!(until.to_string(), "2026-11-23T10:00:00.000000Z");
+    }
+
+    #[test]
+    fn what_speaks_of_an_object_is_entered_under_it() {
+        let sighting = br#"{"sighting_of_ref":"indicator--1","created":"2026-11-23T10:00:00Z"}"#;
+        assert_eq!(about("sighting", sighting), [(SIGHTING_OF, "indicator--1".to_owned())]);
+        let opinion = br#"{"opinion":"agree","object_refs":["a","b"]}"#;
+        assert_eq!(about("opinion", opinion).len(), 2);
+        assert!(about("indicator", opinion).is_empty());
+    }
+}

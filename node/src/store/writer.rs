@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use super::{
     apply::Applier,
     error::{OpenError, WriteError},
+    frontiers::Frontiers,
     objects::Claim,
     open::Db,
     rows::{Change, Committed},
@@ -157,17 +158,18 @@ impl Drop for Thread {
 }
 
 impl Writer {
-    pub(super) fn start(db: Arc<Db>) -> Result<Self, OpenError> {
+    pub(super) fn start(db: Arc<Db>, frontiers: Arc<Frontiers>) -> Result<Self, OpenError> {
         // A job has one place or more, so the queue never holds more jobs than there are places.
         let (queue, jobs) = mpsc::channel(QUEUE);
         let places = Arc::new(Semaphore::new(QUEUE));
         let writable = Arc::new(AtomicBool::new(true));
-        let applier = Applier::load(&db)?;
+        let mut applier = Applier::load(&db)?;
+        frontiers.changed(applier.changed_logs());
         let (told, newest) = watch::channel(applier.newest());
         let flag = Arc::clone(&writable);
         let handle = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(&db, jobs, applier, &flag, &told))?;
+            .spawn(move || run(&db, jobs, applier, &flag, &told, &frontiers))?;
         Ok(Self {
             thread: Arc::new(Thread { queue: Some(queue), places, handle: Some(handle) }),
             writable,
@@ -217,6 +219,7 @@ fn run(
     mut applier: Applier,
     writable: &AtomicBool,
     newest: &watch::Sender<u64>,
+    frontiers: &Frontiers,
 ) {
     let _guard = Guard(writable);
     let mut stopped: Option<WriteError> = None;
@@ -248,6 +251,7 @@ fn run(
         }
         match txn.write() {
             Ok(()) => {
+                frontiers.changed(applier.changed_logs());
                 let head = applier.newest();
                 newest.send_if_modified(|before| std::mem::replace(before, head) != head);
                 for job in whole {

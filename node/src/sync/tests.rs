@@ -1,7 +1,7 @@
 //! Nodes in one process that are level, behind, silent, slow or lying. Everything waits for what it claims;
 //! nothing sleeps to be in step.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use belfry_proto::{
     envelope::Decoded,
@@ -17,7 +17,7 @@ use futures::future::join_all;
 use prost::Message;
 use tokio::task::JoinSet;
 
-use super::{serve::frontier_of, *};
+use super::*;
 use crate::{
     feed::{Feed, Notice},
     ingest::Ingest,
@@ -438,10 +438,9 @@ async fn a_frontier_counts_what_is_held() {
     let site = Site::new(&coalition, &alice).await;
     site.hold(&messages[..2]).await;
     site.hold(&messages[3..]).await;
-    let rows = site.store.logs(CIDR).unwrap();
-    let held: BTreeMap<LogId, (u64, u64)> =
-        rows.iter().map(frontier_of).map(|f| (f.log, (f.height.get(), f.bodies))).collect();
-    assert_eq!(held.into_values().collect::<Vec<_>>(), [(2, 2)]);
+    let frontier = site.store.frontier(CIDR);
+    let held: Vec<_> = frontier.logs().iter().map(|log| (log.height.get(), log.bodies)).collect();
+    assert_eq!(held, [(2, 2)]);
 }
 
 /// The second half of [`three`]'s first writer's fork: another message for the place of `all[at]`.

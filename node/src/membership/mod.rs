@@ -20,6 +20,7 @@ mod hello;
 mod links;
 mod log;
 mod pulls;
+mod targets;
 mod voices;
 
 #[cfg(test)]
@@ -98,6 +99,7 @@ pub struct Membership {
     beacons: beacon::Beacons,
     watch: watch::Sender<LogWatch>,
     book: address::Book,
+    targets: targets::Targets,
     pulse: gate::Pulse,
     gate: GateTimes,
     topics: BTreeSet<Topic>,
@@ -230,6 +232,7 @@ impl Membership {
             beacons: beacon::Beacons::default(),
             watch: watch::Sender::new(LogWatch::default()),
             book,
+            targets: targets::Targets::default(),
             pulse: gate::Pulse::default(),
             gate,
             topics: BTreeSet::new(),
@@ -284,7 +287,10 @@ impl Membership {
 
     fn link(&mut self, link: Link) {
         match link {
-            Link::Up { node, admitted, others, outbound, .. } => {
+            Link::Up { node, admitted, others, outbound, address } => {
+                if outbound {
+                    self.targets.proved(node, &address);
+                }
                 if admitted {
                     self.dialing.connected(node, outbound);
                 }
@@ -311,7 +317,9 @@ impl Membership {
             }
             Link::DialFailed { node, reason } => {
                 tracing::debug!(peer = %node, "dial: {reason}");
-                self.dialing.failed(node, tokio::time::Instant::now());
+                let now = tokio::time::Instant::now();
+                self.targets.failed(node, &reason, now);
+                self.dialing.failed(node, now);
             }
             Link::Down { .. } | Link::Subscribed { .. } | Link::Unsubscribed { .. } => {}
         }
@@ -432,7 +440,13 @@ impl Membership {
             roster.admitted_nodes(now).into_iter().filter_map(place).collect();
         nodes.remove(&self.identity.node);
         let own = self.identity.kept_groups(&roster);
-        for (node, addresses) in self.dialing.due(&nodes, &own, &known, tokio::time::Instant::now()) {
+        let instant = tokio::time::Instant::now();
+        for (node, addresses) in self.dialing.due(&nodes, &own, &known, instant) {
+            let is_configured = |address: &Address| self.dialing.is_configured(&node, address);
+            let addresses = self.targets.draw(node, addresses, is_configured, instant);
+            if addresses.is_empty() {
+                continue;
+            }
             if let Err(error) = self.network.dial(node, addresses).await {
                 tracing::debug!(peer = %node, "dial: {error}");
             }

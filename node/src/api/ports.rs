@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::{
     publish::submission::{Accepted, DraftStatus, Submission, SubmitError},
     query::Query,
+    sync::{GroupProgress, Report},
 };
 
 /// The way in for content.
@@ -31,6 +32,10 @@ pub trait NodeStatus: Send + Sync {
     async fn report(&self) -> NodeReport;
     /// For `GET /api/v1/peers`.
     async fn peers(&self) -> Vec<PeerReport>;
+    /// For `GET /api/v1/sync`: the node, and each of these groups in turn; `None` if the store cannot be read.
+    async fn sync(&self, groups: Vec<GroupId>) -> Option<(Report, Vec<GroupProgress>)>;
+    /// Envelopes parked until the admin log catches up.
+    async fn parked(&self) -> usize;
     /// Takes in an admin log file and tells the coalition; the error is a sentence for its sender.
     async fn import_log(&self, text: String) -> Result<Imported, String> {
         drop(text);

@@ -17,7 +17,9 @@ use super::{
     app::App,
     auth::{self, Needs},
     events,
-    rest::{backups, forks, groups, health, log, members, messages, objects, publications, status, tokens},
+    rest::{
+        backups, forks, groups, health, log, members, messages, objects, publications, status, sync, tokens,
+    },
     taxii::{self, collections, discovery},
 };
 
@@ -66,6 +68,7 @@ pub(crate) fn table() -> Vec<Route> {
 
         Route::get("/api/v1/status", Token, status::status),
         Route::get("/api/v1/peers", Admin, status::peers),
+        Route::get("/api/v1/sync", Token, sync::progress),
         Route::get("/api/v1/groups", Token, groups::groups),
         Route::get("/api/v1/members", Token, members::members),
         Route::get("/api/v1/members/{member}/heads", Admin, log::heads),

@@ -27,6 +27,7 @@ mod publish;
 mod run;
 mod status;
 mod store;
+mod sync;
 mod token;
 mod why;
 
@@ -75,6 +76,7 @@ enum Command {
     Join(join::Join),
     Run(run::Run),
     Status(status::Status),
+    Sync(sync::Sync),
     Publish(publish::Publish),
     Publication(publish::Publication),
     /// Make, list and revoke access tokens of the local API
@@ -126,6 +128,7 @@ impl Command {
             Self::Join(command) => command.run(global),
             Self::Run(command) => command.run(global),
             Self::Status(command) => command.run(global),
+            Self::Sync(command) => command.run(global),
             Self::Publish(command) => command.run(global),
             Self::Publication(command) => command.run(global),
             Self::Token(command) => command.run(global),

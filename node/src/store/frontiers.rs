@@ -144,6 +144,15 @@ impl Store {
         Arc::clone(held.whole.get_or_init(make))
     }
 
+    /// Logs of a group of which later entries are held than the next one, and not because of a fork. Reads no row.
+    #[must_use]
+    pub fn gaps(&self, group: GroupId) -> Vec<LogId> {
+        let groups = self.frontiers.groups();
+        let held = groups.get(&group).into_iter().flat_map(|group| group.logs.values());
+        let has_gap = |held: &&HeldLog| held.top > held.frontier.height && held.frontier.frozen.get() == 0;
+        held.map(|(_, held)| held).filter(has_gap).map(|held| held.frontier.log).collect()
+    }
+
     /// Logs that one certificate wrote in a group, the longest first. Reads no row.
     #[must_use]
     pub fn logs_of(&self, group: GroupId, serial: Serial) -> Vec<HeldLog> {

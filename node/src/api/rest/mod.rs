@@ -13,4 +13,5 @@ pub(super) mod messages;
 pub(super) mod objects;
 pub(super) mod publications;
 pub(super) mod status;
+pub(super) mod sync;
 pub(super) mod tokens;

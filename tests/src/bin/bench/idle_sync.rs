@@ -170,7 +170,7 @@ async fn fill(
         let rows = batch.iter().filter_map(|number| row(*number, &logs, coalition.roster.version().height));
         let prepared = rows.map(|row| store.prepare(Change::Envelope(Box::new(row)))).collect();
         let next = store.enqueue(prepared).await?;
-        if let Some(before) = std::mem::replace(&mut pending, Some(next)) {
+        if let Some(before) = pending.replace(next) {
             settled(before).await?;
         }
     }
@@ -274,16 +274,10 @@ async fn time(coalition: &Coalition, asker: &Member, node: &Node, rounds: usize)
         let begun = Instant::now();
         for (group, hash) in groups.iter().zip(&mut hashes) {
             let pull = PullFrontier { group: group.get(), hash: hash.clone(), after: Vec::new() };
-            let request = || SyncRequest { request: Some(Request::Frontier(pull.clone())) };
-            let frontier = loop {
-                match network.sync(&key, request()).await? {
-                    SyncResponse { response: Some(Response::Frontier(frontier)) } => break frontier,
-                    SyncResponse { response: Some(Response::Refused(_)) } => {
-                        // Over the budget of requests: that wait is not the comparison's.
-                        bail!("the node was asked too much: fewer --rounds");
-                    }
-                    other => bail!("a frontier was answered with {other:?}"),
-                }
+            let request = SyncRequest { request: Some(Request::Frontier(pull)) };
+            let frontier = match network.sync(&key, request).await? {
+                SyncResponse { response: Some(Response::Frontier(frontier)) } => frontier,
+                other => bail!("a frontier was answered with {other:?}"),
             };
             ensure!(round == 0 || frontier.logs.is_empty(), "not level");
             *hash = frontier.hash;

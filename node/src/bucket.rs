@@ -73,7 +73,7 @@ pub(crate) struct Buckets<K> {
 /// Buckets kept without looking for full ones: more than a coalition has nodes.
 const MANY: usize = 1024;
 
-impl<K: Copy + Ord> Buckets<K> {
+impl<K: Ord> Buckets<K> {
     pub(crate) const fn new(rate: Rate) -> Self {
         Self { rate, buckets: BTreeMap::new(), many: MANY }
     }

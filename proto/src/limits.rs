@@ -43,6 +43,8 @@ pub const MAX_SEQUENCE: u64 = 1 << 53;
 pub const MAX_PAGE_ENVELOPES: usize = 256;
 /// Logs in one frontier reply: 200 authors with several logs each.
 pub const MAX_FRONTIER_LOGS: usize = 8192;
+/// Logs told of in one hello, whose request is at most 64 KiB.
+pub const MAX_TOLD_LOGS: usize = 512;
 /// Records in one page of the admin log.
 pub const MAX_PAGE_RECORDS: usize = 256;
 /// Multiaddresses in one address record.

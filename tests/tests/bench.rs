@@ -47,6 +47,22 @@ fn lookup_runs_quickly() {
     assert!(report["http_p99_ms"].as_f64().unwrap() > 0.0, "{report}");
 }
 
+/// Needs the binary, too: the node that catches up is a process of its own.
+#[test]
+fn catchup_runs_quickly() {
+    let report = quick("catchup");
+    assert!(report["messages_per_s"].as_f64().unwrap() > 0.0, "{report}");
+    assert!(report["ratio_to_ingest"].as_f64().unwrap() > 0.0, "{report}");
+}
+
+/// Bytes are no matter of how fast a machine is: the promise is kept or it is not.
+#[test]
+fn idle_sync_runs_quickly_and_below_a_kilobyte_a_group() {
+    let report = quick("idle-sync");
+    let bytes = report["bytes_per_group"].as_f64().unwrap();
+    assert!(bytes > 0.0 && bytes < 1024.0, "{report}");
+}
+
 /// Needs the binary, as every story does: `cargo build --bins` before.
 #[test]
 fn idle_runs_quickly() {

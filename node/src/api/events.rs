@@ -5,6 +5,9 @@
 //! cannot be resumed is told as a `gap` event. Every quarter minute without news a `heartbeat` carries
 //! the position, so that even a reader of a quiet group resumes from near the head.
 //!
+//! With `sync=true`, `sync` events tell the node's progress as `GET /api/v1/sync` does, whenever it changed and no more
+//! than once a second. They are of the moment: nothing of them is resumed.
+//!
 //! It ends when the server stops, and within a heartbeat of its token's end.
 
 use std::{
@@ -34,7 +37,7 @@ use super::{
     app::App,
     params::{Params, bad},
     problem::Problem,
-    rest::objects::ObjectJson,
+    rest::{objects::ObjectJson, sync},
 };
 use crate::{
     clock,
@@ -44,8 +47,10 @@ use crate::{
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Silence after which a heartbeat is sent; proxies commonly cut at 30 s or 60 s.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often progress is looked at for a stream that asked for it.
+const PROGRESS: Duration = Duration::from_secs(1);
 
-/// `GET /api/v1/events`, with `group` and `type` (several each) and `after`.
+/// `GET /api/v1/events`, with `group` and `type` (several each), `after` and `sync`.
 ///
 /// Without `after` or `Last-Event-ID` it starts at the head; `after=0` starts at the beginning.
 pub(in crate::api) async fn events(
@@ -58,6 +63,11 @@ pub(in crate::api) async fn events(
     let names = params.list("group")?;
     let kinds: BTreeSet<String> = params.list("type")?.into_iter().collect();
     let after = params.one("after")?;
+    let tells_sync = match params.one("sync")?.as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(bad("sync", "is true or false")),
+    };
     params.finish()?;
     let mut groups = BTreeSet::new();
     for name in &names {
@@ -82,6 +92,7 @@ pub(in crate::api) async fn events(
         position,
         waiting: VecDeque::new(),
         silent_since: Instant::now(),
+        sync: tells_sync.then(|| (Instant::now(), serde_json::Value::Null)),
         _place: place,
         app,
     };
@@ -103,6 +114,8 @@ struct Stream {
     /// Read and not yet sent; at most one stretch of the feed.
     waiting: VecDeque<Event>,
     silent_since: Instant,
+    /// When progress is to be looked at next, and what was told last, if it is to be told.
+    sync: Option<(Instant, serde_json::Value)>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -120,18 +133,38 @@ impl Stream {
                 return Some(event);
             }
             self.feed.mark_unchanged();
-            if self.fetch(&principal).await? {
+            if self.fetch(&principal).await? || self.progress(&principal).await {
                 continue;
             }
+            let looks = self.sync.as_ref().map(|(at, _)| *at);
             tokio::select! {
                 () = self.app.stopping.cancelled() => return None,
                 changed = self.feed.changed() => changed.ok()?,
+                () = tokio::time::sleep_until(looks.unwrap_or_else(Instant::now)), if looks.is_some() => {}
                 () = tokio::time::sleep_until(self.silent_since + HEARTBEAT) => {
                     self.silent_since = Instant::now();
                     return Some(Event::default().event("heartbeat").id(self.position.to_string()).data("{}"));
                 }
             }
         }
+    }
+
+    /// Looks at progress if it is time to; whether there is news.
+    async fn progress(&mut self, principal: &Principal) -> bool {
+        let Some((at, told)) = &mut self.sync else { return false };
+        if *at > Instant::now() {
+            return false;
+        }
+        *at = Instant::now() + PROGRESS;
+        // What cannot be told now is told a second later.
+        let Ok(now) = sync::told(&self.app, principal, self.groups.as_ref()).await else { return false };
+        if *told == now {
+            return false;
+        }
+        let event = Event::default().event("sync").id(self.position.to_string()).data(now.to_string());
+        *told = now;
+        self.waiting.push_back(event);
+        true
     }
 
     /// Reads on; whether it is worth looking again at once.

@@ -16,6 +16,7 @@ use crate::{
         withdraw::{WithdrawError, WithdrawalRequest, Withdrawn},
     },
     query::Query,
+    sync::{GroupProgress, Report},
 };
 
 /// The way in for content.
@@ -36,6 +37,10 @@ pub trait NodeStatus: Send + Sync {
     async fn report(&self) -> NodeReport;
     /// For `GET /api/v1/peers`.
     async fn peers(&self) -> Vec<PeerReport>;
+    /// For `GET /api/v1/sync`: the node, and each of these groups in turn; `None` if the store cannot be read.
+    async fn sync(&self, groups: Vec<GroupId>) -> Option<(Report, Vec<GroupProgress>)>;
+    /// Envelopes parked until the admin log catches up.
+    async fn parked(&self) -> usize;
     /// Takes in an admin log file and tells the coalition; the error is a sentence for its sender.
     async fn import_log(&self, text: String) -> Result<Imported, String> {
         drop(text);

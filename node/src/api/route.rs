@@ -19,7 +19,7 @@ use super::{
     events,
     rest::{
         backups, exports, forks, groups, health, log, lookup, members, messages, metrics, objects,
-        publications, status, tokens, withdrawals,
+        publications, status, sync, tokens, withdrawals,
     },
     taxii::{self, collections, discovery},
 };
@@ -71,6 +71,7 @@ pub(crate) fn table() -> Vec<Route> {
 
         Route::get("/api/v1/status", Token, status::status),
         Route::get("/api/v1/peers", Admin, status::peers),
+        Route::get("/api/v1/sync", Token, sync::progress),
         Route::get("/api/v1/groups", Token, groups::groups),
         Route::get("/api/v1/members", Token, members::members),
         Route::get("/api/v1/members/{member}/heads", Admin, log::heads),

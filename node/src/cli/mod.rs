@@ -31,6 +31,7 @@ mod publish;
 mod run;
 mod status;
 mod store;
+mod sync;
 mod token;
 mod verify;
 mod why;
@@ -85,6 +86,7 @@ enum Command {
     Join(join::Join),
     Run(run::Run),
     Status(status::Status),
+    Sync(sync::Sync),
     Publish(publish::Publish),
     Publication(publish::Publication),
     Withdraw(withdraw::Withdraw),
@@ -144,6 +146,7 @@ impl Command {
             Self::Join(command) => command.run(global),
             Self::Run(command) => command.run(global),
             Self::Status(command) => command.run(global),
+            Self::Sync(command) => command.run(global),
             Self::Publish(command) => command.run(global),
             Self::Publication(command) => command.run(global),
             Self::Withdraw(command) => command.run(global),

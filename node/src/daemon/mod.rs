@@ -262,7 +262,8 @@ impl Daemon {
         tasks.spawn("judge", judge);
         tasks.spawn("keep", keep);
         tasks.spawn("reopen", reopen);
-        let counters = Arc::new(sync::Counters::default());
+        let (counters, outlook) = (Arc::new(sync::Counters::default()), sync::Tell::default());
+        let progress = outlook.progress(&counters);
         let sync = Sync {
             identity: Arc::clone(&identity),
             store: store.clone(),
@@ -272,6 +273,7 @@ impl Daemon {
             intake,
             counters: Arc::clone(&counters),
             interval: tuning.sync_interval,
+            outlook,
         };
         tasks.spawn("sync", sync.run());
         let serving =
@@ -322,6 +324,7 @@ impl Daemon {
             hellos,
             log_watch,
             held,
+            progress,
             import,
             stopping: tasks.stop_signal(),
             started: clock::now(),

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use belfry_proto::{
-    id::PublicationId,
+    id::{GroupId, PublicationId},
     schema::StalenessPolicy,
     time::Timestamp,
     topic::Topic,
@@ -27,7 +27,7 @@ use crate::{
     },
     roster::LiveRoster,
     store::Store,
-    sync,
+    sync::{self, GroupProgress, Progress, Report},
 };
 
 /// Drafts and parked envelopes counted; beyond it the number is "at least".
@@ -62,6 +62,7 @@ pub(super) struct Status {
     pub(super) hellos: watch::Receiver<Hellos>,
     pub(super) log_watch: watch::Receiver<LogWatch>,
     pub(super) held: watch::Receiver<Option<Hold>>,
+    pub(super) progress: Progress,
     pub(super) import: Import,
     pub(super) stopping: CancellationToken,
     pub(super) started: Timestamp,
@@ -243,6 +244,27 @@ impl NodeStatus for Status {
                 since: peer.since,
             })
             .collect()
+    }
+
+    async fn sync(&self, groups: Vec<GroupId>) -> Option<(Report, Vec<GroupProgress>)> {
+        let (store, progress) = (self.store.clone(), self.progress.clone());
+        let told = tokio::task::spawn_blocking(move || {
+            groups.iter().map(|group| progress.group(&store, *group)).collect::<Result<Vec<_>, _>>()
+        });
+        match told.await.ok()? {
+            Ok(told) => Some((self.progress.report(), told)),
+            Err(error) => {
+                tracing::error!("progress of sync: {error}");
+                None
+            }
+        }
+    }
+
+    async fn parked(&self) -> usize {
+        let store = self.store.clone();
+        let parked =
+            tokio::task::spawn_blocking(move || store.parked(None, COUNTED).map_or(0, |all| all.len()));
+        parked.await.unwrap_or_default()
     }
 
     async fn import_log(&self, text: String) -> Result<Imported, String> {

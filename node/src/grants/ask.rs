@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::wishes::{AT_ONCE, Answer, Holders, Question, Wishes};
+use super::wishes::{Answer, Holders, Question, SWEPT, Wishes};
 use crate::{
     clock,
     feed::{Feed, Notice},
@@ -143,15 +143,15 @@ impl Asking {
 
     fn sweep(&mut self) {
         let store = &self.asker.store;
-        let waiting = store.waiting_keys(self.swept, AT_ONCE).unwrap_or_default();
+        let waiting = store.waiting_keys(self.swept, SWEPT).unwrap_or_default();
         // Round and round: a thousand keys that nobody has must not hide the others behind them.
-        self.swept = waiting.last().filter(|_| waiting.len() == AT_ONCE).map(|(key, ..)| *key);
+        self.swept = waiting.last().filter(|_| waiting.len() == SWEPT).map(|(key, ..)| *key);
         for (key, group, author) in waiting {
             if matches!(store.key(key), Ok(Some(_))) {
                 // The key came while its envelope was being stored.
                 self.asker.feed.notify(Notice::KeyArrived(key));
             } else {
-                self.wishes.wish(key, group, author, Instant::now());
+                self.wishes.sweep(key, group, author, Instant::now());
             }
         }
     }

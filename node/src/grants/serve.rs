@@ -136,14 +136,21 @@ impl Serving {
         if !self.budgets().work(*from, LOOKUP, Instant::now()) {
             return Err(Refusal::Busy);
         }
+        let roster = self.roster.snapshot();
+        let now = clock::now();
+        // Who asks comes first, and what may not be had looks like what is not here: who holds which key is nobody's
+        // business who may not have it.
+        let asker = roster.by_node(from).filter(|_| roster.is_admitted(from, now));
+        let asker = asker.ok_or(Refusal::NotCertified)?;
+        if roster.role(asker.serial, group, now).is_none() {
+            return Err(Refusal::NotEntitled);
+        }
         let row = self.store.key(id).map_err(|_| Refusal::Internal)?.ok_or(Refusal::Unknown)?;
         let key = row.content_key().ok_or(Refusal::Internal)?;
         if key.context().group != group {
             return Err(Refusal::Unknown);
         }
-        let roster = self.roster.snapshot();
         let first_seen = |height| self.store.first_seen(height).ok().flatten();
-        let now = clock::now();
         let requester = grant_rule::may_grant(&roster, key.context(), row.last_use, from, first_seen, now)
             .map_err(|refusal| {
                 tracing::debug!(peer = %from, key = %id, "no grant: {refusal}");

@@ -7,7 +7,7 @@ use std::sync::{
 
 use belfry_proto::{
     envelope::{ContentKey, KeyContext},
-    id::LogId,
+    id::{EntryId, LogId, RosterVersion},
     schema::{Audience, KeysRequest, KeysResponse, Refusal, SealedGrant},
 };
 use tokio::task::JoinSet;
@@ -18,7 +18,7 @@ use crate::{
     feed::{Feed, Notice},
     network::{Asked, Network},
     store::{Change, KeyRow},
-    testing::{CIDR, Coalition, Seat, Site, eventually},
+    testing::{CIDR, CLOUD, Coalition, Seat, Site, eventually},
 };
 
 fn key_of(coalition: &Coalition, author: &Seat) -> ContentKey {
@@ -80,6 +80,43 @@ async fn a_flooding_peer_delays_nobody_else() {
         let response = bob.network.keys(&host.node(), asked).await.unwrap();
         assert_eq!((response.grants.len(), response.refused.len()), (chunk.len(), 0));
     }
+}
+
+/// Whoever may not have a key hears the same of one that is held and of one that is not.
+#[tokio::test]
+async fn a_refusal_does_not_tell_who_holds_which_key() {
+    let mut coalition = Coalition::new();
+    let author = coalition.issue(1, &[CIDR]);
+    let (outsider, carrier, reader) =
+        (coalition.issue(2, &[CLOUD]), coalition.issue(3, &[]), coalition.issue(4, &[CIDR]));
+    let mut host = Site::new(&coalition, &author).await;
+    let held = key_of(&coalition, &author);
+    // Made on a branch of the admin log that is not ours: not even a reader gets it.
+    let foreign = ContentKey::generate(
+        KeyContext {
+            roster: RosterVersion { head: EntryId::new([9; 32]), ..held.context().roster },
+            ..*held.context()
+        },
+        &mut rand::rng(),
+    );
+    for key in [&held, &foreign] {
+        host.store.commit(Change::Key(KeyRow::own(key, 0))).await.unwrap();
+    }
+    let serving = serve(&mut host);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serving.run(host.inbound.take().unwrap().keys));
+    let ids = || [held.id().to_vec(), foreign.id().to_vec(), vec![7; 32]];
+    let said = async |seat: &Seat| {
+        let guest = Site::new(&coalition, seat).await;
+        guest.connect(&host).await;
+        let response = guest.network.keys(&host.node(), request(ids())).await.unwrap();
+        let refusals: Vec<i32> = response.refused.iter().map(|refused| refused.refusal).collect();
+        (response.grants.len(), refusals)
+    };
+    for seat in [&outsider, &carrier] {
+        assert_eq!(said(seat).await, (0, vec![Refusal::NotEntitled.into(); 3]));
+    }
+    assert_eq!(said(&reader).await, (1, vec![Refusal::Unknown.into(); 2]));
 }
 
 /// Asks as a node does that stores an envelope under `key`.

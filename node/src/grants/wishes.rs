@@ -7,6 +7,12 @@
 //!          └── rests, ever longer ◀── nobody left ┘
 //! ```
 //!
+//! Many keys cannot be had for a long time: made before one's entitlement, or named by a header and never made. They
+//! must not keep others from being asked for. A wish that comes with a message is new and takes, if need be, the
+//! place of the one that was asked for most often in vain; what lost its place waits in the store, and the sweep
+//! brings it back, a few at a time, where there is room or something was tried even more often. What was tried
+//! least is asked for first.
+//!
 //! A peer that is silent, or sends a key that is not the one asked for, rests ever longer itself. Questions under
 //! way are few, and fewer to one peer: a silent one costs its own places only.
 
@@ -24,10 +30,16 @@ use belfry_proto::{
 use tokio::time::Instant;
 
 /// Keys wished for at once.
-pub(super) const AT_ONCE: usize = 1024;
+const AT_ONCE: usize = 1024;
 /// Of them, keys that one author's messages name: headers may name keys that nobody has, and must not keep
 /// others' from being asked for.
 const PER_AUTHOR: usize = 64;
+/// Keys that a sweep takes from the store. Each is a look into a peer's store, of which a peer gives 128 a second; this
+/// many every five seconds leave most of them to new wishes.
+pub(super) const SWEPT: usize = 128;
+/// How often a key counts as tried that a sweep brings: it lost its place, or waited through a restart. Asked for in
+/// vain once more it rests for a quarter of a minute, and keeps its place no longer than the next ones need.
+const SWEPT_ROUNDS: u32 = 4;
 /// Questions under way to all peers. Each answer may be 128 KiB.
 const QUESTIONS: usize = 32;
 /// Questions under way to one peer: as many as an honest one answers side by side.
@@ -101,15 +113,41 @@ pub(super) struct Wishes {
 }
 
 impl Wishes {
-    /// Wishes for a key; of one author's, and of all, only so many.
+    /// Wishes for the key of a message that came just now; of one author's, and of all, only so many.
     pub(super) fn wish(&mut self, key: KeyId, group: GroupId, author: MemberId, now: Instant) {
-        let of_author = || self.wishes.values().filter(|wish| wish.author == author).count();
-        if self.wishes.contains_key(&key) || self.wishes.len() >= AT_ONCE || of_author() >= PER_AUTHOR {
+        self.add(key, group, author, 0, now);
+    }
+
+    /// Wishes for a key that has been waited for.
+    pub(super) fn sweep(&mut self, key: KeyId, group: GroupId, author: MemberId, now: Instant) {
+        self.add(key, group, author, SWEPT_ROUNDS, now);
+    }
+
+    fn add(&mut self, key: KeyId, group: GroupId, author: MemberId, rounds: u32, now: Instant) {
+        if self.wishes.contains_key(&key) {
             return;
         }
-        let (asked, under_way) = (BTreeSet::new(), BTreeSet::new());
-        let wish = Wish { group, author, asked, under_way, hedge: now, rounds: 0, rests: None };
-        self.wishes.insert(key, wish);
+        let of_author = self.wishes.values().filter(|wish| wish.author == author).count();
+        let has_place = match (of_author >= PER_AUTHOR, self.wishes.len() >= AT_ONCE) {
+            (true, _) => self.give_way(rounds, |wish| wish.author == author),
+            (false, true) => self.give_way(rounds, |_| true),
+            (false, false) => true,
+        };
+        if has_place {
+            let (asked, under_way) = (BTreeSet::new(), BTreeSet::new());
+            let wish = Wish { group, author, asked, under_way, hedge: now, rounds, rests: None };
+            self.wishes.insert(key, wish);
+        }
+    }
+
+    /// Drops the wish among `these` that was tried most often, if it was more often than `rounds`.
+    fn give_way(&mut self, rounds: u32, these: impl Fn(&Wish) -> bool) -> bool {
+        let idle = self.wishes.iter().filter(|(_, wish)| wish.under_way.is_empty() && these(wish));
+        let most = idle.max_by_key(|(_, wish)| wish.rounds).filter(|(_, wish)| wish.rounds > rounds);
+        match most.map(|(key, _)| *key) {
+            Some(key) => self.wishes.remove(&key).is_some(),
+            None => false,
+        }
     }
 
     /// The key is here.
@@ -139,7 +177,9 @@ impl Wishes {
     /// What to ask now. Each question must be ended by [`Self::answered`].
     pub(super) fn next(&mut self, holders: &Holders, now: Instant) -> Vec<Question> {
         let mut questions: Vec<Question> = Vec::new();
-        for (key, wish) in &mut self.wishes {
+        let mut by_rounds: Vec<_> = self.wishes.iter_mut().collect();
+        by_rounds.sort_by_key(|(_, wish)| wish.rounds);
+        for (key, wish) in by_rounds {
             if wish.rests.is_some_and(|until| until <= now) {
                 wish.rests = None;
                 wish.asked.clear();
@@ -313,6 +353,95 @@ mod tests {
             (0..99).for_each(|n| wishes.wish(key(n, author), GROUP, member(author), now));
         }
         assert_eq!(wishes.wishes.len(), AT_ONCE);
+    }
+
+    /// Lets everybody refuse everything until nothing is to be asked at this moment.
+    fn refuse_all(wishes: &mut Wishes, holders: &Holders, now: Instant) -> usize {
+        let mut asked = 0;
+        loop {
+            let questions = wishes.next(holders, now);
+            if questions.is_empty() {
+                return asked;
+            }
+            for question in questions {
+                asked += question.keys.len();
+                wishes.answered(&question, &NOTHING, now);
+            }
+        }
+    }
+
+    /// A late joiner: thousands of keys that nobody may give it yet, and then a message of today.
+    #[tokio::test(start_paused = true)]
+    async fn keys_that_cannot_be_had_keep_no_new_one_from_being_asked_for_at_once() {
+        let mut now = Instant::now();
+        let mut wishes = Wishes::default();
+        for author in 1..=20 {
+            (0..400).for_each(|n| wishes.sweep(key(n, author), GROUP, member(author), now));
+        }
+        assert_eq!(wishes.wishes.len(), AT_ONCE);
+        for _ in 0..5 {
+            refuse_all(&mut wishes, &holders(30), now);
+            now = wishes.wakes(now).unwrap();
+        }
+        refuse_all(&mut wishes, &holders(30), now);
+        // Of an author with as many of them as it may have, and of one that has none yet.
+        for author in [7, 30] {
+            wishes.wish(key(9_999, author), GROUP, member(author), now);
+            let questions = wishes.next(&holders(30), now);
+            let asked = questions.iter().find(|question| question.peer == node(author)).unwrap();
+            assert_eq!(asked.keys, [key(9_999, author)], "alone, and of its author");
+        }
+        assert_eq!(wishes.wishes.len(), AT_ONCE);
+    }
+
+    /// In the list they take turns with those that had no place, so whatever can be had is asked for in the end.
+    #[tokio::test(start_paused = true)]
+    async fn a_key_behind_thousands_that_cannot_be_had_comes_in_its_turn() {
+        let mut now = Instant::now();
+        let (mut wishes, mut turn) = (Wishes::default(), (0..5_000_u32).cycle());
+        let (rare, holders) = (4_321_u32, holders(3));
+        let begun = now;
+        let found = 'found: loop {
+            for n in turn.by_ref().take(SWEPT) {
+                // Many authors, so that no one's share is the bound.
+                let author = u8::try_from(n % 100 + 4).unwrap();
+                wishes.sweep(key(n, author), GROUP, member(author), now);
+            }
+            loop {
+                let questions = wishes.next(&holders, now);
+                if questions.is_empty() {
+                    break;
+                }
+                for question in questions {
+                    let is_rare = |id: &KeyId| id.as_bytes()[..4] == rare.to_be_bytes();
+                    if question.keys.iter().any(is_rare) {
+                        break 'found now - begun;
+                    }
+                    wishes.answered(&question, &NOTHING, now);
+                }
+            }
+            assert!(now - begun < Duration::from_secs(3600), "never asked for");
+            now += Duration::from_secs(5);
+        };
+        assert!(found < Duration::from_secs(600), "{found:?}");
+    }
+
+    /// What one peer is asked for the sake of keys that cannot be had: less than it gives anybody.
+    #[tokio::test(start_paused = true)]
+    async fn asking_in_vain_stays_below_what_a_peer_answers() {
+        let begun = Instant::now();
+        let (mut wishes, mut now, mut turn, mut asked) =
+            (Wishes::default(), begun, (0..20_000_u32).cycle(), 0);
+        while now - begun < Duration::from_secs(1_200) {
+            for n in turn.by_ref().take(SWEPT) {
+                let author = u8::try_from(n % 100 + 4).unwrap();
+                wishes.sweep(key(n, author), GROUP, member(author), now);
+            }
+            asked += refuse_all(&mut wishes, &holders(1), now);
+            now += Duration::from_secs(5);
+        }
+        let per_second = asked / 1_200;
+        assert!(per_second <= 64, "{per_second} looks a second");
     }
 
     #[tokio::test(start_paused = true)]

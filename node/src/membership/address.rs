@@ -19,7 +19,7 @@ use prost::Message;
 use rand::seq::IteratorRandom;
 use tokio::time::Instant;
 
-use super::{Command, Membership};
+use super::{Command, Membership, targets::Vicinity};
 use crate::{
     bucket::{Buckets, Rate},
     clock,
@@ -296,17 +296,18 @@ impl Membership {
         self.book.made.get(&Serial::new(record.serial)).is_some_and(|made| made.as_micros() >= record.made)
     }
 
-    /// The address book, verified again against the roster of now.
+    /// The address book, verified again against the roster of now, without what is not to be dialled.
     pub(super) fn known_addresses(&self) -> BTreeMap<PublicKey, Vec<Address>> {
-        let roster = self.roster_now();
+        let (roster, now) = (self.roster_now(), Instant::now());
+        let vicinity = Vicinity::of(self.dialing.own_places().chain(&self.own_addresses));
         let mut book = BTreeMap::new();
         for row in self.store.addresses().unwrap_or_default() {
             let Some(certificate) = roster.certificate(row.serial) else { continue };
             let Ok(signed) = schema::Signed::decode(row.bytes.as_slice()) else { continue };
             let Ok(record) = schema::AddressRecord::decode(signed.payload.as_slice()) else { continue };
-            let addresses =
-                record.addresses.iter().filter_map(|bytes| Address::from_bytes(bytes).ok()).collect();
-            book.insert(certificate.node, addresses);
+            let told = record.addresses.iter().take(MAX_ADDRESSES);
+            let told = told.filter_map(|bytes| Address::from_bytes(bytes).ok());
+            book.insert(certificate.node, self.targets.fit(&certificate.node, told, vicinity, now));
         }
         book
     }

@@ -16,6 +16,7 @@ use belfry_proto::{
         self, Page, PullRange, Refusal, SyncRequest, SyncResponse, sync_request::Request,
         sync_response::Response,
     },
+    sync::LogFrontier,
     trust::roster::Roster,
 };
 use futures::{StreamExt as _, stream};
@@ -181,33 +182,27 @@ impl Membership {
     pub(super) fn logs_of(&self, peer: &PublicKey) -> Vec<schema::LogFrontier> {
         let roster = self.roster_now();
         let Some(certificate) = roster.by_node(peer) else { return Vec::new() };
-        let mut logs = Vec::new();
-        for group in certificate.groups.keys() {
-            let rows = self.store.logs(*group).unwrap_or_default();
-            logs.extend(rows.into_iter().filter(|row| row.serial == certificate.serial).map(|row| {
-                schema::LogFrontier {
-                    group: group.get(),
-                    log: row.log.to_vec(),
-                    low: row.low.get(),
-                    height: row.top.get(),
-                    head: row.head.to_vec(),
-                    bodies: row.bodies,
-                    frozen: 0,
-                }
-            }));
-        }
-        logs.truncate(limits::MAX_LOGS_PER_CERTIFICATE);
-        logs
+        let by_group = certificate.groups.keys().map(|group| self.store.logs_of(*group, certificate.serial));
+        let told = by_group.flat_map(|logs| {
+            logs.into_iter().take(limits::MAX_LOGS_PER_CERTIFICATE).enumerate().map(|(turn, held)| {
+                let told = LogFrontier { height: held.top, frozen: Sequence::new(0), ..held.frontier };
+                (turn, schema::LogFrontier::from(&told))
+            })
+        });
+        let mut told: Vec<(usize, schema::LogFrontier)> = told.collect();
+        // One of each group in turn: where there are more than a hello takes, every group has its longest.
+        told.sort_by_key(|(turn, _)| *turn);
+        told.into_iter().map(|(_, log)| log).take(limits::MAX_TOLD_LOGS).collect()
     }
 
     /// What a peer says it holds of our own logs, where that is more than we do. Of a log that is not here at
     /// all nothing need be known: with a lost disk a new one is opened anyway.
     pub(super) fn claims_beyond_ours(&self, told: &[schema::LogFrontier]) -> Vec<Claim> {
-        let told = told.iter().take(limits::MAX_LOGS_PER_CERTIFICATE);
+        let told = told.iter().take(limits::MAX_TOLD_LOGS);
         let claims = told.filter_map(|frontier| {
             let (group, log) = (GroupId::new(frontier.group), LogId::try_from(frontier.log.as_slice()).ok()?);
-            let rows = self.store.logs(group).ok()?;
-            let ours = rows.iter().find(|row| row.log == log && row.serial == self.identity.serial)?;
+            let rows = self.store.logs_of(group, self.identity.serial);
+            let ours = rows.iter().find(|held| held.frontier.log == log)?;
             (frontier.height > ours.top.get()).then_some((group, log, Sequence::new(frontier.height)))
         });
         claims.collect()

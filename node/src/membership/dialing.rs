@@ -131,6 +131,16 @@ impl Dialing {
         if wide.is_empty() { self.listening.iter().filter(is_local).cloned().collect() } else { wide }
     }
 
+    /// Where this node listens and what it is configured to dial.
+    pub(super) fn own_places(&self) -> impl Iterator<Item = &Address> {
+        self.listening.iter().chain(self.bootstrap.values().flatten())
+    }
+
+    /// Whether the operator named this address of the node.
+    pub(super) fn is_configured(&self, node: &PublicKey, address: &Address) -> bool {
+        self.bootstrap.get(node).is_some_and(|addresses| addresses.contains(address))
+    }
+
     /// Whether there is an admitted connection.
     #[must_use]
     pub(super) fn is_connected(&self, node: &PublicKey) -> bool {

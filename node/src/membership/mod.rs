@@ -27,6 +27,7 @@ mod log;
 mod pulls;
 mod pulse;
 mod removal;
+mod targets;
 mod transfer;
 mod upkeep;
 mod voices;
@@ -103,6 +104,7 @@ pub struct Membership {
     beacons: beacon::Beacons,
     watch: watch::Sender<LogWatch>,
     book: address::Book,
+    targets: targets::Targets,
     /// The farthest record beyond our log that the registrar signed.
     ahead: Option<VerifiedRecord>,
     /// Claims about our own logs that nobody showed.
@@ -148,6 +150,7 @@ impl Membership {
             beacons: beacon::Beacons::default(),
             watch: watch::Sender::new(LogWatch::default()),
             book,
+            targets: targets::Targets::default(),
             ahead: None,
             tries: claims::Tries::default(),
             era: 0,
@@ -203,7 +206,10 @@ impl Membership {
 
     fn link(&mut self, link: Link) {
         match link {
-            Link::Up { node, admitted, others, outbound, .. } => {
+            Link::Up { node, admitted, others, outbound, address } => {
+                if outbound {
+                    self.targets.proved(node, &address);
+                }
                 if admitted {
                     self.dialing.connected(node, outbound);
                     self.arrived(node);
@@ -231,7 +237,9 @@ impl Membership {
             }
             Link::DialFailed { node, reason } => {
                 tracing::debug!(peer = %node, "dial: {reason}");
-                self.dialing.failed(node, tokio::time::Instant::now());
+                let now = tokio::time::Instant::now();
+                self.targets.failed(node, &reason, now);
+                self.dialing.failed(node, now);
             }
             Link::Down { .. } | Link::Subscribed { .. } | Link::Unsubscribed { .. } => {}
         }

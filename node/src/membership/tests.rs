@@ -231,6 +231,46 @@ async fn more_of_our_own_log_elsewhere_is_believed_once_it_is_shown() {
     }
 }
 
+/// Many logs of one group leave room for those of the next: what is not told of is not found after a lost disk.
+#[tokio::test]
+async fn a_hello_tells_of_a_peers_logs_in_every_group() {
+    let mut coalition = Coalition::new();
+    let (alice, bob) = (coalition.issue(1, &[CIDR, CLOUD]), coalition.issue(2, &[CIDR, CLOUD]));
+    let mut host = Site::new(&coalition, &alice).await;
+    let (heard, roster) = (Arc::new(std::sync::Mutex::new(Vec::new())), coalition.roster.clone());
+    let hearing = Arc::clone(&heard);
+    let hello = move |request| {
+        if let hello_request::Request::Greet(greet) = request {
+            hearing.lock().unwrap().push(greet.your_logs);
+        }
+        hello_response::Response::Greeted(admitting(&roster))
+    };
+    let _tasks = answering(&mut host, hello, nothing);
+    let site = Site::new(&coalition, &bob).await;
+    // As many as a certificate may have, all but one of them short.
+    for n in 1..=64 {
+        let length = if n == 20 { 3 } else { 1 };
+        site.hold(&coalition.messages_of(&alice, CIDR, [n; 16], None, length)).await;
+    }
+    let last = coalition.messages(&alice, CLOUD, None, 2);
+    site.hold(&last).await;
+    let node = Running::start(site);
+    node.site.connect(&host).await;
+    eventually("a hello", async || !heard.lock().unwrap().is_empty()).await;
+    let told = heard.lock().unwrap().remove(0);
+    let heights: Vec<_> = told.iter().map(|log| (log.group, log.height)).collect();
+    assert_eq!(heights[..3], [(CLOUD.get(), 2), (CIDR.get(), 3), (CIDR.get(), 1)], "the longest, in turn");
+    assert_eq!(heights.len(), 64 + 1);
+    let request = HelloRequest {
+        request: Some(hello_request::Request::Greet(Greet {
+            your_logs: vec![told[0].clone(); belfry_proto::limits::MAX_TOLD_LOGS],
+            certificate: Some(node.site.seat.identity.record.clone()),
+            ..Greet::default()
+        })),
+    };
+    assert!(request.encoded_len() < 60 * 1024, "{}", request.encoded_len());
+}
+
 #[tokio::test]
 async fn claims_about_logs_we_never_wrote_are_not_even_looked_into() {
     let (coalition, alice, bob) = pair();

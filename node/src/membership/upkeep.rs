@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use belfry_proto::{crypto::sign::PublicKey, topic::Topic};
 
 use super::{Membership, links};
-use crate::clock;
+use crate::{clock, network::Address};
 
 /// Ticks between two hellos with a random admitted peer, and two offers of our own address.
 const REFRESH_TICKS: u64 = 120;
@@ -59,7 +59,13 @@ impl Membership {
             roster.admitted_nodes(now).into_iter().filter_map(place).collect();
         nodes.remove(&self.identity.node);
         let own = self.identity.kept_groups(&roster);
-        for (node, addresses) in self.dialing.due(&nodes, &own, &known, tokio::time::Instant::now()) {
+        let instant = tokio::time::Instant::now();
+        for (node, addresses) in self.dialing.due(&nodes, &own, &known, instant) {
+            let is_configured = |address: &Address| self.dialing.is_configured(&node, address);
+            let addresses = self.targets.draw(node, addresses, is_configured, instant);
+            if addresses.is_empty() {
+                continue;
+            }
             if let Err(error) = self.network.dial(node, addresses).await {
                 tracing::debug!(peer = %node, "dial: {error}");
             }

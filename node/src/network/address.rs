@@ -37,6 +37,17 @@ pub enum Scope {
     Memory,
 }
 
+/// Whom an address names, apart from ports.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Host {
+    /// An IP address; an IPv4 one in IPv6's clothes without them.
+    Ip(IpAddr),
+    /// Whoever the name resolves to.
+    Name(String),
+    /// This process.
+    Memory,
+}
+
 /// Not an address this node speaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
@@ -112,6 +123,19 @@ impl Address {
             Some(Protocol::Ip6(ip)) if ip.is_unique_local() || ip.is_unicast_link_local() => Scope::Private,
             Some(Protocol::Ip4(_) | Protocol::Ip6(_)) => Scope::Global,
             _ => Scope::Name,
+        }
+    }
+
+    /// Whom it names.
+    #[must_use]
+    pub fn host(&self) -> Host {
+        match self.0.iter().next() {
+            Some(Protocol::Ip4(ip)) => Host::Ip(IpAddr::V4(ip)),
+            Some(Protocol::Ip6(ip)) => Host::Ip(IpAddr::V6(ip).to_canonical()),
+            Some(Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name)) => {
+                Host::Name(name.into_owned())
+            }
+            _ => Host::Memory,
         }
     }
 

@@ -52,7 +52,7 @@ mod wires;
 #[cfg(test)]
 mod tests;
 
-pub use address::{Address, AddressError, Scope};
+pub use address::{Address, AddressError, Host, Scope};
 pub use config::{LobbyLimits, NetworkConfig};
 pub use counters::{Counters, Snapshot};
 pub use error::{DialFailure, DialRefused, End, PublishError, RequestError, StartError, Stopped};

@@ -1,6 +1,6 @@
 //! Changes into rows. Runs on the writer thread only, so reading before writing races with nobody.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use belfry_proto::{
     id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, RosterVersion, Sequence},
@@ -50,6 +50,8 @@ pub(super) struct Applier {
     logs: HashMap<(GroupId, LogId), LogRow>,
     /// Log states that the change under way replaced.
     replaced: Vec<((GroupId, LogId), Option<LogRow>)>,
+    /// Logs of which [`Self::changed_logs`] has to tell.
+    changed: HashSet<(GroupId, LogId)>,
     last_added: HashMap<GroupId, u64>,
     /// Author and noted last use of keys, as in their rows.
     uses: HashMap<KeyId, (MemberId, Timestamp)>,
@@ -83,6 +85,7 @@ impl Applier {
         }
         let admin = read_head(db.get(Cf::Meta, HEAD_KEY)?).height;
         Ok(Self {
+            changed: logs.keys().copied().collect(),
             logs,
             replaced: Vec::new(),
             last_added: HashMap::new(),
@@ -96,6 +99,11 @@ impl Applier {
     /// The feed's newest sequence.
     pub(super) const fn newest(&self) -> u64 {
         self.feed
+    }
+
+    /// Logs that changed since the last call, as they stand now.
+    pub(super) fn changed_logs(&mut self) -> Vec<LogRow> {
+        self.changed.drain().filter_map(|name| self.logs.get(&name)).cloned().collect()
     }
 
     /// Ends a change that is whole.
@@ -362,6 +370,7 @@ impl Applier {
         txn.put(Cf::Logs, columns::log(log.group, log.log), LogValue::of(&log).encode_to_vec());
         let name = (log.group, log.log);
         let before = self.logs.insert(name, log);
+        self.changed.insert(name);
         self.replaced.push((name, before));
     }
 

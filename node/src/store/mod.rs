@@ -20,6 +20,7 @@ mod checkpoint;
 mod columns;
 mod envelopes;
 mod error;
+mod frontiers;
 mod judged;
 mod objects;
 mod observables;
@@ -46,6 +47,7 @@ use tokio::sync::watch;
 pub use check::{CheckedColumn, Health};
 pub use envelopes::{Counts, Served};
 pub use error::{OpenError, ReadError, WriteError};
+pub use frontiers::{GroupFrontier, HeldLog};
 pub use judged::ForkProof;
 pub use objects::{FeedPage, ObjectView, Page, PageQuery};
 pub use parking::Parker;
@@ -72,6 +74,7 @@ pub struct Owner {
 pub struct Store {
     db: Arc<open::Db>,
     writer: writer::Writer,
+    frontiers: Arc<frontiers::Frontiers>,
     space: Space,
 }
 
@@ -82,8 +85,9 @@ impl Store {
     /// [`OpenError`], each naming the mend.
     pub fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Self, OpenError> {
         let db = Arc::new(open::open(path, owner, master)?);
-        let writer = writer::Writer::start(Arc::clone(&db))?;
-        Ok(Self { db, writer, space: Space::unlimited() })
+        let frontiers = Arc::new(frontiers::Frontiers::new(owner.coalition));
+        let writer = writer::Writer::start(Arc::clone(&db), Arc::clone(&frontiers))?;
+        Ok(Self { db, writer, frontiers, space: Space::unlimited() })
     }
 
     /// The same store, on a file system whose free space is watched. Whoever brings new content asks

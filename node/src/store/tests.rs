@@ -9,6 +9,7 @@ use belfry_proto::{
         RosterVersion, Sequence, Serial,
     },
     schema::{Audience, Tlp},
+    sync::LogFrontier,
     time::Timestamp,
 };
 use tempfile::TempDir;
@@ -378,6 +379,62 @@ fn last_use_of_a_key_moves_by_its_own_authors_messages_and_not_ahead() {
     );
     store.commit_blocking(Change::Key(key.clone())).unwrap();
     assert!(used() >= before.as_micros(), "a second grant does not take it back");
+}
+
+/// Entries of three logs in no order, with gaps, second messages and links that do not meet.
+fn disorder() -> Vec<EnvelopeRow> {
+    let mut rows = Vec::new();
+    for log in 1..=3_u8 {
+        let of = |n: u64| {
+            let id = |n: u64| id(1_000 * u64::from(log) + n);
+            let prev = if n == 1 { MessageId::ZERO } else { id(n - 1) };
+            EnvelopeRow { log: LogId::new([log; 32]), id: id(n), prev, ..envelope(n) }
+        };
+        rows.extend([4, 2, 1, 5, 3, 9, 7].map(of));
+        if log == 2 {
+            rows.push(EnvelopeRow { id: id(77), ..of(4) });
+        }
+    }
+    rows.sort_by_key(|row| (row.sequence.get() * 7) % 5);
+    rows
+}
+
+#[test]
+fn the_frontier_in_memory_is_that_of_the_rows_after_every_change_and_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let rows = |store: &Store| -> Vec<LogFrontier> {
+        store.logs(GROUP).unwrap().iter().map(LogFrontier::from).collect()
+    };
+    for row in disorder() {
+        commit(&store, row);
+        assert_eq!(store.frontier(GROUP).logs(), rows(&store));
+    }
+    // A change that is refused leaves no trace of what it began with.
+    let refused = Change::Flushed { publication: PublicationId::new([8; 16]), envelopes: vec![envelope(20)] };
+    assert!(store.commit_blocking(refused).is_err());
+    assert_eq!(store.frontier(GROUP).logs(), rows(&store));
+    let hash = *store.frontier(GROUP).hash();
+    drop(store);
+    assert_eq!(*open(&folder).frontier(GROUP).hash(), hash);
+}
+
+/// With every row of a log gone from under it, the store still tells the frontier it last wrote.
+#[test]
+fn a_frontier_is_told_without_reading_a_row() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    for row in disorder() {
+        commit(&store, row);
+    }
+    let before = store.frontier(GROUP).logs().to_vec();
+    for log in &before {
+        let (column, key) = (store.db.cf(columns::Cf::Logs), columns::log(GROUP, log.log));
+        store.db.rocks.delete_cf(column, key).unwrap();
+    }
+    assert!(store.logs(GROUP).unwrap().is_empty());
+    assert_eq!(store.frontier(GROUP).logs(), before);
+    assert_eq!(store.logs_of(GROUP, Serial::new(4)).len(), 3);
 }
 
 #[test]

@@ -19,6 +19,7 @@ use super::{
     apply::Applier,
     columns::Cf,
     error::{OpenError, WriteError},
+    frontiers::Frontiers,
     objects::Claim,
     open::Db,
     rows::{Change, Committed},
@@ -159,18 +160,19 @@ impl Drop for Thread {
 }
 
 impl Writer {
-    pub(super) fn start(db: Arc<Db>) -> Result<Self, OpenError> {
+    pub(super) fn start(db: Arc<Db>, frontiers: Arc<Frontiers>) -> Result<Self, OpenError> {
         // A job has one place or more, so the queue never holds more jobs than there are places.
         let (queue, jobs) = mpsc::channel(QUEUE);
         let places = Arc::new(Semaphore::new(QUEUE));
         let writable = Arc::new(AtomicBool::new(true));
-        let applier = Applier::load(&db)?;
+        let mut applier = Applier::load(&db)?;
+        frontiers.changed(applier.changed_logs());
         let (told, newest) = watch::channel(applier.newest());
         let (due, reweighs) = watch::channel(0);
         let flag = Arc::clone(&writable);
         let handle = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(&db, jobs, applier, &flag, &told, &due))?;
+            .spawn(move || run(&db, jobs, applier, &flag, &told, &due, &frontiers))?;
         let thread = Arc::new(Thread { queue: Some(queue), places, handle: Some(handle) });
         Ok(Self { thread, writable, newest, reweighs })
     }
@@ -222,6 +224,7 @@ fn run(
     writable: &AtomicBool,
     newest: &watch::Sender<u64>,
     reweighs: &watch::Sender<u64>,
+    frontiers: &Frontiers,
 ) {
     let _guard = Guard(writable);
     let mut stopped: Option<WriteError> = None;
@@ -254,6 +257,7 @@ fn run(
         let reweighs_more = txn.touches(Cf::Reweigh);
         match txn.write() {
             Ok(()) => {
+                frontiers.changed(applier.changed_logs());
                 if reweighs_more {
                     reweighs.send_modify(|count| *count += 1);
                 }

@@ -15,7 +15,7 @@ pub struct Counters {
 }
 
 /// The counters at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Snapshot {
     /// Frontiers compared with a peer's.
     pub compared: u64,

@@ -14,7 +14,7 @@ use belfry_proto::{
     },
     sync::{
         ForkError, check_fork,
-        frontier::{self, FrontierError, LogFrontier},
+        frontier::{self, FrontierError},
         page::{self, PageError},
         plan::{self, Range, Want},
         schedule::{Ask, MAX_OFFERS},
@@ -22,7 +22,7 @@ use belfry_proto::{
 };
 use tokio::time::timeout;
 
-use super::{Sync, counters::more, serve::frontier_of};
+use super::{Sync, counters::more};
 use crate::{
     ingest::Kept,
     network::{RequestError, Stopped},
@@ -158,23 +158,17 @@ impl Sync {
         found: &mut Compared,
     ) -> Result<(), PullError> {
         let coalition = self.roster.snapshot().coalition();
-        let store = self.store.clone();
-        let rows = tokio::task::spawn_blocking(move || store.logs(group));
-        let rows = rows.await.map_err(|_| PullError::Spoiled("stopping"))??;
-        let ours: Vec<LogFrontier> = rows.iter().map(frontier_of).collect();
+        let ours = self.store.frontier(group);
         // A proven fork freezes its log: from there on there is nothing to fetch, from anybody. Below it there
         // may be, and a lower fork.
-        let below_fork = |range: Range| {
-            let at = rows.binary_search_by_key(&range.log, |row| row.log).ok();
-            match at.and_then(|at| rows.get(at)).map_or(0, |row| row.frozen.get()) {
-                0 => Some(range),
-                frozen => {
-                    let to = range.to.min(Sequence::new(frozen - 1));
-                    (range.from <= to).then_some(Range { to, ..range })
-                }
+        let below_fork = |range: Range| match ours.log(range.log).map_or(0, |log| log.frozen.get()) {
+            0 => Some(range),
+            frozen => {
+                let to = range.to.min(Sequence::new(frozen - 1));
+                (range.from <= to).then_some(Range { to, ..range })
             }
         };
-        let hash = frontier::hash(coalition, group, &ours).to_vec();
+        let hash = ours.hash().to_vec();
         let mut after: Option<LogId> = None;
         for _ in 0..MAX_PARTS {
             let pull = PullFrontier {
@@ -194,7 +188,7 @@ impl Sync {
                 return Err(PullError::OtherHash);
             }
             let last = theirs.last().map(|log| log.log);
-            let ranges = plan::plan(&ours, &theirs).into_iter().filter_map(below_fork);
+            let ranges = plan::plan(ours.logs(), &theirs).into_iter().filter_map(below_fork);
             let ranges = self.narrowed(ranges.collect()).await?;
             let room = MAX_OFFERS.saturating_sub(found.ranges.len());
             let before = found.ranges.len();

@@ -14,6 +14,7 @@
 mod budget;
 mod counters;
 mod fetch;
+mod progress;
 mod pull;
 mod serve;
 
@@ -21,5 +22,6 @@ mod serve;
 mod tests;
 
 pub use counters::{Counters, Snapshot};
-pub use pull::Sync;
+pub use progress::{GroupProgress, Peers, Progress, Report, State};
+pub use pull::{Sync, Tell};
 pub use serve::Serving;

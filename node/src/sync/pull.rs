@@ -16,14 +16,16 @@ use belfry_proto::{
 };
 use futures::FutureExt as _;
 use rand::{RngExt, seq::IteratorRandom};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use super::{
     Counters,
     counters::more,
     fetch::{Blame, Compared, Fetched, PullError},
+    progress::{Offers, Outlook, Peers, Progress},
 };
 use crate::{
+    clock,
     feed::{Feed, Notice},
     identity::Identity,
     ingest::Intake,
@@ -37,6 +39,8 @@ const GATHER: Duration = Duration::from_millis(200);
 /// Peers compared with at once. Each holds one part of a frontier, up to 1 MiB; a silent one holds its place
 /// for as long as a request may take.
 const COMPARISONS: usize = 16;
+/// How often at most progress is told. Whoever watches it is a person.
+const TOLD: Duration = Duration::from_millis(250);
 /// Between two warnings about one peer.
 const WARNING: Duration = Duration::from_secs(60);
 
@@ -51,6 +55,20 @@ pub struct Sync {
     pub(crate) counters: Arc<Counters>,
     /// Between two comparisons with a random peer.
     pub(crate) interval: Duration,
+    /// Where the loop tells how it stands.
+    pub(crate) outlook: Tell,
+}
+
+/// The telling end of a [`Progress`].
+#[derive(Debug, Default)]
+pub struct Tell(watch::Sender<Outlook>);
+
+impl Tell {
+    /// The reading end.
+    #[must_use]
+    pub fn progress(&self, counters: &Arc<Counters>) -> Progress {
+        Progress { outlook: self.0.subscribe(), counters: Arc::clone(counters) }
+    }
 }
 
 impl Sync {
@@ -61,6 +79,7 @@ impl Sync {
         let mut pulling = Pulling::new(Arc::new(self));
         loop {
             pulling.begin();
+            pulling.tell();
             let wakes = pulling.wakes();
             tokio::select! {
                 notice = notices.recv() => match notice {
@@ -99,6 +118,12 @@ struct Pulling {
     fetching: JoinSet<(Ask<PublicKey>, Fetched)>,
     round: Instant,
     warned: BTreeMap<PublicKey, Instant>,
+    /// Ready peers that were compared with since they came.
+    level: BTreeSet<PublicKey>,
+    compared: Option<belfry_proto::time::Timestamp>,
+    told: Option<Instant>,
+    /// Something happened that was not told yet.
+    untold: bool,
 }
 
 impl Pulling {
@@ -116,7 +141,37 @@ impl Pulling {
             comparing: JoinSet::new(),
             fetching: JoinSet::new(),
             warned: BTreeMap::new(),
+            level: BTreeSet::new(),
+            compared: None,
+            told: None,
+            untold: true,
         }
+    }
+
+    /// Tells how it stands, unless it did so just now.
+    fn tell(&mut self) {
+        let now = Instant::now();
+        if self.told.is_some_and(|told| now < told + TOLD) {
+            self.untold = true;
+            return;
+        }
+        let since = self.now();
+        let outlook = Outlook {
+            peers: Peers {
+                ready: self.ready.len(),
+                compared: self.level.len(),
+                comparing: self.busy.len(),
+                resting: self.ready.iter().filter(|peer| self.schedule.waits(peer, since).is_some()).count(),
+            },
+            compared: self.compared,
+            groups: Offers::by_group(self.schedule.missing(since)),
+        };
+        self.sync.outlook.0.send_if_modified(|before| {
+            let is_news = *before != outlook;
+            *before = outlook;
+            is_news
+        });
+        (self.told, self.untold) = (Some(now), false);
     }
 
     fn now(&self) -> Duration {
@@ -133,6 +188,7 @@ impl Pulling {
                 self.ready.remove(&peer);
                 self.due.remove(&peer);
                 self.cut.remove(&peer);
+                self.level.remove(&peer);
                 self.schedule.gone(peer);
             }
             Notice::Gap { from, .. } => {
@@ -230,6 +286,10 @@ impl Pulling {
         if !self.ready.contains(&peer) {
             return;
         }
+        if compared.error.is_none() {
+            self.level.insert(peer);
+            self.compared = Some(clock::now());
+        }
         let is_whole = self.schedule.offer(peer, compared.ranges);
         if compared.is_cut || !is_whole {
             self.cut.insert(peer);
@@ -281,6 +341,8 @@ impl Pulling {
         let wakes = due.into_iter().chain(asks).min();
         // Without room nothing is begun, so nothing is due.
         let wakes = wakes.filter(|_| self.sync.store.has_room());
+        let tells = self.told.filter(|_| self.untold).map(|told| told + TOLD);
+        let wakes = wakes.into_iter().chain(tells).min();
         wakes.map_or(self.round, |at| at.min(self.round))
     }
 

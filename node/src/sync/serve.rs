@@ -18,7 +18,7 @@ use belfry_proto::{
         Addresses, Fork, Frontier, Page, PullFork, PullFrontier, PullRange, Refusal, Signed, SyncRequest,
         SyncResponse, sync_request, sync_response::Response,
     },
-    sync::frontier::{self, LogFrontier},
+    sync::frontier,
     time::Timestamp,
     trust::roster::Roster,
 };
@@ -36,7 +36,7 @@ use crate::{
     clock,
     network::Asked,
     roster::LiveRoster,
-    store::{LogRow, ReadError, Served, Store},
+    store::{ReadError, Served, Store},
 };
 
 /// Requests served side by side. A slow read holds up its own place; more would only contend for the disk,
@@ -124,17 +124,15 @@ fn compare(
     now: Timestamp,
 ) -> Result<Response, Refusal> {
     let group = entitled(roster, from, pull.group, now)?;
-    let rows = store.logs(group).map_err(|_| Refusal::Internal)?;
-    let logs: Vec<LogFrontier> = rows.iter().map(frontier_of).collect();
-    let hash = frontier::hash(roster.coalition(), group, &logs);
-    if pull.hash == hash {
-        return Ok(Response::Frontier(Frontier { hash: hash.to_vec(), ..Frontier::default() }));
+    let ours = store.frontier(group);
+    if pull.hash == ours.hash() {
+        return Ok(Response::Frontier(Frontier { hash: pull.hash.clone(), ..Frontier::default() }));
     }
     let after = match pull.after.as_slice() {
         [] => None,
         after => Some(LogId::try_from(after).map_err(|_| Refusal::Malformed)?),
     };
-    Ok(Response::Frontier(frontier::part_of(hash, &logs, after)))
+    Ok(Response::Frontier(frontier::part_of(*ours.hash(), ours.logs(), after)))
 }
 
 fn range(
@@ -222,17 +220,4 @@ fn addresses(store: &Store) -> Result<Response, Refusal> {
         records.push(Signed::decode(row.bytes.as_slice()).map_err(|_| Refusal::Internal)?);
     }
     Ok(Response::Addresses(Addresses { records }))
-}
-
-/// A store row as peers compare it.
-pub(super) fn frontier_of(row: &LogRow) -> LogFrontier {
-    LogFrontier {
-        group: row.group,
-        log: row.log,
-        low: row.low,
-        height: row.height,
-        head: row.head,
-        bodies: row.bodies,
-        frozen: row.frozen,
-    }
 }

@@ -1,7 +1,7 @@
 //! Nodes in one process that are level, behind, silent, slow or lying. Everything waits for what it claims;
 //! nothing sleeps to be in step.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use belfry_proto::{
     envelope::{Decoded, LIFTED_WITHIN, Word},
@@ -17,7 +17,7 @@ use futures::future::join_all;
 use prost::Message;
 use tokio::task::JoinSet;
 
-use super::{serve::frontier_of, *};
+use super::*;
 use crate::{
     clock,
     feed::{Feed, Notice},
@@ -36,6 +36,7 @@ struct Puller {
     site: Site,
     feed: Feed,
     counters: Arc<Counters>,
+    progress: Progress,
     _tasks: JoinSet<()>,
     _membership: Membership,
 }
@@ -64,6 +65,8 @@ impl Puller {
             feed.clone(),
             membership.behind(),
         );
+        let outlook = Tell::default();
+        let progress = outlook.progress(&counters);
         let inbound = site.inbound.take().unwrap();
         let (judge, keep, reopen) = ingest.loops(queues, inbound.gossip);
         let sync = Sync {
@@ -75,13 +78,22 @@ impl Puller {
             intake,
             counters: Arc::clone(&counters),
             interval: NEVER,
+            outlook,
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(judge);
         tasks.spawn(keep);
         tasks.spawn(reopen);
         tasks.spawn(sync.run());
-        Self { site, feed, counters, _tasks: tasks, _membership: membership }
+        Self { site, feed, counters, progress, _tasks: tasks, _membership: membership }
+    }
+
+    fn told(&self) -> GroupProgress {
+        self.progress.group(&self.site.store, CIDR).unwrap()
+    }
+
+    async fn says(&self, state: State) {
+        eventually(&format!("{state:?}"), async || self.told().state == state).await;
     }
 
     /// What membership says once a peer is level.
@@ -179,6 +191,53 @@ async fn what_one_missed_comes_from_a_peer() {
     puller.ready(&holder);
     eventually("a level comparison", async || puller.counters.snapshot().level > 0).await;
     assert_eq!(puller.counters.snapshot().pages, counts.pages);
+}
+
+/// From being alone to being level, each state with its reason, and never level on nobody's word.
+#[tokio::test]
+async fn what_is_missing_is_told_with_the_reason() {
+    let (coalition, [alice, bob, carol]) = three();
+    let messages = coalition.messages(&alice, CIDR, None, 30);
+    let puller = Puller::start(&coalition, &bob).await;
+    puller.says(State::NoPeer).await;
+    assert_eq!(puller.progress.report().compared, None);
+
+    // One that promises everything and sends nothing.
+    let mut silent = Site::new(&coalition, &carol).await;
+    let promise = frontier_with(&coalition, &messages);
+    let _silence = misbehave(&mut silent, move |request| match request {
+        Request::Frontier(_) => Some(promise.clone()),
+        Request::Range(_) => Some(Response::Refused(Refusal::Busy.into())),
+        _ => None,
+    });
+    puller.site.connect(&silent).await;
+    puller.ready(&silent);
+    puller.says(State::WaitingForPeer).await;
+    let told = puller.told();
+    assert_eq!((told.held, told.offered, told.of_resting_peers), (0, 30, 30));
+    puller.feed.notify(Notice::PeerGone(silent.node()));
+    puller.says(State::NoPeer).await;
+
+    // Somebody who has as little, while a later entry shows that there is more.
+    puller.site.hold(&messages[..2]).await;
+    puller.site.hold(&messages[9..10]).await;
+    let mut poor = Site::new(&coalition, &carol).await;
+    let (_, _poor_tasks) = serve(&mut poor);
+    puller.site.connect(&poor).await;
+    puller.ready(&poor);
+    puller.says(State::NobodyOffers).await;
+    assert_eq!((puller.told().held, puller.told().gaps_nobody_offers), (2, 1));
+
+    let mut holder = Site::new(&coalition, &alice).await;
+    holder.hold(&messages).await;
+    let (_, _tasks) = serve(&mut holder);
+    puller.site.connect(&holder).await;
+    puller.ready(&holder);
+    // Their key nobody has.
+    puller.says(State::WaitingForKey).await;
+    let told = puller.told();
+    assert_eq!((told.held, told.offered, told.gaps_nobody_offers, told.waiting_for_key), (30, 0, 0, 30));
+    assert!(puller.progress.report().compared.is_some());
 }
 
 #[tokio::test]
@@ -497,10 +556,9 @@ async fn a_frontier_counts_what_is_held() {
     let site = Site::new(&coalition, &alice).await;
     site.hold(&messages[..2]).await;
     site.hold(&messages[3..]).await;
-    let rows = site.store.logs(CIDR).unwrap();
-    let held: BTreeMap<LogId, (u64, u64)> =
-        rows.iter().map(frontier_of).map(|f| (f.log, (f.height.get(), f.bodies))).collect();
-    assert_eq!(held.into_values().collect::<Vec<_>>(), [(2, 2)]);
+    let frontier = site.store.frontier(CIDR);
+    let held: Vec<_> = frontier.logs().iter().map(|log| (log.height.get(), log.bodies)).collect();
+    assert_eq!(held, [(2, 2)]);
 }
 
 /// The second half of [`three`]'s first writer's fork: another message for the place of `all[at]`.

@@ -52,15 +52,15 @@ pub enum GrantRefusal {
 }
 
 impl GrantRefusal {
-    /// The code sent to the asker: whether to give up or come back, nothing of the reason beyond.
+    /// The code sent to the asker: whether to come back, nothing of the reason beyond. Who may never have the key
+    /// hears what a node says that holds no such key.
     #[must_use]
     pub const fn on_wire(&self) -> Refusal {
         match self {
             Self::OtherCoalition => Refusal::OtherCoalition,
             Self::NotCertified => Refusal::NotCertified,
             Self::AheadOfRoster | Self::Delayed { .. } => Refusal::NotYet,
-            Self::OtherBranch => Refusal::Unknown,
-            Self::NotAReader | Self::BeforeHistory => Refusal::NotEntitled,
+            Self::OtherBranch | Self::NotAReader | Self::BeforeHistory => Refusal::Unknown,
         }
     }
 }

@@ -27,4 +27,4 @@ pub use frontier::{FrontierError, LogFrontier, hash, read_list};
 pub use judge::{Entry, LogJudgement, Place, judge_log};
 pub use page::{PageError, check_page};
 pub use plan::{Range, Want, plan};
-pub use schedule::{Ask, Schedule};
+pub use schedule::{Ask, Missing, Pace, Schedule};

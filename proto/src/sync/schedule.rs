@@ -56,6 +56,32 @@ pub struct Ask<P> {
     number: u64,
 }
 
+/// Something that peers offer and that is not here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// Group.
+    pub group: GroupId,
+    /// Log.
+    pub log: LogId,
+    /// Why it is wanted.
+    pub want: Want,
+    /// Entries, as far as the peer goes that claims most.
+    pub count: u64,
+    /// When it is asked for.
+    pub pace: Pace,
+}
+
+/// When something missing is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// An answer is under way.
+    UnderWay,
+    /// In its turn.
+    Due,
+    /// Once a peer that offers it has rested.
+    Waits,
+}
+
 /// What there is to ask, and of whom. `P` names peers. Times are since any one moment.
 #[derive(Clone, Debug)]
 pub struct Schedule<P> {
@@ -231,6 +257,20 @@ impl<P: Copy + Ord> Schedule<P> {
         self.peers.get(peer).is_none_or(|state| state.offers == 0 && state.under_way == 0)
     }
 
+    /// Everything on offer, by group and log.
+    pub fn missing(&self, now: Duration) -> impl Iterator<Item = Missing> {
+        self.jobs.iter().map(move |(&(group, log, want), wanted)| {
+            let end = wanted.offers.values().max().map_or(0, |to| to.get() + 1);
+            let rests = |peer: &P| self.waits(peer, now).is_some();
+            let pace = match () {
+                () if !wanted.under_way.is_empty() => Pace::UnderWay,
+                () if wanted.offers.keys().all(rests) => Pace::Waits,
+                () => Pace::Due,
+            };
+            Missing { group, log, want, count: end.saturating_sub(wanted.next.get()), pace }
+        })
+    }
+
     /// When to call [`Self::next`] again although nothing happens until then.
     #[must_use]
     pub fn wakes(&self, now: Duration) -> Option<Duration> {
@@ -321,6 +361,27 @@ mod tests {
 
     fn ask(schedule: &mut Schedule<u8>, now: Duration) -> Option<(u8, u8, u64, u64)> {
         schedule.next(now).map(|ask| short(&ask))
+    }
+
+    #[test]
+    fn what_is_missing_counts_down_and_tells_what_it_waits_for() {
+        let mut schedule = Schedule::default();
+        let told = |schedule: &Schedule<u8>| -> Vec<(u64, Pace)> {
+            schedule.missing(NOW).map(|missing| (missing.count, missing.pace)).collect()
+        };
+        schedule.offer(1, [range(7, 3, 20)]);
+        assert_eq!(told(&schedule), [(18, Pace::Due)]);
+        let ask = schedule.next(NOW).unwrap();
+        assert_eq!(told(&schedule), [(18, Pace::UnderWay)]);
+        schedule.served(&ask, Sequence::new(12));
+        assert_eq!(told(&schedule), [(8, Pace::Due)]);
+        schedule.pause(1, NOW);
+        assert_eq!(told(&schedule), [(8, Pace::Waits)]);
+        schedule.offer(2, [range(7, 13, 30)]);
+        assert_eq!(told(&schedule), [(18, Pace::Due)], "of another, who has more");
+        schedule.gone(1);
+        schedule.gone(2);
+        assert_eq!(told(&schedule), []);
     }
 
     fn short(ask: &Ask<u8>) -> (u8, u8, u64, u64) {

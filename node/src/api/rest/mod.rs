@@ -16,5 +16,6 @@ pub(super) mod metrics;
 pub(super) mod objects;
 pub(super) mod publications;
 pub(super) mod status;
+pub(super) mod sync;
 pub(super) mod tokens;
 pub(super) mod withdrawals;

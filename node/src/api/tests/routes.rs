@@ -70,6 +70,7 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/taxii2/root/collections/{collection}/objects/{object}/versions/", Read, 200, Named),
         expected("GET", "/api/v1/status", Token, 200, No),
         expected("GET", "/api/v1/peers", Admin, 200, No),
+        expected("GET", "/api/v1/sync", Token, 200, No),
         expected("GET", "/api/v1/groups", Token, 200, No),
         expected("GET", "/api/v1/members", Token, 200, No),
         expected("GET", "/api/v1/members/{member}/heads", Admin, 200, No),

@@ -43,6 +43,7 @@ use crate::{
     query::{Groups, Query, Scope, TokenId, lists::Lists},
     roster::LiveRoster,
     store::{Change, Committed, Conditions, EnvelopeRow, MessageState, ObjectRow, OpenedRows, Owner, Store},
+    sync::{GroupProgress, Report, Tell},
 };
 
 /// Name the requests of [`Site::send`] are addressed to.
@@ -78,7 +79,7 @@ impl Publish for Publishing {
 }
 
 /// What a node without a network says of itself.
-struct Alone;
+struct Alone(Store);
 
 #[async_trait]
 impl NodeStatus for Alone {
@@ -88,6 +89,16 @@ impl NodeStatus for Alone {
 
     async fn peers(&self) -> Vec<PeerReport> {
         Vec::new()
+    }
+
+    async fn sync(&self, groups: Vec<GroupId>) -> Option<(Report, Vec<GroupProgress>)> {
+        let (progress, store) = (Tell::default().progress(&Arc::default()), &self.0);
+        let groups = groups.iter().map(|group| progress.group(store, *group).unwrap()).collect();
+        Some((progress.report(), groups))
+    }
+
+    async fn parked(&self) -> usize {
+        0
     }
 
     async fn backup(&self, folder: std::path::PathBuf) -> Result<serde_json::Value, BackupRefused> {
@@ -279,7 +290,7 @@ impl Site {
         let ports = Ports {
             query: query.clone(),
             publish: Arc::new(Publishing(publisher)),
-            status: Arc::new(Alone),
+            status: Arc::new(Alone(store.clone())),
             feed: received,
         };
         let stopping = CancellationToken::new();

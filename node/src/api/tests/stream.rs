@@ -132,6 +132,38 @@ async fn it_beats_in_silence_and_the_beat_carries_the_position() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn progress_of_sync_is_told_to_who_asks_of_the_groups_it_reads() {
+    let site = Site::new().await;
+    let token = site.token("cidr", Scope::reads([CIDR])).await;
+    let mut stream = Stream::open(&site, &token, "/api/v1/events?sync=true", None).await;
+    let told = stream.next().await.unwrap();
+    assert_eq!(told.kind, "sync");
+    let groups = |event: &Event| -> Vec<(String, u64)> {
+        let groups = event.data["groups"].as_array().unwrap().iter();
+        let fact =
+            |group: &Value| (group["slug"].as_str().unwrap().to_owned(), group["progress"]["held"].as_u64());
+        groups.map(fact).map(|(slug, held)| (slug, held.unwrap())).collect()
+    };
+    assert_eq!(groups(&told), [("cidr".to_owned(), 0)]);
+    assert_eq!(told.data["groups"][0]["progress"]["state"], "no-peer", "alone it knows of nothing");
+    site.put(&[Put::indicator(1)]).await;
+    let mut next = stream.next().await.unwrap();
+    while next.kind != "sync" {
+        next = stream.next().await.unwrap();
+    }
+    assert_eq!(groups(&next), [("cidr".to_owned(), 1)]);
+    let answer = site
+        .send(
+            get("/api/v1/events?sync=maybe")
+                .header("authorization", format!("Bearer {token}"))
+                .body(Body::empty())
+                .unwrap(),
+        )
+        .await;
+    assert_eq!(answer.status, 400);
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_shows_nothing_above_the_ceiling_or_outside_the_groups() {
     let site = Site::new().await;
     let scope = Scope { ceiling: Tlp::Green, ..Scope::reads([CIDR, CLOUD]) };

@@ -30,6 +30,24 @@ impl Client {
         Ok(Self { sender: open(address).await?, address, authorization })
     }
 
+    /// Asks for JSON.
+    pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<serde_json::Value> {
+        let request = Request::get(path)
+            .header(header::HOST, self.address.to_string())
+            .header(header::AUTHORIZATION, &self.authorization)
+            .body(Full::default())?;
+        if self.sender.ready().await.is_err() {
+            self.sender = open(self.address).await?;
+        }
+        let answer = self.sender.send_request(request).await.with_context(|| path.to_owned())?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await?.to_bytes();
+        if status != StatusCode::OK {
+            bail!("{path} answered {status}: {}", String::from_utf8_lossy(&body));
+        }
+        Ok(serde_json::from_slice(&body)?)
+    }
+
     /// Publishes a bundle; returns once the node has acknowledged the durable draft.
     pub(crate) async fn publish(&mut self, bundle: Vec<u8>) -> anyhow::Result<()> {
         let request = Request::post(format!("/api/v1/publications?group={SLUG}&tlp=amber"))

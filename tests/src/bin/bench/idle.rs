@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
             bootstrap.iter().map(|(key, address)| format!("{:?}", address.with_node(key))).collect();
         let data_dir = folder.path().join("idle");
         join(&coalition, &member, &data_dir)?;
-        let mut process = start(&belfry, folder.path(), &bootstrap.join(", "))?;
+        let mut process = start(&belfry, &data_dir, &bootstrap.join(", "))?;
         say!("waiting for {peers} links");
         connected(&nodes, &member, &mut process.0).await?;
         say!("settling for {settle} s");
@@ -102,7 +102,7 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
 }
 
 /// Leaves a data folder as `belfry enroll` and `belfry join` do.
-fn join(coalition: &Coalition, member: &Member, data_dir: &Path) -> anyhow::Result<()> {
+pub(crate) fn join(coalition: &Coalition, member: &Member, data_dir: &Path) -> anyhow::Result<()> {
     let folder = DataFolder::new(data_dir);
     std::fs::create_dir_all(data_dir)?;
     std::fs::set_permissions(data_dir, std::fs::Permissions::from_mode(0o700))?;
@@ -114,7 +114,7 @@ fn join(coalition: &Coalition, member: &Member, data_dir: &Path) -> anyhow::Resu
 }
 
 /// A child that does not outlive the benchmark.
-struct Process(Child);
+pub(crate) struct Process(pub(crate) Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -123,13 +123,15 @@ impl Drop for Process {
     }
 }
 
-fn start(belfry: &Path, folder: &Path, bootstrap: &str) -> anyhow::Result<Process> {
+/// Runs the binary in a joined data folder; its configuration stands beside that.
+pub(crate) fn start(belfry: &Path, data_dir: &Path, bootstrap: &str) -> anyhow::Result<Process> {
+    let folder = data_dir.parent().context("a data folder without a parent")?;
     let passphrase = folder.join("passphrase");
     std::fs::write(&passphrase, format!("{PASSPHRASE}\n"))?;
     std::fs::set_permissions(&passphrase, std::fs::Permissions::from_mode(0o600))?;
     let config = folder.join("belfry.toml");
     let text = format!(
-        "[node]\ndata_dir = \"idle\"\n[keys]\npassphrase_file = \"passphrase\"\n[network]\n\
+        "[node]\ndata_dir = {data_dir:?}\n[keys]\npassphrase_file = \"passphrase\"\n[network]\n\
          listen = [\"/ip4/127.0.0.1/udp/0/quic-v1\", \"/ip4/127.0.0.1/tcp/0\"]\nbootstrap = [{bootstrap}]\n\
          [api]\nlisten = \"127.0.0.1:0\"\n[log]\nfilter = \"warn\"\n"
     );

@@ -34,18 +34,30 @@ pub(crate) fn peak(process: &str) -> anyhow::Result<u64> {
 
 /// Seconds of processor time this process has taken so far, in user mode and in the kernel.
 pub(crate) fn cpu_seconds() -> anyhow::Result<f64> {
-    let stat = fs::read_to_string("/proc/self/stat").context("/proc/self/stat")?;
+    cpu_seconds_of("self")
+}
+
+/// The same of a process; `process` is a number or `self`.
+pub(crate) fn cpu_seconds_of(process: &str) -> anyhow::Result<f64> {
+    let path = format!("/proc/{process}/stat");
+    let stat = fs::read_to_string(&path).with_context(|| path.clone())?;
     // The second field is the name in parentheses, and may hold anything; user time is the fourteenth.
-    let (_, fields) = stat.rsplit_once(')').context("/proc/self/stat has no name")?;
+    let (_, fields) = stat.rsplit_once(')').with_context(|| format!("{path} has no name"))?;
     let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
-    let ticks = ticks.sum::<Result<u32, _>>().context("/proc/self/stat holds no times")?;
+    let ticks = ticks.sum::<Result<u32, _>>().with_context(|| format!("{path} holds no times"))?;
     // The kernel counts in hundredths for everybody, whatever its own clock does.
     Ok(f64::from(ticks) / 100.0)
 }
 
 /// Starts a new peak for this process.
 pub(crate) fn forget_peak() -> anyhow::Result<()> {
-    fs::write("/proc/self/clear_refs", "5").context("/proc/self/clear_refs")
+    forget_peak_of("self")
+}
+
+/// The same for a process of ours; `process` is a number or `self`.
+pub(crate) fn forget_peak_of(process: &str) -> anyhow::Result<()> {
+    let path = format!("/proc/{process}/clear_refs");
+    fs::write(&path, "5").with_context(|| path.clone())
 }
 
 fn status(process: &str, field: &str) -> anyhow::Result<u64> {

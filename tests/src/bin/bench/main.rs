@@ -9,10 +9,12 @@
 //! rounds as they were measured, and what machine it was. `--quick` runs everything small, to see that it
 //! still works; its figures mean nothing.
 
+mod catchup;
 mod coalition;
 mod content;
 mod http;
 mod idle;
+mod idle_sync;
 mod ingest;
 mod lookup;
 mod machine;
@@ -48,6 +50,10 @@ enum Which {
     Publish(publish::Arguments),
     /// What is known of a value, over HTTP and in process
     Lookup(lookup::Arguments),
+    /// A new node that takes a coalition's messages from three peers
+    Catchup(catchup::Arguments),
+    /// What it costs two nodes to find that they hold the same
+    IdleSync(idle_sync::Arguments),
     /// Memory of an idle node, and the size of its binary
     Idle(idle::Arguments),
     /// Folding the admin log, whole and one entry more
@@ -61,6 +67,8 @@ fn main() -> anyhow::Result<()> {
         Which::Propagation(arguments) => propagation::run(arguments, quick)?,
         Which::Publish(arguments) => publish::run(arguments, quick)?,
         Which::Lookup(arguments) => lookup::run(arguments, quick)?,
+        Which::Catchup(arguments) => catchup::run(arguments, quick)?,
+        Which::IdleSync(arguments) => idle_sync::run(arguments, quick)?,
         Which::Idle(arguments) => idle::run(arguments, quick)?,
         Which::Roster(arguments) => roster::run(arguments, quick)?,
     };

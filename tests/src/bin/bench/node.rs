@@ -27,6 +27,17 @@ impl Node {
         data_dir: PathBuf,
         bootstrap: Vec<(PublicKey, Address)>,
     ) -> anyhow::Result<Self> {
+        Self::tuned(coalition, member, data_dir, bootstrap, Tuning::default()).await
+    }
+
+    /// The same, at another pace.
+    pub(crate) async fn tuned(
+        coalition: &Coalition,
+        member: &Member,
+        data_dir: PathBuf,
+        bootstrap: Vec<(PublicKey, Address)>,
+        tuning: Tuning,
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&data_dir)?;
         let (listen, _) = Address::parse("/ip4/127.0.0.1/tcp/0")?;
         let settings = Settings {
@@ -40,7 +51,7 @@ impl Node {
             },
             defaults: Defaults { tlp: Tlp::Amber, purpose: None },
             outlets: Outlets::default(),
-            tuning: Tuning::default(),
+            tuning,
         };
         let daemon = Daemon::start(coalition.enrolment(member), settings).await?;
         Ok(Self { daemon, data_dir, key: member.certificate.node })

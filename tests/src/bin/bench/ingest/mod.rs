@@ -18,6 +18,8 @@
 mod belfry;
 mod floor;
 
+pub(crate) use self::belfry::round;
+
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -64,6 +66,16 @@ impl Prepared {
     pub(crate) fn make(messages: usize, authors: usize) -> anyhow::Result<Self> {
         let mut coalition = Coalition::found()?;
         let reader = coalition.admit("Reader", Role::Reader)?;
+        Self::written(coalition, reader, messages, authors)
+    }
+
+    /// Lets members of a coalition write that has its readers already.
+    pub(crate) fn written(
+        mut coalition: Coalition,
+        reader: Member,
+        messages: usize,
+        authors: usize,
+    ) -> anyhow::Result<Self> {
         let members = (0..authors)
             .map(|n| coalition.admit(&format!("Author {n}"), Role::Publisher))
             .collect::<anyhow::Result<Vec<_>>>()?;

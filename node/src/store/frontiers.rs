@@ -1,0 +1,236 @@
+//! Each group's frontier in memory, so that comparing it with a peer's reads no row.
+//!
+//! ```text
+//! writer: one synced batch ─▶ states of the logs it changed ─▶ Frontiers ─▶ list and hash, made when first asked for
+//! ```
+//!
+//! What is told is durable: the writer hands over a log's state behind the write that holds it, and before it
+//! answers whoever committed it. Between two changes of a group any number of peers get the same list and hash;
+//! it costs them a lock.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard},
+};
+
+use belfry_proto::{
+    id::{CoalitionId, GroupId, LogId, Sequence, Serial},
+    sync::frontier::{self, LogFrontier},
+};
+
+use super::{Store, rows::LogRow};
+
+/// What peers compare of one group.
+#[derive(Debug)]
+pub struct GroupFrontier {
+    logs: Vec<LogFrontier>,
+    hash: [u8; 32],
+}
+
+impl GroupFrontier {
+    fn of(coalition: CoalitionId, group: GroupId, logs: Vec<LogFrontier>) -> Arc<Self> {
+        let hash = frontier::hash(coalition, group, &logs);
+        Arc::new(Self { logs, hash })
+    }
+
+    /// Every log that counts, by log id.
+    #[must_use]
+    pub fn logs(&self) -> &[LogFrontier] {
+        &self.logs
+    }
+
+    /// Equal hashes: nothing to fetch either way.
+    #[must_use]
+    pub const fn hash(&self) -> &[u8; 32] {
+        &self.hash
+    }
+
+    /// One log.
+    #[must_use]
+    pub fn log(&self, log: LogId) -> Option<&LogFrontier> {
+        let at = self.logs.binary_search_by_key(&log, |log| log.log).ok()?;
+        self.logs.get(at)
+    }
+}
+
+/// How one certificate's log is held, and the highest sequence held of it, gaps or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldLog {
+    /// Without a gap.
+    pub frontier: LogFrontier,
+    /// At all.
+    pub top: Sequence,
+}
+
+/// All groups' frontiers, shared by the writer and whoever reads.
+#[derive(Debug)]
+pub(super) struct Frontiers {
+    coalition: CoalitionId,
+    groups: RwLock<HashMap<GroupId, Group>>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    logs: BTreeMap<LogId, (Serial, HeldLog)>,
+    by_certificate: BTreeSet<(Serial, LogId)>,
+    /// Of the logs as they stand; empty again with each change.
+    whole: OnceLock<Arc<GroupFrontier>>,
+}
+
+impl Frontiers {
+    pub(super) fn new(coalition: CoalitionId) -> Self {
+        Self { coalition, groups: RwLock::default() }
+    }
+
+    /// Takes over the states of logs that are durable now.
+    pub(super) fn changed(&self, logs: Vec<LogRow>) {
+        if logs.is_empty() {
+            return;
+        }
+        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        for log in logs {
+            groups.entry(log.group).or_default().put(&log);
+        }
+    }
+
+    fn groups(&self) -> RwLockReadGuard<'_, HashMap<GroupId, Group>> {
+        self.groups.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Group {
+    fn put(&mut self, row: &LogRow) {
+        let name = (row.serial, row.log);
+        // One more than its certificate may have: nobody is told of it.
+        if row.surplus {
+            self.logs.remove(&row.log);
+            self.by_certificate.remove(&name);
+        } else {
+            let held = HeldLog { frontier: LogFrontier::from(row), top: row.top };
+            self.logs.insert(row.log, (row.serial, held));
+            self.by_certificate.insert(name);
+        }
+        self.whole.take();
+    }
+}
+
+impl From<&LogRow> for LogFrontier {
+    fn from(row: &LogRow) -> Self {
+        Self {
+            group: row.group,
+            log: row.log,
+            low: row.low,
+            height: row.height,
+            head: row.head,
+            bodies: row.bodies,
+            frozen: row.frozen,
+        }
+    }
+}
+
+impl Store {
+    /// How far this node holds the logs of a group. Reads no row.
+    #[must_use]
+    pub fn frontier(&self, group: GroupId) -> Arc<GroupFrontier> {
+        let frontiers = &self.frontiers;
+        let groups = frontiers.groups();
+        let Some(held) = groups.get(&group) else {
+            return GroupFrontier::of(frontiers.coalition, group, Vec::new());
+        };
+        let make = || {
+            let logs = held.logs.values().map(|(_, held)| held.frontier).collect();
+            GroupFrontier::of(frontiers.coalition, group, logs)
+        };
+        Arc::clone(held.whole.get_or_init(make))
+    }
+
+    /// Logs of a group of which later entries are held than the next one, and not because of a fork. Reads no row.
+    #[must_use]
+    pub fn gaps(&self, group: GroupId) -> Vec<LogId> {
+        let groups = self.frontiers.groups();
+        let held = groups.get(&group).into_iter().flat_map(|group| group.logs.values());
+        let has_gap = |held: &&HeldLog| held.top > held.frontier.height && held.frontier.frozen.get() == 0;
+        held.map(|(_, held)| held).filter(has_gap).map(|held| held.frontier.log).collect()
+    }
+
+    /// Logs that one certificate wrote in a group, the longest first. Reads no row.
+    #[must_use]
+    pub fn logs_of(&self, group: GroupId, serial: Serial) -> Vec<HeldLog> {
+        let groups = self.frontiers.groups();
+        let Some(held) = groups.get(&group) else { return Vec::new() };
+        let names = held.by_certificate.range((serial, LogId::ZERO)..).take_while(|(of, _)| *of == serial);
+        let mut logs: Vec<HeldLog> =
+            names.filter_map(|(_, log)| held.logs.get(log)).map(|(_, held)| *held).collect();
+        logs.sort_by_key(|log| std::cmp::Reverse(log.top));
+        logs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::{crypto::sign::SigningKey, id::MessageId};
+
+    use super::*;
+
+    const GROUP: GroupId = GroupId::new(5);
+
+    fn row(n: u8, serial: u64, height: u64) -> LogRow {
+        LogRow {
+            group: GROUP,
+            log: LogId::new([n; 32]),
+            member: belfry_proto::id::MemberId::new([1; 16]),
+            serial: Serial::new(serial),
+            low: Sequence::new(1),
+            height: Sequence::new(height),
+            head: MessageId::new([n; 32]),
+            bodies: height,
+            top: Sequence::new(height),
+            forked: false,
+            frozen: Sequence::new(0),
+            closure: Vec::new(),
+            revision: 0,
+            seconds: 0,
+            surplus: false,
+        }
+    }
+
+    fn store(folder: &tempfile::TempDir) -> Store {
+        let node = SigningKey::from_seed(&[1; 32]).public();
+        let owner = super::super::Owner { coalition: CoalitionId::new([1; 32]), node };
+        let master = belfry_proto::crypto::secret::Secret::new([9; 32]);
+        Store::open(&folder.path().join("store"), owner, &master).unwrap()
+    }
+
+    #[test]
+    fn a_frontier_is_made_once_for_all_who_ask_until_a_log_of_the_group_changes() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = store(&folder);
+        assert!(store.frontier(GROUP).logs().is_empty());
+        store.frontiers.changed(vec![row(2, 7, 3), row(1, 7, 3)]);
+        let first = store.frontier(GROUP);
+        assert!(Arc::ptr_eq(&first, &store.frontier(GROUP)), "nothing is listed or hashed again");
+        store.frontiers.changed(vec![LogRow { group: GroupId::new(6), ..row(1, 7, 3) }]);
+        assert!(Arc::ptr_eq(&first, &store.frontier(GROUP)), "another group's change is none of this one");
+        store.frontiers.changed(vec![row(2, 7, 4)]);
+        let second = store.frontier(GROUP);
+        assert_ne!(first.hash(), second.hash());
+        assert_eq!(second.log(LogId::new([2; 32])).unwrap().height, Sequence::new(4));
+        assert!(second.log(LogId::new([3; 32])).is_none());
+        assert_eq!(*second.hash(), frontier::hash(CoalitionId::new([1; 32]), GROUP, second.logs()));
+    }
+
+    #[test]
+    fn a_surplus_log_is_not_told_of_and_one_that_is_none_any_more_is() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = store(&folder);
+        let heights = |store: &Store| -> Vec<u64> {
+            store.logs_of(GROUP, Serial::new(7)).iter().map(|log| log.top.get()).collect()
+        };
+        store.frontiers.changed(vec![row(1, 7, 3), row(2, 7, 9), row(3, 8, 5)]);
+        assert_eq!(heights(&store), [9, 3], "the longest first, and no other certificate's");
+        store.frontiers.changed(vec![LogRow { surplus: true, ..row(2, 7, 9) }]);
+        assert_eq!((heights(&store), store.frontier(GROUP).logs().len()), (vec![3], 2));
+        store.frontiers.changed(vec![row(2, 7, 10)]);
+        assert_eq!((heights(&store), store.frontier(GROUP).logs().len()), (vec![10, 3], 3));
+    }
+}

@@ -196,7 +196,8 @@ async fn what_one_missed_comes_from_a_peer() {
 /// From being alone to being level, each state with its reason, and never level on nobody's word.
 #[tokio::test]
 async fn what_is_missing_is_told_with_the_reason() {
-    let (coalition, [alice, bob, carol]) = three();
+    let mut coalition = Coalition::new();
+    let [alice, bob, carol, dave] = [1, 2, 3, 4].map(|n| coalition.issue(n, &[CIDR]));
     let messages = coalition.messages(&alice, CIDR, None, 30);
     let puller = Puller::start(&coalition, &bob).await;
     puller.says(State::NoPeer).await;
@@ -221,7 +222,7 @@ async fn what_is_missing_is_told_with_the_reason() {
     // Somebody who has as little, while a later entry shows that there is more.
     puller.site.hold(&messages[..2]).await;
     puller.site.hold(&messages[9..10]).await;
-    let mut poor = Site::new(&coalition, &carol).await;
+    let mut poor = Site::new(&coalition, &dave).await;
     let (_, _poor_tasks) = serve(&mut poor);
     puller.site.connect(&poor).await;
     puller.ready(&poor);

@@ -71,7 +71,7 @@ pub(super) struct Status {
 }
 
 impl Status {
-    fn warnings(&self, drafts: usize) -> Vec<String> {
+    fn warnings(&self, hellos: &Hellos, drafts: usize) -> Vec<String> {
         let mut warnings = Vec::new();
         let now = clock::now();
         let roster = self.roster.snapshot();
@@ -88,10 +88,10 @@ impl Status {
             let wait = if drafts == 1 { "draft waits" } else { "drafts wait" };
             warnings.push(format!("{drafts} {wait}: {hold}."));
         }
-        let refused_by = self.hellos.borrow().refused_by.len();
+        let refused_by = hellos.refused_by.len();
         if refused_by > 0 {
             let who = if refused_by == 1 { "1 node refuses" } else { &format!("{refused_by} nodes refuse") };
-            let why = self.hellos.borrow().removal.map_or_else(
+            let why = hellos.removal.map_or_else(
                 || "was revoked or suspended, or has expired, in an admin log newer than ours".to_owned(),
                 |removal| format!("was {removal}"),
             );
@@ -99,13 +99,13 @@ impl Status {
                 "{who} this node as not certified: its certificate {why}. Ask the coalition for the log and for a certificate."
             ));
         }
-        let unshown = self.hellos.borrow().unshown.len();
+        let unshown = hellos.unshown.len();
         if unshown > 0 {
             warnings.push(format!(
                 "Nodes that say they hold more of this node's own logs than it does, and did not show it: {unshown}. Their word is set aside."
             ));
         }
-        for peer in &self.hellos.borrow().forked_with {
+        for peer in &hellos.forked_with {
             warnings.push(format!("The admin log of {peer} contradicts ours: one of us was shown a fork."));
         }
         let watch = self.log_watch.borrow().clone();
@@ -209,6 +209,8 @@ impl NodeStatus for Status {
         let (drafts, parked, readable_only_here) = counted.await.unwrap_or_default();
         let peers = self.network.peers().await.unwrap_or_default();
         let listening = self.network.listen_addresses().await.unwrap_or_default();
+        // A copy: who borrows twice at once waits for ever behind a writer that waits for the first to end.
+        let hellos = self.hellos.borrow().clone();
         NodeReport {
             peer_id: config::peer_id(&self.identity.node),
             started: self.started,
@@ -217,8 +219,8 @@ impl NodeStatus for Status {
             readable_only_here,
             drafts,
             parked,
-            clock_offset_ms: self.hellos.borrow().clock_offset().map(|micros| -micros / 1000),
-            warnings: self.warnings(drafts),
+            clock_offset_ms: hellos.clock_offset().map(|micros| -micros / 1000),
+            warnings: self.warnings(&hellos, drafts),
         }
     }
 

@@ -241,7 +241,10 @@ impl Ingest {
     /// here, and meanwhile save each other two copies of five; and nobody forwards what it could not serve later.
     async fn acknowledge(&self, mut arrival: Arrival, what: &What, committed: Result<Committed, WriteError>) {
         if let Some(ticket) = arrival.ticket() {
-            let verdict = if committed.is_ok() { Verdict::Accept } else { Verdict::Ignore };
+            let verdict = match committed {
+                Err(_) | Ok(Committed::TooManyLogs) => Verdict::Ignore,
+                Ok(_) => Verdict::Accept,
+            };
             let _ = self.network.verdict(ticket, verdict).await;
         }
         let kept = match *what {

@@ -70,11 +70,15 @@ impl Membership {
 }
 
 /// Whether the registrar of today ordered the record at a place that our log does not reach. A former one's key may
-/// be in anybody's hands; and a record that would come next but follows another entry is of another log.
+/// be in anybody's hands; a record that would come next but follows another entry is of another log, and so is one
+/// beyond the newest charter's pin that an older charter's admins made: it would be void in ours.
 fn is_beyond(roster: &Roster, record: &VerifiedRecord) -> bool {
     let ours = roster.version();
     let by = record.record.entry.as_ref().and_then(|entry| entry.signatures.first());
     let is_registrar = by.is_some_and(|by| by.key == roster.charter().registrar().as_bytes().as_slice());
     let is_next = record.height.get() == ours.height.get() + 1;
-    is_registrar && record.height > ours.height && (!is_next || record.prev == ours.head)
+    let charter = roster.charter();
+    let is_pinned = charter.pin().is_none_or(|pin| record.height <= pin.height);
+    let is_of_charter = is_pinned || record.statement.charter_version >= charter.version();
+    is_registrar && is_of_charter && record.height > ours.height && (!is_next || record.prev == ours.head)
 }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use belfry_proto::{
     id::{GroupId, MemberId},
     stix::{
-        egress::{self, Held, Use},
+        egress::{self, Held, Policy, Use},
         indicator::{Indicator, Stands},
         marking::Tlp,
         neutral,
@@ -204,7 +204,9 @@ impl Inner {
                 };
                 if let Some((released, indicator, values)) = gathering.takes(row) {
                     let shown = released.object();
-                    let said = self.said_of(principal, shown.group(), shown.id())?;
+                    // Counts and times tell of what they are made of, so that has to be allowed out, too.
+                    let said =
+                        self.said_of(principal, shown.group(), shown.id(), |row| gathering.counts(row))?;
                     gathering.add(released, &indicator, values, &said)?;
                 }
             }
@@ -264,6 +266,12 @@ impl<'a> Gathering<'a> {
     }
 
     /// The indicator, if it may leave and names anything this export is of.
+    /// Whether a sighting or an opinion may be told of by this way out.
+    fn counts(&self, row: &Shown) -> bool {
+        let policy = Policy { purpose: Use::Detect, ..self.export.policy };
+        release(&policy, row.clone(), self.now).is_ok()
+    }
+
     fn takes(&mut self, row: Shown) -> Option<Taken> {
         let indicator = Indicator::read(row.raw())?;
         let of_rules = self.export.format == Format::Rules;

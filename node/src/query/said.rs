@@ -82,15 +82,16 @@ impl Inner {
         Ok(claims::shown(rows).pop())
     }
 
-    /// What is said of an object.
+    /// What is said of an object, by what `counts` lets count.
     pub(super) fn said_of(
         &self,
         principal: &Principal,
         group: GroupId,
         id: &str,
+        counts: impl Fn(&Shown) -> bool,
     ) -> Result<Said, QueryError> {
         let mut said = Said::default();
-        for row in self.newest_about(principal, group, SIGHTING_OF, id)? {
+        for row in self.newest_about(principal, group, SIGHTING_OF, id)?.filter(&counts) {
             let Some(sighting) = Sighting::read(row.raw()).filter(|s| s.sighting_of_ref == id) else {
                 continue;
             };
@@ -99,7 +100,7 @@ impl Inner {
             said.first = [said.first, Some(sighting.first())].into_iter().flatten().min();
             said.last = said.last.max(Some(sighting.last()));
         }
-        for row in self.newest_about(principal, group, OPINION_ON, id)? {
+        for row in self.newest_about(principal, group, OPINION_ON, id)?.filter(&counts) {
             let Some(object) = OpinionObject::read(row.raw()) else { continue };
             let Some(opinion) = object.opinion().filter(|_| object.object_refs.iter().any(|on| on == id))
             else {

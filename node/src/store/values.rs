@@ -450,6 +450,11 @@ impl WithdrawalValue {
         }
     }
 
+    /// Who withdraws.
+    pub(super) fn member(&self) -> &[u8] {
+        &self.member
+    }
+
     pub(super) fn word(&self, id: MessageId) -> Result<Word, Unreadable> {
         Ok(Word {
             id,

@@ -36,6 +36,10 @@ use super::{
     vault::damaged,
 };
 
+/// Withdrawals of one member that name one message and are kept in mind. Honest members need one or two; each costs
+/// a few reads on the writer's thread at every look.
+const MOST_BY_MEMBER: usize = 16;
+
 /// An envelope's row, with what is withdrawn already taken into account.
 pub(super) struct Weighed {
     pub(super) state: MessageState,
@@ -80,12 +84,47 @@ pub(super) fn note(txn: &mut Txn<'_>, row: &EnvelopeRow) -> Result<(), WriteErro
         if !may_matter(txn, &withdraws.word, *target)? {
             continue;
         }
+        if !has_place(txn, *target, withdraws.word.member, row.id)? {
+            continue;
+        }
         txn.put(Cf::Withdrawals, target.to_vec(), Vec::new());
         let key = Key::default().bytes(target.as_ref()).bytes(row.id.as_ref()).done();
         txn.put(Cf::Withdrawals, key, WithdrawalValue::of(&withdraws.word).encode_to_vec());
         put_reweigh(txn, Timestamp::ZERO, *target);
     }
     Ok(())
+}
+
+/// Whether a withdrawal has a place among those of its member that name the target: those with the smallest ids have,
+/// whichever came first. Each is looked at whenever the target is weighed.
+fn has_place(
+    txn: &mut Txn<'_>,
+    target: MessageId,
+    member: MemberId,
+    id: MessageId,
+) -> Result<bool, WriteError> {
+    let mut same = Vec::new();
+    for (key, value) in txn.prefixed(Cf::Withdrawals, target.as_ref(), usize::MAX)? {
+        let Some(named) = key.get(32..).filter(|named| !named.is_empty() && *named != id.as_ref()) else {
+            continue;
+        };
+        let value = WithdrawalValue::decode(value.as_slice())
+            .map_err(|_| damaged(Cf::Withdrawals, &key, "does not decode"))?;
+        if value.member() == member.as_ref() {
+            same.push((named.to_vec(), key));
+        }
+    }
+    if same.len() < MOST_BY_MEMBER {
+        return Ok(true);
+    }
+    same.sort_unstable();
+    match same.pop() {
+        Some((largest, key)) if id.as_ref() < largest.as_slice() => {
+            txn.delete(Cf::Withdrawals, key);
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
 }
 
 fn may_matter(txn: &Txn<'_>, word: &Word, target: MessageId) -> Result<bool, WriteError> {

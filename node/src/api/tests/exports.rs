@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     coalition::{CIDR, CLOUD, OTHER},
-    lookup::opinion,
+    lookup::{opinion, sighting},
     site::{Answer, Put, Site, get, nothing, only, recently},
 };
 use crate::{query::Scope, store::Conditions};
@@ -394,6 +394,20 @@ async fn a_zones_serial_moves_with_its_content_only() {
     assert_eq!(site.text(&token, "rpz").await, first);
     site.put(&[domain(3, "worse.be")]).await;
     assert!(serial(&site.text(&token, "rpz").await) > serial(&first));
+}
+
+#[tokio::test]
+async fn counts_and_times_tell_of_nothing_that_may_not_leave() {
+    let outside = "types = [\"domain-name\"]\naudience = \"outside\"";
+    let site = Site::exporting(&profiles(&[("inside", "csv", DOMAINS), ("outside", "csv", outside)])).await;
+    let token = site.reader().await;
+    let one = domain(1, "evil.be").tlp(Tlp::Green);
+    site.put(std::slice::from_ref(&one)).await;
+    let before = [site.text(&token, "inside").await, site.text(&token, "outside").await];
+    assert!(before[1].contains("evil.be"), "{before:?}");
+    site.put(&[sighting(1, &one.id, 3).by(OTHER).tlp(Tlp::AmberStrict)]).await;
+    assert_eq!(site.text(&token, "outside").await, before[1]);
+    assert_ne!(site.text(&token, "inside").await, before[0]);
 }
 
 #[tokio::test]

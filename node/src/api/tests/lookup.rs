@@ -37,7 +37,7 @@ fn matched(found: &Value) -> Vec<String> {
     all
 }
 
-fn sighting(n: u32, of: &str, count: u32) -> Put {
+pub(super) fn sighting(n: u32, of: &str, count: u32) -> Put {
     Put::json(json!({
         "type": "sighting", "spec_version": "2.1", "id": format!("sighting--00000000-0000-4000-8000-{n:012x}"),
         "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z",

@@ -303,3 +303,22 @@ fn the_end_of_a_newer_version_is_told_beside_an_older_one_that_stands() {
     settle(&store, clock::now());
     assert_eq!(told(), [end]);
 }
+
+#[test]
+fn of_one_members_withdrawals_of_a_message_the_smallest_ids_count_whichever_came_first() {
+    let kept = |order: &mut dyn Iterator<Item = u8>| {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        commit(&store, &entry(TARGET, AUTHOR, &[], Some(b"sealed")));
+        for n in order {
+            commit(&store, &withdrawal(n, AUTHOR, WithdrawalMode::Retract, TARGET));
+        }
+        commit(&store, &withdrawal(200, STEWARD, WithdrawalMode::Erase, TARGET));
+        let mut ids: Vec<_> = store.withdrawals(TARGET).unwrap().iter().map(|row| row.word.id).collect();
+        ids.sort_unstable();
+        ids
+    };
+    let expected: Vec<_> = (100..116).chain([200]).map(|n: u8| MessageId::new([n; 32])).collect();
+    assert_eq!(kept(&mut (100..130)), expected);
+    assert_eq!(kept(&mut (100..130).rev()), expected);
+}

@@ -110,6 +110,7 @@ impl Driver {
         debug!(peer.node = %node, admitted, outbound, %address, "connection with {node} opened");
         self.tell(Link::Up { node, admitted, outbound, address, others });
         self.close_superseded(&peer);
+        self.close_orphaned(&peer, connection);
     }
 
     fn on_down(&mut self, peer: PeerId, connection: ConnectionId) {
@@ -244,6 +245,15 @@ impl Driver {
     /// A connection in the other's lobby is of no use beside one that is not.
     fn close_superseded(&mut self, peer: &PeerId) {
         for connection in self.wires.superseded(peer) {
+            self.swarm.close_connection(connection);
+        }
+    }
+
+    /// Beside a connection that is still open at this end alone, a new one would not count as a new peer: gossipsub
+    /// would not tell it our topics, nor membership greet it. So all are closed, and the next dial begins anew.
+    fn close_orphaned(&mut self, peer: &PeerId, newest: ConnectionId) {
+        for connection in self.wires.orphaned(peer, newest) {
+            debug!(%peer, "a peer that came again: its connections are closed");
             self.swarm.close_connection(connection);
         }
     }

@@ -10,6 +10,9 @@ use libp2p::{PeerId, swarm::ConnectionId};
 
 use super::{address::Address, handle::PeerView};
 
+/// Within this time two nodes that dial each other at once may meet twice.
+const MEETING: Duration = Duration::from_secs(10);
+
 /// One open connection.
 #[derive(Debug)]
 pub(super) struct Wire {
@@ -80,6 +83,19 @@ impl Wires {
             return Vec::new();
         }
         self.of(peer).filter(|(_, wire)| wire.held).map(|(id, _)| id).collect()
+    }
+
+    /// Connections with a peer that has come a second time: it was restarted, and knows nothing of the first one. A
+    /// peer that is reached is not dialled again; only two that dial each other at once meet twice.
+    pub(super) fn orphaned(&self, peer: &PeerId, newest: ConnectionId) -> Vec<ConnectionId> {
+        let Some(new) = self.0.get(&newest).filter(|wire| wire.admitted) else { return Vec::new() };
+        let is_older =
+            |wire: &Wire| wire.outbound == new.outbound || wire.since.saturating_add(MEETING) < new.since;
+        let others = self.of(peer).filter(|(id, wire)| *id != newest && wire.is_full() && is_older(wire));
+        match others.count() {
+            0 => Vec::new(),
+            _ => self.of(peer).map(|(id, _)| id).collect(),
+        }
     }
 
     /// One view a node; topics and score are gossipsub's to add.

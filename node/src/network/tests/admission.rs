@@ -275,3 +275,24 @@ async fn guests_leave_places_for_members() {
     }
     assert!(waiting.len() <= 16);
 }
+
+/// Killed and back before anybody noticed: what is left of its first life must not stand in the way of gossip.
+#[tokio::test]
+async fn a_peer_that_comes_again_is_met_anew() {
+    let (first_life, mut host) = pair().await;
+    let mut again = Node::start(1).await;
+    assert_eq!(again.key(), first_life.key());
+    again.allow(&[&host]).await;
+    again.network.subscribe(TOPIC).await.unwrap();
+    again.dial(&host).await;
+    assert!(host.down(again.key()).await && host.down(again.key()).await, "both are closed");
+    again.down(host.key()).await;
+
+    again.dial(&host).await;
+    again.subscribed(host.key()).await;
+    host.subscribed(again.key()).await;
+    host.network.publish(TOPIC, vec![7]).await.unwrap();
+    assert_eq!(again.heard().await.bytes, [7]);
+    again.network.publish(TOPIC, vec![8]).await.unwrap();
+    assert_eq!(host.heard().await.bytes, [8]);
+}

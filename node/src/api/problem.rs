@@ -211,8 +211,7 @@ impl From<WithdrawError> for Problem {
         use WithdrawError as E;
         let said = error.to_string();
         match error {
-            E::UnknownGroup(_) => Self::not_found("unknown-group", said),
-            E::NotAPublisher(_) => Self::forbidden("not-a-publisher", said),
+            E::Submit(error) => error.into(),
             E::UnknownMessage(_) => Self::unprocessable("unknown-message", said),
             E::UnknownPublication(_) => Self::unprocessable("unknown-publication", said),
             E::UnknownObject(_) => Self::unprocessable("unknown-object", said),
@@ -225,11 +224,6 @@ impl From<WithdrawError> for Problem {
             E::TooLate(_) => Self::new(StatusCode::CONFLICT, "final", said),
             E::NotSent(_) => Self::new(StatusCode::CONFLICT, "not-sent", said),
             E::Shares { .. } => Self::new(StatusCode::CONFLICT, "shares-message", said),
-            E::IdempotencyMismatch => Self::new(StatusCode::CONFLICT, "idempotency-key-reused", said),
-            E::NoRoom => Self::new(StatusCode::INSUFFICIENT_STORAGE, "no-room", said)
-                .retry_after(Duration::from_secs(60)),
-            E::Unavailable(_) => Self::busy("unavailable", said),
-            E::Fault(_) => Self::internal(&error),
         }
     }
 }

@@ -42,7 +42,8 @@ pub(super) struct Publish {
     /// Slug of the group
     #[arg(long, value_name = "SLUG")]
     group: String,
-    /// Marking: clear, green, amber, amber+strict or red [default: publish.tlp of the configuration]
+    /// Marking: clear, green, amber, amber+strict or red [default: the most restrictive of the objects' markings,
+    /// else publish.tlp of the configuration]
     #[arg(long, value_parser = parse_tlp)]
     tlp: Option<Tlp>,
     /// Only this member (name or id, as `belfry members` has them) can open it; repeat for several
@@ -60,7 +61,7 @@ pub(super) struct Publish {
     /// Publishing again under the same key is one publication
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// Wait until other members can read it, at most 60 seconds or as many as given
+    /// Wait until it is sealed and on its way, at most 60 seconds or as many as given
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "60")]
     wait: Option<u64>,
     /// Print the daemon's answer as JSON
@@ -200,7 +201,7 @@ fn followed(status: &Value) -> String {
     output::facts(&facts)
 }
 
-/// Follows a publication until others can read it, it fails, or the time is over.
+/// Follows a publication until it is on its way, it fails, or the time is over.
 fn wait(client: &Client, id: &str, limit: Duration) -> anyhow::Result<Value> {
     let end = Instant::now() + limit;
     loop {
@@ -211,7 +212,7 @@ fn wait(client: &Client, id: &str, limit: Duration) -> anyhow::Result<Value> {
                 anyhow::bail!("publication {id} failed: {}", output::visible(&reason))
             }
             Progress::Pending if Instant::now() >= end => anyhow::bail!(
-                "publication {id} is safe, but readable only here after {} s; `belfry publication {id}{}` follows it",
+                "publication {id} is safe, but not sent after {} s; `belfry publication {id}{}` follows it",
                 limit.as_secs(),
                 client.again()
             ),

@@ -84,7 +84,7 @@ fn roster(path: &Path) -> anyhow::Result<Roster> {
 /// Verify a file: charter, log, certificate, request, statement, beacon or exported message.
 ///
 /// Says what the file is and who vouches for it; exit code 0 only if everything holds. Whatever is held to the log
-/// (certificates, statements, beacons, messages) needs it by --log. Compare the coalition's words, or give them.
+/// (certificates, requests, statements, beacons, messages) needs it by --log. Compare the coalition's words, or give them.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -151,12 +151,11 @@ impl Ingest {
     /// The row an admitted envelope becomes, opened if its key is here.
     fn row(&self, envelope: &Arrived, roster: &Roster) -> EnvelopeRow {
         let row = self.unweighed(envelope, roster);
-        let withdraws = match envelope {
-            Arrived::Admitted(admitted) => rows::withdraws(roster, row.id, admitted.header(), row.received),
-            Arrived::Quarantined(quarantined) => {
-                rows::withdraws(roster, row.id, quarantined.header(), row.received)
-            }
+        let header = match envelope {
+            Arrived::Admitted(admitted) => admitted.header(),
+            Arrived::Quarantined(quarantined) => quarantined.header(),
         };
+        let withdraws = rows::withdraws(roster, row.id, header, row.received);
         EnvelopeRow { withdraws, ..row }
     }
 

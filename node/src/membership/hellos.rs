@@ -25,7 +25,7 @@ pub struct Hellos {
     pub(super) company: Company,
     /// Others' clocks.
     pub(super) voices: Voices,
-    /// Highest sequence of our own logs that others hold, with who said so.
+    /// Highest sequence of our own logs that others hold.
     pub own_logs: Vec<(GroupId, LogId, Sequence)>,
     /// Peers whose admin log is no continuation of ours and ours none of theirs.
     pub forked_with: Vec<PublicKey>,

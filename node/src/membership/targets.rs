@@ -52,10 +52,9 @@ impl Vicinity {
     /// Of the addresses this node listens on, tells others, and is configured to dial.
     pub(super) fn of<'a>(ours: impl IntoIterator<Item = &'a Address>) -> Self {
         let hosts: Vec<Host> = ours.into_iter().map(Address::host).collect();
-        let is_loopback = |host: &Host| matches!(host, Host::Ip(ip) if ip.is_loopback());
         let is_memory = |host: &Host| *host == Host::Memory;
         // A wild-card listener has the loopback address beside others; a node that has nothing else is played with.
-        let only_here = !hosts.is_empty() && hosts.iter().all(|host| is_loopback(host) || is_memory(host));
+        let only_here = !hosts.is_empty() && hosts.iter().all(is_here);
         Self {
             loopback: only_here,
             // Behind a NAT or on a private network of the coalition's; or without any address to tell by.

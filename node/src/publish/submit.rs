@@ -72,12 +72,18 @@ impl Publisher {
     }
 
     fn take_in(&self, submission: Submission) -> Result<Accepted, SubmitError> {
-        let (draft, accepted) = match self.check(submission)? {
-            // Only new ones need room: what was acknowledged once is told again.
-            Checked::New(..) if !self.store.has_room() => return Err(SubmitError::NoRoom),
-            Checked::New(draft, accepted) => (*draft, accepted),
-            Checked::Seen(accepted) => return Ok(accepted),
-        };
+        match self.check(submission)? {
+            Checked::New(draft, accepted) => self.keep(*draft).map(|()| accepted),
+            Checked::Seen(accepted) => Ok(accepted),
+        }
+    }
+
+    /// Makes a checked draft durable.
+    pub(super) fn keep(&self, draft: DraftRow) -> Result<(), SubmitError> {
+        // Only new ones need room: what was acknowledged once is told again.
+        if !self.store.has_room() {
+            return Err(SubmitError::NoRoom);
+        }
         match self.store.commit_blocking(Change::Draft(draft)) {
             // Another submission with this key was faster: answer as to a second one.
             Ok(Committed::Duplicate) => {
@@ -85,7 +91,7 @@ impl Publisher {
             }
             Ok(_) => {
                 self.feed.notify(Notice::DraftQueued);
-                Ok(accepted)
+                Ok(())
             }
             Err(error) => Err(SubmitError::Fault(Box::new(error))),
         }

@@ -24,15 +24,18 @@ use belfry_proto::{
 
 pub use self::request::{Named, WithdrawError, WithdrawalRequest, Withdrawn};
 use self::rest::{Rest, parts};
-use super::submit::Publisher;
+use super::{submission::SubmitError, submit::Publisher};
 use crate::{
     clock,
-    feed::Notice,
-    store::{Change, Committed, DraftRow, DraftState, MessageRow},
+    store::{DraftRow, DraftState, MessageRow},
 };
 
 /// Messages that one request may withdraw: a large publication, and sixteen messages of ours.
 const MAX_MESSAGES: usize = 16 * MAX_TARGETS;
+
+fn fault(error: impl std::error::Error + Send + Sync + 'static) -> WithdrawError {
+    SubmitError::Fault(Box::new(error)).into()
+}
 
 impl Publisher {
     /// Checks a withdrawal and makes it a durable draft.
@@ -41,22 +44,14 @@ impl Publisher {
     /// [`WithdrawError`]; nothing is kept then.
     pub async fn withdraw(&self, request: WithdrawalRequest) -> Result<Withdrawn, WithdrawError> {
         let this = self.clone();
-        let checked = tokio::task::spawn_blocking(move || this.check_withdrawal(request)).await;
-        let (draft, withdrawn) = match checked.map_err(|error| WithdrawError::Fault(Box::new(error)))?? {
-            (Some(_), _) if !self.store.has_room() => return Err(WithdrawError::NoRoom),
-            (Some(draft), withdrawn) => (*draft, withdrawn),
-            (None, withdrawn) => return Ok(withdrawn),
-        };
-        match self.store.commit(Change::Draft(draft)).await {
-            Ok(Committed::Duplicate) => {
-                Err(WithdrawError::Unavailable("the same idempotency key is being taken in"))
+        let taken = tokio::task::spawn_blocking(move || {
+            let (draft, withdrawn) = this.check_withdrawal(request)?;
+            if let Some(draft) = draft {
+                this.keep(*draft)?;
             }
-            Ok(_) => {
-                self.feed.notify(Notice::DraftQueued);
-                Ok(withdrawn)
-            }
-            Err(error) => Err(WithdrawError::Fault(Box::new(error))),
-        }
+            Ok(withdrawn)
+        });
+        taken.await.map_err(fault)?
     }
 
     /// The draft, unless the same request made one before.
@@ -67,17 +62,17 @@ impl Publisher {
         let (roster, now) = (self.roster.snapshot(), clock::now());
         let group = request.group;
         if roster.charter().group(group).is_none() {
-            return Err(WithdrawError::UnknownGroup(group));
+            return Err(SubmitError::UnknownGroup(group).into());
         }
         if !roster.may_publish(self.identity.serial, group, now) {
-            return Err(WithdrawError::NotAPublisher(group));
+            return Err(SubmitError::NotAPublisher(group).into());
         }
         let (digest, scoped) = (request.digest(), request.scoped_key());
         if let Some(key) = &scoped
             && let Some(seen) = self.store.by_idempotency(key)?
         {
             if seen.digest != digest {
-                return Err(WithdrawError::IdempotencyMismatch);
+                return Err(SubmitError::IdempotencyMismatch.into());
             }
             let targets = seen.withdraws.map(|withdraws| withdraws.targets).unwrap_or_default();
             let publication = seen.publication;
@@ -164,7 +159,7 @@ impl Publisher {
 
     fn may_lift(&self, lift: &Word, row: &MessageRow) -> Result<(), WithdrawError> {
         let bytes = self.store.envelope(row.id)?.ok_or(WithdrawError::UnknownMessage(row.id))?;
-        let decoded = envelope::decode(&bytes).map_err(|error| WithdrawError::Fault(Box::new(error)))?;
+        let decoded = envelope::decode(&bytes).map_err(fault)?;
         let roster = self.roster.snapshot();
         let word = Word::of(&roster, row.id, decoded.header(), row.received)
             .filter(|word| word.by_steward && word.mode != WithdrawalMode::Lift)

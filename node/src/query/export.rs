@@ -265,13 +265,13 @@ impl<'a> Gathering<'a> {
         *self.held.entry(reason).or_default() += 1;
     }
 
-    /// The indicator, if it may leave and names anything this export is of.
     /// Whether a sighting or an opinion may be told of by this way out.
     fn counts(&self, row: &Shown) -> bool {
         let policy = Policy { purpose: Use::Detect, ..self.export.policy };
         release(&policy, row.clone(), self.now).is_ok()
     }
 
+    /// The indicator, if it may leave and names anything this export is of.
     fn takes(&mut self, row: Shown) -> Option<Taken> {
         let indicator = Indicator::read(row.raw())?;
         let of_rules = self.export.format == Format::Rules;

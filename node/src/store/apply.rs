@@ -334,6 +334,10 @@ impl Applier {
         count(txn, row.group, None, state)?;
         txn.put(Cf::Forks, fork.clone(), value);
         txn.put(Cf::Messages, row.id.to_vec(), fork);
+        if txn.get(Cf::Withdrawals, row.id.as_ref())?.is_some() {
+            // Named before it came: weighed as any message that is here.
+            withdrawals::put_reweigh(txn, Timestamp::ZERO, row.id);
+        }
         txn.put(Cf::Unjudged, columns::log(row.group, row.log), Vec::new());
         if !row.in_closed_log {
             freeze(&mut log, at);

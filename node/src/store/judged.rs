@@ -101,8 +101,7 @@ fn hide(txn: &mut Txn<'_>, message: MessageId, state: MessageState) -> Result<()
         txn.delete(Cf::Waiting, columns::waiting(key, message));
     }
     txn.delete(Cf::Reopen, message.to_vec());
-    let author =
-        stored.value.member().map_err(|_| damaged(Cf::Envelopes, message.as_ref(), "has no member"))?;
+    let author = withdrawals::author(message, &stored.value)?;
     removal::take_away(txn, group, author, message, End::Hidden)?;
     count(txn, group, Some(before), state)?;
     stored.value.set_state(state, None);

@@ -47,8 +47,8 @@ impl Store {
             let keys: Vec<&[u8]> =
                 work.iter().filter_map(|key| key.strip_prefix(prefix.as_slice())).collect();
             let handle = self.db.cf(cf);
-            if matches!(cf, Cf::Drafts | Cf::Parked) {
-                // Small, and they held copies of what became messages.
+            if matches!(cf, Cf::Drafts | Cf::Parked | Cf::Bereft) {
+                // Small, and they held copies of what became messages, or went.
                 self.db.rocks.compact_range_cf(handle, None::<&[u8]>, None::<&[u8]>);
             } else if keys.len() > SINGLY {
                 self.db.rocks.compact_range_cf(handle, keys.first().copied(), keys.last().copied());

@@ -132,8 +132,7 @@ fn may_matter(txn: &Txn<'_>, word: &Word, target: MessageId) -> Result<bool, Wri
         return Ok(true);
     }
     let stored = stored(txn, target)?;
-    let member =
-        stored.value.member().map_err(|_| damaged(Cf::Envelopes, target.as_ref(), "has no member"))?;
+    let member = author(target, &stored.value)?;
     Ok(match stored.value.key_id() {
         Some(_) => word.reaches(stored.group, member).is_ok(),
         None => {
@@ -174,7 +173,7 @@ pub(super) fn stands_as(
     })
 }
 
-fn author(message: MessageId, value: &EnvelopeValue) -> Result<MemberId, ReadError> {
+pub(super) fn author(message: MessageId, value: &EnvelopeValue) -> Result<MemberId, ReadError> {
     value.member().map_err(|_| damaged(Cf::Envelopes, message.as_ref(), "has no member"))
 }
 
@@ -234,7 +233,7 @@ fn strip(value: &mut EnvelopeValue) -> Result<(), ReadError> {
     Ok(())
 }
 
-fn put_reweigh(txn: &mut Txn<'_>, due: Timestamp, message: MessageId) {
+pub(super) fn put_reweigh(txn: &mut Txn<'_>, due: Timestamp, message: MessageId) {
     txn.put(Cf::Reweigh, reweigh_key(due, message), Vec::new());
 }
 

@@ -97,26 +97,6 @@ pub enum Held {
 }
 
 impl Held {
-    /// Every reason.
-    pub const ALL: [Self; 16] = [
-        Self::Red,
-        Self::Marking,
-        Self::Pap,
-        Self::Embargo,
-        Self::Terms,
-        Self::Class,
-        Self::Benign,
-        Self::Revoked,
-        Self::NotYet,
-        Self::Expired,
-        Self::Score,
-        Self::Contested,
-        Self::Joined,
-        Self::Allowed,
-        Self::Warning,
-        Self::Unwritable,
-    ];
-
     /// The word for API and people.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

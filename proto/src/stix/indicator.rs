@@ -27,8 +27,6 @@ const MAX_ABOUT: usize = 64;
 pub struct Indicator {
     /// Its name.
     pub name: String,
-    /// Its description.
-    pub description: String,
     /// The pattern's language.
     pub pattern_type: String,
     /// The pattern.
@@ -39,8 +37,6 @@ pub struct Indicator {
     valid_until: Option<String>,
     /// `malicious-activity`, `benign` and the like.
     pub indicator_types: Vec<String>,
-    /// Tags of its author.
-    pub labels: Vec<String>,
 }
 
 /// How much of a pattern a value is.

@@ -47,6 +47,14 @@ impl Take {
             if ours.coalition() != theirs.coalition() {
                 refuse!("{} is of another coalition ({})", self.log.display(), theirs.coalition());
             }
+            let own = ours.charter();
+            if theirs.charters().version(own.version()).is_some_and(|charter| charter.id() != own.id()) {
+                refuse!(
+                    "{} has another charter version {} than this folder: the root keys signed two",
+                    self.log.display(),
+                    own.version()
+                );
+            }
             let pinned = theirs.charter().version() > ours.charter().version();
             if !theirs.is_prefix(ours.version()) && !pinned {
                 refuse!(

@@ -7,7 +7,7 @@ use belfry_proto::{
 };
 
 use super::MAX_MESSAGES;
-use crate::store::ReadError;
+use crate::{publish::submission::SubmitError, store::ReadError};
 
 /// What is to be taken back.
 #[derive(Clone, Debug)]
@@ -53,12 +53,9 @@ pub struct Withdrawn {
 /// Why nothing is withdrawn.
 #[derive(Debug, thiserror::Error)]
 pub enum WithdrawError {
-    /// The charter has no such group.
-    #[error("the charter has no group {0}")]
-    UnknownGroup(GroupId),
-    /// The certificate, not the token, lacks the role.
-    #[error("this node's certificate does not let it publish in group {0}")]
-    NotAPublisher(GroupId),
+    /// What stands in the way of a submission, too.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
     /// An empty list.
     #[error("nothing is named: name messages, a publication or objects")]
     Nothing,
@@ -112,23 +109,11 @@ pub enum WithdrawError {
         /// What is in the way.
         why: &'static str,
     },
-    /// The idempotency key came before with another request.
-    #[error("this idempotency key was used for a different submission")]
-    IdempotencyMismatch,
-    /// As for submissions.
-    #[error("this node only reads: free space on its data folder is below store.free_space_floor")]
-    NoRoom,
-    /// As for submissions.
-    #[error("not accepting submissions now: {0}")]
-    Unavailable(&'static str),
-    /// A fault of this node's; details are for the log only.
-    #[error("the withdrawal could not be stored")]
-    Fault(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl From<ReadError> for WithdrawError {
     fn from(error: ReadError) -> Self {
-        Self::Fault(Box::new(error))
+        super::fault(error)
     }
 }
 

@@ -26,7 +26,7 @@ impl Publisher {
     pub(super) fn rest(&self, message: MessageId, objects: &[String]) -> Result<Option<Rest>, WithdrawError> {
         let shares = |others, why| WithdrawError::Shares { message, others, why };
         let bytes = self.store.envelope(message)?.ok_or(WithdrawError::UnknownMessage(message))?;
-        let decoded = envelope::decode(&bytes).map_err(|error| WithdrawError::Fault(Box::new(error)))?;
+        let decoded = envelope::decode(&bytes).map_err(super::fault)?;
         let admitted = decoded.trusted();
         let header = admitted.header();
         let key_id = header.key_id().ok_or(WithdrawError::NotData(message))?;
@@ -75,7 +75,7 @@ pub(super) fn parts(publication: PublicationId, rests: Vec<Rest>) -> Result<Vec<
             objects: objects.into_iter().map(Object::into_raw).collect(),
         }
         .encode_to_vec();
-        payload::parse(&payload).map_err(|error| WithdrawError::Fault(Box::new(error)))?;
+        payload::parse(&payload).map_err(super::fault)?;
         Ok(payload)
     };
     (1..).zip(rests).map(part).collect()

@@ -88,9 +88,9 @@ fn keys(out: &mut String, charter: &Charter) {
          # none serves two roles.\n[keys]\n# Root keys that must sign a charter; of the version before, and of this one.\n\
          root_threshold = {threshold}\nroot = [\n{}]\n# Sign decisions about members.\nadmins = [\n{}]\n\
          # Orders the decisions into the log.\nregistrar = \"{}\"\n",
-        list(root.iter().map(hex_key).collect()),
-        list(charter.admins().iter().map(hex_key).collect()),
-        hex_key(&charter.registrar())
+        list(root.iter().map(ToString::to_string).collect()),
+        list(charter.admins().iter().map(ToString::to_string).collect()),
+        charter.registrar()
     );
     *out += "\n# How many admins must sign. Leave revoke or suspend at 1: a stolen key must not wait for a second signature.\n\
              [keys.thresholds]\n";
@@ -141,10 +141,6 @@ fn line(out: &mut String, comment: &str, key: &str, value: &dyn std::fmt::Displa
 /// A TOML string, whatever stands in it.
 fn text(value: &str) -> String {
     toml::Value::String(value.to_owned()).to_string()
-}
-
-fn hex_key(key: &belfry_proto::crypto::sign::PublicKey) -> String {
-    hex::encode(key.as_bytes())
 }
 
 #[cfg(test)]

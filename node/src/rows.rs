@@ -45,6 +45,7 @@ pub(crate) fn envelope(
         in_closed_log: false,
         is_cut_point: false,
         is_listed: false,
+        is_vouched: false,
         opens_later: false,
         bytes: bytes.to_vec(),
         has_body: is_whole,

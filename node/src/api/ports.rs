@@ -54,6 +54,10 @@ pub trait NodeStatus: Send + Sync {
     fn counters(&self) -> Vec<(String, u64)> {
         Vec::new()
     }
+    /// Bytes that links carried, as OpenMetrics lines without the closing one.
+    fn traffic(&self) -> String {
+        String::new()
+    }
     /// Whether every task runs and the store takes writes; cheap, asked often.
     fn is_ready(&self) -> bool;
 }

@@ -9,7 +9,6 @@
 
 mod history;
 mod ports;
-mod route;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -255,10 +254,10 @@ impl Daemon {
             feed.clone(),
             membership.behind(),
         );
-        let (admin_gossip, group_gossip) = route::split(&mut tasks, inbound.gossip, network.clone());
         tasks.spawn("rejudge", ingest.rejudging());
+        tasks.spawn("check", ingest.checking());
         tasks.spawn("reweigh", ingest.reweighing());
-        let (judge, keep, reopen) = ingest.loops(queues, group_gossip);
+        let (judge, keep, reopen) = ingest.loops(queues, inbound.gossip);
         tasks.spawn("judge", judge);
         tasks.spawn("keep", keep);
         tasks.spawn("reopen", reopen);
@@ -301,7 +300,7 @@ impl Daemon {
         );
         let held = flusher.held();
         tasks.spawn("flush", flusher.run());
-        let sources = Sources { hello: inbound.hello, gossip: admin_gossip, links: inbound.links };
+        let sources = Sources { hello: inbound.hello, gossip: inbound.admin, links: inbound.links };
         tasks.spawn("membership", membership.run(sources));
 
         let Outlets { exports, lists } = settings.outlets;

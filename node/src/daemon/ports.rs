@@ -197,6 +197,10 @@ impl NodeStatus for Status {
         rows
     }
 
+    fn traffic(&self) -> String {
+        self.network.traffic().open_metrics().unwrap_or_default()
+    }
+
     async fn report(&self) -> NodeReport {
         let store = self.store.clone();
         let counted = tokio::task::spawn_blocking(move || {

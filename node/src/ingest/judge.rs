@@ -1,15 +1,16 @@
 //! The ladder up to *Admitted*, and the verdict.
 
 use std::{
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    envelope::{self, Admission, AdmitError, AttributeError, Origin},
-    envelope::{Admitted, Decoded, Header, Quarantined},
-    id::{MemberId, MessageId},
+    envelope::{self, Admission, AdmitError, Admitted, AttributeError, Attributed, Decoded, Header, Origin},
+    envelope::{Quarantined, Verified, VerifyError, Voucher},
+    id::{MemberId, MessageId, Sequence},
+    limits,
     trust::roster::Roster,
     verdict::{Judged, Verdict},
 };
@@ -135,6 +136,7 @@ impl Ingest {
     }
 
     async fn judge_page(&self, page: Page, line: &mut Line, departures: &Departures) {
+        self.pages.fetch_add(1, Ordering::Relaxed);
         if !self.store.has_room() {
             let _ = page.done.send(vec![Kept::Refused("no-room"); page.envelopes.len()]);
             return;
@@ -166,8 +168,7 @@ impl Ingest {
 
     /// Verdicts that forward nothing fall before the first body is opened; what is forwarded is durable first.
     fn judge_and_open(&self, chunk: Vec<Incoming>, roster: &Arc<Roster>) -> Vec<Ready> {
-        let judge = |Incoming { bytes, origin, mut arrival }| {
-            let judgement = self.judge(&bytes, roster, origin);
+        let answer = |(judgement, mut arrival): (Judgement, Arrival)| {
             let verdict = judgement.verdict();
             if verdict != Verdict::Accept
                 && let Some(ticket) = arrival.ticket()
@@ -176,7 +177,7 @@ impl Ingest {
             }
             (judgement, arrival)
         };
-        let judged: Vec<_> = chunk.into_iter().map(judge).collect();
+        let judged: Vec<_> = self.judge_chunk(chunk, roster).map(answer).collect();
         let settle = |(judgement, arrival)| self.settle(judgement, arrival, roster);
         judged.into_iter().filter_map(settle).collect()
     }
@@ -201,31 +202,106 @@ impl Ingest {
         None
     }
 
+    /// Envelopes through the ladder, in their order. Of a page the last one's signature is verified first: it vouches
+    /// for the one before, and so on down.
+    fn judge_chunk(
+        &self,
+        chunk: Vec<Incoming>,
+        roster: &Arc<Roster>,
+    ) -> impl Iterator<Item = (Judgement, Arrival)> {
+        let mut next = None;
+        let mut climbed = Vec::with_capacity(chunk.len());
+        for Incoming { bytes, origin, arrival } in chunk.into_iter().rev() {
+            let verified = self
+                .attribute(&bytes, roster, origin)
+                .and_then(|attributed| self.verify(attributed, origin, next.take()));
+            next = verified.as_ref().ok().map(Verified::voucher);
+            climbed.push((verified, bytes.len(), origin, arrival));
+        }
+        climbed.into_iter().rev().map(move |(verified, len, origin, arrival)| {
+            let judgement = match verified {
+                Ok(verified) => self.admit(verified, len, roster, origin),
+                Err(judgement) => judgement,
+            };
+            (judgement, arrival)
+        })
+    }
+
     /// One envelope through the ladder. Cheap checks first, the signature last but one.
     pub(super) fn judge(&self, bytes: &[u8], roster: &Arc<Roster>, origin: Origin) -> Judgement {
-        let decoded = match envelope::decode(bytes) {
-            Ok(decoded) => decoded,
-            Err(error) => return Judgement::refused(&error),
-        };
+        let verified = self
+            .attribute(bytes, roster, origin)
+            .and_then(|attributed| self.verify(attributed, origin, None));
+        match verified {
+            Ok(verified) => self.admit(verified, bytes.len(), roster, origin),
+            Err(judgement) => judgement,
+        }
+    }
+
+    /// What can be told without a signature.
+    fn attribute(&self, bytes: &[u8], roster: &Arc<Roster>, origin: Origin) -> Result<Attributed, Judgement> {
+        let decoded = envelope::decode(bytes).map_err(|error| Judgement::refused(&error))?;
         let id = decoded.message_id();
         if self.is_known(&id) && !(origin == Origin::Sync && self.would_heal(&decoded)) {
-            return Judgement::Known;
+            return Err(Judgement::Known);
         }
         if decoded.lacks_body()
             && let Some(refused) = self.refuse_bare(&decoded, origin)
         {
-            return refused;
+            return Err(refused);
         }
         let claimed = decoded.clone();
-        let attributed = match decoded.attribute(roster) {
-            Ok(attributed) => attributed,
-            Err(AttributeError::AheadOfRoster { .. }) => return ahead(&claimed, bytes, roster),
-            Err(error) => return Judgement::refused(&error),
-        };
-        let verified = match attributed.verify() {
-            Ok(verified) => verified,
-            Err(error) => return Judgement::refused(&error),
-        };
+        decoded.attribute(roster).map_err(|error| match error {
+            AttributeError::AheadOfRoster { .. } => ahead(&claimed, bytes, roster),
+            error => Judgement::refused(&error),
+        })
+    }
+
+    /// By its own signature; on a page by the word of the entry after it, if that is good: then its own is checked
+    /// later ([`super::check`]). What gossip brings has nothing after it.
+    fn verify(
+        &self,
+        attributed: Attributed,
+        origin: Origin,
+        next: Option<Voucher>,
+    ) -> Result<Verified, Judgement> {
+        let refused = |error: VerifyError| Judgement::refused(&error);
+        if origin != Origin::Sync {
+            return attributed.verify().map_err(refused);
+        }
+        let (header, mut attributed) = (attributed.header().clone(), attributed);
+        // Where something may be held already, two histories may meet: there each entry speaks for itself first.
+        let is_above = header.sequence > self.store.top(header.group, header.log);
+        if let Some(next) = next.filter(|_| is_above) {
+            match attributed.vouched(next) {
+                Ok(verified) => return Ok(verified),
+                Err(unchanged) => attributed = unchanged,
+            }
+        }
+        let again = attributed.clone();
+        attributed.verify().or_else(|error| {
+            let follower = next.or_else(|| self.follower(&header)).filter(|_| self.is_free(&header));
+            let vouched = follower.and_then(|next| again.vouched(next).ok());
+            vouched.ok_or_else(|| refused(error))
+        })
+    }
+
+    /// What the entry held after this one's place says of it.
+    fn follower(&self, header: &Header) -> Option<Voucher> {
+        let next = Sequence::new(header.sequence.get().checked_add(1)?);
+        let held = self.store.envelopes(header.group, header.log, next, next, limits::MAX_TRANSMIT).ok()?;
+        Some(envelope::decode(held.first()?).ok()?.trusted().voucher())
+    }
+
+    /// Whether nothing is held for its place.
+    fn is_free(&self, header: &Header) -> bool {
+        let at = header.sequence;
+        let held = self.store.envelopes(header.group, header.log, at, at, limits::MAX_TRANSMIT);
+        held.is_ok_and(|held| held.is_empty())
+    }
+
+    /// Whether it may stand in its log now.
+    fn admit(&self, verified: Verified, len: usize, roster: &Arc<Roster>, origin: Origin) -> Judgement {
         let skew = roster.charter().clock_skew();
         let admission = Admission { origin, now: clock::now(), skew };
         let header = verified.header().clone();
@@ -233,7 +309,7 @@ impl Ingest {
         // Only what will be stored is charged: whoever forwards an old message again, or on another topic, must
         // not use up its author's quota.
         let is_kept = matches!(admitted, Ok(_) | Err(AdmitError::Quarantined(_)));
-        if is_kept && !self.within_quota(&header, bytes.len(), roster, origin) {
+        if is_kept && !self.within_quota(&header, len, roster, origin) {
             return Judgement::Refused {
                 verdict: Verdict::Ignore,
                 code: "over-quota",

@@ -20,7 +20,7 @@ use crate::{
     feed::Notice,
     network::Ticket,
     rows,
-    store::{Change, Committed, EnvelopeRow, MessageState, ParkRow, Parker, Pending, Prepared, WriteError},
+    store::{Answer, Change, Committed, EnvelopeRow, MessageState, ParkRow, Parker, Pending, Prepared, WriteError},
 };
 
 /// Where an envelope came from, and who waits for what becomes of it.
@@ -119,9 +119,25 @@ impl Ingest {
         if chunk.is_empty() {
             return;
         }
-        let part = |Ready { row, arrival, what }| (row, (arrival, what));
-        let (rows, envelopes) = chunk.into_iter().map(part).unzip();
-        let pending = self.store.enqueue_blocking(rows);
+        let part = |Ready { row, mut arrival, what }| (row, (arrival.ticket(), (arrival, what)));
+        let (rows, (tickets, envelopes)): (_, (Vec<_>, _)) = chunk.into_iter().map(part).unzip();
+        let network = self.network.clone();
+        // What gossip brought is forwarded the moment it is durable: neighbours heard that it is here, and meanwhile save
+        // each other two copies of five; and nobody forwards what it could not serve later.
+        let forward = move |answers: &[Answer]| {
+            for (ticket, answer) in tickets.into_iter().zip(answers) {
+                let verdict = match answer {
+                    Err(_) | Ok(Committed::TooManyLogs) => Verdict::Ignore,
+                    Ok(_) => Verdict::Accept,
+                };
+                if let Some(ticket) = ticket
+                    && !network.verdict_at_once(ticket, verdict)
+                {
+                    tracing::debug!("the network takes no verdicts now: a message is left to sync");
+                }
+            }
+        };
+        let pending = self.store.enqueue_telling(rows, Box::new(forward));
         // Closed only when the daemon stops; what waits for an answer is told so.
         let _ = departures.blocking_send(Departed { envelopes, pending });
     }
@@ -136,12 +152,12 @@ impl Ingest {
             match answers {
                 Ok(answers) => {
                     for ((arrival, what), answer) in envelopes.into_iter().zip(answers) {
-                        self.acknowledge(arrival, &what, answer).await;
+                        self.acknowledge(arrival, &what, answer);
                     }
                 }
                 Err(error) => {
                     for (arrival, what) in envelopes {
-                        self.acknowledge(arrival, &what, Err(error.clone())).await;
+                        self.acknowledge(arrival, &what, Err(error.clone()));
                     }
                 }
             }
@@ -165,17 +181,20 @@ impl Ingest {
             Arrived::Admitted(admitted) => admitted,
             Arrived::Quarantined(q) => {
                 let (header, id) = (q.header(), q.message_id());
-                return hidden(header, id, q.bytes(), !q.lacks_body(), judged_at);
+                let row = hidden(header, id, q.bytes(), !q.lacks_body(), judged_at);
+                return EnvelopeRow { is_vouched: q.is_vouched(), ..row };
             }
         };
+        let is_vouched = admitted.is_vouched();
         let (header, id) = (admitted.header(), admitted.message_id());
         let is_whole = !admitted.lacks_body();
         if admitted.is_in_closed_log() {
             let row = hidden(header, id, admitted.bytes(), is_whole, judged_at);
-            return EnvelopeRow { is_cut_point: !admitted.is_below_cut(), is_listed: true, ..row };
+            return EnvelopeRow { is_cut_point: !admitted.is_below_cut(), is_listed: true, is_vouched, ..row };
         }
         let (state, now) = (MessageState::Sealed, clock::now());
-        let mut row = rows::envelope(header, id, admitted.bytes(), is_whole, state, now, judged_at);
+        let row = rows::envelope(header, id, admitted.bytes(), is_whole, state, now, judged_at);
+        let mut row = EnvelopeRow { is_vouched, ..row };
         match self.open(admitted, roster) {
             Opening::Opened(publication) => {
                 row.state = MessageState::Opened;
@@ -236,16 +255,8 @@ impl Ingest {
         }
     }
 
-    /// Tells what became of an envelope. What gossip brought is forwarded now: neighbours heard at once that it is
-    /// here, and meanwhile save each other two copies of five; and nobody forwards what it could not serve later.
-    async fn acknowledge(&self, mut arrival: Arrival, what: &What, committed: Result<Committed, WriteError>) {
-        if let Some(ticket) = arrival.ticket() {
-            let verdict = match committed {
-                Err(_) | Ok(Committed::TooManyLogs) => Verdict::Ignore,
-                Ok(_) => Verdict::Accept,
-            };
-            let _ = self.network.verdict(ticket, verdict).await;
-        }
+    /// Tells what became of an envelope.
+    fn acknowledge(&self, arrival: Arrival, what: &What, committed: Answer) {
         let kept = match *what {
             What::Envelope { group, member, id, waits } => {
                 let kept = self.stored(committed, &arrival, group, member, id);

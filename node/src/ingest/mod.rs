@@ -5,6 +5,7 @@
 //! sync  ──┼─▶ judge ─────────┴──▶ keep ────────────┤                             ├─▶ store ─▶ feed
 //! parked ─┘   (decode attribute verify admit)      └─ not yet ─▶ stored sealed ──┘
 //!                                                     KeyArrived ─▶ open what waited
+//! a page ─▶ its last entry vouches for the rest ─▶ check: their own signatures, behind
 //! roster moved, fork, closed log ─▶ rejudge: the log as a whole ─▶ hide / show again
 //! withdrawals ─▶ reweigh: what they come to for each message ─▶ take away / show again
 //! ```
@@ -13,6 +14,7 @@
 //! it ([`line`]). A full queue pushes back on the judge, the judge on the network adapter, and that answers Ignore:
 //! sync brings later what gossip could not wait for.
 
+mod check;
 mod judge;
 mod keep;
 mod keyring;
@@ -25,7 +27,10 @@ mod reweigh;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 
 use belfry_proto::{crypto::sign::PublicKey, id::MessageId};
 use tokio::sync::{mpsc, oneshot};
@@ -56,6 +61,8 @@ pub struct Ingest {
     pub(crate) behind: Behind,
     keyring: keyring::Keyring,
     quotas: Arc<Mutex<quota::Quotas>>,
+    /// Pages that came since the start.
+    pages: Arc<AtomicU64>,
 }
 
 /// What became of one envelope of a page.
@@ -117,7 +124,7 @@ impl Ingest {
         let queues = Queues { pages, departed: mpsc::channel(DEPARTED) };
         let (keyring, quotas) = (keyring::Keyring::default(), Arc::default());
         (
-            Self { identity, store, network, roster, feed, behind, keyring, quotas },
+            Self { identity, store, network, roster, feed, behind, keyring, quotas, pages: Arc::default() },
             queues,
             Intake(page_sender),
         )
@@ -131,6 +138,15 @@ impl Ingest {
     /// Applies withdrawals; a task of its own.
     pub fn reweighing(&self) -> impl Future<Output = ()> + Send + use<> {
         self.clone().run_reweigh()
+    }
+
+    /// Checks signatures behind pages; a task of its own.
+    pub fn checking(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.clone().run_check()
+    }
+
+    fn pages(&self) -> u64 {
+        self.pages.load(Ordering::Relaxed)
     }
 
     /// Splits into the judge, the keeper and the reopener, which the daemon runs as tasks.

@@ -1,7 +1,7 @@
 //! The way in as a whole: real signatures, a real admin log, the tasks as the daemon runs them.
 
 use belfry_proto::{
-    envelope::Decoded,
+    envelope::{self, Decoded},
     id::{GroupId, LogId, MemberId},
     schema::{self, CutPoint, ExtendCut, RevocationReason, Revoke},
     trust::statement::Decision,
@@ -53,6 +53,7 @@ impl Receiver {
         );
         let mut tasks = JoinSet::new();
         tasks.spawn(ingest.rejudging());
+        tasks.spawn(ingest.checking());
         let (judge, keep, reopen) = ingest.loops(queues, site.inbound.take().unwrap().gossip);
         tasks.spawn(judge);
         tasks.spawn(keep);
@@ -198,6 +199,64 @@ async fn a_fork_freezes_the_log_and_a_cut_says_which_history_is_true() {
     let at = belfry_proto::id::Sequence::new(second);
     let served = receiver.site.store.envelopes(header.group, header.log, at, at, usize::MAX).unwrap();
     assert_eq!(served, [messages[1].bytes()], "peers are served the true one");
+}
+
+/// The message with a signature that its author did not make.
+fn unsigned(message: &Decoded) -> Decoded {
+    let mut envelope = schema::Envelope::decode(message.bytes()).unwrap();
+    envelope.signature[5] ^= 1;
+    envelope::decode(&envelope.encode_to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn one_good_signature_admits_what_it_names_and_nothing_else() {
+    let mut coalition = Coalition::new();
+    let (alice, bob) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));
+    let messages = coalition.messages(&alice, CIDR, None, 3);
+    let bad = unsigned(&messages[1]);
+    let receiver = Receiver::start(Site::new(&coalition, &bob).await, &alice);
+    let refused = Kept::Refused("bad-signature");
+    assert_eq!(receiver.takes(&[messages[0].clone(), bad.clone()]).await, [Kept::Stored, refused.clone()]);
+    // The next one names the true second message, so it says nothing of other bytes in its place.
+    assert_eq!(receiver.takes(&[bad, messages[2].clone()]).await, [refused, Kept::Stored]);
+    assert_eq!(receiver.takes(&messages).await, [Kept::Known, Kept::Stored, Kept::Known]);
+    receiver.ends_with(&messages, &[Sealed; 3]).await;
+    eventually("all checked", async || receiver.site.store.unchecked().is_empty()).await;
+    let header = messages[0].header();
+    assert_eq!(receiver.frontier(header.group, header.log), (3, 0));
+}
+
+#[tokio::test]
+async fn whoever_vouches_for_bytes_it_did_not_sign_breaks_its_log_at_every_node_alike() {
+    let mut coalition = Coalition::new();
+    let (alice, bob) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));
+    let mut messages = coalition.messages(&alice, CIDR, None, 2);
+    messages[1] = unsigned(&messages[1]);
+    messages.extend(coalition.messages(&alice, CIDR, Some(&messages[1]), 2));
+    let (group, log) = (messages[0].header().group, messages[0].header().log);
+
+    let whole = Receiver::start(Site::new(&coalition, &bob).await, &alice);
+    assert_eq!(whole.takes(&messages).await, [Kept::Stored, Kept::Stored, Kept::Stored, Kept::Stored]);
+    whole.ends_with(&messages, &[Sealed, Disputed, Disputed, Disputed]).await;
+    eventually("a frozen log", async || whole.frontier(group, log) == (1, 2)).await;
+
+    // From the end, one by one: what follows is here already.
+    let backwards = Receiver::start(Site::new(&coalition, &bob).await, &alice);
+    for message in messages.iter().rev() {
+        assert_eq!(backwards.takes(std::slice::from_ref(message)).await, [Kept::Stored]);
+    }
+    backwards.ends_with(&messages, &[Sealed, Disputed, Disputed, Disputed]).await;
+    eventually("a frozen log", async || backwards.frontier(group, log) == (1, 2)).await;
+
+    // Whoever has only the first is shown the proof.
+    let row = whole.site.store.log(group, log).unwrap().unwrap();
+    let proof = whole.site.store.fork_proof(&row).unwrap().unwrap();
+    let late = Receiver::start(Site::new(&coalition, &bob).await, &alice);
+    late.takes(&messages[..1]).await;
+    late.intake.offer(late.from, proof.envelopes.to_vec()).await;
+    late.ends_with(&messages[..3], &[Sealed, Disputed, Disputed]).await;
+    eventually("a frozen log", async || late.frontier(group, log) == (1, 2)).await;
+    assert_eq!(late.site.store.check(|_| {}).damages, 0);
 }
 
 #[tokio::test]

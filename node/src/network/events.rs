@@ -1,6 +1,6 @@
 //! What the swarm reports, and what becomes of it.
 
-use belfry_proto::id::GossipId;
+use belfry_proto::{id::GossipId, topic::Topic};
 use libp2p::{
     PeerId,
     gossipsub::{self, MessageAcceptance},
@@ -210,7 +210,11 @@ impl Driver {
             self.counters.gossip_over_budget.more();
             return self.settle(&ticket, MessageAcceptance::Ignore);
         }
-        match self.gossip.try_send(Gossip { topic, from, id, bytes: message.data, ticket }) {
+        let queue = match topic {
+            Topic::Admin => &self.admin,
+            Topic::Group(_) => &self.gossip,
+        };
+        match queue.try_send(Gossip { topic, from, id, bytes: message.data, ticket }) {
             Ok(()) => self.counters.gossip_received.more(),
             Err(TrySendError::Full(unread) | TrySendError::Closed(unread)) => {
                 self.counters.gossip_queue_full.more();

@@ -18,6 +18,7 @@ use super::{
     error::{DialRefused, End, PublishError, RequestError, Stopped},
     inbound::Ticket,
     rpc::{Answer, Protocol, hello::Hello, keys::Keys, sync::Sync},
+    traffic::Traffic,
 };
 
 /// A handle to the swarm task; cloning it is cheap. When the last one is dropped the task ends.
@@ -27,6 +28,7 @@ pub struct Network {
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) verdicts: mpsc::Sender<(Ticket, Verdict)>,
     pub(super) counters: Arc<Counters>,
+    pub(super) traffic: Arc<Traffic>,
     pub(super) end: watch::Receiver<Option<End>>,
 }
 
@@ -150,6 +152,13 @@ impl Network {
         self.verdicts.blocking_send((ticket, verdict)).map_err(|_| Stopped)
     }
 
+    /// [`Self::verdict`] for whoever may not wait; false if the swarm task cannot take it now, and the message is left
+    /// to gossipsub's memory and to sync.
+    #[must_use]
+    pub fn verdict_at_once(&self, ticket: Ticket, verdict: Verdict) -> bool {
+        self.verdicts.try_send((ticket, verdict)).is_ok()
+    }
+
     /// Asks hello of a connected, allowed node.
     ///
     /// # Errors
@@ -223,6 +232,12 @@ impl Network {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Bytes that links carried.
+    #[must_use]
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// Closes all connections and ends the swarm task; returns when it has ended.

@@ -19,8 +19,10 @@ use super::{address::Address, error::DialFailure};
 /// `busy`.
 #[derive(Debug)]
 pub struct Inbound {
-    /// Messages waiting for their verdict.
+    /// Messages of groups, waiting for their verdict.
     pub gossip: mpsc::Receiver<Gossip>,
+    /// Messages on the admin topic. A judge that cannot keep up costs its own topics, not the other's.
+    pub admin: mpsc::Receiver<Gossip>,
     /// Hello, from guests in the lobby too.
     pub hello: mpsc::Receiver<Asked<HelloRequest, HelloResponse>>,
     /// Keys, from allowed nodes only.

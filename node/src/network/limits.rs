@@ -13,9 +13,11 @@ use crate::bucket::Rate;
 pub const COMMANDS: usize = 256;
 /// Verdicts waiting for the swarm task. Below the gossip queue, judges would wait for each other.
 pub const VERDICTS: usize = 256;
-/// Gossip waiting for its verdict; at the largest message size this holds 32 MiB. Too low ⇒ bursts are
+/// Gossip waiting for its verdict; at the largest message size this holds 128 MiB. Too low ⇒ bursts are
 /// left to sync; too high ⇒ verdicts fall after gossipsub has forgotten the message.
-pub const GOSSIP: usize = 128;
+pub const GOSSIP: usize = 512;
+/// The same on the admin topic, where messages are rare and small.
+pub const ADMIN_GOSSIP: usize = 128;
 /// Requests of one protocol waiting for their reader. The asker is told `busy` beyond it.
 pub const ASKED: usize = 64;
 /// Link events waiting for membership. Too low ⇒ it misses some and must compare with `peers()`.

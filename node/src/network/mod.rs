@@ -46,6 +46,7 @@ mod quiet;
 mod rpc;
 mod supervisor;
 mod swarm;
+mod traffic;
 mod transport;
 mod wires;
 
@@ -55,6 +56,7 @@ mod tests;
 pub use address::{Address, AddressError, Host, Scope};
 pub use config::{LobbyLimits, NetworkConfig};
 pub use counters::{Counters, Snapshot};
+pub use traffic::Traffic;
 pub use error::{DialFailure, DialRefused, End, PublishError, RequestError, StartError, Stopped};
 pub use gossip::GossipSettings;
 pub use handle::{Dialling, Network, PeerView};

@@ -37,9 +37,10 @@ use super::{
     handle::{Command, Network},
     identity,
     inbound::{Gossip, Inbound, Link, Ticket},
-    limits::{ASKED, COMMANDS, GOODBYE, GOSSIP, LINKS, NEGOTIATING, PANICS, VERDICTS},
+    limits::{ADMIN_GOSSIP, ASKED, COMMANDS, GOODBYE, GOSSIP, LINKS, NEGOTIATING, PANICS, VERDICTS},
     rpc::{Asks, Exchange, hello::Hello, keys::Keys, sync::Sync},
     supervisor::{self, Standing},
+    traffic::Traffic,
     transport,
     wires::Wires,
 };
@@ -57,10 +58,11 @@ pub fn start(
     node_key: &SigningKey,
     coalition: CoalitionId,
 ) -> Result<(Network, Inbound), StartError> {
-    let counters: Arc<Counters> = Arc::default();
+    let (counters, traffic): (Arc<Counters>, Arc<Traffic>) = (Arc::default(), Arc::default());
     let (commands, commands_in) = mpsc::channel(COMMANDS);
     let (verdicts, verdicts_in) = mpsc::channel(VERDICTS);
     let (gossip, gossip_out) = mpsc::channel(GOSSIP);
+    let (admin, admin_out) = mpsc::channel(ADMIN_GOSSIP);
     let (links, links_out) = mpsc::channel(LINKS);
     let (hello, hello_out) = mpsc::channel(ASKED);
     let (keys, keys_out) = mpsc::channel(ASKED);
@@ -70,8 +72,10 @@ pub fn start(
         node_key: node_key.clone(),
         coalition,
         counters: Arc::clone(&counters),
+        traffic: Arc::clone(&traffic),
         standing: Arc::default(),
         gossip,
+        admin,
         links,
         hello,
         keys,
@@ -84,9 +88,9 @@ pub fn start(
         ended.send_replace(Some(task.await));
     });
 
-    let network = Network { node: node_key.public(), commands, verdicts, counters, end };
+    let network = Network { node: node_key.public(), commands, verdicts, counters, traffic, end };
     let inbound =
-        Inbound { gossip: gossip_out, hello: hello_out, keys: keys_out, sync: sync_out, links: links_out };
+        Inbound { gossip: gossip_out, admin: admin_out, hello: hello_out, keys: keys_out, sync: sync_out, links: links_out };
     Ok((network, inbound))
 }
 
@@ -96,9 +100,11 @@ pub(super) struct Parts {
     node_key: SigningKey,
     coalition: CoalitionId,
     pub(super) counters: Arc<Counters>,
+    traffic: Arc<Traffic>,
     /// What the rest of the node has asked to be so.
     pub(super) standing: Arc<Mutex<Standing>>,
     gossip: mpsc::Sender<Gossip>,
+    admin: mpsc::Sender<Gossip>,
     pub(super) links: mpsc::Sender<Link>,
     hello: Asks<Hello>,
     keys: Asks<Keys>,
@@ -116,7 +122,7 @@ impl Parts {
             .with_idle_connection_timeout(IDLE)
             .with_max_negotiating_inbound_streams(NEGOTIATING)
             .with_smart_dial();
-        let transport = transport::build(&identity, config.memory)?;
+        let transport = self.traffic.counted(transport::build(&identity, config.memory)?);
         let mut swarm = Swarm::new(transport, behaviour, identity.public().to_peer_id(), settings);
         for address in &config.listen {
             if address.scope() == Scope::Memory && !config.memory {
@@ -144,6 +150,7 @@ impl Parts {
             keys: Exchange::new(self.keys.clone(), Arc::clone(counters)),
             sync: Exchange::new(self.sync.clone(), Arc::clone(counters)),
             gossip: self.gossip.clone(),
+            admin: self.admin.clone(),
             links: self.links.clone(),
             standing: Arc::clone(&self.standing),
             panics_before: counters.panics.value(),
@@ -186,6 +193,7 @@ pub(super) struct Driver {
     pub(super) keys: Exchange<Keys>,
     pub(super) sync: Exchange<Sync>,
     pub(super) gossip: mpsc::Sender<Gossip>,
+    pub(super) admin: mpsc::Sender<Gossip>,
     pub(super) links: mpsc::Sender<Link>,
     pub(super) standing: Arc<Mutex<Standing>>,
     /// Connection tasks that had panicked before this swarm began.

@@ -30,7 +30,7 @@ const QUIC_STREAM: u32 = 2 * 1024 * 1024;
 /// Bytes a QUIC peer may have on the way to us altogether.
 const QUIC_CONNECTION: u32 = 8 * 1024 * 1024;
 
-type Stack = Boxed<(PeerId, StreamMuxerBox)>;
+pub(super) type Stack = Boxed<(PeerId, StreamMuxerBox)>;
 
 pub(super) fn build(identity: &Keypair, memory: bool) -> Result<Stack, StartError> {
     let noise = || noise::Config::new(identity).map_err(|e| StartError::Identity(e.to_string()));

@@ -138,6 +138,7 @@ impl Applier {
             Change::Opened { message, content, .. } => self.opened(txn, message, &content, claims),
             Change::Closed { message, reason } => closed(txn, message, &reason),
             Change::Judged(judged) => self.judged(txn, judged),
+            Change::Checked(checked) => self.checked(txn, &checked),
             Change::Surface(most) => {
                 Ok(if removal::surface(self, txn, most)? { Committed::More } else { Committed::Done })
             }
@@ -268,6 +269,9 @@ impl Applier {
         let before = log.height;
         log.top = log.top.max(row.sequence);
         log.revision += 1;
+        if row.is_vouched && (log.unchecked.get() == 0 || row.sequence < log.unchecked) {
+            log.unchecked = row.sequence;
+        }
         if !advance(txn, &mut log, row, counts)? {
             // Filling this gap joins more than one change should read: judging the log tells how far it goes.
             txn.put(Cf::Unjudged, columns::log(row.group, row.log), Vec::new());
@@ -367,6 +371,7 @@ impl Applier {
             revision: 0,
             seconds: 0,
             surplus: false,
+            unchecked: Sequence::new(0),
         })
     }
 

@@ -152,6 +152,29 @@ impl Store {
         Ok(found)
     }
 
+    /// Entries of a log from one sequence on, gaps or not, in order: place, id, and as they travelled.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn entries_from(
+        &self,
+        group: GroupId,
+        log: LogId,
+        from: Sequence,
+        most: usize,
+    ) -> Result<Vec<(Sequence, MessageId, Vec<u8>)>, ReadError> {
+        let prefix = columns::log(group, log);
+        let rows = self.db.scan(Cf::Envelopes, &columns::place(group, log, from), &prefix).take(most);
+        rows.map(|row| {
+            let (key, value) = row?;
+            let fault = || damaged(Cf::Envelopes, &key, "does not decode");
+            let (_, _, sequence) = columns::read_place(&key).ok_or_else(fault)?;
+            let value = EnvelopeValue::decode(value.as_ref()).map_err(|_| fault())?;
+            Ok((sequence, value.id().map_err(|_| fault())?, value.bytes))
+        })
+        .collect()
+    }
+
     /// One encoded envelope.
     ///
     /// # Errors

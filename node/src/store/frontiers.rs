@@ -60,6 +60,8 @@ pub struct HeldLog {
     pub frontier: LogFrontier,
     /// At all.
     pub top: Sequence,
+    /// From here on signatures are still to be checked; 0 if all were.
+    pub unchecked: Sequence,
 }
 
 /// All groups' frontiers, shared by the writer and whoever reads.
@@ -106,7 +108,7 @@ impl Group {
             self.logs.remove(&row.log);
             self.by_certificate.remove(&name);
         } else {
-            let held = HeldLog { frontier: LogFrontier::from(row), top: row.top };
+            let held = HeldLog { frontier: LogFrontier::from(row), top: row.top, unchecked: row.unchecked };
             self.logs.insert(row.log, (row.serial, held));
             self.by_certificate.insert(name);
         }
@@ -153,6 +155,23 @@ impl Store {
         held.map(|(_, held)| held).filter(has_gap).map(|held| held.frontier.log).collect()
     }
 
+    /// The highest sequence held of a log, 0 if there is none. Reads no row.
+    #[must_use]
+    pub fn top(&self, group: GroupId, log: LogId) -> Sequence {
+        let groups = self.frontiers.groups();
+        let held = groups.get(&group).and_then(|group| group.logs.get(&log));
+        held.map_or(Sequence::new(0), |(_, held)| held.top)
+    }
+
+    /// Logs with signatures still to be checked, and from where on. Reads no row.
+    #[must_use]
+    pub fn unchecked(&self) -> Vec<(GroupId, LogId, Sequence)> {
+        let groups = self.frontiers.groups();
+        let logs = groups.iter().flat_map(|(group, held)| held.logs.iter().map(|(log, held)| (*group, *log, held.1)));
+        let unchecked = logs.filter(|(_, _, held)| held.unchecked.get() != 0);
+        unchecked.map(|(group, log, held)| (group, log, held.unchecked)).collect()
+    }
+
     /// Logs that one certificate wrote in a group, the longest first. Reads no row.
     #[must_use]
     pub fn logs_of(&self, group: GroupId, serial: Serial) -> Vec<HeldLog> {
@@ -191,6 +210,7 @@ mod tests {
             revision: 0,
             seconds: 0,
             surplus: false,
+            unchecked: Sequence::new(0),
         }
     }
 

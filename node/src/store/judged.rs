@@ -15,7 +15,7 @@ use super::{
     apply::{Applier, count, stored, wait},
     columns::{self, Cf, Key},
     removal::{self, End},
-    rows::{Committed, HeldEntry, JudgedEnd, JudgedLog, LogRow, MessageState},
+    rows::{CheckedLog, Committed, HeldEntry, JudgedEnd, JudgedLog, LogRow, MessageState},
     txn::Txn,
     values::EnvelopeValue,
     vault::damaged,
@@ -76,6 +76,31 @@ impl Applier {
             self.put_log(txn, row);
         }
         Ok(())
+    }
+
+    /// Marks what its author did not sign, and remembers how far the log was checked.
+    pub(super) fn checked(
+        &mut self,
+        txn: &mut Txn<'_>,
+        checked: &CheckedLog,
+    ) -> Result<Committed, WriteError> {
+        let Some(mut log) = self.known_log(checked.group, checked.log) else { return Ok(Committed::Done) };
+        for message in &checked.unsigned {
+            let mut stored = stored(txn, *message)?;
+            stored.value.unsigned = true;
+            stored.put(txn);
+        }
+        if !checked.unsigned.is_empty() {
+            txn.put(Cf::Unjudged, columns::log(log.group, log.log), Vec::new());
+            log.revision += 1;
+        }
+        // Another page may have come below meanwhile: then checking begins again there.
+        if log.unchecked == checked.from {
+            let rest = checked.through.filter(|through| *through < log.top);
+            log.unchecked = rest.map_or(Sequence::new(0), |through| Sequence::new(through.get() + 1));
+        }
+        self.put_log(txn, log);
+        Ok(Committed::Done)
     }
 
     /// Leaves the log as the judgement found it.
@@ -161,12 +186,13 @@ fn promote(
     Ok(())
 }
 
-/// Two messages of one author that cannot both be of one history; as they travelled, for anyone to verify.
+/// Two messages of one author that cannot both be of one history, or one that it did not sign and the one in which it
+/// vouched for that; as they travelled, for anyone to verify.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForkProof {
     /// The lowest place with two histories.
     pub sequence: Sequence,
-    /// Two messages for it; or the one for it, and the next one, which follows another.
+    /// Two messages for it; or the one for it, and the next one, which follows another, or follows bytes it should not.
     pub envelopes: [Vec<u8>; 2],
 }
 
@@ -248,11 +274,16 @@ impl Store {
         let denies = |parent: &EnvelopeValue, child: &EnvelopeValue| {
             parent.id().is_ok_and(|id| child.prev().is_ok_and(|prev| prev != id))
         };
+        // Bytes that the author vouched for and did not sign.
+        let betrays = |parent: &EnvelopeValue, child: &EnvelopeValue| {
+            let follows = parent.id().is_ok_and(|id| child.prev().is_ok_and(|prev| prev == id));
+            parent.unsigned && !child.unsigned && follows
+        };
         let pair = |parents: &[EnvelopeValue], children: &[EnvelopeValue]| {
             let mut pairs =
                 parents.iter().flat_map(|parent| children.iter().map(move |child| (parent, child)));
             pairs
-                .find(|(parent, child)| denies(parent, child))
+                .find(|(parent, child)| denies(parent, child) || betrays(parent, child))
                 .map(|(p, c)| [p.bytes.clone(), c.bytes.clone()])
         };
         let at = log.frozen.get();

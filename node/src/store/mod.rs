@@ -53,10 +53,10 @@ pub use objects::{FeedPage, ObjectView, Page, PageQuery};
 pub use parking::Parker;
 pub use rows::{
     AddressRow, Change, Committed, Conditions, DraftRow, DraftState, EnvelopeRow, HeldEntry, JudgedEnd,
-    JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows, ParkRow, Reweigh, TokenRow,
+    CheckedLog, JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows, ParkRow, Reweigh, TokenRow,
     WithdrawalRow, Withdraws,
 };
-pub use writer::{Pending, Prepared};
+pub use writer::{Answer, Pending, Prepared, Told};
 
 use crate::space::Space;
 
@@ -136,7 +136,7 @@ impl Store {
     /// # Errors
     /// [`WriteError::Closed`].
     pub async fn enqueue(&self, changes: Vec<Prepared>) -> Result<Pending, WriteError> {
-        self.writer.enqueue(changes).await
+        self.writer.enqueue(changes, None).await
     }
 
     /// [`Self::enqueue`] for callers on blocking threads.
@@ -145,6 +145,15 @@ impl Store {
     /// [`WriteError::Closed`].
     pub fn enqueue_blocking(&self, changes: Vec<Prepared>) -> Result<Pending, WriteError> {
         futures::executor::block_on(self.enqueue(changes))
+    }
+
+    /// [`Self::enqueue_blocking`]; `told` is called with the answers on the writer's own thread, the moment they are
+    /// known.
+    ///
+    /// # Errors
+    /// [`WriteError::Closed`]; `told` is not called then.
+    pub fn enqueue_telling(&self, changes: Vec<Prepared>, told: Told) -> Result<Pending, WriteError> {
+        futures::executor::block_on(self.writer.enqueue(changes, Some(told)))
     }
 
     /// The feed's newest durable sequence, and every later one as it comes.

@@ -32,6 +32,9 @@ const METADATA_BLOCK: usize = 4096;
 /// Write buffers over all columns before they are flushed.
 const ALL_WRITE_BUFFERS: usize = 24 << 20;
 
+/// Bytes of a new file after which the system is told to begin writing them.
+const WRITEBACK: u64 = 256 << 10;
+
 /// Key and value.
 pub(super) type Row = (Box<[u8]>, Box<[u8]>);
 
@@ -107,6 +110,9 @@ fn options() -> Options {
     options.set_max_open_files(256);
     options.set_keep_log_file_num(4);
     options.set_max_total_wal_size(64 << 20);
+    // Files on their way to disk are pushed bit by bit: one large sync at their end would hold up every small one of
+    // the log.
+    options.set_bytes_per_sync(WRITEBACK);
     options.set_log_level(LogLevel::Warn);
     options
 }

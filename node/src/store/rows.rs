@@ -78,6 +78,8 @@ pub enum Change {
     Address(AddressRow),
     /// What was found of a log as a whole, some or all of it.
     Judged(JudgedLog),
+    /// Signatures of a log's entries were checked.
+    Checked(CheckedLog),
     /// Objects that lost a row to be met again or buried, at most about so many rows of them.
     Surface(usize),
     /// A restored envelope whose key is not here: it waits for it, as it did once.
@@ -215,6 +217,8 @@ pub struct EnvelopeRow {
     pub is_cut_point: bool,
     /// Whether a cut lists its log, and it may be an ancestor of the cut point.
     pub is_listed: bool,
+    /// Whether the entry after it vouched for it, and its own signature is still to be checked.
+    pub is_vouched: bool,
     /// As it travelled.
     pub bytes: Vec<u8>,
     /// Whether the body is with it.
@@ -339,6 +343,8 @@ pub struct LogRow {
     pub seconds: u64,
     /// One log more than its certificate may have: hidden.
     pub surplus: bool,
+    /// From here on there are entries whose own signature is still to be checked; 0 if there are none.
+    pub unchecked: Sequence,
 }
 
 /// One envelope of a log, for judging the log.
@@ -352,6 +358,21 @@ pub struct HeldEntry {
     pub counts: bool,
     /// Whether it lies beside the message that has its place.
     pub is_beside: bool,
+}
+
+/// Signatures that were checked behind a page.
+#[derive(Clone, Debug)]
+pub struct CheckedLog {
+    /// Group.
+    pub group: GroupId,
+    /// Log.
+    pub log: LogId,
+    /// Where checking began: what the log's row said.
+    pub from: Sequence,
+    /// The last entry checked; `None` if nothing is held from there on.
+    pub through: Option<Sequence>,
+    /// Entries whose signature does not verify.
+    pub unsigned: Vec<MessageId>,
 }
 
 /// What a judgement changes; see [`belfry_proto::sync::judge_log`].

@@ -61,6 +61,7 @@ fn envelope(n: u64) -> EnvelopeRow {
         in_closed_log: false,
         is_cut_point: false,
         is_listed: false,
+        is_vouched: false,
         opens_later: false,
         bytes: vec![7; 100],
         has_body: true,

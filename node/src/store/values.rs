@@ -57,6 +57,9 @@ pub(super) struct EnvelopeValue {
     /// The body is absent by a withdrawal that stands.
     #[prost(bool, tag = "13")]
     pub(super) excused: bool,
+    /// Its own signature was found not to verify.
+    #[prost(bool, tag = "14")]
+    pub(super) unsigned: bool,
 }
 
 impl EnvelopeValue {
@@ -76,6 +79,7 @@ impl EnvelopeValue {
             bytes: std::mem::take(&mut row.bytes),
             written_at: row.written_at.get(),
             excused: false,
+            unsigned: false,
         }
     }
 
@@ -92,6 +96,7 @@ impl EnvelopeValue {
             prev: self.prev()?,
             created: Timestamp::from_micros(self.created),
             written_at: Height::new(self.written_at),
+            is_unsigned: self.unsigned,
         })
     }
 
@@ -185,6 +190,8 @@ pub(super) struct LogValue {
     seconds: u64,
     #[prost(bool, tag = "13")]
     surplus: bool,
+    #[prost(uint64, tag = "14")]
+    unchecked: u64,
 }
 
 impl LogValue {
@@ -203,6 +210,7 @@ impl LogValue {
             revision: row.revision,
             seconds: row.seconds,
             surplus: row.surplus,
+            unchecked: row.unchecked.get(),
         }
     }
 
@@ -223,6 +231,7 @@ impl LogValue {
             revision: self.revision,
             seconds: self.seconds,
             surplus: self.surplus,
+            unchecked: Sequence::new(self.unchecked),
         })
     }
 }

@@ -38,7 +38,10 @@ const BATCH: usize = 256;
 const BATCH_BYTES: usize = 4 << 20;
 
 /// What came of a change.
-type Answer = Result<Committed, WriteError>;
+pub type Answer = Result<Committed, WriteError>;
+
+/// What may not wait for another thread: a few instructions for each answer, nothing that waits.
+pub type Told = Box<dyn FnOnce(&[Answer]) + Send>;
 
 /// Changes of one caller, in their order.
 struct Job {
@@ -47,6 +50,8 @@ struct Job {
     /// As many answers are of changes that a finished write holds.
     durable: usize,
     done: oneshot::Sender<Vec<Answer>>,
+    /// To be called with the answers, on the writer's thread.
+    told: Option<Told>,
     /// Its places in the queue.
     places: Option<OwnedSemaphorePermit>,
 }
@@ -57,6 +62,14 @@ impl Job {
         let lost = self.answers.len() - self.durable + self.changes.len();
         self.answers.truncate(self.durable);
         self.answers.extend(std::iter::repeat_n(error, lost).map(|error| Err(error.clone())));
+        self.answer();
+    }
+
+    /// Tells what came of all of it.
+    fn answer(self) {
+        if let Some(told) = self.told {
+            told(&self.answers);
+        }
         let _ = self.done.send(self.answers);
     }
 }
@@ -178,14 +191,18 @@ impl Writer {
     }
 
     /// Takes places in the queue; changes are applied in the order of their places.
-    pub(super) async fn enqueue(&self, changes: Vec<Prepared>) -> Result<Pending, WriteError> {
+    pub(super) async fn enqueue(
+        &self,
+        changes: Vec<Prepared>,
+        told: Option<Told>,
+    ) -> Result<Pending, WriteError> {
         // More than there are places take them all.
         let count = u32::try_from(changes.len().min(QUEUE)).unwrap_or(u32::MAX);
         let places = Arc::clone(&self.thread.places).acquire_many_owned(count);
         let places = Some(places.await.map_err(|_| WriteError::Closed)?);
         let (done, answer) = oneshot::channel();
         let answers = Vec::with_capacity(changes.len());
-        let job = Job { changes: changes.into_iter(), answers, durable: 0, done, places };
+        let job = Job { changes: changes.into_iter(), answers, durable: 0, done, told, places };
         self.thread.queue()?.send(job).await.map_err(|_| WriteError::Closed)?;
         Ok(Pending(answer))
     }
@@ -263,9 +280,7 @@ fn run(
                 }
                 let head = applier.newest();
                 newest.send_if_modified(|before| std::mem::replace(before, head) != head);
-                for job in whole {
-                    let _ = job.done.send(job.answers);
-                }
+                whole.into_iter().for_each(Job::answer);
                 if let Some(job) = &mut next {
                     job.durable = job.answers.len();
                 }

@@ -464,6 +464,7 @@ fn filler(n: usize) -> EnvelopeRow {
         in_closed_log: false,
         is_cut_point: false,
         is_listed: false,
+        is_vouched: false,
         opens_later: false,
         bytes: vec![7; 10],
         has_body: true,

@@ -72,12 +72,14 @@ pub enum Origin {
 pub struct Admitted {
     pub(super) parts: Arc<Parts>,
     cut: CutStatus,
+    is_vouched: bool,
 }
 
 /// A genuine envelope beyond a cut: stored hidden, because a later extend-cut may restore it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantined {
     parts: Arc<Parts>,
+    is_vouched: bool,
 }
 
 /// Why an envelope is not admitted.
@@ -176,7 +178,7 @@ impl Verified {
     /// # Errors
     /// [`AdmitError`]; what lasts is reported before what passes.
     pub fn admit(self, roster: &Roster, admission: Admission) -> Result<Admitted, AdmitError> {
-        let header = self.header();
+        let (header, is_vouched) = (self.header(), self.is_vouched);
         match admission.origin {
             Origin::Gossip { .. } | Origin::Own if self.lacks_body() => return Err(AdmitError::Bodiless),
             Origin::Gossip { topic } if topic != Topic::Group(header.group) => {
@@ -185,10 +187,12 @@ impl Verified {
             Origin::Gossip { .. } | Origin::Sync | Origin::Own => {}
         }
         match membership(header, self.message_id(), roster)? {
-            Membership::Beyond => Err(AdmitError::Quarantined(Box::new(Quarantined { parts: self.parts }))),
+            Membership::Beyond => {
+                Err(AdmitError::Quarantined(Box::new(Quarantined { parts: self.parts, is_vouched })))
+            }
             Membership::Stands { cut } => {
                 in_time(header.created, admission)?;
-                Ok(Admitted { parts: self.parts, cut })
+                Ok(Admitted { parts: self.parts, cut, is_vouched })
             }
         }
     }
@@ -196,7 +200,13 @@ impl Verified {
 
 impl Admitted {
     pub(super) fn read_back(parts: Arc<Parts>) -> Self {
-        Self { parts, cut: CutStatus::Open }
+        Self { parts, cut: CutStatus::Open, is_vouched: false }
+    }
+
+    /// Whether its own signature is still to be checked: the entry after it vouched for it.
+    #[must_use]
+    pub const fn is_vouched(&self) -> bool {
+        self.is_vouched
     }
 
     /// Its log is closed by a cut that may keep it: what it stands for is decided of the log as a whole, by
@@ -211,6 +221,14 @@ impl Admitted {
     #[must_use]
     pub fn is_below_cut(&self) -> bool {
         self.cut == CutStatus::BelowHeight
+    }
+}
+
+impl Quarantined {
+    /// Whether its own signature is still to be checked: the entry after it vouched for it.
+    #[must_use]
+    pub const fn is_vouched(&self) -> bool {
+        self.is_vouched
     }
 }
 

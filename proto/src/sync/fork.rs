@@ -1,4 +1,5 @@
-//! Two envelopes that cannot stand in one history: what one node shows another that saw only one side.
+//! Two envelopes that cannot stand in one history: what one node shows another that saw only one side. Or two that
+//! follow each other, the first of which its author did not sign: the other is what makes that its fault.
 
 use crate::{
     envelope::Decoded,
@@ -15,7 +16,7 @@ pub enum ForkError {
     /// Neither stands where the log is said to fork.
     #[error("the log is said to fork at {0}, and neither envelope stands there")]
     Elsewhere(Sequence),
-    /// They may stand in one history.
+    /// They may stand in one history, however they are signed.
     #[error("the two envelopes do not contradict each other")]
     NoContradiction,
 }
@@ -38,7 +39,9 @@ impl Judged for ForkError {
 }
 
 /// Checks that two envelopes of a log prove what is said of it: they claim one place, or the later one follows
-/// another than the one before it, and one of them stands at `at`.
+/// another than the one before it, and one of them stands at `at`. Or the one at `at` is followed by the other: then
+/// its signature must be a bad one, which is the ladder's to say; if it is good, nothing is proven, and both are
+/// entries like any others.
 ///
 /// # Errors
 /// [`ForkError`].
@@ -59,8 +62,14 @@ pub fn check_fork(
         before.header().sequence.get().checked_add(1) == Some(after.header().sequence.get())
             && after.header().prev != before.message_id()
     };
+    let follows = |before: &Decoded, after: &Decoded| {
+        before.header().sequence == at
+            && at.get().checked_add(1) == Some(after.header().sequence.get())
+            && after.header().prev == before.message_id()
+    };
+    let is_linked = follows(one, other) || follows(other, one);
     let same_place = first.sequence == second.sequence && one.message_id() != other.message_id();
-    if same_place || breaks(one, other) || breaks(other, one) {
+    if same_place || breaks(one, other) || breaks(other, one) || is_linked {
         Ok(())
     } else {
         Err(ForkError::NoContradiction)
@@ -92,9 +101,13 @@ mod tests {
             assert_eq!(check(2, pair), Ok(()));
             assert_eq!(check(3, pair), Ok(()), "in a log whose second place a cut has settled");
         }
-        for pair in [[&first, &second], [&second, &third], [&second, &second], [&first, &third]] {
+        for pair in [[&second, &second], [&first, &third]] {
             let place = pair[0].header().sequence.get();
             assert_eq!(check(place, pair), Err(ForkError::NoContradiction));
+        }
+        for pair in [[&first, &second], [&second, &first]] {
+            assert_eq!(check(1, pair), Ok(()), "if the first is not signed, which the ladder says");
+            assert_eq!(check(2, pair), Err(ForkError::NoContradiction), "the later one's signature is its own matter");
         }
         assert_eq!(check(1, [&second, &twin]), Err(ForkError::Elsewhere(Sequence::new(1))));
         let elsewhere = check_fork(CLOUD, header.log, Sequence::new(2), [&second, &twin]);

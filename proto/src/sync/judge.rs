@@ -9,7 +9,8 @@
 //!   matter there: the cut says which history is the true one, so whoever stole a key cannot take its
 //!   owner's past away by signing a second one.
 //! * Elsewhere, two entries for one place, or an entry that follows another than the one held before it,
-//!   prove a fork. From the lowest forked place on, everything is disputed.
+//!   prove a fork; so does an entry whose signature does not verify under a good one that follows it: its author
+//!   then signed for bytes it did not sign. From the lowest such place on, everything is disputed.
 //! * An entry whose ancestry cannot be told yet, for want of the entries between, waits hidden.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,7 @@ use crate::{
     trust::{closure::Closure, cut::CutStatus},
 };
 
-/// An entry that is held: genuine, and of this log.
+/// An entry that is held: of this log, and signed by its author or vouched for by an entry above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Its place.
@@ -33,6 +34,8 @@ pub struct Entry {
     pub created: Timestamp,
     /// Height of the roster its header names.
     pub written_at: Height,
+    /// Its own signature was found not to verify.
+    pub is_unsigned: bool,
 }
 
 /// What becomes of an entry.
@@ -51,7 +54,8 @@ pub enum Place {
 pub struct LogJudgement {
     /// Every entry given.
     pub places: BTreeMap<MessageId, Place>,
-    /// The lowest place with two histories that no cut decides; the log is frozen below it.
+    /// The lowest place with two histories, or with an entry its author did not sign, that no cut decides; the log is
+    /// frozen below it.
     pub fork: Option<Sequence>,
     /// Of the places where several entries were given, those where one is the right one, and it.
     pub chosen: BTreeMap<Sequence, MessageId>,
@@ -119,12 +123,15 @@ fn lowest_fork(
 ) -> Option<Sequence> {
     let mut before: Option<&Entry> = None;
     for (sequence, slot) in slots {
-        if let Some(parent) = before
-            && parent.sequence.get() + 1 == sequence.get()
-            && slot.iter().any(|one| parent.id != one.prev)
-        {
-            // Its author signed two entries for the parent's place: the one held, and the one named.
-            return Some(if settled(parent) { *sequence } else { parent.sequence });
+        if let Some(parent) = before.filter(|parent| parent.sequence.get() + 1 == sequence.get()) {
+            if slot.iter().any(|one| parent.id != one.prev) {
+                // Its author signed two entries for the parent's place: the one held, and the one named.
+                return Some(if settled(parent) { *sequence } else { parent.sequence });
+            }
+            let vouches = |one: &&Entry| parent.id == one.prev && !one.is_unsigned;
+            if parent.is_unsigned && !settled(parent) && slot.iter().any(vouches) {
+                return Some(parent.sequence);
+            }
         }
         let [one] = slot.as_slice() else { return Some(*sequence) };
         before = Some(one);
@@ -158,7 +165,14 @@ mod tests {
             prev,
             created: Timestamp::from_micros(sequence),
             written_at: Height::new(1),
+            is_unsigned: false,
         }
+    }
+
+    /// The main branch, with these entries unsigned.
+    fn unsigned(to: u64, places: &[u64]) -> Vec<Entry> {
+        let is_unsigned = |entry: &Entry| places.contains(&entry.sequence.get());
+        main(to).into_iter().map(|entry| Entry { is_unsigned: is_unsigned(&entry), ..entry }).collect()
     }
 
     fn main(to: u64) -> Vec<Entry> {
@@ -216,6 +230,20 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_that_its_author_vouched_for_and_did_not_sign_disputes_itself_and_all_above() {
+        let judged = judge_log(&Closure::default(), &unsigned(5, &[3]));
+        assert_eq!(judged.fork, Some(Sequence::new(3)));
+        assert_eq!([1, 2].map(|n| place(&judged, 0, n)), [Place::Stands; 2]);
+        assert_eq!([3, 4, 5].map(|n| place(&judged, 0, n)), [Place::Disputed; 3]);
+        // Of several in a row, the one that a good entry follows is proven to anybody; those below it hang on it.
+        assert_eq!(judge_log(&Closure::default(), &unsigned(5, &[2, 3])).fork, Some(Sequence::new(3)));
+        // Without a good successor nothing shows that its author ever saw it.
+        assert_eq!(judge_log(&Closure::default(), &unsigned(5, &[5])).fork, None);
+        let settled = judge_log(&cut(5), &unsigned(5, &[3]));
+        assert_eq!((settled.fork, place(&settled, 0, 3)), (None, Place::Stands), "a cut has the last word");
+    }
+
+    #[test]
     fn a_cut_keeps_its_ancestors_whoever_signed_another_past() {
         let forged = branch(1, 2, 9);
         let judged = judge_log(&cut(5), &[forged, main(7)].concat());
@@ -252,8 +280,9 @@ mod tests {
             branches in proptest::collection::vec((1_u8..4, 0_u64..10, 0_u64..12), 0..3),
             cut_at in proptest::option::of(0_u64..12),
             kept in proptest::collection::vec(proptest::bool::weighted(0.8), 64),
+            unsigned_at in proptest::collection::vec(1_u64..12, 0..3),
         ) -> (Closure, Vec<Entry>) {
-            let mut entries = main(length);
+            let mut entries = unsigned(length, &unsigned_at);
             let mut names = BTreeSet::new();
             for (name, from, to) in branches {
                 if names.insert(name) {

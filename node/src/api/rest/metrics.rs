@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use prometheus_client::{
-    encoding::text::encode,
+    encoding::text::{encode_eof, encode_registry},
     metrics::{
         counter::ConstCounter,
         family::Family,
@@ -87,6 +87,8 @@ pub(in crate::api) async fn metrics(
         registry.register(name, help, ConstCounter::new(count));
     }
     let mut text = String::new();
-    encode(&mut text, &registry).map_err(|error| Problem::internal(&error))?;
+    encode_registry(&mut text, &registry).map_err(|error| Problem::internal(&error))?;
+    text.push_str(&app.ports.status.traffic());
+    encode_eof(&mut text).map_err(|error| Problem::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS))], text).into_response())
 }

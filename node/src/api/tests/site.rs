@@ -396,6 +396,7 @@ impl Site {
             in_closed_log: false,
             is_cut_point: false,
             is_listed: false,
+            is_vouched: false,
             opens_later: false,
             bytes: vec![7; 100],
             has_body: true,

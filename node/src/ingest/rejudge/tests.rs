@@ -59,6 +59,7 @@ fn message(branch: u8, sequence: u64, from: u64) -> EnvelopeRow {
         in_closed_log: false,
         is_cut_point: false,
         is_listed: false,
+        is_vouched: false,
         opens_later: false,
         bytes: vec![branch; 100],
         has_body: true,
@@ -560,5 +561,6 @@ fn entry(row: &EnvelopeRow) -> Entry {
         prev: row.prev,
         created: row.created,
         written_at: row.written_at,
+        is_unsigned: false,
     }
 }

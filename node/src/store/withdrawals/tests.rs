@@ -55,6 +55,7 @@ fn entry(id: MessageId, member: MemberId, targets: &[MessageId], body: Option<&[
         in_closed_log: false,
         is_cut_point: false,
         is_listed: false,
+        is_vouched: false,
         opens_later: false,
         bytes: envelope.encode_to_vec(),
         has_body: !is_data || body.is_some(),

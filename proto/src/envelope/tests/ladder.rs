@@ -176,6 +176,38 @@ fn attribution_finds_what_the_header_claims_falsely() {
 }
 
 #[test]
+fn an_entry_vouches_for_the_one_before_it_in_its_log_and_for_no_other() {
+    let mut coalition = Coalition::new();
+    let (alice, bob) = (coalition.issue(&Ask::publisher(1)), coalition.issue(&Ask::publisher(2)));
+    let version = coalition.version();
+    let first = alice.next(&payload_bytes(), first_position(CIDR), version, at(100)).0;
+    let (mut forged, _) = wire(&first);
+    forged.signature[7] ^= 1;
+    let forged = decode(&forged.encode_to_vec()).unwrap();
+    let attributed = |message: &Decoded| message.clone().attribute(&coalition.roster).unwrap();
+    let after = |message: &Decoded| {
+        let next = alice.next(&payload_bytes(), position_after(message), version, at(101)).0;
+        (attributed(&next).verify().unwrap().voucher(), next)
+    };
+    let (of_forged, second) = after(&forged);
+    assert!(attributed(&forged).verify().is_err());
+    let vouched = attributed(&forged).vouched(of_forged).unwrap().admit(&coalition.roster, sync(200)).unwrap();
+    assert!(vouched.is_vouched(), "its own signature is still to be checked");
+    let signed = attributed(&first).verify().unwrap().admit(&coalition.roster, sync(200)).unwrap();
+    assert!(!signed.is_vouched());
+    // Other bytes in the same place, the entry itself, one further up, another log: none is named.
+    let (of_second, _) = after(&second);
+    let elsewhere = bob.next(&payload_bytes(), first_position(CIDR), version, at(100)).0;
+    for (message, voucher) in
+        [(&first, of_forged), (&second, of_forged), (&forged, of_second), (&elsewhere, of_forged)]
+    {
+        let refused = attributed(message).vouched(voucher).unwrap_err();
+        assert_eq!(refused, attributed(message), "and nothing is lost");
+    }
+    assert!(attributed(&second).vouched(of_second).unwrap().voucher() == of_forged, "and so on down");
+}
+
+#[test]
 fn a_node_of_the_same_member_cannot_write_in_its_siblings_log() {
     let mut coalition = Coalition::new();
     let (one, two) = (coalition.issue(&Ask::publisher(1)), coalition.issue(&Ask::publisher(1)));

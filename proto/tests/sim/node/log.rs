@@ -111,6 +111,7 @@ impl Logs {
                 prev: entry.prev,
                 created: entry.created,
                 written_at: entry.written_at,
+                is_unsigned: false,
             })
             .collect();
         let judgement = judge_log(&roster.closure(serial, group, log), &entries);

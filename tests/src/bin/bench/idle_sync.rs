@@ -225,6 +225,7 @@ fn row(number: usize, logs: &[(GroupId, &Member)], height: Height) -> Option<Env
         in_closed_log: false,
         is_cut_point: false,
         is_listed: false,
+        is_vouched: false,
         opens_later: false,
         bytes: vec![0; 64],
         has_body: true,

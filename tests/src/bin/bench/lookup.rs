@@ -228,6 +228,7 @@ async fn fill(store: &Store, group: GroupId, member: MemberId, values: u64) -> a
             in_closed_log: false,
             is_cut_point: false,
             is_listed: false,
+            is_vouched: false,
             opens_later: false,
             bytes: vec![0; 512],
             has_body: true,

@@ -12,6 +12,15 @@ use belfry_proto::{crypto::sign::PublicKey, stix::marking::Tlp};
 
 use crate::coalition::{Coalition, Member};
 
+/// How nodes of this process reach each other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Transport {
+    /// Loopback TCP.
+    Tcp,
+    /// This process's memory: no system calls, hundreds of nodes.
+    Memory,
+}
+
 /// A running node with its folder.
 pub(crate) struct Node {
     pub(crate) daemon: Daemon,
@@ -27,7 +36,24 @@ impl Node {
         data_dir: PathBuf,
         bootstrap: Vec<(PublicKey, Address)>,
     ) -> anyhow::Result<Self> {
-        Self::tuned(coalition, member, data_dir, bootstrap, Tuning::default()).await
+        Self::over(Transport::Tcp, coalition, member, data_dir, bootstrap).await
+    }
+
+    /// The same, over this transport.
+    pub(crate) async fn over(
+        transport: Transport,
+        coalition: &Coalition,
+        member: &Member,
+        data_dir: PathBuf,
+        bootstrap: Vec<(PublicKey, Address)>,
+    ) -> anyhow::Result<Self> {
+        let (listen, memory) = match transport {
+            Transport::Tcp => ("/ip4/127.0.0.1/tcp/0", false),
+            Transport::Memory => ("/memory/0", true),
+        };
+        let listen = vec![Address::parse(listen)?.0];
+        let network = NetworkConfig { listen, memory, ..NetworkConfig::default() };
+        Self::begin(coalition, member, data_dir, bootstrap, network, Tuning::default()).await
     }
 
     /// The same, at another pace.
@@ -38,11 +64,23 @@ impl Node {
         bootstrap: Vec<(PublicKey, Address)>,
         tuning: Tuning,
     ) -> anyhow::Result<Self> {
+        let listen = vec![Address::parse("/ip4/127.0.0.1/tcp/0")?.0];
+        let network = NetworkConfig { listen, ..NetworkConfig::default() };
+        Self::begin(coalition, member, data_dir, bootstrap, network, tuning).await
+    }
+
+    async fn begin(
+        coalition: &Coalition,
+        member: &Member,
+        data_dir: PathBuf,
+        bootstrap: Vec<(PublicKey, Address)>,
+        network: NetworkConfig,
+        tuning: Tuning,
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&data_dir)?;
-        let (listen, _) = Address::parse("/ip4/127.0.0.1/tcp/0")?;
         let settings = Settings {
             data_dir: data_dir.clone(),
-            network: NetworkConfig { listen: vec![listen], ..NetworkConfig::default() },
+            network,
             bootstrap,
             api: ServerConfig {
                 listen: vec![([127, 0, 0, 1], 0).into()],

@@ -16,20 +16,23 @@ use belfry_proto::{schema::Role, topic::Topic};
 use tokio::sync::watch;
 
 use super::{
-    DEADLINE, Pace,
+    DEADLINE, Pace, Shape,
     track::{Latency, Track},
 };
 use crate::{
     coalition::{Coalition, SLUG},
     content,
     http::Client,
-    node::Node,
+    node::{Node, Transport},
 };
 
 /// How long the nodes may take to find each other.
-const CONNECT: Duration = Duration::from_secs(120);
+const CONNECT: Duration = Duration::from_secs(600);
+/// The group of those that are not measured.
+const OTHER: &str = "cloud-security";
 
 pub(super) struct Mesh {
+    /// Members of the group first; the others are of another one.
     nodes: Vec<Node>,
     clients: Vec<Arc<tokio::sync::Mutex<Client>>>,
     seen: Vec<Arc<Seen>>,
@@ -46,19 +49,27 @@ struct Seen {
 }
 
 impl Mesh {
-    pub(super) async fn start(count: usize, folder: &Path) -> anyhow::Result<Self> {
+    pub(super) async fn start(shape: Shape, folder: &Path) -> anyhow::Result<Self> {
         let mut coalition = Coalition::found()?;
-        let members = (0..count)
-            .map(|n| coalition.admit_to(&format!("Member {n}"), Role::Publisher, |group| group.slug == SLUG))
+        let members = (0..shape.nodes)
+            .map(|n| {
+                let slug = if n < shape.members { SLUG } else { OTHER };
+                coalition.admit_to(&format!("Member {n}"), Role::Publisher, |group| group.slug == slug)
+            })
             .collect::<anyhow::Result<Vec<_>>>()?;
         let topic = Topic::Group(coalition.group()?);
         let (mut nodes, mut clients, mut seen, mut bootstrap): (Vec<Node>, _, _, Vec<_>) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (n, member) in members.iter().enumerate() {
-            let node =
-                Node::start(&coalition, member, folder.join(format!("node-{n}")), bootstrap.clone()).await?;
+            let transport = if shape.memory { Transport::Memory } else { Transport::Tcp };
+            let data_dir = folder.join(format!("node-{n}"));
+            let node = Node::over(transport, &coalition, member, data_dir, bootstrap.clone()).await?;
             if bootstrap.len() < 2 {
                 bootstrap.push(node.address().await?);
+            }
+            if n >= shape.members {
+                nodes.push(node);
+                continue;
             }
             let times = Arc::new(Seen { start: AtomicU64::new(0), times: Mutex::default() });
             tokio::spawn(watch(node.daemon.store().newest(), Arc::clone(&times)));
@@ -77,10 +88,20 @@ impl Mesh {
         Ok(mesh)
     }
 
+    /// Nodes of the group that is measured.
+    fn members(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().take(self.seen.len())
+    }
+
+    /// Bytes that all nodes' streams carried so far, in and out, before encryption.
+    pub(super) fn bytes(&self) -> u64 {
+        self.nodes.iter().map(|node| node.daemon.network().traffic().bytes()).sum()
+    }
+
     /// Whether every node has links to half of the others, or twice a mesh's degree, on the topic.
     async fn is_connected(&self) -> anyhow::Result<bool> {
-        let enough = (self.nodes.len() / 2).clamp(1, 16);
-        for node in &self.nodes {
+        let enough = (self.seen.len() / 2).clamp(1, 16);
+        for node in self.members() {
             let peers = node.daemon.network().peers().await?;
             if peers.iter().filter(|peer| peer.admitted && peer.topics.contains(&self.topic)).count() < enough
             {
@@ -111,7 +132,7 @@ impl Mesh {
     /// Every node publishes once: content keys are made, pushed and asked for.
     pub(super) async fn warm_up(&self, settle: Duration) -> anyhow::Result<()> {
         let every = Duration::from_millis(100);
-        self.round(Pace { messages: self.nodes.len(), every }).await?;
+        self.round(Pace { messages: self.seen.len(), every }).await?;
         let latencies = self.latencies()?;
         ensure!(latencies.iter().all(Option::is_some), "a first message did not reach every node");
         tokio::time::sleep(settle).await;
@@ -120,7 +141,7 @@ impl Mesh {
 
     /// Publishes at a pace, each node in turn, and waits for the last arrival.
     pub(super) async fn round(&self, pace: Pace) -> anyhow::Result<()> {
-        for (node, seen) in self.nodes.iter().zip(&self.seen) {
+        for (node, seen) in self.members().zip(&self.seen) {
             seen.start.store(*node.daemon.store().newest().borrow(), Ordering::Relaxed);
             seen.lock().clear();
         }
@@ -131,7 +152,7 @@ impl Mesh {
             let client = self.clients.get(number % self.clients.len()).context("no nodes")?;
             let client = Arc::clone(client);
             ticks.tick().await;
-            self.track.sent(id.into_bytes(), self.nodes.len());
+            self.track.sent(id.into_bytes(), self.seen.len());
             publishing.push(tokio::spawn(async move { client.lock().await.publish(bundle).await }));
         }
         for published in publishing {
@@ -146,7 +167,7 @@ impl Mesh {
 
     /// What became of the round's messages, by what the stores show now.
     pub(super) fn latencies(&self) -> anyhow::Result<Vec<Option<Latency>>> {
-        for (number, (node, seen)) in self.nodes.iter().zip(&self.seen).enumerate() {
+        for (number, (node, seen)) in self.members().zip(&self.seen).enumerate() {
             let mut last = seen.start.load(Ordering::Relaxed);
             let times = std::mem::take(&mut *seen.lock());
             loop {

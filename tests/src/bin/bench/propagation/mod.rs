@@ -14,9 +14,14 @@
 //!
 //! Both meshes stand for the whole run; rounds alternate, and the one that does not measure is idle. Latencies
 //! of messages that never arrived count as the deadline, and are told.
+//!
+//! `--growth` asks something else: how latency and bytes grow with the coalition. Whole nodes over the memory
+//! transport, 20, 100 and 200 of them, and a group of 15 among 200; each at a pace that gives the machine the same
+//! number of deliveries a second, so that what grows is the mesh, not the load. No floor.
 
 mod belfry;
 mod floor;
+mod growth;
 mod track;
 
 use std::{path::PathBuf, time::Duration};
@@ -41,6 +46,9 @@ pub(crate) struct Arguments {
     /// Rounds of each side
     #[arg(long, default_value_t = 7)]
     rounds: usize,
+    /// Measure 20, 100 and 200 nodes over the memory transport, and a group of 15 among 200
+    #[arg(long, conflicts_with_all = ["nodes", "pace"])]
+    growth: bool,
     /// Folder for the databases, on the disk to measure [default: the system's temporary folder]
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -52,6 +60,15 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// After a mesh stands and was used once: a few gossipsub heartbeats to settle.
 const SETTLE: Duration = Duration::from_secs(5);
 
+/// Who takes part, and over what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    nodes: usize,
+    /// Of the group that is measured; the other nodes are of another one.
+    members: usize,
+    memory: bool,
+}
+
 /// Pace of one round.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
@@ -60,26 +77,33 @@ pub(crate) struct Pace {
 }
 
 pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
-    let Arguments { mut nodes, pace, mut seconds, mut rounds, dir } = arguments;
+    let Arguments { mut nodes, pace, mut seconds, mut rounds, growth, dir } = arguments;
     if quick {
         (nodes, seconds, rounds) = (5, 1, 2);
     }
     let settle = if quick { SETTLE / 10 } else { SETTLE };
-    let folder = tempfile::Builder::new()
-        .prefix("belfry-bench-")
-        .tempdir_in(dir.unwrap_or_else(std::env::temp_dir))?;
+    let dir = dir.unwrap_or_else(std::env::temp_dir);
+    if growth {
+        return growth::run(&dir, seconds, rounds, quick);
+    }
+    let folder = tempfile::Builder::new().prefix("belfry-bench-").tempdir_in(dir)?;
     let step =
         Pace { messages: usize::try_from(pace * seconds)?, every: Duration::from_secs(1) / pace.max(1) };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(async {
         say!("starting {nodes} nodes");
-        let belfry = belfry::Mesh::start(nodes, folder.path()).await?;
+        let belfry = belfry::Mesh::start(Shape { nodes, members: nodes, memory: false }, folder.path()).await?;
         let edges = belfry.edges(settle).await?;
         say!("{} links; starting as many bare gossipsub nodes", edges.len());
-        let floor = floor::Mesh::start(nodes, &edges, folder.path(), step.messages * (rounds + 1) + nodes).await?;
+        let floor = floor::Mesh::start(nodes, &edges, folder.path(), step.messages * (rounds + 2) + nodes).await?;
         say!("warming up");
         belfry.warm_up(settle).await?;
         floor.warm_up(settle).await?;
+        // Meshes settle, caches fill, first tables are made: one round of each that nobody counts.
+        belfry.round(step).await?;
+        belfry.latencies()?;
+        floor.round(step).await?;
+        floor.latencies();
 
         let (mut ours, mut bare) = (Side::default(), Side::default());
         for round in 1..=rounds {

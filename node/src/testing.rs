@@ -11,7 +11,7 @@ use belfry_proto::{
         sign::{PublicKey, Purpose, SigningKey},
     },
     envelope::{Author, ContentKey, Decoded, Draft, KeyContext, Position, SealWith, seal_message},
-    id::{CoalitionId, EntryId, GroupId, LogId, MemberId, MessageId, Sequence, Serial},
+    id::{CoalitionId, EntryId, GroupId, LogId, MemberId, MessageId, RosterVersion, Sequence, Serial},
     schema::{self, Audience, statement::Decision},
     time::Timestamp,
     trust::{charter::CharterChain, log::verify_record, roster::Roster, signed::sign},
@@ -103,6 +103,20 @@ impl Coalition {
         Seat { identity: Arc::new(identity), key }
     }
 
+    /// The next version of the charter, which pins the admin log at `pin` and changes nothing else.
+    pub(crate) fn next_charter(&self, pin: RosterVersion) -> schema::Signed {
+        let [root, admin, registrar] = [201, 202, 203].map(|seed| SigningKey::from_seed(&[seed; 32]));
+        let newest = self.roster.charter();
+        let charter = schema::Charter {
+            coalition: self.id().to_vec(),
+            version: newest.version() + 1,
+            previous: newest.id().to_vec(),
+            pin: Some(pin.into()),
+            ..charter([&root, &admin, &registrar], self.began)
+        };
+        sign(charter.encode_to_vec(), Purpose::Charter, self.id(), &[&root])
+    }
+
     pub(crate) fn decide(&mut self, member: u8, decision: Decision) {
         let record = self.record(member, decision);
         let verified = verify_record(self.roster.charters(), &record).unwrap();
@@ -118,7 +132,7 @@ impl Coalition {
             coalition: coalition.to_vec(),
             nonce: rand::random::<[u8; 16]>().to_vec(),
             previous: self.latest.get(&vec![member; 16]).cloned().unwrap_or_default(),
-            charter_version: 1,
+            charter_version: self.roster.charter().version(),
             made: clock::now().as_micros(),
             decision: Some(decision),
         }

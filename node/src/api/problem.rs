@@ -221,7 +221,6 @@ impl From<WithdrawError> for Problem {
             E::NotOurs(_) | E::NotASteward(_) => Self::forbidden("not-yours", said),
             E::GroundMissing(_) => Self::unprocessable("ground-missing", said),
             E::NotLiftable(_) => Self::unprocessable("not-liftable", said),
-            E::TooLate(_) => Self::new(StatusCode::CONFLICT, "final", said),
             E::NotSent(_) => Self::new(StatusCode::CONFLICT, "not-sent", said),
             E::Shares { .. } => Self::new(StatusCode::CONFLICT, "shares-message", said),
         }

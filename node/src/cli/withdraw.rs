@@ -19,7 +19,8 @@ use crate::query::words;
 ///
 /// Every node of the group stops showing the named messages and tells their objects as revoked. `retract` keeps
 /// what they said, marked as revoked; `erase` removes it from every disk. What a member takes back itself is gone
-/// for good. What a steward takes back is hidden at once, and can be lifted by a steward for seven days.
+/// for good. What a steward takes back is hidden at once, and can be lifted by a steward; bodies it erases stay for
+/// seven days.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -24,7 +24,6 @@ use super::{
     keep::{Arrival, Arrived, Ready, Waits},
     line::Line,
     rate::forwarded,
-    reweigh::Excuse,
 };
 use crate::{
     bucket::Buckets,
@@ -304,12 +303,12 @@ impl Ingest {
     fn admit(&self, verified: Verified, len: usize, roster: &Arc<Roster>, origin: Origin) -> Judgement {
         let skew = roster.charter().clock_skew();
         let admission = Admission { origin, now: clock::now(), skew };
-        let header = verified.header().clone();
+        let (header, id) = (verified.header().clone(), verified.message_id());
         let admitted = verified.admit(roster, admission);
         // Only what will be stored is charged: whoever forwards an old message again, or on another topic, must
         // not use up its author's quota.
         let is_kept = matches!(admitted, Ok(_) | Err(AdmitError::Quarantined(_)));
-        if is_kept && !self.within_quota(&header, len, roster, origin) {
+        if is_kept && !self.within_quota(id, &header, len, roster, origin) {
             return Judgement::Refused {
                 verdict: Verdict::Ignore,
                 code: "over-quota",
@@ -330,28 +329,33 @@ impl Ingest {
 
     /// Without a withdrawal that says so, an entry without its body is only a way to take a message's place.
     fn refuse_bare(&self, decoded: &Decoded, origin: Origin) -> Option<Judgement> {
-        let (verdict, code, detail) = match (origin, self.excuse(decoded)) {
-            (Origin::Sync, Excuse::Erased) => return None,
-            (Origin::Sync, Excuse::NotYet) => {
-                (Verdict::Ignore, "unexcused", "the withdrawal of its body is not known to stand")
-            }
-            (Origin::Sync | Origin::Own, _) => (Verdict::Ignore, "bodiless", "the body is missing"),
-            (Origin::Gossip { .. }, _) => (Verdict::Reject, "bodiless", "the body is missing"),
+        let verdict = match origin {
+            Origin::Sync if self.may_be_bare(decoded) => return None,
+            Origin::Sync | Origin::Own => Verdict::Ignore,
+            Origin::Gossip { .. } => Verdict::Reject,
         };
-        Some(Judgement::Refused { verdict, code, detail: detail.to_owned() })
+        let detail = "the body is missing".to_owned();
+        Some(Judgement::Refused { verdict, code: "bodiless", detail })
     }
 
     /// Charges the author, whose signature holds.
-    fn within_quota(&self, header: &Header, bytes: usize, roster: &Roster, origin: Origin) -> bool {
+    fn within_quota(
+        &self,
+        id: MessageId,
+        header: &Header,
+        bytes: usize,
+        roster: &Roster,
+        origin: Origin,
+    ) -> bool {
         // Admission refuses what is of no group.
         let Some(group) = roster.charter().group(header.group) else { return true };
         let (member, created, now) = (header.member, header.created, Instant::now());
         let mut quotas = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
-        match origin {
+        quotas.once(id, |quotas| match origin {
             Origin::Gossip { .. } => quotas.gossiped(group, member, created, bytes, now),
             Origin::Sync => quotas.synced(group, member, created, bytes, now),
             Origin::Own => true,
-        }
+        })
     }
 
     /// Parked envelopes again, now that the roster moved.

@@ -135,9 +135,13 @@ impl Ingest {
         self.clone().run_rejudge()
     }
 
-    /// Applies withdrawals; a task of its own.
+    /// Applies withdrawals, and has erased bodies leave the disk; a task of its own.
     pub fn reweighing(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.clone().run_reweigh()
+        let (weighing, purging) = (self.clone().run_reweigh(), self.clone().run_purge());
+        async move {
+            // Either ends only because the store does.
+            tokio::join!(weighing, purging);
+        }
     }
 
     /// Checks signatures behind pages; a task of its own.

@@ -16,10 +16,10 @@
 //! day. Honest members say far less in an hour than they may, so a year of theirs fits; what does not fit comes
 //! later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use belfry_proto::{
-    id::{GroupId, MemberId},
+    id::{GroupId, MemberId, MessageId},
     time::Timestamp,
     trust::charter::Group,
 };
@@ -30,6 +30,8 @@ use tokio::time::Instant;
 const HOURS: usize = 65_536;
 /// Members' buckets remembered; more than a coalition has publishers in all its groups.
 const BUCKETS: usize = 8_192;
+/// Messages remembered as charged: more than are on their way to the disk at once, from gossip and pages together.
+const CHARGED: usize = 8_192;
 const HOUR_MICROS: u64 = 3_600 * 1_000_000;
 
 /// Messages of one author that sync may bring at once, in hours of its quota. Too low ⇒ a late joiner waits for
@@ -108,9 +110,43 @@ pub(super) struct Quotas {
     live: Buckets,
     past: Buckets,
     hours: Hours,
+    charged: Charged,
+}
+
+/// The messages charged last.
+#[derive(Debug, Default)]
+struct Charged {
+    ids: BTreeSet<MessageId>,
+    oldest: VecDeque<MessageId>,
+}
+
+impl Charged {
+    fn note(&mut self, id: MessageId) {
+        if self.ids.insert(id) {
+            self.oldest.push_back(id);
+        }
+        while self.oldest.len() > CHARGED {
+            if let Some(id) = self.oldest.pop_front() {
+                self.ids.remove(&id);
+            }
+        }
+    }
 }
 
 impl Quotas {
+    /// Charges for a message, unless that was done: gossip and a page may bring it in the same moment, before either
+    /// copy is known to be here.
+    pub(super) fn once(&mut self, id: MessageId, charge: impl FnOnce(&mut Self) -> bool) -> bool {
+        if self.charged.ids.contains(&id) {
+            return true;
+        }
+        let fits = charge(self);
+        if fits {
+            self.charged.note(id);
+        }
+        fits
+    }
+
     /// Charges a member for a message that came by gossip; false if it is over quota now.
     pub(super) fn gossiped(
         &mut self,
@@ -219,6 +255,22 @@ mod tests {
         let minute = now + Duration::from_secs(61);
         assert!(quotas.gossiped(&group, ALICE, at(1), 100, minute));
         assert!(!quotas.gossiped(&group, ALICE, at(1), 100, minute));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_by_gossip_and_by_a_page_in_the_same_moment_is_charged_once() {
+        let (group, mut quotas, now) = (group(60, 1 << 20), Quotas::default(), Instant::now());
+        let id = |n: u64| MessageId::new([n.to_be_bytes(); 4].concat().try_into().unwrap());
+        let taken = (0..500).filter(|n| {
+            let by_gossip = quotas.once(id(*n), |quotas| quotas.gossiped(&group, ALICE, at(1), 100, now));
+            let by_page = quotas.once(id(*n), |quotas| quotas.gossiped(&group, ALICE, at(1), 100, now));
+            by_gossip && by_page
+        });
+        assert_eq!(taken.count(), 60, "each of the hour's sixty, whatever brings it");
+        for n in 0..50_000 {
+            quotas.once(id(n), |_| true);
+        }
+        assert!(quotas.charged.ids.len() <= CHARGED && quotas.charged.oldest.len() <= CHARGED);
     }
 
     #[tokio::test(start_paused = true)]

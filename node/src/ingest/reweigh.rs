@@ -2,19 +2,20 @@
 //!
 //! ```text
 //! a withdrawal stored, hidden, shown ─▶ reweigh rows ─▶ Change::Reweigh ─┬─▶ Notice::Reopen
-//! a steward's seven days are over ────▶ (due then)                       └─▶ bytes leave the disk
+//! a steward's seven days are over ────▶ (due then)                       └─▶ notes ─▶ bytes leave the disk
 //! ```
+//!
+//! Two loops: rewriting files takes as long as the disk takes, and nothing that is to be hidden waits for it.
 
 use std::time::Duration;
 
 use belfry_proto::envelope::Decoded;
-use tokio::time::Instant;
 
 use super::Ingest;
 use crate::{
     clock,
     feed::Notice,
-    store::{Change, Committed, WithdrawalRow, WriteError},
+    store::{Change, Committed, WriteError},
 };
 
 /// Messages weighed in one batch: each may take thousands of rows along.
@@ -26,42 +27,39 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// Between two purges: each flushes every column.
 const REST: Duration = Duration::from_secs(60);
 
-/// Why a body may be missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Excuse {
-    /// A withdrawal that stands erased it.
-    Erased,
-    /// A withdrawal would, and is not known to stand: its log has to be judged first.
-    NotYet,
-    /// Nothing does.
-    None,
-}
-
 impl Ingest {
     /// Weighs until the store ends.
     pub(super) async fn run_reweigh(self) {
         let mut reweighs = self.store.reweighs();
-        let mut purged: Option<Instant> = None;
         loop {
             reweighs.mark_unchanged();
-            let mut wait = match self.reweigh_due().await {
+            let wait = match self.reweigh_due().await {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::error!("withdrawals were not applied: {error}");
                     AGAIN
                 }
             };
-            match purged.map(|at| REST.saturating_sub(at.elapsed())).filter(|rest| !rest.is_zero()) {
-                Some(rest) => wait = wait.min(rest),
-                None => {
-                    if self.purge().await {
-                        purged = Some(Instant::now());
-                    }
-                }
-            }
             tokio::select! {
                 changed = reweighs.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Has erased bodies leave the disk until the store ends.
+    pub(super) async fn run_purge(self) {
+        let mut reweighs = self.store.reweighs();
+        loop {
+            reweighs.mark_unchanged();
+            if self.purge().await {
+                // What is noted meanwhile is the next round's.
+                tokio::time::sleep(REST).await;
+                continue;
+            }
+            tokio::select! {
+                changed = reweighs.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(LOOK) => {}
             }
         }
     }
@@ -97,22 +95,17 @@ impl Ingest {
         true
     }
 
-    /// Whether the body of an entry that came without it may be missing. Nobody's word is taken for it but a
-    /// withdrawal's, which went through the ladder like any message.
-    pub(super) fn excuse(&self, entry: &Decoded) -> Excuse {
+    /// Whether the body of an entry that came without it may be missing: an erasure that is here reaches it. Nobody's
+    /// word is taken for it but a withdrawal's, which went through the ladder like any message. Whether it stands does
+    /// not matter: it did once, perhaps, and nobody has the body any more; then it counts as missing, and what follows
+    /// in the log comes all the same.
+    pub(super) fn may_be_bare(&self, entry: &Decoded) -> bool {
         let (id, header) = (entry.message_id(), entry.header());
-        let ending = self.store.ending(id, header.group, header.member);
-        if matches!(ending, Ok(Some(ending)) if ending.shreds_at.is_some()) {
-            return Excuse::Erased;
-        }
-        let would =
-            |row: &WithdrawalRow| !row.stands && row.word.reaches(header.group, header.member).is_ok();
-        match self.store.withdrawals(id) {
-            Ok(rows) if rows.iter().any(would) => Excuse::NotYet,
-            Ok(_) => Excuse::None,
+        match self.store.erasures(id, header.group, header.member) {
+            Ok(erasures) => !erasures.is_empty(),
             Err(error) => {
                 tracing::warn!(message = %id, "withdrawals cannot be read: {error}");
-                Excuse::NotYet
+                false
             }
         }
     }

@@ -82,3 +82,39 @@ fn is_beyond(roster: &Roster, record: &VerifiedRecord) -> bool {
     let is_of_charter = is_pinned || record.statement.charter_version >= charter.version();
     is_registrar && is_of_charter && record.height > ours.height && (!is_next || record.prev == ours.head)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{CIDR, Coalition};
+
+    /// A charter pins where the admins of the one before end: what they order beyond it is of another log.
+    #[test]
+    fn beyond_a_pin_only_what_the_new_charters_admins_decided_lies_ahead() {
+        let mut coalition = Coalition::new();
+        coalition.issue(1, &[CIDR]);
+        let mut ours = coalition.roster.clone();
+        coalition.issue(2, &[CIDR]);
+        let pin = coalition.roster.version();
+        let mut old = coalition.clone();
+        old.issue(3, &[CIDR]);
+        old.issue(4, &[CIDR]);
+        let next = coalition.next_charter(pin);
+        coalition.roster.apply_charter(next.clone()).unwrap();
+        coalition.issue(5, &[CIDR]);
+        coalition.issue(6, &[CIDR]);
+        let beyond = |ours: &Roster, of: &Coalition, height: u64| {
+            let record = of.roster.records().find(|record| record.height.get() == height).unwrap();
+            is_beyond(ours, &verify_record(ours.charters(), &record.record).unwrap())
+        };
+        let of_old = |ours: &Roster| [2, 3, 4].map(|height| beyond(ours, &old, height));
+        assert_eq!(of_old(&ours), [true; 3], "under the old charter all of it is the registrar's word");
+        ours.apply_charter(next).unwrap();
+        assert_eq!(
+            of_old(&ours),
+            [true, false, false],
+            "what is pinned is of our log, what follows it is not"
+        );
+        assert_eq!([2, 3, 4].map(|height| beyond(&ours, &coalition, height)), [true; 3]);
+    }
+}

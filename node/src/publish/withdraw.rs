@@ -88,7 +88,7 @@ impl Publisher {
         }
         let word = self.word(&request, &roster, now);
         for target in &targets {
-            self.may_end(&word, *target)?;
+            self.may_end(&roster, &word, *target)?;
         }
         let publication = PublicationId::new(rand::random());
         let audience = rest.first().map_or(Audience::Group, |rest| rest.audience);
@@ -137,13 +137,13 @@ impl Publisher {
         }
     }
 
-    fn may_end(&self, word: &Word, target: MessageId) -> Result<(), WithdrawError> {
+    fn may_end(&self, roster: &Roster, word: &Word, target: MessageId) -> Result<(), WithdrawError> {
         let row = self.store.message(target)?.ok_or(WithdrawError::UnknownMessage(target))?;
         if row.group != word.group {
             return Err(WithdrawError::OtherGroup(target));
         }
         if word.mode == WithdrawalMode::Lift {
-            return self.may_lift(word, &row);
+            return self.may_lift(roster, word, &row);
         }
         if row.key_id.is_none() {
             return Err(WithdrawError::NotData(target));
@@ -151,26 +151,20 @@ impl Publisher {
         word.reaches(row.group, row.member).map_err(|refusal| match refusal {
             WithdrawalRefusal::NotTheAuthor => WithdrawError::GroundMissing(target),
             WithdrawalRefusal::OtherGroup => WithdrawError::OtherGroup(target),
-            WithdrawalRefusal::NotEntitled
-            | WithdrawalRefusal::NotAWithdrawal
-            | WithdrawalRefusal::OnlyLifts => WithdrawError::NotOurs(target),
+            WithdrawalRefusal::NotEntitled | WithdrawalRefusal::OnlyLifts => WithdrawError::NotOurs(target),
         })
     }
 
-    fn may_lift(&self, lift: &Word, row: &MessageRow) -> Result<(), WithdrawError> {
+    fn may_lift(&self, roster: &Roster, lift: &Word, row: &MessageRow) -> Result<(), WithdrawError> {
         let bytes = self.store.envelope(row.id)?.ok_or(WithdrawError::UnknownMessage(row.id))?;
         let decoded = envelope::decode(&bytes).map_err(fault)?;
-        let roster = self.roster.snapshot();
-        let word = Word::of(&roster, row.id, decoded.header(), row.received)
+        let word = Word::of(roster, row.id, decoded.header(), row.received)
             .filter(|word| word.by_steward && word.mode != WithdrawalMode::Lift)
             .ok_or(WithdrawError::NotLiftable(row.id))?;
-        if lift.lifts(&word) {
-            return Ok(());
+        match lift.lifts(&word) {
+            true => Ok(()),
+            false => Err(WithdrawError::NotASteward(row.id)),
         }
-        if lift.member != word.member && !lift.by_steward {
-            return Err(WithdrawError::NotASteward(row.id));
-        }
-        Err(WithdrawError::TooLate(row.id))
     }
 
     /// Messages to end, and what of them goes out again.

@@ -7,7 +7,10 @@
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId, PublicationId},
     schema::{InformationClass, Pap, Purpose},
-    stix::{egress::Marks, marking::Tlp},
+    stix::{
+        egress::{self, Marks},
+        marking::Tlp,
+    },
     time::Timestamp,
     trust::{
         charter::{Charter, Group},
@@ -272,6 +275,20 @@ impl Shown {
     #[must_use]
     pub fn reporters(&self) -> &[MemberId] {
         &self.0.reporters
+    }
+
+    /// Those who say it and may be named for it (IEP `attribution`): the author and the reporters, but for whoever asks
+    /// not to be in any message that says it.
+    pub fn nameable(&self) -> impl Iterator<Item = MemberId> {
+        let hides = |member: &MemberId| {
+            let asks = |(by, terms): &(MemberId, Vec<String>)| by == member && egress::hides_author(terms);
+            let as_author = *member == self.0.member && egress::hides_author(self.terms());
+            as_author || self.0.reporters_terms.iter().any(asks)
+        };
+        [self.0.member]
+            .into_iter()
+            .chain(self.0.reporters.iter().copied())
+            .filter(move |member| !hides(member))
     }
 
     /// Message that brought it.

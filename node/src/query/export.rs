@@ -339,8 +339,10 @@ impl<'a> Gathering<'a> {
                 if !named.members.contains(member) {
                     named.members.push(*member);
                 }
-                if !released.hides_author() && !named.nameable.contains(member) {
-                    named.nameable.push(*member);
+            }
+            for member in row.nameable() {
+                if !named.nameable.contains(&member) {
+                    named.nameable.push(member);
                 }
             }
             named.said.join(said);

@@ -8,7 +8,7 @@
 //! A value nobody named costs one look at the index a group and opens nothing. Sightings and opinions are added of
 //! every object found; score and state come from [`belfry_proto::stix::score`], as in exports.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use belfry_proto::{
     id::{GroupId, MemberId},
@@ -31,14 +31,14 @@ use super::{
     authorise::admit,
     said::{Said, evidence},
 };
-use crate::clock;
+use crate::{clock, store::Most};
 
 /// Values of one question.
 pub const MAX_VALUES: usize = 10_000;
-/// Rows looked at for one value, the newest; what many name needs no longer list.
-const MAX_ROWS: usize = 256;
+/// Rows looked at for one value, of each member the newest; what many name needs no longer list.
+const ROWS: Most = Most { by_member: 64, all: 512 };
 /// Rows looked at for a whole domain or range.
-const MAX_AROUND: usize = 2_000;
+const ROWS_AROUND: Most = Most { by_member: 500, all: 2_000 };
 /// Objects listed of one value.
 const MAX_LISTED: usize = 50;
 /// Values looked up before what was found of them is handed on.
@@ -79,7 +79,7 @@ pub struct Found {
     pub last_seen: Option<Timestamp>,
     /// Members that reported or sighted it.
     pub corroboration: usize,
-    /// Members that reported it.
+    /// Members that reported it, but for those that must not be named.
     pub reported_by: Vec<Reporter>,
     /// How often it was sighted, by how many members.
     pub sightings: Sightings,
@@ -147,8 +147,8 @@ pub struct Naming {
     /// Permissible actions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pap: Option<String>,
-    /// Who says so.
-    pub member: MemberId,
+    /// Who says so; unset if it must not be named.
+    pub member: Option<MemberId>,
     /// Its name.
     pub organisation: Option<String>,
     /// When it came here.
@@ -255,36 +255,43 @@ impl Inner {
     ) -> Result<bool, QueryError> {
         let mut dates = BTreeMap::new();
         let mut is_cut = false;
-        let mut enter = |(what, of): (&str, &str), most: usize, is_exact: bool| -> Result<(), QueryError> {
+        let mut enter = |(what, of): (&str, &str), most: Most, is_exact: bool| -> Result<(), QueryError> {
             let found = self.store.entered(group, what, of, most)?;
-            is_cut |= found.len() >= most;
-            for date in found {
+            is_cut |= found.more;
+            for date in found.dates {
                 *dates.entry(date).or_default() |= is_exact;
             }
             Ok(())
         };
-        enter((observable.kind().as_str(), observable.value()), MAX_ROWS, true)?;
+        enter((observable.kind().as_str(), observable.value()), ROWS, true)?;
         for (what, of) in around::ranges_around(observable) {
-            enter((what, &of), MAX_ROWS, false)?;
+            enter((what, &of), ROWS, false)?;
         }
         if let Some(around) = around {
             let (what, of) = around.row();
-            enter((what, &of), MAX_AROUND, false)?;
+            enter((what, &of), ROWS_AROUND, false)?;
         }
-        let mut seen = BTreeSet::new();
+        // Each object is looked at once, however many versions of it name the value.
+        let (mut seen, mut in_force) = (BTreeSet::new(), BTreeMap::new());
         for (date, is_exact) in dates.into_iter().rev() {
             let Some(row) = self.store.object_at(group, date)?.and_then(|row| admit(principal, row)) else {
                 continue;
             };
-            let Some(row) = self.in_force(principal, row)?.filter(|row| !seen.contains(row.id())) else {
+            let id = row.id().to_owned();
+            if seen.contains(&id) {
                 continue;
+            }
+            let found = match in_force.entry(id.clone()) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(self.in_force(principal, row)?),
             };
+            let Some(row) = found.clone() else { continue };
             let is_newest = row.date_added() == date;
             let matched = if is_exact && is_newest { Vec::new() } else { matching(&row, observable, around) };
             // An older version may have named what the one in force does not.
             let names_it = is_exact && is_newest || !matched.is_empty() || row.is_revoked() && is_exact;
             if names_it {
-                seen.insert(row.id().to_owned());
+                seen.insert(id);
                 let said = self.said_of(principal, group, row.id(), |_| true)?;
                 hits.push(Hit { row, matched, said });
             }
@@ -330,7 +337,7 @@ impl Found {
 
     fn fill(&mut self, query: &Query, observable: &Observable, hits: Vec<Hit>, now: Timestamp) {
         let mut said = Said::default();
-        let mut reporters = BTreeSet::new();
+        let (mut reporters, mut nameable) = (BTreeSet::new(), BTreeSet::new());
         let mut backing = BTreeSet::new();
         let mut first: Option<Timestamp> = None;
         let mut last: Option<Timestamp> = None;
@@ -338,6 +345,7 @@ impl Found {
             let members = || hit.row.reporters().iter().copied().chain([hit.row.member()]);
             said.join(&hit.said);
             reporters.extend(members());
+            nameable.extend(hit.row.nameable());
             if hit.row.kind() == "indicator" && !hit.row.is_revoked() {
                 backing.extend(members());
             }
@@ -358,7 +366,7 @@ impl Found {
         }
         self.contested = said.doubt() >= belfry_proto::stix::score::CONTESTED;
         let named = |member| Reporter { member, organisation: query.organisation(member) };
-        self.reported_by = reporters.into_iter().map(named).collect();
+        self.reported_by = nameable.into_iter().map(named).collect();
         let mut states = BTreeSet::new();
         let mut objects: Vec<Naming> = Vec::new();
         for hit in hits {
@@ -393,6 +401,7 @@ impl Found {
 impl Naming {
     fn of(query: &Query, hit: &Hit) -> Self {
         let row = &hit.row;
+        let member = Some(row.member()).filter(|member| row.nameable().any(|named| named == *member));
         Self {
             group: query.slug(row.group()),
             id: row.id().to_owned(),
@@ -402,8 +411,8 @@ impl Naming {
             matched: hit.matched.iter().take(MAX_LISTED).map(|named| named.value().to_owned()).collect(),
             tlp: row.tlp().as_str(),
             pap: row.pap(),
-            member: row.member(),
-            organisation: query.organisation(row.member()),
+            member,
+            organisation: member.and_then(|member| query.organisation(member)),
             date_added: row.date_added(),
             state: None,
             score: None,

@@ -40,7 +40,7 @@ pub struct MessageView {
     pub created: Timestamp,
     /// By this node's.
     pub received: Timestamp,
-    /// `opened`, `waiting-for-key`, `not-for-us`, `quarantined`, `disputed`,
+    /// `opened`, `waiting-for-key`, `not-for-us`, `quarantined`, `disputed`, `without-body`,
     /// `withdrawn`, or `withdrawal` for what withdraws.
     pub state: &'static str,
     /// What that means for whoever waits for it.
@@ -165,6 +165,10 @@ const fn told(row: &MessageRow) -> (&'static str, &'static str) {
         MessageState::Sealed | MessageState::Closed if row.key_id.is_none() => {
             ("withdrawal", "takes other messages back, or lifts such a withdrawal")
         }
+        MessageState::Sealed | MessageState::Closed if !row.has_body => (
+            "without-body",
+            "its body was erased, by a withdrawal that does not stand any more; it comes once somebody who has it is here",
+        ),
         MessageState::Opened => {
             ("opened", "opened and indexed; its objects are read as their markings allow")
         }

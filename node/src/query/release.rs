@@ -4,6 +4,8 @@
 //! belongs to somebody else; `belfry_proto::stix::egress` says what that takes. What passes both is [`Released`],
 //! and exports are made of nothing else.
 
+use std::borrow::Cow;
+
 use belfry_proto::{
     stix::egress::{self, Held, Policy},
     time::Timestamp,
@@ -34,7 +36,16 @@ impl Released {
     /// Whether its author must not be named to others.
     #[must_use]
     pub fn hides_author(&self) -> bool {
-        egress::hides_author(self.shown.terms())
+        !self.shown.nameable().any(|member| member == self.shown.member())
+    }
+
+    /// The object as it may stand before others: without its creator, if that must not be named.
+    #[must_use]
+    pub fn raw(&self) -> Cow<'_, [u8]> {
+        match self.hides_author() {
+            true => Cow::Owned(egress::unattributed(self.shown.raw())),
+            false => Cow::Borrowed(self.shown.raw()),
+        }
     }
 
     pub(super) fn scored(self, score: u8) -> Self {

@@ -15,9 +15,12 @@ use belfry_proto::{
 };
 
 use super::{Inner, Principal, QueryError, Shown, authorise::admit, claims};
+use crate::store::Most;
 
-/// Sightings, and opinions, of one object that are looked at; the newest.
-const MAX_SAID: usize = 512;
+/// Sightings, and opinions, of one object that are looked at. Too low ⇒ of a sensor that sights it all day only the
+/// last ones count, too high ⇒ a question opens thousands of rows. Of each member the newest, so that nobody's flood
+/// hides what others say.
+const MOST: Most = Most { by_member: 128, all: 1024 };
 
 /// Of one object, or of several that name one value.
 #[derive(Clone, Debug, Default)]
@@ -122,7 +125,7 @@ impl Inner {
         id: &str,
     ) -> Result<impl Iterator<Item = Shown> + use<>, QueryError> {
         let mut newest: HashMap<(MemberId, String), Shown> = HashMap::new();
-        for date in self.store.entered(group, what, id, MAX_SAID)? {
+        for date in self.store.entered(group, what, id, MOST)?.dates {
             let Some(row) = self.store.object_at(group, date)?.and_then(|row| admit(principal, row)) else {
                 continue;
             };

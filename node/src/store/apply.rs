@@ -17,13 +17,13 @@ use super::{
     objects::{self, Claim, Place},
     open::Db,
     parking::Parking,
-    removal,
+    purge, removal,
     rows::{
         Change, Committed, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageState, OpenedRows,
         ParkRow,
     },
     txn::Txn,
-    values::{DraftValue, EnvelopeValue, KeyValue, LogValue, park, read_park},
+    values::{DatesValue, DraftValue, EnvelopeValue, KeyValue, LogValue, park, read_park},
     vault::{SYSTEM, damaged},
     withdrawals::{self, Weighed},
     writer::{Prepared, PreparedEnvelope},
@@ -191,6 +191,10 @@ impl Applier {
             }
             Change::Park(row) => self.park(txn, &row),
             Change::Reweigh { work, now } => self.reweigh(txn, work, now),
+            Change::Purged(notes) => {
+                purge::done(txn, notes)?;
+                Ok(Committed::Done)
+            }
             Change::Unpark(ids) => {
                 for id in ids {
                     if txn.get(Cf::Parked, id.as_ref())?.is_some() {
@@ -223,7 +227,10 @@ impl Applier {
     ) -> Result<Committed, WriteError> {
         let place = columns::place(row.group, row.log, row.sequence);
         let surplus = match self.surplus_for(row) {
-            Surplus::This => return Ok(Committed::TooManyLogs),
+            Surplus::This => {
+                withdrawals::note_erasure(txn, row)?;
+                return Ok(Committed::TooManyLogs);
+            }
             Surplus::Other(log) => Some(log),
             Surplus::None => None,
         };
@@ -282,7 +289,7 @@ impl Applier {
             unjudged = true;
         }
         if state.may_show() {
-            self.content(txn, row.group, row.id, Vec::new(), prepared.claims)?;
+            self.content(txn, row.group, row.id, DatesValue::default(), prepared.claims)?;
         }
         if let Some(key) = row.key_id {
             self.used(txn, key, row.member, row.created)?;
@@ -325,7 +332,7 @@ impl Applier {
         let is_lower = log.frozen.get() == 0 || at < log.frozen;
         let proves_more = is_lower && !row.in_closed_log;
         if log.seconds >= MAX_SECONDS && !proves_more && !is_named(txn, row)? {
-            return Ok(());
+            return withdrawals::note_erasure(txn, row);
         }
         log.seconds += 1;
         log.revision += 1;
@@ -405,7 +412,7 @@ impl Applier {
             }
             stored.put(txn);
         }
-        let said = objects::dates_of(txn, message)?;
+        let said = objects::said_by(txn, message)?;
         self.content(txn, group, message, said, claims)?;
         if is_restored {
             txn.delete(Cf::Reopen, message.to_vec());
@@ -448,21 +455,21 @@ impl Applier {
     }
 
     /// Objects of a publication part: each gets its place in the group's order and in the feed.
-    /// `dates` are those of rows the message is noted with already.
+    /// `said` is what the message is noted with already.
     fn content(
         &mut self,
         txn: &mut Txn<'_>,
         group: GroupId,
         message: MessageId,
-        mut dates: Vec<u64>,
+        mut said: DatesValue,
         claims: Vec<Claim>,
     ) -> Result<(), WriteError> {
         for claim in claims {
             let place = match objects::place(txn, &claim)? {
                 Place::Known(known) => {
-                    if !dates.contains(&known.date_added) {
+                    if !said.dates.contains(&known.date_added) {
                         objects::join(txn, &claim, &known);
-                        dates.push(known.date_added);
+                        said.dates.push(known.date_added);
                     }
                     continue;
                 }
@@ -470,10 +477,12 @@ impl Applier {
             };
             let date_added = self.next_date(txn, group)?;
             objects::insert(txn, &claim, &place, date_added);
-            dates.push(date_added);
+            said.dates.push(date_added);
             self.announce(txn, group, date_added);
         }
-        objects::put_dates(txn, message, dates);
+        if !said.dates.is_empty() {
+            objects::put_said(txn, message, &said);
+        }
         Ok(())
     }
 

@@ -43,7 +43,7 @@ pub(super) enum Cf {
     OfMessage,
     /// group ‖ date added ‖ member ‖ message ‖ whether other bytes: who else claims the same version.
     Reporters,
-    /// group ‖ H(kind, value) ‖ date added.
+    /// group ‖ H(kind, value) ‖ member ‖ date added, for whoever says the row: its author and who says the same bytes.
     Observables,
     /// Feed sequence → group ‖ date added.
     Feed,
@@ -59,7 +59,8 @@ pub(super) enum Cf {
     Addresses,
     /// Envelopes ahead of the roster.
     Parked,
-    /// Message → nothing, ‖ withdrawal → what that says: who names the message, whether it is here or not.
+    /// Message → nothing, ‖ member ‖ group ‖ how it says it ‖ withdrawal → what that says: who names the message, whether
+    /// it is here or not.
     Withdrawals,
     /// Due ‖ message: what withdrawals come to for it is to be looked at.
     Reweigh,
@@ -199,6 +200,11 @@ pub(super) fn read_object(bytes: &[u8]) -> Option<(GroupId, u64)> {
     let (group, rest) = bytes.split_first_chunk::<4>()?;
     let date: [u8; 8] = rest.try_into().ok()?;
     Some((GroupId::new(u32::from_be_bytes(*group)), u64::from_be_bytes(date)))
+}
+
+/// group ‖ H(kind, value) ‖ member ‖ date added.
+pub(super) fn observable(group: GroupId, tag: &[u8], member: &[u8], date_added: u64) -> Vec<u8> {
+    Key::group(group).bytes(tag).bytes(member).u64(date_added).done()
 }
 
 /// group ‖ date added ‖ member ‖ message ‖ whether it says other bytes.

@@ -4,6 +4,8 @@
 //! several members are all kept; equal bytes under equal marking merge, and who else said so is a reporter.
 //! `date_added` never moves once given.
 
+use std::collections::BTreeSet;
+
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId, PublicationId, Serial},
     schema,
@@ -16,8 +18,10 @@ use super::{
     ReadError, Store,
     apply::tlp_byte,
     columns::{self, Cf, Key},
+    observables::Most,
     open::Db,
-    removal,
+    purge,
+    removal::{self, Reporter},
     rows::{Conditions, ObjectRow, OpenedRows},
     txn::Txn,
     values::{ClaimValue, DatesValue, ObjectValue, ReporterValue},
@@ -73,6 +77,9 @@ pub struct ObjectView {
     pub withdrawn: bool,
     /// Members besides the author that published the same bytes under the same marking.
     pub reporters: Vec<MemberId>,
+    /// What each of these, and the author where it said so more than once, asks of whoever handles it; only those that
+    /// ask anything.
+    pub reporters_terms: Vec<(MemberId, Vec<String>)>,
 }
 
 /// Which objects of a group.
@@ -253,6 +260,12 @@ pub(super) fn join(txn: &mut Txn<'_>, claim: &Claim, known: &Known) {
     }
     let key = columns::reporter(claim.group, known.date_added, claim.member, claim.message, known.differs);
     txn.put_sealed(claim.group, Cf::Reporters, key, &claim.reporter);
+    if !known.differs {
+        for tag in &claim.observables {
+            let key = columns::observable(claim.group, tag, claim.member.as_ref(), known.date_added);
+            txn.put(Cf::Observables, key, Vec::new());
+        }
+    }
 }
 
 /// Writes the row and its index entries.
@@ -264,50 +277,100 @@ pub(super) fn insert(txn: &mut Txn<'_>, claim: &Claim, place: &Place, date_added
         Place::Further | Place::Known(_) => claim.key(),
     };
     txn.put(Cf::ById, key, claim.entry(date_added).encode_to_vec());
-    let observables = claim.observables.iter().map(<[u8; 16]>::as_slice);
-    lead_to(txn, group, &claim.kind, claim.tlp, observables, date_added);
+    txn.put(Cf::ByType, by_type(group, &claim.kind, date_added), vec![claim.tlp]);
+    for tag in &claim.observables {
+        txn.put(
+            Cf::Observables,
+            columns::observable(group, tag, claim.member.as_ref(), date_added),
+            Vec::new(),
+        );
+    }
 }
 
-/// Entries that lead to a row by type and observable.
-fn lead_to<'a>(
+/// Writes a row with the entries that lead to it by type and, for its author and these reporters, by observable.
+pub(super) fn put_row(
     txn: &mut Txn<'_>,
     group: GroupId,
-    kind: &str,
-    tlp: u8,
-    observables: impl Iterator<Item = &'a [u8]>,
     date_added: u64,
+    value: &ObjectValue,
+    reporters: &[Reporter],
 ) {
-    txn.put(Cf::ByType, by_type(group, kind, date_added), vec![tlp]);
-    for tag in observables {
-        txn.put(Cf::Observables, Key::group(group).bytes(tag).u64(date_added).done(), Vec::new());
-    }
-}
-
-/// Writes a row with the entries that lead to it by type and observable.
-pub(super) fn put_row(txn: &mut Txn<'_>, group: GroupId, date_added: u64, value: &ObjectValue) {
     txn.put_sealed(group, Cf::Objects, columns::object(group, date_added), &value.encode_to_vec());
     let tlp = u8::try_from(value.tlp).unwrap_or(u8::MAX);
-    let observables = value.observables.iter().map(Vec::as_slice);
-    lead_to(txn, group, &value.kind, tlp, observables, date_added);
-}
-
-/// Takes away what [`put_row`] wrote.
-pub(super) fn delete_row(txn: &mut Txn<'_>, group: GroupId, date_added: u64, value: &ObjectValue) {
-    txn.delete(Cf::Objects, columns::object(group, date_added));
-    txn.delete(Cf::ByType, by_type(group, &value.kind, date_added));
-    for tag in &value.observables {
-        txn.delete(Cf::Observables, Key::group(group).bytes(tag).u64(date_added).done());
+    txn.put(Cf::ByType, by_type(group, &value.kind, date_added), vec![tlp]);
+    for key in led_by(group, date_added, value, reporters) {
+        txn.put(Cf::Observables, key, Vec::new());
     }
 }
+
+/// Takes away what leads to a row, and the row.
+pub(super) fn delete_row(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    date_added: u64,
+    value: &ObjectValue,
+    reporters: &[Reporter],
+) {
+    txn.delete(Cf::Objects, columns::object(group, date_added));
+    txn.delete(Cf::ByType, by_type(group, &value.kind, date_added));
+    for key in led_by(group, date_added, value, reporters) {
+        txn.delete(Cf::Observables, key);
+    }
+}
+
+/// Entries by observable of a row's author and of those who say its bytes, too.
+fn led_by(group: GroupId, date_added: u64, value: &ObjectValue, reporters: &[Reporter]) -> Vec<Vec<u8>> {
+    let same = reporters.iter().filter(|reporter| !reporter.differs).map(|reporter| reporter.member.to_vec());
+    let members: BTreeSet<Vec<u8>> = same.chain([value.member.clone()]).collect();
+    let of = |member: &Vec<u8>| {
+        let keys = value.observables.iter().map(|tag| columns::observable(group, tag, member, date_added));
+        keys.collect::<Vec<_>>()
+    };
+    members.iter().flat_map(of).collect()
+}
+
+/// Takes away what leads to a row by a member that says it no more.
+pub(super) fn unlead(
+    txn: &mut Txn<'_>,
+    group: GroupId,
+    date_added: u64,
+    value: &ObjectValue,
+    member: MemberId,
+) {
+    for tag in &value.observables {
+        txn.delete(Cf::Observables, columns::observable(group, tag, member.as_ref(), date_added));
+    }
+}
+
+/// Places a message's rows had before that are remembered with it, or four for each row; those beyond leave the disk
+/// at once. Moving is rare: another claim of the object goes, or the log is hidden and shown again.
+const MOST_PLACES: usize = 64;
 
 /// Dates of the rows a message says, as author or reporter.
 pub(super) fn dates_of(txn: &Txn<'_>, message: MessageId) -> Result<Vec<u64>, ReadError> {
-    Ok(txn.message::<DatesValue>(Cf::OfMessage, message.as_ref())?.unwrap_or_default().dates)
+    Ok(said_by(txn, message)?.dates)
 }
 
-pub(super) fn put_dates(txn: &mut Txn<'_>, message: MessageId, dates: Vec<u64>) {
-    if !dates.is_empty() {
-        txn.put(Cf::OfMessage, message.to_vec(), DatesValue { dates }.encode_to_vec());
+/// The same, with where such rows lay before.
+pub(super) fn said_by(txn: &Txn<'_>, message: MessageId) -> Result<DatesValue, ReadError> {
+    Ok(txn.message(Cf::OfMessage, message.as_ref())?.unwrap_or_default())
+}
+
+pub(super) fn put_said(txn: &mut Txn<'_>, message: MessageId, said: &DatesValue) {
+    if *said == DatesValue::default() {
+        txn.delete(Cf::OfMessage, message.to_vec());
+    } else {
+        txn.put(Cf::OfMessage, message.to_vec(), said.encode_to_vec());
+    }
+}
+
+/// Notes that rows of a message lie at these dates no more.
+pub(super) fn left(txn: &mut Txn<'_>, group: GroupId, said: &mut DatesValue, dates: &[u64]) {
+    let most = MOST_PLACES.max(4 * dates.len().max(said.dates.len()));
+    said.was.extend(dates);
+    let over = said.was.len().saturating_sub(most);
+    for date in said.was.drain(..over) {
+        purge::put(txn, Cf::Objects, &columns::object(group, date));
     }
 }
 
@@ -334,6 +397,7 @@ fn read_row(db: &Db, key: &[u8], sealed: &[u8]) -> Result<ObjectView, ReadError>
     let (group, date) = columns::read_object(key).ok_or_else(fault)?;
     let plain = db.vault.open(Cf::Objects, key, sealed)?;
     let value = ObjectValue::decode(plain.as_slice()).map_err(|_| fault())?;
+    let (reporters, reporters_terms) = reporters(db, group, date, &value.member)?;
     Ok(ObjectView {
         group,
         date_added: Timestamp::from_micros(date),
@@ -355,23 +419,35 @@ fn read_row(db: &Db, key: &[u8], sealed: &[u8]) -> Result<ObjectView, ReadError>
         raw: value.raw,
         tombstone: value.tombstone,
         withdrawn: removal::End::of(value.end).is_withdrawal(),
-        reporters: reporters(db, group, date, &value.member)?,
+        reporters,
+        reporters_terms,
     })
 }
 
-/// Other members that say the same bytes.
-fn reporters(db: &Db, group: GroupId, date_added: u64, author: &[u8]) -> Result<Vec<MemberId>, ReadError> {
+type Reporters = (Vec<MemberId>, Vec<(MemberId, Vec<String>)>);
+
+/// Other members that say the same bytes, and what all who do ask of whoever handles them.
+fn reporters(db: &Db, group: GroupId, date_added: u64, author: &[u8]) -> Result<Reporters, ReadError> {
     let prefix = columns::object(group, date_added);
-    let mut members = Vec::new();
+    let (mut members, mut terms) = (Vec::new(), Vec::new());
     for row in db.scan(Cf::Reporters, &prefix, &prefix).take(MAX_CLAIMS) {
-        let (key, _) = row?;
-        let (member, _, differs) =
-            columns::read_reporter(&key).ok_or_else(|| damaged(Cf::Reporters, &key, "has no member"))?;
-        if !differs && member.as_ref() != author && members.last() != Some(&member) {
+        let (key, sealed) = row?;
+        let fault = |what| damaged(Cf::Reporters, &key, what);
+        let (member, _, differs) = columns::read_reporter(&key).ok_or_else(|| fault("has no member"))?;
+        if differs {
+            continue;
+        }
+        if member.as_ref() != author && members.last() != Some(&member) {
             members.push(member);
         }
+        let plain = db.vault.open(Cf::Reporters, &key, &sealed)?;
+        let value = ReporterValue::decode(plain.as_slice()).map_err(|_| fault("does not decode"))?;
+        let asks = value.conditions.unwrap_or_default().terms;
+        if !asks.is_empty() {
+            terms.push((member, asks));
+        }
     }
-    Ok(members)
+    Ok((members, terms))
 }
 
 impl Store {
@@ -471,14 +547,9 @@ impl Store {
         value: &str,
         most: usize,
     ) -> Result<Vec<ObjectView>, ReadError> {
-        let prefix = Key::group(group).bytes(&self.db.vault.blind(group, kind, value)).done();
-        let mut found = Vec::new();
-        for row in self.db.scan(Cf::Observables, &prefix, &prefix).take(most) {
-            let (key, _) = row?;
-            let date = key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-            found.extend(self.object_at(group, Timestamp::from_micros(date))?);
-        }
-        Ok(found)
+        let entered = self.entered(group, kind, value, Most { by_member: most, all: most })?;
+        let rows = entered.dates.into_iter().rev().map(|date| self.object_at(group, date));
+        Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
     /// The feed after a sequence: what was added, in the order it was, over all groups. What is hidden since

@@ -1,15 +1,18 @@
 //! The index of observables and what it leads to, read without opening more than is asked for.
 //!
-//! Entries are group ‖ H(kind, value) ‖ date added. Beside the values an object names stand what surrounds them
+//! Entries are group ‖ H(kind, value) ‖ member ‖ date added. Beside the values an object names stand what surrounds them
 //! (`belfry_proto::stix::observable::around`) and, for sightings and opinions, the objects they speak of: one column,
-//! one kind of entry, and a row takes all of its own away with it.
+//! one kind of entry, and a row takes all of its own away with it. What one member says lies together, so that a flood of
+//! one's words costs a look, and hides nobody else's.
+
+use std::collections::BTreeSet;
 
 use belfry_proto::{
     id::{GroupId, MemberId},
     time::Timestamp,
 };
 use prost::Message;
-use rocksdb::{Direction, IteratorMode, ReadOptions};
+use rocksdb::ReadOptions;
 
 use super::{
     ReadError, Store,
@@ -19,38 +22,77 @@ use super::{
     vault::damaged,
 };
 
+/// How many entries under one value are looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Most {
+    /// Of one member, the newest.
+    pub by_member: usize,
+    /// Of all; each member has the same share of them.
+    pub all: usize,
+}
+
+/// What is entered under a value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entered {
+    /// When the objects were added, newest first.
+    pub dates: Vec<Timestamp>,
+    /// There is more.
+    pub more: bool,
+}
+
+impl Entered {
+    /// The newest of each in turn, until there are as many as may be.
+    fn shared(by_member: &[Vec<u64>], all: usize, more: bool) -> Self {
+        let longest = by_member.iter().map(Vec::len).max().unwrap_or_default();
+        let turns = (0..longest).flat_map(|turn| by_member.iter().filter_map(move |dates| dates.get(turn)));
+        let mut chosen = BTreeSet::new();
+        let mut is_cut = more;
+        for date in turns {
+            if chosen.len() >= all && !chosen.contains(date) {
+                is_cut = true;
+                break;
+            }
+            chosen.insert(*date);
+        }
+        let dates = chosen.into_iter().rev().map(Timestamp::from_micros).collect();
+        Self { dates, more: is_cut }
+    }
+}
+
 impl Store {
-    /// When the objects were added that are entered under a value, newest first, at most `most`.
+    /// Objects that are entered under a value.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn entered(
-        &self,
-        group: GroupId,
-        kind: &str,
-        value: &str,
-        most: usize,
-    ) -> Result<Vec<Timestamp>, ReadError> {
+    pub fn entered(&self, group: GroupId, kind: &str, value: &str, most: Most) -> Result<Entered, ReadError> {
         let prefix = Key::group(group).bytes(&self.db.vault.blind(group, kind, value)).done();
-        let last = [prefix.as_slice(), &[u8::MAX; 8]].concat();
         let mut options = ReadOptions::default();
         // A miss ends at the first key, without looking at its neighbours'.
         options.set_iterate_lower_bound(prefix.clone());
         options.set_prefix_same_as_start(true);
-        let rows = self.db.rocks.iterator_cf_opt(
-            self.db.cf(Cf::Observables),
-            options,
-            IteratorMode::From(&last, Direction::Reverse),
-        );
-        let mut dates = Vec::new();
-        for row in rows.take(most) {
-            let (key, _) = row?;
-            if !key.starts_with(&prefix) {
-                break;
+        let mut rows = self.db.rocks.raw_iterator_cf_opt(self.db.cf(Cf::Observables), options);
+        let (mut by_member, mut more) = (Vec::new(), false);
+        rows.seek(&prefix);
+        while let Some((member, _)) = rows.key().and_then(|key| read_entry(key, &prefix)) {
+            let last = [prefix.as_slice(), &member, &[u8::MAX; 8]].concat();
+            rows.seek_for_prev(&last);
+            let mut dates = Vec::new();
+            while let Some((by, date)) = rows.key().and_then(|key| read_entry(key, &prefix))
+                && by == member
+            {
+                if dates.len() >= most.by_member {
+                    more = true;
+                    break;
+                }
+                dates.push(date);
+                rows.prev();
             }
-            dates.extend(key.last_chunk::<8>().map(|date| Timestamp::from_micros(u64::from_be_bytes(*date))));
+            by_member.push(dates);
+            // Behind every entry of this member.
+            rows.seek([last.as_slice(), &[0]].concat());
         }
-        Ok(dates)
+        rows.status()?;
+        Ok(Entered::shared(&by_member, most.all, more))
     }
 
     /// When each row of an object was added, and who claims it, without opening any.
@@ -76,5 +118,28 @@ impl Store {
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.db.rocks.latest_sequence_number()
+    }
+}
+
+/// Member and date of an entry under `prefix`.
+fn read_entry(key: &[u8], prefix: &[u8]) -> Option<([u8; 16], u64)> {
+    let (member, rest) = key.strip_prefix(prefix)?.split_first_chunk::<16>()?;
+    Some((*member, u64::from_be_bytes(rest.try_into().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_member_has_its_share_whoever_is_the_loudest() {
+        let flood: Vec<u64> = (1_000..1_050).rev().collect();
+        let shared = |all, more| Entered::shared(&[flood.clone(), vec![7, 3], vec![1_010]], all, more);
+        let dates = |entered: &Entered| entered.dates.iter().map(|date| date.as_micros()).collect::<Vec<_>>();
+        let few = shared(5, false);
+        assert_eq!((dates(&few), few.more), (vec![1_049, 1_048, 1_010, 7, 3], true));
+        let all = shared(52, false);
+        assert_eq!((all.dates.len(), all.more), (52, false), "what two say is one row");
+        assert!(shared(100, true).more);
     }
 }

@@ -104,13 +104,14 @@ pub(super) fn take_away(
     message: MessageId,
     end: End,
 ) -> Result<(), ReadError> {
-    for date in objects::dates_of(txn, message)? {
+    let mut said = objects::said_by(txn, message)?;
+    for date in said.dates.clone() {
         let Some(value) = row(txn, group, date)? else { continue };
         let others = reporters(txn, group, date)?;
         if value.message == message.as_ref() {
-            objects::delete_row(txn, group, date, &value);
+            objects::delete_row(txn, group, date, &value, &others);
             match heir(txn, &others)? {
-                Some((heir, says)) => inherit(txn, group, date, &value, heir, says)?,
+                Some((heir, says)) => inherit(txn, group, date, &value, heir, says, &others)?,
                 None => forget(txn, group, date, &value, &others)?,
             }
             note(txn, group, &value, end)?;
@@ -121,7 +122,14 @@ pub(super) fn take_away(
             drop_entry(txn, group, date, &value, member)?;
         }
     }
-    txn.delete(Cf::OfMessage, message.to_vec());
+    if end == End::Hidden {
+        // Should it be erased some day, the bytes of these rows go, too.
+        let dates = std::mem::take(&mut said.dates);
+        objects::left(txn, group, &mut said, &dates);
+    } else {
+        said = DatesValue::default();
+    }
+    objects::put_said(txn, message, &said);
     Ok(())
 }
 
@@ -130,7 +138,7 @@ pub(super) struct Reporter {
     pub(super) member: MemberId,
     pub(super) message: MessageId,
     /// It says the version in other words.
-    differs: bool,
+    pub(super) differs: bool,
 }
 
 pub(super) fn reporters(txn: &Txn<'_>, group: GroupId, date: u64) -> Result<Vec<Reporter>, ReadError> {
@@ -172,6 +180,7 @@ fn inherit(
     before: &ObjectValue,
     heir: &Reporter,
     says: ReporterValue,
+    others: &[Reporter],
 ) -> Result<(), ReadError> {
     let row = ObjectValue {
         member: heir.member.to_vec(),
@@ -185,7 +194,8 @@ fn inherit(
         ..before.clone()
     };
     txn.delete(Cf::Reporters, heir.key.clone());
-    objects::put_row(txn, group, date, &row);
+    // The heir's own entries are the author's now, and the same.
+    objects::put_row(txn, group, date, &row, others);
     match MemberId::try_from(before.member.as_slice()) {
         Ok(author) if author != heir.member => drop_entry(txn, group, date, &row, author),
         _ => Ok(()),
@@ -217,9 +227,15 @@ fn drop_entry(
     value: &ObjectValue,
     member: MemberId,
 ) -> Result<(), ReadError> {
-    let says_still = value.member == member.as_ref()
-        || reporters(txn, group, date)?.iter().any(|other| other.member == member);
-    if says_still {
+    if value.member == member.as_ref() {
+        return Ok(());
+    }
+    let mut others = reporters(txn, group, date)?;
+    others.retain(|other| other.member == member);
+    if others.iter().all(|other| other.differs) {
+        objects::unlead(txn, group, date, value, member);
+    }
+    if !others.is_empty() {
         return Ok(());
     }
     drop_entries(txn, group, value, |entry| entry.date_added == date && entry.member == member.as_ref())
@@ -308,15 +324,16 @@ fn redate(
     value: &ObjectValue,
 ) -> Result<(), ReadError> {
     let to = applier.next_date(txn, group)?;
-    objects::delete_row(txn, group, from, value);
-    objects::put_row(txn, group, to, value);
+    let others = reporters(txn, group, from)?;
+    objects::delete_row(txn, group, from, value, &others);
+    objects::put_row(txn, group, to, value, &others);
     for (key, entry) in entries(txn, group, value)? {
         if entry.date_added == from {
             txn.put(Cf::ById, key, ClaimValue { date_added: to, ..entry }.encode_to_vec());
         }
     }
     let mut says: BTreeSet<Vec<u8>> = [value.message.clone()].into();
-    for other in reporters(txn, group, from)? {
+    for other in others {
         let plain = txn.get_sealed(Cf::Reporters, &other.key)?.unwrap_or_default();
         txn.delete(Cf::Reporters, other.key);
         let key = columns::reporter(group, to, other.member, other.message, other.differs);
@@ -324,11 +341,12 @@ fn redate(
         says.insert(other.message.to_vec());
     }
     for message in says {
-        if let Some(mut value) = txn.message::<DatesValue>(Cf::OfMessage, &message)? {
-            for date in value.dates.iter_mut().filter(|date| **date == from) {
+        if let Some(mut said) = txn.message::<DatesValue>(Cf::OfMessage, &message)? {
+            for date in said.dates.iter_mut().filter(|date| **date == from) {
                 *date = to;
             }
-            txn.put(Cf::OfMessage, message, value.encode_to_vec());
+            objects::left(txn, group, &mut said, &[from]);
+            txn.put(Cf::OfMessage, message, said.encode_to_vec());
         }
     }
     applier.announce(txn, group, to);
@@ -359,7 +377,7 @@ fn bury(
         ..lost.clone()
     };
     let date_added = applier.next_date(txn, group)?;
-    objects::put_row(txn, group, date_added, &value);
+    objects::put_row(txn, group, date_added, &value, &[]);
     let member = MemberId::try_from(value.member.as_slice()).unwrap_or(MemberId::new([0; 16]));
     let marking = vec![u8::try_from(value.tlp).unwrap_or(u8::MAX), u8::from(value.recipients)];
     let first = version_prefix(txn, group, &value);
@@ -373,9 +391,9 @@ fn bury(
         && end.is_withdrawal()
     {
         // Should it be erased after all, or its log be cut, this goes with it.
-        let mut dates = objects::dates_of(txn, message)?;
-        dates.push(date_added);
-        objects::put_dates(txn, message, dates);
+        let mut said = objects::said_by(txn, message)?;
+        said.dates.push(date_added);
+        objects::put_said(txn, message, &said);
     }
     applier.announce(txn, group, date_added);
     Ok(())
@@ -400,7 +418,7 @@ pub(super) fn unbury<'a>(
 }
 
 fn remove(txn: &mut Txn<'_>, group: GroupId, date: u64, value: &ObjectValue) -> Result<(), ReadError> {
-    objects::delete_row(txn, group, date, value);
+    objects::delete_row(txn, group, date, value, &[]);
     forget(txn, group, date, value, &[])
 }
 

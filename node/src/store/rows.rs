@@ -11,7 +11,7 @@ use belfry_proto::{
     time::Timestamp,
 };
 
-use super::parking::Parker;
+use super::{parking::Parker, purge::PurgeNote};
 
 /// Everything that is ever written, one durable step each.
 #[derive(Debug)]
@@ -95,6 +95,8 @@ pub enum Change {
         /// The clock that tells whether a body has to go.
         now: Timestamp,
     },
+    /// Rows whose earlier values have left the disk.
+    Purged(Vec<PurgeNote>),
 }
 
 /// A message whose withdrawals are to be looked at, and from when on.

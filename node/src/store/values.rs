@@ -2,7 +2,7 @@
 
 use belfry_proto::{
     crypto::secret::Secret,
-    envelope::{Withdrawal, Word},
+    envelope::{Ending, Withdrawal, Word},
     id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
     schema::{Audience, WithdrawalGround, WithdrawalMode},
     sync::Entry,
@@ -56,10 +56,13 @@ pub(super) struct EnvelopeValue {
     written_at: u64,
     /// The body is absent by a withdrawal that stands.
     #[prost(bool, tag = "13")]
-    pub(super) excused: bool,
+    excused: bool,
     /// Its own signature was found not to verify.
-    #[prost(bool, tag = "14")]
+    #[prost(bool, tag = "15")]
     pub(super) unsigned: bool,
+    /// Its own member's erasure that took the body; empty unless that ended it for good.
+    #[prost(bytes = "vec", tag = "14")]
+    ended_by: Vec<u8>,
 }
 
 impl EnvelopeValue {
@@ -80,7 +83,26 @@ impl EnvelopeValue {
             written_at: row.written_at.get(),
             excused: false,
             unsigned: false,
+            ended_by: Vec::new(),
         }
+    }
+
+    /// Notes whether the body may be missing by this end, and whether that is for good.
+    pub(super) fn excuse(&mut self, ending: &Ending) {
+        self.excused = !self.has_body && ending.shreds_at.is_some();
+        let is_over = self.excused && ending.is_final();
+        self.ended_by = if is_over { ending.by.to_vec() } else { Vec::new() };
+    }
+
+    /// Nothing ends it any more.
+    pub(super) fn unexcuse(&mut self) {
+        self.excused = false;
+        self.ended_by.clear();
+    }
+
+    /// What ended it for good, should that still stand.
+    pub(super) fn ended_by(&self) -> Option<MessageId> {
+        MessageId::try_from(self.ended_by.as_slice()).ok()
     }
 
     /// Whether nothing is missing of it that should be here: frontiers count these.
@@ -318,6 +340,9 @@ pub(super) struct ReporterValue {
 pub(super) struct DatesValue {
     #[prost(uint64, repeated, tag = "1")]
     pub(super) dates: Vec<u64>,
+    /// Where rows of it lay before: their bytes may still be in files, and go with it should it be erased.
+    #[prost(uint64, repeated, tag = "2")]
+    pub(super) was: Vec<u64>,
 }
 
 /// One claim in the by-id index.
@@ -457,11 +482,6 @@ impl WithdrawalValue {
             created: word.created.as_micros(),
             seen: word.seen.as_micros(),
         }
-    }
-
-    /// Who withdraws.
-    pub(super) fn member(&self) -> &[u8] {
-        &self.member
     }
 
     pub(super) fn word(&self, id: MessageId) -> Result<Word, Unreadable> {

@@ -12,6 +12,7 @@
 //! are due at a time, so that what a steward withdrew waits there for its last day. Work left undone by a crash
 //! is still a row.
 
+mod noted;
 mod reads;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,8 @@ use belfry_proto::{
 };
 use prost::Message;
 
+use self::noted::words;
+pub(super) use self::noted::{note, note_erasure};
 use super::{
     ReadError, WriteError,
     apply::{Applier, Stored, count, stored},
@@ -32,13 +35,13 @@ use super::{
     removal::{self, End},
     rows::{Committed, EnvelopeRow, MessageState, Reweigh, WithdrawalRow},
     txn::Txn,
-    values::{EnvelopeValue, WithdrawalValue},
+    values::{DatesValue, EnvelopeValue},
     vault::damaged,
 };
 
-/// Withdrawals of one member that name one message and are kept in mind. Honest members need one or two; each costs
-/// a few reads on the writer's thread at every look.
-const MOST_BY_MEMBER: usize = 16;
+/// Rows looked at in one step of reweighing, of withdrawals and of objects: a few milliseconds. Too low ⇒ more synced
+/// batches, too high ⇒ whoever names one message in many withdrawals holds up the writer.
+const MOST_LOOKED_AT: usize = 4096;
 
 /// An envelope's row, with what is withdrawn already taken into account.
 pub(super) struct Weighed {
@@ -56,7 +59,7 @@ pub(super) fn arrives(
     value: Vec<u8>,
 ) -> Result<Weighed, WriteError> {
     let ending = match row.key_id {
-        Some(_) => ending_of(txn, row.id, row.group, row.member)?,
+        Some(_) => ending_of(txn, row.id, row.group, row.member, &mut 0)?,
         None => None,
     };
     let Some(ending) = ending else { return Ok(Weighed { state, value, counts: row.has_body }) };
@@ -68,79 +71,12 @@ pub(super) fn arrives(
         if value.has_body && at <= txn.now {
             strip(&mut value)?;
         }
-        value.excused = !value.has_body;
+        value.excuse(&ending);
         if value.has_body {
             put_reweigh(txn, at, row.id);
         }
     }
     Ok(Weighed { state, counts: value.counts(), value: value.encode_to_vec() })
-}
-
-/// Notes what a withdrawal that is being stored says of its targets.
-pub(super) fn note(txn: &mut Txn<'_>, row: &EnvelopeRow) -> Result<(), WriteError> {
-    let Some(withdraws) = &row.withdraws else { return Ok(()) };
-    for target in &withdraws.targets {
-        // What can have no effect takes no room; of a target that is not here yet nobody knows.
-        if !may_matter(txn, &withdraws.word, *target)? {
-            continue;
-        }
-        if !has_place(txn, *target, withdraws.word.member, row.id)? {
-            continue;
-        }
-        txn.put(Cf::Withdrawals, target.to_vec(), Vec::new());
-        let key = Key::default().bytes(target.as_ref()).bytes(row.id.as_ref()).done();
-        txn.put(Cf::Withdrawals, key, WithdrawalValue::of(&withdraws.word).encode_to_vec());
-        put_reweigh(txn, Timestamp::ZERO, *target);
-    }
-    Ok(())
-}
-
-/// Whether a withdrawal has a place among those of its member that name the target: those with the smallest ids have,
-/// whichever came first. Each is looked at whenever the target is weighed.
-fn has_place(
-    txn: &mut Txn<'_>,
-    target: MessageId,
-    member: MemberId,
-    id: MessageId,
-) -> Result<bool, WriteError> {
-    let mut same = Vec::new();
-    for (key, value) in txn.prefixed(Cf::Withdrawals, target.as_ref(), usize::MAX)? {
-        let Some(named) = key.get(32..).filter(|named| !named.is_empty() && *named != id.as_ref()) else {
-            continue;
-        };
-        let value = WithdrawalValue::decode(value.as_slice())
-            .map_err(|_| damaged(Cf::Withdrawals, &key, "does not decode"))?;
-        if value.member() == member.as_ref() {
-            same.push((named.to_vec(), key));
-        }
-    }
-    if same.len() < MOST_BY_MEMBER {
-        return Ok(true);
-    }
-    same.sort_unstable();
-    match same.pop() {
-        Some((largest, key)) if id.as_ref() < largest.as_slice() => {
-            txn.delete(Cf::Withdrawals, key);
-            Ok(true)
-        }
-        _ => Ok(false),
-    }
-}
-
-fn may_matter(txn: &Txn<'_>, word: &Word, target: MessageId) -> Result<bool, WriteError> {
-    if txn.get(Cf::Messages, target.as_ref())?.is_none() {
-        return Ok(true);
-    }
-    let stored = stored(txn, target)?;
-    let member = author(target, &stored.value)?;
-    Ok(match stored.value.key_id() {
-        Some(_) => word.reaches(stored.group, member).is_ok(),
-        None => {
-            word.mode == WithdrawalMode::Lift
-                && word.group == stored.group
-                && (word.by_steward || word.member == member)
-        }
-    })
 }
 
 /// Has the targets of a withdrawal looked at again: it stands now, or no longer. Nothing for data.
@@ -167,7 +103,7 @@ pub(super) fn stands_as(
         return Ok(MessageState::Sealed);
     }
     let member = author(message, &stored.value)?;
-    Ok(match ending_of(txn, message, stored.group, member)? {
+    Ok(match ending_of(txn, message, stored.group, member, &mut 0)? {
         Some(_) => MessageState::Withdrawn,
         None => MessageState::Sealed,
     })
@@ -177,41 +113,54 @@ pub(super) fn author(message: MessageId, value: &EnvelopeValue) -> Result<Member
     value.member().map_err(|_| damaged(Cf::Envelopes, message.as_ref(), "has no member"))
 }
 
-/// What the withdrawals held come to for a message.
+/// What the withdrawals held come to for a message; `looked_at` counts the rows that this took.
 fn ending_of(
     txn: &Txn<'_>,
     message: MessageId,
     group: GroupId,
     member: MemberId,
+    looked_at: &mut usize,
 ) -> Result<Option<Ending>, ReadError> {
     if txn.get(Cf::Withdrawals, message.as_ref())?.is_none() {
         return Ok(None);
     }
-    let words = standing(txn, message)?;
-    let mut named_by = Vec::with_capacity(words.len());
-    for word in &words {
-        named_by.push(if word.member == member { Vec::new() } else { standing(txn, word.id)? });
+    let mut named = words(txn, message)?;
+    *looked_at += named.len();
+    named.retain(|word| word.reaches(group, member).is_ok());
+    let is_last = |word: &Word| word.member == member && word.erases(group, member);
+    let (last, others): (Vec<Word>, Vec<Word>) = named.into_iter().partition(is_last);
+    let last = standing(txn, last)?;
+    if !last.is_empty() {
+        // Nothing goes further, so nothing else need be looked at.
+        return Ok(ending(group, member, last.iter().map(|word| (word, [].as_slice()))));
     }
-    Ok(ending(group, member, words.iter().zip(named_by.iter().map(Vec::as_slice))))
+    let words_left = standing(txn, others)?;
+    let mut named_by = Vec::with_capacity(words_left.len());
+    for word in &words_left {
+        let mut lifts = if word.member == member { Vec::new() } else { words(txn, word.id)? };
+        *looked_at += lifts.len();
+        lifts.retain(|lift| lift.lifts(word));
+        named_by.push(standing(txn, lifts)?);
+    }
+    Ok(ending(group, member, words_left.iter().zip(named_by.iter().map(Vec::as_slice))))
 }
 
-fn standing(txn: &Txn<'_>, message: MessageId) -> Result<Vec<Word>, ReadError> {
-    let rows = naming(txn, message)?.into_iter();
-    Ok(rows.filter(|row| row.stands).map(|row| row.word).collect())
+/// Those of these withdrawals that stand.
+fn standing(txn: &Txn<'_>, words: Vec<Word>) -> Result<Vec<Word>, ReadError> {
+    let mut standing = Vec::with_capacity(words.len());
+    for word in words {
+        if is_standing(txn, word.id)? {
+            standing.push(word);
+        }
+    }
+    Ok(standing)
 }
 
-/// Every withdrawal that names a message.
+/// Every withdrawal that names a message, and whether it stands.
 fn naming(txn: &Txn<'_>, message: MessageId) -> Result<Vec<WithdrawalRow>, ReadError> {
     let mut rows = Vec::new();
-    for (key, value) in txn.prefixed(Cf::Withdrawals, message.as_ref(), usize::MAX)? {
-        let Some(id) = key.get(32..).filter(|id| !id.is_empty()) else { continue };
-        let fault = || damaged(Cf::Withdrawals, &key, "does not decode");
-        let id = MessageId::try_from(id).map_err(|_| fault())?;
-        let value = WithdrawalValue::decode(value.as_slice()).map_err(|_| fault())?;
-        rows.push(WithdrawalRow {
-            word: value.word(id).map_err(|_| fault())?,
-            stands: is_standing(txn, id)?,
-        });
+    for word in words(txn, message)? {
+        rows.push(WithdrawalRow { stands: is_standing(txn, word.id)?, word });
     }
     Ok(rows)
 }
@@ -249,16 +198,26 @@ impl Applier {
         work: Vec<Reweigh>,
         now: Timestamp,
     ) -> Result<Committed, WriteError> {
-        let mut reopens = false;
+        let (mut reopens, mut looked_at) = (false, 0);
         for Reweigh { due, message } in work {
+            if looked_at >= MOST_LOOKED_AT {
+                // The rest stands in its rows, and is the next step's.
+                break;
+            }
             txn.delete(Cf::Reweigh, reweigh_key(due, message));
-            reopens |= self.weigh(txn, message, now)?;
+            reopens |= self.weigh(txn, message, now, &mut looked_at)?;
         }
         Ok(Committed::Reweighed { reopens })
     }
 
     /// True if the message is to be opened again.
-    fn weigh(&mut self, txn: &mut Txn<'_>, message: MessageId, now: Timestamp) -> Result<bool, WriteError> {
+    fn weigh(
+        &mut self,
+        txn: &mut Txn<'_>,
+        message: MessageId,
+        now: Timestamp,
+        looked_at: &mut usize,
+    ) -> Result<bool, WriteError> {
         if txn.get(Cf::Messages, message.as_ref())?.is_none() {
             // It is weighed when it comes.
             return Ok(false);
@@ -266,18 +225,25 @@ impl Applier {
         let mut stored = stored(txn, message)?;
         if stored.value.key_id().is_none() {
             // A withdrawal: what names it can only lift it.
-            let is_lifted = |row: &WithdrawalRow| row.word.mode == WithdrawalMode::Lift;
-            if naming(txn, message)?.iter().any(is_lifted) {
+            let named = words(txn, message)?;
+            *looked_at += named.len();
+            if named.iter().any(|word| word.mode == WithdrawalMode::Lift) {
                 says_otherwise(txn, &stored.value);
             }
             return Ok(false);
         }
+        if let Some(by) = stored.value.ended_by().filter(|_| !stored.value.state().may_show())
+            && is_standing(txn, by)?
+        {
+            // Ended for good: whatever else names it, nothing more is to be done.
+            return Ok(false);
+        }
         let member = author(message, &stored.value)?;
         let counted = stored.value.counts();
-        match ending_of(txn, message, stored.group, member)? {
-            Some(ending) => end(txn, message, member, &mut stored, &ending, now)?,
+        match ending_of(txn, message, stored.group, member, looked_at)? {
+            Some(ending) => *looked_at += end(txn, message, member, &mut stored, &ending, now)?,
             None => {
-                stored.value.excused = false;
+                stored.value.unexcuse();
                 if stored.value.state() == MessageState::Withdrawn {
                     count(txn, stored.group, Some(MessageState::Withdrawn), MessageState::Sealed)?;
                     stored.value.set_state(MessageState::Sealed, None);
@@ -329,7 +295,7 @@ impl Applier {
     }
 }
 
-/// Takes a message out of sight, and its body if it is time.
+/// Takes a message out of sight, and its body if it is time; gives how many rows of objects that touched.
 fn end(
     txn: &mut Txn<'_>,
     message: MessageId,
@@ -337,15 +303,22 @@ fn end(
     stored: &mut Stored,
     ending: &Ending,
     now: Timestamp,
-) -> Result<(), WriteError> {
+) -> Result<usize, WriteError> {
     let state = stored.value.state();
     let erases = ending.shreds_at.is_some_and(|at| at <= now);
     let ends_as = if ending.keeps_content { End::Kept } else { End::Bare };
-    if state.may_show() || !ending.keeps_content && tells(txn, message, stored.group)? {
-        for date in objects::dates_of(txn, message)? {
-            purge::put(txn, Cf::Objects, &columns::object(stored.group, date));
+    let said = objects::said_by(txn, message)?;
+    let touched = said.dates.len() + said.was.len();
+    let goes = state.may_show() || !ending.keeps_content && tells(txn, message, stored.group)?;
+    if goes || erases {
+        for date in said.dates.iter().chain(&said.was) {
+            purge::put(txn, Cf::Objects, &columns::object(stored.group, *date));
         }
+    }
+    if goes {
         removal::take_away(txn, stored.group, member, message, ends_as)?;
+    } else if erases {
+        objects::put_said(txn, message, &DatesValue { was: Vec::new(), ..said });
     }
     if let Some(key) = stored.value.key_id() {
         txn.delete(Cf::Waiting, columns::waiting(key, message));
@@ -359,14 +332,17 @@ fn end(
         match ending.shreds_at {
             Some(_) if erases => {
                 strip(&mut stored.value)?;
-                purge::put(txn, stored.column, &stored.place);
+                // And where it lay before, if the log's history was found to be another one.
+                let place = stored.place.get(..columns::PLACE_LEN).unwrap_or(&stored.place).to_vec();
+                purge::put(txn, Cf::Forks, &columns::fork(&place, message));
+                purge::put(txn, Cf::Envelopes, &place);
             }
             Some(at) => put_reweigh(txn, at, message),
             None => {}
         }
     }
-    stored.value.excused = !stored.value.has_body && ending.shreds_at.is_some();
-    Ok(())
+    stored.value.excuse(ending);
+    Ok(touched)
 }
 
 /// Whether an end that keeps what a message said is on show.

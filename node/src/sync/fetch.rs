@@ -63,6 +63,8 @@ pub(super) enum PullError {
     EmptyPage,
     #[error("entry {sequence} was refused: {code}")]
     NotKept { sequence: Sequence, code: &'static str },
+    #[error("entry {0} came without its body, and what excuses that is not here yet")]
+    Unexcused(Sequence),
     #[error("store: {0}")]
     Store(#[from] ReadError),
     #[error("this node stores nothing now: {0}")]
@@ -76,7 +78,7 @@ pub(super) enum PullError {
 pub(super) enum Blame {
     /// The peer: it claimed what it does not serve, or broke a rule.
     Peer,
-    /// Nobody; the peer has no time, or the connection went.
+    /// Nobody; the peer has no time, the connection went, or something else has to come first.
     Pause,
     /// This node.
     Us,
@@ -95,7 +97,7 @@ impl PullError {
             | Self::Envelope(_)
             | Self::EmptyPage
             | Self::NotKept { .. } => Blame::Peer,
-            Self::Busy => Blame::Pause,
+            Self::Busy | Self::Unexcused(_) => Blame::Pause,
             Self::Store(_) | Self::Spoiled(_) | Self::Panicked => Blame::Us,
             Self::Request(error) => match error {
                 RequestError::Timeout | RequestError::Malformed(_) | RequestError::Stream(_) => Blame::Peer,
@@ -265,9 +267,10 @@ impl Sync {
             Ok::<_, PullError>((envelopes, withdrawals))
         });
         let (envelopes, withdrawals) = checked.await.map_err(|_| PullError::Spoiled("stopping"))??;
+        let mut excuses = Vec::new();
         if !withdrawals.is_empty() {
             // First, so that the page's entries without a body are excused when they are judged.
-            self.intake.offer(peer, withdrawals).await;
+            excuses = self.intake.offer(peer, withdrawals).await;
         }
         let kept = self.intake.offer(peer, envelopes).await;
         if kept.is_empty() {
@@ -275,7 +278,7 @@ impl Sync {
         }
         more(&self.counters.pages, 1);
         more(&self.counters.kept, kept.iter().filter(|kept| **kept == Kept::Stored).count());
-        let fetched = outcome(range, &kept);
+        let fetched = outcome(range, &kept, excuses.iter().any(waits));
         tracing::debug!(%peer, group = range.group.get(), log = %range.log, from = range.from.get(),
             count = kept.len(), through = ?fetched.through, "sync page");
         Ok(fetched)
@@ -299,7 +302,8 @@ impl Sync {
             return Err(PullError::Spoiled("stopping"));
         }
         tracing::debug!(%peer, group = range.group.get(), log = %range.log, at = range.to.get(), ?kept, "proof of a fork");
-        let Fetched { error, .. } = outcome(range, &kept);
+        // A proof brings no excuses: a side without its body is kept once the erasure is here.
+        let Fetched { error, .. } = outcome(range, &kept, true);
         // There is no rest to ask for, wherever other peers say the fork is.
         let through = error.is_none().then_some(range.from.max(range.to));
         Ok(Fetched { through, error })
@@ -321,9 +325,24 @@ impl Sync {
     }
 }
 
+/// Whether a withdrawal that came with a page is not here yet, by no fault of the peer's: our roster, quota or disk.
+fn waits(excuse: &Kept) -> bool {
+    match excuse {
+        Kept::Stored | Kept::Known => false,
+        Kept::Parked => true,
+        Kept::Refused(code) => !is_peers_fault(code),
+    }
+}
+
+/// Whether no honest node holds what is refused so, whatever its roster and clock.
+fn is_peers_fault(code: &str) -> bool {
+    matches!(code, "malformed" | "other-body" | "other-recipients" | "bad-signature" | "bodiless")
+}
+
 /// How far a page got, and why no further. Entries are in order, so what follows a refused one is of no use
-/// to the frontier; it is asked for again, of somebody else.
-fn outcome(range: Range, kept: &[Kept]) -> Fetched {
+/// to the frontier; it is asked for again, of somebody else. An entry and the withdrawal of its body may come in
+/// any order: with `excuse_waits` one without its body is nobody's fault.
+fn outcome(range: Range, kept: &[Kept], excuse_waits: bool) -> Fetched {
     let mut through = None;
     for (sequence, kept) in (range.from.get()..).map(Sequence::new).zip(kept) {
         let error = match kept {
@@ -332,10 +351,8 @@ fn outcome(range: Range, kept: &[Kept]) -> Fetched {
                 through = Some(sequence);
                 continue;
             }
-            // What no honest node holds, whatever its roster and clock.
-            Kept::Refused(
-                code @ ("malformed" | "other-body" | "other-recipients" | "bad-signature" | "bodiless"),
-            ) => PullError::NotKept { sequence, code },
+            Kept::Refused("bodiless") if excuse_waits => PullError::Unexcused(sequence),
+            Kept::Refused(code) if is_peers_fault(code) => PullError::NotKept { sequence, code },
             // Our disk, our clock, our roster, our reading of a quota: the peer may be right.
             Kept::Refused(code) => PullError::Spoiled(code),
         };
@@ -354,7 +371,7 @@ mod tests {
     }
 
     fn of(kept: &[Kept]) -> (Option<u64>, Option<Blame>) {
-        let fetched = outcome(range(), kept);
+        let fetched = outcome(range(), kept, false);
         (fetched.through.map(Sequence::get), fetched.error.map(|error| error.blame()))
     }
 
@@ -369,5 +386,24 @@ mod tests {
         assert_eq!(of(&[Stored, Refused("over-quota")]), (Some(5), Some(Blame::Us)));
         assert_eq!(of(&[Refused("too-many-logs")]), (None, Some(Blame::Us)));
         assert_eq!(of(&[Refused("future")]), (None, Some(Blame::Us)));
+    }
+
+    #[test]
+    fn an_entry_whose_excuse_has_to_wait_for_us_is_nobodys_fault() {
+        use Kept::{Known, Parked, Refused, Stored};
+        let bare = [Stored, Refused("bodiless")];
+        for (excuse, blame) in [
+            (Parked, Blame::Pause),
+            (Refused("over-quota"), Blame::Pause),
+            (Refused("no-room"), Blame::Pause),
+            // It is here, and excuses nothing.
+            (Stored, Blame::Peer),
+            (Known, Blame::Peer),
+            (Refused("bad-signature"), Blame::Peer),
+        ] {
+            let fetched = outcome(range(), &bare, waits(&excuse));
+            assert_eq!(fetched.through, Some(Sequence::new(5)));
+            assert_eq!(fetched.error.map(|error| error.blame()), Some(blame), "{excuse:?}");
+        }
     }
 }

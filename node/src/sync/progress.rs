@@ -55,8 +55,10 @@ pub(super) struct Offers {
     entries: u64,
     of_resting_peers: u64,
     fetching: usize,
-    bodies: usize,
-    forks: usize,
+    /// Entries, bodies or proofs of a log, each counted once, that are under way or next.
+    due: usize,
+    /// Those that only resting peers offer.
+    waiting: usize,
     logs: BTreeSet<LogId>,
 }
 
@@ -66,16 +68,15 @@ impl Offers {
         for Missing { group, log, want, count, pace } in missing {
             let offers = groups.entry(group).or_default();
             offers.fetching += usize::from(pace == Pace::UnderWay);
-            match want {
-                Want::Entries => {
-                    offers.entries += count;
-                    offers.logs.insert(log);
-                    if pace == Pace::Waits {
-                        offers.of_resting_peers += count;
-                    }
+            let is_resting = pace == Pace::Waits;
+            offers.due += usize::from(!is_resting);
+            offers.waiting += usize::from(is_resting);
+            if want == Want::Entries {
+                offers.entries += count;
+                offers.logs.insert(log);
+                if is_resting {
+                    offers.of_resting_peers += count;
                 }
-                Want::Bodies => offers.bodies += 1,
-                Want::Proof | Want::Fork => offers.forks += 1,
             }
         }
         groups
@@ -190,8 +191,8 @@ fn state(outlook: &Outlook, offers: &Offers, progress: &GroupProgress) -> State 
     let is_missing = progress.gaps_nobody_offers > 0 || progress.without_body > 0;
     match () {
         () if outlook.peers.ready == 0 => State::NoPeer,
-        () if offers.fetching > 0 || offers.entries > offers.of_resting_peers => State::Fetching,
-        () if offers.entries > 0 => State::WaitingForPeer,
+        () if offers.due > 0 => State::Fetching,
+        () if offers.waiting > 0 => State::WaitingForPeer,
         () if outlook.compared.is_none() => State::Comparing,
         () if is_missing => State::NobodyOffers,
         () if progress.waiting_for_key > 0 => State::WaitingForKey,
@@ -242,6 +243,9 @@ mod tests {
         assert_eq!(told(1, now, &of(Pace::UnderWay), 0, 5), State::Fetching);
         assert_eq!(told(1, now, &of(Pace::Waits), 0, 5), State::WaitingForPeer);
         assert_eq!(told(1, now, &[], 1, 5), State::NobodyOffers);
+        let body = |pace| [missing(Want::Bodies, 9, pace)];
+        assert_eq!(told(1, now, &body(Pace::Due), 1, 5), State::Fetching, "somebody has the body");
+        assert_eq!(told(1, now, &body(Pace::Waits), 1, 5), State::WaitingForPeer);
         assert_eq!(told(1, now, &[], 0, 5), State::WaitingForKey);
         assert_eq!(told(1, now, &[], 0, 0), State::Level);
     }
@@ -256,6 +260,6 @@ mod tests {
         let mut groups = Offers::by_group(all.into_iter());
         let offers = groups.remove(&GroupId::new(5)).unwrap();
         assert_eq!((offers.entries, offers.of_resting_peers, offers.fetching), (9, 9, 1));
-        assert_eq!((offers.bodies, offers.forks, offers.logs.len()), (1, 1, 1));
+        assert_eq!((offers.due, offers.waiting, offers.logs.len()), (2, 1, 1));
     }
 }

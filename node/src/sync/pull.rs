@@ -304,7 +304,14 @@ impl Pulling {
                 self.fault(ask.peer, error);
                 match error.blame() {
                     Blame::Peer => self.schedule.failed(ask, through, now),
-                    Blame::Pause => self.schedule.busy(ask, now),
+                    Blame::Pause => match through {
+                        // What was kept is done with. The rest comes once what it waits for is here.
+                        Some(through) => {
+                            self.schedule.served(ask, through);
+                            self.schedule.pause(ask.peer, now);
+                        }
+                        None => self.schedule.busy(ask, now),
+                    },
                     Blame::Us => self.schedule.spoiled(ask),
                 }
             }

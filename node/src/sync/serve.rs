@@ -12,7 +12,7 @@ use std::{
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    id::{GroupId, LogId, Sequence},
+    id::{GroupId, LogId, MessageId, Sequence},
     limits,
     schema::{
         Addresses, Fork, Frontier, Page, PullFork, PullFrontier, PullRange, Refusal, Signed, SyncRequest,
@@ -36,7 +36,7 @@ use crate::{
     clock,
     network::Asked,
     roster::LiveRoster,
-    store::{ReadError, Served, Store},
+    store::{ReadError, Served, Store, WithdrawalRow},
 };
 
 /// Requests served side by side. A slow read holds up its own place; more would only contend for the disk,
@@ -160,35 +160,45 @@ fn range(
     let holds = !served.is_empty();
     let page = excused(store, group, served).map_err(|_| Refusal::Internal)?;
     if page.envelopes.is_empty() && holds {
-        // A body that is missing here, too, and that no withdrawal excuses any more: others may have it.
+        // A body that is missing here, too, and no erasure is at hand to show for it: others may have it.
         return Err(Refusal::Busy);
     }
     let more = !page.envelopes.is_empty() && pull.from + (page.envelopes.len() as u64) <= pull.to;
     Ok(Response::Page(Page { more, ..page }))
 }
 
-/// A page of entries, with the withdrawals that took the body of some of them; up to the first for which there is
-/// none, or no room.
+/// A page of entries, with the withdrawals that took the body of some of them, whether or not they stand today; up to
+/// the first for which there is none, or no room.
 fn excused(store: &Store, group: GroupId, served: Vec<Served>) -> Result<Page, ReadError> {
     let mut page = Page { envelopes: Vec::with_capacity(served.len()), ..Page::default() };
     let mut brought = BTreeSet::new();
     let mut room = MAX_EXCUSES;
     for Served { bytes, bare } in served {
         if let Some((message, member)) = bare {
-            let ending = store.ending(message, group, member)?;
-            let Some(ending) = ending.filter(|ending| ending.shreds_at.is_some()) else { break };
-            if brought.insert(ending.by) {
-                let Some(withdrawal) = store.envelope(ending.by)? else { break };
+            let erasures = store.erasures(message, group, member)?;
+            if !erasures.iter().any(|row| brought.contains(&row.word.id)) {
+                let Some((id, withdrawal)) = at_hand(store, &erasures)? else { break };
                 if withdrawal.len() > room {
                     break;
                 }
                 room -= withdrawal.len();
                 page.withdrawals.push(withdrawal);
+                brought.insert(id);
             }
         }
         page.envelopes.push(bytes);
     }
     Ok(page)
+}
+
+/// The first of these whose envelope is here.
+fn at_hand(store: &Store, erasures: &[WithdrawalRow]) -> Result<Option<(MessageId, Vec<u8>)>, ReadError> {
+    for row in erasures {
+        if let Some(withdrawal) = store.envelope(row.word.id)? {
+            return Ok(Some((row.word.id, withdrawal)));
+        }
+    }
+    Ok(None)
 }
 
 /// The proof that a log is forked, as its frontier here says.

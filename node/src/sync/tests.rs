@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use belfry_proto::{
-    envelope::{Decoded, LIFTED_WITHIN, Word},
+    envelope::{Author, Decoded, Draft, LIFTED_WITHIN, Position, Withdrawal, Word, seal_message},
     id::{Height, LogId, MemberId, MessageId, Sequence, Serial},
     schema::{
         self, Frontier, Page, PullFrontier, PullRange, Refusal, SyncRequest, SyncResponse, WithdrawalGround,
@@ -23,8 +23,9 @@ use crate::{
     feed::{Feed, Notice},
     ingest::Ingest,
     membership::{DialLimits, GateTimes, Membership, Reach},
+    rows,
     space::{Space, tests::Disk},
-    store::{Change, EnvelopeRow, MessageState, Withdraws},
+    store::{Change, EnvelopeRow, JudgedLog, MessageState, Withdraws},
     testing::{CIDR, CLOUD, Coalition, PATIENCE, Seat, Site, eventually},
 };
 
@@ -442,6 +443,139 @@ async fn a_missing_body_is_fetched_from_whoever_has_it() {
     puller.ready(&holder);
     eventually("the body to come", async || !puller.site.store.wants_body(target).unwrap()).await;
     assert!(puller.site.store.message(target).unwrap().unwrap().has_body);
+}
+
+/// An erasure of `target`, signed by the author of it in another log.
+fn erasure(coalition: &Coalition, by: &Seat, target: MessageId) -> Decoded {
+    let author = Author {
+        coalition: coalition.id(),
+        certificate: coalition.roster.certificate(by.identity.serial).unwrap(),
+        signing: &by.identity.signing,
+        roster: coalition.roster.version(),
+    };
+    let position = Position {
+        group: CIDR,
+        instance: [0x77; 16],
+        predecessor: None,
+        sequence: Sequence::new(1),
+        prev: MessageId::ZERO,
+    };
+    let draft = Draft::Withdrawal(Withdrawal {
+        targets: vec![target],
+        mode: WithdrawalMode::Erase,
+        ground: WithdrawalGround::Author,
+    });
+    seal_message(&draft, &position, &author, clock::now(), &mut rand::rng()).unwrap()
+}
+
+/// Holds a withdrawal, and what it comes to.
+async fn weigh(site: &Site, coalition: &Coalition, withdrawal: &Decoded) {
+    let (header, id, now) = (withdrawal.header(), withdrawal.message_id(), clock::now());
+    let state = MessageState::Closed;
+    let row = rows::envelope(header, id, withdrawal.bytes(), true, state, now, header.roster.height);
+    let withdraws = rows::withdraws(&coalition.roster, id, header, now);
+    site.store.commit(Change::Envelope(Box::new(EnvelopeRow { withdraws, ..row }))).await.unwrap();
+    reweigh(site).await;
+}
+
+async fn reweigh(site: &Site) {
+    let now = clock::now();
+    loop {
+        let work = site.store.to_reweigh(now, 10).unwrap();
+        if work.is_empty() {
+            return;
+        }
+        site.store.commit(Change::Reweigh { work, now }).await.unwrap();
+    }
+}
+
+/// What its log's judgement says of a withdrawal whose author signed two histories.
+async fn disputes(site: &Site, withdrawal: &Decoded) {
+    let hide = vec![(withdrawal.message_id(), MessageState::Disputed)];
+    let (group, log) = (CIDR, withdrawal.header().log);
+    let judged = JudgedLog { group, log, hide, show: Vec::new(), promote: Vec::new(), end: None };
+    site.store.commit(Change::Judged(judged)).await.unwrap();
+    reweigh(site).await;
+}
+
+/// The body went by an erasure that stands no more: its absence is excused by nothing, and nobody here has it.
+#[tokio::test]
+async fn an_erasure_that_stands_no_more_stops_no_late_joiner() {
+    for knows_that in [false, true] {
+        let mut coalition = Coalition::new();
+        let [alice, bob, carol, dave] = [1, 2, 3, 4].map(|n| coalition.issue(n, &[CIDR]));
+        let messages = coalition.messages(&alice, CIDR, None, 6);
+        let target = messages[1].message_id();
+        let [erased, denied] = [(); 2].map(|()| erasure(&coalition, &alice, target));
+        let mut holder = Site::new(&coalition, &bob).await;
+        holder.hold(&messages[..5]).await;
+        weigh(&holder, &coalition, &erased).await;
+        assert!(!holder.store.message(target).unwrap().unwrap().has_body);
+        weigh(&holder, &coalition, &denied).await;
+        disputes(&holder, &erased).await;
+        assert!(holder.store.wants_body(target).unwrap(), "missing, and no withdrawal stands");
+
+        let joiner = Site::new(&coalition, &carol).await;
+        if knows_that {
+            weigh(&joiner, &coalition, &erased).await;
+            weigh(&joiner, &coalition, &denied).await;
+            disputes(&joiner, &erased).await;
+        }
+        let (_, _tasks) = serve(&mut holder);
+        let puller = Puller::start_in(joiner);
+        puller.site.connect(&holder).await;
+        puller.ready(&holder);
+        puller.holds(&messages[..5]).await;
+        // What comes later goes on from there.
+        holder.hold(&messages[5..]).await;
+        puller.ready(&holder);
+        puller.holds(&messages).await;
+        assert_eq!(puller.counters.snapshot().faults, 0, "the holder did what it could");
+        if knows_that {
+            assert!(puller.site.store.wants_body(target).unwrap());
+            puller.says(State::NobodyOffers).await;
+            assert_eq!(puller.told().without_body, 1);
+            // Level: what neither has is not asked for again and again.
+            eventually("both pages counted", async || puller.counters.snapshot().pages == 2).await;
+            let before = puller.counters.snapshot().level;
+            puller.ready(&holder);
+            eventually("a level comparison", async || puller.counters.snapshot().level > before).await;
+            assert_eq!(puller.counters.snapshot().pages, 2);
+            // Somebody has it after all.
+            let mut lucky = Site::new(&coalition, &dave).await;
+            lucky.hold(&messages).await;
+            let (_, _lucky_tasks) = serve(&mut lucky);
+            puller.site.connect(&lucky).await;
+            puller.ready(&lucky);
+            eventually("the body", async || !puller.site.store.wants_body(target).unwrap()).await;
+        }
+    }
+}
+
+/// A page whose excuse has to wait for the admin log: the bare entry waits with it, and the peer is not to blame.
+#[tokio::test]
+async fn an_entry_whose_excuse_is_parked_waits_without_blame() {
+    let mut coalition = Coalition::new();
+    let [alice, bob, carol] = [1, 2, 3].map(|n| coalition.issue(n, &[CIDR]));
+    let messages = coalition.messages(&alice, CIDR, None, 4);
+    let behind = coalition.roster.clone();
+    coalition.issue(4, &[CIDR]);
+    let erased = erasure(&coalition, &alice, messages[1].message_id());
+    let mut holder = Site::new(&coalition, &bob).await;
+    holder.hold(&messages).await;
+    weigh(&holder, &coalition, &erased).await;
+    let (_, _tasks) = serve(&mut holder);
+    let puller = Puller::start_in(Site::knowing(&coalition, behind, &carol).await);
+    puller.site.connect(&holder).await;
+    puller.ready(&holder);
+    puller.holds(&messages[..1]).await;
+    eventually("the excuse parked", async || !puller.site.store.parked(None, 9).unwrap().is_empty()).await;
+    // Asked for again and again, until the admin log is here.
+    puller.site.roster.replace(coalition.roster.clone());
+    puller.feed.notify(Notice::RosterChanged(coalition.roster.version().height));
+    puller.holds(&messages).await;
+    assert_eq!(puller.counters.snapshot().faults, 0);
+    assert!(!puller.site.store.wants_body(messages[1].message_id()).unwrap());
 }
 
 /// One entry of a log of its own, early in the order of ids.

@@ -53,4 +53,4 @@ pub use open::{OpenError, Opened};
 pub use payload::{Handling, ParseError, Publication};
 pub use recipients::{RecipientContext, RecipientKey, RecipientsError, open_block, seal_block};
 pub use verify::{Verified, VerifyError, Voucher};
-pub use withdrawal::{Ending, LIFTED_WITHIN, WithdrawalRefusal, Word, ending, may_withdraw};
+pub use withdrawal::{Ending, LIFTED_WITHIN, WithdrawalRefusal, Word, ending};

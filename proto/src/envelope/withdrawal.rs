@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! data ◀─ retract or erase, by its member ............. for good
-//!      ◀─ retract or erase, by a steward ◀─ lift ....... by the same member or another steward, in seven days
+//!      ◀─ retract or erase, by a steward ◀─ lift ....... by the same member or another steward, at any time
 //! ```
 //!
 //! A lift concerns a steward's withdrawal and nothing else, and neither a withdrawal nor a lift can be
@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use crate::{
-    envelope::header::{Header, Withdrawal},
+    envelope::header::Header,
     id::{GroupId, MemberId, MessageId},
     schema::{Role, WithdrawalGround, WithdrawalMode},
     time::Timestamp,
@@ -23,18 +23,15 @@ use crate::{
     verdict::{Judged, Verdict},
 };
 
-/// How long a steward's withdrawal can be lifted; only then does it take bodies for good.
+/// How long a steward's erasure leaves bodies where they are: a lift within that time finds them all.
 ///
-/// Shorter, and a mistake made on a Friday is beyond repair on Monday; longer, and personal data that
-/// must go stays on two hundred disks.
+/// A later one brings back what is still held somewhere. Shorter, and a mistake made on a Friday is beyond
+/// repair on Monday; longer, and personal data that must go stays on two hundred disks.
 pub const LIFTED_WITHIN: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Why a withdrawal leaves its target standing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WithdrawalRefusal {
-    /// Not a withdrawal at all.
-    #[error("message withdraws nothing")]
-    NotAWithdrawal,
     /// A lift, whose targets are withdrawals.
     #[error("a lift ends no message")]
     OnlyLifts,
@@ -53,17 +50,12 @@ impl Judged for WithdrawalRefusal {
     /// Accept: the message stands in its log, it only has no effect.
     fn verdict(&self) -> Verdict {
         match self {
-            Self::NotAWithdrawal
-            | Self::OnlyLifts
-            | Self::OtherGroup
-            | Self::NotEntitled
-            | Self::NotTheAuthor => Verdict::Accept,
+            Self::OnlyLifts | Self::OtherGroup | Self::NotEntitled | Self::NotTheAuthor => Verdict::Accept,
         }
     }
 
     fn code(&self) -> &'static str {
         match self {
-            Self::NotAWithdrawal => "not-a-withdrawal",
             Self::OnlyLifts => "withdrawal-only-lifts",
             Self::OtherGroup => "withdrawal-other-group",
             Self::NotEntitled => "withdrawal-not-entitled",
@@ -102,6 +94,14 @@ pub struct Ending {
     pub keeps_content: bool,
     /// When its body goes for good; already, for one that its own member erased.
     pub shreds_at: Option<Timestamp>,
+}
+
+impl Ending {
+    /// Its own member erased it: nothing goes further, and nobody lifts that.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        self.shreds_at == Some(Timestamp::ZERO)
+    }
 }
 
 impl Word {
@@ -145,14 +145,20 @@ impl Word {
         Ok(())
     }
 
-    /// Whether it is a lift that undoes `withdrawal`, if that is a steward's.
+    /// Whether it takes the body of a message of `member` in `group`, should it stand.
+    #[must_use]
+    pub fn erases(&self, group: GroupId, member: MemberId) -> bool {
+        self.mode == WithdrawalMode::Erase && self.reaches(group, member).is_ok()
+    }
+
+    /// Whether it is a lift that undoes `withdrawal`, if that is a steward's. No date matters: whoever dates an
+    /// erasure back must not put it beyond every lift.
     #[must_use]
     pub fn lifts(&self, withdrawal: &Self) -> bool {
         self.mode == WithdrawalMode::Lift
             && withdrawal.mode != WithdrawalMode::Lift
             && self.group == withdrawal.group
             && (self.member == withdrawal.member || self.by_steward)
-            && self.created < withdrawal.created.saturating_add(LIFTED_WITHIN)
     }
 
     /// What it alone comes to for a message of `member` that it reaches.
@@ -187,22 +193,6 @@ pub fn ending<'a>(
         in_effect.map(|(word, _)| (word.ending(member), word.created)).collect();
     let furthest = endings.iter().min_by_key(|(ending, created)| (far(ending), *created, ending.by))?.0;
     Some(Ending { keeps_content: endings.iter().all(|(ending, _)| ending.keeps_content), ..furthest })
-}
-
-/// Does the admitted message with this header withdraw a message of `target_member` in `target_group`?
-///
-/// # Errors
-/// [`WithdrawalRefusal`].
-pub fn may_withdraw<'a>(
-    roster: &Roster,
-    header: &'a Header,
-    target_group: GroupId,
-    target_member: MemberId,
-) -> Result<&'a Withdrawal, WithdrawalRefusal> {
-    let withdrawal = header.withdrawal().ok_or(WithdrawalRefusal::NotAWithdrawal)?;
-    let word =
-        Word::of(roster, MessageId::ZERO, header, header.created).ok_or(WithdrawalRefusal::NotAWithdrawal)?;
-    word.reaches(target_group, target_member).map(|()| withdrawal)
 }
 
 #[cfg(test)]
@@ -268,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_steward_hides_at_once_shreds_after_a_week_and_is_lifted_before() {
+    fn a_steward_hides_at_once_shreds_after_a_week_and_is_lifted_whatever_the_dates() {
         let hidden = word(1, STEWARD, Erase, 0);
         let ending = of(&[(&hidden, &[])]).unwrap();
         assert_eq!(
@@ -278,9 +268,18 @@ mod tests {
         assert_eq!(of(&[(&word(1, STEWARD, Retract, 0), &[])]).unwrap().shreds_at, None);
         let dated_back = Word { created: Timestamp::ZERO, ..hidden.clone() };
         assert_eq!(of(&[(&dated_back, &[])]), Some(ending), "the week counts from first sight");
+        assert!(hidden.erases(GROUP, AUTHOR) && !hidden.erases(GroupId::new(6), AUTHOR));
+        assert!(
+            !word(1, STRANGER, Erase, 0).erases(GROUP, AUTHOR)
+                && !word(1, STEWARD, Retract, 0).erases(GROUP, AUTHOR)
+        );
         let lifted = |lift: Word| of(&[(&hidden, &[lift])]).is_none();
         assert!(lifted(word(2, STEWARD, Lift, 6)) && lifted(word(2, OTHER_STEWARD, Lift, 6)));
-        assert!(!lifted(word(2, STEWARD, Lift, 7)), "too late");
+        assert!(lifted(word(2, STEWARD, Lift, 90)), "what is left of it is shown again");
+        assert!(
+            of(&[(&dated_back, &[word(2, STEWARD, Lift, 0)])]).is_none(),
+            "dating it back does not save it"
+        );
         assert!(!lifted(word(2, AUTHOR, Lift, 1)), "not for the author to say");
         assert!(!lifted(word(2, OTHER_STEWARD, Retract, 1)), "a withdrawal is not withdrawn");
         assert!(!lifted(Word { group: GroupId::new(6), ..word(2, STEWARD, Lift, 1) }));

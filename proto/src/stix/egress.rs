@@ -11,6 +11,10 @@
 //!
 //! Every refusal has a name, for the report that says why a value is not in a list.
 
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
 use crate::{schema::Pap, stix::marking::Tlp, time::Timestamp};
 
 /// What a tool does with a value.
@@ -158,6 +162,21 @@ pub fn hides_author(terms: &[String]) -> bool {
     terms.iter().any(|term| read(term) == ("attribution".into(), "must-not".into()))
 }
 
+/// An object without the word of who created it, for others than its recipients. All else stays as its author wrote it.
+#[must_use]
+pub fn unattributed(raw: &[u8]) -> Vec<u8> {
+    let object = serde_json::from_slice::<BTreeMap<String, &RawValue>>(raw);
+    let without = object.map(|mut object| {
+        object.remove("created_by_ref");
+        serde_json::to_vec(&object)
+    });
+    match without {
+        Ok(Ok(raw)) => raw,
+        // Checked objects are objects; nothing else is told on.
+        Ok(Err(_)) | Err(_) => b"{}".to_vec(),
+    }
+}
+
 /// A term nobody here knows may forbid anything; within the organisation that is for people to read.
 fn term_allows(policy: &Policy, term: &str) -> bool {
     let is_outside = policy.audience == Audience::Outside;
@@ -258,6 +277,19 @@ mod tests {
             assert_eq!((leaves(&inside), leaves(&outside)), (is_inside, is_outside), "{term}");
         }
         assert!(hides_author(&["Attribution=MUST NOT".to_owned()]));
+    }
+
+    #[test]
+    fn without_its_creator_an_object_says_all_else_to_the_letter() {
+        let raw = br#"{"type":"indicator","created_by_ref":"identity--1","x_n":1.50,"name":"A \u00e9","by":{"created_by_ref":"x"}}"#;
+        let without = unattributed(raw);
+        let text = String::from_utf8(without).unwrap();
+        assert!(!text.contains("identity--1"), "{text}");
+        let before: BTreeMap<String, &RawValue> = serde_json::from_slice(raw).unwrap();
+        let after: BTreeMap<String, &RawValue> = serde_json::from_str(&text).unwrap();
+        assert_eq!(after.len() + 1, before.len());
+        assert!(after.iter().all(|(name, value)| before[name].get() == value.get()), "{text}");
+        assert_eq!(unattributed(b"[1]"), b"{}");
     }
 
     fn any_policy() -> impl Strategy<Value = Policy> {

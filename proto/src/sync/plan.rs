@@ -61,7 +61,9 @@ fn wants(ours: &LogFrontier, theirs: &LogFrontier) -> impl Iterator<Item = Range
     };
     let (our_height, their_height) = (ours.height.get(), theirs.height.get());
     let entries = range(Want::Entries, our_height.saturating_add(1), their_height);
-    let bodies = (ours.holes() > 0 && theirs.bodies > 0)
+    // Whoever misses as many misses the same ones, mostly: an erasure took them everywhere. It would be asked for the
+    // whole stretch at every comparison.
+    let bodies = (ours.holes() > theirs.holes() && theirs.bodies > 0)
         .then(|| {
             let from = ours.low.get().max(theirs.low.get());
             range(Want::Bodies, from, our_height.min(their_height))
@@ -117,6 +119,10 @@ mod tests {
         // A peer that serves bare headers offers nothing, and does not end the search.
         let headers_only = LogFrontier { bodies: 0, ..log(1, 7) };
         assert_eq!(asked(&[bare], &[headers_only]), []);
+        // What nobody has any more is asked of nobody; of one body more, its holder.
+        let [as_bare, less_bare] = [4, 5].map(|bodies| LogFrontier { bodies, ..log(1, 7) });
+        assert_eq!(asked(&[bare], &[as_bare]), []);
+        assert_eq!(asked(&[bare], &[less_bare]), [(1, 1, 7, Want::Bodies)]);
         // Below our own retention, or below the peer's, there is nothing to ask for.
         let late = LogFrontier { low: Sequence::new(6), bodies: 2, ..log(1, 7) };
         assert_eq!(asked(&[bare], &[late]), [(1, 6, 7, Want::Bodies)]);

@@ -161,14 +161,14 @@ pub(super) fn take_effect(
     Ok(())
 }
 
-/// Groups that a member's certificates entitle it to at `at`. A suspended one, a carrier's, and one that is over by
-/// revocation entitle to nothing; an expired one may be renewed, and [`Decision::Renew`] looks at the gap.
+/// Groups that a member's certificates entitle it to at `at`. A suspended one, a carrier's, and one that is over, by
+/// revocation or by its time, entitle to nothing: whoever renews it later, or gets another, begins anew.
 fn held_at(state: &State, member: MemberId, at: Timestamp) -> BTreeSet<GroupId> {
     let serials = state.members.get(&member).map(|member| member.serials.as_slice()).unwrap_or_default();
     serials
         .iter()
         .filter_map(|serial| state.certificates.get(serial))
-        .filter(|held| !held.certificate.carrier)
+        .filter(|held| !held.certificate.carrier && at < held.certificate.not_after)
         .filter(|held| match held.status {
             Status::Active => true,
             Status::Revoked { effective } => effective > at,
@@ -210,13 +210,7 @@ fn decide(
             if until <= held.certificate.not_after {
                 return Err(VoidReason::NotLonger);
             }
-            let lapsed = statement.made >= held.certificate.not_after;
             held.certificate.not_after = until;
-            let (member, groups) = (held.certificate.member, held.certificate.groups.clone());
-            if lapsed {
-                // A gap between expiry and renewal breaks the entitlement.
-                state.entitled.retain(|(m, group), _| *m != member || !groups.contains_key(group));
-            }
             Ok(())
         }
         Decision::Suspend(suspend) => {

@@ -400,6 +400,31 @@ fn suspension_breaks_the_entitlement_and_renewal_keeps_it() {
 }
 
 #[test]
+fn whoever_has_no_certificate_in_between_begins_anew_and_whoever_changes_in_time_does_not() {
+    let since = |world: &World| world.roster.entitled_since(member(1), CIDR).map(|since| since.height);
+    // Certificates last until day 365.
+    for (day, expected) in [(364, 1), (365, 2), (400, 2)] {
+        let mut renewed = World::new();
+        let serial = renewed.issue(1, Some(Role::Publisher), 1);
+        let renew = Decision::Renew(schema::Renew { serial: serial.get(), not_after: at(900).as_micros() });
+        renewed.decide(member(1), renew, &[11], day);
+        let mut another = World::new();
+        another.issue(1, Some(Role::Publisher), 1);
+        let validity = schema::Validity { not_before: at(day).as_micros(), not_after: at(900).as_micros() };
+        let fresh = schema::CertificateBody {
+            member: member(1).to_vec(),
+            validity: Some(validity),
+            ..body(7, Some(Role::Publisher))
+        };
+        another.decide(member(1), Decision::Issue(schema::Issue { certificate: Some(fresh) }), &[11], day);
+        for world in [renewed, another] {
+            assert!(world.roster.voids().is_empty(), "{:?}", world.roster.voids());
+            assert_eq!(since(&world), Some(Height::new(expected)), "day {day}");
+        }
+    }
+}
+
+#[test]
 fn a_new_charter_needs_both_thresholds_and_its_keys_rule_beyond_the_pin() {
     let mut world = World::new();
     world.issue(1, Some(Role::Publisher), 1);

@@ -123,7 +123,9 @@ fn a_second_charter_of_the_same_version_is_refused_by_who_has_the_first() {
     let ran = alice.run(&["import-log", desk.path("fork-log.pem").to_str().unwrap()]);
     assert_ne!(ran.code, 0);
     assert!(ran.stderr.contains("charter version 2 is another than ours"), "{}", ran.stderr);
-    // Nor does the coalition's own folder take it.
+    // Nor does the coalition's own folder take it, as a charter or with its log.
+    let ran = desk.refused(&["take", "fork-log.pem", "--dir", "coalition"]);
+    assert!(ran.contains("the root keys signed two"), "{ran}");
     let ran = desk.refused(&["charter", "publish", "fork.pem", "--dir", "coalition"]);
     assert!(ran.contains("pins the log") || ran.contains("does not follow"), "{ran}");
     // An older log with charter 1 alone rolls nothing back, and a restart keeps the charter.

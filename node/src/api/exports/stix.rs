@@ -1,4 +1,5 @@
-//! A STIX 2.1 bundle of the indicators themselves, as their authors wrote them.
+//! A STIX 2.1 bundle of the indicators themselves, as their authors wrote them; without `created_by_ref` where the author
+//! must not be named.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +14,8 @@ pub(super) fn render(snapshot: &Snapshot) -> Files {
     let tlps: BTreeSet<_> = snapshot.objects.iter().map(|(object, _)| object.object().tlp()).collect();
     // Bundles carry the definitions they refer to: STIX 2.1 does not predefine TLP 2.0.
     let mut objects: Vec<&[u8]> = tlps.iter().map(|tlp| tlp.definition().as_bytes()).collect();
-    objects.extend(snapshot.objects.iter().map(|(object, _)| object.object().raw()));
+    let indicators: Vec<_> = snapshot.objects.iter().map(|(object, _)| object.raw()).collect();
+    objects.extend(indicators.iter().map(|raw| raw.as_ref()));
     let mut files = Files::default();
     let body = objects.join(&b","[..]);
     // The same content is the same bundle.

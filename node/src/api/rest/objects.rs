@@ -40,7 +40,8 @@ pub(in crate::api) struct ObjectJson<'a> {
     named_recipients: bool,
     member: MemberId,
     organisation: Option<String>,
-    reporters: &'a [MemberId],
+    /// Who else says so, but for those that ask not to be named: their terms are not shown here.
+    reporters: Vec<MemberId>,
     message: MessageId,
     publication: PublicationId,
     created: Timestamp,
@@ -73,7 +74,7 @@ impl<'a> ObjectJson<'a> {
             named_recipients: shown.is_for_named_recipients(),
             member: shown.member(),
             organisation: query.organisation(shown.member()),
-            reporters: shown.reporters(),
+            reporters: shown.nameable().filter(|member| *member != shown.member()).collect(),
             message: shown.message(),
             publication: shown.publication(),
             created: shown.created(),

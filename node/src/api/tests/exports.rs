@@ -414,13 +414,29 @@ async fn counts_and_times_tell_of_nothing_that_may_not_leave() {
 
 #[tokio::test]
 async fn an_author_who_must_not_be_named_is_not() {
-    let site = Site::exporting(&profiles(&[("csv", "csv", ""), ("misp", "misp", "")])).await;
+    let site =
+        Site::exporting(&profiles(&[("csv", "csv", ""), ("misp", "misp", ""), ("stix", "stix", "")])).await;
     let token = site.reader().await;
     let terms = Conditions { terms: vec!["attribution=must-not".to_owned()], ..Conditions::default() };
-    site.put(&[Put { conditions: terms, ..domain(1, "hushed.be") }]).await;
-    for name in ["csv", "misp"] {
-        assert!(!site.text(&token, name).await.contains("Member 1"), "{name}");
+    let creator = "identity--f431f809-377b-45e0-aa1c-6a4751cae5ff";
+    let by = json!({ "created_by_ref": creator });
+    let hushed = Put::pattern(1, "[domain-name:value = 'hushed.be']", &by);
+    site.put(&[Put { conditions: terms.clone(), ..hushed.clone() }]).await;
+    for name in ["csv", "misp", "stix"] {
+        let text = site.text(&token, name).await;
+        assert!(!text.contains("Member 1") && !text.contains(creator), "{name}: {text}");
     }
+    assert!(site.text(&token, "stix").await.contains("hushed.be"));
+    // Another says the same, and only that one may be named; or the other way round.
+    site.put(&[hushed.by(OTHER)]).await;
+    let text = site.text(&token, "csv").await;
+    assert!(text.contains("Member 2") && !text.contains("Member 1"), "{text}");
+    let open = Put::pattern(3, "[domain-name:value = 'open.be']", &by);
+    site.put(&[open.clone(), Put { conditions: terms, ..open.by(OTHER) }]).await;
+    let text = site.text(&token, "csv").await;
+    let line = text.lines().find(|line| line.contains("open.be")).unwrap();
+    assert!(line.contains("Member 1") && !line.contains("Member 2"), "{line}");
+    assert!(site.text(&token, "stix").await.contains(creator), "who does not mind keeps its name");
     site.put(&[Put::pattern(2, "[domain-name:value = 'told.be']", &json!({ "valid_from": recently() }))])
         .await;
     assert!(site.text(&token, "csv").await.contains("Member 1"));

@@ -8,7 +8,7 @@ use super::{
     coalition::{CIDR, CLOUD, OTHER},
     site::{Put, Site, get, nothing, only, post, recently},
 };
-use crate::query::Scope;
+use crate::{query::Scope, store::Conditions};
 
 const JSON: &str = "application/json";
 
@@ -158,6 +158,51 @@ async fn false_positives_lower_the_score_and_contest() {
     let found = site.find(&token, "evil.be").await;
     assert_eq!((&found["contested"], &found["opinions"]), (&json!(false), &json!({ "agree": 1 })));
     assert_eq!(found["score"], before);
+}
+
+#[tokio::test]
+async fn who_must_not_be_named_is_counted_and_not_named() {
+    let site = Site::new().await;
+    let token = site.reader().await;
+    let terms = Conditions { terms: vec!["attribution=must-not".to_owned()], ..Conditions::default() };
+    let one = Put::pattern(1, "[domain-name:value = 'evil.be']", &json!({}));
+    let hushed = Put { conditions: terms, ..one.by(OTHER) };
+    site.put(std::slice::from_ref(&hushed)).await;
+    let found = site.find(&token, "evil.be").await;
+    assert_eq!((&found["corroboration"], &found["reported_by"]), (&json!(1), &json!([])), "{found}");
+    assert_eq!((&found["objects"][0]["member"], &found["state"]), (&Value::Null, &json!("active")));
+    assert!(!found.to_string().contains(&OTHER.to_string()), "{found}");
+    // As a reporter of what another says, too.
+    let again = Put::pattern(2, "[domain-name:value = 'worse.be']", &json!({}));
+    site.put(&[again.clone(), Put { conditions: hushed.conditions, ..again.clone().by(OTHER) }]).await;
+    let found = site.find(&token, "worse.be").await;
+    assert_eq!(found["corroboration"], 2, "{found}");
+    assert!(!found.to_string().contains(&OTHER.to_string()), "{found}");
+    let objects = site.get(&token, &format!("/api/v1/objects?group=cidr&id={}", again.id)).await.ok();
+    assert_eq!(objects["objects"][0]["reporters"], json!([]), "{objects}");
+}
+
+#[tokio::test]
+async fn a_flood_by_one_member_hides_nobody_elses_word() {
+    let site = Site::new().await;
+    let token = site.reader().await;
+    let third = MemberId::new([3; 16]);
+    let one = Put::pattern(1, "[domain-name:value = 'evil.be']", &json!({}));
+    let doubt = opinion(1, &one.id, "strongly-disagree").by(third);
+    site.put(&[one.clone(), doubt, sighting(1, &one.id, 7).by(third)]).await;
+    let flood = |n: u32| {
+        let named = Put::pattern(1_000 + n, "[domain-name:value = 'evil.be']", &json!({}));
+        [named, opinion(1_000 + n, &one.id, "strongly-agree"), sighting(1_000 + n, &one.id, 1)]
+    };
+    let flood: Vec<Put> = (0..1_100).flat_map(flood).map(|put| put.by(OTHER)).collect();
+    for part in flood.chunks(300) {
+        site.message(CIDR, OTHER, part).await;
+    }
+    let found = site.find(&token, "evil.be").await;
+    assert_eq!(found["more"], true);
+    let opinions = json!({ "strongly-agree": 1, "strongly-disagree": 1 });
+    assert_eq!((&found["opinions"], &found["sightings"]["members"]), (&opinions, &json!(2)), "{found}");
+    assert!(found["reported_by"].as_array().unwrap().len() == 2, "{}", found["reported_by"]);
 }
 
 #[tokio::test]

@@ -66,6 +66,7 @@ pub(super) fn gets(charter: &Charter, body: &CertificateBody) -> Vec<(&'static s
         ("LEI", or_none(&organisation.lei)),
         ("entity classes", classes.join(", ")),
         ("capacity", wire_name::<schema::Capacity>(organisation.capacity).into()),
+        ("sector", or_none(&organisation.sector)),
         ("supplier of", or_none(&organisation.supplier_of.join(", "))),
         ("gets", listed(charter, named(&body.groups), body.carrier)),
         ("valid until", day(until)),

@@ -85,9 +85,6 @@ pub enum WithdrawError {
     /// Another steward's, and we are none.
     #[error("withdrawal {0} is another member's, and this node is no steward of the group")]
     NotASteward(MessageId),
-    /// The bodies are gone.
-    #[error("withdrawal {0} is older than seven days, so it is final")]
-    TooLate(MessageId),
     /// Not one of this node's.
     #[error("this node made no publication {0}")]
     UnknownPublication(PublicationId),

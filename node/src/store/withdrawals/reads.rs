@@ -43,7 +43,24 @@ impl Store {
         group: GroupId,
         member: MemberId,
     ) -> Result<Option<Ending>, ReadError> {
-        ending_of(&self.view(), message, group, member)
+        ending_of(&self.view(), message, group, member, &mut 0)
+    }
+
+    /// Erasures that reach a message of `member` in `group`, those that stand first. Any of them is why the body may be
+    /// missing: one that stands no more, or was lifted, took it where it got to in time.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn erasures(
+        &self,
+        message: MessageId,
+        group: GroupId,
+        member: MemberId,
+    ) -> Result<Vec<WithdrawalRow>, ReadError> {
+        let mut rows = naming(&self.view(), message)?;
+        rows.retain(|row| row.word.erases(group, member));
+        rows.sort_by_key(|row| (!row.stands, row.word.id));
+        Ok(rows)
     }
 
     /// Messages whose withdrawals are to be looked at by `now`, those due first at the front.

@@ -236,7 +236,7 @@ fn a_retraction_tells_on_what_was_said_and_an_erasure_after_it_does_not() {
 }
 
 #[test]
-fn a_body_that_a_lift_came_too_late_for_is_wanted_and_heals() {
+fn a_body_that_was_gone_before_the_lift_is_wanted_and_heals() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);
     let whole = entry(TARGET, AUTHOR, &[], Some(b"sealed"));
@@ -248,7 +248,6 @@ fn a_body_that_a_lift_came_too_late_for_is_wanted_and_heals() {
     settle(&store, clock::now().saturating_add(LIFTED_WITHIN));
     assert_eq!(held(&store), (MessageState::Withdrawn, false, 1), "gone, and by right");
     assert!(!store.wants_body(TARGET).unwrap());
-    // Signed in time by a steward who was cut off.
     commit(&store, &withdrawal(5, STEWARD, WithdrawalMode::Lift, hidden.id));
     settle(&store, clock::now());
     assert_eq!(held(&store), (MessageState::Sealed, false, 0));
@@ -261,7 +260,7 @@ fn a_body_that_a_lift_came_too_late_for_is_wanted_and_heals() {
 }
 
 #[test]
-fn an_entry_without_its_body_counts_as_long_as_its_withdrawal_stands() {
+fn an_entry_without_its_body_counts_while_its_withdrawal_stands_and_may_be_bare_ever_after() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);
     let erased = withdrawal(7, AUTHOR, WithdrawalMode::Erase, TARGET);
@@ -272,9 +271,17 @@ fn an_entry_without_its_body_counts_as_long_as_its_withdrawal_stands() {
     let hide = vec![(erased.id, MessageState::Quarantined)];
     let judged =
         JudgedLog { group: GROUP, log: erased.log, hide, show: Vec::new(), promote: Vec::new(), end: None };
+    let may_be_bare = || -> Vec<bool> {
+        store.erasures(TARGET, GROUP, AUTHOR).unwrap().iter().map(|row| row.stands).collect()
+    };
+    assert_eq!(may_be_bare(), [true]);
     store.commit_blocking(Change::Judged(judged)).unwrap();
     settle(&store, clock::now());
-    assert_eq!(held(&store), (MessageState::Sealed, false, 0));
+    assert_eq!(held(&store), (MessageState::Sealed, false, 0), "missing, and said to be");
+    assert_eq!(may_be_bare(), [false]);
+    let other = GroupId::new(6);
+    assert!(store.erasures(TARGET, GROUP, OTHER).unwrap().is_empty(), "not of another's message");
+    assert!(store.erasures(TARGET, other, AUTHOR).unwrap().is_empty(), "nor in another group");
 }
 
 #[test]
@@ -322,4 +329,197 @@ fn of_one_members_withdrawals_of_a_message_the_smallest_ids_count_whichever_came
     let expected: Vec<_> = (100..116).chain([200]).map(|n: u8| MessageId::new([n; 32])).collect();
     assert_eq!(kept(&mut (100..130)), expected);
     assert_eq!(kept(&mut (100..130).rev()), expected);
+}
+
+/// Withdrawals of `count` members, sixteen each, that all name the same messages.
+fn crowd(store: &Store, members: std::ops::Range<u8>, targets: &[MessageId]) {
+    for member in members {
+        for n in 0..16 {
+            let id = [[member, n].as_slice(), &[7; 30]].concat();
+            let row = withdrawal(1, MemberId::new([member; 16]), WithdrawalMode::Erase, TARGET);
+            let id = MessageId::try_from(id.as_slice()).unwrap();
+            let word = Word { id, ..row.withdraws.clone().unwrap().word };
+            let withdraws = Some(Withdraws { word, targets: targets.to_vec() });
+            let (log, serial) = (LogId::new(*id.as_bytes()), Serial::new(member.into()));
+            commit(store, &EnvelopeRow { id, log, serial, withdraws, ..row });
+        }
+    }
+}
+
+#[test]
+fn a_step_of_weighing_is_bounded_by_rows_and_what_is_over_for_good_takes_none() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let targets: Vec<MessageId> = (0..60).map(|n| MessageId::new([n + 100; 32])).collect();
+    let steps = || {
+        let now = clock::now();
+        let mut steps = 0;
+        loop {
+            let work = store.to_reweigh(now, 64).unwrap();
+            if work.is_empty() {
+                return steps;
+            }
+            store.commit_blocking(Change::Reweigh { work, now }).unwrap();
+            steps += 1;
+        }
+    };
+    // Eighty rows a message, by nobody who may: before it is here, nobody knows that.
+    crowd(&store, 200..205, &targets);
+    for target in &targets {
+        commit(&store, &entry(*target, AUTHOR, &[], Some(b"sealed")));
+    }
+    assert_eq!(steps(), 2);
+    let own = withdrawal(7, AUTHOR, WithdrawalMode::Erase, TARGET);
+    let word = own.withdraws.clone().unwrap().word;
+    commit(
+        &store,
+        &EnvelopeRow { withdraws: Some(Withdraws { word, targets: targets.clone() }), ..own.clone() },
+    );
+    assert_eq!(steps(), 2);
+    let weighed_again = withdrawal(8, AUTHOR, WithdrawalMode::Retract, TARGET);
+    let word = weighed_again.withdraws.clone().unwrap().word;
+    let withdraws = Some(Withdraws { word, targets: targets.clone() });
+    commit(&store, &EnvelopeRow { withdraws, ..weighed_again });
+    assert_eq!(steps(), 1, "nothing is looked at any more");
+    let state = |target: &MessageId| store.message(*target).unwrap().unwrap();
+    assert!(targets.iter().map(state).all(|row| row.state == MessageState::Withdrawn && !row.has_body));
+}
+
+#[test]
+fn no_number_of_retractions_takes_the_place_of_an_erasure() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    commit(&store, &entry(TARGET, AUTHOR, &[], Some(b"sealed")));
+    commit(&store, &withdrawal(199, AUTHOR, WithdrawalMode::Erase, TARGET));
+    settle(&store, clock::now());
+    for n in 100..130 {
+        commit(&store, &withdrawal(n, AUTHOR, WithdrawalMode::Retract, TARGET));
+    }
+    settle(&store, clock::now());
+    assert_eq!(held(&store), (MessageState::Withdrawn, false, 1));
+    let erasures = store.erasures(TARGET, GROUP, AUTHOR).unwrap();
+    assert_eq!(erasures.iter().map(|row| row.word.id).collect::<Vec<_>>(), [MessageId::new([199; 32])]);
+}
+
+#[test]
+fn what_is_over_for_good_is_weighed_again_once_its_erasure_stands_no_more() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let erased = withdrawal(7, AUTHOR, WithdrawalMode::Erase, TARGET);
+    commit(&store, &entry(TARGET, AUTHOR, &[], Some(b"sealed")));
+    commit(&store, &erased);
+    settle(&store, clock::now());
+    assert_eq!(held(&store), (MessageState::Withdrawn, false, 1));
+    commit(&store, &withdrawal(2, STEWARD, WithdrawalMode::Retract, TARGET));
+    settle(&store, clock::now());
+    let hide = vec![(erased.id, MessageState::Quarantined)];
+    let judged =
+        JudgedLog { group: GROUP, log: erased.log, hide, show: Vec::new(), promote: Vec::new(), end: None };
+    store.commit_blocking(Change::Judged(judged)).unwrap();
+    settle(&store, clock::now());
+    assert_eq!(
+        held(&store),
+        (MessageState::Withdrawn, false, 0),
+        "the steward's word is left, which excuses nothing"
+    );
+}
+
+#[test]
+fn an_erasure_in_a_log_too_many_stands_nowhere_and_still_lets_bare_entries_pass() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    for n in 1..=64 {
+        let row = entry(MessageId::new([n; 32]), AUTHOR, &[], Some(b"sealed"));
+        commit(&store, &EnvelopeRow { serial: Serial::new(9), ..row });
+    }
+    let erased =
+        EnvelopeRow { serial: Serial::new(9), ..withdrawal(99, AUTHOR, WithdrawalMode::Erase, TARGET) };
+    let answer = store.commit_blocking(Change::Envelope(Box::new(erased))).unwrap();
+    assert_eq!(answer, Committed::TooManyLogs);
+    let erasures = store.erasures(TARGET, GROUP, AUTHOR).unwrap();
+    assert_eq!(erasures.iter().map(|row| row.stands).collect::<Vec<_>>(), [false]);
+    commit(&store, &entry(TARGET, AUTHOR, &[], Some(b"sealed")));
+    settle(&store, clock::now());
+    assert_eq!(held(&store), (MessageState::Sealed, true, 1), "it erases nothing");
+    // However many there are, they take no place from one that can be passed on.
+    let kept = withdrawal(200, STEWARD, WithdrawalMode::Erase, TARGET);
+    commit(&store, &kept);
+    for n in 100..118 {
+        let row = withdrawal(n, STEWARD, WithdrawalMode::Erase, TARGET);
+        commit(&store, &EnvelopeRow { serial: Serial::new(9), ..row });
+    }
+    let erasures = store.erasures(TARGET, GROUP, AUTHOR).unwrap();
+    assert!(erasures.iter().any(|row| row.word.id == kept.id && row.stands));
+    assert_eq!(erasures.len(), 1 + 1 + 16);
+}
+
+#[test]
+fn the_second_message_of_a_fork_is_erased_though_its_withdrawal_came_first() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    commit(&store, &withdrawal(7, AUTHOR, WithdrawalMode::Erase, TARGET));
+    let first = entry(MessageId::new([0x66; 32]), AUTHOR, &[], Some(b"first"));
+    commit(&store, &first);
+    let second = EnvelopeRow { log: first.log, ..entry(TARGET, AUTHOR, &[], Some(b"sealed")) };
+    let answer = store.commit_blocking(Change::Envelope(Box::new(second))).unwrap();
+    assert_eq!(answer, Committed::Fork { existing: first.id });
+    settle(&store, clock::now());
+    let row = store.message(TARGET).unwrap().unwrap();
+    assert_eq!(
+        (row.state, row.has_body),
+        (MessageState::Disputed, false),
+        "hidden by its log, and without its body"
+    );
+    assert!(
+        store.message(first.id).unwrap().unwrap().has_body,
+        "the one beside it is nobody's to take along"
+    );
+}
+
+#[test]
+fn what_is_erased_leaves_every_place_it_ever_lay_in() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let target = entry(TARGET, AUTHOR, &[], Some(b"sealed"));
+    let content = || said("2026-01-01T00:00:00Z", "canary");
+    commit(&store, &EnvelopeRow { state: MessageState::Opened, content: Some(content()), ..target.clone() });
+    let mut places = vec![rows(&store)[0].date_added];
+    let judge = |hide, show| {
+        let (group, log) = (GROUP, target.log);
+        let judged = JudgedLog { group, log, hide, show, promote: Vec::new(), end: None };
+        store.commit_blocking(Change::Judged(judged)).unwrap();
+        store.commit_blocking(Change::Surface(usize::MAX - 1)).unwrap();
+    };
+    // Hidden by its log, shown again; then moved, because another claim of the object went.
+    judge(vec![(TARGET, MessageState::Quarantined)], Vec::new());
+    judge(Vec::new(), vec![TARGET]);
+    store.commit_blocking(Change::Opened { message: TARGET, group: GROUP, content: content() }).unwrap();
+    places.push(rows(&store)[0].date_added);
+    let other = MessageId::new([0x66; 32]);
+    let others = OpenedRows { member: OTHER, message: other, ..said("2026-03-01T00:00:00Z", "another") };
+    commit(
+        &store,
+        &EnvelopeRow {
+            state: MessageState::Opened,
+            content: Some(others),
+            ..entry(other, OTHER, &[], Some(b"s"))
+        },
+    );
+    let judged = JudgedLog {
+        group: GROUP,
+        log: LogId::new(*other.as_bytes()),
+        hide: vec![(other, MessageState::Quarantined)],
+        show: Vec::new(),
+        promote: Vec::new(),
+        end: None,
+    };
+    store.commit_blocking(Change::Judged(judged)).unwrap();
+    store.commit_blocking(Change::Surface(usize::MAX - 1)).unwrap();
+    places.push(rows(&store)[0].date_added);
+    assert!(places.is_sorted_by(|one, next| one < next), "it moved each time: {places:?}");
+    assert!(!store.has_purges().unwrap(), "nothing is erased yet");
+    commit(&store, &withdrawal(7, AUTHOR, WithdrawalMode::Erase, TARGET));
+    settle(&store, clock::now());
+    let noted = store.purge_dates(GROUP).unwrap();
+    assert!(places.iter().all(|place| noted.contains(place)), "{places:?} {noted:?}");
 }

@@ -15,7 +15,7 @@ use crate::{
     envelope::{
         Admission, AdmitError, Admitted, AttributeError, BodyError, ContentKey, DecodeError, Decoded, Draft,
         Never, NotNow, OpenError, Origin, RecipientContext, SealWith, VerifyError, Withdrawal,
-        WithdrawalRefusal, decode, may_withdraw, open_block, seal_block, seal_message,
+        WithdrawalRefusal, Word, decode, open_block, seal_block, seal_message,
     },
     id::{EntryId, Height, RosterVersion, Serial},
     schema::{self, Role, WithdrawalGround, WithdrawalMode},
@@ -523,11 +523,14 @@ fn a_steward_is_who_was_one_at_the_roster_that_its_withdrawal_names() {
     // What it did as a steward stays done; what one did before becoming one stays without effect.
     coalition.disentitle(&steward, 200, vec![last]);
     coalition.entitle(&bob, 201, CIDR, Role::Steward);
-    let reaches = |sealed: &crate::envelope::Decoded| {
-        may_withdraw(&coalition.roster, sealed.header(), CIDR, alice.certificate.member).map(drop)
-    };
+    let reaches =
+        |sealed: &Decoded| word(&coalition, sealed).unwrap().reaches(CIDR, alice.certificate.member);
     assert_eq!(reaches(&by_steward), Ok(()));
     assert_eq!(reaches(&by_bob), Err(WithdrawalRefusal::NotEntitled));
+}
+
+fn word(coalition: &Coalition, sealed: &Decoded) -> Option<Word> {
+    Word::of(&coalition.roster, sealed.message_id(), sealed.header(), sealed.header().created)
 }
 
 #[test]
@@ -549,7 +552,7 @@ fn a_message_is_withdrawn_by_its_member_or_a_steward_on_a_ground_of_its_own() {
         let sealed =
             seal_message(&draft, &first_position(CIDR), &author, at(101), &mut FixedRng::new(2)).unwrap();
         assert_eq!(code(sealed.bytes(), &coalition.roster, gossip(101)), ACCEPT);
-        may_withdraw(&coalition.roster, sealed.header(), group, alice.certificate.member).map(drop)
+        word(&coalition, &sealed).unwrap().reaches(group, alice.certificate.member)
     };
     let (own, rules) = (WithdrawalGround::Author, WithdrawalGround::Rules);
     assert_eq!(withdraw(&alice, own, CIDR), Ok(()));
@@ -558,8 +561,7 @@ fn a_message_is_withdrawn_by_its_member_or_a_steward_on_a_ground_of_its_own() {
     assert_eq!(withdraw(&steward, own, CIDR), Err(WithdrawalRefusal::NotTheAuthor));
     assert_eq!(withdraw(&bob, rules, CIDR), Err(WithdrawalRefusal::NotEntitled));
     assert_eq!(withdraw(&alice, own, CLOUD), Err(WithdrawalRefusal::OtherGroup));
-    let data = may_withdraw(&coalition.roster, target.header(), CIDR, alice.certificate.member);
-    assert_eq!(data, Err(WithdrawalRefusal::NotAWithdrawal));
+    assert_eq!(word(&coalition, &target), None, "data withdraws nothing");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_proto::{
-    envelope::{self, Header, may_withdraw},
+    envelope::{self, Header, Word},
     id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
     limits::MAX_PAGE_ENVELOPES,
     sync::{self, LogFrontier, LogJudgement, judge_log},
@@ -236,9 +236,10 @@ impl Logs {
         for entry in standing.iter().filter(|entry| entry.content == Content::Withdrawal) {
             let decoded = envelope::decode(&entry.bytes).unwrap();
             let header = decoded.header();
+            let word = Word::of(roster, entry.id, header, header.created).unwrap();
             for target in &header.withdrawal().unwrap().targets {
                 let Some(member) = members.get(target) else { continue };
-                if may_withdraw(roster, header, group, *member).is_ok() {
+                if word.reaches(group, *member).is_ok() {
                     ended.insert(*target);
                 }
             }

@@ -143,6 +143,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             tracing::error!(?end, "the network ended");
             Some(crate::tasks::Fault::new("network"))
         }
+        // Whoever watches the process starts it again, on whatever is left of the disk.
+        () = daemon.store.stopped() => Some(crate::tasks::Fault::new("store")),
         _ = tokio::signal::ctrl_c() => None,
         _ = terminate.recv() => None,
     };

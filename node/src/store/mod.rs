@@ -164,6 +164,11 @@ impl Store {
     pub fn is_writable(&self) -> bool {
         self.writer.is_writable()
     }
+
+    /// Resolves when writes no longer go through. A restart looks at the disk anew; nothing less does.
+    pub async fn stopped(&self) {
+        self.writer.stopped().await;
+    }
 }
 
 #[cfg(test)]

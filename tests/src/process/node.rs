@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Coalition, PATIENCE, Ran, belfry, eventually, http, run};
+use super::{Coalition, PATIENCE, Ran, belfry, binary, eventually, http, run};
 
 /// How a daemon that did not stay ended.
 #[derive(Debug)]
@@ -44,6 +44,10 @@ pub struct Member {
     pub network: String,
     /// More lines of its configuration, whole sections.
     pub more: String,
+    /// More of the daemon's environment; takes effect at the next start.
+    pub environment: Vec<(String, String)>,
+    /// What starts the daemon, and its arguments before the daemon's own; takes effect at the next start.
+    pub launcher: Vec<String>,
     home: PathBuf,
     process: Option<Child>,
 }
@@ -58,6 +62,8 @@ impl Member {
             listen: "127.0.0.1:0".to_owned(),
             network: r#""/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0""#.to_owned(),
             more: String::new(),
+            environment: Vec::new(),
+            launcher: Vec::new(),
             home: coalition.path("").clone(),
             process: None,
         }
@@ -136,7 +142,12 @@ impl Member {
         assert!(self.process.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let mut command = belfry(["--config"]);
+        if let Some((launcher, arguments)) = self.launcher.split_first() {
+            command = std::process::Command::new(launcher);
+            command.args(arguments).arg(binary()).arg("--config").env_remove("CREDENTIALS_DIRECTORY");
+        }
         command.arg(self.config()).arg("run").current_dir(&self.home);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdout(log.try_clone().unwrap()).stderr(log).stdin(Stdio::null());
         self.process = Some(command.spawn().unwrap());
     }

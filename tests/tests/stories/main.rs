@@ -7,6 +7,7 @@
 
 mod admin_log;
 mod carrier;
+mod crowd;
 mod expiry;
 mod forgery;
 mod groups;

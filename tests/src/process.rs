@@ -11,6 +11,7 @@
 
 pub mod http;
 mod node;
+pub mod space;
 
 use std::{
     cell::Cell,

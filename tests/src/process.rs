@@ -207,6 +207,18 @@ impl Coalition {
     }
 }
 
+/// Compiles a library to be preloaded, from C, into `folder`.
+#[must_use]
+pub fn preloaded(folder: &Path, name: &str, source: &str) -> PathBuf {
+    let (file, library) = (folder.join(format!("{name}.c")), folder.join(format!("{name}.so")));
+    fs::write(&file, source).unwrap();
+    let mut compile = Command::new("cc");
+    compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&file).arg("-ldl");
+    let ran = run(compile);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    library
+}
+
 /// Sets permission bits.
 pub fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();

@@ -84,7 +84,8 @@ impl Site {
         ));
         done(&mut command).unwrap();
         self.spaces.push(space);
-        member.network = format!("\"/ip4/10.77.0.{number}/udp/4001/quic-v1\", \"/ip4/10.77.0.{number}/tcp/4001\"");
+        member.network =
+            format!("\"/ip4/10.77.0.{number}/udp/4001/quic-v1\", \"/ip4/10.77.0.{number}/tcp/4001\"");
         member.launcher = entering(id);
     }
 

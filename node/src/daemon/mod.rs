@@ -260,6 +260,7 @@ impl Daemon {
         let (admin_gossip, group_gossip) = route::split(&mut tasks, inbound.gossip, network.clone());
         tasks.spawn("rejudge", ingest.rejudging());
         tasks.spawn("reweigh", ingest.reweighing());
+        tasks.spawn("retain", ingest.retaining());
         let (judge, keep, reopen) = ingest.loops(queues, group_gossip);
         tasks.spawn("judge", judge);
         tasks.spawn("keep", keep);

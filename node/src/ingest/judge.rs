@@ -10,6 +10,7 @@ use belfry_proto::{
     envelope::{self, Admission, AdmitError, AttributeError, Origin},
     envelope::{Admitted, Decoded, Header, Quarantined},
     id::{MemberId, MessageId},
+    sync::retention::{self, Bare},
     trust::roster::Roster,
     verdict::{Judged, Verdict},
 };
@@ -212,6 +213,7 @@ impl Ingest {
             return Judgement::Known;
         }
         if decoded.lacks_body()
+            && bare_by_age(&decoded, roster, origin) == Bare::Missing
             && let Some(refused) = self.refuse_bare(&decoded, origin)
         {
             return refused;
@@ -339,6 +341,15 @@ impl Ingest {
             }
         }
         (settled, ready)
+    }
+}
+
+/// What age makes of an entry without its body. Gossip brings only what is new.
+fn bare_by_age(entry: &Decoded, roster: &Roster, origin: Origin) -> Bare {
+    let header = entry.header();
+    match origin {
+        Origin::Sync => retention::bare(roster, header.group, header.created, clock::now()),
+        Origin::Gossip { .. } | Origin::Own => Bare::Missing,
     }
 }
 

@@ -21,6 +21,7 @@ mod quota;
 mod rate;
 mod rejudge;
 mod reopen;
+mod retain;
 mod reweigh;
 #[cfg(test)]
 mod tests;
@@ -131,6 +132,11 @@ impl Ingest {
     /// Applies withdrawals; a task of its own.
     pub fn reweighing(&self) -> impl Future<Output = ()> + Send + use<> {
         self.clone().run_reweigh()
+    }
+
+    /// Lets bodies go that are past their group's retention; a task of its own.
+    pub fn retaining(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.clone().run_retain()
     }
 
     /// Splits into the judge, the keeper and the reopener, which the daemon runs as tasks.

@@ -190,6 +190,7 @@ impl Applier {
             }
             Change::Park(row) => self.park(txn, &row),
             Change::Reweigh { work, now } => self.reweigh(txn, work, now),
+            Change::Expire(aged) => self.expire(txn, &aged),
             Change::Unpark(ids) => {
                 for id in ids {
                     if txn.get(Cf::Parked, id.as_ref())?.is_some() {

@@ -29,6 +29,7 @@ mod outbox;
 mod parking;
 mod purge;
 mod removal;
+mod retention;
 mod rows;
 mod txn;
 mod values;
@@ -52,7 +53,7 @@ pub use judged::ForkProof;
 pub use objects::{FeedPage, ObjectView, Page, PageQuery};
 pub use parking::Parker;
 pub use rows::{
-    AddressRow, Change, Committed, Conditions, DraftRow, DraftState, EnvelopeRow, HeldEntry, JudgedEnd,
+    AddressRow, Aged, Change, Committed, Conditions, DraftRow, DraftState, EnvelopeRow, HeldEntry, JudgedEnd,
     JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows, ParkRow, Reweigh, TokenRow,
     WithdrawalRow, Withdraws,
 };

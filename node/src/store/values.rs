@@ -57,6 +57,9 @@ pub(super) struct EnvelopeValue {
     /// The body is absent by a withdrawal that stands.
     #[prost(bool, tag = "13")]
     pub(super) excused: bool,
+    /// The body is absent by the group's retention.
+    #[prost(bool, tag = "14")]
+    pub(super) expired: bool,
 }
 
 impl EnvelopeValue {
@@ -76,12 +79,13 @@ impl EnvelopeValue {
             bytes: std::mem::take(&mut row.bytes),
             written_at: row.written_at.get(),
             excused: false,
+            expired: row.state == MessageState::Expired,
         }
     }
 
     /// Whether nothing is missing of it that should be here: frontiers count these.
     pub(super) const fn counts(&self) -> bool {
-        self.has_body || self.excused
+        self.has_body || self.excused || self.expired
     }
 
     /// As a log is judged by.
@@ -101,6 +105,9 @@ impl EnvelopeValue {
     pub(super) fn member(&self) -> Result<MemberId, Unreadable> {
         Ok(MemberId::try_from(self.member.as_slice())?)
     }
+    pub(super) const fn created(&self) -> Timestamp {
+        Timestamp::from_micros(self.created)
+    }
     pub(super) fn prev(&self) -> Result<MessageId, Unreadable> {
         Ok(MessageId::try_from(self.prev.as_slice())?)
     }
@@ -114,6 +121,7 @@ impl EnvelopeValue {
             2 => MessageState::Closed,
             3 => MessageState::Quarantined,
             5 => MessageState::Withdrawn,
+            6 => MessageState::Expired,
             _ => MessageState::Disputed,
         }
     }
@@ -154,6 +162,7 @@ const fn state_number(state: MessageState) -> u32 {
         MessageState::Quarantined => 3,
         MessageState::Disputed => 4,
         MessageState::Withdrawn => 5,
+        MessageState::Expired => 6,
     }
 }
 

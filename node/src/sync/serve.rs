@@ -173,8 +173,9 @@ fn excused(store: &Store, group: GroupId, served: Vec<Served>) -> Result<Page, R
     let mut page = Page { envelopes: Vec::with_capacity(served.len()), ..Page::default() };
     let mut brought = BTreeSet::new();
     let mut room = MAX_EXCUSES;
-    for Served { bytes, bare } in served {
-        if let Some((message, member)) = bare {
+    for Served { bytes, bare, expired } in served {
+        // Of what is past retention everybody knows by its date.
+        if let Some((message, member)) = bare.filter(|_| !expired) {
             let ending = store.ending(message, group, member)?;
             let Some(ending) = ending.filter(|ending| ending.shreds_at.is_some()) else { break };
             if brought.insert(ending.by) {

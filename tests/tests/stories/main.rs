@@ -17,6 +17,7 @@ mod offline;
 mod red;
 mod replay;
 mod restart;
+mod retention;
 mod revocation;
 mod sharing;
 mod strangers;

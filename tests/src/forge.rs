@@ -75,7 +75,15 @@ impl<'a> Forge<'a> {
     /// # Errors
     /// The bundle does not fit one message.
     pub fn next(&mut self, bundle: &Bundle) -> anyhow::Result<Decoded> {
-        let made = self.made_at(bundle, clock::now())?;
+        self.next_at(bundle, clock::now())
+    }
+
+    /// The next message of the log, created then.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub fn next_at(&mut self, bundle: &Bundle, created: Timestamp) -> anyhow::Result<Decoded> {
+        let made = self.made_at(bundle, created)?;
         self.position.sequence = Sequence::new(self.position.sequence.get() + 1);
         self.position.prev = made.message_id();
         Ok(made)

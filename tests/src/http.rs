@@ -68,6 +68,16 @@ impl Client {
         self.ask(Method::POST, path, headers, body.into()).await
     }
 
+    /// The text of a GET that must be answered with 200.
+    ///
+    /// # Errors
+    /// No answer, or another.
+    pub async fn text(&self, path: &str) -> anyhow::Result<String> {
+        let (status, bytes) = self.send(Method::GET, path, &[], Vec::new()).await?;
+        ensure!(status == 200, "{path} answered {status}");
+        Ok(String::from_utf8(bytes.into())?)
+    }
+
     /// Any request.
     ///
     /// # Errors
@@ -79,6 +89,18 @@ impl Client {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> anyhow::Result<Answer> {
+        let (status, bytes) = self.send(method, path, headers, body).await?;
+        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? };
+        Ok(Answer { status, body })
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> anyhow::Result<(u16, Bytes)> {
         let stream = TcpStream::connect(self.address).await.context("the API does not listen")?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let driver = tokio::spawn(connection);
@@ -96,8 +118,7 @@ impl Client {
         let bytes = answer.into_body().collect().await?.to_bytes();
         drop(sender);
         driver.abort();
-        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? };
-        Ok(Answer { status, body })
+        Ok((status, bytes))
     }
 
     /// Every object of a collection, page by page as a TAXII client takes them.

@@ -16,6 +16,7 @@
 //! to a later question.
 
 pub mod coalition;
+pub mod disk;
 pub mod forge;
 pub mod hostile;
 pub mod http;

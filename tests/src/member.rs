@@ -184,11 +184,19 @@ impl Member {
     /// # Errors
     /// What keeps it from starting.
     pub async fn run(&mut self, peers: &[&Self]) -> anyhow::Result<()> {
-        ensure!(self.daemon.is_none(), "{} runs already", self.name);
         let mut bootstrap = Vec::new();
         for peer in peers {
             bootstrap.push((peer.node(), peer.address().await?));
         }
+        self.run_to(bootstrap).await
+    }
+
+    /// [`Self::run`] with these bootstrap nodes, wherever they run.
+    ///
+    /// # Errors
+    /// What keeps it from starting.
+    pub async fn run_to(&mut self, bootstrap: Vec<(PublicKey, Address)>) -> anyhow::Result<()> {
+        ensure!(self.daemon.is_none(), "{} runs already", self.name);
         let settings = Settings {
             data_dir: self.folder.path().to_owned(),
             network: NetworkConfig { listen: vec![self.transport.loopback()?], ..NetworkConfig::default() },

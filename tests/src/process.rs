@@ -11,6 +11,7 @@
 
 pub mod http;
 mod node;
+pub mod space;
 
 use std::{
     cell::Cell,
@@ -204,6 +205,18 @@ impl Coalition {
     pub fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// Compiles a library to be preloaded, from C, into `folder`.
+#[must_use]
+pub fn preloaded(folder: &Path, name: &str, source: &str) -> PathBuf {
+    let (file, library) = (folder.join(format!("{name}.c")), folder.join(format!("{name}.so")));
+    fs::write(&file, source).unwrap();
+    let mut compile = Command::new("cc");
+    compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&file).arg("-ldl");
+    let ran = run(compile);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    library
 }
 
 /// Sets permission bits.

@@ -63,6 +63,17 @@ fn idle_sync_runs_quickly_and_below_a_kilobyte_a_group() {
     assert!(bytes > 0.0 && bytes < 1024.0, "{report}");
 }
 
+#[test]
+fn heal_runs_quickly() {
+    assert!(quick("heal")["seconds_until_equal"]["median"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn revoke_runs_quickly() {
+    let report = quick("revoke");
+    assert!(report["seconds_until_all_refuse"]["median"].as_f64().unwrap() > 0.0, "{report}");
+}
+
 /// Needs the binary, as every story does: `cargo build --bins` before.
 #[test]
 fn idle_runs_quickly() {

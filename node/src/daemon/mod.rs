@@ -142,6 +142,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
             tracing::error!(?end, "the network ended");
             Some(crate::tasks::Fault::new("network"))
         }
+        // Whoever watches the process starts it again, on whatever is left of the disk.
+        () = daemon.store.stopped() => Some(crate::tasks::Fault::new("store")),
         _ = tokio::signal::ctrl_c() => None,
         _ = terminate.recv() => None,
     };
@@ -257,6 +259,7 @@ impl Daemon {
         tasks.spawn("rejudge", ingest.rejudging());
         tasks.spawn("check", ingest.checking());
         tasks.spawn("reweigh", ingest.reweighing());
+        tasks.spawn("retain", ingest.retaining());
         let (judge, keep, reopen) = ingest.loops(queues, inbound.gossip);
         tasks.spawn("judge", judge);
         tasks.spawn("keep", keep);

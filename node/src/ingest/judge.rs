@@ -11,6 +11,7 @@ use belfry_proto::{
     envelope::{Quarantined, Verified, VerifyError, Voucher},
     id::{MemberId, MessageId, Sequence},
     limits,
+    sync::retention::{self, Bare},
     trust::roster::Roster,
     verdict::{Judged, Verdict},
 };
@@ -245,6 +246,7 @@ impl Ingest {
             return Err(Judgement::Known);
         }
         if decoded.lacks_body()
+            && bare_by_age(&decoded, roster, origin) == Bare::Missing
             && let Some(refused) = self.refuse_bare(&decoded, origin)
         {
             return Err(refused);
@@ -419,6 +421,15 @@ impl Ingest {
             }
         }
         (settled, ready)
+    }
+}
+
+/// What age makes of an entry without its body. Gossip brings only what is new.
+fn bare_by_age(entry: &Decoded, roster: &Roster, origin: Origin) -> Bare {
+    let header = entry.header();
+    match origin {
+        Origin::Sync => retention::bare(roster, header.group, header.created, clock::now()),
+        Origin::Gossip { .. } | Origin::Own => Bare::Missing,
     }
 }
 

@@ -6,6 +6,8 @@ use belfry_proto::{
     crypto::sign::PublicKey,
     envelope::{Admitted, Header, ParseError, Publication, Quarantined, RecipientContext, open_block},
     id::{GroupId, Height, KeyId, MemberId, MessageId},
+    sync::retention::{self, Bare},
+    time::Timestamp,
     trust::roster::Roster,
     verdict::Verdict,
 };
@@ -202,6 +204,7 @@ impl Ingest {
             }
             Opening::Waits => {}
             Opening::Later => row.opens_later = true,
+            Opening::NotForUs if !is_whole => (row.state, row.reason) = bare(header, roster, now),
             Opening::NotForUs => row.state = MessageState::Closed,
             Opening::Unreadable(reason) => {
                 row.state = MessageState::Closed;
@@ -345,6 +348,18 @@ fn hidden(header: &Header, id: MessageId, bytes: &[u8], is_whole: bool, judged_a
     let state = MessageState::Quarantined;
     let row = rows::envelope(header, id, bytes, is_whole, state, clock::now(), judged_at);
     EnvelopeRow { in_closed_log: true, ..row }
+}
+
+/// How an entry stands whose body did not come with it. What a withdrawal makes of it the store says.
+fn bare(header: &Header, roster: &Roster, now: Timestamp) -> (MessageState, Option<String>) {
+    match retention::bare(roster, header.group, header.created, now) {
+        Bare::Past => (MessageState::Expired, None),
+        Bare::WasPast => {
+            let reason = "its body is gone where it came from, by a charter before this one";
+            (MessageState::Closed, Some(reason.to_owned()))
+        }
+        Bare::Missing => (MessageState::Closed, None),
+    }
 }
 
 /// The reason as the log and, unsealed, the store may have it: not a word of what was opened.

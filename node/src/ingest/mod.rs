@@ -23,6 +23,7 @@ mod quota;
 mod rate;
 mod rejudge;
 mod reopen;
+mod retain;
 mod reweigh;
 #[cfg(test)]
 mod tests;
@@ -151,6 +152,11 @@ impl Ingest {
 
     fn pages(&self) -> u64 {
         self.pages.load(Ordering::Relaxed)
+    }
+
+    /// Lets bodies go that are past their group's retention; a task of its own.
+    pub fn retaining(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.clone().run_retain()
     }
 
     /// Splits into the judge, the keeper and the reopener, which the daemon runs as tasks.

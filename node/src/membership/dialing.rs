@@ -21,6 +21,9 @@ const AT_ONCE: usize = 8;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// Wait after a dial was begun, in case its end is never told.
 const UNDERWAY: Duration = Duration::from_secs(15);
+/// How long a node whose link broke is sought although others make up for it. A partition that lasts longer ends with
+/// the next restart or new link; whoever is gone for good is not dialled for ever.
+const SOUGHT: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Clone, Copy, Debug)]
 struct Attempts {
@@ -35,6 +38,8 @@ pub(super) struct Dialing {
     attempts: BTreeMap<PublicKey, Attempts>,
     /// True if this node dialled.
     connected: BTreeMap<PublicKey, bool>,
+    /// Nodes whose last link broke, and when; until they are reached again.
+    lost: BTreeMap<PublicKey, Instant>,
     listening: Vec<Address>,
     external_configured: bool,
     limits: DialLimits,
@@ -61,6 +66,7 @@ impl Dialing {
             bootstrap: BTreeMap::new(),
             attempts: BTreeMap::new(),
             connected: BTreeMap::new(),
+            lost: BTreeMap::new(),
             listening: Vec::new(),
             external_configured,
             limits,
@@ -74,6 +80,7 @@ impl Dialing {
     /// A connection to `node` is up, dialled by us or by it.
     pub(super) fn connected(&mut self, node: PublicKey, outbound: bool) {
         *self.connected.entry(node).or_default() |= outbound;
+        self.lost.remove(&node);
     }
 
     /// `node` greeted us as admitted: the next dial starts from no failures.
@@ -83,7 +90,9 @@ impl Dialing {
 
     /// The last connection to `node` is gone.
     pub(super) fn disconnected(&mut self, node: PublicKey) {
-        self.connected.remove(&node);
+        if self.connected.remove(&node).is_some() {
+            self.lost.insert(node, Instant::now());
+        }
         // A lobby connection closes as soon as the other side knows us: be back quickly, but not at once for ever.
         self.failed(node, Instant::now());
     }
@@ -92,7 +101,9 @@ impl Dialing {
     pub(super) fn forget_links(&mut self) -> Vec<PublicKey> {
         self.listening.clear();
         self.attempts.clear();
-        std::mem::take(&mut self.connected).into_keys().collect()
+        let gone = std::mem::take(&mut self.connected);
+        self.lost.extend(gone.keys().map(|node| (*node, Instant::now())));
+        gone.into_keys().collect()
     }
 
     /// A dial of `node` came to nothing.
@@ -170,12 +181,14 @@ impl Dialing {
         let waits = |node: &PublicKey| self.attempts.get(node).is_some_and(|a| a.not_before > now);
         let told = known.iter().filter(|(_, addresses)| !addresses.is_empty()).map(|(node, _)| node);
         let dialable = told.chain(self.bootstrap.keys()).copied();
+        self.lost.retain(|node, since| nodes.contains_key(node) && now.duration_since(*since) < SOUGHT);
         let view = links::View {
             own,
             nodes,
             connected: &self.connected,
             dialable: &dialable.filter(|node| !waits(node)).collect(),
             anchors: &self.bootstrap.keys().copied().collect(),
+            lost: &self.lost.keys().copied().collect(),
             most: self.limits.most,
         };
         let mut due = links::plan_dials(&view, &mut rand::rng());
@@ -253,6 +266,28 @@ mod tests {
         let own = BTreeSet::from([GROUP]);
         let due = dialing.due(&roster(&[a, b, c]), &own, &known, Instant::now());
         assert_eq!(due, vec![(b, vec![address("/memory/2")])]);
+    }
+
+    /// Once others make up for it, a node is dialled for the link it was, and no longer than a day.
+    #[tokio::test(start_paused = true)]
+    async fn a_node_whose_link_broke_is_sought_for_a_day() {
+        let nodes: Vec<PublicKey> = (1..20).map(node).collect();
+        let (lost, others) = (nodes[0], &nodes[1..]);
+        let known: BTreeMap<_, _> = nodes.iter().map(|n| (*n, vec![address("/memory/1")])).collect();
+        let mut dialing = Dialing::new(Vec::new(), false, LIMITS);
+        for other in others {
+            dialing.connected(*other, true);
+        }
+        let own = BTreeSet::from([GROUP]);
+        assert_eq!(dialing.due(&roster(&nodes), &own, &known, Instant::now()), []);
+        dialing.connected(lost, false);
+        dialing.disconnected(lost);
+        let later = Instant::now() + FIRST_WAIT;
+        assert_eq!(dialing.due(&roster(&nodes), &own, &known, later), [(lost, vec![address("/memory/1")])]);
+        let next_day = later + SOUGHT;
+        assert_eq!(dialing.due(&roster(&nodes), &own, &known, next_day), []);
+        dialing.connected(lost, false);
+        assert_eq!(dialing.lost.len(), 0);
     }
 
     /// A node that was restarted knows where others are from its own disk.

@@ -6,8 +6,12 @@
 //! ```text
 //! own groups, smallest first ─▶ LINKS each, OUTBOUND of them dialled by us ─┐
 //! the whole coalition        ─▶ RANDOM more                                 ├─▶ at most `most` in all
-//! hardly any link at all     ─▶ ANCHORS, the configured nodes               ┘
+//! hardly any link at all     ─▶ ANCHORS, the configured nodes               │
+//! links that broke           ─▶ every one of them                           ┘
 //! ```
+//!
+//! The last is what joins halves again that were parted: each has filled up with links of its own side meanwhile, and
+//! wants for nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,6 +41,8 @@ pub(super) struct View<'a> {
     pub(super) dialable: &'a BTreeSet<PublicKey>,
     /// Nodes named in the configuration.
     pub(super) anchors: &'a BTreeSet<PublicKey>,
+    /// Nodes whose link broke, and that were not reached since.
+    pub(super) lost: &'a BTreeSet<PublicKey>,
     /// Links in all that dialling may lead to; the rest is left to those who dial us.
     pub(super) most: usize,
 }
@@ -64,6 +70,7 @@ pub(super) fn plan_dials<R: Rng + ?Sized>(view: &View<'_>, rng: &mut R) -> Vec<P
     }
     let spare = view.connected.keys().chain(&plan.chosen).filter(|node| !plan.needed.contains(node)).count();
     plan.choose(RANDOM.saturating_sub(spare), |_| true, rng);
+    plan.choose(view.lost.len(), |node| view.lost.contains(node), rng);
     let room = view.most.saturating_sub(view.connected.len());
     plan.chosen.truncate(room);
     plan.chosen
@@ -142,6 +149,9 @@ mod tests {
     struct Coalition {
         places: BTreeMap<PublicKey, Place>,
         links: BTreeMap<PublicKey, BTreeMap<PublicKey, bool>>,
+        lost: BTreeMap<PublicKey, BTreeSet<PublicKey>>,
+        /// One side of a partition; nobody, if it is whole.
+        apart: BTreeSet<PublicKey>,
     }
 
     impl Coalition {
@@ -150,22 +160,42 @@ mod tests {
             let place =
                 |n| Place { groups: BTreeSet::from([if n < small { SMALL } else { LARGE }]), carrier: false };
             let places = keys.iter().enumerate().map(|(n, key)| (*key, place(n))).collect();
-            Self { places, links: keys.iter().map(|key| (*key, BTreeMap::new())).collect() }
+            let links = keys.iter().map(|key| (*key, BTreeMap::new())).collect();
+            let lost = keys.iter().map(|key| (*key, BTreeSet::new())).collect();
+            Self { places, links, lost, apart: BTreeSet::new() }
         }
 
         fn link(&mut self, dialler: PublicKey, listener: PublicKey) {
             self.links.get_mut(&dialler).unwrap().insert(listener, true);
             self.links.get_mut(&listener).unwrap().entry(dialler).or_insert(false);
+            self.lost.get_mut(&dialler).unwrap().remove(&listener);
+            self.lost.get_mut(&listener).unwrap().remove(&dialler);
+        }
+
+        /// Cuts every link between `side` and the rest.
+        fn part(&mut self, side: &[PublicKey]) {
+            self.apart = side.iter().copied().collect();
+            for (node, links) in &mut self.links {
+                let cut = |other: &PublicKey| self.apart.contains(node) != self.apart.contains(other);
+                self.lost.get_mut(node).unwrap().extend(links.keys().copied().filter(cut));
+                links.retain(|other, _| !cut(other));
+            }
         }
 
         fn plan(&self, node: PublicKey, most: usize, rng: &mut StdRng) -> Vec<PublicKey> {
             let mut nodes = self.places.clone();
             let own = nodes.remove(&node).unwrap().groups;
-            let dialable = nodes.keys().copied().collect();
-            let anchors = BTreeSet::new();
-            let connected = &self.links[&node];
-            let view =
-                View { own: &own, nodes: &nodes, connected, dialable: &dialable, anchors: &anchors, most };
+            let reaches = |other: &PublicKey| self.apart.contains(&node) == self.apart.contains(other);
+            let dialable = nodes.keys().copied().filter(reaches).collect();
+            let view = View {
+                own: &own,
+                nodes: &nodes,
+                connected: &self.links[&node],
+                dialable: &dialable,
+                anchors: &BTreeSet::new(),
+                lost: &self.lost[&node],
+                most,
+            };
             plan_dials(&view, rng)
         }
 
@@ -208,6 +238,24 @@ mod tests {
             assert!(coalition.is_whole(SMALL) && coalition.is_whole(LARGE), "seed {seed}");
             // Nobody wants more once everybody has what it planned.
             assert_eq!(coalition.settle(&mut rng), 0, "seed {seed}");
+        }
+    }
+
+    /// Both halves want for nothing when the other one comes back.
+    #[test]
+    fn halves_that_were_parted_join_again() {
+        let keys = keys(100);
+        for seed in 0..20 {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let mut coalition = Coalition::new(&keys, 0);
+            coalition.settle(&mut rng);
+            coalition.part(&keys[..50]);
+            coalition.settle(&mut rng);
+            assert!(!coalition.is_whole(LARGE), "seed {seed}");
+            coalition.apart.clear();
+            coalition.settle(&mut rng);
+            assert!(coalition.is_whole(LARGE), "seed {seed}");
+            assert!(coalition.lost.values().all(BTreeSet::is_empty), "seed {seed}");
         }
     }
 
@@ -275,6 +323,7 @@ mod tests {
             connected: &connected,
             dialable: &dialable,
             anchors: &anchors,
+            lost: &BTreeSet::new(),
             most: 96,
         };
         // The configured one comes first.
@@ -290,13 +339,14 @@ mod tests {
             keys[1..3].iter().map(|key| (*key, reader.clone())).collect();
         nodes.extend(keys[3..].iter().map(|key| (*key, carrier.clone())));
         let (own, dialable) = (BTreeSet::from([SMALL]), nodes.keys().copied().collect());
-        let (connected, anchors) = (BTreeMap::new(), BTreeSet::new());
+        let (connected, none) = (BTreeMap::new(), BTreeSet::new());
         let view = View {
             own: &own,
             nodes: &nodes,
             connected: &connected,
             dialable: &dialable,
-            anchors: &anchors,
+            anchors: &none,
+            lost: &none,
             most: 96,
         };
         let plan = plan_dials(&view, &mut StdRng::seed_from_u64(1));

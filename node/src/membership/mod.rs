@@ -112,6 +112,8 @@ pub struct Membership {
     /// Counts the times that time passed unseen: what was asked before says nothing of now.
     era: u64,
     topics: BTreeSet<Topic>,
+    /// Whom the network was told to admit; it keeps that over its own restarts.
+    allowed: Option<BTreeSet<PublicKey>>,
     ticks: u64,
 }
 
@@ -155,6 +157,7 @@ impl Membership {
             tries: claims::Tries::default(),
             era: 0,
             topics: BTreeSet::new(),
+            allowed: None,
             ticks: 0,
         }
     }

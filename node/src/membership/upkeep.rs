@@ -68,6 +68,8 @@ impl Membership {
             }
             if let Err(error) = self.network.dial(node, addresses).await {
                 tracing::debug!(peer = %node, "dial: {error}");
+                // Nothing is under way that would be heard of.
+                self.dialing.failed(node, instant);
             }
         }
         self.announce_address().await;
@@ -116,12 +118,16 @@ impl Membership {
         self.hellos.send_if_modified(|hellos| hellos.voices.age(tokio::time::Instant::now()));
     }
 
-    /// Tells the network who may have the full protocols.
-    pub(super) async fn allow(&self) {
+    /// Tells the network who may have the full protocols, whenever that changed.
+    pub(super) async fn allow(&mut self) {
         let mut admitted = self.roster.snapshot().admitted_nodes(clock::now());
         admitted.remove(&self.identity.node);
-        if let Err(error) = self.network.set_allowed(admitted).await {
-            tracing::error!("the network no longer takes the roster: {error}");
+        if self.allowed.as_ref() == Some(&admitted) {
+            return;
+        }
+        match self.network.set_allowed(admitted.clone()).await {
+            Ok(()) => self.allowed = Some(admitted),
+            Err(error) => tracing::error!("the network no longer takes the roster: {error}"),
         }
     }
 

@@ -162,6 +162,10 @@ const fn told(row: &MessageRow) -> (&'static str, &'static str) {
             "withdrawn",
             "erased: its body is gone from here, and its objects are told as revoked without content",
         ),
+        MessageState::Expired => (
+            "expired",
+            "its body is past the time that the group keeps bodies for, and gone; its place in the log stays",
+        ),
         MessageState::Sealed | MessageState::Closed if row.key_id.is_none() => {
             ("withdrawal", "takes other messages back, or lifts such a withdrawal")
         }

@@ -195,6 +195,7 @@ impl Applier {
                 purge::done(txn, notes)?;
                 Ok(Committed::Done)
             }
+            Change::Expire(aged) => self.expire(txn, &aged),
             Change::Unpark(ids) => {
                 for id in ids {
                     if txn.get(Cf::Parked, id.as_ref())?.is_some() {

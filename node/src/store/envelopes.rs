@@ -51,6 +51,9 @@ pub struct Counts {
     /// Withdrawn by their member or a steward.
     #[prost(uint64, tag = "6")]
     pub withdrawn: u64,
+    /// Past their group's retention.
+    #[prost(uint64, tag = "7")]
+    pub expired: u64,
 }
 
 impl Counts {
@@ -70,6 +73,7 @@ impl Counts {
             MessageState::Quarantined => &mut self.quarantined,
             MessageState::Disputed => &mut self.disputed,
             MessageState::Withdrawn => &mut self.withdrawn,
+            MessageState::Expired => &mut self.expired,
         }
     }
 }
@@ -81,6 +85,8 @@ pub struct Served {
     pub bytes: Vec<u8>,
     /// Its id and author, if it is held without its body.
     pub bare: Option<(MessageId, MemberId)>,
+    /// The body is gone by the group's retention.
+    pub expired: bool,
 }
 
 impl Store {
@@ -147,7 +153,7 @@ impl Store {
                 }
                 false => None,
             };
-            found.push(Served { bytes: value.bytes, bare });
+            found.push(Served { bytes: value.bytes, bare, expired: value.expired });
         }
         Ok(found)
     }

@@ -29,6 +29,7 @@ mod outbox;
 mod parking;
 mod purge;
 mod removal;
+mod retention;
 mod rows;
 mod txn;
 mod values;
@@ -54,7 +55,7 @@ pub use observables::{Entered, Most};
 pub use parking::Parker;
 pub use purge::PurgeNote;
 pub use rows::{
-    AddressRow, Change, Committed, Conditions, DraftRow, DraftState, EnvelopeRow, HeldEntry, JudgedEnd,
+    AddressRow, Aged, Change, Committed, Conditions, DraftRow, DraftState, EnvelopeRow, HeldEntry, JudgedEnd,
     CheckedLog, JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows, ParkRow, Reweigh, TokenRow,
     WithdrawalRow, Withdraws,
 };
@@ -174,6 +175,11 @@ impl Store {
     #[must_use]
     pub fn is_writable(&self) -> bool {
         self.writer.is_writable()
+    }
+
+    /// Resolves when writes no longer go through. A restart looks at the disk anew; nothing less does.
+    pub async fn stopped(&self) {
+        self.writer.stopped().await;
     }
 }
 

@@ -43,6 +43,8 @@ pub(super) enum End {
     Bare,
     /// Taken back by its own author; what it said is told on.
     Kept,
+    /// Past its group's retention: nobody is told, for nobody took it back.
+    Aged,
 }
 
 impl End {
@@ -59,6 +61,7 @@ impl End {
             Self::Hidden => 0,
             Self::Bare => 1,
             Self::Kept => 2,
+            Self::Aged => 3,
         }
     }
 
@@ -74,6 +77,9 @@ fn version_time(value: &ObjectValue) -> Timestamp {
 /// Notes that an object lost a row, with the newest version it lost so and how that ends; [`surface`] sees to
 /// it later.
 fn note(txn: &mut Txn<'_>, group: GroupId, value: &ObjectValue, end: End) -> Result<(), ReadError> {
+    if end == End::Aged {
+        return Ok(());
+    }
     let key = Key::group(group).bytes(&txn.db.vault.blind(group, "object", &value.id)).done();
     let noted = match txn.get_sealed(Cf::Bereft, &key)? {
         Some(plain) => Some(lost(&key, &plain)?),
@@ -364,7 +370,7 @@ fn bury(
 ) -> Result<(), ReadError> {
     let tombstone = match end {
         End::Kept => tombstone::retracted(&lost.raw),
-        End::Hidden | End::Bare => tombstone::of(&lost.raw),
+        End::Hidden | End::Bare | End::Aged => tombstone::of(&lost.raw),
     };
     let Some(tombstone) = tombstone else { return Ok(()) };
     let value = ObjectValue {

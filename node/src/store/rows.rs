@@ -88,6 +88,8 @@ pub enum Change {
     Park(ParkRow),
     /// Parked envelopes that found their verdict.
     Unpark(Vec<MessageId>),
+    /// Lets the bodies of a log's oldest entries go: see [`super::Store::aged`].
+    Expire(Aged),
     /// Looks again at what withdrawals come to, for these messages, due by `now`.
     Reweigh {
         /// From [`super::Store::to_reweigh`].
@@ -106,6 +108,21 @@ pub struct Reweigh {
     pub due: Timestamp,
     /// Which.
     pub message: MessageId,
+}
+
+/// Entries of a log that are past its group's retention.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aged {
+    /// Group.
+    pub group: GroupId,
+    /// Log.
+    pub log: LogId,
+    /// Those whose bodies go.
+    pub messages: Vec<MessageId>,
+    /// Up to here all entries were looked at.
+    pub through: Sequence,
+    /// The next entry may be past it, too.
+    pub more: bool,
 }
 
 /// What a change came to.
@@ -157,6 +174,8 @@ pub enum MessageState {
     Disputed,
     /// Its member or a steward withdrew it: kept as far as that allows, not shown.
     Withdrawn,
+    /// Past the group's retention: its body is gone.
+    Expired,
 }
 
 impl MessageState {
@@ -170,6 +189,7 @@ impl MessageState {
             Self::Quarantined => "quarantined",
             Self::Disputed => "disputed",
             Self::Withdrawn => "withdrawn",
+            Self::Expired => "expired",
         }
     }
 
@@ -182,7 +202,7 @@ impl MessageState {
     /// Whether its content may be shown here, once it is open.
     #[must_use]
     pub const fn may_show(self) -> bool {
-        !self.is_hidden() && !matches!(self, Self::Withdrawn)
+        !self.is_hidden() && !matches!(self, Self::Withdrawn | Self::Expired)
     }
 }
 

@@ -63,6 +63,9 @@ pub(super) struct EnvelopeValue {
     /// Its own member's erasure that took the body; empty unless that ended it for good.
     #[prost(bytes = "vec", tag = "14")]
     ended_by: Vec<u8>,
+    /// The body is absent by the group's retention.
+    #[prost(bool, tag = "16")]
+    pub(super) expired: bool,
 }
 
 impl EnvelopeValue {
@@ -84,6 +87,7 @@ impl EnvelopeValue {
             excused: false,
             unsigned: false,
             ended_by: Vec::new(),
+            expired: row.state == MessageState::Expired,
         }
     }
 
@@ -107,7 +111,7 @@ impl EnvelopeValue {
 
     /// Whether nothing is missing of it that should be here: frontiers count these.
     pub(super) const fn counts(&self) -> bool {
-        self.has_body || self.excused
+        self.has_body || self.excused || self.expired
     }
 
     /// As a log is judged by.
@@ -128,6 +132,9 @@ impl EnvelopeValue {
     pub(super) fn member(&self) -> Result<MemberId, Unreadable> {
         Ok(MemberId::try_from(self.member.as_slice())?)
     }
+    pub(super) const fn created(&self) -> Timestamp {
+        Timestamp::from_micros(self.created)
+    }
     pub(super) fn prev(&self) -> Result<MessageId, Unreadable> {
         Ok(MessageId::try_from(self.prev.as_slice())?)
     }
@@ -141,6 +148,7 @@ impl EnvelopeValue {
             2 => MessageState::Closed,
             3 => MessageState::Quarantined,
             5 => MessageState::Withdrawn,
+            6 => MessageState::Expired,
             _ => MessageState::Disputed,
         }
     }
@@ -181,6 +189,7 @@ const fn state_number(state: MessageState) -> u32 {
         MessageState::Quarantined => 3,
         MessageState::Disputed => 4,
         MessageState::Withdrawn => 5,
+        MessageState::Expired => 6,
     }
 }
 

@@ -62,7 +62,10 @@ pub(super) fn arrives(
         Some(_) => ending_of(txn, row.id, row.group, row.member, &mut 0)?,
         None => None,
     };
-    let Some(ending) = ending else { return Ok(Weighed { state, value, counts: row.has_body }) };
+    let Some(ending) = ending else {
+        let counts = row.has_body || row.state == MessageState::Expired;
+        return Ok(Weighed { state, value, counts });
+    };
     let fault = || damaged(Cf::Envelopes, row.id.as_ref(), "does not decode");
     let mut value = EnvelopeValue::decode(value.as_slice()).map_err(|_| fault())?;
     let state = if state.is_hidden() { state } else { MessageState::Withdrawn };
@@ -105,8 +108,13 @@ pub(super) fn stands_as(
     let member = author(message, &stored.value)?;
     Ok(match ending_of(txn, message, stored.group, member, &mut 0)? {
         Some(_) => MessageState::Withdrawn,
-        None => MessageState::Sealed,
+        None => unhidden(&stored.value),
     })
+}
+
+/// How a message stands that neither its log nor a withdrawal hides.
+const fn unhidden(value: &EnvelopeValue) -> MessageState {
+    if value.expired { MessageState::Expired } else { MessageState::Sealed }
 }
 
 pub(super) fn author(message: MessageId, value: &EnvelopeValue) -> Result<MemberId, ReadError> {
@@ -172,7 +180,7 @@ fn is_standing(txn: &Txn<'_>, withdrawal: MessageId) -> Result<bool, ReadError> 
 }
 
 /// Takes the body out of an envelope: header, hashes and signature are what the log needs of it.
-fn strip(value: &mut EnvelopeValue) -> Result<(), ReadError> {
+pub(super) fn strip(value: &mut EnvelopeValue) -> Result<(), ReadError> {
     let envelope = schema::Envelope::decode(value.bytes.as_slice());
     let mut envelope = envelope.map_err(|_| damaged(Cf::Envelopes, &[], "holds no envelope"))?;
     envelope.body = None;
@@ -245,9 +253,12 @@ impl Applier {
             None => {
                 stored.value.unexcuse();
                 if stored.value.state() == MessageState::Withdrawn {
-                    count(txn, stored.group, Some(MessageState::Withdrawn), MessageState::Sealed)?;
-                    stored.value.set_state(MessageState::Sealed, None);
-                    txn.put(Cf::Reopen, message.to_vec(), Vec::new());
+                    let after = unhidden(&stored.value);
+                    count(txn, stored.group, Some(MessageState::Withdrawn), after)?;
+                    stored.value.set_state(after, None);
+                    if after.may_show() {
+                        txn.put(Cf::Reopen, message.to_vec(), Vec::new());
+                    }
                 }
             }
         }
@@ -257,7 +268,7 @@ impl Applier {
     }
 
     /// Moves a log's count of bodies by what became of one of them.
-    fn recount(&mut self, txn: &mut Txn<'_>, stored: &Stored, counted: bool) {
+    pub(super) fn recount(&mut self, txn: &mut Txn<'_>, stored: &Stored, counted: bool) {
         let counts = stored.value.counts();
         let Some((group, log, sequence)) = columns::read_place(&stored.place) else { return };
         let Some(mut log) = self.known_log(group, log) else { return };

@@ -4,13 +4,7 @@
 //! takes them all, up to a bound, and acknowledges them together. Alone, a change waits for nobody. Whoever has
 //! many at once queues them together: one wakes the writer as well as a hundred, and costs less.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
@@ -143,7 +137,7 @@ impl Pending {
 #[derive(Clone)]
 pub(super) struct Writer {
     thread: Arc<Thread>,
-    writable: Arc<AtomicBool>,
+    writable: watch::Receiver<bool>,
     newest: watch::Receiver<u64>,
     reweighs: watch::Receiver<u64>,
 }
@@ -177,12 +171,11 @@ impl Writer {
         // A job has one place or more, so the queue never holds more jobs than there are places.
         let (queue, jobs) = mpsc::channel(QUEUE);
         let places = Arc::new(Semaphore::new(QUEUE));
-        let writable = Arc::new(AtomicBool::new(true));
+        let (flag, writable) = watch::channel(true);
         let mut applier = Applier::load(&db)?;
         frontiers.changed(applier.changed_logs());
         let (told, newest) = watch::channel(applier.newest());
         let (due, reweighs) = watch::channel(0);
-        let flag = Arc::clone(&writable);
         let handle = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || run(&db, jobs, applier, &flag, &told, &due, &frontiers))?;
@@ -216,18 +209,24 @@ impl Writer {
     }
 
     pub(super) fn is_writable(&self) -> bool {
-        self.writable.load(Ordering::Acquire)
+        *self.writable.borrow()
+    }
+
+    /// Resolves after a hard write error: nothing is acknowledged any more in this process.
+    pub(super) async fn stopped(&self) {
+        // The thread's end without a word would be the end of writing, too.
+        let _ = self.writable.clone().wait_for(|writable| !writable).await;
     }
 }
 
 /// Says that nothing is written any more, should the thread end in a panic: the node is then not ready, and nothing
 /// is acknowledged.
-struct Guard<'a>(&'a AtomicBool);
+struct Guard<'a>(&'a watch::Sender<bool>);
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.store(false, Ordering::Release);
+            self.0.send_replace(false);
             tracing::error!("the store stops: its writer has panicked; restart the node, and report this");
         }
     }
@@ -238,7 +237,7 @@ fn run(
     db: &Db,
     mut jobs: mpsc::Receiver<Job>,
     mut applier: Applier,
-    writable: &AtomicBool,
+    writable: &watch::Sender<bool>,
     newest: &watch::Sender<u64>,
     reweighs: &watch::Sender<u64>,
     frontiers: &Frontiers,
@@ -287,7 +286,7 @@ fn run(
             }
             Err(error) => {
                 tracing::error!("the store stops: {error}");
-                writable.store(false, Ordering::Release);
+                writable.send_replace(false);
                 let failed = WriteError::Database(error.clone());
                 for job in whole.into_iter().chain(next.take()) {
                     job.refuse(&failed);

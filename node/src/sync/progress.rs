@@ -124,7 +124,7 @@ pub struct GroupProgress {
     pub waiting_for_key: u64,
     /// Logs whose author signed two histories: there is nothing more to fetch of them.
     pub frozen: usize,
-    /// Entries past the group's retention, which are not fetched any more.
+    /// Entries past the group's retention, whose bodies are gone and not fetched any more.
     pub beyond_retention: u64,
 }
 
@@ -161,7 +161,8 @@ impl Progress {
     pub fn group(&self, store: &Store, group: GroupId) -> Result<GroupProgress, ReadError> {
         let outlook = self.outlook.borrow().clone();
         let offers = outlook.groups.get(&group).cloned().unwrap_or_default();
-        let waiting_for_key = store.counts(group)?.sealed;
+        let counts = store.counts(group)?;
+        let waiting_for_key = counts.sealed;
         let mut progress = GroupProgress {
             state: State::Level,
             held: 0,
@@ -172,13 +173,12 @@ impl Progress {
             without_body: 0,
             waiting_for_key,
             frozen: 0,
-            beyond_retention: 0,
+            beyond_retention: counts.expired,
         };
         for log in store.frontier(group).logs() {
             progress.held += log.height.get();
             progress.without_body += log.holes();
             progress.frozen += usize::from(log.frozen.get() > 0);
-            progress.beyond_retention += log.low.get() - 1;
         }
         let gaps = store.gaps(group);
         progress.gaps_nobody_offers = gaps.iter().filter(|log| !offers.logs.contains(log)).count();

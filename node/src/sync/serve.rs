@@ -173,8 +173,9 @@ fn excused(store: &Store, group: GroupId, served: Vec<Served>) -> Result<Page, R
     let mut page = Page { envelopes: Vec::with_capacity(served.len()), ..Page::default() };
     let mut brought = BTreeSet::new();
     let mut room = MAX_EXCUSES;
-    for Served { bytes, bare } in served {
-        if let Some((message, member)) = bare {
+    for Served { bytes, bare, expired } in served {
+        // Of what is past retention everybody knows by its date.
+        if let Some((message, member)) = bare.filter(|_| !expired) {
             let erasures = store.erasures(message, group, member)?;
             if !erasures.iter().any(|row| brought.contains(&row.word.id)) {
                 let Some((id, withdrawal)) = at_hand(store, &erasures)? else { break };

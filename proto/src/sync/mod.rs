@@ -20,6 +20,7 @@ pub mod frontier;
 pub mod judge;
 pub mod page;
 pub mod plan;
+pub mod retention;
 pub mod schedule;
 
 pub use fork::{ForkError, check_fork};

@@ -6,9 +6,9 @@ use std::{
     process::{Child, Stdio},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Coalition, PATIENCE, Ran, belfry, eventually, http, run};
+use super::{Coalition, PATIENCE, Ran, belfry, binary, eventually, http, preloaded, run};
 
 /// How a daemon that did not stay ended.
 #[derive(Debug)]
@@ -44,6 +44,10 @@ pub struct Member {
     pub network: String,
     /// More lines of its configuration, whole sections.
     pub more: String,
+    /// More of the daemon's environment; takes effect at the next start.
+    pub environment: Vec<(String, String)>,
+    /// What starts the daemon, and its arguments before the daemon's own; takes effect at the next start.
+    pub launcher: Vec<String>,
     home: PathBuf,
     process: Option<Child>,
 }
@@ -58,6 +62,8 @@ impl Member {
             listen: "127.0.0.1:0".to_owned(),
             network: r#""/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0""#.to_owned(),
             more: String::new(),
+            environment: Vec::new(),
+            launcher: Vec::new(),
             home: coalition.path("").clone(),
             process: None,
         }
@@ -112,6 +118,22 @@ impl Member {
         ran.stdout
     }
 
+    /// Gives it a wall clock of its own, from its next start on; [`Self::clock`] sets it.
+    pub fn with_clock(&mut self) {
+        let library = preloaded(&self.home, "clock", include_str!("clock.c"));
+        let file = self.home.join(format!("{}.clock", self.name));
+        for (name, value) in [("LD_PRELOAD", library), ("BELFRY_CLOCK", file)] {
+            self.environment.push((name.to_owned(), value.display().to_string()));
+        }
+    }
+
+    /// Sets its clock so many seconds ahead of everybody's.
+    pub fn clock(&self, ahead: i64) {
+        let (file, draft) = (format!("{}.clock", self.name), format!("{}.clock.new", self.name));
+        fs::write(self.home.join(&draft), ahead.to_string()).unwrap();
+        fs::rename(self.home.join(draft), self.home.join(file)).unwrap();
+    }
+
     /// Starts the daemon and waits until it answers.
     #[track_caller]
     pub fn start(&mut self) {
@@ -136,7 +158,12 @@ impl Member {
         assert!(self.process.is_none(), "{} runs already", self.name);
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let mut command = belfry(["--config"]);
+        if let Some((launcher, arguments)) = self.launcher.split_first() {
+            command = std::process::Command::new(launcher);
+            command.args(arguments).arg(binary()).arg("--config").env_remove("CREDENTIALS_DIRECTORY");
+        }
         command.arg(self.config()).arg("run").current_dir(&self.home);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdout(log.try_clone().unwrap()).stderr(log).stdin(Stdio::null());
         self.process = Some(command.spawn().unwrap());
     }
@@ -231,6 +258,41 @@ impl Member {
         eventually(&format!("{} shows {} objects within {PATIENCE:?}", self.name, ids.len()), || {
             let found = self.objects(token, collection);
             ids.iter().all(|id| found.iter().any(|object| object["id"] == **id)).then_some(())
+        });
+    }
+
+    /// Publishes an indicator with this number by the command line; its STIX id. It is durable, not yet sent.
+    #[track_caller]
+    pub fn publish(&self, number: u32) -> String {
+        let id = format!("indicator--00000000-0000-4000-8000-{number:012x}");
+        let object = json!({
+            "type": "indicator", "spec_version": "2.1", "id": id, "pattern_type": "stix",
+            "created": "2026-11-01T08:00:00.000Z", "modified": "2026-11-01T08:00:00.000Z",
+            "pattern": format!("[domain-name:value = 'n{number}.example']"), "valid_from": "2026-11-01T08:00:00Z",
+        });
+        let bundle = json!({
+            "type": "bundle", "id": "bundle--00000000-0000-4000-8000-000000000000", "objects": [object],
+        });
+        let file = self.home.join(format!("bundle-{number}.json"));
+        fs::write(&file, bundle.to_string()).unwrap();
+        self.ok(&["publish", file.to_str().unwrap(), "--group", "cidr", "--tlp", "green"]);
+        id
+    }
+
+    /// STIX ids that its command line lists, one for each row.
+    #[must_use]
+    pub fn listed(&self) -> Vec<String> {
+        let lines = self.ok(&["objects", "--group", "cidr", "--json", "--limit", "10000"]);
+        let objects = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        objects.map(|object| object["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Waits until its command line lists `ids`, all of them.
+    #[track_caller]
+    pub fn lists(&self, ids: &[String]) {
+        eventually(&format!("{} lists {} objects", self.name, ids.len()), || {
+            let found = self.listed();
+            ids.iter().all(|id| found.contains(id)).then_some(())
         });
     }
 

@@ -7,6 +7,7 @@
 
 mod admin_log;
 mod carrier;
+mod crowd;
 mod expiry;
 mod forgery;
 mod groups;
@@ -16,6 +17,7 @@ mod offline;
 mod red;
 mod replay;
 mod restart;
+mod retention;
 mod revocation;
 mod sharing;
 mod strangers;

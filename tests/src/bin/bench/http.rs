@@ -48,6 +48,24 @@ impl Client {
         Ok(serde_json::from_slice(&body)?)
     }
 
+    /// Hands the node a log file, as `belfry import-log` does; returns once it follows it.
+    pub(crate) async fn import(&mut self, log: String) -> anyhow::Result<()> {
+        let request = Request::post("/api/v1/log")
+            .header(header::HOST, self.address.to_string())
+            .header(header::AUTHORIZATION, &self.authorization)
+            .body(Full::new(Bytes::from(log)))?;
+        if self.sender.ready().await.is_err() {
+            self.sender = open(self.address).await?;
+        }
+        let answer = self.sender.send_request(request).await.context("importing")?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await?.to_bytes();
+        if status != StatusCode::OK {
+            bail!("import answered {status}: {}", String::from_utf8_lossy(&body));
+        }
+        Ok(())
+    }
+
     /// Publishes a bundle; returns once the node has acknowledged the durable draft.
     pub(crate) async fn publish(&mut self, bundle: Vec<u8>) -> anyhow::Result<()> {
         let request = Request::post(format!("/api/v1/publications?group={SLUG}&tlp=amber"))

@@ -12,6 +12,7 @@
 mod catchup;
 mod coalition;
 mod content;
+mod heal;
 mod http;
 mod idle;
 mod idle_sync;
@@ -21,6 +22,7 @@ mod machine;
 mod node;
 mod propagation;
 mod publish;
+mod revoke;
 mod roster;
 mod stats;
 
@@ -54,6 +56,10 @@ enum Which {
     Catchup(catchup::Arguments),
     /// What it costs two nodes to find that they hold the same
     IdleSync(idle_sync::Arguments),
+    /// Two halves that were apart, until all hold the same
+    Heal(heal::Arguments),
+    /// A revocation at one node, until every node refuses whom it names
+    Revoke(revoke::Arguments),
     /// Memory of an idle node, and the size of its binary
     Idle(idle::Arguments),
     /// Folding the admin log, whole and one entry more
@@ -69,6 +75,8 @@ fn main() -> anyhow::Result<()> {
         Which::Lookup(arguments) => lookup::run(arguments, quick)?,
         Which::Catchup(arguments) => catchup::run(arguments, quick)?,
         Which::IdleSync(arguments) => idle_sync::run(arguments, quick)?,
+        Which::Heal(arguments) => heal::run(arguments, quick)?,
+        Which::Revoke(arguments) => revoke::run(arguments, quick)?,
         Which::Idle(arguments) => idle::run(arguments, quick)?,
         Which::Roster(arguments) => roster::run(arguments, quick)?,
     };

@@ -1,0 +1,61 @@
+//! Lets bodies go that their groups no longer keep, as the charter says.
+//!
+//! The header stays for ever and with it the log, so nothing is missing afterwards: peers serve such entries bare, and take
+//! them so (`belfry_proto::sync::retention`).
+
+use std::time::Duration;
+
+use belfry_proto::{id::GroupId, time::Timestamp};
+
+use super::Ingest;
+use crate::{
+    clock,
+    store::{Change, Committed, WriteError},
+};
+
+/// Between two looks. Retention is in days; a look that finds nothing reads one row a log.
+const LOOK: Duration = Duration::from_secs(3600);
+/// Bodies let go in one batch: each may take many rows along.
+const CHUNK: usize = 64;
+
+impl Ingest {
+    /// Looks until the store ends.
+    pub(super) async fn run_retain(self) {
+        loop {
+            if let Err(error) = self.retain().await {
+                tracing::error!("bodies past their retention were not let go: {error}");
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn retain(&self) -> Result<(), WriteError> {
+        let (roster, now) = (self.roster.snapshot(), clock::now());
+        for group in roster.charter().groups() {
+            if let Some(kept) = group.retention {
+                self.retain_group(group.id, now.saturating_sub(kept)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn retain_group(&self, group: GroupId, before: Timestamp) -> Result<(), WriteError> {
+        let mut gone = 0;
+        for log in self.store.all_logs(Some(group))? {
+            // What is held of it may be a year's: one bounded step after the other, others' changes between them.
+            loop {
+                let store = self.store.clone();
+                let aged = tokio::task::spawn_blocking(move || store.aged(group, log.log, before, CHUNK));
+                let Some(aged) = aged.await.map_err(|_| WriteError::Closed)?? else { break };
+                gone += aged.messages.len();
+                if self.store.commit(Change::Expire(aged)).await? != Committed::More {
+                    break;
+                }
+            }
+        }
+        if gone > 0 {
+            tracing::info!(%group, gone, "{gone} bodies are past the group's retention: gone");
+        }
+        Ok(())
+    }
+}

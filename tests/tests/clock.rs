@@ -1,0 +1,73 @@
+//! A wall clock that is hours off, or jumps under a running daemon: noticed, told, and nobody else's matter.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use belfry_tests::process::{Coalition, Member, Role, eventually};
+
+const HOUR: i64 = 3600;
+
+/// Waits until the node says that it seals nothing because of its clock, which is about so far ahead.
+#[track_caller]
+fn knows(member: &Member, ahead: i64) {
+    eventually(&format!("{} to notice that its clock is {ahead} s ahead", member.name), || {
+        let status = member.status();
+        let offset = status["node"]["clock_offset_ms"].as_i64()?;
+        let is_told = status["warnings"].to_string().contains("clock of this node is off");
+        (is_told && (offset / 1000 - ahead).abs() < 60).then_some(())
+    });
+}
+
+#[test]
+fn a_clock_that_jumps_by_hours_is_told_and_stalls_nobody() {
+    let coalition = Coalition::found("Clocks");
+    let mut members = ["alice", "bob", "carol"].map(|name| coalition.issue(name, Role::Publisher));
+    members[2].with_clock();
+    members[2].clock(0);
+    let mut bootstrap: Vec<String> = Vec::new();
+    for member in &mut members {
+        member.join(&coalition);
+        member.more = "[sync]\ninterval = \"2s\"\n".to_owned();
+        member.bootstrap.clone_from(&bootstrap);
+        member.start();
+        bootstrap.extend(member.address());
+    }
+    for member in &members {
+        member.meets(2);
+    }
+    let [alice, bob, carol] = &members;
+    let mut ids = vec![alice.publish(1), carol.publish(2)];
+    for member in &members {
+        member.lists(&ids);
+    }
+
+    carol.clock(2 * HOUR);
+    let wrong = carol.publish(10);
+    knows(carol, 2 * HOUR);
+    // The others go on, and what they say waits for nobody's clock but carol's own.
+    let right = alice.publish(11);
+    bob.lists(std::slice::from_ref(&right));
+    assert!(!bob.listed().contains(&wrong), "it was sealed by a clock that is known to be wrong");
+    carol.clock(0);
+    ids.extend([wrong, right]);
+    for member in &members {
+        member.lists(&ids);
+    }
+
+    // By this clock nobody is certified yet, carol herself included.
+    carol.clock(-3 * HOUR);
+    eventually("carol says that her certificate is not yet valid", || {
+        carol.status()["warnings"].to_string().contains("certificate is not yet valid").then_some(())
+    });
+    ids.push(alice.publish(20));
+    bob.lists(&ids);
+    carol.clock(0);
+    ids.push(carol.publish(21));
+    for member in &members {
+        member.lists(&ids);
+    }
+
+    for member in &members {
+        assert_eq!(member.listed().len(), ids.len(), "each once at {}", member.name);
+        assert_eq!(member.status()["node"]["drafts"], 0);
+    }
+}

@@ -1,0 +1,145 @@
+//! Disks that fail: at any operation, with their power, under a running daemon.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use belfry_tests::{
+    disk::{self, Writer},
+    process::{Coalition, Role, eventually, http},
+};
+use serde_json::Value;
+
+const WRITER: &str = env!("CARGO_BIN_EXE_writer");
+const POWERCUT: &str = env!("CARGO_BIN_EXE_powercut");
+/// Drafts of one run of the sweep, with two compactions among them.
+const ROWS: u64 = 24;
+
+/// From one operation that fails to the next that is tried; `scripts/faults disk` tries them all.
+fn step() -> usize {
+    std::env::var("BELFRY_DISK_STEP").map_or(23, |step| step.parse().expect("BELFRY_DISK_STEP is a number"))
+}
+
+/// One run with the `n`-th operation failing; whether any did.
+fn survives(library: &Path, n: usize, for_ever: bool) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let text = |name: &str| path(name).display().to_string();
+    let mut faults = vec![("UNDER", text("store")), ("FAIL", n.to_string()), ("MARK", text("failed"))];
+    if for_ever {
+        faults.push(("FOR_EVER", "1".to_owned()));
+    }
+    let writer = Writer::new(Path::new(WRITER), &path("store"), &path("acknowledged")).rows(ROWS, ROWS / 2);
+    let writer = writer.faults(library, &faults).spawn().unwrap().wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&writer.stderr).into_owned();
+    let what = format!("operation {n} failed{}: {said}", if for_ever { ", and all after it" } else { "" });
+    assert!(matches!(writer.status.code(), Some(0 | 1)), "{:?} after {what}", writer.status);
+    let acknowledged = disk::acknowledged(&path("acknowledged")).unwrap();
+    assert!(writer.status.code() == Some(1) || acknowledged.len() == ROWS as usize, "{what}");
+    let store = disk::open(&path("store")).unwrap_or_else(|error| panic!("{error} after {what}"));
+    let lost = disk::lost(&store, &acknowledged).unwrap();
+    assert!(lost.is_empty(), "{lost:?} after {what}");
+    let health = store.check(|_| ());
+    assert_eq!(health.damages, 0, "{:?} after {what}", health.damaged);
+    // And goes on.
+    store.commit_blocking(belfry_node::store::Change::Draft(disk::draft(ROWS))).unwrap();
+    path("failed").exists()
+}
+
+#[test]
+fn whichever_operation_of_the_disk_fails_what_was_acknowledged_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = disk::faulty(folder.path()).unwrap();
+    let (mut n, mut tried) = (1, 0);
+    while survives(&library, n, tried % 2 == 1) {
+        (n, tried) = (n + step(), tried + 1);
+    }
+    assert!(tried > 5, "only {tried} operations: the faults do not reach the store");
+}
+
+/// `None` where this machine has no disk whose power could be cut.
+fn cut(arguments: &[&str]) -> Option<Value> {
+    let output = Command::new(POWERCUT).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.code() == Some(77) {
+        eprintln!("{said}");
+        return None;
+    }
+    assert!(output.status.success(), "{said}");
+    serde_json::from_str(String::from_utf8(output.stdout).unwrap().lines().last()?).unwrap()
+}
+
+#[test]
+fn a_power_cut_takes_nothing_that_was_acknowledged() {
+    let Some(report) = cut(&["--cuts", "4"]) else { return };
+    assert!(report["acknowledged"].as_u64().unwrap() > 100, "{report}");
+    assert_eq!(report["lost"], 0, "{report}");
+}
+
+#[test]
+fn the_power_cuts_notice_syncs_that_do_nothing() {
+    let Some(report) = cut(&["--cuts", "3", "--nosync"]) else { return };
+    assert!(report["cuts_with_loss"].as_u64().unwrap() > 0, "{report}");
+}
+
+#[test]
+fn a_daemon_whose_disk_fails_acknowledges_nothing_more_and_ends() {
+    const STIX: &str = "application/stix+json;version=2.1";
+    let coalition = Coalition::found("Failing");
+    let mut alice = coalition.issue("alice", Role::Publisher);
+    alice.join(&coalition);
+    let trigger = coalition.path("broken");
+    let library = disk::faulty(&coalition.path("")).unwrap();
+    alice.environment = [
+        ("LD_PRELOAD", library.display().to_string()),
+        ("BELFRY_DISK_UNDER", alice.file("store").display().to_string()),
+        ("BELFRY_DISK_WHEN", trigger.display().to_string()),
+        ("BELFRY_DISK_KINDS", "s".to_owned()),
+        ("BELFRY_DISK_FAIL", "1".to_owned()),
+        ("BELFRY_DISK_FOR_EVER", "1".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec();
+    alice.start();
+    let token = alice.token("soar", &["--read", "cidr", "--publish", "cidr"]);
+    let indicator = |n: u32| {
+        let id = format!("indicator--00000000-0000-4000-8000-{n:012x}");
+        let object = serde_json::json!({
+            "type": "indicator", "spec_version": "2.1", "id": id, "pattern_type": "stix",
+            "created": "2026-11-01T08:00:00.000Z", "modified": "2026-11-01T08:00:00.000Z",
+            "pattern": format!("[domain-name:value = 'n{n}.example']"), "valid_from": "2026-11-01T08:00:00Z",
+        });
+        let bundle = serde_json::json!({
+            "type": "bundle", "id": "bundle--00000000-0000-4000-8000-000000000000", "objects": [object],
+        });
+        (id, bundle.to_string().into_bytes())
+    };
+    let api = alice.api();
+    let bearer = format!("Bearer {token}");
+    let headers = [("Authorization", bearer.as_str()), ("Content-Type", STIX)];
+    let submit = |api: &str, n: u32| {
+        http::send(api, "POST", "/api/v1/publications?group=cidr&tlp=amber", &headers, &indicator(n).1)
+    };
+    let mut accepted = Vec::new();
+    for n in 1..=5 {
+        assert_eq!(submit(&api, n).unwrap().status, 202);
+        accepted.push(indicator(n).0);
+    }
+
+    fs::write(&trigger, "").unwrap();
+    let answer = submit(&api, 6);
+    assert!(answer.as_ref().map_or(true, |answer| answer.status >= 500), "{answer:?}");
+    let ended = eventually("the daemon ends", || alice.ended());
+    assert_eq!(ended.code, 1, "{}", ended.last());
+    assert!(ended.log.contains("the store stops"), "{}", ended.last());
+
+    fs::remove_file(&trigger).unwrap();
+    alice.start();
+    alice.shows(&token, "cidr", &accepted);
+    assert_eq!(submit(&alice.api(), 7).unwrap().status, 202);
+    alice.shows(&token, "cidr", &[indicator(7).0]);
+}

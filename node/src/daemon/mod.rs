@@ -29,10 +29,10 @@ use crate::{
     grants,
     identity::Identity,
     ingest::Ingest,
-    keys::{Enrolment, Source, file},
+    keys::{DataFolder, Enrolment, Source, file},
     membership::{DialLimits, GateTimes, Membership, Reach, Sources},
     network::{self, Address, Network, NetworkConfig},
-    publish::{Defaults, Flusher, Publisher},
+    publish::{Defaults, Flusher, Holders, Publisher},
     query::{CLI_TOKEN, Groups, Query, Scope, lists::Lists},
     roster::LiveRoster,
     space::{FileSystemOf, Probe, Space},
@@ -132,6 +132,8 @@ pub struct Daemon {
 /// What keeps it from starting, or the task that ended unexpectedly.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let settings = Settings::from_config(&config)?;
+    // Whoever has no node yet is asked for no passphrase of it.
+    DataFolder::new(&config.node.data_dir).joined()?;
     let passphrase = Source::choose(None, &config.keys).read("this node's keys")?;
     let data_dir = config.node.data_dir.clone();
     let enrolment = tokio::task::spawn_blocking(move || Enrolment::load(&data_dir, &passphrase)).await??;
@@ -316,6 +318,7 @@ impl Daemon {
             feed.clone(),
             settings.defaults,
         );
+        let holders = Holders::new(Arc::clone(&identity), store.clone(), network.clone(), roster.clone());
         let status = ports::Status {
             identity: Arc::clone(&identity),
             store: store.clone(),
@@ -333,7 +336,7 @@ impl Daemon {
         };
         let ports = Ports {
             query,
-            publish: Arc::new(ports::Publishing(publisher)),
+            publish: Arc::new(ports::Publishing(publisher, holders)),
             status: Arc::new(status),
             feed: store.newest(),
         };

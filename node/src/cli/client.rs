@@ -207,6 +207,10 @@ fn answer(status: u16, body: &[u8]) -> Result<Value, ClientError> {
     if let Some(more) = in_our_words(&code) {
         detail.push_str(more);
     }
+    if let Some(files) = value.get("files").and_then(Value::as_array).filter(|_| code == "which-file") {
+        let names: Vec<&str> = files.iter().filter_map(Value::as_str).collect();
+        let _ = write!(detail, " with --file, or take all with --out DIR: {}", names.join(", "));
+    }
     if status >= 500 {
         // Under this id the daemon's log says why.
         detail = format!("{detail} {}", text("request_id")).trim().to_owned();
@@ -220,6 +224,8 @@ fn in_our_words(code: &str) -> Option<&'static str> {
         "red-without-recipients" => Some(" with --to MEMBER"),
         "unknown-member" => Some(" (`belfry members` lists them)"),
         "unknown-token" => Some(" (`belfry token list` shows them)"),
+        "unknown-export" => Some(" (`belfry export` lists them)"),
+        "unknown-publication" => Some(" (`belfry publish` printed it)"),
         _ => None,
     }
 }

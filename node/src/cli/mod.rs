@@ -29,6 +29,7 @@ mod lookup;
 mod notice;
 mod out;
 mod output;
+mod publication;
 mod publish;
 mod run;
 mod status;
@@ -90,7 +91,7 @@ enum Command {
     Status(status::Status),
     Sync(sync::Sync),
     Publish(publish::Publish),
-    Publication(publish::Publication),
+    Publication(publication::Publication),
     Withdraw(withdraw::Withdraw),
     /// Make, list and revoke access tokens of the local API
     #[command(subcommand)]

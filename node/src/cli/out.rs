@@ -4,7 +4,7 @@
 //! `--out keys/root.pem` end the coalition. So what a folder of belfry's has under a name of its own is refused, and an
 //! older file is replaced only if it holds the same kind of thing.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use belfry_proto::trust::file as armour;
 
@@ -52,8 +52,7 @@ pub(super) fn may_replace(path: &Path, kind: Option<armour::FileKind>) -> anyhow
     if !path.exists() {
         return Ok(());
     }
-    let before = fs::read(path).unwrap_or_default();
-    let before = std::str::from_utf8(&before).ok().and_then(armour::kind_of);
+    let before = file::read_text(path).ok().and_then(|text| armour::kind_of(&text));
     if before.is_none() || before != kind {
         refuse!(
             "{} holds {}, and is not overwritten: name another file, or remove it",
@@ -102,6 +101,8 @@ fn is_node(folder: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn folder(files: &[&str]) -> tempfile::TempDir {

@@ -84,7 +84,7 @@ impl Withdraw {
             idempotency_key: None,
         };
         let answer = client.post("/api/v1/withdrawals", content)?;
-        super::publish::warn(&answer);
+        super::publication::warn(&answer);
         if self.json {
             return output::print_json(&answer);
         }

@@ -308,6 +308,18 @@ impl Daemon {
 
         let Outlets { exports, lists } = settings.outlets;
         let lists = tokio::task::spawn_blocking(move || Lists::open(lists)).await??;
+        let known = roster.snapshot();
+        for export in &exports {
+            let charter = known.charter();
+            if let Some(group) = export.groups.iter().find(|group| charter.group_by_slug(group).is_none()) {
+                // It may come with the next charter; until then nobody gets this export.
+                tracing::warn!(
+                    export = export.name,
+                    "export {} is of the group {group:?}, which the charter does not have",
+                    export.name
+                );
+            }
+        }
         let query = Query::open(store.clone(), roster.clone(), identity.node, &master)?;
         let query = query.with_exports(exports, lists);
         cli_token(&query, &settings.data_dir).await?;

@@ -15,6 +15,27 @@ use crate::time::Timestamp;
 /// Nested parentheses; people write two.
 const MAX_NESTING: usize = 32;
 
+const KEYWORDS: [&str; 18] = [
+    "AND",
+    "OR",
+    "NOT",
+    "IN",
+    "LIKE",
+    "MATCHES",
+    "ISSUBSET",
+    "ISSUPERSET",
+    "EXISTS",
+    "FOLLOWEDBY",
+    "START",
+    "STOP",
+    "WITHIN",
+    "SECONDS",
+    "REPEATS",
+    "TIMES",
+    "TRUE",
+    "FALSE",
+];
+
 /// Where a text stops being a STIX pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no STIX pattern (STIX 2.1 §9): at byte {at}, expected {expected}")]
@@ -164,13 +185,14 @@ fn tokens(pattern: &str) -> Result<Vec<(usize, Token)>, PatternError> {
             let len =
                 rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')).count();
             (Token::Word(rest.get(..len).unwrap_or_default().to_owned()), len)
-        } else if let Some(sign) = SIGNS.into_iter().find(|sign| rest.starts_with(sign)) {
+        } else if let Some(sign) = SIGNS.into_iter().find(|sign| rest.starts_with(sign) && !is_fraction(rest))
+        {
             (Token::Sign(sign), sign.len())
         } else {
             let signed = usize::from(rest.starts_with(['-', '+']));
             let whole = signed + digits(rest.get(signed..).unwrap_or_default());
             let fraction = rest.get(whole..).and_then(|rest| rest.strip_prefix('.')).map_or(0, &digits);
-            if whole == signed {
+            if whole == signed && fraction == 0 {
                 return Err(PatternError { at, expected: "a name, a constant or an operator" });
             }
             let len = whole + if fraction > 0 { fraction + 1 } else { 0 };
@@ -180,6 +202,12 @@ fn tokens(pattern: &str) -> Result<Vec<(usize, Token)>, PatternError> {
         at += len;
     }
     Ok(found)
+}
+
+/// `.5`, and not the step of a path.
+fn is_fraction(rest: &str) -> bool {
+    let mut bytes = rest.bytes();
+    bytes.next() == Some(b'.') && bytes.next().is_some_and(|byte| byte.is_ascii_digit())
 }
 
 /// The bytes of the comment that `rest` begins with, if it does.
@@ -352,6 +380,9 @@ impl Parser {
 
     fn set(&mut self) -> Result<Vec<String>, PatternError> {
         self.expect("(")?;
+        if self.sign(")") {
+            return Ok(Vec::new());
+        }
         let mut values = vec![self.constant()?];
         while self.sign(",") {
             values.push(self.constant()?);
@@ -445,11 +476,11 @@ impl Parser {
         self.tokens.next_if(|(_, token)| matches!(token, Token::Sign(found) if *found == sign)).is_some()
     }
 
-    /// Keywords count in any case, as in the standard's own grammar.
+    /// Keywords stand in capitals; what others wrote is read in any case, as STIX 2.0 had it.
     fn word(&mut self, word: &str) -> bool {
-        self.tokens
-            .next_if(|(_, token)| matches!(token, Token::Word(found) if found.eq_ignore_ascii_case(word)))
-            .is_some()
+        let strict = self.strict;
+        let is_it = |found: &str| if strict { found == word } else { found.eq_ignore_ascii_case(word) };
+        self.tokens.next_if(|(_, token)| matches!(token, Token::Word(found) if is_it(found))).is_some()
     }
 
     fn expect(&mut self, sign: &'static str) -> Result<(), PatternError> {
@@ -461,7 +492,14 @@ impl Parser {
     }
 
     fn fault<T>(&mut self, expected: &'static str) -> Result<T, PatternError> {
-        let at = self.tokens.peek().map_or(self.end, |&(at, _)| at);
+        let is_keyword = |word: &str| {
+            KEYWORDS.iter().any(|keyword| keyword.eq_ignore_ascii_case(word) && *keyword != word)
+        };
+        let (at, expected) = match self.tokens.peek() {
+            None => (self.end, expected),
+            Some((at, Token::Word(word))) if self.strict && is_keyword(word) => (*at, "keywords in capitals"),
+            Some((at, _)) => (*at, expected),
+        };
         Err(PatternError { at, expected })
     }
 }
@@ -522,6 +560,7 @@ mod tests {
             "[file:hashes.'SHA-256' = 'ab'] START t'2016-06-01T00:00:00Z' STOP t'2016-07-01T00:00:00.5Z'",
             "[artifact:payload_bin = b'VBORw0KGgo==' OR artifact:payload_bin = h'c0ffee']",
             "[process:arguments[-1] = 'x' AND process:arguments[*] LIKE '%y'] REPEATS 5 TIMES WITHIN 1.5 SECONDS",
+            "[file:name IN () OR file:size > .5]",
             "[network-traffic:src_port >= 1024 AND network-traffic:is_active != true] // a remark",
         ] {
             assert_eq!(check(right), Ok(()), "{right}");
@@ -540,6 +579,8 @@ mod tests {
             ("[file:name = 'a'] REPEATS 1.5 TIMES", "a whole number above 0"),
             ("[file:name = 'a'] WITHIN -5 SECONDS", "a number above 0"),
             ("[process:arguments[1.5] = 'a']", "a whole number or *"),
+            ("[file:name = 'a' and file:size = 1]", "keywords in capitals"),
+            ("[file:name like 'a']", "keywords in capitals"),
         ] {
             let error = check(wrong).unwrap_err().to_string();
             assert!(error.contains(expected) && error.contains("§9"), "{wrong}: {error}");
@@ -578,7 +619,6 @@ mod tests {
             ("[file:name = 'a'] x", 18),
             ("[file:name = 'a]", 16),
             ("[file = 'a']", 6),
-            ("[file:name IN ()]", 15),
             ("[file:name = 'a'] WITHIN 5 MINUTES", 27),
             ("[file:name = ;]", 13),
         ] {

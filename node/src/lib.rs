@@ -9,7 +9,7 @@
 //! 4   ingest, publish, grants, membership, sync, query, backup, notice
 //!                                              use-cases; they meet in store and feed, never call each other
 //! 3   network, store, feed                     adapters: libp2p, RocksDB, in-process notices
-//! 2   config, keys, clock, bucket, space, tasks, telemetry, roster
+//! 2   config, keys, clock, bucket, space, tasks, telemetry, roster, words
 //! ```
 
 pub mod api;
@@ -38,3 +38,4 @@ pub mod tasks;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;
+pub mod words;

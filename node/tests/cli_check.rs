@@ -149,6 +149,19 @@ fn a_folder_that_cannot_be_written_or_is_full_is_named() {
 }
 
 #[test]
+fn lists_and_exports_that_name_what_is_not_there_are_named_with_their_key() {
+    let site = ready();
+    let text = fs::read_to_string(site.path("belfry.toml")).unwrap();
+    fs::write(site.path("belfry.toml"), format!("{text}[lists]\nfolder = \"nowhere\"\n")).unwrap();
+    wrong(&site, "lists", &["lists.folder", "nowhere", "make the folder"]);
+    let export = "[[exports]]\nname = \"x\"\nformat = \"list\"\ngroups = [\"no-such\"]\n";
+    fs::write(site.path("belfry.toml"), format!("{text}{export}")).unwrap();
+    wrong(&site, "exports", &["\"no-such\"", "regulations-standardizations"]);
+    fs::write(site.path("belfry.toml"), format!("{text}{}", export.replace("no-such", "cidr"))).unwrap();
+    site.ok("config check");
+}
+
+#[test]
 fn the_file_alone_can_be_checked_before_there_is_a_node() {
     let site = Site::new();
     assert_eq!(site.ok("config check --file-only --dir nowhere").lines().count(), 1);

@@ -30,7 +30,17 @@ fn init_makes_closed_encrypted_keys_and_prints_the_words() {
         assert!(fs::read_to_string(&path).unwrap().starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
     }
     assert_eq!(fs::metadata(site.path("c")).unwrap().permissions().mode() & 0o777, 0o700);
-    assert!(site.path("c/documents/rules-of-conduct.default.md").exists());
+    // What `sha256sum` says of the documents, FIPS 180-4; here by OpenSSL, where there is one.
+    for name in ["arrangement.default.md", "rules-of-conduct.default.md"] {
+        let path = site.path(&format!("c/documents/{name}"));
+        let run = Command::new("openssl").args(["dgst", "-sha256", "-r"]).arg(path).output();
+        let digest = run.map(|output| String::from_utf8_lossy(&output.stdout)[..64].to_owned());
+        let line = said.lines().find(|line| line.starts_with(name)).unwrap();
+        assert!(
+            digest.is_err() || line.ends_with(digest.as_deref().unwrap_or_default()),
+            "{line} {digest:?}"
+        );
+    }
     site.refused("coalition init --name x --out c --passphrase-file passphrase", 3, "not empty");
     assert_eq!(json(&site.ok("coalition roster --json --dir c"))["words"].as_str().unwrap(), words.join(" "));
 }
@@ -306,4 +316,106 @@ fn a_beacon_says_where_the_log_ends_and_for_how_long() {
         2,
         "is not a duration",
     );
+}
+
+#[test]
+fn what_the_coalition_lives_by_is_never_an_output() {
+    let site = Site::new();
+    site.coalition("c");
+    site.enrol("alice", "c", "");
+    site.issue("alice", "c", "");
+    let before = fs::read(site.path("c/log.pem")).unwrap();
+    let pass = "--dir c --passphrase-file passphrase";
+    for command in [
+        "coalition export --out c/log.pem --dir c",
+        "coalition export --out c/keys/root.pem --dir c",
+        "coalition export --out c/../c/head --dir c",
+        &format!("coalition beacon --out c/charter.pem {pass}"),
+        &format!("coalition issue alice.request --until 2099-11-30 --yes --out c/notices.json {pass}"),
+        "coalition charter draft --out c/keys/draft.toml --dir c",
+    ] {
+        site.refused(command, 3, "the coalition's own");
+    }
+    // Nor a node's, nor a file that holds something else.
+    site.refused("coalition export --out alice/charter.pem --dir c", 3, "the node's own");
+    fs::write(site.path("diary"), "dear diary").unwrap();
+    site.refused("coalition export --out diary --dir c", 3, "holds something else");
+    site.refused("coalition export --out alice.certificate --dir c", 3, "holds a BELFRY CERTIFICATE");
+    assert_eq!(fs::read(site.path("c/log.pem")).unwrap(), before);
+    site.ok("coalition export --out c/log-for-members.pem --dir c");
+    site.ok("coalition export --out c/log-for-members.pem --dir c");
+}
+
+#[test]
+fn a_revoked_certificate_is_no_member_and_a_time_to_come_is_said() {
+    let site = Site::new();
+    site.coalition("c");
+    for name in ["alice", "bob"] {
+        site.enrol(name, "c", "");
+        site.issue(name, "c", "");
+    }
+    site.ok("coalition revoke 1 --reason left --yes --dir c --passphrase-file passphrase");
+    site.ok("coalition export --out c.log --dir c");
+    let said = site.ok("verify c.log");
+    assert!(said.contains("1 with a valid certificate, 2 ever"), "{said}");
+    let audit = "audit membership --log c.log --group cidr --at";
+    let to_come = site.ok(&format!("{audit} 2098-01-01"));
+    assert!(to_come.starts_with("2098-01-01T23:59:59Z is still to come"), "{to_come}");
+    assert_eq!(json(&site.ok(&format!("{audit} 2098-01-01 --json")))["is_to_come"], true);
+    let past = site.ok(&format!("{audit} 2026-01-01"));
+    assert!(!past.contains("to come"), "{past}");
+}
+
+#[test]
+fn the_texts_that_are_accepted_can_be_compared_and_verified() {
+    let site = Site::new();
+    site.coalition("c");
+    let shown = site.ok("coalition charter show --dir c");
+    let line = shown.lines().find(|line| line.starts_with("arrangement ")).unwrap();
+    assert!(line.contains("c/documents/arrangement.default.md (sha256 "), "{line}");
+    // A member has what it was given: charter and documents side by side, or elsewhere.
+    let said = site.enrol("alice", "c", "");
+    assert!(
+        said.contains("c/documents/rules-of-conduct.default.md\n") && said.contains("\nsha256   "),
+        "{said}"
+    );
+    fs::create_dir(site.path("given")).unwrap();
+    fs::copy(site.path("c/charter.pem"), site.path("given/charter.pem")).unwrap();
+    let enrol = "enroll --charter given/charter.pem --org bob --class essential --groups cidr --accept-arrangement \
+                 --accept-rules --dir bob --passphrase-file passphrase";
+    let ran = site.run(enrol);
+    assert!(ran.code == 0 && ran.stderr.contains("--documents"), "{}", ran.stderr);
+    let ran = site.run(&format!("{enrol} --documents c/documents"));
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    site.ok("coalition export --out c.log --dir c");
+    let said = site.ok("verify c/documents/arrangement.default.md --log c.log");
+    assert!(said.contains("the text of the arrangement") && said.contains("charter version 1"), "{said}");
+    fs::write(site.path("other.md"), "another text").unwrap();
+    site.refused("verify other.md --log c.log", 3, "not the text of an arrangement");
+    site.refused("verify other.md", 1, "BELFRY");
+}
+
+#[test]
+fn arguments_that_would_be_ignored_are_refused() {
+    let site = Site::new();
+    site.coalition("c");
+    site.enrol("alice", "c", "");
+    site.issue("alice", "c", "");
+    site.ok(&Site::join("alice", "c"));
+    for command in [
+        "coalition notices --write pages --json --dir c",
+        "coalition notices --on 2026-11-01 --dir c",
+        "coalition notices --reference NBB-1 --dir c",
+        "coalition notices --sent 1-nis2-entering --json --dir c",
+        "coalition notices --sent 1-nis2-entering --lang fr --dir c",
+        "coalition notices --sent 1-nis2-entering --write pages --dir c",
+        "notice --lang nl --json --dir alice",
+    ] {
+        let ran = site.run(command);
+        assert_eq!(ran.code, 2, "{command}\n{}", ran.stderr);
+    }
+    assert!(!site.path("pages").exists());
+    // In the list a language names the authority.
+    let names = |lang: &str| site.ok(&format!("notice --lang {lang} --dir alice"));
+    assert_ne!(names("nl").lines().nth(1), names("fr").lines().nth(1));
 }

@@ -107,6 +107,11 @@ fn a_wrong_passphrase_and_a_node_that_is_off_are_failures() {
     let site = joined();
     site.refused("store check --dir alice --passphrase-file other-passphrase", 1, "wrong passphrase");
     site.refused("status --dir alice", 1, "no belfry runs");
+    // Nobody is asked for the passphrase of a node that is not there.
+    for command in ["run", "store check", "backup create b", "join alice.certificate --log c.log"] {
+        site.refused(&format!("{command} --dir nowhere"), 1, "no node here: nowhere");
+        site.refused(&format!("{command} --dir nowhere"), 1, "belfry enroll");
+    }
     let help = site.ok("--help");
     for code in ["0  done", "1  not done", "2  the command line is wrong", "3  refused"] {
         assert!(help.contains(code), "{help}");

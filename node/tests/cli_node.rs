@@ -57,6 +57,11 @@ fn a_token_is_revoked_by_its_name_or_id() {
     assert!(!tokens().contains("soar"));
     site.refused(&format!("token revoke siem {ALICE}"), 3, "`belfry token list` shows them");
     site.refused(&format!("token revoke cli {ALICE}"), 3, "command line itself");
+    let own = listed.lines().find(|line| line.contains(" cli ")).unwrap();
+    assert!(
+        own.ends_with("this command line") && listed.matches("this command line").count() == 1,
+        "{listed}"
+    );
 }
 
 #[test]
@@ -76,6 +81,7 @@ fn a_publication_is_told_in_words_a_reader_knows() {
     let (site, _node) = running();
     let said = site.ok(&format!("publish bundle.json --group cidr --tlp green --idempotency-key k {ALICE}"));
     assert!(said.contains("1 object in 1 message") && said.starts_with("Safe on this node's disk"), "{said}");
+    assert!(said.contains("\nTLP:GREEN to cidr: "), "{said}");
     let hint = said.lines().find_map(|line| line.split_once("belfry publication ")).unwrap().1;
     assert!(hint.ends_with(ALICE), "{said}");
     let followed = site.ok(&format!("publication {hint}"));
@@ -119,7 +125,11 @@ fn a_recipient_is_the_member_with_a_valid_certificate_and_two_of_them_are_listed
     // One of them left: the other is meant.
     site.ok(&format!("coalition revoke 2 --reason left {decide}"));
     bring();
-    site.ok(red);
+    let said = site.ok(red);
+    assert!(said.contains("TLP:RED to Bob alone, in cidr: "), "{said}");
+    let json: serde_json::Value = serde_json::from_str(&site.ok(&format!("{red} --json"))).unwrap();
+    assert_eq!((&json["tlp"], &json["audience"]), (&"red".into(), &"recipients".into()), "{json}");
+    assert_eq!(json["recipients"][0]["organisation"], "Bob", "{json}");
     // Whom a cut shall end, is not guessed.
     site.refused(&format!("heads bob {ALICE}"), 3, "(certificate 2 revoked)");
     let ran = site.run_bare(&format!("heads 2 {ALICE}"));
@@ -127,8 +137,78 @@ fn a_recipient_is_the_member_with_a_valid_certificate_and_two_of_them_are_listed
 }
 
 #[test]
-fn a_check_beside_the_running_node_leaves_it_its_ports() {
+fn a_check_beside_the_running_node_tells_whether_it_has_these_settings() {
     let (site, _node) = running();
     let said = site.ok(&format!("config check {ALICE}"));
     assert!(said.contains("held by the node that runs"), "{said}");
+    let text = fs::read_to_string(site.path("alice.toml")).unwrap();
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    fs::write(site.path("other.toml"), text.replace("127.0.0.1:0", &format!("127.0.0.1:{port}"))).unwrap();
+    let said = site.ok("config check --config other.toml");
+    let line = said.lines().find(|line| line.contains("ports")).unwrap();
+    assert!(line.starts_with("NOTE") && line.contains("a node runs here with other settings"), "{line}");
+    assert!(line.ends_with(&format!("Restart it to have 127.0.0.1:{port}")), "{line}");
+    let without = text.replace("[\"/ip4/127.0.0.1/tcp/0\"]", "[]");
+    fs::write(site.path("other.toml"), without).unwrap();
+    assert!(site.ok("config check --config other.toml").contains("Restart it to have none for others"));
+}
+
+#[test]
+fn a_damaged_bundle_is_a_failure_and_a_broken_rule_a_refusal_that_names_it() {
+    let (site, _node) = running();
+    let publish = format!("publish broken.json --group cidr --tlp green {ALICE}");
+    for broken in [&BUNDLE[..BUNDLE.len() - 9], "", "{}", "[1]", r#"{"type":"malware"}"#] {
+        fs::write(site.path("broken.json"), broken).unwrap();
+        site.refused(&publish, 1, "not a STIX bundle");
+    }
+    let indicator = |language: &str, pattern: &str| {
+        let id = "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f";
+        let time = "2026-01-01T00:00:00.000Z";
+        let object = serde_json::json!({
+            "type": "indicator", "spec_version": "2.1", "id": id, "created": time, "modified": time, "valid_from": time,
+            "pattern_type": language, "pattern": pattern,
+        });
+        let bundle = serde_json::json!({
+            "type": "bundle", "id": "bundle--5d0092c5-5f74-4287-9642-33f4c354e56d", "objects": [object],
+        });
+        fs::write(site.path("broken.json"), bundle.to_string()).unwrap();
+        id
+    };
+    for (pattern, place) in [("[ipv4-addr:value = ]", "at byte 19"), ("evil.example", "at byte 0")] {
+        let id = indicator("stix", pattern);
+        site.refused(&publish, 3, &format!("{id}: pattern: is no STIX pattern (STIX 2.1 §9): {place}"));
+    }
+    // Other languages have checkers of their own.
+    indicator("yara", "rule a { condition: true }");
+    site.ok(&publish);
+}
+
+#[test]
+fn what_was_withdrawn_says_so_among_objects_and_as_a_publication() {
+    let (site, _node) = running();
+    let time = "2026-01-01T00:00:00.000Z";
+    let object = serde_json::json!({
+        "type": "indicator", "spec_version": "2.1", "id": "indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f",
+        "created": time, "modified": time, "valid_from": time, "pattern_type": "stix",
+        "pattern": "[ipv4-addr:value = '198.51.100.7']",
+    });
+    let bundle = serde_json::json!({
+        "type": "bundle", "id": "bundle--5d0092c5-5f74-4287-9642-33f4c354e56d", "objects": [object],
+    });
+    fs::write(site.path("indicator.json"), bundle.to_string()).unwrap();
+    let json = |line: &str| -> serde_json::Value { serde_json::from_str(&site.ok(line)).unwrap() };
+    let answer = json(&format!("publish indicator.json --group cidr --tlp green --json {ALICE}"));
+    let id = answer["publication"].as_str().unwrap().to_owned();
+    let state = || json(&format!("publication {id} --json {ALICE}"))["state"].clone();
+    let objects = || site.ok(&format!("objects --group cidr {ALICE}"));
+    support::eventually("it is sent", || state() == "flushed");
+    assert!(
+        objects().lines().any(|line| line.contains("indicator--8e2e2d2b") && line.contains("  current  "))
+    );
+    site.ok(&format!("withdraw --group cidr --publication {id} --mode retract {ALICE}"));
+    support::eventually("it is withdrawn", || state() == "withdrawn");
+    let said = site.ok(&format!("publication {id} {ALICE}"));
+    assert!(said.contains("sent, and withdrawn since"), "{said}");
+    support::eventually("the object says so", || objects().contains("  withdrawn  "));
 }

@@ -68,10 +68,19 @@ pub(crate) fn parse_media(text: &str) -> Option<(String, Vec<(String, String)>)>
 
 /// A small JSON body; anything but the expected members is an error that says so.
 pub(crate) async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+    json_up_to(MAX_JSON, headers, body).await
+}
+
+/// A JSON body of at most `limit` bytes, as [`json`].
+pub(crate) async fn json_up_to<T: DeserializeOwned>(
+    limit: usize,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, Problem> {
     if media(headers).is_none_or(|(essence, _)| essence != "application/json") {
         return Err(unsupported("application/json"));
     }
-    let bytes = bytes(headers, body, MAX_JSON).await?;
+    let bytes = bytes(headers, body, limit).await?;
     serde_json::from_slice(&bytes).map_err(|error| {
         if error.is_data() {
             Problem::unprocessable("bad-body", error.to_string())

@@ -63,11 +63,7 @@ pub(in crate::api) async fn events(
     let names = params.list("group")?;
     let kinds: BTreeSet<String> = params.list("type")?.into_iter().collect();
     let after = params.one("after")?;
-    let tells_sync = match params.one("sync")?.as_deref() {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(bad("sync", "is true or false")),
-    };
+    let tells_sync = params.flag("sync")?;
     params.finish()?;
     let mut groups = BTreeSet::new();
     for name in &names {

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::{
     publish::{
+        Held,
         submission::{Accepted, DraftStatus, Submission, SubmitError},
         withdraw::{WithdrawError, WithdrawalRequest, Withdrawn},
     },
@@ -28,6 +29,8 @@ pub trait Publish: Send + Sync {
     async fn withdraw(&self, request: WithdrawalRequest) -> Result<Withdrawn, WithdrawError>;
     /// How far a publication of this node has come; `None` if it made no such.
     async fn status(&self, publication: PublicationId) -> Result<Option<DraftStatus>, SubmitError>;
+    /// Who else holds a publication of this node; `None` if it has not sent it.
+    async fn holders(&self, publication: PublicationId) -> Result<Option<Held>, SubmitError>;
 }
 
 /// What the running node knows about itself and no table does.
@@ -49,6 +52,10 @@ pub trait NodeStatus: Send + Sync {
     /// Copies this node into a new folder; the answer is the manifest.
     async fn backup(&self, folder: PathBuf) -> Result<serde_json::Value, BackupRefused> {
         Err(BackupRefused::Folder(format!("this node makes no backups, so none in {}", folder.display())))
+    }
+    /// What keeps this node from sending now, or lets others refuse what it sends: each a sentence. Cheap.
+    fn obstacles(&self) -> Vec<String> {
+        Vec::new()
     }
     /// What happened since the start: name and count, for `GET /metrics`.
     fn counters(&self) -> Vec<(String, u64)> {

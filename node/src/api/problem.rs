@@ -233,6 +233,7 @@ impl From<SubmitError> for Problem {
         match error {
             SubmitError::UnknownGroup(_) => Self::not_found("unknown-group", said),
             SubmitError::NotAPublisher(_) => Self::forbidden("not-a-publisher", said),
+            SubmitError::NotABundle(_) => Self::unprocessable("not-a-bundle", said),
             SubmitError::Content { object, path, rule } => {
                 let mut problem = Self::unprocessable("bad-content", said).with("rule", rule);
                 if let Some(object) = object {

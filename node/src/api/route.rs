@@ -90,6 +90,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/api/v1/events", Read, events::events),
         Route::post("/api/v1/publications", Publish, publications::submit),
         Route::get("/api/v1/publications/{publication}", Publish, publications::follow),
+        Route::get("/api/v1/publications/{publication}/holders", Publish, publications::holders),
         Route::post("/api/v1/withdrawals", Publish, withdrawals::withdraw),
         Route::get("/api/v1/tokens", Admin, tokens::list),
         Route::post("/api/v1/tokens", Admin, tokens::create),

@@ -16,10 +16,10 @@ use super::{
     args::{second, until},
     exit::refuse,
     global::{DataFolder, Global},
-    output,
+    out, output,
     verify::Log,
 };
-use crate::keys::file::{self, Existing, Readers};
+use crate::{clock, keys::file::Readers};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -68,8 +68,16 @@ impl MembershipAt {
         };
         let members = roster.members_at(group.id, self.at);
         let version = roster.version();
+        let is_to_come = self.at > clock::now();
+        let note = match is_to_come {
+            true => format!(
+                "{} is still to come: this is what the decisions made so far come to by then.\n",
+                second(self.at)
+            ),
+            false => String::new(),
+        };
         let head = format!(
-            "{} ({})\n{} in {} at {}, by the log up to entry {} ({}), charter {}\n",
+            "{note}{} ({})\n{} in {} at {}, by the log up to entry {} ({}), charter {}\n",
             output::visible(then.newest().name()),
             words::to_words(roster.coalition()).split(' ').take(4).collect::<Vec<_>>().join(" ") + " …",
             output::counted(members.len() as u64, "certificate", "certificates"),
@@ -84,6 +92,7 @@ impl MembershipAt {
                 "coalition": roster.coalition(),
                 "group": self.group,
                 "at": self.at,
+                "is_to_come": is_to_come,
                 "charter": then.newest().version(),
                 "log": version,
                 "members": members.iter().map(shown).collect::<Vec<Value>>(),
@@ -145,7 +154,7 @@ impl Message {
         let answer = global.client(&self.data)?.get(&path)?;
         let text = answer.get("file").and_then(Value::as_str).context("the daemon's answer has no file")?;
         armour::read_message(text).context("the daemon's answer")?;
-        file::write(&self.out, text.as_bytes(), Readers::All, Existing::Keep)?;
+        out::create(&self.out, text.as_bytes(), Readers::All)?;
         let path = output::path(&self.out);
         Ok(output::print(&format!(
             "Wrote {path}. With the coalition's log, anybody can verify it:\n  belfry verify {path} --log log.pem\n"

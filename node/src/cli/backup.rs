@@ -145,7 +145,8 @@ fn show(headline: &str, manifest: &Manifest, as_json: bool) -> anyhow::Result<()
 
 fn at_the_edge(error: BackupError) -> anyhow::Error {
     match error {
-        BackupError::Exists(_) | BackupError::Damaged { .. } | BackupError::Seal(_) => refused(error),
+        // Damaged is a failure; what another key sealed is somebody else's.
+        BackupError::Exists(_) | BackupError::Seal(_) => refused(error),
         other => other.into(),
     }
 }

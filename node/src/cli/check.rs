@@ -3,13 +3,9 @@
 //! Nothing is changed, nothing is asked: where the passphrase comes from the terminal, the key files are only
 //! looked at. Checks go on after one that fails, so that one run tells all that is to be mended.
 
-use std::{
-    fmt::Write as _,
-    fs,
-    net::{SocketAddr, TcpListener, UdpSocket},
-    os::unix::net::UnixStream,
-    path::Path,
-};
+mod ports;
+
+use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context as _, bail, ensure};
 use belfry_proto::trust::{file as armour, roster::Standing};
@@ -22,10 +18,10 @@ use super::{
 };
 use crate::{
     clock,
-    config::{Config, DEFAULT_PATH, Lists, Transport},
+    config::{Config, DEFAULT_PATH, Lists},
     keys::{
         self, EnrolmentError, MemberKeys, Passphrase, Source,
-        enrolment::{certified, read, read_charters, verify},
+        enrolment::{certified, fold, read, read_charters, verify},
         file::{self, FileError},
     },
     query::lists,
@@ -70,9 +66,13 @@ impl Check {
                 report.add("membership", membership(&config, keys.ok().and_then(|found| found.0)));
                 report.add("API socket", api_socket(&config));
             }
-            report.add("ports", ports(&config));
+            let (verdict, said) = ports::ports(&config, global, &self.data);
+            report.add_as(verdict, "ports", said);
             if config.lists != Lists::default() {
                 report.add("lists", lists(&config));
+            }
+            if !config.exports.is_empty() {
+                report.add("exports", exports(&config));
             }
         }
         output::print(&report.text)?;
@@ -97,8 +97,13 @@ struct Report {
 
 impl Report {
     fn add(&mut self, what: &str, found: anyhow::Result<String>) {
+        self.add_as("ok", what, found);
+    }
+
+    /// [`Self::add`], where what is found has another verdict than "ok".
+    fn add_as(&mut self, verdict: &str, what: &str, found: anyhow::Result<String>) {
         let (verdict, said) = match found {
-            Ok(said) => ("ok", output::visible(&said)),
+            Ok(said) => (verdict, output::visible(&said)),
             Err(error) => {
                 self.wrong += 1;
                 ("WRONG", output::chain(&error))
@@ -227,38 +232,25 @@ fn membership(config: &Config, keys: Option<MemberKeys>) -> anyhow::Result<Strin
     ))
 }
 
-/// A node that runs has its own ports, and they are not free.
-fn is_running(config: &Config) -> bool {
-    UnixStream::connect(config.api_socket()).is_ok()
-}
-
-fn ports(config: &Config) -> anyhow::Result<String> {
-    if is_running(config) {
-        return Ok("held by the node that runs".to_owned());
+/// Profiles name groups, which the charter at hand has or has not.
+fn exports(config: &Config) -> anyhow::Result<String> {
+    let folder = keys::DataFolder::new(&config.node.data_dir);
+    if folder.log().exists() {
+        let roster = fold(&read(&folder.log(), armour::read_log)?)?;
+        let charter = roster.charter();
+        for export in &config.exports {
+            if let Some(group) = export.groups.iter().find(|group| charter.group_by_slug(group).is_none()) {
+                let known: Vec<&str> = charter.groups().iter().map(|group| group.slug.as_str()).collect();
+                bail!(
+                    "export {:?} is of the group {group:?}, which the charter does not have: it has {}",
+                    export.name,
+                    known.join(", ")
+                );
+            }
+        }
     }
-    let listen =
-        config.network.listen.iter().filter_map(|address| Some((address.socket()?, address.to_string())));
-    for ((transport, socket), name) in listen {
-        bindable(transport, socket, &name, "network.listen")?;
-    }
-    let api = config.api.listen;
-    bindable(Transport::Tcp, api, &api.to_string(), "api.listen")?;
-    let names: Vec<String> = config.network.listen.iter().map(ToString::to_string).collect();
-    let others =
-        if names.is_empty() { "none for others, it only dials".to_owned() } else { names.join(", ") };
-    Ok(format!("free: {others}; API {api}"))
-}
-
-fn bindable(transport: Transport, socket: SocketAddr, name: &str, key: &str) -> anyhow::Result<()> {
-    let bound = match transport {
-        Transport::Tcp => TcpListener::bind(socket).map(drop),
-        Transport::Udp => UdpSocket::bind(socket).map(drop),
-    };
-    bound.map_err(|error| {
-        anyhow::anyhow!(
-            "{name} cannot be had: {error}; stop what listens there (`ss -tulpn` shows it), or mend {key}"
-        )
-    })
+    let names: Vec<&str> = config.exports.iter().map(|export| export.name.as_str()).collect();
+    Ok(names.join(", "))
 }
 
 fn api_socket(config: &Config) -> anyhow::Result<String> {

@@ -41,13 +41,15 @@ pub(super) enum ClientError {
     #[error("the daemon's answer is not what this belfry expects ({0}): are both the same version?")]
     Answer(String),
     #[error("{}", if detail.is_empty() { title } else { detail })]
-    Problem { status: u16, title: String, detail: String },
+    Problem { status: u16, code: String, title: String, detail: String },
 }
 
 impl ClientError {
     /// As the command's error: a problem that names a rule is a refusal.
     fn at_the_edge(self) -> anyhow::Error {
         match self {
+            // A damaged file is nothing a rule could be held against.
+            Self::Problem { ref code, .. } if code == "not-a-bundle" => self.into(),
             // Not 401 (our own token), 408 and 429 (come back).
             Self::Problem { status: 400 | 403..=405 | 409 | 413 | 415 | 422, .. } => refused(self),
             other => other.into(),
@@ -201,14 +203,19 @@ fn answer(status: u16, body: &[u8]) -> Result<Value, ClientError> {
     if status == 401 {
         detail = "the daemon does not know our token: was cli.token replaced while it ran? restart it".into();
     }
-    if let Some(more) = in_our_words(&text("code")) {
+    let code = text("code");
+    if let Some(more) = in_our_words(&code) {
         detail.push_str(more);
+    }
+    if let Some(files) = value.get("files").and_then(Value::as_array).filter(|_| code == "which-file") {
+        let names: Vec<&str> = files.iter().filter_map(Value::as_str).collect();
+        let _ = write!(detail, " with --file, or take all with --out DIR: {}", names.join(", "));
     }
     if status >= 500 {
         // Under this id the daemon's log says why.
         detail = format!("{detail} {}", text("request_id")).trim().to_owned();
     }
-    Err(ClientError::Problem { status, title, detail })
+    Err(ClientError::Problem { status, code, title, detail })
 }
 
 /// What a problem's text lacks at the command line: how one says there what it asks for.
@@ -217,6 +224,8 @@ fn in_our_words(code: &str) -> Option<&'static str> {
         "red-without-recipients" => Some(" with --to MEMBER"),
         "unknown-member" => Some(" (`belfry members` lists them)"),
         "unknown-token" => Some(" (`belfry token list` shows them)"),
+        "unknown-export" => Some(" (`belfry export` lists them)"),
+        "unknown-publication" => Some(" (`belfry publish` printed it)"),
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! `belfry enroll`: pin the charter, make keys, ask for a certificate.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use belfry_proto::{
@@ -19,9 +19,10 @@ use clap::Args;
 use super::{
     args::GroupArg,
     coalition::roles,
+    documents,
     exit::{refuse, refused},
     global::{DataFolder, Global, KeyPassphrase},
-    output,
+    out, output,
 };
 use crate::{
     clock,
@@ -91,6 +92,9 @@ pub(super) struct Enroll {
     /// Member id of this organisation, when it has a node already
     #[arg(long, value_name = "ID")]
     member: Option<MemberId>,
+    /// Folder with the texts of the arrangement and the rules [default: documents, beside the charter file]
+    #[arg(long, value_name = "DIR")]
+    documents: Option<PathBuf>,
     /// Accept the coalition's information-sharing arrangement without being asked
     #[arg(long)]
     accept_arrangement: bool,
@@ -118,6 +122,9 @@ impl Enroll {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let config = global.config(&self.data)?;
         let folder = keys::DataFolder::new(&config.node.data_dir);
+        if let Some(out) = &self.out {
+            out::may_replace(out, Some(armour::FileKind::CertificateRequest))?;
+        }
         let chain = read_charters(&self.charter).map_err(refused)?;
         self.check_pin(&folder, chain.coalition())?;
         if folder.certificate().exists() {
@@ -137,8 +144,13 @@ impl Enroll {
             member: self.member,
         };
         output::print(&introduction(charter))?;
-        accepted("information-sharing arrangement", charter.arrangement(), self.accept_arrangement)?;
-        accepted("rules of conduct", charter.rules(), self.accept_rules)?;
+        let folder_of = self.documents.clone().unwrap_or_else(|| documents::beside(&self.charter));
+        for (what, document, by_flag) in [
+            ("information-sharing arrangement", charter.arrangement(), self.accept_arrangement),
+            ("rules of conduct", charter.rules(), self.accept_rules),
+        ] {
+            accepted(what, document, &folder_of, by_flag)?;
+        }
 
         let source = self.passphrase.source(&config.keys);
         let keys = if MemberKeys::exist(&folder.keys()) {
@@ -159,7 +171,7 @@ impl Enroll {
         let text = armour::write_request(&request);
         file::write(&folder.request(), text.as_bytes(), Readers::All, Existing::Replace)?;
         if let Some(out) = &self.out {
-            file::write(out, text.as_bytes(), Readers::All, Existing::Replace)?;
+            out::replace(out, &text)?;
         }
         output::print(&format!(
             "This node will be {}\nSend {} to the coalition; it answers with a certificate and the log.\nThen: belfry join \
@@ -223,13 +235,19 @@ fn introduction(charter: &Charter) -> String {
 }
 
 /// Accepted by flag, or at the terminal.
-fn accepted(what: &str, document: &belfry_proto::schema::Document, by_flag: bool) -> anyhow::Result<()> {
-    output::print(&format!(
-        "The {what}, version {}:\n  {}\n  hash {}\n",
-        output::visible(&document.version),
-        output::visible(&document.link),
-        hex::encode(&document.hash)
-    ))?;
+fn accepted(
+    what: &str,
+    document: &belfry_proto::schema::Document,
+    folder: &Path,
+    by_flag: bool,
+) -> anyhow::Result<()> {
+    output::print(&format!("The {what}:\n{}", output::facts(&documents::told(document, folder))))?;
+    if documents::find(document, folder).is_none() {
+        output::warn(&format!(
+            "the text of the {what} is not at hand: ask the coalition for its documents, and name their folder with \
+             --documents, to read what you accept."
+        ));
+    }
     if by_flag {
         return Ok(output::print("Accepted.\n\n")?);
     }

@@ -10,8 +10,9 @@ use super::{
     client::segment,
     global::{DataFolder, Global},
     listing::listed,
-    output,
+    out, output,
 };
+use crate::keys::file::{self, Existing, Readers};
 
 /// List the configured exports, print one, or write all its files into a folder.
 #[derive(Debug, Args)]
@@ -71,15 +72,16 @@ impl Export {
         let report = client.get(&format!("{path}/report"))?;
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         for file in report.get("files").and_then(Value::as_array).into_iter().flatten() {
-            let Some(file) = file.get("name").and_then(Value::as_str).filter(|name| is_plain(name)) else {
+            let name = file.get("name").and_then(Value::as_str).unwrap_or_default();
+            if !is_plain(name) {
+                output::warn(&format!("a file called {name:?} is not written: that is no name for one"));
                 continue;
-            };
-            let bytes = client.fetch(&format!("{path}/{}", segment(file)))?;
+            }
+            let bytes = client.fetch(&format!("{path}/{}", segment(name)))?;
+            let to = folder.join(name);
+            out::is_free(&to)?;
             // Tools read at any time: never half a file.
-            let (draft, end) = (folder.join(format!(".{file}.new")), folder.join(file));
-            fs::write(&draft, bytes)
-                .and_then(|()| fs::rename(&draft, &end))
-                .with_context(|| format!("writing {}", end.display()))?;
+            file::write(&to, &bytes, Readers::All, Existing::Replace)?;
         }
         Ok(())
     }
@@ -87,5 +89,5 @@ impl Export {
 
 /// A name that stays in its folder, whoever answers.
 fn is_plain(name: &str) -> bool {
-    !name.starts_with('.') && !name.contains(['/', '\\', '\0'])
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])
 }

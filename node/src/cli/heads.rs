@@ -10,9 +10,9 @@ use serde_json::Value;
 use super::{
     client::segment,
     global::{DataFolder, Global},
-    output,
+    out, output,
 };
-use crate::keys::file::{self, Existing, Readers};
+use crate::keys::file::Readers;
 
 /// Print the last message of each log of a member, as `coalition revoke --cut` wants it.
 ///
@@ -36,12 +36,12 @@ impl Heads {
         let answer = global.client(&self.data)?.get(&path)?;
         let text = cut_file(&answer).context("the daemon's list of heads")?;
         match &self.out {
-            Some(out) => {
-                file::write(out, text.as_bytes(), Readers::All, Existing::Keep)?;
+            Some(path) => {
+                out::create(path, text.as_bytes(), Readers::All)?;
                 let logs = u64::try_from(text.lines().filter(|line| !line.starts_with('#')).count())?;
                 output::print(&format!(
                     "Wrote {}: the last messages of {}\n",
-                    output::path(out),
+                    output::path(path),
                     output::counted(logs, "log", "logs")
                 ))?;
             }

@@ -116,8 +116,8 @@ impl Objects {
             let lines: String = objects.iter().map(|row| format!("{}\n", content(row))).collect();
             return Ok(output::print(&lines)?);
         }
-        let rows: Vec<[String; 5]> = objects.iter().map(row).collect();
-        Ok(output::print(&output::table(["id", "version", "tlp", "from", "added"], &rows))?)
+        let rows: Vec<[String; 6]> = objects.iter().map(row).collect();
+        Ok(output::print(&output::table(["id", "state", "version", "tlp", "from", "added"], &rows))?)
     }
 }
 
@@ -126,7 +126,7 @@ fn content(row: &Value) -> &Value {
     row.get("object").filter(|o| o.is_object()).unwrap_or(row)
 }
 
-fn row(row: &Value) -> [String; 5] {
+fn row(row: &Value) -> [String; 6] {
     let object = content(row);
     let text = |names: &[&str]| {
         names
@@ -136,6 +136,7 @@ fn row(row: &Value) -> [String; 5] {
     };
     [
         text(&["id"]),
+        text(&["state"]),
         text(&["version", "modified", "created"]),
         text(&["tlp"]),
         text(&["organisation", "member"]),
@@ -217,8 +218,9 @@ mod tests {
     #[test]
     fn objects_list_with_and_without_metadata() {
         let bare = json!({"id": "indicator--1", "modified": "2026"});
-        let wrapped = json!({"object": bare, "tlp": "amber", "member": "m", "date_added": "t"});
-        assert_eq!(row(&bare), ["indicator--1", "2026", "-", "-", "-"]);
-        assert_eq!(row(&wrapped), ["indicator--1", "2026", "amber", "m", "t"]);
+        let wrapped =
+            json!({"object": bare, "state": "withdrawn", "tlp": "amber", "member": "m", "date_added": "t"});
+        assert_eq!(row(&bare), ["indicator--1", "-", "2026", "-", "-", "-"]);
+        assert_eq!(row(&wrapped), ["indicator--1", "withdrawn", "2026", "amber", "m", "t"]);
     }
 }

@@ -16,6 +16,7 @@ mod check;
 mod client;
 mod coalition;
 mod config;
+mod documents;
 mod enroll;
 mod exit;
 mod export;
@@ -26,7 +27,9 @@ mod join;
 mod listing;
 mod lookup;
 mod notice;
+mod out;
 mod output;
+mod publication;
 mod publish;
 mod run;
 mod status;
@@ -88,7 +91,7 @@ enum Command {
     Status(status::Status),
     Sync(sync::Sync),
     Publish(publish::Publish),
-    Publication(publish::Publication),
+    Publication(publication::Publication),
     Withdraw(withdraw::Withdraw),
     /// Make, list and revoke access tokens of the local API
     #[command(subcommand)]

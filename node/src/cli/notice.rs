@@ -14,14 +14,14 @@ use serde_json::{Value, json};
 use super::{
     exit::{refuse, refused},
     global::{DataFolder, Global},
-    output,
+    out, output,
 };
 use crate::{
     clock,
     keys::{
         self,
         enrolment::{fold, read},
-        file::{self, Existing, Readers},
+        file::{self, Readers},
     },
     notice::{Book, LANGUAGES, Notice, html},
 };
@@ -29,8 +29,9 @@ use crate::{
 /// In which words, to whom.
 #[derive(Debug, Args)]
 pub(super) struct Wording {
-    /// Language of the page
-    #[arg(long, value_name = "LANGUAGE", default_value = "en", value_parser = PossibleValuesParser::new(LANGUAGES))]
+    /// Language of the page, and of the authorities' names in the list
+    #[arg(long, value_name = "LANGUAGE", default_value = "en", conflicts_with = "json",
+        value_parser = PossibleValuesParser::new(LANGUAGES))]
     pub(super) lang: String,
     /// Authorities and texts of another country or year, in TOML [default: config/notices.default.toml, Belgium's]
     #[arg(long, value_name = "FILE")]
@@ -65,7 +66,7 @@ pub(super) struct NoticeCommand {
     /// Page to write, in HTML that prints; the last notice owed
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     out: Option<PathBuf>,
-    /// Print every notice as JSON
+    /// Print every notice as JSON, with the authorities' names in every language
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -103,18 +104,18 @@ impl NoticeCommand {
                 "No notice is owed: of its classes none is an essential, important or financial entity.\n",
             )?);
         };
-        let Some(out) = &self.out else {
-            return Ok(output::print(&listed(&notices, &book)?)?);
+        let Some(path) = &self.out else {
+            return Ok(output::print(&listed(&notices, &book, &self.wording.lang)?)?);
         };
         let page = page(last, &book, &self.wording.lang)?;
-        file::write(out, page.as_bytes(), Readers::Owner, Existing::Keep)?;
+        out::create(path, page.as_bytes(), Readers::Owner)?;
         let when = match last.effective > clock::now() {
             true => " It is owed once that has come; send it then.",
             false => "",
         };
         Ok(output::print(&format!(
             "Wrote {}: {} of {}, effective {}.{when}\n",
-            output::path(out),
+            output::path(path),
             last.occasion,
             output::visible(&last.organisation),
             last.effective
@@ -143,7 +144,7 @@ pub(super) fn shown(notice: &Notice, book: &Book) -> anyhow::Result<Value> {
     Ok(value)
 }
 
-fn listed(notices: &[Notice], book: &Book) -> anyhow::Result<String> {
+fn listed(notices: &[Notice], book: &Book, language: &str) -> anyhow::Result<String> {
     let rows = notices
         .iter()
         .map(|notice| {
@@ -153,7 +154,7 @@ fn listed(notices: &[Notice], book: &Book) -> anyhow::Result<String> {
                 notice.act.to_uppercase(),
                 notice.occasion.to_owned(),
                 notice.effective.to_string(),
-                authority.name("en").to_owned(),
+                authority.name(language).to_owned(),
             ])
         })
         .collect::<anyhow::Result<Vec<_>>>()?;

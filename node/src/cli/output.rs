@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+pub(super) use belfry_proto::stix::neutral::visible;
 use serde_json::Value;
 
 /// Prints `text` to stdout. A reader that went away (`belfry members | head`) is no failure.
@@ -49,21 +50,6 @@ pub(super) fn chain(error: &anyhow::Error) -> String {
         text.push_str(&cause);
     }
     text.lines().map(visible).collect::<Vec<_>>().join("\n")
-}
-
-/// `text` with everything escaped that would move a cursor, colour a terminal or turn reading order around.
-pub(super) fn visible(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        let steers = c.is_control()
-            || matches!(c, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if steers {
-            let _ = write!(out, "{}", c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }
 
 /// Rows under headings, columns aligned, two spaces apart.

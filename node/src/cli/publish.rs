@@ -1,11 +1,6 @@
-//! `belfry publish` and `belfry publication`: handing a bundle in, and following it.
+//! `belfry publish`: handing a bundle in.
 
-use std::{
-    io::Read as _,
-    path::PathBuf,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{io::Read as _, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use belfry_proto::{
@@ -17,19 +12,18 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{
-    client::{Client, Content, path_and_query, segment},
+    client::{Content, path_and_query},
     exit::{Usage, refuse},
     global::{DataFolder, Global},
     output,
+    publication::{followed, shared_with, show, wait, warn},
 };
 use crate::config::parse_tlp;
 
-/// How often `--wait` looks again.
-const POLL: Duration = Duration::from_millis(250);
-
 /// Share a STIX 2.1 bundle with a group.
 ///
-/// The bundle is durable once this returns; it is sent as soon as the node is connected and up to date.
+/// The bundle is durable once this returns; it is sent as soon as the node is connected and up to date. With --wait
+/// this returns once a member that may read it has it, by that member's own word.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -61,21 +55,9 @@ pub(super) struct Publish {
     /// Publishing again under the same key is one publication
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// Wait until it is sealed and on its way, at most 60 seconds or as many as given
+    /// Wait until another member says that it holds it, at most 60 seconds or as many as given
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "60")]
     wait: Option<u64>,
-    /// Print the daemon's answer as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    data: DataFolder,
-}
-
-/// Show what became of a publication.
-#[derive(Debug, Args)]
-pub(super) struct Publication {
-    /// Publication id, as `belfry publish` printed it
-    id: String,
     /// Print the daemon's answer as JSON
     #[arg(long)]
     json: bool,
@@ -95,6 +77,7 @@ impl Publish {
             idempotency_key: self.idempotency_key.clone(),
         };
         let answer = client.post(&self.path(), content)?;
+        warn(&answer);
         let Some(seconds) = self.wait else {
             return show(&answer, self.json, || accepted(&answer, client.again()));
         };
@@ -142,101 +125,23 @@ impl Publish {
     }
 }
 
-impl Publication {
-    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let client = global.client(&self.data)?;
-        let status = client.get(&format!("/api/v1/publications/{}", segment(&self.id)))?;
-        show(&status, self.json, || followed(&status))
-    }
-}
-
-fn show(answer: &Value, json: bool, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-    if json {
-        return output::print_json(answer);
-    }
-    Ok(output::print(&text())?)
-}
-
 /// The answer to a submission.
 fn accepted(answer: &Value, again: &str) -> String {
     let at = |name: &str| answer.get(name).and_then(output::scalar).unwrap_or_else(|| "-".into());
     let id = at("publication");
     let number = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let is_doubtful = answer.get("warnings").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
     let what = match answer.get("duplicate").and_then(Value::as_bool) {
         Some(true) => "Nothing new: this idempotency key came before.",
+        _ if is_doubtful => "Safe on this node's disk, and waits to be sent: see the warning above.",
         _ => "Safe on this node's disk, and sent as soon as the node is connected and up to date.",
     };
     format!(
-        "{what}\nIt is {} in {}, publication {id}.\nWhat becomes of it: belfry publication {id}{again}\n",
+        "{what}\n{}: {} in {}, publication {id}.\nWhat becomes of it: belfry publication {id}{again}\n",
+        shared_with(answer),
         output::counted(number("objects"), "object", "objects"),
         output::counted(number("parts"), "message", "messages"),
     )
-}
-
-/// A publication in words.
-fn followed(status: &Value) -> String {
-    let at = |name: &str| status.get(name).and_then(output::scalar).unwrap_or_else(|| "-".into());
-    let reason =
-        status.get("error").and_then(Value::as_str).map(|why| format!(": {why}")).unwrap_or_default();
-    let state = match status.get("state").and_then(Value::as_str) {
-        Some("drafted") => format!("waiting to be sent{reason}"),
-        Some("flushed") if status.get("readable_only_here") == Some(&Value::Bool(true)) => {
-            "sent, but readable only here: no other member has its key yet".to_owned()
-        }
-        Some("flushed") => "sent".to_owned(),
-        Some("refused") => format!("refused, and never sent{reason}"),
-        _ => at("state"),
-    };
-    let mut facts = vec![
-        ("publication", at("publication")),
-        ("state", state),
-        ("group", at("group")),
-        ("accepted", format!("{}, from {}", at("accepted"), at("submitter"))),
-        ("objects", at("objects")),
-    ];
-    let messages = status.get("messages").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let name = |i: usize| if i == 0 { "messages" } else { "" };
-    facts
-        .extend(messages.iter().enumerate().map(|(i, id)| (name(i), output::scalar(id).unwrap_or_default())));
-    output::facts(&facts)
-}
-
-/// Follows a publication until it is on its way, it fails, or the time is over.
-fn wait(client: &Client, id: &str, limit: Duration) -> anyhow::Result<Value> {
-    let end = Instant::now() + limit;
-    loop {
-        let status = client.get(&format!("/api/v1/publications/{}", segment(id)))?;
-        match progress(&status) {
-            Progress::Sent => return Ok(status),
-            Progress::Failed(reason) => {
-                anyhow::bail!("publication {id} failed: {}", output::visible(&reason))
-            }
-            Progress::Pending if Instant::now() >= end => anyhow::bail!(
-                "publication {id} is safe, but not sent after {} s; `belfry publication {id}{}` follows it",
-                limit.as_secs(),
-                client.again()
-            ),
-            Progress::Pending => thread::sleep(POLL),
-        }
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Progress {
-    Sent,
-    Pending,
-    Failed(String),
-}
-
-fn progress(status: &Value) -> Progress {
-    // A draft that waits has a reason, too, and goes out by itself.
-    if status.get("state").and_then(Value::as_str) == Some("refused") {
-        let reason = status.get("error").and_then(Value::as_str);
-        return Progress::Failed(reason.unwrap_or("refused").into());
-    }
-    let only_here = status.get("readable_only_here").and_then(Value::as_bool).unwrap_or(true);
-    let messages = status.get("messages").and_then(Value::as_array).is_some_and(|m| !m.is_empty());
-    if messages && !only_here { Progress::Sent } else { Progress::Pending }
 }
 
 #[cfg(test)]
@@ -246,28 +151,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sent_means_that_others_can_read_it() {
-        assert_eq!(progress(&json!({"state": "draft", "messages": []})), Progress::Pending);
-        assert_eq!(progress(&json!({"messages": ["a"], "readable_only_here": true})), Progress::Pending);
-        assert_eq!(progress(&json!({"messages": ["a"], "readable_only_here": false})), Progress::Sent);
-        let refused = json!({"state": "refused", "messages": [], "error": "no role"});
-        assert_eq!(progress(&refused), Progress::Failed("no role".into()));
-        let waits = json!({"state": "drafted", "messages": [], "error": "the clock is off"});
-        assert_eq!(progress(&waits), Progress::Pending);
+    fn what_was_accepted_is_told_in_words() {
+        let answer = json!({
+            "publication": "ab", "objects": 3, "parts": 1, "group": "cidr", "tlp": "amber+strict", "audience": "group",
+            "recipients": [], "warnings": [],
+        });
+        let said = accepted(&answer, " --dir x");
+        assert!(said.contains("TLP:AMBER+STRICT to cidr: 3 objects in 1 message, publication ab."), "{said}");
+        assert!(said.contains("and sent as soon as"), "{said}");
+        assert!(said.ends_with("belfry publication ab --dir x\n"), "{said}");
     }
 
     #[test]
-    fn a_publication_is_told_in_words() {
-        let said = accepted(&json!({"publication": "ab", "objects": 3, "parts": 1}), " --dir x");
-        assert!(said.contains("3 objects in 1 message, publication ab."), "{said}");
-        assert!(said.ends_with("belfry publication ab --dir x\n"), "{said}");
-        let said =
-            followed(&json!({"state": "flushed", "messages": ["c", "d"], "readable_only_here": false}));
-        assert!(
-            said.contains("state        sent\n") && said.contains("messages     c\n             d\n"),
-            "{said}"
-        );
-        let said = followed(&json!({"state": "drafted", "error": "the clock is off"}));
-        assert!(said.contains("waiting to be sent: the clock is off"), "{said}");
+    fn what_stands_against_sending_is_not_called_soon() {
+        let said = accepted(&json!({"warnings": ["1 node refuses this node"]}), "");
+        assert!(said.contains("waits to be sent: see the warning") && !said.contains("as soon as"), "{said}");
     }
 }

@@ -41,14 +41,15 @@ fn text(status: &Value) -> String {
     }
     for group in status.pointer("/held/groups").and_then(Value::as_array).into_iter().flatten() {
         let fact = |name: &str| group.get(name).and_then(output::scalar).unwrap_or_else(|| "-".into());
-        if group.get("forked_logs").and_then(Value::as_u64).is_some_and(|forks| forks > 0) {
+        let count = |name: &str| group.get(name).and_then(Value::as_u64).unwrap_or_default();
+        if count("forked_logs") > 0 {
             let _ = writeln!(
                 out,
-                "WARNING: in {} {} logs are forked: their authors signed two histories, {} messages are hidden as \
-                 disputed. GET /api/v1/forks has the proofs.",
+                "WARNING: in {} {} forked: the author signed two histories; {} hidden as disputed. GET /api/v1/forks \
+                 has the proofs.",
                 fact("slug"),
-                fact("forked_logs"),
-                fact("disputed")
+                output::counted(count("forked_logs"), "log is", "logs are"),
+                output::counted(count("disputed"), "message is", "messages are"),
             );
         }
     }
@@ -169,7 +170,7 @@ mod tests {
     fn a_forked_log_is_among_the_warnings() {
         let group = json!({"slug": "cidr", "forked_logs": 1, "disputed": 7});
         let text = text(&json!({"held": {"groups": [group]}}));
-        assert!(text.starts_with("WARNING: in cidr 1 logs are forked"), "{text}");
+        assert!(text.starts_with("WARNING: in cidr 1 log is forked"), "{text}");
         assert!(text.contains("7 messages are hidden as disputed"), "{text}");
     }
 

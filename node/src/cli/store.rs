@@ -9,7 +9,7 @@ use super::{
 use crate::{
     backup::STORE,
     config::Config,
-    keys::Enrolment,
+    keys::{self, Enrolment},
     store::{Owner, Store},
 };
 
@@ -69,6 +69,7 @@ impl At {
 /// A stopped node's place in its coalition, and its database.
 pub(super) fn opened(config: &Config, passphrase: &KeyPassphrase) -> anyhow::Result<(Enrolment, Store)> {
     let folder = &config.node.data_dir;
+    keys::DataFolder::new(folder).joined()?;
     let enrolment = Enrolment::load(folder, &passphrase.read(&config.keys)?)?;
     let owner = Owner { coalition: enrolment.coalition(), node: enrolment.node() };
     let store = Store::open(&folder.join(STORE), owner, &enrolment.keys.store)?;

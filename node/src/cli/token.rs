@@ -133,11 +133,16 @@ impl List {
                     *groups = json!("all");
                 }
             }
+            let own = token.get("own") == Some(&Value::Bool(true));
+            if let Some(members) = token.as_object_mut() {
+                let used_by = if own { "this command line" } else { "" };
+                members.insert("used_by".to_owned(), json!(used_by));
+            }
         }
         Ok(output::print(&super::listing::listed(
             &answer,
             "tokens",
-            &["id", "name", "read", "publish", "admin", "max_tlp", "red", "expires"],
+            &["id", "name", "read", "publish", "admin", "max_tlp", "red", "expires", "used_by"],
         ))?)
     }
 }

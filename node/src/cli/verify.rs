@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use belfry_proto::{
-    crypto::sign::Purpose,
+    crypto::{hash, sign::Purpose},
     envelope::{self, Content},
     id::{CoalitionId, RosterVersion},
     time::Timestamp,
@@ -17,7 +17,7 @@ use belfry_proto::{
         log::verify_record,
         names::Named as _,
         request,
-        roster::Roster,
+        roster::{Roster, Standing},
         signed,
         statement::Statement,
         words,
@@ -27,6 +27,7 @@ use clap::Args;
 
 use super::{
     args::{day, second},
+    documents,
     exit::{refuse, refused},
     output,
 };
@@ -81,15 +82,16 @@ fn roster(path: &Path) -> anyhow::Result<Roster> {
     fold(&read(path, armour::read_log)?).map_err(refused).with_context(|| path.display().to_string())
 }
 
-/// Verify a file: charter, log, certificate, request, statement, beacon or exported message.
+/// Verify a file: charter, log, certificate, request, statement, beacon, exported message, or a text the charter names.
 ///
 /// Says what the file is and who vouches for it; exit code 0 only if everything holds. Whatever is held to the log
-/// (certificates, requests, statements, beacons, messages) needs it by --log. Compare the coalition's words, or give them.
+/// (certificates, requests, statements, beacons, messages, arrangement and rules) needs it by --log. Compare the coalition's words, or give them.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   belfry verify log.pem
-  belfry verify message.pem --log log.pem --coalition 'WORDS'")]
+  belfry verify message.pem --log log.pem --coalition 'WORDS'
+  belfry verify documents/arrangement.md --log log.pem")]
 pub(super) struct Verify {
     /// File to verify
     file: PathBuf,
@@ -107,6 +109,9 @@ impl Verify {
         let text = file::read_text(&self.file)?;
         let name = || self.file.display().to_string();
         let Some(kind) = armour::kind_of(&text) else {
+            if self.log.is_some() {
+                return self.document(text.as_bytes()).with_context(name);
+            }
             return Err(anyhow::Error::from(armour::FileError::NotArmoured { expected: "BELFRY …" }))
                 .with_context(name);
         };
@@ -132,7 +137,8 @@ impl Verify {
             FileKind::CharterProposal => {
                 let proposal = Proposal::open(armour::read_proposal(text)?).map_err(refused)?;
                 if !proposal.is_complete() {
-                    refuse!("too few root holders have signed it: it is not in force");
+                    let quorums: Vec<String> = proposal.quorums().iter().map(ToString::to_string).collect();
+                    refuse!("it is not in force: signed by {}", quorums.join(" and "));
                 }
                 let charter = proposal.charter();
                 (charter.coalition(), vec![("version", format!("{}, signed by enough", charter.version()))])
@@ -215,6 +221,33 @@ impl Verify {
         })
     }
 
+    /// A text without armour may be one that a charter names.
+    fn document(&self, text: &[u8]) -> anyhow::Result<()> {
+        let roster = self.held()?;
+        self.pin.check(roster.coalition())?;
+        let hash = hash::document(text);
+        let named = roster.charters().versions().flat_map(|charter| {
+            let both = [("arrangement", charter.arrangement()), ("rules of conduct", charter.rules())];
+            both.map(|(what, document)| (charter.version(), what, document))
+        });
+        let Some((version, what, document)) =
+            named.filter(|(.., document)| document.hash == hash.as_slice()).last()
+        else {
+            refuse!(
+                "it is no file of belfry's, and not the text of an arrangement or of rules of conduct that a charter in the \
+                 log names"
+            )
+        };
+        let facts = [
+            ("holds", format!("the text of the {what}, version {}", document.version)),
+            ("coalition", roster.coalition().to_string()),
+            ("named by", format!("charter version {version}")),
+            ("hash", hex::encode(hash)),
+            ("sha256", documents::sha256(text)),
+        ];
+        Ok(output::print(&output::facts(&facts))?)
+    }
+
     fn held(&self) -> anyhow::Result<Roster> {
         let Some(path) = &self.log else {
             refuse!(
@@ -242,7 +275,12 @@ fn log(roster: &Roster, now: Timestamp) -> Facts {
     let mut facts = charters(roster.charters(), now);
     let version = roster.version();
     facts.push(("head", format!("entry {} ({})", version.height, version.head)));
-    facts.push(("members", roster.members().count().to_string()));
+    let is_valid = |serial| roster.standing(serial, now) == Standing::Valid;
+    let members = roster.members().filter(|member| member.serials.iter().any(|serial| is_valid(*serial)));
+    facts.push((
+        "members",
+        format!("{} with a valid certificate, {} ever", members.count(), roster.members().count()),
+    ));
     facts.extend(
         roster.voids().iter().map(|void| ("void", format!("entry {}: {}", void.height, void.reason))),
     );

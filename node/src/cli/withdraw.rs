@@ -13,7 +13,7 @@ use super::{
     global::{DataFolder, Global},
     output,
 };
-use crate::query::words;
+use crate::words;
 
 /// Take back what this member shared; as a steward, what another did.
 ///
@@ -85,6 +85,7 @@ impl Withdraw {
             idempotency_key: None,
         };
         let answer = client.post("/api/v1/withdrawals", content)?;
+        super::publication::warn(&answer);
         if self.json {
             return output::print_json(&answer);
         }

@@ -12,6 +12,8 @@ use belfry_proto::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::words;
+
 /// Score below which nothing is exported unless the profile says so: MISP's threshold for network detection.
 const MINIMUM_SCORE: u8 = 30;
 const MAX_NAME: usize = 64;
@@ -164,21 +166,15 @@ impl TryFrom<Written> for Export {
             ));
         }
         let unstated_pap = match written.unstated_pap.as_deref() {
-            None | Some("green") => Pap::Green,
-            Some("clear") => Pap::Clear,
-            Some("amber") => Pap::Amber,
-            Some("red") => Pap::Red,
-            Some(other) => return Err(wrong("unstated_pap", other, "clear, green, amber, red")),
+            None => Pap::Green,
+            Some(text) => words::parse(text)
+                .ok_or_else(|| wrong("unstated_pap", text, &words::all::<Pap>().join(", ")))?,
         };
         let types =
             written.types.iter().map(|text| text.parse().map_err(|e| format!("types: {text:?}: {e}")));
         let class = |text: &String| {
-            let schema = format!("INFORMATION_CLASS_{}", text.to_ascii_uppercase().replace('-', "_"));
-            InformationClass::from_str_name(&schema)
-                .filter(|class| *class != InformationClass::Unspecified)
-                .ok_or_else(|| {
-                    format!("classes: {text:?} is no information class, such as indicator or cyber-threat")
-                })
+            let known = || words::all::<InformationClass>().join(", ");
+            words::parse::<InformationClass>(text).ok_or_else(|| wrong("classes", text, &known()))
         };
         if warned && purpose == Use::Block {
             return Err(
@@ -206,24 +202,17 @@ impl TryFrom<Written> for Export {
 impl From<Export> for Written {
     fn from(export: Export) -> Self {
         let Policy { purpose, audience, most, unstated_pap } = export.policy;
-        let word = |class: &InformationClass| {
-            class
-                .as_str_name()
-                .trim_start_matches("INFORMATION_CLASS_")
-                .to_ascii_lowercase()
-                .replace('_', "-")
-        };
         Self {
             name: export.name,
             format: export.format,
             action: Some(if purpose == Use::Block { "block" } else { "detect" }.to_owned()),
             audience: Some(if audience == Audience::Inside { "inside" } else { "outside" }.to_owned()),
             max_tlp: Some(most.as_str().to_owned()),
-            unstated_pap: Some(unstated_pap.as_str_name().trim_start_matches("PAP_").to_ascii_lowercase()),
+            unstated_pap: Some(words::word(unstated_pap)),
             groups: export.groups,
             types: export.types.iter().map(ToString::to_string).collect(),
             minimum_score: Some(export.minimum_score),
-            classes: export.classes.iter().map(word).collect(),
+            classes: export.classes.into_iter().map(words::word).collect(),
             warned: export.warned,
             shadow: export.shadow,
         }

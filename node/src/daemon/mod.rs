@@ -28,10 +28,10 @@ use crate::{
     grants,
     identity::Identity,
     ingest::Ingest,
-    keys::{Enrolment, Source, file},
+    keys::{DataFolder, Enrolment, Source, file},
     membership::{DialLimits, GateTimes, Membership, Reach, Sources},
     network::{self, Address, Network, NetworkConfig},
-    publish::{Defaults, Flusher, Publisher},
+    publish::{Defaults, Flusher, Holders, Publisher},
     query::{CLI_TOKEN, Groups, Query, Scope, lists::Lists},
     roster::LiveRoster,
     space::{FileSystemOf, Probe, Space},
@@ -131,6 +131,8 @@ pub struct Daemon {
 /// What keeps it from starting, or the task that ended unexpectedly.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let settings = Settings::from_config(&config)?;
+    // Whoever has no node yet is asked for no passphrase of it.
+    DataFolder::new(&config.node.data_dir).joined()?;
     let passphrase = Source::choose(None, &config.keys).read("this node's keys")?;
     let data_dir = config.node.data_dir.clone();
     let enrolment = tokio::task::spawn_blocking(move || Enrolment::load(&data_dir, &passphrase)).await??;
@@ -308,6 +310,18 @@ impl Daemon {
 
         let Outlets { exports, lists } = settings.outlets;
         let lists = tokio::task::spawn_blocking(move || Lists::open(lists)).await??;
+        let known = roster.snapshot();
+        for export in &exports {
+            let charter = known.charter();
+            if let Some(group) = export.groups.iter().find(|group| charter.group_by_slug(group).is_none()) {
+                // It may come with the next charter; until then nobody gets this export.
+                tracing::warn!(
+                    export = export.name,
+                    "export {} is of the group {group:?}, which the charter does not have",
+                    export.name
+                );
+            }
+        }
         let query = Query::open(store.clone(), roster.clone(), identity.node, &master)?;
         let query = query.with_exports(exports, lists);
         cli_token(&query, &settings.data_dir).await?;
@@ -318,6 +332,7 @@ impl Daemon {
             feed.clone(),
             settings.defaults,
         );
+        let holders = Holders::new(Arc::clone(&identity), store.clone(), network.clone(), roster.clone());
         let status = ports::Status {
             identity: Arc::clone(&identity),
             store: store.clone(),
@@ -335,7 +350,7 @@ impl Daemon {
         };
         let ports = Ports {
             query,
-            publish: Arc::new(ports::Publishing(publisher)),
+            publish: Arc::new(ports::Publishing(publisher, holders)),
             status: Arc::new(status),
             feed: store.newest(),
         };

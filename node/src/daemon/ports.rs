@@ -21,7 +21,7 @@ use crate::{
     membership::{Freshness, Hellos, Import, LogWatch},
     network::Network,
     publish::{
-        Hold, Publisher,
+        Held, Hold, Holders, Publisher,
         submission::{Accepted, DraftStatus, Submission, SubmitError},
         withdraw::{WithdrawError, WithdrawalRequest, Withdrawn},
     },
@@ -33,7 +33,7 @@ use crate::{
 /// Drafts and parked envelopes counted; beyond it the number is "at least".
 const COUNTED: usize = 10_000;
 
-pub(super) struct Publishing(pub(super) Publisher);
+pub(super) struct Publishing(pub(super) Publisher, pub(super) Holders);
 
 #[async_trait]
 impl Publish for Publishing {
@@ -51,6 +51,10 @@ impl Publish for Publishing {
             .await
             .map_err(|error| SubmitError::Fault(Box::new(error)))?
             .map_err(|error| SubmitError::Fault(Box::new(error)))
+    }
+
+    async fn holders(&self, publication: PublicationId) -> Result<Option<Held>, SubmitError> {
+        self.1.of(publication).await.map_err(|error| SubmitError::Fault(Box::new(error)))
     }
 }
 
@@ -72,13 +76,9 @@ pub(super) struct Status {
 
 impl Status {
     fn warnings(&self, hellos: &Hellos, drafts: usize) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.standing();
         let now = clock::now();
         let roster = self.roster.snapshot();
-        let standing = roster.standing(self.identity.serial, now);
-        if standing != belfry_proto::trust::roster::Standing::Valid {
-            warnings.push(format!("This node's certificate is {}.", standing.as_str()));
-        }
         if roster.charter().is_expired_at(now) {
             warnings.push("The charter has expired: ask the coalition for a new version.".to_owned());
         }
@@ -88,17 +88,7 @@ impl Status {
             let wait = if drafts == 1 { "draft waits" } else { "drafts wait" };
             warnings.push(format!("{drafts} {wait}: {hold}."));
         }
-        let refused_by = hellos.refused_by.len();
-        if refused_by > 0 {
-            let who = if refused_by == 1 { "1 node refuses" } else { &format!("{refused_by} nodes refuse") };
-            let why = hellos.removal.map_or_else(
-                || "was revoked or suspended, or has expired, in an admin log newer than ours".to_owned(),
-                |removal| format!("was {removal}"),
-            );
-            warnings.push(format!(
-                "{who} this node as not certified: its certificate {why}. Ask the coalition for the log and for a certificate."
-            ));
-        }
+        warnings.extend(refused(hellos));
         let unshown = hellos.unshown.len();
         if unshown > 0 {
             warnings.push(format!(
@@ -151,7 +141,30 @@ impl Status {
     }
 }
 
+/// What others say of our certificate, where our own log does not.
+fn refused(hellos: &Hellos) -> Option<String> {
+    let who = match hellos.refused_by.len() {
+        0 => return None,
+        1 => "1 node refuses".to_owned(),
+        more => format!("{more} nodes refuse"),
+    };
+    let why = hellos.removal.map_or_else(
+        || "was revoked or suspended, or has expired, in an admin log newer than ours".to_owned(),
+        |removal| format!("was {removal}"),
+    );
+    Some(format!(
+        "{who} this node as not certified: its certificate {why}. Ask the coalition for the log and for a certificate."
+    ))
+}
+
 impl Status {
+    /// What our own log says of our certificate, if it is not valid.
+    fn standing(&self) -> Vec<String> {
+        let standing = self.roster.snapshot().standing(self.identity.serial, clock::now());
+        let is_valid = standing == belfry_proto::trust::roster::Standing::Valid;
+        if is_valid { Vec::new() } else { vec![format!("This node's certificate is {}.", standing.as_str())] }
+    }
+
     async fn import_beacon(&self, text: &str, roster: &Roster) -> Result<Imported, String> {
         let beacon = file::read_beacon(text).map_err(|error| error.to_string())?;
         // Verified here once more than needed, for a reason to give.
@@ -177,6 +190,15 @@ impl Status {
 
 #[async_trait]
 impl NodeStatus for Status {
+    fn obstacles(&self) -> Vec<String> {
+        let mut found = self.standing();
+        found.extend(refused(&self.hellos.borrow()));
+        if let Some(hold) = *self.held.borrow() {
+            found.push(format!("Nothing is sent now: {hold}."));
+        }
+        found
+    }
+
     fn counters(&self) -> Vec<(String, u64)> {
         let network = self.network.counters().snapshot().rows();
         let mut rows: Vec<(String, u64)> =

@@ -77,6 +77,20 @@ impl DataFolder {
     pub fn certificate(&self) -> PathBuf {
         self.0.join("certificate.pem")
     }
+
+    /// Whether a node has enrolled and joined here, before a passphrase is asked for.
+    ///
+    /// # Errors
+    /// [`EnrolmentError::NotEnrolled`] or [`EnrolmentError::NotJoined`]: which step comes first.
+    pub fn joined(&self) -> Result<(), EnrolmentError> {
+        if !self.charter().exists() || !MemberKeys::exist(&self.keys()) {
+            return Err(EnrolmentError::NotEnrolled(self.0.clone()));
+        }
+        if !self.certificate().exists() {
+            return Err(EnrolmentError::NotJoined(self.0.clone()));
+        }
+        Ok(())
+    }
 }
 
 /// Why a folder's membership does not hold, or a file does not fit it.
@@ -98,7 +112,7 @@ pub enum EnrolmentError {
     },
     /// Step one is missing.
     #[error(
-        "{} has no charter and keys yet: run `belfry enroll --charter FILE --org NAME --dir {}` first",
+        "no node here: {} has no charter and keys yet; run `belfry enroll --charter FILE --org NAME --dir {}` first",
         .0.display(), .0.display()
     )]
     NotEnrolled(PathBuf),

@@ -5,12 +5,14 @@
 //! withdraw: what is named ─▶ messages ─▶ checks ─▶ a draft like any other
 //! flush:  draft ─▶ key usable? else new key, durable, pushed ─▶ position in our log ─▶ seal, sign
 //!               ─▶ store (messages + status, one batch) ─▶ feed, gossip
+//! holders: who waits for it asks readers how far they are
 //! ```
 //!
 //! An acknowledged publish survives a crash at any line: until the one batch of `flush` it is a draft,
 //! after it the messages are there and sync carries them even if gossip never did.
 
 mod flush;
+mod holders;
 mod key;
 mod push;
 mod seal;
@@ -19,4 +21,5 @@ mod submit;
 pub mod withdraw;
 
 pub use flush::{Flusher, Hold};
+pub use holders::{Held, Holders};
 pub use submit::{Defaults, Publisher};

@@ -5,7 +5,7 @@
 
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId, PublicationId},
-    schema::{InformationClass, Pap, Purpose},
+    schema::{Audience, InformationClass, Pap, Purpose},
     stix::marking::Tlp,
     time::Timestamp,
 };
@@ -51,6 +51,14 @@ pub struct ObjectName {
 pub struct Accepted {
     /// Names it from now on.
     pub publication: PublicationId,
+    /// Where to.
+    pub group: GroupId,
+    /// Marking it goes out under.
+    pub tlp: Option<Tlp>,
+    /// Who of the group may open it.
+    pub audience: Audience,
+    /// Members that alone can open it; empty for the whole audience.
+    pub recipients: Vec<MemberId>,
     /// Messages it will become.
     pub parts: u32,
     /// Objects in it.
@@ -68,6 +76,8 @@ pub enum DraftState {
     Drafted,
     /// In the own log, durable, handed to the network.
     Flushed,
+    /// Flushed, and every message of it withdrawn since.
+    Withdrawn,
     /// Will never be flushed; the error says why.
     Refused,
 }
@@ -79,6 +89,7 @@ impl DraftState {
         match self {
             Self::Drafted => "drafted",
             Self::Flushed => "flushed",
+            Self::Withdrawn => "withdrawn",
             Self::Refused => "refused",
         }
     }
@@ -91,6 +102,12 @@ pub struct DraftStatus {
     pub publication: PublicationId,
     /// Where to.
     pub group: GroupId,
+    /// Marking it goes out under; unset of a withdrawal.
+    pub tlp: Option<Tlp>,
+    /// Who of the group may open it.
+    pub audience: Audience,
+    /// Members that alone can open it; empty for the whole audience.
+    pub recipients: Vec<MemberId>,
     /// Token name it was submitted with.
     pub submitter: String,
     /// When the draft became durable.
@@ -103,6 +120,8 @@ pub struct DraftStatus {
     pub objects: Vec<ObjectName>,
     /// Messages it became; empty until flushed.
     pub messages: Vec<MessageId>,
+    /// Of them, those that this member or a steward withdrew since.
+    pub withdrawn: usize,
     /// No other entitled member holds the key yet.
     pub readable_only_here: bool,
     /// Why it waits or was refused.
@@ -118,6 +137,9 @@ pub enum SubmitError {
     /// The certificate, not the token, lacks the role.
     #[error("this node's certificate does not let it publish in group {0}")]
     NotAPublisher(GroupId),
+    /// The bytes are no STIX bundle, so there is nothing to hold a rule against.
+    #[error("not a STIX bundle: {0}")]
+    NotABundle(String),
     /// The bundle, or one object of it, breaks a rule.
     #[error("{}{}{rule}", object.as_deref().map(|id| format!("{id}: ")).unwrap_or_default(),
         path.as_deref().map(|path| format!("{path}: ")).unwrap_or_default())]

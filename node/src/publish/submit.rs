@@ -9,9 +9,9 @@ use belfry_proto::{
     schema::{self, Audience, InformationClass},
     stix::{
         bundle::{Bundle, BundleError},
-        class,
+        class, indicator,
         marking::{self, Markings, Tlp},
-        object::Object,
+        object::{Object, ObjectError},
         split::{self, SplitError},
     },
     time::Timestamp,
@@ -25,7 +25,7 @@ use crate::{
     feed::{Feed, Notice},
     identity::Identity,
     roster::LiveRoster,
-    store::{Change, Committed, DraftRow, DraftState, ReadError, Store},
+    store::{Change, Committed, DraftRow, DraftState, MessageState, ReadError, Store},
 };
 
 /// What the config says for submissions that do not.
@@ -108,19 +108,31 @@ impl Publisher {
             None => 0,
         };
         let to_group = row.audience != Audience::Recipients;
+        let mut withdrawn = 0;
+        for message in &row.messages {
+            let found = self.store.message(*message)?;
+            withdrawn += usize::from(found.is_some_and(|found| found.state == MessageState::Withdrawn));
+        }
         Ok(Some(DraftStatus {
             publication,
             group: row.group,
+            tlp: row.tlp.into(),
+            audience: row.audience,
+            recipients: row.recipients,
             submitter: row.submitter,
             accepted: row.created,
             state: match row.state {
                 DraftState::Queued => super::submission::DraftState::Drafted,
+                DraftState::Flushed if withdrawn > 0 && withdrawn == row.messages.len() => {
+                    super::submission::DraftState::Withdrawn
+                }
                 DraftState::Flushed => super::submission::DraftState::Flushed,
                 DraftState::Refused => super::submission::DraftState::Refused,
             },
             parts: row.part_count,
             objects: row.objects.into_iter().map(|(id, version)| ObjectName { id, version }).collect(),
             messages: row.messages,
+            withdrawn,
             // A withdrawal alone is sealed with no key: everybody reads it.
             readable_only_here: row.state == DraftState::Queued
                 || (to_group && row.key_id.is_some() && holders == 0),
@@ -146,9 +158,9 @@ impl Publisher {
             }
         }
         let recipients = self.recipients(&roster, &submission, now)?;
-        let objects = Bundle::parse(&submission.bundle).map_err(|e| content(&e))?.into_objects();
-        if objects.is_empty() {
-            return Err(rule("objects", "the bundle holds no object"));
+        let objects = Bundle::parse(&submission.bundle).map_err(content)?.into_objects();
+        for object in &objects {
+            indicator::check(object).map_err(broken)?;
         }
         let tlp = self.marking(&submission, group, &objects, recipients.is_empty())?;
         let (classes, class_label) = classes(&submission, &objects);
@@ -202,6 +214,7 @@ impl Publisher {
             key_id: None,
             error: None,
             withdraws: None,
+            tlp: tlp.into(),
         };
         let accepted = accepted(&draft, false);
         Ok(Checked::New(Box::new(draft), accepted))
@@ -273,6 +286,10 @@ enum Checked {
 fn accepted(draft: &DraftRow, duplicate: bool) -> Accepted {
     Accepted {
         publication: draft.publication,
+        group: draft.group,
+        tlp: draft.tlp.into(),
+        audience: draft.audience,
+        recipients: draft.recipients.clone(),
         parts: draft.part_count,
         objects: u32::try_from(draft.objects.len()).unwrap_or(u32::MAX),
         object_ids: draft.objects.iter().map(|(id, _)| id.clone()).collect(),
@@ -345,8 +362,33 @@ fn rule(path: &str, rule: &str) -> SubmitError {
 }
 
 /// The error already names object, property and rule in its own words.
-fn content(error: &BundleError) -> SubmitError {
-    SubmitError::Content { object: None, path: None, rule: error.to_string() }
+fn broken(ObjectError { id, path, rule }: ObjectError) -> SubmitError {
+    SubmitError::Content {
+        object: id,
+        path: Some(path).filter(|path| !path.is_empty()),
+        rule: rule.to_string(),
+    }
+}
+
+fn content(error: BundleError) -> SubmitError {
+    match error {
+        BundleError::Json(_)
+        | BundleError::ObjectJson { .. }
+        | BundleError::NotABundle(_)
+        | BundleError::Id => SubmitError::NotABundle(error.to_string()),
+        BundleError::Object { index, source } => {
+            let id = source.id.clone().or_else(|| Some(format!("objects[{index}]")));
+            broken(ObjectError { id, ..source })
+        }
+        BundleError::Empty | BundleError::TooLong(_) | BundleError::TooMany => {
+            SubmitError::Content { object: None, path: None, rule: error.to_string() }
+        }
+        BundleError::Conflict { index, id } => SubmitError::Content {
+            object: Some(id),
+            path: Some(format!("objects[{index}]")),
+            rule: "stands in the bundle before, with the same version and another content".to_owned(),
+        },
+    }
 }
 
 fn too_large(error: &SplitError) -> SubmitError {

@@ -17,7 +17,7 @@ use belfry_proto::{
     envelope::{self, Withdrawal, WithdrawalRefusal, Word},
     id::{GroupId, MessageId, PublicationId},
     limits::MAX_TARGETS,
-    schema::{Audience, Role, WithdrawalGround, WithdrawalMode},
+    schema::{Audience, Role, Tlp, WithdrawalGround, WithdrawalMode},
     time::Timestamp,
     trust::roster::Roster,
 };
@@ -118,6 +118,7 @@ impl Publisher {
             key_id: None,
             error: None,
             withdraws: Some(Withdrawal { targets, mode: request.mode, ground: word.ground }),
+            tlp: Tlp::Unspecified,
         };
         Ok((Some(Box::new(draft)), withdrawn))
     }

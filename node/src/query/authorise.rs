@@ -259,6 +259,17 @@ impl Shown {
         self.0.withdrawn
     }
 
+    /// What is to be made of it, in a word: `current`, `revoked`, `withdrawn` or `hidden`.
+    #[must_use]
+    pub const fn state(&self) -> &'static str {
+        match self.0 {
+            ObjectView { withdrawn: true, .. } => "withdrawn",
+            ObjectView { tombstone: true, .. } => "hidden",
+            ObjectView { revoked: true, .. } => "revoked",
+            _ => "current",
+        }
+    }
+
     /// Sealed to members by name.
     #[must_use]
     pub const fn is_for_named_recipients(&self) -> bool {

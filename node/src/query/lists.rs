@@ -26,7 +26,15 @@ pub enum ListsError {
     /// `lists.allow`.
     #[error("lists.allow: {0}")]
     Allow(#[from] AllowError),
-    /// The folder, or a file of it.
+    /// The folder.
+    #[error("lists.folder {}: {source}; make the folder, or mend lists.folder", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file of the folder.
     #[error("{}: {source}", path.display())]
     File {
         /// Which.
@@ -65,7 +73,15 @@ pub struct Lists {
 struct Inner {
     config: config::Lists,
     loaded: ArcSwap<Loaded>,
-    looked: Mutex<Instant>,
+    looked: Mutex<Looked>,
+}
+
+/// The latest look at the folder.
+struct Looked {
+    at: Instant,
+    /// What lay there when it did not read; it is read again once something else lies there. Empty of a folder that
+    /// is not there itself.
+    failed: Option<Vec<File>>,
 }
 
 type File = (PathBuf, u64, Option<SystemTime>);
@@ -88,7 +104,8 @@ impl Lists {
     }
 
     fn of(config: config::Lists, loaded: Loaded) -> Self {
-        let (loaded, looked) = (ArcSwap::from_pointee(loaded), Mutex::new(Instant::now()));
+        let looked = Mutex::new(Looked { at: Instant::now(), failed: None });
+        let loaded = ArcSwap::from_pointee(loaded);
         Self { inner: Arc::new(Inner { config, loaded, looked }) }
     }
 
@@ -97,21 +114,40 @@ impl Lists {
     pub fn current(&self) -> Arc<Loaded> {
         let Some(folder) = &self.inner.config.folder else { return self.inner.loaded.load_full() };
         let mut looked = self.inner.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        if looked.elapsed() >= LOOK_EVERY {
-            *looked = Instant::now();
-            let known = self.inner.loaded.load();
-            let renewed = match files(folder) {
-                Ok(found) if found == known.files => None,
-                Ok(_) => Some(load(&self.inner.config, known.edition + 1)),
-                Err(error) => Some(Err(error)),
-            };
-            match renewed {
-                Some(Ok(loaded)) => self.inner.loaded.store(Arc::new(loaded)),
-                Some(Err(error)) => tracing::warn!("warning lists stay as they were: {error}"),
-                None => {}
-            }
+        if looked.at.elapsed() >= LOOK_EVERY {
+            looked.at = Instant::now();
+            self.look(folder, &mut looked.failed);
         }
         self.inner.loaded.load_full()
+    }
+
+    fn look(&self, folder: &Path, failed: &mut Option<Vec<File>>) {
+        let known = self.inner.loaded.load();
+        let (found, renewed) = match files(folder) {
+            Ok(found) if found == known.files => {
+                *failed = None;
+                return;
+            }
+            Ok(found) => {
+                if !found.is_empty() && failed.as_ref() == Some(&found) {
+                    return;
+                }
+                let renewed = load(&self.inner.config, known.edition + 1);
+                (found, renewed)
+            }
+            Err(_) if failed.as_ref().is_some_and(Vec::is_empty) => return,
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        match renewed {
+            Ok(loaded) => {
+                *failed = None;
+                self.inner.loaded.store(Arc::new(loaded));
+            }
+            Err(error) => {
+                tracing::warn!("warning lists stay as they were: {error}");
+                *failed = Some(found);
+            }
+        }
     }
 }
 
@@ -139,7 +175,7 @@ fn load(config: &config::Lists, edition: u64) -> Result<Loaded, ListsError> {
 
 /// The list files of a folder, by name; MISP keeps each as `NAME/list.json`, others as `NAME.json`.
 fn files(folder: &Path) -> Result<Vec<File>, ListsError> {
-    let fault = |source| ListsError::File { path: folder.to_owned(), source };
+    let fault = |source| ListsError::Folder { path: folder.to_owned(), source };
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(fault)? {
         let path = entry.map_err(fault)?.path();
@@ -172,7 +208,7 @@ mod tests {
         let config = config::Lists { folder: Some(folder.path().to_owned()), ..config::Lists::default() };
         let lists = Lists::open(config.clone()).unwrap();
         let blocks = |text: &str| lists.current().warnings.blocks(&Observable::guess(text).unwrap());
-        let again = || *lists.inner.looked.lock().unwrap() -= LOOK_EVERY;
+        let again = || lists.inner.looked.lock().unwrap().at -= LOOK_EVERY;
         assert!(blocks("shop.be") && !blocks("mall.be"));
         std::fs::write(&path, list(r#""shop.be","mall.be""#)).unwrap();
         again();
@@ -182,6 +218,38 @@ mod tests {
         assert!(blocks("mall.be") && blocks("8.8.8.8"));
         let error = Lists::open(config).err().unwrap().to_string();
         assert!(error.contains("shops.json"), "{error}");
+    }
+
+    #[test]
+    fn a_broken_file_is_read_again_only_once_it_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shops.json");
+        let (good, written) = (list(r#""shop.be","mall.be""#), SystemTime::now());
+        let write = |text: &str, at: SystemTime| {
+            std::fs::write(&path, text).unwrap();
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(at).unwrap();
+        };
+        write(&list(r#""shop.be""#), written - Duration::from_secs(60));
+        let config = config::Lists { folder: Some(folder.path().to_owned()), ..config::Lists::default() };
+        let lists = Lists::open(config).unwrap();
+        let blocks = |text: &str| {
+            lists.inner.looked.lock().unwrap().at -= LOOK_EVERY;
+            lists.current().warnings.blocks(&Observable::guess(text).unwrap())
+        };
+        write(&"{".repeat(good.len()), written);
+        assert!(blocks("shop.be") && !blocks("mall.be"));
+        // By length and time the same file: it is not opened, or this would read.
+        write(&good, written);
+        assert!(!blocks("mall.be"));
+        write(&good, written + Duration::from_secs(1));
+        assert!(blocks("mall.be"));
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named_with_its_key() {
+        let config = config::Lists { folder: Some("/nowhere/lists".into()), ..config::Lists::default() };
+        let error = Lists::open(config).err().unwrap().to_string();
+        assert!(error.starts_with("lists.folder /nowhere/lists: ") && error.contains("mend"), "{error}");
     }
 
     #[test]

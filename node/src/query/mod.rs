@@ -32,7 +32,6 @@ mod release;
 mod said;
 mod status;
 mod tokens;
-pub mod words;
 
 use std::sync::Arc;
 
@@ -61,6 +60,7 @@ pub use self::{
     status::{GroupStatus, StatusView},
     tokens::{CreateError, Made, TokenError, TokenRowError, TokenText, TokenView, Tokens},
 };
+pub use crate::words;
 use crate::{
     config::Export,
     roster::LiveRoster,

@@ -570,6 +570,8 @@ pub struct DraftRow {
     pub error: Option<String>,
     /// What it withdraws, behind its parts.
     pub withdraws: Option<Withdrawal>,
+    /// Marking it goes out under; unspecified of a withdrawal, and of what was accepted before this was kept.
+    pub tlp: Tlp,
 }
 
 /// An access token: everything but the secret.

@@ -129,6 +129,7 @@ fn draft(n: u8, key: Option<&str>) -> DraftRow {
         key_id: None,
         error: None,
         withdraws: None,
+        tlp: Tlp::Amber,
     }
 }
 

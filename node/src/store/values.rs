@@ -4,7 +4,7 @@ use belfry_proto::{
     crypto::secret::Secret,
     envelope::{Ending, Withdrawal, Word},
     id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
-    schema::{Audience, WithdrawalGround, WithdrawalMode},
+    schema::{Audience, Tlp, WithdrawalGround, WithdrawalMode},
     sync::Entry,
     time::Timestamp,
 };
@@ -448,6 +448,8 @@ pub(super) struct DraftValue {
     key_id: Vec<u8>,
     #[prost(message, optional, tag = "16")]
     withdraws: Option<WithdrawsValue>,
+    #[prost(enumeration = "Tlp", tag = "20")]
+    tlp: i32,
 }
 
 /// What a draft withdraws.
@@ -534,6 +536,7 @@ impl DraftValue {
                 mode: withdraws.mode.into(),
                 ground: withdraws.ground.into(),
             }),
+            tlp: row.tlp.into(),
         }
     }
 
@@ -552,6 +555,7 @@ impl DraftValue {
         };
         Ok(DraftRow {
             publication,
+            tlp: self.tlp(),
             group: GroupId::new(self.group),
             audience: self.audience(),
             recipients: self

@@ -126,6 +126,16 @@ impl Site {
     }
 }
 
+/// Waits until `is_so`; names `what` if it never is.
+#[track_caller]
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < end, "not within a minute: {what}");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// A running daemon; ends with its test.
 pub struct Node(Child);
 

@@ -5,9 +5,11 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     stix::{
+        object::{Object, ObjectError},
         observable::{Kind, MAX_OBSERVABLES, Observable, compared, pattern},
         score::Opinion,
     },
@@ -99,6 +101,29 @@ impl Indicator {
         }
         found.into_iter().collect()
     }
+}
+
+/// Holds an indicator's pattern to its grammar, where it says that it is a STIX pattern (STIX 2.1 §9); rules of other
+/// languages pass, for they have checkers of their own.
+///
+/// For whoever publishes: readers keep what others wrote, broken or not, and find in it what they can.
+///
+/// # Errors
+/// [`ObjectError`] that names the object, its pattern and the place.
+pub fn check(object: &Object) -> Result<(), ObjectError> {
+    if object.kind() != "indicator" {
+        return Ok(());
+    }
+    let properties = object.properties();
+    let text = |name: &str| properties.get(name).and_then(Value::as_str).unwrap_or_default();
+    if text("pattern_type") != "stix" {
+        return Ok(());
+    }
+    pattern::check(text("pattern")).map_err(|error| ObjectError {
+        id: Some(object.id().to_owned()),
+        path: "pattern".to_owned(),
+        rule: error.into(),
+    })
 }
 
 /// What a sighting says.

@@ -9,6 +9,7 @@ use crate::{
     stix::{
         id,
         minify::{JsonError, minify},
+        observable::pattern::PatternError,
         properties,
     },
 };
@@ -50,6 +51,9 @@ pub enum Rule {
     /// The id of another type's object.
     #[error("must begin with the object's type")]
     OtherType,
+    /// A pattern that its own language does not know.
+    #[error("is {0}")]
+    Pattern(#[from] PatternError),
     /// A container in a container.
     #[error("is a bundle, which cannot lie inside a bundle or message")]
     Nested,

@@ -6,10 +6,7 @@
 //!
 //! A URL or mailbox at a listed host is only informed of: `bit.ly` must not be blocked, `bit.ly/x` may well be.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    net::IpAddr,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -96,7 +93,7 @@ impl Warnings {
         for (name, level, nets, hosts, exact) in BUILT_IN {
             let list = warnings.list((*name).to_owned(), *level);
             for net in *nets {
-                if let Some(net) = net_of(net) {
+                if let Some(net) = around::net(net) {
                     warnings.net(net, list);
                 }
             }
@@ -126,7 +123,8 @@ impl Warnings {
         let trimmed = entries.iter().map(|entry| entry.trim()).filter(|entry| !entry.is_empty());
         match kind.as_str() {
             "cidr" => {
-                let read = trimmed.enumerate().map(|(i, text)| net_of(text).ok_or(WarningError::Entry(i)));
+                let read =
+                    trimmed.enumerate().map(|(i, text)| around::net(text).ok_or(WarningError::Entry(i)));
                 let nets = read.collect::<Result<Vec<_>, _>>()?;
                 let list = self.list(name.clone(), level(&name));
                 nets.into_iter().for_each(|net| self.net(net, list));
@@ -250,7 +248,7 @@ impl AllowList {
             let observable = Observable::guess(text)
                 .or_else(|| Observable::new(Kind::Domain, text))
                 .ok_or_else(|| AllowError(entry.chars().take(64).collect()))?;
-            match (observable.kind(), net_of(observable.value())) {
+            match (observable.kind(), around::net(observable.value())) {
                 (Kind::Ipv4 | Kind::Ipv6, Some(net)) => allowed.nets.push(net),
                 (Kind::Domain, _) => _ = allowed.hosts.insert(observable.value().to_owned()),
                 _ => _ = allowed.exact.insert(observable.value().to_owned()),
@@ -271,13 +269,6 @@ impl AllowList {
         around::host_of(observable).is_some_and(|(host, _)| {
             self.hosts.contains(host) || self.hosts.iter().any(|own| around::is_below(host, own))
         })
-    }
-}
-
-fn net_of(text: &str) -> Option<IpNet> {
-    match text.parse::<IpAddr>() {
-        Ok(address) => Some(IpNet::from(address)),
-        Err(_) => text.parse().ok(),
     }
 }
 
@@ -416,7 +407,7 @@ mod tests {
     fn the_built_in_ranges_all_read() {
         for (name, _, nets, ..) in BUILT_IN {
             for net in *nets {
-                assert!(net_of(net).is_some(), "{name}: {net}");
+                assert!(around::net(net).is_some(), "{name}: {net}");
             }
         }
     }

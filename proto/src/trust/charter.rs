@@ -137,6 +137,20 @@ pub enum CharterError {
         /// What is wrong.
         error: SignedError,
     },
+    /// Too few root keys signed, of the version before or of its own.
+    #[error(
+        "charter version {version} is signed by {found} of the {needed} root keys of version {of} that must sign it"
+    )]
+    RootMissing {
+        /// Its version.
+        version: u64,
+        /// Whose root keys are missing.
+        of: u64,
+        /// How many of them signed.
+        found: usize,
+        /// How many must.
+        needed: u32,
+    },
     /// Not the next version.
     #[error("charter version {found} does not follow version {have}")]
     Version {
@@ -168,6 +182,7 @@ impl Judged for CharterError {
             | Self::ActionThreshold(_)
             | Self::Group { .. }
             | Self::Signed { .. }
+            | Self::RootMissing { .. }
             | Self::Version { .. }
             | Self::Branch(_)
             | Self::OtherCoalition(_)
@@ -181,7 +196,7 @@ impl Judged for CharterError {
             Self::Key { .. } | Self::TwoRoles(_) | Self::KeyReturns(_) => "charter-key",
             Self::Threshold { .. } | Self::ActionThreshold(_) => "charter-threshold",
             Self::Group { .. } => "charter-group",
-            Self::Signed { .. } => "charter-signature",
+            Self::Signed { .. } | Self::RootMissing { .. } => "charter-signature",
             Self::Version { .. } | Self::Branch(_) | Self::Empty => "charter-version",
             Self::OtherCoalition(_) => "other-coalition",
         }
@@ -414,7 +429,7 @@ impl CharterChain {
     /// Whether a payload can be the next version, signatures aside: for whoever is about to sign it.
     ///
     /// # Errors
-    /// [`CharterError`], never [`CharterError::Signed`].
+    /// [`CharterError`], never of its signatures.
     pub fn check_next(&self, payload: &[u8]) -> Result<Charter, CharterError> {
         let charter = Charter::check(payload)?;
         let newest = self.newest();
@@ -494,7 +509,7 @@ fn require_root(old: &Charter, new: &Charter, signed: &schema::Signed) -> Result
         let (needed, keys) = charter.root();
         let found = signers.intersection(keys).count();
         if found < usize::try_from(needed).unwrap_or(usize::MAX) {
-            return Err(CharterError::Signed { version, error: SignedError::TooFew { found, needed } });
+            return Err(CharterError::RootMissing { version, of: charter.version(), found, needed });
         }
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! holder checks it on a machine of their own and adds a signature; copies that were signed side by side are
 //! [merged](Proposal::merge). The payload is fixed before the first one signs, so all sign the same bytes.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use crate::{
     crypto::sign::{PublicKey, Purpose, SigningKey},
@@ -42,6 +42,13 @@ impl Quorum {
     #[must_use]
     pub fn is_met(&self) -> bool {
         self.found >= usize::try_from(self.needed).unwrap_or(usize::MAX)
+    }
+}
+
+impl fmt::Display for Quorum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, found, needed } = self;
+        write!(f, "{found} of {needed} root keys of version {version}")
     }
 }
 

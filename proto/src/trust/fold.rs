@@ -15,7 +15,7 @@ use crate::{
         readers::Since,
         roster::{AppliedCut, Held, Member, State, Status},
         signed::SignedError,
-        statement::{Decision, Statement, Subject},
+        statement::{Decision, Statement},
     },
 };
 
@@ -121,12 +121,7 @@ fn check(
     if state.statements.contains(&statement.id) {
         return Err(VoidReason::Repeated);
     }
-    let member = match statement.subject().ok_or(VoidReason::UnknownSubject)? {
-        Subject::Member(member) => member,
-        Subject::Certificate(serial) => {
-            state.certificates.get(&serial).ok_or(VoidReason::UnknownSubject)?.certificate.member
-        }
-    };
+    let member = state.member_of(statement).ok_or(VoidReason::UnknownSubject)?;
     let latest = state.members.get(&member).map(|m| m.last_statement);
     if !statement.is_removal() && statement.previous != latest {
         return Err(VoidReason::NotLatest);

@@ -81,13 +81,7 @@ impl Roster {
             if state.voids.last().is_some_and(|void| void.height == record.height) {
                 continue;
             }
-            let member = match record.statement.subject() {
-                Some(Subject::Member(member)) => Some(member),
-                Some(Subject::Certificate(serial)) => {
-                    state.certificates.get(&serial).map(|held| held.certificate.member)
-                }
-                None => None,
-            };
+            let member = state.member_of(&record.statement);
             let Some(found) = member.and_then(|member| state.members.get(&member)) else { continue };
             let held = found.serials.iter().filter_map(|serial| state.certificates.get(serial));
             let holdings: Vec<Holding> = held
@@ -117,14 +111,7 @@ impl Roster {
         let voids: BTreeSet<Height> = self.voids().iter().map(|void| void.height).collect();
         let mut state = State::default();
         for record in self.records().filter(|r| r.statement.made <= at && !voids.contains(&r.height)) {
-            let member = match record.statement.subject() {
-                Some(Subject::Member(member)) => Some(member),
-                Some(Subject::Certificate(serial)) => {
-                    state.certificates.get(&serial).map(|held| held.certificate.member)
-                }
-                None => None,
-            };
-            if let Some(member) = member {
+            if let Some(member) = state.member_of(&record.statement) {
                 // What an admin with a slow clock decided may lack what it built on: then it had no effect yet.
                 let charter = fold::in_force(self.charters(), record.height);
                 let _ = fold::take_effect(&mut state, charter, record.height, &record.statement, member);

@@ -26,7 +26,7 @@ use crate::{
         cut::Cut,
         fold,
         log::{LogError, VerifiedRecord},
-        statement::Statement,
+        statement::{Statement, Subject},
     },
 };
 
@@ -116,6 +116,16 @@ pub(super) struct State {
     pub(super) statements: BTreeSet<StatementId>,
     pub(super) entitled: BTreeMap<(MemberId, GroupId), Since>,
     pub(super) voids: Vec<Void>,
+}
+
+impl State {
+    /// Whom a statement is about; `None` for a certificate that there is not.
+    pub(super) fn member_of(&self, statement: &Statement) -> Option<MemberId> {
+        match statement.subject()? {
+            Subject::Member(member) => Some(member),
+            Subject::Certificate(serial) => Some(self.certificates.get(&serial)?.certificate.member),
+        }
+    }
 }
 
 /// The fold, at one position of the log.

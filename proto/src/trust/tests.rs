@@ -443,7 +443,7 @@ fn a_new_charter_needs_both_thresholds_and_its_keys_rule_beyond_the_pin() {
     let one = sign(&[1]);
     assert!(matches!(
         world.roster.clone().apply_charter(one),
-        Err(CharterError::Signed { error: SignedError::TooFew { found: 1, needed: 2 }, .. })
+        Err(CharterError::RootMissing { version: 2, of: 1, found: 1, needed: 2 })
     ));
     let next = sign(&[1, 2]);
     // A statement of the removed admin 11, ordered by the old registrar, behind the pin.

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use base64::Engine as _;
 use belfry_tests::process::{Member, Role, eventually};
 use serde_json::Value;
 
@@ -193,6 +194,57 @@ fn a_charter_that_would_lock_anybody_out_is_refused_before_it_is_signed() {
         "--yes",
     ]);
     assert!(stranger.contains("no root key of this charter"), "{stranger}");
+}
+
+#[test]
+fn a_shown_charter_says_what_its_signatures_are_worth() {
+    let desk = Desk::found("Shown");
+    let next = desk.key("next-root.pem");
+    let root = desk.ok(&["key", "--key", "coalition/keys/root.pem", "--passphrase-file", "passphrase"]);
+    let root = format!("\"{}\"", root.lines().last().unwrap());
+    desk.draft("next.toml", &[(&root, &format!("\"{next}\""))]);
+    desk.ok(&["charter", "make", "next.toml", "--out", "next.pem", "--dir", "coalition"]);
+    desk.sign("next.pem", "next-root.pem");
+    // Signed by the new holder, and not by the old one.
+    let missing = "0 of 1 root keys of version 1 and 1 of 1 root keys of version 2";
+    assert!(desk.ok(&["charter", "show", "next.pem"]).contains(missing));
+    let verified = desk.coalition.run(&["verify", "next.pem"]);
+    assert!(verified.code == 3 && verified.stderr.contains(missing), "{}", verified.stderr);
+    desk.sign("next.pem", "coalition/keys/root.pem");
+    assert!(desk.ok(&["charter", "show", "next.pem"]).contains("has all it needs"));
+    // The one in force needs nothing any more.
+    desk.ok(&["charter", "publish", "next.pem", "--dir", "coalition"]);
+    for shown in [
+        desk.ok(&["charter", "show", "coalition/charter.pem"]),
+        desk.ok(&["charter", "show", "coalition/log.pem"]),
+    ] {
+        let version = shown.lines().find(|line| line.starts_with("version ")).unwrap();
+        assert!(version.ends_with(" 2") && !shown.contains("has all it needs"), "{shown}");
+    }
+    // One flipped bit of a signature is said, whatever else the file holds.
+    let mut bytes = pem(&desk, "next.pem");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    write_pem(&desk, "bad.pem", "BELFRY CHARTER PROPOSAL", &bytes);
+    for command in [&["charter", "show", "bad.pem"][..], &["charter", "diff", "bad.pem"]] {
+        let said = desk.refused(command);
+        assert!(said.contains("does not verify"), "{said}");
+    }
+}
+
+/// The bytes of an armoured file.
+fn pem(desk: &Desk, name: &str) -> Vec<u8> {
+    let text = fs::read_to_string(desk.path(name)).unwrap();
+    let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
+    base64::engine::general_purpose::STANDARD.decode(body).unwrap()
+}
+
+fn write_pem(desk: &Desk, name: &str, label: &str, bytes: &[u8]) {
+    let body = base64::engine::general_purpose::STANDARD.encode(bytes);
+    let lines: Vec<&str> =
+        body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    let text = format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"));
+    fs::write(desk.path(name), text).unwrap();
 }
 
 #[test]

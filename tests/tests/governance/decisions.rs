@@ -64,6 +64,19 @@ fn an_action_of_two_admins_passes_between_them_as_a_file() {
 }
 
 #[test]
+fn a_certificate_that_waits_for_signatures_is_not_said_to_be_written() {
+    let desk = two_admins();
+    desk.coalition.enrol("bob", Role::Reader);
+    let issue =
+        ["issue", "bob.request", "--until", "2099-12-31", "--out", "bob.pem", "--dir", "coalition", "--yes"];
+    let ran = desk.run(&issue);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("bob.pem is not written yet"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("1 more admin must sign"), "{}", ran.stdout);
+    assert!(!desk.path("bob.pem").exists());
+}
+
+#[test]
 fn a_decision_that_the_log_overtook_is_refused_with_the_mend() {
     let desk = two_admins();
     desk.ok(&[&["renew", "1", "--until", "2101-01-01", "--dir", "coalition"][..], &WITH].concat());

@@ -75,6 +75,9 @@ async fn a_revoked_member_is_cut_off_everywhere_and_reads_nothing_new() -> anyho
     }
     eve.warns("refuse this node as not certified").await?;
     eve.warns("reason key-compromise").await?;
+    // Its own log is behind, so it takes a bundle still; and says what others make of it.
+    let taken = eve.publish("cidr", &Bundle::indicators(1)).tlp("green").send().await?.expect(202)?;
+    assert!(taken["warnings"].to_string().contains("this node as not certified"), "{taken}");
 
     let after = Bundle::indicators(1);
     let messages = alice.publish("cidr", &after).tlp("green").flushed().await?;

@@ -65,6 +65,16 @@ impl Default for Cache {
 }
 
 impl Rendered {
+    /// What stands in it: values, or, where the format has rules instead, the rules written.
+    pub(in crate::api) fn entries(&self) -> usize {
+        match self.snapshot.export.format {
+            Format::Rules => {
+                self.objects.saturating_sub(usize::try_from(self.files.unwritable).unwrap_or(usize::MAX))
+            }
+            _ => self.snapshot.entries.len(),
+        }
+    }
+
     fn bytes(&self) -> usize {
         let files: usize = self.files.files.values().map(|file| file.bytes.len()).sum();
         files + self.snapshot.entries.len() * ENTRY

@@ -43,7 +43,7 @@ pub(in crate::api) async fn main(
         return Err(Problem::not_found("which-file", "this export has several files; name one of them")
             .with("files", json!(names)));
     };
-    Ok(answer(file, is_md5, rendered.snapshot.entries.len(), &headers))
+    Ok(answer(file, is_md5, rendered.entries(), &headers))
 }
 
 /// `GET /api/v1/exports/{export}/{file}`: one file of it, or that file's MD5.
@@ -56,7 +56,7 @@ pub(in crate::api) async fn file(
     let rendered = app.exports.rendered(&app.ports.query, &principal, &name).await?;
     let (file, is_md5) = companion(&file);
     match rendered.files.files.get(file) {
-        Some(file) => Ok(answer(file, is_md5, rendered.snapshot.entries.len(), &headers)),
+        Some(file) => Ok(answer(file, is_md5, rendered.entries(), &headers)),
         None => Err(Problem::not_found("unknown-file", "this export has no such file")),
     }
 }
@@ -97,7 +97,7 @@ pub(in crate::api) async fn report(
     Ok(Json(json!({
         "export": name, "made": snapshot.made, "shadow": snapshot.export.shadow,
         "files": rendered.files.files.iter().map(|(name, file)| json!({ "name": name, "bytes": file.bytes.len() })).collect::<Vec<_>>(),
-        "entries": snapshot.entries.len(), "objects": rendered.objects, "held_back": held,
+        "entries": rendered.entries(), "objects": rendered.objects, "held_back": held,
         "values": entries, "left_out": left_out,
     })))
 }

@@ -62,18 +62,7 @@ pub(in crate::api) async fn lookup(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    if body::media(&headers).is_none_or(|(essence, _)| essence != "application/json") {
-        return Err(body::unsupported("application/json"));
-    }
-    let bytes = body::bytes(&headers, body, MAX_BODY).await?;
-    let question: Question = serde_json::from_slice(&bytes).map_err(|error| {
-        if error.is_data() {
-            Problem::unprocessable("bad-body", error.to_string())
-        } else {
-            Problem::bad_request("bad-json", error.to_string())
-        }
-    })?;
-    let Question { values, groups, around } = question;
+    let Question { values, groups, around } = body::json_up_to(MAX_BODY, &headers, body).await?;
     if values.len() > MAX_VALUES {
         return Err(Problem::unprocessable(
             "too-many-values",

@@ -36,6 +36,8 @@ pub(in crate::api) struct ObjectJson<'a> {
     date_added: Timestamp,
     tlp: &'static str,
     revoked: bool,
+    /// `current`; `revoked` by its author; `withdrawn` by its member or a steward; `hidden` with the log it came in.
+    state: &'static str,
     /// Sealed to named members, this one among them.
     named_recipients: bool,
     member: MemberId,
@@ -71,6 +73,7 @@ impl<'a> ObjectJson<'a> {
             date_added: shown.date_added(),
             tlp: shown.tlp().as_str(),
             revoked: shown.is_revoked(),
+            state: shown.state(),
             named_recipients: shown.is_for_named_recipients(),
             member: shown.member(),
             organisation: query.organisation(shown.member()),

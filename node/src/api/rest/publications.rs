@@ -11,7 +11,7 @@ use axum::{
 };
 use belfry_proto::{
     envelope::payload::MAX_CLASS_LABEL,
-    id::PublicationId,
+    id::{MemberId, PublicationId},
     limits,
     schema::{InformationClass, Pap, Purpose},
     stix::marking::Tlp,
@@ -25,7 +25,7 @@ use crate::{
         params::{Params, bad},
         problem::Problem,
     },
-    publish::submission::{DraftStatus, Submission},
+    publish::submission::{DraftState, DraftStatus, Submission},
     query::{Principal, words},
 };
 
@@ -53,10 +53,15 @@ pub(in crate::api) async fn submit(
     let answer = json!({
         "publication": accepted.publication,
         "status_url": status_url,
+        "group": app.ports.query.slug(accepted.group),
+        "tlp": accepted.tlp.map(Tlp::as_str),
+        "audience": words::word(accepted.audience),
+        "recipients": members(&app, &accepted.recipients),
         "objects": accepted.objects,
         "object_ids": accepted.object_ids,
         "parts": accepted.parts,
         "duplicate": accepted.duplicate,
+        "warnings": app.ports.status.obstacles(),
     });
     let mut response = (StatusCode::ACCEPTED, Json(answer)).into_response();
     if let Ok(location) = HeaderValue::from_str(&status_url) {
@@ -143,10 +148,47 @@ pub(in crate::api) async fn follow(
     Ok(Json(view(&app, &draft)))
 }
 
+/// `GET /api/v1/publications/{id}/holders`: which of its readers say that they hold it, asked of them now.
+pub(in crate::api) async fn holders(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    Path(publication): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let unknown = || Problem::not_found("unknown-publication", "no publication of this token has this id");
+    let id: PublicationId = publication.parse().map_err(|_| unknown())?;
+    let draft = app.ports.publish.status(id).await?;
+    draft
+        .filter(|draft| app.ports.query.may_follow(&principal, draft.group, &draft.submitter))
+        .ok_or_else(unknown)?;
+    let held = app.ports.publish.holders(id).await?;
+    let is_sent = held.is_some();
+    let held = held.unwrap_or_default();
+    Ok(Json(json!({
+        "sent": is_sent,
+        "readers": held.readers,
+        "asked": held.asked,
+        "holders": members(&app, &held.holders),
+    })))
+}
+
+/// Members with their names.
+fn members(app: &App, members: &[MemberId]) -> Vec<Value> {
+    let named = |member: &MemberId| json!({ "member": member, "organisation": app.ports.query.organisation(*member) });
+    members.iter().map(named).collect()
+}
+
 fn view(app: &App, draft: &DraftStatus) -> Value {
+    // What was sent is not in doubt any more.
+    let warnings = match draft.state {
+        DraftState::Drafted => app.ports.status.obstacles(),
+        DraftState::Flushed | DraftState::Withdrawn | DraftState::Refused => Vec::new(),
+    };
     json!({
         "publication": draft.publication,
         "group": app.ports.query.slug(draft.group),
+        "tlp": draft.tlp.map(Tlp::as_str),
+        "audience": words::word(draft.audience),
+        "recipients": members(app, &draft.recipients),
         "submitter": draft.submitter,
         "accepted": draft.accepted,
         "state": draft.state.as_str(),
@@ -154,7 +196,9 @@ fn view(app: &App, draft: &DraftStatus) -> Value {
         "objects": draft.objects.len(),
         "object_ids": draft.objects.iter().map(|object| object.id.as_str()).collect::<Vec<_>>(),
         "messages": draft.messages,
+        "withdrawn": draft.withdrawn,
         "readable_only_here": draft.readable_only_here,
+        "warnings": warnings,
         "error": draft.error,
     })
 }

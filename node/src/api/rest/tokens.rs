@@ -146,5 +146,7 @@ fn view(query: &Query, token: &TokenView) -> Value {
         "red": token.scope.red,
         "created": token.created,
         "expires": token.scope.expires,
+        // The daemon's own making, for `belfry` on this machine.
+        "own": token.name == CLI_TOKEN,
     })
 }

@@ -84,6 +84,7 @@ pub(in crate::api) async fn withdraw(
         "targets": withdrawn.targets,
         "republished": withdrawn.republished,
         "duplicate": withdrawn.duplicate,
+        "warnings": app.ports.status.obstacles(),
     });
     let mut response = (StatusCode::ACCEPTED, Json(answer)).into_response();
     if let Ok(location) = HeaderValue::from_str(&status_url) {

@@ -63,7 +63,7 @@ impl From<DraftStatus> for Status {
             .collect();
         let total_count = details.len();
         let (successes, failures, pendings) = match draft.state {
-            DraftState::Flushed => (details, Vec::new(), Vec::new()),
+            DraftState::Flushed | DraftState::Withdrawn => (details, Vec::new(), Vec::new()),
             DraftState::Refused => (Vec::new(), details, Vec::new()),
             DraftState::Drafted => (Vec::new(), Vec::new(), details),
         };

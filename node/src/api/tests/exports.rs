@@ -381,6 +381,8 @@ async fn every_format_has_its_values_in_its_words() {
     let index: Value = serde_json::from_str(&site.text(&token, "rules").await).unwrap();
     let file = index["rules"][0]["file"].as_str().unwrap();
     assert_eq!(site.text(&token, &format!("rules/{file}")).await, "rule a { condition: true }\n");
+    let answer = site.get(&token, "/api/v1/exports/rules").await;
+    assert_eq!(answer.headers["x-belfry-entries"], "1");
 }
 
 #[tokio::test]

@@ -89,6 +89,7 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/api/v1/events", Read, 200, Named),
         expected("POST", "/api/v1/publications", Publish, 202, Named),
         expected("GET", "/api/v1/publications/{publication}", Publish, 200, Within),
+        expected("GET", "/api/v1/publications/{publication}/holders", Publish, 200, Within),
         expected("POST", "/api/v1/withdrawals", Publish, 202, Named),
         expected("GET", "/api/v1/tokens", Admin, 200, No),
         expected("POST", "/api/v1/tokens", Admin, 201, No),

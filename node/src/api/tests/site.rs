@@ -36,7 +36,7 @@ use crate::{
     feed::Feed,
     identity::Identity,
     publish::{
-        Defaults, Publisher,
+        Defaults, Held, Publisher,
         submission::{Accepted, DraftStatus, Submission, SubmitError},
         withdraw::{WithdrawError, WithdrawalRequest, Withdrawn},
     },
@@ -75,6 +75,12 @@ impl Publish for Publishing {
 
     async fn status(&self, publication: PublicationId) -> Result<Option<DraftStatus>, SubmitError> {
         self.0.status(publication).map_err(|error| SubmitError::Fault(Box::new(error)))
+    }
+
+    async fn holders(&self, publication: PublicationId) -> Result<Option<Held>, SubmitError> {
+        // Alone, nobody else can hold it.
+        let sent = self.status(publication).await?.filter(|draft| !draft.messages.is_empty());
+        Ok(sent.map(|_| Held::default()))
     }
 }
 

@@ -7,10 +7,9 @@ use clap::Args;
 
 use super::{CoalitionFolder, role_keys::RolePassphrases};
 use crate::{
-    cli::{args::day, exit::refused, output},
+    cli::{args::day, exit::refused, out, output},
     clock,
     config::value::duration,
-    keys::file::{self, Existing, Readers},
 };
 
 /// Sign where the log's head is, for a while.
@@ -35,12 +34,13 @@ pub(in crate::cli) struct Beacon {
 impl Beacon {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let folder = self.folder.open()?;
+        out::may_replace(&self.out, Some(armour::FileKind::Beacon))?;
         let registrar = self.passphrases.open_registrar(&folder.keys())?;
         let (charter, version) = (folder.roster().charter(), folder.roster().version());
         let signed = beacon::make(charter, version, self.valid, clock::now(), &registrar);
         // With another registrar's key no node would take it.
         let made = beacon::verify(charter, &signed, clock::now()).map_err(refused)?;
-        file::write(&self.out, armour::write_beacon(&signed).as_bytes(), Readers::All, Existing::Replace)?;
+        out::replace(&self.out, &armour::write_beacon(&signed))?;
         Ok(output::print(&format!(
             "Wrote {}: entry {} is the newest, until {}\n",
             self.out.display(),

@@ -1,12 +1,20 @@
 //! Cut files: where each log of a member ends for good.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use anyhow::{Context as _, bail};
 use belfry_proto::{
     id::{LogId, MessageId},
     schema::CutPoint,
 };
+
+use crate::keys::file;
+
+/// The points of the cut file at `path`; without one, none.
+pub(super) fn read(path: Option<&Path>) -> anyhow::Result<Vec<CutPoint>> {
+    let Some(path) = path else { return Ok(Vec::new()) };
+    parse(&file::read_text(path)?).with_context(|| path.display().to_string())
+}
 
 /// The points of a cut file: `log sequence message-id` a line, `#` starts a comment.
 pub(in crate::cli) fn parse(text: &str) -> anyhow::Result<Vec<CutPoint>> {

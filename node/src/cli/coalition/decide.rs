@@ -86,19 +86,22 @@ pub(super) fn check_admin(folder: &Folder, admin: &SigningKey) -> anyhow::Result
     Ok(())
 }
 
-/// States a decision about a member and holds it to every rule, before anything is signed.
-pub(super) fn propose(folder: &Folder, member: MemberId, decision: Decision) -> anyhow::Result<Statement> {
-    let payload = payload(folder, member, decision);
-    let statement = Statement::decode(&payload).map_err(refused)?;
-    folder.roster().preview(&statement).map_err(refused)?;
-    Ok(statement)
+/// A decision in the bytes that are signed, held to every rule.
+pub(super) struct Proposed {
+    payload: Vec<u8>,
+    statement: Statement,
 }
 
-fn payload(folder: &Folder, member: MemberId, decision: Decision) -> Vec<u8> {
+/// States a decision about a member and holds it to every rule, before anything is signed.
+pub(super) fn propose(folder: &Folder, member: MemberId, decision: Decision) -> anyhow::Result<Proposed> {
     let roster = folder.roster();
     let previous = roster.member(member).map(|member| member.last_statement);
     let version = roster.charter().version();
-    statement::propose(roster.coalition(), decision, previous, version, clock::now(), &mut rand::rng())
+    let payload =
+        statement::propose(roster.coalition(), decision, previous, version, clock::now(), &mut rand::rng());
+    let statement = Statement::decode(&payload).map_err(refused)?;
+    roster.preview(&statement).map_err(refused)?;
+    Ok(Proposed { payload, statement })
 }
 
 /// Signs `decision` about `member`; appends it if that is enough, else leaves it in a file for the others.
@@ -109,9 +112,7 @@ pub(super) fn decide(
     keys: &Deciders,
     evidence: &Evidence,
 ) -> anyhow::Result<Decided> {
-    let payload = payload(folder, member, decision);
-    let statement = Statement::decode(&payload).map_err(refused)?;
-    folder.roster().preview(&statement).map_err(refused)?;
+    let Proposed { payload, statement } = propose(folder, member, decision)?;
     let coalition = folder.roster().coalition();
     let signed = sign(payload, Purpose::Statement, coalition, &[&keys.admin]);
     evidence.keep(folder, statement.id)?;

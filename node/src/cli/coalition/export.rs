@@ -5,10 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::CoalitionFolder;
-use crate::{
-    cli::output,
-    keys::file::{self, Existing, Readers},
-};
+use crate::cli::{out, output};
 
 /// Write the signed charter and log as one file.
 ///
@@ -25,7 +22,7 @@ pub(in crate::cli) struct Export {
 impl Export {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let folder = self.folder.open()?;
-        file::write(&self.out, folder.log_file().as_bytes(), Readers::All, Existing::Replace)?;
+        out::replace(&self.out, &folder.log_file())?;
         let version = folder.roster().version();
         Ok(output::print(&format!(
             "Wrote {}: {}, head {}\n",

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use belfry_proto::{id::Serial, schema, trust::statement::Decision};
 use clap::Args;
 
@@ -10,10 +9,7 @@ use super::{
     cut,
     revoke::{Deciding, serial},
 };
-use crate::{
-    cli::{exit::refuse, output},
-    keys::file,
-};
+use crate::cli::{exit::refuse, output};
 
 /// Extend the cut of a certificate: more of what it signed stays.
 ///
@@ -39,7 +35,7 @@ pub(in crate::cli) struct ExtendCut {
 
 impl ExtendCut {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let cut = cut::parse(&file::read_text(&self.cut)?).with_context(|| self.cut.display().to_string())?;
+        let cut = cut::read(Some(&self.cut))?;
         if cut.is_empty() {
             refuse!("{} lists no message: there is nothing to bring back", self.cut.display());
         }

@@ -22,7 +22,10 @@ use std::{
 };
 
 use crate::{
-    cli::exit::{refuse, refused},
+    cli::{
+        exit::{refuse, refused},
+        out,
+    },
     keys::{
         enrolment::{fold, read},
         file::{self, Existing, Readers},
@@ -145,13 +148,12 @@ impl Folder {
         let index = usize::try_from(serial.get()).ok().and_then(|height| height.checked_sub(1));
         let record = index.and_then(|i| self.log.records.get(i)).context("no such record")?;
         let text = armour::write_certificate(record);
-        let path = match out {
-            Some(out) => out.to_owned(),
-            None => {
-                file::create_folder(&self.dir.join("certificates"))?;
-                self.certificate_path(serial)
-            }
-        };
+        if let Some(out) = out {
+            out::replace(out, &text)?;
+            return Ok(out.to_owned());
+        }
+        file::create_folder(&self.dir.join("certificates"))?;
+        let path = self.certificate_path(serial);
         file::write(&path, text.as_bytes(), Readers::All, Existing::Replace)?;
         Ok(path)
     }

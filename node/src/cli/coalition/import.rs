@@ -127,8 +127,8 @@ impl Import {
             }
         }
         Ok(output::print(&format!(
-            "Give each member its file, and all of them the log:\n  belfry coalition export --out log.pem{}\n",
-            self.folder.again()
+            "Give each member its file, and all of them the log:\n  {}\n",
+            self.folder.export()
         ))?)
     }
 }

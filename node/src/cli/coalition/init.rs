@@ -94,16 +94,19 @@ impl Init {
         }
         let documents = self.out.join("documents");
         file::create_folder(&documents)?;
+        let mut texts = Vec::new();
         for (name, text) in &draft.documents {
+            texts.push((name, crate::cli::documents::sha256(text)));
             file::write(&documents.join(name), text, Readers::All, Existing::Keep)?;
         }
         let coalition = Folder::create(&self.out, LogFile { charters: vec![charter], records: Vec::new() })?;
 
         output::print(&format!(
-            "Founded {}.\n\nCoalition id  {id}\nas words      {}\n\nGive members {} and {}, and tell them the words another \
+            "Founded {}.\n\nCoalition id  {id}\nas words      {}\n\nDocuments, with what `sha256sum` says of each:\n{}\nGive members {} and {}, and tell them the words another \
              way, so that they can compare.\nThen: belfry coalition issue REQUEST --groups GROUPS --until DATE{}\n",
             output::visible(&self.name),
             output::words(&words::to_words(id), "              ").trim_start(),
+            output::facts(&texts),
             coalition.charter_path().display(),
             documents.display(),
             repeated(&[("--dir", Some(&self.out))])

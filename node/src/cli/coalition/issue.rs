@@ -32,10 +32,10 @@ use crate::{
     cli::{
         args::{GroupArg, day, moment, second, still_to_come},
         exit::{refuse, refused},
-        output,
+        out, output,
     },
     clock,
-    keys::{enrolment::read, file},
+    keys::enrolment::read,
     query::{alike, candidate},
 };
 
@@ -97,6 +97,9 @@ impl Issue {
         let evidence = Evidence { member_since: self.member_since, ..self.evidence.clone() };
         evidence.check()?;
         let mut folder = self.folder.open()?;
+        if let Some(out) = &self.out {
+            out::may_replace(out, Some(armour::FileKind::Certificate))?;
+        }
         let charter = folder.roster().charter().clone();
         let name = self.request.display().to_string();
         let signed = read(&self.request, armour::read_request)?;
@@ -132,13 +135,19 @@ impl Issue {
             Decided::Ordered(serial) => {
                 let path = folder.write_certificate(serial, self.out.as_deref())?;
                 format!(
-                    "Issued certificate {serial} to {organisation}.\nGive the member {}, and the log:\n  belfry coalition \
-                     export --out log.pem{}\n",
+                    "Issued certificate {serial} to {organisation}.\nGive the member {}, and the log:\n  {}\n",
                     output::path(&path),
-                    self.folder.again()
+                    self.folder.export()
                 )
             }
             Decided::Waiting { path, missing } => {
+                if let Some(out) = &self.out {
+                    output::warn(&format!(
+                        "{} is not written yet: there is a certificate once the registrar has ordered the decision, and \
+                         `belfry coalition order` writes it, there.",
+                        out.display()
+                    ));
+                }
                 format!(
                     "A certificate for {organisation} is signed, and not in the log yet: {}",
                     waits(&path, missing)
@@ -154,10 +163,7 @@ impl Issue {
         let Some(serial) = self.replaces else {
             return Ok(Decision::Issue(schema::Issue { certificate }));
         };
-        let cut = match &self.cut {
-            Some(path) => cut::parse(&file::read_text(path)?).with_context(|| path.display().to_string())?,
-            None => Vec::new(),
-        };
+        let cut = cut::read(self.cut.as_deref())?;
         Ok(Decision::Supersede(schema::Supersede { serial: serial.get(), certificate, cut }))
     }
 

@@ -99,6 +99,19 @@ impl CoalitionFolder {
         repeated(&[("--dir", dir)])
     }
 
+    /// The command that exports the log, to a place that is not the folder's own.
+    fn export(&self) -> String {
+        let out = if self.dir == Path::new(".") { "../log.pem" } else { "log.pem" };
+        format!("belfry coalition export --out {out}{}", self.again())
+    }
+
+    /// How the log reaches every member.
+    fn bring(&self) -> String {
+        let export = self.export();
+        let note = "# at a member's node, which tells all others";
+        format!("  {export}\n  {:<width$}  {note}\n", "belfry import-log log.pem", width = export.len())
+    }
+
     fn open(&self) -> anyhow::Result<Folder> {
         Folder::open(&self.dir)
     }

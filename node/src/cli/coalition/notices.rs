@@ -33,25 +33,25 @@ Examples:
   belfry coalition notices --acknowledged 7-dora-entering --reference NBB-1")]
 pub(in crate::cli) struct Notices {
     /// Write a page of each notice that is due or to come into this folder
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["mark", "json"])]
     write: Option<PathBuf>,
     /// Record that this notice was sent
-    #[arg(long, value_name = "NOTICE", conflicts_with = "acknowledged")]
+    #[arg(long, value_name = "NOTICE", group = "mark", conflicts_with_all = ["lang", "authorities"])]
     sent: Option<String>,
     /// Record that the authority has this notice
-    #[arg(long, value_name = "NOTICE")]
+    #[arg(long, value_name = "NOTICE", group = "mark", conflicts_with_all = ["lang", "authorities"])]
     acknowledged: Option<String>,
-    /// On which day [default: today]
-    #[arg(long, value_name = "DATE", value_parser = moment)]
+    /// With --sent or --acknowledged: on which day [default: today]
+    #[arg(long, value_name = "DATE", value_parser = moment, requires = "mark")]
     on: Option<Timestamp>,
-    /// The sender's or the authority's reference
-    #[arg(long, value_name = "TEXT")]
+    /// With --sent or --acknowledged: the sender's or the authority's reference
+    #[arg(long, value_name = "TEXT", requires = "mark")]
     reference: Option<String>,
     /// With --sent: the mandate by which the coalition acted for the entity
     #[arg(long, value_name = "TEXT", requires = "sent")]
     mandate: Option<String>,
-    /// Print JSON
-    #[arg(long)]
+    /// Print JSON, with the authorities' names in every language
+    #[arg(long, conflicts_with = "mark")]
     json: bool,
     #[command(flatten)]
     wording: Wording,

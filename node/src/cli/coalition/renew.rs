@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use belfry_proto::{
     id::{GroupId, Serial},
     schema::{self, Role},
@@ -17,13 +16,10 @@ use super::{
     revoke::{Deciding, serial},
     shown::listed,
 };
-use crate::{
-    cli::{
-        args::{GroupArg, day, still_to_come},
-        exit::refuse,
-        output,
-    },
-    keys::file,
+use crate::cli::{
+    args::{GroupArg, day, still_to_come},
+    exit::refuse,
+    output,
 };
 
 /// Renew a certificate: the same keys, for longer.
@@ -120,10 +116,7 @@ impl Entitle {
 
 impl Disentitle {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let cut = match &self.cut {
-            Some(path) => cut::parse(&file::read_text(path)?).with_context(|| path.display().to_string())?,
-            None => Vec::new(),
-        };
+        let cut = cut::read(self.cut.as_deref())?;
         let groups = &self.groups;
         self.deciding.run(self.serial, "Disentitle", |roster, certificate| {
             let charter = roster.charter();

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use belfry_proto::{
     id::{LogId, MessageId, Sequence, Serial},
     schema::{CutPoint, RevocationReason},
@@ -29,7 +28,6 @@ use crate::{
         output,
     },
     clock,
-    keys::file,
 };
 
 /// Revoke a certificate.
@@ -219,8 +217,7 @@ fn stands(roster: &Roster, serial: Serial, point: &CutPoint) -> bool {
 
 impl Ending {
     fn cut(&self) -> anyhow::Result<Vec<CutPoint>> {
-        let Some(path) = &self.cut else { return Ok(Vec::new()) };
-        cut::parse(&file::read_text(path)?).with_context(|| path.display().to_string())
+        cut::read(self.cut.as_deref())
     }
 }
 
@@ -251,8 +248,8 @@ impl Deciding {
         let keys = Deciders::open(&folder, &self.passphrases)?;
         let told = match decide(&mut folder, certificate.member, decision, &keys, &self.evidence)? {
             Decided::Ordered(entry) => format!(
-                "Entry {entry} of the admin log says so. Bring the log to a member's node:\n  belfry coalition export --out \
-                 log.pem{again}\n  belfry import-log log.pem            # at the node\n"
+                "Entry {entry} of the admin log says so. Bring the log to the members:\n{}",
+                self.folder.bring()
             ),
             Decided::Waiting { path, missing } => {
                 format!("Signed, and not in the log yet: {}", waits(&path, missing))

@@ -118,11 +118,7 @@ impl Order {
             let serial = append(&mut folder, signed, &registrar)?;
             output::print(&ordered(&folder, serial, &statement)?)?;
         }
-        Ok(output::print(&format!(
-            "Bring the log to a member's node:\n  belfry coalition export --out log.pem{}\n  belfry import-log log.pem            \
-             # at the node\n",
-            self.folder.again()
-        ))?)
+        Ok(output::print(&format!("Bring the log to the members:\n{}", self.folder.bring()))?)
     }
 }
 

@@ -193,7 +193,8 @@ pub fn net_of(observable: &Observable) -> Option<IpNet> {
     }
 }
 
-fn net(text: &str) -> Option<IpNet> {
+/// An address, or a range.
+pub(in crate::stix) fn net(text: &str) -> Option<IpNet> {
     match text.parse::<IpAddr>() {
         Ok(address) => Some(IpNet::from(address)),
         Err(_) => text.parse().ok(),

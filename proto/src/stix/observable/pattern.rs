@@ -10,12 +10,35 @@
 
 use std::{iter::Peekable, vec};
 
+use crate::time::Timestamp;
+
 /// Nested parentheses; people write two.
 const MAX_NESTING: usize = 32;
 
+const KEYWORDS: [&str; 18] = [
+    "AND",
+    "OR",
+    "NOT",
+    "IN",
+    "LIKE",
+    "MATCHES",
+    "ISSUBSET",
+    "ISSUPERSET",
+    "EXISTS",
+    "FOLLOWEDBY",
+    "START",
+    "STOP",
+    "WITHIN",
+    "SECONDS",
+    "REPEATS",
+    "TIMES",
+    "TRUE",
+    "FALSE",
+];
+
 /// Where a text stops being a STIX pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("pattern is malformed at byte {at}: expected {expected}")]
+#[error("no STIX pattern (STIX 2.1 §9): at byte {at}, expected {expected}")]
 pub struct PatternError {
     /// Offset in the pattern.
     pub at: usize,
@@ -92,15 +115,28 @@ pub struct Pattern {
     pub is_joined: bool,
 }
 
-/// Reads a pattern.
+/// Reads a pattern, as others wrote it: what a tool may have misspelt without changing what is looked for, passes.
 ///
 /// # Errors
 /// As [`parse`].
 pub fn read(pattern: &str) -> Result<Pattern, PatternError> {
+    descend(pattern, false)
+}
+
+/// Holds a pattern to every rule of the grammar, as its readers' tools will: for whoever is about to publish it.
+///
+/// # Errors
+/// [`PatternError`] with the first place that breaks one.
+pub fn check(pattern: &str) -> Result<(), PatternError> {
+    descend(pattern, true).map(drop)
+}
+
+fn descend(pattern: &str, strict: bool) -> Result<Pattern, PatternError> {
     let tokens = tokens(pattern)?;
     let mut parser = Parser {
         tokens: tokens.into_iter().peekable(),
         end: pattern.len(),
+        strict,
         found: Vec::new(),
         is_joined: false,
     };
@@ -117,8 +153,8 @@ enum Token {
     Word(String),
     /// In single quotes, unescaped.
     Text(String),
-    /// `t'…'`, `h'…'` or `b'…'`.
-    Typed(String),
+    /// `t'…'`, `h'…'` or `b'…'`: the letter, and what is quoted.
+    Typed(char, String),
     Number(String),
     Sign(&'static str),
 }
@@ -134,24 +170,29 @@ fn tokens(pattern: &str) -> Result<Vec<(usize, Token)>, PatternError> {
             at += first.len_utf8();
             continue;
         }
+        if let Some(len) = comment(rest) {
+            at += len;
+            continue;
+        }
         let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
         let (token, len) = if first == '\'' {
             let (text, len) = quoted(rest, at)?;
             (Token::Text(text), len)
         } else if let Some(typed) = rest.strip_prefix(['t', 'h', 'b']).filter(|rest| rest.starts_with('\'')) {
             let (text, len) = quoted(typed, at + 1)?;
-            (Token::Typed(text), len + 1)
+            (Token::Typed(first, text), len + 1)
         } else if first.is_ascii_alphabetic() || first == '_' {
             let len =
                 rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')).count();
             (Token::Word(rest.get(..len).unwrap_or_default().to_owned()), len)
-        } else if let Some(sign) = SIGNS.into_iter().find(|sign| rest.starts_with(sign)) {
+        } else if let Some(sign) = SIGNS.into_iter().find(|sign| rest.starts_with(sign) && !is_fraction(rest))
+        {
             (Token::Sign(sign), sign.len())
         } else {
             let signed = usize::from(rest.starts_with(['-', '+']));
             let whole = signed + digits(rest.get(signed..).unwrap_or_default());
             let fraction = rest.get(whole..).and_then(|rest| rest.strip_prefix('.')).map_or(0, &digits);
-            if whole == signed {
+            if whole == signed && fraction == 0 {
                 return Err(PatternError { at, expected: "a name, a constant or an operator" });
             }
             let len = whole + if fraction > 0 { fraction + 1 } else { 0 };
@@ -161,6 +202,35 @@ fn tokens(pattern: &str) -> Result<Vec<(usize, Token)>, PatternError> {
         at += len;
     }
     Ok(found)
+}
+
+/// `.5`, and not the step of a path.
+fn is_fraction(rest: &str) -> bool {
+    let mut bytes = rest.bytes();
+    bytes.next() == Some(b'.') && bytes.next().is_some_and(|byte| byte.is_ascii_digit())
+}
+
+/// The bytes of the comment that `rest` begins with, if it does.
+fn comment(rest: &str) -> Option<usize> {
+    if rest.starts_with("//") {
+        return Some(rest.find(['\r', '\n']).unwrap_or(rest.len()));
+    }
+    let inner = rest.strip_prefix("/*")?;
+    inner.find("*/").map(|end| end + 4)
+}
+
+/// Whether the quoted text of a typed constant is one: a time in UTC, hexadecimal, base64.
+fn is_of_its_type(letter: char, text: &str) -> bool {
+    match letter {
+        't' => text.ends_with('Z') && text.parse::<Timestamp>().is_ok(),
+        'h' => text.len().is_multiple_of(2) && text.bytes().all(|b| b.is_ascii_hexdigit()),
+        _ => {
+            let body = text.trim_end_matches('=');
+            text.len().is_multiple_of(4)
+                && text.len() - body.len() <= 2
+                && body.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
+        }
+    }
 }
 
 /// The content of the quoted text that `rest` begins with, and the bytes it takes.
@@ -183,6 +253,8 @@ fn quoted(rest: &str, at: usize) -> Result<(String, usize), PatternError> {
 struct Parser {
     tokens: Peekable<vec::IntoIter<(usize, Token)>>,
     end: usize,
+    /// Holds to every rule of the grammar.
+    strict: bool,
     found: Vec<Comparison>,
     is_joined: bool,
 }
@@ -218,12 +290,12 @@ impl Parser {
             }
             self.time()?;
         } else if self.word("WITHIN") {
-            self.number()?;
+            self.number(|text| text.parse::<f64>().is_ok_and(|n| n > 0.0), "a number above 0")?;
             if !self.word("SECONDS") {
                 return self.fault("SECONDS");
             }
         } else if self.word("REPEATS") {
-            self.number()?;
+            self.number(|text| text.parse::<u64>().is_ok_and(|n| n > 0), "a whole number above 0")?;
             if !self.word("TIMES") {
                 return self.fault("TIMES");
             }
@@ -268,11 +340,13 @@ impl Parser {
         } else if self.word("IN") {
             (Operator::Equal, self.set()?)
         } else if self.word("ISSUBSET") {
-            (Operator::Subset, vec![self.constant()?])
-        } else if ["!=", "<>", "<=", ">=", "<", ">"].iter().any(|sign| self.sign(sign))
-            || ["LIKE", "MATCHES", "ISSUPERSET"].iter().any(|word| self.word(word))
-        {
+            (Operator::Subset, vec![self.text()?])
+        } else if self.sign("!=") || self.sign("<>") {
             (Operator::Other, vec![self.constant()?])
+        } else if ["<=", ">=", "<", ">"].iter().any(|sign| self.sign(sign)) {
+            (Operator::Other, vec![self.ordered()?])
+        } else if ["LIKE", "MATCHES", "ISSUPERSET"].iter().any(|word| self.word(word)) {
+            (Operator::Other, vec![self.text()?])
         } else {
             return self.fault("a comparison operator");
         };
@@ -282,17 +356,20 @@ impl Parser {
 
     /// `type:property.'quoted'[0].property`.
     fn path(&mut self) -> Result<String, PatternError> {
+        if self.strict && !matches!(self.tokens.peek(), Some((_, Token::Word(_)))) {
+            return self.fault("the type of an object, not in quotes");
+        }
         let mut path = self.name()?;
         self.expect(":")?;
         path.push(':');
-        path.push_str(&self.name()?);
+        path.push_str(&self.property()?);
         loop {
             if self.sign(".") {
                 path.push('.');
-                path.push_str(&self.name()?);
+                path.push_str(&self.property()?);
             } else if self.sign("[") {
                 if !self.sign("*") {
-                    self.number()?;
+                    self.number(|text| text.parse::<i64>().is_ok(), "a whole number or *")?;
                 }
                 self.expect("]")?;
             } else {
@@ -303,6 +380,9 @@ impl Parser {
 
     fn set(&mut self) -> Result<Vec<String>, PatternError> {
         self.expect("(")?;
+        if self.sign(")") {
+            return Ok(Vec::new());
+        }
         let mut values = vec![self.constant()?];
         while self.sign(",") {
             values.push(self.constant()?);
@@ -318,26 +398,75 @@ impl Parser {
         }
     }
 
+    /// A step of a path; with a hyphen in it, only in quotes.
+    fn property(&mut self) -> Result<String, PatternError> {
+        match self.tokens.peek() {
+            Some((_, Token::Word(name))) if self.strict && name.contains('-') => {
+                self.fault("a property, in quotes if it has a hyphen")
+            }
+            _ => self.name(),
+        }
+    }
+
+    /// The constant of LIKE and its kind.
+    fn text(&mut self) -> Result<String, PatternError> {
+        match self.tokens.peek() {
+            Some((_, Token::Text(_))) => self.constant(),
+            _ if self.strict => self.fault("a text in single quotes"),
+            _ => self.constant(),
+        }
+    }
+
+    /// The constant of an operator that asks for more or less.
+    fn ordered(&mut self) -> Result<String, PatternError> {
+        match self.tokens.peek() {
+            Some((_, Token::Word(_))) if self.strict => self.fault("a constant that has an order"),
+            _ => self.constant(),
+        }
+    }
+
     fn constant(&mut self) -> Result<String, PatternError> {
+        if let Some((_, Token::Typed(letter, text))) = self.tokens.peek()
+            && self.strict
+            && !is_of_its_type(*letter, text)
+        {
+            return self.fault("t'2027-11-30T00:00:00Z', h'c0ffee' or b'Y29mZmVl'");
+        }
         match self.tokens.next_if(|(_, token)| match token {
-            Token::Text(_) | Token::Typed(_) | Token::Number(_) => true,
+            Token::Text(_) | Token::Typed(..) | Token::Number(_) => true,
             Token::Word(word) => word == "true" || word == "false",
             Token::Sign(_) => false,
         }) {
-            Some((_, Token::Text(v) | Token::Typed(v) | Token::Number(v) | Token::Word(v))) => Ok(v),
+            Some((_, Token::Text(v) | Token::Typed(_, v) | Token::Number(v) | Token::Word(v))) => Ok(v),
             _ => self.fault("a constant"),
         }
     }
 
-    fn number(&mut self) -> Result<(), PatternError> {
-        match self.tokens.next_if(|(_, token)| matches!(token, Token::Number(_))) {
+    /// A number; where the grammar is held to, one that `is_right` calls so.
+    fn number(
+        &mut self,
+        is_right: impl Fn(&str) -> bool,
+        expected: &'static str,
+    ) -> Result<(), PatternError> {
+        let strict = self.strict;
+        match self
+            .tokens
+            .next_if(|(_, token)| matches!(token, Token::Number(text) if !strict || is_right(text)))
+        {
             Some(_) => Ok(()),
-            None => self.fault("a number"),
+            None => self.fault(expected),
         }
     }
 
     fn time(&mut self) -> Result<(), PatternError> {
-        match self.tokens.next_if(|(_, token)| matches!(token, Token::Typed(_) | Token::Text(_))) {
+        let strict = self.strict;
+        let is_time = |token: &Token| match token {
+            Token::Typed(letter, text) => !strict || *letter == 't' && is_of_its_type('t', text),
+            // As STIX 2.0 had it.
+            Token::Text(_) => !strict,
+            _ => false,
+        };
+        match self.tokens.next_if(|(_, token)| is_time(token)) {
             Some(_) => Ok(()),
             None => self.fault("a time, as in t'2027-11-30T00:00:00Z'"),
         }
@@ -347,11 +476,11 @@ impl Parser {
         self.tokens.next_if(|(_, token)| matches!(token, Token::Sign(found) if *found == sign)).is_some()
     }
 
-    /// Keywords count in any case, as in the standard's own grammar.
+    /// Keywords stand in capitals; what others wrote is read in any case, as STIX 2.0 had it.
     fn word(&mut self, word: &str) -> bool {
-        self.tokens
-            .next_if(|(_, token)| matches!(token, Token::Word(found) if found.eq_ignore_ascii_case(word)))
-            .is_some()
+        let strict = self.strict;
+        let is_it = |found: &str| if strict { found == word } else { found.eq_ignore_ascii_case(word) };
+        self.tokens.next_if(|(_, token)| matches!(token, Token::Word(found) if is_it(found))).is_some()
     }
 
     fn expect(&mut self, sign: &'static str) -> Result<(), PatternError> {
@@ -363,7 +492,14 @@ impl Parser {
     }
 
     fn fault<T>(&mut self, expected: &'static str) -> Result<T, PatternError> {
-        let at = self.tokens.peek().map_or(self.end, |&(at, _)| at);
+        let is_keyword = |word: &str| {
+            KEYWORDS.iter().any(|keyword| keyword.eq_ignore_ascii_case(word) && *keyword != word)
+        };
+        let (at, expected) = match self.tokens.peek() {
+            None => (self.end, expected),
+            Some((at, Token::Word(word))) if self.strict && is_keyword(word) => (*at, "keywords in capitals"),
+            Some((at, _)) => (*at, expected),
+        };
         Err(PatternError { at, expected })
     }
 }
@@ -419,6 +555,47 @@ mod tests {
     }
 
     #[test]
+    fn what_readers_tools_would_refuse_is_refused_before_it_is_published() {
+        for right in [
+            "[file:hashes.'SHA-256' = 'ab'] START t'2016-06-01T00:00:00Z' STOP t'2016-07-01T00:00:00.5Z'",
+            "[artifact:payload_bin = b'VBORw0KGgo==' OR artifact:payload_bin = h'c0ffee']",
+            "[process:arguments[-1] = 'x' AND process:arguments[*] LIKE '%y'] REPEATS 5 TIMES WITHIN 1.5 SECONDS",
+            "[file:name IN () OR file:size > .5]",
+            "[network-traffic:src_port >= 1024 AND network-traffic:is_active != true] // a remark",
+        ] {
+            assert_eq!(check(right), Ok(()), "{right}");
+        }
+        for (wrong, expected) in [
+            ("[file:hashes.SHA-256 = 'ab']", "in quotes if it has a hyphen"),
+            ("['file':name = 'ab']", "the type of an object"),
+            ("[file:name LIKE 5]", "a text"),
+            ("[ipv4-addr:value ISSUBSET h'c0']", "a text"),
+            ("[file:size > true]", "has an order"),
+            ("[file:name = h'c0f']", "h'c0ffee'"),
+            ("[file:name = b'a=bc']", "b'Y29mZmVl'"),
+            ("[file:ctime = t'yesterday']", "t'2027-11-30T00:00:00Z'"),
+            ("[file:name = 'a'] START '2016-06-01T00:00:00Z' STOP '2016-07-01T00:00:00Z'", "a time"),
+            ("[file:name = 'a'] REPEATS 0 TIMES", "a whole number above 0"),
+            ("[file:name = 'a'] REPEATS 1.5 TIMES", "a whole number above 0"),
+            ("[file:name = 'a'] WITHIN -5 SECONDS", "a number above 0"),
+            ("[process:arguments[1.5] = 'a']", "a whole number or *"),
+            ("[file:name = 'a' and file:size = 1]", "keywords in capitals"),
+            ("[file:name like 'a']", "keywords in capitals"),
+        ] {
+            let error = check(wrong).unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains("§9"), "{wrong}: {error}");
+            assert!(parse(wrong).is_ok(), "{wrong}, from others, is read for what it looks for");
+        }
+    }
+
+    #[test]
+    fn comments_are_no_part_of_a_pattern() {
+        assert_eq!(read("[file:name /* why\nnot */ = 'a//b'] // end").len(), 1);
+        assert_eq!(read("[file:name = 'a//b']"), [("file:name".into(), vec!["a//b".into()])]);
+        assert!(parse("[file:name = 'a'] /* open").is_err());
+    }
+
+    #[test]
     fn values_are_unescaped_and_negations_want_nothing() {
         assert_eq!(
             read(r"[mutex:name = 'a\'b\\c' AND file:name NOT IN ('x', 'y') AND file:size != 3]"),
@@ -442,7 +619,6 @@ mod tests {
             ("[file:name = 'a'] x", 18),
             ("[file:name = 'a]", 16),
             ("[file = 'a']", 6),
-            ("[file:name IN ()]", 15),
             ("[file:name = 'a'] WITHIN 5 MINUTES", 27),
             ("[file:name = ;]", 13),
         ] {

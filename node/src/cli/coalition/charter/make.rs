@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use belfry_proto::trust::{
     charter::Charter, charter_change::review, charter_draft::RootKeys, charter_proposal::Proposal,
+    file as armour,
 };
 use clap::Args;
 use prost::Message as _;
@@ -11,8 +12,9 @@ use prost::Message as _;
 use super::{CoalitionFolder, draft::DraftFile, introduced, progress, reviewed_alone, warn, write};
 use crate::{
     cli::{
+        documents,
         exit::{refuse, refused},
-        output,
+        out, output,
     },
     clock,
 };
@@ -39,7 +41,8 @@ pub(in crate::cli) struct Make {
 
 impl Make {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let draft = DraftFile::load(Some(&self.draft))?.draft;
+        out::may_replace(&self.out, Some(armour::FileKind::CharterProposal))?;
+        let DraftFile { draft, documents: texts } = DraftFile::load(Some(&self.draft))?;
         let keys = draft.keys.as_ref().map(|keys| keys.to_keys()).transpose().map_err(refused)?;
         let now = clock::now();
         let proposal = if self.new {
@@ -63,8 +66,15 @@ impl Make {
         };
         write(&proposal, &self.out)?;
         Ok(output::print(&format!(
-            "{}\nWrote {}, signed by nobody yet.\n{}",
-            introduced(&proposal),
+            "{}\n{}Wrote {}, signed by nobody yet.\n{}",
+            introduced(&proposal, &self.out),
+            texts.iter().fold(String::new(), |told, (name, text)| {
+                told + &format!(
+                    "The text of {} has the sha256 {}\n",
+                    output::visible(name),
+                    documents::sha256(text)
+                )
+            }),
             output::path(&self.out),
             progress(&proposal, &self.out)
         ))?)

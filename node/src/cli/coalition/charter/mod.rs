@@ -19,7 +19,7 @@ use anyhow::Context as _;
 use belfry_proto::{
     time::Timestamp,
     trust::{
-        charter::Charter,
+        charter::{Charter, CharterChain},
         charter_change::{Change, changes},
         charter_proposal::Proposal,
         file as armour, words,
@@ -29,10 +29,10 @@ use clap::{Args, Subcommand};
 
 use super::{CoalitionFolder, draft};
 use crate::{
-    cli::{args::day, exit::refused, output},
+    cli::{args::day, documents, exit::refused, out, output},
     keys::{
         enrolment::read,
-        file::{self, Existing, Readers},
+        file::{self, Readers},
     },
 };
 
@@ -86,18 +86,19 @@ impl Draft {
         let path = output::path(&self.out);
         if self.new {
             for (name, text) in draft::DEFAULT_DOCUMENTS {
-                file::write(&self.out.with_file_name(name), text.as_bytes(), Readers::All, Existing::Keep)?;
+                out::create(&self.out.with_file_name(name), text.as_bytes(), Readers::All)?;
             }
             let text = format!("{}\n{}", draft::DEFAULT, draft::KEYS_TO_FILL_IN);
-            file::write(&self.out, text.as_bytes(), Readers::All, Existing::Keep)?;
+            out::create(&self.out, text.as_bytes(), Readers::All)?;
             return Ok(output::print(&format!(
                 "Wrote {path} and its documents. Fill in [keys] with what each holder's `belfry coalition key` \
                  printed, then:\n  belfry coalition charter make {path} --new --out charter-1.pem\n"
             ))?);
         }
         let folder = self.folder.open()?;
-        let text = text::draft(folder.roster().charter());
-        file::write(&self.out, text.as_bytes(), Readers::All, Existing::Keep)?;
+        let beside = documents::beside(&folder.charter_path());
+        let text = text::draft(folder.roster().charter(), &beside);
+        out::create(&self.out, text.as_bytes(), Readers::All)?;
         Ok(output::print(&format!(
             "Wrote {path}: charter version {} as it is. Change it, then:\n  belfry coalition charter make {path} --out \
              next.pem{}\n",
@@ -120,12 +121,11 @@ fn open(path: &Path) -> anyhow::Result<Proposal> {
 
 /// Writes a proposal over itself, or to `out`.
 fn write(proposal: &Proposal, path: &Path) -> anyhow::Result<()> {
-    let text = armour::write_proposal(&proposal.charters());
-    Ok(file::write(path, text.as_bytes(), Readers::All, Existing::Replace)?)
+    out::replace(path, &armour::write_proposal(&proposal.charters()))
 }
 
 /// What a holder must see before signing.
-fn introduced(proposal: &Proposal) -> String {
+fn introduced(proposal: &Proposal, path: &Path) -> String {
     let charter = proposal.charter();
     let mut text = output::facts(&[
         ("coalition", charter.name().to_owned()),
@@ -139,7 +139,12 @@ fn introduced(proposal: &Proposal) -> String {
         Some(before) => {
             text += &format!("\nAgainst version {}:\n{}", before.version(), differences(before, charter))
         }
-        None => text += &format!("\nThe first charter of a new coalition.\n{}", show::facts(charter)),
+        None => {
+            text += &format!(
+                "\nThe first charter of a new coalition.\n{}",
+                show::facts(charter, &documents::beside(path))
+            )
+        }
     }
     text
 }
@@ -160,11 +165,7 @@ fn differences(old: &Charter, new: &Charter) -> String {
 
 /// How many have signed, and what comes next.
 fn progress(proposal: &Proposal, path: &Path) -> String {
-    let quorums: Vec<String> = proposal
-        .quorums()
-        .iter()
-        .map(|q| format!("{} of {} root keys of version {}", q.found, q.needed, q.version))
-        .collect();
+    let quorums: Vec<String> = proposal.quorums().iter().map(ToString::to_string).collect();
     let path = output::path(path);
     let next = match proposal.is_complete() {
         true => format!("It has all it needs:\n  belfry coalition charter publish {path}\n"),
@@ -188,12 +189,18 @@ fn reviewed_alone(charter: &Charter, now: Timestamp) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads a log or charter file for showing: every version in it.
-fn versions(path: &Path) -> anyhow::Result<Vec<belfry_proto::schema::Signed>> {
+/// Whether a file's last charter is on its way still.
+fn is_proposal(path: &Path) -> anyhow::Result<bool> {
+    Ok(armour::kind_of(&file::read_text(path)?) == Some(armour::FileKind::CharterProposal))
+}
+
+/// Every version in a log or charter file, verified from the first on.
+fn versions(path: &Path) -> anyhow::Result<Vec<Charter>> {
     let text = file::read_text(path)?;
-    Ok(match armour::kind_of(&text) {
+    let signed = match armour::kind_of(&text) {
         Some(armour::FileKind::Log) => read(path, armour::read_log)?.charters,
-        Some(armour::FileKind::CharterProposal) => read(path, armour::read_proposal)?.charters,
         _ => read(path, armour::read_charter)?.charters,
-    })
+    };
+    let chain = CharterChain::walk(signed).map_err(refused).with_context(|| path.display().to_string())?;
+    Ok(chain.versions().cloned().collect())
 }

@@ -42,7 +42,6 @@ impl Publish {
         }
         let now = clock::now();
         let charter = proposal.charter().clone();
-        let again = self.folder.again();
         let Some(before) = proposal.before().cloned() else {
             if self.folder.dir.join("log.pem").exists() {
                 refuse!(
@@ -70,11 +69,11 @@ impl Publish {
         folder.append_charter(proposal.finish().map_err(refused)?)?;
         Ok(output::print(&format!(
             "Charter version {} is in force:\n{}Statements that were signed under version {} and are not in the log are void \
-             now.\nBring it to a member's node, which tells all others:\n  belfry coalition export --out log.pem{again}\n  \
-             belfry import-log log.pem            # at the node\n",
+             now.\nBring it to the members:\n{}",
             charter.version(),
             differences(&before, &charter),
-            before.version()
+            before.version(),
+            self.folder.bring()
         ))?)
     }
 }

@@ -1,10 +1,11 @@
 //! `belfry coalition charter show | diff`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use belfry_proto::{
     crypto::sign::PublicKey,
+    schema::Document,
     trust::{
         charter::{ACTIONS, Charter},
         names::Named as _,
@@ -13,12 +14,8 @@ use belfry_proto::{
 };
 use clap::Args;
 
-use super::{CoalitionFolder, differences, open, progress, text, versions};
-use crate::cli::{
-    args::day,
-    exit::{refuse, refused},
-    output,
-};
+use super::{CoalitionFolder, differences, is_proposal, open, progress, text, versions};
+use crate::cli::{args::day, documents, exit::refuse, output};
 
 /// Show a charter: keys, thresholds, groups, documents.
 #[derive(Debug, Args)]
@@ -48,15 +45,20 @@ impl Show {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let (charter, signed) = match &self.file {
             None => (self.folder.open()?.roster().charter().clone(), None),
-            Some(path) => match open(path) {
-                Ok(proposal) => (proposal.charter().clone(), Some(progress(&proposal, path))),
-                Err(_) => (last(&checked(versions(path)?)?)?.clone(), None),
-            },
+            Some(path) if is_proposal(path)? => {
+                let proposal = open(path)?;
+                (proposal.charter().clone(), Some(progress(&proposal, path)))
+            }
+            Some(path) => (last(&versions(path)?)?.clone(), None),
+        };
+        let beside = match &self.file {
+            None => documents::beside(&self.folder.dir.join("charter.pem")),
+            Some(path) => documents::beside(path),
         };
         if self.toml {
-            return Ok(output::print(&text::draft(&charter))?);
+            return Ok(output::print(&text::draft(&charter, &beside))?);
         }
-        output::print(&facts(&charter))?;
+        output::print(&facts(&charter, &beside))?;
         // Of a charter in force there is nothing left to sign.
         Ok(output::print(&signed.map(|text| format!("\n{text}")).unwrap_or_default())?)
     }
@@ -65,10 +67,14 @@ impl Show {
 impl Diff {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let charters = match &self.file {
-            None => self.folder.open()?.roster().charters().signed().to_vec(),
+            None => self.folder.open()?.roster().charters().versions().cloned().collect(),
+            Some(path) if is_proposal(path)? => {
+                let proposal = open(path)?;
+                let before = proposal.before().cloned();
+                before.into_iter().chain([proposal.charter().clone()]).collect()
+            }
             Some(path) => versions(path)?,
         };
-        let charters = checked(charters)?;
         let new = last(&charters)?;
         let from = self.from.unwrap_or_else(|| new.version().saturating_sub(1));
         let Some(old) = charters.iter().find(|charter| charter.version() == from) else {
@@ -83,17 +89,23 @@ impl Diff {
     }
 }
 
-/// Versions one by one: for showing, their signatures are not the question.
-fn checked(signed: Vec<belfry_proto::schema::Signed>) -> anyhow::Result<Vec<Charter>> {
-    signed.iter().map(|signed| Charter::check(&signed.payload).map_err(refused)).collect()
-}
-
 fn last(charters: &[Charter]) -> anyhow::Result<&Charter> {
     charters.last().context("the file holds no charter")
 }
 
-/// Everything a charter says, for people.
-pub(super) fn facts(charter: &Charter) -> String {
+/// A document in one line; with the SHA-256 of its file, where that is at hand.
+fn document(document: &Document, folder: &Path) -> String {
+    let named = format!("{} {}, hash {}", document.version, document.link, hex::encode(&document.hash));
+    match documents::find(document, folder) {
+        Some((path, text)) => {
+            format!("{named}, which is {} (sha256 {})", output::path(&path), documents::sha256(&text))
+        }
+        None => named,
+    }
+}
+
+/// Everything a charter says, for people; `documents` is the folder where the texts it names may lie.
+pub(super) fn facts(charter: &Charter, documents: &Path) -> String {
     let keys = |keys: &std::collections::BTreeSet<PublicKey>| {
         keys.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     };
@@ -106,8 +118,8 @@ pub(super) fn facts(charter: &Charter) -> String {
         ("as words", words::to_words(charter.coalition())),
         ("version", charter.version().to_string()),
         ("in force", format!("{} to {}", day(charter.issued()), day(charter.expires()))),
-        ("arrangement", format!("{} {}", charter.arrangement().version, charter.arrangement().link)),
-        ("rules of conduct", format!("{} {}", charter.rules().version, charter.rules().link)),
+        ("arrangement", document(charter.arrangement(), documents)),
+        ("rules of conduct", document(charter.rules(), documents)),
         ("admins needed", thresholds.join(", ")),
         (
             "log pinned at",

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use belfry_proto::trust::file as armour;
 use clap::Args;
 
 use super::{introduced, open, progress, reviewed_alone, write};
@@ -9,7 +10,7 @@ use crate::{
     cli::{
         coalition::role_keys::KeyFile,
         exit::{refuse, refused},
-        output,
+        out, output,
     },
     clock,
 };
@@ -36,13 +37,14 @@ pub(in crate::cli) struct Sign {
 impl Sign {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut proposal = open(&self.proposal)?;
-        output::print(&introduced(&proposal))?;
+        let out = self.out.as_ref().unwrap_or(&self.proposal);
+        out::may_replace(out, Some(armour::FileKind::CharterProposal))?;
+        output::print(&introduced(&proposal, &self.proposal))?;
         reviewed_alone(proposal.charter(), clock::now())?;
         if !self.yes && !output::confirmed("Sign this charter?")? {
             refuse!("nothing was signed");
         }
         proposal.sign(&self.key.open("the root key")?).map_err(refused)?;
-        let out = self.out.as_ref().unwrap_or(&self.proposal);
         write(&proposal, out)?;
         Ok(output::print(&progress(&proposal, out))?)
     }

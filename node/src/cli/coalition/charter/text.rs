@@ -1,18 +1,18 @@
 //! A charter as the annotated draft one edits: everything it says, in the words of `config/charter.default.toml`.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use belfry_proto::trust::{
     charter::{ACTIONS, Charter, History},
     names::Named as _,
 };
 
-use crate::cli::args::day;
+use crate::cli::{args::day, documents, output};
 
 const DAY_S: u64 = 24 * 3600;
 
 /// The draft that says what `charter` says.
-pub(super) fn draft(charter: &Charter) -> String {
+pub(super) fn draft(charter: &Charter, folder: &Path) -> String {
     let mut out = format!(
         "# {}: the charter as of version {}, in force since {}.\n\
          # Change what version {} shall say otherwise, then:\n\
@@ -65,9 +65,14 @@ pub(super) fn draft(charter: &Charter) -> String {
     ] {
         let _ = write!(
             out,
-            "\n# {comment}\n[{name}]\nversion = {}\nlink = {}\nhash = \"{}\"\n",
+            "\n# {comment}\n[{name}]\nversion = {}\nlink = {}\n{}hash = \"{}\"\n",
             text(&document.version),
             text(&document.link),
+            documents::find(document, folder).map_or_else(String::new, |(path, text)| format!(
+                "# {}, sha256 {}\n",
+                output::path(&path),
+                documents::sha256(&text)
+            )),
             hex::encode(&document.hash)
         );
     }
@@ -182,7 +187,7 @@ mod tests {
         let signed = sign(first, Purpose::Charter, charter.coalition(), &[&key(1), &key(2)]);
         let chain = CharterChain::start(signed).unwrap();
 
-        let again: Draft = toml::from_str(&draft(&charter)).unwrap();
+        let again: Draft = toml::from_str(&draft(&charter, Path::new("none"))).unwrap();
         let keys_again = again.keys.clone().unwrap().to_keys().unwrap();
         let next = again.to_next_charter(&chain, &keys_again, RosterVersion::EMPTY, NOW).unwrap();
         let next = Charter::check(&next.encode_to_vec()).unwrap();

@@ -2,7 +2,7 @@
 //! `INFORMATION_CLASS_NEAR_MISS`.
 
 use belfry_proto::schema::{
-    Capacity, EntityClass, InformationClass, Pap, Purpose, Role, WithdrawalGround, WithdrawalMode,
+    Audience, Capacity, EntityClass, InformationClass, Pap, Purpose, Role, WithdrawalGround, WithdrawalMode,
 };
 
 /// An enumeration with words of its own.
@@ -30,6 +30,7 @@ macro_rules! worded {
 }
 
 worded!(
+    Audience = "AUDIENCE_",
     Capacity = "CAPACITY_",
     EntityClass = "ENTITY_CLASS_",
     InformationClass = "INFORMATION_CLASS_",

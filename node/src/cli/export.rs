@@ -4,7 +4,7 @@ use std::{fs, io::Write as _, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     client::segment,
@@ -42,7 +42,15 @@ impl Export {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let client = global.client(&self.data)?;
         let Some(name) = &self.name else {
-            let answer = client.get("/api/v1/exports")?;
+            let mut answer = client.get("/api/v1/exports")?;
+            for export in answer.get_mut("exports").and_then(Value::as_array_mut).into_iter().flatten() {
+                for narrowing in ["groups", "types"] {
+                    // Named none, it takes every one.
+                    if let Some(named) = export.get_mut(narrowing).filter(|named| **named == json!([])) {
+                        *named = json!("all");
+                    }
+                }
+            }
             let columns = [
                 "name",
                 "format",

@@ -266,7 +266,13 @@ fn charters(chain: &CharterChain, now: Timestamp) -> Facts {
     };
     vec![
         ("name", newest.name().to_owned()),
-        ("versions", format!("1 to {}, each signed by the root keys of both", newest.version())),
+        (
+            "versions",
+            match newest.version() {
+                1 => "1, signed by its root keys".to_owned(),
+                more => format!("1 to {more}, each signed by its root keys and those before"),
+            },
+        ),
         ("in force until", until),
     ]
 }

@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 /// Nested parentheses; people write two.
 const MAX_NESTING: usize = 32;
 
-const KEYWORDS: [&str; 18] = [
+const KEYWORDS: [&str; 16] = [
     "AND",
     "OR",
     "NOT",
@@ -32,8 +32,6 @@ const KEYWORDS: [&str; 18] = [
     "SECONDS",
     "REPEATS",
     "TIMES",
-    "TRUE",
-    "FALSE",
 ];
 
 /// Where a text stops being a STIX pattern.

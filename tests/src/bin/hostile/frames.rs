@@ -174,8 +174,12 @@ fn gossip(rng: &mut StdRng, coalition: CoalitionId, group: GroupId) -> Vec<u8> {
         }
     };
     let ids = |rng: &mut StdRng, number: u32| {
-        let count = *[1, 100, 5000].choose(rng).unwrap_or(&1);
-        (0..count).flat_map(|_| field(number, &id(rng))).collect::<Vec<u8>>()
+        // Many of the usual length, or a few of any: making them must cost less than reading them.
+        if rng.random_bool(0.2) {
+            (0..5000).flat_map(|_| field(number, &bytes(rng, 32))).collect::<Vec<u8>>()
+        } else {
+            (0..5).flat_map(|_| field(number, &id(rng))).collect()
+        }
     };
     let mut frames = Vec::new();
     for _ in 0..rng.random_range(1..20) {

@@ -75,6 +75,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/api/v1/groups", Token, groups::groups),
         Route::get("/api/v1/members", Token, members::members),
         Route::get("/api/v1/members/{member}/heads", Admin, log::heads),
+        Route::get("/api/v1/log", Admin, log::export),
         Route::post("/api/v1/log", Admin, log::import),
         Route::post("/api/v1/backups", Admin, backups::create),
         Route::get("/api/v1/objects", Read, objects::list),

@@ -9,6 +9,7 @@
 //! `run` is the daemon itself. What a command prints goes to stdout in one piece, everything else to stderr.
 //! Whatever other members wrote is shown with control characters made visible ([`output::visible`]).
 
+mod accept_rules;
 mod args;
 mod audit;
 mod backup;
@@ -23,10 +24,12 @@ mod global;
 mod heads;
 mod import_log;
 mod join;
+mod leave;
 mod listing;
 mod lookup;
 mod notice;
 mod output;
+mod own_log;
 mod publish;
 mod run;
 mod status;
@@ -84,6 +87,8 @@ enum Command {
     Coalition(coalition::Command),
     Enroll(enroll::Enroll),
     Join(join::Join),
+    AcceptRules(accept_rules::AcceptRules),
+    Leave(leave::Leave),
     Run(run::Run),
     Status(status::Status),
     Sync(sync::Sync),
@@ -101,6 +106,7 @@ enum Command {
     Export(export::Export),
     Heads(heads::Heads),
     ImportLog(import_log::ImportLog),
+    ExportLog(own_log::ExportLog),
     Why(why::Why),
     Verify(verify::Verify),
     /// Show who was a member when; export a message to show who wrote it
@@ -144,6 +150,8 @@ impl Command {
             Self::Coalition(command) => command.run(),
             Self::Enroll(command) => command.run(global),
             Self::Join(command) => command.run(global),
+            Self::AcceptRules(command) => command.run(global),
+            Self::Leave(command) => command.run(global),
             Self::Run(command) => command.run(global),
             Self::Status(command) => command.run(global),
             Self::Sync(command) => command.run(global),
@@ -159,6 +167,7 @@ impl Command {
             Self::Export(command) => command.run(global),
             Self::Heads(command) => command.run(global),
             Self::ImportLog(command) => command.run(global),
+            Self::ExportLog(command) => command.run(global),
             Self::Why(command) => command.run(global),
             Self::Verify(command) => command.run(),
             Self::Audit(command) => command.run(global),

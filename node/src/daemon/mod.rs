@@ -10,6 +10,7 @@
 mod history;
 mod ports;
 mod route;
+mod texts;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 

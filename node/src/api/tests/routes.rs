@@ -74,6 +74,7 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/api/v1/groups", Token, 200, No),
         expected("GET", "/api/v1/members", Token, 200, No),
         expected("GET", "/api/v1/members/{member}/heads", Admin, 200, No),
+        expected("GET", "/api/v1/log", Admin, 200, No),
         expected("POST", "/api/v1/log", Admin, 200, No),
         expected("POST", "/api/v1/backups", Admin, 201, No),
         expected("GET", "/api/v1/objects", Read, 200, Named),

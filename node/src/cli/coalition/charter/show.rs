@@ -108,6 +108,13 @@ pub(super) fn facts(charter: &Charter) -> String {
         ("in force", format!("{} to {}", day(charter.issued()), day(charter.expires()))),
         ("arrangement", format!("{} {}", charter.arrangement().version, charter.arrangement().link)),
         ("rules of conduct", format!("{} {}", charter.rules().version, charter.rules().link)),
+        (
+            "to be accepted by",
+            charter.accept_by().map_or_else(
+                || "no date".to_owned(),
+                |by| format!("{by}, else: {}", charter.unaccepted().name()),
+            ),
+        ),
         ("admins needed", thresholds.join(", ")),
         (
             "log pinned at",

@@ -68,6 +68,14 @@ impl Client {
         self.ask(Method::POST, path, headers, body.into()).await
     }
 
+    /// A DELETE.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn delete(&self, path: &str) -> anyhow::Result<Answer> {
+        self.ask(Method::DELETE, path, &[], Vec::new()).await
+    }
+
     /// Any request.
     ///
     /// # Errors

@@ -27,6 +27,7 @@ mod join;
 mod leave;
 mod listing;
 mod lookup;
+mod newcomers;
 mod notice;
 mod output;
 mod own_log;
@@ -99,6 +100,9 @@ enum Command {
     #[command(subcommand)]
     Token(token::Command),
     Members(listing::Members),
+    Newcomers(newcomers::Newcomers),
+    Hold(newcomers::Hold),
+    Release(newcomers::Release),
     Peers(listing::Peers),
     Groups(listing::Groups),
     Objects(listing::Objects),
@@ -160,6 +164,9 @@ impl Command {
             Self::Withdraw(command) => command.run(global),
             Self::Token(command) => command.run(global),
             Self::Members(command) => command.run(global),
+            Self::Newcomers(command) => command.run(global),
+            Self::Hold(command) => command.run(global),
+            Self::Release(command) => command.run(global),
             Self::Peers(command) => command.run(global),
             Self::Groups(command) => command.run(global),
             Self::Objects(command) => command.run(global),

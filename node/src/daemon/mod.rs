@@ -8,6 +8,7 @@
 //! Tests start the same daemon with port 0 and a folder of their own.
 
 mod history;
+mod newcomers;
 mod ports;
 mod route;
 mod texts;

@@ -13,7 +13,7 @@ use belfry_proto::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::texts;
+use super::{newcomers, texts};
 use crate::{
     api::ports::{BackupRefused, Imported, NodeReport, NodeStatus, PeerReport, Publish},
     backup::{BackupError, Backups},
@@ -141,6 +141,7 @@ impl Status {
                 "The registrar signed two entries for height {height} of the admin log; the proof is kept here."
             ));
         }
+        warnings.extend(newcomers::told(&roster, &self.store, own, now));
         if !self.store.has_room() {
             let (free, floor) = self.store.space().figures();
             warnings.push(format!(

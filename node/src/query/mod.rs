@@ -26,6 +26,7 @@ pub mod lists;
 pub mod lookup;
 mod members;
 mod messages;
+mod newcomers;
 mod objects;
 mod principal;
 mod release;
@@ -55,6 +56,7 @@ pub use self::{
     heads::{HeadView, HeadsError},
     members::{MemberView, NameError},
     messages::{MessageView, WithdrawalView},
+    newcomers::{HoldError, NewIn, Newcomer, newcomers},
     objects::{Page, PageRequest},
     principal::{Groups, Principal, Scope, ScopeError, TokenId, TokenIdError},
     release::Released,

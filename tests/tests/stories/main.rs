@@ -12,6 +12,7 @@ mod forgery;
 mod groups;
 mod history;
 mod leaving;
+mod newcomers;
 mod nodes;
 mod offline;
 mod red;

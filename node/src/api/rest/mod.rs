@@ -13,6 +13,7 @@ pub(super) mod lookup;
 pub(super) mod members;
 pub(super) mod messages;
 pub(super) mod metrics;
+pub(super) mod newcomers;
 pub(super) mod objects;
 pub(super) mod publications;
 pub(super) mod status;

@@ -10,6 +10,7 @@
 //! Whatever other members wrote is shown with control characters made visible ([`output::visible`]).
 
 mod accept_rules;
+mod activity;
 mod args;
 mod audit;
 mod backup;
@@ -106,6 +107,7 @@ enum Command {
     Peers(listing::Peers),
     Groups(listing::Groups),
     Objects(listing::Objects),
+    Activity(activity::Activity),
     Lookup(lookup::Lookup),
     Export(export::Export),
     Heads(heads::Heads),
@@ -170,6 +172,7 @@ impl Command {
             Self::Peers(command) => command.run(global),
             Self::Groups(command) => command.run(global),
             Self::Objects(command) => command.run(global),
+            Self::Activity(command) => command.run(global),
             Self::Lookup(command) => command.run(global),
             Self::Export(command) => command.run(global),
             Self::Heads(command) => command.run(global),

@@ -11,6 +11,7 @@
 //! So an endpoint cannot forget the check: without it there is nothing of a type it could send. What tools act on
 //! passes one more gate, which knows what a way out stands for: only [`release`] makes a [`Released`].
 
+mod activity;
 mod authorise;
 mod before;
 mod claims;
@@ -46,6 +47,7 @@ use tokio::sync::Semaphore;
 use self::lists::Lists;
 pub(crate) use self::members::{alike, candidate};
 pub use self::{
+    activity::{Activity, Month},
     authorise::{Publishable, Readable, Shown},
     cursor::CursorError,
     events::{Events, Gap},

@@ -3,6 +3,7 @@
 //! Objects come with what the network knows about them (member, message, marking in force) beside the
 //! author's JSON, never inside it.
 
+pub(super) mod activity;
 pub(super) mod backups;
 pub(super) mod exports;
 pub(super) mod forks;

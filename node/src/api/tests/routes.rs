@@ -74,6 +74,7 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/api/v1/groups", Token, 200, No),
         expected("GET", "/api/v1/members", Token, 200, No),
         expected("GET", "/api/v1/members/{member}/heads", Admin, 200, No),
+        expected("GET", "/api/v1/activity", Token, 200, No),
         expected("GET", "/api/v1/newcomers", Admin, 200, No),
         expected("POST", "/api/v1/holds", Admin, 201, No),
         expected("DELETE", "/api/v1/holds/{member}", Admin, 204, No),

@@ -79,6 +79,7 @@ pub(in crate::api) async fn add(
             classes: Vec::new(),
             class_label: String::new(),
             pap: None,
+            handling: None,
             recipients: Vec::new(),
             exclude_supervisors: false,
             idempotency_key: None,

@@ -9,6 +9,7 @@
 //! rounds as they were measured, and what machine it was. `--quick` runs everything small, to see that it
 //! still works; its figures mean nothing.
 
+mod admission;
 mod catchup;
 mod coalition;
 mod content;
@@ -54,6 +55,8 @@ enum Which {
     Catchup(catchup::Arguments),
     /// What it costs two nodes to find that they hold the same
     IdleSync(idle_sync::Arguments),
+    /// Hellos of strangers, and what members notice of a flood of them
+    Admission(admission::Arguments),
     /// Memory of an idle node, and the size of its binary
     Idle(idle::Arguments),
     /// Folding the admin log, whole and one entry more
@@ -69,6 +72,7 @@ fn main() -> anyhow::Result<()> {
         Which::Lookup(arguments) => lookup::run(arguments, quick)?,
         Which::Catchup(arguments) => catchup::run(arguments, quick)?,
         Which::IdleSync(arguments) => idle_sync::run(arguments, quick)?,
+        Which::Admission(arguments) => admission::run(arguments, quick)?,
         Which::Idle(arguments) => idle::run(arguments, quick)?,
         Which::Roster(arguments) => roster::run(arguments, quick)?,
     };

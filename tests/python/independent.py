@@ -55,6 +55,31 @@ class Good(unittest.TestCase):
         self.assertEqual(log.voids, [])
         self.assertEqual(log.certificates[1]["status"], "revoked")
 
+    def test_an_acceptance_of_new_rules_is_the_members_own_and_in_the_log(self):
+        rules = VECTORS["rules"]
+        log = Log(decode("LogFile", armoured(rules["log"], "BELFRY LOG")))
+        self.assertEqual((log.voids, len(log.entries)), ([], 2))
+        member = log.certificates[1]["member"]
+        self.assertEqual([height for *_, height in log.accepted[member]], [1, 2])
+        self.assertTrue(log.has_accepted(member, log.chain[0]) and log.has_accepted(member, log.chain[1]))
+        signed = decode("Signed", armoured(rules["acceptance"], "BELFRY ACCEPTANCE"))
+        key = raw(VECTORS["keys"]["signing_public"])
+        self.assertEqual(log.acceptance(signed, key, log.chain[1]), log.accepted[member][1][2])
+        with self.assertRaisesRegex(Refused, "other rules"):
+            log.acceptance(signed, key, log.chain[0])
+        with self.assertRaisesRegex(Refused, "no such role"):
+            log.acceptance(signed, raw(VECTORS["keys"]["node_public"]), log.chain[1])
+
+    def test_a_departure_is_signed_by_the_member_that_leaves(self):
+        log = Log(log_file())
+        signed = decode("Signed", armoured(VECTORS["rules"]["departure"], "BELFRY DEPARTURE"))
+        member, decided, effective = log.departure(signed)
+        self.assertEqual(member, log.certificates[1]["member"])
+        self.assertLess(decided, effective)
+        signed["signatures"].clear()
+        with self.assertRaisesRegex(Refused, "not signed"):
+            log.departure(signed)
+
     def test_the_certificate_is_the_logs_first_record(self):
         record = decode("Record", armoured(FILES["certificate"], "BELFRY CERTIFICATE"))
         self.assertEqual(record, log_file()["records"][0])

@@ -35,6 +35,7 @@ S = {
         9: ("registrar", BYTES, 0), 10: ("groups", "FocusGroup", 1), 11: ("arrangement", "Document", 0),
         12: ("rules_of_conduct", "Document", 0), 13: ("clock_skew_s", VARINT, 0), 14: ("grant_delay_s", VARINT, 0),
         15: ("stale_after_s", VARINT, 0), 16: ("staleness", VARINT, 0), 17: ("pin", "RosterVersion", 0),
+        18: ("accept_by", VARINT, 0), 19: ("unaccepted", VARINT, 0),
     },
     "GroupRole": {1: ("group", VARINT, 0), 2: ("role", VARINT, 0)},
     "Organisation": {
@@ -61,11 +62,20 @@ S = {
     "Entitle": {1: ("serial", VARINT, 0), 2: ("groups", "GroupRole", 1)},
     "Disentitle": {1: ("serial", VARINT, 0), 2: ("groups", VARINT, 1), 3: ("cut", "CutPoint", 1)},
     "ExtendCut": {1: ("serial", VARINT, 0), 2: ("cut", "CutPoint", 1)},
+    "Accept": {1: ("serial", VARINT, 0), 2: ("acceptance", "Signed", 0)},
+    "RulesAcceptance": {
+        1: ("coalition", BYTES, 0), 2: ("arrangement_hash", BYTES, 0), 3: ("rules_hash", BYTES, 0), 4: ("accepted", VARINT, 0),
+    },
+    "Departure": {
+        1: ("coalition", BYTES, 0), 2: ("member", BYTES, 0), 3: ("decided", VARINT, 0), 4: ("effective", VARINT, 0),
+        5: ("made", VARINT, 0),
+    },
     "Statement": {
         1: ("coalition", BYTES, 0), 2: ("nonce", BYTES, 0), 3: ("previous", BYTES, 0), 4: ("charter_version", VARINT, 0),
         5: ("made", VARINT, 0), 10: ("issue", "Issue", 0), 11: ("renew", "Renew", 0), 12: ("supersede", "Supersede", 0),
         13: ("suspend", "Suspend", 0), 14: ("resume", "Resume", 0), 15: ("revoke", "Revoke", 0),
         16: ("entitle", "Entitle", 0), 17: ("disentitle", "Disentitle", 0), 18: ("extend_cut", "ExtendCut", 0),
+        19: ("accept", "Accept", 0),
     },
     "LogEntry": {1: ("coalition", BYTES, 0), 2: ("height", VARINT, 0), 3: ("prev", BYTES, 0), 4: ("statement", BYTES, 0)},
     "Record": {1: ("entry", "Signed", 0), 2: ("statement", "Signed", 0)},
@@ -83,7 +93,7 @@ S = {
         5: ("recipients", "optional", 0), 6: ("body", "optional", 0),
     },
 }
-DECISIONS = ["issue", "renew", "supersede", "suspend", "resume", "revoke", "entitle", "disentitle", "extend_cut"]
+DECISIONS = ["issue", "renew", "supersede", "suspend", "resume", "revoke", "entitle", "disentitle", "extend_cut", "accept"]
 REMOVALS = ("revoke", "suspend", "disentitle")
 
 
@@ -248,6 +258,7 @@ def check_charter(payload):
         seen[group["id"]] = group
     for document in (c["arrangement"], c["rules_of_conduct"]):
         require(document and len(document["hash"]) == 32, "document")
+    require(c["unaccepted"] <= 2 and (c["accept_by"] or not c["unaccepted"]), "unaccepted")
     c.update(id=named("charter-id", payload), thresholds=thresholds, by_id=seen, everybody=set(everybody))
     c["is"] = c["id"] if first else c["coalition"]
     return c
@@ -313,6 +324,8 @@ class Log:
         self.coalition = self.chain[0]["id"]
         self.entries, self.certificates, self.latest = [], {}, {}
         self.keys, self.statements, self.voids = set(), set(), []
+        # Member -> (arrangement hash, rules hash, when, entry) of each acceptance.
+        self.accepted = {}
         for record in log_file["records"]:
             self.take(record)
 
@@ -341,7 +354,8 @@ class Log:
         require(1 <= statement["charter_version"] <= len(self.chain), "charter ahead")
         made_under = self.chain[statement["charter_version"] - 1]
         who = signers(signed, "statement", self.coalition, set(made_under["admins"]["keys"]))
-        needed = made_under["thresholds"][DECISIONS.index(kinds[0]) + 1]
+        # The member decides to accept; one admin files it.
+        needed = 1 if kinds[0] == "accept" else made_under["thresholds"][DECISIONS.index(kinds[0]) + 1]
         require(len(who) >= needed, f"{len(who)} of {needed} admins signed")
         self.entries.append(named("entry-id", self.coalition, payload))
         try:
@@ -373,6 +387,9 @@ class Log:
                 held["status"] = "superseded"
             self.certificates[height] = dict(
                 body, status="active", roles={g["group"]: g["role"] for g in body["groups"]}, cut=False)
+            texts = (charter["arrangement"], charter["rules_of_conduct"])
+            if tuple(t["version"] for t in texts) == (body["arrangement_version"], body["rules_version"]):
+                self.note_accepted(member, charter, statement["made"], height)
         elif kind == "renew":
             require(status == "active" and decision["not_after"] > held["validity"]["not_after"], "renew")
             held["validity"]["not_after"] = decision["not_after"]
@@ -397,12 +414,44 @@ class Log:
             require(decision["groups"], "disentitle")
             for group in decision["groups"]:
                 held["roles"].pop(group, None)
+        elif kind == "accept":
+            require(status == "active", "accept")
+            at = self.acceptance(decision["acceptance"], held["keys"]["signing"], charter)
+            require(not self.has_accepted(member, charter), "accepted already")
+            self.note_accepted(member, charter, at, height)
         else:
             require(decision["cut"] and held["cut"], "not cut")
         if held and kind in ("supersede", "suspend", "revoke", "disentitle"):
             held["cut"] = True
         self.latest[member] = identity
         self.statements.add(identity)
+
+    def acceptance(self, signed, key, charter):
+        """When the holder of `key` accepted the texts of `charter`."""
+        require(len(signers(signed, "rules-acceptance", self.coalition, {key})) == 1, "acceptance: not signed")
+        acceptance = decode("RulesAcceptance", signed["payload"])
+        require(acceptance["coalition"] == self.coalition, "acceptance to another coalition")
+        require(acceptance["arrangement_hash"] == charter["arrangement"]["hash"], "another arrangement")
+        require(acceptance["rules_hash"] == charter["rules_of_conduct"]["hash"], "other rules")
+        return acceptance["accepted"]
+
+    def note_accepted(self, member, charter, at, height):
+        texts = (charter["arrangement"]["hash"], charter["rules_of_conduct"]["hash"])
+        self.accepted.setdefault(member, []).append((*texts, at, height))
+
+    def has_accepted(self, member, charter):
+        texts = (charter["arrangement"]["hash"], charter["rules_of_conduct"]["hash"])
+        return any(one[:2] == texts for one in self.accepted.get(member, []))
+
+    def departure(self, signed):
+        """Who leaves: (member, decided, effective), signed by a key that the member has or had."""
+        departure = decode("Departure", signed["payload"])
+        require(departure["coalition"] == self.coalition and len(departure["member"]) == 16, "departure")
+        require(departure["decided"] <= departure["effective"], "effective before it was decided")
+        require(departure["decided"] <= departure["made"], "decided after it was signed")
+        keys = {c["keys"]["signing"] for c in self.certificates.values() if c["member"] == departure["member"]}
+        require(len(signers(signed, "notice", self.coalition, keys)) == 1, "departure: not signed")
+        return departure["member"], departure["decided"], departure["effective"]
 
     def standing(self, serial, now):
         held = self.certificates.get(serial)

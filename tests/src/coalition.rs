@@ -7,11 +7,13 @@ use belfry_node::{clock, keys::MemberKeys};
 use belfry_proto::{
     crypto::sign::{Purpose, SigningKey},
     id::{CoalitionId, GroupId, Height, MemberId, Serial},
-    schema::{self, CutPoint, EntityClass, GroupRole, LogFile, RevocationReason, Role, Validity},
+    schema::{self, Capacity, CutPoint, EntityClass, GroupRole, LogFile, RevocationReason, Role, Validity},
     time::Timestamp,
     trust::{
+        acceptance,
         charter::{Charter, CharterChain},
         charter_draft::{Draft, RootKeys},
+        departure::Departure,
         file,
         log::{order, verify_record},
         request::{self, RequestDraft},
@@ -34,6 +36,9 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The coalition as its admins hold it: keys, charter, log, and the log's fold.
 pub struct Coalition {
+    draft: Draft,
+    keys: RootKeys,
+    root: SigningKey,
     admin: SigningKey,
     registrar: SigningKey,
     roster: Roster,
@@ -75,7 +80,8 @@ impl Coalition {
         let id = Charter::check(&payload)?.coalition();
         let charter = sign(payload, Purpose::Charter, id, &[&root]);
         let roster = Roster::new(CharterChain::walk([charter.clone()])?);
-        Ok(Self { admin, registrar, roster, log: LogFile { charters: vec![charter], records: Vec::new() } })
+        let log = LogFile { charters: vec![charter], records: Vec::new() };
+        Ok(Self { draft, keys, root, admin, registrar, roster, log })
     }
 
     /// Its id.
@@ -120,6 +126,7 @@ impl Coalition {
             roles: Vec::new(),
             carrier: false,
             classes: vec![EntityClass::Essential],
+            capacity: Capacity::None,
             member: None,
             validity: None,
             decided: None,
@@ -183,6 +190,45 @@ impl Coalition {
         self.decide(member.id(), Decision::Revoke(revoke))
     }
 
+    /// Puts the next charter in force: the one before, changed by `change`.
+    ///
+    /// # Errors
+    /// The changed draft does not hold.
+    pub fn amend(&mut self, change: impl FnOnce(&mut Draft)) -> anyhow::Result<()> {
+        change(&mut self.draft);
+        let (chain, pin) = (self.roster.charters(), self.roster.version());
+        let next = self.draft.to_next_charter(chain, &self.keys, pin, clock::now())?;
+        let signed = sign(next.encode_to_vec(), Purpose::Charter, self.id(), &[&self.root]);
+        self.roster.apply_charter(signed.clone())?;
+        self.log.charters.push(signed);
+        Ok(())
+    }
+
+    /// Files that a member, by this node of it, accepts the texts in force: `belfry accept-rules`, `coalition accept`.
+    ///
+    /// # Errors
+    /// As [`Self::decide`].
+    pub fn accept(&mut self, member: &Member) -> anyhow::Result<Height> {
+        let acceptance = acceptance::sign(self.roster.charter(), &member.keys().signing, clock::now());
+        let accept = schema::Accept { serial: member.serial().get(), acceptance: Some(acceptance) };
+        self.decide(member.id(), Decision::Accept(accept))
+    }
+
+    /// Records that a member leaves, as it says itself: `belfry leave`, `coalition leave`.
+    ///
+    /// # Errors
+    /// Dates that do not hold together, or as [`Self::decide`].
+    pub fn leave(&mut self, member: &Member, effective: Timestamp) -> anyhow::Result<()> {
+        let now = clock::now();
+        let (coalition, member_id) = (self.id(), member.id());
+        let word = Departure { coalition, member: member_id, decided: now, effective, made: now };
+        let word = Departure::open(&word.sign(&member.keys().signing)?, &self.roster, now)?;
+        for serial in word.certificates(&self.roster) {
+            self.decide(member_id, word.decision(serial, Vec::new()))?;
+        }
+        Ok(())
+    }
+
     /// Suspends a member's certificate.
     ///
     /// # Errors
@@ -222,6 +268,7 @@ pub struct Application<'a> {
     roles: Vec<(String, Role)>,
     carrier: bool,
     classes: Vec<EntityClass>,
+    capacity: Capacity,
     member: Option<MemberId>,
     validity: Option<(Timestamp, Timestamp)>,
     decided: Option<Timestamp>,
@@ -257,6 +304,14 @@ impl Application<'_> {
     #[must_use]
     pub fn class(mut self, class: EntityClass) -> Self {
         self.classes = vec![class];
+        self
+    }
+
+    /// Takes part as a public authority of this capacity.
+    #[must_use]
+    pub fn authority(mut self, capacity: Capacity) -> Self {
+        self.classes = vec![EntityClass::Authority];
+        self.capacity = capacity;
         self
     }
 
@@ -303,6 +358,7 @@ impl Application<'_> {
             organisation: schema::Organisation {
                 name: self.name.clone(),
                 classes: self.classes.iter().map(|class| i32::from(*class)).collect(),
+                capacity: self.capacity.into(),
                 ..schema::Organisation::default()
             },
             groups,

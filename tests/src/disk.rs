@@ -17,7 +17,7 @@ use belfry_node::store::{Change, DraftRow, DraftState, OpenError, Owner, Store, 
 use belfry_proto::{
     crypto::{secret::Secret, sign::SigningKey},
     id::{CoalitionId, GroupId, PublicationId},
-    schema::Audience,
+    schema::{Audience, Tlp},
     time::Timestamp,
 };
 
@@ -64,6 +64,7 @@ pub fn draft(number: u64) -> DraftRow {
         key_id: None,
         error: None,
         withdraws: None,
+        tlp: Tlp::Amber,
     }
 }
 

@@ -39,6 +39,20 @@ impl<'a> Publish<'a> {
         self
     }
 
+    /// To the whole group without supervisory authorities.
+    #[must_use]
+    pub fn without_supervisors(mut self) -> Self {
+        self.query += "&without_supervisors=true";
+        self
+    }
+
+    /// Under a condition of handling, `NAME=VALUE`.
+    #[must_use]
+    pub fn handling(mut self, term: &str) -> Self {
+        let _ = write!(self.query, "&handling={}", encoded(term));
+        self
+    }
+
     /// To these members only.
     #[must_use]
     pub fn to(mut self, members: &[&Member]) -> Self {

@@ -81,6 +81,13 @@ fn idle_runs_quickly() {
 }
 
 #[test]
+fn admission_runs_quickly() {
+    let report = quick("admission");
+    assert!(report["hellos_per_s"]["median"].as_f64().unwrap() > 0.0, "{report}");
+    assert!(report["p99_ratio"].as_f64().unwrap() > 0.0, "{report}");
+}
+
+#[test]
 fn roster_runs_quickly() {
     let report = quick("roster");
     assert!(report["ratio_to_verify"].as_f64().unwrap() > 0.0, "{report}");

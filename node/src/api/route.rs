@@ -18,8 +18,8 @@ use super::{
     auth::{self, Needs},
     events,
     rest::{
-        backups, exports, forks, groups, health, log, lookup, members, messages, metrics, objects,
-        publications, status, sync, tokens, withdrawals,
+        activity, backups, exports, forks, groups, health, log, lookup, members, messages, metrics,
+        newcomers, objects, publications, status, sync, tokens, withdrawals,
     },
     taxii::{self, collections, discovery},
 };
@@ -75,6 +75,11 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/api/v1/groups", Token, groups::groups),
         Route::get("/api/v1/members", Token, members::members),
         Route::get("/api/v1/members/{member}/heads", Admin, log::heads),
+        Route::get("/api/v1/activity", Token, activity::report),
+        Route::get("/api/v1/newcomers", Admin, newcomers::list),
+        Route::post("/api/v1/holds", Admin, newcomers::hold),
+        Route::delete("/api/v1/holds/{member}", Admin, newcomers::release),
+        Route::get("/api/v1/log", Admin, log::export),
         Route::post("/api/v1/log", Admin, log::import),
         Route::post("/api/v1/backups", Admin, backups::create),
         Route::get("/api/v1/objects", Read, objects::list),

@@ -5,9 +5,16 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use belfry_proto::{
     id::MessageId,
-    schema::EntityClass,
+    schema::{AcceptancePolicy, EntityClass},
     time::Timestamp,
-    trust::{file as armour, history::Membership, names::Named as _, words},
+    trust::{
+        charter::CharterChain,
+        file as armour,
+        history::Membership,
+        names::Named as _,
+        roster::{Accepted, Member, Standing},
+        words,
+    },
 };
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -19,11 +26,15 @@ use super::{
     out, output,
     verify::Log,
 };
-use crate::{clock, keys::file::Readers};
+use crate::{
+    clock,
+    keys::file::{self, Existing, Readers},
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Membership(MembershipAt),
+    Rules(Rules),
     Message(Message),
 }
 
@@ -31,6 +42,7 @@ impl Command {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         match self {
             Self::Membership(membership) => membership.run(),
+            Self::Rules(rules) => rules.run(),
             Self::Message(message) => message.run(global),
         }
     }
@@ -129,6 +141,134 @@ fn shown(membership: &Membership) -> Value {
         "role": membership.role.name(),
         "since": membership.since,
         "entries": membership.entries,
+    })
+}
+
+/// Show who accepted the arrangement and the rules of conduct, which versions, when, and which entries prove it.
+///
+/// Works on the exported log alone. What came with a request is proven by the entry that issued its certificate, which
+/// names the versions; every later acceptance by an entry that holds what the member signed.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  belfry audit rules --log log.pem
+  belfry audit rules --log log.pem --at 2026-12-31 --json")]
+pub(super) struct Rules {
+    #[command(flatten)]
+    log: Log,
+    /// As of when: a day, meaning its last second (UTC), or an RFC 3339 time [default: now]
+    #[arg(long, value_name = "DATE", value_parser = until)]
+    at: Option<Timestamp>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Rules {
+    fn run(self) -> anyhow::Result<()> {
+        let roster = self.log.open()?;
+        let at = self.at.unwrap_or_else(clock::now);
+        let then = roster.as_of(at);
+        let charter = then.charter();
+        let members: Vec<&Member> = then
+            .members()
+            .filter(|member| {
+                member.serials.iter().any(|serial| then.standing(*serial, at) == Standing::Valid)
+            })
+            .collect();
+        let version = roster.version();
+        if self.json {
+            let shown = |member: &&Member| {
+                let all: Vec<Value> =
+                    member.accepted.iter().map(|one| text_of(roster.charters(), one)).collect();
+                json!({
+                    "member": member.id,
+                    "organisation": member.organisation.name,
+                    "accepted_in_force": then.has_accepted(member.id, charter),
+                    "consequence": then.overdue(member.id, charter, at).map(AcceptancePolicy::name),
+                    "acceptances": all,
+                })
+            };
+            return output::print_json(&json!({
+                "coalition": roster.coalition(),
+                "at": at,
+                "charter": charter.version(),
+                "arrangement": charter.arrangement().version,
+                "rules_of_conduct": charter.rules().version,
+                "accept_by": charter.accept_by(),
+                "log": version,
+                "members": members.iter().map(shown).collect::<Vec<Value>>(),
+            }));
+        }
+        let accepted = members.iter().filter(|member| then.has_accepted(member.id, charter)).count();
+        let by = charter.accept_by().map_or_else(
+            || "no date".to_owned(),
+            |by| format!("{}, else: {}", second(by), charter.unaccepted().name()),
+        );
+        let head = format!(
+            "{}\nArrangement {}, rules of conduct {} (charter {}); to be accepted by: {by}\n{accepted} of {} have accepted \
+             both at {}, by the log up to entry {} ({})\n",
+            output::visible(charter.name()),
+            output::visible(&charter.arrangement().version),
+            output::visible(&charter.rules().version),
+            charter.version(),
+            output::counted(members.len() as u64, "member", "members"),
+            second(at),
+            version.height,
+            version.head,
+        );
+        let mut rows: Vec<[String; 7]> = Vec::new();
+        for member in members {
+            let state = match (then.has_accepted(member.id, charter), then.overdue(member.id, charter, at)) {
+                (true, _) => "yes".to_owned(),
+                (false, None) => "not yet".to_owned(),
+                (false, Some(policy)) => format!("no: {}", policy.name()),
+            };
+            for one in &member.accepted {
+                let (arrangement, rules) = versions(roster.charters(), one);
+                rows.push([
+                    member.organisation.name.clone(),
+                    state.clone(),
+                    arrangement,
+                    rules,
+                    second(one.at),
+                    one.serial.to_string(),
+                    one.recorded.to_string(),
+                ]);
+            }
+        }
+        let headings = [
+            "organisation",
+            "in force",
+            "arrangement",
+            "rules of conduct",
+            "accepted",
+            "serial",
+            "log entry",
+        ];
+        Ok(output::print(&(head + &output::table(headings, &rows)))?)
+    }
+}
+
+/// What the charters call two accepted texts.
+fn versions(charters: &CharterChain, accepted: &Accepted) -> (String, String) {
+    let charter = charters.versions().filter(|charter| accepted.is_of(charter)).last();
+    charter.map_or_else(
+        || (hex::encode(&accepted.arrangement), hex::encode(&accepted.rules)),
+        |charter| (charter.arrangement().version.clone(), charter.rules().version.clone()),
+    )
+}
+
+fn text_of(charters: &CharterChain, accepted: &Accepted) -> Value {
+    let (arrangement, rules) = versions(charters, accepted);
+    json!({
+        "arrangement": arrangement,
+        "arrangement_hash": hex::encode(&accepted.arrangement),
+        "rules_of_conduct": rules,
+        "rules_hash": hex::encode(&accepted.rules),
+        "accepted": accepted.at,
+        "serial": accepted.serial,
+        "entry": accepted.recorded,
     })
 }
 

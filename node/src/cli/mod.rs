@@ -9,6 +9,8 @@
 //! `run` is the daemon itself. What a command prints goes to stdout in one piece, everything else to stderr.
 //! Whatever other members wrote is shown with control characters made visible ([`output::visible`]).
 
+mod accept_rules;
+mod activity;
 mod args;
 mod audit;
 mod backup;
@@ -24,12 +26,15 @@ mod global;
 mod heads;
 mod import_log;
 mod join;
+mod leave;
 mod listing;
 mod lookup;
+mod newcomers;
 mod notice;
 mod out;
 mod output;
 mod publication;
+mod own_log;
 mod publish;
 mod run;
 mod status;
@@ -87,6 +92,8 @@ enum Command {
     Coalition(coalition::Command),
     Enroll(enroll::Enroll),
     Join(join::Join),
+    AcceptRules(accept_rules::AcceptRules),
+    Leave(leave::Leave),
     Run(run::Run),
     Status(status::Status),
     Sync(sync::Sync),
@@ -97,13 +104,18 @@ enum Command {
     #[command(subcommand)]
     Token(token::Command),
     Members(listing::Members),
+    Newcomers(newcomers::Newcomers),
+    Hold(newcomers::Hold),
+    Release(newcomers::Release),
     Peers(listing::Peers),
     Groups(listing::Groups),
     Objects(listing::Objects),
+    Activity(activity::Activity),
     Lookup(lookup::Lookup),
     Export(export::Export),
     Heads(heads::Heads),
     ImportLog(import_log::ImportLog),
+    ExportLog(own_log::ExportLog),
     Why(why::Why),
     Verify(verify::Verify),
     /// Show who was a member when; export a message to show who wrote it
@@ -147,6 +159,8 @@ impl Command {
             Self::Coalition(command) => command.run(),
             Self::Enroll(command) => command.run(global),
             Self::Join(command) => command.run(global),
+            Self::AcceptRules(command) => command.run(global),
+            Self::Leave(command) => command.run(global),
             Self::Run(command) => command.run(global),
             Self::Status(command) => command.run(global),
             Self::Sync(command) => command.run(global),
@@ -155,13 +169,18 @@ impl Command {
             Self::Withdraw(command) => command.run(global),
             Self::Token(command) => command.run(global),
             Self::Members(command) => command.run(global),
+            Self::Newcomers(command) => command.run(global),
+            Self::Hold(command) => command.run(global),
+            Self::Release(command) => command.run(global),
             Self::Peers(command) => command.run(global),
             Self::Groups(command) => command.run(global),
             Self::Objects(command) => command.run(global),
+            Self::Activity(command) => command.run(global),
             Self::Lookup(command) => command.run(global),
             Self::Export(command) => command.run(global),
             Self::Heads(command) => command.run(global),
             Self::ImportLog(command) => command.run(global),
+            Self::ExportLog(command) => command.run(global),
             Self::Why(command) => command.run(global),
             Self::Verify(command) => command.run(),
             Self::Audit(command) => command.run(global),

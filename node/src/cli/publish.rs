@@ -6,12 +6,14 @@ use anyhow::Context as _;
 use belfry_proto::{
     limits::MAX_BUNDLE,
     schema::{Purpose, Tlp},
+    time::Timestamp,
     trust::names::Named,
 };
 use clap::Args;
 use serde_json::Value;
 
 use super::{
+    args::zoned,
     client::{Content, path_and_query},
     exit::{Usage, refuse},
     global::{DataFolder, Global},
@@ -49,6 +51,12 @@ pub(super) struct Publish {
     /// Information class of NIS2 29(1), as in cyber-threat or near-miss; several with commas
     #[arg(long, value_delimiter = ',')]
     class: Vec<String>,
+    /// Not outside the recipients before this time, with its zone
+    #[arg(long, value_name = "TIME", value_parser = zoned)]
+    embargo_until: Option<Timestamp>,
+    /// Term of handling (FIRST IEP 2.0), as in attribution=must-not; repeat for several
+    #[arg(long, value_name = "NAME=VALUE")]
+    handling: Vec<String>,
     /// Supervisory authorities cannot open it
     #[arg(long)]
     without_supervisors: bool,
@@ -100,6 +108,9 @@ impl Publish {
             query.push(("class", &class));
         }
         query.extend(self.to.iter().map(|member| ("to", member.as_str())));
+        let embargo = self.embargo_until.map(|until| until.to_string());
+        query.extend(embargo.iter().map(|until| ("embargo_until", until.as_str())));
+        query.extend(self.handling.iter().map(|term| ("handling", term.as_str())));
         if self.without_supervisors {
             query.push(("without_supervisors", "true"));
         }

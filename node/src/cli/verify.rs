@@ -7,19 +7,21 @@ use belfry_proto::{
     crypto::{hash, sign::Purpose},
     envelope::{self, Content},
     id::{CoalitionId, RosterVersion},
+    schema::Signed,
     time::Timestamp,
     trust::{
-        beacon,
+        acceptance, beacon,
         charter::CharterChain,
         charter_proposal::Proposal,
         cut::CutStatus,
+        departure::Departure,
         file::{self as armour, FileKind},
         log::verify_record,
         names::Named as _,
         request,
         roster::{Roster, Standing},
         signed,
-        statement::Statement,
+        statement::{Decision, Statement},
         words,
     },
 };
@@ -82,7 +84,8 @@ fn roster(path: &Path) -> anyhow::Result<Roster> {
     fold(&read(path, armour::read_log)?).map_err(refused).with_context(|| path.display().to_string())
 }
 
-/// Verify a file: charter, log, certificate, request, statement, beacon, exported message, or a text the charter names.
+/// Verify a file: charter, log, certificate, request, statement, beacon, acceptance, departure, exported message, or a text
+/// the charter names.
 ///
 /// Says what the file is and who vouches for it; exit code 0 only if everything holds. Whatever is held to the log
 /// (certificates, requests, statements, beacons, messages, arrangement and rules) needs it by --log. Compare the coalition's words, or give them.
@@ -214,6 +217,16 @@ impl Verify {
                 let facts = vec![("vouches for", beacon.head.to_string()), ("until", second(beacon.expires))];
                 (roster.coalition(), facts)
             }
+            FileKind::Acceptance => {
+                let roster = self.held()?;
+                (roster.coalition(), accepted(&roster, &armour::read_acceptance(text)?)?)
+            }
+            FileKind::Departure => {
+                let roster = self.held()?;
+                let departure =
+                    Departure::open_past(&armour::read_departure(text)?, &roster).map_err(refused)?;
+                (roster.coalition(), departed(&roster, &departure))
+            }
             FileKind::Message => {
                 let roster = self.held()?;
                 (roster.coalition(), message(&roster, &armour::read_message(text)?)?)
@@ -291,6 +304,54 @@ fn log(roster: &Roster, now: Timestamp) -> Facts {
         roster.voids().iter().map(|void| ("void", format!("entry {}: {}", void.height, void.reason))),
     );
     facts
+}
+
+/// Who accepted which texts, and where the log says so.
+fn accepted(roster: &Roster, signed: &Signed) -> anyhow::Result<Facts> {
+    let key = signed.signatures.first().map(|signature| signature.key.as_slice()).unwrap_or_default();
+    let Some(certificate) = roster.certificates().find(|c| c.signing.as_bytes().as_slice() == key) else {
+        refuse!("no certificate in the log has the key that signed it")
+    };
+    // Of the newest version that has these texts; what is wrong is told of the newest there is.
+    let opened = |charter| acceptance::open(signed, certificate.signing, charter).map(|at| (charter, at));
+    let found = roster.charters().versions().filter_map(|charter| opened(charter).ok()).last();
+    let (charter, at) = match found {
+        Some(found) => found,
+        None => opened(roster.charter()).map_err(refused)?,
+    };
+    let filed = roster.records().find(|record| {
+        matches!(&record.statement.decision, Decision::Accept(d) if d.acceptance.as_ref() == Some(signed))
+    });
+    Ok(vec![
+        ("member", format!("{} ({})", certificate.organisation.name, certificate.member)),
+        ("signed by", format!("the key of certificate {}", certificate.serial)),
+        ("accepted", second(at)),
+        ("arrangement", charter.arrangement().version.clone()),
+        ("rules of conduct", charter.rules().version.clone()),
+        (
+            "recorded",
+            filed.map_or_else(|| "not in this log".to_owned(), |record| format!("entry {}", record.height)),
+        ),
+    ])
+}
+
+/// Who leaves when, and what the log made of it.
+fn departed(roster: &Roster, departure: &Departure) -> Facts {
+    let name = roster.member(departure.member).map(|member| member.organisation.name.clone());
+    let filed: Vec<String> = roster
+        .records()
+        .filter(|record| {
+            matches!(&record.statement.decision, Decision::Revoke(d)
+                if d.member == departure.member.as_ref() && d.effective == departure.effective.as_micros())
+        })
+        .map(|record| format!("entry {}, made {}", record.height, second(record.statement.made)))
+        .collect();
+    vec![
+        ("member", format!("{} ({})", name.unwrap_or_default(), departure.member)),
+        ("decided", second(departure.decided)),
+        ("effective", second(departure.effective)),
+        ("recorded", if filed.is_empty() { "not in this log".to_owned() } else { filed.join("; ") }),
+    ]
 }
 
 /// Whose key signed a message, and whether the admin log lets it stand.

@@ -8,7 +8,9 @@
 //! Tests start the same daemon with port 0 and a folder of their own.
 
 mod history;
+mod newcomers;
 mod ports;
+mod texts;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 

@@ -13,6 +13,7 @@ use belfry_proto::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::{newcomers, texts};
 use crate::{
     api::ports::{BackupRefused, Imported, NodeReport, NodeStatus, PeerReport, Publish},
     backup::{BackupError, Backups},
@@ -79,6 +80,12 @@ impl Status {
         let mut warnings = self.standing();
         let now = clock::now();
         let roster = self.roster.snapshot();
+        let own = self.identity.serial;
+        if let Some(end) = roster.ends(own).filter(|end| *end > now) {
+            warnings
+                .push(format!("This node's certificate ends on {end}, as was decided: its member leaves."));
+        }
+        warnings.extend(texts::asked(&roster, self.identity.member, now));
         if roster.charter().is_expired_at(now) {
             warnings.push("The charter has expired: ask the coalition for a new version.".to_owned());
         }
@@ -124,6 +131,7 @@ impl Status {
                 "The registrar signed two entries for height {height} of the admin log; the proof is kept here."
             ));
         }
+        warnings.extend(newcomers::told(&roster, &self.store, own, now));
         if !self.store.has_room() {
             let (free, floor) = self.store.space().figures();
             warnings.push(format!(

@@ -156,6 +156,13 @@ impl Serving {
                 tracing::debug!(peer = %from, key = %id, "no grant: {refusal}");
                 refusal.on_wire()
             })?;
+        // What the operator holds back stays here until it is released; other holders judge for themselves.
+        if grant_rule::predates(&roster, key.context(), requester.member)
+            && self.store.is_held(requester.member).map_err(|_| Refusal::Internal)?
+        {
+            tracing::debug!(peer = %from, key = %id, "no grant: the operator holds old keys back from this member");
+            return Err(Refusal::NotYet);
+        }
         if !self.budgets().work(*from, SEAL, Instant::now()) {
             tracing::debug!(peer = %from, key = %id, "no grant now: the peer has had its share");
             return Err(Refusal::Busy);

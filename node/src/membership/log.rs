@@ -40,12 +40,29 @@ impl Membership {
         let version = roster.version();
         tracing::info!(roster.height = version.height.get(), "admin log at {version}");
         self.roster.replace(roster);
+        self.tell_new_readers(before.1);
         self.allow().await;
         self.subscribe().await;
         self.feed.notify(Notice::RosterChanged(version.height));
         self.settle_beacon().await;
         self.grown();
         true
+    }
+
+    /// Says in the log who reads this node's groups by an entry above `below`; status says it until the grant delay ends.
+    fn tell_new_readers(&self, below: Height) {
+        let roster = self.roster_now();
+        let own = self.identity.serial.get();
+        for group in self.identity.kept_groups(&roster) {
+            let slug = roster.charter().group(group).map_or("?", |group| group.slug.as_str());
+            for member in roster.members().filter(|member| member.id != self.identity.member) {
+                let since = roster.entitled_since(member.id, group).map(|since| since.height);
+                if since.is_some_and(|since| since > below && since.get() > own) {
+                    let name = &member.organisation.name;
+                    tracing::warn!(member.id = %member.id, group = slug, "new reader of {slug}: {name:?}");
+                }
+            }
+        }
     }
 
     pub(super) async fn judge_record(&mut self, record: schema::Record, from: PublicKey) -> Verdict {

@@ -50,7 +50,8 @@ impl Removal {
             | Decision::Resume(_)
             | Decision::Entitle(_)
             | Decision::Disentitle(_)
-            | Decision::ExtendCut(_) => return None,
+            | Decision::ExtendCut(_)
+            | Decision::Accept(_) => return None,
         };
         (removed == serial.get()).then_some(Self { height: record.height, decided, kind })
     }

@@ -8,8 +8,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use belfry_proto::{
     crypto::sign::PublicKey,
     envelope::Position,
-    id::{GroupId, PublicationId},
-    schema::{Audience, StalenessPolicy},
+    id::{GroupId, MemberId, PublicationId},
+    schema::{AcceptancePolicy, Audience, StalenessPolicy},
+    time::Timestamp,
     topic::Topic,
     trust::roster::{Roster, Standing},
 };
@@ -75,9 +76,20 @@ pub enum Hold {
     /// The charter wants a fresh log, and nobody vouches for ours.
     #[error("no fresh beacon vouches for the admin log, and the charter stops publishing without one")]
     Stale,
+    /// The charter stops whoever has not accepted its texts in time.
+    #[error(
+        "this member has not accepted the coalition's arrangement and rules of conduct by the charter's date: `belfry accept-rules`"
+    )]
+    Texts,
     /// The certificate does not allow publishing now.
     #[error("this node's certificate is not valid now")]
     Certificate,
+}
+
+/// Whether the charter stops this member for texts it has not accepted.
+fn is_stopped(roster: &Roster, member: MemberId, now: Timestamp) -> bool {
+    let overdue = roster.overdue(member, roster.charter(), now);
+    matches!(overdue, Some(AcceptancePolicy::StopPublishing | AcceptancePolicy::Suspend))
 }
 
 /// The flushing half of the publish use-case.
@@ -238,6 +250,10 @@ impl Flusher {
         let roster = self.roster.snapshot();
         let known = self.hellos.borrow().own_logs.clone();
         let now = clock::now();
+        // It would belong into no log. What was accepted before the charter's date waits; what takes back goes out.
+        if !draft.parts.is_empty() && is_stopped(&roster, self.identity.member, now) {
+            return self.tell(Some(Hold::Texts));
+        }
         let position = match seal::position(&self.store, &self.identity, &roster, draft.group, &known, now) {
             Ok(position) => position,
             Err(error) => return self.fail(publication, &error.to_string()).await,

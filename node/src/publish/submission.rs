@@ -5,7 +5,7 @@
 
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId, PublicationId},
-    schema::{Audience, InformationClass, Pap, Purpose},
+    schema::{Audience, HandlingConditions, InformationClass, Pap, Purpose},
     stix::marking::Tlp,
     time::Timestamp,
 };
@@ -27,6 +27,8 @@ pub struct Submission {
     pub class_label: String,
     /// Permissible actions.
     pub pap: Option<Pap>,
+    /// Conditions of handling; what exports of every node enforce.
+    pub handling: Option<HandlingConditions>,
     /// Named members who alone may open it; empty is the whole group.
     pub recipients: Vec<MemberId>,
     /// Leaves supervising authorities out of the readers.

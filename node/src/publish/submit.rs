@@ -182,7 +182,7 @@ impl Publisher {
                     purpose: purpose.into(),
                     tlp: schema::Tlp::from(tlp).into(),
                     pap: submission.pap.unwrap_or_default().into(),
-                    handling: None,
+                    handling: submission.handling.clone(),
                     objects: objects.into_iter().map(belfry_proto::stix::object::Object::into_raw).collect(),
                 }
                 .encode_to_vec()
@@ -350,6 +350,9 @@ fn digest(submission: &Submission) -> [u8; 32] {
     for member in &submission.recipients {
         pae = pae.part(member.as_ref());
     }
+    if let Some(handling) = &submission.handling {
+        pae = pae.part(&handling.encode_to_vec());
+    }
     pae.hash()
 }
 
@@ -413,6 +416,7 @@ mod tests {
             classes: Vec::new(),
             class_label: String::new(),
             pap: None,
+            handling: None,
             recipients: Vec::new(),
             exclude_supervisors: false,
             idempotency_key: Some(key.to_owned()),

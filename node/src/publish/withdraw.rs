@@ -64,7 +64,7 @@ impl Publisher {
         if roster.charter().group(group).is_none() {
             return Err(SubmitError::UnknownGroup(group).into());
         }
-        if !roster.may_publish(self.identity.serial, group, now) {
+        if !roster.may_withdraw(self.identity.serial, group, now) {
             return Err(SubmitError::NotAPublisher(group).into());
         }
         let (digest, scoped) = (request.digest(), request.scoped_key());

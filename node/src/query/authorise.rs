@@ -6,7 +6,7 @@
 
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId, PublicationId},
-    schema::{InformationClass, Pap, Purpose},
+    schema::{AcceptancePolicy, InformationClass, Pap, Purpose},
     stix::{
         egress::{self, Marks},
         marking::Tlp,
@@ -146,6 +146,22 @@ impl Query {
         Ok(Publishable { group: group.id })
     }
 
+    /// The group gate for taking back: open also to a member whose publishing was stopped for texts it has not accepted.
+    ///
+    /// # Errors
+    /// As [`Self::publishable`].
+    pub fn withdrawable(&self, principal: &Principal, name: &str) -> Result<Publishable, QueryError> {
+        let roster = self.roster();
+        let own = roster.by_node(&self.inner.node).map(|own| own.serial);
+        let group = find(roster.charter(), name).ok_or_else(|| self.unknown_group(principal, name))?;
+        if principal.scope().publish.covers(group.id)
+            && own.is_some_and(|own| roster.may_withdraw(own, group.id, clock::now()))
+        {
+            return Ok(Publishable { group: group.id });
+        }
+        self.publishable(principal, name)
+    }
+
     /// Whether this node's own certificate publishes in `group` now.
     pub(super) fn is_publisher(&self, roster: &super::Roster, group: GroupId) -> bool {
         roster
@@ -159,6 +175,13 @@ impl Query {
         match roster.standing(own.serial, clock::now()) {
             Standing::Valid if own.carrier => "it is a carrier",
             Standing::Valid if !own.groups.contains_key(&group) => "its certificate does not name the group",
+            Standing::Valid
+                if roster
+                    .overdue(own.member, roster.charter(), clock::now())
+                    .is_some_and(|policy| policy != AcceptancePolicy::Warn) =>
+            {
+                "its member has not accepted the coalition's texts in time: `belfry accept-rules`"
+            }
             Standing::Valid => "its certificate only reads there",
             Standing::NotYet => "its certificate is not valid yet",
             Standing::Expired => "its certificate has expired",

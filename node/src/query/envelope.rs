@@ -1,10 +1,19 @@
-//! A message as it travelled, for whoever has to show it to somebody who was not there.
+//! A message as it travelled, and the log it is held to, for whoever has to show them to somebody who was not there.
 
-use belfry_proto::{id::MessageId, trust::file};
+use belfry_proto::{id::MessageId, schema::LogFile, trust::file};
 
 use super::{Principal, Query, QueryError};
 
 impl Query {
+    /// Every charter and every entry of the admin log with all signatures, in armour.
+    #[must_use]
+    pub fn log_file(&self) -> String {
+        let roster = self.roster();
+        let charters = roster.charters().signed().to_vec();
+        let records = roster.records().map(|record| record.record.clone()).collect();
+        file::write_log(&LogFile { charters, records })
+    }
+
     /// The message file of a message in a group the token reads: the sealed envelope, byte for byte, in armour.
     ///
     /// # Errors

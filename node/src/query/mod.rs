@@ -11,6 +11,7 @@
 //! So an endpoint cannot forget the check: without it there is nothing of a type it could send. What tools act on
 //! passes one more gate, which knows what a way out stands for: only [`release`] makes a [`Released`].
 
+mod activity;
 mod authorise;
 mod before;
 mod claims;
@@ -26,6 +27,7 @@ pub mod lists;
 pub mod lookup;
 mod members;
 mod messages;
+mod newcomers;
 mod objects;
 mod principal;
 mod release;
@@ -44,6 +46,7 @@ use tokio::sync::Semaphore;
 use self::lists::Lists;
 pub(crate) use self::members::{alike, candidate};
 pub use self::{
+    activity::{Activity, Month},
     authorise::{Publishable, Readable, Shown},
     cursor::CursorError,
     events::{Events, Gap},
@@ -54,6 +57,7 @@ pub use self::{
     heads::{HeadView, HeadsError},
     members::{MemberView, NameError},
     messages::{MessageView, WithdrawalView},
+    newcomers::{HoldError, NewIn, Newcomer, newcomers},
     objects::{Page, PageRequest},
     principal::{Groups, Principal, Scope, ScopeError, TokenId, TokenIdError},
     release::Released,

@@ -1,13 +1,15 @@
 //! Reads of charters, the admin log, addresses.
 
+use std::collections::BTreeMap;
+
 use belfry_proto::{
-    id::{Height, RosterVersion, Serial},
+    id::{Height, MemberId, RosterVersion, Serial},
     time::Timestamp,
 };
 
 use super::{
     ReadError, Store,
-    apply::{BEACON_KEY, EQUIVOCATION_KEY, HEAD_KEY, read_head},
+    apply::{BEACON_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, read_head},
     columns::Cf,
     rows::AddressRow,
     vault::damaged,
@@ -76,6 +78,30 @@ impl Store {
             Ok((Height::new(u64::from_be_bytes(height)), proof.into_vec()))
         })
         .collect()
+    }
+
+    /// Members from whom keys older than their entitlement are kept, and since when.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn holds(&self) -> Result<BTreeMap<MemberId, Timestamp>, ReadError> {
+        let rows = self.db.scan(Cf::Meta, HOLD_KEY, HOLD_KEY);
+        rows.map(|row| {
+            let (key, value) = row?;
+            let member = key.get(HOLD_KEY.len()..).and_then(|id| MemberId::try_from(id).ok());
+            let since = <[u8; 8]>::try_from(value.as_ref()).ok().map(u64::from_be_bytes);
+            let held = member.zip(since.map(Timestamp::from_micros));
+            held.ok_or_else(|| damaged(Cf::Meta, &key, "is no hold"))
+        })
+        .collect()
+    }
+
+    /// Whether they are kept from this one.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn is_held(&self, member: MemberId) -> Result<bool, ReadError> {
+        Ok(self.db.get(Cf::Meta, &[HOLD_KEY, member.as_ref()].concat())?.is_some())
     }
 
     /// Every address record.

@@ -40,6 +40,8 @@ const MOST_JOINED: usize = 256;
 pub(super) const BEACON_KEY: &[u8] = b"beacon";
 /// Where proofs against the registrar stand in [`Cf::Meta`], by height.
 pub(super) const EQUIVOCATION_KEY: &[u8] = b"equivocation:";
+/// Where members stand in [`Cf::Meta`] from whom old keys are kept, by id.
+pub(super) const HOLD_KEY: &[u8] = b"hold:";
 /// Keys whose last use the writer remembers; more authors than that are not active at once.
 const MAX_USES: usize = 4096;
 /// How exactly the last use of a key is kept.
@@ -181,6 +183,14 @@ impl Applier {
                     ..schema::LogFile::default()
                 };
                 txn.put(Cf::Meta, key, proof.encode_to_vec());
+                Ok(Committed::Done)
+            }
+            Change::Hold { member, since } => {
+                let key = [HOLD_KEY, member.as_ref()].concat();
+                match since {
+                    Some(since) => txn.put(Cf::Meta, key, since.as_micros().to_be_bytes().to_vec()),
+                    None => txn.delete(Cf::Meta, key),
+                }
                 Ok(Committed::Done)
             }
             Change::Address(row) => {

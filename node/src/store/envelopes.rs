@@ -200,6 +200,22 @@ impl Store {
         row.map(Some).ok_or_else(|| damaged(Cf::Envelopes, &place, "does not decode"))
     }
 
+    /// What is known of every message of a group, log by log; one at a time in memory.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn each_message(&self, group: GroupId, mut each: impl FnMut(MessageRow)) -> Result<(), ReadError> {
+        let prefix = Key::group(group).done();
+        for row in self.db.scan(Cf::Envelopes, &prefix, &prefix) {
+            let (key, value) = row?;
+            let fault = || damaged(Cf::Envelopes, &key, "does not decode");
+            let value = EnvelopeValue::decode(value.as_ref()).map_err(|_| fault())?;
+            let (group, log, sequence) = columns::read_place(&key).ok_or_else(fault)?;
+            each(value.message(group, log, sequence).map_err(|_| fault())?);
+        }
+        Ok(())
+    }
+
     /// Whether a message is here: one look into a Bloom filter, mostly.
     ///
     /// # Errors

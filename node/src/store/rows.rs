@@ -74,6 +74,13 @@ pub enum Change {
         /// Ours and the other.
         records: [Vec<u8>; 2],
     },
+    /// Keys older than its entitlement are kept from a member, from now on, or no longer.
+    Hold {
+        /// Which.
+        member: MemberId,
+        /// Since when; `None` to release it.
+        since: Option<Timestamp>,
+    },
     /// Where a node is.
     Address(AddressRow),
     /// What was found of a log as a whole, some or all of it.

@@ -5,8 +5,10 @@ use belfry_proto::{
     id::{CoalitionId, GroupId, KeyId, LogId, MemberId, MessageId},
     time::Timestamp,
     trust::{
+        acceptance,
         charter::CharterChain,
         charter_proposal::Proposal,
+        departure::Departure,
         file,
         log::verify_record,
         request,
@@ -17,9 +19,10 @@ use belfry_proto::{
 };
 use prost::Message;
 
-use super::vectors::{golden, golden_text, roster};
+use super::vectors::{golden, golden_text, key, roster};
 
-/// Armoured files: charter, proposal, request, certificate, statement, message, log; and what they hold.
+/// Armoured files: charter, proposal, request, certificate, statement, acceptance, departure, message, log; and what they
+/// hold.
 pub fn files(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(log) = file::read_proposal(text) {
@@ -32,6 +35,17 @@ pub fn files(bytes: &[u8]) {
         assert_eq!(file::read_statement(&file::write_statement(&signed)).as_ref(), Ok(&signed));
         if let Ok(statement) = Statement::decode(&signed.payload) {
             let _ = roster().preview(&statement);
+        }
+    }
+    if let Ok(signed) = file::read_acceptance(text) {
+        assert_eq!(file::read_acceptance(&file::write_acceptance(&signed)).as_ref(), Ok(&signed));
+        let charter = roster().charters().newest();
+        let _ = acceptance::open(&signed, key("signing").public(), charter);
+    }
+    if let Ok(signed) = file::read_departure(text) {
+        assert_eq!(file::read_departure(&file::write_departure(&signed)).as_ref(), Ok(&signed));
+        if let Ok(departure) = Departure::open_past(&signed, roster()) {
+            assert_eq!(departure.check(), Ok(()));
         }
     }
     if let Ok(envelope) = file::read_message(text) {
@@ -68,6 +82,9 @@ pub fn file_seeds() -> Vec<Vec<u8>> {
     seeds.push(file::write_proposal(&log.charters).into_bytes());
     seeds.push(file::write_statement(&statement).into_bytes());
     seeds.push(file::write_message(&golden("messages", "one")).into_bytes());
+    seeds.extend(
+        ["acceptance", "departure", "log"].map(|name| golden_text("rules", name).as_bytes().to_vec()),
+    );
     seeds
 }
 

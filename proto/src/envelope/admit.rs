@@ -14,6 +14,7 @@
 //!   which of the old entries stay. So an entry is judged by the role held now, or, once lost, by the cut
 //!   that came with the loss. A role granted later than the header's roster counts too: an author that
 //!   published before its entitlement reached it has harmed nobody, and no later fold can differ;
+//! * its author's member was not stopped then for texts that it has still not accepted;
 //! * it does not lie beyond a cut. Entries below one are valid only as its ancestors, which the store
 //!   finds out as the log links up ([`Admitted::is_below_cut`]).
 //!
@@ -25,14 +26,17 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     envelope::{
         decode::{Parts, readable},
-        header::Header,
+        header::{Content, Header},
         verify::Verified,
     },
     id::{GroupId, MessageId, Serial},
-    schema::Role,
+    schema::{AcceptancePolicy, Role},
     time::Timestamp,
     topic::Topic,
-    trust::roster::{CutStatus, Roster},
+    trust::{
+        charter::Charter,
+        roster::{CutStatus, Roster},
+    },
     verdict::{Judged, Verdict},
 };
 
@@ -249,7 +253,7 @@ fn membership(header: &Header, id: MessageId, roster: &Roster) -> Result<Members
         // A cut names only logs that it found valid: who wrote in one of them was a publisher then.
         CutStatus::At => Ok(Membership::Stands { cut: CutStatus::At }),
         CutStatus::BelowHeight => Ok(Membership::Stands { cut: CutStatus::BelowHeight }),
-        CutStatus::Open if publisher_role(roster, header).is_some() => {
+        CutStatus::Open if publisher_role(roster, header).is_some() && !is_stopped(roster, header) => {
             Ok(Membership::Stands { cut: CutStatus::Open })
         }
         CutStatus::Open => Err(Never::NotAPublisher { serial, group }),
@@ -261,12 +265,24 @@ fn membership(header: &Header, id: MessageId, roster: &Roster) -> Result<Members
 /// charter, so a later one that asks for more cannot make an honest author's old entries void.
 pub(super) fn publisher_role(roster: &Roster, header: &Header) -> Option<Role> {
     let role = *roster.certificate(header.serial)?.groups.get(&header.group)?;
-    let charter = roster
-        .charters()
-        .versions()
-        .filter(|charter| charter.pin().is_none_or(|pin| pin.height < header.roster.height))
-        .last()?;
+    let charter = in_force(roster, header)?;
     (role >= charter.group(header.group)?.may_publish).then_some(role)
+}
+
+/// Whether the author's publishing had been stopped for texts it had not accepted, by the charter that was in force
+/// where it stood in the log. What it takes back counts all the same. An acceptance recorded since counts for what was
+/// written before, as a role does.
+fn is_stopped(roster: &Roster, header: &Header) -> bool {
+    let charter = in_force(roster, header);
+    let overdue = charter.and_then(|charter| roster.overdue(header.member, charter, header.created));
+    matches!(header.content, Content::Data(_))
+        && matches!(overdue, Some(AcceptancePolicy::StopPublishing | AcceptancePolicy::Suspend))
+}
+
+/// The charter in force where the author stood in the log.
+fn in_force<'a>(roster: &'a Roster, header: &Header) -> Option<&'a Charter> {
+    let height = header.roster.height;
+    roster.charters().versions().filter(|charter| charter.pin().is_none_or(|pin| pin.height < height)).last()
 }
 
 fn in_time(created: Timestamp, admission: Admission) -> Result<(), NotNow> {

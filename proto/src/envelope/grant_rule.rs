@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use crate::{
     crypto::sign::PublicKey,
     envelope::content_key::KeyContext,
-    id::{GroupId, Height},
+    id::{GroupId, Height, MemberId},
     limits::MAX_KEY_AGE,
     schema::{Audience, Refusal},
     time::Timestamp,
@@ -164,6 +164,14 @@ fn history_allows(
         return Err(GrantRefusal::Delayed { until });
     }
     Ok(())
+}
+
+/// Whether a key is of the time before a member's entitlement, as `holder` sees it, and another member's: what grant delay
+/// and history are about. A node may keep such keys from a newcomer for longer, until its operator knows who that is.
+#[must_use]
+pub fn predates(holder: &Roster, key: &KeyContext, member: MemberId) -> bool {
+    let since = holder.entitled_since(member, key.group);
+    key.author != member && since.is_none_or(|since| key.roster.height < since.height)
 }
 
 /// May a publisher seal under a key still? Only while everyone it was made for is a reader yet, and for

@@ -17,7 +17,8 @@ use crate::{
     id::{CharterId, CoalitionId, GroupId, RosterVersion},
     limits::MAX_CHARTER,
     schema::{
-        self, Action, EntityClass, HistoryPolicy, Malformed, Role, StalenessPolicy, Tlp, decode_canonical,
+        self, AcceptancePolicy, Action, EntityClass, HistoryPolicy, Malformed, Role, StalenessPolicy, Tlp,
+        decode_canonical,
     },
     time::Timestamp,
     trust::signed::{self, SignedError},
@@ -253,6 +254,11 @@ impl Charter {
         let rules = document(&wire.rules_of_conduct, "rules_of_conduct")?;
         StalenessPolicy::try_from(wire.staleness)
             .map_err(|_| field("staleness", "must be a known policy"))?;
+        let unaccepted = AcceptancePolicy::try_from(wire.unaccepted)
+            .map_err(|_| field("unaccepted", "must be a known policy"))?;
+        if unaccepted != AcceptancePolicy::Warn && wire.accept_by == 0 {
+            return Err(field("accept_by", "must be set where not accepting has a consequence").into());
+        }
         let pin = wire
             .pin
             .as_ref()
@@ -341,6 +347,19 @@ impl Charter {
     pub const fn rules(&self) -> &schema::Document {
         &self.rules
     }
+    /// By when members must have accepted both documents; `None` if nobody is asked.
+    #[must_use]
+    pub const fn accept_by(&self) -> Option<Timestamp> {
+        match self.wire.accept_by {
+            0 => None,
+            micros => Some(Timestamp::from_micros(micros)),
+        }
+    }
+    /// What becomes of a member that has not.
+    #[must_use]
+    pub fn unaccepted(&self) -> AcceptancePolicy {
+        self.wire.unaccepted()
+    }
     /// Orders the log.
     #[must_use]
     pub const fn registrar(&self) -> PublicKey {
@@ -354,8 +373,12 @@ impl Charter {
     /// Admin keys that an action needs.
     #[must_use]
     pub fn threshold(&self, action: Action) -> u32 {
-        // Every action is listed: checked. An unlisted one could never pass.
-        self.thresholds.get(&action).copied().unwrap_or(u32::MAX)
+        match action {
+            // The member decided it, and its signature is inside; the admin only files it.
+            Action::Accept => 1,
+            // Every other action is listed: checked. An unlisted one could never pass.
+            _ => self.thresholds.get(&action).copied().unwrap_or(u32::MAX),
+        }
     }
     /// Threshold and keys that sign charters.
     #[must_use]
@@ -533,7 +556,7 @@ fn threshold(role: &'static str, threshold: u32, keys: usize) -> Result<(), Char
     Ok(())
 }
 
-/// Every action an admin statement can be, in the schema's order.
+/// Every action that a charter gives a threshold, in the schema's order.
 pub const ACTIONS: [Action; 9] = [
     Action::Issue,
     Action::Renew,
@@ -554,7 +577,7 @@ fn action_thresholds(
     for row in rows {
         let action = Action::try_from(row.action)
             .ok()
-            .filter(|action| *action != Action::Unspecified)
+            .filter(|action| ACTIONS.contains(action))
             .ok_or(Malformed::field(WHAT, "thresholds", "must name known actions"))?;
         threshold(action.as_str_name(), row.threshold, keys)?;
         if thresholds.insert(action, row.threshold).is_some() {

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt::Display, time::Duration};
 use crate::{
     crypto::sign::PublicKey,
     id::{GroupId, RosterVersion},
-    schema::{self, Action},
+    schema::{self, AcceptancePolicy, Action},
     time::Timestamp,
     trust::{
         charter::{ACTIONS, Charter, Group, History},
@@ -45,6 +45,9 @@ pub fn changes(old: &Charter, new: &Charter) -> Vec<Change> {
     out.compare("grant_delay_h", &(o.grant_delay_s / 3600), &(n.grant_delay_s / 3600));
     out.compare("stale_after_days", &(o.stale_after_s / 86400), &(n.stale_after_s / 86400));
     out.compare("staleness", &old.staleness().name(), &new.staleness().name());
+    let accept_by = |c: &Charter| c.accept_by().map_or("no date".to_owned(), |by| by.to_string());
+    out.compare("accept_by", &accept_by(old), &accept_by(new));
+    out.compare("unaccepted", &old.unaccepted().name(), &new.unaccepted().name());
     for (what, o, n) in [
         ("arrangement", old.arrangement(), new.arrangement()),
         ("rules_of_conduct", old.rules(), new.rules()),
@@ -162,6 +165,12 @@ pub enum Lockout {
         "clock_skew_s is {0}: ordinary clock drift would shut honest members out; 5 is the least, 120 usual"
     )]
     ClockSkew(u64),
+    /// Nobody could accept in time.
+    #[error(
+        "its texts are new, and accept_by ({0}) is over: every member would be stopped at once. Set a date by which all \
+         can have answered"
+    )]
+    AcceptBy(Timestamp),
     /// Nobody would be left.
     #[error(
         "no member would have a group left under this charter: its groups admit none of the classes the {0} valid \
@@ -191,6 +200,7 @@ pub fn review(roster: &Roster, next: &Charter, now: Timestamp) -> Result<Vec<Str
     if let Some(pin) = next.pin().filter(|pin| *pin != head) {
         return Err(Lockout::Pin { pin, head });
     }
+    let warnings: Vec<String> = new_texts(roster.charter(), next, now)?.into_iter().chain(warnings).collect();
     let mut lost: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let (mut valid, mut left) = (0, 0);
     for certificate in roster.certificates().filter(|c| roster.standing(c.serial, now) == Standing::Valid) {
@@ -216,6 +226,25 @@ pub fn review(roster: &Roster, next: &Charter, now: Timestamp) -> Result<Vec<Str
         format!("{} would no longer be in {slug}: {}", plural(names.len()), names.join(", "))
     });
     Ok(lost.chain(warnings).collect())
+}
+
+/// New texts ask everybody to accept again; that needs a date, and one that is still to come.
+fn new_texts(old: &Charter, next: &Charter, now: Timestamp) -> Result<Option<String>, Lockout> {
+    if old.arrangement().hash == next.arrangement().hash && old.rules().hash == next.rules().hash {
+        return Ok(None);
+    }
+    match next.accept_by() {
+        None => Ok(Some(
+            "its texts are new, and no accept_by says by when members must accept them: nobody is asked to"
+                .to_owned(),
+        )),
+        Some(by) if by <= now && next.unaccepted() != AcceptancePolicy::Warn => Err(Lockout::AcceptBy(by)),
+        Some(by) => Ok(Some(format!(
+            "its texts are new: every member must accept them by {by} (`belfry accept-rules`); what becomes of those \
+             who do not: {}",
+            next.unaccepted().name()
+        ))),
+    }
 }
 
 /// What can be said of a charter without a log: of a first one, or at a holder's machine.

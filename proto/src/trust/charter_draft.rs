@@ -11,7 +11,9 @@ use serde::Deserialize;
 use crate::{
     crypto::{hash, sign::PublicKey},
     id::RosterVersion,
-    schema::{self, Action, EntityClass, HistoryPolicy, Purpose, Role, StalenessPolicy, Tlp},
+    schema::{
+        self, AcceptancePolicy, Action, EntityClass, HistoryPolicy, Purpose, Role, StalenessPolicy, Tlp,
+    },
     time::Timestamp,
     trust::{
         charter::{ACTIONS, Charter, CharterChain, CharterError},
@@ -54,6 +56,11 @@ pub struct Draft {
     /// What staleness does.
     #[serde(default = "staleness", deserialize_with = "by_name")]
     pub staleness: StalenessPolicy,
+    /// By when members must have accepted both documents; nobody is asked without it.
+    pub accept_by: Option<Timestamp>,
+    /// What becomes of a member that has not.
+    #[serde(default = "unaccepted", deserialize_with = "by_name")]
+    pub unaccepted: AcceptancePolicy,
     /// The sharing arrangement members accept.
     pub arrangement: DocumentDraft,
     /// The rules of conduct members accept.
@@ -95,9 +102,11 @@ impl KeysDraft {
         let keys = |role, texts: &[String]| -> Result<Vec<PublicKey>, DraftError> {
             texts.iter().map(|text| key(role, text)).collect()
         };
-        let threshold = |(name, threshold): (&String, &u32)| {
-            Action::parse(name).map(|action| (action, *threshold)).map_err(DraftError::Threshold)
-        };
+        let threshold =
+            |(name, threshold): (&String, &u32)| match Action::parse(name).map_err(DraftError::Threshold)? {
+                Action::Accept => Err(DraftError::AcceptThreshold),
+                action => Ok((action, *threshold)),
+            };
         Ok(RootKeys {
             root_threshold: self.root_threshold,
             root: keys("root", &self.root)?,
@@ -213,6 +222,9 @@ pub enum DraftError {
     /// A threshold for no action.
     #[error("keys.thresholds: {0}")]
     Threshold(UnknownName),
+    /// The member decides it, no admin.
+    #[error("keys.thresholds: accept is the member's decision, which one admin records: it has no threshold")]
+    AcceptThreshold,
     /// More groups than numbers.
     #[error("no group number is left")]
     Numbers,
@@ -337,6 +349,8 @@ impl Draft {
             stale_after_s: self.stale_after_days.saturating_mul(DAY_S),
             staleness: self.staleness.into(),
             pin: None,
+            accept_by: self.accept_by.unwrap_or_default().as_micros(),
+            unaccepted: self.unaccepted.into(),
         })
     }
 
@@ -428,6 +442,9 @@ const fn stale_after_days() -> u64 {
 }
 const fn staleness() -> StalenessPolicy {
     StalenessPolicy::Warn
+}
+const fn unaccepted() -> AcceptancePolicy {
+    AcceptancePolicy::Warn
 }
 const fn may_publish() -> Role {
     Role::Publisher

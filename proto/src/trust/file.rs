@@ -36,6 +36,10 @@ pub enum FileKind {
     Statement,
     /// An envelope, byte for byte as it travelled.
     Message,
+    /// A member's signed acceptance of the charter's documents.
+    Acceptance,
+    /// A member's signed word that it leaves.
+    Departure,
 }
 
 /// Why a text is not the file it should be.
@@ -79,7 +83,7 @@ pub enum FileError {
 }
 
 impl FileKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Charter,
         Self::CertificateRequest,
         Self::Certificate,
@@ -88,6 +92,8 @@ impl FileKind {
         Self::CharterProposal,
         Self::Statement,
         Self::Message,
+        Self::Acceptance,
+        Self::Departure,
     ];
 
     /// Its PEM label.
@@ -102,6 +108,8 @@ impl FileKind {
             Self::CharterProposal => "BELFRY CHARTER PROPOSAL",
             Self::Statement => "BELFRY STATEMENT",
             Self::Message => "BELFRY MESSAGE",
+            Self::Acceptance => "BELFRY ACCEPTANCE",
+            Self::Departure => "BELFRY DEPARTURE",
         }
     }
 
@@ -110,7 +118,12 @@ impl FileKind {
     pub const fn limit(self) -> usize {
         match self {
             Self::Charter | Self::CharterProposal => MAX_CHARTERS,
-            Self::CertificateRequest | Self::Certificate | Self::Beacon | Self::Statement => MAX_ONE,
+            Self::CertificateRequest
+            | Self::Certificate
+            | Self::Beacon
+            | Self::Statement
+            | Self::Acceptance
+            | Self::Departure => MAX_ONE,
             Self::Message => MAX_TRANSMIT,
             Self::Log => MAX_LOG,
         }
@@ -224,6 +237,22 @@ pub fn read_message(text: &str) -> Result<Vec<u8>, FileError> {
     decode(FileKind::Message, text)
 }
 
+/// Reads an acceptance file, unverified: [`crate::trust::acceptance::open`] does that.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_acceptance(text: &str) -> Result<schema::Signed, FileError> {
+    read(FileKind::Acceptance, "acceptance file", text)
+}
+
+/// Reads a departure file, unverified: [`crate::trust::departure::Departure::open`] does that.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_departure(text: &str) -> Result<schema::Signed, FileError> {
+    read(FileKind::Departure, "departure file", text)
+}
+
 /// What kind of file a text is, by its label; whether it is one, reading it says.
 #[must_use]
 pub fn kind_of(text: &str) -> Option<FileKind> {
@@ -275,6 +304,18 @@ pub fn write_message(envelope: &[u8]) -> String {
     encode(FileKind::Message, envelope)
 }
 
+/// The file of an acceptance.
+#[must_use]
+pub fn write_acceptance(acceptance: &schema::Signed) -> String {
+    encode(FileKind::Acceptance, &acceptance.encode_to_vec())
+}
+
+/// The file of a departure.
+#[must_use]
+pub fn write_departure(departure: &schema::Signed) -> String {
+    encode(FileKind::Departure, &departure.encode_to_vec())
+}
+
 /// The file of a certificate, by its issuing record.
 #[must_use]
 pub fn write_certificate(record: &schema::Record) -> String {
@@ -312,6 +353,8 @@ mod tests {
         assert_eq!(read_log(&write_log(&log))?, log);
         assert_eq!(read_request(&write_request(&signed("request")))?, signed("request"));
         assert_eq!(read_certificate(&write_certificate(&record()))?, record());
+        assert_eq!(read_acceptance(&write_acceptance(&signed("acceptance")))?, signed("acceptance"));
+        assert_eq!(read_departure(&write_departure(&signed("departure")))?, signed("departure"));
         Ok(())
     }
 

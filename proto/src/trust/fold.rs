@@ -8,6 +8,7 @@ use crate::{
     schema::{self},
     time::Timestamp,
     trust::{
+        acceptance::{self, AcceptanceError, Accepted},
         certificate::{self, Certificate, CertificateError},
         charter::{Charter, CharterChain},
         cut::Cut,
@@ -54,6 +55,9 @@ pub enum VoidReason {
     /// The certificate's state does not allow it.
     #[error("the certificate is {0}")]
     State(&'static str),
+    /// The acceptance does not hold.
+    #[error(transparent)]
+    Acceptance(#[from] AcceptanceError),
     /// Renewal must move the end forward.
     #[error("does not extend the validity")]
     NotLonger,
@@ -184,7 +188,8 @@ fn decide(
         Decision::Issue(issue) => {
             let body = issue.certificate.as_ref().ok_or(VoidReason::UnknownSubject)?;
             let certificate = certificate::check(body, charter, serial, statement.id)?;
-            admit(state, certificate, statement.id)
+            let accepted = with_certificate(body, charter, serial, height, statement.made);
+            admit(state, certificate, statement.id, accepted)
         }
         Decision::Supersede(supersede) => {
             let old = Serial::new(supersede.serial);
@@ -195,7 +200,8 @@ fn decide(
                 return Err(VoidReason::UnknownSubject);
             }
             live(held)?;
-            admit(state, certificate, statement.id)?;
+            let accepted = with_certificate(body, charter, serial, height, statement.made);
+            admit(state, certificate, statement.id, accepted)?;
             close(state, old, Status::Superseded, Cut::new(Vec::new(), &supersede.cut))
         }
         Decision::Renew(renew) => {
@@ -288,6 +294,20 @@ fn decide(
             }
             Ok(())
         }
+        Decision::Accept(accept) => {
+            let held = held(state, accept.serial)?;
+            live(held)?;
+            let (member, signing) = (held.certificate.member, held.certificate.signing);
+            let signed = accept.acceptance.as_ref().ok_or(VoidReason::UnknownSubject)?;
+            let at = acceptance::open(signed, signing, charter)?;
+            let member = state.members.get_mut(&member).ok_or(VoidReason::UnknownSubject)?;
+            if member.accepted.iter().any(|texts| texts.is_of(charter)) {
+                return Err(VoidReason::State("of a member that has accepted these texts already"));
+            }
+            let accepted = texts(charter, Serial::new(accept.serial), height, at);
+            Arc::make_mut(member).accepted.push(accepted);
+            Ok(())
+        }
     }
 }
 
@@ -312,8 +332,32 @@ fn close(state: &mut State, serial: Serial, status: Status, cut: Cut) -> Result<
     Ok(())
 }
 
+/// The texts of a charter as accepted.
+fn texts(charter: &Charter, serial: Serial, recorded: Height, at: Timestamp) -> Accepted {
+    let (arrangement, rules) = (charter.arrangement().hash.clone(), charter.rules().hash.clone());
+    Accepted { arrangement, rules, at, serial, recorded }
+}
+
+/// What came with the request: a certificate that names the charter's versions was asked for with these texts.
+fn with_certificate(
+    body: &schema::CertificateBody,
+    charter: &Charter,
+    serial: Serial,
+    height: Height,
+    made: Timestamp,
+) -> Option<Accepted> {
+    let names = body.arrangement_version == charter.arrangement().version
+        && body.rules_version == charter.rules().version;
+    names.then(|| texts(charter, serial, height, made))
+}
+
 /// Adds a certificate whose keys nobody holds or held.
-fn admit(state: &mut State, certificate: Certificate, statement: StatementId) -> Result<(), VoidReason> {
+fn admit(
+    state: &mut State,
+    certificate: Certificate,
+    statement: StatementId,
+    accepted: Option<Accepted>,
+) -> Result<(), VoidReason> {
     let keys = [
         *certificate.signing.as_bytes(),
         *certificate.node.as_bytes(),
@@ -330,12 +374,14 @@ fn admit(state: &mut State, certificate: Certificate, statement: StatementId) ->
             id: certificate.member,
             organisation: schema::Organisation::default(),
             serials: Vec::new(),
+            accepted: Vec::new(),
             last_statement: statement,
         })
     });
     let member = Arc::make_mut(member);
     member.organisation = certificate.organisation.clone();
     member.serials.push(certificate.serial);
+    member.accepted.extend(accepted);
     let issued = Height::new(certificate.serial.get());
     let roles = certificate.groups.iter().map(|(group, role)| (issued, *group, Some(*role))).collect();
     let held = Held { status: Status::Active, cuts: Vec::new(), roles, certificate };

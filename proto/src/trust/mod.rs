@@ -9,6 +9,7 @@
 //! signatures. The [`roster`] is a pure fold of charters and records: two nodes at one height agree on
 //! every answer it gives.
 
+pub mod acceptance;
 pub mod address;
 pub mod beacon;
 pub mod certificate;
@@ -18,6 +19,7 @@ pub mod charter_draft;
 pub mod charter_proposal;
 pub mod closure;
 pub mod cut;
+pub mod departure;
 pub mod file;
 mod fold;
 pub mod history;

@@ -6,8 +6,8 @@
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::schema::{
-    Action, Capacity, EntityClass, HistoryPolicy, InformationClass, Pap, Purpose, RevocationReason, Role,
-    StalenessPolicy, Tlp,
+    AcceptancePolicy, Action, Capacity, EntityClass, HistoryPolicy, InformationClass, Pap, Purpose,
+    RevocationReason, Role, StalenessPolicy, Tlp,
 };
 
 /// An enum whose values people write.
@@ -156,9 +156,18 @@ named!(
     Entitle = "entitle",
     Disentitle = "disentitle",
     ExtendCut = "extend-cut",
+    Accept = "accept",
 );
 
 named!(StalenessPolicy, "staleness policy", Warn = "warn", StopPublishing = "stop-publishing",);
+
+named!(
+    AcceptancePolicy,
+    "acceptance policy",
+    Warn = "warn",
+    StopPublishing = "stop-publishing",
+    Suspend = "suspend",
+);
 
 named!(
     InformationClass,
@@ -210,6 +219,7 @@ mod tests {
         complete::<RevocationReason>(RevocationReason::as_str_name);
         complete::<Action>(Action::as_str_name);
         complete::<StalenessPolicy>(StalenessPolicy::as_str_name);
+        complete::<AcceptancePolicy>(AcceptancePolicy::as_str_name);
         complete::<InformationClass>(InformationClass::as_str_name);
     }
 

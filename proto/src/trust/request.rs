@@ -18,6 +18,7 @@ use crate::{
     schema::{self, Malformed, decode_canonical},
     time::Timestamp,
     trust::{
+        acceptance::{self, AcceptanceError},
         certificate::{self, CertificateError},
         charter::Charter,
         signed::{self, SignedError},
@@ -25,7 +26,6 @@ use crate::{
 };
 
 const WHAT: &str = "CertificateRequest";
-const ACCEPTANCE: &str = "RulesAcceptance";
 
 /// What a member decides before its keys sign.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,12 +121,9 @@ pub enum RequestError {
     /// Not signed by both keys.
     #[error("request: {0}")]
     Signed(SignedError),
-    /// The acceptance is not signed by the signing key.
-    #[error("acceptance of arrangement and rules: {0}")]
-    Acceptance(SignedError),
-    /// The acceptance is of another text.
-    #[error("{0} accepted is not the charter's: the member must read and accept the one in force")]
-    OtherText(&'static str),
+    /// The acceptance does not hold.
+    #[error(transparent)]
+    Acceptance(#[from] AcceptanceError),
     /// No certificate could say what is asked.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -143,12 +140,6 @@ pub fn build(
     now: Timestamp,
 ) -> schema::Signed {
     let coalition = charter.coalition();
-    let acceptance = schema::RulesAcceptance {
-        coalition: coalition.to_vec(),
-        arrangement_hash: charter.arrangement().hash.clone(),
-        rules_hash: charter.rules().hash.clone(),
-        accepted: now.as_micros(),
-    };
     let request = schema::CertificateRequest {
         coalition: coalition.to_vec(),
         organisation: Some(draft.organisation.clone()),
@@ -159,12 +150,7 @@ pub fn build(
         }),
         groups: draft.groups.clone(),
         carrier: draft.carrier,
-        acceptance: Some(signed::sign(
-            acceptance.encode_to_vec(),
-            Purpose::RulesAcceptance,
-            coalition,
-            &[signing],
-        )),
+        acceptance: Some(acceptance::sign(charter, signing, now)),
         made: now.as_micros(),
         member: draft.member.map(|member| member.to_vec()).unwrap_or_default(),
     };
@@ -179,7 +165,7 @@ pub fn build(
 pub fn open(signed: &schema::Signed, charter: &Charter) -> Result<Request, RequestError> {
     let wire: schema::CertificateRequest = decode_canonical(WHAT, &signed.payload, MAX_STATEMENT)?;
     let field = |field, rule| Malformed::field(WHAT, field, rule);
-    same_coalition(WHAT, &wire.coalition, charter)?;
+    same_coalition(&wire.coalition, charter)?;
     let keys = wire.keys.as_ref().ok_or(field("keys", "must be set"))?;
     let key = |which, bytes: &[u8]| {
         let key = PublicKey::from_slice(bytes).map_err(|error| RequestError::Key { which, error })?;
@@ -196,7 +182,7 @@ pub fn open(signed: &schema::Signed, charter: &Charter) -> Result<Request, Reque
     signed::require(signed, Purpose::Request, charter.coalition(), &BTreeSet::from([signing, node]), 2)
         .map_err(RequestError::Signed)?;
     let acceptance = wire.acceptance.ok_or(field("acceptance", "must be set"))?;
-    let accepted = open_acceptance(&acceptance, signing, charter)?;
+    let accepted = acceptance::open(&acceptance, signing, charter)?;
     let organisation = wire.organisation.ok_or(field("organisation", "must be set"))?;
     let member = match wire.member.as_slice() {
         [] => None,
@@ -231,27 +217,9 @@ pub fn open(signed: &schema::Signed, charter: &Charter) -> Result<Request, Reque
     Ok(request)
 }
 
-fn open_acceptance(
-    acceptance: &schema::Signed,
-    signing: PublicKey,
-    charter: &Charter,
-) -> Result<Timestamp, RequestError> {
-    let wire: schema::RulesAcceptance = decode_canonical(ACCEPTANCE, &acceptance.payload, MAX_STATEMENT)?;
-    same_coalition(ACCEPTANCE, &wire.coalition, charter)?;
-    signed::require(acceptance, Purpose::RulesAcceptance, charter.coalition(), &BTreeSet::from([signing]), 1)
-        .map_err(RequestError::Acceptance)?;
-    if wire.arrangement_hash != charter.arrangement().hash {
-        return Err(RequestError::OtherText("the arrangement"));
-    }
-    if wire.rules_hash != charter.rules().hash {
-        return Err(RequestError::OtherText("the rules of conduct"));
-    }
-    Ok(Timestamp::from_micros(wire.accepted))
-}
-
-fn same_coalition(what: &'static str, bytes: &[u8], charter: &Charter) -> Result<(), RequestError> {
+fn same_coalition(bytes: &[u8], charter: &Charter) -> Result<(), RequestError> {
     let coalition =
-        CoalitionId::try_from(bytes).map_err(|_| Malformed::field(what, "coalition", "must be 32 bytes"))?;
+        CoalitionId::try_from(bytes).map_err(|_| Malformed::field(WHAT, "coalition", "must be 32 bytes"))?;
     if coalition != charter.coalition() {
         return Err(RequestError::OtherCoalition(coalition));
     }
@@ -379,10 +347,10 @@ pub(super) mod tests {
     #[test]
     fn the_acceptance_is_of_the_texts_in_force_and_by_the_signing_key() {
         let newer = |change: fn(&mut schema::Charter)| {
-            let acceptance = open(&request(), &charter()).unwrap().acceptance;
+            let signed = open(&request(), &charter()).unwrap().acceptance;
             // The charter that accepts nothing of the old text, with the coalition of the request.
-            open_acceptance(
-                &acceptance,
+            acceptance::open(
+                &signed,
                 key(11).public(),
                 &charter_with(|wire| {
                     wire.version = 2;
@@ -395,16 +363,19 @@ pub(super) mod tests {
         assert_eq!(newer(|_| ()), Ok(NOW));
         assert_eq!(
             newer(|wire| wire.arrangement.as_mut().unwrap().hash = vec![1; 32]),
-            Err(RequestError::OtherText("the arrangement"))
+            Err(AcceptanceError::OtherText("the arrangement"))
         );
         assert_eq!(
             newer(|wire| wire.rules_of_conduct.as_mut().unwrap().hash = vec![1; 32]),
-            Err(RequestError::OtherText("the rules of conduct"))
+            Err(AcceptanceError::OtherText("the rules of conduct"))
         );
         let others = build(&draft(), &key(21), &key(22), &kem(), &charter(), NOW);
         let others = open(&others, &charter()).unwrap().acceptance;
         let borrowed = altered(|wire| wire.acceptance = Some(others));
-        assert!(matches!(open(&borrowed, &charter()), Err(RequestError::Acceptance(_))));
+        assert!(matches!(
+            open(&borrowed, &charter()),
+            Err(RequestError::Acceptance(AcceptanceError::Signed(_)))
+        ));
         assert!(matches!(
             open(&altered(|wire| wire.acceptance = None), &charter()),
             Err(RequestError::Malformed(_))

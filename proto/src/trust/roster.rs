@@ -10,6 +10,7 @@ use std::{
 };
 
 pub use super::{
+    acceptance::Accepted,
     closure::Closure,
     cut::CutStatus,
     fold::{Void, VoidReason},
@@ -18,7 +19,7 @@ pub use super::{
 use crate::{
     crypto::sign::PublicKey,
     id::{CoalitionId, EntryId, GroupId, Height, MemberId, RosterVersion, Serial, StatementId},
-    schema::{self, Role},
+    schema::{self, AcceptancePolicy, Role},
     time::Timestamp,
     trust::{
         certificate::Certificate,
@@ -74,6 +75,8 @@ pub struct Member {
     pub organisation: schema::Organisation,
     /// Its certificates, oldest first.
     pub serials: Vec<Serial>,
+    /// Every acceptance of the coalition's texts, oldest first.
+    pub accepted: Vec<Accepted>,
     /// What its next statement names as previous.
     pub last_statement: StatementId,
 }
@@ -298,6 +301,15 @@ impl Roster {
         }
     }
 
+    /// From when on a certificate is no more, by a decision taken already; what merely runs out is not told.
+    #[must_use]
+    pub fn ends(&self, serial: Serial) -> Option<Timestamp> {
+        match self.state.certificates.get(&serial)?.status {
+            Status::Revoked { effective } => Some(effective),
+            Status::Active | Status::Suspended | Status::Superseded => None,
+        }
+    }
+
     /// Whether a node gets the full protocols.
     #[must_use]
     pub fn is_admitted(&self, node: &PublicKey, now: Timestamp) -> bool {
@@ -315,7 +327,8 @@ impl Roster {
             .collect()
     }
 
-    /// A certificate's role in a group; `None` unless it is valid and the charter in force still admits it.
+    /// A certificate's role in a group; `None` unless it is valid, the charter in force still admits it, and does not
+    /// keep it out for texts it has not accepted.
     #[must_use]
     pub fn role(&self, serial: Serial, group: GroupId, now: Timestamp) -> Option<Role> {
         let certificate = self.certificate(serial)?;
@@ -323,7 +336,9 @@ impl Roster {
         let admits = &self.charter().group(group)?.admits;
         let admitted =
             admits.is_empty() || certificate.organisation.classes().any(|class| admits.contains(&class));
-        (admitted && self.standing(serial, now) == Standing::Valid).then_some(role)
+        let kept_out =
+            self.overdue(certificate.member, self.charter(), now) == Some(AcceptancePolicy::Suspend);
+        (admitted && !kept_out && self.standing(serial, now) == Standing::Valid).then_some(role)
     }
 
     /// The role that the log had given a certificate at `height`, whatever became of it since.
@@ -336,6 +351,16 @@ impl Roster {
     /// Whether a certificate may publish in a group.
     #[must_use]
     pub fn may_publish(&self, serial: Serial, group: GroupId, now: Timestamp) -> bool {
+        let Some(certificate) = self.certificate(serial) else { return false };
+        let overdue = self.overdue(certificate.member, self.charter(), now);
+        !matches!(overdue, Some(AcceptancePolicy::StopPublishing | AcceptancePolicy::Suspend))
+            && self.may_withdraw(serial, group, now)
+    }
+
+    /// Whether a certificate may take back messages in a group: who may publish there, and who may not only because
+    /// its publishing was stopped for texts it has not accepted.
+    #[must_use]
+    pub fn may_withdraw(&self, serial: Serial, group: GroupId, now: Timestamp) -> bool {
         let least = self.charter().group(group).map(|g| g.may_publish);
         least.is_some() && self.role(serial, group, now) >= least
     }

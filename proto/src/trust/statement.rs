@@ -99,6 +99,7 @@ impl Statement {
             Decision::Entitle(d) => d.serial,
             Decision::Disentitle(d) => d.serial,
             Decision::ExtendCut(d) => d.serial,
+            Decision::Accept(d) => d.serial,
         };
         Some(Subject::Certificate(Serial::new(serial)))
     }
@@ -144,6 +145,7 @@ const fn action(decision: &Decision) -> Action {
         Decision::Entitle(_) => Action::Entitle,
         Decision::Disentitle(_) => Action::Disentitle,
         Decision::ExtendCut(_) => Action::ExtendCut,
+        Decision::Accept(_) => Action::Accept,
     }
 }
 
@@ -171,7 +173,14 @@ fn check(decision: &Decision) -> Result<(), Malformed> {
         Decision::ExtendCut(d) if d.cut.is_empty() => return field("cut", "must not be empty"),
         Decision::ExtendCut(d) => &d.cut,
         Decision::Entitle(d) if d.groups.is_empty() => return field("groups", "must not be empty"),
-        Decision::Issue(_) | Decision::Renew(_) | Decision::Resume(_) | Decision::Entitle(_) => return Ok(()),
+        Decision::Accept(d) if d.acceptance.is_none() => {
+            return field("acceptance", "must hold what the member signed");
+        }
+        Decision::Issue(_)
+        | Decision::Renew(_)
+        | Decision::Resume(_)
+        | Decision::Entitle(_)
+        | Decision::Accept(_) => return Ok(()),
     };
     if cut.len() > MAX_CUT {
         return field("cut", "must hold at most 1024 points");

@@ -2,6 +2,7 @@
 
 mod actions;
 mod past;
+mod rules;
 
 use std::collections::BTreeMap;
 

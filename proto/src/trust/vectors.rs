@@ -9,9 +9,10 @@ use prost::Message;
 use rand_core::CryptoRng;
 
 use super::{
-    address, beacon,
+    acceptance, address, beacon,
     charter::{ACTIONS, CharterChain},
     charter_draft::{Draft, RootKeys},
+    departure::Departure,
     file,
     log::{order, verify_record},
     request::{self, RequestDraft},
@@ -189,6 +190,40 @@ fn decide(
     record
 }
 
+/// The same coalition, had it brought new rules instead: what its member signs then, or when it leaves.
+fn tell_of_rules(story: &Story) -> Vec<(&'static str, String)> {
+    let mut rng = FixedRng::new(7);
+    let first = Roster::new(CharterChain::start(story.charters[0].clone()).unwrap());
+    let mut roster = first;
+    roster.apply(verify_record(roster.charters(), &story.records[0]).unwrap()).unwrap();
+    let coalition = roster.coalition();
+    let mut next = draft();
+    next.rules_of_conduct.version = "2".into();
+    next.rules_of_conduct.hash = Some(hex::encode(hash::document(b"new rules")));
+    next.accept_by = Some(at(24 * 30));
+    next.unaccepted = schema::AcceptancePolicy::StopPublishing;
+    let next = next.to_next_charter(roster.charters(), &root_keys(21), roster.version(), at(4)).unwrap();
+    let next = sign(next.encode_to_vec(), Purpose::Charter, coalition, &[&key(1), &key(2)]);
+    roster.apply_charter(next.clone()).unwrap();
+    let signed = acceptance::sign(roster.charter(), &key(31), at(5));
+    let accept = Decision::Accept(schema::Accept { serial: 1, acceptance: Some(signed.clone()) });
+    let previous = Some(roster.member(member()).unwrap().last_statement);
+    let record = decide(&mut roster, accept, previous, &[12], 21, at(6), &mut rng);
+    assert!(roster.voids().is_empty() && roster.has_accepted(member(), roster.charter()));
+    let departure =
+        Departure { coalition, member: member(), decided: at(5), effective: at(24 * 60), made: at(6) };
+    let log = schema::LogFile {
+        charters: vec![story.charters[0].clone(), next],
+        records: vec![story.records[0].clone(), record.clone()],
+    };
+    vec![
+        ("acceptance", file::write_acceptance(&signed)),
+        ("record", hex::encode(record.encode_to_vec())),
+        ("log", file::write_log(&log)),
+        ("departure", file::write_departure(&departure.sign(&key(31)).unwrap())),
+    ]
+}
+
 /// Two messages of one log.
 fn write(roster: &Roster, rng: &mut FixedRng) -> ([crate::envelope::Decoded; 2], ContentKey) {
     let certificate = roster.certificate(Serial::new(1)).unwrap();
@@ -312,6 +347,7 @@ fn vectors() -> Vectors {
             ("cut", format!("{} {} {message}\n", hex::encode(&story.cut.log), story.cut.sequence)),
         ],
     );
+    add("rules", tell_of_rules(&story));
     add(
         "messages",
         vec![
@@ -367,6 +403,21 @@ fn telling_the_story_again_gives_the_golden_bytes() {
         }
     }
     assert_eq!(golden, vectors());
+}
+
+#[test]
+fn golden_acceptance_and_departure_hold_by_the_golden_log() {
+    let log = file::read_log(&text("rules", "log")).unwrap();
+    let mut roster = Roster::new(CharterChain::walk(log.charters).unwrap());
+    for record in &log.records {
+        roster.apply(verify_record(roster.charters(), record).unwrap()).unwrap();
+    }
+    let signed = file::read_acceptance(&text("rules", "acceptance")).unwrap();
+    assert_eq!(acceptance::open(&signed, key(31).public(), roster.charter()), Ok(at(5)));
+    assert_eq!(roster.member(member()).unwrap().accepted.len(), 2);
+    let departure = file::read_departure(&text("rules", "departure")).unwrap();
+    let departure = Departure::open(&departure, &roster, at(7)).unwrap();
+    assert_eq!((departure.member, departure.effective), (member(), at(24 * 60)));
 }
 
 #[test]

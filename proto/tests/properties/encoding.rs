@@ -301,6 +301,9 @@ fn decision() -> impl Strategy<Value = schema::statement::Decision> {
         (serial.clone(), proptest::collection::vec(1..9_u32, 1..4), cut()).prop_map(
             |(serial, groups, cut)| Decision::Disentitle(schema::Disentitle { serial, groups, cut })
         ),
+        (serial.clone(), signed()).prop_map(|(serial, signed)| {
+            Decision::Accept(schema::Accept { serial, acceptance: Some(signed) })
+        }),
         (serial, cut().prop_filter("a cut", |cut| !cut.is_empty()))
             .prop_map(|(serial, cut)| Decision::ExtendCut(schema::ExtendCut { serial, cut })),
     ]

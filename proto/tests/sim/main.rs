@@ -24,6 +24,7 @@ mod faults;
 mod invariants;
 mod network;
 mod node;
+mod offices;
 mod scenario;
 mod world;
 

@@ -7,3 +7,4 @@ mod charter;
 mod decisions;
 mod desk;
 mod evidence;
+mod rules;

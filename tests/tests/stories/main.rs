@@ -6,12 +6,15 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 mod admin_log;
+mod capacities;
 mod carrier;
 mod crowd;
 mod expiry;
 mod forgery;
 mod groups;
 mod history;
+mod leaving;
+mod newcomers;
 mod nodes;
 mod offline;
 mod red;
@@ -19,6 +22,7 @@ mod replay;
 mod restart;
 mod retention;
 mod revocation;
+mod rules;
 mod sharing;
 mod strangers;
 mod suspension;

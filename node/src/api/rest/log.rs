@@ -43,6 +43,11 @@ pub(in crate::api) async fn import(
     })))
 }
 
+/// `GET /api/v1/log`: the whole of it, as a BELFRY LOG file; anybody can verify it.
+pub(in crate::api) async fn export(State(app): State<Arc<App>>) -> Json<Value> {
+    Json(json!({ "file": app.ports.query.log_file() }))
+}
+
 /// `GET /api/v1/members/{member}/heads`
 pub(in crate::api) async fn heads(
     State(app): State<Arc<App>>,

@@ -3,6 +3,7 @@
 //! Objects come with what the network knows about them (member, message, marking in force) beside the
 //! author's JSON, never inside it.
 
+pub(super) mod activity;
 pub(super) mod backups;
 pub(super) mod exports;
 pub(super) mod forks;
@@ -13,6 +14,7 @@ pub(super) mod lookup;
 pub(super) mod members;
 pub(super) mod messages;
 pub(super) mod metrics;
+pub(super) mod newcomers;
 pub(super) mod objects;
 pub(super) mod publications;
 pub(super) mod status;

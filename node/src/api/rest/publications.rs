@@ -13,7 +13,7 @@ use belfry_proto::{
     envelope::payload::MAX_CLASS_LABEL,
     id::{MemberId, PublicationId},
     limits,
-    schema::{InformationClass, Pap, Purpose},
+    schema::{HandlingConditions, InformationClass, Pap, Purpose},
     stix::marking::Tlp,
 };
 use serde_json::{Value, json};
@@ -35,8 +35,8 @@ const MAX_IDEMPOTENCY_KEY: usize = 200;
 
 /// `POST /api/v1/publications?group=…`, the body a STIX bundle.
 ///
-/// Parameters: `group`, `tlp`, `purpose`, `class` (several), `class_label`, `pap`, `to` (several),
-/// `without_supervisors`; header `Idempotency-Key`.
+/// Parameters: `group`, `tlp`, `purpose`, `class` (several), `class_label`, `pap`, `embargo_until`, `handling` (several),
+/// `to` (several), `without_supervisors`; header `Idempotency-Key`.
 pub(in crate::api) async fn submit(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
@@ -97,6 +97,7 @@ fn read(app: &App, principal: &Principal, uri: &Uri, headers: &HeaderMap) -> Res
         words::parse::<Pap>(&text)
             .ok_or_else(|| bad("pap", &format!("is one of {}", words::all::<Pap>().join(", "))))
     });
+    let handling = handling(&mut params)?;
     // Organisation names hold commas; `to` is repeated instead.
     let mut recipients = Vec::new();
     for name in params.all("to") {
@@ -115,11 +116,28 @@ fn read(app: &App, principal: &Principal, uri: &Uri, headers: &HeaderMap) -> Res
         classes,
         class_label,
         pap: pap.transpose()?,
+        handling,
         recipients,
         exclude_supervisors,
         idempotency_key: idempotency_key(principal, headers)?,
         submitter: principal.name().to_owned(),
     })
+}
+
+/// Conditions that the author attaches: an embargo, and terms of FIRST's IEP 2.0 as `NAME=VALUE`. Whether a term holds to
+/// the rules, the payload says that is made of it.
+fn handling(params: &mut Params) -> Result<Option<HandlingConditions>, Problem> {
+    let embargo = params.time("embargo_until")?;
+    let mut terms = params.all("handling");
+    terms.sort_unstable();
+    if let Some(term) = terms.iter().find(|term| !term.contains('=')) {
+        return Err(bad(
+            "handling",
+            &format!("is NAME=VALUE, not {:?}", term.chars().take(64).collect::<String>()),
+        ));
+    }
+    let wire = HandlingConditions { embargo_until: embargo.unwrap_or_default().as_micros(), terms };
+    Ok((wire != HandlingConditions::default()).then_some(wire))
 }
 
 /// The client's key under its token's id: two tools that both count from 1 must not meet.

@@ -60,7 +60,7 @@ pub(in crate::api) async fn withdraw(
     request: Body,
 ) -> Result<Response, Problem> {
     let mut wanted: Wanted = body::json(&headers, request).await?;
-    let group = app.ports.query.publishable(&principal, &wanted.group)?.group();
+    let group = app.ports.query.withdrawable(&principal, &wanted.group)?.group();
     let mode = words::parse::<WithdrawalMode>(&wanted.mode)
         .ok_or_else(|| bad("mode", &format!("is one of {}", words::all::<WithdrawalMode>().join(", "))))?;
     let ground = wanted.ground.as_deref().map(|text| {

@@ -79,6 +79,7 @@ pub(in crate::api) async fn add(
             classes: Vec::new(),
             class_label: String::new(),
             pap: None,
+            handling: None,
             recipients: Vec::new(),
             exclude_supervisors: false,
             idempotency_key: None,
@@ -101,7 +102,7 @@ pub(in crate::api) async fn delete(
 ) -> Result<Response, Problem> {
     let query = &app.ports.query;
     let readable = query.readable(&principal, &collection)?;
-    let group = query.publishable(&principal, &collection)?.group();
+    let group = query.withdrawable(&principal, &collection)?.group();
     let filter = filters::read(&uri, Fields::OfObject)?.filter;
     if filter.versions.iter().any(|wanted| *wanted != VersionMatch::All) {
         return Err(bad("match[version]", "is left out or `all`: a withdrawal takes back every version"));

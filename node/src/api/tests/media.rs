@@ -20,7 +20,7 @@ async fn every_taxii_answer_is_taxii_and_every_other_is_not() {
         let expected = match route.path {
             path if path.starts_with("/taxii2") => Some(TAXII),
             "/api/v1/events" => Some("text/event-stream"),
-            "/api/v1/tokens/{token}" => None,
+            "/api/v1/tokens/{token}" | "/api/v1/holds/{member}" => None,
             "/metrics" => Some("application/openmetrics-text; version=1.0.0; charset=utf-8"),
             "/api/v1/exports/{export}" | "/api/v1/exports/{export}/{file}" => {
                 Some("text/plain; charset=utf-8")

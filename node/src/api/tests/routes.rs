@@ -74,6 +74,11 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/api/v1/groups", Token, 200, No),
         expected("GET", "/api/v1/members", Token, 200, No),
         expected("GET", "/api/v1/members/{member}/heads", Admin, 200, No),
+        expected("GET", "/api/v1/activity", Token, 200, No),
+        expected("GET", "/api/v1/newcomers", Admin, 200, No),
+        expected("POST", "/api/v1/holds", Admin, 201, No),
+        expected("DELETE", "/api/v1/holds/{member}", Admin, 204, No),
+        expected("GET", "/api/v1/log", Admin, 200, No),
         expected("POST", "/api/v1/log", Admin, 200, No),
         expected("POST", "/api/v1/backups", Admin, 201, No),
         expected("GET", "/api/v1/objects", Read, 200, Named),
@@ -166,6 +171,7 @@ impl Samples {
         match (route.method, route.path) {
             ("POST", "/api/v1/log") => ("text/plain", "a log".to_owned()),
             ("POST", "/api/v1/backups") => ("application/json", r#"{"folder":"/srv/backup"}"#.to_owned()),
+            ("POST", "/api/v1/holds") => ("application/json", format!(r#"{{"member":"{OWN}"}}"#)),
             ("POST", "/api/v1/lookup") => ("application/json", r#"{"values":["198.51.100.7"]}"#.to_owned()),
             ("POST", "/api/v1/tokens") => {
                 ("application/json", r#"{"name":"made","read":["cidr"]}"#.to_owned())

@@ -83,6 +83,7 @@ pub(super) fn described(decision: &Decision) -> (&'static str, String) {
             ("disentitle", format!("serial {}, {} groups, {}", d.serial, d.groups.len(), cuts(&d.cut)))
         }
         Decision::ExtendCut(d) => ("extend-cut", format!("serial {}, {}", d.serial, cuts(&d.cut))),
+        Decision::Accept(d) => ("accept", format!("serial {}, arrangement and rules of conduct", d.serial)),
     }
 }
 

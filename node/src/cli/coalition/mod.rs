@@ -1,5 +1,6 @@
 //! `belfry coalition`: founding a coalition, and deciding who belongs. Files only; no network.
 
+mod accept;
 mod beacon;
 mod charter;
 pub(in crate::cli) mod cut;
@@ -13,6 +14,7 @@ mod import;
 mod init;
 mod issue;
 mod key;
+mod leave;
 mod log;
 mod notices;
 mod renew;
@@ -43,6 +45,8 @@ pub(super) enum Command {
     Renew(renew::Renew),
     Entitle(renew::Entitle),
     Disentitle(renew::Disentitle),
+    Accept(accept::Accept),
+    Leave(leave::Leave),
     Revoke(revoke::Revoke),
     Suspend(revoke::Suspend),
     Resume(revoke::Resume),
@@ -68,6 +72,8 @@ impl Command {
             Self::Renew(renew) => renew.run(),
             Self::Entitle(entitle) => entitle.run(),
             Self::Disentitle(disentitle) => disentitle.run(),
+            Self::Accept(accept) => accept.run(),
+            Self::Leave(leave) => leave.run(),
             Self::Revoke(revoke) => revoke.run(),
             Self::Suspend(suspend) => suspend.run(),
             Self::Resume(resume) => resume.run(),

@@ -12,7 +12,7 @@ use crate::{
     },
     id::{CoalitionId, EntryId, GroupId, RosterVersion, Serial},
     schema::{self, statement::Decision},
-    trust::{charter::CharterChain, log::verify_record, roster::Roster, signed::sign},
+    trust::{acceptance, charter::CharterChain, log::verify_record, roster::Roster, signed::sign},
 };
 
 /// Charter, log and the secret keys that write them.
@@ -148,6 +148,31 @@ impl Coalition {
         self.decide_for(node, seconds, Decision::Resume(resume));
     }
 
+    /// A charter with new rules of conduct, to be accepted by `accept_by`.
+    pub(crate) fn new_rules(&mut self, seconds: u64, accept_by: u64, unaccepted: schema::AcceptancePolicy) {
+        let old = self.roster.charter();
+        let mut next = old.wire().clone();
+        next.coalition = self.roster.coalition().to_vec();
+        next.version += 1;
+        next.previous = old.id().to_vec();
+        next.issued = at(seconds).as_micros();
+        next.pin = Some(self.version().into());
+        next.accept_by = at(accept_by).as_micros();
+        next.unaccepted = unaccepted.into();
+        let rules = next.rules_of_conduct.as_mut().unwrap();
+        (rules.version, rules.hash) = ("2".into(), hash::document(b"new rules").to_vec());
+        let root = SigningKey::from_seed(&[201; 32]);
+        let signed = sign(next.encode_to_vec(), Purpose::Charter, self.roster.coalition(), &[&root]);
+        self.roster.apply_charter(signed).unwrap();
+    }
+
+    pub(crate) fn accept(&mut self, node: &Node, seconds: u64) {
+        let signed = acceptance::sign(self.roster.charter(), &node.signing, at(seconds));
+        let serial = node.certificate.serial.get();
+        let accept = schema::Accept { serial, acceptance: Some(signed) };
+        self.decide_for(node, seconds, Decision::Accept(accept));
+    }
+
     fn decide_for(&mut self, node: &Node, seconds: u64, decision: Decision) {
         self.append(node.certificate.member.as_ref().to_vec(), seconds, decision);
     }
@@ -163,7 +188,7 @@ impl Coalition {
             coalition: coalition.to_vec(),
             nonce: before.height.get().to_be_bytes().repeat(2),
             previous: self.latest.get(&member).cloned().unwrap_or_default(),
-            charter_version: 1,
+            charter_version: self.roster.charter().version(),
             made: at(seconds).as_micros(),
             decision: Some(decision),
         }

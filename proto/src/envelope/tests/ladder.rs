@@ -18,9 +18,9 @@ use crate::{
         WithdrawalRefusal, Word, decode, open_block, seal_block, seal_message,
     },
     id::{EntryId, Height, RosterVersion, Serial},
-    schema::{self, Role, WithdrawalGround, WithdrawalMode},
+    schema::{self, AcceptancePolicy, Role, WithdrawalGround, WithdrawalMode},
     topic::Topic,
-    trust::roster::Roster,
+    trust::{names::Named as _, roster::Roster},
     verdict::{Judged, Verdict},
 };
 
@@ -341,6 +341,45 @@ fn a_departure_announced_for_later_ends_publishing_then() {
     coalition.leave(&alice, 500, 1_000, vec![]);
     assert_eq!(code(sealed.bytes(), &coalition.roster, sync(1_001)), ACCEPT);
     assert_eq!(code(&late, &coalition.roster, sync(1_001)), ("quarantined", Verdict::Ignore));
+}
+
+#[test]
+fn who_has_not_accepted_the_rules_in_time_publishes_into_no_log_and_takes_back_all_the_same() {
+    for policy in AcceptancePolicy::all() {
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(&Ask::publisher(1));
+        let (one, _) = alice.first(&payload_bytes(), CIDR, coalition.version(), at(100));
+        coalition.new_rules(110, 200, policy);
+        coalition.issue(&Ask { made: 120, ..Ask::reader(2) });
+        let roster = coalition.version();
+        let (in_time, _) = alice.next(&payload_bytes(), position_after(&one), roster, at(199));
+        let (late, _) = alice.next(&payload_bytes(), position_after(&in_time), roster, at(200));
+        let draft = Draft::Withdrawal(Withdrawal {
+            targets: vec![one.message_id()],
+            mode: WithdrawalMode::Retract,
+            ground: WithdrawalGround::Author,
+        });
+        let author = alice.author(roster);
+        let back =
+            seal_message(&draft, &position_after(&in_time), &author, at(201), &mut FixedRng::new(2)).unwrap();
+        let stopped = match policy {
+            AcceptancePolicy::Warn => ACCEPT,
+            AcceptancePolicy::StopPublishing | AcceptancePolicy::Suspend => {
+                ("not-a-publisher", Verdict::Ignore)
+            }
+        };
+        let code = |bytes: &[u8], coalition: &Coalition| code(bytes, &coalition.roster, sync(300));
+        assert_eq!(code(in_time.bytes(), &coalition), ACCEPT, "{policy:?}");
+        assert_eq!(code(late.bytes(), &coalition), stopped, "{policy:?}");
+        assert_eq!(code(back.bytes(), &coalition), ACCEPT, "{policy:?}");
+        // Who stood before the charter in the log is judged by the one before it, as for every role.
+        let (behind, _) =
+            alice.next(&payload_bytes(), position_after(&in_time), one.header().roster, at(201));
+        assert_eq!(code(behind.bytes(), &coalition), ACCEPT, "{policy:?}");
+        // Nothing is refused for good: logs have no gaps.
+        coalition.accept(&alice, 250);
+        assert_eq!(code(late.bytes(), &coalition), ACCEPT, "{policy:?}");
+    }
 }
 
 #[test]

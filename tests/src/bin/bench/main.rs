@@ -9,6 +9,7 @@
 //! rounds as they were measured, and what machine it was. `--quick` runs everything small, to see that it
 //! still works; its figures mean nothing.
 
+mod admission;
 mod catchup;
 mod coalition;
 mod content;
@@ -60,6 +61,8 @@ enum Which {
     Heal(heal::Arguments),
     /// A revocation at one node, until every node refuses whom it names
     Revoke(revoke::Arguments),
+    /// Hellos of strangers, and what members notice of a flood of them
+    Admission(admission::Arguments),
     /// Memory of an idle node, and the size of its binary
     Idle(idle::Arguments),
     /// Folding the admin log, whole and one entry more
@@ -77,6 +80,7 @@ fn main() -> anyhow::Result<()> {
         Which::IdleSync(arguments) => idle_sync::run(arguments, quick)?,
         Which::Heal(arguments) => heal::run(arguments, quick)?,
         Which::Revoke(arguments) => revoke::run(arguments, quick)?,
+        Which::Admission(arguments) => admission::run(arguments, quick)?,
         Which::Idle(arguments) => idle::run(arguments, quick)?,
         Which::Roster(arguments) => roster::run(arguments, quick)?,
     };

@@ -120,6 +120,13 @@ pub(super) fn facts(charter: &Charter, documents: &Path) -> String {
         ("in force", format!("{} to {}", day(charter.issued()), day(charter.expires()))),
         ("arrangement", document(charter.arrangement(), documents)),
         ("rules of conduct", document(charter.rules(), documents)),
+        (
+            "to be accepted by",
+            charter.accept_by().map_or_else(
+                || "no date".to_owned(),
+                |by| format!("{by}, else: {}", charter.unaccepted().name()),
+            ),
+        ),
         ("admins needed", thresholds.join(", ")),
         (
             "log pinned at",

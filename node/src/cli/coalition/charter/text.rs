@@ -51,6 +51,25 @@ pub(super) fn draft(charter: &Charter, folder: &Path) -> String {
         "staleness",
         &text(charter.staleness().name()),
     );
+    match charter.accept_by() {
+        Some(by) => {
+            line(
+                &mut out,
+                "By when every member must have accepted both texts.",
+                "accept_by",
+                &text(&by.to_string()),
+            );
+        }
+        None => out.push_str(
+            "# By when every member must have accepted both texts.\n#accept_by = \"2027-12-31T23:59:59Z\"\n",
+        ),
+    }
+    line(
+        &mut out,
+        "What becomes of a member that has not: warn, stop-publishing, or suspend.",
+        "unaccepted",
+        &text(charter.unaccepted().name()),
+    );
     for (name, comment, document) in [
         (
             "arrangement",
@@ -59,7 +78,7 @@ pub(super) fn draft(charter: &Charter, folder: &Path) -> String {
         ),
         (
             "rules_of_conduct",
-            "The rules of conduct. A new version asks every member to accept again.",
+            "The rules of conduct. New texts, with accept_by, ask every member to accept again.",
             charter.rules(),
         ),
     ] {
@@ -182,6 +201,8 @@ mod tests {
         let mut file = DraftFile::load(None).unwrap();
         file.draft.groups[0].description = "quotes \" and 'both', a\nnew line, \\ and ]".into();
         file.draft.groups[1].retention_days = 30;
+        file.draft.accept_by = Some(NOW.saturating_add(std::time::Duration::from_secs(86_400)));
+        file.draft.unaccepted = belfry_proto::schema::AcceptancePolicy::StopPublishing;
         let first = file.draft.to_charter(Some("Tést \"x\""), &keys, NOW).unwrap().encode_to_vec();
         let charter = Charter::check(&first).unwrap();
         let signed = sign(first, Purpose::Charter, charter.coalition(), &[&key(1), &key(2)]);

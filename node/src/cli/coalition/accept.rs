@@ -1,0 +1,104 @@
+//! `belfry coalition accept`: records that members accepted the newest texts.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use belfry_proto::{
+    id::MemberId,
+    schema,
+    trust::{acceptance, certificate::Certificate, file as armour, roster::Standing, statement::Decision},
+};
+use clap::Args;
+
+use super::{
+    CoalitionFolder,
+    decide::{Decided, Deciders, decide, propose, waits},
+    evidence::Evidence,
+    folder::Folder,
+    role_keys::RolePassphrases,
+};
+use crate::{
+    cli::{
+        args::second,
+        exit::{refuse, refused},
+        output,
+    },
+    clock,
+    keys::enrolment::read,
+};
+
+/// Record that members accepted the charter's texts, by the files that their `belfry accept-rules` wrote.
+///
+/// The member signed; whoever records it decides nothing, so one admin suffices, whatever the charter asks for other
+/// decisions. A file that is of an older text, or of nobody in the log, is refused, and nothing is signed.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  belfry coalition accept ../acceptances/*.pem")]
+pub(in crate::cli) struct Accept {
+    /// Files that `belfry accept-rules` wrote
+    #[arg(required = true)]
+    acceptances: Vec<PathBuf>,
+    #[command(flatten)]
+    folder: CoalitionFolder,
+    #[command(flatten)]
+    passphrases: RolePassphrases,
+}
+
+impl Accept {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let mut folder = self.folder.open()?;
+        let mut opened: Vec<(MemberId, Decision, String)> = Vec::with_capacity(self.acceptances.len());
+        for path in &self.acceptances {
+            let name = || path.display().to_string();
+            let signed = read(path, armour::read_acceptance)?;
+            let (certificate, at) = signer(&folder, &signed).with_context(name)?;
+            let serial = certificate.serial.get();
+            let decision = Decision::Accept(schema::Accept { serial, acceptance: Some(signed) });
+            if opened.iter().any(|(member, ..)| *member == certificate.member) {
+                refuse!("{} is of a member that another of these files is of, too", path.display());
+            }
+            propose(&folder, certificate.member, decision.clone()).with_context(name)?;
+            let organisation = output::visible(&certificate.organisation.name);
+            opened.push((
+                certificate.member,
+                decision,
+                format!("{organisation}, accepted on {}", second(at)),
+            ));
+        }
+        let keys = Deciders::open(&folder, &self.passphrases)?;
+        for (member, decision, about) in opened {
+            let told = match decide(&mut folder, member, decision, &keys, &Evidence::default())? {
+                Decided::Ordered(entry) => format!("Entry {entry} of the admin log: {about}.\n"),
+                Decided::Waiting { path, missing } => {
+                    format!("{about}: signed, and not in the log yet. {}", waits(&path, missing))
+                }
+            };
+            output::print(&told)?;
+        }
+        Ok(output::print(&format!(
+            "Bring the log to a member's node:\n  belfry coalition export --out log.pem{}\n  belfry import-log log.pem            \
+             # at the node\n",
+            self.folder.again()
+        ))?)
+    }
+}
+
+/// Whose certificate's key signed, and when.
+fn signer(
+    folder: &Folder,
+    signed: &schema::Signed,
+) -> anyhow::Result<(Certificate, belfry_proto::time::Timestamp)> {
+    let roster = folder.roster();
+    let key = signed.signatures.first().map(|signature| signature.key.as_slice()).unwrap_or_default();
+    let now = clock::now();
+    let certificate = roster
+        .certificates()
+        .filter(|certificate| roster.standing(certificate.serial, now) != Standing::Superseded)
+        .find(|certificate| certificate.signing.as_bytes().as_slice() == key);
+    let Some(certificate) = certificate else {
+        refuse!("no certificate in the log has the key that signed it")
+    };
+    let at = acceptance::open(signed, certificate.signing, roster.charter()).map_err(refused)?;
+    Ok((certificate.clone(), at))
+}

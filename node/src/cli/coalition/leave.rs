@@ -1,0 +1,141 @@
+//! `belfry coalition leave`: records that a member leaves, as its own signed word says.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use belfry_proto::{
+    id::Serial,
+    trust::{departure::Departure, file as armour},
+};
+use clap::Args;
+
+use super::{
+    CoalitionFolder, cut,
+    decide::{Decided, Deciders, decide, propose, waits},
+    evidence::Evidence,
+    folder::Folder,
+    role_keys::RolePassphrases,
+};
+use crate::{
+    cli::{
+        args::second,
+        exit::{refuse, refused},
+        output,
+    },
+    clock,
+    keys::{
+        enrolment::read,
+        file::{self, Existing, Readers},
+    },
+};
+
+/// Record that a member leaves, by the file that its `belfry leave` wrote.
+///
+/// Revokes every certificate of the member, reason left, with the member's own dates: when it decided, and from when on
+/// it is out. Until then it stays in; then every node refuses it and rotates its keys, by itself. When that was recorded
+/// is the date of the log's entry. The file is kept in departures.
+///
+/// What the member published until it leaves stays. Where it is out already, name what stays by --cut (`belfry heads`);
+/// what is signed after the fact would else hide everything.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  belfry coalition leave ../leaving.pem
+  belfry coalition leave ../leaving.pem --cut heads.txt")]
+pub(in crate::cli) struct Leave {
+    /// File that `belfry leave` wrote
+    departure: PathBuf,
+    /// Cut file: the last message of each log that stays, as `belfry heads` prints it
+    #[arg(long, value_name = "FILE")]
+    cut: Option<PathBuf>,
+    /// Sign without asking
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    folder: CoalitionFolder,
+    #[command(flatten)]
+    passphrases: RolePassphrases,
+}
+
+impl Leave {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let mut folder = self.folder.open()?;
+        let signed = read(&self.departure, armour::read_departure)?;
+        let now = clock::now();
+        let departure = Departure::open(&signed, folder.roster(), now)
+            .map_err(refused)
+            .with_context(|| self.departure.display().to_string())?;
+        let cut = match &self.cut {
+            Some(path) => cut::parse(&file::read_text(path)?).with_context(|| path.display().to_string())?,
+            None => Vec::new(),
+        };
+        if departure.effective <= now && self.cut.is_none() {
+            refuse!(
+                "it took effect on {}, which is over: name what stays of the member's messages by --cut (`belfry heads \
+                 {} --out heads.txt`, at any node)",
+                second(departure.effective),
+                departure.member
+            );
+        }
+        let serials = departure.certificates(folder.roster());
+        if serials.is_empty() {
+            refuse!("every certificate of member {} has ended by then already", departure.member);
+        }
+        for serial in &serials {
+            propose(&folder, departure.member, departure.decision(*serial, cut.clone()))?;
+        }
+        output::print(&shown(&folder, &departure, &serials))?;
+        if !self.yes && !output::confirmed("Sign this?")? {
+            refuse!("nothing was signed");
+        }
+        let keys = Deciders::open(&folder, &self.passphrases)?;
+        keep(&folder, &departure, &signed)?;
+        let evidence = Evidence {
+            decided_by: Some("the member itself".to_owned()),
+            decided_on: Some(departure.decided),
+            evidence: Some(kept(&departure)),
+            ..Evidence::default()
+        };
+        let mut told = String::new();
+        for serial in serials {
+            let decision = departure.decision(serial, cut.clone());
+            told += &match decide(&mut folder, departure.member, decision, &keys, &evidence)? {
+                Decided::Ordered(entry) => {
+                    format!("Entry {entry} of the admin log ends certificate {serial}.\n")
+                }
+                Decided::Waiting { path, missing } => {
+                    format!("Certificate {serial}: signed, and not in the log yet. {}", waits(&path, missing))
+                }
+            };
+        }
+        Ok(output::print(&format!(
+            "{told}Bring the log to a member's node, before {}:\n  belfry coalition export --out log.pem{}\n  belfry \
+             import-log log.pem            # at the node\n",
+            second(departure.effective),
+            self.folder.again()
+        ))?)
+    }
+}
+
+fn shown(folder: &Folder, departure: &Departure, serials: &[Serial]) -> String {
+    let name = folder.roster().member(departure.member).map(|member| member.organisation.name.clone());
+    output::facts(&[
+        ("leaves", name.unwrap_or_default()),
+        ("member", departure.member.to_string()),
+        ("decided", second(departure.decided)),
+        ("from", format!("{} on", second(departure.effective))),
+        ("certificates", serials.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+    ])
+}
+
+/// Where the member's word is kept, from the coalition's folder.
+fn kept(departure: &Departure) -> String {
+    format!("departures/{}.pem", departure.member)
+}
+
+/// Before anything is decided: the word is what the decision rests on.
+fn keep(folder: &Folder, departure: &Departure, signed: &belfry_proto::schema::Signed) -> anyhow::Result<()> {
+    file::create_folder(&folder.dir().join("departures"))?;
+    let path: PathBuf = folder.dir().join(Path::new(&kept(departure)));
+    Ok(file::write(&path, armour::write_departure(signed).as_bytes(), Readers::All, Existing::Replace)?)
+}

@@ -1,0 +1,105 @@
+//! `belfry leave`: the member's own word that it leaves.
+
+use std::path::PathBuf;
+
+use belfry_proto::{
+    notice::Act,
+    time::Timestamp,
+    trust::{departure::Departure, file as armour},
+};
+use clap::Args;
+
+use super::{
+    args::{moment, second, zoned},
+    exit::{refuse, refused},
+    global::{DataFolder, Global, KeyPassphrase},
+    output,
+    own_log::OwnLog,
+};
+use crate::{
+    clock,
+    keys::{
+        self,
+        file::{self, Existing, Readers},
+    },
+};
+
+/// Leave the coalition: sharing is voluntary.
+///
+/// Writes a file signed with this node's key that says when the organisation decided to leave and from when on it is out.
+/// Send it to the coalition, which records it in the admin log (`belfry coalition leave`). Until the moment it takes
+/// effect everything goes on; from then on every node refuses this member by itself, and whoever publishes makes new
+/// keys. What the member published until then stays, unless it withdraws it before (`belfry withdraw`).
+///
+/// All nodes of the member leave. The participation notice of leaving is due when it takes effect: `belfry notice`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  belfry leave --decided-on 2026-11-20 \\
+      --effective 2027-01-01T00:00:00+01:00 --out leaving.pem")]
+pub(super) struct Leave {
+    /// From when on: a time with its zone, as in 2027-01-01T00:00:00+01:00
+    #[arg(long, value_name = "TIME", value_parser = zoned)]
+    effective: Timestamp,
+    /// When the organisation decided it: a day, or a time with its zone [default: now]
+    #[arg(long, value_name = "DATE", value_parser = moment)]
+    decided_on: Option<Timestamp>,
+    /// File to write; must not exist
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Sign without being asked
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    log: OwnLog,
+    #[command(flatten)]
+    passphrase: KeyPassphrase,
+    #[command(flatten)]
+    data: DataFolder,
+}
+
+impl Leave {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        let config = global.config(&self.data)?;
+        let now = clock::now();
+        let own = self.log.open(global, &self.data)?;
+        let departure = Departure {
+            coalition: own.roster.coalition(),
+            member: own.certificate.member,
+            decided: self.decided_on.unwrap_or(now),
+            effective: self.effective,
+            made: now,
+        };
+        departure.check().map_err(refused)?;
+        let organisation = &own.certificate.organisation;
+        if let Some(end) = own.roster.ends(own.certificate.serial).filter(|end| *end <= self.effective) {
+            refuse!("{} is out on {} already", output::visible(&organisation.name), second(end));
+        }
+        let serials = departure.certificates(&own.roster);
+        output::print(&output::facts(&[
+            ("leaves", organisation.name.clone()),
+            ("member", own.certificate.member.to_string()),
+            ("decided", second(departure.decided)),
+            ("from", format!("{} on", second(departure.effective))),
+            ("certificates", serials.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+        ]))?;
+        if !self.yes && !output::confirmed("Does the organisation leave?")? {
+            refuse!("nothing was signed");
+        }
+        let folder = keys::DataFolder::new(&config.node.data_dir);
+        let keys = own.keys(&folder.keys(), &self.passphrase.read(&config.keys)?)?;
+        let signed = departure.sign(&keys.signing).map_err(refused)?;
+        file::write(&self.out, armour::write_departure(&signed).as_bytes(), Readers::All, Existing::Keep)?;
+        let path = output::path(&self.out);
+        let notice = match Act::of(organisation) {
+            Some(_) => {
+                "When leaving has taken effect, your notice to the authority is due: `belfry notice`.\n"
+            }
+            None => "",
+        };
+        Ok(output::print(&format!(
+            "Signed. Send {path} to the coalition, which records it:\n  belfry coalition leave {path}\nUntil it is in the \
+             log nothing changes; then it takes effect by itself.\n{notice}"
+        ))?)
+    }
+}

@@ -1,0 +1,145 @@
+//! What a member signs itself: that it leaves, and that it accepts new texts. Files pass between its machine and the
+//! coalition's.
+
+use std::fs;
+
+use belfry_tests::process::{Member, Ran, Role};
+use serde_json::Value;
+
+use super::desk::Desk;
+
+const WITH: [&str; 3] = ["--yes", "--passphrase-file", "passphrase"];
+
+/// A coalition with these members, each with its data folder.
+fn joined(name: &str, members: &[&str]) -> (Desk, Vec<Member>) {
+    let desk = Desk::found(name);
+    let members: Vec<Member> =
+        members.iter().map(|name| desk.coalition.issue(name, Role::Publisher)).collect();
+    members.iter().for_each(|member| member.join(&desk.coalition));
+    (desk, members)
+}
+
+/// Runs a member's command on its folder.
+fn run(desk: &Desk, arguments: &[&str]) -> Ran {
+    desk.coalition.run(&[arguments, &WITH].concat())
+}
+
+fn verified(desk: &Desk, file: &str) -> String {
+    desk.coalition.ok(&["verify", file, "--log", "log.pem"])
+}
+
+#[test]
+fn a_member_leaves_by_its_own_word_and_three_dates_stay_apart() {
+    let (desk, _members) = joined("Leaving", &["alice", "bob"]);
+    let leave = |effective: &str| {
+        let dates = ["--decided-on", "2026-02-01", "--effective", effective];
+        run(&desk, &[&["leave", "--out", "leaving.pem", "--dir", "alice"][..], &dates].concat())
+    };
+    let early = leave("2026-01-01T00:00:00+01:00");
+    assert_eq!(early.code, 3, "{}", early.stderr);
+    assert!(early.stderr.contains("cannot take effect on"), "{}", early.stderr);
+    let vague = leave("2099-01-01");
+    assert!(vague.code == 2 && vague.stderr.contains("zone"), "{}", vague.stderr);
+    assert!(!desk.path("leaving.pem").exists(), "nothing was signed");
+    let told = leave("2098-12-31T23:59:59+01:00");
+    assert_eq!(told.code, 0, "{}", told.stderr);
+    assert!(told.stdout.contains("2098-12-31T22:59:59Z") && told.stdout.contains("belfry notice"));
+    assert!(verified(&desk, "leaving.pem").contains("not in this log"));
+
+    let record = [&["leave", "leaving.pem", "--dir", "coalition"][..], &WITH].concat();
+    assert!(desk.ok(&record).contains("ends certificate 1"));
+    assert!(desk.refused(&record).contains("ended by then already"));
+    let log: Value = serde_json::from_str(&desk.ok(&["log", "--json", "--dir", "coalition"])).unwrap();
+    let entry = &log["entries"][2];
+    assert_eq!(
+        (entry["action"].as_str(), entry["decision"]["decided_by"].as_str()),
+        (Some("revoke"), Some("the member itself"))
+    );
+    let kept = entry["decision"]["evidence"].as_str().unwrap();
+    let same = |file: &str| fs::read_to_string(desk.path(file)).unwrap();
+    assert_eq!(same(&format!("coalition/{kept}")), same("leaving.pem"));
+    assert!(desk.ok(&["roster", "--dir", "coalition"]).contains("valid"), "until then it stays in");
+    desk.coalition.export("log.pem");
+    let told = verified(&desk, "leaving.pem");
+    assert!(told.contains("2026-02-01T00:00:00Z") && told.contains("entry 3, made"), "{told}");
+    let notices: Value =
+        serde_json::from_str(&desk.ok(&["notices", "--json", "--dir", "coalition"])).unwrap();
+    let all = notices["notices"].as_array().unwrap();
+    let leaving =
+        all.iter().find(|notice| notice["id"] == "3-nis2-leaving").unwrap_or_else(|| panic!("{notices}"));
+    assert_eq!(leaving["state"], "upcoming", "{leaving}");
+
+    // One signed word does not pass for another.
+    fs::write(desk.path("forged.pem"), same("leaving.pem").replace("BELFRY DEPARTURE", "BELFRY ACCEPTANCE"))
+        .unwrap();
+    desk.refused(&["accept", "forged.pem", "--dir", "coalition", "--passphrase-file", "passphrase"]);
+}
+
+/// A charter with new rules of conduct, to be accepted long from now.
+fn new_rules(desk: &Desk) {
+    desk.draft(
+        "amend.toml",
+        &[
+            ("#accept_by = \"2027-12-31T23:59:59Z\"", "accept_by = \"2098-12-31T23:59:59Z\""),
+            ("unaccepted = \"warn\"", "unaccepted = \"stop-publishing\""),
+        ],
+    );
+    fs::write(desk.path("rules-2.md"), "new rules\n").unwrap();
+    let text = fs::read_to_string(desk.path("amend.toml")).unwrap();
+    let (before, rules) = text.split_once("[rules_of_conduct]").unwrap();
+    let (old, after) = rules.split_once("hash = ").unwrap();
+    let (_, after) = after.split_once('\n').unwrap();
+    let old = old.replace("1.0", "2.0");
+    let text = format!("{before}[rules_of_conduct]{old}file = \"rules-2.md\"\n{after}");
+    fs::write(desk.path("amend.toml"), text).unwrap();
+    let made = desk.run(&["charter", "make", "amend.toml", "--out", "amend.pem", "--dir", "coalition"]);
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    assert!(made.stderr.contains("belfry accept-rules"), "{}", made.stderr);
+    desk.sign("amend.pem", "coalition/keys/root.pem");
+    desk.ok(&["charter", "publish", "amend.pem", "--dir", "coalition"]);
+    desk.coalition.export("log.pem");
+}
+
+#[test]
+fn who_accepted_which_rules_when_is_shown_from_the_log_alone() {
+    let (desk, _members) = joined("New rules", &["alice", "bob"]);
+    new_rules(&desk);
+    let audit = || desk.coalition.ok(&["audit", "rules", "--log", "log.pem"]);
+    assert!(audit().contains("0 of 2 members have accepted"), "{}", audit());
+
+    let accept = |more: &[&str]| {
+        let arguments = ["accept-rules", "--out", "acceptance.pem", "--dir", "alice"];
+        run(&desk, &[&arguments[..], more].concat())
+    };
+    // The log of the day it joined has nothing new; another text than the charter's is not accepted by mistake.
+    let nothing = accept(&[]);
+    assert!(nothing.code == 3 && nothing.stderr.contains("already"), "{}", nothing.stderr);
+    fs::write(desk.path("other.md"), "other rules\n").unwrap();
+    let other = accept(&["--log", "log.pem", "--rules", "other.md"]);
+    assert!(other.code == 3 && other.stderr.contains("is not the rules of conduct"), "{}", other.stderr);
+    assert!(!desk.path("acceptance.pem").exists());
+    let done = accept(&["--log", "log.pem", "--rules", "rules-2.md"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(verified(&desk, "acceptance.pem").contains("not in this log"));
+
+    let file = ["accept", "acceptance.pem", "--dir", "coalition", "--passphrase-file", "passphrase"];
+    assert!(desk.ok(&file).contains("alice, accepted on"));
+    assert!(desk.refused(&file).contains("already"));
+    desk.coalition.export("log.pem");
+    assert!(verified(&desk, "acceptance.pem").contains("entry 3"));
+    assert!(audit().contains("1 of 2 members have accepted"), "{}", audit());
+    let shown = desk.coalition.ok(&["audit", "rules", "--log", "log.pem", "--json"]);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let of = |name: &str| {
+        let members = shown["members"].as_array().unwrap();
+        members.iter().find(|member| member["organisation"] == name).unwrap().clone()
+    };
+    let (alice, bob) = (of("alice"), of("bob"));
+    assert_eq!((&alice["accepted_in_force"], &bob["accepted_in_force"]), (&true.into(), &false.into()));
+    assert_eq!(alice["acceptances"][1]["rules_of_conduct"], "2.0");
+    assert_eq!(
+        (&alice["acceptances"][1]["entry"], &alice["acceptances"][0]["entry"]),
+        (&3.into(), &1.into())
+    );
+    assert_eq!(bob["acceptances"].as_array().unwrap().len(), 1);
+}

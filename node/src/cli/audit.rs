@@ -26,10 +26,7 @@ use super::{
     out, output,
     verify::Log,
 };
-use crate::{
-    clock,
-    keys::file::{self, Existing, Readers},
-};
+use crate::{clock, keys::file::Readers};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

@@ -18,8 +18,8 @@ use super::{
     auth::{self, Needs},
     events,
     rest::{
-        backups, exports, forks, groups, health, log, lookup, members, messages, metrics, objects,
-        publications, status, sync, tokens, withdrawals,
+        backups, drafts, exports, forks, groups, health, import, log, lookup, members, messages, metrics,
+        objects, publications, status, sync, tokens, withdrawals,
     },
     taxii::{self, collections, discovery},
 };
@@ -89,6 +89,12 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/api/v1/forks", Read, forks::list),
         Route::get("/api/v1/events", Read, events::events),
         Route::post("/api/v1/publications", Publish, publications::submit),
+        Route::post("/api/v1/previews", Publish, publications::preview),
+        Route::post("/api/v1/import", Publish, import::import),
+        Route::get("/api/v1/drafts", Publish, drafts::list),
+        Route::get("/api/v1/drafts/{draft}", Publish, drafts::show),
+        Route::post("/api/v1/drafts/{draft}/release", Publish, drafts::release),
+        Route::delete("/api/v1/drafts/{draft}", Publish, drafts::discard),
         Route::get("/api/v1/publications/{publication}", Publish, publications::follow),
         Route::post("/api/v1/withdrawals", Publish, withdrawals::withdraw),
         Route::get("/api/v1/tokens", Admin, tokens::list),

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     clock,
-    config::{Config, DEFAULT_PATH, Lists, Transport},
+    config::{Config, DEFAULT_PATH, Guards, Lists, Transport},
     keys::{
         self, EnrolmentError, MemberKeys, Passphrase, Source,
         enrolment::{certified, read, read_charters, verify},
@@ -71,6 +71,9 @@ impl Check {
                 report.add("API socket", api_socket(&config));
             }
             report.add("ports", ports(&config));
+            if config.guards != Guards::default() {
+                report.add("guards", guards(&config));
+            }
             if config.lists != Lists::default() {
                 report.add("lists", lists(&config));
             }
@@ -106,6 +109,11 @@ impl Report {
         };
         let _ = writeln!(self.text, "{verdict:<5}  {what:<13}  {said}");
     }
+}
+
+fn guards(config: &Config) -> anyhow::Result<String> {
+    config.guards.own()?;
+    Ok(format!("{} own values, {} terms", config.guards.own.len(), config.guards.terms.len()))
 }
 
 fn lists(config: &Config) -> anyhow::Result<String> {

@@ -16,17 +16,20 @@ mod check;
 mod client;
 mod coalition;
 mod config;
+mod drafts;
 mod enroll;
 mod exit;
 mod export;
 mod global;
 mod heads;
+mod import;
 mod import_log;
 mod join;
 mod listing;
 mod lookup;
 mod notice;
 mod output;
+mod preview;
 mod publish;
 mod run;
 mod status;
@@ -57,6 +60,7 @@ Becoming a member:
 
 Sharing:
   belfry publish bundle.json --group cidr --tlp amber
+  belfry import event.json --group cidr
   belfry token create --name siem --read cidr --max-tlp amber
 
 Asking:
@@ -89,6 +93,10 @@ enum Command {
     Sync(sync::Sync),
     Publish(publish::Publish),
     Publication(publish::Publication),
+    Import(import::Import),
+    /// Look at drafts that machines made, release or discard them
+    #[command(subcommand)]
+    Drafts(drafts::Command),
     Withdraw(withdraw::Withdraw),
     /// Make, list and revoke access tokens of the local API
     #[command(subcommand)]
@@ -149,6 +157,8 @@ impl Command {
             Self::Sync(command) => command.run(global),
             Self::Publish(command) => command.run(global),
             Self::Publication(command) => command.run(global),
+            Self::Import(command) => command.run(global),
+            Self::Drafts(command) => command.run(global),
             Self::Withdraw(command) => command.run(global),
             Self::Token(command) => command.run(global),
             Self::Members(command) => command.run(global),

@@ -2,7 +2,7 @@
 
 use std::{
     io::Read as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -20,7 +20,7 @@ use super::{
     client::{Client, Content, path_and_query, segment},
     exit::{Usage, refuse},
     global::{DataFolder, Global},
-    output,
+    output, preview,
 };
 use crate::config::parse_tlp;
 
@@ -34,6 +34,7 @@ const POLL: Duration = Duration::from_millis(250);
 #[command(after_long_help = "\
 Examples:
   belfry publish bundle.json --group cidr --tlp amber --wait
+  belfry publish bundle.json --group cidr --tlp amber --dry-run
   belfry publish bundle.json --group cidr --tlp red --to 'Example Bank'
   generate-iocs | belfry publish - --group cidr --tlp green --purpose detect")]
 pub(super) struct Publish {
@@ -58,6 +59,12 @@ pub(super) struct Publish {
     /// Supervisory authorities cannot open it
     #[arg(long)]
     without_supervisors: bool,
+    /// Why it goes out although a guard objects: kept here with the draft. Say what it is, never the value
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Only say what would leave, who could open it, and what the guards object to
+    #[arg(long, conflicts_with = "wait")]
+    dry_run: bool,
     /// Publishing again under the same key is one publication
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
@@ -91,10 +98,13 @@ impl Publish {
         let client = global.client(&self.data)?;
         let content = Content {
             kind: "application/stix+json;version=2.1",
-            bytes: self.read()?,
+            bytes: read_file(&self.file)?,
             idempotency_key: self.idempotency_key.clone(),
         };
-        let answer = client.post(&self.path(), content)?;
+        if self.dry_run {
+            return preview::show(&client.post(&self.path("/api/v1/previews"), content)?, self.json);
+        }
+        let answer = client.post(&self.path("/api/v1/publications"), content)?;
         let Some(seconds) = self.wait else {
             return show(&answer, self.json, || accepted(&answer, client.again()));
         };
@@ -104,7 +114,7 @@ impl Publish {
         show(&status, self.json, || followed(&status))
     }
 
-    fn path(&self) -> String {
+    fn path(&self, path: &str) -> String {
         let class = self.class.join(",");
         let mut query = vec![("group", self.group.as_str())];
         if let Some(tlp) = self.tlp {
@@ -120,26 +130,28 @@ impl Publish {
         if self.without_supervisors {
             query.push(("without_supervisors", "true"));
         }
-        path_and_query("/api/v1/publications", &query)
+        if let Some(reason) = &self.reason {
+            query.push(("reason", reason));
+        }
+        path_and_query(path, &query)
     }
+}
 
-    fn read(&self) -> anyhow::Result<Vec<u8>> {
-        let limit = u64::try_from(MAX_BUNDLE).unwrap_or(u64::MAX);
-        let name = self.file.display().to_string();
-        let mut bytes = Vec::new();
-        if self.file.as_os_str() == "-" {
-            std::io::stdin().lock().take(limit + 1).read_to_end(&mut bytes).context("stdin")?;
-        } else {
-            let file = std::fs::File::open(&self.file).with_context(|| name.clone())?;
-            file.take(limit + 1).read_to_end(&mut bytes).with_context(|| name.clone())?;
-        }
-        if bytes.len() > MAX_BUNDLE {
-            refuse!(
-                "{name} is larger than {MAX_BUNDLE} bytes, the most one publication may have: split the bundle"
-            );
-        }
-        Ok(bytes)
+/// A file, or stdin for `-`, as long as one publication may be.
+pub(super) fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let limit = u64::try_from(MAX_BUNDLE).unwrap_or(u64::MAX);
+    let name = path.display().to_string();
+    let mut bytes = Vec::new();
+    if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(limit + 1).read_to_end(&mut bytes).context("stdin")?;
+    } else {
+        let file = std::fs::File::open(path).with_context(|| name.clone())?;
+        file.take(limit + 1).read_to_end(&mut bytes).with_context(|| name.clone())?;
     }
+    if bytes.len() > MAX_BUNDLE {
+        refuse!("{name} is larger than {MAX_BUNDLE} bytes, the most one publication may have: split it");
+    }
+    Ok(bytes)
 }
 
 impl Publication {
@@ -166,8 +178,11 @@ fn accepted(answer: &Value, again: &str) -> String {
         Some(true) => "Nothing new: this idempotency key came before.",
         _ => "Safe on this node's disk, and sent as soon as the node is connected and up to date.",
     };
+    let notes = answer.get("notes").and_then(Value::as_array).into_iter().flatten();
+    let notes: String =
+        notes.filter_map(Value::as_str).map(|note| format!("Note: {}\n", output::visible(note))).collect();
     format!(
-        "{what}\nIt is {} in {}, publication {id}.\nWhat becomes of it: belfry publication {id}{again}\n",
+        "{notes}{what}\nIt is {} in {}, publication {id}.\nWhat becomes of it: belfry publication {id}{again}\n",
         output::counted(number("objects"), "object", "objects"),
         output::counted(number("parts"), "message", "messages"),
     )
@@ -179,6 +194,7 @@ fn followed(status: &Value) -> String {
     let reason =
         status.get("error").and_then(Value::as_str).map(|why| format!(": {why}")).unwrap_or_default();
     let state = match status.get("state").and_then(Value::as_str) {
+        Some("held") => "held until a person releases it: belfry drafts".to_owned(),
         Some("drafted") => format!("waiting to be sent{reason}"),
         Some("flushed") if status.get("readable_only_here") == Some(&Value::Bool(true)) => {
             "sent, but readable only here: no other member has its key yet".to_owned()
@@ -194,6 +210,9 @@ fn followed(status: &Value) -> String {
         ("accepted", format!("{}, from {}", at("accepted"), at("submitter"))),
         ("objects", at("objects")),
     ];
+    if let Some(reason) = status.get("reason").and_then(Value::as_str) {
+        facts.push(("reason", reason.to_owned()));
+    }
     let messages = status.get("messages").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let name = |i: usize| if i == 0 { "messages" } else { "" };
     facts

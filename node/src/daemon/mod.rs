@@ -32,7 +32,7 @@ use crate::{
     keys::{Enrolment, Source, file},
     membership::{DialLimits, GateTimes, Membership, Reach, Sources},
     network::{self, Address, Network, NetworkConfig},
-    publish::{Defaults, Flusher, Publisher},
+    publish::{Defaults, Flusher, Guards, Publisher},
     query::{CLI_TOKEN, Groups, Query, Scope, lists::Lists},
     roster::LiveRoster,
     space::{FileSystemOf, Probe, Space},
@@ -57,6 +57,8 @@ pub struct Settings {
     pub api: ServerConfig,
     /// What submissions say that do not.
     pub defaults: Defaults,
+    /// What is asked before something leaves.
+    pub guards: config::Guards,
     /// What tools are given.
     pub outlets: Outlets,
     /// How often, and how full.
@@ -188,6 +190,7 @@ impl Settings {
                 ..ServerConfig::default()
             },
             defaults: Defaults { tlp, purpose: config.publish.purpose },
+            guards: config.guards.clone(),
             outlets: Outlets { exports: config.exports.clone(), lists: config.lists.clone() },
             tuning: Tuning::from_config(config),
         })
@@ -307,6 +310,8 @@ impl Daemon {
         let Outlets { exports, lists } = settings.outlets;
         let lists = tokio::task::spawn_blocking(move || Lists::open(lists)).await??;
         let query = Query::open(store.clone(), roster.clone(), identity.node, &master)?;
+        let own = settings.guards.own().context("the section [guards]")?;
+        let guards = Guards::new(own, Arc::new(ports::Known(lists.clone())));
         let query = query.with_exports(exports, lists);
         cli_token(&query, &settings.data_dir).await?;
         let publisher = Publisher::new(
@@ -315,6 +320,7 @@ impl Daemon {
             roster.clone(),
             feed.clone(),
             settings.defaults,
+            guards,
         );
         let status = ports::Status {
             identity: Arc::clone(&identity),
@@ -396,6 +402,7 @@ async fn cli_token(query: &Query, data_dir: &std::path::Path) -> anyhow::Result<
     let scope = Scope {
         read: Groups::All,
         publish: Groups::All,
+        draft: Groups::NONE,
         admin: true,
         ceiling: Tlp::AmberStrict,
         red: true,

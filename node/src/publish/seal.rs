@@ -290,6 +290,7 @@ mod tests {
             key_id: None,
             error: None,
             withdraws: None,
+            reason: None,
         }
     }
 

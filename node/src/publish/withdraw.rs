@@ -118,6 +118,7 @@ impl Publisher {
             key_id: None,
             error: None,
             withdraws: Some(Withdrawal { targets, mode: request.mode, ground: word.ground }),
+            reason: None,
         };
         Ok((Some(Box::new(draft)), withdrawn))
     }

@@ -61,6 +61,18 @@ pub enum Change {
         /// Why.
         error: String,
     },
+    /// A person lets a held draft go out.
+    DraftReleased {
+        /// Which.
+        publication: PublicationId,
+        /// Why, although a guard objects.
+        reason: Option<String>,
+    },
+    /// A person takes a held draft away.
+    DraftDiscarded {
+        /// Which.
+        publication: PublicationId,
+    },
     /// An access token.
     Token(TokenRow),
     /// A token that no longer is one.
@@ -486,6 +498,8 @@ impl KeyRow {
 pub enum DraftState {
     /// Durable, not sealed into messages yet.
     Queued,
+    /// Durable, waiting for a person.
+    Held,
     /// Messages of our log.
     Flushed,
     /// Never will be.
@@ -527,6 +541,8 @@ pub struct DraftRow {
     pub error: Option<String>,
     /// What it withdraws, behind its parts.
     pub withdraws: Option<Withdrawal>,
+    /// Why it goes out although a guard objected.
+    pub reason: Option<String>,
 }
 
 /// An access token: everything but the secret.

@@ -128,6 +128,7 @@ fn draft(n: u8, key: Option<&str>) -> DraftRow {
         key_id: None,
         error: None,
         withdraws: None,
+        reason: None,
     }
 }
 

@@ -405,6 +405,8 @@ pub(super) struct DraftValue {
     key_id: Vec<u8>,
     #[prost(message, optional, tag = "16")]
     withdraws: Option<WithdrawsValue>,
+    #[prost(string, optional, tag = "17")]
+    reason: Option<String>,
 }
 
 /// What a draft withdraws.
@@ -487,6 +489,7 @@ impl DraftValue {
                 DraftState::Queued => 0,
                 DraftState::Flushed => 1,
                 DraftState::Refused => 2,
+                DraftState::Held => 3,
             },
             messages: row.messages.iter().map(MessageId::to_vec).collect(),
             error: row.error.clone(),
@@ -496,6 +499,7 @@ impl DraftValue {
                 mode: withdraws.mode.into(),
                 ground: withdraws.ground.into(),
             }),
+            reason: row.reason.clone(),
         }
     }
 
@@ -530,6 +534,7 @@ impl DraftValue {
             state: match self.state {
                 0 => DraftState::Queued,
                 1 => DraftState::Flushed,
+                3 => DraftState::Held,
                 _ => DraftState::Refused,
             },
             messages: self
@@ -541,6 +546,7 @@ impl DraftValue {
             key_id: KeyId::try_from(self.key_id.as_slice()).ok(),
             parts: self.parts,
             withdraws,
+            reason: self.reason,
         })
     }
 }

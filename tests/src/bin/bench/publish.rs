@@ -189,6 +189,7 @@ async fn floor(path: &Path) -> anyhow::Result<(DB, Rows)> {
         key_id: None,
         error: None,
         withdraws: None,
+        reason: None,
     };
     store.commit(Change::Draft(draft)).await?;
     drop(store);

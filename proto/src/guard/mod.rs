@@ -287,12 +287,11 @@ impl Found {
             return;
         }
         // What is refused must not hide behind a crowd of what is not.
-        if self.objections.len() >= MAX_OBJECTIONS && objection.weight() < Weight::Refused {
-            self.more += 1;
-        } else if self.objections.len() >= 2 * MAX_OBJECTIONS {
-            self.more += 1;
-        } else {
+        let most = if objection.weight() < Weight::Refused { MAX_OBJECTIONS } else { 2 * MAX_OBJECTIONS };
+        if self.objections.len() < most {
             self.objections.insert(objection);
+        } else {
+            self.more += 1;
         }
     }
 

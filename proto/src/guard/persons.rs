@@ -224,9 +224,11 @@ fn begins_iban(bytes: &[u8], at: usize) -> bool {
             if wanted == Some(text.len()) {
                 return bytes.get(i + 1).is_none_or(|&after| !is_word(after)) && digits::is_iban(&text);
             }
-        } else if !(matches!(byte, b' ' | b'-' | b'.') && !text.is_empty() && text.len().is_multiple_of(4)) {
-            return false;
-        } else if bytes.get(i + 1).is_some_and(|next| !next.is_ascii_alphanumeric()) {
+            continue;
+        }
+        let is_between = !text.is_empty() && text.len().is_multiple_of(4);
+        let goes_on = bytes.get(i + 1).is_some_and(u8::is_ascii_alphanumeric);
+        if !(matches!(byte, b' ' | b'-' | b'.') && is_between && goes_on) {
             return false;
         }
     }

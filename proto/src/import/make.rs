@@ -36,9 +36,12 @@ pub(super) struct Item {
 }
 
 impl Item {
-    /// `text` as a `kind`; `None` if it cannot be one.
+    /// `text` as a `kind`; `None` if it cannot be one. A host alone where a URL is due, as many an event has it, is
+    /// that host: a scheme would be invented.
     pub(super) fn new(kind: Kind, text: &str) -> Option<Self> {
-        Some(Self::of(Observable::new(kind, text)?, text))
+        let found = Observable::new(kind, text);
+        let host = || (kind == Kind::Url).then(|| Observable::new(Kind::Domain, text)).flatten();
+        Some(Self::of(found.or_else(host)?, text))
     }
 
     /// A value that was found as `text`.

@@ -140,6 +140,7 @@ fn an_event_becomes_its_values_and_nothing_else() {
             {"type": "1", "date_sighting": "1763800003"}, {"type": "2", "date_sighting": "1763800004"}]})
         ),
         attribute(13, "sha256", "too short", &json!({})),
+        attribute(20, "url", "host.example", &json!({"to_ids": false})),
         attribute(14, "imphash", "x", &json!({})),
         attribute(15, "url", "http://evil.example/", &json!({"deleted": true})),
         attribute(16, "link", "https://blog.example/", &json!({"to_ids": false})),
@@ -159,8 +160,8 @@ fn an_event_becomes_its_values_and_nothing_else() {
         [
             "Event.Attribute[2].Sighting[2] is of type sighting 2, which tells nothing to look for",
             "Event.Attribute[3] is not a value of its type, sha256",
-            "Event.Attribute[4] is of type imphash, which tells nothing to look for",
-            "Event.Attribute[5] was deleted at its source",
+            "Event.Attribute[5] is of type imphash, which tells nothing to look for",
+            "Event.Attribute[6] was deleted at its source",
             "Event.ShadowAttribute[0] is a proposal that nobody accepted",
             "Event.Galaxy[2] is a galaxy of type sector, which has no STIX object",
         ]
@@ -168,7 +169,7 @@ fn an_event_becomes_its_values_and_nothing_else() {
     let count = |kind: &str| found.counts.get(kind).copied().unwrap_or_default();
     assert_eq!(
         [count("indicator"), count("observed-data"), count("sighting"), count("opinion"), count("note")],
-        [4, 2, 1, 1, 1]
+        [4, 3, 1, 1, 1]
     );
     assert_eq!(
         [count("report"), count("identity"), count("threat-actor"), count("attack-pattern")],
@@ -179,6 +180,7 @@ fn an_event_becomes_its_values_and_nothing_else() {
     let expected = [
         "cve CVE-2026-0001",
         "domain-name evil.example",
+        "domain-name host.example",
         "file-name evil.exe",
         "ipv4-addr 198.51.100.7",
         "ipv4-addr 198.51.100.8",

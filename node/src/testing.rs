@@ -68,13 +68,25 @@ impl Coalition {
 
     /// Certifies node `n` of member `n` as a publisher of `groups`; of none, as a carrier.
     pub(crate) fn issue(&mut self, n: u8, groups: &[GroupId]) -> Seat {
+        self.issue_as(n, groups, schema::EntityClass::Essential, schema::Capacity::None)
+    }
+
+    /// As [`Self::issue`], for an organisation of this class and capacity.
+    pub(crate) fn issue_as(
+        &mut self,
+        n: u8,
+        groups: &[GroupId],
+        class: schema::EntityClass,
+        capacity: schema::Capacity,
+    ) -> Seat {
         let [signing, key] = [0, 64].map(|offset| SigningKey::from_seed(&[n + offset; 32]));
         let kem = KemSecret::from_seed(Secret::new([n + 128; 32]));
         let body = schema::CertificateBody {
             member: vec![n; 16],
             organisation: Some(schema::Organisation {
                 name: format!("Member {n}"),
-                classes: vec![schema::EntityClass::Essential.into()],
+                classes: vec![class.into()],
+                capacity: capacity.into(),
                 sector: "energy".into(),
                 ..schema::Organisation::default()
             }),

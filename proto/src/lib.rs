@@ -10,7 +10,7 @@
 //! Floors, a module imports from lower ones only:
 //!
 //! ```text
-//! 1   envelope, sync │ trust, stix │ crypto
+//! 1   envelope, sync, guard, import │ trust, stix │ crypto
 //! 0   id, time, topic, limits, verdict, schema
 //! ```
 //!
@@ -18,7 +18,9 @@
 
 pub mod crypto;
 pub mod envelope;
+pub mod guard;
 pub mod id;
+pub mod import;
 pub mod limits;
 pub mod notice;
 pub mod schema;

@@ -206,6 +206,7 @@ impl Member {
                 ..ServerConfig::default()
             },
             defaults: Defaults { tlp: Tlp::AmberStrict, purpose: None },
+            guards: belfry_node::config::Guards::default(),
             outlets: Outlets::default(),
             tuning: self.tuning.clone(),
         };

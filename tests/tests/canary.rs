@@ -138,7 +138,7 @@ fn bundle(tag: &str, ip: &str) -> Value {
     let id = |kind: &str, n: u32| format!("{kind}--{n:08x}-0000-4000-8000-{UUID_TAIL}");
     json!({"type": "bundle", "id": id("bundle", 0), "objects": [
         {"type": "identity", "spec_version": "2.1", "id": id("identity", 1), "created": TIME, "modified": TIME,
-         "name": format!("canary-{tag}-identity"), "contact_information": format!("canary-{tag}-contact@soc.example")},
+         "name": format!("canary-{tag}-identity"), "contact_information": format!("soc+canary-{tag}-contact@soc.example")},
         {"type": "indicator", "spec_version": "2.1", "id": id("indicator", 2), "created": TIME, "modified": TIME,
          "created_by_ref": id("identity", 1), "name": format!("canary-{tag}-name"),
          "description": format!("canary-{tag}-description"), "labels": [format!("canary-{tag}-label")],

@@ -56,7 +56,8 @@ impl Stage {
         let bundle = json!({ "type": "bundle", "id": "bundle--00000000-0000-4000-8000-000000000001", "objects": objects });
         let path = self.coalition.path(file);
         fs::write(&path, bundle.to_string()).unwrap();
-        self.alice.ok(&["publish", path.to_str().unwrap(), "--group", "cidr", "--tlp", "amber", "--wait"]);
+        let publish = ["publish", path.to_str().unwrap(), "--group", "cidr", "--tlp", "amber", "--wait"];
+        self.alice.ok(&[&publish[..], &["--reason", "mailboxes of the adversary"]].concat());
     }
 
     fn get(&self, path: &str) -> http::Answer {

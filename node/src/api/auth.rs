@@ -51,7 +51,7 @@ impl Needs {
         match self {
             Self::Nothing | Self::Token => true,
             Self::Read => !scope.read.is_empty(),
-            Self::Publish => !scope.publish.is_empty(),
+            Self::Publish => !scope.publish.is_empty() || !scope.draft.is_empty(),
             Self::ReadAndPublish => !scope.read.is_empty() && !scope.publish.is_empty(),
             Self::Admin => scope.admin,
         }

@@ -13,6 +13,8 @@ use tokio::sync::watch;
 use crate::{
     publish::{
         Held,
+        drafts::{HeldDraft, OpenDraft},
+        preview::Preview,
         submission::{Accepted, DraftStatus, Submission, SubmitError},
         withdraw::{WithdrawError, WithdrawalRequest, Withdrawn},
     },
@@ -25,6 +27,16 @@ use crate::{
 pub trait Publish: Send + Sync {
     /// Makes a durable draft. Resolves when it is on disk.
     async fn submit(&self, submission: Submission) -> Result<Accepted, SubmitError>;
+    /// Tells what a submission would be and who could open it; nothing is kept.
+    async fn preview(&self, submission: Submission) -> Result<Preview, SubmitError>;
+    /// Drafts that wait for a person.
+    async fn held(&self) -> Result<Vec<HeldDraft>, SubmitError>;
+    /// One of them with its content.
+    async fn held_draft(&self, publication: PublicationId) -> Result<OpenDraft, SubmitError>;
+    /// Lets one go out.
+    async fn release(&self, publication: PublicationId, reason: Option<String>) -> Result<(), SubmitError>;
+    /// Takes one away.
+    async fn discard(&self, publication: PublicationId) -> Result<(), SubmitError>;
     /// Makes a durable draft of a withdrawal.
     async fn withdraw(&self, request: WithdrawalRequest) -> Result<Withdrawn, WithdrawError>;
     /// How far a publication of this node has come; `None` if it made no such.

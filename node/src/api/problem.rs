@@ -10,6 +10,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use belfry_proto::guard::{Objection, Weight};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -227,6 +228,19 @@ impl From<WithdrawError> for Problem {
     }
 }
 
+/// What a guard objects to, for programs. Never the value.
+pub(crate) fn objection(found: &Objection) -> Value {
+    json!({
+        "object": found.object,
+        "path": found.path,
+        "guard": found.finding.guard().as_str(),
+        "rule": found.finding.to_string(),
+        "role": found.role.as_str(),
+        "weight": found.weight().as_str(),
+        "text": found.to_string(),
+    })
+}
+
 impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         let said = error.to_string();
@@ -246,6 +260,14 @@ impl From<SubmitError> for Problem {
             }
             SubmitError::AboveCeiling { .. } => Self::unprocessable("above-group-ceiling", said),
             SubmitError::RedWithoutRecipients => Self::unprocessable("red-without-recipients", said),
+            SubmitError::Guarded(report) => {
+                let is_final = report.gravest() == Some(Weight::Refused);
+                let code = if is_final { "guard-refused" } else { "reason-needed" };
+                let objections: Vec<Value> = report.objections.iter().map(objection).collect();
+                Self::unprocessable(code, said).with("objections", objections).with("more", report.more)
+            }
+            SubmitError::NotHeld(_) => Self::new(StatusCode::CONFLICT, "not-held", said),
+            SubmitError::Reason(_) => Self::unprocessable("bad-reason", said),
             SubmitError::NotAReader(_) => Self::unprocessable("recipient-not-a-reader", said),
             SubmitError::TooManyRecipients { .. } => Self::unprocessable("too-many-recipients", said),
             SubmitError::IdempotencyMismatch => {

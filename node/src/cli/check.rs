@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     clock,
-    config::{Config, DEFAULT_PATH, Lists},
+    config::{Config, DEFAULT_PATH, Guards, Lists},
     keys::{
         self, EnrolmentError, MemberKeys, Passphrase, Source,
         enrolment::{certified, fold, read, read_charters, verify},
@@ -68,6 +68,9 @@ impl Check {
             }
             let (verdict, said) = ports::ports(&config, global, &self.data);
             report.add_as(verdict, "ports", said);
+            if config.guards != Guards::default() {
+                report.add("guards", guards(&config));
+            }
             if config.lists != Lists::default() {
                 report.add("lists", lists(&config));
             }
@@ -111,6 +114,11 @@ impl Report {
         };
         let _ = writeln!(self.text, "{verdict:<5}  {what:<13}  {said}");
     }
+}
+
+fn guards(config: &Config) -> anyhow::Result<String> {
+    config.guards.own()?;
+    Ok(format!("{} own values, {} terms", config.guards.own.len(), config.guards.terms.len()))
 }
 
 fn lists(config: &Config) -> anyhow::Result<String> {

@@ -19,11 +19,13 @@ mod client;
 mod coalition;
 mod config;
 mod documents;
+mod drafts;
 mod enroll;
 mod exit;
 mod export;
 mod global;
 mod heads;
+mod import;
 mod import_log;
 mod join;
 mod leave;
@@ -35,6 +37,7 @@ mod out;
 mod output;
 mod publication;
 mod own_log;
+mod preview;
 mod publish;
 mod run;
 mod status;
@@ -65,6 +68,7 @@ Becoming a member:
 
 Sharing:
   belfry publish bundle.json --group cidr --tlp amber
+  belfry import event.json --group cidr
   belfry token create --name siem --read cidr --max-tlp amber
 
 Asking:
@@ -99,6 +103,10 @@ enum Command {
     Sync(sync::Sync),
     Publish(publish::Publish),
     Publication(publication::Publication),
+    Import(import::Import),
+    /// Look at drafts that machines made, release or discard them
+    #[command(subcommand)]
+    Drafts(drafts::Command),
     Withdraw(withdraw::Withdraw),
     /// Make, list and revoke access tokens of the local API
     #[command(subcommand)]
@@ -166,6 +174,8 @@ impl Command {
             Self::Sync(command) => command.run(global),
             Self::Publish(command) => command.run(global),
             Self::Publication(command) => command.run(global),
+            Self::Import(command) => command.run(global),
+            Self::Drafts(command) => command.run(global),
             Self::Withdraw(command) => command.run(global),
             Self::Token(command) => command.run(global),
             Self::Members(command) => command.run(global),

@@ -96,6 +96,7 @@ pub(super) fn followed(status: &Value) -> String {
     let reason =
         status.get("error").and_then(Value::as_str).map(|why| format!(": {why}")).unwrap_or_default();
     let state = match status.get("state").and_then(Value::as_str) {
+        Some("held") => "held until a person releases it: belfry drafts".to_owned(),
         Some("drafted") => format!("waiting to be sent{reason}"),
         Some("flushed") if status.get("readable_only_here") == Some(&Value::Bool(true)) => {
             "sent, but readable only here: no other member has its key yet".to_owned()
@@ -115,6 +116,9 @@ pub(super) fn followed(status: &Value) -> String {
         ("accepted", format!("{}, from {}", at("accepted"), at("submitter"))),
         ("objects", at("objects")),
     ];
+    if let Some(reason) = status.get("reason").and_then(Value::as_str) {
+        facts.push(("reason", reason.to_owned()));
+    }
     facts.extend(status.get("holders").map(|held| ("held by", held_by(held))));
     let messages = status.get("messages").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let name = |i: usize| if i == 0 { "messages" } else { "" };

@@ -1,6 +1,10 @@
 //! `belfry publish`: handing a bundle in.
 
-use std::{io::Read as _, path::PathBuf, time::Duration};
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use belfry_proto::{
@@ -17,7 +21,7 @@ use super::{
     client::{Content, path_and_query},
     exit::{Usage, refuse},
     global::{DataFolder, Global},
-    output,
+    output, preview,
     publication::{followed, shared_with, show, wait, warn},
 };
 use crate::config::parse_tlp;
@@ -30,6 +34,7 @@ use crate::config::parse_tlp;
 #[command(after_long_help = "\
 Examples:
   belfry publish bundle.json --group cidr --tlp amber --wait
+  belfry publish bundle.json --group cidr --tlp amber --dry-run
   belfry publish bundle.json --group cidr --tlp red --to 'Example Bank'
   generate-iocs | belfry publish - --group cidr --tlp green --purpose detect")]
 pub(super) struct Publish {
@@ -60,6 +65,12 @@ pub(super) struct Publish {
     /// Supervisory authorities cannot open it
     #[arg(long)]
     without_supervisors: bool,
+    /// Why it goes out although a guard objects: kept here with the draft. Say what it is, never the value
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Only say what would leave, who could open it, and what the guards object to
+    #[arg(long, conflicts_with = "wait")]
+    dry_run: bool,
     /// Publishing again under the same key is one publication
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
@@ -81,10 +92,13 @@ impl Publish {
         let client = global.client(&self.data)?;
         let content = Content {
             kind: "application/stix+json;version=2.1",
-            bytes: self.read()?,
+            bytes: read_file(&self.file)?,
             idempotency_key: self.idempotency_key.clone(),
         };
-        let answer = client.post(&self.path(), content)?;
+        if self.dry_run {
+            return preview::show(&client.post(&self.path("/api/v1/previews"), content)?, self.json);
+        }
+        let answer = client.post(&self.path("/api/v1/publications"), content)?;
         warn(&answer);
         let Some(seconds) = self.wait else {
             return show(&answer, self.json, || accepted(&answer, client.again()));
@@ -95,7 +109,7 @@ impl Publish {
         show(&status, self.json, || followed(&status))
     }
 
-    fn path(&self) -> String {
+    fn path(&self, path: &str) -> String {
         let class = self.class.join(",");
         let mut query = vec![("group", self.group.as_str())];
         if let Some(tlp) = self.tlp {
@@ -114,26 +128,28 @@ impl Publish {
         if self.without_supervisors {
             query.push(("without_supervisors", "true"));
         }
-        path_and_query("/api/v1/publications", &query)
+        if let Some(reason) = &self.reason {
+            query.push(("reason", reason));
+        }
+        path_and_query(path, &query)
     }
+}
 
-    fn read(&self) -> anyhow::Result<Vec<u8>> {
-        let limit = u64::try_from(MAX_BUNDLE).unwrap_or(u64::MAX);
-        let name = self.file.display().to_string();
-        let mut bytes = Vec::new();
-        if self.file.as_os_str() == "-" {
-            std::io::stdin().lock().take(limit + 1).read_to_end(&mut bytes).context("stdin")?;
-        } else {
-            let file = std::fs::File::open(&self.file).with_context(|| name.clone())?;
-            file.take(limit + 1).read_to_end(&mut bytes).with_context(|| name.clone())?;
-        }
-        if bytes.len() > MAX_BUNDLE {
-            refuse!(
-                "{name} is larger than {MAX_BUNDLE} bytes, the most one publication may have: split the bundle"
-            );
-        }
-        Ok(bytes)
+/// A file, or stdin for `-`, as long as one publication may be.
+pub(super) fn read_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let limit = u64::try_from(MAX_BUNDLE).unwrap_or(u64::MAX);
+    let name = path.display().to_string();
+    let mut bytes = Vec::new();
+    if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(limit + 1).read_to_end(&mut bytes).context("stdin")?;
+    } else {
+        let file = std::fs::File::open(path).with_context(|| name.clone())?;
+        file.take(limit + 1).read_to_end(&mut bytes).with_context(|| name.clone())?;
     }
+    if bytes.len() > MAX_BUNDLE {
+        refuse!("{name} is larger than {MAX_BUNDLE} bytes, the most one publication may have: split it");
+    }
+    Ok(bytes)
 }
 
 /// The answer to a submission.
@@ -147,8 +163,11 @@ fn accepted(answer: &Value, again: &str) -> String {
         _ if is_doubtful => "Safe on this node's disk, and waits to be sent: see the warning above.",
         _ => "Safe on this node's disk, and sent as soon as the node is connected and up to date.",
     };
+    let notes = answer.get("notes").and_then(Value::as_array).into_iter().flatten();
+    let notes: String =
+        notes.filter_map(Value::as_str).map(|note| format!("Note: {}\n", output::visible(note))).collect();
     format!(
-        "{what}\n{}: {} in {}, publication {id}.\nWhat becomes of it: belfry publication {id}{again}\n",
+        "{notes}{what}\n{}: {} in {}, publication {id}.\nWhat becomes of it: belfry publication {id}{again}\n",
         shared_with(answer),
         output::counted(number("objects"), "object", "objects"),
         output::counted(number("parts"), "message", "messages"),

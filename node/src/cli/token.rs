@@ -36,6 +36,9 @@ pub(super) struct Create {
     /// Groups it may publish to, by slug; "all" for every group of this node
     #[arg(long, value_delimiter = ',', value_name = "GROUPS")]
     publish: Vec<String>,
+    /// Groups it may make drafts for, by slug, which a person releases; "all" for every group of this node
+    #[arg(long, value_delimiter = ',', value_name = "GROUPS")]
+    draft: Vec<String>,
     /// It may manage tokens and see everything about the node
     #[arg(long)]
     admin: bool,
@@ -80,8 +83,11 @@ impl Command {
 
 impl Create {
     fn run(self, global: &Global) -> anyhow::Result<()> {
-        if self.read.is_empty() && self.publish.is_empty() && !self.admin {
-            return Err(Usage("a token that may do nothing: give --read, --publish or --admin".into()).into());
+        if self.read.is_empty() && self.publish.is_empty() && self.draft.is_empty() && !self.admin {
+            return Err(Usage(
+                "a token that may do nothing: give --read, --publish, --draft or --admin".into(),
+            )
+            .into());
         }
         let client = global.client(&self.data)?;
         let content = Content {
@@ -106,6 +112,7 @@ impl Create {
             "name": self.name,
             "read": groups(&self.read),
             "publish": groups(&self.publish),
+            "draft": groups(&self.draft),
             "admin": self.admin,
             // RED is no ceiling but a permission of its own: what is sealed to named members.
             "max_tlp": self.max_tlp.min(Tlp::AmberStrict).name(),
@@ -127,7 +134,7 @@ impl List {
             return output::print_json(&answer);
         }
         for token in answer.get_mut("tokens").and_then(Value::as_array_mut).into_iter().flatten() {
-            for scope in ["read", "publish"] {
+            for scope in ["read", "publish", "draft"] {
                 // As one says it at `token create`.
                 if let Some(groups) = token.get_mut(scope).filter(|groups| **groups == json!(["*"])) {
                     *groups = json!("all");
@@ -142,7 +149,7 @@ impl List {
         Ok(output::print(&super::listing::listed(
             &answer,
             "tokens",
-            &["id", "name", "read", "publish", "admin", "max_tlp", "red", "expires", "used_by"],
+            &["id", "name", "read", "publish", "draft", "admin", "max_tlp", "red", "expires", "used_by"],
         ))?)
     }
 }

@@ -10,6 +10,7 @@
 mod address;
 mod error;
 mod exports;
+mod guards;
 pub(crate) mod value;
 
 use std::{
@@ -25,6 +26,7 @@ pub use self::{
     address::{Address, AddressError, Bootstrap, BootstrapError, PeerIdError, Transport, node_key, peer_id},
     error::ConfigError,
     exports::{Export, Format, Lists},
+    guards::Guards,
     value::{Filter, parse_tlp},
 };
 
@@ -49,6 +51,8 @@ pub struct Config {
     pub sync: Sync,
     /// What a publication says when its submitter does not.
     pub publish: Publish,
+    /// What is asked before something leaves.
+    pub guards: Guards,
     /// What is logged, and how.
     pub log: Log,
     /// What never stands in an export, and what is known to be there by mistake.
@@ -289,8 +293,8 @@ mod tests {
     use super::*;
 
     const EXAMPLE: &str = include_str!("../../../config/belfry.example.toml");
-    const SECTIONS: [&str; 10] =
-        ["node", "keys", "network", "api", "store", "sync", "publish", "log", "lists", "exports"];
+    const SECTIONS: [&str; 11] =
+        ["node", "keys", "network", "api", "store", "sync", "publish", "guards", "log", "lists", "exports"];
 
     fn parse(text: &str) -> Result<Config, ConfigError> {
         Config::parse(text, Path::new("belfry.toml"))

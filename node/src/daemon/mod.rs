@@ -33,7 +33,7 @@ use crate::{
     keys::{DataFolder, Enrolment, Source, file},
     membership::{DialLimits, GateTimes, Membership, Reach, Sources},
     network::{self, Address, Network, NetworkConfig},
-    publish::{Defaults, Flusher, Holders, Publisher},
+    publish::{Defaults, Flusher, Guards, Holders, Publisher},
     query::{CLI_TOKEN, Groups, Query, Scope, lists::Lists},
     roster::LiveRoster,
     space::{FileSystemOf, Probe, Space},
@@ -58,6 +58,8 @@ pub struct Settings {
     pub api: ServerConfig,
     /// What submissions say that do not.
     pub defaults: Defaults,
+    /// What is asked before something leaves.
+    pub guards: config::Guards,
     /// What tools are given.
     pub outlets: Outlets,
     /// How often, and how full.
@@ -193,6 +195,7 @@ impl Settings {
                 ..ServerConfig::default()
             },
             defaults: Defaults { tlp, purpose: config.publish.purpose },
+            guards: config.guards.clone(),
             outlets: Outlets { exports: config.exports.clone(), lists: config.lists.clone() },
             tuning: Tuning::from_config(config),
         })
@@ -325,6 +328,8 @@ impl Daemon {
             }
         }
         let query = Query::open(store.clone(), roster.clone(), identity.node, &master)?;
+        let own = settings.guards.own().context("the section [guards]")?;
+        let guards = Guards::new(own, Arc::new(ports::Known(lists.clone())));
         let query = query.with_exports(exports, lists);
         cli_token(&query, &settings.data_dir).await?;
         let publisher = Publisher::new(
@@ -333,6 +338,7 @@ impl Daemon {
             roster.clone(),
             feed.clone(),
             settings.defaults,
+            guards,
         );
         let holders = Holders::new(Arc::clone(&identity), store.clone(), network.clone(), roster.clone());
         let status = ports::Status {
@@ -415,6 +421,7 @@ async fn cli_token(query: &Query, data_dir: &std::path::Path) -> anyhow::Result<
     let scope = Scope {
         read: Groups::All,
         publish: Groups::All,
+        draft: Groups::NONE,
         admin: true,
         ceiling: Tlp::AmberStrict,
         red: true,

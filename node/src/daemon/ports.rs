@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use belfry_proto::{
     id::{GroupId, PublicationId},
     schema::StalenessPolicy,
+    stix::warning::Warnings,
     time::Timestamp,
     topic::Topic,
     trust::{beacon, file, roster::Roster},
@@ -22,10 +23,13 @@ use crate::{
     membership::{Freshness, Hellos, Import, LogWatch},
     network::Network,
     publish::{
-        Held, Hold, Holders, Publisher,
+        Held, Hold, Holders, Publisher, WarningLists,
+        drafts::{HeldDraft, OpenDraft},
+        preview::Preview,
         submission::{Accepted, DraftStatus, Submission, SubmitError},
         withdraw::{WithdrawError, WithdrawalRequest, Withdrawn},
     },
+    query::lists::Lists,
     roster::LiveRoster,
     store::Store,
     sync::{self, GroupProgress, Progress, Report},
@@ -42,6 +46,26 @@ impl Publish for Publishing {
         self.0.submit(submission).await
     }
 
+    async fn preview(&self, submission: Submission) -> Result<Preview, SubmitError> {
+        self.0.preview(submission).await
+    }
+
+    async fn held(&self) -> Result<Vec<HeldDraft>, SubmitError> {
+        self.0.held().await
+    }
+
+    async fn held_draft(&self, publication: PublicationId) -> Result<OpenDraft, SubmitError> {
+        self.0.held_draft(publication).await
+    }
+
+    async fn release(&self, publication: PublicationId, reason: Option<String>) -> Result<(), SubmitError> {
+        self.0.release(publication, reason).await
+    }
+
+    async fn discard(&self, publication: PublicationId) -> Result<(), SubmitError> {
+        self.0.discard(publication).await
+    }
+
     async fn withdraw(&self, request: WithdrawalRequest) -> Result<Withdrawn, WithdrawError> {
         self.0.withdraw(request).await
     }
@@ -56,6 +80,15 @@ impl Publish for Publishing {
 
     async fn holders(&self, publication: PublicationId) -> Result<Option<Held>, SubmitError> {
         self.1.of(publication).await.map_err(|error| SubmitError::Fault(Box::new(error)))
+    }
+}
+
+/// The query's warning lists, for the guards.
+pub(super) struct Known(pub(super) Lists);
+
+impl WarningLists for Known {
+    fn show(&self, look: &mut dyn FnMut(&Warnings)) {
+        look(&self.0.current().warnings);
     }
 }
 

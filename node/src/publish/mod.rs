@@ -1,7 +1,8 @@
 //! The way out: from a bundle that a tool submits to signed messages that every reader gets.
 //!
 //! ```text
-//! submit: bundle ─parse─▶ checks ─split─▶ parts ─▶ store (sealed draft, durable) ─▶ 202
+//! submit: bundle ─parse─▶ checks ─guards─▶ split ─▶ parts ─▶ store (sealed draft, durable) ─▶ 202
+//! preview: the same up to the guards, told and kept nowhere
 //! withdraw: what is named ─▶ messages ─▶ checks ─▶ a draft like any other
 //! flush:  draft ─▶ key usable? else new key, durable, pushed ─▶ position in our log ─▶ seal, sign
 //!               ─▶ store (messages + status, one batch) ─▶ feed, gossip
@@ -11,9 +12,12 @@
 //! An acknowledged publish survives a crash at any line: until the one batch of `flush` it is a draft,
 //! after it the messages are there and sync carries them even if gossip never did.
 
+pub mod drafts;
 mod flush;
 mod holders;
+mod guards;
 mod key;
+pub mod preview;
 mod push;
 mod seal;
 pub mod submission;
@@ -22,4 +26,5 @@ pub mod withdraw;
 
 pub use flush::{Flusher, Hold};
 pub use holders::{Held, Holders};
+pub use guards::{Guards, WarningLists};
 pub use submit::{Defaults, Publisher};

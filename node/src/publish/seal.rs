@@ -291,6 +291,7 @@ mod tests {
             error: None,
             withdraws: None,
             tlp: schema::Tlp::Amber,
+            reason: None,
         }
     }
 

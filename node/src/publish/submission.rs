@@ -4,11 +4,14 @@
 //! signature are assigned later, at flush. [`DraftStatus`] is how one follows it until then.
 
 use belfry_proto::{
+    guard::{ReasonError, Report, Weight},
     id::{GroupId, MemberId, MessageId, PublicationId},
     schema::{Audience, HandlingConditions, InformationClass, Pap, Purpose},
     stix::marking::Tlp,
     time::Timestamp,
 };
+
+use crate::store::ReadError;
 
 /// A STIX bundle on its way into a group.
 #[derive(Clone, Debug)]
@@ -35,6 +38,13 @@ pub struct Submission {
     pub exclude_supervisors: bool,
     /// The submitter's own name for this submission; the same again is the same publication.
     pub idempotency_key: Option<String>,
+    /// Why it goes out although a guard objects; kept with the draft.
+    pub reason: Option<String>,
+    /// Waits for a person to release it.
+    pub hold: bool,
+    /// Hash of what the bundle was made of, in whose place it stands when submissions are compared; without an
+    /// idempotency key it is one.
+    pub origin: Option<[u8; 32]>,
     /// Name of the access token used.
     pub submitter: String,
 }
@@ -69,11 +79,17 @@ pub struct Accepted {
     pub object_ids: Vec<String>,
     /// This idempotency key was accepted before; nothing new was stored.
     pub duplicate: bool,
+    /// What its author should know of it.
+    pub notes: Vec<String>,
+    /// It waits for a person.
+    pub held: bool,
 }
 
 /// How far a draft has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DraftState {
+    /// Durable here, waiting for a person to release it.
+    Held,
     /// Durable here, waiting to be flushed.
     Drafted,
     /// In the own log, durable, handed to the network.
@@ -89,6 +105,7 @@ impl DraftState {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Held => "held",
             Self::Drafted => "drafted",
             Self::Flushed => "flushed",
             Self::Withdrawn => "withdrawn",
@@ -128,6 +145,8 @@ pub struct DraftStatus {
     pub readable_only_here: bool,
     /// Why it waits or was refused.
     pub error: Option<String>,
+    /// Why it goes out although a guard objected.
+    pub reason: Option<String>,
 }
 
 /// Why a submission was not accepted; nothing of it was kept.
@@ -164,6 +183,15 @@ pub enum SubmitError {
     /// RED reaches named members only.
     #[error("TLP:RED goes to named recipients; name them")]
     RedWithoutRecipients,
+    /// Released, sent or discarded already, or never held.
+    #[error("{0} is not a draft that waits for a person")]
+    NotHeld(PublicationId),
+    /// A guard objects, and no reason was given or none would do.
+    #[error("{}", guarded(.0))]
+    Guarded(Box<Report>),
+    /// The reason itself.
+    #[error("{0}")]
+    Reason(#[from] ReasonError),
     /// A recipient that cannot read the group.
     #[error("member {0} has no valid certificate to read this group")]
     NotAReader(MemberId),
@@ -187,4 +215,23 @@ pub enum SubmitError {
     /// A fault of this node's; details are for the log only.
     #[error("the draft could not be stored")]
     Fault(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The gravest objection, and how many there are.
+fn guarded(report: &Report) -> String {
+    let gravest = report.objections.first().map(ToString::to_string).unwrap_or_default();
+    let others = match report.objections.len().saturating_sub(1) + report.more {
+        0 => String::new(),
+        more => format!(" ({more} more)"),
+    };
+    match report.gravest() {
+        Some(Weight::Refused) => format!("{gravest}{others}; such numbers never leave, take them out"),
+        _ => format!("{gravest}{others}; give a reason to publish it nevertheless"),
+    }
+}
+
+impl From<ReadError> for SubmitError {
+    fn from(error: ReadError) -> Self {
+        Self::Fault(Box::new(error))
+    }
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use belfry_proto::{
     crypto::pae::Pae,
     envelope::payload::{self, MAX_CLASS_LABEL},
+    guard::{Going, Report, Weight},
     id::{MemberId, PublicationId},
     schema::{self, Audience, InformationClass},
     stix::{
@@ -19,7 +20,10 @@ use belfry_proto::{
 };
 use prost::Message;
 
-use super::submission::{Accepted, DraftStatus, ObjectName, Submission, SubmitError};
+use super::{
+    Guards,
+    submission::{Accepted, DraftStatus, ObjectName, Submission, SubmitError},
+};
 use crate::{
     clock,
     feed::{Feed, Notice},
@@ -45,6 +49,7 @@ pub struct Publisher {
     pub(super) roster: LiveRoster,
     pub(super) feed: Feed,
     defaults: Defaults,
+    pub(super) guards: Guards,
 }
 
 impl Publisher {
@@ -56,8 +61,9 @@ impl Publisher {
         roster: LiveRoster,
         feed: Feed,
         defaults: Defaults,
+        guards: Guards,
     ) -> Self {
-        Self { identity, store, roster, feed, defaults }
+        Self { identity, store, roster, feed, defaults, guards }
     }
 
     /// Checks a submission and makes it a durable sealed draft.
@@ -84,13 +90,16 @@ impl Publisher {
         if !self.store.has_room() {
             return Err(SubmitError::NoRoom);
         }
+        let is_held = draft.state == DraftState::Held;
         match self.store.commit_blocking(Change::Draft(draft)) {
             // Another submission with this key was faster: answer as to a second one.
             Ok(Committed::Duplicate) => {
                 Err(SubmitError::Unavailable("the same idempotency key is being taken in"))
             }
             Ok(_) => {
-                self.feed.notify(Notice::DraftQueued);
+                if !is_held {
+                    self.feed.notify(Notice::DraftQueued);
+                }
                 Ok(())
             }
             Err(error) => Err(SubmitError::Fault(Box::new(error))),
@@ -122,6 +131,7 @@ impl Publisher {
             submitter: row.submitter,
             accepted: row.created,
             state: match row.state {
+                DraftState::Held => super::submission::DraftState::Held,
                 DraftState::Queued => super::submission::DraftState::Drafted,
                 DraftState::Flushed if withdrawn > 0 && withdrawn == row.messages.len() => {
                     super::submission::DraftState::Withdrawn
@@ -134,9 +144,10 @@ impl Publisher {
             messages: row.messages,
             withdrawn,
             // A withdrawal alone is sealed with no key: everybody reads it.
-            readable_only_here: row.state == DraftState::Queued
+            readable_only_here: matches!(row.state, DraftState::Queued | DraftState::Held)
                 || (to_group && row.key_id.is_some() && holders == 0),
             error: row.error,
+            reason: row.reason,
         }))
     }
 
@@ -147,8 +158,11 @@ impl Publisher {
             roster.charter().group(submission.group).ok_or(SubmitError::UnknownGroup(submission.group))?;
         self.may_publish(&roster, group, now)?;
         let digest = digest(&submission);
-        if let Some(key) = &submission.idempotency_key {
-            let seen = self.store.by_idempotency(&scoped(&submission, key)).map_err(fault)?;
+        // What was made of a file needs no key: the file is one.
+        let own_key = || submission.origin.map(|_| format!("import:{}", hex::encode(digest)));
+        let key = submission.idempotency_key.clone().or_else(own_key).map(|key| scoped(&submission, &key));
+        if let Some(key) = &key {
+            let seen = self.store.by_idempotency(key).map_err(fault)?;
             if let Some(seen) = seen {
                 return if seen.digest == digest {
                     Ok(Checked::Seen(accepted(&seen, true)))
@@ -157,14 +171,17 @@ impl Publisher {
                 };
             }
         }
-        let recipients = self.recipients(&roster, &submission, now)?;
-        let objects = Bundle::parse(&submission.bundle).map_err(content)?.into_objects();
-        for object in &objects {
-            indicator::check(object).map_err(broken)?;
-        }
-        let tlp = self.marking(&submission, group, &objects, recipients.is_empty())?;
-        let (classes, class_label) = classes(&submission, &objects);
-        let purpose = submission.purpose.or(self.defaults.purpose).unwrap_or(group.default_purpose);
+        let Read { recipients, objects, tlp, classes, class_label, purpose, report, .. } =
+            self.read(&roster, &submission, now)?;
+        let reason = match self.guards.weigh(&report, submission.reason.as_deref()) {
+            // Whoever releases it gives one.
+            Err(SubmitError::Guarded(report))
+                if submission.hold && report.gravest() == Some(Weight::Reason) =>
+            {
+                None
+            }
+            weighed => weighed?,
+        };
         let names = objects.iter().map(|o| (o.id().to_owned(), o.version().to_owned())).collect();
         let parts = split::split(objects).map_err(|e| too_large(&e))?;
         let publication = PublicationId::new(rand::random());
@@ -192,35 +209,64 @@ impl Publisher {
             // What readers would refuse must not be acknowledged.
             payload::parse(part).map_err(|error| rule("payload", &error.to_string()))?;
         }
-        let audience = match (recipients.is_empty(), submission.exclude_supervisors) {
-            (false, _) => Audience::Recipients,
-            (true, true) => Audience::WithoutSupervisors,
-            (true, false) => Audience::Group,
-        };
         let draft = DraftRow {
             publication,
             group: group.id,
-            audience,
+            audience: audience_of(&submission),
             recipients,
             parts,
             part_count: count,
             objects: names,
             submitter: submission.submitter.clone(),
-            idempotency_key: submission.idempotency_key.as_deref().map(|key| scoped(&submission, key)),
+            idempotency_key: key,
             digest,
             created: now,
-            state: DraftState::Queued,
+            state: if submission.hold { DraftState::Held } else { DraftState::Queued },
             messages: Vec::new(),
             key_id: None,
             error: None,
             withdraws: None,
             tlp: tlp.into(),
+            reason,
         };
-        let accepted = accepted(&draft, false);
+        let notes = report.objections.iter().filter(|objection| objection.weight() == Weight::Note);
+        let notes = notes.map(ToString::to_string).collect();
+        let accepted = Accepted { notes, ..accepted(&draft, false) };
         Ok(Checked::New(Box::new(draft), accepted))
     }
 
-    fn may_publish(&self, roster: &Roster, group: &Group, now: Timestamp) -> Result<(), SubmitError> {
+    /// What a submission is, and what the guards say of it.
+    pub(super) fn read(
+        &self,
+        roster: &Roster,
+        submission: &Submission,
+        now: Timestamp,
+    ) -> Result<Read, SubmitError> {
+        let group =
+            roster.charter().group(submission.group).ok_or(SubmitError::UnknownGroup(submission.group))?;
+        self.may_publish(roster, group, now)?;
+        let recipients = self.recipients(roster, submission, now)?;
+        let objects = Bundle::parse(&submission.bundle).map_err(|e| content(&e))?.into_objects();
+        if objects.is_empty() {
+            return Err(rule("objects", "the bundle holds no object"));
+        }
+        for object in &objects {
+            indicator::check(object).map_err(broken)?;
+        }
+        let (tlp, is_default_tlp) = self.marking(submission, group, &objects, recipients.is_empty())?;
+        let (classes, class_label) = classes(submission, &objects);
+        let purpose = submission.purpose.or(self.defaults.purpose).unwrap_or(group.default_purpose);
+        let is_near_miss = classes.contains(&InformationClass::NearMiss);
+        let report = self.guards.examine(&objects, Going { tlp, is_default: is_default_tlp, is_near_miss });
+        Ok(Read { recipients, objects, tlp, is_default_tlp, classes, class_label, purpose, report })
+    }
+
+    pub(super) fn may_publish(
+        &self,
+        roster: &Roster,
+        group: &Group,
+        now: Timestamp,
+    ) -> Result<(), SubmitError> {
         if roster.may_publish(self.identity.serial, group.id, now) {
             Ok(())
         } else {
@@ -244,20 +290,21 @@ impl Publisher {
     }
 
     /// The message's marking: stated, else the most restrictive of its objects, else the configured default.
-    /// Nothing in it may be narrower than what goes out.
+    /// Nothing in it may be narrower than what goes out. Also whether it is that default.
     fn marking(
         &self,
         submission: &Submission,
         group: &Group,
         objects: &[Object],
         to_group: bool,
-    ) -> Result<Tlp, SubmitError> {
+    ) -> Result<(Tlp, bool), SubmitError> {
         let markings = Markings::of(objects);
         let narrowest = objects
             .iter()
             .filter_map(|object| marking::effective(object, None, &markings).map(|tlp| (tlp, object.id())))
             .max_by_key(|(tlp, _)| *tlp);
-        let tlp = submission.tlp.or(narrowest.map(|(tlp, _)| tlp)).unwrap_or(self.defaults.tlp);
+        let stated = submission.tlp.or(narrowest.map(|(tlp, _)| tlp));
+        let tlp = stated.unwrap_or(self.defaults.tlp);
         if let Some((object_tlp, id)) = narrowest
             && object_tlp > tlp
         {
@@ -274,7 +321,28 @@ impl Publisher {
             let most = Option::<Tlp>::from(group.max_tlp).unwrap_or(Tlp::Clear);
             return Err(SubmitError::AboveCeiling { found: tlp, most });
         }
-        Ok(tlp)
+        Ok((tlp, stated.is_none()))
+    }
+}
+
+/// A submission that was read.
+pub(super) struct Read {
+    pub(super) recipients: Vec<MemberId>,
+    pub(super) objects: Vec<Object>,
+    pub(super) tlp: Tlp,
+    pub(super) is_default_tlp: bool,
+    pub(super) classes: Vec<InformationClass>,
+    pub(super) class_label: String,
+    pub(super) purpose: schema::Purpose,
+    pub(super) report: Report,
+}
+
+/// Who shall open it.
+pub(super) fn audience_of(submission: &Submission) -> Audience {
+    match (submission.recipients.is_empty(), submission.exclude_supervisors) {
+        (false, _) => Audience::Recipients,
+        (true, true) => Audience::WithoutSupervisors,
+        (true, false) => Audience::Group,
     }
 }
 
@@ -294,6 +362,8 @@ fn accepted(draft: &DraftRow, duplicate: bool) -> Accepted {
         objects: u32::try_from(draft.objects.len()).unwrap_or(u32::MAX),
         object_ids: draft.objects.iter().map(|(id, _)| id.clone()).collect(),
         duplicate,
+        notes: Vec::new(),
+        held: draft.state == DraftState::Held,
     }
 }
 
@@ -341,7 +411,7 @@ fn digest(submission: &Submission) -> [u8; 32] {
         .number(number(submission.purpose.map(Into::into)))
         .number(number(submission.pap.map(Into::into)))
         .number(submission.exclude_supervisors.into())
-        .part(&submission.bundle)
+        .part(submission.origin.as_ref().map_or(&submission.bundle, <[u8; 32]>::as_slice))
         .part(submission.class_label.as_bytes())
         .number(submission.classes.len() as u64);
     for class in &submission.classes {
@@ -352,6 +422,10 @@ fn digest(submission: &Submission) -> [u8; 32] {
     }
     if let Some(handling) = &submission.handling {
         pae = pae.part(&handling.encode_to_vec());
+    }
+    // Last, and only if given: what was accepted before there were reasons keeps its digest.
+    if let Some(reason) = &submission.reason {
+        pae = pae.part(reason.as_bytes());
     }
     pae.hash()
 }
@@ -394,19 +468,19 @@ fn content(error: BundleError) -> SubmitError {
     }
 }
 
-fn too_large(error: &SplitError) -> SubmitError {
+pub(super) fn too_large(error: &SplitError) -> SubmitError {
     SubmitError::Content { object: None, path: None, rule: error.to_string() }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{
         space::{Space, tests::Disk},
         testing::{CIDR, Coalition, Site},
     };
 
-    fn submission(key: &str) -> Submission {
+    pub(in crate::publish) fn submission(key: &str) -> Submission {
         let bundle = br#"{"type":"bundle","id":"bundle--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3e","objects":[{"type":"indicator","spec_version":"2.1","id":"indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f","created":"2026-01-01T00:00:00.000Z","modified":"2026-01-01T00:00:00.000Z","pattern":"[ipv4-addr:value = '198.51.100.7']","pattern_type":"stix","valid_from":"2026-01-01T00:00:00Z"}]}"#;
         Submission {
             group: CIDR,
@@ -420,6 +494,9 @@ mod tests {
             recipients: Vec::new(),
             exclude_supervisors: false,
             idempotency_key: Some(key.to_owned()),
+            reason: None,
+            hold: false,
+            origin: None,
             submitter: "siem".to_owned(),
         }
     }
@@ -438,6 +515,7 @@ mod tests {
             site.roster.clone(),
             Feed::default(),
             defaults,
+            Guards::default(),
         );
         let first = publisher.submit(submission("a")).await.unwrap();
         disk.set(1);

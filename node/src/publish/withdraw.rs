@@ -119,6 +119,7 @@ impl Publisher {
             error: None,
             withdraws: Some(Withdrawal { targets, mode: request.mode, ground: word.ground }),
             tlp: Tlp::Unspecified,
+            reason: None,
         };
         Ok((Some(Box::new(draft)), withdrawn))
     }

@@ -40,6 +40,7 @@ impl Readable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Publishable {
     group: GroupId,
+    is_held: bool,
 }
 
 impl Publishable {
@@ -47,6 +48,12 @@ impl Publishable {
     #[must_use]
     pub const fn group(self) -> GroupId {
         self.group
+    }
+
+    /// Whether a person has to release what the principal makes.
+    #[must_use]
+    pub const fn is_held(self) -> bool {
+        self.is_held
     }
 }
 
@@ -97,8 +104,12 @@ impl Query {
     /// The refusal of a name that no group has: which there are, of those within the token's scope.
     pub(super) fn unknown_group(&self, principal: &Principal, name: &str) -> QueryError {
         let scope = principal.scope();
-        let known =
-            self.slugs(|group| scope.admin || scope.read.covers(group.id) || scope.publish.covers(group.id));
+        let known = self.slugs(|group| {
+            scope.admin
+                || scope.read.covers(group.id)
+                || scope.publish.covers(group.id)
+                || scope.draft.covers(group.id)
+        });
         QueryError::UnknownGroup { name: name.chars().take(64).collect(), known }
     }
 
@@ -139,11 +150,45 @@ impl Query {
         if !principal.scope().publish.covers(group.id) {
             return Err(QueryError::NotPublishable(group.slug.clone()));
         }
-        if !self.is_publisher(&roster, group.id) {
-            let (group, reason) = (group.slug.clone(), self.why_no_publisher(&roster, group.id));
-            return Err(QueryError::NotAPublisher { group, reason });
+        self.own_publishes(&roster, group)?;
+        Ok(Publishable { group: group.id, is_held: false })
+    }
+
+    /// The group gate for drafting: whoever publishes may, and whoever only drafts, whose drafts are held.
+    ///
+    /// # Errors
+    /// As [`Self::publishable`].
+    pub fn draftable(&self, principal: &Principal, name: &str) -> Result<Publishable, QueryError> {
+        let roster = self.roster();
+        let group = find(roster.charter(), name).ok_or_else(|| self.unknown_group(principal, name))?;
+        let is_held = !principal.scope().publish.covers(group.id);
+        if is_held && !principal.scope().draft.covers(group.id) {
+            return Err(QueryError::NotPublishable(group.slug.clone()));
         }
-        Ok(Publishable { group: group.id })
+        self.own_publishes(&roster, group)?;
+        Ok(Publishable { group: group.id, is_held })
+    }
+
+    fn own_publishes(&self, roster: &super::Roster, group: &Group) -> Result<(), QueryError> {
+        if self.is_publisher(roster, group.id) {
+            return Ok(());
+        }
+        Err(QueryError::NotAPublisher {
+            group: group.slug.clone(),
+            reason: self.why_no_publisher(roster, group.id),
+        })
+    }
+
+    /// Whether the principal decides on held drafts of a group: what it could publish itself.
+    #[must_use]
+    pub fn may_release(&self, principal: &Principal, group: GroupId) -> bool {
+        principal.scope().publish.covers(group)
+    }
+
+    /// Whether the principal is shown the content of a draft so marked: as far as it reads anything.
+    #[must_use]
+    pub fn may_look_into(&self, principal: &Principal, group: GroupId, tlp: Tlp) -> bool {
+        permits(principal.scope(), Marked { group, tlp, is_for_named_recipients: true })
     }
 
     /// The group gate for taking back: open also to a member whose publishing was stopped for texts it has not accepted.
@@ -195,7 +240,9 @@ impl Query {
     /// Whether the principal may follow a publication: its own, or any if it administers.
     #[must_use]
     pub fn may_follow(&self, principal: &Principal, group: GroupId, submitter: &str) -> bool {
-        principal.scope().publish.covers(group) && (principal.scope().admin || principal.name() == submitter)
+        let scope = principal.scope();
+        let covers = scope.publish.covers(group) || scope.draft.covers(group);
+        covers && (scope.admin || principal.name() == submitter)
     }
 }
 
@@ -414,7 +461,7 @@ mod tests {
 
     prop_compose! {
         fn scope()(read in groups(), publish in groups(), admin: bool, level in 0..4usize, red: bool) -> Scope {
-            Scope { read, publish, admin, ceiling: Tlp::ALL[level], red, expires: None }
+            Scope { read, publish, draft: Groups::NONE, admin, ceiling: Tlp::ALL[level], red, expires: None }
         }
     }
 

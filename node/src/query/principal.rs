@@ -99,6 +99,8 @@ pub struct Scope {
     pub read: Groups,
     /// Groups it publishes to.
     pub publish: Groups,
+    /// Groups it makes drafts for, which a person releases.
+    pub draft: Groups,
     /// Manages tokens, sees peers and every publication.
     pub admin: bool,
     /// Most restrictive marking it reads; never RED, which `red` alone gives.
@@ -119,7 +121,7 @@ pub enum ScopeError {
     #[error("a token that says `red` reads everything below it; its ceiling must be amber+strict")]
     RedAboveCeiling,
     /// Nothing granted.
-    #[error("a token needs at least one of read, publish and admin")]
+    #[error("a token needs at least one of read, publish, draft and admin")]
     Empty,
     /// Already over.
     #[error("the expiry lies in the past")]
@@ -139,7 +141,7 @@ impl Scope {
         if self.red && self.ceiling < Tlp::AmberStrict {
             return Err(ScopeError::RedAboveCeiling);
         }
-        if self.read.is_empty() && self.publish.is_empty() && !self.admin {
+        if self.read.is_empty() && self.publish.is_empty() && self.draft.is_empty() && !self.admin {
             return Err(ScopeError::Empty);
         }
         if self.expires.is_some_and(|expires| expires <= now) {

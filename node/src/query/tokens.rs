@@ -130,11 +130,18 @@ struct Stored {
     check: String,
     read: Groups,
     publish: Groups,
+    #[serde(default = "no_groups")]
+    draft: Groups,
     admin: bool,
     ceiling: String,
     red: bool,
     created: Timestamp,
     expires: Option<Timestamp>,
+}
+
+/// Tokens made before there were drafts have no such groups.
+const fn no_groups() -> Groups {
+    Groups::NONE
 }
 
 impl Tokens {
@@ -272,12 +279,13 @@ impl Token {
     }
 
     fn to_row(&self) -> TokenRow {
-        let Scope { read, publish, admin, ceiling, red, expires } = self.view.scope.clone();
+        let Scope { read, publish, draft, admin, ceiling, red, expires } = self.view.scope.clone();
         let stored = Stored {
             name: self.view.name.clone(),
             check: hex::encode(self.check.expose()),
             read,
             publish,
+            draft,
             admin,
             ceiling: ceiling.as_str().to_owned(),
             red,
@@ -297,6 +305,7 @@ impl Token {
         let scope = Scope {
             read: stored.read,
             publish: stored.publish,
+            draft: stored.draft,
             admin: stored.admin,
             ceiling,
             red: stored.red,
@@ -314,6 +323,7 @@ impl Scope {
         Self {
             read: Groups::All,
             publish: Groups::All,
+            draft: Groups::NONE,
             admin: true,
             ceiling: Tlp::AmberStrict,
             red: true,
@@ -327,6 +337,7 @@ impl Scope {
         Self {
             read: Groups::Only(groups.into_iter().collect()),
             publish: Groups::NONE,
+            draft: Groups::NONE,
             admin: false,
             ceiling: Self::DEFAULT_CEILING,
             red: false,

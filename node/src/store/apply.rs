@@ -12,10 +12,11 @@ use prost::Message;
 
 use super::{
     ReadError, WriteError, checkpoint,
-    columns::{self, Cf, Key},
+    columns::{self, Cf},
     envelopes::{Counts, counts_key},
     objects::{self, Claim, Place},
     open::Db,
+    outbox::queue_key,
     parking::Parking,
     purge, removal,
     rows::{
@@ -157,6 +158,14 @@ impl Applier {
                 row.state = DraftState::Refused;
                 row.error = Some(error);
             }),
+            Change::DraftReleased { publication, reason } => {
+                decide(txn, publication, DraftState::Held, |row| {
+                    row.state = DraftState::Queued;
+                    row.reason = reason;
+                })
+                .map(|_| Committed::Done)
+            }
+            Change::DraftDiscarded { publication } => discard(txn, publication),
             Change::Token(row) => {
                 txn.put_sealed(SYSTEM, Cf::Tokens, row.id.to_vec(), &row.body);
                 Ok(Committed::Done)
@@ -726,8 +735,7 @@ fn draft(txn: &mut Txn<'_>, row: &DraftRow) -> Result<Committed, WriteError> {
         }
         txn.put(Cf::Idempotency, tag, row.publication.to_vec());
     }
-    let queued = Key::default().u64(row.created.as_micros()).bytes(row.publication.as_ref()).done();
-    txn.put(Cf::Queue, queued, Vec::new());
+    txn.put(Cf::Queue, queue_key(row), Vec::new());
     txn.put_sealed(SYSTEM, Cf::Drafts, row.publication.to_vec(), &DraftValue::of(row).encode_to_vec());
     Ok(Committed::Done)
 }
@@ -738,18 +746,47 @@ fn settle(
     publication: belfry_proto::id::PublicationId,
     change: impl FnOnce(&mut DraftRow),
 ) -> Result<Committed, WriteError> {
+    decide(txn, publication, DraftState::Queued, change).map(|_| Committed::Done)
+}
+
+/// Moves a draft that is in one state into another; the draft as it is then.
+fn decide(
+    txn: &mut Txn<'_>,
+    publication: belfry_proto::id::PublicationId,
+    from: DraftState,
+    change: impl FnOnce(&mut DraftRow),
+) -> Result<DraftRow, WriteError> {
     let bytes = txn.get_sealed(Cf::Drafts, publication.as_ref())?.ok_or(WriteError::Missing("draft"))?;
     let mut row = DraftValue::decode(bytes.as_slice())
         .ok()
         .and_then(|value| value.row(publication).ok())
         .ok_or_else(|| damaged(Cf::Drafts, publication.as_ref(), "does not decode"))?;
-    let queued = Key::default().u64(row.created.as_micros()).bytes(publication.as_ref()).done();
-    if row.state != DraftState::Queued {
-        return Err(WriteError::Missing("queued draft"));
+    if row.state != from {
+        return Err(WriteError::Missing(if from == DraftState::Held {
+            "held draft"
+        } else {
+            "queued draft"
+        }));
     }
+    txn.delete(Cf::Queue, queue_key(&row));
     change(&mut row);
-    txn.delete(Cf::Queue, queued);
+    if matches!(row.state, DraftState::Queued | DraftState::Held) {
+        txn.put(Cf::Queue, queue_key(&row), Vec::new());
+    }
     txn.put_sealed(SYSTEM, Cf::Drafts, publication.to_vec(), &DraftValue::of(&row).encode_to_vec());
+    Ok(row)
+}
+
+/// A held draft goes, and its idempotency key with it: the same may be submitted another time.
+fn discard(txn: &mut Txn<'_>, publication: belfry_proto::id::PublicationId) -> Result<Committed, WriteError> {
+    let row = decide(txn, publication, DraftState::Held, |row| {
+        row.state = DraftState::Refused;
+        row.error = Some("discarded before it went out".to_owned());
+        row.parts = Vec::new();
+    })?;
+    if let Some(key) = &row.idempotency_key {
+        txn.delete(Cf::Idempotency, txn.db.vault.tag("idempotency", key.as_bytes()).to_vec());
+    }
     Ok(Committed::Done)
 }
 

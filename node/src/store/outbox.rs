@@ -5,8 +5,8 @@ use prost::Message;
 
 use super::{
     ReadError, Store,
-    columns::Cf,
-    rows::{DraftRow, KeyRow, TokenRow},
+    columns::{Cf, Key},
+    rows::{DraftRow, DraftState, KeyRow, TokenRow},
     txn::Txn,
     values::{DraftValue, KeyValue},
     vault::damaged,
@@ -21,6 +21,21 @@ fn decode_key(id: KeyId, bytes: &[u8]) -> Result<KeyRow, ReadError> {
         .ok()
         .and_then(|value| value.row(id).ok())
         .ok_or_else(|| damaged(Cf::Keys, id.as_ref(), "does not decode"))
+}
+
+/// Before the queue's keys of held drafts: no time begins so, and they lie behind all that is to be flushed.
+pub(super) const HELD: [u8; 1] = [0xff];
+
+/// The key in the queue of a draft.
+pub(super) fn queue_key(row: &DraftRow) -> Vec<u8> {
+    let prefix: &[u8] = if row.state == DraftState::Held { &HELD } else { &[] };
+    Key::default().bytes(prefix).u64(row.created.as_micros()).bytes(row.publication.as_ref()).done()
+}
+
+fn waiting(key: &[u8], prefix: usize) -> Result<PublicationId, ReadError> {
+    key.get(prefix + 8..)
+        .and_then(|id| PublicationId::try_from(id).ok())
+        .ok_or_else(|| damaged(Cf::Queue, key, "has no id"))
 }
 
 impl Store {
@@ -54,16 +69,17 @@ impl Store {
     /// # Errors
     /// [`ReadError`].
     pub fn queued(&self, most: usize) -> Result<Vec<PublicationId>, ReadError> {
-        self.db
-            .scan(Cf::Queue, &[], &[])
-            .take(most)
-            .map(|row| {
-                let (key, _) = row?;
-                key.get(8..)
-                    .and_then(|id| PublicationId::try_from(id).ok())
-                    .ok_or_else(|| damaged(Cf::Queue, &key, "has no id"))
-            })
-            .collect()
+        let queued = self.db.scan(Cf::Queue, &[], &[]);
+        let queued = queued.take_while(|row| row.as_ref().map_or(true, |(key, _)| !key.starts_with(&HELD)));
+        queued.take(most).map(|row| waiting(&row?.0, 0)).collect()
+    }
+
+    /// Drafts that wait for a person, oldest first.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn held_drafts(&self, most: usize) -> Result<Vec<PublicationId>, ReadError> {
+        self.db.scan(Cf::Queue, &HELD, &HELD).take(most).map(|row| waiting(&row?.0, HELD.len())).collect()
     }
 
     /// A draft, whatever became of it.

@@ -61,6 +61,18 @@ pub enum Change {
         /// Why.
         error: String,
     },
+    /// A person lets a held draft go out.
+    DraftReleased {
+        /// Which.
+        publication: PublicationId,
+        /// Why, although a guard objects.
+        reason: Option<String>,
+    },
+    /// A person takes a held draft away.
+    DraftDiscarded {
+        /// Which.
+        publication: PublicationId,
+    },
     /// An access token.
     Token(TokenRow),
     /// A token that no longer is one.
@@ -536,6 +548,8 @@ impl KeyRow {
 pub enum DraftState {
     /// Durable, not sealed into messages yet.
     Queued,
+    /// Durable, waiting for a person.
+    Held,
     /// Messages of our log.
     Flushed,
     /// Never will be.
@@ -579,6 +593,8 @@ pub struct DraftRow {
     pub withdraws: Option<Withdrawal>,
     /// Marking it goes out under; unspecified of a withdrawal, and of what was accepted before this was kept.
     pub tlp: Tlp,
+    /// Why it goes out although a guard objected.
+    pub reason: Option<String>,
 }
 
 /// An access token: everything but the secret.

@@ -130,6 +130,7 @@ fn draft(n: u8, key: Option<&str>) -> DraftRow {
         error: None,
         withdraws: None,
         tlp: Tlp::Amber,
+        reason: None,
     }
 }
 

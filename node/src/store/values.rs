@@ -450,6 +450,8 @@ pub(super) struct DraftValue {
     withdraws: Option<WithdrawsValue>,
     #[prost(enumeration = "Tlp", tag = "20")]
     tlp: i32,
+    #[prost(string, optional, tag = "17")]
+    reason: Option<String>,
 }
 
 /// What a draft withdraws.
@@ -527,6 +529,7 @@ impl DraftValue {
                 DraftState::Queued => 0,
                 DraftState::Flushed => 1,
                 DraftState::Refused => 2,
+                DraftState::Held => 3,
             },
             messages: row.messages.iter().map(MessageId::to_vec).collect(),
             error: row.error.clone(),
@@ -537,6 +540,7 @@ impl DraftValue {
                 ground: withdraws.ground.into(),
             }),
             tlp: row.tlp.into(),
+            reason: row.reason.clone(),
         }
     }
 
@@ -572,6 +576,7 @@ impl DraftValue {
             state: match self.state {
                 0 => DraftState::Queued,
                 1 => DraftState::Flushed,
+                3 => DraftState::Held,
                 _ => DraftState::Refused,
             },
             messages: self
@@ -583,6 +588,7 @@ impl DraftValue {
             key_id: KeyId::try_from(self.key_id.as_slice()).ok(),
             parts: self.parts,
             withdraws,
+            reason: self.reason,
         })
     }
 }

@@ -5,10 +5,12 @@
 
 pub(super) mod activity;
 pub(super) mod backups;
+pub(super) mod drafts;
 pub(super) mod exports;
 pub(super) mod forks;
 pub(super) mod groups;
 pub(super) mod health;
+pub(super) mod import;
 pub(super) mod log;
 pub(super) mod lookup;
 pub(super) mod members;

@@ -23,9 +23,12 @@ use crate::{
         app::App,
         body, intake,
         params::{Params, bad},
-        problem::Problem,
+        problem::{self, Problem},
     },
-    publish::submission::{DraftState, DraftStatus, Submission},
+    publish::{
+        preview::{Preview, ReaderOf},
+        submission::{DraftState, DraftStatus, Submission},
+    },
     query::{Principal, words},
 };
 
@@ -36,7 +39,7 @@ const MAX_IDEMPOTENCY_KEY: usize = 200;
 /// `POST /api/v1/publications?group=…`, the body a STIX bundle.
 ///
 /// Parameters: `group`, `tlp`, `purpose`, `class` (several), `class_label`, `pap`, `embargo_until`, `handling` (several),
-/// `to` (several), `without_supervisors`; header `Idempotency-Key`.
+/// `to` (several), `without_supervisors`, `reason`, `draft` (held until a person releases it); header `Idempotency-Key`.
 pub(in crate::api) async fn submit(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
@@ -62,6 +65,8 @@ pub(in crate::api) async fn submit(
         "parts": accepted.parts,
         "duplicate": accepted.duplicate,
         "warnings": app.ports.status.obstacles(),
+        "held": accepted.held,
+        "notes": accepted.notes,
     });
     let mut response = (StatusCode::ACCEPTED, Json(answer)).into_response();
     if let Ok(location) = HeaderValue::from_str(&status_url) {
@@ -70,12 +75,67 @@ pub(in crate::api) async fn submit(
     Ok(response)
 }
 
+/// `POST /api/v1/previews?group=…`: what the same submission would be, who could open it, and what the guards object
+/// to. Parameters and body as of [`submit`]; nothing is kept.
+pub(in crate::api) async fn preview(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    uri: Uri,
+    headers: HeaderMap,
+    request: Body,
+) -> Result<Json<Value>, Problem> {
+    let mut submission = read(&app, &principal, &uri, &headers)?;
+    let place = intake::place(&app, &headers)?;
+    submission.bundle = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
+    let preview = app.ports.publish.preview(submission).await?;
+    drop(place);
+    Ok(Json(told(&app, &preview)))
+}
+
+pub(super) fn told(app: &App, preview: &Preview) -> Value {
+    let reader = |reader: &ReaderOf| {
+        json!({
+            "member": reader.member,
+            "organisation": reader.organisation,
+            "capacity": reader.capacity.map(words::word),
+        })
+    };
+    json!({
+        "group": app.ports.query.slug(preview.group),
+        "tlp": preview.tlp.as_str(),
+        "tlp_is_default": preview.is_default_tlp,
+        "pap": preview.pap.map(words::word),
+        "purpose": words::word(preview.purpose),
+        "classes": preview.classes.iter().copied().map(words::word).collect::<Vec<_>>(),
+        "objects": preview.objects,
+        "parts": preview.parts,
+        "readers": preview.readers.iter().map(reader).collect::<Vec<_>>(),
+        "objections": preview.report.objections.iter().map(problem::objection).collect::<Vec<_>>(),
+        "more_objections": preview.report.more,
+        "refusal": preview.refusal,
+    })
+}
+
 /// Everything but the body, so that a wrong parameter is told before 64 MiB are sent.
 fn read(app: &App, principal: &Principal, uri: &Uri, headers: &HeaderMap) -> Result<Submission, Problem> {
-    let query = &app.ports.query;
     let mut params = Params::of(uri)?;
+    let mut submission = stated(app, principal, &mut params, headers)?;
+    submission.hold |= params.flag("draft")?;
+    params.finish()?;
+    Ok(submission)
+}
+
+/// What a publication's parameters state.
+pub(super) fn stated(
+    app: &App,
+    principal: &Principal,
+    params: &mut Params,
+    headers: &HeaderMap,
+) -> Result<Submission, Problem> {
+    let query = &app.ports.query;
     let group = params.one("group")?.ok_or_else(|| bad("group", "is needed: a group's slug or number"))?;
-    let group = query.publishable(principal, &group)?.group();
+    let publishable = query.draftable(principal, &group)?;
+    let group = publishable.group();
     let tlp = params.one("tlp")?.map(|text| text.parse::<Tlp>()).transpose();
     let tlp = tlp.map_err(|error| bad("tlp", &error.to_string()))?;
     let purpose = params.one("purpose")?.map(|text| {
@@ -106,8 +166,8 @@ fn read(app: &App, principal: &Principal, uri: &Uri, headers: &HeaderMap) -> Res
             recipients.push(member);
         }
     }
+    let reason = params.one("reason")?;
     let exclude_supervisors = params.flag("without_supervisors")?;
-    params.finish()?;
     Ok(Submission {
         group,
         bundle: Vec::new(),
@@ -120,6 +180,9 @@ fn read(app: &App, principal: &Principal, uri: &Uri, headers: &HeaderMap) -> Res
         recipients,
         exclude_supervisors,
         idempotency_key: idempotency_key(principal, headers)?,
+        reason,
+        hold: publishable.is_held(),
+        origin: None,
         submitter: principal.name().to_owned(),
     })
 }
@@ -218,5 +281,6 @@ fn view(app: &App, draft: &DraftStatus) -> Value {
         "readable_only_here": draft.readable_only_here,
         "warnings": warnings,
         "error": draft.error,
+        "reason": draft.reason,
     })
 }

@@ -29,6 +29,8 @@ struct Wanted {
     #[serde(default)]
     publish: Vec<String>,
     #[serde(default)]
+    draft: Vec<String>,
+    #[serde(default)]
     admin: bool,
     max_tlp: Option<String>,
     #[serde(default)]
@@ -42,6 +44,7 @@ impl Wanted {
         Ok(Scope {
             read: groups(&self.read, query)?,
             publish: groups(&self.publish, query)?,
+            draft: groups(&self.draft, query)?,
             admin: self.admin,
             ceiling: ceiling.map_err(|error| Problem::unprocessable("bad-scope", error.to_string()))?,
             red: self.red,
@@ -141,6 +144,7 @@ fn view(query: &Query, token: &TokenView) -> Value {
         "name": token.name,
         "read": slugs(&token.scope.read),
         "publish": slugs(&token.scope.publish),
+        "draft": slugs(&token.scope.draft),
         "admin": token.scope.admin,
         "max_tlp": token.scope.ceiling.as_str(),
         "red": token.scope.red,

@@ -62,7 +62,7 @@ pub(in crate::api) async fn add(
     headers: HeaderMap,
     request: Body,
 ) -> Result<Response, Problem> {
-    let publishable = app.ports.query.publishable(&principal, &collection)?;
+    let publishable = app.ports.query.draftable(&principal, &collection)?;
     media::is_envelope(&headers)?;
     let place = intake::place(&app, &headers)?;
     let bytes = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
@@ -83,6 +83,9 @@ pub(in crate::api) async fn add(
             recipients: Vec::new(),
             exclude_supervisors: false,
             idempotency_key: None,
+            reason: None,
+            hold: publishable.is_held(),
+            origin: None,
             submitter: principal.name().to_owned(),
         })
         .await?;

@@ -65,7 +65,7 @@ impl From<DraftStatus> for Status {
         let (successes, failures, pendings) = match draft.state {
             DraftState::Flushed | DraftState::Withdrawn => (details, Vec::new(), Vec::new()),
             DraftState::Refused => (Vec::new(), details, Vec::new()),
-            DraftState::Drafted => (Vec::new(), Vec::new(), details),
+            DraftState::Held | DraftState::Drafted => (Vec::new(), Vec::new(), details),
         };
         Self {
             id: Uuid::from_bytes(*draft.publication.as_bytes()),

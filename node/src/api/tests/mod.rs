@@ -9,6 +9,8 @@ mod coalition;
 mod doors;
 mod exports;
 mod filters;
+mod guards;
+mod imports;
 mod limits;
 mod lookup;
 mod media;

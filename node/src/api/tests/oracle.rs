@@ -86,7 +86,7 @@ fn scopes() -> impl Strategy<Value = Scope> {
             let ceiling = if red { Tlp::AmberStrict } else { Tlp::ALL[level] };
             // A token grants something, or it is not made.
             let admin = admin || read.is_empty();
-            Scope { read, publish, admin, ceiling, red, expires: None }
+            Scope { read, publish, draft: Groups::NONE, admin, ceiling, red, expires: None }
         },
     )
 }

@@ -9,7 +9,7 @@ use belfry_proto::id::{MessageId, PublicationId};
 
 use super::{
     coalition::{CIDR, OWN},
-    site::{HOST, Put, Site, id_of, nothing},
+    site::{HOST, Put, Site, id_of, nothing, post},
 };
 use crate::{
     api::{
@@ -93,6 +93,12 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/api/v1/forks", Read, 200, No),
         expected("GET", "/api/v1/events", Read, 200, Named),
         expected("POST", "/api/v1/publications", Publish, 202, Named),
+        expected("POST", "/api/v1/previews", Publish, 200, Named),
+        expected("POST", "/api/v1/import", Publish, 202, Named),
+        expected("GET", "/api/v1/drafts", Publish, 200, No),
+        expected("GET", "/api/v1/drafts/{draft}", Publish, 200, Within),
+        expected("POST", "/api/v1/drafts/{draft}/release", Publish, 202, Within),
+        expected("DELETE", "/api/v1/drafts/{draft}", Publish, 204, Within),
         expected("GET", "/api/v1/publications/{publication}", Publish, 200, Within),
         expected("GET", "/api/v1/publications/{publication}/holders", Publish, 200, Within),
         expected("POST", "/api/v1/withdrawals", Publish, 202, Named),
@@ -110,6 +116,8 @@ pub(super) struct Samples {
     object: String,
     message: MessageId,
     publication: PublicationId,
+    /// One to be released, one to be discarded.
+    drafts: [String; 2],
     pub(super) victim: String,
 }
 
@@ -119,13 +127,24 @@ impl Samples {
         let object = Put::indicator(1);
         let message = site.put(std::slice::from_ref(&object)).await;
         site.say(&[OWNED]).await;
-        let sent =
-            Self { object: object.id, message, publication: PublicationId::ZERO, victim: String::new() };
+        let sent = Self {
+            object: object.id,
+            message,
+            publication: PublicationId::ZERO,
+            drafts: [String::new(), String::new()],
+            victim: String::new(),
+        };
         let route = ALL.iter().find(|route| route.path == "/api/v1/publications").unwrap();
         let answer = site.send(sent.request(route, Some(operator))).await;
         let publication = answer.json()["publication"].as_str().unwrap().parse().unwrap();
+        let mut drafts = [String::new(), String::new()];
+        for (n, draft) in drafts.iter_mut().enumerate() {
+            let path = "/api/v1/import?group=cidr";
+            let request = post(operator, path, "text/plain", format!("hxxp://evil[.]example/{n}"));
+            *draft = site.send(request).await.json()["publication"].as_str().unwrap().to_owned();
+        }
         let victim = site.token("victim", Scope { admin: true, ..nothing() }).await;
-        Self { publication, victim, ..sent }
+        Self { publication, drafts, victim, ..sent }
     }
 
     /// A request that only a token can make fail.
@@ -143,6 +162,7 @@ impl Samples {
             ("{file}", "ipv4-addr.txt".to_owned()),
             ("{publication}", self.publication.to_string()),
             ("{token}", victim),
+            ("{draft}", self.drafts[usize::from(route.method == "DELETE")].clone()),
         ] {
             path = path.replace(name, &value);
         }
@@ -180,7 +200,8 @@ impl Samples {
                 "application/json",
                 format!(r#"{{"group":"cidr","mode":"retract","objects":["{OWNED_ID}"]}}"#),
             ),
-            ("POST", "/api/v1/publications") => (
+            ("POST", "/api/v1/import") => ("text/plain", "hxxp://evil[.]example/a".to_owned()),
+            ("POST", "/api/v1/publications" | "/api/v1/previews") => (
                 "application/stix+json;version=2.1",
                 format!(
                     r#"{{"type":"bundle","id":"bundle--00000000-0000-4000-8000-000000000001","objects":[{object}]}}"#

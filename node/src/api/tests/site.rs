@@ -12,7 +12,7 @@ use belfry_proto::{
     crypto::secret::Secret,
     id::{GroupId, Height, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
     schema,
-    stix::{marking::Tlp, object::Object},
+    stix::{marking::Tlp, object::Object, warning::Warnings},
     time::Timestamp,
 };
 use serde_json::{Value, json};
@@ -36,7 +36,9 @@ use crate::{
     feed::Feed,
     identity::Identity,
     publish::{
-        Defaults, Held, Publisher,
+        Defaults, Guards, Held, Publisher,
+        drafts::{HeldDraft, OpenDraft},
+        preview::Preview,
         submission::{Accepted, DraftStatus, Submission, SubmitError},
         withdraw::{WithdrawError, WithdrawalRequest, Withdrawn},
     },
@@ -67,6 +69,26 @@ struct Publishing(Publisher);
 impl Publish for Publishing {
     async fn submit(&self, submission: Submission) -> Result<Accepted, SubmitError> {
         self.0.submit(submission).await
+    }
+
+    async fn preview(&self, submission: Submission) -> Result<Preview, SubmitError> {
+        self.0.preview(submission).await
+    }
+
+    async fn held(&self) -> Result<Vec<HeldDraft>, SubmitError> {
+        self.0.held().await
+    }
+
+    async fn held_draft(&self, publication: PublicationId) -> Result<OpenDraft, SubmitError> {
+        self.0.held_draft(publication).await
+    }
+
+    async fn release(&self, publication: PublicationId, reason: Option<String>) -> Result<(), SubmitError> {
+        self.0.release(publication, reason).await
+    }
+
+    async fn discard(&self, publication: PublicationId) -> Result<(), SubmitError> {
+        self.0.discard(publication).await
     }
 
     async fn withdraw(&self, request: WithdrawalRequest) -> Result<Withdrawn, WithdrawError> {
@@ -288,10 +310,11 @@ impl Site {
             tokio::task::spawn_blocking(move || Store::open(&path, owner, &key)).await.unwrap().unwrap();
         let roster = LiveRoster::new(roster);
         let query = Query::open(store.clone(), roster.clone(), identity.node, &master).unwrap();
+        let guards = Guards::new(config.guards.own().unwrap(), Arc::new(Warnings::built_in()));
         let query = query.with_exports(config.exports, Lists::open(config.lists).unwrap());
         let identity: Arc<Identity> = Arc::new(identity);
         let defaults = Defaults { tlp: Tlp::AmberStrict, purpose: None };
-        let publisher = Publisher::new(identity, store.clone(), roster, Feed::default(), defaults);
+        let publisher = Publisher::new(identity, store.clone(), roster, Feed::default(), defaults, guards);
         let (feed, received) = watch::channel(0);
         let ports = Ports {
             query: query.clone(),
@@ -477,6 +500,7 @@ pub(super) const fn nothing() -> Scope {
     Scope {
         read: Groups::NONE,
         publish: Groups::NONE,
+        draft: Groups::NONE,
         admin: false,
         ceiling: Scope::DEFAULT_CEILING,
         red: false,

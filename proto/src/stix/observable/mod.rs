@@ -5,9 +5,12 @@
 //! host names in canonical form. What cannot be normalised is not indexed; the object stays as it is.
 
 pub mod around;
+pub mod find;
 mod host;
 mod normalise;
 pub mod pattern;
+
+pub use self::normalise::refang;
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 

@@ -65,7 +65,8 @@ pub(super) fn guess(text: &str) -> Option<Kind> {
 
 /// Undoes defanging: `hxxp`, `[.]`, `(dot)`, `[at]`, `[://]` and the like, also one around the other. What comes
 /// out holds none: each ends with its bracket, and is looked for whenever one has come.
-fn refang(text: &str) -> String {
+#[must_use]
+pub fn refang(text: &str) -> String {
     let scheme = text.get(..4).filter(|start| start.eq_ignore_ascii_case("hxxp"));
     let (mut out, text) = match scheme.and(text.get(4..)) {
         Some(rest) => ("http".to_owned(), rest),

@@ -88,6 +88,7 @@ impl Node {
                 ..ServerConfig::default()
             },
             defaults: Defaults { tlp: Tlp::Amber, purpose: None },
+            guards: belfry_node::config::Guards::default(),
             outlets: Outlets::default(),
             tuning,
         };

@@ -190,6 +190,7 @@ async fn floor(path: &Path) -> anyhow::Result<(DB, Rows)> {
         error: None,
         withdraws: None,
         tlp: belfry_proto::schema::Tlp::Amber,
+        reason: None,
     };
     store.commit(Change::Draft(draft)).await?;
     drop(store);

@@ -1,0 +1,118 @@
+//! Held drafts: listed, looked at, released, discarded.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+    http::{StatusCode, Uri},
+};
+use belfry_proto::id::PublicationId;
+use serde_json::{Value, json, value::RawValue};
+
+use crate::{
+    api::{
+        app::App,
+        params::Params,
+        problem::{self, Problem},
+    },
+    publish::{drafts::HeldDraft, submission::SubmitError},
+    query::{Principal, words},
+};
+
+/// `GET /api/v1/drafts`: those in groups the token publishes to.
+pub(in crate::api) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+) -> Result<Json<Value>, Problem> {
+    let held = app.ports.publish.held().await?;
+    let held = held.iter().filter(|draft| app.ports.query.may_release(&principal, draft.group));
+    Ok(Json(json!({ "drafts": held.map(|draft| view(&app, draft)).collect::<Vec<_>>() })))
+}
+
+/// `GET /api/v1/drafts/{draft}`: what it says, and what the guards say of it.
+pub(in crate::api) async fn show(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    Path(draft): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let id = within(&app, &principal, &draft).await?;
+    let open = app.ports.publish.held_draft(id).await?;
+    let mut told = view(&app, &open.draft);
+    let readable = app.ports.query.may_look_into(&principal, open.draft.group, open.tlp);
+    let objects = open.objects.iter().filter(|_| readable);
+    let objects: Vec<&RawValue> =
+        objects.filter_map(|object| serde_json::from_slice(object.raw()).ok()).collect();
+    if let Value::Object(members) = &mut told {
+        members.insert("tlp".to_owned(), json!(open.tlp.as_str()));
+        members.insert("purpose".to_owned(), json!(words::word(open.purpose)));
+        members.insert(
+            "classes".to_owned(),
+            json!(open.classes.iter().copied().map(words::word).collect::<Vec<_>>()),
+        );
+        members.insert("content".to_owned(), json!(objects));
+        let objections = open.report.objections.iter().map(problem::objection);
+        members.insert("objections".to_owned(), objections.collect());
+        members.insert("more_objections".to_owned(), json!(open.report.more));
+    }
+    Ok(Json(told))
+}
+
+/// `POST /api/v1/drafts/{draft}/release`, with `reason` where a guard objects.
+pub(in crate::api) async fn release(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    Path(draft): Path<String>,
+    uri: Uri,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let mut params = Params::of(&uri)?;
+    let reason = params.one("reason")?;
+    params.finish()?;
+    let id = within(&app, &principal, &draft).await?;
+    app.ports.publish.release(id, reason).await?;
+    tracing::info!(publication = %id, by = %principal.token(), "released draft {id}");
+    let status_url = format!("/api/v1/publications/{id}");
+    Ok((StatusCode::ACCEPTED, Json(json!({ "publication": id, "status_url": status_url }))))
+}
+
+/// `DELETE /api/v1/drafts/{draft}`
+pub(in crate::api) async fn discard(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    Path(draft): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let id = within(&app, &principal, &draft).await?;
+    app.ports.publish.discard(id).await?;
+    tracing::info!(publication = %id, by = %principal.token(), "discarded draft {id}");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The draft meant, if it is held in a group the token publishes to; of another one nothing is told.
+async fn within(app: &App, principal: &Principal, draft: &str) -> Result<PublicationId, Problem> {
+    let unknown = || Problem::not_found("unknown-draft", "no held draft of this token's groups has this id");
+    let id: PublicationId = draft.parse().map_err(|_| unknown())?;
+    let status = app.ports.publish.status(id).await?.ok_or_else(unknown)?;
+    if !app.ports.query.may_release(principal, status.group) {
+        return Err(unknown());
+    }
+    match status.state {
+        crate::publish::submission::DraftState::Held => Ok(id),
+        _ => Err(SubmitError::NotHeld(id).into()),
+    }
+}
+
+fn view(app: &App, draft: &HeldDraft) -> Value {
+    let query = &app.ports.query;
+    let name = |id: &belfry_proto::id::MemberId| query.organisation(*id).unwrap_or_else(|| id.to_string());
+    json!({
+        "draft": draft.publication,
+        "group": query.slug(draft.group),
+        "submitter": draft.submitter,
+        "accepted": draft.accepted,
+        "recipients": draft.recipients.iter().map(name).collect::<Vec<_>>(),
+        "without_supervisors": draft.without_supervisors,
+        "parts": draft.parts,
+        "objects": draft.objects,
+        "reason": draft.reason,
+    })
+}

@@ -1,0 +1,160 @@
+//! `belfry import`: what others wrote in their formats, held for a person to release.
+
+use std::path::PathBuf;
+
+use belfry_proto::{
+    import::{Format, Mapping},
+    schema::Tlp,
+    time::Timestamp,
+    trust::names::Named as _,
+};
+use clap::Args;
+use serde_json::Value;
+
+use super::{
+    args::still_to_come,
+    client::{Content, path_and_query},
+    drafts::counted,
+    global::{DataFolder, Global},
+    output, preview,
+    publish::read_file,
+};
+use crate::config::parse_tlp;
+
+/// Skipped items printed one by one; --json has them all.
+const MAX_SHOWN: usize = 50;
+
+/// Take in a MISP event, a table, prose or a STIX bundle as a draft.
+///
+/// What was understood, what was skipped and why is printed. The draft waits until a person releases it with
+/// `belfry drafts release`, or leaves at once with --publish. The same file again is nothing new.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  belfry import event.json --group cidr --dry-run
+  belfry import iocs.csv --group cidr --map value=IOC,type=Kind --tlp amber
+  xclip -o | belfry import - --group cidr --format text")]
+pub(super) struct Import {
+    /// File; - for stdin
+    file: PathBuf,
+    /// Slug of the group
+    #[arg(long, value_name = "SLUG")]
+    group: String,
+    /// What it is: stix, misp, csv or text [default: told by name and content]
+    #[arg(long)]
+    format: Option<Format>,
+    /// Columns of a table by meaning: value, type, description, labels, tlp, confidence, valid_from, valid_until
+    #[arg(long, value_name = "MEANING=COLUMN,…")]
+    map: Option<Mapping>,
+    /// Marking [default: the most restrictive that the file states, else publish.tlp of the configuration]
+    #[arg(long, value_parser = parse_tlp)]
+    tlp: Option<Tlp>,
+    /// Last day, or RFC 3339 time, its indicators are valid [default: what the file says, if anything]
+    #[arg(long, value_name = "DATE", value_parser = still_to_come)]
+    valid_until: Option<Timestamp>,
+    /// Only this member can open it; repeat for several
+    #[arg(long, value_name = "MEMBER")]
+    to: Vec<String>,
+    /// Why it goes out although a guard objects. Say what it is, never the value
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Let it go out at once instead of holding it
+    #[arg(long)]
+    publish: bool,
+    /// Only say what was understood, what would leave, and to whom
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the daemon's answer as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data: DataFolder,
+}
+
+impl Import {
+    pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        let client = global.client(&self.data)?;
+        let bytes = read_file(&self.file)?;
+        let content = Content { kind: "application/octet-stream", bytes, idempotency_key: None };
+        let answer = client.post(&self.path(), content)?;
+        if self.json {
+            output::print_json(&answer)?;
+        } else {
+            output::print(&told(&answer, client.again()))?;
+        }
+        match answer.get("preview") {
+            Some(told) if !self.json => preview::show(told, false),
+            _ => Ok(()),
+        }
+    }
+
+    fn path(&self) -> String {
+        let name = self.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let map = self.map.as_ref().map(ToString::to_string);
+        let until = self.valid_until.map(|until| until.to_string());
+        let mut query = vec![("group", self.group.as_str()), ("name", &name)];
+        query.extend(self.format.map(|format| ("format", format.as_str())));
+        query.extend(map.as_deref().map(|map| ("map", map)));
+        query.extend(self.tlp.map(|tlp| ("tlp", tlp.name())));
+        query.extend(until.as_deref().map(|until| ("valid_until", until)));
+        query.extend(self.to.iter().map(|member| ("to", member.as_str())));
+        query.extend(self.reason.as_deref().map(|reason| ("reason", reason)));
+        query.extend(
+            [(self.publish, "publish"), (self.dry_run, "dry_run")]
+                .iter()
+                .filter(|f| f.0)
+                .map(|f| (f.1, "true")),
+        );
+        path_and_query("/api/v1/import", &query)
+    }
+}
+
+/// What a file came to, in words.
+fn told(answer: &Value, again: &str) -> String {
+    let at = |name: &str| answer.get(name).and_then(output::scalar).unwrap_or_else(|| "-".into());
+    let skipped = answer.get("skipped").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let more = answer.get("more_skipped").and_then(Value::as_u64).unwrap_or(0);
+    let mut text =
+        format!("Read as {}: {}.\n", at("format"), answer.get("objects").map(counted).unwrap_or_default());
+    let total = skipped.len() as u64 + more;
+    if total > 0 {
+        text.push_str(&format!("Skipped {}:\n", output::counted(total, "item", "items")));
+    }
+    for item in skipped.iter().take(MAX_SHOWN) {
+        let said =
+            |name: &str| item.get(name).and_then(Value::as_str).map(output::visible).unwrap_or_default();
+        text.push_str(&format!("  {} {}\n", said("at"), said("why")));
+    }
+    if total > MAX_SHOWN as u64 {
+        text.push_str("  … (--json shows more)\n");
+    }
+    let Some(id) = answer.get("publication").and_then(output::scalar) else { return text };
+    let flag = |name: &str| answer.get(name).and_then(Value::as_bool) == Some(true);
+    let notes = answer.get("notes").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    notes.for_each(|note| text.push_str(&format!("Note: {}\n", output::visible(note))));
+    text.push_str(&match (flag("duplicate"), flag("held")) {
+        (true, _) => format!("Nothing new: this file came before, as {id}.\n"),
+        (false, true) => format!("Held as draft {id}: belfry drafts show {id}{again}\n"),
+        (false, false) => format!("On its way. What becomes of it: belfry publication {id}{again}\n"),
+    });
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_taken_skipped_and_held_is_told() {
+        let answer = json!({"format": "csv", "objects": {"indicator": 2}, "held": true, "publication": "ab",
+            "skipped": [{"at": "line 3", "why": "is empty"}], "more_skipped": 4});
+        let told = told(&answer, "");
+        assert!(
+            told.starts_with("Read as csv: 2 indicator.\nSkipped 5 items:\n  line 3 is empty\n"),
+            "{told}"
+        );
+        assert!(told.ends_with("Held as draft ab: belfry drafts show ab\n"), "{told}");
+    }
+}

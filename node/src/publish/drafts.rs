@@ -1,0 +1,194 @@
+//! Held drafts: made by machines, released by people.
+//!
+//! Sharing is voluntary (NIS2 29(1)): what a tool hands in with a token that only drafts, or what is imported, lies
+//! here sealed until a person has looked at it. A release passes the guards once more, because what they know may have
+//! changed, and so may who reads.
+
+use std::collections::BTreeMap;
+
+use belfry_proto::{
+    envelope::payload,
+    guard::{Going, Report},
+    id::{GroupId, MemberId, PublicationId},
+    schema::{Audience, InformationClass, Purpose},
+    stix::{marking::Tlp, object::Object},
+    time::Timestamp,
+};
+
+use super::{Publisher, submission::SubmitError};
+use crate::{
+    clock,
+    feed::Notice,
+    store::{Change, DraftRow, DraftState},
+};
+
+/// Held drafts shown in one list; whoever has more releases some.
+pub const MAX_LISTED: usize = 1_000;
+
+/// A held draft, without its content.
+#[derive(Clone, Debug)]
+pub struct HeldDraft {
+    /// Names it.
+    pub publication: PublicationId,
+    /// Where to.
+    pub group: GroupId,
+    /// Who alone could open it; empty is the whole group.
+    pub recipients: Vec<MemberId>,
+    /// Whether supervisors are left out.
+    pub without_supervisors: bool,
+    /// Token name it was submitted with.
+    pub submitter: String,
+    /// When it became durable.
+    pub accepted: Timestamp,
+    /// Messages it would be.
+    pub parts: u32,
+    /// Objects in it by type, told by their ids.
+    pub objects: BTreeMap<String, usize>,
+    /// Why it goes out although a guard objects, if that was said already.
+    pub reason: Option<String>,
+}
+
+/// A held draft with all that a person decides by.
+#[derive(Clone, Debug)]
+pub struct OpenDraft {
+    /// Without the content.
+    pub draft: HeldDraft,
+    /// Under which marking.
+    pub tlp: Tlp,
+    /// Its aim.
+    pub purpose: Purpose,
+    /// Its information classes.
+    pub classes: Vec<InformationClass>,
+    /// The objects.
+    pub objects: Vec<Object>,
+    /// What the guards say of it now.
+    pub report: Report,
+}
+
+impl Publisher {
+    /// Held drafts, oldest first, at most [`MAX_LISTED`].
+    ///
+    /// # Errors
+    /// [`SubmitError::Fault`].
+    pub async fn held(&self) -> Result<Vec<HeldDraft>, SubmitError> {
+        let store = self.store.clone();
+        blocking(move || {
+            let mut found = Vec::new();
+            for publication in store.held_drafts(MAX_LISTED)? {
+                // One that was decided meanwhile is no longer held.
+                found.extend(
+                    store
+                        .draft(publication)?
+                        .filter(|row| row.state == DraftState::Held)
+                        .map(|row| held(&row)),
+                );
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// One held draft with its content.
+    ///
+    /// # Errors
+    /// [`SubmitError::NotHeld`], or a fault.
+    pub async fn held_draft(&self, publication: PublicationId) -> Result<OpenDraft, SubmitError> {
+        let this = self.clone();
+        blocking(move || this.open(publication).map(|(_, open)| open)).await
+    }
+
+    /// Lets a held draft go out. A reason said before stays unless another is given.
+    ///
+    /// # Errors
+    /// Not held, no longer a publisher or reader, or what the guards say; it stays held then.
+    pub async fn release(
+        &self,
+        publication: PublicationId,
+        reason: Option<String>,
+    ) -> Result<(), SubmitError> {
+        let this = self.clone();
+        blocking(move || this.let_go(publication, reason)).await
+    }
+
+    /// Takes a held draft away. Its idempotency key is free again: the same file may come another time.
+    ///
+    /// # Errors
+    /// [`SubmitError::NotHeld`], or a fault.
+    pub async fn discard(&self, publication: PublicationId) -> Result<(), SubmitError> {
+        let this = self.clone();
+        blocking(move || {
+            this.row(publication)?;
+            let change = Change::DraftDiscarded { publication };
+            this.store.commit_blocking(change).map_err(|error| SubmitError::Fault(Box::new(error)))?;
+            Ok(())
+        })
+        .await
+    }
+
+    fn let_go(&self, publication: PublicationId, reason: Option<String>) -> Result<(), SubmitError> {
+        let (row, open) = self.open(publication)?;
+        let (roster, now) = (self.roster.snapshot(), clock::now());
+        let group = roster.charter().group(row.group).ok_or(SubmitError::UnknownGroup(row.group))?;
+        self.may_publish(&roster, group, now)?;
+        let readers = roster.readers(row.group, Audience::Group, now);
+        if let Some(gone) =
+            row.recipients.iter().find(|id| readers.iter().all(|reader| reader.member != **id))
+        {
+            return Err(SubmitError::NotAReader(*gone));
+        }
+        let reason = self.guards.weigh(&open.report, reason.as_deref().or(row.reason.as_deref()))?;
+        if !self.store.has_room() {
+            return Err(SubmitError::NoRoom);
+        }
+        let change = Change::DraftReleased { publication, reason };
+        self.store.commit_blocking(change).map_err(|error| SubmitError::Fault(Box::new(error)))?;
+        self.feed.notify(Notice::DraftQueued);
+        Ok(())
+    }
+
+    fn row(&self, publication: PublicationId) -> Result<DraftRow, SubmitError> {
+        let row = self.store.draft(publication)?;
+        row.filter(|row| row.state == DraftState::Held).ok_or(SubmitError::NotHeld(publication))
+    }
+
+    fn open(&self, publication: PublicationId) -> Result<(DraftRow, OpenDraft), SubmitError> {
+        let row = self.row(publication)?;
+        let mut objects = Vec::new();
+        let mut said = None;
+        for part in &row.parts {
+            let part = payload::parse(part).map_err(|error| SubmitError::Fault(Box::new(error)))?;
+            objects.extend(part.objects);
+            said.get_or_insert((part.tlp, part.purpose, part.classes));
+        }
+        let (tlp, purpose, classes) = said.ok_or(SubmitError::NotHeld(publication))?;
+        let is_near_miss = classes.contains(&InformationClass::NearMiss);
+        let report = self.guards.examine(&objects, Going { tlp, is_default: false, is_near_miss });
+        let draft = held(&row);
+        Ok((row, OpenDraft { draft, tlp, purpose, classes, objects, report }))
+    }
+}
+
+fn held(row: &DraftRow) -> HeldDraft {
+    let mut objects: BTreeMap<String, usize> = BTreeMap::new();
+    for (id, _) in &row.objects {
+        let kind = id.split_once("--").map_or("", |(kind, _)| kind);
+        *objects.entry(kind.to_owned()).or_default() += 1;
+    }
+    HeldDraft {
+        publication: row.publication,
+        group: row.group,
+        recipients: row.recipients.clone(),
+        without_supervisors: row.audience == Audience::WithoutSupervisors,
+        submitter: row.submitter.clone(),
+        accepted: row.created,
+        parts: row.part_count,
+        objects,
+        reason: row.reason.clone(),
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SubmitError> + Send + 'static,
+) -> Result<T, SubmitError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| SubmitError::Fault(Box::new(error)))?
+}

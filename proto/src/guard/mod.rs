@@ -1,0 +1,341 @@
+//! What an author should look at again before something leaves: people's data, own secrets, known mistakes.
+//!
+//! Sharing is voluntary, and what has left cannot be called back with certainty. So every publication is read once
+//! more before it becomes a draft (DORA 45(1)(c), design §8):
+//!
+//! ```text
+//! objects ─roles─▶ whose is a value? ─texts─▶ every text with its path ─┬─ persons ─▶ people's data
+//!                                                                       ├─ own ─▶ secrets, markers
+//!         ─observables─▶ values ─▶ warning lists, own values            └─▶ Objection
+//! ```
+//!
+//! An [`Objection`] names object, property, guard and rule, **never the value**: it is shown, logged and kept. Three
+//! weights: a *note* is told, a *reason* must be given to go on, and what is *refused* does not leave at all, which
+//! are only numbers whose check digits say what they are and that nobody needs to share: national register and card
+//! numbers. An adversary's mailbox or mule account may be the intelligence itself; so all else is a person's to decide.
+
+mod digits;
+mod fold;
+mod own;
+mod persons;
+mod roles;
+mod texts;
+
+use std::{collections::BTreeSet, fmt};
+
+use self::{fold::fold, roles::Roles};
+pub use self::{
+    own::{Own, OwnError},
+    persons::{Personal, personal},
+    roles::Role,
+};
+use crate::stix::{
+    marking::{self, Markings, Tlp},
+    object::Object,
+    observable,
+    warning::{Level, Warnings},
+};
+
+/// Objections kept of one publication; beyond it only their number grows. People read some dozens.
+pub const MAX_OBJECTIONS: usize = 200;
+/// Characters of a reason.
+pub const MAX_REASON: usize = 500;
+
+/// Which guard objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Guard {
+    /// Data of people (Regulation (EU) 2016/679).
+    PersonalData,
+    /// The member's own names, domains, ranges.
+    OwnSecrets,
+    /// Values that are in many an indicator by mistake.
+    WarningList,
+    /// How far it may travel.
+    Marking,
+    /// Guidelines on competition policy.
+    Competition,
+    /// What sharing does not do.
+    Duty,
+}
+
+impl Guard {
+    /// Stable name, for API and people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PersonalData => "personal-data",
+            Self::OwnSecrets => "own-secrets",
+            Self::WarningList => "warning-list",
+            Self::Marking => "marking",
+            Self::Competition => "competition",
+            Self::Duty => "duty",
+        }
+    }
+}
+
+/// What an objection asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Weight {
+    /// To be known.
+    Note,
+    /// A person's reason to go on.
+    Reason,
+    /// Taking it out.
+    Refused,
+}
+
+impl Weight {
+    /// Stable name, for API and people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Reason => "reason",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What a guard found, as a sentence's end: "… holds an e-mail address".
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+pub enum Finding {
+    /// Data of a person.
+    #[error("holds {0}")]
+    Personal(Personal),
+    /// A value of the member's own, found by readers who look for it.
+    #[error("holds one of the own values of guards.own")]
+    OwnValue,
+    /// A name that should not be known.
+    #[error("holds one of the terms of guards.terms")]
+    OwnTerm,
+    /// A marker of what competitors must not tell each other.
+    #[error("holds one of the words of guards.competition; competitors must not exchange such information")]
+    Competition,
+    /// On a warning list that keeps values out of exports.
+    #[error("is on the warning list \"{0}\": readers will not act on it")]
+    Warned(String),
+    /// Open although it tells who was hit.
+    #[error("tells who was hit, under TLP:{0}")]
+    VictimInTheOpen(Tlp),
+    /// Nobody said how far it may go.
+    #[error("carries no marking and none was stated: it goes out under the default, TLP:{0}")]
+    Unmarked(Tlp),
+    /// NIS2 30 is another way.
+    #[error("is a near miss: sharing it notifies no CSIRT and no authority")]
+    NearMiss,
+}
+
+impl Finding {
+    /// Whose finding it is.
+    #[must_use]
+    pub const fn guard(&self) -> Guard {
+        match self {
+            Self::Personal(_) => Guard::PersonalData,
+            Self::OwnValue | Self::OwnTerm => Guard::OwnSecrets,
+            Self::Competition => Guard::Competition,
+            Self::Warned(_) => Guard::WarningList,
+            Self::VictimInTheOpen(_) | Self::Unmarked(_) => Guard::Marking,
+            Self::NearMiss => Guard::Duty,
+        }
+    }
+
+    /// What it asks for.
+    #[must_use]
+    pub const fn weight(&self) -> Weight {
+        match self {
+            Self::Personal(Personal::NationalNumber | Personal::PaymentCard) => Weight::Refused,
+            Self::Unmarked(_) | Self::NearMiss => Weight::Note,
+            _ => Weight::Reason,
+        }
+    }
+}
+
+/// One thing to look at again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Objection {
+    /// The object's STIX id; unset for the publication as a whole.
+    pub object: Option<String>,
+    /// Property in it, as in `external_references[2].description`; empty for the object as a whole.
+    pub path: String,
+    /// Whose the value is.
+    pub role: Role,
+    /// What.
+    pub finding: Finding,
+}
+
+impl Objection {
+    /// What it asks for.
+    #[must_use]
+    pub const fn weight(&self) -> Weight {
+        self.finding.weight()
+    }
+}
+
+/// Object, property, rule and role in one line.
+impl fmt::Display for Objection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.object.as_deref().unwrap_or("the publication"))?;
+        if !self.path.is_empty() {
+            write!(f, ": {}", self.path)?;
+        }
+        write!(f, " {}", self.finding)?;
+        match (self.role, self.finding.guard()) {
+            (Role::Unknown, _) => Ok(()),
+            (Role::Adversary, Guard::PersonalData) => {
+                f.write_str(", the adversary's: it may be the intelligence itself")
+            }
+            (Role::Victim, Guard::PersonalData) => f.write_str(", a victim's: nobody needs it to defend"),
+            (Role::Adversary, Guard::OwnSecrets) => f.write_str(", as if it were the adversary's"),
+            (Role::Adversary | Role::Victim, _) => Ok(()),
+        }
+    }
+}
+
+/// Everything the guards said of one publication.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The gravest first.
+    pub objections: Vec<Objection>,
+    /// How many more there were.
+    pub more: usize,
+}
+
+impl Report {
+    /// The gravest weight; unset if nothing was found.
+    #[must_use]
+    pub fn gravest(&self) -> Option<Weight> {
+        self.objections.iter().map(Objection::weight).max()
+    }
+}
+
+/// How it shall go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Going {
+    /// The publication's marking.
+    pub tlp: Tlp,
+    /// It is neither stated nor the objects': the configured default.
+    pub is_default: bool,
+    /// Its author says that it is a near miss.
+    pub is_near_miss: bool,
+}
+
+/// Reads `objects` as every guard does. Work is linear in their text.
+#[must_use]
+pub fn examine(objects: &[Object], going: Going, own: &Own, warnings: &Warnings) -> Report {
+    let roles = Roles::of(objects);
+    let markings = Markings::of(objects);
+    let mut found = Found::default();
+    if going.is_default {
+        found.add(None, "", Role::Unknown, Finding::Unmarked(going.tlp));
+    }
+    if going.is_near_miss {
+        found.add(None, "", Role::Unknown, Finding::NearMiss);
+    }
+    for object in objects {
+        found.object(object, &roles, own, warnings);
+        let tlp = marking::effective(object, Some(going.tlp), &markings).unwrap_or(going.tlp);
+        if tlp <= Tlp::Green && roles.tells_who_was_hit(object) {
+            found.add(Some(object.id()), "", Role::Victim, Finding::VictimInTheOpen(tlp));
+        }
+    }
+    found.into_report()
+}
+
+/// Why a reason is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReasonError {
+    /// Nothing said, or too much.
+    #[error("a reason is 1 to {MAX_REASON} characters")]
+    Length,
+    /// It is kept, so it must not hold what it excuses.
+    #[error("a reason is kept: it must not hold {0} itself")]
+    Personal(Personal),
+    /// As [`Self::Personal`].
+    #[error("a reason is kept: it must not hold own values, terms or competition-sensitive words")]
+    Own,
+}
+
+/// A reason fit to be kept: it repeats no value that the guards know.
+///
+/// # Errors
+/// [`ReasonError`].
+pub fn reason(text: &str, own: &Own) -> Result<String, ReasonError> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > MAX_REASON {
+        return Err(ReasonError::Length);
+    }
+    let folded = fold(text);
+    if let Some(found) = persons::find(&folded).into_iter().next() {
+        return Err(ReasonError::Personal(found));
+    }
+    if own.find(&folded).next().is_some() {
+        return Err(ReasonError::Own);
+    }
+    Ok(text.to_owned())
+}
+
+#[derive(Default)]
+struct Found {
+    objections: BTreeSet<Objection>,
+    more: usize,
+}
+
+impl Found {
+    fn add(&mut self, object: Option<&str>, path: &str, role: Role, finding: Finding) {
+        let objection = Objection { object: object.map(str::to_owned), path: path.to_owned(), role, finding };
+        if self.objections.contains(&objection) {
+            return;
+        }
+        // What is refused must not hide behind a crowd of what is not.
+        let most = if objection.weight() < Weight::Refused { MAX_OBJECTIONS } else { 2 * MAX_OBJECTIONS };
+        if self.objections.len() < most {
+            self.objections.insert(objection);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn object(&mut self, object: &Object, roles: &Roles, own: &Own, warnings: &Warnings) {
+        let id = Some(object.id());
+        for text in texts::of(object) {
+            let role = roles.of_text(object, &text.path);
+            let folded = fold(&text.value);
+            let personal = persons::find(&folded).into_iter().map(Finding::Personal);
+            let mut findings: BTreeSet<Finding> = personal.collect();
+            findings.extend(own.find(&folded));
+            if findings.is_empty() {
+                continue;
+            }
+            // A path holds names its author chose.
+            let path = texts::path_without(&text.path, |part| {
+                let part = fold(part);
+                !persons::find(&part).is_empty() || own.find(&part).next().is_some()
+            });
+            for finding in findings {
+                self.add(id, &path, role, finding);
+            }
+        }
+        let role = roles.whose(object);
+        for observable in observable::extract(object) {
+            let path = if object.kind() == "indicator" { "pattern" } else { "" };
+            if own.covers(&observable) {
+                self.add(id, path, role, Finding::OwnValue);
+            }
+            let hits = warnings.hits(&observable);
+            if let Some(hit) = hits.first().filter(|hit| hit.level == Level::Block) {
+                self.add(id, path, role, Finding::Warned(hit.list.to_owned()));
+            }
+        }
+    }
+
+    fn into_report(self) -> Report {
+        let mut objections: Vec<Objection> = self.objections.into_iter().collect();
+        objections.sort_by_key(|objection| std::cmp::Reverse(objection.weight()));
+        let more = self.more + objections.len().saturating_sub(MAX_OBJECTIONS);
+        objections.truncate(MAX_OBJECTIONS);
+        Report { objections, more }
+    }
+}
+
+#[cfg(test)]
+mod tests;

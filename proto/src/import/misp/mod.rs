@@ -1,0 +1,414 @@
+//! A MISP event in JSON: what its attributes name, what it says of them, and who said it.
+//!
+//! | MISP | STIX 2.1 |
+//! |---|---|
+//! | event | `report` of its uuid, by an `identity` of the creator organisation |
+//! | attribute, `to_ids` | `indicator` of its uuid, based on the observable |
+//! | attribute, not `to_ids` | `observed-data` of its uuid, of the observable |
+//! | file object | one `file` with all its hashes |
+//! | galaxy cluster | threat actor, intrusion set, attack pattern, malware, tool |
+//! | sighting, false positive | `sighting`, without who saw it; `opinion` |
+//! | tags `tlp:…`, `PAP:…` | markings; others are labels |
+//!
+//! A distribution of 0 ("your organisation only") without a TLP tag counts as AMBER+STRICT: whoever wrote the event
+//! did not mean it for others, and the importer decides.
+
+mod galaxy;
+mod json;
+mod types;
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+pub(super) use self::types::kind_of;
+use self::{
+    json::{Attribute, Event, Object, Sighting, Tag},
+    types::Meaning,
+};
+use super::{
+    Import, ImportError, Options, Place, Why,
+    make::{Frame, Item, file, id, id_of, is_of_file, time},
+};
+use crate::{
+    schema::Pap,
+    stix::{marking::Tlp, observable::Kind},
+    time::Timestamp,
+};
+
+/// Reads one event or a list of them.
+pub(super) fn read(bytes: &[u8], options: &Options, import: &mut Import) -> Result<(), ImportError> {
+    for (path, event) in json::events(bytes)? {
+        Taking::new(&path, &event, options)?.take(&event, import)?;
+    }
+    Ok(())
+}
+
+/// An event on its way.
+struct Taking {
+    path: String,
+    frame: Frame,
+    when: Timestamp,
+    valid_until: Option<Timestamp>,
+    report: String,
+    /// In the report, in order.
+    refs: Vec<String>,
+    known: BTreeSet<String>,
+    links: Vec<String>,
+}
+
+impl Taking {
+    fn new(path: &str, event: &Event, options: &Options) -> Result<Self, ImportError> {
+        let when = seconds(&event.timestamp).or_else(|| day(&event.date)).unwrap_or(options.now);
+        let report = uuid(&format!("{path}.uuid"), &event.uuid)?;
+        Ok(Self {
+            path: path.to_owned(),
+            frame: Frame::at(when),
+            when,
+            valid_until: options.valid_until,
+            report: format!("report--{report}"),
+            refs: Vec::new(),
+            known: BTreeSet::new(),
+            links: Vec::new(),
+        })
+    }
+
+    fn take(mut self, event: &Event, import: &mut Import) -> Result<(), ImportError> {
+        let (tlp, pap, labels) = self.tags(&self.path.clone(), &event.tags, import);
+        let own = (event.distribution.as_deref() == Some("0")).then_some(Tlp::AmberStrict);
+        self.frame.tlp = tlp.or(own);
+        import.narrow(self.frame.tlp, pap);
+        self.author(event, import)?;
+        for (i, attribute) in event.attributes.iter().enumerate() {
+            self.attribute(&format!("{}.Attribute[{i}]", self.path), attribute, import)?;
+        }
+        for (i, object) in event.objects.iter().enumerate() {
+            self.object(&format!("{}.Object[{i}]", self.path), object, import)?;
+        }
+        for i in 0..event.proposals.len() {
+            import.skip(Place::Path(format!("{}.ShadowAttribute[{i}]", self.path)), Why::Proposal);
+        }
+        for (i, galaxy) in event.galaxies.iter().enumerate() {
+            let path = format!("{}.Galaxy[{i}]", self.path);
+            for object in galaxy::objects(&path, galaxy, import) {
+                self.add(object, import)?;
+            }
+        }
+        self.report(event, &labels, import)
+    }
+
+    /// Who wrote the event: its creator organisation, never a person.
+    fn author(&mut self, event: &Event, import: &mut Import) -> Result<(), ImportError> {
+        let Some(organisation) = &event.orgc else { return Ok(()) };
+        let uuid = uuid(&format!("{}.Orgc.uuid", self.path), &organisation.uuid)?;
+        let author = format!("identity--{uuid}");
+        // Of one form whichever event it stands in, so that all of them name one object.
+        let frame = Frame { tlp: None, ..Frame::at(Timestamp::ZERO) };
+        let properties = json!({"name": organisation.name, "identity_class": "organization"});
+        self.frame.author = Some(author.clone());
+        self.add(frame.object("identity", &author, properties), import)
+    }
+
+    fn attribute(
+        &mut self,
+        path: &str,
+        attribute: &Attribute,
+        import: &mut Import,
+    ) -> Result<(), ImportError> {
+        if let Some(items) = self.items(path, attribute, import)? {
+            let objects: Vec<_> = items.iter().map(Item::object).collect();
+            let of_file: Vec<&Item> = items.iter().filter(|i| is_of_file(i.observable.kind())).collect();
+            // `filename|md5` is one file.
+            let whole = (of_file.len() > 1).then(|| file(&of_file)).flatten();
+            for (i, (item, object)) in items.iter().zip(objects).enumerate() {
+                let object =
+                    if is_of_file(item.observable.kind()) { whole.clone().or(object) } else { object };
+                self.said(path, attribute, i, item, object, import)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Of an object the attributes are told one by one, a file's as one file.
+    fn object(&mut self, path: &str, object: &Object, import: &mut Import) -> Result<(), ImportError> {
+        if object.deleted {
+            import.skip(Place::Path(path.to_owned()), Why::Deleted);
+            return Ok(());
+        }
+        let mut told: Vec<(String, &Attribute, Vec<Item>)> = Vec::new();
+        for (i, attribute) in object.attributes.iter().enumerate() {
+            let path = format!("{path}.Attribute[{i}]");
+            if let Some(items) = self.items(&path, attribute, import)? {
+                told.push((path, attribute, items));
+            }
+        }
+        let of_file: Vec<&Item> = told
+            .iter()
+            .flat_map(|(.., items)| items)
+            .filter(|item| is_of_file(item.observable.kind()))
+            .collect();
+        let whole = (object.name == "file").then(|| file(&of_file)).flatten();
+        for (path, attribute, items) in &told {
+            for (i, item) in items.iter().enumerate() {
+                let is_of_file = is_of_file(item.observable.kind());
+                let object = if is_of_file { whole.clone().or_else(|| item.object()) } else { item.object() };
+                self.said(path, attribute, i, item, object, import)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The values an attribute names; `None` if it names none and was taken or skipped as something else.
+    fn items(
+        &mut self,
+        path: &str,
+        attribute: &Attribute,
+        import: &mut Import,
+    ) -> Result<Option<Vec<Item>>, ImportError> {
+        let place = || Place::Path(path.to_owned());
+        if attribute.deleted {
+            import.skip(place(), Why::Deleted);
+            return Ok(None);
+        }
+        let value = attribute.value.trim();
+        if value.is_empty() {
+            import.skip(place(), Why::Empty);
+            return Ok(None);
+        }
+        match types::meaning(&attribute.kind) {
+            Some(Meaning::Values(kinds)) => {
+                let parts: Vec<&str> =
+                    if kinds.len() > 1 { value.splitn(kinds.len(), '|').collect() } else { vec![value] };
+                let items =
+                    kinds.iter().zip(&parts).filter_map(|(kind, part)| Some((*kind.as_ref()?, *part)));
+                let items: Option<Vec<Item>> = items.map(|(kind, part)| Item::new(kind, part)).collect();
+                let items = items.filter(|items| parts.len() == kinds.len() && !items.is_empty());
+                if items.is_none() {
+                    import.skip(place(), Why::NotA(types::brief(&attribute.kind)));
+                }
+                Ok(items)
+            }
+            Some(Meaning::Link) => {
+                self.links.push(value.to_owned());
+                Ok(None)
+            }
+            Some(Meaning::Rule(language)) => {
+                self.rule(path, attribute, language, import)?;
+                Ok(None)
+            }
+            Some(Meaning::Prose) if attribute.relation.is_none() => {
+                self.prose(path, attribute, import)?;
+                Ok(None)
+            }
+            Some(Meaning::Prose) | None => {
+                import.skip(place(), Why::Untranslated(types::brief(&attribute.kind)));
+                Ok(None)
+            }
+        }
+    }
+
+    /// A value as its attribute says it: something to look for, or something seen.
+    fn said(
+        &mut self,
+        path: &str,
+        attribute: &Attribute,
+        nth: usize,
+        item: &Item,
+        object: Option<serde_json::Map<String, Value>>,
+        import: &mut Import,
+    ) -> Result<(), ImportError> {
+        let (frame, labels) = self.frame_of(path, attribute, import);
+        if item.observable.kind() == Kind::Cve {
+            return self.add(frame.vulnerability(item.observable.value(), &attribute.comment), import);
+        }
+        let (Some(pattern), Some(object)) = (item.pattern(), object) else { return Ok(()) };
+        let observable = id_of(&object);
+        self.add(object, import)?;
+        let uuid = uuid(&format!("{path}.uuid"), &attribute.uuid)?;
+        let of = |kind: &str| {
+            if nth == 0 { format!("{kind}--{uuid}") } else { id(kind, &[&uuid, &nth.to_string()]) }
+        };
+        let first = moment(attribute.first_seen.as_deref()).unwrap_or_else(|| frame.created.clone());
+        let last = moment(attribute.last_seen.as_deref()).unwrap_or_else(|| first.clone()).max(first.clone());
+        if !attribute.to_ids {
+            let seen = json!({
+                "first_observed": first, "last_observed": last, "number_observed": 1, "labels": labels,
+                "object_refs": [observable],
+            });
+            return self.add(frame.object("observed-data", &of("observed-data"), seen), import);
+        }
+        let indicator = of("indicator");
+        let until = self.valid_until.map(time).filter(|until| *until > first);
+        let properties = json!({
+            "name": item.observable.value(), "description": attribute.comment, "labels": labels,
+            "indicator_types": ["malicious-activity"], "pattern": pattern, "pattern_type": "stix",
+            "valid_from": first, "valid_until": until,
+        });
+        self.add(frame.object("indicator", &indicator, properties), import)?;
+        self.add(frame.relationship("based-on", &indicator, &observable), import)?;
+        for (i, sighting) in attribute.sightings.iter().enumerate() {
+            self.sighting(&format!("{path}.Sighting[{i}]"), sighting, &indicator, import)?;
+        }
+        Ok(())
+    }
+
+    fn rule(
+        &mut self,
+        path: &str,
+        attribute: &Attribute,
+        language: &str,
+        import: &mut Import,
+    ) -> Result<(), ImportError> {
+        let (frame, labels) = self.frame_of(path, attribute, import);
+        let uuid = uuid(&format!("{path}.uuid"), &attribute.uuid)?;
+        let properties = json!({
+            "name": attribute.comment, "labels": labels, "indicator_types": ["malicious-activity"],
+            "pattern": attribute.value, "pattern_type": language, "valid_from": frame.created,
+        });
+        self.add(frame.object("indicator", &format!("indicator--{uuid}"), properties), import)
+    }
+
+    fn prose(&mut self, path: &str, attribute: &Attribute, import: &mut Import) -> Result<(), ImportError> {
+        let (frame, labels) = self.frame_of(path, attribute, import);
+        let uuid = uuid(&format!("{path}.uuid"), &attribute.uuid)?;
+        let properties = json!({
+            "abstract": attribute.comment, "content": attribute.value, "labels": labels, "object_refs": [self.report],
+        });
+        import.add(frame.object("note", &format!("note--{uuid}"), properties))
+    }
+
+    /// MISP's types of sightings: seen, false positive, and an expiry that is no sighting.
+    fn sighting(
+        &mut self,
+        path: &str,
+        sighting: &Sighting,
+        of: &str,
+        import: &mut Import,
+    ) -> Result<(), ImportError> {
+        let when = seconds(&sighting.date).unwrap_or(self.when);
+        let frame = Frame { created: time(when), modified: time(when), ..self.frame.clone() };
+        let name = |kind: &str| match &sighting.uuid {
+            Some(text) => uuid(&format!("{path}.uuid"), text).map(|uuid| format!("{kind}--{uuid}")),
+            None => Ok(id(kind, &[of, path, &frame.created])),
+        };
+        // Who saw it is not told: who was hit is sensitive.
+        let frame = Frame { author: None, ..frame.clone() };
+        let object = match sighting.kind.as_deref() {
+            None | Some("0") => {
+                let seen = json!({"sighting_of_ref": of, "first_seen": frame.created, "last_seen": frame.created, "count": 1});
+                frame.object("sighting", &name("sighting")?, seen)
+            }
+            Some("1") => {
+                let said = json!({"opinion": "strongly-disagree", "explanation": "false positive", "object_refs": [of]});
+                frame.object("opinion", &name("opinion")?, said)
+            }
+            Some(other) => {
+                import.skip(
+                    Place::Path(path.to_owned()),
+                    Why::Untranslated(types::brief(&format!("sighting {other}"))),
+                );
+                return Ok(());
+            }
+        };
+        self.add(object, import)
+    }
+
+    fn report(mut self, event: &Event, labels: &[String], import: &mut Import) -> Result<(), ImportError> {
+        if self.refs.is_empty() {
+            import.skip(Place::Path(self.path.clone()), Why::Empty);
+            return Ok(());
+        }
+        let published = day(&event.date).map_or_else(|| self.frame.created.clone(), time);
+        let references: Vec<Value> = std::mem::take(&mut self.links)
+            .into_iter()
+            .map(|url| json!({"source_name": "MISP event", "url": url}))
+            .collect();
+        let properties = json!({
+            "name": if event.info.is_empty() { "MISP event" } else { &event.info },
+            "published": published, "report_types": ["threat-report"], "labels": labels,
+            "external_references": references, "object_refs": self.refs,
+        });
+        import.add(self.frame.object("report", &self.report, properties))
+    }
+
+    /// What an attribute says beside its value: time, marking, labels.
+    fn frame_of(&self, path: &str, attribute: &Attribute, import: &mut Import) -> (Frame, Vec<String>) {
+        let (tlp, pap, labels) = self.tags(path, &attribute.tags, import);
+        let when = seconds(&attribute.timestamp).map_or_else(|| self.frame.created.clone(), time);
+        let own = (attribute.distribution.as_deref() == Some("0")).then_some(Tlp::AmberStrict);
+        let tlp = tlp.or(own).max(self.frame.tlp);
+        import.narrow(tlp, pap);
+        (Frame { created: when.clone(), modified: when, tlp, ..self.frame.clone() }, labels)
+    }
+
+    /// Marking, permitted actions and labels. A `tlp:` or `pap:` that nobody knows is the narrowest.
+    fn tags(&self, path: &str, tags: &[Tag], import: &mut Import) -> (Option<Tlp>, Option<Pap>, Vec<String>) {
+        let (mut tlp, mut pap, mut labels) = (None, None, Vec::new());
+        for tag in tags {
+            let lower = tag.name.trim().to_ascii_lowercase();
+            let mut unread = || {
+                import.skip(Place::Path(path.to_owned()), Why::Marking(types::brief(&tag.name)));
+            };
+            if lower.starts_with("tlp:") {
+                let said = lower.parse::<Tlp>().or_else(|error| {
+                    // The taxonomy's older name of CLEAR, and its predicate for "not closed".
+                    if lower.starts_with("tlp:ex:") { Ok(Tlp::Red) } else { Err(error) }
+                });
+                tlp = tlp.max(Some(said.unwrap_or_else(|_| {
+                    unread();
+                    Tlp::Red
+                })));
+            } else if let Some(word) = lower.strip_prefix("pap:") {
+                let said = match word {
+                    "clear" | "white" => Pap::Clear,
+                    "green" => Pap::Green,
+                    "amber" => Pap::Amber,
+                    "red" => Pap::Red,
+                    _ => {
+                        unread();
+                        Pap::Red
+                    }
+                };
+                pap = pap.into_iter().chain([said]).max_by_key(|pap: &Pap| *pap as i32);
+            } else if !lower.is_empty() && !lower.starts_with("misp-galaxy:") {
+                labels.push(tag.name.trim().to_owned());
+            }
+        }
+        (tlp, pap, labels)
+    }
+
+    /// Adds an object and puts it into the report; one that is there already is only named again.
+    fn add(
+        &mut self,
+        object: serde_json::Map<String, Value>,
+        import: &mut Import,
+    ) -> Result<(), ImportError> {
+        let id = id_of(&object);
+        if !self.known.insert(id.clone()) {
+            return Ok(());
+        }
+        self.refs.push(id.clone());
+        import.add_once(object)
+    }
+}
+
+fn uuid(path: &str, text: &str) -> Result<String, ImportError> {
+    let broken = |rule| ImportError::Event { path: path.to_owned(), rule };
+    let uuid = uuid::Uuid::try_parse(text.trim()).map_err(|_| broken("must be a UUID"))?;
+    Ok(uuid.hyphenated().to_string())
+}
+
+/// Seconds since the epoch, as MISP writes times.
+fn seconds(text: &str) -> Option<Timestamp> {
+    let seconds: u64 = text.trim().parse().ok().filter(|seconds| *seconds > 0)?;
+    Some(Timestamp::from_micros(seconds.checked_mul(1_000_000)?)).filter(|at| *at < Timestamp::MAX)
+}
+
+fn day(text: &str) -> Option<Timestamp> {
+    format!("{}T00:00:00Z", text.trim()).parse().ok()
+}
+
+/// RFC 3339, any offset, in STIX's form.
+fn moment(text: Option<&str>) -> Option<String> {
+    text?.trim().parse::<Timestamp>().ok().map(time)
+}

@@ -1,0 +1,345 @@
+//! What others' files become: MISP events, tables, prose and bundles as STIX objects, and what was left out and why.
+//!
+//! ```text
+//! bytes ─┬─ stix ─▶ as it is
+//!        ├─ misp ─▶ attributes, objects, galaxies, sightings ─┐
+//!        ├─ csv ──▶ rows by mapped columns ───────────────────┼─ make ─▶ objects with fixed ids ─▶ Import
+//!        └─ text ─▶ values in prose ──────────────────────────┘
+//! ```
+//!
+//! An import is made of its file alone: the same file gives the same ids again, so that taking it in twice is one
+//! publication. A file with a fault is refused whole and the error says where; an *item* that is no intelligence, or
+//! none that STIX can say, is [`Skipped`], and nothing is skipped in silence. Every byte may come from an enemy: size
+//! and counts are bounded before anything is built.
+
+mod csv;
+mod make;
+mod misp;
+mod rows;
+mod text;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
+
+use serde_json::{Map, Value, json};
+
+pub use self::csv::{Column, Mapping, MappingError};
+use crate::{
+    limits::{MAX_BUNDLE, MAX_BUNDLE_OBJECTS},
+    schema::Pap,
+    stix::{
+        bundle::{Bundle, BundleError},
+        marking::Tlp,
+    },
+    time::Timestamp,
+};
+
+/// Skipped items told one by one; beyond it only their number grows.
+pub const MAX_SKIPPED: usize = 10_000;
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A STIX 2.1 bundle.
+    Stix,
+    /// A MISP event, or a list of them, in JSON.
+    Misp,
+    /// Comma-separated values with a line of names.
+    Csv,
+    /// Prose, a list of values, or a mail.
+    Text,
+}
+
+/// A word that names no format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a format is stix, misp, csv or text")]
+pub struct FormatError;
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Self; 4] = [Self::Stix, Self::Misp, Self::Csv, Self::Text];
+
+    /// Stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stix => "stix",
+            Self::Misp => "misp",
+            Self::Csv => "csv",
+            Self::Text => "text",
+        }
+    }
+
+    /// What a file most likely is, by its name's end and its first bytes.
+    #[must_use]
+    pub fn guess(name: &str, bytes: &[u8]) -> Self {
+        let extension = name.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase()).unwrap_or_default();
+        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+        match (extension.as_str(), first) {
+            ("csv" | "tsv", _) => Self::Csv,
+            (_, Some(b'{' | b'[')) => {
+                let head = bytes.get(..bytes.len().min(4096)).unwrap_or_default();
+                let holds = |part: &[u8]| head.windows(part.len()).any(|window| window == part);
+                if holds(b"\"Event\"") || holds(b"\"response\"") || holds(b"\"Orgc\"") {
+                    Self::Misp
+                } else {
+                    Self::Stix
+                }
+            }
+            _ => Self::Text,
+        }
+    }
+}
+
+impl FromStr for Format {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        Self::ALL.into_iter().find(|format| format.as_str() == text).ok_or(FormatError)
+    }
+}
+
+/// What the importer says about a file that the file does not.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// When what the file gives no time for counts as said.
+    pub now: Timestamp,
+    /// Columns of a table; empty: those with usual names.
+    pub mapping: Mapping,
+    /// Until when its indicators are valid; unset: what the file says, if anything.
+    pub valid_until: Option<Timestamp>,
+}
+
+/// Where an item stands in its file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Line, from 1.
+    Line(u64),
+    /// Path in JSON, as in `Event.Attribute[3]`.
+    Path(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Path(path) => f.write_str(path),
+        }
+    }
+}
+
+/// Why an item became no object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Why {
+    /// Nothing stands there.
+    #[error("is empty")]
+    Empty,
+    /// Not a value of the type it says.
+    #[error("is not a value of its type, {0}")]
+    NotA(String),
+    /// Nothing that STIX has an observable for.
+    #[error("is of type {0}, which tells nothing to look for")]
+    Untranslated(String),
+    /// What it is cannot be told.
+    #[error("is no address, domain, URL, mailbox, hash or CVE number")]
+    NoValue,
+    /// Taken back at its source.
+    #[error("was deleted at its source")]
+    Deleted,
+    /// Somebody's suggestion.
+    #[error("is a proposal that nobody accepted")]
+    Proposal,
+    /// Seen before in this file.
+    #[error("stands in the file before")]
+    Twice,
+    /// `report.pdf`, `end.Next`.
+    #[error("may be a file's name or no domain at all; write it as in evil[.]example to have it taken")]
+    Ambiguous,
+    /// `evil.example/a`.
+    #[error("is the host of a path or port; write the URL with its scheme to have it taken")]
+    Part,
+    /// Written to somebody.
+    #[error("is a recipient or a server of the mail's way, not its sender's")]
+    Recipient,
+    /// A marking nobody knows.
+    #[error("carries a marking that cannot be read: {0}")]
+    Marking(String),
+    /// Knowledge of a kind that is not taken.
+    #[error("is a galaxy of type {0}, which has no STIX object")]
+    Galaxy(String),
+    /// An encoded piece.
+    #[error("is encoded; paste it as text")]
+    Encoded,
+}
+
+/// An item that became no object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Skipped {
+    /// Where.
+    pub place: Place,
+    /// Why.
+    pub why: Why,
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.place, self.why)
+    }
+}
+
+/// Why a file is not taken in. Nothing of it is.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// Larger than a publication may be.
+    #[error("has {0} bytes, more than the {MAX_BUNDLE} of one import: split the file")]
+    TooLong(usize),
+    /// More than a publication may hold.
+    #[error("holds more than {MAX_BUNDLE_OBJECTS} objects or items: split the file")]
+    TooMany,
+    /// Nothing in it.
+    #[error("holds nothing to share; {0} items were skipped")]
+    Nothing(usize),
+    /// Not text.
+    #[error("line {0}: is not UTF-8 text")]
+    NotText(u64),
+    /// Not a bundle, or one with a fault.
+    #[error("{0}")]
+    Stix(#[from] BundleError),
+    /// Not a MISP event.
+    #[error("is not a MISP event in JSON: {0}")]
+    Misp(#[source] serde_json::Error),
+    /// A property of an event breaks a rule.
+    #[error("{path} {rule}")]
+    Event {
+        /// Where.
+        path: String,
+        /// The rule it breaks.
+        rule: &'static str,
+    },
+    /// A table with a fault.
+    #[error("line {line}: {rule}")]
+    Csv {
+        /// From 1.
+        line: u64,
+        /// The rule it breaks.
+        rule: String,
+    },
+    /// The mapping names a column that is not there.
+    #[error("has no column \"{column}\" for {meaning}; it has {known}")]
+    NoColumn {
+        /// As mapped.
+        column: String,
+        /// What for.
+        meaning: &'static str,
+        /// Those there are.
+        known: String,
+    },
+}
+
+/// What a file came to.
+#[derive(Clone, Debug, Default)]
+pub struct Import {
+    objects: Vec<Map<String, Value>>,
+    /// Ids among them that may come again.
+    ids: BTreeSet<String>,
+    /// The bundle itself, of a file that is one.
+    given: Option<Vec<u8>>,
+    /// How many of each STIX type.
+    pub counts: BTreeMap<String, usize>,
+    /// What became no object, in the file's order.
+    pub skipped: Vec<Skipped>,
+    /// How many more did not.
+    pub more_skipped: usize,
+    /// The most restrictive actions the file permits; unset if it says nothing.
+    pub pap: Option<Pap>,
+    /// The narrowest marking the file states; unset if none.
+    pub tlp: Option<Tlp>,
+}
+
+impl Import {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ImportError`], naming line or property and rule.
+    pub fn read(format: Format, bytes: &[u8], options: &Options) -> Result<Self, ImportError> {
+        if bytes.len() > MAX_BUNDLE {
+            return Err(ImportError::TooLong(bytes.len()));
+        }
+        let mut import = Self::default();
+        match format {
+            Format::Stix => import.bundle_itself(bytes)?,
+            Format::Misp => misp::read(bytes, options, &mut import)?,
+            Format::Csv => csv::read(text_of(bytes)?, options, &mut import)?,
+            Format::Text => text::read(text_of(bytes)?, options, &mut import)?,
+        }
+        if import.counts.is_empty() {
+            return Err(ImportError::Nothing(import.skipped.len() + import.more_skipped));
+        }
+        Ok(import)
+    }
+
+    /// The objects as a STIX 2.1 bundle, taken out: what is told of them stays.
+    #[must_use]
+    pub fn take_bundle(&mut self) -> Vec<u8> {
+        match self.given.take() {
+            Some(bytes) => bytes,
+            None => {
+                let objects = json!(std::mem::take(&mut self.objects));
+                let id = make::id("bundle", &[&objects.to_string()]);
+                json!({"type": "bundle", "id": id, "objects": objects}).to_string().into_bytes()
+            }
+        }
+    }
+
+    fn bundle_itself(&mut self, bytes: &[u8]) -> Result<(), ImportError> {
+        for object in Bundle::parse(bytes)?.objects() {
+            *self.counts.entry(object.kind().to_owned()).or_default() += 1;
+        }
+        self.given = Some(bytes.to_vec());
+        Ok(())
+    }
+
+    fn skip(&mut self, place: Place, why: Why) {
+        if self.skipped.len() < MAX_SKIPPED {
+            self.skipped.push(Skipped { place, why });
+        } else {
+            self.more_skipped += 1;
+        }
+    }
+
+    fn add(&mut self, object: Map<String, Value>) -> Result<(), ImportError> {
+        if self.objects.len() == MAX_BUNDLE_OBJECTS {
+            return Err(ImportError::TooMany);
+        }
+        let kind = object.get("type").and_then(Value::as_str).unwrap_or_default();
+        *self.counts.entry(kind.to_owned()).or_default() += 1;
+        self.objects.push(object);
+        Ok(())
+    }
+
+    /// As [`Self::add`], of what several parts of a file may bring: the first one stands.
+    fn add_once(&mut self, object: Map<String, Value>) -> Result<(), ImportError> {
+        if self.ids.insert(make::id_of(&object)) { self.add(object) } else { Ok(()) }
+    }
+
+    fn narrow(&mut self, tlp: Option<Tlp>, pap: Option<Pap>) {
+        self.tlp = self.tlp.max(tlp);
+        self.pap = self.pap.into_iter().chain(pap).max_by_key(|pap| *pap as i32);
+    }
+}
+
+fn text_of(bytes: &[u8]) -> Result<&str, ImportError> {
+    // A byte order mark, which spreadsheets write, is no content.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    std::str::from_utf8(bytes).map_err(|error| {
+        let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let lines = before.iter().filter(|byte| **byte == b'\n').count();
+        ImportError::NotText(lines as u64 + 1)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,323 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::stix::{Object, observable};
+
+const NOW: &str = "2026-11-23T10:00:00Z";
+
+fn options() -> Options {
+    Options { now: NOW.parse().unwrap(), ..Options::default() }
+}
+
+fn import(format: Format, text: &str) -> Import {
+    Import::read(format, text.as_bytes(), &options()).unwrap()
+}
+
+fn refusal(format: Format, text: &str) -> String {
+    Import::read(format, text.as_bytes(), &options()).unwrap_err().to_string()
+}
+
+/// The objects, checked as every published one is.
+fn objects(mut import: Import) -> Vec<Object> {
+    Bundle::parse(&import.take_bundle()).unwrap().into_objects()
+}
+
+fn values(objects: &[Object]) -> BTreeSet<String> {
+    let all = objects.iter().flat_map(observable::extract);
+    all.map(|value| format!("{} {}", value.kind(), value.value())).collect()
+}
+
+fn skipped(import: &Import) -> Vec<String> {
+    import.skipped.iter().map(ToString::to_string).collect()
+}
+
+const UUID: &str = "298fe907-7931-4fd2-8131-2814dd4931";
+
+fn event(attributes: &Value, more: &Value) -> String {
+    let mut event = json!({"uuid": format!("{UUID}00"), "info": "Campaign", "date": "2026-11-20", "timestamp": "1763800000",
+        "Orgc": {"uuid": format!("{UUID}01"), "name": "CERT"}, "Attribute": attributes});
+    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({ "Event": event }).to_string()
+}
+
+fn attribute(n: u8, kind: &str, value: &str, more: &Value) -> Value {
+    let mut attribute = json!({"uuid": format!("{UUID}{n:02}"), "type": kind, "value": value, "to_ids": true,
+        "timestamp": "1763800001"});
+    attribute.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    attribute
+}
+
+#[test]
+fn prose_gives_what_it_means_and_tells_what_it_leaves_out() {
+    let text = "Beacons to hxxps://evil[.]example/a and evil[.]example, again evil[.]example.\n\
+        It drops report.zip from 198.51.100.7:443, see update.evil.example\n\
+        sha256 D41D8CD98F00B204E9800998ECF8427ED41D8CD98F00B204E9800998ECF8427E, CVE-2026-0001";
+    let found = import(Format::Text, text);
+    assert_eq!(
+        skipped(&found),
+        [
+            "line 1 stands in the file before",
+            "line 2 may be a file's name or no domain at all; write it as in evil[.]example to have it taken",
+            "line 2 is the host of a path or port; write the URL with its scheme to have it taken",
+        ]
+    );
+    let digest = "d41d8cd98f00b204e9800998ecf8427e".repeat(2);
+    let expected = ["cve CVE-2026-0001", "domain-name evil.example", "domain-name update.evil.example"]
+        .map(str::to_owned);
+    let mut expected: BTreeSet<String> = expected.into();
+    expected.extend([format!("sha256 {digest}"), "url https://evil.example/a".to_owned()]);
+    assert_eq!(values(&objects(found)), expected);
+}
+
+#[test]
+fn of_a_mail_only_its_senders_values_are_taken() {
+    let mail = "Received: from mx.bank.example (mx.bank.example [203.0.113.5])\n by in.bank.example\n\
+        From: \"Bank\" <it@evil.example>\nTo: jan@bank.example\nCc: an@bank.example\nSubject: look\n\n\
+        Go to hxxp://evil[.]example/login\n\
+        QmVsZnJ5IGlzIGEgbm9kZSBmb3Igc2hhcmluZyB0aHJlYXQgaW50ZWxsaWdlbmNlIG\n";
+    let found = import(Format::Text, mail);
+    assert!(
+        skipped(&found).iter().all(|line| line.contains("recipient") || line.contains("encoded")),
+        "{found:?}"
+    );
+    let expected = ["email-addr it@evil.example", "url http://evil.example/login"].map(str::to_owned);
+    assert_eq!(values(&objects(found)), expected.into());
+}
+
+#[test]
+fn a_table_is_read_by_its_columns() {
+    let table = "IOC;Kind;Note;TLP;valid_until\nevil[.]example;domain;\"a; b\";amber;2027-01-01\n\
+        198.51.100.7;ip;;green;\n;ip;;;\nnot an ip;ip;;;\nx;imphash;;;\nevil.example;domain;;;\n";
+    let mapping: Mapping = "value=IOC,type=Kind".parse().unwrap();
+    let found = Import::read(Format::Csv, table.as_bytes(), &Options { mapping, ..options() }).unwrap();
+    assert_eq!(
+        skipped(&found),
+        [
+            "line 4 is empty",
+            "line 5 is not a value of its type, ip",
+            "line 6 is of type imphash, which tells nothing to look for",
+            "line 7 stands in the file before",
+        ]
+    );
+    assert_eq!(found.tlp, Some(Tlp::Amber));
+    assert_eq!((found.counts["indicator"], found.counts["relationship"]), (2, 2));
+    let objects = objects(found);
+    let indicator = objects.iter().find(|object| object.kind() == "indicator").unwrap().properties();
+    assert_eq!(indicator["description"], "a; b");
+    assert_eq!(indicator["valid_until"], "2027-01-01T00:00:00.000Z");
+    assert_eq!(indicator["object_marking_refs"], json!([Tlp::Amber.marking_id()]));
+}
+
+#[test]
+fn a_table_with_a_fault_is_refused_with_line_column_and_rule() {
+    for (table, said) in [
+        ("value,tlp\nevil.example,pink\n", "line 2: tlp cannot be read"),
+        ("value,confidence\nevil.example,101\n", "line 2: confidence is no number from 0 to 100"),
+        ("value,valid_until\na.example,2027-01-01\nb.example,soon\n", "line 3: valid_until is no time"),
+        ("value,valid_from,valid_until\na.example,2027-01-02,2027-01-01\n", "not later than valid_from"),
+        ("name,kind\nx,y\n", "has no column \"value\" for value; it has name, kind"),
+        ("value\n", "holds nothing to share; 0 items were skipped"),
+        ("", "has no column"),
+    ] {
+        let refusal = refusal(Format::Csv, table);
+        assert!(refusal.contains(said), "{table:?}: {refusal}");
+    }
+    let broken = Import::read(Format::Csv, b"value\na.example\n\xff", &options()).unwrap_err().to_string();
+    assert_eq!(broken, "line 3: is not UTF-8 text");
+    assert!("value=A,value=B".parse::<Mapping>().is_err() && "colour=A".parse::<Mapping>().is_err());
+}
+
+#[test]
+fn an_event_becomes_its_values_and_nothing_else() {
+    let attributes = json!([
+        attribute(10, "domain|ip", "evil.example|198.51.100.7", &json!({})),
+        attribute(11, "filename|sha1", &format!("evil.exe|{}", "a".repeat(40)), &json!({"to_ids": false})),
+        attribute(
+            12,
+            "ip-dst|port",
+            "198.51.100.8|443",
+            &json!({"Sighting": [{"type": "0", "date_sighting": "1763800002"},
+            {"type": "1", "date_sighting": "1763800003"}, {"type": "2", "date_sighting": "1763800004"}]})
+        ),
+        attribute(13, "sha256", "too short", &json!({})),
+        attribute(20, "url", "host.example", &json!({"to_ids": false})),
+        attribute(14, "imphash", "x", &json!({})),
+        attribute(15, "url", "http://evil.example/", &json!({"deleted": true})),
+        attribute(16, "link", "https://blog.example/", &json!({"to_ids": false})),
+        attribute(17, "text", "They came at night.", &json!({"to_ids": false})),
+        attribute(18, "yara", "rule x { condition: true }", &json!({})),
+        attribute(19, "vulnerability", "CVE-2026-0001", &json!({})),
+    ]);
+    let galaxies = json!({"Galaxy": [
+        {"type": "threat-actor", "GalaxyCluster": [{"uuid": format!("{UUID}50"), "value": "Bear", "meta": {"synonyms": ["B"]}}]},
+        {"type": "mitre-attack-pattern", "GalaxyCluster": [{"uuid": format!("{UUID}51"), "value": "Phishing - T1566",
+            "meta": {"external_id": ["T1566"]}}]},
+        {"type": "sector", "GalaxyCluster": []}],
+        "ShadowAttribute": [{"value": "x"}]});
+    let found = import(Format::Misp, &event(&attributes, &galaxies));
+    assert_eq!(
+        skipped(&found),
+        [
+            "Event.Attribute[2].Sighting[2] is of type sighting 2, which tells nothing to look for",
+            "Event.Attribute[3] is not a value of its type, sha256",
+            "Event.Attribute[5] is of type imphash, which tells nothing to look for",
+            "Event.Attribute[6] was deleted at its source",
+            "Event.ShadowAttribute[0] is a proposal that nobody accepted",
+            "Event.Galaxy[2] is a galaxy of type sector, which has no STIX object",
+        ]
+    );
+    let count = |kind: &str| found.counts.get(kind).copied().unwrap_or_default();
+    assert_eq!(
+        [count("indicator"), count("observed-data"), count("sighting"), count("opinion"), count("note")],
+        [4, 3, 1, 1, 1]
+    );
+    assert_eq!(
+        [count("report"), count("identity"), count("threat-actor"), count("attack-pattern")],
+        [1, 1, 1, 1]
+    );
+    let objects = objects(found);
+    let sha1 = format!("sha1 {}", "a".repeat(40));
+    let expected = [
+        "cve CVE-2026-0001",
+        "domain-name evil.example",
+        "domain-name host.example",
+        "file-name evil.exe",
+        "ipv4-addr 198.51.100.7",
+        "ipv4-addr 198.51.100.8",
+    ];
+    let mut expected: BTreeSet<String> = expected.map(str::to_owned).into();
+    expected.insert(sha1);
+    assert_eq!(values(&objects), expected);
+    let of = |kind: &str| objects.iter().find(|object| object.kind() == kind).unwrap();
+    assert_eq!(of("indicator").id(), format!("indicator--{UUID}10"));
+    assert_eq!(of("report").created_by(), Some(format!("identity--{UUID}01").as_str()));
+    assert_eq!(of("report").properties()["external_references"][0]["url"], "https://blog.example/");
+    assert_eq!(of("attack-pattern").properties()["name"], "Phishing");
+    assert!(!String::from_utf8_lossy(of("sighting").raw()).contains("created_by_ref"));
+}
+
+#[test]
+fn markings_of_an_event_hold_and_unknown_ones_are_the_narrowest() {
+    let marked = |event_tags: &[&str], tags: &[&str], distribution: &str| {
+        let named = |tags: &[&str]| tags.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>();
+        let attribute = attribute(10, "domain", "evil.example", &json!({ "Tag": named(tags) }));
+        let more = json!({"Tag": named(event_tags), "distribution": distribution});
+        let found = import(Format::Misp, &event(&json!([attribute]), &more));
+        (found.tlp, found.pap, found)
+    };
+    assert_eq!(marked(&["tlp:green", "PAP:AMBER"], &[], "3").0, Some(Tlp::Green));
+    assert_eq!(marked(&["tlp:green", "PAP:AMBER"], &[], "3").1, Some(Pap::Amber));
+    assert_eq!(marked(&["tlp:green"], &["tlp:amber+strict"], "3").0, Some(Tlp::AmberStrict));
+    assert_eq!(marked(&["tlp:green"], &["tlp:clear"], "3").0, Some(Tlp::Green));
+    assert_eq!(marked(&[], &[], "0").0, Some(Tlp::AmberStrict));
+    assert_eq!(marked(&[], &[], "3").0, None);
+    let (tlp, _, found) = marked(&["tlp:purple", "osint"], &[], "3");
+    assert_eq!(tlp, Some(Tlp::Red));
+    assert_eq!(skipped(&found), ["Event carries a marking that cannot be read: tlp:purple"]);
+}
+
+#[test]
+fn files_that_are_no_events_are_told_why() {
+    for (text, said) in [
+        ("{\"Event\": {\"uuid\": 5}}", "expected a string"),
+        ("{\"Event\": {\"uuid\": \"x\"}}", "Event.uuid must be a UUID"),
+        ("{\"response\": [{}]}", "missing field `Event`"),
+        ("{", "EOF"),
+        ("[1]", "expected struct"),
+    ] {
+        let refusal = refusal(Format::Misp, text);
+        assert!(refusal.contains(said), "{text}: {refusal}");
+    }
+    let broken = attribute(10, "domain", "evil.example", &json!({"uuid": "no"}));
+    assert_eq!(
+        refusal(Format::Misp, &event(&json!([broken]), &json!({}))),
+        "Event.Attribute[0].uuid must be a UUID"
+    );
+}
+
+#[test]
+fn a_bomb_is_refused_before_anything_is_built() {
+    let many = "{},".repeat(600_000);
+    assert!(matches!(
+        Import::read(
+            Format::Misp,
+            format!("{{\"Event\":{{\"Attribute\":[{many}{{}}]}}}}").as_bytes(),
+            &options()
+        ),
+        Err(ImportError::TooMany)
+    ));
+    let rows = format!("value\n{}", "a.example\n".repeat(MAX_BUNDLE_OBJECTS + 1));
+    assert!(matches!(Import::read(Format::Csv, rows.as_bytes(), &options()), Err(ImportError::TooMany)));
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(matches!(Import::read(Format::Misp, deep.as_bytes(), &options()), Err(ImportError::Misp(_))));
+    assert!(matches!(
+        Import::read(Format::Text, &vec![b'a'; MAX_BUNDLE + 1], &options()),
+        Err(ImportError::TooLong(_))
+    ));
+    let twice =
+        import(Format::Text, &format!("evil[.]example {}", "evil[.]example ".repeat(MAX_SKIPPED + 5)));
+    assert_eq!((twice.skipped.len(), twice.more_skipped), (MAX_SKIPPED, 5));
+}
+
+#[test]
+fn the_same_file_names_its_objects_alike_whenever_it_is_read() {
+    let later = Options { now: "2027-01-01T00:00:00Z".parse().unwrap(), ..options() };
+    for (format, text) in [
+        (Format::Text, "evil[.]example 198.51.100.7".to_owned()),
+        (Format::Csv, "value\nevil.example\n".to_owned()),
+        (Format::Misp, event(&json!([attribute(10, "domain", "evil.example", &json!({}))]), &json!({}))),
+    ] {
+        let ids = |options: &Options| {
+            let found = Import::read(format, text.as_bytes(), options).unwrap();
+            objects(found).iter().map(|object| object.id().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&options()), ids(&later));
+    }
+}
+
+#[test]
+fn formats_are_guessed_by_name_and_content() {
+    for (name, bytes, format) in [
+        ("a.csv", "x", Format::Csv),
+        ("a.json", "{\"Event\":{}}", Format::Misp),
+        ("a.json", " {\"type\":\"bundle\"}", Format::Stix),
+        ("a.eml", "From: x", Format::Text),
+        ("-", "evil[.]example", Format::Text),
+    ] {
+        assert_eq!(Format::guess(name, bytes.as_bytes()), format, "{name} {bytes}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_file_panics_and_what_is_taken_can_be_published(
+        text in "(value,type\n)?([a-z]{0,5}[\\[\\].@:/|,;\"' ]{0,3}(evil\\.example|198\\.51\\.100\\.7|CVE-2026-0001)?\n?){0,8}",
+    ) {
+        for format in [Format::Text, Format::Csv, Format::Misp] {
+            if let Ok(mut found) = Import::read(format, text.as_bytes(), &options()) {
+                prop_assert!(Bundle::parse(&found.take_bundle()).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn every_value_of_a_table_is_taken_or_told(rows in proptest::collection::vec("[a-z]{1,6}(\\.example)?|198\\.51\\.100\\.[0-9]{1,3}", 1..20)) {
+        let table = format!("value\n{}\n", rows.join("\n"));
+        match Import::read(Format::Csv, table.as_bytes(), &options()) {
+            Ok(found) => {
+                let taken = found.counts["indicator"];
+                prop_assert_eq!(taken + found.skipped.len(), rows.len());
+            }
+            Err(ImportError::Nothing(skipped)) => prop_assert_eq!(skipped, rows.len()),
+            Err(other) => prop_assert!(false, "{}", other),
+        }
+    }
+
+    #[test]
+    fn any_attribute_is_told_or_taken(kind in "(domain|ip-dst|url|md5|regkey|mutex|filename|AS|email-src|x-y)", value in "\\PC{1,30}") {
+        let text = event(&json!([attribute(10, &kind, &value, &json!({})), attribute(11, "domain", "evil.example", &json!({}))]), &json!({}));
+        let mut found = import(Format::Misp, &text);
+        prop_assert_eq!(found.counts["indicator"] + found.skipped.len(), 2);
+        prop_assert!(Bundle::parse(&found.take_bundle()).is_ok());
+    }
+}

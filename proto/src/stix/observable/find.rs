@@ -1,0 +1,147 @@
+//! Values in prose: what a pasted report, mail or list speaks of.
+
+use std::borrow::Cow;
+
+use super::{Kind, Observable, refang};
+
+/// How a value stands in its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stands {
+    /// Defanged, or with its scheme: its author meant a value.
+    Meant,
+    /// As it is; a domain may be a file's name or two words without a blank.
+    Bare,
+    /// As the host of something more, as of `evil.example/a` or `198.51.100.7:443`.
+    Host,
+}
+
+/// The values that `text` speaks of, in order, repeated ones too. Work is linear in the text.
+pub fn values(text: &str) -> impl Iterator<Item = (Observable, Stands)> + '_ {
+    text.split(is_gap).filter(|word| word.len() > 2).flat_map(of_word)
+}
+
+/// What stands between words and in no value; commas and semicolons stand in URLs.
+fn is_gap(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(c, '"' | '\'' | '<' | '>' | '`' | '|' | '“' | '”' | '„' | '«' | '»' | '‘' | '’')
+}
+
+fn of_word(word: &str) -> Vec<(Observable, Stands)> {
+    let plain = fanged(word);
+    if plain.contains("://") {
+        return one(&plain, word).into_iter().collect();
+    }
+    plain.split([',', ';', '=']).filter_map(|part| one(part, word)).collect()
+}
+
+/// `word` without brackets around it and with defanging undone.
+fn fanged(word: &str) -> Cow<'_, str> {
+    let word = word.trim_start_matches(['(', '{', '*', '-', '•', ',', ';', ':']);
+    let word = match word.strip_prefix('[') {
+        // The first label of a defanged name has no dot before it.
+        Some(rest) if !word.starts_with("[.") => rest,
+        _ => word,
+    };
+    if word.contains(['[', '(', '{']) || word.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("hxxp"))
+    {
+        Cow::Owned(refang(word))
+    } else {
+        Cow::Borrowed(word)
+    }
+}
+
+fn one(part: &str, word: &str) -> Option<(Observable, Stands)> {
+    let text = trimmed(part);
+    if text.len() < 3 {
+        return None;
+    }
+    let told = |value: Observable| {
+        let is_defanged = !word.contains(text);
+        let stands = if is_defanged || value.kind() == Kind::Url { Stands::Meant } else { Stands::Bare };
+        (value, stands)
+    };
+    let named = |host: &str| host.contains('.').then(|| Observable::guess(host)).flatten();
+    // First: an address with its port has as many digits as a MAC address.
+    if let Some((host, port)) = text.split_once(':')
+        && !port.is_empty()
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+        && let Some(value) = named(host)
+    {
+        return Some((value, Stands::Host));
+    }
+    if let Some(value) = Observable::guess(text) {
+        return Some(told(value));
+    }
+    // `evil.example:443/a` names a host; a label before a value, as in `IP:198.51.100.7`, names nothing.
+    let host = text.split(['/', ':']).next().unwrap_or_default();
+    if let Some(value) = named(host).filter(|value| value.kind() != Kind::Email) {
+        return Some((value, Stands::Host));
+    }
+    let (_, behind) = text.split_once(':')?;
+    Observable::guess(trimmed(behind)).map(told)
+}
+
+/// Without the punctuation that ends a sentence, and without a closing bracket that nothing opens.
+fn trimmed(text: &str) -> &str {
+    let mut text = text;
+    loop {
+        let shorter = text.trim_end_matches(['.', ',', ';', ':', '!', '?', '*', '…']);
+        let shorter =
+            [('(', ')'), ('[', ']'), ('{', '}')].into_iter().fold(shorter, |text, (open, close)| match text
+                .strip_suffix(close)
+            {
+                Some(rest) if text.matches(open).count() < text.matches(close).count() => rest,
+                _ => text,
+            });
+        if shorter.len() == text.len() {
+            return text;
+        }
+        text = shorter;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn found(text: &str) -> Vec<String> {
+        values(text).map(|(value, stands)| format!("{} {stands:?}", value.value())).collect()
+    }
+
+    #[test]
+    fn values_are_found_in_what_people_paste() {
+        for (text, expected) in [
+            ("seen at hxxps://evil[.]example/a,b (again).", "https://evil.example/a,b Meant"),
+            ("(evil[.]example)", "evil.example Meant"),
+            ("[198.51.100.7]", "198.51.100.7 Bare"),
+            ("C2: 198[.]51[.]100[.]7.", "198.51.100.7 Meant"),
+            ("IP:198.51.100.7", "198.51.100.7 Bare"),
+            ("198.51.100.7:443", "198.51.100.7 Host"),
+            ("evil.example/path", "evil.example Host"),
+            ("sha256=D41D8CD98F00B204E9800998ECF8427E", "d41d8cd98f00b204e9800998ecf8427e Bare"),
+            ("From: \"X\" <x@evil.example>", "x@evil.example Bare"),
+            ("http://[2001:db8::1]/x", "http://[2001:db8::1]/x Meant"),
+            ("https://wiki.example/a_(b)", "https://wiki.example/a_(b) Meant"),
+            ("CVE-2026-0001, and", "CVE-2026-0001 Bare"),
+        ] {
+            assert_eq!(found(text), [expected], "{text}");
+        }
+        assert_eq!(found("a.example;b.example,198.51.100.7").len(), 3);
+        assert!(found("Nothing here, at 10:30 on 2026-11-23: 42% of it (or 3.5)!").is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn every_defanged_value_comes_out_as_it_was(host in "[a-z]{3,8}\\.example", before in "(see |at )", after in "[.,;:]? ?") {
+            let told = format!("{before}{}{after}", host.replace('.', "[.]"));
+            prop_assert_eq!(found(&told), [format!("{host} Meant")]);
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC{0,60}|[\\[\\](){}.:/@a1 ]{0,40}") {
+            let _ = found(&text);
+        }
+    }
+}

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     clock,
-    query::{Principal, TokenError},
+    query::{Principal, TokenError, TokenId},
 };
 
 /// What a route asks of a token before its handler runs. Groups are the handler's to check, by way of `query`.
@@ -72,6 +72,13 @@ impl Needs {
 /// Who asks, or why that is not known.
 #[derive(Clone)]
 pub(crate) struct Identity(Result<Principal, Problem>);
+
+impl Identity {
+    /// The token of whoever asks, if it is good.
+    pub(crate) fn token(&self) -> Option<TokenId> {
+        self.0.as_ref().ok().map(Principal::token)
+    }
+}
 
 /// Layer: finds out who asks and charges failures and requests to their buckets.
 pub(crate) async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {

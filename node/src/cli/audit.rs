@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     args::{second, until},
+    audit_log::{Calls, Verify},
     exit::refuse,
     global::{DataFolder, Global},
     output,
@@ -25,6 +26,8 @@ use crate::keys::file::{self, Existing, Readers};
 pub(super) enum Command {
     Membership(MembershipAt),
     Message(Message),
+    Log(Calls),
+    Verify(Verify),
 }
 
 impl Command {
@@ -32,6 +35,8 @@ impl Command {
         match self {
             Self::Membership(membership) => membership.run(),
             Self::Message(message) => message.run(global),
+            Self::Log(calls) => calls.run(global),
+            Self::Verify(verify) => verify.run(global),
         }
     }
 }

@@ -11,6 +11,7 @@
 
 mod args;
 mod audit;
+mod audit_log;
 mod backup;
 mod check;
 mod client;
@@ -21,6 +22,7 @@ mod exit;
 mod export;
 mod global;
 mod heads;
+mod hook;
 mod import_log;
 mod join;
 mod listing;
@@ -90,7 +92,7 @@ enum Command {
     Publish(publish::Publish),
     Publication(publish::Publication),
     Withdraw(withdraw::Withdraw),
-    /// Make, list and revoke access tokens of the local API
+    /// Make, list, rotate and revoke access tokens of the local API
     #[command(subcommand)]
     Token(token::Command),
     Members(listing::Members),
@@ -99,11 +101,14 @@ enum Command {
     Objects(listing::Objects),
     Lookup(lookup::Lookup),
     Export(export::Export),
+    /// Show webhooks and log servers, and have them try again
+    #[command(subcommand)]
+    Hook(hook::Command),
     Heads(heads::Heads),
     ImportLog(import_log::ImportLog),
     Why(why::Why),
     Verify(verify::Verify),
-    /// Show who was a member when; export a message to show who wrote it
+    /// Show who was a member when, who wrote a message, and who did what on this node
     #[command(subcommand)]
     Audit(audit::Command),
     Notice(notice::NoticeCommand),
@@ -157,6 +162,7 @@ impl Command {
             Self::Objects(command) => command.run(global),
             Self::Lookup(command) => command.run(global),
             Self::Export(command) => command.run(global),
+            Self::Hook(command) => command.run(global),
             Self::Heads(command) => command.run(global),
             Self::ImportLog(command) => command.run(global),
             Self::Why(command) => command.run(global),

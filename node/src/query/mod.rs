@@ -22,6 +22,7 @@ pub mod filter;
 mod forks;
 mod groups;
 mod heads;
+mod leaving;
 pub mod lists;
 pub mod lookup;
 mod members;
@@ -53,13 +54,16 @@ pub use self::{
     forks::ForkView,
     groups::GroupView,
     heads::{HeadView, HeadsError},
+    leaving::{Leaves, Leaving},
     members::{MemberView, NameError},
     messages::{MessageView, WithdrawalView},
     objects::{Page, PageRequest},
     principal::{Groups, Principal, Scope, ScopeError, TokenId, TokenIdError},
     release::Released,
     status::{GroupStatus, StatusView},
-    tokens::{CreateError, Made, TokenError, TokenRowError, TokenText, TokenView, Tokens},
+    tokens::{
+        CreateError, MAX_OVERLAP, Made, RotateError, TokenError, TokenRowError, TokenText, TokenView, Tokens,
+    },
 };
 use crate::{
     config::Export,

@@ -3,11 +3,13 @@
 //! Objects come with what the network knows about them (member, message, marking in force) beside the
 //! author's JSON, never inside it.
 
+pub(super) mod audit;
 pub(super) mod backups;
 pub(super) mod exports;
 pub(super) mod forks;
 pub(super) mod groups;
 pub(super) mod health;
+pub(super) mod hooks;
 pub(super) mod log;
 pub(super) mod lookup;
 pub(super) mod members;

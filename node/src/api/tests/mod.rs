@@ -5,17 +5,21 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod audit;
 mod coalition;
 mod doors;
 mod exports;
 mod filters;
+mod hooks;
 mod limits;
 mod lookup;
 mod media;
+mod openapi;
 mod oracle;
 mod own;
 mod pages;
 mod publishing;
+mod rotation;
 mod routes;
 mod site;
 mod stream;

@@ -68,6 +68,7 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/taxii2/root/collections/{collection}/objects/{object}/", Read, 200, Named),
         expected("DELETE", "/taxii2/root/collections/{collection}/objects/{object}/", ReadAndPublish, 200, Named),
         expected("GET", "/taxii2/root/collections/{collection}/objects/{object}/versions/", Read, 200, Named),
+        expected("GET", "/api/v1/openapi.json", Token, 200, No),
         expected("GET", "/api/v1/status", Token, 200, No),
         expected("GET", "/api/v1/peers", Admin, 200, No),
         expected("GET", "/api/v1/sync", Token, 200, No),
@@ -90,8 +91,13 @@ pub(super) const ALL: &[Expected] = &{
         expected("POST", "/api/v1/publications", Publish, 202, Named),
         expected("GET", "/api/v1/publications/{publication}", Publish, 200, Within),
         expected("POST", "/api/v1/withdrawals", Publish, 202, Named),
+        expected("GET", "/api/v1/hooks", Admin, 200, No),
+        expected("GET", "/api/v1/hooks/{hook}/dead-letters", Admin, 200, No),
+        expected("POST", "/api/v1/hooks/{hook}/replay", Admin, 202, No),
+        expected("GET", "/api/v1/audit", Admin, 200, No),
         expected("GET", "/api/v1/tokens", Admin, 200, No),
         expected("POST", "/api/v1/tokens", Admin, 201, No),
+        expected("POST", "/api/v1/tokens/{token}/rotate", Admin, 200, No),
         expected("DELETE", "/api/v1/tokens/{token}", Admin, 204, No),
     ]
 };
@@ -137,6 +143,7 @@ impl Samples {
             ("{file}", "ipv4-addr.txt".to_owned()),
             ("{publication}", self.publication.to_string()),
             ("{token}", victim),
+            ("{hook}", "soar".to_owned()),
         ] {
             path = path.replace(name, &value);
         }
@@ -168,6 +175,9 @@ impl Samples {
             ("POST", "/api/v1/lookup") => ("application/json", r#"{"values":["198.51.100.7"]}"#.to_owned()),
             ("POST", "/api/v1/tokens") => {
                 ("application/json", r#"{"name":"made","read":["cidr"]}"#.to_owned())
+            }
+            ("POST", "/api/v1/tokens/{token}/rotate") => {
+                ("application/json", r#"{"overlap_seconds":60}"#.to_owned())
             }
             ("POST", "/api/v1/withdrawals") => (
                 "application/json",

@@ -21,6 +21,7 @@ mod exports;
 pub mod host;
 mod intake;
 pub mod limit;
+mod misp;
 mod openapi;
 mod params;
 pub mod ports;

@@ -17,7 +17,7 @@ use super::{
     app::App,
     audit::{self, Told},
     auth::{self, Needs},
-    events, openapi,
+    events, misp, openapi,
     rest::{
         self, backups, exports, forks, groups, health, log, lookup, members, messages, metrics, objects,
         publications, status, sync, tokens, withdrawals,
@@ -76,6 +76,11 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/taxii2/root/collections/{collection}/objects/{object}/", Read, taxii::objects::one),
         Route::delete("/taxii2/root/collections/{collection}/objects/{object}/", ReadAndPublish, taxii::objects::delete),
         Route::get("/taxii2/root/collections/{collection}/objects/{object}/versions/", Read, taxii::versions::versions),
+
+        Route::get("/servers/getPyMISPVersion.json", Token, misp::pymisp_version),
+        Route::get("/servers/getVersion", Token, misp::version),
+        Route::get("/users/view/me", Token, misp::me),
+        Route::ask("/attributes/restSearch", Read, misp::search),
 
         Route::get("/api/v1/openapi.json", Token, openapi::openapi),
         Route::get("/api/v1/status", Token, status::status),

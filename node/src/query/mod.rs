@@ -62,7 +62,8 @@ pub use self::{
     release::Released,
     status::{GroupStatus, StatusView},
     tokens::{
-        CreateError, MAX_OVERLAP, Made, RotateError, TokenError, TokenRowError, TokenText, TokenView, Tokens,
+        CreateError, MAX_OVERLAP, Made, PREFIX, RotateError, TokenError, TokenRowError, TokenText, TokenView,
+        Tokens,
     },
 };
 use crate::{

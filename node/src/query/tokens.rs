@@ -15,7 +15,8 @@ use super::{Groups, Principal, QueryError, Scope, ScopeError, TokenId};
 use crate::store::{Change, Store, TokenRow, WriteError};
 
 const DOMAIN: &str = "belfry/v1/token";
-const PREFIX: &str = "belfry_";
+/// How every token begins.
+pub const PREFIX: &str = "belfry_";
 /// Longest that a rotated token's old secret goes on: a tool that nobody reconfigured in a week is forgotten.
 pub const MAX_OVERLAP: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Tokens kept at once; each is a tool of this one organisation.

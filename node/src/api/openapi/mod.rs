@@ -37,12 +37,13 @@ use utoipa::{
 use self::operation::{Content, Operation, Schemas};
 use super::{auth::Needs, problem::Problem, route};
 
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 10] = [
     ("intelligence", "What the groups share, with who says so"),
     ("publishing", "What this member says, and takes back"),
     ("exports", "Lists and rules for tools that act on them"),
     ("hooks", "What is pushed to tools as it comes"),
     ("taxii", "TAXII 2.1: one API root, a collection a group"),
+    ("misp", "What MISP's clients read with"),
     ("coalition", "Groups, members and the admin log"),
     ("node", "The node itself"),
     ("tokens", "Who may use this API, and for what"),

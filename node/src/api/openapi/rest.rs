@@ -4,9 +4,9 @@ use super::{
     operation::{Content, Operation, Param},
     shapes::{
         Accepted, Audit, Backup, BackupWanted, Bundle, DeadLetters, Description, Envelope, ExportReport,
-        Exports, Forks, Groups, Heads, Health, Hooks, Imported, Lookup, LookupAnswer, Members, Message,
-        NewToken, Objects, Peers, Publication, Replayed, Rotation, Status, Sync, TokenMade, Tokens,
-        Withdrawal, Withdrawn,
+        Exports, Forks, Groups, Heads, Health, Hooks, Imported, Lookup, LookupAnswer, Members, Message, Misp,
+        MispFound, MispSearch, MispUser, MispVersion, NewToken, Objects, Peers, Publication, Replayed,
+        Rotation, Status, Sync, TokenMade, Tokens, Withdrawal, Withdrawn,
     },
 };
 
@@ -60,6 +60,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .answers(200, Content::json::<Health>()),
     Operation::get("/metrics", "health", "Numbers for Prometheus, of the groups the token reads")
         .answers(200, Content::text("application/openmetrics-text; version=1.0.0; charset=utf-8")),
+
+    Operation::get("/servers/getPyMISPVersion.json", "misp", "The PyMISP that fits")
+        .answers(200, Content::json::<MispVersion>()),
+    Operation::get("/servers/getVersion", "misp", "The MISP whose answers these are like")
+        .answers(200, Content::json::<Misp>()),
+    Operation::get("/users/view/me", "misp", "Whose key it is")
+        .answers(200, Content::json::<MispUser>()),
+    Operation::post("/attributes/restSearch", "misp", "Values of the first export of format misp, as MISP's attributes")
+        .takes(Content::json::<MispSearch>()).answers(200, Content::json::<MispFound>()),
 
     Operation::get("/api/v1/openapi.json", "node", "This description")
         .answers(200, Content::json::<Description>()),

@@ -644,6 +644,52 @@ pub(super) struct Replayed {
     queued: usize,
 }
 
+/// A version.
+#[derive(ToSchema)]
+pub(super) struct MispVersion {
+    version: String,
+}
+
+/// As MISP tells of itself.
+#[derive(ToSchema)]
+pub(super) struct Misp(BTreeMap<String, Value>);
+
+/// As MISP tells of a user.
+#[derive(ToSchema)]
+pub(super) struct MispUser(BTreeMap<String, Value>);
+
+/// What is asked for; texts are one or several.
+#[derive(ToSchema)]
+pub(super) struct MispSearch {
+    /// Whole values, or with `%` before or behind them.
+    value: Option<Value>,
+    #[schema(rename = "type")]
+    kind: Option<Value>,
+    category: Option<Value>,
+    tags: Option<Value>,
+    uuid: Option<Value>,
+    to_ids: Option<Value>,
+    /// A time, seconds since 1970, or how long ago; two for a stretch.
+    timestamp: Option<Value>,
+    limit: Option<u64>,
+    page: Option<u64>,
+    /// `json` or `text`.
+    #[schema(rename = "returnFormat")]
+    return_format: Option<String>,
+}
+
+/// Attributes.
+#[derive(ToSchema)]
+pub(super) struct MispFound {
+    response: MispAttributes,
+}
+
+#[derive(ToSchema)]
+struct MispAttributes {
+    #[schema(rename = "Attribute")]
+    attributes: Vec<BTreeMap<String, Value>>,
+}
+
 /// A STIX 2.1 bundle.
 #[derive(ToSchema)]
 pub(super) struct Bundle {

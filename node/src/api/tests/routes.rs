@@ -68,6 +68,10 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/taxii2/root/collections/{collection}/objects/{object}/", Read, 200, Named),
         expected("DELETE", "/taxii2/root/collections/{collection}/objects/{object}/", ReadAndPublish, 200, Named),
         expected("GET", "/taxii2/root/collections/{collection}/objects/{object}/versions/", Read, 200, Named),
+        expected("GET", "/servers/getPyMISPVersion.json", Token, 200, No),
+        expected("GET", "/servers/getVersion", Token, 200, No),
+        expected("GET", "/users/view/me", Token, 200, No),
+        expected("POST", "/attributes/restSearch", Read, 200, No),
         expected("GET", "/api/v1/openapi.json", Token, 200, No),
         expected("GET", "/api/v1/status", Token, 200, No),
         expected("GET", "/api/v1/peers", Admin, 200, No),
@@ -170,6 +174,7 @@ impl Samples {
         let object = r#"{"type":"identity","spec_version":"2.1","id":"identity--00000000-0000-4000-8000-000000000009",
             "created":"2026-01-01T00:00:00.000Z","modified":"2026-01-01T00:00:00.000Z","name":"CERT"}"#;
         match (route.method, route.path) {
+            ("POST", "/attributes/restSearch") => ("application/json", r#"{"type":["ip-dst"]}"#.to_owned()),
             ("POST", "/api/v1/log") => ("text/plain", "a log".to_owned()),
             ("POST", "/api/v1/backups") => ("application/json", r#"{"folder":"/srv/backup"}"#.to_owned()),
             ("POST", "/api/v1/lookup") => ("application/json", r#"{"values":["198.51.100.7"]}"#.to_owned()),

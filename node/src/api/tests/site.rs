@@ -297,7 +297,8 @@ impl Site {
     }
 
     pub(super) async fn with_rate(rate: Rate) -> Self {
-        let exports = "[[exports]]\nname = \"firewall\"\nformat = \"list\"\ngroups = [\"cidr\"]\ntypes = [\"ipv4-addr\"]\n";
+        let exports = "[[exports]]\nname = \"firewall\"\nformat = \"list\"\ngroups = [\"cidr\"]\ntypes = [\"ipv4-addr\"]\n\
+            [[exports]]\nname = \"misp\"\nformat = \"misp\"\ngroups = [\"cidr\"]\n";
         Self::made(rate, Config::parse(exports, std::path::Path::new("belfry.toml")).unwrap()).await
     }
 

@@ -71,7 +71,7 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/servers/getPyMISPVersion.json", Token, 200, No),
         expected("GET", "/servers/getVersion", Token, 200, No),
         expected("GET", "/users/view/me", Token, 200, No),
-        expected("POST", "/attributes/restSearch", Read, 200, No),
+        expected("POST", "/attributes/restSearch", Read, 200, Within),
         expected("GET", "/api/v1/openapi.json", Token, 200, No),
         expected("GET", "/api/v1/status", Token, 200, No),
         expected("GET", "/api/v1/peers", Admin, 200, No),

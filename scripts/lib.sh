@@ -11,8 +11,8 @@ export BELFRY_TOP BELFRY_CACHE
 # RocksDB's C++ is built from source, and its bindings need libclang.
 BUILD_PACKAGES=(clang libclang-dev cmake pkg-config)
 PYTHON_PACKAGES=(taxii2-client==2.3.0 stix2==3.0.2 stix2-validator==3.3.2 pymisp==2.5.34.4 misp-stix==2026.10.12)
-# Judges of exports, from Debian or its backports; tests that miss one say so and skip.
-OPTIONAL_PACKAGES=(bind9-utils suricata)
+# Judges of exports and of what is pushed, from Debian or its backports; tests that miss one say so and skip.
+OPTIONAL_PACKAGES=(bind9-utils suricata rsyslog)
 
 # say TEXT…: one line about what goes on.
 say() { printf '    %s\n' "$*" >&2; }
@@ -173,21 +173,22 @@ rocksdb_sources() {
     if [[ -n $list ]]; then wc -w <"$list"; else echo 300; fi
 }
 
-# python_venv: prints the python of a virtual environment that holds the outside clients of the tests.
+# python_venv [PACKAGE…]: prints the python of a virtual environment that holds these, else the outside clients of the tests.
 python_venv() {
-    local dir try
+    local dir try packages=("$@")
+    ((${#packages[@]})) || packages=("${PYTHON_PACKAGES[@]}")
     need_apt python3-venv
     command -v python3 >/dev/null || die "python3 is not installed"
-    dir=$BELFRY_CACHE/python-$(printf '%s ' "${PYTHON_PACKAGES[@]}" "$(python3 --version)" | cksum | cut -d ' ' -f 1)
+    dir=$BELFRY_CACHE/python-$(printf '%s ' "${packages[@]}" "$(python3 --version)" | cksum | cut -d ' ' -f 1)
     mkdir -p "$dir"
     (
         flock 9
         [[ ! -f $dir/complete ]] || exit 0
-        say "making a virtual environment with ${PYTHON_PACKAGES[*]}"
+        say "making a virtual environment with ${packages[*]}"
         python3 -m venv --clear "$dir/venv" >&2 || exit
         for try in 1 2 3; do
             if "$dir/venv/bin/python" -m pip install --quiet --disable-pip-version-check --retries 5 \
-                "${PYTHON_PACKAGES[@]}" </dev/null >&2; then
+                "${packages[@]}" </dev/null >&2; then
                 touch "$dir/complete"
                 exit 0
             fi

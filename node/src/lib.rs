@@ -5,14 +5,15 @@
 //! ```text
 //! 7   main, cli                                process edge: args, exit codes
 //! 6   daemon                                   composition root: start / join / shutdown
-//! 5   api                                      HTTP: TAXII, REST, events
+//! 5   api, hooks                               HTTP: TAXII, REST, events; what is pushed
 //! 4   ingest, publish, grants, membership, sync, query, backup, notice
 //!                                              use-cases; they meet in store and feed, never call each other
-//! 3   network, store, feed                     adapters: libp2p, RocksDB, in-process notices
+//! 3   network, store, feed, audit_log          adapters: libp2p, RocksDB, in-process notices, files
 //! 2   config, keys, clock, bucket, space, tasks, telemetry, roster, words
 //! ```
 
 pub mod api;
+pub mod audit_log;
 pub mod backup;
 mod bucket;
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod config;
 pub mod daemon;
 pub mod feed;
 pub mod grants;
+pub mod hooks;
 pub mod identity;
 pub mod ingest;
 pub mod keys;

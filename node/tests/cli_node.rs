@@ -212,3 +212,28 @@ fn what_was_withdrawn_says_so_among_objects_and_as_a_publication() {
     assert!(said.contains("sent, and withdrawn since"), "{said}");
     support::eventually("the object says so", || objects().contains("  withdrawn  "));
 }
+
+#[test]
+fn the_audit_log_tells_who_did_what_and_verifies_until_it_is_touched() {
+    let (site, node) = running();
+    site.ok(&format!("token create --name siem --read cidr {ALICE}"));
+    site.ok(&format!("token rotate siem --keep 1h {ALICE}"));
+    let told = site.ok(&format!("audit log {ALICE}"));
+    for part in ["POST /api/v1/tokens", "POST /api/v1/tokens/{token}/rotate", "started"] {
+        assert!(told.contains(part), "{told}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&site.ok(&format!("audit log --json {ALICE}"))).unwrap();
+    let standing = &json["standing"];
+    let head = format!("{}:{}", standing["sequence"], standing["head"].as_str().unwrap());
+    assert!(site.ok(&format!("audit verify --head {head} {ALICE}")).contains("Every entry stands"));
+    site.refused(&format!("audit verify --head 1:{} {ALICE}", "0".repeat(64)), 3, "another entry");
+    drop(node);
+    let folder = site.path("alice/audit");
+    let file = fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(&file).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.remove(2);
+    fs::write(&file, lines.join("\n") + "\n").unwrap();
+    site.refused(&format!("audit verify {ALICE}"), 3, "line 3");
+}

@@ -78,6 +78,14 @@ impl Client {
         Ok(String::from_utf8(bytes.into())?)
     }
 
+    /// A DELETE.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn delete(&self, path: &str) -> anyhow::Result<Answer> {
+        self.ask(Method::DELETE, path, &[], Vec::new()).await
+    }
+
     /// Any request.
     ///
     /// # Errors

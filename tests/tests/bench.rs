@@ -47,6 +47,23 @@ fn lookup_runs_quickly() {
     assert!(report["http_p99_ms"].as_f64().unwrap() > 0.0, "{report}");
 }
 
+/// Without the reference server, which is no part of a test: its figures are then missing.
+#[test]
+fn taxii_runs_quickly() {
+    let report = quick("taxii");
+    assert!(report["sizes"]["1000"]["pages_per_s"].as_f64().unwrap() > 0.0, "{report}");
+    assert!(report["p99_growth"].as_f64().unwrap() > 0.0, "{report}");
+    assert_eq!(report["speedup_vs_medallion"], Value::Null, "{report}");
+}
+
+/// Needs the binary, too.
+#[test]
+fn footprint_runs_quickly() {
+    let report = quick("footprint");
+    assert!(report["rss_mb"].as_f64().unwrap() > 0.0, "{report}");
+    assert!(report["start_s"].as_f64().unwrap() > 0.0, "{report}");
+}
+
 /// Needs the binary, too: the node that catches up is a process of its own.
 #[test]
 fn catchup_runs_quickly() {

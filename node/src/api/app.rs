@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    audit::Reads,
     exports::Cache,
     host::Hosts,
     limit::{Buckets, Rate},
@@ -42,6 +43,8 @@ pub(crate) struct App {
     /// Kibibytes of bundles that may still be taken in.
     pub(crate) submissions: Semaphore,
     pub(crate) streams: Arc<Semaphore>,
+    /// Reads that the audit log does not know of yet.
+    pub(super) reads: Reads,
     /// Exports that are still true.
     pub(super) exports: Cache,
     /// Ends event streams, which would else keep the server from stopping.
@@ -64,6 +67,7 @@ impl App {
             failures: Buckets::new(FAILURES),
             submissions: Semaphore::new(SUBMISSIONS),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            reads: Reads::default(),
             exports: Cache::default(),
             stopping,
         })

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     clock,
-    query::{Principal, TokenError},
+    query::{PREFIX, Principal, TokenError, TokenId},
 };
 
 /// What a route asks of a token before its handler runs. Groups are the handler's to check, by way of `query`.
@@ -72,6 +72,13 @@ impl Needs {
 /// Who asks, or why that is not known.
 #[derive(Clone)]
 pub(crate) struct Identity(Result<Principal, Problem>);
+
+impl Identity {
+    /// The token of whoever asks, if it is good.
+    pub(crate) fn token(&self) -> Option<TokenId> {
+        self.0.as_ref().ok().map(Principal::token)
+    }
+}
 
 /// Layer: finds out who asks and charges failures and requests to their buckets.
 pub(crate) async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
@@ -146,7 +153,12 @@ fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Refusal> {
 }
 
 fn token(value: &HeaderValue) -> Option<String> {
-    let (scheme, credentials) = value.to_str().ok()?.split_once(' ')?;
+    let text = value.to_str().ok()?;
+    if text.starts_with(PREFIX) {
+        // MISP's clients send the key and nothing else.
+        return Some(text.to_owned());
+    }
+    let (scheme, credentials) = text.split_once(' ')?;
     let credentials = credentials.trim();
     if scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token") {
         return Some(credentials.to_owned());
@@ -228,7 +240,8 @@ mod tests {
             ("Basic !!!", None),
             ("Basic dXNlcg==", None),
             ("Digest x", None),
-            ("belfry_a_b", None),
+            ("belfry_a_b", Some("belfry_a_b")),
+            ("belfry", None),
         ] {
             assert_eq!(token(&HeaderValue::from_static(header)).as_deref(), expected, "{header}");
         }

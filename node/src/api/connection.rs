@@ -4,8 +4,11 @@
 
 use std::{
     future::Future,
+    io,
     net::{IpAddr, SocketAddr},
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -17,13 +20,16 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream, UnixListener},
     sync::Semaphore,
 };
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 use tower::util::MapRequestLayer;
+
+use super::tls::Tls;
 
 /// Connections open at once on one listener. Too low ⇒ a pool of clients starves itself; too high ⇒
 /// descriptors that the peers' side needs.
@@ -55,27 +61,52 @@ impl Caller {
 }
 
 /// Serves TCP until `stopping`, then drains.
-pub(crate) async fn serve_tcp(listener: TcpListener, router: Router, stopping: CancellationToken) {
+pub(crate) async fn serve_tcp(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    router: Router,
+    stopping: CancellationToken,
+) {
     let accept = || async {
         let (stream, address) = listener.accept().await?;
         // Small answers must not wait for the client's delayed acknowledgement.
         let _ = stream.set_nodelay(true);
         Ok((stream, Caller::Tcp(address)))
     };
-    serve(accept, router, stopping).await;
+    let secured = |stream| {
+        let acceptor = tls.as_ref().map(|tls| tls.acceptor());
+        async move {
+            Ok(match acceptor {
+                Some(acceptor) => Stream::Tls(Box::new(acceptor.accept(stream).await?)),
+                None => Stream::Plain(stream),
+            })
+        }
+    };
+    serve(accept, secured, router, stopping).await;
 }
 
 /// Serves the Unix socket until `stopping`, then drains.
 pub(crate) async fn serve_socket(listener: UnixListener, router: Router, stopping: CancellationToken) {
     let accept = || async { listener.accept().await.map(|(stream, _)| (stream, Caller::Socket)) };
-    serve(accept, router, stopping).await;
+    serve(accept, |stream| async { Ok(stream) }, router, stopping).await;
 }
 
-async fn serve<S, F, Fut>(accept: F, router: Router, stopping: CancellationToken)
-where
+/// A connection, with or without TLS.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// `secured` makes of what was accepted what HTTP is spoken over; it is waited for beside other connections.
+async fn serve<A, S, F, G>(
+    accept: impl Fn() -> F,
+    secured: impl Fn(A) -> G,
+    router: Router,
+    stopping: CancellationToken,
+) where
+    F: Future<Output = std::io::Result<(A, Caller)>>,
+    G: Future<Output = std::io::Result<S>> + Send + 'static,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Fn() -> Fut,
-    Fut: Future<Output = std::io::Result<(S, Caller)>>,
 {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
@@ -103,14 +134,21 @@ where
             request
         })
         .layer(router.clone());
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-        let connection = graceful.watch(connection);
+        let (watcher, secured) = (graceful.watcher(), secured(stream));
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let stream = match tokio::time::timeout(HEAD_TIMEOUT, secured).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => {
+                    return tracing::debug!("an API connection ended in its handshake: {error}");
+                }
+                Err(_) => return tracing::debug!("an API connection said nothing"),
+            };
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .max_buf_size(MAX_HEAD)
+                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+            if let Err(error) = watcher.watch(connection).await {
                 tracing::debug!("an API connection ended early: {error}");
             }
             drop(place);
@@ -118,5 +156,59 @@ where
     }
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::warn!("API requests still running after {} s were cut off", DRAIN.as_secs());
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
     }
 }

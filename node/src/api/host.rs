@@ -23,16 +23,46 @@ use super::problem::Problem;
 /// Name that the Unix socket answers to; `curl --unix-socket … http://localhost/` sends it.
 pub const SOCKET_HOST: &str = "localhost";
 
+/// What the TCP listeners speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain; on this machine only, or behind a proxy.
+    Http,
+    /// TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As URLs begin.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    const fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
 /// Exact `Host` values, lower case.
 #[derive(Clone, Debug)]
-pub struct Hosts(Arc<BTreeSet<String>>);
+pub struct Hosts {
+    scheme: Scheme,
+    names: Arc<BTreeSet<String>>,
+}
 
 impl Hosts {
     /// The names of the bound addresses, the Unix socket's and the configured ones.
     ///
     /// A loopback address is also called `localhost`, as browsers and tools do.
     #[must_use]
-    pub fn new(bound: &[SocketAddr], configured: &[String]) -> Self {
+    pub fn new(scheme: Scheme, bound: &[SocketAddr], configured: &[String]) -> Self {
         let mut names: BTreeSet<String> = configured.iter().map(|name| name.to_ascii_lowercase()).collect();
         names.insert(SOCKET_HOST.to_owned());
         for address in bound {
@@ -40,22 +70,29 @@ impl Hosts {
             if address.ip().is_loopback() {
                 names.insert(format!("localhost:{}", address.port()));
             }
-            if address.port() == 80 {
+            if address.port() == scheme.port() {
                 names.insert(match address.ip() {
                     IpAddr::V4(ip) => ip.to_string(),
                     IpAddr::V6(ip) => format!("[{ip}]"),
                 });
             }
         }
-        Self(Arc::new(names))
+        Self { scheme, names: Arc::new(names) }
+    }
+
+    /// What the TCP listeners speak.
+    #[must_use]
+    pub const fn scheme(&self) -> Scheme {
+        self.scheme
     }
 
     fn allows(&self, host: &str) -> bool {
-        self.0.contains(&host.to_ascii_lowercase())
+        self.names.contains(&host.to_ascii_lowercase())
     }
 
     fn allows_origin(&self, origin: &str) -> bool {
-        origin.strip_prefix("http://").is_some_and(|host| self.allows(host))
+        let host = origin.strip_prefix(self.scheme.as_str()).and_then(|rest| rest.strip_prefix("://"));
+        host.is_some_and(|host| self.allows(host))
     }
 }
 
@@ -114,7 +151,8 @@ mod tests {
 
     #[test]
     fn names_are_exact() {
-        let hosts = Hosts::new(&["127.0.0.1:4040".parse().unwrap()], &["Soc.Example:8443".to_owned()]);
+        let hosts =
+            Hosts::new(Scheme::Http, &["127.0.0.1:4040".parse().unwrap()], &["Soc.Example:8443".to_owned()]);
         for good in ["127.0.0.1:4040", "localhost:4040", "LOCALHOST:4040", "localhost", "soc.example:8443"] {
             assert!(hosts.allows(good), "{good}");
         }
@@ -136,5 +174,9 @@ mod tests {
         assert!(hosts.allows_origin("http://127.0.0.1:4040"));
         assert!(!hosts.allows_origin("null"));
         assert!(!hosts.allows_origin("http://evil.example"));
+        assert!(!hosts.allows_origin("https://127.0.0.1:4040"));
+        let tls = Hosts::new(Scheme::Https, &["10.0.0.1:443".parse().unwrap()], &[]);
+        assert!(tls.allows("10.0.0.1") && tls.allows_origin("https://10.0.0.1:443"));
+        assert!(!tls.allows_origin("http://10.0.0.1:443"));
     }
 }

@@ -11,6 +11,7 @@
 //! TAXII 2.1 lives under `/taxii2/` with one API root and a collection per group; REST under `/api/v1`.
 
 mod app;
+mod audit;
 mod auth;
 mod body;
 mod connection;
@@ -20,6 +21,8 @@ mod exports;
 pub mod host;
 mod intake;
 pub mod limit;
+mod misp;
+mod openapi;
 mod params;
 pub mod ports;
 mod problem;
@@ -28,6 +31,7 @@ mod route;
 pub mod server;
 mod service;
 mod taxii;
+pub mod tls;
 
 #[cfg(test)]
 mod tests;

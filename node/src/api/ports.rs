@@ -1,16 +1,18 @@
 //! What the API needs of the rest of the daemon beyond reading: a way to publish and the node's own
 //! condition. The daemon implements both over its use-cases; tests give stand-ins.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use belfry_proto::{
     id::{GroupId, MemberId, PublicationId},
     time::Timestamp,
 };
+use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::{
+    audit_log::AuditLog,
     publish::{
         Held,
         drafts::{HeldDraft, OpenDraft},
@@ -68,6 +70,20 @@ pub trait NodeStatus: Send + Sync {
     /// What keeps this node from sending now, or lets others refuse what it sends: each a sentence. Cheap.
     fn obstacles(&self) -> Vec<String> {
         Vec::new()
+    }
+    /// Ways out that push, and how they are doing.
+    fn hooks(&self) -> Vec<HookStatus> {
+        Vec::new()
+    }
+    /// What a hook gave up; none if there is no such hook.
+    fn dead_letters(&self, hook: &str) -> Option<Vec<DeadLetter>> {
+        let _ = hook;
+        None
+    }
+    /// Has a hook try again what it gave up: how many; none if there is no such hook.
+    fn replay(&self, hook: &str) -> Option<usize> {
+        let _ = hook;
+        None
     }
     /// What happened since the start: name and count, for `GET /metrics`.
     fn counters(&self) -> Vec<(String, u64)> {
@@ -149,6 +165,46 @@ pub struct PeerReport {
     pub since: Timestamp,
 }
 
+/// How a hook is doing.
+#[derive(Clone, Debug, Serialize)]
+pub struct HookStatus {
+    /// Its name.
+    pub name: String,
+    /// `webhook` or `syslog`.
+    pub kind: &'static str,
+    /// Where to, without path.
+    pub target: String,
+    /// Sends nothing, counts all.
+    pub shadow: bool,
+    /// `waiting`, `sending`, `failing` or `stopped`.
+    pub state: &'static str,
+    /// Number in the feed up to which all is done.
+    pub position: u64,
+    /// Events sent since the start; of a shadow, that would have been.
+    pub sent: u64,
+    /// Objects held back since the start, by reason.
+    pub held_back: BTreeMap<&'static str, u64>,
+    /// Events given up and kept to be tried again.
+    pub dead_letters: usize,
+    /// Those that were more than are kept.
+    pub lost: u64,
+    /// Since when nothing gets through.
+    pub failing_since: Option<Timestamp>,
+    /// And why.
+    pub failure: Option<String>,
+}
+
+/// An event that its receiver refused for good.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeadLetter {
+    /// Its number in the feed.
+    pub number: u64,
+    /// When it was given up.
+    pub at: Timestamp,
+    /// HTTP status of the last refusal.
+    pub status: u16,
+}
+
 /// Everything the server is made of, from the daemon.
 #[derive(Clone)]
 pub struct Ports {
@@ -158,6 +214,8 @@ pub struct Ports {
     pub publish: Arc<dyn Publish>,
     /// The node's condition.
     pub status: Arc<dyn NodeStatus>,
+    /// Who did what.
+    pub audit: AuditLog,
     /// Wakes event streams; the value is the store's newest feed sequence.
     pub feed: watch::Receiver<u64>,
 }

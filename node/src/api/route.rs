@@ -15,10 +15,11 @@ use axum::{
 
 use super::{
     app::App,
+    audit::{self, Told},
     auth::{self, Needs},
-    events,
+    events, misp, openapi,
     rest::{
-        activity, backups, drafts, exports, forks, groups, health, import, log, lookup, members, messages, metrics,
+        self, activity, backups, drafts, exports, forks, groups, health, import, log, lookup, members, messages, metrics,
         newcomers, objects, publications, status, sync, tokens, withdrawals,
     },
     taxii::{self, collections, discovery},
@@ -30,20 +31,27 @@ pub(crate) struct Route {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
     pub(crate) needs: Needs,
+    /// Whether it may change something; the audit log then knows of it before it does.
+    pub(crate) changes: bool,
     handler: MethodRouter<Arc<App>>,
 }
 
 impl Route {
     fn get<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, needs: Needs, handler: H) -> Self {
-        Self { method: Method::GET, path, needs, handler: routing::get(handler) }
+        Self { method: Method::GET, path, needs, changes: false, handler: routing::get(handler) }
     }
 
     fn post<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, needs: Needs, handler: H) -> Self {
-        Self { method: Method::POST, path, needs, handler: routing::post(handler) }
+        Self { method: Method::POST, path, needs, changes: true, handler: routing::post(handler) }
+    }
+
+    /// A question too long for a query string.
+    fn ask<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, needs: Needs, handler: H) -> Self {
+        Self { changes: false, ..Self::post(path, needs, handler) }
     }
 
     fn delete<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, needs: Needs, handler: H) -> Self {
-        Self { method: Method::DELETE, path, needs, handler: routing::delete(handler) }
+        Self { method: Method::DELETE, path, needs, changes: true, handler: routing::delete(handler) }
     }
 }
 
@@ -69,6 +77,12 @@ pub(crate) fn table() -> Vec<Route> {
         Route::delete("/taxii2/root/collections/{collection}/objects/{object}/", ReadAndPublish, taxii::objects::delete),
         Route::get("/taxii2/root/collections/{collection}/objects/{object}/versions/", Read, taxii::versions::versions),
 
+        Route::get("/servers/getPyMISPVersion.json", Token, misp::pymisp_version),
+        Route::get("/servers/getVersion", Token, misp::version),
+        Route::get("/users/view/me", Token, misp::me),
+        Route::ask("/attributes/restSearch", Read, misp::search),
+
+        Route::get("/api/v1/openapi.json", Token, openapi::openapi),
         Route::get("/api/v1/status", Token, status::status),
         Route::get("/api/v1/peers", Admin, status::peers),
         Route::get("/api/v1/sync", Token, sync::progress),
@@ -84,7 +98,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route::post("/api/v1/backups", Admin, backups::create),
         Route::get("/api/v1/objects", Read, objects::list),
         Route::get("/api/v1/objects/{object}", Read, objects::one),
-        Route::post("/api/v1/lookup", Read, lookup::lookup),
+        Route::ask("/api/v1/lookup", Read, lookup::lookup),
         Route::get("/api/v1/exports", Read, exports::list),
         Route::get("/api/v1/exports/{export}", Read, exports::main),
         Route::get("/api/v1/exports/{export}/report", Read, exports::report),
@@ -103,20 +117,27 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/api/v1/publications/{publication}", Publish, publications::follow),
         Route::get("/api/v1/publications/{publication}/holders", Publish, publications::holders),
         Route::post("/api/v1/withdrawals", Publish, withdrawals::withdraw),
+        Route::get("/api/v1/hooks", Admin, rest::hooks::list),
+        Route::get("/api/v1/hooks/{hook}/dead-letters", Admin, rest::hooks::dead_letters),
+        Route::post("/api/v1/hooks/{hook}/replay", Admin, rest::hooks::replay),
+        Route::get("/api/v1/audit", Admin, rest::audit::entries),
         Route::get("/api/v1/tokens", Admin, tokens::list),
         Route::post("/api/v1/tokens", Admin, tokens::create),
+        Route::post("/api/v1/tokens/{token}/rotate", Admin, tokens::rotate),
         Route::delete("/api/v1/tokens/{token}", Admin, tokens::revoke),
     ]
 }
 
-/// The table as a router, every route behind its gate.
+/// The table as a router, every route behind its gate, and before the audit log.
 ///
 /// TAXII's paths end in a slash; clients that forget it are answered all the same, without a redirect
 /// that would drop their credentials.
-pub(crate) fn router() -> Router<Arc<App>> {
+pub(crate) fn router(app: &Arc<App>) -> Router<Arc<App>> {
     let mut router = Router::new();
     for route in table() {
+        let told = Told { app: Arc::clone(app), path: route.path, changes: route.changes };
         let gated = route.handler.layer(middleware::from_fn_with_state(route.needs, auth::gate));
+        let gated = gated.layer(middleware::from_fn_with_state(told, audit::tell));
         if let Some(bare) = route.path.strip_suffix('/') {
             router = router.route(bare, gated.clone());
         }

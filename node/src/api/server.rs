@@ -8,19 +8,30 @@ use std::{
         net::UnixStream,
     },
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use axum::Router;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
-use super::{app::App, connection, host::Hosts, limit::Rate, ports::Ports, service::service};
+use super::{
+    app::App,
+    audit, connection,
+    host::{Hosts, Scheme},
+    limit::Rate,
+    ports::Ports,
+    service::service,
+    tls::{Tls, TlsError, TlsFiles},
+};
 
 /// Where the API listens and whom it answers.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// Loopback addresses; port 0 takes any. Others are refused until the API speaks TLS.
+    /// Addresses; port 0 takes any. Only loopback ones without TLS.
     pub listen: Vec<SocketAddr>,
+    /// Certificate and key that every address speaks TLS with; unset: plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// Path of the Unix socket; unset makes none.
     pub socket: Option<PathBuf>,
     /// Further exact `Host` values, `name` or `name:port`, for a proxy in front.
@@ -31,7 +42,7 @@ pub struct ServerConfig {
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { listen: Vec::new(), socket: None, hosts: Vec::new(), requests: Self::REQUESTS }
+        Self { listen: Vec::new(), tls: None, socket: None, hosts: Vec::new(), requests: Self::REQUESTS }
     }
 }
 
@@ -45,9 +56,13 @@ impl ServerConfig {
 pub enum BindError {
     /// Plain HTTP would carry tokens and intelligence across a network.
     #[error(
-        "{0} is not a loopback address; the API listens elsewhere only with TLS, so put a proxy in front of 127.0.0.1"
+        "{0} is not a loopback address; the API listens elsewhere only with TLS: set `api.tls_certificate` and \
+         `api.tls_key`, or put a proxy in front of 127.0.0.1"
     )]
     NotLoopback(SocketAddr),
+    /// Its certificate or key.
+    #[error("the API cannot speak TLS: {0}")]
+    Tls(#[from] TlsError),
     /// The port is taken or not ours to take.
     #[error(
         "the API cannot listen on {address}: {error}; is another node running, or is `api.listen` taken?"
@@ -76,7 +91,9 @@ pub enum BindError {
 
 /// The bound, not yet running server.
 pub struct Server {
+    app: Arc<App>,
     router: Router,
+    tls: Option<Arc<Tls>>,
     tcp: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     socket: Option<(UnixListener, PathBuf)>,
@@ -97,8 +114,9 @@ impl Server {
     ) -> Result<Self, BindError> {
         let mut tcp = Vec::new();
         let mut addresses = Vec::new();
+        let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
         for &address in &config.listen {
-            if !address.ip().is_loopback() {
+            if !address.ip().is_loopback() && tls.is_none() {
                 return Err(BindError::NotLoopback(address));
             }
             let refused = |error| BindError::Tcp { address, error };
@@ -110,10 +128,11 @@ impl Server {
             Some(path) => Some((bind_socket(path)?, path.clone())),
             None => None,
         };
-        let hosts = Hosts::new(&addresses, &config.hosts);
+        let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
+        let hosts = Hosts::new(scheme, &addresses, &config.hosts);
         let app = App::new(ports, hosts, addresses.clone(), config.requests, stopping.clone());
         let router = service(&app);
-        Ok(Self { router, tcp, addresses, socket, stopping })
+        Ok(Self { app, router, tls, tcp, addresses, socket, stopping })
     }
 
     /// Addresses bound, ports filled in.
@@ -125,8 +144,10 @@ impl Server {
     /// Serves until stopped; running requests get a few seconds to end. The socket file goes last.
     pub async fn run(self) {
         let mut listeners = tokio::task::JoinSet::new();
+        listeners.spawn(audit::telling(Arc::clone(&self.app)));
         for listener in self.tcp {
-            listeners.spawn(connection::serve_tcp(listener, self.router.clone(), self.stopping.clone()));
+            let (router, stopping) = (self.router.clone(), self.stopping.clone());
+            listeners.spawn(connection::serve_tcp(listener, self.tls.clone(), router, stopping));
         }
         let mut path = None;
         if let Some((listener, at)) = self.socket {
@@ -142,6 +163,7 @@ impl Server {
                 tracing::error!("an API listener panicked");
             }
         }
+        audit::tell_rest(&self.app).await;
         if let Some(path) = path {
             let _ = fs::remove_file(path);
         }

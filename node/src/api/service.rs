@@ -1,7 +1,7 @@
 //! The whole service: the layers a request passes before it meets its handler.
 //!
 //! ```text
-//! dress ─ panic ─ host ─ identify ─ deadline ─ [gate(needs) ─ handler]
+//! dress ─ panic ─ host ─ identify ─ deadline ─ [audit ─ gate(needs) ─ handler]
 //! ```
 //!
 //! Strange names are refused before tokens are read, tokens before paths are told apart.
@@ -26,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Every route of the table behind every layer.
 pub(crate) fn service(app: &Arc<App>) -> Router {
-    route::router()
+    route::router(app)
         .with_state(Arc::clone(app))
         .layer(middleware::from_fn(deadline))
         .layer(middleware::from_fn_with_state(Arc::clone(app), auth::identify))

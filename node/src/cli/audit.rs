@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use super::{
     args::{second, until},
+    audit_log::{Calls, Verify},
     exit::refuse,
     global::{DataFolder, Global},
     out, output,
@@ -33,6 +34,8 @@ pub(super) enum Command {
     Membership(MembershipAt),
     Rules(Rules),
     Message(Message),
+    Log(Calls),
+    Verify(Verify),
 }
 
 impl Command {
@@ -41,6 +44,8 @@ impl Command {
             Self::Membership(membership) => membership.run(),
             Self::Rules(rules) => rules.run(),
             Self::Message(message) => message.run(global),
+            Self::Log(calls) => calls.run(global),
+            Self::Verify(verify) => verify.run(global),
         }
     }
 }

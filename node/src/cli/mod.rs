@@ -13,6 +13,7 @@ mod accept_rules;
 mod activity;
 mod args;
 mod audit;
+mod audit_log;
 mod backup;
 mod check;
 mod client;
@@ -26,6 +27,7 @@ mod export;
 mod global;
 mod heads;
 mod import;
+mod hook;
 mod import_log;
 mod join;
 mod leave;
@@ -108,7 +110,7 @@ enum Command {
     #[command(subcommand)]
     Drafts(drafts::Command),
     Withdraw(withdraw::Withdraw),
-    /// Make, list and revoke access tokens of the local API
+    /// Make, list, rotate and revoke access tokens of the local API
     #[command(subcommand)]
     Token(token::Command),
     Members(listing::Members),
@@ -121,12 +123,15 @@ enum Command {
     Activity(activity::Activity),
     Lookup(lookup::Lookup),
     Export(export::Export),
+    /// Show webhooks and log servers, and have them try again
+    #[command(subcommand)]
+    Hook(hook::Command),
     Heads(heads::Heads),
     ImportLog(import_log::ImportLog),
     ExportLog(own_log::ExportLog),
     Why(why::Why),
     Verify(verify::Verify),
-    /// Show who was a member when; export a message to show who wrote it
+    /// Show who was a member when, who wrote a message, and who did what on this node
     #[command(subcommand)]
     Audit(audit::Command),
     Notice(notice::NoticeCommand),
@@ -188,6 +193,7 @@ impl Command {
             Self::Activity(command) => command.run(global),
             Self::Lookup(command) => command.run(global),
             Self::Export(command) => command.run(global),
+            Self::Hook(command) => command.run(global),
             Self::Heads(command) => command.run(global),
             Self::ImportLog(command) => command.run(global),
             Self::ExportLog(command) => command.run(global),

@@ -1,5 +1,7 @@
 //! `belfry token`: who on this site may use the local API, and for what.
 
+use std::time::Duration;
+
 use belfry_proto::{schema::Tlp, time::Timestamp, trust::names::Named as _};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -11,12 +13,13 @@ use super::{
     global::{DataFolder, Global},
     output,
 };
-use crate::config::parse_tlp;
+use crate::config::{parse_tlp, value::duration};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Create(Create),
     List(List),
+    Rotate(Rotate),
     Revoke(Revoke),
 }
 
@@ -62,6 +65,23 @@ pub(super) struct List {
     data: DataFolder,
 }
 
+/// Give a token another secret, under its name and scope; it is shown once.
+///
+/// The old secret stops working at once, or after --keep: long enough to tell its tool the new one.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  belfry token rotate siem --keep 1h")]
+pub(super) struct Rotate {
+    /// Name or id of the token, as `belfry token list` shows them
+    token: String,
+    /// How long the old secret goes on, as in 15m or 24h; a week at most [default: not at all]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    keep: Option<Duration>,
+    #[command(flatten)]
+    data: DataFolder,
+}
+
 /// Revoke a token: it stops working at once.
 #[derive(Debug, Args)]
 pub(super) struct Revoke {
@@ -76,6 +96,7 @@ impl Command {
         match self {
             Self::Create(create) => create.run(global),
             Self::List(list) => list.run(global),
+            Self::Rotate(rotate) => rotate.run(global),
             Self::Revoke(revoke) => revoke.run(global),
         }
     }
@@ -96,14 +117,7 @@ impl Create {
             idempotency_key: None,
         };
         let answer = client.post("/api/v1/tokens", content)?;
-        match answer.get("token").and_then(Value::as_str) {
-            Some(token) => {
-                eprintln!("shown once; keep it where {} reads it:", output::visible(&self.name));
-                output::print(&format!("{}\n", output::visible(token)))?;
-            }
-            None => output::print(&output::readable(&answer))?,
-        }
-        Ok(())
+        shown_once(&answer, &self.name)
     }
 
     /// The request of `POST /api/v1/tokens`.
@@ -119,6 +133,30 @@ impl Create {
             "red": self.max_tlp == Tlp::Red,
             "expires": self.until,
         })
+    }
+}
+
+fn shown_once(answer: &Value, name: &str) -> anyhow::Result<()> {
+    match answer.get("token").and_then(Value::as_str) {
+        Some(token) => {
+            eprintln!("shown once; keep it where {} reads it:", output::visible(name));
+            output::print(&format!("{}\n", output::visible(token)))?;
+        }
+        None => output::print(&output::readable(answer))?,
+    }
+    Ok(())
+}
+
+impl Rotate {
+    fn run(self, global: &Global) -> anyhow::Result<()> {
+        let overlap = self.keep.map_or(0, |keep| keep.as_secs());
+        let content = Content {
+            kind: "application/json",
+            bytes: json!({ "overlap_seconds": overlap }).to_string().into_bytes(),
+            idempotency_key: None,
+        };
+        let path = format!("/api/v1/tokens/{}/rotate", segment(&self.token));
+        shown_once(&global.client(&self.data)?.post(&path, content)?, &self.token)
     }
 }
 

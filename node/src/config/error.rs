@@ -46,6 +46,26 @@ impl ConfigError {
     }
 }
 
+impl ConfigError {
+    /// A key that is right by itself and not beside the others.
+    pub(super) fn of_key(path: &Path, text: &str, (section, key): (&str, &str), message: String) -> Self {
+        let mut current = "";
+        let found = text.lines().enumerate().find_map(|(i, line)| {
+            let trimmed = line.trim();
+            if let Some(name) = trimmed.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                current = name.trim();
+            }
+            let (name, value) = line.split_once('=')?;
+            let is_it = current == section && name.trim() == key;
+            let before = line.chars().count() - value.trim_start().chars().count();
+            is_it.then(|| (i + 1, before + 1, line.trim_end().to_owned()))
+        });
+        let (line, column, excerpt) = found.unwrap_or((1, 1, String::new()));
+        let key = format!("{section}.{key}: ");
+        Self::Invalid { path: path.to_owned(), line, column, key, message, excerpt }
+    }
+}
+
 /// `section.key: ` of the last key that starts at or above `line`; a value may span lines.
 fn key_at(text: &str, line: usize) -> String {
     let above: Vec<&str> = text.lines().take(line).map(str::trim).collect();

@@ -3,20 +3,18 @@
 use std::path::PathBuf;
 
 use belfry_proto::{
-    schema::{InformationClass, Pap},
+    schema::InformationClass,
     stix::{
-        egress::{Audience, Policy, Use},
-        marking::Tlp,
+        egress::{Policy, Use},
         observable::Kind,
     },
 };
 use serde::{Deserialize, Serialize};
 
-use crate::words;
+use super::policy::{self, Way};
 
 /// Score below which nothing is exported unless the profile says so: MISP's threshold for network detection.
 const MINIMUM_SCORE: u8 = 30;
-const MAX_NAME: usize = 64;
 
 /// `[lists]`
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -135,48 +133,17 @@ impl TryFrom<Written> for Export {
 
     fn try_from(written: Written) -> Result<Self, String> {
         let Written { name, format, groups, shadow, warned, .. } = written;
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
-        if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(plain) {
-            return Err(format!(
-                "name: {name:?} is not a name: write 1 to {MAX_NAME} lower-case letters, digits, - and _"
-            ));
-        }
-        let wrong = |key: &str, given: &str, known: &str| format!("{key}: {given:?} is none of {known}");
-        let purpose = match written.action.as_deref() {
-            None if format.blocks() => Use::Block,
-            None | Some("detect") => Use::Detect,
-            Some("block") => Use::Block,
-            Some(other) => return Err(wrong("action", other, "block, detect")),
+        policy::name(&name)?;
+        let way = Way {
+            action: written.action,
+            audience: written.audience,
+            max_tlp: written.max_tlp,
+            unstated_pap: written.unstated_pap,
         };
-        let audience = match written.audience.as_deref() {
-            None | Some("inside") => Audience::Inside,
-            Some("outside") => Audience::Outside,
-            Some(other) => return Err(wrong("audience", other, "inside, outside")),
-        };
-        let widest = if audience == Audience::Inside { Tlp::AmberStrict } else { Tlp::Amber };
-        let most = match written.max_tlp.as_deref() {
-            None if audience == Audience::Inside => Tlp::AmberStrict,
-            None => Tlp::Green,
-            Some(text) => text.parse().map_err(|e| format!("max_tlp: {text:?}: {e}"))?,
-        };
-        if most > widest {
-            return Err(format!(
-                "max_tlp: tools are given {widest} at most here; {most} is for {}",
-                if most == Tlp::Red { "the people it names" } else { "this organisation only" }
-            ));
-        }
-        let unstated_pap = match written.unstated_pap.as_deref() {
-            None => Pap::Green,
-            Some(text) => words::parse(text)
-                .ok_or_else(|| wrong("unstated_pap", text, &words::all::<Pap>().join(", ")))?,
-        };
+        let policy = way.policy(if format.blocks() { Use::Block } else { Use::Detect })?;
         let types =
             written.types.iter().map(|text| text.parse().map_err(|e| format!("types: {text:?}: {e}")));
-        let class = |text: &String| {
-            let known = || words::all::<InformationClass>().join(", ");
-            words::parse::<InformationClass>(text).ok_or_else(|| wrong("classes", text, &known()))
-        };
-        if warned && purpose == Use::Block {
+        if warned && policy.purpose == Use::Block {
             return Err(
                 "warned: what is on a warning list is never blocked; set action = \"detect\"".to_owned()
             );
@@ -188,11 +155,11 @@ impl TryFrom<Written> for Export {
         Ok(Self {
             name,
             format,
-            policy: Policy { purpose, audience, most, unstated_pap },
+            policy,
             groups,
             types: types.collect::<Result<_, String>>()?,
             minimum_score,
-            classes: written.classes.iter().map(class).collect::<Result<_, String>>()?,
+            classes: written.classes.iter().map(|text| policy::class(text)).collect::<Result<_, String>>()?,
             warned,
             shadow,
         })
@@ -201,18 +168,18 @@ impl TryFrom<Written> for Export {
 
 impl From<Export> for Written {
     fn from(export: Export) -> Self {
-        let Policy { purpose, audience, most, unstated_pap } = export.policy;
+        let Way { action, audience, max_tlp, unstated_pap } = Way::of(&export.policy);
         Self {
             name: export.name,
             format: export.format,
-            action: Some(if purpose == Use::Block { "block" } else { "detect" }.to_owned()),
-            audience: Some(if audience == Audience::Inside { "inside" } else { "outside" }.to_owned()),
-            max_tlp: Some(most.as_str().to_owned()),
-            unstated_pap: Some(words::word(unstated_pap)),
+            action,
+            audience,
+            max_tlp,
+            unstated_pap,
             groups: export.groups,
             types: export.types.iter().map(ToString::to_string).collect(),
             minimum_score: Some(export.minimum_score),
-            classes: export.classes.into_iter().map(words::word).collect(),
+            classes: export.classes.iter().map(policy::word).collect(),
             warned: export.warned,
             shadow: export.shadow,
         }
@@ -221,6 +188,8 @@ impl From<Export> for Written {
 
 #[cfg(test)]
 mod tests {
+    use belfry_proto::stix::marking::Tlp;
+
     use super::*;
 
     fn read(text: &str) -> Result<Export, String> {

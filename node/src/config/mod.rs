@@ -11,6 +11,8 @@ mod address;
 mod error;
 mod exports;
 mod guards;
+mod hooks;
+mod policy;
 pub(crate) mod value;
 
 use std::{
@@ -27,6 +29,7 @@ pub use self::{
     error::ConfigError,
     exports::{Export, Format, Lists},
     guards::Guards,
+    hooks::{Hook, HttpUrl, Syslog, Target, Webhook},
     value::{Filter, parse_tlp},
 };
 
@@ -45,6 +48,8 @@ pub struct Config {
     pub network: Network,
     /// The local API.
     pub api: Api,
+    /// The record of who did what through the API.
+    pub audit: Audit,
     /// The database.
     pub store: Store,
     /// Repair of what gossip lost.
@@ -59,6 +64,10 @@ pub struct Config {
     pub lists: Lists,
     /// What tools are given.
     pub exports: Vec<Export>,
+    /// What is pushed as it comes, over HTTP.
+    pub webhooks: Vec<Webhook>,
+    /// What is pushed as it comes, to log servers.
+    pub syslog: Vec<Syslog>,
 }
 
 /// `[node]`
@@ -101,15 +110,30 @@ pub struct Network {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Api {
-    /// Loopback address of the HTTP API.
-    #[serde(with = "value::loopback")]
+    /// Address of the HTTP API; a loopback one, unless it speaks TLS.
+    #[serde(with = "value::address")]
     pub listen: SocketAddr,
+    /// Certificate by which it speaks TLS, with those between it and its authority, PEM. Unset: plain HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key, PEM, 0600.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
     /// The API's Unix socket. Unset: `api.sock` in the data folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub socket: Option<PathBuf>,
     /// `Host` values accepted beside the loopback names, as `name` or `name:port`.
     #[serde(with = "value::hosts")]
     pub allowed_hosts: Vec<String>,
+}
+
+/// `[audit]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// Bytes of the log that are kept; beyond it the oldest go.
+    #[serde(with = "value::size")]
+    pub keep: u64,
 }
 
 /// `[store]`
@@ -192,9 +216,47 @@ impl Default for Api {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT + 1)),
+            tls_certificate: None,
+            tls_key: None,
             socket: None,
             allowed_hosts: Vec::new(),
         }
+    }
+}
+
+impl Api {
+    /// Certificate and key, if it speaks TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<(PathBuf, PathBuf)> {
+        self.tls_certificate.clone().zip(self.tls_key.clone())
+    }
+
+    /// The key that does not go with the others, and why.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        match (&self.tls_certificate, &self.tls_key) {
+            (Some(_), None) => {
+                Err(("tls_certificate", "a certificate needs its key: set tls_key, too".to_owned()))
+            }
+            (None, Some(_)) => {
+                Err(("tls_key", "a key needs its certificate: set tls_certificate, too".to_owned()))
+            }
+            (None, None) if !self.listen.ip().is_loopback() => Err((
+                "listen",
+                format!(
+                    "{} would offer the API to the network without TLS: set tls_certificate and tls_key, or listen on \
+                     127.0.0.1 or [::1]",
+                    self.listen
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        // A million calls or so.
+        Self { keep: 256 << 20 }
     }
 }
 
@@ -251,7 +313,11 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Invalid`].
     pub fn parse(text: &str, origin: &Path) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|e| ConfigError::invalid(origin, text, &e))
+        let config: Self = toml::from_str(text).map_err(|e| ConfigError::invalid(origin, text, &e))?;
+        if let Err((key, message)) = config.api.check() {
+            return Err(ConfigError::of_key(origin, text, ("api", key), message));
+        }
+        Ok(config)
     }
 
     /// The configuration as TOML, every key with its value written out.
@@ -277,11 +343,20 @@ impl Config {
             Some(&mut self.node.data_dir),
             self.keys.passphrase_file.as_mut(),
             self.api.socket.as_mut(),
+            self.api.tls_certificate.as_mut(),
+            self.api.tls_key.as_mut(),
             self.lists.folder.as_mut(),
         ];
         for path in paths.into_iter().flatten() {
             // `join` keeps an absolute path as it is.
             *path = folder.join(&*path);
+        }
+        for webhook in &mut self.webhooks {
+            webhook.secret_file = folder.join(&webhook.secret_file);
+            webhook.ca_file = webhook.ca_file.take().map(|path| folder.join(path));
+        }
+        for syslog in &mut self.syslog {
+            syslog.ca_file = syslog.ca_file.take().map(|path| folder.join(path));
         }
     }
 }
@@ -293,8 +368,10 @@ mod tests {
     use super::*;
 
     const EXAMPLE: &str = include_str!("../../../config/belfry.example.toml");
-    const SECTIONS: [&str; 11] =
-        ["node", "keys", "network", "api", "store", "sync", "publish", "guards", "log", "lists", "exports"];
+    const SECTIONS: [&str; 14] = [
+        "node", "keys", "network", "api", "audit", "store", "sync", "publish", "guards", "log", "lists", "exports",
+        "webhooks", "syslog",
+    ];
 
     fn parse(text: &str) -> Result<Config, ConfigError> {
         Config::parse(text, Path::new("belfry.toml"))
@@ -373,6 +450,9 @@ mod tests {
             ("[network]\nlisten = [\"/ip4/1.2.3.4/sctp/1\"]", "/tcp/"),
             ("[network]\nbootstrap = [\"/ip4/1.2.3.4/tcp/1\"]", "/p2p/"),
             ("[api]\nlisten = \"0.0.0.0:80\"", "127.0.0.1"),
+            ("[api]\nlisten = \"127.0.0.1\"", "127.0.0.1:4718"),
+            ("[api]\ntls_key = \"/k\"", "tls_certificate"),
+            ("[api]\ntls_certificate = \"/c\"", "tls_key"),
             ("[api]\nallowed_hosts = [\"https://a/\"]", "name:port"),
             ("[publish]\ntlp = \"pink\"", "amber+strict"),
             ("[publish]\npurpose = \"fun\"", "limit-spread"),
@@ -383,6 +463,14 @@ mod tests {
             let refusal = refusal(text);
             assert!(refusal.contains(expected), "{text}: {refusal}");
         }
+    }
+
+    #[test]
+    fn another_machines_address_needs_tls() {
+        let text = "[api]\nlisten = \"0.0.0.0:4718\"\n";
+        assert!(refusal(text).starts_with("belfry.toml:2:10: api.listen: "), "{}", refusal(text));
+        let config = parse(&format!("{text}tls_certificate = \"c\"\ntls_key = \"k\"\n")).unwrap();
+        assert_eq!(config.api.tls_key, Some("k".into()));
     }
 
     #[test]

@@ -89,24 +89,17 @@ fn largest_unit(value: u64, units: &[(&str, u64)]) -> String {
     }
 }
 
-/// A loopback address with port: other addresses need TLS.
-pub(crate) mod loopback {
+/// An address with port.
+pub(crate) mod address {
     use std::net::SocketAddr;
 
     use super::*;
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<SocketAddr, D::Error> {
         let text = String::deserialize(d)?;
-        let address: SocketAddr = text.parse().map_err(|_| {
+        text.parse().map_err(|_| {
             D::Error::custom(format!("{text:?} is not an address and port: write it as \"127.0.0.1:4718\""))
-        })?;
-        if !address.ip().is_loopback() {
-            return Err(D::Error::custom(format!(
-                "{address} would offer the API to the network without TLS: listen on 127.0.0.1 or [::1] and put \
-                 a TLS proxy before it, with its name in api.allowed_hosts"
-            )));
-        }
-        Ok(address)
+        })
     }
 
     pub(crate) fn serialize<S: Serializer>(value: &SocketAddr, s: S) -> Result<S::Ok, S::Error> {

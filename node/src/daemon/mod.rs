@@ -22,12 +22,15 @@ use crate::{
     api::{
         ports::Ports,
         server::{Server, ServerConfig},
+        tls::TlsFiles,
     },
+    audit_log::{self, AuditLog},
     backup::{Backups, STORE},
     clock,
     config::{self, Config},
     feed::Feed,
     grants,
+    hooks::Hooks,
     identity::Identity,
     ingest::Ingest,
     keys::{DataFolder, Enrolment, Source, file},
@@ -73,6 +76,10 @@ pub struct Outlets {
     pub exports: Vec<config::Export>,
     /// Allow-list and warning lists.
     pub lists: config::Lists,
+    /// What is pushed over HTTP.
+    pub webhooks: Vec<config::Webhook>,
+    /// What is pushed to log servers.
+    pub syslog: Vec<config::Syslog>,
 }
 
 /// Numbers an operator may change, and tests.
@@ -86,6 +93,8 @@ pub struct Tuning {
     pub gate: GateTimes,
     /// Free bytes below which the node only reads.
     pub free_space_floor: u64,
+    /// Bytes of the audit log that are kept.
+    pub audit_keep: u64,
     /// Who says what is free; unset: the data folder's file system.
     pub probe: Option<Arc<dyn Probe>>,
 }
@@ -97,6 +106,7 @@ impl fmt::Debug for Tuning {
             .field("redial_interval", &self.redial_interval)
             .field("gate", &self.gate)
             .field("free_space_floor", &self.free_space_floor)
+            .field("audit_keep", &self.audit_keep)
             .finish_non_exhaustive()
     }
 }
@@ -114,6 +124,7 @@ impl Tuning {
             redial_interval: config.network.redial_interval,
             gate: GateTimes::default(),
             free_space_floor: config.store.free_space_floor,
+            audit_keep: config.audit.keep,
             probe: None,
         }
     }
@@ -190,13 +201,19 @@ impl Settings {
             bootstrap,
             api: ServerConfig {
                 listen: vec![config.api.listen],
+                tls: config.api.tls().map(|(certificate, key)| TlsFiles { certificate, key }),
                 socket: Some(config.api_socket()),
                 hosts: config.api.allowed_hosts.clone(),
                 ..ServerConfig::default()
             },
             defaults: Defaults { tlp, purpose: config.publish.purpose },
             guards: config.guards.clone(),
-            outlets: Outlets { exports: config.exports.clone(), lists: config.lists.clone() },
+            outlets: Outlets {
+                exports: config.exports.clone(),
+                lists: config.lists.clone(),
+                webhooks: config.webhooks.clone(),
+                syslog: config.syslog.clone(),
+            },
             tuning: Tuning::from_config(config),
         })
     }
@@ -313,7 +330,7 @@ impl Daemon {
         let sources = Sources { hello: inbound.hello, gossip: inbound.admin, links: inbound.links };
         tasks.spawn("membership", membership.run(sources));
 
-        let Outlets { exports, lists } = settings.outlets;
+        let Outlets { exports, lists, webhooks, syslog } = settings.outlets;
         let lists = tokio::task::spawn_blocking(move || Lists::open(lists)).await??;
         let known = roster.snapshot();
         for export in &exports {
@@ -332,6 +349,12 @@ impl Daemon {
         let guards = Guards::new(own, Arc::new(ports::Known(lists.clone())));
         let query = query.with_exports(exports, lists);
         cli_token(&query, &settings.data_dir).await?;
+        let (asked, kept) = (query.clone(), store.clone());
+        let (hooks, running) =
+            tokio::task::spawn_blocking(move || Hooks::open(&webhooks, &syslog, &asked, &kept)).await??;
+        for hook in running {
+            tasks.spawn("hook", hook.run());
+        }
         let publisher = Publisher::new(
             Arc::clone(&identity),
             store.clone(),
@@ -354,12 +377,21 @@ impl Daemon {
             stopping: tasks.stop_signal(),
             started: clock::now(),
             sync: counters,
+            hooks,
             backups: Backups::new(&settings.data_dir, store.clone(), &enrolment),
         };
+        let (folder, key) = (settings.data_dir.join(audit_log::FOLDER), master.clone());
+        let audit = tokio::task::spawn_blocking(move || {
+            AuditLog::open(&folder, &key, tuning.audit_keep, clock::now())
+        });
+        let audit = audit.await??;
+        let audit_log::Standing { sequence, head } = audit.standing();
+        tracing::info!(sequence, %head, "the audit log goes on at entry {sequence}, head {head}");
         let ports = Ports {
             query,
             publish: Arc::new(ports::Publishing(publisher, holders)),
             status: Arc::new(status),
+            audit,
             feed: store.newest(),
         };
         let stopping = CancellationToken::new();

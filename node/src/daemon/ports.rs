@@ -16,9 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{newcomers, texts};
 use crate::{
-    api::ports::{BackupRefused, Imported, NodeReport, NodeStatus, PeerReport, Publish},
+    api::ports::{
+        BackupRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus, PeerReport, Publish,
+    },
     backup::{BackupError, Backups},
     clock, config,
+    hooks::{self, HookReport, Hooks},
     identity::Identity,
     membership::{Freshness, Hellos, Import, LogWatch},
     network::Network,
@@ -106,6 +109,7 @@ pub(super) struct Status {
     pub(super) started: Timestamp,
     pub(super) sync: Arc<sync::Counters>,
     pub(super) backups: Backups,
+    pub(super) hooks: Hooks,
 }
 
 impl Status {
@@ -390,6 +394,38 @@ impl NodeStatus for Status {
                 other => BackupRefused::Fault(Box::new(other)),
             })?;
         serde_json::to_value(manifest).map_err(|error| BackupRefused::Fault(Box::new(error)))
+    }
+
+    fn hooks(&self) -> Vec<HookStatus> {
+        let status = |hook: HookReport| HookStatus {
+            name: hook.name,
+            kind: hook.kind,
+            target: hook.target,
+            shadow: hook.shadow,
+            state: hook.state,
+            position: hook.position,
+            sent: hook.sent,
+            held_back: hook.held.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
+            dead_letters: hook.dead,
+            lost: hook.lost,
+            failing_since: hook.failing.as_ref().map(|(since, _)| *since),
+            failure: hook.failing.map(|(_, why)| why),
+        };
+        self.hooks.report().into_iter().map(status).collect()
+    }
+
+    fn dead_letters(&self, hook: &str) -> Option<Vec<DeadLetter>> {
+        let letters = self.hooks.dead_letters(hook)?;
+        let told = |letter: hooks::DeadLetter| DeadLetter {
+            number: letter.number,
+            at: letter.at,
+            status: letter.status,
+        };
+        Some(letters.into_iter().map(told).collect())
+    }
+
+    fn replay(&self, hook: &str) -> Option<usize> {
+        self.hooks.replay(hook)
     }
 
     fn is_ready(&self) -> bool {

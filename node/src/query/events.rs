@@ -77,7 +77,7 @@ impl Query {
     }
 }
 
-fn gap(bounds: Option<(u64, u64)>, after: u64) -> Option<Gap> {
+pub(super) fn gap(bounds: Option<(u64, u64)>, after: u64) -> Option<Gap> {
     let resumes_after = match bounds {
         // A number from the future: this feed was restored from a backup, or is another node's.
         None if after > 0 => 0,

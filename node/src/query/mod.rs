@@ -23,6 +23,7 @@ pub mod filter;
 mod forks;
 mod groups;
 mod heads;
+mod leaving;
 pub mod lists;
 pub mod lookup;
 mod members;
@@ -55,6 +56,7 @@ pub use self::{
     forks::ForkView,
     groups::GroupView,
     heads::{HeadView, HeadsError},
+    leaving::{Leaves, Leaving},
     members::{MemberView, NameError},
     messages::{MessageView, WithdrawalView},
     newcomers::{HoldError, NewIn, Newcomer, newcomers},
@@ -62,7 +64,10 @@ pub use self::{
     principal::{Groups, Principal, Scope, ScopeError, TokenId, TokenIdError},
     release::Released,
     status::{GroupStatus, StatusView},
-    tokens::{CreateError, Made, TokenError, TokenRowError, TokenText, TokenView, Tokens},
+    tokens::{
+        CreateError, MAX_OVERLAP, Made, PREFIX, RotateError, TokenError, TokenRowError, TokenText, TokenView,
+        Tokens,
+    },
 };
 pub use crate::words;
 use crate::{

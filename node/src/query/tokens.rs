@@ -4,7 +4,7 @@
 //! secret is compared as a hash in constant time. All rows stand in memory; every change goes through
 //! the store first, so what a restart finds is what was in force.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use belfry_proto::{crypto::secret::Secret, id::GroupId, stix::marking::Tlp, time::Timestamp};
@@ -15,7 +15,10 @@ use super::{Groups, Principal, QueryError, Scope, ScopeError, TokenId};
 use crate::store::{Change, Store, TokenRow, WriteError};
 
 const DOMAIN: &str = "belfry/v1/token";
-const PREFIX: &str = "belfry_";
+/// How every token begins.
+pub const PREFIX: &str = "belfry_";
+/// Longest that a rotated token's old secret goes on: a tool that nobody reconfigured in a week is forgotten.
+pub const MAX_OVERLAP: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Tokens kept at once; each is a tool of this one organisation.
 const MAX_TOKENS: usize = 1_000;
 /// Bytes of a token's name.
@@ -55,6 +58,23 @@ pub enum CreateError {
     Write(#[from] WriteError),
 }
 
+/// Why a token kept its secret.
+#[derive(Debug, thiserror::Error)]
+pub enum RotateError {
+    /// There is none to rotate.
+    #[error("no token has this id or name")]
+    Unknown,
+    /// Its time is over; a new secret would not change that.
+    #[error("the token has expired; make another one")]
+    Expired,
+    /// Two secrets for one token should not last.
+    #[error("the old secret goes on for {} days at most", MAX_OVERLAP.as_secs() / 86_400)]
+    Overlap,
+    /// The store could not be written; the old secret stays the only one.
+    #[error("writing the token")]
+    Write(#[from] WriteError),
+}
+
 /// A stored token that cannot be read back.
 #[derive(Debug, thiserror::Error)]
 #[error("token row {id}: {rule}")]
@@ -68,6 +88,10 @@ pub struct TokenRowError {
 pub struct TokenText(String);
 
 impl TokenText {
+    fn of(id: TokenId, secret: &Secret) -> Self {
+        Self(format!("{PREFIX}{id}_{}", hex::encode(secret.expose())))
+    }
+
     /// To be shown once.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -121,6 +145,8 @@ struct Inner {
 struct Token {
     view: TokenView,
     check: Secret,
+    /// Of the secret before, and until when that is good as well.
+    old: Option<(Secret, Timestamp)>,
 }
 
 /// A token at rest.
@@ -137,6 +163,14 @@ struct Stored {
     red: bool,
     created: Timestamp,
     expires: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    old: Option<StoredOld>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredOld {
+    check: String,
+    until: Timestamp,
 }
 
 /// Tokens made before there were drafts have no such groups.
@@ -172,7 +206,9 @@ impl Tokens {
         hex::decode_to_slice(secret, &mut bytes).map_err(|_| TokenError::Malformed)?;
         let live = self.inner.live.load();
         let token = live.get(&id).ok_or(TokenError::Unknown)?;
-        if self.inner.check(id, &Secret::new(bytes)) != token.check {
+        let check = self.inner.check(id, &Secret::new(bytes));
+        let is_old = token.old.as_ref().is_some_and(|(old, until)| now < *until && check == *old);
+        if check != token.check && !is_old {
             return Err(TokenError::Unknown);
         }
         token.principal(now)
@@ -226,7 +262,7 @@ impl Tokens {
         let id = TokenId::new(rand::random());
         let secret = Secret::new(rand::random());
         let view = TokenView { id, name: name.to_owned(), scope, created: now };
-        let token = Token { view: view.clone(), check: self.inner.check(id, &secret) };
+        let token = Token { view: view.clone(), check: self.inner.check(id, &secret), old: None };
         self.inner.store.commit(Change::Token(token.to_row())).await?;
         let mut after = BTreeMap::clone(&before);
         after.insert(id, token);
@@ -235,8 +271,32 @@ impl Tokens {
             after.remove(&old);
         }
         self.inner.live.store(Arc::new(after));
-        let text = TokenText(format!("{PREFIX}{id}_{}", hex::encode(secret.expose())));
-        Ok(Made { view, text })
+        Ok(Made { view, text: TokenText::of(id, &secret) })
+    }
+
+    /// Gives a token a new secret, under its id, name and scope; the old one goes on for `overlap`. A secret older than
+    /// that ends at once. Durable when it resolves.
+    ///
+    /// # Errors
+    /// [`RotateError`].
+    pub async fn rotate(&self, id: TokenId, overlap: Duration, now: Timestamp) -> Result<Made, RotateError> {
+        if overlap > MAX_OVERLAP {
+            return Err(RotateError::Overlap);
+        }
+        let _changing = self.inner.changing.lock().await;
+        let before = self.inner.live.load_full();
+        let mut token = before.get(&id).cloned().ok_or(RotateError::Unknown)?;
+        token.principal(now).map_err(|_| RotateError::Expired)?;
+        let secret = Secret::new(rand::random());
+        let until = now.saturating_add(overlap);
+        let old = std::mem::replace(&mut token.check, self.inner.check(id, &secret));
+        token.old = (overlap > Duration::ZERO).then_some((old, until));
+        self.inner.store.commit(Change::Token(token.to_row())).await?;
+        let view = token.view.clone();
+        let mut after = BTreeMap::clone(&before);
+        after.insert(id, token);
+        self.inner.live.store(Arc::new(after));
+        Ok(Made { view, text: TokenText::of(id, &secret) })
     }
 
     /// Every token, by age.
@@ -291,6 +351,10 @@ impl Token {
             red,
             created: self.view.created,
             expires,
+            old: self
+                .old
+                .as_ref()
+                .map(|(check, until)| StoredOld { check: hex::encode(check.expose()), until: *until }),
         };
         TokenRow { id: *self.view.id.as_bytes(), body: serde_json::to_vec(&stored).unwrap_or_default() }
     }
@@ -299,8 +363,13 @@ impl Token {
         let id = TokenId::new(row.id);
         let broken = |rule: String| TokenRowError { id: id.to_string(), rule };
         let stored: Stored = serde_json::from_slice(&row.body).map_err(|error| broken(error.to_string()))?;
-        let mut check = [0; 32];
-        hex::decode_to_slice(&stored.check, &mut check).map_err(|error| broken(error.to_string()))?;
+        let secret = |text: &str| {
+            let mut check = [0; 32];
+            hex::decode_to_slice(text, &mut check).map_err(|error| broken(error.to_string()))?;
+            Ok(Secret::new(check))
+        };
+        let check = secret(&stored.check)?;
+        let old = stored.old.map(|old| Ok((secret(&old.check)?, old.until))).transpose()?;
         let ceiling: Tlp = stored.ceiling.parse().map_err(|_| broken("its ceiling is no TLP".to_owned()))?;
         let scope = Scope {
             read: stored.read,
@@ -312,7 +381,7 @@ impl Token {
             expires: stored.expires,
         };
         let view = TokenView { id, name: stored.name, scope, created: stored.created };
-        Ok(Self { view, check: Secret::new(check) })
+        Ok(Self { view, check, old })
     }
 }
 

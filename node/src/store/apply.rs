@@ -39,6 +39,8 @@ const MAX_SECONDS: u64 = 64;
 const MOST_JOINED: usize = 256;
 /// Where the newest beacon stands in [`Cf::Meta`].
 pub(super) const BEACON_KEY: &[u8] = b"beacon";
+/// Where hooks' states stand in [`Cf::Meta`], by name.
+pub(super) const HOOK_KEY: &[u8] = b"hook:";
 /// Where proofs against the registrar stand in [`Cf::Meta`], by height.
 pub(super) const EQUIVOCATION_KEY: &[u8] = b"equivocation:";
 /// Where members stand in [`Cf::Meta`] from whom old keys are kept, by id.
@@ -178,6 +180,10 @@ impl Applier {
             }
             Change::Beacon(bytes) => {
                 txn.put(Cf::Meta, BEACON_KEY.to_vec(), bytes);
+                Ok(Committed::Done)
+            }
+            Change::Hook { name, state } => {
+                txn.put(Cf::Meta, [HOOK_KEY, name.as_bytes()].concat(), state);
                 Ok(Committed::Done)
             }
             Change::Equivocation { height, records } => {

@@ -5,6 +5,7 @@ use prost::Message;
 
 use super::{
     ReadError, Store,
+    apply::HOOK_KEY,
     columns::{Cf, Key},
     rows::{DraftRow, DraftState, KeyRow, TokenRow},
     txn::Txn,
@@ -119,5 +120,13 @@ impl Store {
             rows.push(TokenRow { id, body: self.db.vault.open(Cf::Tokens, &key, &sealed)? });
         }
         Ok(rows)
+    }
+
+    /// How far a hook is, in its own words.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn hook(&self, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        self.db.get(Cf::Meta, &[HOOK_KEY, name.as_bytes()].concat())
     }
 }

@@ -79,6 +79,13 @@ pub enum Change {
     TokenRevoked([u8; 8]),
     /// The newest beacon whose head is here, encoded.
     Beacon(Vec<u8>),
+    /// How far a hook is.
+    Hook {
+        /// Its name.
+        name: String,
+        /// In its own words; no intelligence.
+        state: Vec<u8>,
+    },
     /// Two entries that the registrar signed for one height, encoded records.
     Equivocation {
         /// The height.

@@ -98,9 +98,9 @@ pub(super) fn render(snapshot: &Snapshot, query: &Query) -> Result<Files, Proble
     Ok(files)
 }
 
-fn attribute(released: &Released, value: &Observable) -> Option<Value> {
-    let object = released.object();
-    let (kind, category) = match value.kind() {
+/// MISP's type and category; none for what its feeds have no attribute for.
+pub(in crate::api) const fn kind_of(kind: Kind) -> Option<(&'static str, &'static str)> {
+    Some(match kind {
         Kind::Ipv4 | Kind::Ipv6 => ("ip-dst", "Network activity"),
         Kind::Domain => ("domain", "Network activity"),
         Kind::Url => ("url", "Network activity"),
@@ -117,7 +117,12 @@ fn attribute(released: &Released, value: &Observable) -> Option<Value> {
         Kind::Mutex => ("mutex", "Artifacts dropped"),
         Kind::RegistryKey => ("regkey", "Persistence mechanism"),
         Kind::Cve => return None,
-    };
+    })
+}
+
+fn attribute(released: &Released, value: &Observable) -> Option<Value> {
+    let object = released.object();
+    let (kind, category) = kind_of(value.kind())?;
     if !neutral::is_plain(value.value()) {
         return None;
     }
@@ -148,6 +153,6 @@ fn seconds(time: Timestamp) -> String {
 }
 
 /// A stable id under a name of belfry's own.
-fn of(parts: &[&[u8]]) -> Uuid {
+pub(in crate::api) fn of(parts: &[&[u8]]) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, &[b"belfry/v1/misp".as_slice(), &parts.concat()].concat())
 }

@@ -23,7 +23,10 @@ use std::collections::BTreeMap;
 use axum::body::Bytes;
 use md5::{Digest as _, Md5};
 
-pub(super) use self::cache::Cache;
+pub(super) use self::{
+    cache::Cache,
+    misp::{kind_of as misp_type, of as misp_id},
+};
 use super::problem::Problem;
 use crate::{
     config::Format,

@@ -4,6 +4,7 @@
 //! author's JSON, never inside it.
 
 pub(super) mod activity;
+pub(super) mod audit;
 pub(super) mod backups;
 pub(super) mod drafts;
 pub(super) mod exports;
@@ -11,6 +12,7 @@ pub(super) mod forks;
 pub(super) mod groups;
 pub(super) mod health;
 pub(super) mod import;
+pub(super) mod hooks;
 pub(super) mod log;
 pub(super) mod lookup;
 pub(super) mod members;

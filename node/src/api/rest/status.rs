@@ -16,7 +16,14 @@ pub(in crate::api) async fn status(
     Extension(principal): Extension<Principal>,
 ) -> Result<Json<Value>, Problem> {
     let held = app.ports.query.status(&principal).await?;
-    let node = app.ports.status.report().await;
+    let mut node = app.ports.status.report().await;
+    if !app.ports.audit.is_writable() {
+        node.warnings.push(
+            "The audit log cannot be written, so nothing can be changed through the API: look at the log of this node."
+                .to_owned(),
+        );
+    }
+    let scheme = app.hosts.scheme().as_str();
     Ok(Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "ready": app.ports.status.is_ready(),
@@ -31,7 +38,8 @@ pub(in crate::api) async fn status(
             "parked": node.parked,
             "clock_offset_ms": node.clock_offset_ms,
         },
-        "api": app.addresses.iter().map(|address| format!("http://{address}")).collect::<Vec<_>>(),
+        "audit": app.ports.audit.standing(),
+        "api": app.addresses.iter().map(|address| format!("{scheme}://{address}")).collect::<Vec<_>>(),
         "warnings": node.warnings,
     })))
 }

@@ -1,21 +1,22 @@
-//! Access tokens: made, listed, revoked. A token's text is shown once, when it is made.
+//! Access tokens: made, listed, rotated, revoked. A token's text is shown once, when it is made.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json,
     body::Body,
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
 };
 use belfry_proto::{id::GroupId, stix::marking::Tlp, time::Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    api::{app::App, body, problem::Problem},
+    api::{app::App, audit::Subject, body, problem::Problem},
     clock,
-    query::{CLI_TOKEN, CreateError, Groups, Principal, Query, Scope, TokenId, TokenView},
+    query::{CLI_TOKEN, CreateError, Groups, Made, Principal, Query, RotateError, Scope, TokenId, TokenView},
 };
 
 /// What a new token shall grant.
@@ -74,17 +75,23 @@ pub(in crate::api) async fn create(
     Extension(principal): Extension<Principal>,
     headers: HeaderMap,
     request: Body,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Response, Problem> {
     let wanted: Wanted = body::json(&headers, request).await?;
     let query = &app.ports.query;
     let scope = wanted.scope(query)?;
     let made = query.tokens().create(&wanted.name, scope, clock::now()).await.map_err(refused)?;
     tracing::info!(token.id = %made.view.id, by = %principal.token(), "made token {}", made.view.id);
+    let subject = Extension(Subject(made.view.id.to_string()));
+    Ok((StatusCode::CREATED, subject, Json(shown_once(query, &made))).into_response())
+}
+
+/// With its text, which nothing shows again.
+fn shown_once(query: &Query, made: &Made) -> Value {
     let mut shown = view(query, &made.view);
     if let Value::Object(members) = &mut shown {
         members.insert("token".to_owned(), json!(made.text.expose()));
     }
-    Ok((StatusCode::CREATED, Json(shown)))
+    shown
 }
 
 fn refused(error: CreateError) -> Problem {
@@ -104,19 +111,17 @@ pub(in crate::api) async fn list(State(app): State<Arc<App>>) -> Json<Value> {
     Json(json!({ "tokens": tokens }))
 }
 
-/// `DELETE /api/v1/tokens/{token}`, by id or name.
-pub(in crate::api) async fn revoke(
-    State(app): State<Arc<App>>,
-    Extension(principal): Extension<Principal>,
-    Path(token): Path<String>,
-) -> Result<StatusCode, Problem> {
-    let unknown = || Problem::not_found("unknown-token", "no token has this id or name");
-    let known = app.ports.query.tokens().list();
+fn unknown_token() -> Problem {
+    Problem::not_found("unknown-token", "no token has this id or name")
+}
+
+/// The token of this id or name, unless it is the command line's.
+fn other_than_own(query: &Query, token: &str) -> Result<TokenId, Problem> {
+    let known = query.tokens().list();
     // Ids first: a name may look like one.
     let id = token.parse::<TokenId>().ok();
     let found = known.iter().find(|known| Some(known.id) == id);
-    let found = found.or_else(|| known.iter().find(|known| known.name == token)).ok_or_else(unknown)?;
-    let id = found.id;
+    let found = found.or_else(|| known.iter().find(|known| known.name == token)).ok_or_else(unknown_token)?;
     if found.name == CLI_TOKEN {
         return Err(Problem::new(
             StatusCode::CONFLICT,
@@ -124,12 +129,53 @@ pub(in crate::api) async fn revoke(
             "this is the token of the command line itself; delete cli.token in the data folder and restart to replace it",
         ));
     }
+    Ok(found.id)
+}
+
+/// How a token's secret changes hands.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rotation {
+    /// For so many seconds the old secret is good as well.
+    #[serde(default)]
+    overlap_seconds: u64,
+}
+
+/// `POST /api/v1/tokens/{token}/rotate`: another secret under the same id, name and scope.
+pub(in crate::api) async fn rotate(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    Path(token): Path<String>,
+    headers: HeaderMap,
+    request: Body,
+) -> Result<Response, Problem> {
+    let Rotation { overlap_seconds } = body::json(&headers, request).await?;
+    let query = &app.ports.query;
+    let id = other_than_own(query, &token)?;
+    let overlap = Duration::from_secs(overlap_seconds);
+    let made = query.tokens().rotate(id, overlap, clock::now()).await.map_err(|error| match error {
+        RotateError::Unknown => unknown_token(),
+        RotateError::Expired => Problem::new(StatusCode::CONFLICT, "token-expired", error.to_string()),
+        RotateError::Overlap => Problem::unprocessable("overlap-too-long", error.to_string()),
+        RotateError::Write(_) => Problem::internal(&error),
+    })?;
+    tracing::info!(token.id = %id, by = %principal.token(), "rotated token {id}");
+    Ok((StatusCode::OK, Extension(Subject(id.to_string())), Json(shown_once(query, &made))).into_response())
+}
+
+/// `DELETE /api/v1/tokens/{token}`, by id or name.
+pub(in crate::api) async fn revoke(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    Path(token): Path<String>,
+) -> Result<Response, Problem> {
+    let id = other_than_own(&app.ports.query, &token)?;
     let was_there = app.ports.query.tokens().revoke(id).await.map_err(|error| Problem::internal(&error))?;
     if !was_there {
-        return Err(unknown());
+        return Err(unknown_token());
     }
     tracing::info!(token.id = %id, by = %principal.token(), "revoked token {id}");
-    Ok(StatusCode::NO_CONTENT)
+    Ok((StatusCode::NO_CONTENT, Extension(Subject(id.to_string()))).into_response())
 }
 
 fn view(query: &Query, token: &TokenView) -> Value {

@@ -15,7 +15,7 @@ pub(in crate::api) async fn discovery(
     Extension(Host(host)): Extension<Host>,
 ) -> Result<Response, Problem> {
     // Absolute, and always with a default: several consumers use nothing else.
-    let root = format!("http://{host}{ROOT}");
+    let root = format!("{}://{host}{ROOT}", app.hosts.scheme().as_str());
     media::answer(
         StatusCode::OK,
         &json!({

@@ -5,19 +5,25 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod audit;
 mod coalition;
 mod doors;
 mod exports;
 mod filters;
 mod guards;
 mod imports;
+mod hooks;
 mod limits;
 mod lookup;
 mod media;
+mod misp;
+mod openapi;
 mod oracle;
 mod own;
 mod pages;
 mod publishing;
+mod rotation;
 mod routes;
 mod site;
 mod stream;
+mod tls;

@@ -68,6 +68,11 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/taxii2/root/collections/{collection}/objects/{object}/", Read, 200, Named),
         expected("DELETE", "/taxii2/root/collections/{collection}/objects/{object}/", ReadAndPublish, 200, Named),
         expected("GET", "/taxii2/root/collections/{collection}/objects/{object}/versions/", Read, 200, Named),
+        expected("GET", "/servers/getPyMISPVersion.json", Token, 200, No),
+        expected("GET", "/servers/getVersion", Token, 200, No),
+        expected("GET", "/users/view/me", Token, 200, No),
+        expected("POST", "/attributes/restSearch", Read, 200, Within),
+        expected("GET", "/api/v1/openapi.json", Token, 200, No),
         expected("GET", "/api/v1/status", Token, 200, No),
         expected("GET", "/api/v1/peers", Admin, 200, No),
         expected("GET", "/api/v1/sync", Token, 200, No),
@@ -102,8 +107,13 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/api/v1/publications/{publication}", Publish, 200, Within),
         expected("GET", "/api/v1/publications/{publication}/holders", Publish, 200, Within),
         expected("POST", "/api/v1/withdrawals", Publish, 202, Named),
+        expected("GET", "/api/v1/hooks", Admin, 200, No),
+        expected("GET", "/api/v1/hooks/{hook}/dead-letters", Admin, 200, No),
+        expected("POST", "/api/v1/hooks/{hook}/replay", Admin, 202, No),
+        expected("GET", "/api/v1/audit", Admin, 200, No),
         expected("GET", "/api/v1/tokens", Admin, 200, No),
         expected("POST", "/api/v1/tokens", Admin, 201, No),
+        expected("POST", "/api/v1/tokens/{token}/rotate", Admin, 200, No),
         expected("DELETE", "/api/v1/tokens/{token}", Admin, 204, No),
     ]
 };
@@ -163,6 +173,7 @@ impl Samples {
             ("{publication}", self.publication.to_string()),
             ("{token}", victim),
             ("{draft}", self.drafts[usize::from(route.method == "DELETE")].clone()),
+            ("{hook}", "soar".to_owned()),
         ] {
             path = path.replace(name, &value);
         }
@@ -189,12 +200,16 @@ impl Samples {
         let object = r#"{"type":"identity","spec_version":"2.1","id":"identity--00000000-0000-4000-8000-000000000009",
             "created":"2026-01-01T00:00:00.000Z","modified":"2026-01-01T00:00:00.000Z","name":"CERT"}"#;
         match (route.method, route.path) {
+            ("POST", "/attributes/restSearch") => ("application/json", r#"{"type":["ip-dst"]}"#.to_owned()),
             ("POST", "/api/v1/log") => ("text/plain", "a log".to_owned()),
             ("POST", "/api/v1/backups") => ("application/json", r#"{"folder":"/srv/backup"}"#.to_owned()),
             ("POST", "/api/v1/holds") => ("application/json", format!(r#"{{"member":"{OWN}"}}"#)),
             ("POST", "/api/v1/lookup") => ("application/json", r#"{"values":["198.51.100.7"]}"#.to_owned()),
             ("POST", "/api/v1/tokens") => {
                 ("application/json", r#"{"name":"made","read":["cidr"]}"#.to_owned())
+            }
+            ("POST", "/api/v1/tokens/{token}/rotate") => {
+                ("application/json", r#"{"overlap_seconds":60}"#.to_owned())
             }
             ("POST", "/api/v1/withdrawals") => (
                 "application/json",

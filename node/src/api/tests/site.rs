@@ -25,12 +25,16 @@ use super::coalition::{self, OWN};
 use crate::{
     api::{
         app::App,
-        host::Hosts,
+        host::{Hosts, Scheme},
         limit::Rate,
-        ports::{BackupRefused, Imported, NodeReport, NodeStatus, PeerReport, Ports, Publish},
+        ports::{
+            BackupRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus, PeerReport, Ports,
+            Publish,
+        },
         server::ServerConfig,
         service::service,
     },
+    audit_log::{AuditLog, Event, LEAST, Record},
     clock,
     config::Config,
     feed::Feed,
@@ -59,7 +63,7 @@ pub(super) struct Site {
     pub(super) stopping: CancellationToken,
     feed: watch::Sender<u64>,
     sequence: std::sync::atomic::AtomicU64,
-    _folder: TempDir,
+    pub(super) folder: TempDir,
 }
 
 /// The real publishing half, without a network to flush to.
@@ -146,6 +150,31 @@ impl NodeStatus for Alone {
             "panic, please" => panic!("as asked for"),
             _ => Err("not a log".to_owned()),
         }
+    }
+
+    fn hooks(&self) -> Vec<HookStatus> {
+        vec![HookStatus {
+            name: "soar".to_owned(),
+            kind: "webhook",
+            target: "soar.example:443".to_owned(),
+            shadow: false,
+            state: "failing",
+            position: 7,
+            sent: 3,
+            held_back: [("pap", 2)].into(),
+            dead_letters: 1,
+            lost: 0,
+            failing_since: Some(clock::now()),
+            failure: Some("answers 503".to_owned()),
+        }]
+    }
+
+    fn dead_letters(&self, hook: &str) -> Option<Vec<DeadLetter>> {
+        (hook == "soar").then(|| vec![DeadLetter { number: 5, at: clock::now(), status: 400 }])
+    }
+
+    fn replay(&self, hook: &str) -> Option<usize> {
+        (hook == "soar").then_some(1)
     }
 
     fn is_ready(&self) -> bool {
@@ -296,7 +325,8 @@ impl Site {
     }
 
     pub(super) async fn with_rate(rate: Rate) -> Self {
-        let exports = "[[exports]]\nname = \"firewall\"\nformat = \"list\"\ngroups = [\"cidr\"]\ntypes = [\"ipv4-addr\"]\n";
+        let exports = "[[exports]]\nname = \"firewall\"\nformat = \"list\"\ngroups = [\"cidr\"]\ntypes = [\"ipv4-addr\"]\n\
+            [[exports]]\nname = \"misp\"\nformat = \"misp\"\ngroups = [\"cidr\"]\n";
         Self::made(rate, Config::parse(exports, std::path::Path::new("belfry.toml")).unwrap()).await
     }
 
@@ -315,27 +345,37 @@ impl Site {
         let identity: Arc<Identity> = Arc::new(identity);
         let defaults = Defaults { tlp: Tlp::AmberStrict, purpose: None };
         let publisher = Publisher::new(identity, store.clone(), roster, Feed::default(), defaults, guards);
+        let audit = AuditLog::open(&folder.path().join("audit"), &master, LEAST, clock::now()).unwrap();
         let (feed, received) = watch::channel(0);
         let ports = Ports {
             query: query.clone(),
             publish: Arc::new(Publishing(publisher)),
             status: Arc::new(Alone(store.clone())),
+            audit,
             feed: received,
         };
         let stopping = CancellationToken::new();
         let address = HOST.parse().unwrap();
-        let hosts = Hosts::new(&[address], &["soc.example:8443".to_owned()]);
+        let hosts = Hosts::new(Scheme::Http, &[address], &["soc.example:8443".to_owned()]);
         let app = App::new(ports, hosts, vec![address], rate, stopping.clone());
         let sequence = std::sync::atomic::AtomicU64::new(0);
-        Self { query, store, app, stopping, feed, sequence, _folder: folder }
+        Self { query, store, app, stopping, feed, sequence, folder }
     }
 
     /// The same node with fresh rate limits, as another client address meets it.
     pub(super) fn fresh_router(&self) -> Router {
         let address = HOST.parse().unwrap();
-        let hosts = Hosts::new(&[address], &["soc.example:8443".to_owned()]);
+        let hosts = Hosts::new(Scheme::Http, &[address], &["soc.example:8443".to_owned()]);
         let ports = self.app.ports.clone();
         service(&App::new(ports, hosts, vec![address], ServerConfig::REQUESTS, self.stopping.clone()))
+    }
+
+    /// Writes a few thousand entries.
+    pub(super) async fn fill_audit_log(&self) {
+        let call = Event::Call { token: String::new(), method: String::new(), route: "x".repeat(200) };
+        for _ in 0..4_000 {
+            self.app.ports.audit.note(Record::now(clock::now(), call.clone())).await;
+        }
     }
 
     /// Makes a token; its text.

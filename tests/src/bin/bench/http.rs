@@ -88,6 +88,30 @@ impl Client {
 }
 
 impl Client {
+    /// Connects to any server, with credentials as its Authorization header has them.
+    pub(crate) async fn with(address: SocketAddr, authorization: String) -> anyhow::Result<Self> {
+        Ok(Self { sender: open(address).await?, address, authorization })
+    }
+
+    /// Asks for a TAXII resource; its bytes once all of them are there.
+    pub(crate) async fn taxii(&mut self, path: &str) -> anyhow::Result<Bytes> {
+        let request = Request::get(path)
+            .header(header::HOST, self.address.to_string())
+            .header(header::AUTHORIZATION, &self.authorization)
+            .header(header::ACCEPT, "application/taxii+json;version=2.1")
+            .body(Full::default())?;
+        if self.sender.ready().await.is_err() {
+            self.sender = open(self.address).await?;
+        }
+        let answer = self.sender.send_request(request).await.with_context(|| path.to_owned())?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await?.to_bytes();
+        if status != StatusCode::OK {
+            bail!("{path} answered {status}: {}", String::from_utf8_lossy(&body));
+        }
+        Ok(body)
+    }
+
     /// Looks one value up; returns once the whole answer is there.
     pub(crate) async fn look_up(&mut self, value: &str) -> anyhow::Result<Bytes> {
         let request = Request::post("/api/v1/lookup")

@@ -6,6 +6,7 @@
 //! for known and for unknown values in alternating rounds; an unknown one must not cost more.
 
 use std::{
+    ops::Range,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -70,7 +71,7 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
         let member = coalition.admit("Asker", Role::Publisher)?;
         let node = Node::start(&coalition, &member, folder.path().join("node"), Vec::new()).await?;
         let begun = Instant::now();
-        fill(node.daemon.store(), coalition.group()?, member.certificate.member, values).await?;
+        fill(node.daemon.store(), coalition.group()?, member.certificate.member, 0..values).await?;
         say!("{values} values stored in {:.1} s", begun.elapsed().as_secs_f64());
         let store = node.daemon.store().clone();
         // Its tokens are its own: only the reading half is wanted.
@@ -191,13 +192,18 @@ async fn ask(
 }
 
 /// Stores an indicator a value, many a message, as ingest would.
-async fn fill(store: &Store, group: GroupId, member: MemberId, values: u64) -> anyhow::Result<()> {
+pub(crate) async fn fill(
+    store: &Store,
+    group: GroupId,
+    member: MemberId,
+    values: Range<u64>,
+) -> anyhow::Result<()> {
     let log = LogId::new(rand::random());
     let now = clock::now();
     let mut prev = MessageId::ZERO;
-    for (sequence, from) in (1..).zip((0..values).step_by(usize::try_from(MESSAGE)?)) {
+    for (sequence, from) in (1..).zip(values.clone().step_by(usize::try_from(MESSAGE)?)) {
         let id = MessageId::new(rand::random());
-        let objects = (from..(from + MESSAGE).min(values)).map(object).collect::<anyhow::Result<_>>()?;
+        let objects = (from..(from + MESSAGE).min(values.end)).map(object).collect::<anyhow::Result<_>>()?;
         let content = OpenedRows {
             publication: PublicationId::new(rand::random()),
             part: 1,

@@ -14,6 +14,7 @@ mod catchup;
 mod coalition;
 mod content;
 mod heal;
+mod footprint;
 mod http;
 mod idle;
 mod idle_sync;
@@ -26,6 +27,7 @@ mod publish;
 mod revoke;
 mod roster;
 mod stats;
+mod taxii;
 
 use clap::{Parser, Subcommand};
 
@@ -51,6 +53,10 @@ enum Which {
     Propagation(propagation::Arguments),
     /// Acknowledged durable publishes over the HTTP API
     Publish(publish::Arguments),
+    /// Pages of a TAXII collection, beside OASIS's reference server
+    Taxii(taxii::Arguments),
+    /// Memory and start of a node that holds a million indicators
+    Footprint(footprint::Arguments),
     /// What is known of a value, over HTTP and in process
     Lookup(lookup::Arguments),
     /// A new node that takes a coalition's messages from three peers
@@ -75,6 +81,8 @@ fn main() -> anyhow::Result<()> {
         Which::Ingest(arguments) => ingest::run(arguments, quick)?,
         Which::Propagation(arguments) => propagation::run(arguments, quick)?,
         Which::Publish(arguments) => publish::run(arguments, quick)?,
+        Which::Taxii(arguments) => taxii::run(arguments, quick)?,
+        Which::Footprint(arguments) => footprint::run(arguments, quick)?,
         Which::Lookup(arguments) => lookup::run(arguments, quick)?,
         Which::Catchup(arguments) => catchup::run(arguments, quick)?,
         Which::IdleSync(arguments) => idle_sync::run(arguments, quick)?,

@@ -1,0 +1,121 @@
+//! Telling the audit log who asks for what: a layer around every route.
+//!
+//! A call that may change something is in the log, on disk, before it goes on; what came of it follows. What only reads
+//! is counted by token, route and status, and told once a minute.
+
+use std::{
+    collections::BTreeMap,
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    extract::{Request, State},
+    http::header,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use super::{app::App, auth::Identity, problem::Problem};
+use crate::{
+    audit_log::{AuditLog, Event, Record},
+    clock,
+    query::TokenId,
+};
+
+/// How long reads are counted before they are told. Too short ⇒ tools that poll fill the log; too long ⇒ a kill
+/// loses more of them.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Different reads counted at once; beyond it they are told at once.
+const MAX_READS: usize = 4_096;
+/// Bytes of a subject; ids are 64.
+const MAX_SUBJECT: usize = 80;
+
+/// The route a layer stands around.
+#[derive(Clone)]
+pub(super) struct Told {
+    pub(super) app: Arc<App>,
+    pub(super) path: &'static str,
+    /// Whether its handler may change something.
+    pub(super) changes: bool,
+}
+
+/// Id of what a call made, changed or ended, where no Location says it; goes with the response.
+#[derive(Clone)]
+pub(super) struct Subject(pub(super) String);
+
+/// Token, method, route, status.
+type Read = (Option<TokenId>, String, &'static str, u16);
+
+/// Reads not yet told.
+#[derive(Default)]
+pub(super) struct Reads(Mutex<BTreeMap<Read, u64>>);
+
+impl Reads {
+    /// Counts one; what is to be told now, if there are too many kinds.
+    fn count(&self, read: Read) -> BTreeMap<Read, u64> {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counted.entry(read).or_default() += 1;
+        if counted.len() < MAX_READS { BTreeMap::new() } else { mem::take(&mut counted) }
+    }
+
+    fn take(&self) -> BTreeMap<Read, u64> {
+        mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Layer.
+pub(super) async fn tell(State(told): State<Told>, request: Request, next: Next) -> Response {
+    let Told { app, path, changes } = told;
+    let token = request.extensions().get::<Identity>().and_then(Identity::token);
+    let method = request.method().as_str().to_owned();
+    let Some(asking) = token.filter(|_| changes) else {
+        let response = next.run(request).await;
+        let full = app.reads.count((token, method, path, response.status().as_u16()));
+        write(&app.ports.audit, full).await;
+        return response;
+    };
+    let event = Event::Call { token: asking.to_string(), method, route: path.to_owned() };
+    let call = match app.ports.audit.record(Record::now(clock::now(), event)).await {
+        Ok(call) => call,
+        Err(error) => return Problem::unavailable(&error).into_response(),
+    };
+    let response = next.run(request).await;
+    let event = Event::Result { call, status: response.status().as_u16(), subject: subject(&response) };
+    app.ports.audit.note(Record::now(clock::now(), event)).await;
+    response
+}
+
+fn subject(response: &Response) -> Option<String> {
+    let named = response.extensions().get::<Subject>().map(|subject| subject.0.clone());
+    let located = || {
+        let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
+        Some(location.rsplit('/').next()?.to_owned())
+    };
+    named.or_else(located).filter(|subject| subject.len() <= MAX_SUBJECT)
+}
+
+/// Tells counted reads once a minute until the server stops, and then the rest.
+pub(super) async fn telling(app: Arc<App>) {
+    while !app.stopping.is_cancelled() {
+        tokio::select! {
+            () = app.stopping.cancelled() => {}
+            () = tokio::time::sleep(WINDOW) => {}
+        }
+        write(&app.ports.audit, app.reads.take()).await;
+    }
+}
+
+/// Also what was counted while running requests came to their end.
+pub(super) async fn tell_rest(app: &App) {
+    write(&app.ports.audit, app.reads.take()).await;
+}
+
+async fn write(log: &AuditLog, counted: BTreeMap<Read, u64>) {
+    for ((token, method, route, status), count) in counted {
+        let token = token.map(|token| token.to_string());
+        let event = Event::Reads { token, method, route: route.to_owned(), status, count };
+        log.note(Record::now(clock::now(), event)).await;
+    }
+}

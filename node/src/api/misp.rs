@@ -1,0 +1,345 @@
+//! The part of MISP's REST interface that its clients read with (MISP 2.5): PyMISP, XSOAR and what is built on them.
+//!
+//! It is another window onto an export: the first profile of format `misp` that the token may have. So what these
+//! clients see passed the gate towards tools, and nothing is a MISP server's that a list is not. The key goes raw into
+//! `Authorization`, as MISP has it. A filter that is not known here is refused: ignoring it would widen the answer.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use axum::{
+    Extension, Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use belfry_proto::{stix::neutral, time::Timestamp};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{app::App, body, exports, problem::Problem};
+use crate::{
+    clock,
+    config::{Format, value::duration},
+    query::{Entry, Principal},
+};
+
+/// The version whose answers these are like.
+const VERSION: &str = "2.5.34";
+const RESULT_COUNT: HeaderName = HeaderName::from_static("x-result-count");
+/// Attributes of an answer, unless fewer are asked for; X-Result-Count says how many there are.
+const MOST: usize = 50_000;
+const SECOND: u64 = 1_000_000;
+/// What changes how MISP writes an answer, or holds here anyway: let be.
+const HARMLESS: [&str; 22] = [
+    "returnFormat",
+    "published",
+    "deleted",
+    "enforceWarninglist",
+    "includeEventUuid",
+    "includeEventTags",
+    "includeContext",
+    "includeDecayScore",
+    "includeSightings",
+    "includeSightingdb",
+    "includeCorrelations",
+    "includeProposals",
+    "includeFullModel",
+    "includeWarninglistHits",
+    "includeGalaxy",
+    "sgReferenceOnly",
+    "headerless",
+    "withAttachments",
+    "excludeDecayed",
+    "metadata",
+    "allow_proposal_blocking",
+    "requested_attributes",
+];
+
+/// `GET /servers/getPyMISPVersion.json`
+pub(super) async fn pymisp_version() -> Json<Value> {
+    Json(json!({ "version": VERSION }))
+}
+
+/// `GET /servers/getVersion`
+pub(super) async fn version() -> Json<Value> {
+    Json(json!({
+        "version": VERSION, "pymisp_recommended_version": VERSION, "perm_sync": false, "perm_sighting": false,
+        "perm_galaxy_editor": false, "request_encoding": [], "filter_sightings": false,
+    }))
+}
+
+/// `GET /users/view/me`
+pub(super) async fn me(Extension(principal): Extension<Principal>) -> Json<Value> {
+    Json(json!({
+        "User": {
+            "id": "1", "org_id": "1", "role_id": "6", "email": format!("{}@belfry.invalid", principal.name()),
+            "disabled": false, "autoalert": false, "contactalert": false,
+        },
+        "Role": {
+            "id": "6", "name": "Read Only", "perm_add": false, "perm_modify": false, "perm_publish": false,
+            "perm_sync": false, "perm_admin": false, "perm_auth": true, "perm_site_admin": false,
+        },
+        "UserSetting": [],
+    }))
+}
+
+/// `POST /attributes/restSearch`
+pub(super) async fn search(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    headers: HeaderMap,
+    request: Body,
+) -> Result<Response, Problem> {
+    let wanted: Map<String, Value> = body::json(&headers, request).await?;
+    let search = Search::read(wanted, clock::now())?;
+    let query = &app.ports.query;
+    let profile = query.exports(&principal).into_iter().find(|export| export.format == Format::Misp.as_str());
+    let profile = profile.ok_or_else(|| {
+        Problem::not_found(
+            "no-misp-export",
+            "this token may have no export of format misp; name one under [[exports]] in belfry.toml",
+        )
+    })?;
+    let rendered = app.exports.rendered(query, &principal, &profile.name).await?;
+    let entries: &[Entry] = if profile.shadow { &[] } else { &rendered.snapshot.entries };
+    let found: Vec<Value> = entries.iter().filter_map(|entry| search.takes(entry, &profile.name)).collect();
+    let total = found.len();
+    let limit = search.limit.unwrap_or(MOST).min(MOST);
+    let page = found.into_iter().skip(search.page.saturating_sub(1).saturating_mul(limit)).take(limit);
+    let mut response = match search.format {
+        Written::Json => {
+            Json(json!({ "response": { "Attribute": page.collect::<Vec<_>>() } })).into_response()
+        }
+        Written::Text => {
+            let lines: String =
+                page.filter_map(|found| Some(found.get("value")?.as_str()?.to_owned() + "\n")).collect();
+            ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], lines).into_response()
+        }
+    };
+    response.headers_mut().insert(RESULT_COUNT, HeaderValue::from(total));
+    Ok(response)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    Json,
+    /// One value a line.
+    Text,
+}
+
+/// What is asked for.
+struct Search {
+    values: Vec<String>,
+    types: BTreeSet<String>,
+    categories: BTreeSet<String>,
+    tags: BTreeSet<String>,
+    uuids: BTreeSet<String>,
+    to_ids: Option<bool>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    limit: Option<usize>,
+    page: usize,
+    format: Written,
+}
+
+fn bad(name: &str, rule: &str) -> Problem {
+    let shown: String = name.chars().take(64).collect();
+    Problem::unprocessable("bad-filter", format!("`{shown}` {rule}")).with("filter", shown)
+}
+
+impl Search {
+    fn read(mut wanted: Map<String, Value>, now: Timestamp) -> Result<Self, Problem> {
+        wanted.retain(|_, value| !value.is_null());
+        let format = match wanted.get("returnFormat").and_then(Value::as_str) {
+            None | Some("json") => Written::Json,
+            Some("text") => Written::Text,
+            Some(_) => return Err(bad("returnFormat", "is json or text here")),
+        };
+        let mut take = |name: &str| wanted.remove(name);
+        let (mut since, mut until) = (None, None);
+        for name in ["timestamp", "attribute_timestamp", "last"] {
+            let Some(value) = take(name) else { continue };
+            match value {
+                Value::Array(ends) => {
+                    let mut ends = ends.iter().map(|end| moment(name, end, now));
+                    since = ends.next().transpose()?;
+                    until = ends.next().transpose()?;
+                }
+                value => since = Some(moment(name, &value, now)?),
+            }
+        }
+        let number = |name: &str, value: Option<Value>| {
+            let rule = || bad(name, "is a whole number");
+            let number = value.map(|value| match value {
+                Value::String(text) => text.parse::<u64>().map_err(|_| rule()),
+                value => value.as_u64().ok_or_else(rule),
+            });
+            Ok::<_, Problem>(number.transpose()?.map(|number| usize::try_from(number).unwrap_or(usize::MAX)))
+        };
+        let search = Self {
+            values: texts("value", take("value"))?,
+            types: texts("type", take("type"))?.into_iter().collect(),
+            categories: texts("category", take("category"))?.into_iter().collect(),
+            tags: texts("tags", take("tags"))?.into_iter().map(|tag| tag.to_ascii_lowercase()).collect(),
+            uuids: texts("uuid", take("uuid"))?.into_iter().collect(),
+            to_ids: take("to_ids").map(|value| flag(&value)).transpose()?,
+            since,
+            until,
+            limit: number("limit", take("limit"))?.filter(|limit| *limit > 0),
+            page: number("page", take("page"))?.unwrap_or(1).max(1),
+            format,
+        };
+        match wanted.keys().find(|name| !HARMLESS.contains(&name.as_str())) {
+            Some(unknown) => Err(bad(unknown, "is no filter of this server")),
+            None => Ok(search),
+        }
+    }
+
+    /// The attribute that an entry is, if it is asked for.
+    fn takes(&self, entry: &Entry, profile: &str) -> Option<Value> {
+        let value = entry.observable.value();
+        let (kind, category) = exports::misp_type(entry.observable.kind())?;
+        let is_one_of = |set: &BTreeSet<String>, text: &str| set.is_empty() || set.contains(text);
+        let tag = format!("tlp:{}", entry.tlp);
+        let uuid = exports::misp_id(&[b"value", kind.as_bytes(), value.as_bytes()]);
+        let is_wanted = neutral::is_plain(value)
+            && is_one_of(&self.types, kind)
+            && is_one_of(&self.categories, category)
+            && is_one_of(&self.tags, &tag)
+            && is_one_of(&self.uuids, &uuid.to_string())
+            && self.to_ids != Some(false)
+            && self.since.is_none_or(|since| entry.last >= since)
+            && self.until.is_none_or(|until| entry.last <= until)
+            && (self.values.is_empty() || self.values.iter().any(|wanted| is_like(value, wanted)));
+        is_wanted.then(|| {
+            let event = exports::misp_id(&[b"export", profile.as_bytes()]);
+            let name = entry.sources.join("; ");
+            json!({
+                "id": number(uuid), "event_id": number(event), "uuid": uuid.to_string(), "type": kind,
+                "category": category, "value": value, "to_ids": true, "distribution": "0",
+                "timestamp": (entry.last.as_micros() / SECOND).to_string(),
+                "first_seen": entry.first, "last_seen": entry.last, "comment": entry.name, "deleted": false,
+                "disable_correlation": false, "object_id": "0", "object_relation": null,
+                "Tag": [{ "name": tag, "colour": "#888888", "exportable": true }],
+                "Event": { "id": number(event), "uuid": event.to_string(), "info": format!("belfry {profile}: {name}") },
+            })
+        })
+    }
+}
+
+/// MISP's ids are numbers; these are the same as long as what they stand for is.
+fn number(uuid: Uuid) -> String {
+    (uuid.as_u64_pair().0 >> 16).to_string()
+}
+
+/// One text, several, or those under OR; what begins with `!` would have to be left out, which is not done here.
+fn texts(name: &str, value: Option<Value>) -> Result<Vec<String>, Problem> {
+    let text = |value: &Value| match value {
+        Value::String(text) if !text.starts_with('!') => Ok(text.clone()),
+        _ => Err(bad(name, "is a text or a list of texts, none of them negated")),
+    };
+    match value {
+        None => Ok(Vec::new()),
+        Some(Value::Array(values)) => values.iter().map(text).collect(),
+        Some(Value::Object(mut parts)) => {
+            let either = parts.remove("OR");
+            match parts.keys().next() {
+                Some(other) => Err(bad(name, &format!("knows OR only, not {other}"))),
+                None => texts(name, either),
+            }
+        }
+        Some(value) => Ok(vec![text(&value)?]),
+    }
+}
+
+fn flag(value: &Value) -> Result<bool, Problem> {
+    match value {
+        Value::Bool(flag) => Ok(*flag),
+        Value::Number(number) if number.as_u64() == Some(0) => Ok(false),
+        Value::Number(number) if number.as_u64() == Some(1) => Ok(true),
+        Value::String(text) if text == "0" => Ok(false),
+        Value::String(text) if text == "1" => Ok(true),
+        _ => Err(bad("to_ids", "is true or false")),
+    }
+}
+
+/// Seconds since the epoch, a time, or how long ago: `5d`, `12h`, `30m`.
+fn moment(name: &str, value: &Value, now: Timestamp) -> Result<Timestamp, Problem> {
+    let wrong = || bad(name, "is a time, seconds since 1970, or how long ago, as in 5d");
+    let seconds = |seconds: u64| Timestamp::from_micros(seconds.saturating_mul(SECOND));
+    match value {
+        Value::Number(number) => Ok(seconds(number.as_u64().ok_or_else(wrong)?)),
+        Value::String(text) => {
+            if let Ok(number) = text.parse() {
+                return Ok(seconds(number));
+            }
+            if let Ok(ago) = duration::parse(text) {
+                let ago: Duration = ago;
+                let micros = u64::try_from(ago.as_micros()).unwrap_or(u64::MAX);
+                return Ok(Timestamp::from_micros(now.as_micros().saturating_sub(micros)));
+            }
+            text.parse().map_err(|_| wrong())
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// As MISP compares: the whole value, or with `%` for anything before or behind it.
+fn is_like(value: &str, wanted: &str) -> bool {
+    let (value, wanted) = (value.to_lowercase(), wanted.to_lowercase());
+    match (wanted.strip_prefix('%'), wanted.strip_suffix('%')) {
+        (Some(rest), Some(_)) => value.contains(rest.trim_end_matches('%')),
+        (Some(end), None) => value.ends_with(end),
+        (None, Some(start)) => value.starts_with(start),
+        (None, None) => value == wanted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(wanted: Value) -> Result<Search, Problem> {
+        let Value::Object(wanted) = wanted else { panic!("no object") };
+        Search::read(wanted, Timestamp::from_micros(10_000_000_000_000))
+    }
+
+    #[test]
+    fn a_filter_that_is_not_known_is_refused_and_not_ignored() {
+        for (wanted, named) in [
+            (json!({ "org": "CERT" }), "org"),
+            (json!({ "value": { "NOT": ["a"] } }), "value"),
+            (json!({ "value": "!a" }), "value"),
+            (json!({ "to_ids": "perhaps" }), "to_ids"),
+            (json!({ "last": "a while" }), "last"),
+            (json!({ "returnFormat": "stix" }), "returnFormat"),
+            (json!({ "limit": -1 }), "limit"),
+        ] {
+            let refusal = read(wanted.clone()).err().unwrap();
+            assert!(refusal.as_problem_json("").to_string().contains(named), "{wanted}");
+        }
+        let search =
+            read(json!({ "org": null, "includeContext": false, "value": { "OR": ["a"] }, "last": "1h" }))
+                .unwrap();
+        assert_eq!(
+            (search.values, search.since.unwrap().as_micros()),
+            (vec!["a".to_owned()], 9_996_400_000_000)
+        );
+    }
+
+    #[test]
+    fn values_are_compared_as_misp_does() {
+        for (wanted, is_alike) in [
+            ("evil.be", true),
+            ("EVIL.be", true),
+            ("evil", false),
+            ("%evil%", true),
+            ("evil%", true),
+            ("%.be", true),
+            ("%x%", false),
+        ] {
+            assert_eq!(is_like("evil.be", wanted), is_alike, "{wanted}");
+        }
+    }
+}

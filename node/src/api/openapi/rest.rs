@@ -1,0 +1,148 @@
+//! REST, the stream, probes and metrics.
+
+use super::{
+    operation::{Content, Operation, Param},
+    shapes::{
+        Accepted, Audit, Backup, BackupWanted, Bundle, DeadLetters, Description, Envelope, ExportReport,
+        Exports, Forks, Groups, Heads, Health, Hooks, Imported, Lookup, LookupAnswer, Members, Message, Misp,
+        MispFound, MispSearch, MispUser, MispVersion, NewToken, Objects, Peers, Publication, Replayed,
+        Rotation, Status, Sync, TokenMade, Tokens, Withdrawal, Withdrawn,
+    },
+};
+
+const KEY: Param = Param::text(
+    "Idempotency-Key",
+    "1 to 200 visible characters of the client's own: a repeated request with it is answered as the first was",
+);
+const GROUP: Param = Param::text("group", "Slug or number of the group");
+const TAGGED: Param =
+    Param::text("If-None-Match", "ETag of the edition at hand: 304 if it is still in force");
+
+const PAGE: &[Param] = &[
+    GROUP.needed(),
+    Param::texts("type", "STIX types"),
+    Param::texts("id", "STIX ids"),
+    Param::texts("version", "`first`, `last`, `all` or times; the last unless said"),
+    Param::time("added_after", "Only what was added after this time"),
+    Param::number("limit", "Objects of a page, 1 or more; lowered to what the server serves at most"),
+    Param::text("next", "The `next` of the page before, with the same filters"),
+];
+const OF_GROUP: &[Param] = &[GROUP];
+const STREAM: &[Param] = &[
+    Param::texts("group", "Groups; all the token reads unless said"),
+    Param::texts("type", "STIX types"),
+    Param::number("after", "Number to go on behind; 0 from the beginning, the head unless said"),
+    Param::flag("sync", "Tell progress of sync, too"),
+];
+const SUBMISSION: &[Param] = &[
+    GROUP.needed(),
+    Param::text("tlp", "Marking of objects that carry none"),
+    Param::text("purpose", "Aim; the group's unless said"),
+    Param::texts("class", "Information classes"),
+    Param::text("class_label", "What `other` stands for"),
+    Param::text("pap", "Permissible actions"),
+    Param::repeated("to", "Recipients by name or id, each given by itself"),
+    Param::flag("without_supervisors", "Not for supervising authorities"),
+];
+const AUDIT: &[Param] = &[
+    Param::number("after", "Number of the last entry known"),
+    Param::number("limit", "Entries of an answer, 1 or more; lowered to what the server serves at most"),
+];
+const RESUMED: &[Param] = &[Param::number("Last-Event-ID", "As `after`, and stronger")];
+const KEYED: &[Param] = &[KEY];
+const CACHED: &[Param] = &[TAGGED];
+
+#[rustfmt::skip]
+pub(super) const OPERATIONS: &[Operation] = &[
+    Operation::get("/health/live", "health", "Whether the process answers")
+        .answers(200, Content::json::<Health>()),
+    Operation::get("/health/ready", "health", "Whether every task runs and the store takes writes; 503 if not")
+        .answers(200, Content::json::<Health>()),
+    Operation::get("/metrics", "health", "Numbers for Prometheus, of the groups the token reads")
+        .answers(200, Content::text("application/openmetrics-text; version=1.0.0; charset=utf-8")),
+
+    Operation::get("/servers/getPyMISPVersion.json", "misp", "The PyMISP that fits")
+        .answers(200, Content::json::<MispVersion>()),
+    Operation::get("/servers/getVersion", "misp", "The MISP whose answers these are like")
+        .answers(200, Content::json::<Misp>()),
+    Operation::get("/users/view/me", "misp", "Whose key it is")
+        .answers(200, Content::json::<MispUser>()),
+    Operation::post("/attributes/restSearch", "misp", "Values of the first export of format misp, as MISP's attributes")
+        .takes(Content::json::<MispSearch>()).answers(200, Content::json::<MispFound>()),
+
+    Operation::get("/api/v1/openapi.json", "node", "This description")
+        .answers(200, Content::json::<Description>()),
+    Operation::get("/api/v1/status", "node", "The node's condition")
+        .answers(200, Content::json::<Status>()),
+    Operation::get("/api/v1/peers", "node", "Connections with other nodes")
+        .answers(200, Content::json::<Peers>()),
+    Operation::get("/api/v1/sync", "node", "How far the node is with what others hold, and why not further")
+        .answers(200, Content::json::<Sync>()),
+    Operation::post("/api/v1/backups", "node", "Copy this node into a new folder of its machine")
+        .takes(Content::json::<BackupWanted>()).answers(201, Content::json::<Backup>()),
+
+    Operation::get("/api/v1/groups", "coalition", "Groups the token can do something with")
+        .answers(200, Content::json::<Groups>()),
+    Operation::get("/api/v1/members", "coalition", "Members by the admin log")
+        .answers(200, Content::json::<Members>()),
+    Operation::get("/api/v1/members/{member}/heads", "coalition", "Newest message of each log of a member: what a cut names")
+        .answers(200, Content::json::<Heads>()),
+    Operation::post("/api/v1/log", "coalition", "Take in an admin log or beacon file")
+        .takes(Content::text("text/plain")).answers(200, Content::json::<Imported>()),
+
+    Operation::get("/api/v1/objects", "intelligence", "Objects of a group, page by page, oldest first")
+        .query(PAGE)
+        .answers(200, Content::json::<Objects>()),
+    Operation::get("/api/v1/objects/{object}", "intelligence", "Every version every member claims of an object")
+        .query(OF_GROUP).answers(200, Content::json::<Objects>()),
+    Operation::post("/api/v1/lookup", "intelligence", "What is known of up to ten thousand values; a line each for whoever accepts application/x-ndjson")
+        .takes(Content::json::<Lookup>()).answers(200, Content::json::<LookupAnswer>()),
+    Operation::get("/api/v1/events", "intelligence", "Live stream of objects (server-sent events), with durable ids and explicit gaps")
+        .query(STREAM)
+        .headers(RESUMED)
+        .answers(200, Content::text("text/event-stream")),
+    Operation::get("/api/v1/messages/{message}", "intelligence", "Why a message is, or is not, to be read here")
+        .answers(200, Content::json::<Message>()),
+    Operation::get("/api/v1/messages/{message}/envelope", "intelligence", "A message as it travelled, sealed")
+        .answers(200, Content::json::<Envelope>()),
+    Operation::get("/api/v1/forks", "intelligence", "Proofs that a member signed two histories of one log")
+        .answers(200, Content::json::<Forks>()),
+
+    Operation::get("/api/v1/exports", "exports", "Profiles this token may have")
+        .answers(200, Content::json::<Exports>()),
+    Operation::get("/api/v1/exports/{export}", "exports", "An export's main file; its MD5 with `.md5` behind the name")
+        .headers(CACHED).answers(200, Content::text("text/plain; charset=utf-8")),
+    Operation::get("/api/v1/exports/{export}/report", "exports", "What stands in an export, what does not, and why")
+        .answers(200, Content::json::<ExportReport>()),
+    Operation::get("/api/v1/exports/{export}/{file}", "exports", "One file of an export; its MD5 with `.md5` behind the name")
+        .headers(CACHED).answers(200, Content::text("text/plain; charset=utf-8")),
+
+    Operation::post("/api/v1/publications", "publishing", "Publish a STIX bundle: a durable draft when this answers")
+        .query(SUBMISSION)
+        .headers(KEYED)
+        .takes(Content::of::<Bundle>("application/stix+json;version=2.1"))
+        .answers(202, Content::json::<Accepted>()),
+    Operation::get("/api/v1/publications/{publication}", "publishing", "How far a publication of this token has come")
+        .answers(200, Content::json::<Publication>()),
+    Operation::post("/api/v1/withdrawals", "publishing", "Take messages back, or lift what a steward took back")
+        .headers(KEYED).takes(Content::json::<Withdrawal>()).answers(202, Content::json::<Withdrawn>()),
+
+    Operation::get("/api/v1/hooks", "hooks", "Webhooks and log servers, and how they are doing")
+        .answers(200, Content::json::<Hooks>()),
+    Operation::get("/api/v1/hooks/{hook}/dead-letters", "hooks", "Events that a receiver refused for good")
+        .answers(200, Content::json::<DeadLetters>()),
+    Operation::post("/api/v1/hooks/{hook}/replay", "hooks", "Try dead letters again, and wake a hook that waits or stopped")
+        .answers(202, Content::json::<Replayed>()),
+
+    Operation::get("/api/v1/audit", "node", "Who did what through this API: entries, oldest first, and where the chain stands")
+        .query(AUDIT).answers(200, Content::json::<Audit>()),
+
+    Operation::get("/api/v1/tokens", "tokens", "Tokens, without their secrets")
+        .answers(200, Content::json::<Tokens>()),
+    Operation::post("/api/v1/tokens", "tokens", "Make a token; its text is shown this once")
+        .takes(Content::json::<NewToken>()).answers(201, Content::json::<TokenMade>()),
+    Operation::post("/api/v1/tokens/{token}/rotate", "tokens", "Give a token another secret, under the same id, name and scope; it is shown this once")
+        .takes(Content::json::<Rotation>()).answers(200, Content::json::<TokenMade>()),
+    Operation::delete("/api/v1/tokens/{token}", "tokens", "Revoke a token, by id or name")
+        .answers_nothing(204),
+];

@@ -1,0 +1,160 @@
+//! What the audit log is told of the API.
+
+use axum::{body::Body, http::header};
+use serde_json::{Value, json};
+
+use super::{
+    routes::{ALL, Samples},
+    site::{Site, get, id_of, nothing, post},
+};
+use crate::{
+    api::audit,
+    audit_log::{self, Event, FOLDER},
+    query::Scope,
+};
+
+/// Entries, without the one of the start.
+async fn entries(site: &Site) -> Vec<Event> {
+    audit::tell_rest(&site.app).await;
+    // Whatever was noted before it is written when this one is.
+    let record = crate::audit_log::Record::now(crate::clock::now(), Event::Started);
+    site.app.ports.audit.record(record).await.unwrap();
+    let entries = site.app.ports.audit.entries(1, 10_000).unwrap();
+    let mut events: Vec<Event> = entries.into_iter().map(|entry| entry.record.event).collect();
+    events.pop();
+    events
+}
+
+#[tokio::test]
+async fn a_change_is_told_with_who_asked_and_what_came_of_it() {
+    let site = Site::new().await;
+    let admin = site.token("admin", Scope { admin: true, ..nothing() }).await;
+    let wanted = json!({ "name": "siem", "read": ["cidr"] }).to_string();
+    let made = site.send(post(&admin, "/api/v1/tokens", "application/json", wanted)).await.json();
+    let (id, text) = (made["id"].as_str().unwrap(), made["token"].as_str().unwrap());
+    let gone = get("/api/v1/tokens/siem")
+        .method("DELETE")
+        .header(header::AUTHORIZATION, format!("Bearer {admin}"))
+        .body(Body::empty())
+        .unwrap();
+    assert_eq!(site.send(gone).await.status, 204);
+    let told = entries(&site).await;
+    let token = id_of(&admin).to_string();
+    let call = |method: &str, route: &str| Event::Call {
+        token: token.clone(),
+        method: method.to_owned(),
+        route: route.to_owned(),
+    };
+    let result = |call, status| Event::Result { call, status, subject: Some(id.to_owned()) };
+    assert_eq!(
+        told,
+        [
+            call("POST", "/api/v1/tokens"),
+            result(2, 201),
+            call("DELETE", "/api/v1/tokens/{token}"),
+            result(4, 204),
+        ]
+    );
+    let all = serde_json::to_string(&told).unwrap();
+    assert!(!all.contains(text) && !all.contains("siem"), "{all}");
+}
+
+#[tokio::test]
+async fn every_route_that_changes_something_is_told_before_and_every_other_is_counted() {
+    let site = Site::new().await;
+    let operator = site.token("operator", Scope::operator()).await;
+    let samples = Samples::make(&site, &operator).await;
+    for route in ALL {
+        let known = entries(&site).await.len();
+        site.send(samples.request(route, Some(&operator))).await;
+        let told = entries(&site).await.split_off(known + 1);
+        let changes =
+            route.method != "GET" && !["/api/v1/lookup", "/attributes/restSearch"].contains(&route.path);
+        let named = |event: &Event| match event {
+            Event::Call { method, route: path, .. } => {
+                changes && *method == route.method && path == route.path
+            }
+            Event::Reads { method, route: path, count, .. } => {
+                !changes && *method == route.method && path == route.path && *count == 1
+            }
+            _ => false,
+        };
+        assert_eq!(
+            told.iter().filter(|event| named(event)).count(),
+            1,
+            "{} {}: {told:?}",
+            route.method,
+            route.path
+        );
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_counted_without_a_name_and_values_never_appear() {
+    let site = Site::new().await;
+    let reader = site.reader().await;
+    for _ in 0..3 {
+        site.send(get("/api/v1/objects/indicator--secret").body(Body::empty()).unwrap()).await;
+    }
+    let question = json!({ "values": ["198.51.100.7"] }).to_string();
+    site.send(post(&reader, "/api/v1/lookup", "application/json", question)).await;
+    let told = entries(&site).await;
+    let strangers = Event::Reads {
+        token: None,
+        method: "GET".to_owned(),
+        route: "/api/v1/objects/{object}".to_owned(),
+        status: 401,
+        count: 3,
+    };
+    assert!(told.contains(&strangers), "{told:?}");
+    let all = serde_json::to_string(&told).unwrap();
+    assert!(!all.contains("secret") && !all.contains("198.51"), "{all}");
+}
+
+#[tokio::test]
+async fn what_the_log_cannot_take_is_not_done() {
+    let site = Site::new().await;
+    let admin = site.token("admin", Scope { admin: true, ..nothing() }).await;
+    let folder = site.folder.path().join("audit");
+    std::fs::remove_dir_all(&folder).unwrap();
+    let mut tries = 0;
+    let refused = loop {
+        // Until the next file has to be begun.
+        let wanted = json!({ "name": "bad name" }).to_string();
+        let answer = site.send(post(&admin, "/api/v1/tokens", "application/json", wanted)).await;
+        tries += 1;
+        if answer.status == 503 || tries > 200 {
+            break answer;
+        }
+        site.fill_audit_log().await;
+    };
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (503, "unavailable"));
+    let wanted = json!({ "name": "siem", "read": ["cidr"] }).to_string();
+    assert_eq!(site.send(post(&admin, "/api/v1/tokens", "application/json", wanted)).await.status, 503);
+    let tokens = site.get(&admin, "/api/v1/tokens").await.ok();
+    assert_eq!(tokens["tokens"].as_array().unwrap().len(), 1, "nothing was made: {tokens}");
+    let status = site.get(&admin, "/api/v1/status").await.ok();
+    assert!(status["warnings"].to_string().contains("audit log"), "{status}");
+}
+
+#[tokio::test]
+async fn an_admin_reads_it_and_its_head_is_the_one_that_verifies() {
+    let site = Site::new().await;
+    let admin = site.token("admin", Scope { admin: true, ..nothing() }).await;
+    site.get(&admin, "/api/v1/tokens").await;
+    entries(&site).await;
+    let answer = site.get(&admin, "/api/v1/audit?limit=2").await.ok();
+    let listed = answer["entries"].as_array().unwrap();
+    assert_eq!(listed.len(), 2);
+    assert_eq!((&listed[0]["event"], &listed[1]["event"]), (&json!("started"), &json!("reads")));
+    let last: &Value = &listed[1];
+    assert_eq!(last["token"], json!(id_of(&admin).to_string()));
+    let noted = audit_log::Standing {
+        sequence: last["sequence"].as_u64().unwrap(),
+        head: last["head"].as_str().unwrap().parse().unwrap(),
+    };
+    let master = belfry_proto::crypto::secret::Secret::new([9; 32]);
+    audit_log::verify(&site.folder.path().join(FOLDER), &master, Some(noted)).unwrap();
+    let rest = site.get(&admin, &format!("/api/v1/audit?after={}", noted.sequence)).await.ok();
+    assert_eq!(rest["entries"][0]["sequence"], json!(noted.sequence + 1));
+}

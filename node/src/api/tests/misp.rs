@@ -1,0 +1,76 @@
+//! What MISP's clients get: values that may leave, and no more than they asked for.
+
+use axum::{body::Body, http::header};
+use belfry_proto::stix::marking::Tlp;
+use serde_json::{Value, json};
+
+use super::site::{Answer, Put, Site, get, post};
+
+async fn ask(site: &Site, token: &str, wanted: Value) -> Answer {
+    site.send(post(token, "/attributes/restSearch", "application/json", wanted.to_string())).await
+}
+
+fn values(answer: &Value) -> Vec<&str> {
+    let found = answer["response"]["Attribute"].as_array().unwrap();
+    found.iter().map(|attribute| attribute["value"].as_str().unwrap()).collect()
+}
+
+async fn site() -> Site {
+    let site = Site::new().await;
+    let two = "[ipv4-addr:value = '203.0.113.9'] OR [ipv4-addr:value = '203.0.113.10']";
+    site.put(&[
+        Put::pattern(1, "[domain-name:value = 'c2.be']", &json!({})),
+        Put::pattern(2, two, &json!({})),
+        Put::pattern(3, "[domain-name:value = 'secret.be']", &json!({})).tlp(Tlp::Red),
+        Put::pattern(4, "[ipv4-addr:value = '8.8.8.8']", &json!({})),
+        Put::pattern(5, "[domain-name:value = 'gone.be']", &json!({ "revoked": true })),
+    ])
+    .await;
+    site
+}
+
+#[tokio::test]
+async fn a_search_finds_what_may_leave_by_the_filters_it_names() {
+    let site = site().await;
+    let token = site.reader().await;
+    let both = vec!["203.0.113.10", "203.0.113.9"];
+    let all = vec!["203.0.113.10", "203.0.113.9", "c2.be"];
+    for (wanted, expected) in [
+        (json!({}), all.clone()),
+        (json!({ "type": "ip-dst" }), both.clone()),
+        (json!({ "type": { "OR": ["domain"] } }), vec!["c2.be"]),
+        (json!({ "value": "203.0.113.%" }), both),
+        (json!({ "value": ["c2.be", "secret.be", "8.8.8.8", "gone.be"] }), vec!["c2.be"]),
+        (json!({ "category": "Payload delivery" }), vec![]),
+        (json!({ "tags": "tlp:amber" }), all.clone()),
+        (json!({ "tags": ["tlp:green"] }), vec![]),
+        (json!({ "to_ids": 0 }), vec![]),
+        (json!({ "last": "1h" }), all),
+        (json!({ "timestamp": "2099-01-01T00:00:00Z" }), vec![]),
+    ] {
+        let answer = ask(&site, &token, wanted.clone()).await.ok();
+        let mut found = values(&answer);
+        found.sort_unstable();
+        assert_eq!(found, expected, "{wanted}");
+    }
+    let first = ask(&site, &token, json!({ "limit": 2 })).await;
+    assert_eq!((first.header("x-result-count"), values(&first.json()).len()), (Some("3"), 2));
+    let second = ask(&site, &token, json!({ "limit": 2, "page": 2 })).await.ok();
+    assert_eq!(values(&second).len(), 1);
+    let lines = ask(&site, &token, json!({ "returnFormat": "text", "type": "domain" })).await;
+    assert_eq!(lines.body, b"c2.be\n");
+    assert_eq!(ask(&site, &token, json!({ "org": "CERT" })).await.code(), "bad-filter");
+}
+
+#[tokio::test]
+async fn the_key_stands_alone_in_its_header_and_without_a_profile_there_is_nothing() {
+    let site = site().await;
+    let token = site.reader().await;
+    let request = get("/users/view/me").header(header::AUTHORIZATION, &token).body(Body::empty()).unwrap();
+    let me = site.send(request).await.ok();
+    assert_eq!(me["User"]["email"], "reader@belfry.invalid");
+    let other = Site::exporting("").await;
+    let token = other.reader().await;
+    let answer = ask(&other, &token, json!({})).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (404, "no-misp-export"));
+}

@@ -1,0 +1,213 @@
+//! Reading and verifying.
+
+use std::{
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+};
+
+use belfry_proto::{crypto::secret::Secret, time::Timestamp};
+use serde::Serialize;
+
+use super::{
+    AuditError, Standing, key,
+    line::{self, Head},
+    record::{Event, Record},
+    segment::{list, next_line},
+};
+
+/// An entry with its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// Its number.
+    pub sequence: u64,
+    /// The chain's end then.
+    pub head: Head,
+    /// What it says.
+    #[serde(flatten)]
+    pub record: Record,
+}
+
+/// A log that was found whole.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// Number of the oldest entry there; older ones were dropped, and the log says so.
+    pub first: u64,
+    /// Where it ends.
+    pub standing: Standing,
+    /// When its oldest entry was made.
+    pub since: Option<Timestamp>,
+    /// When its newest entry was made.
+    pub until: Option<Timestamp>,
+    /// Places where whole lines were set aside: entries are lost there.
+    pub cuts: Vec<Cut>,
+    /// It ends in half a line: being written, or torn by a power cut.
+    pub is_torn: bool,
+}
+
+/// Entries that were found damaged at a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Number of the entry that says so.
+    pub sequence: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Lines set aside.
+    pub lines: u64,
+}
+
+/// Verifies the log in `folder`, line by line: each opens in its place, none is missing, and what was dropped was
+/// dropped by the node. `noted` is a head from elsewhere, which the log has to pass through.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn verify(folder: &Path, master: &Secret, noted: Option<Standing>) -> Result<Verified, AuditError> {
+    let key = key(master);
+    let segments = list(folder)?;
+    let first = segments.first().map_or(1, |(first, _)| *first);
+    let mut verified = Verified {
+        first,
+        standing: Standing { sequence: first.saturating_sub(1), head: Head::NONE },
+        since: None,
+        until: None,
+        cuts: Vec::new(),
+        is_torn: false,
+    };
+    let mut dropped = 1;
+    let mut passed = noted.is_none_or(|noted| noted.sequence == 0 && noted.head == Head::NONE);
+    for (i, (_, path)) in segments.iter().enumerate() {
+        let missing = |rule| AuditError::Missing { path: path.clone(), rule };
+        if verified.is_torn {
+            return Err(missing("the file before it ends in half a line"));
+        }
+        let mut walk = Walk::begin(path, &key)?;
+        if i == 0 {
+            verified.standing = walk.standing();
+        } else if walk.standing() != verified.standing {
+            return Err(missing("it does not follow the file before it: a file is missing or was changed"));
+        }
+        // Dropping ends at a file: its own heading may be what somebody noted.
+        passed |= noted == Some(walk.standing());
+        while let Some(entry) = walk.next()? {
+            verified.since.get_or_insert(entry.record.at);
+            verified.until = Some(entry.record.at);
+            passed |= noted == Some(walk.standing());
+            match entry.record.event {
+                Event::Dropped { below } => dropped = below,
+                Event::Cut { lines, .. } if lines > 0 => {
+                    verified.cuts.push(Cut { sequence: entry.sequence, at: entry.record.at, lines });
+                }
+                _ => {}
+            }
+        }
+        verified.standing = walk.standing();
+        verified.is_torn = walk.is_torn;
+    }
+    if first > dropped {
+        let path = segments.first().map_or_else(|| folder.to_owned(), |(_, path)| path.clone());
+        let rule = "older files are missing, and the log does not say that the node removed them";
+        return Err(AuditError::Missing { path, rule });
+    }
+    match noted {
+        Some(noted) if !passed && noted.sequence < first.saturating_sub(1) => {
+            Err(AuditError::OtherHead("its place is older than what is kept"))
+        }
+        Some(noted) if !passed && noted.sequence > verified.standing.sequence => {
+            Err(AuditError::OtherHead("the log ends before it, so entries were cut off"))
+        }
+        Some(_) if !passed => Err(AuditError::OtherHead("another entry stands in its place")),
+        _ => Ok(verified),
+    }
+}
+
+/// At most `most` entries after number `after`.
+pub(super) fn entries(
+    folder: &Path,
+    key: &Secret,
+    after: u64,
+    most: usize,
+) -> Result<Vec<Entry>, AuditError> {
+    let segments = list(folder)?;
+    let from = segments.partition_point(|(first, _)| *first <= after.saturating_add(1)).saturating_sub(1);
+    let mut found = Vec::new();
+    for (_, path) in segments.iter().skip(from) {
+        let mut walk = Walk::begin(path, key)?;
+        while found.len() < most {
+            let Some(entry) = walk.next()? else { break };
+            if entry.sequence > after {
+                found.push(entry);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// One segment, line by line.
+pub(super) struct Walk {
+    path: PathBuf,
+    key: Secret,
+    reader: BufReader<File>,
+    line: Vec<u8>,
+    number: u64,
+    whole: u64,
+    standing: Standing,
+    pub(super) is_torn: bool,
+}
+
+impl Walk {
+    pub(super) fn begin(path: &Path, key: &Secret) -> Result<Self, AuditError> {
+        let file = File::open(path).map_err(AuditError::file(path))?;
+        let (mut reader, mut line) = (BufReader::new(file), Vec::new());
+        let broken = || AuditError::Broken { path: path.to_owned(), line: 1, rule: "is no heading" };
+        if !next_line(&mut reader, &mut line).map_err(AuditError::file(path))? {
+            return Err(broken());
+        }
+        let (first, head) = line::read_heading(&line).ok_or_else(broken)?;
+        let named = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+        if named != Some(first) {
+            return Err(AuditError::Broken {
+                path: path.to_owned(),
+                line: 1,
+                rule: "is another file's heading",
+            });
+        }
+        let whole = (line.len() as u64).saturating_add(1);
+        let standing = Standing { sequence: first.saturating_sub(1), head };
+        Ok(Self {
+            path: path.to_owned(),
+            key: key.clone(),
+            reader,
+            line,
+            number: 1,
+            whole,
+            standing,
+            is_torn: false,
+        })
+    }
+
+    /// The next entry; none at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Entry>, AuditError> {
+        let is_whole = next_line(&mut self.reader, &mut self.line).map_err(AuditError::file(&self.path))?;
+        if !is_whole && (self.line.len() as u64) < line::LONGEST {
+            self.is_torn = !self.line.is_empty();
+            return Ok(None);
+        }
+        self.number = self.number.saturating_add(1);
+        let sequence = self.standing.sequence.saturating_add(1);
+        let (record, head) = line::open(&self.key, sequence, self.standing.head, &self.line)
+            .map_err(|rule| AuditError::Broken { path: self.path.clone(), line: self.number, rule })?;
+        self.standing = Standing { sequence, head };
+        self.whole = self.whole.saturating_add(self.line.len() as u64).saturating_add(1);
+        Ok(Some(Entry { sequence, head, record }))
+    }
+
+    /// Where it stands behind the last entry given.
+    pub(super) const fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Bytes up to there.
+    pub(super) const fn whole(&self) -> u64 {
+        self.whole
+    }
+}

@@ -1,0 +1,77 @@
+//! What an entry says.
+
+use belfry_proto::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The node started.
+    Started,
+    /// The node stopped in order.
+    Stopped,
+    /// Somebody asks for a change; it has not happened yet.
+    Call {
+        /// Id of the token.
+        token: String,
+        /// HTTP method.
+        method: String,
+        /// The route, without what varies in it.
+        route: String,
+    },
+    /// What came of a call.
+    Result {
+        /// The number of its entry.
+        call: u64,
+        /// HTTP status.
+        status: u16,
+        /// Id of what was made, changed or ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
+    },
+    /// Requests that change nothing, since the last such entry, counted.
+    Reads {
+        /// Id of the token; unset for those without a good one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<String>,
+        /// HTTP method.
+        method: String,
+        /// The route.
+        route: String,
+        /// HTTP status.
+        status: u16,
+        /// How many.
+        count: u64,
+    },
+    /// Older entries are removed: those below this number.
+    Dropped {
+        /// The oldest entry that stays.
+        below: u64,
+    },
+    /// What followed here was not whole at the start, and was set aside.
+    Cut {
+        /// Bytes of it.
+        bytes: u64,
+        /// Whole lines of it: more than a torn end.
+        lines: u64,
+    },
+}
+
+impl Record {
+    /// Of this moment.
+    #[must_use]
+    pub const fn now(at: Timestamp, event: Event) -> Self {
+        Self { at, event }
+    }
+}

@@ -1,0 +1,286 @@
+//! The loop of one hook: from the store to its sink, one event after the other.
+
+use std::{
+    mem,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use belfry_proto::time::Timestamp;
+use tokio::sync::watch;
+
+use super::{
+    Failure, Shared, Sink,
+    event::Event,
+    state::{DeadLetter, State},
+};
+use crate::{
+    clock,
+    config::Hook,
+    query::{Leaves, Query, QueryError},
+    store::{Change, ReadError, Store, WriteError},
+};
+
+/// Refusals of one event after which it is given up. Too low ⇒ a receiver that is being deployed loses some; too high ⇒
+/// one bad event holds up the others for longer.
+const REFUSALS: usize = 6;
+/// Events between two writes of the position: as many are sent again after a kill.
+const UNSAVED: usize = 16;
+/// How long to wait after a fault of our own.
+const PAUSE: Duration = Duration::from_secs(30);
+
+pub(super) struct Delivery {
+    hook: Hook,
+    query: Query,
+    store: Store,
+    sink: Box<dyn Sink>,
+    shared: Arc<Shared>,
+    newest: watch::Receiver<u64>,
+    waits: Vec<Duration>,
+    state: State,
+    unsaved: usize,
+}
+
+/// What came of an event.
+enum Outcome {
+    Done,
+    /// It may not leave any more.
+    Withheld,
+    Dead(u16),
+    Stop,
+}
+
+/// What stops a round.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("a read ended without an answer")]
+    Died,
+    #[error("its row in the store does not read: {0}")]
+    Row(#[from] serde_json::Error),
+}
+
+impl Delivery {
+    pub(super) fn new(
+        hook: Hook,
+        query: Query,
+        store: Store,
+        sink: Box<dyn Sink>,
+        shared: Arc<Shared>,
+        waits: Vec<Duration>,
+    ) -> Self {
+        let newest = store.newest();
+        Self { hook, query, store, sink, shared, newest, waits, state: State::default(), unsaved: 0 }
+    }
+
+    pub(super) async fn run(mut self) {
+        while let Err(error) = self.load().await {
+            self.fault(&error).await;
+        }
+        loop {
+            // Before the look, or what comes in between would be slept through.
+            self.newest.mark_unchanged();
+            match self.round().await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => {
+                    self.fault(&error).await;
+                    continue;
+                }
+            }
+            tokio::select! {
+                changed = self.newest.changed() => {
+                    if changed.is_err() {
+                        // The store is closing; so is everything.
+                        std::future::pending::<()>().await;
+                    }
+                }
+                () = self.shared.wake.notified() => {}
+            }
+        }
+    }
+
+    async fn fault(&self, error: &Fault) {
+        tracing::error!(hook = self.hook.name, "hook {}: {error}", self.hook.name);
+        tokio::time::sleep(PAUSE).await;
+    }
+
+    /// What it remembers; a hook that is new begins with what comes next.
+    async fn load(&mut self) -> Result<(), Fault> {
+        let (store, name) = (self.store.clone(), self.hook.name.clone());
+        let row = tokio::task::spawn_blocking(move || store.hook(&name)).await.map_err(|_| Fault::Died)??;
+        match row {
+            Some(row) => self.state = serde_json::from_slice(&row)?,
+            None => {
+                self.state = State { position: self.query.feed_head().await?, ..State::default() };
+                self.save().await?;
+            }
+        }
+        self.show();
+        Ok(())
+    }
+
+    async fn save(&mut self) -> Result<(), Fault> {
+        let state = serde_json::to_vec(&self.state)?;
+        self.store.commit(Change::Hook { name: self.hook.name.clone(), state }).await?;
+        self.unsaved = 0;
+        self.show();
+        Ok(())
+    }
+
+    fn show(&self) {
+        let dead: Vec<DeadLetter> = self.state.dead.iter().cloned().collect();
+        self.shared.tell(|report| {
+            report.position = self.state.position;
+            report.dead = dead.len();
+            report.lost = self.state.lost;
+        });
+        *self.shared.dead.lock().unwrap_or_else(PoisonError::into_inner) = dead;
+    }
+
+    /// Dead letters to be tried again, and one stretch of the feed; whether it is worth looking again at once.
+    async fn round(&mut self) -> Result<bool, Fault> {
+        let replays = mem::take(&mut *self.shared.replays.lock().unwrap_or_else(PoisonError::into_inner));
+        for number in replays {
+            match self.query.leaving_one(&self.hook, number).await? {
+                Some(leaves) => match self.deliver(leaves).await? {
+                    Outcome::Done | Outcome::Withheld => self.state.revive(number),
+                    Outcome::Dead(status) => self.bury(number, status),
+                    Outcome::Stop => return self.stopped().await,
+                },
+                // Withdrawn, hidden, or held back by now.
+                None => self.state.revive(number),
+            }
+            self.save().await?;
+        }
+        let found = self.query.leaving(&self.hook, self.state.position).await?;
+        if found.position != self.state.position {
+            self.shared.tell(|report| {
+                report.state = "sending";
+                for (reason, count) in &found.held {
+                    *report.held.entry(*reason).or_default() += count;
+                }
+            });
+        }
+        if let Some(gap) = found.gap.filter(|_| !self.hook.shadow) {
+            let event = Event::of_gap(&self.hook.name, gap);
+            if let Outcome::Stop = self.until(&event, None).await? {
+                return self.stopped().await;
+            }
+        }
+        for leaves in found.rows {
+            let number = leaves.number;
+            match self.deliver(leaves).await? {
+                Outcome::Done | Outcome::Withheld => {}
+                Outcome::Dead(status) => self.bury(number, status),
+                Outcome::Stop => return self.stopped().await,
+            }
+            self.state.position = number;
+            self.unsaved += 1;
+            if self.unsaved >= UNSAVED {
+                self.save().await?;
+            }
+        }
+        // With nothing for this hook in it, a stretch is not worth a synced write.
+        let moved = found.position.saturating_sub(self.state.position);
+        self.state.position = found.position;
+        if self.unsaved > 0 || moved > 1_000 || found.gap.is_some() {
+            self.save().await?;
+        }
+        self.show();
+        self.shared.tell(|report| report.state = "waiting");
+        Ok(found.more)
+    }
+
+    fn bury(&mut self, number: u64, status: u16) {
+        tracing::warn!(
+            hook = self.hook.name,
+            number,
+            status,
+            "hook {} gives up event {number}",
+            self.hook.name
+        );
+        self.state.bury(DeadLetter { number, at: clock::now(), status });
+    }
+
+    /// Waits until somebody asks for a replay; the event it stopped at is sent then.
+    async fn stopped(&mut self) -> Result<bool, Fault> {
+        tracing::warn!(hook = self.hook.name, "hook {} was told to send nothing more", self.hook.name);
+        self.save().await?;
+        self.shared.tell(|report| report.state = "stopped");
+        self.shared.wake.notified().await;
+        Ok(true)
+    }
+
+    async fn deliver(&mut self, leaves: Leaves) -> Result<Outcome, Fault> {
+        if self.hook.shadow {
+            self.shared.tell(|report| report.sent += 1);
+            return Ok(Outcome::Done);
+        }
+        let number = leaves.number;
+        let event = Event::of(&self.hook.name, leaves, &self.query);
+        self.until(&event, Some(number)).await
+    }
+
+    /// Sends until it is through, refused for good, or may not leave any more.
+    async fn until(&mut self, event: &Event, number: Option<u64>) -> Result<Outcome, Fault> {
+        let mut anew = None;
+        let (mut tries, mut refusals) = (0, 0);
+        loop {
+            let again = match self.sink.send(anew.as_ref().unwrap_or(event)).await {
+                Ok(()) => {
+                    self.shared.tell(|report| {
+                        report.sent += 1;
+                        report.failing = None;
+                        report.state = "sending";
+                    });
+                    return Ok(Outcome::Done);
+                }
+                Err(failure) => {
+                    self.failing(&failure);
+                    match failure {
+                        Failure::Gone => return Ok(Outcome::Stop),
+                        Failure::Refused(status) => {
+                            refusals += 1;
+                            if refusals >= REFUSALS {
+                                return Ok(Outcome::Dead(status));
+                            }
+                            None
+                        }
+                        Failure::Away { again, .. } => again,
+                    }
+                }
+            };
+            let usual = self.waits.get(tries).or(self.waits.last()).copied().unwrap_or(PAUSE);
+            tries += 1;
+            tokio::select! {
+                () = tokio::time::sleep(again.unwrap_or(usual).max(usual)) => {}
+                () = self.shared.wake.notified() => {}
+            }
+            if let Some(number) = number {
+                // Anew from the store: it may have been withdrawn meanwhile.
+                match self.query.leaving_one(&self.hook, number).await? {
+                    Some(leaves) => anew = Some(Event::of(&self.hook.name, leaves, &self.query)),
+                    None => return Ok(Outcome::Withheld),
+                }
+            }
+        }
+    }
+
+    fn failing(&self, failure: &Failure) {
+        let now: Timestamp = clock::now();
+        self.shared.tell(|report| {
+            if report.failing.is_none() {
+                tracing::warn!(hook = report.name, "hook {} does not get through: {failure}", report.name);
+            }
+            let since = report.failing.as_ref().map_or(now, |(since, _)| *since);
+            report.failing = Some((since, failure.to_string()));
+            report.state = "failing";
+        });
+    }
+}

@@ -1,0 +1,164 @@
+//! What a hook pushes out: the feed, through the gate towards tools.
+//!
+//! A hook has no token: the operator named it in the configuration, and its policy says what may leave. All else is as
+//! for lists: an object is for the principal first, then released by what the hook stands for, and values on the allow-list
+//! or a warning list are no news to act on. What is held back is counted under its reason.
+
+use std::collections::BTreeMap;
+
+use belfry_proto::{
+    stix::{
+        egress::{Held, Use},
+        indicator::{Indicator, Stands},
+        observable::Observable,
+    },
+    time::Timestamp,
+};
+
+use super::{
+    Groups, Principal, Query, QueryError, Scope, Shown, TokenId,
+    authorise::admit,
+    events::gap,
+    lists::Loaded,
+    release::{Released, release},
+};
+use crate::{clock, config::Hook, query::Gap};
+
+/// Feed entries looked at in one call.
+const STRETCH: usize = 64;
+
+/// An object that goes out.
+#[derive(Clone, Debug)]
+pub struct Leaves {
+    /// Its number in the feed.
+    pub number: u64,
+    /// The object.
+    pub released: Released,
+    /// What an indicator names, as far as it may be acted on.
+    pub values: Vec<Observable>,
+    /// Until when an indicator is valid, if its author says.
+    pub until: Option<Timestamp>,
+}
+
+/// A stretch of the feed.
+#[derive(Clone, Debug)]
+pub struct Leaving {
+    /// What goes out of it.
+    pub rows: Vec<Leaves>,
+    /// What does not, by reason.
+    pub held: BTreeMap<Held, u64>,
+    /// Where the next stretch goes on.
+    pub position: u64,
+    /// More is waiting.
+    pub more: bool,
+    /// Something is missing before `rows`.
+    pub gap: Option<Gap>,
+}
+
+impl Query {
+    /// What of the feed after `after` may leave by `hook`.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn leaving(&self, hook: &Hook, after: u64) -> Result<Leaving, QueryError> {
+        self.stretch(hook, after, STRETCH).await
+    }
+
+    /// What entry `number` of the feed comes to now, if it still stands there and may still leave.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn leaving_one(&self, hook: &Hook, number: u64) -> Result<Option<Leaves>, QueryError> {
+        let found = self.stretch(hook, number.saturating_sub(1), 1).await?;
+        Ok(found.rows.into_iter().find(|leaves| leaves.number == number))
+    }
+
+    async fn stretch(&self, hook: &Hook, after: u64, most: usize) -> Result<Leaving, QueryError> {
+        let (hook, principal) = (hook.clone(), self.stands_for(hook));
+        self.read(move |inner| {
+            let gap = gap(inner.store.feed_bounds()?, after);
+            let page = inner.store.feed_after(gap.map_or(after, |gap| gap.resumes_after), most)?;
+            let (lists, now) = (inner.lists.current(), clock::now());
+            let mut leaving = Leaving {
+                rows: Vec::new(),
+                held: BTreeMap::new(),
+                position: page.position,
+                more: page.more,
+                gap,
+            };
+            for (number, row) in page.rows {
+                // RED, or of another group: not even counted, as if it were not there.
+                let Some(shown) = admit(&principal, row) else { continue };
+                match leaves(&hook, &lists, number, shown, now) {
+                    Ok(Some(leaves)) => leaving.rows.push(leaves),
+                    Ok(None) => {}
+                    Err(reason) => *leaving.held.entry(reason).or_default() += 1,
+                }
+            }
+            Ok(leaving)
+        })
+        .await
+    }
+
+    /// Whom a hook reads as.
+    fn stands_for(&self, hook: &Hook) -> Principal {
+        let read = match hook.groups.is_empty() {
+            true => Groups::All,
+            false => Groups::Only(hook.groups.iter().filter_map(|name| self.group_named(name)).collect()),
+        };
+        // All that may go to tools at all; the policy says what of it, and what it holds back is counted.
+        let ceiling = Scope::DEFAULT_CEILING;
+        let scope = Scope { read, publish: Groups::NONE, admin: false, ceiling, red: false, expires: None };
+        Principal::new(TokenId::new([0; 8]), hook.name.clone(), scope)
+    }
+}
+
+/// None for what the hook is not of.
+fn leaves(
+    hook: &Hook,
+    lists: &Loaded,
+    number: u64,
+    shown: Shown,
+    now: Timestamp,
+) -> Result<Option<Leaves>, Held> {
+    if !hook.types.is_empty() && !hook.types.iter().any(|kind| kind == shown.kind()) {
+        return Ok(None);
+    }
+    // What is gone says of itself no class any more, and its readers must hear of it.
+    if !hook.classes.is_empty() && !shown.is_tombstone() && !shown.is_of(&hook.classes) {
+        return Ok(None);
+    }
+    let is_news = shown.kind() == "indicator" && !shown.is_revoked();
+    let indicator = if is_news { Indicator::read(shown.raw()) } else { None };
+    let released = release(&hook.policy, shown, now)?;
+    let Some(indicator) = indicator else {
+        return Ok(Some(Leaves { number, released, values: Vec::new(), until: None }));
+    };
+    let until = indicator.valid_until();
+    if indicator.is_benign() {
+        return Err(Held::Benign);
+    }
+    if until.is_some_and(|until| until <= now) {
+        return Err(Held::Expired);
+    }
+    let named = indicator.values();
+    let count = named.len();
+    let mut values = Vec::new();
+    let mut reason = None;
+    for (value, stands) in named {
+        match () {
+            () if lists.allow.covers(&value) => reason = Some(Held::Allowed),
+            () if lists.warnings.blocks(&value) => reason = Some(Held::Warning),
+            () if hook.policy.purpose == Use::Block && stands == Stands::Joined => {
+                reason = Some(Held::Joined);
+            }
+            () => values.push(value),
+        }
+    }
+    // To look for, it is good if anything in it is; to block by, only if all of it is.
+    let is_whole = values.len() == count;
+    match reason {
+        Some(reason) if values.is_empty() || (hook.policy.purpose == Use::Block && !is_whole) => Err(reason),
+        _ => Ok(Some(Leaves { number, released, values, until })),
+    }
+}

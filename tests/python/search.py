@@ -1,0 +1,38 @@
+"""A node as PyMISP searches it."""
+
+import os
+import unittest
+
+try:
+    from pymisp import PyMISP
+except ImportError:
+    PyMISP = None
+
+
+@unittest.skipIf(PyMISP is None, "PyMISP is not installed")
+class Search(unittest.TestCase):
+    def setUp(self):
+        self.misp = PyMISP(os.environ["BELFRY_API"], os.environ["BELFRY_READER"])
+
+    def test_everything_is_found_with_its_marking(self):
+        found = self.misp.search(controller="attributes", pythonify=True)
+        self.assertEqual(
+            sorted((a.type, a.value, a.to_ids, [t.name for t in a.tags]) for a in found),
+            [("domain", "c2.be", True, ["tlp:amber"]), ("ip-dst", "203.0.113.9", True, ["tlp:amber"])])
+
+    def test_filters_narrow_the_answer(self):
+        def values(**wanted):
+            return [a.value for a in self.misp.search(controller="attributes", pythonify=True, **wanted)]
+        self.assertEqual(values(type_attribute="ip-dst", value="203.0.113.%"), ["203.0.113.9"])
+        self.assertEqual(values(value="nobody.example"), [])
+
+    def test_a_filter_that_is_not_known_is_an_error(self):
+        self.assertIn("errors", self.misp.search(controller="attributes", org="CERT"))
+
+    def test_text_is_a_value_a_line(self):
+        text = self.misp.search(controller="attributes", return_format="text", type_attribute=["domain"])
+        self.assertEqual(text.strip(), "c2.be")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -65,6 +65,7 @@ pub fn draft(number: u64) -> DraftRow {
         error: None,
         withdraws: None,
         tlp: Tlp::Amber,
+        reason: None,
     }
 }
 

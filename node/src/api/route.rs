@@ -19,8 +19,8 @@ use super::{
     auth::{self, Needs},
     events, misp, openapi,
     rest::{
-        self, activity, backups, drafts, exports, forks, groups, health, import, log, lookup, members, messages, metrics,
-        newcomers, objects, publications, status, sync, tokens, withdrawals,
+        self, activity, backups, drafts, exports, forks, groups, health, import, log, lookup, members,
+        messages, metrics, newcomers, objects, publications, status, sync, tokens, withdrawals,
     },
     taxii::{self, collections, discovery},
 };

@@ -369,8 +369,8 @@ mod tests {
 
     const EXAMPLE: &str = include_str!("../../../config/belfry.example.toml");
     const SECTIONS: [&str; 14] = [
-        "node", "keys", "network", "api", "audit", "store", "sync", "publish", "guards", "log", "lists", "exports",
-        "webhooks", "syslog",
+        "node", "keys", "network", "api", "audit", "store", "sync", "publish", "guards", "log", "lists",
+        "exports", "webhooks", "syslog",
     ];
 
     fn parse(text: &str) -> Result<Config, ConfigError> {

@@ -22,7 +22,9 @@ use crate::{
     feed::Notice,
     network::Ticket,
     rows,
-    store::{Answer, Change, Committed, EnvelopeRow, MessageState, ParkRow, Parker, Pending, Prepared, WriteError},
+    store::{
+        Answer, Change, Committed, EnvelopeRow, MessageState, ParkRow, Parker, Pending, Prepared, WriteError,
+    },
 };
 
 /// Where an envelope came from, and who waits for what becomes of it.
@@ -192,7 +194,12 @@ impl Ingest {
         let is_whole = !admitted.lacks_body();
         if admitted.is_in_closed_log() {
             let row = hidden(header, id, admitted.bytes(), is_whole, judged_at);
-            return EnvelopeRow { is_cut_point: !admitted.is_below_cut(), is_listed: true, is_vouched, ..row };
+            return EnvelopeRow {
+                is_cut_point: !admitted.is_below_cut(),
+                is_listed: true,
+                is_vouched,
+                ..row
+            };
         }
         let (state, now) = (MessageState::Sealed, clock::now());
         let row = rows::envelope(header, id, admitted.bytes(), is_whole, state, now, judged_at);

@@ -89,8 +89,14 @@ pub fn start(
     });
 
     let network = Network { node: node_key.public(), commands, verdicts, counters, traffic, end };
-    let inbound =
-        Inbound { gossip: gossip_out, admin: admin_out, hello: hello_out, keys: keys_out, sync: sync_out, links: links_out };
+    let inbound = Inbound {
+        gossip: gossip_out,
+        admin: admin_out,
+        hello: hello_out,
+        keys: keys_out,
+        sync: sync_out,
+        links: links_out,
+    };
     Ok((network, inbound))
 }
 

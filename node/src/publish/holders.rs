@@ -172,6 +172,7 @@ mod tests {
             error: None,
             withdraws: None,
             tlp: schema::Tlp::Amber,
+            reason: None,
         }
     }
 

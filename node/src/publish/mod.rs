@@ -14,8 +14,8 @@
 
 pub mod drafts;
 mod flush;
-mod holders;
 mod guards;
+mod holders;
 mod key;
 pub mod preview;
 mod push;
@@ -25,6 +25,6 @@ mod submit;
 pub mod withdraw;
 
 pub use flush::{Flusher, Hold};
-pub use holders::{Held, Holders};
 pub use guards::{Guards, WarningLists};
+pub use holders::{Held, Holders};
 pub use submit::{Defaults, Publisher};

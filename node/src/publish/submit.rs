@@ -246,7 +246,7 @@ impl Publisher {
             roster.charter().group(submission.group).ok_or(SubmitError::UnknownGroup(submission.group))?;
         self.may_publish(roster, group, now)?;
         let recipients = self.recipients(roster, submission, now)?;
-        let objects = Bundle::parse(&submission.bundle).map_err(|e| content(&e))?.into_objects();
+        let objects = Bundle::parse(&submission.bundle).map_err(content)?.into_objects();
         if objects.is_empty() {
             return Err(rule("objects", "the bundle holds no object"));
         }

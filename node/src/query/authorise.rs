@@ -202,7 +202,7 @@ impl Query {
         if principal.scope().publish.covers(group.id)
             && own.is_some_and(|own| roster.may_withdraw(own, group.id, clock::now()))
         {
-            return Ok(Publishable { group: group.id });
+            return Ok(Publishable { group: group.id, is_held: false });
         }
         self.publishable(principal, name)
     }

@@ -108,7 +108,15 @@ impl Query {
         };
         // All that may go to tools at all; the policy says what of it, and what it holds back is counted.
         let ceiling = Scope::DEFAULT_CEILING;
-        let scope = Scope { read, publish: Groups::NONE, admin: false, ceiling, red: false, expires: None };
+        let scope = Scope {
+            read,
+            publish: Groups::NONE,
+            draft: Groups::NONE,
+            admin: false,
+            ceiling,
+            red: false,
+            expires: None,
+        };
         Principal::new(TokenId::new([0; 8]), hook.name.clone(), scope)
     }
 }

@@ -167,7 +167,9 @@ impl Store {
     #[must_use]
     pub fn unchecked(&self) -> Vec<(GroupId, LogId, Sequence)> {
         let groups = self.frontiers.groups();
-        let logs = groups.iter().flat_map(|(group, held)| held.logs.iter().map(|(log, held)| (*group, *log, held.1)));
+        let logs = groups
+            .iter()
+            .flat_map(|(group, held)| held.logs.iter().map(|(log, held)| (*group, *log, held.1)));
         let unchecked = logs.filter(|(_, _, held)| held.unchecked.get() != 0);
         unchecked.map(|(group, log, held)| (group, log, held.unchecked)).collect()
     }

@@ -55,9 +55,9 @@ pub use observables::{Entered, Most};
 pub use parking::Parker;
 pub use purge::PurgeNote;
 pub use rows::{
-    AddressRow, Aged, Change, Committed, Conditions, DraftRow, DraftState, EnvelopeRow, HeldEntry, JudgedEnd,
-    CheckedLog, JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows, ParkRow, Reweigh, TokenRow,
-    WithdrawalRow, Withdraws,
+    AddressRow, Aged, Change, CheckedLog, Committed, Conditions, DraftRow, DraftState, EnvelopeRow,
+    HeldEntry, JudgedEnd, JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows,
+    ParkRow, Reweigh, TokenRow, WithdrawalRow, Withdraws,
 };
 pub use writer::{Answer, Pending, Prepared, Told};
 

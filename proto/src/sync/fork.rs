@@ -107,7 +107,11 @@ mod tests {
         }
         for pair in [[&first, &second], [&second, &first]] {
             assert_eq!(check(1, pair), Ok(()), "if the first is not signed, which the ladder says");
-            assert_eq!(check(2, pair), Err(ForkError::NoContradiction), "the later one's signature is its own matter");
+            assert_eq!(
+                check(2, pair),
+                Err(ForkError::NoContradiction),
+                "the later one's signature is its own matter"
+            );
         }
         assert_eq!(check(1, [&second, &twin]), Err(ForkError::Elsewhere(Sequence::new(1))));
         let elsewhere = check_fork(CLOUD, header.log, Sequence::new(2), [&second, &twin]);

@@ -157,7 +157,7 @@ pub(super) fn stated(
         words::parse::<Pap>(&text)
             .ok_or_else(|| bad("pap", &format!("is one of {}", words::all::<Pap>().join(", "))))
     });
-    let handling = handling(&mut params)?;
+    let handling = handling(params)?;
     // Organisation names hold commas; `to` is repeated instead.
     let mut recipients = Vec::new();
     for name in params.all("to") {
@@ -262,7 +262,7 @@ fn view(app: &App, draft: &DraftStatus) -> Value {
     // What was sent is not in doubt any more.
     let warnings = match draft.state {
         DraftState::Drafted => app.ports.status.obstacles(),
-        DraftState::Flushed | DraftState::Withdrawn | DraftState::Refused => Vec::new(),
+        DraftState::Held | DraftState::Flushed | DraftState::Withdrawn | DraftState::Refused => Vec::new(),
     };
     json!({
         "publication": draft.publication,

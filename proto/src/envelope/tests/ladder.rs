@@ -191,7 +191,8 @@ fn an_entry_vouches_for_the_one_before_it_in_its_log_and_for_no_other() {
     };
     let (of_forged, second) = after(&forged);
     assert!(attributed(&forged).verify().is_err());
-    let vouched = attributed(&forged).vouched(of_forged).unwrap().admit(&coalition.roster, sync(200)).unwrap();
+    let vouched =
+        attributed(&forged).vouched(of_forged).unwrap().admit(&coalition.roster, sync(200)).unwrap();
     assert!(vouched.is_vouched(), "its own signature is still to be checked");
     let signed = attributed(&first).verify().unwrap().admit(&coalition.roster, sync(200)).unwrap();
     assert!(!signed.is_vouched());

@@ -3,10 +3,11 @@
 use super::{
     operation::{Content, Operation, Param},
     shapes::{
-        Accepted, Audit, Backup, BackupWanted, Bundle, DeadLetters, Description, Envelope, ExportReport,
-        Exports, Forks, Groups, Heads, Health, Hooks, Imported, Lookup, LookupAnswer, Members, Message, Misp,
-        MispFound, MispSearch, MispUser, MispVersion, NewToken, Objects, Peers, Publication, Replayed,
-        Rotation, Status, Sync, TokenMade, Tokens, Withdrawal, Withdrawn,
+        Accepted, Activity, Audit, Backup, BackupWanted, Bundle, DeadLetters, Description, Drafts, Envelope,
+        ExportReport, Exports, FileImported, Forks, Groups, Heads, Health, HeldDraft, HoldMade, HoldWanted, Holders,
+        Hooks, Imported, LogFile, Lookup, LookupAnswer, Members, Message, Misp, MispFound, MispSearch, MispUser,
+        MispVersion, NewToken, Newcomers, Objects, Peers, Preview, Publication, Released, Replayed, Rotation,
+        Status, Sync, TokenMade, Tokens, Withdrawal, Withdrawn,
     },
 };
 
@@ -43,7 +44,32 @@ const SUBMISSION: &[Param] = &[
     Param::text("pap", "Permissible actions"),
     Param::repeated("to", "Recipients by name or id, each given by itself"),
     Param::flag("without_supervisors", "Not for supervising authorities"),
+    Param::time("embargo_until", "Not outside the recipients before this time"),
+    Param::repeated("handling", "Terms of handling, `name=value` (FIRST IEP 2.0), each given by itself"),
+    Param::text("reason", "Why it goes out although a guard objects; never the value"),
+    Param::flag("draft", "Hold it until a person releases it"),
 ];
+const FILE: &[Param] = &[
+    GROUP.needed(),
+    Param::text("tlp", "Marking of objects that carry none"),
+    Param::text("purpose", "Aim; the group's unless said"),
+    Param::texts("class", "Information classes"),
+    Param::text("class_label", "What `other` stands for"),
+    Param::text("pap", "Permissible actions"),
+    Param::repeated("to", "Recipients by name or id, each given by itself"),
+    Param::flag("without_supervisors", "Not for supervising authorities"),
+    Param::time("embargo_until", "Not outside the recipients before this time"),
+    Param::repeated("handling", "Terms of handling, `name=value` (FIRST IEP 2.0), each given by itself"),
+    Param::text("reason", "Why it goes out although a guard objects; never the value"),
+    Param::text("format", "`misp`, `csv`, `text` or `stix`; guessed unless said"),
+    Param::text("name", "The file's name, to guess by"),
+    Param::text("map", "Columns of a table, as in `value=IOC,type=Kind`"),
+    Param::time("valid_until", "End of what states none"),
+    Param::flag("publish", "Publish it; else it is held until a person releases it"),
+    Param::flag("dry_run", "Only say what would become of it"),
+];
+const REASON: &[Param] = &[Param::text("reason", "Why it goes out although a guard objects; never the value")];
+const MONTH: &[Param] = &[Param::text("month", "A month that is over, as in `2026-11`; the last one unless said")];
 const AUDIT: &[Param] = &[
     Param::number("after", "Number of the last entry known"),
     Param::number("limit", "Entries of an answer, 1 or more; lowered to what the server serves at most"),
@@ -90,6 +116,17 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::post("/api/v1/log", "coalition", "Take in an admin log or beacon file")
         .takes(Content::text("text/plain")).answers(200, Content::json::<Imported>()),
 
+    Operation::get("/api/v1/log", "coalition", "The admin log, charters first, as a file that anybody can verify")
+        .answers(200, Content::json::<LogFile>()),
+    Operation::get("/api/v1/newcomers", "coalition", "Members that are new to a group, while older keys wait")
+        .answers(200, Content::json::<Newcomers>()),
+    Operation::post("/api/v1/holds", "coalition", "Keep older keys from a member until released")
+        .takes(Content::json::<HoldWanted>()).answers(201, Content::json::<HoldMade>()),
+    Operation::delete("/api/v1/holds/{member}", "coalition", "Keep older keys from a member no longer")
+        .answers_nothing(204),
+    Operation::get("/api/v1/activity", "coalition", "Give and take of a month: this member's, and sums of all where enough published")
+        .query(MONTH).answers(200, Content::json::<Activity>()),
+
     Operation::get("/api/v1/objects", "intelligence", "Objects of a group, page by page, oldest first")
         .query(PAGE)
         .answers(200, Content::json::<Objects>()),
@@ -124,6 +161,25 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .answers(202, Content::json::<Accepted>()),
     Operation::get("/api/v1/publications/{publication}", "publishing", "How far a publication of this token has come")
         .answers(200, Content::json::<Publication>()),
+    Operation::get("/api/v1/publications/{publication}/holders", "publishing", "Which of its readers say that they hold it, asked now")
+        .answers(200, Content::json::<Holders>()),
+    Operation::post("/api/v1/previews", "publishing", "What the same publication would be, who could open it, and what guards object to; nothing is kept")
+        .query(SUBMISSION)
+        .takes(Content::of::<Bundle>("application/stix+json;version=2.1"))
+        .answers(200, Content::json::<Preview>()),
+    Operation::post("/api/v1/import", "publishing", "A MISP event, a table, prose, a pasted mail or a STIX bundle: held as a draft unless said otherwise")
+        .query(FILE)
+        .headers(KEYED)
+        .takes(Content::text("application/octet-stream"))
+        .answers(202, Content::json::<FileImported>()),
+    Operation::get("/api/v1/drafts", "publishing", "Drafts that wait until a person releases them")
+        .answers(200, Content::json::<Drafts>()),
+    Operation::get("/api/v1/drafts/{draft}", "publishing", "What a held draft says, and what guards say of it")
+        .answers(200, Content::json::<HeldDraft>()),
+    Operation::post("/api/v1/drafts/{draft}/release", "publishing", "Send a held draft")
+        .query(REASON).answers(202, Content::json::<Released>()),
+    Operation::delete("/api/v1/drafts/{draft}", "publishing", "Forget a held draft")
+        .answers_nothing(204),
     Operation::post("/api/v1/withdrawals", "publishing", "Take messages back, or lift what a steward took back")
         .headers(KEYED).takes(Content::json::<Withdrawal>()).answers(202, Content::json::<Withdrawn>()),
 

@@ -340,6 +340,8 @@ struct Object {
     date_added: String,
     tlp: String,
     revoked: bool,
+    /// `current`, `revoked`, `withdrawn` or `hidden`.
+    state: String,
     named_recipients: bool,
     member: String,
     organisation: Option<String>,
@@ -450,7 +452,8 @@ struct Naming {
     tlp: String,
     #[schema(nullable = false)]
     pap: Option<String>,
-    member: String,
+    /// Nobody, where its author asks not to be named.
+    member: Option<String>,
     organisation: Option<String>,
     #[schema(format = DateTime)]
     date_added: String,
@@ -704,11 +707,238 @@ pub(super) struct Bundle {
 pub(super) struct Accepted {
     publication: String,
     status_url: String,
+    group: String,
+    tlp: Option<String>,
+    /// `group`, `without-supervisors` or `recipients`.
+    audience: String,
+    recipients: Vec<Named>,
     objects: usize,
     object_ids: Vec<String>,
     parts: usize,
     /// The idempotency key was seen before.
     duplicate: bool,
+    /// It waits until a person releases it.
+    held: bool,
+    /// What guards remark, and nobody has to answer.
+    notes: Vec<String>,
+    /// What stands against its being sent now, a sentence each.
+    warnings: Vec<String>,
+}
+
+/// A member by name; without one if the roster does not know it any more.
+#[derive(ToSchema)]
+struct Named {
+    member: String,
+    organisation: Option<String>,
+}
+
+/// What a submission would be.
+#[derive(ToSchema)]
+pub(super) struct Preview {
+    group: String,
+    tlp: String,
+    /// Nothing states it: it is the configured default.
+    tlp_is_default: bool,
+    pap: Option<String>,
+    purpose: String,
+    classes: Vec<String>,
+    /// How many, by type.
+    objects: BTreeMap<String, usize>,
+    parts: usize,
+    /// Who could open it, authorities first.
+    readers: Vec<PreviewReader>,
+    objections: Vec<Objection>,
+    /// Objections beside those listed.
+    more_objections: usize,
+    /// Why it would be refused.
+    refusal: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct PreviewReader {
+    member: String,
+    organisation: String,
+    capacity: Option<String>,
+}
+
+/// What a guard says of a value; never the value.
+#[derive(ToSchema)]
+struct Objection {
+    object: Option<String>,
+    path: Option<String>,
+    guard: String,
+    rule: String,
+    /// Whose the value is: `adversary`, `victim` or `unknown`.
+    role: String,
+    /// `note`, `reason` or `refusal`.
+    weight: String,
+    text: String,
+}
+
+/// What became of a file.
+#[derive(ToSchema)]
+pub(super) struct FileImported {
+    format: String,
+    /// How many, by type.
+    objects: BTreeMap<String, usize>,
+    skipped: Vec<Skipped>,
+    more_skipped: usize,
+    /// Of a dry run.
+    #[schema(nullable = false)]
+    preview: Option<Preview>,
+    #[schema(nullable = false)]
+    publication: Option<String>,
+    #[schema(nullable = false)]
+    status_url: Option<String>,
+    #[schema(nullable = false)]
+    parts: Option<usize>,
+    #[schema(nullable = false)]
+    held: Option<bool>,
+    /// The same file came before.
+    #[schema(nullable = false)]
+    duplicate: Option<bool>,
+    #[schema(nullable = false)]
+    notes: Option<Vec<String>>,
+}
+
+#[derive(ToSchema)]
+struct Skipped {
+    at: String,
+    why: String,
+}
+
+/// Held drafts.
+#[derive(ToSchema)]
+pub(super) struct Drafts {
+    drafts: Vec<HeldDraft>,
+}
+
+/// A held draft; what stands in it only where one is asked for.
+#[derive(ToSchema)]
+pub(super) struct HeldDraft {
+    draft: String,
+    group: String,
+    submitter: String,
+    #[schema(format = DateTime)]
+    accepted: String,
+    recipients: Vec<String>,
+    without_supervisors: bool,
+    parts: usize,
+    /// How many, by type.
+    objects: BTreeMap<String, usize>,
+    reason: Option<String>,
+    #[schema(nullable = false)]
+    tlp: Option<String>,
+    #[schema(nullable = false)]
+    purpose: Option<String>,
+    #[schema(nullable = false)]
+    classes: Option<Vec<String>>,
+    /// Its objects, for a token that may read them.
+    #[schema(nullable = false)]
+    content: Option<Vec<BTreeMap<String, Value>>>,
+    #[schema(nullable = false)]
+    objections: Option<Vec<Objection>>,
+    #[schema(nullable = false)]
+    more_objections: Option<usize>,
+}
+
+/// A draft on its way.
+#[derive(ToSchema)]
+pub(super) struct Released {
+    publication: String,
+    status_url: String,
+}
+
+/// Who says that they hold a publication.
+#[derive(ToSchema)]
+pub(super) struct Holders {
+    sent: bool,
+    /// Members that may read it.
+    readers: usize,
+    /// Of these, those asked now.
+    asked: usize,
+    holders: Vec<Named>,
+}
+
+/// The admin log.
+#[derive(ToSchema)]
+pub(super) struct LogFile {
+    /// A BELFRY LOG file.
+    file: String,
+}
+
+/// Who is new among the readers.
+#[derive(ToSchema)]
+pub(super) struct Newcomers {
+    newcomers: Vec<Newcomer>,
+}
+
+#[derive(ToSchema)]
+struct Newcomer {
+    member: String,
+    organisation: String,
+    classes: Vec<String>,
+    capacity: Option<String>,
+    certificates: Vec<u64>,
+    groups: Vec<NewIn>,
+    /// Since when this node keeps older keys from it.
+    held_since: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct NewIn {
+    id: u32,
+    slug: String,
+    #[schema(format = DateTime)]
+    since: String,
+    old_keys_from: Option<String>,
+}
+
+/// Whom to keep older keys from.
+#[derive(ToSchema)]
+pub(super) struct HoldWanted {
+    /// Member id or organisation name.
+    member: String,
+}
+
+/// Whom older keys are kept from.
+#[derive(ToSchema)]
+pub(super) struct HoldMade {
+    member: String,
+}
+
+/// Give and take of a month, group by group.
+#[derive(ToSchema)]
+pub(super) struct Activity {
+    activity: Vec<GroupActivity>,
+}
+
+#[derive(ToSchema)]
+struct GroupActivity {
+    group: String,
+    #[schema(format = DateTime)]
+    from: String,
+    #[schema(format = DateTime)]
+    until: String,
+    given: Given,
+    taken: u64,
+    opened: u64,
+    /// Of all members together; nothing where too few published.
+    all: Option<Together>,
+}
+
+#[derive(ToSchema)]
+struct Given {
+    messages: u64,
+    withdrawals: u64,
+    bytes: u64,
+}
+
+#[derive(ToSchema)]
+struct Together {
+    members: usize,
+    messages: u64,
+    withdrawals: u64,
 }
 
 /// A publication of this node.
@@ -724,8 +954,18 @@ pub(super) struct Publication {
     objects: usize,
     object_ids: Vec<String>,
     messages: Vec<String>,
+    tlp: Option<String>,
+    /// `group`, `without-supervisors` or `recipients`.
+    audience: String,
+    recipients: Vec<Named>,
+    /// Of its messages, those withdrawn since.
+    withdrawn: usize,
     readable_only_here: bool,
+    /// What stands against its being sent now, a sentence each.
+    warnings: Vec<String>,
     error: Option<String>,
+    /// Why it went out although a guard objected.
+    reason: Option<String>,
 }
 
 /// What is to be taken back: exactly one of `messages`, `publication` and `objects`.
@@ -750,6 +990,8 @@ pub(super) struct Withdrawn {
     targets: Vec<String>,
     republished: usize,
     duplicate: bool,
+    /// What stands against its being sent now, a sentence each.
+    warnings: Vec<String>,
 }
 
 /// Tokens.
@@ -766,12 +1008,16 @@ struct Token {
     read: Vec<String>,
     /// Slugs, or `*`.
     publish: Vec<String>,
+    /// Slugs, or `*`: what it publishes there waits until a person releases it.
+    draft: Vec<String>,
     admin: bool,
     max_tlp: String,
     red: bool,
     #[schema(format = DateTime)]
     created: String,
     expires: Option<String>,
+    /// It is the command line's own.
+    own: bool,
 }
 
 /// What a new token shall grant.
@@ -782,6 +1028,8 @@ pub(super) struct NewToken {
     read: Option<Vec<String>>,
     /// Slugs or numbers, or `*`.
     publish: Option<Vec<String>>,
+    /// Slugs or numbers, or `*`.
+    draft: Option<Vec<String>>,
     admin: Option<bool>,
     /// `amber+strict` unless said.
     max_tlp: Option<String>,
@@ -804,12 +1052,14 @@ pub(super) struct TokenMade {
     name: String,
     read: Vec<String>,
     publish: Vec<String>,
+    draft: Vec<String>,
     admin: bool,
     max_tlp: String,
     red: bool,
     #[schema(format = DateTime)]
     created: String,
     expires: Option<String>,
+    own: bool,
     /// Shown this once.
     token: String,
 }

@@ -285,7 +285,8 @@ fn the_status_tells_an_operator_what_matters() {
     let json = alice.status();
     assert_eq!(json["held"]["certificate"]["organisation"], "alice");
     assert_eq!((&json["node"]["drafts"], &json["node"]["connected"]), (&json!(0), &json!(1)));
-    let warnings: Vec<&str> = json["warnings"].as_array().unwrap().iter().map(|w| w.as_str().unwrap()).collect();
+    let warnings: Vec<&str> =
+        json["warnings"].as_array().unwrap().iter().map(|w| w.as_str().unwrap()).collect();
     assert!(matches!(warnings[..], [one] if one.starts_with("New reader: bob")), "{warnings:?}");
 }
 

@@ -4,10 +4,10 @@ use super::{
     operation::{Content, Operation, Param},
     shapes::{
         Accepted, Activity, Audit, Backup, BackupWanted, Bundle, DeadLetters, Description, Drafts, Envelope,
-        ExportReport, Exports, FileImported, Forks, Groups, Heads, Health, HeldDraft, HoldMade, HoldWanted, Holders,
-        Hooks, Imported, LogFile, Lookup, LookupAnswer, Members, Message, Misp, MispFound, MispSearch, MispUser,
-        MispVersion, NewToken, Newcomers, Objects, Peers, Preview, Publication, Released, Replayed, Rotation,
-        Status, Sync, TokenMade, Tokens, Withdrawal, Withdrawn,
+        ExportReport, Exports, FileImported, Forks, Groups, Heads, Health, HeldDraft, HoldMade, HoldWanted,
+        Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members, Message, Misp, MispFound,
+        MispSearch, MispUser, MispVersion, NewToken, Newcomers, Objects, Peers, Preview, Publication,
+        Released, Replayed, Rotation, Status, Sync, TokenMade, Tokens, Withdrawal, Withdrawn,
     },
 };
 
@@ -68,8 +68,10 @@ const FILE: &[Param] = &[
     Param::flag("publish", "Publish it; else it is held until a person releases it"),
     Param::flag("dry_run", "Only say what would become of it"),
 ];
-const REASON: &[Param] = &[Param::text("reason", "Why it goes out although a guard objects; never the value")];
-const MONTH: &[Param] = &[Param::text("month", "A month that is over, as in `2026-11`; the last one unless said")];
+const REASON: &[Param] =
+    &[Param::text("reason", "Why it goes out although a guard objects; never the value")];
+const MONTH: &[Param] =
+    &[Param::text("month", "A month that is over, as in `2026-11`; the last one unless said")];
 const AUDIT: &[Param] = &[
     Param::number("after", "Number of the last entry known"),
     Param::number("limit", "Entries of an answer, 1 or more; lowered to what the server serves at most"),

@@ -21,6 +21,19 @@ async fn two_allowed_nodes_gossip_both_ways() {
 
 /// a – b – c: what b accepts reaches c; what it ignores or rejects does not.
 #[tokio::test]
+async fn what_links_carry_is_counted_at_both_ends() {
+    let (a, mut b) = pair().await;
+    let message = vec![7; 50_000];
+    a.network.publish(TOPIC, message.clone()).await.unwrap();
+    assert_eq!(b.heard().await.bytes, message);
+    for node in [&a, &b] {
+        assert!(node.network.traffic().bytes() >= 50_000, "{:?}", node.network.traffic().open_metrics());
+        let told = node.network.traffic().open_metrics().unwrap();
+        assert!(told.contains("belfry_libp2p_bandwidth_bytes_total{"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn only_what_is_accepted_is_forwarded() {
     let (mut a, mut b, mut c) = (Node::start(1).await, Node::start(2).await, Node::start(3).await);
     a.allow(&[&b]).await;

@@ -27,6 +27,8 @@ use crate::{
 /// The version whose answers these are like.
 const VERSION: &str = "2.5.34";
 const RESULT_COUNT: HeaderName = HeaderName::from_static("x-result-count");
+/// Texts that one filter may have: each is compared with every entry.
+const MOST_TEXTS: usize = 1000;
 /// Attributes of an answer, unless fewer are asked for; X-Result-Count says how many there are.
 const MOST: usize = 50_000;
 const SECOND: u64 = 1_000_000;
@@ -241,6 +243,9 @@ fn texts(name: &str, value: Option<Value>) -> Result<Vec<String>, Problem> {
     };
     match value {
         None => Ok(Vec::new()),
+        Some(Value::Array(values)) if values.len() > MOST_TEXTS => {
+            Err(bad(name, &format!("has at most {MOST_TEXTS} texts")))
+        }
         Some(Value::Array(values)) => values.iter().map(text).collect(),
         Some(Value::Object(mut parts)) => {
             let either = parts.remove("OR");

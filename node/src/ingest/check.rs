@@ -72,7 +72,7 @@ impl Ingest {
             let (store, roster) = (self.store.clone(), self.roster.snapshot());
             let found = tokio::task::spawn_blocking(move || check(&store, &roster, group, log, from));
             let checked = found.await.map_err(|_| CheckError::Died)??;
-            let (through, is_unsigned) = (checked.through, !checked.unsigned.is_empty());
+            let is_unsigned = !checked.unsigned.is_empty();
             if is_unsigned {
                 tracing::error!(group = group.get(), %log, entries = checked.unsigned.len(),
                     "the author of log {log} vouched for entries that it did not sign");
@@ -81,11 +81,9 @@ impl Ingest {
             if is_unsigned {
                 self.feed.notify(Notice::LogUnjudged);
             }
-            match through {
-                Some(through) if through < self.store.top(group, log) => {
-                    from = Sequence::new(through.get() + 1);
-                }
-                _ => return Ok(()),
+            match self.store.unchecked_from(group, log) {
+                Some(next) => from = next,
+                None => return Ok(()),
             }
         }
     }

@@ -212,19 +212,24 @@ impl Ingest {
         let mut next = None;
         let mut climbed = Vec::with_capacity(chunk.len());
         for Incoming { bytes, origin, arrival } in chunk.into_iter().rev() {
-            let verified = self
-                .attribute(&bytes, roster, origin)
-                .and_then(|attributed| self.verify(attributed, origin, next.take()));
+            let attributed = self.attribute(&bytes, roster, origin);
+            let itself = attributed.as_ref().ok().cloned();
+            let verified = attributed.and_then(|attributed| self.verify(attributed, origin, next.take()));
             next = verified.as_ref().ok().map(Verified::voucher);
-            climbed.push((verified, bytes.len(), origin, arrival));
+            let itself = itself.filter(|_| verified.as_ref().is_ok_and(Verified::is_vouched));
+            climbed.push((verified, itself, bytes.len(), origin, arrival));
         }
-        climbed.into_iter().rev().map(move |(verified, len, origin, arrival)| {
+        let admit = |(verified, itself, len, origin, arrival): (Result<Verified, _>, _, _, _, _)| {
             let judgement = match verified {
                 Ok(verified) => self.admit(verified, len, roster, origin),
                 Err(judgement) => judgement,
             };
-            (judgement, arrival)
-        })
+            (judgement, itself, arrival)
+        };
+        let mut judged: Vec<(Judgement, Option<Attributed>, Arrival)> =
+            climbed.into_iter().rev().map(admit).collect();
+        unvouch(&mut judged);
+        judged.into_iter().map(|(judgement, _, arrival)| (judgement, arrival))
     }
 
     /// One envelope through the ladder. Cheap checks first, the signature last but one.
@@ -430,6 +435,21 @@ fn bare_by_age(entry: &Decoded, roster: &Roster, origin: Origin) -> Bare {
     match origin {
         Origin::Sync => retention::bare(roster, header.group, header.created, clock::now()),
         Origin::Gossip { .. } | Origin::Own => Bare::Missing,
+    }
+}
+
+/// Only what is kept vouches for anything. An entry whose follower was refused after all (its date, its author's quota)
+/// stands by its own signature or not at all: else it would lie here with nothing that shows whose it is.
+fn unvouch(judged: &mut [(Judgement, Option<Attributed>, Arrival)]) {
+    let mut is_kept = true;
+    for (judgement, itself, _) in judged.iter_mut().rev() {
+        if let Some(itself) = itself.take()
+            && !is_kept
+            && let Err(error) = itself.verify()
+        {
+            *judgement = Judgement::refused(&error);
+        }
+        is_kept = matches!(judgement, Judgement::Admitted(_) | Judgement::Quarantined(_));
     }
 }
 

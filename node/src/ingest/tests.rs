@@ -227,6 +227,30 @@ async fn one_good_signature_admits_what_it_names_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_is_refused_itself_vouches_for_nothing() {
+    let mut coalition = Coalition::new();
+    let (alice, bob) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));
+    let mut messages = coalition.messages(&alice, CIDR, None, 2);
+    messages[1] = unsigned(&messages[1]);
+    let (below, last) = (messages[0].clone(), messages[1].clone());
+    let after = coalition.messages(&alice, CIDR, Some(&last), 1).remove(0);
+    // Well signed and of the right log, and nothing that may stand in it: its date is far ahead.
+    let mut future = schema::Envelope::decode(after.bytes()).unwrap();
+    let mut header = schema::Header::decode(future.header.as_slice()).unwrap();
+    header.created += 3_600_000_000;
+    future.header = header.encode_to_vec();
+    let parts: [&[u8]; 3] = [&future.header, &future.body_hash, &future.body_len.to_be_bytes()];
+    let purpose = belfry_proto::crypto::sign::Purpose::Envelope;
+    future.signature = alice.identity.signing.sign(purpose, coalition.id(), &parts).to_vec();
+    let future = envelope::decode(&future.encode_to_vec()).unwrap();
+    let receiver = Receiver::start(Site::new(&coalition, &bob).await, &alice);
+    let kept = receiver.takes(&[below, last, future]).await;
+    assert_eq!(kept, [Kept::Stored, Kept::Refused("bad-signature"), Kept::Refused("future")]);
+    let header = messages[0].header();
+    assert_eq!(receiver.frontier(header.group, header.log), (1, 0));
+}
+
+#[tokio::test]
 async fn whoever_vouches_for_bytes_it_did_not_sign_breaks_its_log_at_every_node_alike() {
     let mut coalition = Coalition::new();
     let (alice, bob) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));

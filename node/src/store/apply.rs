@@ -302,8 +302,9 @@ impl Applier {
         let before = log.height;
         log.top = log.top.max(row.sequence);
         log.revision += 1;
-        if row.is_vouched && (log.unchecked.get() == 0 || row.sequence < log.unchecked) {
-            log.unchecked = row.sequence;
+        if row.is_vouched {
+            let lower = |of: Sequence| if of.get() == 0 { row.sequence } else { of.min(row.sequence) };
+            (log.unchecked, log.fresh) = (lower(log.unchecked), lower(log.fresh));
         }
         if !advance(txn, &mut log, row, counts)? {
             // Filling this gap joins more than one change should read: judging the log tells how far it goes.
@@ -405,6 +406,7 @@ impl Applier {
             seconds: 0,
             surplus: false,
             unchecked: Sequence::new(0),
+            fresh: Sequence::new(0),
         })
     }
 

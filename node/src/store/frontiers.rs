@@ -163,6 +163,14 @@ impl Store {
         held.map_or(Sequence::new(0), |(_, held)| held.top)
     }
 
+    /// From where on a log's signatures are still to be checked. Reads no row.
+    #[must_use]
+    pub fn unchecked_from(&self, group: GroupId, log: LogId) -> Option<Sequence> {
+        let groups = self.frontiers.groups();
+        let (_, held) = groups.get(&group)?.logs.get(&log)?;
+        Some(held.unchecked).filter(|from| from.get() != 0)
+    }
+
     /// Logs with signatures still to be checked, and from where on. Reads no row.
     #[must_use]
     pub fn unchecked(&self) -> Vec<(GroupId, LogId, Sequence)> {
@@ -213,6 +221,7 @@ mod tests {
             seconds: 0,
             surplus: false,
             unchecked: Sequence::new(0),
+            fresh: Sequence::new(0),
         }
     }
 

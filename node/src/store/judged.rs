@@ -94,10 +94,15 @@ impl Applier {
             txn.put(Cf::Unjudged, columns::log(log.group, log.log), Vec::new());
             log.revision += 1;
         }
-        // Another page may have come below meanwhile: then checking begins again there.
+        // What came since the last time within this stretch may have come behind the check's back, into a gap: once more.
         if log.unchecked == checked.from {
-            let rest = checked.through.filter(|through| *through < log.top);
-            log.unchecked = rest.map_or(Sequence::new(0), |through| Sequence::new(through.get() + 1));
+            let through = checked.through.unwrap_or(log.top);
+            let rest = if through < log.top { through.get() + 1 } else { 0 };
+            let again = log.fresh.get() != 0 && log.fresh <= through;
+            log.unchecked = if again { log.fresh } else { Sequence::new(rest) };
+            if again {
+                log.fresh = Sequence::new(0);
+            }
         }
         self.put_log(txn, log);
         Ok(Committed::Done)

@@ -393,6 +393,8 @@ pub struct LogRow {
     pub surplus: bool,
     /// From here on there are entries whose own signature is still to be checked; 0 if there are none.
     pub unchecked: Sequence,
+    /// The lowest of them that came since checking was last noted; 0 if none did.
+    pub fresh: Sequence,
 }
 
 /// One envelope of a log, for judging the log.

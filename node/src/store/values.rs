@@ -223,6 +223,8 @@ pub(super) struct LogValue {
     surplus: bool,
     #[prost(uint64, tag = "14")]
     unchecked: u64,
+    #[prost(uint64, tag = "15")]
+    fresh: u64,
 }
 
 impl LogValue {
@@ -242,6 +244,7 @@ impl LogValue {
             seconds: row.seconds,
             surplus: row.surplus,
             unchecked: row.unchecked.get(),
+            fresh: row.fresh.get(),
         }
     }
 
@@ -263,6 +266,7 @@ impl LogValue {
             seconds: self.seconds,
             surplus: self.surplus,
             unchecked: Sequence::new(self.unchecked),
+            fresh: Sequence::new(self.fresh),
         })
     }
 }

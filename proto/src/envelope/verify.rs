@@ -98,6 +98,12 @@ impl Attributed {
 }
 
 impl Verified {
+    /// Whether its own signature is still to be checked: the entry after it vouched for it.
+    #[must_use]
+    pub const fn is_vouched(&self) -> bool {
+        self.is_vouched
+    }
+
     /// What it says of the entry before it.
     #[must_use]
     pub fn voucher(&self) -> Voucher {

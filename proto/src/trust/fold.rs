@@ -148,6 +148,10 @@ pub(super) fn take_effect(
     if let Some(member) = state.members.get_mut(&member) {
         Arc::make_mut(member).last_statement = statement.id;
     }
+    // Filing what a member accepted takes one admin and entitles nobody: whatever date it bears, it ends nothing either.
+    if matches!(statement.decision, Decision::Accept(_)) {
+        return Ok(());
+    }
     let after = held_at(state, member, at);
     let (first, last) = ((member, GroupId::new(0)), (member, GroupId::new(u32::MAX)));
     let known: Vec<GroupId> = state.entitled.range(first..=last).map(|((_, group), _)| *group).collect();

@@ -5,7 +5,7 @@
 
 use belfry_proto::{
     envelope::Word,
-    id::MessageId,
+    id::{MessageId, Serial},
     schema::{WithdrawalGround, WithdrawalMode},
     time::Timestamp,
 };
@@ -22,14 +22,14 @@ use crate::store::{
     vault::damaged,
 };
 
-/// Withdrawals of one member that say the same of one message and are kept in mind. Honest members need one or two;
+/// Withdrawals of one certificate that say the same of one message and are kept in mind. Honest members need one or two;
 /// each costs a few reads on the writer's thread at every look.
 const MOST_ALIKE: usize = 16;
 
 /// Notes what a withdrawal that is being stored says of its targets.
 pub(in crate::store) fn note(txn: &mut Txn<'_>, row: &EnvelopeRow) -> Result<(), WriteError> {
     match &row.withdraws {
-        Some(withdraws) => note_as(txn, withdraws, true),
+        Some(withdraws) => note_as(txn, row.serial, withdraws, true),
         None => Ok(()),
     }
 }
@@ -38,40 +38,48 @@ pub(in crate::store) fn note(txn: &mut Txn<'_>, row: &EnvelopeRow) -> Result<(),
 /// have to pass. Its author's quota bounds these as all it says.
 pub(in crate::store) fn note_erasure(txn: &mut Txn<'_>, row: &EnvelopeRow) -> Result<(), WriteError> {
     match &row.withdraws {
-        Some(withdraws) if withdraws.word.mode == WithdrawalMode::Erase => note_as(txn, withdraws, false),
+        Some(withdraws) if withdraws.word.mode == WithdrawalMode::Erase => {
+            note_as(txn, row.serial, withdraws, false)
+        }
         Some(_) | None => Ok(()),
     }
 }
 
-fn note_as(txn: &mut Txn<'_>, withdraws: &Withdraws, is_kept: bool) -> Result<(), WriteError> {
+fn note_as(
+    txn: &mut Txn<'_>,
+    serial: Serial,
+    withdraws: &Withdraws,
+    is_kept: bool,
+) -> Result<(), WriteError> {
     for target in &withdraws.targets {
         // What can have no effect takes no room; of a target that is not here yet nobody knows.
         if !may_matter(txn, &withdraws.word, *target)? {
             continue;
         }
-        if let Some(key) = place(txn, *target, &withdraws.word, is_kept)? {
+        if let Some(key) = place(txn, *target, serial, &withdraws.word, is_kept)? {
             txn.put(Cf::Withdrawals, target.to_vec(), Vec::new());
             txn.put(Cf::Withdrawals, key, WithdrawalValue::of(&withdraws.word).encode_to_vec());
             put_reweigh(txn, Timestamp::ZERO, *target);
         }
         if is_kept {
-            txn.delete(Cf::Withdrawals, row_key(*target, &withdraws.word, false));
+            txn.delete(Cf::Withdrawals, row_key(*target, serial, &withdraws.word, false));
         }
     }
     Ok(())
 }
 
-/// Where a withdrawal has its row, if it has a place among those of its member that say the same of the target: those
+/// Where a withdrawal has its row, if it has a place among those of its certificate that say the same of the target: those
 /// with the smallest ids have, whichever came first. What says something else is counted by itself: nobody's erasure,
 /// which bare entries rest on, gives way to retractions, nor one that can be passed on to one that cannot.
 fn place(
     txn: &mut Txn<'_>,
     target: MessageId,
+    serial: Serial,
     word: &Word,
     is_kept: bool,
 ) -> Result<Option<Vec<u8>>, WriteError> {
-    let own = row_key(target, word, is_kept);
-    let rows = txn.prefixed(Cf::Withdrawals, &alike(target, word, is_kept), usize::MAX)?.into_iter();
+    let own = row_key(target, serial, word, is_kept);
+    let rows = txn.prefixed(Cf::Withdrawals, &alike(target, serial, word, is_kept), usize::MAX)?.into_iter();
     let mut others: Vec<Vec<u8>> = rows.map(|(key, _)| key).filter(|key| *key != own).collect();
     if others.len() < MOST_ALIKE {
         return Ok(Some(own));
@@ -86,8 +94,9 @@ fn place(
     }
 }
 
-/// Where the rows of a member stand that say the same of a target: all that their reach depends on.
-fn alike(target: MessageId, word: &Word, is_kept: bool) -> Vec<u8> {
+/// Where the rows of a certificate stand that say the same of a target: all that their reach depends on. Of a certificate,
+/// not of its member: a key that was stolen and cut must not crowd out what its owner says with the next one.
+fn alike(target: MessageId, serial: Serial, word: &Word, is_kept: bool) -> Vec<u8> {
     let says = [
         u8::try_from(i32::from(word.mode)).unwrap_or(u8::MAX),
         u8::from(word.by_steward),
@@ -95,12 +104,12 @@ fn alike(target: MessageId, word: &Word, is_kept: bool) -> Vec<u8> {
         u8::from(is_kept),
     ];
     let of_member = Key::default().bytes(target.as_ref()).bytes(word.member.as_ref());
-    of_member.u32(word.group.get()).bytes(&says).done()
+    of_member.u32(word.group.get()).bytes(&says).u64(serial.get()).done()
 }
 
 /// Where the row of a withdrawal stands under its target; its id comes last.
-fn row_key(target: MessageId, word: &Word, is_kept: bool) -> Vec<u8> {
-    [alike(target, word, is_kept).as_slice(), word.id.as_ref()].concat()
+fn row_key(target: MessageId, serial: Serial, word: &Word, is_kept: bool) -> Vec<u8> {
+    [alike(target, serial, word, is_kept).as_slice(), word.id.as_ref()].concat()
 }
 
 fn may_matter(txn: &Txn<'_>, word: &Word, target: MessageId) -> Result<bool, WriteError> {
@@ -119,7 +128,7 @@ fn may_matter(txn: &Txn<'_>, word: &Word, target: MessageId) -> Result<bool, Wri
     })
 }
 
-/// What every withdrawal that names a message says. They are bounded by the roster: [`MOST_ALIKE`] a member.
+/// What every withdrawal that names a message says. They are bounded by the roster: [`MOST_ALIKE`] a certificate.
 pub(super) fn words(txn: &Txn<'_>, message: MessageId) -> Result<Vec<Word>, ReadError> {
     let mut words = Vec::new();
     for (key, value) in txn.prefixed(Cf::Withdrawals, message.as_ref(), usize::MAX)? {

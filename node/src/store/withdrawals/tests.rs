@@ -313,20 +313,24 @@ fn the_end_of_a_newer_version_is_told_beside_an_older_one_that_stands() {
 }
 
 #[test]
-fn of_one_members_withdrawals_of_a_message_the_smallest_ids_count_whichever_came_first() {
+fn of_one_certificates_withdrawals_of_a_message_the_smallest_ids_count_and_crowd_out_no_other_ones() {
     let kept = |order: &mut dyn Iterator<Item = u8>| {
         let folder = TempDir::new().unwrap();
         let store = open(&folder);
         commit(&store, &entry(TARGET, AUTHOR, &[], Some(b"sealed")));
         for n in order {
-            commit(&store, &withdrawal(n, AUTHOR, WithdrawalMode::Retract, TARGET));
+            let row = withdrawal(n, AUTHOR, WithdrawalMode::Retract, TARGET);
+            commit(&store, &EnvelopeRow { serial: Serial::new(7), ..row });
         }
+        // What the same member says with its next key, after this one was stolen and cut.
+        let next = withdrawal(199, AUTHOR, WithdrawalMode::Retract, TARGET);
+        commit(&store, &EnvelopeRow { serial: Serial::new(8), ..next });
         commit(&store, &withdrawal(200, STEWARD, WithdrawalMode::Erase, TARGET));
         let mut ids: Vec<_> = store.withdrawals(TARGET).unwrap().iter().map(|row| row.word.id).collect();
         ids.sort_unstable();
         ids
     };
-    let expected: Vec<_> = (100..116).chain([200]).map(|n: u8| MessageId::new([n; 32])).collect();
+    let expected: Vec<_> = (100..116).chain([199, 200]).map(|n: u8| MessageId::new([n; 32])).collect();
     assert_eq!(kept(&mut (100..130)), expected);
     assert_eq!(kept(&mut (100..130).rev()), expected);
 }

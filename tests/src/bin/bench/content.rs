@@ -56,7 +56,7 @@ pub(crate) fn indicator(number: u64) -> (String, Vec<u8>) {
     let [_, a, b, c] = u32::try_from(number % (1 << 24)).unwrap_or_default().to_be_bytes();
     let head = format!(
         "{{\"type\":\"indicator\",\"spec_version\":\"2.1\",\"id\":\"{id}\",\"created\":\"2026-11-25T10:00:00.000Z\",\
-         \"modified\":\"2026-11-25T10:00:00.000Z\",\"name\":\"Command and control {number}\",\"indicator_types\":\
+         \"modified\":\"2026-11-25T10:00:00.000Z\",\"name\":\"Command and control at 11.{a}.{b}.{c}\",\"indicator_types\":\
          [\"malicious-activity\"],\"pattern\":\"[ipv4-addr:value = '11.{a}.{b}.{c}']\",\"pattern_type\":\"stix\",\
          \"valid_from\":\"2026-11-25T10:00:00Z\",\"confidence\":75,\"description\":\""
     );

@@ -1,6 +1,6 @@
 //! Telling the audit log who asks for what: a layer around every route.
 //!
-//! A call that may change something is in the log, on disk, before it goes on; what came of it follows. What only reads
+//! A call that may change something is in the log before it goes on, and on disk before it is answered; what came of it follows. What only reads
 //! is counted by token, route and status, and told once a minute.
 
 use std::{
@@ -77,14 +77,20 @@ pub(super) async fn tell(State(told): State<Told>, request: Request, next: Next)
         return response;
     };
     let event = Event::Call { token: asking.to_string(), method, route: path.to_owned() };
-    let call = match app.ports.audit.record(Record::now(clock::now(), event)).await {
+    let call = match app.ports.audit.write(Record::now(clock::now(), event)).await {
         Ok(call) => call,
         Err(error) => return Problem::unavailable(&error).into_response(),
     };
+    let number = call.number;
     let response = next.run(request).await;
-    let event = Event::Result { call, status: response.status().as_u16(), subject: subject(&response) };
+    let event =
+        Event::Result { call: number, status: response.status().as_u16(), subject: subject(&response) };
     app.ports.audit.note(Record::now(clock::now(), event)).await;
-    response
+    match call.synced().await {
+        Ok(()) => response,
+        // It was carried out; but nothing is acknowledged that the log may not tell.
+        Err(error) => Problem::unavailable(&error).into_response(),
+    }
 }
 
 fn subject(response: &Response) -> Option<String> {

@@ -1,7 +1,7 @@
 //! Who did what through the API: a log that nobody can shorten, alter or reorder unseen.
 //!
 //! ```text
-//! Record ─seal(key, place, head before)─▶ line ─▶ newest segment ─synced─▶ acknowledged
+//! Record ─seal(key, place, head before)─▶ line ─▶ newest segment ─▶ the call goes on ─▶ synced ─▶ the call is answered
 //!   head = H(head before, place, line)          old segments go, and the log says so
 //! ```
 //!
@@ -11,8 +11,9 @@
 //! not give; so a line that was altered, moved, or taken from the middle does not open. What was cut from the *end* only
 //! shows against a head noted elsewhere: the daemon tells it at start and stop, and the API shows it.
 //!
-//! A call that changes something is written and synced before it is let through; if that fails, the call does. Reads
-//! are counted and told once a minute, or a tool that polls would bury what matters.
+//! A call that changes something is written before it is let through and synced before it is answered; if the former fails,
+//! the call does. So no crash of the process, and no acknowledged call, goes without its entry; a power cut in between may
+//! leave a change that nobody was told of. Reads are counted and told once a minute, or a tool that polls would bury what matters.
 
 mod line;
 mod read;
@@ -28,6 +29,7 @@ use std::{
 
 use belfry_proto::{crypto::secret::Secret, time::Timestamp};
 
+pub use self::writer::Written;
 pub use self::{
     line::Head,
     read::{Cut, Entry, Verified, verify},
@@ -87,6 +89,14 @@ pub enum AuditError {
 }
 
 impl AuditError {
+    /// The same for whoever asked: the log's own place is for the daemon's log.
+    const fn to_caller(&self) -> Self {
+        match self {
+            Self::Stopped => Self::Stopped,
+            _ => Self::Unwritten,
+        }
+    }
+
     fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::File { path, source }
@@ -134,15 +144,15 @@ impl AuditLog {
         Ok(Self { inner: Arc::new(Inner { writer, standing, folder: folder.to_owned(), key }) })
     }
 
-    /// Writes an entry. Resolves when it is on disk, with its number.
+    /// Writes an entry. Resolves when the kernel has it; on disk it is a moment later.
     ///
     /// # Errors
     /// It may not be there.
-    pub async fn record(&self, record: Record) -> Result<u64, AuditError> {
-        self.inner.writer.record(record).await
+    pub async fn write(&self, record: Record) -> Result<Written, AuditError> {
+        self.inner.writer.write(record).await
     }
 
-    /// Writes an entry that follows another, which is on disk already: nobody waits for this one.
+    /// Writes an entry that follows another: nobody waits for this one.
     pub async fn note(&self, record: Record) {
         self.inner.writer.note(record).await;
     }

@@ -22,11 +22,33 @@ const QUEUE: usize = 512;
 /// Entries of one write.
 const BATCH: usize = 128;
 
-type Done = oneshot::Sender<Result<u64, AuditError>>;
+/// Whoever waits for an entry: first until the kernel has it, then until the disk has.
+struct Waiting {
+    written: oneshot::Sender<Result<u64, AuditError>>,
+    synced: oneshot::Sender<Result<(), AuditError>>,
+}
+
+/// An entry that the kernel has: it outlives this process, and not yet a power cut.
+#[derive(Debug)]
+pub struct Written {
+    /// Its number.
+    pub number: u64,
+    synced: oneshot::Receiver<Result<(), AuditError>>,
+}
+
+impl Written {
+    /// Resolves when it is on disk.
+    ///
+    /// # Errors
+    /// It may not be there.
+    pub async fn synced(self) -> Result<(), AuditError> {
+        self.synced.await.map_err(|_| AuditError::Stopped)?
+    }
+}
 
 /// The thread; dropping it waits until everything is written.
 pub(super) struct Writer {
-    queue: Option<mpsc::Sender<(Record, Option<Done>)>>,
+    queue: Option<mpsc::Sender<(Record, Option<Waiting>)>>,
     writable: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -42,11 +64,13 @@ impl Writer {
         Ok(Self { queue: Some(queue), writable, thread: Some(thread) })
     }
 
-    pub(super) async fn record(&self, record: Record) -> Result<u64, AuditError> {
-        let (done, answer) = oneshot::channel();
+    pub(super) async fn write(&self, record: Record) -> Result<Written, AuditError> {
+        let ((written, answer), (done, synced)) = (oneshot::channel(), oneshot::channel());
         let queue = self.queue.as_ref().ok_or(AuditError::Stopped)?;
-        queue.send((record, Some(done))).await.map_err(|_| AuditError::Stopped)?;
-        answer.await.map_err(|_| AuditError::Stopped)?
+        let waiting = Waiting { written, synced: done };
+        queue.send((record, Some(waiting))).await.map_err(|_| AuditError::Stopped)?;
+        let number = answer.await.map_err(|_| AuditError::Stopped)??;
+        Ok(Written { number, synced })
     }
 
     pub(super) async fn note(&self, record: Record) {
@@ -73,25 +97,33 @@ impl Drop for Writer {
 
 fn run(
     mut segment: Segment,
-    mut waiting: mpsc::Receiver<(Record, Option<Done>)>,
+    mut waiting: mpsc::Receiver<(Record, Option<Waiting>)>,
     standing: &Mutex<Standing>,
     writable: &AtomicBool,
 ) {
     let mut is_stopped = false;
     while let Some(first) = waiting.blocking_recv() {
-        let mut records = vec![first.0];
-        let mut acknowledged = vec![first.1];
+        let (mut records, mut acknowledged) = (vec![first.0], vec![first.1]);
         while records.len() < BATCH
-            && let Ok((record, done)) = waiting.try_recv()
+            && let Ok((record, waits)) = waiting.try_recv()
         {
             records.push(record);
-            acknowledged.push(done);
+            acknowledged.push(waits);
         }
-        let written = match is_stopped {
-            true => Err(AuditError::Stopped),
-            false => append(&mut segment, &records, acknowledged.iter().any(Option::is_some)),
-        };
-        if let Err(error) = &written {
+        let written = if is_stopped { Err(AuditError::Stopped) } else { segment.append(&records) };
+        let ahead = records.len() as u64;
+        let before = segment.standing().sequence.saturating_sub(ahead);
+        let mut unsynced = Vec::new();
+        for (number, waits) in (before.saturating_add(1)..).zip(acknowledged) {
+            let Some(Waiting { written: told, synced }) = waits else { continue };
+            let _ = told.send(written.as_ref().map(|()| number).map_err(AuditError::to_caller));
+            unsynced.push(synced);
+        }
+        let outcome = written.and_then(|()| match unsynced.is_empty() {
+            true => Ok(()),
+            false => segment.sync().map_err(|_| AuditError::Stopped),
+        });
+        if let Err(error) = &outcome {
             tracing::error!("{error}");
             // After a failed sync nobody knows what is on disk.
             is_stopped |= !matches!(error, AuditError::File { .. });
@@ -100,31 +132,15 @@ fn run(
             writable.store(true, Ordering::Relaxed);
             *standing.lock().unwrap_or_else(PoisonError::into_inner) = segment.standing();
         }
-        let last = segment.standing().sequence;
-        let ahead = records.len() as u64;
-        for (i, done) in (0_u64..).zip(acknowledged) {
-            let Some(done) = done else { continue };
-            let number = last.saturating_sub(ahead).saturating_add(i).saturating_add(1);
-            let answer = match &written {
-                Ok(()) => Ok(number),
-                Err(AuditError::Stopped) => Err(AuditError::Stopped),
-                Err(_) => Err(AuditError::Unwritten),
-            };
-            let _ = done.send(answer);
+        for synced in unsynced {
+            let _ = synced.send(outcome.as_ref().copied().map_err(AuditError::to_caller));
         }
     }
-    let end = append(&mut segment, &[Record::now(clock::now(), Event::Stopped)], true);
+    let stopped = [Record::now(clock::now(), Event::Stopped)];
+    let end = segment.append(&stopped).and_then(|()| segment.sync());
     let Standing { sequence, head } = segment.standing();
     match end {
         Ok(()) => tracing::info!(sequence, %head, "the audit log ends at entry {sequence}, head {head}"),
         Err(error) => tracing::error!("the audit log's last entry: {error}"),
     }
-}
-
-fn append(segment: &mut Segment, records: &[Record], is_synced: bool) -> Result<(), AuditError> {
-    segment.append(records)?;
-    if is_synced {
-        segment.sync().map_err(|_| AuditError::Stopped)?;
-    }
-    Ok(())
 }

@@ -325,7 +325,7 @@ impl Daemon {
             hellos.clone(),
             log_watch.clone(),
         );
-        let held = flusher.held();
+        let (held, desk) = (flusher.held(), flusher.desk());
         tasks.spawn("flush", flusher.run());
         let sources = Sources { hello: inbound.hello, gossip: inbound.admin, links: inbound.links };
         tasks.spawn("membership", membership.run(sources));
@@ -362,7 +362,8 @@ impl Daemon {
             feed.clone(),
             settings.defaults,
             guards,
-        );
+        )
+        .with_desk(desk);
         let holders = Holders::new(Arc::clone(&identity), store.clone(), network.clone(), roster.clone());
         let status = ports::Status {
             identity: Arc::clone(&identity),

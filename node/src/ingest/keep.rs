@@ -141,7 +141,7 @@ impl Ingest {
                 }
             }
         };
-        let pending = self.store.enqueue_telling(rows, Box::new(forward));
+        let pending = self.store.enqueue_telling_blocking(rows, Box::new(forward));
         // Closed only when the daemon stops; what waits for an answer is told so.
         let _ = departures.blocking_send(Departed { envelopes, pending });
     }

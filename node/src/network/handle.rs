@@ -136,6 +136,13 @@ impl Network {
         self.call(|done| Command::Publish(topic, bytes, done)).await?
     }
 
+    /// [`Self::publish`] for whoever may not wait, without an answer; false if the swarm task cannot take it now.
+    #[must_use]
+    pub fn publish_at_once(&self, topic: Topic, bytes: Vec<u8>) -> bool {
+        let (done, _) = oneshot::channel();
+        self.commands.try_send(Command::Publish(topic, bytes, done)).is_ok()
+    }
+
     /// Gives the verdict on a gossip message; with Accept it is forwarded.
     ///
     /// # Errors

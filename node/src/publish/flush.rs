@@ -20,6 +20,7 @@ use super::{
     key::{self, ActiveKey},
     push::Failures,
     seal::{self, Sealed},
+    straight::{self, Arriving, Desk},
 };
 use crate::{
     clock,
@@ -87,7 +88,7 @@ pub enum Hold {
 }
 
 /// Whether the charter stops this member for texts it has not accepted.
-fn is_stopped(roster: &Roster, member: MemberId, now: Timestamp) -> bool {
+pub(super) fn is_stopped(roster: &Roster, member: MemberId, now: Timestamp) -> bool {
     let overdue = roster.overdue(member, roster.charter(), now);
     matches!(overdue, Some(AcceptancePolicy::StopPublishing | AcceptancePolicy::Suspend))
 }
@@ -99,8 +100,10 @@ pub struct Flusher {
     pub(super) network: Network,
     pub(super) roster: LiveRoster,
     pub(super) feed: Feed,
-    hellos: watch::Receiver<Hellos>,
+    pub(super) hellos: watch::Receiver<Hellos>,
     log_watch: watch::Receiver<LogWatch>,
+    desk: Desk,
+    arriving: Arriving,
     held: watch::Sender<Option<Hold>>,
     pub(super) keys: BTreeMap<(GroupId, Audience), ActiveKey>,
     pub(super) ready: std::collections::BTreeSet<PublicKey>,
@@ -119,6 +122,7 @@ impl Flusher {
         hellos: watch::Receiver<Hellos>,
         log_watch: watch::Receiver<LogWatch>,
     ) -> Self {
+        let (desk, arriving) = straight::desk();
         Self {
             identity,
             store,
@@ -127,6 +131,8 @@ impl Flusher {
             feed,
             hellos,
             log_watch,
+            desk,
+            arriving,
             held: watch::Sender::new(None),
             keys: BTreeMap::new(),
             ready: std::collections::BTreeSet::new(),
@@ -140,6 +146,12 @@ impl Flusher {
         self.held.subscribe()
     }
 
+    /// Where submissions are left that can go out at once.
+    #[must_use]
+    pub fn desk(&self) -> Desk {
+        self.desk.clone()
+    }
+
     /// Runs until the daemon stops.
     pub async fn run(mut self) {
         let mut notices = self.feed.subscribe();
@@ -147,6 +159,8 @@ impl Flusher {
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                // What was acknowledged as a draft goes before what comes after it.
+                biased;
                 notice = notices.recv() => match notice {
                     Some(Notice::DraftQueued) => self.flush_queued().await,
                     Some(Notice::PeerReady(peer)) => {
@@ -167,6 +181,7 @@ impl Flusher {
                     self.push_unshared().await;
                     self.flush_queued().await;
                 }
+                Some(taken) = self.arriving.next() => self.go_straight(taken).await,
             }
         }
     }
@@ -191,7 +206,7 @@ impl Flusher {
     }
 
     /// Whether sealing has to wait, which is told.
-    fn is_held(&self) -> bool {
+    pub(super) fn is_held(&self) -> bool {
         let hold = self.hold(&self.roster.snapshot());
         self.tell(hold);
         hold.is_some()

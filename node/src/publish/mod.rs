@@ -6,6 +6,7 @@
 //! withdraw: what is named ─▶ messages ─▶ checks ─▶ a draft like any other
 //! flush:  draft ─▶ key usable? else new key, durable, pushed ─▶ position in our log ─▶ seal, sign
 //!               ─▶ store (messages + status, one batch) ─▶ feed, gossip
+//! straight: what is small, while nothing waits: both in one write
 //! holders: who waits for it asks readers how far they are
 //! ```
 //!
@@ -20,6 +21,7 @@ mod key;
 pub mod preview;
 mod push;
 mod seal;
+mod straight;
 pub mod submission;
 mod submit;
 pub mod withdraw;
@@ -27,4 +29,5 @@ pub mod withdraw;
 pub use flush::{Flusher, Hold};
 pub use guards::{Guards, WarningLists};
 pub use holders::{Held, Holders};
+pub use straight::Desk;
 pub use submit::{Defaults, Publisher};

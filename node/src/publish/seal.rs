@@ -79,7 +79,7 @@ pub(super) fn position(
     let open = own.iter().filter(|row| {
         !row.forked && row.top == row.height && others_hold(row.log) <= row.height && !is_closed(row)
     });
-    let mut newest: Option<(Timestamp, &LogRow, [u8; 16])> = None;
+    let mut newest: Option<(&LogRow, envelope::Header)> = None;
     for row in open {
         // What came back from others was written by an earlier life of this disk, and they may hold more of
         // that log than we will ever hear of. A database knows which logs it opened; one that was put back
@@ -93,16 +93,17 @@ pub(super) fn position(
         };
         let Ok(decoded) = envelope::decode(&bytes) else { continue };
         let header = decoded.header();
-        if newest.as_ref().is_none_or(|(created, ..)| *created < header.created) {
-            newest = Some((header.created, row, header.instance));
+        if newest.as_ref().is_none_or(|(_, newest)| newest.created < header.created) {
+            newest = Some((row, header.clone()));
         }
     }
     Ok(match newest {
         None if own.len() >= MAX_LOGS_PER_CERTIFICATE => return Err(SealError::LogsUsedUp),
-        Some((_, row, instance)) => Position {
+        // Every entry of a log names the same predecessor.
+        Some((row, header)) => Position {
             group,
-            instance,
-            predecessor: predecessor(store, row)?,
+            instance: header.instance,
+            predecessor: header.predecessor,
             sequence: Sequence::new(row.height.get() + 1),
             prev: row.head,
         },
@@ -118,14 +119,6 @@ pub(super) fn position(
             prev: MessageId::ZERO,
         },
     })
-}
-
-/// Every entry of a log names the same predecessor; the newest is at hand.
-fn predecessor(store: &Store, row: &LogRow) -> Result<Option<LogId>, ReadError> {
-    let newest = store.envelopes(row.group, row.log, row.height, row.height, usize::MAX)?.pop();
-    Ok(newest
-        .and_then(|bytes| envelope::decode(&bytes).ok())
-        .and_then(|decoded| decoded.header().predecessor))
 }
 
 /// Seals every part of a draft in order. Nothing is durable yet.
@@ -236,7 +229,7 @@ fn recipient_keys(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use belfry_proto::{
         id::PublicationId,
         schema::{self, statement::Decision},
@@ -272,7 +265,7 @@ mod tests {
         }
     }
 
-    fn draft(publication: PublicationId) -> DraftRow {
+    pub(in crate::publish) fn draft(publication: PublicationId) -> DraftRow {
         DraftRow {
             publication,
             group: CIDR,

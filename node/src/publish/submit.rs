@@ -22,6 +22,7 @@ use prost::Message;
 
 use super::{
     Guards,
+    straight::{Desk, Left, Outcome},
     submission::{Accepted, DraftStatus, ObjectName, Submission, SubmitError},
 };
 use crate::{
@@ -29,7 +30,7 @@ use crate::{
     feed::{Feed, Notice},
     identity::Identity,
     roster::LiveRoster,
-    store::{Change, Committed, DraftRow, DraftState, MessageState, ReadError, Store},
+    store::{Answer, Change, Committed, DraftRow, DraftState, MessageState, ReadError, Store},
 };
 
 /// What the config says for submissions that do not.
@@ -50,6 +51,7 @@ pub struct Publisher {
     pub(super) feed: Feed,
     defaults: Defaults,
     pub(super) guards: Guards,
+    desk: Option<Desk>,
 }
 
 impl Publisher {
@@ -63,7 +65,13 @@ impl Publisher {
         defaults: Defaults,
         guards: Guards,
     ) -> Self {
-        Self { identity, store, roster, feed, defaults, guards }
+        Self { identity, store, roster, feed, defaults, guards, desk: None }
+    }
+
+    /// The same publisher, which leaves with the flusher what can go out at once.
+    #[must_use]
+    pub fn with_desk(self, desk: Desk) -> Self {
+        Self { desk: Some(desk), ..self }
     }
 
     /// Checks a submission and makes it a durable sealed draft.
@@ -71,17 +79,35 @@ impl Publisher {
     /// # Errors
     /// [`SubmitError`]; nothing is kept then.
     pub async fn submit(&self, submission: Submission) -> Result<Accepted, SubmitError> {
+        // One thread from the bundle's first byte until its draft is durable, or on its way to be sealed.
         let this = self.clone();
-        // One thread from the bundle's first byte until its draft is durable.
-        let taken = tokio::task::spawn_blocking(move || this.take_in(submission)).await;
-        taken.map_err(|e| SubmitError::Fault(Box::new(e)))?
+        let (left, accepted) = match blocking(move || this.take_in(submission)).await? {
+            Taken::Kept(accepted) => return Ok(accepted),
+            Taken::Left(left, accepted) => (left, accepted),
+        };
+        match left.outcome().await {
+            Outcome::Answered(answer) => kept(answer),
+            Outcome::Back(draft) => {
+                let this = self.clone();
+                blocking(move || this.keep(*draft)).await
+            }
+        }
+        .map(|()| accepted)
     }
 
-    fn take_in(&self, submission: Submission) -> Result<Accepted, SubmitError> {
-        match self.check(submission)? {
-            Checked::New(draft, accepted) => self.keep(*draft).map(|()| accepted),
-            Checked::Seen(accepted) => Ok(accepted),
-        }
+    fn take_in(&self, submission: Submission) -> Result<Taken, SubmitError> {
+        let (draft, accepted) = match self.check(submission)? {
+            Checked::New(draft, accepted) => (draft, accepted),
+            Checked::Seen(accepted) => return Ok(Taken::Kept(accepted)),
+        };
+        let draft = match &self.desk {
+            Some(desk) if draft.state == DraftState::Queued => match desk.leave(draft) {
+                Ok(left) => return Ok(Taken::Left(left, accepted)),
+                Err(draft) => draft,
+            },
+            _ => draft,
+        };
+        self.keep(*draft).map(|()| Taken::Kept(accepted))
     }
 
     /// Makes a checked draft durable.
@@ -91,19 +117,11 @@ impl Publisher {
             return Err(SubmitError::NoRoom);
         }
         let is_held = draft.state == DraftState::Held;
-        match self.store.commit_blocking(Change::Draft(draft)) {
-            // Another submission with this key was faster: answer as to a second one.
-            Ok(Committed::Duplicate) => {
-                Err(SubmitError::Unavailable("the same idempotency key is being taken in"))
-            }
-            Ok(_) => {
-                if !is_held {
-                    self.feed.notify(Notice::DraftQueued);
-                }
-                Ok(())
-            }
-            Err(error) => Err(SubmitError::Fault(Box::new(error))),
+        kept(self.store.commit_blocking(Change::Draft(draft)))?;
+        if !is_held {
+            self.feed.notify(Notice::DraftQueued);
         }
+        Ok(())
     }
 
     /// How far a publication of this node has come; `None` for one it never took.
@@ -343,6 +361,30 @@ pub(super) fn audience_of(submission: &Submission) -> Audience {
         (false, _) => Audience::Recipients,
         (true, true) => Audience::WithoutSupervisors,
         (true, false) => Audience::Group,
+    }
+}
+
+/// How far a submission is when its checks are done.
+enum Taken {
+    Kept(Accepted),
+    Left(Left, Accepted),
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SubmitError> + Send + 'static,
+) -> Result<T, SubmitError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| SubmitError::Fault(Box::new(e)))?
+}
+
+/// What became of a draft's write.
+fn kept(answer: Answer) -> Result<(), SubmitError> {
+    match answer {
+        // Another submission with this key was faster: answer as to a second one.
+        Ok(Committed::Duplicate) => {
+            Err(SubmitError::Unavailable("the same idempotency key is being taken in"))
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(SubmitError::Fault(Box::new(error))),
     }
 }
 

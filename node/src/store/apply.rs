@@ -156,6 +156,7 @@ impl Applier {
             Change::Flushed { publication, envelopes: rows } => {
                 self.flushed(txn, publication, &rows, envelopes)
             }
+            Change::Published { draft, envelopes: rows } => self.published(txn, draft, &rows, envelopes),
             Change::DraftFailed { publication, error } => settle(txn, publication, |row| {
                 row.state = DraftState::Refused;
                 row.error = Some(error);
@@ -456,8 +457,34 @@ impl Applier {
         envelopes: &[EnvelopeRow],
         prepared: VecDeque<PreparedEnvelope>,
     ) -> Result<Committed, WriteError> {
-        // All or nothing, and never over what stands: a second flush of one draft would double it. Nor where
-        // nobody would see it: a fork may have come to light since the place was chosen.
+        self.extend_own_log(txn, envelopes, prepared)?;
+        settle(txn, publication, |row| sent(row, envelopes))
+    }
+
+    fn published(
+        &mut self,
+        txn: &mut Txn<'_>,
+        mut row: DraftRow,
+        envelopes: &[EnvelopeRow],
+        prepared: VecDeque<PreparedEnvelope>,
+    ) -> Result<Committed, WriteError> {
+        if !is_first(txn, &row)? {
+            return Ok(Committed::Duplicate);
+        }
+        self.extend_own_log(txn, envelopes, prepared)?;
+        sent(&mut row, envelopes);
+        put_draft(txn, &row);
+        Ok(Committed::Done)
+    }
+
+    /// All or nothing, and never over what stands: a second flush of one draft would double it. Nor where nobody would
+    /// see it: a fork may have come to light since the place was chosen.
+    fn extend_own_log(
+        &mut self,
+        txn: &mut Txn<'_>,
+        envelopes: &[EnvelopeRow],
+        prepared: VecDeque<PreparedEnvelope>,
+    ) -> Result<(), WriteError> {
         let unfit = WriteError::Missing("free place in an own log that goes on");
         let is_unfit = envelopes.iter().any(|row| {
             let log = self.log(row);
@@ -472,14 +499,7 @@ impl Applier {
                 return Err(unfit);
             }
         }
-        let messages = envelopes.iter().map(|row| row.id).collect();
-        let key_id = envelopes.first().and_then(|row| row.key_id);
-        settle(txn, publication, |row| {
-            row.state = DraftState::Flushed;
-            row.messages = messages;
-            row.key_id = key_id;
-            row.parts = Vec::new();
-        })
+        Ok(())
     }
 
     /// Objects of a publication part: each gets its place in the group's order and in the feed.
@@ -736,16 +756,35 @@ fn key(txn: &mut Txn<'_>, mut row: KeyRow) -> Result<Committed, WriteError> {
 }
 
 fn draft(txn: &mut Txn<'_>, row: &DraftRow) -> Result<Committed, WriteError> {
-    if let Some(key) = &row.idempotency_key {
-        let tag = txn.db.vault.tag("idempotency", key.as_bytes()).to_vec();
-        if txn.get(Cf::Idempotency, &tag)?.is_some() {
-            return Ok(Committed::Duplicate);
-        }
-        txn.put(Cf::Idempotency, tag, row.publication.to_vec());
+    if !is_first(txn, row)? {
+        return Ok(Committed::Duplicate);
     }
     txn.put(Cf::Queue, queue_key(row), Vec::new());
-    txn.put_sealed(SYSTEM, Cf::Drafts, row.publication.to_vec(), &DraftValue::of(row).encode_to_vec());
+    put_draft(txn, row);
     Ok(Committed::Done)
+}
+
+/// Whether nothing was submitted under the draft's idempotency key before; from now on something was.
+fn is_first(txn: &mut Txn<'_>, row: &DraftRow) -> Result<bool, ReadError> {
+    let Some(key) = &row.idempotency_key else { return Ok(true) };
+    let tag = txn.db.vault.tag("idempotency", key.as_bytes()).to_vec();
+    if txn.get(Cf::Idempotency, &tag)?.is_some() {
+        return Ok(false);
+    }
+    txn.put(Cf::Idempotency, tag, row.publication.to_vec());
+    Ok(true)
+}
+
+fn put_draft(txn: &mut Txn<'_>, row: &DraftRow) {
+    txn.put_sealed(SYSTEM, Cf::Drafts, row.publication.to_vec(), &DraftValue::of(row).encode_to_vec());
+}
+
+/// What a draft is once its messages stand in the log.
+fn sent(row: &mut DraftRow, envelopes: &[EnvelopeRow]) {
+    row.state = DraftState::Flushed;
+    row.messages = envelopes.iter().map(|envelope| envelope.id).collect();
+    row.key_id = envelopes.first().and_then(|envelope| envelope.key_id);
+    row.parts = Vec::new();
 }
 
 /// Takes a draft off the queue with what became of it.
@@ -781,7 +820,7 @@ fn decide(
     if matches!(row.state, DraftState::Queued | DraftState::Held) {
         txn.put(Cf::Queue, queue_key(&row), Vec::new());
     }
-    txn.put_sealed(SYSTEM, Cf::Drafts, publication.to_vec(), &DraftValue::of(&row).encode_to_vec());
+    put_draft(txn, &row);
     Ok(row)
 }
 

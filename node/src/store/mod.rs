@@ -150,13 +150,25 @@ impl Store {
         futures::executor::block_on(self.enqueue(changes))
     }
 
-    /// [`Self::enqueue_blocking`]; `told` is called with the answers on the writer's own thread, the moment they are
-    /// known.
+    /// [`Self::enqueue`]; `told` is called with the answers on the writer's own thread, the moment they
+    /// are known.
     ///
     /// # Errors
     /// [`WriteError::Closed`]; `told` is not called then.
-    pub fn enqueue_telling(&self, changes: Vec<Prepared>, told: Told) -> Result<Pending, WriteError> {
-        futures::executor::block_on(self.writer.enqueue(changes, Some(told)))
+    pub async fn enqueue_telling(&self, changes: Vec<Prepared>, told: Told) -> Result<Pending, WriteError> {
+        self.writer.enqueue(changes, Some(told)).await
+    }
+
+    /// [`Self::enqueue_telling`] for callers on blocking threads.
+    ///
+    /// # Errors
+    /// [`WriteError::Closed`]; `told` is not called then.
+    pub fn enqueue_telling_blocking(
+        &self,
+        changes: Vec<Prepared>,
+        told: Told,
+    ) -> Result<Pending, WriteError> {
+        futures::executor::block_on(self.enqueue_telling(changes, told))
     }
 
     /// The feed's newest durable sequence, and every later one as it comes.

@@ -54,6 +54,13 @@ pub enum Change {
         /// Its messages, in log order.
         envelopes: Vec<EnvelopeRow>,
     },
+    /// A submission that became messages before it was acknowledged: the draft, its messages and its status, at once.
+    Published {
+        /// The draft, as it would be queued.
+        draft: DraftRow,
+        /// Its messages, in log order.
+        envelopes: Vec<EnvelopeRow>,
+    },
     /// A draft never will.
     DraftFailed {
         /// Which.

@@ -534,6 +534,26 @@ fn a_draft_becomes_messages_once() {
 }
 
 #[test]
+fn a_draft_and_its_message_are_written_at_once_or_neither() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let publish = |n: u8, key, envelope| {
+        store.commit_blocking(Change::Published { draft: draft(n, key), envelopes: vec![envelope] })
+    };
+    assert_eq!(publish(1, Some("k"), envelope(1)).unwrap(), Committed::Done);
+    let row = store.draft(PublicationId::new([1; 16])).unwrap().unwrap();
+    assert_eq!((row.state, row.messages, row.parts.len()), (DraftState::Flushed, vec![id(1)], 0));
+    assert_eq!(store.queued(10).unwrap(), []);
+    // Submitted before, whichever way it went.
+    assert_eq!(publish(2, Some("k"), envelope(2)).unwrap(), Committed::Duplicate);
+    assert!(!store.has_message(id(2)).unwrap());
+    // Its place was taken meanwhile: neither a draft nor its key is left behind.
+    assert!(matches!(publish(3, Some("l"), envelope(1)), Err(WriteError::Missing(_))));
+    assert!(store.draft(PublicationId::new([3; 16])).unwrap().is_none());
+    assert_eq!(publish(4, Some("l"), envelope(2)).unwrap(), Committed::Done);
+}
+
+#[test]
 fn a_draft_is_never_flushed_into_a_log_that_forked() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);

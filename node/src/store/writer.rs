@@ -89,7 +89,9 @@ impl Prepared {
     pub(super) fn of(vault: &Vault, mut change: Change) -> Self {
         let rows = match &mut change {
             Change::Envelope(row) => std::slice::from_mut(row.as_mut()),
-            Change::Flushed { envelopes, .. } => envelopes.as_mut_slice(),
+            Change::Flushed { envelopes, .. } | Change::Published { envelopes, .. } => {
+                envelopes.as_mut_slice()
+            }
             _ => &mut [],
         };
         let envelopes = rows

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use libp2p::{
     StreamProtocol,
     connection_limits::{self, ConnectionLimits},
-    identify,
     identity::Keypair,
     ping, request_response,
     swarm::NetworkBehaviour,
@@ -46,7 +45,6 @@ pub(super) struct Inner {
 /// What admitted nodes speak now and then.
 #[derive(NetworkBehaviour)]
 pub(super) struct Rest {
-    identify: identify::Behaviour,
     ping: ping::Behaviour,
     pub(super) keys: Rpc<Keys>,
     pub(super) sync: Rpc<Sync>,
@@ -68,14 +66,9 @@ impl Behaviour {
             .with_max_established(Some(config.max_connections));
         // Strangers leave at least three quarters of the connections to members.
         let quarter = usize::try_from(config.max_connections / 4).unwrap_or(usize::MAX).max(1);
-        // Identify tells only the version of the protocol; who and where everyone is, the signed
-        // address records say.
-        let identify = identify::Config::new("belfry/1".to_owned(), identity.public())
-            .with_agent_version("belfry".to_owned())
-            .with_hide_listen_addrs(true)
-            .with_cache_size(0);
+        // No identify: who and where everyone is, the signed address records say; and every name that a connection
+        // listens to costs a little whenever anything happens on it.
         let rest = Rest {
-            identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING)),
             keys: rpc(counters),
             sync: rpc(counters),

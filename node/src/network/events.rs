@@ -68,7 +68,6 @@ impl Driver {
             BehaviourEvent::Gated(InnerEvent::Gossip(event)) => self.on_gossip_event(event),
             BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Ping(event))) => self.on_ping(event),
             // Who and where everyone is, the signed address records say.
-            BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Identify(_))) => {}
             BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Keys(event))) => {
                 let (from, admitted) = self.standing(&event);
                 let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().rest.0.keys;

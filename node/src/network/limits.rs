@@ -51,7 +51,7 @@ pub const PEER_BYTES: Rate = Rate { per_second: 16.0 * 1024.0 * 1024.0, burst: 1
 pub const CONNECTIONS_PER_PEER: u32 = 4;
 /// Handshakes under way, each way. Too low ⇒ slow strangers keep members out; each costs some 10 KiB.
 pub const PENDING: u32 = 128;
-/// Streams one peer may hold open on one connection: gossip, identify, ping and the request protocols use
+/// Streams one peer may hold open on one connection: gossip, ping and the request protocols use
 /// fewer than fifty. yamux lets each fill 256 KiB.
 pub const STREAMS: u32 = 128;
 /// Streams of one connection that may be negotiating their protocol at once.

@@ -6,7 +6,7 @@
 //!                                    ▼ │                                                 │
 //!  ┌──────────────────────────── swarm: one supervised task ─────────────────────────────┴──┐
 //!  │ limits ─▶ gated ─▶ hello                     the order matters, see `behaviour`        │
-//!  │           └── admitted connections: gossipsub; quiet ─▶ identify, ping, keys, sync     │
+//!  │           └── admitted connections: gossipsub; quiet ─▶ ping, keys, sync               │
 //!  │           └── lobby connections: nothing; hello is all they speak                      │
 //!  └────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```

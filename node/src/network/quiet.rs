@@ -1,7 +1,7 @@
 //! Protocols that rest most of the time, left alone while they do.
 //!
 //! libp2p polls every handler of a connection whenever anything happens on it, and on a busy topic something
-//! always does: asking ping, identify and three request protocols whether they want anything took a fifth of what
+//! always does: asking ping and three request protocols whether they want anything took a fifth of what
 //! a connection costs. A handler in here is polled when its own waker was woken, or when it was told something.
 
 use std::{

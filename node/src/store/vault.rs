@@ -19,8 +19,8 @@ use super::{ReadError, columns::Cf};
 
 /// Class of rows that belong to no group: drafts, keys, tokens.
 pub(super) const SYSTEM: GroupId = GroupId::new(0);
-/// Values below this many bytes are not worth compressing.
-const COMPRESS_FROM: usize = 256;
+/// Values below this many bytes are not compressed: it would halve little, and cost every message time.
+const COMPRESS_FROM: usize = 2048;
 /// One of zstd's fast levels: rows are small, and disk is cheaper than time on the way in.
 const LEVEL: i32 = -1;
 /// Most that one of our own values can decompress to; a payload is 1 MiB, a draft part of it as much.

@@ -31,6 +31,7 @@ pub mod network;
 pub mod notice;
 pub mod publish;
 pub mod query;
+pub mod refusals;
 pub mod roster;
 mod rows;
 pub mod space;

@@ -1,6 +1,7 @@
-"""A cable between two network interfaces that loses and delays what it carries, in user space.
+"""A cable between two network interfaces that loses, delays and withholds what it carries, in user space.
 
     link.py cable LEFT RIGHT --loss 0.1 --delay 0.03 --seed 1    carries frames until it is killed
+    link.py cable INSIDE OUTSIDE --answers-only --no-udp         the same, as a firewall before INSIDE
     link.py plain INTERFACE...                                   has the kernel finish checksums and segments itself
 
 A veth pair leaves checksums and segments to a device that does not exist; whoever reads raw frames from it would hand on
@@ -44,7 +45,28 @@ def opened(name):
     return found
 
 
-def cable(left, right, loss, delay, seed):
+class Firewall:
+    """Lets in what answers something that went out, as every office's does; and no UDP at all, as some do."""
+
+    def __init__(self, answers_only, no_udp):
+        self.answers_only, self.no_udp = answers_only, no_udp
+        self.out = set()
+
+    def passes(self, frame, is_outbound):
+        """Whether the frame goes through; what is neither TCP nor UDP over IPv4 does (ARP, say)."""
+        if frame[12:14] != b"\x08\x00" or frame[23] not in (6, 17):
+            return True
+        if self.no_udp and frame[23] == 17:
+            return False
+        ports = 14 + (frame[14] & 15) * 4
+        source, target = (frame[26:30], frame[ports : ports + 2]), (frame[30:34], frame[ports + 2 : ports + 4])
+        if is_outbound:
+            self.out.add((frame[23], source, target))
+            return True
+        return not self.answers_only or (frame[23], target, source) in self.out
+
+
+def cable(left, right, loss, delay, seed, firewall):
     chance = random.Random(seed)
     ends = {}
     one, other = opened(left), opened(right)
@@ -67,6 +89,8 @@ def cable(left, right, loss, delay, seed):
                 continue
             if kind == socket.PACKET_OUTGOING or chance.random() < loss:
                 continue
+            if not firewall.passes(frame, end is one):
+                continue
             number += 1
             # Not all alike, so that some overtake others.
             due = time.monotonic() + delay * chance.uniform(0.5, 1.5)
@@ -82,13 +106,16 @@ def main():
     one.add_argument("--loss", type=float, default=0.0)
     one.add_argument("--delay", type=float, default=0.0)
     one.add_argument("--seed", type=int, default=1)
+    one.add_argument("--answers-only", action="store_true")
+    one.add_argument("--no-udp", action="store_true")
     commands.add_parser("plain").add_argument("interfaces", nargs="+")
     arguments = parser.parse_args()
     if arguments.command == "plain":
         for name in arguments.interfaces:
             plain(name)
     else:
-        cable(arguments.left, arguments.right, arguments.loss, arguments.delay, arguments.seed)
+        firewall = Firewall(arguments.answers_only, arguments.no_udp)
+        cable(arguments.left, arguments.right, arguments.loss, arguments.delay, arguments.seed, firewall)
 
 
 main()

@@ -63,7 +63,7 @@ impl Hostile {
     }
 
     fn start(node: &SigningKey, record: Option<Record>, coalition: &Coalition) -> anyhow::Result<Self> {
-        let config = NetworkConfig { listen: vec![Transport::Quic.loopback()?], ..NetworkConfig::default() };
+        let config = NetworkConfig { listen: Transport::Quic.loopback()?, ..NetworkConfig::default() };
         let (network, inbound) = network::start(&config, node, coalition.id())?;
         let (heard, claimed) = (Arc::default(), Arc::default());
         let refused: Arc<Script> = Arc::new(|_| refused(Refusal::Unknown));

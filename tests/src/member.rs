@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use anyhow::{Context as _, bail, ensure};
 use belfry_node::{
     api::server::ServerConfig,
-    daemon::{Daemon, Outlets, Settings, Tuning},
+    daemon::{Circuits, Daemon, Outlets, Settings, Tuning},
     keys::{Enrolment, MemberKeys, enrolment},
     network::{Address, Network, NetworkConfig},
     publish::Defaults,
@@ -38,19 +38,22 @@ pub enum Transport {
     Quic,
     /// TCP with Noise and yamux, the fallback.
     Tcp,
+    /// It listens nowhere: nobody can dial it.
+    Outbound,
 }
 
 impl Transport {
-    /// Any free port of the loopback address.
+    /// Any free port of the loopback address, if it listens at all.
     ///
     /// # Errors
     /// Never, as long as the network speaks both.
-    pub fn loopback(self) -> anyhow::Result<Address> {
+    pub fn loopback(self) -> anyhow::Result<Vec<Address>> {
         let text = match self {
             Self::Quic => "/ip4/127.0.0.1/udp/0/quic-v1",
             Self::Tcp => "/ip4/127.0.0.1/tcp/0",
+            Self::Outbound => return Ok(Vec::new()),
         };
-        Ok(Address::parse(text)?.0)
+        Ok(vec![Address::parse(text)?.0])
     }
 }
 
@@ -199,8 +202,9 @@ impl Member {
         ensure!(self.daemon.is_none(), "{} runs already", self.name);
         let settings = Settings {
             data_dir: self.folder.path().to_owned(),
-            network: NetworkConfig { listen: vec![self.transport.loopback()?], ..NetworkConfig::default() },
+            network: NetworkConfig { listen: self.transport.loopback()?, ..NetworkConfig::default() },
             bootstrap,
+            circuits: Circuits::default(),
             api: ServerConfig {
                 listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
                 ..ServerConfig::default()

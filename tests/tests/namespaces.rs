@@ -3,9 +3,36 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use belfry_tests::process::{
-    Coalition, Member, Role,
-    space::{Side, Site},
+    Coalition, Member, Role, eventually,
+    space::{Door, Side, Site},
 };
+
+/// A site without loss, unless the system gives none.
+fn site() -> Option<Site> {
+    match Site::built(0.0, 0.0) {
+        Ok(site) => Some(site),
+        Err(why) => {
+            eprintln!("SKIPPED: this system gives no network namespaces: {why}");
+            None
+        }
+    }
+}
+
+/// Where `member` reaches the node of organisation `other` now.
+fn reaches(member: &Member, other: &str) -> Vec<String> {
+    let peers: serde_json::Value = serde_json::from_str(&member.ok(&["peers", "--json"])).unwrap();
+    let peers = peers["peers"].as_array().unwrap().clone();
+    let addresses = peers.iter().filter(|peer| peer["organisation"] == other);
+    let addresses = addresses.flat_map(|peer| peer["addresses"].as_array().unwrap().clone());
+    addresses.map(|address| address.as_str().unwrap().to_owned()).collect()
+}
+
+fn reaches_by(member: &Member, other: &str, what: &str, fits: impl Fn(&str) -> bool) {
+    eventually(&format!("{} reaches {other} {what}", member.name), || {
+        let addresses = reaches(member, other);
+        (!addresses.is_empty() && addresses.iter().all(|address| fits(address))).then_some(())
+    });
+}
 
 fn list(members: &[Member], ids: &[String]) {
     for member in members {
@@ -63,4 +90,89 @@ fn halves_that_were_parted_and_killed_hold_the_same_once_they_are_joined() {
     for member in &members {
         assert_eq!(member.listed().len(), ids.len(), "each once at {}", member.name);
     }
+}
+
+/// Keys pass between members alone, so both would wait for them for ever.
+#[test]
+fn members_behind_firewalls_meet_over_a_carrier_and_then_without_it() {
+    let Some(mut site) = site() else { return };
+    let coalition = Coalition::found("Walled");
+    let mut carrier = coalition.issue("carrier", Role::Carrier);
+    let mut members = ["alice", "bob"].map(|name| coalition.issue(name, Role::Publisher));
+    carrier.join(&coalition);
+    site.place(&mut carrier, Side::Left, 1);
+    carrier.start();
+    let at_carrier = carrier.address().unwrap();
+    for (number, member) in (2..).zip(&mut members) {
+        member.join(&coalition);
+        let side = if number == 2 { Side::Left } else { Side::Right };
+        site.place_behind(Door::AnswersOnly, member, side, number);
+        member.bootstrap = vec![at_carrier.clone()];
+        member.relays = vec![at_carrier.clone()];
+        member.start();
+    }
+    for member in &members {
+        member.meets(2);
+    }
+    let ids = vec![members[0].publish(1), members[1].publish(2)];
+    list(&members, &ids);
+    // Both firewalls took the other's packets for answers.
+    let is_direct = |address: &str| !address.contains("p2p-circuit");
+    reaches_by(&members[0], "bob", "directly", is_direct);
+    reaches_by(&members[1], "alice", "directly", is_direct);
+
+    // Back without a word of where anybody is: the address book has it.
+    members[0].terminate();
+    members[0].bootstrap.clear();
+    members[0].relays.clear();
+    members[0].start();
+    members[0].meets(2);
+    let ids = vec![members[1].publish(3)];
+    list(&members, &ids);
+}
+
+#[test]
+fn tcp_takes_over_where_quic_is_blocked_and_a_node_that_moves_is_found_again() {
+    let Some(mut site) = site() else { return };
+    let coalition = Coalition::found("Moving");
+    let mut members = ["alice", "bob", "carol"].map(|name| coalition.issue(name, Role::Publisher));
+    for (number, member) in (1..).zip(&mut members) {
+        member.join(&coalition);
+        let door = if number == 3 { Door::TcpAnswersOnly } else { Door::Open };
+        site.place_behind(door, member, if number == 1 { Side::Left } else { Side::Right }, number);
+        if number == 2 {
+            // It follows whatever addresses the machine has.
+            member.network = r#""/ip4/0.0.0.0/udp/4001/quic-v1", "/ip4/0.0.0.0/tcp/4001""#.to_owned();
+        }
+    }
+    let [alice, bob, carol] = &mut members;
+    alice.start();
+    let places = alice.addresses();
+    assert!(places.iter().any(|place| place.contains("/quic-v1/")), "{places:?}");
+    bob.bootstrap.clone_from(&places);
+    bob.start();
+    carol.bootstrap = places;
+    carol.start();
+    for member in [&*alice, &*bob, &*carol] {
+        member.meets(2);
+    }
+    reaches_by(carol, "alice", "over TCP", |address| address.contains("/tcp/4001"));
+    reaches_by(carol, "bob", "over TCP", |address| address.contains("/tcp/4001"));
+    reaches_by(bob, "alice", "over QUIC", |address| address.ends_with("/quic-v1"));
+    let ids = vec![carol.publish(1), bob.publish(2)];
+    for member in [&*alice, &*bob, &*carol] {
+        member.lists(&ids);
+    }
+
+    // Another address while it runs, and then a member comes back that last saw it at the old one.
+    carol.terminate();
+    site.moved(2, 9);
+    let is_new = |address: &str| address.contains("/10.77.0.9/");
+    let (old, moved) = (alice.publish(3), bob.publish(4));
+    alice.lists(&[moved.clone()]);
+    bob.lists(&[old.clone()]);
+    carol.bootstrap.clear();
+    carol.start();
+    carol.lists(&[old, moved]);
+    reaches_by(carol, "bob", "at its new address", is_new);
 }

@@ -1,7 +1,8 @@
 //! Telling the audit log who asks for what: a layer around every route.
 //!
-//! A call that may change something is in the log before it goes on, and on disk before it is answered; what came of it follows. What only reads
-//! is counted by token, route and status, and told once a minute.
+//! A call that may change something is in the log before it goes on, and on disk before it is answered; what came of it
+//! follows. What only reads, asks what would become of something, or is made by a token that may not make it is counted
+//! by token, route and status, and told once a minute: nobody who may change nothing fills the log.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +18,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{app::App, auth::Identity, problem::Problem};
+use super::{
+    app::App,
+    auth::{Identity, Needs},
+    params::Params,
+    problem::Problem,
+};
 use crate::{
     audit_log::{AuditLog, Event, Record},
     clock,
@@ -37,8 +43,23 @@ const MAX_SUBJECT: usize = 80;
 pub(super) struct Told {
     pub(super) app: Arc<App>,
     pub(super) path: &'static str,
+    /// What it asks of a token.
+    pub(super) needs: Needs,
     /// Whether its handler may change something.
     pub(super) changes: bool,
+}
+
+impl Told {
+    /// Who asks, if that may change something.
+    fn changer(&self, request: &Request) -> Option<TokenId> {
+        let identity = request.extensions().get::<Identity>()?;
+        (self.changes && identity.meets(self.needs) && !is_dry_run(request)).then(|| identity.token())?
+    }
+}
+
+/// As the handlers read it, and refuse it if they cannot.
+fn is_dry_run(request: &Request) -> bool {
+    Params::of(request.uri()).and_then(|mut params| params.flag("dry_run")).unwrap_or(false)
 }
 
 /// Id of what a call made, changed or ended, where no Location says it; goes with the response.
@@ -67,10 +88,11 @@ impl Reads {
 
 /// Layer.
 pub(super) async fn tell(State(told): State<Told>, request: Request, next: Next) -> Response {
-    let Told { app, path, changes } = told;
+    let changer = told.changer(&request);
+    let Told { app, path, .. } = told;
     let token = request.extensions().get::<Identity>().and_then(Identity::token);
     let method = request.method().as_str().to_owned();
-    let Some(asking) = token.filter(|_| changes) else {
+    let Some(asking) = changer else {
         let response = next.run(request).await;
         let full = app.reads.count((token, method, path, response.status().as_u16()));
         write(&app.ports.audit, full).await;

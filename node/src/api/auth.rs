@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::{
     app::App,
     connection::Caller,
+    doors::Place,
     problem::Problem,
     taxii::{self, media},
 };
@@ -78,6 +79,11 @@ impl Identity {
     pub(crate) fn token(&self) -> Option<TokenId> {
         self.0.as_ref().ok().map(Principal::token)
     }
+
+    /// Whether it is good, and good for that.
+    pub(crate) fn meets(&self, needs: Needs) -> bool {
+        self.0.as_ref().is_ok_and(|principal| needs.met_by(principal))
+    }
 }
 
 /// Layer: finds out who asks and charges failures and requests to their buckets.
@@ -85,6 +91,9 @@ pub(crate) async fn identify(State(app): State<Arc<App>>, mut request: Request, 
     let address = request.extensions().get::<Caller>().and_then(Caller::address);
     let identity = match principal(&app, request.headers()) {
         Ok(principal) => {
+            if let Some(place) = request.extensions().get::<Place>() {
+                place.keep();
+            }
             app.requests.take(principal.token(), Instant::now()).map(|()| principal).map_err(|wait| {
                 Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "this token asks too often")
                     .retry_after(wait)

@@ -22,20 +22,18 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream, UnixListener},
-    sync::Semaphore,
 };
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 use tower::util::MapRequestLayer;
 
-use super::tls::Tls;
+use super::{doors::Doors, tls::Tls};
 
-/// Connections open at once on one listener. Too low ⇒ a pool of clients starves itself; too high ⇒
-/// descriptors that the peers' side needs.
-const MAX_CONNECTIONS: usize = 256;
 /// Until a client must have sent its request head; an idle kept-alive connection ends after it too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Until a client must have finished its TLS handshake: two round trips.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a request head; the longest legitimate ones are filters of a hundred ids.
 const MAX_HEAD: usize = 64 * 1024;
 /// How long running requests may take to end when the server stops.
@@ -108,16 +106,9 @@ async fn serve<A, S, F, G>(
     G: Future<Output = std::io::Result<S>> + Send + 'static,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let doors = Doors::default();
     let graceful = GracefulShutdown::new();
     loop {
-        let place = tokio::select! {
-            () = stopping.cancelled() => break,
-            place = places.clone().acquire_owned() => match place {
-                Ok(place) => place,
-                Err(_) => break,
-            },
-        };
         let (stream, caller) = tokio::select! {
             () = stopping.cancelled() => break,
             accepted = accept() => match accepted {
@@ -129,14 +120,32 @@ async fn serve<A, S, F, G>(
                 }
             },
         };
+        let place = tokio::select! {
+            () = stopping.cancelled() => break,
+            place = doors.enter(caller.address()) => place,
+        };
+        let Some(place) = place else {
+            tracing::debug!(
+                ?caller,
+                "an API connection was refused: too many of its address have shown no token"
+            );
+            continue;
+        };
+        let held = place.clone();
         let service = MapRequestLayer::new(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(held.clone());
             request
         })
         .layer(router.clone());
         let (watcher, secured) = (graceful.watcher(), secured(stream));
         tokio::spawn(async move {
-            let stream = match tokio::time::timeout(HEAD_TIMEOUT, secured).await {
+            let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, secured);
+            let handshake = tokio::select! {
+                handshake = handshake => handshake,
+                () = place.taken() => return tracing::debug!("an API connection made room for another"),
+            };
+            let stream = match handshake {
                 Ok(Ok(stream)) => stream,
                 Ok(Err(error)) => {
                     return tracing::debug!("an API connection ended in its handshake: {error}");
@@ -148,8 +157,11 @@ async fn serve<A, S, F, G>(
                 .header_read_timeout(HEAD_TIMEOUT)
                 .max_buf_size(MAX_HEAD)
                 .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-            if let Err(error) = watcher.watch(connection).await {
-                tracing::debug!("an API connection ended early: {error}");
+            tokio::select! {
+                ended = watcher.watch(connection) => if let Err(error) = ended {
+                    tracing::debug!("an API connection ended early: {error}");
+                },
+                () = place.taken() => tracing::debug!("an API connection made room for another"),
             }
             drop(place);
         });

@@ -15,6 +15,7 @@ mod audit;
 mod auth;
 mod body;
 mod connection;
+mod doors;
 mod dress;
 mod events;
 mod exports;

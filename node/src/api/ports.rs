@@ -89,6 +89,10 @@ pub trait NodeStatus: Send + Sync {
     fn counters(&self) -> Vec<(String, u64)> {
         Vec::new()
     }
+    /// What was refused since the start: on which way, why, how often.
+    fn refusals(&self) -> Vec<(&'static str, &'static str, u64)> {
+        Vec::new()
+    }
     /// Bytes that links carried, as OpenMetrics lines without the closing one.
     fn traffic(&self) -> String {
         String::new()

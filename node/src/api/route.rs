@@ -108,7 +108,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/api/v1/forks", Read, forks::list),
         Route::get("/api/v1/events", Read, events::events),
         Route::post("/api/v1/publications", Publish, publications::submit),
-        Route::post("/api/v1/previews", Publish, publications::preview),
+        Route::ask("/api/v1/previews", Publish, publications::preview),
         Route::post("/api/v1/import", Publish, import::import),
         Route::get("/api/v1/drafts", Publish, drafts::list),
         Route::get("/api/v1/drafts/{draft}", Publish, drafts::show),
@@ -135,7 +135,8 @@ pub(crate) fn table() -> Vec<Route> {
 pub(crate) fn router(app: &Arc<App>) -> Router<Arc<App>> {
     let mut router = Router::new();
     for route in table() {
-        let told = Told { app: Arc::clone(app), path: route.path, changes: route.changes };
+        let (path, needs, changes) = (route.path, route.needs, route.changes);
+        let told = Told { app: Arc::clone(app), path, needs, changes };
         let gated = route.handler.layer(middleware::from_fn_with_state(route.needs, auth::gate));
         let gated = gated.layer(middleware::from_fn_with_state(told, audit::tell));
         if let Some(bare) = route.path.strip_suffix('/') {

@@ -99,6 +99,11 @@ pub struct Network {
     pub external: Vec<Address>,
     /// Nodes to dial before any address record is known.
     pub bootstrap: Vec<Bootstrap>,
+    /// Whether this node gives circuits to members that nobody can dial. Unset: a carrier's does, others do not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relay: Option<bool>,
+    /// Nodes to ask for circuits, should this one need some, besides the coalition's carriers; dialled like `bootstrap`.
+    pub relays: Vec<Bootstrap>,
     /// Most links to admitted nodes.
     pub max_peers: u32,
     /// How often missing links are dialled again.
@@ -205,10 +210,26 @@ impl Default for Network {
             listen: Address::any(DEFAULT_PORT),
             external: Vec::new(),
             bootstrap: Vec::new(),
+            relay: None,
+            relays: Vec::new(),
             // Six links into each of twelve groups, the random ones and room for inbound.
             max_peers: 128,
             redial_interval: Duration::from_secs(15),
         }
+    }
+}
+
+impl Network {
+    /// The key that does not go with the others, and why.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        if self.relay == Some(true) && self.listen.is_empty() {
+            return Err((
+                "relay",
+                "a node that listens nowhere cannot give circuits: set listen, or leave relay to others"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -314,8 +335,10 @@ impl Config {
     /// [`ConfigError::Invalid`].
     pub fn parse(text: &str, origin: &Path) -> Result<Self, ConfigError> {
         let config: Self = toml::from_str(text).map_err(|e| ConfigError::invalid(origin, text, &e))?;
-        if let Err((key, message)) = config.api.check() {
-            return Err(ConfigError::of_key(origin, text, ("api", key), message));
+        for (section, checked) in [("network", config.network.check()), ("api", config.api.check())] {
+            if let Err((key, message)) = checked {
+                return Err(ConfigError::of_key(origin, text, (section, key), message));
+            }
         }
         Ok(config)
     }
@@ -449,6 +472,8 @@ mod tests {
             ("[network]\nlisten = [\"0.0.0.0:1\"]", "/ip4/"),
             ("[network]\nlisten = [\"/ip4/1.2.3.4/sctp/1\"]", "/tcp/"),
             ("[network]\nbootstrap = [\"/ip4/1.2.3.4/tcp/1\"]", "/p2p/"),
+            ("[network]\nlisten = []\nrelay = true", "set listen"),
+            ("[network]\nrelays = [\"/ip4/1.2.3.4/tcp/1\"]", "/p2p/"),
             ("[api]\nlisten = \"0.0.0.0:80\"", "127.0.0.1"),
             ("[api]\nlisten = \"127.0.0.1\"", "127.0.0.1:4718"),
             ("[api]\ntls_key = \"/k\"", "tls_certificate"),

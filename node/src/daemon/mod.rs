@@ -35,7 +35,7 @@ use crate::{
     ingest::Ingest,
     keys::{DataFolder, Enrolment, Source, file},
     membership::{DialLimits, GateTimes, Membership, Reach, Sources},
-    network::{self, Address, Network, NetworkConfig},
+    network::{self, Address, Network, NetworkConfig, RelayLimits},
     publish::{Defaults, Flusher, Guards, Holders, Publisher},
     query::{CLI_TOKEN, Groups, Query, Scope, lists::Lists},
     roster::LiveRoster,
@@ -57,6 +57,8 @@ pub struct Settings {
     pub network: NetworkConfig,
     /// Nodes to dial before any address record is known.
     pub bootstrap: Vec<(PublicKey, Address)>,
+    /// Circuits, given and asked for.
+    pub circuits: Circuits,
     /// The API's.
     pub api: ServerConfig,
     /// What submissions say that do not.
@@ -67,6 +69,15 @@ pub struct Settings {
     pub outlets: Outlets,
     /// How often, and how full.
     pub tuning: Tuning,
+}
+
+/// How members meet that cannot dial each other.
+#[derive(Clone, Debug, Default)]
+pub struct Circuits {
+    /// Whether this node gives circuits; unset: if it is a carrier's.
+    pub gives: Option<bool>,
+    /// Who is asked for them besides carriers, and where they are.
+    pub relays: Vec<(PublicKey, Address)>,
 }
 
 /// What tools are given, and what never is.
@@ -183,12 +194,11 @@ impl Settings {
                 .map(|a| Ok(Address::parse(&a.to_string())?.0))
                 .collect::<anyhow::Result<Vec<Address>>>()
         };
-        let bootstrap = config
-            .network
-            .bootstrap
-            .iter()
-            .map(|b| Ok((b.node, Address::parse(&b.address.to_string())?.0)))
-            .collect::<anyhow::Result<Vec<_>>>()?;
+        let nodes = |list: &[config::Bootstrap]| {
+            list.iter()
+                .map(|b| Ok((b.node, Address::parse(&b.address.to_string())?.0)))
+                .collect::<anyhow::Result<Vec<_>>>()
+        };
         let tlp = config.publish.tlp.and_then(Option::<Tlp>::from).unwrap_or(DEFAULT_TLP);
         Ok(Self {
             data_dir: config.node.data_dir.clone(),
@@ -198,7 +208,8 @@ impl Settings {
                 max_connections: config.network.max_peers,
                 ..NetworkConfig::default()
             },
-            bootstrap,
+            bootstrap: nodes(&config.network.bootstrap)?,
+            circuits: Circuits { gives: config.network.relay, relays: nodes(&config.network.relays)? },
             api: ServerConfig {
                 listen: vec![config.api.listen],
                 tls: config.api.tls().map(|(certificate, key)| TlsFiles { certificate, key }),
@@ -248,7 +259,15 @@ impl Daemon {
             kem: enrolment.keys.kem.clone(),
         });
         let coalition: CoalitionId = enrolment.coalition();
-        let (network, inbound) = network::start(&settings.network, &enrolment.keys.node, coalition)?;
+        let Circuits { gives, relays } = settings.circuits;
+        let listens = !settings.network.listen.is_empty();
+        let gives_circuits = listens && gives.unwrap_or(enrolment.certificate.carrier);
+        let network = NetworkConfig {
+            relay: settings.network.relay.or_else(|| gives_circuits.then(RelayLimits::default)),
+            ..settings.network
+        };
+        let (max_connections, external) = (network.max_connections, network.external.clone());
+        let (network, inbound) = network::start(&network, &enrolment.keys.node, coalition)?;
         let feed = Feed::default();
         let mut tasks = Tasks::default();
         tasks.spawn("space", space.run());
@@ -260,12 +279,14 @@ impl Daemon {
             roster.clone(),
             feed.clone(),
             Reach {
-                bootstrap: settings.bootstrap,
-                external: settings.network.external,
+                relays: relays.iter().map(|(node, _)| *node).collect(),
+                bootstrap: settings.bootstrap.into_iter().chain(relays).collect(),
+                external,
+                listens,
                 limits: DialLimits {
                     longest_wait: tuning.redial_interval,
                     // A quarter is left to those who dial us.
-                    most: usize::try_from(settings.network.max_connections).unwrap_or(usize::MAX) / 4 * 3,
+                    most: usize::try_from(max_connections).unwrap_or(usize::MAX) / 4 * 3,
                 },
                 gate: tuning.gate,
             },
@@ -347,7 +368,7 @@ impl Daemon {
         let query = Query::open(store.clone(), roster.clone(), identity.node, &master)?;
         let own = settings.guards.own().context("the section [guards]")?;
         let guards = Guards::new(own, Arc::new(ports::Known(lists.clone())));
-        let query = query.with_exports(exports, lists);
+        let query = query.with_exports(exports, lists).with_refusals(network.refusals().clone());
         cli_token(&query, &settings.data_dir).await?;
         let (asked, kept) = (query.clone(), store.clone());
         let (hooks, running) =

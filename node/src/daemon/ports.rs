@@ -264,6 +264,11 @@ impl NodeStatus for Status {
         rows
     }
 
+    fn refusals(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let counts = self.network.refusals().counts();
+        counts.into_iter().map(|(way, reason, count)| (way.as_str(), reason, count)).collect()
+    }
+
     fn traffic(&self) -> String {
         self.network.traffic().open_metrics().unwrap_or_default()
     }

@@ -30,6 +30,7 @@ use crate::{
     bucket::Buckets,
     clock,
     network::Gossip,
+    refusals::{Claimed, Refused, Way},
     store::{Change, ParkRow},
 };
 
@@ -57,6 +58,8 @@ pub(super) enum Judgement {
         verdict: Verdict,
         code: &'static str,
         detail: String,
+        /// What it says of itself, if it can be read.
+        claimed: Option<Box<Claimed>>,
     },
 }
 
@@ -70,8 +73,9 @@ impl Judgement {
         }
     }
 
-    fn refused(error: &(impl Judged + std::fmt::Display)) -> Self {
-        Self::Refused { verdict: error.verdict(), code: error.code(), detail: error.to_string() }
+    fn refused(error: &(impl Judged + std::fmt::Display), claimed: Option<Claimed>) -> Self {
+        let claimed = claimed.map(Box::new);
+        Self::Refused { verdict: error.verdict(), code: error.code(), detail: error.to_string(), claimed }
     }
 }
 
@@ -125,10 +129,17 @@ impl Ingest {
         let (has_room, now) = (self.store.has_room(), Instant::now());
         let mut within = Vec::with_capacity(batch.len());
         for Gossip { topic, from, bytes, ticket, .. } in batch.drain(..) {
-            if has_room && rates.take(from, 1.0, now) {
+            let passed_over = if !has_room {
+                Some("no-room")
+            } else if !rates.take(from, 1.0, now) {
+                Some("forwarder-over-budget")
+            } else {
                 let arrival = Arrival { from, waits: Waits::Gossip(ticket) };
                 within.push(Incoming { bytes, origin: Origin::Gossip { topic }, arrival });
-            } else {
+                continue;
+            };
+            if let Some(code) = passed_over {
+                self.network.refusals().count(Way::Gossip, code);
                 let _ = self.network.verdict(ticket, Verdict::Ignore).await;
             }
         }
@@ -138,6 +149,7 @@ impl Ingest {
     async fn judge_page(&self, page: Page, line: &mut Line, departures: &Departures) {
         self.pages.fetch_add(1, Ordering::Relaxed);
         if !self.store.has_room() {
+            self.network.refusals().count(Way::Sync, "no-room");
             let _ = page.done.send(vec![Kept::Refused("no-room"); page.envelopes.len()]);
             return;
         }
@@ -193,13 +205,45 @@ impl Ingest {
             }
             Judgement::Ahead { id, bytes, author } => return Some(self.parked(id, bytes, author, arrival)),
             Judgement::Known => Kept::Known,
-            Judgement::Refused { verdict, code, detail } => {
+            Judgement::Refused { verdict, code, detail, claimed } => {
                 tracing::debug!(peer = %arrival.from, code, verdict = verdict.as_str(), "envelope refused: {detail}");
+                self.refused(&arrival, code, detail, claimed);
                 Kept::Refused(code)
             }
         };
         arrival.answer(answer);
         None
+    }
+
+    pub(super) fn way(&self, arrival: &Arrival) -> Way {
+        match arrival.waits {
+            Waits::Sync(_) => Way::Sync,
+            Waits::Nobody if arrival.from == self.identity.node => Way::Parked,
+            // By now gossipsub may have its verdict.
+            Waits::Nobody | Waits::Gossip(_) => Way::Gossip,
+        }
+    }
+
+    /// Tells the ledger.
+    pub(super) fn refused(
+        &self,
+        arrival: &Arrival,
+        code: &'static str,
+        detail: String,
+        claimed: Option<Box<Claimed>>,
+    ) {
+        let way = self.way(arrival);
+        match claimed {
+            Some(claimed) => self.network.refusals().message(Refused {
+                claimed: *claimed,
+                way,
+                from: arrival.from,
+                code,
+                detail,
+                at: clock::now(),
+            }),
+            None => self.network.refusals().count(way, code),
+        }
     }
 
     /// Envelopes through the ladder, in their order. Of a page the last one's signature is verified first: it vouches
@@ -245,7 +289,7 @@ impl Ingest {
 
     /// What can be told without a signature.
     fn attribute(&self, bytes: &[u8], roster: &Arc<Roster>, origin: Origin) -> Result<Attributed, Judgement> {
-        let decoded = envelope::decode(bytes).map_err(|error| Judgement::refused(&error))?;
+        let decoded = envelope::decode(bytes).map_err(|error| Judgement::refused(&error, None))?;
         let id = decoded.message_id();
         if self.is_known(&id) && !(origin == Origin::Sync && self.would_heal(&decoded)) {
             return Err(Judgement::Known);
@@ -259,7 +303,7 @@ impl Ingest {
         let claimed = decoded.clone();
         decoded.attribute(roster).map_err(|error| match error {
             AttributeError::AheadOfRoster { .. } => ahead(&claimed, bytes, roster),
-            error => Judgement::refused(&error),
+            error => Judgement::refused(&error, Some(Claimed::of(claimed.header(), claimed.message_id()))),
         })
     }
 
@@ -271,7 +315,8 @@ impl Ingest {
         origin: Origin,
         next: Option<Voucher>,
     ) -> Result<Verified, Judgement> {
-        let refused = |error: VerifyError| Judgement::refused(&error);
+        let claimed = Claimed::of(attributed.header(), attributed.message_id());
+        let refused = |error: VerifyError| Judgement::refused(&error, Some(claimed));
         if origin != Origin::Sync {
             return attributed.verify().map_err(refused);
         }
@@ -320,12 +365,13 @@ impl Ingest {
                 verdict: Verdict::Ignore,
                 code: "over-quota",
                 detail: format!("member {} is over its quota in the group", header.member),
+                claimed: Some(Box::new(Claimed::of(&header, id))),
             };
         }
         match admitted {
             Ok(admitted) => Judgement::Admitted(Box::new(admitted)),
             Err(AdmitError::Quarantined(quarantined)) => Judgement::Quarantined(quarantined),
-            Err(error) => Judgement::refused(&error),
+            Err(error) => Judgement::refused(&error, Some(Claimed::of(&header, id))),
         }
     }
 
@@ -342,7 +388,8 @@ impl Ingest {
             Origin::Gossip { .. } => Verdict::Reject,
         };
         let detail = "the body is missing".to_owned();
-        Some(Judgement::Refused { verdict, code: "bodiless", detail })
+        let claimed = Some(Box::new(Claimed::of(decoded.header(), decoded.message_id())));
+        Some(Judgement::Refused { verdict, code: "bodiless", detail, claimed })
     }
 
     /// Charges the author, whose signature holds.
@@ -410,6 +457,12 @@ impl Ingest {
         for row in parked {
             if now.since(row.received) > PARKED_FOR {
                 tracing::debug!(message = %row.id, "parked too long: dropped");
+                let claimed = envelope::decode(&row.bytes).ok();
+                let claimed =
+                    claimed.map(|decoded| Box::new(Claimed::of(decoded.header(), decoded.message_id())));
+                let arrival = Arrival { from: self.identity.node, waits: Waits::Nobody };
+                let detail = "the admin log that it names did not come within a day".to_owned();
+                self.refused(&arrival, "parked-too-long", detail, claimed);
                 settled.push(row.id);
                 continue;
             }
@@ -443,11 +496,12 @@ fn bare_by_age(entry: &Decoded, roster: &Roster, origin: Origin) -> Bare {
 fn unvouch(judged: &mut [(Judgement, Option<Attributed>, Arrival)]) {
     let mut is_kept = true;
     for (judgement, itself, _) in judged.iter_mut().rev() {
+        let claimed = itself.as_ref().map(|itself| Claimed::of(itself.header(), itself.message_id()));
         if let Some(itself) = itself.take()
             && !is_kept
             && let Err(error) = itself.verify()
         {
-            *judgement = Judgement::refused(&error);
+            *judgement = Judgement::refused(&error, claimed);
         }
         is_kept = matches!(judgement, Judgement::Admitted(_) | Judgement::Quarantined(_));
     }
@@ -464,6 +518,7 @@ fn ahead(claimed: &Decoded, bytes: &[u8], roster: &Roster) -> Judgement {
                 verdict: Verdict::Ignore,
                 code: "bad-signature",
                 detail: "named certificate did not sign it".to_owned(),
+                claimed: Some(Box::new(Claimed::of(claimed.header(), claimed.message_id()))),
             };
         }
     };

@@ -21,6 +21,7 @@ use crate::{
     clock,
     feed::Notice,
     network::Ticket,
+    refusals::Claimed,
     rows,
     store::{
         Answer, Change, Committed, EnvelopeRow, MessageState, ParkRow, Parker, Pending, Prepared, WriteError,
@@ -80,9 +81,7 @@ pub(super) struct Ready {
 
 enum What {
     Envelope {
-        group: GroupId,
-        member: MemberId,
-        id: MessageId,
+        claimed: Claimed,
         /// The key it waits for, if it could not be opened.
         waits: Option<KeyId>,
     },
@@ -100,7 +99,11 @@ impl Ingest {
     pub(super) fn ready(&self, envelope: &Arrived, arrival: Arrival, roster: &Roster) -> Ready {
         let row = self.row(envelope, roster);
         let waits = (row.state == MessageState::Sealed && !row.opens_later).then_some(row.key_id).flatten();
-        let what = What::Envelope { group: row.group, member: row.member, id: row.id, waits };
+        let header = match envelope {
+            Arrived::Admitted(admitted) => admitted.header(),
+            Arrived::Quarantined(quarantined) => quarantined.header(),
+        };
+        let what = What::Envelope { claimed: Claimed::of(header, row.id), waits };
         Ready { row: self.store.prepare(Change::Envelope(Box::new(row))), arrival, what }
     }
 
@@ -268,10 +271,10 @@ impl Ingest {
     /// Tells what became of an envelope.
     fn acknowledge(&self, arrival: Arrival, what: &What, committed: Answer) {
         let kept = match *what {
-            What::Envelope { group, member, id, waits } => {
-                let kept = self.stored(committed, &arrival, group, member, id);
+            What::Envelope { ref claimed, waits } => {
+                let kept = self.stored(committed, &arrival, claimed);
                 if let Some(key) = waits {
-                    self.wanted(key, group, member);
+                    self.wanted(key, claimed.group, claimed.member);
                 }
                 kept
             }
@@ -279,6 +282,7 @@ impl Ingest {
                 Ok(_) => Kept::Parked,
                 Err(error) => {
                     tracing::warn!("an envelope ahead of the roster was not parked: {error}");
+                    self.network.refusals().count(self.way(&arrival), "not-stored");
                     Kept::Refused("not-stored")
                 }
             },
@@ -286,14 +290,8 @@ impl Ingest {
         arrival.answer(kept);
     }
 
-    fn stored(
-        &self,
-        committed: Result<Committed, WriteError>,
-        arrival: &Arrival,
-        group: GroupId,
-        member: MemberId,
-        id: MessageId,
-    ) -> Kept {
+    fn stored(&self, committed: Result<Committed, WriteError>, arrival: &Arrival, claimed: &Claimed) -> Kept {
+        let Claimed { id, group, member, .. } = *claimed;
         match committed {
             Ok(Committed::Stored { gap, unjudged, .. }) => {
                 if unjudged {
@@ -314,6 +312,9 @@ impl Ingest {
             }
             Ok(Committed::TooManyLogs) => {
                 tracing::warn!(message = %id, member.id = %member, "member {member} opens more logs than it may");
+                let detail =
+                    format!("a log more than one certificate of member {member} may have in a group");
+                self.refused(arrival, "too-many-logs", detail, Some(Box::new(*claimed)));
                 Kept::Refused("too-many-logs")
             }
             Ok(Committed::Done | Committed::Outdated | Committed::More | Committed::Reweighed { .. }) => {
@@ -321,6 +322,7 @@ impl Ingest {
             }
             Err(error) => {
                 tracing::error!(message = %id, "not stored: {error}");
+                self.refused(arrival, "not-stored", error.to_string(), Some(Box::new(*claimed)));
                 Kept::Refused("not-stored")
             }
         }

@@ -13,17 +13,18 @@ use belfry_proto::{
     time::{Timestamp, doubled},
     topic::Topic,
     trust::address,
-    verdict::{Judged, Verdict},
+    verdict::Verdict,
 };
 use prost::Message;
 use rand::seq::IteratorRandom;
 use tokio::time::Instant;
 
-use super::{Command, Membership, targets::Vicinity};
+use super::{Command, Membership};
 use crate::{
     bucket::{Buckets, Rate},
     clock,
-    network::Address,
+    network::{Address, Vicinity},
+    refusals::Way,
     store::{AddressRow, Change, Store},
 };
 
@@ -266,7 +267,7 @@ impl Membership {
             Ok(verified) => verified,
             Err(error) => {
                 tracing::debug!("address record refused: {error}");
-                return error.verdict();
+                return self.refused(&error);
             }
         };
         // After the signature: nobody else can use up what a certificate may say.
@@ -275,6 +276,7 @@ impl Membership {
                 serial = verified.serial.get(),
                 "one more address record of a certificate that has too many"
             );
+            self.network.refusals().count(Way::Admin, "too-many-addresses");
             return Verdict::Ignore;
         }
         let row = AddressRow { serial: verified.serial, made: verified.made, bytes: record.encode_to_vec() };

@@ -23,7 +23,7 @@ use belfry_proto::{
         charter::Charter,
         log::{VerifiedRecord, equivocation},
     },
-    verdict::{Judged, Verdict},
+    verdict::Verdict,
 };
 use prost::Message;
 
@@ -116,7 +116,7 @@ impl Membership {
             Ok(found) => found,
             Err(error) => {
                 tracing::debug!("beacon refused: {error}");
-                return error.verdict();
+                return self.refused(&error);
             }
         };
         let is_newer = |known: &Option<(Beacon, schema::Signed)>| {

@@ -126,20 +126,23 @@ impl Dialing {
     }
 
     /// Addresses to tell others when none are configured: the widest reachable ones. Loopback addresses
-    /// are told only where there is nothing else, as on a machine that plays a whole coalition.
+    /// are told only where there is nothing else, as on a machine that plays a whole coalition. Circuits are told in any case.
     #[must_use]
     pub(super) fn told(&self) -> Vec<Address> {
-        if self.external_configured {
-            return Vec::new();
-        }
-        let is_local = |a: &&Address| matches!(a.scope(), Scope::Loopback | Scope::Memory);
-        let wide: Vec<Address> = self
-            .listening
-            .iter()
-            .filter(|a| !is_local(a) && a.scope() != Scope::Unspecified)
-            .cloned()
-            .collect();
-        if wide.is_empty() { self.listening.iter().filter(is_local).cloned().collect() } else { wide }
+        let (circuits, places): (Vec<Address>, Vec<Address>) =
+            self.listening.iter().cloned().partition(Address::is_circuit);
+        let is_local = |a: &Address| matches!(a.scope(), Scope::Loopback | Scope::Memory);
+        let (local, mut wide): (Vec<Address>, Vec<Address>) = places.into_iter().partition(is_local);
+        wide.retain(|a| a.scope() != Scope::Unspecified);
+        let places = if self.external_configured {
+            Vec::new()
+        } else if wide.is_empty() {
+            local
+        } else {
+            wide
+        };
+        // First: of many interfaces' addresses some may not fit into a record.
+        [circuits, places].concat()
     }
 
     /// Where this node listens and what it is configured to dial.
@@ -169,13 +172,29 @@ impl Dialing {
         self.connected.keys().copied().choose(&mut rand::rng())
     }
 
+    /// Takes from the book circuits over nodes that there is no link with, and gives those nodes that are needed: some
+    /// member is reached over them and in no other way.
+    pub(super) fn over_links(&self, known: &mut BTreeMap<PublicKey, Vec<Address>>) -> BTreeSet<PublicKey> {
+        let mut needed = BTreeSet::new();
+        for (node, addresses) in known {
+            let told: Vec<PublicKey> = addresses.iter().filter_map(Address::relay).collect();
+            let is_linked = |relay: &PublicKey| self.is_connected(relay);
+            addresses.retain(|address| address.relay().is_none_or(|relay| is_linked(&relay)));
+            if addresses.is_empty() && !self.is_connected(node) {
+                needed.extend(told);
+            }
+        }
+        needed
+    }
+
     /// Nodes to dial now, with every address known. `nodes` are all others that are admitted, `own` the
-    /// groups that links are wanted into.
+    /// groups that links are wanted into, `relays` nodes that lead to others.
     pub(super) fn due(
         &mut self,
         nodes: &BTreeMap<PublicKey, Place>,
         own: &BTreeSet<GroupId>,
         known: &BTreeMap<PublicKey, Vec<Address>>,
+        relays: &BTreeSet<PublicKey>,
         now: Instant,
     ) -> Vec<(PublicKey, Vec<Address>)> {
         let waits = |node: &PublicKey| self.attempts.get(node).is_some_and(|a| a.not_before > now);
@@ -188,7 +207,7 @@ impl Dialing {
             connected: &self.connected,
             dialable: &dialable.filter(|node| !waits(node)).collect(),
             anchors: &self.bootstrap.keys().copied().collect(),
-            lost: &self.lost.keys().copied().collect(),
+            sought: &self.lost.keys().chain(relays).copied().collect(),
             most: self.limits.most,
         };
         let mut due = links::plan_dials(&view, &mut rand::rng());
@@ -205,6 +224,10 @@ impl Dialing {
             }
             // Until the outcome is known: a handshake ends within its own time, one way or the other.
             let failures = self.attempts.get(&node).map_or(0, |a| a.failures);
+            if failures == 0 && !addresses.iter().all(Address::is_circuit) {
+                // A circuit is for whom nothing else leads to.
+                addresses.retain(|address| !address.is_circuit());
+            }
             self.attempts.insert(node, Attempts { failures, not_before: now + UNDERWAY });
             dials.push((node, addresses));
         }
@@ -227,6 +250,10 @@ mod tests {
         Address::parse(text).unwrap().0
     }
 
+    fn none() -> BTreeSet<PublicKey> {
+        BTreeSet::new()
+    }
+
     fn node(seed: u8) -> PublicKey {
         SigningKey::from_seed(&[seed; 32]).public()
     }
@@ -243,10 +270,10 @@ mod tests {
         let mut now = Instant::now();
         let mut waits = Vec::new();
         for _ in 0..10 {
-            assert_eq!(dialing.due(&roster(&[a]), &own, &BTreeMap::new(), now).len(), 1);
+            assert_eq!(dialing.due(&roster(&[a]), &own, &BTreeMap::new(), &none(), now).len(), 1);
             dialing.failed(a, now);
             let begun = now;
-            while dialing.due(&roster(&[a]), &own, &BTreeMap::new(), now).is_empty() {
+            while dialing.due(&roster(&[a]), &own, &BTreeMap::new(), &none(), now).is_empty() {
                 now += Duration::from_millis(100);
             }
             waits.push(now - begun);
@@ -264,7 +291,7 @@ mod tests {
         let mut dialing = Dialing::new(Vec::new(), false, LIMITS);
         dialing.connected(a, false);
         let own = BTreeSet::from([GROUP]);
-        let due = dialing.due(&roster(&[a, b, c]), &own, &known, Instant::now());
+        let due = dialing.due(&roster(&[a, b, c]), &own, &known, &none(), Instant::now());
         assert_eq!(due, vec![(b, vec![address("/memory/2")])]);
     }
 
@@ -279,13 +306,16 @@ mod tests {
             dialing.connected(*other, true);
         }
         let own = BTreeSet::from([GROUP]);
-        assert_eq!(dialing.due(&roster(&nodes), &own, &known, Instant::now()), []);
+        assert_eq!(dialing.due(&roster(&nodes), &own, &known, &none(), Instant::now()), []);
         dialing.connected(lost, false);
         dialing.disconnected(lost);
         let later = Instant::now() + FIRST_WAIT;
-        assert_eq!(dialing.due(&roster(&nodes), &own, &known, later), [(lost, vec![address("/memory/1")])]);
+        assert_eq!(
+            dialing.due(&roster(&nodes), &own, &known, &none(), later),
+            [(lost, vec![address("/memory/1")])]
+        );
         let next_day = later + SOUGHT;
-        assert_eq!(dialing.due(&roster(&nodes), &own, &known, next_day), []);
+        assert_eq!(dialing.due(&roster(&nodes), &own, &known, &none(), next_day), []);
         dialing.connected(lost, false);
         assert_eq!(dialing.lost.len(), 0);
     }
@@ -297,7 +327,41 @@ mod tests {
         let mut dialing = Dialing::new(Vec::new(), false, LIMITS);
         let known = BTreeMap::from([(b, vec![address("/memory/2")])]);
         // Not even a group in common.
-        let due = dialing.due(&roster(&[b]), &BTreeSet::new(), &known, Instant::now());
+        let due = dialing.due(&roster(&[b]), &BTreeSet::new(), &known, &none(), Instant::now());
         assert_eq!(due, vec![(b, vec![address("/memory/2")])]);
+    }
+
+    /// A circuit is dialled over a link there is, for want of anything better.
+    #[tokio::test(start_paused = true)]
+    async fn circuits_lead_over_linked_relays_to_whom_nothing_else_does() {
+        let [hidden, both, relay, far] = [1, 2, 3, 4].map(node);
+        let (here, over) = (address("/memory/1"), Address::circuit(&relay));
+        let book = BTreeMap::from([
+            (hidden, vec![over.clone(), Address::circuit(&far)]),
+            (both, vec![here.clone(), over.clone()]),
+            (relay, vec![here.clone()]),
+            (far, vec![]),
+        ]);
+        let (nodes, own) = (roster(&[hidden, both, relay, far]), BTreeSet::new());
+        let mut dialing = Dialing::new(Vec::new(), false, LIMITS);
+        let mut known = book.clone();
+        let relays = dialing.over_links(&mut known);
+        assert_eq!(relays, BTreeSet::from([relay, far]));
+        assert_eq!((known[&hidden].len(), &known[&both]), (0, &vec![here.clone()]));
+        let now = Instant::now();
+        let due = dialing.due(&nodes, &own, &known, &relays, now);
+        assert!(due.contains(&(relay, vec![here.clone()])) && due.iter().all(|(node, _)| *node != hidden));
+
+        dialing.connected(relay, true);
+        let mut known = book;
+        assert_eq!(dialing.over_links(&mut known), none());
+        // Two links that nobody's group needs are wanted; one there is.
+        let due: BTreeMap<_, _> =
+            dialing.due(&roster(&[hidden, relay]), &own, &known, &none(), now).into_iter().collect();
+        assert_eq!(due, BTreeMap::from([(hidden, vec![over.clone()])]));
+        dialing.failed(both, now);
+        let later = now + UNDERWAY;
+        let due = dialing.due(&roster(&[both, relay]), &own, &known, &none(), later);
+        assert_eq!(due, [(both, vec![here, over])], "once a direct dial has failed");
     }
 }

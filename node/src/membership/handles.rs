@@ -1,5 +1,7 @@
 //! What goes into the membership task and how: sources, handles for others, what conversations bring back.
 
+use std::collections::BTreeSet;
+
 use belfry_proto::{crypto::sign::PublicKey, schema};
 use tokio::sync::mpsc;
 
@@ -13,6 +15,10 @@ pub struct Reach {
     pub bootstrap: Vec<(PublicKey, Address)>,
     /// Addresses others should use; without any, the listening ones are told.
     pub external: Vec<Address>,
+    /// Whether this node listens anywhere.
+    pub listens: bool,
+    /// Nodes to ask for circuits, besides the coalition's carriers.
+    pub relays: BTreeSet<PublicKey>,
     /// Bounds of dialling.
     pub limits: DialLimits,
     /// How long the gate to sealing waits for others.

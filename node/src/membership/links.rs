@@ -7,11 +7,11 @@
 //! own groups, smallest first ─▶ LINKS each, OUTBOUND of them dialled by us ─┐
 //! the whole coalition        ─▶ RANDOM more                                 ├─▶ at most `most` in all
 //! hardly any link at all     ─▶ ANCHORS, the configured nodes               │
-//! links that broke           ─▶ every one of them                           ┘
+//! links that broke, relays   ─▶ every one of them                           ┘
 //! ```
 //!
 //! The last is what joins halves again that were parted: each has filled up with links of its own side meanwhile, and
-//! wants for nothing.
+//! wants for nothing. Relays among them are nodes over which alone somebody is reached.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,8 +41,8 @@ pub(super) struct View<'a> {
     pub(super) dialable: &'a BTreeSet<PublicKey>,
     /// Nodes named in the configuration.
     pub(super) anchors: &'a BTreeSet<PublicKey>,
-    /// Nodes whose link broke, and that were not reached since.
-    pub(super) lost: &'a BTreeSet<PublicKey>,
+    /// Nodes to reach whatever else there is: their link broke and they were not reached since, or they lead to others.
+    pub(super) sought: &'a BTreeSet<PublicKey>,
     /// Links in all that dialling may lead to; the rest is left to those who dial us.
     pub(super) most: usize,
 }
@@ -70,7 +70,7 @@ pub(super) fn plan_dials<R: Rng + ?Sized>(view: &View<'_>, rng: &mut R) -> Vec<P
     }
     let spare = view.connected.keys().chain(&plan.chosen).filter(|node| !plan.needed.contains(node)).count();
     plan.choose(RANDOM.saturating_sub(spare), |_| true, rng);
-    plan.choose(view.lost.len(), |node| view.lost.contains(node), rng);
+    plan.choose(view.sought.len(), |node| view.sought.contains(node), rng);
     let room = view.most.saturating_sub(view.connected.len());
     plan.chosen.truncate(room);
     plan.chosen
@@ -193,7 +193,7 @@ mod tests {
                 connected: &self.links[&node],
                 dialable: &dialable,
                 anchors: &BTreeSet::new(),
-                lost: &self.lost[&node],
+                sought: &self.lost[&node],
                 most,
             };
             plan_dials(&view, rng)
@@ -323,7 +323,7 @@ mod tests {
             connected: &connected,
             dialable: &dialable,
             anchors: &anchors,
-            lost: &BTreeSet::new(),
+            sought: &BTreeSet::new(),
             most: 96,
         };
         // The configured one comes first.
@@ -346,7 +346,7 @@ mod tests {
             connected: &connected,
             dialable: &dialable,
             anchors: &none,
-            lost: &none,
+            sought: &none,
             most: 96,
         };
         let plan = plan_dials(&view, &mut StdRng::seed_from_u64(1));

@@ -6,7 +6,7 @@ use belfry_proto::{
     schema::{self, AdminGossip, admin_gossip::Item},
     topic::Topic,
     trust::{log::verify_record, roster::Roster},
-    verdict::{Judged, Verdict},
+    verdict::Verdict,
 };
 use prost::Message;
 
@@ -71,7 +71,7 @@ impl Membership {
             Ok(verified) => verified,
             Err(error) => {
                 tracing::debug!(peer = %from, "record refused: {error}");
-                return error.verdict();
+                return self.refused(&error);
             }
         };
         let ours = roster.version().height.get();

@@ -24,6 +24,7 @@ mod hello;
 mod hellos;
 mod links;
 mod log;
+mod places;
 mod pulls;
 mod pulse;
 mod removal;
@@ -47,7 +48,7 @@ use belfry_proto::{
     schema::{AdminGossip, admin_gossip::Item, decode_canonical},
     topic::Topic,
     trust::{log::VerifiedRecord, roster::Roster},
-    verdict::Verdict,
+    verdict::{Judged, Verdict},
 };
 use tokio::sync::{mpsc, watch};
 
@@ -56,6 +57,7 @@ use crate::{
     feed::{Feed, Notice},
     identity::Identity,
     network::{Address, Gossip, Link, Network},
+    refusals::Way,
     roster::LiveRoster,
     store::Store,
 };
@@ -89,6 +91,9 @@ pub struct Membership {
     pub(crate) coalition: CoalitionId,
     pub(crate) hellos: watch::Sender<Hellos>,
     dialing: dialing::Dialing,
+    places: places::Places,
+    /// Nodes that the operator named as relays.
+    relays: BTreeSet<PublicKey>,
     pub(crate) own_addresses: Vec<Address>,
     announced: Vec<Address>,
     commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
@@ -128,7 +133,7 @@ impl Membership {
         feed: Feed,
         reach: Reach,
     ) -> Self {
-        let Reach { bootstrap, external, limits, gate } = reach;
+        let Reach { bootstrap, external, listens, relays, limits, gate } = reach;
         let book = address::Book::of(&store);
         let coalition = roster.snapshot().coalition();
         Self {
@@ -140,6 +145,8 @@ impl Membership {
             coalition,
             hellos: watch::Sender::new(Hellos::new(gate)),
             dialing: dialing::Dialing::new(bootstrap, !external.is_empty(), limits),
+            places: places::Places::new(listens && relays.is_empty()),
+            relays,
             own_addresses: external,
             announced: Vec::new(),
             commands: mpsc::channel(COMMANDS),
@@ -213,6 +220,8 @@ impl Membership {
                 if outbound {
                     self.targets.proved(node, &address);
                 }
+                let dialled_us = !outbound && !address.is_circuit();
+                self.places.linked(dialled_us, tokio::time::Instant::now());
                 if admitted {
                     self.dialing.connected(node, outbound);
                     self.arrived(node);
@@ -230,13 +239,20 @@ impl Membership {
             Link::Down { node, admitted: false, remaining: 0 } => {
                 self.greeted.remove(&node);
             }
-            Link::Listening(address) => self.dialing.listening(address),
+            Link::Listening(address) => {
+                if let Some(relay) = address.relay() {
+                    self.places.given(relay);
+                }
+                self.dialing.listening(address);
+            }
+            Link::NoPlace { relay } => self.places.lost(relay, tokio::time::Instant::now()),
             Link::NotListening(address) => self.dialing.not_listening(&address),
             Link::Restarted => {
                 for node in self.dialing.forget_links() {
                     self.gone(node);
                 }
                 self.greeted.clear();
+                self.places.forget();
             }
             Link::DialFailed { node, reason } => {
                 tracing::debug!(peer = %node, "dial: {reason}");
@@ -310,10 +326,14 @@ impl Membership {
         ) {
             Err(malformed) => {
                 tracing::debug!(peer = %gossip.from, "admin gossip: {malformed}");
+                self.network.refusals().count(Way::Admin, "malformed");
                 Verdict::Reject
             }
             Ok(AdminGossip { item: Some(item) }) => self.judge_item(item, gossip.from).await,
-            Ok(AdminGossip { item: None }) => Verdict::Reject,
+            Ok(AdminGossip { item: None }) => {
+                self.network.refusals().count(Way::Admin, "malformed");
+                Verdict::Reject
+            }
         };
         let _ = self.network.verdict(gossip.ticket, verdict).await;
     }
@@ -322,6 +342,7 @@ impl Membership {
         let cost = if matches!(item, Item::Charter(_)) { CHARTER } else { 1.0 };
         if !self.forwarded.take(from, cost, tokio::time::Instant::now()) {
             tracing::debug!(peer = %from, "admin gossip over its forwarder's budget");
+            self.network.refusals().count(Way::Admin, "forwarder-over-budget");
             return Verdict::Ignore;
         }
         match item {
@@ -330,6 +351,12 @@ impl Membership {
             Item::Address(record) => self.keep_address(&record).await,
             Item::Beacon(beacon) => self.judge_beacon(beacon, Some(from)).await,
         }
+    }
+
+    /// What is refused of the admin topic, by its reason.
+    fn refused(&self, error: &impl Judged) -> Verdict {
+        self.network.refusals().count(Way::Admin, error.code());
+        error.verdict()
     }
 
     fn roster_now(&self) -> Arc<Roster> {

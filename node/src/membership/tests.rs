@@ -44,6 +44,8 @@ fn membership(site: &Site, feed: &Feed) -> Membership {
         Reach {
             bootstrap: Vec::new(),
             external: vec![site.address.clone()],
+            listens: true,
+            relays: std::collections::BTreeSet::new(),
             limits: LIMITS,
             gate: GateTimes::default(),
         },

@@ -47,8 +47,9 @@ impl Membership {
                 self.greet(peer);
             }
         }
-        let known = self.known_addresses();
+        let mut known = self.known_addresses();
         self.seek_addresses(&known);
+        let relays = self.dialing.over_links(&mut known);
         let roster = self.roster.snapshot();
         let place = |node: PublicKey| {
             let certificate = roster.by_node(&node)?;
@@ -60,7 +61,7 @@ impl Membership {
         nodes.remove(&self.identity.node);
         let own = self.identity.kept_groups(&roster);
         let instant = tokio::time::Instant::now();
-        for (node, addresses) in self.dialing.due(&nodes, &own, &known, instant) {
+        for (node, addresses) in self.dialing.due(&nodes, &own, &known, &relays, instant) {
             let is_configured = |address: &Address| self.dialing.is_configured(&node, address);
             let addresses = self.targets.draw(node, addresses, is_configured, instant);
             if addresses.is_empty() {
@@ -72,7 +73,32 @@ impl Membership {
                 self.dialing.failed(node, instant);
             }
         }
+        self.take_places().await;
         self.announce_address().await;
+    }
+
+    /// Has others help this node to be reached, if it needs that.
+    async fn take_places(&mut self) {
+        let now = tokio::time::Instant::now();
+        let relays = self.known_relays();
+        let linked = self.dialing.connected_now().into_iter().filter(|node| relays.contains(node));
+        for relay in self.places.due(linked, now) {
+            if let Err(error) = self.network.take_place(relay).await {
+                tracing::debug!(peer = %relay, "no place for circuits: {error}");
+                self.places.lost(relay, now);
+            }
+        }
+    }
+
+    /// Nodes that may give circuits: carriers, and those the operator named.
+    fn known_relays(&self) -> BTreeSet<PublicKey> {
+        let roster = self.roster.snapshot();
+        let mut relays = roster.admitted_nodes(clock::now());
+        relays.retain(|node| {
+            self.relays.contains(node) || roster.by_node(node).is_some_and(|certificate| certificate.carrier)
+        });
+        relays.remove(&self.identity.node);
+        relays
     }
 
     /// Repeats hellos that are to be.
@@ -124,6 +150,10 @@ impl Membership {
         admitted.remove(&self.identity.node);
         if self.allowed.as_ref() == Some(&admitted) {
             return;
+        }
+        // Before the first connection with any of them.
+        if let Err(error) = self.network.set_relays(self.known_relays()).await {
+            tracing::error!("the network no longer takes the roster: {error}");
         }
         match self.network.set_allowed(admitted.clone()).await {
             Ok(()) => self.allowed = Some(admitted),

@@ -16,7 +16,8 @@ use super::identity;
 /// Bytes of an encoded address: a full domain name fits.
 const MAX_LEN: usize = 300;
 
-/// One place to listen or to dial: IP or DNS name with TCP or QUIC, or a memory port.
+/// One place to listen or to dial: IP or DNS name with TCP or QUIC, or a memory port; or a *circuit*, which names no
+/// place but the node that gives it. Whoever dials one must have a link with that node already.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(Multiaddr);
 
@@ -35,6 +36,8 @@ pub enum Scope {
     Name,
     /// This process only.
     Memory,
+    /// Whoever has a link with the node that gives the circuit.
+    Circuit,
 }
 
 /// Whom an address names, apart from ports.
@@ -46,6 +49,20 @@ pub enum Host {
     Name(String),
     /// This process.
     Memory,
+    /// Whoever holds a circuit over a node.
+    Circuit,
+}
+
+impl Host {
+    /// This machine, or one that offered itself: nobody else is bothered.
+    #[must_use]
+    pub const fn is_here(&self) -> bool {
+        match self {
+            Self::Memory | Self::Circuit => true,
+            Self::Ip(ip) => ip.is_loopback(),
+            Self::Name(_) => false,
+        }
+    }
 }
 
 /// Not an address this node speaks.
@@ -58,7 +75,9 @@ pub enum AddressError {
     #[error("the bytes are no multiaddr")]
     Bytes,
     /// A multiaddr of another shape.
-    #[error("{0} is neither /tcp/PORT nor /udp/PORT/quic-v1 on an IP address or DNS name")]
+    #[error(
+        "{0} is neither /tcp/PORT nor /udp/PORT/quic-v1 on an IP address or DNS name, nor /p2p/NODE/p2p-circuit"
+    )]
     Shape(String),
     /// Longer than any of ours.
     #[error("an address is at most {MAX_LEN} bytes, not {0}")]
@@ -96,6 +115,28 @@ impl Address {
         Self::checked(Multiaddr::try_from(bytes.to_vec()).map_err(|_| AddressError::Bytes)?)
     }
 
+    /// Over a circuit that `relay` gives.
+    #[must_use]
+    pub fn circuit(relay: &PublicKey) -> Self {
+        Self(Multiaddr::empty().with(Protocol::P2p(identity::peer_id(relay))).with(Protocol::P2pCircuit))
+    }
+
+    /// The node that gives the circuit, if it is one.
+    #[must_use]
+    pub fn relay(&self) -> Option<PublicKey> {
+        let mut parts = self.0.iter();
+        match (parts.next(), parts.next()) {
+            (Some(Protocol::P2p(peer)), Some(Protocol::P2pCircuit)) => identity::public_key(&peer),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a circuit.
+    #[must_use]
+    pub fn is_circuit(&self) -> bool {
+        self.scope() == Scope::Circuit
+    }
+
     /// Its binary multiaddr, as address records carry it.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
@@ -113,6 +154,7 @@ impl Address {
     pub fn scope(&self) -> Scope {
         match self.0.iter().next() {
             Some(Protocol::Memory(_)) => Scope::Memory,
+            Some(Protocol::P2p(_) | Protocol::P2pCircuit) => Scope::Circuit,
             Some(Protocol::Ip4(ip)) if ip.is_unspecified() => Scope::Unspecified,
             Some(Protocol::Ip4(ip)) if ip.is_loopback() => Scope::Loopback,
             Some(Protocol::Ip4(ip)) if ip.is_private() || ip.is_link_local() || is_shared(ip) => {
@@ -135,13 +177,21 @@ impl Address {
             Some(Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name)) => {
                 Host::Name(name.into_owned())
             }
+            Some(Protocol::P2p(_) | Protocol::P2pCircuit) => Host::Circuit,
             _ => Host::Memory,
         }
     }
 
     /// The address a connection or listener of our own reports, without the node in it.
     pub(super) fn of(multiaddr: &Multiaddr) -> Self {
-        Self(split(multiaddr).0)
+        if !is_circuit(multiaddr) {
+            return Self(split(multiaddr).0);
+        }
+        // Whose circuit it is says all; where that node is, a link with it says.
+        let before = multiaddr.iter().take_while(|part| *part != Protocol::P2pCircuit);
+        let relay = before.filter(|part| matches!(part, Protocol::P2p(_))).last();
+        let parts = relay.into_iter().chain([Protocol::P2pCircuit]);
+        Self(parts.fold(Multiaddr::empty(), Multiaddr::with))
     }
 
     pub(super) fn multiaddr(&self) -> &Multiaddr {
@@ -153,6 +203,9 @@ impl Address {
         let shape = (parts.next(), parts.next(), parts.next(), parts.next());
         let is_ours = match shape {
             (Some(Protocol::Memory(_)), None, None, None) => true,
+            (Some(Protocol::P2p(relay)), Some(Protocol::P2pCircuit), None, None) => {
+                identity::public_key(&relay).is_some()
+            }
             (Some(host), Some(Protocol::Tcp(_)), None, None)
             | (Some(host), Some(Protocol::Udp(_)), Some(Protocol::QuicV1), None) => is_host(&host),
             _ => false,
@@ -196,6 +249,11 @@ pub(super) fn host(multiaddr: &Multiaddr) -> Option<IpAddr> {
         )),
         _ => None,
     }
+}
+
+/// Whether a connection's address leads over another node.
+pub(super) fn is_circuit(multiaddr: &Multiaddr) -> bool {
+    multiaddr.iter().any(|part| part == Protocol::P2pCircuit)
 }
 
 fn split(multiaddr: &Multiaddr) -> (Multiaddr, Option<libp2p::PeerId>) {
@@ -242,12 +300,30 @@ mod tests {
     }
 
     #[test]
+    fn a_circuit_names_the_node_that_gives_it_and_no_place() {
+        let [relay, node] = [5, 6].map(|seed| SigningKey::from_seed(&[seed; 32]).public());
+        let circuit = Address::circuit(&relay);
+        assert_eq!(
+            (circuit.relay(), circuit.scope(), circuit.host()),
+            (Some(relay), Scope::Circuit, Host::Circuit)
+        );
+        assert_eq!(Address::from_bytes(&circuit.to_vec()), Ok(circuit.clone()));
+        assert_eq!(Address::parse(&circuit.with_node(&node)), Ok((circuit.clone(), Some(node))));
+        let place = "/ip4/192.0.2.1/tcp/4001".parse::<Address>().unwrap();
+        let long = format!("{}/p2p-circuit/p2p/{}", place.with_node(&relay), identity::peer_id(&node));
+        assert_eq!(Address::of(&long.parse().unwrap()), circuit);
+        assert_eq!(place.relay(), None);
+    }
+
+    #[test]
     fn shapes_this_node_does_not_speak_are_refused() {
         for text in [
             "/ip4/192.0.2.1/udp/4001",
             "/ip4/192.0.2.1/tcp/4001/ws",
             "/dnsaddr/example.org",
             "/ip4/192.0.2.1/tcp/4001/p2p-circuit",
+            "/p2p-circuit",
+            "/p2p/QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N/p2p-circuit",
             "/unix/tmp",
         ] {
             assert!(matches!(Address::parse(text), Err(AddressError::Shape(_))), "{text}");

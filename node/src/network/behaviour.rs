@@ -11,19 +11,23 @@ use libp2p::{
     StreamProtocol,
     connection_limits::{self, ConnectionLimits},
     identity::Keypair,
-    ping, request_response,
+    ping, relay as circuit, request_response,
     swarm::NetworkBehaviour,
 };
 
 use super::{
+    chosen::{Choice, Chosen},
     codec::Codec,
     config::{LobbyLimits, NetworkConfig},
     counters::Counters,
+    eager::Eager,
     error::StartError,
     gated::Gated,
     gossip::{self, Doorway, Gossipsub},
     limits::{CONNECTIONS_PER_PEER, PENDING, PING},
+    punch::Punch,
     quiet::Quiet,
+    relay,
     rpc::{Protocol, hello::Hello, keys::Keys, sync::Sync},
 };
 
@@ -38,7 +42,7 @@ pub(super) struct Behaviour {
 /// What admitted nodes may speak.
 #[derive(NetworkBehaviour)]
 pub(super) struct Inner {
-    pub(super) gossip: Gossipsub,
+    pub(super) gossip: Eager<Gossipsub>,
     pub(super) rest: Quiet<Rest>,
 }
 
@@ -46,6 +50,11 @@ pub(super) struct Inner {
 #[derive(NetworkBehaviour)]
 pub(super) struct Rest {
     ping: ping::Behaviour,
+    /// Circuits that this node gives.
+    pub(super) relay: Chosen<circuit::Behaviour>,
+    /// Circuits that others give it.
+    pub(super) circuits: Chosen<circuit::client::Behaviour>,
+    pub(super) punch: Punch,
     pub(super) keys: Rpc<Keys>,
     pub(super) sync: Rpc<Sync>,
 }
@@ -58,7 +67,9 @@ impl Behaviour {
         identity: &Keypair,
         doorway: Doorway,
         counters: &Arc<Counters>,
+        circuits: circuit::client::Behaviour,
     ) -> Result<Self, StartError> {
+        let own = identity.public().to_peer_id();
         let limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(PENDING))
             .with_max_pending_outgoing(Some(PENDING))
@@ -70,10 +81,14 @@ impl Behaviour {
         // listens to costs a little whenever anything happens on it.
         let rest = Rest {
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING)),
+            relay: relay::behaviour(own, config.relay, counters),
+            // Nobody is known yet to give any.
+            circuits: Chosen::new(circuits, Choice::Nobody, counters),
+            punch: Punch::new(own),
             keys: rpc(counters),
             sync: rpc(counters),
         };
-        let inner = Inner { gossip: gossip::behaviour(doorway)?, rest: Quiet(rest) };
+        let inner = Inner { gossip: Eager::new(gossip::behaviour(doorway)?), rest: Quiet(rest) };
         Ok(Self {
             limits: connection_limits::Behaviour::new(limits),
             gated: Gated::new(inner, LobbyLimits { total: config.lobby.total.min(quarter), ..config.lobby }),

@@ -4,8 +4,9 @@ use std::{collections::HashSet, sync::PoisonError};
 
 use belfry_proto::{crypto::sign::PublicKey, limits::MAX_TRANSMIT, topic::Topic, verdict::Verdict};
 use libp2p::{
-    PeerId,
+    Multiaddr, PeerId,
     gossipsub::{self, MessageAcceptance},
+    multiaddr::Protocol as Part,
     swarm::{
         DialError,
         dial_opts::{DialOpts, PeerCondition},
@@ -23,12 +24,21 @@ use super::{
     rpc::{Answer, Protocol},
     supervisor::Standing,
     swarm::Driver,
+    transport,
 };
 
 impl Driver {
     pub(super) fn on_command(&mut self, command: Command) {
         // Whoever called may have stopped waiting; what was asked is done all the same.
         match command {
+            Command::SetRelays(nodes, done) => {
+                self.set_relays(nodes.iter());
+                self.stands(|standing| standing.relays = nodes);
+                let _ = done.send(());
+            }
+            Command::TakePlace(relay, done) => {
+                let _ = done.send(self.take_place(relay));
+            }
             Command::SetAllowed(nodes, done) => {
                 self.set_allowed(nodes.iter());
                 self.stands(|standing| standing.allowed = nodes);
@@ -91,6 +101,7 @@ impl Driver {
 
     /// Takes up what a swarm before this one was told.
     pub(super) fn take_up(&mut self, standing: &Standing) {
+        self.set_relays(standing.relays.iter());
         self.set_allowed(standing.allowed.iter());
         standing.topics.iter().for_each(|topic| self.subscribe(*topic));
     }
@@ -125,6 +136,38 @@ impl Driver {
         self.budgets.retain(|peer, _| peers.contains(peer));
         let closed = self.swarm.behaviour_mut().gated.set_allowed(peers);
         (0..closed).for_each(|_| self.counters.connections_revoked.more());
+    }
+
+    fn set_relays<'a>(&mut self, nodes: impl Iterator<Item = &'a PublicKey>) {
+        let peers = nodes.map(identity::peer_id).collect();
+        self.swarm.behaviour_mut().gated.inner_mut().rest.0.circuits.choose(peers);
+    }
+
+    fn take_place(&mut self, relay: PublicKey) -> Result<(), DialRefused> {
+        if self.places.values().any(|asked| *asked == relay) {
+            return Ok(());
+        }
+        let over = self.circuit_over(&relay).ok_or(DialRefused::NoRelay)?;
+        let listener =
+            self.swarm.listen_on(over).map_err(|e| DialRefused::Limit(transport::innermost(&e)))?;
+        self.places.insert(listener, relay);
+        Ok(())
+    }
+
+    /// A circuit over that node as libp2p knows it, if there is a link on which to ask for one.
+    fn circuit_over(&self, relay: &PublicKey) -> Option<Multiaddr> {
+        let peer = identity::peer_id(relay);
+        let circuits = &self.swarm.behaviour().gated.inner().rest.0.circuits;
+        let (_, place) = self.wires.direct(&peer).find(|(connection, _)| circuits.is_on(*connection))?;
+        Some(place.multiaddr().clone().with(Part::P2p(peer)).with(Part::P2pCircuit))
+    }
+
+    /// An address as libp2p dials it; none for a circuit over a node that there is no link with.
+    fn dialled(&self, address: &Address) -> Option<Multiaddr> {
+        match address.relay() {
+            Some(relay) => self.circuit_over(&relay),
+            None => Some(address.multiaddr().clone()),
+        }
     }
 
     fn subscribe(&mut self, topic: Topic) {
@@ -229,12 +272,16 @@ impl Driver {
         peer: PeerId,
         addresses: &[Address],
     ) -> Result<Dialling, DialRefused> {
+        let places: Vec<Multiaddr> = addresses.iter().filter_map(|address| self.dialled(address)).collect();
+        if places.is_empty() {
+            return Err(DialRefused::NoRelay);
+        }
         // What libp2p believes to be under way for longer than any dial takes is lost.
         let condition =
             if self.dialling.is_lost(&peer) { PeerCondition::Always } else { PeerCondition::NotDialing };
         let options = DialOpts::peer_id(peer)
             .condition(condition)
-            .addresses(addresses.iter().map(|address| address.multiaddr().clone()).collect())
+            .addresses(places)
             // The listening port as source would collide with the connection that has just closed.
             .allocate_new_port()
             .build();

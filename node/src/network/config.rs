@@ -15,6 +15,8 @@ pub struct NetworkConfig {
     pub max_connections: u32,
     /// What strangers get.
     pub lobby: LobbyLimits,
+    /// Circuits that this node gives to admitted ones; none: it gives none. It must be reachable itself.
+    pub relay: Option<RelayLimits>,
     /// Whether `/memory/…` addresses work: many nodes in one process, for tests and measurements.
     pub memory: bool,
 }
@@ -33,6 +35,40 @@ pub struct LobbyLimits {
     pub requests: u32,
 }
 
+/// What a node that gives circuits gives at most.
+#[derive(Clone, Copy, Debug)]
+pub struct RelayLimits {
+    /// Nodes that may be reached by circuits over this one. Each costs a row and a renewal an hour.
+    pub places: usize,
+    /// Of them, connections of one node: one that comes again before its old connection has ended.
+    pub places_per_peer: usize,
+    /// After this a place is to be renewed.
+    pub place_duration: Duration,
+    /// Circuits at once. Each holds a stream of 256 KiB at both ends.
+    pub circuits: usize,
+    /// Of them, begun by one node: as many as the links it wants into a group.
+    pub circuits_per_peer: usize,
+    /// After this a circuit is cut, so that ends that can do without one find that out.
+    pub circuit_duration: Duration,
+    /// Bytes that one circuit carries in both directions, then it is cut; the ends may ask for another. What keys, hellos and
+    /// a day of a usual group's messages need: the bulk comes from the relay itself, which is a node like others.
+    pub circuit_bytes: u64,
+}
+
+impl Default for RelayLimits {
+    fn default() -> Self {
+        Self {
+            places: 256,
+            places_per_peer: 2,
+            place_duration: Duration::from_secs(3600),
+            circuits: 64,
+            circuits_per_peer: 8,
+            circuit_duration: Duration::from_secs(3600),
+            circuit_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
 impl Default for NetworkConfig {
     fn default() -> Self {
         Self {
@@ -40,6 +76,7 @@ impl Default for NetworkConfig {
             external: Vec::new(),
             max_connections: 512,
             lobby: LobbyLimits::default(),
+            relay: None,
             memory: false,
         }
     }

@@ -2,12 +2,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::refusals::Refusals;
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Live counters of the network.
         #[derive(Debug, Default)]
         pub struct Counters {
             $($(#[$doc])* pub(super) $name: Count,)*
+            /// What is refused, by its reason.
+            pub(super) refusals: Refusals,
         }
 
         /// The counters at one moment.
@@ -75,6 +79,22 @@ counters! {
     connections_silent,
     /// Dials that led nowhere.
     dials_failed,
+    /// Nodes that were given a place here, to be reached by circuits.
+    places_given,
+    /// Nodes that were not, for one of the limits.
+    places_refused,
+    /// Circuits given.
+    circuits_given,
+    /// Circuits refused: a limit, or the other end holds no place here.
+    circuits_refused,
+    /// Circuits cut: their bytes or their time were up, or an end was gone.
+    circuits_cut,
+    /// Connections on which a peer brought circuits to a panic.
+    circuits_broken,
+    /// Circuits that a direct connection took the place of.
+    holes_punched,
+    /// Tries for one that came to nothing.
+    holes_missed,
     /// Link events nobody took in time.
     links_dropped,
     /// Connection tasks that panicked.

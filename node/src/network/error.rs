@@ -120,6 +120,9 @@ pub enum DialRefused {
     /// No address was given.
     #[error("no address to dial")]
     NoAddress,
+    /// It is no relay of ours, there is no direct connection with it, or none since it became one.
+    #[error("there is no link with the relay over which to ask")]
+    NoRelay,
     /// A limit on dials or connections is reached.
     #[error("too many dials or connections: {0}")]
     Limit(String),

@@ -1,35 +1,40 @@
 //! What the swarm reports, and what becomes of it.
 
-use belfry_proto::{id::GossipId, topic::Topic};
+use belfry_proto::{crypto::sign::PublicKey, id::GossipId, topic::Topic};
 use libp2p::{
-    PeerId,
+    Multiaddr, PeerId,
+    core::ConnectedPoint,
+    dcutr,
     gossipsub::{self, MessageAcceptance},
+    multiaddr::Protocol,
     ping, request_response,
-    swarm::{ConnectionId, DialError, SwarmEvent},
+    swarm::{ConnectionId, DialError, ListenError, SwarmEvent},
 };
 use tokio::{sync::mpsc::error::TrySendError, time::Instant};
 use tracing::{debug, info, warn};
 
 use super::{
-    address::Address,
+    address::{self, Address},
     behaviour::{BehaviourEvent, InnerEvent, RestEvent},
     budget::Budget,
     error::DialFailure,
-    identity,
+    gated, identity,
     inbound::{Gossip, Link, Ticket},
     limits::PINGS_MISSED,
+    lobby::LobbyFull,
+    relay,
     swarm::Driver,
     transport,
     wires::Wire,
 };
-use crate::clock;
+use crate::{clock, refusals::Way};
 
 impl Driver {
     pub(super) fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour_event(event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
-                let address = Address::of(endpoint.get_remote_address());
+                let address = self.other_end(&endpoint);
                 self.on_up(peer_id, connection_id, endpoint.is_dialer(), address);
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => {
@@ -41,18 +46,36 @@ impl Driver {
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 debug!(remote = %send_back_addr, %error, "inbound connection refused");
                 self.counters.connections_refused.more();
+                self.counters.refusals.count(Way::Connection, why_refused(&error));
             }
-            SwarmEvent::NewListenAddr { address, .. } => {
-                let address = Address::of(&address);
+            SwarmEvent::NewListenAddr { address, listener_id } => {
+                if !self.places.contains_key(&listener_id) {
+                    self.reached_at(&address, true);
+                }
+                // A relay may say what it likes of itself; whom we asked is what counts.
+                let address =
+                    self.places.get(&listener_id).map_or_else(|| Address::of(&address), Address::circuit);
                 info!(%address, "listening on {address}");
                 if self.listening.insert(address.clone()) {
                     self.tell(Link::Listening(address));
                 }
             }
-            SwarmEvent::ExpiredListenAddr { address, .. } => self.on_deaf(&Address::of(&address)),
-            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+            SwarmEvent::ExpiredListenAddr { address, listener_id } => {
+                if !self.places.contains_key(&listener_id) {
+                    self.reached_at(&address, false);
+                    self.on_deaf(&Address::of(&address));
+                }
+            }
+            SwarmEvent::ListenerClosed { addresses, reason, listener_id } => {
+                if let Some(relay) = self.places.remove(&listener_id) {
+                    return self
+                        .on_place_lost(relay, reason.err().map(|error| transport::innermost_of(&error)));
+                }
                 warn!(?addresses, ?reason, "a listener closed");
-                addresses.iter().for_each(|address| self.on_deaf(&Address::of(address)));
+                for address in &addresses {
+                    self.reached_at(address, false);
+                    self.on_deaf(&Address::of(address));
+                }
             }
             SwarmEvent::ListenerError { error, .. } => {
                 warn!(%error, "a listener failed to take a connection")
@@ -68,6 +91,13 @@ impl Driver {
             BehaviourEvent::Gated(InnerEvent::Gossip(event)) => self.on_gossip_event(event),
             BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Ping(event))) => self.on_ping(event),
             // Who and where everyone is, the signed address records say.
+            BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Relay(event))) => {
+                relay::count(&self.counters, &event);
+            }
+            BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Circuits(event))) => {
+                debug!(?event, "a circuit");
+            }
+            BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Punch(event))) => self.on_punched(&event),
             BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Keys(event))) => {
                 let (from, admitted) = self.standing(&event);
                 let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().rest.0.keys;
@@ -139,6 +169,43 @@ impl Driver {
         self.tell(Link::DialFailed { node, reason });
     }
 
+    /// Where the other end is; for a circuit, over whom.
+    fn other_end(&self, endpoint: &ConnectedPoint) -> Address {
+        let ConnectedPoint::Listener { local_addr, send_back_addr } = endpoint else {
+            return Address::of(endpoint.get_remote_address());
+        };
+        if !address::is_circuit(local_addr) {
+            return Address::of(send_back_addr);
+        }
+        // It names our link with the relay, by the relay's key only if we dialled that.
+        let named = Address::of(local_addr);
+        let place: Multiaddr = local_addr
+            .iter()
+            .take_while(|part| !matches!(part, Protocol::P2p(_) | Protocol::P2pCircuit))
+            .collect();
+        match self.wires.at(&Address::of(&place)) {
+            Some(relay) if named.relay().is_none() => Address::circuit(&relay),
+            _ => named,
+        }
+    }
+
+    fn on_punched(&mut self, event: &dcutr::Event) {
+        match &event.result {
+            Ok(_) => self.counters.holes_punched.more(),
+            Err(error) => {
+                debug!(peer = %event.remote_peer_id, %error, "no direct connection beside the circuit");
+                self.counters.holes_missed.more();
+            }
+        }
+    }
+
+    /// The place at `relay` is no more, or was not given.
+    fn on_place_lost(&mut self, relay: PublicKey, reason: Option<String>) {
+        debug!(peer = %relay, ?reason, "no place for circuits at {relay}");
+        self.on_deaf(&Address::circuit(&relay));
+        self.tell(Link::NoPlace { relay });
+    }
+
     fn on_deaf(&mut self, address: &Address) {
         if self.listening.remove(address) {
             self.tell(Link::NotListening(address.clone()));
@@ -207,6 +274,7 @@ impl Driver {
         let budget = self.budgets.entry(forwarder).or_insert_with(|| Budget::new(now));
         if !budget.charge(message.data.len(), now) {
             self.counters.gossip_over_budget.more();
+            self.counters.refusals.count(way(topic), "peer-over-budget");
             return self.settle(&ticket, MessageAcceptance::Ignore);
         }
         let queue = match topic {
@@ -217,6 +285,7 @@ impl Driver {
             Ok(()) => self.counters.gossip_received.more(),
             Err(TrySendError::Full(unread) | TrySendError::Closed(unread)) => {
                 self.counters.gossip_queue_full.more();
+                self.counters.refusals.count(way(topic), "queue-full");
                 self.settle(&unread.ticket, MessageAcceptance::Ignore);
             }
         }
@@ -226,8 +295,11 @@ impl Driver {
         let Some(wire) = self.wires.one(connection) else { return };
         match result {
             Ok(round_trip) => {
-                wire.round_trip = Some(round_trip);
+                let is_first = wire.round_trip.replace(round_trip).is_none();
                 wire.pings_missed = 0;
+                if is_first {
+                    self.close_superseded(&peer);
+                }
             }
             Err(ping::Failure::Unsupported) => {
                 wire.held = true;
@@ -245,7 +317,7 @@ impl Driver {
         }
     }
 
-    /// A connection in the other's lobby is of no use beside one that is not.
+    /// A connection in the other's lobby is of no use beside one that is not, nor a circuit beside a direct one.
     fn close_superseded(&mut self, peer: &PeerId) {
         for connection in self.wires.superseded(peer) {
             self.swarm.close_connection(connection);
@@ -261,21 +333,37 @@ impl Driver {
         }
     }
 
-    fn node(&self, peer: &PeerId) -> Option<belfry_proto::crypto::sign::PublicKey> {
+    fn node(&self, peer: &PeerId) -> Option<PublicKey> {
         self.wires.node(peer).or_else(|| identity::public_key(peer))
     }
 
     /// Who an event of a request protocol is about, and on which side of the gate.
-    fn standing<Q, A>(
-        &self,
-        event: &request_response::Event<Q, A>,
-    ) -> (Option<belfry_proto::crypto::sign::PublicKey>, bool) {
+    fn standing<Q, A>(&self, event: &request_response::Event<Q, A>) -> (Option<PublicKey>, bool) {
         use request_response::Event;
         let (Event::Message { peer, connection_id, .. }
         | Event::OutboundFailure { peer, connection_id, .. }
         | Event::InboundFailure { peer, connection_id, .. }
         | Event::ResponseSent { peer, connection_id, .. }) = event;
         (self.node(peer), self.swarm.behaviour().gated.is_admitted(peer, *connection_id))
+    }
+}
+
+const fn way(topic: Topic) -> Way {
+    match topic {
+        Topic::Admin => Way::Admin,
+        Topic::Group(_) => Way::Gossip,
+    }
+}
+
+/// One word for why another's connection did not come to be.
+fn why_refused(error: &ListenError) -> &'static str {
+    let ListenError::Denied { cause } = error else { return "handshake" };
+    match (cause.downcast_ref::<LobbyFull>(), cause.downcast_ref::<gated::Denied>()) {
+        (Some(LobbyFull::Total(_)), _) => "lobby-full",
+        (Some(LobbyFull::Address(_)), _) => "lobby-full-for-address",
+        (None, Some(gated::Denied::ForeignKey)) => "foreign-key",
+        (None, Some(gated::Denied::NotAllowed)) => "not-allowed",
+        (None, None) => "too-many-connections",
     }
 }
 

@@ -125,6 +125,11 @@ impl<Inner> Gated<Inner> {
         self.lobby.answered(connection, Instant::now());
     }
 
+    fn has_admitted(&self, peer: &PeerId, connection: ConnectionId) -> bool {
+        let holds = |all: &Vec<ConnectionId>| all.contains(&connection);
+        self.admitted.get(peer).is_some_and(holds) || self.admitted.values().any(holds)
+    }
+
     fn close_due_guests(&mut self, cx: &mut Context<'_>) {
         loop {
             self.closing.extend(self.lobby.due(Instant::now()));
@@ -298,16 +303,16 @@ impl<Inner: NetworkBehaviour> NetworkBehaviour for Gated<Inner> {
             let Poll::Ready(command) = self.inner.poll(cx) else { return Poll::Pending };
             match command {
                 ToSwarm::NotifyHandler { peer_id, handler, event } => {
-                    let connections = self.admitted.get(&peer_id);
                     let connection = match handler {
-                        NotifyHandler::One(connection) => Some(connection),
-                        NotifyHandler::Any => connections.and_then(|all| all.first()).copied(),
+                        // The relay names a connection of one peer beside the id of another.
+                        NotifyHandler::One(connection) => {
+                            self.has_admitted(&peer_id, connection).then_some(connection)
+                        }
+                        NotifyHandler::Any => {
+                            self.admitted.get(&peer_id).and_then(|all| all.first()).copied()
+                        }
                     };
-                    let Some(connection) =
-                        connection.filter(|one| connections.is_some_and(|all| all.contains(one)))
-                    else {
-                        continue;
-                    };
+                    let Some(connection) = connection else { continue };
                     return Poll::Ready(ToSwarm::NotifyHandler {
                         peer_id,
                         handler: NotifyHandler::One(connection),

@@ -20,12 +20,15 @@ use super::{
     rpc::{Answer, Protocol, hello::Hello, keys::Keys, sync::Sync},
     traffic::Traffic,
 };
+use crate::refusals::Refusals;
 
 /// A handle to the swarm task; cloning it is cheap. When the last one is dropped the task ends.
 #[derive(Clone, Debug)]
 pub struct Network {
     pub(super) node: PublicKey,
     pub(super) commands: mpsc::Sender<Command>,
+    /// Verdicts that forward a message, apart: a flood of what is ignored must not keep them out.
+    pub(super) accepts: mpsc::Sender<(Ticket, Verdict)>,
     pub(super) verdicts: mpsc::Sender<(Ticket, Verdict)>,
     pub(super) counters: Arc<Counters>,
     pub(super) traffic: Arc<Traffic>,
@@ -67,11 +70,32 @@ pub struct PeerView {
     pub score: f64,
 }
 
+/// Where the swarm task hears of verdicts.
+pub(super) struct Verdicts {
+    pub(super) accepts: mpsc::Receiver<(Ticket, Verdict)>,
+    pub(super) others: mpsc::Receiver<(Ticket, Verdict)>,
+}
+
+impl Verdicts {
+    /// The next one, those that forward first; none once every handle is gone.
+    pub(super) async fn recv(&mut self) -> Option<(Ticket, Verdict)> {
+        tokio::select! {
+            biased;
+            Some(accept) = self.accepts.recv() => Some(accept),
+            Some(other) = self.others.recv() => Some(other),
+            else => None,
+        }
+    }
+}
+
 pub(super) type Done<T> = oneshot::Sender<T>;
 
 /// What the swarm task can be asked to do.
 #[derive(Debug)]
 pub(super) enum Command {
+    /// Nodes that may give circuits.
+    SetRelays(BTreeSet<PublicKey>, Done<()>),
+    TakePlace(PublicKey, Done<Result<(), DialRefused>>),
     SetAllowed(BTreeSet<PublicKey>, Done<()>),
     Subscribe(Topic, Done<()>),
     Unsubscribe(Topic, Done<()>),
@@ -111,6 +135,23 @@ impl Network {
         self.call(|done| Command::SetAllowed(nodes, done)).await
     }
 
+    /// Replaces the set of nodes that circuits are asked of. It counts for connections made after it.
+    ///
+    /// # Errors
+    /// [`Stopped`].
+    pub async fn set_relays(&self, nodes: BTreeSet<PublicKey>) -> Result<(), Stopped> {
+        self.call(|done| Command::SetRelays(nodes, done)).await
+    }
+
+    /// Asks a connected node for a place with it, to be reached by circuits over it. [`Link::Listening`](super::Link::Listening)
+    /// tells when there is one, [`Link::NoPlace`](super::Link::NoPlace) when there is none or none any more.
+    ///
+    /// # Errors
+    /// [`DialRefused`]; nothing was asked.
+    pub async fn take_place(&self, relay: PublicKey) -> Result<(), DialRefused> {
+        self.call(|done| Command::TakePlace(relay, done)).await?
+    }
+
     /// Joins a topic: its messages are received and, once accepted, forwarded.
     ///
     /// # Errors
@@ -148,7 +189,7 @@ impl Network {
     /// # Errors
     /// [`Stopped`].
     pub async fn verdict(&self, ticket: Ticket, verdict: Verdict) -> Result<(), Stopped> {
-        self.verdicts.send((ticket, verdict)).await.map_err(|_| Stopped)
+        self.queue(verdict).send((ticket, verdict)).await.map_err(|_| Stopped)
     }
 
     /// [`Self::verdict`] for judges on blocking threads.
@@ -156,14 +197,21 @@ impl Network {
     /// # Errors
     /// [`Stopped`].
     pub fn verdict_blocking(&self, ticket: Ticket, verdict: Verdict) -> Result<(), Stopped> {
-        self.verdicts.blocking_send((ticket, verdict)).map_err(|_| Stopped)
+        self.queue(verdict).blocking_send((ticket, verdict)).map_err(|_| Stopped)
     }
 
     /// [`Self::verdict`] for whoever may not wait; false if the swarm task cannot take it now, and the message is left
     /// to gossipsub's memory and to sync.
     #[must_use]
     pub fn verdict_at_once(&self, ticket: Ticket, verdict: Verdict) -> bool {
-        self.verdicts.try_send((ticket, verdict)).is_ok()
+        self.queue(verdict).try_send((ticket, verdict)).is_ok()
+    }
+
+    const fn queue(&self, verdict: Verdict) -> &mpsc::Sender<(Ticket, Verdict)> {
+        match verdict {
+            Verdict::Accept => &self.accepts,
+            Verdict::Ignore | Verdict::Reject => &self.verdicts,
+        }
     }
 
     /// Asks hello of a connected, allowed node.
@@ -239,6 +287,12 @@ impl Network {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// What this node refuses, and why: one ledger for whoever refuses.
+    #[must_use]
+    pub fn refusals(&self) -> &Refusals {
+        &self.counters.refusals
     }
 
     /// Bytes that links carried.

@@ -148,10 +148,15 @@ pub enum Link {
         /// From what.
         topic: Topic,
     },
-    /// This node listens there; wild-card addresses come as one per interface.
+    /// This node listens there; wild-card addresses come as one per interface, places for circuits as circuits.
     Listening(Address),
     /// This node no longer listens there.
     NotListening(Address),
+    /// That node gives no place to be reached by circuits, or does so no longer.
+    NoPlace {
+        /// Who was asked.
+        relay: PublicKey,
+    },
     /// The swarm was replaced after a fault: every connection and listening address told before is gone.
     Restarted,
 }

@@ -11,7 +11,7 @@ use crate::bucket::Rate;
 
 /// Calls waiting for the swarm task. Callers wait, so too low only slows; too high hides a stuck swarm.
 pub const COMMANDS: usize = 256;
-/// Verdicts waiting for the swarm task. Below the gossip queue, judges would wait for each other.
+/// Verdicts waiting for the swarm task; as many of those that forward, apart. Below the gossip queue, judges would wait for each other.
 pub const VERDICTS: usize = 256;
 /// Gossip waiting for its verdict; at the largest message size this holds 128 MiB. Too low ⇒ bursts are
 /// left to sync; too high ⇒ verdicts fall after gossipsub has forgotten the message.

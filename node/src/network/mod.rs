@@ -6,7 +6,7 @@
 //!                                    ▼ │                                                 │
 //!  ┌──────────────────────────── swarm: one supervised task ─────────────────────────────┴──┐
 //!  │ limits ─▶ gated ─▶ hello                     the order matters, see `behaviour`        │
-//!  │           └── admitted connections: gossipsub; quiet ─▶ ping, keys, sync               │
+//!  │           └── admitted connections: gossipsub; quiet ─▶ ping, keys, sync, circuits     │
 //!  │           └── lobby connections: nothing; hello is all they speak                      │
 //!  └────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
@@ -16,6 +16,10 @@
 //! the set is all it takes. A stranger who dials gets a *lobby* connection: short, few, and only
 //! `/belfry/hello/1`, so that it can present its certificate; once its key is allowed that
 //! connection is closed and the next one is a full one. Nobody but allowed keys is ever dialled.
+//!
+//! Members that nobody can dial meet over *circuits*: a node that says so in its configuration joins the links that two of
+//! them have with it, for a while and so many bytes. Only admitted nodes get any. What passes has a handshake and a gate of
+//! its own at both ends, and where both firewalls let it a direct connection soon takes its place ([`punch`]).
 //!
 //! A gossip message waits for its verdict ([`Network::verdict`]) before it is forwarded. When the
 //! queue to the judge is full the answer is Ignore, and counted: sync repairs what gossip drops.
@@ -28,11 +32,13 @@
 mod address;
 mod behaviour;
 mod budget;
+mod chosen;
 mod codec;
 mod commands;
 mod config;
 mod counters;
 mod dials;
+mod eager;
 mod error;
 mod events;
 mod gated;
@@ -42,19 +48,22 @@ mod identity;
 mod inbound;
 pub mod limits;
 mod lobby;
+mod punch;
 mod quiet;
+mod relay;
 mod rpc;
 mod supervisor;
 mod swarm;
 mod traffic;
 mod transport;
+mod vicinity;
 mod wires;
 
 #[cfg(test)]
 mod tests;
 
 pub use address::{Address, AddressError, Host, Scope};
-pub use config::{LobbyLimits, NetworkConfig};
+pub use config::{LobbyLimits, NetworkConfig, RelayLimits};
 pub use counters::{Counters, Snapshot};
 pub use error::{DialFailure, DialRefused, End, PublishError, RequestError, StartError, Stopped};
 pub use gossip::GossipSettings;
@@ -62,3 +71,4 @@ pub use handle::{Dialling, Network, PeerView};
 pub use inbound::{Asked, Gossip, Inbound, Link, Reply, Ticket};
 pub use swarm::start;
 pub use traffic::Traffic;
+pub use vicinity::Vicinity;

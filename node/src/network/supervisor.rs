@@ -18,15 +18,15 @@ use std::{
     time::Duration,
 };
 
-use belfry_proto::{crypto::sign::PublicKey, topic::Topic, verdict::Verdict};
+use belfry_proto::{crypto::sign::PublicKey, topic::Topic};
 use futures::FutureExt;
 use tokio::{sync::mpsc, time::Instant};
 use tracing::{error, warn};
 
 use super::{
     error::End,
-    handle::Command,
-    inbound::{Link, Ticket},
+    handle::{Command, Verdicts},
+    inbound::Link,
     swarm::{Driver, Parts},
 };
 
@@ -42,6 +42,7 @@ const TRIES: usize = 50;
 /// What the rest of the node has asked of the network, and a new swarm must be told.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
+    pub(super) relays: BTreeSet<PublicKey>,
     pub(super) allowed: BTreeSet<PublicKey>,
     pub(super) topics: BTreeSet<Topic>,
 }
@@ -51,7 +52,7 @@ pub(super) async fn run(
     parts: Parts,
     first: Driver,
     mut commands: mpsc::Receiver<Command>,
-    mut verdicts: mpsc::Receiver<(Ticket, Verdict)>,
+    mut verdicts: Verdicts,
 ) -> End {
     let mut driver = first;
     let mut restarts = VecDeque::new();

@@ -15,10 +15,14 @@ use belfry_proto::{
     crypto::sign::{PublicKey, SigningKey},
     id::CoalitionId,
     topic::Topic,
-    verdict::Verdict,
 };
 use futures::{FutureExt, StreamExt};
-use libp2p::{PeerId, Swarm, gossipsub::TopicHash, swarm};
+use libp2p::{
+    Multiaddr, PeerId, Swarm,
+    core::transport::ListenerId,
+    gossipsub::TopicHash,
+    swarm::{self, ExternalAddrExpired, FromSwarm, NetworkBehaviour as _, behaviour::ExternalAddrConfirmed},
+};
 use tokio::{
     sync::{mpsc, watch},
     time::timeout,
@@ -34,9 +38,9 @@ use super::{
     dials::Dials,
     error::{End, StartError},
     gossip::Doorway,
-    handle::{Command, Network},
+    handle::{Command, Network, Verdicts},
     identity,
-    inbound::{Gossip, Inbound, Link, Ticket},
+    inbound::{Gossip, Inbound, Link},
     limits::{ADMIN_GOSSIP, ASKED, COMMANDS, GOODBYE, GOSSIP, LINKS, NEGOTIATING, PANICS, VERDICTS},
     rpc::{Asks, Exchange, hello::Hello, keys::Keys, sync::Sync},
     supervisor::{self, Standing},
@@ -60,7 +64,9 @@ pub fn start(
 ) -> Result<(Network, Inbound), StartError> {
     let (counters, traffic): (Arc<Counters>, Arc<Traffic>) = (Arc::default(), Arc::default());
     let (commands, commands_in) = mpsc::channel(COMMANDS);
-    let (verdicts, verdicts_in) = mpsc::channel(VERDICTS);
+    let (accepts, accepts_in) = mpsc::channel(VERDICTS);
+    let (verdicts, others) = mpsc::channel(VERDICTS);
+    let verdicts_in = Verdicts { accepts: accepts_in, others };
     let (gossip, gossip_out) = mpsc::channel(GOSSIP);
     let (admin, admin_out) = mpsc::channel(ADMIN_GOSSIP);
     let (links, links_out) = mpsc::channel(LINKS);
@@ -88,7 +94,7 @@ pub fn start(
         ended.send_replace(Some(task.await));
     });
 
-    let network = Network { node: node_key.public(), commands, verdicts, counters, traffic, end };
+    let network = Network { node: node_key.public(), commands, accepts, verdicts, counters, traffic, end };
     let inbound = Inbound {
         gossip: gossip_out,
         admin: admin_out,
@@ -123,13 +129,14 @@ impl Parts {
         let (config, counters) = (&self.config, &self.counters);
         let identity = identity::keypair(&self.node_key)?;
         let doorway = Doorway::new(Arc::clone(counters));
-        let behaviour = Behaviour::new(config, &identity, doorway.clone(), counters)?;
+        let (stack, circuits) = transport::build(&identity, config.memory)?;
+        let behaviour = Behaviour::new(config, &identity, doorway.clone(), counters, circuits)?;
         let settings = swarm::Config::with_executor(executor(counters))
             .with_idle_connection_timeout(IDLE)
             .with_max_negotiating_inbound_streams(NEGOTIATING)
             .with_smart_dial();
-        let transport = self.traffic.counted(transport::build(&identity, config.memory)?);
-        let mut swarm = Swarm::new(transport, behaviour, identity.public().to_peer_id(), settings);
+        let mut swarm =
+            Swarm::new(self.traffic.counted(stack), behaviour, identity.public().to_peer_id(), settings);
         for address in &config.listen {
             if address.scope() == Scope::Memory && !config.memory {
                 return Err(StartError::Memory(address.clone()));
@@ -152,6 +159,8 @@ impl Parts {
             again: HashMap::new(),
             budgets: HashMap::new(),
             listening: BTreeSet::new(),
+            places: HashMap::new(),
+            gives_circuits: config.relay.is_some(),
             hello: Exchange::new(self.hello.clone(), Arc::clone(counters)),
             keys: Exchange::new(self.keys.clone(), Arc::clone(counters)),
             sync: Exchange::new(self.sync.clone(), Arc::clone(counters)),
@@ -195,6 +204,9 @@ pub(super) struct Driver {
     pub(super) again: HashMap<PeerId, Vec<Address>>,
     pub(super) budgets: HashMap<PeerId, Budget>,
     pub(super) listening: BTreeSet<Address>,
+    /// Places asked for or held: with whom, to be reached by circuits over it.
+    pub(super) places: HashMap<ListenerId, PublicKey>,
+    gives_circuits: bool,
     pub(super) hello: Exchange<Hello>,
     pub(super) keys: Exchange<Keys>,
     pub(super) sync: Exchange<Sync>,
@@ -212,7 +224,7 @@ impl Driver {
     pub(super) async fn run(
         mut self,
         commands: &mut mpsc::Receiver<Command>,
-        verdicts: &mut mpsc::Receiver<(Ticket, Verdict)>,
+        verdicts: &mut Verdicts,
     ) -> End {
         loop {
             tokio::select! {
@@ -257,6 +269,19 @@ impl Driver {
         if closed.await.is_err() {
             warn!("connections did not close in time");
         }
+    }
+
+    /// Where this node is reached, as it tells those to whom it gives places.
+    pub(super) fn reached_at(&mut self, address: &Multiaddr, is_so: bool) {
+        if !self.gives_circuits {
+            return;
+        }
+        let relay = self.swarm.behaviour_mut().gated.inner_mut().rest.0.relay.inner_mut();
+        relay.on_swarm_event(if is_so {
+            FromSwarm::ExternalAddrConfirmed(ExternalAddrConfirmed { addr: address })
+        } else {
+            FromSwarm::ExternalAddrExpired(ExternalAddrExpired { addr: address })
+        });
     }
 
     /// Tells membership; news that nobody takes are dropped and counted.

@@ -1,6 +1,7 @@
 //! Stories between nodes in one process. Everything waits for events; nothing sleeps to be in step.
 
 mod admission;
+mod circuits;
 mod gossiping;
 mod hostile;
 mod requests;
@@ -42,18 +43,24 @@ impl Node {
     }
 
     async fn start_with(seed: u8, listen: &str, lobby: LobbyLimits) -> Self {
-        let config = NetworkConfig {
-            listen: vec![listen.parse().unwrap()],
-            memory: true,
-            lobby,
-            ..NetworkConfig::default()
-        };
+        Self::start_as(seed, listen, NetworkConfig { lobby, ..NetworkConfig::default() }).await
+    }
+
+    async fn start_as(seed: u8, listen: &str, config: NetworkConfig) -> Self {
+        let config = NetworkConfig { listen: vec![listen.parse().unwrap()], memory: true, ..config };
         let (network, mut inbound) = start(&config, &SigningKey::from_seed(&[seed; 32]), COALITION).unwrap();
         let address = match timeout(PATIENCE, inbound.links.recv()).await.unwrap() {
             Some(Link::Listening(address)) => address,
             other => panic!("{other:?} before listening"),
         };
         Self { network, inbound, address, seen: Vec::new() }
+    }
+
+    /// One that nobody can dial; its address is nobody's.
+    fn outbound(seed: u8) -> Self {
+        let config = NetworkConfig { memory: true, ..NetworkConfig::default() };
+        let (network, inbound) = start(&config, &SigningKey::from_seed(&[seed; 32]), COALITION).unwrap();
+        Self { network, inbound, address: "/memory/1".parse().unwrap(), seen: Vec::new() }
     }
 
     fn key(&self) -> PublicKey {

@@ -1,6 +1,7 @@
 //! How bytes travel: QUIC, or TCP with Noise and yamux; names resolved by the system's DNS.
 //!
-//! Both prove the node key in the handshake. Dials prefer QUIC and race TCP behind it.
+//! Both prove the node key in the handshake. Dials prefer QUIC and race TCP behind it. A circuit over a third node is one more
+//! transport, with a handshake of its own inside.
 
 use std::net::{IpAddr, TcpListener};
 
@@ -14,7 +15,7 @@ use libp2p::{
     dns,
     identity::Keypair,
     multiaddr::Protocol,
-    noise, quic, tcp, yamux,
+    noise, quic, relay, tcp, yamux,
 };
 use tracing::warn;
 
@@ -32,7 +33,11 @@ const QUIC_CONNECTION: u32 = 8 * 1024 * 1024;
 
 pub(super) type Stack = Boxed<(PeerId, StreamMuxerBox)>;
 
-pub(super) fn build(identity: &Keypair, memory: bool) -> Result<Stack, StartError> {
+/// With what asks for circuits over the links that the stack makes.
+pub(super) fn build(
+    identity: &Keypair,
+    memory: bool,
+) -> Result<(Stack, relay::client::Behaviour), StartError> {
     let noise = || noise::Config::new(identity).map_err(|e| StartError::Identity(e.to_string()));
 
     let mut settings = quic::Config::new(identity);
@@ -62,7 +67,16 @@ pub(super) fn build(identity: &Keypair, memory: bool) -> Result<Stack, StartErro
     } else {
         direct
     };
-    with_names(stack)
+    let (circuits, client) = relay::client::new(identity.public().to_peer_id());
+    let circuits = circuits
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise()?)
+        .multiplex(yamux_settings())
+        .timeout(HANDSHAKE)
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    // First: the others would take a circuit's address for that of its relay.
+    let stack = circuits.or_transport(with_names(stack)?).map(|either, _| either.into_inner()).boxed();
+    Ok((stack, client))
 }
 
 /// Resolves names by the system's resolver; a host without one still reaches every numeric address.
@@ -82,14 +96,16 @@ fn with_names(stack: Stack) -> Result<Stack, StartError> {
 pub(super) fn innermost(error: &TransportError<std::io::Error>) -> String {
     match error {
         TransportError::MultiaddrNotSupported(_) => "this node does not speak that transport".to_owned(),
-        TransportError::Other(error) => {
-            let mut innermost: &dyn std::error::Error = error;
-            while let Some(source) = innermost.source() {
-                innermost = source;
-            }
-            innermost.to_string()
-        }
+        TransportError::Other(error) => innermost_of(error),
     }
+}
+
+pub(super) fn innermost_of(error: &std::io::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
 }
 
 /// Refuses a TCP port that another listener holds. libp2p sets `SO_REUSEPORT`, so two nodes of one user

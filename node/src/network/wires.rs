@@ -29,6 +29,10 @@ pub(super) struct Wire {
 }
 
 impl Wire {
+    fn is_circuit(&self) -> bool {
+        self.address.is_circuit()
+    }
+
     /// Known to carry everything. Whoever dials holds a full handler, so an admitted inbound connection is
     /// full; an outbound one proves it by answering a ping.
     fn is_full(&self) -> bool {
@@ -77,20 +81,34 @@ impl Wires {
         self.of(peer).filter(|(_, wire)| wire.outbound && !wire.is_full()).map(|(id, _)| id).collect()
     }
 
-    /// Connections held in the peer's lobby although another one is not.
+    /// Connections held in the peer's lobby although another one is not, and circuits beside a full direct one.
     pub(super) fn superseded(&self, peer: &PeerId) -> Vec<ConnectionId> {
-        if !self.is_reached(peer) {
-            return Vec::new();
-        }
-        self.of(peer).filter(|(_, wire)| wire.held).map(|(id, _)| id).collect()
+        let is_reached = self.is_reached(peer);
+        let is_direct = self.of(peer).any(|(_, wire)| wire.is_full() && !wire.is_circuit());
+        let superseded = |wire: &Wire| is_reached && wire.held || is_direct && wire.is_circuit();
+        self.of(peer).filter(|(_, wire)| superseded(wire)).map(|(id, _)| id).collect()
+    }
+
+    /// The node at the other end of a direct connection with that address.
+    pub(super) fn at(&self, address: &Address) -> Option<PublicKey> {
+        self.0.values().find(|wire| wire.address == *address).map(|wire| wire.node)
+    }
+
+    /// Direct, admitted connections with the peer: where it is.
+    pub(super) fn direct(&self, peer: &PeerId) -> impl Iterator<Item = (ConnectionId, &Address)> {
+        let is_direct = move |wire: &Wire| wire.peer == *peer && wire.admitted && !wire.is_circuit();
+        self.0.iter().filter(move |(_, wire)| is_direct(wire)).map(|(id, wire)| (*id, &wire.address))
     }
 
     /// Connections with a peer that has come a second time: it was restarted, and knows nothing of the first one. A
-    /// peer that is reached is not dialled again; only two that dial each other at once meet twice.
+    /// peer that is reached is not dialled again; only two that dial each other at once meet twice, and a direct connection
+    /// comes beside a circuit.
     pub(super) fn orphaned(&self, peer: &PeerId, newest: ConnectionId) -> Vec<ConnectionId> {
         let Some(new) = self.0.get(&newest).filter(|wire| wire.admitted) else { return Vec::new() };
-        let is_older =
-            |wire: &Wire| wire.outbound == new.outbound || wire.since.saturating_add(MEETING) < new.since;
+        let is_older = |wire: &Wire| {
+            wire.is_circuit() == new.is_circuit()
+                && (wire.outbound == new.outbound || wire.since.saturating_add(MEETING) < new.since)
+        };
         let others = self.of(peer).filter(|(id, wire)| *id != newest && wire.is_full() && is_older(wire));
         match others.count() {
             0 => Vec::new(),

@@ -13,7 +13,8 @@ use super::{
     words,
 };
 use crate::{
-    clock,
+    clock, config,
+    refusals::{Claimed, Refused},
     store::{MessageRow, MessageState},
 };
 
@@ -40,8 +41,9 @@ pub struct MessageView {
     pub created: Timestamp,
     /// By this node's.
     pub received: Timestamp,
-    /// `opened`, `waiting-for-key`, `not-for-us`, `quarantined`, `disputed`, `without-body`,
-    /// `withdrawn`, or `withdrawal` for what withdraws.
+    /// `opened`, `waiting-for-key`, `not-for-us`, `quarantined`, `disputed`, `without-body`, `expired`,
+    /// `withdrawn`, or `withdrawal` for what withdraws; `parked` and `refused` for what is not in the store: then what is
+    /// said of member, log and time is the message's own word.
     pub state: &'static str,
     /// What that means for whoever waits for it.
     pub meaning: String,
@@ -90,8 +92,12 @@ impl Query {
             let ending = inner.store.ending(id, row.group, row.member)?;
             Ok(Some((row, expected, inner.store.withdrawals(id)?, ending)))
         });
-        let found = found.await?.filter(|(row, ..)| principal.scope().read.covers(row.group));
-        let (row, expected, naming, ending) = found.ok_or(QueryError::UnknownMessage)?;
+        let Some((row, expected, naming, ending)) = found.await? else {
+            return self.kept_out(principal, id).await;
+        };
+        if !principal.scope().read.covers(row.group) {
+            return Err(QueryError::UnknownMessage);
+        }
         let withdrawals = naming.into_iter().map(|row| WithdrawalView {
             id: row.word.id,
             member: row.word.member,
@@ -123,6 +129,72 @@ impl Query {
             has_body: row.has_body && row.key_id.is_some(),
             withdrawals,
         })
+    }
+}
+
+impl Query {
+    /// A message that was not let into the store: it waits for the admin log, or was refused of late.
+    async fn kept_out(&self, principal: &Principal, id: MessageId) -> Result<MessageView, QueryError> {
+        let found = self.read(move |inner| {
+            Ok((
+                inner.store.parked_one(id)?,
+                inner.roster.snapshot().version().height,
+                inner.refusals.of(&id),
+            ))
+        });
+        let (parked, height, refused) = found.await?;
+        let view = match (parked, refused) {
+            (Some(row), _) => {
+                let envelope = envelope::decode(&row.bytes).map_err(|_| QueryError::UnknownMessage)?;
+                let header = envelope.header();
+                let claimed = Claimed::of(header, id);
+                let meaning = format!(
+                    "names entry {} of the admin log, of which this node has {height}: judged as soon as that comes, \
+                     forgotten after a day",
+                    header.roster.height
+                );
+                self.claimed(claimed, row.received, "parked", meaning, None)
+            }
+            (None, Some(Refused { claimed, way, from, code, detail, at })) => {
+                let meaning = format!(
+                    "not kept when it came by {} from {}: {detail}",
+                    way.as_str(),
+                    config::peer_id(&from)
+                );
+                self.claimed(claimed, at, "refused", meaning, Some(code.to_owned()))
+            }
+            (None, None) => return Err(QueryError::UnknownMessage),
+        };
+        if principal.scope().read.covers(view.group) { Ok(view) } else { Err(QueryError::UnknownMessage) }
+    }
+
+    fn claimed(
+        &self,
+        claimed: Claimed,
+        received: Timestamp,
+        state: &'static str,
+        meaning: String,
+        reason: Option<String>,
+    ) -> MessageView {
+        let Claimed { id, group, member, serial, log, sequence, created } = claimed;
+        MessageView {
+            id,
+            group,
+            group_slug: self.slug(group),
+            member,
+            organisation: self.organisation(member),
+            serial,
+            log,
+            sequence,
+            created,
+            received,
+            state,
+            meaning,
+            key_not_before: None,
+            reason,
+            has_body: false,
+            withdrawals: Vec::new(),
+        }
     }
 }
 

@@ -72,6 +72,7 @@ pub use self::{
 pub use crate::words;
 use crate::{
     config::Export,
+    refusals::Refusals,
     roster::LiveRoster,
     store::{ReadError, Store, WriteError},
 };
@@ -112,7 +113,9 @@ pub enum QueryError {
     #[error("there is no such object for this token")]
     UnknownObject,
     /// As above, for a message.
-    #[error("this node has no such message, or none for this token")]
+    #[error(
+        "this node has no such message, or none for this token; nor has it refused one of late, since its start at least"
+    )]
     UnknownMessage,
     /// Not configured, or of groups this token does not read; which of the two is not told.
     #[error("there is no export of this name for this token")]
@@ -155,6 +158,20 @@ struct Inner {
     node: PublicKey,
     lists: Lists,
     exports: Vec<Export>,
+    refusals: Refusals,
+}
+
+impl Inner {
+    fn copied(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            roster: self.roster.clone(),
+            node: self.node,
+            lists: self.lists.clone(),
+            exports: self.exports.clone(),
+            refusals: self.refusals.clone(),
+        }
+    }
 }
 
 impl Query {
@@ -171,7 +188,14 @@ impl Query {
     ) -> Result<Self, QueryError> {
         let tokens = Tokens::open(store.clone(), master)?;
         Ok(Self {
-            inner: Arc::new(Inner { store, roster, node, lists: Lists::default(), exports: Vec::new() }),
+            inner: Arc::new(Inner {
+                store,
+                roster,
+                node,
+                lists: Lists::default(),
+                exports: Vec::new(),
+                refusals: Refusals::default(),
+            }),
             tokens,
             reads: Arc::new(Semaphore::new(MAX_READS)),
         })
@@ -180,8 +204,14 @@ impl Query {
     /// The same reader, with what it may serve to tools and what never stands there.
     #[must_use]
     pub fn with_exports(self, exports: Vec<Export>, lists: Lists) -> Self {
-        let Inner { store, roster, node, .. } = &*self.inner;
-        let inner = Inner { store: store.clone(), roster: roster.clone(), node: *node, lists, exports };
+        let inner = Inner { lists, exports, ..self.inner.copied() };
+        Self { inner: Arc::new(inner), ..self }
+    }
+
+    /// The same reader, which also tells of messages that were refused.
+    #[must_use]
+    pub fn with_refusals(self, refusals: Refusals) -> Self {
+        let inner = Inner { refusals, ..self.inner.copied() };
         Self { inner: Arc::new(inner), ..self }
     }
 

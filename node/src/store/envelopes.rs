@@ -284,6 +284,15 @@ impl Store {
         Ok(bytes.and_then(|b| Counts::decode(b.as_slice()).ok()).unwrap_or_default())
     }
 
+    /// One envelope that waits for the admin log.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn parked_one(&self, id: MessageId) -> Result<Option<ParkRow>, ReadError> {
+        let Some(bytes) = self.db.get(Cf::Parked, id.as_ref())? else { return Ok(None) };
+        read_park(id, &bytes).map(Some).ok_or_else(|| damaged(Cf::Parked, id.as_ref(), "does not decode"))
+    }
+
     /// Envelopes behind `after` that wait for the admin log.
     ///
     /// # Errors

@@ -36,6 +36,8 @@ pub struct Member {
     pub dir: PathBuf,
     /// Addresses it dials first; takes effect at the next start.
     pub bootstrap: Vec<String>,
+    /// Nodes it asks for circuits besides carriers; takes effect at the next start.
+    pub relays: Vec<String>,
     /// Log filter; takes effect at the next start.
     pub filter: String,
     /// Where its API listens; takes effect at the next start.
@@ -58,6 +60,7 @@ impl Member {
             name: name.to_owned(),
             dir: coalition.path(name),
             bootstrap: Vec::new(),
+            relays: Vec::new(),
             filter: "info".to_owned(),
             listen: "127.0.0.1:0".to_owned(),
             network: r#""/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0""#.to_owned(),
@@ -82,8 +85,8 @@ impl Member {
         let path = self.home.join(format!("{}.toml", self.name));
         let text = format!(
             "[node]\ndata_dir = {:?}\n[keys]\npassphrase_file = \"passphrase\"\n\
-             [network]\nlisten = [{}]\nbootstrap = {:?}\nredial_interval = \"1s\"\n[api]\nlisten = {:?}\n[log]\nfilter = {:?}\n{}",
-            self.name, self.network, self.bootstrap, self.listen, self.filter, self.more
+             [network]\nlisten = [{}]\nbootstrap = {:?}\nrelays = {:?}\nredial_interval = \"1s\"\n[api]\nlisten = {:?}\n[log]\nfilter = {:?}\n{}",
+            self.name, self.network, self.bootstrap, self.relays, self.listen, self.filter, self.more
         );
         if fs::read_to_string(&path).is_ok_and(|before| before == text) {
             return path;
@@ -214,10 +217,15 @@ impl Member {
     /// A bootstrap address of it.
     #[must_use]
     pub fn address(&self) -> Option<String> {
+        self.addresses().into_iter().find(|address| address.contains("/quic-v1"))
+    }
+
+    /// Where it listens, as bootstrap addresses.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
         let status = self.status();
         let listening = status["node"]["listening"].as_array().unwrap();
-        let is_quic = |address: &&Value| address.as_str().unwrap().contains("/quic-v1");
-        listening.iter().find(is_quic).map(|address| address.as_str().unwrap().to_owned())
+        listening.iter().map(|address| address.as_str().unwrap().to_owned()).collect()
     }
 
     /// Waits until it has so many peers.

@@ -1,13 +1,14 @@
 //! Networks of their own for daemons: namespaces, joined by a cable that loses and delays, and that can be pulled.
 //!
 //! ```text
-//! node ─ node ─ bridge "left" ═ cable (tests/python/link.py) ═ bridge "right" ─ node ─ node
+//! node ─ node ─ bridge "left" ═ cable (tests/python/link.py) ═ bridge "right" ─ firewall (link.py, too) ─ node
 //! ```
 //!
 //! Needs no rights of root: a user namespace gives what is needed within it. Where a system does not allow that, [`Site::built`]
 //! gives the reason, and a test says that it skips.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
@@ -24,6 +25,17 @@ pub enum Side {
     Right,
 }
 
+/// What stands between a member and its bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Nothing.
+    Open,
+    /// A firewall that lets in answers only: nobody outside can begin anything.
+    AnswersOnly,
+    /// The same, and no UDP either way.
+    TcpAnswersOnly,
+}
+
 /// A process that does not outlive its owner.
 struct Held(Child);
 
@@ -38,7 +50,9 @@ impl Drop for Held {
 pub struct Site {
     hub: Held,
     spaces: Vec<Held>,
-    cable: Option<Held>,
+    /// Of each member placed, its network.
+    entered: BTreeMap<u8, u32>,
+    cables: Vec<Held>,
 }
 
 impl Site {
@@ -48,7 +62,7 @@ impl Site {
     /// In words: what this system lacks or forbids.
     pub fn built(loss: f64, delay: f64) -> Result<Self, String> {
         let hub = held(Command::new("unshare").args(["-Urn", "sh", "-c", "echo ready; exec sleep 3600"]))?;
-        let mut site = Self { hub, spaces: Vec::new(), cable: None };
+        let mut site = Self { hub, spaces: Vec::new(), entered: BTreeMap::new(), cables: Vec::new() };
         site.within(
             "for side in left right; do
                  ip link add $side type bridge && ip link set $side up &&
@@ -59,7 +73,7 @@ impl Site {
         let mut cable = site.inside(site.hub.0.id());
         cable.args(["python3", "-B"]).arg(script()).args(["cable", "raw-left", "raw-right"]);
         cable.args(["--loss", &loss.to_string(), "--delay", &delay.to_string()]);
-        site.cable = Some(held(&mut cable)?);
+        site.cables.push(held(&mut cable)?);
         Ok(site)
     }
 
@@ -68,15 +82,36 @@ impl Site {
     /// # Panics
     /// A step does not work.
     pub fn place(&mut self, member: &mut Member, side: Side, number: u8) {
+        self.place_behind(Door::Open, member, side, number);
+    }
+
+    /// [`Self::place`] behind a door.
+    ///
+    /// # Panics
+    /// A step does not work.
+    pub fn place_behind(&mut self, door: Door, member: &mut Member, side: Side, number: u8) {
         let mut command = self.inside(self.hub.0.id());
         command.args(["unshare", "-n", "sh", "-c", "echo ready; exec sleep 3600"]);
         let space = held(&mut command).unwrap();
         let (id, bridge) = (space.0.id(), if side == Side::Left { "left" } else { "right" });
         self.within(&format!(
-            "ip link add port-{number} type veth peer name eth0 netns {id} &&
-             ip link set port-{number} master {bridge} && ip link set port-{number} up"
+            "ip link add port-{number} type veth peer name eth0 netns {id} && ip link set port-{number} up"
         ))
         .unwrap();
+        if door == Door::Open {
+            self.within(&format!("ip link set port-{number} master {bridge}")).unwrap();
+        } else {
+            self.within(&format!(
+                "ip link add gate-{number} type veth peer name wall-{number} && ip link set gate-{number} master {bridge} &&
+                 ip link set gate-{number} up && ip link set wall-{number} up"
+            ))
+            .unwrap();
+            let mut wall = self.inside(self.hub.0.id());
+            wall.args(["python3", "-B"]).arg(script());
+            wall.args(["cable", &format!("port-{number}"), &format!("wall-{number}"), "--answers-only"]);
+            wall.args((door == Door::TcpAnswersOnly).then_some("--no-udp"));
+            self.cables.push(held(&mut wall).unwrap());
+        }
         let mut command = self.inside(id);
         command.args(["sh", "-ec"]).arg(format!(
             "ip link set lo up; python3 -B {:?} plain eth0; ip addr add 10.77.0.{number}/24 dev eth0; ip link set eth0 up",
@@ -84,9 +119,22 @@ impl Site {
         ));
         done(&mut command).unwrap();
         self.spaces.push(space);
+        self.entered.insert(number, id);
         member.network =
             format!("\"/ip4/10.77.0.{number}/udp/4001/quic-v1\", \"/ip4/10.77.0.{number}/tcp/4001\"");
         member.launcher = entering(id);
+    }
+
+    /// Gives a placed member the address `10.77.0.NEXT` instead of its own, while it runs.
+    ///
+    /// # Panics
+    /// It does not work.
+    pub fn moved(&self, number: u8, next: u8) {
+        let mut command = self.inside(self.entered[&number]);
+        done(command.args(["sh", "-ec"]).arg(format!(
+            "ip addr add 10.77.0.{next}/24 dev eth0; ip addr del 10.77.0.{number}/24 dev eth0"
+        )))
+        .unwrap();
     }
 
     /// Pulls the cable, or puts it in again.

@@ -11,7 +11,7 @@ use axum::{
 use prometheus_client::{
     encoding::text::{encode_eof, encode_registry},
     metrics::{
-        counter::ConstCounter,
+        counter::{ConstCounter, Counter},
         family::Family,
         gauge::{ConstGauge, Gauge},
     },
@@ -86,6 +86,12 @@ pub(in crate::api) async fn metrics(
         let help = format!("{} since the start", name.replace('_', " "));
         registry.register(name, help, ConstCounter::new(count));
     }
+    let refusals = Family::<Vec<(String, String)>, Counter>::default();
+    for (way, reason, count) in app.ports.status.refusals() {
+        let labels = vec![("way".to_owned(), way.to_owned()), ("reason".to_owned(), reason.to_owned())];
+        refusals.get_or_create(&labels).inc_by(count);
+    }
+    registry.register("refusals", "What was refused since the start, on which way and why", refusals);
     let mut text = String::new();
     encode_registry(&mut text, &registry).map_err(|error| Problem::internal(&error))?;
     text.push_str(&app.ports.status.traffic());

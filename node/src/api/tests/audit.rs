@@ -68,8 +68,8 @@ async fn every_route_that_changes_something_is_told_before_and_every_other_is_co
         let known = entries(&site).await.len();
         site.send(samples.request(route, Some(&operator))).await;
         let told = entries(&site).await.split_off(known + 1);
-        let changes =
-            route.method != "GET" && !["/api/v1/lookup", "/attributes/restSearch"].contains(&route.path);
+        let changes = route.method != "GET"
+            && !["/api/v1/lookup", "/attributes/restSearch", "/api/v1/previews"].contains(&route.path);
         let named = |event: &Event| match event {
             Event::Call { method, route: path, .. } => {
                 changes && *method == route.method && path == route.path
@@ -87,6 +87,41 @@ async fn every_route_that_changes_something_is_told_before_and_every_other_is_co
             route.path
         );
     }
+}
+
+/// Who may change nothing, and who only asks what would become of something, must not wash out what others did.
+#[tokio::test]
+async fn calls_that_a_token_may_not_make_and_dry_runs_are_counted_and_fill_nothing() {
+    let site = Site::new().await;
+    let reader = site.reader().await;
+    let operator = site.token("operator", Scope::operator()).await;
+    let known = entries(&site).await.len();
+    for path in ["/api/v1/tokens", "/api/v1/publications?group=cidr", "/api/v1/log"] {
+        for _ in 0..3 {
+            let refused = site.send(post(&reader, path, "application/json", "{}")).await;
+            assert_eq!(refused.status, 403, "{path}");
+        }
+    }
+    let dry = "/api/v1/import?group=cidr&tlp=green&dry_run=true";
+    site.send(post(&operator, dry, "text/plain", "198.51.100.7")).await;
+    // What the handler does not take for a dry run is none.
+    let twice = "/api/v1/import?group=cidr&tlp=green&dry_run=true&dry_run=false";
+    site.send(post(&operator, twice, "text/plain", "198.51.100.7")).await;
+    let told = entries(&site).await.split_off(known + 1);
+    let count_of = |route: &str, wanted: u16| {
+        told.iter().find_map(|event| match event {
+            Event::Reads { route: path, status, count, .. } if path == route && *status == wanted => {
+                Some(*count)
+            }
+            _ => None,
+        })
+    };
+    for route in ["/api/v1/tokens", "/api/v1/publications", "/api/v1/log"] {
+        assert_eq!(count_of(route, 403), Some(3), "{told:?}");
+    }
+    assert_eq!(count_of("/api/v1/import", 200), Some(1), "{told:?}");
+    let calls: Vec<_> = told.iter().filter(|event| matches!(event, Event::Call { .. })).collect();
+    assert_eq!(calls.len(), 1, "only the one that is no dry run: {told:?}");
 }
 
 #[tokio::test]

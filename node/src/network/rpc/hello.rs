@@ -5,11 +5,13 @@ use std::time::Duration;
 use belfry_proto::schema::{HelloRequest, HelloResponse, Malformed, Refusal, hello_response::Response};
 
 use super::Protocol;
+use crate::refusals::Way;
 
 pub(in crate::network) struct Hello;
 
 impl Protocol for Hello {
     const PATH: &'static str = "/belfry/hello/1";
+    const WAY: Way = Way::Hello;
     const REQUEST: &'static str = "hello request";
     const REPLY: &'static str = "hello response";
     /// A certificate's issuing record is some 2 KiB; the heads of our own logs come on top.
@@ -29,5 +31,14 @@ impl Protocol for Hello {
 
     fn refuse(_: &HelloRequest, why: Refusal) -> HelloResponse {
         HelloResponse { response: Some(Response::Refused(why.into())) }
+    }
+
+    fn refused(reply: &HelloResponse) -> Vec<Refusal> {
+        match reply.response {
+            Some(Response::Refused(why)) => vec![Refusal::try_from(why).unwrap_or_default()],
+            // It is shown the record that took its certificate away.
+            Some(Response::Removed(_)) => vec![Refusal::NotCertified],
+            _ => Vec::new(),
+        }
     }
 }

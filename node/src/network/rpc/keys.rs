@@ -8,11 +8,13 @@ use belfry_proto::{
 };
 
 use super::Protocol;
+use crate::refusals::Way;
 
 pub(in crate::network) struct Keys;
 
 impl Protocol for Keys {
     const PATH: &'static str = "/belfry/keys/1";
+    const WAY: Way = Way::Keys;
     const REQUEST: &'static str = "keys request";
     const REPLY: &'static str = "keys response";
     /// Sixty-four pushed grants of some 1.3 KiB, and sixty-four key ids.
@@ -43,6 +45,10 @@ impl Protocol for Keys {
             .map(|key_id| KeyRefusal { key_id: key_id.clone(), refusal: why.into() })
             .collect();
         KeysResponse { refused, ..KeysResponse::default() }
+    }
+
+    fn refused(reply: &KeysResponse) -> Vec<Refusal> {
+        reply.refused.iter().map(KeyRefusal::refusal).collect()
     }
 }
 

@@ -29,11 +29,14 @@ use super::{
     inbound::{Asked, Reply},
     limits::REQUESTS,
 };
+use crate::refusals::Way;
 
 /// What one request protocol is.
 pub(super) trait Protocol: Send + Sync + 'static {
     /// Its name on the wire.
     const PATH: &'static str;
+    /// As its refusals are counted.
+    const WAY: Way;
     /// What its frames are called in errors.
     const REQUEST: &'static str;
     const REPLY: &'static str;
@@ -60,6 +63,29 @@ pub(super) trait Protocol: Send + Sync + 'static {
     fn check(request: &Self::Request) -> Result<(), Malformed>;
     /// The reply that refuses `request`.
     fn refuse(request: &Self::Request, why: Refusal) -> Self::Reply;
+    /// What a reply refuses.
+    fn refused(reply: &Self::Reply) -> Vec<Refusal>;
+}
+
+/// Counts what a reply refuses: here, so that no use-case can forget to.
+fn count<P: Protocol>(counters: &Counters, reply: &P::Reply) {
+    for why in P::refused(reply) {
+        counters.refusals.count(P::WAY, code(why));
+    }
+}
+
+const fn code(why: Refusal) -> &'static str {
+    match why {
+        Refusal::Unspecified => "unspecified",
+        Refusal::Malformed => "malformed",
+        Refusal::OtherCoalition => "other-coalition",
+        Refusal::NotCertified => "not-certified",
+        Refusal::Busy => "busy",
+        Refusal::NotEntitled => "not-entitled",
+        Refusal::Unknown => "unknown",
+        Refusal::NotYet => "not-yet",
+        Refusal::Internal => "internal",
+    }
 }
 
 /// Where the answer to an own request goes.
@@ -113,6 +139,7 @@ impl<P: Protocol> Exchange<P> {
                 let refusal = self.hand_on(peer, from, is_admitted, request_id, request, channel);
                 if let Some((channel, reply)) = refusal {
                     self.counters.requests_busy.more();
+                    count::<P>(&self.counters, &reply);
                     let _ = rpc.send_response(channel, reply);
                 }
             }
@@ -176,7 +203,9 @@ impl<P: Protocol> Exchange<P> {
                 }
                 is_sendable
             });
-            (channel, reply.unwrap_or(fallback))
+            let reply = reply.unwrap_or(fallback);
+            count::<P>(&counters, &reply);
+            (channel, reply)
         }));
         None
     }

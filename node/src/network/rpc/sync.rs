@@ -5,11 +5,13 @@ use std::time::Duration;
 use belfry_proto::schema::{Malformed, Refusal, SyncRequest, SyncResponse, sync_response::Response};
 
 use super::Protocol;
+use crate::refusals::Way;
 
 pub(in crate::network) struct Sync;
 
 impl Protocol for Sync {
     const PATH: &'static str = "/belfry/sync/1";
+    const WAY: Way = Way::Serving;
     const REQUEST: &'static str = "sync request";
     const REPLY: &'static str = "sync response";
     /// Two hashes and some numbers.
@@ -30,5 +32,12 @@ impl Protocol for Sync {
 
     fn refuse(_: &SyncRequest, why: Refusal) -> SyncResponse {
         SyncResponse { response: Some(Response::Refused(why.into())) }
+    }
+
+    fn refused(reply: &SyncResponse) -> Vec<Refusal> {
+        match reply.response {
+            Some(Response::Refused(why)) => vec![Refusal::try_from(why).unwrap_or_default()],
+            _ => Vec::new(),
+        }
     }
 }

@@ -33,6 +33,25 @@ async fn what_links_carry_is_counted_at_both_ends() {
     }
 }
 
+/// A peer that floods with what is ignored must not keep honest messages from being forwarded.
+#[tokio::test]
+async fn a_queue_full_of_ignores_leaves_room_for_an_accept() {
+    let (a, mut b) = pair().await;
+    a.network.publish(TOPIC, vec![7]).await.unwrap();
+    let heard = b.heard().await;
+    let mut ignored = 0;
+    // Nothing here waits, so the swarm task does not run meanwhile.
+    while b.network.verdict_at_once(copied(&heard.ticket), Verdict::Ignore) {
+        ignored += 1;
+    }
+    assert_eq!(ignored, limits::VERDICTS);
+    assert!(b.network.verdict_at_once(heard.ticket, Verdict::Accept));
+}
+
+fn copied(ticket: &Ticket) -> Ticket {
+    Ticket { message: ticket.message.clone(), forwarder: ticket.forwarder }
+}
+
 #[tokio::test]
 async fn only_what_is_accepted_is_forwarded() {
     let (mut a, mut b, mut c) = (Node::start(1).await, Node::start(2).await, Node::start(3).await);

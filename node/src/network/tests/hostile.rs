@@ -10,7 +10,7 @@ use super::{
 
 /// Writes the bytes it is told to, whatever they are, and returns what comes back.
 #[derive(Clone, Default)]
-struct Raw;
+pub(super) struct Raw;
 
 impl request_response::Codec for Raw {
     type Protocol = StreamProtocol;
@@ -60,17 +60,17 @@ impl request_response::Codec for Raw {
     }
 }
 
-type RawRequests = request_response::Behaviour<Raw>;
+pub(super) type RawRequests = request_response::Behaviour<Raw>;
 
 fn hostile<B: swarm::NetworkBehaviour>(seed: u8, behaviour: B) -> (PublicKey, Swarm<B>) {
     let key = SigningKey::from_seed(&[seed; 32]);
     let identity = identity::keypair(&key).unwrap();
     let settings = swarm::Config::with_tokio_executor().with_idle_connection_timeout(PATIENCE);
-    let stack = transport::build(&identity, true).unwrap();
+    let (stack, _) = transport::build(&identity, true).unwrap();
     (key.public(), Swarm::new(stack, behaviour, identity.public().to_peer_id(), settings))
 }
 
-fn raw(seed: u8, path: &'static str) -> (PublicKey, Swarm<RawRequests>) {
+pub(super) fn raw(seed: u8, path: &'static str) -> (PublicKey, Swarm<RawRequests>) {
     let protocols = [(StreamProtocol::new(path), request_response::ProtocolSupport::Full)];
     hostile(seed, RawRequests::new(protocols, request_response::Config::default()))
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use belfry_node::{
     api::{limit::Rate, server::ServerConfig},
-    daemon::{Daemon, Outlets, Settings, Tuning},
+    daemon::{Circuits, Daemon, Outlets, Settings, Tuning},
     network::{Address, NetworkConfig},
     publish::Defaults,
 };
@@ -81,6 +81,7 @@ impl Node {
         let settings = Settings {
             data_dir: data_dir.clone(),
             network,
+            circuits: Circuits::default(),
             bootstrap,
             api: ServerConfig {
                 listen: vec![([127, 0, 0, 1], 0).into()],

@@ -62,6 +62,8 @@ async fn feed(prepared: &Prepared, path: &Path) -> anyhow::Result<Done> {
         Reach {
             bootstrap: Vec::new(),
             external: Vec::new(),
+            listens: false,
+            relays: std::collections::BTreeSet::new(),
             limits: DialLimits { longest_wait: std::time::Duration::from_secs(60), most: 0 },
             gate: GateTimes::default(),
         },

@@ -267,8 +267,7 @@ impl Ingest {
         origin: Origin,
     ) -> Result<Attributed, Judgement> {
         let decoded = decoded.map_err(|error| Judgement::refused(&error))?;
-        let id = decoded.message_id();
-        if self.is_known(&id) && !(origin == Origin::Sync && self.would_heal(&decoded)) {
+        if self.is_known(&decoded) && !(origin == Origin::Sync && self.would_heal(&decoded)) {
             return Err(Judgement::Known);
         }
         if decoded.lacks_body()

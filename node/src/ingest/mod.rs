@@ -35,7 +35,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use belfry_proto::{crypto::sign::PublicKey, envelope::Decoded, id::MessageId};
+use belfry_proto::{crypto::sign::PublicKey, envelope::Decoded};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -190,7 +190,12 @@ impl Ingest {
         )
     }
 
-    pub(crate) fn is_known(&self, id: &MessageId) -> bool {
-        matches!(self.store.has_message(*id), Ok(true))
+    /// Whether a message is here. What lies above all that is held of its log is not, and no row need be read. Of a log
+    /// that is one too many the store tells no top.
+    fn is_known(&self, message: &Decoded) -> bool {
+        let header = message.header();
+        let top = self.store.top(header.group, header.log);
+        let is_above = top.get() > 0 && header.sequence > top;
+        !is_above && matches!(self.store.has_message(message.message_id()), Ok(true))
     }
 }

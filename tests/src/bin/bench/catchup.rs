@@ -19,7 +19,7 @@
 //! Gossip paces itself by design, so this is what messages take on their usual way, not what a node could bear.
 //!
 //! Everything shares this machine: the three that serve take their share of it from the one that is measured, which on few
-//! cores is most of the difference; `cpu_s_of_the_new_node` tells what it took itself.
+//! cores is most of the difference; `cpu_us_per_message` tells what each side took.
 //!
 //! `--growth` does it for 10,000, 100,000 and 500,000 messages, once each: `time_growth` and `memory_growth` are what a message
 //! takes and the peak at each step, as multiples of the first step's. Linear time and flat memory are ones.
@@ -87,7 +87,10 @@ pub(crate) struct Arguments {
 struct Done {
     stored: f64,
     readable: f64,
-    cpu_seconds: f64,
+    /// Of the new node since the first link.
+    cpu: f64,
+    /// Of this process meanwhile: the three that serve, and the looking.
+    holders_cpu: f64,
     peak: u64,
 }
 
@@ -161,7 +164,8 @@ fn measure(belfry: &Path, dir: &Path, load: Load, quick: bool) -> anyhow::Result
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let nodes = runtime.block_on(start(&prepared.coalition, &holders, folder.path()))?;
     let (mut stored, mut readable, mut ingested) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut peaks, mut cpu, mut gossiped) = (Vec::new(), Vec::new(), None);
+    let (mut peaks, mut gossiped) = (Vec::new(), None);
+    let (mut cpu, mut holders_cpu, mut ingest_cpu) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=rounds {
         for side in 0..2 {
             if (side + round).is_multiple_of(2) {
@@ -173,11 +177,14 @@ fn measure(belfry: &Path, dir: &Path, load: Load, quick: bool) -> anyhow::Result
                 stored.push(rate(messages, done.stored));
                 readable.push(rate(messages, done.readable));
                 peaks.push(done.peak);
-                cpu.push(done.cpu_seconds);
+                cpu.push(micros(messages, done.cpu));
+                holders_cpu.push(micros(messages, done.holders_cpu));
                 gossiped = over_links;
             } else {
                 let path = folder.path().join(format!("ingest-{round}"));
+                let before = machine::cpu_seconds()?;
                 ingested.push(rate(messages, ingest::round(&prepared, &path)?.seconds));
+                ingest_cpu.push(micros(messages, machine::cpu_seconds()? - before));
                 machine::clear(&path);
             }
         }
@@ -206,7 +213,11 @@ fn measure(belfry: &Path, dir: &Path, load: Load, quick: bool) -> anyhow::Result
         "target_ratio_to_ingest_at_least": 1.5,
         "ratio_to_gossip": gossiped.map(ratio),
         "peak_rss_mb": machine::megabytes(peak),
-        "cpu_s_of_the_new_node": stats::summary(&cpu),
+        "cpu_us_per_message": {
+            "new_node": stats::summary(&cpu),
+            "three_holders": stats::summary(&holders_cpu),
+            "ingest": stats::summary(&ingest_cpu),
+        },
         "stored_messages_per_s": stats::summary(&stored),
         "readable_messages_per_s": stats::summary(&readable),
         "ingest_messages_per_s": stats::summary(&ingested),
@@ -260,21 +271,24 @@ async fn catch_up(
     let id = process.0.id().to_string();
     // Opening the key files took more than all that follows may.
     machine::forget_peak_of(&id)?;
+    let (cpu, holders_cpu) = (machine::cpu_seconds_of(&id)?, machine::cpu_seconds()?);
     let (messages, mut stored) = (prepared.envelopes.len(), None);
-    let (readable, cpu_seconds) = loop {
+    let (readable, cpu, holders_cpu) = loop {
         let told = Told::by(&data_dir).await;
         if told.held == messages && stored.is_none() {
             stored = Some(begun.elapsed().as_secs_f64());
         }
         if told.held == messages && told.opened == messages {
-            break (begun.elapsed().as_secs_f64(), machine::cpu_seconds_of(&id)?);
+            let seconds = begun.elapsed().as_secs_f64();
+            break (seconds, machine::cpu_seconds_of(&id)? - cpu, machine::cpu_seconds()? - holders_cpu);
         }
         ensure_runs(&mut process)?;
         ensure!(begun.elapsed() < DEADLINE, "of {messages} messages the new node says {told:?}");
         tokio::time::sleep(LOOK).await;
     };
     tokio::time::sleep(AFTER).await;
-    let done = Done { stored: stored.unwrap_or(readable), readable, cpu_seconds, peak: machine::peak(&id)? };
+    let stored = stored.unwrap_or(readable);
+    let done = Done { stored, readable, cpu, holders_cpu, peak: machine::peak(&id)? };
     let gossiped = match further {
         [] => None,
         further => Some(gossip(prepared, nodes, &data_dir, further, &mut process).await?),
@@ -366,4 +380,10 @@ fn told(data_dir: &Path) -> anyhow::Result<Value> {
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
 fn rate(messages: usize, seconds: f64) -> f64 {
     messages as f64 / seconds
+}
+
+/// Microseconds a message.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn micros(messages: usize, seconds: f64) -> f64 {
+    seconds * 1e6 / messages as f64
 }

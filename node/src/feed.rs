@@ -31,7 +31,7 @@ pub enum Notice {
         /// Who brought what lies above it.
         from: PublicKey,
     },
-    /// An envelope waits for a key.
+    /// An envelope waits for a key, or is about to be opened and its key is not here.
     KeyWanted {
         /// Key.
         key: KeyId,
@@ -42,6 +42,8 @@ pub enum Notice {
     },
     /// A key is in the store.
     KeyArrived(KeyId),
+    /// Whoever is here and may have a key was asked for it, and did not give it. It is asked for again later.
+    KeyRefused(KeyId),
     /// The roster advanced.
     RosterChanged(Height),
     /// A log has to be judged as a whole.
@@ -99,6 +101,12 @@ impl Feed {
         }
         // Under the lock, so that the set is never behind the notices. Without subscribers nobody needs to know.
         let _ = self.notices.send(notice);
+    }
+
+    /// Who listens now.
+    #[cfg(test)]
+    pub(crate) fn subscribers(&self) -> usize {
+        self.notices.receiver_count()
     }
 
     /// Starts to listen; earlier notices are not heard.

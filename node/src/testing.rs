@@ -182,6 +182,18 @@ impl Coalition {
         before: Option<&Decoded>,
         count: usize,
     ) -> Vec<Decoded> {
+        self.messages_with_key(seat, group, instance, before, count).0
+    }
+
+    /// [`Self::messages_of`] with the key that opens them.
+    pub(crate) fn messages_with_key(
+        &self,
+        seat: &Seat,
+        group: GroupId,
+        instance: [u8; 16],
+        before: Option<&Decoded>,
+        count: usize,
+    ) -> (Vec<Decoded>, ContentKey) {
         let certificate = self.roster.certificate(seat.identity.serial).unwrap();
         let author = Author {
             coalition: self.id(),
@@ -216,7 +228,7 @@ impl Coalition {
             let draft = Draft::Data { payload: &payload, key: SealWith::Content(&key) };
             made.push(seal_message(&draft, &position, &author, now, &mut rand::rng()).unwrap());
         }
-        made.split_off(usize::from(before.is_some()))
+        (made.split_off(usize::from(before.is_some())), key)
     }
 }
 

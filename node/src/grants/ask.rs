@@ -20,6 +20,7 @@ use tokio::{
 
 use super::wishes::{Answer, Holders, Question, SWEPT, Wishes};
 use crate::{
+    bucket::{Bucket, Rate},
     clock,
     feed::{Feed, Notice},
     identity::Identity,
@@ -28,8 +29,14 @@ use crate::{
     store::{Change, KeyRow, Store},
 };
 
-/// How long wishes gather, so that a burst under one key is one question.
-const GATHER: Duration = Duration::from_millis(100);
+/// How long the first wishes after a quiet while gather: pages wait for their keys, and what many pages want in the
+/// same moment is one question.
+const GATHER: Duration = Duration::from_millis(5);
+/// How long wishes gather once [`PROMPT`] is used up.
+const GATHER_LONGER: Duration = Duration::from_millis(100);
+/// How often wishes gather no longer than [`GATHER`]. Below what a peer's budget for requests allows, so that whoever
+/// wishes without pause asks for many keys at once and is not told that the peer is busy.
+const PROMPT: Rate = Rate { per_second: 8.0, burst: 64.0 };
 /// How often the store is asked what still waits: notices may be lost, rows are not.
 const SWEEP: Duration = Duration::from_secs(5);
 /// How long a peer may take for an answer. Others are asked long before.
@@ -43,6 +50,7 @@ pub struct Asking {
     ready: BTreeSet<PublicKey>,
     /// Where the last sweep ended.
     swept: Option<KeyId>,
+    prompt: Bucket,
     questions: JoinSet<(Question, Answer)>,
 }
 
@@ -72,6 +80,7 @@ impl Asking {
             wishes: Wishes::default(),
             ready: BTreeSet::new(),
             swept: None,
+            prompt: Bucket::full(PROMPT, Instant::now()),
             questions: JoinSet::new(),
         }
     }
@@ -88,8 +97,8 @@ impl Asking {
             tokio::select! {
                 notice = notices.recv() => {
                     let Some(notice) = notice else { return };
-                    if self.heed(notice) {
-                        gathered.get_or_insert_with(|| Instant::now() + GATHER);
+                    if self.heed(notice) && gathered.is_none() {
+                        gathered = Some(self.gathered(Instant::now()));
                     }
                     continue;
                 }
@@ -104,6 +113,11 @@ impl Asking {
             gathered = None;
             self.ask();
         }
+    }
+
+    /// When to ask for what is wished for now and what joins it until then.
+    fn gathered(&mut self, now: Instant) -> Instant {
+        now + if self.prompt.take(PROMPT, 1.0, now) { GATHER } else { GATHER_LONGER }
     }
 
     /// Takes in a notice; true if there may be something to ask now.
@@ -158,15 +172,17 @@ impl Asking {
 
     /// Begins every conversation that may begin now.
     fn ask(&mut self) {
-        if self.wishes.is_empty() {
-            return;
+        if !self.wishes.is_empty() {
+            for question in self.wishes.next(&self.holders(), Instant::now()) {
+                let asker = Arc::clone(&self.asker);
+                self.questions.spawn(async move {
+                    let answer = asker.ask(&question).await;
+                    (question, answer)
+                });
+            }
         }
-        for question in self.wishes.next(&self.holders(), Instant::now()) {
-            let asker = Arc::clone(&self.asker);
-            self.questions.spawn(async move {
-                let answer = asker.ask(&question).await;
-                (question, answer)
-            });
+        for key in self.wishes.take_refused() {
+            self.asker.feed.notify(Notice::KeyRefused(key));
         }
     }
 
@@ -210,17 +226,33 @@ impl Asker {
         let (asker, wanted) = (Arc::clone(self), question.clone());
         let opened = tokio::task::spawn_blocking(move || asker.open(&wanted, &response)).await;
         let Ok(Opened { rows, mut held, is_honest }) = opened else { return Answer::Paused };
-        for row in rows {
-            let id = row.id;
-            match self.store.commit(Change::Key(row)).await {
-                Ok(_) => {
-                    held.push(id);
-                    self.feed.notify(Notice::KeyArrived(id));
-                }
-                Err(error) => tracing::warn!(key = %id, "a granted key was not kept: {error}"),
-            }
+        for id in self.keep(rows).await {
+            held.push(id);
+            self.feed.notify(Notice::KeyArrived(id));
         }
         if is_honest || !held.is_empty() { Answer::Kept { keys: held, later } } else { Answer::Blamed }
+    }
+
+    /// Writes the keys of one answer together; those that are durable.
+    async fn keep(&self, rows: Vec<KeyRow>) -> Vec<KeyId> {
+        let ids: Vec<KeyId> = rows.iter().map(|row| row.id).collect();
+        let changes = rows.into_iter().map(|row| self.store.prepare(Change::Key(row))).collect();
+        let written = async { self.store.enqueue(changes).await?.durable().await };
+        let answers = match written.await {
+            Ok(answers) => answers,
+            Err(error) => {
+                tracing::warn!(keys = ids.len(), "granted keys were not kept: {error}");
+                return Vec::new();
+            }
+        };
+        let kept = |(id, answer): (KeyId, Result<_, _>)| match answer {
+            Ok(_) => Some(id),
+            Err(error) => {
+                tracing::warn!(key = %id, "a granted key was not kept: {error}");
+                None
+            }
+        };
+        ids.into_iter().zip(answers).filter_map(kept).collect()
     }
 
     /// Opens the grants that were asked for, each once.

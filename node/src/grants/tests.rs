@@ -1,13 +1,16 @@
 //! Keys between nodes in one process: a peer that floods, one that keeps silent, one that lies.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use belfry_proto::{
     envelope::{ContentKey, KeyContext},
-    id::{EntryId, LogId, RosterVersion},
+    id::{EntryId, KeyId, LogId, MemberId, RosterVersion},
     schema::{Audience, KeysRequest, KeysResponse, Refusal, SealedGrant},
 };
 use tokio::task::JoinSet;
@@ -39,7 +42,7 @@ fn request(keys: impl IntoIterator<Item = Vec<u8>>) -> KeysRequest {
     KeysRequest { group: CIDR.get(), key_ids: keys.into_iter().collect(), pushed: Vec::new() }
 }
 
-fn serve(site: &mut Site) -> Serving {
+fn serve(site: &Site) -> Serving {
     Serving::new(Arc::clone(&site.seat.identity), site.store.clone(), site.roster.clone(), Feed::default())
 }
 
@@ -64,7 +67,7 @@ async fn a_flooding_peer_delays_nobody_else() {
     for key in &keys {
         host.store.commit(Change::Key(KeyRow::own(key, 0))).await.unwrap();
     }
-    let serving = serve(&mut host);
+    let serving = serve(&host);
     let mut tasks = JoinSet::new();
     tasks.spawn(serving.run(host.inbound.take().unwrap().keys));
     for guest in [&eve, &bob] {
@@ -102,7 +105,7 @@ async fn a_refusal_does_not_tell_who_holds_which_key() {
     for key in [&held, &foreign] {
         host.store.commit(Change::Key(KeyRow::own(key, 0))).await.unwrap();
     }
-    let serving = serve(&mut host);
+    let serving = serve(&host);
     let mut tasks = JoinSet::new();
     tasks.spawn(serving.run(host.inbound.take().unwrap().keys));
     let ids = || [held.id().to_vec(), foreign.id().to_vec(), vec![7; 32]];
@@ -117,6 +120,59 @@ async fn a_refusal_does_not_tell_who_holds_which_key() {
         assert_eq!(said(seat).await, (0, vec![Refusal::NotEntitled.into(); 3]));
     }
     assert_eq!(said(&reader).await, (1, vec![Refusal::Unknown.into(); 2]));
+}
+
+/// What many pages want in the same moment is one question for as many keys as fit, and one synced write.
+#[tokio::test]
+async fn a_hundred_keys_wished_for_at_once_are_two_questions() {
+    let mut coalition = Coalition::new();
+    let seats = [1, 2].map(|n| coalition.issue(n, &[CIDR]));
+    let (mut holder, node) = (Site::new(&coalition, &seats[0]).await, Site::new(&coalition, &seats[1]).await);
+    let authors: Vec<MemberId> = (0..100).map(|n| MemberId::new([n; 16])).collect();
+    let keys: Vec<ContentKey> = (0..100).map(|_| key_of(&coalition, &seats[0])).collect();
+    for key in &keys {
+        holder.store.commit(Change::Key(KeyRow::own(key, 0))).await.unwrap();
+    }
+    node.connect(&holder).await;
+    // Counted on their way to who serves.
+    let (asked, questions) = (Arc::new(AtomicUsize::new(0)), tokio::sync::mpsc::channel(64));
+    let mut tasks = JoinSet::new();
+    let mut inbound = holder.inbound.take().unwrap().keys;
+    let (counter, (pass, passed)) = (Arc::clone(&asked), questions);
+    tasks.spawn(async move {
+        while let Some(question) = inbound.recv().await {
+            counter.fetch_add(1, Ordering::Relaxed);
+            pass.send(question).await.unwrap();
+        }
+    });
+    tasks.spawn(serve(&holder).run(passed));
+    let feed = Feed::default();
+    let asking = Asking::new(
+        Arc::clone(&node.seat.identity),
+        node.store.clone(),
+        node.network.clone(),
+        node.roster.clone(),
+        feed.clone(),
+    );
+    let mut notices = feed.subscribe();
+    tasks.spawn(asking.run());
+    // The task listens once it has been polled.
+    eventually("a listener", async || {
+        feed.notify(Notice::PeerReady(holder.node()));
+        feed.subscribers() == 2
+    })
+    .await;
+    for (key, author) in keys.iter().zip(authors) {
+        feed.notify(Notice::KeyWanted { key: key.id(), group: CIDR, author });
+    }
+    let mut missing: BTreeSet<KeyId> = keys.iter().map(ContentKey::id).collect();
+    while !missing.is_empty() {
+        if let Some(Notice::KeyArrived(key)) = notices.recv().await {
+            assert!(node.store.key(key).unwrap().is_some(), "durable when it is told");
+            missing.remove(&key);
+        }
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
 }
 
 /// Asks as a node does that stores an envelope under `key`.
@@ -163,7 +219,7 @@ async fn story() -> Story {
     let key = key_of(&coalition, &seats[0]);
     other.store.commit(Change::Key(KeyRow::received(&key))).await.unwrap();
     let mut tasks = JoinSet::new();
-    let serving = serve(&mut other);
+    let serving = serve(&other);
     tasks.spawn(serving.run(other.inbound.take().unwrap().keys));
     node.connect(&author).await;
     node.connect(&other).await;

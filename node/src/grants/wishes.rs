@@ -110,12 +110,23 @@ pub(super) struct Wishes {
     peers: BTreeMap<PublicKey, Peer>,
     under_way: usize,
     number: u64,
+    /// Keys that nobody gives now, since the last [`Self::take_refused`]; bounded by those wished for in between.
+    refused: Vec<KeyId>,
 }
 
 impl Wishes {
     /// Wishes for the key of a message that came just now; of one author's, and of all, only so many.
     pub(super) fn wish(&mut self, key: KeyId, group: GroupId, author: MemberId, now: Instant) {
         self.add(key, group, author, 0, now);
+        // It rests, or found no place: whoever waits for it need not.
+        if self.wishes.get(&key).is_none_or(|wish| wish.rests.is_some_and(|until| until > now)) {
+            self.refused.push(key);
+        }
+    }
+
+    /// Keys that everybody here was asked for in vain, or that are not asked for at all now, since the last call.
+    pub(super) fn take_refused(&mut self) -> Vec<KeyId> {
+        std::mem::take(&mut self.refused)
     }
 
     /// Wishes for a key that has been waited for.
@@ -195,6 +206,7 @@ impl Wishes {
                     let rest = doubled(FIRST_REST, wish.rounds, LONGEST_REST);
                     wish.rounds = wish.rounds.saturating_add(1);
                     wish.rests = Some(now + rest);
+                    self.refused.push(*key);
                 }
                 continue;
             }
@@ -392,6 +404,31 @@ mod tests {
             assert_eq!(asked.keys, [key(9_999, author)], "alone, and of its author");
         }
         assert_eq!(wishes.wishes.len(), AT_ONCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_a_key_that_nobody_gives_now_is_told_so() {
+        let now = Instant::now();
+        let mut wishes = wishing(2, 1, now);
+        assert_eq!(wishes.take_refused(), [], "it is being asked for");
+        refuse_all(&mut wishes, &holders(3), now);
+        assert_eq!(
+            wishes.take_refused().iter().collect::<BTreeSet<_>>(),
+            [key(0, 1), key(1, 1)].iter().collect()
+        );
+        assert_eq!(wishes.take_refused(), [], "once");
+        wishes.wish(key(1, 1), GROUP, member(1), now);
+        assert_eq!(wishes.take_refused(), [key(1, 1)], "while it rests, at once");
+        let rested = wishes.wakes(now).unwrap();
+        wishes.wish(key(1, 1), GROUP, member(1), rested);
+        assert_eq!(wishes.take_refused(), [], "then it is asked for again");
+        // With nobody here to ask, and without a place.
+        let mut alone = wishing(u32::try_from(PER_AUTHOR).unwrap(), 1, now);
+        assert_eq!(alone.take_refused(), []);
+        alone.wish(key(9_999, 1), GROUP, member(1), now);
+        assert_eq!(alone.take_refused(), [key(9_999, 1)]);
+        assert_eq!(alone.next(&Holders::new(), now), []);
+        assert_eq!(alone.take_refused().len(), PER_AUTHOR);
     }
 
     /// In the list they take turns with those that had no place, so whatever can be had is asked for in the end.

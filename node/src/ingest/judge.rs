@@ -7,8 +7,8 @@ use std::{
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    envelope::{self, Admission, AdmitError, Admitted, AttributeError, Attributed, Decoded, Header, Origin},
-    envelope::{Quarantined, Verified, VerifyError, Voucher},
+    envelope::{self, Admission, AdmitError, Admitted, AttributeError, Attributed, DecodeError, Decoded},
+    envelope::{Header, Origin, Quarantined, Verified, VerifyError, Voucher},
     id::{MemberId, MessageId, Sequence},
     limits,
     sync::retention::{self, Bare},
@@ -81,9 +81,24 @@ impl Judgement {
 
 /// An envelope as it came.
 struct Incoming {
-    bytes: Vec<u8>,
+    envelope: Brought,
     origin: Origin,
     arrival: Arrival,
+}
+
+/// What a page brings was decoded to see that it is the page asked for.
+enum Brought {
+    Bytes(Vec<u8>),
+    Decoded(Decoded),
+}
+
+impl Brought {
+    fn decode(self) -> Result<Decoded, DecodeError> {
+        match self {
+            Self::Bytes(bytes) => envelope::decode(&bytes),
+            Self::Decoded(decoded) => Ok(decoded),
+        }
+    }
 }
 
 impl Ingest {
@@ -135,7 +150,8 @@ impl Ingest {
                 Some("forwarder-over-budget")
             } else {
                 let arrival = Arrival { from, waits: Waits::Gossip(ticket) };
-                within.push(Incoming { bytes, origin: Origin::Gossip { topic }, arrival });
+                let envelope = Brought::Bytes(bytes);
+                within.push(Incoming { envelope, origin: Origin::Gossip { topic }, arrival });
                 continue;
             };
             if let Some(code) = passed_over {
@@ -153,10 +169,10 @@ impl Ingest {
             let _ = page.done.send(vec![Kept::Refused("no-room"); page.envelopes.len()]);
             return;
         }
-        let incoming = |bytes| {
+        let incoming = |decoded| {
             let (done, kept) = oneshot::channel();
             let arrival = Arrival { from: page.from, waits: Waits::Sync(done) };
-            (Incoming { bytes, origin: Origin::Sync, arrival }, kept)
+            (Incoming { envelope: Brought::Decoded(decoded), origin: Origin::Sync, arrival }, kept)
         };
         let (incoming, waiting): (Vec<_>, Vec<_>) = page.envelopes.into_iter().map(incoming).unzip();
         self.take_in(incoming, line, departures).await;
@@ -255,17 +271,17 @@ impl Ingest {
     ) -> impl Iterator<Item = (Judgement, Arrival)> {
         let mut next = None;
         let mut climbed = Vec::with_capacity(chunk.len());
-        for Incoming { bytes, origin, arrival } in chunk.into_iter().rev() {
-            let attributed = self.attribute(&bytes, roster, origin);
+        for Incoming { envelope, origin, arrival } in chunk.into_iter().rev() {
+            let attributed = self.attribute(envelope.decode(), roster, origin);
             let itself = attributed.as_ref().ok().cloned();
             let verified = attributed.and_then(|attributed| self.verify(attributed, origin, next.take()));
             next = verified.as_ref().ok().map(Verified::voucher);
             let itself = itself.filter(|_| verified.as_ref().is_ok_and(Verified::is_vouched));
-            climbed.push((verified, itself, bytes.len(), origin, arrival));
+            climbed.push((verified, itself, origin, arrival));
         }
-        let admit = |(verified, itself, len, origin, arrival): (Result<Verified, _>, _, _, _, _)| {
+        let admit = |(verified, itself, origin, arrival): (Result<Verified, _>, _, _, _)| {
             let judgement = match verified {
-                Ok(verified) => self.admit(verified, len, roster, origin),
+                Ok(verified) => self.admit(verified, roster, origin),
                 Err(judgement) => judgement,
             };
             (judgement, itself, arrival)
@@ -279,19 +295,23 @@ impl Ingest {
     /// One envelope through the ladder. Cheap checks first, the signature last but one.
     pub(super) fn judge(&self, bytes: &[u8], roster: &Arc<Roster>, origin: Origin) -> Judgement {
         let verified = self
-            .attribute(bytes, roster, origin)
+            .attribute(envelope::decode(bytes), roster, origin)
             .and_then(|attributed| self.verify(attributed, origin, None));
         match verified {
-            Ok(verified) => self.admit(verified, bytes.len(), roster, origin),
+            Ok(verified) => self.admit(verified, roster, origin),
             Err(judgement) => judgement,
         }
     }
 
     /// What can be told without a signature.
-    fn attribute(&self, bytes: &[u8], roster: &Arc<Roster>, origin: Origin) -> Result<Attributed, Judgement> {
-        let decoded = envelope::decode(bytes).map_err(|error| Judgement::refused(&error, None))?;
-        let id = decoded.message_id();
-        if self.is_known(&id) && !(origin == Origin::Sync && self.would_heal(&decoded)) {
+    fn attribute(
+        &self,
+        decoded: Result<Decoded, DecodeError>,
+        roster: &Arc<Roster>,
+        origin: Origin,
+    ) -> Result<Attributed, Judgement> {
+        let decoded = decoded.map_err(|error| Judgement::refused(&error, None))?;
+        if self.is_known(&decoded) && !(origin == Origin::Sync && self.would_heal(&decoded)) {
             return Err(Judgement::Known);
         }
         if decoded.lacks_body()
@@ -302,7 +322,7 @@ impl Ingest {
         }
         let claimed = decoded.clone();
         decoded.attribute(roster).map_err(|error| match error {
-            AttributeError::AheadOfRoster { .. } => ahead(&claimed, bytes, roster),
+            AttributeError::AheadOfRoster { .. } => ahead(&claimed, roster),
             error => Judgement::refused(&error, Some(Claimed::of(claimed.header(), claimed.message_id()))),
         })
     }
@@ -352,10 +372,10 @@ impl Ingest {
     }
 
     /// Whether it may stand in its log now.
-    fn admit(&self, verified: Verified, len: usize, roster: &Arc<Roster>, origin: Origin) -> Judgement {
+    fn admit(&self, verified: Verified, roster: &Arc<Roster>, origin: Origin) -> Judgement {
         let skew = roster.charter().clock_skew();
         let admission = Admission { origin, now: clock::now(), skew };
-        let (header, id) = (verified.header().clone(), verified.message_id());
+        let (header, id, len) = (verified.header().clone(), verified.message_id(), verified.bytes().len());
         let admitted = verified.admit(roster, admission);
         // Only what will be stored is charged: whoever forwards an old message again, or on another topic, must
         // not use up its author's quota.
@@ -508,7 +528,7 @@ fn unvouch(judged: &mut [(Judgement, Option<Attributed>, Arrival)]) {
 }
 
 /// An envelope that names a roster ahead of ours: what can be verified of it is.
-fn ahead(claimed: &Decoded, bytes: &[u8], roster: &Roster) -> Judgement {
+fn ahead(claimed: &Decoded, roster: &Roster) -> Judgement {
     let author = match claimed.is_signed_by_known(roster) {
         Some(true) => Some(claimed.header().member),
         None => None,
@@ -522,5 +542,5 @@ fn ahead(claimed: &Decoded, bytes: &[u8], roster: &Roster) -> Judgement {
             };
         }
     };
-    Judgement::Ahead { id: claimed.message_id(), bytes: bytes.to_vec(), author }
+    Judgement::Ahead { id: claimed.message_id(), bytes: claimed.bytes().to_vec(), author }
 }

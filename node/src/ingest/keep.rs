@@ -1,6 +1,6 @@
 //! Opening what can be opened, and one synced batch for many messages.
 
-use std::sync::PoisonError;
+use std::{collections::BTreeSet, sync::PoisonError};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
@@ -156,17 +156,16 @@ impl Ingest {
                 Ok(pending) => pending.durable().await,
                 Err(error) => Err(error),
             };
-            match answers {
-                Ok(answers) => {
-                    for ((arrival, what), answer) in envelopes.into_iter().zip(answers) {
-                        self.acknowledge(arrival, &what, answer);
-                    }
+            let answers = answers.unwrap_or_else(|error| vec![Err(error); envelopes.len()]);
+            let mut wanted = BTreeSet::new();
+            for ((arrival, what), answer) in envelopes.into_iter().zip(answers) {
+                if let What::Envelope { ref claimed, waits: Some(key) } = what {
+                    wanted.insert((key, claimed.group, claimed.member));
                 }
-                Err(error) => {
-                    for (arrival, what) in envelopes {
-                        self.acknowledge(arrival, &what, Err(error.clone()));
-                    }
-                }
+                self.acknowledge(arrival, &what, answer);
+            }
+            for (key, group, author) in wanted {
+                self.wanted(key, group, author);
             }
         }
     }
@@ -231,10 +230,7 @@ impl Ingest {
         if header.sealing().is_none() || !admitted.has_body() {
             return Opening::NotForUs;
         }
-        let reads = roster
-            .certificate(self.identity.serial)
-            .is_some_and(|certificate| certificate.groups.contains_key(&header.group));
-        if !reads {
+        if !self.reads(header.group, roster) {
             return Opening::NotForUs;
         }
         let Some(key_id) = header.key_id() else { return Opening::NotForUs };
@@ -268,16 +264,16 @@ impl Ingest {
         }
     }
 
+    /// Whether this node's certificate reads a group.
+    pub(super) fn reads(&self, group: GroupId, roster: &Roster) -> bool {
+        let ours = roster.certificate(self.identity.serial);
+        ours.is_some_and(|certificate| certificate.groups.contains_key(&group))
+    }
+
     /// Tells what became of an envelope.
     fn acknowledge(&self, arrival: Arrival, what: &What, committed: Answer) {
         let kept = match *what {
-            What::Envelope { ref claimed, waits } => {
-                let kept = self.stored(committed, &arrival, claimed);
-                if let Some(key) = waits {
-                    self.wanted(key, claimed.group, claimed.member);
-                }
-                kept
-            }
+            What::Envelope { ref claimed, .. } => self.stored(committed, &arrival, claimed),
             What::Parked => match committed {
                 Ok(_) => Kept::Parked,
                 Err(error) => {

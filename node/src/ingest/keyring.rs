@@ -37,6 +37,11 @@ impl Keyring {
         Ok(Some(key))
     }
 
+    /// Whether the key is in memory.
+    pub(super) fn holds(&self, id: KeyId) -> bool {
+        self.lock().contains_key(&id)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<KeyId, Arc<ContentKey>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,7 +5,8 @@
 //! sync  ──┼─▶ judge ─────────┴──▶ keep ────────────┤                             ├─▶ store ─▶ feed
 //! parked ─┘   (decode attribute verify admit)      └─ not yet ─▶ stored sealed ──┘
 //!                                                     KeyArrived ─▶ open what waited
-//! a page ─▶ its last entry vouches for the rest ─▶ check: their own signatures, behind
+//! a page ─▶ waits a moment for its keys (expect) ─▶ judge
+//!        └▶ its last entry vouches for the rest ─▶ check: their own signatures, behind
 //! roster moved, fork, closed log ─▶ rejudge: the log as a whole ─▶ hide / show again
 //! withdrawals ─▶ reweigh: what they come to for each message ─▶ take away / show again
 //! ```
@@ -15,6 +16,7 @@
 //! sync brings later what gossip could not wait for.
 
 mod check;
+mod expect;
 mod judge;
 mod keep;
 mod keyring;
@@ -33,7 +35,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use belfry_proto::{crypto::sign::PublicKey, id::MessageId};
+use belfry_proto::{crypto::sign::PublicKey, envelope::Decoded};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -62,6 +64,7 @@ pub struct Ingest {
     pub(crate) behind: Behind,
     keyring: keyring::Keyring,
     quotas: Arc<Mutex<quota::Quotas>>,
+    unanswered: expect::Unanswered,
     /// Pages that came since the start.
     pages: Arc<AtomicU64>,
 }
@@ -82,19 +85,24 @@ pub enum Kept {
 /// Envelopes that sync fetched, for the same judge that gossip goes through.
 pub struct Page {
     pub(crate) from: PublicKey,
-    pub(crate) envelopes: Vec<Vec<u8>>,
+    pub(crate) envelopes: Vec<Decoded>,
     pub(crate) done: oneshot::Sender<Vec<Kept>>,
 }
 
 /// Where sync hands in its pages: there is one ladder, and ingest owns it.
 #[derive(Clone)]
-pub struct Intake(mpsc::Sender<Page>);
+pub struct Intake {
+    pages: mpsc::Sender<Page>,
+    ingest: Ingest,
+}
 
 impl Intake {
-    /// Hands in envelopes in order and waits until each is durable or refused. Empty if ingest has ended.
-    pub async fn offer(&self, from: PublicKey, envelopes: Vec<Vec<u8>>) -> Vec<Kept> {
+    /// Hands in envelopes in order and waits until each is durable or refused. Empty if ingest has ended. What names
+    /// keys that are not here waits for them first, a moment and no longer.
+    pub async fn offer(&self, from: PublicKey, envelopes: Vec<Decoded>) -> Vec<Kept> {
+        self.ingest.expect_keys(&envelopes).await;
         let (done, kept) = oneshot::channel();
-        if self.0.send(Page { from, envelopes, done }).await.is_err() {
+        if self.pages.send(Page { from, envelopes, done }).await.is_err() {
             return Vec::new();
         }
         kept.await.unwrap_or_default()
@@ -123,12 +131,20 @@ impl Ingest {
     ) -> (Self, Queues, Intake) {
         let (page_sender, pages) = mpsc::channel(PAGES);
         let queues = Queues { pages, departed: mpsc::channel(DEPARTED) };
-        let (keyring, quotas) = (keyring::Keyring::default(), Arc::default());
-        (
-            Self { identity, store, network, roster, feed, behind, keyring, quotas, pages: Arc::default() },
-            queues,
-            Intake(page_sender),
-        )
+        let this = Self {
+            identity,
+            store,
+            network,
+            roster,
+            feed,
+            behind,
+            keyring: keyring::Keyring::default(),
+            quotas: Arc::default(),
+            unanswered: expect::Unanswered::default(),
+            pages: Arc::default(),
+        };
+        let intake = Intake { pages: page_sender, ingest: this.clone() };
+        (this, queues, intake)
     }
 
     /// Judges whole logs again wherever the admin log or a fork asks for it; a task of its own.
@@ -174,7 +190,12 @@ impl Ingest {
         )
     }
 
-    pub(crate) fn is_known(&self, id: &MessageId) -> bool {
-        matches!(self.store.has_message(*id), Ok(true))
+    /// Whether a message is here. What lies above all that is held of its log is not, and no row need be read. Of a log
+    /// that is one too many the store tells no top.
+    fn is_known(&self, message: &Decoded) -> bool {
+        let header = message.header();
+        let top = self.store.top(header.group, header.log);
+        let is_above = top.get() > 0 && header.sequence > top;
+        !is_above && matches!(self.store.has_message(message.message_id()), Ok(true))
     }
 }

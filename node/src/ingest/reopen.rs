@@ -6,8 +6,14 @@ use belfry_proto::{
     trust::roster::Roster,
 };
 
+use tokio::task::spawn_blocking;
+
 use super::{Departures, Ingest, keep::Opening, line::Line};
-use crate::{feed::Notice, rows, store::Change};
+use crate::{
+    feed::Notice,
+    rows,
+    store::{Answer, Change, Prepared},
+};
 
 /// Envelopes opened in one go after a key came.
 const BATCH: usize = 256;
@@ -28,90 +34,97 @@ impl Ingest {
         let mut line = Line::new();
         let mut notices = self.feed.subscribe();
         self.judge_parked(&mut line, &departures).await;
-        self.open_restored().await;
+        self.open_restored(&mut line).await;
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 notice = notices.recv() => match notice {
-                    Some(Notice::KeyArrived(key)) => self.open_waiting(key).await,
+                    Some(Notice::KeyArrived(key)) => self.open_waiting(key, &mut line).await,
                     Some(Notice::RosterChanged(_)) => self.judge_parked(&mut line, &departures).await,
-                    Some(Notice::Reopen) => self.open_restored().await,
+                    Some(Notice::Reopen) => self.open_restored(&mut line).await,
                     // Of a key that came, the asking side tells again.
                     Some(Notice::Missed { .. }) => {
                         self.judge_parked(&mut line, &departures).await;
-                        self.open_restored().await;
+                        self.open_restored(&mut line).await;
                     }
                     Some(_) => {}
                     None => return,
                 },
                 _ = sweep.tick() => {
                     self.judge_parked(&mut line, &departures).await;
-                    self.open_restored().await;
+                    self.open_restored(&mut line).await;
                 }
             }
         }
     }
 
-    async fn open_waiting(&self, key: KeyId) {
+    /// Opens what waits for a key, in one round: what is stored meanwhile tells of itself.
+    async fn open_waiting(&self, key: KeyId, line: &mut Line) {
+        let mut after = None;
         // Opened content is larger than what waits; the asking side tells of the key again.
         while self.store.has_room() {
-            match self.store.waiting_on(key, BATCH) {
-                Ok(waiting) if waiting.is_empty() => return,
-                Ok(waiting) => {
-                    if !self.open_stored(waiting, Cause::Key).await {
-                        return;
-                    }
+            let store = self.store.clone();
+            let waiting = spawn_blocking(move || store.waiting_on(key, after, BATCH)).await;
+            match waiting {
+                Ok(Ok(waiting)) if waiting.is_empty() => return,
+                Ok(Ok(waiting)) => {
+                    after = waiting.last().copied();
+                    self.open_stored(waiting, Cause::Key, line).await;
                 }
-                Err(error) => {
+                Ok(Err(error)) => {
                     tracing::warn!(%key, "envelopes waiting for a key cannot be read: {error}");
                     return;
                 }
+                Err(_) => return,
             }
         }
     }
 
     /// Opens what stands again after it was hidden; what lacks its key waits for that as it did before.
-    pub(super) async fn open_restored(&self) {
+    async fn open_restored(&self, line: &mut Line) {
         let mut after = None;
         while self.store.has_room() {
-            match self.store.reopenable(after, BATCH) {
-                Ok(restored) if restored.is_empty() => return,
-                Ok(restored) => {
+            let store = self.store.clone();
+            match spawn_blocking(move || store.reopenable(after, BATCH)).await {
+                Ok(Ok(restored)) if restored.is_empty() => return,
+                Ok(Ok(restored)) => {
                     // One round over all: what has to wait longer holds up nobody else.
                     after = restored.last().copied();
-                    self.open_stored(restored, Cause::Restored).await;
+                    self.open_stored(restored, Cause::Restored, line).await;
                 }
-                Err(error) => {
+                Ok(Err(error)) => {
                     tracing::warn!("envelopes to be shown again cannot be read: {error}");
                     return;
                 }
+                Err(_) => return,
             }
         }
     }
 
-    /// False if nothing moved on.
-    async fn open_stored(&self, messages: Vec<MessageId>, cause: Cause) -> bool {
+    /// Opens these on every core and queues what came of them for the writer. A full queue is what holds this up.
+    async fn open_stored(&self, messages: Vec<MessageId>, cause: Cause, line: &mut Line) {
         let (this, roster) = (self.clone(), self.roster.snapshot());
         // The objects are made ready for the writer where they are read.
-        let changes = tokio::task::spawn_blocking(move || {
+        let work = move |messages: Vec<MessageId>| {
             let reopened = messages.into_iter().filter_map(|message| this.reopened(message, cause, &roster));
             reopened.map(|change| this.store.prepare(change)).collect::<Vec<_>>()
-        })
-        .await
-        .unwrap_or_default();
-        if changes.is_empty() {
-            return false;
-        }
-        let written = async { self.store.enqueue(changes).await?.durable().await };
-        let failed = match written.await {
-            Ok(answers) => answers.into_iter().find_map(Result::err),
-            Err(error) => Some(error),
         };
-        if let Some(error) = &failed {
-            tracing::error!("opened content not stored: {error}");
-        }
-        failed.is_none()
+        let store = self.store.clone();
+        let write = move |changes: Vec<Prepared>| {
+            if changes.is_empty() {
+                return;
+            }
+            let told = |answers: &[Answer]| {
+                if let Some(error) = answers.iter().find_map(|answer| answer.as_ref().err()) {
+                    tracing::error!("opened content not stored: {error}");
+                }
+            };
+            if let Err(error) = store.enqueue_telling(changes, Box::new(told)) {
+                tracing::debug!("opened content not stored: {error}");
+            }
+        };
+        line.run(messages, work, write).await;
     }
 
     fn reopened(&self, message: MessageId, cause: Cause, roster: &Roster) -> Option<Change> {

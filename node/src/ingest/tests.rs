@@ -1,8 +1,10 @@
 //! The way in as a whole: real signatures, a real admin log, the tasks as the daemon runs them.
 
+use std::collections::BTreeSet;
+
 use belfry_proto::{
-    envelope::{self, Decoded},
-    id::{GroupId, LogId, MemberId},
+    envelope::{self, ContentKey, Decoded},
+    id::{GroupId, KeyId, LogId, MemberId},
     schema::{self, CutPoint, ExtendCut, RevocationReason, Revoke},
     trust::statement::Decision,
 };
@@ -12,11 +14,11 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::{
     clock,
-    feed::Notice,
+    feed::{Notice, Notices},
     membership::{DialLimits, GateTimes, Membership, Reach},
     store::{
-        Change, MessageState,
-        MessageState::{Disputed, Quarantined, Sealed},
+        Change, KeyRow, MessageState,
+        MessageState::{Disputed, Opened, Quarantined, Sealed},
     },
     testing::{CIDR, Coalition, Seat, Site, eventually},
 };
@@ -70,8 +72,7 @@ impl Receiver {
     }
 
     async fn takes(&self, messages: &[Decoded]) -> Vec<Kept> {
-        let envelopes = messages.iter().map(|message| message.bytes().to_vec()).collect();
-        self.intake.offer(self.from, envelopes).await
+        self.intake.offer(self.from, messages.to_vec()).await
     }
 
     /// As membership does: durable, live, told.
@@ -83,6 +84,15 @@ impl Receiver {
         self.site.store.commit(Change::Admin { charters: Vec::new(), records, head }).await.unwrap();
         self.site.roster.replace(coalition.roster.clone());
         self.feed.notify(Notice::RosterChanged(head.height));
+    }
+
+    async fn learns_key(&self, key: &ContentKey) {
+        self.site.store.commit(Change::Key(KeyRow::received(key))).await.unwrap();
+        self.feed.notify(Notice::KeyArrived(key.id()));
+    }
+
+    fn holds(&self, message: &Decoded) -> bool {
+        self.site.store.has_message(message.message_id()).unwrap()
     }
 
     fn states(&self, messages: &[Decoded]) -> Vec<MessageState> {
@@ -141,7 +151,7 @@ async fn a_revocation_hides_what_was_received_and_extending_its_cut_brings_it_ba
     receiver.ends_with(&messages, &[Sealed, Sealed, Sealed, Quarantined]).await;
     // What waited for its key waits for it again.
     let key = messages[2].header().key_id().unwrap();
-    eventually("waiting", async || receiver.site.store.waiting_on(key, 9).unwrap().len() == 3).await;
+    eventually("waiting", async || receiver.site.store.waiting_on(key, None, 9).unwrap().len() == 3).await;
 }
 
 #[tokio::test]
@@ -284,7 +294,7 @@ async fn whoever_vouches_for_bytes_it_did_not_sign_breaks_its_log_at_every_node_
     let proof = whole.site.store.fork_proof(&row).unwrap().unwrap();
     let late = Receiver::start(Site::new(&coalition, &bob).await, &alice);
     late.takes(&messages[..1]).await;
-    late.intake.offer(late.from, proof.envelopes.to_vec()).await;
+    late.takes(&proof.envelopes.map(|bytes| envelope::decode(&bytes).unwrap())).await;
     late.ends_with(&messages[..3], &[Sealed, Disputed, Disputed]).await;
     eventually("a frozen log", async || late.frontier(group, log) == (1, 2)).await;
     assert_eq!(late.site.store.check(|_| {}).damages, 0);
@@ -300,12 +310,12 @@ async fn what_is_ahead_of_the_roster_is_parked_by_its_author_if_that_can_be_know
     let by_carol = coalition.messages(&carol, CIDR, None, 1);
     let mut forged = schema::Envelope::decode(by_alice[0].bytes()).unwrap();
     forged.signature[5] ^= 1;
-    let forged = forged.encode_to_vec();
+    let forged = envelope::decode(&forged.encode_to_vec()).unwrap();
     let site = Site::knowing(&coalition, behind, &bob).await;
     let receiver = Receiver::start(site, &alice);
     assert_eq!(receiver.takes(&by_alice).await, [Kept::Parked]);
     assert_eq!(receiver.takes(&by_carol).await, [Kept::Parked]);
-    let kept = receiver.intake.offer(receiver.from, vec![forged]).await;
+    let kept = receiver.takes(&[forged]).await;
     assert_eq!(kept, [Kept::Refused("bad-signature")], "unsigned bytes take no author's room");
     let parked = receiver.site.store.parked(None, 9).unwrap();
     let parker = |id| parked.iter().find(|row| row.id == id).map(|row| row.parker);
@@ -391,5 +401,97 @@ async fn of_too_many_logs_every_node_shows_the_same_whichever_came_first_and_a_c
         receiver.takes(&messages[69..]).await;
         receiver.ends_with(&messages[..64], &[Quarantined; 64]).await;
         receiver.ends_with(&messages[69..], &[Sealed]).await;
+    }
+}
+
+/// The next key that somebody wants.
+async fn wanted(notices: &mut Notices) -> KeyId {
+    loop {
+        if let Some(Notice::KeyWanted { key, .. }) = notices.recv().await {
+            return key;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_whose_keys_come_in_time_is_stored_open() {
+    let mut coalition = Coalition::new();
+    let (alice, bob) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));
+    let (mut messages, first) = coalition.messages_with_key(&alice, CIDR, [1; 16], None, 40);
+    let (more, second) = coalition.messages_with_key(&alice, CIDR, [1; 16], messages.last(), 40);
+    messages.extend(more);
+    let receiver = Receiver::start(Site::new(&coalition, &bob).await, &alice);
+    let mut notices = receiver.feed.subscribe();
+    let granted = async {
+        // Both are asked for before the page is stored, or waited with one after the other.
+        let asked = [wanted(&mut notices).await, wanted(&mut notices).await];
+        assert_eq!(BTreeSet::from(asked), BTreeSet::from([first.id(), second.id()]));
+        assert!(!receiver.holds(&messages[0]), "the page waits");
+        receiver.learns_key(&first).await;
+        receiver.learns_key(&second).await;
+    };
+    let (kept, ()) = tokio::join!(receiver.takes(&messages), granted);
+    assert_eq!(kept, vec![Kept::Stored; 80]);
+    assert_eq!(receiver.states(&messages), vec![Opened; 80]);
+    // What was stored sealed would have been asked for again.
+    receiver.feed.notify(Notice::DraftQueued);
+    let arrived = [Notice::KeyArrived(first.id()), Notice::KeyArrived(second.id()), Notice::DraftQueued];
+    for expected in arrived {
+        assert_eq!(notices.recv().await, Some(expected));
+    }
+}
+
+/// Refused or not answered at all: the page is stored, the author's next one waits for nothing, and both are opened when
+/// the key comes after all.
+#[tokio::test]
+async fn a_page_whose_key_does_not_come_is_stored_sealed_and_opened_later() {
+    for is_answered in [true, false] {
+        let mut coalition = Coalition::new();
+        let (alice, bob) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));
+        let (messages, first) = coalition.messages_with_key(&alice, CIDR, [1; 16], None, 300);
+        let (more, second) = coalition.messages_with_key(&alice, CIDR, [1; 16], messages.last(), 3);
+        let receiver = Receiver::start(Site::new(&coalition, &bob).await, &alice);
+        let mut notices = receiver.feed.subscribe();
+        let refused = async {
+            let key = wanted(&mut notices).await;
+            assert!(!receiver.holds(&messages[0]), "the page waits");
+            if is_answered {
+                receiver.feed.notify(Notice::KeyRefused(key));
+            }
+        };
+        let (kept, ()) = tokio::join!(receiver.takes(&messages), refused);
+        assert_eq!(kept, vec![Kept::Stored; 300]);
+        assert_eq!(receiver.states(&messages), vec![Sealed; 300]);
+        receiver.takes(&more).await;
+        while wanted(&mut notices).await != second.id() {}
+        assert!(receiver.holds(&more[2]), "stored first, asked for then");
+        for key in [&first, &second] {
+            receiver.learns_key(key).await;
+        }
+        receiver.ends_with(&messages, &[Opened; 300]).await;
+        receiver.ends_with(&more, &[Opened; 3]).await;
+        assert_eq!(receiver.site.store.waiting_keys(None, 9).unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn nobody_makes_us_ask_for_keys_that_their_author_did_not_name() {
+    let mut coalition = Coalition::new();
+    let (alice, bob) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));
+    let (messages, _) = coalition.messages_with_key(&alice, CIDR, [1; 16], None, 1);
+    let (others, key) = coalition.messages_with_key(&alice, CIDR, [2; 16], None, 1);
+    let receiver = Receiver::start(Site::new(&coalition, &bob).await, &alice);
+    let mut notices = receiver.feed.subscribe();
+    let refused = Kept::Refused("bad-signature");
+    assert_eq!(receiver.takes(&[unsigned(&messages[0])]).await, [refused.clone()]);
+    // Below an entry that is signed, and not named by it.
+    assert_eq!(receiver.takes(&[unsigned(&messages[0]), others[0].clone()]).await, [refused, Kept::Stored]);
+    receiver.feed.notify(Notice::DraftQueued);
+    loop {
+        match notices.recv().await {
+            Some(Notice::KeyWanted { key: wanted, .. }) => assert_eq!(wanted, key.id()),
+            Some(Notice::DraftQueued) => break,
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -258,13 +258,19 @@ impl Store {
         Ok(found)
     }
 
-    /// Messages that wait for `key`.
+    /// Messages that wait for `key`, behind `after`, by their ids.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn waiting_on(&self, key: KeyId, most: usize) -> Result<Vec<MessageId>, ReadError> {
+    pub fn waiting_on(
+        &self,
+        key: KeyId,
+        after: Option<MessageId>,
+        most: usize,
+    ) -> Result<Vec<MessageId>, ReadError> {
+        let start = after.map(|id| [columns::waiting(key, id).as_slice(), &[0]].concat());
         self.db
-            .scan(Cf::Waiting, key.as_ref(), key.as_ref())
+            .scan(Cf::Waiting, start.as_deref().unwrap_or(key.as_ref()), key.as_ref())
             .take(most)
             .map(|row| {
                 let (key, _) = row?;

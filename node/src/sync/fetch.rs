@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    envelope::{self, DecodeError},
+    envelope::{self, DecodeError, Decoded},
     id::{GroupId, LogId, Sequence},
     limits,
     schema::{
@@ -123,6 +123,14 @@ pub(super) struct Compared {
     pub(super) error: Option<PullError>,
 }
 
+/// An answer that is what was asked for.
+#[derive(Debug)]
+pub(super) struct Received {
+    envelopes: Vec<Decoded>,
+    /// What excuses those of them that come without their body.
+    withdrawals: Vec<Decoded>,
+}
+
 /// What became of one page.
 #[derive(Debug)]
 pub(super) struct Fetched {
@@ -130,6 +138,13 @@ pub(super) struct Fetched {
     pub(super) through: Option<Sequence>,
     /// Why not all of it was.
     pub(super) error: Option<PullError>,
+}
+
+impl Fetched {
+    /// Nothing was kept.
+    pub(super) const fn none(error: PullError) -> Self {
+        Self { through: None, error: Some(error) }
+    }
 }
 
 impl Sync {
@@ -229,19 +244,24 @@ impl Sync {
         narrowed.await.map_err(|_| PullError::Spoiled("stopping"))?
     }
 
-    /// Asks for one page and hands it in.
-    pub(super) async fn fetch(self: Arc<Self>, ask: Ask<PublicKey>) -> Fetched {
-        let fetched = match ask.range.want {
+    /// Asks for one page, and checks that the answer is what was asked for.
+    pub(super) async fn fetch(self: Arc<Self>, ask: Ask<PublicKey>) -> Result<Received, PullError> {
+        match ask.range.want {
             Want::Fork => self.fetch_fork(&ask).await,
             Want::Entries | Want::Bodies | Want::Proof => self.fetch_page(&ask).await,
-        };
-        match fetched {
-            Ok(fetched) => fetched,
-            Err(error) => Fetched { through: None, error: Some(error) },
         }
     }
 
-    async fn fetch_page(&self, ask: &Ask<PublicKey>) -> Result<Fetched, PullError> {
+    /// Hands in what was fetched, and says what became of it.
+    pub(super) async fn keep(self: Arc<Self>, ask: Ask<PublicKey>, received: Received) -> Fetched {
+        let kept = match ask.range.want {
+            Want::Fork => self.keep_fork(&ask, received).await,
+            Want::Entries | Want::Bodies | Want::Proof => self.keep_page(&ask, received).await,
+        };
+        kept.unwrap_or_else(Fetched::none)
+    }
+
+    async fn fetch_page(&self, ask: &Ask<PublicKey>) -> Result<Received, PullError> {
         let Ask { peer, range, .. } = *ask;
         let request = PullRange {
             group: range.group.get(),
@@ -260,13 +280,18 @@ impl Sync {
             return Err(PageError::TooMany(envelopes.len()).into());
         }
         let checked = tokio::task::spawn_blocking(move || {
-            let decoded =
-                envelopes.iter().map(|bytes| envelope::decode(bytes)).collect::<Result<Vec<_>, _>>()?;
-            page::check_page(&range, &decoded)?;
-            page::check_excuses(&range, &decoded, &withdrawals)?;
-            Ok::<_, PullError>((envelopes, withdrawals))
+            let envelopes = decoded(&envelopes)?;
+            page::check_page(&range, &envelopes)?;
+            let withdrawals = decoded(&withdrawals)?;
+            page::check_excuses(&range, &envelopes, &withdrawals)?;
+            Ok::<_, PullError>(Received { envelopes, withdrawals })
         });
-        let (envelopes, withdrawals) = checked.await.map_err(|_| PullError::Spoiled("stopping"))??;
+        checked.await.map_err(|_| PullError::Spoiled("stopping"))?
+    }
+
+    async fn keep_page(&self, ask: &Ask<PublicKey>, received: Received) -> Result<Fetched, PullError> {
+        let Ask { peer, range, .. } = *ask;
+        let Received { envelopes, withdrawals } = received;
         let mut excuses = Vec::new();
         if !withdrawals.is_empty() {
             // First, so that the page's entries without a body are excused when they are judged.
@@ -284,9 +309,8 @@ impl Sync {
         Ok(fetched)
     }
 
-    /// Asks for the proof of a fork, and hands both sides in: the ladder says who signed them, and the log as a
-    /// whole what becomes of it.
-    async fn fetch_fork(&self, ask: &Ask<PublicKey>) -> Result<Fetched, PullError> {
+    /// Asks for the proof of a fork.
+    async fn fetch_fork(&self, ask: &Ask<PublicKey>) -> Result<Received, PullError> {
         let Ask { peer, range, .. } = *ask;
         let request = PullFork { group: range.group.get(), log: range.log.to_vec() };
         let response = self.ask(peer, Request::Fork(request), FETCHING).await?;
@@ -294,10 +318,15 @@ impl Sync {
         let checked = tokio::task::spawn_blocking(move || {
             let pair = [envelope::decode(&one)?, envelope::decode(&other)?];
             check_fork(range.group, range.log, range.to, pair.each_ref())?;
-            Ok::<_, PullError>(vec![one, other])
+            Ok::<_, PullError>(Received { envelopes: pair.into(), withdrawals: Vec::new() })
         });
-        let envelopes = checked.await.map_err(|_| PullError::Spoiled("stopping"))??;
-        let kept = self.intake.offer(peer, envelopes).await;
+        checked.await.map_err(|_| PullError::Spoiled("stopping"))?
+    }
+
+    /// Hands in both sides of a fork: the ladder says who signed them, and the log as a whole what becomes of it.
+    async fn keep_fork(&self, ask: &Ask<PublicKey>, received: Received) -> Result<Fetched, PullError> {
+        let Ask { peer, range, .. } = *ask;
+        let kept = self.intake.offer(peer, received.envelopes).await;
         if kept.is_empty() {
             return Err(PullError::Spoiled("stopping"));
         }
@@ -323,6 +352,10 @@ impl Sync {
             SyncResponse { response: None } => Err(PullError::WrongAnswer),
         }
     }
+}
+
+fn decoded(envelopes: &[Vec<u8>]) -> Result<Vec<Decoded>, DecodeError> {
+    envelopes.iter().map(|bytes| envelope::decode(bytes)).collect()
 }
 
 /// Whether a withdrawal that came with a page is not here yet, by no fault of the peer's: our roster, quota or disk.

@@ -122,6 +122,8 @@ pub struct GroupProgress {
     pub without_body: u64,
     /// Messages that wait for their key.
     pub waiting_for_key: u64,
+    /// Messages that are open here, their content indexed.
+    pub opened: u64,
     /// Logs whose author signed two histories: there is nothing more to fetch of them.
     pub frozen: usize,
     /// Entries past the group's retention, whose bodies are gone and not fetched any more.
@@ -172,6 +174,7 @@ impl Progress {
             gaps_nobody_offers: 0,
             without_body: 0,
             waiting_for_key,
+            opened: counts.opened,
             frozen: 0,
             beyond_retention: counts.expired,
         };
@@ -220,6 +223,7 @@ mod tests {
             gaps_nobody_offers: gaps,
             without_body: 0,
             waiting_for_key: keys,
+            opened: 0,
             frozen: 0,
             beyond_retention: 0,
         }

@@ -21,7 +21,7 @@ use tokio::{sync::watch, task::JoinSet, time::Instant};
 use super::{
     Counters,
     counters::more,
-    fetch::{Blame, Compared, Fetched, PullError},
+    fetch::{Blame, Compared, Fetched, PullError, Received},
     progress::{Offers, Outlook, Peers, Progress},
 };
 use crate::{
@@ -92,6 +92,11 @@ impl Sync {
                     }
                 }
                 Some(done) = pulling.fetching.join_next() => {
+                    if let Ok((ask, received)) = done {
+                        pulling.received(ask, received);
+                    }
+                }
+                Some(done) = pulling.keeping.join_next() => {
                     if let Ok((ask, fetched)) = done {
                         pulling.fetched(&ask, fetched);
                     }
@@ -115,7 +120,9 @@ struct Pulling {
     cut: BTreeSet<PublicKey>,
     busy: BTreeSet<PublicKey>,
     comparing: JoinSet<(PublicKey, Compared)>,
-    fetching: JoinSet<(Ask<PublicKey>, Fetched)>,
+    fetching: JoinSet<(Ask<PublicKey>, Result<Received, PullError>)>,
+    /// Answers being stored, while their peers are asked for more.
+    keeping: JoinSet<(Ask<PublicKey>, Fetched)>,
     round: Instant,
     warned: BTreeMap<PublicKey, Instant>,
     /// Ready peers that were compared with since they came.
@@ -140,6 +147,7 @@ impl Pulling {
             busy: BTreeSet::new(),
             comparing: JoinSet::new(),
             fetching: JoinSet::new(),
+            keeping: JoinSet::new(),
             warned: BTreeMap::new(),
             level: BTreeSet::new(),
             compared: None,
@@ -182,7 +190,7 @@ impl Pulling {
         match notice {
             Notice::PeerReady(peer) => {
                 self.ready.insert(peer);
-                self.due(peer);
+                self.due.insert(peer, Instant::now());
             }
             Notice::PeerGone(peer) => {
                 self.ready.remove(&peer);
@@ -263,11 +271,23 @@ impl Pulling {
             let sync = Arc::clone(&self.sync);
             self.fetching.spawn(async move {
                 // What panics must give its place back all the same.
-                let fetched = AssertUnwindSafe(sync.fetch(ask)).catch_unwind().await;
-                let panicked = |_| Fetched { through: None, error: Some(PullError::Panicked) };
-                (ask, fetched.unwrap_or_else(panicked))
+                let received = AssertUnwindSafe(sync.fetch(ask)).catch_unwind().await;
+                (ask, received.unwrap_or(Err(PullError::Panicked)))
             });
         }
+    }
+
+    fn received(&mut self, ask: Ask<PublicKey>, received: Result<Received, PullError>) {
+        let received = match received {
+            Ok(received) => received,
+            Err(error) => return self.fetched(&ask, Fetched::none(error)),
+        };
+        self.schedule.arrived(&ask);
+        let sync = Arc::clone(&self.sync);
+        self.keeping.spawn(async move {
+            let kept = AssertUnwindSafe(sync.keep(ask, received)).catch_unwind().await;
+            (ask, kept.unwrap_or_else(|_| Fetched::none(PullError::Panicked)))
+        });
     }
 
     fn compared(&mut self, peer: PublicKey, compared: Compared) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    envelope::{Decoded, decode},
+    envelope::Decoded,
     id::{MessageId, Sequence},
     limits::MAX_PAGE_ENVELOPES,
     sync::plan::Range,
@@ -95,20 +95,18 @@ pub fn check_page(range: &Range, page: &[Decoded]) -> Result<(), PageError> {
     Ok(())
 }
 
-/// Checks that `withdrawals`, encoded envelopes, are withdrawals that each name an entry of the page that came
+/// Checks that `withdrawals` are what they should be, and each name an entry of the page that came
 /// without its body. Whether they have that effect is judged like any message's.
 ///
 /// # Errors
 /// [`PageError::Excuse`]: the peer's fault; nothing of the page should be used.
-pub fn check_excuses(range: &Range, page: &[Decoded], withdrawals: &[Vec<u8>]) -> Result<(), PageError> {
+pub fn check_excuses(range: &Range, page: &[Decoded], withdrawals: &[Decoded]) -> Result<(), PageError> {
     let bare: BTreeSet<MessageId> =
         page.iter().filter(|entry| entry.lacks_body()).map(Decoded::message_id).collect();
     if withdrawals.len() > bare.len() {
         return Err(PageError::Excuse("more withdrawals than bare entries"));
     }
-    for bytes in withdrawals {
-        let decoded = decode(bytes).map_err(|_| PageError::Excuse("not an envelope"))?;
-        let header = decoded.header();
+    for header in withdrawals.iter().map(Decoded::header) {
         let withdrawal = header.withdrawal().ok_or(PageError::Excuse("not a withdrawal"))?;
         if header.group != range.group {
             return Err(PageError::Excuse("a withdrawal of another group"));
@@ -127,7 +125,7 @@ mod tests {
     use super::*;
     use crate::{
         envelope::{
-            Draft, Withdrawal, seal_message,
+            Draft, Withdrawal, decode, seal_message,
             tests::{
                 CIDR, CLOUD, FixedRng, at,
                 coalition::{Ask, Coalition},
@@ -215,18 +213,17 @@ mod tests {
             });
             let author = alice.author(coalition.version());
             let rng = &mut FixedRng::new(3);
-            seal_message(&draft, &first_position(group), &author, at(200), rng).unwrap().bytes().to_vec()
+            seal_message(&draft, &first_position(group), &author, at(200), rng).unwrap()
         };
         let of_bare = || withdrawal(log[1].message_id(), CIDR);
-        let checked = |withdrawals: Vec<Vec<u8>>| check_excuses(&range(&log, 1, 2), &page, &withdrawals);
+        let checked = |withdrawals: Vec<Decoded>| check_excuses(&range(&log, 1, 2), &page, &withdrawals);
         assert_eq!(checked(Vec::new()), Ok(()));
         assert_eq!(checked(vec![of_bare()]), Ok(()));
         let refused = [
             vec![of_bare(), of_bare()],
             vec![withdrawal(log[0].message_id(), CIDR)],
             vec![withdrawal(log[1].message_id(), CLOUD)],
-            vec![log[0].bytes().to_vec()],
-            vec![b"noise".to_vec()],
+            vec![log[0].clone()],
         ];
         for withdrawals in refused {
             assert!(matches!(checked(withdrawals), Err(PageError::Excuse(_))));

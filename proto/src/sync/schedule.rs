@@ -13,7 +13,8 @@
 //! One page of a log is asked for at a time, because each links to the one before; many logs run side by
 //! side, those that waited longest first, so neither a long log nor a slow peer holds up the others. An
 //! answer that takes too long ([`SLOW`]) frees its log for the next peer, and stops counting as
-//! under way: a silent peer costs its own places only.
+//! under way: a silent peer costs its own places only. An answer that came ([`Schedule::arrived`]) frees its peer for the
+//! next question while it is stored; its log follows once it is.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,9 +27,9 @@ use crate::{
     time::doubled,
 };
 
-/// Requests under way to all peers, the slow aside. Each answer may be 1 MiB.
+/// Requests under way to all peers and answers being stored, the slow aside. Each answer may be 1 MiB.
 pub const AT_ONCE: usize = 16;
-/// Requests under way to one peer. Two keep its line busy while we store; more would only queue there.
+/// Requests under way to one peer. Two keep its line busy; more would only queue there.
 pub const PER_PEER: usize = 2;
 /// Slow requests that are still waited for, over all peers; bounds what late answers can bring at once.
 pub const MAX_SLOW: usize = 32;
@@ -100,7 +101,22 @@ struct Wanted<P> {
     /// How far each peer says it has it.
     offers: BTreeMap<P, Sequence>,
     turn: u64,
-    under_way: BTreeMap<u64, (P, Duration)>,
+    under_way: BTreeMap<u64, UnderWay<P>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct UnderWay<P> {
+    peer: P,
+    since: Duration,
+    /// The answer is here and being stored.
+    has_arrived: bool,
+}
+
+impl<P> UnderWay<P> {
+    /// What is being stored is this node's to finish, however long it takes.
+    fn is_slow(&self, now: Duration) -> bool {
+        !self.has_arrived && now.saturating_sub(self.since) >= SLOW
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -144,8 +160,8 @@ impl<P: Copy + Ord> Schedule<P> {
     /// What to ask now; `None` when everything that may be asked is under way.
     pub fn next(&mut self, now: Duration) -> Option<Ask<P>> {
         let (mut fresh, mut slow) = (0, 0);
-        for (_, since) in self.jobs.values().flat_map(|wanted| wanted.under_way.values()) {
-            if is_slow(*since, now) { slow += 1 } else { fresh += 1 }
+        for request in self.jobs.values().flat_map(|wanted| wanted.under_way.values()) {
+            if request.is_slow(now) { slow += 1 } else { fresh += 1 }
         }
         if fresh >= AT_ONCE || slow >= MAX_SLOW {
             return None;
@@ -161,10 +177,10 @@ impl<P: Copy + Ord> Schedule<P> {
         }
         let (job, peer) = self.turns.iter().find_map(|(_, job)| {
             let wanted = self.jobs.get(job)?;
-            if wanted.under_way.values().any(|(_, since)| !is_slow(*since, now)) {
+            if wanted.under_way.values().any(|request| !request.is_slow(now)) {
                 return None;
             }
-            let asked: BTreeSet<P> = wanted.under_way.values().map(|(peer, _)| *peer).collect();
+            let asked: BTreeSet<P> = wanted.under_way.values().map(|request| request.peer).collect();
             let offers = wanted.offers.keys().filter(|peer| free.contains(peer) && !asked.contains(peer));
             let best = offers.min_by_key(|peer| self.peers.get(peer).map(|p| (p.under_way, p.faults)));
             Some((*job, *best?))
@@ -178,11 +194,21 @@ impl<P: Copy + Ord> Schedule<P> {
         self.turns.remove(&(wanted.turn, job));
         wanted.turn = self.asked;
         self.turns.insert((wanted.turn, job));
-        wanted.under_way.insert(self.asked, (peer, now));
+        wanted.under_way.insert(self.asked, UnderWay { peer, since: now, has_arrived: false });
         self.peers.entry(peer).or_default().under_way += 1;
         let (group, log, want) = job;
         let to = *wanted.offers.get(&peer)?;
         Some(Ask { peer, range: Range { group, log, from: wanted.next, to, want }, number: self.asked })
+    }
+
+    /// The answer is here, and what becomes of it is told later. The peer may be asked for something else meanwhile.
+    pub fn arrived(&mut self, ask: &Ask<P>) {
+        let wanted = self.jobs.get_mut(&job_of(ask));
+        let request = wanted.and_then(|wanted| wanted.under_way.get_mut(&ask.number));
+        if let Some(request) = request.filter(|request| !request.has_arrived) {
+            request.has_arrived = true;
+            self.release(ask.peer);
+        }
     }
 
     /// The peer served entries that were kept, up to and with `through`. Its claim stands for the rest.
@@ -275,7 +301,8 @@ impl<P: Copy + Ord> Schedule<P> {
     #[must_use]
     pub fn wakes(&self, now: Duration) -> Option<Duration> {
         let waiting = self.peers.values().filter(|peer| peer.offers > 0).map(|peer| peer.not_before);
-        let slow = self.jobs.values().flat_map(|wanted| wanted.under_way.values()).map(|(_, at)| *at + SLOW);
+        let requests = self.jobs.values().flat_map(|wanted| wanted.under_way.values());
+        let slow = requests.filter(|request| !request.has_arrived).map(|request| request.since + SLOW);
         waiting.chain(slow).filter(|at| *at > now).min()
     }
 
@@ -292,14 +319,18 @@ impl<P: Copy + Ord> Schedule<P> {
     }
 
     fn settle(&mut self, ask: &Ask<P>) {
-        if let Some(peer) = self.peers.get_mut(&ask.peer) {
-            peer.under_way = peer.under_way.saturating_sub(1);
-        }
         let job = job_of(ask);
-        if let Some(wanted) = self.jobs.get_mut(&job) {
-            wanted.under_way.remove(&ask.number);
+        let request = self.jobs.get_mut(&job).and_then(|wanted| wanted.under_way.remove(&ask.number));
+        if request.is_some_and(|request| !request.has_arrived) {
+            self.release(ask.peer);
         }
         self.tidy(job);
+    }
+
+    fn release(&mut self, peer: P) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.under_way = peer.under_way.saturating_sub(1);
+        }
     }
 
     fn drop_offer(&mut self, job: Job, peer: P) {
@@ -339,10 +370,6 @@ impl<P: Copy + Ord> Schedule<P> {
 
 fn job_of<P>(ask: &Ask<P>) -> Job {
     (ask.range.group, ask.range.log, ask.range.want)
-}
-
-fn is_slow(since: Duration, now: Duration) -> bool {
-    now.saturating_sub(since) >= SLOW
 }
 
 #[cfg(test)]
@@ -386,6 +413,34 @@ mod tests {
 
     fn short(ask: &Ask<u8>) -> (u8, u8, u64, u64) {
         (ask.peer, ask.range.log.as_bytes()[0], ask.range.from.get(), ask.range.to.get())
+    }
+
+    #[test]
+    fn an_answer_being_stored_frees_its_peer_and_not_its_log() {
+        let mut schedule = Schedule::default();
+        schedule.offer(1, (0..100).map(|log| range(log, 1, 500)));
+        let mut stored = Vec::new();
+        while let Some(ask) = schedule.next(NOW) {
+            schedule.arrived(&ask);
+            // Told twice, it frees no second place.
+            schedule.arrived(&ask);
+            stored.push(ask);
+        }
+        assert_eq!(stored.len(), AT_ONCE, "what is being stored is bounded");
+        let logs: BTreeSet<LogId> = stored.iter().map(|ask| ask.range.log).collect();
+        assert_eq!(logs.len(), AT_ONCE, "one page of a log at a time");
+        let later = NOW + SLOW * 10;
+        assert_eq!(schedule.next(later), None, "storing is this node's to finish: nobody is slow");
+        assert_eq!(schedule.wakes(NOW), None);
+        for ask in &stored {
+            schedule.served(ask, Sequence::new(256));
+        }
+        let (first, second) = (schedule.next(NOW).unwrap(), schedule.next(NOW).unwrap());
+        assert_eq!(schedule.next(NOW), None, "two to one peer until one of them has arrived");
+        schedule.arrived(&first);
+        schedule.failed(&first, None, NOW);
+        schedule.served(&second, Sequence::new(1));
+        assert!(schedule.peers.values().all(|peer| peer.under_way == 0));
     }
 
     #[test]
@@ -570,6 +625,9 @@ mod tests {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 let n = usize::from(ask.range.log.as_bytes()[0]);
                 let page = ask.range.to.get().min(ask.range.from.get() + 255);
+                if state % 2 == 0 {
+                    schedule.arrived(&ask);
+                }
                 let kind = if ask.peer == 0 { 0 } else { others[usize::from(ask.peer) - 1].0 };
                 let has = page.min(heights[n]);
                 match kind {

@@ -223,6 +223,7 @@ struct Progress {
     gaps_nobody_offers: usize,
     without_body: u64,
     waiting_for_key: u64,
+    opened: u64,
     frozen: usize,
     beyond_retention: u64,
 }

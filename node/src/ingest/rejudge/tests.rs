@@ -343,7 +343,7 @@ fn a_hidden_message_is_not_opened_by_a_key_that_comes_late() {
     assert_eq!(store.reopenable(None, 9).unwrap(), [id(0, 1)]);
     store.commit_blocking(Change::Reseal(id(0, 1))).unwrap();
     assert_eq!(store.reopenable(None, 9).unwrap(), []);
-    assert_eq!(store.waiting_on(KeyId::new([3; 32]), 9).unwrap(), [id(0, 1)]);
+    assert_eq!(store.waiting_on(KeyId::new([3; 32]), None, 9).unwrap(), [id(0, 1)]);
 }
 
 #[test]

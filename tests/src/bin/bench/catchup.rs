@@ -2,14 +2,27 @@
 //!
 //! **belfry**: three nodes in this process hold every message. The new one is the real binary in an empty data folder; it
 //! connects by itself, compares, fetches pages over loopback TCP or QUIC, has the keys granted, opens and indexes. The clock
-//! runs from the first link any of the three has with it until its own API says that it is level: every entry held, none
-//! waiting for a key. Its peak memory is the kernel's word.
+//! runs from the first link any of the three has with it. Its own API is asked every few milliseconds:
 //!
-//! **The gossip path**: the same envelopes through the ingest of a node in this process, keys at hand and no network between,
-//! as the benchmark `ingest` measures it: what a node makes of messages that come one by one, at its best. Rounds alternate.
+//! - `messages_per_s`: until every entry is held, that is admitted and durable, opened or not;
+//! - `readable_per_s`: until every one is opened and indexed, too. Signatures of entries that a later one vouched for are
+//!   checked behind that, and not in the time.
+//!
+//! Its peak memory is the kernel's word, from the first link to a few seconds into that check.
+//!
+//! **Ingest** (`ratio_to_ingest`, and `readable_ratio_to_ingest` for the other figure): the same envelopes through the ingest
+//! of a node in this process, keys at hand and no network between, as the benchmark `ingest` measures it: what a node makes
+//! of messages that come one by one, at its best, opened and indexed. Rounds alternate.
+//!
+//! **Gossip over links** (`ratio_to_gossip`), once, at the end: one of the three gossips further messages of the same authors,
+//! never more than [`WINDOW`] ahead of what the new node holds; the others and the new node judge, store and forward them.
+//! Gossip paces itself by design, so this is what messages take on their usual way, not what a node could bear.
 //!
 //! Everything shares this machine: the three that serve take their share of it from the one that is measured, which on few
-//! cores is most of the difference; `cpu_s_of_the_new_node` tells what it took itself.
+//! cores is most of the difference; `cpu_us_per_message` tells what each side took.
+//!
+//! `--growth` does it for 10,000, 100,000 and 500,000 messages, once each: `time_growth` and `memory_growth` are what a message
+//! takes and the peak at each step, as multiples of the first step's. Linear time and flat memory are ones.
 
 use std::{
     io::{Read as _, Write as _},
@@ -19,7 +32,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use belfry_proto::schema::Role;
+use belfry_proto::{schema::Role, topic::Topic};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -38,6 +51,10 @@ const HOLDERS: usize = 3;
 const DEADLINE: Duration = Duration::from_secs(1800);
 /// Between two looks at the new node.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long the new node's peak is watched for once all is readable.
+const AFTER: Duration = Duration::from_secs(3);
+/// Messages gossiped ahead of what the new node holds.
+const WINDOW: usize = 256;
 /// Messages of `--growth`.
 const GROWTH: [usize; 3] = [10_000, 100_000, 500_000];
 
@@ -52,6 +69,9 @@ pub(crate) struct Arguments {
     /// Rounds of each side
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Messages to gossip over links at the end; 0 for none
+    #[arg(long, default_value_t = 2_000)]
+    gossip: usize,
     /// Measure 10,000, 100,000 and 500,000 messages once each, to see how time and memory grow
     #[arg(long, conflicts_with_all = ["messages", "rounds"])]
     growth: bool,
@@ -65,16 +85,36 @@ pub(crate) struct Arguments {
 
 /// One new node's way.
 struct Done {
-    seconds: f64,
-    cpu_seconds: f64,
+    stored: f64,
+    readable: f64,
+    /// Of the new node since the first link.
+    cpu: f64,
+    /// Of this process meanwhile: the three that serve, and the looking.
+    holders_cpu: f64,
     peak: u64,
 }
 
+/// What one size came to.
+struct Step {
+    report: Value,
+    seconds_per_message: f64,
+    peak: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Load {
+    messages: usize,
+    authors: usize,
+    rounds: usize,
+    gossip: usize,
+}
+
 pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
-    let Arguments { mut messages, mut authors, mut rounds, growth, belfry, dir } = arguments;
-    if quick {
-        (messages, authors, rounds) = (600, 5, 1);
-    }
+    let Arguments { messages, authors, rounds, gossip, growth, belfry, dir } = arguments;
+    let load = match quick {
+        true => Load { messages: 600, authors: 5, rounds: 1, gossip: 40 },
+        false => Load { messages, authors, rounds, gossip },
+    };
     let belfry = match belfry {
         Some(path) => path,
         None => std::env::current_exe()?.with_file_name("belfry"),
@@ -82,28 +122,35 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
     ensure!(belfry.exists(), "{}: build it first, or name it with --belfry", belfry.display());
     let dir = dir.unwrap_or_else(std::env::temp_dir);
     if !growth {
-        return measure(&belfry, &dir, messages, authors, rounds, quick);
+        return Ok(measure(&belfry, &dir, load, quick)?.report);
     }
-    let steps = GROWTH.map(|messages| measure(&belfry, &dir, messages, authors, 1, quick));
+    let steps = GROWTH.map(|messages| {
+        let messages = if quick { messages / 1000 } else { messages };
+        measure(&belfry, &dir, Load { messages, rounds: 1, gossip: 0, ..load }, quick)
+    });
     let steps = steps.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(json!({ "benchmark": "catchup", "growth": steps, "machine": machine::facts(quick) }))
+    let Some(first) = steps.first() else { anyhow::bail!("no steps") };
+    let time = |step: &Step| stats::rounded(step.seconds_per_message / first.seconds_per_message);
+    let memory = |step: &Step| stats::rounded(machine::megabytes(step.peak) / machine::megabytes(first.peak));
+    Ok(json!({
+        "benchmark": "catchup-growth",
+        "time_growth": steps.iter().map(time).collect::<Vec<_>>(),
+        "memory_growth": steps.iter().map(memory).collect::<Vec<_>>(),
+        "steps": steps.into_iter().map(|step| step.report).collect::<Vec<_>>(),
+        "machine": machine::facts(quick),
+    }))
 }
 
-fn measure(
-    belfry: &Path,
-    dir: &Path,
-    messages: usize,
-    authors: usize,
-    rounds: usize,
-    quick: bool,
-) -> anyhow::Result<Value> {
+fn measure(belfry: &Path, dir: &Path, load: Load, quick: bool) -> anyhow::Result<Step> {
+    let Load { messages, authors, rounds, gossip } = load;
     let mut coalition = Coalition::found()?;
     let newcomer = coalition.admit("Newcomer", Role::Reader)?;
     let holders = (0..HOLDERS)
         .map(|n| coalition.admit(&format!("Holder {n}"), Role::Reader))
         .collect::<anyhow::Result<Vec<_>>>()?;
     say!("sealing {messages} indicators of {authors} authors");
-    let mut prepared = Prepared::written(coalition, newcomer.clone(), messages, authors)?;
+    let mut prepared = Prepared::written(coalition, newcomer.clone(), messages + gossip, authors)?;
+    let further = prepared.envelopes.split_off(messages);
     let folder = tempfile::Builder::new().prefix("belfry-bench-").tempdir_in(dir)?;
     for (n, holder) in holders.iter().enumerate() {
         say!("holder {} of {HOLDERS} takes them", n + 1);
@@ -116,24 +163,38 @@ fn measure(
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let nodes = runtime.block_on(start(&prepared.coalition, &holders, folder.path()))?;
-    let (mut ours, mut gossip, mut peaks, mut cpu) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut stored, mut readable, mut ingested) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut peaks, mut gossiped) = (Vec::new(), None);
+    let (mut cpu, mut holders_cpu, mut ingest_cpu) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=rounds {
         for side in 0..2 {
             if (side + round).is_multiple_of(2) {
                 let place = folder.path().join(format!("new-{round}"));
-                let done = runtime.block_on(catch_up(&prepared, &newcomer, &nodes, belfry, &place))?;
+                let further = if round == rounds { further.as_slice() } else { &[] };
+                let (done, over_links) =
+                    runtime.block_on(catch_up(&prepared, &newcomer, &nodes, belfry, &place, further))?;
                 machine::clear(&place);
-                ours.push(rate(messages, done.seconds));
+                stored.push(rate(messages, done.stored));
+                readable.push(rate(messages, done.readable));
                 peaks.push(done.peak);
-                cpu.push(done.cpu_seconds);
+                cpu.push(micros(messages, done.cpu));
+                holders_cpu.push(micros(messages, done.holders_cpu));
+                gossiped = over_links;
             } else {
-                let path = folder.path().join(format!("gossip-{round}"));
-                gossip.push(rate(messages, ingest::round(&prepared, &path)?.seconds));
+                let path = folder.path().join(format!("ingest-{round}"));
+                let before = machine::cpu_seconds()?;
+                ingested.push(rate(messages, ingest::round(&prepared, &path)?.seconds));
+                ingest_cpu.push(micros(messages, machine::cpu_seconds()? - before));
                 machine::clear(&path);
             }
         }
         let last = |values: &[f64]| values.last().copied().unwrap_or_default();
-        say!("round {round} of {rounds}: {:.0} messages/s, gossip path {:.0}", last(&ours), last(&gossip));
+        say!(
+            "round {round} of {rounds}: {:.0} messages/s stored, {:.0} readable, ingest {:.0}",
+            last(&stored),
+            last(&readable),
+            last(&ingested)
+        );
     }
     runtime.block_on(async {
         for node in nodes {
@@ -141,22 +202,34 @@ fn measure(
         }
     });
     runtime.shutdown_timeout(Duration::from_secs(30));
-    Ok(json!({
+    let peak = peaks.iter().copied().max().unwrap_or_default();
+    let ratio = |to: f64| stats::rounded(stats::median(&stored) / to);
+    let report = json!({
         "benchmark": "catchup",
-        "messages_per_s": stats::median(&ours).round(),
-        "ratio_to_ingest": stats::rounded(stats::median(&ours) / stats::median(&gossip)),
+        "messages_per_s": stats::median(&stored).round(),
+        "readable_per_s": stats::median(&readable).round(),
+        "ratio_to_ingest": ratio(stats::median(&ingested)),
+        "readable_ratio_to_ingest": stats::rounded(stats::median(&readable) / stats::median(&ingested)),
         "target_ratio_to_ingest_at_least": 1.5,
-        "rss_peak_mb": machine::megabytes(peaks.iter().copied().max().unwrap_or_default()),
-        "cpu_s_of_the_new_node": stats::summary(&cpu),
-        "catchup_messages_per_s": stats::summary(&ours),
-        "gossip_path_messages_per_s": stats::summary(&gossip),
+        "ratio_to_gossip": gossiped.map(ratio),
+        "peak_rss_mb": machine::megabytes(peak),
+        "cpu_us_per_message": {
+            "new_node": stats::summary(&cpu),
+            "three_holders": stats::summary(&holders_cpu),
+            "ingest": stats::summary(&ingest_cpu),
+        },
+        "stored_messages_per_s": stats::summary(&stored),
+        "readable_messages_per_s": stats::summary(&readable),
+        "ingest_messages_per_s": stats::summary(&ingested),
+        "gossip_messages_per_s": gossiped.map(f64::round),
         "messages": messages,
         "authors": authors,
         "holders": HOLDERS,
         "object_bytes": crate::content::INDICATOR,
         "rounds": rounds,
         "machine": machine::facts(quick),
-    }))
+    });
+    Ok(Step { report, seconds_per_message: 1.0 / stats::median(&readable), peak })
 }
 
 async fn start(coalition: &Coalition, holders: &[Member], folder: &Path) -> anyhow::Result<Vec<Node>> {
@@ -170,13 +243,15 @@ async fn start(coalition: &Coalition, holders: &[Member], folder: &Path) -> anyh
     Ok(nodes)
 }
 
+/// Lets a new node catch up, and then takes further messages by gossip: their number a second.
 async fn catch_up(
     prepared: &Prepared,
     newcomer: &Member,
     nodes: &[Node],
     belfry: &Path,
     place: &Path,
-) -> anyhow::Result<Done> {
+    further: &[Vec<u8>],
+) -> anyhow::Result<(Done, Option<f64>)> {
     let data_dir = place.join("data");
     std::fs::create_dir_all(place)?;
     idle::join(&prepared.coalition, newcomer, &data_dir)?;
@@ -188,9 +263,7 @@ async fn catch_up(
     let mut process = idle::start(belfry, &data_dir, &bootstrap.join(", "))?;
     let waiting = Instant::now();
     while !is_linked(nodes, newcomer).await? {
-        if let Some(status) = process.0.try_wait()? {
-            anyhow::bail!("belfry ended with {status}");
-        }
+        ensure_runs(&mut process)?;
         ensure!(waiting.elapsed() < DEADLINE, "the new node did not connect");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -198,15 +271,62 @@ async fn catch_up(
     let id = process.0.id().to_string();
     // Opening the key files took more than all that follows may.
     machine::forget_peak_of(&id)?;
-    while !is_level(&data_dir, prepared.envelopes.len()).await {
-        if let Some(status) = process.0.try_wait()? {
-            anyhow::bail!("belfry ended with {status}");
+    let (cpu, holders_cpu) = (machine::cpu_seconds_of(&id)?, machine::cpu_seconds()?);
+    let (messages, mut stored) = (prepared.envelopes.len(), None);
+    let (readable, cpu, holders_cpu) = loop {
+        let told = Told::by(&data_dir).await;
+        if told.held == messages && stored.is_none() {
+            stored = Some(begun.elapsed().as_secs_f64());
         }
-        ensure!(begun.elapsed() < DEADLINE, "the new node did not get level");
+        if told.held == messages && told.opened == messages {
+            let seconds = begun.elapsed().as_secs_f64();
+            break (seconds, machine::cpu_seconds_of(&id)? - cpu, machine::cpu_seconds()? - holders_cpu);
+        }
+        ensure_runs(&mut process)?;
+        ensure!(begun.elapsed() < DEADLINE, "of {messages} messages the new node says {told:?}");
         tokio::time::sleep(LOOK).await;
+    };
+    tokio::time::sleep(AFTER).await;
+    let stored = stored.unwrap_or(readable);
+    let done = Done { stored, readable, cpu, holders_cpu, peak: machine::peak(&id)? };
+    let gossiped = match further {
+        [] => None,
+        further => Some(gossip(prepared, nodes, &data_dir, further, &mut process).await?),
+    };
+    Ok((done, gossiped))
+}
+
+/// Gossips these from one holder, a window ahead of what the new node holds.
+async fn gossip(
+    prepared: &Prepared,
+    nodes: &[Node],
+    data_dir: &Path,
+    further: &[Vec<u8>],
+    process: &mut idle::Process,
+) -> anyhow::Result<f64> {
+    let network = nodes.first().context("no holder")?.daemon.network();
+    let topic = Topic::Group(prepared.coalition.group()?);
+    let (begun, mut sent) = (Instant::now(), 0);
+    loop {
+        let came = Told::by(data_dir).await.held.saturating_sub(prepared.envelopes.len());
+        if came >= further.len() {
+            return Ok(rate(further.len(), begun.elapsed().as_secs_f64()));
+        }
+        for envelope in further.iter().take(came + WINDOW).skip(sent) {
+            network.publish(topic, envelope.clone()).await?;
+            sent += 1;
+        }
+        ensure_runs(process)?;
+        ensure!(begun.elapsed() < DEADLINE, "of {} gossiped messages {came} came", further.len());
+        tokio::time::sleep(LOOK / 4).await;
     }
-    let seconds = begun.elapsed().as_secs_f64();
-    Ok(Done { seconds, cpu_seconds: machine::cpu_seconds_of(&id)?, peak: machine::peak(&id)? })
+}
+
+fn ensure_runs(process: &mut idle::Process) -> anyhow::Result<()> {
+    match process.0.try_wait()? {
+        None => Ok(()),
+        Some(status) => anyhow::bail!("belfry ended with {status}"),
+    }
 }
 
 async fn is_linked(nodes: &[Node], newcomer: &Member) -> anyhow::Result<bool> {
@@ -219,15 +339,26 @@ async fn is_linked(nodes: &[Node], newcomer: &Member) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-/// Whether the node says that it holds everything, opened. Not while it does not answer.
-async fn is_level(data_dir: &Path, messages: usize) -> bool {
-    let data_dir = data_dir.to_owned();
-    let told = tokio::task::spawn_blocking(move || told(&data_dir)).await;
-    let Ok(Ok(told)) = told else { return false };
-    let groups = told.get("groups").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let group = groups.iter().find(|group| group.get("slug").and_then(Value::as_str) == Some(SLUG));
-    let fact = |name: &str| group.and_then(|group| group.pointer(&format!("/progress/{name}"))?.as_u64());
-    fact("held") == Some(messages as u64) && fact("waiting_for_key") == Some(0)
+/// What the new node says of the group; nothing while it does not answer.
+#[derive(Debug, Default)]
+struct Told {
+    held: usize,
+    opened: usize,
+}
+
+impl Told {
+    async fn by(data_dir: &Path) -> Self {
+        let data_dir = data_dir.to_owned();
+        let told = tokio::task::spawn_blocking(move || told(&data_dir)).await;
+        let Ok(Ok(told)) = told else { return Self::default() };
+        let groups = told.get("groups").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let group = groups.iter().find(|group| group.get("slug").and_then(Value::as_str) == Some(SLUG));
+        let fact = |name: &str| {
+            let fact = group.and_then(|group| group.pointer(name)?.as_u64());
+            fact.and_then(|fact| usize::try_from(fact).ok()).unwrap_or_default()
+        };
+        Self { held: fact("/progress/held"), opened: fact("/progress/opened") }
+    }
 }
 
 /// `GET /api/v1/sync` through the Unix socket of a node that may still be starting.
@@ -249,4 +380,10 @@ fn told(data_dir: &Path) -> anyhow::Result<Value> {
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
 fn rate(messages: usize, seconds: f64) -> f64 {
     messages as f64 / seconds
+}
+
+/// Microseconds a message.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn micros(messages: usize, seconds: f64) -> f64 {
+    seconds * 1e6 / messages as f64
 }

@@ -12,7 +12,7 @@ use belfry_node::{
     roster::LiveRoster,
     store::{Change, Owner, Store},
 };
-use belfry_proto::limits::MAX_PAGE_ENVELOPES;
+use belfry_proto::{envelope, limits::MAX_PAGE_ENVELOPES};
 use futures::StreamExt as _;
 use tokio::sync::mpsc;
 
@@ -82,11 +82,16 @@ async fn feed(prepared: &Prepared, path: &Path) -> anyhow::Result<Done> {
             let intake = intake.clone();
             async move {
                 let expected = page.len();
-                (expected, intake.offer(from, page).await)
+                // As sync does, to see that a page is the one it asked for.
+                let decode =
+                    move || page.iter().map(|bytes| envelope::decode(bytes)).collect::<Result<Vec<_>, _>>();
+                let decoded = tokio::task::spawn_blocking(decode).await??;
+                anyhow::Ok((expected, intake.offer(from, decoded).await))
             }
         })
         .buffered(PAGES);
-    while let Some((expected, kept)) = offers.next().await {
+    while let Some(offered) = offers.next().await {
+        let (expected, kept) = offered?;
         ensure!(kept.len() == expected, "ingest ended early");
         let other = kept.iter().find(|kept| **kept != Kept::Stored);
         ensure!(other.is_none(), "an envelope was not stored: {other:?}");

@@ -44,7 +44,7 @@ use belfry_proto::{
 };
 use tokio::sync::Semaphore;
 
-use self::lists::Lists;
+use self::{activity::Counted, lists::Lists};
 pub(crate) use self::members::{alike, candidate};
 pub use self::{
     activity::{Activity, Month},
@@ -146,6 +146,7 @@ pub struct Query {
     inner: Arc<Inner>,
     tokens: Tokens,
     reads: Arc<Semaphore>,
+    counted: Counted,
 }
 
 struct Inner {
@@ -174,6 +175,7 @@ impl Query {
             inner: Arc::new(Inner { store, roster, node, lists: Lists::default(), exports: Vec::new() }),
             tokens,
             reads: Arc::new(Semaphore::new(MAX_READS)),
+            counted: Counted::default(),
         })
     }
 

@@ -41,6 +41,10 @@ pub(super) struct Told {
     pub(super) changes: bool,
 }
 
+/// The number of a call's entry; goes with the request.
+#[derive(Clone, Copy)]
+pub(super) struct Call(pub(super) u64);
+
 /// Id of what a call made, changed or ended, where no Location says it; goes with the response.
 #[derive(Clone)]
 pub(super) struct Subject(pub(super) String);
@@ -66,7 +70,7 @@ impl Reads {
 }
 
 /// Layer.
-pub(super) async fn tell(State(told): State<Told>, request: Request, next: Next) -> Response {
+pub(super) async fn tell(State(told): State<Told>, mut request: Request, next: Next) -> Response {
     let Told { app, path, changes } = told;
     let token = request.extensions().get::<Identity>().and_then(Identity::token);
     let method = request.method().as_str().to_owned();
@@ -81,6 +85,7 @@ pub(super) async fn tell(State(told): State<Told>, request: Request, next: Next)
         Ok(call) => call,
         Err(error) => return Problem::unavailable(&error).into_response(),
     };
+    request.extensions_mut().insert(Call(call));
     let response = next.run(request).await;
     let event = Event::Result { call, status: response.status().as_u16(), subject: subject(&response) };
     app.ports.audit.note(Record::now(clock::now(), event)).await;

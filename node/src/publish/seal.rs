@@ -44,6 +44,10 @@ pub(super) enum SealError {
     LogsUsedUp,
     #[error("recipient {0} may no longer read the group")]
     RecipientGone(MemberId),
+    #[error(
+        "this node's certificate is no longer a steward's of the group: it cannot publish on behalf of another member"
+    )]
+    NotASteward,
     #[error("what was sealed does not open again: {0}")]
     Reopen(String),
 }
@@ -182,7 +186,11 @@ pub(super) fn seal_draft(
             now,
             author.roster.height,
         );
-        row.content = Some(rows::opened(&publication, &admitted));
+        let content = rows::opened(&publication, &admitted, roster);
+        if publication.on_behalf && !content.conditions.on_behalf {
+            return Err(SealError::NotASteward);
+        }
+        row.content = Some(content);
         sealed.gossip.push(admitted.bytes().to_vec());
         sealed.rows.push(row);
     }

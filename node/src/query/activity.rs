@@ -303,8 +303,14 @@ mod tests {
     fn a_month_begins_at_its_first_moment_and_ends_before_the_next() {
         let month = Month::parse("2026-12").unwrap();
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        assert_eq!((month.begins(), month.next().begins()), (at("2026-12-01T00:00:00Z"), at("2027-01-01T00:00:00Z")));
-        assert_eq!([month; 2], ["2026-12-01T00:00:00Z", "2026-12-31T23:59:59.999999Z"].map(|t| Month::of(at(t))));
+        assert_eq!(
+            (month.begins(), month.next().begins()),
+            (at("2026-12-01T00:00:00Z"), at("2027-01-01T00:00:00Z"))
+        );
+        assert_eq!(
+            [month; 2],
+            ["2026-12-01T00:00:00Z", "2026-12-31T23:59:59.999999Z"].map(|t| Month::of(at(t)))
+        );
         for wrong in ["2026-13", "2026-00", "2026-1", "26-01", "2026", "2026-11-01", "+026-01"] {
             assert_eq!(Month::parse(wrong), None, "{wrong}");
         }

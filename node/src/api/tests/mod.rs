@@ -27,4 +27,5 @@ mod rotation;
 mod routes;
 mod site;
 mod stream;
+mod subjects;
 mod tls;

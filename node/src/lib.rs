@@ -9,7 +9,7 @@
 //! 4   ingest, publish, grants, membership, sync, query, backup, notice
 //!                                              use-cases; they meet in store and feed, never call each other
 //! 3   network, store, feed, audit_log          adapters: libp2p, RocksDB, in-process notices, files
-//! 2   config, keys, clock, bucket, space, tasks, telemetry, roster, words
+//! 2   config, keys, clock, bucket, space, tasks, telemetry, texts, roster, words
 //! ```
 
 pub mod api;
@@ -41,4 +41,5 @@ pub mod tasks;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;
+pub mod texts;
 pub mod words;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use belfry_proto::{
     envelope::{Admitted, Header, Publication, Word},
     id::{Height, MessageId},
-    schema::{self, Audience},
+    schema::{self, Audience, Role},
     stix::{
         indicator,
         marking::{self, Markings},
@@ -70,8 +70,10 @@ pub(crate) fn withdraws(
 
 /// A parsed publication part as stored.
 #[must_use]
-pub(crate) fn opened(publication: &Publication, admitted: &Admitted) -> OpenedRows {
+pub(crate) fn opened(publication: &Publication, admitted: &Admitted, roster: &Roster) -> OpenedRows {
     let header = admitted.header();
+    let role = roster.role_at(header.serial, header.group, header.roster.height);
+    let on_behalf = publication.on_behalf && role == Some(Role::Steward);
     let markings = Markings::of(&publication.objects);
     OpenedRows {
         publication: publication.id,
@@ -84,7 +86,7 @@ pub(crate) fn opened(publication: &Publication, admitted: &Admitted) -> OpenedRo
         purpose: publication.purpose.into(),
         classes: publication.classes.iter().map(|class| i32::from(*class)).collect(),
         recipients: header.audience() == Audience::Recipients,
-        conditions: conditions(publication),
+        conditions: Conditions { on_behalf, ..conditions(publication) },
         objects: publication
             .objects
             .iter()
@@ -113,6 +115,7 @@ fn conditions(publication: &Publication) -> Conditions {
         terms: handling
             .map(|handling| handling.terms.iter().map(|(name, value)| format!("{name}={value}")).collect())
             .unwrap_or_default(),
+        on_behalf: false,
     }
 }
 

@@ -376,6 +376,7 @@ fn charter([root, admin, registrar]: [&SigningKey; 3], began: Timestamp) -> sche
         admins: Some(schema::AdminKeys {
             keys: vec![key(admin)],
             thresholds: (1..=9).map(|action| schema::ActionThreshold { action, threshold: 1 }).collect(),
+            ..schema::AdminKeys::default()
         }),
         registrar: key(registrar),
         groups: vec![group(CLOUD, "cloud-security"), group(CIDR, "cidr")],

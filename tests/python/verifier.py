@@ -12,6 +12,8 @@ import sys
 
 from primitives import blake3, usable_key, verify_ed25519
 
+# Year 9999, in microseconds.
+LAST_TIME = 253402207200999999
 VARINT, BYTES, TEXT = "varint", "bytes", "text"
 
 # number: (name, type, repeated); a message type is named by its table.
@@ -20,7 +22,7 @@ S = {
     "Signed": {1: ("payload", BYTES, 0), 2: ("signatures", "Signature", 1)},
     "KeySet": {1: ("threshold", VARINT, 0), 2: ("keys", BYTES, 1)},
     "ActionThreshold": {1: ("action", VARINT, 0), 2: ("threshold", VARINT, 0)},
-    "AdminKeys": {1: ("keys", BYTES, 1), 2: ("thresholds", "ActionThreshold", 1)},
+    "AdminKeys": {1: ("keys", BYTES, 1), 2: ("thresholds", "ActionThreshold", 1), 3: ("not_after", VARINT, 1)},
     "FocusGroup": {
         1: ("id", VARINT, 0), 2: ("slug", TEXT, 0), 3: ("name", TEXT, 0), 4: ("description", TEXT, 0),
         5: ("parent", VARINT, 0), 6: ("admits", VARINT, 1), 7: ("may_publish", VARINT, 0), 8: ("history", VARINT, 0),
@@ -244,6 +246,10 @@ def check_charter(payload):
     thresholds = {row["action"]: row["threshold"] for row in c["admins"]["thresholds"]}
     require(sorted(row["action"] for row in c["admins"]["thresholds"]) == list(range(1, 10)), "nine actions")
     require(all(1 <= t <= len(c["admins"]["keys"]) for t in thresholds.values()), "threshold")
+    ends = c["admins"]["not_after"]
+    require(not ends or len(ends) == len(c["admins"]["keys"]) and any(ends), "ends of admin keys")
+    require(all(not end or c["issued"] < end <= LAST_TIME for end in ends), "end of an admin key")
+    c["ends"] = {key: end for key, end in zip(c["admins"]["keys"], ends) if end}
     seen = {}
     for group in c["groups"]:
         require(group["id"] and group["id"] not in seen, "group id")
@@ -357,6 +363,7 @@ class Log:
         # The member decides to accept; one admin files it.
         needed = 1 if kinds[0] == "accept" else made_under["thresholds"][DECISIONS.index(kinds[0]) + 1]
         require(len(who) >= needed, f"{len(who)} of {needed} admins signed")
+        require(all(statement["made"] < made_under["ends"].get(key, LAST_TIME + 1) for key in who), "an admin key had ended")
         self.entries.append(named("entry-id", self.coalition, payload))
         try:
             self.effect(height, charter, kinds[0], statement, identity)

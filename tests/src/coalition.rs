@@ -73,6 +73,7 @@ impl Coalition {
             root_threshold: 1,
             root: vec![root.public()],
             admins: vec![admin.public()],
+            admins_until: BTreeMap::new(),
             thresholds: BTreeMap::new(),
             registrar: registrar.public(),
         };
@@ -126,6 +127,7 @@ impl Coalition {
             roles: Vec::new(),
             carrier: false,
             classes: vec![EntityClass::Essential],
+            supplies: Vec::new(),
             capacity: Capacity::None,
             member: None,
             validity: None,
@@ -268,6 +270,7 @@ pub struct Application<'a> {
     roles: Vec<(String, Role)>,
     carrier: bool,
     classes: Vec<EntityClass>,
+    supplies: Vec<String>,
     capacity: Capacity,
     member: Option<MemberId>,
     validity: Option<(Timestamp, Timestamp)>,
@@ -304,6 +307,20 @@ impl Application<'_> {
     #[must_use]
     pub fn class(mut self, class: EntityClass) -> Self {
         self.classes = vec![class];
+        self
+    }
+
+    /// Is of this entity class, too.
+    #[must_use]
+    pub fn and_class(mut self, class: EntityClass) -> Self {
+        self.classes.push(class);
+        self
+    }
+
+    /// Supplies this entity.
+    #[must_use]
+    pub fn supplies(mut self, entity: &str) -> Self {
+        self.supplies.push(entity.to_owned());
         self
     }
 
@@ -359,6 +376,7 @@ impl Application<'_> {
                 name: self.name.clone(),
                 classes: self.classes.iter().map(|class| i32::from(*class)).collect(),
                 capacity: self.capacity.into(),
+                supplier_of: self.supplies.clone(),
                 ..schema::Organisation::default()
             },
             groups,

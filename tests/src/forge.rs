@@ -83,7 +83,15 @@ impl<'a> Forge<'a> {
     /// # Errors
     /// As [`Self::next`].
     pub fn next_at(&mut self, bundle: &Bundle, created: Timestamp) -> anyhow::Result<Decoded> {
-        let made = self.made_at(bundle, created)?;
+        self.next_of(&payload(bundle), created)
+    }
+
+    /// The next message of the log, with these bytes as its payload.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub fn next_of(&mut self, payload: &[u8], created: Timestamp) -> anyhow::Result<Decoded> {
+        let made = self.made_of(payload, created)?;
         self.position.sequence = Sequence::new(self.position.sequence.get() + 1);
         self.position.prev = made.message_id();
         Ok(made)
@@ -117,14 +125,17 @@ impl<'a> Forge<'a> {
     /// # Errors
     /// As [`Self::next`].
     pub fn made_at(&self, bundle: &Bundle, created: Timestamp) -> anyhow::Result<Decoded> {
+        self.made_of(&payload(bundle), created)
+    }
+
+    fn made_of(&self, payload: &[u8], created: Timestamp) -> anyhow::Result<Decoded> {
         let author = Author {
             coalition: self.coalition,
             certificate: &self.certificate,
             signing: &self.member.keys().signing,
             roster: self.roster,
         };
-        let payload = payload(bundle);
-        let draft = Draft::Data { payload: &payload, key: SealWith::Content(&self.key) };
+        let draft = Draft::Data { payload, key: SealWith::Content(&self.key) };
         Ok(seal_message(&draft, &self.position, &author, created, &mut rand::rng())?)
     }
 

@@ -46,10 +46,34 @@ impl<'a> Publish<'a> {
         self
     }
 
+    /// Of these information classes, with a label for what is of none.
+    #[must_use]
+    pub fn class(mut self, class: &str, label: Option<&str>) -> Self {
+        let _ = write!(self.query, "&class={}", encoded(class));
+        if let Some(label) = label {
+            let _ = write!(self.query, "&class_label={}", encoded(label));
+        }
+        self
+    }
+
+    /// With this aim.
+    #[must_use]
+    pub fn purpose(mut self, purpose: &str) -> Self {
+        let _ = write!(self.query, "&purpose={}", encoded(purpose));
+        self
+    }
+
     /// Under a condition of handling, `NAME=VALUE`.
     #[must_use]
     pub fn handling(mut self, term: &str) -> Self {
         let _ = write!(self.query, "&handling={}", encoded(term));
+        self
+    }
+
+    /// By a steward, for a member that is not to be named and asked so.
+    #[must_use]
+    pub fn on_behalf(mut self, member: &str, asked: &str) -> Self {
+        let _ = write!(self.query, "&on_behalf={}&asked={}", encoded(member), encoded(asked));
         self
     }
 

@@ -61,6 +61,9 @@ impl Told {
 fn is_dry_run(request: &Request) -> bool {
     Params::of(request.uri()).and_then(|mut params| params.flag("dry_run")).unwrap_or(false)
 }
+/// The number of a call's entry; goes with the request.
+#[derive(Clone, Copy)]
+pub(super) struct Call(pub(super) u64);
 
 /// Id of what a call made, changed or ended, where no Location says it; goes with the response.
 #[derive(Clone)]
@@ -87,7 +90,7 @@ impl Reads {
 }
 
 /// Layer.
-pub(super) async fn tell(State(told): State<Told>, request: Request, next: Next) -> Response {
+pub(super) async fn tell(State(told): State<Told>, mut request: Request, next: Next) -> Response {
     let changer = told.changer(&request);
     let Told { app, path, .. } = told;
     let token = request.extensions().get::<Identity>().and_then(Identity::token);
@@ -104,6 +107,7 @@ pub(super) async fn tell(State(told): State<Told>, request: Request, next: Next)
         Err(error) => return Problem::unavailable(&error).into_response(),
     };
     let number = call.number;
+    request.extensions_mut().insert(Call(number));
     let response = next.run(request).await;
     let event =
         Event::Result { call: number, status: response.status().as_u16(), subject: subject(&response) };

@@ -39,10 +39,7 @@ use super::{
     problem::Problem,
     rest::{objects::ObjectJson, sync},
 };
-use crate::{
-    clock,
-    query::{Principal, TokenId},
-};
+use crate::{clock, query::Principal};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Silence after which a heartbeat is sent; proxies commonly cut at 30 s or 60 s.
@@ -82,7 +79,7 @@ pub(in crate::api) async fn events(
         .map_err(|_| Problem::busy("streams-busy", "too many event streams are open"))?;
     let stream = Stream {
         feed: app.ports.feed.clone(),
-        token: principal.token(),
+        principal,
         groups: (!names.is_empty()).then_some(groups),
         kinds,
         position,
@@ -102,7 +99,7 @@ pub(in crate::api) async fn events(
 struct Stream {
     app: Arc<App>,
     feed: watch::Receiver<u64>,
-    token: TokenId,
+    principal: Principal,
     groups: Option<BTreeSet<GroupId>>,
     kinds: BTreeSet<String>,
     /// Last feed number looked at.
@@ -122,8 +119,8 @@ impl Stream {
             if self.app.stopping.is_cancelled() {
                 return None;
             }
-            // Asked anew for every event: a revoked token ends its streams too.
-            let principal = self.app.ports.query.tokens().still(self.token, clock::now())?;
+            // Asked anew for every event: a token that is revoked, or whose secret was rotated away, ends its streams too.
+            let principal = self.app.ports.query.tokens().still(&self.principal, clock::now())?;
             if let Some(event) = self.waiting.pop_front() {
                 self.silent_since = Instant::now();
                 return Some(event);

@@ -218,6 +218,8 @@ pub struct Ports {
     pub publish: Arc<dyn Publish>,
     /// The node's condition.
     pub status: Arc<dyn NodeStatus>,
+    /// Folder of the texts that the charter names.
+    pub texts: PathBuf,
     /// Who did what.
     pub audit: AuditLog,
     /// Wakes event streams; the value is the store's newest feed sequence.

@@ -10,7 +10,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use belfry_proto::guard::{Objection, Weight};
+use belfry_proto::guard::{Naming, Objection, Weight};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -265,6 +265,16 @@ impl From<SubmitError> for Problem {
                 let code = if is_final { "guard-refused" } else { "reason-needed" };
                 let objections: Vec<Value> = report.objections.iter().map(objection).collect();
                 Self::unprocessable(code, said).with("objections", objections).with("more", report.more)
+            }
+            SubmitError::NotASteward(_) => Self::forbidden("not-a-steward", said),
+            SubmitError::OnBehalfOfSelf => Self::unprocessable("on-behalf-of-self", said),
+            SubmitError::NamesMember(naming) => {
+                let problem = Self::unprocessable("names-member", said);
+                match naming {
+                    Naming::Text { object, path } => problem.with("object", object).with("path", path),
+                    Naming::Reference { object } => problem.with("object", object),
+                    Naming::Nothing | Naming::Object(_) => problem,
+                }
             }
             SubmitError::NotHeld(_) => Self::new(StatusCode::CONFLICT, "not-held", said),
             SubmitError::Reason(_) => Self::unprocessable("bad-reason", said),

@@ -30,6 +30,17 @@ pub enum Event {
         /// The route, without what varies in it.
         route: String,
     },
+    /// The call asks to publish for a member that is not to be named: the steward's own record of that.
+    OnBehalf {
+        /// The number of its entry.
+        call: u64,
+        /// The member's id.
+        member: String,
+        /// Its name then.
+        organisation: String,
+        /// How it asked: a date and a reference.
+        asked: String,
+    },
     /// What came of a call.
     Result {
         /// The number of its entry.

@@ -75,6 +75,14 @@ impl Calls {
             .map(|entry| {
                 let what = format!("{} {}", text(entry, "method"), text(entry, "route"));
                 let note = match text(entry, "event").as_str() {
+                    "on-behalf" => {
+                        format!(
+                            "of {} for {}: {}",
+                            text(entry, "call"),
+                            text(entry, "organisation"),
+                            text(entry, "asked")
+                        )
+                    }
                     "result" => format!("of {} {}", text(entry, "call"), text(entry, "subject")),
                     "reads" => format!("{} times", text(entry, "count")),
                     "dropped" => format!("below {}", text(entry, "below")),

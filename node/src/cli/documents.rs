@@ -3,43 +3,38 @@
 //! A charter names arrangement and rules by belfry's own hash, under a domain of its own, which no other tool computes.
 //! People have files, and `sha256sum`: so wherever the hash is shown, the file that has it is named with its SHA-256.
 
-use std::{
-    fs::{self, File},
-    io::Read as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use belfry_proto::{crypto::hash, schema::Document};
+use belfry_proto::{schema::Document, trust::charter::Charter};
 use sha2::{Digest as _, Sha256};
 
 use super::output;
-
-/// Files of a folder that are looked at; a coalition has a handful.
-const MOST_FILES: usize = 200;
-/// Bytes of a document; a long arrangement in PDF has some.
-const MOST_BYTES: u64 = 32 << 20;
+pub(super) use crate::texts::find;
+use crate::texts::{self, FOLDER};
 
 /// The folder of a coalition's documents, beside its charter.
 pub(super) fn beside(charter: &Path) -> PathBuf {
-    charter.with_file_name("documents")
+    charter.with_file_name(FOLDER)
 }
 
-/// The file of `folder` that is the text a charter names; `None` also where the folder cannot be read.
-pub(super) fn find(document: &Document, folder: &Path) -> Option<(PathBuf, Vec<u8>)> {
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(folder).ok()?.take(MOST_FILES).filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.sort();
-    paths.into_iter().find_map(|path| {
-        let text = read(&path)?;
-        (hash::document(&text).as_slice() == document.hash).then_some((path, text))
-    })
-}
-
-fn read(path: &Path) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).ok().filter(|file| file.metadata().is_ok_and(|found| found.is_file()))?;
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).ok()?;
-    (bytes.len() as u64 <= MOST_BYTES).then_some(bytes)
+/// Takes the texts that a charter names along, from the folders that may have them into `to`; says what is still missing.
+pub(super) fn pass_on(charter: &Charter, from: &[&Path], to: &Path) -> anyhow::Result<String> {
+    let taken = texts::take(charter, from, to)?;
+    let missing = texts::missing(charter, to);
+    let names =
+        |texts: &[texts::Text]| texts.iter().map(|text| text.as_str()).collect::<Vec<_>>().join(" and ");
+    let mut told = String::new();
+    if !taken.is_empty() {
+        told += &format!("Put the {} into {}.\n", names(&taken), output::path(to));
+    }
+    if !missing.is_empty() {
+        told += &format!(
+            "No text here is the {} that the charter names: put the file into {}, whoever has it.\n",
+            names(&missing),
+            output::path(to)
+        );
+    }
+    Ok(told)
 }
 
 /// SHA-256 of a text, as `sha256sum` prints it.
@@ -66,6 +61,10 @@ pub(super) fn told(document: &Document, folder: &Path) -> Vec<(&'static str, Str
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use belfry_proto::crypto::hash;
+
     use super::*;
 
     #[test]

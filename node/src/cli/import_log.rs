@@ -3,16 +3,20 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use belfry_proto::trust::file as armour;
+use belfry_proto::trust::{charter::Charter, file as armour};
 use clap::Args;
 use serde_json::Value;
 
 use super::{
     client::Content,
+    documents,
     global::{DataFolder, Global},
     output,
 };
-use crate::keys::{enrolment::read, file};
+use crate::{
+    keys::{enrolment::read, file},
+    texts,
+};
 
 /// Hand a newer admin log to the running node, which tells every other node.
 ///
@@ -30,13 +34,28 @@ impl ImportLog {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let text = file::read_text(&self.log)?;
         // What is neither is told here, with the name of the file.
-        match armour::kind_of(&text) {
-            Some(armour::FileKind::Beacon) => drop(read(&self.log, armour::read_beacon)?),
-            _ => drop(read(&self.log, armour::read_log)?),
-        }
+        let newest = match armour::kind_of(&text) {
+            Some(armour::FileKind::Beacon) => {
+                drop(read(&self.log, armour::read_beacon)?);
+                None
+            }
+            _ => {
+                let log = read(&self.log, armour::read_log)?;
+                log.charters.last().and_then(|signed| Charter::check(&signed.payload).ok())
+            }
+        };
+        let config = global.config(&self.data)?;
         let content = Content { kind: "text/plain", bytes: text.into_bytes(), idempotency_key: None };
         let answer = global.client(&self.data)?.post("/api/v1/log", content)?;
-        Ok(output::print(&told(&answer)?)?)
+        output::print(&told(&answer)?)?;
+        // What the charter names travels beside the log; nobody misses it who has it already.
+        if let Some(charter) = newest {
+            let (from, to) = (documents::beside(&self.log), config.node.data_dir.join(texts::FOLDER));
+            for text in texts::take(&charter, &[&from], &to)? {
+                output::print(&format!("Took the {}: belfry rules {0}\n", text.as_str()))?;
+            }
+        }
+        Ok(())
     }
 }
 

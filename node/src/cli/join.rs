@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::{
     args::day,
+    documents,
     exit::{refuse, refused},
     global::{DataFolder, Global, KeyPassphrase},
     output,
@@ -19,6 +20,7 @@ use crate::{
         enrolment::{fold, read, read_charters, verify},
         file::{self, Existing, Readers},
     },
+    texts,
 };
 
 /// Take up the certificate that the coalition issued.
@@ -84,6 +86,9 @@ impl Join {
             file::write(&path, text.as_bytes(), Readers::All, Existing::Replace)?;
         }
         let charter = roster.charter();
+        let (with_log, with_certificate) =
+            (documents::beside(&self.log), documents::beside(&self.certificate));
+        texts::take(charter, &[&with_log, &with_certificate], &config.node.data_dir.join(texts::FOLDER))?;
         let groups: Vec<&str> = certificate
             .groups
             .keys()

@@ -131,6 +131,13 @@ fn second(time: &str) -> String {
     time.split_once('.').map_or_else(|| time.to_owned(), |(whole, _)| format!("{whole}Z"))
 }
 
+/// Who says it; of what a steward published for another, that it did.
+fn from(object: &Value) -> String {
+    let on_behalf = object.get("on_behalf").and_then(Value::as_bool) == Some(true);
+    let suffix = if on_behalf { ", on behalf of a member" } else { "" };
+    format!("{}{suffix}", text(object, "organisation"))
+}
+
 fn row(found: &Value) -> [String; 7] {
     [
         text(found, "value"),
@@ -185,7 +192,7 @@ fn told(found: &Value) -> String {
                     text(object, "score"),
                     text(object, "tlp"),
                     text(object, "group"),
-                    text(object, "organisation"),
+                    from(object),
                     name,
                 ]
             })
@@ -210,10 +217,18 @@ mod tests {
             "corroboration": 2, "sightings": {"count": 4}, "first_seen": "2026-11-01T08:00:00.000000Z",
             "last_seen": "2026-11-02T08:00:00.000000Z", "reported_by": [{"member": "m", "organisation": "Bank\u{1b}[1m"}],
             "objects": [{"id": "indicator--1", "state": "active", "score": 63, "tlp": "amber", "group": "cidr",
-                "organisation": "Bank", "name": "bad"}], "warnings": [], "opinions": {"agree": 1},
+                "organisation": "Bank", "on_behalf": true, "name": "bad"}], "warnings": [], "opinions": {"agree": 1},
         });
         let told = told(&found);
-        for part in ["evil.example", "active", "63", "2026-11-01T08:00:00Z", "1 agree", "indicator--1"] {
+        for part in [
+            "evil.example",
+            "active",
+            "63",
+            "2026-11-01T08:00:00Z",
+            "1 agree",
+            "indicator--1",
+            "Bank, on behalf of a member",
+        ] {
             assert!(told.contains(part), "{part}\n{told}");
         }
         assert!(!told.contains('\u{1b}'), "{told}");

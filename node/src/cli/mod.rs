@@ -41,9 +41,11 @@ mod own_log;
 mod preview;
 mod publication;
 mod publish;
+mod rules;
 mod run;
 mod status;
 mod store;
+mod subject;
 mod sync;
 mod token;
 mod verify;
@@ -98,6 +100,7 @@ enum Command {
     Coalition(coalition::Command),
     Enroll(enroll::Enroll),
     Join(join::Join),
+    Rules(rules::Rules),
     AcceptRules(accept_rules::AcceptRules),
     Leave(leave::Leave),
     Run(run::Run),
@@ -122,6 +125,9 @@ enum Command {
     Objects(listing::Objects),
     Activity(activity::Activity),
     Lookup(lookup::Lookup),
+    /// Find what names a person on this node, and erase it
+    #[command(subcommand)]
+    Subject(subject::Command),
     Export(export::Export),
     /// Show webhooks and log servers, and have them try again
     #[command(subcommand)]
@@ -172,6 +178,7 @@ impl Command {
             Self::Coalition(command) => command.run(),
             Self::Enroll(command) => command.run(global),
             Self::Join(command) => command.run(global),
+            Self::Rules(command) => command.run(global),
             Self::AcceptRules(command) => command.run(global),
             Self::Leave(command) => command.run(global),
             Self::Run(command) => command.run(global),
@@ -192,6 +199,7 @@ impl Command {
             Self::Objects(command) => command.run(global),
             Self::Activity(command) => command.run(global),
             Self::Lookup(command) => command.run(global),
+            Self::Subject(command) => command.run(global),
             Self::Export(command) => command.run(global),
             Self::Hook(command) => command.run(global),
             Self::Heads(command) => command.run(global),

@@ -31,8 +31,17 @@ const COALITIONS: [&str; 10] = [
     "notices.json",
 ];
 /// What a node's data folder has.
-const NODES: [&str; 8] =
-    ["keys", "charter.pem", "request.pem", "log.pem", "certificate.pem", "cli.token", "api.sock", STORE];
+const NODES: [&str; 9] = [
+    "keys",
+    "charter.pem",
+    "request.pem",
+    "log.pem",
+    "certificate.pem",
+    "cli.token",
+    "api.sock",
+    "documents",
+    STORE,
+];
 
 /// Writes a file, in the place of an older one of its kind.
 pub(super) fn replace(path: &Path, text: &str) -> anyhow::Result<()> {

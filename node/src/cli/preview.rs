@@ -51,6 +51,9 @@ pub(super) fn told(answer: &Value) -> String {
     facts.push(("authorities", if whom.is_empty() { "none".to_owned() } else { whom.join(", ") }));
     facts.push(("others", if named.is_empty() { "none".to_owned() } else { named.join(", ") }));
     let mut text = output::facts(&facts);
+    for note in list(answer, "notes").iter().filter_map(Value::as_str) {
+        let _ = write!(text, "\nNote: {}\n", output::visible(note));
+    }
     text.push_str(&objections(answer));
     text
 }

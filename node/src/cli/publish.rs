@@ -36,6 +36,8 @@ Examples:
   belfry publish bundle.json --group cidr --tlp amber --wait
   belfry publish bundle.json --group cidr --tlp amber --dry-run
   belfry publish bundle.json --group cidr --tlp red --to 'Example Bank'
+  belfry publish bundle.json --group cidr \\
+      --on-behalf 'Example Bank' --asked 'message of 2026-11-25, case 4711'
   generate-iocs | belfry publish - --group cidr --tlp green --purpose detect")]
 pub(super) struct Publish {
     /// STIX 2.1 bundle; - for stdin
@@ -68,6 +70,12 @@ pub(super) struct Publish {
     /// Why it goes out although a guard objects: kept here with the draft. Say what it is, never the value
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// As a steward: publish it for this member (name or id), which is named to nobody; say with --asked how it asked
+    #[arg(long, value_name = "MEMBER", requires = "asked")]
+    on_behalf: Option<String>,
+    /// When the member asked, and a reference of that: kept in this node's audit log and nowhere else
+    #[arg(long, value_name = "TEXT", requires = "on_behalf")]
+    asked: Option<String>,
     /// Only say what would leave, who could open it, and what the guards object to
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
@@ -128,6 +136,8 @@ impl Publish {
         if self.without_supervisors {
             query.push(("without_supervisors", "true"));
         }
+        query.extend(self.on_behalf.iter().map(|member| ("on_behalf", member.as_str())));
+        query.extend(self.asked.iter().map(|asked| ("asked", asked.as_str())));
         if let Some(reason) = &self.reason {
             query.push(("reason", reason));
         }

@@ -413,6 +413,7 @@ impl Daemon {
             query,
             publish: Arc::new(ports::Publishing(publisher, holders)),
             status: Arc::new(status),
+            texts: settings.data_dir.join(crate::texts::FOLDER),
             audit,
             feed: store.newest(),
         };

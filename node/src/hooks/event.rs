@@ -85,6 +85,8 @@ struct Data<'a> {
     pap: Option<String>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     handling: &'a [String],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    on_behalf: bool,
     revoked: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     organisation: Option<&'a str>,
@@ -116,6 +118,7 @@ impl<'a> Data<'a> {
             tlp: shown.tlp().as_str(),
             pap: shown.pap(),
             handling: shown.terms(),
+            on_behalf: shown.is_on_behalf(),
             revoked: shown.is_revoked(),
             organisation: told.organisation.as_deref(),
             message: shown.message().to_string(),

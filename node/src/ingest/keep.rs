@@ -209,7 +209,7 @@ impl Ingest {
         match self.open(admitted, roster) {
             Opening::Opened(publication) => {
                 row.state = MessageState::Opened;
-                row.content = Some(rows::opened(&publication, admitted));
+                row.content = Some(rows::opened(&publication, admitted, roster));
             }
             Opening::Waits => {}
             Opening::Later => row.opens_later = true,

@@ -134,7 +134,7 @@ impl Ingest {
         Some(match (self.open(&admitted, roster), cause) {
             (Opening::Opened(publication), _) => {
                 let group = admitted.header().group;
-                Change::Opened { message, group, content: rows::opened(&publication, &admitted) }
+                Change::Opened { message, group, content: rows::opened(&publication, &admitted, roster) }
             }
             (Opening::Unreadable(reason), _) => Change::Closed { message, reason },
             (Opening::Waits, Cause::Restored) => Change::Reseal(message),

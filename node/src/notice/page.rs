@@ -7,10 +7,12 @@ use super::{Authority, Book, Notice};
 /// No script, no link out, nothing fetched: the page says what it says wherever it is opened.
 const STYLE: &str = "body{font:11pt/1.45 Georgia,'Times New Roman',serif;max-width:42em;margin:2.5em auto;padding:0 1em;color:#111}\
 h1{font-size:1.35em;line-height:1.25;margin:1.2em 0}table{border-collapse:collapse;width:100%;margin:1.2em 0}\
-th{text-align:left;vertical-align:top;font-weight:normal;color:#444;width:14em;padding:.25em 1em .25em 0}\
-td{padding:.25em 0;overflow-wrap:anywhere}h2{font-size:1.05em;margin:1.6em 0 .3em}\
-.id{font:8.5pt/1.4 'DejaVu Sans Mono',monospace}.signature{margin-top:4em;border-top:1px solid #111;width:22em;padding-top:.3em}\
-@media print{body{margin:0;max-width:none}@page{size:A4;margin:22mm}tr,.signature{break-inside:avoid}}";
+th{text-align:left;vertical-align:baseline;font-weight:normal;color:#444;width:14em;padding:.25em 1em .25em 0}\
+td{padding:.25em 0;vertical-align:baseline;overflow-wrap:anywhere}h2{font-size:1.05em;margin:1.6em 0 .3em}\
+.id,code{font:8.5pt/1.4 'DejaVu Sans Mono',monospace}.signature{margin-top:4em;border-top:1px solid #111;width:22em;padding-top:.3em}\
+@media print{body{font-size:10pt;line-height:1.35;margin:0;max-width:none;padding:0}@page{size:A4;margin:18mm 20mm}\
+h1{margin:.8em 0}table{margin:.8em 0}th{width:13em}th,td{padding-top:.15em;padding-bottom:.15em}\
+.id,code{font-size:7.5pt}.signature{margin-top:3.5em}section,tr,.signature{break-inside:avoid}}";
 
 /// The page, in one of [`super::LANGUAGES`].
 #[must_use]
@@ -84,10 +86,18 @@ pub fn html(notice: &Notice, authority: &Authority, book: &Book, language: &str)
         let _ = writeln!(out, "<p>{}</p>", escaped(&filled("mandate")));
     }
     table(&mut out, &facts, text, "");
-    let _ =
-        write!(out, "<h2>{}</h2>\n<p>{}</p>\n", escaped(text("evidence")), escaped(text("evidence_text")));
+    let _ = write!(
+        out,
+        "<section>\n<h2>{}</h2>\n<p>{}</p>\n",
+        escaped(text("evidence")),
+        with_commands(text("evidence_text"))
+    );
     table(&mut out, &evidence, text, " class=\"id\"");
-    let _ = write!(out, "<p class=\"signature\">{}</p>\n</body>\n</html>\n", escaped(text("signature")));
+    let _ = write!(
+        out,
+        "</section>\n<p class=\"signature\">{}</p>\n</body>\n</html>\n",
+        escaped(text("signature"))
+    );
     out
 }
 
@@ -97,6 +107,15 @@ fn table<'a>(out: &mut String, rows: &[(&str, String)], text: impl Fn(&str) -> &
         let _ = writeln!(out, "<tr><th>{}</th><td{class}>{}</td></tr>", escaped(text(key)), escaped(value));
     }
     out.push_str("</table>\n");
+}
+
+/// A text of the data file, with what stands between backticks as commands are printed.
+fn with_commands(text: &str) -> String {
+    let part = |(n, part): (usize, &str)| match n % 2 {
+        1 => format!("<code>{}</code>", escaped(part)),
+        _ => escaped(part),
+    };
+    text.split('`').enumerate().map(part).collect()
 }
 
 /// Text as HTML text. Characters that turn reading order around are made visible: a name must not read as another.
@@ -180,6 +199,7 @@ mod tests {
                 assert!(page.contains(&escaped(authority.name(language))));
                 assert!(!page.contains("<td></td>") && !page.contains("<th></th>"), "a text is missing");
                 assert!(!page.contains("<script") && !page.contains("src="));
+                assert!(page.contains("<code>belfry verify</code>") && !page.contains('`'), "{page}");
             }
         }
     }

@@ -13,6 +13,7 @@
 //! An acknowledged publish survives a crash at any line: until the one batch of `flush` it is a draft,
 //! after it the messages are there and sync carries them even if gossip never did.
 
+mod behalf;
 pub mod drafts;
 mod flush;
 mod guards;

@@ -41,6 +41,8 @@ pub struct Preview {
     pub readers: Vec<ReaderOf>,
     /// What the guards say.
     pub report: Report,
+    /// What its author should know besides.
+    pub notes: Vec<String>,
     /// Why it would not be taken, with what was stated.
     pub refusal: Option<String>,
 }
@@ -87,6 +89,7 @@ impl Publisher {
             parts: split::split(read.objects).map_err(|error| too_large(&error))?.len(),
             readers: self.readers(&roster, submission, now),
             report: read.report,
+            notes: read.said,
             refusal: refusal.map(|error| error.to_string()),
         })
     }

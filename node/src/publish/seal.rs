@@ -44,6 +44,10 @@ pub(super) enum SealError {
     LogsUsedUp,
     #[error("recipient {0} may no longer read the group")]
     RecipientGone(MemberId),
+    #[error(
+        "this node's certificate is no longer a steward's of the group: it cannot publish on behalf of another member"
+    )]
+    NotASteward,
     #[error("what was sealed does not open again: {0}")]
     Reopen(String),
 }
@@ -175,7 +179,12 @@ pub(super) fn seal_draft(
             now,
             author.roster.height,
         );
-        row.content = Some(rows::opened(&publication, &admitted));
+        let content = rows::opened(&publication, &admitted, roster);
+        // What only moves because the rest of its message is taken back goes out in any case.
+        if publication.on_behalf && !content.conditions.on_behalf && draft.withdraws.is_none() {
+            return Err(SealError::NotASteward);
+        }
+        row.content = Some(content);
         sealed.gossip.push(admitted.bytes().to_vec());
         sealed.rows.push(row);
     }

@@ -4,7 +4,7 @@
 //! signature are assigned later, at flush. [`DraftStatus`] is how one follows it until then.
 
 use belfry_proto::{
-    guard::{ReasonError, Report, Weight},
+    guard::{Naming, ReasonError, Report, Weight},
     id::{GroupId, MemberId, MessageId, PublicationId},
     schema::{Audience, HandlingConditions, InformationClass, Pap, Purpose},
     stix::marking::Tlp,
@@ -42,6 +42,8 @@ pub struct Submission {
     pub reason: Option<String>,
     /// Waits for a person to release it.
     pub hold: bool,
+    /// Whom a steward publishes it for; never leaves this node.
+    pub on_behalf_of: Option<MemberId>,
     /// Hash of what the bundle was made of, in whose place it stands when submissions are compared; without an
     /// idempotency key it is one.
     pub origin: Option<[u8; 32]>,
@@ -183,6 +185,18 @@ pub enum SubmitError {
     /// RED reaches named members only.
     #[error("TLP:RED goes to named recipients; name them")]
     RedWithoutRecipients,
+    /// Only stewards speak for others.
+    #[error(
+        "only a steward of `{0}` publishes on behalf of another member, and this node's certificate is not one there; \
+         `belfry members` says who is"
+    )]
+    NotASteward(String),
+    /// No hand between.
+    #[error("that is this member itself: leave out on whose behalf it is")]
+    OnBehalfOfSelf,
+    /// It would not go out unnamed.
+    #[error("{0}")]
+    NamesMember(Naming),
     /// Released, sent or discarded already, or never held.
     #[error("{0} is not a draft that waits for a person")]
     NotHeld(PublicationId),

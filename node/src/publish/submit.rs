@@ -21,7 +21,7 @@ use belfry_proto::{
 use prost::Message;
 
 use super::{
-    Guards,
+    Guards, behalf,
     straight::{Desk, Left, Outcome},
     submission::{Accepted, DraftStatus, ObjectName, Submission, SubmitError},
 };
@@ -189,7 +189,7 @@ impl Publisher {
                 };
             }
         }
-        let Read { recipients, objects, tlp, classes, class_label, purpose, report, .. } =
+        let Read { recipients, objects, tlp, classes, class_label, purpose, report, said, .. } =
             self.read(&roster, &submission, now)?;
         let reason = match self.guards.weigh(&report, submission.reason.as_deref()) {
             // Whoever releases it gives one.
@@ -218,7 +218,8 @@ impl Publisher {
                     tlp: schema::Tlp::from(tlp).into(),
                     pap: submission.pap.unwrap_or_default().into(),
                     handling: submission.handling.clone(),
-                    objects: objects.into_iter().map(belfry_proto::stix::object::Object::into_raw).collect(),
+                    objects: objects.into_iter().map(Object::into_raw).collect(),
+                    on_behalf: submission.on_behalf_of.is_some(),
                 }
                 .encode_to_vec()
             })
@@ -248,7 +249,7 @@ impl Publisher {
             reason,
         };
         let notes = report.objections.iter().filter(|objection| objection.weight() == Weight::Note);
-        let notes = notes.map(ToString::to_string).collect();
+        let notes = said.into_iter().chain(notes.map(ToString::to_string)).collect();
         let accepted = Accepted { notes, ..accepted(&draft, false) };
         Ok(Checked::New(Box::new(draft), accepted))
     }
@@ -271,12 +272,19 @@ impl Publisher {
         for object in &objects {
             indicator::check(object).map_err(broken)?;
         }
+        let (mut objects, said) = match submission.on_behalf_of {
+            Some(member) => self.veiled(roster, group, member, objects, now)?,
+            None => (objects, Vec::new()),
+        };
         let (tlp, is_default_tlp) = self.marking(submission, group, &objects, recipients.is_empty())?;
         let (classes, class_label) = classes(submission, &objects);
         let purpose = submission.purpose.or(self.defaults.purpose).unwrap_or(group.default_purpose);
         let is_near_miss = classes.contains(&InformationClass::NearMiss);
         let report = self.guards.examine(&objects, Going { tlp, is_default: is_default_tlp, is_near_miss });
-        Ok(Read { recipients, objects, tlp, is_default_tlp, classes, class_label, purpose, report })
+        if submission.on_behalf_of.is_some() {
+            objects.extend(behalf::notes(&objects, now)?);
+        }
+        Ok(Read { recipients, objects, tlp, is_default_tlp, classes, class_label, purpose, report, said })
     }
 
     pub(super) fn may_publish(
@@ -353,6 +361,8 @@ pub(super) struct Read {
     pub(super) class_label: String,
     pub(super) purpose: schema::Purpose,
     pub(super) report: Report,
+    /// What its author should know besides.
+    pub(super) said: Vec<String>,
 }
 
 /// Who shall open it.
@@ -469,6 +479,9 @@ fn digest(submission: &Submission) -> [u8; 32] {
     if let Some(reason) = &submission.reason {
         pae = pae.part(reason.as_bytes());
     }
+    if let Some(member) = &submission.on_behalf_of {
+        pae = pae.part(b"on-behalf").part(member.as_ref());
+    }
     pae.hash()
 }
 
@@ -538,6 +551,7 @@ pub(super) mod tests {
             idempotency_key: Some(key.to_owned()),
             reason: None,
             hold: false,
+            on_behalf_of: None,
             origin: None,
             submitter: "siem".to_owned(),
         }

@@ -4,15 +4,20 @@
 //! shared something that nobody's share can be told from it; whole months that are over, so that no two answers differ by
 //! a day's messages of one member.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use belfry_proto::{
     id::{GroupId, MemberId},
     time::Timestamp,
 };
 use serde::Serialize;
+use tokio::{sync::Mutex, time::Instant};
 
-use super::{Principal, Query, QueryError};
+use super::{Inner, Principal, Query, QueryError};
 use crate::{
     clock,
     store::{MessageRow, MessageState},
@@ -21,9 +26,12 @@ use crate::{
 /// Members besides the asking one that must have shared something before sums are told. Of fewer, each could work out
 /// the others' with what it knows of its own and of one or two friends'.
 const FEWEST: usize = 5;
+/// How long figures are told again before they are counted anew: of months that are over hardly anything changes, and
+/// counting reads a group's every message.
+const KEPT: Duration = Duration::from_secs(60);
 
 /// A calendar month, UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Month {
     year: u16,
     month: u8,
@@ -41,11 +49,17 @@ impl Month {
         ((1970..9999).contains(&year) && (1..=12).contains(&month)).then_some(Self { year, month })
     }
 
+    /// The one a moment is in.
+    #[must_use]
+    pub fn of(time: Timestamp) -> Self {
+        let text: String = time.to_string().chars().take(7).collect();
+        Self::parse(&text).unwrap_or(Self { year: 1970, month: 1 })
+    }
+
     /// The last one that is over.
     #[must_use]
     pub fn last() -> Self {
-        let now: String = clock::now().to_string().chars().take(7).collect();
-        let this = Self::parse(&now).unwrap_or(Self { year: 1970, month: 2 });
+        let this = Self::of(clock::now());
         match this.month {
             1 => Self { year: this.year.saturating_sub(1), month: 12 },
             month => Self { month: month.saturating_sub(1), ..this },
@@ -67,10 +81,6 @@ impl Month {
 
     fn begins(self) -> Timestamp {
         self.to_string().parse().unwrap_or(Timestamp::MAX)
-    }
-
-    fn holds(self, time: Timestamp) -> bool {
-        self.begins() <= time && time < self.next().begins()
     }
 }
 
@@ -122,6 +132,15 @@ pub struct Together {
     pub withdrawals: u64,
 }
 
+/// What is told of a month.
+#[derive(Clone, Copy, Default)]
+struct Figures {
+    given: Shared,
+    taken: u64,
+    opened: u64,
+    all: Option<Together>,
+}
+
 /// Counts while messages go by.
 #[derive(Default)]
 struct Tally {
@@ -153,6 +172,10 @@ impl Tally {
         }
     }
 
+    fn figures(&self) -> Figures {
+        Figures { given: self.given, taken: self.taken, opened: self.opened, all: self.together() }
+    }
+
     fn together(&self) -> Option<Together> {
         let gave = self.given.messages + self.given.withdrawals > 0;
         (self.others.len() >= FEWEST).then(|| Together {
@@ -163,45 +186,68 @@ impl Tally {
     }
 }
 
+/// A group's figures of every month that something is dated in.
+#[derive(Clone)]
+struct Months {
+    counted: Instant,
+    of: BTreeMap<Month, Figures>,
+}
+
+/// Figures as last counted, by group. Counting holds the lock: one scan at a time, whoever asks.
+#[derive(Clone, Default)]
+pub(super) struct Counted(Arc<Mutex<BTreeMap<GroupId, Months>>>);
+
 impl Query {
     /// What happened in a month in the groups the principal reads.
     ///
-    /// Reads the row of every message of these groups, whatever its date.
+    /// Counting reads the row of every message of a group, once a minute at most.
     ///
     /// # Errors
     /// The store.
     pub async fn activity(&self, principal: &Principal, month: Month) -> Result<Vec<Activity>, QueryError> {
         let roster = self.roster();
         let own = roster.by_node(&self.inner.node).map(|own| own.member);
-        let groups: Vec<(GroupId, String)> = roster
-            .charter()
-            .groups()
-            .iter()
-            .filter(|group| principal.scope().read.covers(group.id))
-            .map(|group| (group.id, group.slug.clone()))
-            .collect();
-        self.read(move |inner| {
-            let mut found = Vec::new();
-            for (id, group) in groups {
-                let mut tally = Tally::default();
-                inner.store.each_message(id, |row| {
-                    if month.holds(row.created) {
-                        tally.count(own, &row);
-                    }
-                })?;
-                found.push(Activity {
-                    group,
-                    from: month.begins(),
-                    until: month.next().begins(),
-                    all: tally.together(),
-                    given: tally.given,
-                    taken: tally.taken,
-                    opened: tally.opened,
-                });
+        let mut counted = self.counted.0.lock().await;
+        let mut found = Vec::new();
+        for group in roster.charter().groups() {
+            if !principal.scope().read.covers(group.id) {
+                continue;
             }
-            Ok(found)
-        })
-        .await
+            let id = group.id;
+            let is_fresh = |months: &&Months| months.counted.elapsed() < KEPT;
+            let months = match counted.get(&id).filter(is_fresh) {
+                Some(months) => months.of.get(&month).copied(),
+                None => {
+                    let months = self.read(move |inner| inner.months(id, own)).await?;
+                    let figures = months.of.get(&month).copied();
+                    counted.insert(id, months);
+                    figures
+                }
+            };
+            let Figures { given, taken, opened, all } = months.unwrap_or_default();
+            let (from, until) = (month.begins(), month.next().begins());
+            found.push(Activity { group: group.slug.clone(), from, until, given, taken, opened, all });
+        }
+        Ok(found)
+    }
+}
+
+impl Inner {
+    fn months(&self, group: GroupId, own: Option<MemberId>) -> Result<Months, QueryError> {
+        let mut tallies: BTreeMap<Month, Tally> = BTreeMap::new();
+        // Neighbours are mostly of one month.
+        let mut last: Option<(Month, Timestamp, Timestamp)> = None;
+        let counted = Instant::now();
+        self.store.each_message(group, |row| {
+            let within = last.filter(|(_, from, until)| (*from..*until).contains(&row.created));
+            let (month, ..) = *last.insert(within.unwrap_or_else(|| {
+                let month = Month::of(row.created);
+                (month, month.begins(), month.next().begins())
+            }));
+            tallies.entry(month).or_default().count(own, &row);
+        })?;
+        let of = tallies.into_iter().map(|(month, tally)| (month, tally.figures())).collect();
+        Ok(Months { counted, of })
     }
 }
 
@@ -257,8 +303,14 @@ mod tests {
     fn a_month_begins_at_its_first_moment_and_ends_before_the_next() {
         let month = Month::parse("2026-12").unwrap();
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        assert!(month.holds(at("2026-12-01T00:00:00Z")) && month.holds(at("2026-12-31T23:59:59.999999Z")));
-        assert!(!month.holds(at("2026-11-30T23:59:59.999999Z")) && !month.holds(at("2027-01-01T00:00:00Z")));
+        assert_eq!(
+            (month.begins(), month.next().begins()),
+            (at("2026-12-01T00:00:00Z"), at("2027-01-01T00:00:00Z"))
+        );
+        assert_eq!(
+            [month; 2],
+            ["2026-12-01T00:00:00Z", "2026-12-31T23:59:59.999999Z"].map(|t| Month::of(at(t)))
+        );
         for wrong in ["2026-13", "2026-00", "2026-1", "26-01", "2026", "2026-11-01", "+026-01"] {
             assert_eq!(Month::parse(wrong), None, "{wrong}");
         }

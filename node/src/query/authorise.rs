@@ -415,6 +415,12 @@ impl Shown {
         &self.0.conditions.terms
     }
 
+    /// Whether its author, a steward, published it on behalf of a member that is not named.
+    #[must_use]
+    pub const fn is_on_behalf(&self) -> bool {
+        self.0.conditions.on_behalf
+    }
+
     /// What its author asks of whoever handles it, for [`super::release`].
     pub(super) fn marks(&self) -> Marks<'_> {
         let stated = Pap::try_from(self.0.conditions.pap);

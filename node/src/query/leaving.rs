@@ -117,7 +117,7 @@ impl Query {
             red: false,
             expires: None,
         };
-        Principal::new(TokenId::new([0; 8]), hook.name.clone(), scope)
+        Principal::new(TokenId::new([0; 8]), hook.name.clone(), scope, None)
     }
 }
 

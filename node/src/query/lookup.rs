@@ -151,6 +151,9 @@ pub struct Naming {
     pub member: Option<MemberId>,
     /// Its name.
     pub organisation: Option<String>,
+    /// That member is a steward, and published it on behalf of another that is not named.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub on_behalf: bool,
     /// When it came here.
     pub date_added: Timestamp,
     /// Of indicators.
@@ -413,6 +416,7 @@ impl Naming {
             pap: row.pap(),
             member,
             organisation: member.and_then(|member| query.organisation(member)),
+            on_behalf: row.is_on_behalf(),
             date_added: row.date_added(),
             state: None,
             score: None,

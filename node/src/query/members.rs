@@ -22,6 +22,9 @@ pub struct MemberView {
     pub sector: String,
     /// Entity classes.
     pub classes: Vec<String>,
+    /// Names of the entities it supplies.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub supplier_of: Vec<String>,
     /// Capacity of a public authority.
     pub capacity: Option<String>,
     /// Its certificates, oldest first.
@@ -92,6 +95,7 @@ impl Query {
                     .iter()
                     .filter_map(|&c| words::of_number::<EntityClass>(c))
                     .collect(),
+                supplier_of: member.organisation.supplier_of.clone(),
                 capacity: words::of_number::<Capacity>(member.organisation.capacity)
                     .filter(|word| word != "none"),
                 certificates: member.serials.iter().filter_map(certificate).collect(),

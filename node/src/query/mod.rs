@@ -34,18 +34,19 @@ mod principal;
 mod release;
 mod said;
 mod status;
+pub mod subject;
 mod tokens;
 
 use std::sync::Arc;
 
 use belfry_proto::{
     crypto::{secret::Secret, sign::PublicKey},
-    trust::roster::Roster,
+    trust::{charter::Charter, roster::Roster},
 };
 use tokio::sync::Semaphore;
 
-use self::lists::Lists;
 pub(crate) use self::members::{alike, candidate};
+use self::{activity::Counted, lists::Lists};
 pub use self::{
     activity::{Activity, Month},
     authorise::{Publishable, Readable, Shown},
@@ -143,12 +144,22 @@ pub enum QueryError {
     Died,
 }
 
+/// What the coalition's members accept.
+#[derive(Clone, Debug)]
+pub struct Texts {
+    /// Names the texts.
+    pub charter: Charter,
+    /// Whether this node's member has accepted them; `None` without a certificate.
+    pub accepted: Option<bool>,
+}
+
 /// Handle to every read.
 #[derive(Clone)]
 pub struct Query {
     inner: Arc<Inner>,
     tokens: Tokens,
     reads: Arc<Semaphore>,
+    counted: Counted,
 }
 
 struct Inner {
@@ -198,6 +209,7 @@ impl Query {
             }),
             tokens,
             reads: Arc::new(Semaphore::new(MAX_READS)),
+            counted: Counted::default(),
         })
     }
 
@@ -219,6 +231,15 @@ impl Query {
     #[must_use]
     pub const fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// The charter in force, whose texts members accept, and whether this node's member has.
+    #[must_use]
+    pub fn texts(&self) -> Texts {
+        let roster = self.roster();
+        let charter = roster.charter().clone();
+        let own = roster.by_node(&self.inner.node).map(|own| own.member);
+        Texts { accepted: own.map(|own| roster.has_accepted(own, &charter)), charter }
     }
 
     /// The coalition's name, by its newest charter.

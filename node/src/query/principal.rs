@@ -6,6 +6,7 @@
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use belfry_proto::{
+    crypto::secret::Secret,
     id::{GroupId, IdError},
     stix::marking::Tlp,
     time::Timestamp,
@@ -157,11 +158,18 @@ pub struct Principal {
     token: TokenId,
     name: String,
     scope: Scope,
+    /// Check value of the secret it came with; unset for the node's own hooks, which have none.
+    check: Option<Secret>,
 }
 
 impl Principal {
-    pub(super) const fn new(token: TokenId, name: String, scope: Scope) -> Self {
-        Self { token, name, scope }
+    pub(super) const fn new(token: TokenId, name: String, scope: Scope, check: Option<Secret>) -> Self {
+        Self { token, name, scope, check }
+    }
+
+    /// The check value of the secret it came with.
+    pub(super) const fn check(&self) -> Option<&Secret> {
+        self.check.as_ref()
     }
 
     /// Its token's id.

@@ -206,19 +206,15 @@ impl Tokens {
         hex::decode_to_slice(secret, &mut bytes).map_err(|_| TokenError::Malformed)?;
         let live = self.inner.live.load();
         let token = live.get(&id).ok_or(TokenError::Unknown)?;
-        let check = self.inner.check(id, &Secret::new(bytes));
-        let is_old = token.old.as_ref().is_some_and(|(old, until)| now < *until && check == *old);
-        if check != token.check && !is_old {
-            return Err(TokenError::Unknown);
-        }
-        token.principal(now)
+        token.principal(self.inner.check(id, &Secret::new(bytes)), now)
     }
 
-    /// The principal of a token that was verified before, if it is still good: for streams, which outlive
-    /// the request that opened them.
+    /// A principal that was verified before, as its token has it now, if the secret it came with is still good: for
+    /// streams, which outlive the request that opened them.
     #[must_use]
-    pub fn still(&self, id: TokenId, now: Timestamp) -> Option<Principal> {
-        self.inner.live.load().get(&id)?.principal(now).ok()
+    pub fn still(&self, principal: &Principal, now: Timestamp) -> Option<Principal> {
+        let live = self.inner.live.load();
+        live.get(&principal.token())?.principal(principal.check()?.clone(), now).ok()
     }
 
     /// Makes a token. Durable when it resolves.
@@ -286,7 +282,9 @@ impl Tokens {
         let _changing = self.inner.changing.lock().await;
         let before = self.inner.live.load_full();
         let mut token = before.get(&id).cloned().ok_or(RotateError::Unknown)?;
-        token.principal(now).map_err(|_| RotateError::Expired)?;
+        if token.is_expired_at(now) {
+            return Err(RotateError::Expired);
+        }
         let secret = Secret::new(rand::random());
         let until = now.saturating_add(overlap);
         let old = std::mem::replace(&mut token.check, self.inner.check(id, &secret));
@@ -331,11 +329,20 @@ impl Inner {
 }
 
 impl Token {
-    fn principal(&self, now: Timestamp) -> Result<Principal, TokenError> {
-        if self.view.scope.expires.is_some_and(|expires| expires <= now) {
+    fn is_expired_at(&self, now: Timestamp) -> bool {
+        self.view.scope.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// Whoever knows the secret of this check value.
+    fn principal(&self, check: Secret, now: Timestamp) -> Result<Principal, TokenError> {
+        let is_old = self.old.as_ref().is_some_and(|(old, until)| now < *until && check == *old);
+        if check != self.check && !is_old {
+            return Err(TokenError::Unknown);
+        }
+        if self.is_expired_at(now) {
             return Err(TokenError::Expired);
         }
-        Ok(Principal::new(self.view.id, self.view.name.clone(), self.view.scope.clone()))
+        Ok(Principal::new(self.view.id, self.view.name.clone(), self.view.scope.clone(), Some(check)))
     }
 
     fn to_row(&self) -> TokenRow {

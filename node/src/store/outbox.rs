@@ -96,6 +96,21 @@ impl Store {
             .ok_or_else(|| damaged(Cf::Drafts, publication.as_ref(), "does not decode"))
     }
 
+    /// Drafts in the order of their ids, whatever became of them, from the one after `after`; at most so many.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn drafts(&self, after: Option<PublicationId>, most: usize) -> Result<Vec<DraftRow>, ReadError> {
+        let start = after.map_or_else(Vec::new, |after| after.to_vec());
+        let rows = self.db.scan(Cf::Drafts, &start, &[]);
+        let ids = rows.map(|row| {
+            let (key, _) = row?;
+            PublicationId::try_from(key.as_ref()).map_err(|_| damaged(Cf::Drafts, &key, "has no id"))
+        });
+        let ids = ids.filter(|id| id.as_ref().map_or(true, |id| Some(*id) != after)).take(most);
+        ids.filter_map(|id| id.and_then(|id| self.draft(id)).transpose()).collect()
+    }
+
     /// The draft that a scoped idempotency key stands for.
     ///
     /// # Errors

@@ -340,6 +340,9 @@ pub struct Conditions {
     /// FIRST IEP 2.0 terms, `name=value`.
     #[prost(string, repeated, tag = "3")]
     pub terms: Vec<String>,
+    /// A steward published it for a member that is not named.
+    #[prost(bool, tag = "4")]
+    pub on_behalf: bool,
 }
 
 /// One object to store.

@@ -47,6 +47,8 @@ pub struct Publication {
     pub handling: Option<Handling>,
     /// Objects in the author's order, at least one.
     pub objects: Vec<Object>,
+    /// Its author says that it speaks for a member that is not named; only a steward's word for it counts.
+    pub on_behalf: bool,
 }
 
 /// Conditions that an authority or author attaches.
@@ -126,8 +128,8 @@ pub fn parse(bytes: &[u8]) -> Result<Publication, ParseError> {
         .enumerate()
         .map(|(position, raw)| Object::parse(raw).map_err(|source| ParseError::Object { position, source }))
         .collect::<Result<_, _>>()?;
-    let (part, parts) = (wire.part, wire.parts);
-    Ok(Publication { id, part, parts, classes, class_label, purpose, tlp, pap, handling, objects })
+    let (part, parts, on_behalf) = (wire.part, wire.parts, wire.on_behalf);
+    Ok(Publication { id, part, parts, classes, class_label, purpose, tlp, pap, handling, objects, on_behalf })
 }
 
 fn classes(wire: &[i32]) -> Result<Vec<InformationClass>, Malformed> {

@@ -19,7 +19,9 @@ mod fold;
 mod own;
 mod persons;
 mod roles;
+pub mod subject;
 mod texts;
+mod veil;
 
 use std::{collections::BTreeSet, fmt};
 
@@ -28,6 +30,7 @@ pub use self::{
     own::{Own, OwnError},
     persons::{Personal, personal},
     roles::Role,
+    veil::{Naming, Veil, Veiled},
 };
 use crate::stix::{
     marking::{self, Markings, Tlp},

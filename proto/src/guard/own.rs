@@ -81,7 +81,7 @@ impl Own {
 
 /// Terms by their first word.
 #[derive(Clone, Default)]
-struct Terms(HashMap<String, Vec<Vec<String>>>);
+pub(super) struct Terms(HashMap<String, Vec<Vec<String>>>);
 
 /// Their number only.
 impl std::fmt::Debug for Terms {
@@ -95,20 +95,28 @@ impl Terms {
         if terms.len() > MAX_TERMS {
             return Err(OwnError::TooMany(list));
         }
-        let mut found: HashMap<String, Vec<Vec<String>>> = HashMap::new();
+        let mut found = Self::default();
         for (at, term) in terms.iter().enumerate() {
-            let words: Vec<String> = words_of(&super::fold(term)).collect();
-            let first = words.first().filter(|_| words.len() <= MAX_WORDS).cloned();
-            found.entry(first.ok_or(OwnError::Term { list, at })?).or_default().push(words);
+            if words_of(&super::fold(term)).nth(MAX_WORDS).is_some() || !found.add(term) {
+                return Err(OwnError::Term { list, at });
+            }
         }
-        Ok(Self(found))
+        Ok(found)
+    }
+
+    /// Whether there was a word in it.
+    pub(super) fn add(&mut self, term: &str) -> bool {
+        let words: Vec<String> = words_of(&super::fold(term)).collect();
+        let Some(first) = words.first().cloned() else { return false };
+        self.0.entry(first).or_default().push(words);
+        true
     }
 
     fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    fn are_in(&self, words: &[String]) -> bool {
+    pub(super) fn are_in(&self, words: &[String]) -> bool {
         !self.is_empty()
             && words.iter().enumerate().any(|(i, word)| {
                 let terms = self.0.get(word).into_iter().flatten();
@@ -119,7 +127,7 @@ impl Terms {
 }
 
 /// Runs of letters and digits, in lower case: `Project_Zeus` and `project zeus` are the same words.
-fn words_of(text: &str) -> impl Iterator<Item = String> + '_ {
+pub(super) fn words_of(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 

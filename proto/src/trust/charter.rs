@@ -81,6 +81,8 @@ pub struct Charter {
     wire: schema::Charter,
     root: (u32, BTreeSet<PublicKey>),
     admins: BTreeSet<PublicKey>,
+    /// Of those that end before the charter is replaced.
+    admin_ends: BTreeMap<PublicKey, Timestamp>,
     thresholds: BTreeMap<Action, u32>,
     registrar: PublicKey,
     groups: Vec<Group>,
@@ -235,6 +237,7 @@ impl Charter {
         let admins_wire = wire.admins.as_ref().ok_or(field("admins", "must be set"))?;
         let admins = keys("admin", &admins_wire.keys)?;
         let thresholds = action_thresholds(&admins_wire.thresholds, admins.len())?;
+        let admin_ends = admin_ends(admins_wire, wire.issued)?;
         let registrar = PublicKey::from_slice(&wire.registrar)
             .map_err(|error| CharterError::Key { role: "registrar", error })?;
         let mut seen = BTreeSet::new();
@@ -264,7 +267,20 @@ impl Charter {
             .as_ref()
             .map(|pin| RosterVersion::try_from(pin).map_err(|_| field("pin", "must hold a head of 32 bytes")))
             .transpose()?;
-        Ok(Self { id, coalition, root, admins, thresholds, registrar, groups, arrangement, rules, pin, wire })
+        Ok(Self {
+            id,
+            coalition,
+            root,
+            admins,
+            admin_ends,
+            thresholds,
+            registrar,
+            groups,
+            arrangement,
+            rules,
+            pin,
+            wire,
+        })
     }
 
     /// Hash of its payload.
@@ -369,6 +385,11 @@ impl Charter {
     #[must_use]
     pub const fn admins(&self) -> &BTreeSet<PublicKey> {
         &self.admins
+    }
+    /// When admin keys end that this version lets end: what they sign from then on decides nothing.
+    #[must_use]
+    pub const fn admin_ends(&self) -> &BTreeMap<PublicKey, Timestamp> {
+        &self.admin_ends
     }
     /// Admin keys that an action needs.
     #[must_use]
@@ -547,6 +568,29 @@ fn keys(role: &'static str, raw: &[Vec<u8>]) -> Result<BTreeSet<PublicKey>, Char
         }
     }
     Ok(keys)
+}
+
+/// Ends of admin keys, beside which stand none or one for each.
+fn admin_ends(
+    admins: &schema::AdminKeys,
+    issued: u64,
+) -> Result<BTreeMap<PublicKey, Timestamp>, CharterError> {
+    let rule = |rule| CharterError::from(Malformed::field(WHAT, "admins.not_after", rule));
+    if admins.not_after.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    if admins.not_after.len() != admins.keys.len() || admins.not_after.iter().all(|end| *end == 0) {
+        return Err(rule("must be absent, or one for each key, and not all 0"));
+    }
+    let ends = admins.keys.iter().zip(&admins.not_after).filter(|(_, end)| **end != 0);
+    ends.map(|(key, end)| {
+        let key = PublicKey::from_slice(key).map_err(|error| CharterError::Key { role: "admin", error })?;
+        if *end <= issued || *end > Timestamp::MAX.as_micros() {
+            return Err(rule("must lie after issued, and not beyond year 9999"));
+        }
+        Ok((key, Timestamp::from_micros(*end)))
+    })
+    .collect()
 }
 
 fn threshold(role: &'static str, threshold: u32, keys: usize) -> Result<(), CharterError> {

@@ -57,6 +57,11 @@ pub fn changes(old: &Charter, new: &Charter) -> Vec<Change> {
     out.compare("root_threshold", &old.root().0, &new.root().0);
     out.keys("root key", old.root().1.iter().copied(), new.root().1.iter().copied());
     out.keys("admin key", old.admins().iter().copied(), new.admins().iter().copied());
+    for key in new.admins() {
+        let end = |c: &Charter| c.admin_ends().get(key).map_or("no end".to_owned(), ToString::to_string);
+        let before = if old.admins().contains(key) { end(old) } else { "no end".to_owned() };
+        out.compare(&format!("end of admin key {key}"), &before, &end(new));
+    }
     out.compare("registrar", &old.registrar(), &new.registrar());
     for action in ACTIONS {
         let what = format!("threshold of {}", action.name());
@@ -165,6 +170,11 @@ pub enum Lockout {
         "clock_skew_s is {0}: ordinary clock drift would shut honest members out; 5 is the least, 120 usual"
     )]
     ClockSkew(u64),
+    /// Nobody could decide any more.
+    #[error(
+        "{0} needs {1} admins, and fewer admin keys than that have not ended: give keys.admins_until later dates, or add keys"
+    )]
+    Admins(&'static str, u32),
     /// Nobody could accept in time.
     #[error(
         "its texts are new, and accept_by ({0}) is over: every member would be stopped at once. Set a date by which all \
@@ -262,7 +272,15 @@ pub fn review_alone(next: &Charter, now: Timestamp) -> Result<Vec<String>, Locko
     if skew < LEAST_CLOCK_SKEW {
         return Err(Lockout::ClockSkew(skew.as_secs()));
     }
-    let mut warnings = Vec::new();
+    let lasting =
+        next.admins().iter().filter(|key| next.admin_ends().get(key).is_none_or(|end| *end > now)).count();
+    for action in ACTIONS {
+        let needed = next.threshold(action);
+        if usize::try_from(needed).is_ok_and(|needed| needed > lasting) {
+            return Err(Lockout::Admins(action.name(), needed));
+        }
+    }
+    let mut warnings = ending_admins(next, now, SHORT_VALIDITY);
     if next.expires().since(now) < SHORT_VALIDITY {
         warnings.push(format!("the charter ends on {}, in less than 90 days", next.expires()));
     }
@@ -287,6 +305,21 @@ pub fn review_alone(next: &Charter, now: Timestamp) -> Result<Vec<String>, Locko
         );
     }
     Ok(warnings)
+}
+
+/// Admin keys that have ended or end within `soon`, each a sentence with its mend.
+#[must_use]
+pub fn ending_admins(charter: &Charter, now: Timestamp, soon: Duration) -> Vec<String> {
+    let ending = charter.admin_ends().iter().filter(|(_, end)| **end <= now.saturating_add(soon));
+    ending
+        .map(|(key, end)| {
+            let tense = if *end <= now { "ended" } else { "ends" };
+            format!(
+                "the time of admin key {key} {tense} on {end}: what it signs from then on is refused everywhere; a new charter \
+                 version gives it a later date (keys.admins_until), or another key its place"
+            )
+        })
+        .collect()
 }
 
 fn plural(members: usize) -> String {

@@ -83,6 +83,9 @@ pub struct KeysDraft {
     pub admins: Vec<String>,
     /// The registrar's key.
     pub registrar: String,
+    /// When admin keys end, by key, where that is before the charter does.
+    #[serde(default)]
+    pub admins_until: BTreeMap<String, Timestamp>,
     /// Admin keys that an action needs, by its name, where that is not one.
     #[serde(default)]
     pub thresholds: BTreeMap<String, u32>,
@@ -111,6 +114,11 @@ impl KeysDraft {
             root_threshold: self.root_threshold,
             root: keys("root", &self.root)?,
             admins: keys("admins", &self.admins)?,
+            admins_until: self
+                .admins_until
+                .iter()
+                .map(|(text, until)| Ok((key("admins_until", text)?, *until)))
+                .collect::<Result<_, DraftError>>()?,
             thresholds: self.thresholds.iter().map(threshold).collect::<Result<_, _>>()?,
             registrar: key("registrar", &self.registrar)?,
         })
@@ -182,6 +190,8 @@ pub struct RootKeys {
     pub root: Vec<PublicKey>,
     /// Admin keys.
     pub admins: Vec<PublicKey>,
+    /// When some of them end.
+    pub admins_until: BTreeMap<PublicKey, Timestamp>,
     /// Admin keys an action needs, where that is not one.
     pub thresholds: BTreeMap<Action, u32>,
     /// The registrar's key.
@@ -219,6 +229,9 @@ pub enum DraftError {
         /// What stands there.
         text: String,
     },
+    /// An end for a key that is no admin's.
+    #[error("keys.admins_until: {0} is not among keys.admins")]
+    NoAdmin(PublicKey),
     /// A threshold for no action.
     #[error("keys.thresholds: {0}")]
     Threshold(UnknownName),
@@ -321,6 +334,9 @@ impl Draft {
         highest: u32,
     ) -> Result<schema::Charter, DraftError> {
         let name = name.or(self.name.as_deref()).ok_or(DraftError::Name)?;
+        if let Some(key) = keys.admins_until.keys().find(|key| !keys.admins.contains(key)) {
+            return Err(DraftError::NoAdmin(*key));
+        }
         let validity = std::time::Duration::from_secs(u64::from(self.validity_days).saturating_mul(DAY_S));
         Ok(schema::Charter {
             coalition: Vec::new(),
@@ -339,6 +355,7 @@ impl Draft {
                         threshold: keys.thresholds.get(action).copied().unwrap_or(1),
                     })
                     .collect(),
+                not_after: ends(keys),
             }),
             registrar: keys.registrar.as_bytes().to_vec(),
             groups: self.groups(known, highest)?,
@@ -428,6 +445,15 @@ fn key_bytes(keys: &[PublicKey]) -> Vec<Vec<u8>> {
     keys.iter().map(|key| key.as_bytes().to_vec()).collect()
 }
 
+/// Of each admin key in turn; nothing where none ends.
+fn ends(keys: &RootKeys) -> Vec<u64> {
+    if keys.admins_until.is_empty() {
+        return Vec::new();
+    }
+    let end = |key| keys.admins_until.get(key).map_or(0, |end: &Timestamp| end.as_micros());
+    keys.admins.iter().map(end).collect()
+}
+
 const fn validity_days() -> u32 {
     VALIDITY_DAYS
 }
@@ -484,6 +510,7 @@ mod tests {
             root_threshold: 1,
             root: vec![key(1).public(), key(2).public()],
             admins: vec![key(3).public(), key(4).public()],
+            admins_until: BTreeMap::new(),
             thresholds: BTreeMap::from([(Action::Revoke, 2)]),
             registrar: key(5).public(),
         }

@@ -177,7 +177,10 @@ fn require_admins(
     let version = statement.charter_version;
     let charter = charters.version(version).ok_or(LogError::CharterAhead { height, version })?;
     let threshold = charter.threshold(statement.action());
+    // By the statement's own date: nodes must agree, whenever they look. That it is not dated back is for the registrar
+    // to see to, who orders nothing of a key that ended.
     signed::require(signed_statement, Purpose::Statement, charters.coalition(), charter.admins(), threshold)
+        .and_then(|()| signed::none_ended(signed_statement, charter.admin_ends(), statement.made))
         .map_err(|error| LogError::Admins { height, error })
 }
 

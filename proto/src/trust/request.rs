@@ -254,7 +254,7 @@ pub(super) mod tests {
             version: 1,
             expires: 1,
             root: Some(schema::KeySet { threshold: 1, keys: vec![public(1)] }),
-            admins: Some(schema::AdminKeys { keys: vec![public(2)], thresholds }),
+            admins: Some(schema::AdminKeys { keys: vec![public(2)], thresholds, ..Default::default() }),
             registrar: public(3),
             groups: vec![schema::FocusGroup {
                 id: 1,

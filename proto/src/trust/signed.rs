@@ -1,12 +1,13 @@
 //! Payload bytes with signatures by distinct, allowed keys.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     crypto::sign::{KeyError, PublicKey, Purpose, SigningKey},
     id::CoalitionId,
     limits::MAX_SIGNATURES,
     schema,
+    time::Timestamp,
 };
 
 /// Why a signed payload does not carry the signatures it should.
@@ -27,6 +28,14 @@ pub enum SignedError {
     /// A signature that does not verify.
     #[error("the signature by {0} does not verify")]
     Bad(PublicKey),
+    /// Signed by a key whose time was over.
+    #[error("signed by {key}, whose time ended on {end}")]
+    Ended {
+        /// The key.
+        key: PublicKey,
+        /// From when on it has no say.
+        end: Timestamp,
+    },
     /// Too few of the keys signed.
     #[error("{found} of {needed} signatures")]
     TooFew {
@@ -67,7 +76,7 @@ pub fn add_signature(
 /// adds such a one is up to something, and nobody honest needs it to be overlooked.
 ///
 /// # Errors
-/// [`SignedError`], never [`SignedError::TooFew`].
+/// [`SignedError`], never [`SignedError::TooFew`] or [`SignedError::Ended`].
 pub fn valid_signers(
     signed: &schema::Signed,
     purpose: Purpose,
@@ -108,6 +117,22 @@ pub fn require(
         return Err(SignedError::TooFew { found, needed: threshold });
     }
     Ok(())
+}
+
+/// Refuses what a key signed whose time was over at `at`.
+///
+/// # Errors
+/// [`SignedError::Ended`].
+pub fn none_ended(
+    signed: &schema::Signed,
+    ends: &BTreeMap<PublicKey, Timestamp>,
+    at: Timestamp,
+) -> Result<(), SignedError> {
+    let signed_by = |key: &PublicKey| signed.signatures.iter().any(|s| s.key == key.as_bytes());
+    match ends.iter().find(|(key, end)| **end <= at && signed_by(key)) {
+        Some((key, end)) => Err(SignedError::Ended { key: *key, end: *end }),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -55,6 +55,7 @@ fn root_keys(admins: &[u8], registrar: u8) -> RootKeys {
         root_threshold: 2,
         root: vec![key(1).public(), key(2).public()],
         admins: admins.iter().map(|seed| key(*seed).public()).collect(),
+        admins_until: BTreeMap::new(),
         thresholds,
         registrar: key(registrar).public(),
     }

@@ -69,6 +69,7 @@ fn root_keys(registrar: u8) -> RootKeys {
         root_threshold: 2,
         root: vec![key(1).public(), key(2).public()],
         admins: vec![key(11).public(), key(12).public()],
+        admins_until: BTreeMap::new(),
         thresholds: BTreeMap::from([(schema::Action::Revoke, 2)]),
         registrar: key(registrar).public(),
     }

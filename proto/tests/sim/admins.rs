@@ -313,6 +313,7 @@ fn root_keys(roots: &[SigningKey; 2], admins: &[SigningKey; 2], registrar: &Sign
         root_threshold: 2,
         root: roots.iter().map(SigningKey::public).collect(),
         admins: admins.iter().map(SigningKey::public).collect(),
+        admins_until: BTreeMap::new(),
         thresholds: ACTIONS.iter().map(|action| (*action, 2)).collect(),
         registrar: registrar.public(),
     }

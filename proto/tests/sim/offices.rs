@@ -78,6 +78,7 @@ impl Offices {
             root_threshold: 2,
             root: roots.iter().map(SigningKey::public).collect(),
             admins: admins.iter().map(SigningKey::public).collect(),
+            admins_until: BTreeMap::new(),
             thresholds: thresholds.clone(),
             registrar: registrar.public(),
         }

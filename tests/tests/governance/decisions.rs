@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use belfry_tests::process::Role;
+use belfry_tests::process::{Ran, Role, belfry, preloaded, run};
 use serde_json::Value;
 
 use super::desk::Desk;
@@ -202,4 +202,75 @@ fn changed_data_come_with_new_keys_in_the_place_of_the_old_ones() {
     let twice =
         desk.refused(&[&["disentitle", "2", "--groups", "cidr", "--dir", "coalition"][..], &WITH].concat());
     assert!(twice.contains("is not in cidr"), "{twice}");
+}
+
+/// Runs `belfry coalition …` on a machine whose clock is so many seconds ahead.
+fn ahead(desk: &Desk, seconds: u64, arguments: &[&str]) -> Ran {
+    let library = preloaded(&desk.path("."), "clock", include_str!("../../src/process/clock.c"));
+    fs::write(desk.path("ahead"), seconds.to_string()).unwrap();
+    let mut command = belfry([&["--config", "none.toml", "coalition"], arguments].concat());
+    command.current_dir(desk.path(".")).env("LD_PRELOAD", library).env("BELFRY_CLOCK", desk.path("ahead"));
+    run(command)
+}
+
+#[test]
+fn an_admin_key_that_ends_is_warned_of_decides_until_then_and_is_refused_afterwards_with_the_mend() {
+    const DAY: u64 = 24 * 3600;
+    let desk = two_admins();
+    let second = desk.ok(&["key", "--key", "second.pem", "--passphrase-file", "passphrase"]);
+    let second = second.lines().last().unwrap().to_owned();
+    let ends = |key: &str, days: i64| {
+        let days = from_now(days);
+        ("[keys.admins_until]", format!("[keys.admins_until]\n{key} = \"{days}\""))
+    };
+    // The end has to be an admin's, and to come.
+    for (key, days, expected) in
+        [("ab".repeat(32), 30, "keys.admins_until"), (second.clone(), -1, "must lie after issued")]
+    {
+        let _ = fs::remove_file(desk.path("wrong.toml"));
+        let (from, to) = ends(&key, days);
+        desk.draft("wrong.toml", &[(from, &to)]);
+        let said =
+            desk.refused(&["charter", "make", "wrong.toml", "--out", "wrong.pem", "--dir", "coalition"]);
+        assert!(said.contains(expected), "{said}");
+        assert!(!desk.path("wrong.pem").exists());
+    }
+    let (from, to) = ends(&second, 30);
+    desk.amend(&[(from, &to)]);
+    desk.draft("kept.toml", &[]);
+    assert!(fs::read_to_string(desk.path("kept.toml")).unwrap().contains(&format!("{second} = \"")));
+
+    // Every command says so in time, and how it is mended.
+    let listed = desk.run(&["roster", "--dir", "coalition"]);
+    assert!(listed.stderr.contains(&format!("admin key {second} ends on")), "{}", listed.stderr);
+    assert!(listed.stderr.contains("keys.admins_until"), "{}", listed.stderr);
+
+    // Until then it decides; what it signed and nobody ordered in time has to be decided anew by others.
+    desk.ok(&["export", "--out", "log.pem", "--dir", "coalition"]);
+    desk.ok(&["take", "log.pem", "--dir", "second"]);
+    desk.ok(&[&["suspend", "1", "--dir", "second"][..], &WITH].concat());
+    let file = waiting(&desk, "second");
+    let order = ["order", &file, "--dir", "coalition", "--passphrase-file", "passphrase"];
+    let late = ahead(&desk, 31 * DAY, &order);
+    assert_eq!(late.code, 3, "{}", late.stderr);
+    assert!(
+        late.stderr.contains("whose time ended") && late.stderr.contains("decide anew"),
+        "{}",
+        late.stderr
+    );
+    let after = ahead(&desk, 31 * DAY, &[&["suspend", "1", "--dir", "second"][..], &WITH].concat());
+    assert_eq!(after.code, 3, "{}", after.stderr);
+    assert!(
+        after.stderr.contains("time of admin key") && after.stderr.contains("another"),
+        "{}",
+        after.stderr
+    );
+    assert!(desk.ok(&order).contains("suspend"), "in time it goes in");
+}
+
+/// A time so many days from now, as a draft has it.
+fn from_now(days: i64) -> String {
+    let now = belfry_node::clock::now();
+    let span = std::time::Duration::from_secs(days.unsigned_abs() * 24 * 3600);
+    if days < 0 { now.saturating_sub(span) } else { now.saturating_add(span) }.to_string()
 }

@@ -7,4 +7,5 @@ mod charter;
 mod decisions;
 mod desk;
 mod evidence;
+mod pages;
 mod rules;

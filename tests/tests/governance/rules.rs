@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use belfry_tests::process::{Member, Ran, Role};
+use belfry_tests::process::{Member, Ran, Role, eventually};
 use serde_json::Value;
 
 use super::desk::Desk;
@@ -104,6 +104,14 @@ fn new_rules(desk: &Desk) {
 fn who_accepted_which_rules_when_is_shown_from_the_log_alone() {
     let (desk, _members) = joined("New rules", &["alice", "bob"]);
     new_rules(&desk);
+    // The text goes along with the charter: beside what the holders sign, into the coalition's folder, and out of it.
+    for beside in ["documents", "coalition/documents"] {
+        assert_eq!(
+            fs::read_to_string(desk.path(beside).join("rules-2.md")).unwrap(),
+            "new rules\n",
+            "{beside}"
+        );
+    }
     let audit = || desk.coalition.ok(&["audit", "rules", "--log", "log.pem"]);
     assert!(audit().contains("0 of 2 members have accepted"), "{}", audit());
 
@@ -142,4 +150,36 @@ fn who_accepted_which_rules_when_is_shown_from_the_log_alone() {
         (&3.into(), &1.into())
     );
     assert_eq!(bob["acceptances"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn members_read_the_very_texts_that_the_charter_names_and_no_others() {
+    let desk = Desk::found("Texts");
+    let members = desk.coalition.running(&[("alice", Role::Publisher), ("bob", Role::Reader)]);
+    let (alice, bob) = (&members[0], &members[1]);
+    new_rules(&desk);
+    let imported = alice.ok(&["import-log", desk.path("log.pem").to_str().unwrap()]);
+    assert!(imported.contains("Took the rules-of-conduct"), "{imported}");
+    assert_eq!(alice.ok(&["rules", "rules-of-conduct"]), "new rules\n");
+    let told = alice.ok(&["rules"]);
+    assert!(told.contains("2.0") && told.contains("To be accepted by 2098-12-31"), "{told}");
+
+    // The other node has the charter by gossip, and the text not yet: it says so, and takes the right one only.
+    eventually("bob's charter", || {
+        let shown: Value = serde_json::from_str(&bob.ok(&["rules", "--json"])).unwrap();
+        (shown["charter"] == 2).then_some(())
+    });
+    let missing = bob.run(&["rules", "rules-of-conduct"]);
+    assert!(missing.code != 0 && missing.stderr.contains("no file in `documents`"), "{}", missing.stderr);
+    fs::write(desk.path("forged.md"), "new rules, and a fee\n").unwrap();
+    let forged = bob.run(&["rules", "--take", desk.path("forged.md").to_str().unwrap()]);
+    assert!(forged.code == 3 && forged.stderr.contains("none of the texts"), "{}", forged.stderr);
+    bob.ok(&["rules", "--take", desk.path("rules-2.md").to_str().unwrap()]);
+    let out = desk.path("read.md");
+    let wrote = bob.ok(&["rules", "rules-of-conduct", "--out", out.to_str().unwrap()]);
+    assert!(wrote.contains("sha256") && fs::read(&out).unwrap() == b"new rules\n", "{wrote}");
+    // What was put in its place afterwards is not shown for it.
+    let kept = bob.file("documents/rules-2.md");
+    fs::write(&kept, "other rules\n").unwrap();
+    assert_ne!(bob.run(&["rules", "rules-of-conduct"]).code, 0);
 }

@@ -6,8 +6,10 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 mod admin_log;
+mod behalf;
 mod capacities;
 mod carrier;
+mod clauses;
 mod crowd;
 mod expiry;
 mod forgery;

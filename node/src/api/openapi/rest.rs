@@ -7,7 +7,8 @@ use super::{
         ExportReport, Exports, FileImported, Forks, Groups, Heads, Health, HeldDraft, HoldMade, HoldWanted,
         Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members, Message, Misp, MispFound,
         MispSearch, MispUser, MispVersion, NewToken, Newcomers, Objects, Peers, Preview, Publication,
-        Released, Replayed, Rotation, Status, Sync, TokenMade, Tokens, Withdrawal, Withdrawn,
+        Released, Replayed, Rotation, Rules, Status, SubjectFound, SubjectWanted, Sync, TokenMade, Tokens,
+        Withdrawal, Withdrawn,
     },
 };
 
@@ -48,6 +49,11 @@ const SUBMISSION: &[Param] = &[
     Param::repeated("handling", "Terms of handling, `name=value` (FIRST IEP 2.0), each given by itself"),
     Param::text("reason", "Why it goes out although a guard objects; never the value"),
     Param::flag("draft", "Hold it until a person releases it"),
+    Param::text("on_behalf", "Member, by name or id, for whom a steward publishes it; it is named to nobody"),
+    Param::text(
+        "asked",
+        "With `on_behalf`: when that member asked, and a reference; kept in this node's audit log",
+    ),
 ];
 const FILE: &[Param] = &[
     GROUP.needed(),
@@ -126,6 +132,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes(Content::json::<HoldWanted>()).answers(201, Content::json::<HoldMade>()),
     Operation::delete("/api/v1/holds/{member}", "coalition", "Keep older keys from a member no longer")
         .answers_nothing(204),
+    Operation::get("/api/v1/rules", "coalition", "The texts that members accept: which, whether they are here, whether this member accepted them")
+        .answers(200, Content::json::<Rules>()),
+    Operation::get("/api/v1/rules/{text}", "coalition", "One of them, `arrangement` or `rules-of-conduct`, as the charter names it by hash")
+        .answers(200, Content::text("text/plain; charset=utf-8")),
     Operation::get("/api/v1/activity", "coalition", "Give and take of a month: this member's, and sums of all where enough published")
         .query(MONTH).answers(200, Content::json::<Activity>()),
 
@@ -191,6 +201,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .answers(200, Content::json::<DeadLetters>()),
     Operation::post("/api/v1/hooks/{hook}/replay", "hooks", "Try dead letters again, and wake a hook that waits or stopped")
         .answers(202, Content::json::<Replayed>()),
+
+    Operation::post("/api/v1/subject-searches", "node", "Where this node holds what a person is known by, step by step; by the Unix socket only")
+        .takes(Content::json::<SubjectWanted>()).answers(200, Content::json::<SubjectFound>()),
 
     Operation::get("/api/v1/audit", "node", "Who did what through this API: entries, oldest first, and where the chain stands")
         .query(AUDIT).answers(200, Content::json::<Audit>()),

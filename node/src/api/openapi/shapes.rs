@@ -121,13 +121,86 @@ struct AuditStanding {
     head: String,
 }
 
+/// What members accept.
+#[derive(ToSchema)]
+pub(super) struct Rules {
+    /// Version of the charter that names it.
+    charter: u64,
+    texts: Vec<RulesText>,
+    /// By when; null if nobody is asked.
+    accept_by: Option<String>,
+    /// What becomes of who has not: `warn`, `stop-publishing` or `suspend`.
+    unaccepted: Option<String>,
+    /// Whether this node's member has; null for a node without a certificate.
+    accepted: Option<bool>,
+}
+
+#[derive(ToSchema)]
+struct RulesText {
+    /// `arrangement` or `rules-of-conduct`.
+    text: String,
+    version: String,
+    link: String,
+    /// BLAKE3 in belfry's own domain.
+    hash: String,
+    /// A file with that hash is here.
+    here: bool,
+}
+
+/// What a person is known by.
+#[derive(ToSchema)]
+pub(super) struct SubjectWanted {
+    values: Vec<String>,
+    /// Where the answer before ended.
+    next: Option<String>,
+}
+
+/// One step of a search.
+#[derive(ToSchema)]
+pub(super) struct SubjectFound {
+    hits: Vec<SubjectHit>,
+    /// Rows looked at.
+    examined: usize,
+    /// Where to go on; null at the end.
+    next: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct SubjectHit {
+    /// `object`, `draft` or `reason`.
+    kind: String,
+    /// Which values, from 1.
+    values: Vec<usize>,
+    #[schema(nullable = false)]
+    paths: Option<Vec<String>>,
+    group: String,
+    #[schema(nullable = false)]
+    message: Option<String>,
+    publication: String,
+    /// Not of what the token does not read.
+    #[schema(nullable = false)]
+    object: Option<String>,
+    member: String,
+    organisation: Option<String>,
+    /// Who says the very same.
+    #[schema(nullable = false)]
+    reporters: Option<Vec<String>>,
+    #[schema(format = DateTime)]
+    date: String,
+    /// `withdraw`, `withdraw-as-steward`, `ask`, `discard`, `wait` or `nothing`.
+    remedy: String,
+    /// Whom to ask, besides its member.
+    #[schema(nullable = false)]
+    stewards: Option<Vec<String>>,
+}
+
 #[derive(ToSchema)]
 struct AuditEntry {
     sequence: u64,
     head: String,
     #[schema(format = DateTime)]
     at: String,
-    /// `started`, `stopped`, `call`, `result`, `reads`, `dropped` or `cut`.
+    /// `started`, `stopped`, `call`, `on-behalf`, `result`, `reads`, `dropped` or `cut`.
     event: String,
     /// Id of the token that asks.
     #[schema(nullable = false)]
@@ -144,6 +217,15 @@ struct AuditEntry {
     /// Id of what was made, changed or ended.
     #[schema(nullable = false)]
     subject: Option<String>,
+    /// Id of the member that a steward publishes for.
+    #[schema(nullable = false)]
+    member: Option<String>,
+    /// Its name.
+    #[schema(nullable = false)]
+    organisation: Option<String>,
+    /// How it asked.
+    #[schema(nullable = false)]
+    asked: Option<String>,
     /// How many reads.
     #[schema(nullable = false)]
     count: Option<u64>,
@@ -277,6 +359,9 @@ struct Member {
     organisation: String,
     sector: String,
     classes: Vec<String>,
+    /// Names of the entities it supplies.
+    #[schema(nullable = false)]
+    supplier_of: Option<Vec<String>>,
     capacity: Option<String>,
     certificates: Vec<MemberCertificate>,
 }
@@ -360,6 +445,9 @@ struct Object {
     /// Handling terms, `name=value`.
     #[schema(nullable = false)]
     handling: Option<Vec<String>>,
+    /// Its member is a steward, and published it on behalf of another that is not named.
+    #[schema(nullable = false)]
+    on_behalf: Option<bool>,
     /// The object is gone, and this says so in its stead.
     #[schema(nullable = false)]
     tombstone: Option<bool>,
@@ -456,6 +544,9 @@ struct Naming {
     /// Nobody, where its author asks not to be named.
     member: Option<String>,
     organisation: Option<String>,
+    /// That member is a steward, and published it on behalf of another that is not named.
+    #[schema(nullable = false)]
+    on_behalf: Option<bool>,
     #[schema(format = DateTime)]
     date_added: String,
     #[schema(nullable = false)]
@@ -751,6 +842,8 @@ pub(super) struct Preview {
     objections: Vec<Objection>,
     /// Objections beside those listed.
     more_objections: usize,
+    /// What its author should know besides.
+    notes: Vec<String>,
     /// Why it would be refused.
     refusal: Option<String>,
 }

@@ -56,6 +56,9 @@ pub(in crate::api) struct ObjectJson<'a> {
     /// Handling terms, `name=value`.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     handling: &'a [String],
+    /// Its member is a steward, and published it on behalf of another that is not named.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    on_behalf: bool,
     /// The author's JSON is not here to be had: the object is gone, and this says so in its stead.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     tombstone: bool,
@@ -86,6 +89,7 @@ impl<'a> ObjectJson<'a> {
             pap: shown.pap(),
             embargo_until: shown.embargo_until(),
             handling: shown.terms(),
+            on_behalf: shown.is_on_behalf(),
             tombstone: shown.is_tombstone(),
             object: serde_json::from_slice(shown.raw()).map_err(|error| Problem::internal(&error))?,
         })

@@ -11,6 +11,7 @@ use axum::{
 };
 use belfry_proto::{
     envelope::payload::MAX_CLASS_LABEL,
+    guard::{self, Own},
     id::{MemberId, PublicationId},
     limits,
     schema::{HandlingConditions, InformationClass, Pap, Purpose},
@@ -21,10 +22,13 @@ use serde_json::{Value, json};
 use crate::{
     api::{
         app::App,
+        audit::Call,
         body, intake,
         params::{Params, bad},
         problem::{self, Problem},
     },
+    audit_log::{Event, Record},
+    clock,
     publish::{
         preview::{Preview, ReaderOf},
         submission::{DraftState, DraftStatus, Submission},
@@ -39,17 +43,22 @@ const MAX_IDEMPOTENCY_KEY: usize = 200;
 /// `POST /api/v1/publications?group=…`, the body a STIX bundle.
 ///
 /// Parameters: `group`, `tlp`, `purpose`, `class` (several), `class_label`, `pap`, `embargo_until`, `handling` (several),
-/// `to` (several), `without_supervisors`, `reason`, `draft` (held until a person releases it); header `Idempotency-Key`.
+/// `to` (several), `without_supervisors`, `reason`, `draft` (held until a person releases it), `on_behalf` with `asked`
+/// (for a member that is not to be named, by a steward); header `Idempotency-Key`.
 pub(in crate::api) async fn submit(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
+    Extension(call): Extension<Call>,
     uri: Uri,
     headers: HeaderMap,
     request: Body,
 ) -> Result<Response, Problem> {
-    let mut submission = read(&app, &principal, &uri, &headers)?;
+    let (mut submission, mandate) = read(&app, &principal, &uri, &headers)?;
     let place = intake::place(&app, &headers)?;
     submission.bundle = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
+    if let Some(mandate) = mandate {
+        mandate.record(&app, call).await?;
+    }
     let accepted = app.ports.publish.submit(submission).await?;
     drop(place);
     let status_url = format!("/api/v1/publications/{}", accepted.publication);
@@ -84,7 +93,7 @@ pub(in crate::api) async fn preview(
     headers: HeaderMap,
     request: Body,
 ) -> Result<Json<Value>, Problem> {
-    let mut submission = read(&app, &principal, &uri, &headers)?;
+    let (mut submission, _) = read(&app, &principal, &uri, &headers)?;
     let place = intake::place(&app, &headers)?;
     submission.bundle = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
     let preview = app.ports.publish.preview(submission).await?;
@@ -112,17 +121,60 @@ pub(super) fn told(app: &App, preview: &Preview) -> Value {
         "readers": preview.readers.iter().map(reader).collect::<Vec<_>>(),
         "objections": preview.report.objections.iter().map(problem::objection).collect::<Vec<_>>(),
         "more_objections": preview.report.more,
+        "notes": preview.notes,
         "refusal": preview.refusal,
     })
 }
 
 /// Everything but the body, so that a wrong parameter is told before 64 MiB are sent.
-fn read(app: &App, principal: &Principal, uri: &Uri, headers: &HeaderMap) -> Result<Submission, Problem> {
+fn read(
+    app: &App,
+    principal: &Principal,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(Submission, Option<Mandate>), Problem> {
     let mut params = Params::of(uri)?;
     let mut submission = stated(app, principal, &mut params, headers)?;
     submission.hold |= params.flag("draft")?;
+    let mandate = Mandate::of(app, &mut params)?;
+    submission.on_behalf_of = mandate.as_ref().map(|mandate| mandate.member);
     params.finish()?;
-    Ok(submission)
+    Ok((submission, mandate))
+}
+
+/// Whom a steward publishes for, and how that member asked.
+struct Mandate {
+    member: MemberId,
+    asked: String,
+}
+
+impl Mandate {
+    fn of(app: &App, params: &mut Params) -> Result<Option<Self>, Problem> {
+        let (named, asked) = (params.one("on_behalf")?, params.one("asked")?);
+        match (named, asked) {
+            (None, None) => Ok(None),
+            (Some(name), Some(asked)) => {
+                let member = app.ports.query.recipient_named(&name)?;
+                // It is kept, as reasons are.
+                let asked = guard::reason(&asked, &Own::default())
+                    .map_err(|error| bad("asked", &error.to_string()))?;
+                Ok(Some(Self { member, asked }))
+            }
+            (Some(_), None) => {
+                Err(bad("asked", "is needed with on_behalf: when the member asked, and a reference of that"))
+            }
+            (None, Some(_)) => Err(bad("asked", "goes with on_behalf: the member that asked")),
+        }
+    }
+
+    /// Before anything is taken in: what cannot be recorded is not done.
+    async fn record(self, app: &App, Call(call): Call) -> Result<(), Problem> {
+        let organisation = app.ports.query.organisation(self.member).unwrap_or_default();
+        let (member, asked) = (self.member.to_string(), self.asked);
+        let record = Record::now(clock::now(), Event::OnBehalf { call, member, organisation, asked });
+        app.ports.audit.record(record).await.map_err(|error| Problem::unavailable(&error))?;
+        Ok(())
+    }
 }
 
 /// What a publication's parameters state.
@@ -182,6 +234,7 @@ pub(super) fn stated(
         idempotency_key: idempotency_key(principal, headers)?,
         reason,
         hold: publishable.is_held(),
+        on_behalf_of: None,
         origin: None,
         submitter: principal.name().to_owned(),
     })

@@ -85,6 +85,7 @@ pub(in crate::api) async fn add(
             idempotency_key: None,
             reason: None,
             hold: publishable.is_held(),
+            on_behalf_of: None,
             origin: None,
             submitter: principal.name().to_owned(),
         })

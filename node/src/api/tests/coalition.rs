@@ -33,6 +33,16 @@ pub(super) const OTHER: MemberId = MemberId::new([2; 16]);
 const START: Timestamp = Timestamp::from_micros(946_684_800_000_000);
 const END: Timestamp = Timestamp::from_micros(7_258_118_400_000_000);
 
+/// A folder with the texts that the charter names.
+pub(super) fn texts(folder: &std::path::Path) -> std::path::PathBuf {
+    let texts = folder.join("documents");
+    std::fs::create_dir(&texts).unwrap();
+    for text in ["arrangement", "rules"] {
+        std::fs::write(texts.join(format!("{text}.md")), text).unwrap();
+    }
+    texts
+}
+
 /// The roster with both certificates, and the identity that the first one names.
 pub(super) fn found() -> (Roster, Identity) {
     let [root, admin, registrar] = [201, 202, 203].map(|seed| SigningKey::from_seed(&[seed; 32]));
@@ -129,6 +139,7 @@ fn charter(root: &SigningKey, admin: &SigningKey, registrar: &SigningKey) -> sch
         admins: Some(schema::AdminKeys {
             keys: vec![key(admin)],
             thresholds: (1..=9).map(|action| schema::ActionThreshold { action, threshold: 1 }).collect(),
+            ..schema::AdminKeys::default()
         }),
         registrar: key(registrar),
         groups,

@@ -23,7 +23,7 @@ async fn every_taxii_answer_is_taxii_and_every_other_is_not() {
             "/api/v1/tokens/{token}" | "/api/v1/holds/{member}" => None,
             "/api/v1/drafts/{draft}" if route.method == "DELETE" => None,
             "/metrics" => Some("application/openmetrics-text; version=1.0.0; charset=utf-8"),
-            "/api/v1/exports/{export}" | "/api/v1/exports/{export}/{file}" => {
+            "/api/v1/exports/{export}" | "/api/v1/exports/{export}/{file}" | "/api/v1/rules/{text}" => {
                 Some("text/plain; charset=utf-8")
             }
             _ => Some("application/json"),

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod activity;
 mod audit;
 mod coalition;
 mod doors;
@@ -26,4 +27,5 @@ mod rotation;
 mod routes;
 mod site;
 mod stream;
+mod subjects;
 mod tls;

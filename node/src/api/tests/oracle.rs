@@ -168,7 +168,7 @@ async fn everything(site: &Site, token: &str, puts: &[Put]) -> BTreeMap<&'static
         }
     }
     let mut after = 0;
-    let principal = site.query.tokens().still(id_of(token), crate::clock::now()).unwrap();
+    let principal = site.query.tokens().verify(token, crate::clock::now()).unwrap();
     loop {
         let events = site.query.events(&principal, None, BTreeSet::new(), after).await.unwrap();
         for (_, row) in &events.rows {

@@ -62,7 +62,7 @@ impl Site {
         let publication = made.open(&key).unwrap().parse().unwrap();
         let (header, id, judged) = (made.header(), made.message_id(), roster.version().height);
         let row = rows::envelope(header, id, made.bytes(), true, MessageState::Opened, now, judged);
-        let row = EnvelopeRow { content: Some(rows::opened(&publication, &made)), ..row };
+        let row = EnvelopeRow { content: Some(rows::opened(&publication, &made, &roster)), ..row };
         self.store.commit(Change::Key(KeyRow::own(&key, 1))).await.unwrap();
         self.store.commit(Change::Envelope(Box::new(row))).await.unwrap();
         id

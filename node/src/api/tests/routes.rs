@@ -79,6 +79,8 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/api/v1/groups", Token, 200, No),
         expected("GET", "/api/v1/members", Token, 200, No),
         expected("GET", "/api/v1/members/{member}/heads", Admin, 200, No),
+        expected("GET", "/api/v1/rules", Token, 200, No),
+        expected("GET", "/api/v1/rules/{text}", Token, 200, No),
         expected("GET", "/api/v1/activity", Token, 200, No),
         expected("GET", "/api/v1/newcomers", Admin, 200, No),
         expected("POST", "/api/v1/holds", Admin, 201, No),
@@ -110,6 +112,7 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/api/v1/hooks", Admin, 200, No),
         expected("GET", "/api/v1/hooks/{hook}/dead-letters", Admin, 200, No),
         expected("POST", "/api/v1/hooks/{hook}/replay", Admin, 202, No),
+        expected("POST", "/api/v1/subject-searches", Admin, 200, No),
         expected("GET", "/api/v1/audit", Admin, 200, No),
         expected("GET", "/api/v1/tokens", Admin, 200, No),
         expected("POST", "/api/v1/tokens", Admin, 201, No),
@@ -174,6 +177,7 @@ impl Samples {
             ("{token}", victim),
             ("{draft}", self.drafts[usize::from(route.method == "DELETE")].clone()),
             ("{hook}", "soar".to_owned()),
+            ("{text}", "rules-of-conduct".to_owned()),
         ] {
             path = path.replace(name, &value);
         }
@@ -203,6 +207,9 @@ impl Samples {
             ("POST", "/attributes/restSearch") => ("application/json", r#"{"type":["ip-dst"]}"#.to_owned()),
             ("POST", "/api/v1/log") => ("text/plain", "a log".to_owned()),
             ("POST", "/api/v1/backups") => ("application/json", r#"{"folder":"/srv/backup"}"#.to_owned()),
+            ("POST", "/api/v1/subject-searches") => {
+                ("application/json", r#"{"values":["jan@bank.example"]}"#.to_owned())
+            }
             ("POST", "/api/v1/holds") => ("application/json", format!(r#"{{"member":"{OWN}"}}"#)),
             ("POST", "/api/v1/lookup") => ("application/json", r#"{"values":["198.51.100.7"]}"#.to_owned()),
             ("POST", "/api/v1/tokens") => {

@@ -351,6 +351,7 @@ impl Site {
             query: query.clone(),
             publish: Arc::new(Publishing(publisher)),
             status: Arc::new(Alone(store.clone())),
+            texts: coalition::texts(folder.path()),
             audit,
             feed: received,
         };

@@ -1,5 +1,7 @@
 //! The live stream: resumes, tells its gaps, beats, and shows nothing above its token's ceiling.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     http::{Request, header},
@@ -15,6 +17,7 @@ use super::{
 };
 use crate::{
     api::service::service,
+    clock,
     query::{Groups, Scope},
 };
 
@@ -213,8 +216,17 @@ async fn it_ends_with_its_token_and_with_the_server() {
     site.put(&[Put::indicator(2)]).await;
     assert_eq!(stream.next().await, None, "nothing more for a revoked token");
 
-    let token = site.reader().await;
+    // Of a secret that goes on for a while the stream goes on as long; the next rotation ends both.
+    let (token, hour) = (site.reader().await, Duration::from_secs(3_600));
     let mut stream = Stream::open(&site, &token, "/api/v1/events", None).await;
+    site.query.tokens().rotate(id_of(&token), hour, clock::now()).await.unwrap();
+    site.put(&[Put::indicator(3)]).await;
+    assert_eq!(stream.objects(1).await.len(), 1);
+    let fresh = site.query.tokens().rotate(id_of(&token), hour, clock::now()).await.unwrap();
+    site.put(&[Put::indicator(4)]).await;
+    assert_eq!(stream.next().await, None, "nothing more for a secret that was rotated away");
+
+    let mut stream = Stream::open(&site, fresh.text.expose(), "/api/v1/events", None).await;
     site.stopping.cancel();
     assert_eq!(stream.next().await, None);
 }

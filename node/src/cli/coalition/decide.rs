@@ -18,7 +18,7 @@ use belfry_proto::{
         file as armour,
         log::order,
         names::Named as _,
-        signed::{sign, valid_signers},
+        signed::{none_ended, sign, valid_signers},
         statement::{self, Decision, Statement},
     },
 };
@@ -83,6 +83,14 @@ pub(super) fn check_admin(folder: &Folder, admin: &SigningKey) -> anyhow::Result
             charter.version()
         );
     }
+    if let Some(end) = charter.admin_ends().get(&admin.public()).filter(|end| **end <= clock::now()) {
+        refuse!(
+            "the time of admin key {} ended on {end}, by charter version {}: what it signs is refused everywhere. Let another \
+             admin decide; a new charter version gives the key a later date (keys.admins_until in the draft), or names another",
+            admin.public(),
+            charter.version()
+        );
+    }
     Ok(())
 }
 
@@ -132,6 +140,7 @@ pub(super) fn missing(
     let found = valid_signers(signed, Purpose::Statement, folder.roster().coalition(), charter.admins())
         .map_err(refused)?
         .len();
+    none_ended(signed, charter.admin_ends(), statement.made).map_err(refused)?;
     let needed = usize::try_from(charter.threshold(statement.action()))?;
     Ok(needed.saturating_sub(found))
 }

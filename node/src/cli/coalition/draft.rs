@@ -31,6 +31,10 @@ admins = [\"public key of an admin\"]
 # Orders the decisions into the log.
 registrar = \"public key of the registrar\"
 
+# When admin keys end, by key, where that is before the charter does: what they sign from then on decides nothing.
+[keys.admins_until]
+#public-key-of-an-admin = \"2027-12-31T23:59:59+01:00\"
+
 # How many admins must sign, where that is not one. Leave revoke or suspend at 1: a stolen key must not wait for a
 # second signature.
 [keys.thresholds]
@@ -105,6 +109,7 @@ mod tests {
             root_threshold: 1,
             root: vec![key(1)],
             admins: vec![key(2)],
+            admins_until: Default::default(),
             thresholds: Default::default(),
             registrar: key(3),
         };

@@ -20,13 +20,15 @@
 use std::{
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::{
     cli::{
         exit::{refuse, refused},
-        out,
+        out, output,
     },
+    clock,
     keys::{
         enrolment::{fold, read},
         file::{self, Existing, Readers},
@@ -36,8 +38,11 @@ use anyhow::{Context as _, bail};
 use belfry_proto::{
     id::{RosterVersion, Serial},
     schema::{LogFile, Record, Signed},
-    trust::{file as armour, log::verify_record, roster::Roster},
+    trust::{charter_change::ending_admins, file as armour, log::verify_record, roster::Roster},
 };
+
+/// How long before an admin key ends every command says so: a new charter takes the root holders weeks.
+const SOON: Duration = Duration::from_secs(60 * 24 * 3600);
 
 /// An opened coalition folder; nobody else changes it while this lives.
 #[derive(Debug)]
@@ -76,6 +81,9 @@ impl Folder {
         let roster = fold(&log).map_err(refused).with_context(name)?;
         let folder = Self { dir: dir.to_owned(), log, roster, _lock: lock };
         folder.check_head()?;
+        for warning in ending_admins(folder.roster.charter(), clock::now(), SOON) {
+            output::warn(&warning);
+        }
         Ok(folder)
     }
 

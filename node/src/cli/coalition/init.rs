@@ -74,6 +74,7 @@ impl Init {
             root_threshold: 1,
             root: vec![root.public()],
             admins: vec![admin.public()],
+            admins_until: BTreeMap::new(),
             thresholds: BTreeMap::new(),
             registrar: registrar.public(),
         };

@@ -9,7 +9,7 @@ use belfry_proto::{
     schema,
     trust::{
         file as armour,
-        signed::add_signature,
+        signed::{add_signature, none_ended},
         statement::{Decision, Statement},
     },
 };
@@ -28,6 +28,7 @@ use crate::{
         exit::{refuse, refused},
         output,
     },
+    clock,
     keys::{
         enrolment::read,
         file::{self, Existing, Readers},
@@ -136,6 +137,10 @@ fn ordered(folder: &Folder, entry: Serial, statement: &Statement) -> anyhow::Res
 /// A statement that holds to every rule and has every signature it needs.
 fn enough(folder: &Folder, path: &Path) -> anyhow::Result<(Statement, schema::Signed)> {
     let (statement, signed) = open(folder, path)?;
+    // A statement bears the date that its admins gave it; whether a key that ended since signed it in time, nobody can tell.
+    none_ended(&signed, folder.roster().charter().admin_ends(), clock::now()).map_err(refused).with_context(|| {
+        format!("{}: a decision has to be ordered while the time of its admins' keys runs; let others decide anew", path.display())
+    })?;
     match missing(folder, &statement, &signed).with_context(|| path.display().to_string())? {
         0 => Ok((statement, signed)),
         missing => refuse!("{}: {}", path.display(), waits(path, missing).trim_end()),

@@ -73,6 +73,7 @@ pub(super) fn parts(publication: PublicationId, rests: Vec<Rest>) -> Result<Vec<
             pap: before.pap.unwrap_or_default().into(),
             handling,
             objects: objects.into_iter().map(Object::into_raw).collect(),
+            on_behalf: before.on_behalf,
         }
         .encode_to_vec();
         payload::parse(&payload).map_err(super::fault)?;

@@ -250,6 +250,7 @@ fn charter(
         admins: Some(schema::AdminKeys {
             keys: vec![key(admin)],
             thresholds: (1..=9).map(|action| schema::ActionThreshold { action, threshold: 1 }).collect(),
+            ..schema::AdminKeys::default()
         }),
         registrar: key(registrar),
         groups: vec![group(CLOUD, "cloud-security"), group(CIDR, "cidr")],

@@ -159,6 +159,40 @@ fn an_admin_whom_a_new_charter_removed_decides_nothing_and_neither_do_statements
 }
 
 #[test]
+fn an_admin_whose_time_is_over_decides_nothing_and_before_that_everything() {
+    for (who, decision) in decisions() {
+        let mut world = world("Test Coalition");
+        let previous = world.last.get(&who).copied();
+        let (pin, coalition) = (world.roster.version(), world.roster.coalition());
+        let until = RootKeys { admins_until: [(key(12).public(), at(4))].into(), ..keys(&ALL) };
+        let next = draft().to_next_charter(world.roster.charters(), &until, pin, at(3)).unwrap();
+        let next = signed::sign(next.encode_to_vec(), Purpose::Charter, coalition, &[&key(1), &key(2)]);
+        world.roster.apply_charter(next).unwrap();
+        let before = answers(&world.roster);
+
+        let late = world.statement(decision.clone(), previous, &[11, 12], 4);
+        let record = world.ordered(late, 21);
+        match world.take(&record) {
+            Err(LogError::Admins { error: SignedError::Ended { key: ended, end }, .. }) => {
+                assert_eq!((ended, end), (key(12).public(), at(4)), "{decision:?}");
+            }
+            other => panic!("{decision:?} gave {other:?}"),
+        }
+        assert_eq!(answers(&world.roster), before, "{decision:?}");
+        // The others go on, and what it signed in time stands, whenever somebody looks.
+        let statement = world.statement(decision.clone(), previous, &[11, 12], 3);
+        let record = world.ordered(statement, 21);
+        world.take(&record).unwrap();
+        assert_eq!(void(&world), None, "{decision:?}");
+        let mut world = super::actions::world("Test Coalition");
+        let statement = world.statement(decision.clone(), world.last.get(&who).copied(), &[11, 13], 4);
+        let record = world.ordered(statement, 21);
+        world.take(&record).unwrap();
+        assert_eq!(void(&world), None, "{decision:?}");
+    }
+}
+
+#[test]
 fn a_replayed_action_changes_nothing_a_second_time() {
     for (who, decision) in decisions() {
         let mut world = world("Test Coalition");

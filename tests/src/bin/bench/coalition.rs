@@ -65,6 +65,7 @@ impl Coalition {
             root_threshold: 1,
             root: vec![root.public()],
             admins: vec![admin.public()],
+            admins_until: Default::default(),
             thresholds: std::collections::BTreeMap::new(),
             registrar: registrar.public(),
         };

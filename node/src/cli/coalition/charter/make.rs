@@ -1,6 +1,6 @@
 //! `belfry coalition charter make`: from an edited draft to the file that the holders sign.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use belfry_proto::trust::{
     charter::Charter, charter_change::review, charter_draft::RootKeys, charter_proposal::Proposal,
@@ -65,6 +65,10 @@ impl Make {
             proposal
         };
         write(&proposal, &self.out)?;
+        let beside = documents::beside(&self.out);
+        for (name, text) in &texts {
+            crate::texts::keep(text, Path::new(name), &beside)?;
+        }
         Ok(output::print(&format!(
             "{}\n{}Wrote {}, signed by nobody yet.\n{}",
             introduced(&proposal, &self.out),
@@ -88,6 +92,7 @@ fn in_force(charter: &Charter) -> RootKeys {
         root_threshold,
         root: root.iter().copied().collect(),
         admins: charter.admins().iter().copied().collect(),
+        admins_until: charter.admin_ends().clone(),
         thresholds: belfry_proto::trust::charter::ACTIONS
             .iter()
             .map(|action| (*action, charter.threshold(*action)))

@@ -1,6 +1,6 @@
 //! `belfry coalition charter publish`: the signed charter becomes the one in force.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use belfry_proto::{schema::LogFile, trust::charter_change::review};
@@ -10,17 +10,20 @@ use super::{CoalitionFolder, differences, open, progress, reviewed_alone, warn};
 use crate::{
     cli::{
         coalition::folder::Folder,
+        documents,
         exit::{refuse, refused},
         output,
     },
     clock,
     keys::file,
+    texts::FOLDER,
 };
 
 /// Put a charter in force that enough root holders have signed.
 ///
 /// Takes the one file that went round, or the copies that were signed side by side. A first charter founds the
-/// coalition's folder. Nodes take the charter from the exported log, while they run.
+/// coalition's folder. Nodes take the charter from the exported log, while they run. The texts that it names are looked
+/// for by their hash beside the signed file, and kept in `documents`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Publish {
     /// Signed charter, or several signed copies of it
@@ -42,6 +45,9 @@ impl Publish {
         }
         let now = clock::now();
         let charter = proposal.charter().clone();
+        let (own, beside) = (self.folder.dir.join(FOLDER), documents::beside(first));
+        let drafted = first.parent().unwrap_or(Path::new("")).to_owned();
+        let pass_on = || documents::pass_on(&charter, &[&beside, &drafted], &own);
         let Some(before) = proposal.before().cloned() else {
             if self.folder.dir.join("log.pem").exists() {
                 refuse!(
@@ -58,21 +64,24 @@ impl Publish {
             Folder::create(&self.folder.dir, log)?;
             return Ok(output::print(&format!(
                 "Founded {}. Put the key of the admin who works here into {}, as admin.pem (and registrar.pem, where the \
-                 registrar works).\nGive members {} and the documents.\n",
+                 registrar works).\nGive members {} and the documents.\n{}",
                 output::visible(charter.name()),
                 output::path(&keys),
-                output::path(&self.folder.dir.join("charter.pem"))
+                output::path(&self.folder.dir.join("charter.pem")),
+                pass_on()?
             ))?);
         };
         let mut folder = self.folder.open()?;
         warn(&review(folder.roster(), &charter, now).map_err(refused)?);
+        let texts = pass_on()?;
         folder.append_charter(proposal.finish().map_err(refused)?)?;
         Ok(output::print(&format!(
             "Charter version {} is in force:\n{}Statements that were signed under version {} and are not in the log are void \
-             now.\nBring it to the members:\n{}",
+             now.\n{}Bring it to the members:\n{}",
             charter.version(),
             differences(&before, &charter),
             before.version(),
+            texts,
             self.folder.bring()
         ))?)
     }

@@ -104,6 +104,15 @@ fn document(document: &Document, folder: &Path) -> String {
     }
 }
 
+/// Admin keys a line, with their ends.
+fn admins(charter: &Charter) -> String {
+    let line = |key: &PublicKey| match charter.admin_ends().get(key) {
+        Some(end) => format!("{key} until {end}"),
+        None => key.to_string(),
+    };
+    charter.admins().iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// Everything a charter says, for people; `documents` is the folder where the texts it names may lie.
 pub(super) fn facts(charter: &Charter, documents: &Path) -> String {
     let keys = |keys: &std::collections::BTreeSet<PublicKey>| {
@@ -135,7 +144,7 @@ pub(super) fn facts(charter: &Charter, documents: &Path) -> String {
     ]);
     for (name, keys) in [
         (format!("root keys, {threshold} must sign"), keys(root)),
-        ("admin keys".to_owned(), keys(charter.admins())),
+        ("admin keys".to_owned(), admins(charter)),
         ("registrar key".to_owned(), charter.registrar().to_string()),
     ] {
         out += &format!("{name}:\n");

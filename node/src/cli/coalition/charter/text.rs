@@ -116,6 +116,14 @@ fn keys(out: &mut String, charter: &Charter) {
         list(charter.admins().iter().map(ToString::to_string).collect()),
         charter.registrar()
     );
+    *out += "\n# When admin keys end, by key, where that is before the charter does: what they sign from then on decides nothing.\n\
+             [keys.admins_until]\n";
+    for (key, end) in charter.admin_ends() {
+        let _ = writeln!(out, "{key} = \"{end}\"");
+    }
+    if charter.admin_ends().is_empty() {
+        *out += "#public-key-of-an-admin = \"2027-12-31T23:59:59+01:00\"\n";
+    }
     *out += "\n# How many admins must sign. Leave revoke or suspend at 1: a stolen key must not wait for a second signature.\n\
              [keys.thresholds]\n";
     for action in ACTIONS {
@@ -195,6 +203,7 @@ mod tests {
             root_threshold: 2,
             root: vec![key(1).public(), key(2).public(), key(3).public()],
             admins: vec![key(4).public(), key(5).public()],
+            admins_until: Default::default(),
             thresholds: [(belfry_proto::schema::Action::Issue, 2)].into(),
             registrar: key(6).public(),
         };

@@ -1,0 +1,304 @@
+//! Where a person is named on this node: in opened objects, in drafts, in reasons.
+//!
+//! A search for the operator alone, step by step: each step examines a bounded number of rows and says where the next
+//! begins. It tells places, never content. What the token does not read is told by its message only.
+//!
+//! ```text
+//! objects of each group ─▶ drafts (what is not sent yet, and reasons) ─▶ done
+//! ```
+
+use std::collections::BTreeSet;
+
+use belfry_proto::{
+    envelope::payload,
+    guard::subject::{Place, Subject},
+    id::{GroupId, MemberId, MessageId, PublicationId},
+    schema::Role,
+    stix::object::Object,
+    time::Timestamp,
+};
+use serde::Serialize;
+
+use super::{Inner, Principal, Query, QueryError, authorise::admit};
+use crate::{
+    clock,
+    store::{DraftRow, DraftState, ObjectView, PageQuery},
+};
+
+/// Objects that one step examines: a second of parsing.
+const OBJECTS: usize = 20_000;
+/// Drafts that one step examines: each may hold 64 MiB that are not sent yet.
+const DRAFTS: usize = 100;
+
+/// Where a step begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Step {
+    /// At the first group.
+    #[default]
+    Start,
+    /// In a group, after this date added.
+    Objects(GroupId, Option<Timestamp>),
+    /// After this draft.
+    Drafts(Option<PublicationId>),
+}
+
+impl Step {
+    /// From what [`Step::to_text`] gave.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (what, rest) = text.split_once(':')?;
+        match what {
+            "objects" => {
+                let (group, after) = rest.split_once(':')?;
+                let after =
+                    if after.is_empty() { None } else { Some(Timestamp::from_micros(after.parse().ok()?)) };
+                Some(Self::Objects(GroupId::new(group.parse().ok()?), after))
+            }
+            "drafts" if rest.is_empty() => Some(Self::Drafts(None)),
+            "drafts" => Some(Self::Drafts(Some(rest.parse().ok()?))),
+            _ => None,
+        }
+    }
+
+    /// For a client to hand back.
+    #[must_use]
+    pub fn to_text(self) -> String {
+        match self {
+            Self::Start => String::new(),
+            Self::Objects(group, after) => {
+                let after = after.map(|after| after.as_micros().to_string()).unwrap_or_default();
+                format!("objects:{}:{after}", group.get())
+            }
+            Self::Drafts(after) => format!("drafts:{}", after.map(|id| id.to_string()).unwrap_or_default()),
+        }
+    }
+}
+
+/// What one step found.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// What, and where.
+    pub hits: Vec<Hit>,
+    /// Rows it examined.
+    pub examined: usize,
+    /// Where to go on; unset at the end.
+    pub next: Option<Step>,
+}
+
+/// One place that names somebody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Hit {
+    /// `object`, `draft` or `reason`.
+    pub kind: &'static str,
+    /// Which values, from 1.
+    pub values: BTreeSet<usize>,
+    /// Properties of the object.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub paths: BTreeSet<String>,
+    /// Slug of the group.
+    pub group: String,
+    /// Message it came in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<MessageId>,
+    /// Publication it is part of.
+    pub publication: PublicationId,
+    /// STIX id; unset for what this token does not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<String>,
+    /// Whose.
+    pub member: MemberId,
+    /// Its name.
+    pub organisation: Option<String>,
+    /// Members that say the very same.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reporters: Vec<MemberId>,
+    /// By its author's clock; of a draft, when it became durable.
+    pub date: Timestamp,
+    /// What can be done about it here: `withdraw`, `withdraw-as-steward`, `ask`, `discard`, `wait` or `nothing`.
+    pub remedy: &'static str,
+}
+
+impl Query {
+    /// One step of a search for a person, in the groups the principal reads.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn subject(
+        &self,
+        principal: &Principal,
+        subject: Subject,
+        step: Step,
+    ) -> Result<Found, QueryError> {
+        let groups: Vec<GroupId> = self.all_readable(principal).iter().map(|group| group.group()).collect();
+        let (principal, query) = (principal.clone(), self.clone());
+        self.read(move |inner| {
+            let own = query.roster().by_node(&inner.node).map(|own| own.member);
+            let step = match (step, groups.first()) {
+                (Step::Start, Some(first)) => Step::Objects(*first, None),
+                (Step::Start, None) => Step::Drafts(None),
+                (step, _) => step,
+            };
+            match step {
+                Step::Objects(group, after) if groups.contains(&group) => {
+                    let mut found = inner.people_in(&query, &principal, &subject, own, group, after)?;
+                    let follows = groups.iter().skip_while(|id| **id != group).nth(1);
+                    found.next = found.next.or(Some(match follows {
+                        Some(next) => Step::Objects(*next, None),
+                        None => Step::Drafts(None),
+                    }));
+                    Ok(found)
+                }
+                Step::Objects(..) | Step::Start => {
+                    Ok(Found { next: Some(Step::Drafts(None)), ..Found::default() })
+                }
+                Step::Drafts(after) => inner.people_in_drafts(&query, &subject, own, &groups, after),
+            }
+        })
+        .await
+    }
+
+    /// Stewards of a group, who may withdraw what others published there.
+    #[must_use]
+    pub fn stewards(&self, slug: &str) -> Vec<String> {
+        let (roster, now) = (self.roster(), clock::now());
+        let Some(group) = self.group_named(slug) else { return Vec::new() };
+        let is_steward = |member: &belfry_proto::trust::roster::Member| {
+            member.serials.iter().any(|serial| roster.role(*serial, group, now) == Some(Role::Steward))
+        };
+        roster.members().filter(|member| is_steward(member)).map(|m| m.organisation.name.clone()).collect()
+    }
+}
+
+impl Inner {
+    fn people_in(
+        &self,
+        query: &Query,
+        principal: &Principal,
+        subject: &Subject,
+        own: Option<MemberId>,
+        group: GroupId,
+        after: Option<Timestamp>,
+    ) -> Result<Found, QueryError> {
+        let page = self.store.page(group, &PageQuery { after, kinds: None, examine: OBJECTS })?;
+        let mut found = Found { examined: page.rows.len(), ..Found::default() };
+        if page.more {
+            found.next = page.next_after.map(|after| Step::Objects(group, Some(after)));
+        }
+        let is_steward = self.is_steward(group);
+        for row in page.rows {
+            let places = places(subject, &row);
+            if places.is_empty() {
+                continue;
+            }
+            let reads = admit(principal, row.clone()).is_some();
+            let remedy = match (own == Some(row.member), is_steward) {
+                _ if row.withdrawn => "nothing",
+                (true, _) => "withdraw",
+                (false, true) => "withdraw-as-steward",
+                (false, false) => "ask",
+            };
+            found.hits.push(Hit {
+                kind: "object",
+                values: places.iter().map(|place| place.value).collect(),
+                paths: if reads {
+                    places.into_iter().map(|place| place.path).collect()
+                } else {
+                    BTreeSet::new()
+                },
+                group: query.slug(group),
+                message: Some(row.message),
+                publication: row.publication,
+                object: reads.then_some(row.id),
+                member: row.member,
+                organisation: query.organisation(row.member),
+                reporters: row.reporters,
+                date: row.created,
+                remedy,
+            });
+        }
+        Ok(found)
+    }
+
+    fn is_steward(&self, group: GroupId) -> bool {
+        let (roster, now) = (self.roster.snapshot(), clock::now());
+        let own = roster.by_node(&self.node).map(|own| own.serial);
+        own.is_some_and(|own| roster.role(own, group, now) == Some(Role::Steward))
+    }
+
+    fn people_in_drafts(
+        &self,
+        query: &Query,
+        subject: &Subject,
+        own: Option<MemberId>,
+        groups: &[GroupId],
+        after: Option<PublicationId>,
+    ) -> Result<Found, QueryError> {
+        let rows = self.store.drafts(after, DRAFTS)?;
+        let mut found = Found { examined: rows.len(), ..Found::default() };
+        if rows.len() == DRAFTS {
+            found.next = rows.last().map(|row| Step::Drafts(Some(row.publication)));
+        }
+        for row in rows.iter().filter(|row| groups.contains(&row.group)) {
+            let hit = |kind, values, paths, object, remedy| Hit {
+                kind,
+                values,
+                paths,
+                group: query.slug(row.group),
+                message: None,
+                publication: row.publication,
+                object,
+                member: own.unwrap_or(MemberId::new([0; 16])),
+                organisation: own.and_then(|own| query.organisation(own)),
+                reporters: Vec::new(),
+                date: row.created,
+                remedy,
+            };
+            for (id, places) in in_draft(subject, row) {
+                let remedy = if row.state == DraftState::Held { "discard" } else { "wait" };
+                let values = places.iter().map(|place| place.value).collect();
+                let paths = places.into_iter().map(|place| place.path).collect();
+                found.hits.push(hit("draft", values, paths, Some(id), remedy));
+            }
+            let said: BTreeSet<usize> =
+                row.reason.iter().flat_map(|reason| subject.in_text(reason).collect::<Vec<_>>()).collect();
+            if !said.is_empty() {
+                found.hits.push(hit("reason", said, BTreeSet::new(), None, "nothing"));
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn places(subject: &Subject, row: &ObjectView) -> BTreeSet<Place> {
+    Object::parse(&row.raw).map(|object| subject.in_object(&object)).unwrap_or_default()
+}
+
+/// Objects of a draft that is not sent yet; what was sent is among the objects.
+fn in_draft(subject: &Subject, row: &DraftRow) -> Vec<(String, BTreeSet<Place>)> {
+    let parts = row.parts.iter().filter_map(|part| payload::parse(part).ok());
+    let objects = parts.flat_map(|part| part.objects);
+    let found = objects.map(|object| (object.id().to_owned(), subject.in_object(&object)));
+    found.filter(|(_, places)| !places.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_goes_to_the_client_and_back() {
+        let at = Timestamp::from_micros(7);
+        let draft = PublicationId::new([7; 16]);
+        for step in [
+            Step::Objects(GroupId::new(3), None),
+            Step::Objects(GroupId::new(3), Some(at)),
+            Step::Drafts(None),
+            Step::Drafts(Some(draft)),
+        ] {
+            assert_eq!(Step::parse(&step.to_text()), Some(step));
+        }
+        for wrong in ["", "objects", "objects:x:", "objects:1:x", "drafts:zz", "other:1"] {
+            assert_eq!(Step::parse(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A steward publishes for a member that does not want to be named; and nobody learns which.
+
+use belfry_node::clock;
+use belfry_proto::{schema, topic::Topic};
+use belfry_tests::{Bundle, Coalition, Forge, Hostile, Member, forge::payload};
+use prost::Message as _;
+use serde_json::{Value, json};
+
+const ASKED: &str = "message of 2026-11-25, case 4711";
+const CREATOR: &str = "identity--298fe907-7931-4fd2-8131-2814dd493134";
+
+/// The bank was hit; sam is the steward it asks; alice publishes, and is no steward; bob reads.
+struct Story {
+    bank: Member,
+    alice: Member,
+    bob: Member,
+    sam: Member,
+}
+
+async fn story() -> anyhow::Result<Story> {
+    let mut coalition = Coalition::new()?;
+    let mut bank = coalition.member("Example Bank NV").publisher(["cidr"]).issue()?;
+    let mut alice = coalition.member("alice").publisher(["cidr"]).issue()?;
+    let mut bob = coalition.member("bob").reader(["cidr"]).issue()?;
+    let mut sam = coalition.member("sam").steward(["cidr"]).issue()?;
+    coalition.start([&mut bank, &mut alice, &mut bob, &mut sam]).await?;
+    Ok(Story { bank, alice, bob, sam })
+}
+
+/// An indicator as the bank's own tool made it.
+fn from_the_bank() -> Bundle {
+    let mut bundle = Bundle::indicators(2);
+    for object in &mut bundle.objects {
+        object["created_by_ref"] = json!(CREATOR);
+    }
+    bundle.objects.push(json!({
+        "type": "identity", "spec_version": "2.1", "id": CREATOR, "name": "Example Bank",
+        "created": "2026-11-01T08:00:00.000Z", "modified": "2026-11-01T08:00:00.000Z",
+    }));
+    bundle
+}
+
+/// An object of `cidr` as REST has it.
+async fn told(member: &Member, id: &str) -> anyhow::Result<Value> {
+    let answer = member.api()?.get(&format!("/api/v1/objects/{id}")).await?.expect(200)?;
+    Ok(answer["objects"][0].clone())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_steward_publishes_for_a_member_and_readers_learn_that_it_did_but_not_for_whom()
+-> anyhow::Result<()> {
+    let Story { bank, bob, sam, .. } = story().await?;
+    let bundle = from_the_bank();
+    let indicators = &bundle.ids()[..2];
+    let accepted = sam.publish("cidr", &bundle).tlp("green").on_behalf(bank.name(), ASKED).accepted().await?;
+    let messages = accepted.flushed().await?;
+    bob.shows("cidr", indicators).await?;
+
+    for id in indicators {
+        let object = told(&bob, id).await?;
+        assert_eq!((object["on_behalf"].as_bool(), &object["organisation"]), (Some(true), &json!("sam")));
+        let pattern = object["object"]["pattern"].as_str().unwrap_or_default();
+        let question = json!({ "values": [pattern.split('\'').nth(1)] }).to_string();
+        let found =
+            bob.api()?.post("/api/v1/lookup", &[("content-type", "application/json")], question).await?;
+        let naming = found.expect(200)?["results"][0]["objects"][0].clone();
+        assert_eq!(
+            (&naming["on_behalf"], &naming["organisation"]),
+            (&json!(true), &json!("sam")),
+            "{naming}"
+        );
+    }
+    // TAXII has the authors' JSON and nothing beside it: a note says it there.
+    let objects = bob.api()?.objects("cidr").await?;
+    let note = objects.iter().find(|object| object["type"] == "note").expect("a note says so");
+    assert_eq!(note["labels"], json!(["on-behalf-of-member"]));
+    assert_eq!(note["object_refs"], json!(indicators));
+    let all = serde_json::to_string(&objects)?.to_lowercase();
+    for name in ["example bank", &bank.id().to_string(), CREATOR, "4711"] {
+        assert!(!all.contains(name), "{name}: {all}");
+    }
+    // Nor does what every node keeps of the message, once opened.
+    let why = bob.api()?.get(&format!("/api/v1/messages/{}", messages[0])).await?.expect(200)?;
+    assert!(!why.to_string().contains(&bank.id().to_string()), "{why}");
+
+    // The steward's own record: who asked and how, and what came of it.
+    let log = sam.api()?.get("/api/v1/audit").await?.expect(200)?;
+    let entries = log["entries"].as_array().expect("entries");
+    let record = entries.iter().find(|entry| entry["event"] == "on-behalf").expect("it is recorded");
+    assert_eq!(record["member"], json!(bank.id()));
+    assert_eq!((&record["organisation"], &record["asked"]), (&json!("Example Bank NV"), &json!(ASKED)));
+    let result = entries.iter().find(|entry| entry["event"] == "result" && entry["call"] == record["call"]);
+    assert_eq!(result.map(|entry| &entry["subject"]), Some(&accepted.answer["publication"]));
+    // It is sealed: the disk without its key says nothing of it.
+    for file in std::fs::read_dir(sam.folder().join("audit"))? {
+        let bytes = std::fs::read(file?.path())?;
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("Example Bank") && !text.contains("4711"));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_a_steward_may_and_what_would_name_the_member_is_refused_with_its_place() -> anyhow::Result<()> {
+    let Story { bank, alice, sam, .. } = story().await?;
+    let mut named = Bundle::saying("first seen at Example-Bank on Monday");
+    named.objects[0]["labels"] = json!(["x"]);
+    let plain = Bundle::indicators(1);
+    for (publish, status, code) in [
+        (alice.publish("cidr", &plain).on_behalf(bank.name(), ASKED), 403, "not-a-steward"),
+        (sam.publish("cidr", &named).on_behalf(bank.name(), ASKED), 422, "names-member"),
+        (sam.publish("cidr", &plain).on_behalf("sam", ASKED), 422, "on-behalf-of-self"),
+        (sam.publish("cidr", &plain).on_behalf("nobody", ASKED), 422, "unknown-member"),
+        (sam.publish("cidr", &plain).on_behalf(bank.name(), ""), 400, "bad-parameter"),
+        (sam.publish("cidr", &plain).on_behalf(bank.name(), "by jan@bank.example"), 400, "bad-parameter"),
+    ] {
+        let answer = publish.tlp("green").send().await?;
+        assert_eq!((answer.status, answer.body["code"].as_str()), (status, Some(code)), "{}", answer.body);
+        if code == "names-member" {
+            assert_eq!(answer.body["object"], named.objects[0]["id"]);
+            assert_eq!(answer.body["path"], "description");
+            assert!(!answer.body.to_string().contains("Example"), "{}", answer.body);
+        }
+    }
+    assert_eq!(sam.store()?.queued(10)?, []);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_but_a_steward_is_believed_to_speak_for_another() -> anyhow::Result<()> {
+    let mut coalition = Coalition::new()?;
+    let mut bob = coalition.member("bob").reader(["cidr"]).issue()?;
+    let mut carol = coalition.member("carol").reader(["cidr"]).issue()?;
+    let mallory = coalition.member("mallory").publisher(["cidr"]).issue()?;
+    coalition.start([&mut bob, &mut carol]).await?;
+    let group = coalition.group("cidr")?;
+    let hostile = Hostile::as_member(&mallory, &coalition).await?;
+    hostile.subscribe(&[group]).await?;
+    hostile.join(&bob).await?;
+    // A node of a publisher says of what it shares that it is on behalf of another.
+    let bundle = Bundle::indicators(1);
+    let claims = schema::Payload { on_behalf: true, ..schema::Payload::decode(payload(&bundle).as_slice())? };
+    let mut forge = Forge::new(&mallory, group, coalition.roster())?;
+    let message = forge.next_of(&claims.encode_to_vec(), clock::now())?;
+    let kem = &coalition.roster().certificate(bob.serial()).expect("it was issued").kem;
+    let sealed = forge.key().grant_to(kem, &mut rand::rng());
+    let pushed = schema::KeysRequest {
+        group: group.get(),
+        key_ids: Vec::new(),
+        pushed: vec![schema::SealedGrant { key_id: forge.key().id().to_vec(), sealed }],
+    };
+    hostile.network().keys(&bob.node(), pushed).await?;
+    hostile.gossip(Topic::Group(group), message.bytes()).await?;
+    bob.shows("cidr", &bundle.ids()).await?;
+    let object = told(&bob, &bundle.ids()[0]).await?;
+    assert_eq!((object.get("on_behalf"), &object["organisation"]), (None, &json!("mallory")));
+    Ok(())
+}

@@ -149,13 +149,7 @@ fn numbers(bytes: &[u8], at: usize, found: &mut BTreeSet<Personal>) -> usize {
 /// the groups of its kind, the same single sign between all of them, and not a piece of something longer. Card numbers
 /// are refused whatever anybody says, and one long number in a hundred looks like one; so what is told by the signs around
 /// it to be a part of a name, a decimal or a table of figures is none.
-fn is_card(
-    bytes: &[u8],
-    groups: &[(usize, usize)],
-    first: usize,
-    digits: &[u8],
-    lengths: &[usize],
-) -> bool {
+fn is_card(bytes: &[u8], groups: &[(usize, usize)], first: usize, digits: &[u8], lengths: &[usize]) -> bool {
     if !matches!(lengths, [14..=17] | [4, 4, 4, 1 | 4 | 5] | [4, 6, 4 | 5]) || !digits::is_card(digits) {
         return false;
     }
@@ -177,7 +171,9 @@ fn is_card(
         }
     }
     let is_joined = |sign: Option<&u8>, beyond: Option<&u8>| {
-        matches!(sign, Some(b'.' | b'-' | b'+')) && beyond.is_some_and(|&byte| is_word(byte)) && sign != between.and_then(<[u8]>::first)
+        matches!(sign, Some(b'.' | b'-' | b'+'))
+            && beyond.is_some_and(|&byte| is_word(byte))
+            && sign != between.and_then(<[u8]>::first)
     };
     let at = |back: usize| from.checked_sub(back).and_then(|at| bytes.get(at));
     !is_joined(at(1), at(2)) && !is_joined(bytes.get(to), bytes.get(to + 1))

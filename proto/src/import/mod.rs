@@ -173,7 +173,9 @@ pub enum Why {
     #[error("is a galaxy of type {0}, which has no STIX object")]
     Galaxy(String),
     /// Shared with some, and who they are is known elsewhere.
-    #[error("is for a sharing group that is not known here, and counts as TLP:AMBER+STRICT unless it says a stricter one")]
+    #[error(
+        "is for a sharing group that is not known here, and counts as TLP:AMBER+STRICT unless it says a stricter one"
+    )]
     SharingGroup,
     /// An encoded piece.
     #[error("is encoded; paste it as text")]

@@ -219,7 +219,10 @@ fn markings_of_an_event_hold_and_unknown_ones_are_the_narrowest() {
     assert_eq!(marked(&["tlp:red"], &[], "0").0, Some(Tlp::Red));
     let (tlp, _, found) = marked(&["tlp:clear"], &[], "4");
     assert_eq!(tlp, Some(Tlp::AmberStrict));
-    assert!(skipped(&found)[0].starts_with("Event is for a sharing group that is not known here"), "{found:?}");
+    assert!(
+        skipped(&found)[0].starts_with("Event is for a sharing group that is not known here"),
+        "{found:?}"
+    );
     let (tlp, _, found) = marked(&[], &[], "9");
     assert_eq!(tlp, Some(Tlp::AmberStrict));
     assert_eq!(skipped(&found), ["Event carries a marking that cannot be read: distribution 9"]);
@@ -227,18 +230,22 @@ fn markings_of_an_event_hold_and_unknown_ones_are_the_narrowest() {
 
 #[test]
 fn an_objects_distribution_holds_for_its_attributes_and_for_no_others() {
-    let object = |distribution: &str| json!({"name": "file", "distribution": distribution, "Attribute": [
-        attribute(10, "md5", &"ab".repeat(16), &json!({"distribution": "5", "Sighting": [{"date_sighting": "1763800005", "type": "0"}]})),
-        attribute(11, "sha1", &"cd".repeat(20), &json!({"distribution": "3"})),
-    ]});
-    let more = json!({"Tag": [{"name": "tlp:green"}], "distribution": "3", "Object": [object("4"), object("3")]});
+    let object = |distribution: &str| {
+        json!({"name": "file", "distribution": distribution, "Attribute": [
+            attribute(10, "md5", &"ab".repeat(16), &json!({"distribution": "5", "Sighting": [{"date_sighting": "1763800005", "type": "0"}]})),
+            attribute(11, "sha1", &"cd".repeat(20), &json!({"distribution": "3"})),
+        ]})
+    };
+    let more =
+        json!({"Tag": [{"name": "tlp:green"}], "distribution": "3", "Object": [object("4"), object("3")]});
     let plain = attribute(12, "domain", "evil.example", &json!({"distribution": "5"}));
     let found = import(Format::Misp, &event(&json!([plain]), &more));
     assert_eq!(skipped(&found).len(), 1, "{found:?}");
     assert!(skipped(&found)[0].starts_with("Event.Object[0] is for a sharing group"));
     let objects = objects(found);
     let marked = |id: &str| objects.iter().find(|object| object.id() == id).unwrap().marking_refs().to_vec();
-    let (strict, green) = (vec![Tlp::AmberStrict.marking_id().to_owned()], vec![Tlp::Green.marking_id().to_owned()]);
+    let (strict, green) =
+        (vec![Tlp::AmberStrict.marking_id().to_owned()], vec![Tlp::Green.marking_id().to_owned()]);
     for n in [10, 11] {
         assert_eq!(marked(&format!("indicator--{UUID}{n}")), strict);
     }

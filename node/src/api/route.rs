@@ -120,6 +120,8 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/api/v1/hooks", Admin, rest::hooks::list),
         Route::get("/api/v1/hooks/{hook}/dead-letters", Admin, rest::hooks::dead_letters),
         Route::post("/api/v1/hooks/{hook}/replay", Admin, rest::hooks::replay),
+        Route::get("/api/v1/sources", Admin, rest::sources::list),
+        Route::post("/api/v1/sources/{source}/run", Admin, rest::sources::run),
         Route::get("/api/v1/audit", Admin, rest::audit::entries),
         Route::get("/api/v1/tokens", Admin, tokens::list),
         Route::post("/api/v1/tokens", Admin, tokens::create),

@@ -42,6 +42,7 @@ mod preview;
 mod publication;
 mod publish;
 mod run;
+mod source;
 mod status;
 mod store;
 mod sync;
@@ -126,6 +127,9 @@ enum Command {
     /// Show webhooks and log servers, and have them try again
     #[command(subcommand)]
     Hook(hook::Command),
+    /// Show what is taken in from elsewhere, and have it run now
+    #[command(subcommand)]
+    Source(source::Command),
     Heads(heads::Heads),
     ImportLog(import_log::ImportLog),
     ExportLog(own_log::ExportLog),
@@ -194,6 +198,7 @@ impl Command {
             Self::Lookup(command) => command.run(global),
             Self::Export(command) => command.run(global),
             Self::Hook(command) => command.run(global),
+            Self::Source(command) => command.run(global),
             Self::Heads(command) => command.run(global),
             Self::ImportLog(command) => command.run(global),
             Self::ExportLog(command) => command.run(global),

@@ -1,11 +1,11 @@
-//! One HTTP request to one judged address: no redirects, no cookies, no body read but to be thrown away.
+//! One HTTP request to one judged address: no redirects, no cookies, bounded in time and bytes.
 
 use std::{net::SocketAddr, time::Duration};
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
-    Request, StatusCode,
-    body::Bytes,
+    Method, Request, StatusCode,
+    body::{Bytes, Incoming},
     client::conn::http1,
     header::{HOST, HeaderMap, RETRY_AFTER},
 };
@@ -19,62 +19,94 @@ use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 use super::reach::{Reach, reach};
 use crate::config::HttpUrl;
 
-/// Until an answer's head is here (Standard Webhooks: 15 to 30 seconds).
-const TIMEOUT: Duration = Duration::from_secs(20);
-/// Bytes of an answer's body that are read, and thrown away, so that it ends in order.
-const MAX_BODY: usize = 64 << 10;
 /// Longest wait that an answer may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(3_600);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ClientError {
+pub(crate) enum ClientError {
     #[error("its name does not resolve")]
     Unknown,
-    #[error(
-        "it resolves to no address that this webhook may connect to; `private` allows those of this site"
-    )]
+    #[error("it resolves to no address that may be connected to; `private` allows those of this site")]
     Forbidden,
     #[error("no connection: {0}")]
     Connect(std::io::Error),
-    #[error("no answer in {} s", TIMEOUT.as_secs())]
-    Slow,
+    #[error("no answer in {} s", .0.as_secs())]
+    Slow(Duration),
+    #[error("its answer has more than {0} bytes")]
+    TooLong(usize),
     #[error("HTTP: {0}")]
     Http(#[from] hyper::Error),
     #[error("HTTP: {0}")]
     Request(#[from] hyper::http::Error),
+    /// While the body came.
+    #[error("its answer broke off: {0}")]
+    Body(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// How much of an answer is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// From the look-up of the name to the answer's last byte.
+    pub(crate) time: Duration,
+    /// Bytes of its body.
+    pub(crate) body: usize,
 }
 
 /// What came back.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) again: Option<Duration>,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// How long it asks to be left alone.
+    pub(crate) again: Option<Duration>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// Whom to talk to, and how.
-pub(super) struct Client {
-    pub(super) url: HttpUrl,
-    pub(super) private: bool,
-    pub(super) tls: Option<(TlsConnector, ServerName<'static>)>,
+pub(crate) struct Client {
+    pub(crate) url: HttpUrl,
+    pub(crate) private: bool,
+    pub(crate) tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
 impl Client {
-    /// Posts `body`.
-    pub(super) async fn post(&self, headers: HeaderMap, body: Vec<u8>) -> Result<Answer, ClientError> {
-        match tokio::time::timeout(TIMEOUT, self.exchange(headers, body)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(ClientError::Slow),
-        }
+    /// Posts `body` to the URL itself. What is said beside the status is nobody's business and thrown away.
+    pub(crate) async fn post(
+        &self,
+        headers: HeaderMap,
+        body: Vec<u8>,
+        limits: Limits,
+    ) -> Result<Answer, ClientError> {
+        let mut request = Request::builder().method(Method::POST).uri(&self.url.path).body(whole(body))?;
+        *request.headers_mut() = headers;
+        within(limits.time, self.exchange(request, limits.body, false)).await
     }
 
-    async fn exchange(&self, headers: HeaderMap, body: Vec<u8>) -> Result<Answer, ClientError> {
+    /// Gets what stands at `path`, query included, of the same host.
+    pub(crate) async fn get(
+        &self,
+        path: &str,
+        headers: HeaderMap,
+        limits: Limits,
+    ) -> Result<Answer, ClientError> {
+        let mut request = Request::builder().method(Method::GET).uri(path).body(whole(Vec::new()))?;
+        *request.headers_mut() = headers;
+        within(limits.time, self.exchange(request, limits.body, true)).await
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        most: usize,
+        is_kept: bool,
+    ) -> Result<Answer, ClientError> {
         let stream = self.connect().await?;
         match &self.tls {
             Some((connector, name)) => {
                 let stream = connector.connect(name.clone(), stream).await.map_err(ClientError::Connect)?;
-                self.request(stream, headers, body).await
+                self.request(stream, request, most, is_kept).await
             }
-            None => self.request(stream, headers, body).await,
+            None => self.request(stream, request, most, is_kept).await,
         }
     }
 
@@ -105,24 +137,31 @@ impl Client {
         }
     }
 
-    async fn request<S>(&self, stream: S, headers: HeaderMap, body: Vec<u8>) -> Result<Answer, ClientError>
+    async fn request<S>(
+        &self,
+        stream: S,
+        mut request: Request<Full<Bytes>>,
+        most: usize,
+        is_kept: bool,
+    ) -> Result<Answer, ClientError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let mut request = Request::post(&self.url.path).body(Full::new(Bytes::from(body)))?;
-        *request.headers_mut() = headers;
         let host = self.url.authority().parse().map_err(hyper::http::Error::from)?;
         request.headers_mut().insert(HOST, host);
         let answer = async {
             let response = sender.send_request(request).await?;
-            let status = response.status();
-            let again = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+            let (head, body) = response.into_parts();
+            let again = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
             let again = again.and_then(|text| text.parse().ok()).map(Duration::from_secs);
-            let body = Limited::new(response.into_body(), MAX_BODY);
-            // What it says beside its status is nobody's business here.
-            let _ = body.collect().await;
-            Ok(Answer { status, again: again.map(|again| again.min(MAX_WAIT)) })
+            let body = match read(body, most).await {
+                Ok(body) if is_kept => body,
+                Err(error) if is_kept => return Err(error),
+                _ => Vec::new(),
+            };
+            let again = again.map(|again: Duration| again.min(MAX_WAIT));
+            Ok(Answer { status: head.status, headers: head.headers, again, body })
         };
         tokio::pin!(connection);
         tokio::pin!(answer);
@@ -134,4 +173,27 @@ impl Client {
             }
         }
     }
+}
+
+fn whole(body: Vec<u8>) -> Full<Bytes> {
+    Full::new(Bytes::from(body))
+}
+
+async fn within<T>(
+    time: Duration,
+    exchange: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, ClientError> {
+    tokio::time::timeout(time, exchange).await.unwrap_or(Err(ClientError::Slow(time)))
+}
+
+/// A body of at most so many bytes.
+async fn read(body: Incoming, most: usize) -> Result<Vec<u8>, ClientError> {
+    let read = Limited::new(body, most).collect().await.map_err(|error| {
+        if error.is::<http_body_util::LengthLimitError>() {
+            ClientError::TooLong(most)
+        } else {
+            ClientError::Body(error)
+        }
+    });
+    Ok(read?.to_bytes().to_vec())
 }

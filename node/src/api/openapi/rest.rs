@@ -7,7 +7,8 @@ use super::{
         ExportReport, Exports, FileImported, Forks, Groups, Heads, Health, HeldDraft, HoldMade, HoldWanted,
         Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members, Message, Misp, MispFound,
         MispSearch, MispUser, MispVersion, NewToken, Newcomers, Objects, Peers, Preview, Publication,
-        Released, Replayed, Rotation, Status, Sync, TokenMade, Tokens, Withdrawal, Withdrawn,
+        Released, Replayed, Rotation, SourceRun, Sources, Status, Sync, TokenMade, Tokens, Withdrawal,
+        Withdrawn,
     },
 };
 
@@ -191,6 +192,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .answers(200, Content::json::<DeadLetters>()),
     Operation::post("/api/v1/hooks/{hook}/replay", "hooks", "Try dead letters again, and wake a hook that waits or stopped")
         .answers(202, Content::json::<Replayed>()),
+
+    Operation::get("/api/v1/sources", "sources", "Folders, collections and feeds, and how they are doing")
+        .answers(200, Content::json::<Sources>()),
+    Operation::post("/api/v1/sources/{source}/run", "sources", "Run one now, instead of when it is due")
+        .answers(202, Content::json::<SourceRun>()),
 
     Operation::get("/api/v1/audit", "node", "Who did what through this API: entries, oldest first, and where the chain stands")
         .query(AUDIT).answers(200, Content::json::<Audit>()),

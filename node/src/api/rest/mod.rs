@@ -21,6 +21,7 @@ pub(super) mod metrics;
 pub(super) mod newcomers;
 pub(super) mod objects;
 pub(super) mod publications;
+pub(super) mod sources;
 pub(super) mod status;
 pub(super) mod sync;
 pub(super) mod tokens;

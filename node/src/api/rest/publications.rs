@@ -50,8 +50,8 @@ pub(in crate::api) async fn submit(
     let mut submission = read(&app, &principal, &uri, &headers)?;
     let place = intake::place(&app, &headers)?;
     submission.bundle = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
-    let accepted = app.ports.publish.submit(submission).await?;
-    drop(place);
+    let publish = Arc::clone(&app.ports.publish);
+    let accepted = place.during(async move { Ok(publish.submit(submission).await?) }).await?;
     let status_url = format!("/api/v1/publications/{}", accepted.publication);
     let answer = json!({
         "publication": accepted.publication,
@@ -87,8 +87,8 @@ pub(in crate::api) async fn preview(
     let mut submission = read(&app, &principal, &uri, &headers)?;
     let place = intake::place(&app, &headers)?;
     submission.bundle = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
-    let preview = app.ports.publish.preview(submission).await?;
-    drop(place);
+    let publish = Arc::clone(&app.ports.publish);
+    let preview = place.during(async move { Ok(publish.preview(submission).await?) }).await?;
     Ok(Json(told(&app, &preview)))
 }
 
@@ -169,8 +169,6 @@ pub(super) fn stated(
     let reason = params.one("reason")?;
     let exclude_supervisors = params.flag("without_supervisors")?;
     Ok(Submission {
-        group,
-        bundle: Vec::new(),
         tlp,
         purpose: purpose.transpose()?,
         classes,
@@ -182,8 +180,7 @@ pub(super) fn stated(
         idempotency_key: idempotency_key(principal, headers)?,
         reason,
         hold: publishable.is_held(),
-        origin: None,
-        submitter: principal.name().to_owned(),
+        ..Submission::of(group, principal.name())
     })
 }
 

@@ -5,10 +5,11 @@
 //! ```text
 //! 7   main, cli                                process edge: args, exit codes
 //! 6   daemon                                   composition root: start / join / shutdown
-//! 5   api, hooks                               HTTP: TAXII, REST, events; what is pushed
+//! 5   api, hooks, sources                      HTTP: TAXII, REST, events; what is pushed, what is pulled
 //! 4   ingest, publish, grants, membership, sync, query, backup, notice
 //!                                              use-cases; they meet in store and feed, never call each other
-//! 3   network, store, feed, audit_log          adapters: libp2p, RocksDB, in-process notices, files
+//! 3   network, store, feed, audit_log, outbound
+//!                                              adapters: libp2p, RocksDB, in-process notices, files, HTTP to others
 //! 2   config, keys, clock, bucket, space, tasks, telemetry, texts, roster, words
 //! ```
 
@@ -29,11 +30,13 @@ pub mod keys;
 pub mod membership;
 pub mod network;
 pub mod notice;
+mod outbound;
 pub mod publish;
 pub mod query;
 pub mod refusals;
 pub mod roster;
 mod rows;
+pub mod sources;
 pub mod space;
 pub mod store;
 pub mod sync;

@@ -212,6 +212,7 @@ impl Member {
             defaults: Defaults { tlp: Tlp::AmberStrict, purpose: None },
             guards: belfry_node::config::Guards::default(),
             outlets: Outlets::default(),
+            sources: Vec::new(),
             tuning: self.tuning.clone(),
         };
         self.daemon = Some(self.started(&settings).await?);

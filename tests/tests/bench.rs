@@ -47,6 +47,20 @@ fn lookup_runs_quickly() {
     assert!(report["http_p99_ms"].as_f64().unwrap() > 0.0, "{report}");
 }
 
+#[test]
+fn import_runs_quickly() {
+    let report = quick("import");
+    assert!(report["csv_indicators_per_s"].as_f64().unwrap() > 0.0, "{report}");
+    assert!(report["misp_indicators_per_s"].as_f64().unwrap() > 0.0, "{report}");
+}
+
+#[test]
+fn export_runs_quickly() {
+    let report = quick("export");
+    assert!(report["anew_last_byte_ms"].as_f64().unwrap() > 0.0, "{report}");
+    assert!(report["bytes"].as_u64().unwrap() > 2_000 * 16, "{report}");
+}
+
 /// Without the reference server, which is no part of a test: its figures are then missing.
 #[test]
 fn taxii_runs_quickly() {

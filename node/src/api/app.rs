@@ -41,7 +41,7 @@ pub(crate) struct App {
     /// Failing authentications of one address; the Unix socket is `None`.
     pub(crate) failures: Buckets<Option<IpAddr>>,
     /// Kibibytes of bundles that may still be taken in.
-    pub(crate) submissions: Semaphore,
+    pub(crate) submissions: Arc<Semaphore>,
     pub(crate) streams: Arc<Semaphore>,
     /// Reads that the audit log does not know of yet.
     pub(super) reads: Reads,
@@ -65,7 +65,7 @@ impl App {
             addresses,
             requests: Buckets::new(requests),
             failures: Buckets::new(FAILURES),
-            submissions: Semaphore::new(SUBMISSIONS),
+            submissions: Arc::new(Semaphore::new(SUBMISSIONS)),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             reads: Reads::default(),
             exports: Cache::default(),

@@ -104,21 +104,14 @@ pub(super) async fn search(
         )
     })?;
     let rendered = app.exports.rendered(query, &principal, &profile.name).await?;
-    let entries: &[Entry] = if profile.shadow { &[] } else { &rendered.snapshot.entries };
-    let found: Vec<Value> = entries.iter().filter_map(|entry| search.takes(entry, &profile.name)).collect();
-    let total = found.len();
-    let limit = search.limit.unwrap_or(MOST).min(MOST);
-    let page = found.into_iter().skip(search.page.saturating_sub(1).saturating_mul(limit)).take(limit);
-    let mut response = match search.format {
-        Written::Json => {
-            Json(json!({ "response": { "Attribute": page.collect::<Vec<_>>() } })).into_response()
-        }
-        Written::Text => {
-            let lines: String =
-                page.filter_map(|found| Some(found.get("value")?.as_str()?.to_owned() + "\n")).collect();
-            ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], lines).into_response()
-        }
-    };
+    let format = search.format;
+    // A look at every entry, of which there may be millions, is no work for a thread that serves others.
+    let found = tokio::task::spawn_blocking(move || {
+        let entries: &[Entry] = if profile.shadow { &[] } else { &rendered.snapshot.entries };
+        search.page(entries, &profile.name)
+    });
+    let Found { total, body } = found.await.map_err(|error| Problem::internal(&error))?;
+    let mut response = ([(header::CONTENT_TYPE, format.content_type())], body).into_response();
     response.headers_mut().insert(RESULT_COUNT, HeaderValue::from(total));
     Ok(response)
 }
@@ -130,9 +123,25 @@ enum Written {
     Text,
 }
 
+impl Written {
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Text => "text/plain; charset=utf-8",
+        }
+    }
+}
+
+/// A page of what was found.
+struct Found {
+    /// How many there are in all.
+    total: usize,
+    body: Vec<u8>,
+}
+
 /// What is asked for.
 struct Search {
-    values: Vec<String>,
+    values: Values,
     types: BTreeSet<String>,
     categories: BTreeSet<String>,
     tags: BTreeSet<String>,
@@ -180,7 +189,7 @@ impl Search {
             Ok::<_, Problem>(number.transpose()?.map(|number| usize::try_from(number).unwrap_or(usize::MAX)))
         };
         let search = Self {
-            values: texts("value", take("value"))?,
+            values: Values::of(texts("value", take("value"))?),
             types: texts("type", take("type"))?.into_iter().collect(),
             categories: texts("category", take("category"))?.into_iter().collect(),
             tags: texts("tags", take("tags"))?.into_iter().map(|tag| tag.to_ascii_lowercase()).collect(),
@@ -198,8 +207,33 @@ impl Search {
         }
     }
 
-    /// The attribute that an entry is, if it is asked for.
-    fn takes(&self, entry: &Entry, profile: &str) -> Option<Value> {
+    /// The page asked for. Only what stands on it is made into attributes; the rest is counted.
+    fn page(&self, entries: &[Entry], profile: &str) -> Found {
+        let limit = self.limit.unwrap_or(MOST).min(MOST);
+        let from = self.page.saturating_sub(1).saturating_mul(limit);
+        let to = from.saturating_add(limit);
+        let (mut total, mut attributes, mut lines) = (0, Vec::new(), String::new());
+        for taken in entries.iter().filter_map(|entry| self.takes(entry)) {
+            if (from..to).contains(&total) {
+                match self.format {
+                    Written::Json => attributes.push(taken.attribute(profile)),
+                    Written::Text => {
+                        lines.push_str(taken.entry.observable.value());
+                        lines.push('\n');
+                    }
+                }
+            }
+            total += 1;
+        }
+        let body = match self.format {
+            Written::Json => json!({ "response": { "Attribute": attributes } }).to_string(),
+            Written::Text => lines,
+        };
+        Found { total, body: body.into_bytes() }
+    }
+
+    /// An entry as the attribute that it is, if it is asked for.
+    fn takes<'a>(&self, entry: &'a Entry) -> Option<Taken<'a>> {
         let value = entry.observable.value();
         let (kind, category) = exports::misp_type(entry.observable.kind())?;
         let is_one_of = |set: &BTreeSet<String>, text: &str| set.is_empty() || set.contains(text);
@@ -209,23 +243,37 @@ impl Search {
             && is_one_of(&self.types, kind)
             && is_one_of(&self.categories, category)
             && is_one_of(&self.tags, &tag)
-            && is_one_of(&self.uuids, &uuid.to_string())
+            && (self.uuids.is_empty() || self.uuids.contains(&uuid.to_string()))
             && self.to_ids != Some(false)
             && self.since.is_none_or(|since| entry.last >= since)
             && self.until.is_none_or(|until| entry.last <= until)
-            && (self.values.is_empty() || self.values.iter().any(|wanted| is_like(value, wanted)));
-        is_wanted.then(|| {
-            let event = exports::misp_id(&[b"export", profile.as_bytes()]);
-            let name = entry.sources.join("; ");
-            json!({
-                "id": number(uuid), "event_id": number(event), "uuid": uuid.to_string(), "type": kind,
-                "category": category, "value": value, "to_ids": true, "distribution": "0",
-                "timestamp": (entry.last.as_micros() / SECOND).to_string(),
-                "first_seen": entry.first, "last_seen": entry.last, "comment": entry.name, "deleted": false,
-                "disable_correlation": false, "object_id": "0", "object_relation": null,
-                "Tag": [{ "name": tag, "colour": "#888888", "exportable": true }],
-                "Event": { "id": number(event), "uuid": event.to_string(), "info": format!("belfry {profile}: {name}") },
-            })
+            && self.values.hold(value);
+        is_wanted.then_some(Taken { entry, kind, category, tag, uuid })
+    }
+}
+
+/// An entry that is asked for.
+struct Taken<'a> {
+    entry: &'a Entry,
+    kind: &'static str,
+    category: &'static str,
+    tag: String,
+    uuid: Uuid,
+}
+
+impl Taken<'_> {
+    fn attribute(&self, profile: &str) -> Value {
+        let Taken { entry, kind, category, tag, uuid } = self;
+        let event = exports::misp_id(&[b"export", profile.as_bytes()]);
+        let name = entry.sources.join("; ");
+        json!({
+            "id": number(*uuid), "event_id": number(event), "uuid": uuid.to_string(), "type": kind,
+            "category": category, "value": entry.observable.value(), "to_ids": true, "distribution": "0",
+            "timestamp": (entry.last.as_micros() / SECOND).to_string(),
+            "first_seen": entry.first, "last_seen": entry.last, "comment": entry.name, "deleted": false,
+            "disable_correlation": false, "object_id": "0", "object_relation": null,
+            "Tag": [{ "name": tag, "colour": "#888888", "exportable": true }],
+            "Event": { "id": number(event), "uuid": event.to_string(), "info": format!("belfry {profile}: {name}") },
         })
     }
 }
@@ -290,9 +338,32 @@ fn moment(name: &str, value: &Value, now: Timestamp) -> Result<Timestamp, Proble
     }
 }
 
-/// As MISP compares: the whole value, or with `%` for anything before or behind it.
+/// Values asked for, as MISP compares them: whole, or with `%` for anything before or behind. In any case.
+#[derive(Debug, Default)]
+struct Values {
+    whole: BTreeSet<String>,
+    like: Vec<String>,
+}
+
+impl Values {
+    fn of(texts: Vec<String>) -> Self {
+        let texts = texts.iter().map(|text| text.to_lowercase());
+        let (like, whole): (Vec<_>, Vec<_>) =
+            texts.partition(|text| text.starts_with('%') || text.ends_with('%'));
+        Self { whole: whole.into_iter().collect(), like }
+    }
+
+    /// Whether `value` is one of them; of none asked for, every value is.
+    fn hold(&self, value: &str) -> bool {
+        if self.whole.is_empty() && self.like.is_empty() {
+            return true;
+        }
+        let value = value.to_lowercase();
+        self.whole.contains(&value) || self.like.iter().any(|wanted| is_like(&value, wanted))
+    }
+}
+
 fn is_like(value: &str, wanted: &str) -> bool {
-    let (value, wanted) = (value.to_lowercase(), wanted.to_lowercase());
     match (wanted.strip_prefix('%'), wanted.strip_suffix('%')) {
         (Some(rest), Some(_)) => value.contains(rest.trim_end_matches('%')),
         (Some(end), None) => value.ends_with(end),
@@ -327,10 +398,8 @@ mod tests {
         let search =
             read(json!({ "org": null, "includeContext": false, "value": { "OR": ["a"] }, "last": "1h" }))
                 .unwrap();
-        assert_eq!(
-            (search.values, search.since.unwrap().as_micros()),
-            (vec!["a".to_owned()], 9_996_400_000_000)
-        );
+        assert!(search.values.hold("A") && !search.values.hold("b"));
+        assert_eq!(search.since.unwrap().as_micros(), 9_996_400_000_000);
     }
 
     #[test]
@@ -344,7 +413,7 @@ mod tests {
             ("%.be", true),
             ("%x%", false),
         ] {
-            assert_eq!(is_like("evil.be", wanted), is_alike, "{wanted}");
+            assert_eq!(Values::of(vec![wanted.to_owned()]).hold("Evil.be"), is_alike, "{wanted}");
         }
     }
 }

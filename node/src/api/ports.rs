@@ -24,6 +24,9 @@ use crate::{
     sync::{GroupProgress, Report},
 };
 
+/// Says of a group whether it is meant.
+pub type OfGroups = Box<dyn Fn(GroupId) -> bool + Send>;
+
 /// The way in for content.
 #[async_trait]
 pub trait Publish: Send + Sync {
@@ -31,8 +34,8 @@ pub trait Publish: Send + Sync {
     async fn submit(&self, submission: Submission) -> Result<Accepted, SubmitError>;
     /// Tells what a submission would be and who could open it; nothing is kept.
     async fn preview(&self, submission: Submission) -> Result<Preview, SubmitError>;
-    /// Drafts that wait for a person.
-    async fn held(&self) -> Result<Vec<HeldDraft>, SubmitError>;
+    /// Drafts that wait for a person in some groups, and whether there are more.
+    async fn held(&self, of: OfGroups) -> Result<(Vec<HeldDraft>, bool), SubmitError>;
     /// One of them with its content.
     async fn held_draft(&self, publication: PublicationId) -> Result<OpenDraft, SubmitError>;
     /// Lets one go out.
@@ -84,6 +87,15 @@ pub trait NodeStatus: Send + Sync {
     fn replay(&self, hook: &str) -> Option<usize> {
         let _ = hook;
         None
+    }
+    /// Where things are taken in from, and how that goes.
+    fn sources(&self) -> Vec<SourceStatus> {
+        Vec::new()
+    }
+    /// Has a source run now; whether there is one of this name.
+    fn run_source(&self, source: &str) -> bool {
+        let _ = source;
+        false
     }
     /// What happened since the start: name and count, for `GET /metrics`.
     fn counters(&self) -> Vec<(String, u64)> {
@@ -196,6 +208,58 @@ pub struct HookStatus {
     pub failing_since: Option<Timestamp>,
     /// And why.
     pub failure: Option<String>,
+}
+
+/// How a source is doing.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourceStatus {
+    /// Its name.
+    pub name: String,
+    /// `folder`, `taxii` or `misp`.
+    pub kind: &'static str,
+    /// Where from.
+    pub from: String,
+    /// Slug of the group it is for.
+    pub group: String,
+    /// What it brings goes out without a person.
+    pub publishes: bool,
+    /// `waiting`, `running` or `failing`.
+    pub state: &'static str,
+    /// When a run last ended.
+    pub last_run: Option<Timestamp>,
+    /// When the next one begins; unset while one runs.
+    pub next_run: Option<Timestamp>,
+    /// Publications and drafts made, over all runs.
+    pub taken: u64,
+    /// Objects in them.
+    pub objects: u64,
+    /// Items that had come before.
+    pub known: u64,
+    /// Items, and objects of them, that were refused.
+    pub refused: u64,
+    /// Parts of items that tell nothing to look for.
+    pub skipped: u64,
+    /// Publications and drafts that the last run made.
+    pub last_taken: u64,
+    /// Refusals of the last run.
+    pub last_refused: u64,
+    /// The newest refusals since the start.
+    pub refusals: Vec<SourceRefusal>,
+    /// Since when its runs fail.
+    pub failing_since: Option<Timestamp>,
+    /// And why.
+    pub failure: Option<String>,
+}
+
+/// An item of a source that was not taken.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourceRefusal {
+    /// When.
+    pub at: Timestamp,
+    /// Which: a file, a STIX id, an event's.
+    pub item: String,
+    /// Why.
+    pub why: String,
 }
 
 /// An event that its receiver refused for good.

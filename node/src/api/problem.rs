@@ -278,6 +278,7 @@ impl From<SubmitError> for Problem {
             }
             SubmitError::NotHeld(_) => Self::new(StatusCode::CONFLICT, "not-held", said),
             SubmitError::Reason(_) => Self::unprocessable("bad-reason", said),
+            SubmitError::TooManyHeld { .. } => Self::new(StatusCode::CONFLICT, "too-many-drafts", said),
             SubmitError::NotAReader(_) => Self::unprocessable("recipient-not-a-reader", said),
             SubmitError::TooManyRecipients { .. } => Self::unprocessable("too-many-recipients", said),
             SubmitError::IdempotencyMismatch => {

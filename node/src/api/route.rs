@@ -123,6 +123,8 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/api/v1/hooks/{hook}/dead-letters", Admin, rest::hooks::dead_letters),
         Route::post("/api/v1/hooks/{hook}/replay", Admin, rest::hooks::replay),
         Route::post("/api/v1/subject-searches", Admin, rest::subjects::search),
+        Route::get("/api/v1/sources", Admin, rest::sources::list),
+        Route::post("/api/v1/sources/{source}/run", Admin, rest::sources::run),
         Route::get("/api/v1/audit", Admin, rest::audit::entries),
         Route::get("/api/v1/tokens", Admin, tokens::list),
         Route::post("/api/v1/tokens", Admin, tokens::create),

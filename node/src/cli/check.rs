@@ -25,6 +25,7 @@ use crate::{
         file::{self, FileError},
     },
     query::lists,
+    sources::Sources,
     space::{FileSystemOf, Probe as _},
 };
 
@@ -76,6 +77,9 @@ impl Check {
             }
             if !config.exports.is_empty() {
                 report.add("exports", exports(&config));
+            }
+            if !config.sources.is_empty() {
+                report.add("sources", sources(&config));
             }
         }
         output::print(&report.text)?;
@@ -240,25 +244,40 @@ fn membership(config: &Config, keys: Option<MemberKeys>) -> anyhow::Result<Strin
     ))
 }
 
+/// Sources name groups, too, and folders and secrets.
+fn sources(config: &Config) -> anyhow::Result<String> {
+    Sources::check(&config.sources)?;
+    for source in &config.sources {
+        let groups = std::slice::from_ref(&source.group);
+        known_groups(config, &format!("source {:?}", source.name), groups)?;
+    }
+    let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+    Ok(names.join(", "))
+}
+
 /// Profiles name groups, which the charter at hand has or has not.
 fn exports(config: &Config) -> anyhow::Result<String> {
+    for export in &config.exports {
+        known_groups(config, &format!("export {:?}", export.name), &export.groups)?;
+    }
+    let names: Vec<&str> = config.exports.iter().map(|export| export.name.as_str()).collect();
+    Ok(names.join(", "))
+}
+
+fn known_groups(config: &Config, whose: &str, groups: &[String]) -> anyhow::Result<()> {
     let folder = keys::DataFolder::new(&config.node.data_dir);
     if folder.log().exists() {
         let roster = fold(&read(&folder.log(), armour::read_log)?)?;
         let charter = roster.charter();
-        for export in &config.exports {
-            if let Some(group) = export.groups.iter().find(|group| charter.group_by_slug(group).is_none()) {
-                let known: Vec<&str> = charter.groups().iter().map(|group| group.slug.as_str()).collect();
-                bail!(
-                    "export {:?} is of the group {group:?}, which the charter does not have: it has {}",
-                    export.name,
-                    known.join(", ")
-                );
-            }
+        if let Some(group) = groups.iter().find(|group| charter.group_by_slug(group).is_none()) {
+            let known: Vec<&str> = charter.groups().iter().map(|group| group.slug.as_str()).collect();
+            bail!(
+                "{whose} is of the group {group:?}, which the charter does not have: it has {}",
+                known.join(", ")
+            );
         }
     }
-    let names: Vec<&str> = config.exports.iter().map(|export| export.name.as_str()).collect();
-    Ok(names.join(", "))
+    Ok(())
 }
 
 fn api_socket(config: &Config) -> anyhow::Result<String> {

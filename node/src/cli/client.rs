@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
 use super::exit::refused;
+pub(super) use crate::outbound::{path_and_query, segment};
 use crate::{
     config::Config,
     keys::file::{FileError, read_secret},
@@ -225,31 +226,10 @@ fn in_our_words(code: &str) -> Option<&'static str> {
         "unknown-member" => Some(" (`belfry members` lists them)"),
         "unknown-token" => Some(" (`belfry token list` shows them)"),
         "unknown-export" => Some(" (`belfry export` lists them)"),
+        "unknown-source" => Some(" (`belfry source list` shows them)"),
         "unknown-publication" => Some(" (`belfry publish` printed it)"),
         _ => None,
     }
-}
-
-/// `path?name=value…` with every value percent-encoded.
-pub(super) fn path_and_query(path: &str, query: &[(&str, &str)]) -> String {
-    let mut out = path.to_owned();
-    for (i, (name, value)) in query.iter().enumerate() {
-        let _ = write!(out, "{}{name}={}", if i == 0 { '?' } else { '&' }, segment(value));
-    }
-    out
-}
-
-/// `text` percent-encoded, for use as a path segment or a query value.
-pub(super) fn segment(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            _ => {
-                let _ = write!(out, "%{byte:02X}");
-            }
-        }
-        out
-    })
 }
 
 #[cfg(test)]
@@ -313,13 +293,5 @@ mod tests {
         write(&config.cli_token(), b"t", Readers::Owner, Existing::Keep).unwrap();
         let error = Client::new(&config, "").unwrap().get("/").unwrap_err().to_string();
         assert!(error.contains("belfry run"), "{error}");
-    }
-
-    #[test]
-    fn values_are_encoded() {
-        assert_eq!(
-            path_and_query("/a", &[("tlp", "amber+strict"), ("to", "a&b")]),
-            "/a?tlp=amber%2Bstrict&to=a%26b"
-        );
     }
 }

@@ -43,6 +43,7 @@ mod publication;
 mod publish;
 mod rules;
 mod run;
+mod source;
 mod status;
 mod store;
 mod subject;
@@ -132,6 +133,9 @@ enum Command {
     /// Show webhooks and log servers, and have them try again
     #[command(subcommand)]
     Hook(hook::Command),
+    /// Show what is taken in from elsewhere, and have it run now
+    #[command(subcommand)]
+    Source(source::Command),
     Heads(heads::Heads),
     ImportLog(import_log::ImportLog),
     ExportLog(own_log::ExportLog),
@@ -202,6 +206,7 @@ impl Command {
             Self::Subject(command) => command.run(global),
             Self::Export(command) => command.run(global),
             Self::Hook(command) => command.run(global),
+            Self::Source(command) => command.run(global),
             Self::Heads(command) => command.run(global),
             Self::ImportLog(command) => command.run(global),
             Self::ExportLog(command) => command.run(global),

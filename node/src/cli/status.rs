@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     global::{DataFolder, Global},
     listing::listed,
-    output,
+    output, source,
 };
 
 /// Show the running node: identity, certificate, roster, peers, groups.
@@ -129,6 +129,10 @@ fn text(status: &Value) -> String {
         "disputed",
     ];
     out += &listed(status.pointer("/held").unwrap_or(&Value::Null), "groups", &columns);
+    if status.get("sources").and_then(Value::as_array).is_some_and(|sources| !sources.is_empty()) {
+        out.push('\n');
+        out += &listed(status, "sources", &source::COLUMNS);
+    }
     out
 }
 
@@ -157,7 +161,9 @@ mod tests {
                 "groups": [{"slug": "cidr", "role": "publisher", "entries": 12}],
             },
             "node": {"peer_id": "12D3KooWx", "connected": 4, "readable_only_here": 0, "listening": []},
+            "sources": [{"name": "osint", "kind": "misp", "state": "failing", "failure": "answers 503"}],
         }));
+        assert!(text.contains("osint  misp") && text.contains("answers 503"), "{text}");
         assert!(text.starts_with("WARNING: the clock is 70 s off\n\nnode "), "{text}");
         assert!(text.contains("3, valid until 2027-11-30 (371 days)"), "{text}");
         assert!(text.contains("height 7, head -"), "{text}");

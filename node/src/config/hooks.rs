@@ -1,6 +1,6 @@
 //! `[[webhooks]]` and `[[syslog]]`: what is pushed out as it comes, and where to.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use belfry_proto::{
     schema::InformationClass,
@@ -8,7 +8,13 @@ use belfry_proto::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::policy::{self, Way};
+use super::{
+    policy::{self, Way},
+    url::{HttpUrl, at},
+};
+
+/// A URL as it should be.
+const LIKE: &str = "https://soar.example/hooks/belfry";
 
 /// What may leave by a hook.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,19 +59,6 @@ pub struct Syslog {
     pub target: Target,
     /// Certificates to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
-}
-
-/// A URL of the two kinds a webhook may have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpUrl {
-    /// `https`; plain HTTP only reaches this machine.
-    pub is_tls: bool,
-    /// Name or address, without brackets.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Path and query, from its slash on.
-    pub path: String,
 }
 
 /// A log server.
@@ -132,48 +125,6 @@ struct WrittenSyslog {
     classes: Vec<String>,
     #[serde(default)]
     shadow: bool,
-}
-
-impl HttpUrl {
-    fn parse(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| format!("url: {text:?} {why}, as in \"https://soar.example/hooks/belfry\"");
-        let uri: hyper::Uri = text.parse().map_err(|_| wrong("is not a URL"))?;
-        let authority = uri.authority().ok_or_else(|| wrong("names no host"))?;
-        if authority.as_str().contains('@') {
-            return Err(wrong("holds a user name or password, which belongs into no file like this one"));
-        }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-        let is_tls = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") if is_this_machine(&host) => false,
-            Some("http") => {
-                return Err(wrong("would be sent in the clear: write https, or a loopback address"));
-            }
-            _ => return Err(wrong("is neither https nor http")),
-        };
-        let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        Ok(Self { is_tls, host, port, path })
-    }
-
-    fn text(&self) -> String {
-        let scheme = if self.is_tls { "https" } else { "http" };
-        format!("{scheme}://{}{}", self.authority(), self.path)
-    }
-
-    /// Host and port, as a Host header has them.
-    #[must_use]
-    pub fn authority(&self) -> String {
-        at(&self.host, self.port)
-    }
-}
-
-fn is_this_machine(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-fn at(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 impl Target {
@@ -244,7 +195,7 @@ impl TryFrom<WrittenWebhook> for Webhook {
                 classes: classes(&written.classes)?,
                 shadow: written.shadow,
             },
-            url: HttpUrl::parse(&written.url)?,
+            url: HttpUrl::parse(&written.url, LIKE)?,
             secret_file: written.secret_file,
             private: written.private,
             ca_file: written.ca_file,

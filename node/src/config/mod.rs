@@ -13,6 +13,8 @@ mod exports;
 mod guards;
 mod hooks;
 mod policy;
+mod sources;
+mod url;
 pub(crate) mod value;
 
 use std::{
@@ -29,7 +31,9 @@ pub use self::{
     error::ConfigError,
     exports::{Export, Format, Lists},
     guards::Guards,
-    hooks::{Hook, HttpUrl, Syslog, Target, Webhook},
+    hooks::{Hook, Syslog, Target, Webhook},
+    sources::{Auth, Credential, Remote, Source, SourceKind},
+    url::HttpUrl,
     value::{Filter, parse_tlp},
 };
 
@@ -68,6 +72,8 @@ pub struct Config {
     pub webhooks: Vec<Webhook>,
     /// What is pushed as it comes, to log servers.
     pub syslog: Vec<Syslog>,
+    /// What is taken in from elsewhere.
+    pub sources: Vec<Source>,
 }
 
 /// `[node]`
@@ -381,6 +387,9 @@ impl Config {
         for syslog in &mut self.syslog {
             syslog.ca_file = syslog.ca_file.take().map(|path| folder.join(path));
         }
+        for source in &mut self.sources {
+            source.anchor(folder);
+        }
     }
 }
 
@@ -391,9 +400,9 @@ mod tests {
     use super::*;
 
     const EXAMPLE: &str = include_str!("../../../config/belfry.example.toml");
-    const SECTIONS: [&str; 14] = [
+    const SECTIONS: [&str; 15] = [
         "node", "keys", "network", "api", "audit", "store", "sync", "publish", "guards", "log", "lists",
-        "exports", "webhooks", "syslog",
+        "exports", "webhooks", "syslog", "sources",
     ];
 
     fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -436,11 +445,13 @@ mod tests {
         let shown: toml::Table = text.parse().unwrap();
         assert_eq!(fields("no-such-key = 1"), SECTIONS.map(str::to_owned).into());
         for section in SECTIONS {
-            let (table, header) = match &shown[section] {
-                toml::Value::Array(tables) => (tables[0].as_table().unwrap(), format!("[[{section}]]")),
-                table => (table.as_table().unwrap(), format!("[{section}]")),
+            // Of a section with several tables, each kind shows its own keys.
+            let (tables, header) = match &shown[section] {
+                toml::Value::Array(tables) => (tables.as_slice(), format!("[[{section}]]")),
+                table => (std::slice::from_ref(table), format!("[{section}]")),
             };
-            let shown: BTreeSet<String> = table.keys().cloned().collect();
+            let keys = tables.iter().flat_map(|table| table.as_table().unwrap().keys());
+            let shown: BTreeSet<String> = keys.cloned().collect();
             assert_eq!(shown, fields(&format!("{header}\nno-such-key = 1")), "{header}");
         }
     }

@@ -34,11 +34,12 @@ use crate::{
     identity::Identity,
     ingest::Ingest,
     keys::{DataFolder, Enrolment, Source, file},
-    membership::{DialLimits, GateTimes, Membership, Reach, Sources},
+    membership::{self, DialLimits, GateTimes, Membership, Reach},
     network::{self, Address, Network, NetworkConfig, RelayLimits},
     publish::{Defaults, Flusher, Guards, Holders, Publisher},
     query::{CLI_TOKEN, Groups, Query, Scope, lists::Lists},
     roster::LiveRoster,
+    sources::Sources,
     space::{FileSystemOf, Probe, Space},
     store::{Owner, Store},
     sync::{self, Sync},
@@ -67,6 +68,8 @@ pub struct Settings {
     pub guards: config::Guards,
     /// What tools are given.
     pub outlets: Outlets,
+    /// What is taken in from elsewhere.
+    pub sources: Vec<config::Source>,
     /// How often, and how full.
     pub tuning: Tuning,
 }
@@ -225,6 +228,7 @@ impl Settings {
                 webhooks: config.webhooks.clone(),
                 syslog: config.syslog.clone(),
             },
+            sources: config.sources.clone(),
             tuning: Tuning::from_config(config),
         })
     }
@@ -348,8 +352,9 @@ impl Daemon {
         );
         let (held, desk) = (flusher.held(), flusher.desk());
         tasks.spawn("flush", flusher.run());
-        let sources = Sources { hello: inbound.hello, gossip: inbound.admin, links: inbound.links };
-        tasks.spawn("membership", membership.run(sources));
+        let inbound_of =
+            membership::Sources { hello: inbound.hello, gossip: inbound.admin, links: inbound.links };
+        tasks.spawn("membership", membership.run(inbound_of));
 
         let Outlets { exports, lists, webhooks, syslog } = settings.outlets;
         let lists = tokio::task::spawn_blocking(move || Lists::open(lists)).await??;
@@ -385,6 +390,16 @@ impl Daemon {
             guards,
         )
         .with_desk(desk);
+        let (sources, running) = {
+            let (named, publisher) = (settings.sources, publisher.clone());
+            let (store, roster) = (store.clone(), roster.clone());
+            let opened =
+                tokio::task::spawn_blocking(move || Sources::open(&named, &publisher, &store, &roster));
+            opened.await??
+        };
+        for source in running {
+            tasks.spawn("source", source.run());
+        }
         let holders = Holders::new(Arc::clone(&identity), store.clone(), network.clone(), roster.clone());
         let status = ports::Status {
             identity: Arc::clone(&identity),
@@ -400,6 +415,7 @@ impl Daemon {
             started: clock::now(),
             sync: counters,
             hooks,
+            sources,
             backups: Backups::new(&settings.data_dir, store.clone(), &enrolment),
         };
         let (folder, key) = (settings.data_dir.join(audit_log::FOLDER), master.clone());

@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::{newcomers, texts};
 use crate::{
     api::ports::{
-        BackupRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus, PeerReport, Publish,
+        BackupRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus, OfGroups, PeerReport,
+        Publish, SourceRefusal, SourceStatus,
     },
     backup::{BackupError, Backups},
     clock, config,
@@ -34,6 +35,7 @@ use crate::{
     },
     query::lists::Lists,
     roster::LiveRoster,
+    sources::{SourceReport, Sources},
     store::Store,
     sync::{self, GroupProgress, Progress, Report},
 };
@@ -53,8 +55,8 @@ impl Publish for Publishing {
         self.0.preview(submission).await
     }
 
-    async fn held(&self) -> Result<Vec<HeldDraft>, SubmitError> {
-        self.0.held().await
+    async fn held(&self, of: OfGroups) -> Result<(Vec<HeldDraft>, bool), SubmitError> {
+        self.0.held(of).await
     }
 
     async fn held_draft(&self, publication: PublicationId) -> Result<OpenDraft, SubmitError> {
@@ -110,6 +112,7 @@ pub(super) struct Status {
     pub(super) sync: Arc<sync::Counters>,
     pub(super) backups: Backups,
     pub(super) hooks: Hooks,
+    pub(super) sources: Sources,
 }
 
 impl Status {
@@ -169,6 +172,11 @@ impl Status {
             ));
         }
         warnings.extend(newcomers::told(&roster, &self.store, own, now));
+        for source in self.sources.report() {
+            if let Some((since, why)) = source.failing {
+                warnings.push(format!("The source {} brings nothing since {since}: {why}.", source.name));
+            }
+        }
         if !self.store.has_room() {
             let (free, floor) = self.store.space().figures();
             warnings.push(format!(
@@ -183,6 +191,32 @@ impl Status {
             );
         }
         warnings
+    }
+}
+
+fn source_status(source: SourceReport) -> SourceStatus {
+    let refusals = source.refusals.into_iter();
+    SourceStatus {
+        name: source.name,
+        kind: source.kind,
+        from: source.from,
+        group: source.group,
+        publishes: source.publishes,
+        state: source.state,
+        last_run: source.last_run,
+        next_run: source.next_run,
+        taken: source.counts.taken,
+        objects: source.counts.objects,
+        known: source.counts.known,
+        refused: source.counts.refused,
+        skipped: source.counts.skipped,
+        last_taken: source.last.taken,
+        last_refused: source.last.refused,
+        refusals: refusals
+            .map(|found| SourceRefusal { at: found.at, item: found.item, why: found.why })
+            .collect(),
+        failing_since: source.failing.as_ref().map(|(since, _)| *since),
+        failure: source.failing.map(|(_, why)| why),
     }
 }
 
@@ -431,6 +465,14 @@ impl NodeStatus for Status {
 
     fn replay(&self, hook: &str) -> Option<usize> {
         self.hooks.replay(hook)
+    }
+
+    fn sources(&self) -> Vec<SourceStatus> {
+        self.sources.report().into_iter().map(source_status).collect()
+    }
+
+    fn run_source(&self, source: &str) -> bool {
+        self.sources.run(source)
     }
 
     fn is_ready(&self) -> bool {

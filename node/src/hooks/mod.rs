@@ -12,13 +12,10 @@
 //! what was withdrawn meanwhile is not sent any more.
 
 mod cef;
-mod client;
 mod delivery;
 mod event;
-mod reach;
 mod state;
 mod syslog;
-mod tls;
 mod webhook;
 
 use std::{
@@ -37,6 +34,7 @@ use self::{delivery::Delivery, event::Event, syslog::LogServer, webhook::Endpoin
 use crate::{
     config::{Syslog, Webhook},
     keys::file::FileError,
+    outbound::TlsError,
     query::Query,
     store::Store,
 };
@@ -83,7 +81,7 @@ pub enum HookError {
         /// Whose.
         name: String,
         /// Why not.
-        source: tls::TlsError,
+        source: TlsError,
     },
 }
 

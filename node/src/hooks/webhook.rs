@@ -1,6 +1,6 @@
 //! A webhook: JSON over HTTP, signed (Standard Webhooks 1.0).
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -9,18 +9,20 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{
-    Failure, HookError, Sink,
-    client::{Client, ClientError},
-    event::Event,
-    tls,
+use super::{Failure, HookError, Sink, event::Event};
+use crate::{
+    clock,
+    config::Webhook,
+    keys::file,
+    outbound::{self, Client, ClientError, Limits},
 };
-use crate::{clock, config::Webhook, keys::file};
 
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 const PREFIX: &str = "whsec_";
+/// Standard Webhooks: 15 to 30 seconds; and what is read of a body that is thrown away, so that it ends in order.
+const LIMITS: Limits = Limits { time: Duration::from_secs(20), body: 64 << 10 };
 const AGENT: &str = concat!("belfry/", env!("CARGO_PKG_VERSION"));
 
 /// A receiver with the secret it shares with us.
@@ -52,7 +54,7 @@ pub(super) fn tls_of(
     host: &str,
 ) -> Result<(tokio_rustls::TlsConnector, tokio_rustls::rustls::pki_types::ServerName<'static>), HookError> {
     let fault = |source| HookError::Tls { name: name.to_owned(), source };
-    Ok((tls::connector(ca_file).map_err(fault)?, tls::server_name(host).map_err(fault)?))
+    Ok((outbound::connector(ca_file).map_err(fault)?, outbound::server_name(host).map_err(fault)?))
 }
 
 fn secret(text: &str) -> Option<Zeroizing<Vec<u8>>> {
@@ -87,7 +89,7 @@ impl Sink for Endpoint {
         }
         let answer = self
             .client
-            .post(headers, body)
+            .post(headers, body, LIMITS)
             .await
             .map_err(|error: ClientError| Failure::Away { reason: error.to_string(), again: None })?;
         match answer.status.as_u16() {

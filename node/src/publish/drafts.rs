@@ -24,6 +24,9 @@ use crate::{
 
 /// Held drafts shown in one list; whoever has more releases some.
 pub const MAX_LISTED: usize = 1_000;
+/// Held drafts of one token or source. Too low ⇒ a first pull of a large feed has to wait for a person in between; too
+/// high ⇒ a tool that errs buries what others made under more than anybody looks through.
+pub const MAX_HELD: usize = 1_000;
 
 /// A held draft, without its content.
 #[derive(Clone, Debug)]
@@ -66,15 +69,19 @@ pub struct OpenDraft {
 }
 
 impl Publisher {
-    /// Held drafts, oldest first, at most [`MAX_LISTED`].
+    /// Held drafts of some groups, oldest first, at most [`MAX_LISTED`], and whether there are more.
     ///
     /// # Errors
     /// [`SubmitError::Fault`].
-    pub async fn held(&self) -> Result<Vec<HeldDraft>, SubmitError> {
+    pub async fn held(
+        &self,
+        of: impl Fn(GroupId) -> bool + Send + 'static,
+    ) -> Result<(Vec<HeldDraft>, bool), SubmitError> {
         let store = self.store.clone();
         blocking(move || {
             let mut found = Vec::new();
-            for publication in store.held_drafts(MAX_LISTED)? {
+            let (held_drafts, more) = store.held_drafts(of, MAX_LISTED)?;
+            for publication in held_drafts {
                 // One that was decided meanwhile is no longer held.
                 found.extend(
                     store
@@ -83,7 +90,7 @@ impl Publisher {
                         .map(|row| held(&row)),
                 );
             }
-            Ok(found)
+            Ok((found, more))
         })
         .await
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! submit: bundle ─parse─▶ checks ─guards─▶ split ─▶ parts ─▶ store (sealed draft, durable) ─▶ 202
+//! file:    somebody's file ─▶ a submission
 //! preview: the same up to the guards, told and kept nowhere
 //! withdraw: what is named ─▶ messages ─▶ checks ─▶ a draft like any other
 //! flush:  draft ─▶ key usable? else new key, durable, pushed ─▶ position in our log ─▶ seal, sign
@@ -15,6 +16,7 @@
 
 mod behalf;
 pub mod drafts;
+pub mod file;
 mod flush;
 mod guards;
 mod holders;

@@ -20,8 +20,10 @@ pub struct Submission {
     pub group: GroupId,
     /// A STIX 2.1 bundle as received; not yet parsed.
     pub bundle: Vec<u8>,
-    /// Marking of the publication; unset leaves it to the objects and the node's default.
+    /// Marking of the publication; unset leaves it to the objects and the default.
     pub tlp: Option<Tlp>,
+    /// Marking that objects without one count as; unset takes the node's default, and only where none carries one.
+    pub unmarked: Option<Tlp>,
     /// Stated aim; unset takes the group's visible default.
     pub purpose: Option<Purpose>,
     /// Stated information classes; empty takes those the objects' types say.
@@ -47,8 +49,34 @@ pub struct Submission {
     /// Hash of what the bundle was made of, in whose place it stands when submissions are compared; without an
     /// idempotency key it is one.
     pub origin: Option<[u8; 32]>,
-    /// Name of the access token used.
+    /// Name of the access token used, or `source:` and the name of a source.
     pub submitter: String,
+}
+
+impl Submission {
+    /// One that states nothing and holds nothing yet.
+    #[must_use]
+    pub fn of(group: GroupId, submitter: &str) -> Self {
+        Self {
+            group,
+            bundle: Vec::new(),
+            tlp: None,
+            unmarked: None,
+            purpose: None,
+            classes: Vec::new(),
+            class_label: String::new(),
+            pap: None,
+            handling: None,
+            recipients: Vec::new(),
+            exclude_supervisors: false,
+            idempotency_key: None,
+            reason: None,
+            hold: false,
+            on_behalf_of: None,
+            origin: None,
+            submitter: submitter.to_owned(),
+        }
+    }
 }
 
 /// An object by the two things TAXII names it by.
@@ -206,6 +234,16 @@ pub enum SubmitError {
     /// The reason itself.
     #[error("{0}")]
     Reason(#[from] ReasonError),
+    /// More than a person looks through.
+    #[error(
+        "{limit} drafts of {submitter} wait for a person already: release or discard some (`belfry drafts list`)"
+    )]
+    TooManyHeld {
+        /// Whose.
+        submitter: String,
+        /// The most.
+        limit: usize,
+    },
     /// A recipient that cannot read the group.
     #[error("member {0} has no valid certificate to read this group")]
     NotAReader(MemberId),

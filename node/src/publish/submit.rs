@@ -22,6 +22,7 @@ use prost::Message;
 
 use super::{
     Guards, behalf,
+    drafts::MAX_HELD,
     straight::{Desk, Left, Outcome},
     submission::{Accepted, DraftStatus, ObjectName, Submission, SubmitError},
 };
@@ -248,6 +249,9 @@ impl Publisher {
             tlp: tlp.into(),
             reason,
         };
+        if draft.state == DraftState::Held && self.store.held_by(&draft.submitter, MAX_HELD)? == MAX_HELD {
+            return Err(SubmitError::TooManyHeld { submitter: draft.submitter, limit: MAX_HELD });
+        }
         let notes = report.objections.iter().filter(|objection| objection.weight() == Weight::Note);
         let notes = said.into_iter().chain(notes.map(ToString::to_string)).collect();
         let accepted = Accepted { notes, ..accepted(&draft, false) };
@@ -315,7 +319,8 @@ impl Publisher {
         }
     }
 
-    /// The message's marking: stated, else the most restrictive of its objects, else the configured default.
+    /// The message's marking: stated, else the most restrictive of its objects, those without one counting as the
+    /// submission says, else the configured default.
     /// Nothing in it may be narrower than what goes out. Also whether it is that default.
     fn marking(
         &self,
@@ -329,8 +334,10 @@ impl Publisher {
             .iter()
             .filter_map(|object| marking::effective(object, None, &markings).map(|tlp| (tlp, object.id())))
             .max_by_key(|(tlp, _)| *tlp);
-        let stated = submission.tlp.or(narrowest.map(|(tlp, _)| tlp));
-        let tlp = stated.unwrap_or(self.defaults.tlp);
+        let unmarked =
+            submission.unmarked.filter(|_| objects.iter().any(|object| is_unmarked(object, &markings)));
+        let stated = submission.tlp.or(narrowest.map(|(tlp, _)| tlp).max(unmarked));
+        let tlp = stated.or(submission.unmarked).unwrap_or(self.defaults.tlp);
         if let Some((object_tlp, id)) = narrowest
             && object_tlp > tlp
         {
@@ -347,8 +354,19 @@ impl Publisher {
             let most = Option::<Tlp>::from(group.max_tlp).unwrap_or(Tlp::Clear);
             return Err(SubmitError::AboveCeiling { found: tlp, most });
         }
-        Ok((tlp, stated.is_none()))
+        Ok((tlp, submission.tlp.is_none() && narrowest.is_none()))
     }
+}
+
+/// Whether an object that says something of its own says no marking. Observables and names of organisations are what
+/// others say something of: they go with what names them.
+fn is_unmarked(object: &Object, markings: &Markings) -> bool {
+    let is_told = !object.is_observable()
+        && !matches!(
+            object.kind(),
+            "identity" | "marking-definition" | "extension-definition" | "language-content"
+        );
+    is_told && marking::effective(object, None, markings).is_none()
 }
 
 /// A submission that was read.
@@ -482,6 +500,9 @@ fn digest(submission: &Submission) -> [u8; 32] {
     if let Some(member) = &submission.on_behalf_of {
         pae = pae.part(b"on-behalf").part(member.as_ref());
     }
+    if let Some(unmarked) = submission.unmarked {
+        pae = pae.part(b"unmarked").number(number(Some(schema::Tlp::from(unmarked).into())));
+    }
     pae.hash()
 }
 
@@ -532,29 +553,82 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         space::{Space, tests::Disk},
-        testing::{CIDR, Coalition, Site},
+        testing::{CIDR, CLOUD, Coalition, Site},
     };
 
     pub(in crate::publish) fn submission(key: &str) -> Submission {
         let bundle = br#"{"type":"bundle","id":"bundle--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3e","objects":[{"type":"indicator","spec_version":"2.1","id":"indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f","created":"2026-01-01T00:00:00.000Z","modified":"2026-01-01T00:00:00.000Z","pattern":"[ipv4-addr:value = '198.51.100.7']","pattern_type":"stix","valid_from":"2026-01-01T00:00:00Z"}]}"#;
         Submission {
-            group: CIDR,
             bundle: bundle.to_vec(),
-            tlp: None,
-            purpose: None,
-            classes: Vec::new(),
-            class_label: String::new(),
-            pap: None,
-            handling: None,
-            recipients: Vec::new(),
-            exclude_supervisors: false,
             idempotency_key: Some(key.to_owned()),
-            reason: None,
-            hold: false,
-            on_behalf_of: None,
-            origin: None,
-            submitter: "siem".to_owned(),
+            ..Submission::of(CIDR, "siem")
         }
+    }
+
+    fn publisher(alice: &crate::testing::Seat, site: &Site) -> Publisher {
+        Publisher::new(
+            Arc::clone(&alice.identity),
+            site.store.clone(),
+            site.roster.clone(),
+            Feed::default(),
+            Defaults { tlp: Tlp::AmberStrict, purpose: None },
+            Guards::default(),
+        )
+    }
+
+    #[tokio::test]
+    async fn what_carries_no_marking_counts_as_the_submission_says() {
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(1, &[CIDR]);
+        let site = Site::new(&coalition, &alice).await;
+        let publisher = publisher(&alice, &site);
+        let object = |n: u8, more: &str| {
+            format!(
+                r#"{{"type":"campaign","spec_version":"2.1","id":"campaign--00000000-0000-4000-8000-0000000000{n:02}","created":"2026-01-01T00:00:00.000Z","modified":"2026-01-01T00:00:00.000Z","name":"c"{more}}}"#
+            )
+        };
+        let green = format!(r#","object_marking_refs":["{}"]"#, Tlp::Green.marking_id());
+        let value = r#"{"type":"ipv4-addr","spec_version":"2.1","id":"ipv4-addr--28bb3599-77cd-5a82-a950-b5bc3caf07c4","value":"198.51.100.3"}"#;
+        for (objects, unmarked, expected, is_default) in [
+            (vec![object(1, &green), object(2, "")], Some(Tlp::Amber), Tlp::Amber, false),
+            (vec![object(1, &green), object(2, "")], None, Tlp::Green, false),
+            (vec![object(1, &green), value.to_owned()], Some(Tlp::Amber), Tlp::Green, false),
+            (vec![object(1, ""), value.to_owned()], Some(Tlp::Clear), Tlp::Clear, true),
+            (vec![value.to_owned()], Some(Tlp::Green), Tlp::Green, true),
+            (vec![object(1, "")], None, Tlp::AmberStrict, true),
+        ] {
+            let bundle = format!(
+                r#"{{"type":"bundle","id":"bundle--00000000-0000-4000-8000-000000000001","objects":[{}]}}"#,
+                objects.join(",")
+            );
+            let submission =
+                Submission { bundle: bundle.into_bytes(), unmarked, ..Submission::of(CIDR, "feed") };
+            let told = publisher.preview(submission).await.unwrap();
+            assert_eq!((told.tlp, told.is_default_tlp), (expected, is_default), "{objects:?} {unmarked:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_crowd_of_drafts_in_one_group_hides_none_of_another() {
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(1, &[CIDR, CLOUD]);
+        let site = Site::new(&coalition, &alice).await;
+        let publisher = publisher(&alice, &site);
+        for n in 0..3 {
+            publisher.submit(Submission { hold: true, ..submission(&n.to_string()) }).await.unwrap();
+        }
+        let late = Submission { hold: true, group: CLOUD, ..submission("late") };
+        let late = publisher.submit(late).await.unwrap().publication;
+        assert_eq!(site.store.held_drafts(|group| group == CLOUD, 1).unwrap(), (vec![late], false));
+        let (some, more) = site.store.held_drafts(|_| true, 2).unwrap();
+        assert_eq!((some.len(), more, some.contains(&late)), (2, true, false), "the oldest first");
+        assert_eq!((site.store.held_by("siem", 10).unwrap(), site.store.held_by("siem", 2).unwrap()), (4, 2));
+        assert_eq!(site.store.held_by("other", 10).unwrap(), 0);
+        publisher.release(late, None).await.unwrap();
+        assert_eq!(
+            (site.store.held_by("siem", 10).unwrap(), site.store.queued(10).unwrap()),
+            (3, vec![late])
+        );
     }
 
     #[tokio::test]
@@ -564,15 +638,8 @@ pub(super) mod tests {
         let site = Site::new(&coalition, &alice).await;
         let disk = Disk::with(1000);
         let space = Space::new(100, disk.clone());
-        let defaults = Defaults { tlp: Tlp::Amber, purpose: None };
-        let publisher = Publisher::new(
-            Arc::clone(&alice.identity),
-            site.store.clone().with_space(space.clone()),
-            site.roster.clone(),
-            Feed::default(),
-            defaults,
-            Guards::default(),
-        );
+        let publisher =
+            Publisher { store: site.store.clone().with_space(space.clone()), ..publisher(&alice, &site) };
         let first = publisher.submit(submission("a")).await.unwrap();
         disk.set(1);
         space.look();

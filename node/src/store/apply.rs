@@ -16,7 +16,7 @@ use super::{
     envelopes::{Counts, counts_key},
     objects::{self, Claim, Place},
     open::Db,
-    outbox::queue_key,
+    outbox::{queue_key, queue_value},
     parking::Parking,
     purge, removal,
     rows::{
@@ -41,6 +41,8 @@ const MOST_JOINED: usize = 256;
 pub(super) const BEACON_KEY: &[u8] = b"beacon";
 /// Where hooks' states stand in [`Cf::Meta`], by name.
 pub(super) const HOOK_KEY: &[u8] = b"hook:";
+/// Where sources' states stand in [`Cf::Meta`], by name.
+pub(super) const SOURCE_KEY: &[u8] = b"source:";
 /// Where proofs against the registrar stand in [`Cf::Meta`], by height.
 pub(super) const EQUIVOCATION_KEY: &[u8] = b"equivocation:";
 /// Where members stand in [`Cf::Meta`] from whom old keys are kept, by id.
@@ -185,6 +187,10 @@ impl Applier {
             }
             Change::Hook { name, state } => {
                 txn.put(Cf::Meta, [HOOK_KEY, name.as_bytes()].concat(), state);
+                Ok(Committed::Done)
+            }
+            Change::Source { name, state } => {
+                txn.put(Cf::Meta, [SOURCE_KEY, name.as_bytes()].concat(), state);
                 Ok(Committed::Done)
             }
             Change::Equivocation { height, records } => {
@@ -759,7 +765,8 @@ fn draft(txn: &mut Txn<'_>, row: &DraftRow) -> Result<Committed, WriteError> {
     if !is_first(txn, row)? {
         return Ok(Committed::Duplicate);
     }
-    txn.put(Cf::Queue, queue_key(row), Vec::new());
+    let said = queue_value(&txn.db.vault, row);
+    txn.put(Cf::Queue, queue_key(row), said);
     put_draft(txn, row);
     Ok(Committed::Done)
 }
@@ -818,7 +825,8 @@ fn decide(
     txn.delete(Cf::Queue, queue_key(&row));
     change(&mut row);
     if matches!(row.state, DraftState::Queued | DraftState::Held) {
-        txn.put(Cf::Queue, queue_key(&row), Vec::new());
+        let said = queue_value(&txn.db.vault, &row);
+        txn.put(Cf::Queue, queue_key(&row), said);
     }
     put_draft(txn, &row);
     Ok(row)

@@ -5,12 +5,12 @@ use prost::Message;
 
 use super::{
     ReadError, Store,
-    apply::HOOK_KEY,
+    apply::{HOOK_KEY, SOURCE_KEY},
     columns::{Cf, Key},
     rows::{DraftRow, DraftState, KeyRow, TokenRow},
     txn::Txn,
     values::{DraftValue, KeyValue},
-    vault::damaged,
+    vault::{Vault, damaged},
 };
 
 pub(super) fn read_key(txn: &Txn<'_>, id: KeyId) -> Result<Option<KeyRow>, ReadError> {
@@ -31,6 +31,20 @@ pub(super) const HELD: [u8; 1] = [0xff];
 pub(super) fn queue_key(row: &DraftRow) -> Vec<u8> {
     let prefix: &[u8] = if row.state == DraftState::Held { &HELD } else { &[] };
     Key::default().bytes(prefix).u64(row.created.as_micros()).bytes(row.publication.as_ref()).done()
+}
+
+/// What the queue says of a draft, so that lists need not open it: of a held one group and submitter, else nothing.
+pub(super) fn queue_value(vault: &Vault, row: &DraftRow) -> Vec<u8> {
+    if row.state != DraftState::Held {
+        return Vec::new();
+    }
+    [&row.group.get().to_be_bytes()[..], &submitter_tag(vault, &row.submitter)].concat()
+}
+
+/// Tells submitters apart, and nobody which.
+fn submitter_tag(vault: &Vault, submitter: &str) -> [u8; 8] {
+    let [a, b, c, d, e, f, g, h, ..] = vault.tag("submitter", submitter.as_bytes());
+    [a, b, c, d, e, f, g, h]
 }
 
 fn waiting(key: &[u8], prefix: usize) -> Result<PublicationId, ReadError> {
@@ -75,12 +89,50 @@ impl Store {
         queued.take(most).map(|row| waiting(&row?.0, 0)).collect()
     }
 
-    /// Drafts that wait for a person, oldest first.
+    /// Drafts that wait for a person in these groups, oldest first, and whether there are more than so many.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn held_drafts(&self, most: usize) -> Result<Vec<PublicationId>, ReadError> {
-        self.db.scan(Cf::Queue, &HELD, &HELD).take(most).map(|row| waiting(&row?.0, HELD.len())).collect()
+    pub fn held_drafts(
+        &self,
+        of: impl Fn(GroupId) -> bool,
+        most: usize,
+    ) -> Result<(Vec<PublicationId>, bool), ReadError> {
+        let mut found = Vec::new();
+        for row in self.db.scan(Cf::Queue, &HELD, &HELD) {
+            let (key, said) = row?;
+            let id = waiting(&key, HELD.len())?;
+            let group = match said.get(..4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes) {
+                Some(group) => Some(GroupId::new(group)),
+                // Held before the queue said so.
+                None => self.draft(id)?.map(|row| row.group),
+            };
+            if !group.is_some_and(&of) {
+                continue;
+            }
+            if found.len() == most {
+                return Ok((found, true));
+            }
+            found.push(id);
+        }
+        Ok((found, false))
+    }
+
+    /// How many drafts of a submitter wait for a person; counted up to `most`.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn held_by(&self, submitter: &str, most: usize) -> Result<usize, ReadError> {
+        let tag = submitter_tag(&self.db.vault, submitter);
+        let mut count = 0;
+        for row in self.db.scan(Cf::Queue, &HELD, &HELD) {
+            let (_, said) = row?;
+            count += usize::from(said.get(4..) == Some(&tag));
+            if count == most {
+                break;
+            }
+        }
+        Ok(count)
     }
 
     /// A draft, whatever became of it.
@@ -143,5 +195,13 @@ impl Store {
     /// [`ReadError`].
     pub fn hook(&self, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
         self.db.get(Cf::Meta, &[HOOK_KEY, name.as_bytes()].concat())
+    }
+
+    /// How far a source is, in its own words.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn source(&self, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        self.db.get(Cf::Meta, &[SOURCE_KEY, name.as_bytes()].concat())
     }
 }

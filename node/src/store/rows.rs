@@ -93,6 +93,13 @@ pub enum Change {
         /// In its own words; no intelligence.
         state: Vec<u8>,
     },
+    /// How far a source is.
+    Source {
+        /// Its name.
+        name: String,
+        /// In its own words; no intelligence.
+        state: Vec<u8>,
+    },
     /// Two entries that the registrar signed for one height, encoded records.
     Equivocation {
         /// The height.

@@ -6,6 +6,7 @@
 
 mod content;
 mod envelope;
+mod intake;
 mod network;
 mod text;
 mod trust;
@@ -31,7 +32,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "envelope", body: envelope::envelope, seeds: envelope::envelope_seeds },
     Target { name: "files", body: text::files, seeds: text::file_seeds },
     Target { name: "grant", body: envelope::grant, seeds: envelope::grant_seeds },
+    Target { name: "guard", body: intake::guard, seeds: intake::guard_seeds },
     Target { name: "hello", body: network::hello, seeds: network::hello_seeds },
+    Target { name: "import", body: intake::import, seeds: intake::import_seeds },
     Target { name: "key_file", body: text::key_file, seeds: text::key_file_seeds },
     Target { name: "keys", body: network::keys, seeds: network::keys_seeds },
     Target { name: "minify", body: content::minify, seeds: content::bundle_seeds },

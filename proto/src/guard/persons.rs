@@ -137,9 +137,46 @@ fn numbers(bytes: &[u8], at: usize, found: &mut BTreeSet<Personal>) -> usize {
                 groups.get(first).and_then(|(from, _)| from.checked_sub(1)).and_then(|at| bytes.get(at));
             let separator = bytes.get(groups.get(first).map_or(0, |group| group.1)).copied().unwrap_or(b' ');
             found.extend(number(&digits, &lengths, before.copied(), separator));
+            if is_card(bytes, &groups, first, &digits, &lengths) {
+                found.insert(Personal::PaymentCard);
+            }
         }
     }
     next.max(at + 1)
+}
+
+/// Whether the groups from `first` on, of these digits and lengths, are a payment card's number: written in one piece or in
+/// the groups of its kind, the same single sign between all of them, and not a piece of something longer. Card numbers
+/// are refused whatever anybody says, and one long number in a hundred looks like one; so what is told by the signs around
+/// it to be a part of a name, a decimal or a table of figures is none.
+fn is_card(bytes: &[u8], groups: &[(usize, usize)], first: usize, digits: &[u8], lengths: &[usize]) -> bool {
+    if !matches!(lengths, [14..=17] | [4, 4, 4, 1 | 4 | 5] | [4, 6, 4 | 5]) || !digits::is_card(digits) {
+        return false;
+    }
+    let last = first + lengths.len() - 1;
+    let (Some(&(from, _)), Some(&(_, to))) = (groups.get(first), groups.get(last)) else { return false };
+    let gap = |nth: usize| match (groups.get(nth), groups.get(nth + 1)) {
+        (Some((_, end)), Some((begin, _))) => bytes.get(*end..*begin),
+        _ => None,
+    };
+    let between = gap(first).filter(|_| lengths.len() > 1);
+    if let Some(sign) = between {
+        let is_even = matches!(sign, [b' ' | b'-' | b'.']) && (first..last).all(|nth| gap(nth) == Some(sign));
+        // A further group of four, set off alike: a row of figures, of which any four may look like a card.
+        let goes_on = |nth: usize, at: usize| {
+            gap(at) == Some(sign) && groups.get(nth).is_some_and(|(from, to)| to - from == 4)
+        };
+        if !is_even || goes_on(last + 1, last) || first.checked_sub(1).is_some_and(|nth| goes_on(nth, nth)) {
+            return false;
+        }
+    }
+    let is_joined = |sign: Option<&u8>, beyond: Option<&u8>| {
+        matches!(sign, Some(b'.' | b'-' | b'+'))
+            && beyond.is_some_and(|&byte| is_word(byte))
+            && sign != between.and_then(<[u8]>::first)
+    };
+    let at = |back: usize| from.checked_sub(back).and_then(|at| bytes.get(at));
+    !is_joined(at(1), at(2)) && !is_joined(bytes.get(to), bytes.get(to + 1))
 }
 
 /// Signs between two groups of digits, as in `02 / 123`.
@@ -158,9 +195,6 @@ fn number(digits: &[u8], lengths: &[usize], before: Option<u8>, separator: u8) -
     match lengths {
         [11] | [2, 2, 2, 3, 2] | [6, 3, 2] | [6, 5] | [9, 2] if digits::is_national_number(digits) => {
             Some(Personal::NationalNumber)
-        }
-        [13..=17] | [4, 4, 4, 1 | 4 | 5] | [4, 6, 4 | 5] if digits::is_card(digits) => {
-            Some(Personal::PaymentCard)
         }
         // Behind a plus it was looked at as a number abroad; behind these it goes on, as an account number does.
         _ if matches!(before, Some(b'+' | b'-' | b'.' | b'/')) => None,
@@ -291,6 +325,12 @@ mod tests {
             ("4111-1111-1111-1111", Personal::PaymentCard),
             ("378282246310005", Personal::PaymentCard),
             ("3782 822463 10005", Personal::PaymentCard),
+            ("4111.1111.1111.1111", Personal::PaymentCard),
+            ("pan:4111111111111111:12/27:123", Personal::PaymentCard),
+            ("a,4111111111111111,5500005555555559,b", Personal::PaymentCard),
+            ("4111 1111 1111 1111 12/27", Personal::PaymentCard),
+            ("it is 4111111111111111. Next", Personal::PaymentCard),
+            ("on 23 4111-1111-1111-1111", Personal::PaymentCard),
             ("n° 85.07.30-033.28", Personal::NationalNumber),
             ("85073003328", Personal::NationalNumber),
             ("850730 033 28", Personal::NationalNumber),
@@ -320,6 +360,16 @@ mod tests {
             "4111 1111 1111 1112 85.07.30-033.29",
             "7f000001-1111-4111-8111-111111111111",
             "version 02.123.45.67",
+            // Pieces of something longer, each with an issuer's beginning and a good check digit.
+            "0.4111111111111111 1.4111111111111111e5 -4111111111111111.5",
+            "sample-4111111111111111 4111111111111111.exe 4111111111111111-part",
+            "7f000001-4111111111111111-8111",
+            "4111-1111 1111-1111 4111 1111  1111 1111",
+            "4111 1111 1111 1111 2026 0815",
+            "1024 4111 1111 1111 1111",
+            "4006381333931 4222222222222",
+            "41111111111111111 411111111111111 4111111111111111111",
+            "1763800000000000 9999999999999995",
         ] {
             assert_eq!(found(text), [], "{text}");
         }

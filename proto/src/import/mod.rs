@@ -111,6 +111,8 @@ pub struct Options {
     pub mapping: Mapping,
     /// Until when its indicators are valid; unset: what the file says, if anything.
     pub valid_until: Option<Timestamp>,
+    /// Marking of what the file gives none; unset leaves it unmarked. A bundle is taken as it is.
+    pub unmarked: Option<Tlp>,
 }
 
 /// Where an item stands in its file.
@@ -170,6 +172,11 @@ pub enum Why {
     /// Knowledge of a kind that is not taken.
     #[error("is a galaxy of type {0}, which has no STIX object")]
     Galaxy(String),
+    /// Shared with some, and who they are is known elsewhere.
+    #[error(
+        "is for a sharing group that is not known here, and counts as TLP:AMBER+STRICT unless it says a stricter one"
+    )]
+    SharingGroup,
     /// An encoded piece.
     #[error("is encoded; paste it as text")]
     Encoded,

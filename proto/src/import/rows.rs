@@ -27,17 +27,24 @@ pub(super) struct Rows {
     frame: Frame,
     now: Timestamp,
     valid_until: Option<Timestamp>,
+    unmarked: Option<Tlp>,
 }
 
 impl Rows {
     pub(super) fn new(options: &Options) -> Self {
-        Self { frame: Frame::at(options.now), now: options.now, valid_until: options.valid_until }
+        Self {
+            frame: Frame::at(options.now),
+            now: options.now,
+            valid_until: options.valid_until,
+            unmarked: options.unmarked,
+        }
     }
 
     /// A value as something to look for; a CVE number as a vulnerability.
     pub(super) fn indicator(&self, item: &Item, said: &Said, import: &mut Import) -> Result<(), ImportError> {
-        let frame = Frame { tlp: said.tlp, ..self.frame.clone() };
-        import.narrow(said.tlp, None);
+        let tlp = said.tlp.or(self.unmarked);
+        let frame = Frame { tlp, ..self.frame.clone() };
+        import.narrow(tlp, None);
         if item.observable.kind() == Kind::Cve {
             return import.add(frame.vulnerability(item.observable.value(), &said.description));
         }

@@ -214,6 +214,65 @@ fn markings_of_an_event_hold_and_unknown_ones_are_the_narrowest() {
     let (tlp, _, found) = marked(&["tlp:purple", "osint"], &[], "3");
     assert_eq!(tlp, Some(Tlp::Red));
     assert_eq!(skipped(&found), ["Event carries a marking that cannot be read: tlp:purple"]);
+    // The strictest of tag and distribution, whichever says it.
+    assert_eq!(marked(&["tlp:green"], &[], "0").0, Some(Tlp::AmberStrict));
+    assert_eq!(marked(&["tlp:red"], &[], "0").0, Some(Tlp::Red));
+    let (tlp, _, found) = marked(&["tlp:clear"], &[], "4");
+    assert_eq!(tlp, Some(Tlp::AmberStrict));
+    assert!(
+        skipped(&found)[0].starts_with("Event is for a sharing group that is not known here"),
+        "{found:?}"
+    );
+    let (tlp, _, found) = marked(&[], &[], "9");
+    assert_eq!(tlp, Some(Tlp::AmberStrict));
+    assert_eq!(skipped(&found), ["Event carries a marking that cannot be read: distribution 9"]);
+}
+
+#[test]
+fn an_objects_distribution_holds_for_its_attributes_and_for_no_others() {
+    let object = |distribution: &str| {
+        json!({"name": "file", "distribution": distribution, "Attribute": [
+            attribute(10, "md5", &"ab".repeat(16), &json!({"distribution": "5", "Sighting": [{"date_sighting": "1763800005", "type": "0"}]})),
+            attribute(11, "sha1", &"cd".repeat(20), &json!({"distribution": "3"})),
+        ]})
+    };
+    let more =
+        json!({"Tag": [{"name": "tlp:green"}], "distribution": "3", "Object": [object("4"), object("3")]});
+    let plain = attribute(12, "domain", "evil.example", &json!({"distribution": "5"}));
+    let found = import(Format::Misp, &event(&json!([plain]), &more));
+    assert_eq!(skipped(&found).len(), 1, "{found:?}");
+    assert!(skipped(&found)[0].starts_with("Event.Object[0] is for a sharing group"));
+    let objects = objects(found);
+    let marked = |id: &str| objects.iter().find(|object| object.id() == id).unwrap().marking_refs().to_vec();
+    let (strict, green) =
+        (vec![Tlp::AmberStrict.marking_id().to_owned()], vec![Tlp::Green.marking_id().to_owned()]);
+    for n in [10, 11] {
+        assert_eq!(marked(&format!("indicator--{UUID}{n}")), strict);
+    }
+    assert_eq!(marked(&format!("indicator--{UUID}12")), green);
+    let sighting = objects.iter().find(|object| object.kind() == "sighting").unwrap();
+    assert_eq!(sighting.marking_refs(), strict, "as strict as what was seen");
+    // One file, whatever names it.
+    let files: Vec<&Object> = objects.iter().filter(|object| object.kind() == "file").collect();
+    assert_eq!(files.len(), 1);
+    let hashes = &files[0].properties()["hashes"];
+    assert!(hashes["MD5"].is_string() && hashes["SHA-1"].is_string(), "{hashes}");
+}
+
+#[test]
+fn what_states_no_marking_is_marked_with_the_default_and_what_does_is_not() {
+    let options = Options { unmarked: Some(Tlp::Amber), ..options() };
+    let green = attribute(11, "domain", "worse.example", &json!({"Tag": [{"name": "tlp:green"}]}));
+    let event = event(&json!([attribute(10, "domain", "evil.example", &json!({})), green]), &json!({}));
+    let table = "value,tlp\nevil.example,\nworse.example,green\n".to_owned();
+    for (format, text) in [(Format::Misp, event), (Format::Csv, table)] {
+        let found = Import::read(format, text.as_bytes(), &options).unwrap();
+        assert_eq!(found.tlp, Some(Tlp::Amber));
+        for object in objects(found).iter().filter(|object| object.kind() == "indicator") {
+            let tlp = if object.properties()["name"] == "evil.example" { Tlp::Amber } else { Tlp::Green };
+            assert_eq!(object.marking_refs(), [tlp.marking_id()]);
+        }
+    }
 }
 
 #[test]

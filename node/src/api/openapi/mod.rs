@@ -37,11 +37,12 @@ use utoipa::{
 use self::operation::{Content, Operation, Schemas};
 use super::{auth::Needs, problem::Problem, route};
 
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 11] = [
     ("intelligence", "What the groups share, with who says so"),
     ("publishing", "What this member says, and takes back"),
     ("exports", "Lists and rules for tools that act on them"),
     ("hooks", "What is pushed to tools as it comes"),
+    ("sources", "What is taken in from elsewhere by itself"),
     ("taxii", "TAXII 2.1: one API root, a collection a group"),
     ("misp", "What MISP's clients read with"),
     ("coalition", "Groups, members and the admin log"),

@@ -7,8 +7,8 @@ use super::{
         ExportReport, Exports, FileImported, Forks, Groups, Heads, Health, HeldDraft, HoldMade, HoldWanted,
         Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members, Message, Misp, MispFound,
         MispSearch, MispUser, MispVersion, NewToken, Newcomers, Objects, Peers, Preview, Publication,
-        Released, Replayed, Rotation, Rules, Status, SubjectFound, SubjectWanted, Sync, TokenMade, Tokens,
-        Withdrawal, Withdrawn,
+        Released, Replayed, Rotation, Rules, SourceRun, Sources, Status, SubjectFound, SubjectWanted, Sync,
+        TokenMade, Tokens, Withdrawal, Withdrawn,
     },
 };
 
@@ -204,6 +204,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
 
     Operation::post("/api/v1/subject-searches", "node", "Where this node holds what a person is known by, step by step; by the Unix socket only")
         .takes(Content::json::<SubjectWanted>()).answers(200, Content::json::<SubjectFound>()),
+    Operation::get("/api/v1/sources", "sources", "Folders, collections and feeds, and how they are doing")
+        .answers(200, Content::json::<Sources>()),
+    Operation::post("/api/v1/sources/{source}/run", "sources", "Run one now, instead of when it is due")
+        .answers(202, Content::json::<SourceRun>()),
 
     Operation::get("/api/v1/audit", "node", "Who did what through this API: entries, oldest first, and where the chain stands")
         .query(AUDIT).answers(200, Content::json::<Audit>()),

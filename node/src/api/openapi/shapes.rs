@@ -44,6 +44,8 @@ pub(super) struct Status {
     audit: AuditStanding,
     /// URLs of this API.
     api: Vec<String>,
+    /// What is taken in from elsewhere; for tokens of an admin only.
+    sources: Option<Vec<Source>>,
     /// What an operator should know, a sentence each.
     warnings: Vec<String>,
 }
@@ -717,6 +719,63 @@ struct Hook {
     failure: Option<String>,
 }
 
+/// What is taken in from elsewhere.
+#[derive(ToSchema)]
+pub(super) struct Sources {
+    sources: Vec<Source>,
+}
+
+#[derive(ToSchema)]
+struct Source {
+    name: String,
+    /// `folder`, `taxii` or `misp`.
+    kind: String,
+    /// Where from.
+    from: String,
+    /// Slug of the group it is for.
+    group: String,
+    /// What it brings goes out without a person.
+    publishes: bool,
+    /// `waiting`, `running` or `failing`.
+    state: String,
+    last_run: Option<String>,
+    /// Unset while it runs.
+    next_run: Option<String>,
+    /// Publications and drafts made, over all runs.
+    taken: u64,
+    /// Objects in them.
+    objects: u64,
+    /// Items that had come before.
+    known: u64,
+    /// Items, and objects of items, that were refused.
+    refused: u64,
+    /// Parts of items that tell nothing to look for.
+    skipped: u64,
+    last_taken: u64,
+    last_refused: u64,
+    /// The newest since the start.
+    refusals: Vec<SourceRefusal>,
+    failing_since: Option<String>,
+    failure: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct SourceRefusal {
+    #[schema(format = DateTime)]
+    at: String,
+    /// A file, a STIX id, or an event's.
+    item: String,
+    why: String,
+}
+
+/// A source that was told to run.
+#[derive(ToSchema)]
+pub(super) struct SourceRun {
+    source: String,
+    /// Where to look how it went.
+    status_url: String,
+}
+
 /// Events given up.
 #[derive(ToSchema)]
 pub(super) struct DeadLetters {
@@ -904,7 +963,10 @@ struct Skipped {
 /// Held drafts.
 #[derive(ToSchema)]
 pub(super) struct Drafts {
+    /// The oldest.
     drafts: Vec<HeldDraft>,
+    /// There are more than are listed.
+    more: bool,
 }
 
 /// A held draft; what stands in it only where one is asked for.

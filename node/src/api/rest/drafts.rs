@@ -20,14 +20,17 @@ use crate::{
     query::{Principal, words},
 };
 
-/// `GET /api/v1/drafts`: those in groups the token publishes to.
+/// `GET /api/v1/drafts`: those in groups the token publishes to, the oldest of them.
 pub(in crate::api) async fn list(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
 ) -> Result<Json<Value>, Problem> {
-    let held = app.ports.publish.held().await?;
-    let held = held.iter().filter(|draft| app.ports.query.may_release(&principal, draft.group));
-    Ok(Json(json!({ "drafts": held.map(|draft| view(&app, draft)).collect::<Vec<_>>() })))
+    let query = app.ports.query.clone();
+    let (held, more) =
+        app.ports.publish.held(Box::new(move |group| query.may_release(&principal, group))).await?;
+    Ok(Json(
+        json!({ "drafts": held.iter().map(|draft| view(&app, draft)).collect::<Vec<_>>(), "more": more }),
+    ))
 }
 
 /// `GET /api/v1/drafts/{draft}`: what it says, and what the guards say of it.

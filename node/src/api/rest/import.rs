@@ -9,8 +9,7 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
 };
 use belfry_proto::{
-    crypto::pae::Pae,
-    import::{Format, Import, ImportError, Mapping, Options},
+    import::{Format, Mapping},
     limits,
 };
 use serde_json::{Value, json};
@@ -23,8 +22,11 @@ use crate::{
         params::{Params, bad},
         problem::Problem,
     },
-    clock,
-    publish::submission::Submission,
+    publish::{
+        file::{Reading, Taken, Unreadable},
+        preview::Preview,
+        submission::Accepted,
+    },
     query::Principal,
 };
 
@@ -46,12 +48,20 @@ pub(in crate::api) async fn import(
     submission.hold |= !wanted.publish;
     let place = intake::place(&app, &headers)?;
     let bytes = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
-    let (format, read, submission) = tokio::task::spawn_blocking(move || {
-        convert(&bytes, &wanted, submission).map(|(f, r, s)| (f, (r, wanted.dry_run), s))
-    })
-    .await
-    .map_err(|error| Problem::internal(&error))??;
-    let (read, dry_run) = read;
+    let Wanted { reading, dry_run, .. } = wanted;
+    let publish = Arc::clone(&app.ports.publish);
+    let (format, read, outcome) = place
+        .during(async move {
+            let taken = tokio::task::spawn_blocking(move || reading.read(&bytes, submission));
+            let taken = taken.await.map_err(|error| Problem::internal(&error))?;
+            let Taken { format, import, submission } = taken.map_err(|error| refused(&error))?;
+            let outcome = match dry_run {
+                true => Outcome::Told(Box::new(publish.preview(submission).await?)),
+                false => Outcome::Kept(publish.submit(submission).await?),
+            };
+            Ok((format, import, outcome))
+        })
+        .await?;
     let mut answer = json!({
         "format": format.as_str(),
         "objects": read.counts,
@@ -63,13 +73,13 @@ pub(in crate::api) async fn import(
             members.insert(name.to_owned(), value);
         }
     };
-    if dry_run {
-        let preview = app.ports.publish.preview(submission).await?;
-        say("preview", told(&app, &preview));
-        return Ok((StatusCode::OK, Json(answer)));
-    }
-    let accepted = app.ports.publish.submit(submission).await?;
-    drop(place);
+    let accepted = match outcome {
+        Outcome::Told(preview) => {
+            say("preview", told(&app, &preview));
+            return Ok((StatusCode::OK, Json(answer)));
+        }
+        Outcome::Kept(accepted) => accepted,
+    };
     say("publication", json!(accepted.publication));
     say("status_url", json!(format!("/api/v1/publications/{}", accepted.publication)));
     say("parts", json!(accepted.parts));
@@ -79,12 +89,15 @@ pub(in crate::api) async fn import(
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
+/// What a file came to.
+enum Outcome {
+    Told(Box<Preview>),
+    Kept(Accepted),
+}
+
 /// What is asked besides a publication's own parameters.
 struct Wanted {
-    format: Option<Format>,
-    name: String,
-    mapping: Mapping,
-    valid_until: Option<belfry_proto::time::Timestamp>,
+    reading: Reading,
     publish: bool,
     dry_run: bool,
 }
@@ -93,41 +106,16 @@ impl Wanted {
     fn of(params: &mut Params) -> Result<Self, Problem> {
         let format = params.one("format")?.map(|text| text.parse::<Format>());
         let mapping = params.one("map")?.map(|text| text.parse::<Mapping>());
-        Ok(Self {
+        let reading = Reading {
             format: format.transpose().map_err(|error| bad("format", &error.to_string()))?,
             name: params.one("name")?.unwrap_or_default(),
             mapping: mapping.transpose().map_err(|error| bad("map", &error.to_string()))?.unwrap_or_default(),
             valid_until: params.time("valid_until")?,
-            publish: params.flag("publish")?,
-            dry_run: params.flag("dry_run")?,
-        })
+        };
+        Ok(Self { reading, publish: params.flag("publish")?, dry_run: params.flag("dry_run")? })
     }
 }
 
-/// The file's objects as a submission. Its digest is the file's, so that a file that comes again is the same one
-/// whatever time it is.
-fn convert(
-    bytes: &[u8],
-    wanted: &Wanted,
-    submission: Submission,
-) -> Result<(Format, Import, Submission), Problem> {
-    let format = wanted.format.unwrap_or_else(|| Format::guess(&wanted.name, bytes));
-    let options =
-        Options { now: clock::now(), mapping: wanted.mapping.clone(), valid_until: wanted.valid_until };
-    let mut read = Import::read(format, bytes, &options).map_err(|error| refused(format, &error))?;
-    let origin = Pae::new("belfry/v1/import")
-        .part(format.as_str().as_bytes())
-        .part(wanted.mapping.to_string().as_bytes())
-        .number(wanted.valid_until.map_or(0, belfry_proto::time::Timestamp::as_micros))
-        .part(bytes)
-        .hash();
-    let bundle = read.take_bundle();
-    let tlp = submission.tlp.or(read.tlp);
-    let pap = submission.pap.or(read.pap);
-    Ok((format, read, Submission { bundle, tlp, pap, origin: Some(origin), ..submission }))
-}
-
-fn refused(format: Format, error: &ImportError) -> Problem {
-    Problem::unprocessable("bad-import", format!("the file, read as {}, {error}", format.as_str()))
-        .with("format", format.as_str())
+fn refused(error: &Unreadable) -> Problem {
+    Problem::unprocessable("bad-import", error.to_string()).with("format", error.format.as_str())
 }

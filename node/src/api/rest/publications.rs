@@ -59,8 +59,8 @@ pub(in crate::api) async fn submit(
     if let Some(mandate) = mandate {
         mandate.record(&app, call).await?;
     }
-    let accepted = app.ports.publish.submit(submission).await?;
-    drop(place);
+    let publish = Arc::clone(&app.ports.publish);
+    let accepted = place.during(async move { Ok(publish.submit(submission).await?) }).await?;
     let status_url = format!("/api/v1/publications/{}", accepted.publication);
     let answer = json!({
         "publication": accepted.publication,
@@ -96,8 +96,8 @@ pub(in crate::api) async fn preview(
     let (mut submission, _) = read(&app, &principal, &uri, &headers)?;
     let place = intake::place(&app, &headers)?;
     submission.bundle = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
-    let preview = app.ports.publish.preview(submission).await?;
-    drop(place);
+    let publish = Arc::clone(&app.ports.publish);
+    let preview = place.during(async move { Ok(publish.preview(submission).await?) }).await?;
     Ok(Json(told(&app, &preview)))
 }
 
@@ -221,8 +221,6 @@ pub(super) fn stated(
     let reason = params.one("reason")?;
     let exclude_supervisors = params.flag("without_supervisors")?;
     Ok(Submission {
-        group,
-        bundle: Vec::new(),
         tlp,
         purpose: purpose.transpose()?,
         classes,
@@ -234,9 +232,7 @@ pub(super) fn stated(
         idempotency_key: idempotency_key(principal, headers)?,
         reason,
         hold: publishable.is_held(),
-        on_behalf_of: None,
-        origin: None,
-        submitter: principal.name().to_owned(),
+        ..Submission::of(group, principal.name())
     })
 }
 

@@ -24,6 +24,8 @@ pub(in crate::api) async fn status(
         );
     }
     let scheme = app.hosts.scheme().as_str();
+    // Where from is told to whoever runs the node.
+    let sources = principal.scope().admin.then(|| app.ports.status.sources());
     Ok(Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "ready": app.ports.status.is_ready(),
@@ -40,6 +42,7 @@ pub(in crate::api) async fn status(
         },
         "audit": app.ports.audit.standing(),
         "api": app.addresses.iter().map(|address| format!("{scheme}://{address}")).collect::<Vec<_>>(),
+        "sources": sources,
         "warnings": node.warnings,
     })))
 }

@@ -68,29 +68,13 @@ pub(in crate::api) async fn add(
     let bytes = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
     let bundle = envelope::bundle_of(&bytes)?;
     drop(bytes);
-    let accepted = app
-        .ports
-        .publish
-        .submit(Submission {
-            group: publishable.group(),
-            bundle,
-            tlp: None,
-            purpose: None,
-            classes: Vec::new(),
-            class_label: String::new(),
-            pap: None,
-            handling: None,
-            recipients: Vec::new(),
-            exclude_supervisors: false,
-            idempotency_key: None,
-            reason: None,
-            hold: publishable.is_held(),
-            on_behalf_of: None,
-            origin: None,
-            submitter: principal.name().to_owned(),
-        })
-        .await?;
-    drop(place);
+    let submission = Submission {
+        bundle,
+        hold: publishable.is_held(),
+        ..Submission::of(publishable.group(), principal.name())
+    };
+    let publish = Arc::clone(&app.ports.publish);
+    let accepted = place.during(async move { Ok(publish.submit(submission).await?) }).await?;
     status::answer(&app, &principal, accepted.publication, StatusCode::ACCEPTED).await
 }
 

@@ -343,7 +343,7 @@ async fn a_name_that_leads_into_this_machine_is_not_followed() {
     site.put(&[indicator(1)]).await;
     let report = running.until("soar", |hook| hook.failing.is_some()).await;
     let why = report.failing.unwrap().1;
-    assert!(why.contains("no address that this webhook may connect to"), "{why}");
+    assert!(why.contains("no address that may be connected to"), "{why}");
     let knocked = timeout(Duration::from_millis(50), listener.accept()).await;
     assert!(knocked.is_err(), "nobody connected");
 }

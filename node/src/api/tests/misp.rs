@@ -57,6 +57,10 @@ async fn a_search_finds_what_may_leave_by_the_filters_it_names() {
     assert_eq!((first.header("x-result-count"), values(&first.json()).len()), (Some("3"), 2));
     let second = ask(&site, &token, json!({ "limit": 2, "page": 2 })).await.ok();
     assert_eq!(values(&second).len(), 1);
+    let beyond = ask(&site, &token, json!({ "limit": 2, "page": 3 })).await;
+    assert_eq!((beyond.header("x-result-count"), values(&beyond.json()).len()), (Some("3"), 0));
+    let any_case = ask(&site, &token, json!({ "value": ["C2.BE", "%.10"] })).await.ok();
+    assert_eq!(values(&any_case).len(), 2);
     let lines = ask(&site, &token, json!({ "returnFormat": "text", "type": "domain" })).await;
     assert_eq!(lines.body, b"c2.be\n");
     assert_eq!(ask(&site, &token, json!({ "org": "CERT" })).await.code(), "bad-filter");

@@ -113,6 +113,8 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/api/v1/hooks/{hook}/dead-letters", Admin, 200, No),
         expected("POST", "/api/v1/hooks/{hook}/replay", Admin, 202, No),
         expected("POST", "/api/v1/subject-searches", Admin, 200, No),
+        expected("GET", "/api/v1/sources", Admin, 200, No),
+        expected("POST", "/api/v1/sources/{source}/run", Admin, 202, No),
         expected("GET", "/api/v1/audit", Admin, 200, No),
         expected("GET", "/api/v1/tokens", Admin, 200, No),
         expected("POST", "/api/v1/tokens", Admin, 201, No),
@@ -178,6 +180,7 @@ impl Samples {
             ("{draft}", self.drafts[usize::from(route.method == "DELETE")].clone()),
             ("{hook}", "soar".to_owned()),
             ("{text}", "rules-of-conduct".to_owned()),
+            ("{source}", "drop".to_owned()),
         ] {
             path = path.replace(name, &value);
         }

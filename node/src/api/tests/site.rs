@@ -28,8 +28,8 @@ use crate::{
         host::{Hosts, Scheme},
         limit::Rate,
         ports::{
-            BackupRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus, PeerReport, Ports,
-            Publish,
+            BackupRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus, OfGroups, PeerReport,
+            Ports, Publish, SourceRefusal, SourceStatus,
         },
         server::ServerConfig,
         service::service,
@@ -79,8 +79,8 @@ impl Publish for Publishing {
         self.0.preview(submission).await
     }
 
-    async fn held(&self) -> Result<Vec<HeldDraft>, SubmitError> {
-        self.0.held().await
+    async fn held(&self, of: OfGroups) -> Result<(Vec<HeldDraft>, bool), SubmitError> {
+        self.0.held(of).await
     }
 
     async fn held_draft(&self, publication: PublicationId) -> Result<OpenDraft, SubmitError> {
@@ -175,6 +175,37 @@ impl NodeStatus for Alone {
 
     fn replay(&self, hook: &str) -> Option<usize> {
         (hook == "soar").then_some(1)
+    }
+
+    fn sources(&self) -> Vec<SourceStatus> {
+        vec![SourceStatus {
+            name: "drop".to_owned(),
+            kind: "folder",
+            from: "/var/spool/belfry".to_owned(),
+            group: "cidr".to_owned(),
+            publishes: false,
+            state: "waiting",
+            last_run: Some(clock::now()),
+            next_run: None,
+            taken: 2,
+            objects: 9,
+            known: 1,
+            refused: 1,
+            skipped: 3,
+            last_taken: 1,
+            last_refused: 1,
+            refusals: vec![SourceRefusal {
+                at: clock::now(),
+                item: "iocs.csv".to_owned(),
+                why: "line 2: tlp cannot be read".to_owned(),
+            }],
+            failing_since: None,
+            failure: None,
+        }]
+    }
+
+    fn run_source(&self, source: &str) -> bool {
+        source == "drop"
     }
 
     fn is_ready(&self) -> bool {

@@ -78,6 +78,8 @@ pub(super) struct Object {
     pub(super) name: String,
     #[serde(deserialize_with = "flag")]
     pub(super) deleted: bool,
+    #[serde(deserialize_with = "some_text")]
+    pub(super) distribution: Option<String>,
     #[serde(rename = "Attribute")]
     pub(super) attributes: Vec<Attribute>,
 }

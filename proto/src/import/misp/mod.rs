@@ -10,8 +10,9 @@
 //! | sighting, false positive | `sighting`, without who saw it; `opinion` |
 //! | tags `tlp:…`, `PAP:…` | markings; others are labels |
 //!
-//! A distribution of 0 ("your organisation only") without a TLP tag counts as AMBER+STRICT: whoever wrote the event
-//! did not mean it for others, and the importer decides.
+//! A distribution of 0 ("your organisation only") counts as AMBER+STRICT, and so does a sharing group, whose members
+//! nobody knows here. The strictest of what is said of an item, by tags and distributions of its own, its object and its
+//! event, holds.
 
 mod galaxy;
 mod json;
@@ -50,6 +51,7 @@ struct Taking {
     frame: Frame,
     when: Timestamp,
     valid_until: Option<Timestamp>,
+    unmarked: Option<Tlp>,
     report: String,
     /// In the report, in order.
     refs: Vec<String>,
@@ -66,6 +68,7 @@ impl Taking {
             frame: Frame::at(when),
             when,
             valid_until: options.valid_until,
+            unmarked: options.unmarked,
             report: format!("report--{report}"),
             refs: Vec::new(),
             known: BTreeSet::new(),
@@ -75,8 +78,8 @@ impl Taking {
 
     fn take(mut self, event: &Event, import: &mut Import) -> Result<(), ImportError> {
         let (tlp, pap, labels) = self.tags(&self.path.clone(), &event.tags, import);
-        let own = (event.distribution.as_deref() == Some("0")).then_some(Tlp::AmberStrict);
-        self.frame.tlp = tlp.or(own);
+        let shared = shared(&self.path, event.distribution.as_deref(), import);
+        self.frame.tlp = tlp.max(shared);
         import.narrow(self.frame.tlp, pap);
         self.author(event, import)?;
         for (i, attribute) in event.attributes.iter().enumerate() {
@@ -116,14 +119,11 @@ impl Taking {
         import: &mut Import,
     ) -> Result<(), ImportError> {
         if let Some(items) = self.items(path, attribute, import)? {
-            let objects: Vec<_> = items.iter().map(Item::object).collect();
             let of_file: Vec<&Item> = items.iter().filter(|i| is_of_file(i.observable.kind())).collect();
             // `filename|md5` is one file.
-            let whole = (of_file.len() > 1).then(|| file(&of_file)).flatten();
-            for (i, (item, object)) in items.iter().zip(objects).enumerate() {
-                let object =
-                    if is_of_file(item.observable.kind()) { whole.clone().or(object) } else { object };
-                self.said(path, attribute, i, item, object, import)?;
+            let whole = (of_file.len() > 1).then(|| Whole::of(&of_file)).flatten();
+            for (i, item) in items.iter().enumerate() {
+                self.said(path, attribute, (i, item), whole.as_ref(), import)?;
             }
         }
         Ok(())
@@ -135,6 +135,14 @@ impl Taking {
             import.skip(Place::Path(path.to_owned()), Why::Deleted);
             return Ok(());
         }
+        let around = self.frame.tlp;
+        self.frame.tlp = around.max(shared(path, object.distribution.as_deref(), import));
+        let told = self.parts(path, object, import);
+        self.frame.tlp = around;
+        told
+    }
+
+    fn parts(&mut self, path: &str, object: &Object, import: &mut Import) -> Result<(), ImportError> {
         let mut told: Vec<(String, &Attribute, Vec<Item>)> = Vec::new();
         for (i, attribute) in object.attributes.iter().enumerate() {
             let path = format!("{path}.Attribute[{i}]");
@@ -147,12 +155,10 @@ impl Taking {
             .flat_map(|(.., items)| items)
             .filter(|item| is_of_file(item.observable.kind()))
             .collect();
-        let whole = (object.name == "file").then(|| file(&of_file)).flatten();
+        let whole = (object.name == "file").then(|| Whole::of(&of_file)).flatten();
         for (path, attribute, items) in &told {
             for (i, item) in items.iter().enumerate() {
-                let is_of_file = is_of_file(item.observable.kind());
-                let object = if is_of_file { whole.clone().or_else(|| item.object()) } else { item.object() };
-                self.said(path, attribute, i, item, object, import)?;
+                self.said(path, attribute, (i, item), whole.as_ref(), import)?;
             }
         }
         Ok(())
@@ -207,23 +213,36 @@ impl Taking {
         }
     }
 
-    /// A value as its attribute says it: something to look for, or something seen.
+    /// A value as its attribute says it: something to look for, or something seen. Of a file it is told as part of the
+    /// whole.
     fn said(
         &mut self,
         path: &str,
         attribute: &Attribute,
-        nth: usize,
-        item: &Item,
-        object: Option<serde_json::Map<String, Value>>,
+        (nth, item): (usize, &Item),
+        whole: Option<&Whole>,
         import: &mut Import,
     ) -> Result<(), ImportError> {
         let (frame, labels) = self.frame_of(path, attribute, import);
         if item.observable.kind() == Kind::Cve {
             return self.add(frame.vulnerability(item.observable.value(), &attribute.comment), import);
         }
-        let (Some(pattern), Some(object)) = (item.pattern(), object) else { return Ok(()) };
-        let observable = id_of(&object);
-        self.add(object, import)?;
+        let Some(pattern) = item.pattern() else { return Ok(()) };
+        let observable = match whole.filter(|_| is_of_file(item.observable.kind())) {
+            // Made once, however many values name it: they may be as many and as long as a file has room for.
+            Some(whole) => {
+                if !self.known.contains(&whole.id) {
+                    self.add(whole.object.clone(), import)?;
+                }
+                whole.id.clone()
+            }
+            None => {
+                let Some(object) = item.object() else { return Ok(()) };
+                let id = id_of(&object);
+                self.add(object, import)?;
+                id
+            }
+        };
         let uuid = uuid(&format!("{path}.uuid"), &attribute.uuid)?;
         let of = |kind: &str| {
             if nth == 0 { format!("{kind}--{uuid}") } else { id(kind, &[&uuid, &nth.to_string()]) }
@@ -247,7 +266,7 @@ impl Taking {
         self.add(frame.object("indicator", &indicator, properties), import)?;
         self.add(frame.relationship("based-on", &indicator, &observable), import)?;
         for (i, sighting) in attribute.sightings.iter().enumerate() {
-            self.sighting(&format!("{path}.Sighting[{i}]"), sighting, &indicator, import)?;
+            self.sighting(&format!("{path}.Sighting[{i}]"), sighting, (&indicator, &frame), import)?;
         }
         Ok(())
     }
@@ -282,17 +301,16 @@ impl Taking {
         &mut self,
         path: &str,
         sighting: &Sighting,
-        of: &str,
+        (of, frame): (&str, &Frame),
         import: &mut Import,
     ) -> Result<(), ImportError> {
         let when = seconds(&sighting.date).unwrap_or(self.when);
-        let frame = Frame { created: time(when), modified: time(when), ..self.frame.clone() };
+        // Who saw it is not told: who was hit is sensitive.
+        let frame = Frame { created: time(when), modified: time(when), author: None, ..frame.clone() };
         let name = |kind: &str| match &sighting.uuid {
             Some(text) => uuid(&format!("{path}.uuid"), text).map(|uuid| format!("{kind}--{uuid}")),
             None => Ok(id(kind, &[of, path, &frame.created])),
         };
-        // Who saw it is not told: who was hit is sensitive.
-        let frame = Frame { author: None, ..frame.clone() };
         let object = match sighting.kind.as_deref() {
             None | Some("0") => {
                 let seen = json!({"sighting_of_ref": of, "first_seen": frame.created, "last_seen": frame.created, "count": 1});
@@ -328,15 +346,17 @@ impl Taking {
             "published": published, "report_types": ["threat-report"], "labels": labels,
             "external_references": references, "object_refs": self.refs,
         });
-        import.add(self.frame.object("report", &self.report, properties))
+        let frame = Frame { tlp: self.frame.tlp.or(self.unmarked), ..self.frame };
+        import.narrow(frame.tlp, None);
+        import.add(frame.object("report", &self.report, properties))
     }
 
     /// What an attribute says beside its value: time, marking, labels.
     fn frame_of(&self, path: &str, attribute: &Attribute, import: &mut Import) -> (Frame, Vec<String>) {
         let (tlp, pap, labels) = self.tags(path, &attribute.tags, import);
         let when = seconds(&attribute.timestamp).map_or_else(|| self.frame.created.clone(), time);
-        let own = (attribute.distribution.as_deref() == Some("0")).then_some(Tlp::AmberStrict);
-        let tlp = tlp.or(own).max(self.frame.tlp);
+        let shared = shared(path, attribute.distribution.as_deref(), import);
+        let tlp = tlp.max(shared).max(self.frame.tlp).or(self.unmarked);
         import.narrow(tlp, pap);
         (Frame { created: when.clone(), modified: when, tlp, ..self.frame.clone() }, labels)
     }
@@ -389,6 +409,38 @@ impl Taking {
         }
         self.refs.push(id.clone());
         import.add_once(object)
+    }
+}
+
+/// A file told by several values.
+struct Whole {
+    id: String,
+    object: serde_json::Map<String, Value>,
+}
+
+impl Whole {
+    fn of(items: &[&Item]) -> Option<Self> {
+        let object = file(items)?;
+        Some(Self { id: id_of(&object), object })
+    }
+}
+
+/// The marking that a distribution comes to: who may have what is shared is the coalition's matter here, and "nobody
+/// else" and "these alone" are as near as TLP comes to it.
+fn shared(path: &str, distribution: Option<&str>, import: &mut Import) -> Option<Tlp> {
+    match distribution.map_or("", str::trim) {
+        // A community, those connected to it, all; as what is around it.
+        "" | "1" | "2" | "3" | "5" => None,
+        "0" => Some(Tlp::AmberStrict),
+        "4" => {
+            import.skip(Place::Path(path.to_owned()), Why::SharingGroup);
+            Some(Tlp::AmberStrict)
+        }
+        other => {
+            let said = types::brief(&format!("distribution {other}"));
+            import.skip(Place::Path(path.to_owned()), Why::Marking(said));
+            Some(Tlp::AmberStrict)
+        }
     }
 }
 

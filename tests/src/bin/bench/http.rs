@@ -1,12 +1,12 @@
 //! A client of the node's HTTP API that keeps its connection.
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, time::Instant};
 
 use anyhow::{Context as _, bail};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
-    Request, StatusCode,
-    body::Bytes,
+    Request, Response, StatusCode,
+    body::{Bytes, Incoming},
     client::conn::http1::{self, SendRequest},
     header,
 };
@@ -36,10 +36,7 @@ impl Client {
             .header(header::HOST, self.address.to_string())
             .header(header::AUTHORIZATION, &self.authorization)
             .body(Full::default())?;
-        if self.sender.ready().await.is_err() {
-            self.sender = open(self.address).await?;
-        }
-        let answer = self.sender.send_request(request).await.with_context(|| path.to_owned())?;
+        let answer = self.send(request).await.with_context(|| path.to_owned())?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
         if status != StatusCode::OK {
@@ -54,10 +51,7 @@ impl Client {
             .header(header::HOST, self.address.to_string())
             .header(header::AUTHORIZATION, &self.authorization)
             .body(Full::new(Bytes::from(log)))?;
-        if self.sender.ready().await.is_err() {
-            self.sender = open(self.address).await?;
-        }
-        let answer = self.sender.send_request(request).await.context("importing")?;
+        let answer = self.send(request).await.context("importing")?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
         if status != StatusCode::OK {
@@ -73,11 +67,7 @@ impl Client {
             .header(header::AUTHORIZATION, &self.authorization)
             .header(header::CONTENT_TYPE, "application/stix+json;version=2.1")
             .body(Full::new(Bytes::from(bundle)))?;
-        if self.sender.ready().await.is_err() {
-            // Idle for too long.
-            self.sender = open(self.address).await?;
-        }
-        let answer = self.sender.send_request(request).await.context("publishing")?;
+        let answer = self.send(request).await.context("publishing")?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
         if status != StatusCode::ACCEPTED {
@@ -87,7 +77,67 @@ impl Client {
     }
 }
 
+/// How long an answer took, and what it was.
+pub(crate) struct Fetched {
+    pub(crate) status: StatusCode,
+    /// Milliseconds from the question to the first byte of the body, or to the answer's head where it has none.
+    pub(crate) first: f64,
+    /// Milliseconds to its last byte.
+    pub(crate) last: f64,
+    pub(crate) bytes: usize,
+    pub(crate) tag: Option<String>,
+}
+
 impl Client {
+    /// Sends on the connection at hand, or on another if the node closed it for idleness.
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<Response<Incoming>> {
+        if self.sender.ready().await.is_err() {
+            self.sender = open(self.address).await?;
+        }
+        Ok(self.sender.send_request(request).await?)
+    }
+
+    /// Hands bytes to a route, and gives what it says.
+    pub(crate) async fn post(&mut self, path: &str, body: Vec<u8>) -> anyhow::Result<serde_json::Value> {
+        let request = Request::post(path)
+            .header(header::HOST, self.address.to_string())
+            .header(header::AUTHORIZATION, &self.authorization)
+            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .body(Full::new(Bytes::from(body)))?;
+        let answer = self.send(request).await.with_context(|| path.to_owned())?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await?.to_bytes();
+        if !status.is_success() {
+            bail!("{path} answered {status}: {}", String::from_utf8_lossy(&body));
+        }
+        Ok(serde_json::from_slice(&body)?)
+    }
+
+    /// Gets a file, unless it is the one with this tag.
+    pub(crate) async fn fetch(&mut self, path: &str, tag: Option<&str>) -> anyhow::Result<Fetched> {
+        let mut request = Request::get(path)
+            .header(header::HOST, self.address.to_string())
+            .header(header::AUTHORIZATION, &self.authorization);
+        if let Some(tag) = tag {
+            request = request.header(header::IF_NONE_MATCH, tag);
+        }
+        let request = request.body(Full::default())?;
+        let begun = Instant::now();
+        let millis = || begun.elapsed().as_secs_f64() * 1e3;
+        let answer = self.send(request).await.with_context(|| path.to_owned())?;
+        let (status, mut first) = (answer.status(), None);
+        let head = millis();
+        let tag = answer.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        let (mut body, mut bytes) = (answer.into_body(), 0);
+        while let Some(frame) = body.frame().await {
+            if let Some(data) = frame?.data_ref() {
+                first.get_or_insert_with(millis);
+                bytes += data.len();
+            }
+        }
+        Ok(Fetched { status, first: first.unwrap_or(head), last: millis(), bytes, tag })
+    }
+
     /// Connects to any server, with credentials as its Authorization header has them.
     pub(crate) async fn with(address: SocketAddr, authorization: String) -> anyhow::Result<Self> {
         Ok(Self { sender: open(address).await?, address, authorization })
@@ -100,10 +150,7 @@ impl Client {
             .header(header::AUTHORIZATION, &self.authorization)
             .header(header::ACCEPT, "application/taxii+json;version=2.1")
             .body(Full::default())?;
-        if self.sender.ready().await.is_err() {
-            self.sender = open(self.address).await?;
-        }
-        let answer = self.sender.send_request(request).await.with_context(|| path.to_owned())?;
+        let answer = self.send(request).await.with_context(|| path.to_owned())?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
         if status != StatusCode::OK {
@@ -119,10 +166,7 @@ impl Client {
             .header(header::AUTHORIZATION, &self.authorization)
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(format!("{{\"values\":[\"{value}\"],\"groups\":[\"{SLUG}\"]}}"))))?;
-        if self.sender.ready().await.is_err() {
-            self.sender = open(self.address).await?;
-        }
-        let answer = self.sender.send_request(request).await.context("looking up")?;
+        let answer = self.send(request).await.context("looking up")?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
         if status != StatusCode::OK {

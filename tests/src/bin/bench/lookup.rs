@@ -198,12 +198,25 @@ pub(crate) async fn fill(
     member: MemberId,
     values: Range<u64>,
 ) -> anyhow::Result<()> {
+    fill_with(store, group, member, values, value).await
+}
+
+/// [`fill`] with other values.
+pub(crate) async fn fill_with(
+    store: &Store,
+    group: GroupId,
+    member: MemberId,
+    values: Range<u64>,
+    value: fn(u64) -> String,
+) -> anyhow::Result<()> {
     let log = LogId::new(rand::random());
     let now = clock::now();
     let mut prev = MessageId::ZERO;
     for (sequence, from) in (1..).zip(values.clone().step_by(usize::try_from(MESSAGE)?)) {
         let id = MessageId::new(rand::random());
-        let objects = (from..(from + MESSAGE).min(values.end)).map(object).collect::<anyhow::Result<_>>()?;
+        let objects = (from..(from + MESSAGE).min(values.end))
+            .map(|n| object(n, &value(n)))
+            .collect::<anyhow::Result<_>>()?;
         let content = OpenedRows {
             publication: PublicationId::new(rand::random()),
             part: 1,
@@ -249,9 +262,8 @@ pub(crate) async fn fill(
     Ok(())
 }
 
-fn object(n: u64) -> anyhow::Result<ObjectRow> {
-    let text = value(n);
-    let observable = Observable::guess(&text).context("not a value")?;
+fn object(n: u64, text: &str) -> anyhow::Result<ObjectRow> {
+    let observable = Observable::guess(text).context("not a value")?;
     let (path, id) = (observable.kind().as_str(), format!("indicator--00000000-0000-4000-8000-{n:012x}"));
     let today = clock::now();
     let raw = json!({

@@ -13,11 +13,13 @@ mod admission;
 mod catchup;
 mod coalition;
 mod content;
+mod export;
 mod footprint;
 mod heal;
 mod http;
 mod idle;
 mod idle_sync;
+mod import;
 mod ingest;
 mod lookup;
 mod machine;
@@ -59,6 +61,10 @@ enum Which {
     Footprint(footprint::Arguments),
     /// What is known of a value, over HTTP and in process
     Lookup(lookup::Arguments),
+    /// Tables and MISP events, through guards and validation to durable drafts
+    Import(import::Arguments),
+    /// A list of a million domains, to its first byte and its last, and unchanged
+    Export(export::Arguments),
     /// A new node that takes a coalition's messages from three peers
     Catchup(catchup::Arguments),
     /// What it costs two nodes to find that they hold the same
@@ -84,6 +90,8 @@ fn main() -> anyhow::Result<()> {
         Which::Taxii(arguments) => taxii::run(arguments, quick)?,
         Which::Footprint(arguments) => footprint::run(arguments, quick)?,
         Which::Lookup(arguments) => lookup::run(arguments, quick)?,
+        Which::Import(arguments) => import::run(arguments, quick)?,
+        Which::Export(arguments) => export::run(arguments, quick)?,
         Which::Catchup(arguments) => catchup::run(arguments, quick)?,
         Which::IdleSync(arguments) => idle_sync::run(arguments, quick)?,
         Which::Heal(arguments) => heal::run(arguments, quick)?,

@@ -56,6 +56,20 @@ impl Node {
         Self::begin(coalition, member, data_dir, bootstrap, network, Tuning::default()).await
     }
 
+    /// The same, with what its tools are given.
+    pub(crate) async fn serving(
+        coalition: &Coalition,
+        member: &Member,
+        data_dir: PathBuf,
+        outlets: Outlets,
+    ) -> anyhow::Result<Self> {
+        let network = NetworkConfig {
+            listen: vec![Address::parse("/ip4/127.0.0.1/tcp/0")?.0],
+            ..NetworkConfig::default()
+        };
+        Self::with(coalition, member, data_dir, Vec::new(), network, Tuning::default(), outlets).await
+    }
+
     /// The same, at another pace.
     pub(crate) async fn tuned(
         coalition: &Coalition,
@@ -77,6 +91,18 @@ impl Node {
         network: NetworkConfig,
         tuning: Tuning,
     ) -> anyhow::Result<Self> {
+        Self::with(coalition, member, data_dir, bootstrap, network, tuning, Outlets::default()).await
+    }
+
+    async fn with(
+        coalition: &Coalition,
+        member: &Member,
+        data_dir: PathBuf,
+        bootstrap: Vec<(PublicKey, Address)>,
+        network: NetworkConfig,
+        tuning: Tuning,
+        outlets: Outlets,
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&data_dir)?;
         let settings = Settings {
             data_dir: data_dir.clone(),
@@ -90,7 +116,8 @@ impl Node {
             },
             defaults: Defaults { tlp: Tlp::Amber, purpose: None },
             guards: belfry_node::config::Guards::default(),
-            outlets: Outlets::default(),
+            outlets,
+            sources: Vec::new(),
             tuning,
         };
         let daemon = Daemon::start(coalition.enrolment(member), settings).await?;

@@ -34,7 +34,7 @@ pub enum TlsError {
 }
 
 /// Speaks TLS with whoever proves to be the host asked for.
-pub(super) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, TlsError> {
+pub(crate) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, TlsError> {
     let mut roots = RootCertStore::empty();
     match ca_file {
         Some(path) => {
@@ -61,6 +61,6 @@ pub(super) fn connector(ca_file: Option<&Path>) -> Result<TlsConnector, TlsError
 }
 
 /// The name that must be proven.
-pub(super) fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
+pub(crate) fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
     Ok(ServerName::try_from(host.to_owned())?)
 }

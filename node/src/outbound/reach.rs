@@ -1,4 +1,4 @@
-//! Which addresses a webhook may connect to, whatever its name resolves to.
+//! Which addresses may be connected to, whatever a name resolves to.
 //!
 //! A name belongs to whoever runs its zone, who may let it point into this network (SSRF, DNS rebinding). So the name is
 //! resolved once, each address is judged, and the connection goes to one that passed, not to the name.
@@ -14,7 +14,7 @@ pub(super) enum Reach {
     Loopback,
     /// This site.
     Private,
-    /// Nobody that a webhook is for: link-local (cloud metadata), multicast, reserved.
+    /// Nobody that a URL is for: link-local (cloud metadata), multicast, reserved.
     Never,
 }
 

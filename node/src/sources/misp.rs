@@ -1,0 +1,174 @@
+//! A MISP feed: `manifest.json`, and an event a file. Only what changed since it was last taken is fetched.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use belfry_proto::import::Format;
+use serde::{Deserialize, Deserializer, de};
+use uuid::Uuid;
+
+use super::{
+    Failure, Feed,
+    desk::Desk,
+    remote::{Remote, Said},
+};
+use crate::publish::file::Reading;
+
+const ACCEPT: &str = "application/json";
+/// Events of a feed. What was taken is remembered by event, in one row.
+const MAX_EVENTS: usize = 50_000;
+/// Events between two writes of that row: as many are fetched again after a kill, and known then.
+const UNSAVED: usize = 64;
+
+pub(super) struct Misp {
+    remote: Remote,
+}
+
+/// Event and timestamp.
+#[derive(Default)]
+struct Manifest(BTreeMap<Uuid, u64>);
+
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(deserialize_with = "number")]
+    timestamp: u64,
+}
+
+/// MISP writes it as a text, others as a number.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Number(u64),
+        Text(String),
+    }
+    match Written::deserialize(deserializer)? {
+        Written::Number(number) => Ok(number),
+        Written::Text(text) => text.trim().parse().map_err(|_| de::Error::custom("is no number of seconds")),
+    }
+}
+
+impl<'de> Deserialize<'de> for Manifest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bounded;
+        impl<'de> de::Visitor<'de> for Bounded {
+            type Value = Manifest;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "an object of at most {MAX_EVENTS} events by uuid")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Manifest, A::Error> {
+                let mut events = BTreeMap::new();
+                while let Some((uuid, entry)) = map.next_entry::<Uuid, Entry>()? {
+                    events.insert(uuid, entry.timestamp);
+                    if events.len() > MAX_EVENTS {
+                        return Err(de::Error::invalid_length(events.len(), &self));
+                    }
+                }
+                Ok(Manifest(events))
+            }
+
+            /// PHP writes an empty one so.
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Manifest, A::Error> {
+                match list.next_element::<de::IgnoredAny>()? {
+                    None => Ok(Manifest::default()),
+                    Some(_) => Err(de::Error::invalid_type(de::Unexpected::Seq, &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Bounded)
+    }
+}
+
+impl Misp {
+    pub(super) const fn new(remote: Remote) -> Self {
+        Self { remote }
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("{}{name}", self.remote.url().path)
+    }
+}
+
+#[async_trait]
+impl Feed for Misp {
+    async fn run(&mut self, desk: &mut Desk) -> Result<(), Failure> {
+        let url = self.remote.url();
+        desk.begin(&format!("{}{}", url.origin(), url.path));
+        let answer = self.remote.need(&self.path("manifest.json"), ACCEPT).await?;
+        let Manifest(events) = serde_json::from_slice(&answer.body)
+            .map_err(|error| Failure::new(format!("its manifest.json is no MISP manifest: {error}")))?;
+        drop(answer);
+        desk.state.misp.retain(|uuid, _| events.contains_key(uuid));
+        let taken = &desk.state.misp;
+        let mut changed: Vec<(u64, Uuid)> = events
+            .into_iter()
+            .filter(|(uuid, timestamp)| taken.get(uuid) != Some(timestamp))
+            .map(|(uuid, timestamp)| (timestamp, uuid))
+            .collect();
+        // As they happened, so that a run that ends early leaves the newest for the next.
+        changed.sort_unstable();
+        let mut done = Ok(());
+        for (count, (timestamp, uuid)) in (1..).zip(changed.into_iter().take(desk.source.max_items)) {
+            match self.event(desk, uuid).await {
+                Ok(true) => _ = desk.state.misp.insert(uuid, timestamp),
+                Ok(false) => {}
+                Err(failure) => {
+                    done = Err(failure);
+                    break;
+                }
+            }
+            if count % UNSAVED == 0 {
+                desk.save().await?;
+            }
+        }
+        desk.save().await?;
+        done
+    }
+}
+
+impl Misp {
+    /// Takes an event; whether there is nothing more to do about it until it changes.
+    async fn event(&self, desk: &mut Desk, uuid: Uuid) -> Result<bool, Failure> {
+        let item = uuid.to_string();
+        let body = match self.remote.get(&self.path(&format!("{item}.json")), ACCEPT).await? {
+            Said::Found(answer) => answer.body,
+            Said::No(status) => {
+                // Named before it was there, perhaps.
+                desk.refuse(&item, &format!("answers {status}; it is asked for again at the next run"));
+                return Ok(false);
+            }
+            Said::TooLong(most) => {
+                desk.refuse(&item, &format!("has more than the {most} bytes that max_size allows"));
+                return Ok(true);
+            }
+        };
+        let reading =
+            Reading { format: Some(Format::Misp), name: format!("{item}.json"), ..Reading::default() };
+        desk.file(&item, reading, body).await?;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_is_read_as_misp_and_others_write_it() {
+        let uuid = "298fe907-7931-4fd2-8131-2814dd493100";
+        let read = |text: &str| serde_json::from_str::<Manifest>(text).map(|found| found.0);
+        for timestamp in ["\"1763800000\"", "1763800000"] {
+            let found = read(&format!(r#"{{"{uuid}":{{"info":"x","timestamp":{timestamp},"Orgc":{{}}}}}}"#));
+            assert_eq!(found.unwrap()[&uuid.parse().unwrap()], 1_763_800_000);
+        }
+        assert!(read("[]").unwrap().is_empty());
+        for wrong in
+            ["[1]", r#"{"../../etc/passwd":{"timestamp":1}}"#, r#"{"x":{"timestamp":1}}"#, "{\"", "7"]
+        {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        assert!(read(&format!(r#"{{"{uuid}":{{"timestamp":"soon"}}}}"#)).is_err());
+    }
+}

@@ -1,0 +1,37 @@
+//! What a source remembers, sealed in the store.
+
+use std::collections::BTreeMap;
+
+use belfry_proto::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Counts;
+
+/// Of one source; what another kind of source left under its name is passed over.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct State {
+    /// When a run last ended.
+    pub(super) last_run: Option<Timestamp>,
+    /// Of all runs.
+    pub(super) counts: Counts,
+    /// Whose cursor follows. With another URL or collection, the place in the old one means nothing.
+    pub(super) of: String,
+    pub(super) taxii: Cursor,
+    /// Events of a MISP feed that were taken or refused, and the timestamp they had.
+    pub(super) misp: BTreeMap<uuid::Uuid, u64>,
+}
+
+/// A place in a TAXII collection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Cursor {
+    /// All that was added until then is taken.
+    pub(super) added_after: Option<String>,
+    /// The page that comes next, of those behind it.
+    pub(super) next: Option<String>,
+    /// When the last object of the last page was added.
+    pub(super) last: Option<String>,
+    /// Markings that were defined so far: what comes later is marked with them.
+    pub(super) markings: BTreeMap<String, String>,
+}

@@ -120,7 +120,7 @@ impl Ingest {
                     tracing::error!("opened content not stored: {error}");
                 }
             };
-            if let Err(error) = store.enqueue_telling(changes, Box::new(told)) {
+            if let Err(error) = store.enqueue_telling_blocking(changes, Box::new(told)) {
                 tracing::debug!("opened content not stored: {error}");
             }
         };

@@ -9,6 +9,9 @@ use prost::Message;
 
 use super::{counters::Counters, rpc::Protocol};
 
+/// Bytes that a frame may take before any of it has come; then as many as have come. Most frames are smaller.
+const FIRST_READ: usize = 16 * 1024;
+
 /// Reads and writes the frames of protocol `P`, within its sizes.
 pub(super) struct Codec<P> {
     counters: Arc<Counters>,
@@ -93,9 +96,10 @@ where
         return Err(invalid(Malformed::TooLong { what, len: promised, limit }));
     }
     let mut bytes = Vec::new();
-    io.take(u64::from(len)).read_to_end(&mut bytes).await?;
-    if bytes.len() < promised {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    while bytes.len() < promised {
+        let came = bytes.len();
+        bytes.resize(promised.min(came.saturating_mul(2).max(FIRST_READ)), 0);
+        io.read_exact(bytes.get_mut(came..).unwrap_or_default()).await?;
     }
     schema::decode_canonical(what, &bytes, limit).map_err(invalid)
 }
@@ -139,6 +143,26 @@ mod tests {
         let mut frame = Vec::new();
         write(&mut Cursor::new(&mut frame), &range(), "sync request", 64).await.unwrap();
         assert_eq!(read_back(&frame).await.unwrap(), range());
+    }
+
+    #[tokio::test]
+    async fn a_long_frame_survives_and_a_short_one_costs_what_came_of_it() {
+        let long = schema::SyncResponse {
+            response: Some(schema::sync_response::Response::Page(schema::Page {
+                envelopes: vec![vec![7; 100_000]; 5],
+                ..schema::Page::default()
+            })),
+        };
+        let mut frame = Vec::new();
+        write(&mut Cursor::new(&mut frame), &long, "sync response", 1 << 20).await.unwrap();
+        let read_back = async |frame: &[u8]| {
+            read::<schema::SyncResponse, _>(&mut Cursor::new(frame), "sync response", 1 << 20).await
+        };
+        assert_eq!(read_back(&frame).await.unwrap(), long);
+        for len in [4, FIRST_READ + 3, FIRST_READ + 4, FIRST_READ + 5, frame.len() - 1] {
+            let cut = read_back(&frame[..len]).await;
+            assert_eq!(cut.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        }
     }
 
     #[tokio::test]

@@ -292,6 +292,9 @@ const fn at_fault(error: &SubmitError) -> bool {
         | SubmitError::TooManyHeld { .. }
         | SubmitError::NotAReader(_)
         | SubmitError::TooManyRecipients { .. }
+        | SubmitError::NotASteward(_)
+        | SubmitError::OnBehalfOfSelf
+        | SubmitError::NamesMember(_)
         | SubmitError::IdempotencyMismatch
         | SubmitError::NoRoom
         | SubmitError::Unavailable(_)

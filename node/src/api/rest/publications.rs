@@ -172,8 +172,8 @@ impl Mandate {
         let organisation = app.ports.query.organisation(self.member).unwrap_or_default();
         let (member, asked) = (self.member.to_string(), self.asked);
         let record = Record::now(clock::now(), Event::OnBehalf { call, member, organisation, asked });
-        app.ports.audit.record(record).await.map_err(|error| Problem::unavailable(&error))?;
-        Ok(())
+        let written = app.ports.audit.write(record).await.map_err(|error| Problem::unavailable(&error))?;
+        written.synced().await.map_err(|error| Problem::unavailable(&error))
     }
 }
 

@@ -132,7 +132,7 @@ impl Site {
     pub fn moved(&self, number: u8, next: u8) {
         let mut command = self.inside(self.entered[&number]);
         done(command.args(["sh", "-ec"]).arg(format!(
-            "ip addr add 10.77.0.{next}/24 dev eth0; ip addr del 10.77.0.{number}/24 dev eth0"
+            "ip addr del 10.77.0.{number}/24 dev eth0; ip addr add 10.77.0.{next}/24 dev eth0"
         )))
         .unwrap();
     }

@@ -266,6 +266,15 @@ fn an_admin_key_that_ends_is_warned_of_decides_until_then_and_is_refused_afterwa
         after.stderr
     );
     assert!(desk.ok(&order).contains("suspend"), "in time it goes in");
+    // Whoever shares no code reads the end in the charter, and the decision as one in time.
+    let Some(python) = std::env::var_os("BELFRY_PYTHON") else { return };
+    desk.ok(&["export", "--out", "log.pem", "--dir", "coalition"]);
+    let mut verifier = std::process::Command::new(python);
+    verifier
+        .args(["-B", concat!(env!("CARGO_MANIFEST_DIR"), "/python/verifier.py")])
+        .arg(desk.path("log.pem"));
+    let verified = run(verifier);
+    assert_eq!(verified.code, 0, "{}{}", verified.stdout, verified.stderr);
 }
 
 /// A time so many days from now, as a draft has it.

@@ -508,36 +508,3 @@ fn files_with(folder: &Path, needle: &[u8]) -> anyhow::Result<Vec<String>> {
     }
     Ok(found)
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_erased_for_a_person_is_erased_again_from_a_database_of_before() -> anyhow::Result<()> {
-    fn copied(from: &Path, to: &Path) -> std::io::Result<()> {
-        std::fs::create_dir_all(to)?;
-        for entry in std::fs::read_dir(from)? {
-            let entry = entry?;
-            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
-        }
-        Ok(())
-    }
-    let Story { coalition: _coalition, alice, mut bob, sam } = story().await?;
-    let (named, other) = (Bundle::saying("Jan Peeters, head of the bank's IT"), Bundle::indicators(1));
-    alice.publish("cidr", &named).tlp("green").flushed().await?;
-    alice.publish("cidr", &other).tlp("green").flushed().await?;
-    bob.shows("cidr", &[named.ids(), other.ids()].concat()).await?;
-    let (store, backup) = (bob.folder().join("store"), bob.folder().join("before"));
-    bob.store()?.checkpoint(&backup)?;
-
-    // As `belfry subject erase` does.
-    let wanted =
-        json!({ "group": "cidr", "objects": named.ids(), "mode": "erase", "ground": "personal-data" });
-    asked(&alice, wanted).await?.expect(202)?;
-    tells_revoked(&bob, &named.ids()).await?;
-    bob.stop().await;
-    std::fs::remove_dir_all(&store)?;
-    copied(&backup, &store)?;
-    bob.restart(&[&alice, &sam]).await?;
-    tells_revoked(&bob, &named.ids()).await?;
-    let objects = bob.api()?.objects("cidr").await?;
-    assert!(!serde_json::to_string(&objects)?.contains("Peeters"), "{objects:?}");
-    Ok(())
-}

@@ -1,0 +1,105 @@
+//! Somebody asks what a member holds of him: found, told with what to do, erased everywhere, and never sent anywhere.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+use std::{fs, path::Path};
+
+use belfry_tests::process::{Coalition, Member, Role, eventually};
+use serde_json::{Value, json};
+
+const NAME: &str = "Joris Vandenbossche";
+
+fn bundle(coalition: &Coalition, text: &str, number: u32) -> String {
+    let object = json!({
+        "type": "campaign", "spec_version": "2.1", "id": format!("campaign--00000000-0000-4000-8000-{number:012x}"),
+        "created": "2026-11-01T08:00:00.000Z", "modified": "2026-11-01T08:00:00.000Z", "name": "c", "description": text,
+    });
+    let id = "bundle--00000000-0000-4000-8000-000000000000";
+    let file = coalition.path(&format!("bundle-{number}.json"));
+    fs::write(&file, json!({ "type": "bundle", "id": id, "objects": [object] }).to_string()).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+fn hits(member: &Member) -> Vec<Value> {
+    let found: Value =
+        serde_json::from_str(&member.ok(&["subject", "search", "vandenbossche, JORIS", "--json"])).unwrap();
+    found["hits"].as_array().unwrap().clone()
+}
+
+/// Files of a folder, and below it, that hold a text.
+fn files_with(folder: &Path, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_with(&path, text));
+        } else if let Ok(bytes) = fs::read(&path)
+            && String::from_utf8_lossy(&bytes).to_lowercase().contains(&text.to_lowercase())
+        {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_person_is_found_at_every_member_and_erased_everywhere_by_whose_it_is() {
+    let coalition = Coalition::found("Subject");
+    let members = coalition.running(&[("alice", Role::Publisher), ("bob", Role::Publisher)]);
+    let [alice, bob] = &members[..] else { panic!() };
+    let named = bundle(&coalition, &format!("the mailbox of {NAME} was taken over"), 1);
+    let other = bundle(&coalition, "the mailbox of somebody was taken over", 2);
+    for file in [&named, &other] {
+        alice.ok(&["publish", file, "--group", "cidr", "--tlp", "amber"]);
+    }
+    // A draft of bob's names him, too, and went nowhere yet.
+    let draft = bundle(&coalition, &format!("asked {NAME} about it"), 3);
+    bob.ok(&["import", &draft, "--group", "cidr", "--tlp", "amber"]);
+    eventually("bob has what alice shared", || (hits(bob).len() == 2).then_some(()));
+
+    let told = bob.ok(&["subject", "search", NAME]);
+    assert!(told.contains("ask alice") && told.contains("belfry drafts discard"), "{told}");
+    let own = hits(alice);
+    assert_eq!(
+        (own.len(), &own[0]["remedy"], &own[0]["paths"]),
+        (1, &json!("withdraw"), &json!(["description"]))
+    );
+    let nobody = alice.ok(&["subject", "search", "Somebody Else Entirely"]);
+    assert!(nobody.contains("Nothing names that person"), "{nobody}");
+
+    // Bob erases what is his: the draft. What alice published is hers to erase.
+    let bobs = bob.ok(&["subject", "erase", NAME, "--yes"]);
+    assert!(bobs.contains("discarded") && bobs.contains("ask alice"), "{bobs}");
+    assert_eq!(hits(bob).len(), 1);
+    let alices = alice.ok(&["subject", "erase", NAME, "--yes"]);
+    assert!(alices.contains("1 objects erased"), "{alices}");
+    for member in [alice, bob] {
+        eventually("it is gone", || hits(member).is_empty().then_some(()));
+        assert_eq!(member.listed().iter().filter(|id| id.ends_with('2')).count(), 1, "all else stays");
+        // What was searched for is kept nowhere, in clear or in the record of the search.
+        assert_eq!(files_with(&member.file("."), "vandenbossche"), Vec::<String>::new());
+        assert_eq!(files_with(&member.file("audit"), "joris"), Vec::<String>::new());
+        let log = member.ok(&["audit", "log"]);
+        assert!(log.contains("/api/v1/subject-searches") && !log.to_lowercase().contains("joris"), "{log}");
+        assert!(!fs::read_to_string(member.log_path()).unwrap().to_lowercase().contains("joris"));
+    }
+}
+
+#[test]
+fn only_a_steward_publishes_on_behalf_and_the_command_says_who_is_to_be_asked() {
+    let coalition = Coalition::found("Behalf");
+    let members = coalition.running(&[("alice", Role::Publisher), ("bob", Role::Reader)]);
+    let [alice, _] = &members[..] else { panic!() };
+    let file = bundle(&coalition, "seen in a mail", 1);
+    let publish = ["publish", &file, "--group", "cidr", "--tlp", "amber", "--on-behalf", "bob"];
+    let refused = alice.run(&[&publish[..], &["--asked", "mail of 2026-11-25"]].concat());
+    assert_eq!(refused.code, 3, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("only a steward") && refused.stderr.contains("belfry members"),
+        "{}",
+        refused.stderr
+    );
+    // How the member asked has to be said.
+    assert_eq!(alice.run(&publish).code, 2);
+    assert!(alice.listed().is_empty());
+}

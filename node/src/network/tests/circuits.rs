@@ -110,7 +110,7 @@ async fn two_that_nobody_can_dial_gossip_and_ask_each_other_over_a_relay() {
     for (node, other) in [(&*near, far.key()), (&*far, near.key())] {
         let peers = node.network.peers().await.unwrap();
         let peer = peers.iter().find(|peer| peer.node == other).unwrap();
-        assert_eq!(peer.addresses, [circuit.clone()], "both ends know over whom");
+        assert_eq!(peer.addresses, std::slice::from_ref(&circuit), "both ends know over whom");
     }
     let counted = relay.network.counters().snapshot();
     assert_eq!((counted.places_given, counted.circuits_given), (1, 1));

@@ -169,8 +169,8 @@ fn tcp_takes_over_where_quic_is_blocked_and_a_node_that_moves_is_found_again() {
     site.moved(2, 9);
     let is_new = |address: &str| address.contains("/10.77.0.9/");
     let (old, moved) = (alice.publish(3), bob.publish(4));
-    alice.lists(&[moved.clone()]);
-    bob.lists(&[old.clone()]);
+    alice.lists(std::slice::from_ref(&moved));
+    bob.lists(std::slice::from_ref(&old));
     carol.bootstrap.clear();
     carol.start();
     carol.lists(&[old, moved]);

@@ -171,10 +171,8 @@ fn a_source_that_cannot_be_meant_keeps_the_node_from_starting_and_says_why() {
     let coalition = Coalition::found("Wrong");
     let mut alice = coalition.issue("alice", Role::Publisher);
     alice.join(&coalition);
-    let folder = |path: &str| {
-        format!("[[sources]]\nname = \"inbox\"\nkind = \"folder\"\npath = \"{path}\"\ngroup = \"cidr\"\n")
-    };
-    alice.more = folder("nowhere");
+    alice.more =
+        "[[sources]]\nname = \"inbox\"\nkind = \"folder\"\npath = \"nowhere\"\ngroup = \"cidr\"\n".to_owned();
     let ended = alice.start_in_vain();
     assert_ne!(ended.code, 0);
     assert!(ended.log.contains("make the folder"), "{}", ended.last());

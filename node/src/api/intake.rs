@@ -56,7 +56,8 @@ mod tests {
         let (begin, begins) = oneshot::channel::<()>();
         let asking = tokio::spawn(place.during(async move {
             begin.send(()).unwrap();
-            Ok(ends.await.unwrap())
+            ends.await.unwrap();
+            Ok(())
         }));
         begins.await.unwrap();
         asking.abort();

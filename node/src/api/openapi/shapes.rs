@@ -44,7 +44,7 @@ pub(super) struct Status {
     audit: AuditStanding,
     /// URLs of this API.
     api: Vec<String>,
-    /// What is taken in from elsewhere; for tokens of an admin only.
+    /// What is taken in from elsewhere; for tokens of an admin only, and of groups they read.
     sources: Option<Vec<Source>>,
     /// What an operator should know, a sentence each.
     warnings: Vec<String>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{Extension, Json, extract::State};
 use serde_json::{Value, json};
 
+use super::sources;
 use crate::{
     api::{app::App, problem::Problem},
     query::Principal,
@@ -25,7 +26,7 @@ pub(in crate::api) async fn status(
     }
     let scheme = app.hosts.scheme().as_str();
     // Where from is told to whoever runs the node.
-    let sources = principal.scope().admin.then(|| app.ports.status.sources());
+    let sources = principal.scope().admin.then(|| sources::visible(&app, &principal));
     Ok(Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "ready": app.ports.status.is_ready(),

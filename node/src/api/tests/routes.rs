@@ -114,7 +114,7 @@ pub(super) const ALL: &[Expected] = &{
         expected("POST", "/api/v1/hooks/{hook}/replay", Admin, 202, No),
         expected("POST", "/api/v1/subject-searches", Admin, 200, No),
         expected("GET", "/api/v1/sources", Admin, 200, No),
-        expected("POST", "/api/v1/sources/{source}/run", Admin, 202, No),
+        expected("POST", "/api/v1/sources/{source}/run", Admin, 202, Within),
         expected("GET", "/api/v1/audit", Admin, 200, No),
         expected("GET", "/api/v1/tokens", Admin, 200, No),
         expected("POST", "/api/v1/tokens", Admin, 201, No),

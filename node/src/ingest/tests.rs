@@ -43,14 +43,7 @@ impl Receiver {
             site.network.clone(),
             site.roster.clone(),
             feed.clone(),
-            Reach {
-                bootstrap: Vec::new(),
-                external: Vec::new(),
-                listens: true,
-                relays: Default::default(),
-                limits,
-                gate: GateTimes::default(),
-            },
+            Reach { bootstrap: Vec::new(), external: Vec::new(), limits, gate: GateTimes::default() },
         );
         let (ingest, queues, intake) = Ingest::new(
             Arc::clone(&site.seat.identity),
@@ -483,7 +476,8 @@ async fn nobody_makes_us_ask_for_keys_that_their_author_did_not_name() {
     let receiver = Receiver::start(Site::new(&coalition, &bob).await, &alice);
     let mut notices = receiver.feed.subscribe();
     let refused = Kept::Refused("bad-signature");
-    assert_eq!(receiver.takes(&[unsigned(&messages[0])]).await, std::slice::from_ref(&refused));
+    let alone = receiver.takes(&[unsigned(&messages[0])]).await;
+    assert_eq!(alone, std::slice::from_ref(&refused));
     // Below an entry that is signed, and not named by it.
     assert_eq!(receiver.takes(&[unsigned(&messages[0]), others[0].clone()]).await, [refused, Kept::Stored]);
     receiver.feed.notify(Notice::DraftQueued);

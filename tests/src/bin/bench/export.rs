@@ -84,7 +84,7 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
         let rss = machine::resident("self")?;
         node.daemon.shutdown().await;
         let of = |all: &[Fetched], pick: fn(&Fetched) -> f64| -> Vec<f64> { all.iter().map(pick).collect() };
-        let (first, last): (fn(&Fetched) -> f64, fn(&Fetched) -> f64) = (|one| one.first, |one| one.last);
+        let (first, last) = (|one: &Fetched| one.first, |one: &Fetched| one.last);
         anyhow::Ok(json!({
             "benchmark": "export",
             "anew_first_byte_ms": stats::rounded(stats::median(&of(&anew, first))),

@@ -43,7 +43,14 @@ impl Receiver {
             site.network.clone(),
             site.roster.clone(),
             feed.clone(),
-            Reach { bootstrap: Vec::new(), external: Vec::new(), limits, gate: GateTimes::default() },
+            Reach {
+                bootstrap: Vec::new(),
+                external: Vec::new(),
+                listens: true,
+                relays: Default::default(),
+                limits,
+                gate: GateTimes::default(),
+            },
         );
         let (ingest, queues, intake) = Ingest::new(
             Arc::clone(&site.seat.identity),

@@ -19,7 +19,7 @@ use std::{
 };
 
 use belfry_proto::{
-    envelope::Decoded,
+    envelope::{Admission, Decoded, Origin},
     id::{KeyId, MemberId},
 };
 use tokio::{
@@ -28,7 +28,10 @@ use tokio::{
 };
 
 use super::Ingest;
-use crate::feed::{Notice, Notices};
+use crate::{
+    clock,
+    feed::{Notice, Notices},
+};
 
 /// How long a page waits for its keys: a round trip around the world and a grant. Too low ⇒ what could be opened at once
 /// is written twice, too high ⇒ a holder that does not answer holds pages up.
@@ -114,8 +117,13 @@ impl Ingest {
     fn missing_keys(&self, page: &[Decoded]) -> BTreeSet<KeyId> {
         let mut missing = BTreeSet::new();
         let Some(last) = page.last() else { return missing };
-        let attributed = last.clone().attribute(&self.roster.snapshot()).ok();
-        if attributed.and_then(|attributed| attributed.verify().ok()).is_none() {
+        let roster = self.roster.snapshot();
+        let admission =
+            Admission { origin: Origin::Sync, now: clock::now(), skew: roster.charter().clock_skew() };
+        // What a cut hides is kept, and nobody is asked for its keys.
+        let attributed = last.clone().attribute(&roster).ok();
+        let verified = attributed.and_then(|attributed| attributed.verify().ok());
+        if verified.and_then(|verified| verified.admit(&roster, admission).ok()).is_none() {
             return missing;
         }
         let mut above: Option<&Decoded> = None;

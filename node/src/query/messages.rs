@@ -161,7 +161,9 @@ impl Query {
                     way.as_str(),
                     config::peer_id(&from)
                 );
-                self.claimed(claimed, at, "refused", meaning, Some(code.to_owned()))
+                let view = self.claimed(claimed, at, "refused", meaning, Some(code.to_owned()));
+                // Whoever it names may never have signed it.
+                MessageView { organisation: None, ..view }
             }
             (None, None) => return Err(QueryError::UnknownMessage),
         };

@@ -31,6 +31,9 @@ use crate::{
 pub const AT_ONCE: usize = 16;
 /// Requests under way to one peer. Two keep its line busy; more would only queue there.
 pub const PER_PEER: usize = 2;
+/// Answers of one peer that are being stored. Half of all: what one serves, and that may wait for keys that nobody gives,
+/// leaves the others their places.
+pub const STORED_PER_PEER: usize = AT_ONCE / 2;
 /// Slow requests that are still waited for, over all peers; bounds what late answers can bring at once.
 pub const MAX_SLOW: usize = 32;
 /// After this an answer counts as slow. A page is 1 MiB: 200 kB a second is a line one may wait for.
@@ -159,9 +162,12 @@ impl<P: Copy + Ord> Schedule<P> {
 
     /// What to ask now; `None` when everything that may be asked is under way.
     pub fn next(&mut self, now: Duration) -> Option<Ask<P>> {
-        let (mut fresh, mut slow) = (0, 0);
+        let (mut fresh, mut slow, mut stored) = (0, 0, BTreeMap::<P, usize>::new());
         for request in self.jobs.values().flat_map(|wanted| wanted.under_way.values()) {
             if request.is_slow(now) { slow += 1 } else { fresh += 1 }
+            if request.has_arrived {
+                *stored.entry(request.peer).or_default() += 1;
+            }
         }
         if fresh >= AT_ONCE || slow >= MAX_SLOW {
             return None;
@@ -170,6 +176,7 @@ impl<P: Copy + Ord> Schedule<P> {
             .peers
             .iter()
             .filter(|(_, peer)| peer.offers > 0 && peer.under_way < PER_PEER && peer.not_before <= now)
+            .filter(|(name, _)| stored.get(name).is_none_or(|stored| *stored < STORED_PER_PEER))
             .map(|(name, _)| *name)
             .collect();
         if free.is_empty() {
@@ -418,8 +425,14 @@ mod tests {
     #[test]
     fn an_answer_being_stored_frees_its_peer_and_not_its_log() {
         let mut schedule = Schedule::default();
-        schedule.offer(1, (0..100).map(|log| range(log, 1, 500)));
+        schedule.offer(1, (0..50).map(|log| range(log, 1, 500)));
         let mut stored = Vec::new();
+        while let Some(ask) = schedule.next(NOW) {
+            schedule.arrived(&ask);
+            stored.push(ask);
+        }
+        assert_eq!(stored.len(), STORED_PER_PEER, "one peer leaves places to others");
+        schedule.offer(2, (50..100).map(|log| range(log, 1, 500)));
         while let Some(ask) = schedule.next(NOW) {
             schedule.arrived(&ask);
             // Told twice, it frees no second place.
@@ -435,6 +448,7 @@ mod tests {
         for ask in &stored {
             schedule.served(ask, Sequence::new(256));
         }
+        schedule.offer(2, []);
         let (first, second) = (schedule.next(NOW).unwrap(), schedule.next(NOW).unwrap());
         assert_eq!(schedule.next(NOW), None, "two to one peer until one of them has arrived");
         schedule.arrived(&first);

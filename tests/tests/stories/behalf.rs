@@ -123,6 +123,9 @@ async fn only_a_steward_may_and_what_would_name_the_member_is_refused_with_its_p
         }
     }
     assert_eq!(sam.store()?.queued(10)?, []);
+    // Whoever may not ask leaves nobody's name behind.
+    let log = alice.api()?.get("/api/v1/audit").await?.expect(200)?["entries"].to_string();
+    assert!(log.contains("/api/v1/publications") && !log.contains("on-behalf"), "{log}");
     Ok(())
 }
 

@@ -115,6 +115,31 @@ async fn no_route_but_the_import_takes_a_change_for_a_dry_run() {
     assert!(changing > 10, "{changing}");
 }
 
+#[tokio::test]
+async fn what_is_imported_released_and_discarded_is_told_by_its_id() {
+    let site = Site::new().await;
+    let operator = site.token("operator", Scope::operator()).await;
+    for end in ["release", "discard"] {
+        let path = "/api/v1/import?group=cidr&tlp=green";
+        let made = site.send(post(&operator, path, "text/plain", format!("{end}.evil.example"))).await.json();
+        let id = made["publication"].as_str().unwrap().to_owned();
+        let ended = match end {
+            "release" => post(&operator, &format!("/api/v1/drafts/{id}/release"), "text/plain", ""),
+            _ => get(&format!("/api/v1/drafts/{id}"))
+                .method("DELETE")
+                .header(header::AUTHORIZATION, format!("Bearer {operator}"))
+                .body(Body::empty())
+                .unwrap(),
+        };
+        let status = site.send(ended).await.status;
+        assert!(status.is_success(), "{end}: {status}");
+        let of_it =
+            |event: &Event| matches!(event, Event::Result { subject: Some(subject), .. } if *subject == id);
+        let told = entries(&site).await;
+        assert_eq!(told.iter().filter(|event| of_it(event)).count(), 2, "{end}: {told:?}");
+    }
+}
+
 /// Who may change nothing, and who only asks what would become of something, must not wash out what others did.
 #[tokio::test]
 async fn calls_that_a_token_may_not_make_and_dry_runs_are_counted_and_fill_nothing() {

@@ -4,7 +4,7 @@ use belfry_proto::stix::marking::Tlp;
 use serde_json::{Value, json};
 
 use super::{
-    coalition::{CLOUD, OTHER},
+    coalition::{CIDR, CLOUD, OTHER},
     site::{Put, Site, post},
 };
 use crate::{api::connection::Caller, query::Scope};
@@ -88,6 +88,13 @@ async fn a_person_is_found_wherever_it_is_named_with_what_can_be_done() {
     let cloud = site.token("cloud", Scope { admin: true, ..Scope::reads([CLOUD]) }).await;
     let hits = search(&site, &cloud, &[MAILBOX, "Jan Peeters"]).await;
     assert_eq!(hits.iter().map(|hit| hit["message"].clone()).collect::<Vec<_>>(), [json!(theirs)]);
+
+    // Of a draft above what a token reads, it learns that it names somebody, and not where.
+    let low = Scope { admin: true, ceiling: Tlp::Green, ..Scope::reads([CIDR]) };
+    let low = site.token("low", low).await;
+    let hits = search(&site, &low, &[MAILBOX]).await;
+    let hit = hits.iter().find(|hit| hit["kind"] == "draft").unwrap();
+    assert_eq!((hit.get("object"), hit.get("paths"), &hit["publication"]), (None, None, &held));
 
     // What was done is on record, and for whom is not.
     let audit = site.get(&admin, "/api/v1/audit?limit=1000").await.ok()["entries"].to_string();

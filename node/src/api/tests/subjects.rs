@@ -103,6 +103,29 @@ async fn a_person_is_found_wherever_it_is_named_with_what_can_be_done() {
 }
 
 #[tokio::test]
+async fn a_step_reads_so_many_bytes_and_the_next_goes_on_behind_them() {
+    const OBJECTS: u32 = 40;
+    let site = Site::new().await;
+    let admin = site.token("admin", Scope::operator()).await;
+    for n in 0..OBJECTS {
+        site.put(&[naming(n, &format!("{} {MAILBOX}", "x".repeat(500_000)))]).await;
+    }
+    let (mut examined, mut hits, mut next) = (Vec::new(), 0, Value::Null);
+    loop {
+        let wanted = json!({ "values": [MAILBOX], "next": next }).to_string();
+        let answer = site.send(post(&admin, SEARCH, JSON, wanted)).await.ok();
+        examined.push(answer["examined"].as_u64().unwrap());
+        hits += answer["hits"].as_array().unwrap().len();
+        next = answer["next"].clone();
+        if next.is_null() {
+            break;
+        }
+    }
+    assert_eq!((hits, examined.iter().sum::<u64>()), (40, u64::from(OBJECTS)), "each once: {examined:?}");
+    assert!(examined.iter().all(|count| *count <= 17), "{examined:?}");
+}
+
+#[tokio::test]
 async fn it_is_asked_for_on_this_machine_alone_and_for_what_can_be_meant() {
     let site = Site::new().await;
     let admin = site.token("admin", Scope::operator()).await;

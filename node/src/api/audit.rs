@@ -47,13 +47,16 @@ pub(super) struct Told {
     pub(super) needs: Needs,
     /// Whether its handler may change something.
     pub(super) changes: bool,
+    /// Whether its handler reads `dry_run`; for every other that word in a query means nothing.
+    pub(super) may_be_dry: bool,
 }
 
 impl Told {
     /// Who asks, if that may change something.
     fn changer(&self, request: &Request) -> Option<TokenId> {
         let identity = request.extensions().get::<Identity>()?;
-        (self.changes && identity.meets(self.needs) && !is_dry_run(request)).then(|| identity.token())?
+        let is_dry = self.may_be_dry && is_dry_run(request);
+        (self.changes && identity.meets(self.needs) && !is_dry).then(|| identity.token())?
     }
 }
 
@@ -61,6 +64,7 @@ impl Told {
 fn is_dry_run(request: &Request) -> bool {
     Params::of(request.uri()).and_then(|mut params| params.flag("dry_run")).unwrap_or(false)
 }
+
 /// The number of a call's entry; goes with the request.
 #[derive(Clone, Copy)]
 pub(super) struct Call(pub(super) u64);

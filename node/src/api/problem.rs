@@ -273,6 +273,7 @@ impl From<SubmitError> for Problem {
                 match naming {
                     Naming::Text { object, path } => problem.with("object", object).with("path", path),
                     Naming::Reference { object } => problem.with("object", object),
+                    Naming::Stated { what } => problem.with("parameter", what),
                     Naming::Nothing | Naming::Object(_) => problem,
                 }
             }

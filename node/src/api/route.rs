@@ -33,16 +33,32 @@ pub(crate) struct Route {
     pub(crate) needs: Needs,
     /// Whether it may change something; the audit log then knows of it before it does.
     pub(crate) changes: bool,
+    /// Whether its handler reads `dry_run`, and changes nothing then.
+    may_be_dry: bool,
     handler: MethodRouter<Arc<App>>,
 }
 
 impl Route {
+    fn of(method: Method, path: &'static str, needs: Needs, handler: MethodRouter<Arc<App>>) -> Self {
+        let changes = method != Method::GET;
+        Self { method, path, needs, changes, may_be_dry: false, handler }
+    }
+
     fn get<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, needs: Needs, handler: H) -> Self {
-        Self { method: Method::GET, path, needs, changes: false, handler: routing::get(handler) }
+        Self::of(Method::GET, path, needs, routing::get(handler))
     }
 
     fn post<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, needs: Needs, handler: H) -> Self {
-        Self { method: Method::POST, path, needs, changes: true, handler: routing::post(handler) }
+        Self::of(Method::POST, path, needs, routing::post(handler))
+    }
+
+    /// A change that may be tried first.
+    fn post_or_try<H: Handler<T, Arc<App>>, T: 'static>(
+        path: &'static str,
+        needs: Needs,
+        handler: H,
+    ) -> Self {
+        Self { may_be_dry: true, ..Self::post(path, needs, handler) }
     }
 
     /// A question too long for a query string.
@@ -51,7 +67,7 @@ impl Route {
     }
 
     fn delete<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, needs: Needs, handler: H) -> Self {
-        Self { method: Method::DELETE, path, needs, changes: true, handler: routing::delete(handler) }
+        Self::of(Method::DELETE, path, needs, routing::delete(handler))
     }
 }
 
@@ -111,7 +127,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/api/v1/events", Read, events::events),
         Route::post("/api/v1/publications", Publish, publications::submit),
         Route::ask("/api/v1/previews", Publish, publications::preview),
-        Route::post("/api/v1/import", Publish, import::import),
+        Route::post_or_try("/api/v1/import", Publish, import::import),
         Route::get("/api/v1/drafts", Publish, drafts::list),
         Route::get("/api/v1/drafts/{draft}", Publish, drafts::show),
         Route::post("/api/v1/drafts/{draft}/release", Publish, drafts::release),
@@ -140,8 +156,8 @@ pub(crate) fn table() -> Vec<Route> {
 pub(crate) fn router(app: &Arc<App>) -> Router<Arc<App>> {
     let mut router = Router::new();
     for route in table() {
-        let (path, needs, changes) = (route.path, route.needs, route.changes);
-        let told = Told { app: Arc::clone(app), path, needs, changes };
+        let (path, needs, changes, may_be_dry) = (route.path, route.needs, route.changes, route.may_be_dry);
+        let told = Told { app: Arc::clone(app), path, needs, changes, may_be_dry };
         let gated = route.handler.layer(middleware::from_fn_with_state(route.needs, auth::gate));
         let gated = gated.layer(middleware::from_fn_with_state(told, audit::tell));
         if let Some(bare) = route.path.strip_suffix('/') {

@@ -207,6 +207,7 @@ fn remedy(hit: &Value, again: &str) -> String {
         "discard" => format!("belfry drafts discard {}{again}", text(hit, "publication")),
         "wait" => "erase it when it is sent".to_owned(),
         _ if text(hit, "kind") == "reason" => "it stays with the record of its publication".to_owned(),
+        _ if text(hit, "kind") == "draft" => "it was refused and never goes out".to_owned(),
         _ => "it is withdrawn".to_owned(),
     };
     let others = joined(hit, "reporters");

@@ -15,7 +15,10 @@ use belfry_proto::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Publisher, submission::SubmitError};
+use super::{
+    Publisher,
+    submission::{Submission, SubmitError},
+};
 
 /// Objects that one note speaks of: its references are random, and it has to fit one message.
 const MAX_REFS: usize = 1_000;
@@ -31,6 +34,7 @@ impl Publisher {
         roster: &Roster,
         group: &Group,
         member: MemberId,
+        submission: &Submission,
         objects: Vec<Object>,
         now: Timestamp,
     ) -> Result<(Vec<Object>, Vec<String>), SubmitError> {
@@ -41,7 +45,12 @@ impl Publisher {
             return Err(SubmitError::OnBehalfOfSelf);
         }
         let known = roster.member(member).ok_or(SubmitError::NotAReader(member))?;
-        let veiled = Veil::of(member, &known.organisation).over(objects)?;
+        let veil = Veil::of(member, &known.organisation);
+        veil.stated("class_label", &submission.class_label)?;
+        for term in submission.handling.iter().flat_map(|handling| &handling.terms) {
+            veil.stated("handling", term)?;
+        }
+        let veiled = veil.over(objects)?;
         let mut said = vec![format!(
             "what goes out names this member as its author, and says that it is on behalf of a member; {} stands in \
              this node's audit log alone",

@@ -69,6 +69,12 @@ impl Publisher {
         Self { identity, store, roster, feed, defaults, guards, desk: None }
     }
 
+    /// Marking of what states none and carries none.
+    #[must_use]
+    pub const fn default_tlp(&self) -> Tlp {
+        self.defaults.tlp
+    }
+
     /// The same publisher, which leaves with the flusher what can go out at once.
     #[must_use]
     pub fn with_desk(self, desk: Desk) -> Self {
@@ -277,7 +283,7 @@ impl Publisher {
             indicator::check(object).map_err(broken)?;
         }
         let (mut objects, said) = match submission.on_behalf_of {
-            Some(member) => self.veiled(roster, group, member, objects, now)?,
+            Some(member) => self.veiled(roster, group, member, submission, objects, now)?,
             None => (objects, Vec::new()),
         };
         let (tlp, is_default_tlp) = self.marking(submission, group, &objects, recipients.is_empty())?;

@@ -7,14 +7,14 @@
 //! objects of each group ─▶ drafts (what is not sent yet, and reasons) ─▶ done
 //! ```
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 use belfry_proto::{
     envelope::payload,
     guard::subject::{Place, Subject},
     id::{GroupId, MemberId, MessageId, PublicationId},
     schema::Role,
-    stix::object::Object,
+    stix::{marking::Tlp, object::Object},
     time::Timestamp,
 };
 use serde::Serialize;
@@ -22,13 +22,16 @@ use serde::Serialize;
 use super::{Inner, Principal, Query, QueryError, authorise::admit};
 use crate::{
     clock,
-    store::{DraftRow, DraftState, ObjectView, PageQuery},
+    store::{DraftRow, DraftState, ObjectView},
 };
 
 /// Objects that one step examines: a second of parsing.
 const OBJECTS: usize = 20_000;
-/// Drafts that one step examines: each may hold 64 MiB that are not sent yet.
+/// Drafts that one step examines.
 const DRAFTS: usize = 100;
+/// Bytes that one step reads; the row that goes beyond is its last. Rows are held one at a time: a draft may have 64 MiB
+/// that are not sent yet.
+const READ: usize = 8 << 20;
 
 /// Where a step begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -151,10 +154,20 @@ impl Query {
                 Step::Objects(..) | Step::Start => {
                     Ok(Found { next: Some(Step::Drafts(None)), ..Found::default() })
                 }
-                Step::Drafts(after) => inner.people_in_drafts(&query, &subject, own, &groups, after),
+                Step::Drafts(after) => {
+                    inner.people_in_drafts(&query, &principal, &subject, own, &groups, after)
+                }
             }
         })
         .await
+    }
+
+    /// Whether this node's own certificate is a steward's in a group now.
+    #[must_use]
+    pub fn is_steward(&self, group: GroupId) -> bool {
+        let (roster, now) = (self.roster(), clock::now());
+        let own = roster.by_node(&self.inner.node).map(|own| own.serial);
+        own.is_some_and(|own| roster.role(own, group, now) == Some(Role::Steward))
     }
 
     /// Stewards of a group, who may withdraw what others published there.
@@ -170,6 +183,7 @@ impl Query {
 }
 
 impl Inner {
+    /// What one group's objects say, up to the bounds of a step.
     fn people_in(
         &self,
         query: &Query,
@@ -179,16 +193,19 @@ impl Inner {
         group: GroupId,
         after: Option<Timestamp>,
     ) -> Result<Found, QueryError> {
-        let page = self.store.page(group, &PageQuery { after, kinds: None, examine: OBJECTS })?;
-        let mut found = Found { examined: page.rows.len(), ..Found::default() };
-        if page.more {
-            found.next = page.next_after.map(|after| Step::Objects(group, Some(after)));
-        }
-        let is_steward = self.is_steward(group);
-        for row in page.rows {
+        let (mut found, mut bytes) = (Found::default(), 0_usize);
+        let is_steward = query.is_steward(group);
+        let mut last = after;
+        let end = self.store.each_object(group, after, |row| {
+            (found.examined, bytes) = (found.examined + 1, bytes + row.raw.len());
+            last = Some(row.date_added);
+            let go_on = match found.examined < OBJECTS && bytes < READ {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            };
             let places = places(subject, &row);
             if places.is_empty() {
-                continue;
+                return go_on;
             }
             let reads = admit(principal, row.clone()).is_some();
             let remedy = match (own == Some(row.member), is_steward) {
@@ -215,30 +232,35 @@ impl Inner {
                 date: row.created,
                 remedy,
             });
-        }
+            go_on
+        })?;
+        found.next = end.is_break().then_some(Step::Objects(group, last));
         Ok(found)
-    }
-
-    fn is_steward(&self, group: GroupId) -> bool {
-        let (roster, now) = (self.roster.snapshot(), clock::now());
-        let own = roster.by_node(&self.node).map(|own| own.serial);
-        own.is_some_and(|own| roster.role(own, group, now) == Some(Role::Steward))
     }
 
     fn people_in_drafts(
         &self,
         query: &Query,
+        principal: &Principal,
         subject: &Subject,
         own: Option<MemberId>,
         groups: &[GroupId],
         after: Option<PublicationId>,
     ) -> Result<Found, QueryError> {
-        let rows = self.store.drafts(after, DRAFTS)?;
-        let mut found = Found { examined: rows.len(), ..Found::default() };
-        if rows.len() == DRAFTS {
-            found.next = rows.last().map(|row| Step::Drafts(Some(row.publication)));
-        }
-        for row in rows.iter().filter(|row| groups.contains(&row.group)) {
+        let (mut found, mut bytes, mut last) = (Found::default(), 0_usize, after);
+        loop {
+            if found.examined == DRAFTS || bytes >= READ {
+                found.next = Some(Step::Drafts(last));
+                return Ok(found);
+            }
+            let Some((row, size)) = self.store.draft_after(last)? else { return Ok(found) };
+            (found.examined, bytes, last) = (found.examined + 1, bytes + size, Some(row.publication));
+            if !groups.contains(&row.group) {
+                continue;
+            }
+            let row = &row;
+            let tlp = Option::<Tlp>::from(row.tlp).unwrap_or(Tlp::Red);
+            let reads = query.may_look_into(principal, row.group, tlp);
             let hit = |kind, values, paths, object, remedy| Hit {
                 kind,
                 values,
@@ -254,10 +276,14 @@ impl Inner {
                 remedy,
             };
             for (id, places) in in_draft(subject, row) {
-                let remedy = if row.state == DraftState::Held { "discard" } else { "wait" };
+                let remedy = match row.state {
+                    DraftState::Held => "discard",
+                    DraftState::Queued => "wait",
+                    DraftState::Flushed | DraftState::Refused => "nothing",
+                };
                 let values = places.iter().map(|place| place.value).collect();
-                let paths = places.into_iter().map(|place| place.path).collect();
-                found.hits.push(hit("draft", values, paths, Some(id), remedy));
+                let paths = places.into_iter().filter(|_| reads).map(|place| place.path).collect();
+                found.hits.push(hit("draft", values, paths, reads.then_some(id), remedy));
             }
             let said: BTreeSet<usize> =
                 row.reason.iter().flat_map(|reason| subject.in_text(reason).collect::<Vec<_>>()).collect();
@@ -265,7 +291,6 @@ impl Inner {
                 found.hits.push(hit("reason", said, BTreeSet::new(), None, "nothing"));
             }
         }
-        Ok(found)
     }
 }
 

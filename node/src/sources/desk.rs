@@ -210,6 +210,25 @@ impl Desk {
         most.unwrap_or(Tlp::Clear).min(Tlp::AmberStrict)
     }
 
+    /// Whether it is the configuration that marks above what its group takes: nothing unmarked can be taken then, and all
+    /// of it once the configuration is mended.
+    fn is_ours(&self, error: &SubmitError, group: GroupId) -> bool {
+        let found = match error {
+            SubmitError::AboveCeiling { found, .. } => *found,
+            SubmitError::RedWithoutRecipients => Tlp::Red,
+            _ => return false,
+        };
+        let ours = self.source.tlp.unwrap_or_else(|| self.publisher.default_tlp());
+        found == ours && ours > self.ceiling(group)
+    }
+
+    /// What decides whether an item is taken, beside the item: with others, what was refused is looked at again.
+    pub(super) fn terms(&self) -> Result<String, Failure> {
+        let Submission { group, .. } = self.submission()?;
+        let Source { max_size, tlp, pap, .. } = &self.source;
+        Ok(format!("{max_size} {tlp:?} {pap:?} {} {:?}", group.get(), self.ceiling(group)))
+    }
+
     async fn submit(&mut self, submission: Submission) -> Result<Fate, Failure> {
         Ok(match self.try_once(submission).await? {
             Tried::Done(fate) => fate,
@@ -219,6 +238,7 @@ impl Desk {
 
     /// Hands a submission in. What a guard wants a reason for waits for a person, who can give one.
     async fn try_once(&mut self, submission: Submission) -> Result<Tried, Failure> {
+        let group = submission.group;
         let tried = match self.publisher.submit(submission.clone()).await {
             Err(SubmitError::Guarded(report))
                 if !submission.hold && report.gravest() == Some(Weight::Reason) =>
@@ -240,7 +260,7 @@ impl Desk {
                 });
                 Ok(Tried::Done(Fate::Taken(accepted)))
             }
-            Err(error) => match at_fault(&error) {
+            Err(error) => match at_fault(&error) && !self.is_ours(&error, group) {
                 true => Ok(Tried::Refused(Refused { why: error.to_string(), error })),
                 false => Err(Failure::of(&error)),
             },

@@ -20,7 +20,10 @@ use std::{
 
 use async_trait::async_trait;
 use belfry_proto::import::{Format, Import, Mapping};
-use rustix::fs::OFlags;
+use rustix::{
+    fs::{CWD, OFlags, RenameFlags},
+    io::Errno,
+};
 use serde_json::json;
 
 use super::{
@@ -169,10 +172,26 @@ fn read(path: &Path, look: Look, most: usize) -> std::io::Result<Content> {
     Ok(if is_still { Content::Whole(bytes) } else { Content::Moved })
 }
 
-/// Writes the report and moves the file beside it. Neither replaces anything.
-fn settle(path: &Path, inner: &str, report: &serde_json::Value) -> std::io::Result<()> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
-    let folder = folder.join(inner);
+/// Whether taken files go into folders, and not through links to wherever somebody would have them.
+fn are_folders(inbox: &Path) -> std::io::Result<()> {
+    for inner in [DONE, FAILED] {
+        let inner = inbox.join(inner);
+        let found = fs::symlink_metadata(&inner)
+            .map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", inner.display())))?;
+        if !found.is_dir() {
+            let why = format!("{} is no folder (a link is none): make it one", inner.display());
+            return Err(std::io::Error::other(why));
+        }
+    }
+    Ok(())
+}
+
+/// Writes the report and moves the file that was read beside it. Neither replaces anything. Whether it moved: another
+/// one that stands in its place by now is left, and taken in its turn.
+fn settle(path: &Path, read: Look, inner: &str, report: &serde_json::Value) -> std::io::Result<bool> {
+    let (Some(inbox), Some(name)) = (path.parent(), path.file_name()) else { return Ok(false) };
+    are_folders(inbox)?;
+    let folder = inbox.join(inner);
     let text = name.to_string_lossy();
     let stem: String =
         text.char_indices().take_while(|(at, c)| at + c.len_utf8() <= MAX_STEM).map(|(_, c)| c).collect();
@@ -182,12 +201,33 @@ fn settle(path: &Path, inner: &str, report: &serde_json::Value) -> std::io::Resu
         1 => folder.join(name),
         n => folder.join(format!("{stem}{}", nth(n))),
     };
-    // A report without its file was written before a crash, and is written again.
-    let free = (1..u32::MAX).find(|n| !file_of(*n).exists()).unwrap_or(u32::MAX);
+    let is_taken = |path: PathBuf| fs::symlink_metadata(path).is_ok();
+    let free = (1..u32::MAX).find(|n| !is_taken(file_of(*n)) && !is_taken(report_of(*n)));
+    let free = free.ok_or_else(|| std::io::Error::other("has no name left for a file"))?;
     let bytes = format!("{report:#}\n");
-    let written = file::write(&report_of(free), bytes.as_bytes(), Readers::Owner, Existing::Replace);
+    let written = file::write(&report_of(free), bytes.as_bytes(), Readers::Owner, Existing::Keep);
     written.map_err(|error| std::io::Error::other(error.to_string()))?;
-    fs::rename(path, file_of(free))
+    let is_still = fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && Look::of(&found) == read);
+    if !is_still {
+        fs::remove_file(report_of(free))?;
+        return Ok(false);
+    }
+    match rename_new(path, &file_of(free)) {
+        Ok(()) => Ok(true),
+        Err(error) => {
+            fs::remove_file(report_of(free))?;
+            Err(error)
+        }
+    }
+}
+
+/// Renames onto a name that nothing has.
+fn rename_new(from: &Path, to: &Path) -> std::io::Result<()> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // A file system that cannot promise it; that the name was free, we looked.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::rename(from, to),
+        done => Ok(done?),
+    }
 }
 
 /// What a person reads who looks for what became of a file.
@@ -226,7 +266,8 @@ async fn blocking<T: Send + 'static>(
 impl Feed for Folder {
     async fn run(&mut self, desk: &mut Desk) -> Result<(), Failure> {
         let folder = self.path.clone();
-        let found = blocking(move || list(&folder)).await?;
+        // Before anything is taken: what is taken has to go there.
+        let found = blocking(move || are_folders(&folder).and_then(|()| list(&folder))).await?;
         let whole = self.whole(found);
         for (path, look) in whole.into_iter().take(desk.source.max_items) {
             let most = self.max_size;
@@ -252,12 +293,63 @@ impl Feed for Folder {
             };
             let told = report(&fate, import.as_ref());
             let inner = if matches!(fate, Fate::Refused(_)) { FAILED } else { DONE };
-            blocking(move || settle(&path, inner, &told)).await?;
+            blocking(move || settle(&path, look, inner, &told)).await?;
         }
         Ok(())
     }
 
     fn soon(&self) -> Option<Duration> {
         self.unsettled.then_some(self.settle)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn inbox() -> (tempfile::TempDir, PathBuf, Look) {
+        let folder = tempfile::tempdir().unwrap();
+        for inner in [DONE, FAILED] {
+            fs::create_dir(folder.path().join(inner)).unwrap();
+        }
+        let path = folder.path().join("a.csv");
+        fs::write(&path, "first").unwrap();
+        let look = Look::of(&fs::symlink_metadata(&path).unwrap());
+        (folder, path, look)
+    }
+
+    #[test]
+    fn a_file_that_came_in_the_place_of_the_one_read_is_left_for_its_turn() {
+        let (folder, path, look) = inbox();
+        let next = folder.path().join(".next");
+        fs::write(&next, "second").unwrap();
+        fs::rename(&next, &path).unwrap();
+        assert!(!settle(&path, look, DONE, &json!({})).unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "second");
+        assert_eq!(fs::read_dir(folder.path().join(DONE)).unwrap().count(), 0, "no report of it either");
+        let look = Look::of(&fs::symlink_metadata(&path).unwrap());
+        assert!(settle(&path, look, DONE, &json!({})).unwrap());
+        assert_eq!(fs::read_to_string(folder.path().join("done/a.csv")).unwrap(), "second");
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link_or_over_what_stands_there() {
+        let (folder, path, look) = inbox();
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::remove_dir(folder.path().join(DONE)).unwrap();
+        symlink(elsewhere.path(), folder.path().join(DONE)).unwrap();
+        let refused = settle(&path, look, DONE, &json!({})).unwrap_err().to_string();
+        assert!(refused.contains("done is no folder"), "{refused}");
+        assert!(path.exists() && fs::read_dir(elsewhere.path()).unwrap().next().is_none());
+
+        let (folder, path, look) = inbox();
+        let (report, other) = (folder.path().join("done/a.csv.report.json"), elsewhere.path().join("other"));
+        symlink(&other, &report).unwrap();
+        symlink(&other, folder.path().join("done/a.csv.2")).unwrap();
+        assert!(settle(&path, look, DONE, &json!({})).unwrap());
+        assert!(!other.exists() && folder.path().join("done/a.csv.3").exists());
+        assert!(folder.path().join("done/a.csv.3.report.json").exists());
     }
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Failure, Feed,
-    desk::Desk,
+    desk::{Desk, Fate},
     remote::{Remote, Said},
 };
 use crate::publish::file::Reading;
@@ -101,6 +101,14 @@ impl Feed for Misp {
             .map_err(|error| Failure::new(format!("its manifest.json is no MISP manifest: {error}")))?;
         drop(answer);
         desk.state.misp.retain(|uuid, _| events.contains_key(uuid));
+        let terms = desk.terms()?;
+        if desk.state.misp_terms != terms {
+            for refused in std::mem::take(&mut desk.state.misp_refused) {
+                desk.state.misp.remove(&refused);
+            }
+            desk.state.misp_terms = terms;
+        }
+        desk.state.misp_refused.retain(|uuid| events.contains_key(uuid));
         let taken = &desk.state.misp;
         let mut changed: Vec<(u64, Uuid)> = events
             .into_iter()
@@ -112,8 +120,14 @@ impl Feed for Misp {
         let mut done = Ok(());
         for (count, (timestamp, uuid)) in (1..).zip(changed.into_iter().take(desk.source.max_items)) {
             match self.event(desk, uuid).await {
-                Ok(true) => _ = desk.state.misp.insert(uuid, timestamp),
-                Ok(false) => {}
+                Ok(Some(is_refused)) => {
+                    desk.state.misp.insert(uuid, timestamp);
+                    match is_refused {
+                        true => desk.state.misp_refused.insert(uuid),
+                        false => desk.state.misp_refused.remove(&uuid),
+                    };
+                }
+                Ok(None) => {}
                 Err(failure) => {
                     done = Err(failure);
                     break;
@@ -129,25 +143,25 @@ impl Feed for Misp {
 }
 
 impl Misp {
-    /// Takes an event; whether there is nothing more to do about it until it changes.
-    async fn event(&self, desk: &mut Desk, uuid: Uuid) -> Result<bool, Failure> {
+    /// Takes an event; whether it is refused, if there is nothing more to do about it until it or our terms change.
+    async fn event(&self, desk: &mut Desk, uuid: Uuid) -> Result<Option<bool>, Failure> {
         let item = uuid.to_string();
         let body = match self.remote.get(&self.path(&format!("{item}.json")), ACCEPT).await? {
             Said::Found(answer) => answer.body,
             Said::No(status) => {
                 // Named before it was there, perhaps.
                 desk.refuse(&item, &format!("answers {status}; it is asked for again at the next run"));
-                return Ok(false);
+                return Ok(None);
             }
             Said::TooLong(most) => {
                 desk.refuse(&item, &format!("has more than the {most} bytes that max_size allows"));
-                return Ok(true);
+                return Ok(Some(true));
             }
         };
         let reading =
             Reading { format: Some(Format::Misp), name: format!("{item}.json"), ..Reading::default() };
-        desk.file(&item, reading, body).await?;
-        Ok(true)
+        let (fate, _) = desk.file(&item, reading, body).await?;
+        Ok(Some(matches!(fate, Fate::Refused(_))))
     }
 }
 

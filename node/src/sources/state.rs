@@ -1,6 +1,6 @@
 //! What a source remembers, sealed in the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,10 @@ pub(super) struct State {
     pub(super) taxii: Cursor,
     /// Events of a MISP feed that were taken or refused, and the timestamp they had.
     pub(super) misp: BTreeMap<uuid::Uuid, u64>,
+    /// Those of them that were refused.
+    pub(super) misp_refused: BTreeSet<uuid::Uuid>,
+    /// By which terms: with others they are looked at again.
+    pub(super) misp_terms: String,
 }
 
 /// A place in a TAXII collection.

@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use belfry_proto::stix::marking::Tlp;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -18,6 +19,7 @@ use super::{SourceReport, Sources};
 use crate::{
     config::Config,
     feed::Feed,
+    identity::Identity,
     publish::{Defaults, Guards, Publisher, drafts::MAX_HELD, submission::Submission},
     testing::{CIDR, Coalition, Site, eventually},
 };
@@ -27,6 +29,7 @@ const TABLE: &str = "value,type,tlp\nevil.example,domain,green\n198.51.100.7,ip,
 /// A node's publisher, and a folder for everything.
 struct Stage {
     site: Site,
+    identity: Arc<Identity>,
     publisher: Publisher,
     folder: tempfile::TempDir,
 }
@@ -36,17 +39,10 @@ impl Stage {
         let mut coalition = Coalition::new();
         let alice = coalition.issue(1, &[CIDR]);
         let site = Site::new(&coalition, &alice).await;
-        let publisher = Publisher::new(
-            Arc::clone(&alice.identity),
-            site.store.clone(),
-            site.roster.clone(),
-            Feed::default(),
-            Defaults { tlp: belfry_proto::stix::marking::Tlp::AmberStrict, purpose: None },
-            Guards::default(),
-        );
+        let publisher = publisher(&alice.identity, &site, Tlp::AmberStrict);
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("in")).unwrap();
-        Self { site, publisher, folder }
+        Self { site, identity: alice.identity, publisher, folder }
     }
 
     fn inbox(&self) -> std::path::PathBuf {
@@ -76,6 +72,17 @@ impl Stage {
     fn queued(&self) -> usize {
         self.site.store.queued(1_000).unwrap().len()
     }
+}
+
+fn publisher(identity: &Arc<Identity>, site: &Site, tlp: Tlp) -> Publisher {
+    Publisher::new(
+        Arc::clone(identity),
+        site.store.clone(),
+        site.roster.clone(),
+        Feed::default(),
+        Defaults { tlp, purpose: None },
+        Guards::default(),
+    )
 }
 
 struct Started {
@@ -379,6 +386,26 @@ async fn a_collection_is_taken_page_by_page_and_goes_on_there_after_a_restart() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_our_own_marking_keeps_out_is_taken_once_that_is_mended() {
+    let mut stage = Stage::new().await;
+    stage.publisher = publisher(&stage.identity, &stage.site, Tlp::Red);
+    let server = Server::start(Arc::new(pages)).await;
+    let config = taxii(server.port, &format!("max_items = 1\n{}", secret(&stage)));
+    let started = stage.start(&config);
+    for _ in 0..2 {
+        let report = started.again().await;
+        assert!(report.failing.unwrap().1.contains("RED"), "told, and nothing dropped");
+        assert_eq!((report.counts.taken, report.counts.refused), (0, 0));
+        assert!(server.asked().iter().all(|target| !target.contains("next=")), "its place has not moved");
+    }
+    drop(started);
+    stage.publisher = publisher(&stage.identity, &stage.site, Tlp::AmberStrict);
+    let started = stage.start(&config);
+    let report = started.again().await;
+    assert_eq!((report.counts.taken, report.counts.objects, report.failing), (1, 2, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_lies_or_leads_elsewhere_is_told_and_followed_nowhere() {
     let stage = Stage::new().await;
     let moved = |target: &str, _: &str| match target {
@@ -476,6 +503,33 @@ async fn of_a_feed_only_what_changed_is_fetched() {
     let open = stage.publisher.held_draft(draft.publication).await.unwrap();
     assert_eq!(open.tlp, belfry_proto::stix::marking::Tlp::Green);
     assert_eq!(draft.submitter, "source:osint");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_too_long_for_us_is_left_alone_until_we_allow_more() {
+    let stage = Stage::new().await;
+    let server = Server::start(Arc::new(|target: &str, _: &str| {
+        let long = event(1, 1_763_700_000, "one.evil.example")
+            .replace("\"x\"", &format!("\"{}\"", "x".repeat(2_000)));
+        let body = match target {
+            "/feed/manifest.json" => {
+                json!({ "298fe907-7931-4fd2-8131-2814dd493101": { "timestamp": "1763700000" } }).to_string()
+            }
+            _ => long,
+        };
+        (200, String::new(), body)
+    }))
+    .await;
+    let small = format!("{}max_size = \"1kB\"\n", misp(server.port));
+    let started = stage.start(&small);
+    let report = started.until("a run", |report| report.last_run.is_some()).await;
+    assert_eq!((report.counts.taken, report.counts.refused), (0, 1), "{report:?}");
+    server.asked();
+    started.again().await;
+    assert_eq!(server.asked().len(), 1, "the manifest alone");
+    drop(started);
+    let report = stage.start(&misp(server.port)).again().await;
+    assert_eq!((report.counts.taken, report.counts.refused), (1, 1), "{report:?}");
 }
 
 #[tokio::test]

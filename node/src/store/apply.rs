@@ -16,7 +16,7 @@ use super::{
     envelopes::{Counts, counts_key},
     objects::{self, Claim, Place},
     open::Db,
-    outbox::{queue_key, queue_value},
+    outbox::{decode_draft, queue_key, queue_value},
     parking::Parking,
     purge, removal,
     rows::{
@@ -41,7 +41,7 @@ const MOST_JOINED: usize = 256;
 pub(super) const BEACON_KEY: &[u8] = b"beacon";
 /// Where hooks' states stand in [`Cf::Meta`], by name.
 pub(super) const HOOK_KEY: &[u8] = b"hook:";
-/// Where sources' states stand in [`Cf::Meta`], by name.
+/// Where sources' states stand in [`Cf::Meta`], sealed, by name.
 pub(super) const SOURCE_KEY: &[u8] = b"source:";
 /// Where proofs against the registrar stand in [`Cf::Meta`], by height.
 pub(super) const EQUIVOCATION_KEY: &[u8] = b"equivocation:";
@@ -162,6 +162,8 @@ impl Applier {
             Change::DraftFailed { publication, error } => settle(txn, publication, |row| {
                 row.state = DraftState::Refused;
                 row.error = Some(error);
+                // It never goes out: nothing reads what it said any more.
+                row.parts = Vec::new();
             }),
             Change::DraftReleased { publication, reason } => {
                 decide(txn, publication, DraftState::Held, |row| {
@@ -190,7 +192,7 @@ impl Applier {
                 Ok(Committed::Done)
             }
             Change::Source { name, state } => {
-                txn.put(Cf::Meta, [SOURCE_KEY, name.as_bytes()].concat(), state);
+                txn.put_sealed(SYSTEM, Cf::Meta, [SOURCE_KEY, name.as_bytes()].concat(), &state);
                 Ok(Committed::Done)
             }
             Change::Equivocation { height, records } => {
@@ -811,10 +813,7 @@ fn decide(
     change: impl FnOnce(&mut DraftRow),
 ) -> Result<DraftRow, WriteError> {
     let bytes = txn.get_sealed(Cf::Drafts, publication.as_ref())?.ok_or(WriteError::Missing("draft"))?;
-    let mut row = DraftValue::decode(bytes.as_slice())
-        .ok()
-        .and_then(|value| value.row(publication).ok())
-        .ok_or_else(|| damaged(Cf::Drafts, publication.as_ref(), "does not decode"))?;
+    let mut row = decode_draft(publication, &bytes)?;
     if row.state != from {
         return Err(WriteError::Missing(if from == DraftState::Held {
             "held draft"

@@ -4,7 +4,7 @@
 //! several members are all kept; equal bytes under equal marking merge, and who else said so is a reporter.
 //! `date_added` never moves once given.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId, PublicationId, Serial},
@@ -462,6 +462,27 @@ impl Store {
             Some(kinds) => self.page_of_all(group, kinds, start, query.examine),
             None => self.page_of_all(group, &[], start, query.examine),
         }
+    }
+
+    /// Shows objects of a group one by one, in order of date added, until `visit` breaks off; whether it did.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn each_object(
+        &self,
+        group: GroupId,
+        after: Option<Timestamp>,
+        mut visit: impl FnMut(ObjectView) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, ReadError> {
+        let start = after.map_or(0, |after| after.as_micros().saturating_add(1));
+        let prefix = Key::group(group).done();
+        for row in self.db.scan(Cf::Objects, &columns::object(group, start), &prefix) {
+            let (key, sealed) = row?;
+            if visit(read_row(&self.db, &key, &sealed)?).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     fn page_of_all(

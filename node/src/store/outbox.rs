@@ -24,6 +24,13 @@ fn decode_key(id: KeyId, bytes: &[u8]) -> Result<KeyRow, ReadError> {
         .ok_or_else(|| damaged(Cf::Keys, id.as_ref(), "does not decode"))
 }
 
+pub(super) fn decode_draft(publication: PublicationId, bytes: &[u8]) -> Result<DraftRow, ReadError> {
+    DraftValue::decode(bytes)
+        .ok()
+        .and_then(|value| value.row(publication).ok())
+        .ok_or_else(|| damaged(Cf::Drafts, publication.as_ref(), "does not decode"))
+}
+
 /// Before the queue's keys of held drafts: no time begins so, and they lie behind all that is to be flushed.
 pub(super) const HELD: [u8; 1] = [0xff];
 
@@ -141,26 +148,22 @@ impl Store {
     /// [`ReadError`].
     pub fn draft(&self, publication: PublicationId) -> Result<Option<DraftRow>, ReadError> {
         let Some(bytes) = self.db.get_sealed(Cf::Drafts, publication.as_ref())? else { return Ok(None) };
-        DraftValue::decode(bytes.as_slice())
-            .ok()
-            .and_then(|value| value.row(publication).ok())
-            .map(Some)
-            .ok_or_else(|| damaged(Cf::Drafts, publication.as_ref(), "does not decode"))
+        decode_draft(publication, &bytes).map(Some)
     }
 
-    /// Drafts in the order of their ids, whatever became of them, from the one after `after`; at most so many.
+    /// The draft that follows `after` in the order of their ids, whatever became of it, and how many bytes it takes.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn drafts(&self, after: Option<PublicationId>, most: usize) -> Result<Vec<DraftRow>, ReadError> {
-        let start = after.map_or_else(Vec::new, |after| after.to_vec());
-        let rows = self.db.scan(Cf::Drafts, &start, &[]);
-        let ids = rows.map(|row| {
-            let (key, _) = row?;
-            PublicationId::try_from(key.as_ref()).map_err(|_| damaged(Cf::Drafts, &key, "has no id"))
-        });
-        let ids = ids.filter(|id| id.as_ref().map_or(true, |id| Some(*id) != after)).take(most);
-        ids.filter_map(|id| id.and_then(|id| self.draft(id)).transpose()).collect()
+    pub fn draft_after(&self, after: Option<PublicationId>) -> Result<Option<(DraftRow, usize)>, ReadError> {
+        // The least key behind it: its own row may be as large as any.
+        let start = after.map_or_else(Vec::new, |after| [after.as_ref(), &[0]].concat());
+        let Some(row) = self.db.scan(Cf::Drafts, &start, &[]).next() else { return Ok(None) };
+        let (key, sealed) = row?;
+        let id = PublicationId::try_from(key.as_ref()).map_err(|_| damaged(Cf::Drafts, &key, "has no id"))?;
+        let bytes = self.db.vault.open(Cf::Drafts, &key, &sealed)?;
+        drop(sealed);
+        decode_draft(id, &bytes).map(|row| Some((row, bytes.len())))
     }
 
     /// The draft that a scoped idempotency key stands for.
@@ -202,6 +205,6 @@ impl Store {
     /// # Errors
     /// [`ReadError`].
     pub fn source(&self, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
-        self.db.get(Cf::Meta, &[SOURCE_KEY, name.as_bytes()].concat())
+        self.db.get_sealed(Cf::Meta, &[SOURCE_KEY, name.as_bytes()].concat())
     }
 }

@@ -181,12 +181,42 @@ fn no_file_of_the_folder_shows_what_was_stored() {
     commit(&store, with_objects(1, vec![object(CANARY, "2026-01-01T00:00:00Z", Tlp::Amber)]));
     store.commit_blocking(Change::Draft(draft(1, Some(CANARY)))).unwrap();
     store.commit_blocking(Change::Token(TokenRow { id: [4; 8], body: CANARY.as_bytes().to_vec() })).unwrap();
+    let state = CANARY.as_bytes().to_vec();
+    store.commit_blocking(Change::Source { name: "isac".to_owned(), state: state.clone() }).unwrap();
+    assert_eq!(store.source("isac").unwrap(), Some(state));
     drop(store);
     let bytes = files(folder.path());
     for secret in [CANARY, "198.51.100.7"] {
         assert!(!bytes.windows(secret.len()).any(|w| w == secret.as_bytes()), "{secret} stands in a file");
     }
     assert!(bytes.windows(9).any(|w| w == b"indicator"), "types are visible: the search itself works");
+}
+
+#[test]
+fn a_draft_that_failed_keeps_none_of_its_content() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    store.commit_blocking(Change::Draft(draft(1, None))).unwrap();
+    let publication = PublicationId::new([1; 16]);
+    store.commit_blocking(Change::DraftFailed { publication, error: "why".to_owned() }).unwrap();
+    let row = store.draft(publication).unwrap().unwrap();
+    assert_eq!((row.state, row.parts.len(), row.part_count), (DraftState::Refused, 0, 1));
+}
+
+#[test]
+fn drafts_are_read_one_after_the_other_each_once() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    for n in [3, 1, 2, 255] {
+        store.commit_blocking(Change::Draft(draft(n, None))).unwrap();
+    }
+    let (mut seen, mut after) = (Vec::new(), None);
+    while let Some((row, bytes)) = store.draft_after(after).unwrap() {
+        assert!(bytes >= CANARY.len());
+        seen.push(row.publication);
+        after = Some(row.publication);
+    }
+    assert_eq!(seen, [1, 2, 3, 255].map(|n| PublicationId::new([n; 16])));
 }
 
 #[test]

@@ -58,6 +58,12 @@ pub enum Naming {
         /// Property in it.
         path: String,
     },
+    /// What is stated beside the objects says it.
+    #[error("{what} holds the name or a number of the member that is not to be named: write it without")]
+    Stated {
+        /// Which statement.
+        what: &'static str,
+    },
     /// A reference leads to it.
     #[error(
         "{object} refers to an identity that created objects of this bundle, and may be the member that is not to be \
@@ -116,6 +122,14 @@ impl Veil {
             veiled.objects.push(object);
         }
         if veiled.objects.is_empty() { Err(Naming::Nothing) } else { Ok(veiled) }
+    }
+
+    /// Looks at a text that goes out beside the objects.
+    ///
+    /// # Errors
+    /// [`Naming::Stated`], with `what` it is.
+    pub fn stated(&self, what: &'static str, text: &str) -> Result<(), Naming> {
+        if self.is_in(text) { Err(Naming::Stated { what }) } else { Ok(()) }
     }
 
     fn look(&self, object: &Object, creators: &BTreeSet<String>) -> Result<(), Naming> {
@@ -225,6 +239,16 @@ mod tests {
         assert!(
             veil().over(vec![object("campaign", 1, &json!({"description": "an example of a bank"}))]).is_ok()
         );
+    }
+
+    #[test]
+    fn what_is_stated_beside_the_objects_is_looked_at_as_they_are() {
+        for text in ["Phishing at example bank", "source=BE 0202.239.951", "EXAMPLE BANK NV"] {
+            let found = veil().stated("class_label", text).unwrap_err();
+            assert_eq!(found, Naming::Stated { what: "class_label" }, "{text}");
+            assert!(!found.to_string().to_lowercase().contains("example"), "{found}");
+        }
+        assert_eq!(veil().stated("class_label", "phishing of a bank"), Ok(()));
     }
 
     #[test]

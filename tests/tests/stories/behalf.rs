@@ -109,6 +109,20 @@ async fn only_a_steward_may_and_what_would_name_the_member_is_refused_with_its_p
     for (publish, status, code) in [
         (alice.publish("cidr", &plain).on_behalf(bank.name(), ASKED), 403, "not-a-steward"),
         (sam.publish("cidr", &named).on_behalf(bank.name(), ASKED), 422, "names-member"),
+        (
+            sam.publish("cidr", &plain)
+                .class("other", Some("phishing at example bank"))
+                .on_behalf(bank.name(), ASKED),
+            422,
+            "names-member",
+        ),
+        (
+            sam.publish("cidr", &plain)
+                .handling("description=ask Example Bank")
+                .on_behalf(bank.name(), ASKED),
+            422,
+            "names-member",
+        ),
         (sam.publish("cidr", &plain).on_behalf("sam", ASKED), 422, "on-behalf-of-self"),
         (sam.publish("cidr", &plain).on_behalf("nobody", ASKED), 422, "unknown-member"),
         (sam.publish("cidr", &plain).on_behalf(bank.name(), ""), 400, "bad-parameter"),
@@ -117,12 +131,20 @@ async fn only_a_steward_may_and_what_would_name_the_member_is_refused_with_its_p
         let answer = publish.tlp("green").send().await?;
         assert_eq!((answer.status, answer.body["code"].as_str()), (status, Some(code)), "{}", answer.body);
         if code == "names-member" {
-            assert_eq!(answer.body["object"], named.objects[0]["id"]);
-            assert_eq!(answer.body["path"], "description");
+            match answer.body["parameter"].as_str() {
+                Some(stated) => assert!(["class_label", "handling"].contains(&stated), "{stated}"),
+                None => {
+                    assert_eq!(answer.body["object"], named.objects[0]["id"]);
+                    assert_eq!(answer.body["path"], "description");
+                }
+            }
             assert!(!answer.body.to_string().contains("Example"), "{}", answer.body);
         }
     }
     assert_eq!(sam.store()?.queued(10)?, []);
+    // Whoever may not ask leaves nobody's name behind.
+    let log = alice.api()?.get("/api/v1/audit").await?.expect(200)?["entries"].to_string();
+    assert!(log.contains("/api/v1/publications") && !log.contains("on-behalf"), "{log}");
     Ok(())
 }
 

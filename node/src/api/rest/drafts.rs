@@ -13,6 +13,7 @@ use serde_json::{Value, json, value::RawValue};
 use crate::{
     api::{
         app::App,
+        audit,
         params::Params,
         problem::{self, Problem},
     },
@@ -67,7 +68,7 @@ pub(in crate::api) async fn release(
     Extension(principal): Extension<Principal>,
     Path(draft): Path<String>,
     uri: Uri,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<(StatusCode, Extension<audit::Subject>, Json<Value>), Problem> {
     let mut params = Params::of(&uri)?;
     let reason = params.one("reason")?;
     params.finish()?;
@@ -75,7 +76,8 @@ pub(in crate::api) async fn release(
     app.ports.publish.release(id, reason).await?;
     tracing::info!(publication = %id, by = %principal.token(), "released draft {id}");
     let status_url = format!("/api/v1/publications/{id}");
-    Ok((StatusCode::ACCEPTED, Json(json!({ "publication": id, "status_url": status_url }))))
+    let answer = json!({ "publication": id, "status_url": status_url });
+    Ok((StatusCode::ACCEPTED, Extension(audit::Subject(id.to_string())), Json(answer)))
 }
 
 /// `DELETE /api/v1/drafts/{draft}`
@@ -83,11 +85,11 @@ pub(in crate::api) async fn discard(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
     Path(draft): Path<String>,
-) -> Result<StatusCode, Problem> {
+) -> Result<(StatusCode, Extension<audit::Subject>), Problem> {
     let id = within(&app, &principal, &draft).await?;
     app.ports.publish.discard(id).await?;
     tracing::info!(publication = %id, by = %principal.token(), "discarded draft {id}");
-    Ok(StatusCode::NO_CONTENT)
+    Ok((StatusCode::NO_CONTENT, Extension(audit::Subject(id.to_string()))))
 }
 
 /// The draft meant, if it is held in a group the token publishes to; of another one nothing is told.

@@ -7,6 +7,7 @@ use axum::{
     body::Body,
     extract::State,
     http::{HeaderMap, StatusCode, Uri},
+    response::{IntoResponse, Response},
 };
 use belfry_proto::{
     import::{Format, Mapping},
@@ -18,7 +19,7 @@ use super::publications::{stated, told};
 use crate::{
     api::{
         app::App,
-        body, intake,
+        audit, body, intake,
         params::{Params, bad},
         problem::Problem,
     },
@@ -40,7 +41,7 @@ pub(in crate::api) async fn import(
     uri: Uri,
     headers: HeaderMap,
     request: Body,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Response, Problem> {
     let mut params = Params::of(&uri)?;
     let mut submission = stated(&app, &principal, &mut params, &headers)?;
     let wanted = Wanted::of(&mut params)?;
@@ -76,7 +77,7 @@ pub(in crate::api) async fn import(
     let accepted = match outcome {
         Outcome::Told(preview) => {
             say("preview", told(&app, &preview));
-            return Ok((StatusCode::OK, Json(answer)));
+            return Ok(Json(answer).into_response());
         }
         Outcome::Kept(accepted) => accepted,
     };
@@ -86,7 +87,8 @@ pub(in crate::api) async fn import(
     say("held", json!(accepted.held));
     say("duplicate", json!(accepted.duplicate));
     say("notes", json!(accepted.notes));
-    Ok((StatusCode::ACCEPTED, Json(answer)))
+    let subject = audit::Subject(accepted.publication.to_string());
+    Ok((StatusCode::ACCEPTED, Extension(subject), Json(answer)).into_response())
 }
 
 /// What a file came to.

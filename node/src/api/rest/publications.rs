@@ -31,7 +31,7 @@ use crate::{
     clock,
     publish::{
         preview::{Preview, ReaderOf},
-        submission::{DraftState, DraftStatus, Submission},
+        submission::{DraftState, DraftStatus, Submission, SubmitError},
     },
     query::{Principal, words},
 };
@@ -57,6 +57,10 @@ pub(in crate::api) async fn submit(
     let place = intake::place(&app, &headers)?;
     submission.bundle = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
     if let Some(mandate) = mandate {
+        // Of what is refused anyway, nobody has to be named.
+        if !app.ports.query.is_steward(submission.group) {
+            return Err(SubmitError::NotASteward(app.ports.query.slug(submission.group)).into());
+        }
         mandate.record(&app, call).await?;
     }
     let publish = Arc::clone(&app.ports.publish);

@@ -89,6 +89,57 @@ async fn every_route_that_changes_something_is_told_before_and_every_other_is_co
     }
 }
 
+/// A word in the query that its handler does not read must not take a change out of the log.
+#[tokio::test]
+async fn no_route_but_the_import_takes_a_change_for_a_dry_run() {
+    let site = Site::new().await;
+    let operator = site.token("operator", Scope::operator()).await;
+    let samples = Samples::make(&site, &operator).await;
+    let asks = ["/api/v1/lookup", "/attributes/restSearch", "/api/v1/previews"];
+    let mut changing = 0;
+    for route in ALL.iter().filter(|route| route.method != "GET" && !asks.contains(&route.path)) {
+        let known = entries(&site).await.len();
+        let mut request = samples.request(route, Some(&operator));
+        let uri = request.uri().to_string();
+        let mark = if uri.contains('?') { '&' } else { '?' };
+        *request.uri_mut() = format!("{uri}{mark}dry_run=true").parse().unwrap();
+        site.send(request).await;
+        let told = entries(&site).await.split_off(known + 1);
+        let calls = told.iter().filter(|event| {
+            matches!(event, Event::Call { method, route: path, .. } if *method == route.method && path == route.path)
+        });
+        let wanted = usize::from(route.path != "/api/v1/import");
+        assert_eq!(calls.count(), wanted, "{} {}: {told:?}", route.method, route.path);
+        changing += wanted;
+    }
+    assert!(changing > 10, "{changing}");
+}
+
+#[tokio::test]
+async fn what_is_imported_released_and_discarded_is_told_by_its_id() {
+    let site = Site::new().await;
+    let operator = site.token("operator", Scope::operator()).await;
+    for end in ["release", "discard"] {
+        let path = "/api/v1/import?group=cidr&tlp=green";
+        let made = site.send(post(&operator, path, "text/plain", format!("{end}.evil.example"))).await.json();
+        let id = made["publication"].as_str().unwrap().to_owned();
+        let ended = match end {
+            "release" => post(&operator, &format!("/api/v1/drafts/{id}/release"), "text/plain", ""),
+            _ => get(&format!("/api/v1/drafts/{id}"))
+                .method("DELETE")
+                .header(header::AUTHORIZATION, format!("Bearer {operator}"))
+                .body(Body::empty())
+                .unwrap(),
+        };
+        let status = site.send(ended).await.status;
+        assert!(status.is_success(), "{end}: {status}");
+        let of_it =
+            |event: &Event| matches!(event, Event::Result { subject: Some(subject), .. } if *subject == id);
+        let told = entries(&site).await;
+        assert_eq!(told.iter().filter(|event| of_it(event)).count(), 2, "{end}: {told:?}");
+    }
+}
+
 /// Who may change nothing, and who only asks what would become of something, must not wash out what others did.
 #[tokio::test]
 async fn calls_that_a_token_may_not_make_and_dry_runs_are_counted_and_fill_nothing() {

@@ -4,7 +4,7 @@ use belfry_proto::stix::marking::Tlp;
 use serde_json::{Value, json};
 
 use super::{
-    coalition::{CLOUD, OTHER},
+    coalition::{CIDR, CLOUD, OTHER},
     site::{Put, Site, post},
 };
 use crate::{api::connection::Caller, query::Scope};
@@ -89,10 +89,40 @@ async fn a_person_is_found_wherever_it_is_named_with_what_can_be_done() {
     let hits = search(&site, &cloud, &[MAILBOX, "Jan Peeters"]).await;
     assert_eq!(hits.iter().map(|hit| hit["message"].clone()).collect::<Vec<_>>(), [json!(theirs)]);
 
+    // Of a draft above what a token reads, it learns that it names somebody, and not where.
+    let low = Scope { admin: true, ceiling: Tlp::Green, ..Scope::reads([CIDR]) };
+    let low = site.token("low", low).await;
+    let hits = search(&site, &low, &[MAILBOX]).await;
+    let hit = hits.iter().find(|hit| hit["kind"] == "draft").unwrap();
+    assert_eq!((hit.get("object"), hit.get("paths"), &hit["publication"]), (None, None, &held));
+
     // What was done is on record, and for whom is not.
     let audit = site.get(&admin, "/api/v1/audit?limit=1000").await.ok()["entries"].to_string();
     assert!(audit.contains(SEARCH) && audit.contains(" found"), "{audit}");
     assert!(!audit.to_lowercase().contains("peeters"), "{audit}");
+}
+
+#[tokio::test]
+async fn a_step_reads_so_many_bytes_and_the_next_goes_on_behind_them() {
+    const OBJECTS: u32 = 40;
+    let site = Site::new().await;
+    let admin = site.token("admin", Scope::operator()).await;
+    for n in 0..OBJECTS {
+        site.put(&[naming(n, &format!("{} {MAILBOX}", "x".repeat(500_000)))]).await;
+    }
+    let (mut examined, mut hits, mut next) = (Vec::new(), 0, Value::Null);
+    loop {
+        let wanted = json!({ "values": [MAILBOX], "next": next }).to_string();
+        let answer = site.send(post(&admin, SEARCH, JSON, wanted)).await.ok();
+        examined.push(answer["examined"].as_u64().unwrap());
+        hits += answer["hits"].as_array().unwrap().len();
+        next = answer["next"].clone();
+        if next.is_null() {
+            break;
+        }
+    }
+    assert_eq!((hits, examined.iter().sum::<u64>()), (40, u64::from(OBJECTS)), "each once: {examined:?}");
+    assert!(examined.iter().all(|count| *count <= 17), "{examined:?}");
 }
 
 #[tokio::test]

@@ -119,6 +119,8 @@ pub struct Membership {
     topics: BTreeSet<Topic>,
     /// Whom the network was told to admit; it keeps that over its own restarts.
     allowed: Option<BTreeSet<PublicKey>>,
+    /// Whom it was told to ask for circuits; it keeps that, too.
+    chosen_relays: Option<BTreeSet<PublicKey>>,
     ticks: u64,
 }
 
@@ -165,6 +167,7 @@ impl Membership {
             era: 0,
             topics: BTreeSet::new(),
             allowed: None,
+            chosen_relays: None,
             ticks: 0,
         }
     }
@@ -220,9 +223,10 @@ impl Membership {
                 if outbound {
                     self.targets.proved(node, &address);
                 }
-                let dialled_us = !outbound && !address.is_circuit();
-                self.places.linked(dialled_us, tokio::time::Instant::now());
+                // That a stranger comes through does not say that members do.
                 if admitted {
+                    let dialled_us = !outbound && !address.is_circuit();
+                    self.places.linked(node, dialled_us, tokio::time::Instant::now());
                     self.dialing.connected(node, outbound);
                     self.arrived(node);
                 }
@@ -265,6 +269,7 @@ impl Membership {
     }
 
     fn gone(&mut self, node: PublicKey) {
+        self.places.parted(&node, tokio::time::Instant::now());
         self.admits_us.remove(&node);
         self.greetings.gone(&node);
         self.hellos.send_modify(|hellos| hellos.left(&node));

@@ -119,8 +119,6 @@ pub struct Membership {
     topics: BTreeSet<Topic>,
     /// Whom the network was told to admit; it keeps that over its own restarts.
     allowed: Option<BTreeSet<PublicKey>>,
-    /// Whom it was told to ask for circuits; it keeps that, too.
-    chosen_relays: Option<BTreeSet<PublicKey>>,
     ticks: u64,
 }
 
@@ -167,7 +165,6 @@ impl Membership {
             era: 0,
             topics: BTreeSet::new(),
             allowed: None,
-            chosen_relays: None,
             ticks: 0,
         }
     }

@@ -146,33 +146,18 @@ impl Membership {
 
     /// Tells the network who may have the full protocols, whenever that changed.
     pub(super) async fn allow(&mut self) {
-        // Before the first connection with any of them.
-        self.choose_relays().await;
         let mut admitted = self.roster.snapshot().admitted_nodes(clock::now());
         admitted.remove(&self.identity.node);
         if self.allowed.as_ref() == Some(&admitted) {
             return;
         }
+        // Before the first connection with any of them: what it speaks is settled then. A key is a carrier's for as long as it
+        // is certified, or never (`fold::admit` takes no key twice), so who may give circuits changes with the admitted alone.
+        if let Err(error) = self.network.set_relays(self.known_relays()).await {
+            tracing::error!("the network no longer takes the roster: {error}");
+        }
         match self.network.set_allowed(admitted.clone()).await {
             Ok(()) => self.allowed = Some(admitted),
-            Err(error) => tracing::error!("the network no longer takes the roster: {error}"),
-        }
-    }
-
-    /// Tells the network who may give circuits, whenever that changed.
-    async fn choose_relays(&mut self) {
-        let relays = self.known_relays();
-        if self.chosen_relays.as_ref() == Some(&relays) {
-            return;
-        }
-        match self.network.set_relays(relays.clone()).await {
-            Ok(()) => {
-                let before = self.chosen_relays.replace(relays.clone()).unwrap_or_default();
-                // What a connection speaks is settled when it begins; they are dialled again at once.
-                for relay in relays.difference(&before).filter(|relay| self.dialing.is_connected(relay)) {
-                    let _ = self.network.disconnect(relay).await;
-                }
-            }
             Err(error) => tracing::error!("the network no longer takes the roster: {error}"),
         }
     }

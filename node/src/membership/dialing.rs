@@ -25,6 +25,9 @@ const UNDERWAY: Duration = Duration::from_secs(15);
 /// the next restart or new link; whoever is gone for good is not dialled for ever.
 const SOUGHT: Duration = Duration::from_secs(24 * 3600);
 
+/// Relays that one record has this node link with: as many as a node that tells the truth holds places with.
+const RELAYS: usize = 2;
+
 #[derive(Clone, Copy, Debug)]
 struct Attempts {
     failures: u32,
@@ -172,14 +175,20 @@ impl Dialing {
         self.connected.keys().copied().choose(&mut rand::rng())
     }
 
-    /// Takes from the book circuits over nodes that there is no link with, and gives those nodes that are needed: some
-    /// member is reached over them and in no other way.
-    pub(super) fn over_links(&self, known: &mut BTreeMap<PublicKey, Vec<Address>>) -> BTreeSet<PublicKey> {
+    /// Takes from the book circuits over nodes that give none or that there is no link with, and gives those of `relays`
+    /// that are needed: some member is reached over them and in no other way.
+    pub(super) fn over_links(
+        &self,
+        known: &mut BTreeMap<PublicKey, Vec<Address>>,
+        relays: &BTreeSet<PublicKey>,
+    ) -> BTreeSet<PublicKey> {
         let mut needed = BTreeSet::new();
         for (node, addresses) in known {
-            let told: Vec<PublicKey> = addresses.iter().filter_map(Address::relay).collect();
-            let is_linked = |relay: &PublicKey| self.is_connected(relay);
-            addresses.retain(|address| address.relay().is_none_or(|relay| is_linked(&relay)));
+            let gives = |relay: &PublicKey| relays.contains(relay);
+            let told: Vec<PublicKey> =
+                addresses.iter().filter_map(Address::relay).filter(gives).take(RELAYS).collect();
+            let leads = |relay: PublicKey| gives(&relay) && self.is_connected(&relay);
+            addresses.retain(|address| address.relay().is_none_or(leads));
             if addresses.is_empty() && !self.is_connected(node) {
                 needed.extend(told);
             }
@@ -345,8 +354,9 @@ mod tests {
         let (nodes, own) = (roster(&[hidden, both, relay, far]), BTreeSet::new());
         let mut dialing = Dialing::new(Vec::new(), false, LIMITS);
         let mut known = book.clone();
-        let relays = dialing.over_links(&mut known);
-        assert_eq!(relays, BTreeSet::from([relay, far]));
+        let gives = BTreeSet::from([relay, far]);
+        let relays = dialing.over_links(&mut known, &gives);
+        assert_eq!(relays, gives);
         assert_eq!((known[&hidden].len(), &known[&both]), (0, &vec![here.clone()]));
         let now = Instant::now();
         let due = dialing.due(&nodes, &own, &known, &relays, now);
@@ -354,7 +364,7 @@ mod tests {
 
         dialing.connected(relay, true);
         let mut known = book;
-        assert_eq!(dialing.over_links(&mut known), none());
+        assert_eq!(dialing.over_links(&mut known, &gives), none());
         // Two links that nobody's group needs are wanted; one there is.
         let due: BTreeMap<_, _> =
             dialing.due(&roster(&[hidden, relay]), &own, &known, &none(), now).into_iter().collect();
@@ -363,5 +373,26 @@ mod tests {
         let later = now + UNDERWAY;
         let due = dialing.due(&roster(&[both, relay]), &own, &known, &none(), later);
         assert_eq!(due, [(both, vec![here, over])], "once a direct dial has failed");
+    }
+
+    /// Or one record could draw everybody to whom it likes.
+    #[tokio::test(start_paused = true)]
+    async fn a_record_has_others_link_with_two_relays_at_most_and_with_no_other_node() {
+        let nodes: Vec<PublicKey> = (1..20).map(node).collect();
+        let (liar, relays) = (nodes[0], nodes[1..6].iter().copied().collect::<BTreeSet<_>>());
+        let told: Vec<Address> = nodes[1..].iter().rev().map(Address::circuit).collect();
+        let mut dialing = Dialing::new(Vec::new(), false, LIMITS);
+        let mut known = BTreeMap::from([(liar, told.clone())]);
+        let needed = dialing.over_links(&mut known, &relays);
+        assert!(needed.len() == RELAYS && needed.is_subset(&relays), "{needed:?}");
+        dialing.connected(nodes[10], true);
+        dialing.connected(nodes[3], true);
+        let mut known = BTreeMap::from([(liar, told)]);
+        assert_eq!(dialing.over_links(&mut known, &relays), none());
+        assert_eq!(
+            known[&liar],
+            [Address::circuit(&nodes[3])],
+            "a link with a node that gives none leads nowhere"
+        );
     }
 }

@@ -220,9 +220,10 @@ impl Membership {
                 if outbound {
                     self.targets.proved(node, &address);
                 }
-                let dialled_us = !outbound && !address.is_circuit();
-                self.places.linked(dialled_us, tokio::time::Instant::now());
+                // That a stranger comes through does not say that members do.
                 if admitted {
+                    let dialled_us = !outbound && !address.is_circuit();
+                    self.places.linked(node, dialled_us, tokio::time::Instant::now());
                     self.dialing.connected(node, outbound);
                     self.arrived(node);
                 }
@@ -265,6 +266,7 @@ impl Membership {
     }
 
     fn gone(&mut self, node: PublicKey) {
+        self.places.parted(&node, tokio::time::Instant::now());
         self.admits_us.remove(&node);
         self.greetings.gone(&node);
         self.hellos.send_modify(|hellos| hellos.left(&node));

@@ -6,7 +6,7 @@
 //! ```text
 //! listens nowhere ──────────────────────────────┐
 //! the operator named relays ────────────────────┤
-//! has links, and nobody dialled it for a while ─┴▶ a place with up to PLACES of the relays it has links with
+//! has links, and no member dialled it of late ───┴▶ a place with up to PLACES of the relays it has links with
 //! ```
 
 use std::{
@@ -22,6 +22,8 @@ const PLACES: usize = 2;
 /// How long a node that listens waits to be dialled, from its first link on. Address records spread within seconds, and a
 /// newcomer is dialled by some who look for links; a place that turns out to be needless costs little.
 const UNDIALLED: Duration = Duration::from_secs(120);
+/// How long it counts that a member's link came in, after the last such link has ended: the firewall may be another.
+const DIALLED: Duration = Duration::from_secs(3600);
 /// Until a relay that gave no place is asked again; doubles to [`LONGEST`].
 const FIRST: Duration = Duration::from_secs(5);
 /// A relay that was full has room again, or was restarted with other settings.
@@ -33,7 +35,9 @@ pub(super) struct Places {
     /// Whether it may be that nobody needs to help.
     is_open: bool,
     linked: Option<Instant>,
-    was_dialled: bool,
+    /// Members with a link that they dialled, and when the last of them left.
+    diallers: BTreeSet<PublicKey>,
+    dialled_until: Option<Instant>,
     held: BTreeSet<PublicKey>,
     asked: BTreeMap<PublicKey, Asked>,
 }
@@ -48,13 +52,29 @@ struct Asked {
 impl Places {
     /// Of a node that `is_open` if it listens somewhere, and its operator did not say that it needs relays.
     pub(super) const fn new(is_open: bool) -> Self {
-        Self { is_open, linked: None, was_dialled: false, held: BTreeSet::new(), asked: BTreeMap::new() }
+        Self {
+            is_open,
+            linked: None,
+            diallers: BTreeSet::new(),
+            dialled_until: None,
+            held: BTreeSet::new(),
+            asked: BTreeMap::new(),
+        }
     }
 
-    /// A connection came up; `dialled_us` directly, by the other.
-    pub(super) fn linked(&mut self, dialled_us: bool, now: Instant) {
+    /// A connection with a member came up; `dialled_us` directly, by the other.
+    pub(super) fn linked(&mut self, node: PublicKey, dialled_us: bool, now: Instant) {
         self.linked.get_or_insert(now);
-        self.was_dialled |= dialled_us;
+        if dialled_us {
+            self.diallers.insert(node);
+        }
+    }
+
+    /// The last connection with a member is gone.
+    pub(super) fn parted(&mut self, node: &PublicKey, now: Instant) {
+        if self.diallers.remove(node) {
+            self.dialled_until = Some(now);
+        }
     }
 
     /// A relay gave us a place.
@@ -75,8 +95,11 @@ impl Places {
         };
     }
 
-    /// Every link is gone.
+    /// Every link is gone, and the network began anew.
     pub(super) fn forget(&mut self) {
+        self.linked = None;
+        self.diallers.clear();
+        self.dialled_until = None;
         self.held.clear();
         self.asked.clear();
     }
@@ -104,7 +127,10 @@ impl Places {
 
     fn is_needed(&self, now: Instant) -> bool {
         let Some(linked) = self.linked else { return false };
-        !self.is_open || !self.was_dialled && now.saturating_duration_since(linked) >= UNDIALLED
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let was_dialled =
+            !self.diallers.is_empty() || self.dialled_until.is_some_and(|at| since(at) < DIALLED);
+        !self.is_open || !was_dialled && since(linked) >= UNDIALLED
     }
 }
 
@@ -123,7 +149,7 @@ mod tests {
         let (mut places, now) = (Places::new(false), Instant::now());
         let relays = [1, 2, 3].map(relay);
         assert_eq!(places.due(relays.into_iter(), now), [], "without a link there is nobody to ask");
-        places.linked(false, now);
+        places.linked(relay(9), false, now);
         assert_eq!(places.due(relays.into_iter(), now), relays[..2]);
         assert_eq!(places.due(relays.into_iter(), now), [], "both are asked already");
         places.given(relays[0]);
@@ -138,7 +164,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_relay_that_gives_none_is_asked_ever_less_often() {
         let (mut places, mut now) = (Places::new(false), Instant::now());
-        places.linked(false, now);
+        places.linked(relay(9), false, now);
         let mut waits = Vec::new();
         for _ in 0..12 {
             let begun = now;
@@ -154,11 +180,25 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_node_that_listens_asks_only_if_nobody_comes() {
         let (mut places, now) = (Places::new(true), Instant::now());
-        places.linked(false, now);
+        places.linked(relay(9), false, now);
         assert_eq!(places.due([relay(1)].into_iter(), now), []);
         assert_eq!(places.due([relay(1)].into_iter(), now + UNDIALLED), [relay(1)]);
         let mut reached = Places::new(true);
-        reached.linked(true, now);
-        assert_eq!(reached.due([relay(1)].into_iter(), now + UNDIALLED), []);
+        reached.linked(relay(2), true, now);
+        assert_eq!(reached.due([relay(1)].into_iter(), now + 2 * DIALLED), [], "while the link lasts");
+        let parted = now + 2 * DIALLED;
+        reached.parted(&relay(2), parted);
+        assert_eq!(reached.due([relay(1)].into_iter(), parted + UNDIALLED), []);
+        assert_eq!(reached.due([relay(1)].into_iter(), parted + DIALLED), [relay(1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_before_the_network_began_anew_does_not_count() {
+        let (mut places, now) = (Places::new(true), Instant::now());
+        places.linked(relay(2), true, now);
+        places.forget();
+        assert_eq!(places.due([relay(1)].into_iter(), now + UNDIALLED), [], "no link");
+        places.linked(relay(2), false, now);
+        assert_eq!(places.due([relay(1)].into_iter(), now + UNDIALLED), [relay(1)]);
     }
 }

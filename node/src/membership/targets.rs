@@ -11,11 +11,7 @@
 //!
 //! What the operator configured is dialled in any case.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv6Addr},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use belfry_proto::{crypto::sign::PublicKey, time::doubled};
 use rand::seq::SliceRandom;
@@ -67,7 +63,7 @@ impl Targets {
     /// The node itself answered there.
     pub(super) fn proved(&mut self, node: PublicKey, address: &Address) {
         if !address.is_circuit() {
-            self.proven.insert(node, shared(address.host()));
+            self.proven.insert(node, address.host().shared());
         }
         if let Some(wrong) = self.wrong.get_mut(&node) {
             wrong.remove(address);
@@ -120,27 +116,16 @@ impl Targets {
         let (mut drawn, told): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_configured);
         let proven = self.proven.get(&node).cloned();
         let (mut known, unknown): (Vec<_>, Vec<_>) =
-            told.into_iter().partition(|address| Some(shared(address.host())) == proven);
+            told.into_iter().partition(|address| Some(address.host().shared()) == proven);
         known.extend(unknown);
         for address in known.into_iter().take(PER_DIAL) {
-            let host = shared(address.host());
+            let host = address.host().shared();
             let is_free = Some(&host) == proven.as_ref() || host.is_here();
             if is_free || self.nodes.take(node, 1.0, now) && self.hosts.take(host, 1.0, now) {
                 drawn.push(address);
             }
         }
         drawn
-    }
-}
-
-/// The host as a third party's: an IPv6 customer owns a /64.
-fn shared(host: Host) -> Host {
-    match host {
-        Host::Ip(IpAddr::V6(ip)) if !ip.is_loopback() => {
-            Host::Ip(IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))))
-        }
-        Host::Name(name) => Host::Name(name.trim_end_matches('.').to_ascii_lowercase()),
-        other => other,
     }
 }
 

@@ -49,7 +49,7 @@ impl Membership {
         }
         let mut known = self.known_addresses();
         self.seek_addresses(&known);
-        let relays = self.dialing.over_links(&mut known);
+        let relays = self.dialing.over_links(&mut known, &self.known_relays());
         let roster = self.roster.snapshot();
         let place = |node: PublicKey| {
             let certificate = roster.by_node(&node)?;
@@ -151,7 +151,8 @@ impl Membership {
         if self.allowed.as_ref() == Some(&admitted) {
             return;
         }
-        // Before the first connection with any of them.
+        // Before the first connection with any of them: what it speaks is settled then. A key is a carrier's for as long as it
+        // is certified, or never (`fold::admit` takes no key twice), so who may give circuits changes with the admitted alone.
         if let Err(error) = self.network.set_relays(self.known_relays()).await {
             tracing::error!("the network no longer takes the roster: {error}");
         }

@@ -63,6 +63,18 @@ impl Host {
             Self::Name(_) => false,
         }
     }
+
+    /// The host as a third party's: an IPv6 customer owns a /64.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        match self {
+            Self::Ip(IpAddr::V6(ip)) if !ip.is_loopback() => {
+                Self::Ip(IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))))
+            }
+            Self::Name(name) => Self::Name(name.trim_end_matches('.').to_ascii_lowercase()),
+            other => other,
+        }
+    }
 }
 
 /// Not an address this node speaks.

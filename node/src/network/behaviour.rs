@@ -10,6 +10,7 @@ use std::sync::Arc;
 use libp2p::{
     StreamProtocol,
     connection_limits::{self, ConnectionLimits},
+    identify,
     identity::Keypair,
     ping, relay as circuit, request_response,
     swarm::NetworkBehaviour,
@@ -25,7 +26,7 @@ use super::{
     gated::Gated,
     gossip::{self, Doorway, Gossipsub},
     limits::{CONNECTIONS_PER_PEER, PENDING, PING},
-    punch::Punch,
+    punch::{self, Punch},
     quiet::Quiet,
     relay,
     rpc::{Protocol, hello::Hello, keys::Keys, sync::Sync},
@@ -54,6 +55,8 @@ pub(super) struct Rest {
     pub(super) relay: Chosen<circuit::Behaviour>,
     /// Circuits that others give it.
     pub(super) circuits: Chosen<circuit::client::Behaviour>,
+    /// Where relays see this node, for [`Punch`].
+    pub(super) seen: Chosen<identify::Behaviour>,
     pub(super) punch: Punch,
     pub(super) keys: Rpc<Keys>,
     pub(super) sync: Rpc<Sync>,
@@ -77,13 +80,16 @@ impl Behaviour {
             .with_max_established(Some(config.max_connections));
         // Strangers leave at least three quarters of the connections to members.
         let quarter = usize::try_from(config.max_connections / 4).unwrap_or(usize::MAX).max(1);
-        // No identify: who and where everyone is, the signed address records say; and every name that a connection
-        // listens to costs a little whenever anything happens on it.
+        // Who and where everyone is, the signed address records say; identify only tells those behind a NAT how it shows
+        // them. Every name that a connection listens to costs a little whenever anything happens on it, so ordinary members
+        // do not speak it with each other.
+        let seen = if config.relay.is_some() { Choice::Everybody } else { Choice::Nobody };
         let rest = Rest {
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING)),
             relay: relay::behaviour(own, config.relay, counters),
             // Nobody is known yet to give any.
             circuits: Chosen::new(circuits, Choice::Nobody, counters),
+            seen: Chosen::new(punch::seen_by(identity.public()), seen, counters),
             punch: Punch::new(own),
             keys: rpc(counters),
             sync: rpc(counters),

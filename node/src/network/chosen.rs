@@ -2,10 +2,11 @@
 //!
 //! Every protocol that a connection speaks costs a little whenever anything happens on it, so those that few peers need
 //! are offered to these alone. And a handler that a peer brings to panic is let go: libp2p would lose the whole connection
-//! without noticing, and each one would hold its place for ever.
+//! without noticing, and each one would hold its place for ever. What a handler tells its behaviour may bring that to panic,
+//! too, and with it the task of the whole network: the connection is closed instead.
 
 use std::{
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{Context, Poll},
@@ -15,9 +16,10 @@ use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse},
     swarm::{
-        ConnectionClosed, ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId,
-        FromSwarm, NetworkBehaviour, SubstreamProtocol, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
-        behaviour::ConnectionEstablished, derive_prelude::Either, dummy, handler::ConnectionEvent,
+        CloseConnection, ConnectionClosed, ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent,
+        ConnectionId, FromSwarm, NetworkBehaviour, SubstreamProtocol, THandler, THandlerInEvent,
+        THandlerOutEvent, ToSwarm, behaviour::ConnectionEstablished, derive_prelude::Either, dummy,
+        handler::ConnectionEvent,
     },
 };
 use tracing::error;
@@ -47,21 +49,31 @@ pub(super) struct Chosen<B> {
     inner: B,
     choice: Choice,
     wires: HashSet<ConnectionId>,
+    /// Connections over which the behaviour was brought to panic.
+    closing: VecDeque<(PeerId, ConnectionId)>,
     counters: Arc<Counters>,
 }
 
 impl<B: NetworkBehaviour> Chosen<B> {
     pub(super) fn new(inner: B, choice: Choice, counters: &Arc<Counters>) -> Self {
-        Self { inner, choice, wires: HashSet::new(), counters: Arc::clone(counters) }
+        Self {
+            inner,
+            choice,
+            wires: HashSet::new(),
+            closing: VecDeque::new(),
+            counters: Arc::clone(counters),
+        }
     }
 
     pub(super) fn inner_mut(&mut self) -> &mut B {
         &mut self.inner
     }
 
-    /// For connections from now on: handlers cannot be exchanged.
+    /// For connections from now on: handlers cannot be exchanged. Who speaks it with everybody goes on to.
     pub(super) fn choose(&mut self, peers: HashSet<PeerId>) {
-        self.choice = Choice::Only(peers);
+        if !matches!(self.choice, Choice::Everybody) {
+            self.choice = Choice::Only(peers);
+        }
     }
 
     /// Whether the protocol is spoken on that connection.
@@ -143,13 +155,26 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Chosen<B> {
         connection: ConnectionId,
         event: THandlerOutEvent<Self>,
     ) {
-        match event {
-            Either::Left(event) => self.inner.on_connection_handler_event(peer, connection, event),
+        let event = match event {
+            Either::Left(event) => event,
             Either::Right(never) => match never {},
+        };
+        let inner = &mut self.inner;
+        let told = AssertUnwindSafe(|| inner.on_connection_handler_event(peer, connection, event));
+        if catch_unwind(told).is_err() {
+            error!(%peer, "a peer brought a protocol of relays to panic: its connection is closed");
+            self.counters.circuits_broken.more();
+            self.closing.push_back((peer, connection));
         }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        if let Some((peer_id, connection)) = self.closing.pop_front() {
+            return Poll::Ready(ToSwarm::CloseConnection {
+                peer_id,
+                connection: CloseConnection::One(connection),
+            });
+        }
         loop {
             match self.inner.poll(cx) {
                 // Where this node is, its address record says and nothing else.
@@ -175,26 +200,23 @@ impl<H> Wary<H> {
 
     /// What `ask` says, unless it panics: then everything the handler held is let go, and whoever waits for it learns that
     /// it is gone.
-    fn guarded<T>(
-        &mut self,
-        ask: impl FnOnce(&mut Either<H, dummy::ConnectionHandler>) -> Poll<T>,
-    ) -> Poll<T> {
+    fn guarded<T>(&mut self, ask: impl FnOnce(&mut Either<H, dummy::ConnectionHandler>) -> T) -> Option<T> {
         if self.is_broken {
-            return Poll::Pending;
+            return None;
         }
         let inner = &mut self.inner;
-        match catch_unwind(AssertUnwindSafe(|| ask(inner))) {
-            Ok(polled) => polled,
-            Err(_) => {
-                error!("a peer brought a circuit's handler to panic: no more circuits on its connection");
-                if let Some(counters) = &self.counters {
-                    counters.circuits_broken.more();
-                }
-                self.inner = Either::Right(dummy::ConnectionHandler);
-                self.is_broken = true;
-                Poll::Pending
+        let said = catch_unwind(AssertUnwindSafe(|| ask(inner))).ok();
+        if said.is_none() {
+            error!(
+                "a peer brought a handler of relays' to panic: no more of its protocol on that connection"
+            );
+            if let Some(counters) = &self.counters {
+                counters.circuits_broken.more();
             }
+            self.inner = Either::Right(dummy::ConnectionHandler);
+            self.is_broken = true;
         }
+        said
     }
 }
 
@@ -220,20 +242,15 @@ impl<H: ConnectionHandler> ConnectionHandler for Wary<H> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, Self::OutboundOpenInfo, Self::ToBehaviour>> {
-        self.guarded(|inner| inner.poll(cx))
+        self.guarded(|inner| inner.poll(cx)).unwrap_or(Poll::Pending)
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Option<Self::ToBehaviour>> {
-        if self.is_broken {
-            return Poll::Ready(None);
-        }
-        self.inner.poll_close(cx)
+        self.guarded(|inner| inner.poll_close(cx)).unwrap_or(Poll::Ready(None))
     }
 
     fn on_behaviour_event(&mut self, event: Self::FromBehaviour) {
-        if !self.is_broken {
-            self.inner.on_behaviour_event(event);
-        }
+        self.guarded(|inner| inner.on_behaviour_event(event));
     }
 
     fn on_connection_event(
@@ -245,9 +262,7 @@ impl<H: ConnectionHandler> ConnectionHandler for Wary<H> {
             Self::OutboundOpenInfo,
         >,
     ) {
-        if !self.is_broken {
-            self.inner.on_connection_event(event);
-        }
+        self.guarded(|inner| inner.on_connection_event(event));
     }
 }
 
@@ -314,5 +329,61 @@ mod tests {
         assert!(wary.poll(cx).is_pending());
         assert!(matches!(wary.poll_close(cx), Poll::Ready(None)));
         assert_eq!(counters.snapshot().circuits_broken, 1);
+    }
+
+    /// Panics at whatever a handler tells it.
+    struct Jumpy;
+
+    impl NetworkBehaviour for Jumpy {
+        type ConnectionHandler = Brittle;
+        type ToSwarm = ();
+
+        fn handle_established_inbound_connection(
+            &mut self,
+            _: ConnectionId,
+            _: PeerId,
+            _: &Multiaddr,
+            _: &Multiaddr,
+        ) -> Result<Brittle, ConnectionDenied> {
+            Ok(Brittle { _held: Arc::default(), breaks: false })
+        }
+
+        fn handle_established_outbound_connection(
+            &mut self,
+            _: ConnectionId,
+            _: PeerId,
+            _: &Multiaddr,
+            _: Endpoint,
+            _: PortUse,
+        ) -> Result<Brittle, ConnectionDenied> {
+            Ok(Brittle { _held: Arc::default(), breaks: false })
+        }
+
+        fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
+
+        fn on_connection_handler_event(&mut self, _: PeerId, _: ConnectionId, (): ()) {
+            panic!("as the test asked");
+        }
+
+        fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<(), ()>> {
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn a_connection_whose_word_brings_the_behaviour_to_panic_is_closed_and_nothing_else() {
+        let counters = Arc::<Counters>::default();
+        let mut chosen = Chosen::new(Jumpy, Choice::Everybody, &counters);
+        let (peer, connection) = (PeerId::random(), ConnectionId::new_unchecked(1));
+        chosen.on_connection_handler_event(peer, connection, Either::Left(()));
+        let waker = noop_waker();
+        let cx = &mut Context::from_waker(&waker);
+        let Poll::Ready(ToSwarm::CloseConnection { peer_id, connection: CloseConnection::One(closed) }) =
+            chosen.poll(cx)
+        else {
+            panic!("it stays open");
+        };
+        assert_eq!((peer_id, closed, counters.snapshot().circuits_broken), (peer, connection, 1));
+        assert!(chosen.poll(cx).is_pending());
     }
 }

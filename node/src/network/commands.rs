@@ -139,8 +139,10 @@ impl Driver {
     }
 
     fn set_relays<'a>(&mut self, nodes: impl Iterator<Item = &'a PublicKey>) {
-        let peers = nodes.map(identity::peer_id).collect();
-        self.swarm.behaviour_mut().gated.inner_mut().rest.0.circuits.choose(peers);
+        let peers: HashSet<PeerId> = nodes.map(identity::peer_id).collect();
+        let rest = &mut self.swarm.behaviour_mut().gated.inner_mut().rest.0;
+        rest.seen.choose(peers.clone());
+        rest.circuits.choose(peers);
     }
 
     fn take_place(&mut self, relay: PublicKey) -> Result<(), DialRefused> {

@@ -89,8 +89,10 @@ counters! {
     circuits_refused,
     /// Circuits cut: their bytes or their time were up, or an end was gone.
     circuits_cut,
-    /// Connections on which a peer brought circuits to a panic.
+    /// Panics that a peer brought circuits to.
     circuits_broken,
+    /// Addresses under which relays said they see this node.
+    seen_at,
     /// Circuits that a direct connection took the place of.
     holes_punched,
     /// Tries for one that came to nothing.

@@ -77,6 +77,10 @@ impl Driver {
                     self.on_deaf(&Address::of(address));
                 }
             }
+            SwarmEvent::NewExternalAddrCandidate { address } => {
+                debug!(%address, "seen at {address}");
+                self.counters.seen_at.more();
+            }
             SwarmEvent::ListenerError { error, .. } => {
                 warn!(%error, "a listener failed to take a connection")
             }
@@ -96,6 +100,9 @@ impl Driver {
             }
             BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Circuits(event))) => {
                 debug!(?event, "a circuit");
+            }
+            BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Seen(event))) => {
+                debug!(?event, "where somebody is seen");
             }
             BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Punch(event))) => self.on_punched(&event),
             BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Keys(event))) => {
@@ -363,6 +370,7 @@ fn why_refused(error: &ListenError) -> &'static str {
         (Some(LobbyFull::Address(_)), _) => "lobby-full-for-address",
         (None, Some(gated::Denied::ForeignKey)) => "foreign-key",
         (None, Some(gated::Denied::NotAllowed)) => "not-allowed",
+        (None, Some(gated::Denied::OverCircuit)) => "stranger-over-circuit",
         (None, None) => "too-many-connections",
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! inbound  ─ key allowed? ─ yes ─▶ admitted: the inner handler, the inner behaviour is told
 //!                         └ no ──▶ lobby: a handler that speaks nothing; the inner behaviour never learns of it
+//!                                  (over a circuit: denied)
 //! outbound ─ key allowed? ─ yes ─▶ admitted
 //!                         └ no ──▶ denied
 //! ```
@@ -50,6 +51,8 @@ pub(super) enum Denied {
     NotAllowed,
     #[error("the peer's key is no Ed25519 key")]
     ForeignKey,
+    #[error("only allowed nodes come over circuits")]
+    OverCircuit,
 }
 
 pub(super) struct Gated<Inner> {
@@ -216,6 +219,10 @@ impl<Inner: NetworkBehaviour> NetworkBehaviour for Gated<Inner> {
         }
         if identity::public_key(&peer).is_none() {
             return Err(ConnectionDenied::new(Denied::ForeignKey));
+        }
+        // It has no host that its share could be counted by; a stranger that we shall know soon comes again.
+        if address::is_circuit(local) {
+            return Err(ConnectionDenied::new(Denied::OverCircuit));
         }
         self.lobby
             .enter(connection, peer, address::host(remote), Instant::now())

@@ -6,7 +6,8 @@
 //!                                    ▼ │                                                 │
 //!  ┌──────────────────────────── swarm: one supervised task ─────────────────────────────┴──┐
 //!  │ limits ─▶ gated ─▶ hello                     the order matters, see `behaviour`        │
-//!  │           └── admitted connections: gossipsub; quiet ─▶ ping, keys, sync, circuits     │
+//!  │           └── admitted connections: gossipsub; quiet ─▶ ping, keys, sync;              │
+//!  │           │                         with relays: circuits, identify                    │
 //!  │           └── lobby connections: nothing; hello is all they speak                      │
 //!  └────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
@@ -19,7 +20,8 @@
 //!
 //! Members that nobody can dial meet over *circuits*: a node that says so in its configuration joins the links that two of
 //! them have with it, for a while and so many bytes. Only admitted nodes get any. What passes has a handshake and a gate of
-//! its own at both ends, and where both firewalls let it a direct connection soon takes its place ([`punch`]).
+//! its own at both ends, strangers are refused there, and where both firewalls let it a direct connection soon takes its place
+//! ([`punch`]); identify, spoken with relays alone, tells each end where it is seen.
 //!
 //! A gossip message waits for its verdict ([`Network::verdict`]) before it is forwarded. When the
 //! queue to the judge is full the answer is Ignore, and counted: sync repairs what gossip drops.

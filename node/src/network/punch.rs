@@ -2,17 +2,22 @@
 //! takes the other's packets for answers.
 //!
 //! The addresses to dial are the peer's word. Like those of address records they lead to hosts that could be the peer's own
-//! and no others, and each peer may have us knock only so often.
+//! and no others, and each peer may have us knock only so often, and only so often at one host.
+//!
+//! Where this node is seen from, the nodes say that may give it circuits ([`seen_by`]); two members that no relay lies
+//! between never ask each other.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse},
-    dcutr,
+    dcutr, identify,
+    identity::PublicKey,
     swarm::{
         ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
         THandlerOutEvent, ToSwarm,
@@ -26,18 +31,24 @@ use super::{
 };
 use crate::bucket::{Buckets, Rate};
 
-/// Tries that one peer may have us make: each end makes three over one circuit, and a peer that no hole leads to is met
-/// over circuits again and again.
-const TRIES: Rate = Rate { per_second: 6.0 / 3600.0, burst: 6.0 };
-/// Addresses of one try. A node that listens on two transports is seen under two addresses, and under two more for each
-/// further way to the Internet.
-const MOST: usize = 8;
+/// Addresses that one peer may have us try: each end makes three tries over one circuit, of four addresses at most, and a
+/// peer that no hole leads to is met over circuits again and again.
+const PEER: Rate = Rate { per_second: 24.0 / 3600.0, burst: 24.0 };
+/// The same at one host, by the word of whatever peers. Several may stand behind one address.
+const HOST: Rate = Rate { per_second: 24.0 / 3600.0, burst: 24.0 };
+/// Addresses of one try, and that we name for one. A node that listens on two transports is seen under two addresses, and
+/// under two more if it has both kinds of IP.
+const MOST: usize = 4;
+/// How often a relay is asked again where it sees us.
+const LOOK: Duration = Duration::from_secs(300);
 
 /// Why a try is not made.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum Denied {
     #[error("the peer had us try often enough")]
     TooOften,
+    #[error("peers had us try {0:?} often enough")]
+    HostTooOften(Host),
     #[error("{0} addresses to try, more than {MOST}")]
     TooMany(usize),
     #[error("{0} cannot be the peer's")]
@@ -48,8 +59,21 @@ pub(super) struct Punch {
     inner: dcutr::Behaviour,
     /// Its dials that were not looked at yet.
     dials: HashSet<ConnectionId>,
-    tries: Buckets<PeerId>,
+    peers: Buckets<PeerId>,
+    hosts: Buckets<Host>,
     listening: HashSet<Multiaddr>,
+    /// Where others see us, as far as peers are told.
+    seen: HashSet<Multiaddr>,
+}
+
+/// What asks relays where they see this node, and tells others where it sees them. It says nothing else of either.
+pub(super) fn seen_by(own: PublicKey) -> identify::Behaviour {
+    let settings = identify::Config::new("belfry/1".to_owned(), own)
+        .with_agent_version("belfry".to_owned())
+        .with_interval(LOOK)
+        .with_hide_listen_addrs(true)
+        .with_cache_size(0);
+    identify::Behaviour::new(settings)
 }
 
 impl Punch {
@@ -57,8 +81,10 @@ impl Punch {
         Self {
             inner: dcutr::Behaviour::new(own),
             dials: HashSet::new(),
-            tries: Buckets::new(TRIES),
+            peers: Buckets::new(PEER),
+            hosts: Buckets::new(HOST),
             listening: HashSet::new(),
+            seen: HashSet::new(),
         }
     }
 
@@ -74,10 +100,26 @@ impl Punch {
         if let Some(foreign) = addresses.iter().find(|address| !is_fit(address, vicinity)) {
             return Err(Denied::NotTheirs(foreign.clone()));
         }
-        match peer {
-            Some(peer) if self.tries.take(peer, 1.0, now) => Ok(()),
-            _ => Err(Denied::TooOften),
+        let mut hosts: BTreeMap<Host, f64> = BTreeMap::new();
+        for address in addresses {
+            *hosts.entry(Address::of(address).host().shared()).or_default() += 1.0;
         }
+        let all = hosts.values().sum();
+        if !peer.is_some_and(|peer| self.peers.take(peer, all, now)) {
+            return Err(Denied::TooOften);
+        }
+        // A host that has none left costs the others theirs: whoever names it has us try nothing.
+        match hosts.into_iter().find(|(host, count)| !self.hosts.take(host.clone(), *count, now)) {
+            Some((host, _)) => Err(Denied::HostTooOften(host)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether peers are told that we are seen there. A peer tries none of too many, and what it was told first it is told
+    /// for ever.
+    fn tells(&mut self, seen: &Multiaddr) -> bool {
+        is_fit(seen, self.vicinity())
+            && (self.seen.contains(seen) || self.seen.len() < MOST && self.seen.insert(seen.clone()))
     }
 }
 
@@ -129,8 +171,10 @@ impl NetworkBehaviour for Punch {
         match &event {
             FromSwarm::NewListenAddr(new) => drop(self.listening.insert(new.addr.clone())),
             FromSwarm::ExpiredListenAddr(old) => drop(self.listening.remove(old.addr)),
-            // What others see of us and would be of no use to anybody is not passed on.
-            FromSwarm::NewExternalAddrCandidate(seen) if !is_fit(seen.addr, self.vicinity()) => return,
+            // What would be of no use to anybody is not passed on.
+            FromSwarm::NewExternalAddrCandidate(seen) if !self.tells(seen.addr) => return,
+            // Denied by others before it was looked at here.
+            FromSwarm::DialFailure(failure) => _ = self.dials.remove(&failure.connection_id),
             _ => {}
         }
         self.inner.on_swarm_event(event);
@@ -156,10 +200,12 @@ impl NetworkBehaviour for Punch {
 
 #[cfg(test)]
 mod tests {
+    use libp2p::swarm::{DialError, behaviour::DialFailure};
+
     use super::*;
 
-    fn addresses(all: &[&str]) -> Vec<Multiaddr> {
-        all.iter().map(|text| text.parse().unwrap()).collect()
+    fn addresses(all: &[impl AsRef<str>]) -> Vec<Multiaddr> {
+        all.iter().map(|text| text.as_ref().parse().unwrap()).collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -181,12 +227,51 @@ mod tests {
         }
         let many = vec![theirs[0].clone(); MOST + 1];
         assert_eq!(punch.judge(Some(peer), &many, now), Err(Denied::TooMany(MOST + 1)));
-        // What is not made is not charged.
-        for _ in 0..6 {
+        // What is not made is not charged; what is, by the address.
+        for _ in 0..12 {
             assert_eq!(punch.judge(Some(peer), &theirs, now), Ok(()));
         }
         assert_eq!(punch.judge(Some(peer), &theirs, now), Err(Denied::TooOften));
-        assert_eq!(punch.judge(Some(PeerId::random()), &theirs, now), Ok(()));
-        assert_eq!(punch.judge(Some(peer), &theirs, now + std::time::Duration::from_secs(600)), Ok(()));
+        let others = addresses(&["/ip4/203.0.113.9/tcp/4717"]);
+        assert_eq!(punch.judge(Some(PeerId::random()), &others, now), Ok(()));
+        assert_eq!(punch.judge(Some(peer), &theirs, now + Duration::from_secs(600)), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_is_knocked_at_so_often_an_hour_whoever_names_it() {
+        let (mut punch, now) = (Punch::new(PeerId::random()), Instant::now());
+        let mut knocks = 0;
+        for n in 1..=50 {
+            // One /64 is one host.
+            let told =
+                addresses(&[&format!("/ip6/2001:db8::{n:x}/tcp/1"), &format!("/ip6/2001:db8::{n:x}/tcp/2")]);
+            match punch.judge(Some(PeerId::random()), &told, now) {
+                Ok(()) => knocks += told.len(),
+                Err(error) => assert!(matches!(error, Denied::HostTooOften(_)), "{error}"),
+            }
+        }
+        assert_eq!(knocks, 24);
+    }
+
+    #[test]
+    fn a_peer_is_told_of_no_more_addresses_than_it_would_try() {
+        let mut punch = Punch::new(PeerId::random());
+        let seen = addresses(&(1..=9).map(|n| format!("/ip4/198.51.100.{n}/tcp/1")).collect::<Vec<_>>());
+        assert_eq!(seen.iter().filter(|address| punch.tells(address)).count(), MOST);
+        assert!(punch.tells(&seen[0]), "seen there again");
+    }
+
+    #[tokio::test]
+    async fn a_dial_that_others_deny_is_forgotten() {
+        let mut punch = Punch::new(PeerId::random());
+        let connection_id = ConnectionId::new_unchecked(7);
+        punch.dials.insert(connection_id);
+        let error = DialError::Aborted;
+        punch.on_swarm_event(FromSwarm::DialFailure(DialFailure {
+            peer_id: None,
+            error: &error,
+            connection_id,
+        }));
+        assert!(punch.dials.is_empty());
     }
 }

@@ -5,6 +5,7 @@ use futures::StreamExt as _;
 use libp2p::{request_response, swarm::SwarmEvent};
 
 use super::{hostile::raw, *};
+use crate::{refusals::Way, testing::eventually};
 
 /// Three that allow each other; the first gives circuits, the others hold its link.
 struct Meeting {
@@ -158,10 +159,13 @@ async fn a_relay_cannot_bring_in_whom_the_other_end_does_not_allow() {
     meeting.placed().await;
     meeting.far.allow(&[&meeting.relay]).await;
     let circuit = meeting.circuit();
-    meeting.near.dial_at(&meeting.far, circuit).await;
-    assert!(meeting.near.up(meeting.far.key()).await && !meeting.far.up(meeting.near.key()).await);
-    let asked = meeting.near.network.sync(&meeting.far.key(), addresses()).await;
-    assert_eq!(asked, Err(RequestError::Held));
+    let Meeting { near, far, .. } = &mut meeting;
+    near.dial_at(far, circuit).await;
+    assert!(near.up(far.key()).await && near.down(far.key()).await);
+    let refused = far.network.refusals().counts();
+    assert_eq!(far.network.counters().snapshot().connections_refused, 1);
+    assert_eq!(far.network.counters().snapshot().connections_lobby, 0);
+    assert_eq!(refused, [(Way::Connection, "stranger-over-circuit", 1)]);
 }
 
 #[tokio::test]
@@ -221,6 +225,13 @@ async fn punched(listen: &str) {
     let (near, far) =
         (Node::start_with(2, listen, lobby()).await, Node::start_with(3, listen, lobby()).await);
     let mut meeting = Meeting::over(relay, near, far).await;
+    for node in [&meeting.near, &meeting.far] {
+        // Who does not know where it is seen has nothing to tell the other.
+        eventually("a relay says where it sees the node", async || {
+            node.network.counters().snapshot().seen_at > 0
+        })
+        .await;
+    }
     meeting.placed().await;
     meeting.dialled().await;
     let circuit = meeting.circuit();
@@ -235,6 +246,7 @@ async fn punched(listen: &str) {
         let peer = peers.iter().find(|peer| peer.node == other).unwrap();
         assert!(!peer.addresses.is_empty() && !peer.addresses.contains(&circuit), "{:?}", peer.addresses);
     }
+    assert!([&*near, &*far].iter().any(|node| node.network.counters().snapshot().holes_punched > 0));
     // Gossip goes on where it went before.
     near.network.publish(TOPIC, vec![7]).await.unwrap();
     assert_eq!(far.heard().await.bytes, [7]);

@@ -164,7 +164,11 @@ impl<P: Copy + Ord> Schedule<P> {
     pub fn next(&mut self, now: Duration) -> Option<Ask<P>> {
         let (mut fresh, mut slow, mut stored) = (0, 0, BTreeMap::<P, usize>::new());
         for request in self.jobs.values().flat_map(|wanted| wanted.under_way.values()) {
-            if request.is_slow(now) { slow += 1 } else { fresh += 1 }
+            if request.is_slow(now) {
+                slow += 1
+            } else {
+                fresh += 1
+            }
             if request.has_arrived {
                 *stored.entry(request.peer).or_default() += 1;
             }

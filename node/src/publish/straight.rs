@@ -156,19 +156,18 @@ impl Flusher {
         let (publication, group) = (draft.publication, draft.group);
         let change = Change::Published { draft: (*draft).clone(), envelopes: rows };
         let network = self.network.clone();
-        let (rest, not_gossiped) = oneshot::channel();
         // On the writer's thread: who waits, and the network, hear of it the moment it is durable.
         let told = move |answers: &[Answer]| match answers.first() {
             Some(Ok(answer)) => {
                 if !matches!(answer, Committed::Duplicate) {
+                    tracing::info!(%publication, group = group.get(), messages = 1, "published {publication}");
                     let mut gossip = gossip.into_iter();
                     let topic = Topic::Group(group);
-                    if !gossip.by_ref().all(|message| network.publish_at_once(topic, message)) {
+                    if !gossip.all(|message| network.publish_at_once(topic, message)) {
                         tracing::debug!(%publication, "the network takes no messages now: left to sync");
                     }
                 }
                 let _ = done.send(Outcome::Answered(Ok(answer.clone())));
-                let _ = rest.send(());
             }
             // A fork came to light, or the disk failed: as a draft it is tried again, or refused with the reason.
             Some(Err(_)) | None => {
@@ -177,12 +176,8 @@ impl Flusher {
         };
         let prepared = vec![self.store.prepare(change)];
         // The next place in the log follows this one.
-        let durable = match self.store.enqueue_telling(prepared, Box::new(told)).await {
-            Ok(pending) => pending.durable().await.is_ok(),
-            Err(_) => false,
-        };
-        if durable && not_gossiped.await.is_ok() {
-            tracing::info!(%publication, group = group.get(), messages = 1, "published {publication}");
+        if let Ok(pending) = self.store.enqueue_telling(prepared, Box::new(told)).await {
+            let _ = pending.durable().await;
         }
     }
 

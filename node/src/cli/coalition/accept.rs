@@ -76,11 +76,7 @@ impl Accept {
             };
             output::print(&told)?;
         }
-        Ok(output::print(&format!(
-            "Bring the log to a member's node:\n  belfry coalition export --out log.pem{}\n  belfry import-log log.pem            \
-             # at the node\n",
-            self.folder.again()
-        ))?)
+        Ok(output::print(&format!("Bring the log to a member's node:\n{}", self.folder.bring()))?)
     }
 }
 

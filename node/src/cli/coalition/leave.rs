@@ -109,10 +109,9 @@ impl Leave {
             };
         }
         Ok(output::print(&format!(
-            "{told}Bring the log to a member's node, before {}:\n  belfry coalition export --out log.pem{}\n  belfry \
-             import-log log.pem            # at the node\n",
+            "{told}Bring the log to a member's node, before {}:\n{}",
             second(departure.effective),
-            self.folder.again()
+            self.folder.bring()
         ))?)
     }
 }

@@ -111,6 +111,10 @@ fn run(
             acknowledged.push(waits);
         }
         let written = if is_stopped { Err(AuditError::Stopped) } else { segment.append(&records) };
+        if written.is_err() {
+            // Before anybody is told.
+            writable.store(false, Ordering::Relaxed);
+        }
         let ahead = records.len() as u64;
         let before = segment.standing().sequence.saturating_sub(ahead);
         let mut unsynced = Vec::new();

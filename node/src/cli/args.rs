@@ -1,10 +1,29 @@
 //! Values on the command line and in charter drafts, by the names the documentation uses.
 
-use std::{fmt::Write as _, path::Path, str::FromStr};
+use std::{fmt::Write as _, io::Read as _, path::Path, str::FromStr};
 
 use belfry_proto::{schema::Role, time::Timestamp, trust::names::Named};
 
+use super::exit::Usage;
 use crate::clock;
+
+/// Values as given, and where one is `-` the lines of stdin that are not empty, of which `most` bytes are read.
+pub(super) fn values(given: &[String], most: u64) -> anyhow::Result<Vec<String>> {
+    let mut values = Vec::new();
+    for value in given {
+        if value == "-" {
+            let mut text = String::new();
+            std::io::stdin().lock().take(most).read_to_string(&mut text)?;
+            values.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+        } else {
+            values.push(value.clone());
+        }
+    }
+    if values.is_empty() {
+        return Err(Usage("there are no values on stdin".to_owned()).into());
+    }
+    Ok(values)
+}
 
 /// The name of a schema value as it stands on the wire; "unknown" for a number this version has no name for.
 pub(super) fn wire_name<N: Named + TryFrom<i32>>(number: i32) -> &'static str {

@@ -1,13 +1,11 @@
 //! `belfry lookup`: what is known of a value.
 
-use std::io::Read as _;
-
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
+    args,
     client::{Client, Content},
-    exit::Usage,
     global::{DataFolder, Global},
     output,
 };
@@ -49,7 +47,7 @@ pub(super) struct Lookup {
 impl Lookup {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let client = global.client(&self.data)?;
-        let values = self.values()?;
+        let values = args::values(&self.values, MAX_INPUT)?;
         let mut found = Vec::new();
         for stretch in values.chunks(MAX_VALUES) {
             found.extend(self.ask(&client, stretch)?);
@@ -67,23 +65,6 @@ impl Lookup {
                 Ok(output::print(&output::table(headings, &rows))?)
             }
         }
-    }
-
-    fn values(&self) -> anyhow::Result<Vec<String>> {
-        let mut values = Vec::new();
-        for value in &self.values {
-            if value == "-" {
-                let mut text = String::new();
-                std::io::stdin().lock().take(MAX_INPUT).read_to_string(&mut text)?;
-                values.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
-            } else {
-                values.push(value.clone());
-            }
-        }
-        if values.is_empty() {
-            return Err(Usage("there are no values on stdin".to_owned()).into());
-        }
-        Ok(values)
     }
 
     fn ask(&self, client: &Client, values: &[String]) -> anyhow::Result<Vec<Value>> {

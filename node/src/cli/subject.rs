@@ -3,17 +3,15 @@
 //! What is looked for goes through the Unix socket and nowhere else. Erasure is withdrawal: it goes to every member, and
 //! whoever restores an older copy of the database is told of it again by the others.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io::Read as _,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{
+    args,
     client::{Client, Content, segment},
-    exit::{Usage, refuse},
+    exit::refuse,
     global::{DataFolder, Global},
     output,
 };
@@ -83,7 +81,7 @@ impl Command {
 impl Search {
     fn run(self, global: &Global) -> anyhow::Result<()> {
         let client = global.client(&self.data)?;
-        let found = Found::by(&client, &self.known.read()?)?;
+        let found = Found::by(&client, &args::values(&self.known.values, MAX_INPUT)?)?;
         if self.json {
             return output::print_json(&json!({ "hits": found.hits, "examined": found.examined }));
         }
@@ -94,7 +92,7 @@ impl Search {
 impl Erase {
     fn run(self, global: &Global) -> anyhow::Result<()> {
         let client = global.client(&self.data)?;
-        let found = Found::by(&client, &self.known.read()?)?;
+        let found = Found::by(&client, &args::values(&self.known.values, MAX_INPUT)?)?;
         output::print(&found.told(client.again()))?;
         let plan = Plan::of(&found.hits);
         if plan.is_empty() {
@@ -104,25 +102,6 @@ impl Erase {
             refuse!("nothing was erased");
         }
         plan.carry_out(&client)
-    }
-}
-
-impl KnownBy {
-    fn read(&self) -> anyhow::Result<Vec<String>> {
-        let mut values = Vec::new();
-        for value in &self.values {
-            if value == "-" {
-                let mut text = String::new();
-                std::io::stdin().lock().take(MAX_INPUT).read_to_string(&mut text)?;
-                values.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
-            } else {
-                values.push(value.clone());
-            }
-        }
-        if values.is_empty() {
-            return Err(Usage("there are no values on stdin".to_owned()).into());
-        }
-        Ok(values)
     }
 }
 

@@ -452,13 +452,16 @@ impl Ingest {
             let work = move |parked| this.judge_page_of_parked(parked, &roster);
             let (this, departures) = (self.clone(), departures.clone());
             let finish = move |(settled, ready): (Vec<_>, _)| {
-                this.depart(ready, &departures);
-                if settled.is_empty() {
-                    return;
-                }
-                // Queued behind what they became.
-                if let Err(error) = this.store.commit_blocking(Change::Unpark(settled)) {
-                    tracing::warn!("parked envelopes not cleared: {error}");
+                let left = this.depart(ready, &departures);
+                let store = this.store.clone();
+                move || {
+                    left();
+                    // Queued behind what they became.
+                    if !settled.is_empty()
+                        && let Err(error) = store.commit_blocking(Change::Unpark(settled))
+                    {
+                        tracing::warn!("parked envelopes not cleared: {error}");
+                    }
                 }
             };
             line.run(parked, work, finish).await;

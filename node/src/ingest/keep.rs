@@ -11,6 +11,7 @@ use belfry_proto::{
     trust::roster::Roster,
     verdict::Verdict,
 };
+use futures::executor::block_on;
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -24,7 +25,7 @@ use crate::{
     refusals::Claimed,
     rows,
     store::{
-        Answer, Change, Committed, EnvelopeRow, MessageState, ParkRow, Parker, Pending, Prepared, WriteError,
+        Answer, Change, Committed, EnvelopeRow, HandedIn, MessageState, ParkRow, Parker, Prepared, WriteError,
     },
 };
 
@@ -54,6 +55,11 @@ impl Arrival {
                 None
             }
         }
+    }
+
+    /// Whether sync waits for it.
+    const fn is_waited_for(&self) -> bool {
+        matches!(self.waits, Waits::Sync(_))
     }
 
     /// Answers sync. Gossipsub has its answer by a verdict.
@@ -88,11 +94,15 @@ enum What {
     Parked,
 }
 
-/// Envelopes in the writer's queue.
+/// Envelopes of which there is more to tell than their verdict, and what became of each.
 pub(crate) struct Departed {
     envelopes: Vec<(Arrival, What)>,
-    pending: Result<Pending, WriteError>,
+    answers: Vec<Answer>,
 }
+
+/// Changes that are written by whoever has them, if nobody writes: more wait for the writer, who gathers what comes
+/// meanwhile. What gossip brings is one at a time while there is no rush.
+const FEW: usize = 4;
 
 impl Ingest {
     /// Opens what can be opened, and makes the row.
@@ -121,17 +131,27 @@ impl Ingest {
         Ready { row: self.store.prepare(Change::Park(row)), arrival, what: What::Parked }
     }
 
-    /// Queues a chunk for the writer.
-    pub(super) fn depart(&self, chunk: Vec<Ready>, departures: &Departures) {
-        if chunk.is_empty() {
-            return;
+    /// Queues a chunk for the writer. What is left to do then is to write it.
+    pub(super) fn depart(&self, chunk: Vec<Ready>, departures: &Departures) -> impl FnOnce() + use<> {
+        let is_few = chunk.len() <= FEW;
+        let handed_in = (!chunk.is_empty()).then(|| self.hand_in(chunk, departures)).flatten();
+        move || {
+            if let Some(handed_in) = handed_in.filter(|_| is_few) {
+                handed_in.write();
+            }
         }
+    }
+
+    fn hand_in(&self, chunk: Vec<Ready>, departures: &Departures) -> Option<HandedIn> {
         let part = |Ready { row, mut arrival, what }| (row, (arrival.ticket(), (arrival, what)));
-        let (rows, (tickets, envelopes)): (_, (Vec<_>, _)) = chunk.into_iter().map(part).unzip();
+        let (rows, (tickets, envelopes)): (_, (Vec<_>, Vec<_>)) = chunk.into_iter().map(part).unzip();
         let network = self.network.clone();
+        // A place among those that are told of, so that whoever writes need not wait for one. There is none once the daemon
+        // stops.
+        let place = block_on(departures.clone().reserve_owned()).ok();
         // What gossip brought is forwarded the moment it is durable: neighbours heard that it is here, and meanwhile save
         // each other two copies of five; and nobody forwards what it could not serve later.
-        let forward = move |answers: &[Answer]| {
+        let told = move |answers: &[Answer]| {
             for (ticket, answer) in tickets.into_iter().zip(answers) {
                 let verdict = match answer {
                     Err(_) | Ok(Committed::TooManyLogs) => Verdict::Ignore,
@@ -143,20 +163,27 @@ impl Ingest {
                     tracing::debug!("the network takes no verdicts now: a message is left to sync");
                 }
             }
+            let is_all = envelopes.iter().zip(answers).all(|((arrival, what), answer)| {
+                is_plain(answer)
+                    && matches!(what, What::Envelope { waits: None, .. })
+                    && !arrival.is_waited_for()
+            });
+            if let Some(place) = place.filter(|_| !is_all) {
+                place.send(Departed { envelopes, answers: answers.to_vec() });
+            }
         };
-        let pending = self.store.enqueue_telling_blocking(rows, Box::new(forward));
-        // Closed only when the daemon stops; what waits for an answer is told so.
-        let _ = departures.blocking_send(Departed { envelopes, pending });
+        match self.store.hand_in_telling_blocking(rows, Box::new(told)) {
+            Ok(handed_in) => Some(handed_in),
+            Err(error) => {
+                tracing::error!("envelopes not stored: {error}");
+                None
+            }
+        }
     }
 
-    /// Tells what became of queued envelopes, once they are durable, until the judge ends.
+    /// Tells what became of envelopes that are durable, until the judge ends.
     pub(super) async fn run_keep(self, mut departed: mpsc::Receiver<Departed>) {
-        while let Some(Departed { envelopes, pending }) = departed.recv().await {
-            let answers = match pending {
-                Ok(pending) => pending.durable().await,
-                Err(error) => Err(error),
-            };
-            let answers = answers.unwrap_or_else(|error| vec![Err(error); envelopes.len()]);
+        while let Some(Departed { envelopes, answers }) = departed.recv().await {
             let mut wanted = BTreeSet::new();
             for ((arrival, what), answer) in envelopes.into_iter().zip(answers) {
                 if let What::Envelope { ref claimed, waits: Some(key) } = what {
@@ -294,7 +321,7 @@ impl Ingest {
                     self.feed.notify(Notice::LogUnjudged);
                 }
                 // A page from sync fills gaps by itself; only gossip tells of new ones.
-                if gap && !matches!(arrival.waits, Waits::Sync(_)) {
+                if gap && !arrival.is_waited_for() {
                     self.feed.notify(Notice::Gap { group, from: arrival.from });
                 }
                 Kept::Stored
@@ -333,6 +360,11 @@ impl Ingest {
         };
         self.feed.notify(notice);
     }
+}
+
+/// Stored, and nothing follows from it.
+const fn is_plain(answer: &Answer) -> bool {
+    matches!(answer, Ok(Committed::Stored { gap: false, unjudged: false, .. }))
 }
 
 /// What came of trying to open.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! batch ─cut─▶ chunk ─work─┐ on a blocking thread each
-//!              chunk ─work─┼─▶ finish, one after the other, in order of arrival
+//!              chunk ─work─┼─▶ finish, one after the other, in order of arrival ─▶ what is left to do
 //!              chunk ─work─┘
 //! ```
 //!
@@ -41,13 +41,14 @@ impl Line {
         Self { places: Arc::new(Semaphore::new(2 * *THREADS)), before: None }
     }
 
-    /// Does `work` on the items, in chunks, and `finish` on what came of each chunk, in order over all calls.
-    /// Returns when all chunks are under way; if `work` panics, its chunk is lost and the others go on.
-    pub(super) async fn run<T, R>(
+    /// Does `work` on the items, in chunks, `finish` on what came of each chunk, in order over all calls, and then what
+    /// `finish` leaves to do, while the next one finishes. Returns when all chunks are under way; if `work` panics, its
+    /// chunk is lost and the others go on.
+    pub(super) async fn run<T, R, L: FnOnce()>(
         &mut self,
         mut items: Vec<T>,
         work: impl Fn(Vec<T>) -> R + Clone + Send + 'static,
-        finish: impl Fn(R) + Clone + Send + 'static,
+        finish: impl Fn(R) -> L + Clone + Send + 'static,
     ) where
         T: Send + 'static,
         R: 'static,
@@ -64,8 +65,9 @@ impl Line {
             spawn_blocking(move || {
                 let result = work(chunk);
                 turn.wait();
-                finish(result);
+                let left = finish(result);
                 drop(turn);
+                left();
             });
         }
     }
@@ -106,7 +108,11 @@ mod tests {
         for len in batches {
             let out = out.clone();
             let items = (next..next + len).collect();
-            line.run(items, work, move |chunk| out.send(chunk).unwrap()).await;
+            line.run(items, work, move |chunk| {
+                out.send(chunk).unwrap();
+                || {}
+            })
+            .await;
             next += len;
         }
         drop((line, out));
@@ -145,7 +151,11 @@ mod tests {
                 }
                 chunk
             };
-            line.run(vec![n], work, move |chunk| out.send(chunk).unwrap()).await;
+            line.run(vec![n], work, move |chunk| {
+                out.send(chunk).unwrap();
+                || {}
+            })
+            .await;
         }
         drop(out);
         let finished = tokio::task::spawn_blocking(move || {

@@ -113,16 +113,18 @@ impl Ingest {
         let store = self.store.clone();
         let write = move |changes: Vec<Prepared>| {
             if changes.is_empty() {
-                return;
+                return nothing_left;
             }
             let told = |answers: &[Answer]| {
                 if let Some(error) = answers.iter().find_map(|answer| answer.as_ref().err()) {
                     tracing::error!("opened content not stored: {error}");
                 }
             };
-            if let Err(error) = store.enqueue_telling_blocking(changes, Box::new(told)) {
+            // Dropped, what was handed in wakes the writer.
+            if let Err(error) = store.hand_in_telling_blocking(changes, Box::new(told)).map(drop) {
                 tracing::debug!("opened content not stored: {error}");
             }
+            nothing_left
         };
         line.run(messages, work, write).await;
     }
@@ -143,3 +145,5 @@ impl Ingest {
         })
     }
 }
+
+const fn nothing_left() {}

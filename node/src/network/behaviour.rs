@@ -21,30 +21,35 @@ use super::{
     codec::Codec,
     config::{LobbyLimits, NetworkConfig},
     counters::Counters,
+    dressed::Dressed,
     eager::Eager,
     error::StartError,
     gated::Gated,
     gossip::{self, Doorway, Gossipsub},
     limits::{CONNECTIONS_PER_PEER, PENDING, PING},
+    listed::Listed,
     punch::{self, Punch},
     quiet::Quiet,
     relay,
     rpc::{Protocol, hello::Hello, keys::Keys, sync::Sync},
 };
 
+/// All of it.
+pub(super) type Listening = Dressed<Behaviour, Listed>;
+
 /// What everyone may speak, and the gate to the rest.
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
     limits: connection_limits::Behaviour,
     pub(super) gated: Gated<Inner>,
-    pub(super) hello: Quiet<Rpc<Hello>>,
+    pub(super) hello: Dressed<Rpc<Hello>, Quiet>,
 }
 
 /// What admitted nodes may speak.
 #[derive(NetworkBehaviour)]
 pub(super) struct Inner {
-    pub(super) gossip: Eager<Gossipsub>,
-    pub(super) rest: Quiet<Rest>,
+    pub(super) gossip: Dressed<Gossipsub, Eager>,
+    pub(super) rest: Dressed<Rest, Quiet>,
 }
 
 /// What admitted nodes speak now and then.
@@ -71,7 +76,7 @@ impl Behaviour {
         doorway: Doorway,
         counters: &Arc<Counters>,
         circuits: circuit::client::Behaviour,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Listening, StartError> {
         let own = identity.public().to_peer_id();
         let limits = ConnectionLimits::default()
             .with_max_pending_incoming(Some(PENDING))
@@ -94,12 +99,16 @@ impl Behaviour {
             keys: rpc(counters),
             sync: rpc(counters),
         };
-        let inner = Inner { gossip: Eager::new(gossip::behaviour(doorway)?), rest: Quiet(rest) };
-        Ok(Self {
+        let inner = Inner {
+            gossip: Dressed::new(gossip::behaviour(doorway)?, Eager::default()),
+            rest: Dressed::new(rest, Quiet),
+        };
+        let all = Self {
             limits: connection_limits::Behaviour::new(limits),
             gated: Gated::new(inner, LobbyLimits { total: config.lobby.total.min(quarter), ..config.lobby }),
-            hello: Quiet(rpc(counters)),
-        })
+            hello: Dressed::new(rpc(counters), Quiet),
+        };
+        Ok(Dressed::new(all, Listed))
     }
 }
 

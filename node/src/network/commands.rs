@@ -59,18 +59,18 @@ impl Driver {
             }
             Command::Hello(node, request, answer) => {
                 if let Some((peer, answer)) = self.reachable::<super::rpc::hello::Hello>(node, answer) {
-                    self.hello.ask(&mut self.swarm.behaviour_mut().hello.0, &peer, request, answer);
+                    self.hello.ask(&mut self.swarm.behaviour_mut().hello, &peer, request, answer);
                 }
             }
             Command::Keys(node, request, answer) => {
                 if let Some((peer, answer)) = self.reachable::<super::rpc::keys::Keys>(node, answer) {
-                    let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().rest.0.keys;
+                    let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().rest.keys;
                     self.keys.ask(rpc, &peer, request, answer);
                 }
             }
             Command::Sync(node, request, answer) => {
                 if let Some((peer, answer)) = self.reachable::<super::rpc::sync::Sync>(node, answer) {
-                    let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().rest.0.sync;
+                    let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().rest.sync;
                     self.sync.ask(rpc, &peer, request, answer);
                 }
             }
@@ -140,7 +140,7 @@ impl Driver {
 
     fn set_relays<'a>(&mut self, nodes: impl Iterator<Item = &'a PublicKey>) {
         let peers: HashSet<PeerId> = nodes.map(identity::peer_id).collect();
-        let rest = &mut self.swarm.behaviour_mut().gated.inner_mut().rest.0;
+        let rest = &mut self.swarm.behaviour_mut().gated.inner_mut().rest;
         rest.seen.choose(peers.clone());
         rest.circuits.choose(peers);
     }
@@ -159,7 +159,7 @@ impl Driver {
     /// A circuit over that node as libp2p knows it, if there is a link on which to ask for one.
     fn circuit_over(&self, relay: &PublicKey) -> Option<Multiaddr> {
         let peer = identity::peer_id(relay);
-        let circuits = &self.swarm.behaviour().gated.inner().rest.0.circuits;
+        let circuits = &self.swarm.behaviour().gated.inner().rest.circuits;
         let (_, place) = self.wires.direct(&peer).find(|(connection, _)| circuits.is_on(*connection))?;
         Some(place.multiaddr().clone().with(Part::P2p(peer)).with(Part::P2pCircuit))
     }

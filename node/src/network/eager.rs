@@ -7,126 +7,47 @@
 
 use std::{
     collections::HashMap,
-    ops::{Deref, DerefMut},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
 use libp2p::{
-    Multiaddr, PeerId,
-    core::{Endpoint, transport::PortUse},
+    PeerId,
     swarm::{
-        ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm,
-        NetworkBehaviour, SubstreamProtocol, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
-        handler::ConnectionEvent,
+        ConnectionHandler, ConnectionHandlerEvent, FromSwarm, SubstreamProtocol, handler::ConnectionEvent,
     },
 };
 use tokio::time::{Instant, Sleep, sleep};
+
+use super::dressed::Dress;
 
 /// Between two looks. What the first message after a change of connections may wait; a look costs a poll of one connection,
 /// and second connections are few.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Gossip, whose handlers need that.
-pub(super) struct Eager<B> {
-    inner: B,
+/// Handlers that need that: all of a peer's but its first.
+#[derive(Default)]
+pub(super) struct Eager {
     open: HashMap<PeerId, usize>,
 }
 
-impl<B> Eager<B> {
-    pub(super) fn new(inner: B) -> Self {
-        Self { inner, open: HashMap::new() }
-    }
+impl<H: ConnectionHandler> Dress<H> for Eager {
+    type Handler = EagerHandler<H>;
 
-    fn handler<H>(&self, peer: &PeerId, inner: H) -> EagerHandler<H> {
+    fn on(&self, peer: &PeerId, inner: H) -> EagerHandler<H> {
         let alarm = self.open.contains_key(peer).then(|| Box::pin(sleep(LOOK)));
         EagerHandler { inner, alarm }
     }
-}
 
-impl<B> Deref for Eager<B> {
-    type Target = B;
-    fn deref(&self) -> &B {
-        &self.inner
-    }
-}
-
-impl<B> DerefMut for Eager<B> {
-    fn deref_mut(&mut self) -> &mut B {
-        &mut self.inner
-    }
-}
-
-impl<B: NetworkBehaviour> NetworkBehaviour for Eager<B> {
-    type ConnectionHandler = EagerHandler<THandler<B>>;
-    type ToSwarm = B::ToSwarm;
-
-    fn handle_pending_inbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        local: &Multiaddr,
-        remote: &Multiaddr,
-    ) -> Result<(), ConnectionDenied> {
-        self.inner.handle_pending_inbound_connection(connection, local, remote)
-    }
-
-    fn handle_established_inbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        local: &Multiaddr,
-        remote: &Multiaddr,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        let handler = self.inner.handle_established_inbound_connection(connection, peer, local, remote)?;
-        Ok(self.handler(&peer, handler))
-    }
-
-    fn handle_pending_outbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: Option<PeerId>,
-        addresses: &[Multiaddr],
-        role: Endpoint,
-    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        self.inner.handle_pending_outbound_connection(connection, peer, addresses, role)
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        remote: &Multiaddr,
-        role: Endpoint,
-        port: PortUse,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        let handler =
-            self.inner.handle_established_outbound_connection(connection, peer, remote, role, port)?;
-        Ok(self.handler(&peer, handler))
-    }
-
-    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        match &event {
+    fn hear(&mut self, event: &FromSwarm<'_>) {
+        match event {
             FromSwarm::ConnectionEstablished(up) => *self.open.entry(up.peer_id).or_default() += 1,
             FromSwarm::ConnectionClosed(down) if down.remaining_established == 0 => {
                 self.open.remove(&down.peer_id);
             }
             _ => {}
         }
-        self.inner.on_swarm_event(event);
-    }
-
-    fn on_connection_handler_event(
-        &mut self,
-        peer: PeerId,
-        connection: ConnectionId,
-        event: THandlerOutEvent<Self>,
-    ) {
-        self.inner.on_connection_handler_event(peer, connection, event);
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        self.inner.poll(cx)
     }
 }
 

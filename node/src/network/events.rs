@@ -107,12 +107,12 @@ impl Driver {
             BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Punch(event))) => self.on_punched(&event),
             BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Keys(event))) => {
                 let (from, admitted) = self.standing(&event);
-                let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().rest.0.keys;
+                let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().rest.keys;
                 self.keys.on_event(rpc, from, admitted, event);
             }
             BehaviourEvent::Gated(InnerEvent::Rest(RestEvent::Sync(event))) => {
                 let (from, admitted) = self.standing(&event);
-                let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().rest.0.sync;
+                let rpc = &mut self.swarm.behaviour_mut().gated.inner_mut().rest.sync;
                 self.sync.on_event(rpc, from, admitted, event);
             }
         }
@@ -234,7 +234,7 @@ impl Driver {
             }
             Event::Message { message: Message::Response { .. }, .. } | Event::OutboundFailure { .. } => {}
         }
-        self.hello.on_event(&mut behaviour.hello.0, from, admitted, event);
+        self.hello.on_event(&mut behaviour.hello, from, admitted, event);
     }
 
     fn on_gossip_event(&mut self, event: gossipsub::Event) {

@@ -31,7 +31,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use super::{
     address::{Address, Scope},
-    behaviour::Behaviour,
+    behaviour::{Behaviour, Listening},
     budget::Budget,
     config::NetworkConfig,
     counters::Counters,
@@ -194,7 +194,7 @@ fn executor(
 pub(super) struct Driver {
     pub(super) node: PublicKey,
     pub(super) coalition: CoalitionId,
-    pub(super) swarm: Swarm<Behaviour>,
+    pub(super) swarm: Swarm<Listening>,
     pub(super) doorway: Doorway,
     /// Own subscriptions.
     pub(super) topics: HashMap<TopicHash, Topic>,
@@ -234,14 +234,14 @@ impl Driver {
                     Some(command) => self.on_command(command),
                 },
                 Some((ticket, verdict)) = verdicts.recv() => self.on_verdict(&ticket, verdict),
-                ready = self.hello.next_answer() => {
-                    Exchange::reply(&mut self.swarm.behaviour_mut().hello.0, ready);
+                ready = self.hello.next_answer(), if self.hello.is_answering() => {
+                    Exchange::reply(&mut self.swarm.behaviour_mut().hello, ready);
                 }
-                ready = self.keys.next_answer() => {
-                    Exchange::reply(&mut self.swarm.behaviour_mut().gated.inner_mut().rest.0.keys, ready);
+                ready = self.keys.next_answer(), if self.keys.is_answering() => {
+                    Exchange::reply(&mut self.swarm.behaviour_mut().gated.inner_mut().rest.keys, ready);
                 }
-                ready = self.sync.next_answer() => {
-                    Exchange::reply(&mut self.swarm.behaviour_mut().gated.inner_mut().rest.0.sync, ready);
+                ready = self.sync.next_answer(), if self.sync.is_answering() => {
+                    Exchange::reply(&mut self.swarm.behaviour_mut().gated.inner_mut().rest.sync, ready);
                 }
             }
             if self.counters.panics.value() - self.panics_before >= PANICS {
@@ -276,7 +276,7 @@ impl Driver {
         if !self.gives_circuits {
             return;
         }
-        let relay = self.swarm.behaviour_mut().gated.inner_mut().rest.0.relay.inner_mut();
+        let relay = self.swarm.behaviour_mut().gated.inner_mut().rest.relay.inner_mut();
         relay.on_swarm_event(if is_so {
             FromSwarm::ExternalAddrConfirmed(ExternalAddrConfirmed { addr: address })
         } else {

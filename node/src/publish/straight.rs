@@ -156,7 +156,7 @@ impl Flusher {
         let (publication, group) = (draft.publication, draft.group);
         let change = Change::Published { draft: (*draft).clone(), envelopes: rows };
         let network = self.network.clone();
-        // On the writer's thread: who waits, and the network, hear of it the moment it is durable.
+        // Where it is written: who waits, and the network, hear of it the moment it is durable.
         let told = move |answers: &[Answer]| match answers.first() {
             Some(Ok(answer)) => {
                 if !matches!(answer, Committed::Duplicate) {

@@ -1,4 +1,4 @@
-//! Changes into rows. Runs on the writer thread only, so reading before writing races with nobody.
+//! Changes into rows. Only whoever writes runs it, and one writes at a time, so reading before writing races with nobody.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 

@@ -1,7 +1,7 @@
-//! What this node keeps: one RocksDB database, sealed at rest, written by one thread.
+//! What this node keeps: one RocksDB database, sealed at rest, written by one at a time.
 //!
 //! ```text
-//! commit(Change) ─▶ prepare ─▶ queue ─▶ writer thread: one batch of many ─▶ one synced write ─▶ acknowledged
+//! commit(Change) ─▶ prepare ─▶ queue ─▶ writer: one batch of many ─▶ one synced write ─▶ acknowledged
 //! reads ─▶ snapshot-free point and range reads of synced rows, values opened on the way out
 //! ```
 //!
@@ -59,7 +59,7 @@ pub use rows::{
     HeldEntry, JudgedEnd, JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows,
     ParkRow, Reweigh, TokenRow, WithdrawalRow, Withdraws,
 };
-pub use writer::{Answer, Pending, Prepared, Told};
+pub use writer::{Answer, HandedIn, Pending, Prepared, Told};
 
 use crate::space::Space;
 
@@ -125,7 +125,9 @@ impl Store {
     /// # Errors
     /// As [`Self::commit`].
     pub fn commit_blocking(&self, change: Change) -> Result<Committed, WriteError> {
-        self.enqueue_blocking(vec![self.prepare(change)])?.one_blocking()
+        let handed_in = futures::executor::block_on(self.writer.hand_in(vec![self.prepare(change)], None))?;
+        handed_in.write();
+        handed_in.pending().one_blocking()
     }
 
     /// Does what can be done to a change before its turn comes: hashing and compressing of objects.
@@ -139,36 +141,27 @@ impl Store {
     /// # Errors
     /// [`WriteError::Closed`].
     pub async fn enqueue(&self, changes: Vec<Prepared>) -> Result<Pending, WriteError> {
-        self.writer.enqueue(changes, None).await
+        Ok(self.writer.hand_in(changes, None).await?.pending())
     }
 
-    /// [`Self::enqueue`] for callers on blocking threads.
-    ///
-    /// # Errors
-    /// [`WriteError::Closed`].
-    pub fn enqueue_blocking(&self, changes: Vec<Prepared>) -> Result<Pending, WriteError> {
-        futures::executor::block_on(self.enqueue(changes))
-    }
-
-    /// [`Self::enqueue`]; `told` is called with the answers on the writer's own thread, the moment they
-    /// are known.
+    /// [`Self::enqueue`]; `told` is called with the answers by whoever writes, the moment they are known.
     ///
     /// # Errors
     /// [`WriteError::Closed`]; `told` is not called then.
     pub async fn enqueue_telling(&self, changes: Vec<Prepared>, told: Told) -> Result<Pending, WriteError> {
-        self.writer.enqueue(changes, Some(told)).await
+        Ok(self.writer.hand_in(changes, Some(told)).await?.pending())
     }
 
-    /// [`Self::enqueue_telling`] for callers on blocking threads.
+    /// [`Self::enqueue_telling`] for callers on blocking threads, who may then write themselves.
     ///
     /// # Errors
     /// [`WriteError::Closed`]; `told` is not called then.
-    pub fn enqueue_telling_blocking(
+    pub fn hand_in_telling_blocking(
         &self,
         changes: Vec<Prepared>,
         told: Told,
-    ) -> Result<Pending, WriteError> {
-        futures::executor::block_on(self.enqueue_telling(changes, told))
+    ) -> Result<HandedIn, WriteError> {
+        futures::executor::block_on(self.writer.hand_in(changes, Some(told)))
     }
 
     /// The feed's newest durable sequence, and every later one as it comes.

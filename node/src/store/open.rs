@@ -106,6 +106,8 @@ fn options() -> Options {
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_paranoid_checks(true);
     options.set_max_background_jobs(2);
+    // One at a time writes.
+    options.set_allow_concurrent_memtable_write(false);
     options.set_db_write_buffer_size(ALL_WRITE_BUFFERS);
     options.set_max_open_files(256);
     options.set_keep_log_file_num(4);

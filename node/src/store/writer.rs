@@ -1,13 +1,16 @@
-//! The one thread that writes.
+//! One writes at a time: a thread of its own, or whoever hands in a little while nobody writes.
 //!
 //! Group commit without a timer: while one synced write runs, changes gather in the queue; the next batch
 //! takes them all, up to a bound, and acknowledges them together. Alone, a change waits for nobody. Whoever has
 //! many at once queues them together: one wakes the writer as well as a hundred, and costs less.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+};
 
 use prost::Message as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::{
     apply::Applier,
@@ -34,7 +37,8 @@ const BATCH_BYTES: usize = 4 << 20;
 /// What came of a change.
 pub type Answer = Result<Committed, WriteError>;
 
-/// What may not wait for another thread: a few instructions for each answer, nothing that waits.
+/// What may not wait for another thread: a few instructions for each answer, nothing that waits. It runs on the thread that
+/// writes.
 pub type Told = Box<dyn FnOnce(&[Answer]) + Send>;
 
 /// Changes of one caller, in their order.
@@ -44,7 +48,7 @@ struct Job {
     /// As many answers are of changes that a finished write holds.
     durable: usize,
     done: oneshot::Sender<Vec<Answer>>,
-    /// To be called with the answers, on the writer's thread.
+    /// To be called with the answers by whoever writes.
     told: Option<Told>,
     /// Its places in the queue.
     places: Option<OwnedSemaphorePermit>,
@@ -117,6 +121,11 @@ impl Prepared {
 pub struct Pending(oneshot::Receiver<Vec<Answer>>);
 
 impl Pending {
+    /// Of changes that nobody will answer.
+    fn lost() -> Self {
+        Self(oneshot::channel().1)
+    }
+
     /// Resolves after the synced writes that hold the changes: one answer each, in their order.
     ///
     /// # Errors
@@ -136,32 +145,84 @@ impl Pending {
     }
 }
 
+/// Jobs that wait, in their order.
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// Nothing comes any more.
+    is_closed: bool,
+}
+
+/// What whoever writes has to itself.
+struct Pen {
+    applier: Applier,
+    stopped: Option<WriteError>,
+}
+
+/// Where jobs are handed in, and written by one at a time.
+struct Office {
+    db: Arc<Db>,
+    frontiers: Arc<Frontiers>,
+    places: Arc<Semaphore>,
+    queue: Mutex<Queue>,
+    /// There is something in the queue, or it has closed.
+    filled: Condvar,
+    pen: Mutex<Pen>,
+    writable: watch::Sender<bool>,
+    newest: watch::Sender<u64>,
+    reweighs: watch::Sender<u64>,
+}
+
+/// Changes handed in. The writer is woken when this goes, unless they were written at once.
+#[must_use = "dropped, it wakes the writer"]
+pub struct HandedIn {
+    office: Arc<Office>,
+    pending: Option<Pending>,
+}
+
+impl HandedIn {
+    /// Leaves them to the writer.
+    pub(super) fn pending(mut self) -> Pending {
+        // Taken once, here or below.
+        self.pending.take().unwrap_or_else(Pending::lost)
+    }
+
+    /// Writes them on this thread, with what was queued before them and what comes meanwhile, if nobody writes now: waking
+    /// another one costs as much as a small write. Waits for the disk.
+    pub fn write(&self) {
+        // Without the pen it is left to whoever has it, or to the writer, who is woken when this goes.
+        if let Ok(mut pen) = self.office.pen.try_lock() {
+            self.office.write_batch(&mut pen);
+        }
+    }
+}
+
+impl Drop for HandedIn {
+    fn drop(&mut self) {
+        if !self.office.queue().jobs.is_empty() {
+            self.office.filled.notify_one();
+        }
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Writer {
-    thread: Arc<Thread>,
-    writable: watch::Receiver<bool>,
-    newest: watch::Receiver<u64>,
-    reweighs: watch::Receiver<u64>,
+    office: Arc<Office>,
+    /// Held until the last handle goes.
+    _thread: Arc<Thread>,
 }
 
 /// The running thread; dropping it waits until the thread has let go of the database. A process that
 /// exits while RocksDB closes elsewhere aborts in the middle of it.
 struct Thread {
-    queue: Option<mpsc::Sender<Job>>,
-    places: Arc<Semaphore>,
+    office: Arc<Office>,
     handle: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Thread {
-    fn queue(&self) -> Result<&mpsc::Sender<Job>, WriteError> {
-        self.queue.as_ref().ok_or(WriteError::Closed)
-    }
 }
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        // Without a sender left the thread ends, after what it is writing now.
-        self.queue = None;
+        // It ends after what is queued now.
+        self.office.queue().is_closed = true;
+        self.office.filled.notify_one();
         if let Some(handle) = self.handle.take() {
             let _ = handle.join();
         }
@@ -170,130 +231,162 @@ impl Drop for Thread {
 
 impl Writer {
     pub(super) fn start(db: Arc<Db>, frontiers: Arc<Frontiers>) -> Result<Self, OpenError> {
-        // A job has one place or more, so the queue never holds more jobs than there are places.
-        let (queue, jobs) = mpsc::channel(QUEUE);
-        let places = Arc::new(Semaphore::new(QUEUE));
-        let (flag, writable) = watch::channel(true);
         let mut applier = Applier::load(&db)?;
         frontiers.changed(applier.changed_logs());
-        let (told, newest) = watch::channel(applier.newest());
-        let (due, reweighs) = watch::channel(0);
+        let office = Arc::new(Office {
+            db,
+            frontiers,
+            places: Arc::new(Semaphore::new(QUEUE)),
+            queue: Mutex::new(Queue { jobs: VecDeque::new(), is_closed: false }),
+            filled: Condvar::new(),
+            writable: watch::Sender::new(true),
+            newest: watch::Sender::new(applier.newest()),
+            reweighs: watch::Sender::new(0),
+            pen: Mutex::new(Pen { applier, stopped: None }),
+        });
+        let writer = Arc::clone(&office);
         let handle = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(&db, jobs, applier, &flag, &told, &due, &frontiers))?;
-        let thread = Arc::new(Thread { queue: Some(queue), places, handle: Some(handle) });
-        Ok(Self { thread, writable, newest, reweighs })
+            .spawn(move || while writer.write_next() {})?;
+        let thread = Arc::new(Thread { office: Arc::clone(&office), handle: Some(handle) });
+        Ok(Self { office, _thread: thread })
     }
 
     /// Takes places in the queue; changes are applied in the order of their places.
-    pub(super) async fn enqueue(
+    pub(super) async fn hand_in(
         &self,
         changes: Vec<Prepared>,
         told: Option<Told>,
-    ) -> Result<Pending, WriteError> {
-        // More than there are places take them all.
+    ) -> Result<HandedIn, WriteError> {
+        // More than there are places take them all. A job has one place or more, so there are never more jobs than places.
         let count = u32::try_from(changes.len().min(QUEUE)).unwrap_or(u32::MAX);
-        let places = Arc::clone(&self.thread.places).acquire_many_owned(count);
+        let places = Arc::clone(&self.office.places).acquire_many_owned(count);
         let places = Some(places.await.map_err(|_| WriteError::Closed)?);
         let (done, answer) = oneshot::channel();
         let answers = Vec::with_capacity(changes.len());
         let job = Job { changes: changes.into_iter(), answers, durable: 0, done, told, places };
-        self.thread.queue()?.send(job).await.map_err(|_| WriteError::Closed)?;
-        Ok(Pending(answer))
+        let mut queue = self.office.queue();
+        if queue.is_closed {
+            return Err(WriteError::Closed);
+        }
+        queue.jobs.push_back(job);
+        drop(queue);
+        Ok(HandedIn { office: Arc::clone(&self.office), pending: Some(Pending(answer)) })
     }
 
     pub(super) fn newest(&self) -> watch::Receiver<u64> {
-        self.newest.clone()
+        self.office.newest.subscribe()
     }
 
     pub(super) fn reweighs(&self) -> watch::Receiver<u64> {
-        self.reweighs.clone()
+        self.office.reweighs.subscribe()
     }
 
     pub(super) fn is_writable(&self) -> bool {
-        *self.writable.borrow()
+        *self.office.writable.borrow()
     }
 
     /// Resolves after a hard write error: nothing is acknowledged any more in this process.
     pub(super) async fn stopped(&self) {
-        // The thread's end without a word would be the end of writing, too.
-        let _ = self.writable.clone().wait_for(|writable| !writable).await;
+        // The sender is in what this borrows: it does not close.
+        let _ = self.office.writable.subscribe().wait_for(|writable| !writable).await;
     }
 }
 
-/// Says that nothing is written any more, should the thread end in a panic: the node is then not ready, and nothing
+/// Says that nothing is written any more, should a write end in a panic: the node is then not ready, and nothing
 /// is acknowledged.
-struct Guard<'a>(&'a watch::Sender<bool>);
+struct Guard<'a>(&'a Office);
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.send_replace(false);
+            self.0.writable.send_replace(false);
+            // Whoever waits hears of it by the end of what would have answered.
+            let mut queue = self.0.queue();
+            queue.is_closed = true;
+            queue.jobs.clear();
             tracing::error!("the store stops: its writer has panicked; restart the node, and report this");
         }
     }
 }
 
-/// Ends when the last handle is dropped.
-fn run(
-    db: &Db,
-    mut jobs: mpsc::Receiver<Job>,
-    mut applier: Applier,
-    writable: &watch::Sender<bool>,
-    newest: &watch::Sender<u64>,
-    reweighs: &watch::Sender<u64>,
-    frontiers: &Frontiers,
-) {
-    let _guard = Guard(writable);
-    let mut stopped: Option<WriteError> = None;
-    let mut next = None;
-    while let Some(first) = next.take().or_else(|| jobs.blocking_recv()) {
-        if let Some(reason) = &stopped {
-            first.refuse(reason);
-            continue;
+impl Office {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for something to write, and writes it. False once there is nothing and nothing comes.
+    fn write_next(&self) -> bool {
+        let mut queue = self.queue();
+        while queue.jobs.is_empty() {
+            if queue.is_closed {
+                return false;
+            }
+            queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-        let mut txn = Txn::new(db, clock::now());
-        let (mut changes, mut whole, mut current) = (0, Vec::new(), Some(first));
-        while let Some(mut job) = current.take() {
+        drop(queue);
+        // Poisoned: another one's panic has closed the queue.
+        let Ok(mut pen) = self.pen.lock() else { return false };
+        self.write_batch(&mut pen);
+        true
+    }
+
+    /// The next job, or else nothing.
+    fn next(&self) -> Option<Job> {
+        self.queue().jobs.pop_front()
+    }
+
+    /// One synced write of what is queued, as far as a batch goes.
+    fn write_batch(&self, pen: &mut Pen) {
+        let _guard = Guard(self);
+        let Pen { applier, stopped } = pen;
+        let mut txn = Txn::new(&self.db, clock::now());
+        let (mut changes, mut whole, mut left) = (0, Vec::new(), None);
+        while changes < BATCH
+            && txn.size() < BATCH_BYTES
+            && let Some(mut job) = self.next()
+        {
+            if let Some(reason) = &*stopped {
+                job.refuse(reason);
+                continue;
+            }
             job.places = None;
             while changes < BATCH
                 && txn.size() < BATCH_BYTES
                 && let Some(change) = job.changes.next()
             {
                 changes += 1;
-                job.answers.push(apply(&mut applier, &mut txn, change));
+                job.answers.push(apply(applier, &mut txn, change));
             }
             if job.changes.len() > 0 {
-                next = Some(job);
+                left = Some(job);
                 break;
             }
             whole.push(job);
-            if changes < BATCH && txn.size() < BATCH_BYTES {
-                current = jobs.try_recv().ok();
-            }
         }
         let reweighs_more = txn.touches(Cf::Reweigh);
         match txn.write() {
             Ok(()) => {
-                frontiers.changed(applier.changed_logs());
+                self.frontiers.changed(applier.changed_logs());
                 if reweighs_more {
-                    reweighs.send_modify(|count| *count += 1);
+                    self.reweighs.send_modify(|count| *count += 1);
                 }
                 let head = applier.newest();
-                newest.send_if_modified(|before| std::mem::replace(before, head) != head);
+                self.newest.send_if_modified(|before| std::mem::replace(before, head) != head);
                 whole.into_iter().for_each(Job::answer);
-                if let Some(job) = &mut next {
+                if let Some(mut job) = left {
                     job.durable = job.answers.len();
+                    self.queue().jobs.push_front(job);
                 }
             }
             Err(error) => {
                 tracing::error!("the store stops: {error}");
-                writable.send_replace(false);
+                self.writable.send_replace(false);
                 let failed = WriteError::Database(error.clone());
-                for job in whole.into_iter().chain(next.take()) {
+                for job in whole.into_iter().chain(left) {
                     job.refuse(&failed);
                 }
-                stopped = Some(WriteError::Stopped(error.to_string()));
+                *stopped = Some(WriteError::Stopped(error.to_string()));
             }
         }
     }

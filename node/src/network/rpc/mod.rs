@@ -157,6 +157,11 @@ impl<P: Protocol> Exchange<P> {
         }
     }
 
+    /// Whether a reply is being made. Asking costs nothing; waiting for none costs a little whenever the swarm wakes.
+    pub(super) fn is_answering(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
     /// The next reply that its giver has finished; send it with [`Self::reply`]. Pending for ever when
     /// nothing is open.
     pub(super) async fn next_answer(&mut self) -> Ready<P> {

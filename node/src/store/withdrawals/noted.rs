@@ -23,7 +23,7 @@ use crate::store::{
 };
 
 /// Withdrawals of one certificate that say the same of one message and are kept in mind. Honest members need one or two;
-/// each costs a few reads on the writer's thread at every look.
+/// each costs whoever writes a few reads at every look.
 const MOST_ALIKE: usize = 16;
 
 /// Notes what a withdrawal that is being stored says of its targets.

@@ -83,6 +83,8 @@ enum Which {
 
 fn main() -> anyhow::Result<()> {
     let Arguments { quick, which } = Arguments::parse();
+    // As in the daemon: without anybody who listens, every span and event would be looked at anew to be thrown away.
+    tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).init();
     let report = match which {
         Which::Ingest(arguments) => ingest::run(arguments, quick)?,
         Which::Propagation(arguments) => propagation::run(arguments, quick)?,

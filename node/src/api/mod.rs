@@ -31,6 +31,7 @@ mod rest;
 mod route;
 pub mod server;
 mod service;
+mod sightings;
 mod taxii;
 pub mod tls;
 

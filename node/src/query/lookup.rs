@@ -31,7 +31,7 @@ use super::{
     authorise::admit,
     said::{Said, evidence},
 };
-use crate::{clock, store::Most};
+use crate::{clock, stated::Stated, store::Most};
 
 /// Values of one question.
 pub const MAX_VALUES: usize = 10_000;
@@ -51,6 +51,27 @@ pub struct Wanted {
     pub text: String,
     /// What it is, if the asker says so.
     pub kind: Option<Kind>,
+}
+
+impl Wanted {
+    /// What it names, if that is anything belfry looks up.
+    pub(super) fn observable(&self) -> Option<Observable> {
+        match self.kind {
+            Some(kind) => Observable::new(kind, &self.text),
+            None => Observable::guess(&self.text),
+        }
+    }
+}
+
+/// Where and by what is looked.
+#[derive(Clone, Debug, Default)]
+pub struct Within {
+    /// Groups.
+    pub groups: Vec<Readable>,
+    /// What lies below a domain or within a range, too.
+    pub around: bool,
+    /// Objects of publications that state this.
+    pub stated: Stated,
 }
 
 /// What is known of a value.
@@ -167,36 +188,34 @@ pub struct Naming {
     pub expires: Option<Timestamp>,
     /// Information classes.
     pub classes: Vec<String>,
+    /// Aim of its publication.
+    pub purpose: Option<String>,
 }
 
 impl Query {
-    /// What is known of each value, in order; `is_around`: of what lies below a domain or within a range, too.
+    /// What is known of each value, in order.
     ///
     /// # Errors
     /// The store.
     pub async fn lookup(
         &self,
         principal: &Principal,
-        groups: &[Readable],
+        within: &Within,
         values: Vec<Wanted>,
-        is_around: bool,
     ) -> Result<Vec<Found>, QueryError> {
-        let (principal, groups) = (principal.clone(), groups.iter().map(|g| g.group()).collect::<Vec<_>>());
+        let (principal, within) = (principal.clone(), within.clone());
         let (this, now) = (self.clone(), clock::now());
         self.read(move |inner| {
-            values
-                .into_iter()
-                .map(|wanted| inner.look_up(&this, &principal, &groups, wanted, is_around, now))
-                .collect()
+            values.into_iter().map(|wanted| inner.look_up(&this, &principal, &within, wanted, now)).collect()
         })
         .await
     }
 }
 
 /// A row that names the value, on its way into an answer.
-struct Hit {
-    row: Shown,
-    matched: Vec<Observable>,
+pub(super) struct Hit {
+    pub(super) row: Shown,
+    pub(super) matched: Vec<Observable>,
     said: Said,
 }
 
@@ -205,15 +224,11 @@ impl Inner {
         &self,
         query: &Query,
         principal: &Principal,
-        groups: &[GroupId],
+        within: &Within,
         wanted: Wanted,
-        is_around: bool,
         now: Timestamp,
     ) -> Result<Found, QueryError> {
-        let observable = match wanted.kind {
-            Some(kind) => Observable::new(kind, &wanted.text),
-            None => Observable::guess(&wanted.text),
-        };
+        let observable = wanted.observable();
         let mut found = Found::nothing(wanted.text);
         let Some(observable) = observable else {
             found.error = Some(match wanted.kind {
@@ -224,7 +239,7 @@ impl Inner {
         };
         found.kind = Some(observable.kind().as_str());
         found.normalised = Some(observable.value().to_owned());
-        let around = match is_around.then(|| Around::of(&observable)) {
+        let around = match within.around.then(|| Around::of(&observable)) {
             Some(Ok(around)) => Some(around),
             Some(Err(error)) => {
                 found.error = Some(error.to_string());
@@ -240,15 +255,16 @@ impl Inner {
         };
         found.warnings = lists.warnings.hits(&observable).into_iter().map(warning).collect();
         let mut hits = Vec::new();
-        for group in groups {
-            found.more |= self.hits(principal, *group, &observable, around.as_ref(), &mut hits)?;
+        for group in &within.groups {
+            found.more |= self.hits(principal, group.group(), &observable, around.as_ref(), &mut hits)?;
         }
+        hits.retain(|hit| hit.row.is_of_class(&within.stated) && hit.row.is_of_purpose(&within.stated));
         found.fill(query, &observable, hits, now);
         Ok(found)
     }
 
     /// The objects in force that name a value or lie around it; whether there were more rows than are looked at.
-    fn hits(
+    pub(super) fn hits(
         &self,
         principal: &Principal,
         group: GroupId,
@@ -422,6 +438,7 @@ impl Naming {
             score: None,
             expires: None,
             classes: row.classes(),
+            purpose: row.purpose(),
         }
     }
 }

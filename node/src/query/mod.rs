@@ -33,8 +33,10 @@ mod objects;
 mod principal;
 mod release;
 mod said;
+mod sightings;
 mod status;
 pub mod subject;
+mod survey;
 mod tokens;
 
 use std::sync::Arc;
@@ -51,7 +53,7 @@ pub use self::{
     activity::{Activity, Month},
     authorise::{Publishable, Readable, Shown},
     cursor::CursorError,
-    events::{Events, Gap},
+    events::{Events, Gap, Interest},
     export::{Edition, Entry, ExportView, Snapshot},
     filter::{Filter, VersionMatch},
     forks::ForkView,
@@ -64,6 +66,7 @@ pub use self::{
     objects::{Page, PageRequest},
     principal::{Groups, Principal, Scope, ScopeError, TokenId, TokenIdError},
     release::Released,
+    sightings::{Entrusted, Sightable},
     status::{GroupStatus, StatusView},
     tokens::{
         CreateError, MAX_OVERLAP, Made, PREFIX, RotateError, TokenError, TokenRowError, TokenText, TokenView,

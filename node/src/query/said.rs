@@ -98,6 +98,10 @@ impl Inner {
             let Some(sighting) = Sighting::read(row.raw()).filter(|s| s.sighting_of_ref == id) else {
                 continue;
             };
+            // It is counted once a steward has told it.
+            if row.is_for_named_recipients() && sighting.is_for_stewards() {
+                continue;
+            }
             said.members.insert(row.member());
             said.count = said.count.saturating_add(sighting.count.unwrap_or(1));
             said.first = [said.first, Some(sighting.first())].into_iter().flatten().min();

@@ -30,6 +30,7 @@ mod parking;
 mod purge;
 mod removal;
 mod retention;
+mod revision;
 mod rows;
 mod txn;
 mod values;
@@ -54,6 +55,7 @@ pub use objects::{FeedPage, ObjectView, Page, PageQuery};
 pub use observables::{Entered, Most};
 pub use parking::Parker;
 pub use purge::PurgeNote;
+pub use revision::Revision;
 pub use rows::{
     AddressRow, Aged, Change, CheckedLog, Committed, Conditions, DraftRow, DraftState, EnvelopeRow,
     HeldEntry, JudgedEnd, JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows,

@@ -5,7 +5,7 @@
 //! one kind of entry, and a row takes all of its own away with it. What one member says lies together, so that a flood of
 //! one's words costs a look, and hides nobody else's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use belfry_proto::{
     id::{GroupId, MemberId},
@@ -114,10 +114,29 @@ impl Store {
         Ok(claims)
     }
 
-    /// A number that grows with every write: what was read at one is still so while it stays.
+    /// What an object's id is in this index, for sets of many.
     #[must_use]
-    pub fn revision(&self) -> u64 {
-        self.db.rocks.latest_sequence_number()
+    pub fn object_tag(&self, group: GroupId, id: &str) -> [u8; 16] {
+        self.db.vault.blind(group, "object", id)
+    }
+
+    /// Objects of a group that have more than one row: further versions, or claims of others. One walk over the index
+    /// instead of a look for each, for whoever is to read all of them.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn repeated(&self, group: GroupId) -> Result<HashSet<[u8; 16]>, ReadError> {
+        let prefix = Key::group(group).done();
+        let (mut repeated, mut before) = (HashSet::new(), None);
+        for row in self.db.scan(Cf::ById, &prefix, &prefix) {
+            let (key, _) = row?;
+            let tag = key.get(prefix.len()..).and_then(|rest| rest.first_chunk::<16>()).copied();
+            if let Some(tag) = tag.filter(|_| tag == before) {
+                repeated.insert(tag);
+            }
+            before = tag;
+        }
+        Ok(repeated)
     }
 }
 

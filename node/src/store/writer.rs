@@ -16,6 +16,7 @@ use super::{
     frontiers::Frontiers,
     objects::Claim,
     open::Db,
+    revision,
     rows::{Change, Committed},
     txn::Txn,
     values::EnvelopeValue,
@@ -273,8 +274,10 @@ fn run(
             }
         }
         let reweighs_more = txn.touches(Cf::Reweigh);
+        let written = revision::written(&txn);
         match txn.write() {
             Ok(()) => {
+                db.revisions.count(written);
                 frontiers.changed(applier.changed_logs());
                 if reweighs_more {
                     reweighs.send_modify(|count| *count += 1);

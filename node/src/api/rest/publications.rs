@@ -175,7 +175,8 @@ impl Mandate {
     async fn record(self, app: &App, Call(call): Call) -> Result<(), Problem> {
         let organisation = app.ports.query.organisation(self.member).unwrap_or_default();
         let (member, asked) = (self.member.to_string(), self.asked);
-        let record = Record::now(clock::now(), Event::OnBehalf { call, member, organisation, asked });
+        let record =
+            Record::now(clock::now(), Event::OnBehalf { call: Some(call), member, organisation, asked });
         let written = app.ports.audit.write(record).await.map_err(|error| Problem::unavailable(&error))?;
         written.synced().await.map_err(|error| Problem::unavailable(&error))
     }
@@ -257,7 +258,10 @@ fn handling(params: &mut Params) -> Result<Option<HandlingConditions>, Problem> 
 }
 
 /// The client's key under its token's id: two tools that both count from 1 must not meet.
-pub(super) fn idempotency_key(principal: &Principal, headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub(in crate::api) fn idempotency_key(
+    principal: &Principal,
+    headers: &HeaderMap,
+) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     match value.to_str().map(str::trim) {
         Ok(key) if !key.is_empty() && key.len() <= MAX_IDEMPOTENCY_KEY => {

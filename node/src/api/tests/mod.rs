@@ -31,3 +31,4 @@ mod stated;
 mod stream;
 mod subjects;
 mod tls;
+mod writes;

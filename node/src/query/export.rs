@@ -202,20 +202,26 @@ impl Inner {
         group: GroupId,
         gathering: &mut Gathering<'_>,
     ) -> Result<(), QueryError> {
-        let survey = self.survey(group)?;
+        let (survey, mut looks) = (self.survey(group)?, self.store.looks());
         let mut query =
             PageQuery { after: None, kinds: Some(vec!["indicator".to_owned()]), examine: STRETCH };
         loop {
             let page = self.store.page(group, &query)?;
             for row in page.rows.into_iter().filter_map(|row| admit(principal, row)) {
                 let (date, tag) = (row.date_added(), self.tag_of(&row));
-                let row = if survey.is_repeated(&tag) { self.in_force(principal, row)? } else { Some(row) };
+                let row = if survey.is_repeated(&tag) {
+                    self.in_force(&mut looks, principal, row)?
+                } else {
+                    Some(row)
+                };
                 let Some(row) = row.filter(|row| row.date_added() == date) else { continue };
                 if let Some((released, indicator, values)) = gathering.takes(row) {
                     let shown = released.object();
                     // Counts and times tell of what they are made of, so that has to be allowed out, too.
                     let said = if survey.is_spoken_of(&tag) {
-                        self.said_of(principal, shown.group(), shown.id(), |row| gathering.counts(row))?
+                        self.said_of(&mut looks, principal, shown.group(), shown.id(), |row| {
+                            gathering.counts(row)
+                        })?
                     } else {
                         Said::default()
                     };

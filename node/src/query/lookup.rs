@@ -31,7 +31,11 @@ use super::{
     authorise::admit,
     said::{Said, evidence},
 };
-use crate::{clock, stated::Stated, store::Most};
+use crate::{
+    clock,
+    stated::Stated,
+    store::{Looks, Most},
+};
 
 /// Values of one question.
 pub const MAX_VALUES: usize = 10_000;
@@ -206,7 +210,11 @@ impl Query {
         let (principal, within) = (principal.clone(), within.clone());
         let (this, now) = (self.clone(), clock::now());
         self.read(move |inner| {
-            values.into_iter().map(|wanted| inner.look_up(&this, &principal, &within, wanted, now)).collect()
+            let mut looks = inner.store.looks();
+            values
+                .into_iter()
+                .map(|wanted| inner.look_up(&this, &mut looks, &principal, &within, wanted, now))
+                .collect()
         })
         .await
     }
@@ -223,6 +231,7 @@ impl Inner {
     fn look_up(
         &self,
         query: &Query,
+        looks: &mut Looks<'_>,
         principal: &Principal,
         within: &Within,
         wanted: Wanted,
@@ -256,7 +265,8 @@ impl Inner {
         found.warnings = lists.warnings.hits(&observable).into_iter().map(warning).collect();
         let mut hits = Vec::new();
         for group in &within.groups {
-            found.more |= self.hits(principal, group.group(), &observable, around.as_ref(), &mut hits)?;
+            found.more |=
+                self.hits(looks, principal, group.group(), &observable, around.as_ref(), &mut hits)?;
         }
         hits.retain(|hit| hit.row.is_of_class(&within.stated) && hit.row.is_of_purpose(&within.stated));
         found.fill(query, &observable, hits, now);
@@ -266,6 +276,7 @@ impl Inner {
     /// The objects in force that name a value or lie around it; whether there were more rows than are looked at.
     pub(super) fn hits(
         &self,
+        looks: &mut Looks<'_>,
         principal: &Principal,
         group: GroupId,
         observable: &Observable,
@@ -275,7 +286,7 @@ impl Inner {
         let mut dates = BTreeMap::new();
         let mut is_cut = false;
         let mut enter = |(what, of): (&str, &str), most: Most, is_exact: bool| -> Result<(), QueryError> {
-            let found = self.store.entered(group, what, of, most)?;
+            let found = looks.entered(group, what, of, most)?;
             is_cut |= found.more;
             for date in found.dates {
                 *dates.entry(date).or_default() |= is_exact;
@@ -293,7 +304,7 @@ impl Inner {
         // Each object is looked at once, however many versions of it name the value.
         let (mut seen, mut in_force) = (BTreeSet::new(), BTreeMap::new());
         for (date, is_exact) in dates.into_iter().rev() {
-            let Some(row) = self.store.object_at(group, date)?.and_then(|row| admit(principal, row)) else {
+            let Some(row) = looks.object_at(group, date)?.and_then(|row| admit(principal, row)) else {
                 continue;
             };
             let id = row.id().to_owned();
@@ -302,7 +313,7 @@ impl Inner {
             }
             let found = match in_force.entry(id.clone()) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(unknown) => unknown.insert(self.in_force(principal, row)?),
+                Entry::Vacant(unknown) => unknown.insert(self.in_force(looks, principal, row)?),
             };
             let Some(row) = found.clone() else { continue };
             let is_newest = row.date_added() == date;
@@ -311,7 +322,7 @@ impl Inner {
             let names_it = is_exact && is_newest || !matched.is_empty() || row.is_revoked() && is_exact;
             if names_it {
                 seen.insert(id);
-                let said = self.said_of(principal, group, row.id(), |_| true)?;
+                let said = self.said_of(looks, principal, group, row.id(), |_| true)?;
                 hits.push(Hit { row, matched, said });
             }
         }

@@ -54,10 +54,10 @@ impl Query {
         let principal = principal.clone();
         self.read(move |inner| {
             let Some(observable) = wanted.observable() else { return Ok(Vec::new()) };
-            let mut found = Vec::new();
+            let (mut found, mut looks) = (Vec::new(), inner.store.looks());
             for group in groups {
                 let mut hits = Vec::new();
-                inner.hits(&principal, group.group(), &observable, None, &mut hits)?;
+                inner.hits(&mut looks, &principal, group.group(), &observable, None, &mut hits)?;
                 let named = hits.into_iter().filter(|hit| hit.matched.is_empty()).map(|hit| hit.row);
                 let named = named.filter(|row| row.kind() == "indicator" && is_sightable(row));
                 found.extend(named.max_by_key(Shown::date_added).map(|row| Sightable::of(&row)));

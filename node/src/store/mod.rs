@@ -52,7 +52,7 @@ pub use error::{OpenError, ReadError, WriteError};
 pub use frontiers::{GroupFrontier, HeldLog};
 pub use judged::ForkProof;
 pub use objects::{FeedPage, ObjectView, Page, PageQuery};
-pub use observables::{Entered, Most};
+pub use observables::{Entered, Looks, Most};
 pub use parking::Parker;
 pub use purge::PurgeNote;
 pub use revision::Revision;

@@ -27,6 +27,7 @@ mod openapi;
 mod params;
 pub mod ports;
 mod problem;
+mod reach;
 mod rest;
 mod route;
 pub mod server;

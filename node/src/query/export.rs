@@ -186,7 +186,11 @@ impl Query {
         .await
     }
 
-    fn groups_of(&self, principal: &Principal, export: &Export) -> Result<Vec<Readable>, QueryError> {
+    pub(super) fn groups_of(
+        &self,
+        principal: &Principal,
+        export: &Export,
+    ) -> Result<Vec<Readable>, QueryError> {
         if export.groups.is_empty() {
             return Ok(self.all_readable(principal));
         }
@@ -256,9 +260,9 @@ struct Claim {
 }
 
 /// An indicator that may leave, with the values of it that this export is of.
-type Taken = (Released, Indicator, Vec<(Observable, Stands)>);
+pub(super) type Taken = (Released, Indicator, Vec<(Observable, Stands)>);
 
-struct Gathering<'a> {
+pub(super) struct Gathering<'a> {
     export: &'a Export,
     now: Timestamp,
     values: BTreeMap<Observable, Named>,
@@ -268,7 +272,7 @@ struct Gathering<'a> {
 }
 
 impl<'a> Gathering<'a> {
-    const fn new(export: &'a Export, now: Timestamp) -> Self {
+    pub(super) const fn new(export: &'a Export, now: Timestamp) -> Self {
         Self {
             export,
             now,
@@ -290,7 +294,7 @@ impl<'a> Gathering<'a> {
     }
 
     /// The indicator, if it may leave and names anything this export is of.
-    fn takes(&mut self, row: Shown) -> Option<Taken> {
+    pub(super) fn takes(&mut self, row: Shown) -> Option<Taken> {
         let indicator = Indicator::read(row.raw())?;
         let of_rules = self.export.format == Format::Rules;
         if (indicator.pattern_type == "stix") == of_rules {
@@ -326,7 +330,7 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    fn add(
+    pub(super) fn add(
         &mut self,
         released: Released,
         indicator: &Indicator,
@@ -402,7 +406,11 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    fn judged(mut self, lists: &Loaded, organisation: impl Fn(MemberId) -> Option<String>) -> Snapshot {
+    pub(super) fn judged(
+        mut self,
+        lists: &Loaded,
+        organisation: impl Fn(MemberId) -> Option<String>,
+    ) -> Snapshot {
         let mut entries = Vec::new();
         let mut left_out = Vec::new();
         for (observable, named) in std::mem::take(&mut self.values) {

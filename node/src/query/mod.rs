@@ -31,6 +31,7 @@ mod messages;
 mod newcomers;
 mod objects;
 mod principal;
+mod reach;
 mod release;
 mod said;
 mod sightings;
@@ -65,6 +66,7 @@ pub use self::{
     newcomers::{HoldError, NewIn, Newcomer, newcomers},
     objects::{Page, PageRequest},
     principal::{Groups, Principal, Scope, ScopeError, TokenId, TokenIdError},
+    reach::Proposed,
     release::Released,
     sightings::{Entrusted, Sightable},
     status::{GroupStatus, StatusView},

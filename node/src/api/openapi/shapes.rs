@@ -989,8 +989,17 @@ pub(super) struct Preview {
     more_objections: usize,
     /// What its author should know besides.
     notes: Vec<String>,
+    /// Lists that the token may have, and what they would come to at most.
+    exports: Vec<Reach>,
     /// Why it would be refused.
     refusal: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct Reach {
+    export: String,
+    entries: usize,
+    would_reach: usize,
 }
 
 #[derive(ToSchema)]

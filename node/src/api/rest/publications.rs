@@ -26,6 +26,7 @@ use crate::{
         body, intake,
         params::{Params, bad},
         problem::{self, Problem},
+        reach::Tried,
     },
     audit_log::{Event, Record},
     clock,
@@ -100,12 +101,13 @@ pub(in crate::api) async fn preview(
     let (mut submission, _) = read(&app, &principal, &uri, &headers)?;
     let place = intake::place(&app, &headers)?;
     submission.bundle = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
-    let publish = Arc::clone(&app.ports.publish);
+    let (publish, tried) = (Arc::clone(&app.ports.publish), Tried::of(&submission));
     let preview = place.during(async move { Ok(publish.preview(submission).await?) }).await?;
-    Ok(Json(told(&app, &preview)))
+    let lists = tried.reach(&app, &principal, &preview).await?;
+    Ok(Json(told(&app, &preview, lists)))
 }
 
-pub(super) fn told(app: &App, preview: &Preview) -> Value {
+pub(super) fn told(app: &App, preview: &Preview, lists: Vec<Value>) -> Value {
     let reader = |reader: &ReaderOf| {
         json!({
             "member": reader.member,
@@ -126,6 +128,7 @@ pub(super) fn told(app: &App, preview: &Preview) -> Value {
         "objections": preview.report.objections.iter().map(problem::objection).collect::<Vec<_>>(),
         "more_objections": preview.report.more,
         "notes": preview.notes,
+        "exports": lists,
         "refusal": preview.refusal,
     })
 }

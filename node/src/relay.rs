@@ -9,12 +9,15 @@
 //! was sealed. So two stewards, or two nodes of one, make the very same bytes of it, and readers count it once. What a
 //! crash between publishing and noting the position repeats is the same again, too.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use belfry_proto::{
     id::{GroupId, MemberId},
     schema::InformationClass,
-    stix::{indicator::Sighting, marking::Tlp},
+    stix::{indicator::Sighting, marking::Tlp, object::Object},
     time::Timestamp,
 };
 use rand::{RngExt as _, seq::SliceRandom as _};
@@ -29,7 +32,7 @@ use crate::{
         Publisher,
         submission::{Submission, SubmitError},
     },
-    query::{Query, QueryError, Shown},
+    query::{Query, QueryError},
     store::{Change, ReadError, Store, WriteError},
 };
 
@@ -37,6 +40,8 @@ use crate::{
 pub const GATHERED: Duration = Duration::from_secs(15 * 60);
 /// Sightings of one publication.
 const MOST: usize = 1_000;
+/// STIX 2.1 §5.2.
+const MOST_COUNT: u64 = 999_999_999;
 /// Messages that the audit log names of one member at a time.
 const SHOWN: usize = 16;
 /// Who publishes so.
@@ -88,6 +93,8 @@ enum Fault {
 #[derive(Default)]
 struct Batch {
     objects: Vec<Value>,
+    /// What the members call them; each goes out once.
+    ids: BTreeSet<String>,
     members: BTreeMap<MemberId, Vec<String>>,
 }
 
@@ -112,11 +119,19 @@ impl Relay {
             let found = self.query.entrusted(state.position).await?;
             state.position = Some(found.position);
             for (row, sighting) in &found.rows {
+                let object = told(row.id(), sighting);
+                // One that breaks a rule must not take the others of its batch with it.
+                if Object::parse(object.to_string().as_bytes()).is_err() {
+                    continue;
+                }
                 let batch = batches.entry((row.group(), row.tlp())).or_default();
-                batch.objects.push(told(row.id(), sighting));
+                if !batch.ids.insert(row.id().to_owned()) {
+                    continue;
+                }
+                batch.objects.push(object);
                 batch.members.entry(row.member()).or_default().push(row.message().to_string());
                 if batch.objects.len() == MOST {
-                    self.tell(row, std::mem::take(batch)).await?;
+                    self.publish(row.group(), row.tlp(), std::mem::take(batch)).await?;
                 }
             }
             if !found.more {
@@ -127,10 +142,6 @@ impl Relay {
             self.publish(group, tlp, batch).await?;
         }
         if state.position == before { Ok(()) } else { self.save(state).await }
-    }
-
-    async fn tell(&self, row: &Shown, batch: Batch) -> Result<(), Fault> {
-        self.publish(row.group(), row.tlp(), batch).await
     }
 
     /// Publishes what was gathered. What is refused, and would be each time, is passed over, and the log says why.
@@ -196,7 +207,7 @@ fn told(id: &str, sighting: &Sighting) -> Value {
         "id": format!("sighting--{}", Uuid::new_v5(&NAMESPACE, id.as_bytes())),
         "created": time(sighting.created()), "modified": time(sighting.created()),
         "first_seen": time(sighting.first()), "last_seen": time(sighting.last()),
-        "count": sighting.count.unwrap_or(1), "sighting_of_ref": sighting.sighting_of_ref,
+        "count": sighting.count.unwrap_or(1).min(MOST_COUNT), "sighting_of_ref": sighting.sighting_of_ref,
     })
 }
 

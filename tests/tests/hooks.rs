@@ -111,3 +111,21 @@ fn pymisp_connects_and_finds_what_may_leave() {
     let api = format!("http://{}", bob.api());
     python("search.py", &[("BELFRY_API", &api), ("BELFRY_READER", &token)]);
 }
+
+#[test]
+fn pymisp_reports_what_was_seen_and_other_members_learn_of_it() {
+    let (coalition, mut alice, mut bob) = two("Sighted");
+    bob.more = "[[exports]]\nname = \"misp\"\nformat = \"misp\"\ngroups = [\"cidr\"]\n".to_owned();
+    run(&mut alice, &mut bob);
+    publish(&alice, &coalition);
+    let publisher = bob.token("ids", &["--read", "cidr", "--publish", "cidr"]);
+    let reader = alice.token("soc", &["--read", "cidr"]);
+    eventually("the export has both values", || {
+        let answer = http::get(&bob.api(), "/api/v1/exports/misp/report", &publisher);
+        let report: Value = serde_json::from_slice(&answer.body).unwrap();
+        (report["entries"] == 2).then_some(())
+    });
+    let [api, other] = [&bob, &alice].map(|member| format!("http://{}", member.api()));
+    let given = [("BELFRY_API", api.as_str()), ("BELFRY_PUBLISHER", publisher.as_str())];
+    python("sighting.py", &[given[0], given[1], ("BELFRY_OTHER", &other), ("BELFRY_READER", &reader)]);
+}

@@ -26,7 +26,6 @@ use axum::{
         sse::{Event, Sse},
     },
 };
-use belfry_proto::id::GroupId;
 use serde_json::json;
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
@@ -39,7 +38,10 @@ use super::{
     problem::Problem,
     rest::{objects::ObjectJson, sync},
 };
-use crate::{clock, query::Principal};
+use crate::{
+    clock,
+    query::{Interest, Principal},
+};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Silence after which a heartbeat is sent; proxies commonly cut at 30 s or 60 s.
@@ -47,7 +49,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often progress is looked at for a stream that asked for it.
 const PROGRESS: Duration = Duration::from_secs(1);
 
-/// `GET /api/v1/events`, with `group` and `type` (several each), `after` and `sync`.
+/// `GET /api/v1/events`, with `group`, `type`, `class` and `purpose` (several each), `after` and `sync`.
 ///
 /// Without `after` or `Last-Event-ID` it starts at the head; `after=0` starts at the beginning.
 pub(in crate::api) async fn events(
@@ -59,6 +61,7 @@ pub(in crate::api) async fn events(
     let mut params = Params::of(&uri)?;
     let names = params.list("group")?;
     let kinds: BTreeSet<String> = params.list("type")?.into_iter().collect();
+    let stated = params.stated("class", "purpose")?;
     let after = params.one("after")?;
     let tells_sync = params.flag("sync")?;
     params.finish()?;
@@ -80,8 +83,7 @@ pub(in crate::api) async fn events(
     let stream = Stream {
         feed: app.ports.feed.clone(),
         principal,
-        groups: (!names.is_empty()).then_some(groups),
-        kinds,
+        wanted: Interest { groups: (!names.is_empty()).then_some(groups), kinds, stated },
         position,
         waiting: VecDeque::new(),
         silent_since: Instant::now(),
@@ -100,8 +102,7 @@ struct Stream {
     app: Arc<App>,
     feed: watch::Receiver<u64>,
     principal: Principal,
-    groups: Option<BTreeSet<GroupId>>,
-    kinds: BTreeSet<String>,
+    wanted: Interest,
     /// Last feed number looked at.
     position: u64,
     /// Read and not yet sent; at most one stretch of the feed.
@@ -150,7 +151,9 @@ impl Stream {
         }
         *at = Instant::now() + PROGRESS;
         // What cannot be told now is told a second later.
-        let Ok(now) = sync::told(&self.app, principal, self.groups.as_ref()).await else { return false };
+        let Ok(now) = sync::told(&self.app, principal, self.wanted.groups.as_ref()).await else {
+            return false;
+        };
         if *told == now {
             return false;
         }
@@ -163,14 +166,13 @@ impl Stream {
     /// Reads on; whether it is worth looking again at once.
     async fn fetch(&mut self, principal: &Principal) -> Option<bool> {
         let query = self.app.ports.query.clone();
-        let found =
-            match query.events(principal, self.groups.clone(), self.kinds.clone(), self.position).await {
-                Ok(found) => found,
-                Err(error) => {
-                    tracing::error!("an event stream ends: {error}");
-                    return None;
-                }
-            };
+        let found = match query.events(principal, &self.wanted, self.position).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!("an event stream ends: {error}");
+                return None;
+            }
+        };
         if let Some(gap) = found.gap {
             let data = json!(gap).to_string();
             self.waiting

@@ -27,10 +27,12 @@ mod openapi;
 mod params;
 pub mod ports;
 mod problem;
+mod reach;
 mod rest;
 mod route;
 pub mod server;
 mod service;
+mod sightings;
 mod taxii;
 pub mod tls;
 

@@ -1,10 +1,16 @@
 //! Query strings, read once and by name; what is unknown or given twice is said, not ignored.
 
 use axum::{extract::Query, http::Uri};
-use belfry_proto::time::Timestamp;
+use belfry_proto::{
+    schema::{InformationClass, Purpose},
+    time::Timestamp,
+};
 
 use super::problem::Problem;
-use crate::query::filter::{self, MAX_LIMIT, MAX_VALUES};
+use crate::{
+    query::filter::{self, MAX_LIMIT, MAX_VALUES},
+    stated::{self, Stated},
+};
 
 /// Pairs of one query string, taken out by name until none is left.
 pub(crate) struct Params(Vec<(String, String)>);
@@ -56,6 +62,15 @@ impl Params {
             return Err(bad(name, &format!("takes at most {MAX_VALUES} values")));
         }
         Ok(values)
+    }
+
+    /// Information classes and purposes, under these names.
+    pub(crate) fn stated(&mut self, class: &str, purpose: &str) -> Result<Stated, Problem> {
+        Ok(Stated {
+            classes: stated::set::<InformationClass>(&self.list(class)?)
+                .map_err(|error| bad(class, &error))?,
+            purposes: stated::set::<Purpose>(&self.list(purpose)?).map_err(|error| bad(purpose, &error))?,
+        })
     }
 
     /// A page size: a positive integer, lowered to the most there is.

@@ -20,7 +20,7 @@ use super::{
     events, misp, openapi,
     rest::{
         self, activity, backups, drafts, exports, forks, groups, health, import, log, lookup, members,
-        messages, metrics, newcomers, objects, publications, status, sync, tokens, withdrawals,
+        messages, metrics, newcomers, objects, publications, sightings, status, sync, tokens, withdrawals,
     },
     taxii::{self, collections, discovery},
 };
@@ -97,6 +97,8 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/servers/getVersion", Token, misp::version),
         Route::get("/users/view/me", Token, misp::me),
         Route::ask("/attributes/restSearch", Read, misp::search),
+        Route::post("/sightings/add", Publish, misp::sightings::add),
+        Route::post("/sightings/add/{attribute}", Publish, misp::sightings::add_to),
 
         Route::get("/api/v1/openapi.json", Token, openapi::openapi),
         Route::get("/api/v1/status", Token, status::status),
@@ -117,6 +119,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/api/v1/objects", Read, objects::list),
         Route::get("/api/v1/objects/{object}", Read, objects::one),
         Route::ask("/api/v1/lookup", Read, lookup::lookup),
+        Route::post("/api/v1/sightings", Publish, sightings::report),
         Route::get("/api/v1/exports", Read, exports::list),
         Route::get("/api/v1/exports/{export}", Read, exports::main),
         Route::get("/api/v1/exports/{export}/report", Read, exports::report),

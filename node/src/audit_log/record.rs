@@ -30,10 +30,11 @@ pub enum Event {
         /// The route, without what varies in it.
         route: String,
     },
-    /// The call asks to publish for a member that is not to be named: the steward's own record of that.
+    /// Somebody asks to publish for a member that is not to be named: the steward's own record of that.
     OnBehalf {
-        /// The number of its entry.
-        call: u64,
+        /// The number of its entry; unset where nobody called: the member's own message asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        call: Option<u64>,
         /// The member's id.
         member: String,
         /// Its name then.

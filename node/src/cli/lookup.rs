@@ -37,6 +37,12 @@ pub(super) struct Lookup {
     /// What lies below a domain or within a range, too
     #[arg(long)]
     around: bool,
+    /// Only what was published as this information class, as in near-miss; repeat for several
+    #[arg(long, value_name = "CLASS")]
+    class: Vec<String>,
+    /// Only what was published for this purpose, as in detect; repeat for several
+    #[arg(long, value_name = "PURPOSE")]
+    purpose: Vec<String>,
     /// Print one JSON object a value and line
     #[arg(long)]
     json: bool,
@@ -72,7 +78,10 @@ impl Lookup {
             Some(kind) => values.iter().map(|value| json!({ "type": kind, "value": value })).collect(),
             None => values.iter().map(|value| json!(value)).collect(),
         };
-        let question = json!({ "values": values, "groups": self.group, "around": self.around });
+        let question = json!({
+            "values": values, "groups": self.group, "around": self.around, "classes": self.class,
+            "purposes": self.purpose,
+        });
         let content = Content {
             kind: "application/json",
             bytes: question.to_string().into_bytes(),

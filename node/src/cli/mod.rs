@@ -43,6 +43,7 @@ mod publication;
 mod publish;
 mod rules;
 mod run;
+mod sighting;
 mod source;
 mod status;
 mod store;
@@ -78,6 +79,7 @@ Sharing:
 
 Asking:
   belfry lookup evil.example 198.51.100.7
+  belfry sighting evil.example
   belfry export firewall
 
 ",
@@ -126,6 +128,7 @@ enum Command {
     Objects(listing::Objects),
     Activity(activity::Activity),
     Lookup(lookup::Lookup),
+    Sighting(sighting::Sighting),
     /// Find what names a person on this node, and erase it
     #[command(subcommand)]
     Subject(subject::Command),
@@ -203,6 +206,7 @@ impl Command {
             Self::Objects(command) => command.run(global),
             Self::Activity(command) => command.run(global),
             Self::Lookup(command) => command.run(global),
+            Self::Sighting(command) => command.run(global),
             Self::Subject(command) => command.run(global),
             Self::Export(command) => command.run(global),
             Self::Hook(command) => command.run(global),

@@ -54,6 +54,17 @@ pub(super) fn told(answer: &Value) -> String {
     for note in list(answer, "notes").iter().filter_map(Value::as_str) {
         let _ = write!(text, "\nNote: {}\n", output::visible(note));
     }
+    let lists: Vec<[String; 3]> = list(answer, "exports")
+        .iter()
+        .map(|of| {
+            ["export", "entries", "would_reach"]
+                .map(|name| of.get(name).and_then(output::scalar).unwrap_or_default())
+        })
+        .collect();
+    if !lists.is_empty() {
+        text.push('\n');
+        text.push_str(&output::table(["export", "entries", "would reach"], &lists));
+    }
     text.push_str(&objections(answer));
     text
 }
@@ -89,6 +100,7 @@ mod tests {
     fn who_could_open_it_and_what_is_objected_to_are_told() {
         let answer = json!({"group": "cidr", "objects": {"indicator": 2}, "parts": 1, "tlp": "amber", "tlp_is_default": true,
             "readers": [{"organisation": "CSIRT", "capacity": "csirt"}, {"organisation": "Bank", "capacity": null}],
+            "exports": [{"export": "firewall", "entries": 7, "would_reach": 9}],
             "objections": [{"weight": "reason", "text": "x\u{1b} holds an e-mail address"}], "more_objections": 2});
         let told = told(&answer);
         for said in [
@@ -98,6 +110,7 @@ mod tests {
             "amber (the default: none was stated)",
             "REASON   x\\u{1b} holds an e-mail address",
             "and 2 more",
+            "firewall  7        9",
         ] {
             assert!(told.contains(said), "{said}: {told}");
         }

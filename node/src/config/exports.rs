@@ -2,16 +2,14 @@
 
 use std::path::PathBuf;
 
-use belfry_proto::{
-    schema::InformationClass,
-    stix::{
-        egress::{Policy, Use},
-        observable::Kind,
-    },
+use belfry_proto::stix::{
+    egress::{Policy, Use},
+    observable::Kind,
 };
 use serde::{Deserialize, Serialize};
 
 use super::policy::{self, Way};
+use crate::stated::Stated;
 
 /// Score below which nothing is exported unless the profile says so: MISP's threshold for network detection.
 const MINIMUM_SCORE: u8 = 30;
@@ -69,8 +67,8 @@ pub struct Export {
     pub types: Vec<Kind>,
     /// Lowest score.
     pub minimum_score: u8,
-    /// Information classes; empty for all.
-    pub classes: Vec<InformationClass>,
+    /// What publications state.
+    pub stated: Stated,
     /// Values on warning lists, too.
     pub warned: bool,
     /// Serves nothing and reports what it would.
@@ -99,6 +97,8 @@ struct Written {
     minimum_score: Option<u8>,
     #[serde(default)]
     classes: Vec<String>,
+    #[serde(default)]
+    purposes: Vec<String>,
     #[serde(default)]
     warned: bool,
     #[serde(default)]
@@ -159,7 +159,7 @@ impl TryFrom<Written> for Export {
             groups,
             types: types.collect::<Result<_, String>>()?,
             minimum_score,
-            classes: written.classes.iter().map(|text| policy::class(text)).collect::<Result<_, String>>()?,
+            stated: policy::stated(&written.classes, &written.purposes)?,
             warned,
             shadow,
         })
@@ -179,7 +179,8 @@ impl From<Export> for Written {
             groups: export.groups,
             types: export.types.iter().map(ToString::to_string).collect(),
             minimum_score: Some(export.minimum_score),
-            classes: export.classes.iter().map(policy::word).collect(),
+            classes: policy::words(export.stated.classes),
+            purposes: policy::words(export.stated.purposes),
             warned: export.warned,
             shadow: export.shadow,
         }
@@ -216,6 +217,7 @@ mod tests {
             ("action = \"destroy\"", "action"),
             ("types = [\"ip\"]", "types"),
             ("classes = [\"gossip\"]", "classes"),
+            ("purposes = [\"gossip\"]", "purposes"),
             ("unstated_pap = \"white\"", "unstated_pap"),
             ("warned = true", "warned"),
             ("minimum_score = 101", "minimum_score"),

@@ -2,16 +2,14 @@
 
 use std::path::PathBuf;
 
-use belfry_proto::{
-    schema::InformationClass,
-    stix::egress::{Policy, Use},
-};
+use belfry_proto::stix::egress::{Policy, Use};
 use serde::{Deserialize, Serialize};
 
 use super::{
     policy::{self, Way},
     url::{HttpUrl, at},
 };
+use crate::stated::Stated;
 
 /// A URL as it should be.
 const LIKE: &str = "https://soar.example/hooks/belfry";
@@ -27,8 +25,8 @@ pub struct Hook {
     pub groups: Vec<String>,
     /// STIX types; empty for all.
     pub types: Vec<String>,
-    /// Information classes; empty for all.
-    pub classes: Vec<InformationClass>,
+    /// What publications state.
+    pub stated: Stated,
     /// Sends nothing and counts what it would.
     pub shadow: bool,
 }
@@ -99,6 +97,8 @@ struct WrittenWebhook {
     #[serde(default)]
     classes: Vec<String>,
     #[serde(default)]
+    purposes: Vec<String>,
+    #[serde(default)]
     shadow: bool,
 }
 
@@ -123,6 +123,8 @@ struct WrittenSyslog {
     types: Vec<String>,
     #[serde(default)]
     classes: Vec<String>,
+    #[serde(default)]
+    purposes: Vec<String>,
     #[serde(default)]
     shadow: bool,
 }
@@ -175,10 +177,6 @@ fn types(types: &[String]) -> Result<(), String> {
     }
 }
 
-fn classes(classes: &[String]) -> Result<Vec<InformationClass>, String> {
-    classes.iter().map(|text| policy::class(text)).collect()
-}
-
 impl TryFrom<WrittenWebhook> for Webhook {
     type Error = String;
 
@@ -192,7 +190,7 @@ impl TryFrom<WrittenWebhook> for Webhook {
                 name: written.name,
                 groups: written.groups,
                 types: written.types,
-                classes: classes(&written.classes)?,
+                stated: policy::stated(&written.classes, &written.purposes)?,
                 shadow: written.shadow,
             },
             url: HttpUrl::parse(&written.url, LIKE)?,
@@ -218,7 +216,8 @@ impl From<Webhook> for WrittenWebhook {
             unstated_pap,
             groups: webhook.hook.groups,
             types: webhook.hook.types,
-            classes: webhook.hook.classes.iter().map(policy::word).collect(),
+            classes: policy::words(webhook.hook.stated.classes),
+            purposes: policy::words(webhook.hook.stated.purposes),
             shadow: webhook.hook.shadow,
         }
     }
@@ -237,7 +236,7 @@ impl TryFrom<WrittenSyslog> for Syslog {
                 name: written.name,
                 groups: written.groups,
                 types: written.types,
-                classes: classes(&written.classes)?,
+                stated: policy::stated(&written.classes, &written.purposes)?,
                 shadow: written.shadow,
             },
             target: Target::parse(&written.target)?,
@@ -259,7 +258,8 @@ impl From<Syslog> for WrittenSyslog {
             unstated_pap,
             groups: syslog.hook.groups,
             types: syslog.hook.types,
-            classes: syslog.hook.classes.iter().map(policy::word).collect(),
+            classes: policy::words(syslog.hook.stated.classes),
+            purposes: policy::words(syslog.hook.stated.purposes),
             shadow: syslog.hook.shadow,
         }
     }

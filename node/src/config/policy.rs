@@ -8,7 +8,10 @@ use belfry_proto::{
     },
 };
 
-use crate::words;
+use crate::{
+    stated::{self, Stated},
+    words,
+};
 
 const MAX_NAME: usize = 64;
 
@@ -83,6 +86,19 @@ pub(super) fn class(text: &str) -> Result<InformationClass, String> {
     words::parse(text).ok_or_else(|| {
         format!("classes: {text:?} is none of {}", words::all::<InformationClass>().join(", "))
     })
+}
+
+/// What publications have to state.
+pub(super) fn stated(classes: &[String], purposes: &[String]) -> Result<Stated, String> {
+    Ok(Stated {
+        classes: stated::set(classes).map_err(|error| format!("classes: {error}"))?,
+        purposes: stated::set(purposes).map_err(|error| format!("purposes: {error}"))?,
+    })
+}
+
+/// Words of a set.
+pub(super) fn words<T: words::Worded>(of: impl IntoIterator<Item = T>) -> Vec<String> {
+    of.into_iter().map(words::word).collect()
 }
 
 /// Its word.

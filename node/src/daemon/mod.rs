@@ -38,6 +38,7 @@ use crate::{
     network::{self, Address, Network, NetworkConfig, RelayLimits},
     publish::{Defaults, Flusher, Guards, Holders, Publisher},
     query::{CLI_TOKEN, Groups, Query, Scope, lists::Lists},
+    relay::{self, Relay},
     roster::LiveRoster,
     sources::Sources,
     space::{FileSystemOf, Probe, Space},
@@ -109,6 +110,8 @@ pub struct Tuning {
     pub free_space_floor: u64,
     /// Bytes of the audit log that are kept.
     pub audit_keep: u64,
+    /// How long sightings are gathered that members entrust to this node.
+    pub relay_interval: Duration,
     /// Who says what is free; unset: the data folder's file system.
     pub probe: Option<Arc<dyn Probe>>,
 }
@@ -121,6 +124,7 @@ impl fmt::Debug for Tuning {
             .field("gate", &self.gate)
             .field("free_space_floor", &self.free_space_floor)
             .field("audit_keep", &self.audit_keep)
+            .field("relay_interval", &self.relay_interval)
             .finish_non_exhaustive()
     }
 }
@@ -139,6 +143,7 @@ impl Tuning {
             gate: GateTimes::default(),
             free_space_floor: config.store.free_space_floor,
             audit_keep: config.audit.keep,
+            relay_interval: relay::GATHERED,
             probe: None,
         }
     }
@@ -425,6 +430,14 @@ impl Daemon {
         let audit = audit.await??;
         let audit_log::Standing { sequence, head } = audit.standing();
         tracing::info!(sequence, %head, "the audit log goes on at entry {sequence}, head {head}");
+        let relay = Relay {
+            query: query.clone(),
+            publisher: publisher.clone(),
+            store: store.clone(),
+            audit: audit.clone(),
+            every: tuning.relay_interval,
+        };
+        tasks.spawn("relay", relay.run());
         let ports = Ports {
             query,
             publish: Arc::new(ports::Publishing(publisher, holders)),

@@ -20,7 +20,7 @@ use belfry_proto::{
 use uuid::Uuid;
 
 use super::{Principal, Query, QueryError, Scope, groups::collection_id, words};
-use crate::{clock, store::ObjectView};
+use crate::{clock, stated::Stated, store::ObjectView};
 
 /// A group whose objects the principal it was made for may read, up to its ceiling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -434,9 +434,20 @@ impl Shown {
         }
     }
 
-    /// Whether its publication is of one of these information classes.
-    pub(super) fn is_of(&self, classes: &[InformationClass]) -> bool {
-        self.0.classes.iter().any(|found| classes.iter().any(|class| i32::from(*class) == *found))
+    /// Whether its publication is of the classes that are meant.
+    pub(super) fn is_of_class(&self, stated: &Stated) -> bool {
+        stated.takes_classes(&self.0.classes)
+    }
+
+    /// Whether its publication has a purpose that is meant.
+    pub(super) fn is_of_purpose(&self, stated: &Stated) -> bool {
+        stated.takes_purpose(self.0.purpose)
+    }
+
+    /// Whether it is to be told to whoever asks for this. What is taken back always is: under whatever it was stated
+    /// then, it may have been told before.
+    pub(super) fn is_told_of(&self, stated: &Stated) -> bool {
+        self.is_revoked() || self.is_of_class(stated) && self.is_of_purpose(stated)
     }
 
     /// Aim of its publication.

@@ -8,6 +8,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use belfry_proto::{crypto::pae::Pae, id::GroupId, time::Timestamp};
 
 use super::filter::Filter;
+use crate::words;
 
 const DOMAIN: &str = "belfry/v1/cursor";
 const VERSION: u8 = 1;
@@ -73,6 +74,8 @@ fn tag(listing: Listing, group: GroupId, filter: &Filter) -> [u8; TAG] {
         filter.kinds.iter().cloned().collect(),
         filter.versions.iter().map(ToString::to_string).collect(),
         filter.spec_versions.iter().cloned().collect(),
+        filter.stated.classes.iter().copied().map(words::word).collect(),
+        filter.stated.purposes.iter().copied().map(words::word).collect(),
     ];
     for list in &lists {
         pae = pae.number(list.len() as u64);
@@ -87,6 +90,8 @@ fn tag(listing: Listing, group: GroupId, filter: &Filter) -> [u8; TAG] {
 
 #[cfg(test)]
 mod tests {
+    use belfry_proto::schema::Purpose;
+
     use super::*;
 
     const GROUP: GroupId = GroupId::new(7);
@@ -105,7 +110,9 @@ mod tests {
         let text = encode(Listing::Objects, GROUP, &filter, AT);
         let moved = Filter { ids: filter.kinds.clone(), ..Filter::default() };
         let later = Filter { added_after: Some(Timestamp::ZERO), ..filter.clone() };
-        for other in [Filter::default(), moved, later] {
+        let stated = crate::stated::Stated { purposes: [Purpose::Detect].into(), ..Default::default() };
+        let narrower = Filter { stated, ..filter.clone() };
+        for other in [Filter::default(), moved, later, narrower] {
             assert_eq!(decode(Listing::Objects, GROUP, &other, &text), Err(CursorError));
         }
         assert_eq!(decode(Listing::Versions, GROUP, &filter, &text), Err(CursorError));

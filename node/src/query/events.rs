@@ -10,9 +10,29 @@ use belfry_proto::id::GroupId;
 use serde::Serialize;
 
 use super::{Principal, Query, QueryError, Shown, authorise::admit};
+use crate::stated::Stated;
 
 /// Feed entries looked at in one call.
 const MAX_ENTRIES: usize = 256;
+
+/// What of the feed is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Interest {
+    /// Groups; unset for all that the token reads.
+    pub groups: Option<BTreeSet<GroupId>>,
+    /// STIX types; empty for all.
+    pub kinds: BTreeSet<String>,
+    /// What publications state.
+    pub stated: Stated,
+}
+
+impl Interest {
+    fn takes(&self, row: &Shown) -> bool {
+        self.groups.as_ref().is_none_or(|groups| groups.contains(&row.group()))
+            && (self.kinds.is_empty() || self.kinds.contains(row.kind()))
+            && row.is_told_of(&self.stated)
+    }
+}
 
 /// A stretch of the feed.
 #[derive(Clone, Debug)]
@@ -45,31 +65,26 @@ impl Query {
         self.read(|inner| Ok(inner.store.feed_bounds()?.map_or(0, |(_, last)| last))).await
     }
 
-    /// The feed after `after`, in these groups (or all the token reads) and of these types (or any).
+    /// What is wanted of the feed after `after`.
     ///
     /// # Errors
     /// The store.
     pub async fn events(
         &self,
         principal: &Principal,
-        groups: Option<BTreeSet<GroupId>>,
-        kinds: BTreeSet<String>,
+        wanted: &Interest,
         after: u64,
     ) -> Result<Events, QueryError> {
-        let principal = principal.clone();
+        let (principal, wanted) = (principal.clone(), wanted.clone());
         self.read(move |inner| {
             let gap = gap(inner.store.feed_bounds()?, after);
             let from = gap.map_or(after, |gap| gap.resumes_after);
             let crate::store::FeedPage { rows, position, more } =
                 inner.store.feed_after(from, MAX_ENTRIES)?;
-            let is_wanted = |row: &Shown| {
-                groups.as_ref().is_none_or(|groups| groups.contains(&row.group()))
-                    && (kinds.is_empty() || kinds.contains(row.kind()))
-            };
             let rows = rows
                 .into_iter()
                 .filter_map(|(number, row)| Some((number, admit(&principal, row)?)))
-                .filter(|(_, row)| is_wanted(row))
+                .filter(|(_, row)| wanted.takes(row))
                 .collect();
             Ok(Events { rows, position, more, gap })
         })

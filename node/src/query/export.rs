@@ -35,7 +35,8 @@ use super::{
 use crate::{
     clock,
     config::{Export, Format},
-    store::PageQuery,
+    store::{PageQuery, Revision},
+    words,
 };
 
 /// Values of one export. Beyond it the tools give up before belfry does.
@@ -64,6 +65,10 @@ pub struct ExportView {
     pub groups: Vec<String>,
     /// Types; empty for all of the format.
     pub types: Vec<&'static str>,
+    /// Information classes; empty for all.
+    pub classes: Vec<String>,
+    /// Purposes; empty for all.
+    pub purposes: Vec<String>,
     /// Lowest score.
     pub minimum_score: u8,
     /// Serves nothing, reports all.
@@ -125,9 +130,9 @@ impl Snapshot {
 }
 
 /// What tells whether an export may have changed: the store's and the lists' state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edition {
-    revision: u64,
+    revision: Revision,
     lists: u64,
 }
 
@@ -150,10 +155,14 @@ impl Query {
         Ok(export)
     }
 
-    /// What an export made now would be made of.
-    #[must_use]
-    pub fn edition(&self) -> Edition {
-        Edition { revision: self.inner.store.revision(), lists: self.inner.lists.current().edition }
+    /// What an export made now would be made of: its groups' objects, the coalition's names, and the lists.
+    ///
+    /// # Errors
+    /// As [`Self::export_named`].
+    pub fn edition(&self, principal: &Principal, name: &str) -> Result<Edition, QueryError> {
+        let groups = self.groups_of(principal, self.export_named(principal, name)?)?;
+        let revision = self.inner.store.revision(groups.into_iter().map(Readable::group));
+        Ok(Edition { revision, lists: self.inner.lists.current().edition })
     }
 
     /// Makes an export.
@@ -177,7 +186,11 @@ impl Query {
         .await
     }
 
-    fn groups_of(&self, principal: &Principal, export: &Export) -> Result<Vec<Readable>, QueryError> {
+    pub(super) fn groups_of(
+        &self,
+        principal: &Principal,
+        export: &Export,
+    ) -> Result<Vec<Readable>, QueryError> {
         if export.groups.is_empty() {
             return Ok(self.all_readable(principal));
         }
@@ -193,20 +206,29 @@ impl Inner {
         group: GroupId,
         gathering: &mut Gathering<'_>,
     ) -> Result<(), QueryError> {
+        let (survey, mut looks) = (self.survey(group)?, self.store.looks());
         let mut query =
             PageQuery { after: None, kinds: Some(vec!["indicator".to_owned()]), examine: STRETCH };
         loop {
             let page = self.store.page(group, &query)?;
             for row in page.rows.into_iter().filter_map(|row| admit(principal, row)) {
-                let date = row.date_added();
-                let Some(row) = self.in_force(principal, row)?.filter(|row| row.date_added() == date) else {
-                    continue;
+                let (date, tag) = (row.date_added(), self.tag_of(&row));
+                let row = if survey.is_repeated(&tag) {
+                    self.in_force(&mut looks, principal, row)?
+                } else {
+                    Some(row)
                 };
+                let Some(row) = row.filter(|row| row.date_added() == date) else { continue };
                 if let Some((released, indicator, values)) = gathering.takes(row) {
                     let shown = released.object();
                     // Counts and times tell of what they are made of, so that has to be allowed out, too.
-                    let said =
-                        self.said_of(principal, shown.group(), shown.id(), |row| gathering.counts(row))?;
+                    let said = if survey.is_spoken_of(&tag) {
+                        self.said_of(&mut looks, principal, shown.group(), shown.id(), |row| {
+                            gathering.counts(row)
+                        })?
+                    } else {
+                        Said::default()
+                    };
                     gathering.add(released, &indicator, values, &said)?;
                 }
             }
@@ -238,9 +260,9 @@ struct Claim {
 }
 
 /// An indicator that may leave, with the values of it that this export is of.
-type Taken = (Released, Indicator, Vec<(Observable, Stands)>);
+pub(super) type Taken = (Released, Indicator, Vec<(Observable, Stands)>);
 
-struct Gathering<'a> {
+pub(super) struct Gathering<'a> {
     export: &'a Export,
     now: Timestamp,
     values: BTreeMap<Observable, Named>,
@@ -250,7 +272,7 @@ struct Gathering<'a> {
 }
 
 impl<'a> Gathering<'a> {
-    const fn new(export: &'a Export, now: Timestamp) -> Self {
+    pub(super) const fn new(export: &'a Export, now: Timestamp) -> Self {
         Self {
             export,
             now,
@@ -272,7 +294,7 @@ impl<'a> Gathering<'a> {
     }
 
     /// The indicator, if it may leave and names anything this export is of.
-    fn takes(&mut self, row: Shown) -> Option<Taken> {
+    pub(super) fn takes(&mut self, row: Shown) -> Option<Taken> {
         let indicator = Indicator::read(row.raw())?;
         let of_rules = self.export.format == Format::Rules;
         if (indicator.pattern_type == "stix") == of_rules {
@@ -288,7 +310,8 @@ impl<'a> Gathering<'a> {
         }
         let reason = match () {
             () if row.is_revoked() => Some(Held::Revoked),
-            () if !self.export.classes.is_empty() && !row.is_of(&self.export.classes) => Some(Held::Class),
+            () if !row.is_of_class(&self.export.stated) => Some(Held::Class),
+            () if !row.is_of_purpose(&self.export.stated) => Some(Held::Purpose),
             () if indicator.is_benign() => Some(Held::Benign),
             () => None,
         };
@@ -307,7 +330,7 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    fn add(
+    pub(super) fn add(
         &mut self,
         released: Released,
         indicator: &Indicator,
@@ -383,7 +406,11 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    fn judged(mut self, lists: &Loaded, organisation: impl Fn(MemberId) -> Option<String>) -> Snapshot {
+    pub(super) fn judged(
+        mut self,
+        lists: &Loaded,
+        organisation: impl Fn(MemberId) -> Option<String>,
+    ) -> Snapshot {
         let mut entries = Vec::new();
         let mut left_out = Vec::new();
         for (observable, named) in std::mem::take(&mut self.values) {
@@ -544,6 +571,8 @@ impl ExportView {
             max_tlp: policy.most.as_str(),
             groups: export.groups.clone(),
             types: export.types.iter().map(|kind| kind.as_str()).collect(),
+            classes: export.stated.classes.iter().copied().map(words::word).collect(),
+            purposes: export.stated.purposes.iter().copied().map(words::word).collect(),
             minimum_score: export.minimum_score,
             shadow: export.shadow,
         }

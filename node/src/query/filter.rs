@@ -4,6 +4,8 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use belfry_proto::time::{TimeError, Timestamp};
 
+use crate::stated::Stated;
+
 /// Objects on a page unless the client says otherwise.
 pub const DEFAULT_LIMIT: usize = 500;
 /// Most objects on a page; larger wishes are lowered, as TAXII 2.1 §3.5 allows.
@@ -24,6 +26,8 @@ pub struct Filter {
     pub versions: BTreeSet<VersionMatch>,
     /// STIX spec versions; what belfry holds is all 2.1.
     pub spec_versions: BTreeSet<String>,
+    /// What publications state.
+    pub stated: Stated,
 }
 
 impl Filter {

@@ -132,8 +132,7 @@ fn leaves(
     if !hook.types.is_empty() && !hook.types.iter().any(|kind| kind == shown.kind()) {
         return Ok(None);
     }
-    // What is gone says of itself no class any more, and its readers must hear of it.
-    if !hook.classes.is_empty() && !shown.is_tombstone() && !shown.is_of(&hook.classes) {
+    if !shown.is_told_of(&hook.stated) {
         return Ok(None);
     }
     let is_news = shown.kind() == "indicator" && !shown.is_revoked();

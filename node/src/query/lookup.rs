@@ -31,7 +31,11 @@ use super::{
     authorise::admit,
     said::{Said, evidence},
 };
-use crate::{clock, store::Most};
+use crate::{
+    clock,
+    stated::Stated,
+    store::{Looks, Most},
+};
 
 /// Values of one question.
 pub const MAX_VALUES: usize = 10_000;
@@ -51,6 +55,27 @@ pub struct Wanted {
     pub text: String,
     /// What it is, if the asker says so.
     pub kind: Option<Kind>,
+}
+
+impl Wanted {
+    /// What it names, if that is anything belfry looks up.
+    pub(super) fn observable(&self) -> Option<Observable> {
+        match self.kind {
+            Some(kind) => Observable::new(kind, &self.text),
+            None => Observable::guess(&self.text),
+        }
+    }
+}
+
+/// Where and by what is looked.
+#[derive(Clone, Debug, Default)]
+pub struct Within {
+    /// Groups.
+    pub groups: Vec<Readable>,
+    /// What lies below a domain or within a range, too.
+    pub around: bool,
+    /// Objects of publications that state this.
+    pub stated: Stated,
 }
 
 /// What is known of a value.
@@ -167,26 +192,28 @@ pub struct Naming {
     pub expires: Option<Timestamp>,
     /// Information classes.
     pub classes: Vec<String>,
+    /// Aim of its publication.
+    pub purpose: Option<String>,
 }
 
 impl Query {
-    /// What is known of each value, in order; `is_around`: of what lies below a domain or within a range, too.
+    /// What is known of each value, in order.
     ///
     /// # Errors
     /// The store.
     pub async fn lookup(
         &self,
         principal: &Principal,
-        groups: &[Readable],
+        within: &Within,
         values: Vec<Wanted>,
-        is_around: bool,
     ) -> Result<Vec<Found>, QueryError> {
-        let (principal, groups) = (principal.clone(), groups.iter().map(|g| g.group()).collect::<Vec<_>>());
+        let (principal, within) = (principal.clone(), within.clone());
         let (this, now) = (self.clone(), clock::now());
         self.read(move |inner| {
+            let mut looks = inner.store.looks();
             values
                 .into_iter()
-                .map(|wanted| inner.look_up(&this, &principal, &groups, wanted, is_around, now))
+                .map(|wanted| inner.look_up(&this, &mut looks, &principal, &within, wanted, now))
                 .collect()
         })
         .await
@@ -194,9 +221,9 @@ impl Query {
 }
 
 /// A row that names the value, on its way into an answer.
-struct Hit {
-    row: Shown,
-    matched: Vec<Observable>,
+pub(super) struct Hit {
+    pub(super) row: Shown,
+    pub(super) matched: Vec<Observable>,
     said: Said,
 }
 
@@ -204,16 +231,13 @@ impl Inner {
     fn look_up(
         &self,
         query: &Query,
+        looks: &mut Looks<'_>,
         principal: &Principal,
-        groups: &[GroupId],
+        within: &Within,
         wanted: Wanted,
-        is_around: bool,
         now: Timestamp,
     ) -> Result<Found, QueryError> {
-        let observable = match wanted.kind {
-            Some(kind) => Observable::new(kind, &wanted.text),
-            None => Observable::guess(&wanted.text),
-        };
+        let observable = wanted.observable();
         let mut found = Found::nothing(wanted.text);
         let Some(observable) = observable else {
             found.error = Some(match wanted.kind {
@@ -224,7 +248,7 @@ impl Inner {
         };
         found.kind = Some(observable.kind().as_str());
         found.normalised = Some(observable.value().to_owned());
-        let around = match is_around.then(|| Around::of(&observable)) {
+        let around = match within.around.then(|| Around::of(&observable)) {
             Some(Ok(around)) => Some(around),
             Some(Err(error)) => {
                 found.error = Some(error.to_string());
@@ -240,16 +264,19 @@ impl Inner {
         };
         found.warnings = lists.warnings.hits(&observable).into_iter().map(warning).collect();
         let mut hits = Vec::new();
-        for group in groups {
-            found.more |= self.hits(principal, *group, &observable, around.as_ref(), &mut hits)?;
+        for group in &within.groups {
+            found.more |=
+                self.hits(looks, principal, group.group(), &observable, around.as_ref(), &mut hits)?;
         }
+        hits.retain(|hit| hit.row.is_of_class(&within.stated) && hit.row.is_of_purpose(&within.stated));
         found.fill(query, &observable, hits, now);
         Ok(found)
     }
 
     /// The objects in force that name a value or lie around it; whether there were more rows than are looked at.
-    fn hits(
+    pub(super) fn hits(
         &self,
+        looks: &mut Looks<'_>,
         principal: &Principal,
         group: GroupId,
         observable: &Observable,
@@ -259,7 +286,7 @@ impl Inner {
         let mut dates = BTreeMap::new();
         let mut is_cut = false;
         let mut enter = |(what, of): (&str, &str), most: Most, is_exact: bool| -> Result<(), QueryError> {
-            let found = self.store.entered(group, what, of, most)?;
+            let found = looks.entered(group, what, of, most)?;
             is_cut |= found.more;
             for date in found.dates {
                 *dates.entry(date).or_default() |= is_exact;
@@ -277,7 +304,7 @@ impl Inner {
         // Each object is looked at once, however many versions of it name the value.
         let (mut seen, mut in_force) = (BTreeSet::new(), BTreeMap::new());
         for (date, is_exact) in dates.into_iter().rev() {
-            let Some(row) = self.store.object_at(group, date)?.and_then(|row| admit(principal, row)) else {
+            let Some(row) = looks.object_at(group, date)?.and_then(|row| admit(principal, row)) else {
                 continue;
             };
             let id = row.id().to_owned();
@@ -286,7 +313,7 @@ impl Inner {
             }
             let found = match in_force.entry(id.clone()) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(unknown) => unknown.insert(self.in_force(principal, row)?),
+                Entry::Vacant(unknown) => unknown.insert(self.in_force(looks, principal, row)?),
             };
             let Some(row) = found.clone() else { continue };
             let is_newest = row.date_added() == date;
@@ -295,7 +322,7 @@ impl Inner {
             let names_it = is_exact && is_newest || !matched.is_empty() || row.is_revoked() && is_exact;
             if names_it {
                 seen.insert(id);
-                let said = self.said_of(principal, group, row.id(), |_| true)?;
+                let said = self.said_of(looks, principal, group, row.id(), |_| true)?;
                 hits.push(Hit { row, matched, said });
             }
         }
@@ -422,6 +449,7 @@ impl Naming {
             score: None,
             expires: None,
             classes: row.classes(),
+            purpose: row.purpose(),
         }
     }
 }

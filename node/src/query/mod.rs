@@ -31,10 +31,13 @@ mod messages;
 mod newcomers;
 mod objects;
 mod principal;
+mod reach;
 mod release;
 mod said;
+mod sightings;
 mod status;
 pub mod subject;
+mod survey;
 mod tokens;
 
 use std::sync::Arc;
@@ -51,7 +54,7 @@ pub use self::{
     activity::{Activity, Month},
     authorise::{Publishable, Readable, Shown},
     cursor::CursorError,
-    events::{Events, Gap},
+    events::{Events, Gap, Interest},
     export::{Edition, Entry, ExportView, Snapshot},
     filter::{Filter, VersionMatch},
     forks::ForkView,
@@ -63,7 +66,9 @@ pub use self::{
     newcomers::{HoldError, NewIn, Newcomer, newcomers},
     objects::{Page, PageRequest},
     principal::{Groups, Principal, Scope, ScopeError, TokenId, TokenIdError},
+    reach::Proposed,
     release::Released,
+    sightings::{Entrusted, Sightable},
     status::{GroupStatus, StatusView},
     tokens::{
         CreateError, MAX_OVERLAP, Made, PREFIX, RotateError, TokenError, TokenRowError, TokenText, TokenView,

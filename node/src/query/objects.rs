@@ -168,6 +168,7 @@ impl Inner {
                 rows.extend(versions.into_iter().filter(|row| {
                     chosen.contains(&row.date_added())
                         && filter.takes(row.id(), row.kind())
+                        && row.is_told_of(&filter.stated)
                         && after.is_none_or(|after| row.date_added() > after)
                 }));
             }
@@ -195,7 +196,10 @@ impl Inner {
                 .page(group, &PageQuery { after: position, kinds: kinds.clone(), examine: STRETCH })?;
             for row in stretch.rows {
                 let Some(row) = admit(principal, row) else { continue };
-                if self.is_chosen(&mut chosen, principal, &filter, &row)? && !page.push(row) {
+                if row.is_told_of(&filter.stated)
+                    && self.is_chosen(&mut chosen, principal, &filter, &row)?
+                    && !page.push(row)
+                {
                     return Ok(page.end(Some(()), Listing::Objects, group, &filter));
                 }
             }

@@ -15,7 +15,7 @@ use belfry_proto::{
 };
 
 use super::{Inner, Principal, QueryError, Shown, authorise::admit, claims};
-use crate::store::Most;
+use crate::store::{Looks, Most};
 
 /// Sightings, and opinions, of one object that are looked at. Too low ⇒ of a sensor that sights it all day only the
 /// last ones count, too high ⇒ a question opens thousands of rows. Of each member the newest, so that nobody's flood
@@ -75,9 +75,14 @@ pub(super) fn evidence(
 
 impl Inner {
     /// The version of a row's object that counts for the principal; none if that is said by nobody it may know.
-    pub(super) fn in_force(&self, principal: &Principal, row: Shown) -> Result<Option<Shown>, QueryError> {
+    pub(super) fn in_force(
+        &self,
+        looks: &mut Looks<'_>,
+        principal: &Principal,
+        row: Shown,
+    ) -> Result<Option<Shown>, QueryError> {
         // Most objects have one version by one member, and need no further look.
-        if let [_] = self.store.claims_of(row.group(), row.id())?.as_slice() {
+        if let [_] = looks.claims_of(row.group(), row.id())?.as_slice() {
             return Ok(Some(row));
         }
         let rows = self.store.versions(row.group(), row.id())?;
@@ -88,22 +93,27 @@ impl Inner {
     /// What is said of an object, by what `counts` lets count.
     pub(super) fn said_of(
         &self,
+        looks: &mut Looks<'_>,
         principal: &Principal,
         group: GroupId,
         id: &str,
         counts: impl Fn(&Shown) -> bool,
     ) -> Result<Said, QueryError> {
         let mut said = Said::default();
-        for row in self.newest_about(principal, group, SIGHTING_OF, id)?.filter(&counts) {
+        for row in newest_about(looks, principal, group, SIGHTING_OF, id)?.filter(&counts) {
             let Some(sighting) = Sighting::read(row.raw()).filter(|s| s.sighting_of_ref == id) else {
                 continue;
             };
+            // It is counted once a steward has told it.
+            if row.is_for_named_recipients() && sighting.is_for_stewards() {
+                continue;
+            }
             said.members.insert(row.member());
             said.count = said.count.saturating_add(sighting.count.unwrap_or(1));
             said.first = [said.first, Some(sighting.first())].into_iter().flatten().min();
             said.last = said.last.max(Some(sighting.last()));
         }
-        for row in self.newest_about(principal, group, OPINION_ON, id)?.filter(&counts) {
+        for row in newest_about(looks, principal, group, OPINION_ON, id)?.filter(&counts) {
             let Some(object) = OpinionObject::read(row.raw()) else { continue };
             let Some(opinion) = object.opinion().filter(|_| object.object_refs.iter().any(|on| on == id))
             else {
@@ -115,26 +125,26 @@ impl Inner {
         }
         Ok(said)
     }
+}
 
-    /// The newest version of each member's objects that speak of `id`, less those taken back.
-    fn newest_about(
-        &self,
-        principal: &Principal,
-        group: GroupId,
-        what: &str,
-        id: &str,
-    ) -> Result<impl Iterator<Item = Shown> + use<>, QueryError> {
-        let mut newest: HashMap<(MemberId, String), Shown> = HashMap::new();
-        for date in self.store.entered(group, what, id, MOST)?.dates {
-            let Some(row) = self.store.object_at(group, date)?.and_then(|row| admit(principal, row)) else {
-                continue;
-            };
-            let key = (row.member(), row.id().to_owned());
-            match newest.get(&key) {
-                Some(known) if known.version_time() >= row.version_time() => {}
-                _ => _ = newest.insert(key, row),
-            }
+/// The newest version of each member's objects that speak of `id`, less those taken back.
+fn newest_about(
+    looks: &mut Looks<'_>,
+    principal: &Principal,
+    group: GroupId,
+    what: &str,
+    id: &str,
+) -> Result<impl Iterator<Item = Shown> + use<>, QueryError> {
+    let mut newest: HashMap<(MemberId, String), Shown> = HashMap::new();
+    for date in looks.entered(group, what, id, MOST)?.dates {
+        let Some(row) = looks.object_at(group, date)?.and_then(|row| admit(principal, row)) else {
+            continue;
+        };
+        let key = (row.member(), row.id().to_owned());
+        match newest.get(&key) {
+            Some(known) if known.version_time() >= row.version_time() => {}
+            _ => _ = newest.insert(key, row),
         }
-        Ok(newest.into_values().filter(|row| !row.is_revoked()))
     }
+    Ok(newest.into_values().filter(|row| !row.is_revoked()))
 }

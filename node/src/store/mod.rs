@@ -30,6 +30,7 @@ mod parking;
 mod purge;
 mod removal;
 mod retention;
+mod revision;
 mod rows;
 mod txn;
 mod values;
@@ -51,9 +52,10 @@ pub use error::{OpenError, ReadError, WriteError};
 pub use frontiers::{GroupFrontier, HeldLog};
 pub use judged::ForkProof;
 pub use objects::{FeedPage, ObjectView, Page, PageQuery};
-pub use observables::{Entered, Most};
+pub use observables::{Entered, Looks, Most};
 pub use parking::Parker;
 pub use purge::PurgeNote;
+pub use revision::Revision;
 pub use rows::{
     AddressRow, Aged, Change, CheckedLog, Committed, Conditions, DraftRow, DraftState, EnvelopeRow,
     HeldEntry, JudgedEnd, JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows,

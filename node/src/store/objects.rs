@@ -13,6 +13,7 @@ use belfry_proto::{
     time::Timestamp,
 };
 use prost::Message;
+use rocksdb::DBRawIterator;
 
 use super::{
     ReadError, Store,
@@ -393,11 +394,22 @@ fn by_type(group: GroupId, kind: &str, date_added: u64) -> Vec<u8> {
 }
 
 fn read_row(db: &Db, key: &[u8], sealed: &[u8]) -> Result<ObjectView, ReadError> {
+    let mut rows = db.rocks.raw_iterator_cf(db.cf(Cf::Reporters));
+    read_row_with(db, &mut rows, key, sealed)
+}
+
+/// [`read_row`], its reporters looked for in `rows`.
+fn read_row_with(
+    db: &Db,
+    rows: &mut DBRawIterator<'_>,
+    key: &[u8],
+    sealed: &[u8],
+) -> Result<ObjectView, ReadError> {
     let fault = || damaged(Cf::Objects, key, "does not decode");
     let (group, date) = columns::read_object(key).ok_or_else(fault)?;
     let plain = db.vault.open(Cf::Objects, key, sealed)?;
     let value = ObjectValue::decode(plain.as_slice()).map_err(|_| fault())?;
-    let (reporters, reporters_terms) = reporters(db, group, date, &value.member)?;
+    let (reporters, reporters_terms) = reporters(db, rows, group, date, &value.member)?;
     Ok(ObjectView {
         group,
         date_added: Timestamp::from_micros(date),
@@ -427,26 +439,34 @@ fn read_row(db: &Db, key: &[u8], sealed: &[u8]) -> Result<ObjectView, ReadError>
 type Reporters = (Vec<MemberId>, Vec<(MemberId, Vec<String>)>);
 
 /// Other members that say the same bytes, and what all who do ask of whoever handles them.
-fn reporters(db: &Db, group: GroupId, date_added: u64, author: &[u8]) -> Result<Reporters, ReadError> {
+fn reporters(
+    db: &Db,
+    rows: &mut DBRawIterator<'_>,
+    group: GroupId,
+    date_added: u64,
+    author: &[u8],
+) -> Result<Reporters, ReadError> {
     let prefix = columns::object(group, date_added);
     let (mut members, mut terms) = (Vec::new(), Vec::new());
-    for row in db.scan(Cf::Reporters, &prefix, &prefix).take(MAX_CLAIMS) {
-        let (key, sealed) = row?;
-        let fault = |what| damaged(Cf::Reporters, &key, what);
-        let (member, _, differs) = columns::read_reporter(&key).ok_or_else(|| fault("has no member"))?;
-        if differs {
-            continue;
+    rows.seek(&prefix);
+    for _ in 0..MAX_CLAIMS {
+        let Some((key, sealed)) = rows.item().filter(|(key, _)| key.starts_with(&prefix)) else { break };
+        let fault = |what| damaged(Cf::Reporters, key, what);
+        let (member, _, differs) = columns::read_reporter(key).ok_or_else(|| fault("has no member"))?;
+        if !differs {
+            if member.as_ref() != author && members.last() != Some(&member) {
+                members.push(member);
+            }
+            let plain = db.vault.open(Cf::Reporters, key, sealed)?;
+            let value = ReporterValue::decode(plain.as_slice()).map_err(|_| fault("does not decode"))?;
+            let asks = value.conditions.unwrap_or_default().terms;
+            if !asks.is_empty() {
+                terms.push((member, asks));
+            }
         }
-        if member.as_ref() != author && members.last() != Some(&member) {
-            members.push(member);
-        }
-        let plain = db.vault.open(Cf::Reporters, &key, &sealed)?;
-        let value = ReporterValue::decode(plain.as_slice()).map_err(|_| fault("does not decode"))?;
-        let asks = value.conditions.unwrap_or_default().terms;
-        if !asks.is_empty() {
-            terms.push((member, asks));
-        }
+        rows.next();
     }
+    rows.status()?;
     Ok((members, terms))
 }
 
@@ -536,6 +556,18 @@ impl Store {
     pub fn object_at(&self, group: GroupId, date_added: Timestamp) -> Result<Option<ObjectView>, ReadError> {
         let key = columns::object(group, date_added.as_micros());
         self.db.get(Cf::Objects, &key)?.map(|sealed| read_row(&self.db, &key, &sealed)).transpose()
+    }
+
+    /// [`Self::object_at`], its reporters looked for in `rows`.
+    pub(super) fn object_with(
+        &self,
+        rows: &mut DBRawIterator<'_>,
+        group: GroupId,
+        date_added: Timestamp,
+    ) -> Result<Option<ObjectView>, ReadError> {
+        let key = columns::object(group, date_added.as_micros());
+        let sealed = self.db.get(Cf::Objects, &key)?;
+        sealed.map(|sealed| read_row_with(&self.db, rows, &key, &sealed)).transpose()
     }
 
     /// Claims and versions of an object id, the first [`MAX_VERSIONS`], in order of date added.

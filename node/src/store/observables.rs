@@ -5,19 +5,19 @@
 //! one kind of entry, and a row takes all of its own away with it. What one member says lies together, so that a flood of
 //! one's words costs a look, and hides nobody else's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use belfry_proto::{
     id::{GroupId, MemberId},
     time::Timestamp,
 };
 use prost::Message;
-use rocksdb::ReadOptions;
+use rocksdb::{DBRawIterator, ReadOptions};
 
 use super::{
     ReadError, Store,
     columns::{Cf, Key},
-    objects::MAX_VERSIONS,
+    objects::{MAX_VERSIONS, ObjectView},
     values::ClaimValue,
     vault::damaged,
 };
@@ -59,18 +59,48 @@ impl Entered {
     }
 }
 
-impl Store {
+/// Many looks, one after the other: what it takes to look is made once, when first needed, and sees what was there then.
+/// For a question, not to be kept: what is written meanwhile cannot be let go on disk.
+pub struct Looks<'a> {
+    store: &'a Store,
+    observables: Option<DBRawIterator<'a>>,
+    by_id: Option<DBRawIterator<'a>>,
+    reporters: Option<DBRawIterator<'a>>,
+}
+
+impl<'a> Looks<'a> {
+    fn rows(store: &'a Store, cf: Cf) -> DBRawIterator<'a> {
+        let mut options = ReadOptions::default();
+        // Of columns that are searched by a prefix, a miss ends without looking at its neighbours'.
+        options.set_prefix_same_as_start(true);
+        store.db.rocks.raw_iterator_cf_opt(store.db.cf(cf), options)
+    }
+
     /// Objects that are entered under a value.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn entered(&self, group: GroupId, kind: &str, value: &str, most: Most) -> Result<Entered, ReadError> {
-        let prefix = Key::group(group).bytes(&self.db.vault.blind(group, kind, value)).done();
-        let mut options = ReadOptions::default();
-        // A miss ends at the first key, without looking at its neighbours'.
-        options.set_iterate_lower_bound(prefix.clone());
-        options.set_prefix_same_as_start(true);
-        let mut rows = self.db.rocks.raw_iterator_cf_opt(self.db.cf(Cf::Observables), options);
+    pub fn entered(
+        &mut self,
+        group: GroupId,
+        kind: &str,
+        value: &str,
+        most: Most,
+    ) -> Result<Entered, ReadError> {
+        let store = self.store;
+        let prefix = Key::group(group).bytes(&store.db.vault.blind(group, kind, value)).done();
+        let rows = self.observables.get_or_insert_with(|| Self::rows(store, Cf::Observables));
+        rows.seek(&prefix);
+        let Some((_, date)) = rows.key().and_then(|key| read_entry(key, &prefix)) else {
+            rows.status()?;
+            return Ok(Entered::default());
+        };
+        // Most values are named once.
+        rows.next();
+        if rows.key().and_then(|key| read_entry(key, &prefix)).is_none() {
+            rows.status()?;
+            return Ok(Entered { dates: vec![Timestamp::from_micros(date)], more: false });
+        }
         let (mut by_member, mut more) = (Vec::new(), false);
         rows.seek(&prefix);
         while let Some((member, _)) = rows.key().and_then(|key| read_entry(key, &prefix)) {
@@ -99,25 +129,88 @@ impl Store {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn claims_of(&self, group: GroupId, id: &str) -> Result<Vec<(Timestamp, MemberId)>, ReadError> {
-        let prefix = Key::group(group).bytes(&self.db.vault.blind(group, "object", id)).done();
+    pub fn claims_of(&mut self, group: GroupId, id: &str) -> Result<Vec<(Timestamp, MemberId)>, ReadError> {
+        let store = self.store;
+        let prefix = Key::group(group).bytes(&store.object_tag(group, id)).done();
+        let rows = self.by_id.get_or_insert_with(|| Self::rows(store, Cf::ById));
         let mut claims = Vec::new();
-        for row in self.db.scan(Cf::ById, &prefix, &prefix).take(MAX_VERSIONS) {
-            let (key, value) = row?;
-            let fault = || damaged(Cf::ById, &key, "does not decode");
-            let claim = ClaimValue::decode(value.as_ref()).map_err(|_| fault())?;
+        rows.seek(&prefix);
+        while claims.len() < MAX_VERSIONS
+            && let Some((key, value)) = rows.item().filter(|(key, _)| key.starts_with(&prefix))
+        {
+            let fault = || damaged(Cf::ById, key, "does not decode");
+            let claim = ClaimValue::decode(value).map_err(|_| fault())?;
             let member = MemberId::try_from(claim.member.as_slice()).map_err(|_| fault())?;
             claims.push((Timestamp::from_micros(claim.date_added), member));
+            rows.next();
         }
+        rows.status()?;
         claims.sort_unstable();
         claims.dedup();
         Ok(claims)
     }
 
-    /// A number that grows with every write: what was read at one is still so while it stays.
+    /// The object added to a group at exactly this time.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn object_at(
+        &mut self,
+        group: GroupId,
+        date_added: Timestamp,
+    ) -> Result<Option<ObjectView>, ReadError> {
+        let store = self.store;
+        let rows = self.reporters.get_or_insert_with(|| Self::rows(store, Cf::Reporters));
+        store.object_with(rows, group, date_added)
+    }
+}
+
+impl Store {
+    /// Looks to come.
     #[must_use]
-    pub fn revision(&self) -> u64 {
-        self.db.rocks.latest_sequence_number()
+    pub const fn looks(&self) -> Looks<'_> {
+        Looks { store: self, observables: None, by_id: None, reporters: None }
+    }
+
+    /// One look: [`Looks::entered`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn entered(&self, group: GroupId, kind: &str, value: &str, most: Most) -> Result<Entered, ReadError> {
+        self.looks().entered(group, kind, value, most)
+    }
+
+    /// One look: [`Looks::claims_of`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn claims_of(&self, group: GroupId, id: &str) -> Result<Vec<(Timestamp, MemberId)>, ReadError> {
+        self.looks().claims_of(group, id)
+    }
+
+    /// What an object's id is in this index, for sets of many.
+    #[must_use]
+    pub fn object_tag(&self, group: GroupId, id: &str) -> [u8; 16] {
+        self.db.vault.blind(group, "object", id)
+    }
+
+    /// Objects of a group that have more than one row: further versions, or claims of others. One walk over the index
+    /// instead of a look for each, for whoever is to read all of them.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn repeated(&self, group: GroupId) -> Result<HashSet<[u8; 16]>, ReadError> {
+        let prefix = Key::group(group).done();
+        let (mut repeated, mut before) = (HashSet::new(), None);
+        for row in self.db.scan(Cf::ById, &prefix, &prefix) {
+            let (key, _) = row?;
+            let tag = key.get(prefix.len()..).and_then(|rest| rest.first_chunk::<16>()).copied();
+            if let Some(tag) = tag.filter(|_| tag == before) {
+                repeated.insert(tag);
+            }
+            before = tag;
+        }
+        Ok(repeated)
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     Owner, checkpoint,
     columns::Cf,
     error::{OpenError, ReadError},
+    revision::Revisions,
     vault::Vault,
 };
 
@@ -38,11 +39,12 @@ const WRITEBACK: u64 = 256 << 10;
 /// Key and value.
 pub(super) type Row = (Box<[u8]>, Box<[u8]>);
 
-/// The open database with what opens its rows.
+/// The open database with what opens its rows, and how often it was written.
 pub(super) struct Db {
     pub(super) rocks: DB,
     pub(super) vault: Vault,
     pub(super) path: PathBuf,
+    pub(super) revisions: Revisions,
 }
 
 impl Db {
@@ -88,7 +90,7 @@ pub(super) fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Db, Ope
     let cache = Cache::new_lru_cache(CACHE);
     let columns = Cf::ALL.map(|cf| ColumnFamilyDescriptor::new(cf.name(), column_options(cf, &cache)));
     let rocks = DB::open_cf_descriptors(&options(), path, columns).map_err(database)?;
-    let db = Db { rocks, vault: Vault::new(master), path: path.to_owned() };
+    let db = Db { rocks, vault: Vault::new(master), path: path.to_owned(), revisions: Revisions::default() };
     check_owner(&db, owner)?;
     for row in db.scan(Cf::DataKeys, &[], &[]) {
         let (name, wrapped) = row?;

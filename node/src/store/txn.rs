@@ -147,6 +147,11 @@ impl<'a> Txn<'a> {
         self.rows.get(&cf).is_some_and(|rows| !rows.is_empty())
     }
 
+    /// Keys of a column that it writes or deletes.
+    pub(super) fn keys(&self, cf: Cf) -> impl Iterator<Item = &[u8]> {
+        self.rows.get(&cf).into_iter().flat_map(BTreeMap::keys).map(Vec::as_slice)
+    }
+
     /// Writes the batch and waits for the disk.
     pub(super) fn write(self) -> Result<(), rocksdb::Error> {
         let mut batch = rocksdb::WriteBatch::default();

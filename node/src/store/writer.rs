@@ -19,6 +19,7 @@ use super::{
     frontiers::Frontiers,
     objects::Claim,
     open::Db,
+    revision,
     rows::{Change, Committed},
     txn::Txn,
     values::EnvelopeValue,
@@ -365,8 +366,10 @@ impl Office {
             whole.push(job);
         }
         let reweighs_more = txn.touches(Cf::Reweigh);
+        let written = revision::written(&txn);
         match txn.write() {
             Ok(()) => {
+self.db.revisions.count(written);
                 self.frontiers.changed(applier.changed_logs());
                 if reweighs_more {
                     self.reweighs.send_modify(|count| *count += 1);

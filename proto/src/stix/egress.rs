@@ -78,6 +78,8 @@ pub enum Held {
     Terms,
     /// Of a class that the profile leaves out.
     Class,
+    /// Of a purpose that the profile leaves out.
+    Purpose,
     /// Its author says it is harmless.
     Benign,
     /// Its author took it back.
@@ -111,6 +113,7 @@ impl Held {
             Self::Embargo => "embargo",
             Self::Terms => "terms",
             Self::Class => "class",
+            Self::Purpose => "purpose",
             Self::Benign => "benign",
             Self::Revoked => "revoked",
             Self::NotYet => "not-yet",

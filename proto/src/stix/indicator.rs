@@ -20,6 +20,8 @@ use crate::{
 pub const SIGHTING_OF: &str = "sighting-of";
 /// As [`SIGHTING_OF`], for opinions.
 pub const OPINION_ON: &str = "opinion-on";
+/// Label of a sighting that was sealed to stewards: it is for them to tell, without whose it is.
+pub const FOR_STEWARDS: &str = "for-stewards-to-tell";
 /// Objects one opinion or sighting is entered under; people speak of one.
 const MAX_ABOUT: usize = 64;
 
@@ -136,6 +138,8 @@ pub struct Sighting {
     created: String,
     first_seen: Option<String>,
     last_seen: Option<String>,
+    #[serde(default)]
+    labels: Vec<String>,
 }
 
 impl Sighting {
@@ -145,10 +149,22 @@ impl Sighting {
         serde_json::from_slice(raw).ok()
     }
 
+    /// When it was made.
+    #[must_use]
+    pub fn created(&self) -> Timestamp {
+        time(&self.created).unwrap_or_default()
+    }
+
+    /// Whether it waits for a steward to tell it, and until then counts for nobody.
+    #[must_use]
+    pub fn is_for_stewards(&self) -> bool {
+        self.labels.iter().any(|label| label == FOR_STEWARDS)
+    }
+
     /// When it was first seen.
     #[must_use]
     pub fn first(&self) -> Timestamp {
-        self.first_seen.as_deref().and_then(time).unwrap_or_else(|| time(&self.created).unwrap_or_default())
+        self.first_seen.as_deref().and_then(time).unwrap_or_else(|| self.created())
     }
 
     /// When it was last seen.

@@ -259,6 +259,12 @@ impl Object {
     }
 }
 
+/// Whether the standard defines a type as an observable (STIX 2.1 §6).
+#[must_use]
+pub fn is_observable(kind: &str) -> bool {
+    properties::is_observable(kind)
+}
+
 /// Id and length only: content must not reach a log.
 impl fmt::Debug for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -27,6 +27,7 @@ mod retention;
 mod revocation;
 mod rules;
 mod sharing;
+mod sightings;
 mod strangers;
 mod suspension;
 mod sync;

@@ -1,7 +1,10 @@
-//! Renderings kept while they stay true.
+//! Renderings kept while they stay true, and for longer what tells that they are.
+//!
+//! A rendering is large and gives way to others; its outline is small and stays. So a tool that has an edition is told
+//! that it is still in force without anything being made, however large the list.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -17,30 +20,48 @@ use crate::{
     query::{Edition, Groups, Principal, Query, QueryError, Snapshot},
 };
 
-/// How long a rendering is used again although nothing changed: scores in it age.
+/// How long a rendering with scores in it is used again although nothing changed: they age.
 const MOST: Duration = Duration::from_secs(60);
 /// Bytes of renderings kept. Too low ⇒ every poll of a large list scans the store again; too high ⇒ a small host pays
 /// for lists that nobody asks for any more.
 const KEPT: usize = 64 << 20;
+/// Outlines kept, a kilobyte each.
+const OUTLINES: usize = 1_000;
 /// Exports made at once. Too low ⇒ a small list waits for a large one; too high ⇒ tools that poll alike scan the store
 /// side by side, and everybody else waits.
 const MAKING: usize = 2;
 /// About what one entry of a snapshot weighs.
 const ENTRY: usize = 400;
+/// Entries that a report shows, and that are kept where nothing else needs them.
+pub(in crate::api) const REPORTED: usize = 1_000;
 /// A list that shrinks or grows by more than half, and by so many, is told of.
 const REMARKABLE: usize = 100;
 
-/// An export as served.
-pub(in crate::api) struct Rendered {
-    pub(in crate::api) files: Files,
-    /// Its values; its objects are in the files, and counted.
-    pub(in crate::api) snapshot: Snapshot,
+/// What is known of an export without its bytes: enough to say that it is the same as before, for as long as it is.
+pub(in crate::api) struct Outline {
+    /// MD5 of each file, by name.
+    digests: BTreeMap<String, String>,
+    main: Option<String>,
+    /// Values in it.
+    values: usize,
+    /// Objects in it.
     pub(in crate::api) objects: usize,
+    /// What stands in it: values, or, where the format has rules instead, the rules written.
+    pub(in crate::api) entries: usize,
     /// Hash over all files, serial aside.
     content: [u8; 32],
     serial: u32,
     edition: Edition,
+    made: Timestamp,
     until: Timestamp,
+}
+
+/// An export as served.
+pub(in crate::api) struct Rendered {
+    pub(in crate::api) files: Files,
+    /// Its values, all where the format is searched and else the first [`REPORTED`]; its objects are in the files.
+    pub(in crate::api) snapshot: Snapshot,
+    pub(in crate::api) outline: Arc<Outline>,
 }
 
 /// What a rendering depends on besides the profile.
@@ -52,9 +73,15 @@ struct Key {
     red: bool,
 }
 
+#[derive(Default)]
+struct Kept {
+    outlines: HashMap<Key, Arc<Outline>>,
+    renderings: HashMap<Key, Arc<Rendered>>,
+}
+
 /// The cache.
 pub(in crate::api) struct Cache {
-    kept: Mutex<HashMap<Key, Arc<Rendered>>>,
+    kept: Mutex<Kept>,
     making: Semaphore,
 }
 
@@ -64,17 +91,23 @@ impl Default for Cache {
     }
 }
 
-impl Rendered {
-    /// What stands in it: values, or, where the format has rules instead, the rules written.
-    pub(in crate::api) fn entries(&self) -> usize {
-        match self.snapshot.export.format {
-            Format::Rules => {
-                self.objects.saturating_sub(usize::try_from(self.files.unwritable).unwrap_or(usize::MAX))
-            }
-            _ => self.snapshot.entries.len(),
-        }
+impl Outline {
+    /// MD5 of a file, in hex.
+    pub(in crate::api) fn digest(&self, file: &str) -> Option<&str> {
+        self.digests.get(file).map(String::as_str)
     }
 
+    /// MD5 of the main one.
+    pub(in crate::api) fn main(&self) -> Option<&str> {
+        self.digest(self.main.as_deref()?)
+    }
+
+    fn is_true(&self, edition: &Edition) -> bool {
+        self.edition == *edition && clock::now() < self.until
+    }
+}
+
+impl Rendered {
     fn bytes(&self) -> usize {
         let files: usize = self.files.files.values().map(|file| file.bytes.len()).sum();
         files + self.snapshot.entries.len() * ENTRY
@@ -82,6 +115,18 @@ impl Rendered {
 }
 
 impl Cache {
+    /// What is known of the export as the principal may have it now, if that is known without making it.
+    pub(in crate::api) async fn outline(
+        &self,
+        query: &Query,
+        principal: &Principal,
+        name: &str,
+    ) -> Result<Option<Arc<Outline>>, Problem> {
+        let edition = edition(query, principal, name).await?;
+        let known = self.lock().outlines.get(&Key::of(principal, name)).cloned();
+        Ok(known.filter(|known| known.is_true(&edition)))
+    }
+
     /// The export as the principal may have it now.
     pub(in crate::api) async fn rendered(
         &self,
@@ -89,59 +134,79 @@ impl Cache {
         principal: &Principal,
         name: &str,
     ) -> Result<Arc<Rendered>, Problem> {
-        query.export_named(principal, name)?;
         let key = Key::of(principal, name);
-        if let Some(kept) = self.still(&key, edition(query).await?) {
+        if let Some(kept) = self.still(&key, &edition(query, principal, name).await?) {
             return Ok(kept);
         }
         let _turn = self.making.acquire().await.map_err(|error| Problem::unavailable(&error))?;
         // Another request may have made it meanwhile.
-        let edition = edition(query).await?;
-        if let Some(kept) = self.still(&key, edition) {
+        let edition = edition(query, principal, name).await?;
+        if let Some(kept) = self.still(&key, &edition) {
             return Ok(kept);
         }
-        let before = self.lock().get(&key).cloned();
+        let before = self.lock().outlines.get(&key).cloned();
         let snapshot = query.export(principal, name).await.map_err(refused)?;
-        let (query, kept) = (query.clone(), before.clone());
+        let (query, known) = (query.clone(), before.clone());
         let made =
-            tokio::task::spawn_blocking(move || make(snapshot, &query, kept.as_deref(), edition)).await;
+            tokio::task::spawn_blocking(move || make(snapshot, &query, known.as_deref(), edition)).await;
         let made = Arc::new(made.map_err(|error| Problem::unavailable(&error))??);
-        remark(name, before.as_deref(), &made);
-        self.keep(key, &made);
+        remark(name, before.as_deref(), &made.outline);
+        self.lock().keep(key, &made);
         Ok(made)
     }
 
     /// A rendering that is still true.
-    fn still(&self, key: &Key, edition: Edition) -> Option<Arc<Rendered>> {
-        let kept = self.lock();
-        kept.get(key).filter(|kept| kept.edition == edition && clock::now() < kept.until).cloned()
+    fn still(&self, key: &Key, edition: &Edition) -> Option<Arc<Rendered>> {
+        self.lock().renderings.get(key).filter(|kept| kept.outline.is_true(edition)).cloned()
     }
 
-    fn keep(&self, key: Key, made: &Arc<Rendered>) {
-        let mut kept = self.lock();
-        kept.remove(&key);
-        let mut bytes: usize = kept.values().map(|rendered| rendered.bytes()).sum();
-        while bytes.saturating_add(made.bytes()) > KEPT {
-            let oldest =
-                kept.iter().min_by_key(|(_, rendered)| rendered.snapshot.made).map(|(key, _)| key.clone());
-            match oldest.and_then(|oldest| kept.remove(&oldest)) {
-                Some(gone) => bytes = bytes.saturating_sub(gone.bytes()),
-                None => return,
-            }
-        }
-        kept.insert(key, Arc::clone(made));
+    /// As after lists that are too large to be kept, while others are being made.
+    #[cfg(test)]
+    pub(in crate::api) fn without_room(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.lock().renderings.clear();
+        self.making.try_acquire_many(u32::try_from(MAKING).unwrap_or_default()).ok()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Rendered>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Kept {
+    fn keep(&mut self, key: Key, made: &Arc<Rendered>) {
+        self.outlines.insert(key.clone(), Arc::clone(&made.outline));
+        if self.outlines.len() > OUTLINES
+            && let Some(oldest) = oldest(self.outlines.iter().map(|(key, outline)| (key, outline.made)))
+        {
+            self.outlines.remove(&oldest);
+        }
+        self.renderings.remove(&key);
+        let mut bytes: usize = self.renderings.values().map(|rendered| rendered.bytes()).sum();
+        while bytes.saturating_add(made.bytes()) > KEPT {
+            let oldest = oldest(self.renderings.iter().map(|(key, rendered)| (key, rendered.outline.made)));
+            match oldest.and_then(|oldest| self.renderings.remove(&oldest)) {
+                Some(gone) => bytes = bytes.saturating_sub(gone.bytes()),
+                None => return,
+            }
+        }
+        self.renderings.insert(key, Arc::clone(made));
+    }
+}
+
+fn oldest<'a>(kept: impl Iterator<Item = (&'a Key, Timestamp)>) -> Option<Key> {
+    kept.min_by_key(|(_, made)| *made).map(|(key, _)| key.clone())
+}
+
 /// May look at files, and so waits where it may.
-async fn edition(query: &Query) -> Result<Edition, Problem> {
-    let query = query.clone();
-    let edition = tokio::task::spawn_blocking(move || query.edition()).await;
-    edition.map_err(|error| Problem::unavailable(&error))
+async fn edition(query: &Query, principal: &Principal, name: &str) -> Result<Edition, Problem> {
+    let (query, principal, name) = (query.clone(), principal.clone(), name.to_owned());
+    let edition = tokio::task::spawn_blocking(move || query.edition(&principal, &name)).await;
+    Ok(edition.map_err(|error| Problem::unavailable(&error))??)
+}
+
+/// Whether what it writes changes with time alone.
+const fn ages(format: Format) -> bool {
+    matches!(format, Format::Csv | Format::SplunkEs | Format::Rules)
 }
 
 /// An export that cannot be made is an error of its own kind: a tool takes an empty list for the truth.
@@ -155,7 +220,7 @@ fn refused(error: QueryError) -> Problem {
 fn make(
     mut snapshot: Snapshot,
     query: &Query,
-    before: Option<&Rendered>,
+    before: Option<&Outline>,
     edition: Edition,
 ) -> Result<Rendered, Problem> {
     // A shadow's tool sees nothing, its report all.
@@ -170,16 +235,28 @@ fn make(
         Some(before) => fresh.max(before.serial.saturating_add(1)),
         None => fresh,
     };
-    if snapshot.export.format == Format::Rpz {
+    let format = snapshot.export.format;
+    if format == Format::Rpz {
         files = render(shown, query, serial)?;
     }
-    let until = snapshot.changes.min(snapshot.made.saturating_add(MOST));
-    let objects = std::mem::take(&mut snapshot.objects).len();
-    Ok(Rendered { files, snapshot, objects, content, serial, edition, until })
+    let aged = if ages(format) { snapshot.made.saturating_add(MOST) } else { Timestamp::MAX };
+    let (values, objects) = (snapshot.entries.len(), std::mem::take(&mut snapshot.objects).len());
+    if format != Format::Misp {
+        snapshot.entries.truncate(REPORTED);
+        snapshot.entries.shrink_to_fit();
+    }
+    let entries = match format {
+        Format::Rules => objects.saturating_sub(usize::try_from(files.unwritable).unwrap_or(usize::MAX)),
+        _ => values,
+    };
+    let digests = files.files.iter().map(|(name, file)| (name.clone(), file.md5.clone())).collect();
+    let (main, made, until) = (files.main.clone(), snapshot.made, snapshot.changes.min(aged));
+    let outline = Outline { digests, main, values, objects, entries, content, serial, edition, made, until };
+    Ok(Rendered { files, snapshot, outline: Arc::new(outline) })
 }
 
-fn remark(name: &str, before: Option<&Rendered>, made: &Rendered) {
-    let size = |rendered: &Rendered| rendered.snapshot.entries.len().max(rendered.objects);
+fn remark(name: &str, before: Option<&Outline>, made: &Outline) {
+    let size = |outline: &Outline| outline.values.max(outline.objects);
     let Some(old) = before.map(size) else { return };
     let new = size(made);
     if old.abs_diff(new) > REMARKABLE && (new < old / 2 || new / 2 > old) {

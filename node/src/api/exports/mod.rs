@@ -4,8 +4,8 @@
 //! Snapshot ─render─▶ Files ─cache, per profile and scope─▶ one file, its MD5 companion, or 304
 //! ```
 //!
-//! A cached rendering is good while nothing was written, no list changed, nothing in it ends, and no more than a
-//! minute: what was withdrawn, revoked or has expired is gone at the next read. Formats are told apart in
+//! A cached rendering is good while no object of its groups was written, no list changed and nothing in it ends; one with
+//! scores in it for no more than a minute. So what was withdrawn, revoked or has expired is gone at the next read. Formats are told apart in
 //! [`render`] alone; each writes neutral text ([`belfry_proto::stix::neutral`]) and counts what it cannot write.
 
 mod cache;
@@ -24,7 +24,7 @@ use axum::body::Bytes;
 use md5::{Digest as _, Md5};
 
 pub(super) use self::{
-    cache::Cache,
+    cache::{Cache, Outline, REPORTED, Rendered},
     misp::{kind_of as misp_type, of as misp_id},
 };
 use super::problem::Problem;

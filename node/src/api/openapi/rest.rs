@@ -6,9 +6,9 @@ use super::{
         Accepted, Activity, Audit, Backup, BackupWanted, Bundle, DeadLetters, Description, Drafts, Envelope,
         ExportReport, Exports, FileImported, Forks, Groups, Heads, Health, HeldDraft, HoldMade, HoldWanted,
         Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members, Message, Misp, MispFound,
-        MispSearch, MispUser, MispVersion, NewToken, Newcomers, Objects, Peers, Preview, Publication,
-        Released, Replayed, Rotation, Rules, SourceRun, Sources, Status, SubjectFound, SubjectWanted, Sync,
-        TokenMade, Tokens, Withdrawal, Withdrawn,
+        MispSearch, MispSighted, MispSighting, MispUser, MispVersion, NewToken, Newcomers, Objects, Peers,
+        Preview, Publication, Released, Replayed, Rotation, Rules, Sighted, Sighting, SourceRun, Sources,
+        Status, SubjectFound, SubjectWanted, Sync, TokenMade, Tokens, Withdrawal, Withdrawn,
     },
 };
 
@@ -20,11 +20,17 @@ const GROUP: Param = Param::text("group", "Slug or number of the group");
 const TAGGED: Param =
     Param::text("If-None-Match", "ETag of the edition at hand: 304 if it is still in force");
 
+const CLASS: Param =
+    Param::texts("class", "Information classes; what was taken back comes whatever its class");
+const PURPOSE: Param = Param::texts("purpose", "Purposes; what was taken back comes whatever its purpose");
+
 const PAGE: &[Param] = &[
     GROUP.needed(),
     Param::texts("type", "STIX types"),
     Param::texts("id", "STIX ids"),
     Param::texts("version", "`first`, `last`, `all` or times; the last unless said"),
+    CLASS,
+    PURPOSE,
     Param::time("added_after", "Only what was added after this time"),
     Param::number("limit", "Objects of a page, 1 or more; lowered to what the server serves at most"),
     Param::text("next", "The `next` of the page before, with the same filters"),
@@ -33,6 +39,8 @@ const OF_GROUP: &[Param] = &[GROUP];
 const STREAM: &[Param] = &[
     Param::texts("group", "Groups; all the token reads unless said"),
     Param::texts("type", "STIX types"),
+    CLASS,
+    PURPOSE,
     Param::number("after", "Number to go on behind; 0 from the beginning, the head unless said"),
     Param::flag("sync", "Tell progress of sync, too"),
 ];
@@ -103,6 +111,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .answers(200, Content::json::<MispUser>()),
     Operation::post("/attributes/restSearch", "misp", "Values of the first export of format misp, as MISP's attributes")
         .takes(Content::json::<MispSearch>()).answers(200, Content::json::<MispFound>()),
+    Operation::post("/sightings/add", "misp", "Report a sighting of values, or of an attribute; who saw it is told to nobody")
+        .headers(KEYED).takes(Content::json::<MispSighting>()).answers(200, Content::json::<MispSighted>()),
+    Operation::post("/sightings/add/{attribute}", "misp", "Report a sighting of an attribute, by the id or UUID that a search gave it")
+        .headers(KEYED).takes(Content::json::<MispSighting>()).answers(200, Content::json::<MispSighted>()),
 
     Operation::get("/api/v1/openapi.json", "node", "This description")
         .answers(200, Content::json::<Description>()),
@@ -171,6 +183,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .headers(KEYED)
         .takes(Content::of::<Bundle>("application/stix+json;version=2.1"))
         .answers(202, Content::json::<Accepted>()),
+    Operation::post("/api/v1/sightings", "publishing", "Report that values or an object were seen: unnamed, where the group has a steward who can tell it")
+        .headers(KEYED).takes(Content::json::<Sighting>()).answers(202, Content::json::<Sighted>()),
     Operation::get("/api/v1/publications/{publication}", "publishing", "How far a publication of this token has come")
         .answers(200, Content::json::<Publication>()),
     Operation::get("/api/v1/publications/{publication}/holders", "publishing", "Which of its readers say that they hold it, asked now")

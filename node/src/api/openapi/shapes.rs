@@ -465,6 +465,10 @@ pub(super) struct Lookup {
     groups: Option<Vec<String>>,
     /// What lies below a domain or within a range, too.
     around: Option<bool>,
+    /// Information classes; all.
+    classes: Option<Vec<String>>,
+    /// Purposes; all.
+    purposes: Option<Vec<String>>,
 }
 
 #[derive(ToSchema)]
@@ -558,6 +562,7 @@ struct Naming {
     #[schema(nullable = false)]
     expires: Option<String>,
     classes: Vec<String>,
+    purpose: Option<String>,
 }
 
 /// A message; its content is not in here.
@@ -638,6 +643,8 @@ struct Export {
     max_tlp: String,
     groups: Vec<String>,
     types: Vec<String>,
+    classes: Vec<String>,
+    purposes: Vec<String>,
     minimum_score: u8,
     shadow: bool,
 }
@@ -844,6 +851,85 @@ struct MispAttributes {
     attributes: Vec<BTreeMap<String, Value>>,
 }
 
+/// What was seen, as MISP has it.
+#[derive(ToSchema)]
+pub(super) struct MispSighting {
+    /// What was seen.
+    value: Option<String>,
+    /// Several of it.
+    values: Option<Vec<String>>,
+    /// The attribute, by the id or UUID that a search gave it.
+    id: Option<Value>,
+    uuid: Option<String>,
+    /// 0 seen, 1 a false positive.
+    #[schema(rename = "type")]
+    kind: Option<Value>,
+    /// Seconds since 1970, or a time.
+    timestamp: Option<Value>,
+    /// Taken, and told to nobody.
+    source: Option<String>,
+}
+
+/// What became of it.
+#[derive(ToSchema)]
+pub(super) struct MispSighted {
+    #[schema(rename = "Sighting")]
+    sighting: BTreeMap<String, Value>,
+    message: String,
+}
+
+/// What was seen: `values` or `object`.
+#[derive(ToSchema)]
+pub(super) struct Sighting {
+    values: Option<Vec<LookupValue>>,
+    /// STIX id.
+    object: Option<String>,
+    /// Slugs; every group that the token reads and may answer to.
+    groups: Option<Vec<String>>,
+    /// How often; once.
+    count: Option<u64>,
+    first_seen: Option<String>,
+    last_seen: Option<String>,
+    /// It was seen, and is harmless: an opinion, under this member's name.
+    false_positive: Option<bool>,
+    /// Whether this member stays unnamed; unset: where the group has another steward.
+    anonymous: Option<bool>,
+    /// Hold it until a person releases it.
+    draft: Option<bool>,
+}
+
+/// What became of it, a message for each group.
+#[derive(ToSchema)]
+pub(super) struct Sighted {
+    reported: Vec<SightedIn>,
+    /// What no indicator names that the token reads.
+    unknown: Vec<String>,
+    warnings: Vec<String>,
+}
+
+#[derive(ToSchema)]
+struct SightedIn {
+    group: String,
+    publication: String,
+    status_url: String,
+    tlp: Option<String>,
+    held: bool,
+    duplicate: bool,
+    /// Sealed to stewards, who tell it without whose it is.
+    anonymous: bool,
+    /// Who sees whose it is: `stewards` or `group`.
+    named_to: String,
+    sighted: Vec<SightedObject>,
+    notes: Vec<String>,
+}
+
+#[derive(ToSchema)]
+struct SightedObject {
+    asked: String,
+    /// STIX id of what was sighted.
+    object: String,
+}
+
 /// A STIX 2.1 bundle.
 #[derive(ToSchema)]
 pub(super) struct Bundle {
@@ -903,8 +989,17 @@ pub(super) struct Preview {
     more_objections: usize,
     /// What its author should know besides.
     notes: Vec<String>,
+    /// Lists that the token may have, and what they would come to at most.
+    exports: Vec<Reach>,
     /// Why it would be refused.
     refusal: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct Reach {
+    export: String,
+    entries: usize,
+    would_reach: usize,
 }
 
 #[derive(ToSchema)]

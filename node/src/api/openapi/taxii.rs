@@ -19,7 +19,11 @@ const KIND: Param = Param::texts("match[type]", "STIX types");
 const VERSION: Param =
     Param::texts("match[version]", "`first`, `last`, `all` or times; the last unless said");
 const SPEC: Param = Param::texts("match[spec_version]", "STIX versions");
-const OF_COLLECTION: &[Param] = &[AFTER, LIMIT, NEXT, ID, KIND, VERSION, SPEC];
+const CLASS: Param =
+    Param::texts("x_belfry_class", "Information classes; what was taken back comes whatever its class");
+const PURPOSE: Param =
+    Param::texts("x_belfry_purpose", "Purposes; what was taken back comes whatever its purpose");
+const OF_COLLECTION: &[Param] = &[AFTER, LIMIT, NEXT, ID, KIND, VERSION, SPEC, CLASS, PURPOSE];
 const OF_OBJECT: &[Param] = &[AFTER, LIMIT, NEXT, VERSION, SPEC];
 const OF_DELETE: &[Param] = &[VERSION, SPEC];
 const OF_VERSIONS: &[Param] = &[AFTER, LIMIT, NEXT, SPEC];

@@ -12,13 +12,15 @@ use belfry_proto::stix::egress::Held;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    api::{app::App, exports::File, problem::Problem},
+    api::{
+        app::App,
+        exports::{File, Outline, REPORTED},
+        problem::Problem,
+    },
     query::Principal,
 };
 
 const ENTRIES: HeaderName = HeaderName::from_static("x-belfry-entries");
-/// Values shown in a report.
-const SHOWN: usize = 1_000;
 
 /// `GET /api/v1/exports`: the profiles this token may have.
 pub(in crate::api) async fn list(
@@ -36,14 +38,20 @@ pub(in crate::api) async fn main(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (name, is_md5) = companion(&name);
-    let rendered = app.exports.rendered(&app.ports.query, &principal, name).await?;
+    let query = &app.ports.query;
+    let known = app.exports.outline(query, &principal, name).await?;
+    let known = known.as_ref().and_then(|known| Some((known, known.main()?)));
+    if let Some(response) = known.and_then(|(known, md5)| brief(md5, is_md5, known, &headers)) {
+        return Ok(response);
+    }
+    let rendered = app.exports.rendered(query, &principal, name).await?;
     let files = &rendered.files;
     let Some(file) = files.main.as_ref().and_then(|main| files.files.get(main)) else {
         let names: Vec<&String> = files.files.keys().collect();
         return Err(Problem::not_found("which-file", "this export has several files; name one of them")
             .with("files", json!(names)));
     };
-    Ok(answer(file, is_md5, rendered.entries(), &headers))
+    Ok(answer(file, is_md5, &rendered.outline, &headers))
 }
 
 /// `GET /api/v1/exports/{export}/{file}`: one file of it, or that file's MD5.
@@ -53,10 +61,16 @@ pub(in crate::api) async fn file(
     Path((name, file)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let rendered = app.exports.rendered(&app.ports.query, &principal, &name).await?;
     let (file, is_md5) = companion(&file);
+    let query = &app.ports.query;
+    let known = app.exports.outline(query, &principal, &name).await?;
+    let known = known.as_ref().and_then(|known| Some((known, known.digest(file)?)));
+    if let Some(response) = known.and_then(|(known, md5)| brief(md5, is_md5, known, &headers)) {
+        return Ok(response);
+    }
+    let rendered = app.exports.rendered(query, &principal, &name).await?;
     match rendered.files.files.get(file) {
-        Some(file) => Ok(answer(file, is_md5, rendered.entries(), &headers)),
+        Some(file) => Ok(answer(file, is_md5, &rendered.outline, &headers)),
         None => Err(Problem::not_found("unknown-file", "this export has no such file")),
     }
 }
@@ -77,7 +91,7 @@ pub(in crate::api) async fn report(
     let entries: Vec<Value> = snapshot
         .entries
         .iter()
-        .take(SHOWN)
+        .take(REPORTED)
         .map(|entry| {
             json!({
                 "type": entry.observable.kind().as_str(), "value": entry.observable.value(), "score": entry.score,
@@ -97,7 +111,7 @@ pub(in crate::api) async fn report(
     Ok(Json(json!({
         "export": name, "made": snapshot.made, "shadow": snapshot.export.shadow,
         "files": rendered.files.files.iter().map(|(name, file)| json!({ "name": name, "bytes": file.bytes.len() })).collect::<Vec<_>>(),
-        "entries": rendered.entries(), "objects": rendered.objects, "held_back": held,
+        "entries": rendered.outline.entries, "objects": rendered.outline.objects, "held_back": held,
         "values": entries, "left_out": left_out,
     })))
 }
@@ -107,30 +121,42 @@ fn companion(name: &str) -> (&str, bool) {
     name.strip_suffix(".md5").map_or((name, false), |name| (name, true))
 }
 
-fn answer(file: &File, is_md5: bool, entries: usize, headers: &HeaderMap) -> Response {
-    let digest = &file.md5;
-    let tag = format!("\"{digest}{}\"", if is_md5 { "-md5" } else { "" });
-    let (media, body) = if is_md5 {
-        ("text/plain; charset=utf-8", format!("{digest}\n").into())
-    } else {
-        (file.media, file.bytes.clone())
-    };
+fn answer(file: &File, is_md5: bool, outline: &Outline, headers: &HeaderMap) -> Response {
+    brief(&file.md5, is_md5, outline, headers).unwrap_or_else(|| {
+        let response = ([(header::CONTENT_TYPE, file.media)], file.bytes.clone()).into_response();
+        dressed(response, &tag(&file.md5, is_md5), outline)
+    })
+}
+
+/// What is answered without a file's bytes: that nothing changed, or its MD5.
+fn brief(md5: &str, is_md5: bool, outline: &Outline, headers: &HeaderMap) -> Option<Response> {
+    let tag = tag(md5, is_md5);
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let is_known = known
         .flat_map(|value| value.split(','))
         .map(|value| value.trim().trim_start_matches("W/"))
         .any(|value| value == "*" || value == tag);
-    let mut response = if is_known {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        ([(header::CONTENT_TYPE, media)], body).into_response()
+    let response = match (is_known, is_md5) {
+        (true, _) => StatusCode::NOT_MODIFIED.into_response(),
+        (false, true) => {
+            ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{md5}\n")).into_response()
+        }
+        (false, false) => return None,
     };
+    Some(dressed(response, &tag, outline))
+}
+
+fn tag(md5: &str, is_md5: bool) -> String {
+    format!("\"{md5}{}\"", if is_md5 { "-md5" } else { "" })
+}
+
+fn dressed(mut response: Response, tag: &str, outline: &Outline) -> Response {
     let headers = response.headers_mut();
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
+    if let Ok(tag) = HeaderValue::from_str(tag) {
         headers.insert(header::ETAG, tag);
     }
     // To be asked for every time: what was withdrawn must not live on in a proxy.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(ENTRIES, HeaderValue::from(entries));
+    headers.insert(ENTRIES, HeaderValue::from(outline.entries));
     response
 }

@@ -22,6 +22,7 @@ use crate::{
         audit, body, intake,
         params::{Params, bad},
         problem::Problem,
+        reach::Tried,
     },
     publish::{
         file::{Reading, Taken, Unreadable},
@@ -57,7 +58,10 @@ pub(in crate::api) async fn import(
             let taken = taken.await.map_err(|error| Problem::internal(&error))?;
             let Taken { format, import, submission } = taken.map_err(|error| refused(&error))?;
             let outcome = match dry_run {
-                true => Outcome::Told(Box::new(publish.preview(submission).await?)),
+                true => {
+                    let tried = Tried::of(&submission);
+                    Outcome::Told(Box::new(publish.preview(submission).await?), tried)
+                }
                 false => Outcome::Kept(publish.submit(submission).await?),
             };
             Ok((format, import, outcome))
@@ -75,8 +79,9 @@ pub(in crate::api) async fn import(
         }
     };
     let accepted = match outcome {
-        Outcome::Told(preview) => {
-            say("preview", told(&app, &preview));
+        Outcome::Told(preview, tried) => {
+            let lists = tried.reach(&app, &principal, &preview).await?;
+            say("preview", told(&app, &preview, lists));
             return Ok(Json(answer).into_response());
         }
         Outcome::Kept(accepted) => accepted,
@@ -93,7 +98,7 @@ pub(in crate::api) async fn import(
 
 /// What a file came to.
 enum Outcome {
-    Told(Box<Preview>),
+    Told(Box<Preview>, Tried),
     Kept(Accepted),
 }
 

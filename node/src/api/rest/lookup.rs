@@ -18,8 +18,9 @@ use crate::{
     api::{app::App, body, problem::Problem},
     query::{
         Principal, QueryError, Readable,
-        lookup::{Found, MAX_VALUES, STRETCH, Wanted},
+        lookup::{Found, MAX_VALUES, STRETCH, Wanted, Within},
     },
+    stated::{self, Stated},
 };
 
 /// Bytes of a question.
@@ -41,11 +42,17 @@ struct Question {
     /// What lies below a domain or within a range, too.
     #[serde(default)]
     around: bool,
+    /// Information classes; all.
+    #[serde(default)]
+    classes: Vec<String>,
+    /// Purposes; all.
+    #[serde(default)]
+    purposes: Vec<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Value {
+pub(super) enum Value {
     Text(String),
     Typed {
         #[serde(rename = "type")]
@@ -54,15 +61,16 @@ enum Value {
     },
 }
 
-/// `POST /api/v1/lookup` with `{"values": […], "groups": […], "around": false}`; a line a value for whoever accepts
-/// NDJSON, else one array.
+/// `POST /api/v1/lookup` with `{"values": […], "groups": […], "around": false, "classes": […], "purposes": […]}`; a line a
+/// value for whoever accepts NDJSON, else one array.
 pub(in crate::api) async fn lookup(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Question { values, groups, around } = body::json_up_to(MAX_BODY, &headers, body).await?;
+    let Question { values, groups, around, classes, purposes } =
+        body::json_up_to(MAX_BODY, &headers, body).await?;
     if values.len() > MAX_VALUES {
         return Err(Problem::unprocessable(
             "too-many-values",
@@ -76,6 +84,11 @@ pub(in crate::api) async fn lookup(
     } else {
         groups.iter().map(|group| query.readable(&principal, group)).collect::<Result<_, _>>()?
     };
+    let stated = Stated {
+        classes: stated::set(&classes).map_err(|error| Problem::unprocessable("unknown-class", error))?,
+        purposes: stated::set(&purposes).map_err(|error| Problem::unprocessable("unknown-purpose", error))?,
+    };
+    let within = Within { groups, around, stated };
     let values = values.into_iter().map(wanted).collect::<Result<Vec<_>, Problem>>()?;
     let is_lines = headers
         .get_all(header::ACCEPT)
@@ -84,11 +97,11 @@ pub(in crate::api) async fn lookup(
 
     let mut stretches = values.chunks(STRETCH).map(<[Wanted]>::to_vec).collect::<Vec<_>>().into_iter();
     // The first stretch is found before the answer begins, so that a fault is an error and no broken answer.
-    let first = query.lookup(&principal, &groups, stretches.next().unwrap_or_default(), around).await?;
+    let first = query.lookup(&principal, &within, stretches.next().unwrap_or_default()).await?;
     let (sender, receiver) = mpsc::channel::<Result<Vec<Found>, QueryError>>(AHEAD);
     tokio::spawn(async move {
         for stretch in stretches {
-            let found = query.lookup(&principal, &groups, stretch, around).await;
+            let found = query.lookup(&principal, &within, stretch).await;
             let is_fault = found.is_err();
             if sender.send(found).await.is_err() || is_fault {
                 return;
@@ -106,7 +119,7 @@ pub(in crate::api) async fn lookup(
     Ok(([(header::CONTENT_TYPE, media)], Body::from_stream(pieces)).into_response())
 }
 
-fn wanted(value: Value) -> Result<Wanted, Problem> {
+pub(super) fn wanted(value: Value) -> Result<Wanted, Problem> {
     let (text, kind) = match value {
         Value::Text(text) => (text, None),
         Value::Typed { kind, value } => {

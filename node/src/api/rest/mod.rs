@@ -22,6 +22,7 @@ pub(super) mod newcomers;
 pub(super) mod objects;
 pub(super) mod publications;
 pub(super) mod rules;
+pub(super) mod sightings;
 pub(super) mod sources;
 pub(super) mod status;
 pub(super) mod subjects;

@@ -103,7 +103,8 @@ struct ObjectsJson<'a> {
     next: Option<&'a str>,
 }
 
-/// `GET /api/v1/objects?group=…`, with `type`, `id`, `version`, `added_after`, `limit` and `next`.
+/// `GET /api/v1/objects?group=…`, with `type`, `id`, `version`, `class`, `purpose`, `added_after`,
+/// `limit` and `next`.
 pub(in crate::api) async fn list(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
@@ -118,6 +119,7 @@ pub(in crate::api) async fn list(
             kinds: set(&mut params, "type")?,
             versions: filters::versions(&mut params, "version")?,
             spec_versions: BTreeSet::new(),
+            stated: params.stated("class", "purpose")?,
         },
         limit: params.limit()?,
         next: params.one("next")?,

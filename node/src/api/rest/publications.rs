@@ -26,6 +26,7 @@ use crate::{
         body, intake,
         params::{Params, bad},
         problem::{self, Problem},
+        reach::Tried,
     },
     audit_log::{Event, Record},
     clock,
@@ -100,12 +101,13 @@ pub(in crate::api) async fn preview(
     let (mut submission, _) = read(&app, &principal, &uri, &headers)?;
     let place = intake::place(&app, &headers)?;
     submission.bundle = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
-    let publish = Arc::clone(&app.ports.publish);
+    let (publish, tried) = (Arc::clone(&app.ports.publish), Tried::of(&submission));
     let preview = place.during(async move { Ok(publish.preview(submission).await?) }).await?;
-    Ok(Json(told(&app, &preview)))
+    let lists = tried.reach(&app, &principal, &preview).await?;
+    Ok(Json(told(&app, &preview, lists)))
 }
 
-pub(super) fn told(app: &App, preview: &Preview) -> Value {
+pub(super) fn told(app: &App, preview: &Preview, lists: Vec<Value>) -> Value {
     let reader = |reader: &ReaderOf| {
         json!({
             "member": reader.member,
@@ -126,6 +128,7 @@ pub(super) fn told(app: &App, preview: &Preview) -> Value {
         "objections": preview.report.objections.iter().map(problem::objection).collect::<Vec<_>>(),
         "more_objections": preview.report.more,
         "notes": preview.notes,
+        "exports": lists,
         "refusal": preview.refusal,
     })
 }
@@ -175,7 +178,8 @@ impl Mandate {
     async fn record(self, app: &App, Call(call): Call) -> Result<(), Problem> {
         let organisation = app.ports.query.organisation(self.member).unwrap_or_default();
         let (member, asked) = (self.member.to_string(), self.asked);
-        let record = Record::now(clock::now(), Event::OnBehalf { call, member, organisation, asked });
+        let record =
+            Record::now(clock::now(), Event::OnBehalf { call: Some(call), member, organisation, asked });
         let written = app.ports.audit.write(record).await.map_err(|error| Problem::unavailable(&error))?;
         written.synced().await.map_err(|error| Problem::unavailable(&error))
     }
@@ -257,7 +261,10 @@ fn handling(params: &mut Params) -> Result<Option<HandlingConditions>, Problem> 
 }
 
 /// The client's key under its token's id: two tools that both count from 1 must not meet.
-pub(super) fn idempotency_key(principal: &Principal, headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub(in crate::api) fn idempotency_key(
+    principal: &Principal,
+    headers: &HeaderMap,
+) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     match value.to_str().map(str::trim) {
         Ok(key) if !key.is_empty() && key.len() <= MAX_IDEMPOTENCY_KEY => {

@@ -14,10 +14,14 @@ use crate::{
 const DATE_ADDED_FIRST: HeaderName = HeaderName::from_static("x-taxii-date-added-first");
 const DATE_ADDED_LAST: HeaderName = HeaderName::from_static("x-taxii-date-added-last");
 
+/// What TAXII has no field for, under names of this server's own: `match` is the standard's.
+const CLASS: &str = "x_belfry_class";
+const PURPOSE: &str = "x_belfry_purpose";
+
 /// Which of the `match` fields a path knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fields {
-    /// id, type, version, spec_version: objects and manifest.
+    /// id, type, version, spec_version, and what publications state: objects and manifest.
     All,
     /// version, spec_version: one object.
     OfObject,
@@ -36,6 +40,7 @@ pub(super) fn read(uri: &Uri, fields: Fields) -> Result<PageRequest, Problem> {
     if fields == Fields::All {
         filter.ids = params.list("match[id]")?.into_iter().collect();
         filter.kinds = params.list("match[type]")?.into_iter().collect();
+        filter.stated = params.stated(CLASS, PURPOSE)?;
     }
     if fields != Fields::OfVersions {
         filter.versions = versions(&mut params, "match[version]")?;

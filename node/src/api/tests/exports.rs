@@ -86,6 +86,42 @@ async fn an_unchanged_list_is_304_and_its_companion_is_its_md5() {
     assert_eq!(format!("\"{}\"", site.text(&token, "fw.md5").await.trim()), etag);
 }
 
+/// However large: neither its bytes nor a place to make it in is needed to say so.
+#[tokio::test]
+async fn an_unchanged_list_is_told_without_being_made() {
+    let one_group = format!("groups = [\"cidr\"]\n{DOMAINS}");
+    let site = Site::exporting(&profiles(&[("fw", "list", &one_group), ("table", "csv", &one_group)])).await;
+    let token = site.reader().await;
+    site.put(&[domain(1, "a.be")]).await;
+    let ask = |path: &str, tag: &str| {
+        let request = get(&format!("/api/v1/exports/{path}"))
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .header(header::IF_NONE_MATCH, tag);
+        request.body(Body::empty()).unwrap()
+    };
+    let first = site.export(&token, "fw").await;
+    let tag = first.header("etag").unwrap().to_owned();
+    {
+        let _busy = site.app.exports.without_room();
+        // What is written to other groups, or is no object, changes nothing.
+        site.put(&[Put { group: CLOUD, ..domain(2, "b.be") }]).await;
+        site.token("another", Scope { read: only(&[CIDR]), ..nothing() }).await;
+        for path in ["fw", "fw/domain-name.txt"] {
+            let unchanged = site.send(ask(path, &tag)).await;
+            assert_eq!(
+                (unchanged.status.as_u16(), unchanged.header("etag")),
+                (304, Some(tag.as_str())),
+                "{path}"
+            );
+            assert_eq!(unchanged.header("x-belfry-entries"), Some("1"));
+        }
+        assert_eq!(site.text(&token, "fw.md5").await.trim(), tag.trim_matches('"'));
+    }
+    site.put(&[domain(3, "c.be")]).await;
+    let changed = site.send(ask("fw", &tag)).await;
+    assert_eq!((changed.status.as_u16(), changed.body.as_slice()), (200, b"a.be\nc.be\n".as_slice()));
+}
+
 #[tokio::test]
 async fn an_export_is_whole_for_its_token_or_not_there() {
     let site = Site::exporting(&profiles(&[

@@ -180,3 +180,21 @@ async fn drafts_of_other_groups_and_above_the_ceiling_stay_closed() {
     let low = site.token("low", low).await;
     assert_eq!(site.get(&low, &path).await.ok()["content"], json!([]));
 }
+
+#[tokio::test]
+async fn a_dry_run_tells_what_each_list_would_reach() {
+    let site = Site::new().await;
+    let token = analyst(&site).await;
+    let known = "[ipv4-addr:value = '198.51.101.9']";
+    site.put(&[super::site::Put::pattern(1, known, &json!({}))]).await;
+    // One is known, one on a list of special ranges, one a domain, which the firewall's list is not of.
+    let table = "value,type\n45.155.1.1,ip\n198.51.101.9,ip\n10.0.0.1,ip\nevil.be,domain\n";
+    let path = format!("{IMPORT}&name=iocs.csv&dry_run=true");
+    let told = import(&site, &token, &path, table).await.ok();
+    let lists = told["preview"]["exports"].as_array().unwrap();
+    let reach = |name: &str| {
+        let list = lists.iter().find(|list| list["export"] == name).unwrap();
+        (list["entries"].as_u64().unwrap(), list["would_reach"].as_u64().unwrap())
+    };
+    assert_eq!((reach("firewall"), reach("misp")), ((1, 2), (1, 3)), "{told}");
+}

@@ -17,7 +17,7 @@ use super::{
     coalition::{CIDR, CLOUD, GROUPS, HOSPITALS, OTHER, OWN},
     site::{Put, Site, id_of, post},
 };
-use crate::query::{Groups, Scope};
+use crate::query::{Groups, Interest, Scope, lookup::Wanted};
 
 /// The rule in the words of the design: group, then ceiling; RED by its own permission and by name only.
 fn may_see(scope: &Scope, put: &Put) -> bool {
@@ -71,7 +71,9 @@ fn naming(n: usize, put: Put) -> Put {
 
 /// What leads to tools, all of it as lax as the configuration lets it be.
 const EXPORTS: &str = "[[exports]]\nname = \"bundle\"\nformat = \"stix\"\nminimum_score = 0\nunstated_pap = \"clear\"\n\
-    [[exports]]\nname = \"table\"\nformat = \"csv\"\nminimum_score = 0\n";
+    [[exports]]\nname = \"table\"\nformat = \"csv\"\nminimum_score = 0\n\
+    [[exports]]\nname = \"list\"\nformat = \"list\"\naction = \"detect\"\nminimum_score = 0\n\
+    [[exports]]\nname = \"misp\"\nformat = \"misp\"\nminimum_score = 0\n";
 
 fn scopes() -> impl Strategy<Value = Scope> {
     let groups = || {
@@ -167,10 +169,22 @@ async fn everything(site: &Site, token: &str, puts: &[Put]) -> BTreeMap<&'static
             note_any(puts, &text(id), seen.entry("report").or_default());
         }
     }
+    // Values alone: each object names one of its own.
+    let list = site.get(token, "/api/v1/exports/list/ipv4-addr.txt").await;
+    let lines = String::from_utf8_lossy(&list.body).into_owned();
+    let searched = site.send(post(token, "/attributes/restSearch", "application/json", "{}")).await.json();
+    let attributes = searched["response"]["Attribute"].as_array().cloned().unwrap_or_default();
+    let searched: Vec<String> = attributes.iter().map(|attribute| text(&attribute["value"])).collect();
+    for (way, values) in [("list", lines.lines().map(str::to_owned).collect()), ("misp search", searched)] {
+        let own = values.iter().filter_map(|value| value.strip_prefix("45.155.1.")?.parse::<usize>().ok());
+        for put in own.filter_map(|n| puts.get(n)) {
+            note_any(puts, &put.id, seen.entry(way).or_default());
+        }
+    }
     let mut after = 0;
     let principal = site.query.tokens().verify(token, crate::clock::now()).unwrap();
     loop {
-        let events = site.query.events(&principal, None, BTreeSet::new(), after).await.unwrap();
+        let events = site.query.events(&principal, &Interest::default(), after).await.unwrap();
         for (_, row) in &events.rows {
             let name = (site.query.slug(row.group()), row.id().to_owned(), row.version());
             seen.entry("events").or_default().insert(name);
@@ -178,6 +192,14 @@ async fn everything(site: &Site, token: &str, puts: &[Put]) -> BTreeMap<&'static
         after = events.position;
         if !events.more {
             break;
+        }
+    }
+    // Whether something can be sighted tells that it is there.
+    for n in 0..puts.len() {
+        let wanted = Wanted { text: format!("45.155.1.{n}"), kind: None };
+        let groups = site.query.all_readable(&principal);
+        for found in site.query.sightable(&principal, groups, wanted).await.unwrap() {
+            note_any(puts, &found.id, seen.entry("sightable").or_default());
         }
     }
     seen

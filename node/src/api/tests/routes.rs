@@ -6,6 +6,7 @@ use axum::{
     http::{Method, Request, header},
 };
 use belfry_proto::id::{MessageId, PublicationId};
+use serde_json::json;
 
 use super::{
     coalition::{CIDR, OWN},
@@ -14,6 +15,7 @@ use super::{
 use crate::{
     api::{
         auth::Needs,
+        exports,
         route::{self, Route},
     },
     query::Scope,
@@ -72,6 +74,8 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/servers/getVersion", Token, 200, No),
         expected("GET", "/users/view/me", Token, 200, No),
         expected("POST", "/attributes/restSearch", Read, 200, Within),
+        expected("POST", "/sightings/add", Publish, 200, Within),
+        expected("POST", "/sightings/add/{attribute}", Publish, 200, Within),
         expected("GET", "/api/v1/openapi.json", Token, 200, No),
         expected("GET", "/api/v1/status", Token, 200, No),
         expected("GET", "/api/v1/peers", Admin, 200, No),
@@ -91,6 +95,7 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/api/v1/objects", Read, 200, Named),
         expected("GET", "/api/v1/objects/{object}", Read, 200, Within),
         expected("POST", "/api/v1/lookup", Read, 200, No),
+        expected("POST", "/api/v1/sightings", Publish, 202, Within),
         expected("GET", "/api/v1/exports", Read, 200, No),
         expected("GET", "/api/v1/exports/{export}", Read, 200, Within),
         expected("GET", "/api/v1/exports/{export}/report", Read, 200, Within),
@@ -126,6 +131,13 @@ pub(super) const ALL: &[Expected] = &{
 const OWNED_ID: &str = "identity--00000000-0000-4000-8000-0000000000aa";
 const OWNED: &str = r#"{"type":"identity","spec_version":"2.1","id":"identity--00000000-0000-4000-8000-0000000000aa","created":"2026-01-01T00:00:00.000Z","modified":"2026-01-01T00:00:00.000Z","name":"CERT"}"#;
 
+/// What an indicator names that can be sighted.
+const SEEN: &str = "45.155.9.9";
+
+fn seen() -> Put {
+    Put::pattern(77, &format!("[ipv4-addr:value = '{SEEN}']"), &json!({}))
+}
+
 /// Things that are really there, for the paths that name one.
 pub(super) struct Samples {
     object: String,
@@ -140,7 +152,7 @@ impl Samples {
     /// An object in `cidr`, a publication of the token named `operator`, a token to revoke.
     pub(super) async fn make(site: &Site, operator: &str) -> Self {
         let object = Put::indicator(1);
-        let message = site.put(std::slice::from_ref(&object)).await;
+        let message = site.put(&[seen(), object.clone()]).await;
         site.say(&[OWNED]).await;
         let sent = Self {
             object: object.id,
@@ -180,6 +192,7 @@ impl Samples {
             ("{draft}", self.drafts[usize::from(route.method == "DELETE")].clone()),
             ("{hook}", "soar".to_owned()),
             ("{text}", "rules-of-conduct".to_owned()),
+            ("{attribute}", exports::misp_id(&[b"value", b"ip-dst", SEEN.as_bytes()]).to_string()),
             ("{source}", "drop".to_owned()),
         ] {
             path = path.replace(name, &value);
@@ -208,6 +221,9 @@ impl Samples {
             "created":"2026-01-01T00:00:00.000Z","modified":"2026-01-01T00:00:00.000Z","name":"CERT"}"#;
         match (route.method, route.path) {
             ("POST", "/attributes/restSearch") => ("application/json", r#"{"type":["ip-dst"]}"#.to_owned()),
+            ("POST", "/sightings/add") => ("application/json", format!(r#"{{"value":"{SEEN}"}}"#)),
+            ("POST", "/sightings/add/{attribute}") => ("application/json", r#"{"type":"0"}"#.to_owned()),
+            ("POST", "/api/v1/sightings") => ("application/json", format!(r#"{{"object":"{OWNED_ID}"}}"#)),
             ("POST", "/api/v1/log") => ("text/plain", "a log".to_owned()),
             ("POST", "/api/v1/backups") => ("application/json", r#"{"folder":"/srv/backup"}"#.to_owned()),
             ("POST", "/api/v1/subject-searches") => {

@@ -11,7 +11,7 @@ use axum::{
 use belfry_proto::{
     crypto::secret::Secret,
     id::{GroupId, Height, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
-    schema,
+    schema::{self, InformationClass, Purpose},
     stix::{marking::Tlp, object::Object, warning::Warnings},
     time::Timestamp,
 };
@@ -231,6 +231,8 @@ pub(super) struct Put {
     pub(super) pap: i32,
     /// Of the message; the first object's count.
     pub(super) conditions: Conditions,
+    /// Information class and purpose, as on the wire. Of the message; the first object's count.
+    pub(super) stated: (InformationClass, Purpose),
 }
 
 impl Put {
@@ -253,6 +255,7 @@ impl Put {
             json: None,
             pap: 0,
             conditions: Conditions::default(),
+            stated: (InformationClass::Indicator, Purpose::Detect),
         }
     }
 
@@ -473,8 +476,8 @@ impl Site {
             serial: Serial::new(1),
             message,
             created,
-            purpose: 2,
-            classes: vec![5],
+            purpose: objects[0].stated.1.into(),
+            classes: vec![objects[0].stated.0.into()],
             recipients: objects[0].recipients,
             conditions: objects[0].conditions.clone(),
             objects: rows.collect(),

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use belfry_node::{
     clock,
-    query::{Query, Readable, Scope, lookup::Wanted},
+    query::{Query, Readable, Scope, lookup},
     store::{Change, Conditions, EnvelopeRow, MessageState, ObjectRow, OpenedRows, Store},
 };
 use belfry_proto::{
@@ -163,19 +163,20 @@ async fn ask(
     is_known: bool,
     bulk: usize,
 ) -> anyhow::Result<Duration> {
-    let wanted: Vec<Wanted> =
-        (0..bulk).map(|_| Wanted { text: asked(values, is_known), kind: None }).collect();
+    let wanted: Vec<lookup::Wanted> =
+        (0..bulk).map(|_| lookup::Wanted { text: asked(values, is_known), kind: None }).collect();
     let share = bulk.div_ceil(machine::cores()).max(1);
-    let shares: Vec<Vec<Wanted>> = wanted.chunks(share).map(<[Wanted]>::to_vec).collect();
+    let shares: Vec<Vec<lookup::Wanted>> = wanted.chunks(share).map(<[lookup::Wanted]>::to_vec).collect();
     let begun = Instant::now();
     let tasks: Vec<_> = shares
         .into_iter()
         .map(|share| {
             let (query, principal) = (query.clone(), principal.clone());
+            let within = lookup::Within { groups: vec![readable], ..lookup::Within::default() };
             tokio::spawn(async move {
                 let mut found = 0;
                 for stretch in share.chunks(STRETCH) {
-                    let answers = query.lookup(&principal, &[readable], stretch.to_vec(), false).await?;
+                    let answers = query.lookup(&principal, &within, stretch.to_vec()).await?;
                     found += answers.iter().filter(|answer| answer.state == "active").count();
                 }
                 anyhow::Ok(found)

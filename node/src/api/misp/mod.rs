@@ -1,8 +1,11 @@
-//! The part of MISP's REST interface that its clients read with (MISP 2.5): PyMISP, XSOAR and what is built on them.
+//! The part of MISP's REST interface that its clients read with, and report sightings by (MISP 2.5): PyMISP, XSOAR and what
+//! is built on them.
 //!
 //! It is another window onto an export: the first profile of format `misp` that the token may have. So what these
 //! clients see passed the gate towards tools, and nothing is a MISP server's that a list is not. The key goes raw into
 //! `Authorization`, as MISP has it. A filter that is not known here is refused: ignoring it would widen the answer.
+
+pub(super) mod sightings;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -17,11 +20,16 @@ use belfry_proto::{stix::neutral, time::Timestamp};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{app::App, body, exports, problem::Problem};
+use super::{
+    app::App,
+    body,
+    exports::{self, Rendered},
+    problem::Problem,
+};
 use crate::{
     clock,
     config::{Format, value::duration},
-    query::{Entry, Principal},
+    query::{Entry, ExportView, Principal},
 };
 
 /// The version whose answers these are like.
@@ -64,9 +72,11 @@ pub(super) async fn pymisp_version() -> Json<Value> {
 }
 
 /// `GET /servers/getVersion`
-pub(super) async fn version() -> Json<Value> {
+pub(super) async fn version(Extension(principal): Extension<Principal>) -> Json<Value> {
+    let scope = principal.scope();
+    let may_sight = !scope.publish.is_empty() || !scope.draft.is_empty();
     Json(json!({
-        "version": VERSION, "pymisp_recommended_version": VERSION, "perm_sync": false, "perm_sighting": false,
+        "version": VERSION, "pymisp_recommended_version": VERSION, "perm_sync": false, "perm_sighting": may_sight,
         "perm_galaxy_editor": false, "request_encoding": [], "filter_sightings": false,
     }))
 }
@@ -95,15 +105,7 @@ pub(super) async fn search(
 ) -> Result<Response, Problem> {
     let wanted: Map<String, Value> = body::json(&headers, request).await?;
     let search = Search::read(wanted, clock::now())?;
-    let query = &app.ports.query;
-    let profile = query.exports(&principal).into_iter().find(|export| export.format == Format::Misp.as_str());
-    let profile = profile.ok_or_else(|| {
-        Problem::not_found(
-            "no-misp-export",
-            "this token may have no export of format misp; name one under [[exports]] in belfry.toml",
-        )
-    })?;
-    let rendered = app.exports.rendered(query, &principal, &profile.name).await?;
+    let (profile, rendered) = misp_profile(&app, &principal).await?;
     let format = search.format;
     // A look at every entry, of which there may be millions, is no work for a thread that serves others.
     let found = tokio::task::spawn_blocking(move || {
@@ -114,6 +116,26 @@ pub(super) async fn search(
     let mut response = ([(header::CONTENT_TYPE, format.content_type())], body).into_response();
     response.headers_mut().insert(RESULT_COUNT, HeaderValue::from(total));
     Ok(response)
+}
+
+/// The export that these clients look into.
+async fn misp_profile(app: &App, principal: &Principal) -> Result<(ExportView, Arc<Rendered>), Problem> {
+    let query = &app.ports.query;
+    let profile = query.exports(principal).into_iter().find(|export| export.format == Format::Misp.as_str());
+    let profile = profile.ok_or_else(|| {
+        Problem::not_found(
+            "no-misp-export",
+            "this token may have no export of format misp; name one under [[exports]] in belfry.toml",
+        )
+    })?;
+    let rendered = app.exports.rendered(query, principal, &profile.name).await?;
+    Ok((profile, rendered))
+}
+
+/// The UUID of an entry as an attribute, if MISP has its type.
+fn attribute_of(entry: &Entry) -> Option<Uuid> {
+    let (kind, _) = exports::misp_type(entry.observable.kind())?;
+    Some(exports::misp_id(&[b"value", kind.as_bytes(), entry.observable.value().as_bytes()]))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,7 +260,7 @@ impl Search {
         let (kind, category) = exports::misp_type(entry.observable.kind())?;
         let is_one_of = |set: &BTreeSet<String>, text: &str| set.is_empty() || set.contains(text);
         let tag = format!("tlp:{}", entry.tlp);
-        let uuid = exports::misp_id(&[b"value", kind.as_bytes(), value.as_bytes()]);
+        let uuid = attribute_of(entry)?;
         let is_wanted = neutral::is_plain(value)
             && is_one_of(&self.types, kind)
             && is_one_of(&self.categories, category)

@@ -1,0 +1,66 @@
+//! What each export list would come to by something that is only tried.
+
+use std::sync::Arc;
+
+use belfry_proto::{
+    schema::{HandlingConditions, Pap},
+    stix::bundle::Bundle,
+    time::Timestamp,
+};
+use serde_json::{Value, json};
+
+use super::{app::App, problem::Problem};
+use crate::{
+    publish::{preview::Preview, submission::Submission},
+    query::{Principal, Proposed},
+};
+
+/// What of a submission the lists look at, besides what its preview says.
+pub(super) struct Tried {
+    bundle: Vec<u8>,
+    pap: Option<Pap>,
+    handling: HandlingConditions,
+    recipients: bool,
+}
+
+impl Tried {
+    pub(super) fn of(submission: &Submission) -> Self {
+        Self {
+            bundle: submission.bundle.clone(),
+            pap: submission.pap,
+            handling: submission.handling.clone().unwrap_or_default(),
+            recipients: !submission.recipients.is_empty(),
+        }
+    }
+
+    /// Each list that the token may have: what stands in it, and what would at most.
+    pub(super) async fn reach(
+        self,
+        app: &App,
+        principal: &Principal,
+        preview: &Preview,
+    ) -> Result<Vec<Value>, Problem> {
+        let query = &app.ports.query;
+        let parsed =
+            tokio::task::spawn_blocking(move || Bundle::parse(&self.bundle).map(Bundle::into_objects));
+        let parsed = parsed.await.map_err(|error| Problem::internal(&error))?;
+        let proposed = Arc::new(Proposed {
+            group: preview.group,
+            tlp: preview.tlp,
+            pap: self.pap,
+            classes: preview.classes.clone(),
+            purpose: preview.purpose,
+            embargo_until: Timestamp::from_micros(self.handling.embargo_until),
+            terms: self.handling.terms,
+            recipients: self.recipients,
+            objects: parsed.unwrap_or_default(),
+        });
+        let mut lists = Vec::new();
+        for export in query.exports(principal) {
+            let entries = app.exports.rendered(query, principal, &export.name).await?.outline.entries;
+            let added = query.would_add(principal, &export.name, Arc::clone(&proposed)).await?;
+            lists.push(json!({ "export": export.name, "entries": entries, "would_reach": entries + added }));
+        }
+        Ok(lists)
+    }
+}

@@ -1,0 +1,309 @@
+//! Sightings, however they are reported: whose object was seen, how often, when; and never by whom, unless that is wanted.
+//!
+//! ```text
+//! value ─newest indicator of each group─▶ Sightable ─▶ sighting ─┬─ sealed to the group's stewards, who tell it
+//! STIX id ───────────────────────────────────────────▶           └─ under this member's name
+//! ```
+//!
+//! A message is signed, so its author is known to whoever opens it: a sighting that shall not name its member needs a
+//! hand between (design §8). Where the group has a steward besides this member, that is the default. A sighting says no
+//! organisation, no place and no sensor, and its times are whole hours.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::http::{HeaderMap, StatusCode};
+use belfry_proto::{
+    id::{GroupId, MemberId},
+    schema::InformationClass,
+    stix::{indicator::FOR_STEWARDS, marking::Tlp},
+    time::Timestamp,
+};
+use rand::seq::IteratorRandom as _;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{app::App, intake, problem::Problem, rest::publications::idempotency_key};
+use crate::{
+    clock,
+    publish::submission::{Accepted, Submission},
+    query::{Principal, Readable, Sightable, lookup::Wanted},
+};
+
+/// Values of one report: each is looked up.
+pub(super) const MOST: usize = 1_000;
+/// Stewards that are given one: any of them may be away.
+const STEWARDS: usize = 3;
+const HOUR: u64 = 3_600_000_000;
+/// How far ahead of this node's clock a sighting may lie.
+const AHEAD: u64 = 10 * 60 * 1_000_000;
+
+/// What is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// It was seen.
+    Seen,
+    /// It was seen, and is harmless: an opinion, which is its member's own.
+    FalsePositive,
+}
+
+/// Of what.
+pub(super) enum Of {
+    Values(Vec<Wanted>),
+    Object(String),
+}
+
+/// A report.
+pub(super) struct Report {
+    pub(super) of: Of,
+    /// Slugs; every group that the token reads and may answer to.
+    pub(super) groups: Vec<String>,
+    pub(super) said: Said,
+    pub(super) count: u64,
+    pub(super) first: Option<Timestamp>,
+    pub(super) last: Option<Timestamp>,
+    /// Whether this member stays unnamed; unset: where the group has a steward who can tell it.
+    pub(super) anonymous: Option<bool>,
+    /// Waits for a person.
+    pub(super) draft: bool,
+}
+
+impl Report {
+    /// STIX 2.1 §5.2.
+    pub(super) const MOST_COUNT: u64 = 999_999_999;
+}
+
+/// What became of it in one group.
+pub(super) struct Reported {
+    pub(super) group: GroupId,
+    pub(super) accepted: Accepted,
+    /// Sealed to stewards, who tell it without whose it is.
+    pub(super) anonymous: bool,
+    /// What was sighted, by what was asked for.
+    pub(super) sighted: Vec<(String, String)>,
+    pub(super) last: Timestamp,
+}
+
+/// What one group's message will hold.
+#[derive(Default)]
+struct Batch {
+    sighted: Vec<(String, String)>,
+    tlp: Option<Tlp>,
+    held: bool,
+}
+
+/// Reports it, a message for each group; and what is unknown there.
+pub(super) async fn report(
+    app: &Arc<App>,
+    principal: &Principal,
+    headers: &HeaderMap,
+    report: Report,
+) -> Result<(Vec<Reported>, Vec<String>), Problem> {
+    let (first, last) = times(&report, clock::now())?;
+    let groups = groups(app, principal, &report.groups)?;
+    let (batches, unknown) = batches(app, principal, groups, &report.of).await?;
+    if batches.is_empty() {
+        return Err(Problem::not_found(
+            "nothing-sighted",
+            "no indicator that this token reads, in a group it may answer to, names this",
+        ));
+    }
+    let key = idempotency_key(principal, headers)?;
+    let mut submissions = Vec::new();
+    for (group, batch) in batches {
+        let stewards = stewards(app, group, &report)?;
+        let anonymous = !stewards.is_empty();
+        let ids = batch.sighted.iter().map(|(_, id)| id.as_str());
+        let objects: Vec<Value> = match report.said {
+            Said::Seen => ids.map(|id| sighting(id, report.count, first, last, anonymous)).collect(),
+            Said::FalsePositive => ids.map(|id| opinion(id, last)).collect(),
+        };
+        let bundle =
+            json!({ "type": "bundle", "id": format!("bundle--{}", Uuid::new_v4()), "objects": objects });
+        // The objects' ids are random: what was asked for tells repetitions.
+        let origin = key.as_ref().map(|_| origin(&batch.sighted, &report));
+        let submission = Submission {
+            bundle: bundle.to_string().into_bytes(),
+            tlp: batch.tlp,
+            classes: vec![InformationClass::Indicator],
+            recipients: stewards,
+            idempotency_key: key.clone().map(|key| format!("{key}:{}", group.get())),
+            hold: batch.held || report.draft,
+            origin,
+            ..Submission::of(group, principal.name())
+        };
+        submissions.push((submission, anonymous, batch.sighted));
+    }
+    let place = intake::place(app, headers)?;
+    let publish = Arc::clone(&app.ports.publish);
+    let reported = place
+        .during(async move {
+            let mut reported = Vec::new();
+            for (submission, anonymous, sighted) in submissions {
+                let group = submission.group;
+                let accepted = publish.submit(submission).await?;
+                reported.push(Reported { group, accepted, anonymous, sighted, last });
+            }
+            Ok(reported)
+        })
+        .await?;
+    Ok((reported, unknown))
+}
+
+/// Groups that the token reads and may answer to; named ones have to be.
+fn groups(app: &App, principal: &Principal, named: &[String]) -> Result<Vec<Readable>, Problem> {
+    let query = &app.ports.query;
+    if named.is_empty() {
+        let mut all = query.all_readable(principal);
+        all.retain(|group| query.draftable(principal, &query.slug(group.group())).is_ok());
+        return Ok(all);
+    }
+    let allowed = named.iter().map(|name| {
+        query.draftable(principal, name)?;
+        query.readable(principal, name)
+    });
+    Ok(allowed.collect::<Result<_, _>>()?)
+}
+
+/// What is sighted, a batch a group, and what is unknown in all of them.
+async fn batches(
+    app: &App,
+    principal: &Principal,
+    groups: Vec<Readable>,
+    of: &Of,
+) -> Result<(BTreeMap<GroupId, Batch>, Vec<String>), Problem> {
+    let query = &app.ports.query;
+    let mut found: Vec<(String, Vec<Sightable>)> = Vec::new();
+    match of {
+        Of::Values(values) => {
+            for wanted in values {
+                let sightable = query.sightable(principal, groups.clone(), wanted.clone()).await?;
+                found.push((wanted.text.clone(), sightable));
+            }
+        }
+        Of::Object(id) => {
+            found.push((id.clone(), query.sightable_object(principal, groups, id.clone()).await?));
+        }
+    }
+    let mut unknown = Vec::new();
+    let mut batches: BTreeMap<GroupId, Batch> = BTreeMap::new();
+    for (asked, sightable) in found {
+        if sightable.is_empty() {
+            unknown.push(asked);
+            continue;
+        }
+        for Sightable { group, id, tlp } in sightable {
+            let batch = batches.entry(group).or_default();
+            // Two values of one indicator are one sighting of it.
+            if batch.sighted.iter().all(|(_, known)| *known != id) {
+                batch.sighted.push((asked.clone(), id));
+                batch.tlp = batch.tlp.max(Some(tlp));
+            }
+        }
+    }
+    for (group, batch) in &mut batches {
+        batch.held = query.draftable(principal, &query.slug(*group))?.is_held();
+    }
+    Ok((batches, unknown))
+}
+
+/// Who tells it for this member; nobody, if it goes out under its own name.
+fn stewards(app: &App, group: GroupId, report: &Report) -> Result<Vec<MemberId>, Problem> {
+    let query = &app.ports.query;
+    let may_be = report.said == Said::Seen && report.anonymous != Some(false);
+    let stewards = if may_be { query.other_stewards(group) } else { Vec::new() };
+    if stewards.is_empty() && report.anonymous == Some(true) {
+        return Err(match report.said {
+            Said::Seen => Problem::new(
+                StatusCode::CONFLICT,
+                "no-steward",
+                format!("nobody else is a steward of `{}`, who could tell it unnamed", query.slug(group)),
+            ),
+            Said::FalsePositive => {
+                Problem::unprocessable("never-anonymous", "an opinion is its member's own and names it")
+            }
+        });
+    }
+    Ok(stewards.into_iter().sample(&mut rand::rng(), STEWARDS))
+}
+
+fn times(report: &Report, now: Timestamp) -> Result<(Timestamp, Timestamp), Problem> {
+    let last = report.last.unwrap_or_else(|| report.first.unwrap_or(now).max(now));
+    let first = report.first.unwrap_or(last);
+    if first > last {
+        return Err(Problem::unprocessable("bad-times", "`first_seen` is after `last_seen`"));
+    }
+    if last.as_micros() > now.as_micros().saturating_add(AHEAD) {
+        return Err(Problem::unprocessable("bad-times", "`last_seen` is still to come"));
+    }
+    // To the minute it would tell who it was by whom it may have happened to.
+    let hour = |at: Timestamp| Timestamp::from_micros(at.as_micros() / HOUR * HOUR);
+    Ok((hour(first), hour(last)))
+}
+
+fn sighting(of: &str, count: u64, first: Timestamp, last: Timestamp, anonymous: bool) -> Value {
+    let mut sighting = json!({
+        "type": "sighting", "spec_version": "2.1", "id": format!("sighting--{}", Uuid::new_v4()),
+        "created": last.to_string(), "modified": last.to_string(), "first_seen": first.to_string(),
+        "last_seen": last.to_string(), "count": count, "sighting_of_ref": of,
+    });
+    if anonymous && let Value::Object(members) = &mut sighting {
+        members.insert("labels".to_owned(), json!([FOR_STEWARDS]));
+    }
+    sighting
+}
+
+fn opinion(on: &str, at: Timestamp) -> Value {
+    json!({
+        "type": "opinion", "spec_version": "2.1", "id": format!("opinion--{}", Uuid::new_v4()),
+        "created": at.to_string(), "modified": at.to_string(), "opinion": "disagree", "object_refs": [on],
+    })
+}
+
+fn origin(sighted: &[(String, String)], report: &Report) -> [u8; 32] {
+    let said = json!({
+        "sighted": sighted, "said": format!("{:?}", report.said), "count": report.count,
+        "first": report.first, "last": report.last, "anonymous": report.anonymous,
+    });
+    *blake3::hash(said.to_string().as_bytes()).as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(first: Option<u64>, last: Option<u64>) -> Report {
+        Report {
+            of: Of::Object(String::new()),
+            groups: Vec::new(),
+            said: Said::Seen,
+            count: 1,
+            first: first.map(Timestamp::from_micros),
+            last: last.map(Timestamp::from_micros),
+            anonymous: None,
+            draft: false,
+        }
+    }
+
+    #[test]
+    fn times_are_whole_hours_in_order_and_not_to_come() {
+        let now = Timestamp::from_micros(100 * HOUR + 7);
+        let hours =
+            |report: Report| times(&report, now).map(|(a, b)| (a.as_micros() / HOUR, b.as_micros() / HOUR));
+        assert_eq!(hours(of(None, None)).ok(), Some((100, 100)));
+        assert_eq!(hours(of(Some(3 * HOUR + 1), Some(5 * HOUR + 2))).ok(), Some((3, 5)));
+        assert_eq!(hours(of(Some(3 * HOUR), None)).ok(), Some((3, 100)));
+        assert!(hours(of(Some(5), Some(4))).is_err());
+        assert!(hours(of(None, Some(102 * HOUR))).is_err());
+    }
+
+    #[test]
+    fn a_sighting_says_what_and_when_and_nobody() {
+        let at = Timestamp::from_micros(HOUR);
+        let sighting = sighting("indicator--1", 3, at, at, true);
+        let known = ["type", "spec_version", "id", "created", "modified", "first_seen", "last_seen", "count"];
+        let mut rest: Vec<&String> =
+            sighting.as_object().unwrap().keys().filter(|name| !known.contains(&name.as_str())).collect();
+        rest.sort();
+        assert_eq!(rest, ["labels", "sighting_of_ref"]);
+    }
+}

@@ -1,0 +1,194 @@
+//! Sightings, reported by REST and as MISP's clients do: unnamed where somebody can tell them, and never with who or where.
+
+use belfry_proto::stix::{marking::Tlp, object::Object};
+use serde_json::{Value, json};
+
+use super::{
+    coalition::{CIDR, CLOUD, OTHER},
+    site::{Answer, Put, Site, nothing, only, post},
+};
+use crate::query::Scope;
+
+const JSON: &str = "application/json";
+const ADDRESS: &str = "45.155.9.9";
+
+fn indicator(n: u32) -> Put {
+    Put::pattern(n, &format!("[ipv4-addr:value = '{ADDRESS}']"), &json!({}))
+}
+
+impl Site {
+    async fn sight(&self, token: &str, report: Value) -> Answer {
+        self.send(post(token, "/api/v1/sightings", JSON, report.to_string())).await
+    }
+
+    /// The objects of every draft that waits to be sealed or released, with its submitter.
+    async fn drafted(&self, publication: &Value) -> Vec<Value> {
+        let id = publication.as_str().unwrap().parse().unwrap();
+        let draft = self.store.draft(id).unwrap().unwrap();
+        let parsed = draft.parts.iter().map(|part| belfry_proto::envelope::payload::parse(part).unwrap());
+        let objects = parsed.flat_map(|publication| publication.objects);
+        objects.map(|object: Object| serde_json::from_slice(object.raw()).unwrap()).collect()
+    }
+}
+
+fn agent() -> Scope {
+    Scope { read: only(&[CIDR]), publish: only(&[CIDR]), ..nothing() }
+}
+
+#[tokio::test]
+async fn a_sighting_says_what_was_seen_and_neither_who_nor_where() {
+    let site = Site::new().await;
+    let token = site.token("ids", agent()).await;
+    site.put(&[indicator(1).by(OTHER), indicator(2).tlp(Tlp::Green).by(OTHER)]).await;
+    let report = json!({ "values": ["45[.]155[.]9[.]9", "unknown.example"], "count": 7 });
+    let answer = site.sight(&token, report).await;
+    assert_eq!(answer.status, 202, "{}", String::from_utf8_lossy(&answer.body));
+    let told = answer.json();
+    assert_eq!(told["unknown"], json!(["unknown.example"]));
+    let reported = &told["reported"][0];
+    // Nobody else is a steward here, so it goes out under this member's name, and says so.
+    assert_eq!((&reported["anonymous"], &reported["named_to"]), (&json!(false), &json!("group")));
+    assert_eq!((&reported["tlp"], &reported["held"]), (&json!("green"), &json!(false)));
+    let objects = site.drafted(&reported["publication"]).await;
+    assert_eq!(objects.len(), 1);
+    assert_eq!((&objects[0]["type"], &objects[0]["count"]), (&json!("sighting"), &json!(7)));
+    assert_eq!(objects[0]["sighting_of_ref"], indicator(2).id, "of the newest");
+    for name in ["created_by_ref", "where_sighted_refs", "observed_data_refs", "description"] {
+        assert!(objects[0].get(name).is_none(), "{name}: {}", objects[0]);
+    }
+}
+
+#[tokio::test]
+async fn who_must_stay_unnamed_is_not_named_for_want_of_a_steward() {
+    let site = Site::new().await;
+    let token = site.token("ids", agent()).await;
+    site.put(&[indicator(1)]).await;
+    let refused = site.sight(&token, json!({ "values": [ADDRESS], "anonymous": true })).await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (409, "no-steward"));
+    let opinion = json!({ "values": [ADDRESS], "anonymous": true, "false_positive": true });
+    assert_eq!(site.sight(&token, opinion).await.code(), "never-anonymous");
+    assert_eq!(site.store.queued(10).unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_report_has_the_rights_of_its_token() {
+    let site = Site::new().await;
+    site.put(&[indicator(1), Put { group: CLOUD, ..indicator(2) }, indicator(3).tlp(Tlp::AmberStrict)]).await;
+    let drafts = Scope { read: only(&[CIDR]), draft: only(&[CIDR]), ..nothing() };
+    let drafting = site.token("sensor", drafts).await;
+    let held = site.sight(&drafting, json!({ "values": [ADDRESS] })).await.json();
+    assert_eq!(held["reported"][0]["held"], true);
+    // One that may not read what is sighted learns nothing of it, and one that may not answer there cannot.
+    let blind = site.token("blind", Scope { publish: only(&[CIDR]), ..nothing() }).await;
+    let reader = site.token("reading", Scope { read: only(&[CIDR]), ..nothing() }).await;
+    assert_eq!(site.sight(&blind, json!({ "values": [ADDRESS] })).await.code(), "nothing-sighted");
+    assert_eq!(site.sight(&reader, json!({ "values": [ADDRESS] })).await.status, 403);
+    let low = site.token("low", Scope { ceiling: Tlp::Amber, ..agent() }).await;
+    let objects = site.sight(&low, json!({ "object": indicator(3).id })).await;
+    assert_eq!(objects.code(), "nothing-sighted");
+    let elsewhere = site.sight(&low, json!({ "values": [ADDRESS], "groups": ["cloud-security"] })).await;
+    assert_eq!(elsewhere.status, 403);
+    for wrong in [
+        json!({}),
+        json!({ "values": [] }),
+        json!({ "values": [ADDRESS], "object": "x" }),
+        json!({ "values": [ADDRESS], "count": 0 }),
+        json!({ "values": [ADDRESS], "source": "IDS" }),
+        json!({ "values": [ADDRESS], "last_seen": "2999-01-01T00:00:00Z" }),
+    ] {
+        let answer = site.sight(&low, wrong.clone()).await;
+        assert!(answer.status.is_client_error(), "{wrong}: {}", answer.status);
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_report_under_its_key_is_one() {
+    let site = Site::new().await;
+    let token = site.token("ids", agent()).await;
+    site.put(&[indicator(1)]).await;
+    let last = crate::clock::now();
+    let mut told = Vec::new();
+    for count in [1, 1, 2] {
+        let report = json!({ "values": [ADDRESS], "count": count, "last_seen": last });
+        let mut request = post(&token, "/api/v1/sightings", JSON, report.to_string());
+        request.headers_mut().insert("idempotency-key", "case-1".parse().unwrap());
+        told.push(site.send(request).await);
+    }
+    let publication = |answer: &Answer| answer.json()["reported"][0]["publication"].clone();
+    assert_eq!(publication(&told[0]), publication(&told[1]));
+    assert_eq!(told[1].json()["reported"][0]["duplicate"], true);
+    assert_eq!(told[2].status, 409);
+}
+
+#[tokio::test]
+async fn what_is_sealed_to_some_or_taken_back_is_nothing_to_speak_of() {
+    let site = Site::new().await;
+    let token = site.token("ids", agent()).await;
+    site.put(&[
+        Put { recipients: true, ..indicator(1) },
+        Put::pattern(2, &format!("[ipv4-addr:value = '{ADDRESS}']"), &json!({ "revoked": true })),
+        Put::json(json!({ "type": "ipv4-addr", "id": "ipv4-addr--00000000-0000-4000-8000-000000000003", "value": ADDRESS })),
+    ])
+    .await;
+    assert_eq!(site.sight(&token, json!({ "values": [ADDRESS] })).await.code(), "nothing-sighted");
+    let observable = "ipv4-addr--00000000-0000-4000-8000-000000000003";
+    assert_eq!(site.sight(&token, json!({ "object": observable })).await.code(), "nothing-sighted");
+}
+
+/// Sealed to stewards, it is theirs to tell: counted once, when they have.
+#[tokio::test]
+async fn a_sighting_that_waits_for_a_steward_counts_for_nobody() {
+    let site = Site::new().await;
+    let token = site.reader().await;
+    let sighting = |n: u32, labels: Value| {
+        Put::json(json!({
+            "type": "sighting", "spec_version": "2.1", "id": format!("sighting--00000000-0000-4000-8000-{n:012x}"),
+            "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z",
+            "sighting_of_ref": indicator(1).id, "count": 3, "labels": labels,
+        }))
+    };
+    let sealed = Put { recipients: true, ..sighting(1, json!(["for-stewards-to-tell"])) };
+    site.put(&[indicator(1), sealed, sighting(2, json!(["for-stewards-to-tell"]))]).await;
+    let question = json!({ "values": [ADDRESS] }).to_string();
+    let found = site.send(post(&token, "/api/v1/lookup", JSON, question)).await.ok();
+    assert_eq!(found["results"][0]["sightings"]["count"], 3, "{found}");
+}
+
+#[tokio::test]
+async fn misp_reports_values_and_attributes_and_its_source_stays_here() {
+    let site = Site::new().await;
+    let token = site.token("ids", agent()).await;
+    site.put(&[indicator(1)]).await;
+    let add = |path: &'static str, body: Value| site.send(post(&token, path, JSON, body.to_string()));
+    let found = add("/attributes/restSearch", json!({})).await.ok();
+    let attribute = found["response"]["Attribute"][0].clone();
+    for (body, kind) in [
+        (json!({ "value": ADDRESS, "source": "IDS of the bank", "type": "0" }), "sighting"),
+        (json!({ "values": [ADDRESS] }), "sighting"),
+        (json!({ "id": attribute["id"] }), "sighting"),
+        (json!({ "uuid": attribute["uuid"], "type": 1 }), "opinion"),
+    ] {
+        let answer = add("/sightings/add", body.clone()).await.ok();
+        assert_eq!(answer["message"], "1 sighted", "{body}");
+        let id = answer["Sighting"]["uuid"].as_str().unwrap().to_owned();
+        let queued = site.store.queued(100).unwrap();
+        let draft = queued.last().unwrap();
+        let objects = site.drafted(&json!(draft.to_string())).await;
+        assert_eq!((&objects[0]["type"], objects.len()), (&json!(kind), 1), "{body}");
+        assert_eq!(objects[0]["id"], format!("{kind}--{id}"));
+        assert!(!objects[0].to_string().contains("bank"), "{}", objects[0]);
+    }
+    for id in [&attribute["id"], &attribute["uuid"]] {
+        let path = format!("/sightings/add/{}", id.as_str().unwrap());
+        let answer = site.send(post(&token, &path, JSON, "{}")).await.ok();
+        assert_eq!(answer["Sighting"]["type"], "0");
+    }
+    for (body, code) in [
+        (json!({ "value": "unknown.example" }), "nothing-sighted"),
+        (json!({ "id": "4711" }), "unknown-attribute"),
+        (json!({ "value": ADDRESS, "type": "2" }), "bad-filter"),
+        (json!({}), "bad-filter"),
+    ] {
+        assert_eq!(add("/sightings/add", body.clone()).await.code(), code, "{body}");
+    }
+}

@@ -219,7 +219,7 @@ async fn settled(site: &Site) {
 async fn wherever_it_stops_each_is_a_draft_or_its_messages_and_then_goes_out_once() {
     for stop in 0.. {
         let (_, _, site) = alone(&[CIDR]).await;
-        let drafts = submitted(&publisher(&site), 40).await;
+        let drafts = submitted(&publisher(&site), 20).await;
         let done = {
             let mut stopped = flusher(&site);
             let mut flush = pin!(stopped.flush_queued());
@@ -252,7 +252,7 @@ async fn whenever_the_admin_log_moves_each_goes_out_once_and_what_was_sealed_bef
     let mut was_sealed_again = false;
     for moves in 0.. {
         let (mut coalition, alice, site) = alone(&[CIDR]).await;
-        let drafts = submitted(&publisher(&site), 40).await;
+        let drafts = submitted(&publisher(&site), 20).await;
         let mut flusher = flusher(&site);
         let before = coalition.roster.version().height;
         let done = {
@@ -275,7 +275,7 @@ async fn whenever_the_admin_log_moves_each_goes_out_once_and_what_was_sealed_bef
         for log in site.store.logs(CIDR).unwrap() {
             flushed.push(log.height.get());
         }
-        assert_eq!(flushed.iter().sum::<u64>(), 40, "{flushed:?}");
+        assert_eq!(flushed.iter().sum::<u64>(), 20, "{flushed:?}");
         for draft in &drafts {
             assert_eq!(row(&site, *draft).state, DraftState::Flushed);
         }

@@ -121,13 +121,24 @@ impl Notices {
     pub async fn recv(&mut self) -> Option<Notice> {
         match self.notices.recv().await {
             Ok(notice) => Some(notice),
-            Err(broadcast::error::RecvError::Lagged(lost)) => {
-                tracing::debug!(lost, "a subscriber missed {lost} notices");
-                let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                Some(Notice::Missed { ready })
-            }
+            Err(broadcast::error::RecvError::Lagged(lost)) => Some(self.missed(lost)),
             Err(broadcast::error::RecvError::Closed) => None,
         }
+    }
+
+    /// The next notice, if one is there.
+    pub fn at_hand(&mut self) -> Option<Notice> {
+        match self.notices.try_recv() {
+            Ok(notice) => Some(notice),
+            Err(broadcast::error::TryRecvError::Lagged(lost)) => Some(self.missed(lost)),
+            Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => None,
+        }
+    }
+
+    fn missed(&self, lost: u64) -> Notice {
+        tracing::debug!(lost, "a subscriber missed {lost} notices");
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Notice::Missed { ready }
     }
 }
 

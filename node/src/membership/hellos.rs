@@ -38,7 +38,7 @@ pub struct Hellos {
 }
 
 impl Hellos {
-    pub(super) fn new(times: GateTimes) -> Self {
+    pub(crate) fn new(times: GateTimes) -> Self {
         Self {
             answered: 0,
             company: Company::new(times),

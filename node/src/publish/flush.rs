@@ -1,9 +1,14 @@
 //! From durable draft to signed messages.
 //!
-//! Sequence numbers, keys, roster and signature are assigned here and nowhere else, one draft at a time,
-//! so a crash between any two lines leaves either a draft or its messages, never half of them.
+//! Sequence numbers, keys, roster and signature are assigned here and nowhere else, by one task, and a draft's
+//! messages and its new state are one change to the store: a crash between any two lines leaves either a draft or its
+//! messages, never half of them. Drafts that wait together go together ([`super::batch`]).
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
@@ -17,9 +22,10 @@ use belfry_proto::{
 use tokio::sync::watch;
 
 use super::{
+    batch::{Batch, Flushing, Sealing, Waiting},
     key::{self, ActiveKey},
     push::Failures,
-    seal::{self, Sealed},
+    seal,
     straight::{self, Arriving, Desk},
 };
 use crate::{
@@ -29,7 +35,7 @@ use crate::{
     membership::{Freshness, Gate, Hellos, LogWatch},
     network::Network,
     roster::LiveRoster,
-    store::{Change, DraftState, Store},
+    store::{Answer, Change, DraftRow, Prepared, Store},
 };
 
 /// How often queued drafts are looked at without a notice.
@@ -38,8 +44,6 @@ const SWEEP: Duration = Duration::from_secs(2);
 const BURST: usize = 16;
 /// The pause after a burst.
 const PAUSE: Duration = Duration::from_millis(40);
-/// Drafts flushed in one go.
-const AT_ONCE: usize = 64;
 
 /// Why drafts wait. Shown in status, never fatal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,6 +95,22 @@ pub enum Hold {
 pub(super) fn is_stopped(roster: &Roster, member: MemberId, now: Timestamp) -> bool {
     let overdue = roster.overdue(member, roster.charter(), now);
     matches!(overdue, Some(AcceptancePolicy::StopPublishing | AcceptancePolicy::Suspend))
+}
+
+/// What notices give to do.
+#[derive(Clone, Copy, Default)]
+struct Todo {
+    /// Keys that few hold.
+    push: bool,
+    /// Drafts.
+    flush: bool,
+}
+
+impl std::ops::BitOrAssign for Todo {
+    fn bitor_assign(&mut self, other: Self) {
+        self.push |= other.push;
+        self.flush |= other.flush;
+    }
 }
 
 /// The flushing half of the publish use-case.
@@ -157,52 +177,104 @@ impl Flusher {
         let mut notices = self.feed.subscribe();
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut more = false;
         loop {
             tokio::select! {
                 // What was acknowledged as a draft goes before what comes after it.
                 biased;
-                notice = notices.recv() => match notice {
-                    Some(Notice::DraftQueued) => self.flush_queued().await,
-                    Some(Notice::PeerReady(peer)) => {
-                        self.ready.insert(peer);
-                        self.push_unshared().await;
-                        self.flush_queued().await;
+                notice = notices.recv() => {
+                    let Some(notice) = notice else { return };
+                    let mut todo = self.heed(notice);
+                    // A hundred submissions at once are one look at the queue.
+                    while let Some(notice) = notices.at_hand() {
+                        todo |= self.heed(notice);
                     }
-                    Some(Notice::PeerGone(peer)) => { self.ready.remove(&peer); }
-                    Some(Notice::Missed { ready }) => {
-                        self.ready = ready;
-                        self.push_unshared().await;
-                        self.flush_queued().await;
+                    if todo.push || todo.flush {
+                        self.arriving.leave();
                     }
-                    Some(_) => {}
-                    None => return,
-                },
-                _ = sweep.tick() => {
-                    self.push_unshared().await;
-                    self.flush_queued().await;
+                    if todo.push {
+                        self.push_unshared().await;
+                    }
+                    if todo.flush {
+                        more = self.flush_queued().await;
+                    }
                 }
+                _ = sweep.tick() => {
+                    self.arriving.leave();
+                    self.push_unshared().await;
+                    more = self.flush_queued().await;
+                }
+                () = std::future::ready(()), if more => more = self.flush_queued().await,
                 Some(taken) = self.arriving.next() => self.go_straight(taken).await,
             }
         }
     }
 
-    async fn flush_queued(&mut self) {
-        let drafts = match self.store.queued(AT_ONCE) {
-            Ok(drafts) => drafts,
+    /// Takes up who is here, and tells what a notice gives to do.
+    fn heed(&mut self, notice: Notice) -> Todo {
+        match notice {
+            Notice::DraftQueued => Todo { push: false, flush: true },
+            Notice::PeerReady(peer) => {
+                self.ready.insert(peer);
+                Todo { push: true, flush: true }
+            }
+            Notice::PeerGone(peer) => {
+                self.ready.remove(&peer);
+                Todo::default()
+            }
+            Notice::Missed { ready } => {
+                self.ready = ready;
+                Todo { push: true, flush: true }
+            }
+            _ => Todo::default(),
+        }
+    }
+
+    /// Publishes the oldest drafts, as many as fit at once. Whether more may be published now.
+    async fn flush_queued(&mut self) -> bool {
+        match self.store.queued(1) {
+            Ok(queued) if queued.is_empty() => {
+                self.tell(None);
+                return false;
+            }
+            Ok(_) => {}
             Err(error) => {
                 tracing::error!("drafts cannot be read: {error}");
-                return;
+                return false;
             }
+        }
+        if self.is_held() {
+            return false;
+        }
+        let store = self.store.clone();
+        let waiting = match tokio::task::spawn_blocking(move || Waiting::read(&store)).await {
+            Ok(Ok(waiting)) => waiting,
+            Ok(Err(error)) => {
+                tracing::error!("drafts cannot be read: {error}");
+                return false;
+            }
+            Err(_) => return false,
         };
-        if drafts.is_empty() {
-            self.tell(None);
-        }
-        for draft in drafts {
+        let (mut is_moving, mut is_texts) = (false, false);
+        for (group, mut drafts) in waiting.groups {
             if self.is_held() {
-                return;
+                return false;
             }
-            self.flush(draft).await;
+            let roster = self.roster.snapshot();
+            // It would belong into no log. What was accepted before the charter's date waits; what takes back goes out.
+            if is_stopped(&roster, self.identity.member, clock::now()) {
+                let before = drafts.len();
+                drafts.retain(|draft| draft.parts.is_empty());
+                is_texts |= drafts.len() < before;
+            }
+            if !drafts.is_empty() {
+                is_moving |= self.flush(&roster, group, drafts).await;
+            }
         }
+        if is_texts {
+            self.tell(Some(Hold::Texts));
+        }
+        is_moving && waiting.more
     }
 
     /// Whether sealing has to wait, which is told.
@@ -252,63 +324,71 @@ impl Flusher {
         None
     }
 
-    /// Seals, makes durable and gossips one draft. What comes between leaves it queued.
-    async fn flush(&mut self, publication: PublicationId) {
-        let draft = match self.store.draft(publication) {
-            Ok(Some(draft)) if draft.state == DraftState::Queued => draft,
-            Ok(_) => return,
-            Err(error) => {
-                tracing::error!(%publication, "draft cannot be read: {error}");
-                return;
-            }
-        };
-        let roster = self.roster.snapshot();
+    /// Seals, makes durable and gossips drafts of one group, in their order. What comes between leaves them queued.
+    /// Whether anything became of any of them.
+    async fn flush(&mut self, roster: &Arc<Roster>, group: GroupId, drafts: Vec<DraftRow>) -> bool {
         let known = self.hellos.borrow().own_logs.clone();
-        let now = clock::now();
-        // It would belong into no log. What was accepted before the charter's date waits; what takes back goes out.
-        if !draft.parts.is_empty() && is_stopped(&roster, self.identity.member, now) {
-            return self.tell(Some(Hold::Texts));
-        }
-        let position = match seal::position(&self.store, &self.identity, &roster, draft.group, &known, now) {
+        let position = match seal::position(&self.store, &self.identity, roster, group, &known, clock::now())
+        {
             Ok(position) => position,
-            Err(error) => return self.fail(publication, &error.to_string()).await,
-        };
-        let key = if draft.audience == Audience::Recipients || draft.parts.is_empty() {
-            None
-        } else {
-            match self.usable_key(&roster, draft.group, draft.audience, &position).await {
-                Ok(key) => Some(key),
-                Err(error) => {
-                    tracing::error!(%publication, "no content key could be made durable: {error}");
-                    return;
-                }
+            Err(error) => {
+                let error = error.to_string();
+                let refused = drafts.iter().map(|draft| refusal(&self.store, draft.publication, &error));
+                return self.commit(refused.collect()).await.is_some();
             }
         };
-        let group = draft.group;
-        let (identity, sealing) = (Arc::clone(&self.identity), Arc::clone(&roster));
-        let sealed = tokio::task::spawn_blocking(move || {
-            seal::seal_draft(&draft, position, key.as_ref(), &identity, &sealing, clock::now())
-        })
-        .await;
-        let Sealed { rows, gossip } = match sealed {
-            Ok(Ok(sealed)) => sealed,
-            Ok(Err(error)) => return self.fail(publication, &error.to_string()).await,
-            Err(panicked) => return self.fail(publication, &panicked.to_string()).await,
+        let keyed = drafts.iter().filter(|draft| !draft.parts.is_empty()).map(|draft| draft.audience);
+        let mut keys = BTreeMap::new();
+        for audience in keyed.filter(|audience| *audience != Audience::Recipients).collect::<BTreeSet<_>>() {
+            match self.usable_key(roster, group, audience, &position).await {
+                Ok(key) => keys.insert(audience, key),
+                Err(error) => {
+                    tracing::error!(group = group.get(), "no content key could be made durable: {error}");
+                    return false;
+                }
+            };
+        }
+        let (store, identity) = (self.store.clone(), Arc::clone(&self.identity));
+        let sealing = Sealing { store, identity, roster: Arc::clone(roster), straight: false };
+        let Some(Batch { sealed, refused }) = sealing.seal(drafts, position, keys).await else {
+            return false;
         };
         if self.roster.snapshot().version() != roster.version() {
             // The admin log moved while we sealed: a reader may be gone. Seal again under what holds now.
-            return self.feed.notify(Notice::DraftQueued);
+            self.feed.notify(Notice::DraftQueued);
+            return false;
         }
         // Keys were made and pushed meanwhile: what opened the gate may be a while ago.
         if self.is_held() {
-            return;
+            return false;
         }
-        if let Err(error) = self.store.commit(Change::Flushed { publication, envelopes: rows }).await {
-            tracing::error!(%publication, "messages could not be made durable, so they were not sent: {error}");
-            return;
+        let mut changes = Vec::with_capacity(sealed.len() + refused.len());
+        let mut messages = Vec::with_capacity(sealed.len());
+        for Flushing { publication, change, gossip } in sealed {
+            changes.push(change);
+            messages.push((publication, gossip));
         }
-        tracing::info!(%publication, group = group.get(), messages = gossip.len(), "published {publication}");
-        self.gossip(group, gossip).await;
+        for (publication, error) in refused {
+            changes.push(refusal(&self.store, publication, &error.to_string()));
+        }
+        let Some(answers) = self.commit(changes).await else { return false };
+        let is_moving = answers.iter().any(Result::is_ok);
+        // The answers behind those to messages are to refusals.
+        for ((publication, gossip), answer) in messages.into_iter().zip(answers) {
+            if let Err(error) = answer {
+                tracing::error!(%publication, "messages could not be made durable, so they were not sent: {error}");
+                continue;
+            }
+            tracing::info!(%publication, group = group.get(), messages = gossip.len(), "published {publication}");
+            self.gossip(group, gossip).await;
+        }
+        is_moving
+    }
+
+    /// Makes changes durable, in their order and in one synced write if they fit: an answer to each.
+    async fn commit(&self, changes: Vec<Prepared>) -> Option<Vec<Answer>> {
+        let answers = async { self.store.enqueue(changes).await?.durable().await };
+        answers.await.map_err(|error| tracing::error!("drafts stay queued: {error}")).ok()
     }
 
     async fn gossip(&self, group: GroupId, messages: Vec<Vec<u8>>) {
@@ -320,14 +400,6 @@ impl Flusher {
                 // Durable already; whoever connects next gets it by sync.
                 tracing::debug!(group = group.get(), "not gossiped: {error}");
             }
-        }
-    }
-
-    async fn fail(&self, publication: PublicationId, error: &str) {
-        tracing::warn!(%publication, "publication refused at flush: {error}");
-        let change = Change::DraftFailed { publication, error: error.to_owned() };
-        if let Err(error) = self.store.commit(change).await {
-            tracing::error!(%publication, "its failure could not be recorded: {error}");
         }
     }
 
@@ -360,3 +432,12 @@ impl Flusher {
         Ok(content)
     }
 }
+
+/// The end of a draft that never becomes messages.
+fn refusal(store: &Store, publication: PublicationId, error: &str) -> Prepared {
+    tracing::warn!(%publication, "publication refused at flush: {error}");
+    store.prepare(Change::DraftFailed { publication, error: error.to_owned() })
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,15 +5,17 @@
 //! file:    somebody's file ─▶ a submission
 //! preview: the same up to the guards, told and kept nowhere
 //! withdraw: what is named ─▶ messages ─▶ checks ─▶ a draft like any other
-//! flush:  draft ─▶ key usable? else new key, durable, pushed ─▶ position in our log ─▶ seal, sign
-//!               ─▶ store (messages + status, one batch) ─▶ feed, gossip
-//! straight: what is small, while nothing waits: both in one write
+//! flush:  drafts ─▶ key usable? else new key, durable, pushed ─▶ position in our log ─▶ batch
+//!                ─▶ store (messages + states, one synced write) ─▶ feed, gossip
+//! batch:   drafts of a group ─▶ read ─▶ seal, sign ─▶ rows
+//! straight: what is small, while nothing waits: drafts and messages in one write
 //! holders: who waits for it asks readers how far they are
 //! ```
 //!
-//! An acknowledged publish survives a crash at any line: until the one batch of `flush` it is a draft,
+//! An acknowledged publish survives a crash at any line: until the one write of `flush` it is a draft,
 //! after it the messages are there and sync carries them even if gossip never did.
 
+mod batch;
 mod behalf;
 pub mod drafts;
 pub mod file;

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use belfry_proto::{
     crypto::hpke::KemPublic,
     envelope::{
-        self, Author, AuthorError, ContentKey, Draft, Position, RecipientContext, RecipientsError, SealWith,
-        Withdrawal, seal_block, seal_message,
+        self, Author, AuthorError, ContentKey, Decoded, Draft, Position, Publication, RecipientContext,
+        RecipientsError, SealWith, Withdrawal, payload, seal_block, seal_message,
     },
     id::{GroupId, LogId, MemberId, MessageId, Sequence},
     limits::{MAX_LOGS_PER_CERTIFICATE, MAX_TARGETS},
-    schema::Audience,
+    schema::{Audience, Role},
     time::Timestamp,
     trust::roster::{CutStatus, Roster},
 };
@@ -48,8 +48,12 @@ pub(super) enum SealError {
         "this node's certificate is no longer a steward's of the group: it cannot publish on behalf of another member"
     )]
     NotASteward,
-    #[error("what was sealed does not open again: {0}")]
+    #[error("readers would refuse what it says: {0}")]
     Reopen(String),
+    #[error("no content key is at hand")]
+    NoKey,
+    #[error("this node has a fault: see its log for a panic, and report it")]
+    Panicked,
 }
 
 /// Where the next message goes: on after our newest log, or at the start of a new one if this database did
@@ -125,15 +129,35 @@ pub(super) fn position(
     })
 }
 
-/// Seals every part of a draft in order. Nothing is durable yet.
-pub(super) fn seal_draft(
+/// What a draft says, part by part.
+pub(super) fn contents(
+    draft: &DraftRow,
+    identity: &Identity,
+    roster: &Roster,
+) -> Result<Vec<Publication>, SealError> {
+    let parsed = draft.parts.iter().map(|part| payload::parse(part));
+    let parts: Vec<Publication> =
+        parsed.collect::<Result<_, _>>().map_err(|error| SealError::Reopen(error.to_string()))?;
+    // What only moves because the rest of its message is taken back goes out in any case.
+    let is_on_behalf = draft.withdraws.is_none() && parts.iter().any(|part| part.on_behalf);
+    if is_on_behalf {
+        let role = roster.role_at(identity.serial, draft.group, roster.version().height);
+        if role != Some(Role::Steward) {
+            return Err(SealError::NotASteward);
+        }
+    }
+    Ok(parts)
+}
+
+/// Seals and signs a draft's messages in order; also the place behind them.
+pub(super) fn sign(
     draft: &DraftRow,
     mut position: Position,
     key: Option<&ContentKey>,
     identity: &Identity,
     roster: &Roster,
     now: Timestamp,
-) -> Result<Sealed, SealError> {
+) -> Result<(Vec<Decoded>, Position), SealError> {
     let certificate = roster.certificate(identity.serial).ok_or(SealError::NoCertificate)?;
     let author = Author {
         coalition: roster.coalition(),
@@ -142,15 +166,20 @@ pub(super) fn seal_draft(
         roster: roster.version(),
     };
     let log = envelope::log_id(author.coalition, draft.group, certificate, &position.instance);
+    let kems = match (draft.audience, draft.parts.is_empty()) {
+        (Audience::Recipients, false) => recipient_keys(roster, draft, identity, now)?,
+        _ => Vec::new(),
+    };
     let mut rng = rand::rng();
-    let mut sealed = Sealed { rows: Vec::new(), gossip: Vec::new() };
+    let mut messages = Vec::with_capacity(draft.parts.len());
+    let mut stands = |position: &mut Position, message: Decoded| {
+        position.sequence = Sequence::new(position.sequence.get() + 1);
+        position.prev = message.message_id();
+        messages.push(message);
+    };
     for payload in &draft.parts {
-        let decoded = match key {
-            Some(key) => {
-                let message = Draft::Data { payload, key: SealWith::Content(key) };
-                seal_message(&message, &position, &author, now, &mut rng)?
-            }
-            None => {
+        let message = match (draft.audience, key) {
+            (Audience::Recipients, _) => {
                 let context = RecipientContext {
                     coalition: author.coalition,
                     group: draft.group,
@@ -159,63 +188,51 @@ pub(super) fn seal_draft(
                     sequence: position.sequence,
                     created: now,
                 };
-                let kems = recipient_keys(roster, draft, identity, now)?;
                 let (key, block) = seal_block(&kems, context, &mut rng)?;
                 let message = Draft::Data { payload, key: SealWith::Recipient { key: &key, block: &block } };
                 seal_message(&message, &position, &author, now, &mut rng)?
             }
+            (_, Some(key)) => {
+                let message = Draft::Data { payload, key: SealWith::Content(key) };
+                seal_message(&message, &position, &author, now, &mut rng)?
+            }
+            (_, None) => return Err(SealError::NoKey),
         };
-        position.sequence = Sequence::new(position.sequence.get() + 1);
-        position.prev = decoded.message_id();
-        let publication = envelope::payload::parse(payload).map_err(|e| SealError::Reopen(e.to_string()))?;
-        let admitted = decoded.trusted();
-        let (header, id) = (admitted.header(), admitted.message_id());
-        let mut row = rows::envelope(
-            header,
-            id,
-            admitted.bytes(),
-            true,
-            MessageState::Opened,
-            now,
-            author.roster.height,
-        );
-        let content = rows::opened(&publication, &admitted, roster);
-        // What only moves because the rest of its message is taken back goes out in any case.
-        if publication.on_behalf && !content.conditions.on_behalf && draft.withdraws.is_none() {
-            return Err(SealError::NotASteward);
-        }
-        row.content = Some(content);
-        sealed.gossip.push(admitted.bytes().to_vec());
-        sealed.rows.push(row);
+        stands(&mut position, message);
     }
+    // Withdrawals follow what is published with them: nobody is to be without what only moves.
     if let Some(withdrawal) = &draft.withdraws {
-        seal_withdrawals(withdrawal, position, &author, roster, now, &mut sealed)?;
+        for targets in withdrawal.targets.chunks(MAX_TARGETS) {
+            let message = Draft::Withdrawal(Withdrawal { targets: targets.to_vec(), ..withdrawal.clone() });
+            let message = seal_message(&message, &position, &author, now, &mut rng)?;
+            stands(&mut position, message);
+        }
     }
-    Ok(sealed)
+    Ok((messages, position))
 }
 
-/// Withdrawals follow what is published with them: nobody is to be without what only moves.
-fn seal_withdrawals(
-    withdrawal: &Withdrawal,
-    mut position: Position,
-    author: &Author<'_>,
+/// Messages as they are stored and gossiped: as many as there are contents say these, the others withdraw.
+pub(super) fn rows(
+    contents: &[Publication],
+    messages: Vec<Decoded>,
     roster: &Roster,
     now: Timestamp,
-    sealed: &mut Sealed,
-) -> Result<(), SealError> {
-    for targets in withdrawal.targets.chunks(MAX_TARGETS) {
-        let message = Draft::Withdrawal(Withdrawal { targets: targets.to_vec(), ..withdrawal.clone() });
-        let decoded = seal_message(&message, &position, author, now, &mut rand::rng())?;
-        position.sequence = Sequence::new(position.sequence.get() + 1);
-        position.prev = decoded.message_id();
-        let (header, id, bytes) = (decoded.header(), decoded.message_id(), decoded.bytes());
-        let (state, judged) = (MessageState::Closed, author.roster.height);
-        let row = rows::envelope(header, id, bytes, true, state, now, judged);
+) -> Sealed {
+    let mut sealed = Sealed { rows: Vec::new(), gossip: Vec::new() };
+    let mut contents = contents.iter();
+    for message in messages {
+        let admitted = message.trusted();
+        let (header, id, bytes) = (admitted.header(), admitted.message_id(), admitted.bytes());
+        let (content, state) = match contents.next() {
+            Some(content) => (Some(rows::opened(content, &admitted, roster)), MessageState::Opened),
+            None => (None, MessageState::Closed),
+        };
+        let row = rows::envelope(header, id, bytes, true, state, now, header.roster.height);
         let withdraws = rows::withdraws(roster, id, header, now);
         sealed.gossip.push(bytes.to_vec());
-        sealed.rows.push(EnvelopeRow { withdraws, ..row });
+        sealed.rows.push(EnvelopeRow { content, withdraws, ..row });
     }
-    Ok(())
+    sealed
 }
 
 /// KEM keys of every valid certificate of the named members, and of our own nodes.

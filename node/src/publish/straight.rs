@@ -1,4 +1,4 @@
-//! The short way: a small submission is sealed at once, and its draft and its message are one synced write.
+//! The short way: small submissions are sealed at once, and their drafts and messages are one synced write.
 //!
 //! ```text
 //! checked draft ─▶ desk ─▶ flusher: nothing queued, nothing held, key and place at hand?
@@ -6,10 +6,12 @@
 //!                            no  ─▶ back: made durable as a draft first, and flushed in its turn
 //! ```
 //!
-//! Whoever submits waits at the desk only while the flusher is free, and takes the draft back if it is not
-//! looked at soon: an acknowledgement never waits for keys that are pushed, or for what others have queued.
+//! What gathers at the desk during one write goes with the next one. Whoever submits waits there only while the flusher
+//! does nothing else, and takes the draft back if it is not looked at soon: an acknowledgement never waits for keys that
+//! are pushed, or for what others have queued.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -17,20 +19,32 @@ use std::{
     time::Duration,
 };
 
-use belfry_proto::{envelope::log_id, schema::Audience, topic::Topic};
+use belfry_proto::{
+    envelope::{ContentKey, Position, log_id},
+    id::GroupId,
+    schema::Audience,
+    topic::Topic,
+    trust::roster::Roster,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    batch::{Flushing, Sealing},
     flush::{Flusher, is_stopped},
-    seal::{self, Sealed},
+    seal,
 };
 use crate::{
     clock,
-    store::{Answer, Change, Committed, DraftRow, WriteError},
+    store::{Answer, Committed, DraftRow, WriteError},
 };
 
 /// Bytes of a part that are sealed on the flusher's own task; compressing more would hold up its thread.
 const SMALL: usize = 64 << 10;
+/// Drafts that may lie at the desk, and that are taken from it at once. Too low ⇒ a crowd of submitters writes everything
+/// twice, too high ⇒ the last of them waits long for the write.
+const PLACES: usize = 64;
+/// Bytes of content after which no further draft is taken at once.
+const BYTES: usize = 512 << 10;
 /// How long a draft lies at the desk unseen before it is taken back.
 const PATIENCE: Duration = Duration::from_millis(20);
 
@@ -112,30 +126,36 @@ pub(super) struct Arriving {
 
 /// A desk and who looks at it.
 pub(super) fn desk() -> (Desk, Arriving) {
-    let (send, receive) = mpsc::channel(1);
+    let (send, receive) = mpsc::channel(PLACES);
     let free = Arc::new(AtomicBool::new(false));
     (Desk { free: Arc::clone(&free), going: send }, Arriving { free, going: receive })
 }
 
 impl Arriving {
-    /// The next draft; the flusher is free as long as it waits here.
-    pub(super) async fn next(&mut self) -> Option<Taken> {
-        struct Free<'a>(&'a AtomicBool);
-        impl Drop for Free<'_> {
-            fn drop(&mut self) {
-                self.0.store(false, Ordering::Release);
-            }
-        }
+    /// The next drafts, at least one. The flusher is free while it waits here, and until it says otherwise.
+    pub(super) async fn next(&mut self) -> Option<Vec<Taken>> {
         self.free.store(true, Ordering::Release);
-        let free = Free(&self.free);
+        let (mut taken, mut bytes) = (Vec::new(), 0);
         loop {
-            let going = self.going.recv().await?;
+            let going = match self.going.try_recv() {
+                Ok(going) => going,
+                Err(_) if !taken.is_empty() => return Some(taken),
+                Err(_) => self.going.recv().await?,
+            };
             // One that was taken back meanwhile is nobody's any more.
             if let Some(draft) = take(&going.draft) {
-                drop(free);
-                return Some(Taken { draft, done: going.done });
+                bytes += draft.parts.iter().map(Vec::len).sum::<usize>();
+                taken.push(Taken { draft, done: going.done });
+            }
+            if taken.len() >= PLACES || bytes >= BYTES {
+                return Some(taken);
             }
         }
+    }
+
+    /// The flusher has other work: nobody waits for it.
+    pub(super) fn leave(&self) {
+        self.free.store(false, Ordering::Release);
     }
 }
 
@@ -145,66 +165,133 @@ pub(super) struct Taken {
     done: oneshot::Sender<Outcome>,
 }
 
+impl Taken {
+    /// Whoever submitted it may be gone; then nothing was promised.
+    fn give_back(self) {
+        let _ = self.done.send(Outcome::Back(self.draft));
+    }
+}
+
+/// What of the drafts of one group can go out at once.
+struct Together {
+    position: Position,
+    keys: BTreeMap<Audience, ContentKey>,
+    taken: Vec<Taken>,
+}
+
 impl Flusher {
     /// Publishes what was left at the desk, or gives it back.
-    pub(super) async fn go_straight(&mut self, Taken { draft, done }: Taken) {
-        // Whoever submitted it may be gone; then nothing was promised.
-        let Some(Sealed { rows, gossip }) = self.seal_at_once(&draft) else {
-            let _ = done.send(Outcome::Back(draft));
-            return;
-        };
-        let (publication, group) = (draft.publication, draft.group);
-        let change = Change::Published { draft: (*draft).clone(), envelopes: rows };
-        let network = self.network.clone();
-        // Where it is written: who waits, and the network, hear of it the moment it is durable.
-        let told = move |answers: &[Answer]| match answers.first() {
-            Some(Ok(answer)) => {
-                if !matches!(answer, Committed::Duplicate) {
-                    tracing::info!(%publication, group = group.get(), messages = 1, "published {publication}");
-                    let mut gossip = gossip.into_iter();
-                    let topic = Topic::Group(group);
-                    if !gossip.all(|message| network.publish_at_once(topic, message)) {
-                        tracing::debug!(%publication, "the network takes no messages now: left to sync");
-                    }
-                }
-                let _ = done.send(Outcome::Answered(Ok(answer.clone())));
+    pub(super) async fn go_straight(&mut self, taken: Vec<Taken>) {
+        let is_waited_for = self.store.queued(1).map_or(true, |queued| !queued.is_empty());
+        let roster = self.roster.snapshot();
+        if is_waited_for || self.is_held() || is_stopped(&roster, self.identity.member, clock::now()) {
+            return taken.into_iter().for_each(Taken::give_back);
+        }
+        let mut groups: BTreeMap<GroupId, Vec<Taken>> = BTreeMap::new();
+        for taken in taken {
+            groups.entry(taken.draft.group).or_default().push(taken);
+        }
+        for (group, taken) in groups {
+            let Some(Together { position, keys, taken }) = self.at_hand(&roster, group, taken) else {
+                continue;
+            };
+            let Some(sealed) = self.seal_at_once(&roster, position, keys, taken).await else { continue };
+            // The admin log may have moved while we sealed.
+            if self.roster.snapshot().version() != roster.version() || self.is_held() {
+                sealed.into_iter().for_each(|(taken, _)| taken.give_back());
+                continue;
             }
-            // A fork came to light, or the disk failed: as a draft it is tried again, or refused with the reason.
-            Some(Err(_)) | None => {
-                let _ = done.send(Outcome::Back(draft));
-            }
-        };
-        let prepared = vec![self.store.prepare(change)];
-        // The next place in the log follows this one.
-        if let Ok(pending) = self.store.enqueue_telling(prepared, Box::new(told)).await {
-            let _ = pending.durable().await;
+            self.publish(group, sealed).await;
         }
     }
 
-    /// The draft's message, if nothing has to be waited for.
-    fn seal_at_once(&self, draft: &DraftRow) -> Option<Sealed> {
-        let is_waited_for = self.store.queued(1).map_or(true, |queued| !queued.is_empty());
-        if is_waited_for || self.is_held() {
-            return None;
-        }
-        let (roster, now) = (self.roster.snapshot(), clock::now());
-        if is_stopped(&roster, self.identity.member, now) {
-            return None;
-        }
+    /// Place and keys, if nothing has to be waited for; what lacks a key is given back.
+    fn at_hand(&self, roster: &Roster, group: GroupId, taken: Vec<Taken>) -> Option<Together> {
         let known = self.hellos.borrow().own_logs.clone();
-        let position = seal::position(&self.store, &self.identity, &roster, draft.group, &known, now).ok()?;
-        let key = match draft.audience {
-            Audience::Recipients => None,
-            audience => {
-                let certificate = roster.certificate(self.identity.serial)?;
-                let log = log_id(roster.coalition(), draft.group, certificate, &position.instance);
-                let active = self.keys.get(&(draft.group, audience))?;
-                Some(active.is_usable(&roster, log, now).then_some(&active.key)?)
+        let now = clock::now();
+        let position = seal::position(&self.store, &self.identity, roster, group, &known, now).ok();
+        let certificate = roster.certificate(self.identity.serial);
+        let (Some(position), Some(certificate)) = (position, certificate) else {
+            taken.into_iter().for_each(Taken::give_back);
+            return None;
+        };
+        let log = log_id(roster.coalition(), group, certificate, &position.instance);
+        let audiences: BTreeSet<Audience> = taken.iter().map(|taken| taken.draft.audience).collect();
+        let keys: BTreeMap<Audience, ContentKey> = audiences
+            .into_iter()
+            .filter_map(|audience| Some((audience, self.keys.get(&(group, audience))?)))
+            .filter(|(_, active)| active.is_usable(roster, log, now))
+            .map(|(audience, active)| (audience, active.key.clone()))
+            .collect();
+        let has_key = |taken: &Taken| {
+            taken.draft.audience == Audience::Recipients || keys.contains_key(&taken.draft.audience)
+        };
+        let (taken, others): (Vec<_>, Vec<_>) = taken.into_iter().partition(has_key);
+        others.into_iter().for_each(Taken::give_back);
+        (!taken.is_empty()).then_some(Together { position, keys, taken })
+    }
+
+    /// Messages for the drafts, in their order; what cannot be sealed is given back: as a draft it is refused with the
+    /// reason.
+    async fn seal_at_once(
+        &self,
+        roster: &Arc<Roster>,
+        position: Position,
+        keys: BTreeMap<Audience, ContentKey>,
+        taken: Vec<Taken>,
+    ) -> Option<Vec<(Taken, Flushing)>> {
+        let (store, identity) = (self.store.clone(), Arc::clone(&self.identity));
+        let sealing = Sealing { store, identity, roster: Arc::clone(roster), straight: true };
+        let drafts = taken.iter().map(|taken| (*taken.draft).clone()).collect();
+        let sealed = match taken.len() {
+            // A change of threads takes as long as the work.
+            1 => sealing.seal_here(drafts, position, &keys).sealed,
+            _ => sealing.seal(drafts, position, keys).await.unwrap_or_default().sealed,
+        };
+        let mut sealed = sealed.into_iter().peekable();
+        let mut going = Vec::new();
+        for taken in taken {
+            match sealed.next_if(|flushing| flushing.publication == taken.draft.publication) {
+                Some(flushing) => going.push((taken, flushing)),
+                None => taken.give_back(),
+            }
+        }
+        (!going.is_empty()).then_some(going)
+    }
+
+    /// Drafts and messages in one write, of which those hear who wait for it.
+    async fn publish(&self, group: GroupId, sealed: Vec<(Taken, Flushing)>) {
+        let mut changes = Vec::with_capacity(sealed.len());
+        let mut waiting = Vec::with_capacity(sealed.len());
+        for (taken, Flushing { change, gossip, .. }) in sealed {
+            changes.push(change);
+            waiting.push((taken, gossip));
+        }
+        let network = self.network.clone();
+        // Where it is written: who waits, and the network, hear of it the moment it is durable.
+        let told = move |answers: &[Answer]| {
+            let answers = answers.iter().map(Some).chain(std::iter::repeat(None));
+            for ((taken, gossip), answer) in waiting.into_iter().zip(answers) {
+                let Some(Ok(answer)) = answer else {
+                    // A fork came to light, or the disk failed: as a draft it is tried again, or refused with the reason.
+                    taken.give_back();
+                    continue;
+                };
+                if !matches!(answer, Committed::Duplicate) {
+                    let publication = taken.draft.publication;
+                    tracing::info!(%publication, group = group.get(), messages = 1, "published {publication}");
+                    let mut gossip = gossip.into_iter();
+                    if !gossip.all(|message| network.publish_at_once(Topic::Group(group), message)) {
+                        tracing::debug!(%publication, "the network takes no messages now: left to sync");
+                    }
+                }
+                let _ = taken.done.send(Outcome::Answered(Ok(answer.clone())));
             }
         };
-        let sealed = seal::seal_draft(draft, position, key, &self.identity, &roster, now).ok()?;
-        // The admin log may have moved while we sealed.
-        (self.roster.snapshot().version() == roster.version()).then_some(sealed)
+        // The next place in the log follows these.
+        if let Ok(pending) = self.store.enqueue_telling(changes, Box::new(told)).await {
+            let _ = pending.durable().await;
+        }
     }
 }
 
@@ -223,7 +310,7 @@ mod tests {
     async fn with_a_free_flusher<T>(
         arriving: &mut Arriving,
         left: impl Future<Output = T>,
-    ) -> (Option<Taken>, T) {
+    ) -> (Option<Vec<Taken>>, T) {
         let mut left = std::pin::pin!(left);
         let mut next = std::pin::pin!(arriving.next());
         assert!(futures::poll!(&mut next).is_pending());
@@ -235,7 +322,7 @@ mod tests {
         let (desk, mut arriving) = desk();
         let submitting = async { desk.leave(small()).ok().unwrap() };
         let (taken, left) = with_a_free_flusher(&mut arriving, submitting).await;
-        let Taken { draft, done } = taken.unwrap();
+        let Taken { draft, done } = taken.unwrap().pop().unwrap();
         assert_eq!(draft.parts, small().parts);
         let _ = done.send(Outcome::Answered(Ok(Committed::Done)));
         assert!(matches!(left.outcome().await, Outcome::Answered(Ok(Committed::Done))));
@@ -246,7 +333,22 @@ mod tests {
         let (desk, mut arriving) = desk();
         assert!(desk.leave(small()).is_err(), "not begun");
         assert!(futures::poll!(std::pin::pin!(arriving.next())).is_pending());
+        arriving.leave();
         assert!(desk.leave(small()).is_err(), "it waits no more");
+    }
+
+    #[tokio::test]
+    async fn what_gathers_while_others_are_written_goes_together_with_the_next_write() {
+        let (desk, mut arriving) = desk();
+        assert!(futures::poll!(std::pin::pin!(arriving.next())).is_pending());
+        let left: Vec<_> = (0..PLACES).map(|_| desk.leave(small()).ok().unwrap()).collect();
+        assert!(desk.leave(small()).is_err(), "no place");
+        drop(take(&left[0].draft));
+        assert_eq!(arriving.next().await.unwrap().len(), PLACES - 1);
+        let large = DraftRow { parts: vec![vec![0; SMALL]], ..*small() };
+        let left: Vec<_> = (0..PLACES).map(|_| desk.leave(Box::new(large.clone())).ok().unwrap()).collect();
+        assert_eq!(arriving.next().await.unwrap().len(), BYTES / SMALL);
+        drop(left);
     }
 
     #[tokio::test(start_paused = true)]
@@ -268,7 +370,7 @@ mod tests {
         let (taken, left) = with_a_free_flusher(&mut arriving, submitting).await;
         let answer = async {
             tokio::time::sleep(100 * PATIENCE).await;
-            let _ = taken.unwrap().done.send(Outcome::Answered(Ok(Committed::Done)));
+            let _ = taken.unwrap().pop().unwrap().done.send(Outcome::Answered(Ok(Committed::Done)));
         };
         let (outcome, ()) = tokio::join!(left.outcome(), answer);
         assert!(matches!(outcome, Outcome::Answered(Ok(Committed::Done))));

@@ -485,8 +485,9 @@ impl Applier {
         Ok(Committed::Done)
     }
 
-    /// All or nothing, and never over what stands: a second flush of one draft would double it. Nor where nobody would
-    /// see it: a fork may have come to light since the place was chosen.
+    /// All or nothing, and each right behind the newest: a second flush of one draft would double it, and behind one that
+    /// failed there would be a hole. Nor where nobody would see it: a fork may have come to light since the place was
+    /// chosen.
     fn extend_own_log(
         &mut self,
         txn: &mut Txn<'_>,
@@ -494,14 +495,13 @@ impl Applier {
         prepared: VecDeque<PreparedEnvelope>,
     ) -> Result<(), WriteError> {
         let unfit = WriteError::Missing("free place in an own log that goes on");
-        let is_unfit = envelopes.iter().any(|row| {
-            let log = self.log(row);
-            row.sequence <= log.top || log.frozen.get() != 0
-        });
-        if is_unfit {
-            return Err(unfit);
-        }
         for (row, prepared) in envelopes.iter().zip(prepared) {
+            let log = self.log(row);
+            let is_next =
+                log.height == log.top && row.sequence.get() == log.height.get() + 1 && row.prev == log.head;
+            if !is_next || log.frozen.get() != 0 {
+                return Err(unfit);
+            }
             checkpoint::note_own_log(txn, row.group, row.log)?;
             if !matches!(self.envelope(txn, row, prepared)?, Committed::Stored { .. }) {
                 return Err(unfit);

@@ -369,7 +369,7 @@ impl Office {
         let written = revision::written(&txn);
         match txn.write() {
             Ok(()) => {
-self.db.revisions.count(written);
+                self.db.revisions.count(written);
                 self.frontiers.changed(applier.changed_logs());
                 if reweighs_more {
                     self.reweighs.send_modify(|count| *count += 1);

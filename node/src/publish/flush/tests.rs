@@ -1,0 +1,294 @@
+use std::{
+    future::poll_fn,
+    pin::pin,
+    task::{Context, Poll},
+};
+
+use belfry_proto::{
+    id::{MemberId, MessageId, Sequence},
+    schema::{self, statement::Decision},
+};
+
+use super::*;
+use crate::{
+    membership::GateTimes,
+    publish::{Defaults, Guards, Publisher, submission::Submission, submit},
+    store::{DraftState, MessageRow},
+    testing::{CIDR, CLOUD, Coalition, Seat, Site},
+};
+
+/// A flusher as after a start: its node is alone in the coalition, so no gate is before it.
+fn flusher(site: &Site) -> Flusher {
+    Flusher::new(
+        Arc::clone(&site.seat.identity),
+        site.store.clone(),
+        site.network.clone(),
+        site.roster.clone(),
+        Feed::default(),
+        watch::Sender::new(Hellos::new(GateTimes::default())).subscribe(),
+        watch::Sender::new(LogWatch::default()).subscribe(),
+    )
+}
+
+async fn flush_all(flusher: &mut Flusher) {
+    while flusher.flush_queued().await {}
+}
+
+fn publisher(site: &Site) -> Publisher {
+    Publisher::new(
+        Arc::clone(&site.seat.identity),
+        site.store.clone(),
+        site.roster.clone(),
+        Feed::default(),
+        Defaults { tlp: belfry_proto::stix::marking::Tlp::Amber, purpose: None },
+        Guards::default(),
+    )
+}
+
+fn submission(key: usize) -> Submission {
+    submit::tests::submission(&key.to_string())
+}
+
+async fn submitted(publisher: &Publisher, count: usize) -> Vec<PublicationId> {
+    let mut drafts = Vec::new();
+    for n in 0..count {
+        drafts.push(publisher.submit(submission(n)).await.unwrap().publication);
+    }
+    drafts
+}
+
+fn row(site: &Site, publication: PublicationId) -> DraftRow {
+    site.store.draft(publication).unwrap().unwrap()
+}
+
+/// Messages of a group, which are all in one log, in its order.
+fn log(site: &Site, group: GroupId) -> Vec<MessageRow> {
+    let mut messages = Vec::new();
+    site.store.each_message(group, |message| messages.push(message)).unwrap();
+    messages
+}
+
+/// Every draft is one message of the one log, in the order they were submitted, without a hole.
+fn assert_once_in_order(site: &Site, drafts: &[PublicationId]) {
+    let sent: Vec<MessageId> = drafts
+        .iter()
+        .flat_map(|draft| {
+            let row = row(site, *draft);
+            assert_eq!((row.state, row.messages.len()), (DraftState::Flushed, 1));
+            row.messages
+        })
+        .collect();
+    let log = log(site, CIDR);
+    assert_eq!(log.iter().map(|message| message.id).collect::<Vec<_>>(), sent);
+    assert!(log.iter().zip(1..).all(|(message, n)| message.sequence == Sequence::new(n)));
+    assert_eq!(site.store.logs(CIDR).unwrap().len(), 1);
+}
+
+async fn alone(groups: &[GroupId]) -> (Coalition, Seat, Site) {
+    let mut coalition = Coalition::new();
+    let alice = coalition.issue(1, groups);
+    let site = Site::new(&coalition, &alice).await;
+    (coalition, alice, site)
+}
+
+#[tokio::test]
+async fn what_waits_together_goes_out_in_its_order_and_without_a_hole() {
+    let (_, _, site) = alone(&[CIDR]).await;
+    let drafts = submitted(&publisher(&site), 300).await;
+    let mut flusher = flusher(&site);
+    assert!(flusher.flush_queued().await, "more than fit at once");
+    flush_all(&mut flusher).await;
+    assert_once_in_order(&site, &drafts);
+    assert_eq!(site.store.queued(1).unwrap(), []);
+    assert_eq!(site.store.own_keys(Some(CIDR)).unwrap().len(), 1, "one key for all");
+}
+
+#[tokio::test]
+async fn each_goes_into_its_groups_log_and_to_its_own_readers() {
+    let (_, alice, site) = alone(&[CIDR, CLOUD]).await;
+    let publisher = publisher(&site);
+    let mut drafts = Vec::new();
+    for n in 0..60 {
+        let submission = Submission {
+            group: if n % 2 == 0 { CIDR } else { CLOUD },
+            recipients: if n % 3 == 0 { vec![alice.identity.member] } else { Vec::new() },
+            exclude_supervisors: n % 5 == 0 && n % 3 != 0,
+            ..submission(n)
+        };
+        let audience = submit::audience_of(&submission);
+        drafts.push((submission.group, audience, publisher.submit(submission).await.unwrap().publication));
+    }
+    flush_all(&mut flusher(&site)).await;
+    for group in [CIDR, CLOUD] {
+        let of_group: Vec<_> = drafts.iter().filter(|(of, ..)| *of == group).collect();
+        let log = log(&site, group);
+        assert_eq!(log.len(), of_group.len());
+        for (message, (_, audience, publication)) in log.iter().zip(of_group) {
+            let row = row(&site, *publication);
+            assert_eq!(row.messages, [message.id]);
+            let bytes = site.store.envelope(message.id).unwrap().unwrap();
+            let decoded = belfry_proto::envelope::decode(&bytes).unwrap();
+            assert_eq!(decoded.header().audience(), *audience);
+            let key = site.store.key(message.key_id.unwrap()).unwrap();
+            let of_key = key.and_then(|key| key.content_key()).map(|key| key.context().audience);
+            assert_eq!(of_key, (*audience != Audience::Recipients).then_some(*audience));
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_that_is_refused_takes_no_place_and_keeps_no_other_back() {
+    let (_, _, site) = alone(&[CIDR]).await;
+    let publisher = publisher(&site);
+    let mut drafts = submitted(&publisher, 2).await;
+    let good = row(&site, drafts[0]);
+    let mut bad = Vec::new();
+    for (n, broken) in [
+        DraftRow { parts: vec![b"no payload".to_vec()], ..good.clone() },
+        DraftRow { audience: Audience::Recipients, recipients: vec![MemberId::new([9; 16])], ..good.clone() },
+        // Its second part cannot go out, so the first does not.
+        DraftRow { parts: vec![good.parts[0].clone(), Vec::new()], part_count: 2, ..good.clone() },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let publication = PublicationId::new([u8::try_from(n).unwrap(); 16]);
+        let draft = DraftRow { publication, idempotency_key: None, created: clock::now(), ..broken };
+        site.store.commit(Change::Draft(draft)).await.unwrap();
+        bad.push(publication);
+        drafts.push(publisher.submit(submission(10 + n)).await.unwrap().publication);
+    }
+    flush_all(&mut flusher(&site)).await;
+    assert_once_in_order(&site, &drafts);
+    for publication in bad {
+        let row = row(&site, publication);
+        assert_eq!((row.state, row.messages.len()), (DraftState::Refused, 0));
+        assert!(row.error.is_some());
+    }
+}
+
+#[tokio::test]
+async fn what_withdraws_goes_among_the_others_in_its_turn() {
+    let (_, _, site) = alone(&[CIDR]).await;
+    let publisher = publisher(&site);
+    let first = submitted(&publisher, 1).await[0];
+    flush_all(&mut flusher(&site)).await;
+    let target = row(&site, first).messages[0];
+    let before = publisher.submit(submission(1)).await.unwrap().publication;
+    let draft = DraftRow {
+        publication: PublicationId::new([7; 16]),
+        idempotency_key: None,
+        created: clock::now(),
+        withdraws: Some(belfry_proto::envelope::Withdrawal {
+            targets: vec![target],
+            mode: schema::WithdrawalMode::Retract,
+            ground: schema::WithdrawalGround::Author,
+        }),
+        ..row(&site, before)
+    };
+    site.store.commit(Change::Draft(draft)).await.unwrap();
+    let after = publisher.submit(submission(2)).await.unwrap().publication;
+    flush_all(&mut flusher(&site)).await;
+    let withdrawing = row(&site, PublicationId::new([7; 16]));
+    assert_eq!((withdrawing.state, withdrawing.messages.len()), (DraftState::Flushed, 2));
+    let sent = [row(&site, first), row(&site, before), withdrawing, row(&site, after)];
+    let sent: Vec<MessageId> = sent.into_iter().flat_map(|row| row.messages).collect();
+    assert_eq!(log(&site, CIDR).iter().map(|message| message.id).collect::<Vec<_>>(), sent);
+}
+
+/// Polls a future until it has waited so often; true if it was done before.
+async fn waits<F: Future>(future: &mut std::pin::Pin<&mut F>, times: usize) -> bool {
+    let mut waited = 0;
+    poll_fn(|context: &mut Context<'_>| match future.as_mut().poll(context) {
+        Poll::Ready(_) => Poll::Ready(true),
+        Poll::Pending => {
+            waited += 1;
+            if waited > times { Poll::Ready(false) } else { Poll::Pending }
+        }
+    })
+    .await
+}
+
+/// Whatever was on its way to the writer is there.
+async fn settled(site: &Site) {
+    let change = Change::Hook { name: "settled".to_owned(), state: Vec::new() };
+    site.store.commit(change).await.unwrap();
+}
+
+#[tokio::test]
+async fn wherever_it_stops_each_is_a_draft_or_its_messages_and_then_goes_out_once() {
+    for stop in 0.. {
+        let (_, _, site) = alone(&[CIDR]).await;
+        let drafts = submitted(&publisher(&site), 20).await;
+        let done = {
+            let mut stopped = flusher(&site);
+            let mut flush = pin!(stopped.flush_queued());
+            waits(&mut flush, stop).await
+        };
+        settled(&site).await;
+        let log = log(&site, CIDR);
+        for draft in &drafts {
+            let row = row(&site, *draft);
+            let is_there = row.messages.iter().all(|id| log.iter().any(|message| message.id == *id));
+            match row.state {
+                DraftState::Queued => assert!(row.messages.is_empty() && !row.parts.is_empty()),
+                DraftState::Flushed => assert!(row.messages.len() == 1 && is_there),
+                other => panic!("{other:?}"),
+            }
+        }
+        let flushed = drafts.iter().filter(|draft| row(&site, **draft).state == DraftState::Flushed);
+        assert_eq!(flushed.count(), log.len(), "no message without its draft's new state");
+        flush_all(&mut flusher(&site)).await;
+        assert_once_in_order(&site, &drafts);
+        if done {
+            assert!(stop > 3, "it never waited");
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn whenever_the_admin_log_moves_each_goes_out_once_and_what_was_sealed_before_is_sealed_again() {
+    let mut was_sealed_again = false;
+    for moves in 0.. {
+        let (mut coalition, alice, site) = alone(&[CIDR]).await;
+        let drafts = submitted(&publisher(&site), 20).await;
+        let mut flusher = flusher(&site);
+        let before = coalition.roster.version().height;
+        let done = {
+            let mut flush = pin!(flusher.flush_queued());
+            let done = waits(&mut flush, moves).await;
+            let serial = alice.identity.serial.get();
+            coalition.decide(1, Decision::Suspend(schema::Suspend { serial, cut: Vec::new() }));
+            coalition.decide(1, Decision::Resume(schema::Resume { serial }));
+            site.roster.replace(coalition.roster.clone());
+            if !done {
+                flush.await;
+            }
+            done
+        };
+        let at_first = log(&site, CIDR);
+        assert!(at_first.is_empty() || at_first.len() == drafts.len());
+        was_sealed_again |= at_first.is_empty();
+        flush_all(&mut flusher).await;
+        let mut flushed: Vec<_> = Vec::new();
+        for log in site.store.logs(CIDR).unwrap() {
+            flushed.push(log.height.get());
+        }
+        assert_eq!(flushed.iter().sum::<u64>(), 20, "{flushed:?}");
+        for draft in &drafts {
+            assert_eq!(row(&site, *draft).state, DraftState::Flushed);
+        }
+        if at_first.is_empty() {
+            let ids = log(&site, CIDR);
+            assert!(ids.iter().all(|message| {
+                let bytes = site.store.envelope(message.id).unwrap().unwrap();
+                belfry_proto::envelope::decode(&bytes).unwrap().header().roster.height > before
+            }));
+        }
+        if done {
+            assert!(was_sealed_again);
+            return;
+        }
+    }
+}

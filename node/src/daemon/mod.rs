@@ -30,6 +30,7 @@ use crate::{
     config::{self, Config},
     feed::Feed,
     grants,
+    heal::{self, HealError},
     hooks::Hooks,
     identity::Identity,
     ingest::Ingest,
@@ -41,9 +42,9 @@ use crate::{
     roster::LiveRoster,
     sources::Sources,
     space::{FileSystemOf, Probe, Space},
-    store::{Owner, Store},
+    store::{self, Store},
     sync::{self, Sync},
-    tasks::Tasks,
+    tasks::{Fault, Tasks},
 };
 
 /// Marking of what carries none, unless configured: the narrowest that still reaches the group.
@@ -154,7 +155,7 @@ pub struct Daemon {
     roster: LiveRoster,
 }
 
-/// Runs a node until Ctrl-C or SIGTERM.
+/// Runs a node until Ctrl-C or SIGTERM. Where the store turns out to be damaged, it starts anew, which heals it.
 ///
 /// # Errors
 /// What keeps it from starting, or the task that ended unexpectedly.
@@ -163,27 +164,42 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // Whoever has no node yet is asked for no passphrase of it.
     DataFolder::new(&config.node.data_dir).joined()?;
     let passphrase = Source::choose(None, &config.keys).read("this node's keys")?;
-    let data_dir = config.node.data_dir.clone();
-    let enrolment = tokio::task::spawn_blocking(move || Enrolment::load(&data_dir, &passphrase)).await??;
+    let store = settings.data_dir.join(STORE);
+    loop {
+        let (data_dir, passphrase) = (settings.data_dir.clone(), passphrase.clone());
+        let enrolment =
+            tokio::task::spawn_blocking(move || Enrolment::load(&data_dir, &passphrase)).await??;
+        match run_once(enrolment, settings.clone()).await? {
+            None => return Ok(()),
+            Some(_) if heal::is_noted(&store) => tracing::warn!("starting anew, to heal the store"),
+            Some(fault) => return Err(fault.into()),
+        }
+    }
+}
+
+/// Until it is to stop, or something in it has ended.
+async fn run_once(enrolment: Enrolment, settings: Settings) -> anyhow::Result<Option<Fault>> {
+    let store = settings.data_dir.join(STORE);
     let mut daemon = Daemon::start(enrolment, settings).await?;
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let fault = tokio::select! {
         fault = daemon.tasks.fault() => Some(fault),
         end = daemon.network.ended() => {
             tracing::error!(?end, "the network ended");
-            Some(crate::tasks::Fault::new("network"))
+            Some(Fault::new("network"))
         }
         // Whoever watches the process starts it again, on whatever is left of the disk.
-        () = daemon.store.stopped() => Some(crate::tasks::Fault::new("store")),
+        () = daemon.store.stopped() => Some(Fault::new("store")),
         _ = tokio::signal::ctrl_c() => None,
         _ = terminate.recv() => None,
     };
     tracing::info!("stopping");
-    daemon.shutdown().await;
-    match fault {
-        Some(fault) => Err(fault.into()),
-        None => Ok(()),
+    if fault.is_some() {
+        // Of a failed write, what watches for damage may not have heard yet.
+        heal::note_met(&daemon.store, &store);
     }
+    daemon.shutdown().await;
+    Ok(fault)
 }
 
 impl Settings {
@@ -240,15 +256,18 @@ impl Daemon {
     /// # Errors
     /// The first part that cannot start, with the mend; nothing is left running.
     pub async fn start(enrolment: Enrolment, settings: Settings) -> anyhow::Result<Self> {
-        let owner = Owner { coalition: enrolment.coalition(), node: enrolment.node() };
         let (path, master) = (settings.data_dir.join(STORE), enrolment.keys.store.clone());
-        let opened = master.clone();
         let tuning = settings.tuning;
         let probe = tuning.probe.unwrap_or_else(|| Arc::new(FileSystemOf::new(&settings.data_dir)));
         let space = Space::new(tuning.free_space_floor, probe);
         let watched = space.clone();
+        let (opening, enrolment) = (path.clone(), Arc::new(enrolment));
+        let of = Arc::clone(&enrolment);
         let store = tokio::task::spawn_blocking(move || {
-            let store = Store::open(&path, owner, &opened)?;
+            let store = match heal::open(&opening, &of) {
+                Err(HealError::Open(error)) => return Err(error.into()),
+                opened => opened?,
+            };
             watched.look();
             anyhow::Ok(store.with_space(watched))
         })
@@ -275,6 +294,8 @@ impl Daemon {
         let feed = Feed::default();
         let mut tasks = Tasks::default();
         tasks.spawn("space", space.run());
+        tasks.spawn("scrub", heal::scrub(store.clone()));
+        tasks.spawn("damage", heal::notice(store.clone(), path.clone()));
 
         let membership = Membership::new(
             Arc::clone(&identity),
@@ -404,6 +425,7 @@ impl Daemon {
         let status = ports::Status {
             identity: Arc::clone(&identity),
             store: store.clone(),
+            damaged: store::aside(&path),
             network: network.clone(),
             roster: roster.clone(),
             hellos,

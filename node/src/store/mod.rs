@@ -18,9 +18,11 @@ mod apply;
 mod check;
 mod checkpoint;
 mod columns;
+mod damage;
 mod envelopes;
 mod error;
 mod frontiers;
+mod heal;
 mod judged;
 mod objects;
 mod observables;
@@ -31,6 +33,8 @@ mod purge;
 mod removal;
 mod retention;
 mod rows;
+mod salvage;
+mod scrub;
 mod txn;
 mod values;
 mod vault;
@@ -49,6 +53,7 @@ pub use check::{CheckedColumn, Health};
 pub use envelopes::{Counts, Served};
 pub use error::{OpenError, ReadError, WriteError};
 pub use frontiers::{GroupFrontier, HeldLog};
+pub use heal::{aside, replace, staging};
 pub use judged::ForkProof;
 pub use objects::{FeedPage, ObjectView, Page, PageQuery};
 pub use observables::{Entered, Most};
@@ -59,6 +64,8 @@ pub use rows::{
     HeldEntry, JudgedEnd, JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows,
     ParkRow, Reweigh, TokenRow, WithdrawalRow, Withdraws,
 };
+pub use salvage::{Carried, Lost, Salvage, Salvaged};
+pub use scrub::{Scrub, Scrubbed};
 pub use writer::{Answer, Pending, Prepared, Told};
 
 use crate::space::Space;
@@ -70,6 +77,13 @@ pub struct Owner {
     pub coalition: CoalitionId,
     /// Node key of the certificate.
     pub node: PublicKey,
+}
+
+impl Owner {
+    /// As the database notes it.
+    fn bytes(&self) -> Vec<u8> {
+        [self.coalition.as_ref(), self.node.as_bytes()].concat()
+    }
 }
 
 /// Handle to the store; clones share it.
@@ -187,6 +201,12 @@ impl Store {
     #[must_use]
     pub fn is_writable(&self) -> bool {
         self.writer.is_writable()
+    }
+
+    /// What was met first that does not read as it was written, by anybody; `None` while all does.
+    #[must_use]
+    pub fn damage(&self) -> watch::Receiver<Option<ReadError>> {
+        self.db.damage.told()
     }
 
     /// Resolves when writes no longer go through. A restart looks at the disk anew; nothing less does.

@@ -12,7 +12,13 @@ mod newcomers;
 mod ports;
 mod texts;
 
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use belfry_proto::{crypto::sign::PublicKey, id::CoalitionId, stix::marking::Tlp};
@@ -108,6 +114,8 @@ pub struct Tuning {
     pub gate: GateTimes,
     /// Free bytes below which the node only reads.
     pub free_space_floor: u64,
+    /// Whether everything is read once a day, to find damage.
+    pub scrub: bool,
     /// Bytes of the audit log that are kept.
     pub audit_keep: u64,
     /// Who says what is free; unset: the data folder's file system.
@@ -139,6 +147,7 @@ impl Tuning {
             redial_interval: config.network.redial_interval,
             gate: GateTimes::default(),
             free_space_floor: config.store.free_space_floor,
+            scrub: config.store.scrub,
             audit_keep: config.audit.keep,
             probe: None,
         }
@@ -169,11 +178,16 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         let (data_dir, passphrase) = (settings.data_dir.clone(), passphrase.clone());
         let enrolment =
             tokio::task::spawn_blocking(move || Enrolment::load(&data_dir, &passphrase)).await??;
-        match run_once(enrolment, settings.clone()).await? {
-            None => return Ok(()),
-            Some(_) if heal::is_noted(&store) => tracing::warn!("starting anew, to heal the store"),
-            Some(fault) => return Err(fault.into()),
+        let was_noted = heal::is_noted(&store);
+        let ended = run_once(enrolment, settings.clone()).await;
+        if !was_noted && heal::is_noted(&store) {
+            tracing::warn!("starting anew, to heal the store");
+            continue;
         }
+        return match ended? {
+            Some(fault) => Err(fault.into()),
+            None => Ok(()),
+        };
     }
 }
 
@@ -256,11 +270,10 @@ impl Daemon {
     /// # Errors
     /// The first part that cannot start, with the mend; nothing is left running.
     pub async fn start(enrolment: Enrolment, settings: Settings) -> anyhow::Result<Self> {
-        let (path, master) = (settings.data_dir.join(STORE), enrolment.keys.store.clone());
-        let tuning = settings.tuning;
-        let probe = tuning.probe.unwrap_or_else(|| Arc::new(FileSystemOf::new(&settings.data_dir)));
-        let space = Space::new(tuning.free_space_floor, probe);
-        let watched = space.clone();
+        let path = settings.data_dir.join(STORE);
+        let (floor, probe) = (settings.tuning.free_space_floor, settings.tuning.probe.clone());
+        let probe = probe.unwrap_or_else(|| Arc::new(FileSystemOf::new(&settings.data_dir)));
+        let watched = Space::new(floor, probe);
         let (opening, enrolment) = (path.clone(), Arc::new(enrolment));
         let of = Arc::clone(&enrolment);
         let store = tokio::task::spawn_blocking(move || {
@@ -272,7 +285,22 @@ impl Daemon {
             anyhow::Ok(store.with_space(watched))
         })
         .await??;
-        let roster = LiveRoster::new(history::restore(&store, &enrolment).await?);
+        let wired = Self::wire(store.clone(), &path, &enrolment, settings).await;
+        if wired.is_err() {
+            // Where what it needs does not read, the next start heals.
+            heal::note_met(&store, &path);
+        }
+        wired
+    }
+
+    async fn wire(
+        store: Store,
+        path: &Path,
+        enrolment: &Enrolment,
+        settings: Settings,
+    ) -> anyhow::Result<Self> {
+        let (tuning, master) = (settings.tuning, enrolment.keys.store.clone());
+        let roster = LiveRoster::new(history::restore(&store, enrolment).await?);
         let identity = Arc::new(Identity {
             member: enrolment.member(),
             serial: enrolment.certificate.serial,
@@ -293,9 +321,11 @@ impl Daemon {
         let (network, inbound) = network::start(&network, &enrolment.keys.node, coalition)?;
         let feed = Feed::default();
         let mut tasks = Tasks::default();
-        tasks.spawn("space", space.run());
-        tasks.spawn("scrub", heal::scrub(store.clone()));
-        tasks.spawn("damage", heal::notice(store.clone(), path.clone()));
+        tasks.spawn("space", store.space().clone().run());
+        if tuning.scrub {
+            tasks.spawn("scrub", heal::scrub(store.clone()));
+        }
+        tasks.spawn("damage", heal::notice(store.clone(), path.to_owned()));
 
         let membership = Membership::new(
             Arc::clone(&identity),
@@ -425,7 +455,7 @@ impl Daemon {
         let status = ports::Status {
             identity: Arc::clone(&identity),
             store: store.clone(),
-            damaged: store::aside(&path),
+            damaged: store::aside(path),
             network: network.clone(),
             roster: roster.clone(),
             hellos,
@@ -438,7 +468,7 @@ impl Daemon {
             sync: counters,
             hooks,
             sources,
-            backups: Backups::new(&settings.data_dir, store.clone(), &enrolment),
+            backups: Backups::new(&settings.data_dir, store.clone(), enrolment),
         };
         let (folder, key) = (settings.data_dir.join(audit_log::FOLDER), master.clone());
         let audit = tokio::task::spawn_blocking(move || {

@@ -143,6 +143,7 @@ pub fn heal(path: &Path, enrolment: &Enrolment, progress: impl Fn(&str)) -> Resu
     report.admin = (salvage.head().height, roster.version().height);
     report.gaps = gaps(&salvage, held, enrolment);
     report.own(carried);
+    salvage.derived().for_each(|lost| report.lost(&lost));
     drop((new, salvage));
     // Before the renames: should one of them fail, the damage is met again.
     watch::unnote(path)?;

@@ -206,7 +206,7 @@ impl Store {
     /// What was met first that does not read as it was written, by anybody; `None` while all does.
     #[must_use]
     pub fn damage(&self) -> watch::Receiver<Option<ReadError>> {
-        self.db.damage.told()
+        self.db.vault.damage.told()
     }
 
     /// Resolves when writes no longer go through. A restart looks at the disk anew; nothing less does.

@@ -11,7 +11,6 @@ use rocksdb::{
 use super::{
     Owner, checkpoint,
     columns::Cf,
-    damage::Damage,
     error::{OpenError, ReadError},
     heal,
     salvage::Past,
@@ -46,8 +45,6 @@ pub(super) struct Db {
     pub(super) rocks: DB,
     pub(super) vault: Vault,
     pub(super) path: PathBuf,
-    /// What was met that does not read.
-    pub(super) damage: Damage,
 }
 
 impl Db {
@@ -61,12 +58,11 @@ impl Db {
     }
 
     pub(super) fn get(&self, cf: Cf, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        self.rocks.get_cf(self.cf(cf), key).map_err(|error| self.damage.met(error.into()))
+        self.rocks.get_cf(self.cf(cf), key).map_err(|error| self.vault.damage.met(error.into()))
     }
 
     pub(super) fn get_sealed(&self, cf: Cf, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        let opened = self.get(cf, key)?.map(|sealed| self.vault.open(cf, key, &sealed));
-        opened.transpose().map_err(|error| self.damage.met(error))
+        self.get(cf, key)?.map(|sealed| self.vault.open(cf, key, &sealed)).transpose()
     }
 
     /// Rows from `start` on, in key order, while `key` begins with `prefix`.
@@ -78,7 +74,7 @@ impl Db {
     ) -> impl Iterator<Item = Result<Row, ReadError>> + 'a {
         self.rocks
             .iterator_cf(self.cf(cf), rocksdb::IteratorMode::From(start, rocksdb::Direction::Forward))
-            .map(|row| row.map_err(|error| self.damage.met(error.into())))
+            .map(|row| row.map_err(|error| self.vault.damage.met(error.into())))
             .take_while(move |row| row.as_ref().map_or(true, |(key, _)| key.starts_with(prefix)))
     }
 }
@@ -93,7 +89,7 @@ pub(super) fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Db, Ope
         }
     };
     let rocks = DB::open_cf_descriptors(&options(), path, columns()).map_err(database)?;
-    let db = Db { rocks, vault: Vault::new(master), path: path.to_owned(), damage: Damage::default() };
+    let db = Db { rocks, vault: Vault::new(master), path: path.to_owned() };
     check_owner(&db, owner)?;
     for row in db.scan(Cf::DataKeys, &[], &[]) {
         let (name, wrapped) = row?;
@@ -113,7 +109,7 @@ pub(super) fn open_damaged(path: &Path, owner: Owner, master: &Secret) -> Result
     lenient.set_track_and_verify_wals_in_manifest(false);
     let rocks = DB::open_cf_descriptors_read_only(&lenient, path, columns(), false)
         .map_err(|source| OpenError::Hopeless { path: path.to_owned(), source })?;
-    let db = Db { rocks, vault: Vault::new(master), path: path.to_owned(), damage: Damage::default() };
+    let db = Db { rocks, vault: Vault::new(master), path: path.to_owned() };
     let known = |key: &[u8]| db.get(Cf::Meta, key).ok().flatten();
     let differs = |key: &[u8], ours: &[u8]| known(key).is_some_and(|bytes| bytes != ours);
     if let Some(found) = known(SCHEMA_KEY) {

@@ -137,6 +137,20 @@ impl Salvage {
         })
     }
 
+    /// What does not read of the columns that are made anew: named, and of no further consequence.
+    pub fn derived(&self) -> impl Iterator<Item = Lost> + '_ {
+        let is_derived = |cf: &Cf| !OWNED.contains(cf) && !matches!(cf, Cf::Envelopes | Cf::Forks);
+        Cf::ALL.into_iter().filter(is_derived).flat_map(move |cf| {
+            Past::of(&self.db, cf).filter_map(move |row| match row {
+                Ok((key, value)) => {
+                    let read = check::reads(&self.db, cf, &key, &value);
+                    read.err().map(|error| lost(cf, &key, error))
+                }
+                Err(lost) => Some(lost),
+            })
+        })
+    }
+
     /// Makes a new database under `to` with all of what this node owns that reads.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ impl Store {
                 let (key, value) = match row {
                     Ok(row) => row,
                     Err(error) => {
-                        self.db.damage.met(error.into());
+                        self.db.vault.damage.met(error.into());
                         break;
                     }
                 };
@@ -39,7 +39,7 @@ impl Store {
                     // Written anew meanwhile? Then another reads it.
                     && self.db.get(*cf, &key).is_ok_and(|now| now.as_deref() == Some(value.as_ref()))
                 {
-                    self.db.damage.met(error);
+                    self.db.vault.damage.met(error);
                 }
                 let size = key.len() + value.len();
                 if size >= room {

@@ -289,7 +289,7 @@ fn run(
             Err(error) => {
                 tracing::error!("the store stops: {error}");
                 // Before whoever waits hears of the stop: it is why.
-                db.damage.met(error.clone().into());
+                db.vault.damage.met(error.clone().into());
                 writable.send_replace(false);
                 let failed = WriteError::Database(error.clone());
                 for job in whole.into_iter().chain(next.take()) {

@@ -357,7 +357,8 @@ fn beyond(last: &[u8], reads: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
     for (to, from) in base.iter_mut().zip(last) {
         *to = *from;
     }
-    let end = (0..WIDTH * 8).find(|bit| plus(&base, *bit).is_none_or(|key| reads(&key)))?;
+    let end = (0..WIDTH * 8).find(|bit| plus(&base, *bit).is_none_or(|key| reads(&key)));
+    let end = end.unwrap_or(WIDTH * 8);
     for bit in (0..end).rev() {
         if let Some(key) = plus(&base, bit).filter(|key| !reads(key)) {
             base = key;

@@ -6,7 +6,7 @@
 //! 7   main, cli                                process edge: args, exit codes
 //! 6   daemon                                   composition root: start / join / shutdown
 //! 5   api, hooks, sources                      HTTP: TAXII, REST, events; what is pushed, what is pulled
-//! 4   ingest, publish, grants, membership, sync, query, backup, notice
+//! 4   ingest, publish, grants, membership, sync, query, backup, heal, notice
 //!                                              use-cases; they meet in store and feed, never call each other
 //! 3   network, store, feed, audit_log, outbound
 //!                                              adapters: libp2p, RocksDB, in-process notices, files, HTTP to others
@@ -23,6 +23,7 @@ pub mod config;
 pub mod daemon;
 pub mod feed;
 pub mod grants;
+pub mod heal;
 pub mod hooks;
 pub mod identity;
 pub mod ingest;

@@ -12,6 +12,7 @@ use belfry_proto::{
         object::Object,
         observable::{self, around},
     },
+    sync::retention::{self, Bare},
     time::Timestamp,
     trust::roster::Roster,
 };
@@ -53,6 +54,33 @@ pub(crate) fn envelope(
         content: None,
         reason: None,
         withdraws: None,
+    }
+}
+
+/// An envelope whose log is closed: hidden until the log has been judged with it.
+#[must_use]
+pub(crate) fn hidden(
+    header: &Header,
+    id: MessageId,
+    bytes: &[u8],
+    is_whole: bool,
+    received: Timestamp,
+    judged_at: Height,
+) -> EnvelopeRow {
+    let row = envelope(header, id, bytes, is_whole, MessageState::Quarantined, received, judged_at);
+    EnvelopeRow { in_closed_log: true, ..row }
+}
+
+/// How an entry stands whose body did not come with it. What a withdrawal makes of it the store says.
+#[must_use]
+pub(crate) fn bare(header: &Header, roster: &Roster, now: Timestamp) -> (MessageState, Option<String>) {
+    match retention::bare(roster, header.group, header.created, now) {
+        Bare::Past => (MessageState::Expired, None),
+        Bare::WasPast => {
+            let reason = "its body is gone where it came from, by a charter before this one";
+            (MessageState::Closed, Some(reason.to_owned()))
+        }
+        Bare::Missing => (MessageState::Closed, None),
     }
 }
 

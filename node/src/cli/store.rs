@@ -1,4 +1,6 @@
-//! `belfry store …`: looking at, and tidying, the database of a stopped node.
+//! `belfry store …`: looking at, healing and tidying the database of a stopped node.
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
@@ -9,22 +11,34 @@ use super::{
 use crate::{
     backup::STORE,
     config::Config,
+    heal,
     keys::{self, Enrolment},
-    store::{Owner, Store},
+    store::{Owner, Salvage, Store},
 };
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Check(Check),
+    Heal(Heal),
     Compact(Compact),
 }
 
 /// Read every row of a stopped node's database and name what is damaged.
 ///
-/// Exit code 1 if anything is. Messages that are damaged come back from peers once their rows are gone: restore
-/// a backup, or remove the store folder and let the node sync again.
+/// Exit code 1 if anything is; `belfry store heal` then mends it.
 #[derive(Debug, Args)]
 pub(super) struct Check {
+    #[command(flatten)]
+    at: At,
+}
+
+/// Make a sound database of a stopped node's damaged one, and keep the damaged one beside it.
+///
+/// A running node that meets damage does this by itself, once. What reads is kept and verified again; messages that do not
+/// are missing afterwards, and come back from other nodes. Says what is lost for good: a backup may have it. Takes as
+/// much free space as the store, and remove store.damaged yourself when you have looked at the disk.
+#[derive(Debug, Args)]
+pub(super) struct Heal {
     #[command(flatten)]
     at: At,
 }
@@ -47,7 +61,16 @@ struct At {
 impl Command {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         match self {
-            Self::Check(check) => check.at.open(global).and_then(|store| report(&store)),
+            Self::Check(check) => {
+                let (enrolment, path) = check.at.enrolment(global)?;
+                report(&Salvage::open(&path, owner(&enrolment), &enrolment.keys.store)?)
+            }
+            Self::Heal(healing) => {
+                let (enrolment, path) = healing.at.enrolment(global)?;
+                let report = heal::heal(&path, &enrolment, output::progress)?;
+                output::progress("");
+                Ok(output::print(&(report.lines().join("\n") + "\n"))?)
+            }
             Self::Compact(compact) => {
                 let store = compact.at.open(global)?;
                 let before = store.disk_size()?;
@@ -61,6 +84,11 @@ impl Command {
 }
 
 impl At {
+    fn enrolment(self, global: &Global) -> anyhow::Result<(Enrolment, PathBuf)> {
+        let config = global.config(&self.data)?;
+        Ok((enrolled(&config, &self.passphrase)?, config.node.data_dir.join(STORE)))
+    }
+
     fn open(self, global: &Global) -> anyhow::Result<Store> {
         Ok(opened(&global.config(&self.data)?, &self.passphrase)?.1)
     }
@@ -68,15 +96,23 @@ impl At {
 
 /// A stopped node's place in its coalition, and its database.
 pub(super) fn opened(config: &Config, passphrase: &KeyPassphrase) -> anyhow::Result<(Enrolment, Store)> {
-    let folder = &config.node.data_dir;
-    keys::DataFolder::new(folder).joined()?;
-    let enrolment = Enrolment::load(folder, &passphrase.read(&config.keys)?)?;
-    let owner = Owner { coalition: enrolment.coalition(), node: enrolment.node() };
-    let store = Store::open(&folder.join(STORE), owner, &enrolment.keys.store)?;
+    let enrolment = enrolled(config, passphrase)?;
+    let path = config.node.data_dir.join(STORE);
+    let store = Store::open(&path, owner(&enrolment), &enrolment.keys.store)?;
     Ok((enrolment, store))
 }
 
-fn report(store: &Store) -> anyhow::Result<()> {
+fn enrolled(config: &Config, passphrase: &KeyPassphrase) -> anyhow::Result<Enrolment> {
+    let folder = &config.node.data_dir;
+    keys::DataFolder::new(folder).joined()?;
+    Ok(Enrolment::load(folder, &passphrase.read(&config.keys)?)?)
+}
+
+fn owner(enrolment: &Enrolment) -> Owner {
+    Owner { coalition: enrolment.coalition(), node: enrolment.node() }
+}
+
+fn report(store: &Salvage) -> anyhow::Result<()> {
     let health = store.check(|column| output::progress(&format!("{}: {} rows", column.name, column.rows)));
     output::progress("");
     let rows: Vec<[String; 3]> = health
@@ -89,6 +125,10 @@ fn report(store: &Store) -> anyhow::Result<()> {
         text += &format!("DAMAGED: {error}\n");
     }
     output::print(&text)?;
-    anyhow::ensure!(health.damages == 0, "{} rows do not read", health.damages);
+    anyhow::ensure!(
+        health.damages == 0,
+        "{} rows or stretches do not read; `belfry store heal` makes a sound store of the rest",
+        health.damages
+    );
     Ok(output::print("Every row reads.\n")?)
 }

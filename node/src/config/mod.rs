@@ -154,6 +154,8 @@ pub struct Store {
     /// Free bytes on the data folder's file system below which nothing is written any more.
     #[serde(with = "value::size")]
     pub free_space_floor: u64,
+    /// Whether everything is read once a day, to find what the disk damaged before it is needed.
+    pub scrub: bool,
 }
 
 /// `[sync]`
@@ -289,7 +291,7 @@ impl Default for Audit {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { free_space_floor: 1 << 30 }
+        Self { free_space_floor: 1 << 30, scrub: true }
     }
 }
 

@@ -12,7 +12,13 @@ mod newcomers;
 mod ports;
 mod texts;
 
-use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use belfry_proto::{crypto::sign::PublicKey, id::CoalitionId, stix::marking::Tlp};
@@ -30,6 +36,7 @@ use crate::{
     config::{self, Config},
     feed::Feed,
     grants,
+    heal::{self, HealError},
     hooks::Hooks,
     identity::Identity,
     ingest::Ingest,
@@ -42,9 +49,9 @@ use crate::{
     roster::LiveRoster,
     sources::Sources,
     space::{FileSystemOf, Probe, Space},
-    store::{Owner, Store},
+    store::{self, Store},
     sync::{self, Sync},
-    tasks::Tasks,
+    tasks::{Fault, Tasks},
 };
 
 /// Marking of what carries none, unless configured: the narrowest that still reaches the group.
@@ -108,6 +115,8 @@ pub struct Tuning {
     pub gate: GateTimes,
     /// Free bytes below which the node only reads.
     pub free_space_floor: u64,
+    /// Whether everything is read once a day, to find damage.
+    pub scrub: bool,
     /// Bytes of the audit log that are kept.
     pub audit_keep: u64,
     /// How long sightings are gathered that members entrust to this node.
@@ -142,6 +151,7 @@ impl Tuning {
             redial_interval: config.network.redial_interval,
             gate: GateTimes::default(),
             free_space_floor: config.store.free_space_floor,
+            scrub: config.store.scrub,
             audit_keep: config.audit.keep,
             relay_interval: relay::GATHERED,
             probe: None,
@@ -159,7 +169,7 @@ pub struct Daemon {
     roster: LiveRoster,
 }
 
-/// Runs a node until Ctrl-C or SIGTERM.
+/// Runs a node until Ctrl-C or SIGTERM. Where the store turns out to be damaged, it starts anew, which heals it.
 ///
 /// # Errors
 /// What keeps it from starting, or the task that ended unexpectedly.
@@ -168,27 +178,47 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // Whoever has no node yet is asked for no passphrase of it.
     DataFolder::new(&config.node.data_dir).joined()?;
     let passphrase = Source::choose(None, &config.keys).read("this node's keys")?;
-    let data_dir = config.node.data_dir.clone();
-    let enrolment = tokio::task::spawn_blocking(move || Enrolment::load(&data_dir, &passphrase)).await??;
+    let store = settings.data_dir.join(STORE);
+    loop {
+        let (data_dir, passphrase) = (settings.data_dir.clone(), passphrase.clone());
+        let enrolment =
+            tokio::task::spawn_blocking(move || Enrolment::load(&data_dir, &passphrase)).await??;
+        let was_noted = heal::is_noted(&store);
+        let ended = run_once(enrolment, settings.clone()).await;
+        if !was_noted && heal::is_noted(&store) {
+            tracing::warn!("starting anew, to heal the store");
+            continue;
+        }
+        return match ended? {
+            Some(fault) => Err(fault.into()),
+            None => Ok(()),
+        };
+    }
+}
+
+/// Until it is to stop, or something in it has ended.
+async fn run_once(enrolment: Enrolment, settings: Settings) -> anyhow::Result<Option<Fault>> {
+    let store = settings.data_dir.join(STORE);
     let mut daemon = Daemon::start(enrolment, settings).await?;
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let fault = tokio::select! {
         fault = daemon.tasks.fault() => Some(fault),
         end = daemon.network.ended() => {
             tracing::error!(?end, "the network ended");
-            Some(crate::tasks::Fault::new("network"))
+            Some(Fault::new("network"))
         }
         // Whoever watches the process starts it again, on whatever is left of the disk.
-        () = daemon.store.stopped() => Some(crate::tasks::Fault::new("store")),
+        () = daemon.store.stopped() => Some(Fault::new("store")),
         _ = tokio::signal::ctrl_c() => None,
         _ = terminate.recv() => None,
     };
     tracing::info!("stopping");
-    daemon.shutdown().await;
-    match fault {
-        Some(fault) => Err(fault.into()),
-        None => Ok(()),
+    if fault.is_some() {
+        // Of a failed write, what watches for damage may not have heard yet.
+        heal::note_met(&daemon.store, &store);
     }
+    daemon.shutdown().await;
+    Ok(fault)
 }
 
 impl Settings {
@@ -245,20 +275,37 @@ impl Daemon {
     /// # Errors
     /// The first part that cannot start, with the mend; nothing is left running.
     pub async fn start(enrolment: Enrolment, settings: Settings) -> anyhow::Result<Self> {
-        let owner = Owner { coalition: enrolment.coalition(), node: enrolment.node() };
-        let (path, master) = (settings.data_dir.join(STORE), enrolment.keys.store.clone());
-        let opened = master.clone();
-        let tuning = settings.tuning;
-        let probe = tuning.probe.unwrap_or_else(|| Arc::new(FileSystemOf::new(&settings.data_dir)));
-        let space = Space::new(tuning.free_space_floor, probe);
-        let watched = space.clone();
+        let path = settings.data_dir.join(STORE);
+        let (floor, probe) = (settings.tuning.free_space_floor, settings.tuning.probe.clone());
+        let probe = probe.unwrap_or_else(|| Arc::new(FileSystemOf::new(&settings.data_dir)));
+        let watched = Space::new(floor, probe);
+        let (opening, enrolment) = (path.clone(), Arc::new(enrolment));
+        let of = Arc::clone(&enrolment);
         let store = tokio::task::spawn_blocking(move || {
-            let store = Store::open(&path, owner, &opened)?;
+            let store = match heal::open(&opening, &of) {
+                Err(HealError::Open(error)) => return Err(error.into()),
+                opened => opened?,
+            };
             watched.look();
             anyhow::Ok(store.with_space(watched))
         })
         .await??;
-        let roster = LiveRoster::new(history::restore(&store, &enrolment).await?);
+        let wired = Self::wire(store.clone(), &path, &enrolment, settings).await;
+        if wired.is_err() {
+            // Where what it needs does not read, the next start heals.
+            heal::note_met(&store, &path);
+        }
+        wired
+    }
+
+    async fn wire(
+        store: Store,
+        path: &Path,
+        enrolment: &Enrolment,
+        settings: Settings,
+    ) -> anyhow::Result<Self> {
+        let (tuning, master) = (settings.tuning, enrolment.keys.store.clone());
+        let roster = LiveRoster::new(history::restore(&store, enrolment).await?);
         let identity = Arc::new(Identity {
             member: enrolment.member(),
             serial: enrolment.certificate.serial,
@@ -279,7 +326,11 @@ impl Daemon {
         let (network, inbound) = network::start(&network, &enrolment.keys.node, coalition)?;
         let feed = Feed::default();
         let mut tasks = Tasks::default();
-        tasks.spawn("space", space.run());
+        tasks.spawn("space", store.space().clone().run());
+        if tuning.scrub {
+            tasks.spawn("scrub", heal::scrub(store.clone()));
+        }
+        tasks.spawn("damage", heal::notice(store.clone(), path.to_owned()));
 
         let membership = Membership::new(
             Arc::clone(&identity),
@@ -409,6 +460,7 @@ impl Daemon {
         let status = ports::Status {
             identity: Arc::clone(&identity),
             store: store.clone(),
+            damaged: store::aside(path),
             network: network.clone(),
             roster: roster.clone(),
             hellos,
@@ -421,7 +473,7 @@ impl Daemon {
             sync: counters,
             hooks,
             sources,
-            backups: Backups::new(&settings.data_dir, store.clone(), &enrolment),
+            backups: Backups::new(&settings.data_dir, store.clone(), enrolment),
         };
         let (folder, key) = (settings.data_dir.join(audit_log::FOLDER), master.clone());
         let audit = tokio::task::spawn_blocking(move || {

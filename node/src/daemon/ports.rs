@@ -100,6 +100,8 @@ impl WarningLists for Known {
 pub(super) struct Status {
     pub(super) identity: Arc<Identity>,
     pub(super) store: Store,
+    /// Where a healed store leaves what it was.
+    pub(super) damaged: PathBuf,
     pub(super) network: Network,
     pub(super) roster: LiveRoster,
     pub(super) hellos: watch::Receiver<Hellos>,
@@ -183,6 +185,18 @@ impl Status {
                 "Free space is {} MiB, below the floor of {} MiB: this node only reads until there is more.",
                 free >> 20,
                 floor >> 20
+            ));
+        }
+        if let Some(damage) = self.store.damage().borrow().as_ref() {
+            warnings.push(format!(
+                "The store is damaged: {damage}. Run `belfry store heal` with this node stopped."
+            ));
+        }
+        if self.damaged.exists() {
+            warnings.push(format!(
+                "The store was healed; what it was is kept in {}, with HEALED.txt about it. Remove that folder once you \
+                 have looked at the disk: until then nothing is healed again.",
+                self.damaged.display()
             ));
         }
         if !self.store.is_writable() {

@@ -4,10 +4,8 @@ use std::{collections::BTreeSet, sync::PoisonError};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    envelope::{Admitted, Header, ParseError, Publication, Quarantined, RecipientContext, open_block},
-    id::{GroupId, Height, KeyId, MemberId, MessageId},
-    sync::retention::{self, Bare},
-    time::Timestamp,
+    envelope::{Admitted, ParseError, Publication, Quarantined, RecipientContext, open_block},
+    id::{GroupId, KeyId, MemberId, MessageId},
     trust::roster::Roster,
     verdict::Verdict,
 };
@@ -214,7 +212,7 @@ impl Ingest {
             Arrived::Admitted(admitted) => admitted,
             Arrived::Quarantined(q) => {
                 let (header, id) = (q.header(), q.message_id());
-                let row = hidden(header, id, q.bytes(), !q.lacks_body(), judged_at);
+                let row = rows::hidden(header, id, q.bytes(), !q.lacks_body(), clock::now(), judged_at);
                 return EnvelopeRow { is_vouched: q.is_vouched(), ..row };
             }
         };
@@ -222,7 +220,7 @@ impl Ingest {
         let (header, id) = (admitted.header(), admitted.message_id());
         let is_whole = !admitted.lacks_body();
         if admitted.is_in_closed_log() {
-            let row = hidden(header, id, admitted.bytes(), is_whole, judged_at);
+            let row = rows::hidden(header, id, admitted.bytes(), is_whole, clock::now(), judged_at);
             return EnvelopeRow {
                 is_cut_point: !admitted.is_below_cut(),
                 is_listed: true,
@@ -240,7 +238,7 @@ impl Ingest {
             }
             Opening::Waits => {}
             Opening::Later => row.opens_later = true,
-            Opening::NotForUs if !is_whole => (row.state, row.reason) = bare(header, roster, now),
+            Opening::NotForUs if !is_whole => (row.state, row.reason) = rows::bare(header, roster, now),
             Opening::NotForUs => row.state = MessageState::Closed,
             Opening::Unreadable(reason) => {
                 row.state = MessageState::Closed;
@@ -378,25 +376,6 @@ pub(super) enum Opening {
     NotForUs,
     /// Opens, and is not what it should be.
     Unreadable(String),
-}
-
-/// The row of an envelope whose log is closed: hidden until the log has been judged with it.
-fn hidden(header: &Header, id: MessageId, bytes: &[u8], is_whole: bool, judged_at: Height) -> EnvelopeRow {
-    let state = MessageState::Quarantined;
-    let row = rows::envelope(header, id, bytes, is_whole, state, clock::now(), judged_at);
-    EnvelopeRow { in_closed_log: true, ..row }
-}
-
-/// How an entry stands whose body did not come with it. What a withdrawal makes of it the store says.
-fn bare(header: &Header, roster: &Roster, now: Timestamp) -> (MessageState, Option<String>) {
-    match retention::bare(roster, header.group, header.created, now) {
-        Bare::Past => (MessageState::Expired, None),
-        Bare::WasPast => {
-            let reason = "its body is gone where it came from, by a charter before this one";
-            (MessageState::Closed, Some(reason.to_owned()))
-        }
-        Bare::Missing => (MessageState::Closed, None),
-    }
 }
 
 /// The reason as the log and, unsealed, the store may have it: not a word of what was opened.

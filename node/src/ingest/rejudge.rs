@@ -17,7 +17,7 @@ use std::{
 use belfry_proto::{
     id::{GroupId, LogId, MessageId, Sequence, Serial},
     limits::MAX_LOGS_PER_CERTIFICATE,
-    sync::{Entry, LogJudgement, Place, judge_log},
+    sync::{Entry, LogJudgement, MissingSum, Place, judge_log},
     trust::{closure::Closure, roster::Roster},
 };
 use tokio::time::Instant;
@@ -253,14 +253,14 @@ fn judge(closure: &Closure, log: &LogRow, held: &[HeldEntry]) -> Found {
         revision: log.revision,
         closure: closure.fingerprint(),
         fork: judged.fork,
-        frontier: frontier(held, &judged),
+        frontier: frontier(log.log, held, &judged),
         surplus: false,
     };
     Found { hide, show, promote, end }
 }
 
 /// How far the log goes, link by link, below its fork.
-fn frontier(held: &[HeldEntry], judged: &LogJudgement) -> (Sequence, MessageId, u64) {
+fn frontier(log: LogId, held: &[HeldEntry], judged: &LogJudgement) -> (Sequence, MessageId, u64, MissingSum) {
     let has_place = |held: &&HeldEntry| match judged.chosen.get(&held.entry.sequence) {
         Some(chosen) => *chosen == held.entry.id,
         None => !held.is_beside,
@@ -268,13 +268,17 @@ fn frontier(held: &[HeldEntry], judged: &LogJudgement) -> (Sequence, MessageId, 
     let places: BTreeMap<Sequence, &HeldEntry> =
         held.iter().filter(has_place).map(|held| (held.entry.sequence, held)).collect();
     let (mut height, mut head, mut bodies) = (Sequence::new(0), MessageId::ZERO, 0);
+    let mut missing = MissingSum::default();
     loop {
         let next = Sequence::new(height.get() + 1);
         let is_below = judged.fork.is_none_or(|fork| next < fork);
         let Some(held) = places.get(&next).filter(|held| is_below && held.entry.prev == head) else {
-            return (height, head, bodies);
+            return (height, head, bodies, missing);
         };
         (height, head, bodies) = (next, held.entry.id, bodies + u64::from(held.counts));
+        if !held.counts {
+            missing.toggle(log, next);
+        }
     }
 }
 

@@ -204,6 +204,7 @@ fn told(messages: &[Decoded]) -> Vec<LogFrontier> {
         head: last.message_id().to_vec(),
         bodies: last.header().sequence.get(),
         frozen: 0,
+        missing: Vec::new(),
     }]
 }
 

@@ -6,6 +6,7 @@ use belfry_proto::{
     id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, RosterVersion, Sequence},
     limits::MAX_LOGS_PER_CERTIFICATE,
     schema::{self, Tlp},
+    sync::MissingSum,
     time::Timestamp,
 };
 use prost::Message;
@@ -410,6 +411,7 @@ impl Applier {
             top: Sequence::new(0),
             forked: false,
             frozen: Sequence::new(0),
+            missing: MissingSum::default(),
             closure: Vec::new(),
             revision: 0,
             seconds: 0,
@@ -684,6 +686,9 @@ fn advance(txn: &Txn<'_>, log: &mut LogRow, new: &EnvelopeRow, counts: bool) -> 
         log.head = id;
         log.height = sequence;
         log.bodies += u64::from(counts);
+        if !counts {
+            log.missing.toggle(log.log, sequence);
+        }
     }
     Ok(false)
 }

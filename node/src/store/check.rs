@@ -1,7 +1,7 @@
 //! Looking at every row: does it read, open and agree with what points to it?
 //!
-//! RocksDB's checksums tell that a block is damaged when it is read, and nothing else reads everything. This
-//! does, offline, and names each damaged row. What of a log is damaged can be fetched from peers again.
+//! RocksDB's checksums tell that a block is damaged when it is read, and nothing else reads everything at once. This
+//! does, offline, and names each damaged row and stretch. [`super::Salvage`] makes a sound database of the rest.
 
 use belfry_proto::envelope;
 use prost::Message;
@@ -10,6 +10,7 @@ use super::{
     ReadError, Store, columns,
     columns::Cf,
     open::Db,
+    salvage::Past,
     values::{ClaimValue, DatesValue, EnvelopeValue, LogValue},
     vault::damaged,
 };
@@ -51,30 +52,8 @@ impl Health {
 impl Store {
     /// Reads every row. `progress` is told each column family as it is done. Reads of a live database are
     /// fine, but a row written meanwhile may be told as pointing nowhere.
-    pub fn check(&self, mut progress: impl FnMut(&CheckedColumn)) -> Health {
-        let mut health = Health::default();
-        for cf in Cf::ALL {
-            let mut column = CheckedColumn { name: cf.name(), rows: 0, bytes: 0 };
-            for row in self.db.scan(cf, &[], &[]) {
-                match row {
-                    Ok((key, value)) => {
-                        column.rows += 1;
-                        column.bytes += (key.len() + value.len()) as u64;
-                        if let Err(error) = sound(&self.db, cf, &key, &value) {
-                            health.note(error);
-                        }
-                    }
-                    // RocksDB's iterator ends at a damaged block; the other columns are still looked at.
-                    Err(error) => {
-                        health.note(error);
-                        break;
-                    }
-                }
-            }
-            progress(&column);
-            health.columns.push(column);
-        }
-        health
+    pub fn check(&self, progress: impl FnMut(&CheckedColumn)) -> Health {
+        all(&self.db, progress)
     }
 
     /// Rewrites every column family without what was deleted or replaced. Takes as much free space as the
@@ -92,7 +71,36 @@ impl Store {
     }
 }
 
-fn sound(db: &Db, cf: Cf, key: &[u8], value: &[u8]) -> Result<(), ReadError> {
+/// Reads every row, past what does not read.
+pub(super) fn all(db: &Db, mut progress: impl FnMut(&CheckedColumn)) -> Health {
+    let mut health = Health::default();
+    for cf in Cf::ALL {
+        let mut column = CheckedColumn { name: cf.name(), rows: 0, bytes: 0 };
+        for row in Past::of(db, cf) {
+            match row {
+                Ok((key, value)) => {
+                    column.rows += 1;
+                    column.bytes += (key.len() + value.len()) as u64;
+                    let sound = reads(db, cf, &key, &value).and_then(|()| points(db, cf, &key, &value));
+                    if let Err(error) = sound {
+                        health.note(error);
+                    }
+                }
+                Err(lost) => health.note(ReadError::Unreadable {
+                    column: lost.column,
+                    after: lost.after,
+                    says: lost.error.to_string(),
+                }),
+            }
+        }
+        progress(&column);
+        health.columns.push(column);
+    }
+    health
+}
+
+/// Whether a row opens, decodes and hashes to what it says, whatever other rows there are.
+pub(super) fn reads(db: &Db, cf: Cf, key: &[u8], value: &[u8]) -> Result<(), ReadError> {
     let fault = |detail| damaged(cf, key, detail);
     match cf {
         Cf::Objects | Cf::Bereft | Cf::Reporters | Cf::Keys | Cf::Drafts | Cf::Tokens => {
@@ -102,30 +110,15 @@ fn sound(db: &Db, cf: Cf, key: &[u8], value: &[u8]) -> Result<(), ReadError> {
             let row = EnvelopeValue::decode(value).map_err(|_| fault("does not decode"))?;
             let id = row.id().map_err(|_| fault("has no id"))?;
             let found = envelope::decode(&row.bytes).map_err(|_| fault("holds no envelope"))?;
-            if found.message_id() != id {
-                return Err(fault("holds another envelope than it says"));
-            }
-            match db.get(Cf::Messages, id.as_ref())?.as_deref() == Some(key) {
+            match found.message_id() == id {
                 true => Ok(()),
-                false => Err(fault("is not where its message id points")),
+                false => Err(fault("holds another envelope than it says")),
             }
         }
         Cf::Messages => {
             let place = value.get(..columns::PLACE_LEN).and_then(columns::read_place);
-            place.ok_or_else(|| fault("points nowhere"))?;
-            match db.get(columns::holder(value), value)? {
-                Some(_) => Ok(()),
-                None => Err(fault("points to no envelope")),
-            }
+            place.map(drop).ok_or_else(|| fault("points nowhere"))
         }
-        Cf::Unjudged => match db.get(Cf::Logs, key)? {
-            Some(_) => Ok(()),
-            None => Err(fault("names no log")),
-        },
-        Cf::Reopen => match db.get(Cf::Messages, key)? {
-            Some(_) => Ok(()),
-            None => Err(fault("names no message")),
-        },
         Cf::OfMessage => DatesValue::decode(value).map(drop).map_err(|_| fault("does not decode")),
         Cf::ById => ClaimValue::decode(value).map(drop).map_err(|_| fault("does not decode")),
         Cf::Logs => LogValue::decode(value).map(drop).map_err(|_| fault("does not decode")),
@@ -135,6 +128,8 @@ fn sound(db: &Db, cf: Cf, key: &[u8], value: &[u8]) -> Result<(), ReadError> {
         | Cf::Charters
         | Cf::Records
         | Cf::Seen
+        | Cf::Unjudged
+        | Cf::Reopen
         | Cf::Waiting
         | Cf::ByType
         | Cf::Observables
@@ -146,5 +141,26 @@ fn sound(db: &Db, cf: Cf, key: &[u8], value: &[u8]) -> Result<(), ReadError> {
         | Cf::Withdrawals
         | Cf::Reweigh
         | Cf::Purge => Ok(()),
+    }
+}
+
+/// Whether what a row points to is there.
+fn points(db: &Db, cf: Cf, key: &[u8], value: &[u8]) -> Result<(), ReadError> {
+    let fault = |detail| damaged(cf, key, detail);
+    let is_there = |there: bool, detail| if there { Ok(()) } else { Err(fault(detail)) };
+    match cf {
+        Cf::Envelopes | Cf::Forks => {
+            let row = EnvelopeValue::decode(value).map_err(|_| fault("does not decode"))?;
+            let id = row.id().map_err(|_| fault("has no id"))?;
+            let place = db.get(Cf::Messages, id.as_ref())?;
+            is_there(place.as_deref() == Some(key), "is not where its message id points")
+        }
+        Cf::Messages => {
+            let envelope = db.get(columns::holder(value), value)?;
+            is_there(envelope.is_some(), "points to no envelope")
+        }
+        Cf::Unjudged => is_there(db.get(Cf::Logs, key)?.is_some(), "names no log"),
+        Cf::Reopen => is_there(db.get(Cf::Messages, key)?.is_some(), "names no message"),
+        _ => Ok(()),
     }
 }

@@ -56,6 +56,25 @@ pub enum OpenError {
         /// Its word.
         source: rocksdb::Error,
     },
+    /// Not even its list of files reads.
+    #[error(
+        "{path} cannot be healed, its list of files does not read ({source}): restore a backup, or move the folder away \
+         and start again; messages and the admin log come back from the other members, drafts and access tokens do not"
+    )]
+    Hopeless {
+        /// Folder.
+        path: PathBuf,
+        /// RocksDB's word.
+        source: rocksdb::Error,
+    },
+    /// Healed folders are given their names by renaming.
+    #[error("{path}: {source}")]
+    Folder {
+        /// Folder.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
     /// A row that must be there cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -80,6 +99,39 @@ pub enum ReadError {
         /// What is wrong.
         detail: &'static str,
     },
+    /// A stretch of a column does not read.
+    #[error("damaged rows in {column} behind {}: {says}", if .after.is_empty() { "its beginning" } else { .after.as_str() })]
+    Unreadable {
+        /// Column family.
+        column: &'static str,
+        /// The last key that reads, hexadecimal.
+        after: String,
+        /// RocksDB's word.
+        says: String,
+    },
+}
+
+impl OpenError {
+    /// Whether the disk gave back something else than was written.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Database { source, .. } => source.kind() == rocksdb::ErrorKind::Corruption,
+            Self::Read(error) => error.is_damage(),
+            _ => false,
+        }
+    }
+}
+
+impl ReadError {
+    /// Whether the disk gave back something else than was written.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Database(error) => error.kind() == rocksdb::ErrorKind::Corruption,
+            Self::Damaged { .. } | Self::Unreadable { .. } => true,
+        }
+    }
 }
 
 /// Why a change is not durable.

@@ -126,6 +126,7 @@ impl From<&LogRow> for LogFrontier {
             head: row.head,
             bodies: row.bodies,
             frozen: row.frozen,
+            missing: row.missing,
         }
     }
 }
@@ -216,6 +217,7 @@ mod tests {
             top: Sequence::new(height),
             forked: false,
             frozen: Sequence::new(0),
+            missing: frontier::MissingSum::default(),
             closure: Vec::new(),
             revision: 0,
             seconds: 0,

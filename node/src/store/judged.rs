@@ -114,7 +114,7 @@ impl Applier {
         log.surplus = end.surplus;
         log.frozen = end.fork.unwrap_or_default();
         log.forked = end.fork.is_some();
-        (log.height, log.head, log.bodies) = end.frontier;
+        (log.height, log.head, log.bodies, log.missing) = end.frontier;
         txn.delete(Cf::Unjudged, columns::log(log.group, log.log));
         self.put_log(txn, log);
     }

@@ -18,9 +18,11 @@ mod apply;
 mod check;
 mod checkpoint;
 mod columns;
+mod damage;
 mod envelopes;
 mod error;
 mod frontiers;
+mod heal;
 mod judged;
 mod objects;
 mod observables;
@@ -32,6 +34,8 @@ mod removal;
 mod retention;
 mod revision;
 mod rows;
+mod salvage;
+mod scrub;
 mod txn;
 mod values;
 mod vault;
@@ -50,6 +54,7 @@ pub use check::{CheckedColumn, Health};
 pub use envelopes::{Counts, Served};
 pub use error::{OpenError, ReadError, WriteError};
 pub use frontiers::{GroupFrontier, HeldLog};
+pub use heal::{aside, replace, staging};
 pub use judged::ForkProof;
 pub use objects::{FeedPage, ObjectView, Page, PageQuery};
 pub use observables::{Entered, Looks, Most};
@@ -61,6 +66,8 @@ pub use rows::{
     HeldEntry, JudgedEnd, JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows,
     ParkRow, Reweigh, TokenRow, WithdrawalRow, Withdraws,
 };
+pub use salvage::{Carried, Lost, Salvage, Salvaged};
+pub use scrub::{Scrub, Scrubbed};
 pub use writer::{Answer, HandedIn, Pending, Prepared, Told};
 
 use crate::space::Space;
@@ -72,6 +79,13 @@ pub struct Owner {
     pub coalition: CoalitionId,
     /// Node key of the certificate.
     pub node: PublicKey,
+}
+
+impl Owner {
+    /// As the database notes it.
+    fn bytes(&self) -> Vec<u8> {
+        [self.coalition.as_ref(), self.node.as_bytes()].concat()
+    }
 }
 
 /// Handle to the store; clones share it.
@@ -182,6 +196,12 @@ impl Store {
     #[must_use]
     pub fn is_writable(&self) -> bool {
         self.writer.is_writable()
+    }
+
+    /// What was met first that does not read as it was written, by anybody; `None` while all does.
+    #[must_use]
+    pub fn damage(&self) -> watch::Receiver<Option<ReadError>> {
+        self.db.vault.damage.told()
     }
 
     /// Resolves when writes no longer go through. A restart looks at the disk anew; nothing less does.

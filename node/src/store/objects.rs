@@ -466,7 +466,7 @@ fn reporters(
         }
         rows.next();
     }
-    rows.status()?;
+    db.ended(rows)?;
     Ok((members, terms))
 }
 

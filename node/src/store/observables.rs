@@ -92,13 +92,13 @@ impl<'a> Looks<'a> {
         let rows = self.observables.get_or_insert_with(|| Self::rows(store, Cf::Observables));
         rows.seek(&prefix);
         let Some((_, date)) = rows.key().and_then(|key| read_entry(key, &prefix)) else {
-            rows.status()?;
+            store.db.ended(rows)?;
             return Ok(Entered::default());
         };
         // Most values are named once.
         rows.next();
         if rows.key().and_then(|key| read_entry(key, &prefix)).is_none() {
-            rows.status()?;
+            store.db.ended(rows)?;
             return Ok(Entered { dates: vec![Timestamp::from_micros(date)], more: false });
         }
         let (mut by_member, mut more) = (Vec::new(), false);
@@ -121,7 +121,7 @@ impl<'a> Looks<'a> {
             // Behind every entry of this member.
             rows.seek([last.as_slice(), &[0]].concat());
         }
-        rows.status()?;
+        store.db.ended(rows)?;
         Ok(Entered::shared(&by_member, most.all, more))
     }
 
@@ -144,7 +144,7 @@ impl<'a> Looks<'a> {
             claims.push((Timestamp::from_micros(claim.date_added), member));
             rows.next();
         }
-        rows.status()?;
+        store.db.ended(rows)?;
         claims.sort_unstable();
         claims.dedup();
         Ok(claims)

@@ -5,20 +5,22 @@ use std::path::{Path, PathBuf};
 use belfry_proto::crypto::secret::Secret;
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB,
-    DBCompressionType, DBRecoveryMode, LogLevel, Options, SliceTransform,
+    DBCompressionType, DBRawIterator, DBRecoveryMode, LogLevel, Options, SliceTransform,
 };
 
 use super::{
     Owner, checkpoint,
     columns::Cf,
     error::{OpenError, ReadError},
+    heal,
     revision::Revisions,
+    salvage::Past,
     vault::Vault,
 };
 
 /// Version of columns, keys and values. Any other is refused: nothing was released yet that would have to be
 /// migrated. From the first release on, an older one is migrated in one batch.
-pub(super) const SCHEMA: u32 = 6;
+pub(super) const SCHEMA: u32 = 7;
 const SCHEMA_KEY: &[u8] = b"schema";
 const OWNER_KEY: &[u8] = b"owner";
 const MASTER_KEY: &[u8] = b"master-check";
@@ -58,7 +60,12 @@ impl Db {
     }
 
     pub(super) fn get(&self, cf: Cf, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        Ok(self.rocks.get_cf(self.cf(cf), key)?)
+        self.rocks.get_cf(self.cf(cf), key).map_err(|error| self.vault.damage.met(error.into()))
+    }
+
+    /// Whether rows ended where they should: a damaged block looks like an end.
+    pub(super) fn ended(&self, rows: &DBRawIterator<'_>) -> Result<(), ReadError> {
+        rows.status().map_err(|error| self.vault.damage.met(error.into()))
     }
 
     pub(super) fn get_sealed(&self, cf: Cf, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
@@ -74,12 +81,13 @@ impl Db {
     ) -> impl Iterator<Item = Result<Row, ReadError>> + 'a {
         self.rocks
             .iterator_cf(self.cf(cf), rocksdb::IteratorMode::From(start, rocksdb::Direction::Forward))
-            .map(|row| row.map_err(ReadError::from))
+            .map(|row| row.map_err(|error| self.vault.damage.met(error.into())))
             .take_while(move |row| row.as_ref().map_or(true, |(key, _)| key.starts_with(prefix)))
     }
 }
 
 pub(super) fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Db, OpenError> {
+    heal::finish(path)?;
     let database = |source: rocksdb::Error| {
         if source.as_ref().contains("lock") && source.as_ref().contains("LOCK") {
             OpenError::InUse { path: path.to_owned() }
@@ -87,9 +95,7 @@ pub(super) fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Db, Ope
             OpenError::Database { path: path.to_owned(), source }
         }
     };
-    let cache = Cache::new_lru_cache(CACHE);
-    let columns = Cf::ALL.map(|cf| ColumnFamilyDescriptor::new(cf.name(), column_options(cf, &cache)));
-    let rocks = DB::open_cf_descriptors(&options(), path, columns).map_err(database)?;
+    let rocks = DB::open_cf_descriptors(&options(), path, columns()).map_err(database)?;
     let db = Db { rocks, vault: Vault::new(master), path: path.to_owned(), revisions: Revisions::default() };
     check_owner(&db, owner)?;
     for row in db.scan(Cf::DataKeys, &[], &[]) {
@@ -97,6 +103,42 @@ pub(super) fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Db, Ope
         db.vault.unwrap_key(&name, &wrapped)?;
     }
     Ok(db)
+}
+
+/// Opens what is left of a damaged database, for reading only. What does not read is met where it is read.
+pub(super) fn open_damaged(path: &Path, owner: Owner, master: &Secret) -> Result<Db, OpenError> {
+    let mut lenient = options();
+    lenient.create_if_missing(false);
+    lenient.create_missing_column_families(false);
+    lenient.set_paranoid_checks(false);
+    // What is lost between readable records is missing afterwards, and comes from peers.
+    lenient.set_wal_recovery_mode(DBRecoveryMode::SkipAnyCorruptedRecord);
+    lenient.set_track_and_verify_wals_in_manifest(false);
+    let rocks = DB::open_cf_descriptors_read_only(&lenient, path, columns(), false)
+        .map_err(|source| OpenError::Hopeless { path: path.to_owned(), source })?;
+    let db = Db { rocks, vault: Vault::new(master), path: path.to_owned(), revisions: Revisions::default() };
+    let known = |key: &[u8]| db.get(Cf::Meta, key).ok().flatten();
+    let differs = |key: &[u8], ours: &[u8]| known(key).is_some_and(|bytes| bytes != ours);
+    if let Some(found) = known(SCHEMA_KEY) {
+        check_schema(path, &found)?;
+    }
+    let owner_bytes = owner.bytes();
+    if differs(OWNER_KEY, &owner_bytes) {
+        return Err(OpenError::OtherOwner { path: path.to_owned() });
+    }
+    if differs(MASTER_KEY, &db.vault.tag("master", &owner_bytes)) {
+        return Err(OpenError::WrongMaster { path: path.to_owned() });
+    }
+    for (name, wrapped) in Past::of(&db, Cf::DataKeys).flatten() {
+        // One that does not unwrap is lost with what it sealed, each row of which is named.
+        let _ = db.vault.unwrap_key(&name, &wrapped);
+    }
+    Ok(db)
+}
+
+fn columns() -> [ColumnFamilyDescriptor; Cf::ALL.len()] {
+    let cache = Cache::new_lru_cache(CACHE);
+    Cf::ALL.map(|cf| ColumnFamilyDescriptor::new(cf.name(), column_options(cf, &cache)))
 }
 
 fn options() -> Options {
@@ -156,7 +198,7 @@ fn column_options(cf: Cf, cache: &Cache) -> Options {
 
 fn check_owner(db: &Db, owner: Owner) -> Result<(), OpenError> {
     let path = || db.path.clone();
-    let owner_bytes = [owner.coalition.as_ref(), owner.node.as_bytes()].concat();
+    let owner_bytes = owner.bytes();
     let master_check = db.vault.tag("master", &owner_bytes);
     match db.get(Cf::Meta, SCHEMA_KEY)? {
         None => {
@@ -172,15 +214,7 @@ fn check_owner(db: &Db, owner: Owner) -> Result<(), OpenError> {
                 .write_opt(batch, &synced)
                 .map_err(|source| OpenError::Database { path: path(), source });
         }
-        Some(bytes) => {
-            let found = <[u8; 4]>::try_from(bytes.as_slice()).map_or(u32::MAX, u32::from_be_bytes);
-            if found > SCHEMA {
-                return Err(OpenError::NewerSchema { path: path(), found, known: SCHEMA });
-            }
-            if found < SCHEMA {
-                return Err(OpenError::OlderSchema { path: path(), found, known: SCHEMA });
-            }
-        }
+        Some(bytes) => check_schema(&db.path, &bytes)?,
     }
     if db.get(Cf::Meta, OWNER_KEY)?.as_deref() != Some(owner_bytes.as_slice()) {
         return Err(OpenError::OtherOwner { path: path() });
@@ -189,4 +223,13 @@ fn check_owner(db: &Db, owner: Owner) -> Result<(), OpenError> {
         return Err(OpenError::WrongMaster { path: path() });
     }
     Ok(())
+}
+
+fn check_schema(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
+    let (path, known) = (path.to_owned(), SCHEMA);
+    match <[u8; 4]>::try_from(bytes).map_or(u32::MAX, u32::from_be_bytes) {
+        found if found > SCHEMA => Err(OpenError::NewerSchema { path, found, known }),
+        found if found < SCHEMA => Err(OpenError::OlderSchema { path, found, known }),
+        _ => Ok(()),
+    }
 }

@@ -17,7 +17,7 @@ pub(super) fn read_key(txn: &Txn<'_>, id: KeyId) -> Result<Option<KeyRow>, ReadE
     txn.get_sealed(Cf::Keys, id.as_ref())?.map(|bytes| decode_key(id, &bytes)).transpose()
 }
 
-fn decode_key(id: KeyId, bytes: &[u8]) -> Result<KeyRow, ReadError> {
+pub(super) fn decode_key(id: KeyId, bytes: &[u8]) -> Result<KeyRow, ReadError> {
     KeyValue::decode(bytes)
         .ok()
         .and_then(|value| value.row(id).ok())

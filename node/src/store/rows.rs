@@ -7,7 +7,7 @@ use belfry_proto::{
         GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, RosterVersion, Sequence, Serial,
     },
     schema::{Audience, Tlp},
-    sync::Entry,
+    sync::{Entry, MissingSum},
     time::Timestamp,
 };
 
@@ -394,6 +394,8 @@ pub struct LogRow {
     pub head: MessageId,
     /// Bodies held from `low` to `height`.
     pub bodies: u64,
+    /// Which of them are not.
+    pub missing: MissingSum,
     /// Highest held at all.
     pub top: Sequence,
     /// Whether two messages claim one place, or links do not meet.
@@ -468,8 +470,9 @@ pub struct JudgedEnd {
     pub closure: Vec<u8>,
     /// The lowest fork.
     pub fork: Option<Sequence>,
-    /// How far the log goes without a gap, once all is promoted: height, the message there, bodies up to it.
-    pub frontier: (Sequence, MessageId, u64),
+    /// How far the log goes without a gap, once all is promoted: height, the message there, bodies up to it, and which
+    /// are missing.
+    pub frontier: (Sequence, MessageId, u64, MissingSum),
     /// One log more than its certificate may have.
     pub surplus: bool,
 }

@@ -5,7 +5,7 @@ use belfry_proto::{
     envelope::{Ending, Withdrawal, Word},
     id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
     schema::{Audience, Tlp, WithdrawalGround, WithdrawalMode},
-    sync::Entry,
+    sync::{Entry, MissingSum},
     time::Timestamp,
 };
 
@@ -225,6 +225,8 @@ pub(super) struct LogValue {
     unchecked: u64,
     #[prost(uint64, tag = "15")]
     fresh: u64,
+    #[prost(bytes = "vec", tag = "16")]
+    missing: Vec<u8>,
 }
 
 impl LogValue {
@@ -245,6 +247,7 @@ impl LogValue {
             surplus: row.surplus,
             unchecked: row.unchecked.get(),
             fresh: row.fresh.get(),
+            missing: row.missing.to_vec(),
         }
     }
 
@@ -267,6 +270,7 @@ impl LogValue {
             surplus: self.surplus,
             unchecked: Sequence::new(self.unchecked),
             fresh: Sequence::new(self.fresh),
+            missing: MissingSum::read(&self.missing).ok_or(Unreadable)?,
         })
     }
 }

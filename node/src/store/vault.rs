@@ -15,7 +15,7 @@ use belfry_proto::{
     time::Timestamp,
 };
 
-use super::{ReadError, columns::Cf};
+use super::{ReadError, columns::Cf, damage::Damage};
 
 /// Class of rows that belong to no group: drafts, keys, tokens.
 pub(super) const SYSTEM: GroupId = GroupId::new(0);
@@ -58,6 +58,8 @@ impl KeyName {
 }
 
 pub(super) struct Vault {
+    /// What was met that does not read.
+    pub(super) damage: Damage,
     wrap: Secret,
     index: Secret,
     keys: RwLock<BTreeMap<KeyName, Secret>>,
@@ -66,6 +68,7 @@ pub(super) struct Vault {
 impl Vault {
     pub(super) fn new(master: &Secret) -> Self {
         Self {
+            damage: Damage::default(),
             wrap: master.derive("belfry/v1/store-wrap", &[]),
             index: master.derive("belfry/v1/blind-index", &[]),
             keys: RwLock::new(BTreeMap::new()),
@@ -74,7 +77,7 @@ impl Vault {
 
     /// Takes a wrapped data key read from disk.
     pub(super) fn unwrap_key(&self, name: &[u8], wrapped: &[u8]) -> Result<(), ReadError> {
-        let damaged = || damaged(Cf::DataKeys, name, "data key does not unwrap");
+        let damaged = || self.damage.met(damaged(Cf::DataKeys, name, "data key does not unwrap"));
         let (key_name, _) = KeyName::read(name).ok_or_else(damaged)?;
         let (nonce, sealed) = wrapped.split_at_checked(NONCE_LEN).ok_or_else(damaged)?;
         let plain = seal::open(&self.wrap, nonce, name, sealed).map_err(|_| damaged())?;
@@ -113,7 +116,7 @@ impl Vault {
 
     /// Opens a row's value.
     pub(super) fn open(&self, cf: Cf, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, ReadError> {
-        let fault = |detail| damaged(cf, key, detail);
+        let fault = |detail| self.damage.met(damaged(cf, key, detail));
         let (name, rest) = KeyName::read(sealed).ok_or_else(|| fault("too short"))?;
         let (nonce, sealed) = rest.split_at_checked(NONCE_LEN).ok_or_else(|| fault("too short"))?;
         let secret = self.read().get(&name).cloned().ok_or_else(|| fault("its data key is gone"))?;

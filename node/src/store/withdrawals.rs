@@ -276,6 +276,7 @@ impl Applier {
             return;
         }
         log.bodies = if counts { log.bodies + 1 } else { log.bodies.saturating_sub(1) };
+        log.missing.toggle(log.log, sequence);
         self.put_log(txn, log);
     }
 

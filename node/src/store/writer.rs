@@ -384,6 +384,8 @@ impl Office {
             }
             Err(error) => {
                 tracing::error!("the store stops: {error}");
+                // Before whoever waits hears of the stop: it is why.
+                self.db.vault.damage.met(error.clone().into());
                 self.writable.send_replace(false);
                 let failed = WriteError::Database(error.clone());
                 for job in whole.into_iter().chain(left) {

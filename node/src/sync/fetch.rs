@@ -65,6 +65,8 @@ pub(super) enum PullError {
     NotKept { sequence: Sequence, code: &'static str },
     #[error("entry {0} came without its body, and what excuses that is not here yet")]
     Unexcused(Sequence),
+    #[error("the peer misses the body of entry {0}, too")]
+    Bare(Sequence),
     #[error("store: {0}")]
     Store(#[from] ReadError),
     #[error("this node stores nothing now: {0}")]
@@ -97,7 +99,7 @@ impl PullError {
             | Self::Envelope(_)
             | Self::EmptyPage
             | Self::NotKept { .. } => Blame::Peer,
-            Self::Busy | Self::Unexcused(_) => Blame::Pause,
+            Self::Busy | Self::Unexcused(_) | Self::Bare(_) => Blame::Pause,
             Self::Store(_) | Self::Spoiled(_) | Self::Panicked => Blame::Us,
             Self::Request(error) => match error {
                 RequestError::Timeout | RequestError::Malformed(_) | RequestError::Stream(_) => Blame::Peer,
@@ -126,6 +128,8 @@ pub(super) struct Compared {
 /// An answer that is what was asked for.
 #[derive(Debug)]
 pub(super) struct Received {
+    /// What was asked for: of missing bodies, one stretch of them.
+    range: Range,
     envelopes: Vec<Decoded>,
     /// What excuses those of them that come without their body.
     withdrawals: Vec<Decoded>,
@@ -141,9 +145,13 @@ pub(super) struct Fetched {
 }
 
 impl Fetched {
-    /// Nothing was kept.
+    /// Nothing was kept. Whoever misses the very body that it was asked for may have the next one.
     pub(super) const fn none(error: PullError) -> Self {
-        Self { through: None, error: Some(error) }
+        let through = match &error {
+            PullError::Bare(sequence) => Some(*sequence),
+            _ => None,
+        };
+        Self { through, error: Some(error) }
     }
 }
 
@@ -263,13 +271,22 @@ impl Sync {
 
     async fn fetch_page(&self, ask: &Ask<PublicKey>) -> Result<Received, PullError> {
         let Ask { peer, range, .. } = *ask;
+        let Some(range) = self.stretch(range).await? else {
+            // Others brought the rest meanwhile.
+            return Ok(Received { range, envelopes: Vec::new(), withdrawals: Vec::new() });
+        };
         let request = PullRange {
             group: range.group.get(),
             log: range.log.to_vec(),
             from: range.from.get(),
             to: range.to.get(),
         };
-        let response = self.ask(peer, Request::Range(request), FETCHING).await?;
+        let response = match self.ask(peer, Request::Range(request), FETCHING).await {
+            Err(PullError::Refused(code)) if code == Refusal::Unknown.as_str_name() => {
+                return Err(PullError::Bare(range.from));
+            }
+            answered => answered?,
+        };
         let Response::Page(Page { envelopes, withdrawals, .. }) = response else {
             return Err(PullError::WrongAnswer);
         };
@@ -284,14 +301,29 @@ impl Sync {
             page::check_page(&range, &envelopes)?;
             let withdrawals = decoded(&withdrawals)?;
             page::check_excuses(&range, &envelopes, &withdrawals)?;
-            Ok::<_, PullError>(Received { envelopes, withdrawals })
+            Ok::<_, PullError>(Received { range, envelopes, withdrawals })
         });
         checked.await.map_err(|_| PullError::Spoiled("stopping"))?
     }
 
+    /// Of missing bodies the first stretch: between two of them may lie a log of what is here. `None` if none is missing.
+    async fn stretch(&self, range: Range) -> Result<Option<Range>, PullError> {
+        if range.want != Want::Bodies {
+            return Ok(Some(range));
+        }
+        let store = self.store.clone();
+        let found = tokio::task::spawn_blocking(move || store.next_holes(range.group, range.log, range.from));
+        let found = found.await.map_err(|_| PullError::Spoiled("stopping"))??;
+        let found = found.filter(|(from, _)| *from <= range.to);
+        Ok(found.map(|(from, to)| Range { from, to: to.min(range.to), ..range }))
+    }
+
     async fn keep_page(&self, ask: &Ask<PublicKey>, received: Received) -> Result<Fetched, PullError> {
-        let Ask { peer, range, .. } = *ask;
-        let Received { envelopes, withdrawals } = received;
+        let peer = ask.peer;
+        let Received { range, envelopes, withdrawals } = received;
+        if envelopes.is_empty() {
+            return Ok(Fetched { through: Some(range.to), error: None });
+        }
         let mut excuses = Vec::new();
         if !withdrawals.is_empty() {
             // First, so that the page's entries without a body are excused when they are judged.
@@ -318,7 +350,7 @@ impl Sync {
         let checked = tokio::task::spawn_blocking(move || {
             let pair = [envelope::decode(&one)?, envelope::decode(&other)?];
             check_fork(range.group, range.log, range.to, pair.each_ref())?;
-            Ok::<_, PullError>(Received { envelopes: pair.into(), withdrawals: Vec::new() })
+            Ok::<_, PullError>(Received { range, envelopes: pair.into(), withdrawals: Vec::new() })
         });
         checked.await.map_err(|_| PullError::Spoiled("stopping"))?
     }

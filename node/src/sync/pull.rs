@@ -328,7 +328,10 @@ impl Pulling {
                         // What was kept is done with. The rest comes once what it waits for is here.
                         Some(through) => {
                             self.schedule.served(ask, through);
-                            self.schedule.pause(ask.peer, now);
+                            // It may have the next body all the same.
+                            if !matches!(error, PullError::Bare(_)) {
+                                self.schedule.pause(ask.peer, now);
+                            }
                         }
                         None => self.schedule.busy(ask, now),
                     },

@@ -161,7 +161,7 @@ fn range(
     let page = excused(store, group, served).map_err(|_| Refusal::Internal)?;
     if page.envelopes.is_empty() && holds {
         // A body that is missing here, too, and no erasure is at hand to show for it: others may have it.
-        return Err(Refusal::Busy);
+        return Err(Refusal::Unknown);
     }
     let more = !page.envelopes.is_empty() && pull.from + (page.envelopes.len() as u64) <= pull.to;
     Ok(Response::Page(Page { more, ..page }))

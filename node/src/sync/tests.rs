@@ -156,6 +156,7 @@ fn frontier_with(coalition: &Coalition, messages: &[Decoded]) -> Response {
         head: last.message_id(),
         bodies: last.header().sequence.get(),
         frozen: Sequence::new(0),
+        missing: frontier::MissingSum::default(),
     };
     let hash = frontier::hash(coalition.id(), held.group, &[held]);
     Response::Frontier(Frontier { hash: hash.to_vec(), logs: vec![(&held).into()], more: false })

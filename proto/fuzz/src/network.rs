@@ -77,6 +77,7 @@ fn log_frontier() -> schema::LogFrontier {
         head: golden("ids", "message_one"),
         bodies: 1,
         frozen: 2,
+        missing: vec![7; 16],
     }
 }
 

@@ -13,6 +13,7 @@ const LOG_ID: &str = "belfry/v1/log-id";
 const BODY: &str = "belfry/v1/body-hash";
 const RECIPIENTS: &str = "belfry/v1/recipients";
 const FRONTIER: &str = "belfry/v1/frontier";
+const MISSING: &str = "belfry/v1/missing";
 const MESSAGE_ID: &str = "belfry/v1/message-id";
 const GOSSIP_ID: &str = "belfry/v1/gossip-id";
 const TOPIC: &str = "belfry/v1/topic";
@@ -74,6 +75,12 @@ pub fn recipients(block: &[u8]) -> [u8; 32] {
 #[must_use]
 pub fn frontier(coalition: CoalitionId, group: u32, encoded: &[u8]) -> [u8; 32] {
     Pae::new(FRONTIER).part(coalition.as_ref()).number(u64::from(group)).part(encoded).hash()
+}
+
+/// What an entry that misses its body adds to the sum of those of its log.
+#[must_use]
+pub fn missing(log: LogId, sequence: u64) -> [u8; 32] {
+    Pae::new(MISSING).part(log.as_ref()).number(sequence).hash()
 }
 
 /// Id of a message: its signature is part of it, so a successor that names it pins the signature too.

@@ -27,6 +27,49 @@ pub struct LogFrontier {
     pub bodies: u64,
     /// The lowest place with two histories; 0 if none is known.
     pub frozen: Sequence,
+    /// Which entries up to `height` do miss something.
+    pub missing: MissingSum,
+}
+
+/// Which entries of a log miss their body, as one sum: equal sets have equal sums, others do not but by chance.
+///
+/// Each entry adds the hash of its place by exclusive or, so it goes out as it came in, in any order, and a log's sum is
+/// kept in step with it at no more than a hash a change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct MissingSum([u8; 16]);
+
+impl MissingSum {
+    /// Bytes of it.
+    pub const LEN: usize = 16;
+
+    /// Takes an entry in, or out again.
+    pub fn toggle(&mut self, log: LogId, sequence: Sequence) {
+        let entry = crypto_hash::missing(log, sequence.get());
+        for (sum, byte) in self.0.iter_mut().zip(entry) {
+            *sum ^= byte;
+        }
+    }
+
+    /// Whether no entry is in it.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
+    /// On the wire and on disk: nothing, if nothing is in it.
+    #[must_use]
+    pub fn to_vec(self) -> Vec<u8> {
+        if self.is_empty() { Vec::new() } else { self.0.to_vec() }
+    }
+
+    /// What [`Self::to_vec`] wrote; `None` for anything else.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [] => Some(Self::default()),
+            bytes => bytes.try_into().ok().map(Self).filter(|sum| !sum.is_empty()),
+        }
+    }
 }
 
 /// Why a peer's list of frontiers is none.
@@ -75,7 +118,8 @@ impl LogFrontier {
     #[must_use]
     pub const fn empty(group: GroupId, log: LogId) -> Self {
         let (low, height) = (Sequence::new(1), Sequence::new(0));
-        Self { group, log, low, height, head: MessageId::ZERO, bodies: 0, frozen: Sequence::new(0) }
+        let (frozen, missing) = (Sequence::new(0), MissingSum([0; MissingSum::LEN]));
+        Self { group, log, low, height, head: MessageId::ZERO, bodies: 0, frozen, missing }
     }
 
     /// Entries that should have their body and have it not.
@@ -95,6 +139,7 @@ impl From<&LogFrontier> for schema::LogFrontier {
             head: frontier.head.to_vec(),
             bodies: frontier.bodies,
             frozen: frontier.frozen.get(),
+            missing: frontier.missing.to_vec(),
         }
     }
 }
@@ -112,6 +157,8 @@ impl TryFrom<&schema::LogFrontier> for LogFrontier {
             head: MessageId::try_from(wire.head.as_slice()).map_err(|_| field("head", "must be 32 bytes"))?,
             bodies: wire.bodies,
             frozen: Sequence::new(wire.frozen),
+            missing: MissingSum::read(&wire.missing)
+                .ok_or_else(|| field("missing", "must be empty, or 16 bytes that are not all zero"))?,
         };
         if wire.group == 0 {
             return Err(field("group", "must not be 0"));
@@ -191,7 +238,7 @@ pub fn read_list(group: GroupId, wire: &[schema::LogFrontier]) -> Result<Vec<Log
 pub fn hash(coalition: CoalitionId, group: GroupId, logs: &[LogFrontier]) -> [u8; 32] {
     let mut logs: Vec<&LogFrontier> = logs.iter().collect();
     logs.sort_by_key(|log| log.log);
-    let mut encoded = Vec::with_capacity(logs.len() * 96);
+    let mut encoded = Vec::with_capacity(logs.len() * 112);
     for log in logs {
         // Every field has one length, so the concatenation reads back one way only.
         encoded.extend_from_slice(log.log.as_ref());
@@ -200,6 +247,7 @@ pub fn hash(coalition: CoalitionId, group: GroupId, logs: &[LogFrontier]) -> [u8
         encoded.extend_from_slice(log.head.as_ref());
         encoded.extend_from_slice(&log.bodies.to_be_bytes());
         encoded.extend_from_slice(&log.frozen.get().to_be_bytes());
+        encoded.extend_from_slice(&log.missing.0);
     }
     crypto_hash::frontier(coalition, group.get(), &encoded)
 }
@@ -221,7 +269,28 @@ mod tests {
             head: MessageId::new([if height == 0 { 0 } else { 9 }; 32]),
             bodies: height,
             frozen: Sequence::new(0),
+            missing: MissingSum::default(),
         }
+    }
+
+    fn missing(places: &[u64]) -> MissingSum {
+        let mut sum = MissingSum::default();
+        places.iter().for_each(|place| sum.toggle(LogId::new([1; 32]), Sequence::new(*place)));
+        sum
+    }
+
+    #[test]
+    fn the_sum_of_what_is_missing_tells_which_in_any_order() {
+        assert_eq!(missing(&[3, 9]), missing(&[9, 3]));
+        assert_ne!(missing(&[3]), missing(&[9]));
+        assert!(missing(&[3, 9, 3, 9]).is_empty());
+        for sum in [missing(&[]), missing(&[3])] {
+            assert_eq!(MissingSum::read(&sum.to_vec()), Some(sum));
+        }
+        assert_eq!((MissingSum::read(&[0; 16]), MissingSum::read(&[1; 15])), (None, None));
+        let held = |places| LogFrontier { bodies: 6, missing: missing(places), ..log(1, 7) };
+        let hash = |log: LogFrontier| hash(CoalitionId::ZERO, GROUP, &[log]);
+        assert_ne!(hash(held(&[3])), hash(held(&[4])), "as many, but not the same ones");
     }
 
     fn wire(logs: &[LogFrontier]) -> Vec<schema::LogFrontier> {
@@ -230,7 +299,11 @@ mod tests {
 
     #[test]
     fn list_reads_back_as_written() {
-        let logs = [log(1, 0), log(2, 7), LogFrontier { low: Sequence::new(4), bodies: 4, ..log(3, 7) }];
+        let logs = [
+            log(1, 0),
+            log(2, 7),
+            LogFrontier { low: Sequence::new(4), bodies: 3, missing: missing(&[5]), ..log(3, 7) },
+        ];
         assert_eq!(read_list(GROUP, &wire(&logs)), Ok(logs.to_vec()));
     }
 
@@ -265,7 +338,12 @@ mod tests {
     fn nth(n: u32) -> LogFrontier {
         let mut id = [0; 32];
         id[..4].copy_from_slice(&n.to_be_bytes());
-        LogFrontier { log: LogId::new(id), frozen: Sequence::new(MAX_SEQUENCE), ..log(1, MAX_SEQUENCE - 1) }
+        LogFrontier {
+            log: LogId::new(id),
+            frozen: Sequence::new(MAX_SEQUENCE),
+            missing: missing(&[1]),
+            ..log(1, MAX_SEQUENCE - 1)
+        }
     }
 
     #[test]
@@ -323,6 +401,7 @@ mod tests {
             LogFrontier { head: MessageId::new([8; 32]), ..log(1, 7) },
             LogFrontier { bodies: 6, ..log(1, 7) },
             LogFrontier { frozen: Sequence::new(8), ..log(1, 7) },
+            LogFrontier { missing: missing(&[3]), ..log(1, 7) },
         ];
         for first in changed {
             assert_ne!(base, hash(coalition, GROUP, &[first, log(2, 7)]));

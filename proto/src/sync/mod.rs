@@ -24,7 +24,7 @@ pub mod retention;
 pub mod schedule;
 
 pub use fork::{ForkError, check_fork};
-pub use frontier::{FrontierError, LogFrontier, hash, read_list};
+pub use frontier::{FrontierError, LogFrontier, MissingSum, hash, read_list};
 pub use judge::{Entry, LogJudgement, Place, judge_log};
 pub use page::{PageError, check_page};
 pub use plan::{Range, Want, plan};

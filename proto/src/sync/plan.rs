@@ -61,9 +61,8 @@ fn wants(ours: &LogFrontier, theirs: &LogFrontier) -> impl Iterator<Item = Range
     };
     let (our_height, their_height) = (ours.height.get(), theirs.height.get());
     let entries = range(Want::Entries, our_height.saturating_add(1), their_height);
-    // Whoever misses as many misses the same ones, mostly: an erasure took them everywhere. It would be asked for the
-    // whole stretch at every comparison.
-    let bodies = (ours.holes() > theirs.holes() && theirs.bodies > 0)
+    // Whoever misses the same ones is not asked: an erasure took them everywhere.
+    let bodies = (ours.holes() > 0 && ours.missing != theirs.missing && theirs.bodies > 0)
         .then(|| {
             let from = ours.low.get().max(theirs.low.get());
             range(Want::Bodies, from, our_height.min(their_height))
@@ -84,6 +83,7 @@ mod tests {
 
     use super::*;
     use crate::id::MessageId;
+    use crate::sync::frontier::MissingSum;
 
     const GROUP: GroupId = GroupId::new(5);
 
@@ -96,7 +96,15 @@ mod tests {
             head: MessageId::new([if height == 0 { 0 } else { 9 }; 32]),
             bodies: height,
             frozen: Sequence::new(0),
+            missing: MissingSum::default(),
         }
+    }
+
+    /// A log of seven entries that misses these bodies.
+    fn missing(places: &[u64]) -> LogFrontier {
+        let mut held = LogFrontier { bodies: 7 - places.len() as u64, ..log(1, 7) };
+        places.iter().for_each(|place| held.missing.toggle(held.log, Sequence::new(*place)));
+        held
     }
 
     fn asked(ours: &[LogFrontier], theirs: &[LogFrontier]) -> Vec<(u8, u64, u64, Want)> {
@@ -114,15 +122,16 @@ mod tests {
 
     #[test]
     fn missing_bodies_stay_wanted_from_peers_that_hold_any() {
-        let bare = LogFrontier { bodies: 4, ..log(1, 7) };
+        let bare = missing(&[1, 2, 3]);
         assert_eq!(asked(&[bare], &[log(1, 7)]), [(1, 1, 7, Want::Bodies)]);
         // A peer that serves bare headers offers nothing, and does not end the search.
-        let headers_only = LogFrontier { bodies: 0, ..log(1, 7) };
+        let headers_only = LogFrontier { bodies: 0, ..missing(&[1, 2, 3, 4, 5, 6, 7]) };
         assert_eq!(asked(&[bare], &[headers_only]), []);
-        // What nobody has any more is asked of nobody; of one body more, its holder.
-        let [as_bare, less_bare] = [4, 5].map(|bodies| LogFrontier { bodies, ..log(1, 7) });
-        assert_eq!(asked(&[bare], &[as_bare]), []);
-        assert_eq!(asked(&[bare], &[less_bare]), [(1, 1, 7, Want::Bodies)]);
+        // What nobody has any more is asked of nobody. Who misses others has what we miss, some of it at least.
+        assert_eq!(asked(&[bare], &[missing(&[1, 2, 3])]), []);
+        for other in [missing(&[1, 2]), missing(&[4, 5, 6]), missing(&[3, 4, 5, 6])] {
+            assert_eq!(asked(&[bare], &[other]), [(1, 1, 7, Want::Bodies)]);
+        }
         // Below our own retention, or below the peer's, there is nothing to ask for.
         let late = LogFrontier { low: Sequence::new(6), bodies: 2, ..log(1, 7) };
         assert_eq!(asked(&[bare], &[late]), [(1, 6, 7, Want::Bodies)]);

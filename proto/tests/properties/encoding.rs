@@ -12,7 +12,7 @@ use belfry_proto::{
         RosterVersion, Sequence,
     },
     schema::{self, Audience, Malformed, decode_canonical},
-    sync::LogFrontier,
+    sync::{LogFrontier, MissingSum},
     time::Timestamp,
     trust::{charter::Charter, file, statement::Statement, words},
 };
@@ -151,8 +151,9 @@ fn version() -> impl Strategy<Value = schema::RosterVersion> {
 }
 
 fn wire_frontier() -> impl Strategy<Value = schema::LogFrontier> {
-    (any::<u32>(), bytes(32), any::<u64>(), any::<u64>(), bytes(32), any::<u64>(), any::<u64>()).prop_map(
-        |(group, log, low, height, head, bodies, frozen)| schema::LogFrontier {
+    let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
+    (any::<u32>(), bytes(32), bytes(32), bytes(16), numbers).prop_map(
+        |(group, log, head, missing, (low, height, bodies, frozen))| schema::LogFrontier {
             group,
             log,
             low,
@@ -160,6 +161,7 @@ fn wire_frontier() -> impl Strategy<Value = schema::LogFrontier> {
             head,
             bodies,
             frozen,
+            missing,
         },
     )
 }
@@ -407,6 +409,11 @@ proptest! {
             head: MessageId::new(head),
             bodies: height + 1 - low,
             frozen: Sequence::new(height + 1),
+            missing: {
+                let mut missing = MissingSum::default();
+                missing.toggle(LogId::new(log), Sequence::new(low));
+                missing
+            },
         };
         prop_assert_eq!(LogFrontier::try_from(&schema::LogFrontier::from(&frontier)), Ok(frontier));
     }

@@ -48,6 +48,7 @@ async fn offering(
         head: last.message_id().to_vec(),
         bodies: log.len() as u64,
         frozen: 0,
+        missing: Vec::new(),
     };
     let hash = frontier::hash(coalition.id(), group, &[frontier::LogFrontier::try_from(&held)?]).to_vec();
     let hostile = Hostile::as_member(peer, coalition).await?;

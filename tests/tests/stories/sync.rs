@@ -62,6 +62,7 @@ async fn pages_of_lies_store_nothing_and_hold_nobody_up() -> anyhow::Result<()> 
             head: vec![9; 32],
             bodies: 1000,
             frozen: 0,
+            missing: Vec::new(),
         },
     )?;
     let forge = Forge::new(&liar, group, coalition.roster())?;
@@ -137,6 +138,7 @@ async fn a_genuine_message_from_a_liar_is_a_genuine_message() -> anyhow::Result<
             head: vec![9; 32],
             bodies: 7,
             frozen: 0,
+            missing: Vec::new(),
         },
     )?;
     let hostile = Hostile::as_member(&liar, &coalition).await?;

@@ -344,6 +344,7 @@ async fn bare_entries_need_a_withdrawal_of_somebody_who_may() -> anyhow::Result<
         head: said.message_id().to_vec(),
         bodies: 1,
         frozen: 0,
+        missing: Vec::new(),
     };
     let hash = frontier::hash(coalition.id(), group, &[frontier::LogFrontier::try_from(&held)?]);
     let promise = Frontier { hash: hash.to_vec(), logs: vec![held], more: false };

@@ -118,6 +118,33 @@ impl Store {
         Ok(found)
     }
 
+    /// The next entries of a log, from one on, that miss their bodies, one behind the other. Reads the log up to them.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn next_holes(
+        &self,
+        group: GroupId,
+        log: LogId,
+        from: Sequence,
+    ) -> Result<Option<(Sequence, Sequence)>, ReadError> {
+        let prefix = columns::log(group, log);
+        let mut found: Option<(Sequence, Sequence)> = None;
+        for row in self.db.scan(Cf::Envelopes, &columns::place(group, log, from), &prefix) {
+            let (key, value) = row?;
+            let fault = || damaged(Cf::Envelopes, &key, "does not decode");
+            let value = EnvelopeValue::decode(value.as_ref()).map_err(|_| fault())?;
+            let (_, _, sequence) = columns::read_place(&key).ok_or_else(fault)?;
+            match (value.counts(), found) {
+                (true, None) => {}
+                (true, Some(_)) => break,
+                (false, None) => found = Some((sequence, sequence)),
+                (false, Some((first, _))) => found = Some((first, sequence)),
+            }
+        }
+        Ok(found)
+    }
+
     /// Messages by which a member says an object, in any version, as its author or as a reporter.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ use crate::{
     },
     id::{CoalitionId, EntryId, Height, KeyId, MessageId, RosterVersion, Sequence, Serial},
     schema::{self, WithdrawalGround, WithdrawalMode},
-    sync::{LogFrontier, frontier},
+    sync::{LogFrontier, MissingSum, frontier},
 };
 
 type Vectors = BTreeMap<String, BTreeMap<String, String>>;
@@ -114,8 +114,13 @@ fn vectors() -> Vectors {
         low: Sequence::new(1),
         height: Sequence::new(3),
         head: withdrawal.message_id(),
-        bodies: 3,
+        bodies: 2,
         frozen: Sequence::new(0),
+        missing: {
+            let mut missing = MissingSum::default();
+            missing.toggle(data.header().log, Sequence::new(2));
+            missing
+        },
     };
     let keys = BTreeMap::from([
         ("coalition", author.coalition.to_string()),

@@ -6,7 +6,7 @@ use belfry_proto::{
     envelope::{self, Header, Word},
     id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
     limits::MAX_PAGE_ENVELOPES,
-    sync::{self, LogFrontier, LogJudgement, judge_log},
+    sync::{self, LogFrontier, LogJudgement, MissingSum, judge_log},
     time::Timestamp,
     trust::roster::Roster,
 };
@@ -198,6 +198,7 @@ impl Logs {
                     head: chain.last().map_or(MessageId::ZERO, |last| last.id),
                     bodies: height,
                     frozen: Sequence::new(frozen),
+                    missing: MissingSum::default(),
                 })
             })
             .collect()

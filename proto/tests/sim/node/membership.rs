@@ -273,6 +273,7 @@ impl Node {
                 head,
                 bodies: height,
                 frozen: 0,
+                missing: Vec::new(),
             })
             .collect()
     }

@@ -133,7 +133,7 @@ pub(crate) fn start(belfry: &Path, data_dir: &Path, bootstrap: &str) -> anyhow::
     let text = format!(
         "[node]\ndata_dir = {data_dir:?}\n[keys]\npassphrase_file = \"passphrase\"\n[network]\n\
          listen = [\"/ip4/127.0.0.1/udp/0/quic-v1\", \"/ip4/127.0.0.1/tcp/0\"]\nbootstrap = [{bootstrap}]\n\
-         [api]\nlisten = \"127.0.0.1:0\"\n[log]\nfilter = \"warn\"\n"
+         [api]\nlisten = \"127.0.0.1:0\"\n[log]\nfilter = \"warn\"\n[store]\nscrub = false\n"
     );
     std::fs::write(&config, text)?;
     let child = Command::new(belfry)

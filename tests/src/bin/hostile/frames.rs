@@ -118,6 +118,7 @@ fn hello(rng: &mut StdRng, coalition: CoalitionId, group: GroupId) -> Vec<u8> {
                 head: id(rng),
                 bodies: edge(rng),
                 frozen: edge(rng),
+                missing: id(rng),
             });
             let your_logs = your_logs.collect();
             hello_request::Request::Greet(Greet {

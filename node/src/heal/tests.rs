@@ -1,0 +1,317 @@
+//! Bits that flip, wherever: what is left is right, missing, or a refusal that names itself.
+
+use std::{fs, path::Path};
+
+use belfry_proto::{
+    crypto::secret::Secret,
+    envelope::{ContentKey, Decoded},
+    id::{MessageId, PublicationId},
+    schema::{Audience, LogFile, Tlp},
+};
+use rand::{RngExt as _, SeedableRng as _};
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    backup::STORE,
+    keys::MemberKeys,
+    store::{DraftRow, DraftState, KeyRow, PageQuery, TokenRow},
+    testing::{CIDR, Coalition, Seat},
+};
+
+const MESSAGES: usize = 12;
+const DRAFT: PublicationId = PublicationId::new([7; 16]);
+
+/// A stopped node with something of everything.
+struct Node {
+    folder: TempDir,
+    enrolment: Enrolment,
+    messages: Vec<Decoded>,
+}
+
+fn enrolment(coalition: &Coalition, seat: &Seat) -> Enrolment {
+    let roster = coalition.roster.clone();
+    Enrolment {
+        keys: MemberKeys {
+            signing: seat.identity.signing.clone(),
+            node: seat.key.clone(),
+            kem: seat.identity.kem.clone(),
+            store: Secret::new([9; 32]),
+        },
+        certificate: roster.certificate(seat.identity.serial).unwrap().clone(),
+        record: seat.identity.record.clone(),
+        log: LogFile { charters: roster.charters().signed().to_vec(), ..LogFile::default() },
+        roster,
+    }
+}
+
+fn draft() -> DraftRow {
+    DraftRow {
+        publication: DRAFT,
+        group: CIDR,
+        audience: Audience::Group,
+        recipients: Vec::new(),
+        parts: vec![vec![1; 3000]],
+        part_count: 1,
+        objects: vec![("indicator--1".to_owned(), String::new())],
+        submitter: "siem".to_owned(),
+        idempotency_key: Some("once".to_owned()),
+        digest: [1; 32],
+        created: Timestamp::from_micros(5),
+        state: DraftState::Queued,
+        messages: Vec::new(),
+        key_id: None,
+        error: None,
+        withdraws: None,
+        tlp: Tlp::Amber,
+        reason: None,
+    }
+}
+
+impl Node {
+    fn new() -> Self {
+        let mut coalition = Coalition::new();
+        let (seat, author) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));
+        let (messages, key) = coalition.messages_with_key(&author, CIDR, [0x11; 16], None, MESSAGES);
+        let node =
+            Self { folder: TempDir::new().unwrap(), enrolment: enrolment(&coalition, &seat), messages };
+        let store = node.open().unwrap();
+        let roster = &coalition.roster;
+        let charters = (1..)
+            .zip(roster.charters().signed())
+            .map(|(version, signed)| (version, prost::Message::encode_to_vec(signed)));
+        let admin = Change::Admin {
+            charters: charters.collect(),
+            records: roster.records().map(|r| (r.height, prost::Message::encode_to_vec(&r.record))).collect(),
+            head: roster.version(),
+        };
+        store.commit_blocking(admin).unwrap();
+        store.commit_blocking(Change::Key(KeyRow::received(&key))).unwrap();
+        node.receive(&store, &key);
+        store.commit_blocking(Change::Draft(draft())).unwrap();
+        store.commit_blocking(Change::Token(TokenRow { id: [4; 8], body: b"scope".to_vec() })).unwrap();
+        // Out of the log of writes, into files.
+        store.compact(|_| {}).unwrap();
+        drop(store);
+        node
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.folder.path().join(STORE)
+    }
+
+    fn open(&self) -> Result<Store, HealError> {
+        open(&self.path(), &self.enrolment)
+    }
+
+    /// Stores and opens what it lacks, as from a peer.
+    fn receive(&self, store: &Store, key: &ContentKey) {
+        for message in &self.messages {
+            let admitted = message.clone().trusted();
+            let (header, id) = (admitted.header(), admitted.message_id());
+            let (now, height) = (clock::now(), self.enrolment.roster.version().height);
+            let row = rows::envelope(header, id, admitted.bytes(), true, MessageState::Opened, now, height);
+            let publication = admitted.open(key).unwrap().parse().unwrap();
+            let content = Some(rows::opened(&publication, &admitted, &self.enrolment.roster));
+            store.commit_blocking(Change::Envelope(Box::new(EnvelopeRow { content, ..row }))).unwrap();
+        }
+    }
+
+    fn copy(&self) -> Self {
+        let folder = TempDir::new().unwrap();
+        let to = folder.path().join(STORE);
+        fs::create_dir(&to).unwrap();
+        for file in files(&self.path()) {
+            fs::copy(&file, to.join(file.file_name().unwrap())).unwrap();
+        }
+        let (keys, log) = (&self.enrolment.keys, &self.enrolment.log);
+        let enrolment = Enrolment {
+            keys: keys.clone(),
+            certificate: self.enrolment.certificate.clone(),
+            record: self.enrolment.record.clone(),
+            log: log.clone(),
+            roster: self.enrolment.roster.clone(),
+        };
+        Self { folder, enrolment, messages: self.messages.clone() }
+    }
+
+    fn log(&self) -> LogId {
+        self.messages[0].header().log
+    }
+
+    /// What it holds of each message; anything but its very bytes, or nothing, is wrong.
+    fn holds(&self, store: &Store) -> Vec<MessageId> {
+        let bytes = |message: &Decoded| store.envelope(message.message_id());
+        let held = self.messages.iter().filter(|message| match bytes(message) {
+            Ok(Some(bytes)) => {
+                assert_eq!(bytes, message.bytes(), "another message than was stored");
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                assert!(error.is_damage(), "{error}");
+                false
+            }
+        });
+        held.map(Decoded::message_id).collect()
+    }
+}
+
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| !path.to_string_lossy().contains("LOG.old") && !path.ends_with("LOCK"));
+    files.sort();
+    files
+}
+
+/// Changes one byte of a file.
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 0x10;
+    fs::write(path, bytes).unwrap();
+}
+
+/// Changes a byte where the file holds `what`.
+fn flip_in(folder: &Path, what: &[u8]) {
+    let found = files(folder).into_iter().filter(|path| path.extension().is_some_and(|e| e == "sst"));
+    let mut flipped = 0;
+    for path in found {
+        if let Some(at) = fs::read(&path).unwrap().windows(what.len()).position(|window| window == what) {
+            flip(&path, at + what.len() / 2);
+            flipped += 1;
+        }
+    }
+    assert!(flipped > 0, "nothing to flip");
+}
+
+/// Reads everything once, as the node does from time to time.
+fn meets_damage(store: &Store) -> bool {
+    let mut at = crate::store::Scrub::default();
+    while store.scrub(&mut at, usize::MAX) == crate::store::Scrubbed::More {}
+    store.damage().borrow().is_some()
+}
+
+#[test]
+fn a_flipped_bit_in_a_message_is_met_named_and_healed_and_the_rest_is_untouched() {
+    let node = Node::new();
+    let lost = node.messages[4].clone();
+    flip_in(&node.path(), &lost.bytes()[lost.bytes().len() - 64..]);
+    let store = node.open().unwrap();
+    assert!(meets_damage(&store));
+    assert!(note_met(&store, &node.path()), "noted for the next start");
+    drop(store);
+
+    let report = heal(&node.path(), &node.enrolment, |_| {}).unwrap();
+    assert!(report.damages > 0 && report.damaged[0].contains("envelopes"), "{report:?}");
+    assert!(report.gaps.iter().all(|gap| gap.log == node.log() && !gap.is_own));
+    let is_missing = |n: u64| report.gaps.iter().any(|gap| (gap.from.get()..=gap.to.get()).contains(&n));
+    assert!(is_missing(5) && !is_missing(1) && !is_missing(MESSAGES as u64), "{:?}", report.gaps);
+    let told = fs::read_to_string(store::aside(&node.path()).join("HEALED.txt")).unwrap();
+    assert!(told.contains("asked of other nodes"), "{told}");
+
+    let store = node.open().unwrap();
+    assert!(!meets_damage(&store));
+    let held = node.holds(&store);
+    let missing: u64 = report.gaps.iter().map(|gap| gap.to.get() - gap.from.get() + 1).sum();
+    assert_eq!(held.len() as u64, MESSAGES as u64 - missing);
+    let row = store.log(CIDR, node.log()).unwrap().unwrap();
+    assert_eq!((row.height.get(), row.top.get()), (report.gaps[0].from.get() - 1, MESSAGES as u64));
+    assert_eq!(store.reopenable(None, 100).unwrap().len(), held.len(), "each is opened again");
+    assert_eq!((store.queued(9).unwrap(), store.tokens().unwrap().len()), (vec![DRAFT], 1));
+    assert!(store.by_idempotency("once").unwrap().is_some());
+    assert!(!store.writes_log(CIDR, node.log()).unwrap(), "none of its logs is gone on with");
+    assert_eq!(store.head().unwrap(), node.enrolment.roster.version());
+
+    // And from a peer it is whole again.
+    let key = store.key(lost.header().key_id().unwrap()).unwrap().unwrap().content_key().unwrap();
+    node.receive(&store, &key);
+    assert_eq!(store.log(CIDR, node.log()).unwrap().unwrap().height.get(), MESSAGES as u64);
+    assert_eq!(node.holds(&store).len(), MESSAGES);
+}
+
+#[test]
+fn what_nobody_else_has_is_named_as_lost_with_the_mend() {
+    let node = Node::new();
+    let store = node.open().unwrap();
+    store.damage_row("drafts", DRAFT.as_ref());
+    store.damage_row("tokens", &[4; 8]);
+    drop(store);
+    let report = heal(&node.path(), &node.enrolment, |_| {}).unwrap();
+    assert_eq!(report.gone, BTreeMap::from([("drafts", 1), ("tokens", 1)]));
+    let lines = report.lines().join("\n");
+    assert!(lines.contains("publish it again") && lines.contains("belfry token create"), "{lines}");
+    assert!(report.gaps.is_empty());
+    let again = heal(&node.path(), &node.enrolment, |_| {}).unwrap_err();
+    assert!(matches!(again, HealError::Again { .. }), "a disk that does it twice is for a person to look at");
+}
+
+#[test]
+fn derived_rows_that_are_damaged_are_made_anew() {
+    let node = Node::new();
+    let store = node.open().unwrap();
+    let before = store.page(CIDR, &PageQuery { after: None, kinds: None, examine: 100 }).unwrap().rows;
+    assert!(!before.is_empty());
+    store.damage_column("objects");
+    store.damage_column("logs");
+    drop(store);
+    let opened = node.open();
+    assert!(opened.is_ok(), "it heals at the start, for its logs do not read: {:?}", opened.err());
+    let store = opened.unwrap();
+    assert_eq!(node.holds(&store).len(), MESSAGES);
+    assert_eq!(store.log(CIDR, node.log()).unwrap().unwrap().height.get(), MESSAGES as u64);
+    assert!(store::aside(&node.path()).exists());
+}
+
+#[test]
+fn a_byte_flipped_anywhere_makes_nothing_wrong() {
+    let node = Node::new();
+    let mut rng = rand::rngs::StdRng::seed_from_u64(0x6265_6c66_7279);
+    let all: Vec<_> =
+        files(&node.path()).into_iter().filter(|f| fs::metadata(f).unwrap().len() > 0).collect();
+    let (mut healed, mut refused) = (0, 0);
+    for round in 0..40 {
+        let copy = node.copy();
+        // Every file in turn; where in it, by chance.
+        let name = all[round % all.len()].file_name().unwrap();
+        let path = copy.path().join(name);
+        let at = rng.random_range(0..usize::try_from(fs::metadata(&path).unwrap().len()).unwrap());
+        flip(&path, at);
+        let context = format!("byte {at} of {}", name.display());
+        let store = match copy.open() {
+            Ok(store) => store,
+            Err(error) => {
+                assert!(!error.to_string().is_empty());
+                refused += 1;
+                continue;
+            }
+        };
+        copy.holds(&store);
+        let met = meets_damage(&store);
+        let store = if met && note_met(&store, &copy.path()) {
+            drop(store);
+            match copy.open() {
+                Ok(store) => store,
+                Err(error) => panic!("{context}: not healed: {error}"),
+            }
+        } else {
+            store
+        };
+        healed += usize::from(store::aside(&copy.path()).exists());
+        assert!(!meets_damage(&store), "{context}: {:?}", store.damage().borrow().clone());
+        let held = copy.holds(&store);
+        let row = store.log(CIDR, copy.log()).unwrap();
+        assert!(
+            row.is_none_or(|row| row.height.get() <= held.len() as u64),
+            "{context}: claims what it has not"
+        );
+        let key = node.messages[0].header().key_id().unwrap();
+        // A key that is lost comes from others, too.
+        if let Some(key) = store.key(key).unwrap().and_then(|row| row.content_key()) {
+            copy.receive(&store, &key);
+            assert_eq!(copy.holds(&store).len(), MESSAGES, "{context}");
+            let height = store.log(CIDR, copy.log()).unwrap().unwrap().height;
+            assert_eq!(height.get(), MESSAGES as u64, "{context}");
+        }
+    }
+    assert!(healed > 5 && refused < 20, "{healed} healed, {refused} refused");
+}

@@ -1,0 +1,410 @@
+//! What still reads of a damaged database.
+//!
+//! A damaged block ends RocksDB's iterator. [`Past`] finds the next key from which on it reads again, so that what is
+//! lost is the block and no more. Rows are then looked at one by one: what does not open, decode or hash to its name is
+//! lost, too.
+//!
+//! What a node owns (content keys, drafts, tokens, cursors, the withdrawals it heard of) is carried over as it is.
+//! Messages are handed out as they travelled, for the ladder to judge. What is derived from them (objects, indexes, the
+//! states of logs) is not looked for at all: it is made anew.
+
+use std::{collections::BTreeMap, path::Path};
+
+use belfry_proto::{
+    crypto::secret::Secret,
+    id::{KeyId, MessageId, PublicationId, RosterVersion},
+    schema::Signed,
+};
+use prost::Message;
+use rocksdb::{DB, DBIteratorWithThreadMode, Direction, IteratorMode, ReadOptions};
+
+use super::{
+    Health, OpenError, Owner, ReadError,
+    apply::{BEACON_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, HOOK_KEY, SOURCE_KEY, read_head},
+    check,
+    columns::{self, Cf},
+    open::{self, Db, Row},
+    outbox::{decode_draft, decode_key, queue_key, queue_value},
+    rows::{DraftState, LogRow, MessageRow},
+    values::{EnvelopeValue, LogValue, WithdrawalValue, read_park},
+    vault::damaged,
+};
+
+/// Bytes of the longest key, and some.
+const WIDTH: usize = 112;
+/// Rows carried over in one synced write.
+const BATCH: usize = 1024;
+
+/// A damaged database, open for reading.
+pub struct Salvage {
+    db: Db,
+}
+
+/// An envelope that reads.
+#[derive(Debug)]
+pub struct Salvaged {
+    /// What was known of it.
+    pub row: MessageRow,
+    /// As it travelled.
+    pub bytes: Vec<u8>,
+}
+
+/// A stretch of a column that does not read, or one row of it.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// Its column.
+    pub column: &'static str,
+    /// Why.
+    pub error: ReadError,
+    /// Behind this key, hexadecimal; empty from the beginning.
+    pub after: String,
+}
+
+/// Rows carried over as they are, and those lost, by what they are to people.
+#[derive(Clone, Debug, Default)]
+pub struct Carried {
+    /// Rows kept, by column.
+    pub kept: BTreeMap<&'static str, u64>,
+    /// What does not read of these columns.
+    pub lost: Vec<Lost>,
+}
+
+impl Salvage {
+    /// Opens the database under `path`, which no process may have open.
+    ///
+    /// # Errors
+    /// [`OpenError`]: in use, another's, or past healing.
+    pub fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Self, OpenError> {
+        // Reading takes no lock, so whether it is in use is asked by taking it.
+        match open::open(path, owner, master) {
+            Err(error @ OpenError::InUse { .. }) => return Err(error),
+            opened => drop(opened),
+        }
+        Ok(Self { db: open::open_damaged(path, owner, master)? })
+    }
+
+    /// Looks at every row, past what does not read.
+    pub fn check(&self, progress: impl FnMut(&super::CheckedColumn)) -> Health {
+        check::all(&self.db, progress)
+    }
+
+    /// The admin head as noted; the empty log if it does not read.
+    #[must_use]
+    pub fn head(&self) -> RosterVersion {
+        read_head(self.db.get(Cf::Meta, HEAD_KEY).ok().flatten())
+    }
+
+    /// Charters that read, by version.
+    #[must_use]
+    pub fn charters(&self) -> BTreeMap<u64, Vec<u8>> {
+        self.numbered(Cf::Charters)
+    }
+
+    /// Records of the admin log that read, by height.
+    #[must_use]
+    pub fn records(&self) -> BTreeMap<u64, Vec<u8>> {
+        self.numbered(Cf::Records)
+    }
+
+    fn numbered(&self, cf: Cf) -> BTreeMap<u64, Vec<u8>> {
+        let rows = Past::of(&self.db, cf).filter_map(Result::ok);
+        rows.filter_map(|(key, value)| {
+            Some((u64::from_be_bytes(key.as_ref().try_into().ok()?), value.into_vec()))
+        })
+        .collect()
+    }
+
+    /// States of logs that read: how far each was held.
+    #[must_use]
+    pub fn logs(&self) -> Vec<LogRow> {
+        let rows = Past::of(&self.db, Cf::Logs).filter_map(Result::ok);
+        rows.filter_map(|(key, value)| {
+            // A log is named as the beginning of its places.
+            let (group, log, _) = columns::read_place(&[key.as_ref(), &[0; 8]].concat())?;
+            LogValue::decode(value.as_ref()).ok()?.row(group, log).ok()
+        })
+        .collect()
+    }
+
+    /// Every envelope that reads; those that lie beside the log's own first, so that no entry above a fork comes before
+    /// the fork is known.
+    pub fn envelopes(&self) -> impl Iterator<Item = Result<Salvaged, Lost>> + '_ {
+        [Cf::Forks, Cf::Envelopes].into_iter().flat_map(move |cf| {
+            Past::of(&self.db, cf).map(move |row| {
+                let (key, value) = row?;
+                salvaged(cf, &key, &value).map_err(|error| lost(cf, &key, error))
+            })
+        })
+    }
+
+    /// What does not read of the columns that are made anew: named, and of no further consequence.
+    pub fn derived(&self) -> impl Iterator<Item = Lost> + '_ {
+        let is_derived = |cf: &Cf| !OWNED.contains(cf) && !matches!(cf, Cf::Envelopes | Cf::Forks);
+        Cf::ALL.into_iter().filter(is_derived).flat_map(move |cf| {
+            Past::of(&self.db, cf).filter_map(move |row| match row {
+                Ok((key, value)) => {
+                    let read = check::reads(&self.db, cf, &key, &value);
+                    read.err().map(|error| lost(cf, &key, error))
+                }
+                Err(lost) => Some(lost),
+            })
+        })
+    }
+
+    /// Makes a new database under `to` with all of what this node owns that reads.
+    ///
+    /// # Errors
+    /// [`OpenError`]: what is made there is of no use then.
+    pub fn carry(&self, to: &Path, owner: Owner, master: &Secret) -> Result<Carried, OpenError> {
+        let new = open::open(to, owner, master)?;
+        let mut carried = Carried::default();
+        for cf in OWNED {
+            self.carry_column(&new, cf, &mut carried)?;
+        }
+        // Numbers of the feed go on: what reads it by number has seen the lower ones.
+        let last = self.db.rocks.iterator_cf(self.db.cf(Cf::Feed), IteratorMode::End).next();
+        if let Some(Ok((key, value))) = last {
+            write(&new, vec![(Cf::Feed, key.into_vec(), value.into_vec())])?;
+        }
+        Ok(carried)
+    }
+
+    fn carry_column(&self, new: &Db, cf: Cf, carried: &mut Carried) -> Result<(), OpenError> {
+        let (mut batch, mut kept) = (Vec::new(), 0);
+        for row in Past::of(&self.db, cf) {
+            let (key, value) = match row {
+                Ok(row) => row,
+                Err(lost) => {
+                    carried.lost.push(lost);
+                    continue;
+                }
+            };
+            match self.owned(cf, &key, &value) {
+                Ok(None) => continue,
+                Ok(Some(beside)) => {
+                    kept += 1;
+                    batch.push((cf, key.into_vec(), value.into_vec()));
+                    batch.extend(beside);
+                }
+                Err(error) => carried.lost.push(lost(cf, &key, error)),
+            }
+            if batch.len() >= BATCH {
+                write(new, std::mem::take(&mut batch))?;
+            }
+        }
+        write(new, batch)?;
+        carried.kept.insert(cf.name(), kept);
+        Ok(())
+    }
+
+    /// Whether a row of this node's own reads; `None` if it is not carried over. With it go rows that stand for it.
+    fn owned(&self, cf: Cf, key: &[u8], value: &[u8]) -> Result<Option<Beside>, ReadError> {
+        let fault = |detail| damaged(cf, key, detail);
+        let alone = Some(Beside::new());
+        Ok(match cf {
+            Cf::Meta => {
+                let kept = [BEACON_KEY, EQUIVOCATION_KEY, HOOK_KEY, SOURCE_KEY, HOLD_KEY];
+                if key.starts_with(SOURCE_KEY) {
+                    self.db.vault.open(cf, key, value)?;
+                }
+                alone.filter(|_| kept.iter().any(|prefix| key.starts_with(prefix)))
+            }
+            Cf::DataKeys => {
+                self.db.vault.unwrap_key(key, value)?;
+                alone
+            }
+            Cf::Keys => {
+                let id = KeyId::try_from(key).map_err(|_| fault("has no id"))?;
+                let row = decode_key(id, &self.db.vault.open(cf, key, value)?)?;
+                row.content_key().ok_or_else(|| fault("does not match its id"))?;
+                alone
+            }
+            Cf::Drafts => {
+                let id = PublicationId::try_from(key).map_err(|_| fault("has no id"))?;
+                let row = decode_draft(id, &self.db.vault.open(cf, key, value)?)?;
+                let waits = matches!(row.state, DraftState::Queued | DraftState::Held);
+                let queued = waits.then(|| (Cf::Queue, queue_key(&row), queue_value(&self.db.vault, &row)));
+                let named = row.idempotency_key.as_ref().filter(|_| row.state != DraftState::Refused);
+                let named = named.map(|name| {
+                    let tag = self.db.vault.tag("idempotency", name.as_bytes()).to_vec();
+                    (Cf::Idempotency, tag, id.to_vec())
+                });
+                Some(queued.into_iter().chain(named).collect())
+            }
+            Cf::Idempotency => alone.filter(|_| PublicationId::try_from(value).is_ok()),
+            Cf::Tokens => {
+                self.db.vault.open(cf, key, value)?;
+                alone
+            }
+            Cf::Addresses => {
+                let bytes = value.get(8..).ok_or_else(|| fault("too short"))?;
+                Signed::decode(bytes).map_err(|_| fault("does not decode"))?;
+                alone
+            }
+            Cf::Parked => {
+                let id = MessageId::try_from(key).ok();
+                id.and_then(|id| read_park(id, value)).ok_or_else(|| fault("does not decode"))?;
+                alone
+            }
+            Cf::Withdrawals => {
+                let id = key.last_chunk::<32>().map(|id| MessageId::new(*id));
+                let id = id.ok_or_else(|| fault("has no id"))?;
+                if key.len() > 32 {
+                    let value = WithdrawalValue::decode(value).map_err(|_| fault("does not decode"))?;
+                    value.word(id).map_err(|_| fault("does not decode"))?;
+                }
+                alone
+            }
+            Cf::Seen => {
+                <[u8; 8]>::try_from(value).map_err(|_| fault("is no time"))?;
+                alone
+            }
+            _ => None,
+        })
+    }
+}
+
+/// Rows that are made anew from the one they stand for.
+type Beside = Vec<(Cf, Vec<u8>, Vec<u8>)>;
+
+/// What no other node has, and what cannot be told from messages.
+const OWNED: [Cf; 10] = [
+    Cf::Meta,
+    Cf::DataKeys,
+    Cf::Keys,
+    Cf::Drafts,
+    Cf::Idempotency,
+    Cf::Tokens,
+    Cf::Addresses,
+    Cf::Parked,
+    Cf::Withdrawals,
+    Cf::Seen,
+];
+
+fn write(db: &Db, rows: Beside) -> Result<(), OpenError> {
+    let mut batch = rocksdb::WriteBatch::default();
+    for (cf, key, value) in rows {
+        batch.put_cf(db.cf(cf), key, value);
+    }
+    let mut synced = rocksdb::WriteOptions::default();
+    synced.set_sync(true);
+    let failed = |source| OpenError::Database { path: db.path.clone(), source };
+    db.rocks.write_opt(batch, &synced).map_err(failed)
+}
+
+fn salvaged(cf: Cf, key: &[u8], value: &[u8]) -> Result<Salvaged, ReadError> {
+    let fault = |detail| damaged(cf, key, detail);
+    let place = key.get(..columns::PLACE_LEN).and_then(columns::read_place);
+    let (group, log, sequence) = place.ok_or_else(|| fault("has no place"))?;
+    let value = EnvelopeValue::decode(value).map_err(|_| fault("does not decode"))?;
+    let row = value.message(group, log, sequence).map_err(|_| fault("does not decode"))?;
+    Ok(Salvaged { row, bytes: value.bytes })
+}
+
+fn lost(cf: Cf, key: &[u8], error: ReadError) -> Lost {
+    Lost { column: cf.name(), error, after: hex::encode(key) }
+}
+
+/// A column's rows, past what does not read.
+pub(super) struct Past<'a> {
+    db: &'a Db,
+    cf: Cf,
+    rows: Option<DBIteratorWithThreadMode<'a, DB>>,
+    last: Vec<u8>,
+}
+
+impl<'a> Past<'a> {
+    pub(super) fn of(db: &'a Db, cf: Cf) -> Self {
+        Self { db, cf, rows: Some(rows_from(db, cf, &[])), last: Vec::new() }
+    }
+}
+
+impl Iterator for Past<'_> {
+    type Item = Result<Row, Lost>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.rows.as_mut()?.next()? {
+            Ok((key, value)) => {
+                self.last.clear();
+                self.last.extend_from_slice(&key);
+                Some(Ok((key, value)))
+            }
+            Err(error) => {
+                let (db, cf) = (self.db, self.cf);
+                let reads = |from: &[u8]| rows_from(db, cf, from).next().is_none_or(|row| row.is_ok());
+                let found = lost(cf, &self.last, error.into());
+                let next = beyond(&self.last, reads);
+                self.rows = next.as_ref().map(|from| rows_from(db, cf, from));
+                self.last = next.unwrap_or_default();
+                Some(Err(found))
+            }
+        }
+    }
+}
+
+/// Rows from a key on, in the order of their keys, past the cache that others live by.
+pub(super) fn rows_from<'a>(db: &'a Db, cf: Cf, from: &[u8]) -> DBIteratorWithThreadMode<'a, DB> {
+    let mut options = ReadOptions::default();
+    options.fill_cache(false);
+    options.set_total_order_seek(true);
+    db.rocks.iterator_cf_opt(db.cf(cf), options, IteratorMode::From(from, Direction::Forward))
+}
+
+/// The lowest key above `last` from which on a column reads again, if from some key on it does. Keys are numbers here;
+/// what does not read lies in one piece, so its end is found by doubling and halving.
+fn beyond(last: &[u8], reads: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
+    let mut base = [0; WIDTH];
+    for (to, from) in base.iter_mut().zip(last) {
+        *to = *from;
+    }
+    let end = (0..WIDTH * 8).find(|bit| plus(&base, *bit).is_none_or(|key| reads(&key)));
+    let end = end.unwrap_or(WIDTH * 8);
+    for bit in (0..end).rev() {
+        if let Some(key) = plus(&base, bit).filter(|key| !reads(key)) {
+            base = key;
+        }
+    }
+    plus(&base, 0).filter(|key| reads(key)).map(|key| key.to_vec())
+}
+
+/// A key so many keys further; `None` behind the last there can be.
+fn plus(key: &[u8; WIDTH], bit: usize) -> Option<[u8; WIDTH]> {
+    let mut sum = *key;
+    let mut carry = 1_u8 << (bit % 8);
+    for byte in sum.iter_mut().rev().skip(bit / 8) {
+        let (value, overflows) = byte.overflowing_add(carry);
+        *byte = value;
+        if !overflows {
+            return Some(sum);
+        }
+        carry = 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn padded(key: &[u8]) -> Vec<u8> {
+        let mut padded = key.to_vec();
+        padded.resize(WIDTH, 0);
+        padded
+    }
+
+    proptest! {
+        #[test]
+        fn the_end_of_what_does_not_read_is_found_exactly(last: Vec<u8>, further: Vec<u8>) {
+            let last = &last[..last.len().min(WIDTH)];
+            let mut end = further;
+            end.truncate(WIDTH - 1);
+            let end = [end.as_slice(), &[1]].concat();
+            prop_assume!(padded(&end) > padded(last));
+            let found = beyond(last, |key| key >= padded(&end).as_slice());
+            prop_assert_eq!(found, Some(padded(&end)));
+            prop_assert_eq!(beyond(last, |_| false), None);
+        }
+    }
+}

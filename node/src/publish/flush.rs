@@ -82,15 +82,24 @@ pub enum Hold {
         "this member has not accepted the coalition's arrangement and rules of conduct by the charter's date: `belfry accept-rules`"
     )]
     Texts,
+    /// Nobody rules who may read any more.
+    #[error(
+        "the coalition's charter has expired, and nothing is published until there is a new version: `belfry import-log` with the coalition's newest log ends this"
+    )]
+    Charter,
     /// The certificate does not allow publishing now.
     #[error("this node's certificate is not valid now")]
     Certificate,
 }
 
-/// Whether the charter stops this member for texts it has not accepted.
-pub(super) fn is_stopped(roster: &Roster, member: MemberId, now: Timestamp) -> bool {
+/// Why new data of this member would belong into no log now, if it would not.
+pub(super) fn stopped(roster: &Roster, member: MemberId, now: Timestamp) -> Option<Hold> {
+    if roster.charter().is_expired_at(now) {
+        return Some(Hold::Charter);
+    }
     let overdue = roster.overdue(member, roster.charter(), now);
     matches!(overdue, Some(AcceptancePolicy::StopPublishing | AcceptancePolicy::Suspend))
+        .then_some(Hold::Texts)
 }
 
 /// The flushing half of the publish use-case.
@@ -265,9 +274,11 @@ impl Flusher {
         let roster = self.roster.snapshot();
         let known = self.hellos.borrow().own_logs.clone();
         let now = clock::now();
-        // It would belong into no log. What was accepted before the charter's date waits; what takes back goes out.
-        if !draft.parts.is_empty() && is_stopped(&roster, self.identity.member, now) {
-            return self.tell(Some(Hold::Texts));
+        // It would belong into no log. What was accepted before waits; what takes back goes out.
+        if !draft.parts.is_empty()
+            && let Some(hold) = stopped(&roster, self.identity.member, now)
+        {
+            return self.tell(Some(hold));
         }
         let position = match seal::position(&self.store, &self.identity, &roster, draft.group, &known, now) {
             Ok(position) => position,

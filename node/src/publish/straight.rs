@@ -21,7 +21,7 @@ use belfry_proto::{envelope::log_id, schema::Audience, topic::Topic};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    flush::{Flusher, is_stopped},
+    flush::{Flusher, stopped},
     seal::{self, Sealed},
 };
 use crate::{
@@ -188,7 +188,7 @@ impl Flusher {
             return None;
         }
         let (roster, now) = (self.roster.snapshot(), clock::now());
-        if is_stopped(&roster, self.identity.member, now) {
+        if stopped(&roster, self.identity.member, now).is_some() {
             return None;
         }
         let known = self.hellos.borrow().own_logs.clone();

@@ -112,7 +112,7 @@ fn a_stolen_admin_key_is_answered_by_one_person_in_minutes_and_then_taken_out_fo
     desk.amend(&[(&format!("\"{ben}\","), &format!("\"{carl}\","))]);
     desk.ok(&["export", "--out", "log.pem", "--dir", "coalition"]);
     desk.ok(&["take", "log.pem", "--dir", "thief"]);
-    let stale = desk.refused(&[&["suspend", "1", "--dir", "thief"][..], &WITH].concat());
+    let stale = desk.refused(&[&issue[..], &WITH].concat());
     assert!(stale.contains("is no admin key of charter version 3"), "{stale}");
     desk.draft("back.toml", &[(&format!("\"{carl}\","), &format!("\"{ben}\","))]);
     let back = desk.refused(&["charter", "make", "back.toml", "--out", "back.pem", "--dir", "coalition"]);

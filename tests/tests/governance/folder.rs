@@ -49,7 +49,12 @@ fn stopped(desk: &Desk, library: &Path, n: usize, arguments: &[&str]) -> (Ran, b
     (ran, mark.exists())
 }
 
-/// Plays a command stopped at each of its operations on the folder, and once more behind it.
+/// From one operation that stops a command to the next that is tried; `BELFRY_DISK_STEP=1` tries them all.
+fn step() -> usize {
+    std::env::var("BELFRY_DISK_STEP").map_or(4, |step| step.parse().expect("BELFRY_DISK_STEP is a number"))
+}
+
+/// Plays a command stopped at its operations on the folder, one after the other, and once more behind it.
 fn never_half(desk: &Desk, library: &Path, name: &str, arguments: &[&str], after: (u64, u64)) {
     let trial = desk.path("trial");
     let dir = trial.to_str().unwrap().to_owned();
@@ -74,7 +79,7 @@ fn never_half(desk: &Desk, library: &Path, name: &str, arguments: &[&str], after
         assert!(matches!(again.code, 0 | 3), "{} {}", again.stderr, what);
         assert_eq!(stands(desk, "trial"), after, "{what}\nand again: {}{}", again.stdout, again.stderr);
         is_in_order(desk, "trial", &what);
-        n += 1;
+        n += step();
     }
     assert!(n > 4, "only {n} operations of {name}: the faults do not reach the folder");
 }

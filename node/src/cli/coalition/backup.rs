@@ -123,8 +123,9 @@ impl Restore {
 fn caught_up(staged: &Path, log: LogFile, theirs: Roster, name: &str) -> anyhow::Result<()> {
     let mut folder = Folder::open(staged)?;
     let ours = folder.roster().version();
-    if theirs.version().height < ours.height
+    if theirs.coalition() == folder.roster().coalition()
         && theirs.charter().version() == folder.roster().charter().version()
+        && theirs.version().height < ours.height
     {
         refuse!(
             "{name} ends at entry {}, and the backup is at entry {}: name the newest log there is (`belfry export-log` at a \

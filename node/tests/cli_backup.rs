@@ -38,6 +38,17 @@ fn a_backup_becomes_the_same_node_again() {
         let read = |dir: &str| fs::read(site.path(&format!("{dir}/{file}"))).unwrap();
         assert_eq!(read("alice"), read("again"), "{file}");
     }
+    // The texts that were accepted, and who did what through the API, are a node's as well.
+    let texts = |dir: &str| {
+        let mut names: Vec<_> = fs::read_dir(site.path(&format!("{dir}/documents")))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(texts("alice").len(), 2);
+    assert_eq!(texts("alice"), texts("again"));
     let said = site.ok(&format!("store check --dir again {PASS}"));
     assert!(said.contains("Every row reads."), "{said}");
     let ran = site.run(&format!("store check --dir again {PASS}"));

@@ -228,6 +228,11 @@ fn the_audit_log_tells_who_did_what_and_verifies_until_it_is_touched() {
     let head = format!("{}:{}", standing["sequence"], standing["head"].as_str().unwrap());
     assert!(site.ok(&format!("audit verify --head {head} {ALICE}")).contains("Every entry stands"));
     site.refused(&format!("audit verify --head 1:{} {ALICE}", "0".repeat(64)), 3, "another entry");
+    // A backup of the running node has it too: what it says of others stands nowhere else.
+    site.ok(&format!("backup create b {ALICE}"));
+    site.ok("backup restore b --dir again --passphrase-file passphrase");
+    let again = site.ok(&format!("audit verify --head {head} --dir again --passphrase-file passphrase"));
+    assert!(again.contains("Every entry stands"), "{again}");
     drop(node);
     let folder = site.path("alice/audit");
     let file = fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();

@@ -373,6 +373,7 @@ class Log:
     def effect(self, height, charter, kind, statement, identity):
         decision = statement[kind]
         require(statement["charter_version"] >= charter["version"], "old charter")
+        require(kind in REMOVALS or statement["made"] < charter["expires"], "the charter had expired")
         require(identity not in self.statements, "ordered twice")
         if kind == "issue":
             require(decision["certificate"], "no certificate")

@@ -131,7 +131,9 @@ impl Coalition {
         let mut command = belfry(["--config", "none.toml"]);
         fs::write(self.path("none.toml"), "").unwrap();
         command.args(arguments).current_dir(self.folder.path());
-        if matches!(arguments, ["coalition", "init" | "issue" | "revoke", ..] | ["enroll" | "join", ..]) {
+        let takes_one =
+            matches!(arguments, ["coalition", "init" | "issue" | "revoke", ..] | ["enroll" | "join", ..]);
+        if takes_one && !arguments.contains(&"--passphrase-file") {
             command.args(["--passphrase-file", "passphrase"]);
         }
         run(command)

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use belfry_tests::process::{Coalition, Member, Role, eventually};
+use belfry_tests::process::{Coalition, Member, Role, eventually, http};
 
 const HOUR: i64 = 3600;
 
@@ -69,5 +69,70 @@ fn a_clock_that_jumps_by_hours_is_told_and_stalls_nobody() {
     for member in &members {
         assert_eq!(member.listed().len(), ids.len(), "each once at {}", member.name);
         assert_eq!(member.status()["node"]["drafts"], 0);
+    }
+}
+
+#[test]
+fn once_the_charter_is_over_a_node_shows_what_there_is_and_sends_nothing_until_there_is_another() {
+    let coalition = Coalition::found("Charters");
+    let charter = |days: u32, name: &str| {
+        let file = |kind: &str| format!("{name}.{kind}");
+        let (draft, made) = (file("toml"), file("pem"));
+        coalition.ok(&["coalition", "charter", "draft", "--out", &draft, "--dir", "coalition"]);
+        let text = std::fs::read_to_string(coalition.path(&draft)).unwrap();
+        let line = text.lines().find(|line| line.starts_with("validity_days = ")).unwrap();
+        std::fs::write(coalition.path(&draft), text.replace(line, &format!("validity_days = {days}")))
+            .unwrap();
+        coalition.ok(&["coalition", "charter", "make", &draft, "--out", &made, "--dir", "coalition"]);
+        let key = ["--key", "coalition/keys/root.pem", "--passphrase-file", "passphrase", "--yes"];
+        coalition.ok(&[&["coalition", "charter", "sign", &made][..], &key].concat());
+        coalition.ok(&["coalition", "charter", "publish", &made, "--dir", "coalition"]);
+    };
+    charter(100, "short");
+    let mut members = ["alice", "bob"].map(|name| coalition.issue(name, Role::Publisher));
+    let mut bootstrap: Vec<String> = Vec::new();
+    for member in &mut members {
+        member.with_clock();
+        member.clock(0);
+        member.join(&coalition);
+        member.more = "[sync]\ninterval = \"2s\"\n".to_owned();
+        member.bootstrap.clone_from(&bootstrap);
+        member.start();
+        bootstrap.extend(member.address());
+    }
+    for member in &members {
+        member.meets(1);
+    }
+    let [alice, bob] = &members;
+    let mut ids = vec![alice.publish(1)];
+    bob.lists(&ids);
+    let tells = |member: &Member, what: &str| {
+        eventually(&format!("{} to say: {what}", member.name), || {
+            member.status()["warnings"].to_string().contains(what).then_some(())
+        });
+    };
+
+    for member in &members {
+        member.clock(60 * 24 * HOUR);
+        tells(member, "The charter ends on");
+        member.clock(101 * 24 * HOUR);
+        tells(member, "The charter expired on");
+    }
+    let token = alice.token("prometheus", &["--read", "cidr"]);
+    let bearer = format!("Bearer {token}");
+    let metrics =
+        http::send(&alice.api(), "GET", "/metrics", &[("Authorization", bearer.as_str())], b"").unwrap();
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    assert!(metrics.contains("belfry_charter_days_left -"), "{metrics}");
+    let late = alice.publish(2);
+    tells(alice, "until there is a new version: `belfry import-log`");
+    assert!(bob.listed().contains(&ids[0]) && !bob.listed().contains(&late));
+
+    charter(1825, "next");
+    let log = coalition.export("log.pem");
+    alice.ok(&["import-log", log.to_str().unwrap()]);
+    ids.push(late);
+    for member in &members {
+        member.lists(&ids);
     }
 }

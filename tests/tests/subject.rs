@@ -86,6 +86,44 @@ fn a_person_is_found_at_every_member_and_erased_everywhere_by_whose_it_is() {
 }
 
 #[test]
+fn an_erasure_survives_the_restore_of_a_backup_that_is_older() {
+    let coalition = Coalition::found("Restored");
+    let mut members =
+        coalition.running(&[("alice", Role::Publisher), ("bob", Role::Reader), ("carol", Role::Reader)]);
+    let file = bundle(&coalition, &format!("the mailbox of {NAME} was taken over"), 1);
+    members[0].ok(&["publish", &file, "--group", "cidr", "--tlp", "amber"]);
+    for member in &members {
+        eventually("everybody has it", || (hits(member).len() == 1).then_some(()));
+    }
+    // Author and reader are copied while they hold it.
+    let backup = |member: &Member| coalition.path(&format!("{}.backup", member.name)).display().to_string();
+    for member in &members[..2] {
+        member.ok(&["backup", "create", &backup(member)]);
+    }
+    members[0].ok(&["subject", "erase", NAME, "--yes"]);
+    for member in &members {
+        eventually("it is gone", || hits(member).is_empty().then_some(()));
+    }
+    // One after the other is lost and made again of its copy; the others tell it again what was erased.
+    for member in &mut members[..2] {
+        assert_eq!(member.terminate(), 0);
+        fs::rename(&member.dir, coalition.path(&format!("{}.lost", member.name))).unwrap();
+        member.ok(&["backup", "restore", &backup(member)]);
+        member.bootstrap.clear();
+    }
+    let carol = members[2].address();
+    for member in &mut members[..2] {
+        member.bootstrap.extend(carol.clone());
+        member.start();
+        eventually(&format!("{} erases it again", member.name), || hits(member).is_empty().then_some(()));
+        assert_eq!(files_with(&member.file("."), "vandenbossche"), Vec::<String>::new());
+    }
+    for member in &members {
+        assert!(hits(member).is_empty(), "nobody got it back from {}", member.name);
+    }
+}
+
+#[test]
 fn only_a_steward_publishes_on_behalf_and_the_command_says_who_is_to_be_asked() {
     let coalition = Coalition::found("Behalf");
     let members = coalition.running(&[("alice", Role::Publisher), ("bob", Role::Reader)]);

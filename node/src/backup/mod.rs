@@ -1,7 +1,7 @@
 //! Backups: a folder that can become a data folder again, and says whether it is still whole.
 //!
 //! ```text
-//! data folder ─ checkpoint of the store, copies of keys and certificate ─▶ DIR.partial ─ hash list ─▶ DIR
+//! data folder ─ checkpoint of the store, copies of keys, certificate, texts and audit log ─▶ DIR.partial ─ hash list ─▶ DIR
 //! DIR ─ every hash, and the seal of the list ─▶ copied beside the data folder ─ reborn ─▶ data folder
 //! ```
 //!
@@ -9,6 +9,7 @@
 //! is at home: keys under their passphrase, the database under the store key. Restoring gives the database a
 //! new incarnation, so the node opens new logs: whatever it wrote after the backup, no sequence is used twice.
 
+pub mod coalition;
 mod files;
 mod manifest;
 
@@ -18,9 +19,10 @@ use belfry_proto::crypto::secret::Secret;
 
 pub use self::manifest::{Listed, MANIFEST, Manifest};
 use crate::{
-    clock,
+    audit_log, clock,
     keys::{DataFolder, Enrolment, EnrolmentError, Passphrase, file::FileError},
     store::{OpenError, Owner, ReadError, Store},
+    texts,
 };
 
 /// Folder of the database in a data folder and in a backup.
@@ -35,6 +37,9 @@ pub enum BackupError {
     /// Nothing is overwritten.
     #[error("{} exists already: name a folder that is not there yet", .0.display())]
     Exists(PathBuf),
+    /// A copy of itself.
+    #[error("{} lies in the folder that is copied: name one beside it", .0.display())]
+    Inside(PathBuf),
     /// The daemon's working folder is not the caller's.
     #[error("{} is not an absolute path", .0.display())]
     Relative(PathBuf),
@@ -114,6 +119,13 @@ impl Backups {
             files::copy_if_there(&file, staging.path())?;
         }
         files::copy_folder(&self.folder.keys(), &staging.path().join("keys"))?;
+        // The texts that were accepted, and who did what: for whom this node published, among others, stands nowhere else.
+        for name in [texts::FOLDER, audit_log::FOLDER] {
+            let from = self.folder.path().join(name);
+            if from.is_dir() {
+                files::copy_folder(&from, &staging.path().join(name))?;
+            }
+        }
         let mut manifest = Manifest {
             format: manifest::FORMAT,
             coalition: self.about.owner.coalition.to_string(),

@@ -26,7 +26,7 @@ pub(super) enum Command {
     Restore(Restore),
 }
 
-/// Copy this node's keys, certificate and database into a new folder.
+/// Copy this node's keys, certificate, database, documents and audit log into a new folder.
 ///
 /// A running node makes the copy itself and goes on; one that is stopped is copied by this command, which then
 /// asks for the passphrase.

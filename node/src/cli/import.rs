@@ -28,11 +28,16 @@ const MAX_SHOWN: usize = 50;
 ///
 /// What was understood, what was skipped and why is printed. The draft waits until a person releases it with
 /// `belfry drafts release`, or leaves at once with --publish. The same file again is nothing new.
+///
+/// With --on-behalf a steward takes it in for a member that does not want to be named: creators are taken out, and what
+/// would name the member is refused with its place, as `belfry publish --on-behalf` does.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   belfry import event.json --group cidr --dry-run
   belfry import iocs.csv --group cidr --map value=IOC,type=Kind --tlp amber
+  belfry import event.json --group cidr \\
+      --on-behalf 'Example Bank' --asked 'message of 2026-11-25, case 4711'
   xclip -o | belfry import - --group cidr --format text")]
 pub(super) struct Import {
     /// File; - for stdin
@@ -58,6 +63,12 @@ pub(super) struct Import {
     /// Why it goes out although a guard objects. Say what it is, never the value
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    /// As a steward: for this member (name or id), which is named to nobody; say with --asked how it asked
+    #[arg(long, value_name = "MEMBER", requires = "asked")]
+    on_behalf: Option<String>,
+    /// When the member asked, and a reference of that: kept in this node's audit log and nowhere else
+    #[arg(long, value_name = "TEXT", requires = "on_behalf")]
+    asked: Option<String>,
     /// Let it go out at once instead of holding it
     #[arg(long)]
     publish: bool,
@@ -99,6 +110,8 @@ impl Import {
         query.extend(until.as_deref().map(|until| ("valid_until", until)));
         query.extend(self.to.iter().map(|member| ("to", member.as_str())));
         query.extend(self.reason.as_deref().map(|reason| ("reason", reason)));
+        query.extend(self.on_behalf.as_deref().map(|member| ("on_behalf", member)));
+        query.extend(self.asked.as_deref().map(|asked| ("asked", asked)));
         query.extend(
             [(self.publish, "publish"), (self.dry_run, "dry_run")]
                 .iter()

@@ -85,7 +85,9 @@ fn told(answer: &Value) -> anyhow::Result<String> {
     let (charter_before, charter) = (number("charter_before")?, number("charter")?);
     let charter = match charter > charter_before {
         true => {
-            format!("Charter version {charter} is in force at this node; it was version {charter_before}.\n")
+            format!(
+                "Charter version {charter} is in force at this node; it was version {charter_before}. What it changes: belfry charter\n"
+            )
         }
         false => String::new(),
     };

@@ -15,6 +15,7 @@ mod args;
 mod audit;
 mod audit_log;
 mod backup;
+mod charter;
 mod check;
 mod client;
 mod coalition;
@@ -103,6 +104,7 @@ enum Command {
     Coalition(coalition::Command),
     Enroll(enroll::Enroll),
     Join(join::Join),
+    Charter(charter::Charter),
     Rules(rules::Rules),
     AcceptRules(accept_rules::AcceptRules),
     Leave(leave::Leave),
@@ -185,6 +187,7 @@ impl Command {
             Self::Coalition(command) => command.run(),
             Self::Enroll(command) => command.run(global),
             Self::Join(command) => command.run(global),
+            Self::Charter(command) => command.run(global),
             Self::Rules(command) => command.run(global),
             Self::AcceptRules(command) => command.run(global),
             Self::Leave(command) => command.run(global),

@@ -3,26 +3,19 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use belfry_proto::{
-    id::MemberId,
-    notice::{Owed, owed},
-    trust::{file as armour, log::verify_record, statement::Decision},
-};
+use belfry_proto::notice::{Owed, owed};
 use clap::{Args, builder::PossibleValuesParser};
 use serde_json::{Value, json};
 
 use super::{
-    exit::{refuse, refused},
+    exit::refused,
     global::{DataFolder, Global},
     out, output,
+    own_log::{Own, OwnLog},
 };
 use crate::{
     clock,
-    keys::{
-        self,
-        enrolment::{fold, read},
-        file::{self, Readers},
-    },
+    keys::file::{self, Readers},
     notice::{Book, LANGUAGES, Notice, html},
 };
 
@@ -53,16 +46,15 @@ impl Wording {
 /// log: a notice on entering, and one when leaving takes effect. Renewal, new keys, suspension and other groups owe
 /// none; nor do entities out of scope. A financial entity owes one notice, under DORA.
 ///
-/// Reads the log in the data folder, as given at joining; for what came later name a newer one.
+/// Reads the running node's log; without one the log in the data folder, as given at joining, or the one that is named.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   belfry notice --lang nl --out notice.html
   belfry notice --log log.pem --json")]
 pub(super) struct NoticeCommand {
-    /// Log, as `belfry coalition export` writes it [default: the one in the data folder]
-    #[arg(long, value_name = "FILE")]
-    log: Option<PathBuf>,
+    #[command(flatten)]
+    log: OwnLog,
     /// Page to write, in HTML that prints; the last notice owed
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     out: Option<PathBuf>,
@@ -77,21 +69,9 @@ pub(super) struct NoticeCommand {
 
 impl NoticeCommand {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let folder = keys::DataFolder::new(&global.config(&self.data)?.node.data_dir);
-        let log = self.log.clone().unwrap_or_else(|| folder.log());
-        let roster = fold(&read(&log, armour::read_log)?)
-            .map_err(refused)
-            .with_context(|| log.display().to_string())?;
-        let record = read(&folder.certificate(), armour::read_certificate)?;
-        let verified = verify_record(roster.charters(), &record).map_err(refused)?;
-        let (Decision::Issue(belfry_proto::schema::Issue { certificate: Some(body) })
-        | Decision::Supersede(belfry_proto::schema::Supersede { certificate: Some(body), .. })) =
-            &verified.statement.decision
-        else {
-            refuse!("{} is no certificate", folder.certificate().display())
-        };
-        let member = MemberId::try_from(body.member.as_slice())?;
-        let mine: Vec<Owed> = owed(&roster).into_iter().filter(|owed| owed.member == member).collect();
+        let Own { roster, certificate } = self.log.open(global, &self.data)?;
+        let mine: Vec<Owed> =
+            owed(&roster).into_iter().filter(|owed| owed.member == certificate.member).collect();
         let book = self.wording.book()?;
         let notices: Vec<Notice> = mine.iter().map(|owed| Notice::new(owed, roster.charter())).collect();
         if self.json {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What a coalition's folder has under names of its own, folders included.
-const COALITIONS: [&str; 10] = [
+const COALITIONS: [&str; 11] = [
     "keys",
     "charter.pem",
     "log.pem",
@@ -27,6 +27,7 @@ const COALITIONS: [&str; 10] = [
     "certificates",
     "documents",
     "statements",
+    "departures",
     "decisions",
     "notices.json",
 ];

@@ -14,7 +14,7 @@ use belfry_proto::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{newcomers, texts};
+use super::{ends, newcomers, texts};
 use crate::{
     api::ports::{
         BackupRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus, OfGroups, PeerReport,
@@ -119,18 +119,12 @@ pub(super) struct Status {
 
 impl Status {
     fn warnings(&self, hellos: &Hellos, drafts: usize) -> Vec<String> {
-        let mut warnings = self.standing();
         let now = clock::now();
         let roster = self.roster.snapshot();
         let own = self.identity.serial;
-        if let Some(end) = roster.ends(own).filter(|end| *end > now) {
-            warnings
-                .push(format!("This node's certificate ends on {end}, as was decided: its member leaves."));
-        }
+        let mut warnings = ends::over(&roster, own, now);
+        warnings.extend(ends::soon(&roster, own, now));
         warnings.extend(texts::asked(&roster, self.identity.member, now));
-        if roster.charter().is_expired_at(now) {
-            warnings.push("The charter has expired: ask the coalition for a new version.".to_owned());
-        }
         if drafts > 0
             && let Some(hold) = *self.held.borrow()
         {
@@ -251,13 +245,6 @@ fn refused(hellos: &Hellos) -> Option<String> {
 }
 
 impl Status {
-    /// What our own log says of our certificate, if it is not valid.
-    fn standing(&self) -> Vec<String> {
-        let standing = self.roster.snapshot().standing(self.identity.serial, clock::now());
-        let is_valid = standing == belfry_proto::trust::roster::Standing::Valid;
-        if is_valid { Vec::new() } else { vec![format!("This node's certificate is {}.", standing.as_str())] }
-    }
-
     async fn import_beacon(&self, text: &str, roster: &Roster) -> Result<Imported, String> {
         let beacon = file::read_beacon(text).map_err(|error| error.to_string())?;
         // Verified here once more than needed, for a reason to give.
@@ -284,7 +271,7 @@ impl Status {
 #[async_trait]
 impl NodeStatus for Status {
     fn obstacles(&self) -> Vec<String> {
-        let mut found = self.standing();
+        let mut found = ends::over(&self.roster.snapshot(), self.identity.serial, clock::now());
         found.extend(refused(&self.hellos.borrow()));
         if let Some(hold) = *self.held.borrow() {
             found.push(format!("Nothing is sent now: {hold}."));

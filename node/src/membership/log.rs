@@ -5,7 +5,11 @@ use belfry_proto::{
     id::Height,
     schema::{self, AdminGossip, admin_gossip::Item},
     topic::Topic,
-    trust::{log::verify_record, roster::Roster},
+    trust::{
+        charter_change::{self, changes},
+        log::verify_record,
+        roster::Roster,
+    },
     verdict::Verdict,
 };
 use prost::Message;
@@ -37,6 +41,7 @@ impl Membership {
             }
             return false;
         }
+        tell_changes(&roster, before.0);
         let version = roster.version();
         tracing::info!(roster.height = version.height.get(), "admin log at {version}");
         self.roster.replace(roster);
@@ -120,6 +125,25 @@ impl Membership {
                 return;
             }
         }
+    }
+}
+
+/// Says in the log what a new charter changes against version `before`; `belfry charter` says it again.
+fn tell_changes(roster: &Roster, before: u64) {
+    let new = roster.charter();
+    let Some(old) = roster.charters().version(before).filter(|old| old.version() < new.version()) else {
+        return;
+    };
+    let version = new.version();
+    tracing::info!(
+        charter.version = version,
+        "charter version {version} is in force; it was version {before}"
+    );
+    for charter_change::Change { what, before, after } in changes(old, new) {
+        tracing::info!(
+            charter.version = version,
+            "charter version {version}, {what}: {before:?} -> {after:?}"
+        );
     }
 }
 

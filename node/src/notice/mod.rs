@@ -4,7 +4,7 @@
 //! well, in the words of a data file ([`Book`]): authorities and texts are the coalition's to keep, never code.
 
 mod book;
-mod page;
+pub(crate) mod page;
 mod register;
 
 pub use book::{Authority, Book, BookError, LANGUAGES};

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Authority, Book, Notice};
 
 /// No script, no link out, nothing fetched: the page says what it says wherever it is opened.
-const STYLE: &str = "body{font:11pt/1.45 Georgia,'Times New Roman',serif;max-width:42em;margin:2.5em auto;padding:0 1em;color:#111}\
+pub(crate) const STYLE: &str = "body{font:11pt/1.45 Georgia,'Times New Roman',serif;max-width:42em;margin:2.5em auto;padding:0 1em;color:#111}\
 h1{font-size:1.35em;line-height:1.25;margin:1.2em 0}table{border-collapse:collapse;width:100%;margin:1.2em 0}\
 th{text-align:left;vertical-align:baseline;font-weight:normal;color:#444;width:14em;padding:.25em 1em .25em 0}\
 td{padding:.25em 0;vertical-align:baseline;overflow-wrap:anywhere}h2{font-size:1.05em;margin:1.6em 0 .3em}\
@@ -119,7 +119,7 @@ fn with_commands(text: &str) -> String {
 }
 
 /// Text as HTML text. Characters that turn reading order around are made visible: a name must not read as another.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -86,15 +86,24 @@ pub enum Hold {
         "this member has not accepted the coalition's arrangement and rules of conduct by the charter's date: `belfry accept-rules`"
     )]
     Texts,
+    /// Nobody rules who may read any more.
+    #[error(
+        "the coalition's charter has expired, and nothing is published until there is a new version: `belfry import-log` with the coalition's newest log ends this"
+    )]
+    Charter,
     /// The certificate does not allow publishing now.
     #[error("this node's certificate is not valid now")]
     Certificate,
 }
 
-/// Whether the charter stops this member for texts it has not accepted.
-pub(super) fn is_stopped(roster: &Roster, member: MemberId, now: Timestamp) -> bool {
+/// Why new data of this member would belong into no log now, if it would not.
+pub(super) fn stopped(roster: &Roster, member: MemberId, now: Timestamp) -> Option<Hold> {
+    if roster.charter().is_expired_at(now) {
+        return Some(Hold::Charter);
+    }
     let overdue = roster.overdue(member, roster.charter(), now);
     matches!(overdue, Some(AcceptancePolicy::StopPublishing | AcceptancePolicy::Suspend))
+        .then_some(Hold::Texts)
 }
 
 /// What notices give to do.
@@ -255,24 +264,24 @@ impl Flusher {
             }
             Err(_) => return false,
         };
-        let (mut is_moving, mut is_texts) = (false, false);
+        let (mut is_moving, mut held) = (false, None);
         for (group, mut drafts) in waiting.groups {
             if self.is_held() {
                 return false;
             }
             let roster = self.roster.snapshot();
-            // It would belong into no log. What was accepted before the charter's date waits; what takes back goes out.
-            if is_stopped(&roster, self.identity.member, clock::now()) {
+            // It would belong into no log. What was accepted before waits; what takes back goes out.
+            if let Some(hold) = stopped(&roster, self.identity.member, clock::now()) {
                 let before = drafts.len();
                 drafts.retain(|draft| draft.parts.is_empty());
-                is_texts |= drafts.len() < before;
+                held = held.or((drafts.len() < before).then_some(hold));
             }
             if !drafts.is_empty() {
                 is_moving |= self.flush(&roster, group, drafts).await;
             }
         }
-        if is_texts {
-            self.tell(Some(Hold::Texts));
+        if held.is_some() {
+            self.tell(held);
         }
         is_moving && waiting.more
     }

@@ -30,7 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     batch::{Flushing, Sealing},
-    flush::{Flusher, is_stopped},
+    flush::{Flusher, stopped},
     seal,
 };
 use crate::{
@@ -184,7 +184,8 @@ impl Flusher {
     pub(super) async fn go_straight(&mut self, taken: Vec<Taken>) {
         let is_waited_for = self.store.queued(1).map_or(true, |queued| !queued.is_empty());
         let roster = self.roster.snapshot();
-        if is_waited_for || self.is_held() || is_stopped(&roster, self.identity.member, clock::now()) {
+        let is_stopped = stopped(&roster, self.identity.member, clock::now()).is_some();
+        if is_waited_for || self.is_held() || is_stopped {
             return taken.into_iter().for_each(Taken::give_back);
         }
         let mut groups: BTreeMap<GroupId, Vec<Taken>> = BTreeMap::new();

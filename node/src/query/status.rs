@@ -21,6 +21,8 @@ pub struct StatusView {
     pub charter_version: u64,
     /// When that charter ends.
     pub charter_expires: Timestamp,
+    /// Whole days until then; negative once it is over.
+    pub charter_days_left: i64,
     /// Entries of the admin log folded.
     pub roster_height: Height,
     /// Entry id at that height, in hex.
@@ -129,6 +131,7 @@ impl Query {
             coalition_name: charter.name().to_owned(),
             charter_version: charter.version(),
             charter_expires: charter.expires(),
+            charter_days_left: days(now, charter.expires()),
             roster_height: version.height,
             roster_head: version.head.to_string(),
             members: roster

@@ -14,7 +14,7 @@
 //!   which of the old entries stay. So an entry is judged by the role held now, or, once lost, by the cut
 //!   that came with the loss. A role granted later than the header's roster counts too: an author that
 //!   published before its entitlement reached it has harmed nobody, and no later fold can differ;
-//! * its author's member was not stopped then for texts that it has still not accepted;
+//! * its author's member was not stopped then for texts that it has still not accepted, and a charter was in force then;
 //! * it does not lie beyond a cut. Entries below one are valid only as its ancestors, which the store
 //!   finds out as the log links up ([`Admitted::is_below_cut`]).
 //!
@@ -269,20 +269,30 @@ pub(super) fn publisher_role(roster: &Roster, header: &Header) -> Option<Role> {
     (role >= charter.group(header.group)?.may_publish).then_some(role)
 }
 
-/// Whether the author's publishing had been stopped for texts it had not accepted, by the charter that was in force
-/// where it stood in the log. What it takes back counts all the same. An acceptance recorded since counts for what was
-/// written before, as a role does.
+/// Whether nothing could be published there and then: the member had not accepted the texts of the charter that was in
+/// force where it stood in the log, or every charter that its author can have known had expired. What is taken back counts
+/// all the same. An acceptance recorded since counts for what was written before, as a role does.
 fn is_stopped(roster: &Roster, header: &Header) -> bool {
+    if !matches!(header.content, Content::Data(_)) {
+        return false;
+    }
     let charter = in_force(roster, header);
     let overdue = charter.and_then(|charter| roster.overdue(header.member, charter, header.created));
-    matches!(header.content, Content::Data(_))
-        && matches!(overdue, Some(AcceptancePolicy::StopPublishing | AcceptancePolicy::Suspend))
+    matches!(overdue, Some(AcceptancePolicy::StopPublishing | AcceptancePolicy::Suspend))
+        || known(roster, header).all(|charter| charter.is_expired_at(header.created))
 }
 
 /// The charter in force where the author stood in the log.
 fn in_force<'a>(roster: &'a Roster, header: &Header) -> Option<&'a Charter> {
     let height = header.roster.height;
     roster.charters().versions().filter(|charter| charter.pin().is_none_or(|pin| pin.height < height)).last()
+}
+
+/// Charters whose pin the author's place in the log had reached: a new one needs no entry after it to end the time of the
+/// one before.
+fn known<'a>(roster: &'a Roster, header: &Header) -> impl Iterator<Item = &'a Charter> {
+    let height = header.roster.height;
+    roster.charters().versions().filter(move |charter| charter.pin().is_none_or(|pin| pin.height <= height))
 }
 
 fn in_time(created: Timestamp, admission: Admission) -> Result<(), NotNow> {

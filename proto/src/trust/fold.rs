@@ -40,6 +40,9 @@ pub enum VoidReason {
     /// Ordered before.
     #[error("ordered twice")]
     Repeated,
+    /// Only removals take effect once the charter is over.
+    #[error("made after the charter expired, on {0}")]
+    CharterExpired(Timestamp),
     /// It did not know of the member's latest statement.
     #[error("does not follow the member's latest statement")]
     NotLatest,
@@ -54,13 +57,45 @@ pub enum VoidReason {
     KeyReused,
     /// The certificate's state does not allow it.
     #[error("the certificate is {0}")]
-    State(&'static str),
+    State(Conflict),
     /// The acceptance does not hold.
     #[error(transparent)]
     Acceptance(#[from] AcceptanceError),
     /// Renewal must move the end forward.
     #[error("does not extend the validity")]
     NotLonger,
+}
+
+/// What of a certificate stands against a decision about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// Until it is resumed.
+    #[error("suspended")]
+    Suspended,
+    /// For good.
+    #[error("revoked")]
+    Revoked,
+    /// Another has its place.
+    #[error("superseded")]
+    Superseded,
+    /// Nothing to resume.
+    #[error("not suspended")]
+    NotSuspended,
+    /// From then on, or earlier.
+    #[error("revoked already")]
+    RevokedAlready,
+    /// It belongs to no group.
+    #[error("a carrier's")]
+    Carrier,
+    /// A role is taken away with a cut, or old messages would have no place to stand.
+    #[error("entitled to more: disentitle it, with a cut, first")]
+    Lowers,
+    /// Nothing to extend.
+    #[error("not cut")]
+    NotCut,
+    /// Once is enough.
+    #[error("of a member that has accepted these texts already")]
+    Accepted,
 }
 
 /// The charter whose keys rule at `height`: the newest whose pin lies below it.
@@ -119,8 +154,12 @@ fn check(
     height: Height,
     statement: &Statement,
 ) -> Result<MemberId, VoidReason> {
-    if statement.charter_version < in_force(charters, height).version() {
+    let charter = in_force(charters, height);
+    if statement.charter_version < charter.version() {
         return Err(VoidReason::OldCharter(statement.charter_version));
+    }
+    if !statement.is_removal() && charter.is_expired_at(statement.made) {
+        return Err(VoidReason::CharterExpired(charter.expires()));
     }
     if state.statements.contains(&statement.id) {
         return Err(VoidReason::Repeated);
@@ -225,7 +264,7 @@ fn decide(
         Decision::Resume(resume) => {
             let held = held(state, resume.serial)?;
             if held.status != Status::Suspended {
-                return Err(VoidReason::State("not suspended"));
+                return Err(VoidReason::State(Conflict::NotSuspended));
             }
             held.status = Status::Active;
             for applied in &mut held.cuts {
@@ -237,7 +276,7 @@ fn decide(
             let effective = Timestamp::from_micros(revoke.effective);
             let held = held(state, revoke.serial)?;
             if matches!(held.status, Status::Revoked { effective: earlier } if earlier <= effective) {
-                return Err(VoidReason::State("revoked already"));
+                return Err(VoidReason::State(Conflict::RevokedAlready));
             }
             if held.certificate.member.as_ref() != revoke.member.as_slice() {
                 return Err(VoidReason::UnknownSubject);
@@ -259,7 +298,7 @@ fn decide(
             let held = held(state, entitle.serial)?;
             live(held)?;
             if held.certificate.carrier {
-                return Err(VoidReason::State("a carrier's"));
+                return Err(VoidReason::State(Conflict::Carrier));
             }
             let groups = certificate::check_groups(&entitle.groups, &held.certificate.organisation, charter)?;
             // Taking a role away needs a cut, or old messages would have no place to stand.
@@ -267,7 +306,7 @@ fn decide(
                 held.certificate.groups.get(group).is_some_and(|now| role < now)
             };
             if groups.iter().any(lowers) {
-                return Err(VoidReason::State("entitled to more: disentitle it, with a cut, first"));
+                return Err(VoidReason::State(Conflict::Lowers));
             }
             // A role given back opens new logs; the cut of its loss stays on the old ones.
             for applied in held.cuts.iter_mut().filter(|a| groups.keys().any(|group| a.cut.concerns(*group)))
@@ -291,7 +330,7 @@ fn decide(
         Decision::ExtendCut(extend) => {
             let held = held(state, extend.serial)?;
             if held.cuts.is_empty() {
-                return Err(VoidReason::State("not cut"));
+                return Err(VoidReason::State(Conflict::NotCut));
             }
             for applied in &mut held.cuts {
                 applied.cut.extend(&extend.cut);
@@ -306,7 +345,7 @@ fn decide(
             let at = acceptance::open(signed, signing, charter)?;
             let member = state.members.get_mut(&member).ok_or(VoidReason::UnknownSubject)?;
             if member.accepted.iter().any(|texts| texts.is_of(charter)) {
-                return Err(VoidReason::State("of a member that has accepted these texts already"));
+                return Err(VoidReason::State(Conflict::Accepted));
             }
             let accepted = texts(charter, Serial::new(accept.serial), height, at);
             Arc::make_mut(member).accepted.push(accepted);
@@ -323,9 +362,9 @@ fn held(state: &mut State, serial: u64) -> Result<&mut Held, VoidReason> {
 fn live(held: &Held) -> Result<(), VoidReason> {
     match held.status {
         Status::Active => Ok(()),
-        Status::Suspended => Err(VoidReason::State("suspended")),
-        Status::Revoked { .. } => Err(VoidReason::State("revoked")),
-        Status::Superseded => Err(VoidReason::State("superseded")),
+        Status::Suspended => Err(VoidReason::State(Conflict::Suspended)),
+        Status::Revoked { .. } => Err(VoidReason::State(Conflict::Revoked)),
+        Status::Superseded => Err(VoidReason::State(Conflict::Superseded)),
     }
 }
 

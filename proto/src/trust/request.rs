@@ -252,7 +252,7 @@ pub(super) mod tests {
         let mut charter = schema::Charter {
             name: "Test".into(),
             version: 1,
-            expires: 1,
+            expires: NOW.saturating_add(std::time::Duration::from_secs(365 * 24 * 3600)).as_micros(),
             root: Some(schema::KeySet { threshold: 1, keys: vec![public(1)] }),
             admins: Some(schema::AdminKeys { keys: vec![public(2)], thresholds, ..Default::default() }),
             registrar: public(3),

@@ -13,7 +13,7 @@ pub use super::{
     acceptance::Accepted,
     closure::Closure,
     cut::CutStatus,
-    fold::{Void, VoidReason},
+    fold::{Conflict, Void, VoidReason},
     readers::{Reader, Since},
 };
 use crate::{

@@ -76,6 +76,11 @@ fn root_holders_on_machines_of_their_own_change_the_charter_and_running_nodes_fo
     assert!(told.contains("Charter version 2 is in force at this node; it was version 1"), "{told}");
     for member in [alice, bob] {
         takes_charter(member, 2);
+        // Whoever heard of it from others is told as much as whoever imported it.
+        let shown = member.ok(&["charter"]);
+        assert!(shown.contains("+ group: quantum") && shown.contains("~ root_threshold: 1 -> 2"), "{shown}");
+        let log = fs::read_to_string(member.log_path()).unwrap();
+        assert!(log.contains("charter version 2, root_threshold") && log.contains("quantum"), "{log}");
     }
     // Decisions go on under it: the very group that came with it.
     desk.ok(&[

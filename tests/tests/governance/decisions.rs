@@ -57,8 +57,11 @@ fn an_action_of_two_admins_passes_between_them_as_a_file() {
     assert!(desk.ok(&order).contains("renew"));
     let listed = desk.ok(&["roster", "--dir", "coalition"]);
     assert!(listed.contains("2101-01-01"), "{listed}");
-    // It went in once.
-    assert!(desk.refused(&order).contains("would have no effect"));
+    // It went in once, and asked again is told so.
+    let again = desk.ok(&order);
+    assert!(again.contains("in the log already") && again.contains("Nothing is left"), "{again}");
+    let log: Value = serde_json::from_str(&desk.ok(&["log", "--json", "--dir", "coalition"])).unwrap();
+    assert_eq!(log["entries"].as_array().unwrap().len(), 2);
     // A removal still takes one person.
     desk.ok(&[&["suspend", "1", "--dir", "coalition"][..], &WITH].concat());
 }
@@ -205,7 +208,7 @@ fn changed_data_come_with_new_keys_in_the_place_of_the_old_ones() {
 }
 
 /// Runs `belfry coalition …` on a machine whose clock is so many seconds ahead.
-fn ahead(desk: &Desk, seconds: u64, arguments: &[&str]) -> Ran {
+pub(crate) fn ahead(desk: &Desk, seconds: u64, arguments: &[&str]) -> Ran {
     let library = preloaded(&desk.path("."), "clock", include_str!("../../src/process/clock.c"));
     fs::write(desk.path("ahead"), seconds.to_string()).unwrap();
     let mut command = belfry([&["--config", "none.toml", "coalition"], arguments].concat());

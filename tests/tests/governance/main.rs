@@ -3,9 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod ceremonies;
 mod charter;
 mod decisions;
 mod desk;
 mod evidence;
+mod folder;
 mod pages;
+mod refusals;
 mod rules;

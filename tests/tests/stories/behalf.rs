@@ -178,3 +178,68 @@ async fn nobody_but_a_steward_is_believed_to_speak_for_another() -> anyhow::Resu
     assert_eq!((object.get("on_behalf"), &object["organisation"]), (None, &json!("mallory")));
     Ok(())
 }
+
+/// A MISP event as the bank's own instance exports it.
+fn event(info: &str) -> String {
+    let uuid = |n: u8| format!("298fe907-7931-4fd2-8131-2814dd4931{n:02}");
+    json!({ "Event": {
+        "uuid": uuid(0), "info": info, "date": "2026-11-20", "timestamp": "1763800000",
+        "Orgc": { "uuid": uuid(1), "name": "Example Bank" },
+        "Attribute": [{
+            "uuid": uuid(2), "type": "domain", "category": "Network activity", "value": "evil-on-behalf.example",
+            "to_ids": true, "timestamp": "1763800001",
+        }],
+    }})
+    .to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_members_file_is_taken_in_for_it_under_the_same_veil_and_named_to_nobody() -> anyhow::Result<()> {
+    let Story { bank, alice, bob, sam } = story().await?;
+    let path = |more: &str| {
+        let of = format!("on_behalf={}&asked=message+of+2026-11-25%2C+case+4711", bank.id());
+        format!("/api/v1/import?group=cidr&tlp=green&{of}{more}")
+    };
+    let records = async || -> anyhow::Result<usize> {
+        let log = sam.api()?.get("/api/v1/audit").await?.expect(200)?;
+        let entries = log["entries"].as_array().cloned().unwrap_or_default();
+        Ok(entries.iter().filter(|entry| entry["event"] == "on-behalf").count())
+    };
+    // Nobody but a steward; and what would name the member is refused with its place.
+    let refused = alice.api()?.post(&path(""), &[], event("Campaign")).await?;
+    assert_eq!(
+        (refused.status, refused.body["code"].as_str()),
+        (403, Some("not-a-steward")),
+        "{}",
+        refused.body
+    );
+    let named = sam.api()?.post(&path("&publish=true"), &[], event("Seen at Example Bank NV")).await?;
+    assert_eq!((named.status, named.body["code"].as_str()), (422, Some("names-member")), "{}", named.body);
+    assert!(!named.body.to_string().contains("Example"), "{}", named.body);
+    let recorded = records().await?;
+
+    // Looking leaves no record; taking in does, and the draft waits for a person all the same.
+    let looked = sam.api()?.post(&path("&dry_run=true"), &[], event("Campaign")).await?.expect(200)?;
+    assert!(looked["preview"]["notes"].to_string().contains("on behalf of a member"), "{looked}");
+    assert_eq!(records().await?, recorded);
+    let held = sam.api()?.post(&path(""), &[], event("Campaign")).await?.expect(202)?;
+    assert_eq!((&held["held"], records().await?), (&json!(true), recorded + 1));
+    let release = format!("/api/v1/drafts/{}/release", held["publication"].as_str().unwrap_or_default());
+    sam.api()?.post(&release, &[], "").await?.expect(202)?;
+
+    let found = belfry_tests::until("bob to have it", async || {
+        let objects = bob.api().map_err(|e| e.to_string())?.objects("cidr").await;
+        let objects = objects.map_err(|e| format!("{e:#}"))?;
+        let there = objects.iter().any(|object| object["type"] == "indicator");
+        if there { Ok(objects) } else { Err(format!("{} objects", objects.len())) }
+    })
+    .await?;
+    let all = serde_json::to_string(&found)?.to_lowercase();
+    for name in ["example bank", &bank.id().to_string(), "298fe907-7931-4fd2-8131-2814dd493101", "4711"] {
+        assert!(!all.contains(name), "{name}: {all}");
+    }
+    let indicator = found.iter().find(|object| object["type"] == "indicator").expect("it was found");
+    let object = told(&bob, indicator["id"].as_str().unwrap_or_default()).await?;
+    assert_eq!((&object["on_behalf"], &object["organisation"]), (&json!(true), &json!("sam")), "{object}");
+    Ok(())
+}

@@ -81,6 +81,11 @@ const FILE: &[Param] = &[
     Param::time("valid_until", "End of what states none"),
     Param::flag("publish", "Publish it; else it is held until a person releases it"),
     Param::flag("dry_run", "Only say what would become of it"),
+    Param::text("on_behalf", "Member, by name or id, for whom a steward publishes it; it is named to nobody"),
+    Param::text(
+        "asked",
+        "With `on_behalf`: when that member asked, and a reference; kept in this node's audit log",
+    ),
 ];
 const REASON: &[Param] =
     &[Param::text("reason", "Why it goes out although a guard objects; never the value")];

@@ -57,6 +57,8 @@ struct Held {
     charter_version: u64,
     #[schema(format = DateTime)]
     charter_expires: String,
+    /// Whole days until then; negative once it is over.
+    charter_days_left: i64,
     roster_height: u64,
     roster_head: String,
     members: usize,

@@ -15,7 +15,10 @@ use belfry_proto::{
 };
 use serde_json::{Value, json};
 
-use super::publications::{stated, told};
+use super::{
+    mandate::Mandate,
+    publications::{stated, told},
+};
 use crate::{
     api::{
         app::App,
@@ -24,6 +27,7 @@ use crate::{
         problem::Problem,
         reach::Tried,
     },
+    audit_log::AuditError,
     publish::{
         file::{Reading, Taken, Unreadable},
         preview::Preview,
@@ -35,10 +39,11 @@ use crate::{
 /// `POST /api/v1/import?group=…`, the body a file.
 ///
 /// Parameters of a publication, and `format` (guessed if unset), `name` (the file's), `map` (columns of a table),
-/// `valid_until`, `publish` (else it is held for a person), `dry_run` (nothing is kept).
+/// `valid_until`, `publish` (else it is held for a person), `dry_run` (nothing is kept), `on_behalf` with `asked`.
 pub(in crate::api) async fn import(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
+    call: Option<Extension<audit::Call>>,
     uri: Uri,
     headers: HeaderMap,
     request: Body,
@@ -46,11 +51,18 @@ pub(in crate::api) async fn import(
     let mut params = Params::of(&uri)?;
     let mut submission = stated(&app, &principal, &mut params, &headers)?;
     let wanted = Wanted::of(&mut params)?;
+    let mandate = Mandate::of(&app, &mut params)?;
     params.finish()?;
+    submission.on_behalf_of = mandate.as_ref().map(|mandate| mandate.member);
     submission.hold |= !wanted.publish;
     let place = intake::place(&app, &headers)?;
     let bytes = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
     let Wanted { reading, dry_run, .. } = wanted;
+    // What only tells changes nothing, and has no entry of its own.
+    if let Some(mandate) = mandate.filter(|_| !dry_run) {
+        let Extension(call) = call.ok_or_else(|| Problem::internal(&AuditError::Unwritten))?;
+        mandate.record(&app, submission.group, call).await?;
+    }
     let publish = Arc::clone(&app.ports.publish);
     let (format, read, outcome) = place
         .during(async move {

@@ -53,6 +53,11 @@ pub(in crate::api) async fn metrics(
         usize::try_from(held.roster_height.get()).unwrap_or(usize::MAX),
     );
     gauge("disk_bytes", "Database on disk", usize::try_from(held.disk_bytes).unwrap_or(usize::MAX));
+    registry.register(
+        "charter_days_left",
+        "Whole days until the coalition's charter ends, negative once it has: nobody publishes then",
+        ConstGauge::new(held.charter_days_left),
+    );
     if let Some(certificate) = &held.certificate {
         registry.register(
             "certificate_days_left",

@@ -15,6 +15,7 @@ pub(super) mod hooks;
 pub(super) mod import;
 pub(super) mod log;
 pub(super) mod lookup;
+mod mandate;
 pub(super) mod members;
 pub(super) mod messages;
 pub(super) mod metrics;

@@ -11,7 +11,6 @@ use axum::{
 };
 use belfry_proto::{
     envelope::payload::MAX_CLASS_LABEL,
-    guard::{self, Own},
     id::{MemberId, PublicationId},
     limits,
     schema::{HandlingConditions, InformationClass, Pap, Purpose},
@@ -19,6 +18,7 @@ use belfry_proto::{
 };
 use serde_json::{Value, json};
 
+use super::mandate::Mandate;
 use crate::{
     api::{
         app::App,
@@ -28,11 +28,9 @@ use crate::{
         problem::{self, Problem},
         reach::Tried,
     },
-    audit_log::{Event, Record},
-    clock,
     publish::{
         preview::{Preview, ReaderOf},
-        submission::{DraftState, DraftStatus, Submission, SubmitError},
+        submission::{DraftState, DraftStatus, Submission},
     },
     query::{Principal, words},
 };
@@ -58,11 +56,7 @@ pub(in crate::api) async fn submit(
     let place = intake::place(&app, &headers)?;
     submission.bundle = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
     if let Some(mandate) = mandate {
-        // Of what is refused anyway, nobody has to be named.
-        if !app.ports.query.is_steward(submission.group) {
-            return Err(SubmitError::NotASteward(app.ports.query.slug(submission.group)).into());
-        }
-        mandate.record(&app, call).await?;
+        mandate.record(&app, submission.group, call).await?;
     }
     let publish = Arc::clone(&app.ports.publish);
     let accepted = place.during(async move { Ok(publish.submit(submission).await?) }).await?;
@@ -147,42 +141,6 @@ fn read(
     submission.on_behalf_of = mandate.as_ref().map(|mandate| mandate.member);
     params.finish()?;
     Ok((submission, mandate))
-}
-
-/// Whom a steward publishes for, and how that member asked.
-struct Mandate {
-    member: MemberId,
-    asked: String,
-}
-
-impl Mandate {
-    fn of(app: &App, params: &mut Params) -> Result<Option<Self>, Problem> {
-        let (named, asked) = (params.one("on_behalf")?, params.one("asked")?);
-        match (named, asked) {
-            (None, None) => Ok(None),
-            (Some(name), Some(asked)) => {
-                let member = app.ports.query.recipient_named(&name)?;
-                // It is kept, as reasons are.
-                let asked = guard::reason(&asked, &Own::default())
-                    .map_err(|error| bad("asked", &error.to_string()))?;
-                Ok(Some(Self { member, asked }))
-            }
-            (Some(_), None) => {
-                Err(bad("asked", "is needed with on_behalf: when the member asked, and a reference of that"))
-            }
-            (None, Some(_)) => Err(bad("asked", "goes with on_behalf: the member that asked")),
-        }
-    }
-
-    /// Before anything is taken in: what cannot be recorded is not done.
-    async fn record(self, app: &App, Call(call): Call) -> Result<(), Problem> {
-        let organisation = app.ports.query.organisation(self.member).unwrap_or_default();
-        let (member, asked) = (self.member.to_string(), self.asked);
-        let record =
-            Record::now(clock::now(), Event::OnBehalf { call: Some(call), member, organisation, asked });
-        let written = app.ports.audit.write(record).await.map_err(|error| Problem::unavailable(&error))?;
-        written.synced().await.map_err(|error| Problem::unavailable(&error))
-    }
 }
 
 /// What a publication's parameters state.

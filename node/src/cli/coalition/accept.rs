@@ -15,14 +15,11 @@ use super::{
     decide::{Decided, Deciders, decide, propose, waits},
     evidence::Evidence,
     folder::Folder,
+    mend::mended,
     role_keys::RolePassphrases,
 };
 use crate::{
-    cli::{
-        args::second,
-        exit::{refuse, refused},
-        output,
-    },
+    cli::{args::second, exit::refuse, output},
     clock,
     keys::enrolment::read,
 };
@@ -54,17 +51,28 @@ impl Accept {
             let signed = read(path, armour::read_acceptance)?;
             let (certificate, at) = signer(&folder, &signed).with_context(name)?;
             let serial = certificate.serial.get();
+            let organisation = output::visible(&certificate.organisation.name);
             let decision = Decision::Accept(schema::Accept { serial, acceptance: Some(signed) });
+            // A run that was interrupted is repeated as it was.
+            if folder.roster().has_accepted(certificate.member, folder.roster().charter()) {
+                output::print(&format!("{organisation}: recorded already.\n"))?;
+                continue;
+            }
             if opened.iter().any(|(member, ..)| *member == certificate.member) {
-                refuse!("{} is of a member that another of these files is of, too", path.display());
+                refuse!(
+                    "{} is of a member that another of these files is of, too: leave one out",
+                    path.display()
+                );
             }
             propose(&folder, certificate.member, decision.clone()).with_context(name)?;
-            let organisation = output::visible(&certificate.organisation.name);
             opened.push((
                 certificate.member,
                 decision,
                 format!("{organisation}, accepted on {}", second(at)),
             ));
+        }
+        if opened.is_empty() {
+            return Ok(output::print("Nothing is left to record.\n")?);
         }
         let keys = Deciders::open(&folder, &self.passphrases)?;
         for (member, decision, about) in opened {
@@ -93,8 +101,11 @@ fn signer(
         .filter(|certificate| roster.standing(certificate.serial, now) != Standing::Superseded)
         .find(|certificate| certificate.signing.as_bytes().as_slice() == key);
     let Some(certificate) = certificate else {
-        refuse!("no certificate in the log has the key that signed it")
+        refuse!(
+            "no certificate in the log has the key that signed it: ask the member for a file of a node that is certified, or \
+             take the newer log first (`belfry coalition take`)"
+        )
     };
-    let at = acceptance::open(signed, certificate.signing, roster.charter()).map_err(refused)?;
+    let at = acceptance::open(signed, certificate.signing, roster.charter()).map_err(mended)?;
     Ok((certificate.clone(), at))
 }

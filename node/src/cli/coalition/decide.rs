@@ -23,7 +23,7 @@ use belfry_proto::{
     },
 };
 
-use super::{evidence::Evidence, folder::Folder, role_keys::RolePassphrases};
+use super::{evidence::Evidence, folder::Folder, mend::mended, role_keys::RolePassphrases};
 use crate::{
     cli::{
         exit::{refuse, refused},
@@ -108,7 +108,7 @@ pub(super) fn propose(folder: &Folder, member: MemberId, decision: Decision) -> 
     let payload =
         statement::propose(roster.coalition(), decision, previous, version, clock::now(), &mut rand::rng());
     let statement = Statement::decode(&payload).map_err(refused)?;
-    roster.preview(&statement).map_err(refused)?;
+    roster.preview(&statement).map_err(mended)?;
     Ok(Proposed { payload, statement })
 }
 
@@ -138,9 +138,9 @@ pub(super) fn missing(
 ) -> anyhow::Result<usize> {
     let charter = folder.roster().charter();
     let found = valid_signers(signed, Purpose::Statement, folder.roster().coalition(), charter.admins())
-        .map_err(refused)?
+        .map_err(mended)?
         .len();
-    none_ended(signed, charter.admin_ends(), statement.made).map_err(refused)?;
+    none_ended(signed, charter.admin_ends(), statement.made).map_err(mended)?;
     let needed = usize::try_from(charter.threshold(statement.action()))?;
     Ok(needed.saturating_sub(found))
 }

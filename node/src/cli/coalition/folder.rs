@@ -14,20 +14,18 @@
 //! ```
 //!
 //! One decision is one replacement of `log.pem`, durable before `head` is raised and before anything leaves the
-//! folder. So a crash leaves the log with the decision or without it; `head` may lag (it is raised at the
-//! next opening) but never lead, unless someone put an older log back, which is refused.
+//! folder. So a crash leaves the log with the decision or without it; `head` and `charter.pem` may lag (the next opening
+//! makes them what the log says), and `head` never leads, unless someone put an older log back, which is refused. The
+//! same command again goes on from there, and decides nothing twice.
 
 use std::{
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
+use super::{ends, mend::mended};
 use crate::{
-    cli::{
-        exit::{refuse, refused},
-        out, output,
-    },
+    cli::{exit::refuse, out, output},
     clock,
     keys::{
         enrolment::{fold, read},
@@ -38,11 +36,8 @@ use anyhow::{Context as _, bail};
 use belfry_proto::{
     id::{RosterVersion, Serial},
     schema::{LogFile, Record, Signed},
-    trust::{charter_change::ending_admins, file as armour, log::verify_record, roster::Roster},
+    trust::{file as armour, log::verify_record, roster::Roster},
 };
-
-/// How long before an admin key ends every command says so: a new charter takes the root holders weeks.
-const SOON: Duration = Duration::from_secs(60 * 24 * 3600);
 
 /// An opened coalition folder; nobody else changes it while this lives.
 #[derive(Debug)]
@@ -60,7 +55,11 @@ impl Folder {
         let roster = fold(&log)?;
         let folder = Self { dir: dir.to_owned(), log, roster, _lock: lock };
         folder.write_head()?;
-        file::write(&folder.charter_path(), folder.charter_file().as_bytes(), Readers::All, Existing::Keep)?;
+        // Begun before, and interrupted: the very charter may be there.
+        if !folder.charter_is_current() {
+            let charter = folder.charter_file();
+            file::write(&folder.charter_path(), charter.as_bytes(), Readers::All, Existing::Keep)?;
+        }
         // Last: its presence is what makes a coalition of the folder.
         file::write(&log_path(dir), folder.log_file().as_bytes(), Readers::All, Existing::Keep)?;
         Ok(folder)
@@ -78,10 +77,14 @@ impl Folder {
         let lock = lock(dir)?;
         let name = || path.display().to_string();
         let log = read(&path, armour::read_log)?;
-        let roster = fold(&log).map_err(refused).with_context(name)?;
+        let roster = fold(&log).map_err(mended).with_context(name)?;
         let folder = Self { dir: dir.to_owned(), log, roster, _lock: lock };
         folder.check_head()?;
-        for warning in ending_admins(folder.roster.charter(), clock::now(), SOON) {
+        if !folder.charter_is_current() {
+            // A crash came between log and charter.
+            folder.write_charter()?;
+        }
+        for warning in ends::soon(&folder.roster, clock::now()) {
             output::warn(&warning);
         }
         Ok(folder)
@@ -109,12 +112,12 @@ impl Folder {
 
     /// Verifies `record` as the log's next, and makes it so, durably.
     pub(super) fn append(&mut self, record: Record) -> anyhow::Result<()> {
-        let verified = verify_record(self.roster.charters(), &record).map_err(refused)?;
+        let verified = verify_record(self.roster.charters(), &record).map_err(mended)?;
         let mut roster = self.roster.clone();
-        roster.apply(verified).map_err(refused)?;
+        roster.apply(verified).map_err(mended)?;
         // A void statement would stand in the log for ever and do nothing.
         if let Some(void) = roster.voids().get(self.roster.voids().len()..).and_then(<[_]>::first) {
-            return Err(refused(void.reason.clone()));
+            return Err(mended(void.reason.clone()));
         }
         self.log.records.push(record);
         let written =
@@ -131,7 +134,7 @@ impl Folder {
     /// Makes a charter the one in force, durably.
     pub(super) fn append_charter(&mut self, charter: Signed) -> anyhow::Result<()> {
         let mut roster = self.roster.clone();
-        roster.apply_charter(charter.clone()).map_err(refused)?;
+        roster.apply_charter(charter.clone()).map_err(mended)?;
         let mut log = self.log.clone();
         log.charters.push(charter);
         self.replace(log, roster)
@@ -143,8 +146,7 @@ impl Folder {
         file::write(&log_path(&self.dir), text.as_bytes(), Readers::All, Existing::Replace)?;
         (self.log, self.roster) = (log, roster);
         self.write_head()?;
-        file::write(&self.charter_path(), self.charter_file().as_bytes(), Readers::All, Existing::Replace)?;
-        Ok(())
+        self.write_charter()
     }
 
     /// The folder itself.
@@ -175,6 +177,15 @@ impl Folder {
     /// The charter chain as one armoured file.
     fn charter_file(&self) -> String {
         armour::write_charter(&self.log.charters)
+    }
+
+    fn charter_is_current(&self) -> bool {
+        file::read_text(&self.charter_path()).is_ok_and(|text| text == self.charter_file())
+    }
+
+    fn write_charter(&self) -> anyhow::Result<()> {
+        let text = self.charter_file();
+        Ok(file::write(&self.charter_path(), text.as_bytes(), Readers::All, Existing::Replace)?)
     }
 
     fn head_path(&self) -> PathBuf {

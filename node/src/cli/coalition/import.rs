@@ -30,6 +30,7 @@ use super::{
     decide::{Decided, Deciders, decide, propose, waits},
     folder::Folder,
     issue::roles,
+    mend::mended,
     role_keys::RolePassphrases,
     shown::listed,
 };
@@ -103,6 +104,16 @@ impl Import {
                 "\nA dry run: nothing was signed. --issue would issue {count}.\n"
             ))?);
         }
+        // One that an interrupted run did not get to write.
+        for (row, plan) in &plans {
+            if let Plan::Member(serial, Standing::Valid, _) = plan
+                && row.request.is_some()
+                && !folder.certificate_path(*serial).exists()
+            {
+                let path = folder.write_certificate(*serial, None)?;
+                output::print(&format!("Wrote again: {}\n", output::path(&path)))?;
+            }
+        }
         if to_issue == 0 {
             return Ok(output::print("\nNothing to issue.\n")?);
         }
@@ -145,7 +156,7 @@ fn plan(folder: &Folder, row: &Row, base: &Path) -> anyhow::Result<Plan> {
     }
     let Some(path) = &row.request else { return Ok(Plan::NoRequest) };
     let charter = roster.charter();
-    let request = request::open(&read(&base.join(path), armour::read_request)?, charter).map_err(refused)?;
+    let request = request::open(&read(&base.join(path), armour::read_request)?, charter).map_err(mended)?;
     let differs = row.differs(&request.organisation);
     if !differs.is_empty() || !row.is_named(&request.organisation.name) {
         refuse!(
@@ -165,7 +176,7 @@ fn plan(folder: &Folder, row: &Row, base: &Path) -> anyhow::Result<Plan> {
         refuse!("it has a request and no `until`: say how long the certificate is valid")
     };
     if until <= clock::now() {
-        refuse!("`until` is over");
+        refuse!("`until` is over: give the list a later day");
     }
     let member = MemberId::new(rand::random());
     let validity = Validity { not_before: clock::now().as_micros(), not_after: until.as_micros() };
@@ -174,7 +185,7 @@ fn plan(folder: &Folder, row: &Row, base: &Path) -> anyhow::Result<Plan> {
         body.groups = roles(&row.groups, schema::Role::Publisher, charter)?;
         body.carrier = false;
     }
-    certificate::check(&body, charter, Serial::new(0), StatementId::ZERO).map_err(refused)?;
+    certificate::check(&body, charter, Serial::new(0), StatementId::ZERO).map_err(mended)?;
     propose(folder, member, Decision::Issue(schema::Issue { certificate: Some(body.clone()) }))?;
     Ok(Plan::Issue(Box::new((request, body))))
 }

@@ -14,14 +14,11 @@ use prost::Message as _;
 use super::{
     draft::DraftFile,
     folder::{Folder, keys_path},
+    mend::mended,
     role_keys::{RoleKey, RolePassphrases},
 };
 use crate::{
-    cli::{
-        args::repeated,
-        exit::{refuse, refused},
-        output,
-    },
+    cli::{args::repeated, exit::refuse, output},
     clock,
     keys::{
         file::{self, Existing, Readers},
@@ -79,8 +76,8 @@ impl Init {
             registrar: registrar.public(),
         };
         let payload =
-            draft.draft.to_charter(Some(&self.name), &public, clock::now()).map_err(refused)?.encode_to_vec();
-        let id = Charter::check(&payload).map_err(refused)?.coalition();
+            draft.draft.to_charter(Some(&self.name), &public, clock::now()).map_err(mended)?.encode_to_vec();
+        let id = Charter::check(&payload).map_err(mended)?.coalition();
         let charter = sign(payload, Purpose::Charter, id, &[root]);
         // Everything that can be wrong with the draft is known by now; only then is anything asked or written.
         self.check_out()?;

@@ -24,6 +24,7 @@ use super::{
     decide::{Decided, Deciders, certificate as held, decide, propose, waits},
     evidence::Evidence,
     folder::Folder,
+    mend::mended,
     revoke::serial,
     role_keys::RolePassphrases,
     shown::{listed, shown},
@@ -31,7 +32,7 @@ use super::{
 use crate::{
     cli::{
         args::{GroupArg, day, moment, second, still_to_come},
-        exit::{refuse, refused},
+        exit::refuse,
         out, output,
     },
     clock,
@@ -103,7 +104,7 @@ impl Issue {
         let charter = folder.roster().charter().clone();
         let name = self.request.display().to_string();
         let signed = read(&self.request, armour::read_request)?;
-        let request = request::open(&signed, &charter).map_err(refused).with_context(|| name)?;
+        let request = request::open(&signed, &charter).map_err(mended).with_context(|| name)?;
 
         if let Some(done) = folder.roster().by_node(&request.node) {
             return self.written_again(&folder, done, &request);
@@ -120,7 +121,7 @@ impl Issue {
         };
         let validity = Validity { not_before: clock::now().as_micros(), not_after: self.until.as_micros() };
         let body = CertificateBody { groups, carrier, ..request.to_certificate(member, validity, &charter) };
-        certificate::check(&body, &charter, Serial::new(0), StatementId::ZERO).map_err(refused)?;
+        certificate::check(&body, &charter, Serial::new(0), StatementId::ZERO).map_err(mended)?;
         let decision = self.decision(body.clone())?;
         propose(&folder, member, decision.clone())?;
 
@@ -250,7 +251,7 @@ impl Issue {
                 &done.organisation,
                 charter,
             );
-            let wanted = wanted.map_err(refused)?;
+            let wanted = wanted.map_err(mended)?;
             if wanted != done.groups {
                 others.push(format!("for {} and not for {}", has(), listed(charter, wanted, false)));
             }
@@ -263,8 +264,8 @@ impl Issue {
         let (roster, charter) = (folder.roster(), folder.roster().charter());
         if self.until > charter.expires() {
             output::warn(&format!(
-                "the charter ends on {}, before this certificate. From then on nodes warn and nobody can enrol, until \
-                 there is a new version of it.",
+                "the charter ends on {}, before this certificate. From then on nobody publishes or enrols, until there is \
+                 a new version of it.",
                 day(charter.expires())
             ));
         }

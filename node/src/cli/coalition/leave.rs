@@ -14,14 +14,11 @@ use super::{
     decide::{Decided, Deciders, decide, propose, waits},
     evidence::Evidence,
     folder::Folder,
+    mend::mended,
     role_keys::RolePassphrases,
 };
 use crate::{
-    cli::{
-        args::second,
-        exit::{refuse, refused},
-        output,
-    },
+    cli::{args::second, exit::refuse, output},
     clock,
     keys::{
         enrolment::read,
@@ -63,7 +60,7 @@ impl Leave {
         let signed = read(&self.departure, armour::read_departure)?;
         let now = clock::now();
         let departure = Departure::open(&signed, folder.roster(), now)
-            .map_err(refused)
+            .map_err(mended)
             .with_context(|| self.departure.display().to_string())?;
         let cut = match &self.cut {
             Some(path) => cut::parse(&file::read_text(path)?).with_context(|| path.display().to_string())?,

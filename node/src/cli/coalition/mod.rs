@@ -1,11 +1,14 @@
 //! `belfry coalition`: founding a coalition, and deciding who belongs. Files only; no network.
 
 mod accept;
+mod backup;
 mod beacon;
+mod certificate;
 mod charter;
 pub(in crate::cli) mod cut;
 mod decide;
 mod draft;
+mod ends;
 mod evidence;
 mod export;
 mod extend_cut;
@@ -16,6 +19,7 @@ mod issue;
 mod key;
 mod leave;
 mod log;
+mod mend;
 mod notices;
 mod renew;
 mod revoke;
@@ -30,7 +34,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use self::folder::Folder;
-pub(super) use self::issue::roles;
+pub(super) use self::{charter::told as charter_told, issue::roles};
 use super::args::repeated;
 
 #[derive(Debug, Subcommand)]
@@ -41,6 +45,7 @@ pub(super) enum Command {
     #[command(subcommand)]
     Charter(charter::Command),
     Issue(issue::Issue),
+    Certificate(certificate::Certificate),
     Import(import::Import),
     Renew(renew::Renew),
     Entitle(renew::Entitle),
@@ -59,6 +64,9 @@ pub(super) enum Command {
     Notices(notices::Notices),
     Export(export::Export),
     Beacon(beacon::Beacon),
+    /// Copy the folder whole, look whether a copy is, make a folder of it again
+    #[command(subcommand)]
+    Backup(backup::Command),
 }
 
 impl Command {
@@ -68,6 +76,7 @@ impl Command {
             Self::Key(key) => key.run(),
             Self::Charter(command) => command.run(),
             Self::Issue(issue) => issue.run(),
+            Self::Certificate(certificate) => certificate.run(),
             Self::Import(import) => import.run(),
             Self::Renew(renew) => renew.run(),
             Self::Entitle(entitle) => entitle.run(),
@@ -86,6 +95,7 @@ impl Command {
             Self::Notices(notices) => notices.run(),
             Self::Export(export) => export.run(),
             Self::Beacon(beacon) => beacon.run(),
+            Self::Backup(command) => command.run(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use belfry_proto::{
-    crypto::sign::Purpose,
+    crypto::{hash, sign::Purpose},
     id::Serial,
     schema,
     trust::{
@@ -20,6 +20,7 @@ use super::{
     decide::{append, check_admin, missing, waits},
     folder::Folder,
     log::described,
+    mend::mended,
     role_keys::RolePassphrases,
 };
 use crate::{
@@ -55,8 +56,8 @@ pub(in crate::cli) struct Sign {
 
 /// Order signed decisions into the log, as the registrar.
 ///
-/// Each is held to every rule again. One that the log overtook meanwhile is refused: it has to be decided anew. The
-/// others go in.
+/// Each is held to every rule again, all of them before the first goes in. One that the log overtook meanwhile is refused:
+/// it has to be decided anew. One that is in the log already stays as it is, and its certificate is written again.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Order {
     /// Statement files that enough admins signed, in the order they shall take effect
@@ -102,8 +103,21 @@ impl Order {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut folder = self.folder.open()?;
         // Before the passphrase is asked for.
+        let mut waiting = Vec::with_capacity(self.statements.len());
         for path in &self.statements {
-            enough(&folder, path)?;
+            match ordered_before(&folder, path)? {
+                Some((entry, statement)) => {
+                    output::print(&format!("{} is in the log already. ", output::path(path)))?;
+                    output::print(&ordered(&folder, entry, &statement)?)?;
+                }
+                None => {
+                    enough(&folder, path)?;
+                    waiting.push(path);
+                }
+            }
+        }
+        if waiting.is_empty() {
+            return Ok(output::print("Nothing is left to order.\n")?);
         }
         let registrar = self.passphrases.open_registrar(&folder.keys())?;
         if registrar.public() != folder.roster().charter().registrar() {
@@ -113,7 +127,7 @@ impl Order {
                 folder.roster().charter().version()
             );
         }
-        for path in &self.statements {
+        for path in waiting {
             // An earlier one may have changed what this one builds on.
             let (statement, signed) = enough(&folder, path)?;
             let serial = append(&mut folder, signed, &registrar)?;
@@ -132,6 +146,14 @@ fn ordered(folder: &Folder, entry: Serial, statement: &Statement) -> anyhow::Res
         text += &format!("Give the member {}, and the log.\n", output::path(&path));
     }
     Ok(text)
+}
+
+/// The entry that ordered the statement in a file, if one did: a run that was interrupted is repeated as it was.
+fn ordered_before(folder: &Folder, path: &Path) -> anyhow::Result<Option<(Serial, Statement)>> {
+    let signed = read(path, armour::read_statement)?;
+    let id = hash::statement_id(folder.roster().coalition(), &signed.payload);
+    let entry = folder.roster().records().find(|record| record.statement.id == id);
+    Ok(entry.map(|record| (Serial::new(record.height.get()), record.statement.clone())))
 }
 
 /// A statement that holds to every rule and has every signature it needs.
@@ -154,7 +176,11 @@ fn open(folder: &Folder, path: &Path) -> anyhow::Result<(Statement, schema::Sign
     let statement = Statement::decode(&signed.payload).map_err(refused).with_context(name)?;
     let roster = folder.roster();
     if statement.coalition != roster.coalition() {
-        refuse!("{} is of another coalition ({})", path.display(), statement.coalition);
+        refuse!(
+            "{} is of another coalition ({}): name that one's folder with --dir",
+            path.display(),
+            statement.coalition
+        );
     }
     if statement.charter_version != roster.charter().version() {
         refuse!(
@@ -167,7 +193,7 @@ fn open(folder: &Folder, path: &Path) -> anyhow::Result<(Statement, schema::Sign
     }
     missing(folder, &statement, &signed).with_context(name)?;
     if let Err(reason) = roster.preview(&statement) {
-        return Err(refused(reason)).with_context(|| {
+        return Err(mended(reason)).with_context(|| {
             format!(
                 "{} would have no effect on the log here (at entry {}): take a newer log first, or decide again",
                 path.display(),

@@ -3,15 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use belfry_proto::trust::file as armour;
+use belfry_proto::trust::{file as armour, roster::Roster};
 use clap::Args;
 
-use super::{CoalitionFolder, folder::Folder};
+use super::{CoalitionFolder, folder::Folder, mend::mended};
 use crate::{
-    cli::{
-        exit::{refuse, refused},
-        output,
-    },
+    cli::{exit::refuse, output},
     keys::{
         enrolment::{fold, read},
         file,
@@ -34,7 +31,7 @@ impl Take {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let log = read(&self.log, armour::read_log)?;
         let name = || self.log.display().to_string();
-        let theirs = fold(&log).map_err(refused).with_context(name)?;
+        let theirs = fold(&log).map_err(mended).with_context(name)?;
         let dir = &self.folder.dir;
         if !dir.join("log.pem").exists() {
             file::create_folder(dir)?;
@@ -43,32 +40,7 @@ impl Take {
             Folder::create(dir, log)?;
         } else {
             let mut folder = self.folder.open()?;
-            let ours = folder.roster();
-            if ours.coalition() != theirs.coalition() {
-                refuse!("{} is of another coalition ({})", self.log.display(), theirs.coalition());
-            }
-            let own = ours.charter();
-            if theirs.charters().version(own.version()).is_some_and(|charter| charter.id() != own.id()) {
-                refuse!(
-                    "{} has another charter version {} than this folder: the root keys signed two",
-                    self.log.display(),
-                    own.version()
-                );
-            }
-            let pinned = theirs.charter().version() > ours.charter().version();
-            if !theirs.is_prefix(ours.version()) && !pinned {
-                refuse!(
-                    "{} does not go on from the log here: this one is at {}, that one at {}. It is older (take this \
-                     folder's log there instead: `belfry coalition export`), or the registrar signed two logs, and a new \
-                     charter must pin one of them",
-                    self.log.display(),
-                    ours.version(),
-                    theirs.version()
-                );
-            }
-            if theirs.charter().version() < ours.charter().version() {
-                refuse!("{} lacks charter version {}", self.log.display(), ours.charter().version());
-            }
+            goes_on(folder.roster(), &theirs, &self.log.display().to_string())?;
             folder.replace(log, theirs.clone())?;
         }
         let version = theirs.version();
@@ -80,4 +52,36 @@ impl Take {
             version.head
         ))?)
     }
+}
+
+/// Whether another log may take the place of the one here: the same coalition's, as new at least, and no other branch.
+pub(super) fn goes_on(ours: &Roster, theirs: &Roster, name: &str) -> anyhow::Result<()> {
+    if ours.coalition() != theirs.coalition() {
+        refuse!("{name} is of another coalition ({}): name that one's folder with --dir", theirs.coalition());
+    }
+    let own = ours.charter();
+    if theirs.charters().version(own.version()).is_some_and(|charter| charter.id() != own.id()) {
+        refuse!(
+            "{name} has another charter version {} than this folder: the root keys signed two. Compare both (`belfry \
+             coalition charter show FILE`), and have the holders say which one they meant before anybody decides anything",
+            own.version()
+        );
+    }
+    if theirs.charter().version() < own.version() {
+        refuse!(
+            "{name} lacks charter version {}: it is older; take this folder's log there instead (`belfry coalition export`)",
+            own.version()
+        );
+    }
+    let pinned = theirs.charter().version() > own.version();
+    if !theirs.is_prefix(ours.version()) && !pinned {
+        refuse!(
+            "{name} does not go on from the log here: this one is at {}, that one at {}. It is older (take this folder's log \
+             there instead: `belfry coalition export`), or the registrar signed two logs, and a new charter must pin one of \
+             them",
+            ours.version(),
+            theirs.version()
+        );
+    }
+    Ok(())
 }

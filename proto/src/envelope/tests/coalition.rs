@@ -150,6 +150,17 @@ impl Coalition {
 
     /// A charter with new rules of conduct, to be accepted by `accept_by`.
     pub(crate) fn new_rules(&mut self, seconds: u64, accept_by: u64, unaccepted: schema::AcceptancePolicy) {
+        self.next_charter(seconds, |next| {
+            next.accept_by = at(accept_by).as_micros();
+            next.unaccepted = unaccepted.into();
+            if let Some(rules) = next.rules_of_conduct.as_mut() {
+                (rules.version, rules.hash) = ("2".into(), hash::document(b"new rules").to_vec());
+            }
+        });
+    }
+
+    /// The charter in force, changed, as the next version.
+    pub(crate) fn next_charter(&mut self, seconds: u64, change: impl FnOnce(&mut schema::Charter)) {
         let old = self.roster.charter();
         let mut next = old.wire().clone();
         next.coalition = self.roster.coalition().to_vec();
@@ -157,10 +168,7 @@ impl Coalition {
         next.previous = old.id().to_vec();
         next.issued = at(seconds).as_micros();
         next.pin = Some(self.version().into());
-        next.accept_by = at(accept_by).as_micros();
-        next.unaccepted = unaccepted.into();
-        let rules = next.rules_of_conduct.as_mut().unwrap();
-        (rules.version, rules.hash) = ("2".into(), hash::document(b"new rules").to_vec());
+        change(&mut next);
         let root = SigningKey::from_seed(&[201; 32]);
         let signed = sign(next.encode_to_vec(), Purpose::Charter, self.roster.coalition(), &[&root]);
         self.roster.apply_charter(signed).unwrap();

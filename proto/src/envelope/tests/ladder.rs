@@ -384,6 +384,31 @@ fn who_has_not_accepted_the_rules_in_time_publishes_into_no_log_and_takes_back_a
 }
 
 #[test]
+fn once_the_charter_is_over_nothing_new_belongs_into_a_log_until_there_is_another_and_all_can_be_taken_back()
+{
+    const OVER: u64 = 3650 * DAY;
+    let mut coalition = Coalition::new();
+    let alice = coalition.issue(&Ask { not_after: 2 * OVER, ..Ask::publisher(1) });
+    let roster = coalition.version();
+    let (one, _) = alice.first(&payload_bytes(), CIDR, roster, at(OVER - 1));
+    let (late, _) = alice.next(&payload_bytes(), position_after(&one), roster, at(OVER));
+    let draft = Draft::Withdrawal(Withdrawal {
+        targets: vec![one.message_id()],
+        mode: WithdrawalMode::Retract,
+        ground: WithdrawalGround::Author,
+    });
+    let author = alice.author(roster);
+    let back = seal_message(&draft, &position_after(&one), &author, at(OVER), &mut FixedRng::new(2)).unwrap();
+    let code = |bytes: &[u8], coalition: &Coalition| code(bytes, &coalition.roster, sync(OVER + 1));
+    assert_eq!(code(one.bytes(), &coalition), ACCEPT);
+    assert_eq!(code(late.bytes(), &coalition), ("not-a-publisher", Verdict::Ignore));
+    assert_eq!(code(back.bytes(), &coalition), ACCEPT);
+    // The next version pins the very head that the author stands at, and needs no entry after it.
+    coalition.next_charter(OVER, |next| next.expires = at(2 * OVER).as_micros());
+    assert_eq!(code(late.bytes(), &coalition), ACCEPT);
+}
+
+#[test]
 fn a_suspended_key_publishes_again_only_in_a_new_log() {
     let mut coalition = Coalition::new();
     let alice = coalition.issue(&Ask::publisher(1));

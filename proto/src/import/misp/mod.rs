@@ -109,7 +109,11 @@ impl Taking {
         let frame = Frame { tlp: None, ..Frame::at(Timestamp::ZERO) };
         let properties = json!({"name": organisation.name, "identity_class": "organization"});
         self.frame.author = Some(author.clone());
-        self.add(frame.object("identity", &author, properties), import)
+        self.add(frame.object("identity", &author, properties), import)?;
+        // The report says by `created_by_ref` whose it is; among what it is about, its author would name whom a steward
+        // publishes for.
+        self.refs.retain(|id| *id != author);
+        Ok(())
     }
 
     fn attribute(

@@ -9,6 +9,7 @@ use belfry_proto::trust::{
 use clap::Args;
 use prost::Message as _;
 
+use super::super::mend::mended;
 use super::{CoalitionFolder, draft::DraftFile, introduced, progress, reviewed_alone, warn, write};
 use crate::{
     cli::{
@@ -43,14 +44,14 @@ impl Make {
     pub(super) fn run(self) -> anyhow::Result<()> {
         out::may_replace(&self.out, Some(armour::FileKind::CharterProposal))?;
         let DraftFile { draft, documents: texts } = DraftFile::load(Some(&self.draft))?;
-        let keys = draft.keys.as_ref().map(|keys| keys.to_keys()).transpose().map_err(refused)?;
+        let keys = draft.keys.as_ref().map(|keys| keys.to_keys()).transpose().map_err(mended)?;
         let now = clock::now();
         let proposal = if self.new {
             let Some(keys) = keys else {
                 refuse!("{} has no [keys]: say whose keys sign what", self.draft.display())
             };
-            let payload = draft.to_charter(None, &keys, now).map_err(refused)?.encode_to_vec();
-            let proposal = Proposal::new(None, payload).map_err(refused)?;
+            let payload = draft.to_charter(None, &keys, now).map_err(mended)?.encode_to_vec();
+            let proposal = Proposal::new(None, payload).map_err(mended)?;
             reviewed_alone(proposal.charter(), now)?;
             proposal
         } else {
@@ -58,9 +59,9 @@ impl Make {
             let roster = folder.roster();
             let keys = keys.unwrap_or_else(|| in_force(roster.charter()));
             let next =
-                draft.to_next_charter(roster.charters(), &keys, roster.version(), now).map_err(refused)?;
+                draft.to_next_charter(roster.charters(), &keys, roster.version(), now).map_err(mended)?;
             let proposal =
-                Proposal::new(Some(roster.charters().clone()), next.encode_to_vec()).map_err(refused)?;
+                Proposal::new(Some(roster.charters().clone()), next.encode_to_vec()).map_err(mended)?;
             warn(&review(roster, proposal.charter(), now).map_err(refused)?);
             proposal
         };

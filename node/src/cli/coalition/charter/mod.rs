@@ -27,7 +27,7 @@ use belfry_proto::{
 };
 use clap::{Args, Subcommand};
 
-use super::{CoalitionFolder, draft};
+use super::{CoalitionFolder, draft, mend::mended};
 use crate::{
     cli::{args::day, documents, exit::refused, out, output},
     keys::{
@@ -116,7 +116,7 @@ fn open(path: &Path) -> anyhow::Result<Proposal> {
         Some(armour::FileKind::Charter) => armour::read_charter,
         _ => armour::read_proposal,
     };
-    Proposal::open(read(&text).with_context(name)?).map_err(refused).with_context(name)
+    Proposal::open(read(&text).with_context(name)?).map_err(mended).with_context(name)
 }
 
 /// Writes a proposal over itself, or to `out`.
@@ -163,6 +163,20 @@ fn differences(old: &Charter, new: &Charter) -> String {
     changes.iter().map(shown).collect()
 }
 
+/// A charter for whoever lives under it: all it says, and what it changed.
+pub(in crate::cli) fn told(charter: &Charter, before: Option<&Charter>, documents: &Path) -> String {
+    let mut text = show::facts(charter, documents);
+    if let Some(before) = before {
+        text += &format!(
+            "\nAgainst version {}, version {} changes:\n{}",
+            before.version(),
+            charter.version(),
+            differences(before, charter)
+        );
+    }
+    text
+}
+
 /// How many have signed, and what comes next.
 fn progress(proposal: &Proposal, path: &Path) -> String {
     let quorums: Vec<String> = proposal.quorums().iter().map(ToString::to_string).collect();
@@ -201,6 +215,6 @@ fn versions(path: &Path) -> anyhow::Result<Vec<Charter>> {
         Some(armour::FileKind::Log) => read(path, armour::read_log)?.charters,
         _ => read(path, armour::read_charter)?.charters,
     };
-    let chain = CharterChain::walk(signed).map_err(refused).with_context(|| path.display().to_string())?;
+    let chain = CharterChain::walk(signed).map_err(mended).with_context(|| path.display().to_string())?;
     Ok(chain.versions().cloned().collect())
 }

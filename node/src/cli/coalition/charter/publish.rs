@@ -9,7 +9,7 @@ use clap::Args;
 use super::{CoalitionFolder, differences, open, progress, reviewed_alone, warn};
 use crate::{
     cli::{
-        coalition::folder::Folder,
+        coalition::{folder::Folder, mend::mended},
         documents,
         exit::{refuse, refused},
         output,
@@ -38,7 +38,7 @@ impl Publish {
         let (first, others) = self.proposals.split_first().context("no file")?;
         let mut proposal = open(first)?;
         for other in others {
-            proposal.merge(&open(other)?).map_err(refused).with_context(|| other.display().to_string())?;
+            proposal.merge(&open(other)?).map_err(mended).with_context(|| other.display().to_string())?;
         }
         if !proposal.is_complete() {
             refuse!("too few root holders have signed. {}", progress(&proposal, first).trim_end());
@@ -60,7 +60,7 @@ impl Publish {
             file::close_folder(&self.folder.dir)?;
             let keys = self.folder.dir.join("keys");
             file::create_folder(&keys)?;
-            let log = LogFile { charters: vec![proposal.finish().map_err(refused)?], records: Vec::new() };
+            let log = LogFile { charters: vec![proposal.finish().map_err(mended)?], records: Vec::new() };
             Folder::create(&self.folder.dir, log)?;
             return Ok(output::print(&format!(
                 "Founded {}. Put the key of the admin who works here into {}, as admin.pem (and registrar.pem, where the \
@@ -74,7 +74,7 @@ impl Publish {
         let mut folder = self.folder.open()?;
         warn(&review(folder.roster(), &charter, now).map_err(refused)?);
         let texts = pass_on()?;
-        folder.append_charter(proposal.finish().map_err(refused)?)?;
+        folder.append_charter(proposal.finish().map_err(mended)?)?;
         Ok(output::print(&format!(
             "Charter version {} is in force:\n{}Statements that were signed under version {} and are not in the log are void \
              now.\n{}Bring it to the members:\n{}",

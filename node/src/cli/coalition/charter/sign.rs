@@ -8,8 +8,8 @@ use clap::Args;
 use super::{introduced, open, progress, reviewed_alone, write};
 use crate::{
     cli::{
-        coalition::role_keys::KeyFile,
-        exit::{refuse, refused},
+        coalition::{mend::mended, role_keys::KeyFile},
+        exit::refuse,
         out, output,
     },
     clock,
@@ -44,7 +44,7 @@ impl Sign {
         if !self.yes && !output::confirmed("Sign this charter?")? {
             refuse!("nothing was signed");
         }
-        proposal.sign(&self.key.open("the root key")?).map_err(refused)?;
+        proposal.sign(&self.key.open("the root key")?).map_err(mended)?;
         write(&proposal, out)?;
         Ok(output::print(&progress(&proposal, out))?)
     }

@@ -23,7 +23,10 @@ use belfry_proto::{
 };
 use tokio::task::spawn_blocking;
 
-use super::seal::{self, SealError, Sealed};
+use super::{
+    flush::stopped,
+    seal::{self, SealError, Sealed},
+};
 use crate::{
     clock,
     identity::Identity,
@@ -48,9 +51,9 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// As many as fit, from the front of the queue.
-    pub(super) fn read(store: &Store) -> Result<Self, ReadError> {
-        let queued = store.queued(AT_ONCE)?;
+    /// As many as fit, from the front of the queue; while new data has to wait, of those behind it that take back.
+    pub(super) fn read(store: &Store, data_waits: bool) -> Result<Self, ReadError> {
+        let queued = if data_waits { store.queued_withdrawals(AT_ONCE)? } else { store.queued(AT_ONCE)? };
         let mut waiting = Self { groups: Vec::new(), more: queued.len() == AT_ONCE };
         let mut room = BYTES;
         for publication in queued {
@@ -155,6 +158,10 @@ impl Sealing {
         let mut signed = Vec::with_capacity(open.len());
         for (draft, contents) in open {
             let (now, key) = (clock::now(), keys.get(&draft.audience));
+            // The moment came from which it would belong into no log, and what follows it neither: it waits.
+            if !draft.parts.is_empty() && stopped(&self.roster, self.identity.member, now).is_some() {
+                continue;
+            }
             let messages = caught(|| seal::sign(&draft, position, key, &self.identity, &self.roster, now));
             let publication = draft.publication;
             let messages = messages.map(|(messages, after)| {
@@ -185,6 +192,11 @@ impl Batch {
     fn kept<T>(&mut self, results: Vec<Of<T>>) -> Vec<T> {
         let kept = results.into_iter().filter_map(|(publication, result)| match result {
             Ok(kept) => Some(kept),
+            // Nothing is wrong with it: it waits until the store reads again.
+            Err(error @ SealError::Read(_)) => {
+                tracing::error!(%publication, "a draft stays queued: {error}");
+                None
+            }
             Err(error) => {
                 self.refused.push((publication, error));
                 None

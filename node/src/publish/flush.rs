@@ -25,7 +25,7 @@ use super::{
     batch::{Batch, Flushing, Sealing, Waiting},
     key::{self, ActiveKey},
     push::Failures,
-    seal,
+    seal::{self, SealError},
     straight::{self, Arriving, Desk},
 };
 use crate::{
@@ -256,7 +256,10 @@ impl Flusher {
             return false;
         }
         let store = self.store.clone();
-        let waiting = match tokio::task::spawn_blocking(move || Waiting::read(&store)).await {
+        // It would belong into no log. What was accepted before waits; what takes back goes out.
+        let held = stopped(&self.roster.snapshot(), self.identity.member, clock::now());
+        let data_waits = held.is_some();
+        let waiting = match tokio::task::spawn_blocking(move || Waiting::read(&store, data_waits)).await {
             Ok(Ok(waiting)) => waiting,
             Ok(Err(error)) => {
                 tracing::error!("drafts cannot be read: {error}");
@@ -264,21 +267,13 @@ impl Flusher {
             }
             Err(_) => return false,
         };
-        let (mut is_moving, mut held) = (false, None);
-        for (group, mut drafts) in waiting.groups {
+        let mut is_moving = false;
+        for (group, drafts) in waiting.groups {
             if self.is_held() {
                 return false;
             }
             let roster = self.roster.snapshot();
-            // It would belong into no log. What was accepted before waits; what takes back goes out.
-            if let Some(hold) = stopped(&roster, self.identity.member, clock::now()) {
-                let before = drafts.len();
-                drafts.retain(|draft| draft.parts.is_empty());
-                held = held.or((drafts.len() < before).then_some(hold));
-            }
-            if !drafts.is_empty() {
-                is_moving |= self.flush(&roster, group, drafts).await;
-            }
+            is_moving |= self.flush(&roster, group, drafts).await;
         }
         if held.is_some() {
             self.tell(held);
@@ -340,6 +335,10 @@ impl Flusher {
         let position = match seal::position(&self.store, &self.identity, roster, group, &known, clock::now())
         {
             Ok(position) => position,
+            Err(error @ SealError::Read(_)) => {
+                tracing::error!(group = group.get(), "drafts stay queued: {error}");
+                return false;
+            }
             Err(error) => {
                 let error = error.to_string();
                 let refused = drafts.iter().map(|draft| refusal(&self.store, draft.publication, &error));
@@ -380,8 +379,12 @@ impl Flusher {
         for (publication, error) in refused {
             changes.push(refusal(&self.store, publication, &error.to_string()));
         }
+        if changes.is_empty() {
+            return false;
+        }
         let Some(answers) = self.commit(changes).await else { return false };
         let is_moving = answers.iter().any(Result::is_ok);
+        let mut sent = 0;
         // The answers behind those to messages are to refusals.
         for ((publication, gossip), answer) in messages.into_iter().zip(answers) {
             if let Err(error) = answer {
@@ -389,7 +392,7 @@ impl Flusher {
                 continue;
             }
             tracing::info!(%publication, group = group.get(), messages = gossip.len(), "published {publication}");
-            self.gossip(group, gossip).await;
+            self.gossip(group, gossip, &mut sent).await;
         }
         is_moving
     }
@@ -400,11 +403,13 @@ impl Flusher {
         answers.await.map_err(|error| tracing::error!("drafts stay queued: {error}")).ok()
     }
 
-    async fn gossip(&self, group: GroupId, messages: Vec<Vec<u8>>) {
-        for (i, message) in messages.into_iter().enumerate() {
-            if i > 0 && i.is_multiple_of(BURST) {
+    /// `sent` counts what went out of one batch.
+    async fn gossip(&self, group: GroupId, messages: Vec<Vec<u8>>, sent: &mut usize) {
+        for message in messages {
+            if *sent > 0 && sent.is_multiple_of(BURST) {
                 tokio::time::sleep(PAUSE).await;
             }
+            *sent += 1;
             if let Err(error) = self.network.publish(Topic::Group(group), message).await {
                 // Durable already; whoever connects next gets it by sync.
                 tracing::debug!(group = group.get(), "not gossiped: {error}");

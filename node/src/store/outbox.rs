@@ -40,10 +40,14 @@ pub(super) fn queue_key(row: &DraftRow) -> Vec<u8> {
     Key::default().bytes(prefix).u64(row.created.as_micros()).bytes(row.publication.as_ref()).done()
 }
 
-/// What the queue says of a draft, so that lists need not open it: of a held one group and submitter, else nothing.
+/// Says in the queue that a draft takes back.
+const TAKES_BACK: &[u8] = &[1];
+
+/// What the queue says of a draft, so that lists need not open it: of a held one group and submitter, of another one
+/// whether it takes back.
 pub(super) fn queue_value(vault: &Vault, row: &DraftRow) -> Vec<u8> {
     if row.state != DraftState::Held {
-        return Vec::new();
+        return if row.parts.is_empty() { TAKES_BACK.to_vec() } else { Vec::new() };
     }
     [&row.group.get().to_be_bytes()[..], &submitter_tag(vault, &row.submitter)].concat()
 }
@@ -94,6 +98,18 @@ impl Store {
         let queued = self.db.scan(Cf::Queue, &[], &[]);
         let queued = queued.take_while(|row| row.as_ref().map_or(true, |(key, _)| !key.starts_with(&HELD)));
         queued.take(most).map(|row| waiting(&row?.0, 0)).collect()
+    }
+
+    /// Those of them that take back and say nothing new, oldest first.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn queued_withdrawals(&self, most: usize) -> Result<Vec<PublicationId>, ReadError> {
+        let queued = self.db.scan(Cf::Queue, &[], &[]);
+        let queued = queued.take_while(|row| row.as_ref().map_or(true, |(key, _)| !key.starts_with(&HELD)));
+        let takes_back =
+            queued.filter(|row| row.as_ref().map_or(true, |(_, said)| said.as_ref() == TAKES_BACK));
+        takes_back.take(most).map(|row| waiting(&row?.0, 0)).collect()
     }
 
     /// Drafts that wait for a person in these groups, oldest first, and whether there are more than so many.

@@ -227,6 +227,12 @@ impl Drop for Thread {
         if let Some(handle) = self.handle.take() {
             let _ = handle.join();
         }
+        // Whoever wrote meanwhile may have left some of it.
+        while !self.office.queue().jobs.is_empty()
+            && let Ok(mut pen) = self.office.pen.lock()
+        {
+            self.office.write_batch(&mut pen);
+        }
     }
 }
 

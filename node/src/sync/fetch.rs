@@ -67,6 +67,8 @@ pub(super) enum PullError {
     Unexcused(Sequence),
     #[error("the peer misses the body of entry {0}, too")]
     Bare(Sequence),
+    #[error("the peer has no body of entry {0}, nor what excuses that")]
+    Lacking(Sequence),
     #[error("store: {0}")]
     Store(#[from] ReadError),
     #[error("this node stores nothing now: {0}")]
@@ -99,7 +101,7 @@ impl PullError {
             | Self::Envelope(_)
             | Self::EmptyPage
             | Self::NotKept { .. } => Blame::Peer,
-            Self::Busy | Self::Unexcused(_) | Self::Bare(_) => Blame::Pause,
+            Self::Busy | Self::Unexcused(_) | Self::Bare(_) | Self::Lacking(_) => Blame::Pause,
             Self::Store(_) | Self::Spoiled(_) | Self::Panicked => Blame::Us,
             Self::Request(error) => match error {
                 RequestError::Timeout | RequestError::Malformed(_) | RequestError::Stream(_) => Blame::Peer,
@@ -145,13 +147,9 @@ pub(super) struct Fetched {
 }
 
 impl Fetched {
-    /// Nothing was kept. Whoever misses the very body that it was asked for may have the next one.
+    /// Nothing was kept.
     pub(super) const fn none(error: PullError) -> Self {
-        let through = match &error {
-            PullError::Bare(sequence) => Some(*sequence),
-            _ => None,
-        };
-        Self { through, error: Some(error) }
+        Self { through: None, error: Some(error) }
     }
 }
 
@@ -283,7 +281,10 @@ impl Sync {
         };
         let response = match self.ask(peer, Request::Range(request), FETCHING).await {
             Err(PullError::Refused(code)) if code == Refusal::Unknown.as_str_name() => {
-                return Err(PullError::Bare(range.from));
+                return Err(match range.want {
+                    Want::Bodies => PullError::Bare(range.from),
+                    Want::Entries | Want::Proof | Want::Fork => PullError::Lacking(range.from),
+                });
             }
             answered => answered?,
         };

@@ -324,16 +324,17 @@ impl Pulling {
                 self.fault(ask.peer, error);
                 match error.blame() {
                     Blame::Peer => self.schedule.failed(ask, through, now),
-                    Blame::Pause => match through {
+                    Blame::Pause => match (error, through) {
+                        // It may have the next body all the same.
+                        (PullError::Bare(at), _) => self.schedule.lacking(ask, *at),
+                        // Others may have it. Nothing comes after an entry that is not here.
+                        (PullError::Lacking(_), _) => self.schedule.spoiled(ask),
                         // What was kept is done with. The rest comes once what it waits for is here.
-                        Some(through) => {
+                        (_, Some(through)) => {
                             self.schedule.served(ask, through);
-                            // It may have the next body all the same.
-                            if !matches!(error, PullError::Bare(_)) {
-                                self.schedule.pause(ask.peer, now);
-                            }
+                            self.schedule.pause(ask.peer, now);
                         }
-                        None => self.schedule.busy(ask, now),
+                        (_, None) => self.schedule.busy(ask, now),
                     },
                     Blame::Us => self.schedule.spoiled(ask),
                 }

@@ -61,8 +61,9 @@ fn wants(ours: &LogFrontier, theirs: &LogFrontier) -> impl Iterator<Item = Range
     };
     let (our_height, their_height) = (ours.height.get(), theirs.height.get());
     let entries = range(Want::Entries, our_height.saturating_add(1), their_height);
-    // Whoever misses the same ones is not asked: an erasure took them everywhere.
-    let bodies = (ours.holes() > 0 && ours.missing != theirs.missing && theirs.bodies > 0)
+    // Whoever misses the same ones is not asked: an erasure took them everywhere. The sum alone an author could arrange.
+    let is_same = ours.missing == theirs.missing && ours.holes() == theirs.holes();
+    let bodies = (ours.holes() > 0 && !is_same && theirs.bodies > 0)
         .then(|| {
             let from = ours.low.get().max(theirs.low.get());
             range(Want::Bodies, from, our_height.min(their_height))

@@ -6,6 +6,7 @@
 //! ```text
 //! frontiers ─plan─▶ offer(peer, ranges) ─▶ next() ─▶ Ask{peer, range} ─▶ served(upto) ─▶ the rest of the log
 //!                                                                   ├─▶ busy         ─▶ this peer a little later
+//!                                                                   ├─▶ lacking      ─▶ this peer for what comes after
 //!                                                                   └─▶ failed       ─▶ the log from another peer,
 //!                                                                                       this one backs off
 //! ```
@@ -41,6 +42,9 @@ pub const SLOW: Duration = Duration::from_secs(5);
 /// Ranges one peer may have on offer. More is the next comparison's; a peer that claims logs without end
 /// fills this and no more.
 pub const MAX_OFFERS: usize = 2048;
+/// Times in a row that a peer may lack what it is asked for in a log. Each costs a request; what comes after them is the
+/// next comparison's, of another peer most likely.
+pub const MAX_LACKING: u32 = 64;
 /// Wait after a peer's first fault; doubles with each further one, up to [`LONGEST_BACKOFF`].
 pub const FIRST_BACKOFF: Duration = Duration::from_secs(2);
 /// Longest wait after faults. An honest peer that was ill for a while is back within that.
@@ -101,10 +105,26 @@ type Job = (GroupId, LogId, Want);
 #[derive(Clone, Debug)]
 struct Wanted<P> {
     next: Sequence,
-    /// How far each peer says it has it.
-    offers: BTreeMap<P, Sequence>,
+    offers: BTreeMap<P, Offer>,
     turn: u64,
     under_way: BTreeMap<u64, UnderWay<P>>,
+}
+
+/// What one peer says it has of a log.
+#[derive(Clone, Copy, Debug)]
+struct Offer {
+    to: Sequence,
+    /// It lacks what lies below.
+    from: Sequence,
+    /// How often in a row it lacked what it was asked for.
+    lacking: u32,
+}
+
+impl Offer {
+    /// From where on it is asked when the log has come to `next`.
+    fn start(&self, next: Sequence) -> Sequence {
+        next.max(self.from)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -153,7 +173,12 @@ impl<P: Copy + Ord> Schedule<P> {
                 self.turns.insert((turn, job));
                 Wanted { next: range.from, offers: BTreeMap::new(), turn, under_way: BTreeMap::new() }
             });
-            if wanted.offers.insert(peer, range.to).is_none() {
+            // Others have brought that much meanwhile.
+            if range.to < wanted.next {
+                continue;
+            }
+            let offer = Offer { to: range.to, from: range.from, lacking: 0 };
+            if wanted.offers.insert(peer, offer).is_none() {
                 state.offers += 1;
             }
         }
@@ -208,8 +233,9 @@ impl<P: Copy + Ord> Schedule<P> {
         wanted.under_way.insert(self.asked, UnderWay { peer, since: now, has_arrived: false });
         self.peers.entry(peer).or_default().under_way += 1;
         let (group, log, want) = job;
-        let to = *wanted.offers.get(&peer)?;
-        Some(Ask { peer, range: Range { group, log, from: wanted.next, to, want }, number: self.asked })
+        let offer = wanted.offers.get(&peer)?;
+        let (from, to) = (offer.start(wanted.next), offer.to);
+        Some(Ask { peer, range: Range { group, log, from, to, want }, number: self.asked })
     }
 
     /// The answer is here, and what becomes of it is told later. The peer may be asked for something else meanwhile.
@@ -230,6 +256,19 @@ impl<P: Copy + Ord> Schedule<P> {
             peer.busy = 0;
         }
         self.advance(ask, through);
+    }
+
+    /// The peer lacks what it was asked for, up to and with `through`, as we do: others may have it, and it may have what
+    /// comes after.
+    pub fn lacking(&mut self, ask: &Ask<P>, through: Sequence) {
+        self.settle(ask);
+        let offers = self.jobs.get_mut(&job_of(ask)).map(|wanted| &mut wanted.offers);
+        let Some(offer) = offers.and_then(|offers| offers.get_mut(&ask.peer)) else { return };
+        offer.from = offer.from.max(Sequence::new(through.get().saturating_add(1)));
+        offer.lacking += 1;
+        if offer.from > offer.to || offer.lacking >= MAX_LACKING {
+            self.drop_offer(job_of(ask), ask.peer);
+        }
     }
 
     /// The peer has no time now. Its offers stand.
@@ -297,7 +336,7 @@ impl<P: Copy + Ord> Schedule<P> {
     /// Everything on offer, by group and log.
     pub fn missing(&self, now: Duration) -> impl Iterator<Item = Missing> {
         self.jobs.iter().map(move |(&(group, log, want), wanted)| {
-            let end = wanted.offers.values().max().map_or(0, |to| to.get() + 1);
+            let end = wanted.offers.values().map(|offer| offer.to).max().map_or(0, |to| to.get() + 1);
             let rests = |peer: &P| self.waits(peer, now).is_some();
             let pace = match () {
                 () if !wanted.under_way.is_empty() => Pace::UnderWay,
@@ -320,10 +359,19 @@ impl<P: Copy + Ord> Schedule<P> {
     fn advance(&mut self, ask: &Ask<P>, through: Sequence) {
         let job = job_of(ask);
         let Some(wanted) = self.jobs.get_mut(&job) else { return };
-        let next = through.get().saturating_add(1).max(wanted.next.get());
-        wanted.next = Sequence::new(next);
+        let after = Sequence::new(through.get().saturating_add(1));
+        if let Some(offer) = wanted.offers.get_mut(&ask.peer) {
+            offer.from = offer.from.max(after);
+            offer.lacking = 0;
+        }
+        // Of a peer that lacked something below, it is no more than its own way on: that is still wanted of others.
+        if ask.range.from <= wanted.next {
+            wanted.next = wanted.next.max(after);
+        }
+        let next = wanted.next;
+        let is_done = |offer: &Offer| offer.to < offer.start(next);
         let done: Vec<P> =
-            wanted.offers.iter().filter(|(_, to)| to.get() < next).map(|(peer, _)| *peer).collect();
+            wanted.offers.iter().filter(|(_, offer)| is_done(offer)).map(|(peer, _)| *peer).collect();
         for peer in done {
             self.drop_offer(job, peer);
         }
@@ -399,6 +447,39 @@ mod tests {
 
     fn ask(schedule: &mut Schedule<u8>, now: Duration) -> Option<(u8, u8, u64, u64)> {
         schedule.next(now).map(|ask| short(&ask))
+    }
+
+    #[test]
+    fn what_one_peer_lacks_is_still_wanted_of_another_and_it_is_asked_for_what_comes_after() {
+        let mut schedule = Schedule::default();
+        schedule.offer(1, [range(7, 3, 20)]);
+        let first = schedule.next(NOW).unwrap();
+        schedule.lacking(&first, Sequence::new(3));
+        let second = schedule.next(NOW).unwrap();
+        assert_eq!(short(&second), (1, 7, 4, 20));
+        schedule.served(&second, Sequence::new(9));
+        schedule.offer(2, [range(7, 3, 20)]);
+        let (one, other) = (schedule.next(NOW), schedule.next(NOW));
+        let asked = [one.unwrap()];
+        assert!(other.is_none(), "one page of a log at a time");
+        schedule.served(&asked[0], Sequence::new(20));
+        let last = schedule.next(NOW).unwrap();
+        let all: BTreeSet<_> = asked.iter().chain([&last]).map(short).collect();
+        assert_eq!(all, BTreeSet::from([(1, 7, 10, 20), (2, 7, 3, 20)]));
+    }
+
+    #[test]
+    fn whoever_lacks_all_it_is_asked_for_is_asked_so_often_and_no_more_and_hinders_nobody() {
+        let mut schedule = Schedule::default();
+        schedule.offer(1, [range(7, 1, 1 << 53)]);
+        for _ in 0..MAX_LACKING {
+            let ask = schedule.next(NOW).unwrap();
+            let at = ask.range.from;
+            schedule.lacking(&ask, at);
+        }
+        assert_eq!(schedule.next(NOW), None);
+        schedule.offer(2, [range(7, 1, 5)]);
+        assert_eq!(ask(&mut schedule, NOW), Some((2, 7, 1, 5)));
     }
 
     #[test]
@@ -670,7 +751,8 @@ mod tests {
                 .iter()
                 .filter_map(|((group, log, want), wanted)| {
                     let (group, log, want) = (*group, *log, *want);
-                    Some(Range { group, log, from: wanted.next, to: *wanted.offers.get(&peer)?, want })
+                    let offer = wanted.offers.get(&peer)?;
+                    Some(Range { group, log, from: offer.start(wanted.next), to: offer.to, want })
                 })
                 .collect();
             all.push(range);

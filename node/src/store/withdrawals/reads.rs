@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use belfry_proto::{
     envelope::Ending,
     id::{GroupId, LogId, MemberId, MessageId, Sequence},
+    limits::MAX_PAGE_ENVELOPES,
     time::Timestamp,
 };
 use prost::Message;
@@ -140,6 +141,10 @@ impl Store {
                 (true, Some(_)) => break,
                 (false, None) => found = Some((sequence, sequence)),
                 (false, Some((first, _))) => found = Some((first, sequence)),
+            }
+            // As many as a page brings.
+            if found.is_some_and(|(first, last)| last.get() - first.get() + 1 >= MAX_PAGE_ENVELOPES as u64) {
+                break;
             }
         }
         Ok(found)

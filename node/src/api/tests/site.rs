@@ -357,9 +357,7 @@ impl Site {
 
     /// With these roles of both members in [`super::coalition::CIDR`].
     pub(super) async fn with_roles(own: schema::Role, other: schema::Role) -> Self {
-        let exports = "[[exports]]\nname = \"misp\"\nformat = \"misp\"\ngroups = [\"cidr\"]\n";
-        let config = Config::parse(exports, std::path::Path::new("belfry.toml")).unwrap();
-        Self::of(coalition::found_as(own, other), ServerConfig::REQUESTS, config).await
+        Self::of(coalition::found_as(own, other), ServerConfig::REQUESTS, Self::exports()).await
     }
 
     /// With these profiles and lists, as `belfry.toml` has them.
@@ -369,9 +367,13 @@ impl Site {
     }
 
     pub(super) async fn with_rate(rate: Rate) -> Self {
+        Self::made(rate, Self::exports()).await
+    }
+
+    fn exports() -> Config {
         let exports = "[[exports]]\nname = \"firewall\"\nformat = \"list\"\ngroups = [\"cidr\"]\ntypes = [\"ipv4-addr\"]\n\
             [[exports]]\nname = \"misp\"\nformat = \"misp\"\ngroups = [\"cidr\"]\n";
-        Self::made(rate, Config::parse(exports, std::path::Path::new("belfry.toml")).unwrap()).await
+        Config::parse(exports, std::path::Path::new("belfry.toml")).unwrap()
     }
 
     async fn made(rate: Rate, config: Config) -> Self {

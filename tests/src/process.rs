@@ -89,6 +89,8 @@ pub enum Role {
     Publisher,
     /// Reads `cidr`.
     Reader,
+    /// Speaks for others in `cidr`.
+    Steward,
     /// Carries everything, opens nothing.
     Carrier,
 }
@@ -157,6 +159,7 @@ impl Coalition {
         issue.extend(match role {
             Role::Publisher => &["--groups", "cidr,cloud-security", "--role", "publisher"][..],
             Role::Reader => &["--groups", "cidr", "--role", "reader"],
+            Role::Steward => &["--groups", "cidr", "--role", "steward"],
             Role::Carrier => &["--carrier"],
         });
         self.ok(&issue);
@@ -172,7 +175,7 @@ impl Coalition {
         enroll.extend(match role {
             Role::Carrier => &["--carrier"][..],
             Role::Publisher => &["--groups", "cidr,cloud-security"],
-            Role::Reader => &["--groups", "cidr"],
+            Role::Reader | Role::Steward => &["--groups", "cidr"],
         });
         self.ok(&enroll);
     }

@@ -6,10 +6,14 @@
 //! ```
 //!
 //! A message is signed, so its author is known to whoever opens it: a sighting that shall not name its member needs a
-//! hand between (design §8). Where the group has a steward besides this member, that is the default. A sighting says no
-//! organisation, no place and no sensor, and its times are whole hours.
+//! hand between (design §8). Where a group has a steward besides this member, that is the default, and groups without
+//! one are left out: by name in one, a sighting is unnamed in none. It says no organisation, no place and no sensor, and
+//! its times are whole hours.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use axum::http::{HeaderMap, StatusCode};
 use belfry_proto::{
@@ -26,16 +30,13 @@ use super::{app::App, intake, problem::Problem, rest::publications::idempotency_
 use crate::{
     clock,
     publish::submission::{Accepted, Submission},
-    query::{Principal, Readable, Sightable, lookup::Wanted},
+    query::{Principal, Readable, Sightable, hours, lookup::Wanted},
 };
 
 /// Values of one report: each is looked up.
 pub(super) const MOST: usize = 1_000;
 /// Stewards that are given one: any of them may be away.
 const STEWARDS: usize = 3;
-const HOUR: u64 = 3_600_000_000;
-/// How far ahead of this node's clock a sighting may lie.
-const AHEAD: u64 = 10 * 60 * 1_000_000;
 
 /// What is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub(super) struct Report {
     pub(super) count: u64,
     pub(super) first: Option<Timestamp>,
     pub(super) last: Option<Timestamp>,
-    /// Whether this member stays unnamed; unset: where the group has a steward who can tell it.
+    /// Whether this member stays unnamed; unset: if any of the groups has a steward who can tell it.
     pub(super) anonymous: Option<bool>,
     /// Waits for a person.
     pub(super) draft: bool,
@@ -70,6 +71,15 @@ pub(super) struct Report {
 impl Report {
     /// STIX 2.1 §5.2.
     pub(super) const MOST_COUNT: u64 = 999_999_999;
+}
+
+/// What became of a report.
+pub(super) struct Outcome {
+    pub(super) reported: Vec<Reported>,
+    /// What no indicator names.
+    pub(super) unknown: Vec<String>,
+    /// Groups that know it, and have no steward who could tell it unnamed.
+    pub(super) left_out: Vec<GroupId>,
 }
 
 /// What became of it in one group.
@@ -91,14 +101,16 @@ struct Batch {
     held: bool,
 }
 
-/// Reports it, a message for each group; and what is unknown there.
+/// Reports it, a message for each group.
 pub(super) async fn report(
     app: &Arc<App>,
     principal: &Principal,
     headers: &HeaderMap,
     report: Report,
-) -> Result<(Vec<Reported>, Vec<String>), Problem> {
+) -> Result<Outcome, Problem> {
     let (first, last) = times(&report, clock::now())?;
+    // Looking up costs as much as taking in.
+    let place = intake::place(app, headers)?;
     let groups = groups(app, principal, &report.groups)?;
     let (batches, unknown) = batches(app, principal, groups, &report.of).await?;
     if batches.is_empty() {
@@ -108,9 +120,12 @@ pub(super) async fn report(
         ));
     }
     let key = idempotency_key(principal, headers)?;
+    let query = &app.ports.query;
+    let known = batches.keys().map(|group| (*group, query.other_stewards(*group))).collect();
+    let Hands { mut by, left_out } = hands(known, &report).map_err(|refusal| refused(app, refusal))?;
     let mut submissions = Vec::new();
     for (group, batch) in batches {
-        let stewards = stewards(app, group, &report)?;
+        let Some(stewards) = by.remove(&group) else { continue };
         let anonymous = !stewards.is_empty();
         let ids = batch.sighted.iter().map(|(_, id)| id.as_str());
         let objects: Vec<Value> = match report.said {
@@ -133,7 +148,6 @@ pub(super) async fn report(
         };
         submissions.push((submission, anonymous, batch.sighted));
     }
-    let place = intake::place(app, headers)?;
     let publish = Arc::clone(&app.ports.publish);
     let reported = place
         .during(async move {
@@ -146,7 +160,7 @@ pub(super) async fn report(
             Ok(reported)
         })
         .await?;
-    Ok((reported, unknown))
+    Ok(Outcome { reported, unknown, left_out })
 }
 
 /// Groups that the token reads and may answer to; named ones have to be.
@@ -206,38 +220,75 @@ async fn batches(
     Ok((batches, unknown))
 }
 
-/// Who tells it for this member; nobody, if it goes out under its own name.
-fn stewards(app: &App, group: GroupId, report: &Report) -> Result<Vec<MemberId>, Problem> {
-    let query = &app.ports.query;
-    let may_be = report.said == Said::Seen && report.anonymous != Some(false);
-    let stewards = if may_be { query.other_stewards(group) } else { Vec::new() };
-    if stewards.is_empty() && report.anonymous == Some(true) {
-        return Err(match report.said {
-            Said::Seen => Problem::new(
-                StatusCode::CONFLICT,
-                "no-steward",
-                format!("nobody else is a steward of `{}`, who could tell it unnamed", query.slug(group)),
-            ),
-            Said::FalsePositive => {
-                Problem::unprocessable("never-anonymous", "an opinion is its member's own and names it")
-            }
-        });
+/// Who tells it for this member.
+#[derive(Debug, PartialEq, Eq)]
+struct Hands {
+    /// In which groups it goes out; of no stewards, under its own name.
+    by: BTreeMap<GroupId, Vec<MemberId>>,
+    left_out: Vec<GroupId>,
+}
+
+/// Why this member cannot stay unnamed.
+#[derive(Debug, PartialEq, Eq)]
+enum Bare {
+    NoSteward(GroupId),
+    Opinion,
+}
+
+/// Who tells it, of the stewards that each group has besides this member.
+fn hands(known: BTreeMap<GroupId, Vec<MemberId>>, report: &Report) -> Result<Hands, Bare> {
+    let by_name = |known: BTreeMap<GroupId, Vec<MemberId>>| Hands {
+        by: known.into_keys().map(|group| (group, Vec::new())).collect(),
+        left_out: Vec::new(),
+    };
+    let must_be = report.anonymous == Some(true);
+    if report.said == Said::FalsePositive {
+        return if must_be { Err(Bare::Opinion) } else { Ok(by_name(known)) };
     }
-    Ok(stewards.into_iter().sample(&mut rand::rng(), STEWARDS))
+    if report.anonymous == Some(false) {
+        return Ok(by_name(known));
+    }
+    let without: BTreeSet<GroupId> =
+        known.iter().filter(|(_, stewards)| stewards.is_empty()).map(|(group, _)| *group).collect();
+    let is_everywhere = without.len() == known.len();
+    // A group that was asked for by name is not left out silently.
+    if let Some(group) = without.first()
+        && must_be
+        && (is_everywhere || !report.groups.is_empty())
+    {
+        return Err(Bare::NoSteward(*group));
+    }
+    if is_everywhere {
+        return Ok(by_name(known));
+    }
+    let some = |stewards: Vec<MemberId>| stewards.into_iter().sample(&mut rand::rng(), STEWARDS);
+    let by = known.into_iter().filter(|(group, _)| !without.contains(group));
+    Ok(Hands {
+        by: by.map(|(group, all)| (group, some(all))).collect(),
+        left_out: without.into_iter().collect(),
+    })
+}
+
+fn refused(app: &App, refusal: Bare) -> Problem {
+    match refusal {
+        Bare::NoSteward(group) => Problem::new(
+            StatusCode::CONFLICT,
+            "no-steward",
+            format!(
+                "nobody else is a steward of `{}`, who could tell it unnamed, and by MISP's way or with `anonymous` it \
+                 goes out no other way; POST /api/v1/sightings with \"anonymous\": false names this member",
+                app.ports.query.slug(group)
+            ),
+        ),
+        Bare::Opinion => {
+            Problem::unprocessable("never-anonymous", "an opinion is its member's own and names it")
+        }
+    }
 }
 
 fn times(report: &Report, now: Timestamp) -> Result<(Timestamp, Timestamp), Problem> {
     let last = report.last.unwrap_or_else(|| report.first.unwrap_or(now).max(now));
-    let first = report.first.unwrap_or(last);
-    if first > last {
-        return Err(Problem::unprocessable("bad-times", "`first_seen` is after `last_seen`"));
-    }
-    if last.as_micros() > now.as_micros().saturating_add(AHEAD) {
-        return Err(Problem::unprocessable("bad-times", "`last_seen` is still to come"));
-    }
-    // To the minute it would tell who it was by whom it may have happened to.
-    let hour = |at: Timestamp| Timestamp::from_micros(at.as_micros() / HOUR * HOUR);
-    Ok((hour(first), hour(last)))
+    hours(report.first.unwrap_or(last), last, now).map_err(|why| Problem::unprocessable("bad-times", why))
 }
 
 fn sighting(of: &str, count: u64, first: Timestamp, last: Timestamp, anonymous: bool) -> Value {
@@ -271,6 +322,8 @@ fn origin(sighted: &[(String, String)], report: &Report) -> [u8; 32] {
 mod tests {
     use super::*;
 
+    const HOUR: u64 = 3_600_000_000;
+
     fn of(first: Option<u64>, last: Option<u64>) -> Report {
         Report {
             of: Of::Object(String::new()),
@@ -294,6 +347,30 @@ mod tests {
         assert_eq!(hours(of(Some(3 * HOUR), None)).ok(), Some((3, 100)));
         assert!(hours(of(Some(5), Some(4))).is_err());
         assert!(hours(of(None, Some(102 * HOUR))).is_err());
+    }
+
+    #[test]
+    fn by_name_in_one_group_it_would_be_unnamed_in_none() {
+        let [with, without] = [1, 2].map(GroupId::new);
+        let steward = MemberId::new([1; 16]);
+        let found = |known: &[GroupId], anonymous: Option<bool>, groups: &[&str]| {
+            let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+            let report = Report { anonymous, groups, ..of(None, None) };
+            let stewards = |group: GroupId| if group == with { vec![steward] } else { Vec::new() };
+            hands(known.iter().map(|group| (*group, stewards(*group))).collect(), &report)
+        };
+        let both = [with, without];
+        let told = |by: &[(GroupId, Vec<MemberId>)], left_out: &[GroupId]| {
+            Ok(Hands { by: by.iter().cloned().collect(), left_out: left_out.to_vec() })
+        };
+        let unnamed = told(&[(with, vec![steward])], &[without]);
+        assert_eq!(found(&both, None, &[]), unnamed);
+        assert_eq!(found(&both, None, &["a", "b"]), unnamed);
+        assert_eq!(found(&both, Some(true), &[]), unnamed);
+        assert_eq!(found(&both, Some(true), &["a", "b"]), Err(Bare::NoSteward(without)));
+        assert_eq!(found(&both, Some(false), &[]), told(&[(with, Vec::new()), (without, Vec::new())], &[]));
+        assert_eq!(found(&[without], None, &[]), told(&[(without, Vec::new())], &[]));
+        assert_eq!(found(&[without], Some(true), &[]), Err(Bare::NoSteward(without)));
     }
 
     #[test]

@@ -21,7 +21,7 @@ const STRETCH: usize = 1_000;
 /// Report that values were seen here, to the groups that know them.
 ///
 /// Names nobody where the group has a steward: it is sealed to stewards, and they tell how often and when, in whole hours.
-/// Where there is none it goes out under this member's name, and says so.
+/// Where no group has one it goes out under this member's name, and says so; groups without one are left out otherwise.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -111,6 +111,13 @@ fn told(answer: &Value) -> String {
             text(&one, "publication")
         );
     }
+    for group in list(answer, "left_out").iter().filter_map(Value::as_str) {
+        let _ = writeln!(
+            out,
+            "not told in {}: no steward could tell it unnamed; --group {0} --named names this member",
+            output::visible(group)
+        );
+    }
     for unknown in list(answer, "unknown").iter().filter_map(Value::as_str) {
         let _ = writeln!(out, "unknown here: {}", output::visible(unknown));
     }
@@ -128,11 +135,12 @@ mod tests {
                 {"group": "cidr", "publication": "ab", "anonymous": true, "sighted": [{}]},
                 {"group": "iam", "publication": "cd", "anonymous": false, "sighted": [{}, {}]},
             ],
-            "unknown": ["a\u{1b}.be"],
+            "unknown": ["a\u{1b}.be"], "left_out": ["law"],
         });
         let told = told(&answer);
         assert!(told.contains("1 sighted in cidr: sealed to stewards"), "{told}");
         assert!(told.contains("2 sighted in iam: under this member's name; publication cd"), "{told}");
+        assert!(told.contains("not told in law: no steward"), "{told}");
         assert!(told.contains("unknown here: a") && !told.contains('\u{1b}'), "{told}");
     }
 }

@@ -38,9 +38,7 @@ impl Publisher {
         objects: Vec<Object>,
         now: Timestamp,
     ) -> Result<(Vec<Object>, Vec<String>), SubmitError> {
-        if roster.role(self.identity.serial, group.id, now) != Some(Role::Steward) {
-            return Err(SubmitError::NotASteward(group.slug.clone()));
-        }
+        self.is_steward(roster, group, now)?;
         if member == self.identity.member {
             return Err(SubmitError::OnBehalfOfSelf);
         }
@@ -63,6 +61,19 @@ impl Publisher {
             said.push(format!("{} identities that created others were left out", veiled.left_out));
         }
         Ok((veiled.objects, said))
+    }
+
+    /// Nobody else speaks for others.
+    pub(super) fn is_steward(
+        &self,
+        roster: &Roster,
+        group: &Group,
+        now: Timestamp,
+    ) -> Result<(), SubmitError> {
+        match roster.role(self.identity.serial, group.id, now) {
+            Some(Role::Steward) => Ok(()),
+            _ => Err(SubmitError::NotASteward(group.slug.clone())),
+        }
     }
 }
 

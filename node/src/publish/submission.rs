@@ -46,6 +46,8 @@ pub struct Submission {
     pub hold: bool,
     /// Whom a steward publishes it for; never leaves this node.
     pub on_behalf_of: Option<MemberId>,
+    /// A steward publishes it for several, in words that this node made itself and that hold nothing to veil.
+    pub for_several: bool,
     /// Hash of what the bundle was made of, in whose place it stands when submissions are compared; without an
     /// idempotency key it is one.
     pub origin: Option<[u8; 32]>,
@@ -73,9 +75,14 @@ impl Submission {
             reason: None,
             hold: false,
             on_behalf_of: None,
+            for_several: false,
             origin: None,
             submitter: submitter.to_owned(),
         }
+    }
+
+    pub(super) const fn is_on_behalf(&self) -> bool {
+        self.for_several || self.on_behalf_of.is_some()
     }
 }
 

@@ -226,7 +226,7 @@ impl Publisher {
                     pap: submission.pap.unwrap_or_default().into(),
                     handling: submission.handling.clone(),
                     objects: objects.into_iter().map(Object::into_raw).collect(),
-                    on_behalf: submission.on_behalf_of.is_some(),
+                    on_behalf: submission.is_on_behalf(),
                 }
                 .encode_to_vec()
             })
@@ -284,6 +284,10 @@ impl Publisher {
         }
         let (mut objects, said) = match submission.on_behalf_of {
             Some(member) => self.veiled(roster, group, member, submission, objects, now)?,
+            None if submission.for_several => {
+                self.is_steward(roster, group, now)?;
+                (objects, Vec::new())
+            }
             None => (objects, Vec::new()),
         };
         let (tlp, is_default_tlp) = self.marking(submission, group, &objects, recipients.is_empty())?;
@@ -291,7 +295,7 @@ impl Publisher {
         let purpose = submission.purpose.or(self.defaults.purpose).unwrap_or(group.default_purpose);
         let is_near_miss = classes.contains(&InformationClass::NearMiss);
         let report = self.guards.examine(&objects, Going { tlp, is_default: is_default_tlp, is_near_miss });
-        if submission.on_behalf_of.is_some() {
+        if submission.is_on_behalf() {
             objects.extend(behalf::notes(&objects, now)?);
         }
         Ok(Read { recipients, objects, tlp, is_default_tlp, classes, class_label, purpose, report, said })
@@ -505,6 +509,9 @@ fn digest(submission: &Submission) -> [u8; 32] {
     }
     if let Some(member) = &submission.on_behalf_of {
         pae = pae.part(b"on-behalf").part(member.as_ref());
+    }
+    if submission.for_several {
+        pae = pae.part(b"for-several");
     }
     if let Some(unmarked) = submission.unmarked {
         pae = pae.part(b"unmarked").number(number(Some(schema::Tlp::from(unmarked).into())));

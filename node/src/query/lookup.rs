@@ -388,9 +388,12 @@ impl Found {
         self.last_seen = last.max(at_most_now(said.last));
         backing.extend(&said.members);
         let everybody: BTreeSet<MemberId> = reporters.union(&said.members).copied().collect();
-        self.corroboration = everybody.len();
-        self.sightings =
-            Sightings { count: said.count, members: said.members.len(), last_seen: at_most_now(said.last) };
+        self.corroboration = everybody.len().saturating_add(said.unnamed());
+        self.sightings = Sightings {
+            count: said.count,
+            members: said.members.len().saturating_add(said.unnamed()),
+            last_seen: at_most_now(said.last),
+        };
         for (_, opinion) in said.opinions.values() {
             *self.opinions.entry(opinion.as_str()).or_default() += 1;
         }

@@ -1,7 +1,8 @@
 //! What members say of an object besides publishing it: sightings and opinions, found by the object's id.
 //!
 //! Only what the principal may have counts, one opinion a member, the newest. Whose sightings they are is not told:
-//! who was hit is sensitive; how many members saw it is enough.
+//! who was hit is sensitive; how many members saw it is enough. What stewards tell for others is one member's word at
+//! most, and no weight in a score: nobody can tell how many stewards were given one member's word.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -25,8 +26,10 @@ const MOST: Most = Most { by_member: 128, all: 1024 };
 /// Of one object, or of several that name one value.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Said {
-    /// Who sighted it.
+    /// Who sighted it under its own name.
     pub(super) members: BTreeSet<MemberId>,
+    /// Stewards tell that others did.
+    pub(super) is_told: bool,
     /// How often.
     pub(super) count: u64,
     pub(super) first: Option<Timestamp>,
@@ -38,6 +41,7 @@ impl Said {
     /// Together with what is said of another object.
     pub(super) fn join(&mut self, other: &Self) {
         self.members.extend(&other.members);
+        self.is_told |= other.is_told;
         self.count = self.count.saturating_add(other.count);
         self.first = [self.first, other.first].into_iter().flatten().min();
         self.last = self.last.max(other.last);
@@ -45,6 +49,11 @@ impl Said {
             let known = self.opinions.entry(*member).or_insert(*said);
             *known = (*known).max(*said);
         }
+    }
+
+    /// Members that what stewards tell counts as.
+    pub(super) fn unnamed(&self) -> usize {
+        usize::from(self.is_told)
     }
 
     pub(super) fn doubt(&self) -> f64 {
@@ -100,6 +109,8 @@ impl Inner {
         counts: impl Fn(&Shown) -> bool,
     ) -> Result<Said, QueryError> {
         let mut said = Said::default();
+        // Several stewards may tell the same, each as much of it as it had.
+        let mut told: HashMap<String, u64> = HashMap::new();
         for row in newest_about(looks, principal, group, SIGHTING_OF, id)?.filter(&counts) {
             let Some(sighting) = Sighting::read(row.raw()).filter(|s| s.sighting_of_ref == id) else {
                 continue;
@@ -108,11 +119,19 @@ impl Inner {
             if row.is_for_named_recipients() && sighting.is_for_stewards() {
                 continue;
             }
-            said.members.insert(row.member());
-            said.count = said.count.saturating_add(sighting.count.unwrap_or(1));
+            let count = sighting.count.unwrap_or(1);
+            if row.is_on_behalf() {
+                said.is_told = true;
+                let known = told.entry(row.id().to_owned()).or_default();
+                *known = (*known).max(count);
+            } else {
+                said.members.insert(row.member());
+                said.count = said.count.saturating_add(count);
+            }
             said.first = [said.first, Some(sighting.first())].into_iter().flatten().min();
             said.last = said.last.max(Some(sighting.last()));
         }
+        said.count = told.into_values().fold(said.count, u64::saturating_add);
         for row in newest_about(looks, principal, group, OPINION_ON, id)?.filter(&counts) {
             let Some(object) = OpinionObject::read(row.raw()) else { continue };
             let Some(opinion) = object.opinion().filter(|_| object.object_refs.iter().any(|on| on == id))

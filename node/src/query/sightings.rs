@@ -7,16 +7,23 @@ use belfry_proto::{
     id::{GroupId, MemberId},
     schema::Role,
     stix::{indicator::Sighting, marking::Tlp, object},
+    time::Timestamp,
 };
+use uuid::Uuid;
 
 use super::{
     Groups, Principal, Query, QueryError, Readable, Scope, Shown, TokenId, authorise::admit, claims,
-    lookup::Wanted,
+    events::gap, lookup::Wanted,
 };
 use crate::clock;
 
 /// Feed entries looked at in one call.
 const STRETCH: usize = 256;
+const HOUR: u64 = 3_600_000_000;
+/// How far ahead of this node's clock a sighting may lie.
+const AHEAD: u64 = 10 * 60 * 1_000_000;
+/// What ids of told sightings are made in; any would do that nobody else makes ids in.
+const NAMESPACE: Uuid = Uuid::from_u128(0x5d0e_8f6a_6c39_4b0b_9a1e_2f1d_77c4_30aa);
 
 /// An object that a sighting may speak of: known to the whole group it is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,11 +40,24 @@ pub struct Sightable {
 #[derive(Clone, Debug)]
 pub struct Entrusted {
     /// They.
-    pub rows: Vec<(Shown, Sighting)>,
+    pub rows: Vec<Waiting>,
     /// Where the feed goes on.
     pub position: u64,
     /// More is waiting.
     pub more: bool,
+}
+
+/// A sighting that waits to be told.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    /// In the feed.
+    pub number: u64,
+    /// As it was sealed.
+    pub row: Shown,
+    /// What it says.
+    pub sighting: Sighting,
+    /// As closed as it and what was sighted are.
+    pub tlp: Tlp,
 }
 
 impl Query {
@@ -80,9 +100,7 @@ impl Query {
         let mut found = Vec::new();
         for group in groups {
             let rows = self.claims(principal, vec![group], object.clone()).await?;
-            let row = claims::shown(rows).pop().filter(is_sightable);
-            // A sighting is of what somebody says, not of a bare value (STIX 2.1 §5.2).
-            let row = row.filter(|row| !object::is_observable(row.kind()));
+            let row = claims::shown(rows).pop().filter(may_be_sighted);
             found.extend(row.map(|row| Sightable::of(&row)));
         }
         Ok(found)
@@ -100,43 +118,94 @@ impl Query {
     }
 
     /// Groups whose steward this node is now.
-    fn stewarded(&self) -> BTreeSet<GroupId> {
+    #[must_use]
+    pub fn stewarded(&self) -> BTreeSet<GroupId> {
         let (roster, now) = (self.roster(), clock::now());
         let Some(own) = roster.by_node(&self.inner.node) else { return BTreeSet::new() };
         let groups = roster.charter().groups().iter().map(|group| group.id);
         groups.filter(|group| roster.role(own.serial, *group, now) == Some(Role::Steward)).collect()
     }
 
-    /// What other members entrusted to this node, of the feed after `after`; of who is no steward, nothing, and the feed's
-    /// head.
+    /// What other members entrusted to this node to tell in `groups`, of the feed after `after`: what is `wanted` by
+    /// group, member and number in the feed, was sealed since `since`, was never told by this node's member, and speaks
+    /// of what its readers may know.
     ///
     /// # Errors
     /// The store.
-    pub async fn entrusted(&self, after: Option<u64>) -> Result<Entrusted, QueryError> {
-        let groups = self.stewarded();
-        let after = match after {
-            Some(after) if !groups.is_empty() => after,
-            _ => {
-                let position = self.feed_head().await?;
-                return Ok(Entrusted { rows: Vec::new(), position, more: false });
-            }
+    pub async fn entrusted(
+        &self,
+        groups: BTreeSet<GroupId>,
+        after: u64,
+        since: Timestamp,
+        wanted: impl Fn(GroupId, MemberId, u64) -> bool + Send + 'static,
+    ) -> Result<Entrusted, QueryError> {
+        let Some(own) = self.roster().by_node(&self.inner.node).map(|own| own.member) else {
+            return Ok(Entrusted { rows: Vec::new(), position: after, more: false });
         };
-        let own = self.roster().by_node(&self.inner.node).map(|own| own.member);
         let scope = Scope { read: Groups::Only(groups), ..Scope::reads([]) };
         let principal = Principal::new(TokenId::new([0; 8]), "steward".to_owned(), scope, None);
         self.read(move |inner| {
+            // A feed that was restored from a backup may end before.
+            let after = gap(inner.store.feed_bounds()?, after).map_or(after, |gap| gap.resumes_after);
             let page = inner.store.feed_after(after, STRETCH)?;
-            let rows = page.rows.into_iter().filter_map(|(_, row)| admit(&principal, row));
-            let rows = rows.filter(|row| row.kind() == "sighting" && row.is_for_named_recipients());
-            let rows = rows.filter(|row| !row.is_revoked() && Some(row.member()) != own);
-            let rows = rows.filter_map(|row| {
-                let sighting = Sighting::read(row.raw()).filter(Sighting::is_for_stewards)?;
-                Some((row, sighting))
-            });
-            Ok(Entrusted { rows: rows.collect(), position: page.position, more: page.more })
+            let (mut rows, mut looks) = (Vec::new(), inner.store.looks());
+            for (number, row) in page.rows {
+                let Some(row) = admit(&principal, row) else { continue };
+                let is_meant = row.kind() == "sighting"
+                    && row.is_for_named_recipients()
+                    && !row.is_revoked()
+                    && row.member() != own
+                    && row.created() >= since
+                    && wanted(row.group(), row.member(), number);
+                if !is_meant {
+                    continue;
+                }
+                let Some(sighting) = Sighting::read(row.raw()).filter(Sighting::is_for_stewards) else {
+                    continue;
+                };
+                // What was told before, and what was told and taken back, leave the id to this member.
+                let told = looks.claims_of(row.group(), &told_id(row.id()))?;
+                if told.iter().any(|(_, member)| *member == own) {
+                    continue;
+                }
+                let claims = inner.store.versions(row.group(), &sighting.sighting_of_ref)?;
+                let claims = claims.into_iter().filter_map(|claim| admit(&principal, claim)).collect();
+                if let Some(of) = claims::shown(claims).pop().filter(may_be_sighted) {
+                    let tlp = row.tlp().max(of.tlp());
+                    rows.push(Waiting { number, row, sighting, tlp });
+                }
+            }
+            Ok(Entrusted { rows, position: page.position, more: page.more })
         })
         .await
     }
+}
+
+/// The id under which stewards tell a member's sighting. It comes of an id that was sealed, so all make the same, and
+/// nobody else can.
+#[must_use]
+pub fn told_id(sealed: &str) -> String {
+    format!("sighting--{}", Uuid::new_v5(&NAMESPACE, sealed.as_bytes()))
+}
+
+/// When something was seen, as it may be told: whole hours, in order and not still to come.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn hours(
+    first: Timestamp,
+    last: Timestamp,
+    now: Timestamp,
+) -> Result<(Timestamp, Timestamp), &'static str> {
+    if first > last {
+        return Err("`first_seen` is after `last_seen`");
+    }
+    if last.as_micros() > now.as_micros().saturating_add(AHEAD) {
+        return Err("`last_seen` is still to come");
+    }
+    // To the minute it would tell who it was by whom it may have happened to.
+    let hour = |at: Timestamp| Timestamp::from_micros(at.as_micros() / HOUR * HOUR);
+    Ok((hour(first), hour(last)))
 }
 
 impl Sightable {
@@ -148,4 +217,9 @@ impl Sightable {
 /// Whether the whole group knows it: what is sealed to some by name is nothing to speak of to others.
 fn is_sightable(row: &Shown) -> bool {
     !row.is_revoked() && !row.is_for_named_recipients() && row.tlp() != Tlp::Red
+}
+
+/// A sighting is of what somebody says, not of a bare value (STIX 2.1 §5.2).
+fn may_be_sighted(row: &Shown) -> bool {
+    is_sightable(row) && !object::is_observable(row.kind())
 }

@@ -1,7 +1,8 @@
 //! `sightings/add`, as MISP has it: PyMISP, a SIEM or a sensor reports what it saw (MISP 2.5).
 //!
 //! It becomes a sighting like those of REST (see `api::sightings`): who reports and its `source` stay here, and a token that
-//! drafts has its report held. An attribute is named by its value, or by the id or UUID that a search here gave it.
+//! drafts has its report held. MISP's clients cannot say that their member shall be named, so it never is: where nobody can
+//! tell a sighting for it, it is refused. An attribute is named by its value, or by the id or UUID that a search here gave it.
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use crate::{
         audit::Subject,
         body,
         problem::Problem,
-        sightings::{self, MOST, Of, Report, Reported, Said},
+        sightings::{self, MOST, Of, Outcome, Report, Reported, Said},
     },
     clock,
     query::{Entry, Principal, lookup::Wanted},
@@ -78,21 +79,27 @@ async fn report(
         count: 1,
         first: None,
         last: sighting.at,
-        anonymous: None,
+        // An opinion is its member's own, and whoever calls it a false positive gives one.
+        anonymous: (sighting.said == Said::Seen).then_some(true),
         draft: false,
     };
-    let (reported, _) = sightings::report(app, principal, headers, report).await?;
+    let Outcome { reported, left_out, .. } = sightings::report(app, principal, headers, report).await?;
     let Some(first) = reported.first() else { return Ok(Json(json!({})).into_response()) };
     let subject = Extension(Subject(first.accepted.publication.to_string()));
-    Ok((subject, Json(told(&reported, first, sighting.said))).into_response())
+    Ok((subject, Json(told(&reported, first, sighting.said, left_out.len()))).into_response())
 }
 
-fn told(reported: &[Reported], first: &Reported, said: Said) -> Value {
+fn told(reported: &[Reported], first: &Reported, said: Said, left_out: usize) -> Value {
     let id = first.accepted.object_ids.first().and_then(|id| id.split_once("--")?.1.parse::<Uuid>().ok());
     let id = id.unwrap_or_default();
     let held = reported.iter().any(|one| one.accepted.held);
     let count: usize = reported.iter().map(|one| one.sighted.len()).sum();
-    let after = if held { ", held until a person releases it" } else { "" };
+    let mut after = if held { ", held until a person releases it" } else { "" }.to_owned();
+    if left_out > 0 {
+        after.push_str(&format!(
+            "; {left_out} groups were told nothing, for want of a steward to tell it unnamed"
+        ));
+    }
     json!({
         "Sighting": {
             "id": number(id), "uuid": id.to_string(), "attribute_id": "0", "event_id": "0", "org_id": "0",

@@ -894,7 +894,7 @@ pub(super) struct Sighting {
     last_seen: Option<String>,
     /// It was seen, and is harmless: an opinion, under this member's name.
     false_positive: Option<bool>,
-    /// Whether this member stays unnamed; unset: where the group has another steward.
+    /// Whether this member stays unnamed; unset: if any of the groups has another steward, those without are left out.
     anonymous: Option<bool>,
     /// Hold it until a person releases it.
     draft: Option<bool>,
@@ -906,6 +906,8 @@ pub(super) struct Sighted {
     reported: Vec<SightedIn>,
     /// What no indicator names that the token reads.
     unknown: Vec<String>,
+    /// Groups that know it and were told nothing: they have no steward who could tell it unnamed.
+    left_out: Vec<String>,
     warnings: Vec<String>,
 }
 

@@ -21,7 +21,7 @@ use crate::{
         body,
         params::bad,
         problem::Problem,
-        sightings::{self, MOST, Of, Report, Reported, Said},
+        sightings::{self, MOST, Of, Outcome, Report, Reported, Said},
     },
     query::{Principal, lookup::Wanted},
 };
@@ -87,10 +87,14 @@ pub(in crate::api) async fn report(
         anonymous: question.anonymous,
         draft: question.draft,
     };
-    let (reported, unknown) = sightings::report(&app, &principal, &headers, report).await?;
+    let Outcome { reported, unknown, left_out } =
+        sightings::report(&app, &principal, &headers, report).await?;
+    let left_out: Vec<String> = left_out.into_iter().map(|group| app.ports.query.slug(group)).collect();
     let subject = reported.first().map(|one| Subject(one.accepted.publication.to_string()));
     let told: Vec<Value> = reported.iter().map(|one| told(&app, one)).collect();
-    let answer = json!({ "reported": told, "unknown": unknown, "warnings": app.ports.status.obstacles() });
+    let answer = json!({
+        "reported": told, "unknown": unknown, "left_out": left_out, "warnings": app.ports.status.obstacles(),
+    });
     let response = (StatusCode::ACCEPTED, Json(answer)).into_response();
     Ok(match subject {
         Some(subject) => (Extension(subject), response).into_response(),

@@ -45,18 +45,29 @@ pub(super) fn texts(folder: &std::path::Path) -> std::path::PathBuf {
 
 /// The roster with both certificates, and the identity that the first one names.
 pub(super) fn found() -> (Roster, Identity) {
+    found_as(Role::Publisher, Role::Publisher)
+}
+
+/// With these roles of both in [`CIDR`].
+pub(super) fn found_as(own: Role, other: Role) -> (Roster, Identity) {
     let [root, admin, registrar] = [201, 202, 203].map(|seed| SigningKey::from_seed(&[seed; 32]));
     let charter = charter(&root, &admin, &registrar).encode_to_vec();
     let coalition = CoalitionId::new(*hash::charter_id(&charter).as_bytes());
     let signed = sign(charter, Purpose::Charter, coalition, &[&root]);
     let mut roster = Roster::new(CharterChain::start(signed).unwrap());
-    let own = issue(&mut roster, OWN, &admin, &registrar);
-    issue(&mut roster, OTHER, &admin, &registrar);
+    let own = issue(&mut roster, OWN, own, &admin, &registrar);
+    issue(&mut roster, OTHER, other, &admin, &registrar);
     assert_eq!(roster.voids(), []);
     (roster, own)
 }
 
-fn issue(roster: &mut Roster, member: MemberId, admin: &SigningKey, registrar: &SigningKey) -> Identity {
+fn issue(
+    roster: &mut Roster,
+    member: MemberId,
+    in_cidr: Role,
+    admin: &SigningKey,
+    registrar: &SigningKey,
+) -> Identity {
     let seed = member.as_bytes()[0];
     let [signing, node] = [0, 64].map(|offset| SigningKey::from_seed(&[seed + offset; 32]));
     let kem = KemSecret::from_seed(Secret::new([seed + 128; 32]));
@@ -75,7 +86,7 @@ fn issue(roster: &mut Roster, member: MemberId, admin: &SigningKey, registrar: &
             node: node.public().as_bytes().to_vec(),
             kem: kem.public().as_bytes().to_vec(),
         }),
-        groups: vec![role(CLOUD, Role::Reader), role(CIDR, Role::Publisher)],
+        groups: vec![role(CLOUD, Role::Reader), role(CIDR, in_cidr)],
         carrier: false,
         validity: Some(schema::Validity { not_before: START.as_micros(), not_after: END.as_micros() }),
         arrangement_version: "1".into(),

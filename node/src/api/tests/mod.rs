@@ -31,4 +31,5 @@ mod stated;
 mod stream;
 mod subjects;
 mod tls;
+mod told;
 mod writes;

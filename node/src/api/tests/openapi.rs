@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use axum::{body::Body, http::header};
+use belfry_proto::schema::Role;
 use serde_json::{Value, json};
 
 use super::{
@@ -98,7 +99,7 @@ fn strictly(value: &mut Value) {
 
 #[tokio::test]
 async fn what_routes_answer_is_what_their_description_says() {
-    let site = Site::new().await;
+    let site = Site::with_roles(Role::Publisher, Role::Steward).await;
     let operator = site.token("operator", Scope::operator()).await;
     let samples = Samples::make(&site, &operator).await;
     let mut document = described();

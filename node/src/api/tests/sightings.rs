@@ -1,6 +1,9 @@
 //! Sightings, reported by REST and as MISP's clients do: unnamed where somebody can tell them, and never with who or where.
 
-use belfry_proto::stix::{marking::Tlp, object::Object};
+use belfry_proto::{
+    schema::Role,
+    stix::{marking::Tlp, object::Object},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -22,7 +25,7 @@ impl Site {
     }
 
     /// The objects of every draft that waits to be sealed or released, with its submitter.
-    async fn drafted(&self, publication: &Value) -> Vec<Value> {
+    pub(super) async fn drafted(&self, publication: &Value) -> Vec<Value> {
         let id = publication.as_str().unwrap().parse().unwrap();
         let draft = self.store.draft(id).unwrap().unwrap();
         let parsed = draft.parts.iter().map(|part| belfry_proto::envelope::payload::parse(part).unwrap());
@@ -156,7 +159,7 @@ async fn a_sighting_that_waits_for_a_steward_counts_for_nobody() {
 
 #[tokio::test]
 async fn misp_reports_values_and_attributes_and_its_source_stays_here() {
-    let site = Site::new().await;
+    let site = Site::with_roles(Role::Publisher, Role::Steward).await;
     let token = site.token("ids", agent()).await;
     site.put(&[indicator(1)]).await;
     let add = |path: &'static str, body: Value| site.send(post(&token, path, JSON, body.to_string()));
@@ -191,4 +194,17 @@ async fn misp_reports_values_and_attributes_and_its_source_stays_here() {
     ] {
         assert_eq!(add("/sightings/add", body.clone()).await.code(), code, "{body}");
     }
+}
+
+/// MISP's clients have no way to say that their member shall be named.
+#[tokio::test]
+async fn misp_never_names_a_member_for_want_of_a_steward() {
+    let site = Site::new().await;
+    let token = site.token("ids", agent()).await;
+    site.put(&[indicator(1)]).await;
+    let body = json!({ "value": ADDRESS });
+    let refused = site.send(post(&token, "/sightings/add", JSON, body.to_string())).await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (409, "no-steward"));
+    assert!(refused.json().to_string().contains("MISP"), "it says why");
+    assert_eq!(site.store.queued(10).unwrap().len(), 0);
 }

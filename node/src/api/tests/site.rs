@@ -14,6 +14,7 @@ use belfry_proto::{
     schema::{self, InformationClass, Purpose},
     stix::{marking::Tlp, object::Object, warning::Warnings},
     time::Timestamp,
+    trust::roster::Roster,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -47,6 +48,7 @@ use crate::{
         withdraw::{WithdrawError, WithdrawalRequest, Withdrawn},
     },
     query::{Groups, Query, Scope, TokenId, lists::Lists},
+    relay::Relay,
     roster::LiveRoster,
     store::{Change, Committed, Conditions, EnvelopeRow, MessageState, ObjectRow, OpenedRows, Owner, Store},
     sync::{GroupProgress, Report, Tell},
@@ -64,6 +66,7 @@ pub(super) struct Site {
     feed: watch::Sender<u64>,
     sequence: std::sync::atomic::AtomicU64,
     pub(super) folder: TempDir,
+    pub(super) relay: Relay,
 }
 
 /// The real publishing half, without a network to flush to.
@@ -352,6 +355,11 @@ impl Site {
         Self::with_rate(ServerConfig::REQUESTS).await
     }
 
+    /// With these roles of both members in [`super::coalition::CIDR`].
+    pub(super) async fn with_roles(own: schema::Role, other: schema::Role) -> Self {
+        Self::of(coalition::found_as(own, other), ServerConfig::REQUESTS, Self::exports()).await
+    }
+
     /// With these profiles and lists, as `belfry.toml` has them.
     pub(super) async fn exporting(config: &str) -> Self {
         let config = Config::parse(config, std::path::Path::new("belfry.toml")).unwrap();
@@ -359,14 +367,21 @@ impl Site {
     }
 
     pub(super) async fn with_rate(rate: Rate) -> Self {
+        Self::made(rate, Self::exports()).await
+    }
+
+    fn exports() -> Config {
         let exports = "[[exports]]\nname = \"firewall\"\nformat = \"list\"\ngroups = [\"cidr\"]\ntypes = [\"ipv4-addr\"]\n\
             [[exports]]\nname = \"misp\"\nformat = \"misp\"\ngroups = [\"cidr\"]\n";
-        Self::made(rate, Config::parse(exports, std::path::Path::new("belfry.toml")).unwrap()).await
+        Config::parse(exports, std::path::Path::new("belfry.toml")).unwrap()
     }
 
     async fn made(rate: Rate, config: Config) -> Self {
+        Self::of(coalition::found(), rate, config).await
+    }
+
+    async fn of((roster, identity): (Roster, Identity), rate: Rate, config: Config) -> Self {
         let folder = TempDir::new().unwrap();
-        let (roster, identity) = coalition::found();
         let master = Secret::new([9; 32]);
         let owner = Owner { coalition: roster.coalition(), node: identity.node };
         let (path, key) = (folder.path().join("store"), master.clone());
@@ -380,6 +395,13 @@ impl Site {
         let defaults = Defaults { tlp: Tlp::AmberStrict, purpose: None };
         let publisher = Publisher::new(identity, store.clone(), roster, Feed::default(), defaults, guards);
         let audit = AuditLog::open(&folder.path().join("audit"), &master, LEAST, clock::now()).unwrap();
+        let relay = Relay {
+            query: query.clone(),
+            publisher: publisher.clone(),
+            store: store.clone(),
+            audit: audit.clone(),
+            every: crate::relay::GATHERED,
+        };
         let (feed, received) = watch::channel(0);
         let ports = Ports {
             query: query.clone(),
@@ -394,7 +416,7 @@ impl Site {
         let hosts = Hosts::new(Scheme::Http, &[address], &["soc.example:8443".to_owned()]);
         let app = App::new(ports, hosts, vec![address], rate, stopping.clone());
         let sequence = std::sync::atomic::AtomicU64::new(0);
-        Self { query, store, app, stopping, feed, sequence, folder }
+        Self { query, store, app, stopping, feed, sequence, folder, relay }
     }
 
     /// The same node with fresh rate limits, as another client address meets it.

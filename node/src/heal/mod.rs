@@ -207,7 +207,7 @@ impl Healing<'_> {
     }
 
     fn store(&self, chunk: Vec<Prepared>) -> Result<(), HealError> {
-        let answers = block_on(self.store.enqueue_blocking(chunk)?.durable())?;
+        let answers = block_on(async { self.store.enqueue(chunk).await?.durable().await })?;
         answers.into_iter().try_for_each(|answer| answer.map(drop))?;
         Ok(())
     }

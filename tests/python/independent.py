@@ -93,6 +93,9 @@ class Good(unittest.TestCase):
             self.assertEqual(header["log"].hex(), VECTORS["ids"]["log"])
             if name == "one":
                 self.assertEqual(identity.hex(), VECTORS["ids"]["message_one"])
+            judged, unjudged = log.admitted(header, certificate)
+            self.assertIn("certificate's validity", judged)
+            self.assertIn("cuts", unjudged)
 
     def test_every_payload_writes_itself_back(self):
         for name, payload in [("Charter", VECTORS["charter_1"]["payload"]), ("Charter", VECTORS["charter_2"]["payload"]),
@@ -172,13 +175,33 @@ class Bad(unittest.TestCase):
             Log(file).message(message)
 
 
+    def test_messages_that_the_log_did_not_allow_their_author(self):
+        log = Log(log_file())
+        _, header, certificate = log.message(raw(VECTORS["messages"]["one"]))
+        group, end = header["group"], certificate["validity"]["not_after"]
+        allowed = dict(certificate, cut=False, roles={group: 3})
+        judged, _ = log.admitted(dict(header, kind=verifier.DATA), allowed)
+        self.assertIn("role", judged)
+        with self.assertRaisesRegex(Refused, "validity"):
+            log.admitted(dict(header, created=end), allowed)
+        with self.assertRaisesRegex(Refused, "no publisher"):
+            log.admitted(header, dict(allowed, roles={}))
+        log.chain[-1]["expires"] = header["created"]
+        height = max(header["roster"]["height"], (log.chain[-1]["pin"] or {"height": 1})["height"])
+        over = dict(header, kind=verifier.DATA, roster=dict(header["roster"], height=height))
+        with self.assertRaisesRegex(Refused, "charter had expired"):
+            log.admitted(over, allowed)
+        log.admitted(dict(over, kind=verifier.DATA + 1), allowed)
+
+
 @unittest.skipUnless("BELFRY_LOG" in os.environ, "no running coalition exported anything")
 class Exported(unittest.TestCase):
     def test_what_a_running_coalition_exported_holds(self):
         log = verifier.read_log(Path(os.environ["BELFRY_LOG"]).read_text())
         self.assertEqual(log.coalition.hex(), os.environ["BELFRY_COALITION"])
         envelope = armoured(Path(os.environ["BELFRY_MESSAGE"]).read_text(), "BELFRY MESSAGE")
-        identity, _, certificate = log.message(envelope)
+        identity, header, certificate = log.message(envelope)
+        log.admitted(header, certificate)
         self.assertEqual(identity.hex(), os.environ["BELFRY_MESSAGE_ID"])
         self.assertEqual(certificate["organisation"]["name"], os.environ["BELFRY_AUTHOR"])
 

@@ -1,9 +1,9 @@
 """An independent verifier of belfry's trust, written from proto/WIRE.md and the .proto layouts alone.
 
-    verifier.py LOG [--message FILE]     exits 0 if everything holds
+    verifier.py LOG [--message FILE]     exits 0 if everything that it judges holds
 
-It knows charters, the admin log, certificates and messages; of a cut it only knows that there is one. A KEM key it
-takes for one by its length.
+It knows charters, the admin log, certificates and messages; of a cut it only knows that there is one, and of a message
+it says what it did not judge. A KEM key it takes for one by its length.
 """
 
 import base64
@@ -14,6 +14,7 @@ from primitives import blake3, usable_key, verify_ed25519
 
 # Year 9999, in microseconds.
 LAST_TIME = 253402207200999999
+DATA = 1
 VARINT, BYTES, TEXT = "varint", "bytes", "text"
 
 # number: (name, type, repeated); a message type is named by its table.
@@ -502,6 +503,27 @@ class Log:
         identity = named("message-id", self.coalition, *parts, envelope["signature"])
         return identity, header, certificate
 
+    def admitted(self, header, certificate):
+        """Holds a message to what the log allowed its author; gives what was judged, and what was not."""
+        created, height = header["created"], header["roster"]["height"]
+        validity, group = certificate["validity"], self.in_force(height)["by_id"].get(header["group"])
+        require(validity["not_before"] <= created < validity["not_after"], "outside the certificate's validity")
+        judged = ["signature", "log", "certificate's validity"]
+        unjudged = ["cuts", "place in its log", "clocks", "content"]
+        if header["kind"] == DATA:
+            known = [c for c in self.chain if c["pin"] is None or c["pin"]["height"] <= height]
+            require(created < known[-1]["expires"], "the charter had expired")
+            judged.append("charter's end")
+            unjudged.append("acceptance of the texts")
+        # What a cut keeps stands whatever role was taken since.
+        if certificate["cut"]:
+            unjudged.append("role, for its key is cut")
+        else:
+            role = certificate["roles"].get(header["group"], 0)
+            require(group and role >= group["may_publish"], "no publisher of the group")
+            judged.append("role")
+        return judged, unjudged
+
 
 def read_log(text):
     return Log(decode("LogFile", armoured(text, "BELFRY LOG")))
@@ -517,7 +539,10 @@ def main(arguments):
     if "--message" in arguments:
         with open(arguments[arguments.index("--message") + 1], encoding="ascii") as file:
             identity, header, certificate = log.message(armoured(file.read(), "BELFRY MESSAGE"))
+        judged, unjudged = log.admitted(header, certificate)
         print("message", identity.hex(), "by", certificate["organisation"]["name"], "in group", header["group"])
+        print("judged:", ", ".join(judged))
+        print("not judged:", ", ".join(unjudged))
 
 
 if __name__ == "__main__":

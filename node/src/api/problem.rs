@@ -112,6 +112,11 @@ impl Problem {
         self.code
     }
 
+    /// As told.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// What went wrong on our side; for the log only.
     pub(crate) fn cause(&self) -> Option<&str> {
         self.cause.as_deref()

@@ -33,7 +33,8 @@ impl Tried {
         }
     }
 
-    /// Each list that the token may have: what stands in it, and what would at most.
+    /// Each list that the token may have: what stands in it, and what would at most. One that cannot be made is left out,
+    /// and says so: the preview is of the submission, not of the lists.
     pub(super) async fn reach(
         self,
         app: &App,
@@ -57,10 +58,30 @@ impl Tried {
         });
         let mut lists = Vec::new();
         for export in query.exports(principal) {
-            let entries = app.exports.rendered(query, principal, &export.name).await?.outline.entries;
-            let added = query.would_add(principal, &export.name, Arc::clone(&proposed)).await?;
-            lists.push(json!({ "export": export.name, "entries": entries, "would_reach": entries + added }));
+            let name = export.name;
+            lists.push(match counted(app, principal, &name, Arc::clone(&proposed)).await {
+                Ok((entries, added)) => {
+                    json!({ "export": name, "entries": entries, "would_reach": entries + added })
+                }
+                Err(problem) => {
+                    let cause = problem.cause().unwrap_or_else(|| problem.detail());
+                    tracing::warn!(export = name, "export {name} is left out of a preview: {cause}");
+                    json!({ "export": name, "left_out": problem.detail() })
+                }
+            });
         }
         Ok(lists)
     }
+}
+
+/// What stands in a list, and what would be added.
+async fn counted(
+    app: &App,
+    principal: &Principal,
+    name: &str,
+    proposed: Arc<Proposed>,
+) -> Result<(usize, usize), Problem> {
+    let query = &app.ports.query;
+    let entries = app.exports.counted(query, principal, name).await?.entries;
+    Ok((entries, query.would_add(principal, name, proposed).await?))
 }

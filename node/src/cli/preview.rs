@@ -65,6 +65,12 @@ pub(super) fn told(answer: &Value) -> String {
         text.push('\n');
         text.push_str(&output::table(["export", "entries", "would reach"], &lists));
     }
+    for of in list(answer, "exports") {
+        let said = |name: &str| of.get(name).and_then(Value::as_str);
+        if let (Some(export), Some(why)) = (said("export"), said("left_out")) {
+            let _ = writeln!(text, "{} is not counted: {}", output::visible(export), output::visible(why));
+        }
+    }
     text.push_str(&objections(answer));
     text
 }
@@ -100,7 +106,7 @@ mod tests {
     fn who_could_open_it_and_what_is_objected_to_are_told() {
         let answer = json!({"group": "cidr", "objects": {"indicator": 2}, "parts": 1, "tlp": "amber", "tlp_is_default": true,
             "readers": [{"organisation": "CSIRT", "capacity": "csirt"}, {"organisation": "Bank", "capacity": null}],
-            "exports": [{"export": "firewall", "entries": 7, "would_reach": 9}],
+            "exports": [{"export": "firewall", "entries": 7, "would_reach": 9}, {"export": "siem", "left_out": "too large"}],
             "objections": [{"weight": "reason", "text": "x\u{1b} holds an e-mail address"}], "more_objections": 2});
         let told = told(&answer);
         for said in [
@@ -111,6 +117,7 @@ mod tests {
             "REASON   x\\u{1b} holds an e-mail address",
             "and 2 more",
             "firewall  7        9",
+            "siem is not counted: too large",
         ] {
             assert!(told.contains(said), "{said}: {told}");
         }

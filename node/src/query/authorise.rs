@@ -434,20 +434,26 @@ impl Shown {
         }
     }
 
-    /// Whether its publication is of the classes that are meant.
-    pub(super) fn is_of_class(&self, stated: &Stated) -> bool {
-        stated.takes_classes(&self.0.classes)
+    /// Purpose and classes of every publication that says it: whichever came first here, filters see them all.
+    fn stated(&self) -> impl Iterator<Item = (i32, &[i32])> {
+        let own = std::iter::once((self.0.purpose, self.0.classes.as_slice()));
+        own.chain(self.0.also_stated.iter().map(|(purpose, classes)| (*purpose, classes.as_slice())))
     }
 
-    /// Whether its publication has a purpose that is meant.
-    pub(super) fn is_of_purpose(&self, stated: &Stated) -> bool {
-        stated.takes_purpose(self.0.purpose)
+    /// Whether a publication that says it is of the classes that are meant.
+    pub(super) fn is_of_class(&self, stated: &Stated) -> bool {
+        self.stated().any(|(_, classes)| stated.takes_classes(classes))
+    }
+
+    /// Whether one is of the classes, and has a purpose, that are meant.
+    pub(super) fn is_meant(&self, stated: &Stated) -> bool {
+        self.stated().any(|(purpose, classes)| stated.takes_classes(classes) && stated.takes_purpose(purpose))
     }
 
     /// Whether it is to be told to whoever asks for this. What is taken back always is: under whatever it was stated
     /// then, it may have been told before.
     pub(super) fn is_told_of(&self, stated: &Stated) -> bool {
-        self.is_revoked() || self.is_of_class(stated) && self.is_of_purpose(stated)
+        self.is_revoked() || self.is_meant(stated)
     }
 
     /// Aim of its publication.

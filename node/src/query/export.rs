@@ -9,10 +9,13 @@
 //! claim gives the score. Whatever is left out is counted under the reason, and an answer is whole or an error: a list
 //! that silently lacks its end would be taken for the truth.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use belfry_proto::{
-    id::{GroupId, MemberId},
+    id::{GroupId, MemberId, RosterVersion},
     stix::{
         egress::{self, Held, Policy, Use},
         indicator::{Indicator, Stands},
@@ -129,10 +132,12 @@ impl Snapshot {
     }
 }
 
-/// What tells whether an export may have changed: the store's and the lists' state.
+/// What tells whether an export may have changed: the store's, the roster's and the lists' state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edition {
     revision: Revision,
+    /// Names are read from the roster in memory, which follows the store's.
+    roster: (u64, RosterVersion),
     lists: u64,
 }
 
@@ -162,7 +167,9 @@ impl Query {
     pub fn edition(&self, principal: &Principal, name: &str) -> Result<Edition, QueryError> {
         let groups = self.groups_of(principal, self.export_named(principal, name)?)?;
         let revision = self.inner.store.revision(groups.into_iter().map(Readable::group));
-        Ok(Edition { revision, lists: self.inner.lists.current().edition })
+        let roster = self.roster();
+        let roster = (roster.charter().version(), roster.version());
+        Ok(Edition { revision, roster, lists: self.inner.lists.current().edition })
     }
 
     /// Makes an export.
@@ -268,7 +275,8 @@ pub(super) struct Gathering<'a> {
     values: BTreeMap<Observable, Named>,
     objects: Vec<(Released, Vec<Observable>)>,
     held: BTreeMap<Held, u64>,
-    changes: Timestamp,
+    /// Also noted while rows are only looked at.
+    changes: Cell<Timestamp>,
 }
 
 impl<'a> Gathering<'a> {
@@ -279,7 +287,7 @@ impl<'a> Gathering<'a> {
             values: BTreeMap::new(),
             objects: Vec::new(),
             held: BTreeMap::new(),
-            changes: Timestamp::MAX,
+            changes: Cell::new(Timestamp::MAX),
         }
     }
 
@@ -287,9 +295,17 @@ impl<'a> Gathering<'a> {
         *self.held.entry(reason).or_default() += 1;
     }
 
-    /// Whether a sighting or an opinion may be told of by this way out.
+    /// Notes that the export stops being true by itself no later than then.
+    fn changes_by(&self, at: Timestamp) {
+        self.changes.set(self.changes.get().min(at));
+    }
+
+    /// Whether a sighting or an opinion may be told of by this way out; notes when one that may not yet will.
     fn counts(&self, row: &Shown) -> bool {
         let policy = Policy { purpose: Use::Detect, ..self.export.policy };
+        if let Some(frees) = frees_at(&policy, row, self.now) {
+            self.changes_by(frees);
+        }
         release(&policy, row.clone(), self.now).is_ok()
     }
 
@@ -311,7 +327,7 @@ impl<'a> Gathering<'a> {
         let reason = match () {
             () if row.is_revoked() => Some(Held::Revoked),
             () if !row.is_of_class(&self.export.stated) => Some(Held::Class),
-            () if !row.is_of_purpose(&self.export.stated) => Some(Held::Purpose),
+            () if !row.is_meant(&self.export.stated) => Some(Held::Purpose),
             () if indicator.is_benign() => Some(Held::Benign),
             () => None,
         };
@@ -324,7 +340,9 @@ impl<'a> Gathering<'a> {
             Ok(released) => Some((released, indicator, values)),
             Err(reason) => {
                 self.hold(reason);
-                self.changes = frees.map_or(self.changes, |frees| self.changes.min(frees));
+                if let Some(frees) = frees {
+                    self.changes_by(frees);
+                }
                 None
             }
         }
@@ -391,7 +409,7 @@ impl<'a> Gathering<'a> {
             State::Revoked => Err(Held::Revoked),
             State::Expired => Err(Held::Expired),
             State::NotYet => {
-                self.changes = self.changes.min(evidence.from);
+                self.changes_by(evidence.from);
                 Err(Held::NotYet)
             }
             State::Active if judged.score < self.export.minimum_score => Err(Held::Score),
@@ -399,8 +417,7 @@ impl<'a> Gathering<'a> {
                 Err(Held::Contested)
             }
             State::Active => {
-                let leaves = evidence.leaves(self.export.minimum_score, self.now);
-                self.changes = self.changes.min(leaves);
+                self.changes_by(evidence.leaves(self.export.minimum_score, self.now));
                 Ok(judged.score)
             }
         }
@@ -439,7 +456,7 @@ impl<'a> Gathering<'a> {
             held: self.held,
             named: left_out,
             made: self.now,
-            changes: self.changes,
+            changes: self.changes.get(),
         }
     }
 

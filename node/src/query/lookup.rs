@@ -268,7 +268,7 @@ impl Inner {
             found.more |=
                 self.hits(looks, principal, group.group(), &observable, around.as_ref(), &mut hits)?;
         }
-        hits.retain(|hit| hit.row.is_of_class(&within.stated) && hit.row.is_of_purpose(&within.stated));
+        hits.retain(|hit| hit.row.is_meant(&within.stated));
         found.fill(query, &observable, hits, now);
         Ok(found)
     }

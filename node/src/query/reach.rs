@@ -77,6 +77,7 @@ impl Proposed {
             withdrawn: false,
             reporters: Vec::new(),
             reporters_terms: Vec::new(),
+            also_stated: Vec::new(),
         })
     }
 }

@@ -81,6 +81,9 @@ pub struct ObjectView {
     /// What each of these, and the author where it said so more than once, asks of whoever handles it; only those that
     /// ask anything.
     pub reporters_terms: Vec<(MemberId, Vec<String>)>,
+    /// Purpose and classes, as on the wire, that the same bytes were published with besides: which publication came first
+    /// differs from node to node.
+    pub also_stated: Vec<(i32, Vec<i32>)>,
 }
 
 /// Which objects of a group.
@@ -409,7 +412,7 @@ fn read_row_with(
     let (group, date) = columns::read_object(key).ok_or_else(fault)?;
     let plain = db.vault.open(Cf::Objects, key, sealed)?;
     let value = ObjectValue::decode(plain.as_slice()).map_err(|_| fault())?;
-    let (reporters, reporters_terms) = reporters(db, rows, group, date, &value.member)?;
+    let Reporters { members, terms, stated } = reporters(db, rows, group, date, &value.member)?;
     Ok(ObjectView {
         group,
         date_added: Timestamp::from_micros(date),
@@ -431,14 +434,20 @@ fn read_row_with(
         raw: value.raw,
         tombstone: value.tombstone,
         withdrawn: removal::End::of(value.end).is_withdrawal(),
-        reporters,
-        reporters_terms,
+        reporters: members,
+        reporters_terms: terms,
+        also_stated: stated,
     })
 }
 
-type Reporters = (Vec<MemberId>, Vec<(MemberId, Vec<String>)>);
+#[derive(Default)]
+struct Reporters {
+    members: Vec<MemberId>,
+    terms: Vec<(MemberId, Vec<String>)>,
+    stated: Vec<(i32, Vec<i32>)>,
+}
 
-/// Other members that say the same bytes, and what all who do ask of whoever handles them.
+/// Other members that say the same bytes, and what all who do ask of whoever handles them and state of their publications.
 fn reporters(
     db: &Db,
     rows: &mut DBRawIterator<'_>,
@@ -447,27 +456,31 @@ fn reporters(
     author: &[u8],
 ) -> Result<Reporters, ReadError> {
     let prefix = columns::object(group, date_added);
-    let (mut members, mut terms) = (Vec::new(), Vec::new());
+    let mut found = Reporters::default();
     rows.seek(&prefix);
     for _ in 0..MAX_CLAIMS {
         let Some((key, sealed)) = rows.item().filter(|(key, _)| key.starts_with(&prefix)) else { break };
         let fault = |what| damaged(Cf::Reporters, key, what);
         let (member, _, differs) = columns::read_reporter(key).ok_or_else(|| fault("has no member"))?;
         if !differs {
-            if member.as_ref() != author && members.last() != Some(&member) {
-                members.push(member);
+            if member.as_ref() != author && found.members.last() != Some(&member) {
+                found.members.push(member);
             }
             let plain = db.vault.open(Cf::Reporters, key, sealed)?;
             let value = ReporterValue::decode(plain.as_slice()).map_err(|_| fault("does not decode"))?;
             let asks = value.conditions.unwrap_or_default().terms;
             if !asks.is_empty() {
-                terms.push((member, asks));
+                found.terms.push((member, asks));
+            }
+            let stated = (value.purpose, value.classes);
+            if !found.stated.contains(&stated) {
+                found.stated.push(stated);
             }
         }
         rows.next();
     }
     db.ended(rows)?;
-    Ok((members, terms))
+    Ok(found)
 }
 
 impl Store {

@@ -270,7 +270,7 @@ pub(super) fn publisher_role(roster: &Roster, header: &Header) -> Option<Role> {
 }
 
 /// Whether nothing could be published there and then: the member had not accepted the texts of the charter that was in
-/// force where it stood in the log, or every charter that its author can have known had expired. What is taken back counts
+/// force where it stood in the log, or the newest charter that it can have known had expired. What is taken back counts
 /// all the same. An acceptance recorded since counts for what was written before, as a role does.
 fn is_stopped(roster: &Roster, header: &Header) -> bool {
     if !matches!(header.content, Content::Data(_)) {
@@ -279,7 +279,7 @@ fn is_stopped(roster: &Roster, header: &Header) -> bool {
     let charter = in_force(roster, header);
     let overdue = charter.and_then(|charter| roster.overdue(header.member, charter, header.created));
     matches!(overdue, Some(AcceptancePolicy::StopPublishing | AcceptancePolicy::Suspend))
-        || known(roster, header).all(|charter| charter.is_expired_at(header.created))
+        || newest_known(roster, header).is_some_and(|charter| charter.is_expired_at(header.created))
 }
 
 /// The charter in force where the author stood in the log.
@@ -288,11 +288,11 @@ fn in_force<'a>(roster: &'a Roster, header: &Header) -> Option<&'a Charter> {
     roster.charters().versions().filter(|charter| charter.pin().is_none_or(|pin| pin.height < height)).last()
 }
 
-/// Charters whose pin the author's place in the log had reached: a new one needs no entry after it to end the time of the
-/// one before.
-fn known<'a>(roster: &'a Roster, header: &Header) -> impl Iterator<Item = &'a Charter> {
+/// The newest charter whose pin the author's place in the log had reached: it needs no entry after it to end the time of the
+/// one before, be its own longer or shorter.
+fn newest_known<'a>(roster: &'a Roster, header: &Header) -> Option<&'a Charter> {
     let height = header.roster.height;
-    roster.charters().versions().filter(move |charter| charter.pin().is_none_or(|pin| pin.height <= height))
+    roster.charters().versions().filter(|charter| charter.pin().is_none_or(|pin| pin.height <= height)).last()
 }
 
 fn in_time(created: Timestamp, admission: Admission) -> Result<(), NotNow> {

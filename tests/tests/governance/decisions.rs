@@ -98,6 +98,26 @@ fn a_decision_that_the_log_overtook_is_refused_with_the_mend() {
 }
 
 #[test]
+fn a_decision_that_stands_in_the_log_without_effect_is_not_said_to_be_done() {
+    let desk = two_admins();
+    desk.ok(&[&["renew", "1", "--until", "2101-01-01", "--dir", "coalition"][..], &WITH].concat());
+    let file = waiting(&desk, "coalition");
+    desk.ok(&[&["sign", &file, "--dir", "second"][..], &WITH].concat());
+    // A charter that was made before it was ordered, and published after: it rules from the entry that it pins.
+    desk.draft("next.toml", &[("grant_delay_h = 24", "grant_delay_h = 48")]);
+    desk.ok(&["charter", "make", "next.toml", "--out", "next.pem", "--dir", "coalition"]);
+    desk.sign("next.pem", "coalition/keys/root.pem");
+    let order = ["order", &file, "--dir", "coalition", "--passphrase-file", "passphrase"];
+    assert!(desk.ok(&order).contains("renew"));
+    desk.ok(&["charter", "publish", "next.pem", "--dir", "coalition"]);
+    let said = desk.refused(&order);
+    assert!(
+        said.contains("in the log as entry 2, and has no effect there") && said.contains("decide again"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_removed_admin_signs_nothing_and_is_told_why() {
     let desk = two_admins();
     let second = desk.ok(&["key", "--key", "second.pem", "--passphrase-file", "passphrase"]);

@@ -108,6 +108,17 @@ fn wherever_an_admins_machine_stops_a_decision_is_in_the_folder_whole_or_not_at_
     desk.ok(&[&until[..], &SECRET, &["--dir", "other"]].concat());
     desk.ok(&["export", "--out", "newer.pem", "--dir", "other"]);
     never_half(&desk, &library, "take", &["take", "newer.pem"], (2, 2));
+    // A charter that pins the log below where it stands here cuts it back; an older log put back does not.
+    desk.copy("coalition", "cut");
+    desk.ok(&["charter", "publish", "next.pem", "--dir", "cut"]);
+    desk.ok(&["export", "--out", "cut.pem", "--dir", "cut"]);
+    fs::copy(desk.path("cut.pem"), desk.path("other/log.pem")).unwrap();
+    let older = desk.refused(&["roster", "--dir", "other"]);
+    assert!(older.contains("an older copy was put back"), "{older}");
+    fs::copy(desk.path("newer.pem"), desk.path("other/log.pem")).unwrap();
+    desk.ok(&[&["revoke", "1", "--reason", "left", "--yes", "--dir", "coalition"][..], &SECRET].concat());
+    assert_eq!(stands(&desk, "coalition"), (2, 1));
+    never_half(&desk, &library, "take, cut back", &["take", "cut.pem"], (1, 2));
     // What the stop took from beside the log is made again from it.
     let _ = fs::remove_file(certificate("other"));
     desk.ok(&["certificate", "2", "--dir", "other"]);
@@ -171,6 +182,10 @@ fn a_copy_of_the_folder_has_everything_and_becomes_a_folder_only_with_the_newest
     let told = restore("newest.pem", "again");
     assert_eq!(told.code, 0, "{}", told.stderr);
     assert!(told.stdout.contains("entry 3; the backup was at entry 2"), "{}", told.stdout);
+    // What stands beside the log is as old as the copy, and that is said.
+    for said in ["than the backup: 3 (issue)", "have no file here: 3;", "register of notices"] {
+        assert!(told.stderr.contains(said), "{said}: {}", told.stderr);
+    }
     assert_eq!(stands(&desk, "again"), (3, 1));
     is_in_order(&desk, "again", "a restored folder");
     let log = desk.ok(&["log", "--dir", "again"]);

@@ -22,6 +22,9 @@ use crate::{
 
 /// How long a rendering with scores in it is used again although nothing changed: they age.
 const MOST: Duration = Duration::from_secs(60);
+/// The same of every other, should something change by time alone that the gathering does not foresee. What is made anew
+/// and equal has its old digest, so a tool that asks whether it changed is still told that it did not.
+const MOST_OF_ANY: Duration = Duration::from_secs(300);
 /// Bytes of renderings kept. Too low ⇒ every poll of a large list scans the store again; too high ⇒ a small host pays
 /// for lists that nobody asks for any more.
 const KEPT: usize = 64 << 20;
@@ -134,6 +137,30 @@ impl Cache {
         principal: &Principal,
         name: &str,
     ) -> Result<Arc<Rendered>, Problem> {
+        self.made(query, principal, name, Self::keep).await
+    }
+
+    /// What the export comes to, for who only counts: what tools poll is not put out of the cache for it.
+    pub(in crate::api) async fn counted(
+        &self,
+        query: &Query,
+        principal: &Principal,
+        name: &str,
+    ) -> Result<Arc<Outline>, Problem> {
+        if let Some(known) = self.outline(query, principal, name).await? {
+            return Ok(known);
+        }
+        let made = self.made(query, principal, name, Self::keep_outline).await?;
+        Ok(Arc::clone(&made.outline))
+    }
+
+    async fn made(
+        &self,
+        query: &Query,
+        principal: &Principal,
+        name: &str,
+        keep: impl FnOnce(&Self, Key, &Arc<Rendered>),
+    ) -> Result<Arc<Rendered>, Problem> {
         let key = Key::of(principal, name);
         if let Some(kept) = self.still(&key, &edition(query, principal, name).await?) {
             return Ok(kept);
@@ -151,8 +178,16 @@ impl Cache {
             tokio::task::spawn_blocking(move || make(snapshot, &query, known.as_deref(), edition)).await;
         let made = Arc::new(made.map_err(|error| Problem::unavailable(&error))??);
         remark(name, before.as_deref(), &made.outline);
-        self.lock().keep(key, &made);
+        keep(self, key, &made);
         Ok(made)
+    }
+
+    fn keep(&self, key: Key, made: &Arc<Rendered>) {
+        self.lock().keep(key, made);
+    }
+
+    fn keep_outline(&self, key: Key, made: &Arc<Rendered>) {
+        self.lock().keep_outline(key, made);
     }
 
     /// A rendering that is still true.
@@ -173,13 +208,17 @@ impl Cache {
 }
 
 impl Kept {
-    fn keep(&mut self, key: Key, made: &Arc<Rendered>) {
-        self.outlines.insert(key.clone(), Arc::clone(&made.outline));
+    fn keep_outline(&mut self, key: Key, made: &Arc<Rendered>) {
+        self.outlines.insert(key, Arc::clone(&made.outline));
         if self.outlines.len() > OUTLINES
             && let Some(oldest) = oldest(self.outlines.iter().map(|(key, outline)| (key, outline.made)))
         {
             self.outlines.remove(&oldest);
         }
+    }
+
+    fn keep(&mut self, key: Key, made: &Arc<Rendered>) {
+        self.keep_outline(key.clone(), made);
         self.renderings.remove(&key);
         let mut bytes: usize = self.renderings.values().map(|rendered| rendered.bytes()).sum();
         while bytes.saturating_add(made.bytes()) > KEPT {
@@ -204,9 +243,14 @@ async fn edition(query: &Query, principal: &Principal, name: &str) -> Result<Edi
     Ok(edition.map_err(|error| Problem::unavailable(&error))??)
 }
 
-/// Whether what it writes changes with time alone.
-const fn ages(format: Format) -> bool {
-    matches!(format, Format::Csv | Format::SplunkEs | Format::Rules)
+/// For how long a rendering is used again although nothing is known to have changed.
+const fn most(format: Format) -> Duration {
+    match format {
+        Format::Csv | Format::SplunkEs | Format::Rules => MOST,
+        Format::List | Format::Stix | Format::Suricata | Format::Zeek | Format::Rpz | Format::Misp => {
+            MOST_OF_ANY
+        }
+    }
 }
 
 /// An export that cannot be made is an error of its own kind: a tool takes an empty list for the truth.
@@ -239,7 +283,7 @@ fn make(
     if format == Format::Rpz {
         files = render(shown, query, serial)?;
     }
-    let aged = if ages(format) { snapshot.made.saturating_add(MOST) } else { Timestamp::MAX };
+    let aged = snapshot.made.saturating_add(most(format));
     let (values, objects) = (snapshot.entries.len(), std::mem::take(&mut snapshot.objects).len());
     if format != Format::Misp {
         snapshot.entries.truncate(REPORTED);

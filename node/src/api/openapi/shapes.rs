@@ -1002,8 +1002,10 @@ pub(super) struct Preview {
 #[derive(ToSchema)]
 struct Reach {
     export: String,
-    entries: usize,
-    would_reach: usize,
+    entries: Option<usize>,
+    would_reach: Option<usize>,
+    /// Why it could not be counted; instead of the two.
+    left_out: Option<String>,
 }
 
 #[derive(ToSchema)]

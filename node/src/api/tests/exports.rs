@@ -450,6 +450,26 @@ async fn counts_and_times_tell_of_nothing_that_may_not_leave() {
     assert_ne!(site.text(&token, "inside").await, before[0]);
 }
 
+/// Nothing is written when an embargo ends, so the list itself has to know.
+#[tokio::test]
+async fn a_list_holds_no_longer_than_the_embargo_on_what_is_said_of_its_values() {
+    let outside = "types = [\"domain-name\"]\naudience = \"outside\"";
+    let site = Site::exporting(&profiles(&[("outside", "list", outside), ("inside", "list", DOMAINS)])).await;
+    let token = site.reader().await;
+    let one = domain(1, "evil.be").tlp(Tlp::Green);
+    site.put(std::slice::from_ref(&one)).await;
+    let ends = crate::clock::now().saturating_add(std::time::Duration::from_secs(3600));
+    let conditions = Conditions { embargo_until: ends.as_micros(), ..Conditions::default() };
+    for said in [opinion(1, &one.id, "strongly-disagree"), sighting(1, &one.id, 3)] {
+        site.put(&[Put { conditions: conditions.clone(), ..said.by(OTHER).tlp(Tlp::Green) }]).await;
+        let principal = site.query.tokens().verify(&token, crate::clock::now()).unwrap();
+        let made = site.query.export(&principal, "outside").await.unwrap();
+        assert_eq!((made.entries.len(), made.changes), (1, ends));
+        let inside = site.query.export(&principal, "inside").await.unwrap();
+        assert!(inside.changes > ends, "an embargo binds no one inside");
+    }
+}
+
 #[tokio::test]
 async fn an_author_who_must_not_be_named_is_not() {
     let site =

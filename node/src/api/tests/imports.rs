@@ -197,4 +197,10 @@ async fn a_dry_run_tells_what_each_list_would_reach() {
         (list["entries"].as_u64().unwrap(), list["would_reach"].as_u64().unwrap())
     };
     assert_eq!((reach("firewall"), reach("misp")), ((1, 2), (1, 3)), "{told}");
+    // What is known of the lists is enough for the next one, and nothing is made.
+    let _busy = site.app.exports.without_room();
+    assert_eq!(
+        import(&site, &token, &path, table).await.ok()["preview"]["exports"],
+        told["preview"]["exports"]
+    );
 }

@@ -3,7 +3,10 @@
 use belfry_proto::schema::{InformationClass, Purpose};
 use serde_json::{Value, json};
 
-use super::site::{Answer, Put, Site, post};
+use super::{
+    coalition::{OTHER, OWN},
+    site::{Answer, Put, Site, post},
+};
 use crate::query::Interest;
 
 const CLASSES: [InformationClass; 2] = [InformationClass::Alert, InformationClass::Indicator];
@@ -34,6 +37,44 @@ fn listed(answer: Answer, of: &str) -> Vec<u8> {
     let json = answer.ok();
     let objects = json[of].as_array().cloned().unwrap_or_default();
     numbers(objects.iter().map(|object| object["id"].as_str().unwrap().to_owned()))
+}
+
+/// Which of two publications of the same bytes came first differs from node to node; what filters find does not.
+#[tokio::test]
+async fn an_object_is_found_by_what_anybody_who_says_it_states() {
+    for turned in [false, true] {
+        let site = Site::exporting(PROFILES).await;
+        let token = site.reader().await;
+        let value = Put::pattern(1, "[ipv4-addr:value = '45.155.1.1']", &json!({})).json.unwrap();
+        let by = |member, stated| Put { stated, ..Put::json(value.clone()).by(member) };
+        let mut said = [by(OWN, (CLASSES[0], PURPOSES[0])), by(OTHER, (CLASSES[1], PURPOSES[1]))];
+        if turned {
+            said.reverse();
+        }
+        site.put(&said).await;
+        for (class, purpose, is_found) in [
+            ("alert", "", true),
+            ("indicator", "", true),
+            ("", "respond", true),
+            ("", "prevent", true),
+            ("indicator", "respond", true),
+            // Nobody stated both.
+            ("alert", "respond", false),
+            ("near-miss", "", false),
+        ] {
+            let rest = format!("/api/v1/objects?group=cidr&class={class}&purpose={purpose}");
+            let expected = if is_found { vec![1] } else { Vec::new() };
+            assert_eq!(
+                listed(site.get(&token, &rest).await, "objects"),
+                expected,
+                "{rest}, turned: {turned}"
+            );
+        }
+        for list in ["alerts", "responses", "both"] {
+            let answer = site.get(&token, &format!("/api/v1/exports/{list}")).await;
+            assert_eq!(answer.body, b"45.155.1.1\n", "{list}, turned: {turned}");
+        }
+    }
 }
 
 const PROFILES: &str = "[[exports]]\nname = \"alerts\"\nformat = \"list\"\ntypes = [\"ipv4-addr\"]\nclasses = [\"alert\"]\n\

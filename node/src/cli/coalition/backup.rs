@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use belfry_proto::{
+    id::{Height, Serial},
     schema::LogFile,
     trust::{file as armour, roster::Roster},
 };
 use clap::{Args, Subcommand};
 
-use super::{CoalitionFolder, folder::Folder, mend::mended, take};
+use super::{CoalitionFolder, evidence::Evidence, folder::Folder, log::described, mend::mended, take};
 use crate::{
     backup::{
         BackupError,
@@ -54,7 +55,8 @@ pub(in crate::cli) struct Verify {
 ///
 /// The newest log has to come along, as any member's node writes it (`belfry export-log --out log.pem`): what was decided
 /// after the backup was made stands only there, and decisions that are ordered on from an older log make a second one, which
-/// every node takes for a proof against the registrar.
+/// every node takes for a proof against the registrar. What stands beside the log is as old as the backup: entries without
+/// their record or certificate are listed.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -101,8 +103,10 @@ impl Restore {
         let log = read(&self.log, armour::read_log)?;
         let roster = fold(&log).map_err(mended).with_context(|| name.clone())?;
         let (height, charter) = (roster.version().height, roster.charter().version());
+        let mut warnings = Vec::new();
         let manifest = coalition::restore(&self.from, &self.dir, |staged| {
-            caught_up(staged, log, roster, &name).map_err(Restoring::Log)
+            warnings = caught_up(staged, log, roster, &name).map_err(Restoring::Log)?;
+            Ok(())
         })
         .map_err(|error| match error {
             Restoring::Backup(error) => at_the_edge(error),
@@ -115,12 +119,53 @@ impl Restore {
                 manifest.height
             ),
             &manifest,
-        )
+        )?;
+        for warning in warnings {
+            output::warn(&warning);
+        }
+        Ok(())
     }
 }
 
-/// Takes the newest log into the copy, as `belfry coalition take` does.
-fn caught_up(staged: &Path, log: LogFile, theirs: Roster, name: &str) -> anyhow::Result<()> {
+/// What stands beside the log is as old as the backup: which entries above `since` lack who decided them or a certificate,
+/// and what only people can tell.
+fn wound_back(folder: &Folder, since: Height) -> anyhow::Result<Vec<String>> {
+    let roster = folder.roster();
+    let (mut unrecorded, mut unwritten) = (Vec::new(), Vec::new());
+    for record in roster.records().filter(|record| record.height > since) {
+        if Evidence::of(folder, record.statement.id)? == Evidence::default() {
+            let (action, _) = described(&record.statement.decision);
+            unrecorded.push(format!("{} ({action})", record.height));
+        }
+        let serial = Serial::new(record.height.get());
+        if roster.certificate(serial).is_some() && !folder.certificate_path(serial).exists() {
+            unwritten.push(serial.to_string());
+        }
+    }
+    let mut warnings = Vec::new();
+    if !unrecorded.is_empty() {
+        warnings.push(format!(
+            "no record here says who decided these entries, which are newer than the backup: {}; it stands in `decisions` of the \
+             folder where they were decided, if anywhere",
+            unrecorded.join(", ")
+        ));
+    }
+    if !unwritten.is_empty() {
+        warnings.push(format!(
+            "certificates newer than the backup have no file here: {}; `belfry coalition certificate SERIAL` writes one again",
+            unwritten.join(", ")
+        ));
+    }
+    warnings.push(
+        "the register of notices, departures and statements that wait are as old as the backup: hold `belfry coalition \
+         notices` against what was sent and acknowledged since"
+            .to_owned(),
+    );
+    Ok(warnings)
+}
+
+/// Takes the newest log into the copy, as `belfry coalition take` does; says what else is older than it.
+fn caught_up(staged: &Path, log: LogFile, theirs: Roster, name: &str) -> anyhow::Result<Vec<String>> {
     let mut folder = Folder::open(staged)?;
     let ours = folder.roster().version();
     if theirs.coalition() == folder.roster().coalition()
@@ -135,7 +180,8 @@ fn caught_up(staged: &Path, log: LogFile, theirs: Roster, name: &str) -> anyhow:
         );
     }
     take::goes_on(folder.roster(), &theirs, name)?;
-    folder.replace(log, theirs)
+    folder.replace(log, theirs)?;
+    wound_back(&folder, ours.height)
 }
 
 enum Restoring {

@@ -4,7 +4,7 @@
 //! keys/root.pem admin.pem registrar.pem   encrypted, 0600
 //! charter.pem                             what members get first
 //! log.pem                                 charters and every record; the truth
-//! head                                    highest position ever reached
+//! head                                    highest position ever reached, under which charter version
 //! certificates/SERIAL.pem                 what each member got
 //! documents/                              texts the charter names
 //! statements/                             decisions that wait for other admins, or for the registrar
@@ -15,8 +15,8 @@
 //!
 //! One decision is one replacement of `log.pem`, durable before `head` is raised and before anything leaves the
 //! folder. So a crash leaves the log with the decision or without it; `head` and `charter.pem` may lag (the next opening
-//! makes them what the log says), and `head` never leads, unless someone put an older log back, which is refused. The
-//! same command again goes on from there, and decides nothing twice.
+//! makes them what the log says), and `head` never leads, unless someone put an older log back, which is refused, or a
+//! charter newer than `head` knows cut the log back. The same command again goes on from there, and decides nothing twice.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -34,9 +34,9 @@ use crate::{
 };
 use anyhow::{Context as _, bail};
 use belfry_proto::{
-    id::{RosterVersion, Serial},
+    id::{Height, RosterVersion, Serial},
     schema::{LogFile, Record, Signed},
-    trust::{file as armour, log::verify_record, roster::Roster},
+    trust::{charter::Charter, file as armour, log::verify_record, roster::Roster},
 };
 
 /// An opened coalition folder; nobody else changes it while this lives.
@@ -192,14 +192,24 @@ impl Folder {
         self.dir.join("head")
     }
 
-    fn write_head(&self) -> anyhow::Result<()> {
+    fn head_line(&self) -> String {
         let RosterVersion { height, head } = self.roster.version();
-        Ok(file::write(
-            &self.head_path(),
-            format!("{height} {head}\n").as_bytes(),
-            Readers::All,
-            Existing::Replace,
-        )?)
+        format!("{height} {head} {}\n", self.roster.charter().version())
+    }
+
+    fn write_head(&self) -> anyhow::Result<()> {
+        let line = self.head_line();
+        Ok(file::write(&self.head_path(), line.as_bytes(), Readers::All, Existing::Replace)?)
+    }
+
+    /// Whether a charter that this `head` does not know yet put the log back to before it, or on another branch: a crash
+    /// came between log and head. An older log under the charter that `head` names is an older log all the same.
+    fn is_cut_back(&self, kept: RosterVersion, version: Option<u64>) -> bool {
+        let newer = |version| {
+            let later = self.roster.charters().versions().filter(move |charter| charter.version() > version);
+            later.filter_map(Charter::pin).any(|pin| pin.height <= kept.height && self.roster.is_prefix(pin))
+        };
+        version.is_some_and(newer)
     }
 
     fn check_head(&self) -> anyhow::Result<()> {
@@ -208,9 +218,12 @@ impl Folder {
             "without it a lost end of the log would go unnoticed; if log.pem is certainly the newest, write its height \
              and head (`belfry coalition export` of a copy shows them) into it"
         })?;
-        let kept = parse_head(&text)
+        let (kept, version) = parse_head(&text)
             .with_context(|| format!("{}: expected a height and an entry id", path.display()))?;
         let now = self.roster.version();
+        if self.is_cut_back(kept, version) {
+            return self.write_head();
+        }
         if kept.height > now.height {
             refuse!(
                 "{} ends at entry {}, but this folder has been at entry {}: an older copy was put back; restore the \
@@ -228,7 +241,7 @@ impl Folder {
                 kept.head
             );
         }
-        if kept != now {
+        if text != self.head_line() {
             // A crash came between log and head.
             self.write_head()?;
         }
@@ -260,10 +273,11 @@ fn lock(dir: &Path) -> anyhow::Result<File> {
     }
 }
 
-fn parse_head(text: &str) -> Option<RosterVersion> {
-    let (height, head) = text.trim().split_once(' ')?;
-    Some(RosterVersion {
-        height: belfry_proto::id::Height::new(height.parse().ok()?),
-        head: head.parse().ok()?,
-    })
+/// Height and entry id, and the charter's version, which whoever writes the file by hand may leave out.
+fn parse_head(text: &str) -> Option<(RosterVersion, Option<u64>)> {
+    let mut words = text.split_whitespace();
+    let height = Height::new(words.next()?.parse().ok()?);
+    let head = words.next()?.parse().ok()?;
+    let version = words.next().map(str::parse).transpose().ok()?;
+    words.next().is_none().then_some((RosterVersion { height, head }, version))
 }

@@ -57,7 +57,8 @@ pub(in crate::cli) struct Sign {
 /// Order signed decisions into the log, as the registrar.
 ///
 /// Each is held to every rule again, all of them before the first goes in. One that the log overtook meanwhile is refused:
-/// it has to be decided anew. One that is in the log already stays as it is, and its certificate is written again.
+/// it has to be decided anew. One that is in the log already stays as it is, and its certificate is written again; where it
+/// has no effect there, that is said and refused.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Order {
     /// Statement files that enough admins signed, in the order they shall take effect
@@ -148,12 +149,26 @@ fn ordered(folder: &Folder, entry: Serial, statement: &Statement) -> anyhow::Res
     Ok(text)
 }
 
-/// The entry that ordered the statement in a file, if one did: a run that was interrupted is repeated as it was.
+/// The entry that ordered the statement in a file, if one did: a run that was interrupted is repeated as it was. One that
+/// took no effect, say because a new charter came first, is not done.
 fn ordered_before(folder: &Folder, path: &Path) -> anyhow::Result<Option<(Serial, Statement)>> {
     let signed = read(path, armour::read_statement)?;
     let id = hash::statement_id(folder.roster().coalition(), &signed.payload);
-    let entry = folder.roster().records().find(|record| record.statement.id == id);
-    Ok(entry.map(|record| (Serial::new(record.height.get()), record.statement.clone())))
+    let roster = folder.roster();
+    let void = |height| roster.voids().iter().find(|void| void.height == height);
+    let mut voids = Vec::new();
+    for record in roster.records().filter(|record| record.statement.id == id) {
+        match void(record.height) {
+            None => return Ok(Some((Serial::new(record.height.get()), record.statement.clone()))),
+            Some(void) => voids.push(void),
+        }
+    }
+    match voids.first() {
+        None => Ok(None),
+        Some(void) => Err(mended(void.reason.clone())).with_context(|| {
+            format!("{} is in the log as entry {}, and has no effect there", path.display(), void.height)
+        }),
+    }
 }
 
 /// A statement that holds to every rule and has every signature it needs.

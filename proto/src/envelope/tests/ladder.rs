@@ -409,6 +409,28 @@ fn once_the_charter_is_over_nothing_new_belongs_into_a_log_until_there_is_anothe
 }
 
 #[test]
+fn a_charter_that_ends_before_the_one_it_follows_ends_what_may_be_said() {
+    const OVER: u64 = 365 * DAY;
+    let mut coalition = Coalition::new();
+    let alice = coalition.issue(&Ask { not_after: 2 * OVER, ..Ask::publisher(1) });
+    let roster = coalition.version();
+    let (one, _) = alice.first(&payload_bytes(), CIDR, roster, at(OVER - 1));
+    let (late, _) = alice.next(&payload_bytes(), position_after(&one), roster, at(OVER));
+    let code = |bytes: &[u8], coalition: &Coalition| code(bytes, &coalition.roster, sync(OVER + 1));
+    assert_eq!(code(late.bytes(), &coalition), ACCEPT);
+    // Version 1 would have run for nine years more.
+    coalition.next_charter(300, |next| next.expires = at(OVER).as_micros());
+    assert_eq!(code(one.bytes(), &coalition), ACCEPT);
+    assert_eq!(code(late.bytes(), &coalition), ("not-a-publisher", Verdict::Ignore));
+    // A member that stands above its pin is held to it no less.
+    coalition.issue(&Ask::publisher(2));
+    let (above, _) = alice.next(&payload_bytes(), position_after(&one), coalition.version(), at(OVER));
+    assert_eq!(code(above.bytes(), &coalition), ("not-a-publisher", Verdict::Ignore));
+    coalition.next_charter(OVER, |next| next.expires = at(2 * OVER).as_micros());
+    assert_eq!(code(above.bytes(), &coalition), ACCEPT);
+}
+
+#[test]
 fn a_suspended_key_publishes_again_only_in_a_new_log() {
     let mut coalition = Coalition::new();
     let alice = coalition.issue(&Ask::publisher(1));

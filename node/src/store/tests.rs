@@ -613,12 +613,12 @@ fn where_one_of_many_flushes_fails_no_later_one_leaves_a_hole() {
         store.prepare(Change::Flushed { publication, envelopes: vec![envelope(at)] })
     };
     let together = vec![flush(1, 1), flush(2, 2), flush(9, 3), flush(3, 4), flush(4, 5)];
-    let answers = store.enqueue_blocking(together).unwrap();
+    let answers = futures::executor::block_on(store.enqueue(together)).unwrap();
     let answers = futures::executor::block_on(answers.durable()).unwrap();
     assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false, false, false]);
     assert_eq!(store.queued(10).unwrap(), [3, 4].map(|n| PublicationId::new([n; 16])));
     assert_eq!(store.logs(GROUP).unwrap()[0].top, Sequence::new(2));
-    let answers = store.enqueue_blocking(vec![flush(3, 3), flush(4, 4)]).unwrap();
+    let answers = futures::executor::block_on(store.enqueue(vec![flush(3, 3), flush(4, 4)])).unwrap();
     assert!(futures::executor::block_on(answers.durable()).unwrap().iter().all(Result::is_ok));
 }
 

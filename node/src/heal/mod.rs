@@ -211,20 +211,23 @@ fn heal_at(
     let made =
         watch::room(path, &means.space).and_then(|()| make(now, path, &salvage, enrolment, means, progress));
     drop(salvage);
-    let report = match made {
-        Ok(report) => report,
-        Err(error) => {
+    let replaced = made.and_then(|report| {
+        // Before the renames: should one of them fail, the damage is met again.
+        watch::unnote(path)?;
+        store::replace(path)?;
+        Ok(report)
+    });
+    match &replaced {
+        Ok(report) => report.write(&aside),
+        // Between the renames it is all there is.
+        Err(_) if !path.exists() => {}
+        Err(_) => {
             if let Err(left) = unstage(path) {
                 tracing::warn!("{left}");
             }
-            return Err(error);
         }
-    };
-    // Before the renames: should one of them fail, the damage is met again.
-    watch::unnote(path)?;
-    store::replace(path)?;
-    report.write(&aside);
-    Ok(report)
+    }
+    replaced
 }
 
 fn unstage(path: &Path) -> Result<(), HealError> {

@@ -1,7 +1,9 @@
 //! `belfry store …`: looking at, healing and tidying the database of a stopped node.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
+use anyhow::Context as _;
+use belfry_proto::trust::file as armour;
 use clap::{Args, Subcommand};
 
 use super::{
@@ -12,7 +14,11 @@ use crate::{
     backup::STORE,
     config::Config,
     heal,
-    keys::{self, Enrolment},
+    keys::{
+        self, Enrolment,
+        enrolment::{certified, read},
+    },
+    space::{FileSystemOf, Space},
     store::{Owner, Salvage, Store},
 };
 
@@ -36,9 +42,14 @@ pub(super) struct Check {
 ///
 /// A running node that meets damage does this by itself, once. What reads is kept and verified again; messages that do not
 /// are missing afterwards, and come back from other nodes. Says what is lost for good: a backup may have it. Takes as
-/// much free space as the store, and remove store.damaged yourself when you have looked at the disk.
+/// much free space as the store. Where entries of the admin log are lost it refuses and asks for the newest log. Delete
+/// store.damaged yourself when you have checked what was healed: it keeps also what is withdrawn or erased since.
 #[derive(Debug, Args)]
 pub(super) struct Heal {
+    /// The newest admin log, from `belfry export-log` at another member or `belfry coalition export`, for entries that
+    /// this node lost
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
     #[command(flatten)]
     at: At,
 }
@@ -67,7 +78,15 @@ impl Command {
             }
             Self::Heal(healing) => {
                 let (enrolment, path) = healing.at.enrolment(global)?;
-                let report = heal::heal(&path, &enrolment, output::progress)?;
+                let log = healing.log.as_ref().map(|file| read(file, armour::read_log)).transpose()?;
+                if let (Some(log), Some(file)) = (&log, &healing.log) {
+                    certified(enrolment.coalition(), log, &enrolment.record)
+                        .with_context(|| file.display().to_string())?;
+                }
+                let folder = path.parent().unwrap_or(&path);
+                let space = Space::new(0, Arc::new(FileSystemOf::new(folder)));
+                let means = heal::Means { log: log.as_ref(), space };
+                let report = heal::heal(&path, &enrolment, &means, output::progress)?;
                 output::progress("");
                 Ok(output::print(&(report.lines().join("\n") + "\n"))?)
             }

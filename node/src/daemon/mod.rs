@@ -50,7 +50,7 @@ use crate::{
     roster::LiveRoster,
     sources::Sources,
     space::{FileSystemOf, Probe, Space},
-    store::{self, Store},
+    store::Store,
     sync::{self, Sync},
     tasks::{Fault, Tasks},
 };
@@ -214,7 +214,7 @@ async fn run_once(enrolment: Enrolment, settings: Settings) -> anyhow::Result<Op
         _ = terminate.recv() => None,
     };
     tracing::info!("stopping");
-    if fault.is_some() {
+    if fault.is_some() && !heal::is_noted(&store) {
         // Of a failed write, what watches for damage may not have heard yet.
         heal::note_met(&daemon.store, &store);
     }
@@ -283,7 +283,7 @@ impl Daemon {
         let (opening, enrolment) = (path.clone(), Arc::new(enrolment));
         let of = Arc::clone(&enrolment);
         let store = tokio::task::spawn_blocking(move || {
-            let store = match heal::open(&opening, &of) {
+            let store = match heal::open(&opening, &of, &watched) {
                 Err(HealError::Open(error)) => return Err(error.into()),
                 opened => opened?,
             };
@@ -291,12 +291,18 @@ impl Daemon {
             anyhow::Ok(store.with_space(watched))
         })
         .await??;
+        let unhealed = heal::unhealed(&path);
         let wired = Self::wire(store.clone(), &path, &enrolment, settings).await;
         if wired.is_err() {
             // Where what it needs does not read, the next start heals.
             heal::note_met(&store, &path);
         }
-        wired
+        match unhealed {
+            Some(why) => {
+                wired.with_context(|| format!("the store is damaged and could not be healed: {why}"))
+            }
+            None => wired,
+        }
     }
 
     async fn wire(
@@ -461,7 +467,7 @@ impl Daemon {
         let status = ports::Status {
             identity: Arc::clone(&identity),
             store: store.clone(),
-            damaged: store::aside(path),
+            kept_in: path.to_owned(),
             network: network.clone(),
             roster: roster.clone(),
             hellos,

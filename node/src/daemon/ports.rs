@@ -21,7 +21,7 @@ use crate::{
         Publish, SourceRefusal, SourceStatus,
     },
     backup::{BackupError, Backups},
-    clock, config,
+    clock, config, heal,
     hooks::{self, HookReport, Hooks},
     identity::Identity,
     membership::{Freshness, Hellos, Import, LogWatch},
@@ -36,7 +36,7 @@ use crate::{
     query::lists::Lists,
     roster::LiveRoster,
     sources::{SourceReport, Sources},
-    store::Store,
+    store::{self, Store},
     sync::{self, GroupProgress, Progress, Report},
 };
 
@@ -100,8 +100,8 @@ impl WarningLists for Known {
 pub(super) struct Status {
     pub(super) identity: Arc<Identity>,
     pub(super) store: Store,
-    /// Where a healed store leaves what it was.
-    pub(super) damaged: PathBuf,
+    /// The store's folder.
+    pub(super) kept_in: PathBuf,
     pub(super) network: Network,
     pub(super) roster: LiveRoster,
     pub(super) hellos: watch::Receiver<Hellos>,
@@ -186,11 +186,17 @@ impl Status {
                 "The store is damaged: {damage}. Run `belfry store heal` with this node stopped."
             ));
         }
-        if self.damaged.exists() {
+        if let Some(why) = heal::unhealed(&self.kept_in) {
+            warnings
+                .push(format!("The store is damaged and could not be healed, and is used as it is: {why}."));
+        }
+        let damaged = store::aside(&self.kept_in);
+        if damaged.exists() {
             warnings.push(format!(
-                "The store was healed; what it was is kept in {}, with HEALED.txt about it. Remove that folder once you \
-                 have looked at the disk: until then nothing is healed again.",
-                self.damaged.display()
+                "The store was healed; what it was is kept in {}, with HEALED.txt about it. Delete that folder once you \
+                 have looked at the disk and checked what was healed: it keeps also what is withdrawn or erased since, and \
+                 until it is gone nothing is healed again.",
+                damaged.display()
             ));
         }
         if !self.store.is_writable() {

@@ -13,36 +13,42 @@
 //! the states of logs are made from the messages again. So a flipped bit can make something missing, never something
 //! wrong. The price is the time of one pass over all messages and the room for a second store.
 //!
+//! Only of the admin log nothing may be missing: a node that forgot a revocation admits again who was revoked. A log that
+//! does not reach what the old store had is the operator's to give, and a heal that fails changes nothing.
+//!
 //! Its numbers are its own again: like a restored backup, a healed store goes on with none of the logs it holds.
 
+mod judge;
 mod log;
 mod report;
 #[cfg(test)]
 mod tests;
 mod watch;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use belfry_proto::{
-    envelope::{self, Admission, AdmitError, Admitted, AttributeError, Decoded, Origin},
-    id::{GroupId, LogId, Sequence},
+    id::{GroupId, Height, LogId, MessageId, Sequence},
+    schema::LogFile,
     time::Timestamp,
-    trust::roster::Roster,
-    verdict::Judged,
 };
 use futures::executor::block_on;
 
+use self::{
+    judge::{Fate, Judge},
+    log::{Folded, Sources},
+};
 pub use self::{
     report::{Gap, Report},
-    watch::{is_noted, note_met, notice, scrub},
+    watch::{is_noted, note_met, notice, scrub, unhealed},
 };
 use crate::{
     clock,
     keys::{Enrolment, file::FileError},
-    rows,
+    space::Space,
     store::{
-        self, Change, EnvelopeRow, MessageState, OpenError, Owner, ParkRow, Parker, Prepared, ReadError,
-        Salvage, Salvaged, Store, WriteError,
+        self, Change, Committed, MessageRow, OpenError, Owner, Prepared, ReadError, Salvage, Store,
+        WriteError,
     },
 };
 
@@ -63,6 +69,48 @@ pub enum HealError {
         /// What was kept.
         path: std::path::PathBuf,
     },
+    /// Revocations would be forgotten.
+    #[error(
+        "the admin log reads up to entry {have}, and it went to {} at least: with less of it, whom the coalition revoked would \
+         be admitted again. Get the newest log (`belfry export-log` at another member, `belfry coalition export` at the \
+         registrar) and run `belfry store heal --log FILE`", had.get().max(have.get().saturating_add(1))
+    )]
+    Log {
+        /// Entries that read.
+        have: Height,
+        /// What is known of how many there were.
+        had: Height,
+    },
+    /// A charter that was replaced would be in force again.
+    #[error(
+        "charters read up to version {have}, and there may have been later ones: get the newest log (`belfry export-log` at \
+         another member, `belfry coalition export` at the registrar) and run `belfry store heal --log FILE`"
+    )]
+    Charters {
+        /// The last that reads.
+        have: u64,
+    },
+    /// Messages would be thrown away because the clock is behind.
+    #[error(
+        "{message} was written {ahead:?} after now, by this machine's clock: set the clock, then heal again"
+    )]
+    Clock {
+        /// The message.
+        message: MessageId,
+        /// By how much.
+        ahead: Duration,
+    },
+    /// No room for a second store.
+    #[error(
+        "healing needs {needed} MiB of free space for a second store, there are {free}: make room, then restart the node or run \
+         `belfry store heal`"
+    )]
+    Room {
+        /// MiB free.
+        free: u64,
+        /// MiB needed.
+        needed: u64,
+    },
     /// The old one or the new one does not open.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -80,11 +128,28 @@ pub enum HealError {
     File(#[from] FileError),
 }
 
-/// Opens the store of a node, healed first if damage was noted or if it does not open for it.
+/// What a heal is given.
+#[derive(Clone, Debug)]
+pub struct Means<'a> {
+    /// The newest admin log, in the word of whoever gives it; what of it the store lost is taken from here.
+    pub log: Option<&'a LogFile>,
+    /// Room on the file system.
+    pub space: Space,
+}
+
+impl Default for Means<'_> {
+    /// No log, all the room.
+    fn default() -> Self {
+        Self { log: None, space: Space::unlimited() }
+    }
+}
+
+/// Opens the store of a node, healed first if damage was noted or if it does not open for it. One that cannot be healed
+/// and opens is opened as it is: a node that does not run helps nobody, and what does not read is an error of whoever reads.
 ///
 /// # Errors
 /// [`HealError`]; the store is then as it was.
-pub fn open(path: &Path, enrolment: &Enrolment) -> Result<Store, HealError> {
+pub fn open(path: &Path, enrolment: &Enrolment, space: &Space) -> Result<Store, HealError> {
     let owner = owner(enrolment);
     if !is_noted(path) {
         match Store::open(path, owner, &enrolment.keys.store) {
@@ -94,11 +159,21 @@ pub fn open(path: &Path, enrolment: &Enrolment) -> Result<Store, HealError> {
             opened => return Ok(opened?),
         }
     }
-    let report = heal(path, enrolment, |text| tracing::info!("healing the store: {text}"))?;
-    for line in report.lines() {
-        tracing::warn!("healed: {line}");
+    let means = Means { log: None, space: space.clone() };
+    match heal(path, enrolment, &means, |text| tracing::info!("healing the store: {text}")) {
+        Ok(report) => {
+            report.lines().iter().for_each(|line| tracing::warn!("healed: {line}"));
+            Ok(Store::open(path, owner, &enrolment.keys.store)?)
+        }
+        Err(error) => match Store::open(path, owner, &enrolment.keys.store) {
+            Ok(store) => {
+                tracing::error!("the store is damaged and not healed, and used as it is: {error}");
+                watch::note_failed(path, &error);
+                Ok(store)
+            }
+            Err(_) => Err(error),
+        },
     }
-    Ok(Store::open(path, owner, &enrolment.keys.store)?)
 }
 
 /// Whose store it is.
@@ -110,45 +185,85 @@ fn owner(enrolment: &Enrolment) -> Owner {
 ///
 /// # Errors
 /// [`HealError`]; the store is then as it was.
-pub fn heal(path: &Path, enrolment: &Enrolment, progress: impl Fn(&str)) -> Result<Report, HealError> {
-    let (aside, staging, owner) = (store::aside(path), store::staging(path), owner(enrolment));
-    if aside.exists() {
+pub fn heal(
+    path: &Path,
+    enrolment: &Enrolment,
+    means: &Means<'_>,
+    progress: impl Fn(&str),
+) -> Result<Report, HealError> {
+    heal_at(clock::now(), path, enrolment, means, progress)
+}
+
+fn heal_at(
+    now: Timestamp,
+    path: &Path,
+    enrolment: &Enrolment,
+    means: &Means<'_>,
+    progress: impl Fn(&str),
+) -> Result<Report, HealError> {
+    let aside = store::aside(path);
+    if aside.try_exists().map_err(|source| FileError::Io { path: aside.clone(), source })? {
         return Err(HealError::Again { path: aside });
     }
-    let master = &enrolment.keys.store;
-    let salvage = Salvage::open(path, owner, master)?;
+    let salvage = Salvage::open(path, owner(enrolment), &enrolment.keys.store)?;
     // Of an attempt that a crash cut short.
+    unstage(path)?;
+    let made =
+        watch::room(path, &means.space).and_then(|()| make(now, path, &salvage, enrolment, means, progress));
+    drop(salvage);
+    let replaced = made.and_then(|report| {
+        // Before the renames: should one of them fail, the damage is met again.
+        watch::unnote(path)?;
+        store::replace(path)?;
+        Ok(report)
+    });
+    match &replaced {
+        Ok(report) => report.write(&aside),
+        // Between the renames it is all there is.
+        Err(_) if !path.exists() => {}
+        Err(_) => {
+            if let Err(left) = unstage(path) {
+                tracing::warn!("{left}");
+            }
+        }
+    }
+    replaced
+}
+
+fn unstage(path: &Path) -> Result<(), HealError> {
+    let staging = store::staging(path);
     match std::fs::remove_dir_all(&staging) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(FileError::Io { path: staging, source: error }.into());
+            Err(FileError::Io { path: staging, source: error }.into())
         }
-        _ => {}
+        _ => Ok(()),
     }
+}
+
+/// Makes the new store beside the old one.
+fn make(
+    now: Timestamp,
+    path: &Path,
+    salvage: &Salvage,
+    enrolment: &Enrolment,
+    means: &Means<'_>,
+    progress: impl Fn(&str),
+) -> Result<Report, HealError> {
+    let (staging, owner, master) = (store::staging(path), owner(enrolment), &enrolment.keys.store);
     progress("keys, drafts and tokens");
     let carried = salvage.carry(&staging, owner, master)?;
     let new = Store::open(&staging, owner, master)?;
     progress("the admin log");
-    let roster = Arc::new(log::fold(&salvage, enrolment, &new)?);
+    let Folded { roster, is_proven } = Sources::of(salvage, enrolment, means.log).fold(&new)?;
     progress("messages");
-    let mut healing = Healing {
-        roster: &roster,
-        store: &new,
-        now: clock::now(),
-        report: Report::default(),
-        held: BTreeMap::new(),
-    };
-    healing.envelopes(&salvage, &progress)?;
+    let judge = Judge { roster: Arc::new(roster), is_proven, node: enrolment.node(), now };
+    let mut healing = Healing { judge, store: &new, report: Report::default(), held: BTreeMap::new() };
+    healing.envelopes(salvage, &progress)?;
     healing.weigh()?;
     let Healing { mut report, held, .. } = healing;
-    report.admin = (salvage.head().height, roster.version().height);
-    report.gaps = gaps(&salvage, held, enrolment);
+    report.gaps = gaps(salvage, held, enrolment);
     report.own(carried);
     salvage.derived().for_each(|lost| report.lost(&lost));
-    drop((new, salvage));
-    // Before the renames: should one of them fail, the damage is met again.
-    watch::unnote(path)?;
-    store::replace(path)?;
-    report.write(&aside);
     Ok(report)
 }
 
@@ -156,19 +271,10 @@ pub fn heal(path: &Path, enrolment: &Enrolment, progress: impl Fn(&str)) -> Resu
 type Held = BTreeMap<(GroupId, LogId), Vec<(Sequence, Sequence)>>;
 
 struct Healing<'a> {
-    roster: &'a Arc<Roster>,
+    judge: Judge,
     store: &'a Store,
-    now: Timestamp,
     report: Report,
     held: Held,
-}
-
-/// What becomes of a salvaged envelope.
-enum Fate {
-    Stored(Box<EnvelopeRow>),
-    /// It names more of the admin log than was salvaged.
-    Parked(ParkRow),
-    Refused(&'static str),
 }
 
 impl Healing<'_> {
@@ -182,20 +288,15 @@ impl Healing<'_> {
                     continue;
                 }
             };
-            let change = match fate(self.roster, &found, self.now) {
+            let change = match self.judge.fate(&found)? {
                 Fate::Stored(row) => Change::Envelope(row),
-                Fate::Parked(row) => {
-                    self.report.parked += 1;
-                    Change::Park(row)
-                }
+                Fate::Parked(row) => Change::Park(row),
                 Fate::Refused(code) => {
-                    self.report.refused(&found, code);
+                    self.report.refused(&found.row, code);
                     continue;
                 }
             };
-            self.report.messages += 1;
-            hold(&mut self.held, &found);
-            chunk.push(self.store.prepare(change));
+            chunk.push((self.store.prepare(change), found.row));
             if chunk.len() == CHUNK {
                 self.store(std::mem::take(&mut chunk))?;
                 if self.report.messages.is_multiple_of(CHUNK as u64 * 40) {
@@ -206,91 +307,41 @@ impl Healing<'_> {
         self.store(chunk)
     }
 
-    fn store(&self, chunk: Vec<Prepared>) -> Result<(), HealError> {
-        let answers = block_on(async { self.store.enqueue(chunk).await?.durable().await })?;
-        answers.into_iter().try_for_each(|answer| answer.map(drop))?;
+    fn store(&mut self, chunk: Vec<(Prepared, MessageRow)>) -> Result<(), HealError> {
+        let (changes, rows): (Vec<_>, Vec<_>) = chunk.into_iter().unzip();
+        let answers = block_on(async { self.store.enqueue(changes).await?.durable().await })?;
+        for (answer, row) in answers.into_iter().zip(rows) {
+            match answer? {
+                Committed::Stored { .. } | Committed::Fork { .. } | Committed::Duplicate => {
+                    self.report.messages += 1;
+                    hold(&mut self.held, &row);
+                }
+                // What is parked may have to go for others; it counts as missing.
+                Committed::Done => self.report.parked += 1,
+                Committed::TooManyLogs => self.report.refused(&row, "too-many-logs"),
+                Committed::Outdated | Committed::More | Committed::Reweighed { .. } => {
+                    self.report.refused(&row, "not-stored");
+                }
+            }
+        }
         Ok(())
     }
 
     /// Has withdrawals take effect before anything is opened: what they took away is not shown for a moment.
     fn weigh(&self) -> Result<(), HealError> {
         loop {
-            let work = self.store.to_reweigh(self.now, WEIGHED)?;
+            let work = self.store.to_reweigh(self.judge.now, WEIGHED)?;
             if work.is_empty() {
                 return Ok(());
             }
-            self.store.commit_blocking(Change::Reweigh { work, now: self.now })?;
+            self.store.commit_blocking(Change::Reweigh { work, now: self.judge.now })?;
         }
-    }
-}
-
-/// Puts an envelope through the whole ladder: what the old store said of it is not believed. It is opened later, by
-/// whoever opens what stands again.
-fn fate(roster: &Arc<Roster>, found: &Salvaged, now: Timestamp) -> Fate {
-    let decoded = match envelope::decode(&found.bytes) {
-        Ok(decoded) => decoded,
-        Err(error) => return Fate::Refused(error.code()),
-    };
-    let claimed = decoded.clone();
-    let attributed = match decoded.attribute(roster) {
-        Ok(attributed) => attributed,
-        Err(AttributeError::AheadOfRoster { .. }) => return ahead(roster, claimed, found),
-        Err(error) => return Fate::Refused(error.code()),
-    };
-    let verified = match attributed.verify() {
-        Ok(verified) => verified,
-        Err(error) => return Fate::Refused(error.code()),
-    };
-    let (received, height) = (found.row.received, roster.version().height);
-    let admission = Admission { origin: Origin::Sync, now, skew: roster.charter().clock_skew() };
-    let row = match verified.admit(roster, admission) {
-        Ok(admitted) => admitted_row(roster, &admitted, received, now),
-        Err(AdmitError::Quarantined(beyond)) => {
-            let (header, id) = (beyond.header(), beyond.message_id());
-            rows::hidden(header, id, beyond.bytes(), !beyond.lacks_body(), received, height)
-        }
-        Err(error) => return Fate::Refused(error.code()),
-    };
-    let withdraws = rows::withdraws(roster, row.id, claimed.header(), received);
-    Fate::Stored(Box::new(EnvelopeRow { withdraws, ..row }))
-}
-
-fn admitted_row(roster: &Roster, admitted: &Admitted, received: Timestamp, now: Timestamp) -> EnvelopeRow {
-    let (header, id, height) = (admitted.header(), admitted.message_id(), roster.version().height);
-    let is_whole = !admitted.lacks_body();
-    if admitted.is_in_closed_log() {
-        let row = rows::hidden(header, id, admitted.bytes(), is_whole, received, height);
-        return EnvelopeRow { is_cut_point: !admitted.is_below_cut(), is_listed: true, ..row };
-    }
-    let row = rows::envelope(header, id, admitted.bytes(), is_whole, MessageState::Sealed, received, height);
-    match (is_whole, header.key_id()) {
-        (false, _) => {
-            let (state, reason) = rows::bare(header, roster, now);
-            EnvelopeRow { state, reason, ..row }
-        }
-        (true, Some(_)) => EnvelopeRow { opens_later: true, ..row },
-        // A withdrawal: nothing opens.
-        (true, None) => EnvelopeRow { state: MessageState::Closed, ..row },
-    }
-}
-
-fn ahead(roster: &Roster, decoded: Decoded, found: &Salvaged) -> Fate {
-    match decoded.is_signed_by_known(roster) {
-        Some(true) => Fate::Parked(ParkRow {
-            id: decoded.message_id(),
-            parker: Parker::Author(decoded.header().member),
-            // From now on: the admin log has the usual time to come.
-            received: clock::now(),
-            bytes: found.bytes.clone(),
-        }),
-        Some(false) => Fate::Refused("bad-signature"),
-        None => Fate::Refused("ahead-of-roster"),
     }
 }
 
 /// Envelopes come in the order of their places, but for second ones, which come first.
-fn hold(held: &mut Held, found: &Salvaged) {
-    let (row, stretches) = (&found.row, held.entry((found.row.group, found.row.log)).or_default());
+fn hold(held: &mut Held, row: &MessageRow) {
+    let stretches = held.entry((row.group, row.log)).or_default();
     match stretches.last_mut() {
         Some((_, last)) if last.get() + 1 == row.sequence.get() => *last = row.sequence,
         _ => stretches.push((row.sequence, row.sequence)),

@@ -2,22 +2,26 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use belfry_proto::id::{GroupId, Height, LogId, Sequence};
+use belfry_proto::id::{GroupId, LogId, Sequence};
 
 use crate::{
     keys::file::{self, Existing, Readers},
-    store::{Carried, Lost, Salvaged},
+    store::{Carried, Lost, MessageRow},
 };
 
 /// Damaged stretches named; beyond it they are only counted.
 const NAMED: usize = 100;
+
+/// What is to become of the damaged store.
+const DELETE: &str = "Delete this folder once you have checked what was healed: it keeps, sealed, also what is withdrawn or runs out \
+                      of its retention from now on, and until it is gone nothing is healed by itself again.";
 
 /// What was damaged, and what became of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Messages that were sound and are stored again.
     pub messages: u64,
-    /// Of them, those that wait for more of the admin log.
+    /// Messages that name entries of the admin log which a charter has cut away since, and wait beside.
     pub parked: u64,
     /// Damaged stretches and rows, the first hundred, in words.
     pub damaged: Vec<String>,
@@ -25,8 +29,6 @@ pub struct Report {
     pub damages: u64,
     /// Places in logs that are empty now, to be fetched.
     pub gaps: Vec<Gap>,
-    /// Height of the admin log before, and now.
-    pub admin: (Height, Height),
     /// Rows of this node's own that are gone, by column.
     pub gone: BTreeMap<&'static str, u64>,
 }
@@ -59,8 +61,7 @@ impl Report {
         self.name(format!("{}, at or behind {behind}: {}", lost.column, lost.error));
     }
 
-    pub(super) fn refused(&mut self, found: &Salvaged, code: &str) {
-        let row = &found.row;
+    pub(super) fn refused(&mut self, row: &MessageRow, code: &str) {
         self.name(format!(
             "the message at place {} of log {} in group {} does not pass: {code}",
             row.sequence, row.log, row.group
@@ -87,7 +88,10 @@ impl Report {
             self.messages
         ));
         if self.parked > 0 {
-            lines.push(format!("{} of them wait for entries of the admin log that were lost", self.parked));
+            lines.push(format!(
+                "{} messages name entries that the admin log no longer has; they wait, as far as there is room",
+                self.parked
+            ));
         }
         for gap in &self.gaps {
             let Gap { group, log, from, to, is_own } = gap;
@@ -97,12 +101,6 @@ impl Report {
                     "that log is this node's own: what no other node holds of it is lost, unless a backup has it".to_owned(),
                 );
             }
-        }
-        if self.admin.1 < self.admin.0 {
-            lines.push(format!(
-                "the admin log goes to {} now, it went to {}: the rest comes from other nodes, before anything is published",
-                self.admin.1, self.admin.0
-            ));
         }
         lines.extend(self.gone.iter().map(|(column, count)| {
             let mend = match *column {
@@ -121,7 +119,7 @@ impl Report {
 
     /// Leaves itself beside what it is about, for whoever looks later.
     pub(super) fn write(&self, folder: &Path) {
-        let text = self.lines().join("\n") + "\n";
+        let text = self.lines().join("\n") + "\n" + DELETE + "\n";
         let path = folder.join("HEALED.txt");
         if let Err(error) = file::write(&path, text.as_bytes(), Readers::Owner, Existing::Replace) {
             tracing::warn!("{}: {error}", path.display());

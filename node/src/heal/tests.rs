@@ -7,6 +7,7 @@ use belfry_proto::{
     envelope::{ContentKey, Decoded},
     id::{MessageId, PublicationId},
     schema::{Audience, LogFile, Tlp},
+    trust::roster::Roster,
 };
 use rand::{RngExt as _, SeedableRng as _};
 use tempfile::TempDir;
@@ -15,7 +16,9 @@ use super::*;
 use crate::{
     backup::STORE,
     keys::MemberKeys,
-    store::{DraftRow, DraftState, KeyRow, PageQuery, TokenRow},
+    rows,
+    space::Probe,
+    store::{DraftRow, DraftState, EnvelopeRow, KeyRow, MessageState, PageQuery, TokenRow},
     testing::{CIDR, Coalition, Seat},
 };
 
@@ -40,7 +43,11 @@ fn enrolment(coalition: &Coalition, seat: &Seat) -> Enrolment {
         },
         certificate: roster.certificate(seat.identity.serial).unwrap().clone(),
         record: seat.identity.record.clone(),
-        log: LogFile { charters: roster.charters().signed().to_vec(), ..LogFile::default() },
+        log: LogFile {
+            charters: roster.charters().signed().to_vec(),
+            records: roster.records().map(|found| found.record.clone()).collect(),
+            ..LogFile::default()
+        },
         roster,
     }
 }
@@ -101,7 +108,7 @@ impl Node {
     }
 
     fn open(&self) -> Result<Store, HealError> {
-        open(&self.path(), &self.enrolment)
+        open(&self.path(), &self.enrolment, &Space::unlimited())
     }
 
     /// Stores and opens what it lacks, as from a peer.
@@ -201,13 +208,13 @@ fn a_flipped_bit_in_a_message_is_met_named_and_healed_and_the_rest_is_untouched(
     assert!(note_met(&store, &node.path()), "noted for the next start");
     drop(store);
 
-    let report = heal(&node.path(), &node.enrolment, |_| {}).unwrap();
+    let report = heal(&node.path(), &node.enrolment, &Means::default(), |_| {}).unwrap();
     assert!(report.damages > 0 && report.damaged[0].contains("envelopes"), "{report:?}");
     assert!(report.gaps.iter().all(|gap| gap.log == node.log() && !gap.is_own));
     let is_missing = |n: u64| report.gaps.iter().any(|gap| (gap.from.get()..=gap.to.get()).contains(&n));
     assert!(is_missing(5) && !is_missing(1) && !is_missing(MESSAGES as u64), "{:?}", report.gaps);
     let told = fs::read_to_string(store::aside(&node.path()).join("HEALED.txt")).unwrap();
-    assert!(told.contains("asked of other nodes"), "{told}");
+    assert!(told.contains("asked of other nodes") && told.contains("Delete this folder"), "{told}");
 
     let store = node.open().unwrap();
     assert!(!meets_damage(&store));
@@ -229,6 +236,166 @@ fn a_flipped_bit_in_a_message_is_met_named_and_healed_and_the_rest_is_untouched(
     assert_eq!(node.holds(&store).len(), MESSAGES);
 }
 
+/// As after joining: the file given then ends with the node's own certificate, and more was decided since.
+fn joined_early() -> (Node, LogFile) {
+    let mut node = Node::new();
+    let newest = node.enrolment.log.clone();
+    node.enrolment.log.records.truncate(1);
+    assert!(newest.records.len() > 1);
+    (node, newest)
+}
+
+fn is_untouched(node: &Node) {
+    assert!(!store::aside(&node.path()).exists() && !store::staging(&node.path()).exists());
+    assert!(node.path().exists());
+}
+
+#[test]
+fn an_admin_log_that_does_not_reach_the_old_head_is_not_put_in_force_and_can_be_given() {
+    let (node, newest) = joined_early();
+    let store = node.open().unwrap();
+    let head = store.head().unwrap();
+    store.damage_row("records", &head.height.get().to_be_bytes());
+    drop(store);
+    let error = heal(&node.path(), &node.enrolment, &Means::default(), |_| {}).unwrap_err();
+    assert!(
+        matches!(error, HealError::Log { have, had } if had == head.height && have < had),
+        "a revocation would be forgotten: {error}"
+    );
+    assert!(error.to_string().contains("belfry store heal --log FILE"), "{error}");
+    is_untouched(&node);
+
+    let means = Means { log: Some(&newest), ..Means::default() };
+    heal(&node.path(), &node.enrolment, &means, |_| {}).unwrap();
+    let store = node.open().unwrap();
+    assert_eq!(store.head().unwrap(), head);
+    assert_eq!(node.holds(&store).len(), MESSAGES);
+}
+
+#[test]
+fn a_head_that_does_not_read_is_replaced_only_where_it_is_shown_how_far_the_log_went() {
+    let (node, newest) = joined_early();
+    let store = node.open().unwrap();
+    store.damage_value("meta", b"admin-head");
+    drop(store);
+    let damaged = node.copy();
+    let salvage = |node: &Node| {
+        Salvage::open(&node.path(), owner(&node.enrolment), &node.enrolment.keys.store).unwrap()
+    };
+    let scratch = TempDir::new().unwrap();
+    let new = Store::open(scratch.path(), owner(&node.enrolment), &node.enrolment.keys.store).unwrap();
+    let folded = Sources::of(&salvage(&node), &node.enrolment, None).fold(&new).unwrap();
+    assert_eq!(folded.roster.version(), node.enrolment.roster.version());
+    assert!(!folded.is_proven);
+
+    let found = salvage(&damaged);
+    let mut sources = Sources::of(&found, &damaged.enrolment, None);
+    sources.lose_records();
+    assert!(matches!(sources.fold(&new), Err(HealError::Log { .. })));
+    let mut sources = Sources::of(&found, &damaged.enrolment, Some(&newest));
+    sources.lose_records();
+    assert_eq!(sources.fold(&new).unwrap().roster.version(), node.enrolment.roster.version());
+}
+
+#[test]
+fn messages_that_name_a_later_admin_log_show_that_it_is_too_short() {
+    let (node, _) = joined_early();
+    let master = &node.enrolment.keys.store;
+    let salvage = Salvage::open(&node.path(), owner(&node.enrolment), master).unwrap();
+    let found = salvage.envelopes().next().unwrap().unwrap();
+    let charters = node.enrolment.roster.charters().clone();
+    let judge = |is_proven| Judge {
+        roster: Arc::new(Roster::new(charters.clone())),
+        is_proven,
+        node: node.enrolment.node(),
+        now: clock::now(),
+    };
+    assert!(matches!(judge(false).fate(&found), Err(HealError::Log { .. })));
+    assert!(matches!(judge(true).fate(&found), Ok(Fate::Refused("ahead-of-roster"))));
+}
+
+#[test]
+fn a_clock_that_is_behind_throws_nothing_away() {
+    let node = Node::new();
+    let year = Duration::from_secs(365 * 24 * 3600);
+    let behind = clock::now().saturating_sub(year);
+    let salvage = Salvage::open(&node.path(), owner(&node.enrolment), &node.enrolment.keys.store).unwrap();
+    let mut found = salvage.envelopes().next().unwrap().unwrap();
+    found.row.received = behind;
+    let roster = Arc::new(node.enrolment.roster.clone());
+    let judge = Judge { roster, is_proven: true, node: node.enrolment.node(), now: behind };
+    assert!(matches!(judge.fate(&found), Err(HealError::Clock { .. })), "rather no heal than without it");
+    let author = node.enrolment.roster.certificate(node.messages[0].header().serial).unwrap().node;
+    assert!(
+        matches!(Judge { node: author, ..judge }.fate(&found), Ok(Fate::Stored(_))),
+        "it wrote it itself"
+    );
+    drop(salvage);
+
+    let report = heal_at(behind, &node.path(), &node.enrolment, &Means::default(), |_| {}).unwrap();
+    assert_eq!((report.messages, report.gaps.len()), (MESSAGES as u64, 0));
+    assert_eq!(node.holds(&node.open().unwrap()).len(), MESSAGES);
+}
+
+struct Free(u64);
+
+impl Probe for Free {
+    fn free(&self) -> std::io::Result<u64> {
+        Ok(self.0)
+    }
+}
+
+#[test]
+fn without_room_for_a_second_store_the_node_neither_stops_nor_heals_and_says_so() {
+    let node = Node::new();
+    let store = node.open().unwrap().with_space(Space::new(1 << 20, Arc::new(Free(1 << 20))));
+    store.damage_row("tokens", &[4; 8]);
+    assert!(meets_damage(&store));
+    assert!(!note_met(&store, &node.path()), "it would not come up again");
+    assert!(!is_noted(&node.path()));
+    drop(store);
+
+    let space = Space::new(0, Arc::new(Free(store::size(&node.path()) - 1)));
+    let means = Means { log: None, space };
+    let error = heal(&node.path(), &node.enrolment, &means, |_| {}).unwrap_err();
+    assert!(matches!(error, HealError::Room { .. }) && error.to_string().contains("make room"), "{error}");
+    is_untouched(&node);
+}
+
+#[test]
+fn a_store_that_cannot_be_healed_and_opens_is_used_and_does_not_stop_the_node_again() {
+    let (node, newest) = joined_early();
+    let store = node.open().unwrap();
+    let head = store.head().unwrap();
+    store.damage_row("records", &head.height.get().to_be_bytes());
+    store.damage_row("tokens", &[4; 8]);
+    assert!(meets_damage(&store) && note_met(&store, &node.path()));
+    drop(store);
+
+    let store = node.open().unwrap();
+    is_untouched(&node);
+    assert_eq!(node.holds(&store).len(), MESSAGES);
+    assert!(unhealed(&node.path()).unwrap().contains("--log FILE"));
+    assert!(meets_damage(&store) && !note_met(&store, &node.path()), "the next start would fail likewise");
+    drop(store);
+    let means = Means { log: Some(&newest), ..Means::default() };
+    heal(&node.path(), &node.enrolment, &means, |_| {}).unwrap();
+    assert_eq!(unhealed(&node.path()), None);
+}
+
+#[test]
+fn numbers_of_the_feed_never_go_back() {
+    let node = Node::new();
+    let store = node.open().unwrap();
+    let before = store.feed_bounds().unwrap().unwrap().1;
+    let hook = Change::Hook { name: "soar".into(), state: br#"{"position":7000}"#.to_vec() };
+    store.commit_blocking(hook).unwrap();
+    drop(store);
+    heal(&node.path(), &node.enrolment, &Means::default(), |_| {}).unwrap();
+    let after = node.open().unwrap().feed_bounds().unwrap().unwrap();
+    assert!(before < 7000 && after.0 > 7000, "{after:?}");
+}
+
 #[test]
 fn what_nobody_else_has_is_named_as_lost_with_the_mend() {
     let node = Node::new();
@@ -236,12 +403,12 @@ fn what_nobody_else_has_is_named_as_lost_with_the_mend() {
     store.damage_row("drafts", DRAFT.as_ref());
     store.damage_row("tokens", &[4; 8]);
     drop(store);
-    let report = heal(&node.path(), &node.enrolment, |_| {}).unwrap();
+    let report = heal(&node.path(), &node.enrolment, &Means::default(), |_| {}).unwrap();
     assert_eq!(report.gone, BTreeMap::from([("drafts", 1), ("tokens", 1)]));
     let lines = report.lines().join("\n");
     assert!(lines.contains("publish it again") && lines.contains("belfry token create"), "{lines}");
     assert!(report.gaps.is_empty());
-    let again = heal(&node.path(), &node.enrolment, |_| {}).unwrap_err();
+    let again = heal(&node.path(), &node.enrolment, &Means::default(), |_| {}).unwrap_err();
     assert!(matches!(again, HealError::Again { .. }), "a disk that does it twice is for a person to look at");
 }
 
@@ -290,6 +457,13 @@ fn a_byte_flipped_anywhere_makes_nothing_wrong() {
         let store = if met && note_met(&store, &copy.path()) {
             drop(store);
             match copy.open() {
+                Ok(store) if is_noted(&copy.path()) => {
+                    let why = unhealed(&copy.path()).unwrap();
+                    assert!(why.contains("--log FILE"), "{context}: {why}");
+                    assert!(store.head().is_err() || store.charters().is_err(), "{context}: {why}");
+                    refused += 1;
+                    continue;
+                }
                 Ok(store) => store,
                 Err(error) => panic!("{context}: not healed: {error}"),
             }

@@ -8,6 +8,7 @@ use std::{
 use super::HealError;
 use crate::{
     keys::file::{self, Existing, FileError, Readers},
+    space::Space,
     store::{self, Scrub, Scrubbed, Store},
 };
 
@@ -27,6 +28,34 @@ fn note(store: &Path) -> PathBuf {
 #[must_use]
 pub fn is_noted(store: &Path) -> bool {
     note(store).exists()
+}
+
+/// Why damage that was met waits still: while a node runs, that healing at its start failed.
+#[must_use]
+pub fn unhealed(store: &Path) -> Option<String> {
+    std::fs::read_to_string(note(store)).ok().map(|why| why.trim_end().to_owned())
+}
+
+/// Notes why healing failed, for whoever asks the node that runs on without.
+pub(super) fn note_failed(store: &Path, error: &HealError) {
+    if let Err(error) = write_note(store, &error.to_string()) {
+        tracing::warn!("that is not noted: {error}");
+    }
+}
+
+fn write_note(store: &Path, text: &str) -> Result<(), FileError> {
+    file::write(&note(store), format!("{text}\n").as_bytes(), Readers::Owner, Existing::Replace)
+}
+
+/// Whether there is room for a second store.
+pub(super) fn room(path: &Path, space: &Space) -> Result<(), HealError> {
+    space.look();
+    let (free, floor) = space.figures();
+    let needed = store::size(path).saturating_add(floor);
+    if free < needed {
+        return Err(HealError::Room { free: free >> 20, needed: (needed >> 20) + 1 });
+    }
+    Ok(())
 }
 
 pub(super) fn unnote(store: &Path) -> Result<(), HealError> {
@@ -54,8 +83,8 @@ pub async fn scrub(store: Store) {
     }
 }
 
-/// Waits until damage is met and notes it, so that the next start heals. Ends then: the node has to stop. Where a healed
-/// store is damaged again, that would help for a while only, and the node goes on with what reads.
+/// Waits until damage is met and notes it, so that the next start heals. Ends then: the node has to stop. Where
+/// the next start could not heal it, stopping would help nobody, and the node goes on with what reads.
 pub async fn notice(store: Store, path: PathBuf) {
     let met = store.damage().wait_for(Option::is_some).await.is_ok();
     if met && !note_met(&store, &path) {
@@ -71,10 +100,21 @@ pub fn note_met(store: &Store, path: &Path) -> bool {
         tracing::error!("the store is damaged again: {error}. {}", HealError::Again { path: kept });
         return false;
     }
-    tracing::error!("the store is damaged: {error}; stopping, to heal it at the next start");
-    let text = format!("{error}\n");
-    if let Err(error) = file::write(&note(path), text.as_bytes(), Readers::Owner, Existing::Replace) {
-        tracing::error!("that is not noted: {error}; run `belfry store heal`");
+    if let Some(why) = unhealed(path) {
+        tracing::error!("the store is damaged: {error}; healing it at this start failed: {why}");
+        return false;
     }
+    if let Err(room) = room(path, store.space()) {
+        tracing::error!("the store is damaged: {error}; this node goes on with what reads: {room}");
+        return false;
+    }
+    if let Err(failed) = write_note(path, &error.to_string()) {
+        tracing::error!(
+            "the store is damaged: {error}; that cannot be noted ({failed}), so this node goes on with what reads: stop it \
+             and run `belfry store heal`"
+        );
+        return false;
+    }
+    tracing::error!("the store is damaged: {error}; stopping, to heal it at the next start");
     true
 }

@@ -54,7 +54,7 @@ pub use check::{CheckedColumn, Health};
 pub use envelopes::{Counts, Served};
 pub use error::{OpenError, ReadError, WriteError};
 pub use frontiers::{GroupFrontier, HeldLog};
-pub use heal::{aside, replace, staging};
+pub use heal::{aside, replace, size, staging};
 pub use judged::ForkProof;
 pub use objects::{FeedPage, ObjectView, Page, PageQuery};
 pub use observables::{Entered, Looks, Most};
@@ -66,7 +66,7 @@ pub use rows::{
     HeldEntry, JudgedEnd, JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows,
     ParkRow, Reweigh, TokenRow, WithdrawalRow, Withdraws,
 };
-pub use salvage::{Carried, Lost, Salvage, Salvaged};
+pub use salvage::{Carried, Lost, Numbered, Salvage, Salvaged};
 pub use scrub::{Scrub, Scrubbed};
 pub use writer::{Answer, HandedIn, Pending, Prepared, Told};
 

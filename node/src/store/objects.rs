@@ -657,9 +657,7 @@ impl Store {
     /// # Errors
     /// [`ReadError`].
     pub fn disk_size(&self) -> Result<u64, ReadError> {
-        // Tables alone would say 0 for days: what is new lies in the write-ahead log.
-        let files = std::fs::read_dir(&self.db.path).map(Iterator::flatten);
-        Ok(files.map_or(0, |files| files.filter_map(|file| Some(file.metadata().ok()?.len())).sum()))
+        Ok(super::size(&self.db.path))
     }
 }
 

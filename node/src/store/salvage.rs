@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use belfry_proto::{
     crypto::secret::Secret,
-    id::{KeyId, MessageId, PublicationId, RosterVersion},
+    id::{GroupId, KeyId, MessageId, PublicationId, RosterVersion},
     schema::Signed,
 };
 use prost::Message;
@@ -32,6 +32,8 @@ use super::{
 
 /// Bytes of the longest key, and some.
 const WIDTH: usize = 112;
+/// What the feed's numbers are raised by: more than the rows of it that can have been lost.
+const FEED_STEP: u64 = 1 << 32;
 /// Rows carried over in one synced write.
 const BATCH: usize = 1024;
 
@@ -47,6 +49,23 @@ pub struct Salvaged {
     pub row: MessageRow,
     /// As it travelled.
     pub bytes: Vec<u8>,
+}
+
+/// What reads of a column whose keys are numbers.
+#[derive(Debug)]
+pub struct Numbered {
+    /// By number.
+    pub rows: BTreeMap<u64, Vec<u8>>,
+    /// Nothing of it is damaged, as far as is known.
+    pub is_whole: bool,
+}
+
+impl Numbered {
+    /// The highest number that reads; 0 if none does.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        self.rows.last_key_value().map_or(0, |(number, _)| *number)
+    }
 }
 
 /// A stretch of a column that does not read, or one row of it.
@@ -88,30 +107,41 @@ impl Salvage {
         check::all(&self.db, progress)
     }
 
-    /// The admin head as noted; the empty log if it does not read.
+    /// The admin head as noted, if it reads.
     #[must_use]
-    pub fn head(&self) -> RosterVersion {
-        read_head(self.db.get(Cf::Meta, HEAD_KEY).ok().flatten())
+    pub fn head(&self) -> Option<RosterVersion> {
+        let noted = self.db.get(Cf::Meta, HEAD_KEY).ok().flatten();
+        Some(read_head(noted)).filter(|head| *head != RosterVersion::EMPTY)
     }
 
     /// Charters that read, by version.
     #[must_use]
-    pub fn charters(&self) -> BTreeMap<u64, Vec<u8>> {
+    pub fn charters(&self) -> Numbered {
         self.numbered(Cf::Charters)
     }
 
     /// Records of the admin log that read, by height.
     #[must_use]
-    pub fn records(&self) -> BTreeMap<u64, Vec<u8>> {
+    pub fn records(&self) -> Numbered {
         self.numbered(Cf::Records)
     }
 
-    fn numbered(&self, cf: Cf) -> BTreeMap<u64, Vec<u8>> {
-        let rows = Past::of(&self.db, cf).filter_map(Result::ok);
-        rows.filter_map(|(key, value)| {
-            Some((u64::from_be_bytes(key.as_ref().try_into().ok()?), value.into_vec()))
-        })
-        .collect()
+    /// When each record came, by height: a second witness of how many there were.
+    #[must_use]
+    pub fn seen(&self) -> Numbered {
+        self.numbered(Cf::Seen)
+    }
+
+    fn numbered(&self, cf: Cf) -> Numbered {
+        let mut found = Numbered { rows: BTreeMap::new(), is_whole: true };
+        for row in Past::of(&self.db, cf) {
+            let numbered = row.ok().and_then(|(key, value)| {
+                Some((u64::from_be_bytes(key.as_ref().try_into().ok()?), value.into_vec()))
+            });
+            found.is_whole &= numbered.is_some();
+            found.rows.extend(numbered);
+        }
+        found
     }
 
     /// States of logs that read: how far each was held.
@@ -161,12 +191,22 @@ impl Salvage {
         for cf in OWNED {
             self.carry_column(&new, cf, &mut carried)?;
         }
-        // Numbers of the feed go on: what reads it by number has seen the lower ones.
-        let last = self.db.rocks.iterator_cf(self.db.cf(Cf::Feed), IteratorMode::End).next();
-        if let Some(Ok((key, value))) = last {
-            write(&new, vec![(Cf::Feed, key.into_vec(), value.into_vec())])?;
-        }
+        // Numbers of the feed go on: what reads it by number has seen the lower ones. The row names no object.
+        let first = self.last_fed().saturating_add(FEED_STEP).to_be_bytes().to_vec();
+        write(&new, vec![(Cf::Feed, first, columns::object(GroupId::new(0), 0))])?;
         Ok(carried)
+    }
+
+    /// The highest number of the feed that reads, in the feed itself or where a hook says how far it is.
+    fn last_fed(&self) -> u64 {
+        let fed = Past::of(&self.db, Cf::Feed).filter_map(Result::ok);
+        let numbers = fed.filter_map(|(key, _)| <[u8; 8]>::try_from(key.as_ref()).ok());
+        let feed = numbers.last().map_or(0, u64::from_be_bytes);
+        let rows = Past::of(&self.db, Cf::Meta).filter_map(Result::ok);
+        let hooks = rows.filter(|(key, _)| key.starts_with(HOOK_KEY)).filter_map(|(_, state)| {
+            serde_json::from_slice::<serde_json::Value>(&state).ok()?.get("position")?.as_u64()
+        });
+        hooks.fold(feed, u64::max)
     }
 
     fn carry_column(&self, new: &Db, cf: Cf, carried: &mut Carried) -> Result<(), OpenError> {

@@ -65,6 +65,13 @@ impl Store {
         self.db.rocks.put_cf(self.db.cf(cf), key, value).unwrap();
     }
 
+    /// Makes a value one that does not read.
+    pub(crate) fn damage_value(&self, column: &str, key: &[u8]) {
+        let cf = *Cf::ALL.iter().find(|cf| cf.name() == column).unwrap();
+        assert!(self.db.get(cf, key).unwrap().is_some());
+        self.db.rocks.put_cf(self.db.cf(cf), key, [0xff; 3]).unwrap();
+    }
+
     /// Makes every value of a column one that does not read.
     pub(crate) fn damage_column(&self, column: &str) {
         let cf = *Cf::ALL.iter().find(|cf| cf.name() == column).unwrap();

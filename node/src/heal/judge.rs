@@ -21,7 +21,7 @@ use crate::{
 pub(super) enum Fate {
     Stored(Box<EnvelopeRow>),
     /// It names more of the admin log than there is since a charter cut that back.
-    Parked(ParkRow),
+    Parked(Box<ParkRow>),
     Refused(&'static str),
 }
 
@@ -86,13 +86,13 @@ impl Judge {
             return Err(HealError::Log { have, had });
         }
         Ok(match decoded.is_signed_by_known(&self.roster) {
-            Some(true) => Fate::Parked(ParkRow {
+            Some(true) => Fate::Parked(Box::new(ParkRow {
                 id: decoded.message_id(),
                 parker: Parker::Author(decoded.header().member),
                 // From now on: the admin log has the usual time to come.
                 received: clock::now(),
                 bytes: found.bytes.clone(),
-            }),
+            })),
             Some(false) => Fate::Refused("bad-signature"),
             None => Fate::Refused("ahead-of-roster"),
         })

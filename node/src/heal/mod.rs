@@ -290,7 +290,7 @@ impl Healing<'_> {
             };
             let change = match self.judge.fate(&found)? {
                 Fate::Stored(row) => Change::Envelope(row),
-                Fate::Parked(row) => Change::Park(row),
+                Fate::Parked(row) => Change::Park(*row),
                 Fate::Refused(code) => {
                     self.report.refused(&found.row, code);
                     continue;

@@ -46,7 +46,6 @@ fn enrolment(coalition: &Coalition, seat: &Seat) -> Enrolment {
         log: LogFile {
             charters: roster.charters().signed().to_vec(),
             records: roster.records().map(|found| found.record.clone()).collect(),
-            ..LogFile::default()
         },
         roster,
     }

@@ -103,13 +103,21 @@ fn a_decision_that_stands_in_the_log_without_effect_is_not_said_to_be_done() {
     desk.ok(&[&["renew", "1", "--until", "2101-01-01", "--dir", "coalition"][..], &WITH].concat());
     let file = waiting(&desk, "coalition");
     desk.ok(&[&["sign", &file, "--dir", "second"][..], &WITH].concat());
-    // A charter that was made before it was ordered, and published after: it rules from the entry that it pins.
+    // A charter that was published elsewhere before it was ordered here: it rules from the entry that it pins.
+    desk.copy("coalition", "other");
     desk.draft("next.toml", &[("grant_delay_h = 24", "grant_delay_h = 48")]);
     desk.ok(&["charter", "make", "next.toml", "--out", "next.pem", "--dir", "coalition"]);
     desk.sign("next.pem", "coalition/keys/root.pem");
     let order = ["order", &file, "--dir", "coalition", "--passphrase-file", "passphrase"];
     assert!(desk.ok(&order).contains("renew"));
-    desk.ok(&["charter", "publish", "next.pem", "--dir", "coalition"]);
+    desk.ok(&["charter", "publish", "next.pem", "--dir", "other"]);
+    let log = |folder: &str| {
+        let text = fs::read_to_string(desk.path(folder).join("log.pem")).unwrap();
+        belfry_proto::trust::file::read_log(&text).unwrap()
+    };
+    let both = belfry_proto::schema::LogFile { charters: log("other").charters, ..log("coalition") };
+    fs::write(desk.path("both.pem"), belfry_proto::trust::file::write_log(&both)).unwrap();
+    desk.ok(&["take", "both.pem", "--dir", "coalition"]);
     let said = desk.refused(&order);
     assert!(
         said.contains("in the log as entry 2, and has no effect there") && said.contains("decide again"),

@@ -78,7 +78,7 @@ async fn a_crafted_sighting_is_not_told_and_takes_no_other_with_it() {
     assert_eq!(site.told().await, [(told_id(&id(5)), indicator(1).id)]);
     let draft = site.store.queued(10).unwrap().pop().unwrap();
     let draft = site.store.draft(draft).unwrap().unwrap();
-    assert_eq!(draft.tlp, belfry_proto::schema::Tlp::Amber.into(), "as closed as what was sighted");
+    assert_eq!(draft.tlp, belfry_proto::schema::Tlp::Amber, "as closed as what was sighted");
     assert!(draft.parts.iter().all(|part| belfry_proto::envelope::payload::parse(part).unwrap().on_behalf));
     // Nothing of it is told twice.
     site.relay.round().await.unwrap();

@@ -40,7 +40,8 @@ use crate::{
 
 /// How often queued drafts are looked at without a notice.
 const SWEEP: Duration = Duration::from_secs(2);
-/// Messages gossiped back to back; gossip loses bursts (a fifth of one in a trial), so publishers pause.
+/// Messages of one publication gossiped back to back; gossip loses bursts (a fifth of one in a trial), so its publisher
+/// pauses. Publications do not wait for each other: pauses between them would hold up the queue.
 const BURST: usize = 16;
 /// The pause after a burst.
 const PAUSE: Duration = Duration::from_millis(40);
@@ -384,7 +385,6 @@ impl Flusher {
         }
         let Some(answers) = self.commit(changes).await else { return false };
         let is_moving = answers.iter().any(Result::is_ok);
-        let mut sent = 0;
         // The answers behind those to messages are to refusals.
         for ((publication, gossip), answer) in messages.into_iter().zip(answers) {
             if let Err(error) = answer {
@@ -392,7 +392,7 @@ impl Flusher {
                 continue;
             }
             tracing::info!(%publication, group = group.get(), messages = gossip.len(), "published {publication}");
-            self.gossip(group, gossip, &mut sent).await;
+            self.gossip(group, gossip).await;
         }
         is_moving
     }
@@ -403,13 +403,11 @@ impl Flusher {
         answers.await.map_err(|error| tracing::error!("drafts stay queued: {error}")).ok()
     }
 
-    /// `sent` counts what went out of one batch.
-    async fn gossip(&self, group: GroupId, messages: Vec<Vec<u8>>, sent: &mut usize) {
-        for message in messages {
-            if *sent > 0 && sent.is_multiple_of(BURST) {
+    async fn gossip(&self, group: GroupId, messages: Vec<Vec<u8>>) {
+        for (i, message) in messages.into_iter().enumerate() {
+            if i > 0 && i.is_multiple_of(BURST) {
                 tokio::time::sleep(PAUSE).await;
             }
-            *sent += 1;
             if let Err(error) = self.network.publish(Topic::Group(group), message).await {
                 // Durable already; whoever connects next gets it by sync.
                 tracing::debug!(group = group.get(), "not gossiped: {error}");

@@ -173,7 +173,7 @@ async fn a_token_of_one_group_meets_another_as_forbidden_and_none_as_unknown() {
 
 #[tokio::test]
 async fn basic_with_the_token_as_password_is_as_good_as_bearer() {
-    let site = Site::new().await;
+    let site = Site::with_a_steward().await;
     let operator = site.token("operator", Scope::operator()).await;
     let samples = Samples::make(&site, &operator).await;
     for route in ALL.iter().filter(|route| route.path != "/api/v1/tokens/{token}") {

@@ -12,7 +12,7 @@ const TAXII: &str = "application/taxii+json;version=2.1";
 
 #[tokio::test]
 async fn every_taxii_answer_is_taxii_and_every_other_is_not() {
-    let site = Site::new().await;
+    let site = Site::with_a_steward().await;
     let operator = site.token("operator", Scope::operator()).await;
     let samples = Samples::make(&site, &operator).await;
     for route in ALL {

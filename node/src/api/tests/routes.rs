@@ -270,7 +270,7 @@ fn every_route_is_stated_here_with_what_it_needs() {
 
 #[tokio::test]
 async fn every_route_answers_whoever_may() {
-    let site = Site::new().await;
+    let site = Site::with_a_steward().await;
     let operator = site.token("operator", Scope::operator()).await;
     let samples = Samples::make(&site, &operator).await;
     for route in ALL {

@@ -356,6 +356,11 @@ impl Site {
     }
 
     /// With these roles of both members in [`super::coalition::CIDR`].
+    /// Where somebody else can tell what shall name nobody.
+    pub(super) async fn with_a_steward() -> Self {
+        Self::with_roles(schema::Role::Publisher, schema::Role::Steward).await
+    }
+
     pub(super) async fn with_roles(own: schema::Role, other: schema::Role) -> Self {
         Self::of(coalition::found_as(own, other), ServerConfig::REQUESTS, Self::exports()).await
     }

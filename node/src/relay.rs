@@ -37,8 +37,8 @@ use crate::{
         Publisher,
         submission::{Submission, SubmitError},
     },
-    query::{Query, QueryError, hours, told_id},
-    store::{Change, ReadError, Store, WriteError},
+    query::{self, Query, QueryError, hours, told_id},
+    store::{MemoryError, Store},
 };
 
 /// Between two rounds unless tuned. Too short ⇒ times tell whose a sighting is; too long ⇒ others learn of it too late.
@@ -109,17 +109,11 @@ pub(crate) enum Fault {
     #[error(transparent)]
     Query(#[from] QueryError),
     #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error(transparent)]
-    Write(#[from] WriteError),
+    Memory(#[from] MemoryError),
     #[error(transparent)]
     Audit(#[from] AuditError),
     #[error(transparent)]
     Submit(#[from] SubmitError),
-    #[error("its row in the store does not read: {0}")]
-    Row(#[from] serde_json::Error),
-    #[error("a read ended without an answer")]
-    Died,
 }
 
 /// A member's sightings of one object, as a steward tells them.
@@ -152,12 +146,7 @@ impl Told {
 
     /// Written anew, all of it: the spelling of a time may be as good as a name.
     fn object(&self) -> Value {
-        json!({
-            "type": "sighting", "spec_version": "2.1", "id": told_id(&self.id),
-            "created": self.last.to_string(), "modified": self.last.to_string(),
-            "first_seen": self.first.to_string(), "last_seen": self.last.to_string(),
-            "count": self.count, "sighting_of_ref": self.of,
-        })
+        query::sighting(&told_id(&self.id), &self.of, self.count, self.first, self.last)
     }
 }
 
@@ -219,10 +208,10 @@ impl Relay {
 
     /// Tells what came since the last one. A group where that fails is tried again in the next, and holds up no other.
     pub(crate) async fn round(&self) -> Result<(), Fault> {
-        let mut state = self.load().await?;
+        let mut state = self.store.remembered::<State>(ROW).await?.unwrap_or_default();
         let Some(start) = state.position else {
             state.position = Some(self.query.feed_head().await?);
-            return self.save(&state).await;
+            return Ok(self.store.remember(ROW, &state).await?);
         };
         let groups = self.query.stewarded();
         let place = |group: &GroupId| {
@@ -240,7 +229,7 @@ impl Relay {
             }
             if place != before {
                 state.groups.insert(group.get(), place);
-                self.save(&state).await?;
+                self.store.remember(ROW, &state).await?;
             }
         }
         Ok(())
@@ -329,18 +318,6 @@ impl Relay {
         let event = Event::OnBehalf { call: None, member: member.to_string(), organisation, asked };
         let written = self.audit.write(Record::now(clock::now(), event)).await?;
         Ok(written.synced().await?)
-    }
-
-    async fn load(&self) -> Result<State, Fault> {
-        let store = self.store.clone();
-        let row = tokio::task::spawn_blocking(move || store.hook(ROW)).await.map_err(|_| Fault::Died)??;
-        Ok(row.map(|row| serde_json::from_slice(&row)).transpose()?.unwrap_or_default())
-    }
-
-    async fn save(&self, state: &State) -> Result<(), Fault> {
-        let state = serde_json::to_vec(state)?;
-        self.store.commit(Change::Hook { name: ROW.to_owned(), state }).await?;
-        Ok(())
     }
 }
 

@@ -30,7 +30,7 @@ use super::{app::App, intake, problem::Problem, rest::publications::idempotency_
 use crate::{
     clock,
     publish::submission::{Accepted, Submission},
-    query::{Principal, Readable, Sightable, hours, lookup::Wanted},
+    query::{self, Principal, Readable, Sightable, hours, lookup::Wanted},
 };
 
 /// Values of one report: each is looked up.
@@ -292,11 +292,8 @@ fn times(report: &Report, now: Timestamp) -> Result<(Timestamp, Timestamp), Prob
 }
 
 fn sighting(of: &str, count: u64, first: Timestamp, last: Timestamp, anonymous: bool) -> Value {
-    let mut sighting = json!({
-        "type": "sighting", "spec_version": "2.1", "id": format!("sighting--{}", Uuid::new_v4()),
-        "created": last.to_string(), "modified": last.to_string(), "first_seen": first.to_string(),
-        "last_seen": last.to_string(), "count": count, "sighting_of_ref": of,
-    });
+    let id = format!("sighting--{}", Uuid::new_v4());
+    let mut sighting = query::sighting(&id, of, count, first, last);
     if anonymous && let Value::Object(members) = &mut sighting {
         members.insert("labels".to_owned(), json!([FOR_STEWARDS]));
     }

@@ -18,7 +18,7 @@ use crate::{
     clock,
     config::Hook,
     query::{Leaves, Query, QueryError},
-    store::{Change, ReadError, Store, WriteError},
+    store::{MemoryError, Store},
 };
 
 /// Refusals of one event after which it is given up. Too low ⇒ a receiver that is being deployed loses some; too high ⇒
@@ -56,13 +56,7 @@ enum Fault {
     #[error(transparent)]
     Query(#[from] QueryError),
     #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    #[error("a read ended without an answer")]
-    Died,
-    #[error("its row in the store does not read: {0}")]
-    Row(#[from] serde_json::Error),
+    Memory(#[from] MemoryError),
 }
 
 impl Delivery {
@@ -112,10 +106,8 @@ impl Delivery {
 
     /// What it remembers; a hook that is new begins with what comes next.
     async fn load(&mut self) -> Result<(), Fault> {
-        let (store, name) = (self.store.clone(), self.hook.name.clone());
-        let row = tokio::task::spawn_blocking(move || store.hook(&name)).await.map_err(|_| Fault::Died)??;
-        match row {
-            Some(row) => self.state = serde_json::from_slice(&row)?,
+        match self.store.remembered(&self.hook.name).await? {
+            Some(state) => self.state = state,
             None => {
                 self.state = State { position: self.query.feed_head().await?, ..State::default() };
                 self.save().await?;
@@ -126,8 +118,7 @@ impl Delivery {
     }
 
     async fn save(&mut self) -> Result<(), Fault> {
-        let state = serde_json::to_vec(&self.state)?;
-        self.store.commit(Change::Hook { name: self.hook.name.clone(), state }).await?;
+        self.store.remember(&self.hook.name, &self.state).await?;
         self.unsaved = 0;
         self.show();
         Ok(())

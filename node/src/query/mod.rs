@@ -68,7 +68,7 @@ pub use self::{
     principal::{Groups, Principal, Scope, ScopeError, TokenId, TokenIdError},
     reach::Proposed,
     release::Released,
-    sightings::{Entrusted, Sightable, Waiting, hours, told_id},
+    sightings::{Entrusted, Sightable, Waiting, hours, sighting, told_id},
     status::{GroupStatus, StatusView},
     tokens::{
         CreateError, MAX_OVERLAP, Made, PREFIX, RotateError, TokenError, TokenRowError, TokenText, TokenView,

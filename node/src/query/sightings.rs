@@ -9,6 +9,7 @@ use belfry_proto::{
     stix::{indicator::Sighting, marking::Tlp, object},
     time::Timestamp,
 };
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
@@ -186,6 +187,17 @@ impl Query {
 #[must_use]
 pub fn told_id(sealed: &str) -> String {
     format!("sighting--{}", Uuid::new_v5(&NAMESPACE, sealed.as_bytes()))
+}
+
+/// A sighting as this node writes it: what was seen, how often and when, and nothing of who saw it.
+#[must_use]
+pub fn sighting(id: &str, of: &str, count: u64, first: Timestamp, last: Timestamp) -> Value {
+    json!({
+        "type": "sighting", "spec_version": "2.1", "id": id,
+        "created": last.to_string(), "modified": last.to_string(),
+        "first_seen": first.to_string(), "last_seen": last.to_string(),
+        "count": count, "sighting_of_ref": of,
+    })
 }
 
 /// When something was seen, as it may be told: whole hours, in order and not still to come.

@@ -161,3 +161,20 @@ pub enum WriteError {
     #[error("the store is closed")]
     Closed,
 }
+
+/// Why what was remembered is not to be had, or is not remembered.
+#[derive(Debug, thiserror::Error)]
+pub enum MemoryError {
+    /// The database.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The database, the other way.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// Another version wrote it, or a disk.
+    #[error("its row in the store does not read: {0}")]
+    Row(#[from] serde_json::Error),
+    /// The node stops.
+    #[error("a read ended without an answer")]
+    Died,
+}

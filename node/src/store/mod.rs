@@ -48,11 +48,12 @@ use belfry_proto::{
     crypto::{secret::Secret, sign::PublicKey},
     id::CoalitionId,
 };
+use futures::executor::block_on;
 use tokio::sync::watch;
 
 pub use check::{CheckedColumn, Health};
 pub use envelopes::{Counts, Served};
-pub use error::{OpenError, ReadError, WriteError};
+pub use error::{MemoryError, OpenError, ReadError, WriteError};
 pub use frontiers::{GroupFrontier, HeldLog};
 pub use heal::{aside, replace, size, staging};
 pub use judged::ForkProof;
@@ -141,9 +142,11 @@ impl Store {
     /// # Errors
     /// As [`Self::commit`].
     pub fn commit_blocking(&self, change: Change) -> Result<Committed, WriteError> {
-        let handed_in = futures::executor::block_on(self.writer.hand_in(vec![self.prepare(change)], None))?;
+        let (handed_in, pending) = block_on(self.writer.hand_in(vec![self.prepare(change)], None))?;
         handed_in.write();
-        handed_in.pending().one_blocking()
+        // What is left of it is the writer's, who is woken.
+        drop(handed_in);
+        pending.one_blocking()
     }
 
     /// Does what can be done to a change before its turn comes: hashing and compressing of objects.
@@ -157,7 +160,7 @@ impl Store {
     /// # Errors
     /// [`WriteError::Closed`].
     pub async fn enqueue(&self, changes: Vec<Prepared>) -> Result<Pending, WriteError> {
-        Ok(self.writer.hand_in(changes, None).await?.pending())
+        Ok(self.writer.hand_in(changes, None).await?.1)
     }
 
     /// [`Self::enqueue`]; `told` is called with the answers by whoever writes, the moment they are known.
@@ -165,7 +168,7 @@ impl Store {
     /// # Errors
     /// [`WriteError::Closed`]; `told` is not called then.
     pub async fn enqueue_telling(&self, changes: Vec<Prepared>, told: Told) -> Result<Pending, WriteError> {
-        Ok(self.writer.hand_in(changes, Some(told)).await?.pending())
+        Ok(self.writer.hand_in(changes, Some(told)).await?.1)
     }
 
     /// [`Self::enqueue_telling`] for callers on blocking threads, who may then write themselves.
@@ -177,7 +180,7 @@ impl Store {
         changes: Vec<Prepared>,
         told: Told,
     ) -> Result<HandedIn, WriteError> {
-        futures::executor::block_on(self.writer.hand_in(changes, Some(told)))
+        Ok(block_on(self.writer.hand_in(changes, Some(told)))?.0)
     }
 
     /// The feed's newest durable sequence, and every later one as it comes.

@@ -2,12 +2,13 @@
 
 use belfry_proto::id::{GroupId, KeyId, PublicationId};
 use prost::Message;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    ReadError, Store,
+    MemoryError, ReadError, Store,
     apply::{HOOK_KEY, SOURCE_KEY},
     columns::{Cf, Key},
-    rows::{DraftRow, DraftState, KeyRow, TokenRow},
+    rows::{Change, DraftRow, DraftState, KeyRow, TokenRow},
     txn::Txn,
     values::{DraftValue, KeyValue},
     vault::{Vault, damaged},
@@ -214,6 +215,27 @@ impl Store {
     /// [`ReadError`].
     pub fn hook(&self, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
         self.db.get(Cf::Meta, &[HOOK_KEY, name.as_bytes()].concat())
+    }
+
+    /// [`Self::hook`], read.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub async fn remembered<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, MemoryError> {
+        let (store, name) = (self.clone(), name.to_owned());
+        let row = tokio::task::spawn_blocking(move || store.hook(&name)).await;
+        let row = row.map_err(|_| MemoryError::Died)??;
+        Ok(row.map(|row| serde_json::from_slice(&row)).transpose()?)
+    }
+
+    /// Notes how far a hook is, or whatever else reads the feed by number.
+    ///
+    /// # Errors
+    /// [`MemoryError`].
+    pub async fn remember(&self, name: &str, state: &impl Serialize) -> Result<(), MemoryError> {
+        let state = serde_json::to_vec(state)?;
+        self.commit(Change::Hook { name: name.to_owned(), state }).await?;
+        Ok(())
     }
 
     /// How far a source is, in its own words.

@@ -122,11 +122,6 @@ impl Prepared {
 pub struct Pending(oneshot::Receiver<Vec<Answer>>);
 
 impl Pending {
-    /// Of changes that nobody will answer.
-    fn lost() -> Self {
-        Self(oneshot::channel().1)
-    }
-
     /// Resolves after the synced writes that hold the changes: one answer each, in their order.
     ///
     /// # Errors
@@ -175,32 +170,23 @@ struct Office {
 
 /// Changes handed in. The writer is woken when this goes, unless they were written at once.
 #[must_use = "dropped, it wakes the writer"]
-pub struct HandedIn {
-    office: Arc<Office>,
-    pending: Option<Pending>,
-}
+pub struct HandedIn(Arc<Office>);
 
 impl HandedIn {
-    /// Leaves them to the writer.
-    pub(super) fn pending(mut self) -> Pending {
-        // Taken once, here or below.
-        self.pending.take().unwrap_or_else(Pending::lost)
-    }
-
     /// Writes them on this thread, with what was queued before them and what comes meanwhile, if nobody writes now: waking
     /// another one costs as much as a small write. Waits for the disk.
     pub fn write(&self) {
         // Without the pen it is left to whoever has it, or to the writer, who is woken when this goes.
-        if let Ok(mut pen) = self.office.pen.try_lock() {
-            self.office.write_batch(&mut pen);
+        if let Ok(mut pen) = self.0.pen.try_lock() {
+            self.0.write_batch(&mut pen);
         }
     }
 }
 
 impl Drop for HandedIn {
     fn drop(&mut self) {
-        if !self.office.queue().jobs.is_empty() {
-            self.office.filled.notify_one();
+        if !self.0.queue().jobs.is_empty() {
+            self.0.filled.notify_one();
         }
     }
 }
@@ -264,7 +250,7 @@ impl Writer {
         &self,
         changes: Vec<Prepared>,
         told: Option<Told>,
-    ) -> Result<HandedIn, WriteError> {
+    ) -> Result<(HandedIn, Pending), WriteError> {
         // More than there are places take them all. A job has one place or more, so there are never more jobs than places.
         let count = u32::try_from(changes.len().min(QUEUE)).unwrap_or(u32::MAX);
         let places = Arc::clone(&self.office.places).acquire_many_owned(count);
@@ -278,7 +264,7 @@ impl Writer {
         }
         queue.jobs.push_back(job);
         drop(queue);
-        Ok(HandedIn { office: Arc::clone(&self.office), pending: Some(Pending(answer)) })
+        Ok((HandedIn(Arc::clone(&self.office)), Pending(answer)))
     }
 
     pub(super) fn newest(&self) -> watch::Receiver<u64> {

@@ -316,7 +316,7 @@ impl Relay {
             more => format!("sightings, by message {} and {more} more", shown.join(", ")),
         };
         let event = Event::OnBehalf { call: None, member: member.to_string(), organisation, asked };
-        let written = self.audit.write(Record::now(clock::now(), event)).await?;
+        let written = self.audit.write(&Record::now(clock::now(), event))?;
         Ok(written.synced().await?)
     }
 }

@@ -332,7 +332,7 @@ impl Site {
 
     /// How far it holds a log.
     pub(crate) fn height(&self, group: GroupId, log: LogId) -> u64 {
-        let rows = self.store.logs(group).unwrap();
+        let rows = self.store.logs(group);
         rows.iter().find(|row| row.log == log).map_or(0, |row| row.height.get())
     }
 }

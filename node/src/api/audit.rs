@@ -102,11 +102,11 @@ pub(super) async fn tell(State(told): State<Told>, mut request: Request, next: N
     let Some(asking) = changer else {
         let response = next.run(request).await;
         let full = app.reads.count((token, method, path, response.status().as_u16()));
-        write(&app.ports.audit, full).await;
+        write(&app.ports.audit, full);
         return response;
     };
     let event = Event::Call { token: asking.to_string(), method, route: path.to_owned() };
-    let call = match app.ports.audit.write(Record::now(clock::now(), event)).await {
+    let call = match app.ports.audit.write(&Record::now(clock::now(), event)) {
         Ok(call) => call,
         Err(error) => return Problem::unavailable(&error).into_response(),
     };
@@ -115,7 +115,7 @@ pub(super) async fn tell(State(told): State<Told>, mut request: Request, next: N
     let response = next.run(request).await;
     let event =
         Event::Result { call: number, status: response.status().as_u16(), subject: subject(&response) };
-    app.ports.audit.note(Record::now(clock::now(), event)).await;
+    app.ports.audit.note(&Record::now(clock::now(), event));
     match call.synced().await {
         Ok(()) => response,
         // It was carried out; but nothing is acknowledged that the log may not tell.
@@ -139,19 +139,19 @@ pub(super) async fn telling(app: Arc<App>) {
             () = app.stopping.cancelled() => {}
             () = tokio::time::sleep(WINDOW) => {}
         }
-        write(&app.ports.audit, app.reads.take()).await;
+        write(&app.ports.audit, app.reads.take());
     }
 }
 
 /// Also what was counted while running requests came to their end.
-pub(super) async fn tell_rest(app: &App) {
-    write(&app.ports.audit, app.reads.take()).await;
+pub(super) fn tell_rest(app: &App) {
+    write(&app.ports.audit, app.reads.take());
 }
 
-async fn write(log: &AuditLog, counted: BTreeMap<Read, u64>) {
+fn write(log: &AuditLog, counted: BTreeMap<Read, u64>) {
     for ((token, method, route, status), count) in counted {
         let token = token.map(|token| token.to_string());
         let event = Event::Reads { token, method, route: route.to_owned(), status, count };
-        log.note(Record::now(clock::now(), event)).await;
+        log.note(&Record::now(clock::now(), event));
     }
 }

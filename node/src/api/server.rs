@@ -163,7 +163,7 @@ impl Server {
                 tracing::error!("an API listener panicked");
             }
         }
-        audit::tell_rest(&self.app).await;
+        audit::tell_rest(&self.app);
         if let Some(path) = path {
             let _ = fs::remove_file(path);
         }

@@ -144,17 +144,17 @@ impl AuditLog {
         Ok(Self { inner: Arc::new(Inner { writer, standing, folder: folder.to_owned(), key }) })
     }
 
-    /// Writes an entry. Resolves when the kernel has it; on disk it is a moment later.
+    /// Writes an entry: the kernel has it then; on disk it is a moment later.
     ///
     /// # Errors
     /// It may not be there.
-    pub async fn write(&self, record: Record) -> Result<Written, AuditError> {
-        self.inner.writer.write(record).await
+    pub fn write(&self, record: &Record) -> Result<Written, AuditError> {
+        self.inner.writer.write(record)
     }
 
     /// Writes an entry that follows another: nobody waits for this one.
-    pub async fn note(&self, record: Record) {
-        self.inner.writer.note(record).await;
+    pub fn note(&self, record: &Record) {
+        self.inner.writer.note(record);
     }
 
     /// Whether entries still go through.

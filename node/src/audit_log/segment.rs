@@ -5,6 +5,7 @@ use std::{
     io::{BufRead as _, Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use belfry_proto::crypto::secret::Secret;
@@ -17,13 +18,25 @@ use super::{
 };
 use crate::clock;
 
+/// The file of a segment, to be synced while entries are added.
+pub(super) struct Handle {
+    file: Arc<File>,
+    path: PathBuf,
+}
+
+impl Handle {
+    pub(super) fn sync(&self) -> Result<(), AuditError> {
+        self.file.sync_data().map_err(AuditError::file(&self.path))
+    }
+}
+
 /// Where entries are added.
 pub(super) struct Segment {
     folder: PathBuf,
     key: Secret,
     keep: u64,
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
     /// Bytes of it that are whole lines.
     len: u64,
     standing: Standing,
@@ -52,7 +65,7 @@ impl Segment {
             let (standing, len) = (walk.standing(), walk.whole());
             let file =
                 OpenOptions::new().read(true).write(true).open(&path).map_err(AuditError::file(&path))?;
-            let (folder, key) = (folder.to_owned(), key.clone());
+            let (folder, key, file) = (folder.to_owned(), key.clone(), Arc::new(file));
             let mut segment = Self { folder, key, keep, path, file, len, standing };
             let lost = segment.set_aside().map_err(AuditError::file(&segment.path))?;
             (bytes, lines) = (bytes + lost.0, lines + lost.1);
@@ -77,9 +90,9 @@ impl Segment {
 
     /// Moves what follows the last whole line into a file of its own: bytes and whole lines of it.
     fn set_aside(&mut self) -> std::io::Result<(u64, u64)> {
-        self.file.seek(SeekFrom::Start(self.len))?;
+        (&*self.file).seek(SeekFrom::Start(self.len))?;
         let mut rest = Vec::new();
-        (&self.file).take(self.keep.saturating_mul(2)).read_to_end(&mut rest)?;
+        (&*self.file).take(self.keep.saturating_mul(2)).read_to_end(&mut rest)?;
         if !rest.is_empty() {
             let aside = self.path.with_extension(format!("{}.cut", self.standing.sequence));
             let mut copy =
@@ -88,7 +101,7 @@ impl Segment {
             copy.sync_all()?;
             self.file.set_len(self.len)?;
         }
-        self.file.seek(SeekFrom::Start(self.len))?;
+        (&*self.file).seek(SeekFrom::Start(self.len))?;
         Ok((rest.len() as u64, ends(&rest)))
     }
 
@@ -103,7 +116,7 @@ impl Segment {
             file.sync_all()?;
             // The name has to be durable as well.
             File::open(folder)?.sync_all()?;
-            Ok(file)
+            Ok(Arc::new(file))
         };
         let file = work().map_err(AuditError::file(&path))?;
         let (folder, key) = (folder.to_owned(), key.clone());
@@ -131,10 +144,10 @@ impl Segment {
             standing.head = head;
             lines.push_str(&line);
         }
-        if let Err(error) = self.file.write_all(lines.as_bytes()) {
+        if let Err(error) = (&*self.file).write_all(lines.as_bytes()) {
             // Half a line in the middle would look like an attack.
             let restored =
-                self.file.set_len(self.len).and_then(|()| self.file.seek(SeekFrom::Start(self.len)));
+                self.file.set_len(self.len).and_then(|()| (&*self.file).seek(SeekFrom::Start(self.len)));
             return Err(match restored {
                 Ok(_) => AuditError::file(&self.path)(error),
                 Err(_) => AuditError::Stopped,
@@ -145,8 +158,12 @@ impl Segment {
         Ok(())
     }
 
-    pub(super) fn sync(&mut self) -> Result<(), AuditError> {
-        self.file.sync_data().map_err(AuditError::file(&self.path))
+    pub(super) fn sync(&self) -> Result<(), AuditError> {
+        self.handle().sync()
+    }
+
+    pub(super) fn handle(&self) -> Handle {
+        Handle { file: Arc::clone(&self.file), path: self.path.clone() }
     }
 
     fn rotate(&mut self) -> Result<(), AuditError> {

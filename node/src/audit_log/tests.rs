@@ -21,7 +21,7 @@ fn call(n: u64) -> Record {
 async fn written(folder: &Path, calls: u64, keep: u64) -> Standing {
     let log = AuditLog::open(folder, &master(), keep, NOW).unwrap();
     for n in 0..calls {
-        log.write(call(n)).await.unwrap().synced().await.unwrap();
+        log.write(&call(n)).unwrap().synced().await.unwrap();
     }
     drop(log);
     verify(folder, &master(), None).unwrap().standing
@@ -156,7 +156,7 @@ async fn a_torn_end_is_no_loss_and_lost_lines_are_told() {
 async fn nothing_of_it_is_to_be_read_on_disk() {
     let folder = TempDir::new().unwrap();
     let log = AuditLog::open(folder.path(), &master(), KEEP, NOW).unwrap();
-    log.write(call(0xdead_beef)).await.unwrap().synced().await.unwrap();
+    log.write(&call(0xdead_beef)).unwrap().synced().await.unwrap();
     drop(log);
     for path in segments(folder.path()) {
         let text = fs::read_to_string(path).unwrap();
@@ -172,7 +172,7 @@ async fn what_cannot_be_written_is_refused() {
     fs::remove_dir_all(folder.path()).unwrap();
     let mut refused = None;
     for n in 0..20_000 {
-        if let Err(error) = log.write(call(n)).await {
+        if let Err(error) = log.write(&call(n)) {
             refused = Some(error);
             break;
         }

@@ -1,14 +1,19 @@
-//! The one thread that appends: what arrives while it syncs goes into the next write together.
+//! Whoever has an entry appends it; one thread syncs, and what is appended while it does goes with the next sync.
+//!
+//! ```text
+//! write: lock ─▶ sealed, in the kernel ─▶ unlock ─▶ number          a change of threads would take longer
+//! thread: whoever waits for the disk ─▶ one sync for all of them ─▶ told
+//! ```
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::{
     AuditError, Standing,
@@ -16,17 +21,6 @@ use super::{
     segment::Segment,
 };
 use crate::clock;
-
-/// Entries waiting. Too low ⇒ calls wait although one sync could take more; too high ⇒ a stuck disk holds memory.
-const QUEUE: usize = 512;
-/// Entries of one write.
-const BATCH: usize = 128;
-
-/// Whoever waits for an entry: first until the kernel has it, then until the disk has.
-struct Waiting {
-    written: oneshot::Sender<Result<u64, AuditError>>,
-    synced: oneshot::Sender<Result<(), AuditError>>,
-}
 
 /// An entry that the kernel has: it outlives this process, and not yet a power cut.
 #[derive(Debug)]
@@ -48,98 +42,135 @@ impl Written {
 
 /// The thread; dropping it waits until everything is written.
 pub(super) struct Writer {
-    queue: Option<mpsc::Sender<(Record, Option<Waiting>)>>,
-    writable: Arc<AtomicBool>,
+    desk: Arc<Desk>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Where entries are appended.
+struct Desk {
+    open: Mutex<Open>,
+    /// Somebody waits for the disk, or the log ends.
+    asked: Condvar,
+    standing: Arc<Mutex<Standing>>,
+    writable: AtomicBool,
+}
+
+struct Open {
+    segment: Segment,
+    /// For entries since the last sync.
+    unsynced: Vec<oneshot::Sender<Result<(), AuditError>>>,
+    /// After a failed sync nobody knows what is on disk.
+    is_stopped: bool,
+    is_ending: bool,
 }
 
 impl Writer {
     pub(super) fn start(segment: Segment, standing: Arc<Mutex<Standing>>) -> std::io::Result<Self> {
-        let (queue, waiting) = mpsc::channel(QUEUE);
-        let writable = Arc::new(AtomicBool::new(true));
-        let flag = Arc::clone(&writable);
-        let thread = std::thread::Builder::new()
-            .name("audit-writer".to_owned())
-            .spawn(move || run(segment, waiting, &standing, &flag))?;
-        Ok(Self { queue: Some(queue), writable, thread: Some(thread) })
+        let open = Open { segment, unsynced: Vec::new(), is_stopped: false, is_ending: false };
+        let (open, writable) = (Mutex::new(open), AtomicBool::new(true));
+        let desk = Arc::new(Desk { open, asked: Condvar::new(), standing, writable });
+        let syncing = Arc::clone(&desk);
+        let thread =
+            std::thread::Builder::new().name("audit-writer".to_owned()).spawn(move || syncing.sync_all())?;
+        Ok(Self { desk, thread: Some(thread) })
     }
 
-    pub(super) async fn write(&self, record: Record) -> Result<Written, AuditError> {
-        let ((written, answer), (done, synced)) = (oneshot::channel(), oneshot::channel());
-        let queue = self.queue.as_ref().ok_or(AuditError::Stopped)?;
-        let waiting = Waiting { written, synced: done };
-        queue.send((record, Some(waiting))).await.map_err(|_| AuditError::Stopped)?;
-        let number = answer.await.map_err(|_| AuditError::Stopped)??;
+    pub(super) fn write(&self, record: &Record) -> Result<Written, AuditError> {
+        let (done, synced) = oneshot::channel();
+        let mut open = self.desk.open();
+        let number = self.desk.append(&mut open, record)?;
+        open.unsynced.push(done);
+        drop(open);
+        self.desk.asked.notify_one();
         Ok(Written { number, synced })
     }
 
-    pub(super) async fn note(&self, record: Record) {
-        if let Some(queue) = &self.queue
-            && queue.send((record, None)).await.is_err()
-        {
-            tracing::error!("the audit log takes no entries any more");
+    pub(super) fn note(&self, record: &Record) {
+        let mut open = self.desk.open();
+        // Nobody waits for this one: it stands once the kernel has it.
+        match self.desk.append(&mut open, record) {
+            Ok(_) => self.desk.stands(open.segment.standing()),
+            Err(error) => tracing::error!("the audit log took no entry: {error}"),
         }
     }
 
     pub(super) fn is_writable(&self) -> bool {
-        self.writable.load(Ordering::Relaxed)
+        self.desk.writable.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.queue = None;
+        self.desk.open().is_ending = true;
+        self.desk.asked.notify_one();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-fn run(
-    mut segment: Segment,
-    mut waiting: mpsc::Receiver<(Record, Option<Waiting>)>,
-    standing: &Mutex<Standing>,
-    writable: &AtomicBool,
-) {
-    let mut is_stopped = false;
-    while let Some(first) = waiting.blocking_recv() {
-        let (mut records, mut acknowledged) = (vec![first.0], vec![first.1]);
-        while records.len() < BATCH
-            && let Ok((record, waits)) = waiting.try_recv()
-        {
-            records.push(record);
-            acknowledged.push(waits);
-        }
-        let written = if is_stopped { Err(AuditError::Stopped) } else { segment.append(&records) };
-        if written.is_err() {
-            // Before anybody is told.
-            writable.store(false, Ordering::Relaxed);
-        }
-        let ahead = records.len() as u64;
-        let before = segment.standing().sequence.saturating_sub(ahead);
-        let mut unsynced = Vec::new();
-        for (number, waits) in (before.saturating_add(1)..).zip(acknowledged) {
-            let Some(Waiting { written: told, synced }) = waits else { continue };
-            let _ = told.send(written.as_ref().map(|()| number).map_err(AuditError::to_caller));
-            unsynced.push(synced);
-        }
-        let outcome = written.and_then(|()| match unsynced.is_empty() {
-            true => Ok(()),
-            false => segment.sync().map_err(|_| AuditError::Stopped),
-        });
-        if let Err(error) = &outcome {
-            tracing::error!("{error}");
-            // After a failed sync nobody knows what is on disk.
-            is_stopped |= !matches!(error, AuditError::File { .. });
-            writable.store(false, Ordering::Relaxed);
-        } else {
-            writable.store(true, Ordering::Relaxed);
-            *standing.lock().unwrap_or_else(PoisonError::into_inner) = segment.standing();
-        }
-        for synced in unsynced {
-            let _ = synced.send(outcome.as_ref().copied().map_err(AuditError::to_caller));
+impl Desk {
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stands(&self, at: Standing) {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        if at.sequence > standing.sequence {
+            *standing = at;
         }
     }
+
+    /// The entry's number.
+    fn append(&self, open: &mut Open, record: &Record) -> Result<u64, AuditError> {
+        let written = if open.is_stopped {
+            Err(AuditError::Stopped)
+        } else {
+            open.segment.append(std::slice::from_ref(record))
+        };
+        // Before anybody is told.
+        self.writable.store(written.is_ok(), Ordering::Relaxed);
+        match written {
+            Ok(()) => Ok(open.segment.standing().sequence),
+            Err(error) => {
+                tracing::error!("{error}");
+                open.is_stopped |= !matches!(error, AuditError::File { .. });
+                Err(error.to_caller())
+            }
+        }
+    }
+
+    /// Syncs for whoever waits, until the log ends.
+    fn sync_all(&self) {
+        loop {
+            let mut open = self.open();
+            while open.unsynced.is_empty() && !open.is_ending {
+                open = self.asked.wait(open).unwrap_or_else(PoisonError::into_inner);
+            }
+            if open.unsynced.is_empty() {
+                return end(&mut open.segment);
+            }
+            let waiting = std::mem::take(&mut open.unsynced);
+            let (file, standing) = (open.segment.handle(), open.segment.standing());
+            drop(open);
+            // Entries go on meanwhile, and into another file perhaps: what is left behind is synced then.
+            let synced = file.sync();
+            match &synced {
+                Ok(()) => self.stands(standing),
+                Err(error) => {
+                    tracing::error!("{error}");
+                    self.open().is_stopped = true;
+                    self.writable.store(false, Ordering::Relaxed);
+                }
+            }
+            for waits in waiting {
+                let _ = waits.send(synced.as_ref().map(|()| ()).map_err(|_| AuditError::Stopped));
+            }
+        }
+    }
+}
+
+fn end(segment: &mut Segment) {
     let stopped = [Record::now(clock::now(), Event::Stopped)];
     let end = segment.append(&stopped).and_then(|()| segment.sync());
     let Standing { sequence, head } = segment.standing();

@@ -413,8 +413,9 @@ impl Daemon {
             hellos.clone(),
             log_watch.clone(),
         );
-        let (held, desk) = (flusher.held(), flusher.desk());
-        tasks.spawn("flush", flusher.run());
+        let held = flusher.held();
+        let (desk, running) = flusher.open();
+        tasks.spawn("flush", running);
         let inbound_of =
             membership::Sources { hello: inbound.hello, gossip: inbound.admin, links: inbound.links };
         tasks.spawn("membership", membership.run(inbound_of));

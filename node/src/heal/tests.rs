@@ -220,7 +220,7 @@ fn a_flipped_bit_in_a_message_is_met_named_and_healed_and_the_rest_is_untouched(
     let held = node.holds(&store);
     let missing: u64 = report.gaps.iter().map(|gap| gap.to.get() - gap.from.get() + 1).sum();
     assert_eq!(held.len() as u64, MESSAGES as u64 - missing);
-    let row = store.log(CIDR, node.log()).unwrap().unwrap();
+    let row = store.log(CIDR, node.log()).unwrap();
     assert_eq!((row.height.get(), row.top.get()), (report.gaps[0].from.get() - 1, MESSAGES as u64));
     assert_eq!(store.reopenable(None, 100).unwrap().len(), held.len(), "each is opened again");
     assert_eq!((store.queued(9).unwrap(), store.tokens().unwrap().len()), (vec![DRAFT], 1));
@@ -231,7 +231,7 @@ fn a_flipped_bit_in_a_message_is_met_named_and_healed_and_the_rest_is_untouched(
     // And from a peer it is whole again.
     let key = store.key(lost.header().key_id().unwrap()).unwrap().unwrap().content_key().unwrap();
     node.receive(&store, &key);
-    assert_eq!(store.log(CIDR, node.log()).unwrap().unwrap().height.get(), MESSAGES as u64);
+    assert_eq!(store.log(CIDR, node.log()).unwrap().height.get(), MESSAGES as u64);
     assert_eq!(node.holds(&store).len(), MESSAGES);
 }
 
@@ -424,7 +424,7 @@ fn derived_rows_that_are_damaged_are_made_anew() {
     assert!(opened.is_ok(), "it heals at the start, for its logs do not read: {:?}", opened.err());
     let store = opened.unwrap();
     assert_eq!(node.holds(&store).len(), MESSAGES);
-    assert_eq!(store.log(CIDR, node.log()).unwrap().unwrap().height.get(), MESSAGES as u64);
+    assert_eq!(store.log(CIDR, node.log()).unwrap().height.get(), MESSAGES as u64);
     assert!(store::aside(&node.path()).exists());
 }
 
@@ -472,7 +472,7 @@ fn a_byte_flipped_anywhere_makes_nothing_wrong() {
         healed += usize::from(store::aside(&copy.path()).exists());
         assert!(!meets_damage(&store), "{context}: {:?}", store.damage().borrow().clone());
         let held = copy.holds(&store);
-        let row = store.log(CIDR, copy.log()).unwrap();
+        let row = store.log(CIDR, copy.log());
         assert!(
             row.is_none_or(|row| row.height.get() <= held.len() as u64),
             "{context}: claims what it has not"
@@ -482,7 +482,7 @@ fn a_byte_flipped_anywhere_makes_nothing_wrong() {
         if let Some(key) = store.key(key).unwrap().and_then(|row| row.content_key()) {
             copy.receive(&store, &key);
             assert_eq!(copy.holds(&store).len(), MESSAGES, "{context}");
-            let height = store.log(CIDR, copy.log()).unwrap().unwrap().height;
+            let height = store.log(CIDR, copy.log()).unwrap().height;
             assert_eq!(height.get(), MESSAGES as u64, "{context}");
         }
     }

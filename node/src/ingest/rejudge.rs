@@ -92,7 +92,7 @@ impl Ingest {
     async fn mark_changed(&self) {
         let (store, roster) = (self.store.clone(), self.roster.snapshot());
         let changed = tokio::task::spawn_blocking(move || -> Result<Vec<LogRow>, ReadError> {
-            let mut logs = store.all_logs(None)?;
+            let mut logs = store.all_logs(None);
             let surplus = surplus(&logs);
             logs.retain(|log| {
                 let is_surplus = surplus.contains(&(log.group, log.log));
@@ -156,8 +156,8 @@ impl Ingest {
         let (store, roster) = (self.store.clone(), self.roster.snapshot());
         let found = tokio::task::spawn_blocking(move || -> Result<Option<Found>, ReadError> {
             // The revision first: whatever comes while the entries are read outdates it.
-            let Some(row) = store.log(group, log)? else { return Ok(None) };
-            let is_surplus = surplus(&store.all_logs(Some(group))?).contains(&(group, log));
+            let Some(row) = store.log(group, log) else { return Ok(None) };
+            let is_surplus = surplus(&store.all_logs(Some(group))).contains(&(group, log));
             let (closure, is_surplus) = closure(&roster, &row, is_surplus);
             let mut found = judge(&closure, &row, &store.held(group, log)?);
             found.end.surplus = is_surplus;

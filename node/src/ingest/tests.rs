@@ -105,7 +105,7 @@ impl Receiver {
     }
 
     fn frontier(&self, group: GroupId, log: LogId) -> (u64, u64) {
-        let row = self.site.store.log(group, log).unwrap().unwrap();
+        let row = self.site.store.log(group, log).unwrap();
         (row.height.get(), row.frozen.get())
     }
 }
@@ -204,7 +204,7 @@ async fn a_fork_freezes_the_log_and_a_cut_says_which_history_is_true() {
     assert_eq!(receiver.site.store.check(|_| {}).damages, 0, "second messages are where they should be");
     let header = messages[0].header().clone();
     eventually("a frozen log", async || receiver.frontier(header.group, header.log) == (1, 2)).await;
-    let row = receiver.site.store.log(header.group, header.log).unwrap().unwrap();
+    let row = receiver.site.store.log(header.group, header.log).unwrap();
     let proof = receiver.site.store.fork_proof(&row).unwrap().unwrap();
     assert!(proof.envelopes.iter().any(|bytes| bytes == messages[3].bytes()));
     coalition.decide(1, revocation(&alice, vec![point(&messages[2])]));
@@ -290,7 +290,7 @@ async fn whoever_vouches_for_bytes_it_did_not_sign_breaks_its_log_at_every_node_
     eventually("a frozen log", async || backwards.frontier(group, log) == (1, 2)).await;
 
     // Whoever has only the first is shown the proof.
-    let row = whole.site.store.log(group, log).unwrap().unwrap();
+    let row = whole.site.store.log(group, log).unwrap();
     let proof = whole.site.store.fork_proof(&row).unwrap().unwrap();
     let late = Receiver::start(Site::new(&coalition, &bob).await, &alice);
     late.takes(&messages[..1]).await;
@@ -387,7 +387,7 @@ async fn of_too_many_logs_every_node_shows_the_same_whichever_came_first_and_a_c
     for receiver in [&rising, &falling] {
         receiver.ends_with(&messages[..64], &[Sealed; 64]).await;
         let logs =
-            async || receiver.site.store.logs(CIDR).unwrap().iter().map(|row| row.log).collect::<Vec<_>>();
+            async || receiver.site.store.logs(CIDR).iter().map(|row| row.log).collect::<Vec<_>>();
         eventually("the same logs", async || logs().await == counted).await;
     }
     falling.ends_with(&messages[64..], &[Quarantined; 6]).await;

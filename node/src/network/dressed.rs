@@ -14,10 +14,14 @@ use libp2p::{
     },
 };
 
+use super::bell::Bell;
+
 /// What handlers wear.
 pub(super) trait Dress<H: ConnectionHandler>: 'static {
     /// A handler that wears it: it says and hears what the one inside does.
     type Handler: ConnectionHandler<FromBehaviour = H::FromBehaviour, ToBehaviour = H::ToBehaviour>;
+    /// Whether the behaviour is polled only after it was woken or told something.
+    const RESTS: bool = false;
 
     /// Puts it on the handler of a new connection with `peer`.
     fn on(&self, peer: &PeerId, handler: H) -> Self::Handler;
@@ -30,11 +34,12 @@ pub(super) trait Dress<H: ConnectionHandler>: 'static {
 pub(super) struct Dressed<B, D> {
     inner: B,
     dress: D,
+    bell: Bell,
 }
 
 impl<B, D> Dressed<B, D> {
-    pub(super) const fn new(inner: B, dress: D) -> Self {
-        Self { inner, dress }
+    pub(super) fn new(inner: B, dress: D) -> Self {
+        Self { inner, dress, bell: Bell::new() }
     }
 }
 
@@ -47,6 +52,7 @@ impl<B, D> Deref for Dressed<B, D> {
 
 impl<B, D> DerefMut for Dressed<B, D> {
     fn deref_mut(&mut self) -> &mut B {
+        self.bell.ring();
         &mut self.inner
     }
 }
@@ -61,6 +67,7 @@ impl<B: NetworkBehaviour, D: Dress<THandler<B>>> NetworkBehaviour for Dressed<B,
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
+        self.bell.ring();
         self.inner.handle_pending_inbound_connection(connection, local, remote)
     }
 
@@ -71,6 +78,7 @@ impl<B: NetworkBehaviour, D: Dress<THandler<B>>> NetworkBehaviour for Dressed<B,
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.bell.ring();
         let handler = self.inner.handle_established_inbound_connection(connection, peer, local, remote)?;
         Ok(self.dress.on(&peer, handler))
     }
@@ -82,6 +90,7 @@ impl<B: NetworkBehaviour, D: Dress<THandler<B>>> NetworkBehaviour for Dressed<B,
         addresses: &[Multiaddr],
         role: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        self.bell.ring();
         self.inner.handle_pending_outbound_connection(connection, peer, addresses, role)
     }
 
@@ -93,12 +102,14 @@ impl<B: NetworkBehaviour, D: Dress<THandler<B>>> NetworkBehaviour for Dressed<B,
         role: Endpoint,
         port: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.bell.ring();
         let handler =
             self.inner.handle_established_outbound_connection(connection, peer, remote, role, port)?;
         Ok(self.dress.on(&peer, handler))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        self.bell.ring();
         self.dress.hear(&event);
         self.inner.on_swarm_event(event);
     }
@@ -109,10 +120,15 @@ impl<B: NetworkBehaviour, D: Dress<THandler<B>>> NetworkBehaviour for Dressed<B,
         connection: ConnectionId,
         event: THandlerOutEvent<Self>,
     ) {
+        self.bell.ring();
         self.inner.on_connection_handler_event(peer, connection, event);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        self.inner.poll(cx)
+        if !D::RESTS {
+            return self.inner.poll(cx);
+        }
+        let Self { inner, bell, .. } = self;
+        bell.heed(cx, |cx| inner.poll(cx))
     }
 }

@@ -33,6 +33,7 @@
 
 mod address;
 mod behaviour;
+mod bell;
 mod budget;
 mod chosen;
 mod codec;

@@ -1,68 +1,37 @@
-//! Protocols that rest most of the time, left alone while they do.
+//! Protocols that rest most of the time, left alone while they do: their behaviour and its handlers have [`Bell`]s.
 //!
-//! libp2p polls every handler of a connection whenever anything happens on it, and on a busy topic something
-//! always does: asking ping and three request protocols whether they want anything took a fifth of what
-//! a connection costs. A handler in here is polled when its own waker was woken, or when it was told something.
+//! Asking ping and three request protocols whether they want anything took a fifth of what a connection costs.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Waker},
-};
+use std::task::{Context, Poll};
 
-use futures::task::{ArcWake, AtomicWaker, waker};
 use libp2p::{
     PeerId,
     swarm::{ConnectionHandler, ConnectionHandlerEvent, SubstreamProtocol, handler::ConnectionEvent},
 };
 
-use super::dressed::Dress;
+use super::{bell::Bell, dressed::Dress};
 
-/// Handlers that rest.
+/// A behaviour and handlers that rest.
 pub(super) struct Quiet;
 
 impl<H: ConnectionHandler> Dress<H> for Quiet {
     type Handler = QuietHandler<H>;
+    const RESTS: bool = true;
 
     fn on(&self, _: &PeerId, handler: H) -> QuietHandler<H> {
         QuietHandler::new(handler)
     }
 }
 
-/// Whether a handler wants to be polled, and the connection to wake when it does.
-#[derive(Default)]
-struct Bell {
-    rang: AtomicBool,
-    connection: AtomicWaker,
-}
-
-impl ArcWake for Bell {
-    fn wake_by_ref(bell: &Arc<Self>) {
-        bell.rang.store(true, Ordering::Release);
-        bell.connection.wake();
-    }
-}
-
 /// A handler that is polled only after its bell rang.
 pub(super) struct QuietHandler<H> {
     inner: H,
-    bell: Arc<Bell>,
-    /// The bell's rope, for whatever the handler waits for.
-    waker: Waker,
+    bell: Bell,
 }
 
 impl<H> QuietHandler<H> {
     fn new(inner: H) -> Self {
-        let bell = Arc::new(Bell { rang: AtomicBool::new(true), connection: AtomicWaker::new() });
-        let waker = waker(Arc::clone(&bell));
-        Self { inner, bell, waker }
-    }
-
-    /// It was told something, and may have something to do; the connection polls after every event.
-    fn ring(&self) {
-        self.bell.rang.store(true, Ordering::Release);
+        Self { inner, bell: Bell::new() }
     }
 }
 
@@ -86,22 +55,8 @@ impl<H: ConnectionHandler> ConnectionHandler for QuietHandler<H> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, Self::OutboundOpenInfo, Self::ToBehaviour>> {
-        // Whom to wake, before looking: a bell that rings in between is heard the next time.
-        self.bell.connection.register(cx.waker());
-        if !self.bell.rang.swap(false, Ordering::AcqRel) {
-            return Poll::Pending;
-        }
-        let cx = &mut Context::from_waker(&self.waker);
-        let mut polled = self.inner.poll(cx);
-        if polled.is_pending() {
-            // Ping begins to wait for the next ping without looking for it: only a second poll tells whom to wake.
-            polled = self.inner.poll(cx);
-        }
-        if polled.is_ready() {
-            // There may be more.
-            self.ring();
-        }
-        polled
+        let Self { inner, bell } = self;
+        bell.heed(cx, |cx| inner.poll(cx))
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Option<Self::ToBehaviour>> {
@@ -110,7 +65,7 @@ impl<H: ConnectionHandler> ConnectionHandler for QuietHandler<H> {
 
     fn on_behaviour_event(&mut self, event: Self::FromBehaviour) {
         self.inner.on_behaviour_event(event);
-        self.ring();
+        self.bell.ring();
     }
 
     fn on_connection_event(
@@ -123,7 +78,7 @@ impl<H: ConnectionHandler> ConnectionHandler for QuietHandler<H> {
         >,
     ) {
         self.inner.on_connection_event(event);
-        self.ring();
+        self.bell.ring();
     }
 }
 
@@ -131,10 +86,14 @@ impl<H: ConnectionHandler> ConnectionHandler for QuietHandler<H> {
 mod tests {
     use std::{
         convert::Infallible,
-        sync::atomic::{AtomicUsize, Ordering::SeqCst},
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::SeqCst},
+        },
+        task::Waker,
     };
 
-    use futures::task::noop_waker;
+    use futures::task::{ArcWake, noop_waker, waker};
     use libp2p::core::upgrade::DeniedUpgrade;
 
     use super::*;

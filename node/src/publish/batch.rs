@@ -104,6 +104,8 @@ pub(super) struct Batch {
     pub(super) sealed: Vec<Flushing>,
     /// Never become messages, and why.
     pub(super) refused: Vec<(PublicationId, SealError)>,
+    /// The place behind what was signed, whatever becomes of it.
+    pub(super) next: Option<Position>,
 }
 
 /// A draft with its content in clear.
@@ -125,7 +127,9 @@ impl Sealing {
         let this = self.clone();
         let open = batch.kept(side_by_side(drafts, move |draft| this.open(draft)).await?);
         let this = self.clone();
-        let signed = batch.kept(spawn_blocking(move || this.sign(open, position, &keys)).await.ok()?);
+        let (signed, next) = spawn_blocking(move || this.sign(open, position, &keys)).await.ok()?;
+        let signed = batch.kept(signed);
+        batch.next = Some(next);
         batch.end(side_by_side(signed, move |signed| self.prepare(signed)).await?);
         Some(batch)
     }
@@ -139,7 +143,9 @@ impl Sealing {
     ) -> Batch {
         let mut batch = Batch::default();
         let open = batch.kept(drafts.into_iter().map(|draft| self.open(draft)).collect());
-        let signed = batch.kept(self.sign(open, position, keys));
+        let (signed, next) = self.sign(open, position, keys);
+        let signed = batch.kept(signed);
+        batch.next = Some(next);
         batch.end(signed.into_iter().map(|signed| self.prepare(signed)).collect());
         batch
     }
@@ -154,7 +160,7 @@ impl Sealing {
         open: Vec<Open>,
         mut position: Position,
         keys: &BTreeMap<Audience, ContentKey>,
-    ) -> Vec<Of<Signed>> {
+    ) -> (Vec<Of<Signed>>, Position) {
         let mut signed = Vec::with_capacity(open.len());
         for (draft, contents) in open {
             let (now, key) = (clock::now(), keys.get(&draft.audience));
@@ -170,7 +176,7 @@ impl Sealing {
             });
             signed.push((publication, messages));
         }
-        signed
+        (signed, position)
     }
 
     fn prepare(&self, ((draft, contents), messages, now): Signed) -> Of<Flushing> {

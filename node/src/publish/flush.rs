@@ -1,7 +1,7 @@
 //! From durable draft to signed messages.
 //!
-//! Sequence numbers, keys, roster and signature are assigned here and nowhere else, by one task, and a draft's
-//! messages and its new state are one change to the store: a crash between any two lines leaves either a draft or its
+//! Sequence numbers, keys, roster and signature are assigned here and nowhere else, by one at a time: the flusher's task, or
+//! whoever submits while it rests ([`super::straight`]). A draft's messages and its new state are one change to the store: a crash between any two lines leaves either a draft or its
 //! messages, never half of them. Drafts that wait together go together ([`super::batch`]).
 
 use std::{
@@ -19,7 +19,7 @@ use belfry_proto::{
     topic::Topic,
     trust::roster::{Roster, Standing},
 };
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::{
     batch::{Batch, Flushing, Sealing, Waiting},
@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     clock,
-    feed::{Feed, Notice},
+    feed::{Feed, Notice, Notices},
     identity::Identity,
     membership::{Freshness, Gate, Hellos, LogWatch},
     network::Network,
@@ -123,7 +123,7 @@ impl std::ops::BitOrAssign for Todo {
     }
 }
 
-/// The flushing half of the publish use-case.
+/// The flushing half of the publish use-case; whoever has it is the one that seals.
 pub struct Flusher {
     pub(super) identity: Arc<Identity>,
     pub(super) store: Store,
@@ -132,10 +132,10 @@ pub struct Flusher {
     pub(super) feed: Feed,
     pub(super) hellos: watch::Receiver<Hellos>,
     log_watch: watch::Receiver<LogWatch>,
-    desk: Desk,
-    arriving: Arriving,
     held: watch::Sender<Option<Hold>>,
     pub(super) keys: BTreeMap<(GroupId, Audience), ActiveKey>,
+    /// The places behind what was sealed.
+    pub(super) places: BTreeMap<GroupId, Position>,
     pub(super) ready: std::collections::BTreeSet<PublicKey>,
     pub(super) failures: Failures,
 }
@@ -152,7 +152,6 @@ impl Flusher {
         hellos: watch::Receiver<Hellos>,
         log_watch: watch::Receiver<LogWatch>,
     ) -> Self {
-        let (desk, arriving) = straight::desk();
         Self {
             identity,
             store,
@@ -161,10 +160,9 @@ impl Flusher {
             feed,
             hellos,
             log_watch,
-            desk,
-            arriving,
             held: watch::Sender::new(None),
             keys: BTreeMap::new(),
+            places: BTreeMap::new(),
             ready: std::collections::BTreeSet::new(),
             failures: Failures::default(),
         }
@@ -176,48 +174,13 @@ impl Flusher {
         self.held.subscribe()
     }
 
-    /// Where submissions are left that can go out at once.
+    /// Where submissions are left that can go out at once, and what runs until the daemon stops.
     #[must_use]
-    pub fn desk(&self) -> Desk {
-        self.desk.clone()
-    }
-
-    /// Runs until the daemon stops.
-    pub async fn run(mut self) {
-        let mut notices = self.feed.subscribe();
-        let mut sweep = tokio::time::interval(SWEEP);
-        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut more = false;
-        loop {
-            tokio::select! {
-                // What was acknowledged as a draft goes before what comes after it.
-                biased;
-                notice = notices.recv() => {
-                    let Some(notice) = notice else { return };
-                    let mut todo = self.heed(notice);
-                    // A hundred submissions at once are one look at the queue.
-                    while let Some(notice) = notices.at_hand() {
-                        todo |= self.heed(notice);
-                    }
-                    if todo.push || todo.flush {
-                        self.arriving.leave();
-                    }
-                    if todo.push {
-                        self.push_unshared().await;
-                    }
-                    if todo.flush {
-                        more = self.flush_queued().await;
-                    }
-                }
-                _ = sweep.tick() => {
-                    self.arriving.leave();
-                    self.push_unshared().await;
-                    more = self.flush_queued().await;
-                }
-                () = std::future::ready(()), if more => more = self.flush_queued().await,
-                Some(taken) = self.arriving.next() => self.go_straight(taken).await,
-            }
-        }
+    pub fn open(self) -> (Desk, impl Future<Output = ()> + Send) {
+        let notices = self.feed.subscribe();
+        let flusher = Arc::new(Mutex::new(self));
+        let (desk, arriving) = straight::desk(Arc::downgrade(&flusher));
+        (desk, run(flusher, arriving, notices))
     }
 
     /// Takes up who is here, and tells what a notice gives to do.
@@ -333,8 +296,8 @@ impl Flusher {
     /// Whether anything became of any of them.
     async fn flush(&mut self, roster: &Arc<Roster>, group: GroupId, drafts: Vec<DraftRow>) -> bool {
         let known = self.hellos.borrow().own_logs.clone();
-        let position = match seal::position(&self.store, &self.identity, roster, group, &known, clock::now())
-        {
+        let (last, now) = (self.places.get(&group), clock::now());
+        let position = match seal::position(&self.store, &self.identity, roster, group, &known, last, now) {
             Ok(position) => position,
             Err(error @ SealError::Read(_)) => {
                 tracing::error!(group = group.get(), "drafts stay queued: {error}");
@@ -359,9 +322,10 @@ impl Flusher {
         }
         let (store, identity) = (self.store.clone(), Arc::clone(&self.identity));
         let sealing = Sealing { store, identity, roster: Arc::clone(roster), straight: false };
-        let Some(Batch { sealed, refused }) = sealing.seal(drafts, position, keys).await else {
+        let Some(Batch { sealed, refused, next }) = sealing.seal(drafts, position, keys).await else {
             return false;
         };
+        self.places.extend(next.map(|next| (group, next)));
         if self.roster.snapshot().version() != roster.version() {
             // The admin log moved while we sealed: a reader may be gone. Seal again under what holds now.
             self.feed.notify(Notice::DraftQueued);
@@ -442,6 +406,45 @@ impl Flusher {
         self.keys.insert((group, audience), active);
         self.push_fresh((group, audience)).await;
         Ok(content)
+    }
+}
+
+/// Flushes drafts, and what is left at the desk.
+async fn run(flusher: Arc<Mutex<Flusher>>, mut arriving: Arriving, mut notices: Notices) {
+    let mut sweep = tokio::time::interval(SWEEP);
+    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut more = false;
+    loop {
+        tokio::select! {
+            // What was acknowledged as a draft goes before what comes after it.
+            biased;
+            notice = notices.recv() => {
+                let Some(notice) = notice else { return };
+                let mut flusher = flusher.lock().await;
+                let mut todo = flusher.heed(notice);
+                // A hundred submissions at once are one look at the queue.
+                while let Some(notice) = notices.at_hand() {
+                    todo |= flusher.heed(notice);
+                }
+                if todo.push || todo.flush {
+                    arriving.leave();
+                }
+                if todo.push {
+                    flusher.push_unshared().await;
+                }
+                if todo.flush {
+                    more = flusher.flush_queued().await;
+                }
+            }
+            _ = sweep.tick() => {
+                arriving.leave();
+                let mut flusher = flusher.lock().await;
+                flusher.push_unshared().await;
+                more = flusher.flush_queued().await;
+            }
+            () = std::future::ready(()), if more => more = flusher.lock().await.flush_queued().await,
+            Some(taken) = arriving.next() => flusher.lock().await.go_straight(taken).await,
+        }
     }
 }
 

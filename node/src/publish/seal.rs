@@ -58,17 +58,17 @@ pub(super) enum SealError {
 
 /// Where the next message goes: on after our newest log, or at the start of a new one if this database did
 /// not open it, or others hold more of it than we do (our disk was restored or replaced: a sequence must
-/// never be used twice).
+/// never be used twice). `last` is the place behind what was sealed before: while its log stands there, nothing is read.
 pub(super) fn position(
     store: &Store,
     identity: &Identity,
     roster: &Roster,
     group: GroupId,
     known: &[(GroupId, LogId, Sequence)],
+    last: Option<&Position>,
     now: Timestamp,
 ) -> Result<Position, SealError> {
-    let own: Vec<LogRow> =
-        store.logs(group)?.into_iter().filter(|row| row.serial == identity.serial).collect();
+    let own = store.logs_written_by(group, identity.serial);
     let others_hold = |log: LogId| {
         known
             .iter()
@@ -84,9 +84,17 @@ pub(super) fn position(
         closure.status(roster.version().height, now, next, MessageId::ZERO) != CutStatus::Open
     };
     // A log with a gap or a fork, or of which others know more, is never written again.
-    let open = own.iter().filter(|row| {
+    let is_open = |row: &&LogRow| {
         !row.forked && row.top == row.height && others_hold(row.log) <= row.height && !is_closed(row)
-    });
+    };
+    let open: Vec<&LogRow> = own.iter().filter(is_open).collect();
+    let stands = |last: &&Position| {
+        let is_behind = |row: &&LogRow| row.height.get() + 1 == last.sequence.get() && row.head == last.prev;
+        last.sequence.get() > 1 && open.iter().any(is_behind)
+    };
+    if let Some(last) = last.filter(stands) {
+        return Ok(last.clone());
+    }
     let mut newest: Option<(&LogRow, envelope::Header)> = None;
     for row in open {
         // What came back from others was written by an earlier life of this disk, and they may hold more of
@@ -321,7 +329,7 @@ pub(super) mod tests {
         known: &[(GroupId, LogId, Sequence)],
     ) -> Result<Position, SealError> {
         let now = crate::clock::now();
-        position(&site.store, &seat.identity, &coalition.roster, CIDR, known, now)
+        position(&site.store, &seat.identity, &coalition.roster, CIDR, known, None, now)
     }
 
     #[tokio::test]

@@ -1,19 +1,20 @@
 //! The short way: small submissions are sealed at once, and their drafts and messages are one synced write.
 //!
 //! ```text
-//! checked draft ─▶ desk ─▶ flusher: nothing queued, nothing held, key and place at hand?
-//!                            yes ─▶ sealed ─▶ draft and message in one write ─▶ 202, gossip
-//!                            no  ─▶ back: made durable as a draft first, and flushed in its turn
+//! checked draft ─▶ does nobody seal? nothing queued, nothing held, key and place at hand?
+//!                    yes ─▶ sealed ─▶ draft and message in one write ─▶ 202, gossip
+//!                    no  ─▶ back: made durable as a draft first, and flushed in its turn
 //! ```
 //!
-//! What gathers at the desk during one write goes with the next one. Whoever submits waits there only while the flusher
-//! does nothing else, and takes the draft back if it is not looked at soon: an acknowledgement never waits for keys that
-//! are pushed, or for what others have queued.
+//! Who submits while nobody seals does so on its own thread: to hand it over would take as long as the work. What comes
+//! meanwhile gathers at the desk, for the flusher, and goes together with the next write. Whoever submits waits there only
+//! while the flusher does nothing else, and takes the draft back if it is not looked at soon: an acknowledgement never
+//! waits for keys that are pushed, or for what others have queued.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -29,13 +30,13 @@ use belfry_proto::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    batch::{Flushing, Sealing},
+    batch::{Batch, Flushing, Sealing},
     flush::{Flusher, stopped},
     seal,
 };
 use crate::{
     clock,
-    store::{Answer, Committed, DraftRow, WriteError},
+    store::{Answer, Committed, DraftRow, Prepared, Told, WriteError},
 };
 
 /// Bytes of a part that are sealed on the flusher's own task; compressing more would hold up its thread.
@@ -65,6 +66,8 @@ struct Going {
 /// Where submissions are left for the flusher. Clones share it.
 #[derive(Clone)]
 pub struct Desk {
+    /// Gone with the flusher's task.
+    flusher: Weak<tokio::sync::Mutex<Flusher>>,
     free: Arc<AtomicBool>,
     going: mpsc::Sender<Going>,
 }
@@ -76,16 +79,22 @@ pub(super) struct Left {
 }
 
 impl Desk {
-    /// Leaves a draft, if it is small and the flusher has nothing else to do; else it is given back.
+    /// Leaves a draft, if it is small and the flusher has nothing else to do; else it is given back. Where nobody seals,
+    /// it is sealed and written here: that waits for the disk.
     pub(super) fn leave(&self, draft: Box<DraftRow>) -> Result<Left, Box<DraftRow>> {
         let is_small =
             draft.withdraws.is_none() && matches!(draft.parts.as_slice(), [part] if part.len() <= SMALL);
         if !is_small || !self.free.load(Ordering::Acquire) {
             return Err(draft);
         }
+        let (done, answer) = oneshot::channel();
+        let flusher = self.flusher.upgrade();
+        if let Some(Ok(mut flusher)) = flusher.as_ref().map(|flusher| flusher.try_lock()) {
+            flusher.go_here(Taken { draft, done });
+            return Ok(Left { draft: Arc::default(), done: answer });
+        }
         let Ok(place) = self.going.try_reserve() else { return Err(draft) };
         let draft = Arc::new(Mutex::new(Some(draft)));
-        let (done, answer) = oneshot::channel();
         place.send(Going { draft: Arc::clone(&draft), done });
         Ok(Left { draft, done: answer })
     }
@@ -98,6 +107,9 @@ fn take(slot: &Mutex<Option<Box<DraftRow>>>) -> Option<Box<DraftRow>> {
 impl Left {
     /// What became of it.
     pub(super) async fn outcome(mut self) -> Outcome {
+        if let Ok(told) = self.done.try_recv() {
+            return told;
+        }
         if let Ok(told) = tokio::time::timeout(PATIENCE, &mut self.done).await {
             return self.told(told.ok());
         }
@@ -125,10 +137,10 @@ pub(super) struct Arriving {
 }
 
 /// A desk and who looks at it.
-pub(super) fn desk() -> (Desk, Arriving) {
+pub(super) fn desk(flusher: Weak<tokio::sync::Mutex<Flusher>>) -> (Desk, Arriving) {
     let (send, receive) = mpsc::channel(PLACES);
     let free = Arc::new(AtomicBool::new(false));
-    (Desk { free: Arc::clone(&free), going: send }, Arriving { free, going: receive })
+    (Desk { flusher, free: Arc::clone(&free), going: send }, Arriving { free, going: receive })
 }
 
 impl Arriving {
@@ -159,7 +171,7 @@ impl Arriving {
     }
 }
 
-/// A draft that the flusher has taken from the desk.
+/// A draft that is being sealed.
 pub(super) struct Taken {
     draft: Box<DraftRow>,
     done: oneshot::Sender<Outcome>,
@@ -180,12 +192,47 @@ struct Together {
 }
 
 impl Flusher {
+    /// Publishes a draft, or gives it back; on a thread that may wait for the disk.
+    fn go_here(&mut self, taken: Taken) {
+        let roster = self.roster.snapshot();
+        if self.has_other_work(&roster) {
+            return taken.give_back();
+        }
+        let group = taken.draft.group;
+        let Some(together) = self.at_hand(&roster, group, vec![taken]) else { return };
+        let Together { position, keys, taken } = together;
+        let drafts = taken.iter().map(|taken| (*taken.draft).clone()).collect();
+        let batch = self.sealing(&roster).seal_here(drafts, position, &keys);
+        let sealed = self.sealed(group, taken, batch);
+        if self.has_moved_since(&roster) {
+            return sealed.into_iter().for_each(|(taken, _)| taken.give_back());
+        }
+        let (changes, told) = self.telling(group, sealed);
+        // The next place in the log follows it. Of what cannot be handed in, `told` goes without a word.
+        let _ = self.store.write_telling_blocking(changes, told);
+    }
+
+    /// Whether drafts wait that go first, or nothing may go out now.
+    fn has_other_work(&self, roster: &Roster) -> bool {
+        let is_waited_for = self.store.queued(1).map_or(true, |queued| !queued.is_empty());
+        let is_stopped = stopped(roster, self.identity.member, clock::now()).is_some();
+        is_waited_for || self.is_held() || is_stopped
+    }
+
+    /// The admin log may have moved while we sealed.
+    fn has_moved_since(&self, roster: &Roster) -> bool {
+        self.roster.snapshot().version() != roster.version() || self.is_held()
+    }
+
+    fn sealing(&self, roster: &Arc<Roster>) -> Sealing {
+        let (store, identity) = (self.store.clone(), Arc::clone(&self.identity));
+        Sealing { store, identity, roster: Arc::clone(roster), straight: true }
+    }
+
     /// Publishes what was left at the desk, or gives it back.
     pub(super) async fn go_straight(&mut self, taken: Vec<Taken>) {
-        let is_waited_for = self.store.queued(1).map_or(true, |queued| !queued.is_empty());
         let roster = self.roster.snapshot();
-        let is_stopped = stopped(&roster, self.identity.member, clock::now()).is_some();
-        if is_waited_for || self.is_held() || is_stopped {
+        if self.has_other_work(&roster) {
             return taken.into_iter().for_each(Taken::give_back);
         }
         let mut groups: BTreeMap<GroupId, Vec<Taken>> = BTreeMap::new();
@@ -196,13 +243,23 @@ impl Flusher {
             let Some(Together { position, keys, taken }) = self.at_hand(&roster, group, taken) else {
                 continue;
             };
-            let Some(sealed) = self.seal_at_once(&roster, position, keys, taken).await else { continue };
-            // The admin log may have moved while we sealed.
-            if self.roster.snapshot().version() != roster.version() || self.is_held() {
+            let drafts = taken.iter().map(|taken| (*taken.draft).clone()).collect();
+            let sealing = self.sealing(&roster);
+            let batch = match taken.len() {
+                // A change of threads takes as long as the work.
+                1 => sealing.seal_here(drafts, position, &keys),
+                _ => sealing.seal(drafts, position, keys).await.unwrap_or_default(),
+            };
+            let sealed = self.sealed(group, taken, batch);
+            if self.has_moved_since(&roster) {
                 sealed.into_iter().for_each(|(taken, _)| taken.give_back());
                 continue;
             }
-            self.publish(group, sealed).await;
+            let (changes, told) = self.telling(group, sealed);
+            // The next place in the log follows these.
+            if let Ok(pending) = self.store.enqueue_telling(changes, told).await {
+                let _ = pending.durable().await;
+            }
         }
     }
 
@@ -210,7 +267,8 @@ impl Flusher {
     fn at_hand(&self, roster: &Roster, group: GroupId, taken: Vec<Taken>) -> Option<Together> {
         let known = self.hellos.borrow().own_logs.clone();
         let now = clock::now();
-        let position = seal::position(&self.store, &self.identity, roster, group, &known, now).ok();
+        let last = self.places.get(&group);
+        let position = seal::position(&self.store, &self.identity, roster, group, &known, last, now).ok();
         let certificate = roster.certificate(self.identity.serial);
         let (Some(position), Some(certificate)) = (position, certificate) else {
             taken.into_iter().for_each(Taken::give_back);
@@ -232,24 +290,11 @@ impl Flusher {
         (!taken.is_empty()).then_some(Together { position, keys, taken })
     }
 
-    /// Messages for the drafts, in their order; what cannot be sealed is given back: as a draft it is refused with the
-    /// reason.
-    async fn seal_at_once(
-        &self,
-        roster: &Arc<Roster>,
-        position: Position,
-        keys: BTreeMap<Audience, ContentKey>,
-        taken: Vec<Taken>,
-    ) -> Option<Vec<(Taken, Flushing)>> {
-        let (store, identity) = (self.store.clone(), Arc::clone(&self.identity));
-        let sealing = Sealing { store, identity, roster: Arc::clone(roster), straight: true };
-        let drafts = taken.iter().map(|taken| (*taken.draft).clone()).collect();
-        let sealed = match taken.len() {
-            // A change of threads takes as long as the work.
-            1 => sealing.seal_here(drafts, position, &keys).sealed,
-            _ => sealing.seal(drafts, position, keys).await.unwrap_or_default().sealed,
-        };
-        let mut sealed = sealed.into_iter().peekable();
+    /// Drafts with their messages, in their order; what could not be sealed is given back: as a draft it is refused with
+    /// the reason.
+    fn sealed(&mut self, group: GroupId, taken: Vec<Taken>, batch: Batch) -> Vec<(Taken, Flushing)> {
+        self.places.extend(batch.next.map(|next| (group, next)));
+        let mut sealed = batch.sealed.into_iter().peekable();
         let mut going = Vec::new();
         for taken in taken {
             match sealed.next_if(|flushing| flushing.publication == taken.draft.publication) {
@@ -257,11 +302,11 @@ impl Flusher {
                 None => taken.give_back(),
             }
         }
-        (!going.is_empty()).then_some(going)
+        going
     }
 
-    /// Drafts and messages in one write, of which those hear who wait for it.
-    async fn publish(&self, group: GroupId, sealed: Vec<(Taken, Flushing)>) {
+    /// Drafts and messages for one write, and what those are told who wait for it.
+    fn telling(&self, group: GroupId, sealed: Vec<(Taken, Flushing)>) -> (Vec<Prepared>, Told) {
         let mut changes = Vec::with_capacity(sealed.len());
         let mut waiting = Vec::with_capacity(sealed.len());
         for (taken, Flushing { change, gossip, .. }) in sealed {
@@ -289,10 +334,7 @@ impl Flusher {
                 let _ = taken.done.send(Outcome::Answered(Ok(answer.clone())));
             }
         };
-        // The next place in the log follows these.
-        if let Ok(pending) = self.store.enqueue_telling(changes, Box::new(told)).await {
-            let _ = pending.durable().await;
-        }
+        (changes, Box::new(told))
     }
 }
 
@@ -320,7 +362,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_flusher_takes_it_answers() {
-        let (desk, mut arriving) = desk();
+        let (desk, mut arriving) = desk(Weak::new());
         let submitting = async { desk.leave(small()).ok().unwrap() };
         let (taken, left) = with_a_free_flusher(&mut arriving, submitting).await;
         let Taken { draft, done } = taken.unwrap().pop().unwrap();
@@ -331,7 +373,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_left_with_a_flusher_that_has_other_work() {
-        let (desk, mut arriving) = desk();
+        let (desk, mut arriving) = desk(Weak::new());
         assert!(desk.leave(small()).is_err(), "not begun");
         assert!(futures::poll!(std::pin::pin!(arriving.next())).is_pending());
         arriving.leave();
@@ -340,7 +382,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_gathers_while_others_are_written_goes_together_with_the_next_write() {
-        let (desk, mut arriving) = desk();
+        let (desk, mut arriving) = desk(Weak::new());
         assert!(futures::poll!(std::pin::pin!(arriving.next())).is_pending());
         let left: Vec<_> = (0..PLACES).map(|_| desk.leave(small()).ok().unwrap()).collect();
         assert!(desk.leave(small()).is_err(), "no place");
@@ -354,7 +396,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_draft_that_is_not_looked_at_soon_is_taken_back_and_never_sealed() {
-        let (desk, mut arriving) = desk();
+        let (desk, mut arriving) = desk(Weak::new());
         let left = {
             let mut next = std::pin::pin!(arriving.next());
             assert!(futures::poll!(&mut next).is_pending());
@@ -366,7 +408,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_draft_that_is_being_sealed_is_not_taken_back_however_long_it_takes() {
-        let (desk, mut arriving) = desk();
+        let (desk, mut arriving) = desk(Weak::new());
         let submitting = async { desk.leave(small()).ok().unwrap() };
         let (taken, left) = with_a_free_flusher(&mut arriving, submitting).await;
         let answer = async {
@@ -379,7 +421,7 @@ mod tests {
 
     #[tokio::test]
     async fn withdrawals_parts_and_what_is_large_go_the_long_way() {
-        let (desk, mut arriving) = desk();
+        let (desk, mut arriving) = desk(Weak::new());
         let next = std::pin::pin!(arriving.next());
         assert!(futures::poll!(next).is_pending());
         desk.free.store(true, Ordering::Release);

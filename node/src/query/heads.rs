@@ -50,7 +50,7 @@ impl Query {
         let heads = self.read(move |inner| {
             let mut heads = Vec::new();
             for (group, slug) in groups {
-                let rows = inner.store.logs(group)?.into_iter();
+                let rows = inner.store.logs(group).into_iter();
                 let rows = rows.filter(|row| row.member == member && serial.is_none_or(|s| s == row.serial));
                 heads.extend(rows.filter(|row| row.height.get() > 0).map(|row| HeadView {
                     serial: row.serial,

@@ -158,13 +158,13 @@ impl Query {
 
 impl Inner {
     fn fill(&self, group: &mut GroupStatus) -> Result<(), QueryError> {
-        for log in self.store.logs(group.id)? {
+        for log in self.store.logs(group.id) {
             group.logs += 1;
             group.entries += log.height.get();
             group.logs_with_gaps += usize::from(log.top > log.height && !log.forked);
             group.forked_logs += usize::from(log.forked);
         }
-        let counts = self.store.counts(group.id)?;
+        let counts = self.store.counts(group.id);
         group.waiting_for_key = counts.sealed;
         group.not_for_us = counts.closed;
         group.quarantined = counts.quarantined;

@@ -14,7 +14,8 @@ use prost::Message;
 use super::{
     ReadError, WriteError, checkpoint,
     columns::{self, Cf},
-    envelopes::{Counts, counts_key},
+    logs::{self, Counts},
+    messages,
     objects::{self, Claim, Place},
     open::Db,
     outbox::{decode_draft, queue_key, queue_value},
@@ -24,8 +25,8 @@ use super::{
         Change, Committed, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageState, OpenedRows,
         ParkRow,
     },
-    txn::Txn,
-    values::{DatesValue, DraftValue, EnvelopeValue, KeyValue, LogValue, park, read_park},
+    txn::{Shift, Txn},
+    values::{DatesValue, DraftValue, EnvelopeValue, KeyValue, park, read_park},
     vault::{SYSTEM, damaged},
     withdrawals::{self, Weighed},
     writer::{Prepared, PreparedEnvelope},
@@ -72,7 +73,7 @@ pub(super) struct Applier {
 impl Applier {
     pub(super) fn load(db: &Db) -> Result<Self, ReadError> {
         let mut logs = HashMap::new();
-        for row in super::envelopes::log_rows(db, &[])? {
+        for row in logs::load(db)? {
             logs.insert((row.group, row.log), row);
         }
         let feed = db
@@ -132,6 +133,18 @@ impl Applier {
 
     /// Applies one change to the batch. On an error the caller undoes what the batch got from it.
     pub(super) fn apply(&mut self, txn: &mut Txn<'_>, prepared: Prepared) -> Result<Committed, WriteError> {
+        let done = self.change(txn, prepared)?;
+        for Shift { place, from, to } in txn.take_shifts() {
+            let place = place.get(..columns::PLACE_LEN).and_then(columns::read_place);
+            if let Some(mut log) = place.and_then(|(group, log, _)| self.known_log(group, log)) {
+                log.counts.shift(from, to);
+                self.put_log(txn, log);
+            }
+        }
+        Ok(done)
+    }
+
+    fn change(&mut self, txn: &mut Txn<'_>, prepared: Prepared) -> Result<Committed, WriteError> {
         let Prepared { change, mut envelopes, claims } = prepared;
         match change {
             Change::Admin { charters, records, head } => {
@@ -301,7 +314,6 @@ impl Applier {
             txn.put(Cf::Unjudged, columns::log(row.group, row.log), Vec::new());
         }
         txn.put(Cf::Envelopes, place.clone(), value);
-        txn.put(Cf::Messages, row.id.to_vec(), place);
         if row.opens_later && state.may_show() {
             txn.put(Cf::Reopen, row.id.to_vec(), Vec::new());
         } else if state == MessageState::Sealed
@@ -310,6 +322,7 @@ impl Applier {
             wait(txn, row.group, row.member, key, row.id);
         }
         let before = log.height;
+        let is_next = before == log.top && row.sequence.get() == before.get() + 1;
         log.top = log.top.max(row.sequence);
         log.revision += 1;
         if row.is_vouched {
@@ -325,16 +338,22 @@ impl Applier {
             txn.put(Cf::Unjudged, columns::log(row.group, surplus), Vec::new());
             unjudged = true;
         }
+        let mut said = DatesValue::default();
         if state.may_show() {
-            self.content(txn, row.group, row.id, DatesValue::default(), prepared.claims)?;
+            self.content(txn, row.group, &mut said, prepared.claims)?;
         }
+        messages::insert(txn, row.id, &place, &said);
         if let Some(key) = row.key_id {
             self.used(txn, key, row.member, row.created)?;
         }
-        count(txn, row.group, None, state)?;
+        log.counts.shift(None, state);
         let (advanced, gap) = (log.height > before, log.top > log.height && !log.forked);
         let answer = Committed::Stored { advanced, gap, unjudged };
-        self.put_log(txn, log);
+        if is_next && advanced && counts && !unjudged && !row.is_vouched && logs::may_follow(&log) {
+            self.remember(log);
+        } else {
+            self.put_log(txn, log);
+        }
         Ok(answer)
     }
 
@@ -379,9 +398,9 @@ impl Applier {
         };
         let fork = columns::fork(place, row.id);
         withdrawals::note(txn, row)?;
-        count(txn, row.group, None, state)?;
+        log.counts.shift(None, state);
         txn.put(Cf::Forks, fork.clone(), value);
-        txn.put(Cf::Messages, row.id.to_vec(), fork);
+        messages::insert(txn, row.id, &fork, &DatesValue::default());
         if txn.get(Cf::Withdrawals, row.id.as_ref())?.is_some() {
             // Named before it came: weighed as any message that is here.
             withdrawals::put_reweigh(txn, Timestamp::ZERO, row.id);
@@ -418,11 +437,17 @@ impl Applier {
             surplus: false,
             unchecked: Sequence::new(0),
             fresh: Sequence::new(0),
+            counts: Counts::default(),
         })
     }
 
     pub(super) fn put_log(&mut self, txn: &mut Txn<'_>, log: LogRow) {
-        txn.put(Cf::Logs, columns::log(log.group, log.log), LogValue::of(&log).encode_to_vec());
+        logs::put(txn, &log);
+        self.remember(log);
+    }
+
+    /// A log is as it says now, and its row follows from the one before and its entries: see [`logs`].
+    fn remember(&mut self, log: LogRow) {
         let name = (log.group, log.log);
         let before = self.logs.insert(name, log);
         self.changed.insert(name);
@@ -444,15 +469,16 @@ impl Applier {
         }
         let group = stored.group;
         if state != MessageState::Opened {
-            count(txn, group, Some(state), MessageState::Opened)?;
+            txn.shift(&stored.place, Some(state), MessageState::Opened);
             stored.value.set_state(MessageState::Opened, None);
             if let Some(key) = stored.value.key_id() {
                 txn.delete(Cf::Waiting, columns::waiting(key, message));
             }
             stored.put(txn);
         }
-        let said = objects::said_by(txn, message)?;
-        self.content(txn, group, message, said, claims)?;
+        let mut said = messages::said_by(txn, message)?;
+        self.content(txn, group, &mut said, claims)?;
+        messages::put_said(txn, message, &said)?;
         if is_restored {
             txn.delete(Cf::Reopen, message.to_vec());
             removal::unbury(txn, group, message, content.objects.iter().map(|object| object.id.as_str()))?;
@@ -508,18 +534,21 @@ impl Applier {
             if !matches!(self.envelope(txn, row, prepared)?, Committed::Stored { .. }) {
                 return Err(unfit);
             }
+            // How far it was written is told by more than its entries: a place must never be given twice.
+            if let Some(log) = self.known_log(row.group, row.log) {
+                logs::put(txn, &log);
+            }
         }
         Ok(())
     }
 
     /// Objects of a publication part: each gets its place in the group's order and in the feed.
-    /// `said` is what the message is noted with already.
+    /// `said` is what its message is noted with.
     fn content(
         &mut self,
         txn: &mut Txn<'_>,
         group: GroupId,
-        message: MessageId,
-        mut said: DatesValue,
+        said: &mut DatesValue,
         claims: Vec<Claim>,
     ) -> Result<(), WriteError> {
         for claim in claims {
@@ -537,9 +566,6 @@ impl Applier {
             objects::insert(txn, &claim, &place, date_added);
             said.dates.push(date_added);
             self.announce(txn, group, date_added);
-        }
-        if !said.dates.is_empty() {
-            objects::put_said(txn, message, &said);
         }
         Ok(())
     }
@@ -705,19 +731,6 @@ pub(super) fn wait(
     txn.put(Cf::Waiting, columns::waiting(key, message), value);
 }
 
-pub(super) fn count(
-    txn: &mut Txn<'_>,
-    group: GroupId,
-    from: Option<MessageState>,
-    to: MessageState,
-) -> Result<(), ReadError> {
-    let key = counts_key(group);
-    let mut counts: Counts = txn.message(Cf::Meta, &key)?.unwrap_or_default();
-    counts.shift(from, to);
-    txn.put(Cf::Meta, key, counts.encode_to_vec());
-    Ok(())
-}
-
 /// A stored envelope and where.
 pub(super) struct Stored {
     pub(super) column: Cf,
@@ -733,7 +746,7 @@ impl Stored {
 }
 
 pub(super) fn stored(txn: &Txn<'_>, message: MessageId) -> Result<Stored, WriteError> {
-    let place = txn.get(Cf::Messages, message.as_ref())?.ok_or(WriteError::Missing("message"))?;
+    let place = messages::place(txn, message)?.ok_or(WriteError::Missing("message"))?;
     let column = columns::holder(&place);
     let value = txn.message(column, &place)?.ok_or(WriteError::Missing("envelope"))?;
     let (group, ..) =
@@ -751,7 +764,7 @@ fn closed(txn: &mut Txn<'_>, message: MessageId, reason: &str) -> Result<Committ
     if let Some(key) = stored.value.key_id() {
         txn.delete(Cf::Waiting, columns::waiting(key, message));
     }
-    count(txn, stored.group, Some(state), MessageState::Closed)?;
+    txn.shift(&stored.place, Some(state), MessageState::Closed);
     stored.value.set_state(MessageState::Closed, Some(reason));
     stored.put(txn);
     Ok(Committed::Done)

@@ -9,6 +9,7 @@ use prost::Message;
 use super::{
     ReadError, Store, columns,
     columns::Cf,
+    messages,
     open::Db,
     salvage::Past,
     values::{ClaimValue, DatesValue, EnvelopeValue, LogValue},
@@ -116,10 +117,11 @@ pub(super) fn reads(db: &Db, cf: Cf, key: &[u8], value: &[u8]) -> Result<(), Rea
             }
         }
         Cf::Messages => {
-            let place = value.get(..columns::PLACE_LEN).and_then(columns::read_place);
-            place.map(drop).ok_or_else(|| fault("points nowhere"))
+            let (place, said) = messages::read(value).ok_or_else(|| fault("points nowhere"))?;
+            let read = place.get(..columns::PLACE_LEN).and_then(columns::read_place);
+            read.ok_or_else(|| fault("points nowhere"))?;
+            DatesValue::decode(said).map(drop).map_err(|_| fault("does not decode"))
         }
-        Cf::OfMessage => DatesValue::decode(value).map(drop).map_err(|_| fault("does not decode")),
         Cf::ById => ClaimValue::decode(value).map(drop).map_err(|_| fault("does not decode")),
         Cf::Logs => LogValue::decode(value).map(drop).map_err(|_| fault("does not decode")),
         // Their values are checked when they are folded, opened or followed at start.
@@ -152,11 +154,12 @@ fn points(db: &Db, cf: Cf, key: &[u8], value: &[u8]) -> Result<(), ReadError> {
         Cf::Envelopes | Cf::Forks => {
             let row = EnvelopeValue::decode(value).map_err(|_| fault("does not decode"))?;
             let id = row.id().map_err(|_| fault("has no id"))?;
-            let place = db.get(Cf::Messages, id.as_ref())?;
+            let place = messages::stored_place(db, id.as_ref())?;
             is_there(place.as_deref() == Some(key), "is not where its message id points")
         }
         Cf::Messages => {
-            let envelope = db.get(columns::holder(value), value)?;
+            let (place, _) = messages::read(value).ok_or_else(|| fault("points nowhere"))?;
+            let envelope = db.get(columns::holder(place), place)?;
             is_there(envelope.is_some(), "points to no envelope")
         }
         Cf::Unjudged => is_there(db.get(Cf::Logs, key)?.is_some(), "names no log"),

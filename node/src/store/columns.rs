@@ -17,7 +17,7 @@ pub(super) enum Cf {
     Seen,
     /// Envelopes: group ‖ log ‖ sequence.
     Envelopes,
-    /// Message id → place.
+    /// Message id → place, and dates added of the objects it says, as their author or as a reporter.
     Messages,
     /// Log states: group ‖ log.
     Logs,
@@ -39,8 +39,6 @@ pub(super) enum Cf {
     ById,
     /// group ‖ kind ‖ 0 ‖ date added.
     ByType,
-    /// Message → dates added of the objects it says, as their author or as a reporter.
-    OfMessage,
     /// group ‖ date added ‖ member ‖ message ‖ whether other bytes: who else claims the same version.
     Reporters,
     /// group ‖ H(kind, value) ‖ member ‖ date added, for whoever says the row: its author and who says the same bytes.
@@ -69,7 +67,7 @@ pub(super) enum Cf {
 }
 
 impl Cf {
-    pub(super) const ALL: [Self; 30] = [
+    pub(super) const ALL: [Self; 29] = [
         Self::Meta,
         Self::DataKeys,
         Self::Charters,
@@ -87,7 +85,6 @@ impl Cf {
         Self::Objects,
         Self::ById,
         Self::ByType,
-        Self::OfMessage,
         Self::Reporters,
         Self::Observables,
         Self::Feed,
@@ -121,7 +118,6 @@ impl Cf {
             Self::Objects => "objects",
             Self::ById => "by-id",
             Self::ByType => "by-type",
-            Self::OfMessage => "of-message",
             Self::Reporters => "reporters",
             Self::Observables => "observables",
             Self::Feed => "feed",

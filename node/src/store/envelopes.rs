@@ -1,4 +1,4 @@
-//! Reads of envelopes and logs.
+//! Reads of envelopes.
 
 use belfry_proto::id::{GroupId, KeyId, LogId, MemberId, MessageId, Sequence};
 use prost::Message;
@@ -6,77 +6,11 @@ use prost::Message;
 use super::{
     ReadError, Store,
     columns::{self, Cf, Key},
-    open::Db,
-    rows::{LogRow, MessageRow, MessageState, ParkRow},
-    values::{EnvelopeValue, LogValue, read_park},
+    messages,
+    rows::{MessageRow, ParkRow},
+    values::{EnvelopeValue, read_park},
     vault::damaged,
 };
-
-pub(super) fn log_rows(db: &Db, prefix: &[u8]) -> Result<Vec<LogRow>, ReadError> {
-    let mut rows = Vec::new();
-    for row in db.scan(Cf::Logs, prefix, prefix) {
-        let (key, value) = row?;
-        let fault = || damaged(Cf::Logs, &key, "does not decode");
-        let (group, log) = key.split_first_chunk::<4>().ok_or_else(fault)?;
-        let log = LogId::try_from(log).map_err(|_| fault())?;
-        let value = LogValue::decode(value.as_ref()).map_err(|_| fault())?;
-        rows.push(value.row(GroupId::new(u32::from_be_bytes(*group)), log).map_err(|_| fault())?);
-    }
-    Ok(rows)
-}
-
-/// Where a group's counts stand in [`Cf::Meta`].
-pub(super) fn counts_key(group: GroupId) -> Vec<u8> {
-    [b"counts:".as_slice(), &group.get().to_be_bytes()].concat()
-}
-
-/// How many envelopes of a group are in which state.
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
-pub struct Counts {
-    /// Waiting for their key.
-    #[prost(uint64, tag = "1")]
-    pub sealed: u64,
-    /// Content stored and shown.
-    #[prost(uint64, tag = "2")]
-    pub opened: u64,
-    /// Not for this node, or unreadable.
-    #[prost(uint64, tag = "3")]
-    pub closed: u64,
-    /// Beyond a cut.
-    #[prost(uint64, tag = "4")]
-    pub quarantined: u64,
-    /// At or above a fork.
-    #[prost(uint64, tag = "5")]
-    pub disputed: u64,
-    /// Withdrawn by their member or a steward.
-    #[prost(uint64, tag = "6")]
-    pub withdrawn: u64,
-    /// Past their group's retention.
-    #[prost(uint64, tag = "7")]
-    pub expired: u64,
-}
-
-impl Counts {
-    /// Moves one envelope into `to`, out of `from` if it was counted before.
-    pub(super) const fn shift(&mut self, from: Option<MessageState>, to: MessageState) {
-        if let Some(from) = from {
-            *self.of(from) = self.of(from).saturating_sub(1);
-        }
-        *self.of(to) += 1;
-    }
-
-    const fn of(&mut self, state: MessageState) -> &mut u64 {
-        match state {
-            MessageState::Sealed => &mut self.sealed,
-            MessageState::Opened => &mut self.opened,
-            MessageState::Closed => &mut self.closed,
-            MessageState::Quarantined => &mut self.quarantined,
-            MessageState::Disputed => &mut self.disputed,
-            MessageState::Withdrawn => &mut self.withdrawn,
-            MessageState::Expired => &mut self.expired,
-        }
-    }
-}
 
 /// An envelope on its way to a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,16 +24,6 @@ pub struct Served {
 }
 
 impl Store {
-    /// Every log of a group, by log id, but for those that are more than their certificate may have.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn logs(&self, group: GroupId) -> Result<Vec<LogRow>, ReadError> {
-        let mut logs = log_rows(&self.db, &Key::group(group).done())?;
-        logs.retain(|log| !log.surplus);
-        Ok(logs)
-    }
-
     /// Encoded envelopes of a log from one sequence to another, both included: in order, without a gap,
     /// at least one if the first is here, and no more than about `max_bytes`.
     ///
@@ -225,7 +149,7 @@ impl Store {
     }
 
     fn find(&self, message: MessageId) -> Result<Option<(Vec<u8>, EnvelopeValue)>, ReadError> {
-        let Some(place) = self.db.get(Cf::Messages, message.as_ref())? else { return Ok(None) };
+        let Some(place) = messages::stored_place(&self.db, message.as_ref())? else { return Ok(None) };
         let column = columns::holder(&place);
         let Some(bytes) = self.db.get(column, &place)? else { return Ok(None) };
         let value = EnvelopeValue::decode(bytes.as_slice())
@@ -279,15 +203,6 @@ impl Store {
                     .ok_or_else(|| damaged(Cf::Waiting, &key, "does not decode"))
             })
             .collect()
-    }
-
-    /// Envelopes of a group by state.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn counts(&self, group: GroupId) -> Result<Counts, ReadError> {
-        let bytes = self.db.get(Cf::Meta, &counts_key(group))?;
-        Ok(bytes.and_then(|b| Counts::decode(b.as_slice()).ok()).unwrap_or_default())
     }
 
     /// One envelope that waits for the admin log.

@@ -1,4 +1,4 @@
-//! Each group's frontier in memory, so that comparing it with a peer's reads no row.
+//! Every log's state, and each group's frontier, in memory: comparing it with a peer's reads no row.
 //!
 //! ```text
 //! writer: one synced batch ─▶ states of the logs it changed ─▶ Frontiers ─▶ list and hash, made when first asked for
@@ -18,7 +18,7 @@ use belfry_proto::{
     sync::frontier::{self, LogFrontier},
 };
 
-use super::{Store, rows::LogRow};
+use super::{Store, logs::Counts, rows::LogRow};
 
 /// What peers compare of one group.
 #[derive(Debug)]
@@ -73,7 +73,8 @@ pub(super) struct Frontiers {
 
 #[derive(Debug, Default)]
 struct Group {
-    logs: BTreeMap<LogId, (Serial, HeldLog)>,
+    logs: BTreeMap<LogId, LogRow>,
+    /// Of logs that are not one more than their certificate may have.
     by_certificate: BTreeSet<(Serial, LogId)>,
     /// Of the logs as they stand; empty again with each change.
     whole: OnceLock<Arc<GroupFrontier>>,
@@ -91,7 +92,7 @@ impl Frontiers {
         }
         let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
         for log in logs {
-            groups.entry(log.group).or_default().put(&log);
+            groups.entry(log.group).or_default().put(log);
         }
     }
 
@@ -101,18 +102,35 @@ impl Frontiers {
 }
 
 impl Group {
-    fn put(&mut self, row: &LogRow) {
+    fn put(&mut self, row: LogRow) {
         let name = (row.serial, row.log);
-        // One more than its certificate may have: nobody is told of it.
         if row.surplus {
-            self.logs.remove(&row.log);
             self.by_certificate.remove(&name);
         } else {
-            let held = HeldLog { frontier: LogFrontier::from(row), top: row.top, unchecked: row.unchecked };
-            self.logs.insert(row.log, (row.serial, held));
             self.by_certificate.insert(name);
         }
+        self.logs.insert(row.log, row);
         self.whole.take();
+    }
+
+    /// Logs that count: of one more than its certificate may have nobody is told.
+    fn counting(&self) -> impl Iterator<Item = &LogRow> {
+        self.logs.values().filter(|log| !log.surplus)
+    }
+
+    fn written_by(&self, serial: Serial) -> impl Iterator<Item = &LogRow> {
+        let names = self.by_certificate.range((serial, LogId::ZERO)..).take_while(move |(of, _)| *of == serial);
+        names.filter_map(|(_, log)| self.logs.get(log))
+    }
+
+    fn log(&self, log: LogId) -> Option<&LogRow> {
+        self.logs.get(&log).filter(|log| !log.surplus)
+    }
+}
+
+impl From<&LogRow> for HeldLog {
+    fn from(row: &LogRow) -> Self {
+        Self { frontier: LogFrontier::from(row), top: row.top, unchecked: row.unchecked }
     }
 }
 
@@ -132,6 +150,42 @@ impl From<&LogRow> for LogFrontier {
 }
 
 impl Store {
+    /// Every log of a group, by log id, but for those that are more than their certificate may have. Reads no row.
+    #[must_use]
+    pub fn logs(&self, group: GroupId) -> Vec<LogRow> {
+        let groups = self.frontiers.groups();
+        groups.get(&group).into_iter().flat_map(Group::counting).cloned().collect()
+    }
+
+    /// Logs that one certificate wrote in a group, but for those that are more than it may have. Reads no row.
+    #[must_use]
+    pub fn logs_written_by(&self, group: GroupId, serial: Serial) -> Vec<LogRow> {
+        let groups = self.frontiers.groups();
+        groups.get(&group).into_iter().flat_map(|group| group.written_by(serial)).cloned().collect()
+    }
+
+    /// Every log of a group, or of all, surplus ones too. Reads no row.
+    #[must_use]
+    pub fn all_logs(&self, group: Option<GroupId>) -> Vec<LogRow> {
+        let groups = self.frontiers.groups();
+        let chosen = groups.iter().filter(|(id, _)| group.is_none_or(|group| group == **id));
+        chosen.flat_map(|(_, held)| held.logs.values()).cloned().collect()
+    }
+
+    /// One log; `None` if nothing of it is here. Reads no row.
+    #[must_use]
+    pub fn log(&self, group: GroupId, log: LogId) -> Option<LogRow> {
+        self.frontiers.groups().get(&group)?.logs.get(&log).cloned()
+    }
+
+    /// Envelopes of a group by state. Reads no row.
+    #[must_use]
+    pub fn counts(&self, group: GroupId) -> Counts {
+        let groups = self.frontiers.groups();
+        let logs = groups.get(&group).into_iter().flat_map(|group| group.logs.values());
+        logs.fold(Counts::default(), |all, log| all.add(&log.counts))
+    }
+
     /// How far this node holds the logs of a group. Reads no row.
     #[must_use]
     pub fn frontier(&self, group: GroupId) -> Arc<GroupFrontier> {
@@ -141,7 +195,7 @@ impl Store {
             return GroupFrontier::of(frontiers.coalition, group, Vec::new());
         };
         let make = || {
-            let logs = held.logs.values().map(|(_, held)| held.frontier).collect();
+            let logs = held.counting().map(LogFrontier::from).collect();
             GroupFrontier::of(frontiers.coalition, group, logs)
         };
         Arc::clone(held.whole.get_or_init(make))
@@ -151,46 +205,39 @@ impl Store {
     #[must_use]
     pub fn gaps(&self, group: GroupId) -> Vec<LogId> {
         let groups = self.frontiers.groups();
-        let held = groups.get(&group).into_iter().flat_map(|group| group.logs.values());
-        let has_gap = |held: &&HeldLog| held.top > held.frontier.height && held.frontier.frozen.get() == 0;
-        held.map(|(_, held)| held).filter(has_gap).map(|held| held.frontier.log).collect()
+        let held = groups.get(&group).into_iter().flat_map(Group::counting);
+        held.filter(|log| log.top > log.height && log.frozen.get() == 0).map(|log| log.log).collect()
     }
 
     /// The highest sequence held of a log, 0 if there is none. Reads no row.
     #[must_use]
     pub fn top(&self, group: GroupId, log: LogId) -> Sequence {
         let groups = self.frontiers.groups();
-        let held = groups.get(&group).and_then(|group| group.logs.get(&log));
-        held.map_or(Sequence::new(0), |(_, held)| held.top)
+        let held = groups.get(&group).and_then(|group| group.log(log));
+        held.map_or(Sequence::new(0), |held| held.top)
     }
 
     /// From where on a log's signatures are still to be checked. Reads no row.
     #[must_use]
     pub fn unchecked_from(&self, group: GroupId, log: LogId) -> Option<Sequence> {
         let groups = self.frontiers.groups();
-        let (_, held) = groups.get(&group)?.logs.get(&log)?;
-        Some(held.unchecked).filter(|from| from.get() != 0)
+        Some(groups.get(&group)?.log(log)?.unchecked).filter(|from| from.get() != 0)
     }
 
     /// Logs with signatures still to be checked, and from where on. Reads no row.
     #[must_use]
     pub fn unchecked(&self) -> Vec<(GroupId, LogId, Sequence)> {
         let groups = self.frontiers.groups();
-        let logs = groups
-            .iter()
-            .flat_map(|(group, held)| held.logs.iter().map(|(log, held)| (*group, *log, held.1)));
-        let unchecked = logs.filter(|(_, _, held)| held.unchecked.get() != 0);
-        unchecked.map(|(group, log, held)| (group, log, held.unchecked)).collect()
+        let unchecked = groups.values().flat_map(Group::counting).filter(|log| log.unchecked.get() != 0);
+        unchecked.map(|log| (log.group, log.log, log.unchecked)).collect()
     }
 
     /// Logs that one certificate wrote in a group, the longest first. Reads no row.
     #[must_use]
     pub fn logs_of(&self, group: GroupId, serial: Serial) -> Vec<HeldLog> {
         let groups = self.frontiers.groups();
-        let Some(held) = groups.get(&group) else { return Vec::new() };
-        let names = held.by_certificate.range((serial, LogId::ZERO)..).take_while(|(of, _)| *of == serial);
-        let mut logs: Vec<HeldLog> =
-            names.filter_map(|(_, log)| held.logs.get(log)).map(|(_, held)| *held).collect();
+        let written = groups.get(&group).into_iter().flat_map(|group| group.written_by(serial));
+        let mut logs: Vec<HeldLog> = written.map(HeldLog::from).collect();
         logs.sort_by_key(|log| std::cmp::Reverse(log.top));
         logs
     }
@@ -224,6 +271,7 @@ mod tests {
             surplus: false,
             unchecked: Sequence::new(0),
             fresh: Sequence::new(0),
+            counts: Counts::default(),
         }
     }
 

@@ -12,8 +12,9 @@ use prost::Message;
 
 use super::{
     ReadError, Store, WriteError,
-    apply::{Applier, count, stored, wait},
-    columns::{self, Cf, Key},
+    apply::{Applier, stored, wait},
+    columns::{self, Cf},
+    messages,
     removal::{self, End},
     rows::{CheckedLog, Committed, HeldEntry, JudgedEnd, JudgedLog, LogRow, MessageState},
     txn::Txn,
@@ -133,7 +134,7 @@ fn hide(txn: &mut Txn<'_>, message: MessageId, state: MessageState) -> Result<()
     txn.delete(Cf::Reopen, message.to_vec());
     let author = withdrawals::author(message, &stored.value)?;
     removal::take_away(txn, group, author, message, End::Hidden)?;
-    count(txn, group, Some(before), state)?;
+    txn.shift(&stored.place, Some(before), state);
     stored.value.set_state(state, None);
     withdrawals::says_otherwise(txn, &stored.value);
     stored.put(txn);
@@ -148,7 +149,7 @@ fn show(txn: &mut Txn<'_>, message: MessageId) -> Result<(), WriteError> {
         return Ok(());
     }
     let after = withdrawals::stands_as(txn, message, &stored)?;
-    count(txn, stored.group, Some(before), after)?;
+    txn.shift(&stored.place, Some(before), after);
     stored.value.set_state(after, None);
     withdrawals::says_otherwise(txn, &stored.value);
     stored.put(txn);
@@ -183,10 +184,10 @@ fn promote(
     let Some(other) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? else { return Ok(()) };
     let id = other.id().map_err(|_| damaged(Cf::Envelopes, &place, "has no id"))?;
     let beside = columns::fork(&place, id);
-    txn.put(Cf::Messages, id.to_vec(), beside.clone());
+    messages::put_place(txn, id, &beside)?;
     txn.put(Cf::Forks, beside, other.encode_to_vec());
     txn.delete(Cf::Forks, fork);
-    txn.put(Cf::Messages, message.to_vec(), place.clone());
+    messages::put_place(txn, message, &place)?;
     txn.put(Cf::Envelopes, place, chosen);
     Ok(())
 }
@@ -217,23 +218,6 @@ impl Store {
                 Ok((GroupId::new(u32::from_be_bytes(*group)), log))
             })
             .collect()
-    }
-
-    /// One log; `None` if nothing of it is here.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn log(&self, group: GroupId, log: LogId) -> Result<Option<LogRow>, ReadError> {
-        Ok(super::envelopes::log_rows(&self.db, &columns::log(group, log))?.pop())
-    }
-
-    /// Every log of a group, or of all, surplus ones too.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn all_logs(&self, group: Option<GroupId>) -> Result<Vec<LogRow>, ReadError> {
-        let prefix = group.map_or_else(Vec::new, |group| Key::group(group).done());
-        super::envelopes::log_rows(&self.db, &prefix)
     }
 
     /// Everything held of a log, second messages included.

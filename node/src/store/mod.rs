@@ -24,6 +24,8 @@ mod error;
 mod frontiers;
 mod heal;
 mod judged;
+mod logs;
+mod messages;
 mod objects;
 mod observables;
 mod open;
@@ -52,7 +54,8 @@ use futures::executor::block_on;
 use tokio::sync::watch;
 
 pub use check::{CheckedColumn, Health};
-pub use envelopes::{Counts, Served};
+pub use envelopes::Served;
+pub use logs::Counts;
 pub use error::{MemoryError, OpenError, ReadError, WriteError};
 pub use frontiers::{GroupFrontier, HeldLog};
 pub use heal::{aside, replace, size, staging};
@@ -169,6 +172,19 @@ impl Store {
     /// [`WriteError::Closed`]; `told` is not called then.
     pub async fn enqueue_telling(&self, changes: Vec<Prepared>, told: Told) -> Result<Pending, WriteError> {
         Ok(self.writer.hand_in(changes, Some(told)).await?.1)
+    }
+
+    /// [`Self::enqueue_telling`] for callers on blocking threads: written there if nobody writes. Returns when all of it is
+    /// known to be durable, or not.
+    ///
+    /// # Errors
+    /// [`WriteError::Closed`]; `told` is not called then.
+    pub fn write_telling_blocking(&self, changes: Vec<Prepared>, told: Told) -> Result<(), WriteError> {
+        let (handed_in, pending) = block_on(self.writer.hand_in(changes, Some(told)))?;
+        handed_in.write();
+        drop(handed_in);
+        pending.wait_blocking();
+        Ok(())
     }
 
     /// [`Self::enqueue_telling`] for callers on blocking threads, who may then write themselves.

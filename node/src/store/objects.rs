@@ -350,24 +350,6 @@ pub(super) fn unlead(
 /// at once. Moving is rare: another claim of the object goes, or the log is hidden and shown again.
 const MOST_PLACES: usize = 64;
 
-/// Dates of the rows a message says, as author or reporter.
-pub(super) fn dates_of(txn: &Txn<'_>, message: MessageId) -> Result<Vec<u64>, ReadError> {
-    Ok(said_by(txn, message)?.dates)
-}
-
-/// The same, with where such rows lay before.
-pub(super) fn said_by(txn: &Txn<'_>, message: MessageId) -> Result<DatesValue, ReadError> {
-    Ok(txn.message(Cf::OfMessage, message.as_ref())?.unwrap_or_default())
-}
-
-pub(super) fn put_said(txn: &mut Txn<'_>, message: MessageId, said: &DatesValue) {
-    if *said == DatesValue::default() {
-        txn.delete(Cf::OfMessage, message.to_vec());
-    } else {
-        txn.put(Cf::OfMessage, message.to_vec(), said.encode_to_vec());
-    }
-}
-
 /// Notes that rows of a message lie at these dates no more.
 pub(super) fn left(txn: &mut Txn<'_>, group: GroupId, said: &mut DatesValue, dates: &[u64]) {
     let most = MOST_PLACES.max(4 * dates.len().max(said.dates.len()));

@@ -20,7 +20,7 @@ use super::{
 
 /// Version of columns, keys and values. Any other is refused: nothing was released yet that would have to be
 /// migrated. From the first release on, an older one is migrated in one batch.
-pub(super) const SCHEMA: u32 = 7;
+pub(super) const SCHEMA: u32 = 8;
 const SCHEMA_KEY: &[u8] = b"schema";
 const OWNER_KEY: &[u8] = b"owner";
 const MASTER_KEY: &[u8] = b"master-check";

@@ -25,6 +25,7 @@ use super::{
     ReadError,
     apply::Applier,
     columns::{self, Cf, Key},
+    messages,
     objects::{self, MAX_VERSIONS},
     txn::Txn,
     values::{ClaimValue, DatesValue, ObjectValue, ReporterValue},
@@ -110,7 +111,7 @@ pub(super) fn take_away(
     message: MessageId,
     end: End,
 ) -> Result<(), ReadError> {
-    let mut said = objects::said_by(txn, message)?;
+    let mut said = messages::said_by(txn, message)?;
     for date in said.dates.clone() {
         let Some(value) = row(txn, group, date)? else { continue };
         let others = reporters(txn, group, date)?;
@@ -135,7 +136,7 @@ pub(super) fn take_away(
     } else {
         said = DatesValue::default();
     }
-    objects::put_said(txn, message, &said);
+    messages::put_said(txn, message, &said)?;
     Ok(())
 }
 
@@ -338,22 +339,21 @@ fn redate(
             txn.put(Cf::ById, key, ClaimValue { date_added: to, ..entry }.encode_to_vec());
         }
     }
-    let mut says: BTreeSet<Vec<u8>> = [value.message.clone()].into();
+    let mut says: BTreeSet<MessageId> = MessageId::try_from(value.message.as_slice()).into_iter().collect();
     for other in others {
         let plain = txn.get_sealed(Cf::Reporters, &other.key)?.unwrap_or_default();
         txn.delete(Cf::Reporters, other.key);
         let key = columns::reporter(group, to, other.member, other.message, other.differs);
         txn.put_sealed(group, Cf::Reporters, key, &plain);
-        says.insert(other.message.to_vec());
+        says.insert(other.message);
     }
     for message in says {
-        if let Some(mut said) = txn.message::<DatesValue>(Cf::OfMessage, &message)? {
-            for date in said.dates.iter_mut().filter(|date| **date == from) {
-                *date = to;
-            }
-            objects::left(txn, group, &mut said, &[from]);
-            txn.put(Cf::OfMessage, message, said.encode_to_vec());
+        let mut said = messages::said_by(txn, message)?;
+        for date in said.dates.iter_mut().filter(|date| **date == from) {
+            *date = to;
         }
+        objects::left(txn, group, &mut said, &[from]);
+        messages::put_said(txn, message, &said)?;
     }
     applier.announce(txn, group, to);
     Ok(())
@@ -397,9 +397,9 @@ fn bury(
         && end.is_withdrawal()
     {
         // Should it be erased after all, or its log be cut, this goes with it.
-        let mut said = objects::said_by(txn, message)?;
+        let mut said = messages::said_by(txn, message)?;
         said.dates.push(date_added);
-        objects::put_said(txn, message, &said);
+        messages::put_said(txn, message, &said)?;
     }
     applier.announce(txn, group, date_added);
     Ok(())

@@ -16,7 +16,7 @@ use prost::Message;
 
 use super::{
     ReadError, Store, WriteError,
-    apply::{Applier, count, stored},
+    apply::{Applier, stored},
     columns::{self, Cf, Key},
     removal::{self, End},
     rows::{Aged, Committed, MessageState},
@@ -49,7 +49,7 @@ impl Store {
         before: Timestamp,
         most: usize,
     ) -> Result<Option<Aged>, ReadError> {
-        let Some(row) = self.log(group, log)? else { return Ok(None) };
+        let Some(row) = self.log(group, log) else { return Ok(None) };
         let from = sequence(self.db.get(Cf::Meta, &looked_at(group, log))?).get() + 1;
         let prefix = columns::log(group, log);
         let mut aged = Aged { group, log, messages: Vec::new(), through: Sequence::new(0), more: false };
@@ -104,7 +104,7 @@ impl Applier {
         stored.value.expired = true;
         let state = stored.value.state();
         if state.may_show() {
-            count(txn, stored.group, Some(state), MessageState::Expired)?;
+            txn.shift(&stored.place, Some(state), MessageState::Expired);
             stored.value.set_state(MessageState::Expired, None);
         }
         self.recount(txn, &stored, counted);

@@ -11,7 +11,7 @@ use belfry_proto::{
     time::Timestamp,
 };
 
-use super::{parking::Parker, purge::PurgeNote};
+use super::{logs::Counts, parking::Parker, purge::PurgeNote};
 
 /// Everything that is ever written, one durable step each.
 #[derive(Debug)]
@@ -414,6 +414,8 @@ pub struct LogRow {
     pub unchecked: Sequence,
     /// The lowest of them that came since checking was last noted; 0 if none did.
     pub fresh: Sequence,
+    /// Its entries, second messages included, by state.
+    pub counts: Counts,
 }
 
 /// One envelope of a log, for judging the log.

@@ -157,7 +157,7 @@ fn a_restart_keeps_everything() {
     let store = open(&folder);
     assert_eq!(store.head().unwrap(), head);
     assert_eq!(store.records(Height::new(2), 10).unwrap(), [vec![3]]);
-    assert_eq!(store.logs(GROUP).unwrap()[0].height, Sequence::new(1));
+    assert_eq!(store.logs(GROUP)[0].height, Sequence::new(1));
     assert_eq!(page(&store, None, None, 10).rows.len(), 1);
     assert_eq!(store.queued(10).unwrap(), [PublicationId::new([1; 16])]);
     assert_eq!(store.tokens().unwrap()[0].body, b"scope");
@@ -263,7 +263,7 @@ fn another_owner_key_or_process_and_another_schema_are_refused() {
 fn the_frontier_advances_when_the_gap_fills() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);
-    let log = || store.logs(GROUP).unwrap().remove(0);
+    let log = || store.logs(GROUP).remove(0);
     assert_eq!(
         commit(&store, envelope(1)),
         Committed::Stored { advanced: true, gap: false, unjudged: false }
@@ -287,7 +287,7 @@ fn two_messages_for_one_place_are_a_fork_and_the_first_stands() {
     commit(&store, envelope(1));
     let other = EnvelopeRow { id: id(99), ..envelope(1) };
     assert_eq!(commit(&store, other), Committed::Fork { existing: id(1) });
-    let log = store.logs(GROUP).unwrap().remove(0);
+    let log = store.logs(GROUP).remove(0);
     assert!(log.forked);
     assert_eq!(log.head, id(1));
 }
@@ -298,7 +298,7 @@ fn a_link_that_does_not_meet_freezes_the_log() {
     let store = open(&folder);
     commit(&store, envelope(1));
     commit(&store, EnvelopeRow { prev: id(77), ..envelope(2) });
-    let log = store.logs(GROUP).unwrap().remove(0);
+    let log = store.logs(GROUP).remove(0);
     assert!(log.forked);
     assert_eq!(log.height, Sequence::new(1));
 }
@@ -370,7 +370,7 @@ fn what_waited_for_a_key_is_found_opened_and_counted() {
     store.commit_blocking(Change::Opened { message: id(1), group: GROUP, content }).unwrap();
     store.commit_blocking(Change::Closed { message: id(2), reason: "unreadable".to_owned() }).unwrap();
     assert_eq!(store.waiting_keys(None, 10).unwrap(), []);
-    let counts = store.counts(GROUP).unwrap();
+    let counts = store.counts(GROUP);
     assert_eq!((counts.sealed, counts.opened, counts.closed), (0, 1, 1));
     assert_eq!(store.lookup(GROUP, "ipv4-addr", "198.51.100.7", 10).unwrap().len(), 1);
 }
@@ -440,7 +440,9 @@ fn the_frontier_in_memory_is_that_of_the_rows_after_every_change_and_a_restart()
     let folder = TempDir::new().unwrap();
     let store = open(&folder);
     let rows = |store: &Store| -> Vec<LogFrontier> {
-        store.logs(GROUP).unwrap().iter().map(LogFrontier::from).collect()
+        let loaded = logs::load(&store.db).unwrap();
+        assert_eq!(loaded, store.all_logs(None));
+        loaded.iter().map(LogFrontier::from).collect()
     };
     for row in disorder() {
         commit(&store, row);
@@ -453,6 +455,38 @@ fn the_frontier_in_memory_is_that_of_the_rows_after_every_change_and_a_restart()
     let hash = *store.frontier(GROUP).hash();
     drop(store);
     assert_eq!(*open(&folder).frontier(GROUP).hash(), hash);
+}
+
+#[test]
+fn a_log_stands_after_a_restart_as_before_it_though_its_row_is_written_now_and_then() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let written = |store: &Store| store.db.get(columns::Cf::Logs, &columns::log(GROUP, LogId::new([1; 32])));
+    let (mut rows_written, mut before) = (0, None);
+    for n in 1..=200 {
+        commit(&store, envelope(n));
+        if n % 50 == 0 {
+            // Behind the row as last written, and before it.
+            for message in [id(n), id(n - 30)] {
+                let reason = "unreadable".to_owned();
+                store.commit_blocking(Change::Closed { message, reason }).unwrap();
+            }
+        }
+        let row = written(&store).unwrap();
+        rows_written += usize::from(row != before);
+        before = row;
+        assert_eq!(logs::load(&store.db).unwrap(), store.all_logs(None), "at {n}");
+    }
+    assert!((4..=12).contains(&rows_written), "{rows_written}");
+    let (stood, counts) = (store.all_logs(None), store.counts(GROUP));
+    assert_eq!((counts.sealed, counts.closed), (192, 8));
+    drop(store);
+    let store = open(&folder);
+    assert_eq!(store.all_logs(None), stood);
+    // And goes on from there.
+    assert_eq!(commit(&store, envelope(200)), Committed::Duplicate);
+    commit(&store, envelope(201));
+    assert_eq!(store.top(GROUP, LogId::new([1; 32])), Sequence::new(201));
 }
 
 /// With every row of a log gone from under it, the store still tells the frontier it last wrote.
@@ -468,7 +502,8 @@ fn a_frontier_is_told_without_reading_a_row() {
         let (column, key) = (store.db.cf(columns::Cf::Logs), columns::log(GROUP, log.log));
         store.db.rocks.delete_cf(column, key).unwrap();
     }
-    assert!(store.logs(GROUP).unwrap().is_empty());
+    assert!(logs::load(&store.db).unwrap().is_empty());
+    assert_eq!(store.logs(GROUP).len(), before.len());
     assert_eq!(store.frontier(GROUP).logs(), before);
     assert_eq!(store.logs_of(GROUP, Serial::new(4)).len(), 3);
 }
@@ -487,7 +522,7 @@ fn a_certificate_opens_no_more_logs_in_a_group_than_it_may() {
         assert!(matches!(commit(&store, first(log, 4)), Committed::Stored { .. }), "{log}");
     }
     assert_eq!(commit(&store, first(64, 4)), Committed::TooManyLogs);
-    assert_eq!(store.logs(GROUP).unwrap().len(), 64);
+    assert_eq!(store.logs(GROUP).len(), 64);
     assert!(!store.has_message(first(64, 4).id).unwrap());
     assert!(
         matches!(commit(&store, first(65, 5)), Committed::Stored { .. }),
@@ -617,7 +652,7 @@ fn where_one_of_many_flushes_fails_no_later_one_leaves_a_hole() {
     let answers = futures::executor::block_on(answers.durable()).unwrap();
     assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, false, false, false]);
     assert_eq!(store.queued(10).unwrap(), [3, 4].map(|n| PublicationId::new([n; 16])));
-    assert_eq!(store.logs(GROUP).unwrap()[0].top, Sequence::new(2));
+    assert_eq!(store.logs(GROUP)[0].top, Sequence::new(2));
     let answers = futures::executor::block_on(store.enqueue(vec![flush(3, 3), flush(4, 4)])).unwrap();
     assert!(futures::executor::block_on(answers.durable()).unwrap().iter().all(Result::is_ok));
 }
@@ -708,7 +743,7 @@ fn only_logs_that_this_database_opened_are_gone_on_with() {
     store.checkpoint(&copy).unwrap();
     Store::reborn(&copy, owner(1), &master()).unwrap();
     let copied = Store::open(&copy, owner(1), &master()).unwrap();
-    assert_eq!(copied.logs(GROUP).unwrap(), store.logs(GROUP).unwrap());
+    assert_eq!(copied.logs(GROUP), store.logs(GROUP));
     assert!(!copied.writes_log(GROUP, log).unwrap());
     // What comes back from peers was not opened here either.
     let other = TempDir::new().unwrap();

@@ -9,6 +9,7 @@ use super::{
     ReadError,
     columns::Cf,
     open::Db,
+    rows::MessageState,
     vault::{KeyName, Packed, damaged},
 };
 
@@ -18,11 +19,28 @@ type Value = Vec<u8>;
 /// A row's place and what stood there in the batch before.
 type Undo = (Cf, Key, Option<Option<Value>>);
 
+/// Bytes of a row in a batch besides key and value, roughly.
+const ROW: usize = 16;
+
+/// Rows of one column, by key.
+type Column = BTreeMap<Key, Option<Value>>;
+
+/// A message that is in another state from now on, if it was in any; to be counted with its log.
+pub(super) struct Shift {
+    /// Where the message lies.
+    pub(super) place: Key,
+    pub(super) from: Option<MessageState>,
+    pub(super) to: MessageState,
+}
+
 /// Rows to write, by column and key; later ones replace earlier ones.
 pub(super) struct Txn<'a> {
     pub(super) db: &'a Db,
-    rows: BTreeMap<Cf, BTreeMap<Key, Option<Value>>>,
+    rows: [Column; Cf::ALL.len()],
+    /// What the change under way replaced; of the first one nothing is kept, for it is alone.
     journal: Vec<Undo>,
+    is_first: bool,
+    shifts: Vec<Shift>,
     bytes: usize,
     new_keys: Vec<KeyName>,
     kept_keys: usize,
@@ -33,8 +51,10 @@ impl<'a> Txn<'a> {
     pub(super) fn new(db: &'a Db, now: Timestamp) -> Self {
         Self {
             db,
-            rows: BTreeMap::new(),
+            rows: std::array::from_fn(|_| Column::new()),
             journal: Vec::new(),
+            is_first: true,
+            shifts: Vec::new(),
             bytes: 0,
             new_keys: Vec::new(),
             kept_keys: 0,
@@ -42,8 +62,22 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// Rows of a column that are in here.
+    ///
+    /// # Panics
+    /// Never: there is one for each [`Cf`], in its order.
+    #[allow(clippy::indexing_slicing)]
+    const fn of(&self, cf: Cf) -> &Column {
+        &self.rows[cf as usize]
+    }
+
+    #[allow(clippy::indexing_slicing)]
+    const fn of_mut(&mut self, cf: Cf) -> &mut Column {
+        &mut self.rows[cf as usize]
+    }
+
     pub(super) fn get(&self, cf: Cf, key: &[u8]) -> Result<Option<Value>, ReadError> {
-        match self.rows.get(&cf).and_then(|rows| rows.get(key)) {
+        match self.of(cf).get(key) {
             Some(row) => Ok(row.clone()),
             None => self.db.get(cf, key),
         }
@@ -66,21 +100,21 @@ impl<'a> Txn<'a> {
         prefix: &[u8],
         most: usize,
     ) -> Result<Vec<(Key, Value)>, ReadError> {
-        let ours = self.rows.get(&cf);
+        let ours = self.of(cf);
         let mut found = Vec::new();
         for row in self.db.scan(cf, prefix, prefix) {
             let (key, value) = row?;
             // What this batch deleted or replaced does not count: a bound that it did count for would hide others.
-            if ours.is_none_or(|ours| !ours.contains_key(key.as_ref())) {
+            if !ours.contains_key(key.as_ref()) {
                 found.push((key.into_vec(), value.into_vec()));
             }
             if found.len() >= most {
                 break;
             }
         }
-        let ours = ours.into_iter().flat_map(|ours| ours.range(prefix.to_vec()..));
         found.extend(
-            ours.take_while(|(key, _)| key.starts_with(prefix))
+            ours.range(prefix.to_vec()..)
+                .take_while(|(key, _)| key.starts_with(prefix))
                 .filter_map(|(key, row)| Some((key.clone(), row.clone()?))),
         );
         Ok(found)
@@ -112,20 +146,39 @@ impl<'a> Txn<'a> {
     }
 
     fn set(&mut self, cf: Cf, key: Key, row: Option<Value>) {
-        let before = self.rows.entry(cf).or_default().insert(key.clone(), row);
-        self.journal.push((cf, key, before));
+        if self.is_first {
+            self.of_mut(cf).insert(key, row);
+        } else {
+            let before = self.of_mut(cf).insert(key.clone(), row);
+            self.journal.push((cf, key, before));
+        }
+    }
+
+    /// Notes that a message changes its state.
+    pub(super) fn shift(&mut self, place: &[u8], from: Option<MessageState>, to: MessageState) {
+        self.shifts.push(Shift { place: place.to_vec(), from, to });
+    }
+
+    /// What was noted since the last call.
+    pub(super) fn take_shifts(&mut self) -> Vec<Shift> {
+        std::mem::take(&mut self.shifts)
     }
 
     /// Ends a change that is whole: what it wrote stays.
     pub(super) fn keep(&mut self) {
         self.journal.clear();
+        self.is_first = false;
         self.kept_keys = self.new_keys.len();
     }
 
     /// Takes back what was written since the last [`Self::keep`]: a change has no partial effect.
     pub(super) fn undo(&mut self) {
+        self.shifts.clear();
+        if self.is_first {
+            self.rows.iter_mut().for_each(Column::clear);
+        }
         while let Some((cf, key, before)) = self.journal.pop() {
-            let rows = self.rows.entry(cf).or_default();
+            let rows = self.of_mut(cf);
             match before {
                 Some(row) => rows.insert(key, row),
                 None => rows.remove(&key),
@@ -144,19 +197,20 @@ impl<'a> Txn<'a> {
 
     /// Whether it writes or deletes rows of a column.
     pub(super) fn touches(&self, cf: Cf) -> bool {
-        self.rows.get(&cf).is_some_and(|rows| !rows.is_empty())
+        !self.of(cf).is_empty()
     }
 
     /// Keys of a column that it writes or deletes.
     pub(super) fn keys(&self, cf: Cf) -> impl Iterator<Item = &[u8]> {
-        self.rows.get(&cf).into_iter().flat_map(BTreeMap::keys).map(Vec::as_slice)
+        self.of(cf).keys().map(Vec::as_slice)
     }
 
     /// Writes the batch and waits for the disk.
     pub(super) fn write(self) -> Result<(), rocksdb::Error> {
-        let mut batch = rocksdb::WriteBatch::default();
-        for (cf, rows) in &self.rows {
-            let handle = self.db.cf(*cf);
+        let rows: usize = self.rows.iter().map(Column::len).sum();
+        let mut batch = rocksdb::WriteBatch::with_capacity_bytes(self.bytes + rows * ROW);
+        for (cf, rows) in Cf::ALL.into_iter().zip(&self.rows).filter(|(_, rows)| !rows.is_empty()) {
+            let handle = self.db.cf(cf);
             for (key, row) in rows {
                 match row {
                     Some(value) => batch.put_cf(handle, key, value),

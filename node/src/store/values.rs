@@ -10,6 +10,7 @@ use belfry_proto::{
 };
 
 use super::{
+    logs::Counts,
     parking::Parker,
     rows::{
         Conditions, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageRow, MessageState, ParkRow,
@@ -227,6 +228,8 @@ pub(super) struct LogValue {
     fresh: u64,
     #[prost(bytes = "vec", tag = "16")]
     missing: Vec<u8>,
+    #[prost(message, required, tag = "17")]
+    counts: Counts,
 }
 
 impl LogValue {
@@ -248,6 +251,7 @@ impl LogValue {
             unchecked: row.unchecked.get(),
             fresh: row.fresh.get(),
             missing: row.missing.to_vec(),
+            counts: row.counts,
         }
     }
 
@@ -271,6 +275,7 @@ impl LogValue {
             unchecked: Sequence::new(self.unchecked),
             fresh: Sequence::new(self.fresh),
             missing: MissingSum::read(&self.missing).ok_or(Unreadable)?,
+            counts: self.counts,
         })
     }
 }

@@ -29,9 +29,9 @@ use self::noted::words;
 pub(super) use self::noted::{note, note_erasure};
 use super::{
     ReadError, WriteError,
-    apply::{Applier, Stored, count, stored},
+    apply::{Applier, Stored, stored},
     columns::{self, Cf, Key},
-    objects, purge,
+    messages, purge,
     removal::{self, End},
     rows::{Committed, EnvelopeRow, MessageState, Reweigh, WithdrawalRow},
     txn::Txn,
@@ -174,7 +174,7 @@ fn naming(txn: &Txn<'_>, message: MessageId) -> Result<Vec<WithdrawalRow>, ReadE
 }
 
 fn is_standing(txn: &Txn<'_>, withdrawal: MessageId) -> Result<bool, ReadError> {
-    let Some(place) = txn.get(Cf::Messages, withdrawal.as_ref())? else { return Ok(false) };
+    let Some(place) = messages::place(txn, withdrawal)? else { return Ok(false) };
     let value = txn.message::<EnvelopeValue>(columns::holder(&place), &place)?;
     Ok(value.is_some_and(|value| !value.state().is_hidden()))
 }
@@ -254,7 +254,7 @@ impl Applier {
                 stored.value.unexcuse();
                 if stored.value.state() == MessageState::Withdrawn {
                     let after = unhidden(&stored.value);
-                    count(txn, stored.group, Some(MessageState::Withdrawn), after)?;
+                    txn.shift(&stored.place, Some(MessageState::Withdrawn), after);
                     stored.value.set_state(after, None);
                     if after.may_show() {
                         txn.put(Cf::Reopen, message.to_vec(), Vec::new());
@@ -296,7 +296,7 @@ impl Applier {
         stored.value.has_body = true;
         let state = stored.value.state();
         if state.may_show() {
-            count(txn, stored.group, Some(state), MessageState::Sealed)?;
+            txn.shift(&stored.place, Some(state), MessageState::Sealed);
             stored.value.set_state(MessageState::Sealed, None);
             txn.put(Cf::Reopen, row.id.to_vec(), Vec::new());
         }
@@ -319,7 +319,7 @@ fn end(
     let state = stored.value.state();
     let erases = ending.shreds_at.is_some_and(|at| at <= now);
     let ends_as = if ending.keeps_content { End::Kept } else { End::Bare };
-    let said = objects::said_by(txn, message)?;
+    let said = messages::said_by(txn, message)?;
     let touched = said.dates.len() + said.was.len();
     let goes = state.may_show() || !ending.keeps_content && tells(txn, message, stored.group)?;
     if goes || erases {
@@ -330,14 +330,14 @@ fn end(
     if goes {
         removal::take_away(txn, stored.group, member, message, ends_as)?;
     } else if erases {
-        objects::put_said(txn, message, &DatesValue { was: Vec::new(), ..said });
+        messages::put_said(txn, message, &DatesValue { was: Vec::new(), ..said })?;
     }
     if let Some(key) = stored.value.key_id() {
         txn.delete(Cf::Waiting, columns::waiting(key, message));
     }
     txn.delete(Cf::Reopen, message.to_vec());
     if state.may_show() {
-        count(txn, stored.group, Some(state), MessageState::Withdrawn)?;
+        txn.shift(&stored.place, Some(state), MessageState::Withdrawn);
         stored.value.set_state(MessageState::Withdrawn, None);
     }
     if stored.value.has_body {
@@ -359,7 +359,7 @@ fn end(
 
 /// Whether an end that keeps what a message said is on show.
 fn tells(txn: &Txn<'_>, message: MessageId, group: GroupId) -> Result<bool, ReadError> {
-    for date in objects::dates_of(txn, message)? {
+    for date in messages::dates_of(txn, message)? {
         if removal::row(txn, group, date)?.is_some_and(|row| End::of(row.end) == End::Kept) {
             return Ok(true);
         }

@@ -135,6 +135,11 @@ impl Pending {
         self.durable().await?.pop().unwrap_or(Err(WriteError::Closed))
     }
 
+    /// Until what became of them is known.
+    pub(super) fn wait_blocking(self) {
+        let _ = self.0.blocking_recv();
+    }
+
     /// [`Self::one`] for callers on blocking threads.
     pub(super) fn one_blocking(self) -> Answer {
         self.0.blocking_recv().map_err(|_| WriteError::Closed)?.pop().unwrap_or(Err(WriteError::Closed))

@@ -213,7 +213,7 @@ fn fork(
     let group = entitled(roster, from, pull.group, now)?;
     let log = LogId::try_from(pull.log.as_slice()).map_err(|_| Refusal::Malformed)?;
     let internal = |_| Refusal::Internal;
-    let row = store.log(group, log).map_err(internal)?.filter(|row| row.frozen.get() > 0 && !row.surplus);
+    let row = store.log(group, log).filter(|row| row.frozen.get() > 0 && !row.surplus);
     // Known of, with one side being judged anew.
     let proof = store.fork_proof(&row.ok_or(Refusal::Unknown)?).map_err(internal)?.ok_or(Refusal::NotYet)?;
     let [one, other] = proof.envelopes;

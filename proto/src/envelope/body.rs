@@ -49,8 +49,7 @@ pub(super) fn prepare(payload: &[u8]) -> Result<Vec<u8>, TooLarge> {
     if payload.len() > MAX_PAYLOAD {
         return Err(TooLarge::Payload(payload.len()));
     }
-    let compressed =
-        zstd::bulk::compress(payload, COMPRESSION_LEVEL).map_err(|_| TooLarge::Incompressible)?;
+    let compressed = compress(payload).ok_or(TooLarge::Incompressible)?;
     let padded = pad::pad(compressed);
     let sealed_len = padded.len() + seal::TAG_LEN;
     if sealed_len > MAX_BODY {
@@ -89,14 +88,20 @@ fn associated_data(coalition: CoalitionId, header: &[u8]) -> Vec<u8> {
 }
 
 thread_local! {
-    // A context is 160 KB that zstd would otherwise map and fault in for every kilobyte opened.
-    static CONTEXT: RefCell<zstd::bulk::Decompressor<'static>> = RefCell::default();
+    // Contexts are hundreds of kilobytes that zstd would otherwise map and fault in for every kilobyte.
+    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> =
+        RefCell::new(zstd::bulk::Compressor::new(COMPRESSION_LEVEL).ok());
+    static DECOMPRESSOR: RefCell<zstd::bulk::Decompressor<'static>> = RefCell::default();
+}
+
+fn compress(payload: &[u8]) -> Option<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|zstd| zstd.as_mut()?.compress(payload).ok())
 }
 
 fn decompress(compressed: &[u8]) -> Result<Vec<u8>, BodyError> {
     // The frame's own claim of its size is only ever used to allocate less than the limit.
-    CONTEXT
-        .with_borrow_mut(|context| context.decompress(compressed, MAX_PAYLOAD))
+    DECOMPRESSOR
+        .with_borrow_mut(|zstd| zstd.decompress(compressed, MAX_PAYLOAD))
         .map_err(|_| BodyError::Compression)
 }
 

@@ -53,7 +53,7 @@ impl Mandate {
         let (member, asked) = (self.member.to_string(), self.asked);
         let record =
             Record::now(clock::now(), Event::OnBehalf { call: Some(call), member, organisation, asked });
-        let written = app.ports.audit.write(record).await.map_err(|error| Problem::unavailable(&error))?;
+        let written = app.ports.audit.write(&record).map_err(|error| Problem::unavailable(&error))?;
         written.synced().await.map_err(|error| Problem::unavailable(&error))
     }
 }

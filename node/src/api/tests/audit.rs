@@ -15,10 +15,10 @@ use crate::{
 
 /// Entries, without the one of the start.
 async fn entries(site: &Site) -> Vec<Event> {
-    audit::tell_rest(&site.app).await;
+    audit::tell_rest(&site.app);
     // Whatever was noted before it is written when this one is.
     let record = crate::audit_log::Record::now(crate::clock::now(), Event::Started);
-    site.app.ports.audit.write(record).await.unwrap().synced().await.unwrap();
+    site.app.ports.audit.write(&record).unwrap().synced().await.unwrap();
     let entries = site.app.ports.audit.entries(1, 10_000).unwrap();
     let mut events: Vec<Event> = entries.into_iter().map(|entry| entry.record.event).collect();
     events.pop();

@@ -128,7 +128,7 @@ fn whole(Found { hide, show, promote, end }: Found) -> JudgedLog {
 /// Judges as the task does, and opens again what stands again.
 fn settle(store: &Store, closure: &Closure, all: &[EnvelopeRow]) {
     loop {
-        let Some(log) = store.log(GROUP, LOG).unwrap() else { return };
+        let Some(log) = store.log(GROUP, LOG) else { return };
         let found = judge(closure, &log, &store.held(GROUP, LOG).unwrap());
         if store.commit_blocking(Change::Judged(whole(found))).unwrap() == Committed::Done {
             break;
@@ -166,7 +166,7 @@ fn history(length: u64, branches: &[(u8, u64, u64)]) -> Vec<EnvelopeRow> {
 type End = (BTreeMap<MessageId, MessageState>, BTreeSet<String>, (Sequence, MessageId, u64, Sequence));
 
 fn end(store: &Store, all: &[EnvelopeRow]) -> End {
-    let log = store.log(GROUP, LOG).unwrap().unwrap();
+    let log = store.log(GROUP, LOG).unwrap();
     (states(store, all), shown(store), (log.height, log.head, log.bodies, log.frozen))
 }
 
@@ -179,7 +179,7 @@ fn a_cut_hides_what_was_stored_before_it_and_extending_brings_it_back() {
     assert_eq!(shown(&store).len(), 5);
     settle(&store, &cut(3), &all);
     assert_eq!(shown(&store), ["0-1", "0-2", "0-3"].map(|n| format!("indicator--{n}")).into());
-    let counts = store.counts(GROUP).unwrap();
+    let counts = store.counts(GROUP);
     assert_eq!((counts.opened, counts.quarantined), (3, 2));
     let served = store.envelopes(GROUP, LOG, Sequence::new(1), Sequence::new(9), usize::MAX).unwrap();
     assert_eq!(served.len(), 5, "kept, and served to peers");
@@ -307,13 +307,13 @@ fn an_entry_that_one_of_two_children_denies_freezes_its_own_place() {
     arrive(&store, &denying, &Closure::default());
     settle(&store, &Closure::default(), &main);
     assert_eq!(
-        (store.unjudged().unwrap(), store.log(GROUP, LOG).unwrap().unwrap().frozen.get()),
+        (store.unjudged().unwrap(), store.log(GROUP, LOG).unwrap().frozen.get()),
         (vec![], 5)
     );
     arrive(&store, &last, &Closure::default());
     assert_eq!(store.unjudged().unwrap(), [(GROUP, LOG)]);
     settle(&store, &Closure::default(), &main);
-    let log = store.log(GROUP, LOG).unwrap().unwrap();
+    let log = store.log(GROUP, LOG).unwrap();
     assert_eq!(log.frozen.get(), 4);
     assert_eq!(store.message(last.id).unwrap().unwrap().state, MessageState::Disputed);
     let proof = store.fork_proof(&log).unwrap().unwrap();
@@ -337,7 +337,7 @@ fn a_hidden_message_is_not_opened_by_a_key_that_comes_late() {
     assert_eq!(store.commit_blocking(late).unwrap(), Committed::Duplicate);
     assert_eq!(shown(&store).len(), 0);
     // Standing again without its key, it waits for it as before.
-    let log = store.log(GROUP, LOG).unwrap().unwrap();
+    let log = store.log(GROUP, LOG).unwrap();
     let found = judge(&cut(1), &log, &store.held(GROUP, LOG).unwrap());
     store.commit_blocking(Change::Judged(whole(found))).unwrap();
     assert_eq!(store.reopenable(None, 9).unwrap(), [id(0, 1)]);
@@ -355,7 +355,7 @@ fn a_fork_hides_what_was_shown_at_and_above_it_and_a_lower_one_moves_it_down() {
     all.iter().take(7).for_each(|row| arrive(&store, row, &open));
     assert_eq!(store.unjudged().unwrap(), [(GROUP, LOG)]);
     settle(&store, &open, &all);
-    let log = store.log(GROUP, LOG).unwrap().unwrap();
+    let log = store.log(GROUP, LOG).unwrap();
     assert_eq!((log.frozen, log.height, log.head), (Sequence::new(5), Sequence::new(4), id(0, 4)));
     assert_eq!(shown(&store).len(), 4);
     assert_eq!(store.message(id(0, 6)).unwrap().unwrap().state, MessageState::Disputed);
@@ -363,7 +363,7 @@ fn a_fork_hides_what_was_shown_at_and_above_it_and_a_lower_one_moves_it_down() {
     assert_eq!((proof.sequence, proof.envelopes), (Sequence::new(5), [vec![0; 100], vec![1; 100]]));
     arrive(&store, &all[7], &open);
     settle(&store, &open, &all);
-    let log = store.log(GROUP, LOG).unwrap().unwrap();
+    let log = store.log(GROUP, LOG).unwrap();
     assert_eq!((log.frozen, log.height), (Sequence::new(2), Sequence::new(1)));
     assert_eq!(shown(&store), ["indicator--0-1".to_owned()].into());
 }
@@ -375,7 +375,7 @@ fn a_link_that_does_not_meet_is_proved_by_both_sides() {
     let all = [history(4, &[]), vec![message(1, 5, 3)]].concat();
     all.iter().for_each(|row| arrive(&store, row, &Closure::default()));
     settle(&store, &Closure::default(), &all);
-    let log = store.log(GROUP, LOG).unwrap().unwrap();
+    let log = store.log(GROUP, LOG).unwrap();
     assert_eq!((log.frozen, log.height), (Sequence::new(4), Sequence::new(3)));
     let proof = store.fork_proof(&log).unwrap().unwrap();
     assert_eq!(proof.envelopes, [vec![0; 100], vec![1; 100]]);
@@ -392,7 +392,7 @@ fn a_crash_between_mark_and_judgement_loses_nothing() {
     let store = open(&folder);
     assert_eq!(store.unjudged().unwrap(), [(GROUP, LOG)]);
     // Half of a judgement, and another crash.
-    let log = store.log(GROUP, LOG).unwrap().unwrap();
+    let log = store.log(GROUP, LOG).unwrap();
     let Found { hide, .. } = judge(&Closure::default(), &log, &store.held(GROUP, LOG).unwrap());
     let (show, promote) = (Vec::new(), Vec::new());
     let half = JudgedLog { group: GROUP, log: LOG, hide: hide[..1].to_vec(), show, promote, end: None };
@@ -411,7 +411,7 @@ fn a_crash_between_hiding_and_saying_so_leaves_the_tombstones_to_be_made() {
     let all = history(5, &[]);
     let store = open(&folder);
     all.iter().for_each(|row| arrive(&store, row, &Closure::default()));
-    let log = store.log(GROUP, LOG).unwrap().unwrap();
+    let log = store.log(GROUP, LOG).unwrap();
     let found = judge(&Closure::at([]), &log, &store.held(GROUP, LOG).unwrap());
     store.commit_blocking(Change::Judged(whole(found))).unwrap();
     assert_eq!(store.unjudged().unwrap(), [], "the log is judged");
@@ -440,7 +440,7 @@ fn a_crash_while_places_change_hands_leaves_a_log_that_claims_too_little_and_is_
     let store = open(&folder);
     forged_first.iter().for_each(|row| arrive(&store, row, &Closure::default()));
     let closure = cut(6);
-    let log = store.log(GROUP, LOG).unwrap().unwrap();
+    let log = store.log(GROUP, LOG).unwrap();
     let Found { promote, .. } = judge(&closure, &log, &store.held(GROUP, LOG).unwrap());
     assert_eq!(promote.len(), 4);
     // The upper half first: what is promoted below must not be read as followed by the forged entries.
@@ -449,7 +449,7 @@ fn a_crash_while_places_change_hands_leaves_a_log_that_claims_too_little_and_is_
         let (hide, show) = nothing();
         let part = JudgedLog { group: GROUP, log: LOG, hide, show, promote: some.to_vec(), end: None };
         store.commit_blocking(Change::Judged(part)).unwrap();
-        let log = store.log(GROUP, LOG).unwrap().unwrap();
+        let log = store.log(GROUP, LOG).unwrap();
         let served = store.envelopes(GROUP, LOG, Sequence::new(1), log.height, usize::MAX).unwrap();
         assert_eq!((served.len() as u64, log.bodies), (log.height.get(), log.height.get()));
         assert_eq!(log.head, head, "up to below the lowest that changed hands");
@@ -458,7 +458,7 @@ fn a_crash_while_places_change_hands_leaves_a_log_that_claims_too_little_and_is_
     let store = open(&folder);
     assert_eq!(store.unjudged().unwrap(), [(GROUP, LOG)]);
     settle(&store, &closure, &all);
-    let log = store.log(GROUP, LOG).unwrap().unwrap();
+    let log = store.log(GROUP, LOG).unwrap();
     assert_eq!((log.height, log.head, log.bodies), (Sequence::new(6), id(0, 6), 6));
     let found = judge(&closure, &log, &store.held(GROUP, LOG).unwrap());
     assert!(found.promote.is_empty() && found.hide.is_empty(), "a second judgement moves nothing");
@@ -471,13 +471,13 @@ fn a_gap_below_a_long_history_is_joined_in_bounded_steps() {
     let all = history(600, &[]);
     let light = |row: &EnvelopeRow| EnvelopeRow { state: MessageState::Sealed, content: None, ..row.clone() };
     all[1..].iter().for_each(|row| arrive(&store, &light(row), &Closure::default()));
-    assert_eq!(store.log(GROUP, LOG).unwrap().unwrap().height, Sequence::new(0));
+    assert_eq!(store.log(GROUP, LOG).unwrap().height, Sequence::new(0));
     let filled = store.commit_blocking(Change::Envelope(Box::new(light(&all[0])))).unwrap();
     assert!(matches!(filled, Committed::Stored { unjudged: true, .. }), "{filled:?}");
-    assert_eq!(store.log(GROUP, LOG).unwrap().unwrap().height, Sequence::new(256));
+    assert_eq!(store.log(GROUP, LOG).unwrap().height, Sequence::new(256));
     assert_eq!(store.unjudged().unwrap(), [(GROUP, LOG)]);
     settle(&store, &Closure::default(), &[]);
-    let log = store.log(GROUP, LOG).unwrap().unwrap();
+    let log = store.log(GROUP, LOG).unwrap();
     assert_eq!((log.height, log.head, log.bodies), (Sequence::new(600), id(0, 600), 600));
     assert_eq!(store.unjudged().unwrap(), []);
 }
@@ -488,7 +488,7 @@ fn a_judgement_that_was_overtaken_does_not_end_the_matter() {
     let store = open(&folder);
     let all = history(3, &[(1, 1, 2)]);
     all.iter().take(2).for_each(|row| arrive(&store, row, &Closure::default()));
-    let log = store.log(GROUP, LOG).unwrap().unwrap();
+    let log = store.log(GROUP, LOG).unwrap();
     let found = judge(&Closure::default(), &log, &store.held(GROUP, LOG).unwrap());
     arrive(&store, &all[3], &Closure::default());
     assert_eq!(store.commit_blocking(Change::Judged(whole(found))).unwrap(), Committed::Outdated);

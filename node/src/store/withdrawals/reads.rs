@@ -95,7 +95,7 @@ impl Store {
     /// [`ReadError`].
     pub fn wants_body(&self, message: MessageId) -> Result<bool, ReadError> {
         let txn = self.view();
-        let Some(place) = txn.get(Cf::Messages, message.as_ref())? else { return Ok(false) };
+        let Some(place) = super::messages::place(&txn, message)? else { return Ok(false) };
         let value = txn.message::<EnvelopeValue>(columns::holder(&place), &place)?;
         Ok(value.is_some_and(|value| !value.counts()))
     }

@@ -137,7 +137,7 @@ fn held(store: &Store) -> (MessageState, bool, u64) {
     let row = store.message(TARGET).unwrap().unwrap();
     let bytes = store.envelope(TARGET).unwrap().unwrap();
     assert_eq!(schema::Envelope::decode(bytes.as_slice()).unwrap().body.is_some(), row.has_body);
-    (row.state, row.has_body, store.log(GROUP, row.log).unwrap().unwrap().bodies)
+    (row.state, row.has_body, store.log(GROUP, row.log).unwrap().bodies)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,0 +1,132 @@
+//! A log's row, and what follows from it and the log's entries.
+//!
+//! Most entries are the next of their log, and move its row by one: how far it goes, its head, one body and one entry more.
+//! That can be read from the entries themselves, so the row is written with every so many of them only, and whenever more
+//! than that changes. At start the entries behind it are followed; while the node runs, the writer remembers how each log
+//! stands, and readers ask [`super::frontiers`]. Rows of the node's own logs are written each time: how far it wrote must be
+//! told by more than what it wrote.
+
+use belfry_proto::id::{GroupId, LogId, Sequence};
+use prost::Message;
+
+use super::{
+    ReadError,
+    columns::{self, Cf},
+    open::Db,
+    rows::{LogRow, MessageState},
+    txn::Txn,
+    values::{EnvelopeValue, LogValue},
+    vault::damaged,
+};
+
+/// Entries between two writes of a log's row. Too low ⇒ a row more for each message, too high ⇒ a start that reads long.
+const FOLLOWED: u64 = 64;
+
+/// How many envelopes are in which state.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct Counts {
+    /// Waiting for their key.
+    #[prost(uint64, tag = "1")]
+    pub sealed: u64,
+    /// Content stored and shown.
+    #[prost(uint64, tag = "2")]
+    pub opened: u64,
+    /// Not for this node, or unreadable.
+    #[prost(uint64, tag = "3")]
+    pub closed: u64,
+    /// Beyond a cut.
+    #[prost(uint64, tag = "4")]
+    pub quarantined: u64,
+    /// At or above a fork.
+    #[prost(uint64, tag = "5")]
+    pub disputed: u64,
+    /// Withdrawn by their member or a steward.
+    #[prost(uint64, tag = "6")]
+    pub withdrawn: u64,
+    /// Past their group's retention.
+    #[prost(uint64, tag = "7")]
+    pub expired: u64,
+}
+
+impl Counts {
+    /// Moves one envelope into `to`, out of `from` if it was counted before.
+    pub(super) const fn shift(&mut self, from: Option<MessageState>, to: MessageState) {
+        if let Some(from) = from {
+            *self.of(from) = self.of(from).saturating_sub(1);
+        }
+        *self.of(to) += 1;
+    }
+
+    /// Adds those of another log.
+    pub(super) const fn add(mut self, other: &Self) -> Self {
+        self.sealed += other.sealed;
+        self.opened += other.opened;
+        self.closed += other.closed;
+        self.quarantined += other.quarantined;
+        self.disputed += other.disputed;
+        self.withdrawn += other.withdrawn;
+        self.expired += other.expired;
+        self
+    }
+
+    const fn of(&mut self, state: MessageState) -> &mut u64 {
+        match state {
+            MessageState::Sealed => &mut self.sealed,
+            MessageState::Opened => &mut self.opened,
+            MessageState::Closed => &mut self.closed,
+            MessageState::Quarantined => &mut self.quarantined,
+            MessageState::Disputed => &mut self.disputed,
+            MessageState::Withdrawn => &mut self.withdrawn,
+            MessageState::Expired => &mut self.expired,
+        }
+    }
+}
+
+/// Whether the row of a log that an entry has just gone on may be left as it was. The first entry always writes one.
+pub(super) const fn may_follow(log: &LogRow) -> bool {
+    log.frozen.get() == 0 && !log.forked && log.top.get() > 1 && !log.top.get().is_multiple_of(FOLLOWED)
+}
+
+pub(super) fn put(txn: &mut Txn<'_>, log: &LogRow) {
+    txn.put(Cf::Logs, columns::log(log.group, log.log), LogValue::of(log).encode_to_vec());
+}
+
+/// Every log as it stands.
+pub(super) fn load(db: &Db) -> Result<Vec<LogRow>, ReadError> {
+    let mut logs = Vec::new();
+    for row in db.scan(Cf::Logs, &[], &[]) {
+        let (key, value) = row?;
+        let fault = || damaged(Cf::Logs, &key, "does not decode");
+        let (group, log) = key.split_first_chunk::<4>().ok_or_else(fault)?;
+        let log = LogId::try_from(log).map_err(|_| fault())?;
+        let value = LogValue::decode(value.as_ref()).map_err(|_| fault())?;
+        let mut row = value.row(GroupId::new(u32::from_be_bytes(*group)), log).map_err(|_| fault())?;
+        follow(db, &mut row)?;
+        logs.push(row);
+    }
+    Ok(logs)
+}
+
+/// Moves a row on by the entries behind it.
+fn follow(db: &Db, log: &mut LogRow) -> Result<(), ReadError> {
+    if log.height != log.top || log.frozen.get() != 0 || log.forked {
+        return Ok(());
+    }
+    let from = columns::place(log.group, log.log, Sequence::new(log.top.get() + 1));
+    for row in db.scan(Cf::Envelopes, &from, &columns::log(log.group, log.log)) {
+        let (key, value) = row?;
+        let next = Sequence::new(log.top.get() + 1);
+        let fault = || damaged(Cf::Envelopes, &key, "does not decode");
+        let value = EnvelopeValue::decode(value.as_ref()).map_err(|_| fault())?;
+        let (id, prev) = (value.id().map_err(|_| fault())?, value.prev().map_err(|_| fault())?);
+        if key.as_ref() != columns::place(log.group, log.log, next) || prev != log.head || !value.counts() {
+            // What does not go on from here was written with the row.
+            return Err(damaged(Cf::Logs, &key, "is older than an entry of its log"));
+        }
+        (log.height, log.top, log.head) = (next, next, id);
+        log.bodies += 1;
+        log.revision += 1;
+        log.counts.shift(None, value.state());
+    }
+    Ok(())
+}

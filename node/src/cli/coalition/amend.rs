@@ -38,7 +38,7 @@ Examples:
   belfry coalition amend 4 --org 'Example Bank & Sons' --kbo 0987654321 \\
       --decided-by Secretariat --evidence 'letter of 2026-11-20'
   belfry coalition amend 4 --class essential,financial
-  belfry coalition amend 4 --supplier-of 'Example Grid' --supplier-of 'Example Rail'
+  belfry coalition amend 4 --supplier-of 'Grid' --supplier-of 'Rail'
   belfry coalition amend 4 --supplier-of none --lei none")]
 pub(in crate::cli) struct Amend {
     /// Serial of a certificate of the member; all of its certificates change

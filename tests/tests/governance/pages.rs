@@ -192,7 +192,7 @@ fn the_boards_report_prints_on_one_page_with_its_text_in_every_language() {
             "Cyber Security Coalition",
             &month,
             "15252",
-            "16800",
+            "15400",
             "4711",
         ]);
         for key in ["group", "published", "withdrew", "received", "opened", "members", "messages", "too_few"]

@@ -11,7 +11,7 @@ use super::{
 
 /// Numbers under their headings, and wider than a notice's lines.
 const STYLE: &str = "body{max-width:52em}th{width:auto;vertical-align:bottom;border-bottom:1px solid #111}\
-th,td{padding-right:.9em}td:first-child{width:34%;overflow-wrap:normal}td{border-bottom:1px solid #ccc}td+td,th+th{text-align:right}.few{color:#666;font-style:italic}";
+th,td{padding-right:.9em}td{overflow-wrap:normal}td:first-child{width:34%}td{border-bottom:1px solid #ccc}td+td,th+th{text-align:right}.few{color:#666;font-style:italic}";
 
 /// A month, group by group.
 #[derive(Clone, Debug, PartialEq, Eq)]

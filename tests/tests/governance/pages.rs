@@ -96,8 +96,8 @@ impl Press {
         Some(Self { browser, pdftotext, folder: tempfile::tempdir().unwrap(), kept })
     }
 
-    /// Prints a page on one sheet, and finds all of `said` in it.
-    fn prints(&self, name: &str, html: &str, said: &[&str]) {
+    /// Prints a page on one sheet, and finds all of `said` in it; gives its text as it is set, where that can be read.
+    fn prints(&self, name: &str, html: &str, said: &[&str]) -> Option<String> {
         let place = self.kept.as_deref().unwrap_or_else(|| self.folder.path());
         let profile = self.folder.path().join("profile");
         let file = |kind: &str| place.join(format!("{name}.{kind}"));
@@ -113,13 +113,15 @@ impl Press {
         let pages = count(&bytes, b"/Type /Page\n") + count(&bytes, b"/Type /Page ");
         assert_eq!(pages, 1, "{}: it is one sheet of A4", pdf.display());
         assert!(count(&bytes, b"/Font") > 0, "{}: it holds text, no picture of it", pdf.display());
-        let Some(pdftotext) = &self.pdftotext else { return };
+        let pdftotext = self.pdftotext.as_ref()?;
         // In the page's own order, and whatever a line's end did to it.
         let ran = Command::new(pdftotext).args(["-raw"]).arg(&pdf).arg("-").output().unwrap();
-        let text = unspaced(&String::from_utf8(ran.stdout).unwrap());
+        let set = String::from_utf8(ran.stdout).unwrap();
+        let text = unspaced(&set);
         for part in said {
             assert!(text.contains(&unspaced(part)), "{}: {part:?} is not in\n{text}", pdf.display());
         }
+        Some(set)
     }
 }
 
@@ -199,6 +201,12 @@ fn the_boards_report_prints_on_one_page_with_its_text_in_every_language() {
         {
             said.push(book.text(language, &format!("activity_{key}")));
         }
-        press.prints(&format!("activity.{language}"), &report.html(&book, language), &said);
+        let set = press.prints(&format!("activity.{language}"), &report.html(&book, language), &said);
+        for whole in ["15252", "15228", "15400", "Standardizations"] {
+            assert!(
+                set.as_ref().is_none_or(|set| set.contains(whole)),
+                "{language}: {whole} is broken in {set:?}"
+            );
+        }
     }
 }

@@ -11,7 +11,7 @@ use belfry_proto::{
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{args::second, coalition::described, global::Global, output, own_log::AnyLog};
+use super::{args::second, coalition::described, exit::refuse, global::Global, output, own_log::AnyLog};
 
 /// Show every decision of the admin log: who was admitted, changed, removed, when, by which entry.
 ///
@@ -43,6 +43,11 @@ impl Decisions {
             .map(|record| Told::of(&roster, record))
             .filter(|told| self.member.as_ref().is_none_or(|wanted| told.is_of(wanted)))
             .collect();
+        if let Some(wanted) = self.member.as_ref().filter(|_| told.is_empty()) {
+            refuse!(
+                "no decision is about {wanted:?}: `belfry audit decisions` lists all, with the names that members have now"
+            );
+        }
         if self.json {
             let entries: Vec<Value> = told.iter().map(Told::json).collect();
             return output::print_json(&json!({

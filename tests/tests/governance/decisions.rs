@@ -118,6 +118,9 @@ fn a_decision_that_stands_in_the_log_without_effect_is_not_said_to_be_done() {
     let both = belfry_proto::schema::LogFile { charters: log("other").charters, ..log("coalition") };
     fs::write(desk.path("both.pem"), belfry_proto::trust::file::write_log(&both)).unwrap();
     desk.ok(&["take", "both.pem", "--dir", "coalition"]);
+    let reason = "(no effect: made under charter version";
+    assert!(desk.ok(&["log", "--dir", "coalition"]).contains(reason));
+    assert!(desk.coalition.ok(&["audit", "decisions", "--log", "both.pem"]).contains(reason));
     let said = desk.refused(&order);
     assert!(
         said.contains("in the log as entry 2, and has no effect there") && said.contains("decide again"),
@@ -314,6 +317,17 @@ fn changed_data_are_one_decision_with_the_same_keys_and_owe_no_notice() {
     assert_eq!(audit["members"][0]["organisation"], "Alice Group");
     assert_eq!(audit["members"][0]["classes"], serde_json::json!(["essential"]));
     assert_eq!(audit["members"][0]["entries"].as_array().unwrap().len(), 6, "{audit}");
+    let decisions =
+        |more: &[&str]| desk.coalition.run(&[&["audit", "decisions", "--log", "log.pem"][..], more].concat());
+    let listed = decisions(&["--member", "alice group"]);
+    assert!(
+        listed.code == 0 && listed.stdout.matches("amend").count() == 3,
+        "{}{}",
+        listed.stdout,
+        listed.stderr
+    );
+    let nobody = decisions(&["--member", "Nobody"]);
+    assert!(nobody.code == 3 && nobody.stderr.contains("lists all"), "{}", nobody.stderr);
     let Some(python) = std::env::var_os("BELFRY_PYTHON") else { return };
     let mut verifier = std::process::Command::new(python);
     verifier

@@ -3,7 +3,8 @@
 //! NIS2 article 29(4) and DORA article 45(3) oblige the *entity* to tell its competent authority that it takes part
 //! in an information-sharing arrangement: upon entering (NIS2), upon validation of its membership (DORA), and when
 //! leaving takes effect (both). Financial entities owe one notice, under DORA, the sector act. Renewal, new keys,
-//! suspension and changes of groups owe none; entities out of scope owe none.
+//! changed data, suspension and changes of groups owe none; entities out of scope owe none. A class that brings an entity
+//! under an act it was not under owes that one's.
 //!
 //! Whose notice goes to which authority, and in which words, is no business of this crate.
 

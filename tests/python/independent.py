@@ -70,6 +70,17 @@ class Good(unittest.TestCase):
         with self.assertRaisesRegex(Refused, "no such role"):
             log.acceptance(signed, raw(VECTORS["keys"]["node_public"]), log.chain[1])
 
+    def test_an_amendment_changes_what_the_certificate_says_and_takes_the_admins_of_an_issue(self):
+        file = decode("LogFile", armoured(VECTORS["amend"]["log"], "BELFRY LOG"))
+        log = Log(file)
+        self.assertEqual((log.voids, len(log.entries)), ([], 2))
+        organisation = log.certificates[1]["organisation"]
+        self.assertEqual((organisation["name"], organisation["supplier_of"]), ("Golden Bank & Sons", []))
+        self.assertEqual(log.certificates[1]["keys"]["signing"].hex(), VECTORS["keys"]["signing_public"])
+        file["records"][1]["statement"]["signatures"].clear()
+        with self.assertRaisesRegex(Refused, "0 of 1 admins signed"):
+            Log(file)
+
     def test_a_departure_is_signed_by_the_member_that_leaves(self):
         log = Log(log_file())
         signed = decode("Signed", armoured(VECTORS["rules"]["departure"], "BELFRY DEPARTURE"))

@@ -66,6 +66,7 @@ S = {
     "Disentitle": {1: ("serial", VARINT, 0), 2: ("groups", VARINT, 1), 3: ("cut", "CutPoint", 1)},
     "ExtendCut": {1: ("serial", VARINT, 0), 2: ("cut", "CutPoint", 1)},
     "Accept": {1: ("serial", VARINT, 0), 2: ("acceptance", "Signed", 0)},
+    "Amend": {1: ("member", BYTES, 0), 2: ("organisation", "Organisation", 0)},
     "RulesAcceptance": {
         1: ("coalition", BYTES, 0), 2: ("arrangement_hash", BYTES, 0), 3: ("rules_hash", BYTES, 0), 4: ("accepted", VARINT, 0),
     },
@@ -78,7 +79,7 @@ S = {
         5: ("made", VARINT, 0), 10: ("issue", "Issue", 0), 11: ("renew", "Renew", 0), 12: ("supersede", "Supersede", 0),
         13: ("suspend", "Suspend", 0), 14: ("resume", "Resume", 0), 15: ("revoke", "Revoke", 0),
         16: ("entitle", "Entitle", 0), 17: ("disentitle", "Disentitle", 0), 18: ("extend_cut", "ExtendCut", 0),
-        19: ("accept", "Accept", 0),
+        19: ("accept", "Accept", 0), 20: ("amend", "Amend", 0),
     },
     "LogEntry": {1: ("coalition", BYTES, 0), 2: ("height", VARINT, 0), 3: ("prev", BYTES, 0), 4: ("statement", BYTES, 0)},
     "Record": {1: ("entry", "Signed", 0), 2: ("statement", "Signed", 0)},
@@ -96,7 +97,9 @@ S = {
         5: ("recipients", "optional", 0), 6: ("body", "optional", 0),
     },
 }
-DECISIONS = ["issue", "renew", "supersede", "suspend", "resume", "revoke", "entitle", "disentitle", "extend_cut", "accept"]
+DECISIONS = [
+    "issue", "renew", "supersede", "suspend", "resume", "revoke", "entitle", "disentitle", "extend_cut", "accept", "amend",
+]
 REMOVALS = ("revoke", "suspend", "disentitle")
 
 
@@ -303,11 +306,7 @@ def check_certificate(body, charter):
     require(body is not None and len(body["member"]) == 16 and any(body["member"]), "member id")
     organisation, keys, validity = body["organisation"], body["keys"], body["validity"]
     require(organisation and keys and validity, "certificate")
-    name = organisation["name"]
-    require(name.strip() and len(name.encode()) <= 256 and name.isprintable(), "organisation name")
-    require(re.fullmatch(r"(\d{10})?", organisation["kbo"]) and re.fullmatch(r"([0-9A-Z]{20})?", organisation["lei"]), "kbo, lei")
-    require(organisation["classes"] and all(1 <= c <= 8 for c in organisation["classes"]), "classes")
-    require(organisation["capacity"] <= 3, "capacity")
+    check_organisation(organisation)
     require(usable_key(keys["signing"]) and usable_key(keys["node"]) and keys["signing"] != keys["node"], "keys")
     require(len(keys["kem"]) == 1216, "kem key")
     require(validity["not_after"] > validity["not_before"], "validity")
@@ -315,12 +314,27 @@ def check_certificate(body, charter):
     require(bool(body["groups"]) != bool(body["carrier"]), "a carrier names no group, everyone else one")
 
 
+def check_organisation(organisation):
+    name = organisation["name"]
+    require(name.strip() and len(name.encode()) <= 256 and name.isprintable(), "organisation name")
+    require(re.fullmatch(r"(\d{10})?", organisation["kbo"]) and re.fullmatch(r"([0-9A-Z]{20})?", organisation["lei"]), "kbo, lei")
+    require(organisation["classes"] and all(1 <= c <= 8 for c in organisation["classes"]), "classes")
+    require(organisation["capacity"] <= 3, "capacity")
+    supplied = organisation["supplier_of"]
+    require(len(organisation["sector"].encode()) <= 256 and len(supplied) <= 64, "sector or supplier_of")
+    require(all(1 <= len(one.encode()) <= 256 for one in supplied), "supplier_of")
+
+
+def admits(group, organisation):
+    return not group["admits"] or set(group["admits"]) & set(organisation["classes"])
+
+
 def check_groups(groups, organisation, charter):
     require(len({g["group"] for g in groups}) == len(groups), "group twice")
     for entry in groups:
         group = charter["by_id"].get(entry["group"])
         require(group and 1 <= entry["role"] <= 3, "group or role")
-        require(not group["admits"] or set(group["admits"]) & set(organisation["classes"]), "class not admitted")
+        require(admits(group, organisation), "class not admitted")
 
 
 class Log:
@@ -331,6 +345,8 @@ class Log:
         self.coalition = self.chain[0]["id"]
         self.entries, self.certificates, self.latest = [], {}, {}
         self.keys, self.statements, self.voids = set(), set(), []
+        # Member -> what its newest certificate, or an amendment since, says of it.
+        self.said = {}
         # Member -> (arrangement hash, rules hash, when, entry) of each acceptance.
         self.accepted = {}
         for record in log_file["records"]:
@@ -361,8 +377,9 @@ class Log:
         require(1 <= statement["charter_version"] <= len(self.chain), "charter ahead")
         made_under = self.chain[statement["charter_version"] - 1]
         who = signers(signed, "statement", self.coalition, set(made_under["admins"]["keys"]))
-        # The member decides to accept; one admin files it.
-        needed = 1 if kinds[0] == "accept" else made_under["thresholds"][DECISIONS.index(kinds[0]) + 1]
+        # The member decides to accept; one admin files it. Amending takes as many as issuing.
+        action = "issue" if kinds[0] == "amend" else kinds[0]
+        needed = 1 if action == "accept" else made_under["thresholds"][DECISIONS.index(action) + 1]
         require(len(who) >= needed, f"{len(who)} of {needed} admins signed")
         require(all(statement["made"] < made_under["ends"].get(key, LAST_TIME + 1) for key in who), "an admin key had ended")
         self.entries.append(named("entry-id", self.coalition, payload))
@@ -379,6 +396,9 @@ class Log:
         if kind == "issue":
             require(decision["certificate"], "no certificate")
             member, held = decision["certificate"]["member"], None
+        elif kind == "amend":
+            member, held = decision["member"], None
+            require(len(member) == 16 and decision["organisation"], "amend")
         else:
             held = self.certificates.get(decision["serial"])
             require(held, "no such certificate")
@@ -396,9 +416,12 @@ class Log:
                 held["status"] = "superseded"
             self.certificates[height] = dict(
                 body, status="active", roles={g["group"]: g["role"] for g in body["groups"]}, cut=False)
+            self.said[member] = body["organisation"]
             texts = (charter["arrangement"], charter["rules_of_conduct"])
             if tuple(t["version"] for t in texts) == (body["arrangement_version"], body["rules_version"]):
                 self.note_accepted(member, charter, statement["made"], height)
+        elif kind == "amend":
+            self.amend(member, decision["organisation"], charter, statement["made"])
         elif kind == "renew":
             require(status == "active" and decision["not_after"] > held["validity"]["not_after"], "renew")
             held["validity"]["not_after"] = decision["not_after"]
@@ -434,6 +457,23 @@ class Log:
             held["cut"] = True
         self.latest[member] = identity
         self.statements.add(identity)
+
+    def amend(self, member, organisation, charter, made):
+        """Changed data in every certificate of a member that is not over; a group is not left by them."""
+        check_organisation(organisation)
+        going = [
+            held for held in self.certificates.values() if held["member"] == member and held["status"] != "superseded"
+            and not (held["status"] == "revoked" and held["effective"] <= made)
+        ]
+        require(going, "nobody to amend")
+        require(any(held["organisation"] != organisation for held in going) or self.said[member] != organisation,
+                "changes nothing")
+        for held in going:
+            for group in (charter["by_id"][g] for g in held["roles"] if g in charter["by_id"]):
+                require(not admits(group, held["organisation"]) or admits(group, organisation), "class not admitted")
+        for held in going:
+            held["organisation"] = organisation
+        self.said[member] = organisation
 
     def acceptance(self, signed, key, charter):
         """When the holder of `key` accepted the texts of `charter`."""

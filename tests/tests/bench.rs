@@ -117,6 +117,7 @@ fn admission_runs_quickly() {
     let report = quick("admission");
     assert!(report["hellos_per_s"]["median"].as_f64().unwrap() > 0.0, "{report}");
     assert!(report["p99_ratio"].as_f64().unwrap() > 0.0, "{report}");
+    assert_eq!(report["is_met"], report["p99_ratio"].as_f64().unwrap() <= 2.0, "{report}");
 }
 
 #[test]
@@ -124,4 +125,5 @@ fn roster_runs_quickly() {
     let report = quick("roster");
     assert!(report["ratio_to_verify"].as_f64().unwrap() > 0.0, "{report}");
     assert!(report["larger"]["incremental_ms"].as_f64().unwrap() > 0.0, "{report}");
+    assert!(report["is_met"].is_boolean(), "{report}");
 }

@@ -1,18 +1,21 @@
 //! `belfry activity`: what this member gave and took in a month.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::path::PathBuf;
 
+use anyhow::Context as _;
+use belfry_proto::time::Timestamp;
 use clap::Args;
 use serde_json::Value;
 
 use super::{
     client::segment,
     global::{DataFolder, Global},
+    notice::Wording,
     out, output,
 };
 use crate::{
     keys::file::Readers,
-    notice::page::{STYLE, escaped},
+    notice::{Report, Share},
 };
 
 /// Show what this member gave and took in a month, and what all members shared together.
@@ -23,7 +26,7 @@ use crate::{
 #[command(after_long_help = "\
 Examples:
   belfry activity
-  belfry activity --month 2026-11 --out report.html
+  belfry activity --month 2026-11 --lang nl --out report.html
   belfry activity --month 2026-11 --json")]
 pub(super) struct Activity {
     /// A month that is over, UTC [default: the last one]
@@ -36,11 +39,14 @@ pub(super) struct Activity {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    wording: Wording,
+    #[command(flatten)]
     data: DataFolder,
 }
 
 impl Activity {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
+        let book = self.wording.book()?;
         let month = self.month.as_deref().map(|month| format!("?month={}", segment(month)));
         let path = format!("/api/v1/activity{}", month.unwrap_or_default());
         let client = global.client(&self.data)?;
@@ -51,7 +57,8 @@ impl Activity {
         let Some(path) = &self.out else {
             return Ok(output::print(&text(&answer))?);
         };
-        out::create(path, page(&answer, &client.get("/api/v1/status")?).as_bytes(), Readers::Owner)?;
+        let report = report(&answer, &client.get("/api/v1/status")?)?;
+        out::create(path, report.html(&book, &self.wording.lang).as_bytes(), Readers::Owner)?;
         Ok(output::print(&format!("Wrote {}\n", output::path(path)))?)
     }
 }
@@ -60,66 +67,57 @@ const HEADINGS: [&str; 7] =
     ["group", "published", "withdrew", "received", "could open", "members publishing", "all messages"];
 
 fn text(answer: &Value) -> String {
-    let (month, rows) = rows(answer);
-    format!("{month}\n{}", output::table(HEADINGS, &rows))
-}
-
-/// The same for a board: who, where, when, what was counted, and what is not told.
-fn page(answer: &Value, status: &Value) -> String {
-    let (month, rows) = rows(answer);
-    let at = |path: &str| escaped(&status.pointer(path).and_then(output::scalar).unwrap_or_default());
-    let (member, coalition) = (at("/held/certificate/organisation"), at("/held/coalition_name"));
-    let mut out = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
-         content=\"width=device-width\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src \
-         'unsafe-inline'\">\n<title>Information sharing in {month} – {member}</title>\n<style>{STYLE}\
-         th{{width:auto}}td,th{{padding-right:1em}}</style>\n</head>\n<body>\n\
-         <h1>Information sharing in {month}</h1>\n<p>What {member} gave to and took from the members of {coalition}, group by \
-         group.</p>\n<table>\n<tr>"
-    );
-    for heading in HEADINGS {
-        let _ = write!(out, "<th>{heading}</th>");
-    }
-    out.push_str("</tr>\n");
-    for row in &rows {
-        let cells: String = row.iter().map(|cell| format!("<td>{}</td>", escaped(cell))).collect();
-        let _ = writeln!(out, "<tr>{cells}</tr>");
-    }
-    let (charter, height) = (at("/held/charter_version"), at("/held/roster_height"));
-    let _ = write!(
-        out,
-        "</table>\n<p>Counted from signed messages that this member's node holds, by the months they are dated in; never from \
-         their content. The last two columns are sums over all members: <em>too few</em> stands where fewer than five others \
-         shared anything, so that nobody's share can be told. Under charter version {charter}, at entry {height} of the admin \
-         log.</p>\n</body>\n</html>\n"
-    );
-    out
-}
-
-/// The month, and a row for each group.
-fn rows(answer: &Value) -> (String, Vec<[String; 7]>) {
-    let groups: Vec<&Value> =
-        answer.get("activity").and_then(Value::as_array).into_iter().flatten().collect();
-    let number = |value: &Value, path: &str| {
-        value.pointer(path).and_then(Value::as_u64).map_or_else(|| "too few".to_owned(), |n| n.to_string())
-    };
-    let rows: Vec<[String; 7]> = groups
-        .iter()
+    let rows: Vec<[String; 7]> = groups(answer)
         .map(|group| {
-            [
-                group.get("group").and_then(output::scalar).unwrap_or_default(),
-                number(group, "/given/messages"),
-                number(group, "/given/withdrawals"),
-                number(group, "/taken"),
-                number(group, "/opened"),
-                number(group, "/all/members"),
-                number(group, "/all/messages"),
-            ]
+            let Share { own, all, .. } = share(group);
+            let few = || "too few".to_owned();
+            let [published, withdrew, received, opened] = own.map(|n| n.to_string());
+            let [members, messages] = all.map_or_else(|| [few(), few()], |all| all.map(|n| n.to_string()));
+            [string(group, "/group"), published, withdrew, received, opened, members, messages]
         })
         .collect();
-    let month =
-        groups.first().and_then(|group| group.get("from")).and_then(output::scalar).unwrap_or_default();
-    (month.chars().take(7).collect(), rows)
+    let month: String = groups(answer).next().map(|group| string(group, "/from")).unwrap_or_default();
+    format!("{}\n{}", month.chars().take(7).collect::<String>(), output::table(HEADINGS, &rows))
+}
+
+/// The same for a board.
+fn report(answer: &Value, status: &Value) -> anyhow::Result<Report> {
+    let first = groups(answer).next().context("the charter has no group that this token reads")?;
+    Ok(Report {
+        organisation: string(status, "/held/certificate/organisation"),
+        coalition: string(status, "/held/coalition_name"),
+        month: string(first, "/from").parse::<Timestamp>().context("the daemon's answer names no month")?,
+        charter: number(status, "/held/charter_version").unwrap_or_default(),
+        entry: number(status, "/held/roster_height").unwrap_or_default(),
+        shares: groups(answer).map(share).collect(),
+    })
+}
+
+fn groups(answer: &Value) -> impl Iterator<Item = &Value> {
+    answer.get("activity").and_then(Value::as_array).into_iter().flatten()
+}
+
+fn share(group: &Value) -> Share {
+    let own = ["/given/messages", "/given/withdrawals", "/taken", "/opened"];
+    let all = [number(group, "/all/members"), number(group, "/all/messages")];
+    Share {
+        group: string(group, "/name"),
+        own: own.map(|path| number(group, path).unwrap_or_default()),
+        all: match all {
+            [Some(members), Some(messages)] => Some([members, messages]),
+            _ => None,
+        },
+    }
+}
+
+fn string(value: &Value, path: &str) -> String {
+    value.pointer(path).and_then(output::scalar).unwrap_or_default()
+}
+
+/// Numbers stand as such, heights of the log as text.
+fn number(value: &Value, path: &str) -> Option<u64> {
+    let found = value.pointer(path)?;
+    found.as_u64().or_else(|| found.as_str()?.parse().ok())
 }
 
 #[cfg(test)]
@@ -130,29 +128,27 @@ mod tests {
 
     fn answer() -> Value {
         json!({"activity": [{
-            "group": "cidr", "from": "2026-11-01T00:00:00Z", "taken": 7, "opened": 6, "all": null,
+            "group": "cidr", "name": "CIDR & Response", "from": "2026-11-01T00:00:00Z", "taken": 7, "opened": 6, "all": null,
             "given": {"messages": 3, "withdrawals": 0, "bytes": 9},
         }]})
     }
 
     #[test]
-    fn a_board_reads_who_where_and_when_and_no_name_is_markup() {
+    fn a_report_says_whose_it_is_of_when_and_under_which_charter() {
         let status = json!({"held": {
-            "coalition_name": "Coalition", "charter_version": 2, "roster_height": 7,
-            "certificate": {"organisation": "Bank <b>& Co"},
+            "coalition_name": "Coalition", "charter_version": 2, "roster_height": 7, "certificate": {"organisation": "Bank"},
         }});
-        let page = page(&answer(), &status);
-        for part in [
-            "in 2026-11",
-            "Bank &lt;b&gt;&amp; Co",
-            "Coalition",
-            "<td>cidr</td><td>3</td>",
-            "<td>too few</td>",
-            "entry 7",
-        ] {
-            assert!(page.contains(part), "{part}: {page}");
-        }
-        assert!(!page.contains("<b>"));
+        let share = Share { group: "CIDR & Response".into(), own: [3, 0, 7, 6], all: None };
+        let expected = Report {
+            organisation: "Bank".into(),
+            coalition: "Coalition".into(),
+            month: "2026-11-01T00:00:00Z".parse().unwrap(),
+            charter: 2,
+            entry: 7,
+            shares: vec![share],
+        };
+        assert_eq!(report(&answer(), &status).unwrap(), expected);
+        assert!(report(&json!({"activity": []}), &status).is_err());
     }
 
     #[test]

@@ -21,17 +21,19 @@ use serde_json::{Value, json};
 
 use super::{
     args::{second, until},
+    audit_decisions::Decisions,
     audit_log::{Calls, Verify},
     exit::refuse,
     global::{DataFolder, Global},
     out, output,
-    verify::Log,
+    own_log::AnyLog,
 };
 use crate::{clock, keys::file::Readers};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Membership(MembershipAt),
+    Decisions(Decisions),
     Rules(Rules),
     Message(Message),
     Log(Calls),
@@ -41,8 +43,9 @@ pub(super) enum Command {
 impl Command {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         match self {
-            Self::Membership(membership) => membership.run(),
-            Self::Rules(rules) => rules.run(),
+            Self::Membership(membership) => membership.run(global),
+            Self::Decisions(decisions) => decisions.run(global),
+            Self::Rules(rules) => rules.run(global),
             Self::Message(message) => message.run(global),
             Self::Log(calls) => calls.run(global),
             Self::Verify(verify) => verify.run(global),
@@ -52,15 +55,17 @@ impl Command {
 
 /// Show who was a member of a group at a moment, and which log entries prove it.
 ///
-/// Works on the exported log alone, without any node or network. Counts the decisions that were made by then, in the
-/// log's order, under the charter issued by then. Whoever runs it on the same file gets the same answer.
+/// Works on the exported log alone, without any node or network; at a member's node it needs no file. Counts the decisions
+/// that were made by then, in the log's order, under the charter issued by then. Whoever runs it on the same log gets the
+/// same answer.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
+  belfry audit membership --group cidr --at 2026-11-30
   belfry audit membership --log log.pem --group cidr --at 2026-11-30")]
 pub(super) struct MembershipAt {
     #[command(flatten)]
-    log: Log,
+    log: AnyLog,
     /// The group, by slug
     #[arg(long, value_name = "GROUP")]
     group: String,
@@ -73,8 +78,8 @@ pub(super) struct MembershipAt {
 }
 
 impl MembershipAt {
-    fn run(self) -> anyhow::Result<()> {
-        let roster = self.log.open()?;
+    fn run(self, global: &Global) -> anyhow::Result<()> {
+        let roster = self.log.open(global)?;
         let then = roster.charters().until(self.at);
         let Some(group) = then.newest().group_by_slug(&self.group) else {
             let slugs: Vec<&str> = then.newest().groups().iter().map(|g| g.slug.as_str()).collect();
@@ -148,7 +153,7 @@ fn shown(membership: &Membership) -> Value {
 
 /// Show who accepted the arrangement and the rules of conduct, which versions, when, and which entries prove it.
 ///
-/// Works on the exported log alone. What came with a request is proven by the entry that issued its certificate, which
+/// Works on the exported log alone; at a member's node it needs no file. What came with a request is proven by the entry that issued its certificate, which
 /// names the versions; every later acceptance by an entry that holds what the member signed.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -157,7 +162,7 @@ Examples:
   belfry audit rules --log log.pem --at 2026-12-31 --json")]
 pub(super) struct Rules {
     #[command(flatten)]
-    log: Log,
+    log: AnyLog,
     /// As of when: a day, meaning its last second (UTC), or an RFC 3339 time [default: now]
     #[arg(long, value_name = "DATE", value_parser = until)]
     at: Option<Timestamp>,
@@ -167,8 +172,8 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    fn run(self) -> anyhow::Result<()> {
-        let roster = self.log.open()?;
+    fn run(self, global: &Global) -> anyhow::Result<()> {
+        let roster = self.log.open(global)?;
         let at = self.at.unwrap_or_else(clock::now);
         let then = roster.as_of(at);
         let charter = then.charter();

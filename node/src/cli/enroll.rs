@@ -110,7 +110,8 @@ pub(super) struct Enroll {
     data: DataFolder,
 }
 
-fn kbo(text: &str) -> Result<String, String> {
+/// An enterprise number as people write it.
+pub(super) fn kbo(text: &str) -> Result<String, String> {
     let digits: String = text.chars().filter(|c| !matches!(c, '.' | ' ')).collect();
     match digits.len() == 10 && digits.bytes().all(|b| b.is_ascii_digit()) {
         true => Ok(digits),

@@ -13,6 +13,7 @@ mod accept_rules;
 mod activity;
 mod args;
 mod audit;
+mod audit_decisions;
 mod audit_log;
 mod backup;
 mod charter;

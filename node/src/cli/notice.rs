@@ -73,7 +73,7 @@ impl NoticeCommand {
         let mine: Vec<Owed> =
             owed(&roster).into_iter().filter(|owed| owed.member == certificate.member).collect();
         let book = self.wording.book()?;
-        let notices: Vec<Notice> = mine.iter().map(|owed| Notice::new(owed, roster.charter())).collect();
+        let notices: Vec<Notice> = mine.iter().map(|owed| Notice::new(owed, &roster)).collect();
         if self.json {
             let shown =
                 notices.iter().map(|notice| shown(notice, &book)).collect::<anyhow::Result<Vec<Value>>>()?;

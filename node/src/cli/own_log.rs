@@ -14,6 +14,7 @@ use super::{
     exit::{refuse, refused},
     global::{DataFolder, Global},
     output,
+    verify::{Pin, roster},
 };
 use crate::keys::{
     self, MemberKeys, Passphrase,
@@ -27,6 +28,36 @@ pub(super) struct OwnLog {
     /// Log, as `belfry coalition export` writes it [default: the running node's, else the one given at joining]
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
+}
+
+/// A log of anybody's: the one that is named, else this node's.
+#[derive(Debug, Args)]
+pub(super) struct AnyLog {
+    /// Log, as `belfry export-log` and `belfry coalition export` write it [default: the running node's, else the one given
+    /// at joining]
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    #[command(flatten)]
+    pin: Pin,
+    #[command(flatten)]
+    data: DataFolder,
+}
+
+impl AnyLog {
+    /// Verified: every charter, every entry, every signature.
+    pub(super) fn open(&self, global: &Global) -> anyhow::Result<Roster> {
+        let roster = match &self.log {
+            Some(path) => roster(path)?,
+            None => {
+                OwnLog { log: None }
+                    .open(global, &self.data)
+                    .context("no --log FILE is given, and this machine has no node's")?
+                    .roster
+            }
+        };
+        self.pin.check(roster.coalition())?;
+        Ok(roster)
+    }
 }
 
 /// The log, verified from the pinned charter on, and this node's certificate in it.

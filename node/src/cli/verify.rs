@@ -41,35 +41,17 @@ use crate::{
     },
 };
 
-/// The log that everything is held to, and which coalition's it must be.
+/// Which coalition the log must be of. A log vouches for itself; that it is *the* coalition's, only its words tell.
 #[derive(Debug, Args)]
-pub(super) struct Log {
-    /// Log, as `belfry coalition export` writes it
-    #[arg(long, value_name = "FILE")]
-    log: PathBuf,
-    #[command(flatten)]
-    pin: Pin,
-}
-
-/// Which coalition it must be. A log vouches for itself; that it is *the* coalition's, only its words tell.
-#[derive(Debug, Args)]
-struct Pin {
+pub(super) struct Pin {
     /// Refuse any other coalition: its id in hex, or its words in quotes
     #[arg(long, value_name = "ID|WORDS")]
     coalition: Option<String>,
 }
 
-impl Log {
-    /// Verified: every charter, every entry, every signature.
-    pub(super) fn open(&self) -> anyhow::Result<Roster> {
-        let roster = roster(&self.log)?;
-        self.pin.check(roster.coalition())?;
-        Ok(roster)
-    }
-}
-
 impl Pin {
-    fn check(&self, found: CoalitionId) -> anyhow::Result<()> {
+    /// Refuses any other than the one named.
+    pub(super) fn check(&self, found: CoalitionId) -> anyhow::Result<()> {
         let Some(expected) = &self.coalition else { return Ok(()) };
         let words = words::to_words(found);
         let named = expected.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" ");
@@ -80,7 +62,8 @@ impl Pin {
     }
 }
 
-fn roster(path: &Path) -> anyhow::Result<Roster> {
+/// A log file, verified and folded: every charter, every entry, every signature.
+pub(super) fn roster(path: &Path) -> anyhow::Result<Roster> {
     fold(&read(path, armour::read_log)?).map_err(refused).with_context(|| path.display().to_string())
 }
 

@@ -51,7 +51,8 @@ impl Removal {
             | Decision::Entitle(_)
             | Decision::Disentitle(_)
             | Decision::ExtendCut(_)
-            | Decision::Accept(_) => return None,
+            | Decision::Accept(_)
+            | Decision::Amend(_) => return None,
         };
         (removed == serial.get()).then_some(Self { height: record.height, decided, kind })
     }

@@ -16,7 +16,7 @@ const DEFAULT: &str = include_str!("../../../config/notices.default.toml");
 pub const LANGUAGES: [&str; 3] = ["en", "nl", "fr"];
 
 /// Texts besides those of acts, occasions and classes.
-const TEXTS: [&str; 25] = [
+const TEXTS: [&str; 38] = [
     "to",
     "organisation",
     "kbo",
@@ -42,6 +42,19 @@ const TEXTS: [&str; 25] = [
     "none",
     "months",
     "date",
+    "activity_title",
+    "activity_intro",
+    "activity_month",
+    "activity_group",
+    "activity_published",
+    "activity_withdrew",
+    "activity_received",
+    "activity_opened",
+    "activity_members",
+    "activity_messages",
+    "activity_too_few",
+    "activity_counted",
+    "activity_under",
 ];
 
 /// A coalition's authorities and words.
@@ -190,19 +203,29 @@ impl Book {
     /// A day in words, with the hour where it is not midnight: rights begin and end by it, so UTC is said.
     #[must_use]
     pub fn date(&self, language: &str, at: Timestamp) -> String {
+        let date = self.dated(language, "date", at);
+        match at.to_string().get(11..19).unwrap_or_default() {
+            "00:00:00" => date,
+            time => format!("{date}, {time} UTC"),
+        }
+    }
+
+    /// The month of a moment, in words.
+    #[must_use]
+    pub fn month(&self, language: &str, at: Timestamp) -> String {
+        self.dated(language, "activity_month", at)
+    }
+
+    /// A text with a moment's day, month and year, UTC.
+    fn dated(&self, language: &str, key: &str, at: Timestamp) -> String {
         let text = at.to_string();
         let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
         let month = part(5, 7).parse::<usize>().ok().and_then(|month| month.checked_sub(1));
         let month = month.and_then(|month| self.text(language, "months").split_whitespace().nth(month));
-        let date = self
-            .text(language, "date")
+        self.text(language, key)
             .replace("{day}", part(8, 10).trim_start_matches('0'))
             .replace("{month}", month.unwrap_or_default())
-            .replace("{year}", part(0, 4));
-        match part(11, 19) {
-            "00:00:00" => date,
-            time => format!("{date}, {time} UTC"),
-        }
+            .replace("{year}", part(0, 4))
     }
 }
 
@@ -224,7 +247,7 @@ mod tests {
     #[test]
     fn no_text_is_missing_in_any_language_and_none_is_spare() {
         let book = Book::standard().unwrap();
-        assert_eq!(keys().len(), 25 + 6 + 8);
+        assert_eq!(keys().len(), 38 + 6 + 8);
         for language in LANGUAGES {
             for key in keys() {
                 assert!(!book.text(language, &key).trim().is_empty(), "{language} {key}");
@@ -281,5 +304,6 @@ mod tests {
         let at: Timestamp = "2027-01-01T00:00:00+01:00".parse().unwrap();
         assert_eq!(book.date("fr", at), "31 décembre 2026, 23:00:00 UTC");
         assert_eq!(book.date("nl", "2027-03-09T00:00:00Z".parse().unwrap()), "9 maart 2027");
+        assert_eq!(book.month("fr", "2026-08-01T00:00:00Z".parse().unwrap()), "août 2026");
     }
 }

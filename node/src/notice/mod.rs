@@ -1,12 +1,15 @@
 //! Participation notices as documents: which authority, in which language, with which evidence.
 //!
 //! [`belfry_proto::notice`] says from the log what is owed. Here that becomes a JSON object and a page that prints
-//! well, in the words of a data file ([`Book`]): authorities and texts are the coalition's to keep, never code.
+//! well, in the words of a data file ([`Book`]): authorities and texts are the coalition's to keep, never code. The report
+//! of what a member shared in a month ([`Report`]) is worded by the same file.
 
+mod board;
 mod book;
-pub(crate) mod page;
+mod page;
 mod register;
 
+pub use board::{Report, Share};
 pub use book::{Authority, Book, BookError, LANGUAGES};
 pub use page::html;
 pub use register::{Mark, Register, RegisterError, State};
@@ -16,7 +19,7 @@ use belfry_proto::{
     notice::Owed,
     schema::EntityClass,
     time::Timestamp,
-    trust::{charter::Charter, names::Named as _, words},
+    trust::{names::Named as _, roster::Roster, words},
 };
 use serde::Serialize;
 
@@ -73,12 +76,17 @@ pub struct Notice {
 
 impl Notice {
     /// The notice of what is owed, under the charter whose names it uses.
+    ///
+    /// Under which act it is owed its classes of that day say; who owes it is told by its newest data, for a number that was
+    /// wrong and is amended must not reach the authority.
     #[must_use]
-    pub fn new(owed: &Owed, charter: &Charter) -> Self {
+    pub fn new(owed: &Owed, roster: &Roster) -> Self {
+        let charter = roster.charter();
         let name = |group: &GroupId| {
             charter.group(*group).map_or_else(|| group.to_string(), |group| group.name.clone())
         };
-        let organisation = &owed.organisation;
+        let organisation =
+            roster.member(owed.member).map_or(&owed.organisation, |member| &member.organisation);
         Self {
             id: owed.id(),
             act: owed.act.as_str(),
@@ -86,7 +94,7 @@ impl Notice {
             organisation: organisation.name.clone(),
             kbo: organisation.kbo.clone(),
             lei: organisation.lei.clone(),
-            classes: organisation.classes().map(EntityClass::name).collect(),
+            classes: owed.organisation.classes().map(EntityClass::name).collect(),
             sector: organisation.sector.clone(),
             member: owed.member.to_string(),
             coalition: charter.name().to_owned(),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Authority, Book, Notice};
 
 /// No script, no link out, nothing fetched: the page says what it says wherever it is opened.
-pub(crate) const STYLE: &str = "body{font:11pt/1.45 Georgia,'Times New Roman',serif;max-width:42em;margin:2.5em auto;padding:0 1em;color:#111}\
+const STYLE: &str = "body{font:11pt/1.45 Georgia,'Times New Roman',serif;max-width:42em;margin:2.5em auto;padding:0 1em;color:#111}\
 h1{font-size:1.35em;line-height:1.25;margin:1.2em 0}table{border-collapse:collapse;width:100%;margin:1.2em 0}\
 th{text-align:left;vertical-align:baseline;font-weight:normal;color:#444;width:14em;padding:.25em 1em .25em 0}\
 td{padding:.25em 0;vertical-align:baseline;overflow-wrap:anywhere}h2{font-size:1.05em;margin:1.6em 0 .3em}\
@@ -20,27 +20,16 @@ pub fn html(notice: &Notice, authority: &Authority, book: &Book, language: &str)
     let text = |key: &str| book.text(language, key);
     let or_none = |value: &str| if value.is_empty() { text("none").to_owned() } else { value.to_owned() };
     let date = |at| book.date(language, at);
-    let filled = |key: &str| {
-        // One pass: a name with braces in it is not a placeholder.
-        let values = [
-            ("organisation", notice.organisation.clone()),
-            ("coalition", notice.coalition.clone()),
-            ("authority", authority.name(language).to_owned()),
-            ("arrangement", notice.arrangement.clone()),
-            ("effective", date(notice.effective)),
-            ("decided", date(notice.decided)),
-            ("mandate", notice.mandate.clone().unwrap_or_default()),
-        ];
-        let mut out = String::new();
-        let mut rest = text(key);
-        while let Some((before, after)) = rest.split_once('{') {
-            let (name, behind) = after.split_once('}').unwrap_or((after, ""));
-            out.push_str(before);
-            out.push_str(values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value));
-            rest = behind;
-        }
-        out + rest
-    };
+    let values = [
+        ("organisation", notice.organisation.clone()),
+        ("coalition", notice.coalition.clone()),
+        ("authority", authority.name(language).to_owned()),
+        ("arrangement", notice.arrangement.clone()),
+        ("effective", date(notice.effective)),
+        ("decided", date(notice.decided)),
+        ("mandate", notice.mandate.clone().unwrap_or_default()),
+    ];
+    let filled = |key: &str| filled(text(key), &values);
     let title = text(&format!("title_{}", notice.occasion));
     let classes: Vec<&str> = notice.classes.iter().map(|class| text(&format!("class_{class}"))).collect();
     let mut facts = vec![
@@ -67,13 +56,7 @@ pub fn html(notice: &Notice, authority: &Authority, book: &Book, language: &str)
         ("statement", notice.statement.clone()),
         ("coalition_id", format!("{} ({})", notice.coalition_id, notice.coalition_words)),
     ];
-    let mut out = format!(
-        "<!doctype html>\n<html lang=\"{language}\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
-         content=\"width=device-width\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src \
-         'unsafe-inline'\">\n<title>{} – {}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n",
-        escaped(title),
-        escaped(&notice.organisation)
-    );
+    let mut out = head(language, title, &notice.organisation, "");
     let _ = write!(
         out,
         "<p>{}: {}</p>\n<h1>{}</h1>\n<p>{}</p>\n",
@@ -101,6 +84,30 @@ pub fn html(notice: &Notice, authority: &Authority, book: &Book, language: &str)
     out
 }
 
+/// A page up to its content; `style` goes behind the one that all pages have.
+pub(super) fn head(language: &str, title: &str, organisation: &str, style: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"{language}\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
+         content=\"width=device-width\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src \
+         'unsafe-inline'\">\n<title>{} – {}</title>\n<style>{STYLE}{style}</style>\n</head>\n<body>\n",
+        escaped(title),
+        escaped(organisation)
+    )
+}
+
+/// A text with its placeholders filled, in one pass: a name with braces in it is none.
+pub(super) fn filled(text: &str, values: &[(&str, String)]) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, behind) = after.split_once('}').unwrap_or((after, ""));
+        out.push_str(before);
+        out.push_str(values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value));
+        rest = behind;
+    }
+    out + rest
+}
+
 fn table<'a>(out: &mut String, rows: &[(&str, String)], text: impl Fn(&str) -> &'a str, class: &str) {
     out.push_str("<table>\n");
     for (key, value) in rows {
@@ -119,7 +126,7 @@ fn with_commands(text: &str) -> String {
 }
 
 /// Text as HTML text. Characters that turn reading order around are made visible: a name must not read as another.
-pub(crate) fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

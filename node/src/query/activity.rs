@@ -96,6 +96,8 @@ impl std::fmt::Display for Month {
 pub struct Activity {
     /// Slug.
     pub group: String,
+    /// The group's name.
+    pub name: String,
     /// First moment of the month.
     pub from: Timestamp,
     /// First moment after it.
@@ -226,7 +228,8 @@ impl Query {
             };
             let Figures { given, taken, opened, all } = months.unwrap_or_default();
             let (from, until) = (month.begins(), month.next().begins());
-            found.push(Activity { group: group.slug.clone(), from, until, given, taken, opened, all });
+            let (slug, name) = (group.slug.clone(), group.name.clone());
+            found.push(Activity { group: slug, name, from, until, given, taken, opened, all });
         }
         Ok(found)
     }

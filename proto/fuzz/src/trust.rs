@@ -78,6 +78,8 @@ pub fn statement_seeds() -> Vec<Vec<u8>> {
         wire.previous = golden("issue", "statement_id");
         seeds.push(wire.encode_to_vec());
     }
+    let amend = schema::Record::decode(golden("amend", "record").as_slice()).unwrap();
+    seeds.extend(amend.statement.map(|statement| statement.payload));
     seeds
 }
 

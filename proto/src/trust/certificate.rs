@@ -1,6 +1,6 @@
 //! Membership certificates: what an issue statement grants, held to the charter's rules.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::{
     crypto::{
@@ -10,7 +10,7 @@ use crate::{
     id::{GroupId, MemberId, Serial, StatementId},
     schema::{self, Capacity, EntityClass, Role},
     time::Timestamp,
-    trust::charter::Charter,
+    trust::charter::{Charter, Group},
 };
 
 /// Bytes of any text in a certificate.
@@ -152,12 +152,11 @@ pub fn check_groups(
     organisation: &schema::Organisation,
     charter: &Charter,
 ) -> Result<BTreeMap<GroupId, Role>, CertificateError> {
-    let classes: BTreeSet<EntityClass> = organisation.classes().collect();
     let mut groups = BTreeMap::new();
     for entry in wire {
         let id = GroupId::new(entry.group);
         let group = charter.group(id).ok_or(CertificateError::UnknownGroup(id))?;
-        if !group.admits.is_empty() && group.admits.is_disjoint(&classes) {
+        if !admits(group, organisation) {
             return Err(CertificateError::NotAdmitted(group.slug.clone()));
         }
         let role = Role::try_from(entry.role)
@@ -171,7 +170,17 @@ pub fn check_groups(
     Ok(groups)
 }
 
-fn check_organisation(organisation: &schema::Organisation) -> Result<(), CertificateError> {
+/// Whether a group admits one of an organisation's classes.
+#[must_use]
+pub fn admits(group: &Group, organisation: &schema::Organisation) -> bool {
+    group.admits.is_empty() || organisation.classes().any(|class| group.admits.contains(&class))
+}
+
+/// Checks what a certificate says of its organisation.
+///
+/// # Errors
+/// [`CertificateError::Field`].
+pub(super) fn check_organisation(organisation: &schema::Organisation) -> Result<(), CertificateError> {
     let field = |field, rule| Err(CertificateError::Field { field, rule });
     let name = &organisation.name;
     if name.trim().is_empty() || name.len() > MAX_TEXT || name.chars().any(char::is_control) {

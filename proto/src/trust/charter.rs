@@ -397,6 +397,8 @@ impl Charter {
         match action {
             // The member decided it, and its signature is inside; the admin only files it.
             Action::Accept => 1,
+            // It says what an issue says.
+            Action::Amend => self.threshold(Action::Issue),
             // Every other action is listed: checked. An unlisted one could never pass.
             _ => self.thresholds.get(&action).copied().unwrap_or(u32::MAX),
         }

@@ -108,6 +108,7 @@ impl KeysDraft {
         let threshold =
             |(name, threshold): (&String, &u32)| match Action::parse(name).map_err(DraftError::Threshold)? {
                 Action::Accept => Err(DraftError::AcceptThreshold),
+                Action::Amend => Err(DraftError::AmendThreshold),
                 action => Ok((action, *threshold)),
             };
         Ok(RootKeys {
@@ -238,6 +239,9 @@ pub enum DraftError {
     /// The member decides it, no admin.
     #[error("keys.thresholds: accept is the member's decision, which one admin records: it has no threshold")]
     AcceptThreshold,
+    /// It says what an issue says.
+    #[error("keys.thresholds: amend takes as many admins as issue: give that one the threshold")]
+    AmendThreshold,
     /// More groups than numbers.
     #[error("no group number is left")]
     Numbers,

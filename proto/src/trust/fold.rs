@@ -9,6 +9,7 @@ use crate::{
     time::Timestamp,
     trust::{
         acceptance::{self, AcceptanceError, Accepted},
+        amendment::amend,
         certificate::{self, Certificate, CertificateError},
         charter::{Charter, CharterChain},
         cut::Cut,
@@ -61,6 +62,12 @@ pub enum VoidReason {
     /// The acceptance does not hold.
     #[error(transparent)]
     Acceptance(#[from] AcceptanceError),
+    /// The changed data must not be said, or not beside the groups it has.
+    #[error(transparent)]
+    Amendment(CertificateError),
+    /// It says what is so already.
+    #[error("changes nothing")]
+    Unchanged,
     /// Renewal must move the end forward.
     #[error("does not extend the validity")]
     NotLonger,
@@ -78,6 +85,9 @@ pub enum Conflict {
     /// Another has its place.
     #[error("superseded")]
     Superseded,
+    /// Every one of its member's.
+    #[error("of a member that has none left")]
+    NoneLeft,
     /// Nothing to resume.
     #[error("not suspended")]
     NotSuspended,
@@ -183,6 +193,7 @@ pub(super) fn take_effect(
     let at = statement.made;
     // What ended by itself before this statement is over, whatever the statement gives again.
     let before = held_at(state, member, at);
+    let supervised = only_supervises(state, member, at);
     decide(state, charter, height, statement)?;
     if let Some(member) = state.members.get_mut(&member) {
         Arc::make_mut(member).last_statement = statement.id;
@@ -192,9 +203,12 @@ pub(super) fn take_effect(
         return Ok(());
     }
     let after = held_at(state, member, at);
+    // What was kept from a supervisor is as old to it, once it is none, as to anybody who comes then.
+    let freed = supervised && !only_supervises(state, member, at);
     let (first, last) = ((member, GroupId::new(0)), (member, GroupId::new(u32::MAX)));
     let known: Vec<GroupId> = state.entitled.range(first..=last).map(|((_, group), _)| *group).collect();
-    for group in known.into_iter().filter(|group| !before.contains(group) || !after.contains(group)) {
+    let breaks = |group: &GroupId| freed || !before.contains(group) || !after.contains(group);
+    for group in known.into_iter().filter(breaks) {
         state.entitled.remove(&(member, group));
     }
     for group in after {
@@ -206,18 +220,28 @@ pub(super) fn take_effect(
 /// Groups that a member's certificates entitle it to at `at`. A suspended one, a carrier's, and one that is over, by
 /// revocation or by its time, entitle to nothing: whoever renews it later, or gets another, begins anew.
 fn held_at(state: &State, member: MemberId, at: Timestamp) -> BTreeSet<GroupId> {
+    reading_at(state, member, at).flat_map(|held| held.certificate.groups.keys().copied()).collect()
+}
+
+/// Whether a member reads at `at`, and as a supervisor alone: never what an audience keeps from supervisors.
+fn only_supervises(state: &State, member: MemberId, at: Timestamp) -> bool {
+    let mut reading = reading_at(state, member, at).peekable();
+    reading.peek().is_some() && reading.all(|held| held.certificate.is_supervisor())
+}
+
+/// Certificates by which a member may read something at `at`.
+fn reading_at(state: &State, member: MemberId, at: Timestamp) -> impl Iterator<Item = &Held> {
     let serials = state.members.get(&member).map(|member| member.serials.as_slice()).unwrap_or_default();
     serials
         .iter()
         .filter_map(|serial| state.certificates.get(serial))
-        .filter(|held| !held.certificate.carrier && at < held.certificate.not_after)
-        .filter(|held| match held.status {
+        .map(Arc::as_ref)
+        .filter(move |held| !held.certificate.carrier && at < held.certificate.not_after)
+        .filter(move |held| match held.status {
             Status::Active => true,
             Status::Revoked { effective } => effective > at,
             Status::Suspended | Status::Superseded => false,
         })
-        .flat_map(|held| held.certificate.groups.keys().copied())
-        .collect()
 }
 
 fn decide(
@@ -337,6 +361,7 @@ fn decide(
             }
             Ok(())
         }
+        Decision::Amend(wanted) => amend(state, charter, wanted, statement.made),
         Decision::Accept(accept) => {
             let held = held(state, accept.serial)?;
             live(held)?;

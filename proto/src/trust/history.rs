@@ -66,7 +66,7 @@ pub struct Step<'a> {
     pub record: &'a VerifiedRecord,
     /// Whom it was about.
     pub member: MemberId,
-    /// The organisation, as its newest certificate says.
+    /// The organisation, as the entry left it.
     pub organisation: &'a schema::Organisation,
     /// Every certificate it ever had, oldest first.
     pub holdings: &'a [Holding],
@@ -144,12 +144,16 @@ impl Roster {
     #[must_use]
     pub fn decisions_about(&self, serial: Serial, at: Timestamp) -> Vec<Height> {
         let voids: BTreeSet<Height> = self.voids().iter().map(|void| void.height).collect();
+        let member = self.certificate(serial).map(|certificate| Subject::Member(certificate.member));
         self.records()
             .filter(|record| record.statement.made <= at && !voids.contains(&record.height))
             .filter(|record| match &record.statement.decision {
                 Decision::Issue(_) => record.height.get() == serial.get(),
                 Decision::Supersede(supersede) => {
                     record.height.get() == serial.get() || supersede.serial == serial.get()
+                }
+                Decision::Amend(_) => {
+                    record.height.get() > serial.get() && record.statement.subject() == member
                 }
                 _ => record.statement.subject() == Some(Subject::Certificate(serial)),
             })

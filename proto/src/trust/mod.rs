@@ -11,6 +11,7 @@
 
 pub mod acceptance;
 pub mod address;
+mod amendment;
 pub mod beacon;
 pub mod certificate;
 pub mod charter;

@@ -157,6 +157,7 @@ named!(
     Disentitle = "disentitle",
     ExtendCut = "extend-cut",
     Accept = "accept",
+    Amend = "amend",
 );
 
 named!(StalenessPolicy, "staleness policy", Warn = "warn", StopPublishing = "stop-publishing",);

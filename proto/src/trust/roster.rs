@@ -22,7 +22,7 @@ use crate::{
     schema::{self, AcceptancePolicy, Role},
     time::Timestamp,
     trust::{
-        certificate::Certificate,
+        certificate::{self, Certificate},
         charter::{Charter, CharterChain, CharterError},
         cut::Cut,
         fold,
@@ -71,7 +71,7 @@ impl Standing {
 pub struct Member {
     /// Its id.
     pub id: MemberId,
-    /// As its newest certificate says.
+    /// As its newest certificate says, or as it was amended since.
     pub organisation: schema::Organisation,
     /// Its certificates, oldest first.
     pub serials: Vec<Serial>,
@@ -333,9 +333,7 @@ impl Roster {
     pub fn role(&self, serial: Serial, group: GroupId, now: Timestamp) -> Option<Role> {
         let certificate = self.certificate(serial)?;
         let role = *certificate.groups.get(&group)?;
-        let admits = &self.charter().group(group)?.admits;
-        let admitted =
-            admits.is_empty() || certificate.organisation.classes().any(|class| admits.contains(&class));
+        let admitted = certificate::admits(self.charter().group(group)?, &certificate.organisation);
         let kept_out =
             self.overdue(certificate.member, self.charter(), now) == Some(AcceptancePolicy::Suspend);
         (admitted && !kept_out && self.standing(serial, now) == Standing::Valid).then_some(role)

@@ -40,7 +40,7 @@ pub struct Statement {
 /// What a decision is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// A member, by the id in the certificate to issue.
+    /// A member: that of the certificate to issue, or whose data change.
     Member(MemberId),
     /// A certificate.
     Certificate(Serial),
@@ -83,13 +83,16 @@ impl Statement {
         action(&self.decision)
     }
 
-    /// Whom it is about; `None` for an issue whose member id is malformed.
+    /// Whom it is about; `None` where a member id is malformed.
     #[must_use]
     pub fn subject(&self) -> Option<Subject> {
         let serial = match &self.decision {
             Decision::Issue(issue) => {
                 let member = issue.certificate.as_ref()?.member.as_slice();
                 return MemberId::try_from(member).ok().map(Subject::Member);
+            }
+            Decision::Amend(amend) => {
+                return MemberId::try_from(amend.member.as_slice()).ok().map(Subject::Member);
             }
             Decision::Renew(d) => d.serial,
             Decision::Supersede(d) => d.serial,
@@ -146,6 +149,7 @@ const fn action(decision: &Decision) -> Action {
         Decision::Disentitle(_) => Action::Disentitle,
         Decision::ExtendCut(_) => Action::ExtendCut,
         Decision::Accept(_) => Action::Accept,
+        Decision::Amend(_) => Action::Amend,
     }
 }
 
@@ -176,11 +180,16 @@ fn check(decision: &Decision) -> Result<(), Malformed> {
         Decision::Accept(d) if d.acceptance.is_none() => {
             return field("acceptance", "must hold what the member signed");
         }
+        Decision::Amend(d) if d.organisation.is_none() => {
+            return field("organisation", "must be set");
+        }
+        Decision::Amend(d) if d.member.len() != MemberId::LEN => return field("member", "must be 16 bytes"),
         Decision::Issue(_)
         | Decision::Renew(_)
         | Decision::Resume(_)
         | Decision::Entitle(_)
-        | Decision::Accept(_) => return Ok(()),
+        | Decision::Accept(_)
+        | Decision::Amend(_) => return Ok(()),
     };
     if cut.len() > MAX_CUT {
         return field("cut", "must hold at most 1024 points");

@@ -225,6 +225,27 @@ fn tell_of_rules(story: &Story) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// The same coalition, had its member merged with another: new data, the same keys.
+fn tell_of_a_merger(story: &Story) -> Vec<(&'static str, String)> {
+    let mut rng = FixedRng::new(8);
+    let mut roster = Roster::new(CharterChain::start(story.charters[0].clone()).unwrap());
+    roster.apply(verify_record(roster.charters(), &story.records[0]).unwrap()).unwrap();
+    let organisation = schema::Organisation {
+        name: "Golden Bank & Sons".into(),
+        supplier_of: Vec::new(),
+        ..roster.member(member()).unwrap().organisation.clone()
+    };
+    let amend = schema::Amend { member: member().to_vec(), organisation: Some(organisation) };
+    let previous = Some(roster.member(member()).unwrap().last_statement);
+    let record = decide(&mut roster, Decision::Amend(amend), previous, &[11], 21, at(6), &mut rng);
+    assert!(roster.voids().is_empty());
+    let log = schema::LogFile {
+        charters: vec![story.charters[0].clone()],
+        records: vec![story.records[0].clone(), record.clone()],
+    };
+    vec![("record", hex::encode(record.encode_to_vec())), ("log", file::write_log(&log))]
+}
+
 /// Two messages of one log.
 fn write(roster: &Roster, rng: &mut FixedRng) -> ([crate::envelope::Decoded; 2], ContentKey) {
     let certificate = roster.certificate(Serial::new(1)).unwrap();
@@ -349,6 +370,7 @@ fn vectors() -> Vectors {
         ],
     );
     add("rules", tell_of_rules(&story));
+    add("amend", tell_of_a_merger(&story));
     add(
         "messages",
         vec![
@@ -419,6 +441,19 @@ fn golden_acceptance_and_departure_hold_by_the_golden_log() {
     let departure = file::read_departure(&text("rules", "departure")).unwrap();
     let departure = Departure::open(&departure, &roster, at(7)).unwrap();
     assert_eq!((departure.member, departure.effective), (member(), at(24 * 60)));
+}
+
+#[test]
+fn a_golden_amendment_changes_the_data_and_no_key() {
+    let log = file::read_log(&text("amend", "log")).unwrap();
+    let mut roster = Roster::new(CharterChain::walk(log.charters).unwrap());
+    for record in &log.records {
+        roster.apply(verify_record(roster.charters(), record).unwrap()).unwrap();
+    }
+    let certificate = roster.certificate(Serial::new(1)).unwrap();
+    assert_eq!(certificate.organisation.name, "Golden Bank & Sons");
+    assert_eq!(certificate.organisation.kbo, "0123456789");
+    assert_eq!((certificate.signing, certificate.node), (key(31).public(), key(32).public()));
 }
 
 #[test]

@@ -306,6 +306,11 @@ fn decision() -> impl Strategy<Value = schema::statement::Decision> {
         (serial.clone(), signed()).prop_map(|(serial, signed)| {
             Decision::Accept(schema::Accept { serial, acceptance: Some(signed) })
         }),
+        (any::<[u8; 16]>(), "[a-z]{1,9}", few("[A-Z]{1,9}")).prop_map(|(member, name, supplier_of)| {
+            let organisation =
+                schema::Organisation { name, supplier_of, classes: vec![1], ..Default::default() };
+            Decision::Amend(schema::Amend { member: member.into(), organisation: Some(organisation) })
+        }),
         (serial, cut().prop_filter("a cut", |cut| !cut.is_empty()))
             .prop_map(|(serial, cut)| Decision::ExtendCut(schema::ExtendCut { serial, cut })),
     ]

@@ -118,6 +118,9 @@ fn a_decision_that_stands_in_the_log_without_effect_is_not_said_to_be_done() {
     let both = belfry_proto::schema::LogFile { charters: log("other").charters, ..log("coalition") };
     fs::write(desk.path("both.pem"), belfry_proto::trust::file::write_log(&both)).unwrap();
     desk.ok(&["take", "both.pem", "--dir", "coalition"]);
+    let reason = "(no effect: made under charter version";
+    assert!(desk.ok(&["log", "--dir", "coalition"]).contains(reason));
+    assert!(desk.coalition.ok(&["audit", "decisions", "--log", "both.pem"]).contains(reason));
     let said = desk.refused(&order);
     assert!(
         said.contains("in the log as entry 2, and has no effect there") && said.contains("decide again"),
@@ -233,6 +236,123 @@ fn changed_data_come_with_new_keys_in_the_place_of_the_old_ones() {
     let twice =
         desk.refused(&[&["disentitle", "2", "--groups", "cidr", "--dir", "coalition"][..], &WITH].concat());
     assert!(twice.contains("is not in cidr"), "{twice}");
+}
+
+#[test]
+fn changed_data_are_one_decision_with_the_same_keys_and_owe_no_notice() {
+    let desk = Desk::found("Merger");
+    let _alice = desk.coalition.issue("alice", Role::Publisher);
+    let amend = |arguments: &[&str]| {
+        [&["amend", "1", "--dir", "coalition"][..], &WITH, arguments]
+            .concat()
+            .iter()
+            .map(|a| (*a).to_owned())
+            .collect()
+    };
+    let refused = |arguments: &[&str]| {
+        let arguments: Vec<String> = amend(arguments);
+        desk.refused(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let ok = |arguments: &[&str]| {
+        let arguments: Vec<String> = amend(arguments);
+        desk.ok(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let height = || {
+        let log: Value = serde_json::from_str(&desk.ok(&["log", "--json", "--dir", "coalition"])).unwrap();
+        log["entries"].as_array().unwrap().len()
+    };
+    // Nothing to change is no decision; what no certificate may say is none either, and says what may.
+    assert_eq!(desk.run(&["amend", "1", "--dir", "coalition", "--yes"]).code, 2);
+    let same = refused(&["--org", "alice"]);
+    assert!(same.contains("changes nothing") && same.contains("coalition roster"), "{same}");
+    let lei = refused(&["--lei", "short"]);
+    assert!(lei.contains("twenty digits") && lei.contains("nothing was signed"), "{lei}");
+    let nobody = desk.refused(&["amend", "9", "--org", "x", "--dir", "coalition", "--yes"]);
+    assert!(nobody.contains("coalition roster"), "{nobody}");
+    assert_eq!(height(), 1);
+
+    let told = ok(&[
+        "--org",
+        "Alice & Sons",
+        "--kbo",
+        "0123.456.789",
+        "--class",
+        "essential,financial",
+        "--supplier-of",
+        "Example Grid",
+        "--decided-by",
+        "Secretariat",
+        "--evidence",
+        "letter of 2026-11-20",
+    ]);
+    assert!(told.contains("alice → Alice & Sons") && told.contains("- → 0123456789"), "{told}");
+    let roster: Value = serde_json::from_str(&desk.ok(&["roster", "--json", "--dir", "coalition"])).unwrap();
+    assert_eq!(roster["certificates"].as_array().unwrap().len(), 1, "the same certificate");
+    assert_eq!(roster["certificates"][0]["organisation"], "Alice & Sons");
+    assert_eq!(roster["certificates"][0]["standing"], "valid");
+    let log = desk.ok(&["log", "--dir", "coalition"]);
+    assert!(log.contains("amend") && log.contains("Alice & Sons (essential, financial)"), "{log}");
+    assert!(log.contains("Secretariat") && log.contains("letter of 2026-11-20"), "{log}");
+    // What was essential is a financial entity besides: the sector act's notice. The name alone owes none.
+    let notices = || desk.ok(&["notices", "--dir", "coalition"]);
+    assert!(notices().contains("1-nis2-entering") && notices().contains("2-dora-entering"), "{}", notices());
+    ok(&["--org", "Alice Group", "--supplier-of", "none"]);
+    assert!(!notices().contains("3-"), "{}", notices());
+    assert!(notices().contains("Alice Group") && !notices().contains("& Sons"), "newest data: {}", notices());
+
+    // A circle of financial entities is left by its own decision, with a cut, and not by a word about classes.
+    desk.ok(&[&["entitle", "1", "--groups", "cidr-financial", "--dir", "coalition"][..], &WITH].concat());
+    let kept = refused(&["--class", "essential"]);
+    assert!(
+        kept.contains("cidr-financial") && kept.contains("coalition disentitle 1 --groups cidr-financial"),
+        "{kept}"
+    );
+    desk.ok(&[&["disentitle", "1", "--groups", "cidr-financial", "--dir", "coalition"][..], &WITH].concat());
+    ok(&["--class", "essential"]);
+    // Whoever shares no code finds the same in the log, and an auditor what was so before.
+    desk.ok(&["export", "--out", "log.pem", "--dir", "coalition"]);
+    let audit =
+        ["audit", "membership", "--log", "log.pem", "--group", "cidr", "--at", "2099-01-01", "--json"];
+    let audit: Value = serde_json::from_str(&desk.coalition.ok(&audit)).unwrap();
+    assert_eq!(audit["members"][0]["organisation"], "Alice Group");
+    assert_eq!(audit["members"][0]["classes"], serde_json::json!(["essential"]));
+    assert_eq!(audit["members"][0]["entries"].as_array().unwrap().len(), 6, "{audit}");
+    let decisions =
+        |more: &[&str]| desk.coalition.run(&[&["audit", "decisions", "--log", "log.pem"][..], more].concat());
+    let listed = decisions(&["--member", "alice group"]);
+    assert!(
+        listed.code == 0 && listed.stdout.matches("amend").count() == 3,
+        "{}{}",
+        listed.stdout,
+        listed.stderr
+    );
+    let nobody = decisions(&["--member", "Nobody"]);
+    assert!(nobody.code == 3 && nobody.stderr.contains("lists all"), "{}", nobody.stderr);
+    let Some(python) = std::env::var_os("BELFRY_PYTHON") else { return };
+    let mut verifier = std::process::Command::new(python);
+    verifier
+        .args(["-B", concat!(env!("CARGO_MANIFEST_DIR"), "/python/verifier.py")])
+        .arg(desk.path("log.pem"));
+    let verified = run(verifier);
+    assert!(
+        verified.stdout.contains("certificate 1 active Alice Group"),
+        "{}{}",
+        verified.stdout,
+        verified.stderr
+    );
+}
+
+#[test]
+fn a_change_of_data_waits_for_as_many_admins_as_an_issue() {
+    let desk = two_admins();
+    let told = desk.ok(&[&["amend", "1", "--sector", "energy", "--dir", "coalition"][..], &WITH].concat());
+    assert!(told.contains("1 more admin must sign"), "{told}");
+    let file = waiting(&desk, "coalition");
+    assert!(file.contains("amend-"), "{file}");
+    let shown = desk.ok(&[&["sign", &file, "--dir", "second"][..], &WITH].concat());
+    assert!(shown.contains("amend") && shown.contains("- → energy"), "{shown}");
+    let order = ["order", &file, "--dir", "coalition", "--passphrase-file", "passphrase"];
+    assert!(desk.ok(&order).contains("amend"));
 }
 
 /// Runs `belfry coalition …` on a machine whose clock is so many seconds ahead.

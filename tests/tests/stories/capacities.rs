@@ -65,7 +65,8 @@ async fn circle() -> anyhow::Result<(Coalition, [Member; 3])> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ict_providers_see_what_the_charter_says_and_no_more_once_it_says_so() -> anyhow::Result<()> {
+async fn dora_45_2_ict_providers_see_what_the_charter_says_and_no_more_once_it_says_so() -> anyhow::Result<()>
+{
     let (mut coalition, [bank, broker, provider]) = circle().await?;
     let before = Bundle::indicators(1);
     bank.publish("cidr-financial", &before).tlp("green").flushed().await?;

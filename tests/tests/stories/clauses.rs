@@ -12,7 +12,7 @@
 //! | NIS2 29(5), ENISA | `nis2_29_5_…`; strangers: `strangers` |
 //! | DORA 45(1)(b), trusted communities | `dora_45_1_b_…`; keys: `groups`, `capacities` |
 //! | DORA 45(1)(c), protection | `dora_45_1_c_…`; rules of conduct: `rules`; withdrawal: `withdrawal` |
-//! | DORA 45(2), conditions of participation | `capacities`, `rules` |
+//! | DORA 45(2), conditions of participation, ICT third parties | `dora_45_2_…` in `capacities`; `rules` |
 
 use anyhow::Context as _;
 use belfry_node::{clock, words};

@@ -1,5 +1,9 @@
 //! One member, several nodes.
 
+use belfry_proto::{
+    schema::{Amend, Capacity, EntityClass},
+    trust::statement::Decision,
+};
 use belfry_tests::{Bundle, Coalition, Transport, wait::meet};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,6 +102,60 @@ async fn nodes_find_each_other_again_however_links_come_and_go() -> anyhow::Resu
     members[3].publish("cidr", &bundle).tlp("green").flushed().await?;
     for member in &members[..3] {
         member.shows("cidr", &bundle.ids()).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_data_of_a_member_hold_at_every_node_and_for_all_its_nodes_without_new_keys_or_restart()
+-> anyhow::Result<()> {
+    let mut coalition = Coalition::new()?;
+    let mut office = coalition.member("ministry").class(EntityClass::Authority).reader(["cidr"]).issue()?;
+    let mut plant = coalition
+        .member("ministry")
+        .class(EntityClass::Authority)
+        .node_of(&office)
+        .reader(["cidr"])
+        .issue()?;
+    let mut bob = coalition.member("bob").publisher(["cidr"]).issue()?;
+    coalition.start([&mut office, &mut plant, &mut bob]).await?;
+    let narrow = async |bundle: &Bundle| {
+        bob.publish("cidr", bundle).tlp("green").without_supervisors().flushed().await
+    };
+    let before = Bundle::indicators(1);
+    narrow(&before).await?;
+    for node in [&office, &plant] {
+        node.shows("cidr", &before.ids()).await?;
+    }
+
+    let mut organisation =
+        coalition.roster().member(office.id()).expect("it is a member").organisation.clone();
+    organisation.name = "Ministry of Markets".to_owned();
+    organisation.capacity = Capacity::Supervisor.into();
+    let amend = Amend { member: office.id().to_vec(), organisation: Some(organisation) };
+    coalition.decide(office.id(), Decision::Amend(amend))?;
+    bob.import(&coalition).await?;
+    for node in [&office, &plant, &bob] {
+        node.follows(&coalition).await?;
+        let answer = node.api()?.get("/api/v1/members").await?.expect(200)?;
+        let of = |member: &serde_json::Value| member["id"] == office.id().to_string();
+        let told = answer["members"].as_array().and_then(|all| all.iter().find(|member| of(member))).cloned();
+        let told = told.expect("every node knows it");
+        assert_eq!(
+            (&told["organisation"], &told["capacity"]),
+            (&"Ministry of Markets".into(), &"supervisor".into())
+        );
+    }
+    assert_eq!(office.status().await?["held"]["certificate"]["organisation"], "Ministry of Markets");
+
+    // By the keys it has it reads what is for everybody, and no more what is not for supervisors.
+    let (after, all) = (Bundle::indicators(1), Bundle::indicators(1));
+    let kept = narrow(&after).await?;
+    bob.publish("cidr", &all).tlp("green").flushed().await?;
+    let sealed = bob.store()?.envelope(kept[0])?.expect("bob wrote it");
+    for node in [&office, &plant] {
+        node.shows("cidr", &[before.ids(), all.ids()].concat()).await?;
+        assert!(!node.opens(&sealed)?, "it opens what is kept from supervisors");
     }
     Ok(())
 }

@@ -1173,6 +1173,7 @@ pub(super) struct Activity {
 #[derive(ToSchema)]
 struct GroupActivity {
     group: String,
+    name: String,
     #[schema(format = DateTime)]
     from: String,
     #[schema(format = DateTime)]

@@ -9,11 +9,14 @@
 
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use belfry_proto::{
-    id::{MemberId, Serial, StatementId},
+    id::{GroupId, MemberId, Serial, StatementId},
     schema::{self, CertificateBody, Validity},
     trust::{
         certificate, file as armour,
@@ -152,7 +155,12 @@ fn plan(folder: &Folder, row: &Row, base: &Path) -> anyhow::Result<Plan> {
     if let Some(member) = known {
         let newest = member.serials.last().copied().unwrap_or(Serial::new(0));
         let standing = roster.standing(newest, clock::now());
-        return Ok(Plan::Member(newest, standing, row.differs(&member.organisation)));
+        let mut differs = row.differs(&member.organisation);
+        if !row.is_named(&member.organisation.name) {
+            differs.insert(0, format!("name {}", member.organisation.name));
+        }
+        differs.extend(other_groups(roster, member, row)?);
+        return Ok(Plan::Member(newest, standing, differs));
     }
     let Some(path) = &row.request else { return Ok(Plan::NoRequest) };
     let charter = roster.charter();
@@ -190,6 +198,23 @@ fn plan(folder: &Folder, row: &Row, base: &Path) -> anyhow::Result<Plan> {
     Ok(Plan::Issue(Box::new((request, body))))
 }
 
+/// The groups of a member's certificates, where a row names others.
+fn other_groups(roster: &Roster, member: &Member, row: &Row) -> anyhow::Result<Option<String>> {
+    let (charter, now) = (roster.charter(), clock::now());
+    let listed_ones = roles(&row.groups, schema::Role::Publisher, charter)?;
+    let wanted: BTreeMap<GroupId, schema::Role> =
+        listed_ones.iter().map(|entry| (GroupId::new(entry.group), entry.role())).collect();
+    let mut has: BTreeMap<GroupId, schema::Role> = BTreeMap::new();
+    for serial in member.serials.iter().filter(|serial| roster.standing(**serial, now) == Standing::Valid) {
+        for (group, role) in roster.certificate(*serial).into_iter().flat_map(|held| &held.groups) {
+            let most = has.entry(*group).or_insert(*role);
+            *most = (*most).max(*role);
+        }
+    }
+    let differs = !row.groups.is_empty() && !has.is_empty() && wanted != has;
+    Ok(differs.then(|| format!("groups {}", listed(charter, has, false))))
+}
+
 /// The member of a row: by enterprise number, else by LEI, else by name.
 fn known<'a>(roster: &'a Roster, row: &Row) -> Option<&'a Member> {
     let by =
@@ -214,8 +239,7 @@ fn told(folder: &Folder, plans: &[(&Row, Plan)]) -> String {
                     },
                 ),
                 Plan::Issue(asked) => {
-                    let named =
-                        asked.1.groups.iter().map(|g| (belfry_proto::id::GroupId::new(g.group), g.role()));
+                    let named = asked.1.groups.iter().map(|g| (GroupId::new(g.group), g.role()));
                     ("to issue", listed(charter, named, asked.1.carrier))
                 }
                 Plan::NoRequest => ("no request", "waits for its `belfry enroll`".to_owned()),
@@ -223,7 +247,16 @@ fn told(folder: &Folder, plans: &[(&Row, Plan)]) -> String {
             [row.line.to_string(), row.organisation.clone(), state.to_owned(), detail]
         })
         .collect();
-    output::table(["line", "organisation", "state", "detail"], &rows)
+    let otherwise =
+        plans.iter().any(|(_, plan)| matches!(plan, Plan::Member(_, _, differs) if !differs.is_empty()));
+    let mend = match otherwise {
+        true => {
+            "Where a certificate says otherwise, the list is wrong, or: `belfry coalition amend SERIAL` changes data and \
+             classes, `entitle` and `disentitle` groups.\n"
+        }
+        false => "",
+    };
+    output::table(["line", "organisation", "state", "detail"], &rows) + mend
 }
 
 /// Members of the roster that nobody listed: left, renamed, or forgotten.

@@ -27,7 +27,7 @@ use super::{
     mend::mended,
     revoke::serial,
     role_keys::RolePassphrases,
-    shown::{listed, shown},
+    shown::{changes, listed, shown},
 };
 use crate::{
     cli::{
@@ -69,8 +69,7 @@ pub(in crate::cli) struct Issue {
     /// Last day, or RFC 3339 time, of validity
     #[arg(long, value_name = "DATE", value_parser = still_to_come)]
     until: Timestamp,
-    /// Put it in the place of this certificate of the same member: new keys, or changed data, classes or supplier
-    /// relations
+    /// Put it in the place of this certificate of the same member: new keys, and changed data where there are any
     #[arg(long, value_name = "SERIAL", value_parser = serial)]
     replaces: Option<Serial>,
     /// With --replaces: the last message of each log of the old key that stays, as `belfry heads` prints it
@@ -178,7 +177,8 @@ impl Issue {
         let old = held(folder, serial, &self.folder.again())?;
         if claimed.is_some_and(|member| member != old.member) {
             refuse!(
-                "the request is of another member than certificate {serial}, which is of {:?}",
+                "the request is of another member than certificate {serial}, which is of {:?}: name one of that member's \
+                 with --replaces, or leave it out",
                 old.organisation.name
             );
         }
@@ -218,7 +218,8 @@ impl Issue {
         if !others.is_empty() {
             refuse!(
                 "this request has certificate {serial} already, {}; issuing again changes no terms. A later \
-                 end is `belfry coalition renew {serial}`, more groups are `entitle {serial}`. For anything else the member \
+                 end is `belfry coalition renew {serial}`, more groups are `entitle {serial}`, other data `amend {serial}`. For \
+                 anything else the member \
                  enrols in a new data folder (`belfry enroll --member {} --dir NEW …`), and you issue that request with \
                  --replaces {serial} and a cut",
                 others.join(", "),
@@ -287,11 +288,21 @@ impl Issue {
     /// Another node of a member must be of the organisation that the member is.
     fn known_member(&self, folder: &Folder, member: MemberId, request: &Request) -> anyhow::Result<MemberId> {
         match folder.roster().member(member) {
-            None => refuse!("the request is for another node of member {member}, whom the log does not know"),
-            Some(known) if known.organisation != request.organisation => refuse!(
-                "the request is for another node of {:?}, but its organisation differs from that member's",
-                known.organisation.name
+            None => refuse!(
+                "the request is for another node of member {member}, whom the log does not know: take the newest log (`belfry \
+                 coalition take`), or have it enrol without --member"
             ),
+            Some(known) if known.organisation != request.organisation => {
+                let differs = changes(&known.organisation, &request.organisation);
+                let differs: Vec<String> =
+                    differs.iter().map(|(what, change)| format!("{what} {change}")).collect();
+                refuse!(
+                    "the request is for another node of {:?}, but its organisation differs from that member's ({}): have it \
+                     enrol with what the member's certificates say, or change them first (`belfry coalition amend`)",
+                    known.organisation.name,
+                    differs.join("; ")
+                )
+            }
             Some(_) => Ok(member),
         }
     }

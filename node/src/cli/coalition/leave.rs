@@ -76,7 +76,12 @@ impl Leave {
         }
         let serials = departure.certificates(folder.roster());
         if serials.is_empty() {
-            refuse!("every certificate of member {} has ended by then already", departure.member);
+            refuse!(
+                "every certificate of member {} has ended by then already: nothing is left to record, `belfry coalition \
+                 roster{}` shows them",
+                departure.member,
+                self.folder.again()
+            );
         }
         for serial in &serials {
             propose(&folder, departure.member, departure.decision(*serial, cut.clone()))?;

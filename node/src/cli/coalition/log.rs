@@ -1,9 +1,9 @@
 //! `belfry coalition log`: every decision, in order, for auditors.
 
 use belfry_proto::{
-    schema::{CertificateBody, CutPoint, RevocationReason},
+    schema::{CertificateBody, CutPoint, EntityClass, Organisation, RevocationReason},
     time::Timestamp,
-    trust::{log::VerifiedRecord, statement::Decision},
+    trust::{log::VerifiedRecord, names::Named as _, statement::Decision},
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{CoalitionFolder, evidence::Evidence};
 use crate::cli::{
     args::{day, second, wire_name},
+    audit_decisions::{void, without_effect},
     output,
 };
 
@@ -41,6 +42,7 @@ impl Log {
                         "charter": r.statement.charter_version,
                         "action": action,
                         "about": about,
+                        "void": void(folder.roster(), r.height).map(|void| void.reason.to_string()),
                         "decision": Evidence::of(&folder, r.statement.id)?,
                     }))
                 })
@@ -51,6 +53,7 @@ impl Log {
             .iter()
             .map(|r| {
                 let (action, about) = described(&r.statement.decision);
+                let about = about + &without_effect(void(folder.roster(), r.height));
                 let evidence = Evidence::of(&folder, r.statement.id)?.told();
                 let evidence = if evidence.is_empty() { "-".to_owned() } else { evidence };
                 let entry = r.entry_id.to_string();
@@ -62,7 +65,7 @@ impl Log {
 }
 
 /// The action's name and what it is about, in one line.
-pub(super) fn described(decision: &Decision) -> (&'static str, String) {
+pub(in crate::cli) fn described(decision: &Decision) -> (&'static str, String) {
     match decision {
         Decision::Issue(d) => ("issue", organisation(d.certificate.as_ref())),
         Decision::Renew(d) => {
@@ -83,8 +86,16 @@ pub(super) fn described(decision: &Decision) -> (&'static str, String) {
             ("disentitle", format!("serial {}, {} groups, {}", d.serial, d.groups.len(), cuts(&d.cut)))
         }
         Decision::ExtendCut(d) => ("extend-cut", format!("serial {}, {}", d.serial, cuts(&d.cut))),
+        Decision::Amend(d) => ("amend", amended(d.organisation.as_ref())),
         Decision::Accept(d) => ("accept", format!("serial {}, arrangement and rules of conduct", d.serial)),
     }
+}
+
+/// What an organisation is called and is, from now on.
+fn amended(organisation: Option<&Organisation>) -> String {
+    let classes = organisation.into_iter().flat_map(Organisation::classes).map(EntityClass::name);
+    let classes: Vec<&str> = classes.collect();
+    format!("{} ({})", organisation.map(|o| o.name.as_str()).unwrap_or_default(), classes.join(", "))
 }
 
 fn organisation(body: Option<&CertificateBody>) -> String {

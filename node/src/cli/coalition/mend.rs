@@ -57,6 +57,11 @@ impl Mend for VoidReason {
             Self::KeyReused => ANOTHER_REQUEST,
             Self::State(conflict) => conflict.mend(),
             Self::Acceptance(error) => error.mend(),
+            Self::Amendment(CertificateError::NotAdmitted(_)) => {
+                "take the member's certificates out of it first, with a cut (`belfry coalition disentitle`), and amend then"
+            }
+            Self::Amendment(_) => "say it as the rule has it; nothing was signed",
+            Self::Unchanged => "nothing is left to do, `belfry coalition roster --json` shows what it says",
             Self::NotLonger => "give an --until after the one it has, which `belfry coalition roster` shows",
         }
     }
@@ -80,6 +85,9 @@ impl Mend for Conflict {
                 "it belongs to no group; a node that shall read enrols apart, in a data folder of its own"
             }
             Self::Lowers => "",
+            Self::NoneLeft => {
+                "have the member enrol anew, in a new data folder with `--member ID`, and issue that request"
+            }
             Self::NotCut => "nothing of it is hidden, so there is nothing to bring back",
             Self::Accepted => "nothing is left to do, `belfry audit rules` shows it",
         }
@@ -203,6 +211,7 @@ impl Mend for DraftError {
             | Self::NoAdmin(_)
             | Self::Threshold(_)
             | Self::AcceptThreshold
+            | Self::AmendThreshold
             | Self::Numbers => DRAFT,
         }
     }

@@ -1,6 +1,7 @@
 //! `belfry coalition`: founding a coalition, and deciding who belongs. Files only; no network.
 
 mod accept;
+mod amend;
 mod backup;
 mod beacon;
 mod certificate;
@@ -34,7 +35,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use self::folder::Folder;
-pub(super) use self::{charter::told as charter_told, issue::roles};
+pub(super) use self::{charter::told as charter_told, issue::roles, log::described};
 use super::args::repeated;
 
 #[derive(Debug, Subcommand)]
@@ -50,6 +51,7 @@ pub(super) enum Command {
     Renew(renew::Renew),
     Entitle(renew::Entitle),
     Disentitle(renew::Disentitle),
+    Amend(amend::Amend),
     Accept(accept::Accept),
     Leave(leave::Leave),
     Revoke(revoke::Revoke),
@@ -81,6 +83,7 @@ impl Command {
             Self::Renew(renew) => renew.run(),
             Self::Entitle(entitle) => entitle.run(),
             Self::Disentitle(disentitle) => disentitle.run(),
+            Self::Amend(amend) => amend.run(),
             Self::Accept(accept) => accept.run(),
             Self::Leave(leave) => leave.run(),
             Self::Revoke(revoke) => revoke.run(),

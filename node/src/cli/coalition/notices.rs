@@ -143,7 +143,10 @@ impl Notices {
         }
         let done = if self.sent.is_some() {
             if notice.effective > now {
-                refuse!("{id} takes effect on {}: it is not owed before that", notice.effective);
+                refuse!(
+                    "{id} takes effect on {}: it is not owed before that; send it then, and record it then",
+                    notice.effective
+                );
             }
             register.sent(id, at, self.reference.clone(), self.mandate.clone());
             "sent"
@@ -164,7 +167,7 @@ fn notices(folder: &Folder, register: &Register) -> anyhow::Result<Vec<Notice>> 
         .map(|owed| {
             let evidence =
                 Evidence::of(folder, owed.statement).context("the decision kept beside the log")?;
-            let mut notice = Notice::new(owed, roster.charter());
+            let mut notice = Notice::new(owed, roster);
             if let Some(decided) = evidence.decided_on {
                 notice.decided = decided;
             }

@@ -127,7 +127,13 @@ impl Disentitle {
             let slug = |id: u32| charter.group(GroupId::new(id)).map_or("?", |group| &group.slug);
             let absent = groups.iter().find(|g| !certificate.groups.contains_key(&GroupId::new(g.group)));
             if let Some(group) = absent {
-                refuse!("certificate {} is not in {}", certificate.serial, slug(group.group));
+                let its = certificate.groups.iter().map(|(group, role)| (*group, *role));
+                refuse!(
+                    "certificate {} is not in {}: it has {}",
+                    certificate.serial,
+                    slug(group.group),
+                    listed(charter, its, certificate.carrier)
+                );
             }
             let names: Vec<&str> = groups.iter().map(|group| slug(group.group)).collect();
             let stays = match u64::try_from(cut.len())? {

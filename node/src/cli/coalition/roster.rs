@@ -1,7 +1,7 @@
 //! `belfry coalition roster`: who belongs now.
 
 use belfry_proto::{
-    schema::Role,
+    schema::{EntityClass, Role},
     trust::{certificate::Certificate, charter::Charter, names::Named as _, words},
 };
 use clap::Args;
@@ -40,6 +40,12 @@ impl Roster {
                         "serial": c.serial,
                         "member": c.member,
                         "organisation": c.organisation.name,
+                        "kbo": c.organisation.kbo,
+                        "lei": c.organisation.lei,
+                        "classes": c.organisation.classes().map(EntityClass::name).collect::<Vec<_>>(),
+                        "capacity": c.organisation.capacity().name(),
+                        "sector": c.organisation.sector,
+                        "supplier_of": c.organisation.supplier_of,
                         "node": peer_id(&c.node),
                         "groups": groups(c, charter),
                         "carrier": c.carrier,

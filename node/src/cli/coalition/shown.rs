@@ -2,7 +2,7 @@
 
 use belfry_proto::{
     id::{GroupId, MemberId},
-    schema::{self, CertificateBody, GroupRole, Role},
+    schema::{self, CertificateBody, GroupRole, Organisation, Role},
     time::Timestamp,
     trust::{charter::Charter, names::Named as _, request::Request, words},
 };
@@ -17,19 +17,10 @@ use crate::{
 
 /// The request and the certificate that would answer it.
 pub(super) fn shown(charter: &Charter, request: &Request, body: &CertificateBody) -> String {
-    let organisation = &request.organisation;
-    let classes: Vec<&str> =
-        organisation.classes.iter().map(|class| wire_name::<schema::EntityClass>(*class)).collect();
     let member = MemberId::try_from(body.member.as_slice()).unwrap_or(MemberId::ZERO);
     let until = body.validity.as_ref().map_or(Timestamp::ZERO, |v| Timestamp::from_micros(v.not_after));
-    output::facts(&[
-        ("organisation", organisation.name.clone()),
-        ("KBO/BCE", or_none(&organisation.kbo)),
-        ("LEI", or_none(&organisation.lei)),
-        ("entity classes", classes.join(", ")),
-        ("capacity", wire_name::<schema::Capacity>(organisation.capacity).into()),
-        ("sector", or_none(&organisation.sector)),
-        ("supplier of", or_none(&organisation.supplier_of.join(", "))),
+    let mut facts = said(&request.organisation).to_vec();
+    facts.extend([
         (
             "accepted",
             format!(
@@ -51,16 +42,15 @@ pub(super) fn shown(charter: &Charter, request: &Request, body: &CertificateBody
             "coalition",
             words::to_words(charter.coalition()).split(' ').take(4).collect::<Vec<_>>().join(" ") + " …",
         ),
-    ])
+    ]);
+    output::facts(&facts)
 }
 
-/// What a certificate says of its organisation and grants it, for whoever signs a statement of another admin.
-pub(super) fn gets(charter: &Charter, body: &CertificateBody) -> Vec<(&'static str, String)> {
-    let organisation = body.organisation.clone().unwrap_or_default();
+/// What a certificate says of its organisation.
+fn said(organisation: &Organisation) -> [(&'static str, String); 7] {
     let classes: Vec<&str> =
         organisation.classes.iter().map(|class| wire_name::<schema::EntityClass>(*class)).collect();
-    let until = body.validity.as_ref().map_or(Timestamp::ZERO, |v| Timestamp::from_micros(v.not_after));
-    vec![
+    [
         ("organisation", organisation.name.clone()),
         ("KBO/BCE", or_none(&organisation.kbo)),
         ("LEI", or_none(&organisation.lei)),
@@ -68,9 +58,23 @@ pub(super) fn gets(charter: &Charter, body: &CertificateBody) -> Vec<(&'static s
         ("capacity", wire_name::<schema::Capacity>(organisation.capacity).into()),
         ("sector", or_none(&organisation.sector)),
         ("supplier of", or_none(&organisation.supplier_of.join(", "))),
-        ("gets", listed(charter, named(&body.groups), body.carrier)),
-        ("valid until", day(until)),
     ]
+}
+
+/// What of an organisation's data another version of them changes.
+pub(super) fn changes(from: &Organisation, to: &Organisation) -> Vec<(&'static str, String)> {
+    let both = said(from).into_iter().zip(said(to));
+    both.filter(|((_, was), (_, is))| was != is)
+        .map(|((what, was), (_, is))| (what, format!("{was} → {is}")))
+        .collect()
+}
+
+/// What a certificate says of its organisation and grants it, for whoever signs a statement of another admin.
+pub(super) fn gets(charter: &Charter, body: &CertificateBody) -> Vec<(&'static str, String)> {
+    let until = body.validity.as_ref().map_or(Timestamp::ZERO, |v| Timestamp::from_micros(v.not_after));
+    let mut facts = said(&body.organisation.clone().unwrap_or_default()).to_vec();
+    facts.extend([("gets", listed(charter, named(&body.groups), body.carrier)), ("valid until", day(until))]);
+    facts
 }
 
 /// Groups with their roles, in one line.

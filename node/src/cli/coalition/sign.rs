@@ -10,7 +10,7 @@ use belfry_proto::{
     trust::{
         file as armour,
         signed::{add_signature, none_ended},
-        statement::{Decision, Statement},
+        statement::{Decision, Statement, Subject},
     },
 };
 use clap::Args;
@@ -222,9 +222,10 @@ fn open(folder: &Folder, path: &Path) -> anyhow::Result<(Statement, schema::Sign
 /// What an admin signs, in words.
 fn shown(folder: &Folder, statement: &Statement) -> String {
     let (action, about) = described(&statement.decision);
+    let roster = folder.roster();
     let member = statement.subject().and_then(|subject| match subject {
-        belfry_proto::trust::statement::Subject::Certificate(serial) => folder.roster().certificate(serial),
-        belfry_proto::trust::statement::Subject::Member(_) => None,
+        Subject::Certificate(serial) => roster.member(roster.certificate(serial)?.member),
+        Subject::Member(member) => roster.member(member),
     });
     let mut facts = vec![
         ("action", action.to_owned()),
@@ -232,8 +233,13 @@ fn shown(folder: &Folder, statement: &Statement) -> String {
         ("made", second(statement.made)),
         ("statement", statement.id.to_string()),
     ];
-    if let Some(certificate) = member {
-        facts.push(("member", format!("{} ({})", certificate.organisation.name, certificate.member)));
+    if let Some(member) = member {
+        facts.push(("member", format!("{} ({})", member.organisation.name, member.id)));
+    }
+    if let (Decision::Amend(schema::Amend { organisation: Some(to), .. }), Some(member)) =
+        (&statement.decision, member)
+    {
+        facts.extend(super::shown::changes(&member.organisation, to));
     }
     if let Decision::Issue(schema::Issue { certificate: Some(body) })
     | Decision::Supersede(schema::Supersede { certificate: Some(body), .. }) = &statement.decision

@@ -46,6 +46,11 @@ fn decisions() -> Vec<(MemberId, Decision)> {
     let group = |role: Role| vec![schema::GroupRole { group: CIDR.get(), role: role.into() }];
     let fresh = schema::CertificateBody { member: member(1).to_vec(), ..body(9, Some(Role::Publisher)) };
     let accepted = acceptance::sign(world("Test Coalition").roster.charter(), &key(103), at(3));
+    let merged = schema::Organisation {
+        name: "Organisation 1 & Sons".into(),
+        classes: vec![EntityClass::Financial.into()],
+        ..Default::default()
+    };
     vec![
         (member(8), Decision::Issue(schema::Issue { certificate: Some(body(8, Some(Role::Reader))) })),
         (member(1), Decision::Renew(schema::Renew { serial: 1, not_after: at(900).as_micros() })),
@@ -71,6 +76,10 @@ fn decisions() -> Vec<(MemberId, Decision)> {
         ),
         (member(2), Decision::ExtendCut(schema::ExtendCut { serial: 2, cut: vec![point(7)] })),
         (member(3), Decision::Accept(schema::Accept { serial: 4, acceptance: Some(accepted) })),
+        (
+            member(1),
+            Decision::Amend(schema::Amend { member: member(1).to_vec(), organisation: Some(merged) }),
+        ),
     ]
 }
 
@@ -80,8 +89,9 @@ fn answers(roster: &Roster) -> String {
     let of = |c: &crate::trust::certificate::Certificate| {
         let closure = roster.closure(c.serial, CIDR, LogId::new([1; 32]));
         format!(
-            "{:?} {:?} {} {:?} {:?}",
+            "{:?} {} {:?} {} {:?} {:?}",
             c.serial,
+            c.organisation.name,
             c.groups,
             c.not_after,
             roster.standing(c.serial, now),
@@ -109,7 +119,7 @@ fn the_table_has_every_action() {
             crate::trust::statement::Statement::decode(&signed.payload).unwrap().action()
         })
         .collect();
-    assert_eq!(found, [&ACTIONS[..], &[schema::Action::Accept]].concat());
+    assert_eq!(found, [&ACTIONS[..], &[schema::Action::Accept, schema::Action::Amend]].concat());
 }
 
 #[test]

@@ -164,10 +164,14 @@ fn an_acceptance_counts_by_the_members_own_key_for_the_texts_in_force_and_once()
 #[test]
 fn no_charter_gives_acceptance_a_threshold_or_a_consequence_without_a_date() {
     let world = World::new();
-    let mut charter = new_rules(&world, AcceptancePolicy::Warn, Some(DUE));
-    let row = schema::ActionThreshold { action: schema::Action::Accept.into(), threshold: 2 };
-    charter.admins.as_mut().unwrap().thresholds.push(row);
-    assert!(crate::trust::charter::Charter::check(&charter.encode_to_vec()).is_err());
+    let charter = new_rules(&world, AcceptancePolicy::Warn, Some(DUE));
+    for action in [schema::Action::Accept, schema::Action::Amend] {
+        let mut listed = charter.clone();
+        let row = schema::ActionThreshold { action: action.into(), threshold: 2 };
+        listed.admins.as_mut().unwrap().thresholds.push(row);
+        assert!(crate::trust::charter::Charter::check(&listed.encode_to_vec()).is_err());
+    }
+    assert!(crate::trust::charter::Charter::check(&charter.encode_to_vec()).is_ok());
     let mut dateless = new_rules(&world, AcceptancePolicy::Suspend, Some(DUE));
     dateless.accept_by = 0;
     assert!(crate::trust::charter::Charter::check(&dateless.encode_to_vec()).is_err());

@@ -78,7 +78,12 @@ impl Diff {
         let new = last(&charters)?;
         let from = self.from.unwrap_or_else(|| new.version().saturating_sub(1));
         let Some(old) = charters.iter().find(|charter| charter.version() == from) else {
-            refuse!("there is no version {from} to compare version {} with", new.version());
+            let there: Vec<String> = charters.iter().map(|charter| charter.version().to_string()).collect();
+            refuse!(
+                "there is no version {from} to compare version {} with: there is {}; --from names another, and FILE a proposal",
+                new.version(),
+                there.join(", ")
+            );
         };
         Ok(output::print(&format!(
             "Version {} against version {}:\n{}",

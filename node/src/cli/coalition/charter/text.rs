@@ -125,6 +125,7 @@ fn keys(out: &mut String, charter: &Charter) {
         *out += "#public-key-of-an-admin = \"2027-12-31T23:59:59+01:00\"\n";
     }
     *out += "\n# How many admins must sign. Leave revoke or suspend at 1: a stolen key must not wait for a second signature.\n\
+             # Amend takes as many as issue, accept one.\n\
              [keys.thresholds]\n";
     for action in ACTIONS {
         let _ = writeln!(out, "{} = {}", action.name(), charter.threshold(action));

@@ -1,6 +1,6 @@
 //! Exports: what stands in each format, what never does, and that it leaves at once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{body::Body, http::header};
 use belfry_proto::{schema::Pap, stix::marking::Tlp};
@@ -125,6 +125,40 @@ async fn an_unchanged_list_is_told_without_being_made() {
 #[tokio::test]
 async fn an_export_is_whole_for_its_token_or_not_there() {
     let site = Site::exporting(&profiles(&[
+/// A tool that gives up while its list is made finds it made at its next try.
+#[tokio::test]
+async fn a_list_is_made_once_for_all_who_ask_and_to_its_end_when_they_have_gone() {
+    let site = Site::exporting(&profiles(&[("fw", "list", DOMAINS)])).await;
+    let token = site.reader().await;
+    site.put(&[domain(1, "a.be")]).await;
+    let exports = &site.app.exports;
+    let others = exports.without_turns().unwrap();
+    let asked: Vec<_> = (0..3)
+        .map(|_| {
+            let request = get("/api/v1/exports/fw").header(header::AUTHORIZATION, format!("Bearer {token}"));
+            tokio::spawn(answer(service(&site.app), request.body(Body::empty()).unwrap()))
+        })
+        .collect();
+    let until = async |count: usize| {
+        let reached = async {
+            while exports.under_way() != count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), reached).await.unwrap();
+    };
+    until(1).await;
+    for asked in asked {
+        asked.abort();
+        assert!(asked.await.is_err(), "it has gone");
+    }
+    drop(others);
+    until(0).await;
+    let _others = exports.without_turns().unwrap();
+    let found = site.export(&token, "fw").await;
+    assert_eq!((found.header("content-length"), found.body.as_slice()), (Some("5"), b"a.be\n".as_slice()));
+}
+
         ("both", "list", "groups = [\"cidr\", \"cloud-security\"]\ntypes = [\"domain-name\"]"),
         ("any", "list", DOMAINS),
     ]))

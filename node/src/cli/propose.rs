@@ -19,7 +19,7 @@ use super::{
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  belfry propose indicator--… --set confidence=20 --comment 'seen on our own site'
+  belfry propose indicator--… --set confidence=20 --comment 'our own site'
   belfry propose indicator--… --set valid_until=2026-12-01T00:00:00Z
   belfry propose indicator--… --set revoked=true --comment 'a test of ours'
   belfry propose malware--… --set 'aliases=[\"a\", \"b\"]' --remove description")]

@@ -26,6 +26,11 @@ class Sightings(unittest.TestCase):
         sighted = self.misp.add_sighting(sighting, attribute, pythonify=True)
         self.assertEqual(sighted.type, "0", sighted)
 
+    def test_what_is_harmless_or_over_is_said_as_such(self):
+        for kind in ("1", "2"):
+            said = self.misp.add_sighting({"value": "c2.be", "type": kind})
+            self.assertEqual(said["Sighting"]["type"], kind, said)
+
     def test_what_is_unknown_is_an_error(self):
         self.assertIn("errors", self.misp.add_sighting({"value": "nobody.example"}))
 

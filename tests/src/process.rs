@@ -231,14 +231,14 @@ pub fn chmod(path: &Path, mode: u32) {
 
 /// Runs a script of `tests/python` with the interpreter that has the outside clients.
 ///
-/// Without `BELFRY_PYTHON` it says so and does nothing; `scripts/test` always sets it.
+/// Without `BELFRY_PYTHON` it says so and does nothing; `scripts/test` always sets it. Tells whether all of it ran.
 #[track_caller]
-pub fn python(script: &str, environment: &[(&str, &str)]) {
+pub fn python(script: &str, environment: &[(&str, &str)]) -> bool {
     let Some(python) = env::var_os("BELFRY_PYTHON") else {
         eprintln!(
             "SKIPPED {script}: BELFRY_PYTHON is not set; scripts/test makes the interpreter and sets it"
         );
-        return;
+        return false;
     };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script);
     let mut command = Command::new(python);
@@ -246,4 +246,5 @@ pub fn python(script: &str, environment: &[(&str, &str)]) {
     let ran = run(command);
     assert_eq!(ran.code, 0, "{script}\n{}{}", ran.stdout, ran.stderr);
     assert!(ran.stderr.contains("\nOK") && !ran.stderr.contains("Ran 0 tests"), "{script}\n{}", ran.stderr);
+    !ran.stderr.contains("skipped=")
 }

@@ -130,5 +130,27 @@ fn pymisp_reports_what_was_seen_to_a_steward() {
         (report["entries"] == 2).then_some(())
     });
     let api = format!("http://{}", bob.api());
-    python("sighting.py", &[("BELFRY_API", &api), ("BELFRY_PUBLISHER", &publisher)]);
+    if !python("sighting.py", &[("BELFRY_API", &api), ("BELFRY_PUBLISHER", &publisher)]) {
+        return;
+    }
+    // What was said of others' values is everybody's to read; what was seen is the steward's, who will tell it.
+    let reader = alice.token("analyst", &["--read", "cidr"]);
+    eventually("alice reads what bob's tools said and saw", || {
+        let answer =
+            http::get(&alice.api(), "/api/v1/objects?group=cidr&type=opinion,sighting&limit=100", &reader);
+        let told: Value = serde_json::from_slice(&answer.body).unwrap();
+        let rows = told["objects"].as_array().cloned().unwrap_or_default();
+        let of = |kind: &str, sealed: bool| {
+            let is_such = |row: &&Value| row["type"] == kind && row["named_recipients"] == sealed;
+            rows.iter().filter(is_such).filter(|row| row["organisation"] == "bob").count()
+        };
+        (of("opinion", false) == 2 && of("sighting", true) == 2).then_some(())
+    });
+    let question = json!({ "values": ["c2.be"] }).to_string();
+    let answer = http::post(&alice.api(), "/api/v1/lookup", &reader, "application/json", question.as_bytes());
+    let told: Value = serde_json::from_slice(&answer.body).unwrap();
+    let found = &told["results"][0];
+    assert_eq!((&found["opinions"]["disagree"], &found["expired_by"]), (&json!(1), &json!(1)), "{found}");
+    // It is alice's own, so bob's word ends it at his node alone.
+    assert_eq!((&found["state"], &found["sightings"]["count"]), (&json!("active"), &json!(0)), "{found}");
 }

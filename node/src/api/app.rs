@@ -27,6 +27,10 @@ const SUBMISSIONS: usize = 4 * (limits::MAX_BUNDLE >> 10);
 /// Event streams open at once.
 const MAX_STREAMS: usize = 64;
 
+/// Searches through MISP's window at once: each looks at every entry of an export. Too low ⇒ a patient client waits for
+/// another's, too high ⇒ a few of them take every core.
+const SEARCHES: usize = 2;
+
 /// Failing authentications from one address: what a mistyped script may do before it is slowed.
 const FAILURES: Rate = Rate { per_second: 0.2, burst: 10.0 };
 
@@ -43,6 +47,8 @@ pub(crate) struct App {
     /// Kibibytes of bundles that may still be taken in.
     pub(crate) submissions: Arc<Semaphore>,
     pub(crate) streams: Arc<Semaphore>,
+    /// Looks at all of an export, as MISP's clients ask for them.
+    pub(super) searches: Arc<Semaphore>,
     /// Reads that the audit log does not know of yet.
     pub(super) reads: Reads,
     /// Exports that are still true.
@@ -67,6 +73,7 @@ impl App {
             failures: Buckets::new(FAILURES),
             submissions: Arc::new(Semaphore::new(SUBMISSIONS)),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            searches: Arc::new(Semaphore::new(SEARCHES)),
             reads: Reads::default(),
             exports: Cache::default(),
             stopping,

@@ -1,12 +1,17 @@
-//! Room for bundles on their way in: bounded over all requests, whichever way in they take.
+//! What every way in has: room for bundles, bounded over all requests, and the client's own name for what it hands in.
 
 use std::sync::Arc;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 use belfry_proto::limits;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{app::App, body, problem::Problem};
+use super::{app::App, body, params::bad, problem::Problem};
+use crate::query::Principal;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Bytes of a client's idempotency key: a UUID, or a file name with a hash.
+const MAX_IDEMPOTENCY_KEY: usize = 200;
 
 /// Least room that one submission takes: what a request costs besides its bundle.
 const LEAST_ROOM: u64 = 64 << 10;
@@ -39,6 +44,17 @@ impl Place {
             done
         });
         done.await.map_err(|error| Problem::internal(&error))?
+    }
+}
+
+/// The client's key under its token's id: two tools that both count from 1 must not meet.
+pub(crate) fn idempotency_key(principal: &Principal, headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    match value.to_str().map(str::trim) {
+        Ok(key) if !key.is_empty() && key.len() <= MAX_IDEMPOTENCY_KEY => {
+            Ok(Some(format!("{}:{key}", principal.token())))
+        }
+        _ => Err(bad("Idempotency-Key", &format!("is 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters"))),
     }
 }
 

@@ -27,6 +27,7 @@ mod openapi;
 mod params;
 pub mod ports;
 mod problem;
+mod proposals;
 mod reach;
 mod rest;
 mod route;

@@ -20,7 +20,8 @@ use super::{
     events, misp, openapi,
     rest::{
         self, activity, backups, drafts, exports, forks, groups, health, import, log, lookup, members,
-        messages, metrics, newcomers, objects, publications, sightings, status, sync, tokens, withdrawals,
+        messages, metrics, newcomers, objects, proposals, publications, sightings, status, sync, tokens,
+        withdrawals,
     },
     taxii::{self, collections, discovery},
 };
@@ -118,6 +119,10 @@ pub(crate) fn table() -> Vec<Route> {
         Route::post("/api/v1/backups", Admin, backups::create),
         Route::get("/api/v1/objects", Read, objects::list),
         Route::get("/api/v1/objects/{object}", Read, objects::one),
+        Route::post("/api/v1/objects/{object}/proposals", Publish, proposals::propose),
+        Route::get("/api/v1/proposals", Read, proposals::list),
+        Route::post("/api/v1/proposals/{proposal}/accept", Publish, proposals::accept),
+        Route::post("/api/v1/proposals/{proposal}/decline", Publish, proposals::decline),
         Route::ask("/api/v1/lookup", Read, lookup::lookup),
         Route::post("/api/v1/sightings", Publish, sightings::report),
         Route::get("/api/v1/exports", Read, exports::list),

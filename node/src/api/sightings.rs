@@ -3,7 +3,10 @@
 //! ```text
 //! value ─newest indicator of each group─▶ Sightable ─▶ sighting ─┬─ sealed to the group's stewards, who tell it
 //! STIX id ───────────────────────────────────────────▶           └─ under this member's name
+//!       ─every indicator, if it no longer holds─▶ ours: its next version, with an end │ others': an opinion
 //! ```
+//!
+//! A report is one deed, into however many groups: all of its drafts are durable, or none is.
 //!
 //! A message is signed, so its author is known to whoever opens it: a sighting that shall not name its member needs a
 //! hand between (design §8). Where a group has a steward besides this member, that is the default, and groups without
@@ -13,24 +16,29 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::http::{HeaderMap, StatusCode};
 use belfry_proto::{
     id::{GroupId, MemberId},
     schema::InformationClass,
-    stix::{indicator::FOR_STEWARDS, marking::Tlp},
+    stix::{
+        indicator::{self, FOR_STEWARDS, Indicator},
+        marking::Tlp,
+        proposal::Change,
+    },
     time::Timestamp,
 };
 use rand::seq::IteratorRandom as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{app::App, intake, problem::Problem, rest::publications::idempotency_key};
+use super::{app::App, intake, problem::Problem, proposals};
 use crate::{
     clock,
     publish::submission::{Accepted, Submission},
-    query::{self, Principal, Readable, Sightable, hours, lookup::Wanted},
+    query::{self, Principal, QueryError, Readable, Sightable, hours, lookup::Wanted},
 };
 
 /// Values of one report: each is looked up.
@@ -45,6 +53,8 @@ pub(super) enum Said {
     Seen,
     /// It was seen, and is harmless: an opinion, which is its member's own.
     FalsePositive,
+    /// It no longer holds: of this member's own an end, of others' an opinion, which ends it here alone.
+    Expired,
 }
 
 /// Of what.
@@ -88,6 +98,8 @@ pub(super) struct Reported {
     pub(super) accepted: Accepted,
     /// Sealed to stewards, who tell it without whose it is.
     pub(super) anonymous: bool,
+    /// It is the next version of this member's own object.
+    pub(super) ended: bool,
     /// What was sighted, by what was asked for.
     pub(super) sighted: Vec<(String, String)>,
     pub(super) last: Timestamp,
@@ -97,6 +109,8 @@ pub(super) struct Reported {
 #[derive(Default)]
 struct Batch {
     sighted: Vec<(String, String)>,
+    /// What is this member's to end.
+    own: Vec<(String, String)>,
     tlp: Option<Tlp>,
     held: bool,
 }
@@ -112,25 +126,40 @@ pub(super) async fn report(
     // Looking up costs as much as taking in.
     let place = intake::place(app, headers)?;
     let groups = groups(app, principal, &report.groups)?;
-    let (batches, unknown) = batches(app, principal, groups, &report.of).await?;
+    let (batches, unknown) = batches(app, principal, groups, &report).await?;
     if batches.is_empty() {
         return Err(Problem::not_found(
             "nothing-sighted",
             "no indicator that this token reads, in a group it may answer to, names this",
         ));
     }
-    let key = idempotency_key(principal, headers)?;
+    let key = intake::idempotency_key(principal, headers)?;
     let query = &app.ports.query;
     let known = batches.keys().map(|group| (*group, query.other_stewards(*group))).collect();
     let Hands { mut by, left_out } = hands(known, &report).map_err(|refusal| refused(app, refusal))?;
-    let mut submissions = Vec::new();
+    let (mut submissions, mut reported) = (Vec::new(), Vec::new());
     for (group, batch) in batches {
-        let Some(stewards) = by.remove(&group) else { continue };
+        for (asked, id) in &batch.own {
+            let ended = ended(app, principal, (group, id.as_str()), report.last).await?;
+            submissions.push(Submission {
+                idempotency_key: key.as_ref().map(|key| format!("{key}:{}:{id}", group.get())),
+                hold: batch.held || report.draft,
+                ..ended
+            });
+            reported.push((false, true, vec![(asked.clone(), id.clone())]));
+        }
+        let Some(stewards) = by.remove(&group).filter(|_| !batch.sighted.is_empty()) else { continue };
         let anonymous = !stewards.is_empty();
         let ids = batch.sighted.iter().map(|(_, id)| id.as_str());
         let objects: Vec<Value> = match report.said {
             Said::Seen => ids.map(|id| sighting(id, report.count, first, last, anonymous)).collect(),
-            Said::FalsePositive => ids.map(|id| opinion(id, last)).collect(),
+            Said::FalsePositive => {
+                ids.map(|id| opinion(id, last, json!({ "opinion": "disagree" }))).collect()
+            }
+            Said::Expired => {
+                let since = indicator::expiry(report.last.unwrap_or_else(clock::now));
+                ids.map(|id| opinion(id, last, since.clone())).collect()
+            }
         };
         let bundle =
             json!({ "type": "bundle", "id": format!("bundle--{}", Uuid::new_v4()), "objects": objects });
@@ -146,20 +175,15 @@ pub(super) async fn report(
             origin,
             ..Submission::of(group, principal.name())
         };
-        submissions.push((submission, anonymous, batch.sighted));
+        submissions.push(submission);
+        reported.push((anonymous, false, batch.sighted));
     }
     let publish = Arc::clone(&app.ports.publish);
-    let reported = place
-        .during(async move {
-            let mut reported = Vec::new();
-            for (submission, anonymous, sighted) in submissions {
-                let group = submission.group;
-                let accepted = publish.submit(submission).await?;
-                reported.push(Reported { group, accepted, anonymous, sighted, last });
-            }
-            Ok(reported)
-        })
-        .await?;
+    let accepted = place.during(async move { Ok(publish.submit_together(submissions).await?) }).await?;
+    let reported = accepted.into_iter().zip(reported).map(|(accepted, (anonymous, ended, sighted))| {
+        Reported { group: accepted.group, accepted, anonymous, ended, sighted, last }
+    });
+    let reported = reported.collect();
     Ok(Outcome { reported, unknown, left_out })
 }
 
@@ -183,14 +207,16 @@ async fn batches(
     app: &App,
     principal: &Principal,
     groups: Vec<Readable>,
-    of: &Of,
+    report: &Report,
 ) -> Result<(BTreeMap<GroupId, Batch>, Vec<String>), Problem> {
     let query = &app.ports.query;
     let mut found: Vec<(String, Vec<Sightable>)> = Vec::new();
-    match of {
+    // What is over is over whoever says it.
+    let every = report.said == Said::Expired;
+    match &report.of {
         Of::Values(values) => {
             for wanted in values {
-                let sightable = query.sightable(principal, groups.clone(), wanted.clone()).await?;
+                let sightable = query.sightable(principal, groups.clone(), wanted.clone(), every).await?;
                 found.push((wanted.text.clone(), sightable));
             }
         }
@@ -198,6 +224,7 @@ async fn batches(
             found.push((id.clone(), query.sightable_object(principal, groups, id.clone()).await?));
         }
     }
+    let own = query.own_member();
     let mut unknown = Vec::new();
     let mut batches: BTreeMap<GroupId, Batch> = BTreeMap::new();
     for (asked, sightable) in found {
@@ -205,10 +232,15 @@ async fn batches(
             unknown.push(asked);
             continue;
         }
-        for Sightable { group, id, tlp } in sightable {
+        for Sightable { group, id, tlp, member } in sightable {
             let batch = batches.entry(group).or_default();
             // Two values of one indicator are one sighting of it.
-            if batch.sighted.iter().all(|(_, known)| *known != id) {
+            if batch.sighted.iter().chain(&batch.own).any(|(_, known)| *known == id) {
+                continue;
+            }
+            if every && own == Some(member) {
+                batch.own.push((asked.clone(), id));
+            } else {
                 batch.sighted.push((asked.clone(), id));
                 batch.tlp = batch.tlp.max(Some(tlp));
             }
@@ -242,7 +274,7 @@ fn hands(known: BTreeMap<GroupId, Vec<MemberId>>, report: &Report) -> Result<Han
         left_out: Vec::new(),
     };
     let must_be = report.anonymous == Some(true);
-    if report.said == Said::FalsePositive {
+    if report.said != Said::Seen {
         return if must_be { Err(Bare::Opinion) } else { Ok(by_name(known)) };
     }
     if report.anonymous == Some(false) {
@@ -300,11 +332,38 @@ fn sighting(of: &str, count: u64, first: Timestamp, last: Timestamp, anonymous: 
     sighting
 }
 
-fn opinion(on: &str, at: Timestamp) -> Value {
-    json!({
+fn opinion(on: &str, at: Timestamp, said: Value) -> Value {
+    let mut opinion = json!({
         "type": "opinion", "spec_version": "2.1", "id": format!("opinion--{}", Uuid::new_v4()),
-        "created": at.to_string(), "modified": at.to_string(), "opinion": "disagree", "object_refs": [on],
-    })
+        "created": at.to_string(), "modified": at.to_string(), "object_refs": [on],
+    });
+    if let (Value::Object(opinion), Value::Object(said)) = (&mut opinion, said) {
+        opinion.extend(said);
+    }
+    opinion
+}
+
+/// The next version of an indicator of this member's, which ends then, or now.
+async fn ended(
+    app: &App,
+    principal: &Principal,
+    (group, id): (GroupId, &str),
+    at: Option<Timestamp>,
+) -> Result<Submission, Problem> {
+    let query = &app.ports.query;
+    let groups = vec![query.readable(principal, &query.slug(group))?];
+    let row = query.proposable(principal, groups, id.to_owned()).await?.pop();
+    let row = row.ok_or(QueryError::UnknownObject)?;
+    let (now, read) = (clock::now(), Indicator::read(row.raw()).unwrap_or_default());
+    // An end lies behind the beginning (STIX 2.1 §4.7), and is never put off.
+    let at = at.unwrap_or(now).max(read.valid_from().saturating_add(Duration::from_millis(1)));
+    if read.valid_until().is_some_and(|until| until <= at) {
+        let said = format!("{id} is this member's own, and ends earlier already");
+        return Err(Problem::new(StatusCode::CONFLICT, "already-over", said));
+    }
+    let mut change = Change::default();
+    change.set.insert("valid_until".to_owned(), at.to_string().into());
+    proposals::next_version(app, principal, &row, &change).await
 }
 
 fn origin(sighted: &[(String, String)], report: &Report) -> [u8; 32] {

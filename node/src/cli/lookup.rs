@@ -156,6 +156,9 @@ fn told(found: &Value) -> String {
         facts.push(("sightings", sightings(found)));
         facts.push(("reported by", reporters(found)));
     }
+    if found.get("expired_by").and_then(Value::as_u64).is_some_and(|members| members > 0) {
+        facts.push(("over, says", format!("{} members", text(found, "expired_by"))));
+    }
     if let Some(opinions) = found.get("opinions").and_then(Value::as_object).filter(|o| !o.is_empty()) {
         let said: Vec<String> = opinions.iter().map(|(word, count)| format!("{count} {word}")).collect();
         facts.push(("opinions", said.join(", ")));

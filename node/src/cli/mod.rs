@@ -41,6 +41,7 @@ mod out;
 mod output;
 mod own_log;
 mod preview;
+mod propose;
 mod publication;
 mod publish;
 mod rules;
@@ -132,6 +133,10 @@ enum Command {
     Activity(activity::Activity),
     Lookup(lookup::Lookup),
     Sighting(sighting::Sighting),
+    Propose(propose::Propose),
+    /// List proposals between this member and others, accept or decline them
+    #[command(subcommand)]
+    Proposals(propose::Command),
     /// Find what names a person on this node, and erase it
     #[command(subcommand)]
     Subject(subject::Command),
@@ -211,6 +216,8 @@ impl Command {
             Self::Activity(command) => command.run(global),
             Self::Lookup(command) => command.run(global),
             Self::Sighting(command) => command.run(global),
+            Self::Propose(command) => command.run(global),
+            Self::Proposals(command) => command.run(global),
             Self::Subject(command) => command.run(global),
             Self::Export(command) => command.run(global),
             Self::Hook(command) => command.run(global),

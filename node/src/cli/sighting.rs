@@ -28,6 +28,7 @@ Examples:
   belfry sighting evil.example --count 3
   belfry sighting 198.51.100.7 --last-seen 2026-11-30 --anonymous
   belfry sighting good.example --false-positive
+  belfry sighting old.example --expired
   belfry sighting - < seen.txt")]
 pub(super) struct Sighting {
     /// Values; - for one a line from stdin
@@ -48,6 +49,9 @@ pub(super) struct Sighting {
     /// It was seen, and is harmless: an opinion, under this member's name
     #[arg(long, conflicts_with = "anonymous")]
     false_positive: bool,
+    /// It no longer holds, since --last-seen or now: this member's own ends everywhere, others' ends here
+    #[arg(long, conflicts_with_all = ["anonymous", "false_positive"])]
+    expired: bool,
     /// Not at all rather than under this member's name
     #[arg(long, conflicts_with = "named")]
     anonymous: bool,
@@ -83,7 +87,8 @@ impl Sighting {
         };
         let report = json!({
             "values": values, "groups": self.group, "count": self.count, "first_seen": self.first_seen,
-            "last_seen": self.last_seen, "false_positive": self.false_positive, "anonymous": anonymous,
+            "last_seen": self.last_seen, "false_positive": self.false_positive, "expired": self.expired,
+            "anonymous": anonymous,
         });
         let content = Content {
             kind: "application/json",
@@ -100,8 +105,10 @@ fn told(answer: &Value) -> String {
     let mut out = String::new();
     for one in list(answer, "reported") {
         let count = list(&one, "sighted").len();
-        let who = match one.get("anonymous").and_then(Value::as_bool) {
-            Some(true) => "sealed to stewards, who tell it without naming this member",
+        let is = |name: &str| one.get(name).and_then(Value::as_bool).unwrap_or_default();
+        let who = match (is("ended"), is("anonymous")) {
+            (true, _) => "this member's own, which ends with its next version",
+            (_, true) => "sealed to stewards, who tell it without naming this member",
             _ => "under this member's name",
         };
         let _ = writeln!(

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use belfry_proto::{
-    id::{GroupId, PublicationId},
+    id::{GroupId, MessageId, PublicationId},
     schema::StalenessPolicy,
     stix::warning::Warnings,
     time::Timestamp,
@@ -49,6 +49,14 @@ pub(super) struct Publishing(pub(super) Publisher, pub(super) Holders);
 impl Publish for Publishing {
     async fn submit(&self, submission: Submission) -> Result<Accepted, SubmitError> {
         self.0.submit(submission).await
+    }
+
+    async fn submit_together(&self, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError> {
+        self.0.submit_together(submissions).await
+    }
+
+    async fn like(&self, message: MessageId, submitter: String) -> Result<Submission, SubmitError> {
+        self.0.like(message, &submitter).await
     }
 
     async fn preview(&self, submission: Submission) -> Result<Preview, SubmitError> {

@@ -3,6 +3,7 @@
 //! ```text
 //! submit: bundle ─parse─▶ checks ─guards─▶ split ─▶ parts ─▶ store (sealed draft, durable) ─▶ 202
 //! file:    somebody's file ─▶ a submission
+//! together: several submissions that are one deed: all of their drafts, or none
 //! preview: the same up to the guards, told and kept nowhere
 //! withdraw: what is named ─▶ messages ─▶ checks ─▶ a draft like any other
 //! flush:  drafts ─▶ key usable? else new key, durable, pushed ─▶ position in our log ─▶ batch
@@ -15,6 +16,7 @@
 //! An acknowledged publish survives a crash at any line: until the one write of `flush` it is a draft,
 //! after it the messages are there and sync carries them even if gossip never did.
 
+mod again;
 mod batch;
 mod behalf;
 pub mod drafts;
@@ -29,6 +31,7 @@ mod seal;
 mod straight;
 pub mod submission;
 mod submit;
+mod together;
 pub mod withdraw;
 
 pub use flush::{Flusher, Hold};

@@ -176,7 +176,7 @@ impl Publisher {
         }))
     }
 
-    fn check(&self, submission: Submission) -> Result<Checked, SubmitError> {
+    pub(super) fn check(&self, submission: Submission) -> Result<Checked, SubmitError> {
         let roster = self.roster.snapshot();
         let now = clock::now();
         let group =
@@ -408,14 +408,14 @@ enum Taken {
     Left(Left, Accepted),
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SubmitError> + Send + 'static,
 ) -> Result<T, SubmitError> {
     tokio::task::spawn_blocking(work).await.map_err(|e| SubmitError::Fault(Box::new(e)))?
 }
 
 /// What became of a draft's write.
-fn kept(answer: Answer) -> Result<(), SubmitError> {
+pub(super) fn kept(answer: Answer) -> Result<(), SubmitError> {
     match answer {
         // Another submission with this key was faster: answer as to a second one.
         Ok(Committed::Duplicate) => {
@@ -426,7 +426,7 @@ fn kept(answer: Answer) -> Result<(), SubmitError> {
     }
 }
 
-enum Checked {
+pub(super) enum Checked {
     New(Box<DraftRow>, Accepted),
     Seen(Accepted),
 }
@@ -523,7 +523,7 @@ fn fault(error: ReadError) -> SubmitError {
     SubmitError::Fault(Box::new(error))
 }
 
-fn rule(path: &str, rule: &str) -> SubmitError {
+pub(super) fn rule(path: &str, rule: &str) -> SubmitError {
     SubmitError::Content { object: None, path: Some(path.to_owned()), rule: rule.to_owned() }
 }
 

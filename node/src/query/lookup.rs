@@ -110,6 +110,8 @@ pub struct Found {
     pub sightings: Sightings,
     /// Opinions, how many of each.
     pub opinions: BTreeMap<&'static str, usize>,
+    /// Members that say of an indicator of it that it no longer holds.
+    pub expired_by: usize,
     /// On the local allow-list.
     pub allowed: bool,
     /// Warning lists that name it.
@@ -358,6 +360,7 @@ impl Found {
             reported_by: Vec::new(),
             sightings: Sightings { count: 0, members: 0, last_seen: None },
             opinions: BTreeMap::new(),
+            expired_by: 0,
             allowed: false,
             warnings: Vec::new(),
             objects: Vec::new(),
@@ -397,6 +400,7 @@ impl Found {
         for (_, opinion) in said.opinions.values() {
             *self.opinions.entry(opinion.as_str()).or_default() += 1;
         }
+        self.expired_by = said.expired.len();
         self.contested = said.doubt() >= belfry_proto::stix::score::CONTESTED;
         let named = |member| Reporter { member, organisation: query.organisation(member) };
         self.reported_by = nameable.into_iter().map(named).collect();
@@ -408,6 +412,7 @@ impl Found {
                 && let Some(indicator) = Indicator::read(hit.row.raw())
             {
                 let decay = Decay::of(observable.kind());
+                said.ended = hit.said.ended;
                 let judged = evidence(decay, &indicator, &hit.row, backing.len(), &said).judge(now);
                 naming.name = neutral::brief(&indicator.name, 200);
                 naming.state = Some(judged.state.as_str());

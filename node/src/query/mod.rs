@@ -31,6 +31,7 @@ mod messages;
 mod newcomers;
 mod objects;
 mod principal;
+mod proposals;
 mod reach;
 mod release;
 mod said;
@@ -44,6 +45,7 @@ use std::sync::Arc;
 
 use belfry_proto::{
     crypto::{secret::Secret, sign::PublicKey},
+    id::MemberId,
     trust::{charter::Charter, roster::Roster},
 };
 use tokio::sync::Semaphore;
@@ -66,6 +68,7 @@ pub use self::{
     newcomers::{HoldError, NewIn, Newcomer, newcomers},
     objects::{Page, PageRequest},
     principal::{Groups, Principal, Scope, ScopeError, TokenId, TokenIdError},
+    proposals::{ProposalView, Standing},
     reach::Proposed,
     release::Released,
     sightings::{Entrusted, Sightable, Waiting, hours, sighting, told_id},
@@ -178,6 +181,11 @@ struct Inner {
 }
 
 impl Inner {
+    /// This node's member; none without a certificate.
+    fn own_member(&self) -> Option<MemberId> {
+        self.roster.snapshot().by_node(&self.node).map(|own| own.member)
+    }
+
     fn copied(&self) -> Self {
         Self {
             store: self.store.clone(),

@@ -35,6 +35,10 @@ pub(super) struct Said {
     pub(super) first: Option<Timestamp>,
     pub(super) last: Option<Timestamp>,
     pub(super) opinions: BTreeMap<MemberId, (Timestamp, Opinion)>,
+    /// Who says that it no longer holds, and since when.
+    pub(super) expired: BTreeMap<MemberId, Timestamp>,
+    /// Since when this node's own member says so of the object; of several, it is said of each by itself.
+    pub(super) ended: Option<Timestamp>,
 }
 
 impl Said {
@@ -48,6 +52,10 @@ impl Said {
         for (member, said) in &other.opinions {
             let known = self.opinions.entry(*member).or_insert(*said);
             *known = (*known).max(*said);
+        }
+        for (member, at) in &other.expired {
+            let known = self.expired.entry(*member).or_insert(*at);
+            *known = (*known).max(*at);
         }
     }
 
@@ -75,6 +83,7 @@ pub(super) fn evidence(
         confidence: indicator.confidence,
         from: from.unwrap_or_else(|| row.created()),
         until: indicator.valid_until(),
+        ended: said.ended,
         is_revoked: row.is_revoked(),
         members,
         sighted: said.last,
@@ -132,12 +141,22 @@ impl Inner {
             said.last = said.last.max(Some(sighting.last()));
         }
         said.count = told.into_values().fold(said.count, u64::saturating_add);
+        let own = self.own_member();
         for row in newest_about(looks, principal, group, OPINION_ON, id)?.filter(&counts) {
-            let Some(object) = OpinionObject::read(row.raw()) else { continue };
-            let Some(opinion) = object.opinion().filter(|_| object.object_refs.iter().any(|on| on == id))
-            else {
+            let object = OpinionObject::read(row.raw());
+            let Some(object) = object.filter(|object| object.object_refs.iter().any(|on| on == id)) else {
                 continue;
             };
+            // That it no longer holds says nothing for or against it.
+            if let Some(at) = object.expired() {
+                let known = said.expired.entry(row.member()).or_insert(at);
+                *known = (*known).max(at);
+                if Some(row.member()) == own {
+                    said.ended = said.ended.max(Some(at));
+                }
+                continue;
+            }
+            let Some(opinion) = object.opinion() else { continue };
             let said_now = (row.version_time(), opinion);
             let known = said.opinions.entry(row.member()).or_insert(said_now);
             *known = (*known).max(said_now);
@@ -147,7 +166,7 @@ impl Inner {
 }
 
 /// The newest version of each member's objects that speak of `id`, less those taken back.
-fn newest_about(
+pub(super) fn newest_about(
     looks: &mut Looks<'_>,
     principal: &Principal,
     group: GroupId,

@@ -35,6 +35,8 @@ pub struct Sightable {
     pub id: String,
     /// Marking in force.
     pub tlp: Tlp,
+    /// Whose it is.
+    pub member: MemberId,
 }
 
 /// Sightings that members sealed to this node's member, to be told without whose they are.
@@ -62,7 +64,7 @@ pub struct Waiting {
 }
 
 impl Query {
-    /// The newest indicator in force that names a value, in each group; none for what is no value.
+    /// The newest indicator in force that names a value, in each group, or `every` one; none for what is no value.
     ///
     /// # Errors
     /// The store.
@@ -71,6 +73,7 @@ impl Query {
         principal: &Principal,
         groups: Vec<Readable>,
         wanted: Wanted,
+        every: bool,
     ) -> Result<Vec<Sightable>, QueryError> {
         let principal = principal.clone();
         self.read(move |inner| {
@@ -81,7 +84,10 @@ impl Query {
                 inner.hits(&mut looks, &principal, group.group(), &observable, None, &mut hits)?;
                 let named = hits.into_iter().filter(|hit| hit.matched.is_empty()).map(|hit| hit.row);
                 let named = named.filter(|row| row.kind() == "indicator" && is_sightable(row));
-                found.extend(named.max_by_key(Shown::date_added).map(|row| Sightable::of(&row)));
+                let mut named: Vec<Shown> = named.collect();
+                named.sort_by_key(Shown::date_added);
+                let from = if every { 0 } else { named.len().saturating_sub(1) };
+                found.extend(named.iter().skip(from).map(Sightable::of));
             }
             Ok(found)
         })
@@ -222,12 +228,12 @@ pub fn hours(
 
 impl Sightable {
     fn of(row: &Shown) -> Self {
-        Self { group: row.group(), id: row.id().to_owned(), tlp: row.tlp() }
+        Self { group: row.group(), id: row.id().to_owned(), tlp: row.tlp(), member: row.member() }
     }
 }
 
 /// Whether the whole group knows it: what is sealed to some by name is nothing to speak of to others.
-fn is_sightable(row: &Shown) -> bool {
+pub(super) fn is_sightable(row: &Shown) -> bool {
     !row.is_revoked() && !row.is_for_named_recipients() && row.tlp() != Tlp::Red
 }
 

@@ -169,6 +169,7 @@ impl Applier {
                 key(txn, row)
             }
             Change::Draft(row) => draft(txn, &row),
+            Change::Drafts(rows) => drafts(txn, &rows),
             Change::Flushed { publication, envelopes: rows } => {
                 self.flushed(txn, publication, &rows, envelopes)
             }
@@ -791,10 +792,29 @@ fn draft(txn: &mut Txn<'_>, row: &DraftRow) -> Result<Committed, WriteError> {
     Ok(Committed::Done)
 }
 
+fn drafts(txn: &mut Txn<'_>, rows: &[DraftRow]) -> Result<Committed, WriteError> {
+    // All are looked at before anything is put.
+    for row in rows {
+        if let Some(tag) = idempotency_tag(txn, row)
+            && txn.get(Cf::Idempotency, &tag)?.is_some()
+        {
+            return Ok(Committed::Duplicate);
+        }
+    }
+    for row in rows {
+        draft(txn, row)?;
+    }
+    Ok(Committed::Done)
+}
+
+fn idempotency_tag(txn: &Txn<'_>, row: &DraftRow) -> Option<Vec<u8>> {
+    let key = row.idempotency_key.as_ref()?;
+    Some(txn.db.vault.tag("idempotency", key.as_bytes()).to_vec())
+}
+
 /// Whether nothing was submitted under the draft's idempotency key before; from now on something was.
 fn is_first(txn: &mut Txn<'_>, row: &DraftRow) -> Result<bool, ReadError> {
-    let Some(key) = &row.idempotency_key else { return Ok(true) };
-    let tag = txn.db.vault.tag("idempotency", key.as_bytes()).to_vec();
+    let Some(tag) = idempotency_tag(txn, row) else { return Ok(true) };
     if txn.get(Cf::Idempotency, &tag)?.is_some() {
         return Ok(false);
     }

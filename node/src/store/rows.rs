@@ -47,6 +47,8 @@ pub enum Change {
     Key(KeyRow),
     /// A submission, before it is acknowledged.
     Draft(DraftRow),
+    /// Several that are one deed: all of them, or none.
+    Drafts(Vec<DraftRow>),
     /// A draft became messages: all of them, and its status, at once.
     Flushed {
         /// Which draft.

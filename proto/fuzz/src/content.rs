@@ -2,20 +2,24 @@
 
 use std::sync::LazyLock;
 
-use belfry_proto::stix::{
-    Bundle, Markings, Object, class,
-    indicator::{Indicator, about},
-    marking,
-    minify::minify as shrink,
-    neutral::url,
-    observable::{
-        Kind, Observable,
-        around::{self, Around},
-        extract,
-        pattern::parse,
+use belfry_proto::{
+    stix::{
+        Bundle, Markings, Object, class,
+        indicator::{Indicator, OpinionObject, about},
+        marking,
+        minify::minify as shrink,
+        neutral::url,
+        observable::{
+            Kind, Observable,
+            around::{self, Around},
+            extract,
+            pattern::parse,
+        },
+        proposal::Proposal,
+        split,
+        warning::Warnings,
     },
-    split,
-    warning::Warnings,
+    time::Timestamp,
 };
 
 const BUNDLE: &[u8] = br#"{
@@ -29,6 +33,11 @@ const BUNDLE: &[u8] = br#"{
      "pattern_type": "stix", "valid_from": "2026-01-01T00:00:00Z"},
     {"type": "file", "spec_version": "2.1", "id": "file--75cb38d5-2055-5354-b75a-8299a2d670b5",
      "hashes": {"SHA-256": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}, "name": "a.EXE"},
+    {"type": "note", "spec_version": "2.1", "id": "note--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd41",
+     "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z", "content": "set confidence to 20",
+     "object_refs": ["indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f"], "labels": ["belfry-proposal"],
+     "extensions": {"extension-definition--5c0c6d0e-4e0b-4d6a-9a55-2f7f3b6d1f4e": {"extension_type": "property-extension",
+      "proposal": {"version": "2026-01-01T00:00:00.5Z", "set": {"confidence": 20}, "remove": ["valid_until"], "comment": "x"}}}},
     {"type": "x-other", "spec_version": "2.1", "id": "x-other--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd40",
      "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z", "n": [1, -2.5e3, null, true, {"a": {}}]}
   ]
@@ -54,6 +63,9 @@ pub fn bundle(bytes: &[u8]) {
     }
 }
 
+/// What proposals are applied to.
+static INDICATOR: LazyLock<Object> = LazyLock::new(|| Object::parse(&bundle_seeds()[2]).unwrap());
+
 /// What one object yields, and that its bytes are what they were.
 fn read(object: &Object) {
     assert_eq!(Object::parse(object.raw()).as_ref(), Ok(object));
@@ -65,6 +77,19 @@ fn read(object: &Object) {
     let _ = about(object.kind(), object.raw());
     for (observable, _) in Indicator::read(object.raw()).iter().flat_map(Indicator::values) {
         assert_normal(&observable);
+    }
+    let _ = OpinionObject::read(object.raw()).and_then(|said| said.expired());
+    // What somebody would have changed is the same object of the same owner, whole, or is refused.
+    if let Some(proposal) = Proposal::read(object.raw())
+        && let Ok(changed) = proposal.change.applied(INDICATOR.raw(), Timestamp::ZERO)
+    {
+        assert_eq!(changed.id(), INDICATOR.id());
+        assert_eq!(
+            (changed.created(), changed.marking_refs()),
+            (INDICATOR.created(), INDICATOR.marking_refs())
+        );
+        let time = |object: &Object| object.version().parse::<Timestamp>().unwrap();
+        assert!(time(&changed) > time(&INDICATOR));
     }
     let _ = (object.properties(), object.version(), object.refs().len(), class::of(object));
 }

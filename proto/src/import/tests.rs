@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::stix::{Object, observable};
+use crate::stix::{Object, indicator::OpinionObject, observable, score::Opinion};
 
 const NOW: &str = "2026-11-23T10:00:00Z";
 
@@ -137,7 +137,8 @@ fn an_event_becomes_its_values_and_nothing_else() {
             "ip-dst|port",
             "198.51.100.8|443",
             &json!({"Sighting": [{"type": "0", "date_sighting": "1763800002"},
-            {"type": "1", "date_sighting": "1763800003"}, {"type": "2", "date_sighting": "1763800004"}]})
+            {"type": "1", "date_sighting": "1763800003"}, {"type": "2", "date_sighting": "1763800004"},
+            {"type": "3", "date_sighting": "1763800005"}]})
         ),
         attribute(13, "sha256", "too short", &json!({})),
         attribute(20, "url", "host.example", &json!({"to_ids": false})),
@@ -158,7 +159,7 @@ fn an_event_becomes_its_values_and_nothing_else() {
     assert_eq!(
         skipped(&found),
         [
-            "Event.Attribute[2].Sighting[2] is of type sighting 2, which tells nothing to look for",
+            "Event.Attribute[2].Sighting[3] is of type sighting 3, which tells nothing to look for",
             "Event.Attribute[3] is not a value of its type, sha256",
             "Event.Attribute[5] is of type imphash, which tells nothing to look for",
             "Event.Attribute[6] was deleted at its source",
@@ -169,7 +170,7 @@ fn an_event_becomes_its_values_and_nothing_else() {
     let count = |kind: &str| found.counts.get(kind).copied().unwrap_or_default();
     assert_eq!(
         [count("indicator"), count("observed-data"), count("sighting"), count("opinion"), count("note")],
-        [4, 3, 1, 1, 1]
+        [4, 3, 1, 2, 1]
     );
     assert_eq!(
         [count("report"), count("identity"), count("threat-actor"), count("attack-pattern")],
@@ -194,6 +195,10 @@ fn an_event_becomes_its_values_and_nothing_else() {
     assert_eq!(of("report").properties()["external_references"][0]["url"], "https://blog.example/");
     assert_eq!(of("attack-pattern").properties()["name"], "Phishing");
     assert!(!String::from_utf8_lossy(of("sighting").raw()).contains("created_by_ref"));
+    let opinions = objects.iter().filter(|object| object.kind() == "opinion");
+    let opinions: Vec<_> = opinions.filter_map(|object| OpinionObject::read(object.raw())).collect();
+    let said: Vec<_> = opinions.iter().map(|said| (said.opinion(), said.expired().is_some())).collect();
+    assert_eq!(said, [(Some(Opinion::StronglyDisagree), false), (Some(Opinion::Neutral), true)]);
 }
 
 #[test]

@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::{
     stix::{
+        extension,
         object::{Object, ObjectError},
         observable::{Kind, MAX_OBSERVABLES, Observable, compared, pattern},
         score::Opinion,
@@ -20,6 +21,8 @@ use crate::{
 pub const SIGHTING_OF: &str = "sighting-of";
 /// As [`SIGHTING_OF`], for opinions.
 pub const OPINION_ON: &str = "opinion-on";
+/// In an opinion's [`extension`]: since when an indicator no longer holds.
+const EXPIRED: &str = "expired";
 /// Label of a sighting that was sealed to stewards: it is for them to tell, without whose it is.
 pub const FOR_STEWARDS: &str = "for-stewards-to-tell";
 /// Objects one opinion or sighting is entered under; people speak of one.
@@ -175,11 +178,16 @@ impl Sighting {
 }
 
 /// What an opinion object says.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct OpinionObject {
     opinion: String,
     /// On which objects.
     pub object_refs: Vec<String>,
+    /// Why.
+    #[serde(default)]
+    pub explanation: String,
+    #[serde(default)]
+    extensions: Map<String, Value>,
 }
 
 impl OpinionObject {
@@ -194,6 +202,23 @@ impl OpinionObject {
     pub fn opinion(&self) -> Option<Opinion> {
         Opinion::of(&self.opinion)
     }
+
+    /// Since when its author finds that they no longer hold, if that is what it says; then it is no opinion for or
+    /// against them.
+    #[must_use]
+    pub fn expired(&self) -> Option<Timestamp> {
+        time(self.extensions.get(extension::ID)?.get(EXPIRED)?.as_str()?)
+    }
+}
+
+/// What an opinion has besides to say that its objects no longer hold since then. Readers that do not know it find one
+/// that is neutral.
+#[must_use]
+pub fn expiry(at: Timestamp) -> Value {
+    json!({
+        "opinion": Opinion::Neutral.as_str(), "explanation": "no longer valid",
+        "extensions": extension::of(EXPIRED, at.to_string().into()),
+    })
 }
 
 /// Index entries by which `kind`'s object is found from what it speaks of.
@@ -256,6 +281,17 @@ mod tests {
         assert_eq!(Indicator::read(b"{\"confidence\":\"high\"}"), None);
         let until = read(r#"{"valid_until":"2026-11-23T10:00:00Z"}"#).valid_until().unwrap();
         assert_eq!(until.to_string(), "2026-11-23T10:00:00.000000Z");
+    }
+
+    #[test]
+    fn an_expiry_is_an_opinion_of_nobodys_side_with_its_time() {
+        let mut said = expiry("2026-11-23T10:00:00Z".parse().unwrap());
+        said["object_refs"] = json!(["indicator--1"]);
+        let read = OpinionObject::read(said.to_string().as_bytes()).unwrap();
+        assert_eq!(read.opinion(), Some(Opinion::Neutral));
+        assert_eq!(read.expired().unwrap().to_string(), "2026-11-23T10:00:00.000000Z");
+        let plain = br#"{"opinion":"neutral","object_refs":["indicator--1"]}"#;
+        assert_eq!(OpinionObject::read(plain).unwrap().expired(), None);
     }
 
     #[test]

@@ -29,6 +29,7 @@
 pub mod bundle;
 pub mod class;
 pub mod egress;
+pub mod extension;
 pub mod id;
 pub mod indicator;
 pub mod marking;
@@ -36,6 +37,7 @@ pub mod minify;
 pub mod neutral;
 pub mod object;
 pub mod observable;
+pub mod proposal;
 pub mod score;
 pub mod split;
 pub mod tombstone;

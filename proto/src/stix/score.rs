@@ -9,7 +9,8 @@
 //!
 //! `age` counts from the newest of `valid_from` and sightings. An indicator ends at the earlier of its author's
 //! `valid_until` and `lifetime` after it was last seen: a sighting makes it last longer here, never past what its
-//! author said. What is revoked is worth nothing at once.
+//! author said. Where this node's own member says that it no longer holds, it ends here at that time, unless somebody saw
+//! it later; what others say so ends nothing, for it is not theirs. What is revoked is worth nothing at once.
 //!
 //! All of it is a function of what is known and of `now`; two nodes that know the same say the same.
 
@@ -142,6 +143,8 @@ pub struct Evidence {
     pub from: Timestamp,
     /// Until when, by its author.
     pub until: Option<Timestamp>,
+    /// Since when it no longer holds, by this node's own member.
+    pub ended: Option<Timestamp>,
     /// Its author took it back.
     pub is_revoked: bool,
     /// Members that published or sighted it.
@@ -233,7 +236,9 @@ impl Evidence {
 
     fn expires(&self, now: Timestamp) -> Timestamp {
         let here = self.seen(now).saturating_add(self.decay.lifetime);
-        self.until.map_or(here, |until| until.min(here))
+        // Whoever saw it after it was over knows better.
+        let ended = self.ended.filter(|ended| self.sighted.is_none_or(|seen| seen <= *ended));
+        [self.until, ended].into_iter().flatten().fold(here, Timestamp::min)
     }
 
     fn most(&self) -> f64 {
@@ -271,6 +276,7 @@ mod tests {
             confidence: Some(80),
             from: NOW,
             until: None,
+            ended: None,
             is_revoked: false,
             members: 1,
             sighted: None,
@@ -305,6 +311,20 @@ mod tests {
     }
 
     #[test]
+    fn what_its_own_member_says_is_over_ends_here_until_it_is_seen_again() {
+        let ended = Some(NOW.saturating_add(days(2)));
+        let over = Evidence { ended, ..fresh() };
+        assert_eq!(over.judge(NOW.saturating_add(days(1))).state, State::Active);
+        assert_eq!(over.judge(NOW.saturating_add(days(2))).state, State::Expired);
+        let [before, after] = [1, 3].map(|n| Some(NOW.saturating_add(days(n))));
+        let at = NOW.saturating_add(days(4));
+        assert_eq!(Evidence { sighted: before, ..over }.judge(at).state, State::Expired);
+        assert_eq!(Evidence { sighted: after, ..over }.judge(at).state, State::Active);
+        let bound = Evidence { sighted: after, until: Some(at), ..over };
+        assert_eq!(bound.judge(at).state, State::Expired, "never past what its author said");
+    }
+
+    #[test]
     fn a_false_positive_halves_and_contests() {
         let doubted = Evidence { doubt: doubt([Opinion::StronglyDisagree]), ..fresh() };
         assert_eq!(doubted.judge(NOW).score, 40);
@@ -333,12 +353,14 @@ mod tests {
         fn evidence()(
             kind in proptest::sample::select(Kind::ALL.to_vec()), confidence in proptest::option::of(0u8..=100),
             age in 0u64..2000, until in proptest::option::of(0u64..4000), members in 0usize..50,
+            ended in proptest::option::of(0u64..4000),
             sighted in proptest::option::of(0u64..2000), opinions in proptest::collection::vec(opinion(), 0..6),
         ) -> Evidence {
             let from = NOW.saturating_sub(days(age));
             Evidence {
                 decay: Decay::of(kind), confidence, from, members, is_revoked: false,
                 until: until.map(|days_| from.saturating_add(days(days_))),
+                ended: ended.map(|days_| from.saturating_add(days(days_))),
                 sighted: sighted.map(|ago| NOW.saturating_sub(days(ago))),
                 doubt: doubt(opinions),
             }

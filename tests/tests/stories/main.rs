@@ -20,6 +20,7 @@ mod newcomers;
 mod nodes;
 mod offline;
 mod outbound;
+mod proposals;
 mod red;
 mod replay;
 mod restart;

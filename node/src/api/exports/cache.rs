@@ -1,7 +1,8 @@
 //! Renderings kept while they stay true, and for longer what tells that they are.
 //!
 //! A rendering is large and gives way to others; its outline is small and stays. So a tool that has an edition is told
-//! that it is still in force without anything being made, however large the list.
+//! that it is still in force without anything being made, however large the list. What is made, is made for all who ask
+//! meanwhile, and to its end ([`super::making`]); kept, it is packed ([`super::pack`]).
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,7 +13,11 @@ use std::{
 use belfry_proto::time::Timestamp;
 use tokio::sync::Semaphore;
 
-use super::{Files, render};
+use super::{
+    Files,
+    making::{Makings, Outcome},
+    render,
+};
 use crate::{
     api::problem::Problem,
     clock,
@@ -80,18 +85,29 @@ struct Key {
 struct Kept {
     outlines: HashMap<Key, Arc<Outline>>,
     renderings: HashMap<Key, Arc<Rendered>>,
+    makings: Makings<Key>,
 }
 
-/// The cache.
+/// The cache. Clones share it.
+#[derive(Clone)]
 pub(in crate::api) struct Cache {
-    kept: Mutex<Kept>,
-    making: Semaphore,
+    kept: Arc<Mutex<Kept>>,
+    making: Arc<Semaphore>,
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { kept: Mutex::default(), making: Semaphore::new(MAKING) }
+        Self { kept: Arc::default(), making: Arc::new(Semaphore::new(MAKING)) }
     }
+}
+
+/// What becomes of a rendering once it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    /// It is kept for the next request.
+    Whole,
+    /// Only what tells whether it changed: what tools poll is not put out for it.
+    Outline,
 }
 
 impl Outline {
@@ -112,7 +128,7 @@ impl Outline {
 
 impl Rendered {
     fn bytes(&self) -> usize {
-        let files: usize = self.files.files.values().map(|file| file.bytes.len()).sum();
+        let files: usize = self.files.files.values().map(|file| file.body.weight()).sum();
         files + self.snapshot.entries.len() * ENTRY
     }
 }
@@ -137,7 +153,7 @@ impl Cache {
         principal: &Principal,
         name: &str,
     ) -> Result<Arc<Rendered>, Problem> {
-        self.made(query, principal, name, Self::keep).await
+        self.made(query, principal, name, Keep::Whole).await
     }
 
     /// What the export comes to, for who only counts: what tools poll is not put out of the cache for it.
@@ -150,56 +166,80 @@ impl Cache {
         if let Some(known) = self.outline(query, principal, name).await? {
             return Ok(known);
         }
-        let made = self.made(query, principal, name, Self::keep_outline).await?;
+        let made = self.made(query, principal, name, Keep::Outline).await?;
         Ok(Arc::clone(&made.outline))
     }
 
-    async fn made(
-        &self,
-        query: &Query,
-        principal: &Principal,
-        name: &str,
-        keep: impl FnOnce(&Self, Key, &Arc<Rendered>),
-    ) -> Result<Arc<Rendered>, Problem> {
+    async fn made(&self, query: &Query, principal: &Principal, name: &str, keep: Keep) -> Outcome {
         let key = Key::of(principal, name);
-        if let Some(kept) = self.still(&key, &edition(query, principal, name).await?) {
-            return Ok(kept);
-        }
-        let _turn = self.making.acquire().await.map_err(|error| Problem::unavailable(&error))?;
-        // Another request may have made it meanwhile.
+        let begun = self.lock().makings.begun();
         let edition = edition(query, principal, name).await?;
-        if let Some(kept) = self.still(&key, &edition) {
-            return Ok(kept);
+        loop {
+            let (making, teller) = {
+                let mut kept = self.lock();
+                if let Some(still) = kept.still(&key, &edition) {
+                    return Ok(still);
+                }
+                kept.makings.join(key.clone())
+            };
+            if let Some(teller) = teller {
+                let (this, query, key) = (self.clone(), query.clone(), key.clone());
+                let (principal, name) = (principal.clone(), name.to_owned());
+                // A task of its own: who asked may go away, and comes back for what was begun.
+                tokio::spawn(async move {
+                    let outcome = this.make(&query, &principal, &name, &key).await;
+                    let mut kept = this.lock();
+                    if let Ok(made) = &outcome {
+                        kept.keep(&key, made, keep);
+                    }
+                    kept.makings.over(&key);
+                    drop(kept);
+                    // Nobody may be waiting any more.
+                    let _ = teller.send(Some(outcome));
+                });
+            }
+            let is_after = making.is_after(begun);
+            let died = || Problem::unavailable(&QueryError::Died);
+            let made = making.outcome().await.ok_or_else(died)??;
+            if is_after || made.outline.is_true(&edition) {
+                if keep == Keep::Whole {
+                    self.lock().keep(&key, &made, keep);
+                }
+                return Ok(made);
+            }
         }
-        let before = self.lock().outlines.get(&key).cloned();
+    }
+
+    async fn make(&self, query: &Query, principal: &Principal, name: &str, key: &Key) -> Outcome {
+        let _turn = self.making.acquire().await.map_err(|error| Problem::unavailable(&error))?;
+        let edition = edition(query, principal, name).await?;
+        let before = self.lock().outlines.get(key).cloned();
         let snapshot = query.export(principal, name).await.map_err(refused)?;
         let (query, known) = (query.clone(), before.clone());
         let made =
             tokio::task::spawn_blocking(move || make(snapshot, &query, known.as_deref(), edition)).await;
         let made = Arc::new(made.map_err(|error| Problem::unavailable(&error))??);
         remark(name, before.as_deref(), &made.outline);
-        keep(self, key, &made);
         Ok(made)
     }
 
-    fn keep(&self, key: Key, made: &Arc<Rendered>) {
-        self.lock().keep(key, made);
+    /// How many are being made, or wait for that.
+    #[cfg(test)]
+    pub(in crate::api) fn under_way(&self) -> usize {
+        self.lock().makings.len()
     }
 
-    fn keep_outline(&self, key: Key, made: &Arc<Rendered>) {
-        self.lock().keep_outline(key, made);
-    }
-
-    /// A rendering that is still true.
-    fn still(&self, key: &Key, edition: &Edition) -> Option<Arc<Rendered>> {
-        self.lock().renderings.get(key).filter(|kept| kept.outline.is_true(edition)).cloned()
+    /// As while others are being made.
+    #[cfg(test)]
+    pub(in crate::api) fn without_turns(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.making.try_acquire_many(u32::try_from(MAKING).unwrap_or_default()).ok()
     }
 
     /// As after lists that are too large to be kept, while others are being made.
     #[cfg(test)]
     pub(in crate::api) fn without_room(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
         self.lock().renderings.clear();
-        self.making.try_acquire_many(u32::try_from(MAKING).unwrap_or_default()).ok()
+        self.without_turns()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
@@ -208,18 +248,22 @@ impl Cache {
 }
 
 impl Kept {
-    fn keep_outline(&mut self, key: Key, made: &Arc<Rendered>) {
-        self.outlines.insert(key, Arc::clone(&made.outline));
+    /// A rendering that is still true.
+    fn still(&self, key: &Key, edition: &Edition) -> Option<Arc<Rendered>> {
+        self.renderings.get(key).filter(|kept| kept.outline.is_true(edition)).cloned()
+    }
+
+    fn keep(&mut self, key: &Key, made: &Arc<Rendered>, keep: Keep) {
+        self.outlines.insert(key.clone(), Arc::clone(&made.outline));
         if self.outlines.len() > OUTLINES
             && let Some(oldest) = oldest(self.outlines.iter().map(|(key, outline)| (key, outline.made)))
         {
             self.outlines.remove(&oldest);
         }
-    }
-
-    fn keep(&mut self, key: Key, made: &Arc<Rendered>) {
-        self.keep_outline(key.clone(), made);
-        self.renderings.remove(&key);
+        if keep == Keep::Outline {
+            return;
+        }
+        self.renderings.remove(key);
         let mut bytes: usize = self.renderings.values().map(|rendered| rendered.bytes()).sum();
         while bytes.saturating_add(made.bytes()) > KEPT {
             let oldest = oldest(self.renderings.iter().map(|(key, rendered)| (key, rendered.outline.made)));
@@ -228,7 +272,7 @@ impl Kept {
                 None => return,
             }
         }
-        self.renderings.insert(key, Arc::clone(made));
+        self.renderings.insert(key.clone(), Arc::clone(made));
     }
 }
 
@@ -295,6 +339,7 @@ fn make(
     };
     let digests = files.files.iter().map(|(name, file)| (name.clone(), file.md5.clone())).collect();
     let (main, made, until) = (files.main.clone(), snapshot.made, snapshot.changes.min(aged));
+    files.pack();
     let outline = Outline { digests, main, values, objects, entries, content, serial, edition, made, until };
     Ok(Rendered { files, snapshot, outline: Arc::new(outline) })
 }
@@ -313,9 +358,15 @@ impl Files {
         let mut hasher = blake3::Hasher::new();
         for (name, file) in &self.files {
             hasher.update(&(name.len() as u64).to_be_bytes()).update(name.as_bytes());
-            hasher.update(&(file.bytes.len() as u64).to_be_bytes()).update(&file.bytes);
+            file.body.digest_into(&mut hasher);
         }
         *hasher.finalize().as_bytes()
+    }
+
+    fn pack(&mut self) {
+        for file in self.files.values_mut() {
+            file.body = file.body.clone().packed();
+        }
     }
 }
 

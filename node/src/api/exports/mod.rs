@@ -11,7 +11,9 @@
 mod cache;
 mod csv;
 mod lines;
+mod making;
 mod misp;
+mod pack;
 mod rpz;
 mod rules;
 mod stix;
@@ -23,6 +25,7 @@ use std::collections::BTreeMap;
 use axum::body::Bytes;
 use md5::{Digest as _, Md5};
 
+use self::pack::Packed;
 pub(super) use self::{
     cache::{Cache, Outline, REPORTED, Rendered},
     misp::{kind_of as misp_type, of as misp_id},
@@ -37,7 +40,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct File {
     pub(super) media: &'static str,
-    pub(super) bytes: Bytes,
+    pub(super) body: Packed,
     /// In hex: its companion, and its entity tag.
     pub(super) md5: String,
 }
@@ -60,7 +63,7 @@ impl Files {
     fn put(&mut self, name: impl Into<String>, media: &'static str, bytes: impl Into<Bytes>) {
         let bytes = bytes.into();
         let md5 = hex::encode(Md5::digest(&bytes));
-        self.files.insert(name.into(), File { media, bytes, md5 });
+        self.files.insert(name.into(), File { media, body: bytes.into(), md5 });
     }
 
     fn put_main(&mut self, name: impl Into<String>, media: &'static str, bytes: impl Into<Bytes>) {

@@ -40,6 +40,9 @@ const MOST_TEXTS: usize = 1000;
 /// Attributes of an answer, unless fewer are asked for; X-Result-Count says how many there are.
 const MOST: usize = 50_000;
 const SECOND: u64 = 1_000_000;
+/// How long a search waits for its place. Too short ⇒ two clients at once are refused for nothing, too long ⇒ those that
+/// wait pile up.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// What changes how MISP writes an answer, or holds here anyway: let be.
 const HARMLESS: [&str; 22] = [
     "returnFormat",
@@ -107,15 +110,31 @@ pub(super) async fn search(
     let search = Search::read(wanted, clock::now())?;
     let (profile, rendered) = misp_profile(&app, &principal).await?;
     let format = search.format;
-    // A look at every entry, of which there may be millions, is no work for a thread that serves others.
-    let found = tokio::task::spawn_blocking(move || {
-        let entries: &[Entry] = if profile.shadow { &[] } else { &rendered.snapshot.entries };
-        search.page(entries, &profile.name)
-    });
-    let Found { total, body } = found.await.map_err(|error| Problem::internal(&error))?;
+    let name = profile.name.clone();
+    let page = move |entries: &[Entry]| search.page(entries, &name);
+    let Found { total, body } = through(&app, (&profile, rendered), page).await?;
     let mut response = ([(header::CONTENT_TYPE, format.content_type())], body).into_response();
     response.headers_mut().insert(RESULT_COUNT, HeaderValue::from(total));
     Ok(response)
+}
+
+/// A look at every entry of an export, of which there may be a million: no work for a thread that serves others, and not
+/// more of it at once than there are places. What was begun keeps its place to its end, also if its client goes.
+async fn through<T: Send + 'static>(
+    app: &App,
+    (profile, rendered): (&ExportView, Arc<Rendered>),
+    look: impl FnOnce(&[Entry]) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let place = tokio::time::timeout(PATIENCE, Arc::clone(&app.searches).acquire_owned()).await;
+    let busy = || Problem::busy("searches-busy", "other searches look through this export; try again");
+    let place = place.map_err(|_| busy())?.map_err(|error| Problem::unavailable(&error))?;
+    let is_shadow = profile.shadow;
+    let found = tokio::task::spawn_blocking(move || {
+        let found = look(if is_shadow { &[] } else { &rendered.snapshot.entries });
+        drop(place);
+        found
+    });
+    found.await.map_err(|error| Problem::internal(&error))
 }
 
 /// The export that these clients look into.

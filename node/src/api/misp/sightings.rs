@@ -17,7 +17,7 @@ use belfry_proto::{stix::neutral, time::Timestamp};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{SECOND, attribute_of, bad, misp_profile, moment, number};
+use super::{SECOND, attribute_of, bad, misp_profile, moment, number, through};
 use crate::{
     api::{
         app::App,
@@ -79,7 +79,7 @@ async fn report(
         count: 1,
         first: None,
         last: sighting.at,
-        // An opinion is its member's own, and whoever calls it a false positive gives one.
+        // An opinion is its member's own, and whoever calls it a false positive, or expired, gives one.
         anonymous: (sighting.said == Said::Seen).then_some(true),
         draft: false,
     };
@@ -104,7 +104,7 @@ fn told(reported: &[Reported], first: &Reported, said: Said, left_out: usize) ->
         "Sighting": {
             "id": number(id), "uuid": id.to_string(), "attribute_id": "0", "event_id": "0", "org_id": "0",
             "date_sighting": (first.last.as_micros() / SECOND).to_string(), "source": "",
-            "type": match said { Said::Seen => "0", Said::FalsePositive => "1" },
+            "type": match said { Said::Seen => "0", Said::FalsePositive => "1", Said::Expired => "2" },
         },
         "message": format!("{count} sighted{after}"),
     })
@@ -113,16 +113,15 @@ fn told(reported: &[Reported], first: &Reported, said: Said, left_out: usize) ->
 /// The value of an attribute that a search here gave this id.
 async fn attribute(app: &App, principal: &Principal, id: String) -> Result<Wanted, Problem> {
     let (profile, rendered) = misp_profile(app, principal).await?;
-    let found = tokio::task::spawn_blocking(move || {
-        let entries: &[Entry] = if profile.shadow { &[] } else { &rendered.snapshot.entries };
+    let look = move |entries: &[Entry]| {
         let is_meant = |entry: &&Entry| {
             neutral::is_plain(entry.observable.value())
                 && attribute_of(entry).is_some_and(|uuid| uuid.to_string() == id || number(uuid) == id)
         };
         let entry = entries.iter().find(is_meant)?;
         Some(Wanted { text: entry.observable.value().to_owned(), kind: Some(entry.observable.kind()) })
-    });
-    let found = found.await.map_err(|error| Problem::internal(&error))?;
+    };
+    let found = through(app, (&profile, rendered), look).await?;
     found.ok_or_else(|| Problem::not_found("unknown-attribute", "no attribute of this id is for this token"))
 }
 
@@ -151,12 +150,8 @@ impl Sighting {
             Some(kind) => match kind.as_u64().or_else(|| kind.as_str()?.parse().ok()) {
                 Some(0) => Said::Seen,
                 Some(1) => Said::FalsePositive,
-                _ => {
-                    return Err(bad(
-                        "type",
-                        "is 0, seen, or 1, a false positive; to end an indicator is its author's",
-                    ));
-                }
+                Some(2) => Said::Expired,
+                _ => return Err(bad("type", "is 0, seen, 1, a false positive, or 2, expired")),
             },
         };
         let at = take("timestamp").map(|at| moment("timestamp", &at, now)).transpose()?;
@@ -214,7 +209,7 @@ mod tests {
         assert_eq!(named.said, Said::FalsePositive);
         for (wanted, field) in [
             (json!({}), "value"),
-            (json!({ "value": "a", "type": 2 }), "type"),
+            (json!({ "value": "a", "type": 3 }), "type"),
             (json!({ "value": "a", "colour": "red" }), "colour"),
             (json!({ "values": "a" }), "values"),
             (json!({ "value": ["a"] }), "value"),

@@ -3,12 +3,13 @@
 use super::{
     operation::{Content, Operation, Param},
     shapes::{
-        Accepted, Activity, Audit, Backup, BackupWanted, Bundle, DeadLetters, Description, Drafts, Envelope,
-        ExportReport, Exports, FileImported, Forks, Groups, Heads, Health, HeldDraft, HoldMade, HoldWanted,
-        Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members, Message, Misp, MispFound,
-        MispSearch, MispSighted, MispSighting, MispUser, MispVersion, NewToken, Newcomers, Objects, Peers,
-        Preview, Publication, Released, Replayed, Rotation, Rules, Sighted, Sighting, SourceRun, Sources,
-        Status, SubjectFound, SubjectWanted, Sync, TokenMade, Tokens, Withdrawal, Withdrawn,
+        Accepted, Activity, Answer, Answered, Audit, Backup, BackupWanted, Bundle, DeadLetters, Description,
+        Drafts, Envelope, ExportReport, Exports, FileImported, Forks, Groups, Heads, Health, HeldDraft,
+        HoldMade, HoldWanted, Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members, Message,
+        Misp, MispFound, MispSearch, MispSighted, MispSighting, MispUser, MispVersion, NewToken, Newcomers,
+        Objects, Peers, Preview, Proposal, ProposalMade, Proposals, Publication, Released, Replayed,
+        Rotation, Rules, Sighted, Sighting, SourceRun, Sources, Status, SubjectFound, SubjectWanted, Sync,
+        TokenMade, Tokens, Withdrawal, Withdrawn,
     },
 };
 
@@ -87,6 +88,8 @@ const FILE: &[Param] = &[
         "With `on_behalf`: when that member asked, and a reference; kept in this node's audit log",
     ),
 ];
+const PROPOSALS: &[Param] =
+    &[GROUP, Param::text("state", "`open`, `accepted`, `declined` or `withdrawn`; all unless said")];
 const REASON: &[Param] =
     &[Param::text("reason", "Why it goes out although a guard objects; never the value")];
 const MONTH: &[Param] =
@@ -190,6 +193,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .answers(202, Content::json::<Accepted>()),
     Operation::post("/api/v1/sightings", "publishing", "Report that values or an object were seen: unnamed, where the group has a steward who can tell it")
         .headers(KEYED).takes(Content::json::<Sighting>()).answers(202, Content::json::<Sighted>()),
+    Operation::post("/api/v1/objects/{object}/proposals", "publishing", "Propose a change of another member's object to its owner; nobody else sees it")
+        .headers(KEYED).takes(Content::json::<Proposal>()).answers(202, Content::json::<ProposalMade>()),
+    Operation::get("/api/v1/proposals", "intelligence", "Proposals by this member and to it, and what became of them")
+        .query(PROPOSALS).answers(200, Content::json::<Proposals>()),
+    Operation::post("/api/v1/proposals/{proposal}/accept", "publishing", "Publish this member's object as somebody proposed, and tell them")
+        .takes(Content::json::<Answer>()).answers(202, Content::json::<Answered>()),
+    Operation::post("/api/v1/proposals/{proposal}/decline", "publishing", "Tell whoever proposed a change that it is not taken over")
+        .takes(Content::json::<Answer>()).answers(202, Content::json::<Answered>()),
     Operation::get("/api/v1/publications/{publication}", "publishing", "How far a publication of this token has come")
         .answers(200, Content::json::<Publication>()),
     Operation::get("/api/v1/publications/{publication}/holders", "publishing", "Which of its readers say that they hold it, asked now")

@@ -110,7 +110,7 @@ pub(in crate::api) async fn report(
         .collect();
     Ok(Json(json!({
         "export": name, "made": snapshot.made, "shadow": snapshot.export.shadow,
-        "files": rendered.files.files.iter().map(|(name, file)| json!({ "name": name, "bytes": file.bytes.len() })).collect::<Vec<_>>(),
+        "files": rendered.files.files.iter().map(|(name, file)| json!({ "name": name, "bytes": file.body.len() })).collect::<Vec<_>>(),
         "entries": rendered.outline.entries, "objects": rendered.outline.objects, "held_back": held,
         "values": entries, "left_out": left_out,
     })))
@@ -123,7 +123,9 @@ fn companion(name: &str) -> (&str, bool) {
 
 fn answer(file: &File, is_md5: bool, outline: &Outline, headers: &HeaderMap) -> Response {
     brief(&file.md5, is_md5, outline, headers).unwrap_or_else(|| {
-        let response = ([(header::CONTENT_TYPE, file.media)], file.bytes.clone()).into_response();
+        let mut response = ([(header::CONTENT_TYPE, file.media)], file.body.body()).into_response();
+        // A list that breaks off is an error to whoever knows how long it is, and else the truth.
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(file.body.len()));
         dressed(response, &tag(&file.md5, is_md5), outline)
     })
 }

@@ -21,6 +21,7 @@ pub(super) mod messages;
 pub(super) mod metrics;
 pub(super) mod newcomers;
 pub(super) mod objects;
+pub(super) mod proposals;
 pub(super) mod publications;
 pub(super) mod rules;
 pub(super) mod sightings;

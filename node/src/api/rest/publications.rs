@@ -6,7 +6,7 @@ use axum::{
     Extension, Json,
     body::Body,
     extract::{Path, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use belfry_proto::{
@@ -34,10 +34,6 @@ use crate::{
     },
     query::{Principal, words},
 };
-
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Bytes of a client's idempotency key: a UUID, or a file name with a hash.
-const MAX_IDEMPOTENCY_KEY: usize = 200;
 
 /// `POST /api/v1/publications?group=…`, the body a STIX bundle.
 ///
@@ -195,7 +191,7 @@ pub(super) fn stated(
         handling,
         recipients,
         exclude_supervisors,
-        idempotency_key: idempotency_key(principal, headers)?,
+        idempotency_key: intake::idempotency_key(principal, headers)?,
         reason,
         hold: publishable.is_held(),
         ..Submission::of(group, principal.name())
@@ -216,20 +212,6 @@ fn handling(params: &mut Params) -> Result<Option<HandlingConditions>, Problem> 
     }
     let wire = HandlingConditions { embargo_until: embargo.unwrap_or_default().as_micros(), terms };
     Ok((wire != HandlingConditions::default()).then_some(wire))
-}
-
-/// The client's key under its token's id: two tools that both count from 1 must not meet.
-pub(in crate::api) fn idempotency_key(
-    principal: &Principal,
-    headers: &HeaderMap,
-) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    match value.to_str().map(str::trim) {
-        Ok(key) if !key.is_empty() && key.len() <= MAX_IDEMPOTENCY_KEY => {
-            Ok(Some(format!("{}:{key}", principal.token())))
-        }
-        _ => Err(bad("Idempotency-Key", &format!("is 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters"))),
-    }
 }
 
 /// `GET /api/v1/publications/{id}`

@@ -47,6 +47,9 @@ struct Question {
     /// It was seen, and is harmless.
     #[serde(default)]
     false_positive: bool,
+    /// It no longer holds, since `last_seen` or now.
+    #[serde(default)]
+    expired: bool,
     /// Whether this member stays unnamed.
     anonymous: Option<bool>,
     /// Holds it until a person releases it.
@@ -55,7 +58,7 @@ struct Question {
 }
 
 /// `POST /api/v1/sightings` with `values` or `object`, and `groups`, `count`, `first_seen`, `last_seen`, `false_positive`,
-/// `anonymous` and `draft`.
+/// `expired`, `anonymous` and `draft`.
 pub(in crate::api) async fn report(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
@@ -77,10 +80,19 @@ pub(in crate::api) async fn report(
     if !(1..=Report::MOST_COUNT).contains(&count) {
         return Err(bad("count", &format!("is 1 to {}", Report::MOST_COUNT)));
     }
+    let said = match (question.false_positive, question.expired) {
+        (false, false) => Said::Seen,
+        (true, false) => Said::FalsePositive,
+        (false, true) => Said::Expired,
+        (true, true) => {
+            let rule = "what is a false positive never held: say `false_positive` or `expired`";
+            return Err(Problem::unprocessable("bad-sighting", rule));
+        }
+    };
     let report = Report {
         of,
         groups: question.groups,
-        said: if question.false_positive { Said::FalsePositive } else { Said::Seen },
+        said,
         count,
         first: question.first_seen,
         last: question.last_seen,
@@ -103,7 +115,7 @@ pub(in crate::api) async fn report(
 }
 
 fn told(app: &App, reported: &Reported) -> Value {
-    let Reported { group, accepted, anonymous, sighted, .. } = reported;
+    let Reported { group, accepted, anonymous, ended, sighted, .. } = reported;
     let sighted: Vec<Value> =
         sighted.iter().map(|(asked, id)| json!({ "asked": asked, "object": id })).collect();
     json!({
@@ -114,6 +126,7 @@ fn told(app: &App, reported: &Reported) -> Value {
         "held": accepted.held,
         "duplicate": accepted.duplicate,
         "anonymous": anonymous,
+        "ended": ended,
         "named_to": if *anonymous { "stewards" } else { "group" },
         "sighted": sighted,
         "notes": accepted.notes,

@@ -16,9 +16,8 @@ use belfry_proto::{
 use serde::Deserialize;
 use serde_json::json;
 
-use super::publications::idempotency_key;
 use crate::{
-    api::{app::App, body, params::bad, problem::Problem},
+    api::{app::App, body, intake, params::bad, problem::Problem},
     publish::withdraw::{Named, WithdrawalRequest},
     query::{Principal, words},
 };
@@ -73,7 +72,7 @@ pub(in crate::api) async fn withdraw(
         named: wanted.named()?,
         mode,
         ground: ground.transpose()?,
-        idempotency_key: idempotency_key(&principal, &headers)?,
+        idempotency_key: intake::idempotency_key(&principal, &headers)?,
         submitter: principal.name().to_owned(),
     };
     let withdrawn = app.ports.publish.withdraw(request).await?;

@@ -1,17 +1,20 @@
 //! Exports: what stands in each format, what never does, and that it leaves at once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{body::Body, http::header};
-use belfry_proto::{schema::Pap, stix::marking::Tlp};
+use belfry_proto::{
+    schema::Pap,
+    stix::{indicator::expiry, marking::Tlp},
+};
 use serde_json::{Value, json};
 
 use super::{
     coalition::{CIDR, CLOUD, OTHER},
     lookup::{opinion, sighting},
-    site::{Answer, Put, Site, get, nothing, only, recently},
+    site::{Answer, Put, Site, answer, get, nothing, only, recently},
 };
-use crate::{query::Scope, store::Conditions};
+use crate::{api::service::service, clock, query::Scope, store::Conditions};
 
 /// A profile a line: name, format, and more.
 fn profiles(profiles: &[(&str, &str, &str)]) -> String {
@@ -120,6 +123,40 @@ async fn an_unchanged_list_is_told_without_being_made() {
     site.put(&[domain(3, "c.be")]).await;
     let changed = site.send(ask("fw", &tag)).await;
     assert_eq!((changed.status.as_u16(), changed.body.as_slice()), (200, b"a.be\nc.be\n".as_slice()));
+}
+
+/// A tool that gives up while its list is made finds it made at its next try.
+#[tokio::test]
+async fn a_list_is_made_once_for_all_who_ask_and_to_its_end_when_they_have_gone() {
+    let site = Site::exporting(&profiles(&[("fw", "list", DOMAINS)])).await;
+    let token = site.reader().await;
+    site.put(&[domain(1, "a.be")]).await;
+    let exports = &site.app.exports;
+    let others = exports.without_turns().unwrap();
+    let asked: Vec<_> = (0..3)
+        .map(|_| {
+            let request = get("/api/v1/exports/fw").header(header::AUTHORIZATION, format!("Bearer {token}"));
+            tokio::spawn(answer(service(&site.app), request.body(Body::empty()).unwrap()))
+        })
+        .collect();
+    let until = async |count: usize| {
+        let reached = async {
+            while exports.under_way() != count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), reached).await.unwrap();
+    };
+    until(1).await;
+    for asked in asked {
+        asked.abort();
+        assert!(asked.await.is_err(), "it has gone");
+    }
+    drop(others);
+    until(0).await;
+    let _others = exports.without_turns().unwrap();
+    let found = site.export(&token, "fw").await;
+    assert_eq!((found.header("content-length"), found.body.as_slice()), (Some("5"), b"a.be\n".as_slice()));
 }
 
 #[tokio::test]
@@ -498,4 +535,21 @@ async fn an_author_who_must_not_be_named_is_not() {
     site.put(&[Put::pattern(2, "[domain-name:value = 'told.be']", &json!({ "valid_from": recently() }))])
         .await;
     assert!(site.text(&token, "csv").await.contains("Member 1"));
+}
+
+#[tokio::test]
+async fn what_this_member_says_is_over_leaves_its_lists() {
+    let site = Site::exporting(&profiles(&[("fw", "list", DOMAINS)])).await;
+    let token = site.reader().await;
+    site.put(&[domain(1, "a.be").by(OTHER), domain(2, "b.be").by(OTHER)]).await;
+    assert_eq!(site.text(&token, "fw").await, "a.be\nb.be\n");
+    let over = |n: u32, on: u32| {
+        let mut put = opinion(n, &domain(on, "x").id, "neutral");
+        let said = expiry(clock::now());
+        put.json.as_mut().unwrap().as_object_mut().unwrap().extend(said.as_object().cloned().unwrap());
+        put
+    };
+    site.put(&[over(11, 1), over(12, 2).by(OTHER)]).await;
+    assert_eq!(site.text(&token, "fw").await, "b.be\n");
+    assert_eq!(site.held(&token, "fw").await["expired"], 1);
 }

@@ -1,14 +1,19 @@
 //! Lookup: what is found, how it is counted, and what a token never learns by it.
 
+use std::time::Duration;
+
 use axum::http::header;
-use belfry_proto::{id::MemberId, stix::marking::Tlp};
+use belfry_proto::{
+    id::MemberId,
+    stix::{indicator::expiry, marking::Tlp},
+};
 use serde_json::{Value, json};
 
 use super::{
-    coalition::{CIDR, CLOUD, OTHER},
+    coalition::{CIDR, CLOUD, OTHER, OWN},
     site::{Put, Site, get, nothing, only, post, recently},
 };
-use crate::{query::Scope, store::Conditions};
+use crate::{clock, query::Scope, store::Conditions};
 
 const JSON: &str = "application/json";
 
@@ -301,4 +306,29 @@ async fn a_question_that_does_not_read_says_where() {
     }
     assert_eq!(site.send(post(&token, "/api/v1/lookup", "text/plain", "{}")).await.status, 415);
     assert_eq!(site.send(get("/api/v1/lookup").body("".into()).unwrap()).await.status, 401);
+}
+
+#[tokio::test]
+async fn what_this_member_says_is_over_ends_here_and_what_others_say_is_only_told() {
+    let site = Site::new().await;
+    let token = site.reader().await;
+    let of = |n: u32, name: &str| Put::pattern(n, &format!("[domain-name:value = '{name}']"), &json!({}));
+    let over = |n: u32, on: u32, by: MemberId| {
+        let mut put = opinion(n, &of(on, "x").id, "neutral").by(by);
+        let said = expiry(clock::now());
+        put.json.as_mut().unwrap().as_object_mut().unwrap().extend(said.as_object().cloned().unwrap());
+        put
+    };
+    site.put(&[of(1, "ours.be").by(OTHER), of(2, "theirs.be"), over(11, 1, OWN), over(12, 2, OTHER)]).await;
+    for (name, state) in [("ours.be", "expired"), ("theirs.be", "active")] {
+        let found = site.find(&token, name).await;
+        assert_eq!((&found["state"], &found["expired_by"]), (&json!(state), &json!(1)), "{name}");
+        assert_eq!((&found["opinions"], &found["contested"]), (&json!({}), &json!(false)), "{name}");
+    }
+    // Whoever sees it afterwards brings it back.
+    let mut seen = sighting(13, &of(1, "x").id, 1).by(OTHER);
+    seen.json.as_mut().unwrap()["last_seen"] =
+        json!(clock::now().saturating_add(Duration::from_secs(1)).to_string());
+    site.put(&[seen]).await;
+    assert_eq!(site.find(&token, "ours.be").await["state"], "active");
 }

@@ -1,10 +1,13 @@
 //! What MISP's clients get: values that may leave, and no more than they asked for.
 
+use std::sync::Arc;
+
 use axum::{body::Body, http::header};
 use belfry_proto::stix::marking::Tlp;
 use serde_json::{Value, json};
 
-use super::site::{Answer, Put, Site, get, post};
+use super::site::{Answer, Put, Site, get, nothing, post};
+use crate::query::{Groups, Scope};
 
 async fn ask(site: &Site, token: &str, wanted: Value) -> Answer {
     site.send(post(token, "/attributes/restSearch", "application/json", wanted.to_string())).await
@@ -77,4 +80,24 @@ async fn the_key_stands_alone_in_its_header_and_without_a_profile_there_is_nothi
     let token = other.reader().await;
     let answer = ask(&other, &token, json!({})).await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (404, "no-misp-export"));
+}
+
+/// Each looks at all of an export: more at once would take the machine from everybody else.
+#[tokio::test]
+async fn searches_beyond_their_places_wait_and_are_refused_instead_of_piling_up() {
+    let site = site().await;
+    let token = site.token("ids", Scope { read: Groups::All, publish: Groups::All, ..nothing() }).await;
+    let found = ask(&site, &token, json!({ "value": "c2.be" })).await.ok();
+    let id = found["response"]["Attribute"][0]["uuid"].as_str().unwrap().to_owned();
+    let places = Arc::clone(&site.app.searches).acquire_many_owned(2).await.unwrap();
+    let sighting = json!({ "uuid": id, "type": "1" }).to_string();
+    let sight = || site.send(post(&token, "/sightings/add", "application/json", sighting.clone()));
+    tokio::time::pause();
+    let refused = ask(&site, &token, json!({})).await;
+    tokio::time::resume();
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (503, "searches-busy"));
+    assert!(refused.header("retry-after").is_some());
+    drop(places);
+    assert_eq!(ask(&site, &token, json!({})).await.status, 200);
+    assert_eq!(sight().await.status, 200);
 }

@@ -22,6 +22,7 @@ mod openapi;
 mod oracle;
 mod own;
 mod pages;
+mod proposals;
 mod publishing;
 mod rotation;
 mod routes;

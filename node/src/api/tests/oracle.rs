@@ -198,8 +198,15 @@ async fn everything(site: &Site, token: &str, puts: &[Put]) -> BTreeMap<&'static
     for n in 0..puts.len() {
         let wanted = Wanted { text: format!("45.155.1.{n}"), kind: None };
         let groups = site.query.all_readable(&principal);
-        for found in site.query.sightable(&principal, groups, wanted).await.unwrap() {
+        for found in site.query.sightable(&principal, groups, wanted, false).await.unwrap() {
             note_any(puts, &found.id, seen.entry("sightable").or_default());
+        }
+    }
+    for put in puts {
+        let groups = site.query.all_readable(&principal);
+        for found in site.query.proposable(&principal, groups, put.id.clone()).await.unwrap() {
+            let name = (site.query.slug(found.group()), found.id().to_owned(), found.version());
+            seen.entry("proposable").or_default().insert(name);
         }
     }
     seen

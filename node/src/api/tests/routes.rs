@@ -5,11 +5,14 @@ use axum::{
     body::Body,
     http::{Method, Request, header},
 };
-use belfry_proto::id::{MessageId, PublicationId};
+use belfry_proto::{
+    id::{MessageId, PublicationId},
+    stix::proposal::{Change, Proposal},
+};
 use serde_json::json;
 
 use super::{
-    coalition::{CIDR, OWN},
+    coalition::{CIDR, OTHER, OWN},
     site::{HOST, Put, Site, id_of, nothing, post},
 };
 use crate::{
@@ -94,6 +97,10 @@ pub(super) const ALL: &[Expected] = &{
         expected("POST", "/api/v1/backups", Admin, 201, No),
         expected("GET", "/api/v1/objects", Read, 200, Named),
         expected("GET", "/api/v1/objects/{object}", Read, 200, Within),
+        expected("POST", "/api/v1/objects/{object}/proposals", Publish, 202, Within),
+        expected("GET", "/api/v1/proposals", Read, 200, No),
+        expected("POST", "/api/v1/proposals/{proposal}/accept", Publish, 202, Within),
+        expected("POST", "/api/v1/proposals/{proposal}/decline", Publish, 202, Within),
         expected("POST", "/api/v1/lookup", Read, 200, No),
         expected("POST", "/api/v1/sightings", Publish, 202, Within),
         expected("GET", "/api/v1/exports", Read, 200, No),
@@ -131,6 +138,26 @@ pub(super) const ALL: &[Expected] = &{
 const OWNED_ID: &str = "identity--00000000-0000-4000-8000-0000000000aa";
 const OWNED: &str = r#"{"type":"identity","spec_version":"2.1","id":"identity--00000000-0000-4000-8000-0000000000aa","created":"2026-01-01T00:00:00.000Z","modified":"2026-01-01T00:00:00.000Z","name":"CERT"}"#;
 
+/// Another member's, of which this one may propose a change.
+fn foreign() -> Put {
+    Put::pattern(78, "[domain-name:value = 'foreign.example']", &json!({})).by(OTHER)
+}
+
+/// Notes by which another member proposes changes of what this one owns.
+fn proposal(n: u32) -> Put {
+    let change =
+        Change { set: [("name".to_owned(), json!("CERT.be"))].into_iter().collect(), ..Change::default() };
+    let proposal = Proposal {
+        of: OWNED_ID.to_owned(),
+        version: "2026-01-01T00:00:00.000Z".to_owned(),
+        change,
+        comment: String::new(),
+    };
+    let id = format!("note--00000000-0000-4000-8000-{n:012x}");
+    let note = Put::json(proposal.note(&id, crate::clock::now())).by(OTHER);
+    Put { recipients: true, ..note }
+}
+
 /// What an indicator names that can be sighted.
 const SEEN: &str = "45.155.9.9";
 
@@ -152,8 +179,9 @@ impl Samples {
     /// An object in `cidr`, a publication of the token named `operator`, a token to revoke.
     pub(super) async fn make(site: &Site, operator: &str) -> Self {
         let object = Put::indicator(1);
-        let message = site.put(&[seen(), object.clone()]).await;
+        let message = site.put(&[seen(), foreign(), object.clone()]).await;
         site.say(&[OWNED]).await;
+        site.put(&[proposal(1), proposal(2)]).await;
         let sent = Self {
             object: object.id,
             message,
@@ -194,12 +222,16 @@ impl Samples {
             ("{text}", "rules-of-conduct".to_owned()),
             ("{attribute}", exports::misp_id(&[b"value", b"ip-dst", SEEN.as_bytes()]).to_string()),
             ("{source}", "drop".to_owned()),
+            ("{proposal}", proposal(if route.path.ends_with("accept") { 1 } else { 2 }).id),
         ] {
             path = path.replace(name, &value);
         }
         if route.method == "DELETE" {
             // Only what really stands in the member's own log can be taken back.
             path = path.replace(&self.object, OWNED_ID);
+        }
+        if path.ends_with("/proposals") {
+            path = path.replace(&self.object, &foreign().id);
         }
         assert!(!path.contains('{'), "no sample for {path}");
         if route.grouped == Grouped::Named && path.starts_with("/api/") {
@@ -224,6 +256,10 @@ impl Samples {
             ("POST", "/sightings/add") => ("application/json", format!(r#"{{"value":"{SEEN}"}}"#)),
             ("POST", "/sightings/add/{attribute}") => ("application/json", r#"{"type":"0"}"#.to_owned()),
             ("POST", "/api/v1/sightings") => ("application/json", format!(r#"{{"object":"{OWNED_ID}"}}"#)),
+            ("POST", "/api/v1/objects/{object}/proposals") => (
+                "application/json",
+                r#"{"set":{"confidence":10},"comment":"seen on our own site"}"#.to_owned(),
+            ),
             ("POST", "/api/v1/log") => ("text/plain", "a log".to_owned()),
             ("POST", "/api/v1/backups") => ("application/json", r#"{"folder":"/srv/backup"}"#.to_owned()),
             ("POST", "/api/v1/subject-searches") => {

@@ -2,7 +2,7 @@
 
 use belfry_proto::{
     schema::Role,
-    stix::{marking::Tlp, object::Object},
+    stix::{indicator, marking::Tlp, object::Object},
 };
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::query::Scope;
 const JSON: &str = "application/json";
 const ADDRESS: &str = "45.155.9.9";
 
-fn indicator(n: u32) -> Put {
+fn named(n: u32) -> Put {
     Put::pattern(n, &format!("[ipv4-addr:value = '{ADDRESS}']"), &json!({}))
 }
 
@@ -42,7 +42,7 @@ fn agent() -> Scope {
 async fn a_sighting_says_what_was_seen_and_neither_who_nor_where() {
     let site = Site::new().await;
     let token = site.token("ids", agent()).await;
-    site.put(&[indicator(1).by(OTHER), indicator(2).tlp(Tlp::Green).by(OTHER)]).await;
+    site.put(&[named(1).by(OTHER), named(2).tlp(Tlp::Green).by(OTHER)]).await;
     let report = json!({ "values": ["45[.]155[.]9[.]9", "unknown.example"], "count": 7 });
     let answer = site.sight(&token, report).await;
     assert_eq!(answer.status, 202, "{}", String::from_utf8_lossy(&answer.body));
@@ -55,7 +55,7 @@ async fn a_sighting_says_what_was_seen_and_neither_who_nor_where() {
     let objects = site.drafted(&reported["publication"]).await;
     assert_eq!(objects.len(), 1);
     assert_eq!((&objects[0]["type"], &objects[0]["count"]), (&json!("sighting"), &json!(7)));
-    assert_eq!(objects[0]["sighting_of_ref"], indicator(2).id, "of the newest");
+    assert_eq!(objects[0]["sighting_of_ref"], named(2).id, "of the newest");
     for name in ["created_by_ref", "where_sighted_refs", "observed_data_refs", "description"] {
         assert!(objects[0].get(name).is_none(), "{name}: {}", objects[0]);
     }
@@ -65,7 +65,7 @@ async fn a_sighting_says_what_was_seen_and_neither_who_nor_where() {
 async fn who_must_stay_unnamed_is_not_named_for_want_of_a_steward() {
     let site = Site::new().await;
     let token = site.token("ids", agent()).await;
-    site.put(&[indicator(1)]).await;
+    site.put(&[named(1)]).await;
     let refused = site.sight(&token, json!({ "values": [ADDRESS], "anonymous": true })).await;
     assert_eq!((refused.status.as_u16(), refused.code().as_str()), (409, "no-steward"));
     let opinion = json!({ "values": [ADDRESS], "anonymous": true, "false_positive": true });
@@ -76,7 +76,7 @@ async fn who_must_stay_unnamed_is_not_named_for_want_of_a_steward() {
 #[tokio::test]
 async fn a_report_has_the_rights_of_its_token() {
     let site = Site::new().await;
-    site.put(&[indicator(1), Put { group: CLOUD, ..indicator(2) }, indicator(3).tlp(Tlp::AmberStrict)]).await;
+    site.put(&[named(1), Put { group: CLOUD, ..named(2) }, named(3).tlp(Tlp::AmberStrict)]).await;
     let drafts = Scope { read: only(&[CIDR]), draft: only(&[CIDR]), ..nothing() };
     let drafting = site.token("sensor", drafts).await;
     let held = site.sight(&drafting, json!({ "values": [ADDRESS] })).await.json();
@@ -87,7 +87,7 @@ async fn a_report_has_the_rights_of_its_token() {
     assert_eq!(site.sight(&blind, json!({ "values": [ADDRESS] })).await.code(), "nothing-sighted");
     assert_eq!(site.sight(&reader, json!({ "values": [ADDRESS] })).await.status, 403);
     let low = site.token("low", Scope { ceiling: Tlp::Amber, ..agent() }).await;
-    let objects = site.sight(&low, json!({ "object": indicator(3).id })).await;
+    let objects = site.sight(&low, json!({ "object": named(3).id })).await;
     assert_eq!(objects.code(), "nothing-sighted");
     let elsewhere = site.sight(&low, json!({ "values": [ADDRESS], "groups": ["cloud-security"] })).await;
     assert_eq!(elsewhere.status, 403);
@@ -108,7 +108,7 @@ async fn a_report_has_the_rights_of_its_token() {
 async fn a_repeated_report_under_its_key_is_one() {
     let site = Site::new().await;
     let token = site.token("ids", agent()).await;
-    site.put(&[indicator(1)]).await;
+    site.put(&[named(1)]).await;
     let last = crate::clock::now();
     let mut told = Vec::new();
     for count in [1, 1, 2] {
@@ -128,7 +128,7 @@ async fn what_is_sealed_to_some_or_taken_back_is_nothing_to_speak_of() {
     let site = Site::new().await;
     let token = site.token("ids", agent()).await;
     site.put(&[
-        Put { recipients: true, ..indicator(1) },
+        Put { recipients: true, ..named(1) },
         Put::pattern(2, &format!("[ipv4-addr:value = '{ADDRESS}']"), &json!({ "revoked": true })),
         Put::json(json!({ "type": "ipv4-addr", "id": "ipv4-addr--00000000-0000-4000-8000-000000000003", "value": ADDRESS })),
     ])
@@ -147,11 +147,11 @@ async fn a_sighting_that_waits_for_a_steward_counts_for_nobody() {
         Put::json(json!({
             "type": "sighting", "spec_version": "2.1", "id": format!("sighting--00000000-0000-4000-8000-{n:012x}"),
             "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z",
-            "sighting_of_ref": indicator(1).id, "count": 3, "labels": labels,
+            "sighting_of_ref": named(1).id, "count": 3, "labels": labels,
         }))
     };
     let sealed = Put { recipients: true, ..sighting(1, json!(["for-stewards-to-tell"])) };
-    site.put(&[indicator(1), sealed, sighting(2, json!(["for-stewards-to-tell"]))]).await;
+    site.put(&[named(1), sealed, sighting(2, json!(["for-stewards-to-tell"]))]).await;
     let question = json!({ "values": [ADDRESS] }).to_string();
     let found = site.send(post(&token, "/api/v1/lookup", JSON, question)).await.ok();
     assert_eq!(found["results"][0]["sightings"]["count"], 3, "{found}");
@@ -161,7 +161,7 @@ async fn a_sighting_that_waits_for_a_steward_counts_for_nobody() {
 async fn misp_reports_values_and_attributes_and_its_source_stays_here() {
     let site = Site::with_roles(Role::Publisher, Role::Steward).await;
     let token = site.token("ids", agent()).await;
-    site.put(&[indicator(1)]).await;
+    site.put(&[named(1)]).await;
     let add = |path: &'static str, body: Value| site.send(post(&token, path, JSON, body.to_string()));
     let found = add("/attributes/restSearch", json!({})).await.ok();
     let attribute = found["response"]["Attribute"][0].clone();
@@ -189,11 +189,39 @@ async fn misp_reports_values_and_attributes_and_its_source_stays_here() {
     for (body, code) in [
         (json!({ "value": "unknown.example" }), "nothing-sighted"),
         (json!({ "id": "4711" }), "unknown-attribute"),
-        (json!({ "value": ADDRESS, "type": "2" }), "bad-filter"),
+        (json!({ "value": ADDRESS, "type": "3" }), "bad-filter"),
         (json!({}), "bad-filter"),
     ] {
         assert_eq!(add("/sightings/add", body.clone()).await.code(), code, "{body}");
     }
+}
+
+#[tokio::test]
+async fn what_is_over_ends_if_it_is_ours_and_is_our_word_if_it_is_not() {
+    let site = Site::new().await;
+    let token = site.token("ids", agent()).await;
+    let own = named(2);
+    site.put(&[named(1).by(OTHER)]).await;
+    site.say(&[&String::from_utf8(own.raw()).unwrap()]).await;
+    let at = crate::clock::now();
+    let body = json!({ "value": ADDRESS, "type": "2", "timestamp": at.as_micros() / 1_000_000 });
+    let told = site.send(post(&token, "/sightings/add", JSON, body.to_string())).await.ok();
+    assert_eq!((&told["message"], &told["Sighting"]["type"]), (&json!("2 sighted"), &json!("2")));
+    let mut said = Vec::new();
+    for draft in site.store.queued(10).unwrap() {
+        said.extend(site.drafted(&json!(draft.to_string())).await);
+    }
+    said.sort_by_key(|object| object["type"].to_string());
+    let [version, opinion] = said.as_slice() else { panic!("{said:?}") };
+    assert_eq!((&version["type"], &version["id"]), (&json!("indicator"), &json!(own.id)));
+    assert!(version["valid_until"].is_string(), "{version}");
+    assert_eq!((&opinion["opinion"], &opinion["object_refs"]), (&json!("neutral"), &json!([named(1).id])));
+    let read = indicator::OpinionObject::read(opinion.to_string().as_bytes()).unwrap();
+    assert_eq!(read.expired().map(|since| since.as_micros() / 1_000_000), Some(at.as_micros() / 1_000_000));
+    let both = json!({ "values": [ADDRESS], "expired": true, "false_positive": true });
+    assert_eq!(site.sight(&token, both).await.code(), "bad-sighting");
+    let unnamed = json!({ "values": [ADDRESS], "expired": true, "anonymous": true });
+    assert_eq!(site.sight(&token, unnamed).await.code(), "never-anonymous");
 }
 
 /// MISP's clients have no way to say that their member shall be named.
@@ -201,7 +229,7 @@ async fn misp_reports_values_and_attributes_and_its_source_stays_here() {
 async fn misp_never_names_a_member_for_want_of_a_steward() {
     let site = Site::new().await;
     let token = site.token("ids", agent()).await;
-    site.put(&[indicator(1)]).await;
+    site.put(&[named(1)]).await;
     let body = json!({ "value": ADDRESS });
     let refused = site.send(post(&token, "/sightings/add", JSON, body.to_string())).await;
     assert_eq!((refused.status.as_u16(), refused.code().as_str()), (409, "no-steward"));

@@ -78,6 +78,14 @@ impl Publish for Publishing {
         self.0.submit(submission).await
     }
 
+    async fn submit_together(&self, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError> {
+        self.0.submit_together(submissions).await
+    }
+
+    async fn like(&self, message: MessageId, submitter: String) -> Result<Submission, SubmitError> {
+        self.0.like(message, &submitter).await
+    }
+
     async fn preview(&self, submission: Submission) -> Result<Preview, SubmitError> {
         self.0.preview(submission).await
     }

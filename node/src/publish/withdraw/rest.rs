@@ -1,18 +1,15 @@
 //! What a message says besides what is taken back: it goes out again.
 
 use belfry_proto::{
-    envelope::{
-        self, RecipientContext, open_block,
-        payload::{self, Publication},
-    },
+    envelope::payload::{self, Publication},
     id::{MessageId, PublicationId},
     schema::{self, Audience},
     stix::object::Object,
-    time::Timestamp,
 };
 use prost::Message as _;
 
 use super::{Publisher, WithdrawError};
+use crate::publish::again::{Own, conditions};
 
 /// A message in parts that goes out again without some of its objects.
 pub(super) struct Rest {
@@ -25,32 +22,20 @@ impl Publisher {
     /// What a message of ours says besides these objects; `None` if nothing.
     pub(super) fn rest(&self, message: MessageId, objects: &[String]) -> Result<Option<Rest>, WithdrawError> {
         let shares = |others, why| WithdrawError::Shares { message, others, why };
-        let bytes = self.store.envelope(message)?.ok_or(WithdrawError::UnknownMessage(message))?;
-        let decoded = envelope::decode(&bytes).map_err(super::fault)?;
-        let admitted = decoded.trusted();
-        let header = admitted.header();
-        let key_id = header.key_id().ok_or(WithdrawError::NotData(message))?;
-        let opened = match admitted.recipients_block() {
-            Some(block) => {
-                let key = open_block(&self.identity.kem, RecipientContext::of(header), block, key_id);
-                key.and_then(|key| admitted.open_with(&key).ok())
-            }
-            None => {
-                let key = self.store.key(key_id)?.and_then(|row| row.content_key());
-                key.and_then(|key| admitted.open(&key).ok())
-            }
-        };
-        let publication = opened.and_then(|opened| opened.parse().ok());
+        if self.store.message(message)?.is_none() {
+            return Err(WithdrawError::UnknownMessage(message));
+        }
+        let Own { audience, publication } = self.own(message)?.ok_or(WithdrawError::NotData(message))?;
         let mut publication = publication.ok_or_else(|| shares(0, "it does not open here"))?;
         let mut others = std::mem::take(&mut publication.objects);
         others.retain(|object| !objects.iter().any(|named| named == object.id()));
         if others.is_empty() {
             return Ok(None);
         }
-        if header.audience() == Audience::Recipients {
+        if audience == Audience::Recipients {
             return Err(shares(others.len(), "it went to named members only"));
         }
-        Ok(Some(Rest { audience: header.audience(), publication, objects: others }))
+        Ok(Some(Rest { audience, publication, objects: others }))
     }
 }
 
@@ -58,10 +43,7 @@ impl Publisher {
 pub(super) fn parts(publication: PublicationId, rests: Vec<Rest>) -> Result<Vec<Vec<u8>>, WithdrawError> {
     let count = u32::try_from(rests.len()).unwrap_or(u32::MAX);
     let part = |(part, Rest { publication: before, objects, .. }): (u32, Rest)| {
-        let handling = before.handling.map(|handling| schema::HandlingConditions {
-            embargo_until: handling.embargo_until.map_or(0, Timestamp::as_micros),
-            terms: handling.terms.iter().map(|(name, value)| format!("{name}={value}")).collect(),
-        });
+        let handling = before.handling.as_ref().map(conditions);
         let payload = schema::Payload {
             publication: publication.to_vec(),
             part,

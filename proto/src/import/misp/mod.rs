@@ -7,7 +7,7 @@
 //! | attribute, not `to_ids` | `observed-data` of its uuid, of the observable |
 //! | file object | one `file` with all its hashes |
 //! | galaxy cluster | threat actor, intrusion set, attack pattern, malware, tool |
-//! | sighting, false positive | `sighting`, without who saw it; `opinion` |
+//! | sighting, false positive, expiration | `sighting`, without who saw it; `opinion`; one that says since when |
 //! | tags `tlp:…`, `PAP:…` | markings; others are labels |
 //!
 //! A distribution of 0 ("your organisation only") counts as AMBER+STRICT, and so does a sharing group, whose members
@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     schema::Pap,
-    stix::{marking::Tlp, observable::Kind},
+    stix::{indicator, marking::Tlp, observable::Kind},
     time::Timestamp,
 };
 
@@ -300,7 +300,7 @@ impl Taking {
         import.add(frame.object("note", &format!("note--{uuid}"), properties))
     }
 
-    /// MISP's types of sightings: seen, false positive, and an expiry that is no sighting.
+    /// MISP's types of sightings: seen, false positive, and expired.
     fn sighting(
         &mut self,
         path: &str,
@@ -322,6 +322,11 @@ impl Taking {
             }
             Some("1") => {
                 let said = json!({"opinion": "strongly-disagree", "explanation": "false positive", "object_refs": [of]});
+                frame.object("opinion", &name("opinion")?, said)
+            }
+            Some("2") => {
+                let mut said = indicator::expiry(when);
+                said["object_refs"] = json!([of]);
                 frame.object("opinion", &name("opinion")?, said)
             }
             Some(other) => {

@@ -1,0 +1,192 @@
+//! The coalition: its members, groups, texts and log.
+
+use utoipa::ToSchema;
+
+/// What members accept.
+#[derive(ToSchema)]
+pub(in super::super) struct Rules {
+    /// Version of the charter that names it.
+    charter: u64,
+    texts: Vec<RulesText>,
+    /// By when; null if nobody is asked.
+    accept_by: Option<String>,
+    /// What becomes of who has not: `warn`, `stop-publishing` or `suspend`.
+    unaccepted: Option<String>,
+    /// Whether this node's member has; null for a node without a certificate.
+    accepted: Option<bool>,
+}
+
+#[derive(ToSchema)]
+struct RulesText {
+    /// `arrangement` or `rules-of-conduct`.
+    text: String,
+    version: String,
+    link: String,
+    /// BLAKE3 in belfry's own domain.
+    hash: String,
+    /// A file with that hash is here.
+    here: bool,
+}
+
+/// Groups.
+#[derive(ToSchema)]
+pub(in super::super) struct Groups {
+    groups: Vec<Group>,
+}
+
+#[derive(ToSchema)]
+struct Group {
+    id: u32,
+    slug: String,
+    name: String,
+    description: String,
+    parent: Option<String>,
+    /// Id of its TAXII collection.
+    collection: String,
+    max_tlp: Option<String>,
+    default_purpose: Option<String>,
+    role: Option<String>,
+    can_read: bool,
+    can_write: bool,
+}
+
+/// Members.
+#[derive(ToSchema)]
+pub(in super::super) struct Members {
+    members: Vec<Member>,
+}
+
+#[derive(ToSchema)]
+struct Member {
+    id: String,
+    organisation: String,
+    sector: String,
+    classes: Vec<String>,
+    /// Names of the entities it supplies.
+    #[schema(nullable = false)]
+    supplier_of: Option<Vec<String>>,
+    capacity: Option<String>,
+    certificates: Vec<MemberCertificate>,
+}
+
+#[derive(ToSchema)]
+struct MemberCertificate {
+    serial: u64,
+    standing: String,
+    carrier: bool,
+    /// Slug and role.
+    groups: Vec<Vec<String>>,
+    #[schema(format = DateTime)]
+    not_before: String,
+    #[schema(format = DateTime)]
+    not_after: String,
+}
+
+/// Newest messages.
+#[derive(ToSchema)]
+pub(in super::super) struct Heads {
+    heads: Vec<Head>,
+}
+
+#[derive(ToSchema)]
+struct Head {
+    serial: u64,
+    group: u32,
+    slug: String,
+    log: String,
+    sequence: u64,
+    message: String,
+}
+
+/// What a log file came to.
+#[derive(ToSchema)]
+pub(in super::super) struct Imported {
+    height_before: u64,
+    height: u64,
+    offered: u64,
+    charter_before: u64,
+    charter: u64,
+    vouches_until: Option<String>,
+}
+
+/// The admin log.
+#[derive(ToSchema)]
+pub(in super::super) struct LogFile {
+    /// A BELFRY LOG file.
+    file: String,
+}
+
+/// Who is new among the readers.
+#[derive(ToSchema)]
+pub(in super::super) struct Newcomers {
+    newcomers: Vec<Newcomer>,
+}
+
+#[derive(ToSchema)]
+struct Newcomer {
+    member: String,
+    organisation: String,
+    classes: Vec<String>,
+    capacity: Option<String>,
+    certificates: Vec<u64>,
+    groups: Vec<NewIn>,
+    /// Since when this node keeps older keys from it.
+    held_since: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct NewIn {
+    id: u32,
+    slug: String,
+    #[schema(format = DateTime)]
+    since: String,
+    old_keys_from: Option<String>,
+}
+
+/// Whom to keep older keys from.
+#[derive(ToSchema)]
+pub(in super::super) struct HoldWanted {
+    /// Member id or organisation name.
+    member: String,
+}
+
+/// Whom older keys are kept from.
+#[derive(ToSchema)]
+pub(in super::super) struct HoldMade {
+    member: String,
+}
+
+/// Give and take of a month, group by group.
+#[derive(ToSchema)]
+pub(in super::super) struct Activity {
+    activity: Vec<GroupActivity>,
+}
+
+#[derive(ToSchema)]
+struct GroupActivity {
+    group: String,
+    name: String,
+    #[schema(format = DateTime)]
+    from: String,
+    #[schema(format = DateTime)]
+    until: String,
+    given: Given,
+    taken: u64,
+    opened: u64,
+    /// Of all members together; nothing where too few published.
+    all: Option<Together>,
+}
+
+#[derive(ToSchema)]
+struct Given {
+    messages: u64,
+    withdrawals: u64,
+    bytes: u64,
+}
+
+#[derive(ToSchema)]
+struct Together {
+    members: usize,
+    messages: u64,
+    withdrawals: u64,
+}

@@ -1,0 +1,73 @@
+//! Access tokens.
+
+use utoipa::ToSchema;
+
+/// Tokens.
+#[derive(ToSchema)]
+pub(in super::super) struct Tokens {
+    tokens: Vec<Token>,
+}
+
+#[derive(ToSchema)]
+struct Token {
+    id: String,
+    name: String,
+    /// Slugs, or `*`.
+    read: Vec<String>,
+    /// Slugs, or `*`.
+    publish: Vec<String>,
+    /// Slugs, or `*`: what it publishes there waits until a person releases it.
+    draft: Vec<String>,
+    admin: bool,
+    max_tlp: String,
+    red: bool,
+    #[schema(format = DateTime)]
+    created: String,
+    expires: Option<String>,
+    /// It is the command line's own.
+    own: bool,
+}
+
+/// What a new token shall grant.
+#[derive(ToSchema)]
+pub(in super::super) struct NewToken {
+    name: String,
+    /// Slugs or numbers, or `*`.
+    read: Option<Vec<String>>,
+    /// Slugs or numbers, or `*`.
+    publish: Option<Vec<String>>,
+    /// Slugs or numbers, or `*`.
+    draft: Option<Vec<String>>,
+    admin: Option<bool>,
+    /// `amber+strict` unless said.
+    max_tlp: Option<String>,
+    /// Reads what is sent to this member by name.
+    red: Option<bool>,
+    expires: Option<String>,
+}
+
+/// How a token's secret changes hands.
+#[derive(ToSchema)]
+pub(in super::super) struct Rotation {
+    /// For so many seconds, a week at most, the old secret is good as well; none unless said.
+    overlap_seconds: Option<u64>,
+}
+
+/// A token, with its text.
+#[derive(ToSchema)]
+pub(in super::super) struct TokenMade {
+    id: String,
+    name: String,
+    read: Vec<String>,
+    publish: Vec<String>,
+    draft: Vec<String>,
+    admin: bool,
+    max_tlp: String,
+    red: bool,
+    #[schema(format = DateTime)]
+    created: String,
+    expires: Option<String>,
+    own: bool,
+    /// Shown this once.
+    token: String,
+}

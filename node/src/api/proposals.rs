@@ -1,0 +1,269 @@
+//! Changes that members propose to the owner of an object, and what becomes of them.
+//!
+//! ```text
+//! wish ─on the version in force, checked whole─▶ note, sealed to the owner ─▶ listed there
+//! owner: accept ─▶ the next version, to the last one's readers ─┐
+//!        decline ──────────────────────────────────────────────┴▶ opinion on the note, sealed to who made it
+//! ```
+//!
+//! Nobody else learns that somebody would have it otherwise. A new version and its answer are one deed.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, StatusCode};
+use belfry_proto::{
+    id::GroupId,
+    schema::InformationClass,
+    stix::{
+        object::Object,
+        proposal::{Change, Proposal, ProposalError},
+    },
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{app::App, intake, problem::Problem};
+use crate::{
+    clock,
+    publish::submission::{Accepted, Submission, SubmitError},
+    query::{Principal, ProposalView, QueryError, Readable, Shown, Standing},
+};
+
+/// Characters of a comment: a paragraph for a person.
+pub(super) const MAX_COMMENT: usize = 4_000;
+
+/// What somebody would have changed.
+pub(super) struct Wish {
+    /// STIX id.
+    pub(super) object: String,
+    /// Slug; needed where several groups have the object.
+    pub(super) group: Option<String>,
+    pub(super) change: Change,
+    pub(super) comment: String,
+    /// Why it goes out although a guard objects.
+    pub(super) reason: Option<String>,
+    /// Waits for a person.
+    pub(super) draft: bool,
+}
+
+/// An owner's answer.
+pub(super) struct Verdict {
+    pub(super) accepts: bool,
+    pub(super) comment: String,
+    pub(super) reason: Option<String>,
+    pub(super) draft: bool,
+}
+
+/// Proposes a change: the note's id, and what became of it.
+pub(super) async fn propose(
+    app: &Arc<App>,
+    principal: &Principal,
+    headers: &HeaderMap,
+    wish: Wish,
+) -> Result<(String, Accepted), Problem> {
+    is_short(&wish.comment)?;
+    let place = intake::place(app, headers)?;
+    let object = object(app, principal, &wish).await?;
+    let query = &app.ports.query;
+    let publishable = query.draftable(principal, &query.slug(object.group()))?;
+    if query.own_member() == Some(object.member()) {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "own-object",
+            "this object is this member's own: publish its next version, with a later `modified`",
+        ));
+    }
+    // What its owner could not take over is told to who proposes it.
+    wish.change.applied(object.raw(), clock::now()).map_err(refused)?;
+    let key = intake::idempotency_key(principal, headers)?;
+    let proposal = Proposal {
+        of: object.id().to_owned(),
+        version: object.version(),
+        change: wish.change,
+        comment: wish.comment,
+    };
+    let note = format!("note--{}", Uuid::new_v4());
+    let said = json!({
+        "of": proposal.of, "version": proposal.version, "set": proposal.change.set,
+        "remove": proposal.change.remove, "comment": proposal.comment,
+    });
+    let submission = Submission {
+        bundle: bundle(&[proposal.note(&note, clock::now())]),
+        tlp: Some(object.tlp()),
+        classes: classes(&object),
+        recipients: vec![object.member()],
+        origin: key.as_ref().map(|_| *blake3::hash(said.to_string().as_bytes()).as_bytes()),
+        idempotency_key: key,
+        reason: wish.reason,
+        hold: publishable.is_held() || wish.draft,
+        ..Submission::of(object.group(), principal.name())
+    };
+    let publish = Arc::clone(&app.ports.publish);
+    let accepted = place.during(async move { Ok(publish.submit(submission).await?) }).await?;
+    // Of a repeated request it is the first one's.
+    let note = accepted.object_ids.first().cloned().unwrap_or(note);
+    Ok((note, accepted))
+}
+
+/// Answers a proposal: what became of the answer, and of the new version before it.
+pub(super) async fn answer(
+    app: &Arc<App>,
+    principal: &Principal,
+    headers: &HeaderMap,
+    note: String,
+    verdict: Verdict,
+) -> Result<Vec<Accepted>, Problem> {
+    is_short(&verdict.comment)?;
+    let place = intake::place(app, headers)?;
+    let query = &app.ports.query;
+    let found = query.proposal(principal, query.all_readable(principal), note).await?;
+    let found = found.ok_or_else(unknown)?;
+    let publishable = query.draftable(principal, &query.slug(found.note.group()))?;
+    let hold = publishable.is_held() || verdict.draft;
+    let refusal = match found.standing {
+        _ if found.is_ours => Some(("own-proposal", "it is the object's owner who answers this proposal")),
+        Standing::Open => None,
+        Standing::Withdrawn => Some(("proposal-withdrawn", "who made this proposal took it back")),
+        Standing::Accepted | Standing::Declined => {
+            Some(("already-answered", "this proposal was answered; the object's next version says more"))
+        }
+    };
+    if let Some((code, said)) = refusal {
+        return Err(Problem::new(StatusCode::CONFLICT, code, said));
+    }
+    let mut submissions = Vec::new();
+    if verdict.accepts {
+        let object = object_as_proposed(&found)?;
+        let version = next_version(app, principal, object, &found.proposal.change).await?;
+        submissions.push(Submission {
+            idempotency_key: Some(format!("accepted:{}", found.note.id())),
+            origin: Some(origin(&found, "version")),
+            reason: verdict.reason.clone(),
+            hold,
+            ..version
+        });
+    }
+    let (opinion, said) = if verdict.accepts { ("agree", "accepted") } else { ("disagree", "declined") };
+    let at = clock::now().to_string();
+    let explanation = if verdict.comment.is_empty() { said.to_owned() } else { verdict.comment };
+    let answer = json!({
+        "type": "opinion", "spec_version": "2.1", "id": format!("opinion--{}", Uuid::new_v4()),
+        "created": at, "modified": at, "opinion": opinion, "explanation": explanation,
+        "object_refs": [found.note.id()],
+    });
+    submissions.push(Submission {
+        bundle: bundle(&[answer]),
+        tlp: Some(found.note.tlp()),
+        classes: classes(&found.note),
+        recipients: vec![found.note.member()],
+        idempotency_key: Some(format!("answer:{}", found.note.id())),
+        origin: Some(origin(&found, said)),
+        reason: verdict.reason,
+        hold,
+        ..Submission::of(found.note.group(), principal.name())
+    });
+    let publish = Arc::clone(&app.ports.publish);
+    let together = async move {
+        publish.submit_together(submissions).await.map_err(|error| match error {
+            // Its own answer, which waits to go out.
+            SubmitError::IdempotencyMismatch => Problem::new(
+                StatusCode::CONFLICT,
+                "already-answered",
+                "another answer to this proposal waits to go out; `belfry drafts list` shows it if it is held",
+            ),
+            other => other.into(),
+        })
+    };
+    place.during(together).await
+}
+
+/// What the proposal was made of, if it is still that.
+fn object_as_proposed(found: &ProposalView) -> Result<&Shown, Problem> {
+    match &found.object {
+        Some(object) if !found.is_outdated() => Ok(object),
+        _ => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "outdated-proposal",
+            "the object is not the version any more that this was proposed of: publish what you take over as its next \
+             version, and decline the proposal with that word",
+        )),
+    }
+}
+
+/// The next version of an object of this member's, for the readers of its last one.
+pub(super) async fn next_version(
+    app: &App,
+    principal: &Principal,
+    object: &Shown,
+    change: &Change,
+) -> Result<Submission, Problem> {
+    let changed: Object = change.applied(object.raw(), clock::now()).map_err(refused)?;
+    let value: Value = serde_json::from_slice(changed.raw()).map_err(|error| Problem::internal(&error))?;
+    let like = app.ports.publish.like(object.message(), principal.name().to_owned()).await?;
+    Ok(Submission { bundle: bundle(&[value]), ..like })
+}
+
+/// The one object that is meant.
+async fn object(app: &App, principal: &Principal, wish: &Wish) -> Result<Shown, Problem> {
+    let query = &app.ports.query;
+    let groups: Vec<Readable> = match &wish.group {
+        Some(name) => vec![query.readable(principal, name)?],
+        None => query.all_readable(principal),
+    };
+    let mut found = query.proposable(principal, groups, wish.object.clone()).await?;
+    if found.len() > 1 {
+        let groups: Vec<String> = found.iter().map(|row| query.slug(row.group())).collect();
+        return Err(Problem::unprocessable(
+            "which-group",
+            format!("several groups have this object: name one of {}", groups.join(", ")),
+        )
+        .with("groups", json!(groups)));
+    }
+    found.pop().ok_or_else(|| QueryError::UnknownObject.into())
+}
+
+pub(super) fn unknown() -> Problem {
+    Problem::not_found(
+        "unknown-proposal",
+        "no proposal of this id is this member's, or made to it, for this token",
+    )
+}
+
+fn is_short(comment: &str) -> Result<(), Problem> {
+    if comment.chars().count() <= MAX_COMMENT {
+        return Ok(());
+    }
+    let rule = format!("`comment` is at most {MAX_COMMENT} characters");
+    Err(Problem::unprocessable("bad-comment", rule))
+}
+
+fn refused(error: ProposalError) -> Problem {
+    let code = match error {
+        ProposalError::Nothing => "nothing-to-change",
+        ProposalError::Fixed(_) => "not-changeable",
+        ProposalError::TooMany(_) | ProposalError::Twice(_) | ProposalError::Unreadable => "bad-change",
+        ProposalError::Unversioned(_) => "unversioned",
+        ProposalError::Broken(_) => "bad-content",
+    };
+    Problem::unprocessable(code, error.to_string())
+}
+
+fn bundle(objects: &[Value]) -> Vec<u8> {
+    let id = format!("bundle--{}", Uuid::new_v4());
+    json!({ "type": "bundle", "id": id, "objects": objects }).to_string().into_bytes()
+}
+
+/// As the object's own: what is said of it is of its kind.
+fn classes(object: &Shown) -> Vec<InformationClass> {
+    let classes = object.classes();
+    let known = classes.iter().filter_map(|word| crate::words::parse::<InformationClass>(word));
+    let known: Vec<InformationClass> = known.filter(|class| *class != InformationClass::Other).collect();
+    if known.is_empty() { vec![InformationClass::Indicator] } else { known }
+}
+
+/// What an answer is made of: the same again is the same one.
+fn origin(found: &ProposalView, said: &str) -> [u8; 32] {
+    let group: GroupId = found.note.group();
+    let text = json!({ "proposal": found.note.id(), "group": group.get(), "said": said }).to_string();
+    *blake3::hash(text.as_bytes()).as_bytes()
+}

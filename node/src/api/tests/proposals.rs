@@ -1,0 +1,217 @@
+//! Changes proposed to an object's owner: sealed to it alone, taken over whole or not at all.
+
+use belfry_proto::{
+    id::MemberId,
+    schema::Audience,
+    stix::{
+        marking::Tlp,
+        proposal::{Change, Proposal},
+    },
+};
+use serde_json::{Value, json};
+
+use super::{
+    coalition::{CIDR, CLOUD, OTHER, OWN},
+    site::{Answer, Put, Site, nothing, only, post},
+};
+use crate::{query::Scope, store::DraftRow};
+
+const JSON: &str = "application/json";
+const VERSION: &str = "2026-01-01T00:00:00.000Z";
+
+fn agent() -> Scope {
+    Scope { read: only(&[CIDR]), publish: only(&[CIDR]), ..nothing() }
+}
+
+fn indicator(n: u32) -> Put {
+    Put::pattern(n, "[domain-name:value = 'evil.example']", &json!({}))
+}
+
+fn note(n: u32, of: &str, version: &str, by: MemberId) -> Put {
+    let set = [("confidence".to_owned(), json!(10))].into_iter().collect();
+    let proposal = Proposal {
+        of: of.to_owned(),
+        version: version.to_owned(),
+        change: Change { set, remove: ["name".to_owned()].into() },
+        comment: "seen on our own site".to_owned(),
+    };
+    let id = format!("note--00000000-0000-4000-8000-{n:012x}");
+    let put = Put::json(proposal.note(&id, crate::clock::now())).by(by);
+    Put { recipients: true, ..put }
+}
+
+fn verdict(n: u32, on: &str, said: &str, by: MemberId) -> Put {
+    let id = format!("opinion--00000000-0000-4000-8000-{n:012x}");
+    let opinion = json!({
+        "type": "opinion", "spec_version": "2.1", "id": id, "created": VERSION, "modified": VERSION,
+        "opinion": said, "explanation": "as you say", "object_refs": [on],
+    });
+    Put { recipients: true, ..Put::json(opinion).by(by) }
+}
+
+impl Site {
+    async fn propose(&self, token: &str, object: &str, wish: Value) -> Answer {
+        let path = format!("/api/v1/objects/{object}/proposals");
+        self.send(post(token, &path, JSON, wish.to_string())).await
+    }
+
+    async fn answers(&self, token: &str, note: &str, answer: &str) -> Answer {
+        self.send(post(token, &format!("/api/v1/proposals/{note}/{answer}"), JSON, "")).await
+    }
+
+    async fn proposals(&self, token: &str) -> Vec<Value> {
+        let told = self.get(token, "/api/v1/proposals").await.ok();
+        told["proposals"].as_array().unwrap().clone()
+    }
+
+    fn draft(&self, publication: &Value) -> DraftRow {
+        self.store.draft(publication.as_str().unwrap().parse().unwrap()).unwrap().unwrap()
+    }
+
+    /// An indicator in a real message of this member's.
+    async fn owns(&self, n: u32) -> String {
+        let indicator = indicator(n);
+        self.say(&[&String::from_utf8(indicator.raw()).unwrap()]).await;
+        indicator.id
+    }
+}
+
+#[tokio::test]
+async fn a_proposal_goes_to_the_objects_owner_alone_and_names_its_version() {
+    let site = Site::new().await;
+    let token = site.token("analyst", agent()).await;
+    let object = indicator(1).by(OTHER).tlp(Tlp::Green);
+    site.put(std::slice::from_ref(&object)).await;
+    let wish = json!({ "set": { "confidence": 10 }, "remove": ["name"], "comment": "seen on our own site" });
+    let answer = site.propose(&token, &object.id, wish).await;
+    assert_eq!(answer.status, 202, "{}", String::from_utf8_lossy(&answer.body));
+    let told = answer.json();
+    assert_eq!(told["owner"], json!(OTHER));
+    let draft = site.draft(&told["publication"]);
+    assert_eq!((draft.audience, draft.recipients.as_slice()), (Audience::Recipients, &[OTHER][..]));
+    let objects = site.drafted(&told["publication"]).await;
+    assert_eq!((objects.len(), &objects[0]["id"]), (1, &told["proposal"]));
+    let read = Proposal::read(objects[0].to_string().as_bytes()).unwrap();
+    assert_eq!((read.of, read.version.as_str()), (object.id.clone(), VERSION));
+    assert_eq!((&read.change.set["confidence"], read.change.remove.len()), (&json!(10), 1));
+    assert!(objects[0].get("created_by_ref").is_none());
+}
+
+#[tokio::test]
+async fn what_nobody_could_take_over_is_not_proposed() {
+    let site = Site::new().await;
+    let token = site.token("analyst", agent()).await;
+    let observable = "ipv4-addr--00000000-0000-4000-8000-000000000009";
+    site.put(&[
+        indicator(1).by(OTHER),
+        indicator(2),
+        Put { recipients: true, ..indicator(3).by(OTHER) },
+        Put { group: CLOUD, ..indicator(4).by(OTHER) },
+        Put::json(json!({ "type": "ipv4-addr", "id": observable, "value": "45.155.9.9" })).by(OTHER),
+    ])
+    .await;
+    let some = json!({ "set": { "confidence": 10 } });
+    for (object, wish, status, code) in [
+        (indicator(2).id, some.clone(), 409, "own-object"),
+        (indicator(3).id, some.clone(), 404, "unknown-object"),
+        (indicator(4).id, some.clone(), 404, "unknown-object"),
+        (observable.to_owned(), json!({ "set": { "value": "1.2.3.4" } }), 422, "unversioned"),
+        (indicator(1).id, json!({}), 422, "nothing-to-change"),
+        (indicator(1).id, json!({ "set": { "confidence": 90 } }), 422, "nothing-to-change"),
+        (indicator(1).id, json!({ "set": { "created_by_ref": "x" } }), 422, "not-changeable"),
+        (indicator(1).id, json!({ "remove": ["object_marking_refs"] }), 422, "not-changeable"),
+        (indicator(1).id, json!({ "set": { "pattern": "[" } }), 422, "bad-content"),
+        (indicator(1).id, json!({ "set": { "valid_from": "soon" } }), 422, "bad-content"),
+    ] {
+        let refused = site.propose(&token, &object, wish.clone()).await;
+        assert_eq!((refused.status.as_u16(), refused.code().as_str()), (status, code), "{object} {wish}");
+    }
+    assert_eq!(site.store.queued(10).unwrap(), []);
+    let drafts = Scope { read: only(&[CIDR]), draft: only(&[CIDR]), ..nothing() };
+    let drafting = site.token("agent", drafts).await;
+    let held = site.propose(&drafting, &indicator(1).id, some.clone()).await.json();
+    assert_eq!(held["held"], true);
+    let blind = site.token("blind", Scope { publish: only(&[CIDR]), ..nothing() }).await;
+    assert_eq!(site.propose(&blind, &indicator(1).id, some).await.status, 404);
+}
+
+#[tokio::test]
+async fn what_is_accepted_is_the_next_version_for_the_same_readers_and_its_proposer_is_told() {
+    let site = Site::new().await;
+    let token = site.token("analyst", agent()).await;
+    let object = site.owns(1).await;
+    let asked = note(2, &object, VERSION, OTHER);
+    site.put(std::slice::from_ref(&asked)).await;
+    let listed = site.proposals(&token).await;
+    assert_eq!(listed.len(), 1);
+    let one = &listed[0];
+    assert_eq!(
+        (&one["direction"], &one["state"], &one["outdated"]),
+        (&json!("to-us"), &json!("open"), &json!(false))
+    );
+    assert_eq!(
+        (&one["set"], &one["current"]),
+        (&json!({ "confidence": 10 }), &json!({ "confidence": 90, "name": "bad 1" }))
+    );
+    let answer = site.answers(&token, &asked.id, "accept").await;
+    assert_eq!(answer.status, 202, "{}", String::from_utf8_lossy(&answer.body));
+    let told = answer.json();
+    let version = site.draft(&told["version"]["publication"]);
+    assert_eq!((version.audience, version.tlp), (Audience::Group, Tlp::Amber.into()));
+    let next = site.drafted(&told["version"]["publication"]).await;
+    assert_eq!(
+        (&next[0]["id"], &next[0]["confidence"], next[0].get("name")),
+        (&json!(object), &json!(10), None)
+    );
+    assert!(next[0]["modified"].as_str().unwrap() > VERSION);
+    let answer = site.draft(&told["answer"]["publication"]);
+    assert_eq!((answer.audience, answer.recipients.as_slice()), (Audience::Recipients, &[OTHER][..]));
+    let opinion = &site.drafted(&told["answer"]["publication"]).await[0];
+    assert_eq!((&opinion["opinion"], &opinion["object_refs"]), (&json!("agree"), &json!([asked.id])));
+    // Once more, before anything of it went out: the same two. The other way, nothing.
+    let again = site.answers(&token, &asked.id, "accept").await.json();
+    assert_eq!(again["version"]["publication"], told["version"]["publication"]);
+    assert_eq!((&again["answer"]["duplicate"], site.store.queued(10).unwrap().len()), (&json!(true), 2));
+    let refused = site.answers(&token, &asked.id, "decline").await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (409, "already-answered"));
+}
+
+#[tokio::test]
+async fn an_older_version_is_not_brought_back_by_a_proposal() {
+    let site = Site::new().await;
+    let token = site.token("analyst", agent()).await;
+    let object = site.owns(1).await;
+    site.put(&[note(2, &object, "2025-12-01T00:00:00.000Z", OTHER)]).await;
+    assert_eq!(site.proposals(&token).await[0]["outdated"], true);
+    let id = note(2, &object, VERSION, OTHER).id;
+    let refused = site.answers(&token, &id, "accept").await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (409, "outdated-proposal"));
+    assert_eq!(site.store.queued(10).unwrap(), [], "neither half");
+    assert_eq!(site.answers(&token, &id, "decline").await.status, 202);
+}
+
+#[tokio::test]
+async fn only_the_owners_word_answers_and_only_the_two_of_them_see_it() {
+    let site = Site::new().await;
+    let token = site.token("analyst", agent()).await;
+    let (theirs, ours) = (indicator(1).by(OTHER), indicator(2));
+    let [mine, foreign] = [note(3, &theirs.id, VERSION, OWN), note(4, &theirs.id, VERSION, OTHER)];
+    site.put(&[theirs.clone(), ours, mine.clone(), foreign]).await;
+    // Of what is neither ours nor by us nothing is told.
+    let listed = site.proposals(&token).await;
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!((&listed[0]["direction"], &listed[0]["state"]), (&json!("by-us"), &json!("open")));
+    assert_eq!(site.answers(&token, &mine.id, "accept").await.code(), "own-proposal");
+    site.put(&[verdict(5, &mine.id, "agree", OWN)]).await;
+    assert_eq!(site.proposals(&token).await[0]["state"], "open", "by whoever is not its owner");
+    site.put(&[verdict(6, &mine.id, "disagree", OTHER)]).await;
+    let listed = site.proposals(&token).await;
+    assert_eq!(
+        (&listed[0]["state"], &listed[0]["answer"]["comment"]),
+        (&json!("declined"), &json!("as you say"))
+    );
+    assert_eq!(site.get(&token, "/api/v1/proposals?state=open").await.ok()["proposals"], json!([]));
+    assert_eq!(site.get(&token, "/api/v1/proposals?state=new").await.status, 400);
+    let elsewhere = site.token("elsewhere", Scope { read: only(&[CLOUD]), ..nothing() }).await;
+    assert_eq!(site.proposals(&elsewhere).await, Vec::<Value>::new());
+}

@@ -1,0 +1,324 @@
+//! One export in the making: what each indicator adds to it, and the judgement of every value at the end.
+//!
+//! ```text
+//! Shown ─takes─▶ Taken ─add─▶ one place a value, with all who name it ─judged─▶ Snapshot
+//! ```
+
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use belfry_proto::{
+    id::MemberId,
+    stix::{
+        egress::{Held, Policy, Use},
+        indicator::{Indicator, Stands},
+        marking::Tlp,
+        neutral,
+        observable::Observable,
+        score::{Decay, Evidence, State},
+    },
+    time::Timestamp,
+};
+
+use super::{Entry, Snapshot};
+use crate::{
+    config::{Export, Format},
+    query::{
+        QueryError, Shown,
+        lists::Loaded,
+        release::{Released, frees_at, release},
+        said::{Said, evidence},
+    },
+};
+
+/// Values of one export. Beyond it the tools give up before belfry does.
+const MAX_ENTRIES: usize = 1_000_000;
+/// Characters of an indicator's name that go along.
+const NAME: usize = 120;
+/// Values named in a report with the reason they are left out.
+const NAMED: usize = 200;
+
+/// Everything that names one value.
+#[derive(Default)]
+struct Named {
+    claims: Vec<Claim>,
+    members: Vec<MemberId>,
+    /// Those who do not forbid it.
+    nameable: Vec<MemberId>,
+    said: Said,
+    tlp: Option<Tlp>,
+}
+
+struct Claim {
+    evidence: Evidence,
+    stands: Stands,
+    created: Timestamp,
+    name: String,
+    id: String,
+}
+
+/// An indicator that may leave, with the values of it that this export is of.
+pub(in crate::query) type Taken = (Released, Indicator, Vec<(Observable, Stands)>);
+
+pub(in crate::query) struct Gathering<'a> {
+    export: &'a Export,
+    now: Timestamp,
+    values: BTreeMap<Observable, Named>,
+    objects: Vec<(Released, Vec<Observable>)>,
+    held: BTreeMap<Held, u64>,
+    /// Also noted while rows are only looked at.
+    changes: Cell<Timestamp>,
+}
+
+impl<'a> Gathering<'a> {
+    pub(in crate::query) const fn new(export: &'a Export, now: Timestamp) -> Self {
+        Self {
+            export,
+            now,
+            values: BTreeMap::new(),
+            objects: Vec::new(),
+            held: BTreeMap::new(),
+            changes: Cell::new(Timestamp::MAX),
+        }
+    }
+
+    fn hold(&mut self, reason: Held) {
+        *self.held.entry(reason).or_default() += 1;
+    }
+
+    /// Notes that the export stops being true by itself no later than then.
+    fn changes_by(&self, at: Timestamp) {
+        self.changes.set(self.changes.get().min(at));
+    }
+
+    /// Whether a sighting or an opinion may be told of by this way out; notes when one that may not yet will.
+    pub(super) fn counts(&self, row: &Shown) -> bool {
+        let policy = Policy { purpose: Use::Detect, ..self.export.policy };
+        if let Some(frees) = frees_at(&policy, row, self.now) {
+            self.changes_by(frees);
+        }
+        release(&policy, row.clone(), self.now).is_ok()
+    }
+
+    /// The indicator, if it may leave and names anything this export is of.
+    pub(in crate::query) fn takes(&mut self, row: Shown) -> Option<Taken> {
+        let indicator = Indicator::read(row.raw())?;
+        let of_rules = self.export.format == Format::Rules;
+        if (indicator.pattern_type == "stix") == of_rules {
+            return None;
+        }
+        let mut values = indicator.values();
+        values.retain(|(value, _)| {
+            self.export.format.writes(value.kind())
+                && (self.export.types.is_empty() || self.export.types.contains(&value.kind()))
+        });
+        if values.is_empty() && !of_rules {
+            return None;
+        }
+        let reason = match () {
+            () if row.is_revoked() => Some(Held::Revoked),
+            () if !row.is_of_class(&self.export.stated) => Some(Held::Class),
+            () if !row.is_meant(&self.export.stated) => Some(Held::Purpose),
+            () if indicator.is_benign() => Some(Held::Benign),
+            () => None,
+        };
+        if let Some(reason) = reason {
+            self.hold(reason);
+            return None;
+        }
+        let frees = frees_at(&self.export.policy, &row, self.now);
+        match release(&self.export.policy, row, self.now) {
+            Ok(released) => Some((released, indicator, values)),
+            Err(reason) => {
+                self.hold(reason);
+                if let Some(frees) = frees {
+                    self.changes_by(frees);
+                }
+                None
+            }
+        }
+    }
+
+    pub(in crate::query) fn add(
+        &mut self,
+        released: Released,
+        indicator: &Indicator,
+        values: Vec<(Observable, Stands)>,
+        said: &Said,
+    ) -> Result<(), QueryError> {
+        let row = released.object();
+        let members: Vec<MemberId> = row.reporters().iter().copied().chain([row.member()]).collect();
+        if self.export.format == Format::Rules {
+            let backing: BTreeSet<MemberId> = members.iter().chain(&said.members).copied().collect();
+            let evidence = evidence(Decay::of_rules(), indicator, row, backing.len(), said);
+            match self.verdict(&evidence) {
+                Ok(score) => self.objects.push((released.scored(score), Vec::new())),
+                Err(reason) => self.hold(reason),
+            }
+            return self.bounded();
+        }
+        for (value, stands) in &values {
+            let named = self.values.entry(value.clone()).or_default();
+            named.claims.push(Claim {
+                // Members and doubt are the value's, and known once all are gathered.
+                evidence: evidence(Decay::of(value.kind()), indicator, row, 0, said),
+                stands: *stands,
+                created: row.created().min(self.now),
+                name: neutral::brief(&indicator.name, NAME),
+                id: row.id().to_owned(),
+            });
+            for member in &members {
+                if !named.members.contains(member) {
+                    named.members.push(*member);
+                }
+            }
+            for member in row.nameable() {
+                if !named.nameable.contains(&member) {
+                    named.nameable.push(member);
+                }
+            }
+            named.said.join(said);
+            named.tlp = named.tlp.max(Some(row.tlp()));
+        }
+        if self.export.format.is_of_objects() {
+            self.objects.push((released, values.into_iter().map(|(value, _)| value).collect()));
+        }
+        self.bounded()
+    }
+
+    fn bounded(&self) -> Result<(), QueryError> {
+        match self.values.len().max(self.objects.len()) > MAX_ENTRIES {
+            true => Err(QueryError::TooLarge(MAX_ENTRIES)),
+            false => Ok(()),
+        }
+    }
+
+    /// The score by which it goes out, and notes when that ends.
+    fn verdict(&mut self, evidence: &Evidence) -> Result<u8, Held> {
+        let judged = evidence.judge(self.now);
+        match judged.state {
+            State::Revoked => Err(Held::Revoked),
+            State::Expired => Err(Held::Expired),
+            State::NotYet => {
+                self.changes_by(evidence.from);
+                Err(Held::NotYet)
+            }
+            State::Active if judged.score < self.export.minimum_score => Err(Held::Score),
+            State::Active if self.export.policy.purpose == Use::Block && evidence.is_contested() => {
+                Err(Held::Contested)
+            }
+            State::Active => {
+                self.changes_by(evidence.leaves(self.export.minimum_score, self.now));
+                Ok(judged.score)
+            }
+        }
+    }
+
+    pub(in crate::query) fn judged(
+        mut self,
+        lists: &Loaded,
+        organisation: impl Fn(MemberId) -> Option<String>,
+    ) -> Snapshot {
+        let mut entries = Vec::new();
+        let mut left_out = Vec::new();
+        for (observable, named) in std::mem::take(&mut self.values) {
+            match self.entry(lists, &observable, named, &organisation) {
+                Ok(entry) => entries.push(entry),
+                Err(reason) => {
+                    self.hold(reason);
+                    if left_out.len() < NAMED {
+                        left_out.push((observable, reason));
+                    }
+                }
+            }
+        }
+        let objects = std::mem::take(&mut self.objects);
+        let objects = match self.export.format {
+            Format::Rules => objects,
+            _ => objects
+                .into_iter()
+                .filter_map(|(object, values)| self.whole(&entries, object, values))
+                .collect(),
+        };
+        Snapshot {
+            export: self.export.clone(),
+            entries,
+            objects,
+            held: self.held,
+            named: left_out,
+            made: self.now,
+            changes: self.changes.get(),
+        }
+    }
+
+    fn entry(
+        &mut self,
+        lists: &Loaded,
+        observable: &Observable,
+        named: Named,
+        organisation: &impl Fn(MemberId) -> Option<String>,
+    ) -> Result<Entry, Held> {
+        if lists.allow.covers(observable) {
+            return Err(Held::Allowed);
+        }
+        if !self.export.warned && lists.warnings.blocks(observable) {
+            return Err(Held::Warning);
+        }
+        let backing: BTreeSet<MemberId> = named.members.iter().chain(&named.said.members).copied().collect();
+        let (members, doubt) = (backing.len(), named.said.doubt());
+        let mut best: Option<(u8, Timestamp, usize)> = None;
+        let mut refusal = Held::Joined;
+        for (i, claim) in named.claims.iter().enumerate() {
+            if claim.stands == Stands::Joined && self.export.policy.purpose == Use::Block {
+                continue;
+            }
+            let evidence = Evidence { members, doubt, sighted: named.said.last, ..claim.evidence };
+            match self.verdict(&evidence) {
+                Ok(score) => {
+                    let expires = evidence.judge(self.now).expires;
+                    best = best.max(Some((score, expires, i)));
+                }
+                Err(reason) => refusal = reason,
+            }
+        }
+        let (score, expires, i) = best.ok_or(refusal)?;
+        let first = named.claims.iter().map(|claim| claim.created).min().unwrap_or(self.now);
+        let last = named.claims.iter().map(|claim| claim.created).max().unwrap_or(self.now);
+        let mut sources: Vec<String> = named.nameable.into_iter().filter_map(organisation).collect();
+        sources.sort_unstable();
+        Ok(Entry {
+            observable: observable.clone(),
+            score,
+            first,
+            last: last.max(named.said.last.map_or(last, |seen| seen.min(self.now))),
+            expires,
+            members,
+            sources,
+            name: named.claims.get(i).map(|claim| claim.name.clone()).unwrap_or_default(),
+            ids: named.claims.into_iter().map(|claim| claim.id).collect(),
+            tlp: named.tlp.unwrap_or(Tlp::Red),
+        })
+    }
+
+    /// An object goes out whole: to block by, only if all it names may; to look for, if any may.
+    fn whole(
+        &mut self,
+        entries: &[Entry],
+        object: Released,
+        mut values: Vec<Observable>,
+    ) -> Option<(Released, Vec<Observable>)> {
+        let before = values.len();
+        let score = |value: &Observable| {
+            let at = entries.binary_search_by(|entry| entry.observable.cmp(value)).ok()?;
+            entries.get(at).map(|entry| entry.score)
+        };
+        let best = values.iter().filter_map(score).max()?;
+        values.retain(|value| score(value).is_some());
+        if self.export.policy.purpose == Use::Block && values.len() < before {
+            return None;
+        }
+        Some((object.scored(best), values))
+    }
+}

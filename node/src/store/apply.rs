@@ -114,6 +114,13 @@ impl Applier {
         self.changed.drain().filter_map(|name| self.logs.get(&name)).cloned().collect()
     }
 
+    /// Puts the rows of logs that changed in this batch: a page changes one log as often as it has entries.
+    pub(super) fn put_changed(&self, txn: &mut Txn<'_>) {
+        for log in self.changed.iter().filter_map(|name| self.logs.get(name)) {
+            txn.put(Cf::Logs, columns::log(log.group, log.log), LogValue::of(log).encode_to_vec());
+        }
+    }
+
     /// Ends a change that is whole.
     pub(super) fn keep(&mut self) {
         self.replaced.clear();
@@ -334,7 +341,7 @@ impl Applier {
         count(txn, row.group, None, state)?;
         let (advanced, gap) = (log.height > before, log.top > log.height && !log.forked);
         let answer = Committed::Stored { advanced, gap, unjudged };
-        self.put_log(txn, log);
+        self.put_log(log);
         Ok(answer)
     }
 
@@ -390,7 +397,7 @@ impl Applier {
         if !row.in_closed_log {
             freeze(&mut log, at);
         }
-        self.put_log(txn, log);
+        self.put_log(log);
         Ok(())
     }
 
@@ -421,8 +428,8 @@ impl Applier {
         })
     }
 
-    pub(super) fn put_log(&mut self, txn: &mut Txn<'_>, log: LogRow) {
-        txn.put(Cf::Logs, columns::log(log.group, log.log), LogValue::of(&log).encode_to_vec());
+    /// Notes a log's new state; its row is written once a batch ([`Self::put_changed`]).
+    pub(super) fn put_log(&mut self, log: LogRow) {
         let name = (log.group, log.log);
         let before = self.logs.insert(name, log);
         self.changed.insert(name);

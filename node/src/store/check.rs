@@ -10,7 +10,7 @@ use super::{
     ReadError, Store, columns,
     columns::Cf,
     open::Db,
-    salvage::Past,
+    past::Past,
     values::{ClaimValue, DatesValue, EnvelopeValue, LogValue},
     vault::damaged,
 };

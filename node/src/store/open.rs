@@ -13,8 +13,8 @@ use super::{
     columns::Cf,
     error::{OpenError, ReadError},
     heal,
+    past::Past,
     revision::Revisions,
-    salvage::Past,
     vault::Vault,
 };
 
@@ -32,6 +32,10 @@ const CACHE: usize = 16 << 20;
 const WRITE_BUFFER: usize = 4 << 20;
 /// One part of a file's index or filter.
 const METADATA_BLOCK: usize = 4096;
+/// Bytes of a file of envelopes once it is sorted in. A node that catches up takes few logs at a time, and what it writes is
+/// sorted into the files that hold these logs only. Too low ⇒ more files than are kept open, too high ⇒ most is written
+/// anew for little.
+const ENVELOPES_FILE: u64 = 16 << 20;
 /// Write buffers over all columns before they are flushed.
 const ALL_WRITE_BUFFERS: usize = 24 << 20;
 
@@ -113,7 +117,8 @@ pub(super) fn open_damaged(path: &Path, owner: Owner, master: &Secret) -> Result
     lenient.set_paranoid_checks(false);
     // What is lost between readable records is missing afterwards, and comes from peers.
     lenient.set_wal_recovery_mode(DBRecoveryMode::SkipAnyCorruptedRecord);
-    lenient.set_track_and_verify_wals_in_manifest(false);
+    // Logs of writes are still verified to be there: not asked to, RocksDB notes that it does so no more, and for that
+    // it has no place when it only reads (it crashes).
     let rocks = DB::open_cf_descriptors_read_only(&lenient, path, columns(), false)
         .map_err(|source| OpenError::Hopeless { path: path.to_owned(), source })?;
     let db = Db { rocks, vault: Vault::new(master), path: path.to_owned(), revisions: Revisions::default() };
@@ -191,6 +196,9 @@ fn column_options(cf: Cf, cache: &Cache) -> Options {
     }
     options.set_block_based_table_factory(&blocks);
     options.set_write_buffer_size(WRITE_BUFFER);
+    if cf == Cf::Envelopes {
+        options.set_target_file_size_base(ENVELOPES_FILE);
+    }
     // Values are sealed: nothing is left to compress.
     options.set_compression_type(DBCompressionType::None);
     options

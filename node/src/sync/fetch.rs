@@ -364,8 +364,11 @@ impl Sync {
             return Err(PullError::Spoiled("stopping"));
         }
         tracing::debug!(%peer, group = range.group.get(), log = %range.log, at = range.to.get(), ?kept, "proof of a fork");
+        // Two sides do not vouch for each other as the entries of a page do.
+        let is_forged = kept.contains(&Kept::Refused("bad-signature"));
+        let forged = || PullError::NotKept { sequence: range.to, code: "bad-signature" };
         // A proof brings no excuses: a side without its body is kept once the erasure is here.
-        let Fetched { error, .. } = outcome(range, &kept, true);
+        let error = if is_forged { Some(forged()) } else { outcome(range, &kept, true).error };
         // There is no rest to ask for, wherever other peers say the fork is.
         let through = error.is_none().then_some(range.from.max(range.to));
         Ok(Fetched { through, error })

@@ -32,10 +32,6 @@ const CACHE: usize = 16 << 20;
 const WRITE_BUFFER: usize = 4 << 20;
 /// One part of a file's index or filter.
 const METADATA_BLOCK: usize = 4096;
-/// Bytes of a file of envelopes once it is sorted in. A node that catches up takes few logs at a time, and what it writes is
-/// sorted into the files that hold these logs only. Too low ⇒ more files than are kept open, too high ⇒ most is written
-/// anew for little.
-const ENVELOPES_FILE: u64 = 16 << 20;
 /// Write buffers over all columns before they are flushed.
 const ALL_WRITE_BUFFERS: usize = 24 << 20;
 
@@ -196,9 +192,6 @@ fn column_options(cf: Cf, cache: &Cache) -> Options {
     }
     options.set_block_based_table_factory(&blocks);
     options.set_write_buffer_size(WRITE_BUFFER);
-    if cf == Cf::Envelopes {
-        options.set_target_file_size_base(ENVELOPES_FILE);
-    }
     // Values are sealed: nothing is left to compress.
     options.set_compression_type(DBCompressionType::None);
     options

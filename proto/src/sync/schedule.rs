@@ -12,8 +12,7 @@
 //! ```
 //!
 //! One page of a log is asked for at a time, because each links to the one before; many logs run side by
-//! side, those that waited longest first, each for a few pages ([`TURN`]), so neither a long log nor a slow peer holds
-//! up the others, and what is stored side by side lies side by side. An
+//! side, those that waited longest first, so neither a long log nor a slow peer holds up the others. An
 //! answer that takes too long ([`SLOW`]) frees its log for the next peer, and stops counting as
 //! under way: a silent peer costs its own places only. An answer that came ([`Schedule::arrived`]) frees its peer for the
 //! next question while it is stored; its log follows once it is.
@@ -38,10 +37,6 @@ pub const PER_PEER: usize = 2;
 pub const STORED_PER_PEER: usize = AT_ONCE / 2;
 /// Slow requests that are still waited for, over all peers; bounds what late answers can bring at once.
 pub const MAX_SLOW: usize = 32;
-/// Pages of a log that follow each other before other logs have their turn. What is written together is then of few logs,
-/// and the store, which keeps each log in one piece, has the less to sort. Too low ⇒ every log's rows are spread over all
-/// files, too high ⇒ short logs wait for long ones.
-pub const TURN: u32 = 8;
 /// After this an answer counts as slow. A page is 1 MiB: 200 kB a second is a line one may wait for.
 pub const SLOW: Duration = Duration::from_secs(5);
 /// Ranges one peer may have on offer. More is the next comparison's; a peer that claims logs without end
@@ -112,9 +107,6 @@ struct Wanted<P> {
     next: Sequence,
     offers: BTreeMap<P, Offer>,
     turn: u64,
-    /// Where its turn began, and pages that were served of it.
-    began: u64,
-    pages: u32,
     under_way: BTreeMap<u64, UnderWay<P>>,
 }
 
@@ -179,14 +171,7 @@ impl<P: Copy + Ord> Schedule<P> {
             let turn = self.asked;
             let wanted = self.jobs.entry(job).or_insert_with(|| {
                 self.turns.insert((turn, job));
-                Wanted {
-                    next: range.from,
-                    offers: BTreeMap::new(),
-                    turn,
-                    began: turn,
-                    pages: 0,
-                    under_way: BTreeMap::new(),
-                }
+                Wanted { next: range.from, offers: BTreeMap::new(), turn, under_way: BTreeMap::new() }
             });
             // Others have brought that much meanwhile.
             if range.to < wanted.next {
@@ -242,8 +227,6 @@ impl<P: Copy + Ord> Schedule<P> {
     fn ask(&mut self, job: Job, peer: P, now: Duration) -> Option<Ask<P>> {
         self.asked += 1;
         let wanted = self.jobs.get_mut(&job)?;
-        // To the end of the line: whoever serves it, and nobody else, brings it back.
-        wanted.began = wanted.turn;
         self.turns.remove(&(wanted.turn, job));
         wanted.turn = self.asked;
         self.turns.insert((wanted.turn, job));
@@ -272,22 +255,7 @@ impl<P: Copy + Ord> Schedule<P> {
             peer.faults = peer.faults.saturating_sub(1);
             peer.busy = 0;
         }
-        self.goes_on(ask);
         self.advance(ask, through);
-    }
-
-    /// A log of which a page was served keeps its turn for some more.
-    fn goes_on(&mut self, ask: &Ask<P>) {
-        let job = job_of(ask);
-        let Some(wanted) = self.jobs.get_mut(&job) else { return };
-        wanted.pages += 1;
-        if wanted.pages >= TURN {
-            wanted.pages = 0;
-        } else {
-            self.turns.remove(&(wanted.turn, job));
-            wanted.turn = wanted.began;
-            self.turns.insert((wanted.turn, job));
-        }
     }
 
     /// The peer lacks what it was asked for, up to and with `through`, as we do: others may have it, and it may have what
@@ -604,33 +572,13 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_log_that_is_served_goes_on_for_some_pages_and_one_that_is_not_makes_room() {
-        let mut schedule = Schedule::default();
-        schedule.offer(1, [range(1, 1, 100_000), range(2, 1, 100_000), range(3, 1, 100_000)]);
-        let mut asked = Vec::new();
-        for _ in 0..3 * TURN {
-            let ask = schedule.next(NOW).unwrap();
-            asked.push(ask.range.log.as_bytes()[0]);
-            schedule.served(&ask, Sequence::new(ask.range.from.get() + 255));
-        }
-        let turns: Vec<u8> = [1, 2, 3].into_iter().flat_map(|log| vec![log; TURN as usize]).collect();
-        assert_eq!(asked, turns, "one after the other");
-        let (first, second) = (schedule.next(NOW).unwrap(), schedule.next(NOW).unwrap());
-        schedule.busy(&first, NOW);
-        schedule.served(&second, Sequence::new(second.range.from.get() + 255));
-        let later = schedule.wakes(NOW).unwrap();
-        let again = schedule.next(later).unwrap();
-        assert_eq!(again.range.log, second.range.log, "a log whose peer had no time waits in line");
-    }
-
     /// Finding a long log must not keep short ones waiting.
     #[test]
     fn a_long_log_does_not_hold_up_the_short_ones() {
         let mut schedule = Schedule::default();
         schedule.offer(1, [range(0, 1, 1_000_000), range(1, 1, 9), range(2, 1, 9), range(3, 1, 9)]);
         let mut done = BTreeSet::new();
-        for _ in 0..TURN + 3 {
+        for _ in 0..8 {
             let ask = schedule.next(NOW).unwrap();
             let through = ask.range.to.get().min(ask.range.from.get() + 255);
             schedule.served(&ask, Sequence::new(through));

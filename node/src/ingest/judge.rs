@@ -15,14 +15,11 @@ use belfry_proto::{
     trust::roster::Roster,
     verdict::{Judged, Verdict},
 };
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     Departures, Ingest, Kept, Page,
-    keep::{Arrival, Arrived, Ready, Waits},
+    keep::{Answers, Arrival, Arrived, Ready, Waits},
     line::Line,
     rate::forwarded,
 };
@@ -169,21 +166,16 @@ impl Ingest {
             let _ = page.done.send(vec![Kept::Refused("no-room"); page.envelopes.len()]);
             return;
         }
-        let incoming = |decoded| {
-            let (done, kept) = oneshot::channel();
-            let arrival = Arrival { from: page.from, waits: Waits::Sync(done) };
-            (Incoming { envelope: Brought::Decoded(decoded), origin: Origin::Sync, arrival }, kept)
+        let Page { from, envelopes, done } = page;
+        let answers = Answers::of(envelopes.len(), done);
+        let incoming = |(at, decoded)| {
+            let arrival = Arrival { from, waits: Waits::Sync(Arc::clone(&answers), at) };
+            Incoming { envelope: Brought::Decoded(decoded), origin: Origin::Sync, arrival }
         };
-        let (incoming, waiting): (Vec<_>, Vec<_>) = page.envelopes.into_iter().map(incoming).unzip();
+        let incoming = envelopes.into_iter().enumerate().map(incoming).collect();
+        // The judge goes on while the page becomes durable; whoever handed it in hears of it from the last envelope.
+        drop(answers);
         self.take_in(incoming, line, departures).await;
-        // The judge goes on with gossip while the page becomes durable.
-        tokio::spawn(async move {
-            let mut all = Vec::with_capacity(waiting.len());
-            for kept in waiting {
-                all.push(kept.await.unwrap_or(Kept::Refused("not-stored")));
-            }
-            let _ = page.done.send(all);
-        });
     }
 
     /// Judges envelopes, opens those that are admitted, and queues them for the writer, in their order.
@@ -233,7 +225,7 @@ impl Ingest {
 
     pub(super) fn way(&self, arrival: &Arrival) -> Way {
         match arrival.waits {
-            Waits::Sync(_) => Way::Sync,
+            Waits::Sync(..) => Way::Sync,
             Waits::Nobody if arrival.from == self.identity.node => Way::Parked,
             // By now gossipsub may have its verdict.
             Waits::Nobody | Waits::Gossip(_) => Way::Gossip,
@@ -526,7 +518,7 @@ fn unvouch(judged: &mut [(Judgement, Option<Attributed>, Arrival)]) {
         {
             *judgement = Judgement::refused(&error, claimed);
         }
-        is_kept = matches!(judgement, Judgement::Admitted(_) | Judgement::Quarantined(_));
+        is_kept = matches!(judgement, Judgement::Admitted(_) | Judgement::Quarantined(_) | Judgement::Known);
     }
 }
 

@@ -1,6 +1,9 @@
 //! Opening what can be opened, and one synced batch for many messages.
 
-use std::{collections::BTreeSet, sync::PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
@@ -37,8 +40,8 @@ pub(super) struct Arrival {
 pub(super) enum Waits {
     /// Nobody: it was here before.
     Nobody,
-    /// Sync, for what became of each envelope of a page.
-    Sync(oneshot::Sender<Kept>),
+    /// Sync, for what became of a page, of which this is the envelope at that place.
+    Sync(Arc<Answers>, usize),
     /// Gossipsub, to forward it.
     Gossip(Ticket),
 }
@@ -57,13 +60,42 @@ impl Arrival {
 
     /// Whether sync waits for it.
     const fn is_waited_for(&self) -> bool {
-        matches!(self.waits, Waits::Sync(_))
+        matches!(self.waits, Waits::Sync(..))
     }
 
     /// Answers sync. Gossipsub has its answer by a verdict.
     pub(super) fn answer(self, kept: Kept) {
-        if let Waits::Sync(done) = self.waits {
-            let _ = done.send(kept);
+        if let Waits::Sync(answers, at) = self.waits {
+            answers.note(at, kept);
+        }
+    }
+}
+
+/// What became of the envelopes of a page. Sync hears of it once all are done with, those that were lost on the way, too.
+pub(super) struct Answers {
+    kept: Mutex<Vec<Kept>>,
+    done: Option<oneshot::Sender<Vec<Kept>>>,
+}
+
+impl Answers {
+    /// Of so many envelopes.
+    pub(super) fn of(count: usize, done: oneshot::Sender<Vec<Kept>>) -> Arc<Self> {
+        Arc::new(Self { kept: Mutex::new(vec![Kept::Refused("not-stored"); count]), done: Some(done) })
+    }
+
+    fn note(&self, at: usize, kept: Kept) {
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(one) = all.get_mut(at) {
+            *one = kept;
+        }
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        if let Some(done) = self.done.take() {
+            let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let _ = done.send(std::mem::take(kept));
         }
     }
 }

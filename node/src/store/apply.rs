@@ -26,7 +26,7 @@ use super::{
         ParkRow,
     },
     txn::{Shift, Txn},
-    values::{DatesValue, DraftValue, EnvelopeValue, KeyValue, park, read_park},
+    values::{DatesValue, DraftValue, EnvelopeValue, KeyValue, LogValue, park, read_park},
     vault::{SYSTEM, damaged},
     withdrawals::{self, Weighed},
     writer::{Prepared, PreparedEnvelope},
@@ -61,6 +61,8 @@ pub(super) struct Applier {
     replaced: Vec<((GroupId, LogId), Option<LogRow>)>,
     /// Logs of which [`Self::changed_logs`] has to tell.
     changed: HashSet<(GroupId, LogId)>,
+    /// Logs whose rows are to be written.
+    due: HashSet<(GroupId, LogId)>,
     last_added: HashMap<GroupId, u64>,
     /// Author and noted last use of keys, as in their rows.
     uses: HashMap<KeyId, (MemberId, Timestamp)>,
@@ -97,6 +99,7 @@ impl Applier {
             changed: logs.keys().copied().collect(),
             logs,
             replaced: Vec::new(),
+            due: HashSet::new(),
             last_added: HashMap::new(),
             uses: HashMap::new(),
             feed,
@@ -113,6 +116,13 @@ impl Applier {
     /// Logs that changed since the last call, as they stand now.
     pub(super) fn changed_logs(&mut self) -> Vec<LogRow> {
         self.changed.drain().filter_map(|name| self.logs.get(&name)).cloned().collect()
+    }
+
+    /// Puts the rows of logs that are due with this batch: a page changes one log as often as it has entries.
+    pub(super) fn put_logs(&mut self, txn: &mut Txn<'_>) {
+        for log in self.due.drain().filter_map(|name| self.logs.get(&name)) {
+            txn.put(Cf::Logs, columns::log(log.group, log.log), LogValue::of(log).encode_to_vec());
+        }
     }
 
     /// Ends a change that is whole.
@@ -138,7 +148,7 @@ impl Applier {
             let place = place.get(..columns::PLACE_LEN).and_then(columns::read_place);
             if let Some(mut log) = place.and_then(|(group, log, _)| self.known_log(group, log)) {
                 log.counts.shift(from, to);
-                self.put_log(txn, log);
+                self.put_log(log);
             }
         }
         Ok(done)
@@ -353,7 +363,7 @@ impl Applier {
         if is_next && advanced && counts && !unjudged && !row.is_vouched && logs::may_follow(&log) {
             self.remember(log);
         } else {
-            self.put_log(txn, log);
+            self.put_log(log);
         }
         Ok(answer)
     }
@@ -410,7 +420,7 @@ impl Applier {
         if !row.in_closed_log {
             freeze(&mut log, at);
         }
-        self.put_log(txn, log);
+        self.put_log(log);
         Ok(())
     }
 
@@ -442,12 +452,13 @@ impl Applier {
         })
     }
 
-    pub(super) fn put_log(&mut self, txn: &mut Txn<'_>, log: LogRow) {
-        logs::put(txn, &log);
+    /// Notes a log's new state; its row is written once a batch ([`Self::put_logs`]).
+    pub(super) fn put_log(&mut self, log: LogRow) {
+        self.due.insert((log.group, log.log));
         self.remember(log);
     }
 
-    /// A log is as it says now, and its row follows from the one before and its entries: see [`logs`].
+    /// Notes a log's new state, which follows from its row and its entries: see [`logs`].
     fn remember(&mut self, log: LogRow) {
         let name = (log.group, log.log);
         let before = self.logs.insert(name, log);
@@ -536,9 +547,7 @@ impl Applier {
                 return Err(unfit);
             }
             // How far it was written is told by more than its entries: a place must never be given twice.
-            if let Some(log) = self.known_log(row.group, row.log) {
-                logs::put(txn, &log);
-            }
+            self.due.insert((row.group, row.log));
         }
         Ok(())
     }

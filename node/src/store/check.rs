@@ -11,7 +11,7 @@ use super::{
     columns::Cf,
     messages,
     open::Db,
-    salvage::Past,
+    past::Past,
     values::{ClaimValue, DatesValue, EnvelopeValue, LogValue},
     vault::damaged,
 };

@@ -21,6 +21,8 @@ pub struct Served {
     pub bare: Option<(MessageId, MemberId)>,
     /// The body is gone by the group's retention.
     pub expired: bool,
+    /// Its own signature was found not to verify: it stands by the entry after it.
+    pub unsigned: bool,
 }
 
 impl Store {
@@ -77,7 +79,8 @@ impl Store {
                 }
                 false => None,
             };
-            found.push(Served { bytes: value.bytes, bare, expired: value.expired });
+            let EnvelopeValue { bytes, expired, unsigned, .. } = value;
+            found.push(Served { bytes, bare, expired, unsigned });
         }
         Ok(found)
     }

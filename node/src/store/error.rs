@@ -56,9 +56,9 @@ pub enum OpenError {
         /// Its word.
         source: rocksdb::Error,
     },
-    /// Not even its list of files reads.
+    /// Not even its list of files reads, or a log of writes is not as that says.
     #[error(
-        "{path} cannot be healed, its list of files does not read ({source}): restore a backup, or move the folder away \
+        "{path} cannot be healed, its list of files or its logs of writes do not read ({source}): restore a backup, or move the folder away \
          and start again; messages and the admin log come back from the other members, drafts and access tokens do not"
     )]
     Hopeless {

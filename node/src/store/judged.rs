@@ -74,7 +74,7 @@ impl Applier {
             };
             row.height = below;
             row.bodies = row.bodies.min(below.get());
-            self.put_log(txn, row);
+            self.put_log(row);
         }
         Ok(())
     }
@@ -105,7 +105,7 @@ impl Applier {
                 log.fresh = Sequence::new(0);
             }
         }
-        self.put_log(txn, log);
+        self.put_log(log);
         Ok(Committed::Done)
     }
 
@@ -117,7 +117,7 @@ impl Applier {
         log.forked = end.fork.is_some();
         (log.height, log.head, log.bodies, log.missing) = end.frontier;
         txn.delete(Cf::Unjudged, columns::log(log.group, log.log));
-        self.put_log(txn, log);
+        self.put_log(log);
     }
 }
 

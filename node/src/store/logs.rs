@@ -3,7 +3,7 @@
 //! Most entries are the next of their log, and move its row by one: how far it goes, its head, one body and one entry more.
 //! That can be read from the entries themselves, so the row is written with every so many of them only, and whenever more
 //! than that changes. At start the entries behind it are followed; while the node runs, the writer remembers how each log
-//! stands, and readers ask [`super::frontiers`]. Rows of the node's own logs are written each time: how far it wrote must be
+//! stands, and readers ask [`super::frontiers`]. Rows of the node's own logs are written with every batch: how far it wrote must be
 //! told by more than what it wrote.
 
 use belfry_proto::id::{GroupId, LogId, Sequence};
@@ -14,7 +14,6 @@ use super::{
     columns::{self, Cf},
     open::Db,
     rows::{LogRow, MessageState},
-    txn::Txn,
     values::{EnvelopeValue, LogValue},
     vault::damaged,
 };
@@ -85,10 +84,6 @@ impl Counts {
 /// Whether the row of a log that an entry has just gone on may be left as it was. The first entry always writes one.
 pub(super) const fn may_follow(log: &LogRow) -> bool {
     log.frozen.get() == 0 && !log.forked && log.top.get() > 1 && !log.top.get().is_multiple_of(FOLLOWED)
-}
-
-pub(super) fn put(txn: &mut Txn<'_>, log: &LogRow) {
-    txn.put(Cf::Logs, columns::log(log.group, log.log), LogValue::of(log).encode_to_vec());
 }
 
 /// Every log as it stands.

@@ -31,6 +31,7 @@ mod observables;
 mod open;
 mod outbox;
 mod parking;
+mod past;
 mod purge;
 mod removal;
 mod retention;
@@ -63,6 +64,7 @@ pub use judged::ForkProof;
 pub use objects::{FeedPage, ObjectView, Page, PageQuery};
 pub use observables::{Entered, Looks, Most};
 pub use parking::Parker;
+pub use past::Lost;
 pub use purge::PurgeNote;
 pub use revision::Revision;
 pub use rows::{
@@ -70,7 +72,7 @@ pub use rows::{
     HeldEntry, JudgedEnd, JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows,
     ParkRow, Reweigh, TokenRow, WithdrawalRow, Withdraws,
 };
-pub use salvage::{Carried, Lost, Numbered, Salvage, Salvaged};
+pub use salvage::{Carried, Numbered, Salvage, Salvaged};
 pub use scrub::{Scrub, Scrubbed};
 pub use writer::{Answer, HandedIn, Pending, Prepared, Told};
 

@@ -13,8 +13,8 @@ use super::{
     columns::Cf,
     error::{OpenError, ReadError},
     heal,
+    past::Past,
     revision::Revisions,
-    salvage::Past,
     vault::Vault,
 };
 
@@ -113,7 +113,8 @@ pub(super) fn open_damaged(path: &Path, owner: Owner, master: &Secret) -> Result
     lenient.set_paranoid_checks(false);
     // What is lost between readable records is missing afterwards, and comes from peers.
     lenient.set_wal_recovery_mode(DBRecoveryMode::SkipAnyCorruptedRecord);
-    lenient.set_track_and_verify_wals_in_manifest(false);
+    // Logs of writes are still verified to be there: not asked to, RocksDB notes that it does so no more, and for that
+    // it has no place when it only reads (it crashes).
     let rocks = DB::open_cf_descriptors_read_only(&lenient, path, columns(), false)
         .map_err(|source| OpenError::Hopeless { path: path.to_owned(), source })?;
     let db = Db { rocks, vault: Vault::new(master), path: path.to_owned(), revisions: Revisions::default() };

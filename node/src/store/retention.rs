@@ -107,7 +107,7 @@ impl Applier {
             txn.shift(&stored.place, Some(state), MessageState::Expired);
             stored.value.set_state(MessageState::Expired, None);
         }
-        self.recount(txn, &stored, counted);
+        self.recount(&stored, counted);
         stored.put(txn);
         Ok(())
     }

@@ -1,8 +1,7 @@
 //! What still reads of a damaged database.
 //!
-//! A damaged block ends RocksDB's iterator. [`Past`] finds the next key from which on it reads again, so that what is
-//! lost is the block and no more. Rows are then looked at one by one: what does not open, decode or hash to its name is
-//! lost, too.
+//! Columns are read past their damaged blocks ([`super::past`]), and rows looked at one by one: what does not open, decode
+//! or hash to its name is lost.
 //!
 //! What a node owns (content keys, drafts, tokens, cursors, the withdrawals it heard of) is carried over as it is.
 //! Messages are handed out as they travelled, for the ladder to judge. What is derived from them (objects, indexes, the
@@ -16,22 +15,20 @@ use belfry_proto::{
     schema::Signed,
 };
 use prost::Message;
-use rocksdb::{DB, DBIteratorWithThreadMode, Direction, IteratorMode, ReadOptions};
 
 use super::{
     Health, OpenError, Owner, ReadError,
     apply::{BEACON_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, HOOK_KEY, SOURCE_KEY, read_head},
     check,
     columns::{self, Cf},
-    open::{self, Db, Row},
+    open::{self, Db},
     outbox::{decode_draft, decode_key, queue_key, queue_value},
+    past::{Lost, Past, lost},
     rows::{DraftState, LogRow, MessageRow},
     values::{EnvelopeValue, LogValue, WithdrawalValue, read_park},
     vault::damaged,
 };
 
-/// Bytes of the longest key, and some.
-const WIDTH: usize = 112;
 /// What the feed's numbers are raised by: more than the rows of it that can have been lost.
 const FEED_STEP: u64 = 1 << 32;
 /// Rows carried over in one synced write.
@@ -66,17 +63,6 @@ impl Numbered {
     pub fn last(&self) -> u64 {
         self.rows.last_key_value().map_or(0, |(number, _)| *number)
     }
-}
-
-/// A stretch of a column that does not read, or one row of it.
-#[derive(Clone, Debug)]
-pub struct Lost {
-    /// Its column.
-    pub column: &'static str,
-    /// Why.
-    pub error: ReadError,
-    /// Behind this key, hexadecimal; empty from the beginning.
-    pub after: String,
 }
 
 /// Rows carried over as they are, and those lost, by what they are to people.
@@ -339,112 +325,4 @@ fn salvaged(cf: Cf, key: &[u8], value: &[u8]) -> Result<Salvaged, ReadError> {
     let value = EnvelopeValue::decode(value).map_err(|_| fault("does not decode"))?;
     let row = value.message(group, log, sequence).map_err(|_| fault("does not decode"))?;
     Ok(Salvaged { row, bytes: value.bytes })
-}
-
-fn lost(cf: Cf, key: &[u8], error: ReadError) -> Lost {
-    Lost { column: cf.name(), error, after: hex::encode(key) }
-}
-
-/// A column's rows, past what does not read.
-pub(super) struct Past<'a> {
-    db: &'a Db,
-    cf: Cf,
-    rows: Option<DBIteratorWithThreadMode<'a, DB>>,
-    last: Vec<u8>,
-}
-
-impl<'a> Past<'a> {
-    pub(super) fn of(db: &'a Db, cf: Cf) -> Self {
-        Self { db, cf, rows: Some(rows_from(db, cf, &[])), last: Vec::new() }
-    }
-}
-
-impl Iterator for Past<'_> {
-    type Item = Result<Row, Lost>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self.rows.as_mut()?.next()? {
-            Ok((key, value)) => {
-                self.last.clear();
-                self.last.extend_from_slice(&key);
-                Some(Ok((key, value)))
-            }
-            Err(error) => {
-                let (db, cf) = (self.db, self.cf);
-                let reads = |from: &[u8]| rows_from(db, cf, from).next().is_none_or(|row| row.is_ok());
-                let found = lost(cf, &self.last, error.into());
-                let next = beyond(&self.last, reads);
-                self.rows = next.as_ref().map(|from| rows_from(db, cf, from));
-                self.last = next.unwrap_or_default();
-                Some(Err(found))
-            }
-        }
-    }
-}
-
-/// Rows from a key on, in the order of their keys, past the cache that others live by.
-pub(super) fn rows_from<'a>(db: &'a Db, cf: Cf, from: &[u8]) -> DBIteratorWithThreadMode<'a, DB> {
-    let mut options = ReadOptions::default();
-    options.fill_cache(false);
-    options.set_total_order_seek(true);
-    db.rocks.iterator_cf_opt(db.cf(cf), options, IteratorMode::From(from, Direction::Forward))
-}
-
-/// The lowest key above `last` from which on a column reads again, if from some key on it does. Keys are numbers here;
-/// what does not read lies in one piece, so its end is found by doubling and halving.
-fn beyond(last: &[u8], reads: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
-    let mut base = [0; WIDTH];
-    for (to, from) in base.iter_mut().zip(last) {
-        *to = *from;
-    }
-    let end = (0..WIDTH * 8).find(|bit| plus(&base, *bit).is_none_or(|key| reads(&key)));
-    let end = end.unwrap_or(WIDTH * 8);
-    for bit in (0..end).rev() {
-        if let Some(key) = plus(&base, bit).filter(|key| !reads(key)) {
-            base = key;
-        }
-    }
-    plus(&base, 0).filter(|key| reads(key)).map(|key| key.to_vec())
-}
-
-/// A key so many keys further; `None` behind the last there can be.
-fn plus(key: &[u8; WIDTH], bit: usize) -> Option<[u8; WIDTH]> {
-    let mut sum = *key;
-    let mut carry = 1_u8 << (bit % 8);
-    for byte in sum.iter_mut().rev().skip(bit / 8) {
-        let (value, overflows) = byte.overflowing_add(carry);
-        *byte = value;
-        if !overflows {
-            return Some(sum);
-        }
-        carry = 1;
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn padded(key: &[u8]) -> Vec<u8> {
-        let mut padded = key.to_vec();
-        padded.resize(WIDTH, 0);
-        padded
-    }
-
-    proptest! {
-        #[test]
-        fn the_end_of_what_does_not_read_is_found_exactly(last: Vec<u8>, further: Vec<u8>) {
-            let last = &last[..last.len().min(WIDTH)];
-            let mut end = further;
-            end.truncate(WIDTH - 1);
-            let end = [end.as_slice(), &[1]].concat();
-            prop_assume!(padded(&end) > padded(last));
-            let found = beyond(last, |key| key >= padded(&end).as_slice());
-            prop_assert_eq!(found, Some(padded(&end)));
-            prop_assert_eq!(beyond(last, |_| false), None);
-        }
-    }
 }

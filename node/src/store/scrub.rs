@@ -3,7 +3,7 @@
 //! A bit that flips in a file that nobody reads stays unknown until a peer asks for just that message, years later, when
 //! perhaps nobody else holds it any more. So every row is read once in a while.
 
-use super::{Store, check, columns::Cf, salvage::rows_from};
+use super::{Store, check, columns::Cf, past::rows_from};
 
 /// Where a round of reading is.
 #[derive(Clone, Debug, Default)]

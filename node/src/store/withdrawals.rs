@@ -262,13 +262,13 @@ impl Applier {
                 }
             }
         }
-        self.recount(txn, &stored, counted);
+        self.recount(&stored, counted);
         stored.put(txn);
         Ok(txn.get(Cf::Reopen, message.as_ref())?.is_some())
     }
 
     /// Moves a log's count of bodies by what became of one of them.
-    pub(super) fn recount(&mut self, txn: &mut Txn<'_>, stored: &Stored, counted: bool) {
+    pub(super) fn recount(&mut self, stored: &Stored, counted: bool) {
         let counts = stored.value.counts();
         let Some((group, log, sequence)) = columns::read_place(&stored.place) else { return };
         let Some(mut log) = self.known_log(group, log) else { return };
@@ -277,7 +277,7 @@ impl Applier {
         }
         log.bodies = if counts { log.bodies + 1 } else { log.bodies.saturating_sub(1) };
         log.missing.toggle(log.log, sequence);
-        self.put_log(txn, log);
+        self.put_log(log);
     }
 
     /// A message that is here comes again: with a body that is missing, it is whole now.
@@ -301,7 +301,7 @@ impl Applier {
             txn.put(Cf::Reopen, row.id.to_vec(), Vec::new());
         }
         put_reweigh(txn, Timestamp::ZERO, row.id);
-        self.recount(txn, &stored, false);
+        self.recount(&stored, false);
         stored.put(txn);
         Ok(Committed::Stored { advanced: false, gap: false, unjudged: false })
     }

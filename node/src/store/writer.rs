@@ -39,7 +39,8 @@ const BATCH_BYTES: usize = 4 << 20;
 pub type Answer = Result<Committed, WriteError>;
 
 /// What may not wait for another thread: a few instructions for each answer, nothing that waits. It runs on the thread that
-/// writes.
+/// writes. Changes that are told of are written whole, where a batch has room for so many: of a page no crash leaves an
+/// entry without the one that vouches for it.
 pub type Told = Box<dyn FnOnce(&[Answer]) + Send>;
 
 /// Changes of one caller, in their order.
@@ -56,6 +57,11 @@ struct Job {
 }
 
 impl Job {
+    /// Whether one batch has to hold all of it.
+    fn is_whole(&self) -> bool {
+        self.told.is_some() && self.changes.len() <= BATCH
+    }
+
     /// Answers the rest with an error.
     fn refuse(mut self, error: &WriteError) {
         let lost = self.answers.len() - self.durable + self.changes.len();
@@ -348,9 +354,13 @@ impl Office {
                 job.refuse(reason);
                 continue;
             }
+            let is_whole = job.is_whole();
+            if is_whole && changes + job.changes.len() > BATCH {
+                self.queue().jobs.push_front(job);
+                break;
+            }
             job.places = None;
-            while changes < BATCH
-                && txn.size() < BATCH_BYTES
+            while (is_whole || changes < BATCH && txn.size() < BATCH_BYTES)
                 && let Some(change) = job.changes.next()
             {
                 changes += 1;
@@ -362,6 +372,7 @@ impl Office {
             }
             whole.push(job);
         }
+        applier.put_logs(&mut txn);
         let reweighs_more = txn.touches(Cf::Reweigh);
         let written = revision::written(&txn);
         match txn.write() {
@@ -405,4 +416,53 @@ fn apply(applier: &mut Applier, txn: &mut Txn<'_>, change: Prepared) -> Answer {
         applier.undo();
     }
     applied
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::{
+        crypto::{secret::Secret, sign::SigningKey},
+        id::CoalitionId,
+    };
+
+    use futures::executor::block_on;
+
+    use super::*;
+    use crate::store::{Owner, Store, apply::HOOK_KEY};
+
+    #[test]
+    fn what_is_told_of_together_is_written_together() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let node = SigningKey::from_seed(&[1; 32]).public();
+        let owner = Owner { coalition: CoalitionId::new([1; 32]), node };
+        let store = Store::open(&folder.path().join("store"), owner, &Secret::new([9; 32])).unwrap();
+        let pages = [200, 200, BATCH, 100];
+        let name = |page: usize, entry: usize| format!("{page}-{entry}");
+        let (seen, mut pending) = (Arc::new(Mutex::new(Vec::new())), Vec::new());
+        // Nobody writes until all of it waits.
+        let pen = store.writer.office.pen.lock().unwrap();
+        for (page, count) in pages.into_iter().enumerate() {
+            let hook = |entry| Change::Hook { name: name(page, entry), state: vec![1] };
+            let changes = (0..count).map(|entry| store.prepare(hook(entry))).collect();
+            let (db, seen) = (Arc::clone(&store.db), Arc::clone(&seen));
+            let told = move |_: &[Answer]| {
+                let is_there = |page: usize, entry: usize| {
+                    let key = [HOOK_KEY, name(page, entry).as_bytes()].concat();
+                    db.get(Cf::Meta, &key).unwrap().is_some()
+                };
+                let ends =
+                    pages.into_iter().enumerate().map(|(n, count)| [is_there(n, 0), is_there(n, count - 1)]);
+                seen.lock().unwrap().push(ends.collect::<Vec<_>>());
+            };
+            pending.push(block_on(store.enqueue_telling(changes, Box::new(told))).unwrap());
+        }
+        drop(pen);
+        for (pending, count) in pending.into_iter().zip(pages) {
+            assert_eq!(block_on(pending.durable()).unwrap().len(), count);
+        }
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.len(), pages.len());
+        assert!(seen.iter().flatten().all(|[first, last]| first == last), "{seen:?}");
+        assert_eq!(seen[0], [[true; 2], [false; 2], [false; 2], [false; 2]]);
+    }
 }

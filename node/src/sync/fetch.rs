@@ -364,8 +364,11 @@ impl Sync {
             return Err(PullError::Spoiled("stopping"));
         }
         tracing::debug!(%peer, group = range.group.get(), log = %range.log, at = range.to.get(), ?kept, "proof of a fork");
+        // Two sides do not vouch for each other as the entries of a page do.
+        let is_forged = kept.contains(&Kept::Refused("bad-signature"));
+        let forged = || PullError::NotKept { sequence: range.to, code: "bad-signature" };
         // A proof brings no excuses: a side without its body is kept once the erasure is here.
-        let Fetched { error, .. } = outcome(range, &kept, true);
+        let error = if is_forged { Some(forged()) } else { outcome(range, &kept, true).error };
         // There is no rest to ask for, wherever other peers say the fork is.
         let through = error.is_none().then_some(range.from.max(range.to));
         Ok(Fetched { through, error })
@@ -410,14 +413,19 @@ fn is_peers_fault(code: &str) -> bool {
 /// any order: with `excuse_waits` one without its body is nobody's fault.
 fn outcome(range: Range, kept: &[Kept], excuse_waits: bool) -> Fetched {
     let mut through = None;
-    for (sequence, kept) in (range.from.get()..).map(Sequence::new).zip(kept) {
-        let error = match kept {
+    for (sequence, one) in (range.from.get()..).map(Sequence::new).zip(kept) {
+        let error = match one {
             // The second message of a fork is stored, too: its author's fault, and kept as proof.
             Kept::Stored | Kept::Known | Kept::Parked => {
                 through = Some(sequence);
                 continue;
             }
             Kept::Refused("bodiless") if excuse_waits => PullError::Unexcused(sequence),
+            Kept::Refused("bad-signature") => match signer(range, sequence, kept) {
+                Signer::Vouched => return Fetched { through: Some(before(sequence)), error: None },
+                Signer::Contradicts => PullError::Spoiled("bad-signature"),
+                Signer::Unknown => PullError::NotKept { sequence, code: "bad-signature" },
+            },
             Kept::Refused(code) if is_peers_fault(code) => PullError::NotKept { sequence, code },
             // Our disk, our clock, our roster, our reading of a quota: the peer may be right.
             Kept::Refused(code) => PullError::Spoiled(code),
@@ -425,6 +433,33 @@ fn outcome(range: Range, kept: &[Kept], excuse_waits: bool) -> Fetched {
         return Fetched { through, error: Some(error) };
     }
     Fetched { through, error: None }
+}
+
+/// What a page shows of whose fault an entry is that its author did not sign.
+enum Signer {
+    /// Its author vouches for it all the same, or the page ends here and what follows may say so: both are asked for
+    /// together, and the log is its author's to answer for.
+    Vouched,
+    /// It did so before, and something else holds the place.
+    Contradicts,
+    /// Nothing shows that its author ever saw it: whoever composed the page is at fault.
+    Unknown,
+}
+
+/// Entries of a page link up, so what was kept of the next one names this one.
+fn signer(range: Range, sequence: Sequence, kept: &[Kept]) -> Signer {
+    let at = usize::try_from(sequence.get() - range.from.get()).unwrap_or(usize::MAX);
+    match kept.get(at.saturating_add(1)) {
+        Some(Kept::Stored) => Signer::Vouched,
+        Some(Kept::Known) => Signer::Contradicts,
+        // Further each time, so no peer keeps us asking for the same.
+        None if at > 0 && sequence < range.to => Signer::Vouched,
+        Some(Kept::Parked | Kept::Refused(_)) | None => Signer::Unknown,
+    }
+}
+
+const fn before(sequence: Sequence) -> Sequence {
+    Sequence::new(sequence.get().saturating_sub(1))
 }
 
 #[cfg(test)]
@@ -452,6 +487,23 @@ mod tests {
         assert_eq!(of(&[Stored, Refused("over-quota")]), (Some(5), Some(Blame::Us)));
         assert_eq!(of(&[Refused("too-many-logs")]), (None, Some(Blame::Us)));
         assert_eq!(of(&[Refused("future")]), (None, Some(Blame::Us)));
+    }
+
+    #[test]
+    fn an_unsigned_entry_is_its_authors_fault_where_that_can_show_and_else_the_peers() {
+        use Kept::{Known, Refused, Stored};
+        let bad = || Refused("bad-signature");
+        // The next one names it: both are asked for again, from it on.
+        assert_eq!(of(&[Stored, bad(), Stored]), (Some(5), None));
+        assert_eq!(of(&[bad(), Stored]), (Some(4), None));
+        // And if that does not help, something else is in its place.
+        assert_eq!(of(&[bad(), Known]), (None, Some(Blame::Us)));
+        // The page ends with it, and the log goes on.
+        assert_eq!(of(&[Stored, bad()]), (Some(5), None));
+        // It is all there is.
+        assert_eq!(of(&[bad()]), (None, Some(Blame::Peer)));
+        assert_eq!(of(&[Stored, Stored, Stored, Stored, bad()]), (Some(8), Some(Blame::Peer)));
+        assert_eq!(of(&[Stored, bad(), bad()]), (Some(5), Some(Blame::Peer)));
     }
 
     #[test]

@@ -148,7 +148,7 @@ fn range(
         return Err(Refusal::Malformed);
     }
     let last = pull.to.min(pull.from.saturating_add(limits::MAX_PAGE_ENVELOPES as u64 - 1));
-    let served = store
+    let mut served = store
         .stretch(
             group,
             log,
@@ -158,9 +158,14 @@ fn range(
         )
         .map_err(|_| Refusal::Internal)?;
     let holds = !served.is_empty();
+    // Nobody takes an entry that its author did not sign without the one after it.
+    while served.last().is_some_and(|last| last.unsigned) {
+        served.pop();
+    }
     let page = excused(store, group, served).map_err(|_| Refusal::Internal)?;
     if page.envelopes.is_empty() && holds {
-        // A body that is missing here, too, and no erasure is at hand to show for it: others may have it.
+        // A body that is missing here, too, and no erasure is at hand to show for it; or the entry that vouches for what
+        // is here: others may have it.
         return Err(Refusal::Unknown);
     }
     let more = !page.envelopes.is_empty() && pull.from + (page.envelopes.len() as u64) <= pull.to;
@@ -173,7 +178,7 @@ fn excused(store: &Store, group: GroupId, served: Vec<Served>) -> Result<Page, R
     let mut page = Page { envelopes: Vec::with_capacity(served.len()), ..Page::default() };
     let mut brought = BTreeSet::new();
     let mut room = MAX_EXCUSES;
-    for Served { bytes, bare, expired } in served {
+    for Served { bytes, bare, expired, .. } in served {
         // Of what is past retention everybody knows by its date.
         if let Some((message, member)) = bare.filter(|_| !expired) {
             let erasures = store.erasures(message, group, member)?;

@@ -25,7 +25,7 @@ use crate::{
     membership::{DialLimits, GateTimes, Membership, Reach},
     rows,
     space::{Space, tests::Disk},
-    store::{Change, EnvelopeRow, JudgedLog, MessageState, Withdraws},
+    store::{Change, CheckedLog, EnvelopeRow, JudgedLog, MessageState, Withdraws},
     testing::{CIDR, CLOUD, Coalition, PATIENCE, Seat, Site, eventually},
 };
 
@@ -322,6 +322,63 @@ async fn what_a_liar_does_not_serve_comes_from_another_peer() {
         puller.ready(&holder);
         puller.holds(&messages).await;
     }
+}
+
+/// The message with a signature that its author did not make.
+fn unsigned(message: &Decoded) -> Decoded {
+    let mut envelope = schema::Envelope::decode(message.bytes()).unwrap();
+    envelope.signature[5] ^= 1;
+    belfry_proto::envelope::decode(&envelope.encode_to_vec()).unwrap()
+}
+
+/// An author that vouches for what it did not sign breaks its own log, and no peer is at fault that serves it, wherever
+/// its pages end.
+#[tokio::test]
+async fn whoever_serves_what_its_author_did_not_sign_is_not_blamed_at_the_edge_of_a_page() {
+    let (coalition, [alice, bob, _]) = three();
+    // The last of a chunk, and of a page.
+    let mut messages: Vec<Decoded> = Vec::new();
+    for count in [128, 128, 40] {
+        messages.extend(coalition.messages(&alice, CIDR, messages.last(), count));
+        let last = messages.pop().unwrap();
+        messages.push(if count == 128 { unsigned(&last) } else { last });
+    }
+    let mut holder = Site::new(&coalition, &alice).await;
+    holder.hold(&messages).await;
+    let (_, _tasks) = serve(&mut holder);
+    let puller = Puller::start(&coalition, &bob).await;
+    puller.site.connect(&holder).await;
+    puller.ready(&holder);
+    puller.holds(&messages).await;
+    assert_eq!(puller.counters.snapshot().faults, 0);
+}
+
+#[tokio::test]
+async fn what_nobody_vouches_for_is_not_served() {
+    let (coalition, [alice, bob, _]) = three();
+    let mut messages = coalition.messages(&alice, CIDR, None, 3);
+    messages[2] = unsigned(&messages[2]);
+    let mut holder = Site::new(&coalition, &alice).await;
+    holder.hold(&messages).await;
+    let header = messages[2].header();
+    let checked = CheckedLog {
+        group: header.group,
+        log: header.log,
+        from: Sequence::new(1),
+        through: None,
+        unsigned: vec![messages[2].message_id()],
+    };
+    holder.store.commit(Change::Checked(checked)).await.unwrap();
+    let (_, _tasks) = serve(&mut holder);
+    let asker = Site::new(&coalition, &bob).await;
+    asker.connect(&holder).await;
+    let range = |from| {
+        let (group, log) = (header.group.get(), header.log.to_vec());
+        Request::Range(PullRange { group, log, from, to: 3 })
+    };
+    let Response::Page(page) = ask(&asker, &holder, range(1)).await else { panic!("no page") };
+    assert_eq!(page.envelopes.len(), 2);
+    assert_eq!(ask(&asker, &holder, range(3)).await, Response::Refused(Refusal::Unknown.into()));
 }
 
 /// A page of another group's log is not what was asked for, and nothing of it is kept on this peer's word.

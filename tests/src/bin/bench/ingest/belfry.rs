@@ -97,7 +97,7 @@ async fn feed(prepared: &Prepared, path: &Path) -> anyhow::Result<Done> {
         ensure!(other.is_none(), "an envelope was not stored: {other:?}");
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let counts = store.counts(coalition.group()?)?;
+    let counts = store.counts(coalition.group()?);
     ensure!(counts.opened == envelopes.len() as u64, "not every envelope was opened: {counts:?}");
     drop(offers);
     for task in loops {

@@ -386,8 +386,7 @@ async fn of_too_many_logs_every_node_shows_the_same_whichever_came_first_and_a_c
     let counted: Vec<LogId> = messages[..64].iter().map(|message| message.header().log).collect();
     for receiver in [&rising, &falling] {
         receiver.ends_with(&messages[..64], &[Sealed; 64]).await;
-        let logs =
-            async || receiver.site.store.logs(CIDR).iter().map(|row| row.log).collect::<Vec<_>>();
+        let logs = async || receiver.site.store.logs(CIDR).iter().map(|row| row.log).collect::<Vec<_>>();
         eventually("the same logs", async || logs().await == counted).await;
     }
     falling.ends_with(&messages[64..], &[Quarantined; 6]).await;

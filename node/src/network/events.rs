@@ -124,7 +124,7 @@ impl Driver {
             self.swarm.close_connection(connection);
             return;
         };
-        let admitted = self.swarm.behaviour().gated.is_admitted(&peer, connection);
+        let admitted = self.swarm.behaviour().gated.is_admitted(connection);
         if admitted {
             self.counters.connections_admitted.more();
         } else {
@@ -351,7 +351,7 @@ impl Driver {
         | Event::OutboundFailure { peer, connection_id, .. }
         | Event::InboundFailure { peer, connection_id, .. }
         | Event::ResponseSent { peer, connection_id, .. }) = event;
-        (self.node(peer), self.swarm.behaviour().gated.is_admitted(peer, *connection_id))
+        (self.node(peer), self.swarm.behaviour().gated.is_admitted(*connection_id))
     }
 }
 

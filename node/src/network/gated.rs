@@ -60,6 +60,8 @@ pub(super) struct Gated<Inner> {
     allowed: HashSet<PeerId>,
     /// Admitted at establishment, in that order; what the inner behaviour believes to exist.
     admitted: HashMap<PeerId, Vec<ConnectionId>>,
+    /// Those of them whose key is allowed still: who is being sent away is not heard.
+    heard: HashSet<ConnectionId>,
     /// Admitted by the handler, but not yet reported as established.
     arriving: HashSet<ConnectionId>,
     lobby: Lobby,
@@ -74,6 +76,7 @@ impl<Inner> Gated<Inner> {
             inner,
             allowed: HashSet::new(),
             admitted: HashMap::new(),
+            heard: HashSet::new(),
             arriving: HashSet::new(),
             lobby: Lobby::new(limits),
             closing: VecDeque::new(),
@@ -96,6 +99,7 @@ impl<Inner> Gated<Inner> {
         for (peer, connections) in &self.admitted {
             if self.allowed.contains(peer) && !allowed.contains(peer) {
                 self.closing.extend(connections.iter().map(|connection| (*peer, *connection)));
+                self.heard.retain(|connection| !connections.contains(connection));
             }
         }
         self.allowed = allowed;
@@ -109,8 +113,8 @@ impl<Inner> Gated<Inner> {
 
     /// Whether the connection is admitted *and* its key is still allowed: one that is being closed no
     /// longer counts.
-    pub(super) fn is_admitted(&self, peer: &PeerId, connection: ConnectionId) -> bool {
-        self.is_allowed(peer) && self.admitted.get(peer).is_some_and(|all| all.contains(&connection))
+    pub(super) fn is_admitted(&self, connection: ConnectionId) -> bool {
+        self.heard.contains(&connection)
     }
 
     /// Whether the peer has an admitted connection.
@@ -134,12 +138,10 @@ impl<Inner> Gated<Inner> {
     }
 
     fn close_due_guests(&mut self, cx: &mut Context<'_>) {
-        loop {
+        // Nearly always the lobby is empty.
+        while self.lobby.next().is_some() {
             self.closing.extend(self.lobby.due(Instant::now()));
-            let Some(next) = self.lobby.next() else {
-                self.alarm = None;
-                return;
-            };
+            let Some(next) = self.lobby.next() else { break };
             let (at, sleep) =
                 self.alarm.get_or_insert_with(|| (next, Box::pin(tokio::time::sleep_until(next.into()))));
             if *at != next {
@@ -151,6 +153,7 @@ impl<Inner> Gated<Inner> {
             }
             self.alarm = None;
         }
+        self.alarm = None;
     }
 }
 
@@ -163,7 +166,9 @@ impl<Inner: NetworkBehaviour> Gated<Inner> {
         let other_established = connections.len();
         connections.push(event.connection_id);
         // The set may have changed while the connection was being set up.
-        if !self.allowed.contains(&event.peer_id) {
+        if self.allowed.contains(&event.peer_id) {
+            self.heard.insert(event.connection_id);
+        } else {
             self.closing.push_back((event.peer_id, event.connection_id));
         }
         self.inner.on_swarm_event(FromSwarm::ConnectionEstablished(ConnectionEstablished {
@@ -176,6 +181,7 @@ impl<Inner: NetworkBehaviour> Gated<Inner> {
         if self.lobby.left(event.connection_id) {
             return;
         }
+        self.heard.remove(&event.connection_id);
         let Some(connections) = self.admitted.get_mut(&event.peer_id) else { return };
         let before = connections.len();
         connections.retain(|connection| *connection != event.connection_id);
@@ -292,7 +298,7 @@ impl<Inner: NetworkBehaviour> NetworkBehaviour for Gated<Inner> {
     ) {
         match event {
             // What a removed key still sends while its connection closes is not heard.
-            Either::Left(event) if self.is_admitted(&peer, connection) => {
+            Either::Left(event) if self.is_admitted(connection) => {
                 self.inner.on_connection_handler_event(peer, connection, event);
             }
             Either::Left(_) => {}

@@ -56,6 +56,7 @@ mod lobby;
 mod punch;
 mod quiet;
 mod relay;
+mod resting;
 mod rpc;
 mod supervisor;
 mod swarm;

@@ -23,6 +23,7 @@ use super::{
     address::Address,
     error::StartError,
     limits::{HANDSHAKE, STREAMS},
+    resting::Resting,
 };
 
 /// Bytes a QUIC peer may have on the way to us on one stream: a whole reply, so that none needs a second
@@ -75,7 +76,8 @@ pub(super) fn build(
         .timeout(HANDSHAKE)
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     // First: the others would take a circuit's address for that of its relay.
-    let stack = circuits.or_transport(with_names(stack)?).map(|either, _| either.into_inner()).boxed();
+    let stack = circuits.or_transport(with_names(stack)?).map(|either, _| either.into_inner());
+    let stack = Resting::new(stack).boxed();
     Ok((stack, client))
 }
 

@@ -119,7 +119,8 @@ impl Group {
     }
 
     fn written_by(&self, serial: Serial) -> impl Iterator<Item = &LogRow> {
-        let names = self.by_certificate.range((serial, LogId::ZERO)..).take_while(move |(of, _)| *of == serial);
+        let names =
+            self.by_certificate.range((serial, LogId::ZERO)..).take_while(move |(of, _)| *of == serial);
         names.filter_map(|(_, log)| self.logs.get(log))
     }
 

@@ -56,11 +56,11 @@ use tokio::sync::watch;
 
 pub use check::{CheckedColumn, Health};
 pub use envelopes::Served;
-pub use logs::Counts;
 pub use error::{MemoryError, OpenError, ReadError, WriteError};
 pub use frontiers::{GroupFrontier, HeldLog};
 pub use heal::{aside, replace, size, staging};
 pub use judged::ForkProof;
+pub use logs::Counts;
 pub use objects::{FeedPage, ObjectView, Page, PageQuery};
 pub use observables::{Entered, Looks, Most};
 pub use parking::Parker;

@@ -140,21 +140,24 @@ pub(super) struct Claim {
 
 impl Claim {
     /// Every object of a publication part, in its order.
-    pub(super) fn all_of(vault: &Vault, group: GroupId, content: &OpenedRows) -> Vec<Self> {
-        content.objects.iter().map(|object| Self::of(vault, group, content, object)).collect()
+    pub(super) fn all_of(vault: &Vault, group: GroupId, mut content: OpenedRows) -> Vec<Self> {
+        let objects = std::mem::take(&mut content.objects);
+        objects.into_iter().map(|object| Self::of(vault, group, &content, object)).collect()
     }
 
-    fn of(vault: &Vault, group: GroupId, content: &OpenedRows, object: &ObjectRow) -> Self {
+    fn of(vault: &Vault, group: GroupId, content: &OpenedRows, object: ObjectRow) -> Self {
         let id = vault.blind(group, "object", &object.id);
         let version = vault.blind(group, "version", &object.version);
         let marking = [tlp_byte(object.tlp), u8::from(content.recipients)];
         let observables: Vec<[u8; 16]> =
             object.observables.iter().map(|(kind, observed)| vault.blind(group, kind, observed)).collect();
         let conditions = Conditions { pap: object.pap, ..content.conditions.clone() };
+        let raw_tag = vault.tag("raw", &[marking.as_slice(), &object.raw].concat()).to_vec();
+        let kind = object.kind.clone();
         let value = ObjectValue {
-            id: object.id.clone(),
-            kind: object.kind.clone(),
-            version: object.version.clone(),
+            id: object.id,
+            kind: object.kind,
+            version: object.version,
             tlp: object.tlp.into(),
             revoked: object.revoked,
             recipients: content.recipients,
@@ -165,7 +168,7 @@ impl Claim {
             created: content.created.as_micros(),
             purpose: content.purpose,
             classes: content.classes.clone(),
-            raw: object.raw.clone(),
+            raw: object.raw,
             observables: observables.iter().map(|tag| tag.to_vec()).collect(),
             tombstone: false,
             conditions: Some(conditions.clone()),
@@ -185,8 +188,8 @@ impl Claim {
             message: content.message,
             marking,
             version: Key::group(group).bytes(&id).bytes(&version).done(),
-            raw_tag: vault.tag("raw", &[marking.as_slice(), &object.raw].concat()).to_vec(),
-            kind: object.kind.clone(),
+            raw_tag,
+            kind,
             tlp: tlp_byte(object.tlp),
             value: Packed::of(&value.encode_to_vec()),
             reporter: reporter.encode_to_vec(),

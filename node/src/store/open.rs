@@ -1,6 +1,9 @@
 //! Opening the database: options, schema, owner, keys.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use belfry_proto::crypto::secret::Secret;
 use rocksdb::{
@@ -47,9 +50,16 @@ pub(super) struct Db {
     pub(super) vault: Vault,
     pub(super) path: PathBuf,
     pub(super) revisions: Revisions,
+    /// Whether any withdrawal names anything: nearly all messages are asked for it, and most stores have none.
+    pub(super) has_withdrawals: AtomicBool,
 }
 
 impl Db {
+    fn of(rocks: DB, path: &Path, master: &Secret) -> Self {
+        let (vault, revisions) = (Vault::new(master), Revisions::default());
+        Self { rocks, vault, path: path.to_owned(), revisions, has_withdrawals: AtomicBool::new(true) }
+    }
+
     /// A column's handle. All are opened at start.
     ///
     /// # Panics
@@ -96,12 +106,14 @@ pub(super) fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Db, Ope
         }
     };
     let rocks = DB::open_cf_descriptors(&options(), path, columns()).map_err(database)?;
-    let db = Db { rocks, vault: Vault::new(master), path: path.to_owned(), revisions: Revisions::default() };
+    let db = Db::of(rocks, path, master);
     check_owner(&db, owner)?;
     for row in db.scan(Cf::DataKeys, &[], &[]) {
         let (name, wrapped) = row?;
         db.vault.unwrap_key(&name, &wrapped)?;
     }
+    let first = db.scan(Cf::Withdrawals, &[], &[]).next().transpose()?;
+    db.has_withdrawals.store(first.is_some(), Ordering::Relaxed);
     Ok(db)
 }
 
@@ -117,7 +129,7 @@ pub(super) fn open_damaged(path: &Path, owner: Owner, master: &Secret) -> Result
     // it has no place when it only reads (it crashes).
     let rocks = DB::open_cf_descriptors_read_only(&lenient, path, columns(), false)
         .map_err(|source| OpenError::Hopeless { path: path.to_owned(), source })?;
-    let db = Db { rocks, vault: Vault::new(master), path: path.to_owned(), revisions: Revisions::default() };
+    let db = Db::of(rocks, path, master);
     let known = |key: &[u8]| db.get(Cf::Meta, key).ok().flatten();
     let differs = |key: &[u8], ours: &[u8]| known(key).is_some_and(|bytes| bytes != ours);
     if let Some(found) = known(SCHEMA_KEY) {
@@ -189,6 +201,11 @@ fn column_options(cf: Cf, cache: &Cache) -> Options {
     if let Some(prefix) = searched_prefix(cf) {
         options.set_prefix_extractor(SliceTransform::create_fixed_prefix(prefix));
         options.set_memtable_prefix_bloom_ratio(0.1);
+    }
+    if cf == Cf::ById {
+        // Each new object is looked for first, and not found.
+        options.set_memtable_prefix_bloom_ratio(0.02);
+        options.set_memtable_whole_key_filtering(true);
     }
     options.set_block_based_table_factory(&blocks);
     options.set_write_buffer_size(WRITE_BUFFER);

@@ -17,6 +17,8 @@ mod reads;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::Ordering;
+
 use belfry_proto::{
     envelope::{Ending, Word, ending},
     id::{GroupId, MemberId, MessageId},
@@ -129,7 +131,9 @@ fn ending_of(
     member: MemberId,
     looked_at: &mut usize,
 ) -> Result<Option<Ending>, ReadError> {
-    if txn.get(Cf::Withdrawals, message.as_ref())?.is_none() {
+    if !txn.db.has_withdrawals.load(Ordering::Relaxed)
+        || txn.get(Cf::Withdrawals, message.as_ref())?.is_none()
+    {
         return Ok(None);
     }
     let mut named = words(txn, message)?;

@@ -113,11 +113,11 @@ impl Prepared {
                 claims: row
                     .content
                     .take()
-                    .map_or_else(Vec::new, |content| Claim::all_of(vault, row.group, &content)),
+                    .map_or_else(Vec::new, |content| Claim::all_of(vault, row.group, content)),
             })
             .collect();
         let claims = match &change {
-            Change::Opened { group, content, .. } => Claim::all_of(vault, *group, content),
+            Change::Opened { group, content, .. } => Claim::all_of(vault, *group, content.clone()),
             _ => Vec::new(),
         };
         Self { change, envelopes, claims }

@@ -306,10 +306,7 @@ fn an_entry_that_one_of_two_children_denies_freezes_its_own_place() {
     main.iter().filter(|row| row.id != last.id).for_each(|row| arrive(&store, row, &Closure::default()));
     arrive(&store, &denying, &Closure::default());
     settle(&store, &Closure::default(), &main);
-    assert_eq!(
-        (store.unjudged().unwrap(), store.log(GROUP, LOG).unwrap().frozen.get()),
-        (vec![], 5)
-    );
+    assert_eq!((store.unjudged().unwrap(), store.log(GROUP, LOG).unwrap().frozen.get()), (vec![], 5));
     arrive(&store, &last, &Closure::default());
     assert_eq!(store.unjudged().unwrap(), [(GROUP, LOG)]);
     settle(&store, &Closure::default(), &main);

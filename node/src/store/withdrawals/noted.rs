@@ -3,6 +3,8 @@
 //! Rows lie by member and by what they say, so that a withdrawal looks at those like it and at no others, however many
 //! name the message.
 
+use std::sync::atomic::Ordering;
+
 use belfry_proto::{
     envelope::Word,
     id::{MessageId, Serial},
@@ -57,6 +59,7 @@ fn note_as(
             continue;
         }
         if let Some(key) = place(txn, *target, serial, &withdraws.word, is_kept)? {
+            txn.db.has_withdrawals.store(true, Ordering::Relaxed);
             txn.put(Cf::Withdrawals, target.to_vec(), Vec::new());
             txn.put(Cf::Withdrawals, key, WithdrawalValue::of(&withdraws.word).encode_to_vec());
             put_reweigh(txn, Timestamp::ZERO, *target);

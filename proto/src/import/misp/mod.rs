@@ -326,7 +326,9 @@ impl Taking {
             }
             Some("2") => {
                 let mut said = indicator::expiry(when);
-                said["object_refs"] = json!([of]);
+                if let Some(said) = said.as_object_mut() {
+                    said.insert("object_refs".to_owned(), json!([of]));
+                }
                 frame.object("opinion", &name("opinion")?, said)
             }
             Some(other) => {

@@ -129,10 +129,16 @@ impl Segment {
 
     /// Adds entries, all or none.
     pub(super) fn append(&mut self, records: &[Record]) -> Result<(), AuditError> {
-        if self.len > self.keep / SEGMENTS {
+        // The writer rotates in time; this is for whoever adds without one, and faster than it syncs.
+        if self.len > self.keep / SEGMENTS * 2 {
             self.rotate()?;
         }
         self.put(records)
+    }
+
+    /// Goes on in a new file, if this one is as long as it should be.
+    pub(super) fn rotate_if_long(&mut self) -> Result<(), AuditError> {
+        if self.len > self.keep / SEGMENTS { self.rotate() } else { Ok(()) }
     }
 
     fn put(&mut self, records: &[Record]) -> Result<(), AuditError> {
@@ -167,7 +173,12 @@ impl Segment {
     }
 
     fn rotate(&mut self) -> Result<(), AuditError> {
-        self.sync()?;
+        // Others may wait for what is in it: after a failed sync nobody knows what is on disk.
+        let synced = |error: AuditError| {
+            tracing::error!("{error}");
+            AuditError::Stopped
+        };
+        self.sync().map_err(synced)?;
         *self = Self::begin(&self.folder, &self.key, self.keep, self.standing)?;
         let Standing { sequence, head } = self.standing;
         tracing::info!(sequence, %head, "the audit log goes on in a new file");
@@ -189,7 +200,7 @@ impl Segment {
         if !going.is_empty() {
             // Said before it is done: whoever removes a file without it is found out.
             self.put(&[Record::now(clock::now(), Event::Dropped { below })])?;
-            self.sync()?;
+            self.sync().map_err(synced)?;
         }
         for path in going {
             fs::remove_file(&path).map_err(AuditError::file(&path))?;

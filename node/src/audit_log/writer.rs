@@ -148,23 +148,40 @@ impl Desk {
                 open = self.asked.wait(open).unwrap_or_else(PoisonError::into_inner);
             }
             if open.unsynced.is_empty() {
-                return end(&mut open.segment);
+                // Behind what may be lost nothing more is said.
+                if !open.is_stopped {
+                    end(&mut open.segment);
+                }
+                return;
             }
             let waiting = std::mem::take(&mut open.unsynced);
             let (file, standing) = (open.segment.handle(), open.segment.standing());
             drop(open);
             // Entries go on meanwhile, and into another file perhaps: what is left behind is synced then.
             let synced = file.sync();
-            match &synced {
-                Ok(()) => self.stands(standing),
-                Err(error) => {
+            let mut waiting = waiting;
+            let mut open = self.open();
+            let is_lost = synced.is_err() || open.is_stopped;
+            if is_lost {
+                // A later sync of the same file may well say that all is fine: nobody who has not been told yes may be.
+                open.is_stopped = true;
+                waiting.append(&mut open.unsynced);
+                self.writable.store(false, Ordering::Relaxed);
+            } else {
+                // Behind the sync, where it holds nobody up.
+                if let Err(error) = open.segment.rotate_if_long() {
                     tracing::error!("{error}");
-                    self.open().is_stopped = true;
+                    open.is_stopped |= !matches!(error, AuditError::File { .. });
                     self.writable.store(false, Ordering::Relaxed);
                 }
+                self.stands(standing);
+            }
+            drop(open);
+            if let Err(error) = synced {
+                tracing::error!("{error}");
             }
             for waits in waiting {
-                let _ = waits.send(synced.as_ref().map(|()| ()).map_err(|_| AuditError::Stopped));
+                let _ = waits.send(if is_lost { Err(AuditError::Stopped) } else { Ok(()) });
             }
         }
     }

@@ -8,6 +8,7 @@
 
 use belfry_proto::id::{GroupId, LogId, Sequence};
 use prost::Message;
+use rocksdb::{Direction, IteratorMode, ReadOptions};
 
 use super::{
     ReadError,
@@ -96,32 +97,51 @@ pub(super) fn load(db: &Db) -> Result<Vec<LogRow>, ReadError> {
         let log = LogId::try_from(log).map_err(|_| fault())?;
         let value = LogValue::decode(value.as_ref()).map_err(|_| fault())?;
         let mut row = value.row(GroupId::new(u32::from_be_bytes(*group)), log).map_err(|_| fault())?;
-        follow(db, &mut row)?;
+        follow(db, &mut row);
         logs.push(row);
     }
     Ok(logs)
 }
 
-/// Moves a row on by the entries behind it.
-fn follow(db: &Db, log: &mut LogRow) -> Result<(), ReadError> {
+/// Moves a row on by the entries behind it, as far as they read: what does not is noted as damage, and does not keep the
+/// store from opening. What lies behind it comes again by sync.
+fn follow(db: &Db, log: &mut LogRow) {
     if log.height != log.top || log.frozen.get() != 0 || log.forked {
-        return Ok(());
+        return;
     }
     let from = columns::place(log.group, log.log, Sequence::new(log.top.get() + 1));
-    for row in db.scan(Cf::Envelopes, &from, &columns::log(log.group, log.log)) {
-        let (key, value) = row?;
-        let next = Sequence::new(log.top.get() + 1);
-        let fault = || damaged(Cf::Envelopes, &key, "does not decode");
-        let value = EnvelopeValue::decode(value.as_ref()).map_err(|_| fault())?;
-        let (id, prev) = (value.id().map_err(|_| fault())?, value.prev().map_err(|_| fault())?);
-        if key.as_ref() != columns::place(log.group, log.log, next) || prev != log.head || !value.counts() {
-            // What does not go on from here was written with the row.
-            return Err(damaged(Cf::Logs, &key, "is older than an entry of its log"));
+    let prefix = columns::log(log.group, log.log);
+    let mut options = ReadOptions::default();
+    // Read once: nothing else is to make room for it.
+    options.fill_cache(false);
+    let mode = IteratorMode::From(&from, Direction::Forward);
+    for row in db.rocks.iterator_cf_opt(db.cf(Cf::Envelopes), options, mode) {
+        let (key, value) = match row {
+            Ok((key, value)) if key.starts_with(&prefix) => (key, value),
+            Ok(_) => return,
+            Err(error) => {
+                db.vault.damage.met(error.into());
+                return;
+            }
+        };
+        if go_on(log, &key, &value).is_none() {
+            db.vault.damage.met(damaged(Cf::Envelopes, &key, "does not go on from its log's row"));
+            return;
         }
-        (log.height, log.top, log.head) = (next, next, id);
-        log.bodies += 1;
-        log.revision += 1;
-        log.counts.shift(None, value.state());
     }
-    Ok(())
+}
+
+/// Moves a row on by its next entry, if it is that.
+fn go_on(log: &mut LogRow, key: &[u8], value: &[u8]) -> Option<()> {
+    let next = Sequence::new(log.top.get() + 1);
+    let value = EnvelopeValue::decode(value).ok()?;
+    let (id, prev) = (value.id().ok()?, value.prev().ok()?);
+    if key != columns::place(log.group, log.log, next) || prev != log.head || !value.counts() {
+        return None;
+    }
+    (log.height, log.top, log.head) = (next, next, id);
+    log.bodies += 1;
+    log.revision += 1;
+    log.counts.shift(None, value.state());
+    Some(())
 }

@@ -359,16 +359,28 @@ impl Sync {
     /// Hands in both sides of a fork: the ladder says who signed them, and the log as a whole what becomes of it.
     async fn keep_fork(&self, ask: &Ask<PublicKey>, received: Received) -> Result<Fetched, PullError> {
         let Ask { peer, range, .. } = *ask;
+        let vouched = vouched_for(&received.envelopes);
         let kept = self.intake.offer(peer, received.envelopes).await;
         if kept.is_empty() {
             return Err(PullError::Spoiled("stopping"));
         }
         tracing::debug!(%peer, group = range.group.get(), log = %range.log, at = range.to.get(), ?kept, "proof of a fork");
-        // Two sides do not vouch for each other as the entries of a page do.
-        let is_forged = kept.contains(&Kept::Refused("bad-signature"));
+        let is_forged = |(at, one): (usize, &Kept)| {
+            // Its author named what it did not sign: that is the proof.
+            let is_proof = vouched.is_some_and(|(side, by)| {
+                side == at && kept.get(by).is_some_and(|by| matches!(by, Kept::Stored | Kept::Known))
+            });
+            *one == Kept::Refused("bad-signature") && !is_proof
+        };
+        let is_forged = kept.iter().enumerate().any(is_forged);
+        let is_proof = kept.contains(&Kept::Refused("bad-signature")) && !is_forged;
         let forged = || PullError::NotKept { sequence: range.to, code: "bad-signature" };
         // A proof brings no excuses: a side without its body is kept once the erasure is here.
-        let error = if is_forged { Some(forged()) } else { outcome(range, &kept, true).error };
+        let error = match is_forged {
+            true => Some(forged()),
+            false if is_proof => None,
+            false => outcome(range, &kept, true).error,
+        };
         // There is no rest to ask for, wherever other peers say the fork is.
         let through = error.is_none().then_some(range.from.max(range.to));
         Ok(Fetched { through, error })
@@ -387,6 +399,17 @@ impl Sync {
             SyncResponse { response: Some(response) } => Ok(response),
             SyncResponse { response: None } => Err(PullError::WrongAnswer),
         }
+    }
+}
+
+/// Which of two sides the other one names as the entry before it, and that other one.
+fn vouched_for(pair: &[Decoded]) -> Option<(usize, usize)> {
+    let [one, other] = pair else { return None };
+    let follows = |child: &Decoded, parent: &Decoded| child.header().prev == parent.message_id();
+    match (follows(other, one), follows(one, other)) {
+        (true, _) => Some((0, 1)),
+        (_, true) => Some((1, 0)),
+        _ => None,
     }
 }
 
@@ -440,7 +463,7 @@ enum Signer {
     /// Its author vouches for it all the same, or the page ends here and what follows may say so: both are asked for
     /// together, and the log is its author's to answer for.
     Vouched,
-    /// It did so before, and something else holds the place.
+    /// It did so before, and something else holds the place; or who says so cannot be heard now.
     Contradicts,
     /// Nothing shows that its author ever saw it: whoever composed the page is at fault.
     Unknown,
@@ -454,7 +477,10 @@ fn signer(range: Range, sequence: Sequence, kept: &[Kept]) -> Signer {
         Some(Kept::Known) => Signer::Contradicts,
         // Further each time, so no peer keeps us asking for the same.
         None if at > 0 && sequence < range.to => Signer::Vouched,
-        Some(Kept::Parked | Kept::Refused(_)) | None => Signer::Unknown,
+        // It may vouch for this one, and waits or was refused by our roster, clock or reading of a quota.
+        Some(Kept::Parked) => Signer::Contradicts,
+        Some(Kept::Refused(code)) if !is_peers_fault(code) => Signer::Contradicts,
+        Some(Kept::Refused(_)) | None => Signer::Unknown,
     }
 }
 
@@ -504,6 +530,10 @@ mod tests {
         assert_eq!(of(&[bad()]), (None, Some(Blame::Peer)));
         assert_eq!(of(&[Stored, Stored, Stored, Stored, bad()]), (Some(8), Some(Blame::Peer)));
         assert_eq!(of(&[Stored, bad(), bad()]), (Some(5), Some(Blame::Peer)));
+        // Who may vouch for it waits for our roster, or is over a quota that only we reckon.
+        assert_eq!(of(&[bad(), Kept::Parked]), (None, Some(Blame::Us)));
+        assert_eq!(of(&[bad(), Refused("over-quota")]), (None, Some(Blame::Us)));
+        assert_eq!(of(&[bad(), Refused("bodiless")]), (None, Some(Blame::Peer)));
     }
 
     #[test]

@@ -148,7 +148,7 @@ fn range(
         return Err(Refusal::Malformed);
     }
     let last = pull.to.min(pull.from.saturating_add(limits::MAX_PAGE_ENVELOPES as u64 - 1));
-    let mut served = store
+    let served = store
         .stretch(
             group,
             log,
@@ -158,11 +158,12 @@ fn range(
         )
         .map_err(|_| Refusal::Internal)?;
     let holds = !served.is_empty();
+    let unsigned: Vec<bool> = served.iter().map(|one| one.unsigned).collect();
+    let mut page = excused(store, group, served).map_err(|_| Refusal::Internal)?;
     // Nobody takes an entry that its author did not sign without the one after it.
-    while served.last().is_some_and(|last| last.unsigned) {
-        served.pop();
+    while page.envelopes.len().checked_sub(1).and_then(|last| unsigned.get(last)) == Some(&true) {
+        page.envelopes.pop();
     }
-    let page = excused(store, group, served).map_err(|_| Refusal::Internal)?;
     if page.envelopes.is_empty() && holds {
         // A body that is missing here, too, and no erasure is at hand to show for it; or the entry that vouches for what
         // is here: others may have it.

@@ -175,7 +175,7 @@ impl Flusher {
     }
 
     /// Where submissions are left that can go out at once, and what runs until the daemon stops.
-    #[must_use]
+    #[must_use = "drafts are flushed by what runs"]
     pub fn open(self) -> (Desk, impl Future<Output = ()> + Send) {
         let notices = self.feed.subscribe();
         let flusher = Arc::new(Mutex::new(self));

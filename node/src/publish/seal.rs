@@ -93,7 +93,7 @@ pub(super) fn position(
         last.sequence.get() > 1 && open.iter().any(is_behind)
     };
     if let Some(last) = last.filter(stands) {
-        return Ok(last.clone());
+        return Ok(*last);
     }
     let mut newest: Option<(&LogRow, envelope::Header)> = None;
     for row in open {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import verifier
 from primitives import blake3, verify_ed25519
-from verifier import Log, Refused, armoured, decode, encode
+from verifier import Log, Refused, armoured, check_organisation, decode, encode
 
 VECTORS = json.loads(Path(os.environ["BELFRY_VECTORS"], "trust.json").read_text())
 FILES = VECTORS["files"]
@@ -113,6 +113,27 @@ class Good(unittest.TestCase):
                               ("Statement", VECTORS["revoke"]["statement_payload"]),
                               ("LogEntry", VECTORS["renew"]["entry_payload"])]:
             self.assertEqual(encode(name, decode(name, raw(payload))).hex(), payload)
+
+
+class Organisations(unittest.TestCase):
+    def test_a_name_may_hold_what_is_no_control_character_and_numbers_are_ascii_digits(self):
+        said = Log(log_file()).certificates[1]["organisation"]
+        for name in ("Bank\u00a0NV", "Bank\u200dNV", "Bank\u00adNV", "Bank\u2028NV"):
+            check_organisation(dict(said, name=name))
+        for name in ("", " \u00a0", "Bank\tNV", "Bank\x7f", "Bank\x85NV"):
+            with self.assertRaisesRegex(Refused, "organisation name", msg=repr(name)):
+                check_organisation(dict(said, name=name))
+        check_organisation(dict(said, kbo="0123456789"))
+        for kbo in ("\u0660123456789", "\uff10123456789", "0123456789\n"):
+            with self.assertRaisesRegex(Refused, "kbo", msg=repr(kbo)):
+                check_organisation(dict(said, kbo=kbo))
+
+    def test_an_amendment_of_nobody_names_nobody_whatever_it_follows(self):
+        log = Log(log_file())
+        statement = {"amend": {"member": bytes([9] * 16), "organisation": log.certificates[1]["organisation"]},
+                     "charter_version": len(log.chain), "made": 0, "previous": bytes([9] * 32)}
+        with self.assertRaisesRegex(Refused, "no such member"):
+            log.effect(len(log.entries) + 1, log.chain[-1], "amend", statement, bytes(32))
 
 
 class Bad(unittest.TestCase):

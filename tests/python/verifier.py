@@ -9,6 +9,7 @@ it says what it did not judge. A KEM key it takes for one by its length.
 import base64
 import re
 import sys
+import unicodedata
 
 from primitives import blake3, usable_key, verify_ed25519
 
@@ -316,8 +317,10 @@ def check_certificate(body, charter):
 
 def check_organisation(organisation):
     name = organisation["name"]
-    require(name.strip() and len(name.encode()) <= 256 and name.isprintable(), "organisation name")
-    require(re.fullmatch(r"(\d{10})?", organisation["kbo"]) and re.fullmatch(r"([0-9A-Z]{20})?", organisation["lei"]), "kbo, lei")
+    require(name.strip() and len(name.encode()) <= 256, "organisation name")
+    # Control characters are category Cc, no more: a no-break space or a joiner is a name's own.
+    require(all(unicodedata.category(char) != "Cc" for char in name), "organisation name")
+    require(re.fullmatch(r"([0-9]{10})?", organisation["kbo"]) and re.fullmatch(r"([0-9A-Z]{20})?", organisation["lei"]), "kbo, lei")
     require(organisation["classes"] and all(1 <= c <= 8 for c in organisation["classes"]), "classes")
     require(organisation["capacity"] <= 3, "capacity")
     supplied = organisation["supplier_of"]
@@ -399,6 +402,7 @@ class Log:
         elif kind == "amend":
             member, held = decision["member"], None
             require(len(member) == 16 and decision["organisation"], "amend")
+            require(member in self.latest, "no such member")
         else:
             held = self.certificates.get(decision["serial"])
             require(held, "no such certificate")

@@ -11,11 +11,19 @@ use belfry_proto::{
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{args::second, coalition::described, exit::refuse, global::Global, output, own_log::AnyLog};
+use super::{
+    args::second,
+    coalition::{amended_to, described},
+    exit::refuse,
+    global::Global,
+    output,
+    own_log::AnyLog,
+};
 
 /// Show every decision of the admin log: who was admitted, changed, removed, when, by which entry.
 ///
-/// Reads the running node's log; without one the log in the data folder, as given at joining, or the one that is named.
+/// Reads the running node's log; if none runs the log in the data folder, as given at joining, or the one that is named, and
+/// says on stderr which.
 /// Every signature is verified. A decision that broke a rule stands in the log and has no effect: that is said, with the
 /// rule. Where the decision is written down, the coalition knows (`belfry coalition log`).
 #[derive(Debug, Args)]
@@ -118,6 +126,7 @@ impl<'a> Told<'a> {
             "charter": self.record.statement.charter_version,
             "action": action,
             "about": about,
+            "amended_to": amended_to(&self.record.statement.decision),
             "member": self.member,
             "organisation": self.organisation,
             "void": self.void.map(|void| void.reason.to_string()),

@@ -11,18 +11,19 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{
+    client::ClientError,
     exit::{refuse, refused},
     global::{DataFolder, Global},
     output,
     verify::{Pin, roster},
 };
 use crate::keys::{
-    self, MemberKeys, Passphrase,
+    self, EnrolmentError, MemberKeys, Passphrase,
     enrolment::{certified, fold, read, read_charters},
     file::{self, Existing, Readers},
 };
 
-/// Which log.
+/// Which log; where none is named, stderr says which was read and up to which entry.
 #[derive(Debug, Args)]
 pub(super) struct OwnLog {
     /// Log, as `belfry coalition export` writes it [default: the running node's, else the one given at joining]
@@ -49,10 +50,14 @@ impl AnyLog {
         let roster = match &self.log {
             Some(path) => roster(path)?,
             None => {
-                OwnLog { log: None }
-                    .open(global, &self.data)
-                    .context("no --log FILE is given, and this machine has no node's")?
-                    .roster
+                let own = OwnLog { log: None }.open(global, &self.data);
+                own.map_err(|error| match error.downcast_ref() {
+                    Some(EnrolmentError::NotJoined(_)) => {
+                        error.context("no --log FILE is given, and this machine has no node's")
+                    }
+                    _ => error,
+                })?
+                .roster
             }
         };
         self.pin.check(roster.coalition())?;
@@ -71,27 +76,51 @@ impl OwnLog {
     pub(super) fn open(&self, global: &Global, data: &DataFolder) -> anyhow::Result<Own> {
         let folder = keys::DataFolder::new(&global.config(data)?.node.data_dir);
         if !folder.certificate().exists() {
-            return Err(keys::EnrolmentError::NotJoined(folder.path().to_owned()).into());
+            return Err(EnrolmentError::NotJoined(folder.path().to_owned()).into());
         }
         let pinned = read_charters(&folder.charter())?.coalition();
         let record = read(&folder.certificate(), armour::read_certificate)?;
         let (log, from) = match &self.log {
             Some(path) => (read(path, armour::read_log)?, path.display().to_string()),
-            None => match of_node(global, data) {
-                Some(log) => (log, "the running node's log".to_owned()),
+            None => match of_node(global.client(data).and_then(|client| client.get("/api/v1/log")))? {
+                Some(log) => (log, OF_NODE.to_owned()),
                 None => (read(&folder.log(), armour::read_log)?, folder.log().display().to_string()),
             },
         };
         let (roster, certificate) =
-            certified(pinned, &log, &record).map_err(refused).with_context(|| from)?;
+            certified(pinned, &log, &record).map_err(refused).with_context(|| from.clone())?;
+        if self.log.is_none() {
+            eprintln!("{}", output::visible(&which(&from, &roster.version().height.to_string())));
+        }
         Ok(Own { roster, certificate })
     }
 }
 
-/// The running node's log; nothing if none runs.
-fn of_node(global: &Global, data: &DataFolder) -> Option<LogFile> {
-    let answer = global.client(data).ok()?.get("/api/v1/log").ok()?;
-    armour::read_log(answer.get("file").and_then(Value::as_str)?).ok()
+/// What the log of a running node is called.
+const OF_NODE: &str = "the running node's log";
+
+/// Which log was read, where none was named: an older one may lack what was decided since.
+fn which(from: &str, height: &str) -> String {
+    match from == OF_NODE {
+        true => format!("Read {OF_NODE}, up to entry {height}."),
+        false => format!(
+            "WARNING: no node runs: read {from}, as given at joining, up to entry {height}; what was decided since is not in it"
+        ),
+    }
+}
+
+/// The running node's log out of its answer; nothing if none runs. A node that runs and does not give it is no reason to
+/// take an older one for it.
+fn of_node(answer: anyhow::Result<Value>) -> anyhow::Result<Option<LogFile>> {
+    const MEND: &str = "the running node does not give its log (another one is named with --log FILE)";
+    let answer = match answer {
+        Err(error) if matches!(error.downcast_ref(), Some(ClientError::NotRunning { .. })) => {
+            return Ok(None);
+        }
+        answer => answer.context(MEND)?,
+    };
+    let text = answer.get("file").and_then(Value::as_str).context("its answer has no file").context(MEND)?;
+    Ok(Some(armour::read_log(text).context(MEND)?))
 }
 
 impl Own {
@@ -135,5 +164,29 @@ impl ExportLog {
             roster.charter().version(),
             version.height
         ))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::exit::Exit;
+
+    #[test]
+    fn only_where_no_node_runs_is_an_older_log_read_and_that_is_said() {
+        let none = ClientError::NotRunning { folder: "node".into(), again: String::new() };
+        assert_eq!(of_node(Err(none.into())).unwrap(), None);
+        let refusal = refused(anyhow::anyhow!("not for you"));
+        let error = of_node(Err(refusal)).unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::Refused);
+        assert!(format!("{error:#}").contains("--log FILE") && format!("{error:#}").contains("not for you"));
+        let failures =
+            [Err(ClientError::Timeout.into()), Ok(Value::Null), Ok(serde_json::json!({"file": "damaged"}))];
+        for failure in failures {
+            assert_eq!(Exit::of(&of_node(failure).unwrap_err()), Exit::Failure);
+        }
+        assert_eq!(which(OF_NODE, "7"), "Read the running node's log, up to entry 7.");
+        let older = which("node/log.pem", "3");
+        assert!(older.contains("node/log.pem") && older.contains("entry 3"), "{older}");
     }
 }

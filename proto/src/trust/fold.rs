@@ -176,6 +176,10 @@ fn check(
     }
     let member = state.member_of(statement).ok_or(VoidReason::UnknownSubject)?;
     let latest = state.members.get(&member).map(|m| m.last_statement);
+    // Only an issue may name a member that there is not yet.
+    if latest.is_none() && matches!(statement.decision, Decision::Amend(_)) {
+        return Err(VoidReason::UnknownSubject);
+    }
     if !statement.is_removal() && statement.previous != latest {
         return Err(VoidReason::NotLatest);
     }
@@ -193,7 +197,7 @@ pub(super) fn take_effect(
     let at = statement.made;
     // What ended by itself before this statement is over, whatever the statement gives again.
     let before = held_at(state, member, at);
-    let supervised = only_supervises(state, member, at);
+    let supervised = supervised_at(state, member, at);
     decide(state, charter, height, statement)?;
     if let Some(member) = state.members.get_mut(&member) {
         Arc::make_mut(member).last_statement = statement.id;
@@ -204,10 +208,11 @@ pub(super) fn take_effect(
     }
     let after = held_at(state, member, at);
     // What was kept from a supervisor is as old to it, once it is none, as to anybody who comes then.
-    let freed = supervised && !only_supervises(state, member, at);
+    let still = supervised_at(state, member, at);
     let (first, last) = ((member, GroupId::new(0)), (member, GroupId::new(u32::MAX)));
     let known: Vec<GroupId> = state.entitled.range(first..=last).map(|((_, group), _)| *group).collect();
-    let breaks = |group: &GroupId| freed || !before.contains(group) || !after.contains(group);
+    let freed = |group: &GroupId| supervised.contains(group) && !still.contains(group);
+    let breaks = |group: &GroupId| freed(group) || !before.contains(group) || !after.contains(group);
     for group in known.into_iter().filter(breaks) {
         state.entitled.remove(&(member, group));
     }
@@ -223,10 +228,17 @@ fn held_at(state: &State, member: MemberId, at: Timestamp) -> BTreeSet<GroupId> 
     reading_at(state, member, at).flat_map(|held| held.certificate.groups.keys().copied()).collect()
 }
 
-/// Whether a member reads at `at`, and as a supervisor alone: never what an audience keeps from supervisors.
-fn only_supervises(state: &State, member: MemberId, at: Timestamp) -> bool {
-    let mut reading = reading_at(state, member, at).peekable();
-    reading.peek().is_some() && reading.all(|held| held.certificate.is_supervisor())
+/// Groups that a member reads at `at` as a supervisor alone: never what an audience keeps from supervisors. Each by its
+/// own certificates: a node that is none in one group opens nothing in another.
+fn supervised_at(state: &State, member: MemberId, at: Timestamp) -> BTreeSet<GroupId> {
+    let groups = |supervisor: bool| -> BTreeSet<GroupId> {
+        reading_at(state, member, at)
+            .filter(|held| held.certificate.is_supervisor() == supervisor)
+            .flat_map(|held| held.certificate.groups.keys().copied())
+            .collect()
+    };
+    let supervised = groups(true);
+    if supervised.is_empty() { supervised } else { &supervised - &groups(false) }
 }
 
 /// Certificates by which a member may read something at `at`.

@@ -291,7 +291,12 @@ fn changed_data_are_one_decision_with_the_same_keys_and_owe_no_notice() {
     assert_eq!(roster["certificates"][0]["organisation"], "Alice & Sons");
     assert_eq!(roster["certificates"][0]["standing"], "valid");
     let log = desk.ok(&["log", "--dir", "coalition"]);
-    assert!(log.contains("amend") && log.contains("Alice & Sons (essential, financial)"), "{log}");
+    let said = "Alice & Sons (essential, financial), KBO/BCE 0123456789, LEI -, capacity none, sector -, supplier of Example Grid";
+    assert!(log.contains("amend") && log.contains(said), "{log}");
+    let log: Value = serde_json::from_str(&desk.ok(&["log", "--json", "--dir", "coalition"])).unwrap();
+    assert_eq!(log["entries"][0]["amended_to"], Value::Null);
+    assert_eq!(log["entries"][1]["amended_to"]["supplier_of"], serde_json::json!(["Example Grid"]));
+    let log = desk.ok(&["log", "--dir", "coalition"]);
     assert!(log.contains("Secretariat") && log.contains("letter of 2026-11-20"), "{log}");
     // What was essential is a financial entity besides: the sector act's notice. The name alone owes none.
     let notices = || desk.ok(&["notices", "--dir", "coalition"]);

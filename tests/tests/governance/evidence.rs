@@ -36,6 +36,27 @@ fn the_golden_vectors_hold_for_a_verifier_that_shares_no_code() {
 }
 
 #[test]
+fn the_log_given_at_joining_is_read_only_while_no_node_runs_and_an_audit_says_so() {
+    let desk = Desk::found("Which Log");
+    let mut alice = desk.coalition.issue("alice", Role::Publisher);
+    alice.join(&desk.coalition);
+    for audit in [&["decisions"][..], &["rules"], &["membership", "--group", "cidr", "--at", "2099-01-01"]] {
+        let ran = alice.run(&[&["audit"], audit].concat());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let said = ran.stderr.contains("no node runs") && ran.stderr.contains("up to entry 1");
+        assert!(said, "{audit:?}: {}", ran.stderr);
+    }
+    alice.start();
+    let ran = alice.run(&["audit", "decisions", "--json"]);
+    assert!(ran.stderr.contains("Read the running node's log, up to entry 1."), "{}", ran.stderr);
+    assert_eq!(serde_json::from_str::<Value>(&ran.stdout).unwrap()["entries"][0]["action"], "issue");
+    // A node that runs and refuses is not passed over.
+    fs::write(alice.file("cli.token"), "belfry_9_other\n").unwrap();
+    let ran = alice.run(&["audit", "decisions"]);
+    assert!(ran.code != 0 && ran.stderr.contains("--log FILE"), "{} {}", ran.code, ran.stderr);
+}
+
+#[test]
 fn an_exported_message_and_log_are_verified_by_anybody_without_a_node() {
     let desk = Desk::found("Evidence");
     let members = desk.coalition.running(&[("alice", Role::Publisher), ("bob", Role::Reader)]);

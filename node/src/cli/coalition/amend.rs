@@ -15,7 +15,7 @@ use clap::Args;
 
 use super::{
     revoke::{Deciding, serial},
-    shown::changes,
+    shown::{changes, said_now},
 };
 use crate::{
     cli::{enroll::kbo, exit::refuse, output},
@@ -123,7 +123,7 @@ impl Amend {
             };
             let to = data.applied(&member.organisation);
             needed(roster, certificate.member, &to)?;
-            let consequence = consequence(&member.organisation, &to);
+            let consequence = consequence(&said_now(roster, member, clock::now()), &to);
             let amend = schema::Amend { member: certificate.member.to_vec(), organisation: Some(to) };
             Ok((Decision::Amend(amend), consequence))
         })
@@ -152,9 +152,9 @@ fn needed(roster: &Roster, member: MemberId, to: &Organisation) -> anyhow::Resul
     Ok(())
 }
 
-/// What changes, and what that brings with it.
-fn consequence(from: &Organisation, to: &Organisation) -> String {
-    let notice = match (Act::of(from), Act::of(to)) {
+/// What changes of what is said now, newest data first, and what that brings with it.
+fn consequence(now: &[(Option<Serial>, &Organisation)], to: &Organisation) -> String {
+    let notice = match (now.first().and_then(|(_, newest)| Act::of(newest)), Act::of(to)) {
         (before, Some(act)) if before != Some(act) => format!(
             "It comes under {}: a participation notice is owed (`belfry coalition notices`).",
             act.as_str().to_uppercase()
@@ -162,17 +162,19 @@ fn consequence(from: &Organisation, to: &Organisation) -> String {
         _ => "No participation notice is owed for it.".to_owned(),
     };
     let supervisor = Capacity::Supervisor;
-    let supervises = match (from.capacity() == supervisor, to.capacity() == supervisor) {
-        (false, true) => "\nWhat is published for everybody but supervisors it cannot open from then on.",
-        (true, false) => {
-            "\nIt is no supervisor any more: in its groups it counts as a new reader, and waits the grant delay for what was \
-             kept from it."
-        }
-        _ => "",
+    let was =
+        |is_supervisor: bool| now.iter().any(|(_, from)| (from.capacity() == supervisor) == is_supervisor);
+    let supervises = if to.capacity() == supervisor && was(false) {
+        "\nWhat is published for everybody but supervisors it cannot open from then on."
+    } else if to.capacity() != supervisor && was(true) {
+        "\nIt is no supervisor any more: in the groups that it read as one alone it counts as a new reader, and waits the \
+         grant delay for what was kept from it."
+    } else {
+        ""
     };
     format!(
         "{}All its certificates say so; keys, groups and validity stay. {notice}{supervises}",
-        output::facts(&changes(from, to))
+        output::facts(&changes(now, to))
     )
 }
 
@@ -213,10 +215,27 @@ mod tests {
             ..bank.clone()
         };
         assert_eq!(data.applied(&bank), expected);
-        let told = consequence(&bank, &data.applied(&bank));
+        let told = consequence(&[(None, &bank)], &data.applied(&bank));
         assert!(told.contains("Bank → Bank & Sons") && told.contains("0123456789 → -"), "{told}");
         assert!(told.contains("No participation notice") && !told.contains("banking"), "{told}");
         let financial = Data { class: vec![EntityClass::Financial], ..nothing }.applied(&bank);
-        assert!(consequence(&bank, &financial).contains("comes under DORA"));
+        assert!(consequence(&[(None, &bank)], &financial).contains("comes under DORA"));
+    }
+
+    #[test]
+    fn what_changes_is_told_of_every_certificate_that_says_otherwise() {
+        let newest = Organisation { name: "Authority".into(), ..Organisation::default() };
+        let older = Organisation { capacity: Capacity::Supervisor.into(), ..newest.clone() };
+        let to = Organisation { sector: "energy".into(), ..newest.clone() };
+        let told = consequence(&[(None, &newest), (Some(Serial::new(2)), &older)], &to);
+        for said in [
+            "\nsector ",
+            "certificate 2: sector ",
+            "certificate 2: capacity  supervisor → none",
+            "no supervisor any more",
+        ] {
+            assert!(format!("\n{told}").contains(said), "{said}: {told}");
+        }
+        assert!(!consequence(&[(None, &newest)], &to).contains("supervisor"));
     }
 }

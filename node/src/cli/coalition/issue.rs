@@ -293,7 +293,7 @@ impl Issue {
                  coalition take`), or have it enrol without --member"
             ),
             Some(known) if known.organisation != request.organisation => {
-                let differs = changes(&known.organisation, &request.organisation);
+                let differs = changes(&[(None, &known.organisation)], &request.organisation);
                 let differs: Vec<String> =
                     differs.iter().map(|(what, change)| format!("{what} {change}")).collect();
                 refuse!(

@@ -1,14 +1,14 @@
 //! `belfry coalition log`: every decision, in order, for auditors.
 
 use belfry_proto::{
-    schema::{CertificateBody, CutPoint, EntityClass, Organisation, RevocationReason},
+    schema::{Amend, Capacity, CertificateBody, CutPoint, EntityClass, Organisation, RevocationReason},
     time::Timestamp,
-    trust::{log::VerifiedRecord, names::Named as _, statement::Decision},
+    trust::{log::VerifiedRecord, statement::Decision},
 };
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{CoalitionFolder, evidence::Evidence};
+use super::{CoalitionFolder, evidence::Evidence, shown::said};
 use crate::cli::{
     args::{day, second, wire_name},
     audit_decisions::{void, without_effect},
@@ -42,6 +42,7 @@ impl Log {
                         "charter": r.statement.charter_version,
                         "action": action,
                         "about": about,
+                        "amended_to": amended_to(&r.statement.decision),
                         "void": void(folder.roster(), r.height).map(|void| void.reason.to_string()),
                         "decision": Evidence::of(&folder, r.statement.id)?,
                     }))
@@ -86,16 +87,31 @@ pub(in crate::cli) fn described(decision: &Decision) -> (&'static str, String) {
             ("disentitle", format!("serial {}, {} groups, {}", d.serial, d.groups.len(), cuts(&d.cut)))
         }
         Decision::ExtendCut(d) => ("extend-cut", format!("serial {}, {}", d.serial, cuts(&d.cut))),
-        Decision::Amend(d) => ("amend", amended(d.organisation.as_ref())),
+        Decision::Amend(d) => ("amend", d.organisation.as_ref().map(amended).unwrap_or_default()),
         Decision::Accept(d) => ("accept", format!("serial {}, arrangement and rules of conduct", d.serial)),
     }
 }
 
-/// What an organisation is called and is, from now on.
-fn amended(organisation: Option<&Organisation>) -> String {
-    let classes = organisation.into_iter().flat_map(Organisation::classes).map(EntityClass::name);
-    let classes: Vec<&str> = classes.collect();
-    format!("{} ({})", organisation.map(|o| o.name.as_str()).unwrap_or_default(), classes.join(", "))
+/// All that is said of an organisation from then on: what was taken out, too.
+fn amended(organisation: &Organisation) -> String {
+    let [(_, name), kbo, lei, (_, classes), rest @ ..] = said(organisation);
+    let rest: Vec<String> =
+        [kbo, lei].into_iter().chain(rest).map(|(what, is)| format!("{what} {is}")).collect();
+    format!("{name} ({classes}), {}", rest.join(", "))
+}
+
+/// The same for programs, by the names of `coalition roster`; nothing for another decision than an amendment.
+pub(in crate::cli) fn amended_to(decision: &Decision) -> Option<Value> {
+    let Decision::Amend(Amend { organisation: Some(organisation), .. }) = decision else { return None };
+    Some(json!({
+        "organisation": organisation.name,
+        "kbo": organisation.kbo,
+        "lei": organisation.lei,
+        "classes": organisation.classes.iter().map(|c| wire_name::<EntityClass>(*c)).collect::<Vec<_>>(),
+        "capacity": wire_name::<Capacity>(organisation.capacity),
+        "sector": organisation.sector,
+        "supplier_of": organisation.supplier_of,
+    }))
 }
 
 fn organisation(body: Option<&CertificateBody>) -> String {
@@ -106,5 +122,43 @@ fn cuts(cut: &[CutPoint]) -> String {
     match u64::try_from(cut.len()).unwrap_or(u64::MAX) {
         0 => "no cut".into(),
         n => format!("cut in {}", output::counted(n, "log", "logs")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amendment_is_listed_with_everything_that_is_said_from_then_on() {
+        let organisation = Organisation {
+            name: "Bank".into(),
+            kbo: "0123456789".into(),
+            lei: "A".repeat(20),
+            classes: vec![EntityClass::Essential.into(), EntityClass::Financial.into()],
+            capacity: Capacity::Supervisor.into(),
+            sector: "banking".into(),
+            supplier_of: vec!["Grid".into(), "Rail".into()],
+        };
+        let told = |organisation: &Organisation| {
+            let decision =
+                Decision::Amend(Amend { member: vec![1; 16], organisation: Some(organisation.clone()) });
+            (described(&decision).1, amended_to(&decision).unwrap())
+        };
+        let (about, json) = told(&organisation);
+        let expected = "Bank (essential, financial), KBO/BCE 0123456789, LEI AAAAAAAAAAAAAAAAAAAA, capacity supervisor, \
+                        sector banking, supplier of Grid, Rail";
+        assert_eq!(about, expected);
+        assert_eq!(
+            json,
+            json!({"organisation": "Bank", "kbo": "0123456789", "lei": "A".repeat(20), "classes": ["essential", "financial"],
+                "capacity": "supervisor", "sector": "banking", "supplier_of": ["Grid", "Rail"]})
+        );
+        let bare = Organisation { name: "Bank".into(), ..Organisation::default() };
+        assert!(
+            told(&bare).0.contains("KBO/BCE -, LEI -, capacity none, sector -, supplier of -"),
+            "{}",
+            told(&bare).0
+        );
     }
 }

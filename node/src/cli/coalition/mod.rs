@@ -35,7 +35,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use self::folder::Folder;
-pub(super) use self::{charter::told as charter_told, issue::roles, log::described};
+pub(super) use self::{
+    charter::told as charter_told,
+    issue::roles,
+    log::{amended_to, described},
+};
 use super::args::repeated;
 
 #[derive(Debug, Subcommand)]

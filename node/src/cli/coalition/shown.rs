@@ -1,10 +1,16 @@
 //! A certificate before it is signed, as its admin sees it: who asks, for what, and what it would get.
 
 use belfry_proto::{
-    id::{GroupId, MemberId},
+    id::{GroupId, MemberId, Serial},
     schema::{self, CertificateBody, GroupRole, Organisation, Role},
     time::Timestamp,
-    trust::{charter::Charter, names::Named as _, request::Request, words},
+    trust::{
+        charter::Charter,
+        names::Named as _,
+        request::Request,
+        roster::{Member, Roster, Standing},
+        words,
+    },
 };
 
 use crate::{
@@ -46,8 +52,8 @@ pub(super) fn shown(charter: &Charter, request: &Request, body: &CertificateBody
     output::facts(&facts)
 }
 
-/// What a certificate says of its organisation.
-fn said(organisation: &Organisation) -> [(&'static str, String); 7] {
+/// All that a certificate says of its organisation.
+pub(super) fn said(organisation: &Organisation) -> [(&'static str, String); 7] {
     let classes: Vec<&str> =
         organisation.classes.iter().map(|class| wire_name::<schema::EntityClass>(*class)).collect();
     [
@@ -61,12 +67,30 @@ fn said(organisation: &Organisation) -> [(&'static str, String); 7] {
     ]
 }
 
-/// What of an organisation's data another version of them changes.
-pub(super) fn changes(from: &Organisation, to: &Organisation) -> Vec<(&'static str, String)> {
-    let both = said(from).into_iter().zip(said(to));
-    both.filter(|((_, was), (_, is))| was != is)
-        .map(|((what, was), (_, is))| (what, format!("{was} → {is}")))
+/// What is said of a member now: its newest data, and each certificate that is not over and says otherwise.
+pub(super) fn said_now<'a>(
+    roster: &'a Roster,
+    member: &'a Member,
+    now: Timestamp,
+) -> Vec<(Option<Serial>, &'a Organisation)> {
+    let is_over = |serial| matches!(roster.standing(serial, now), Standing::Revoked | Standing::Superseded);
+    let certificates = member.serials.iter().filter_map(|serial| roster.certificate(*serial));
+    let otherwise = certificates.filter(|c| !is_over(c.serial) && c.organisation != member.organisation);
+    std::iter::once((None, &member.organisation))
+        .chain(otherwise.map(|certificate| (Some(certificate.serial), &certificate.organisation)))
         .collect()
+}
+
+/// What other data change of what is said now: the newest, and each certificate that differs from them by itself.
+pub(super) fn changes(now: &[(Option<Serial>, &Organisation)], to: &Organisation) -> Vec<(String, String)> {
+    let of = |(serial, from): &(Option<Serial>, &Organisation)| {
+        let whose = serial.map(|serial| format!("certificate {serial}: ")).unwrap_or_default();
+        let both = said(from).into_iter().zip(said(to));
+        both.filter(|((_, was), (_, is))| was != is)
+            .map(|((what, was), (_, is))| (format!("{whose}{what}"), format!("{was} → {is}")))
+            .collect::<Vec<_>>()
+    };
+    now.iter().flat_map(of).collect()
 }
 
 /// What a certificate says of its organisation and grants it, for whoever signs a statement of another admin.

@@ -228,23 +228,25 @@ fn shown(folder: &Folder, statement: &Statement) -> String {
         Subject::Member(member) => roster.member(member),
     });
     let mut facts = vec![
-        ("action", action.to_owned()),
-        ("about", about),
-        ("made", second(statement.made)),
-        ("statement", statement.id.to_string()),
+        ("action".to_owned(), action.to_owned()),
+        ("about".to_owned(), about),
+        ("made".to_owned(), second(statement.made)),
+        ("statement".to_owned(), statement.id.to_string()),
     ];
     if let Some(member) = member {
-        facts.push(("member", format!("{} ({})", member.organisation.name, member.id)));
+        facts.push(("member".to_owned(), format!("{} ({})", member.organisation.name, member.id)));
     }
     if let (Decision::Amend(schema::Amend { organisation: Some(to), .. }), Some(member)) =
         (&statement.decision, member)
     {
-        facts.extend(super::shown::changes(&member.organisation, to));
+        let now = super::shown::said_now(roster, member, clock::now());
+        facts.extend(super::shown::changes(&now, to));
     }
     if let Decision::Issue(schema::Issue { certificate: Some(body) })
     | Decision::Supersede(schema::Supersede { certificate: Some(body), .. }) = &statement.decision
     {
-        facts.extend(super::shown::gets(folder.roster().charter(), body));
+        let gets = super::shown::gets(folder.roster().charter(), body);
+        facts.extend(gets.into_iter().map(|(what, is)| (what.to_owned(), is)));
     }
     output::facts(&facts)
 }

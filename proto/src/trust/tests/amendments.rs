@@ -79,6 +79,9 @@ fn what_no_certificate_could_say_is_void_and_so_is_a_change_of_who_is_gone_or_un
     assert!(matches!(nameless, Err(VoidReason::Amendment(CertificateError::Field { .. }))), "{nameless:?}");
     assert!(matches!(amend(&mut world, 1, organisation("x", &[]), 2), Err(VoidReason::Amendment(_))));
     assert_eq!(amend(&mut world, 2, organisation("x", &essential), 2), Err(VoidReason::UnknownSubject));
+    // Whatever it says it follows.
+    world.last.insert(member(2), StatementId::new([9; 32]));
+    assert_eq!(amend(&mut world, 2, organisation("x", &essential), 2), Err(VoidReason::UnknownSubject));
     let revoke = Decision::Revoke(schema::Revoke {
         serial: serial.get(),
         member: member(1).to_vec(),
@@ -161,6 +164,43 @@ fn who_was_a_supervisor_waits_for_what_was_kept_from_it_like_a_new_reader() {
     let supersede = schema::Supersede { serial: serial.get(), certificate: Some(fresh), cut: vec![] };
     world.decide(member(1), Decision::Supersede(supersede), &[11], 7);
     assert_eq!((reads(&world, Audience::WithoutSupervisors), since(&world)), (1, at(7)));
+}
+
+#[test]
+fn who_is_no_supervisor_in_one_group_waits_there_and_in_another_once_it_is_none_there_either() {
+    let classes = [EntityClass::Authority, EntityClass::Financial];
+    let supervisor = schema::Organisation {
+        capacity: schema::Capacity::Supervisor.into(),
+        ..organisation("Authority", &classes)
+    };
+    let plain = organisation("Authority", &classes);
+    let node = |n: u8, group: GroupId, said: &schema::Organisation| schema::CertificateBody {
+        member: member(1).to_vec(),
+        organisation: Some(said.clone()),
+        groups: vec![schema::GroupRole { group: group.get(), role: Role::Reader.into() }],
+        ..body(n, Some(Role::Reader))
+    };
+    let issue = |body| Decision::Issue(schema::Issue { certificate: Some(body) });
+    let mut world = World::new();
+    let first = world.decide(member(1), issue(node(1, CIDR, &supervisor)), &[11], 1);
+    world.decide(member(1), issue(node(2, CIRCLE, &supervisor)), &[11], 2);
+    let since = |world: &World| {
+        [CIDR, CIRCLE].map(|group| world.roster.entitled_since(member(1), group).map(|since| since.at))
+    };
+    assert_eq!(since(&world), [Some(at(1)), Some(at(2))]);
+
+    let certificate = Some(node(3, CIDR, &plain));
+    let supersede = schema::Supersede { serial: first.get(), certificate, cut: vec![] };
+    world.decide(member(1), Decision::Supersede(supersede), &[11], 5);
+    assert_eq!(since(&world), [Some(at(5)), Some(at(2))], "in the other group it supervises still");
+    assert_eq!(amend(&mut world, 1, plain.clone(), 50), Ok(()));
+    assert_eq!(since(&world), [Some(at(5)), Some(at(50))], "and it was no supervisor in the first one");
+    assert_eq!(world.roster.readers(CIRCLE, Audience::WithoutSupervisors, at(50)).len(), 1);
+
+    // A second node in a group frees the member there, and only there.
+    assert_eq!(amend(&mut world, 1, supervisor, 60), Ok(()));
+    world.decide(member(1), issue(node(4, CIRCLE, &plain)), &[11], 70);
+    assert_eq!(since(&world), [Some(at(5)), Some(at(70))]);
 }
 
 #[test]

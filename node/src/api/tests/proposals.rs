@@ -290,7 +290,7 @@ async fn a_next_version_brings_the_markings_that_its_object_names() {
     assert_eq!(answer.status, 202, "{}", String::from_utf8_lossy(&answer.body));
     let next = site.drafted(&answer.json()["version"]["publication"]).await;
     let ids: Vec<&str> = next.iter().filter_map(|one| one["id"].as_str()).collect();
-    assert_eq!(ids, [object.id.as_str(), named.as_str()]);
+    assert_eq!(ids, [named.as_str(), object.id.as_str()]);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use async_trait::async_trait;
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId, PublicationId},
+    stix::object::Object,
     time::Timestamp,
 };
 use serde::Serialize;
@@ -34,8 +35,13 @@ pub trait Publish: Send + Sync {
     async fn submit(&self, submission: Submission) -> Result<Accepted, SubmitError>;
     /// Makes several durable drafts that are one deed, or none of them.
     async fn submit_together(&self, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError>;
-    /// A submission to the readers of a message of ours, stating what that one stated; it holds nothing yet.
-    async fn like(&self, message: MessageId, submitter: String) -> Result<Submission, SubmitError>;
+    /// A submission to the readers of a message of ours, stating what that one stated; it holds nothing
+    /// yet. And the marking definitions that the message brought.
+    async fn like(
+        &self,
+        message: MessageId,
+        submitter: String,
+    ) -> Result<(Submission, Vec<Object>), SubmitError>;
     /// Tells what a submission would be and who could open it; nothing is kept.
     async fn preview(&self, submission: Submission) -> Result<Preview, SubmitError>;
     /// Drafts that wait for a person in some groups, and whether there are more.

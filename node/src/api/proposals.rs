@@ -49,6 +49,8 @@ pub(super) struct Wish {
 /// An owner's answer.
 pub(super) struct Verdict {
     pub(super) accepts: bool,
+    /// The note's version that was looked at; whoever accepts names one.
+    pub(super) version: Option<String>,
     pub(super) comment: String,
     pub(super) reason: Option<String>,
     pub(super) draft: bool,
@@ -131,12 +133,22 @@ pub(super) async fn answer(
     if let Some((code, said)) = refusal {
         return Err(Problem::new(StatusCode::CONFLICT, code, said));
     }
+    is_as_seen(&found, &verdict)?;
     let mut submissions = Vec::new();
     if verdict.accepts {
         let object = object_as_proposed(&found)?;
+        if found.is_marked_narrower(clock::now()) {
+            return Err(Problem::new(
+                StatusCode::CONFLICT,
+                "marked-narrower",
+                "the proposal's marking allows less than the object's, under which the next version would go out: \
+                 ask whoever made it to mark it wider, or decline it",
+            ));
+        }
         let version = next_version(app, principal, object, &found.proposal.change).await?;
         submissions.push(Submission {
             idempotency_key: Some(format!("accepted:{}", found.note.id())),
+            is_key_of_node: true,
             origin: Some(origin(&found, "version")),
             reason: verdict.reason.clone(),
             hold,
@@ -157,6 +169,7 @@ pub(super) async fn answer(
         classes: classes(&found.note),
         recipients: vec![found.note.member()],
         idempotency_key: Some(format!("answer:{}", found.note.id())),
+        is_key_of_node: true,
         origin: Some(origin(&found, said)),
         reason: verdict.reason,
         hold,
@@ -175,6 +188,23 @@ pub(super) async fn answer(
         })
     };
     place.during(together).await
+}
+
+/// Whether it still is what was looked at: who made it may have said something else since.
+fn is_as_seen(found: &ProposalView, verdict: &Verdict) -> Result<(), Problem> {
+    match &verdict.version {
+        Some(version) if *version == found.note.version() => Ok(()),
+        Some(_) => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "proposal-changed",
+            format!("the proposal's newest version is of {}: look at that one", found.note.version()),
+        )),
+        None if !verdict.accepts => Ok(()),
+        None => Err(Problem::unprocessable(
+            "version-needed",
+            "`version` names the proposal's version that is accepted, as `modified` in GET /api/v1/proposals shows it",
+        )),
+    }
 }
 
 /// What the proposal was made of, if it is still that.
@@ -198,9 +228,29 @@ pub(super) async fn next_version(
     change: &Change,
 ) -> Result<Submission, Problem> {
     let changed: Object = change.applied(object.raw(), clock::now()).map_err(refused)?;
-    let value: Value = serde_json::from_slice(changed.raw()).map_err(|error| Problem::internal(&error))?;
-    let like = app.ports.publish.like(object.message(), principal.name().to_owned()).await?;
-    Ok(Submission { bundle: bundle(&[value]), ..like })
+    let (like, definitions) = app.ports.publish.like(object.message(), principal.name().to_owned()).await?;
+    let definitions = named_by(&changed, definitions);
+    let objects = std::iter::once(&changed).chain(&definitions);
+    let values: Result<Vec<Value>, _> = objects.map(|object| serde_json::from_slice(object.raw())).collect();
+    let values = values.map_err(|error| Problem::internal(&error))?;
+    Ok(Submission { bundle: bundle(&values), ..like })
+}
+
+/// The marking definitions that an object refers to, and those that they refer to: each message carries its own.
+fn named_by(object: &Object, definitions: Vec<Object>) -> Vec<Object> {
+    let refs = |object: &Object| {
+        let refs = object.marking_refs().iter().chain(object.granular_marking_refs());
+        refs.map(ToString::to_string).collect::<Vec<String>>()
+    };
+    let (mut wanted, mut left, mut found) = (refs(object), definitions, Vec::new());
+    while !wanted.is_empty() {
+        let (named, rest): (Vec<Object>, _) =
+            left.into_iter().partition(|one| wanted.iter().any(|id| id == one.id()));
+        left = rest;
+        wanted = named.iter().flat_map(refs).collect();
+        found.extend(named);
+    }
+    found
 }
 
 /// The one object that is meant.

@@ -140,9 +140,12 @@ pub(super) async fn report(
     let (mut submissions, mut reported) = (Vec::new(), Vec::new());
     for (group, batch) in batches {
         for (asked, id) in &batch.own {
-            let ended = ended(app, principal, (group, id.as_str()), report.last).await?;
+            let Some(ended) = ended(app, principal, (group, id.as_str()), report.last).await? else {
+                continue;
+            };
             submissions.push(Submission {
                 idempotency_key: key.as_ref().map(|key| format!("{key}:{}:{id}", group.get())),
+                origin: key.as_ref().map(|_| end_of(id, report.last)),
                 hold: batch.held || report.draft,
                 ..ended
             });
@@ -177,6 +180,10 @@ pub(super) async fn report(
         };
         submissions.push(submission);
         reported.push((anonymous, false, batch.sighted));
+    }
+    if submissions.is_empty() {
+        let said = "all of it is this member's own, and ends earlier already";
+        return Err(Problem::new(StatusCode::CONFLICT, "already-over", said));
     }
     let publish = Arc::clone(&app.ports.publish);
     let accepted = place.during(async move { Ok(publish.submit_together(submissions).await?) }).await?;
@@ -343,13 +350,13 @@ fn opinion(on: &str, at: Timestamp, said: Value) -> Value {
     opinion
 }
 
-/// The next version of an indicator of this member's, which ends then, or now.
+/// The next version of an indicator of this member's, which ends then, or now; none if it ends earlier already.
 async fn ended(
     app: &App,
     principal: &Principal,
     (group, id): (GroupId, &str),
     at: Option<Timestamp>,
-) -> Result<Submission, Problem> {
+) -> Result<Option<Submission>, Problem> {
     let query = &app.ports.query;
     let groups = vec![query.readable(principal, &query.slug(group))?];
     let row = query.proposable(principal, groups, id.to_owned()).await?.pop();
@@ -358,12 +365,16 @@ async fn ended(
     // An end lies behind the beginning (STIX 2.1 §4.7), and is never put off.
     let at = at.unwrap_or(now).max(read.valid_from().saturating_add(Duration::from_millis(1)));
     if read.valid_until().is_some_and(|until| until <= at) {
-        let said = format!("{id} is this member's own, and ends earlier already");
-        return Err(Problem::new(StatusCode::CONFLICT, "already-over", said));
+        return Ok(None);
     }
     let mut change = Change::default();
     change.set.insert("valid_until".to_owned(), at.to_string().into());
-    proposals::next_version(app, principal, &row, &change).await
+    proposals::next_version(app, principal, &row, &change).await.map(Some)
+}
+
+/// What an end is made of; its version's time is of the moment.
+fn end_of(id: &str, at: Option<Timestamp>) -> [u8; 32] {
+    *blake3::hash(json!([id, "expired", at]).to_string().as_bytes()).as_bytes()
 }
 
 fn origin(sighted: &[(String, String)], report: &Report) -> [u8; 32] {

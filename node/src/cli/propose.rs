@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     client::{Content, path_and_query, segment},
+    exit::refuse,
     global::{DataFolder, Global},
     output,
 };
@@ -116,8 +117,13 @@ pub(super) struct List {
 }
 
 /// Publish the object as proposed, and tell whoever proposed it.
+///
+/// Shows the proposal first; what is accepted is the version shown, or nothing.
 #[derive(Debug, Args)]
 pub(super) struct Accept {
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     answer: Answer,
 }
@@ -147,8 +153,8 @@ impl Command {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         match self {
             Self::List(list) => list.run(global),
-            Self::Accept(accept) => accept.answer.run(global, "accept"),
-            Self::Decline(decline) => decline.answer.run(global, "decline"),
+            Self::Accept(accept) => accept.run(global),
+            Self::Decline(decline) => decline.answer.run(global, "decline", None),
         }
     }
 }
@@ -170,9 +176,39 @@ impl List {
     }
 }
 
+impl Accept {
+    fn run(self, global: &Global) -> anyhow::Result<()> {
+        let asked = path_and_query("/api/v1/proposals", &[("state", "open")]);
+        let open = global.client(&self.answer.data)?.get(&asked)?;
+        let Some((shown, version)) = seen(&open, &self.answer.proposal) else {
+            refuse!(
+                "no open proposal to this member is named {}; `belfry proposals list --all` shows all",
+                output::visible(&self.answer.proposal)
+            );
+        };
+        output::print(&shown)?;
+        if !self.yes && !output::confirmed("Publish the object so changed?")? {
+            refuse!("nothing was published");
+        }
+        self.answer.run(global, "accept", Some(version))
+    }
+}
+
+/// A proposal to this member as a list shows it, and its version.
+fn seen(open: &Value, proposal: &str) -> Option<(String, String)> {
+    let mut all = open.get("proposals").and_then(Value::as_array)?.iter();
+    let is_meant = |one: &&Value| {
+        one.get("proposal").and_then(Value::as_str) == Some(proposal)
+            && one.get("direction").and_then(Value::as_str) == Some("to-us")
+    };
+    let one = all.find(is_meant)?;
+    let version = one.get("modified").and_then(Value::as_str)?.to_owned();
+    Some((listed(&json!({ "proposals": [one] })), version))
+}
+
 impl Answer {
-    fn run(self, global: &Global, word: &str) -> anyhow::Result<()> {
-        let said = json!({ "comment": self.comment, "reason": self.reason });
+    fn run(self, global: &Global, word: &str, version: Option<String>) -> anyhow::Result<()> {
+        let said = json!({ "version": version, "comment": self.comment, "reason": self.reason });
         let path = format!("/api/v1/proposals/{}/{word}", segment(&self.proposal));
         let told = global.client(&self.data)?.post(&path, content(&said))?;
         let answer = told.get("answer").context("the daemon's answer lacks `answer`")?;
@@ -267,5 +303,16 @@ mod tests {
         );
         assert!(!told.contains('\u{1b}') && told.contains("There are more"), "{told}");
         assert_eq!(listed(&json!({ "proposals": [] })), "No proposals.\n");
+    }
+
+    #[test]
+    fn what_is_accepted_is_shown_and_named_by_its_version() {
+        let one = |id: &str, direction: &str, modified: &str| json!({ "proposal": id, "direction": direction, "modified": modified, "set": { "confidence": 20 } });
+        let open = json!({ "proposals": [
+            one("note--1", "by-us", "1"), one("note--2", "to-us", "2"), one("note--1", "to-us", "3"),
+        ]});
+        let (shown, version) = seen(&open, "note--1").unwrap();
+        assert!(shown.contains("confidence: nothing -> 20") && !shown.contains("note--2"), "{shown}");
+        assert_eq!((version.as_str(), seen(&open, "note--3")), ("3", None));
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use belfry_proto::{
     id::{GroupId, MessageId, PublicationId},
     schema::StalenessPolicy,
-    stix::warning::Warnings,
+    stix::{object::Object, warning::Warnings},
     time::Timestamp,
     topic::Topic,
     trust::{beacon, file, roster::Roster},
@@ -55,7 +55,11 @@ impl Publish for Publishing {
         self.0.submit_together(submissions).await
     }
 
-    async fn like(&self, message: MessageId, submitter: String) -> Result<Submission, SubmitError> {
+    async fn like(
+        &self,
+        message: MessageId,
+        submitter: String,
+    ) -> Result<(Submission, Vec<Object>), SubmitError> {
         self.0.like(message, &submitter).await
     }
 

@@ -7,6 +7,7 @@ use belfry_proto::{
     },
     id::MessageId,
     schema::{Audience, HandlingConditions},
+    stix::object::Object,
     time::Timestamp,
 };
 
@@ -24,16 +25,25 @@ pub(super) struct Own {
 }
 
 impl Publisher {
-    /// A submission to the same readers as a message of ours, stating what that one stated; it holds nothing yet.
+    /// A submission to the same readers as a message of ours, stating what that one stated; it holds nothing yet. And the
+    /// marking definitions that the message brought.
     ///
     /// # Errors
     /// The store, or a message that was for named members: whom it names is known to its readers alone.
-    pub async fn like(&self, message: MessageId, submitter: &str) -> Result<Submission, SubmitError> {
+    pub async fn like(
+        &self,
+        message: MessageId,
+        submitter: &str,
+    ) -> Result<(Submission, Vec<Object>), SubmitError> {
         let (this, submitter) = (self.clone(), submitter.to_owned());
         blocking(move || this.stating_the_same(message, &submitter)).await
     }
 
-    fn stating_the_same(&self, message: MessageId, submitter: &str) -> Result<Submission, SubmitError> {
+    fn stating_the_same(
+        &self,
+        message: MessageId,
+        submitter: &str,
+    ) -> Result<(Submission, Vec<Object>), SubmitError> {
         let gone =
             || rule("object", "its message does not open here any more; publish the whole object anew");
         let row = self.store.message(message)?.ok_or_else(gone)?;
@@ -42,17 +52,21 @@ impl Publisher {
             return Err(rule("object", "went to named members only; publish it to them anew"));
         }
         let before = publication.ok_or_else(gone)?;
-        Ok(Submission {
+        let (objects, handling) = (before.objects, before.handling);
+        let definitions =
+            objects.into_iter().filter(|object| object.kind() == "marking-definition").collect();
+        let submission = Submission {
             tlp: Some(before.tlp),
             purpose: Some(before.purpose),
             classes: before.classes,
             class_label: before.class_label.unwrap_or_default(),
             pap: before.pap,
-            handling: before.handling.as_ref().map(conditions),
+            handling: handling.as_ref().map(conditions),
             exclude_supervisors: audience == Audience::WithoutSupervisors,
             for_several: before.on_behalf,
             ..Submission::of(row.group, submitter)
-        })
+        };
+        Ok((submission, definitions))
     }
 
     /// What a message of ours says; none of a withdrawal, or of one that is not here.

@@ -40,6 +40,8 @@ pub struct Submission {
     pub exclude_supervisors: bool,
     /// The submitter's own name for this submission; the same again is the same publication.
     pub idempotency_key: Option<String>,
+    /// That key is this node's and not one submitter's: whoever comes second submits the same, or is refused.
+    pub is_key_of_node: bool,
     /// Why it goes out although a guard objects; kept with the draft.
     pub reason: Option<String>,
     /// Waits for a person to release it.
@@ -72,6 +74,7 @@ impl Submission {
             recipients: Vec::new(),
             exclude_supervisors: false,
             idempotency_key: None,
+            is_key_of_node: false,
             reason: None,
             hold: false,
             on_behalf_of: None,

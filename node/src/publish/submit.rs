@@ -477,9 +477,10 @@ fn types(objects: &[Object]) -> String {
     if label.is_empty() { "objects of a custom type".to_owned() } else { label }
 }
 
-/// Idempotency keys of different tokens do not meet.
+/// Idempotency keys of different tokens do not meet, unless they are the node's. No submitter's name is empty.
 fn scoped(submission: &Submission, key: &str) -> String {
-    format!("{}\u{0}{key}", submission.submitter)
+    let whose = if submission.is_key_of_node { "" } else { submission.submitter.as_str() };
+    format!("{whose}\u{0}{key}")
 }
 
 /// Everything a submitter said: the same key with another purpose or class is another submission.

@@ -8,9 +8,17 @@
 //! Nothing of it is kept apart: a proposal is its note, an answer the owner's opinion on that note, and what was taken
 //! back is gone like everything that is withdrawn.
 
+use std::{
+    collections::{HashMap, HashSet},
+    ops::ControlFlow,
+    sync::Arc,
+};
+
 use belfry_proto::{
     id::{GroupId, MemberId},
+    schema::Pap,
     stix::{
+        egress::Marks,
         indicator::{OPINION_ON, OpinionObject},
         proposal::Proposal,
         score::Opinion,
@@ -22,15 +30,17 @@ use serde_json::{Map, Value};
 use super::{
     Inner, Principal, Query, QueryError, Readable, Shown, authorise::admit, claims, said::newest_about,
 };
-use crate::store::{Looks, PageQuery};
+use crate::store::Looks;
 
-/// Rows of one stretch.
-const STRETCH: usize = 1_000;
-/// Notes looked at in one call, over all groups. Too low ⇒ proposals in a group full of notes are not found, too high ⇒ one
-/// question reads for seconds.
-const EXAMINED: usize = 50_000;
+/// Notes of one group that are looked at in one call, the newest. Too low ⇒ proposals in a group full of notes are not
+/// found, too high ⇒ one question reads for seconds.
+const EXAMINED: usize = 20_000;
+/// Bytes of them.
+const READ: usize = 128 << 20;
 /// Proposals told in one call, the newest.
 const TOLD: usize = 1_000;
+/// Bytes of what is told in one call, and of the objects that it is of; each group has its share.
+const HELD: usize = 16 << 20;
 
 /// How far a proposal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,12 +74,12 @@ impl Standing {
 /// A proposal that is this member's, or is made to it.
 #[derive(Clone, Debug)]
 pub struct ProposalView {
-    /// The note.
+    /// The newest version of the note.
     pub note: Shown,
     /// What it proposes.
     pub proposal: Proposal,
     /// The object as its owner says it now; none if it is gone, or not for this token.
-    pub object: Option<Shown>,
+    pub object: Option<Arc<Shown>>,
     /// Whether this node's member made it; else it is made to this member.
     pub is_ours: bool,
     /// How far it is.
@@ -93,6 +103,38 @@ impl ProposalView {
         let change = &self.proposal.change;
         said.retain(|name, _| change.set.contains_key(name) || change.remove.contains(name));
         said
+    }
+
+    /// Whether it may travel less far, or be used for less, than the object it would change, and so than its next version.
+    #[must_use]
+    pub fn is_marked_narrower(&self, now: Timestamp) -> bool {
+        self.object.as_ref().is_some_and(|object| is_narrower(&self.note.marks(), &object.marks(), now))
+    }
+}
+
+/// That it is sealed to somebody is not asked: every proposal is.
+fn is_narrower(note: &Marks<'_>, object: &Marks<'_>, now: Timestamp) -> bool {
+    let pap = note.pap.filter(|pap| *pap != Pap::Clear);
+    note.tlp > object.tlp
+        || pap.is_some_and(|pap| object.pap.is_none_or(|of| i32::from(pap) > i32::from(of)))
+        || note.embargo_until.filter(|until| *until > now) > object.embargo_until
+        || note.terms.iter().any(|term| !object.terms.contains(term))
+}
+
+/// What one call found out by now.
+struct Search<'a> {
+    looks: Looks<'a>,
+    /// Notes by their group, member and id: each has one newest version.
+    notes: HashSet<(GroupId, MemberId, String)>,
+    /// What notes are of, and whether those are this member's own; none for what nothing is told of.
+    objects: HashMap<(GroupId, String, bool), Option<Arc<Shown>>>,
+    /// Bytes of both.
+    held: usize,
+}
+
+impl<'a> Search<'a> {
+    fn new(inner: &'a Inner) -> Self {
+        Self { looks: inner.store.looks(), notes: HashSet::new(), objects: HashMap::new(), held: 0 }
     }
 }
 
@@ -137,11 +179,11 @@ impl Query {
     ) -> Result<(Vec<ProposalView>, bool), QueryError> {
         let principal = principal.clone();
         self.read(move |inner| {
-            let (mut found, mut is_cut, mut left) = (Vec::new(), false, EXAMINED);
+            let (mut found, mut is_cut) = (Vec::new(), false);
+            let share = HELD / groups.len().max(1);
             for group in groups {
-                is_cut |= inner.proposals(&principal, group.group(), &mut left, &mut found)?;
+                is_cut |= inner.proposals(&principal, group.group(), (wanted, share), &mut found)?;
             }
-            found.retain(|one| wanted.is_none_or(|wanted| one.standing == wanted));
             found.sort_by_key(|one| std::cmp::Reverse(one.note.date_added()));
             is_cut |= found.len() > TOLD;
             found.truncate(TOLD);
@@ -162,12 +204,12 @@ impl Query {
     ) -> Result<Option<ProposalView>, QueryError> {
         let principal = principal.clone();
         self.read(move |inner| {
-            let mut looks = inner.store.looks();
+            let mut search = Search::new(inner);
             for group in groups {
                 // Others may use its id: each member's note is one of its own.
                 let rows = inner.store.versions(group.group(), &note)?;
                 for row in rows.into_iter().filter_map(|row| admit(&principal, row)) {
-                    if let Some(found) = inner.proposed(&mut looks, &principal, row)? {
+                    if let Some(found) = inner.proposed(&mut search, &principal, row)? {
                         return Ok(Some(found));
                     }
                 }
@@ -194,44 +236,46 @@ impl Inner {
         &self,
         principal: &Principal,
         group: GroupId,
-        left: &mut usize,
+        (wanted, share): (Option<Standing>, usize),
         found: &mut Vec<ProposalView>,
     ) -> Result<bool, QueryError> {
-        let mut looks = self.store.looks();
-        let mut query = PageQuery { after: None, kinds: Some(vec!["note".to_owned()]), examine: STRETCH };
-        while *left > 0 {
-            let page = self.store.page(group, &query)?;
-            *left = left.saturating_sub(STRETCH);
-            for row in page.rows.into_iter().filter_map(|row| admit(principal, row)) {
-                found.extend(self.proposed(&mut looks, principal, row)?);
+        let (mut search, mut told, mut read) = (Search::new(self), 0_usize, 0_usize);
+        self.store.each_newest(group, "note", EXAMINED, |row| {
+            read = read.saturating_add(row.raw.len());
+            let Some(note) = admit(principal, row) else { return Ok(ControlFlow::Continue(())) };
+            let one = self.proposed(&mut search, principal, note)?;
+            if let Some(one) = one.filter(|one| wanted.is_none_or(|wanted| one.standing == wanted)) {
+                search.held = search.held.saturating_add(one.note.raw().len());
+                found.push(one);
+                told += 1;
             }
-            if !page.more {
-                return Ok(false);
-            }
-            query.after = page.next_after;
-        }
-        Ok(true)
+            let is_enough = told > TOLD || search.held >= share || read >= READ;
+            Ok(if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })
     }
 
-    /// What a note proposes, if it is this member's or of what is this member's.
+    /// What a note proposes by its newest version, if it is this member's or of what is this member's; once a search.
     fn proposed(
         &self,
-        looks: &mut Looks<'_>,
+        search: &mut Search<'_>,
         principal: &Principal,
-        note: Shown,
+        row: Shown,
     ) -> Result<Option<ProposalView>, QueryError> {
-        let (Some(own), Some(proposal)) = (self.own_member(), Proposal::read(note.raw())) else {
-            return Ok(None);
-        };
-        let object = self.object_in_force(principal, note.group(), &proposal.of)?;
-        let owner = object.as_ref().map(Shown::member);
-        let is_ours = note.member() == own;
-        // What lies sealed to somebody else's eyes is not listed, nor what nobody may answer.
-        if !is_ours && owner != Some(own) {
+        let (Some(own), true) = (self.own_member(), row.is_for_named_recipients()) else { return Ok(None) };
+        let Some(read) = Proposal::read(row.raw()) else { return Ok(None) };
+        let key = (row.group(), row.member(), row.id().to_owned());
+        if !search.notes.insert(key) {
             return Ok(None);
         }
+        let Some((note, proposal)) = self.newest_note(principal, row, read)? else { return Ok(None) };
+        let is_ours = note.member() == own;
+        let Some(object) = self.object_of(search, principal, (note.group(), &proposal.of, is_ours), own)?
+        else {
+            return Ok(None);
+        };
+        let owner = object.as_ref().map(|object| object.member());
         let object = object.filter(|object| !object.is_revoked());
-        let answered = newest_about(looks, principal, note.group(), OPINION_ON, note.id())?;
+        let answered = newest_about(&mut search.looks, principal, note.group(), OPINION_ON, note.id())?;
         let answered = answered.filter(|answer| Some(answer.member()) == owner).filter_map(|answer| {
             let said = OpinionObject::read(answer.raw())?;
             let standing = match said.opinion()? {
@@ -249,5 +293,53 @@ impl Inner {
         };
         let answer = answer.map(|(at, _, said)| (said, at));
         Ok(Some(ProposalView { note, proposal, object, is_ours, standing, answer }))
+    }
+
+    /// The newest version of a member's note, and what it proposes: of one that was taken back, what was proposed last.
+    /// None where the newest proposes nothing any more, or not to this member alone.
+    fn newest_note(
+        &self,
+        principal: &Principal,
+        row: Shown,
+        read: Proposal,
+    ) -> Result<Option<(Shown, Proposal)>, QueryError> {
+        let rows = self.store.versions(row.group(), row.id())?;
+        let rows = rows.into_iter().filter_map(|other| admit(principal, other));
+        // Of two under one version it stays the one that came first: what was looked at is not exchanged.
+        let order = |row: &Shown| (row.version_time(), std::cmp::Reverse(row.date_added()));
+        let mut rows: Vec<Shown> = rows.filter(|other| other.member() == row.member()).collect();
+        rows.sort_by_key(order);
+        let Some(newest) = rows.pop() else { return Ok(Some((row, read))) };
+        let said = Proposal::read(newest.raw());
+        if newest.is_revoked() {
+            let before = said.or_else(|| rows.iter().rev().find_map(|row| Proposal::read(row.raw())));
+            return Ok(Some((newest, before.unwrap_or(read))));
+        }
+        Ok(said.filter(|_| newest.is_for_named_recipients()).map(|said| (newest, said)))
+    }
+
+    /// The object in force that a note is of, if there is one; nothing at all where the note is neither by this member
+    /// nor of what is this member's: what nobody may answer is not listed.
+    #[allow(clippy::option_option)]
+    fn object_of(
+        &self,
+        search: &mut Search<'_>,
+        principal: &Principal,
+        (group, id, is_ours): (GroupId, &str, bool),
+        own: MemberId,
+    ) -> Result<Option<Option<Arc<Shown>>>, QueryError> {
+        let key = (group, id.to_owned(), is_ours);
+        let object = match search.objects.get(&key) {
+            Some(known) => known.clone(),
+            None => {
+                let object = self.object_in_force(principal, group, id)?;
+                let object = object.filter(|object| is_ours || object.member() == own).map(Arc::new);
+                let bytes = object.as_ref().map_or(0, |object| object.raw().len());
+                search.held = search.held.saturating_add(bytes);
+                search.objects.insert(key, object.clone());
+                object
+            }
+        };
+        Ok((is_ours || object.is_some()).then_some(object))
     }
 }

@@ -151,7 +151,8 @@ impl Inner {
             if let Some(at) = object.expired() {
                 let known = said.expired.entry(row.member()).or_insert(at);
                 *known = (*known).max(at);
-                if Some(row.member()) == own {
+                // What a steward tells for another is not this member's own word.
+                if Some(row.member()) == own && !row.is_on_behalf() {
                     said.ended = said.ended.max(Some(at));
                 }
                 continue;

@@ -503,6 +503,33 @@ impl Store {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// Shows objects of one type one by one, the newest first, until `visit` breaks off or `examine` were looked at;
+    /// whether that was before the last.
+    ///
+    /// # Errors
+    /// [`ReadError`], or `visit`'s.
+    pub fn each_newest<E: From<ReadError>>(
+        &self,
+        group: GroupId,
+        kind: &str,
+        examine: usize,
+        mut visit: impl FnMut(ObjectView) -> Result<ControlFlow<()>, E>,
+    ) -> Result<bool, E> {
+        let prefix = Key::group(group).bytes(kind.as_bytes()).bytes(&[0]).done();
+        let mut rows = self.db.scan_back(Cf::ByType, &by_type(group, kind, u64::MAX), &prefix);
+        for _ in 0..examine {
+            let Some(row) = rows.next() else { return Ok(false) };
+            let (key, _) = row?;
+            let date = key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+            if let Some(view) = self.object_at(group, Timestamp::from_micros(date))?
+                && visit(view)?.is_break()
+            {
+                break;
+            }
+        }
+        Ok(rows.next().is_some())
+    }
+
     fn page_of_all(
         &self,
         group: GroupId,

@@ -94,6 +94,19 @@ impl Db {
             .map(|row| row.map_err(|error| self.vault.damage.met(error.into())))
             .take_while(move |row| row.as_ref().map_or(true, |(key, _)| key.starts_with(prefix)))
     }
+
+    /// Rows from `start` back, while `key` begins with `prefix`.
+    pub(super) fn scan_back<'a>(
+        &'a self,
+        cf: Cf,
+        start: &[u8],
+        prefix: &'a [u8],
+    ) -> impl Iterator<Item = Result<Row, ReadError>> + 'a {
+        self.rocks
+            .iterator_cf(self.cf(cf), rocksdb::IteratorMode::From(start, rocksdb::Direction::Reverse))
+            .map(|row| row.map_err(|error| self.vault.damage.met(error.into())))
+            .take_while(move |row| row.as_ref().map_or(true, |(key, _)| key.starts_with(prefix)))
+    }
 }
 
 pub(super) fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Db, OpenError> {

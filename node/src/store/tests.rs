@@ -1,6 +1,6 @@
 //! The store as claims, each on a folder of its own.
 
-use std::{fs, path::Path};
+use std::{fs, ops::ControlFlow, path::Path};
 
 use belfry_proto::{
     crypto::{secret::Secret, sign::SigningKey},
@@ -163,6 +163,34 @@ fn a_restart_keeps_everything() {
     assert_eq!(store.tokens().unwrap()[0].body, b"scope");
     assert!(store.disk_size().unwrap() > 1_000, "what lies in the write-ahead log counts");
     assert_eq!(commit(&store, envelope(1)), Committed::Duplicate);
+}
+
+#[test]
+fn the_newest_of_a_type_come_first_and_no_more_of_them_than_are_asked_for() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    for n in 1..=3 {
+        let names = [format!("{n}-a"), format!("{n}-b")];
+        commit(
+            &store,
+            with_objects(n, names.map(|name| object(&name, "2026-01-01T00:00:00Z", Tlp::Amber)).into()),
+        );
+    }
+    let all = page(&store, None, None, 10).rows;
+    let kind = all[0].kind.clone();
+    let newest = |examine: usize, most: usize| {
+        let mut dates = Vec::new();
+        let more = store.each_newest::<ReadError>(GROUP, &kind, examine, |row| {
+            dates.push(row.date_added);
+            Ok(if dates.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        });
+        (dates, more.unwrap())
+    };
+    let dates: Vec<Timestamp> = all.iter().rev().map(|row| row.date_added).collect();
+    assert_eq!(newest(10, 10), (dates.clone(), false));
+    assert_eq!(newest(2, 10), (dates[..2].to_vec(), true), "as far as may be looked");
+    assert_eq!(newest(10, 3), (dates[..3].to_vec(), true), "until enough was seen");
+    assert!(!store.each_newest::<ReadError>(GROUP, "ind", 10, |_| panic!("a prefix of a type")).unwrap());
 }
 
 fn files(folder: &Path) -> Vec<u8> {

@@ -85,8 +85,8 @@ fn read(object: &Object) {
     {
         assert_eq!(changed.id(), INDICATOR.id());
         assert_eq!(
-            (changed.created(), changed.marking_refs()),
-            (INDICATOR.created(), INDICATOR.marking_refs())
+            (changed.created(), changed.marking_refs(), changed.granular_marking_refs()),
+            (INDICATOR.created(), INDICATOR.marking_refs(), INDICATOR.granular_marking_refs())
         );
         let time = |object: &Object| object.version().parse::<Timestamp>().unwrap();
         assert!(time(&changed) > time(&INDICATOR));

@@ -236,8 +236,8 @@ impl Evidence {
 
     fn expires(&self, now: Timestamp) -> Timestamp {
         let here = self.seen(now).saturating_add(self.decay.lifetime);
-        // Whoever saw it after it was over knows better.
-        let ended = self.ended.filter(|ended| self.sighted.is_none_or(|seen| seen <= *ended));
+        // Whoever saw it after it was over knows better, and nobody saw tomorrow.
+        let ended = self.ended.filter(|ended| self.sighted.is_none_or(|seen| seen <= *ended || seen > now));
         [self.until, ended].into_iter().flatten().fold(here, Timestamp::min)
     }
 
@@ -320,6 +320,12 @@ mod tests {
         let at = NOW.saturating_add(days(4));
         assert_eq!(Evidence { sighted: before, ..over }.judge(at).state, State::Expired);
         assert_eq!(Evidence { sighted: after, ..over }.judge(at).state, State::Active);
+        let tomorrow = Some(at.saturating_add(days(1)));
+        assert_eq!(
+            Evidence { sighted: tomorrow, ..over }.judge(at).state,
+            State::Expired,
+            "nobody saw it yet"
+        );
         let bound = Evidence { sighted: after, until: Some(at), ..over };
         assert_eq!(bound.judge(at).state, State::Expired, "never past what its author said");
     }

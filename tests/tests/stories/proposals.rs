@@ -53,7 +53,8 @@ async fn a_proposal_reaches_the_owner_alone_and_becomes_its_next_version_or_none
     assert_eq!(made["proposal"], seen["proposal"]);
 
     let accept = format!("/api/v1/proposals/{note}/accept");
-    alice.api()?.post(&accept, &JSON, json!({ "comment": "thank you" }).to_string()).await?.expect(202)?;
+    let said = json!({ "version": seen["modified"], "comment": "thank you" });
+    alice.api()?.post(&accept, &JSON, said.to_string()).await?.expect(202)?;
     let answered = proposal(&bob, "accepted").await?;
     assert_eq!(
         (&answered["direction"], &answered["answer"]["comment"]),

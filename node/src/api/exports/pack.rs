@@ -3,7 +3,7 @@
 //! Lists compress to a quarter and STIX to a tenth. So what took a while to make is still here when its tool asks again,
 //! and an answer under way takes a piece of memory, not the whole.
 
-use std::io::{self, Cursor, Read as _};
+use std::io::{self, Cursor, Read};
 
 use axum::body::{Body, Bytes};
 
@@ -71,22 +71,28 @@ impl Packed {
         if !self.is_packed {
             return None;
         }
-        let mut decoder = zstd::stream::read::Decoder::with_buffer(Cursor::new(self.bytes.clone())).ok()?;
-        let mut is_over = false;
-        Some(std::iter::from_fn(move || {
-            if is_over {
-                return None;
-            }
-            let mut piece = Vec::with_capacity(PIECE);
-            let read = decoder.by_ref().take(PIECE as u64).read_to_end(&mut piece);
-            is_over = read.is_err() || piece.is_empty();
-            match read {
-                Ok(0) => None,
-                Ok(_) => Some(Ok(piece.into())),
-                Err(error) => Some(Err(error)),
-            }
-        }))
+        Some(pieces_of(zstd::stream::read::Decoder::with_buffer(Cursor::new(self.bytes.clone()))))
     }
+}
+
+/// What is read, in pieces up to the first error; that alone where there is nothing to read with.
+fn pieces_of(decoder: io::Result<impl Read + Send>) -> impl Iterator<Item = io::Result<Bytes>> + Send {
+    let mut left = Some(decoder);
+    std::iter::from_fn(move || {
+        let mut decoder = match left.take()? {
+            Ok(decoder) => decoder,
+            Err(error) => return Some(Err(error)),
+        };
+        let mut piece = Vec::with_capacity(PIECE);
+        match decoder.by_ref().take(PIECE as u64).read_to_end(&mut piece) {
+            Ok(0) => None,
+            Ok(_) => {
+                left = Some(Ok(decoder));
+                Some(Ok(piece.into()))
+            }
+            Err(error) => Some(Err(error)),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -118,5 +124,7 @@ mod tests {
         let half = Packed { bytes: packed.bytes.slice(..packed.bytes.len() / 2), ..packed };
         assert!(half.pieces().unwrap().any(|piece| piece.is_err()));
         assert!(axum::body::to_bytes(half.body(), list.len()).await.is_err());
+        let none = pieces_of(Err::<Cursor<Bytes>, _>(io::Error::other("no memory for a decoder")));
+        assert_eq!(none.map(|piece| piece.is_err()).collect::<Vec<_>>(), [true]);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json,
-    body::Body,
+    body::{Body, HttpBody as _},
     extract::{Path, State},
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
@@ -50,6 +50,8 @@ struct Wanted {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Answer {
+    /// The proposal's `modified` that was looked at.
+    version: Option<String>,
     comment: String,
     reason: Option<String>,
     draft: bool,
@@ -140,10 +142,13 @@ async fn answered(
     (proposal, accepts): (String, bool),
 ) -> Result<Response, Problem> {
     let said: Answer = match body::announced(&headers) {
-        None | Some(0) => Answer::default(),
-        Some(_) => body::json(&headers, request).await?,
+        Some(0) => Answer::default(),
+        // A body sent in chunks has no length, and is one.
+        None if request.is_end_stream() => Answer::default(),
+        _ => body::json(&headers, request).await?,
     };
-    let verdict = Verdict { accepts, comment: said.comment, reason: said.reason, draft: said.draft };
+    let Answer { version, comment, reason, draft } = said;
+    let verdict = Verdict { accepts, version, comment, reason, draft };
     let accepted = proposals::answer(app, principal, &headers, proposal, verdict).await?;
     let Some((answer, version)) = accepted.split_last() else { return Err(QueryError::Died.into()) };
     let told = json!({
@@ -168,7 +173,7 @@ fn told(app: &App, accepted: &Accepted) -> Value {
 
 fn view(app: &App, one: &ProposalView) -> Value {
     let query = &app.ports.query;
-    let owner = one.object.as_ref().map(crate::query::Shown::member);
+    let owner = one.object.as_ref().map(|object| object.member());
     json!({
         "proposal": one.note.id(),
         "group": query.slug(one.note.group()),
@@ -183,6 +188,7 @@ fn view(app: &App, one: &ProposalView) -> Value {
         "version": one.proposal.version,
         "tlp": one.note.tlp().as_str(),
         "created": one.note.created(),
+        "modified": one.note.version(),
         "comment": one.proposal.comment,
         "set": one.proposal.change.set,
         "remove": one.proposal.change.remove,

@@ -313,9 +313,10 @@ async fn what_this_member_says_is_over_ends_here_and_what_others_say_is_only_tol
     let site = Site::new().await;
     let token = site.reader().await;
     let of = |n: u32, name: &str| Put::pattern(n, &format!("[domain-name:value = '{name}']"), &json!({}));
+    let an_hour_ago = clock::now().saturating_sub(Duration::from_secs(3600));
     let over = |n: u32, on: u32, by: MemberId| {
         let mut put = opinion(n, &of(on, "x").id, "neutral").by(by);
-        let said = expiry(clock::now());
+        let said = expiry(an_hour_ago);
         put.json.as_mut().unwrap().as_object_mut().unwrap().extend(said.as_object().cloned().unwrap());
         put
     };
@@ -325,10 +326,23 @@ async fn what_this_member_says_is_over_ends_here_and_what_others_say_is_only_tol
         assert_eq!((&found["state"], &found["expired_by"]), (&json!(state), &json!(1)), "{name}");
         assert_eq!((&found["opinions"], &found["contested"]), (&json!({}), &json!(false)), "{name}");
     }
-    // Whoever sees it afterwards brings it back.
-    let mut seen = sighting(13, &of(1, "x").id, 1).by(OTHER);
-    seen.json.as_mut().unwrap()["last_seen"] =
-        json!(clock::now().saturating_add(Duration::from_secs(1)).to_string());
-    site.put(&[seen]).await;
-    assert_eq!(site.find(&token, "ours.be").await["state"], "active");
+    // As a steward, for another member, it ends nothing here.
+    let conditions = Conditions { on_behalf: true, ..Conditions::default() };
+    site.put(&[of(3, "told.be").by(OTHER), Put { conditions, ..over(14, 3, OWN) }]).await;
+    assert_eq!(site.find(&token, "told.be").await["state"], "active");
+    // Whoever sees it afterwards brings it back; whoever will see it does not.
+    for (n, seen, state) in [
+        (15, clock::now().saturating_add(Duration::from_secs(3600)), "expired"),
+        (13, clock::now(), "active"),
+    ] {
+        let id = if n == 15 { of(4, "x").id } else { of(1, "x").id };
+        if n == 15 {
+            site.put(&[of(4, "early.be").by(OTHER), over(16, 4, OWN)]).await;
+        }
+        let mut sighting = sighting(n, &id, 1).by(OTHER);
+        sighting.json.as_mut().unwrap()["last_seen"] = json!(seen.to_string());
+        site.put(&[sighting]).await;
+        let name = if n == 15 { "early.be" } else { "ours.be" };
+        assert_eq!(site.find(&token, name).await["state"], state, "{name}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use belfry_proto::{
     id::MemberId,
-    schema::Audience,
+    schema::{Audience, Pap},
     stix::{
         marking::Tlp,
         proposal::{Change, Proposal},
@@ -14,10 +14,15 @@ use super::{
     coalition::{CIDR, CLOUD, OTHER, OWN},
     site::{Answer, Put, Site, nothing, only, post},
 };
-use crate::{query::Scope, store::DraftRow};
+use crate::{
+    query::Scope,
+    store::{Conditions, DraftRow},
+};
 
 const JSON: &str = "application/json";
 const VERSION: &str = "2026-01-01T00:00:00.000Z";
+/// When proposals were made.
+const MADE: &str = "2026-02-01T00:00:00.000000Z";
 
 fn agent() -> Scope {
     Scope { read: only(&[CIDR]), publish: only(&[CIDR]), ..nothing() }
@@ -36,8 +41,16 @@ fn note(n: u32, of: &str, version: &str, by: MemberId) -> Put {
         comment: "seen on our own site".to_owned(),
     };
     let id = format!("note--00000000-0000-4000-8000-{n:012x}");
-    let put = Put::json(proposal.note(&id, crate::clock::now())).by(by);
+    let put = Put::json(proposal.note(&id, MADE.parse().unwrap())).by(by);
     Put { recipients: true, ..put }
+}
+
+/// The same note later, with something else in it.
+fn later(note: &Put, day: u8, more: &Value) -> Put {
+    let mut json = note.json.clone().unwrap();
+    json["modified"] = json!(format!("2026-02-{day:02}T00:00:00.000Z"));
+    json.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    Put { recipients: true, ..Put::json(json).by(note.member) }
 }
 
 fn verdict(n: u32, on: &str, said: &str, by: MemberId) -> Put {
@@ -56,7 +69,13 @@ impl Site {
     }
 
     async fn answers(&self, token: &str, note: &str, answer: &str) -> Answer {
-        self.send(post(token, &format!("/api/v1/proposals/{note}/{answer}"), JSON, "")).await
+        let said = if answer == "accept" { json!({ "version": MADE }) } else { json!({}) };
+        self.says(token, note, answer, said).await
+    }
+
+    async fn says(&self, token: &str, note: &str, answer: &str, said: Value) -> Answer {
+        let path = format!("/api/v1/proposals/{note}/{answer}");
+        self.send(post(token, &path, JSON, said.to_string())).await
     }
 
     async fn proposals(&self, token: &str) -> Vec<Value> {
@@ -174,6 +193,104 @@ async fn what_is_accepted_is_the_next_version_for_the_same_readers_and_its_propo
     assert_eq!((&again["answer"]["duplicate"], site.store.queued(10).unwrap().len()), (&json!(true), 2));
     let refused = site.answers(&token, &asked.id, "decline").await;
     assert_eq!((refused.status.as_u16(), refused.code().as_str()), (409, "already-answered"));
+    // Another token's answer is the same member's.
+    let other = site.token("other", agent()).await;
+    let refused = site.answers(&other, &asked.id, "decline").await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (409, "already-answered"));
+    assert_eq!(site.answers(&other, &asked.id, "accept").await.json()["answer"]["duplicate"], true);
+    assert_eq!(site.store.queued(10).unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_accepted_is_the_newest_version_and_the_one_that_was_looked_at() {
+    let site = Site::new().await;
+    let token = site.token("analyst", agent()).await;
+    let object = site.owns(1).await;
+    let first = note(2, &object, VERSION, OTHER);
+    let mut extensions = first.json.clone().unwrap()["extensions"].clone();
+    let said = extensions.as_object_mut().unwrap().values_mut().next().unwrap();
+    said["proposal"]["set"]["confidence"] = json!(20);
+    let second = later(&first, 2, &json!({ "extensions": extensions }));
+    site.put(&[first.clone(), second.clone()]).await;
+    let listed = site.proposals(&token).await;
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(
+        (&listed[0]["modified"], &listed[0]["set"]),
+        (&json!(second.version), &json!({ "confidence": 20 }))
+    );
+    for (said, status, code) in
+        [(json!({}), 422, "version-needed"), (json!({ "version": first.version }), 409, "proposal-changed")]
+    {
+        let refused = site.says(&token, &first.id, "accept", said.clone()).await;
+        assert_eq!((refused.status.as_u16(), refused.code().as_str()), (status, code), "{said}");
+    }
+    let told = site.says(&token, &first.id, "accept", json!({ "version": second.version })).await.json();
+    let next = site.drafted(&told["version"]["publication"]).await;
+    assert_eq!(next[0]["confidence"], 20);
+    let taken_back = later(&second, 3, &json!({ "revoked": true }));
+    site.put(&[taken_back.clone()]).await;
+    assert_eq!(site.proposals(&token).await[0]["state"], "withdrawn");
+    let refused = site.says(&token, &first.id, "accept", json!({ "version": taken_back.version })).await;
+    assert_eq!(refused.code(), "proposal-withdrawn");
+}
+
+#[tokio::test]
+async fn what_is_marked_narrower_than_the_object_is_not_published_with_it() {
+    let site = Site::new().await;
+    let token = site.token("analyst", Scope { ceiling: Tlp::AmberStrict, ..agent() }).await;
+    let object = site.owns(1).await;
+    let of = |n: u32| note(n, &object, VERSION, OTHER);
+    let until = crate::clock::now().as_micros() + 3_600_000_000;
+    let narrower = [
+        of(2).tlp(Tlp::AmberStrict),
+        Put { pap: Pap::Red.into(), ..of(3) },
+        Put { conditions: Conditions { embargo_until: until, ..Conditions::default() }, ..of(4) },
+        Put {
+            conditions: Conditions { terms: vec!["attribution=no".to_owned()], ..Conditions::default() },
+            ..of(5)
+        },
+    ];
+    site.put(&narrower).await;
+    for one in &narrower {
+        let refused = site.answers(&token, &one.id, "accept").await;
+        assert_eq!(
+            (refused.status.as_u16(), refused.code().as_str()),
+            (409, "marked-narrower"),
+            "{}",
+            one.id
+        );
+    }
+    assert_eq!(site.store.queued(10).unwrap(), [], "neither half");
+    site.put(&[of(6).tlp(Tlp::Green)]).await;
+    let wider = Put::of("note", 6).id;
+    assert_eq!(site.answers(&token, &wider, "accept").await.status, 202);
+    assert_eq!(site.answers(&token, &narrower[0].id, "decline").await.status, 202);
+}
+
+#[tokio::test]
+async fn a_next_version_brings_the_markings_that_its_object_names() {
+    let site = Site::new().await;
+    let token = site.token("analyst", agent()).await;
+    let [named, other] =
+        ["1", "2"].map(|n| format!("marking-definition--00000000-0000-4000-8000-00000000000{n}"));
+    let definition = |id: &str| {
+        json!({
+            "type": "marking-definition", "spec_version": "2.1", "id": id, "created": VERSION,
+            "definition_type": "statement", "definition": { "statement": "Copyright" },
+        })
+        .to_string()
+    };
+    let object =
+        Put::pattern(1, "[domain-name:value = 'evil.example']", &json!({ "object_marking_refs": [named] }));
+    let raw = String::from_utf8(object.raw()).unwrap();
+    site.say(&[&raw, &definition(&named), &definition(&other)]).await;
+    let asked = note(2, &object.id, VERSION, OTHER);
+    site.put(std::slice::from_ref(&asked)).await;
+    let answer = site.answers(&token, &asked.id, "accept").await;
+    assert_eq!(answer.status, 202, "{}", String::from_utf8_lossy(&answer.body));
+    let next = site.drafted(&answer.json()["version"]["publication"]).await;
+    let ids: Vec<&str> = next.iter().filter_map(|one| one["id"].as_str()).collect();
+    assert_eq!(ids, [named.as_str(), object.id.as_str()]);
 }
 
 #[tokio::test]
@@ -197,7 +314,9 @@ async fn only_the_owners_word_answers_and_only_the_two_of_them_see_it() {
     let (theirs, ours) = (indicator(1).by(OTHER), indicator(2));
     let [mine, foreign] = [note(3, &theirs.id, VERSION, OWN), note(4, &theirs.id, VERSION, OTHER)];
     site.put(&[theirs.clone(), ours, mine.clone(), foreign]).await;
-    // Of what is neither ours nor by us nothing is told.
+    // Of what is neither ours nor by us nothing is told, and what everybody reads is no proposal.
+    let open = Put { recipients: false, ..note(7, &indicator(2).id, VERSION, OTHER) };
+    site.put(&[open]).await;
     let listed = site.proposals(&token).await;
     assert_eq!(listed.len(), 1, "{listed:?}");
     assert_eq!((&listed[0]["direction"], &listed[0]["state"]), (&json!("by-us"), &json!("open")));

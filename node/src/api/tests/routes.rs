@@ -154,7 +154,7 @@ fn proposal(n: u32) -> Put {
         comment: String::new(),
     };
     let id = format!("note--00000000-0000-4000-8000-{n:012x}");
-    let note = Put::json(proposal.note(&id, crate::clock::now())).by(OTHER);
+    let note = Put::json(proposal.note(&id, "2026-01-02T00:00:00Z".parse().unwrap())).by(OTHER);
     Put { recipients: true, ..note }
 }
 
@@ -260,6 +260,9 @@ impl Samples {
                 "application/json",
                 r#"{"set":{"confidence":10},"comment":"seen on our own site"}"#.to_owned(),
             ),
+            ("POST", "/api/v1/proposals/{proposal}/accept") => {
+                ("application/json", json!({ "version": proposal(1).version }).to_string())
+            }
             ("POST", "/api/v1/log") => ("text/plain", "a log".to_owned()),
             ("POST", "/api/v1/backups") => ("application/json", r#"{"folder":"/srv/backup"}"#.to_owned()),
             ("POST", "/api/v1/subject-searches") => {

@@ -236,3 +236,33 @@ async fn misp_never_names_a_member_for_want_of_a_steward() {
     assert!(refused.json().to_string().contains("MISP"), "it says why");
     assert_eq!(site.store.queued(10).unwrap().len(), 0);
 }
+
+#[tokio::test]
+async fn what_is_over_already_holds_up_nothing_else_that_is() {
+    let site = Site::new().await;
+    let token = site.token("ids", agent()).await;
+    let over = Put::pattern(
+        1,
+        &format!("[ipv4-addr:value = '{ADDRESS}']"),
+        &json!({ "valid_from": "2026-01-01T00:00:00Z", "valid_until": "2026-01-02T00:00:00Z" }),
+    );
+    site.say(&[&String::from_utf8(over.raw()).unwrap()]).await;
+    let expired = json!({ "values": [ADDRESS], "expired": true });
+    let refused = site.sight(&token, expired.clone()).await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (409, "already-over"));
+    site.say(&[&String::from_utf8(named(2).raw()).unwrap()]).await;
+    // The same report twice is one: its version's time is of the moment, and its key is not.
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let mut request = post(&token, "/api/v1/sightings", JSON, expired.to_string());
+        request.headers_mut().insert("idempotency-key", "case-1".parse().unwrap());
+        let answer = site.send(request).await;
+        assert_eq!(answer.status, 202, "{}", String::from_utf8_lossy(&answer.body));
+        told.push(answer.json());
+    }
+    assert_eq!(told[0]["reported"].as_array().map(Vec::len), Some(1), "{}", told[0]);
+    assert_eq!(told[1]["reported"][0]["duplicate"], true, "{}", told[1]);
+    let ended = site.drafted(&told[0]["reported"][0]["publication"]).await;
+    assert_eq!(ended[0]["id"], json!(named(2).id));
+    assert_eq!(site.store.queued(10).unwrap().len(), 1);
+}

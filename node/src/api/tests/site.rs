@@ -82,7 +82,11 @@ impl Publish for Publishing {
         self.0.submit_together(submissions).await
     }
 
-    async fn like(&self, message: MessageId, submitter: String) -> Result<Submission, SubmitError> {
+    async fn like(
+        &self,
+        message: MessageId,
+        submitter: String,
+    ) -> Result<(Submission, Vec<Object>), SubmitError> {
         self.0.like(message, &submitter).await
     }
 

@@ -129,6 +129,8 @@ struct ProposalTold {
     tlp: String,
     #[schema(format = DateTime)]
     created: String,
+    /// The proposal's own version, for `version` in an answer.
+    modified: String,
     comment: String,
     set: BTreeMap<String, Value>,
     remove: Vec<String>,
@@ -145,9 +147,11 @@ struct ProposalAnswer {
     at: String,
 }
 
-/// An owner's answer; the body may be empty.
+/// An owner's answer; whoever declines may send an empty body.
 #[derive(ToSchema)]
 pub(in super::super) struct Answer {
+    /// The proposal's `modified` that was looked at; needed to accept. Another is refused: 409 `proposal-changed`.
+    version: Option<String>,
     /// For whoever proposed it.
     comment: Option<String>,
     /// Why it goes out although a guard objects.

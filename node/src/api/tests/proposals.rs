@@ -228,7 +228,7 @@ async fn what_is_accepted_is_the_newest_version_and_the_one_that_was_looked_at()
     let next = site.drafted(&told["version"]["publication"]).await;
     assert_eq!(next[0]["confidence"], 20);
     let taken_back = later(&second, 3, &json!({ "revoked": true }));
-    site.put(&[taken_back.clone()]).await;
+    site.put(std::slice::from_ref(&taken_back)).await;
     assert_eq!(site.proposals(&token).await[0]["state"], "withdrawn");
     let refused = site.says(&token, &first.id, "accept", json!({ "version": taken_back.version })).await;
     assert_eq!(refused.code(), "proposal-withdrawn");

@@ -49,11 +49,12 @@ pub fn create(
     now: Timestamp,
 ) -> Result<FolderManifest, BackupError> {
     files::refuse_existing(to)?;
-    if std::path::absolute(to)
-        .ok()
-        .zip(std::path::absolute(dir).ok())
-        .is_some_and(|(to, dir)| to.starts_with(dir))
-    {
+    // What is there yet of the new one: `..` and links lead where they lead.
+    let beside = match to.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if beside.canonicalize().ok().zip(dir.canonicalize().ok()).is_some_and(|(to, dir)| to.starts_with(dir)) {
         return Err(BackupError::Inside(to.to_owned()));
     }
     let listed = files::list(dir)?;
@@ -122,4 +123,26 @@ pub fn restore<E: From<BackupError>>(
 /// Locks, and files that are being written: their names begin with a dot.
 fn is_passing(path: &str) -> bool {
     path.split('/').any(|part| part.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_copy_lies_beside_its_folder_by_whatever_way_it_is_named() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let dir = folder.path().join("coalition");
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("charter.pem"), "text").unwrap();
+        std::os::unix::fs::symlink(&dir, folder.path().join("link")).unwrap();
+        let made = |to: &Path| create(&dir, to, "coalition", 1, Timestamp::ZERO);
+        for inside in [dir.join("copy"), dir.join("../coalition/copy"), folder.path().join("link/copy")] {
+            assert!(matches!(made(&inside), Err(BackupError::Inside(_))), "{}", inside.display());
+        }
+        made(&dir.join("../copy")).unwrap();
+        assert!(folder.path().join("copy/charter.pem").exists());
+    }
 }

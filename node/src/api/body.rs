@@ -1,7 +1,7 @@
 //! Request bodies: their type first, then their bytes up to a limit, then their shape.
 
 use axum::{
-    body::{self, Body},
+    body::{self, Body, HttpBody as _},
     http::{HeaderMap, StatusCode, header},
 };
 use serde::de::DeserializeOwned;
@@ -71,6 +71,14 @@ pub(crate) async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -
     json_up_to(MAX_JSON, headers, body).await
 }
 
+/// As [`json`], where there may be no body at all. One sent in chunks has no length, and is one.
+pub(crate) async fn json_if_any<T: DeserializeOwned + Default>(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, Problem> {
+    if body.is_end_stream() { Ok(T::default()) } else { json(headers, body).await }
+}
+
 /// A JSON body of at most `limit` bytes, as [`json`].
 pub(crate) async fn json_up_to<T: DeserializeOwned>(
     limit: usize,
@@ -96,4 +104,20 @@ pub(crate) fn unsupported(expected: &str) -> Problem {
         "media-type",
         format!("the body's Content-Type must be {expected}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_may_be_missing_is_read_where_it_comes_in_chunks() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
+        let none: Vec<u8> = json_if_any(&headers, Body::empty()).await.unwrap();
+        assert!(none.is_empty());
+        let chunks = ["[1,", "2]"].map(Ok::<_, std::io::Error>);
+        let body = Body::from_stream(futures::stream::iter(chunks));
+        assert_eq!(json_if_any::<Vec<u8>>(&headers, body).await.unwrap(), [1, 2]);
+    }
 }

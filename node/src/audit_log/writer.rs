@@ -154,12 +154,11 @@ impl Desk {
                 }
                 return;
             }
-            let waiting = std::mem::take(&mut open.unsynced);
+            let mut waiting = std::mem::take(&mut open.unsynced);
             let (file, standing) = (open.segment.handle(), open.segment.standing());
             drop(open);
             // Entries go on meanwhile, and into another file perhaps: what is left behind is synced then.
             let synced = file.sync();
-            let mut waiting = waiting;
             let mut open = self.open();
             let is_lost = synced.is_err() || open.is_stopped;
             if is_lost {

@@ -184,8 +184,9 @@ impl Membership {
         let Some(certificate) = roster.by_node(peer) else { return Vec::new() };
         let by_group = certificate.groups.keys().map(|group| self.store.logs_of(*group, certificate.serial));
         let told = by_group.flat_map(|logs| {
-            logs.into_iter().take(limits::MAX_LOGS_PER_CERTIFICATE).enumerate().map(|(turn, held)| {
-                let told = LogFrontier { height: held.top, frozen: Sequence::new(0), ..held.frontier };
+            logs.into_iter().take(limits::MAX_LOGS_PER_CERTIFICATE).enumerate().map(|(turn, log)| {
+                let frozen = Sequence::new(0);
+                let told = LogFrontier { height: log.top, frozen, ..LogFrontier::from(&log) };
                 (turn, schema::LogFrontier::from(&told))
             })
         });
@@ -202,7 +203,7 @@ impl Membership {
         let claims = told.filter_map(|frontier| {
             let (group, log) = (GroupId::new(frontier.group), LogId::try_from(frontier.log.as_slice()).ok()?);
             let rows = self.store.logs_of(group, self.identity.serial);
-            let ours = rows.iter().find(|held| held.frontier.log == log)?;
+            let ours = rows.iter().find(|row| row.log == log)?;
             (frontier.height > ours.top.get()).then_some((group, log, Sequence::new(frontier.height)))
         });
         claims.collect()

@@ -53,17 +53,6 @@ impl GroupFrontier {
     }
 }
 
-/// How one certificate's log is held, and the highest sequence held of it, gaps or not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeldLog {
-    /// Without a gap.
-    pub frontier: LogFrontier,
-    /// At all.
-    pub top: Sequence,
-    /// From here on signatures are still to be checked; 0 if all were.
-    pub unchecked: Sequence,
-}
-
 /// All groups' frontiers, shared by the writer and whoever reads.
 #[derive(Debug)]
 pub(super) struct Frontiers {
@@ -126,12 +115,6 @@ impl Group {
 
     fn log(&self, log: LogId) -> Option<&LogRow> {
         self.logs.get(&log).filter(|log| !log.surplus)
-    }
-}
-
-impl From<&LogRow> for HeldLog {
-    fn from(row: &LogRow) -> Self {
-        Self { frontier: LogFrontier::from(row), top: row.top, unchecked: row.unchecked }
     }
 }
 
@@ -235,10 +218,8 @@ impl Store {
 
     /// Logs that one certificate wrote in a group, the longest first. Reads no row.
     #[must_use]
-    pub fn logs_of(&self, group: GroupId, serial: Serial) -> Vec<HeldLog> {
-        let groups = self.frontiers.groups();
-        let written = groups.get(&group).into_iter().flat_map(|group| group.written_by(serial));
-        let mut logs: Vec<HeldLog> = written.map(HeldLog::from).collect();
+    pub fn logs_of(&self, group: GroupId, serial: Serial) -> Vec<LogRow> {
+        let mut logs = self.logs_written_by(group, serial);
         logs.sort_by_key(|log| std::cmp::Reverse(log.top));
         logs
     }

@@ -8,12 +8,12 @@
 
 use belfry_proto::id::{GroupId, LogId, Sequence};
 use prost::Message;
-use rocksdb::{Direction, IteratorMode, ReadOptions};
 
 use super::{
     ReadError,
     columns::{self, Cf},
     open::Db,
+    past,
     rows::{LogRow, MessageState},
     values::{EnvelopeValue, LogValue},
     vault::damaged,
@@ -111,11 +111,7 @@ fn follow(db: &Db, log: &mut LogRow) {
     }
     let from = columns::place(log.group, log.log, Sequence::new(log.top.get() + 1));
     let prefix = columns::log(log.group, log.log);
-    let mut options = ReadOptions::default();
-    // Read once: nothing else is to make room for it.
-    options.fill_cache(false);
-    let mode = IteratorMode::From(&from, Direction::Forward);
-    for row in db.rocks.iterator_cf_opt(db.cf(Cf::Envelopes), options, mode) {
+    for row in past::rows_from(db, Cf::Envelopes, &from) {
         let (key, value) = match row {
             Ok((key, value)) if key.starts_with(&prefix) => (key, value),
             Ok(_) => return,

@@ -57,7 +57,7 @@ use tokio::sync::watch;
 pub use check::{CheckedColumn, Health};
 pub use envelopes::Served;
 pub use error::{MemoryError, OpenError, ReadError, WriteError};
-pub use frontiers::{GroupFrontier, HeldLog};
+pub use frontiers::GroupFrontier;
 pub use heal::{aside, replace, size, staging};
 pub use judged::ForkProof;
 pub use logs::Counts;

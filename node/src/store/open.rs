@@ -8,7 +8,7 @@ use std::{
 use belfry_proto::crypto::secret::Secret;
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB,
-    DBCompressionType, DBRawIterator, DBRecoveryMode, LogLevel, Options, SliceTransform,
+    DBCompressionType, DBRawIterator, DBRecoveryMode, Direction, LogLevel, Options, SliceTransform,
 };
 
 use super::{
@@ -89,10 +89,7 @@ impl Db {
         start: &[u8],
         prefix: &'a [u8],
     ) -> impl Iterator<Item = Result<Row, ReadError>> + 'a {
-        self.rocks
-            .iterator_cf(self.cf(cf), rocksdb::IteratorMode::From(start, rocksdb::Direction::Forward))
-            .map(|row| row.map_err(|error| self.vault.damage.met(error.into())))
-            .take_while(move |row| row.as_ref().map_or(true, |(key, _)| key.starts_with(prefix)))
+        self.rows(cf, start, Direction::Forward, prefix)
     }
 
     /// Rows from `start` back, while `key` begins with `prefix`.
@@ -102,8 +99,18 @@ impl Db {
         start: &[u8],
         prefix: &'a [u8],
     ) -> impl Iterator<Item = Result<Row, ReadError>> + 'a {
+        self.rows(cf, start, Direction::Reverse, prefix)
+    }
+
+    fn rows<'a>(
+        &'a self,
+        cf: Cf,
+        start: &[u8],
+        direction: Direction,
+        prefix: &'a [u8],
+    ) -> impl Iterator<Item = Result<Row, ReadError>> + 'a {
         self.rocks
-            .iterator_cf(self.cf(cf), rocksdb::IteratorMode::From(start, rocksdb::Direction::Reverse))
+            .iterator_cf(self.cf(cf), rocksdb::IteratorMode::From(start, direction))
             .map(|row| row.map_err(|error| self.vault.damage.met(error.into())))
             .take_while(move |row| row.as_ref().map_or(true, |(key, _)| key.starts_with(prefix)))
     }

@@ -53,10 +53,7 @@ pub(in crate::api) async fn add_to(
     headers: HeaderMap,
     request: Body,
 ) -> Result<Response, Problem> {
-    let wanted = match body::announced(&headers) {
-        None | Some(0) => Map::new(),
-        Some(_) => body::json(&headers, request).await?,
-    };
+    let wanted = body::json_if_any(&headers, request).await?;
     report(&app, &principal, &headers, wanted, Some(id)).await
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json,
-    body::{Body, HttpBody as _},
+    body::Body,
     extract::{Path, State},
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
@@ -141,13 +141,7 @@ async fn answered(
     request: Body,
     (proposal, accepts): (String, bool),
 ) -> Result<Response, Problem> {
-    let said: Answer = match body::announced(&headers) {
-        Some(0) => Answer::default(),
-        // A body sent in chunks has no length, and is one.
-        None if request.is_end_stream() => Answer::default(),
-        _ => body::json(&headers, request).await?,
-    };
-    let Answer { version, comment, reason, draft } = said;
+    let Answer { version, comment, reason, draft } = body::json_if_any(&headers, request).await?;
     let verdict = Verdict { accepts, version, comment, reason, draft };
     let accepted = proposals::answer(app, principal, &headers, proposal, verdict).await?;
     let Some((answer, version)) = accepted.split_last() else { return Err(QueryError::Died.into()) };

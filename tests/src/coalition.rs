@@ -231,6 +231,15 @@ impl Coalition {
         Ok(())
     }
 
+    /// Brings back what a cut hides of a member's messages, up to these.
+    ///
+    /// # Errors
+    /// As [`Self::decide`].
+    pub fn extend_cut(&mut self, member: &Member, cut: Vec<CutPoint>) -> anyhow::Result<Height> {
+        let extend = schema::ExtendCut { serial: member.serial().get(), cut };
+        self.decide(member.id(), Decision::ExtendCut(extend))
+    }
+
     /// Suspends a member's certificate.
     ///
     /// # Errors

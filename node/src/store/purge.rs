@@ -34,8 +34,8 @@ pub struct PurgeNote {
 
 /// Has the earlier values of a row leave the disk.
 pub(super) fn put(txn: &mut Txn<'_>, cf: Cf, key: &[u8]) {
-    // No two batches have the same number, so a note that is put again is another one.
-    let mark = txn.db.rocks.latest_sequence_number().to_be_bytes();
+    // A note that is put again is another one.
+    let mark: [u8; 8] = rand::random();
     txn.put(Cf::Purge, [prefix(cf).as_slice(), key].concat(), mark.to_vec());
 }
 
@@ -172,7 +172,7 @@ mod tests {
             for key in keys {
                 put(&mut txn, Cf::Objects, key);
             }
-            txn.write().unwrap();
+            txn.done().write(&store.db).unwrap();
         };
         noted(&[b"one", b"two"]);
         let notes = store.purge_notes(MOST).unwrap();

@@ -11,7 +11,7 @@ use std::{
 
 use belfry_proto::id::GroupId;
 
-use super::{Store, columns::Cf, txn::Txn};
+use super::{Store, columns::Cf, txn::Rows};
 
 /// Columns of a group's objects; their keys begin with the group.
 const SHOWN: [Cf; 5] = [Cf::Objects, Cf::ById, Cf::ByType, Cf::Reporters, Cf::Observables];
@@ -42,11 +42,11 @@ impl Revisions {
 }
 
 /// Whose objects a batch writes.
-pub(super) fn written(txn: &Txn<'_>) -> BTreeSet<Option<GroupId>> {
+pub(super) fn written(rows: &Rows) -> BTreeSet<Option<GroupId>> {
     let group = |key: &[u8]| key.first_chunk::<4>().map(|bytes| GroupId::new(u32::from_be_bytes(*bytes)));
     let mut written: BTreeSet<Option<GroupId>> =
-        SHOWN.iter().flat_map(|cf| txn.keys(*cf)).filter_map(group).map(Some).collect();
-    if NAMED.iter().any(|cf| txn.touches(*cf)) {
+        SHOWN.iter().flat_map(|cf| rows.keys(*cf)).filter_map(group).map(Some).collect();
+    if NAMED.iter().any(|cf| rows.touches(*cf)) {
         written.insert(None);
     }
     written

@@ -1,6 +1,6 @@
 //! One batch under construction, which reads its own writes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use belfry_proto::{id::GroupId, time::Timestamp};
 use prost::Message;
@@ -10,7 +10,7 @@ use super::{
     columns::Cf,
     open::Db,
     rows::MessageState,
-    vault::{KeyName, Packed, damaged},
+    vault::{KeyName, Packed, Vault, damaged},
 };
 
 type Key = Vec<u8>;
@@ -34,32 +34,29 @@ pub(super) struct Shift {
 }
 
 /// Rows to write, by column and key; later ones replace earlier ones.
+pub(super) struct Rows {
+    columns: [Column; Cf::ALL.len()],
+    bytes: usize,
+    new_keys: Vec<KeyName>,
+}
+
+/// A batch that takes shape.
 pub(super) struct Txn<'a> {
     pub(super) db: &'a Db,
-    rows: [Column; Cf::ALL.len()],
+    /// What is being written meanwhile: it counts as if it stood in the database.
+    before: Option<Arc<Rows>>,
+    rows: Rows,
     /// What the change under way replaced; of the first one nothing is kept, for it is alone.
     journal: Vec<Undo>,
     is_first: bool,
     shifts: Vec<Shift>,
-    bytes: usize,
-    new_keys: Vec<KeyName>,
     kept_keys: usize,
     pub(super) now: Timestamp,
 }
 
-impl<'a> Txn<'a> {
-    pub(super) fn new(db: &'a Db, now: Timestamp) -> Self {
-        Self {
-            db,
-            rows: std::array::from_fn(|_| Column::new()),
-            journal: Vec::new(),
-            is_first: true,
-            shifts: Vec::new(),
-            bytes: 0,
-            new_keys: Vec::new(),
-            kept_keys: 0,
-            now,
-        }
+impl Rows {
+    fn new() -> Self {
+        Self { columns: std::array::from_fn(|_| Column::new()), bytes: 0, new_keys: Vec::new() }
     }
 
     /// Rows of a column that are in here.
@@ -68,16 +65,78 @@ impl<'a> Txn<'a> {
     /// Never: there is one for each [`Cf`], in its order.
     #[allow(clippy::indexing_slicing)]
     const fn of(&self, cf: Cf) -> &Column {
-        &self.rows[cf as usize]
+        &self.columns[cf as usize]
     }
 
     #[allow(clippy::indexing_slicing)]
     const fn of_mut(&mut self, cf: Cf) -> &mut Column {
-        &mut self.rows[cf as usize]
+        &mut self.columns[cf as usize]
+    }
+
+    /// Whether rows of a column are written or deleted.
+    pub(super) fn touches(&self, cf: Cf) -> bool {
+        !self.of(cf).is_empty()
+    }
+
+    /// Keys of a column that are written or deleted.
+    pub(super) fn keys(&self, cf: Cf) -> impl Iterator<Item = &[u8]> {
+        self.of(cf).keys().map(Vec::as_slice)
+    }
+
+    /// Writes them and waits for the disk.
+    pub(super) fn write(&self, db: &Db) -> Result<(), rocksdb::Error> {
+        let rows: usize = self.columns.iter().map(Column::len).sum();
+        let mut batch = rocksdb::WriteBatch::with_capacity_bytes(self.bytes + rows * ROW);
+        for (cf, rows) in Cf::ALL.into_iter().zip(&self.columns).filter(|(_, rows)| !rows.is_empty()) {
+            let handle = db.cf(cf);
+            for (key, row) in rows {
+                match row {
+                    Some(value) => batch.put_cf(handle, key, value),
+                    None => batch.delete_cf(handle, key),
+                }
+            }
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut synced = rocksdb::WriteOptions::default();
+        synced.set_sync(true);
+        db.rocks.write_opt(batch, &synced)
+    }
+
+    /// They are not written: data keys whose rows are among them must not seal anything later.
+    pub(super) fn forget(&self, vault: &Vault) {
+        self.new_keys.iter().for_each(|name| vault.forget(*name));
+    }
+}
+
+impl<'a> Txn<'a> {
+    pub(super) fn new(db: &'a Db, now: Timestamp) -> Self {
+        Self {
+            db,
+            before: None,
+            rows: Rows::new(),
+            journal: Vec::new(),
+            is_first: true,
+            shifts: Vec::new(),
+            kept_keys: 0,
+            now,
+        }
+    }
+
+    /// A batch that follows on one which is being written.
+    pub(super) fn behind(db: &'a Db, before: Option<Arc<Rows>>, now: Timestamp) -> Self {
+        Self { before, ..Self::new(db, now) }
+    }
+
+    /// The row that is not in the database yet: of this batch, else of the one before.
+    fn fresh(&self, cf: Cf, key: &[u8]) -> Option<&Option<Value>> {
+        let before = || self.before.as_ref()?.of(cf).get(key);
+        self.rows.of(cf).get(key).or_else(before)
     }
 
     pub(super) fn get(&self, cf: Cf, key: &[u8]) -> Result<Option<Value>, ReadError> {
-        match self.of(cf).get(key) {
+        match self.fresh(cf, key) {
             Some(row) => Ok(row.clone()),
             None => self.db.get(cf, key),
         }
@@ -100,28 +159,30 @@ impl<'a> Txn<'a> {
         prefix: &[u8],
         most: usize,
     ) -> Result<Vec<(Key, Value)>, ReadError> {
-        let ours = self.of(cf);
+        let ours = self.rows.of(cf);
         let mut found = Vec::new();
         for row in self.db.scan(cf, prefix, prefix) {
             let (key, value) = row?;
-            // What this batch deleted or replaced does not count: a bound that it did count for would hide others.
-            if !ours.contains_key(key.as_ref()) {
+            // What was deleted or replaced does not count: a bound that it did count for would hide others.
+            if self.fresh(cf, &key).is_none() {
                 found.push((key.into_vec(), value.into_vec()));
             }
             if found.len() >= most {
                 break;
             }
         }
-        found.extend(
-            ours.range(prefix.to_vec()..)
-                .take_while(|(key, _)| key.starts_with(prefix))
-                .filter_map(|(key, row)| Some((key.clone(), row.clone()?))),
-        );
+        let within = |column: &'_ Column| {
+            let rows = column.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+            rows.map(|(key, row)| (key.clone(), row.clone())).collect::<Vec<_>>()
+        };
+        let before = self.before.as_ref().map(|before| within(before.of(cf))).unwrap_or_default();
+        let before = before.into_iter().filter(|(key, _)| !ours.contains_key(key));
+        found.extend(before.chain(within(ours)).filter_map(|(key, row)| Some((key, row?))));
         Ok(found)
     }
 
     pub(super) fn put(&mut self, cf: Cf, key: Key, value: Value) {
-        self.bytes += key.len() + value.len();
+        self.rows.bytes += key.len() + value.len();
         self.set(cf, key, Some(value));
     }
 
@@ -135,7 +196,7 @@ impl<'a> Txn<'a> {
         let name = KeyName::at(group, self.now);
         if let Some(wrapped) = self.db.vault.ensure_key(name) {
             self.put(Cf::DataKeys, name.to_bytes().to_vec(), wrapped);
-            self.new_keys.push(name);
+            self.rows.new_keys.push(name);
         }
         let sealed = self.db.vault.seal(name, cf, &key, value);
         self.put(cf, key, sealed);
@@ -147,9 +208,9 @@ impl<'a> Txn<'a> {
 
     fn set(&mut self, cf: Cf, key: Key, row: Option<Value>) {
         if self.is_first {
-            self.of_mut(cf).insert(key, row);
+            self.rows.of_mut(cf).insert(key, row);
         } else {
-            let before = self.of_mut(cf).insert(key.clone(), row);
+            let before = self.rows.of_mut(cf).insert(key.clone(), row);
             self.journal.push((cf, key, before));
         }
     }
@@ -168,67 +229,88 @@ impl<'a> Txn<'a> {
     pub(super) fn keep(&mut self) {
         self.journal.clear();
         self.is_first = false;
-        self.kept_keys = self.new_keys.len();
+        self.kept_keys = self.rows.new_keys.len();
     }
 
     /// Takes back what was written since the last [`Self::keep`]: a change has no partial effect.
     pub(super) fn undo(&mut self) {
         self.shifts.clear();
         if self.is_first {
-            self.rows.iter_mut().for_each(Column::clear);
+            self.rows.columns.iter_mut().for_each(Column::clear);
         }
         while let Some((cf, key, before)) = self.journal.pop() {
-            let rows = self.of_mut(cf);
+            let rows = self.rows.of_mut(cf);
             match before {
                 Some(row) => rows.insert(key, row),
                 None => rows.remove(&key),
             };
         }
         // A data key whose row is not written must not seal anything later.
-        for name in self.new_keys.drain(self.kept_keys..) {
+        for name in self.rows.new_keys.drain(self.kept_keys..) {
             self.db.vault.forget(name);
         }
     }
 
     /// Bytes gathered so far, roughly.
     pub(super) const fn size(&self) -> usize {
-        self.bytes
+        self.rows.bytes
     }
 
-    /// Whether it writes or deletes rows of a column.
-    pub(super) fn touches(&self, cf: Cf) -> bool {
-        !self.of(cf).is_empty()
+    /// The batch as it stands, to be written.
+    pub(super) fn done(self) -> Rows {
+        self.rows
     }
+}
 
-    /// Keys of a column that it writes or deletes.
-    pub(super) fn keys(&self, cf: Cf) -> impl Iterator<Item = &[u8]> {
-        self.of(cf).keys().map(Vec::as_slice)
-    }
+#[cfg(test)]
+mod tests {
+    use belfry_proto::{
+        crypto::{secret::Secret, sign::SigningKey},
+        id::CoalitionId,
+    };
 
-    /// Writes the batch and waits for the disk.
-    pub(super) fn write(self) -> Result<(), rocksdb::Error> {
-        let rows: usize = self.rows.iter().map(Column::len).sum();
-        let mut batch = rocksdb::WriteBatch::with_capacity_bytes(self.bytes + rows * ROW);
-        for (cf, rows) in Cf::ALL.into_iter().zip(&self.rows).filter(|(_, rows)| !rows.is_empty()) {
-            let handle = self.db.cf(cf);
+    use super::*;
+    use crate::store::{Owner, Store};
+
+    #[test]
+    fn a_batch_reads_its_own_rows_then_those_of_the_one_before_then_those_that_stand() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let node = SigningKey::from_seed(&[1; 32]).public();
+        let owner = Owner { coalition: CoalitionId::new([1; 32]), node };
+        let store = Store::open(&folder.path().join("store"), owner, &Secret::new([9; 32])).unwrap();
+        let rows = |rows: &[(&str, Option<u8>)], txn: &mut Txn<'_>| {
             for (key, row) in rows {
                 match row {
-                    Some(value) => batch.put_cf(handle, key, value),
-                    None => batch.delete_cf(handle, key),
+                    Some(value) => txn.put(Cf::Meta, key.as_bytes().to_vec(), vec![*value]),
+                    None => txn.delete(Cf::Meta, key.as_bytes().to_vec()),
                 }
             }
+        };
+        let mut stands = Txn::new(&store.db, Timestamp::ZERO);
+        rows(&[("x:a", Some(1)), ("x:b", Some(1)), ("x:c", Some(1)), ("x:d", Some(1))], &mut stands);
+        stands.done().write(&store.db).unwrap();
+        let mut before = Txn::new(&store.db, Timestamp::ZERO);
+        rows(&[("x:b", None), ("x:c", Some(2)), ("x:e", Some(2)), ("x:f", Some(2))], &mut before);
+        let before = Arc::new(before.done());
+        let mut txn = Txn::behind(&store.db, Some(before), Timestamp::ZERO);
+        rows(&[("x:d", None), ("x:e", None), ("x:f", Some(3)), ("x:g", Some(3))], &mut txn);
+        let expected = [
+            ("x:a", Some(1)),
+            ("x:b", None),
+            ("x:c", Some(2)),
+            ("x:d", None),
+            ("x:e", None),
+            ("x:f", Some(3)),
+            ("x:g", Some(3)),
+        ];
+        for (key, row) in expected {
+            assert_eq!(txn.get(Cf::Meta, key.as_bytes()).unwrap(), row.map(|value| vec![value]), "{key}");
         }
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let mut synced = rocksdb::WriteOptions::default();
-        synced.set_sync(true);
-        let written = self.db.rocks.write_opt(batch, &synced);
-        if written.is_err() {
-            for name in self.new_keys {
-                self.db.vault.forget(name);
-            }
-        }
-        written
+        let mut found = txn.prefixed(Cf::Meta, b"x:", usize::MAX).unwrap();
+        found.sort();
+        let there = expected.into_iter().filter_map(|(key, row)| Some((key.as_bytes().to_vec(), vec![row?])));
+        assert_eq!(found, there.collect::<Vec<_>>());
+        txn.undo();
+        assert_eq!(txn.get(Cf::Meta, b"x:c").unwrap(), Some(vec![2]), "only the batch itself is taken back");
     }
 }

@@ -3,10 +3,18 @@
 //! Group commit without a timer: while one synced write runs, changes gather in the queue; the next batch
 //! takes them all, up to a bound, and acknowledges them together. Alone, a change waits for nobody. Whoever has
 //! many at once queues them together: one wakes the writer as well as a hundred, and costs less.
+//!
+//! ```text
+//! queue ─draw─▶ rows of a batch ─commit─▶ synced, told
+//! ```
+//!
+//! While much is queued, the next batch is drawn beside the write of the one before, which it reads as if it stood in the
+//! database: half of the time of a write is waiting for the disk.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc},
+    thread::JoinHandle,
 };
 
 use prost::Message as _;
@@ -20,8 +28,8 @@ use super::{
     objects::Claim,
     open::Db,
     revision,
-    rows::{Change, Committed},
-    txn::Txn,
+    rows::{Change, Committed, LogRow},
+    txn::{Rows, Txn},
     values::EnvelopeValue,
     vault::Vault,
 };
@@ -34,6 +42,9 @@ const QUEUE: usize = 1024;
 const BATCH: usize = 256;
 /// Bytes in one batch, roughly (design §7).
 const BATCH_BYTES: usize = 4 << 20;
+/// Changes queued for which another thread is woken, to write one batch while the next is drawn. Too low ⇒ wakes cost more
+/// than they save, and batches get small; too high ⇒ the disk is waited for.
+const PLENTY: usize = BATCH / 4;
 
 /// What came of a change.
 pub type Answer = Result<Committed, WriteError>;
@@ -159,10 +170,16 @@ struct Queue {
     is_closed: bool,
 }
 
-/// What whoever writes has to itself.
-struct Pen {
-    applier: Applier,
-    stopped: Option<WriteError>,
+/// Changes that are applied and not yet written, with whoever waits for them.
+struct Drawn {
+    rows: Arc<Rows>,
+    /// All of whose changes are among them.
+    jobs: Vec<Job>,
+    /// Some of whose changes are.
+    left: Option<Job>,
+    logs: Vec<LogRow>,
+    /// The feed's newest sequence then.
+    newest: u64,
 }
 
 /// Where jobs are handed in, and written by one at a time.
@@ -173,7 +190,10 @@ struct Office {
     queue: Mutex<Queue>,
     /// There is something in the queue, or it has closed.
     filled: Condvar,
-    pen: Mutex<Pen>,
+    /// What whoever draws has to itself.
+    pen: Mutex<Applier>,
+    /// Why nothing is written any more.
+    stopped: OnceLock<WriteError>,
     writable: watch::Sender<bool>,
     newest: watch::Sender<u64>,
     reweighs: watch::Sender<u64>,
@@ -202,6 +222,45 @@ impl Drop for HandedIn {
     }
 }
 
+/// The thread that writes one batch while the writer draws the next.
+struct Helper {
+    batches: Option<mpsc::SyncSender<Drawn>>,
+    written: mpsc::Receiver<()>,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Helper {
+    fn start(office: &Arc<Office>) -> std::io::Result<Self> {
+        let (batches, next) = mpsc::sync_channel(1);
+        let (done, written) = mpsc::sync_channel(1);
+        let office = Arc::clone(office);
+        let handle = std::thread::Builder::new().name("store-helper".to_owned()).spawn(move || {
+            for drawn in next {
+                office.commit(drawn);
+                let _ = done.send(());
+            }
+        })?;
+        Ok(Self { batches: Some(batches), written, handle: Some(handle) })
+    }
+
+    /// Writes a batch there while `meanwhile` runs here; returns when both are done. False if the thread panicked: it says
+    /// itself that the store stops.
+    fn write_beside<T>(&self, drawn: Drawn, meanwhile: impl FnOnce() -> T) -> (bool, T) {
+        let is_taken = self.batches.as_ref().is_some_and(|batches| batches.send(drawn).is_ok());
+        let made = meanwhile();
+        (is_taken && self.written.recv().is_ok(), made)
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        self.batches = None;
+        if let Some(handle) = self.handle.take() {
+            let _ = handle.join();
+        }
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Writer {
     office: Arc<Office>,
@@ -213,7 +272,7 @@ pub(super) struct Writer {
 /// exits while RocksDB closes elsewhere aborts in the middle of it.
 struct Thread {
     office: Arc<Office>,
-    handle: Option<std::thread::JoinHandle<()>>,
+    handle: Option<JoinHandle<()>>,
 }
 
 impl Drop for Thread {
@@ -246,12 +305,13 @@ impl Writer {
             writable: watch::Sender::new(true),
             newest: watch::Sender::new(applier.newest()),
             reweighs: watch::Sender::new(0),
-            pen: Mutex::new(Pen { applier, stopped: None }),
+            pen: Mutex::new(applier),
+            stopped: OnceLock::new(),
         });
-        let writer = Arc::clone(&office);
+        let (writer, helper) = (Arc::clone(&office), Helper::start(&office)?);
         let handle = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || while writer.write_next() {})?;
+            .spawn(move || while writer.write_next(&helper) {})?;
         let thread = Arc::new(Thread { office: Arc::clone(&office), handle: Some(handle) });
         Ok(Self { office, _thread: thread })
     }
@@ -320,7 +380,7 @@ impl Office {
     }
 
     /// Waits for something to write, and writes it. False once there is nothing and nothing comes.
-    fn write_next(&self) -> bool {
+    fn write_next(&self, helper: &Helper) -> bool {
         let mut queue = self.queue();
         while queue.jobs.is_empty() {
             if queue.is_closed {
@@ -331,7 +391,17 @@ impl Office {
         drop(queue);
         // Poisoned: another one's panic has closed the queue.
         let Ok(mut pen) = self.pen.lock() else { return false };
-        self.write_batch(&mut pen);
+        let mut drawn = self.draw(&mut pen, None);
+        // A job of which a part is written first answers for that part when the next one fails.
+        while drawn.left.is_none() && self.has_plenty() {
+            let before = Arc::clone(&drawn.rows);
+            let (is_written, next) = helper.write_beside(drawn, || self.draw(&mut pen, Some(before)));
+            if !is_written {
+                let _ = self.stopped.set(WriteError::Closed);
+            }
+            drawn = next;
+        }
+        self.commit(drawn);
         true
     }
 
@@ -340,20 +410,31 @@ impl Office {
         self.queue().jobs.pop_front()
     }
 
+    /// Whether so much waits that the next batch should be drawn while this one is written.
+    fn has_plenty(&self) -> bool {
+        let queue = self.queue();
+        let mut waiting = queue.jobs.iter().scan(0, |sum, job| {
+            *sum += job.changes.len();
+            Some(*sum)
+        });
+        waiting.any(|sum| sum >= PLENTY)
+    }
+
     /// One synced write of what is queued, as far as a batch goes.
-    fn write_batch(&self, pen: &mut Pen) {
+    fn write_batch(&self, applier: &mut Applier) {
+        let drawn = self.draw(applier, None);
+        self.commit(drawn);
+    }
+
+    /// Applies what is queued, as far as a batch goes, behind what is being written.
+    fn draw(&self, applier: &mut Applier, before: Option<Arc<Rows>>) -> Drawn {
         let _guard = Guard(self);
-        let Pen { applier, stopped } = pen;
-        let mut txn = Txn::new(&self.db, clock::now());
-        let (mut changes, mut whole, mut left) = (0, Vec::new(), None);
+        let mut txn = Txn::behind(&self.db, before, clock::now());
+        let (mut changes, mut jobs, mut left) = (0, Vec::new(), None);
         while changes < BATCH
             && txn.size() < BATCH_BYTES
             && let Some(mut job) = self.next()
         {
-            if let Some(reason) = &*stopped {
-                job.refuse(reason);
-                continue;
-            }
             let is_whole = job.is_whole();
             if is_whole && changes + job.changes.len() > BATCH {
                 self.queue().jobs.push_front(job);
@@ -370,38 +451,47 @@ impl Office {
                 left = Some(job);
                 break;
             }
-            whole.push(job);
+            jobs.push(job);
         }
         applier.put_logs(&mut txn);
-        let reweighs_more = txn.touches(Cf::Reweigh);
-        let written = revision::written(&txn);
-        match txn.write() {
-            Ok(()) => {
-                self.db.revisions.count(written);
-                self.frontiers.changed(applier.changed_logs());
-                if reweighs_more {
-                    self.reweighs.send_modify(|count| *count += 1);
-                }
-                let head = applier.newest();
-                self.newest.send_if_modified(|before| std::mem::replace(before, head) != head);
-                whole.into_iter().for_each(Job::answer);
-                if let Some(mut job) = left {
-                    job.durable = job.answers.len();
-                    self.queue().jobs.push_front(job);
-                }
-            }
-            Err(error) => {
-                tracing::error!("the store stops: {error}");
-                // Before whoever waits hears of the stop: it is why.
-                self.db.vault.damage.met(error.clone().into());
-                self.writable.send_replace(false);
-                let failed = WriteError::Database(error.clone());
-                for job in whole.into_iter().chain(left) {
-                    job.refuse(&failed);
-                }
-                *stopped = Some(WriteError::Stopped(error.to_string()));
-            }
+        let (logs, newest) = (applier.changed_logs(), applier.newest());
+        Drawn { rows: Arc::new(txn.done()), jobs, left, logs, newest }
+    }
+
+    /// Writes a batch, waits for the disk, and tells whoever waits. After a failed write nothing is written any more.
+    fn commit(&self, drawn: Drawn) {
+        let _guard = Guard(self);
+        let Drawn { rows, jobs, left, logs, newest } = drawn;
+        let written = match self.stopped.get() {
+            Some(reason) => Err(reason.clone()),
+            None => rows.write(&self.db).map_err(|error| self.stop(&error)),
+        };
+        if let Err(reason) = written {
+            rows.forget(&self.db.vault);
+            jobs.into_iter().chain(left).for_each(|job| job.refuse(&reason));
+            return;
         }
+        self.db.revisions.count(revision::written(&rows));
+        self.frontiers.changed(logs);
+        if rows.touches(Cf::Reweigh) {
+            self.reweighs.send_modify(|count| *count += 1);
+        }
+        self.newest.send_if_modified(|before| std::mem::replace(before, newest) != newest);
+        jobs.into_iter().for_each(Job::answer);
+        if let Some(mut job) = left {
+            job.durable = job.answers.len();
+            self.queue().jobs.push_front(job);
+        }
+    }
+
+    /// Nothing is written any more; what whoever waits for this write hears.
+    fn stop(&self, error: &rocksdb::Error) -> WriteError {
+        tracing::error!("the store stops: {error}");
+        // Before whoever waits hears of the stop: it is why.
+        self.db.vault.damage.met(error.clone().into());
+        self.writable.send_replace(false);
+        let _ = self.stopped.set(WriteError::Stopped(error.to_string()));
+        WriteError::Database(error.clone())
     }
 }
 
@@ -428,7 +518,7 @@ mod tests {
     use futures::executor::block_on;
 
     use super::*;
-    use crate::store::{Owner, Store, apply::HOOK_KEY};
+    use crate::store::{Owner, Store, apply::HOOK_KEY, rows::TokenRow};
 
     #[test]
     fn what_is_told_of_together_is_written_together() {
@@ -464,5 +554,31 @@ mod tests {
         assert_eq!(seen.len(), pages.len());
         assert!(seen.iter().flatten().all(|[first, last]| first == last), "{seen:?}");
         assert_eq!(seen[0], [[true; 2], [false; 2], [false; 2], [false; 2]]);
+    }
+
+    #[test]
+    fn a_batch_drawn_while_another_is_written_reads_it_as_if_it_were_there() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let node = SigningKey::from_seed(&[1; 32]).public();
+        let owner = Owner { coalition: CoalitionId::new([1; 32]), node };
+        let store = Store::open(&folder.path().join("store"), owner, &Secret::new([9; 32])).unwrap();
+        let id = |n: usize| [u8::try_from(n / 256).unwrap(), u8::try_from(n % 256).unwrap()].repeat(4);
+        let made = |n| {
+            let id = id(n).try_into().unwrap();
+            Change::Token(TokenRow { id, body: vec![1; 8] })
+        };
+        let gone = |n| Change::TokenRevoked(id(n).try_into().unwrap());
+        let all = || 0..2 * BATCH;
+        // Nobody writes until all of it waits.
+        let pen = store.writer.office.pen.lock().unwrap();
+        let one = |change| block_on(store.enqueue(vec![store.prepare(change)])).unwrap();
+        let pending: Vec<_> = all().map(made).chain(all().map(gone)).map(one).collect();
+        assert!(store.writer.office.has_plenty());
+        drop(pen);
+        for pending in pending {
+            assert!(matches!(block_on(pending.one()), Ok(Committed::Done)));
+        }
+        assert_eq!(store.tokens().unwrap(), []);
+        assert!(matches!(store.commit_blocking(gone(0)), Err(WriteError::Missing("token"))));
     }
 }

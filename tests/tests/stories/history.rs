@@ -140,3 +140,16 @@ async fn with_a_window_a_newcomer_reads_as_far_back_as_it_reaches() -> anyhow::R
     near.start(&coalition, &[&alice]).await?;
     near.shows("cidr", &before.ids()).await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_newcomers_get_no_history_a_wiped_author_gets_its_own_back() -> anyhow::Result<()> {
+    let (_coalition, mut alice, bob, before) = begun(HistoryPolicy::None, 0, 0).await?;
+    alice.stop().await;
+    std::fs::remove_dir_all(alice.folder().join("store"))?;
+    alice.run(&[&bob]).await?;
+    alice.shows("cidr", &before.ids()).await?;
+    let after = Bundle::indicators(1);
+    alice.publish("cidr", &after).tlp("green").flushed().await?;
+    bob.shows("cidr", &[before.ids(), after.ids()].concat()).await?;
+    Ok(())
+}

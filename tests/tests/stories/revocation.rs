@@ -201,3 +201,36 @@ async fn a_revoked_member_publishes_to_nobody() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_cut_hides_comes_back_everywhere_once_it_is_extended() -> anyhow::Result<()> {
+    let Story { mut coalition, mut alice, bob, carol, eve, by_eve, .. } = shared().await?;
+    let early = alice.cut_of(&eve)?;
+    let later = Bundle::indicators(1);
+    eve.publish("cidr", &later).tlp("green").flushed().await?;
+    for member in [&alice, &bob, &carol] {
+        member.shows("cidr", &later.ids()).await?;
+    }
+    let whole = alice.cut_of(&eve)?;
+    coalition.revoke(&eve, early)?;
+    bob.import(&coalition).await?;
+    for member in [&alice, &bob, &carol] {
+        member.follows(&coalition).await?;
+        until("what lies beyond the cut to be hidden", async || {
+            let shown = member.ids("cidr").await.map_err(|error| format!("{error:#}"))?;
+            let is_right = !shown.contains(&later.ids()[0]) && shown.contains(&by_eve.ids()[0]);
+            if is_right { Ok(()) } else { Err(format!("{shown:?}")) }
+        })
+        .await?;
+    }
+    // One that sleeps meanwhile hears of it when it wakes.
+    alice.stop().await;
+    coalition.extend_cut(&eve, whole)?;
+    bob.import(&coalition).await?;
+    alice.run(&[&bob]).await?;
+    for member in [&alice, &bob, &carol] {
+        member.follows(&coalition).await?;
+        member.shows("cidr", &[by_eve.ids(), later.ids()].concat()).await?;
+    }
+    Ok(())
+}

@@ -92,6 +92,73 @@ fn halves_that_were_parted_and_killed_hold_the_same_once_they_are_joined() {
     }
 }
 
+/// Whether `member` shows this object as one that counts.
+fn counts(member: &Member, id: &str) -> bool {
+    let lines = member.ok(&["objects", "--group", "cidr", "--json", "--limit", "10000"]);
+    let objects = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    objects.into_iter().any(|object| object["id"] == id && object["revoked"] != true)
+}
+
+#[test]
+fn a_revocation_while_halves_are_parted_holds_everywhere_once_they_are_joined_and_after_restarts() {
+    let Some(mut site) = site() else { return };
+    let coalition = Coalition::found("Cut off");
+    let names = ["alice", "bob", "carol", "eve"];
+    let mut members = names.map(|name| coalition.issue(name, Role::Publisher));
+    let mut bootstrap: Vec<String> = Vec::new();
+    for (number, member) in (1..).zip(&mut members) {
+        member.join(&coalition);
+        site.place(member, if number < 3 { Side::Left } else { Side::Right }, number);
+        member.bootstrap.clone_from(&bootstrap);
+        member.start();
+        bootstrap.extend(member.address());
+    }
+    for member in &members {
+        member.meets(3);
+    }
+    let said = [members[3].publish(1)];
+    list(&members, &said);
+
+    site.plugged(false);
+    let cut = coalition.path("heads.txt");
+    members[0].ok(&["heads", "eve", "--out", cut.to_str().unwrap()]);
+    let revoke = ["coalition", "revoke", "4", "--reason", "key-compromise", "--yes", "--dir", "coalition"];
+    coalition.ok(&[&revoke[..], &["--cut", cut.to_str().unwrap()]].concat());
+    members[0].ok(&["import-log", coalition.export("revoked.log").to_str().unwrap()]);
+    // The other half has not heard of it, and takes what eve says.
+    let late = members[3].publish(2);
+    members[2].lists(std::slice::from_ref(&late));
+    // This one makes a key that eve does not get.
+    let fresh = members[0].publish(3);
+    members[1].lists(std::slice::from_ref(&fresh));
+
+    site.plugged(true);
+    let remaining = |members: &[Member]| {
+        for member in &members[..3] {
+            member.lists(&[said[0].clone(), fresh.clone()]);
+            eventually(&format!("{} hides what lies beyond the cut", member.name), || {
+                (!counts(member, &late)).then_some(())
+            });
+            eventually(&format!("{} has hung up on eve", member.name), || {
+                reaches(member, "eve").is_empty().then_some(())
+            });
+        }
+    };
+    remaining(&members);
+    for member in &mut members[..3] {
+        member.terminate();
+        member.start();
+    }
+    members[..3].iter().for_each(|member| member.meets(2));
+    remaining(&members);
+    let last = members[2].publish(4);
+    list(&members[..3], std::slice::from_ref(&last));
+    assert!(counts(&members[0], &said[0]), "what eve said up to the cut stays");
+    for id in [&fresh, &last] {
+        assert!(!counts(&members[3], id), "eve reads {id}");
+    }
+}
+
 /// Keys pass between members alone, so both would wait for them for ever.
 #[test]
 fn members_behind_firewalls_meet_over_a_carrier_and_then_without_it() {

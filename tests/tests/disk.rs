@@ -143,3 +143,79 @@ fn a_daemon_whose_disk_fails_acknowledges_nothing_more_and_ends() {
     assert_eq!(submit(&alice.api(), 7).unwrap().status, 202);
     alice.shows(&token, "cidr", &[indicator(7).0]);
 }
+
+/// A file system of its own, of so many bytes, that goes with this.
+struct Small(std::path::PathBuf);
+
+impl Small {
+    fn mounted(at: &Path, bytes: u64) -> Result<Self, String> {
+        fs::create_dir(at).map_err(|error| error.to_string())?;
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"]).arg(at);
+        let ran = mount.output().map_err(|error| error.to_string())?;
+        match ran.status.success() {
+            true => Ok(Self(at.to_owned())),
+            false => Err(String::from_utf8_lossy(&ran.stderr).into_owned()),
+        }
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_node_whose_disk_fills_only_reads_and_goes_on_by_itself_once_there_is_room() {
+    const MIB: u64 = 1 << 20;
+    let coalition = Coalition::found("Full");
+    let mut members = ["alice", "bob"].map(|name| coalition.issue(name, Role::Publisher));
+    for member in &members {
+        member.join(&coalition);
+    }
+    let [alice, bob] = &mut members;
+    let kept = coalition.path("kept");
+    fs::rename(&alice.dir, &kept).unwrap();
+    let small = match Small::mounted(&alice.dir, 256 * MIB) {
+        Ok(small) => small,
+        Err(why) => {
+            eprintln!("SKIPPED: this system mounts nothing: {why}");
+            return;
+        }
+    };
+    let copied = Command::new("cp").arg("-a").arg(kept.join(".")).arg(&small.0).status().unwrap();
+    assert!(copied.success());
+    alice.more = "[store]\nfree_space_floor = \"96MiB\"\n".to_owned();
+    alice.start();
+    bob.bootstrap = alice.addresses();
+    bob.start();
+    let mut ids = vec![alice.publish(1), bob.publish(2)];
+    alice.lists(&ids);
+    bob.lists(&ids);
+
+    let filler = small.0.join("filler");
+    fs::write(&filler, vec![0; usize::try_from(200 * MIB).unwrap()]).unwrap();
+    let api = alice.api();
+    let is_ready = || http::get(&api, "/health/ready", "").status == 200;
+    eventually("alice says that she is not ready", || (!is_ready()).then_some(()));
+    let bundle = coalition.path("bundle-1.json").display().to_string();
+    let refused = alice.run(&["publish", &bundle, "--group", "cidr", "--tlp", "green"]);
+    assert!(refused.code != 0 && refused.stderr.contains("free"), "{}", refused.stderr);
+    // What it has it shows; what others say it leaves to later.
+    let later = bob.publish(3);
+    bob.lists(std::slice::from_ref(&later));
+    assert_eq!(alice.listed().len(), ids.len());
+    assert!(
+        !is_ready() && alice.status()["warnings"].to_string().contains("only reads until there is more"),
+        "{}",
+        alice.status()
+    );
+
+    fs::remove_file(filler).unwrap();
+    eventually("alice is ready again", || is_ready().then_some(()));
+    ids.extend([later, alice.publish(4)]);
+    alice.lists(&ids);
+    bob.lists(&ids);
+    assert_eq!(alice.terminate(), 0);
+}

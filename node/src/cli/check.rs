@@ -17,6 +17,7 @@ use super::{
     output,
 };
 use crate::{
+    backup::STORE,
     clock,
     config::{Config, DEFAULT_PATH, Guards, Lists},
     keys::{
@@ -27,6 +28,7 @@ use crate::{
     query::lists,
     sources::Sources,
     space::{FileSystemOf, Probe as _},
+    store::{Store, Version},
 };
 
 /// Bytes of a Unix socket's path, its terminating zero included (`sockaddr_un`).
@@ -66,6 +68,9 @@ impl Check {
                 report.add("key files", keys.as_ref().map(|found| found.1.clone()).map_err(told));
                 report.add("membership", membership(&config, keys.ok().and_then(|found| found.0)));
                 report.add("API socket", api_socket(&config));
+                if let Some(found) = store(&config) {
+                    report.add("store", found);
+                }
             }
             let (verdict, said) = ports::ports(&config, global, &self.data);
             report.add_as(verdict, "ports", said);
@@ -118,6 +123,17 @@ impl Report {
         };
         let _ = writeln!(self.text, "{verdict:<5}  {what:<13}  {said}");
     }
+}
+
+/// Whether this belfry opens the database, and what it does to it first; `None` if there is none yet.
+fn store(config: &Config) -> Option<anyhow::Result<String>> {
+    let version = Store::version(&config.node.data_dir.join(STORE)).transpose()?;
+    Some(version.map_err(anyhow::Error::from).map(|version| match version {
+        Version::Current => "of this belfry's version".to_owned(),
+        Version::Older { from, to } => format!(
+            "of version {from}: the next start migrates it to {to}, which older releases do not open; make a backup first"
+        ),
+    }))
 }
 
 fn guards(config: &Config) -> anyhow::Result<String> {

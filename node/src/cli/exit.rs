@@ -76,7 +76,10 @@ fn is_refusal(cause: &(dyn Error + 'static)) -> bool {
         || matches!(
             cause.downcast_ref(),
             Some(
-                OpenError::OtherOwner { .. } | OpenError::NewerSchema { .. } | OpenError::WrongMaster { .. }
+                OpenError::OtherOwner { .. }
+                    | OpenError::NewerSchema { .. }
+                    | OpenError::OlderSchema { .. }
+                    | OpenError::WrongMaster { .. }
             )
         )
 }
@@ -153,6 +156,7 @@ mod tests {
         let refusals = [
             OpenError::OtherOwner { path: path() },
             OpenError::NewerSchema { path: path(), found: 9, known: 1 },
+            OpenError::OlderSchema { path: path(), found: 1, oldest: 8, known: 9 },
             OpenError::WrongMaster { path: path() },
         ];
         for refusal in refusals {

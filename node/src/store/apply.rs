@@ -25,7 +25,7 @@ use super::{
         Change, Committed, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageState, OpenedRows,
         ParkRow,
     },
-    txn::{Shift, Txn},
+    txn::{Resized, Shift, Txn},
     values::{DatesValue, DraftValue, EnvelopeValue, KeyValue, LogValue, park, read_park},
     vault::{SYSTEM, damaged},
     withdrawals::{self, Weighed},
@@ -145,13 +145,24 @@ impl Applier {
     pub(super) fn apply(&mut self, txn: &mut Txn<'_>, prepared: Prepared) -> Result<Committed, WriteError> {
         let done = self.change(txn, prepared)?;
         for Shift { place, from, to } in txn.take_shifts() {
-            let place = place.get(..columns::PLACE_LEN).and_then(columns::read_place);
-            if let Some(mut log) = place.and_then(|(group, log, _)| self.known_log(group, log)) {
+            if let Some(mut log) = self.log_of(&place) {
                 log.counts.shift(from, to);
                 self.put_log(log);
             }
         }
+        for Resized { place, from, to } in txn.take_resized() {
+            if let Some(mut log) = self.log_of(&place) {
+                log.bytes = log.bytes.saturating_sub(from) + to;
+                self.put_log(log);
+            }
+        }
         Ok(done)
+    }
+
+    /// The log that a message lies in.
+    fn log_of(&self, place: &[u8]) -> Option<LogRow> {
+        let (group, log, _) = columns::read_place(place.get(..columns::PLACE_LEN)?)?;
+        self.known_log(group, log)
     }
 
     fn change(&mut self, txn: &mut Txn<'_>, prepared: Prepared) -> Result<Committed, WriteError> {
@@ -304,7 +315,7 @@ impl Applier {
             }
             if let Some(there) = txn.message::<EnvelopeValue>(Cf::Envelopes, &place)? {
                 let existing = there.id().map_err(|_| damaged(Cf::Envelopes, &place, "has no id"))?;
-                self.second(txn, row, prepared.value, log, &place)?;
+                self.second(txn, row, prepared, log, &place)?;
                 return Ok(Committed::Fork { existing });
             }
         }
@@ -318,7 +329,8 @@ impl Applier {
             true => (MessageState::Disputed, disputed(&prepared.value, &place)?),
             false => (row.state, prepared.value),
         };
-        let Weighed { state, value, counts } = withdrawals::arrives(txn, row, state, value)?;
+        let Weighed { state, value, size, counts } =
+            withdrawals::arrives(txn, row, state, value, prepared.size)?;
         withdrawals::note(txn, row)?;
         unjudged |= state.is_hidden();
         if unjudged {
@@ -358,6 +370,7 @@ impl Applier {
             self.used(txn, key, row.member, row.created)?;
         }
         log.counts.shift(None, state);
+        log.bytes += size;
         let (advanced, gap) = (log.height > before, log.top > log.height && !log.forked);
         let answer = Committed::Stored { advanced, gap, unjudged };
         if is_next && advanced && counts && !unjudged && !row.is_vouched && logs::may_follow(&log) {
@@ -390,7 +403,7 @@ impl Applier {
         &mut self,
         txn: &mut Txn<'_>,
         row: &EnvelopeRow,
-        value: Vec<u8>,
+        PreparedEnvelope { value, size, .. }: PreparedEnvelope,
         mut log: LogRow,
         place: &[u8],
     ) -> Result<(), WriteError> {
@@ -410,6 +423,7 @@ impl Applier {
         let fork = columns::fork(place, row.id);
         withdrawals::note(txn, row)?;
         log.counts.shift(None, state);
+        log.bytes += size;
         txn.put(Cf::Forks, fork.clone(), value);
         messages::insert(txn, row.id, &fork, &DatesValue::default());
         if txn.get(Cf::Withdrawals, row.id.as_ref())?.is_some() {
@@ -449,6 +463,7 @@ impl Applier {
             unchecked: Sequence::new(0),
             fresh: Sequence::new(0),
             counts: Counts::default(),
+            bytes: 0,
         })
     }
 

@@ -19,7 +19,8 @@ pub enum OpenError {
     },
     /// Written by a newer belfry.
     #[error(
-        "{path} has schema version {found}, this belfry knows {known}; run the belfry that wrote it, or a newer one"
+        "{path} is of version {found}, this belfry knows up to {known}; run the belfry that wrote it, or a newer one. To go \
+         back, restore a backup that the older one made"
     )]
     NewerSchema {
         /// Folder.
@@ -29,16 +30,19 @@ pub enum OpenError {
         /// Ours.
         known: u32,
     },
-    /// Written by an unreleased older belfry.
+    /// Written by a belfry so old that no step begins at its version.
     #[error(
-        "{path} has schema version {found} of an unreleased belfry, this one needs {known}: move the folder away and \
-         start again; messages and the admin log come back from the other members"
+        "{path} is of version {found}, this belfry migrates from {oldest} to {known}: run once a release between the two, or \
+         move the folder away and start again; messages and the admin log come back from the other members, drafts and \
+         access tokens do not"
     )]
     OlderSchema {
         /// Folder.
         path: PathBuf,
         /// Found.
         found: u32,
+        /// The oldest that is migrated.
+        oldest: u32,
         /// Ours.
         known: u32,
     },

@@ -287,6 +287,7 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let store = store(&folder);
         let heights = |store: &Store| -> Vec<u64> {
+            bytes: 100 * height,
             store.logs_of(GROUP, Serial::new(7)).iter().map(|log| log.top.get()).collect()
         };
         store.frontiers.changed(vec![row(1, 7, 3), row(2, 7, 9), row(3, 8, 5)]);

@@ -137,6 +137,7 @@ fn go_on(log: &mut LogRow, key: &[u8], value: &[u8]) -> Option<()> {
     }
     (log.height, log.top, log.head) = (next, next, id);
     log.bodies += 1;
+    log.bytes += value.size();
     log.revision += 1;
     log.counts.shift(None, value.state());
     Some(())

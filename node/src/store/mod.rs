@@ -26,6 +26,7 @@ mod heal;
 mod judged;
 mod logs;
 mod messages;
+mod migrate;
 mod objects;
 mod observables;
 mod open;
@@ -61,6 +62,7 @@ pub use frontiers::GroupFrontier;
 pub use heal::{aside, replace, size, staging};
 pub use judged::ForkProof;
 pub use logs::Counts;
+pub use migrate::Version;
 pub use objects::{FeedPage, ObjectView, Page, PageQuery};
 pub use observables::{Entered, Looks, Most};
 pub use parking::Parker;
@@ -112,7 +114,16 @@ impl Store {
         let db = Arc::new(open::open(path, owner, master)?);
         let frontiers = Arc::new(frontiers::Frontiers::new(owner.coalition));
         let writer = writer::Writer::start(Arc::clone(&db), Arc::clone(&frontiers))?;
-        Ok(Self { db, writer, frontiers, space: Space::unlimited() })
+        Ok(Self { db, writer, frontiers, space: Space::unlimited(), member_quota: None })
+    }
+
+    /// Which version the database under `path` is of, whoever has it open; `None` if there is none yet. The next
+    /// [`Self::open`] migrates an older one.
+    ///
+    /// # Errors
+    /// [`OpenError`]: one that this belfry cannot open, or RocksDB's.
+    pub fn version(path: &Path) -> Result<Option<Version>, OpenError> {
+        open::version(path)
     }
 
     /// The same store, on a file system whose free space is watched. Whoever brings new content asks

@@ -16,15 +16,12 @@ use super::{
     columns::Cf,
     error::{OpenError, ReadError},
     heal,
+    migrate::{self, SCHEMA, SCHEMA_KEY, Version},
     past::Past,
     revision::Revisions,
     vault::Vault,
 };
 
-/// Version of columns, keys and values. Any other is refused: nothing was released yet that would have to be
-/// migrated. From the first release on, an older one is migrated in one batch.
-pub(super) const SCHEMA: u32 = 8;
-const SCHEMA_KEY: &[u8] = b"schema";
 const OWNER_KEY: &[u8] = b"owner";
 const MASTER_KEY: &[u8] = b"master-check";
 
@@ -121,7 +118,23 @@ impl Db {
     }
 }
 
+/// Opens or creates a database, of an older version or not; migrated it is then of this one.
 pub(super) fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Db, OpenError> {
+    let (db, version) = open_unmigrated(path, owner, master)?;
+    if let Version::Older { from, .. } = version {
+        migrate::run(&db, from)?;
+    }
+    let first = db.scan(Cf::Withdrawals, &[], &[]).next().transpose()?;
+    db.has_withdrawals.store(first.is_some(), Ordering::Relaxed);
+    Ok(db)
+}
+
+/// Opens a database as it is, or creates one.
+pub(super) fn open_unmigrated(
+    path: &Path,
+    owner: Owner,
+    master: &Secret,
+) -> Result<(Db, Version), OpenError> {
     heal::finish(path)?;
     let database = |source: rocksdb::Error| {
         if source.as_ref().contains("lock") && source.as_ref().contains("LOCK") {
@@ -132,14 +145,26 @@ pub(super) fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Db, Ope
     };
     let rocks = DB::open_cf_descriptors(&options(), path, columns()).map_err(database)?;
     let db = Db::of(rocks, path, master);
-    check_owner(&db, owner)?;
+    let version = check_owner(&db, owner)?;
     for row in db.scan(Cf::DataKeys, &[], &[]) {
         let (name, wrapped) = row?;
         db.vault.unwrap_key(&name, &wrapped)?;
     }
-    let first = db.scan(Cf::Withdrawals, &[], &[]).next().transpose()?;
-    db.has_withdrawals.store(first.is_some(), Ordering::Relaxed);
-    Ok(db)
+    Ok((db, version))
+}
+
+/// Which version a database is of; `None` if there is none yet. Reads one row and changes nothing.
+pub(super) fn version(path: &Path) -> Result<Option<Version>, OpenError> {
+    let database = |source| OpenError::Database { path: path.to_owned(), source };
+    // RocksDB's own mark of a database.
+    if !path.join("CURRENT").exists() {
+        return Ok(None);
+    }
+    let rocks =
+        DB::open_cf_for_read_only(&Options::default(), path, [Cf::Meta.name()], false).map_err(database)?;
+    let meta = rocks.cf_handle(Cf::Meta.name());
+    let found = meta.map(|meta| rocks.get_cf(meta, SCHEMA_KEY)).transpose().map_err(database)?.flatten();
+    found.map(|bytes| migrate::version(path, &bytes)).transpose()
 }
 
 /// Opens what is left of a damaged database, for reading only. What does not read is met where it is read.
@@ -158,7 +183,7 @@ pub(super) fn open_damaged(path: &Path, owner: Owner, master: &Secret) -> Result
     let known = |key: &[u8]| db.get(Cf::Meta, key).ok().flatten();
     let differs = |key: &[u8], ours: &[u8]| known(key).is_some_and(|bytes| bytes != ours);
     if let Some(found) = known(SCHEMA_KEY) {
-        check_schema(path, &found)?;
+        migrate::version(path, &found)?;
     }
     let owner_bytes = owner.bytes();
     if differs(OWNER_KEY, &owner_bytes) {
@@ -243,11 +268,11 @@ fn column_options(cf: Cf, cache: &Cache) -> Options {
     options
 }
 
-fn check_owner(db: &Db, owner: Owner) -> Result<(), OpenError> {
+fn check_owner(db: &Db, owner: Owner) -> Result<Version, OpenError> {
     let path = || db.path.clone();
     let owner_bytes = owner.bytes();
     let master_check = db.vault.tag("master", &owner_bytes);
-    match db.get(Cf::Meta, SCHEMA_KEY)? {
+    let version = match db.get(Cf::Meta, SCHEMA_KEY)? {
         None => {
             let mut batch = rocksdb::WriteBatch::default();
             batch.put_cf(db.cf(Cf::Meta), SCHEMA_KEY, SCHEMA.to_be_bytes());
@@ -256,27 +281,17 @@ fn check_owner(db: &Db, owner: Owner) -> Result<(), OpenError> {
             batch.put_cf(db.cf(Cf::Meta), checkpoint::INCARNATION_KEY, checkpoint::fresh());
             let mut synced = rocksdb::WriteOptions::default();
             synced.set_sync(true);
-            return db
-                .rocks
-                .write_opt(batch, &synced)
-                .map_err(|source| OpenError::Database { path: path(), source });
+            let written = db.rocks.write_opt(batch, &synced);
+            written.map_err(|source| OpenError::Database { path: path(), source })?;
+            return Ok(Version::Current);
         }
-        Some(bytes) => check_schema(&db.path, &bytes)?,
-    }
+        Some(bytes) => migrate::version(&db.path, &bytes)?,
+    };
     if db.get(Cf::Meta, OWNER_KEY)?.as_deref() != Some(owner_bytes.as_slice()) {
         return Err(OpenError::OtherOwner { path: path() });
     }
     if db.get(Cf::Meta, MASTER_KEY)?.as_deref() != Some(master_check.as_slice()) {
         return Err(OpenError::WrongMaster { path: path() });
     }
-    Ok(())
-}
-
-fn check_schema(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
-    let (path, known) = (path.to_owned(), SCHEMA);
-    match <[u8; 4]>::try_from(bytes).map_or(u32::MAX, u32::from_be_bytes) {
-        found if found > SCHEMA => Err(OpenError::NewerSchema { path, found, known }),
-        found if found < SCHEMA => Err(OpenError::OlderSchema { path, found, known }),
-        _ => Ok(()),
-    }
+    Ok(version)
 }

@@ -99,7 +99,7 @@ impl Applier {
         txn.delete(Cf::Waiting, columns::waiting(key, message));
         txn.delete(Cf::Reopen, message.to_vec());
         if stored.value.has_body {
-            withdrawals::strip(&mut stored.value)?;
+            withdrawals::strip_stored(txn, &mut stored)?;
         }
         stored.value.expired = true;
         let state = stored.value.state();

@@ -418,6 +418,8 @@ pub struct LogRow {
     pub fresh: Sequence,
     /// Its entries, second messages included, by state.
     pub counts: Counts,
+    /// Bytes of its entries, second messages included, as they are kept.
+    pub bytes: u64,
 }
 
 /// One envelope of a log, for judging the log.

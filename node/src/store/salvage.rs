@@ -81,7 +81,7 @@ impl Salvage {
     /// [`OpenError`]: in use, another's, or past healing.
     pub fn open(path: &Path, owner: Owner, master: &Secret) -> Result<Self, OpenError> {
         // Reading takes no lock, so whether it is in use is asked by taking it.
-        match open::open(path, owner, master) {
+        match open::open_unmigrated(path, owner, master) {
             Err(error @ OpenError::InUse { .. }) => return Err(error),
             opened => drop(opened),
         }

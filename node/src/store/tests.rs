@@ -16,18 +16,18 @@ use tempfile::TempDir;
 
 use super::*;
 
-const GROUP: GroupId = GroupId::new(5);
+pub(super) const GROUP: GroupId = GroupId::new(5);
 const CANARY: &str = "canary-7f3a-in-clear";
 
-fn owner(n: u8) -> Owner {
+pub(super) fn owner(n: u8) -> Owner {
     Owner { coalition: CoalitionId::new([1; 32]), node: SigningKey::from_seed(&[n; 32]).public() }
 }
 
-fn master() -> Secret {
+pub(super) fn master() -> Secret {
     Secret::new([9; 32])
 }
 
-fn open(folder: &TempDir) -> Store {
+pub(super) fn open(folder: &TempDir) -> Store {
     loop {
         // The writer thread lets go of the database a moment after the last handle.
         match Store::open(&folder.path().join("store"), owner(1), &master()) {
@@ -37,14 +37,14 @@ fn open(folder: &TempDir) -> Store {
     }
 }
 
-fn id(n: u64) -> MessageId {
+pub(super) fn id(n: u64) -> MessageId {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&n.to_be_bytes());
     MessageId::new(bytes)
 }
 
 /// Message `n` of log 1, linked to the one before, waiting for key 3.
-fn envelope(n: u64) -> EnvelopeRow {
+pub(super) fn envelope(n: u64) -> EnvelopeRow {
     EnvelopeRow {
         group: GROUP,
         log: LogId::new([1; 32]),
@@ -72,7 +72,7 @@ fn envelope(n: u64) -> EnvelopeRow {
     }
 }
 
-fn object(name: &str, version: &str, tlp: Tlp) -> ObjectRow {
+pub(super) fn object(name: &str, version: &str, tlp: Tlp) -> ObjectRow {
     ObjectRow {
         id: format!("indicator--{name}"),
         kind: "indicator".to_owned(),
@@ -86,7 +86,7 @@ fn object(name: &str, version: &str, tlp: Tlp) -> ObjectRow {
     }
 }
 
-fn opened(message: u64, member: u8, objects: Vec<ObjectRow>) -> OpenedRows {
+pub(super) fn opened(message: u64, member: u8, objects: Vec<ObjectRow>) -> OpenedRows {
     OpenedRows {
         publication: PublicationId::new([6; 16]),
         part: 1,
@@ -103,15 +103,15 @@ fn opened(message: u64, member: u8, objects: Vec<ObjectRow>) -> OpenedRows {
     }
 }
 
-fn with_objects(n: u64, objects: Vec<ObjectRow>) -> EnvelopeRow {
+pub(super) fn with_objects(n: u64, objects: Vec<ObjectRow>) -> EnvelopeRow {
     EnvelopeRow { state: MessageState::Opened, content: Some(opened(n, 2, objects)), ..envelope(n) }
 }
 
-fn commit(store: &Store, row: EnvelopeRow) -> Committed {
+pub(super) fn commit(store: &Store, row: EnvelopeRow) -> Committed {
     store.commit_blocking(Change::Envelope(Box::new(row))).unwrap()
 }
 
-fn draft(n: u8, key: Option<&str>) -> DraftRow {
+pub(super) fn draft(n: u8, key: Option<&str>) -> DraftRow {
     DraftRow {
         publication: PublicationId::new([n; 16]),
         group: GROUP,
@@ -134,7 +134,12 @@ fn draft(n: u8, key: Option<&str>) -> DraftRow {
     }
 }
 
-fn page(store: &Store, kinds: Option<Vec<String>>, after: Option<Timestamp>, examine: usize) -> Page {
+pub(super) fn page(
+    store: &Store,
+    kinds: Option<Vec<String>>,
+    after: Option<Timestamp>,
+    examine: usize,
+) -> Page {
     store.page(GROUP, &PageQuery { after, kinds, examine }).unwrap()
 }
 
@@ -272,7 +277,7 @@ fn another_owner_key_or_process_and_another_schema_are_refused() {
     drop(store);
     let older = until_released(owner(1), &master()).err().unwrap();
     assert!(matches!(older, OpenError::OlderSchema { found: 1, .. }), "{older}");
-    assert!(older.to_string().contains("move the folder away"), "{older}");
+    assert!(older.to_string().contains("run once a release between the two"), "{older}");
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("store");
     let store = open(&folder);

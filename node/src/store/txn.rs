@@ -33,6 +33,14 @@ pub(super) struct Shift {
     pub(super) to: MessageState,
 }
 
+/// A message that is kept with more or fewer bytes from now on; to be counted with its log.
+pub(super) struct Resized {
+    /// Where the message lies.
+    pub(super) place: Key,
+    pub(super) from: u64,
+    pub(super) to: u64,
+}
+
 /// Rows to write, by column and key; later ones replace earlier ones.
 pub(super) struct Rows {
     columns: [Column; Cf::ALL.len()],
@@ -50,6 +58,7 @@ pub(super) struct Txn<'a> {
     journal: Vec<Undo>,
     is_first: bool,
     shifts: Vec<Shift>,
+    resized: Vec<Resized>,
     kept_keys: usize,
     pub(super) now: Timestamp,
 }
@@ -119,6 +128,7 @@ impl<'a> Txn<'a> {
             journal: Vec::new(),
             is_first: true,
             shifts: Vec::new(),
+            resized: Vec::new(),
             kept_keys: 0,
             now,
         }
@@ -225,6 +235,16 @@ impl<'a> Txn<'a> {
         std::mem::take(&mut self.shifts)
     }
 
+    /// Notes that a message lost its body, or got it back.
+    pub(super) fn resize(&mut self, place: &[u8], from: u64, to: u64) {
+        self.resized.push(Resized { place: place.to_vec(), from, to });
+    }
+
+    /// What was noted since the last call.
+    pub(super) fn take_resized(&mut self) -> Vec<Resized> {
+        std::mem::take(&mut self.resized)
+    }
+
     /// Ends a change that is whole: what it wrote stays.
     pub(super) fn keep(&mut self) {
         self.journal.clear();
@@ -235,6 +255,7 @@ impl<'a> Txn<'a> {
     /// Takes back what was written since the last [`Self::keep`]: a change has no partial effect.
     pub(super) fn undo(&mut self) {
         self.shifts.clear();
+        self.resized.clear();
         if self.is_first {
             self.rows.columns.iter_mut().for_each(Column::clear);
         }

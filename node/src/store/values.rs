@@ -130,6 +130,10 @@ impl EnvelopeValue {
     pub(super) fn id(&self) -> Result<MessageId, Unreadable> {
         Ok(MessageId::try_from(self.id.as_slice())?)
     }
+    /// Bytes of the envelope as it is kept.
+    pub(super) const fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
     pub(super) fn member(&self) -> Result<MemberId, Unreadable> {
         Ok(MemberId::try_from(self.member.as_slice())?)
     }
@@ -176,7 +180,7 @@ impl EnvelopeValue {
             state: self.state(),
             reason: (!self.reason.is_empty()).then(|| self.reason.clone()),
             key_id: self.key_id(),
-            size: self.bytes.len() as u64,
+            size: self.size(),
             has_body: self.has_body,
         })
     }
@@ -230,9 +234,17 @@ pub(super) struct LogValue {
     missing: Vec<u8>,
     #[prost(message, required, tag = "17")]
     counts: Counts,
+    /// Since schema 9.
+    #[prost(uint64, tag = "18")]
+    pub(super) size: u64,
 }
 
 impl LogValue {
+    /// Highest sequence held at all.
+    pub(super) const fn top(&self) -> u64 {
+        self.top
+    }
+
     pub(super) fn of(row: &LogRow) -> Self {
         Self {
             member: row.member.to_vec(),
@@ -252,6 +264,7 @@ impl LogValue {
             fresh: row.fresh.get(),
             missing: row.missing.to_vec(),
             counts: row.counts,
+            size: row.bytes,
         }
     }
 
@@ -276,6 +289,7 @@ impl LogValue {
             fresh: Sequence::new(self.fresh),
             missing: MissingSum::read(&self.missing).ok_or(Unreadable)?,
             counts: self.counts,
+            bytes: self.size,
         })
     }
 }

@@ -49,6 +49,8 @@ const MOST_LOOKED_AT: usize = 4096;
 pub(super) struct Weighed {
     pub(super) state: MessageState,
     pub(super) value: Vec<u8>,
+    /// Bytes of the envelope as it is kept.
+    pub(super) size: u64,
     /// Nothing is missing of it.
     pub(super) counts: bool,
 }
@@ -59,6 +61,7 @@ pub(super) fn arrives(
     row: &EnvelopeRow,
     state: MessageState,
     value: Vec<u8>,
+    size: u64,
 ) -> Result<Weighed, WriteError> {
     let ending = match row.key_id {
         Some(_) => ending_of(txn, row.id, row.group, row.member, &mut 0)?,
@@ -66,7 +69,7 @@ pub(super) fn arrives(
     };
     let Some(ending) = ending else {
         let counts = row.has_body || row.state == MessageState::Expired;
-        return Ok(Weighed { state, value, counts });
+        return Ok(Weighed { state, value, size, counts });
     };
     let fault = || damaged(Cf::Envelopes, row.id.as_ref(), "does not decode");
     let mut value = EnvelopeValue::decode(value.as_slice()).map_err(|_| fault())?;
@@ -81,7 +84,7 @@ pub(super) fn arrives(
             put_reweigh(txn, at, row.id);
         }
     }
-    Ok(Weighed { state, counts: value.counts(), value: value.encode_to_vec() })
+    Ok(Weighed { state, size: value.size(), counts: value.counts(), value: value.encode_to_vec() })
 }
 
 /// Has the targets of a withdrawal looked at again: it stands now, or no longer. Nothing for data.
@@ -183,8 +186,16 @@ fn is_standing(txn: &Txn<'_>, withdrawal: MessageId) -> Result<bool, ReadError> 
     Ok(value.is_some_and(|value| !value.state().is_hidden()))
 }
 
+/// Takes the body out of an envelope that is stored, and counts it so.
+pub(super) fn strip_stored(txn: &mut Txn<'_>, stored: &mut Stored) -> Result<(), ReadError> {
+    let before = stored.value.size();
+    strip(&mut stored.value)?;
+    txn.resize(&stored.place, before, stored.value.size());
+    Ok(())
+}
+
 /// Takes the body out of an envelope: header, hashes and signature are what the log needs of it.
-pub(super) fn strip(value: &mut EnvelopeValue) -> Result<(), ReadError> {
+fn strip(value: &mut EnvelopeValue) -> Result<(), ReadError> {
     let envelope = schema::Envelope::decode(value.bytes.as_slice());
     let mut envelope = envelope.map_err(|_| damaged(Cf::Envelopes, &[], "holds no envelope"))?;
     envelope.body = None;
@@ -296,7 +307,9 @@ impl Applier {
             return Ok(Committed::Duplicate);
         }
         let fault = |_| damaged(Cf::Envelopes, row.id.as_ref(), "does not decode");
+        let before = stored.value.size();
         stored.value.bytes = EnvelopeValue::decode(value).map_err(fault)?.bytes;
+        txn.resize(&stored.place, before, stored.value.size());
         stored.value.has_body = true;
         let state = stored.value.state();
         if state.may_show() {
@@ -347,7 +360,7 @@ fn end(
     if stored.value.has_body {
         match ending.shreds_at {
             Some(_) if erases => {
-                strip(&mut stored.value)?;
+                strip_stored(txn, stored)?;
                 // And where it lay before, if the log's history was found to be another one.
                 let place = stored.place.get(..columns::PLACE_LEN).unwrap_or(&stored.place).to_vec();
                 purge::put(txn, Cf::Forks, &columns::fork(&place, message));

@@ -104,6 +104,8 @@ pub struct Prepared {
 pub(super) struct PreparedEnvelope {
     /// The envelope's own value; the row in the change has lost its bytes to it.
     pub(super) value: Vec<u8>,
+    /// Bytes as it travelled.
+    pub(super) size: u64,
     pub(super) claims: Vec<Claim>,
 }
 
@@ -119,6 +121,7 @@ impl Prepared {
         let envelopes = rows
             .iter_mut()
             .map(|row| PreparedEnvelope {
+                size: row.bytes.len() as u64,
                 value: EnvelopeValue::take(row).encode_to_vec(),
                 // Taken: freeing what was read would cost the writer as much as reading it cost the reader.
                 claims: row

@@ -33,6 +33,14 @@ pub trait Probe: Send + Sync {
     /// # Errors
     /// What the system says.
     fn free(&self) -> io::Result<u64>;
+
+    /// Bytes that the whole holds, used or not; unless it says so, no bound.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn size(&self) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
 }
 
 /// The file system that holds a folder.
@@ -52,6 +60,11 @@ impl Probe for FileSystemOf {
         let found = rustix::fs::statvfs(&self.0)?;
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
+
+    fn size(&self) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(&self.0)?;
+        Ok(found.f_blocks.saturating_mul(found.f_frsize))
+    }
 }
 
 /// Handle to what is known of the room left; clones share it.
@@ -62,6 +75,7 @@ struct Inner {
     floor: u64,
     probe: Arc<dyn Probe>,
     free: AtomicU64,
+    size: AtomicU64,
     short: watch::Sender<bool>,
 }
 
@@ -75,8 +89,8 @@ impl Space {
     /// Watches `probe` against `floor` bytes. Nothing is known before the first [`Self::look`].
     #[must_use]
     pub fn new(floor: u64, probe: Arc<dyn Probe>) -> Self {
-        let free = AtomicU64::new(u64::MAX);
-        Self(Arc::new(Inner { floor, probe, free, short: watch::Sender::new(false) }))
+        let (free, size) = (AtomicU64::new(u64::MAX), AtomicU64::new(u64::MAX));
+        Self(Arc::new(Inner { floor, probe, free, size, short: watch::Sender::new(false) }))
     }
 
     /// Never short: for stores that nobody watches.
@@ -103,6 +117,12 @@ impl Space {
         (self.0.free.load(Ordering::Relaxed), self.0.floor)
     }
 
+    /// Bytes that the file system holds, used or not, at the last look.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0.size.load(Ordering::Relaxed)
+    }
+
     /// Wakes at every change.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<bool> {
@@ -119,6 +139,9 @@ impl Space {
             }
         };
         self.0.free.store(free, Ordering::Relaxed);
+        if let Ok(size) = self.0.probe.size() {
+            self.0.size.store(size, Ordering::Relaxed);
+        }
         let floor = self.0.floor;
         self.0.short.send_if_modified(|short| {
             // A sixteenth more before writing again, or the node would flap at the floor.
@@ -217,7 +240,8 @@ pub(crate) mod tests {
     #[test]
     fn the_file_system_has_a_word() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(FileSystemOf::new(folder.path()).free().unwrap() > 0);
+        let system = FileSystemOf::new(folder.path());
+        assert!(system.free().unwrap() > 0 && system.size().unwrap() > system.free().unwrap());
         assert!(FileSystemOf::new(&folder.path().join("none")).free().is_err());
     }
 }

@@ -79,8 +79,24 @@ impl Coalition {
         class: schema::EntityClass,
         capacity: schema::Capacity,
     ) -> Seat {
-        let [signing, key] = [0, 64].map(|offset| SigningKey::from_seed(&[n + offset; 32]));
-        let kem = KemSecret::from_seed(Secret::new([n + 128; 32]));
+        self.issue_of(n, n, groups, class, capacity)
+    }
+
+    /// Another certificate of member `n`, with the keys that node `seed` would have.
+    pub(crate) fn issue_again(&mut self, n: u8, seed: u8, groups: &[GroupId]) -> Seat {
+        self.issue_of(n, seed, groups, schema::EntityClass::Essential, schema::Capacity::None)
+    }
+
+    fn issue_of(
+        &mut self,
+        n: u8,
+        seed: u8,
+        groups: &[GroupId],
+        class: schema::EntityClass,
+        capacity: schema::Capacity,
+    ) -> Seat {
+        let [signing, key] = [0, 64].map(|offset| SigningKey::from_seed(&[seed + offset; 32]));
+        let kem = KemSecret::from_seed(Secret::new([seed + 128; 32]));
         let body = schema::CertificateBody {
             member: vec![n; 16],
             organisation: Some(schema::Organisation {

@@ -120,6 +120,7 @@ fn word(state: &str) -> String {
         "fetching" => "fetching",
         "waiting-for-peer" => "waiting for peers that are busy or did not deliver",
         "nobody-offers" => "nobody here offers what is missing",
+        "over-disk-quota" => "what is missing is of members whose room here is used up",
         "waiting-for-key" => "waiting for keys",
         "level" => "level with everybody compared with",
         other => return output::visible(other),
@@ -145,6 +146,12 @@ fn reasons(progress: &Value) -> Vec<String> {
             "for the key, from its author or another reader",
         ),
         ("frozen", "log is", "logs are", "forked by its author, and not fetched beyond the fork"),
+        (
+            "over_disk_quota",
+            "log has",
+            "logs have",
+            "more, of members whose room here is used up (store.member_quota)",
+        ),
         ("beyond_retention", "entry is", "entries are", "past the group's retention, and not fetched"),
     ];
     let told = lines.into_iter().filter_map(|(field, one, many, what)| {

@@ -154,6 +154,9 @@ pub struct Store {
     /// Free bytes on the data folder's file system below which nothing is written any more.
     #[serde(with = "value::size")]
     pub free_space_floor: u64,
+    /// Bytes of messages that are kept of one member in one group. Unset: a sixty-fourth of the file system.
+    #[serde(with = "value::optional_size")]
+    pub member_quota: Option<u64>,
     /// Whether everything is read once a day, to find what the disk damaged before it is needed.
     pub scrub: bool,
 }
@@ -291,7 +294,7 @@ impl Default for Audit {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { free_space_floor: 1 << 30, scrub: true }
+        Self { free_space_floor: 1 << 30, member_quota: None, scrub: true }
     }
 }
 
@@ -481,6 +484,7 @@ mod tests {
         for (text, expected) in [
             ("[store]\nfree_space_floor = \"1 parsec\"", "64MiB"),
             ("[store]\nfree_space_floor = 5", "string"),
+            ("[store]\nmember_quota = \"much\"", "64MiB"),
             ("[sync]\ninterval = \"0s\"", "longer than zero"),
             ("[network]\nlisten = [\"0.0.0.0:1\"]", "/ip4/"),
             ("[network]\nlisten = [\"/ip4/1.2.3.4/sctp/1\"]", "/tcp/"),

@@ -80,6 +80,22 @@ pub(crate) mod size {
     }
 }
 
+/// A size that may be left unset.
+pub(crate) mod optional_size {
+    use super::*;
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u64>, D::Error> {
+        size::deserialize(d).map(Some)
+    }
+
+    pub(crate) fn serialize<S: Serializer>(value: &Option<u64>, s: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => size::serialize(value, s),
+            None => s.serialize_none(),
+        }
+    }
+}
+
 /// The shortest exact text of `value`: the largest unit that divides it.
 fn largest_unit(value: u64, units: &[(&str, u64)]) -> String {
     let exact = units.iter().filter(|(_, scale)| value >= *scale && value.is_multiple_of(*scale));

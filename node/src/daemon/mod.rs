@@ -116,6 +116,8 @@ pub struct Tuning {
     pub gate: GateTimes,
     /// Free bytes below which the node only reads.
     pub free_space_floor: u64,
+    /// Bytes of messages that are kept of one member in one group.
+    pub member_quota: Option<u64>,
     /// Whether everything is read once a day, to find damage.
     pub scrub: bool,
     /// Bytes of the audit log that are kept.
@@ -133,6 +135,7 @@ impl fmt::Debug for Tuning {
             .field("redial_interval", &self.redial_interval)
             .field("gate", &self.gate)
             .field("free_space_floor", &self.free_space_floor)
+            .field("member_quota", &self.member_quota)
             .field("audit_keep", &self.audit_keep)
             .field("relay_interval", &self.relay_interval)
             .finish_non_exhaustive()
@@ -152,6 +155,7 @@ impl Tuning {
             redial_interval: config.network.redial_interval,
             gate: GateTimes::default(),
             free_space_floor: config.store.free_space_floor,
+            member_quota: config.store.member_quota,
             scrub: config.store.scrub,
             audit_keep: config.audit.keep,
             relay_interval: relay::GATHERED,
@@ -278,6 +282,7 @@ impl Daemon {
     pub async fn start(enrolment: Enrolment, settings: Settings) -> anyhow::Result<Self> {
         let path = settings.data_dir.join(STORE);
         let (floor, probe) = (settings.tuning.free_space_floor, settings.tuning.probe.clone());
+        let member_quota = settings.tuning.member_quota;
         let probe = probe.unwrap_or_else(|| Arc::new(FileSystemOf::new(&settings.data_dir)));
         let watched = Space::new(floor, probe);
         let (opening, enrolment) = (path.clone(), Arc::new(enrolment));
@@ -288,7 +293,7 @@ impl Daemon {
                 opened => opened?,
             };
             watched.look();
-            anyhow::Ok(store.with_space(watched))
+            anyhow::Ok(store.with_space(watched).with_member_quota(member_quota))
         })
         .await??;
         let unhealed = heal::unhealed(&path);

@@ -4,12 +4,12 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use belfry_proto::{
-    id::{GroupId, MessageId, PublicationId},
+    id::{GroupId, MemberId, MessageId, PublicationId},
     schema::StalenessPolicy,
     stix::{object::Object, warning::Warnings},
     time::Timestamp,
     topic::Topic,
-    trust::{beacon, file, roster::Roster},
+    trust::{beacon, charter::Group, file, roster::Roster},
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ use crate::{
         submission::{Accepted, DraftStatus, Submission, SubmitError},
         withdraw::{WithdrawError, WithdrawalRequest, Withdrawn},
     },
-    query::lists::Lists,
+    query::{lists::Lists, over_disk_quota},
     roster::LiveRoster,
     sources::{SourceReport, Sources},
     store::{self, Store},
@@ -42,6 +42,8 @@ use crate::{
 
 /// Drafts and parked envelopes counted; beyond it the number is "at least".
 const COUNTED: usize = 10_000;
+/// Members named in one warning.
+const NAMED: usize = 5;
 
 pub(super) struct Publishing(pub(super) Publisher, pub(super) Holders);
 
@@ -185,6 +187,7 @@ impl Status {
                 warnings.push(format!("The source {} brings nothing since {since}: {why}.", source.name));
             }
         }
+        warnings.extend(self.over_disk_quota(&roster));
         if !self.store.has_room() {
             let (free, floor) = self.store.space().figures();
             warnings.push(format!(
@@ -217,6 +220,31 @@ impl Status {
             );
         }
         warnings
+    }
+}
+
+impl Status {
+    /// A warning for each group in which members have used up their room.
+    fn over_disk_quota(&self, roster: &Roster) -> Vec<String> {
+        let named = |member: &MemberId| match roster.member(*member) {
+            Some(found) => found.organisation.name.clone(),
+            None => member.to_string(),
+        };
+        let warning = |group: &Group| {
+            let over = over_disk_quota(roster, &self.store, group.id, Some(self.identity.member));
+            let mut names: Vec<String> = over.iter().take(NAMED).map(named).collect();
+            names.extend((over.len() > NAMED).then(|| format!("{} more", over.len() - NAMED)));
+            (!names.is_empty()).then(|| {
+                format!(
+                    "Of these members no more is kept in {}, they have used up their {} MiB of room (over-disk-quota): {}. \
+                     Raise store.member_quota if that is in order.",
+                    group.slug,
+                    self.store.member_quota() >> 20,
+                    names.join(", ")
+                )
+            })
+        };
+        roster.charter().groups().iter().filter_map(warning).collect()
     }
 }
 

@@ -18,7 +18,7 @@ use belfry_proto::{
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Departures, Ingest, Kept, Page,
+    Departures, Ingest, Kept, OVER_DISK_QUOTA, Page,
     keep::{Answers, Arrival, Arrived, Ready, Waits},
     line::Line,
     rate::forwarded,
@@ -372,6 +372,14 @@ impl Ingest {
         // Only what will be stored is charged: whoever forwards an old message again, or on another topic, must
         // not use up its author's quota.
         let is_kept = matches!(admitted, Ok(_) | Err(AdmitError::Quarantined(_)));
+        if is_kept && !self.has_disk_room(&header, len, roster) {
+            return Judgement::Refused {
+                verdict: Verdict::Ignore,
+                code: OVER_DISK_QUOTA,
+                detail: self.over_disk_quota(header.member),
+                claimed: Some(Box::new(Claimed::of(&header, id))),
+            };
+        }
         if is_kept && !self.within_quota(id, &header, len, roster, origin) {
             return Judgement::Refused {
                 verdict: Verdict::Ignore,

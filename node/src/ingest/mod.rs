@@ -16,6 +16,7 @@
 //! sync brings later what gossip could not wait for.
 
 mod check;
+mod disk;
 mod expect;
 mod judge;
 mod keep;
@@ -34,6 +35,8 @@ use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU64, Ordering},
 };
+
+pub use disk::OVER_DISK_QUOTA;
 
 use belfry_proto::{crypto::sign::PublicKey, envelope::Decoded};
 use tokio::sync::{mpsc, oneshot};

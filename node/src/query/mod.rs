@@ -72,7 +72,7 @@ pub use self::{
     reach::Proposed,
     release::Released,
     sightings::{Entrusted, Sightable, Waiting, hours, sighting, told_id},
-    status::{GroupStatus, StatusView},
+    status::{GroupStatus, StatusView, over_disk_quota},
     tokens::{
         CreateError, MAX_OVERLAP, Made, PREFIX, RotateError, TokenError, TokenRowError, TokenText, TokenView,
         Tokens,

@@ -3,12 +3,12 @@
 use belfry_proto::{
     id::{CoalitionId, GroupId, Height, MemberId, Serial},
     time::Timestamp,
-    trust::roster::Standing,
+    trust::roster::{Roster, Standing},
 };
 use serde::Serialize;
 
 use super::{Inner, Principal, Query, QueryError, words};
-use crate::clock;
+use crate::{clock, store::Store};
 
 /// Identity, roster and, for the groups the token reads, what is stored.
 #[derive(Clone, Debug, Serialize)]
@@ -83,6 +83,10 @@ pub struct GroupStatus {
     pub withdrawn: u64,
     /// Logs whose author signed two histories; `GET /api/v1/forks` has the proofs.
     pub forked_logs: usize,
+    /// Bytes of its messages, as they travelled.
+    pub stored_bytes: u64,
+    /// Members whose room is used up: what they publish is refused as `over-disk-quota`.
+    pub members_over_disk_quota: usize,
 }
 
 const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
@@ -123,6 +127,8 @@ impl Query {
                 disputed: 0,
                 withdrawn: 0,
                 forked_logs: 0,
+                stored_bytes: 0,
+                members_over_disk_quota: 0,
             })
             .collect();
         let version = roster.version();
@@ -158,6 +164,12 @@ impl Query {
 
 impl Inner {
     fn fill(&self, group: &mut GroupStatus) -> Result<(), QueryError> {
+        for log in self.store.all_logs(Some(group.id)) {
+            group.stored_bytes += log.bytes;
+        }
+        let roster = self.roster.snapshot();
+        let own = roster.by_node(&self.node).map(|own| own.member);
+        group.members_over_disk_quota = over_disk_quota(&roster, &self.store, group.id, own).len();
         for log in self.store.logs(group.id) {
             group.logs += 1;
             group.entries += log.height.get();
@@ -172,6 +184,20 @@ impl Inner {
         group.withdrawn = counts.withdrawn;
         Ok(())
     }
+}
+
+/// Members of whom no more is kept in a group. A node's own member is not bounded.
+#[must_use]
+pub fn over_disk_quota(
+    roster: &Roster,
+    store: &Store,
+    group: GroupId,
+    own: Option<MemberId>,
+) -> Vec<MemberId> {
+    let now = clock::now();
+    let mut over = store.over_quota(group, |serial| roster.standing(serial, now) != Standing::Revoked);
+    over.retain(|member| Some(*member) != own);
+    over
 }
 
 fn days(from: Timestamp, to: Timestamp) -> i64 {

@@ -14,7 +14,8 @@ use std::{
 };
 
 use belfry_proto::{
-    id::{CoalitionId, GroupId, LogId, Sequence, Serial},
+    id::{CoalitionId, GroupId, LogId, MemberId, Sequence, Serial},
+    limits::MAX_TRANSMIT,
     sync::frontier::{self, LogFrontier},
 };
 
@@ -65,6 +66,8 @@ struct Group {
     logs: BTreeMap<LogId, LogRow>,
     /// Of logs that are not one more than their certificate may have.
     by_certificate: BTreeSet<(Serial, LogId)>,
+    /// Bytes kept, those of surplus logs too.
+    bytes: BTreeMap<(MemberId, Serial), u64>,
     /// Of the logs as they stand; empty again with each change.
     whole: OnceLock<Arc<GroupFrontier>>,
 }
@@ -98,7 +101,13 @@ impl Group {
         } else {
             self.by_certificate.insert(name);
         }
-        self.logs.insert(row.log, row);
+        let kept = self.bytes.entry((row.member, row.serial)).or_default();
+        *kept = kept.saturating_add(row.bytes);
+        if let Some(before) = self.logs.insert(row.log, row)
+            && let Some(kept) = self.bytes.get_mut(&(before.member, before.serial))
+        {
+            *kept = kept.saturating_sub(before.bytes);
+        }
         self.whole.take();
     }
 
@@ -168,6 +177,30 @@ impl Store {
         let groups = self.frontiers.groups();
         let logs = groups.get(&group).into_iter().flat_map(|group| group.logs.values());
         logs.fold(Counts::default(), |all, log| all.add(&log.counts))
+    }
+
+    /// Bytes of messages that are kept of a member in a group, of those of its certificates that `counts` picks. Reads no
+    /// row.
+    #[must_use]
+    pub fn kept_bytes(&self, group: GroupId, member: MemberId, counts: impl Fn(Serial) -> bool) -> u64 {
+        let groups = self.frontiers.groups();
+        let Some(held) = groups.get(&group) else { return 0 };
+        let all = (member, Serial::new(0))..=(member, Serial::new(u64::MAX));
+        held.bytes.range(all).filter(|((_, serial), _)| counts(*serial)).map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Members whose room in a group is used up: another message of the largest size would not fit. Of their certificates
+    /// those count that `counts` picks. Reads no row.
+    #[must_use]
+    pub fn over_quota(&self, group: GroupId, counts: impl Fn(Serial) -> bool) -> Vec<MemberId> {
+        let groups = self.frontiers.groups();
+        let mut kept: BTreeMap<MemberId, u64> = BTreeMap::new();
+        let held = groups.get(&group).into_iter().flat_map(|held| &held.bytes);
+        for ((member, _), bytes) in held.filter(|((_, serial), _)| counts(*serial)) {
+            *kept.entry(*member).or_default() += bytes;
+        }
+        let room = self.member_quota().saturating_sub(MAX_TRANSMIT as u64);
+        kept.into_iter().filter(|(_, bytes)| *bytes > room).map(|(member, _)| member).collect()
     }
 
     /// How far this node holds the logs of a group. Reads no row.
@@ -254,6 +287,7 @@ mod tests {
             unchecked: Sequence::new(0),
             fresh: Sequence::new(0),
             counts: Counts::default(),
+            bytes: 100 * height,
         }
     }
 
@@ -262,6 +296,22 @@ mod tests {
         let owner = super::super::Owner { coalition: CoalitionId::new([1; 32]), node };
         let master = belfry_proto::crypto::secret::Secret::new([9; 32]);
         Store::open(&folder.path().join("store"), owner, &master).unwrap()
+    }
+
+    #[test]
+    fn bytes_are_told_by_member_and_certificate_and_follow_every_change() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let store = store(&folder);
+        store.frontiers.changed(vec![row(1, 7, 3), row(2, 7, 2), row(3, 8, 1)]);
+        let member = row(1, 7, 3).member;
+        let kept = |counts: fn(Serial) -> bool| store.kept_bytes(GROUP, member, counts);
+        assert_eq!((kept(|_| true), kept(|serial| serial == Serial::new(7))), (600, 500));
+        store.frontiers.changed(vec![LogRow { bytes: 10, surplus: true, ..row(1, 7, 3) }]);
+        assert_eq!(kept(|_| true), 310);
+        assert_eq!(store.kept_bytes(GroupId::new(6), member, |_| true), 0);
+        let over = |quota| store.clone().with_member_quota(Some(quota)).over_quota(GROUP, |_| true);
+        let full = MAX_TRANSMIT as u64;
+        assert_eq!((over(full + 310), over(full + 309)), (vec![], vec![member]));
     }
 
     #[test]
@@ -287,7 +337,6 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let store = store(&folder);
         let heights = |store: &Store| -> Vec<u64> {
-            bytes: 100 * height,
             store.logs_of(GROUP, Serial::new(7)).iter().map(|log| log.top.get()).collect()
         };
         store.frontiers.changed(vec![row(1, 7, 3), row(2, 7, 9), row(3, 8, 5)]);

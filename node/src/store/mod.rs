@@ -103,7 +103,13 @@ pub struct Store {
     writer: writer::Writer,
     frontiers: Arc<frontiers::Frontiers>,
     space: Space,
+    /// Bytes of one member in one group, if the operator says.
+    member_quota: Option<u64>,
 }
+
+/// Of how many parts of the file system one member may fill one, in each group, unless the operator says otherwise. What is
+/// read from messages takes a few times their room, and there are a dozen groups: so no single member fills a disk.
+const PART: u64 = 64;
 
 impl Store {
     /// Opens or creates the database under `path`.
@@ -131,6 +137,19 @@ impl Store {
     #[must_use]
     pub fn with_space(self, space: Space) -> Self {
         Self { space, ..self }
+    }
+
+    /// The same store, which says that so much may be kept of one member in one group.
+    #[must_use]
+    pub fn with_member_quota(self, member_quota: Option<u64>) -> Self {
+        Self { member_quota, ..self }
+    }
+
+    /// Bytes of messages that may be kept of one member in one group. Whoever brings them asks; what is committed
+    /// regardless is written.
+    #[must_use]
+    pub fn member_quota(&self) -> u64 {
+        self.member_quota.unwrap_or_else(|| self.space.size() / PART)
     }
 
     /// Whether new content may be written: false below the free-space floor, until there is room again.

@@ -34,6 +34,8 @@ pub(super) struct Outlook {
     pub(super) peers: Peers,
     pub(super) compared: Option<Timestamp>,
     pub(super) groups: BTreeMap<GroupId, Offers>,
+    /// Logs left alone because their members' room is used up.
+    pub(super) full: BTreeMap<GroupId, usize>,
 }
 
 /// Peers by what is done with them.
@@ -97,6 +99,8 @@ pub enum State {
     WaitingForPeer,
     /// Known to be missing, and nobody here offers it.
     NobodyOffers,
+    /// What is missing is of members of whom no more is kept here.
+    OverDiskQuota,
     /// All of it is here; some waits for its key.
     WaitingForKey,
     /// Nothing is known to be missing.
@@ -128,6 +132,8 @@ pub struct GroupProgress {
     pub frozen: usize,
     /// Entries past the group's retention, whose bodies are gone and not fetched any more.
     pub beyond_retention: u64,
+    /// Logs of which there is more, by members of whom no more is kept here: `store.member_quota`.
+    pub over_disk_quota: usize,
 }
 
 /// The node.
@@ -177,6 +183,7 @@ impl Progress {
             opened: counts.opened,
             frozen: 0,
             beyond_retention: counts.expired,
+            over_disk_quota: outlook.full.get(&group).copied().unwrap_or_default(),
         };
         for log in store.frontier(group).logs() {
             progress.held += log.height.get();
@@ -197,6 +204,7 @@ fn state(outlook: &Outlook, offers: &Offers, progress: &GroupProgress) -> State 
         () if offers.due > 0 => State::Fetching,
         () if offers.waiting > 0 => State::WaitingForPeer,
         () if outlook.compared.is_none() => State::Comparing,
+        () if progress.over_disk_quota > 0 => State::OverDiskQuota,
         () if is_missing => State::NobodyOffers,
         () if progress.waiting_for_key > 0 => State::WaitingForKey,
         () => State::Level,
@@ -226,6 +234,7 @@ mod tests {
             opened: 0,
             frozen: 0,
             beyond_retention: 0,
+            over_disk_quota: 0,
         }
     }
 
@@ -237,7 +246,7 @@ mod tests {
         let told = |ready, compared, offered: &[Missing], gaps, keys| {
             let groups = Offers::by_group(offered.iter().copied());
             let offers = groups.get(&GroupId::new(5)).cloned().unwrap_or_default();
-            let outlook = Outlook { peers: peers(ready), compared, groups };
+            let outlook = Outlook { peers: peers(ready), compared, groups, ..Outlook::default() };
             state(&outlook, &offers, &progress(gaps, keys))
         };
         let of = |pace| [missing(Want::Entries, 9, pace)];

@@ -12,7 +12,11 @@ use std::{
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    sync::schedule::{Ask, Schedule},
+    id::{GroupId, LogId},
+    sync::{
+        plan::{Range, Want},
+        schedule::{Ask, Schedule},
+    },
 };
 use futures::FutureExt as _;
 use rand::{RngExt, seq::IteratorRandom};
@@ -28,7 +32,7 @@ use crate::{
     clock,
     feed::{Feed, Notice},
     identity::Identity,
-    ingest::Intake,
+    ingest::{Intake, OVER_DISK_QUOTA},
     network::Network,
     roster::LiveRoster,
     store::Store,
@@ -45,6 +49,8 @@ const TOLD: Duration = Duration::from_millis(250);
 const WARNING: Duration = Duration::from_secs(60);
 
 /// The pulling half of the sync use-case.
+/// How long a log is left alone of whose member no more is kept: its next page would be refused as well.
+const FULL: Duration = Duration::from_secs(3600);
 pub struct Sync {
     pub(crate) identity: Arc<Identity>,
     pub(crate) store: Store,
@@ -131,6 +137,8 @@ struct Pulling {
     told: Option<Instant>,
     /// Something happened that was not told yet.
     untold: bool,
+    /// Logs of members whose room is used up, and until when they are left alone.
+    full: BTreeMap<(GroupId, LogId), Instant>,
 }
 
 impl Pulling {
@@ -155,6 +163,7 @@ impl Pulling {
             untold: true,
         }
     }
+            full: BTreeMap::new(),
 
     /// Tells how it stands, unless it did so just now.
     fn tell(&mut self) {
@@ -179,6 +188,10 @@ impl Pulling {
             *before = outlook;
             is_news
         });
+            full: self.full.keys().fold(BTreeMap::new(), |mut groups, (group, _)| {
+                *groups.entry(*group).or_default() += 1;
+                groups
+            }),
         (self.told, self.untold) = (Some(now), false);
     }
 
@@ -310,7 +323,12 @@ impl Pulling {
             self.level.insert(peer);
             self.compared = Some(clock::now());
         }
-        let is_whole = self.schedule.offer(peer, compared.ranges);
+        let now = Instant::now();
+        self.full.retain(|_, until| *until > now);
+        let may =
+            |range: &Range| range.want == Want::Fork || !self.full.contains_key(&(range.group, range.log));
+        let ranges: Vec<Range> = compared.ranges.into_iter().filter(may).collect();
+        let is_whole = self.schedule.offer(peer, ranges);
         if compared.is_cut || !is_whole {
             self.cut.insert(peer);
         }
@@ -336,7 +354,12 @@ impl Pulling {
                         }
                         (_, None) => self.schedule.busy(ask, now),
                     },
-                    Blame::Us => self.schedule.spoiled(ask),
+                    Blame::Us => {
+                        if matches!(error, PullError::Spoiled(OVER_DISK_QUOTA)) {
+                            self.full.insert((ask.range.group, ask.range.log), Instant::now() + FULL);
+                        }
+                        self.schedule.spoiled(ask);
+                    }
                 }
             }
             (None, None) => self.schedule.failed(ask, None, now),

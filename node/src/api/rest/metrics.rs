@@ -86,6 +86,10 @@ pub(in crate::api) async fn metrics(
     by_group("group_logs_forked", "Logs with two entries for one place", |group| group.forked_logs as u64);
     by_group("group_waiting_for_key", "Messages whose key has not come", |group| group.waiting_for_key);
     by_group("group_quarantined", "Messages hidden as beyond a cut", |group| group.quarantined);
+    by_group("group_stored_bytes", "Bytes of messages, as they travelled", |group| group.stored_bytes);
+    by_group("group_members_over_disk_quota", "Members of whom no more is kept", |group| {
+        group.members_over_disk_quota as u64
+    });
     by_group("group_disputed", "Messages hidden as of a fork", |group| group.disputed);
     for (name, count) in app.ports.status.counters() {
         let help = format!("{} since the start", name.replace('_', " "));

@@ -73,6 +73,10 @@ struct GroupHeld {
     disputed: u64,
     withdrawn: u64,
     forked_logs: usize,
+    /// Of messages, as they travelled.
+    stored_bytes: u64,
+    /// Members whose room is used up: what they publish is refused as over-disk-quota.
+    members_over_disk_quota: usize,
 }
 
 #[derive(ToSchema)]
@@ -161,6 +165,8 @@ struct Progress {
     beyond_retention: u64,
 }
 
+    /// Logs of which there is more, by members of whom no more is kept here: `store.member_quota`.
+    over_disk_quota: usize,
 /// Where to copy the node to.
 #[derive(ToSchema)]
 pub(in super::super) struct BackupWanted {

@@ -8,7 +8,6 @@
 use std::sync::Arc;
 
 use libp2p::{
-    StreamProtocol,
     connection_limits::{self, ConnectionLimits},
     identify,
     identity::Keypair,
@@ -31,7 +30,7 @@ use super::{
     punch::{self, Punch},
     quiet::Quiet,
     relay,
-    rpc::{Protocol, hello::Hello, keys::Keys, sync::Sync},
+    rpc::{Protocol, hello::Hello, keys::Keys, sync::Sync, version},
 };
 
 /// All of it.
@@ -112,10 +111,10 @@ impl Behaviour {
     }
 }
 
-fn rpc<P: Protocol>(counters: &Arc<Counters>) -> Rpc<P> {
+pub(super) fn rpc<P: Protocol>(counters: &Arc<Counters>) -> Rpc<P> {
     request_response::Behaviour::with_codec(
         Codec::new(Arc::clone(counters)),
-        [(StreamProtocol::new(P::PATH), request_response::ProtocolSupport::Full)],
+        version::names::<P>().map(|name| (name, request_response::ProtocolSupport::Full)),
         request_response::Config::default()
             .with_request_timeout(P::TIMEOUT)
             .with_max_concurrent_streams(P::STREAMS),

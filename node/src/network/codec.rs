@@ -2,15 +2,24 @@
 
 use std::{io, marker::PhantomData, sync::Arc};
 
-use belfry_proto::schema::{self, Malformed};
+use belfry_proto::schema::Malformed;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use libp2p::{StreamProtocol, request_response};
 use prost::Message;
 
-use super::{counters::Counters, rpc::Protocol};
+use super::{
+    counters::Counters,
+    rpc::{
+        Protocol,
+        version::{self, Versioned},
+    },
+};
 
 /// Bytes that a frame may take before any of it has come; then as many as have come. Most frames are smaller.
 const FIRST_READ: usize = 16 * 1024;
+
+/// Bytes of a frame's length.
+const PREFIX: usize = 4;
 
 /// Reads and writes the frames of protocol `P`, within its sizes.
 pub(super) struct Codec<P> {
@@ -39,56 +48,69 @@ impl<P> Clone for Codec<P> {
 
 impl<P: Protocol> request_response::Codec for Codec<P> {
     type Protocol = StreamProtocol;
-    type Request = P::Request;
+    type Request = Versioned<P::Request>;
     type Response = P::Reply;
 
-    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<P::Request>
+    async fn read_request<T>(&mut self, name: &StreamProtocol, io: &mut T) -> io::Result<Self::Request>
     where
         T: AsyncRead + Unpin + Send,
     {
+        let version = version::agreed::<P>(name)?;
         let frame = read(io, P::REQUEST, P::REQUEST_LIMIT).await;
-        let checked = frame.and_then(|request| match P::check(&request) {
-            Ok(()) => Ok(request),
-            Err(malformed) => Err(invalid(malformed)),
+        let checked = frame.and_then(|bytes| {
+            let request = P::read_request(version, &bytes).map_err(invalid)?;
+            P::check(&request).map_err(invalid)?;
+            Ok(Versioned { version, request })
         });
         self.counted(checked)
     }
 
-    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<P::Reply>
+    async fn read_response<T>(&mut self, name: &StreamProtocol, io: &mut T) -> io::Result<P::Reply>
     where
         T: AsyncRead + Unpin + Send,
     {
+        let version = version::agreed::<P>(name)?;
         let frame = read(io, P::REPLY, P::REPLY_LIMIT).await;
-        self.counted(frame)
+        self.counted(frame.and_then(|bytes| P::read_reply(version, &bytes).map_err(invalid)))
     }
 
     async fn write_request<T>(
         &mut self,
-        _: &StreamProtocol,
+        name: &StreamProtocol,
         io: &mut T,
-        request: P::Request,
+        Versioned { request, .. }: Self::Request,
     ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
-        write(io, &request, P::REQUEST, P::REQUEST_LIMIT).await
+        let version = version::agreed::<P>(name)?;
+        let mut frame = begun(request.encoded_len());
+        P::write_request(version, &request, &mut frame).map_err(io::Error::other)?;
+        write(io, frame, P::REQUEST, P::REQUEST_LIMIT).await
     }
 
-    async fn write_response<T>(&mut self, _: &StreamProtocol, io: &mut T, reply: P::Reply) -> io::Result<()>
+    async fn write_response<T>(
+        &mut self,
+        name: &StreamProtocol,
+        io: &mut T,
+        reply: P::Reply,
+    ) -> io::Result<()>
     where
         T: AsyncWrite + Unpin + Send,
     {
-        write(io, &reply, P::REPLY, P::REPLY_LIMIT).await
+        let version = version::agreed::<P>(name)?;
+        let mut frame = begun(reply.encoded_len());
+        P::write_reply(version, &reply, &mut frame).map_err(io::Error::other)?;
+        write(io, frame, P::REPLY, P::REPLY_LIMIT).await
     }
 }
 
-/// Reads one frame. Memory grows with what arrives, not with what the length promises.
-async fn read<M, T>(io: &mut T, what: &'static str, limit: usize) -> io::Result<M>
+/// Reads what one frame holds. Memory grows with what arrives, not with what the length promises.
+async fn read<T>(io: &mut T, what: &'static str, limit: usize) -> io::Result<Vec<u8>>
 where
-    M: Message + Default,
     T: AsyncRead + Unpin + Send,
 {
-    let mut prefix = [0; 4];
+    let mut prefix = [0; PREFIX];
     io.read_exact(&mut prefix).await?;
     let len = u32::from_be_bytes(prefix);
     let promised = usize::try_from(len).unwrap_or(usize::MAX);
@@ -101,19 +123,27 @@ where
         bytes.resize(promised.min(came.saturating_mul(2).max(FIRST_READ)), 0);
         io.read_exact(bytes.get_mut(came..).unwrap_or_default()).await?;
     }
-    schema::decode_canonical(what, &bytes, limit).map_err(invalid)
+    Ok(bytes)
 }
 
-async fn write<T>(io: &mut T, message: &impl Message, what: &'static str, limit: usize) -> io::Result<()>
+/// A frame with room for its length, which is known last, and for about so many bytes behind it.
+fn begun(len: usize) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(PREFIX + len);
+    frame.extend([0; PREFIX]);
+    frame
+}
+
+/// Writes a frame [`begun`], in one piece.
+async fn write<T>(io: &mut T, mut frame: Vec<u8>, what: &'static str, limit: usize) -> io::Result<()>
 where
     T: AsyncWrite + Unpin + Send,
 {
-    let len = message.encoded_len();
+    let len = frame.len().saturating_sub(PREFIX);
     let prefix = u32::try_from(len).ok().filter(|_| len <= limit);
     let prefix = prefix.ok_or_else(|| invalid(Malformed::TooLong { what, len, limit }))?;
-    let mut frame = Vec::with_capacity(4 + len);
-    frame.extend(prefix.to_be_bytes());
-    message.encode(&mut frame).map_err(io::Error::other)?;
+    if let Some(room) = frame.first_chunk_mut::<PREFIX>() {
+        *room = prefix.to_be_bytes();
+    }
     io.write_all(&frame).await
 }
 
@@ -123,7 +153,7 @@ fn invalid(malformed: Malformed) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use belfry_proto::schema::{PullRange, SyncRequest, sync_request::Request};
+    use belfry_proto::schema::{self, PullRange, SyncRequest, sync_request::Request};
     use futures::io::Cursor;
 
     use super::*;
@@ -134,14 +164,25 @@ mod tests {
         }
     }
 
+    async fn read<M: Message + Default>(frame: &[u8], limit: usize) -> io::Result<M> {
+        let bytes = super::read(&mut Cursor::new(frame), "frame", limit).await?;
+        schema::decode_canonical("frame", &bytes, limit).map_err(invalid)
+    }
+
     async fn read_back(frame: &[u8]) -> io::Result<SyncRequest> {
-        read(&mut Cursor::new(frame), "sync request", 64).await
+        read(frame, 64).await
+    }
+
+    async fn write(frame: &mut Vec<u8>, message: &impl Message, limit: usize) -> io::Result<()> {
+        let mut bytes = begun(message.encoded_len());
+        message.encode(&mut bytes).unwrap();
+        super::write(&mut Cursor::new(frame), bytes, "frame", limit).await
     }
 
     #[tokio::test]
     async fn a_frame_survives_the_wire() {
         let mut frame = Vec::new();
-        write(&mut Cursor::new(&mut frame), &range(), "sync request", 64).await.unwrap();
+        write(&mut frame, &range(), 64).await.unwrap();
         assert_eq!(read_back(&frame).await.unwrap(), range());
     }
 
@@ -154,10 +195,8 @@ mod tests {
             })),
         };
         let mut frame = Vec::new();
-        write(&mut Cursor::new(&mut frame), &long, "sync response", 1 << 20).await.unwrap();
-        let read_back = async |frame: &[u8]| {
-            read::<schema::SyncResponse, _>(&mut Cursor::new(frame), "sync response", 1 << 20).await
-        };
+        write(&mut frame, &long, 1 << 20).await.unwrap();
+        let read_back = async |frame: &[u8]| read::<schema::SyncResponse>(frame, 1 << 20).await;
         assert_eq!(read_back(&frame).await.unwrap(), long);
         for len in [4, FIRST_READ + 3, FIRST_READ + 4, FIRST_READ + 5, frame.len() - 1] {
             let cut = read_back(&frame[..len]).await;
@@ -176,7 +215,7 @@ mod tests {
     #[tokio::test]
     async fn a_cut_frame_and_a_loose_encoding_are_refused() {
         let mut frame = Vec::new();
-        write(&mut Cursor::new(&mut frame), &range(), "sync request", 64).await.unwrap();
+        write(&mut frame, &range(), 64).await.unwrap();
         let cut = &frame[..frame.len() - 1];
         assert_eq!(read_back(cut).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         // An unknown field 15 behind it.
@@ -189,7 +228,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_too_long_is_not_written() {
         let mut frame = Vec::new();
-        let error = write(&mut Cursor::new(&mut frame), &range(), "sync request", 10).await.unwrap_err();
+        let error = write(&mut frame, &range(), 10).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         assert!(frame.is_empty());
     }

@@ -23,6 +23,7 @@ use super::{
     limits::PINGS_MISSED,
     lobby::LobbyFull,
     relay,
+    rpc::version::Versioned,
     swarm::Driver,
     transport,
     wires::Wire,
@@ -375,8 +376,10 @@ fn why_refused(error: &ListenError) -> &'static str {
     }
 }
 
-type HelloEvent =
-    request_response::Event<belfry_proto::schema::HelloRequest, belfry_proto::schema::HelloResponse>;
+type HelloEvent = request_response::Event<
+    Versioned<belfry_proto::schema::HelloRequest>,
+    belfry_proto::schema::HelloResponse,
+>;
 
 fn dial_failure(error: DialError) -> DialFailure {
     match error {

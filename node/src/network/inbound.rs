@@ -69,7 +69,9 @@ pub struct Asked<Q, A> {
     pub from: PublicKey,
     /// Whether on an admitted connection; otherwise it stands in the lobby.
     pub admitted: bool,
-    /// The request: canonical, within its size, nothing else checked.
+    /// The number of its protocol that was agreed on. The answer is written under it, too.
+    pub version: u32,
+    /// The request, in the newest shape: canonical, within its size, nothing else checked.
     pub request: Q,
     /// Where the answer goes.
     pub reply: Reply<A>,

@@ -7,6 +7,7 @@ mod hostile;
 mod requests;
 mod supervision;
 mod transports;
+mod versions;
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use belfry_proto::schema::{HelloRequest, HelloResponse, Malformed, Refusal, hello_response::Response};
 
-use super::Protocol;
+use super::{Protocol, version::Spoken};
 use crate::refusals::Way;
 
 pub(in crate::network) struct Hello;
 
 impl Protocol for Hello {
-    const PATH: &'static str = "/belfry/hello/1";
+    const SPOKEN: &'static [Spoken] = &[Spoken { version: 1, path: "/belfry/hello/1" }];
     const WAY: Way = Way::Hello;
     const REQUEST: &'static str = "hello request";
     const REPLY: &'static str = "hello response";

@@ -7,13 +7,13 @@ use belfry_proto::{
     schema::{KeyRefusal, KeysRequest, KeysResponse, Malformed, Refusal},
 };
 
-use super::Protocol;
+use super::{Protocol, version::Spoken};
 use crate::refusals::Way;
 
 pub(in crate::network) struct Keys;
 
 impl Protocol for Keys {
-    const PATH: &'static str = "/belfry/keys/1";
+    const SPOKEN: &'static [Spoken] = &[Spoken { version: 1, path: "/belfry/keys/1" }];
     const WAY: Way = Way::Keys;
     const REQUEST: &'static str = "keys request";
     const REPLY: &'static str = "keys response";

@@ -3,13 +3,14 @@
 pub(super) mod hello;
 pub(super) mod keys;
 pub(super) mod sync;
+pub(super) mod version;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
     limits::MAX_REPLY,
-    schema::{Malformed, Refusal},
+    schema::{self, Malformed, Refusal},
 };
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use libp2p::{
@@ -18,10 +19,11 @@ use libp2p::{
         Event, InboundRequestId, Message, OutboundFailure, OutboundRequestId, ResponseChannel,
     },
 };
-use prost::Message as _;
+use prost::{EncodeError, Message as _};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error};
 
+use self::version::{Spoken, Versioned};
 use super::{
     behaviour::Rpc,
     counters::Counters,
@@ -33,8 +35,8 @@ use crate::refusals::Way;
 
 /// What one request protocol is.
 pub(super) trait Protocol: Send + Sync + 'static {
-    /// Its name on the wire.
-    const PATH: &'static str;
+    /// The numbers it is spoken under, the newest first.
+    const SPOKEN: &'static [Spoken];
     /// As its refusals are counted.
     const WAY: Way;
     /// What its frames are called in errors.
@@ -65,6 +67,23 @@ pub(super) trait Protocol: Send + Sync + 'static {
     fn refuse(request: &Self::Request, why: Refusal) -> Self::Reply;
     /// What a reply refuses.
     fn refused(reply: &Self::Reply) -> Vec<Refusal>;
+
+    /// A request as it is written under that number. Those of a protocol of one number look one way.
+    fn write_request(_: u32, request: &Self::Request, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        request.encode(out)
+    }
+    /// What was written so, in the newest shape.
+    fn read_request(_: u32, bytes: &[u8]) -> Result<Self::Request, Malformed> {
+        schema::decode_canonical(Self::REQUEST, bytes, Self::REQUEST_LIMIT)
+    }
+    /// A reply as it is written under that number.
+    fn write_reply(_: u32, reply: &Self::Reply, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        reply.encode(out)
+    }
+    /// What was written so, in the newest shape.
+    fn read_reply(_: u32, bytes: &[u8]) -> Result<Self::Reply, Malformed> {
+        schema::decode_canonical(Self::REPLY, bytes, Self::REPLY_LIMIT)
+    }
 }
 
 /// Counts what a reply refuses: here, so that no use-case can forget to.
@@ -121,7 +140,7 @@ impl<P: Protocol> Exchange<P> {
             let _ = answer.send(Err(RequestError::Busy));
             return;
         }
-        self.own.insert(rpc.send_request(peer, request), answer);
+        self.own.insert(rpc.send_request(peer, Versioned::to_send(request)), answer);
     }
 
     pub(super) fn on_event(
@@ -129,7 +148,7 @@ impl<P: Protocol> Exchange<P> {
         rpc: &mut Rpc<P>,
         from: Option<PublicKey>,
         is_admitted: bool,
-        event: Event<P::Request, P::Reply>,
+        event: Event<Versioned<P::Request>, P::Reply>,
     ) {
         match event {
             Event::Message { peer, message: Message::Request { request_id, request, channel }, .. } => {
@@ -148,7 +167,7 @@ impl<P: Protocol> Exchange<P> {
             }
             Event::OutboundFailure { request_id, error, .. } => self.settle(request_id, Err(failure(error))),
             Event::InboundFailure { peer, request_id, error, .. } => {
-                debug!(%peer, protocol = P::PATH, %error, "a request was not answered");
+                debug!(%peer, protocol = version::newest::<P>(), %error, "a request was not answered");
                 self.open.remove(&request_id);
             }
             Event::ResponseSent { request_id, .. } => {
@@ -182,7 +201,7 @@ impl<P: Protocol> Exchange<P> {
         from: PublicKey,
         is_admitted: bool,
         id: InboundRequestId,
-        request: P::Request,
+        Versioned { version, request }: Versioned<P::Request>,
         channel: ResponseChannel<P::Reply>,
     ) -> Option<Ready<P>> {
         let of_peer = self.open.values().filter(|one| one.peer == peer).count();
@@ -196,14 +215,18 @@ impl<P: Protocol> Exchange<P> {
         };
         let fallback = P::refuse(&request, Refusal::Internal);
         let (sender, receiver) = oneshot::channel::<P::Reply>();
-        place.send(Asked { from, admitted: is_admitted, request, reply: Reply::new(sender) });
+        place.send(Asked { from, admitted: is_admitted, version, request, reply: Reply::new(sender) });
         self.open.insert(id, Open { peer, is_admitted });
         let counters = Arc::clone(&self.counters);
         self.answers.push(Box::pin(async move {
             let reply = receiver.await.ok().filter(|reply| {
                 let is_sendable = reply.encoded_len() <= P::REPLY_LIMIT;
                 if !is_sendable {
-                    error!(protocol = P::PATH, len = reply.encoded_len(), "a reply of ours is over its size");
+                    error!(
+                        protocol = version::newest::<P>(),
+                        len = reply.encoded_len(),
+                        "a reply of ours is over its size"
+                    );
                     counters.replies_oversized.more();
                 }
                 is_sendable

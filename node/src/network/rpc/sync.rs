@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use belfry_proto::schema::{Malformed, Refusal, SyncRequest, SyncResponse, sync_response::Response};
 
-use super::Protocol;
+use super::{Protocol, version::Spoken};
 use crate::refusals::Way;
 
 pub(in crate::network) struct Sync;
 
 impl Protocol for Sync {
-    const PATH: &'static str = "/belfry/sync/1";
+    const SPOKEN: &'static [Spoken] = &[Spoken { version: 1, path: "/belfry/sync/1" }];
     const WAY: Way = Way::Serving;
     const REQUEST: &'static str = "sync request";
     const REPLY: &'static str = "sync response";

@@ -62,7 +62,7 @@ impl request_response::Codec for Raw {
 
 pub(super) type RawRequests = request_response::Behaviour<Raw>;
 
-fn hostile<B: swarm::NetworkBehaviour>(seed: u8, behaviour: B) -> (PublicKey, Swarm<B>) {
+pub(super) fn hostile<B: swarm::NetworkBehaviour>(seed: u8, behaviour: B) -> (PublicKey, Swarm<B>) {
     let key = SigningKey::from_seed(&[seed; 32]);
     let identity = identity::keypair(&key).unwrap();
     let settings = swarm::Config::with_tokio_executor().with_idle_connection_timeout(PATIENCE);

@@ -5,19 +5,31 @@
 
 use tokio::time::Instant;
 
-use super::limits::{PEER_BYTES, PEER_MESSAGES};
+use super::{
+    limits::{PEER_BYTES, PEER_MESSAGES},
+    share::Share,
+};
 use crate::bucket::Bucket;
 
-/// Two token buckets, full at the start.
+/// Two token buckets, full at the start, and what it holds of the queues.
 #[derive(Debug)]
 pub(super) struct Budget {
     messages: Bucket,
     bytes: Bucket,
+    /// Of the queue of groups' messages.
+    pub(super) gossip: Share,
+    /// Of the admin topic's.
+    pub(super) admin: Share,
 }
 
 impl Budget {
-    pub(super) const fn new(now: Instant) -> Self {
-        Self { messages: Bucket::full(PEER_MESSAGES, now), bytes: Bucket::full(PEER_BYTES, now) }
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            messages: Bucket::full(PEER_MESSAGES, now),
+            bytes: Bucket::full(PEER_BYTES, now),
+            gossip: Share::default(),
+            admin: Share::default(),
+        }
     }
 
     /// Charges one message; `false`, and no charge, if the budget does not cover it.

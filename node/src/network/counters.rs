@@ -51,7 +51,7 @@ counters! {
     verdict_reject,
     /// Verdicts that came after gossipsub had forgotten the message.
     verdict_late,
-    /// Gossip ignored because the judge's queue was full.
+    /// Gossip ignored because the judge's queue was full, or its forwarder's share of it.
     gossip_queue_full,
     /// Gossip ignored because its forwarder was over its budget.
     gossip_over_budget,

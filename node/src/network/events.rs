@@ -285,11 +285,16 @@ impl Driver {
             self.counters.refusals.count(way(topic), "peer-over-budget");
             return self.settle(&ticket, MessageAcceptance::Ignore);
         }
-        let queue = match topic {
-            Topic::Admin => &self.admin,
-            Topic::Group(_) => &self.gossip,
+        let (queue, share) = match topic {
+            Topic::Admin => (&self.admin, &budget.admin),
+            Topic::Group(_) => (&self.gossip, &budget.gossip),
         };
-        match queue.try_send(Gossip { topic, from, id, bytes: message.data, ticket }) {
+        let Some(place) = share.place(queue.capacity()) else {
+            self.counters.gossip_queue_full.more();
+            self.counters.refusals.count(way(topic), "queue-share");
+            return self.settle(&ticket, MessageAcceptance::Ignore);
+        };
+        match queue.try_send(Gossip { topic, from, id, bytes: message.data, ticket, place }) {
             Ok(()) => self.counters.gossip_received.more(),
             Err(TrySendError::Full(unread) | TrySendError::Closed(unread)) => {
                 self.counters.gossip_queue_full.more();

@@ -11,7 +11,7 @@ use belfry_proto::{
 use libp2p::{PeerId, gossipsub::MessageId};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{address::Address, error::DialFailure};
+use super::{address::Address, error::DialFailure, share::Place};
 
 /// Everything that arrives, one receiver per kind; all of them close when the swarm task ends.
 ///
@@ -47,6 +47,9 @@ pub struct Gossip {
     pub bytes: Vec<u8>,
     /// To give with the verdict.
     pub ticket: Ticket,
+    /// Its forwarder's place in the queue, given back with this.
+    #[expect(dead_code, reason = "held, not read")]
+    pub(super) place: Place,
 }
 
 /// The right to judge one gossip message, once. Dropped unused it lets gossipsub forget the message within

@@ -58,6 +58,7 @@ mod quiet;
 mod relay;
 mod resting;
 mod rpc;
+mod share;
 mod supervisor;
 mod swarm;
 mod traffic;

@@ -128,6 +128,50 @@ async fn a_full_queue_ignores_and_counts() {
 }
 
 #[tokio::test]
+async fn a_peer_that_floods_loses_its_own_messages_and_no_others() {
+    let (mut loud, mut b, mut quiet) = (Node::start(1).await, Node::start(2).await, Node::start(3).await);
+    loud.allow(&[&b]).await;
+    quiet.allow(&[&b]).await;
+    b.allow(&[&loud, &quiet]).await;
+    for node in [&loud, &b, &quiet] {
+        node.network.subscribe(TOPIC).await.unwrap();
+    }
+    befriend(&mut loud, &mut b).await;
+    befriend(&mut quiet, &mut b).await;
+    let counts = async |received: Option<u64>, all: u64| {
+        timeout(PATIENCE, async {
+            loop {
+                let counts = b.network.counters().snapshot();
+                if counts.gossip_received + counts.gossip_queue_full == all {
+                    assert!(received.is_none_or(|received| counts.gossip_received == received), "{counts:?}");
+                    return counts.gossip_received;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap()
+    };
+    // Nobody judges meanwhile.
+    let (flood, few) = (limits::GOSSIP as u64 + 40, 50);
+    for n in 0..flood {
+        loud.network.publish(TOPIC, n.to_be_bytes().to_vec()).await.unwrap();
+    }
+    let taken = counts(None, flood).await;
+    assert!(taken < limits::GOSSIP as u64, "{taken}");
+    for n in 0..few {
+        quiet.network.publish(TOPIC, (flood + n).to_be_bytes().to_vec()).await.unwrap();
+    }
+    counts(Some(taken + few), flood + few).await;
+    // And once some are judged, the first one has room again.
+    for _ in 0..taken + few {
+        b.heard().await;
+    }
+    loud.network.publish(TOPIC, b"again".to_vec()).await.unwrap();
+    assert_eq!(b.heard().await.bytes, b"again");
+}
+
+#[tokio::test]
 async fn a_topic_that_was_left_is_silent_and_can_be_joined_again() {
     let (mut a, mut b) = pair().await;
     b.network.unsubscribe(TOPIC).await.unwrap();

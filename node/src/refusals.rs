@@ -1,4 +1,5 @@
-//! Why something was refused: a count for each reason, and for messages of late their own.
+//! Why something was refused: a count for each reason, and for messages of late their own. What others answer is refused
+//! like what they bring.
 //!
 //! Whoever refuses says so here, in one word from a closed set, beside its line in the log. `/metrics` tells the counts;
 //! `belfry why` looks here for a message that is not in the store.
@@ -38,8 +39,18 @@ pub enum Way {
     Hello,
     /// Keys that another asked for.
     Keys,
+    /// Keys that another pushed.
+    Push,
     /// Frontiers, pages and records that another asked for.
     Serving,
+    /// What another answered when asked for its frontiers.
+    FrontierAnswer,
+    /// What another answered when asked for a page, or for the proof of a fork.
+    PageAnswer,
+    /// What another answered when asked for keys.
+    KeysAnswer,
+    /// What another answered to a key pushed to it.
+    PushAnswer,
 }
 
 impl Way {
@@ -54,7 +65,12 @@ impl Way {
             Self::Connection => "connection",
             Self::Hello => "hello",
             Self::Keys => "keys",
+            Self::Push => "push",
             Self::Serving => "serving",
+            Self::FrontierAnswer => "frontier-answer",
+            Self::PageAnswer => "page-answer",
+            Self::KeysAnswer => "keys-answer",
+            Self::PushAnswer => "push-answer",
         }
     }
 }

@@ -210,6 +210,19 @@ impl Coalition {
         before: Option<&Decoded>,
         count: usize,
     ) -> (Vec<Decoded>, ContentKey) {
+        self.messages_at(clock::now(), seat, group, instance, before, count)
+    }
+
+    /// [`Self::messages_with_key`] that were written at `now`.
+    pub(crate) fn messages_at(
+        &self,
+        now: Timestamp,
+        seat: &Seat,
+        group: GroupId,
+        instance: [u8; 16],
+        before: Option<&Decoded>,
+        count: usize,
+    ) -> (Vec<Decoded>, ContentKey) {
         let certificate = self.roster.certificate(seat.identity.serial).unwrap();
         let author = Author {
             coalition: self.id(),
@@ -218,7 +231,6 @@ impl Coalition {
             roster: self.roster.version(),
         };
         let log = belfry_proto::envelope::log_id(self.id(), group, certificate, &instance);
-        let now = clock::now();
         let context = KeyContext {
             coalition: self.id(),
             group,

@@ -17,7 +17,7 @@ use std::{
     fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -393,13 +393,19 @@ impl Daemon {
             counters: Arc::clone(&counters),
             interval: tuning.sync_interval,
             outlook,
+            linked: AtomicU64::default(),
         };
         tasks.spawn("sync", sync.run());
         let serving =
             sync::Serving { store: store.clone(), roster: roster.clone(), counters: Arc::clone(&counters) };
         tasks.spawn("sync-serve", serving.run(inbound.sync));
-        let serving =
-            grants::Serving::new(Arc::clone(&identity), store.clone(), roster.clone(), feed.clone());
+        let serving = grants::Serving::new(
+            Arc::clone(&identity),
+            store.clone(),
+            roster.clone(),
+            feed.clone(),
+            network.refusals().clone(),
+        );
         tasks.spawn("grants-serve", serving.run(inbound.keys));
         let asking = grants::Asking::new(
             Arc::clone(&identity),

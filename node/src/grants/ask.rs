@@ -12,6 +12,7 @@ use belfry_proto::{
     id::{CoalitionId, GroupId, KeyId},
     limits::MAX_KEY_IDS,
     schema::{KeysRequest, KeysResponse, Refusal},
+    verdict::Judged as _,
 };
 use tokio::{
     task::JoinSet,
@@ -25,6 +26,7 @@ use crate::{
     feed::{Feed, Notice},
     identity::Identity,
     network::{Network, RequestError},
+    refusals::Way,
     roster::LiveRoster,
     store::{Change, KeyRow, Store},
 };
@@ -215,10 +217,15 @@ impl Asker {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 tracing::debug!(%peer, "keys: {error}");
-                return of_error(&error);
+                let answer = of_error(&error);
+                if matches!(answer, Answer::Blamed) {
+                    self.network.refusals().count(Way::KeysAnswer, error.code());
+                }
+                return answer;
             }
             Err(_) => {
                 tracing::debug!(%peer, "keys: no answer in time");
+                self.network.refusals().count(Way::KeysAnswer, "silent");
                 return Answer::Blamed;
             }
         };
@@ -262,7 +269,11 @@ impl Asker {
         let mut seen = BTreeSet::new();
         for grant in response.grants.iter().take(MAX_KEY_IDS) {
             let Ok(id) = KeyId::try_from(grant.key_id.as_slice()) else { continue };
-            if !question.keys.contains(&id) || !seen.insert(id) {
+            if !question.keys.contains(&id) {
+                self.network.refusals().count(Way::KeysAnswer, "grant-unasked");
+                continue;
+            }
+            if !seen.insert(id) {
                 continue;
             }
             if matches!(self.store.key(id), Ok(Some(_))) {
@@ -274,6 +285,7 @@ impl Asker {
                 Ok(row) => opened.rows.push(row),
                 Err(reason) => {
                     opened.is_honest = false;
+                    self.network.refusals().count(Way::KeysAnswer, reason.code());
                     tracing::warn!(%peer, key = %id, "{peer} sent a key that is not the one asked for: {reason}");
                 }
             }
@@ -296,6 +308,15 @@ enum GrantFault {
     Key(#[from] KeyError),
     #[error("it is of group {0}")]
     OtherGroup(GroupId),
+}
+
+impl GrantFault {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Key(error) => error.code(),
+            Self::OtherGroup(_) => "key-other-group",
+        }
+    }
 }
 
 fn granted(

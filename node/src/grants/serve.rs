@@ -11,6 +11,7 @@ use belfry_proto::{
     id::{GroupId, KeyId},
     limits,
     schema::{KeyRefusal, KeysRequest, KeysResponse, Refusal, SealedGrant},
+    verdict::Judged as _,
 };
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -23,6 +24,7 @@ use crate::{
     feed::{Feed, Notice},
     identity::Identity,
     network::Asked,
+    refusals::{Refusals, Way},
     roster::LiveRoster,
     store::{Change, KeyRow, Store},
 };
@@ -37,6 +39,7 @@ pub struct Serving {
     store: Store,
     roster: LiveRoster,
     feed: Feed,
+    refusals: Refusals,
     budgets: Mutex<Budgets>,
 }
 
@@ -51,8 +54,14 @@ enum Taken {
 impl Serving {
     /// Serves from `store` under the rule.
     #[must_use]
-    pub fn new(identity: Arc<Identity>, store: Store, roster: LiveRoster, feed: Feed) -> Self {
-        Self { identity, store, roster, feed, budgets: Mutex::default() }
+    pub fn new(
+        identity: Arc<Identity>,
+        store: Store,
+        roster: LiveRoster,
+        feed: Feed,
+        refusals: Refusals,
+    ) -> Self {
+        Self { identity, store, roster, feed, refusals, budgets: Mutex::default() }
     }
 
     /// Answers until the network ends. Who asks too much is told so at once, and waits for nobody; the others
@@ -122,10 +131,13 @@ impl Serving {
         let mut seen = BTreeSet::new();
         for grant in request.pushed.iter().filter(|grant| seen.insert(grant.key_id.as_slice())) {
             match self.take(from, group, grant) {
-                Some(Taken::New(row)) => pushed.push(*row),
+                Ok(Taken::New(row)) => pushed.push(*row),
                 // Nothing to write, and nobody to tell.
-                Some(Taken::Held(id)) => response.stored.push(id.to_vec()),
-                None => {}
+                Ok(Taken::Held(id)) => response.stored.push(id.to_vec()),
+                Err(code) => {
+                    tracing::debug!(peer = %from, code, "pushed grant not taken");
+                    self.refusals.count(Way::Push, code);
+                }
             }
         }
         (response, pushed)
@@ -173,36 +185,36 @@ impl Serving {
     }
 
     /// A pushed grant is kept if its author is the one who pushes it: anybody else waits to be asked.
-    fn take(&self, from: &PublicKey, group: GroupId, grant: &SealedGrant) -> Option<Taken> {
-        if !self.store.has_room() || !self.budgets().work(*from, LOOKUP, Instant::now()) {
-            return None;
+    fn take(&self, from: &PublicKey, group: GroupId, grant: &SealedGrant) -> Result<Taken, &'static str> {
+        if !self.store.has_room() {
+            return Err("no-room");
         }
-        let id = KeyId::try_from(grant.key_id.as_slice()).ok()?;
+        if !self.budgets().work(*from, LOOKUP, Instant::now()) {
+            return Err("peer-over-budget");
+        }
+        let id = KeyId::try_from(grant.key_id.as_slice()).map_err(|_| "malformed")?;
         let roster = self.roster.snapshot();
         let now = clock::now();
         // Who it is first: opening costs more than knowing that it is in vain.
-        let sender = roster.by_node(from)?;
+        let sender = roster.by_node(from).ok_or("not-certified")?;
         let (theirs, ours) =
             (roster.role(sender.serial, group, now), roster.role(self.identity.serial, group, now));
         if theirs.is_none() || ours.is_none() {
-            tracing::debug!(peer = %from, key = %id, "pushed grant is of a group that is not both ours");
-            return None;
+            return Err("not-entitled");
         }
         if let Ok(Some(held)) = self.store.key(id) {
-            return (held.author == sender.member).then_some(Taken::Held(id));
+            return if held.author == sender.member { Ok(Taken::Held(id)) } else { Err("key-other-author") };
         }
         if !self.budgets().push(sender.member, Instant::now()) {
-            tracing::debug!(peer = %from, key = %id, "pushed grant is over its member's budget");
-            return None;
+            return Err("member-over-budget");
         }
         let key = ContentKey::from_grant(&self.identity.kem, roster.coalition(), id, &grant.sealed)
-            .map_err(|error| tracing::debug!(peer = %from, key = %id, "pushed grant: {error}"))
-            .ok()?;
-        if key.context().author != sender.member || key.context().group != group {
-            tracing::debug!(peer = %from, key = %id, "pushed grant is not the sender's own");
-            return None;
+            .map_err(|error| error.code())?;
+        match key.context() {
+            context if context.author != sender.member => Err("key-other-author"),
+            context if context.group != group => Err("key-other-group"),
+            _ => Ok(Taken::New(Box::new(KeyRow::received(&key)))),
         }
-        Some(Taken::New(Box::new(KeyRow::received(&key))))
     }
 }
 

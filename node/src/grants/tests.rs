@@ -20,6 +20,7 @@ use crate::{
     clock,
     feed::{Feed, Notice},
     network::{Asked, Network},
+    refusals::Way,
     store::{Change, KeyRow},
     testing::{CIDR, CLOUD, Coalition, Seat, Site, eventually},
 };
@@ -43,7 +44,8 @@ fn request(keys: impl IntoIterator<Item = Vec<u8>>) -> KeysRequest {
 }
 
 fn serve(site: &Site) -> Serving {
-    Serving::new(Arc::clone(&site.seat.identity), site.store.clone(), site.roster.clone(), Feed::default())
+    let (identity, refusals) = (Arc::clone(&site.seat.identity), site.network.refusals().clone());
+    Serving::new(identity, site.store.clone(), site.roster.clone(), Feed::default(), refusals)
 }
 
 async fn flood(network: Network, host: belfry_proto::crypto::sign::PublicKey, busy: Arc<AtomicUsize>) {
@@ -257,6 +259,8 @@ async fn a_lying_author_is_passed_over() {
     let (_feed, _asking) = ask(&node, &key, &[&author, &other]);
     eventually("the key", async || node.store.key(key.id()).unwrap().is_some()).await;
     assert!(lied.load(Ordering::Relaxed));
+    let counts = node.network.refusals().counts();
+    assert!(counts.iter().any(|(way, _, count)| (*way, *count) == (Way::KeysAnswer, 1)), "{counts:?}");
     assert_eq!(node.store.key(key.id()).unwrap().unwrap().secret, *key.secret());
 }
 

@@ -108,6 +108,25 @@ pub enum RequestError {
     Stopped(#[from] Stopped),
 }
 
+impl RequestError {
+    /// One word for metrics.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotAllowed => "not-allowed",
+            Self::NotConnected => "not-connected",
+            Self::Held => "held",
+            Self::Timeout => "silent",
+            Self::Closed => "closed",
+            Self::Busy => "busy",
+            Self::Invalid(_) => "invalid",
+            Self::Malformed(_) => "malformed",
+            Self::Stream(_) => "stream-failed",
+            Self::Stopped(_) => "stopped",
+        }
+    }
+}
+
 /// A dial was not even begun.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DialRefused {

@@ -21,6 +21,7 @@ use crate::{
     clock,
     identity::Identity,
     network::Network,
+    refusals::Way,
     store::{Change, KeyRow},
 };
 
@@ -153,5 +154,11 @@ async fn push_to(network: Network, roster: Arc<Roster>, key: ContentKey, node: P
     let group = key.context().group.get();
     let pushed = vec![SealedGrant { key_id: id.clone(), sealed }];
     let request = KeysRequest { group, key_ids: Vec::new(), pushed };
-    network.keys(&node, request).await.is_ok_and(|response| response.stored.contains(&id))
+    match network.keys(&node, request).await {
+        Ok(response) if response.stored.contains(&id) => return true,
+        // Why it does not take it is not told.
+        Ok(_) => network.refusals().count(Way::PushAnswer, "not-stored"),
+        Err(error) => network.refusals().count(Way::PushAnswer, error.code()),
+    }
+    false
 }

@@ -9,6 +9,7 @@ pub struct Counters {
     pub(super) level: AtomicU64,
     pub(super) pages: AtomicU64,
     pub(super) kept: AtomicU64,
+    pub(super) late: AtomicU64,
     pub(super) faults: AtomicU64,
     pub(super) served: AtomicU64,
     pub(super) turned_away: AtomicU64,
@@ -23,9 +24,12 @@ pub struct Snapshot {
     pub level: u64,
     /// Pages taken.
     pub pages: u64,
-    /// Envelopes that sync brought and gossip had not: many of them, without an outage, and somebody
-    /// keeps messages from us.
+    /// Envelopes that sync brought and gossip had not.
     pub kept: u64,
+    /// Of those, the late ones: half a minute to an hour old by their author's clock, and written while this node was
+    /// connected, a minute after the first peer came at least; less those that gossip brought and this node refused, as far as
+    /// it remembers. Many of them, without an outage or a partition anywhere, and somebody keeps messages from us.
+    pub late: u64,
     /// Answers that were not what the peer claimed to have.
     pub faults: u64,
     /// Requests of others answered.
@@ -44,6 +48,7 @@ impl Counters {
             level: value(&self.level),
             pages: value(&self.pages),
             kept: value(&self.kept),
+            late: value(&self.late),
             faults: value(&self.faults),
             served: value(&self.served),
             turned_away: value(&self.turned_away),

@@ -1,12 +1,15 @@
 //! Conversations with one peer: comparing frontiers, fetching a page. Each is a short task of its own; what
 //! came of it goes back to the loop in [`super::pull`].
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
     envelope::{self, DecodeError, Decoded},
-    id::{GroupId, LogId, Sequence},
+    id::{GroupId, LogId, MessageId, Sequence},
     limits,
     schema::{
         Fork, Page, PullFork, PullFrontier, PullRange, Refusal, SyncRequest, SyncResponse,
@@ -19,13 +22,17 @@ use belfry_proto::{
         plan::{self, Range, Want},
         schedule::{Ask, MAX_OFFERS},
     },
+    time::Timestamp,
+    verdict::Judged,
 };
 use tokio::time::timeout;
 
 use super::{Sync, counters::more};
 use crate::{
+    clock,
     ingest::Kept,
     network::{RequestError, Stopped},
+    refusals::Way,
     store::ReadError,
 };
 
@@ -33,6 +40,12 @@ use crate::{
 const COMPARING: Duration = Duration::from_secs(20);
 /// How long a page may take. The schedule goes to others long before.
 const FETCHING: Duration = Duration::from_secs(40);
+/// How long after the first peer came until messages count as late: links into every group take a while.
+const MET: Duration = Duration::from_secs(60);
+/// How long gossip may take with a message before sync brings it late.
+const GOSSIPED: Duration = Duration::from_secs(30);
+/// Older ones are not late but history: their authors may have been away with them.
+const RECENT: Duration = Duration::from_secs(3600);
 /// Parts of one frontier read in one comparison: half a million logs. A list without end ends here.
 const MAX_PARTS: usize = 64;
 
@@ -112,6 +125,31 @@ impl PullError {
                 | RequestError::Busy => Blame::Pause,
                 RequestError::Invalid(_) | RequestError::Stopped(Stopped) => Blame::Us,
             },
+        }
+    }
+}
+
+impl PullError {
+    /// One word for metrics.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Request(error) => error.code(),
+            Self::Silent => "silent",
+            Self::Busy => "busy",
+            Self::Refused(_) => "refused",
+            Self::WrongAnswer => "wrong-answer",
+            Self::Frontier(error) => error.code(),
+            Self::OtherHash => "frontier-other-hash",
+            Self::Page(error) => error.code(),
+            Self::Fork(error) => error.code(),
+            Self::Envelope(error) => error.code(),
+            Self::EmptyPage => "page-empty",
+            Self::NotKept { code, .. } | Self::Spoiled(code) => code,
+            Self::Unexcused(_) => "unexcused",
+            Self::Bare(_) => "bare",
+            Self::Lacking(_) => "lacking",
+            Self::Store(_) => "store",
+            Self::Panicked => "panicked",
         }
     }
 }
@@ -330,16 +368,31 @@ impl Sync {
             // First, so that the page's entries without a body are excused when they are judged.
             excuses = self.intake.offer(peer, withdrawals).await;
         }
+        let written: Vec<_> = envelopes.iter().map(|one| (one.message_id(), one.header().created)).collect();
         let kept = self.intake.offer(peer, envelopes).await;
         if kept.is_empty() {
             return Err(PullError::Spoiled("stopping"));
         }
+        more(&self.counters.late, self.late(&written, &kept));
         more(&self.counters.pages, 1);
         more(&self.counters.kept, kept.iter().filter(|kept| **kept == Kept::Stored).count());
         let fetched = outcome(range, &kept, excuses.iter().any(waits));
         tracing::debug!(%peer, group = range.group.get(), log = %range.log, from = range.from.get(),
             count = kept.len(), through = ?fetched.through, "sync page");
         Ok(fetched)
+    }
+
+    /// How many of these entries gossip should have brought, and did not: see [`Snapshot::late`](super::Snapshot::late).
+    fn late(&self, written: &[(MessageId, Timestamp)], kept: &[Kept]) -> usize {
+        let (now, linked) = (clock::now(), self.linked.load(Ordering::Relaxed));
+        let since = Timestamp::from_micros(linked).saturating_add(MET);
+        let was_due = |created: Timestamp| linked != 0 && created >= since && is_late(created, now);
+        // What gossip brought, and we did not take.
+        let was_refused =
+            |id| self.network.refusals().of(id).is_some_and(|refused| refused.way == Way::Gossip);
+        let all = written.iter().zip(kept);
+        all.filter(|((id, created), kept)| **kept == Kept::Stored && was_due(*created) && !was_refused(id))
+            .count()
     }
 
     /// Asks for the proof of a fork.
@@ -400,6 +453,12 @@ impl Sync {
             SyncResponse { response: None } => Err(PullError::WrongAnswer),
         }
     }
+}
+
+/// Whether gossip had its time with a message, and not long ago.
+fn is_late(created: Timestamp, now: Timestamp) -> bool {
+    let age = now.since(created);
+    age >= GOSSIPED && age <= RECENT
 }
 
 /// Which of two sides the other one names as the entry before it, and that other one.
@@ -491,6 +550,16 @@ const fn before(sequence: Sequence) -> Sequence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_a_few_minutes_old_is_late_and_what_is_new_or_old_is_not() {
+        let now = Timestamp::from_micros(10_000_000_000);
+        let of = |seconds: u64| Timestamp::from_micros(10_000_000_000 - seconds * 1_000_000);
+        let late: Vec<u64> =
+            [0, 29, 30, 600, 3600, 3601].into_iter().filter(|age| is_late(of(*age), now)).collect();
+        assert_eq!(late, [30, 600, 3600]);
+        assert!(!is_late(now.saturating_add(Duration::from_secs(60)), now), "ahead of our clock");
+    }
 
     fn range() -> Range {
         let (from, to) = (Sequence::new(5), Sequence::new(9));

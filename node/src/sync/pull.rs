@@ -6,7 +6,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -34,6 +37,7 @@ use crate::{
     identity::Identity,
     ingest::{Intake, OVER_DISK_QUOTA},
     network::Network,
+    refusals::Way,
     roster::LiveRoster,
     store::Store,
 };
@@ -45,12 +49,12 @@ const GATHER: Duration = Duration::from_millis(200);
 const COMPARISONS: usize = 16;
 /// How often at most progress is told. Whoever watches it is a person.
 const TOLD: Duration = Duration::from_millis(250);
+/// How long a log is left alone of whose member no more is kept: its next page would be refused as well.
+const FULL: Duration = Duration::from_secs(3600);
 /// Between two warnings about one peer.
 const WARNING: Duration = Duration::from_secs(60);
 
 /// The pulling half of the sync use-case.
-/// How long a log is left alone of whose member no more is kept: its next page would be refused as well.
-const FULL: Duration = Duration::from_secs(3600);
 pub struct Sync {
     pub(crate) identity: Arc<Identity>,
     pub(crate) store: Store,
@@ -63,6 +67,8 @@ pub struct Sync {
     pub(crate) interval: Duration,
     /// Where the loop tells how it stands.
     pub(crate) outlook: Tell,
+    /// Since when peers are here without a break, in microseconds; 0 if none is.
+    pub(crate) linked: AtomicU64,
 }
 
 /// The telling end of a [`Progress`].
@@ -131,14 +137,14 @@ struct Pulling {
     keeping: JoinSet<(Ask<PublicKey>, Fetched)>,
     round: Instant,
     warned: BTreeMap<PublicKey, Instant>,
+    /// Logs of members whose room is used up, and until when they are left alone.
+    full: BTreeMap<(GroupId, LogId), Instant>,
     /// Ready peers that were compared with since they came.
     level: BTreeSet<PublicKey>,
     compared: Option<belfry_proto::time::Timestamp>,
     told: Option<Instant>,
     /// Something happened that was not told yet.
     untold: bool,
-    /// Logs of members whose room is used up, and until when they are left alone.
-    full: BTreeMap<(GroupId, LogId), Instant>,
 }
 
 impl Pulling {
@@ -157,13 +163,13 @@ impl Pulling {
             fetching: JoinSet::new(),
             keeping: JoinSet::new(),
             warned: BTreeMap::new(),
+            full: BTreeMap::new(),
             level: BTreeSet::new(),
             compared: None,
             told: None,
             untold: true,
         }
     }
-            full: BTreeMap::new(),
 
     /// Tells how it stands, unless it did so just now.
     fn tell(&mut self) {
@@ -182,16 +188,16 @@ impl Pulling {
             },
             compared: self.compared,
             groups: Offers::by_group(self.schedule.missing(since)),
+            full: self.full.keys().fold(BTreeMap::new(), |mut groups, (group, _)| {
+                *groups.entry(*group).or_default() += 1;
+                groups
+            }),
         };
         self.sync.outlook.0.send_if_modified(|before| {
             let is_news = *before != outlook;
             *before = outlook;
             is_news
         });
-            full: self.full.keys().fold(BTreeMap::new(), |mut groups, (group, _)| {
-                *groups.entry(*group).or_default() += 1;
-                groups
-            }),
         (self.told, self.untold) = (Some(now), false);
     }
 
@@ -203,10 +209,12 @@ impl Pulling {
         match notice {
             Notice::PeerReady(peer) => {
                 self.ready.insert(peer);
+                self.note_linked();
                 self.due.insert(peer, Instant::now());
             }
             Notice::PeerGone(peer) => {
                 self.ready.remove(&peer);
+                self.note_linked();
                 self.due.remove(&peer);
                 self.cut.remove(&peer);
                 self.level.remove(&peer);
@@ -228,9 +236,19 @@ impl Pulling {
                     self.heed(Notice::PeerGone(gone));
                 }
                 self.ready = ready;
+                self.note_linked();
                 self.heed(Notice::RosterChanged(self.sync.roster.snapshot().version().height));
             }
             _ => {}
+        }
+    }
+
+    fn note_linked(&self) {
+        let linked = &self.sync.linked;
+        match (self.ready.is_empty(), linked.load(Ordering::Relaxed)) {
+            (true, _) => linked.store(0, Ordering::Relaxed),
+            (false, 0) => linked.store(clock::now().as_micros(), Ordering::Relaxed),
+            (false, _) => {}
         }
     }
 
@@ -306,7 +324,7 @@ impl Pulling {
     fn compared(&mut self, peer: PublicKey, compared: Compared) {
         self.busy.remove(&peer);
         if let Some(error) = &compared.error {
-            self.fault(peer, error);
+            self.fault(peer, Way::FrontierAnswer, error);
             match error.blame() {
                 Blame::Peer => self.schedule.blame(peer, self.now()),
                 Blame::Pause => {
@@ -339,7 +357,7 @@ impl Pulling {
         match (&fetched.error, fetched.through) {
             (None, Some(through)) => self.schedule.served(ask, through),
             (Some(error), through) => {
-                self.fault(ask.peer, error);
+                self.fault(ask.peer, Way::PageAnswer, error);
                 match error.blame() {
                     Blame::Peer => self.schedule.failed(ask, through, now),
                     Blame::Pause => match (error, through) {
@@ -370,12 +388,13 @@ impl Pulling {
         }
     }
 
-    fn fault(&mut self, peer: PublicKey, error: &PullError) {
+    fn fault(&mut self, peer: PublicKey, way: Way, error: &PullError) {
         if error.blame() != Blame::Peer {
             tracing::debug!(%peer, "sync: {error}");
             return;
         }
         more(&self.sync.counters.faults, 1);
+        self.sync.network.refusals().count(way, error.code());
         let now = Instant::now();
         self.warned.retain(|_, at| now.duration_since(*at) < WARNING);
         match self.warned.entry(peer) {

@@ -23,6 +23,7 @@ use crate::{
     feed::{Feed, Notice},
     ingest::Ingest,
     membership::{DialLimits, GateTimes, Membership, Reach},
+    refusals::Way,
     rows,
     space::{Space, tests::Disk},
     store::{Change, CheckedLog, EnvelopeRow, JudgedLog, MessageState, Withdraws},
@@ -47,7 +48,12 @@ impl Puller {
         Self::start_in(Site::new(coalition, seat).await)
     }
 
-    fn start_in(mut site: Site) -> Self {
+    fn start_in(site: Site) -> Self {
+        Self::start_linked(site, Timestamp::ZERO)
+    }
+
+    /// One that has had peers since then.
+    fn start_linked(mut site: Site, since: Timestamp) -> Self {
         let (feed, counters) = (Feed::default(), Arc::new(Counters::default()));
         let limits = DialLimits { longest_wait: NEVER, most: 0 };
         let membership = Membership::new(
@@ -87,6 +93,7 @@ impl Puller {
             counters: Arc::clone(&counters),
             interval: NEVER,
             outlook,
+            linked: since.as_micros().into(),
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(judge);
@@ -98,6 +105,11 @@ impl Puller {
 
     fn told(&self) -> GroupProgress {
         self.progress.group(&self.site.store, CIDR).unwrap()
+    }
+
+    fn refused(&self, way: Way, code: &str) -> u64 {
+        let counts = self.site.network.refusals().counts().into_iter();
+        counts.filter(|(of, reason, _)| *of == way && *reason == code).map(|(_, _, count)| count).sum()
     }
 
     async fn says(&self, state: State) {
@@ -279,31 +291,33 @@ type Lie = fn(&[Decoded], &PullRange) -> Option<Response>;
 
 #[tokio::test]
 async fn what_a_liar_does_not_serve_comes_from_another_peer() {
-    let lies: [(&str, Lie); 8] = [
-        ("an empty page", |_, _| Some(Response::Page(Page { more: true, ..Page::default() }))),
-        ("a hole", |all, _| Some(page_of(all.iter().step_by(2)))),
-        ("not from where it was asked for", |all, _| Some(page_of(&all[1..]))),
-        ("more than a page", |all, _| Some(page_of(all.iter().cycle().take(300)))),
-        ("bare headers", |all, _| {
+    let lies: [(&str, &str, Lie); 8] = [
+        ("an empty page", "page-empty", |_, _| Some(Response::Page(Page { more: true, ..Page::default() }))),
+        ("a hole", "page-out-of-order", |all, _| Some(page_of(all.iter().step_by(2)))),
+        ("not from where it was asked for", "page-out-of-order", |all, _| Some(page_of(&all[1..]))),
+        ("more than a page", "page-too-many", |all, _| Some(page_of(all.iter().cycle().take(300)))),
+        ("bare headers", "bodiless", |all, _| {
             Some(Response::Page(Page {
                 envelopes: all.iter().map(bare).collect(),
                 more: true,
                 ..Page::default()
             }))
         }),
-        ("good ones, then a bare header", |all, _| {
+        ("good ones, then a bare header", "bodiless", |all, _| {
             let mut envelopes: Vec<_> = all[..5].iter().map(|m| m.bytes().to_vec()).collect();
             envelopes.push(bare(&all[5]));
             Some(Response::Page(Page { envelopes, more: true, ..Page::default() }))
         }),
-        ("no envelopes", |_, _| {
+        ("no envelopes", "malformed", |_, _| {
             Some(Response::Page(Page { envelopes: vec![vec![7; 100]], more: true, ..Page::default() }))
         }),
-        ("an answer to another question", |_, _| Some(Response::Addresses(schema::Addresses::default()))),
+        ("an answer to another question", "wrong-answer", |_, _| {
+            Some(Response::Addresses(schema::Addresses::default()))
+        }),
     ];
     let (coalition, [alice, bob, carol]) = three();
     let messages = coalition.messages(&alice, CIDR, None, 20);
-    for (name, lie) in lies {
+    for (name, code, lie) in lies {
         let mut liar = Site::new(&coalition, &carol).await;
         let (promise, all) = (frontier_with(&coalition, &messages), messages.clone());
         let _lying = misbehave(&mut liar, move |request| match request {
@@ -318,6 +332,7 @@ async fn what_a_liar_does_not_serve_comes_from_another_peer() {
         puller.site.connect(&liar).await;
         puller.ready(&liar);
         eventually(name, async || puller.counters.snapshot().faults > 0).await;
+        assert!(puller.refused(Way::PageAnswer, code) > 0, "{name}");
         puller.site.connect(&holder).await;
         puller.ready(&holder);
         puller.holds(&messages).await;
@@ -435,6 +450,10 @@ async fn lying_frontiers_are_counted_and_ask_for_nothing() {
         puller.site.connect(&liar).await;
         puller.ready(&liar);
         eventually(name, async || puller.counters.snapshot().faults > 0).await;
+        let counts = puller.site.network.refusals().counts();
+        let of_answers =
+            |(way, code, _): &(Way, &str, u64)| *way == Way::FrontierAnswer && code.starts_with("frontier-");
+        assert!(counts.iter().any(of_answers), "{name}: {counts:?}");
     }
 }
 
@@ -671,6 +690,62 @@ fn filler(n: usize) -> EnvelopeRow {
         content: None,
         reason: None,
         withdraws: None,
+    }
+}
+
+/// What there is no room for is asked for once, and not at every comparison; others' logs come meanwhile.
+#[tokio::test]
+async fn a_log_whose_member_has_no_room_left_is_left_alone_for_a_while() {
+    let (coalition, [alice, bob, _]) = three();
+    let messages = coalition.messages(&alice, CIDR, None, 10);
+    let mut holder = Site::new(&coalition, &alice).await;
+    holder.hold(&messages).await;
+    let (_, _tasks) = serve(&mut holder);
+    let mut site = Site::new(&coalition, &bob).await;
+    site.store = site.store.clone().with_member_quota(Some(10));
+    let puller = Puller::start_in(site);
+    puller.site.connect(&holder).await;
+    puller.ready(&holder);
+    puller.says(State::OverDiskQuota).await;
+    assert_eq!(puller.told().over_disk_quota, 1);
+    let asked = puller.counters.snapshot();
+    assert_eq!((asked.pages, asked.kept, asked.faults), (1, 0, 0));
+    for _ in 0..3 {
+        let before = puller.counters.snapshot().compared;
+        puller.ready(&holder);
+        eventually("a comparison", async || puller.counters.snapshot().compared > before).await;
+    }
+    // A log of somebody whose room is not used up: this node's own member.
+    let own = coalition.messages(&bob, CIDR, None, 3);
+    holder.hold(&own).await;
+    puller.ready(&holder);
+    puller.holds(&own).await;
+    assert_eq!(puller.counters.snapshot().pages, 2);
+    assert_eq!(puller.site.height(CIDR, messages[0].header().log), 0);
+}
+
+#[tokio::test]
+async fn what_gossip_should_have_brought_is_counted_as_late() {
+    let (coalition, [alice, bob, _]) = three();
+    let now = clock::now();
+    let ago = |minutes: u64| now.saturating_sub(Duration::from_secs(60 * minutes));
+    let ahead = now.saturating_add(Duration::from_secs(240));
+    // Before this node had peers, while it had, and just now by a clock that is ahead.
+    let mut messages: Vec<Decoded> = Vec::new();
+    for (written, count) in [(ago(30), 1), (ago(10), 2), (ahead, 4)] {
+        let more = coalition.messages_at(written, &alice, CIDR, [0x11; 16], messages.last(), count).0;
+        messages.extend(more);
+    }
+    let mut holder = Site::new(&coalition, &alice).await;
+    holder.hold(&messages).await;
+    let (_, _tasks) = serve(&mut holder);
+    for (since, late) in [(ago(20), 2), (ago(10), 0), (Timestamp::ZERO, 0)] {
+        let puller = Puller::start_linked(Site::new(&coalition, &bob).await, since);
+        puller.site.connect(&holder).await;
+        puller.ready(&holder);
+        puller.holds(&messages).await;
+        eventually("a page counted", async || puller.counters.snapshot().kept == 7).await;
+        assert_eq!(puller.counters.snapshot().late, late, "with peers since {since}");
     }
 }
 

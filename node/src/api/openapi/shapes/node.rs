@@ -138,6 +138,8 @@ struct SyncCounters {
     level: u64,
     pages: u64,
     kept: u64,
+    /// Of those, entries that were written while this node was connected, half a minute to an hour before.
+    late: u64,
     faults: u64,
     served: u64,
     turned_away: u64,
@@ -163,10 +165,10 @@ struct Progress {
     opened: u64,
     frozen: usize,
     beyond_retention: u64,
-}
-
     /// Logs of which there is more, by members of whom no more is kept here: `store.member_quota`.
     over_disk_quota: usize,
+}
+
 /// Where to copy the node to.
 #[derive(ToSchema)]
 pub(in super::super) struct BackupWanted {

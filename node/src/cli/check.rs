@@ -127,7 +127,7 @@ fn guards(config: &Config) -> anyhow::Result<String> {
 
 fn lists(config: &Config) -> anyhow::Result<String> {
     let loaded = lists::Lists::open(config.lists.clone())?.current();
-    Ok(format!("{} allowed, {} warning lists", config.lists.allow.len(), loaded.warnings.lists().len()))
+    Ok(format!("{} allowed, {} warning lists", config.lists.allow.len(), loaded.warnings.count()))
 }
 
 fn data_folder(config: &Config) -> anyhow::Result<String> {

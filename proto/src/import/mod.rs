@@ -252,6 +252,8 @@ pub struct Import {
     objects: Vec<Map<String, Value>>,
     /// Ids among them that may come again.
     ids: BTreeSet<String>,
+    /// What the `file` objects among them tell.
+    files: BTreeMap<String, BTreeSet<make::Item>>,
     /// The bundle itself, of a file that is one.
     given: Option<Vec<u8>>,
     /// How many of each STIX type.

@@ -265,6 +265,93 @@ fn an_objects_distribution_holds_for_its_attributes_and_for_no_others() {
 }
 
 #[test]
+fn a_files_second_name_or_hash_is_not_lost() {
+    let seen = |n: u8, kind: &str, value: &str| attribute(n, kind, value, &json!({"to_ids": false}));
+    let (md5, sha256) = ("ab".repeat(16), "cd".repeat(32));
+    let first = json!({"name": "file", "Attribute": [
+        seen(10, "filename", "a.exe"), seen(11, "filename", "b.exe"), seen(12, "md5", &md5), seen(13, "md5", &"ef".repeat(16))]});
+    // One id with the first file, by STIX's rule for files, and more to say.
+    let second = json!({"name": "file", "Attribute": [
+        seen(14, "filename", "a.exe"), seen(15, "md5", &md5), seen(16, "sha256", &sha256), seen(17, "ssdeep", "3:a:b")]});
+    let found = import(Format::Misp, &event(&json!([]), &json!({"Object": [first, second]})));
+    assert_eq!(found.skipped, []);
+    let objects = objects(found);
+    let expected = [
+        &format!("md5 {md5}"),
+        &format!("md5 {}", "ef".repeat(16)),
+        &format!("sha256 {sha256}"),
+        "ssdeep 3:a:b",
+    ]
+    .map(|value| value.to_owned());
+    let names = ["file-name a.exe", "file-name b.exe"].map(str::to_owned);
+    assert_eq!(values(&objects), expected.into_iter().chain(names).collect());
+    let seen = objects.iter().filter(|object| object.kind() == "observed-data").count();
+    assert_eq!(seen, 8, "each is still told of by its own attribute");
+}
+
+#[test]
+fn a_rule_that_is_not_for_detection_becomes_no_indicator() {
+    let rule = "rule x { condition: true }";
+    let attributes = json!([
+        attribute(10, "yara", rule, &json!({"to_ids": false})),
+        attribute(11, "domain", "evil.example", &json!({})),
+    ]);
+    let objects = objects(import(Format::Misp, &event(&attributes, &json!({}))));
+    let note = objects.iter().find(|object| object.kind() == "note").unwrap();
+    assert_eq!(
+        (note.id(), &note.properties()["content"]),
+        (format!("note--{UUID}10").as_str(), &json!(rule))
+    );
+    let indicators = objects.iter().filter(|object| object.kind() == "indicator");
+    assert_eq!(indicators.map(Object::id).collect::<Vec<_>>(), [format!("indicator--{UUID}11")]);
+}
+
+#[test]
+fn a_galaxys_tag_is_a_label_where_the_event_does_not_bring_its_cluster() {
+    let (brought, named) =
+        ("misp-galaxy:threat-actor=\"Bear\"", "misp-galaxy:mitre-attack-pattern=\"Keylogging - T1056.001\"");
+    let more = json!({"Tag": [{"name": brought}, {"name": named}], "Galaxy": [
+        {"type": "threat-actor", "GalaxyCluster": [{"uuid": format!("{UUID}50"), "value": "Bear"}]}]});
+    let objects = objects(import(
+        Format::Misp,
+        &event(&json!([attribute(10, "domain", "evil.example", &json!({}))]), &more),
+    ));
+    let report = objects.iter().find(|object| object.kind() == "report").unwrap();
+    assert_eq!(report.properties()["labels"], json!([named]));
+}
+
+#[test]
+fn what_an_attribute_itself_says_of_who_and_how_is_taken() {
+    let galaxies = json!({"Galaxy": [
+        {"type": "threat-actor", "GalaxyCluster": [{"uuid": format!("{UUID}50"), "value": "Bear"}]}, {"type": "sector"}],
+        "Tag": [{"name": "misp-galaxy:threat-actor=\"Bear\""}], "ShadowAttribute": [{"value": "x"}]});
+    let mut seen = galaxies.clone();
+    seen["to_ids"] = json!(false);
+    let attributes = json!([
+        attribute(10, "domain", "evil.example", &galaxies),
+        attribute(11, "domain", "seen.example", &seen),
+    ]);
+    let found = import(Format::Misp, &event(&attributes, &json!({})));
+    let told = skipped(&found);
+    assert_eq!(told.len(), 4, "{told:?}");
+    assert!(told[0].starts_with("Event.Attribute[0].ShadowAttribute[0] is a proposal"), "{told:?}");
+    assert!(told[1].starts_with("Event.Attribute[0].Galaxy[1] is a galaxy of type sector"), "{told:?}");
+    let objects = objects(found);
+    let said: BTreeSet<String> = objects
+        .iter()
+        .filter(|object| object.kind() == "relationship")
+        .map(Object::properties)
+        .filter(|said| said["target_ref"] == format!("threat-actor--{UUID}50"))
+        .map(|said| format!("{} {}", said["source_ref"], said["relationship_type"]).replace('"', ""))
+        .collect();
+    assert_eq!(
+        said,
+        [format!("indicator--{UUID}10 indicates"), format!("observed-data--{UUID}11 related-to")].into()
+    );
+    assert!(objects.iter().all(|object| !object.properties().contains_key("labels")));
+}
+
+#[test]
 fn what_states_no_marking_is_marked_with_the_default_and_what_does_is_not() {
     let options = Options { unmarked: Some(Tlp::Amber), ..options() };
     let green = attribute(11, "domain", "worse.example", &json!({"Tag": [{"name": "tlp:green"}]}));

@@ -25,6 +25,7 @@ pub mod logs;
 pub mod member;
 pub mod process;
 pub mod publish;
+pub mod real;
 pub mod wait;
 
 pub use coalition::Coalition;

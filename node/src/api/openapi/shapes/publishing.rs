@@ -112,9 +112,11 @@ pub(in super::super) struct FileImported {
     #[schema(nullable = false)]
     preview: Option<Preview>,
     #[schema(nullable = false)]
+    /// The first of `publications`.
     publication: Option<String>,
     #[schema(nullable = false)]
     status_url: Option<String>,
+    /// Messages of all.
     #[schema(nullable = false)]
     parts: Option<usize>,
     #[schema(nullable = false)]
@@ -124,6 +126,18 @@ pub(in super::super) struct FileImported {
     duplicate: Option<bool>,
     #[schema(nullable = false)]
     notes: Option<Vec<String>>,
+    /// What the file became: one, or several of a long table. All of them were made together.
+    #[schema(nullable = false)]
+    publications: Option<Vec<FilePublication>>,
+}
+
+#[derive(ToSchema)]
+struct FilePublication {
+    publication: String,
+    status_url: String,
+    parts: usize,
+    held: bool,
+    duplicate: bool,
 }
 
 #[derive(ToSchema)]

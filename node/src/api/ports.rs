@@ -44,8 +44,13 @@ pub trait Publish: Send + Sync {
     ) -> Result<(Submission, Vec<Object>), SubmitError>;
     /// Tells what a submission would be and who could open it; nothing is kept.
     async fn preview(&self, submission: Submission) -> Result<Preview, SubmitError>;
-    /// Drafts that wait for a person in some groups, and whether there are more.
-    async fn held(&self, of: OfGroups) -> Result<(Vec<HeldDraft>, bool), SubmitError>;
+    /// Drafts that wait for a person in some groups, at most so many behind a position; the last one's, if there are more.
+    async fn held(
+        &self,
+        of: OfGroups,
+        after: Option<Vec<u8>>,
+        most: usize,
+    ) -> Result<(Vec<HeldDraft>, Option<Vec<u8>>), SubmitError>;
     /// One of them with its content.
     async fn held_draft(&self, publication: PublicationId) -> Result<OpenDraft, SubmitError>;
     /// Lets one go out.

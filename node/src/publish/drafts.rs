@@ -22,8 +22,6 @@ use crate::{
     store::{Change, DraftRow, DraftState},
 };
 
-/// Held drafts shown in one list; whoever has more releases some.
-pub const MAX_LISTED: usize = 1_000;
 /// Held drafts of one token or source. Too low ⇒ a first pull of a large feed has to wait for a person in between; too
 /// high ⇒ a tool that errs buries what others made under more than anybody looks through.
 pub const MAX_HELD: usize = 1_000;
@@ -69,18 +67,21 @@ pub struct OpenDraft {
 }
 
 impl Publisher {
-    /// Held drafts of some groups, oldest first, at most [`MAX_LISTED`], and whether there are more.
+    /// Held drafts of some groups, oldest first, at most so many, from the first or behind a position; and the position of
+    /// the last one, if there are more.
     ///
     /// # Errors
     /// [`SubmitError::Fault`].
     pub async fn held(
         &self,
         of: impl Fn(GroupId) -> bool + Send + 'static,
-    ) -> Result<(Vec<HeldDraft>, bool), SubmitError> {
+        after: Option<Vec<u8>>,
+        most: usize,
+    ) -> Result<(Vec<HeldDraft>, Option<Vec<u8>>), SubmitError> {
         let store = self.store.clone();
         blocking(move || {
             let mut found = Vec::new();
-            let (held_drafts, more) = store.held_drafts(of, MAX_LISTED)?;
+            let (held_drafts, next) = store.held_drafts(of, after.as_deref(), most)?;
             for publication in held_drafts {
                 // One that was decided meanwhile is no longer held.
                 found.extend(

@@ -633,9 +633,12 @@ pub(super) mod tests {
         }
         let late = Submission { hold: true, group: CLOUD, ..submission("late") };
         let late = publisher.submit(late).await.unwrap().publication;
-        assert_eq!(site.store.held_drafts(|group| group == CLOUD, 1).unwrap(), (vec![late], false));
-        let (some, more) = site.store.held_drafts(|_| true, 2).unwrap();
-        assert_eq!((some.len(), more, some.contains(&late)), (2, true, false), "the oldest first");
+        assert_eq!(site.store.held_drafts(|group| group == CLOUD, None, 1).unwrap(), (vec![late], None));
+        let (some, next) = site.store.held_drafts(|_| true, None, 2).unwrap();
+        assert_eq!((some.len(), some.contains(&late)), (2, false), "the oldest first");
+        let (rest, end) = site.store.held_drafts(|_| true, next.as_deref(), 2).unwrap();
+        assert_eq!((rest.len(), rest.last(), end), (2, Some(&late), None));
+        assert!(rest.iter().all(|one| !some.contains(one)));
         assert_eq!((site.store.held_by("siem", 10).unwrap(), site.store.held_by("siem", 2).unwrap()), (4, 2));
         assert_eq!(site.store.held_by("other", 10).unwrap(), 0);
         publisher.release(late, None).await.unwrap();

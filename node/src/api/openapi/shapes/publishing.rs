@@ -151,8 +151,9 @@ struct Skipped {
 pub(in super::super) struct Drafts {
     /// The oldest.
     drafts: Vec<HeldDraft>,
-    /// There are more than are listed.
-    more: bool,
+    /// Of the page that follows, if there is one.
+    #[schema(nullable = false)]
+    next: Option<String>,
 }
 
 /// A held draft; what stands in it only where one is asked for.

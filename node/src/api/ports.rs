@@ -35,6 +35,8 @@ pub trait Publish: Send + Sync {
     async fn submit(&self, submission: Submission) -> Result<Accepted, SubmitError>;
     /// Makes several durable drafts that are one deed, or none of them.
     async fn submit_together(&self, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError>;
+    /// What came of a submission that has an idempotency key, if it came before; its content is not looked at.
+    async fn before(&self, submission: Submission) -> Result<Option<Accepted>, SubmitError>;
     /// A submission to the readers of a message of ours, stating what that one stated; it holds nothing
     /// yet. And the marking definitions that the message brought.
     async fn like(

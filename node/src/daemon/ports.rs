@@ -55,6 +55,10 @@ impl Publish for Publishing {
         self.0.submit_together(submissions).await
     }
 
+    async fn before(&self, submission: Submission) -> Result<Option<Accepted>, SubmitError> {
+        self.0.before(submission).await
+    }
+
     async fn like(
         &self,
         message: MessageId,

@@ -11,11 +11,11 @@ use belfry_proto::{
     guard::{Going, Report},
     id::{GroupId, MemberId, PublicationId},
     schema::{Audience, InformationClass, Purpose},
-    stix::{marking::Tlp, object::Object},
+    stix::{indicator::OpinionObject, marking::Tlp, object::Object, score::Opinion},
     time::Timestamp,
 };
 
-use super::{Publisher, submission::SubmitError};
+use super::{Publisher, submission::SubmitError, submit::of_node};
 use crate::{
     clock,
     feed::Notice,
@@ -47,7 +47,14 @@ pub struct HeldDraft {
     pub objects: BTreeMap<String, usize>,
     /// Why it goes out although a guard objects, if that was said already.
     pub reason: Option<String>,
+    /// The proposal that it is the next version by.
+    pub accepts: Option<String>,
 }
+
+/// What the next version that an accepted proposal makes is known by, before the proposal's id.
+pub const ACCEPTED: &str = "accepted:";
+/// As [`ACCEPTED`], of what its author is answered.
+pub const ANSWER: &str = "answer:";
 
 /// A held draft with all that a person decides by.
 #[derive(Clone, Debug)]
@@ -91,7 +98,7 @@ impl Publisher {
                         .map(|row| held(&row)),
                 );
             }
-            Ok((found, more))
+            Ok((found, next))
         })
         .await
     }
@@ -135,6 +142,7 @@ impl Publisher {
 
     fn let_go(&self, publication: PublicationId, reason: Option<String>) -> Result<(), SubmitError> {
         let (row, open) = self.open(publication)?;
+        self.is_in_turn(&row, &open.objects)?;
         let (roster, now) = (self.roster.snapshot(), clock::now());
         let group = roster.charter().group(row.group).ok_or(SubmitError::UnknownGroup(row.group))?;
         self.may_publish(&roster, group, now)?;
@@ -152,6 +160,19 @@ impl Publisher {
         self.store.commit_blocking(change).map_err(|error| SubmitError::Fault(Box::new(error)))?;
         self.feed.notify(Notice::DraftQueued);
         Ok(())
+    }
+
+    /// Nobody is told that a proposal was taken over before the version that does so goes out.
+    fn is_in_turn(&self, row: &DraftRow, objects: &[Object]) -> Result<(), SubmitError> {
+        let agrees = objects.iter().filter_map(|object| OpinionObject::read(object.raw())?.opinion());
+        let is_accepted = agrees.eq([Opinion::Agree]);
+        let Some(proposal) = of_proposal(row, ANSWER).filter(|_| is_accepted) else { return Ok(()) };
+        let version = self.store.by_idempotency(&of_node(&format!("{ACCEPTED}{proposal}")))?;
+        match version.map(|version| (version.state, version.publication)) {
+            Some((DraftState::Queued | DraftState::Flushed, _)) => Ok(()),
+            Some((DraftState::Held, version)) => Err(SubmitError::VersionHeld(version)),
+            Some((DraftState::Refused, _)) | None => Err(SubmitError::VersionGone),
+        }
     }
 
     fn row(&self, publication: PublicationId) -> Result<DraftRow, SubmitError> {
@@ -192,7 +213,13 @@ fn held(row: &DraftRow) -> HeldDraft {
         parts: row.part_count,
         objects,
         reason: row.reason.clone(),
+        accepts: of_proposal(row, ACCEPTED).map(str::to_owned),
     }
+}
+
+/// The proposal that a draft answers, by its key.
+fn of_proposal<'a>(row: &'a DraftRow, kind: &str) -> Option<&'a str> {
+    row.idempotency_key.as_deref()?.strip_prefix(&of_node(kind))
 }
 
 async fn blocking<T: Send + 'static>(

@@ -106,6 +106,10 @@ const AUDIT: &[Param] = &[
     Param::number("after", "Number of the last entry known"),
     Param::number("limit", "Entries of an answer, 1 or more; lowered to what the server serves at most"),
 ];
+const BEST: &[Param] = &[Param::number(
+    "limit",
+    "Of a plain list so many values of each file: those that score highest, then the newest",
+)];
 const RESUMED: &[Param] = &[Param::number("Last-Event-ID", "As `after`, and stronger")];
 const KEYED: &[Param] = &[KEY];
 const CACHED: &[Param] = &[TAGGED];
@@ -188,11 +192,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::get("/api/v1/exports", "exports", "Profiles this token may have")
         .answers(200, Content::json::<Exports>()),
     Operation::get("/api/v1/exports/{export}", "exports", "An export's main file; its MD5 with `.md5` behind the name")
-        .headers(CACHED).answers(200, Content::text("text/plain; charset=utf-8")),
+        .query(BEST).headers(CACHED).answers(200, Content::text("text/plain; charset=utf-8")),
     Operation::get("/api/v1/exports/{export}/report", "exports", "What stands in an export, what does not, and why")
         .answers(200, Content::json::<ExportReport>()),
     Operation::get("/api/v1/exports/{export}/{file}", "exports", "One file of an export; its MD5 with `.md5` behind the name")
-        .headers(CACHED).answers(200, Content::text("text/plain; charset=utf-8")),
+        .query(BEST).headers(CACHED).answers(200, Content::text("text/plain; charset=utf-8")),
 
     Operation::post("/api/v1/publications", "publishing", "Publish a STIX bundle: a durable draft when this answers")
         .query(SUBMISSION)

@@ -149,7 +149,7 @@ struct Skipped {
 /// Held drafts.
 #[derive(ToSchema)]
 pub(in super::super) struct Drafts {
-    /// The oldest.
+    /// Oldest first.
     drafts: Vec<HeldDraft>,
     /// Of the page that follows, if there is one.
     #[schema(nullable = false)]

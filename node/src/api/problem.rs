@@ -283,6 +283,10 @@ impl From<SubmitError> for Problem {
                 }
             }
             SubmitError::NotHeld(_) => Self::new(StatusCode::CONFLICT, "not-held", said),
+            SubmitError::VersionHeld(version) => {
+                Self::new(StatusCode::CONFLICT, "version-held", said).with("version", version.to_string())
+            }
+            SubmitError::VersionGone => Self::new(StatusCode::CONFLICT, "version-gone", said),
             SubmitError::Reason(_) => Self::unprocessable("bad-reason", said),
             SubmitError::TooManyHeld { .. } => Self::new(StatusCode::CONFLICT, "too-many-drafts", said),
             SubmitError::NotAReader(_) => Self::unprocessable("recipient-not-a-reader", said),

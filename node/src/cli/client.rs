@@ -104,6 +104,26 @@ impl Client {
         self.ask(Method::GET, path, None)
     }
 
+    /// A whole list, page by page: an answer with all its rows.
+    pub(super) fn list(&self, path: &str, query: &[(&str, &str)], name: &str) -> anyhow::Result<Value> {
+        let mut rows = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let mut asked = query.to_vec();
+            asked.extend(next.as_deref().map(|next| ("next", next)));
+            let mut page = self.get(&path_and_query(path, &asked))?;
+            if let Some(Value::Array(more)) = page.get_mut(name).map(Value::take) {
+                rows.extend(more);
+            }
+            let following = page.get("next").and_then(Value::as_str).map(str::to_owned);
+            // The same `next` again would never end.
+            if following.is_none() || following == next {
+                return Ok(serde_json::json!({ name: rows }));
+            }
+            next = following;
+        }
+    }
+
     pub(super) fn post(&self, path: &str, content: Content) -> anyhow::Result<Value> {
         self.ask(Method::POST, path, Some(content))
     }

@@ -1,5 +1,6 @@
 //! `belfry drafts`: what machines made, and people release.
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
@@ -41,11 +42,12 @@ pub(super) struct Show {
     data: DataFolder,
 }
 
-/// Let a draft go out.
+/// Let drafts go out.
 #[derive(Debug, Args)]
 pub(super) struct Release {
-    /// Id of the draft
-    draft: String,
+    /// Ids of drafts
+    #[arg(required = true)]
+    drafts: Vec<String>,
     /// Why it goes out although a guard objects: kept here with the draft. Say what it is, never the value
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -75,7 +77,7 @@ impl Command {
 
 impl List {
     fn run(self, global: &Global) -> anyhow::Result<()> {
-        let mut answer = global.client(&self.data)?.get("/api/v1/drafts")?;
+        let mut answer = global.client(&self.data)?.list("/api/v1/drafts", &[], "drafts")?;
         if self.json {
             return output::print_json(&answer);
         }
@@ -134,11 +136,14 @@ impl Release {
         let client = global.client(&self.data)?;
         let reason: Vec<(&str, &str)> =
             self.reason.iter().map(|reason| ("reason", reason.as_str())).collect();
-        let path = format!("/api/v1/drafts/{}/release", segment(&self.draft));
-        let content = Content { kind: "application/json", bytes: Vec::new(), idempotency_key: None };
-        client.post(&path_and_query(&path, &reason), content)?;
-        let (draft, again) = (output::visible(&self.draft), client.again());
-        Ok(output::print(&format!("Released. What becomes of it: belfry publication {draft}{again}\n"))?)
+        for draft in &self.drafts {
+            let path = format!("/api/v1/drafts/{}/release", segment(draft));
+            let content = Content { kind: "application/json", bytes: Vec::new(), idempotency_key: None };
+            let (shown, again) = (output::visible(draft), client.again());
+            client.post(&path_and_query(&path, &reason), content).with_context(|| shown.clone())?;
+            output::print(&format!("Released. What becomes of it: belfry publication {shown}{again}\n"))?;
+        }
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::{
-    client::{Content, path_and_query, segment},
+    client::{Content, segment},
     exit::refuse,
     global::{DataFolder, Global},
     output,
@@ -168,7 +168,7 @@ impl List {
         if !self.all {
             asked.push(("state", "open"));
         }
-        let answer = global.client(&self.data)?.get(&path_and_query("/api/v1/proposals", &asked))?;
+        let answer = global.client(&self.data)?.list("/api/v1/proposals", &asked, "proposals")?;
         if self.json {
             return output::print_json(&answer);
         }
@@ -178,8 +178,8 @@ impl List {
 
 impl Accept {
     fn run(self, global: &Global) -> anyhow::Result<()> {
-        let asked = path_and_query("/api/v1/proposals", &[("state", "open")]);
-        let open = global.client(&self.answer.data)?.get(&asked)?;
+        let client = global.client(&self.answer.data)?;
+        let open = client.list("/api/v1/proposals", &[("state", "open")], "proposals")?;
         let Some((shown, version)) = seen(&open, &self.answer.proposal) else {
             refuse!(
                 "no open proposal to this member is named {}; `belfry proposals list --all` shows all",
@@ -268,9 +268,6 @@ fn listed(answer: &Value) -> String {
     if out.is_empty() {
         out.push_str("No proposals.\n");
     }
-    if answer.get("more").and_then(Value::as_bool) == Some(true) {
-        out.push_str("There are more; name a --group.\n");
-    }
     out
 }
 
@@ -290,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_list_shows_what_would_change_and_steers_no_terminal() {
-        let answer = json!({ "more": true, "proposals": [{
+        let answer = json!({ "proposals": [{
             "proposal": "note--1", "state": "open", "outdated": true, "direction": "to-us", "organisation": "CERT",
             "group": "cidr", "created": "2026-11-23", "object": "indicator--1", "comment": "why\u{1b}[2J",
             "set": { "confidence": 20 }, "remove": ["name"], "current": { "confidence": 90 }, "answer": null,
@@ -301,7 +298,7 @@ mod tests {
             told.contains("confidence: 90 -> 20\n") && told.contains("name: nothing -> nothing"),
             "{told}"
         );
-        assert!(!told.contains('\u{1b}') && told.contains("There are more"), "{told}");
+        assert!(!told.contains('\u{1b}'), "{told}");
         assert_eq!(listed(&json!({ "proposals": [] })), "No proposals.\n");
     }
 

@@ -167,7 +167,7 @@ fn groups(named: &[String]) -> Vec<&str> {
 
 impl List {
     fn run(self, global: &Global) -> anyhow::Result<()> {
-        let mut answer = global.client(&self.data)?.get("/api/v1/tokens")?;
+        let mut answer = global.client(&self.data)?.list("/api/v1/tokens", &[], "tokens")?;
         if self.json {
             return output::print_json(&answer);
         }

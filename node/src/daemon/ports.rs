@@ -55,6 +55,10 @@ impl Publish for Publishing {
         self.0.submit_together(submissions).await
     }
 
+    async fn before(&self, submission: Submission) -> Result<Option<Accepted>, SubmitError> {
+        self.0.before(submission).await
+    }
+
     async fn like(
         &self,
         message: MessageId,
@@ -67,8 +71,13 @@ impl Publish for Publishing {
         self.0.preview(submission).await
     }
 
-    async fn held(&self, of: OfGroups) -> Result<(Vec<HeldDraft>, bool), SubmitError> {
-        self.0.held(of).await
+    async fn held(
+        &self,
+        of: OfGroups,
+        after: Option<Vec<u8>>,
+        most: usize,
+    ) -> Result<(Vec<HeldDraft>, Option<Vec<u8>>), SubmitError> {
+        self.0.held(of, after, most).await
     }
 
     async fn held_draft(&self, publication: PublicationId) -> Result<OpenDraft, SubmitError> {

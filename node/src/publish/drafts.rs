@@ -11,19 +11,17 @@ use belfry_proto::{
     guard::{Going, Report},
     id::{GroupId, MemberId, PublicationId},
     schema::{Audience, InformationClass, Purpose},
-    stix::{marking::Tlp, object::Object},
+    stix::{indicator::OpinionObject, marking::Tlp, object::Object, score::Opinion},
     time::Timestamp,
 };
 
-use super::{Publisher, submission::SubmitError};
+use super::{Publisher, submission::SubmitError, submit::of_node};
 use crate::{
     clock,
     feed::Notice,
     store::{Change, DraftRow, DraftState},
 };
 
-/// Held drafts shown in one list; whoever has more releases some.
-pub const MAX_LISTED: usize = 1_000;
 /// Held drafts of one token or source. Too low ⇒ a first pull of a large feed has to wait for a person in between; too
 /// high ⇒ a tool that errs buries what others made under more than anybody looks through.
 pub const MAX_HELD: usize = 1_000;
@@ -49,7 +47,14 @@ pub struct HeldDraft {
     pub objects: BTreeMap<String, usize>,
     /// Why it goes out although a guard objects, if that was said already.
     pub reason: Option<String>,
+    /// The proposal that it is the next version by.
+    pub accepts: Option<String>,
 }
+
+/// What the next version that an accepted proposal makes is known by, before the proposal's id.
+pub const ACCEPTED: &str = "accepted:";
+/// As [`ACCEPTED`], of what its author is answered.
+pub const ANSWER: &str = "answer:";
 
 /// A held draft with all that a person decides by.
 #[derive(Clone, Debug)]
@@ -69,18 +74,21 @@ pub struct OpenDraft {
 }
 
 impl Publisher {
-    /// Held drafts of some groups, oldest first, at most [`MAX_LISTED`], and whether there are more.
+    /// Held drafts of some groups, oldest first, at most so many, from the first or behind a position; and the position of
+    /// the last one, if there are more.
     ///
     /// # Errors
     /// [`SubmitError::Fault`].
     pub async fn held(
         &self,
         of: impl Fn(GroupId) -> bool + Send + 'static,
-    ) -> Result<(Vec<HeldDraft>, bool), SubmitError> {
+        after: Option<Vec<u8>>,
+        most: usize,
+    ) -> Result<(Vec<HeldDraft>, Option<Vec<u8>>), SubmitError> {
         let store = self.store.clone();
         blocking(move || {
             let mut found = Vec::new();
-            let (held_drafts, more) = store.held_drafts(of, MAX_LISTED)?;
+            let (held_drafts, next) = store.held_drafts(of, after.as_deref(), most)?;
             for publication in held_drafts {
                 // One that was decided meanwhile is no longer held.
                 found.extend(
@@ -90,7 +98,7 @@ impl Publisher {
                         .map(|row| held(&row)),
                 );
             }
-            Ok((found, more))
+            Ok((found, next))
         })
         .await
     }
@@ -134,6 +142,7 @@ impl Publisher {
 
     fn let_go(&self, publication: PublicationId, reason: Option<String>) -> Result<(), SubmitError> {
         let (row, open) = self.open(publication)?;
+        self.is_in_turn(&row, &open.objects)?;
         let (roster, now) = (self.roster.snapshot(), clock::now());
         let group = roster.charter().group(row.group).ok_or(SubmitError::UnknownGroup(row.group))?;
         self.may_publish(&roster, group, now)?;
@@ -151,6 +160,19 @@ impl Publisher {
         self.store.commit_blocking(change).map_err(|error| SubmitError::Fault(Box::new(error)))?;
         self.feed.notify(Notice::DraftQueued);
         Ok(())
+    }
+
+    /// Nobody is told that a proposal was taken over before the version that does so goes out.
+    fn is_in_turn(&self, row: &DraftRow, objects: &[Object]) -> Result<(), SubmitError> {
+        let agrees = objects.iter().filter_map(|object| OpinionObject::read(object.raw())?.opinion());
+        let is_accepted = agrees.eq([Opinion::Agree]);
+        let Some(proposal) = of_proposal(row, ANSWER).filter(|_| is_accepted) else { return Ok(()) };
+        let version = self.store.by_idempotency(&of_node(&format!("{ACCEPTED}{proposal}")))?;
+        match version.map(|version| (version.state, version.publication)) {
+            Some((DraftState::Queued | DraftState::Flushed, _)) => Ok(()),
+            Some((DraftState::Held, version)) => Err(SubmitError::VersionHeld(version)),
+            Some((DraftState::Refused, _)) | None => Err(SubmitError::VersionGone),
+        }
     }
 
     fn row(&self, publication: PublicationId) -> Result<DraftRow, SubmitError> {
@@ -191,7 +213,13 @@ fn held(row: &DraftRow) -> HeldDraft {
         parts: row.part_count,
         objects,
         reason: row.reason.clone(),
+        accepts: of_proposal(row, ACCEPTED).map(str::to_owned),
     }
+}
+
+/// The proposal that a draft answers, by its key.
+fn of_proposal<'a>(row: &'a DraftRow, kind: &str) -> Option<&'a str> {
+    row.idempotency_key.as_deref()?.strip_prefix(&of_node(kind))
 }
 
 async fn blocking<T: Send + 'static>(

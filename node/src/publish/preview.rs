@@ -58,6 +58,24 @@ pub struct ReaderOf {
     pub capacity: Option<Capacity>,
 }
 
+impl Preview {
+    /// What several come to that are one deed, for the same readers and under the same statements.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        for (kind, count) in other.objects {
+            *self.objects.entry(kind).or_default() += count;
+        }
+        self.parts += other.parts;
+        self.classes.extend(other.classes);
+        self.classes.sort_unstable();
+        self.classes.dedup();
+        self.report = self.report.with(other.report);
+        self.notes.extend(other.notes);
+        self.refusal = self.refusal.or(other.refusal);
+        self
+    }
+}
+
 impl Publisher {
     /// Checks a submission as [`Self::submit`] does, and tells what would leave. Nothing is kept.
     ///

@@ -183,18 +183,9 @@ impl Publisher {
             roster.charter().group(submission.group).ok_or(SubmitError::UnknownGroup(submission.group))?;
         self.may_publish(&roster, group, now)?;
         let digest = digest(&submission);
-        // What was made of a file needs no key: the file is one.
-        let own_key = || submission.origin.map(|_| format!("import:{}", hex::encode(digest)));
-        let key = submission.idempotency_key.clone().or_else(own_key).map(|key| scoped(&submission, &key));
-        if let Some(key) = &key {
-            let seen = self.store.by_idempotency(key).map_err(fault)?;
-            if let Some(seen) = seen {
-                return if seen.digest == digest {
-                    Ok(Checked::Seen(accepted(&seen, true)))
-                } else {
-                    Err(SubmitError::IdempotencyMismatch)
-                };
-            }
+        let key = key_of(&submission, digest);
+        if let Some(seen) = self.seen(key.as_deref(), digest)? {
+            return Ok(Checked::Seen(seen));
         }
         let Read { recipients, objects, tlp, classes, class_label, purpose, report, said, .. } =
             self.read(&roster, &submission, now)?;
@@ -262,6 +253,16 @@ impl Publisher {
         let notes = said.into_iter().chain(notes.map(ToString::to_string)).collect();
         let accepted = Accepted { notes, ..accepted(&draft, false) };
         Ok(Checked::New(Box::new(draft), accepted))
+    }
+
+    /// What came before under a key, if it is the same.
+    pub(super) fn seen(&self, key: Option<&str>, digest: [u8; 32]) -> Result<Option<Accepted>, SubmitError> {
+        let Some(key) = key else { return Ok(None) };
+        match self.store.by_idempotency(key).map_err(fault)? {
+            None => Ok(None),
+            Some(seen) if seen.digest == digest => Ok(Some(accepted(&seen, true))),
+            Some(_) => Err(SubmitError::IdempotencyMismatch),
+        }
     }
 
     /// What a submission is, and what the guards say of it.
@@ -477,14 +478,27 @@ fn types(objects: &[Object]) -> String {
     if label.is_empty() { "objects of a custom type".to_owned() } else { label }
 }
 
+/// What a submission is known by. What was made of a file needs no key: the file is one.
+pub(super) fn key_of(submission: &Submission, digest: [u8; 32]) -> Option<String> {
+    let own_key = || submission.origin.map(|_| format!("import:{}", hex::encode(digest)));
+    submission.idempotency_key.clone().or_else(own_key).map(|key| scoped(submission, &key))
+}
+
 /// Idempotency keys of different tokens do not meet, unless they are the node's. No submitter's name is empty.
 fn scoped(submission: &Submission, key: &str) -> String {
-    let whose = if submission.is_key_of_node { "" } else { submission.submitter.as_str() };
-    format!("{whose}\u{0}{key}")
+    match submission.is_key_of_node {
+        true => of_node(key),
+        false => format!("{}\u{0}{key}", submission.submitter),
+    }
+}
+
+/// A key of the node's, as drafts have it.
+pub(super) fn of_node(key: &str) -> String {
+    format!("\u{0}{key}")
 }
 
 /// Everything a submitter said: the same key with another purpose or class is another submission.
-fn digest(submission: &Submission) -> [u8; 32] {
+pub(super) fn digest(submission: &Submission) -> [u8; 32] {
     let number = |wire: Option<i32>| wire.map_or(0, |n| u64::from(n.unsigned_abs()).saturating_add(1));
     let mut pae = Pae::new("belfry/v1/submission")
         .number(submission.group.get().into())
@@ -633,9 +647,12 @@ pub(super) mod tests {
         }
         let late = Submission { hold: true, group: CLOUD, ..submission("late") };
         let late = publisher.submit(late).await.unwrap().publication;
-        assert_eq!(site.store.held_drafts(|group| group == CLOUD, 1).unwrap(), (vec![late], false));
-        let (some, more) = site.store.held_drafts(|_| true, 2).unwrap();
-        assert_eq!((some.len(), more, some.contains(&late)), (2, true, false), "the oldest first");
+        assert_eq!(site.store.held_drafts(|group| group == CLOUD, None, 1).unwrap(), (vec![late], None));
+        let (some, next) = site.store.held_drafts(|_| true, None, 2).unwrap();
+        assert_eq!((some.len(), some.contains(&late)), (2, false), "the oldest first");
+        let (rest, end) = site.store.held_drafts(|_| true, next.as_deref(), 2).unwrap();
+        assert_eq!((rest.len(), rest.last(), end), (2, Some(&late), None));
+        assert!(rest.iter().all(|one| !some.contains(one)));
         assert_eq!((site.store.held_by("siem", 10).unwrap(), site.store.held_by("siem", 2).unwrap()), (4, 2));
         assert_eq!(site.store.held_by("other", 10).unwrap(), 0);
         publisher.release(late, None).await.unwrap();

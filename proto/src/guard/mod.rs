@@ -23,7 +23,7 @@ pub mod subject;
 mod texts;
 mod veil;
 
-use std::{collections::BTreeSet, fmt};
+use std::{cmp::Reverse, collections::BTreeSet, fmt};
 
 use self::{fold::fold, roles::Roles};
 pub use self::{
@@ -208,6 +208,22 @@ impl Report {
     #[must_use]
     pub fn gravest(&self) -> Option<Weight> {
         self.objections.iter().map(Objection::weight).max()
+    }
+
+    /// What was said of several publications that go out together.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        for objection in other.objections {
+            // What is said of a publication as a whole is said of each.
+            if objection.object.is_some() || !self.objections.contains(&objection) {
+                self.objections.push(objection);
+            }
+        }
+        self.objections.sort_by_key(|objection| Reverse(objection.weight()));
+        let beyond = self.objections.len().saturating_sub(MAX_OBJECTIONS);
+        self.objections.truncate(MAX_OBJECTIONS);
+        self.more += other.more + beyond;
+        self
     }
 }
 

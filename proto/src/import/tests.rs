@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 use crate::stix::{Object, indicator::OpinionObject, observable, score::Opinion};
@@ -19,7 +20,8 @@ fn refusal(format: Format, text: &str) -> String {
 
 /// The objects, checked as every published one is.
 fn objects(mut import: Import) -> Vec<Object> {
-    Bundle::parse(&import.take_bundle()).unwrap().into_objects()
+    let [bundle]: [Vec<u8>; 1] = import.take_bundles().try_into().unwrap();
+    Bundle::parse(&bundle).unwrap().into_objects()
 }
 
 fn values(objects: &[Object]) -> BTreeSet<String> {
@@ -395,10 +397,13 @@ fn a_bomb_is_refused_before_anything_is_built() {
             format!("{{\"Event\":{{\"Attribute\":[{many}{{}}]}}}}").as_bytes(),
             &options()
         ),
-        Err(ImportError::TooMany)
+        Err(ImportError::TooMany(MAX_BUNDLE_OBJECTS))
     ));
-    let rows = format!("value\n{}", "a.example\n".repeat(MAX_BUNDLE_OBJECTS + 1));
-    assert!(matches!(Import::read(Format::Csv, rows.as_bytes(), &options()), Err(ImportError::TooMany)));
+    let rows = format!("value\n{}", "a.example\n".repeat(MAX_IMPORT_OBJECTS + 1));
+    assert!(matches!(
+        Import::read(Format::Csv, rows.as_bytes(), &options()),
+        Err(ImportError::TooMany(MAX_IMPORT_OBJECTS))
+    ));
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(matches!(Import::read(Format::Misp, deep.as_bytes(), &options()), Err(ImportError::Misp(_))));
     assert!(matches!(
@@ -446,9 +451,34 @@ proptest! {
     ) {
         for format in [Format::Text, Format::Csv, Format::Misp] {
             if let Ok(mut found) = Import::read(format, text.as_bytes(), &options()) {
-                prop_assert!(Bundle::parse(&found.take_bundle()).is_ok());
+                prop_assert!(found.take_bundles().iter().all(|bundle| Bundle::parse(bundle).is_ok()));
             }
         }
+    }
+
+    #[test]
+    fn rows_are_cut_into_bundles_that_hold_all_they_refer_to(
+        rows in proptest::collection::btree_set("[a-z]{1,6}\\.example|198\\.51\\.100\\.[0-9]{1,3}|CVE-2026-[0-9]{4}", 1..20),
+        bundle_objects in 3_usize..12,
+    ) {
+        let table = format!("value\n{}\n", rows.into_iter().collect::<Vec<_>>().join("\n"));
+        let whole = Import::read(Format::Csv, table.as_bytes(), &options());
+        let cut = Import::read(Format::Csv, table.as_bytes(), &Options { bundle_objects, ..options() });
+        let (Ok(whole), Ok(mut cut)) = (whole, cut) else { return Ok(()) };
+        prop_assert_eq!(&whole.counts, &cut.counts);
+        let mut all = Vec::new();
+        for bundle in cut.take_bundles() {
+            let bundle = Bundle::parse(&bundle).unwrap().into_objects();
+            prop_assert!(bundle.len() <= bundle_objects);
+            let ids: BTreeSet<&str> = bundle.iter().map(Object::id).collect();
+            for object in bundle.iter().filter(|object| object.kind() == "relationship") {
+                let object: Value = serde_json::from_slice(object.raw()).unwrap();
+                prop_assert!(["source_ref", "target_ref"].iter().all(|end| ids.contains(object[*end].as_str().unwrap())));
+            }
+            all.extend(bundle.iter().map(|object| object.id().to_owned()));
+        }
+        let of_whole: Vec<String> = objects(whole).iter().map(|object| object.id().to_owned()).collect();
+        prop_assert_eq!(all, of_whole);
     }
 
     #[test]
@@ -469,6 +499,6 @@ proptest! {
         let text = event(&json!([attribute(10, &kind, &value, &json!({})), attribute(11, "domain", "evil.example", &json!({}))]), &json!({}));
         let mut found = import(Format::Misp, &text);
         prop_assert_eq!(found.counts["indicator"] + found.skipped.len(), 2);
-        prop_assert!(Bundle::parse(&found.take_bundle()).is_ok());
+        prop_assert!(found.take_bundles().iter().all(|bundle| Bundle::parse(bundle).is_ok()));
     }
 }

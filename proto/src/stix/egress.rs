@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
+use super::handling::word;
 use crate::{schema::Pap, stix::marking::Tlp, time::Timestamp};
 
 /// What a tool does with a value.
@@ -168,9 +169,24 @@ pub fn hides_author(terms: &[String]) -> bool {
 /// An object without the word of who created it, for others than its recipients. All else stays as its author wrote it.
 #[must_use]
 pub fn unattributed(raw: &[u8]) -> Vec<u8> {
+    changed(raw, |object| _ = object.remove("created_by_ref"))
+}
+
+/// An indicator with the time at which it ends here, if its author states none: a tool that takes it needs no rule of ours.
+#[must_use]
+pub fn ending(raw: &[u8], at: Timestamp) -> Vec<u8> {
+    let at = RawValue::from_string(format!("\"{at}\""));
+    changed(raw, |object| {
+        if let Ok(at) = &at {
+            object.entry("valid_until".to_owned()).or_insert(at);
+        }
+    })
+}
+
+fn changed<'a>(raw: &'a [u8], change: impl FnOnce(&mut BTreeMap<String, &'a RawValue>)) -> Vec<u8> {
     let object = serde_json::from_slice::<BTreeMap<String, &RawValue>>(raw);
     let without = object.map(|mut object| {
-        object.remove("created_by_ref");
+        change(&mut object);
         serde_json::to_vec(&object)
     });
     match without {
@@ -200,7 +216,6 @@ fn term_allows(policy: &Policy, term: &str) -> bool {
 }
 
 fn read(term: &str) -> (String, String) {
-    let word = |text: &str| text.trim().to_ascii_lowercase().replace(['_', ' '], "-");
     let (name, value) = term.split_once('=').unwrap_or((term, ""));
     (word(name), word(value))
 }

@@ -30,6 +30,7 @@ pub mod bundle;
 pub mod class;
 pub mod egress;
 pub mod extension;
+pub mod handling;
 pub mod id;
 pub mod indicator;
 pub mod marking;

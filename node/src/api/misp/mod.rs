@@ -147,7 +147,7 @@ async fn misp_profile(app: &App, principal: &Principal) -> Result<(ExportView, A
             "this token may have no export of format misp; name one under [[exports]] in belfry.toml",
         )
     })?;
-    let rendered = app.exports.rendered(query, principal, &profile.name).await?;
+    let rendered = app.exports.rendered(query, principal, &profile.name.as_str().into()).await?;
     Ok((profile, rendered))
 }
 

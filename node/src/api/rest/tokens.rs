@@ -6,7 +6,7 @@ use axum::{
     Extension, Json,
     body::Body,
     extract::{Path, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use belfry_proto::{id::GroupId, stix::marking::Tlp, time::Timestamp};
@@ -14,7 +14,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    api::{app::App, audit::Subject, body, problem::Problem},
+    api::{
+        app::App,
+        audit::Subject,
+        body,
+        paging::{self, Paging},
+        params::Params,
+        problem::Problem,
+    },
     clock,
     query::{CLI_TOKEN, CreateError, Groups, Made, Principal, Query, RotateError, Scope, TokenId, TokenView},
 };
@@ -104,11 +111,16 @@ fn refused(error: CreateError) -> Problem {
     }
 }
 
-/// `GET /api/v1/tokens`
-pub(in crate::api) async fn list(State(app): State<Arc<App>>) -> Json<Value> {
+/// `GET /api/v1/tokens`, with `limit` and `next`: oldest first.
+pub(in crate::api) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Json<Value>, Problem> {
+    let mut params = Params::of(&uri)?;
+    let paging = Paging::of(&mut params, "tokens", &[])?;
+    params.finish()?;
     let query = &app.ports.query;
-    let tokens: Vec<Value> = query.tokens().list().iter().map(|token| view(query, token)).collect();
-    Json(json!({ "tokens": tokens }))
+    let position =
+        |token: &TokenView| [&token.created.as_micros().to_be_bytes()[..], token.id.as_bytes()].concat();
+    let (tokens, next) = paging.cut(query.tokens().list(), position);
+    Ok(paging::answer("tokens", tokens.iter().map(|token| view(query, token)).collect(), next))
 }
 
 fn unknown_token() -> Problem {

@@ -148,7 +148,7 @@ pub(super) struct Meta {
 pub(super) fn events(bytes: &[u8]) -> Result<Vec<(String, Event)>, ImportError> {
     let count = |sign: u8| bytes.iter().filter(|byte| **byte == sign).count();
     if count(b'{') > MAX_BRACES || count(b',') > MAX_COMMAS {
-        return Err(ImportError::TooMany);
+        return Err(ImportError::TooMany(MAX_BUNDLE_OBJECTS));
     }
     #[derive(Deserialize)]
     struct Wrapped {

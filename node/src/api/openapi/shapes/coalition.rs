@@ -54,6 +54,9 @@ struct Group {
 #[derive(ToSchema)]
 pub(in super::super) struct Members {
     members: Vec<Member>,
+    /// Of the page that follows, if there is one.
+    #[schema(nullable = false)]
+    next: Option<String>,
 }
 
 #[derive(ToSchema)]
@@ -120,6 +123,9 @@ pub(in super::super) struct LogFile {
 #[derive(ToSchema)]
 pub(in super::super) struct Newcomers {
     newcomers: Vec<Newcomer>,
+    /// Of the page that follows, if there is one.
+    #[schema(nullable = false)]
+    next: Option<String>,
 }
 
 #[derive(ToSchema)]

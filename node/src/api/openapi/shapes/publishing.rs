@@ -112,9 +112,11 @@ pub(in super::super) struct FileImported {
     #[schema(nullable = false)]
     preview: Option<Preview>,
     #[schema(nullable = false)]
+    /// The first of `publications`.
     publication: Option<String>,
     #[schema(nullable = false)]
     status_url: Option<String>,
+    /// Messages of all.
     #[schema(nullable = false)]
     parts: Option<usize>,
     #[schema(nullable = false)]
@@ -124,6 +126,18 @@ pub(in super::super) struct FileImported {
     duplicate: Option<bool>,
     #[schema(nullable = false)]
     notes: Option<Vec<String>>,
+    /// What the file became: one, or several of a long table. All of them were made together.
+    #[schema(nullable = false)]
+    publications: Option<Vec<FilePublication>>,
+}
+
+#[derive(ToSchema)]
+struct FilePublication {
+    publication: String,
+    status_url: String,
+    parts: usize,
+    held: bool,
+    duplicate: bool,
 }
 
 #[derive(ToSchema)]
@@ -135,10 +149,11 @@ struct Skipped {
 /// Held drafts.
 #[derive(ToSchema)]
 pub(in super::super) struct Drafts {
-    /// The oldest.
+    /// Oldest first.
     drafts: Vec<HeldDraft>,
-    /// There are more than are listed.
-    more: bool,
+    /// Of the page that follows, if there is one.
+    #[schema(nullable = false)]
+    next: Option<String>,
 }
 
 /// A held draft; what stands in it only where one is asked for.

@@ -6,6 +6,9 @@ use utoipa::ToSchema;
 #[derive(ToSchema)]
 pub(in super::super) struct Tokens {
     tokens: Vec<Token>,
+    /// Of the page that follows, if there is one.
+    #[schema(nullable = false)]
+    next: Option<String>,
 }
 
 #[derive(ToSchema)]

@@ -79,6 +79,7 @@ struct Key {
     groups: Option<Vec<u32>>,
     ceiling: &'static str,
     red: bool,
+    audience: &'static str,
 }
 
 #[derive(Default)]
@@ -377,7 +378,8 @@ impl Key {
             Groups::All => None,
             Groups::Only(groups) => Some(groups.iter().map(|group| group.get()).collect()),
         };
-        Self { export: export.to_owned(), groups, ceiling: scope.ceiling.as_str(), red: scope.red }
+        let (ceiling, red, audience) = (scope.ceiling.as_str(), scope.red, scope.audience.as_str());
+        Self { export: export.to_owned(), groups, ceiling, red, audience }
     }
 }
 

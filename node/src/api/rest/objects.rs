@@ -40,7 +40,8 @@ pub(in crate::api) struct ObjectJson<'a> {
     state: &'static str,
     /// Sealed to named members, this one among them.
     named_recipients: bool,
-    member: MemberId,
+    /// Whose it is; null where that must not be told outside and the token is for outside.
+    member: Option<MemberId>,
     organisation: Option<String>,
     /// Who else says so, but for those that ask not to be named: their terms are not shown here.
     reporters: Vec<MemberId>,
@@ -68,6 +69,7 @@ pub(in crate::api) struct ObjectJson<'a> {
 
 impl<'a> ObjectJson<'a> {
     pub(in crate::api) fn of(shown: &'a Shown, query: &Query) -> Result<Self, Problem> {
+        let member = Some(shown.member()).filter(|_| shown.names_author());
         Ok(Self {
             group: query.slug(shown.group()),
             id: shown.id(),
@@ -78,8 +80,8 @@ impl<'a> ObjectJson<'a> {
             revoked: shown.is_revoked(),
             state: shown.state(),
             named_recipients: shown.is_for_named_recipients(),
-            member: shown.member(),
-            organisation: query.organisation(shown.member()),
+            member,
+            organisation: member.and_then(|member| query.organisation(member)),
             reporters: shown.nameable().filter(|member| *member != shown.member()).collect(),
             message: shown.message(),
             publication: shown.publication(),

@@ -28,7 +28,8 @@ struct Object {
     /// `current`, `revoked`, `withdrawn` or `hidden`.
     state: String,
     named_recipients: bool,
-    member: String,
+    /// Null where it must not be told outside and the token is for outside.
+    member: Option<String>,
     organisation: Option<String>,
     reporters: Vec<String>,
     message: String,

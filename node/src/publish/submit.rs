@@ -14,6 +14,7 @@ use belfry_proto::{
         marking::{self, Markings, Tlp},
         object::{Object, ObjectError},
         split::{self, SplitError},
+        strict,
     },
     time::Timestamp,
     trust::{charter::Group, roster::Roster},
@@ -281,8 +282,10 @@ impl Publisher {
         }
         for object in &objects {
             indicator::check(object).map_err(broken)?;
+            strict::check(object).map_err(broken)?;
         }
-        let (mut objects, said) = match submission.on_behalf_of {
+        let foreign = strict::foreign_ids(&objects);
+        let (mut objects, mut said) = match submission.on_behalf_of {
             Some(member) => self.veiled(roster, group, member, submission, objects, now)?,
             None if submission.for_several => {
                 self.is_steward(roster, group, now)?;
@@ -290,6 +293,7 @@ impl Publisher {
             }
             None => (objects, Vec::new()),
         };
+        said.extend(foreign);
         let (tlp, is_default_tlp) = self.marking(submission, group, &objects, recipients.is_empty())?;
         let (classes, class_label) = classes(submission, &objects);
         let purpose = submission.purpose.or(self.defaults.purpose).unwrap_or(group.default_purpose);

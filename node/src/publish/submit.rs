@@ -213,6 +213,7 @@ impl Publisher {
         let publication = PublicationId::new(rand::random());
         let count = u32::try_from(parts.len())
             .map_err(|_| rule("objects", "more messages than one publication can have"))?;
+        let told = reason.clone().filter(|_| roster.charter().asks_reasons()).unwrap_or_default();
         let parts: Vec<Vec<u8>> = (1..)
             .zip(parts)
             .map(|(part, objects)| {
@@ -228,6 +229,7 @@ impl Publisher {
                     handling: submission.handling.clone(),
                     objects: objects.into_iter().map(Object::into_raw).collect(),
                     on_behalf: submission.is_on_behalf(),
+                    reason: told.clone(),
                 }
                 .encode_to_vec()
             })

@@ -115,6 +115,8 @@ fn admit_outside(scope: &Scope, mut view: ObjectView, now: Timestamp) -> Option<
         let said = view.reporters_terms.iter().filter(|(by, _)| by == member);
         said.into_iter().all(|(_, terms)| egress::terms_allow(&policy, terms))
     };
+    // A word between members.
+    view.conditions.reason.clear();
     view.reporters = view.reporters.iter().copied().filter(is_told).collect();
     let mut shown = Shown { view, is_outside: true };
     if !shown.names_author() {
@@ -507,6 +509,12 @@ impl Shown {
     #[must_use]
     pub fn terms(&self) -> &[String] {
         &self.view.conditions.terms
+    }
+
+    /// Why it went out although a guard of its author's objected, if the message says so.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        Some(self.view.conditions.reason.as_str()).filter(|reason| !reason.is_empty())
     }
 
     /// Whether its author, a steward, published it on behalf of a member that is not named.

@@ -57,6 +57,9 @@ pub(in crate::api) struct ObjectJson<'a> {
     /// Handling terms, `name=value`.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     handling: &'a [String],
+    /// Why it went out although a guard of its author's objected, where the charter has that said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
     /// Its member is a steward, and published it on behalf of another that is not named.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     on_behalf: bool,
@@ -91,6 +94,7 @@ impl<'a> ObjectJson<'a> {
             pap: shown.pap(),
             embargo_until: shown.embargo_until(),
             handling: shown.terms(),
+            reason: shown.reason(),
             on_behalf: shown.is_on_behalf(),
             tombstone: shown.is_tombstone(),
             object: serde_json::from_slice(shown.raw()).map_err(|error| Problem::internal(&error))?,

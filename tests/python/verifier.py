@@ -39,7 +39,7 @@ S = {
         9: ("registrar", BYTES, 0), 10: ("groups", "FocusGroup", 1), 11: ("arrangement", "Document", 0),
         12: ("rules_of_conduct", "Document", 0), 13: ("clock_skew_s", VARINT, 0), 14: ("grant_delay_s", VARINT, 0),
         15: ("stale_after_s", VARINT, 0), 16: ("staleness", VARINT, 0), 17: ("pin", "RosterVersion", 0),
-        18: ("accept_by", VARINT, 0), 19: ("unaccepted", VARINT, 0),
+        18: ("accept_by", VARINT, 0), 19: ("unaccepted", VARINT, 0), 20: ("ask_reasons", VARINT, 0),
     },
     "GroupRole": {1: ("group", VARINT, 0), 2: ("role", VARINT, 0)},
     "Organisation": {
@@ -269,6 +269,7 @@ def check_charter(payload):
         seen[group["id"]] = group
     for document in (c["arrangement"], c["rules_of_conduct"]):
         require(document and len(document["hash"]) == 32, "document")
+    require(c["ask_reasons"] <= 1, "ask_reasons")
     require(c["unaccepted"] <= 2 and (c["accept_by"] or not c["unaccepted"]), "unaccepted")
     c.update(id=named("charter-id", payload), thresholds=thresholds, by_id=seen, everybody=set(everybody))
     c["is"] = c["id"] if first else c["coalition"]

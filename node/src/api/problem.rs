@@ -186,6 +186,7 @@ impl From<QueryError> for Problem {
         match &error {
             QueryError::UnknownGroup { .. } => Self::not_found("unknown-group", error.to_string()),
             QueryError::NotReadable(_) => Self::forbidden("group-not-readable", error.to_string()),
+            QueryError::InsideOnly => Self::forbidden("inside-only", error.to_string()),
             QueryError::NotPublishable(_) | QueryError::NotAPublisher { .. } => {
                 Self::forbidden("group-not-publishable", error.to_string())
             }

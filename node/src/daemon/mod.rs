@@ -45,7 +45,7 @@ use crate::{
     membership::{self, DialLimits, GateTimes, Membership, Reach},
     network::{self, Address, Network, NetworkConfig, RelayLimits},
     publish::{Defaults, Flusher, Guards, Holders, Publisher},
-    query::{CLI_TOKEN, Groups, Query, Scope, lists::Lists},
+    query::{CLI_TOKEN, Query, Scope, lists::Lists},
     relay::{self, Relay},
     roster::LiveRoster,
     sources::Sources,
@@ -562,16 +562,7 @@ async fn cli_token(query: &Query, data_dir: &std::path::Path) -> anyhow::Result<
     {
         return Ok(());
     }
-    let scope = Scope {
-        read: Groups::All,
-        publish: Groups::All,
-        draft: Groups::NONE,
-        admin: true,
-        ceiling: Tlp::AmberStrict,
-        red: true,
-        expires: None,
-    };
-    let made = query.tokens().replace(CLI_TOKEN, scope, now).await?;
+    let made = query.tokens().replace(CLI_TOKEN, Scope::operator(), now).await?;
     file::write(
         &path,
         format!("{}\n", made.text.expose()).as_bytes(),

@@ -156,7 +156,11 @@ impl Publisher {
         if !self.store.has_room() {
             return Err(SubmitError::NoRoom);
         }
-        let change = Change::DraftReleased { publication, reason };
+        // In the message, too, where the charter asks for it; what it asked when the draft was made may have changed.
+        let told = reason.as_deref().filter(|_| roster.charter().asks_reasons()).unwrap_or_default();
+        let parts = row.parts.iter().map(|part| payload::with_reason(part, told)).collect::<Result<_, _>>();
+        let parts = parts.map_err(|error| super::submit::rule("reason", &error.to_string()))?;
+        let change = Change::DraftReleased { publication, reason, parts };
         self.store.commit_blocking(change).map_err(|error| SubmitError::Fault(Box::new(error)))?;
         self.feed.notify(Notice::DraftQueued);
         Ok(())

@@ -6,7 +6,7 @@ use belfry_proto::{
     guard::Report,
     id::{GroupId, MemberId},
     schema::{Audience, Capacity, InformationClass, Pap, Purpose},
-    stix::{marking::Tlp, split},
+    stix::{marking::Tlp, split, strict},
     time::Timestamp,
     trust::roster::Roster,
 };
@@ -96,6 +96,7 @@ impl Publisher {
         for object in &read.objects {
             *objects.entry(object.kind().to_owned()).or_default() += 1;
         }
+        let notes = read.said.into_iter().chain(strict::notes(&read.objects)).collect();
         Ok(Preview {
             group: submission.group,
             tlp: read.tlp,
@@ -107,7 +108,7 @@ impl Publisher {
             parts: split::split(read.objects).map_err(|error| too_large(&error))?.len(),
             readers: self.readers(&roster, submission, now),
             report: read.report,
-            notes: read.said,
+            notes,
             refusal: refusal.map(|error| error.to_string()),
         })
     }

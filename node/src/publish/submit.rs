@@ -14,6 +14,7 @@ use belfry_proto::{
         marking::{self, Markings, Tlp},
         object::{Object, ObjectError},
         split::{self, SplitError},
+        strict,
     },
     time::Timestamp,
     trust::{charter::Group, roster::Roster},
@@ -203,6 +204,7 @@ impl Publisher {
         let publication = PublicationId::new(rand::random());
         let count = u32::try_from(parts.len())
             .map_err(|_| rule("objects", "more messages than one publication can have"))?;
+        let told = reason.clone().filter(|_| roster.charter().asks_reasons()).unwrap_or_default();
         let parts: Vec<Vec<u8>> = (1..)
             .zip(parts)
             .map(|(part, objects)| {
@@ -218,6 +220,7 @@ impl Publisher {
                     handling: submission.handling.clone(),
                     objects: objects.into_iter().map(Object::into_raw).collect(),
                     on_behalf: submission.is_on_behalf(),
+                    reason: told.clone(),
                 }
                 .encode_to_vec()
             })
@@ -282,8 +285,10 @@ impl Publisher {
         }
         for object in &objects {
             indicator::check(object).map_err(broken)?;
+            strict::check(object).map_err(broken)?;
         }
-        let (mut objects, said) = match submission.on_behalf_of {
+        let foreign = strict::foreign_ids(&objects);
+        let (mut objects, mut said) = match submission.on_behalf_of {
             Some(member) => self.veiled(roster, group, member, submission, objects, now)?,
             None if submission.for_several => {
                 self.is_steward(roster, group, now)?;
@@ -291,6 +296,7 @@ impl Publisher {
             }
             None => (objects, Vec::new()),
         };
+        said.extend(foreign);
         let (tlp, is_default_tlp) = self.marking(submission, group, &objects, recipients.is_empty())?;
         let (classes, class_label) = classes(submission, &objects);
         let purpose = submission.purpose.or(self.defaults.purpose).unwrap_or(group.default_purpose);

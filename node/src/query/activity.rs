@@ -205,8 +205,9 @@ impl Query {
     /// Counting reads the row of every message of a group, once a minute at most.
     ///
     /// # Errors
-    /// The store.
+    /// A token for outside, or the store.
     pub async fn activity(&self, principal: &Principal, month: Month) -> Result<Vec<Activity>, QueryError> {
+        self.inside(principal)?;
         let roster = self.roster();
         let own = roster.by_node(&self.inner.node).map(|own| own.member);
         let mut counted = self.counted.0.lock().await;

@@ -178,6 +178,9 @@ pub struct Naming {
     pub member: Option<MemberId>,
     /// Its name.
     pub organisation: Option<String>,
+    /// Why it went out although a guard of its author's objected, where the charter has that said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// That member is a steward, and published it on behalf of another that is not named.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub on_behalf: bool,
@@ -460,6 +463,7 @@ impl Naming {
             pap: row.pap(),
             member,
             organisation: member.and_then(|member| query.organisation(member)),
+            reason: row.reason().map(str::to_owned),
             on_behalf: row.is_on_behalf(),
             date_added: row.date_added(),
             state: None,

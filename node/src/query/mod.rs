@@ -126,6 +126,9 @@ pub enum QueryError {
         "this node has no such message, or none for this token; nor has it refused one of late, since its start at least"
     )]
     UnknownMessage,
+    /// Asked by a token for outside.
+    #[error("this is told within the organisation only, and this token is for outside")]
+    InsideOnly,
     /// Not configured, or of groups this token does not read; which of the two is not told.
     #[error("there is no export of this name for this token")]
     UnknownExport,

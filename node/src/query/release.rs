@@ -66,7 +66,7 @@ impl Released {
 
 /// The gate.
 pub(super) fn release(policy: &Policy, shown: Shown, now: Timestamp) -> Result<Released, Held> {
-    egress::may_leave(policy, &shown.marks(), now)?;
+    shown.may_leave(policy, now)?;
     Ok(Released { shown, score: 0, ends: None })
 }
 

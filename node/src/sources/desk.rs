@@ -8,6 +8,7 @@ use belfry_proto::{
         indicator,
         marking::{self, Markings, Tlp},
         object::Object,
+        strict,
     },
     time::Timestamp,
 };
@@ -348,6 +349,7 @@ impl Sorted {
         for (at, raw) in raw.iter().enumerate() {
             let object = Object::parse(raw.get().as_bytes()).and_then(|object| {
                 indicator::check(&object)?;
+                strict::check(&object)?;
                 Ok(object)
             });
             match object {

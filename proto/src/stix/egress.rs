@@ -36,6 +36,42 @@ pub enum Audience {
     Outside,
 }
 
+impl Audience {
+    /// The word for configuration, API and people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inside => "inside",
+            Self::Outside => "outside",
+        }
+    }
+
+    /// By its word.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        [Self::Inside, Self::Outside].into_iter().find(|audience| audience.as_str() == word)
+    }
+
+    /// Most restrictive marking that may be given to any tool of theirs.
+    #[must_use]
+    pub const fn widest(self) -> Tlp {
+        match self {
+            Self::Inside => Tlp::AmberStrict,
+            Self::Outside => Tlp::Amber,
+        }
+    }
+
+    /// Most restrictive marking that they are given unless it is said otherwise: AMBER leaves the organisation only
+    /// where somebody says so.
+    #[must_use]
+    pub const fn usual(self) -> Tlp {
+        match self {
+            Self::Inside => Tlp::AmberStrict,
+            Self::Outside => Tlp::Green,
+        }
+    }
+}
+
 /// What a way out stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
@@ -148,10 +184,16 @@ pub fn may_leave(policy: &Policy, marks: &Marks<'_>, now: Timestamp) -> Result<(
     if is_outside && marks.embargo_until.is_some_and(|until| now < until) {
         return Err(Held::Embargo);
     }
-    match marks.terms.iter().all(|term| term_allows(policy, term)) {
+    match terms_allow(policy, marks.terms) {
         true => Ok(()),
         false => Err(Held::Terms),
     }
+}
+
+/// Whether none of these handling terms forbids a way out.
+#[must_use]
+pub fn terms_allow(policy: &Policy, terms: &[String]) -> bool {
+    terms.iter().all(|term| term_allows(policy, term))
 }
 
 /// When a condition that holds an object back now ends by itself.

@@ -41,6 +41,7 @@ pub mod observable;
 pub mod proposal;
 pub mod score;
 pub mod split;
+pub mod strict;
 pub mod tombstone;
 pub mod warning;
 

@@ -164,6 +164,11 @@ pub(super) fn is_observable(kind: &str) -> bool {
     spec(kind).is_some_and(|spec| spec.category == Category::Observable)
 }
 
+/// Whether the standard defines `kind` at all.
+pub(super) fn is_defined(kind: &str) -> bool {
+    spec(kind).is_some()
+}
+
 fn spec(kind: &str) -> Option<&'static Spec> {
     SPECS.iter().find(|spec| spec.kind == kind)
 }

@@ -376,6 +376,11 @@ impl Charter {
     pub fn unaccepted(&self) -> AcceptancePolicy {
         self.wire.unaccepted()
     }
+    /// Whether whoever publishes past a guard says why in the message.
+    #[must_use]
+    pub const fn asks_reasons(&self) -> bool {
+        self.wire.ask_reasons
+    }
     /// Orders the log.
     #[must_use]
     pub const fn registrar(&self) -> PublicKey {

@@ -21,6 +21,7 @@ mod nodes;
 mod offline;
 mod outbound;
 mod proposals;
+mod reasons;
 mod red;
 mod replay;
 mod restart;

@@ -100,6 +100,7 @@ struct Key {
     groups: Option<Vec<u32>>,
     ceiling: &'static str,
     red: bool,
+    audience: &'static str,
 }
 
 #[derive(Default)]
@@ -406,7 +407,8 @@ impl Key {
             Groups::All => None,
             Groups::Only(groups) => Some(groups.iter().map(|group| group.get()).collect()),
         };
-        Self { asked: asked.clone(), groups, ceiling: scope.ceiling.as_str(), red: scope.red }
+        let (ceiling, red, audience) = (scope.ceiling.as_str(), scope.red, scope.audience.as_str());
+        Self { asked: asked.clone(), groups, ceiling, red, audience }
     }
 }
 

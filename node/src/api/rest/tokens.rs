@@ -9,7 +9,11 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use belfry_proto::{id::GroupId, stix::marking::Tlp, time::Timestamp};
+use belfry_proto::{
+    id::GroupId,
+    stix::{egress::Audience, marking::Tlp},
+    time::Timestamp,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -43,19 +47,25 @@ struct Wanted {
     max_tlp: Option<String>,
     #[serde(default)]
     red: bool,
+    /// `inside` unless said.
+    audience: Option<String>,
     expires: Option<Timestamp>,
 }
 
 impl Wanted {
     fn scope(&self, query: &Query) -> Result<Scope, Problem> {
-        let ceiling = self.max_tlp.as_deref().map_or(Ok(Scope::DEFAULT_CEILING), str::parse::<Tlp>);
+        let wrong = |detail: String| Problem::unprocessable("bad-scope", detail);
+        let audience = self.audience.as_deref().map_or(Some(Audience::Inside), Audience::named);
+        let audience = audience.ok_or_else(|| wrong("`audience` is inside or outside".to_owned()))?;
+        let ceiling = self.max_tlp.as_deref().map_or(Ok(audience.usual()), str::parse::<Tlp>);
         Ok(Scope {
             read: groups(&self.read, query)?,
             publish: groups(&self.publish, query)?,
             draft: groups(&self.draft, query)?,
             admin: self.admin,
-            ceiling: ceiling.map_err(|error| Problem::unprocessable("bad-scope", error.to_string()))?,
+            ceiling: ceiling.map_err(|error| wrong(error.to_string()))?,
             red: self.red,
+            audience,
             expires: self.expires,
         })
     }
@@ -206,6 +216,7 @@ fn view(query: &Query, token: &TokenView) -> Value {
         "admin": token.scope.admin,
         "max_tlp": token.scope.ceiling.as_str(),
         "red": token.scope.red,
+        "audience": token.scope.audience.as_str(),
         "created": token.created,
         "expires": token.scope.expires,
         // The daemon's own making, for `belfry` on this machine.

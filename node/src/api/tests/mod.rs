@@ -20,6 +20,7 @@ mod media;
 mod misp;
 mod openapi;
 mod oracle;
+mod outside;
 mod own;
 mod pages;
 mod proposals;

@@ -38,6 +38,8 @@ pub enum Transport {
     Quic,
     /// TCP with Noise and yamux, the fallback.
     Tcp,
+    /// Both.
+    Both,
     /// It listens nowhere: nobody can dial it.
     Outbound,
 }
@@ -48,12 +50,14 @@ impl Transport {
     /// # Errors
     /// Never, as long as the network speaks both.
     pub fn loopback(self) -> anyhow::Result<Vec<Address>> {
-        let text = match self {
-            Self::Quic => "/ip4/127.0.0.1/udp/0/quic-v1",
-            Self::Tcp => "/ip4/127.0.0.1/tcp/0",
-            Self::Outbound => return Ok(Vec::new()),
+        let (quic, tcp) = ("/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0");
+        let texts: &[&str] = match self {
+            Self::Quic => &[quic],
+            Self::Tcp => &[tcp],
+            Self::Both => &[quic, tcp],
+            Self::Outbound => &[],
         };
-        Ok(vec![Address::parse(text)?.0])
+        texts.iter().map(|text| Ok(Address::parse(text)?.0)).collect()
     }
 }
 
@@ -66,6 +70,7 @@ pub struct Member {
     record: Record,
     folder: TempDir,
     transport: Transport,
+    network: NetworkConfig,
     tuning: Tuning,
     joined: Option<LogFile>,
     daemon: Option<Daemon>,
@@ -88,6 +93,7 @@ impl Member {
             record,
             folder: tempfile::tempdir()?,
             transport: Transport::Quic,
+            network: NetworkConfig::default(),
             tuning: Tuning::default(),
             joined: None,
             daemon: None,
@@ -98,6 +104,13 @@ impl Member {
     #[must_use]
     pub fn over(mut self, transport: Transport) -> Self {
         self.transport = transport;
+        self
+    }
+
+    /// Has another network than an operator's node, but for where it listens, from the next start on.
+    #[must_use]
+    pub fn networked(mut self, change: impl FnOnce(&mut NetworkConfig)) -> Self {
+        change(&mut self.network);
         self
     }
 
@@ -202,7 +215,7 @@ impl Member {
         ensure!(self.daemon.is_none(), "{} runs already", self.name);
         let settings = Settings {
             data_dir: self.folder.path().to_owned(),
-            network: NetworkConfig { listen: self.transport.loopback()?, ..NetworkConfig::default() },
+            network: NetworkConfig { listen: self.transport.loopback()?, ..self.network.clone() },
             bootstrap,
             circuits: Circuits::default(),
             api: ServerConfig {

@@ -19,6 +19,7 @@ mod company;
 mod dialing;
 mod gate;
 mod greetings;
+mod guests;
 mod handles;
 mod hello;
 mod hellos;
@@ -98,6 +99,7 @@ pub struct Membership {
     announced: Vec<Address>,
     commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
     greeted: BTreeMap<PublicKey, RosterVersion>,
+    guests: guests::Guests,
     greetings: greetings::Greetings,
     /// Peers whose latest answer said that they admit us.
     admits_us: BTreeSet<PublicKey>,
@@ -151,6 +153,7 @@ impl Membership {
             announced: Vec::new(),
             commands: mpsc::channel(COMMANDS),
             greeted: BTreeMap::new(),
+            guests: guests::Guests::default(),
             greetings: greetings::Greetings::default(),
             admits_us: BTreeSet::new(),
             pulls: pulls::Pulls::default(),
@@ -201,8 +204,12 @@ impl Membership {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            let others_wait = !sources.hello.is_empty();
             tokio::select! {
-                Some(asked) = sources.hello.recv() => self.answer(asked),
+                Some(asked) = sources.hello.recv() => {
+                    if asked.admitted { self.answer(asked) } else { self.guests.wait(asked) }
+                }
+                asked = self.guests.next(others_wait) => self.answer(asked),
                 Some(gossip) = sources.gossip.recv() => self.judge(gossip).await,
                 link = sources.links.recv() => match link {
                     Some(link) => self.link(link),

@@ -97,6 +97,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/servers/getPyMISPVersion.json", Token, misp::pymisp_version),
         Route::get("/servers/getVersion", Token, misp::version),
         Route::get("/users/view/me", Token, misp::me),
+        Route::get("/attributes/describeTypes.json", Token, misp::types::describe),
         Route::ask("/attributes/restSearch", Read, misp::search),
         Route::post("/sightings/add", Publish, misp::sightings::add),
         Route::post("/sightings/add/{attribute}", Publish, misp::sightings::add_to),

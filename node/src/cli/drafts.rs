@@ -1,11 +1,12 @@
 //! `belfry drafts`: what machines made, and people release.
 
 use anyhow::Context as _;
+use belfry_proto::id::PublicationId;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::{
-    client::{Content, path_and_query, segment},
+    client::{Content, path_and_query},
     global::{DataFolder, Global},
     listing::listed,
     output,
@@ -34,7 +35,7 @@ pub(super) struct List {
 #[derive(Debug, Args)]
 pub(super) struct Show {
     /// Id of the draft, as `belfry drafts list` shows it
-    draft: String,
+    draft: PublicationId,
     /// Print the daemon's answer as JSON, the objects with it
     #[arg(long)]
     json: bool,
@@ -47,7 +48,7 @@ pub(super) struct Show {
 pub(super) struct Release {
     /// Ids of drafts
     #[arg(required = true)]
-    drafts: Vec<String>,
+    drafts: Vec<PublicationId>,
     /// Why it goes out although a guard objects: kept here with the draft. Say what it is, never the value
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -59,7 +60,7 @@ pub(super) struct Release {
 #[derive(Debug, Args)]
 pub(super) struct Discard {
     /// Id of the draft
-    draft: String,
+    draft: PublicationId,
     #[command(flatten)]
     data: DataFolder,
 }
@@ -102,7 +103,7 @@ pub(super) fn counted(counts: &Value) -> String {
 
 impl Show {
     fn run(self, global: &Global) -> anyhow::Result<()> {
-        let answer = global.client(&self.data)?.get(&format!("/api/v1/drafts/{}", segment(&self.draft)))?;
+        let answer = global.client(&self.data)?.get(&format!("/api/v1/drafts/{}", self.draft))?;
         if self.json {
             return output::print_json(&answer);
         }
@@ -137,11 +138,14 @@ impl Release {
         let reason: Vec<(&str, &str)> =
             self.reason.iter().map(|reason| ("reason", reason.as_str())).collect();
         for draft in &self.drafts {
-            let path = format!("/api/v1/drafts/{}/release", segment(draft));
+            let path = format!("/api/v1/drafts/{draft}/release");
             let content = Content { kind: "application/json", bytes: Vec::new(), idempotency_key: None };
-            let (shown, again) = (output::visible(draft), client.again());
-            client.post(&path_and_query(&path, &reason), content).with_context(|| shown.clone())?;
-            output::print(&format!("Released. What becomes of it: belfry publication {shown}{again}\n"))?;
+            client.post(&path_and_query(&path, &reason), content).with_context(|| draft.to_string())?;
+            let again = client.again();
+            output::print(&format!(
+                "Released. What becomes of it: belfry publication {draft}{again}
+"
+            ))?;
         }
         Ok(())
     }
@@ -149,7 +153,7 @@ impl Release {
 
 impl Discard {
     fn run(self, global: &Global) -> anyhow::Result<()> {
-        global.client(&self.data)?.delete(&format!("/api/v1/drafts/{}", segment(&self.draft)))?;
-        Ok(output::print(&format!("Discarded {}.\n", output::visible(&self.draft)))?)
+        global.client(&self.data)?.delete(&format!("/api/v1/drafts/{}", self.draft))?;
+        Ok(output::print(&format!("Discarded {}.\n", self.draft))?)
     }
 }

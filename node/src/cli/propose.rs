@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::{
+    args,
     client::{Content, segment},
     exit::refuse,
     global::{DataFolder, Global},
@@ -26,6 +27,7 @@ Examples:
   belfry propose malware--… --set 'aliases=[\"a\", \"b\"]' --remove description")]
 pub(super) struct Propose {
     /// STIX id of the object, as `belfry lookup` shows it
+    #[arg(value_parser = args::stix_id)]
     object: String,
     /// A property and its new value, JSON or a text; repeat for several
     #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
@@ -138,6 +140,7 @@ pub(super) struct Decline {
 #[derive(Debug, Args)]
 struct Answer {
     /// Id of the proposal, as `belfry proposals list` shows it
+    #[arg(value_parser = args::stix_id)]
     proposal: String,
     /// A word for whoever proposed it
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -187,8 +190,8 @@ impl Accept {
             );
         };
         output::print(&shown)?;
-        if !self.yes && !output::confirmed("Publish the object so changed?")? {
-            refuse!("nothing was published");
+        if !self.yes {
+            output::confirm("Publish the object so changed?", "--yes", "nothing was published")?;
         }
         self.answer.run(global, "accept", Some(version))
     }

@@ -28,7 +28,7 @@ use belfry_proto::{
 use clap::Args;
 
 use super::{
-    args::{day, second},
+    args::{self, day, second},
     documents,
     exit::{refuse, refused},
     output,
@@ -45,18 +45,15 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct Pin {
     /// Refuse any other coalition: its id in hex, or its words in quotes
-    #[arg(long, value_name = "ID|WORDS")]
-    coalition: Option<String>,
+    #[arg(long, value_name = "ID|WORDS", value_parser = args::coalition)]
+    coalition: Option<CoalitionId>,
 }
 
 impl Pin {
     /// Refuses any other than the one named.
     pub(super) fn check(&self, found: CoalitionId) -> anyhow::Result<()> {
-        let Some(expected) = &self.coalition else { return Ok(()) };
-        let words = words::to_words(found);
-        let named = expected.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" ");
-        if named != words && named != found.to_string() {
-            refuse!("it is of coalition {found} ({words}), not of the one you named");
+        if self.coalition.is_some_and(|expected| expected != found) {
+            refuse!("it is of coalition {found} ({}), not of the one you named", words::to_words(found));
         }
         Ok(())
     }

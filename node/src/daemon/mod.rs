@@ -177,11 +177,12 @@ pub struct Daemon {
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let settings = Settings::from_config(&config)?;
     // Whoever has no node yet is asked for no passphrase of it.
-    DataFolder::new(&config.node.data_dir).joined()?;
+    DataFolder::of(&config).joined()?;
     let passphrase = Source::choose(None, &config.keys).read("this node's keys")?;
     let store = settings.data_dir.join(STORE);
     loop {
         let (data_dir, passphrase) = (settings.data_dir.clone(), passphrase.clone());
+        tracing::info!(folder = %data_dir.display(), "opening the key files in {}", data_dir.display());
         let enrolment =
             tokio::task::spawn_blocking(move || Enrolment::load(&data_dir, &passphrase)).await??;
         let was_noted = heal::is_noted(&store);
@@ -281,6 +282,7 @@ impl Daemon {
         let probe = probe.unwrap_or_else(|| Arc::new(FileSystemOf::new(&settings.data_dir)));
         let watched = Space::new(floor, probe);
         let (opening, enrolment) = (path.clone(), Arc::new(enrolment));
+        tracing::info!(store = %path.display(), "opening the store in {}", path.display());
         let of = Arc::clone(&enrolment);
         let store = tokio::task::spawn_blocking(move || {
             let store = match heal::open(&opening, &of, &watched) {

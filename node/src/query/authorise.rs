@@ -170,16 +170,36 @@ impl Query {
         Ok(Readable { group: group.id })
     }
 
-    /// The refusal of a name that no group has: which there are, of those within the token's scope.
+    /// The refusal of a name that no group has: which there are, of those within the token's scope that this node is in.
     pub(super) fn unknown_group(&self, principal: &Principal, name: &str) -> QueryError {
         let scope = principal.scope();
-        let known = self.slugs(|group| {
+        let known = self.own_slugs(|group| {
             scope.admin
                 || scope.read.covers(group.id)
                 || scope.publish.covers(group.id)
                 || scope.draft.covers(group.id)
         });
         QueryError::UnknownGroup { name: name.chars().take(64).collect(), known }
+    }
+
+    /// The same where something shall go out: those that this node publishes to.
+    fn unknown_to_publishers(&self, principal: &Principal, name: &str) -> QueryError {
+        let (roster, scope) = (self.roster(), principal.scope());
+        let known = self.own_slugs(|group| {
+            (scope.publish.covers(group.id) || scope.draft.covers(group.id))
+                && self.is_publisher(&roster, group.id)
+        });
+        QueryError::UnknownGroup { name: name.chars().take(64).collect(), known }
+    }
+
+    /// Slugs of the groups that this node is in: by its certificate, or all of them as a carrier.
+    #[must_use]
+    pub fn own_slugs(&self, wanted: impl Fn(&Group) -> bool) -> Vec<String> {
+        let roster = self.roster();
+        let own = roster.by_node(&self.inner.node);
+        self.slugs(|group| {
+            own.is_none_or(|own| own.carrier || own.groups.contains_key(&group.id)) && wanted(group)
+        })
     }
 
     /// Slugs of the charter's groups.
@@ -215,7 +235,8 @@ impl Query {
     /// Unknown, or not within the token's publish scope, or this node's certificate does not publish there.
     pub fn publishable(&self, principal: &Principal, name: &str) -> Result<Publishable, QueryError> {
         let roster = self.roster();
-        let group = find(roster.charter(), name).ok_or_else(|| self.unknown_group(principal, name))?;
+        let group =
+            find(roster.charter(), name).ok_or_else(|| self.unknown_to_publishers(principal, name))?;
         if !principal.scope().publish.covers(group.id) {
             return Err(QueryError::NotPublishable(group.slug.clone()));
         }
@@ -229,7 +250,8 @@ impl Query {
     /// As [`Self::publishable`].
     pub fn draftable(&self, principal: &Principal, name: &str) -> Result<Publishable, QueryError> {
         let roster = self.roster();
-        let group = find(roster.charter(), name).ok_or_else(|| self.unknown_group(principal, name))?;
+        let group =
+            find(roster.charter(), name).ok_or_else(|| self.unknown_to_publishers(principal, name))?;
         let is_held = !principal.scope().publish.covers(group.id);
         if is_held && !principal.scope().draft.covers(group.id) {
             return Err(QueryError::NotPublishable(group.slug.clone()));
@@ -280,7 +302,8 @@ impl Query {
     pub fn withdrawable(&self, principal: &Principal, name: &str) -> Result<Publishable, QueryError> {
         let roster = self.roster();
         let own = roster.by_node(&self.inner.node).map(|own| own.serial);
-        let group = find(roster.charter(), name).ok_or_else(|| self.unknown_group(principal, name))?;
+        let group =
+            find(roster.charter(), name).ok_or_else(|| self.unknown_to_publishers(principal, name))?;
         if principal.scope().publish.covers(group.id)
             && own.is_some_and(|own| roster.may_withdraw(own, group.id, clock::now()))
         {

@@ -40,6 +40,7 @@ mod status;
 pub mod subject;
 mod survey;
 mod tokens;
+mod unanswered;
 
 use std::sync::Arc;
 
@@ -77,6 +78,7 @@ pub use self::{
         CreateError, MAX_OVERLAP, Made, PREFIX, RotateError, TokenError, TokenRowError, TokenText, TokenView,
         Tokens,
     },
+    unanswered::Unanswered,
 };
 pub use crate::words;
 use crate::{
@@ -171,6 +173,7 @@ pub struct Query {
     tokens: Tokens,
     reads: Arc<Semaphore>,
     counted: Counted,
+    unanswered: unanswered::Counted,
 }
 
 struct Inner {
@@ -226,6 +229,7 @@ impl Query {
             tokens,
             reads: Arc::new(Semaphore::new(MAX_READS)),
             counted: Counted::default(),
+            unanswered: unanswered::Counted::default(),
         })
     }
 

@@ -96,6 +96,8 @@ fn an_exported_message_and_log_are_verified_by_anybody_without_a_node() {
     fs::copy(other.coalition.export("log.pem"), desk.path("other.pem")).unwrap();
     assert_eq!(verify("message.pem", &["--log", "other.pem"]).code, 3);
     let words = verify("log.pem", &["--coalition", "not these words"]);
+    assert!(words.code == 2 && words.stderr.contains("24 words"), "{}", words.stderr);
+    let words = verify("log.pem", &["--coalition", &"00".repeat(32)]);
     assert!(words.code == 3 && words.stderr.contains("not of the one you named"), "{}", words.stderr);
     let text = fs::read_to_string(desk.path("message.pem")).unwrap();
     let middle = text.len() / 2;

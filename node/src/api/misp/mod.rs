@@ -6,6 +6,7 @@
 //! `Authorization`, as MISP has it. A filter that is not known here is refused: ignoring it would widen the answer.
 
 pub(super) mod sightings;
+pub(super) mod types;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

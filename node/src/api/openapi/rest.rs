@@ -6,10 +6,10 @@ use super::{
         Accepted, Activity, Answer, Answered, Audit, Backup, BackupWanted, Bundle, DeadLetters, Description,
         Drafts, Envelope, ExportReport, Exports, FileImported, Forks, Groups, Heads, Health, HeldDraft,
         HoldMade, HoldWanted, Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members, Message,
-        Misp, MispFound, MispSearch, MispSighted, MispSighting, MispUser, MispVersion, NewToken, Newcomers,
-        Objects, Peers, Preview, Proposal, ProposalMade, Proposals, Publication, Released, Replayed,
-        Rotation, Rules, Sighted, Sighting, SourceRun, Sources, Status, SubjectFound, SubjectWanted, Sync,
-        TokenMade, Tokens, Withdrawal, Withdrawn,
+        Misp, MispFound, MispSearch, MispSighted, MispSighting, MispTypes, MispUser, MispVersion, NewToken,
+        Newcomers, Objects, Peers, Preview, Proposal, ProposalMade, Proposals, Publication, Released,
+        Replayed, Rotation, Rules, Sighted, Sighting, SourceRun, Sources, Status, SubjectFound,
+        SubjectWanted, Sync, TokenMade, Tokens, Withdrawal, Withdrawn,
     },
 };
 
@@ -129,6 +129,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .answers(200, Content::json::<Misp>()),
     Operation::get("/users/view/me", "misp", "Whose key it is")
         .answers(200, Content::json::<MispUser>()),
+    Operation::get("/attributes/describeTypes.json", "misp", "Types and categories of the attributes that a search finds")
+        .answers(200, Content::json::<MispTypes>()),
     Operation::post("/attributes/restSearch", "misp", "Values of the first export of format misp, as MISP's attributes")
         .takes(Content::json::<MispSearch>()).answers(200, Content::json::<MispFound>()),
     Operation::post("/sightings/add", "misp", "Report a sighting of values, or of an attribute; who saw it is told to nobody")

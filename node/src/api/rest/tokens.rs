@@ -76,8 +76,11 @@ fn groups(names: &[String], query: &Query) -> Result<Groups, Problem> {
         return Ok(Groups::All);
     }
     let unknown = |name: &String| {
-        let known = query.slugs(|_| true).join(", ");
-        Problem::unprocessable("unknown-group", format!("the charter has no group `{name}`: it has {known}"))
+        let known = query.own_slugs(|_| true).join(", ");
+        Problem::unprocessable(
+            "unknown-group",
+            format!("the charter has no group `{name}`: this node is in {known}"),
+        )
     };
     names
         .iter()

@@ -416,3 +416,21 @@ async fn a_held_acceptance_is_refused_once_its_proposal_is_another_or_taken_back
     assert_eq!(site.releases(&token, &held.version).await, (409, "proposal-withdrawn".to_owned()));
     assert_eq!(site.store.queued(10).unwrap(), []);
 }
+
+#[tokio::test]
+async fn the_status_counts_what_nobody_answered() {
+    let site = Site::new().await;
+    let operator = site.token("operator", Scope::operator()).await;
+    let open = async || site.get(&operator, "/api/v1/status").await.ok()["proposals"].clone();
+    assert_eq!(open().await, json!({ "to_us": 0, "by_us": 0, "more": false }));
+    let (theirs, ours) = (indicator(1).by(OTHER), indicator(2));
+    let mine = note(3, &theirs.id, VERSION, OWN);
+    let asked = [note(4, &ours.id, VERSION, OTHER), note(5, &ours.id, VERSION, OTHER)];
+    site.put(&[theirs, ours, mine.clone()]).await;
+    site.put(&asked).await;
+    assert_eq!(open().await, json!({ "to_us": 2, "by_us": 1, "more": false }));
+    site.put(&[verdict(6, &mine.id, "disagree", OTHER), verdict(7, &asked[0].id, "agree", OWN)]).await;
+    assert_eq!(open().await, json!({ "to_us": 1, "by_us": 0, "more": false }));
+    let token = site.token("analyst", agent()).await;
+    assert_eq!(site.get(&token, "/api/v1/status").await.ok()["proposals"], Value::Null);
+}

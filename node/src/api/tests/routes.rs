@@ -74,6 +74,7 @@ pub(super) const ALL: &[Expected] = &{
         expected("DELETE", "/taxii2/root/collections/{collection}/objects/{object}/", ReadAndPublish, 200, Named),
         expected("GET", "/taxii2/root/collections/{collection}/objects/{object}/versions/", Read, 200, Named),
         expected("GET", "/servers/getPyMISPVersion.json", Token, 200, No),
+        expected("GET", "/attributes/describeTypes.json", Token, 200, No),
         expected("GET", "/servers/getVersion", Token, 200, No),
         expected("GET", "/users/view/me", Token, 200, No),
         expected("POST", "/attributes/restSearch", Read, 200, Within),

@@ -120,8 +120,8 @@ impl Import {
         if to_issue == 0 {
             return Ok(output::print("\nNothing to issue.\n")?);
         }
-        if !self.yes && !output::confirmed(&format!("Issue {count}?"))? {
-            refuse!("nothing was signed");
+        if !self.yes {
+            output::confirm(&format!("Issue {count}?"), "--yes", "nothing was signed")?;
         }
         let keys = Deciders::open(&folder, &self.passphrases)?;
         for (row, plan) in plans {

@@ -124,10 +124,10 @@ impl Issue {
         let decision = self.decision(body.clone())?;
         propose(&folder, member, decision.clone())?;
 
-        output::print(&shown(&charter, &request, &body))?;
+        output::print(&shown(folder.roster(), &request, &body))?;
         self.warn(&folder, &request);
-        if !self.yes && !output::confirmed("Issue this certificate?")? {
-            refuse!("nothing was signed");
+        if !self.yes {
+            output::confirm("Issue this certificate?", "--yes", "nothing was signed")?;
         }
         let keys = Deciders::open(&folder, &self.passphrases)?;
         let organisation = output::visible(&request.organisation.name);
@@ -135,7 +135,7 @@ impl Issue {
             Decided::Ordered(serial) => {
                 let path = folder.write_certificate(serial, self.out.as_deref())?;
                 format!(
-                    "Issued certificate {serial} to {organisation}.\nGive the member {}, and the log:\n  {}\n",
+                    "Issued certificate {serial} to {organisation}, member {member}.\nGive the member {}, and the log:\n  {}\n",
                     output::path(&path),
                     self.folder.export()
                 )

@@ -10,14 +10,14 @@ use belfry_proto::{
         certificate::Certificate,
         names::Named,
         roster::{CutStatus, Roster},
-        statement::Decision,
+        statement::{Decision, Subject},
     },
 };
 use clap::Args;
 
 use super::{
     CoalitionFolder, cut,
-    decide::{Decided, Deciders, certificate, decide, propose, waits},
+    decide::{Decided, Deciders, certificate, decide, decided_already, newest, propose, waits},
     evidence::Evidence,
     role_keys::RolePassphrases,
 };
@@ -142,7 +142,7 @@ impl Revoke {
                 ),
                 false => consequence(roster, certificate.serial, &cut),
             };
-            let revoke = belfry_proto::schema::Revoke {
+            let mut revoke = belfry_proto::schema::Revoke {
                 serial: certificate.serial.get(),
                 member: certificate.member.to_vec(),
                 reason: self.reason.into(),
@@ -150,6 +150,9 @@ impl Revoke {
                 effective: effective.as_micros(),
                 cut: cut.clone(),
             };
+            if let Some(done) = done(roster, certificate.serial, self.effective) {
+                (revoke.decided, revoke.effective) = done;
+            }
             Ok((Decision::Revoke(revoke), consequence))
         })
     }
@@ -175,6 +178,16 @@ impl Resume {
             Ok((Decision::Resume(resume), consequence.to_owned()))
         })
     }
+}
+
+/// When a revocation that stands was decided and takes effect, where the command line says nothing else of that: run again,
+/// it means that one.
+fn done(roster: &Roster, serial: Serial, named: Option<Timestamp>) -> Option<(u64, u64)> {
+    let newest = newest(roster, Subject::Certificate(serial))?;
+    let Decision::Revoke(done) = &newest.statement.decision else { return None };
+    let effective = Timestamp::from_micros(done.effective);
+    let is_same = named.map_or(effective <= clock::now(), |named| named == effective);
+    is_same.then_some((done.decided, done.effective))
 }
 
 /// What a cut does to the messages of a certificate, on top of the cuts it has: every one of them must let a
@@ -234,6 +247,12 @@ impl Deciding {
         let again = self.folder.again();
         let certificate = certificate(&folder, serial, &again)?;
         let (decision, consequence) = state(folder.roster(), &certificate)?;
+        if let Some(entry) = decided_already(folder.roster(), &certificate, &decision) {
+            return Ok(output::print(&format!(
+                "Entry {entry} of the admin log says so already; nothing is signed. Bring the log to the members:\n{}",
+                self.folder.bring()
+            ))?);
+        }
         // What the log would not take is refused before anybody is asked anything.
         propose(&folder, certificate.member, decision.clone())?;
         let name = output::visible(&certificate.organisation.name);
@@ -242,8 +261,8 @@ impl Deciding {
             certificate.member,
             day(certificate.not_after)
         ))?;
-        if !self.yes && !output::confirmed("Sign this?")? {
-            refuse!("nothing was signed");
+        if !self.yes {
+            output::confirm("Sign this?", "--yes", "nothing was signed")?;
         }
         let keys = Deciders::open(&folder, &self.passphrases)?;
         let told = match decide(&mut folder, certificate.member, decision, &keys, &self.evidence)? {

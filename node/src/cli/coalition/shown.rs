@@ -22,8 +22,9 @@ use crate::{
 };
 
 /// The request and the certificate that would answer it.
-pub(super) fn shown(charter: &Charter, request: &Request, body: &CertificateBody) -> String {
-    let member = MemberId::try_from(body.member.as_slice()).unwrap_or(MemberId::ZERO);
+pub(super) fn shown(roster: &Roster, request: &Request, body: &CertificateBody) -> String {
+    let charter = roster.charter();
+    let member = MemberId::try_from(body.member.as_slice()).ok().and_then(|member| roster.member(member));
     let until = body.validity.as_ref().map_or(Timestamp::ZERO, |v| Timestamp::from_micros(v.not_after));
     let mut facts = said(&request.organisation).to_vec();
     facts.extend([
@@ -39,7 +40,12 @@ pub(super) fn shown(charter: &Charter, request: &Request, body: &CertificateBody
         ("node", peer_id(&request.node)),
         (
             "member",
-            format!("{member} ({})", if request.member.is_some() { "another node of it" } else { "new" }),
+            match member {
+                Some(known) if request.member.is_some() => format!("{} (another node of it)", known.id),
+                Some(known) => format!("{} (new keys of it)", known.id),
+                // Asked again, another one would be drawn.
+                None => "new; its id is drawn when the certificate is issued".to_owned(),
+            },
         ),
         ("asks for", listed(charter, named(&request.groups), request.carrier)),
         ("gets", listed(charter, named(&body.groups), body.carrier)),

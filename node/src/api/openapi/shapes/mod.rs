@@ -27,7 +27,7 @@ pub(super) use self::{
     exports::{ExportReport, Exports},
     hooks::{DeadLetters, Hooks, Replayed, SourceRun, Sources},
     intelligence::{Envelope, Forks, Lookup, LookupAnswer, Message, Objects},
-    misp::{Misp, MispFound, MispSearch, MispSighted, MispSighting, MispUser, MispVersion},
+    misp::{Misp, MispFound, MispSearch, MispSighted, MispSighting, MispTypes, MispUser, MispVersion},
     node::{Backup, BackupWanted, Description, Health, Peers, Status, Sync},
     publishing::{
         Accepted, Bundle, Drafts, FileImported, HeldDraft, Holders, Preview, Publication, Released,

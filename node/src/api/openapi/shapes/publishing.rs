@@ -251,7 +251,20 @@ pub(in super::super) struct Withdrawn {
     /// Ids of the messages taken back.
     targets: Vec<String>,
     republished: usize,
+    /// Other publications of this member that go on saying what is taken back.
+    remains: Vec<Remains>,
     duplicate: bool,
     /// What stands against its being sent now, a sentence each.
     warnings: Vec<String>,
+}
+
+/// A publication that goes on saying some of what is taken back.
+#[derive(ToSchema)]
+struct Remains {
+    publication: String,
+    group: String,
+    /// Of those taken back, by their STIX ids.
+    objects: Vec<String>,
+    /// By this node, where it can be taken back by its id.
+    made_here: bool,
 }

@@ -91,6 +91,19 @@ class Good(unittest.TestCase):
         with self.assertRaisesRegex(Refused, "not signed"):
             log.departure(signed)
 
+    def test_a_request_for_changed_data_is_signed_by_the_member_and_made_of_the_log(self):
+        log = Log(decode("LogFile", armoured(VECTORS["amend"]["log"], "BELFRY LOG")))
+        signed = decode("Signed", armoured(VECTORS["amend"]["request"], "BELFRY AMENDMENT REQUEST"))
+        member, organisation = log.amendment(signed)
+        self.assertEqual((member, organisation), (log.certificates[1]["member"], log.certificates[1]["organisation"]))
+        self.assertNotEqual(organisation, Log(log_file()).certificates[1]["organisation"])
+        log.entries.clear()
+        with self.assertRaisesRegex(Refused, "another log"):
+            log.amendment(signed)
+        signed["signatures"].clear()
+        with self.assertRaisesRegex(Refused, "not signed"):
+            Log(log_file()).amendment(signed)
+
     def test_the_certificate_is_the_logs_first_record(self):
         record = decode("Record", armoured(FILES["certificate"], "BELFRY CERTIFICATE"))
         self.assertEqual(record, log_file()["records"][0])

@@ -75,6 +75,10 @@ S = {
         1: ("coalition", BYTES, 0), 2: ("member", BYTES, 0), 3: ("decided", VARINT, 0), 4: ("effective", VARINT, 0),
         5: ("made", VARINT, 0),
     },
+    "AmendmentRequest": {
+        1: ("coalition", BYTES, 0), 2: ("member", BYTES, 0), 3: ("organisation", "Organisation", 0), 4: ("made", VARINT, 0),
+        5: ("roster", "RosterVersion", 0),
+    },
     "Statement": {
         1: ("coalition", BYTES, 0), 2: ("nonce", BYTES, 0), 3: ("previous", BYTES, 0), 4: ("charter_version", VARINT, 0),
         5: ("made", VARINT, 0), 10: ("issue", "Issue", 0), 11: ("renew", "Renew", 0), 12: ("supersede", "Supersede", 0),
@@ -505,6 +509,18 @@ class Log:
         keys = {c["keys"]["signing"] for c in self.certificates.values() if c["member"] == departure["member"]}
         require(len(signers(signed, "notice", self.coalition, keys)) == 1, "departure: not signed")
         return departure["member"], departure["decided"], departure["effective"]
+
+    def amendment(self, signed):
+        """What a member asks to have said of it: (member, organisation), signed by a key that it has or had."""
+        request = decode("AmendmentRequest", signed["payload"])
+        require(request["coalition"] == self.coalition and len(request["member"]) == 16, "amendment request")
+        require(request["organisation"] and request["roster"], "amendment request")
+        check_organisation(request["organisation"])
+        height = request["roster"]["height"]
+        require(1 <= height <= len(self.entries) and self.entries[height - 1] == request["roster"]["head"], "made of another log")
+        keys = {c["keys"]["signing"] for c in self.certificates.values() if c["member"] == request["member"]}
+        require(len(signers(signed, "amendment", self.coalition, keys)) == 1, "amendment request: not signed")
+        return request["member"], request["organisation"]
 
     def standing(self, serial, now):
         held = self.certificates.get(serial)

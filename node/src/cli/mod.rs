@@ -11,6 +11,7 @@
 
 mod accept_rules;
 mod activity;
+mod amend;
 mod args;
 mod audit;
 mod audit_decisions;
@@ -46,6 +47,7 @@ mod publication;
 mod publish;
 mod rules;
 mod run;
+mod said;
 mod sighting;
 mod source;
 mod status;
@@ -109,6 +111,7 @@ enum Command {
     Charter(charter::Charter),
     Rules(rules::Rules),
     AcceptRules(accept_rules::AcceptRules),
+    Amend(amend::Amend),
     Leave(leave::Leave),
     Run(run::Run),
     Status(status::Status),
@@ -196,6 +199,7 @@ impl Command {
             Self::Charter(command) => command.run(global),
             Self::Rules(command) => command.run(global),
             Self::AcceptRules(command) => command.run(global),
+            Self::Amend(command) => command.run(global),
             Self::Leave(command) => command.run(global),
             Self::Run(command) => command.run(global),
             Self::Status(command) => command.run(global),

@@ -10,7 +10,9 @@ use belfry_proto::{
     schema::Signed,
     time::Timestamp,
     trust::{
-        acceptance, beacon,
+        acceptance,
+        amendment_request::AmendmentRequest,
+        beacon,
         charter::CharterChain,
         charter_proposal::Proposal,
         cut::CutStatus,
@@ -29,6 +31,7 @@ use clap::Args;
 
 use super::{
     args::{day, second},
+    coalition::said,
     documents,
     exit::{refuse, refused},
     output,
@@ -67,8 +70,8 @@ pub(super) fn roster(path: &Path) -> anyhow::Result<Roster> {
     fold(&read(path, armour::read_log)?).map_err(refused).with_context(|| path.display().to_string())
 }
 
-/// Verify a file: charter, log, certificate, request, statement, beacon, acceptance, departure, exported message, or a text
-/// the charter names.
+/// Verify a file: charter, log, certificate, request, statement, beacon, acceptance, departure, amendment request,
+/// exported message, or a text the charter names.
 ///
 /// Says what the file is and who vouches for it; exit code 0 only if everything holds. Whatever is held to the log
 /// (certificates, requests, statements, beacons, messages, arrangement and rules) needs it by --log. Compare the coalition's words, or give them.
@@ -210,6 +213,12 @@ impl Verify {
                     Departure::open_past(&armour::read_departure(text)?, &roster).map_err(refused)?;
                 (roster.coalition(), departed(&roster, &departure))
             }
+            FileKind::AmendmentRequest => {
+                let roster = self.held()?;
+                let signed = armour::read_amendment_request(text)?;
+                let request = AmendmentRequest::open_past(&signed, &roster).map_err(refused)?;
+                (roster.coalition(), asked(&roster, &request))
+            }
             FileKind::Message => {
                 let roster = self.held()?;
                 (roster.coalition(), message(&roster, &armour::read_message(text)?)?)
@@ -335,6 +344,28 @@ fn departed(roster: &Roster, departure: &Departure) -> Facts {
         ("effective", second(departure.effective)),
         ("recorded", if filed.is_empty() { "not in this log".to_owned() } else { filed.join("; ") }),
     ]
+}
+
+/// What a member asks to have said of it, and what the log made of it.
+fn asked(roster: &Roster, request: &AmendmentRequest) -> Facts {
+    let name = roster.member(request.member).map(|member| member.organisation.name.clone());
+    let granted: Vec<String> = roster
+        .records()
+        .filter(|record| record.height > request.roster.height)
+        .filter(|record| record.statement.decision == request.decision())
+        .filter(|record| roster.voids().iter().all(|void| void.height != record.height))
+        .map(|record| format!("entry {}, made {}", record.height, second(record.statement.made)))
+        .collect();
+    let mut facts = vec![
+        ("member", format!("{} ({})", name.unwrap_or_default(), request.member)),
+        ("asked", format!("{}, by the log up to entry {}", second(request.made), request.roster.height)),
+    ];
+    facts.extend(said(&request.organisation));
+    facts.push((
+        "granted",
+        if granted.is_empty() { "not in this log".to_owned() } else { granted.join("; ") },
+    ));
+    facts
 }
 
 /// Whose key signed a message, and whether the admin log lets it stand.

@@ -6,6 +6,7 @@ use belfry_proto::{
     time::Timestamp,
     trust::{
         acceptance,
+        amendment_request::AmendmentRequest,
         charter::CharterChain,
         charter_proposal::Proposal,
         departure::Departure,
@@ -21,8 +22,8 @@ use prost::Message;
 
 use super::vectors::{golden, golden_text, key, roster};
 
-/// Armoured files: charter, proposal, request, certificate, statement, acceptance, departure, message, log; and what they
-/// hold.
+/// Armoured files: charter, proposal, request, certificate, statement, acceptance, departure, amendment request, message, log;
+/// and what they hold.
 pub fn files(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(log) = file::read_proposal(text) {
@@ -46,6 +47,16 @@ pub fn files(bytes: &[u8]) {
         assert_eq!(file::read_departure(&file::write_departure(&signed)).as_ref(), Ok(&signed));
         if let Ok(departure) = Departure::open_past(&signed, roster()) {
             assert_eq!(departure.check(), Ok(()));
+        }
+    }
+    if let Ok(signed) = file::read_amendment_request(text) {
+        assert_eq!(
+            file::read_amendment_request(&file::write_amendment_request(&signed)).as_ref(),
+            Ok(&signed)
+        );
+        if let Ok(request) = AmendmentRequest::open_past(&signed, roster()) {
+            assert_eq!(request.check(), Ok(()));
+            let _ = request.overtaken(roster());
         }
     }
     if let Ok(envelope) = file::read_message(text) {
@@ -85,6 +96,7 @@ pub fn file_seeds() -> Vec<Vec<u8>> {
     seeds.extend(
         ["acceptance", "departure", "log"].map(|name| golden_text("rules", name).as_bytes().to_vec()),
     );
+    seeds.push(golden_text("amend", "request").as_bytes().to_vec());
     seeds
 }
 

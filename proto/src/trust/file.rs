@@ -40,6 +40,8 @@ pub enum FileKind {
     Acceptance,
     /// A member's signed word that it leaves.
     Departure,
+    /// A member's signed request for changed data.
+    AmendmentRequest,
 }
 
 /// Why a text is not the file it should be.
@@ -83,7 +85,7 @@ pub enum FileError {
 }
 
 impl FileKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Charter,
         Self::CertificateRequest,
         Self::Certificate,
@@ -94,6 +96,7 @@ impl FileKind {
         Self::Message,
         Self::Acceptance,
         Self::Departure,
+        Self::AmendmentRequest,
     ];
 
     /// Its PEM label.
@@ -110,6 +113,7 @@ impl FileKind {
             Self::Message => "BELFRY MESSAGE",
             Self::Acceptance => "BELFRY ACCEPTANCE",
             Self::Departure => "BELFRY DEPARTURE",
+            Self::AmendmentRequest => "BELFRY AMENDMENT REQUEST",
         }
     }
 
@@ -123,7 +127,8 @@ impl FileKind {
             | Self::Beacon
             | Self::Statement
             | Self::Acceptance
-            | Self::Departure => MAX_ONE,
+            | Self::Departure
+            | Self::AmendmentRequest => MAX_ONE,
             Self::Message => MAX_TRANSMIT,
             Self::Log => MAX_LOG,
         }
@@ -253,6 +258,14 @@ pub fn read_departure(text: &str) -> Result<schema::Signed, FileError> {
     read(FileKind::Departure, "departure file", text)
 }
 
+/// Reads an amendment request, unverified: [`crate::trust::amendment_request::AmendmentRequest::open`] does that.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_amendment_request(text: &str) -> Result<schema::Signed, FileError> {
+    read(FileKind::AmendmentRequest, "amendment request", text)
+}
+
 /// What kind of file a text is, by its label; whether it is one, reading it says.
 #[must_use]
 pub fn kind_of(text: &str) -> Option<FileKind> {
@@ -316,6 +329,12 @@ pub fn write_departure(departure: &schema::Signed) -> String {
     encode(FileKind::Departure, &departure.encode_to_vec())
 }
 
+/// The file of an amendment request.
+#[must_use]
+pub fn write_amendment_request(request: &schema::Signed) -> String {
+    encode(FileKind::AmendmentRequest, &request.encode_to_vec())
+}
+
 /// The file of a certificate, by its issuing record.
 #[must_use]
 pub fn write_certificate(record: &schema::Record) -> String {
@@ -355,6 +374,7 @@ mod tests {
         assert_eq!(read_certificate(&write_certificate(&record()))?, record());
         assert_eq!(read_acceptance(&write_acceptance(&signed("acceptance")))?, signed("acceptance"));
         assert_eq!(read_departure(&write_departure(&signed("departure")))?, signed("departure"));
+        assert_eq!(read_amendment_request(&write_amendment_request(&signed("data")))?, signed("data"));
         Ok(())
     }
 

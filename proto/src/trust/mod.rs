@@ -12,6 +12,7 @@
 pub mod acceptance;
 pub mod address;
 mod amendment;
+pub mod amendment_request;
 pub mod beacon;
 pub mod certificate;
 pub mod charter;

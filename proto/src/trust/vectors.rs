@@ -9,7 +9,9 @@ use prost::Message;
 use rand_core::CryptoRng;
 
 use super::{
-    acceptance, address, beacon,
+    acceptance, address,
+    amendment_request::AmendmentRequest,
+    beacon,
     charter::{ACTIONS, CharterChain},
     charter_draft::{Draft, RootKeys},
     departure::Departure,
@@ -235,15 +237,25 @@ fn tell_of_a_merger(story: &Story) -> Vec<(&'static str, String)> {
         supplier_of: Vec::new(),
         ..roster.member(member()).unwrap().organisation.clone()
     };
-    let amend = schema::Amend { member: member().to_vec(), organisation: Some(organisation) };
+    let request = AmendmentRequest {
+        coalition: roster.coalition(),
+        member: member(),
+        organisation,
+        made: at(5),
+        roster: roster.version(),
+    };
     let previous = Some(roster.member(member()).unwrap().last_statement);
-    let record = decide(&mut roster, Decision::Amend(amend), previous, &[11], 21, at(6), &mut rng);
+    let record = decide(&mut roster, request.decision(), previous, &[11], 21, at(6), &mut rng);
     assert!(roster.voids().is_empty());
     let log = schema::LogFile {
         charters: vec![story.charters[0].clone()],
         records: vec![story.records[0].clone(), record.clone()],
     };
-    vec![("record", hex::encode(record.encode_to_vec())), ("log", file::write_log(&log))]
+    vec![
+        ("record", hex::encode(record.encode_to_vec())),
+        ("log", file::write_log(&log)),
+        ("request", file::write_amendment_request(&request.sign(&key(31)).unwrap())),
+    ]
 }
 
 /// Two messages of one log.
@@ -454,6 +466,10 @@ fn a_golden_amendment_changes_the_data_and_no_key() {
     assert_eq!(certificate.organisation.name, "Golden Bank & Sons");
     assert_eq!(certificate.organisation.kbo, "0123456789");
     assert_eq!((certificate.signing, certificate.node), (key(31).public(), key(32).public()));
+    let request = file::read_amendment_request(&text("amend", "request")).unwrap();
+    let request = AmendmentRequest::open(&request, &roster, at(7)).unwrap();
+    assert_eq!((&request.organisation, request.made), (&certificate.organisation, at(5)));
+    assert_eq!(request.overtaken(&roster).unwrap().by, Height::new(2), "granted once");
 }
 
 #[test]

@@ -104,6 +104,25 @@ class Good(unittest.TestCase):
         with self.assertRaisesRegex(Refused, "not signed"):
             Log(log_file()).amendment(signed)
 
+    def test_two_entries_of_one_height_prove_that_the_registrar_signed_two_logs(self):
+        proof = decode("LogFile", armoured(VECTORS["equivocation"]["proof"], "BELFRY EQUIVOCATION"))
+        height, key, entries = verifier.equivocation(proof)
+        self.assertEqual((height, key.hex()), (2, VECTORS["keys"]["registrar_1_public"]))
+        self.assertEqual(len(set(entries)), 2)
+        none = decode("LogFile", armoured(VECTORS["equivocation"]["no_proof"], "BELFRY EQUIVOCATION"))
+        with self.assertRaisesRegex(Refused, "no contradiction"):
+            verifier.equivocation(none)
+        for spoil, words in [
+            (lambda f: f["records"].pop(), "two entries"),
+            (lambda f: f["records"][1]["entry"]["signatures"].clear(), "registrar"),
+            (lambda f: f["records"][1]["statement"]["signatures"].clear(), "admins signed"),
+            (lambda f: f["charters"].pop(), "no charter"),
+        ]:
+            file = decode("LogFile", armoured(VECTORS["equivocation"]["proof"], "BELFRY EQUIVOCATION"))
+            spoil(file)
+            with self.assertRaisesRegex(Refused, words):
+                verifier.equivocation(file)
+
     def test_the_certificate_is_the_logs_first_record(self):
         record = decode("Record", armoured(FILES["certificate"], "BELFRY CERTIFICATE"))
         self.assertEqual(record, log_file()["records"][0])

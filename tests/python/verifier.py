@@ -1,6 +1,7 @@
 """An independent verifier of belfry's trust, written from proto/WIRE.md and the .proto layouts alone.
 
     verifier.py LOG [--message FILE]     exits 0 if everything that it judges holds
+    verifier.py --equivocation FILE      the same of a proof that the registrar signed two logs
 
 It knows charters, the admin log, certificates and messages; of a cut it only knows that there is one, and of a message
 it says what it did not judge. A KEM key it takes for one by its length.
@@ -379,19 +380,10 @@ class Log:
         identity = named("statement-id", self.coalition, signed["payload"])
         require(statement["coalition"] == self.coalition and len(statement["nonce"]) == 16, "statement")
         require(entry["statement"] == identity, "orders another statement")
-        kinds = [kind for kind in DECISIONS if statement[kind] is not None]
-        require(len(kinds) == 1, "one decision")
-        require(1 <= statement["charter_version"] <= len(self.chain), "charter ahead")
-        made_under = self.chain[statement["charter_version"] - 1]
-        who = signers(signed, "statement", self.coalition, set(made_under["admins"]["keys"]))
-        # The member decides to accept; one admin files it. Amending takes as many as issuing.
-        action = "issue" if kinds[0] == "amend" else kinds[0]
-        needed = 1 if action == "accept" else made_under["thresholds"][DECISIONS.index(action) + 1]
-        require(len(who) >= needed, f"{len(who)} of {needed} admins signed")
-        require(all(statement["made"] < made_under["ends"].get(key, LAST_TIME + 1) for key in who), "an admin key had ended")
+        kind = signed_by_admins(self.chain, signed, statement, self.coalition)
         self.entries.append(named("entry-id", self.coalition, payload))
         try:
-            self.effect(height, charter, kinds[0], statement, identity)
+            self.effect(height, charter, kind, statement, identity)
         except Refused as reason:
             self.voids.append((height, str(reason)))
 
@@ -585,11 +577,57 @@ class Log:
         return judged, unjudged
 
 
+def equivocation(log_file):
+    """Two entries of one height by one registrar's key: (height, key, both entry ids)."""
+    chain = walk(log_file["charters"])
+    coalition, registrars = chain[0]["id"], {c["registrar"] for c in chain}
+    require(len(log_file["records"]) == 2, "a proof holds two entries")
+    heights, ids, keys = [], [], []
+    for record in log_file["records"]:
+        require(record["entry"] and record["statement"], "a record holds entry and statement")
+        entry, statement = decode("LogEntry", record["entry"]["payload"]), decode("Statement", record["statement"]["payload"])
+        require(entry["coalition"] == coalition == statement["coalition"], "of another coalition")
+        require(entry["height"] >= 1 and (entry["height"] == 1) == (entry["prev"] == bytes(32)), "height")
+        identity = named("statement-id", coalition, record["statement"]["payload"])
+        require(entry["statement"] == identity, "orders another statement")
+        by = signers(record["entry"], "log-entry", coalition, registrars)
+        require(by, "registrar")
+        signed_by_admins(chain, record["statement"], statement, coalition)
+        heights.append(entry["height"])
+        ids.append(named("entry-id", coalition, record["entry"]["payload"]))
+        keys.append(by)
+    require(heights[0] == heights[1] and ids[0] != ids[1], "no contradiction")
+    require(keys[0] & keys[1], "not signed by one key")
+    return heights[0], min(keys[0] & keys[1]), ids
+
+
+def signed_by_admins(chain, signed, statement, coalition):
+    """The one decision of a statement that enough admins signed, by the charter it names."""
+    kinds = [kind for kind in DECISIONS if statement[kind] is not None]
+    require(len(kinds) == 1, "one decision")
+    require(1 <= statement["charter_version"] <= len(chain), "charter ahead")
+    made_under = chain[statement["charter_version"] - 1]
+    who = signers(signed, "statement", coalition, set(made_under["admins"]["keys"]))
+    # The member decides to accept; one admin files it. Amending takes as many as issuing.
+    action = "issue" if kinds[0] == "amend" else kinds[0]
+    needed = 1 if action == "accept" else made_under["thresholds"][DECISIONS.index(action) + 1]
+    require(len(who) >= needed, f"{len(who)} of {needed} admins signed")
+    require(all(statement["made"] < made_under["ends"].get(key, LAST_TIME + 1) for key in who), "an admin key had ended")
+    return kinds[0]
+
+
 def read_log(text):
     return Log(decode("LogFile", armoured(text, "BELFRY LOG")))
 
 
 def main(arguments):
+    if arguments[0] == "--equivocation":
+        with open(arguments[1], encoding="ascii") as file:
+            proof = decode("LogFile", armoured(file.read(), "BELFRY EQUIVOCATION"))
+        height, key, entries = equivocation(proof)
+        print("coalition", walk(proof["charters"])[0]["id"].hex())
+        print("equivocation at", height, "by", key.hex(), *(entry.hex() for entry in entries))
+        return
     with open(arguments[0], encoding="ascii") as file:
         log = read_log(file.read())
     print("coalition", log.coalition.hex())

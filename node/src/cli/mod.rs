@@ -15,6 +15,7 @@ mod amend;
 mod args;
 mod audit;
 mod audit_decisions;
+mod audit_equivocations;
 mod audit_log;
 mod backup;
 mod charter;

@@ -17,6 +17,7 @@ use belfry_proto::{
         charter_proposal::Proposal,
         cut::CutStatus,
         departure::Departure,
+        equivocation::Equivocation,
         file::{self as armour, FileKind},
         log::verify_record,
         names::Named as _,
@@ -31,7 +32,7 @@ use clap::Args;
 
 use super::{
     args::{day, second},
-    coalition::said,
+    coalition::{described, said},
     documents,
     exit::{refuse, refused},
     output,
@@ -71,7 +72,7 @@ pub(super) fn roster(path: &Path) -> anyhow::Result<Roster> {
 }
 
 /// Verify a file: charter, log, certificate, request, statement, beacon, acceptance, departure, amendment request,
-/// exported message, or a text the charter names.
+/// proof of equivocation, exported message, or a text the charter names.
 ///
 /// Says what the file is and who vouches for it; exit code 0 only if everything holds. Whatever is held to the log
 /// (certificates, requests, statements, beacons, messages, arrangement and rules) needs it by --log. Compare the coalition's words, or give them.
@@ -218,6 +219,11 @@ impl Verify {
                 let signed = armour::read_amendment_request(text)?;
                 let request = AmendmentRequest::open_past(&signed, &roster).map_err(refused)?;
                 (roster.coalition(), asked(&roster, &request))
+            }
+            FileKind::Equivocation => {
+                let proof = Equivocation::open(armour::read_equivocation(text)?).map_err(refused)?;
+                let here = self.log.as_deref().map(roster).transpose()?;
+                (proof.charters.coalition(), signed_twice(&proof, here.as_ref())?)
             }
             FileKind::Message => {
                 let roster = self.held()?;
@@ -366,6 +372,36 @@ fn asked(roster: &Roster, request: &AmendmentRequest) -> Facts {
         if granted.is_empty() { "not in this log".to_owned() } else { granted.join("; ") },
     ));
     facts
+}
+
+/// What the registrar signed for one height, and which of it stands in the log that was given.
+fn signed_twice(proof: &Equivocation, here: Option<&Roster>) -> anyhow::Result<Facts> {
+    if here.is_some_and(|roster| roster.coalition() != proof.charters.coalition()) {
+        refuse!("it is of coalition {}, and the log of another", proof.charters.coalition());
+    }
+    let named: Vec<String> = proof
+        .charters
+        .versions()
+        .filter(|charter| charter.registrar() == proof.registrar)
+        .map(|charter| charter.version().to_string())
+        .collect();
+    let mut facts = vec![
+        ("proves", format!("the registrar signed two entries for height {}", proof.height())),
+        ("signed both", format!("{}, of charter version {}", proof.registrar, named.join(", "))),
+    ];
+    for (what, record) in ["one entry", "another entry"].into_iter().zip(&proof.records) {
+        let (action, about) = described(&record.statement.decision);
+        let stands = here.map_or("", |roster| {
+            let position = RosterVersion { height: record.height, head: record.entry_id };
+            if roster.is_prefix(position) { "; it stands in the log" } else { "; it is not in the log" }
+        });
+        let made = second(record.statement.made);
+        facts.push((what, format!("{}: {action}, {about}, made {made}{stands}", record.entry_id)));
+    }
+    if let Some(version) = proof.settled_by() {
+        facts.push(("settled", format!("charter version {version} pins the log that stands")));
+    }
+    Ok(facts)
 }
 
 /// Whose key signed a message, and whether the admin log lets it stand.

@@ -249,10 +249,21 @@ impl Membership {
         if self.judge_record(record.clone(), peer).await == Verdict::Accept
             && self.roster_now().version().height == height
         {
-            let gossip = AdminGossip { item: Some(Item::Record(record)) };
-            if let Err(error) = self.network.publish(Topic::Admin, gossip.encode_to_vec()).await {
-                tracing::debug!("proof not gossiped: {error}");
-            }
+            self.spread_proof(record).await;
+        }
+    }
+
+    /// What a file or a page held against our log: kept, and told on, if it proves something.
+    pub(super) async fn told_conflict(&mut self, other: &VerifiedRecord) {
+        if self.judge_earlier(other).await == Verdict::Accept {
+            self.spread_proof(other.record.clone()).await;
+        }
+    }
+
+    async fn spread_proof(&self, record: schema::Record) {
+        let gossip = AdminGossip { item: Some(Item::Record(record)) };
+        if let Err(error) = self.network.publish(Topic::Admin, gossip.encode_to_vec()).await {
+            tracing::debug!("proof not gossiped: {error}");
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    id::Height,
+    id::{Height, RosterVersion},
     schema::{self, AdminGossip, admin_gossip::Item},
     topic::Topic,
     trust::{
         charter_change::{self, changes},
-        log::verify_record,
+        log::{VerifiedRecord, verify_record},
         roster::Roster,
     },
     verdict::Verdict,
@@ -29,7 +29,11 @@ impl Membership {
     ) -> bool {
         let mut roster = Roster::clone(&self.roster_now());
         let before = (roster.charter().version(), roster.version().height);
-        let (new_charters, new_records) = fold(&mut roster, charters, records);
+        let Folded { charters: new_charters, records: new_records, conflict } =
+            fold(&mut roster, charters, records);
+        if let Some(conflict) = conflict {
+            self.told_conflict(&conflict).await;
+        }
         if (roster.charter().version(), roster.version().height) == before {
             return false;
         }
@@ -147,7 +151,14 @@ fn tell_changes(roster: &Roster, before: u64) {
     }
 }
 
-type Folded = (Vec<(u64, Vec<u8>)>, Vec<(Height, Vec<u8>)>);
+/// What of a page went on from our log.
+#[derive(Default)]
+struct Folded {
+    charters: Vec<(u64, Vec<u8>)>,
+    records: Vec<(Height, Vec<u8>)>,
+    /// The first entry that is another than ours at its height.
+    conflict: Option<VerifiedRecord>,
+}
 
 /// Applies charters and records that go on from where `roster` stands; stops at the first that does not.
 fn fold(roster: &mut Roster, charters: Vec<schema::Signed>, records: Vec<schema::Record>) -> Folded {
@@ -155,7 +166,7 @@ fn fold(roster: &mut Roster, charters: Vec<schema::Signed>, records: Vec<schema:
     for charter in charters {
         let bytes = charter.encode_to_vec();
         match roster.apply_charter(charter) {
-            Ok(()) => folded.0.push((roster.charter().version(), bytes)),
+            Ok(()) => folded.charters.push((roster.charter().version(), bytes)),
             Err(error) => tracing::debug!("charter not applied: {error}"),
         }
     }
@@ -163,13 +174,17 @@ fn fold(roster: &mut Roster, charters: Vec<schema::Signed>, records: Vec<schema:
         let bytes = record.encode_to_vec();
         let applied = verify_record(roster.charters(), &record).and_then(|verified| {
             if verified.height <= roster.version().height {
+                let ours = RosterVersion { height: verified.height, head: verified.entry_id };
+                if folded.conflict.is_none() && !roster.is_prefix(ours) {
+                    folded.conflict = Some(verified);
+                }
                 return Ok(None);
             }
             let height = verified.height;
             roster.apply(verified).map(|()| Some(height))
         });
         match applied {
-            Ok(Some(height)) => folded.1.push((height, bytes)),
+            Ok(Some(height)) => folded.records.push((height, bytes)),
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(roster.height = roster.version().height.get(), "admin log refused: {error}");

@@ -42,6 +42,8 @@ pub enum FileKind {
     Departure,
     /// A member's signed request for changed data.
     AmendmentRequest,
+    /// Every charter and two records of one height, as a [`schema::LogFile`].
+    Equivocation,
 }
 
 /// Why a text is not the file it should be.
@@ -85,7 +87,7 @@ pub enum FileError {
 }
 
 impl FileKind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Charter,
         Self::CertificateRequest,
         Self::Certificate,
@@ -97,6 +99,7 @@ impl FileKind {
         Self::Acceptance,
         Self::Departure,
         Self::AmendmentRequest,
+        Self::Equivocation,
     ];
 
     /// Its PEM label.
@@ -114,6 +117,7 @@ impl FileKind {
             Self::Acceptance => "BELFRY ACCEPTANCE",
             Self::Departure => "BELFRY DEPARTURE",
             Self::AmendmentRequest => "BELFRY AMENDMENT REQUEST",
+            Self::Equivocation => "BELFRY EQUIVOCATION",
         }
     }
 
@@ -121,7 +125,7 @@ impl FileKind {
     #[must_use]
     pub const fn limit(self) -> usize {
         match self {
-            Self::Charter | Self::CharterProposal => MAX_CHARTERS,
+            Self::Charter | Self::CharterProposal | Self::Equivocation => MAX_CHARTERS,
             Self::CertificateRequest
             | Self::Certificate
             | Self::Beacon
@@ -266,6 +270,15 @@ pub fn read_amendment_request(text: &str) -> Result<schema::Signed, FileError> {
     read(FileKind::AmendmentRequest, "amendment request", text)
 }
 
+/// Reads a proof that the registrar signed two logs, unverified: [`crate::trust::equivocation::Equivocation::open`] does
+/// that.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_equivocation(text: &str) -> Result<schema::LogFile, FileError> {
+    require_charters("equivocation file", read(FileKind::Equivocation, "equivocation file", text)?)
+}
+
 /// What kind of file a text is, by its label; whether it is one, reading it says.
 #[must_use]
 pub fn kind_of(text: &str) -> Option<FileKind> {
@@ -335,6 +348,12 @@ pub fn write_amendment_request(request: &schema::Signed) -> String {
     encode(FileKind::AmendmentRequest, &request.encode_to_vec())
 }
 
+/// The file of a proof that the registrar signed two logs.
+#[must_use]
+pub fn write_equivocation(proof: &schema::LogFile) -> String {
+    encode(FileKind::Equivocation, &proof.encode_to_vec())
+}
+
 /// The file of a certificate, by its issuing record.
 #[must_use]
 pub fn write_certificate(record: &schema::Record) -> String {
@@ -370,6 +389,7 @@ mod tests {
         assert_eq!(read_charter(&write_charter(&charters))?.charters, charters);
         let log = schema::LogFile { charters, records: vec![record()] };
         assert_eq!(read_log(&write_log(&log))?, log);
+        assert_eq!(read_equivocation(&write_equivocation(&log))?, log);
         assert_eq!(read_request(&write_request(&signed("request")))?, signed("request"));
         assert_eq!(read_certificate(&write_certificate(&record()))?, record());
         assert_eq!(read_acceptance(&write_acceptance(&signed("acceptance")))?, signed("acceptance"));

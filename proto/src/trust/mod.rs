@@ -22,6 +22,7 @@ pub mod charter_proposal;
 pub mod closure;
 pub mod cut;
 pub mod departure;
+pub mod equivocation;
 pub mod file;
 mod fold;
 pub mod history;

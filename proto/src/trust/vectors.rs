@@ -15,6 +15,7 @@ use super::{
     charter::{ACTIONS, CharterChain},
     charter_draft::{Draft, RootKeys},
     departure::Departure,
+    equivocation::{Equivocation, EquivocationError},
     file,
     log::{order, verify_record},
     request::{self, RequestDraft},
@@ -258,6 +259,21 @@ fn tell_of_a_merger(story: &Story) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// The same coalition, had its registrar signed a second entry behind the issue: one renews, one suspends.
+fn tell_of_two_logs(story: &Story) -> Vec<(&'static str, String)> {
+    let mut rng = FixedRng::new(9);
+    let mut roster = Roster::new(CharterChain::start(story.charters[0].clone()).unwrap());
+    roster.apply(verify_record(roster.charters(), &story.records[0]).unwrap()).unwrap();
+    let previous = Some(roster.member(member()).unwrap().last_statement);
+    let renew = Decision::Renew(schema::Renew { serial: 1, not_after: at(2 * 24 * 365).as_micros() });
+    let one = decide(&mut roster.clone(), renew, previous, &[11], 21, at(5), &mut rng);
+    let suspend = Decision::Suspend(schema::Suspend { serial: 1, cut: Vec::new() });
+    let other = decide(&mut roster, suspend, previous, &[12], 21, at(5), &mut rng);
+    let charters = vec![story.charters[0].clone()];
+    let file = |records| file::write_equivocation(&schema::LogFile { charters: charters.clone(), records });
+    vec![("proof", file(vec![one.clone(), other])), ("no_proof", file(vec![one.clone(), one]))]
+}
+
 /// Two messages of one log.
 fn write(roster: &Roster, rng: &mut FixedRng) -> ([crate::envelope::Decoded; 2], ContentKey) {
     let certificate = roster.certificate(Serial::new(1)).unwrap();
@@ -383,6 +399,7 @@ fn vectors() -> Vectors {
     );
     add("rules", tell_of_rules(&story));
     add("amend", tell_of_a_merger(&story));
+    add("equivocation", tell_of_two_logs(&story));
     add(
         "messages",
         vec![
@@ -470,6 +487,16 @@ fn a_golden_amendment_changes_the_data_and_no_key() {
     let request = AmendmentRequest::open(&request, &roster, at(7)).unwrap();
     assert_eq!((&request.organisation, request.made), (&certificate.organisation, at(5)));
     assert_eq!(request.overtaken(&roster).unwrap().by, Height::new(2), "granted once");
+}
+
+#[test]
+fn a_golden_proof_of_two_logs_holds_by_its_charter_alone_and_one_entry_twice_is_none() {
+    let open =
+        |field: &str| Equivocation::open(file::read_equivocation(&text("equivocation", field)).unwrap());
+    let proof = open("proof").unwrap();
+    assert_eq!((proof.height(), proof.registrar), (Height::new(2), key(21).public()));
+    assert_eq!(proof.settled_by(), None);
+    assert!(matches!(open("no_proof"), Err(EquivocationError::NoContradiction(..))));
 }
 
 #[test]

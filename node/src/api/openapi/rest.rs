@@ -4,12 +4,12 @@ use super::{
     operation::{Content, Operation, Param},
     shapes::{
         Accepted, Activity, Answer, Answered, Audit, Backup, BackupWanted, Bundle, DeadLetters, Description,
-        Drafts, Envelope, ExportReport, Exports, FileImported, Forks, Groups, Heads, Health, HeldDraft,
-        HoldMade, HoldWanted, Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members, Message,
-        Misp, MispFound, MispSearch, MispSighted, MispSighting, MispUser, MispVersion, NewToken, Newcomers,
-        Objects, Peers, Preview, Proposal, ProposalMade, Proposals, Publication, Released, Replayed,
-        Rotation, Rules, Sighted, Sighting, SourceRun, Sources, Status, SubjectFound, SubjectWanted, Sync,
-        TokenMade, Tokens, Withdrawal, Withdrawn,
+        Drafts, Envelope, Equivocations, ExportReport, Exports, FileImported, Forks, Groups, Heads, Health,
+        HeldDraft, HoldMade, HoldWanted, Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members,
+        Message, Misp, MispFound, MispSearch, MispSighted, MispSighting, MispUser, MispVersion, NewToken,
+        Newcomers, Objects, Peers, Preview, Proposal, ProposalMade, Proposals, Publication, Released,
+        Replayed, Rotation, Rules, Sighted, Sighting, SourceRun, Sources, Status, SubjectFound,
+        SubjectWanted, Sync, TokenMade, Tokens, Withdrawal, Withdrawn,
     },
 };
 
@@ -146,6 +146,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
 
     Operation::get("/api/v1/log", "coalition", "The admin log, charters first, as a file that anybody can verify")
         .answers(200, Content::json::<LogFile>()),
+    Operation::get("/api/v1/log/equivocations", "coalition", "Proofs that the registrar signed two entries for one height")
+        .answers(200, Content::json::<Equivocations>()),
     Operation::get("/api/v1/newcomers", "coalition", "Members that are new to a group, while older keys wait")
         .answers(200, Content::json::<Newcomers>()),
     Operation::post("/api/v1/holds", "coalition", "Keep older keys from a member until released")

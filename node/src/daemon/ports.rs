@@ -180,6 +180,9 @@ impl Status {
                  (`belfry audit equivocations`)."
             ));
         }
+        if let Some(refused) = watch.refused_charter {
+            warnings.push(format!("A charter that root keys signed is refused here: {refused}."));
+        }
         warnings.extend(newcomers::told(&roster, &self.store, own, now));
         for source in self.sources.report() {
             if let Some((since, why)) = source.failing {

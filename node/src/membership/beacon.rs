@@ -27,7 +27,7 @@ use belfry_proto::{
 };
 use prost::Message;
 
-use super::{Command, Membership};
+use super::{Command, Membership, RefusedCharter};
 use crate::{clock, store::Change};
 
 /// Heights with proofs that are kept: one is enough to distrust the registrar, many are its flood.
@@ -44,6 +44,8 @@ pub struct LogWatch {
     pub contradicted: Option<RosterVersion>,
     /// Heights at which the registrar signed two entries.
     pub equivocations: Vec<Height>,
+    /// The newest charter that root keys signed and that does not go on from ours.
+    pub refused_charter: Option<RefusedCharter>,
 }
 
 /// Whether the admin log is known to be new.

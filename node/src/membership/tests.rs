@@ -30,6 +30,7 @@ use crate::{
     testing::{CIDR, CLOUD, Coalition, PATIENCE, Seat, Site, eventually},
 };
 
+mod charters;
 mod gate;
 
 const LIMITS: DialLimits = DialLimits { longest_wait: Duration::from_secs(1), most: 96 };

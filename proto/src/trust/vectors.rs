@@ -33,7 +33,8 @@ use crate::{
         sign::{Purpose, SigningKey},
     },
     envelope::{
-        Admission, Author, ContentKey, KeyContext, Origin, Position, SealWith, decode, log_id, seal_message,
+        Admission, AdmitError, Author, ContentKey, KeyContext, Never, Origin, Position, SealWith, decode,
+        log_id, seal_message,
         tests::{FixedRng, payload_bytes},
     },
     id::{CoalitionId, GroupId, Height, MemberId, MessageId, Sequence, Serial, StatementId},
@@ -103,6 +104,8 @@ struct Story {
     request: schema::Signed,
     cut: schema::CutPoint,
     message: [crate::envelope::Decoded; 2],
+    /// Another one in the place of the second.
+    fork: crate::envelope::Decoded,
     content_key: ContentKey,
     address: schema::Signed,
     beacon: schema::Signed,
@@ -137,7 +140,8 @@ fn tell() -> Story {
     let issue = Decision::Issue(schema::Issue { certificate: Some(body) });
     let mut records = vec![decide(&mut roster, issue, None, &[11], 21, at(2), &mut rng)];
 
-    let (message, content_key) = write(&roster, &mut rng);
+    let (message, content_key) = write(&roster, [at(3), at(4)], &mut rng);
+    let fork = write_again(&roster, &message[0]);
     let address = address::make(
         coalition,
         Serial::new(1),
@@ -172,7 +176,7 @@ fn tell() -> Story {
     records.push(decide(&mut roster, revoke, previous, &[11, 12], 22, at(6), &mut rng));
     assert!(roster.voids().is_empty());
     let charters = roster.charters().signed().to_vec();
-    Story { roster, charters, records, request, cut, message, content_key, address, beacon }
+    Story { roster, charters, records, request, cut, message, fork, content_key, address, beacon }
 }
 
 fn decide(
@@ -194,6 +198,41 @@ fn decide(
     record
 }
 
+/// Puts a charter in force with new rules, to be accepted by the thirtieth day.
+fn ask_to_accept(roster: &mut Roster) -> schema::Signed {
+    let mut next = draft();
+    next.rules_of_conduct.version = "2".into();
+    next.rules_of_conduct.hash = Some(hex::encode(hash::document(b"new rules")));
+    next.accept_by = Some(at(24 * 30));
+    next.unaccepted = schema::AcceptancePolicy::StopPublishing;
+    let next = next.to_next_charter(roster.charters(), &root_keys(21), roster.version(), at(4)).unwrap();
+    let next = sign(next.encode_to_vec(), Purpose::Charter, roster.coalition(), &[&key(1), &key(2)]);
+    roster.apply_charter(next.clone()).unwrap();
+    next
+}
+
+/// New rules, and a member that says nothing to them: what it writes before the date, and after.
+fn tell_of_silence(story: &Story) -> Vec<(&'static str, String)> {
+    let mut rng = FixedRng::new(10);
+    let mut roster = Roster::new(CharterChain::start(story.charters[0].clone()).unwrap());
+    roster.apply(verify_record(roster.charters(), &story.records[0]).unwrap()).unwrap();
+    let next = ask_to_accept(&mut roster);
+    // The new charter is in force from the next entry on.
+    let renew = Decision::Renew(schema::Renew { serial: 1, not_after: at(2 * 24 * 365).as_micros() });
+    let previous = Some(roster.member(member()).unwrap().last_statement);
+    let record = decide(&mut roster, renew, previous, &[11], 21, at(6), &mut rng);
+    let ([before, after], _) = write(&roster, [at(24 * 30 - 1), at(24 * 30)], &mut rng);
+    let log = schema::LogFile {
+        charters: vec![story.charters[0].clone(), next],
+        records: vec![story.records[0].clone(), record],
+    };
+    vec![
+        ("log", file::write_log(&log)),
+        ("before", hex::encode(before.bytes())),
+        ("after", hex::encode(after.bytes())),
+    ]
+}
+
 /// The same coalition, had it brought new rules instead: what its member signs then, or when it leaves.
 fn tell_of_rules(story: &Story) -> Vec<(&'static str, String)> {
     let mut rng = FixedRng::new(7);
@@ -201,14 +240,7 @@ fn tell_of_rules(story: &Story) -> Vec<(&'static str, String)> {
     let mut roster = first;
     roster.apply(verify_record(roster.charters(), &story.records[0]).unwrap()).unwrap();
     let coalition = roster.coalition();
-    let mut next = draft();
-    next.rules_of_conduct.version = "2".into();
-    next.rules_of_conduct.hash = Some(hex::encode(hash::document(b"new rules")));
-    next.accept_by = Some(at(24 * 30));
-    next.unaccepted = schema::AcceptancePolicy::StopPublishing;
-    let next = next.to_next_charter(roster.charters(), &root_keys(21), roster.version(), at(4)).unwrap();
-    let next = sign(next.encode_to_vec(), Purpose::Charter, coalition, &[&key(1), &key(2)]);
-    roster.apply_charter(next.clone()).unwrap();
+    let next = ask_to_accept(&mut roster);
     let signed = acceptance::sign(roster.charter(), &key(31), at(5));
     let accept = Decision::Accept(schema::Accept { serial: 1, acceptance: Some(signed.clone()) });
     let previous = Some(roster.member(member()).unwrap().last_statement);
@@ -275,7 +307,11 @@ fn tell_of_two_logs(story: &Story) -> Vec<(&'static str, String)> {
 }
 
 /// Two messages of one log.
-fn write(roster: &Roster, rng: &mut FixedRng) -> ([crate::envelope::Decoded; 2], ContentKey) {
+fn write(
+    roster: &Roster,
+    created: [Timestamp; 2],
+    rng: &mut FixedRng,
+) -> ([crate::envelope::Decoded; 2], ContentKey) {
     let certificate = roster.certificate(Serial::new(1)).unwrap();
     let (coalition, instance, signing) = (roster.coalition(), [0x11; 16], key(31));
     let author = Author { coalition, certificate, signing: &signing, roster: roster.version() };
@@ -286,7 +322,7 @@ fn write(roster: &Roster, rng: &mut FixedRng) -> ([crate::envelope::Decoded; 2],
         author: member(),
         log: log_id(coalition, GROUP, certificate, &instance),
         epoch: 1,
-        created: at(3),
+        created: created[0],
         roster: roster.version(),
     };
     let key = ContentKey::generate(context, rng);
@@ -299,10 +335,39 @@ fn write(roster: &Roster, rng: &mut FixedRng) -> ([crate::envelope::Decoded; 2],
         sequence: Sequence::new(1),
         prev: MessageId::ZERO,
     };
-    let one = seal_message(&content, &first, &author, at(3), rng).unwrap();
+    let one = seal_message(&content, &first, &author, created[0], rng).unwrap();
     let second = Position { sequence: Sequence::new(2), prev: one.message_id(), ..first };
-    let two = seal_message(&content, &second, &author, at(4), rng).unwrap();
+    let two = seal_message(&content, &second, &author, created[1], rng).unwrap();
     ([one, two], key)
+}
+
+/// A second message behind the first of two, with a key and numbers of its own.
+fn write_again(roster: &Roster, first: &crate::envelope::Decoded) -> crate::envelope::Decoded {
+    let rng = &mut FixedRng::new(11);
+    let certificate = roster.certificate(Serial::new(1)).unwrap();
+    let (coalition, instance, signing) = (roster.coalition(), [0x11; 16], key(31));
+    let author = Author { coalition, certificate, signing: &signing, roster: roster.version() };
+    let position = Position {
+        group: GROUP,
+        instance,
+        predecessor: None,
+        sequence: Sequence::new(2),
+        prev: first.message_id(),
+    };
+    let context = KeyContext {
+        coalition,
+        group: GROUP,
+        audience: Audience::Group,
+        author: member(),
+        log: first.header().log,
+        epoch: 2,
+        created: at(4),
+        roster: roster.version(),
+    };
+    let key = ContentKey::generate(context, rng);
+    let payload = payload_bytes();
+    let content = crate::envelope::Draft::Data { payload: &payload, key: SealWith::Content(&key) };
+    seal_message(&content, &position, &author, at(4), rng).unwrap()
 }
 
 fn vectors() -> Vectors {
@@ -400,11 +465,13 @@ fn vectors() -> Vectors {
     add("rules", tell_of_rules(&story));
     add("amend", tell_of_a_merger(&story));
     add("equivocation", tell_of_two_logs(&story));
+    add("silence", tell_of_silence(&story));
     add(
         "messages",
         vec![
             ("one", hex::encode(story.message[0].bytes())),
             ("two", hex::encode(story.message[1].bytes())),
+            ("fork", hex::encode(story.fork.bytes())),
             ("content_secret", hex::encode(story.content_key.secret().expose())),
             ("key_context", hex::encode(story.content_key.context().encode())),
             ("key_id", story.content_key.id().to_string()),
@@ -517,10 +584,27 @@ fn golden_files_fold_to_the_golden_roster() {
             decode(&golden("messages", field)).unwrap().attribute(&roster).unwrap().verify().unwrap();
         verified.admit(&roster, Admission { origin: Origin::Sync, now: at(7), skew: Duration::ZERO }).is_ok()
     };
-    assert!(admit("one") && !admit("two"));
+    assert!(admit("one") && !admit("two") && !admit("fork"));
     let cut = text("files", "cut");
     let words: Vec<&str> = cut.split_whitespace().collect();
     assert_eq!(words, [text("ids", "log"), "1".to_owned(), text("ids", "message_one")]);
+}
+
+#[test]
+fn a_golden_member_that_accepts_nothing_publishes_until_the_date() {
+    let log = file::read_log(&text("silence", "log")).unwrap();
+    let mut roster = Roster::new(CharterChain::walk(log.charters).unwrap());
+    for record in &log.records {
+        roster.apply(verify_record(roster.charters(), record).unwrap()).unwrap();
+    }
+    let admit = |field: &str| {
+        let verified =
+            decode(&golden("silence", field)).unwrap().attribute(&roster).unwrap().verify().unwrap();
+        let now = at(24 * 31);
+        verified.admit(&roster, Admission { origin: Origin::Sync, now, skew: Duration::ZERO })
+    };
+    assert!(admit("before").is_ok());
+    assert!(matches!(admit("after"), Err(AdmitError::Never(Never::NotAPublisher { .. }))));
 }
 
 #[test]

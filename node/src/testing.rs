@@ -117,15 +117,25 @@ impl Coalition {
 
     /// The next version of the charter, which pins the admin log at `pin` and changes nothing else.
     pub(crate) fn next_charter(&self, pin: RosterVersion) -> schema::Signed {
+        self.changed_charter(pin, |_| ())
+    }
+
+    /// The next version of the charter with a change.
+    pub(crate) fn changed_charter(
+        &self,
+        pin: RosterVersion,
+        change: impl FnOnce(&mut schema::Charter),
+    ) -> schema::Signed {
         let [root, admin, registrar] = [201, 202, 203].map(|seed| SigningKey::from_seed(&[seed; 32]));
         let newest = self.roster.charter();
-        let charter = schema::Charter {
+        let mut charter = schema::Charter {
             coalition: self.id().to_vec(),
             version: newest.version() + 1,
             previous: newest.id().to_vec(),
             pin: Some(pin.into()),
             ..charter([&root, &admin, &registrar], self.began)
         };
+        change(&mut charter);
         sign(charter.encode_to_vec(), Purpose::Charter, self.id(), &[&root])
     }
 

@@ -117,6 +117,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route::delete("/api/v1/holds/{member}", Admin, newcomers::release),
         Route::get("/api/v1/log", Admin, log::export),
         Route::post("/api/v1/log", Admin, log::import),
+        Route::get("/api/v1/log/equivocations", Admin, log::equivocations),
         Route::post("/api/v1/backups", Admin, backups::create),
         Route::get("/api/v1/objects", Read, objects::list),
         Route::get("/api/v1/objects/{object}", Read, objects::one),

@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use super::{
     args::{second, until},
     audit_decisions::Decisions,
+    audit_equivocations::Equivocations,
     audit_log::{Calls, Verify},
     exit::refuse,
     global::{DataFolder, Global},
@@ -36,6 +37,7 @@ pub(super) enum Command {
     Decisions(Decisions),
     Rules(Rules),
     Message(Message),
+    Equivocations(Equivocations),
     Log(Calls),
     Verify(Verify),
 }
@@ -47,6 +49,7 @@ impl Command {
             Self::Decisions(decisions) => decisions.run(global),
             Self::Rules(rules) => rules.run(global),
             Self::Message(message) => message.run(global),
+            Self::Equivocations(proofs) => proofs.run(global),
             Self::Log(calls) => calls.run(global),
             Self::Verify(verify) => verify.run(global),
         }

@@ -11,9 +11,11 @@
 
 mod accept_rules;
 mod activity;
+mod amend;
 mod args;
 mod audit;
 mod audit_decisions;
+mod audit_equivocations;
 mod audit_log;
 mod backup;
 mod charter;
@@ -46,6 +48,7 @@ mod publication;
 mod publish;
 mod rules;
 mod run;
+mod said;
 mod sighting;
 mod source;
 mod status;
@@ -109,6 +112,7 @@ enum Command {
     Charter(charter::Charter),
     Rules(rules::Rules),
     AcceptRules(accept_rules::AcceptRules),
+    Amend(amend::Amend),
     Leave(leave::Leave),
     Run(run::Run),
     Status(status::Status),
@@ -196,6 +200,7 @@ impl Command {
             Self::Charter(command) => command.run(global),
             Self::Rules(command) => command.run(global),
             Self::AcceptRules(command) => command.run(global),
+            Self::Amend(command) => command.run(global),
             Self::Leave(command) => command.run(global),
             Self::Run(command) => command.run(global),
             Self::Status(command) => command.run(global),

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What a coalition's folder has under names of its own, folders included.
-const COALITIONS: [&str; 11] = [
+const COALITIONS: [&str; 12] = [
     "keys",
     "charter.pem",
     "log.pem",
@@ -28,6 +28,7 @@ const COALITIONS: [&str; 11] = [
     "documents",
     "statements",
     "departures",
+    "amendments",
     "decisions",
     "notices.json",
 ];

@@ -14,6 +14,7 @@ mod address;
 mod ahead;
 mod answer;
 mod beacon;
+mod charters;
 mod claims;
 mod company;
 mod dialing;
@@ -64,6 +65,7 @@ use crate::{
 };
 
 pub use beacon::{Freshness, LogWatch};
+pub use charters::RefusedCharter;
 pub use dialing::DialLimits;
 pub use gate::{Gate, GateTimes};
 pub(crate) use handles::Command;

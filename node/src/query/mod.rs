@@ -17,6 +17,7 @@ mod before;
 mod claims;
 mod cursor;
 mod envelope;
+mod equivocations;
 mod events;
 mod export;
 pub mod filter;
@@ -57,6 +58,7 @@ pub use self::{
     activity::{Activity, Month},
     authorise::{Publishable, Readable, Shown},
     cursor::CursorError,
+    equivocations::EquivocationView,
     events::{Events, Gap, Interest},
     export::{Edition, Entry, ExportView, Snapshot},
     filter::{Filter, VersionMatch},

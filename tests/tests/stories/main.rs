@@ -30,6 +30,7 @@ mod revocation;
 mod rules;
 mod sharing;
 mod sightings;
+mod staleness;
 mod strangers;
 mod suspension;
 mod sync;

@@ -4,11 +4,11 @@ use super::{
     operation::{Content, Operation, Param},
     shapes::{
         Accepted, Activity, Answer, Answered, Audit, Backup, BackupWanted, Bundle, DeadLetters, Description,
-        Drafts, Envelope, ExportReport, Exports, FileImported, Forks, Groups, Heads, Health, HeldDraft,
-        HoldMade, HoldWanted, Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members, Message,
-        Misp, MispFound, MispSearch, MispSighted, MispSighting, MispTypes, MispUser, MispVersion, NewToken,
-        Newcomers, Objects, Peers, Preview, Proposal, ProposalMade, Proposals, Publication, Released,
-        Replayed, Rotation, Rules, Sighted, Sighting, SourceRun, Sources, Status, SubjectFound,
+        Drafts, Envelope, Equivocations, ExportReport, Exports, FileImported, Forks, Groups, Heads, Health,
+        HeldDraft, HoldMade, HoldWanted, Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members,
+        Message, Misp, MispFound, MispSearch, MispSighted, MispSighting, MispTypes, MispUser, MispVersion,
+        NewToken, Newcomers, Objects, Peers, Preview, Proposal, ProposalMade, Proposals, Publication,
+        Released, Replayed, Rotation, Rules, Sighted, Sighting, SourceRun, Sources, Status, SubjectFound,
         SubjectWanted, Sync, TokenMade, Tokens, Withdrawal, Withdrawn,
     },
 };
@@ -160,6 +160,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
 
     Operation::get("/api/v1/log", "coalition", "The admin log, charters first, as a file that anybody can verify")
         .answers(200, Content::json::<LogFile>()),
+    Operation::get("/api/v1/log/equivocations", "coalition", "Proofs that the registrar signed two entries for one height")
+        .answers(200, Content::json::<Equivocations>()),
     Operation::get("/api/v1/newcomers", "coalition", "Members that are new to a group, while older keys wait")
         .query(LIST).answers(200, Content::json::<Newcomers>()),
     Operation::post("/api/v1/holds", "coalition", "Keep older keys from a member until released")

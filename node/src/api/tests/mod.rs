@@ -17,6 +17,7 @@ mod imports;
 mod limits;
 mod lookup;
 mod media;
+mod metrics;
 mod misp;
 mod openapi;
 mod oracle;

@@ -95,6 +95,7 @@ pub(super) const ALL: &[Expected] = &{
         expected("DELETE", "/api/v1/holds/{member}", Admin, 204, No),
         expected("GET", "/api/v1/log", Admin, 200, No),
         expected("POST", "/api/v1/log", Admin, 200, No),
+        expected("GET", "/api/v1/log/equivocations", Admin, 200, No),
         expected("POST", "/api/v1/backups", Admin, 201, No),
         expected("GET", "/api/v1/objects", Read, 200, Named),
         expected("GET", "/api/v1/objects/{object}", Read, 200, Within),

@@ -34,7 +34,7 @@ pub(in crate::cli) enum Command {
 
 /// Copy the coalition's folder into a new one, with a list of hashes.
 ///
-/// Everything is in it: encrypted keys, log, charter, documents, certificates, decision records, departures, the register of
+/// Everything is in it: encrypted keys, log, charter, documents, certificates, decision records, members' own words, the register of
 /// notices, statements that wait. Keep it on another disk, and as safe as the folder; the passphrases elsewhere.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Create {
@@ -157,7 +157,7 @@ fn wound_back(folder: &Folder, since: Height) -> anyhow::Result<Vec<String>> {
         ));
     }
     warnings.push(
-        "the register of notices, departures and statements that wait are as old as the backup: hold `belfry coalition \
+        "the register of notices, members' own words and statements that wait are as old as the backup: hold `belfry coalition \
          notices` against what was sent and acknowledged since"
             .to_owned(),
     );

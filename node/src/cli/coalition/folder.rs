@@ -9,6 +9,7 @@
 //! documents/                              texts the charter names
 //! statements/                             decisions that wait for other admins, or for the registrar
 //! departures/MEMBER.pem                   members' own word that they leave
+//! amendments/MEMBER-TIME.pem              members' own word of changed data
 //! decisions/STATEMENT.json                who decided, when, and where that is written
 //! notices.json                            participation notices sent and acknowledged
 //! ```

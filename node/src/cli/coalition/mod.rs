@@ -39,6 +39,7 @@ pub(super) use self::{
     charter::told as charter_told,
     issue::roles,
     log::{amended_to, described},
+    shown::{changes, said, said_now},
 };
 use super::args::repeated;
 

@@ -19,6 +19,7 @@ use super::{
     CoalitionFolder, cut,
     decide::{Decided, Deciders, certificate, decide, decided_already, newest, propose, waits},
     evidence::Evidence,
+    folder::Folder,
     role_keys::RolePassphrases,
 };
 use crate::{
@@ -243,11 +244,33 @@ impl Deciding {
         state: impl FnOnce(&Roster, &Certificate) -> anyhow::Result<(Decision, String)>,
     ) -> anyhow::Result<()> {
         self.evidence.check()?;
-        let mut folder = self.folder.open()?;
+        let folder = self.open()?;
         let again = self.folder.again();
         let certificate = certificate(&folder, serial, &again)?;
-        let (decision, consequence) = state(folder.roster(), &certificate)?;
-        if let Some(entry) = decided_already(folder.roster(), &certificate, &decision) {
+        let decision = state(folder.roster(), &certificate)?;
+        self.decide(folder, &certificate, what, decision, |_| Ok(()))
+    }
+
+    /// The folder, for a decision that rests on a file.
+    pub(super) fn open(&self) -> anyhow::Result<Folder> {
+        self.folder.open()
+    }
+
+    /// The same with what the coalition can show for it.
+    pub(super) fn with_evidence(self, evidence: Evidence) -> Self {
+        Self { evidence, ..self }
+    }
+
+    /// Shows a decision about a certificate's member and what comes of it, asks, keeps what it rests on, signs.
+    pub(super) fn decide(
+        self,
+        mut folder: Folder,
+        certificate: &Certificate,
+        what: &str,
+        (decision, consequence): (Decision, String),
+        keep: impl FnOnce(&Folder) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        if let Some(entry) = decided_already(folder.roster(), certificate, &decision) {
             return Ok(output::print(&format!(
                 "Entry {entry} of the admin log says so already; nothing is signed. Bring the log to the members:\n{}",
                 self.folder.bring()
@@ -257,7 +280,8 @@ impl Deciding {
         propose(&folder, certificate.member, decision.clone())?;
         let name = output::visible(&certificate.organisation.name);
         output::print(&format!(
-            "{what} certificate {serial} of {name} (member {}, valid until {}).\n{consequence}\n",
+            "{what} certificate {} of {name} (member {}, valid until {}).\n{consequence}\n",
+            certificate.serial,
             certificate.member,
             day(certificate.not_after)
         ))?;
@@ -265,6 +289,7 @@ impl Deciding {
             output::confirm("Sign this?", "--yes", "nothing was signed")?;
         }
         let keys = Deciders::open(&folder, &self.passphrases)?;
+        keep(&folder)?;
         let told = match decide(&mut folder, certificate.member, decision, &keys, &self.evidence)? {
             Decided::Ordered(entry) => format!(
                 "Entry {entry} of the admin log says so. Bring the log to the members:\n{}",

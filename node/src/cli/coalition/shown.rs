@@ -59,7 +59,7 @@ pub(super) fn shown(roster: &Roster, request: &Request, body: &CertificateBody) 
 }
 
 /// All that a certificate says of its organisation.
-pub(super) fn said(organisation: &Organisation) -> [(&'static str, String); 7] {
+pub(in crate::cli) fn said(organisation: &Organisation) -> [(&'static str, String); 7] {
     let classes: Vec<&str> =
         organisation.classes.iter().map(|class| wire_name::<schema::EntityClass>(*class)).collect();
     [
@@ -74,7 +74,7 @@ pub(super) fn said(organisation: &Organisation) -> [(&'static str, String); 7] {
 }
 
 /// What is said of a member now: its newest data, and each certificate that is not over and says otherwise.
-pub(super) fn said_now<'a>(
+pub(in crate::cli) fn said_now<'a>(
     roster: &'a Roster,
     member: &'a Member,
     now: Timestamp,
@@ -88,7 +88,10 @@ pub(super) fn said_now<'a>(
 }
 
 /// What other data change of what is said now: the newest, and each certificate that differs from them by itself.
-pub(super) fn changes(now: &[(Option<Serial>, &Organisation)], to: &Organisation) -> Vec<(String, String)> {
+pub(in crate::cli) fn changes(
+    now: &[(Option<Serial>, &Organisation)],
+    to: &Organisation,
+) -> Vec<(String, String)> {
     let of = |(serial, from): &(Option<Serial>, &Organisation)| {
         let whose = serial.map(|serial| format!("certificate {serial}: ")).unwrap_or_default();
         let both = said(from).into_iter().zip(said(to));

@@ -119,6 +119,24 @@ pub(in super::super) struct LogFile {
     file: String,
 }
 
+/// Proofs that the registrar signed two logs.
+#[derive(ToSchema)]
+pub(in super::super) struct Equivocations {
+    equivocations: Vec<Equivocation>,
+}
+
+#[derive(ToSchema)]
+struct Equivocation {
+    /// With two entries.
+    height: u64,
+    /// Ids of both, this node's first.
+    entries: Vec<String>,
+    /// The key that signed both.
+    registrar: String,
+    /// A BELFRY EQUIVOCATION file.
+    file: String,
+}
+
 /// Who is new among the readers.
 #[derive(ToSchema)]
 pub(in super::super) struct Newcomers {

@@ -22,7 +22,8 @@ use utoipa::ToSchema;
 pub(super) use self::{
     audit::{Audit, SubjectFound, SubjectWanted},
     coalition::{
-        Activity, Groups, Heads, HoldMade, HoldWanted, Imported, LogFile, Members, Newcomers, Rules,
+        Activity, Equivocations, Groups, Heads, HoldMade, HoldWanted, Imported, LogFile, Members, Newcomers,
+        Rules,
     },
     exports::{ExportReport, Exports},
     hooks::{DeadLetters, Hooks, Replayed, SourceRun, Sources},

@@ -66,6 +66,18 @@ impl DataFolder {
         self.0.join("request.pem")
     }
 
+    /// The coalition's record of its decisions about this member, as taken.
+    #[must_use]
+    pub fn decisions(&self) -> PathBuf {
+        self.0.join("decisions.json")
+    }
+
+    /// What this member did about its participation notices.
+    #[must_use]
+    pub fn notices(&self) -> PathBuf {
+        self.0.join("notices.json")
+    }
+
     /// The admin log as given at joining.
     #[must_use]
     pub fn log(&self) -> PathBuf {

@@ -18,7 +18,6 @@ use belfry_proto::{
         file::{self as armour, FileKind},
         log::verify_record,
         names::Named as _,
-        request,
         roster::{Roster, Standing},
         signed,
         statement::{Decision, Statement},
@@ -31,7 +30,7 @@ use super::{
     args::{day, second},
     documents,
     exit::{refuse, refused},
-    output,
+    output, requests,
 };
 use crate::{
     clock,
@@ -70,7 +69,8 @@ pub(super) fn roster(path: &Path) -> anyhow::Result<Roster> {
 /// Verify a file: charter, log, certificate, request, statement, beacon, acceptance, departure, exported message, or a text
 /// the charter names.
 ///
-/// Says what the file is and who vouches for it; exit code 0 only if everything holds. Whatever is held to the log
+/// Says what the file is and who vouches for it; exit code 0 only if everything holds. A request is held to the certificate that
+/// its keys have, too. Whatever is held to the log
 /// (certificates, requests, statements, beacons, messages, arrangement and rules) needs it by --log. Compare the coalition's words, or give them.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -159,13 +159,7 @@ impl Verify {
             }
             FileKind::CertificateRequest => {
                 let roster = self.held()?;
-                let request =
-                    request::open(&armour::read_request(text)?, roster.charter()).map_err(refused)?;
-                let facts = vec![
-                    ("organisation", format!("{} (its own word)", request.organisation.name)),
-                    ("accepted", second(request.accepted)),
-                ];
-                (roster.coalition(), facts)
+                (roster.coalition(), asked(&roster, &armour::read_request(text)?)?)
             }
             FileKind::Statement => {
                 let roster = self.held()?;
@@ -287,6 +281,23 @@ fn log(roster: &Roster, now: Timestamp) -> Facts {
         roster.voids().iter().map(|void| ("void", format!("entry {}: {}", void.height, void.reason))),
     );
     facts
+}
+
+/// Who asked for a certificate and accepted which texts for it, and which one was issued.
+fn asked(roster: &Roster, signed: &Signed) -> anyhow::Result<Facts> {
+    let requests::Held { request, certificate, charter } = requests::held(roster, signed)?;
+    let issued = certificate.map_or_else(
+        || "none in this log".to_owned(),
+        |c| format!("{}, issued by entry {0} of the log to these keys", c.serial),
+    );
+    let whose = if certificate.is_some() { "as it asked for" } else { "its own word" };
+    Ok(vec![
+        ("organisation", format!("{} ({whose})", request.organisation.name)),
+        ("accepted", second(request.accepted)),
+        ("arrangement", charter.arrangement().version.clone()),
+        ("rules of conduct", charter.rules().version.clone()),
+        ("certificate", issued),
+    ])
 }
 
 /// Who accepted which texts, and where the log says so.

@@ -1,10 +1,14 @@
 //! One member's node: its keys, its folder, and the daemon while it runs.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+};
 
 use anyhow::{Context as _, bail, ensure};
 use belfry_node::{
     api::server::ServerConfig,
+    config::{Config, Guards},
     daemon::{Circuits, Daemon, Outlets, Settings, Tuning},
     keys::{Enrolment, MemberKeys, enrolment},
     network::{Address, Network, NetworkConfig},
@@ -67,6 +71,8 @@ pub struct Member {
     folder: TempDir,
     transport: Transport,
     tuning: Tuning,
+    outlets: Outlets,
+    guards: Guards,
     joined: Option<LogFile>,
     daemon: Option<Daemon>,
 }
@@ -89,6 +95,8 @@ impl Member {
             folder: tempfile::tempdir()?,
             transport: Transport::Quic,
             tuning: Tuning::default(),
+            outlets: Outlets::default(),
+            guards: Guards::default(),
             joined: None,
             daemon: None,
         })
@@ -106,6 +114,17 @@ impl Member {
     pub fn tuned(mut self, change: impl FnOnce(&mut Tuning)) -> Self {
         change(&mut self.tuning);
         self
+    }
+
+    /// Goes by these tables of `belfry.toml` in what it gives tools and what it asks before it publishes, from the next start
+    /// on.
+    ///
+    /// # Errors
+    /// What the file would be refused for.
+    pub fn configured(mut self, toml: &str) -> anyhow::Result<Self> {
+        let settings = Settings::from_config(&Config::parse(toml, Path::new("belfry.toml"))?)?;
+        (self.outlets, self.guards) = (settings.outlets, settings.guards);
+        Ok(self)
     }
 
     /// Waits until its status warns of something that contains `text`.
@@ -210,8 +229,8 @@ impl Member {
                 ..ServerConfig::default()
             },
             defaults: Defaults { tlp: Tlp::AmberStrict, purpose: None },
-            guards: belfry_node::config::Guards::default(),
-            outlets: Outlets::default(),
+            guards: self.guards.clone(),
+            outlets: self.outlets.clone(),
             sources: Vec::new(),
             tuning: self.tuning.clone(),
         };

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use belfry_tests::process::{Coalition, Role, eventually, http, python};
+use belfry_tests::process::{Coalition, Role, eventually, http, python, skipped};
 use serde_json::{Value, json};
 
 /// Names a folder of real MISP events.
@@ -70,7 +70,7 @@ fn a_value_two_members_report_is_found_at_a_third_in_any_spelling() {
 #[test]
 fn every_observable_of_real_events_is_found_and_exported_at_another_member() {
     let Ok(events) = std::env::var(EVENTS) else {
-        eprintln!("SKIPPED real events: {EVENTS} names no folder of MISP events");
+        skipped(&format!("real events: {EVENTS} names no folder of MISP events"));
         return;
     };
     let coalition = Coalition::found("Real");

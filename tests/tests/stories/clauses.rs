@@ -329,7 +329,7 @@ async fn dora_45_1_c_what_competitors_must_not_exchange_leaves_by_a_persons_reas
         (&alice, "the mail asks for our Price-List of next year"),
         (&alice, "wie in de klantenlijst staat"),
         (&carol, "whoever bids in the Tender of  Spring"),
-        (&carol, "sa Part de Marche\u{301}"),
+        (&carol, "sa Part de March\u{e9}"),
     ] {
         let bundle = Bundle::saying(text);
         let asked = member.publish("cidr", &bundle).tlp("green").send().await?;
@@ -345,9 +345,13 @@ async fn dora_45_1_c_what_competitors_must_not_exchange_leaves_by_a_persons_reas
             (&json!("competition"), &json!(bundle.ids()[0]))
         );
         // What is said beside the objects is read, too; nor does a reason tell it.
-        let label = member.publish("cidr", &Bundle::indicators(1)).tlp("green").class("other", Some(text));
-        let label = label.send().await?;
+        let other = Bundle::indicators(1);
+        let label = member.publish("cidr", &other).tlp("green").class("other", Some(text)).send().await?;
         assert_eq!(label.body["code"].as_str(), Some("reason-needed"), "{}", label.body);
+        assert_eq!(label.body["objections"][0]["path"], "class_label", "{}", label.body);
+        let term = format!("description={text}");
+        let term = member.publish("cidr", &other).tlp("green").handling(&term).send().await?;
+        assert_eq!(term.body["objections"][0]["path"], "handling", "{}", term.body);
         let path = format!("/api/v1/publications?group=cidr&tlp=green&reason={}", encoded(text));
         let reason = member.api()?.post(&path, &JSON, bundle.json()).await?;
         assert_eq!(reason.status, 422, "{}", reason.body);

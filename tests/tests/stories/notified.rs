@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use belfry_tests::process::{Coalition, Member, Role, eventually};
+use belfry_tests::process::{Coalition, Member, eventually};
 use serde_json::Value;
 
 /// A member of these classes, joined once all are issued.

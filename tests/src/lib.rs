@@ -15,6 +15,7 @@
 //! makes something happen that comes after it on the same way: an honest message behind the forged one, an answer
 //! to a later question.
 
+pub mod canary;
 pub mod coalition;
 pub mod disk;
 pub mod forge;

@@ -1,10 +1,14 @@
 //! One member's node: its keys, its folder, and the daemon while it runs.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+};
 
 use anyhow::{Context as _, bail, ensure};
 use belfry_node::{
     api::server::ServerConfig,
+    config::{Config, Guards},
     daemon::{Circuits, Daemon, Outlets, Settings, Tuning},
     keys::{Enrolment, MemberKeys, enrolment},
     network::{Address, Network, NetworkConfig},
@@ -72,6 +76,8 @@ pub struct Member {
     transport: Transport,
     network: NetworkConfig,
     tuning: Tuning,
+    outlets: Outlets,
+    guards: Guards,
     joined: Option<LogFile>,
     daemon: Option<Daemon>,
 }
@@ -95,6 +101,8 @@ impl Member {
             transport: Transport::Quic,
             network: NetworkConfig::default(),
             tuning: Tuning::default(),
+            outlets: Outlets::default(),
+            guards: Guards::default(),
             joined: None,
             daemon: None,
         })
@@ -119,6 +127,17 @@ impl Member {
     pub fn tuned(mut self, change: impl FnOnce(&mut Tuning)) -> Self {
         change(&mut self.tuning);
         self
+    }
+
+    /// Goes by these tables of `belfry.toml` in what it gives tools and what it asks before it publishes, from the next start
+    /// on.
+    ///
+    /// # Errors
+    /// What the file would be refused for.
+    pub fn configured(mut self, toml: &str) -> anyhow::Result<Self> {
+        let settings = Settings::from_config(&Config::parse(toml, Path::new("belfry.toml"))?)?;
+        (self.outlets, self.guards) = (settings.outlets, settings.guards);
+        Ok(self)
     }
 
     /// Waits until its status warns of something that contains `text`.
@@ -223,8 +242,8 @@ impl Member {
                 ..ServerConfig::default()
             },
             defaults: Defaults { tlp: Tlp::AmberStrict, purpose: None },
-            guards: belfry_node::config::Guards::default(),
-            outlets: Outlets::default(),
+            guards: self.guards.clone(),
+            outlets: self.outlets.clone(),
             sources: Vec::new(),
             tuning: self.tuning.clone(),
         };

@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use belfry_tests::process::{Coalition, Member, Role, eventually, http, python};
+use belfry_tests::process::{Coalition, Member, Role, eventually, http, python, skipped};
 use serde_json::{Value, json};
 
 const FORMATS: [&str; 9] = ["list", "csv", "splunk-es", "suricata", "zeek", "rpz", "stix", "misp", "rules"];
@@ -151,7 +151,7 @@ fn sample() -> Vec<Value> {
 fn tool(name: &str) -> Option<Command> {
     let is_there = Command::new(name).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     if !is_there {
-        eprintln!("SKIPPED {name}: it is not installed here");
+        skipped(&format!("{name}: it is not installed here"));
         return None;
     }
     let mut command = Command::new(name);

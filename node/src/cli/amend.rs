@@ -77,8 +77,8 @@ impl Amend {
             );
         }
         output::print(&output::facts(&changing))?;
-        if !self.yes && !output::confirmed("Does the organisation ask for this?")? {
-            refuse!("nothing was signed");
+        if !self.yes {
+            output::confirm("Does the organisation ask for this?", "--yes", "nothing was signed")?;
         }
         let folder = keys::DataFolder::new(&config.node.data_dir);
         let keys = own.keys(&folder.keys(), &self.passphrase.read(&config.keys)?)?;

@@ -46,6 +46,7 @@ mod preview;
 mod propose;
 mod publication;
 mod publish;
+mod requests;
 mod rules;
 mod run;
 mod said;

@@ -12,6 +12,7 @@ use belfry_proto::{
     crypto::{hash, sign::Purpose},
     envelope::{self, Admission, AdmitError, Content, Origin},
     id::{CoalitionId, RosterVersion},
+    schema,
     time::Timestamp,
     trust::{
         amendment_request::AmendmentRequest,
@@ -24,7 +25,6 @@ use belfry_proto::{
         file::{self as armour, FileKind},
         log::verify_record,
         names::Named as _,
-        request,
         roster::{Roster, Standing},
         signed,
         statement::Statement,
@@ -38,7 +38,7 @@ use super::{
     coalition::described,
     documents,
     exit::{refuse, refused},
-    output,
+    output, requests,
 };
 use crate::{
     clock,
@@ -74,7 +74,8 @@ pub(super) fn roster(path: &Path) -> anyhow::Result<Roster> {
 /// Verify a file: charter, log, certificate, request, statement, beacon, acceptance, departure, amendment request,
 /// proof of equivocation, exported message, or a text the charter names.
 ///
-/// Says what the file is and who vouches for it; exit code 0 only if everything holds. Whatever is held to the log
+/// Says what the file is and who vouches for it; exit code 0 only if everything holds. A request is held to the certificate that
+/// its keys have, too. Whatever is held to the log
 /// (certificates, requests, statements, beacons, messages, arrangement and rules) needs it by --log. Compare the coalition's words, or give them.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -163,13 +164,7 @@ impl Verify {
             }
             FileKind::CertificateRequest => {
                 let roster = self.held()?;
-                let request =
-                    request::open(&armour::read_request(text)?, roster.charter()).map_err(refused)?;
-                let facts = vec![
-                    ("organisation", format!("{} (its own word)", request.organisation.name)),
-                    ("accepted", second(request.accepted)),
-                ];
-                (roster.coalition(), facts)
+                (roster.coalition(), asked(&roster, &armour::read_request(text)?)?)
             }
             FileKind::Statement => {
                 let roster = self.held()?;
@@ -302,6 +297,23 @@ fn log(roster: &Roster, now: Timestamp) -> Facts {
         roster.voids().iter().map(|void| ("void", format!("entry {}: {}", void.height, void.reason))),
     );
     facts
+}
+
+/// Who asked for a certificate and accepted which texts for it, and which one was issued.
+fn asked(roster: &Roster, signed: &schema::Signed) -> anyhow::Result<Facts> {
+    let requests::Held { request, certificate, charter } = requests::held(roster, signed)?;
+    let issued = certificate.map_or_else(
+        || "none in this log".to_owned(),
+        |c| format!("{}, issued by entry {0} of the log to these keys", c.serial),
+    );
+    let whose = if certificate.is_some() { "as it asked for" } else { "its own word" };
+    Ok(vec![
+        ("organisation", format!("{} ({whose})", request.organisation.name)),
+        ("accepted", second(request.accepted)),
+        ("arrangement", charter.arrangement().version.clone()),
+        ("rules of conduct", charter.rules().version.clone()),
+        ("certificate", issued),
+    ])
 }
 
 /// What the registrar signed for one height, and which of it stands in the log that was given.

@@ -80,6 +80,18 @@ impl DataFolder {
         self.path.join("request.pem")
     }
 
+    /// The coalition's record of its decisions about this member, as taken.
+    #[must_use]
+    pub fn decisions(&self) -> PathBuf {
+        self.path.join("decisions.json")
+    }
+
+    /// What this member did about its participation notices.
+    #[must_use]
+    pub fn notices(&self) -> PathBuf {
+        self.path.join("notices.json")
+    }
+
     /// The admin log as given at joining.
     #[must_use]
     pub fn log(&self) -> PathBuf {

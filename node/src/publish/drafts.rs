@@ -191,11 +191,14 @@ impl Publisher {
         for part in &row.parts {
             let part = payload::parse(part).map_err(|error| SubmitError::Fault(Box::new(error)))?;
             objects.extend(part.objects);
-            said.get_or_insert((part.tlp, part.purpose, part.classes));
+            said.get_or_insert((part.tlp, part.purpose, part.classes, part.class_label, part.handling));
         }
-        let (tlp, purpose, classes) = said.ok_or(SubmitError::NotHeld(publication))?;
+        let (tlp, purpose, classes, label, handling) = said.ok_or(SubmitError::NotHeld(publication))?;
         let is_near_miss = classes.contains(&InformationClass::NearMiss);
         let report = self.guards.examine(&objects, Going { tlp, is_default: false, is_near_miss });
+        let terms = handling.map(|handling| handling.terms).unwrap_or_default();
+        let terms: Vec<String> = terms.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let report = self.guards.examine_stated(report, &label.unwrap_or_default(), &terms);
         let draft = held(&row);
         Ok((row, OpenDraft { draft, tlp, purpose, classes, objects, report }))
     }

@@ -302,6 +302,8 @@ impl Publisher {
         let purpose = submission.purpose.or(self.defaults.purpose).unwrap_or(group.default_purpose);
         let is_near_miss = classes.contains(&InformationClass::NearMiss);
         let report = self.guards.examine(&objects, Going { tlp, is_default: is_default_tlp, is_near_miss });
+        let terms = submission.handling.as_ref().map(|handling| handling.terms.as_slice());
+        let report = self.guards.examine_stated(report, &class_label, terms.unwrap_or_default());
         if submission.is_on_behalf() {
             objects.extend(behalf::notes(&objects, now)?);
         }

@@ -52,7 +52,7 @@ use belfry_proto::{
 };
 use tokio::sync::Semaphore;
 
-pub(crate) use self::members::{alike, candidate};
+pub(crate) use self::members::{alike, candidate, member_named};
 use self::{activity::Counted, lists::Lists};
 pub use self::{
     activity::{Activity, Month},

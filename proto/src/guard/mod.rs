@@ -260,6 +260,22 @@ pub fn examine(objects: &[Object], going: Going, own: &Own, warnings: &Warnings)
     found.into_report()
 }
 
+/// The same report with what is found in words that are stated beside the objects, each under its parameter's name: they go to
+/// the same readers.
+#[must_use]
+pub fn stated<'a>(report: Report, words: impl IntoIterator<Item = (&'a str, &'a str)>, own: &Own) -> Report {
+    let mut found = Found { objections: report.objections.into_iter().collect(), more: report.more };
+    for (parameter, text) in words {
+        let folded = fold(text);
+        let personal = persons::find(&folded).into_iter().map(Finding::Personal);
+        let findings: BTreeSet<Finding> = personal.chain(own.find(&folded)).collect();
+        for finding in findings {
+            found.add(None, parameter, Role::Unknown, finding);
+        }
+    }
+    found.into_report()
+}
+
 /// Why a reason is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReasonError {

@@ -181,15 +181,29 @@ fn a_list_of_members_is_checked_as_a_whole_and_issued_as_a_batch() {
         let page = fs::read_to_string(desk.path(&format!("pages/2-dora-entering.{language}.html"))).unwrap();
         assert!(page.contains("0123456789") && page.contains("2019") && page.contains("Board"), "{page}");
     }
-    // The register: sent, then acknowledged, never the other way round.
+    // The register: a mandate stands on the page before anything is sent.
+    desk.ok(&["notices", "--mandated", "2-dora-entering", "--mandate", "M-1", "--dir", "coalition"]);
+    desk.ok(&["notices", "--write", "pages", "--dir", "coalition"]);
+    let page = || fs::read_to_string(desk.path("pages/2-dora-entering.en.html")).unwrap();
+    assert!(page().contains("M-1"), "{}", page());
+    assert!(desk.ok(&["notices", "--dir", "coalition"]).contains("due"), "a mandate sends nothing");
+    // Sent, then acknowledged, never the other way round.
     let early = desk.refused(&["notices", "--acknowledged", "2-dora-entering", "--dir", "coalition"]);
     assert!(early.contains("not sent yet"), "{early}");
-    desk.ok(&["notices", "--sent", "2-dora-entering", "--mandate", "M-1", "--dir", "coalition"]);
+    desk.ok(&["notices", "--sent", "2-dora-entering", "--dir", "coalition"]);
     desk.ok(&["notices", "--acknowledged", "2-dora-entering", "--reference", "NBB-7", "--dir", "coalition"]);
     assert!(desk.ok(&["notices", "--dir", "coalition"]).contains("acknowledged"));
-    assert!(
-        desk.refused(&["notices", "--sent", "9-dora-entering", "--dir", "coalition"]).contains("lists them")
-    );
+    for unknown in [&["--sent", "9-dora-entering"][..], &["--write", "pages", "--notice", "9-dora-entering"]]
+    {
+        let said = desk.refused(&[&["notices", "--dir", "coalition"][..], unknown].concat());
+        assert!(said.contains("lists them"), "{said}");
+    }
+    // What is done is written again only if it is named.
+    fs::remove_file(desk.path("pages/2-dora-entering.en.html")).unwrap();
+    desk.ok(&["notices", "--write", "pages", "--dir", "coalition"]);
+    assert!(!desk.path("pages/2-dora-entering.en.html").exists());
+    desk.ok(&["notices", "--write", "pages", "--notice", "2-dora-entering", "--dir", "coalition"]);
+    assert!(page().contains("M-1") && page().contains("0123456789"));
 
     // The bank itself sees the same from its own folder.
     desk.coalition.export("log.pem");

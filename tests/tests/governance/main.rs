@@ -10,6 +10,7 @@ mod decisions;
 mod desk;
 mod evidence;
 mod folder;
+mod notices;
 mod pages;
 mod refusals;
 mod rules;

@@ -18,6 +18,7 @@ mod history;
 mod leaving;
 mod newcomers;
 mod nodes;
+mod notified;
 mod offline;
 mod outbound;
 mod proposals;

@@ -23,6 +23,7 @@ mod log;
 mod mend;
 mod notices;
 mod renew;
+mod requests;
 mod revoke;
 mod role_keys;
 mod roster;

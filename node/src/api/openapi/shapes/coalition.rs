@@ -212,5 +212,6 @@ struct Given {
 struct Together {
     members: usize,
     messages: u64,
-    withdrawals: u64,
+    /// Nothing where too few withdrew something.
+    withdrawals: Option<u64>,
 }

@@ -12,7 +12,7 @@ export BELFRY_TOP BELFRY_CACHE
 BUILD_PACKAGES=(clang libclang-dev cmake pkg-config)
 PYTHON_PACKAGES=(taxii2-client==2.3.0 stix2==3.0.2 stix2-validator==3.3.2 pymisp==2.5.34.4 misp-stix==2026.10.12)
 # Judges of exports and of what is pushed, from Debian or its backports; tests that miss one say so and skip.
-OPTIONAL_PACKAGES=(bind9-utils suricata rsyslog poppler-utils)
+OPTIONAL_PACKAGES=(bind9-utils suricata rsyslog poppler-utils yara)
 
 # say TEXT…: one line about what goes on.
 say() { printf '    %s\n' "$*" >&2; }

@@ -87,6 +87,18 @@ impl<K: Ord> Buckets<K> {
         }
         self.buckets.entry(key).or_insert(Bucket::full(rate, now)).take(rate, cost, now)
     }
+
+    /// Undoes a [`Self::take`].
+    pub(crate) fn give_back(&mut self, key: &K, cost: f64) {
+        if let Some(bucket) = self.buckets.get_mut(key) {
+            bucket.spend(-cost);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.buckets.len()
+    }
 }
 
 #[cfg(test)]

@@ -144,6 +144,7 @@ fn conditions(publication: &Publication) -> Conditions {
             .map(|handling| handling.terms.iter().map(|(name, value)| format!("{name}={value}")).collect())
             .unwrap_or_default(),
         on_behalf: false,
+        reason: publication.reason.clone().unwrap_or_default(),
     }
 }
 

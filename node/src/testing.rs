@@ -10,7 +10,9 @@ use belfry_proto::{
         secret::Secret,
         sign::{PublicKey, Purpose, SigningKey},
     },
-    envelope::{Author, ContentKey, Decoded, Draft, KeyContext, Position, SealWith, seal_message},
+    envelope::{
+        Author, ContentKey, Decoded, Draft, KeyContext, Position, SealWith, Withdrawal, seal_message,
+    },
     id::{CoalitionId, EntryId, GroupId, LogId, MemberId, MessageId, RosterVersion, Sequence, Serial},
     schema::{self, Audience, statement::Decision},
     time::Timestamp,
@@ -133,15 +135,25 @@ impl Coalition {
 
     /// The next version of the charter, which pins the admin log at `pin` and changes nothing else.
     pub(crate) fn next_charter(&self, pin: RosterVersion) -> schema::Signed {
+        self.changed_charter(pin, |_| ())
+    }
+
+    /// The next version of the charter with a change.
+    pub(crate) fn changed_charter(
+        &self,
+        pin: RosterVersion,
+        change: impl FnOnce(&mut schema::Charter),
+    ) -> schema::Signed {
         let [root, admin, registrar] = [201, 202, 203].map(|seed| SigningKey::from_seed(&[seed; 32]));
         let newest = self.roster.charter();
-        let charter = schema::Charter {
+        let mut charter = schema::Charter {
             coalition: self.id().to_vec(),
             version: newest.version() + 1,
             previous: newest.id().to_vec(),
             pin: Some(pin.into()),
             ..charter([&root, &admin, &registrar], self.began)
         };
+        change(&mut charter);
         sign(charter.encode_to_vec(), Purpose::Charter, self.id(), &[&root])
     }
 
@@ -257,6 +269,35 @@ impl Coalition {
             made.push(seal_message(&draft, &position, &author, now, &mut rand::rng()).unwrap());
         }
         (made.split_off(usize::from(before.is_some())), key)
+    }
+
+    /// A member's retraction of `target`, the entry of its log after `before`.
+    pub(crate) fn retraction(
+        &self,
+        seat: &Seat,
+        group: GroupId,
+        before: Option<&Decoded>,
+        target: MessageId,
+    ) -> Decoded {
+        let author = Author {
+            coalition: self.id(),
+            certificate: self.roster.certificate(seat.identity.serial).unwrap(),
+            signing: &seat.identity.signing,
+            roster: self.roster.version(),
+        };
+        let position = Position {
+            group,
+            instance: if before.is_some() { [0x11; 16] } else { [0x77; 16] },
+            predecessor: None,
+            sequence: Sequence::new(before.map_or(0, |before| before.header().sequence.get()) + 1),
+            prev: before.map_or(MessageId::ZERO, Decoded::message_id),
+        };
+        let draft = Draft::Withdrawal(Withdrawal {
+            mode: schema::WithdrawalMode::Retract,
+            ground: schema::WithdrawalGround::Author,
+            targets: vec![target],
+        });
+        seal_message(&draft, &position, &author, clock::now(), &mut rand::rng()).unwrap()
     }
 }
 

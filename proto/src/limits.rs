@@ -32,6 +32,9 @@ pub const MAX_KEY_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const MAX_DEPTH: usize = 32;
 /// Objects in one submitted bundle: ATT&CK Enterprise has some 25,000.
 pub const MAX_BUNDLE_OBJECTS: usize = 100_000;
+/// Objects of one imported table or list, which becomes as many bundles as it needs: a line is three of them. All are held in
+/// memory, and written, together.
+pub const MAX_IMPORT_OBJECTS: usize = 500_000;
 /// Bytes of one submitted bundle: ATT&CK Enterprise is 45 MB.
 pub const MAX_BUNDLE: usize = 64 * 1024 * 1024;
 /// Bytes of one reply on a request protocol; a page ends before it.

@@ -91,22 +91,57 @@ class Good(unittest.TestCase):
         with self.assertRaisesRegex(Refused, "not signed"):
             log.departure(signed)
 
+    def test_a_request_for_changed_data_is_signed_by_the_member_and_made_of_the_log(self):
+        log = Log(decode("LogFile", armoured(VECTORS["amend"]["log"], "BELFRY LOG")))
+        signed = decode("Signed", armoured(VECTORS["amend"]["request"], "BELFRY AMENDMENT REQUEST"))
+        member, organisation = log.amendment(signed)
+        self.assertEqual((member, organisation), (log.certificates[1]["member"], log.certificates[1]["organisation"]))
+        self.assertNotEqual(organisation, Log(log_file()).certificates[1]["organisation"])
+        log.entries.clear()
+        with self.assertRaisesRegex(Refused, "another log"):
+            log.amendment(signed)
+        signed["signatures"].clear()
+        with self.assertRaisesRegex(Refused, "not signed"):
+            Log(log_file()).amendment(signed)
+
+    def test_two_entries_of_one_height_prove_that_the_registrar_signed_two_logs(self):
+        proof = decode("LogFile", armoured(VECTORS["equivocation"]["proof"], "BELFRY EQUIVOCATION"))
+        height, key, entries = verifier.equivocation(proof)
+        self.assertEqual((height, key.hex()), (2, VECTORS["keys"]["registrar_1_public"]))
+        self.assertEqual(len(set(entries)), 2)
+        none = decode("LogFile", armoured(VECTORS["equivocation"]["no_proof"], "BELFRY EQUIVOCATION"))
+        with self.assertRaisesRegex(Refused, "no contradiction"):
+            verifier.equivocation(none)
+        for spoil, words in [
+            (lambda f: f["records"].pop(), "two entries"),
+            (lambda f: f["records"][1]["entry"]["signatures"].clear(), "registrar"),
+            (lambda f: f["records"][1]["statement"]["signatures"].clear(), "admins signed"),
+            (lambda f: f["charters"].pop(), "no charter"),
+        ]:
+            file = decode("LogFile", armoured(VECTORS["equivocation"]["proof"], "BELFRY EQUIVOCATION"))
+            spoil(file)
+            with self.assertRaisesRegex(Refused, words):
+                verifier.equivocation(file)
+
     def test_the_certificate_is_the_logs_first_record(self):
         record = decode("Record", armoured(FILES["certificate"], "BELFRY CERTIFICATE"))
         self.assertEqual(record, log_file()["records"][0])
         self.assertEqual(record, decode("Record", raw(VECTORS["issue"]["record"])))
 
-    def test_both_messages_are_signed_by_the_member_they_name(self):
+    def test_messages_are_signed_by_the_member_they_name_and_the_cut_keeps_the_first_alone(self):
         log = Log(log_file())
-        for name in ("one", "two"):
+        for name in ("one", "two", "fork"):
             identity, header, certificate = log.message(raw(VECTORS["messages"][name]))
             self.assertEqual(certificate["keys"]["signing"].hex(), VECTORS["keys"]["signing_public"])
             self.assertEqual(header["log"].hex(), VECTORS["ids"]["log"])
             if name == "one":
                 self.assertEqual(identity.hex(), VECTORS["ids"]["message_one"])
-            judged, unjudged = log.admitted(header, certificate)
-            self.assertIn("certificate's validity", judged)
-            self.assertIn("cuts", unjudged)
+                stands, judged = log.admitted(identity, header, certificate)
+                self.assertEqual(stands, "at")
+                self.assertIn("cuts", judged)
+                continue
+            with self.assertRaisesRegex(Refused, "beyond a cut"):
+                log.admitted(identity, header, certificate)
 
     def test_every_payload_writes_itself_back(self):
         for name, payload in [("Charter", VECTORS["charter_1"]["payload"]), ("Charter", VECTORS["charter_2"]["payload"]),
@@ -209,21 +244,72 @@ class Bad(unittest.TestCase):
 
     def test_messages_that_the_log_did_not_allow_their_author(self):
         log = Log(log_file())
-        _, header, certificate = log.message(raw(VECTORS["messages"]["one"]))
+        identity, header, certificate = log.message(raw(VECTORS["messages"]["one"]))
         group, end = header["group"], certificate["validity"]["not_after"]
-        allowed = dict(certificate, cut=False, roles={group: 3})
-        judged, _ = log.admitted(dict(header, kind=verifier.DATA), allowed)
+        allowed = dict(certificate, cuts=[], status="active", roles={group: 3})
+        stands, judged = log.admitted(identity, dict(header, kind=verifier.DATA), allowed)
+        self.assertEqual(stands, "open")
         self.assertIn("role", judged)
         with self.assertRaisesRegex(Refused, "validity"):
-            log.admitted(dict(header, created=end), allowed)
+            log.admitted(identity, dict(header, created=end), allowed)
         with self.assertRaisesRegex(Refused, "no publisher"):
-            log.admitted(header, dict(allowed, roles={}))
+            log.admitted(identity, header, dict(allowed, roles={}))
         log.chain[-1]["expires"] = header["created"]
         height = max(header["roster"]["height"], (log.chain[-1]["pin"] or {"height": 1})["height"])
         over = dict(header, kind=verifier.DATA, roster=dict(header["roster"], height=height))
         with self.assertRaisesRegex(Refused, "charter had expired"):
-            log.admitted(over, allowed)
-        log.admitted(dict(over, kind=verifier.DATA + 1), allowed)
+            log.admitted(identity, over, allowed)
+        log.admitted(identity, dict(over, kind=verifier.DATA + 1), allowed)
+
+    def test_what_a_member_writes_that_has_not_accepted_the_texts_in_time(self):
+        silent = VECTORS["silence"]
+        file = decode("LogFile", armoured(silent["log"], "BELFRY LOG"))
+        log = Log(file)
+        before, after = (log.message(raw(silent[name])) for name in ("before", "after"))
+        self.assertIn("acceptance of the texts", log.admitted(*before)[1])
+        with self.assertRaisesRegex(Refused, "had not accepted the texts"):
+            log.admitted(*after)
+        # What takes back counts all the same, and so does everything once the member has accepted.
+        identity, header, certificate = after
+        log.admitted(identity, dict(header, kind=verifier.DATA + 1), certificate)
+        log.note_accepted(header["member"], log.chain[-1], header["created"] + 1, 3)
+        log.admitted(*after)
+
+    def test_messages_together_are_one_history_or_none(self):
+        log = Log(log_file())
+        one, two, fork = (log.message(raw(VECTORS["messages"][name])) for name in ("one", "two", "fork"))
+        standing = [(identity, header, stands) for (identity, header, _), stands in [(one, "below"), (two, "at")]]
+        self.assertEqual(verifier.together(standing), {one[0], two[0]}, "the cut's message links back to it")
+        self.assertEqual(verifier.together(standing[:1]), set(), "nobody says so")
+        for others in ([two, fork], [one, two, fork]):
+            with self.assertRaisesRegex(Refused, "two messages for one place"):
+                verifier.together([(identity, header, "open") for identity, header, _ in others])
+        astray = (two[0], dict(two[1], prev=bytes(32)), "open")
+        with self.assertRaisesRegex(Refused, "follows another"):
+            verifier.together([(*one[:2], "open"), astray])
+
+    def test_cuts_by_group_point_and_lifting(self):
+        identity, header, certificate = Log(log_file()).message(raw(VECTORS["messages"]["two"]))
+        log, group = header["log"], header["group"]
+        point = lambda sequence, message=bytes(32): [{"log": log, "sequence": sequence, "message": message}]
+        listed, elsewhere = verifier.cut_of(point(3)), verifier.cut_of([], [group + 1])
+        wholly, lifted = verifier.cut_of([]), dict(verifier.cut_of([]), lifted=header["roster"]["height"])
+        late = dict(lifted, lifted=lifted["lifted"] + 1)
+        for cuts, expected in [
+            ([], "open"), ([elsewhere], "open"), ([lifted], "open"), ([late], "beyond"), ([wholly], "beyond"),
+            ([listed], "below"), ([verifier.cut_of(point(2, identity))], "at"), ([verifier.cut_of(point(2))], "beyond"),
+            ([verifier.cut_of(point(1))], "beyond"), ([listed, verifier.cut_of(point(2, identity))], "below"),
+            ([listed, wholly], "beyond"), ([dict(listed, lifted=1)], "below"),
+        ]:
+            held = dict(certificate, cuts=cuts, status="active")
+            self.assertEqual(verifier.stand(held, identity, header), expected, cuts)
+        ended = dict(certificate, cuts=[], status="revoked", effective=header["created"])
+        self.assertEqual(verifier.stand(ended, identity, header), "beyond")
+        self.assertEqual(verifier.stand(dict(ended, cuts=[listed]), identity, header), "below", "a cut keeps it")
+        self.assertEqual(verifier.stand(dict(ended, effective=header["created"] + 1), identity, header), "open")
+        raised = verifier.cut_of(point(2, identity))
+        verifier.extend(raised, point(1))
+        self.assertEqual(raised["points"][log], (2, identity), "a point never moves down")
 
 
 @unittest.skipUnless("BELFRY_LOG" in os.environ, "no running coalition exported anything")
@@ -233,7 +319,8 @@ class Exported(unittest.TestCase):
         self.assertEqual(log.coalition.hex(), os.environ["BELFRY_COALITION"])
         envelope = armoured(Path(os.environ["BELFRY_MESSAGE"]).read_text(), "BELFRY MESSAGE")
         identity, header, certificate = log.message(envelope)
-        log.admitted(header, certificate)
+        stands, _ = log.admitted(identity, header, certificate)
+        self.assertEqual(stands, "open")
         self.assertEqual(identity.hex(), os.environ["BELFRY_MESSAGE_ID"])
         self.assertEqual(certificate["organisation"]["name"], os.environ["BELFRY_AUTHOR"])
 

@@ -20,6 +20,15 @@ class Search(unittest.TestCase):
             sorted((a.type, a.value, a.to_ids, [t.name for t in a.tags]) for a in found),
             [("domain", "c2.be", True, ["tlp:amber"]), ("ip-dst", "203.0.113.9", True, ["tlp:amber"])])
 
+    def test_its_types_are_described_and_are_those_of_misp(self):
+        described, misp = self.misp.describe_types_remote, self.misp.describe_types_local
+        self.assertEqual(self.misp.describe_types, described)
+        self.assertLess(set(described["types"]), set(misp["types"]))
+        for category, types in described["category_type_mappings"].items():
+            self.assertLessEqual(set(types), set(misp["category_type_mappings"][category]), category)
+        for found in self.misp.search(controller="attributes", pythonify=True):
+            self.assertIn(found.type, described["types"])
+
     def test_filters_narrow_the_answer(self):
         def values(**wanted):
             return [a.value for a in self.misp.search(controller="attributes", pythonify=True, **wanted)]

@@ -1,9 +1,10 @@
 """An independent verifier of belfry's trust, written from proto/WIRE.md and the .proto layouts alone.
 
-    verifier.py LOG [--message FILE]     exits 0 if everything that it judges holds
+    verifier.py LOG [--message FILE …]   exits 0 if everything that it judges holds; of several messages, together
+    verifier.py --equivocation FILE      the same of a proof that the registrar signed two logs
 
-It knows charters, the admin log, certificates and messages; of a cut it only knows that there is one, and of a message
-it says what it did not judge. A KEM key it takes for one by its length.
+It knows charters, the admin log, certificates, cuts and messages, and of a message it says what it did not judge. A KEM
+key it takes for one by its length.
 """
 
 import base64
@@ -39,7 +40,7 @@ S = {
         9: ("registrar", BYTES, 0), 10: ("groups", "FocusGroup", 1), 11: ("arrangement", "Document", 0),
         12: ("rules_of_conduct", "Document", 0), 13: ("clock_skew_s", VARINT, 0), 14: ("grant_delay_s", VARINT, 0),
         15: ("stale_after_s", VARINT, 0), 16: ("staleness", VARINT, 0), 17: ("pin", "RosterVersion", 0),
-        18: ("accept_by", VARINT, 0), 19: ("unaccepted", VARINT, 0),
+        18: ("accept_by", VARINT, 0), 19: ("unaccepted", VARINT, 0), 20: ("ask_reasons", VARINT, 0),
     },
     "GroupRole": {1: ("group", VARINT, 0), 2: ("role", VARINT, 0)},
     "Organisation": {
@@ -74,6 +75,10 @@ S = {
     "Departure": {
         1: ("coalition", BYTES, 0), 2: ("member", BYTES, 0), 3: ("decided", VARINT, 0), 4: ("effective", VARINT, 0),
         5: ("made", VARINT, 0),
+    },
+    "AmendmentRequest": {
+        1: ("coalition", BYTES, 0), 2: ("member", BYTES, 0), 3: ("organisation", "Organisation", 0), 4: ("made", VARINT, 0),
+        5: ("roster", "RosterVersion", 0),
     },
     "Statement": {
         1: ("coalition", BYTES, 0), 2: ("nonce", BYTES, 0), 3: ("previous", BYTES, 0), 4: ("charter_version", VARINT, 0),
@@ -269,6 +274,7 @@ def check_charter(payload):
         seen[group["id"]] = group
     for document in (c["arrangement"], c["rules_of_conduct"]):
         require(document and len(document["hash"]) == 32, "document")
+    require(c["ask_reasons"] <= 1, "ask_reasons")
     require(c["unaccepted"] <= 2 and (c["accept_by"] or not c["unaccepted"]), "unaccepted")
     c.update(id=named("charter-id", payload), thresholds=thresholds, by_id=seen, everybody=set(everybody))
     c["is"] = c["id"] if first else c["coalition"]
@@ -375,19 +381,10 @@ class Log:
         identity = named("statement-id", self.coalition, signed["payload"])
         require(statement["coalition"] == self.coalition and len(statement["nonce"]) == 16, "statement")
         require(entry["statement"] == identity, "orders another statement")
-        kinds = [kind for kind in DECISIONS if statement[kind] is not None]
-        require(len(kinds) == 1, "one decision")
-        require(1 <= statement["charter_version"] <= len(self.chain), "charter ahead")
-        made_under = self.chain[statement["charter_version"] - 1]
-        who = signers(signed, "statement", self.coalition, set(made_under["admins"]["keys"]))
-        # The member decides to accept; one admin files it. Amending takes as many as issuing.
-        action = "issue" if kinds[0] == "amend" else kinds[0]
-        needed = 1 if action == "accept" else made_under["thresholds"][DECISIONS.index(action) + 1]
-        require(len(who) >= needed, f"{len(who)} of {needed} admins signed")
-        require(all(statement["made"] < made_under["ends"].get(key, LAST_TIME + 1) for key in who), "an admin key had ended")
+        kind = signed_by_admins(self.chain, signed, statement, self.coalition)
         self.entries.append(named("entry-id", self.coalition, payload))
         try:
-            self.effect(height, charter, kinds[0], statement, identity)
+            self.effect(height, charter, kind, statement, identity)
         except Refused as reason:
             self.voids.append((height, str(reason)))
 
@@ -418,8 +415,9 @@ class Log:
             self.keys |= keys
             if held:
                 held["status"] = "superseded"
+                held["cuts"].append(cut_of(decision["cut"]))
             self.certificates[height] = dict(
-                body, status="active", roles={g["group"]: g["role"] for g in body["groups"]}, cut=False)
+                body, status="active", roles={g["group"]: g["role"] for g in body["groups"]}, cuts=[])
             self.said[member] = body["organisation"]
             texts = (charter["arrangement"], charter["rules_of_conduct"])
             if tuple(t["version"] for t in texts) == (body["arrangement_version"], body["rules_version"]):
@@ -432,33 +430,40 @@ class Log:
         elif kind == "suspend":
             require(status == "active", "suspend")
             held["status"] = "suspended"
+            held["cuts"].append(cut_of(decision["cut"]))
         elif kind == "resume":
             require(status == "suspended", "resume")
             held["status"] = "active"
+            lift(held["cuts"], height)
         elif kind == "revoke":
             require(1 <= decision["reason"] <= 6 and decision["member"] == member, "revoke")
             effective = 0 if status in ("suspended", "superseded") else decision["effective"]
             require(status != "revoked" or held["effective"] > decision["effective"], "revoked already")
             held.update(status="revoked", effective=effective)
+            # A departure announced for later keeps what is written until then, unless it comes with a cut.
+            if effective <= statement["made"] or decision["cut"]:
+                held["cuts"].append(cut_of(decision["cut"]))
         elif kind == "entitle":
             require(status == "active" and not held["carrier"] and decision["groups"], "entitle")
             check_groups(decision["groups"], held["organisation"], charter)
             new = {g["group"]: g["role"] for g in decision["groups"]}
             require(all(new[g] >= held["roles"].get(g, 0) for g in new), "lowers a role")
             held["roles"].update(new)
+            lift([cut for cut in held["cuts"] if any(concerns(cut, group) for group in new)], height)
         elif kind == "disentitle":
             require(decision["groups"], "disentitle")
             for group in decision["groups"]:
                 held["roles"].pop(group, None)
+            held["cuts"].append(cut_of(decision["cut"], decision["groups"]))
         elif kind == "accept":
             require(status == "active", "accept")
             at = self.acceptance(decision["acceptance"], held["keys"]["signing"], charter)
             require(not self.has_accepted(member, charter), "accepted already")
             self.note_accepted(member, charter, at, height)
         else:
-            require(decision["cut"] and held["cut"], "not cut")
-        if held and kind in ("supersede", "suspend", "revoke", "disentitle"):
-            held["cut"] = True
+            require(decision["cut"] and held["cuts"], "not cut")
+            for cut in held["cuts"]:
+                extend(cut, decision["cut"])
         self.latest[member] = identity
         self.statements.add(identity)
 
@@ -496,6 +501,11 @@ class Log:
         texts = (charter["arrangement"]["hash"], charter["rules_of_conduct"]["hash"])
         return any(one[:2] == texts for one in self.accepted.get(member, []))
 
+    def overdue(self, member, charter, at):
+        """What the charter holds against a member: 0 nothing, 1 it publishes nothing, 2 it is in no group."""
+        due = charter["accept_by"] and at >= charter["accept_by"]
+        return charter["unaccepted"] if due and not self.has_accepted(member, charter) else 0
+
     def departure(self, signed):
         """Who leaves: (member, decided, effective), signed by a key that the member has or had."""
         departure = decode("Departure", signed["payload"])
@@ -505,6 +515,18 @@ class Log:
         keys = {c["keys"]["signing"] for c in self.certificates.values() if c["member"] == departure["member"]}
         require(len(signers(signed, "notice", self.coalition, keys)) == 1, "departure: not signed")
         return departure["member"], departure["decided"], departure["effective"]
+
+    def amendment(self, signed):
+        """What a member asks to have said of it: (member, organisation), signed by a key that it has or had."""
+        request = decode("AmendmentRequest", signed["payload"])
+        require(request["coalition"] == self.coalition and len(request["member"]) == 16, "amendment request")
+        require(request["organisation"] and request["roster"], "amendment request")
+        check_organisation(request["organisation"])
+        height = request["roster"]["height"]
+        require(1 <= height <= len(self.entries) and self.entries[height - 1] == request["roster"]["head"], "made of another log")
+        keys = {c["keys"]["signing"] for c in self.certificates.values() if c["member"] == request["member"]}
+        require(len(signers(signed, "amendment", self.coalition, keys)) == 1, "amendment request: not signed")
+        return request["member"], request["organisation"]
 
     def standing(self, serial, now):
         held = self.certificates.get(serial)
@@ -547,26 +569,128 @@ class Log:
         identity = named("message-id", self.coalition, *parts, envelope["signature"])
         return identity, header, certificate
 
-    def admitted(self, header, certificate):
-        """Holds a message to what the log allowed its author; gives what was judged, and what was not."""
+    def admitted(self, identity, header, certificate):
+        """Holds a message to what the log allowed its author: how it stands to the cuts of its key, and what was judged."""
         created, height = header["created"], header["roster"]["height"]
         validity, group = certificate["validity"], self.in_force(height)["by_id"].get(header["group"])
         require(validity["not_before"] <= created < validity["not_after"], "outside the certificate's validity")
-        judged = ["signature", "log", "certificate's validity"]
-        unjudged = ["cuts", "place in its log", "clocks", "content"]
-        if header["kind"] == DATA:
-            known = [c for c in self.chain if c["pin"] is None or c["pin"]["height"] <= height]
-            require(created < known[-1]["expires"], "the charter had expired")
-            judged.append("charter's end")
-            unjudged.append("acceptance of the texts")
-        # What a cut keeps stands whatever role was taken since.
-        if certificate["cut"]:
-            unjudged.append("role, for its key is cut")
-        else:
+        stands = stand(certificate, identity, header)
+        require(stands != "beyond", "beyond a cut of its key")
+        judged = ["signature", "log", "certificate's validity", "cuts"]
+        # What a cut keeps stands whatever was taken since: it names only what was in order.
+        if stands == "open":
             role = certificate["roles"].get(header["group"], 0)
             require(group and role >= group["may_publish"], "no publisher of the group")
             judged.append("role")
-        return judged, unjudged
+            if header["kind"] == DATA:
+                overdue = self.overdue(header["member"], self.in_force(height), created)
+                require(not overdue, "its author had not accepted the texts, and has not since")
+                known = [c for c in self.chain if c["pin"] is None or c["pin"]["height"] <= height]
+                require(created < known[-1]["expires"], "the charter had expired")
+                judged += ["acceptance of the texts", "charter's end"]
+        return stands, judged
+
+
+# --- Cuts and places ----------------------------------------------------------------------------------------------
+
+def cut_of(points, groups=()):
+    """What of a key stays: in these groups, or in all."""
+    cut = {"groups": list(groups), "points": {}, "lifted": None}
+    extend(cut, points)
+    return cut
+
+
+def extend(cut, points):
+    """A point never moves down."""
+    for point in points:
+        known = cut["points"].get(point["log"])
+        if known is None or known[0] < point["sequence"]:
+            cut["points"][point["log"]] = (point["sequence"], point["message"])
+
+
+def lift(cuts, height):
+    """What is written by a roster from here on, into logs that they do not list, is free of them."""
+    for cut in cuts:
+        cut["lifted"] = cut["lifted"] or height
+
+
+def concerns(cut, group):
+    return not cut["groups"] or group in cut["groups"]
+
+
+def stand(certificate, identity, header):
+    """Where a message is to the cuts of its key: open, at a point, below one, or beyond."""
+    cuts = [cut for cut in certificate["cuts"] if concerns(cut, header["group"])]
+    listed = [cut["points"][header["log"]] for cut in cuts if header["log"] in cut["points"]]
+    for cut in cuts:
+        if header["log"] not in cut["points"] and (not cut["lifted"] or header["roster"]["height"] < cut["lifted"]):
+            return "beyond"
+    for sequence, message in listed:
+        if header["sequence"] > sequence or header["sequence"] == sequence and identity != message:
+            return "beyond"
+    if listed:
+        return "at" if all(header["sequence"] == sequence for sequence, _ in listed) else "below"
+    ended = certificate["status"] == "revoked" and header["created"] >= certificate["effective"]
+    return "beyond" if ended else "open"
+
+
+def together(messages):
+    """Messages of one certificate by their places: no two histories, and which of those below a cut lead up to its point.
+
+    `messages` are (identity, header, how it stands) each; gives the ids that stand for sure.
+    """
+    places = {}
+    for identity, header, _ in messages:
+        other = places.setdefault((header["log"], header["sequence"]), identity)
+        require(other == identity, "a fork: two messages for one place")
+    for _, header, _ in messages:
+        before = places.get((header["log"], header["sequence"] - 1))
+        require(before in (None, header["prev"]), "a fork: it follows another message than the one before")
+    sure = {identity for identity, _, stands in messages if stands in ("open", "at")}
+    for identity, header, stands in sorted(messages, key=lambda one: -one[1]["sequence"]):
+        # Whoever is named by what stands is its ancestor, and stands.
+        if identity in sure:
+            sure.add(header["prev"])
+    return {identity for identity, _, _ in messages} & sure
+
+
+def equivocation(log_file):
+    """Two entries of one height by one registrar's key: (height, key, both entry ids)."""
+    chain = walk(log_file["charters"])
+    coalition, registrars = chain[0]["id"], {c["registrar"] for c in chain}
+    require(len(log_file["records"]) == 2, "a proof holds two entries")
+    heights, ids, keys = [], [], []
+    for record in log_file["records"]:
+        require(record["entry"] and record["statement"], "a record holds entry and statement")
+        entry, statement = decode("LogEntry", record["entry"]["payload"]), decode("Statement", record["statement"]["payload"])
+        require(entry["coalition"] == coalition == statement["coalition"], "of another coalition")
+        require(entry["height"] >= 1 and (entry["height"] == 1) == (entry["prev"] == bytes(32)), "height")
+        identity = named("statement-id", coalition, record["statement"]["payload"])
+        require(entry["statement"] == identity, "orders another statement")
+        by = signers(record["entry"], "log-entry", coalition, registrars)
+        require(by, "registrar")
+        signed_by_admins(chain, record["statement"], statement, coalition)
+        heights.append(entry["height"])
+        ids.append(named("entry-id", coalition, record["entry"]["payload"]))
+        keys.append(by)
+    require(heights[0] == heights[1] and ids[0] != ids[1], "no contradiction")
+    require(keys[0] & keys[1], "not signed by one key")
+    return heights[0], min(keys[0] & keys[1]), ids
+
+
+def signed_by_admins(chain, signed, statement, coalition):
+    """The one decision of a statement that enough admins signed, by the charter it names."""
+    kinds = [kind for kind in DECISIONS if statement[kind] is not None]
+    require(len(kinds) == 1, "one decision")
+    require(1 <= statement["charter_version"] <= len(chain), "charter ahead")
+    made_under = chain[statement["charter_version"] - 1]
+    who = signers(signed, "statement", coalition, set(made_under["admins"]["keys"]))
+    # The member decides to accept; one admin files it. Amending takes as many as issuing.
+    action = "issue" if kinds[0] == "amend" else kinds[0]
+    needed = 1 if action == "accept" else made_under["thresholds"][DECISIONS.index(action) + 1]
+    require(len(who) >= needed, f"{len(who)} of {needed} admins signed")
+    require(all(statement["made"] < made_under["ends"].get(key, LAST_TIME + 1) for key in who), "an admin key had ended")
+    return kinds[0]
 
 
 def read_log(text):
@@ -574,19 +698,35 @@ def read_log(text):
 
 
 def main(arguments):
+    if arguments[0] == "--equivocation":
+        with open(arguments[1], encoding="ascii") as file:
+            proof = decode("LogFile", armoured(file.read(), "BELFRY EQUIVOCATION"))
+        height, key, entries = equivocation(proof)
+        print("coalition", walk(proof["charters"])[0]["id"].hex())
+        print("equivocation at", height, "by", key.hex(), *(entry.hex() for entry in entries))
+        return
     with open(arguments[0], encoding="ascii") as file:
         log = read_log(file.read())
     print("coalition", log.coalition.hex())
     print("head", len(log.entries), log.head.hex())
     for serial, certificate in sorted(log.certificates.items()):
         print("certificate", serial, certificate["status"], certificate["organisation"]["name"])
-    if "--message" in arguments:
-        with open(arguments[arguments.index("--message") + 1], encoding="ascii") as file:
+    files = [arguments[i + 1] for i, argument in enumerate(arguments) if argument == "--message"]
+    by_certificate = {}
+    for name in files:
+        with open(name, encoding="ascii") as file:
             identity, header, certificate = log.message(armoured(file.read(), "BELFRY MESSAGE"))
-        judged, unjudged = log.admitted(header, certificate)
+        stands, judged = log.admitted(identity, header, certificate)
+        by_certificate.setdefault(header["serial"], []).append((identity, header, stands))
         print("message", identity.hex(), "by", certificate["organisation"]["name"], "in group", header["group"])
+        print("place: log", header["log"].hex(), "message", header["sequence"])
         print("judged:", ", ".join(judged))
-        print("not judged:", ", ".join(unjudged))
+        print("not judged: clocks, content")
+    for messages in by_certificate.values():
+        sure = together(messages)
+        for identity, _, stands in messages:
+            told = "yes" if identity in sure else "below a cut: yes, if the cut's message links back to it"
+            print("stands:", identity.hex(), told)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ use belfry_proto::{
     schema::{self, Capacity, CutPoint, EntityClass, GroupRole, LogFile, RevocationReason, Role, Validity},
     time::Timestamp,
     trust::{
-        acceptance,
+        acceptance, beacon,
         charter::{Charter, CharterChain},
         charter_draft::{Draft, RootKeys},
         departure::Departure,
@@ -107,6 +107,13 @@ impl Coalition {
     #[must_use]
     pub fn log_text(&self) -> String {
         file::write_log(&self.log)
+    }
+
+    /// The registrar's word, for so long, that the log ends where it does: `belfry coalition beacon`.
+    #[must_use]
+    pub fn beacon(&self, lifetime: Duration) -> String {
+        let (charter, head) = (self.roster.charter(), self.roster.version());
+        file::write_beacon(&beacon::make(charter, head, lifetime, clock::now(), &self.registrar))
     }
 
     /// Number of a group.

@@ -33,6 +33,17 @@ impl Bundle {
         Self { objects: vec![indicator(text)] }
     }
 
+    /// One indicator of a domain, sure enough for any export.
+    #[must_use]
+    pub fn domain(name: &str) -> Self {
+        let mut object = indicator("seen in a phishing wave");
+        if let Some(object) = object.as_object_mut() {
+            object.insert("pattern".to_owned(), format!("[domain-name:value = '{name}']").into());
+            object.insert("confidence".to_owned(), 95.into());
+        }
+        Self { objects: vec![object] }
+    }
+
     /// The bundle as its author submits it.
     #[must_use]
     pub fn json(&self) -> String {

@@ -15,6 +15,7 @@
 //! makes something happen that comes after it on the same way: an honest message behind the forged one, an answer
 //! to a later question.
 
+pub mod canary;
 pub mod coalition;
 pub mod disk;
 pub mod forge;
@@ -25,6 +26,7 @@ pub mod logs;
 pub mod member;
 pub mod process;
 pub mod publish;
+pub mod real;
 pub mod wait;
 
 pub use coalition::Coalition;

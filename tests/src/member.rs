@@ -1,10 +1,14 @@
 //! One member's node: its keys, its folder, and the daemon while it runs.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+};
 
 use anyhow::{Context as _, bail, ensure};
 use belfry_node::{
     api::server::ServerConfig,
+    config::{Config, Guards},
     daemon::{Circuits, Daemon, Outlets, Settings, Tuning},
     keys::{Enrolment, MemberKeys, enrolment},
     network::{Address, Network, NetworkConfig},
@@ -38,6 +42,8 @@ pub enum Transport {
     Quic,
     /// TCP with Noise and yamux, the fallback.
     Tcp,
+    /// Both.
+    Both,
     /// It listens nowhere: nobody can dial it.
     Outbound,
 }
@@ -48,12 +54,14 @@ impl Transport {
     /// # Errors
     /// Never, as long as the network speaks both.
     pub fn loopback(self) -> anyhow::Result<Vec<Address>> {
-        let text = match self {
-            Self::Quic => "/ip4/127.0.0.1/udp/0/quic-v1",
-            Self::Tcp => "/ip4/127.0.0.1/tcp/0",
-            Self::Outbound => return Ok(Vec::new()),
+        let (quic, tcp) = ("/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp/0");
+        let texts: &[&str] = match self {
+            Self::Quic => &[quic],
+            Self::Tcp => &[tcp],
+            Self::Both => &[quic, tcp],
+            Self::Outbound => &[],
         };
-        Ok(vec![Address::parse(text)?.0])
+        texts.iter().map(|text| Ok(Address::parse(text)?.0)).collect()
     }
 }
 
@@ -66,7 +74,10 @@ pub struct Member {
     record: Record,
     folder: TempDir,
     transport: Transport,
+    network: NetworkConfig,
     tuning: Tuning,
+    outlets: Outlets,
+    guards: Guards,
     joined: Option<LogFile>,
     daemon: Option<Daemon>,
 }
@@ -88,7 +99,10 @@ impl Member {
             record,
             folder: tempfile::tempdir()?,
             transport: Transport::Quic,
+            network: NetworkConfig::default(),
             tuning: Tuning::default(),
+            outlets: Outlets::default(),
+            guards: Guards::default(),
             joined: None,
             daemon: None,
         })
@@ -101,11 +115,29 @@ impl Member {
         self
     }
 
+    /// Has another network than an operator's node, but for where it listens, from the next start on.
+    #[must_use]
+    pub fn networked(mut self, change: impl FnOnce(&mut NetworkConfig)) -> Self {
+        change(&mut self.network);
+        self
+    }
+
     /// Waits for other times than an operator's node, from the next start on.
     #[must_use]
     pub fn tuned(mut self, change: impl FnOnce(&mut Tuning)) -> Self {
         change(&mut self.tuning);
         self
+    }
+
+    /// Goes by these tables of `belfry.toml` in what it gives tools and what it asks before it publishes, from the next start
+    /// on.
+    ///
+    /// # Errors
+    /// What the file would be refused for.
+    pub fn configured(mut self, toml: &str) -> anyhow::Result<Self> {
+        let settings = Settings::from_config(&Config::parse(toml, Path::new("belfry.toml"))?)?;
+        (self.outlets, self.guards) = (settings.outlets, settings.guards);
+        Ok(self)
     }
 
     /// Waits until its status warns of something that contains `text`.
@@ -202,7 +234,7 @@ impl Member {
         ensure!(self.daemon.is_none(), "{} runs already", self.name);
         let settings = Settings {
             data_dir: self.folder.path().to_owned(),
-            network: NetworkConfig { listen: self.transport.loopback()?, ..NetworkConfig::default() },
+            network: NetworkConfig { listen: self.transport.loopback()?, ..self.network.clone() },
             bootstrap,
             circuits: Circuits::default(),
             api: ServerConfig {
@@ -210,8 +242,8 @@ impl Member {
                 ..ServerConfig::default()
             },
             defaults: Defaults { tlp: Tlp::AmberStrict, purpose: None },
-            guards: belfry_node::config::Guards::default(),
-            outlets: Outlets::default(),
+            guards: self.guards.clone(),
+            outlets: self.outlets.clone(),
             sources: Vec::new(),
             tuning: self.tuning.clone(),
         };

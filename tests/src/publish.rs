@@ -70,6 +70,20 @@ impl<'a> Publish<'a> {
         self
     }
 
+    /// Although a guard objects, for this reason.
+    #[must_use]
+    pub fn reason(mut self, reason: &str) -> Self {
+        let _ = write!(self.query, "&reason={}", encoded(reason));
+        self
+    }
+
+    /// As a draft, which waits for a person.
+    #[must_use]
+    pub fn held(mut self) -> Self {
+        self.query += "&draft=true";
+        self
+    }
+
     /// By a steward, for a member that is not to be named and asked so.
     #[must_use]
     pub fn on_behalf(mut self, member: &str, asked: &str) -> Self {

@@ -13,7 +13,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use belfry_tests::process::{Coalition, Member, Role, http};
+use belfry_tests::{
+    canary::{Canary, base64},
+    process::{Coalition, Member, Role, http},
+};
 use serde_json::{Value, json};
 
 const STIX: &str = "application/stix+json;version=2.1";
@@ -22,69 +25,6 @@ const TIME: &str = "2026-11-01T08:00:00.000Z";
 /// Parts of UUIDs and addresses that no other text holds by chance.
 const UUID_TAIL: &str = "c4a9a12ab1ed";
 const IP: &str = "203.0.113.217";
-
-/// A word, and how it may be spelt.
-struct Canary {
-    word: String,
-    spellings: Vec<Vec<u8>>,
-}
-
-impl Canary {
-    fn new(word: &str) -> Self {
-        let mut spellings = vec![word.as_bytes().to_vec()];
-        let hex: String = word.bytes().map(|byte| format!("{byte:02x}")).collect();
-        spellings.extend([hex.to_uppercase().into_bytes(), hex.into_bytes()]);
-        // As a Rust or JSON list of numbers, which is how derived `Debug` prints bytes.
-        let numbers: Vec<String> = word.bytes().map(|byte| byte.to_string()).collect();
-        spellings.extend([numbers.join(", ").into_bytes(), numbers.join(",").into_bytes()]);
-        // Within a longer text the word may start at any of base64's three places; what surely lies inside is left.
-        for before in 0..3 {
-            for alphabet in [b"+/", b"-_"] {
-                let encoded = base64(&[&vec![0; before], word.as_bytes()].concat(), *alphabet);
-                spellings.push(encoded[4..encoded.len() - 4].to_vec());
-            }
-        }
-        // Half a UUID may stand as the bytes it means.
-        spellings.extend(bytes_meant(word));
-        let wide: Vec<u8> = word.bytes().flat_map(|byte| [byte, 0]).collect();
-        spellings.push(wide);
-        Self { word: word.to_owned(), spellings }
-    }
-
-    /// Where in `bytes` it stands.
-    fn found_in(&self, bytes: &[u8]) -> Option<usize> {
-        self.spellings.iter().find_map(|spelling| find(bytes, spelling))
-    }
-}
-
-fn bytes_meant(word: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = word.chars().map(|c| Some(c.to_digit(16)? as u8)).collect();
-    Some(digits?.chunks(2).map(|pair| pair.iter().fold(0, |n, digit| n << 4 | digit)).collect())
-}
-
-/// Position of the first `needle`.
-fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    let (first, rest) = needle.split_first().unwrap();
-    let mut from = 0;
-    while let Some(at) = bytes[from..].iter().position(|byte| byte == first) {
-        if bytes[from + at + 1..].starts_with(rest) {
-            return Some(from + at);
-        }
-        from += at + 1;
-    }
-    None
-}
-
-fn base64(bytes: &[u8], last: [u8; 2]) -> Vec<u8> {
-    let mut alphabet: Vec<u8> = (b'A'..=b'Z').chain(b'a'..=b'z').chain(b'0'..=b'9').collect();
-    alphabet.extend(last);
-    let mut out = Vec::new();
-    for chunk in bytes.chunks(3) {
-        let n = chunk.iter().fold(0_u32, |n, byte| n << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        out.extend((0..=chunk.len()).map(|i| alphabet[(n >> (18 - 6 * i)) as usize & 63]));
-    }
-    out
-}
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -110,7 +50,7 @@ fn hits(member: &Member, canaries: &[Canary]) -> Vec<String> {
             if let Some(at) = canary.found_in(&bytes) {
                 let around = &bytes[at.saturating_sub(120)..(at + 80).min(bytes.len())];
                 let around = String::from_utf8_lossy(around).into_owned();
-                hits.push(format!("{} in {} at {at}: …{around}…", canary.word, path.display()));
+                hits.push(format!("{} in {} at {at}: …{around}…", canary.word(), path.display()));
             }
         }
     }

@@ -64,6 +64,11 @@ fn a_daemon_starts_answers_stops_in_order_and_starts_again() {
     let after = http::get(&alice.api(), "/taxii2/root/collections/cidr/manifest/", &token).json();
     assert_eq!(after, before, "objects, dates and tokens are as they were");
     let log = fs::read_to_string(alice.log_path()).unwrap();
+    for step in
+        ["opening the key files", "opening the store", "folding the admin log up to entry 1", "listening on"]
+    {
+        assert!(log.contains(step), "{step}: {log}");
+    }
     assert!(log.contains("stopping") && !log.contains("WARN") && !log.contains("ERROR"), "{log}");
 }
 
@@ -227,11 +232,49 @@ fn a_wrong_or_missing_passphrase_is_told() {
 fn a_folder_that_never_enrolled_or_joined_says_what_comes_first() {
     let coalition = Coalition::found("Early");
     let mut alice = coalition.issue("alice", Role::Publisher);
+    // What is to be run next is named as this was, to be pasted.
+    let again = format!(" --config {}`", alice.config().display());
     let ended = alice.start_in_vain();
-    assert_eq!((ended.code, ended.log.contains("belfry join")), (1, true), "{}", ended.log);
+    assert!(ended.code == 1 && ended.log.contains("belfry join"), "{}", ended.log);
+    assert!(ended.log.contains(&again), "{again}: {}", ended.log);
     fs::rename(&alice.dir, coalition.path("elsewhere")).unwrap();
     let ended = alice.start_in_vain();
-    assert_eq!((ended.code, ended.log.contains("belfry enroll")), (1, true), "{}", ended.log);
+    assert!(ended.code == 1 && ended.log.contains("belfry enroll"), "{}", ended.log);
+    assert!(ended.log.contains(&again), "{again}: {}", ended.log);
+    let check = alice.run(&["config", "check"]);
+    assert!(
+        check.stdout.contains(&again) && check.stderr.contains(&again),
+        "{}{}",
+        check.stdout,
+        check.stderr
+    );
+}
+
+#[test]
+fn what_is_no_id_is_a_wrong_command_line_everywhere() {
+    let coalition = Coalition::found("Ids");
+    for arguments in [
+        &["publication", "x"][..],
+        &["drafts", "show", "x"],
+        &["drafts", "release", "x"],
+        &["drafts", "discard", "x"],
+        &["why", "x"],
+        &["audit", "message", "x", "--out", "y"],
+        &["withdraw", "x", "--group", "cidr", "--mode", "erase"],
+        &["withdraw", "--object", "x", "--group", "cidr", "--mode", "erase"],
+        &["withdraw", "--publication", "x", "--group", "cidr", "--mode", "erase"],
+        &["propose", "x", "--set", "a=1"],
+        &["proposals", "accept", "x"],
+        &["proposals", "decline", "x"],
+        &["activity", "--month", "november"],
+        &["verify", "x", "--coalition", "abandon ability"],
+        &["coalition", "revoke", "x", "--reason", "left"],
+        &["enroll", "--charter", "x", "--org", "x", "--class", "essential", "--carrier", "--member", "x"],
+        &["enroll", "--charter", "x", "--org", "x", "--class", "essential", "--carrier", "--coalition", "x"],
+    ] {
+        let ran = coalition.run(arguments);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{arguments:?}: {}", ran.stderr);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use belfry_tests::process::{Coalition, Member, Role, eventually, http, python};
+use belfry_tests::process::{Coalition, Member, Role, eventually, http, python, skipped};
 use serde_json::{Value, json};
 
 const FORMATS: [&str; 9] = ["list", "csv", "splunk-es", "suricata", "zeek", "rpz", "stix", "misp", "rules"];
@@ -52,12 +52,42 @@ impl Stage {
         Self { alice, bob, token, coalition }
     }
 
-    fn publish(&self, file: &str, objects: &[Value]) {
+    /// A steward of the group, who has met both.
+    fn steward(&mut self, name: &str) -> Member {
+        let mut steward = self.coalition.issue(name, Role::Steward);
+        steward.join(&self.coalition);
+        steward.bootstrap.extend(self.alice.address());
+        steward.start();
+        steward.meets(2);
+        steward
+    }
+
+    /// Publishes, and waits until somebody has it; its messages.
+    fn publish(&self, file: &str, objects: &[Value]) -> Vec<String> {
         let bundle = json!({ "type": "bundle", "id": "bundle--00000000-0000-4000-8000-000000000001", "objects": objects });
         let path = self.coalition.path(file);
         fs::write(&path, bundle.to_string()).unwrap();
         let publish = ["publish", path.to_str().unwrap(), "--group", "cidr", "--tlp", "amber", "--wait"];
-        self.alice.ok(&[&publish[..], &["--reason", "mailboxes of the adversary"]].concat());
+        let said =
+            self.alice.ok(&[&publish[..], &["--json", "--reason", "mailboxes of the adversary"]].concat());
+        let said: Value = serde_json::from_str(&said).unwrap();
+        said["messages"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Waits until a domain is gone; it stands in no other export any more then either, and TAXII tells of it.
+    fn has_left(&self, domain: &str, ids: &[Value]) {
+        eventually("the domain is gone", || (!self.has_domain(domain)).then_some(()));
+        assert_eq!(self.holding(domain), [""; 0]);
+        self.tells_revoked(ids);
+    }
+
+    /// Whoever polls bob hears that these are revoked.
+    fn tells_revoked(&self, ids: &[Value]) {
+        let polled = self.bob.objects(&self.token, "cidr");
+        for id in ids {
+            let found = polled.iter().find(|object| object["id"] == *id);
+            assert_eq!(found.map(|object| &object["revoked"]), Some(&json!(true)), "{id}");
+        }
     }
 
     fn get(&self, path: &str) -> http::Answer {
@@ -121,7 +151,7 @@ fn sample() -> Vec<Value> {
 fn tool(name: &str) -> Option<Command> {
     let is_there = Command::new(name).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     if !is_there {
-        eprintln!("SKIPPED {name}: it is not installed here");
+        skipped(&format!("{name}: it is not installed here"));
         return None;
     }
     let mut command = Command::new(name);
@@ -265,6 +295,71 @@ fn outside_tools_take_every_format_and_what_is_taken_back_leaves_all_of_them() {
         assert_eq!(before, [&live[..], &["evil.example"]].concat());
         assert_eq!(after, live, "what is withdrawn alerts no more, and the rest still does");
     }
+}
+
+/// A rule of another language that looks for a text.
+fn rule(n: u32, text: &str) -> Value {
+    let mut rule = indicator(n, &format!("rule bad_{n} {{ strings: $a = \"{text}\" condition: $a }}"));
+    rule["pattern_type"] = json!("yara");
+    rule
+}
+
+#[test]
+fn what_is_withdrawn_by_signed_word_leaves_every_export_and_what_is_lifted_comes_back() {
+    let mut stage = Stage::new("Withdrawn");
+    let sam = stage.steward("sam");
+    stage.publish(
+        "steady.json",
+        &[indicator(8, "[domain-name:value = 'steady.example']"), rule(9, "steady.example")],
+    );
+    let mut said = vec![sample().remove(0), sample().remove(4), sample().remove(6), rule(10, "evil.example")];
+    let messages = stage.publish("evil.json", &said);
+    eventually("bob exports what alice published", || stage.has_domain("evil.example").then_some(()));
+    let (holding, steady) = (stage.holding("evil.example"), stage.holding("steady.example"));
+    for format in FORMATS {
+        let is_of = |path: &String| path.starts_with(&format!("{format}/"));
+        assert!(holding.iter().any(is_of) && steady.iter().any(is_of), "{format}: {holding:?} {steady:?}");
+    }
+
+    // A steward hides it.
+    let ids = |objects: &[Value]| objects.iter().map(|object| object["id"].clone()).collect::<Vec<_>>();
+    let hide =
+        ["withdraw", &messages[0], "--group", "cidr", "--mode", "erase", "--ground", "rules", "--json"];
+    let hidden: Value = serde_json::from_str(&sam.ok(&hide)).unwrap();
+    stage.has_left("evil.example", &ids(&said));
+    assert_eq!(stage.holding("steady.example"), steady, "and nothing else does");
+
+    // A steward lifts that.
+    let follow = ["publication", hidden["publication"].as_str().unwrap(), "--json"];
+    let withdrawal = eventually("sam's withdrawal is sent", || {
+        let followed: Value = serde_json::from_str(&sam.ok(&follow)).unwrap();
+        followed["messages"][0].as_str().map(str::to_owned)
+    });
+    sam.ok(&["withdraw", &withdrawal, "--group", "cidr", "--mode", "lift", "--ground", "rules"]);
+    eventually("the domain is back", || stage.has_domain("evil.example").then_some(()));
+    assert_eq!(stage.holding("evil.example"), holding);
+    let polled = stage.bob.objects(&stage.token, "cidr");
+    for object in &said {
+        assert!(polled.contains(object), "as its author wrote it: {object}");
+    }
+
+    // Its author takes back one object as a TAXII client does, and then all of it.
+    let token = stage.alice.token("deletes", &["--read", "cidr", "--publish", "cidr"]);
+    let url = said.remove(1);
+    let path = format!("/taxii2/root/collections/cidr/objects/{}/", url["id"].as_str().unwrap());
+    let bearer = format!("Bearer {token}");
+    let headers = [("Authorization", bearer.as_str()), ("Accept", "application/taxii+json;version=2.1")];
+    let deleted = http::send(&stage.alice.api(), "DELETE", &path, &headers, b"").unwrap();
+    assert_eq!(deleted.status, 200, "{}", String::from_utf8_lossy(&deleted.body));
+    eventually("the URL is gone", || stage.text("list/url.txt").is_empty().then_some(()));
+    stage.tells_revoked(&ids(&[url]));
+    assert!(stage.has_domain("evil.example"), "what stood in the same message stays");
+    let objects = said.iter().flat_map(|object| ["--object", object["id"].as_str().unwrap()]);
+    let withdraw: Vec<&str> =
+        ["withdraw", "--group", "cidr", "--mode", "retract"].into_iter().chain(objects).collect();
+    stage.alice.ok(&withdraw);
+    stage.has_left("evil.example", &ids(&said));
+    assert_eq!(stage.holding("steady.example"), steady);
 }
 
 #[test]

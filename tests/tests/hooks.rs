@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use belfry_tests::process::{Coalition, Member, Role, eventually, http, python};
+use belfry_tests::process::{Coalition, Member, Role, eventually, http, python, skipped};
 use serde_json::{Value, json};
 
 /// Publishes an indicator of two values.
@@ -56,7 +56,7 @@ fn run(alice: &mut Member, bob: &mut Member) {
 #[test]
 fn rsyslog_takes_each_value_as_one_message() {
     let Ok(found) = Command::new("rsyslogd").arg("-v").stdout(Stdio::null()).status() else {
-        eprintln!("SKIPPED: no rsyslogd here; scripts/test installs it where apt has it");
+        skipped("rsyslogd: it is not installed here");
         return;
     };
     assert!(found.success());

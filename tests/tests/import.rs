@@ -64,6 +64,7 @@ fn a_card_number_is_refused_and_a_mailbox_asks_for_a_reason() {
     let asked = import("from jan@evil.example", &[]);
     assert_eq!(asked.code, 3, "{}", asked.stderr);
     assert!(asked.stderr.contains("give a reason") && !asked.stderr.contains("jan@"), "{}", asked.stderr);
+    assert!(asked.stderr.contains("with --reason TEXT"), "{}", asked.stderr);
     let sent = import("from jan@evil.example", &["--reason", "the mailbox of the phisher"]);
     assert_eq!(sent.code, 0, "{}", sent.stderr);
 }

@@ -1,14 +1,11 @@
-//! Lookup between organisations, by the command line and over HTTP, on made-up and on real intelligence.
+//! Lookup between organisations, by the command line and over HTTP.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::fs;
 
-use belfry_tests::process::{Coalition, Role, eventually, http, python};
+use belfry_tests::process::{Coalition, Role, eventually, http};
 use serde_json::{Value, json};
-
-/// Names a folder of real MISP events.
-const EVENTS: &str = "BELFRY_MISP_EVENTS";
 
 fn bundle(objects: &[Value]) -> String {
     json!({ "type": "bundle", "id": "bundle--00000000-0000-4000-8000-000000000001", "objects": objects })
@@ -65,39 +62,4 @@ fn a_value_two_members_report_is_found_at_a_third_in_any_spelling() {
     assert!(!answer.to_string().contains("bob"), "{answer}");
     let refused = carol.run(&["lookup", "a.example", "--group", "hospitals-of-nowhere"]);
     assert_eq!(refused.code, 3, "{}", refused.stderr);
-}
-
-#[test]
-fn every_observable_of_real_events_is_found_and_exported_at_another_member() {
-    let Ok(events) = std::env::var(EVENTS) else {
-        eprintln!("SKIPPED real events: {EVENTS} names no folder of MISP events");
-        return;
-    };
-    let coalition = Coalition::found("Real");
-    let mut bob = coalition.issue("bob", Role::Reader);
-    let mut alice = coalition.issue("alice", Role::Publisher);
-    alice.join(&coalition);
-    bob.join(&coalition);
-    bob.more = ["list", "csv", "zeek", "misp", "stix"]
-        .map(|format| {
-            format!("[[exports]]\nname = \"{format}\"\nformat = \"{format}\"\naction = \"detect\"\nminimum_score = 1\nwarned = true\n")
-        })
-        .concat();
-    alice.start();
-    bob.bootstrap.extend(alice.address());
-    bob.start();
-    bob.meets(1);
-    let publisher = alice.token("importer", &["--read", "cidr", "--publish", "cidr"]);
-    let reader = bob.token("soc", &["--read", "cidr"]);
-    let [from, to] = [&alice, &bob].map(|member| format!("http://{}", member.api()));
-    python(
-        "events.py",
-        &[
-            ("BELFRY_EVENTS", events.as_str()),
-            ("BELFRY_FROM", &from),
-            ("BELFRY_PUBLISHER", &publisher),
-            ("BELFRY_TO", &to),
-            ("BELFRY_READER", &reader),
-        ],
-    );
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use belfry_tests::process::{
-    Coalition, Member, Role, eventually,
+    Coalition, Member, Role, eventually, skipped,
     space::{Door, Side, Site},
 };
 
@@ -12,7 +12,7 @@ fn site() -> Option<Site> {
     match Site::built(0.0, 0.0) {
         Ok(site) => Some(site),
         Err(why) => {
-            eprintln!("SKIPPED: this system gives no network namespaces: {why}");
+            skipped(&format!("network namespaces: this system gives none: {why}"));
             None
         }
     }
@@ -45,7 +45,7 @@ fn halves_that_were_parted_and_killed_hold_the_same_once_they_are_joined() {
     let mut site = match Site::built(0.1, 0.03) {
         Ok(site) => site,
         Err(why) => {
-            eprintln!("SKIPPED: this system gives no network namespaces: {why}");
+            skipped(&format!("network namespaces: this system gives none: {why}"));
             return;
         }
     };

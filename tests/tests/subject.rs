@@ -4,7 +4,10 @@
 
 use std::{fs, path::Path};
 
-use belfry_tests::process::{Coalition, Member, Role, eventually};
+use belfry_tests::{
+    canary::Canary,
+    process::{Coalition, Member, Role, eventually, http},
+};
 use serde_json::{Value, json};
 
 const NAME: &str = "Joris Vandenbossche";
@@ -83,6 +86,60 @@ fn a_person_is_found_at_every_member_and_erased_everywhere_by_whose_it_is() {
         assert!(log.contains("/api/v1/subject-searches") && !log.to_lowercase().contains("joris"), "{log}");
         assert!(!fs::read_to_string(member.log_path()).unwrap().to_lowercase().contains("joris"));
     }
+}
+
+#[test]
+fn a_search_needs_nobody_and_no_packet_and_no_log_carries_whom_it_is_for() {
+    let coalition = Coalition::found("Watched");
+    let mut members = ["alice", "bob"].map(|name| coalition.issue(name, Role::Publisher));
+    members[1].with_wire();
+    let mut bootstrap = Vec::new();
+    for member in &mut members {
+        member.join(&coalition);
+        member.filter = "trace".to_owned();
+        member.bootstrap.clone_from(&bootstrap);
+        member.start();
+        bootstrap.extend(member.address());
+    }
+    members.iter().for_each(|member| member.meets(1));
+    let [alice, bob] = &mut members;
+    let share = |text: &str, number: u32| {
+        let file = bundle(&coalition, text, number);
+        alice.ok(&["publish", &file, "--group", "cidr", "--tlp", "amber"]);
+        eventually("bob has it", || {
+            bob.listed().iter().any(|id| id.ends_with(&number.to_string())).then_some(())
+        });
+    };
+    share(&format!("the mailbox of {NAME} was taken over"), 1);
+    share("said by ControlWord", 2);
+    // The watch sees what goes out in clear: an answer of the API over TCP.
+    let token = bob.token("tool", &["--read", "cidr"]);
+    let path = "/api/v1/objects/campaign--00000000-0000-4000-8000-000000000002";
+    assert_eq!(http::get(&bob.api(), path, &token).status, 200);
+    assert!(Canary::new("ControlWord").found_in(&bob.sent()).is_some(), "the watch sees nothing");
+
+    let before = bob.sent().len();
+    assert_eq!(hits(bob).len(), 1);
+    assert_eq!(hits(bob)[0]["paths"], json!(["description"]));
+    // What comes after the search on the same way has come.
+    share("said afterwards", 3);
+    let third = "campaign--00000000-0000-4000-8000-000000000003";
+    alice.ok(&["withdraw", "--group", "cidr", "--object", third, "--mode", "retract"]);
+    eventually("bob knows", || bob.ok(&["objects", "--group", "cidr"]).contains("withdrawn").then_some(()));
+    let sent = bob.sent();
+    assert!(sent.len() > before, "bob speaks with alice");
+    let logs = [&*alice, &*bob].map(|member| fs::read(member.log_path()).unwrap());
+    assert!(logs.iter().all(|log| String::from_utf8_lossy(log).contains("TRACE")), "everything is logged");
+    for word in ["Vandenbossche", "vandenbossche", "VANDENBOSSCHE"] {
+        let canary = Canary::new(word);
+        for bytes in [&sent].into_iter().chain(&logs) {
+            assert_eq!(canary.found_in(bytes), None, "{word}");
+        }
+    }
+    // With nobody there it finds the same.
+    assert_eq!(alice.terminate(), 0);
+    bob.meets(0);
+    assert_eq!(hits(bob).len(), 1);
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod intake;
 pub mod limit;
 mod misp;
 mod openapi;
+mod paging;
 mod params;
 pub mod ports;
 mod problem;

@@ -35,6 +35,8 @@ pub trait Publish: Send + Sync {
     async fn submit(&self, submission: Submission) -> Result<Accepted, SubmitError>;
     /// Makes several durable drafts that are one deed, or none of them.
     async fn submit_together(&self, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError>;
+    /// What came of a submission that has an idempotency key, if it came before; its content is not looked at.
+    async fn before(&self, submission: Submission) -> Result<Option<Accepted>, SubmitError>;
     /// A submission to the readers of a message of ours, stating what that one stated; it holds nothing
     /// yet. And the marking definitions that the message brought.
     async fn like(
@@ -44,8 +46,13 @@ pub trait Publish: Send + Sync {
     ) -> Result<(Submission, Vec<Object>), SubmitError>;
     /// Tells what a submission would be and who could open it; nothing is kept.
     async fn preview(&self, submission: Submission) -> Result<Preview, SubmitError>;
-    /// Drafts that wait for a person in some groups, and whether there are more.
-    async fn held(&self, of: OfGroups) -> Result<(Vec<HeldDraft>, bool), SubmitError>;
+    /// Drafts that wait for a person in some groups, at most so many behind a position; the last one's, if there are more.
+    async fn held(
+        &self,
+        of: OfGroups,
+        after: Option<Vec<u8>>,
+        most: usize,
+    ) -> Result<(Vec<HeldDraft>, Option<Vec<u8>>), SubmitError>;
     /// One of them with its content.
     async fn held_draft(&self, publication: PublicationId) -> Result<OpenDraft, SubmitError>;
     /// Lets one go out.

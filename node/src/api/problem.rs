@@ -186,6 +186,7 @@ impl From<QueryError> for Problem {
         match &error {
             QueryError::UnknownGroup { .. } => Self::not_found("unknown-group", error.to_string()),
             QueryError::NotReadable(_) => Self::forbidden("group-not-readable", error.to_string()),
+            QueryError::InsideOnly => Self::forbidden("inside-only", error.to_string()),
             QueryError::NotPublishable(_) | QueryError::NotAPublisher { .. } => {
                 Self::forbidden("group-not-publishable", error.to_string())
             }
@@ -283,6 +284,10 @@ impl From<SubmitError> for Problem {
                 }
             }
             SubmitError::NotHeld(_) => Self::new(StatusCode::CONFLICT, "not-held", said),
+            SubmitError::VersionHeld(version) => {
+                Self::new(StatusCode::CONFLICT, "version-held", said).with("version", version.to_string())
+            }
+            SubmitError::VersionGone => Self::new(StatusCode::CONFLICT, "version-gone", said),
             SubmitError::Reason(_) => Self::unprocessable("bad-reason", said),
             SubmitError::TooManyHeld { .. } => Self::new(StatusCode::CONFLICT, "too-many-drafts", said),
             SubmitError::NotAReader(_) => Self::unprocessable("recipient-not-a-reader", said),

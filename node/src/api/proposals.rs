@@ -25,7 +25,10 @@ use uuid::Uuid;
 use super::{app::App, intake, problem::Problem};
 use crate::{
     clock,
-    publish::submission::{Accepted, Submission, SubmitError},
+    publish::{
+        drafts::{ACCEPTED, ANSWER},
+        submission::{Accepted, Submission, SubmitError},
+    },
     query::{Principal, ProposalView, QueryError, Readable, Shown, Standing},
 };
 
@@ -137,17 +140,10 @@ pub(super) async fn answer(
     let mut submissions = Vec::new();
     if verdict.accepts {
         let object = object_as_proposed(&found)?;
-        if found.is_marked_narrower(clock::now()) {
-            return Err(Problem::new(
-                StatusCode::CONFLICT,
-                "marked-narrower",
-                "the proposal's marking allows less than the object's, under which the next version would go out: \
-                 ask whoever made it to mark it wider, or decline it",
-            ));
-        }
+        is_marked_wide_enough(&found)?;
         let version = next_version(app, principal, object, &found.proposal.change).await?;
         submissions.push(Submission {
-            idempotency_key: Some(format!("accepted:{}", found.note.id())),
+            idempotency_key: Some(format!("{ACCEPTED}{}", found.note.id())),
             is_key_of_node: true,
             origin: Some(origin(&found, "version")),
             reason: verdict.reason.clone(),
@@ -168,7 +164,7 @@ pub(super) async fn answer(
         tlp: Some(found.note.tlp()),
         classes: classes(&found.note),
         recipients: vec![found.note.member()],
-        idempotency_key: Some(format!("answer:{}", found.note.id())),
+        idempotency_key: Some(format!("{ANSWER}{}", found.note.id())),
         is_key_of_node: true,
         origin: Some(origin(&found, said)),
         reason: verdict.reason,
@@ -218,6 +214,72 @@ fn object_as_proposed(found: &ProposalView) -> Result<&Shown, Problem> {
              version, and decline the proposal with that word",
         )),
     }
+}
+
+fn is_marked_wide_enough(found: &ProposalView) -> Result<(), Problem> {
+    if !found.is_marked_narrower(clock::now()) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::CONFLICT,
+        "marked-narrower",
+        "the proposal's marking allows less than the object's, under which the next version would go out: \
+         ask whoever made it to mark it wider, or decline it",
+    ))
+}
+
+/// Whether a next version that waited for a person is still what its proposal makes of the object. Between the word and the
+/// release its author may have taken it back or changed it, and the object may have a newer version.
+pub(super) async fn still_accepts(
+    app: &App,
+    principal: &Principal,
+    note: &str,
+    held: &[Object],
+) -> Result<(), Problem> {
+    let conflict = |code, said: &str| Problem::new(StatusCode::CONFLICT, code, said);
+    let query = &app.ports.query;
+    let found = query.proposal(principal, query.all_readable(principal), note.to_owned()).await?;
+    let found = found.ok_or_else(|| {
+        conflict(
+            "unknown-proposal",
+            "it takes over a proposal that is gone, or that this token does not read: release it with one that does, or \
+             discard it",
+        )
+    })?;
+    match found.standing {
+        Standing::Open | Standing::Accepted => {}
+        Standing::Withdrawn => {
+            return Err(conflict(
+                "proposal-withdrawn",
+                "who made the proposal that it takes over took that back: discard it",
+            ));
+        }
+        Standing::Declined => {
+            return Err(conflict(
+                "already-answered",
+                "the proposal that it takes over was declined meanwhile: discard it",
+            ));
+        }
+    }
+    let object = object_as_proposed(&found)?;
+    is_marked_wide_enough(&found)?;
+    let proposed = found.proposal.change.applied(object.raw(), clock::now()).map_err(refused)?;
+    let said = |object: &Object| {
+        let said: Option<serde_json::Map<String, Value>> = serde_json::from_slice(object.raw()).ok();
+        // Of the moment.
+        said.map(|mut said| {
+            said.remove("modified");
+            said
+        })
+    };
+    let is_same = held.iter().any(|one| one.id() == proposed.id() && said(one) == said(&proposed));
+    if is_same {
+        return Ok(());
+    }
+    Err(conflict(
+        "proposal-changed",
+        "who made the proposal changed it since it was accepted: discard this, and look at the newest one",
+    ))
 }
 
 /// The next version of an object of this member's, for the readers of its last one.

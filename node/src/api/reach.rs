@@ -17,7 +17,7 @@ use crate::{
 
 /// What of a submission the lists look at, besides what its preview says.
 pub(super) struct Tried {
-    bundle: Vec<u8>,
+    bundles: Vec<Vec<u8>>,
     pap: Option<Pap>,
     handling: HandlingConditions,
     recipients: bool,
@@ -26,11 +26,16 @@ pub(super) struct Tried {
 impl Tried {
     pub(super) fn of(submission: &Submission) -> Self {
         Self {
-            bundle: submission.bundle.clone(),
+            bundles: vec![submission.bundle.clone()],
             pap: submission.pap,
             handling: submission.handling.clone().unwrap_or_default(),
             recipients: !submission.recipients.is_empty(),
         }
+    }
+
+    /// Another one that goes out with it and states the same.
+    pub(super) fn and(&mut self, submission: &Submission) {
+        self.bundles.push(submission.bundle.clone());
     }
 
     /// Each list that the token may have: what stands in it, and what would at most. One that cannot be made is left out,
@@ -42,9 +47,11 @@ impl Tried {
         preview: &Preview,
     ) -> Result<Vec<Value>, Problem> {
         let query = &app.ports.query;
-        let parsed =
-            tokio::task::spawn_blocking(move || Bundle::parse(&self.bundle).map(Bundle::into_objects));
-        let parsed = parsed.await.map_err(|error| Problem::internal(&error))?;
+        let parsed = tokio::task::spawn_blocking(move || {
+            let bundles = self.bundles.iter().filter_map(|bundle| Bundle::parse(bundle).ok());
+            bundles.flat_map(Bundle::into_objects).collect()
+        });
+        let objects = parsed.await.map_err(|error| Problem::internal(&error))?;
         let proposed = Arc::new(Proposed {
             group: preview.group,
             tlp: preview.tlp,
@@ -54,7 +61,7 @@ impl Tried {
             embargo_until: Timestamp::from_micros(self.handling.embargo_until),
             terms: self.handling.terms,
             recipients: self.recipients,
-            objects: parsed.unwrap_or_default(),
+            objects,
         });
         let mut lists = Vec::new();
         for export in query.exports(principal) {

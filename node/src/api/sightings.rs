@@ -138,18 +138,29 @@ pub(super) async fn report(
     let known = batches.keys().map(|group| (*group, query.other_stewards(*group))).collect();
     let Hands { mut by, left_out } = hands(known, &report).map_err(|refusal| refused(app, refusal))?;
     let (mut submissions, mut reported) = (Vec::new(), Vec::new());
+    let mut before = Vec::new();
     for (group, batch) in batches {
         for (asked, id) in &batch.own {
-            let Some(ended) = ended(app, principal, (group, id.as_str()), report.last).await? else {
-                continue;
-            };
-            submissions.push(Submission {
+            let ended = ended(app, principal, (group, id.as_str()), report.last).await?;
+            let keyed = |like: Submission| Submission {
                 idempotency_key: key.as_ref().map(|key| format!("{key}:{}:{id}", group.get())),
                 origin: key.as_ref().map(|_| end_of(id, report.last)),
                 hold: batch.held || report.draft,
-                ..ended
-            });
-            reported.push((false, true, vec![(asked.clone(), id.clone())]));
+                ..like
+            };
+            let told = (false, true, vec![(asked.clone(), id.clone())]);
+            match ended {
+                Ended::Next(next) => {
+                    submissions.push(keyed(next));
+                    reported.push(told);
+                }
+                // It may be over by this very report, of which only the answer was lost.
+                Ended::Over(Some(like)) if key.is_some() => {
+                    let known = app.ports.publish.before(keyed(like)).await?;
+                    before.extend(known.map(|accepted| (accepted, told)));
+                }
+                Ended::Over(_) => {}
+            }
         }
         let Some(stewards) = by.remove(&group).filter(|_| !batch.sighted.is_empty()) else { continue };
         let anonymous = !stewards.is_empty();
@@ -181,15 +192,22 @@ pub(super) async fn report(
         submissions.push(submission);
         reported.push((anonymous, false, batch.sighted));
     }
-    if submissions.is_empty() {
+    if submissions.is_empty() && before.is_empty() {
         let said = "all of it is this member's own, and ends earlier already";
         return Err(Problem::new(StatusCode::CONFLICT, "already-over", said));
     }
     let publish = Arc::clone(&app.ports.publish);
     let accepted = place.during(async move { Ok(publish.submit_together(submissions).await?) }).await?;
-    let reported = accepted.into_iter().zip(reported).map(|(accepted, (anonymous, ended, sighted))| {
-        Reported { group: accepted.group, accepted, anonymous, ended, sighted, last }
-    });
+    let reported = before.into_iter().chain(accepted.into_iter().zip(reported)).map(
+        |(accepted, (anonymous, ended, sighted))| Reported {
+            group: accepted.group,
+            accepted,
+            anonymous,
+            ended,
+            sighted,
+            last,
+        },
+    );
     let reported = reported.collect();
     Ok(Outcome { reported, unknown, left_out })
 }
@@ -350,13 +368,21 @@ fn opinion(on: &str, at: Timestamp, said: Value) -> Value {
     opinion
 }
 
-/// The next version of an indicator of this member's, which ends then, or now; none if it ends earlier already.
+/// What is to be said of an indicator of this member's.
+enum Ended {
+    /// Its next version.
+    Next(Submission),
+    /// Nothing: it ends earlier already. What its next version would go out as, where that can be said.
+    Over(Option<Submission>),
+}
+
+/// The next version of an indicator of this member's, which ends then, or now.
 async fn ended(
     app: &App,
     principal: &Principal,
     (group, id): (GroupId, &str),
     at: Option<Timestamp>,
-) -> Result<Option<Submission>, Problem> {
+) -> Result<Ended, Problem> {
     let query = &app.ports.query;
     let groups = vec![query.readable(principal, &query.slug(group))?];
     let row = query.proposable(principal, groups, id.to_owned()).await?.pop();
@@ -365,11 +391,12 @@ async fn ended(
     // An end lies behind the beginning (STIX 2.1 §4.7), and is never put off.
     let at = at.unwrap_or(now).max(read.valid_from().saturating_add(Duration::from_millis(1)));
     if read.valid_until().is_some_and(|until| until <= at) {
-        return Ok(None);
+        let like = app.ports.publish.like(row.message(), principal.name().to_owned()).await;
+        return Ok(Ended::Over(like.ok().map(|(like, _)| like)));
     }
     let mut change = Change::default();
     change.set.insert("valid_until".to_owned(), at.to_string().into());
-    proposals::next_version(app, principal, &row, &change).await.map(Some)
+    proposals::next_version(app, principal, &row, &change).await.map(Ended::Next)
 }
 
 /// What an end is made of; its version's time is of the moment.

@@ -113,9 +113,8 @@ impl Backups {
         files::refuse_existing(to)?;
         let staging = files::Staging::beside(to)?;
         self.store.checkpoint(&staging.path().join(STORE))?;
-        for file in
-            [self.folder.charter(), self.folder.request(), self.folder.log(), self.folder.certificate()]
-        {
+        let of = &self.folder;
+        for file in [of.charter(), of.request(), of.log(), of.certificate(), of.decisions(), of.notices()] {
             files::copy_if_there(&file, staging.path())?;
         }
         files::copy_folder(&self.folder.keys(), &staging.path().join("keys"))?;

@@ -77,8 +77,8 @@ impl AcceptRules {
             is_read(what, document, path.as_deref())?;
         }
         output::print(&introduced(charter))?;
-        if !self.yes && !output::confirmed("Does the organisation accept both?")? {
-            refuse!("nothing was signed");
+        if !self.yes {
+            output::confirm("Does the organisation accept both?", "--yes", "nothing was signed")?;
         }
         let folder = keys::DataFolder::new(&config.node.data_dir);
         let keys = own.keys(&folder.keys(), &self.passphrase.read(&config.keys)?)?;

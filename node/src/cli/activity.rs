@@ -16,6 +16,7 @@ use super::{
 use crate::{
     keys::file::Readers,
     notice::{Report, Share},
+    query::Month,
 };
 
 /// Show what this member gave and took in a month, and what all members shared together.
@@ -30,7 +31,7 @@ Examples:
   belfry activity --month 2026-11 --json")]
 pub(super) struct Activity {
     /// A month that is over, UTC [default: the last one]
-    #[arg(long, value_name = "YYYY-MM")]
+    #[arg(long, value_name = "YYYY-MM", value_parser = month)]
     month: Option<String>,
     /// Write a page for the board, in HTML that prints
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
@@ -42,6 +43,14 @@ pub(super) struct Activity {
     wording: Wording,
     #[command(flatten)]
     data: DataFolder,
+}
+
+fn month(text: &str) -> Result<String, String> {
+    match Month::parse(text) {
+        Some(month) if month.is_over() => Ok(text.to_owned()),
+        Some(_) => Err(format!("{text} is not over yet")),
+        None => Err(format!("{text:?} is not a month: write 2026-11")),
+    }
 }
 
 impl Activity {
@@ -77,7 +86,7 @@ fn text(answer: &Value) -> String {
         })
         .collect();
     let month: String = groups(answer).next().map(|group| string(group, "/from")).unwrap_or_default();
-    format!("{}\n{}", month.chars().take(7).collect::<String>(), output::table(HEADINGS, &rows))
+    format!("month {}, UTC\n\n{}", month.chars().take(7).collect::<String>(), output::table(HEADINGS, &rows))
 }
 
 /// The same for a board.
@@ -154,7 +163,7 @@ mod tests {
     #[test]
     fn sums_of_too_few_are_said_to_be_so() {
         let text = text(&answer());
-        assert!(text.starts_with("2026-11\n"), "{text}");
+        assert!(text.starts_with("month 2026-11, UTC\n\n"), "{text}");
         let line = text.lines().last().unwrap();
         assert!(
             line.contains("cidr") && line.contains('7') && line.matches("too few").count() == 2,

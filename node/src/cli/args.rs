@@ -2,7 +2,13 @@
 
 use std::{fmt::Write as _, io::Read as _, path::Path, str::FromStr};
 
-use belfry_proto::{schema::Role, time::Timestamp, trust::names::Named};
+use belfry_proto::{
+    id::{CoalitionId, IdError},
+    schema::Role,
+    stix::id,
+    time::Timestamp,
+    trust::{names::Named, words},
+};
 
 use super::exit::Usage;
 use crate::clock;
@@ -82,6 +88,22 @@ pub(super) fn zoned(text: &str) -> Result<Timestamp, String> {
     })
 }
 
+/// A STIX id.
+pub(super) fn stix_id(text: &str) -> Result<String, String> {
+    match id::is_id(text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text:?} is not a STIX id: write TYPE--UUID, as `belfry lookup` shows it")),
+    }
+}
+
+/// A coalition's id, in hex or as its words.
+pub(super) fn coalition(text: &str) -> Result<CoalitionId, String> {
+    match text.split_whitespace().count() {
+        1 => text.parse().map_err(|error: IdError| error.to_string()),
+        _ => words::from_words(text).map_err(|error| error.to_string()),
+    }
+}
+
 /// Arguments that were given, to be given again: ` --dir 'my node'`, each after a space.
 pub(super) fn repeated(given: &[(&str, Option<&Path>)]) -> String {
     given.iter().fold(String::new(), |mut out, (name, path)| {
@@ -134,6 +156,17 @@ mod tests {
         let error = still_to_come("2020-01-01").unwrap_err();
         assert!(error.starts_with("2020-01-01 is over: it is 2"), "{error}");
         assert!(still_to_come("9999-01-01").is_ok());
+    }
+
+    #[test]
+    fn ids_are_read_before_anybody_is_asked() {
+        assert!(stix_id("indicator--8e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f").is_ok());
+        assert!(stix_id("indicator-8e2e").unwrap_err().contains("TYPE--UUID"));
+        let id = CoalitionId::new([7; 32]);
+        assert_eq!(coalition(&id.to_string()), Ok(id));
+        assert_eq!(coalition(&words::to_words(id).to_uppercase()), Ok(id));
+        assert!(coalition("0707").unwrap_err().contains("64 hex digits"));
+        assert!(coalition("abandon ability").unwrap_err().contains("24"));
     }
 
     #[test]

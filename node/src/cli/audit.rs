@@ -1,18 +1,23 @@
 //! `belfry audit`: what an auditor asks, answered from files that anybody can verify again.
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use belfry_proto::{
-    id::MessageId,
+    id::{MessageId, Serial},
     schema::{AcceptancePolicy, EntityClass},
     time::Timestamp,
     trust::{
         charter::CharterChain,
         file as armour,
         history::Membership,
+        log::VerifiedRecord,
         names::Named as _,
-        roster::{Accepted, Member, Standing},
+        roster::{Accepted, Member, Roster, Standing},
+        statement::Decision,
         words,
     },
 };
@@ -22,11 +27,13 @@ use serde_json::{Value, json};
 use super::{
     args::{second, until},
     audit_decisions::Decisions,
+    audit_equivocations::Equivocations,
     audit_log::{Calls, Verify},
     exit::refuse,
     global::{DataFolder, Global},
     out, output,
     own_log::AnyLog,
+    requests,
 };
 use crate::{clock, keys::file::Readers};
 
@@ -36,6 +43,7 @@ pub(super) enum Command {
     Decisions(Decisions),
     Rules(Rules),
     Message(Message),
+    Equivocations(Equivocations),
     Log(Calls),
     Verify(Verify),
 }
@@ -47,6 +55,7 @@ impl Command {
             Self::Decisions(decisions) => decisions.run(global),
             Self::Rules(rules) => rules.run(global),
             Self::Message(message) => message.run(global),
+            Self::Equivocations(proofs) => proofs.run(global),
             Self::Log(calls) => calls.run(global),
             Self::Verify(verify) => verify.run(global),
         }
@@ -153,12 +162,15 @@ fn shown(membership: &Membership) -> Value {
 
 /// Show who accepted the arrangement and the rules of conduct, which versions, when, and which entries prove it.
 ///
-/// Works on the exported log alone; at a member's node it needs no file. What came with a request is proven by the entry that issued its certificate, which
-/// names the versions; every later acceptance by an entry that holds what the member signed.
+/// Works on the exported log alone; at a member's node it needs no file. Every later acceptance is proven by an entry that
+/// holds what the member signed. Of what came with a request the entry that issued its certificate names the versions; the
+/// member's signature stands in the request, which the coalition keeps: --requests says whether it is there, and holds each
+/// to the log.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   belfry audit rules --log log.pem
+  belfry audit rules --log log.pem --requests coalition/requests
   belfry audit rules --log log.pem --at 2026-12-31 --json")]
 pub(super) struct Rules {
     #[command(flatten)]
@@ -166,6 +178,9 @@ pub(super) struct Rules {
     /// As of when: a day, meaning its last second (UTC), or an RFC 3339 time [default: now]
     #[arg(long, value_name = "DATE", value_parser = until)]
     at: Option<Timestamp>,
+    /// Folder of requests (`requests` of the coalition's): is each enrolment's signature there?
+    #[arg(long, value_name = "DIR")]
+    requests: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -174,6 +189,7 @@ pub(super) struct Rules {
 impl Rules {
     fn run(self, global: &Global) -> anyhow::Result<()> {
         let roster = self.log.open(global)?;
+        let proofs = Proofs::of(&roster, self.requests.as_deref())?;
         let at = self.at.unwrap_or_else(clock::now);
         let then = roster.as_of(at);
         let charter = then.charter();
@@ -187,7 +203,7 @@ impl Rules {
         if self.json {
             let shown = |member: &&Member| {
                 let all: Vec<Value> =
-                    member.accepted.iter().map(|one| text_of(roster.charters(), one)).collect();
+                    member.accepted.iter().map(|one| text_of(&roster, one, &proofs)).collect();
                 json!({
                     "member": member.id,
                     "organisation": member.organisation.name,
@@ -224,7 +240,7 @@ impl Rules {
             version.height,
             version.head,
         );
-        let mut rows: Vec<[String; 7]> = Vec::new();
+        let mut rows: Vec<[String; 8]> = Vec::new();
         for member in members {
             let state = match (then.has_accepted(member.id, charter), then.overdue(member.id, charter, at)) {
                 (true, _) => "yes".to_owned(),
@@ -241,6 +257,7 @@ impl Rules {
                     second(one.at),
                     one.serial.to_string(),
                     one.recorded.to_string(),
+                    proofs.of_one(&roster, one).told(),
                 ]);
             }
         }
@@ -252,8 +269,66 @@ impl Rules {
             "accepted",
             "serial",
             "log entry",
+            "signature",
         ];
         Ok(output::print(&(head + &output::table(headings, &rows)))?)
+    }
+}
+
+/// When the requests that were found were signed, by the certificate each got; nothing if none were looked for.
+struct Proofs(Option<BTreeMap<Serial, Timestamp>>);
+
+/// Where what a member signed to accept texts is found.
+enum Proof {
+    /// In the log's entry itself.
+    Entry,
+    /// In a request, signed then.
+    Request(Timestamp),
+    /// In a request that is not in the folder.
+    Missing,
+    /// In a request, which was not looked for.
+    NotLookedFor,
+}
+
+impl Proofs {
+    fn of(roster: &Roster, folder: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(folder) = folder else { return Ok(Self(None)) };
+        let held = requests::in_folder(roster, folder)?;
+        let of = |held: &requests::Held<'_>| Some((held.certificate?.serial, held.request.accepted));
+        Ok(Self(Some(held.iter().filter_map(of).collect())))
+    }
+
+    fn of_one(&self, roster: &Roster, one: &Accepted) -> Proof {
+        let is_entry = |record: &VerifiedRecord| {
+            record.height == one.recorded && matches!(record.statement.decision, Decision::Accept(_))
+        };
+        if roster.records().any(is_entry) {
+            return Proof::Entry;
+        }
+        match &self.0 {
+            None => Proof::NotLookedFor,
+            Some(found) => found.get(&one.serial).map_or(Proof::Missing, |at| Proof::Request(*at)),
+        }
+    }
+}
+
+impl Proof {
+    fn told(&self) -> String {
+        match self {
+            Self::Entry => "in the entry".to_owned(),
+            Self::Request(at) => format!("request of {}", second(*at)),
+            Self::Missing => "request missing".to_owned(),
+            Self::NotLookedFor => "in the request".to_owned(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        match self {
+            Self::Entry => json!({ "in": "entry", "found": true }),
+            Self::Request(at) => json!({ "in": "request", "found": true, "signed": at }),
+            Self::Missing => json!({ "in": "request", "found": false }),
+            Self::NotLookedFor => json!({ "in": "request", "found": null }),
+        }
     }
 }
 
@@ -266,8 +341,8 @@ fn versions(charters: &CharterChain, accepted: &Accepted) -> (String, String) {
     )
 }
 
-fn text_of(charters: &CharterChain, accepted: &Accepted) -> Value {
-    let (arrangement, rules) = versions(charters, accepted);
+fn text_of(roster: &Roster, accepted: &Accepted, proofs: &Proofs) -> Value {
+    let (arrangement, rules) = versions(roster.charters(), accepted);
     json!({
         "arrangement": arrangement,
         "arrangement_hash": hex::encode(&accepted.arrangement),
@@ -276,6 +351,7 @@ fn text_of(charters: &CharterChain, accepted: &Accepted) -> Value {
         "accepted": accepted.at,
         "serial": accepted.serial,
         "entry": accepted.recorded,
+        "signature": proofs.of_one(roster, accepted).json(),
     })
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     audit_log::{self, FOLDER, Standing},
-    keys::Enrolment,
+    keys::{self, Enrolment},
 };
 
 /// Show who did what through this node's API.
@@ -107,6 +107,7 @@ impl Verify {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let config = global.config(&self.data)?;
         let folder = &config.node.data_dir;
+        keys::DataFolder::of(&config).joined()?;
         let enrolment = Enrolment::load(folder, &self.passphrase.read(&config.keys)?)?;
         let verified = match audit_log::verify(&folder.join(FOLDER), &enrolment.keys.store, self.head) {
             Ok(verified) => verified,

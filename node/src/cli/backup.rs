@@ -110,9 +110,10 @@ impl Restore {
         let manifest = backup::restore(&self.from, to, &passphrase).map_err(at_the_edge)?;
         show(
             &format!(
-                "Restored into {}.\nIt will publish in new logs. Then: belfry run{}",
+                "Restored into {}.\nIt will publish in new logs. Then: belfry run{}{}",
                 to.display(),
-                global.again(&self.data)
+                global.again(&self.data),
+                self.passphrase.again()
             ),
             &manifest,
             false,

@@ -21,7 +21,7 @@ use crate::{
     clock,
     config::{Config, DEFAULT_PATH, Guards, Lists},
     keys::{
-        self, EnrolmentError, MemberKeys, Passphrase, Source,
+        self, MemberKeys, Passphrase, Source,
         enrolment::{certified, fold, read, read_charters, verify},
         file::{self, FileError},
     },
@@ -90,8 +90,8 @@ impl Check {
         output::print(&report.text)?;
         match report.wrong {
             0 => Ok(()),
-            1 => bail!("1 thing is to be mended before `belfry run`"),
-            n => bail!("{n} things are to be mended before `belfry run`"),
+            1 => bail!("1 thing is to be mended before `belfry run{}`", config.again),
+            n => bail!("{n} things are to be mended before `belfry run{}`", config.again),
         }
     }
 }
@@ -143,13 +143,13 @@ fn guards(config: &Config) -> anyhow::Result<String> {
 
 fn lists(config: &Config) -> anyhow::Result<String> {
     let loaded = lists::Lists::open(config.lists.clone())?.current();
-    Ok(format!("{} allowed, {} warning lists", config.lists.allow.len(), loaded.warnings.lists().len()))
+    Ok(format!("{} allowed, {} warning lists", config.lists.allow.len(), loaded.warnings.count()))
 }
 
 fn data_folder(config: &Config) -> anyhow::Result<String> {
     let folder = &config.node.data_dir;
     let shown = folder.display();
-    ensure!(folder.exists(), "{shown} is not there: `belfry enroll` makes it, or mend node.data_dir");
+    ensure!(folder.exists(), "{shown} is not there: {}, or mend node.data_dir", enrolling(config));
     ensure!(folder.is_dir(), "{shown} is not a folder: mend node.data_dir");
     let probe = folder.join(format!(".check-{:016x}", rand::random::<u64>()));
     fs::File::create_new(&probe).and_then(|_| fs::remove_file(&probe)).with_context(|| {
@@ -163,6 +163,14 @@ fn data_folder(config: &Config) -> anyhow::Result<String> {
         floor >> 20
     );
     Ok(format!("{shown}, writable, {} MiB free", free >> 20))
+}
+
+/// The command that makes a data folder, named as this one was.
+fn enrolling(config: &Config) -> String {
+    format!(
+        "`belfry enroll --charter FILE --org NAME --class CLASSES --groups GROUPS{}` makes it",
+        config.again
+    )
 }
 
 /// The passphrase, where nobody has to be asked for it, and where it comes from.
@@ -202,12 +210,17 @@ fn key_files(
     let folder = keys::DataFolder::new(&config.node.data_dir);
     ensure!(
         folder.keys().exists(),
-        "{} is not there: `belfry enroll` makes it, `belfry backup restore` brings it back",
-        folder.keys().display()
+        "{} is not there: {}, `belfry backup restore FOLDER{}` brings it back",
+        folder.keys().display(),
+        enrolling(config),
+        config.again
     );
     for path in MemberKeys::files(&folder.keys()) {
-        let mend = "bring it back with `belfry backup restore`, or enrol anew in another data folder";
-        file::read_secret(&path).map_err(anyhow::Error::from).map_err(|e| mended(&e, mend))?;
+        let mend = format!(
+            "bring it back with `belfry backup restore FOLDER{}`, or enrol anew in another data folder",
+            config.again
+        );
+        file::read_secret(&path).map_err(anyhow::Error::from).map_err(|e| mended(&e, &mend))?;
     }
     let shown = folder.keys().display().to_string();
     match passphrase {
@@ -222,14 +235,8 @@ fn key_files(
 }
 
 fn membership(config: &Config, keys: Option<MemberKeys>) -> anyhow::Result<String> {
-    let folder = keys::DataFolder::new(&config.node.data_dir);
-    let dir = || folder.path().to_owned();
-    if !folder.charter().exists() {
-        bail!(EnrolmentError::NotEnrolled(dir()));
-    }
-    if !folder.certificate().exists() {
-        bail!(EnrolmentError::NotJoined(dir()));
-    }
+    let folder = keys::DataFolder::of(config);
+    folder.joined()?;
     let joined = || {
         let pinned = read_charters(&folder.charter())?.coalition();
         let record = read(&folder.certificate(), armour::read_certificate)?;
@@ -239,8 +246,11 @@ fn membership(config: &Config, keys: Option<MemberKeys>) -> anyhow::Result<Strin
             None => certified(pinned, &log, &record),
         }
     };
-    let mend = "take up certificate and log again with `belfry join`, as the coalition gives them";
-    let (roster, certificate) = joined().map_err(anyhow::Error::from).map_err(|e| mended(&e, mend))?;
+    let mend = format!(
+        "take up certificate and log again, as the coalition gives them: `belfry join CERTIFICATE --log FILE{}`",
+        config.again
+    );
+    let (roster, certificate) = joined().map_err(anyhow::Error::from).map_err(|e| mended(&e, &mend))?;
     let now = clock::now();
     let standing = roster.standing(certificate.serial, now);
     ensure!(

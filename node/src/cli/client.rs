@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
-use super::exit::refused;
+use super::exit::{Usage, refused};
 pub(super) use crate::outbound::{path_and_query, segment};
 use crate::{
     config::Config,
@@ -51,6 +51,8 @@ impl ClientError {
         match self {
             // A damaged file is nothing a rule could be held against.
             Self::Problem { ref code, .. } if code == "not-a-bundle" => self.into(),
+            // What an argument said is no value of its kind.
+            Self::Problem { ref code, .. } if code == "bad-parameter" => Usage(self.to_string()).into(),
             // Not 401 (our own token), 408 and 429 (come back).
             Self::Problem { status: 400 | 403..=405 | 409 | 413 | 415 | 422, .. } => refused(self),
             other => other.into(),
@@ -102,6 +104,26 @@ impl Client {
 
     pub(super) fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.ask(Method::GET, path, None)
+    }
+
+    /// A whole list, page by page: an answer with all its rows.
+    pub(super) fn list(&self, path: &str, query: &[(&str, &str)], name: &str) -> anyhow::Result<Value> {
+        let mut rows = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let mut asked = query.to_vec();
+            asked.extend(next.as_deref().map(|next| ("next", next)));
+            let mut page = self.get(&path_and_query(path, &asked))?;
+            if let Some(Value::Array(more)) = page.get_mut(name).map(Value::take) {
+                rows.extend(more);
+            }
+            let following = page.get("next").and_then(Value::as_str).map(str::to_owned);
+            // The same `next` again would never end.
+            if following.is_none() || following == next {
+                return Ok(serde_json::json!({ name: rows }));
+            }
+            next = following;
+        }
     }
 
     pub(super) fn post(&self, path: &str, content: Content) -> anyhow::Result<Value> {
@@ -223,6 +245,7 @@ fn answer(status: u16, body: &[u8]) -> Result<Value, ClientError> {
 fn in_our_words(code: &str) -> Option<&'static str> {
     match code {
         "red-without-recipients" => Some(" with --to MEMBER"),
+        "reason-needed" => Some(" with --reason TEXT: what it is, never the value"),
         "unknown-member" => Some(" (`belfry members` lists them)"),
         "unknown-token" => Some(" (`belfry token list` shows them)"),
         "unknown-export" => Some(" (`belfry export` lists them)"),

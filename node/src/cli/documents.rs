@@ -47,12 +47,12 @@ pub(super) fn told(document: &Document, folder: &Path) -> Vec<(&'static str, Str
     let mut facts = vec![
         ("version", document.version.clone()),
         ("link", document.link.clone()),
-        ("hash", hex::encode(&document.hash)),
+        ("hash in the charter", hex::encode(&document.hash)),
     ];
     match find(document, folder) {
         Some((path, text)) => {
             facts.push(("file", output::path(&path)));
-            facts.push(("sha256", sha256(&text)));
+            facts.push(("its sha256sum", sha256(&text)));
         }
         None => facts.push(("file", format!("no file in {} has this hash", folder.display()))),
     }
@@ -80,6 +80,6 @@ mod tests {
         assert_eq!(find(&document, folder.path()).unwrap().0, folder.path().join("rules.md"));
         // FIPS 180-2, B.1.
         let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert!(told(&document, folder.path()).contains(&("sha256", digest.to_owned())));
+        assert!(told(&document, folder.path()).contains(&("its sha256sum", digest.to_owned())));
     }
 }

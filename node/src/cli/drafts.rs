@@ -1,10 +1,12 @@
 //! `belfry drafts`: what machines made, and people release.
 
+use anyhow::Context as _;
+use belfry_proto::id::PublicationId;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::{
-    client::{Content, path_and_query, segment},
+    client::{Content, path_and_query},
     global::{DataFolder, Global},
     listing::listed,
     output,
@@ -33,7 +35,7 @@ pub(super) struct List {
 #[derive(Debug, Args)]
 pub(super) struct Show {
     /// Id of the draft, as `belfry drafts list` shows it
-    draft: String,
+    draft: PublicationId,
     /// Print the daemon's answer as JSON, the objects with it
     #[arg(long)]
     json: bool,
@@ -41,11 +43,12 @@ pub(super) struct Show {
     data: DataFolder,
 }
 
-/// Let a draft go out.
+/// Let drafts go out.
 #[derive(Debug, Args)]
 pub(super) struct Release {
-    /// Id of the draft
-    draft: String,
+    /// Ids of drafts
+    #[arg(required = true)]
+    drafts: Vec<PublicationId>,
     /// Why it goes out although a guard objects: kept here with the draft. Say what it is, never the value
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -57,7 +60,7 @@ pub(super) struct Release {
 #[derive(Debug, Args)]
 pub(super) struct Discard {
     /// Id of the draft
-    draft: String,
+    draft: PublicationId,
     #[command(flatten)]
     data: DataFolder,
 }
@@ -75,7 +78,7 @@ impl Command {
 
 impl List {
     fn run(self, global: &Global) -> anyhow::Result<()> {
-        let mut answer = global.client(&self.data)?.get("/api/v1/drafts")?;
+        let mut answer = global.client(&self.data)?.list("/api/v1/drafts", &[], "drafts")?;
         if self.json {
             return output::print_json(&answer);
         }
@@ -100,7 +103,7 @@ pub(super) fn counted(counts: &Value) -> String {
 
 impl Show {
     fn run(self, global: &Global) -> anyhow::Result<()> {
-        let answer = global.client(&self.data)?.get(&format!("/api/v1/drafts/{}", segment(&self.draft)))?;
+        let answer = global.client(&self.data)?.get(&format!("/api/v1/drafts/{}", self.draft))?;
         if self.json {
             return output::print_json(&answer);
         }
@@ -134,17 +137,23 @@ impl Release {
         let client = global.client(&self.data)?;
         let reason: Vec<(&str, &str)> =
             self.reason.iter().map(|reason| ("reason", reason.as_str())).collect();
-        let path = format!("/api/v1/drafts/{}/release", segment(&self.draft));
-        let content = Content { kind: "application/json", bytes: Vec::new(), idempotency_key: None };
-        client.post(&path_and_query(&path, &reason), content)?;
-        let (draft, again) = (output::visible(&self.draft), client.again());
-        Ok(output::print(&format!("Released. What becomes of it: belfry publication {draft}{again}\n"))?)
+        for draft in &self.drafts {
+            let path = format!("/api/v1/drafts/{draft}/release");
+            let content = Content { kind: "application/json", bytes: Vec::new(), idempotency_key: None };
+            client.post(&path_and_query(&path, &reason), content).with_context(|| draft.to_string())?;
+            let again = client.again();
+            output::print(&format!(
+                "Released. What becomes of it: belfry publication {draft}{again}
+"
+            ))?;
+        }
+        Ok(())
     }
 }
 
 impl Discard {
     fn run(self, global: &Global) -> anyhow::Result<()> {
-        global.client(&self.data)?.delete(&format!("/api/v1/drafts/{}", segment(&self.draft)))?;
-        Ok(output::print(&format!("Discarded {}.\n", output::visible(&self.draft)))?)
+        global.client(&self.data)?.delete(&format!("/api/v1/drafts/{}", self.draft))?;
+        Ok(output::print(&format!("Discarded {}.\n", self.draft))?)
     }
 }

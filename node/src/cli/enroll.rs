@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use belfry_proto::{
     id::{CoalitionId, MemberId},
-    schema::{Capacity, EntityClass, Organisation, Role},
+    schema::{Capacity, Document, EntityClass, Organisation, Role},
     trust::{
         charter::{Charter, CharterChain},
         file as armour,
@@ -17,7 +16,7 @@ use belfry_proto::{
 use clap::Args;
 
 use super::{
-    args::GroupArg,
+    args::{self, GroupArg},
     coalition::roles,
     documents,
     exit::{refuse, refused},
@@ -57,8 +56,8 @@ pub(super) struct Enroll {
     #[arg(long, value_name = "FILE")]
     charter: PathBuf,
     /// Refuse a charter of any other coalition: its id in hex, or its words in quotes
-    #[arg(long, value_name = "ID|WORDS")]
-    coalition: Option<String>,
+    #[arg(long, value_name = "ID|WORDS", value_parser = args::coalition)]
+    coalition: Option<CoalitionId>,
     /// Name of the organisation, as other members will see it
     #[arg(long = "org", value_name = "NAME")]
     organisation: String,
@@ -80,13 +79,19 @@ pub(super) struct Enroll {
     /// Entities this one supplies; repeat for several
     #[arg(long, value_name = "NAME")]
     supplier_of: Vec<String>,
-    /// Groups to ask for, by slug, each with a role of its own where needed (cidr:steward)
+    /// Focus Groups to ask for, by slug, each with a role of its own where needed (cidr:steward)
+    ///
+    /// What is published in a group, its certified members read and nobody else. `belfry coalition charter show
+    /// CHARTER` lists the groups and whom each admits; the coalition decides which of them the certificate names.
     #[arg(long, value_delimiter = ',', value_name = "GROUPS", required_unless_present = "carrier")]
     groups: Vec<GroupArg>,
-    /// Role to ask for in the groups that name none
+    /// Role to ask for in the groups that name none: reader, publisher or steward
     #[arg(long, default_value = "publisher", value_parser = <Role as Named>::parse)]
     role: Role,
-    /// Ask to forward and store every group's messages, and to open none
+    /// Instead of groups: forward and store every group's messages, and open none
+    ///
+    /// A carrier reads nothing and never gets a key. One or two that are always on help members whose nodes are not:
+    /// they keep what was missed, and join members that cannot dial each other.
     #[arg(long, conflicts_with_all = ["groups", "role"])]
     carrier: bool,
     /// Member id of this organisation, when it has a node already
@@ -122,7 +127,8 @@ pub(super) fn kbo(text: &str) -> Result<String, String> {
 impl Enroll {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let config = global.config(&self.data)?;
-        let folder = keys::DataFolder::new(&config.node.data_dir);
+        let folder = keys::DataFolder::of(&config);
+        folder.can_be_made()?;
         if let Some(out) = &self.out {
             out::may_replace(out, Some(armour::FileKind::CertificateRequest))?;
         }
@@ -146,11 +152,16 @@ impl Enroll {
         };
         output::print(&introduction(charter))?;
         let folder_of = self.documents.clone().unwrap_or_else(|| documents::beside(&self.charter));
-        for (what, document, by_flag) in [
-            ("information-sharing arrangement", charter.arrangement(), self.accept_arrangement),
-            ("rules of conduct", charter.rules(), self.accept_rules),
+        for (what, document, flag, by_flag) in [
+            (
+                "information-sharing arrangement",
+                charter.arrangement(),
+                "--accept-arrangement",
+                self.accept_arrangement,
+            ),
+            ("rules of conduct", charter.rules(), "--accept-rules", self.accept_rules),
         ] {
-            accepted(what, document, &folder_of, by_flag)?;
+            accepted((what, document), &folder_of, flag, by_flag)?;
         }
 
         let source = self.passphrase.source(&config.keys);
@@ -175,7 +186,7 @@ impl Enroll {
             out::replace(out, &text)?;
         }
         output::print(&format!(
-            "This node will be {}\nSend {} to the coalition; it answers with a certificate and the log.\nThen: belfry join \
+            "This node's peer id will be {}\nSend {} to the coalition; it answers with a certificate and the log.\nThen: belfry join \
              CERTIFICATE --log LOG{}{}\n",
             peer_id(&keys.node.public()),
             self.out.clone().unwrap_or_else(|| folder.request()).display(),
@@ -187,12 +198,11 @@ impl Enroll {
 
     /// The charter must be of the coalition named, and of the one pinned here before, if any.
     fn check_pin(&self, folder: &keys::DataFolder, found: CoalitionId) -> anyhow::Result<()> {
-        if let Some(expected) = &self.coalition {
-            let words = words::to_words(found);
-            let named = expected.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" ");
-            if named != words && named != found.to_string() {
-                refuse!("the charter is of coalition {found} ({words}), not of the one you named");
-            }
+        if self.coalition.is_some_and(|expected| expected != found) {
+            refuse!(
+                "the charter is of coalition {found} ({}), not of the one you named",
+                words::to_words(found)
+            );
         }
         if folder.charter().exists() {
             let pinned = read_charters(&folder.charter())?.coalition();
@@ -229,7 +239,7 @@ fn introduction(charter: &Charter) -> String {
         "{} (charter {}, until {})\n\n{}\nCompare these words with those the coalition told you another way:\n\n{}\n\n",
         output::visible(charter.name()),
         charter.version(),
-        super::args::day(charter.expires()),
+        args::day(charter.expires()),
         output::facts(&[("coalition", charter.coalition().to_string())]),
         output::words(&words::to_words(charter.coalition()), "  "),
     )
@@ -237,9 +247,9 @@ fn introduction(charter: &Charter) -> String {
 
 /// Accepted by flag, or at the terminal.
 fn accepted(
-    what: &str,
-    document: &belfry_proto::schema::Document,
+    (what, document): (&str, &Document),
     folder: &Path,
+    flag: &str,
     by_flag: bool,
 ) -> anyhow::Result<()> {
     output::print(&format!("The {what}:\n{}", output::facts(&documents::told(document, folder))))?;
@@ -252,9 +262,6 @@ fn accepted(
     if by_flag {
         return Ok(output::print("Accepted.\n\n")?);
     }
-    let agreed = output::confirmed("Does the organisation accept it?").context("asking at the terminal")?;
-    if !agreed {
-        refuse!("without accepting the {what} there is no membership");
-    }
-    Ok(())
+    let otherwise = format!("without accepting the {what} there is no membership");
+    output::confirm("Does the organisation accept it?", flag, &otherwise)
 }

@@ -32,6 +32,7 @@ impl Global {
         if let Some(dir) = &data.dir {
             config.node.data_dir.clone_from(dir);
         }
+        config.again = self.again(data);
         Ok(config)
     }
 

@@ -83,7 +83,7 @@ impl List {
 impl DeadLetters {
     fn run(self, global: &Global) -> anyhow::Result<()> {
         let path = format!("/api/v1/hooks/{}/dead-letters", segment(&self.hook));
-        let answer = global.client(&self.data)?.get(&path)?;
+        let answer = global.client(&self.data)?.list(&path, &[], "dead_letters")?;
         if self.json {
             return output::print_json(&answer);
         }

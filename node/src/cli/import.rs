@@ -27,7 +27,8 @@ const MAX_SHOWN: usize = 50;
 /// Take in a MISP event, a table, prose or a STIX bundle as a draft.
 ///
 /// What was understood, what was skipped and why is printed. The draft waits until a person releases it with
-/// `belfry drafts release`, or leaves at once with --publish. The same file again is nothing new.
+/// `belfry drafts release`, or leaves at once with --publish. The same file again is nothing new. A table or list that is
+/// too long for one publication becomes several, all of them or none.
 ///
 /// With --on-behalf a steward takes it in for a member that does not want to be named: creators are taken out, and what
 /// would name the member is refused with its place, as `belfry publish --on-behalf` does.
@@ -141,14 +142,27 @@ fn told(answer: &Value, again: &str) -> String {
     if total > MAX_SHOWN as u64 {
         text.push_str("  … (--json shows more)\n");
     }
-    let Some(id) = answer.get("publication").and_then(output::scalar) else { return text };
+    let Some(first) = answer.get("publication").and_then(output::scalar) else { return text };
+    let all = answer.get("publications").and_then(Value::as_array).into_iter().flatten();
+    let all: Vec<String> = all.filter_map(|one| one.get("publication").and_then(output::scalar)).collect();
     let flag = |name: &str| answer.get(name).and_then(Value::as_bool) == Some(true);
     let notes = answer.get("notes").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     notes.for_each(|note| text.push_str(&format!("Note: {}\n", output::visible(note))));
-    text.push_str(&match (flag("duplicate"), flag("held")) {
-        (true, _) => format!("Nothing new: this file came before, as {id}.\n"),
-        (false, true) => format!("Held as draft {id}: belfry drafts show {id}{again}\n"),
-        (false, false) => format!("On its way. What becomes of it: belfry publication {id}{again}\n"),
+    text.push_str(&match (flag("duplicate"), flag("held"), all.len() > 1) {
+        (true, _, false) => format!("Nothing new: this file came before, as {first}.\n"),
+        (true, _, true) => format!("Nothing new: this file came before, as {}.\n", all.join(", ")),
+        (false, true, false) => format!("Held as draft {first}: belfry drafts show {first}{again}\n"),
+        (false, true, true) => {
+            let commands = all.iter().map(|id| format!("  belfry drafts show {id}{again}\n"));
+            format!("Too much for one draft, and held as {}:\n{}", all.len(), commands.collect::<String>())
+        }
+        (false, false, false) => {
+            format!("On its way. What becomes of it: belfry publication {first}{again}\n")
+        }
+        (false, false, true) => {
+            let commands = all.iter().map(|id| format!("  belfry publication {id}{again}\n"));
+            format!("On its way, as {} publications:\n{}", all.len(), commands.collect::<String>())
+        }
     });
     text
 }
@@ -169,5 +183,18 @@ mod tests {
             "{told}"
         );
         assert!(told.ends_with("Held as draft ab: belfry drafts show ab\n"), "{told}");
+    }
+
+    #[test]
+    fn each_draft_of_a_long_table_is_named() {
+        let mut answer = json!({"format": "csv", "objects": {"indicator": 9}, "held": true, "publication": "ab",
+            "publications": [{"publication": "ab"}, {"publication": "cd"}]});
+        let held = told(&answer, " --dir x");
+        assert!(
+            held.ends_with("held as 2:\n  belfry drafts show ab --dir x\n  belfry drafts show cd --dir x\n"),
+            "{held}"
+        );
+        answer["duplicate"] = json!(true);
+        assert!(told(&answer, "").ends_with("came before, as ab, cd.\n"));
     }
 }

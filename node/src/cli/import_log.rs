@@ -14,6 +14,7 @@ use super::{
     output,
 };
 use crate::{
+    clock,
     keys::{enrolment::read, file},
     texts,
 };
@@ -48,6 +49,13 @@ impl ImportLog {
         let content = Content { kind: "text/plain", bytes: text.into_bytes(), idempotency_key: None };
         let answer = global.client(&self.data)?.post("/api/v1/log", content)?;
         output::print(&told(&answer)?)?;
+        if let Some(charter) = newest.as_ref().filter(|charter| charter.is_expired_at(clock::now())) {
+            output::warn(&format!(
+                "charter version {} expired on {}: nobody publishes until there is a newer one. Ask the coalition for it",
+                charter.version(),
+                charter.expires()
+            ));
+        }
         // What the charter names travels beside the log; nobody misses it who has it already.
         if let Some(charter) = newest {
             let (from, to) = (documents::beside(&self.log), config.node.data_dir.join(texts::FOLDER));

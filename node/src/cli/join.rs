@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
 use belfry_proto::trust::{file as armour, roster::Standing};
 use clap::Args;
 
@@ -48,10 +47,8 @@ pub(super) struct Join {
 impl Join {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let config = global.config(&self.data)?;
-        let folder = keys::DataFolder::new(&config.node.data_dir);
-        if !folder.charter().exists() || !MemberKeys::exist(&folder.keys()) {
-            bail!(keys::EnrolmentError::NotEnrolled(folder.path().to_owned()));
-        }
+        let folder = keys::DataFolder::of(&config);
+        folder.enrolled()?;
         let pinned = read_charters(&folder.charter())?.coalition();
         let record = read(&self.certificate, armour::read_certificate)?;
         let log = read(&self.log, armour::read_log)?;

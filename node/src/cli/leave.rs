@@ -83,8 +83,8 @@ impl Leave {
             ("from", format!("{} on", second(departure.effective))),
             ("certificates", serials.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
         ]))?;
-        if !self.yes && !output::confirmed("Does the organisation leave?")? {
-            refuse!("nothing was signed");
+        if !self.yes {
+            output::confirm("Does the organisation leave?", "--yes", "nothing was signed")?;
         }
         let folder = keys::DataFolder::new(&config.node.data_dir);
         let keys = own.keys(&folder.keys(), &self.passphrase.read(&config.keys)?)?;

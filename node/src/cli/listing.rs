@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{
-    client::path_and_query,
+    client::{Client, path_and_query},
     global::{DataFolder, Global},
     output,
 };
@@ -42,7 +42,8 @@ struct Listing {
 
 impl Members {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        self.listing.show(global, "members", |answer| {
+        let all = |client: &Client| client.list("/api/v1/members", &[], "members");
+        self.listing.show(global, all, |answer| {
             let rows: Vec<[String; 6]> = rows_of(answer, "members").iter().flat_map(certificates).collect();
             output::table(["organisation", "member", "serial", "standing", "groups", "until"], &rows)
         })
@@ -52,20 +53,33 @@ impl Members {
 impl Peers {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let columns = ["organisation", "peer_id", "admitted", "outbound", "since", "addresses"];
-        self.listing.show(global, "peers", |answer| listed(answer, "peers", &columns))
+        self.listing.show(
+            global,
+            |client| client.get("/api/v1/peers"),
+            |answer| listed(answer, "peers", &columns),
+        )
     }
 }
 
 impl Groups {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let columns = ["slug", "role", "can_read", "can_write", "max_tlp", "collection", "name"];
-        self.listing.show(global, "groups", |answer| listed(answer, "groups", &columns))
+        self.listing.show(
+            global,
+            |client| client.get("/api/v1/groups"),
+            |answer| listed(answer, "groups", &columns),
+        )
     }
 }
 
 impl Listing {
-    fn show(&self, global: &Global, what: &str, text: impl FnOnce(&Value) -> String) -> anyhow::Result<()> {
-        let answer = global.client(&self.data)?.get(&format!("/api/v1/{what}"))?;
+    fn show(
+        &self,
+        global: &Global,
+        ask: impl FnOnce(&Client) -> anyhow::Result<Value>,
+        text: impl FnOnce(&Value) -> String,
+    ) -> anyhow::Result<()> {
+        let answer = ask(&global.client(&self.data)?)?;
         if self.json {
             return output::print_json(&answer);
         }

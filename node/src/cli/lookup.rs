@@ -156,8 +156,8 @@ fn told(found: &Value) -> String {
         facts.push(("sightings", sightings(found)));
         facts.push(("reported by", reporters(found)));
     }
-    if found.get("expired_by").and_then(Value::as_u64).is_some_and(|members| members > 0) {
-        facts.push(("over, says", format!("{} members", text(found, "expired_by"))));
+    if let Some(members) = found.get("expired_by").and_then(Value::as_u64).filter(|members| *members > 0) {
+        facts.push(("over by word of", output::counted(members, "member", "members")));
     }
     if let Some(opinions) = found.get("opinions").and_then(Value::as_object).filter(|o| !o.is_empty()) {
         let said: Vec<String> = opinions.iter().map(|(word, count)| format!("{count} {word}")).collect();
@@ -226,6 +226,13 @@ mod tests {
         }
         assert!(!told.contains('\u{1b}'), "{told}");
         assert_eq!(row(&found)[2..5], ["63".to_owned(), "2".into(), "4".into()]);
+    }
+
+    #[test]
+    fn who_says_that_it_is_over_is_counted_in_words() {
+        let over = |members: u64| told(&json!({"normalised": "a.be", "expired_by": members}));
+        assert!(over(1).contains("over by word of  1 member\n"), "{}", over(1));
+        assert!(over(2).contains("over by word of  2 members\n") && !over(0).contains("over"));
     }
 
     #[test]

@@ -11,9 +11,11 @@
 
 mod accept_rules;
 mod activity;
+mod amend;
 mod args;
 mod audit;
 mod audit_decisions;
+mod audit_equivocations;
 mod audit_log;
 mod backup;
 mod charter;
@@ -44,8 +46,10 @@ mod preview;
 mod propose;
 mod publication;
 mod publish;
+mod requests;
 mod rules;
 mod run;
+mod said;
 mod sighting;
 mod source;
 mod status;
@@ -109,6 +113,7 @@ enum Command {
     Charter(charter::Charter),
     Rules(rules::Rules),
     AcceptRules(accept_rules::AcceptRules),
+    Amend(amend::Amend),
     Leave(leave::Leave),
     Run(run::Run),
     Status(status::Status),
@@ -196,6 +201,7 @@ impl Command {
             Self::Charter(command) => command.run(global),
             Self::Rules(command) => command.run(global),
             Self::AcceptRules(command) => command.run(global),
+            Self::Amend(command) => command.run(global),
             Self::Leave(command) => command.run(global),
             Self::Run(command) => command.run(global),
             Self::Status(command) => command.run(global),

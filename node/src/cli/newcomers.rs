@@ -50,7 +50,7 @@ pub(super) struct Release {
 
 impl Newcomers {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let answer = global.client(&self.data)?.get("/api/v1/newcomers")?;
+        let answer = global.client(&self.data)?.list("/api/v1/newcomers", &[], "newcomers")?;
         if self.json {
             return output::print_json(&answer);
         }

@@ -1,13 +1,21 @@
 //! `belfry notice`: the entity's own participation notice, from the log it has.
 
-use std::path::PathBuf;
+mod marks;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use belfry_proto::notice::{Owed, owed};
+use belfry_proto::{
+    id::MemberId,
+    notice::{Owed, owed},
+    trust::roster::Roster,
+};
 use clap::{Args, builder::PossibleValuesParser};
 use serde_json::{Value, json};
 
+pub(super) use self::marks::{Marks, named};
 use super::{
+    args::day,
     exit::refused,
     global::{DataFolder, Global},
     out, output,
@@ -15,8 +23,11 @@ use super::{
 };
 use crate::{
     clock,
-    keys::file::{self, Readers},
-    notice::{Book, LANGUAGES, Notice, html},
+    keys::{
+        self,
+        file::{self, Existing, Readers},
+    },
+    notice::{Book, DecisionRecord, LANGUAGES, Notice, Register, State, html},
 };
 
 /// In which words, to whom.
@@ -47,20 +58,34 @@ impl Wording {
 /// none; nor do entities out of scope. A financial entity owes one notice, under DORA.
 ///
 /// Reads the running node's log; without one the log in the data folder, as given at joining, or the one that is named.
+/// Who decided, and on which day, stands in no log: the coalition gives it as a file (`belfry coalition notices --write`),
+/// which --record takes and keeps, so that your notice and the coalition's page say the same. What you sent, and what the
+/// authority acknowledged, is kept in the data folder.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  belfry notice --lang nl --out notice.html
+  belfry notice
+  belfry notice --record MEMBER.record.json --lang nl --out notice.html
+  belfry notice --sent 7-dora-entering --on 2026-11-25
+  belfry notice --acknowledged 7-dora-entering --reference NBB-1
   belfry notice --log log.pem --json")]
 pub(super) struct NoticeCommand {
     #[command(flatten)]
     log: OwnLog,
-    /// Page to write, in HTML that prints; the last notice owed
-    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    /// Keep this file of the coalition's, which says who decided on your membership and when
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Page to write, in HTML that prints
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "mark"])]
     out: Option<PathBuf>,
+    /// With --out: which notice [default: the last one owed]
+    #[arg(long, value_name = "NOTICE", requires = "out")]
+    notice: Option<String>,
     /// Print every notice as JSON, with the authorities' names in every language
-    #[arg(long)]
+    #[arg(long, conflicts_with = "mark")]
     json: bool,
+    #[command(flatten)]
+    marks: Marks,
     #[command(flatten)]
     wording: Wording,
     #[command(flatten)]
@@ -70,13 +95,23 @@ pub(super) struct NoticeCommand {
 impl NoticeCommand {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let Own { roster, certificate } = self.log.open(global, &self.data)?;
-        let mine: Vec<Owed> =
-            owed(&roster).into_iter().filter(|owed| owed.member == certificate.member).collect();
+        let folder = keys::DataFolder::new(&global.config(&self.data)?.node.data_dir);
+        if let Some(path) = &self.record {
+            take(path, &folder.decisions(), &roster, certificate.member)?;
+        }
+        let notices = own(&roster, certificate.member, &folder.decisions())?;
+        let mut register = Register::load(&folder.notices())?;
+        let list = format!("belfry notice{}", global.again(&self.data));
+        if let Some(done) = self.marks.record(&notices, &mut register, None, &list)? {
+            register.save(&folder.notices())?;
+            return Ok(output::print(&done)?);
+        }
         let book = self.wording.book()?;
-        let notices: Vec<Notice> = mine.iter().map(|owed| Notice::new(owed, &roster)).collect();
         if self.json {
-            let shown =
-                notices.iter().map(|notice| shown(notice, &book)).collect::<anyhow::Result<Vec<Value>>>()?;
+            let shown = notices
+                .iter()
+                .map(|notice| registered(notice, &book, &register))
+                .collect::<anyhow::Result<Vec<Value>>>()?;
             return output::print_json(&json!({ "notices": shown }));
         }
         let Some(last) = notices.last() else {
@@ -85,22 +120,51 @@ impl NoticeCommand {
             )?);
         };
         let Some(path) = &self.out else {
-            return Ok(output::print(&listed(&notices, &book, &self.wording.lang)?)?);
+            return Ok(output::print(&listed(&notices, &book, &register, &self.wording.lang)?)?);
         };
-        let page = page(last, &book, &self.wording.lang)?;
+        let wanted = self.notice.as_ref().map_or(Ok(last), |id| named(&notices, id, &list))?;
+        let page = page(wanted, &book, &self.wording.lang)?;
         out::create(path, page.as_bytes(), Readers::Owner)?;
-        let when = match last.effective > clock::now() {
+        let when = match wanted.effective > clock::now() {
             true => " It is owed once that has come; send it then.",
             false => "",
         };
         Ok(output::print(&format!(
             "Wrote {}: {} of {}, effective {}.{when}\n",
             output::path(path),
-            last.occasion,
-            output::visible(&last.organisation),
-            last.effective
+            wanted.occasion,
+            output::visible(&wanted.organisation),
+            wanted.effective
         ))?)
     }
+}
+
+/// Takes the coalition's record of its decisions, if it is of this member and of this log.
+fn take(from: &Path, kept: &Path, roster: &Roster, member: MemberId) -> anyhow::Result<()> {
+    let text = file::read_text(from)?;
+    DecisionRecord::open(&text, roster, member)
+        .map_err(refused)
+        .with_context(|| from.display().to_string())?;
+    Ok(file::write(kept, text.as_bytes(), Readers::Owner, Existing::Replace)?)
+}
+
+/// The member's notices, with what was taken of the coalition's record.
+fn own(roster: &Roster, member: MemberId, kept: &Path) -> anyhow::Result<Vec<Notice>> {
+    let mine: Vec<Owed> = owed(roster).into_iter().filter(|owed| owed.member == member).collect();
+    let mut notices: Vec<Notice> = mine.iter().map(|owed| Notice::new(owed, roster)).collect();
+    let record = match file::read_text(kept) {
+        Ok(text) => {
+            Some(DecisionRecord::open(&text, roster, member).map_err(refused).with_context(|| {
+                format!("{}: it was taken by `belfry notice --record FILE`", kept.display())
+            })?)
+        }
+        Err(error) if error.is_absent() => None,
+        Err(error) => return Err(error.into()),
+    };
+    for notice in &mut notices {
+        record.iter().for_each(|record| record.tell(notice));
+    }
+    Ok(notices)
 }
 
 /// A notice's page.
@@ -124,20 +188,33 @@ pub(super) fn shown(notice: &Notice, book: &Book) -> anyhow::Result<Value> {
     Ok(value)
 }
 
-fn listed(notices: &[Notice], book: &Book, language: &str) -> anyhow::Result<String> {
+/// The same with where it stands, by a register.
+pub(super) fn registered(notice: &Notice, book: &Book, register: &Register) -> anyhow::Result<Value> {
+    let mut value = shown(notice, book)?;
+    if let Value::Object(map) = &mut value {
+        let state: State = register.state(&notice.id, notice.effective, clock::now());
+        map.insert("state".into(), serde_json::to_value(state)?);
+        map.insert("register".into(), serde_json::to_value(register.mark(&notice.id))?);
+    }
+    Ok(value)
+}
+
+fn listed(notices: &[Notice], book: &Book, register: &Register, language: &str) -> anyhow::Result<String> {
     let rows = notices
         .iter()
         .map(|notice| {
             let authority = book.authority(notice.act, &notice.sector, notice.effective).map_err(refused)?;
             Ok([
                 notice.id.clone(),
+                register.state(&notice.id, notice.effective, clock::now()).as_str().to_owned(),
                 notice.act.to_uppercase(),
                 notice.occasion.to_owned(),
+                day(notice.decided),
                 notice.effective.to_string(),
                 authority.name(language).to_owned(),
             ])
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(output::table(["notice", "act", "of", "effective", "authority"], &rows)
+    Ok(output::table(["notice", "state", "act", "of", "decided", "effective", "authority"], &rows)
         + "Write the page with --out FILE, in --lang en, nl or fr.\n")
 }

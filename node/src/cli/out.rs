@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What a coalition's folder has under names of its own, folders included.
-const COALITIONS: [&str; 11] = [
+const COALITIONS: [&str; 13] = [
     "keys",
     "charter.pem",
     "log.pem",
@@ -27,17 +27,21 @@ const COALITIONS: [&str; 11] = [
     "certificates",
     "documents",
     "statements",
+    "requests",
     "departures",
+    "amendments",
     "decisions",
     "notices.json",
 ];
 /// What a node's data folder has.
-const NODES: [&str; 9] = [
+const NODES: [&str; 11] = [
     "keys",
     "charter.pem",
     "request.pem",
     "log.pem",
     "certificate.pem",
+    "decisions.json",
+    "notices.json",
     "cli.token",
     "api.sock",
     "documents",

@@ -2,12 +2,14 @@
 
 use std::{
     fmt::Write as _,
-    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     path::Path,
 };
 
 pub(super) use belfry_proto::stix::neutral::visible;
 use serde_json::Value;
+
+use super::exit::refuse;
 
 /// Prints `text` to stdout. A reader that went away (`belfry members | head`) is no failure.
 pub(super) fn print(text: &str) -> io::Result<()> {
@@ -171,13 +173,24 @@ pub(super) fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// Asks a yes-or-no question at the terminal; anything but "yes" or "y" is no, and so is no terminal.
-pub(super) fn confirmed(question: &str) -> io::Result<bool> {
+/// Asks a yes-or-no question: "yes" or "y" goes on, anything else is refused with `otherwise`. Where nobody answers, as
+/// without a terminal, the refusal names `option`, which goes on without asking.
+pub(super) fn confirm(question: &str, option: &str, otherwise: &str) -> anyhow::Result<()> {
     eprint!("{question} [y/N] ");
     io::stderr().flush()?;
+    decided(&mut io::stdin().lock(), option, otherwise)
+}
+
+fn decided(answers: &mut impl io::BufRead, option: &str, otherwise: &str) -> anyhow::Result<()> {
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    if answers.read_line(&mut answer)? == 0 {
+        eprintln!();
+        refuse!("nobody answers, as there is no terminal: {otherwise}; {option} goes on without asking");
+    }
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => refuse!("{otherwise}"),
+    }
 }
 
 #[cfg(test)]
@@ -185,6 +198,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cli::exit::Exit;
 
     #[test]
     fn foreign_text_cannot_steer_the_terminal() {
@@ -206,6 +220,17 @@ mod tests {
         );
         assert_eq!(path(Path::new("./certificates/1.pem")), "certificates/1.pem");
         assert_eq!(path(Path::new("../log.pem")), "../log.pem");
+    }
+
+    #[test]
+    fn where_nobody_answers_the_refusal_names_the_option_that_does() {
+        let asked = |answer: &str| decided(&mut answer.as_bytes(), "--yes", "nothing was signed");
+        assert!(asked("y\n").is_ok() && asked("YES").is_ok());
+        let no = asked("\n").unwrap_err();
+        assert_eq!((Exit::of(&no), no.to_string().as_str()), (Exit::Refused, "nothing was signed"));
+        let nobody = asked("").unwrap_err();
+        assert_eq!(Exit::of(&nobody), Exit::Refused);
+        assert!(nobody.to_string().contains("--yes goes on without asking"), "{nobody}");
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl AnyLog {
             None => {
                 let own = OwnLog { log: None }.open(global, &self.data);
                 own.map_err(|error| match error.downcast_ref() {
-                    Some(EnrolmentError::NotJoined(_)) => {
+                    Some(EnrolmentError::NotEnrolled { .. } | EnrolmentError::NotJoined { .. }) => {
                         error.context("no --log FILE is given, and this machine has no node's")
                     }
                     _ => error,
@@ -74,10 +74,8 @@ pub(super) struct Own {
 impl OwnLog {
     /// Reads and verifies it.
     pub(super) fn open(&self, global: &Global, data: &DataFolder) -> anyhow::Result<Own> {
-        let folder = keys::DataFolder::new(&global.config(data)?.node.data_dir);
-        if !folder.certificate().exists() {
-            return Err(EnrolmentError::NotJoined(folder.path().to_owned()).into());
-        }
+        let folder = keys::DataFolder::of(&global.config(data)?);
+        folder.joined()?;
         let pinned = read_charters(&folder.charter())?.coalition();
         let record = read(&folder.certificate(), armour::read_certificate)?;
         let (log, from) = match &self.log {

@@ -86,6 +86,10 @@ pub(super) fn objections(answer: &Value) -> String {
         let said = |name: &str| objection.get(name).and_then(Value::as_str).unwrap_or("-");
         let _ = writeln!(text, "{:<8} {}", said("weight").to_uppercase(), output::visible(said("text")));
     }
+    let weighs = |weight: &str| objections.iter().any(|one| one.get("weight").is_some_and(|of| of == weight));
+    if weighs("reason") && !weighs("refused") {
+        text.push_str("With --reason TEXT, which says why, it goes out all the same.\n");
+    }
     if let Some(more) = answer.get("more_objections").and_then(Value::as_u64).filter(|more| *more > 0) {
         let _ = writeln!(text, "and {more} more");
     }
@@ -115,6 +119,7 @@ mod tests {
             "others       Bank",
             "amber (the default: none was stated)",
             "REASON   x\\u{1b} holds an e-mail address",
+            "With --reason TEXT",
             "and 2 more",
             "firewall  7        9",
             "siem is not counted: too large",
@@ -122,6 +127,9 @@ mod tests {
             assert!(told.contains(said), "{said}: {told}");
         }
         assert!(super::told(&json!({})).contains("No guard objects."));
+        let both =
+            json!({"objections": [{"weight": "refused", "text": "a"}, {"weight": "reason", "text": "b"}]});
+        assert!(!super::told(&both).contains("--reason"), "no reason would do");
     }
 
     #[test]

@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::{
-    client::{Content, path_and_query, segment},
+    args,
+    client::{Content, segment},
     exit::refuse,
     global::{DataFolder, Global},
     output,
@@ -26,6 +27,7 @@ Examples:
   belfry propose malware--… --set 'aliases=[\"a\", \"b\"]' --remove description")]
 pub(super) struct Propose {
     /// STIX id of the object, as `belfry lookup` shows it
+    #[arg(value_parser = args::stix_id)]
     object: String,
     /// A property and its new value, JSON or a text; repeat for several
     #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
@@ -138,6 +140,7 @@ pub(super) struct Decline {
 #[derive(Debug, Args)]
 struct Answer {
     /// Id of the proposal, as `belfry proposals list` shows it
+    #[arg(value_parser = args::stix_id)]
     proposal: String,
     /// A word for whoever proposed it
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -168,7 +171,7 @@ impl List {
         if !self.all {
             asked.push(("state", "open"));
         }
-        let answer = global.client(&self.data)?.get(&path_and_query("/api/v1/proposals", &asked))?;
+        let answer = global.client(&self.data)?.list("/api/v1/proposals", &asked, "proposals")?;
         if self.json {
             return output::print_json(&answer);
         }
@@ -178,8 +181,8 @@ impl List {
 
 impl Accept {
     fn run(self, global: &Global) -> anyhow::Result<()> {
-        let asked = path_and_query("/api/v1/proposals", &[("state", "open")]);
-        let open = global.client(&self.answer.data)?.get(&asked)?;
+        let client = global.client(&self.answer.data)?;
+        let open = client.list("/api/v1/proposals", &[("state", "open")], "proposals")?;
         let Some((shown, version)) = seen(&open, &self.answer.proposal) else {
             refuse!(
                 "no open proposal to this member is named {}; `belfry proposals list --all` shows all",
@@ -187,8 +190,8 @@ impl Accept {
             );
         };
         output::print(&shown)?;
-        if !self.yes && !output::confirmed("Publish the object so changed?")? {
-            refuse!("nothing was published");
+        if !self.yes {
+            output::confirm("Publish the object so changed?", "--yes", "nothing was published")?;
         }
         self.answer.run(global, "accept", Some(version))
     }
@@ -268,9 +271,6 @@ fn listed(answer: &Value) -> String {
     if out.is_empty() {
         out.push_str("No proposals.\n");
     }
-    if answer.get("more").and_then(Value::as_bool) == Some(true) {
-        out.push_str("There are more; name a --group.\n");
-    }
     out
 }
 
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_list_shows_what_would_change_and_steers_no_terminal() {
-        let answer = json!({ "more": true, "proposals": [{
+        let answer = json!({ "proposals": [{
             "proposal": "note--1", "state": "open", "outdated": true, "direction": "to-us", "organisation": "CERT",
             "group": "cidr", "created": "2026-11-23", "object": "indicator--1", "comment": "why\u{1b}[2J",
             "set": { "confidence": 20 }, "remove": ["name"], "current": { "confidence": 90 }, "answer": null,
@@ -301,7 +301,7 @@ mod tests {
             told.contains("confidence: 90 -> 20\n") && told.contains("name: nothing -> nothing"),
             "{told}"
         );
-        assert!(!told.contains('\u{1b}') && told.contains("There are more"), "{told}");
+        assert!(!told.contains('\u{1b}'), "{told}");
         assert_eq!(listed(&json!({ "proposals": [] })), "No proposals.\n");
     }
 

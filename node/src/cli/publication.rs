@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use belfry_proto::id::PublicationId;
 use clap::Args;
 use serde_json::Value;
 
@@ -23,7 +24,7 @@ const ASK: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 pub(super) struct Publication {
     /// Publication id, as `belfry publish` printed it
-    id: String,
+    id: PublicationId,
     /// Print the daemon's answer as JSON
     #[arg(long)]
     json: bool,
@@ -34,11 +35,12 @@ pub(super) struct Publication {
 impl Publication {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let client = global.client(&self.data)?;
-        let mut status = client.get(&path_of(&self.id))?;
+        let id = self.id.to_string();
+        let mut status = client.get(&path_of(&id))?;
         warn(&status);
         // A withdrawn one is gone wherever its withdrawal has come.
         if status.get("state").and_then(Value::as_str) == Some("flushed") {
-            add_holders(&client, &self.id, &mut status)?;
+            add_holders(&client, &id, &mut status)?;
         }
         show(&status, self.json, || followed(&status))
     }

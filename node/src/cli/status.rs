@@ -23,16 +23,17 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let status = global.client(&self.data)?.get("/api/v1/status")?;
+        let client = global.client(&self.data)?;
+        let status = client.get("/api/v1/status")?;
         if self.json {
             return output::print_json(&status);
         }
-        Ok(output::print(&text(&status))?)
+        Ok(output::print(&text(&status, client.again()))?)
     }
 }
 
 /// What an operator looks at, most alarming first.
-fn text(status: &Value) -> String {
+fn text(status: &Value, again: &str) -> String {
     let at = |path: &str| status.pointer(path).and_then(output::scalar).unwrap_or_else(|| "-".into());
     let day = |path: &str| at(path).chars().take(10).collect::<String>();
     let mut out = String::new();
@@ -110,6 +111,7 @@ fn text(status: &Value) -> String {
         ("readable only here", at("/node/readable_only_here")),
         ("waiting to be sent", at("/node/drafts")),
         ("ahead of the roster", at("/node/parked")),
+        ("open proposals", proposals(status.get("proposals").unwrap_or(&Value::Null), again)),
         ("disk", size(status.pointer("/held/disk_bytes"))),
     ]);
     out += &output::facts(&facts);
@@ -136,6 +138,17 @@ fn text(status: &Value) -> String {
     out
 }
 
+/// Proposals that somebody is to answer.
+fn proposals(open: &Value, again: &str) -> String {
+    let count = |name: &str| open.get(name).and_then(Value::as_u64);
+    let (Some(to_us), Some(by_us)) = (count("to_us"), count("by_us")) else { return "-".into() };
+    let more = if open.get("more").and_then(Value::as_bool) == Some(true) { ", and more" } else { "" };
+    match (to_us, by_us) {
+        (0, 0) => "none".to_owned(),
+        _ => format!("{to_us} to answer, {by_us} of ours{more}: belfry proposals list{again}"),
+    }
+}
+
 fn size(bytes: Option<&Value>) -> String {
     match bytes.and_then(Value::as_u64) {
         None => "-".into(),
@@ -152,17 +165,21 @@ mod tests {
 
     #[test]
     fn a_status_reads_from_warnings_to_groups() {
-        let text = text(&json!({
-            "version": "0.1.0", "ready": true, "warnings": ["the clock is 70 s off"],
-            "api": ["http://127.0.0.1:4718"],
-            "held": {
-                "coalition_name": "Test", "roster_height": 7, "disk_bytes": 3 << 20,
-                "certificate": {"serial": 3, "standing": "valid", "not_after": "2027-11-30T00:00:00Z", "days_left": 371},
-                "groups": [{"slug": "cidr", "role": "publisher", "entries": 12}],
-            },
-            "node": {"peer_id": "12D3KooWx", "connected": 4, "readable_only_here": 0, "listening": []},
-            "sources": [{"name": "osint", "kind": "misp", "state": "failing", "failure": "answers 503"}],
-        }));
+        let text = text(
+            &json!({
+                "version": "0.1.0", "ready": true, "warnings": ["the clock is 70 s off"],
+                "api": ["http://127.0.0.1:4718"],
+                "held": {
+                    "coalition_name": "Test", "roster_height": 7, "disk_bytes": 3 << 20,
+                    "certificate": {"serial": 3, "standing": "valid", "not_after": "2027-11-30T00:00:00Z", "days_left": 371},
+                    "groups": [{"slug": "cidr", "role": "publisher", "entries": 12}],
+                },
+                "node": {"peer_id": "12D3KooWx", "connected": 4, "readable_only_here": 0, "listening": []},
+                "sources": [{"name": "osint", "kind": "misp", "state": "failing", "failure": "answers 503"}],
+                "proposals": {"to_us": 2, "by_us": 0, "more": false},
+            }),
+            " --dir x",
+        );
         assert!(text.contains("osint  misp") && text.contains("answers 503"), "{text}");
         assert!(text.starts_with("WARNING: the clock is 70 s off\n\nnode "), "{text}");
         assert!(text.contains("3, valid until 2027-11-30 (371 days)"), "{text}");
@@ -170,18 +187,31 @@ mod tests {
         assert!(text.contains("listening            nowhere"), "{text}");
         assert!(text.contains("http://127.0.0.1:4718 (TAXII under /taxii2/"), "{text}");
         assert!(text.contains("cidr  publisher  -     12"), "{text}");
+        assert!(
+            text.contains("open proposals       2 to answer, 0 of ours: belfry proposals list --dir x"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_forked_log_is_among_the_warnings() {
         let group = json!({"slug": "cidr", "forked_logs": 1, "disputed": 7});
-        let text = text(&json!({"held": {"groups": [group]}}));
+        let text = text(&json!({"held": {"groups": [group]}}), "");
         assert!(text.starts_with("WARNING: in cidr 1 log is forked"), "{text}");
         assert!(text.contains("7 messages are hidden as disputed"), "{text}");
     }
 
     #[test]
+    fn proposals_are_told_where_there_are_any() {
+        assert_eq!(proposals(&json!({"to_us": 0, "by_us": 0, "more": false}), ""), "none");
+        assert!(
+            proposals(&json!({"to_us": 0, "by_us": 3, "more": true}), "").contains("3 of ours, and more")
+        );
+        assert_eq!(proposals(&Value::Null, ""), "-");
+    }
+
+    #[test]
     fn an_answer_of_another_version_still_shows() {
-        assert!(text(&Value::Null).contains("none"));
+        assert!(text(&Value::Null, "").contains("none"));
     }
 }

@@ -73,8 +73,9 @@ impl Command {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         match self {
             Self::Check(check) => {
+                let again = global.again(&check.at.data);
                 let (enrolment, path) = check.at.enrolment(global)?;
-                report(&Salvage::open(&path, owner(&enrolment), &enrolment.keys.store)?)
+                report(&Salvage::open(&path, owner(&enrolment), &enrolment.keys.store)?, &again)
             }
             Self::Heal(healing) => {
                 let (enrolment, path) = healing.at.enrolment(global)?;
@@ -123,7 +124,7 @@ pub(super) fn opened(config: &Config, passphrase: &KeyPassphrase) -> anyhow::Res
 
 fn enrolled(config: &Config, passphrase: &KeyPassphrase) -> anyhow::Result<Enrolment> {
     let folder = &config.node.data_dir;
-    keys::DataFolder::new(folder).joined()?;
+    keys::DataFolder::of(config).joined()?;
     Ok(Enrolment::load(folder, &passphrase.read(&config.keys)?)?)
 }
 
@@ -131,7 +132,7 @@ fn owner(enrolment: &Enrolment) -> Owner {
     Owner { coalition: enrolment.coalition(), node: enrolment.node() }
 }
 
-fn report(store: &Salvage) -> anyhow::Result<()> {
+fn report(store: &Salvage, again: &str) -> anyhow::Result<()> {
     let health = store.check(|column| output::progress(&format!("{}: {} rows", column.name, column.rows)));
     output::progress("");
     let rows: Vec<[String; 3]> = health
@@ -146,7 +147,7 @@ fn report(store: &Salvage) -> anyhow::Result<()> {
     output::print(&text)?;
     anyhow::ensure!(
         health.damages == 0,
-        "{} rows or stretches do not read; `belfry store heal` makes a sound store of the rest",
+        "{} rows or stretches do not read; `belfry store heal{again}` makes a sound store of the rest",
         health.damages
     );
     Ok(output::print("Every row reads.\n")?)

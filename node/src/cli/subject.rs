@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use super::{
     args,
     client::{Client, Content, segment},
-    exit::refuse,
     global::{DataFolder, Global},
     output,
 };
@@ -98,8 +97,12 @@ impl Erase {
         if plan.is_empty() {
             return Ok(output::print("Nothing of it is this node's to erase.\n")?);
         }
-        if !self.yes && !output::confirmed(&format!("{} This cannot be undone. Go on?", plan.told()))? {
-            refuse!("nothing was erased");
+        if !self.yes {
+            output::confirm(
+                &format!("{} This cannot be undone. Go on?", plan.told()),
+                "--yes",
+                "nothing was erased",
+            )?;
         }
         plan.carry_out(&client)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use belfry_proto::{schema::Tlp, time::Timestamp, trust::names::Named as _};
+use belfry_proto::{schema::Tlp, stix::egress::Audience, time::Timestamp, trust::names::Named as _};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -28,7 +28,8 @@ pub(super) enum Command {
 #[command(after_long_help = "\
 Examples:
   belfry token create --name siem --read cidr,ot-ics --max-tlp amber
-  belfry token create --name soar --read cidr --publish cidr --until 2027-11-30")]
+  belfry token create --name soar --read cidr --publish cidr --until 2027-11-30
+  belfry token create --name cloud-siem --read cidr --audience outside")]
 pub(super) struct Create {
     /// What it is called in `belfry token list` and in what it publishes: letters, digits, . - _
     #[arg(long)]
@@ -45,9 +46,14 @@ pub(super) struct Create {
     /// It may manage tokens and see everything about the node
     #[arg(long)]
     admin: bool,
-    /// Most restrictive TLP it may read; red must be said here
-    #[arg(long, value_name = "TLP", value_parser = parse_tlp, default_value = "amber+strict")]
-    max_tlp: Tlp,
+    /// Most restrictive TLP it may read; red must be said here [default: amber+strict, green for outside]
+    #[arg(long, value_name = "TLP", value_parser = parse_tlp)]
+    max_tlp: Option<Tlp>,
+    /// Whose tool holds it: "outside" (a service provider, a cloud SIEM) reads what may leave the organisation: green and
+    /// clear, amber if --max-tlp says so; nothing under embargo or sealed to named members, nothing whose handling terms
+    /// forbid it
+    #[arg(long, value_name = "WHOSE", value_parser = parse_audience, default_value = "inside")]
+    audience: Audience,
     /// Last day, or RFC 3339 time, it works [default: no end]
     #[arg(long, value_name = "DATE", value_parser = still_to_come)]
     until: Option<Timestamp>,
@@ -129,8 +135,9 @@ impl Create {
             "draft": groups(&self.draft),
             "admin": self.admin,
             // RED is no ceiling but a permission of its own: what is sealed to named members.
-            "max_tlp": self.max_tlp.min(Tlp::AmberStrict).name(),
-            "red": self.max_tlp == Tlp::Red,
+            "max_tlp": self.max_tlp.map(|tlp| tlp.min(Tlp::AmberStrict).name()),
+            "red": self.max_tlp == Some(Tlp::Red),
+            "audience": self.audience.as_str(),
             "expires": self.until,
         })
     }
@@ -160,6 +167,10 @@ impl Rotate {
     }
 }
 
+fn parse_audience(text: &str) -> Result<Audience, String> {
+    Audience::named(text).ok_or_else(|| "is inside or outside".to_owned())
+}
+
 /// The daemon's word for every group is `*`, which shells would eat.
 fn groups(named: &[String]) -> Vec<&str> {
     named.iter().map(|group| if group == "all" { "*" } else { group }).collect()
@@ -167,7 +178,7 @@ fn groups(named: &[String]) -> Vec<&str> {
 
 impl List {
     fn run(self, global: &Global) -> anyhow::Result<()> {
-        let mut answer = global.client(&self.data)?.get("/api/v1/tokens")?;
+        let mut answer = global.client(&self.data)?.list("/api/v1/tokens", &[], "tokens")?;
         if self.json {
             return output::print_json(&answer);
         }
@@ -187,7 +198,10 @@ impl List {
         Ok(output::print(&super::listing::listed(
             &answer,
             "tokens",
-            &["id", "name", "read", "publish", "draft", "admin", "max_tlp", "red", "expires", "used_by"],
+            &[
+                "id", "name", "read", "publish", "draft", "admin", "max_tlp", "red", "audience", "expires",
+                "used_by",
+            ],
         ))?)
     }
 }

@@ -1,37 +1,44 @@
 //! `belfry verify`: any of belfry's files, verified from the charter on, without a node.
 
-use std::path::{Path, PathBuf};
+mod own_word;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use belfry_proto::{
     crypto::{hash, sign::Purpose},
-    envelope::{self, Content},
+    envelope::{self, Admission, AdmitError, Content, Origin},
     id::{CoalitionId, RosterVersion},
-    schema::Signed,
+    schema,
     time::Timestamp,
     trust::{
-        acceptance, beacon,
+        amendment_request::AmendmentRequest,
+        beacon,
         charter::CharterChain,
         charter_proposal::Proposal,
         cut::CutStatus,
         departure::Departure,
+        equivocation::Equivocation,
         file::{self as armour, FileKind},
         log::verify_record,
         names::Named as _,
-        request,
         roster::{Roster, Standing},
         signed,
-        statement::{Decision, Statement},
+        statement::Statement,
         words,
     },
 };
 use clap::Args;
 
 use super::{
-    args::{day, second},
+    args::{self, day, second},
+    coalition::described,
     documents,
     exit::{refuse, refused},
-    output,
+    output, requests,
 };
 use crate::{
     clock,
@@ -45,18 +52,15 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct Pin {
     /// Refuse any other coalition: its id in hex, or its words in quotes
-    #[arg(long, value_name = "ID|WORDS")]
-    coalition: Option<String>,
+    #[arg(long, value_name = "ID|WORDS", value_parser = args::coalition)]
+    coalition: Option<CoalitionId>,
 }
 
 impl Pin {
     /// Refuses any other than the one named.
     pub(super) fn check(&self, found: CoalitionId) -> anyhow::Result<()> {
-        let Some(expected) = &self.coalition else { return Ok(()) };
-        let words = words::to_words(found);
-        let named = expected.split_whitespace().map(str::to_lowercase).collect::<Vec<_>>().join(" ");
-        if named != words && named != found.to_string() {
-            refuse!("it is of coalition {found} ({words}), not of the one you named");
+        if self.coalition.is_some_and(|expected| expected != found) {
+            refuse!("it is of coalition {found} ({}), not of the one you named", words::to_words(found));
         }
         Ok(())
     }
@@ -67,10 +71,11 @@ pub(super) fn roster(path: &Path) -> anyhow::Result<Roster> {
     fold(&read(path, armour::read_log)?).map_err(refused).with_context(|| path.display().to_string())
 }
 
-/// Verify a file: charter, log, certificate, request, statement, beacon, acceptance, departure, exported message, or a text
-/// the charter names.
+/// Verify a file: charter, log, certificate, request, statement, beacon, acceptance, departure, amendment request,
+/// proof of equivocation, exported message, or a text the charter names.
 ///
-/// Says what the file is and who vouches for it; exit code 0 only if everything holds. Whatever is held to the log
+/// Says what the file is and who vouches for it; exit code 0 only if everything holds. A request is held to the certificate that
+/// its keys have, too. Whatever is held to the log
 /// (certificates, requests, statements, beacons, messages, arrangement and rules) needs it by --log. Compare the coalition's words, or give them.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -159,13 +164,7 @@ impl Verify {
             }
             FileKind::CertificateRequest => {
                 let roster = self.held()?;
-                let request =
-                    request::open(&armour::read_request(text)?, roster.charter()).map_err(refused)?;
-                let facts = vec![
-                    ("organisation", format!("{} (its own word)", request.organisation.name)),
-                    ("accepted", second(request.accepted)),
-                ];
-                (roster.coalition(), facts)
+                (roster.coalition(), asked(&roster, &armour::read_request(text)?)?)
             }
             FileKind::Statement => {
                 let roster = self.held()?;
@@ -202,13 +201,24 @@ impl Verify {
             }
             FileKind::Acceptance => {
                 let roster = self.held()?;
-                (roster.coalition(), accepted(&roster, &armour::read_acceptance(text)?)?)
+                (roster.coalition(), own_word::accepted(&roster, &armour::read_acceptance(text)?)?)
             }
             FileKind::Departure => {
                 let roster = self.held()?;
                 let departure =
                     Departure::open_past(&armour::read_departure(text)?, &roster).map_err(refused)?;
-                (roster.coalition(), departed(&roster, &departure))
+                (roster.coalition(), own_word::departed(&roster, &departure))
+            }
+            FileKind::AmendmentRequest => {
+                let roster = self.held()?;
+                let signed = armour::read_amendment_request(text)?;
+                let request = AmendmentRequest::open_past(&signed, &roster).map_err(refused)?;
+                (roster.coalition(), own_word::asked(&roster, &request))
+            }
+            FileKind::Equivocation => {
+                let proof = Equivocation::open(armour::read_equivocation(text)?).map_err(refused)?;
+                let here = self.log.as_deref().map(roster).transpose()?;
+                (proof.charters.coalition(), signed_twice(&proof, here.as_ref())?)
             }
             FileKind::Message => {
                 let roster = self.held()?;
@@ -289,52 +299,51 @@ fn log(roster: &Roster, now: Timestamp) -> Facts {
     facts
 }
 
-/// Who accepted which texts, and where the log says so.
-fn accepted(roster: &Roster, signed: &Signed) -> anyhow::Result<Facts> {
-    let key = signed.signatures.first().map(|signature| signature.key.as_slice()).unwrap_or_default();
-    let Some(certificate) = roster.certificates().find(|c| c.signing.as_bytes().as_slice() == key) else {
-        refuse!("no certificate in the log has the key that signed it")
-    };
-    // Of the newest version that has these texts; what is wrong is told of the newest there is.
-    let opened = |charter| acceptance::open(signed, certificate.signing, charter).map(|at| (charter, at));
-    let found = roster.charters().versions().filter_map(|charter| opened(charter).ok()).last();
-    let (charter, at) = match found {
-        Some(found) => found,
-        None => opened(roster.charter()).map_err(refused)?,
-    };
-    let filed = roster.records().find(|record| {
-        matches!(&record.statement.decision, Decision::Accept(d) if d.acceptance.as_ref() == Some(signed))
-    });
+/// Who asked for a certificate and accepted which texts for it, and which one was issued.
+fn asked(roster: &Roster, signed: &schema::Signed) -> anyhow::Result<Facts> {
+    let requests::Held { request, certificate, charter } = requests::held(roster, signed)?;
+    let issued = certificate.map_or_else(
+        || "none in this log".to_owned(),
+        |c| format!("{}, issued by entry {0} of the log to these keys", c.serial),
+    );
+    let whose = if certificate.is_some() { "as it asked for" } else { "its own word" };
     Ok(vec![
-        ("member", format!("{} ({})", certificate.organisation.name, certificate.member)),
-        ("signed by", format!("the key of certificate {}", certificate.serial)),
-        ("accepted", second(at)),
+        ("organisation", format!("{} ({whose})", request.organisation.name)),
+        ("accepted", second(request.accepted)),
         ("arrangement", charter.arrangement().version.clone()),
         ("rules of conduct", charter.rules().version.clone()),
-        (
-            "recorded",
-            filed.map_or_else(|| "not in this log".to_owned(), |record| format!("entry {}", record.height)),
-        ),
+        ("certificate", issued),
     ])
 }
 
-/// Who leaves when, and what the log made of it.
-fn departed(roster: &Roster, departure: &Departure) -> Facts {
-    let name = roster.member(departure.member).map(|member| member.organisation.name.clone());
-    let filed: Vec<String> = roster
-        .records()
-        .filter(|record| {
-            matches!(&record.statement.decision, Decision::Revoke(d)
-                if d.member == departure.member.as_ref() && d.effective == departure.effective.as_micros())
-        })
-        .map(|record| format!("entry {}, made {}", record.height, second(record.statement.made)))
+/// What the registrar signed for one height, and which of it stands in the log that was given.
+fn signed_twice(proof: &Equivocation, here: Option<&Roster>) -> anyhow::Result<Facts> {
+    if here.is_some_and(|roster| roster.coalition() != proof.charters.coalition()) {
+        refuse!("it is of coalition {}, and the log of another", proof.charters.coalition());
+    }
+    let named: Vec<String> = proof
+        .charters
+        .versions()
+        .filter(|charter| charter.registrar() == proof.registrar)
+        .map(|charter| charter.version().to_string())
         .collect();
-    vec![
-        ("member", format!("{} ({})", name.unwrap_or_default(), departure.member)),
-        ("decided", second(departure.decided)),
-        ("effective", second(departure.effective)),
-        ("recorded", if filed.is_empty() { "not in this log".to_owned() } else { filed.join("; ") }),
-    ]
+    let mut facts = vec![
+        ("proves", format!("the registrar signed two entries for height {}", proof.height())),
+        ("signed both", format!("{}, of charter version {}", proof.registrar, named.join(", "))),
+    ];
+    for (what, record) in ["one entry", "another entry"].into_iter().zip(&proof.records) {
+        let (action, about) = described(&record.statement.decision);
+        let stands = here.map_or("", |roster| {
+            let position = RosterVersion { height: record.height, head: record.entry_id };
+            if roster.is_prefix(position) { "; it stands in the log" } else { "; it is not in the log" }
+        });
+        let made = second(record.statement.made);
+        facts.push((what, format!("{}: {action}, {about}, made {made}{stands}", record.entry_id)));
+    }
+    if let Some(version) = proof.settled_by() {
+        facts.push(("settled", format!("charter version {version} pins the log that stands")));
+    }
+    Ok(facts)
 }
 
 /// Whose key signed a message, and whether the admin log lets it stand.
@@ -347,11 +356,17 @@ fn message(roster: &Roster, bytes: &[u8]) -> anyhow::Result<Facts> {
     };
     let closure = roster.closure(header.serial, header.group, header.log);
     let id = verified.message_id();
-    let stands = match closure.status(header.roster.height, header.created, header.sequence, id) {
-        CutStatus::Open => "yes: its author's log is open",
-        CutStatus::At => "yes: it is the last message of a cut",
-        CutStatus::BelowHeight => "below a cut: yes, if the cut's message links back to it",
-        CutStatus::Beyond => "no: it lies beyond a cut, and every node hides it",
+    // What passes with time was waited for long ago.
+    let admission = Admission { origin: Origin::Sync, now: header.created, skew: Duration::ZERO };
+    let stands = match verified.clone().admit(roster, admission) {
+        Err(AdmitError::Never(why)) => format!("no: {why}, so it belongs into no log"),
+        _ => match closure.status(header.roster.height, header.created, header.sequence, id) {
+            CutStatus::Open => "yes: its author's log is open",
+            CutStatus::At => "yes: it is the last message of a cut",
+            CutStatus::BelowHeight => "below a cut: yes, if the cut's message links back to it",
+            CutStatus::Beyond => "no: it lies beyond a cut, and every node hides it",
+        }
+        .to_owned(),
     };
     let slug = roster.charters().versions().filter_map(|c| c.group(header.group)).last();
     let slug = slug.map_or_else(|| header.group.to_string(), |group| group.slug.clone());
@@ -369,6 +384,6 @@ fn message(roster: &Roster, bytes: &[u8]) -> anyhow::Result<Facts> {
         ("written", format!("{} (its author's clock)", second(header.created))),
         ("place", format!("log {}, message {}", header.log, header.sequence)),
         ("admin log then", header.roster.to_string()),
-        ("stands", stands.to_owned()),
+        ("stands", stands),
     ])
 }

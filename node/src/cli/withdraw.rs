@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
+    args,
     client::Content,
     global::{DataFolder, Global},
     output,
@@ -39,7 +40,7 @@ pub(super) struct Withdraw {
     #[arg(long, value_name = "ID", conflicts_with_all = ["messages", "object"])]
     publication: Option<PublicationId>,
     /// What this member says of this STIX object, in every version; repeat for several
-    #[arg(long, value_name = "STIX-ID", conflicts_with = "messages")]
+    #[arg(long, value_name = "STIX-ID", conflicts_with = "messages", value_parser = args::stix_id)]
     object: Vec<String>,
     /// Slug of the group they stand in
     #[arg(long, value_name = "SLUG")]
@@ -86,11 +87,46 @@ impl Withdraw {
         };
         let answer = client.post("/api/v1/withdrawals", content)?;
         super::publication::warn(&answer);
+        for remains in answer.get("remains").and_then(Value::as_array).into_iter().flatten() {
+            output::warn(&remaining(remains, self.mode, client.again()));
+        }
         if self.json {
             return output::print_json(&answer);
         }
         Ok(output::print(&accepted(&answer, self.mode, client.again()))?)
     }
+}
+
+/// Objects named one by one in a warning; of more the number is told.
+const MOST_NAMED: usize = 3;
+
+/// What another publication goes on saying, and what takes that back, too.
+fn remaining(remains: &Value, mode: WithdrawalMode, again: &str) -> String {
+    let at = |name: &str| remains.get(name).and_then(output::scalar).unwrap_or_else(|| "-".into());
+    let objects: Vec<String> = remains
+        .get("objects")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(output::scalar)
+        .collect();
+    let mut named = objects.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if objects.len() > MOST_NAMED {
+        named += &format!(" and {} more", objects.len() - MOST_NAMED);
+    }
+    let stays = if objects.len() == 1 { "it stays" } else { "they stay" };
+    let whose = match remains.get("made_here").and_then(Value::as_bool) {
+        Some(true) => format!("--publication {}", at("publication")),
+        // Another node's publication is unknown here, and what it says is not.
+        _ => objects.iter().take(1).map(|object| format!("--object {object}")).collect(),
+    };
+    format!(
+        "publication {} in {group} goes on saying {named}, so {stays} to be seen. That is taken back with `belfry withdraw \
+         --group {group} {whose} --mode {}{again}`",
+        at("publication"),
+        words::word(mode),
+        group = at("group"),
+    )
 }
 
 fn accepted(answer: &Value, mode: WithdrawalMode, again: &str) -> String {
@@ -114,6 +150,27 @@ fn accepted(answer: &Value, mode: WithdrawalMode, again: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_go_on_saying_is_named_with_the_command_that_ends_it() {
+        let objects = ["indicator--1", "indicator--2", "indicator--3", "indicator--4"];
+        let remains = json!({ "publication": "cd", "group": "cidr", "objects": objects, "made_here": true });
+        let told = remaining(&remains, WithdrawalMode::Erase, " --dir x");
+        assert!(
+            told.contains("goes on saying indicator--1, indicator--2, indicator--3 and 1 more, so they stay"),
+            "{told}"
+        );
+        assert!(
+            told.ends_with("`belfry withdraw --group cidr --publication cd --mode erase --dir x`"),
+            "{told}"
+        );
+        let elsewhere = json!({ "publication": "cd", "group": "cidr", "objects": ["indicator--1"] });
+        let told = remaining(&elsewhere, WithdrawalMode::Retract, "");
+        assert!(
+            told.contains("so it stays") && told.contains("--object indicator--1 --mode retract`"),
+            "{told}"
+        );
+    }
 
     #[test]
     fn what_is_taken_back_and_what_goes_out_again_is_told() {

@@ -74,6 +74,9 @@ pub struct Config {
     pub syslog: Vec<Syslog>,
     /// What is taken in from elsewhere.
     pub sources: Vec<Source>,
+    /// The arguments that named this configuration and its data folder, for a hint at another command; each after a space.
+    #[serde(skip)]
+    pub again: String,
 }
 
 /// `[node]`

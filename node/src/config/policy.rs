@@ -34,14 +34,12 @@ impl Way {
             Some(other) => return Err(wrong("action", other, "block, detect")),
         };
         let audience = match self.audience.as_deref() {
-            None | Some("inside") => Audience::Inside,
-            Some("outside") => Audience::Outside,
-            Some(other) => return Err(wrong("audience", other, "inside, outside")),
+            None => Audience::Inside,
+            Some(text) => Audience::named(text).ok_or_else(|| wrong("audience", text, "inside, outside"))?,
         };
-        let widest = if audience == Audience::Inside { Tlp::AmberStrict } else { Tlp::Amber };
+        let widest = audience.widest();
         let most = match self.max_tlp.as_deref() {
-            None if audience == Audience::Inside => Tlp::AmberStrict,
-            None => Tlp::Green,
+            None => audience.usual(),
             Some(text) => text.parse().map_err(|e| format!("max_tlp: {text:?}: {e}"))?,
         };
         if most > widest {
@@ -63,7 +61,7 @@ impl Way {
         let Policy { purpose, audience, most, unstated_pap } = policy;
         Self {
             action: Some(if *purpose == Use::Block { "block" } else { "detect" }.to_owned()),
-            audience: Some(if *audience == Audience::Inside { "inside" } else { "outside" }.to_owned()),
+            audience: Some(audience.as_str().to_owned()),
             max_tlp: Some(most.as_str().to_owned()),
             unstated_pap: Some(words::word(*unstated_pap)),
         }

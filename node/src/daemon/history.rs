@@ -26,6 +26,9 @@ pub(super) async fn restore(store: &Store, enrolment: &Enrolment) -> anyhow::Res
         .iter()
         .map(|bytes| schema::Signed::decode(bytes.as_slice()))
         .collect::<Result<Vec<_>, _>>()?;
+    let given = u64::try_from(enrolment.log.records.len()).unwrap_or(u64::MAX);
+    let entry = store.head()?.height.get().max(given);
+    tracing::info!(entry, "folding the admin log up to entry {entry}");
     let mut roster = if stored.is_empty() {
         Roster::new(CharterChain::walk(enrolment.log.charters.iter().take(1).cloned())?)
     } else {

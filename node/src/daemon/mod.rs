@@ -45,7 +45,7 @@ use crate::{
     membership::{self, DialLimits, GateTimes, Membership, Reach},
     network::{self, Address, Network, NetworkConfig, RelayLimits},
     publish::{Defaults, Flusher, Guards, Holders, Publisher},
-    query::{CLI_TOKEN, Groups, Query, Scope, lists::Lists},
+    query::{CLI_TOKEN, Query, Scope, lists::Lists},
     relay::{self, Relay},
     roster::LiveRoster,
     sources::Sources,
@@ -181,11 +181,12 @@ pub struct Daemon {
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let settings = Settings::from_config(&config)?;
     // Whoever has no node yet is asked for no passphrase of it.
-    DataFolder::new(&config.node.data_dir).joined()?;
+    DataFolder::of(&config).joined()?;
     let passphrase = Source::choose(None, &config.keys).read("this node's keys")?;
     let store = settings.data_dir.join(STORE);
     loop {
         let (data_dir, passphrase) = (settings.data_dir.clone(), passphrase.clone());
+        tracing::info!(folder = %data_dir.display(), "opening the key files in {}", data_dir.display());
         let enrolment =
             tokio::task::spawn_blocking(move || Enrolment::load(&data_dir, &passphrase)).await??;
         let was_noted = heal::is_noted(&store);
@@ -286,6 +287,7 @@ impl Daemon {
         let probe = probe.unwrap_or_else(|| Arc::new(FileSystemOf::new(&settings.data_dir)));
         let watched = Space::new(floor, probe);
         let (opening, enrolment) = (path.clone(), Arc::new(enrolment));
+        tracing::info!(store = %path.display(), "opening the store in {}", path.display());
         let of = Arc::clone(&enrolment);
         let store = tokio::task::spawn_blocking(move || {
             let store = match heal::open(&opening, &of, &watched) {
@@ -573,16 +575,7 @@ async fn cli_token(query: &Query, data_dir: &std::path::Path) -> anyhow::Result<
     {
         return Ok(());
     }
-    let scope = Scope {
-        read: Groups::All,
-        publish: Groups::All,
-        draft: Groups::NONE,
-        admin: true,
-        ceiling: Tlp::AmberStrict,
-        red: true,
-        expires: None,
-    };
-    let made = query.tokens().replace(CLI_TOKEN, scope, now).await?;
+    let made = query.tokens().replace(CLI_TOKEN, Scope::operator(), now).await?;
     file::write(
         &path,
         format!("{}\n", made.text.expose()).as_bytes(),

@@ -57,6 +57,10 @@ impl Publish for Publishing {
         self.0.submit_together(submissions).await
     }
 
+    async fn before(&self, submission: Submission) -> Result<Option<Accepted>, SubmitError> {
+        self.0.before(submission).await
+    }
+
     async fn like(
         &self,
         message: MessageId,
@@ -69,8 +73,13 @@ impl Publish for Publishing {
         self.0.preview(submission).await
     }
 
-    async fn held(&self, of: OfGroups) -> Result<(Vec<HeldDraft>, bool), SubmitError> {
-        self.0.held(of).await
+    async fn held(
+        &self,
+        of: OfGroups,
+        after: Option<Vec<u8>>,
+        most: usize,
+    ) -> Result<(Vec<HeldDraft>, Option<Vec<u8>>), SubmitError> {
+        self.0.held(of, after, most).await
     }
 
     async fn held_draft(&self, publication: PublicationId) -> Result<OpenDraft, SubmitError> {
@@ -178,8 +187,12 @@ impl Status {
         }
         for height in &watch.equivocations {
             warnings.push(format!(
-                "The registrar signed two entries for height {height} of the admin log; the proof is kept here."
+                "The registrar signed two entries for height {height} of the admin log; the proof is kept here \
+                 (`belfry audit equivocations`)."
             ));
+        }
+        if let Some(refused) = watch.refused_charter {
+            warnings.push(format!("A charter that root keys signed is refused here: {refused}."));
         }
         warnings.extend(newcomers::told(&roster, &self.store, own, now));
         for source in self.sources.report() {
@@ -453,9 +466,15 @@ impl NodeStatus for Status {
         // A newer charter pins the branch that survives, whichever we hold.
         let is_pinned = folded.charter().version() > before.charter().version();
         if !longer.is_prefix(shorter.version()) && !is_pinned {
-            return Err(
-                "the log and ours are two histories of one coalition: one of them is forked".to_owned()
-            );
+            // Nothing of it goes on from ours; where one registrar signed both, it is proof.
+            self.import.offer(file).await;
+            let kept = match self.log_watch.borrow().equivocations.is_empty() {
+                true => "",
+                false => "; the proof that the registrar signed both is kept (`belfry audit equivocations`)",
+            };
+            return Err(format!(
+                "the log and ours are two histories of one coalition: one of them is forked{kept}"
+            ));
         }
         let offered = folded.version().height.get();
         self.import.offer(file).await;

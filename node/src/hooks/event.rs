@@ -95,7 +95,8 @@ struct Data<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     valid_until: Option<Timestamp>,
     values: Vec<Value<'a>>,
-    object: &'a RawValue,
+    /// Without its creator, where that must not be named.
+    object: Box<RawValue>,
 }
 
 #[derive(Serialize)]
@@ -125,7 +126,7 @@ impl<'a> Data<'a> {
             classes: shown.classes(),
             valid_until: told.leaves.until,
             values: told.leaves.values.iter().map(Value::of).collect(),
-            object: serde_json::from_slice(shown.raw())?,
+            object: serde_json::from_slice(&told.leaves.released.raw())?,
         })
     }
 }

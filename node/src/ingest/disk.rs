@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! kept of the member in the group + the message ≤ store.member_quota ─▶ kept
-//!                                          else ─▶ Ignore, over-disk-quota; sync asks for its log once an hour
+//!                                          else ─▶ Ignore, over-disk-quota; sync passes it over and tries again in an hour
 //! ```
 //!
 //! What counts is what lies in the store now, so a body that retention or a withdrawal took gives its room back, and what
-//! was left out comes by sync. Withdrawals are kept up to as much again: a member that has used up its room can still take
-//! back, and cannot fill the disk by doing so. What a revoked certificate wrote counts no more: a stolen key must not use up
+//! was left out comes by sync. Withdrawals, and the other side of a fork, are kept up to as much again: a member that has used
+//! up its room can still take back, and is shown to have signed two histories, and cannot fill the disk by either. What a revoked certificate wrote counts no more: a stolen key must not use up
 //! the room of its owner, nor can its thief have more than there was.
 
 use belfry_proto::{
@@ -31,9 +31,10 @@ impl Ingest {
             return true;
         }
         let quota = self.store.member_quota();
-        let may = if header.sealing().is_some() { quota } else { quota.saturating_mul(2) };
         let kept = self.store.kept_bytes(header.group, member, counting(roster));
-        kept.saturating_add(bytes as u64) <= may
+        let with = kept.saturating_add(bytes as u64);
+        let is_needed = || header.sealing().is_none() || !self.is_free(header);
+        with <= quota || (with <= quota.saturating_mul(2) && is_needed())
     }
 
     /// The same in a sentence, where there is none.

@@ -357,7 +357,7 @@ impl Ingest {
     }
 
     /// Whether nothing is held for its place.
-    fn is_free(&self, header: &Header) -> bool {
+    pub(super) fn is_free(&self, header: &Header) -> bool {
         let at = header.sequence;
         let held = self.store.envelopes(header.group, header.log, at, at, limits::MAX_TRANSMIT);
         held.is_ok_and(|held| held.is_empty())

@@ -11,13 +11,17 @@
 //! [`Enrolment::load`] believes none of it: chain, log and certificate are verified again against the pinned
 //! coalition and the keys at hand. The daemon's store may be further than `log.pem`, never behind for long.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use super::{
     MemberKeys, MemberPublicKeys, Passphrase,
     file::{self, FileError},
     key_file::KeyFileError,
 };
+use crate::config::Config;
 use belfry_proto::{
     crypto::sign::PublicKey,
     id::{CoalitionId, MemberId, Serial},
@@ -33,63 +37,120 @@ use belfry_proto::{
 
 /// Names the files of a member's data folder.
 #[derive(Clone, Debug)]
-pub struct DataFolder(PathBuf);
+pub struct DataFolder {
+    path: PathBuf,
+    /// How a command line names it, for hints; empty, or after a space.
+    again: String,
+}
 
 impl DataFolder {
     /// The folder at `path`, there or not.
     #[must_use]
     pub fn new(path: &Path) -> Self {
-        Self(path.to_owned())
+        Self { path: path.to_owned(), again: format!(" --dir {}", path.display()) }
+    }
+
+    /// The folder of a configuration, which hints at other commands name as the operator did.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self { path: config.node.data_dir.clone(), again: config.again.clone() }
     }
 
     /// The folder itself.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// Folder of this node's secrets.
     #[must_use]
     pub fn keys(&self) -> PathBuf {
-        self.0.join("keys")
+        self.path.join("keys")
     }
 
     /// The charter chain.
     #[must_use]
     pub fn charter(&self) -> PathBuf {
-        self.0.join("charter.pem")
+        self.path.join("charter.pem")
     }
 
     /// The request as sent.
     #[must_use]
     pub fn request(&self) -> PathBuf {
-        self.0.join("request.pem")
+        self.path.join("request.pem")
+    }
+
+    /// The coalition's record of its decisions about this member, as taken.
+    #[must_use]
+    pub fn decisions(&self) -> PathBuf {
+        self.path.join("decisions.json")
+    }
+
+    /// What this member did about its participation notices.
+    #[must_use]
+    pub fn notices(&self) -> PathBuf {
+        self.path.join("notices.json")
     }
 
     /// The admin log as given at joining.
     #[must_use]
     pub fn log(&self) -> PathBuf {
-        self.0.join("log.pem")
+        self.path.join("log.pem")
     }
 
     /// The issuing record.
     #[must_use]
     pub fn certificate(&self) -> PathBuf {
-        self.0.join("certificate.pem")
+        self.path.join("certificate.pem")
+    }
+
+    /// Whether a node has enrolled here.
+    ///
+    /// # Errors
+    /// [`EnrolmentError::NotEnrolled`], or [`EnrolmentError::Closed`] where this user may not look.
+    pub fn enrolled(&self) -> Result<(), EnrolmentError> {
+        match self.has(&self.charter())? && MemberKeys::exist(&self.keys()) {
+            true => Ok(()),
+            false => {
+                Err(EnrolmentError::NotEnrolled { folder: self.path.clone(), again: self.again.clone() })
+            }
+        }
     }
 
     /// Whether a node has enrolled and joined here, before a passphrase is asked for.
     ///
     /// # Errors
-    /// [`EnrolmentError::NotEnrolled`] or [`EnrolmentError::NotJoined`]: which step comes first.
+    /// As [`Self::enrolled`], or [`EnrolmentError::NotJoined`]: which step comes first.
     pub fn joined(&self) -> Result<(), EnrolmentError> {
-        if !self.charter().exists() || !MemberKeys::exist(&self.keys()) {
-            return Err(EnrolmentError::NotEnrolled(self.0.clone()));
+        self.enrolled()?;
+        match self.has(&self.certificate())? {
+            true => Ok(()),
+            false => Err(EnrolmentError::NotJoined { folder: self.path.clone(), again: self.again.clone() }),
         }
-        if !self.certificate().exists() {
-            return Err(EnrolmentError::NotJoined(self.0.clone()));
+    }
+
+    /// Whether files can be made here, or the folder where it is not there yet. Nothing is left behind.
+    ///
+    /// # Errors
+    /// [`EnrolmentError::Closed`], or [`EnrolmentError::File`] with another reason of the system's.
+    pub fn can_be_made(&self) -> Result<(), EnrolmentError> {
+        let there = self.path.ancestors().find(|path| path.as_os_str().is_empty() || path.exists());
+        let there = there.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let probe = there.join(format!(".belfry-{:016x}", rand::random::<u64>()));
+        fs::create_dir(&probe).and_then(|()| fs::remove_dir(&probe)).map_err(|source| self.unusable(source))
+    }
+
+    fn has(&self, path: &Path) -> Result<bool, EnrolmentError> {
+        path.try_exists().map_err(|source| self.unusable(source))
+    }
+
+    fn unusable(&self, source: io::Error) -> EnrolmentError {
+        match source.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                EnrolmentError::Closed { folder: self.path.clone(), source }
+            }
+            _ => FileError::Io { path: self.path.clone(), source }.into(),
         }
-        Ok(())
     }
 }
 
@@ -110,19 +171,42 @@ pub enum EnrolmentError {
         /// What is wrong.
         source: armour::FileError,
     },
+    /// Not this user's to write, or to look into.
+    #[error(
+        "the data folder {} is not this user's ({source}): run this as the user that the node runs as (`sudo -u belfry \
+         belfry …`), or name a folder of your own with --dir DIR, or as node.data_dir in a configuration (--config FILE)",
+        folder.display()
+    )]
+    Closed {
+        /// The folder.
+        folder: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// Step one is missing.
     #[error(
-        "no node here: {} has no charter and keys yet; run `belfry enroll --charter FILE --org NAME --dir {}` first",
-        .0.display(), .0.display()
+        "no node here: {} has no charter and keys yet; run `belfry enroll --charter FILE --org NAME --class CLASSES \
+         --groups GROUPS{again}` first",
+        folder.display()
     )]
-    NotEnrolled(PathBuf),
+    NotEnrolled {
+        /// The folder.
+        folder: PathBuf,
+        /// The arguments that name it.
+        again: String,
+    },
     /// Step two is missing.
     #[error(
-        "{} has no certificate yet: send request.pem to the coalition, then run `belfry join CERTIFICATE --log FILE \
-         --dir {}`",
-        .0.display(), .0.display()
+        "{} has no certificate yet: send request.pem to the coalition, then run `belfry join CERTIFICATE --log \
+         FILE{again}`",
+        folder.display()
     )]
-    NotJoined(PathBuf),
+    NotJoined {
+        /// The folder.
+        folder: PathBuf,
+        /// The arguments that name it.
+        again: String,
+    },
     /// Of another coalition than the one pinned.
     #[error(
         "the {what} is of coalition {found}, but this node enrolled with {pinned}: ask for the right file"
@@ -222,13 +306,8 @@ impl Enrolment {
     /// [`EnrolmentError`], naming the file and the mend.
     pub fn load(data_dir: &Path, passphrase: &Passphrase) -> Result<Self, EnrolmentError> {
         let folder = DataFolder::new(data_dir);
-        let pinned = read_charters(&folder.charter()).map_err(|error| match error {
-            EnrolmentError::File(e) if e.is_absent() => EnrolmentError::NotEnrolled(data_dir.to_owned()),
-            other => other,
-        })?;
-        if !folder.certificate().exists() {
-            return Err(EnrolmentError::NotJoined(data_dir.to_owned()));
-        }
+        folder.joined()?;
+        let pinned = read_charters(&folder.charter())?;
         let record = read(&folder.certificate(), armour::read_certificate)?;
         let log = read(&folder.log(), armour::read_log)?;
         let keys = MemberKeys::load(&folder.keys(), passphrase)?;
@@ -350,4 +429,43 @@ pub fn read_charters(path: &Path) -> Result<CharterChain, EnrolmentError> {
 /// [`EnrolmentError::File`] or [`EnrolmentError::Armour`].
 pub fn read<T>(path: &Path, reader: fn(&str) -> Result<T, armour::FileError>) -> Result<T, EnrolmentError> {
     reader(&file::read_text(path)?).map_err(|source| EnrolmentError::Armour { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_name_the_node_as_the_operator_did() {
+        let place = tempfile::tempdir().unwrap();
+        let dir = place.path().join("node");
+        let mut config = Config { again: " --config site.toml".to_owned(), ..Config::default() };
+        config.node.data_dir.clone_from(&dir);
+        let hint = |folder: &DataFolder| folder.joined().unwrap_err().to_string();
+        assert!(hint(&DataFolder::of(&config)).contains("--groups GROUPS --config site.toml`"));
+        assert!(hint(&DataFolder::new(&dir)).contains(&format!("--groups GROUPS --dir {}`", dir.display())));
+        fs::create_dir_all(dir.join("keys")).unwrap();
+        fs::write(dir.join("charter.pem"), "").unwrap();
+        fs::write(dir.join("keys/signing.pem"), "").unwrap();
+        assert!(
+            hint(&DataFolder::of(&config))
+                .contains("`belfry join CERTIFICATE --log FILE --config site.toml`")
+        );
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_told_before_anything_is() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = DataFolder::new(&place.path().join("not/there/yet"));
+        folder.can_be_made().unwrap();
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "nothing is left behind");
+        let file = place.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = DataFolder::new(&file.join("node")).can_be_made().unwrap_err();
+        assert!(matches!(error, EnrolmentError::File(FileError::Io { .. })), "{error}");
+        let closed = folder.unusable(io::ErrorKind::PermissionDenied.into()).to_string();
+        for mend in ["sudo -u belfry", "--dir DIR", "--config FILE", "not/there/yet"] {
+            assert!(closed.contains(mend), "{closed}");
+        }
+    }
 }

@@ -96,23 +96,45 @@ impl Source {
         }
     }
 
-    /// A passphrase for new keys: long enough, and at the terminal asked twice.
+    /// A passphrase for new keys: long enough, and at the terminal asked twice, and anew as long as it does not do.
     ///
     /// # Errors
     /// [`PassphraseError`].
     pub fn read_new(&self, of: &str) -> Result<Passphrase, PassphraseError> {
-        let passphrase = match self {
-            Self::Prompt => prompt(&format!("new passphrase for {of}: "))?,
-            _ => self.read(of)?,
-        };
-        let characters = passphrase.expose().chars().count();
-        if characters < SHORTEST {
-            return Err(PassphraseError::TooShort(characters));
+        match self {
+            Self::Prompt => typed_new(of, prompt, |error| eprintln!("{error}; once more")),
+            _ => long_enough(self.read(of)?),
         }
-        if *self == Self::Prompt && prompt("the same again: ")?.expose() != passphrase.expose() {
-            return Err(PassphraseError::Differ);
+    }
+}
+
+/// Asks until what is typed will do: somebody sits there.
+fn typed_new(
+    of: &str,
+    mut ask: impl FnMut(&str) -> Result<Passphrase, PassphraseError>,
+    mut tell: impl FnMut(&PassphraseError),
+) -> Result<Passphrase, PassphraseError> {
+    loop {
+        let typed = ask(&format!("new passphrase for {of}, at least {SHORTEST} characters: "));
+        let twice = typed.and_then(long_enough).and_then(|first| {
+            match ask("the same again: ")?.expose() == first.expose() {
+                true => Ok(first),
+                false => Err(PassphraseError::Differ),
+            }
+        });
+        match twice {
+            Err(
+                error @ (PassphraseError::TooShort(_) | PassphraseError::Empty(_) | PassphraseError::Differ),
+            ) => tell(&error),
+            ended => return ended,
         }
-        Ok(passphrase)
+    }
+}
+
+fn long_enough(passphrase: Passphrase) -> Result<Passphrase, PassphraseError> {
+    match passphrase.expose().chars().count() {
+        characters if characters < SHORTEST => Err(PassphraseError::TooShort(characters)),
+        _ => Ok(passphrase),
     }
 }
 
@@ -150,6 +172,24 @@ mod tests {
         assert!(matches!(source.read("x"), Err(PassphraseError::Empty(_))));
         write(&path, b"correct horse battery\n", Readers::All, Existing::Replace).unwrap();
         assert!(matches!(source.read("x"), Err(PassphraseError::File(FileError::Open { .. }))));
+    }
+
+    #[test]
+    fn at_a_terminal_one_that_does_not_do_is_asked_for_anew() {
+        let mut typed =
+            ["short", "", "correct horse battery", "correct horse", "the bell rings", "the bell rings"]
+                .into_iter()
+                .map(|text| match text {
+                    "" => Err(PassphraseError::Empty("the terminal".into())),
+                    text => Ok(Passphrase::new(text)),
+                });
+        let mut told = Vec::new();
+        let read = typed_new("x", |_| typed.next().unwrap(), |error| told.push(error.to_string())).unwrap();
+        assert_eq!(read.expose(), "the bell rings");
+        assert_eq!(told.len(), 3);
+        assert!(told[0].contains("at least 12") && told[2].contains("differ"), "{told:?}");
+        let gone = || Err(PassphraseError::NoTerminal(std::io::ErrorKind::UnexpectedEof.into()));
+        assert!(typed_new("x", |_| gone(), |_| ()).is_err(), "nobody is there any more");
     }
 
     #[test]

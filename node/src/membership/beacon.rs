@@ -27,7 +27,7 @@ use belfry_proto::{
 };
 use prost::Message;
 
-use super::{Command, Membership};
+use super::{Command, Membership, RefusedCharter};
 use crate::{clock, store::Change};
 
 /// Heights with proofs that are kept: one is enough to distrust the registrar, many are its flood.
@@ -44,6 +44,8 @@ pub struct LogWatch {
     pub contradicted: Option<RosterVersion>,
     /// Heights at which the registrar signed two entries.
     pub equivocations: Vec<Height>,
+    /// The newest charter that root keys signed and that does not go on from ours.
+    pub refused_charter: Option<RefusedCharter>,
 }
 
 /// Whether the admin log is known to be new.
@@ -249,10 +251,21 @@ impl Membership {
         if self.judge_record(record.clone(), peer).await == Verdict::Accept
             && self.roster_now().version().height == height
         {
-            let gossip = AdminGossip { item: Some(Item::Record(record)) };
-            if let Err(error) = self.network.publish(Topic::Admin, gossip.encode_to_vec()).await {
-                tracing::debug!("proof not gossiped: {error}");
-            }
+            self.spread_proof(record).await;
+        }
+    }
+
+    /// What a file or a page held against our log: kept, and told on, if it proves something.
+    pub(super) async fn told_conflict(&mut self, other: &VerifiedRecord) {
+        if self.judge_earlier(other).await == Verdict::Accept {
+            self.spread_proof(other.record.clone()).await;
+        }
+    }
+
+    async fn spread_proof(&self, record: schema::Record) {
+        let gossip = AdminGossip { item: Some(Item::Record(record)) };
+        if let Err(error) = self.network.publish(Topic::Admin, gossip.encode_to_vec()).await {
+            tracing::debug!("proof not gossiped: {error}");
         }
     }
 }

@@ -2,20 +2,21 @@
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    id::Height,
+    id::{Height, RosterVersion},
     schema::{self, AdminGossip, admin_gossip::Item},
     topic::Topic,
     trust::{
+        charter::CharterError,
         charter_change::{self, changes},
-        log::verify_record,
+        log::{LogError, VerifiedRecord, verify_record},
         roster::Roster,
     },
     verdict::Verdict,
 };
 use prost::Message;
 
-use super::Membership;
-use crate::{feed::Notice, store::Change};
+use super::{Membership, charters::is_held};
+use crate::{clock, feed::Notice, store::Change};
 
 impl Membership {
     /// Folds what a peer or a file brought, as far as it goes on from our head. True if the roster advanced.
@@ -29,7 +30,17 @@ impl Membership {
     ) -> bool {
         let mut roster = Roster::clone(&self.roster_now());
         let before = (roster.charter().version(), roster.version().height);
-        let (new_charters, new_records) = fold(&mut roster, charters, records);
+        let Folded { charters: new_charters, records: new_records, refused, refused_record, conflict } =
+            fold(&mut roster, charters, records);
+        for (charter, error) in refused {
+            self.charter_refused(&roster, &charter, error);
+        }
+        if let Some(error) = refused_record {
+            self.refused(&error);
+        }
+        if let Some(conflict) = conflict {
+            self.told_conflict(&conflict).await;
+        }
         if (roster.charter().version(), roster.version().height) == before {
             return false;
         }
@@ -50,6 +61,7 @@ impl Membership {
         self.subscribe().await;
         self.feed.notify(Notice::RosterChanged(version.height));
         self.settle_beacon().await;
+        self.settle_charter();
         self.grown();
         true
     }
@@ -95,14 +107,6 @@ impl Membership {
         self.note_ahead(verified);
         Verdict::Ignore
     }
-
-    pub(super) async fn judge_charter(&mut self, charter: schema::Signed, from: PublicKey) -> Verdict {
-        let offered = self.offer(vec![charter], Vec::new()).await;
-        if !offered {
-            self.pull(from);
-        }
-        if offered { Verdict::Accept } else { Verdict::Ignore }
-    }
 }
 
 impl Membership {
@@ -139,6 +143,14 @@ fn tell_changes(roster: &Roster, before: u64) {
         charter.version = version,
         "charter version {version} is in force; it was version {before}"
     );
+    // Taken all the same: whether a charter is ours must not depend on when it comes.
+    if new.is_expired_at(clock::now()) {
+        tracing::warn!(
+            charter.version = version,
+            "charter version {version} expired on {}: nobody publishes until there is a newer one",
+            new.expires()
+        );
+    }
     for charter_change::Change { what, before, after } in changes(old, new) {
         tracing::info!(
             charter.version = version,
@@ -147,32 +159,51 @@ fn tell_changes(roster: &Roster, before: u64) {
     }
 }
 
-type Folded = (Vec<(u64, Vec<u8>)>, Vec<(Height, Vec<u8>)>);
+/// What of a page went on from our log.
+#[derive(Default)]
+struct Folded {
+    charters: Vec<(u64, Vec<u8>)>,
+    records: Vec<(Height, Vec<u8>)>,
+    /// Charters that are not ours and did not go on from them.
+    refused: Vec<(schema::Signed, CharterError)>,
+    /// Why the first record that did not go on did not.
+    refused_record: Option<LogError>,
+    /// The first entry that is another than ours at its height.
+    conflict: Option<VerifiedRecord>,
+}
 
 /// Applies charters and records that go on from where `roster` stands; stops at the first that does not.
 fn fold(roster: &mut Roster, charters: Vec<schema::Signed>, records: Vec<schema::Record>) -> Folded {
     let mut folded = Folded::default();
     for charter in charters {
+        if is_held(roster, &charter.payload) {
+            continue;
+        }
         let bytes = charter.encode_to_vec();
-        match roster.apply_charter(charter) {
-            Ok(()) => folded.0.push((roster.charter().version(), bytes)),
-            Err(error) => tracing::debug!("charter not applied: {error}"),
+        match roster.apply_charter(charter.clone()) {
+            Ok(()) => folded.charters.push((roster.charter().version(), bytes)),
+            Err(error) => folded.refused.push((charter, error)),
         }
     }
     for record in records {
         let bytes = record.encode_to_vec();
         let applied = verify_record(roster.charters(), &record).and_then(|verified| {
             if verified.height <= roster.version().height {
+                let ours = RosterVersion { height: verified.height, head: verified.entry_id };
+                if folded.conflict.is_none() && !roster.is_prefix(ours) {
+                    folded.conflict = Some(verified);
+                }
                 return Ok(None);
             }
             let height = verified.height;
             roster.apply(verified).map(|()| Some(height))
         });
         match applied {
-            Ok(Some(height)) => folded.1.push((height, bytes)),
+            Ok(Some(height)) => folded.records.push((height, bytes)),
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(roster.height = roster.version().height.get(), "admin log refused: {error}");
+                folded.refused_record = Some(error);
                 break;
             }
         }

@@ -14,11 +14,13 @@ mod address;
 mod ahead;
 mod answer;
 mod beacon;
+mod charters;
 mod claims;
 mod company;
 mod dialing;
 mod gate;
 mod greetings;
+mod guests;
 mod handles;
 mod hello;
 mod hellos;
@@ -63,6 +65,7 @@ use crate::{
 };
 
 pub use beacon::{Freshness, LogWatch};
+pub use charters::RefusedCharter;
 pub use dialing::DialLimits;
 pub use gate::{Gate, GateTimes};
 pub(crate) use handles::Command;
@@ -98,6 +101,7 @@ pub struct Membership {
     announced: Vec<Address>,
     commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
     greeted: BTreeMap<PublicKey, RosterVersion>,
+    guests: guests::Guests,
     greetings: greetings::Greetings,
     /// Peers whose latest answer said that they admit us.
     admits_us: BTreeSet<PublicKey>,
@@ -151,6 +155,7 @@ impl Membership {
             announced: Vec::new(),
             commands: mpsc::channel(COMMANDS),
             greeted: BTreeMap::new(),
+            guests: guests::Guests::default(),
             greetings: greetings::Greetings::default(),
             admits_us: BTreeSet::new(),
             pulls: pulls::Pulls::default(),
@@ -201,8 +206,12 @@ impl Membership {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            let others_wait = !sources.hello.is_empty();
             tokio::select! {
-                Some(asked) = sources.hello.recv() => self.answer(asked),
+                Some(asked) = sources.hello.recv() => {
+                    if asked.admitted { self.answer(asked) } else { self.guests.wait(asked) }
+                }
+                asked = self.guests.next(others_wait) => self.answer(asked),
                 Some(gossip) = sources.gossip.recv() => self.judge(gossip).await,
                 link = sources.links.recv() => match link {
                     Some(link) => self.link(link),

@@ -30,6 +30,7 @@ use crate::{
     testing::{CIDR, CLOUD, Coalition, PATIENCE, Seat, Site, eventually},
 };
 
+mod charters;
 mod gate;
 
 const LIMITS: DialLimits = DialLimits { longest_wait: Duration::from_secs(1), most: 96 };
@@ -678,6 +679,26 @@ async fn two_entries_for_one_height_are_proof_that_is_kept_and_told_on() {
     let mut restarted = membership(&site, &Feed::default());
     restarted.restore_watch();
     assert_eq!(restarted.watch.borrow().equivocations, [height]);
+    assert_eq!(site.store.equivocations().unwrap().len(), 1);
+}
+
+/// Not only gossip and hellos bring the other log: whoever was given its file has the proof in hand.
+#[tokio::test]
+async fn a_file_with_another_entry_at_our_height_is_proof_and_changes_nothing() {
+    let (coalition, alice, _) = pair();
+    let (mut ours, mut other) = (coalition.clone(), coalition);
+    ours.issue(3, &[CIDR]);
+    other.issue(4, &[CIDR]);
+    other.issue(5, &[CIDR]);
+    let site = Site::new(&ours, &alice).await;
+    let mut membership = membership(&site, &Feed::default());
+    let records =
+        |coalition: &Coalition| coalition.roster.records().map(|r| r.record.clone()).collect::<Vec<_>>();
+    assert!(!membership.offer(Vec::new(), records(&ours)).await);
+    assert!(site.store.equivocations().unwrap().is_empty(), "our own is none");
+    assert!(!membership.offer(Vec::new(), records(&other)).await);
+    assert_eq!(membership.roster_now().version(), ours.roster.version());
+    assert_eq!(membership.watch.borrow().equivocations, [ours.roster.version().height]);
     assert_eq!(site.store.equivocations().unwrap().len(), 1);
 }
 

@@ -104,7 +104,11 @@ impl Behaviour {
         };
         let all = Self {
             limits: connection_limits::Behaviour::new(limits),
-            gated: Gated::new(inner, LobbyLimits { total: config.lobby.total.min(quarter), ..config.lobby }),
+            gated: Gated::new(
+                inner,
+                config.doorstep,
+                LobbyLimits { total: config.lobby.total.min(quarter), ..config.lobby },
+            ),
             hello: Dressed::new(rpc(counters), Quiet),
         };
         Ok(Dressed::new(all, Listed))

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::address::Address;
+use super::{address::Address, limits::PENDING};
+use crate::bucket::Rate;
 
 /// Settings of the network.
 #[derive(Clone, Debug)]
@@ -13,12 +14,30 @@ pub struct NetworkConfig {
     pub external: Vec<Address>,
     /// Connections at once, lobby included. Too low ⇒ members are turned away; each costs some 100 KiB.
     pub max_connections: u32,
+    /// Which handshakes are begun.
+    pub doorstep: DoorstepLimits,
     /// What strangers get.
     pub lobby: LobbyLimits,
     /// Circuits that this node gives to admitted ones; none: it gives none. It must be reachable itself.
     pub relay: Option<RelayLimits>,
     /// Whether `/memory/…` addresses work: many nodes in one process, for tests and measurements.
     pub memory: bool,
+}
+
+/// Handshakes that others begin with this node. Each costs it about a millisecond before it knows with whom it is made; one
+/// that turns out to be a member's counts for nothing. A host is an IPv4 address or an IPv6 /64; what comes over memory or a
+/// circuit has none, and is not counted.
+#[derive(Clone, Copy, Debug)]
+pub struct DoorstepLimits {
+    /// Handshakes of one host. Too small a burst ⇒ members that restart together behind one address come in one after the
+    /// other; too high a rate ⇒ one stranger behind the same address as a member costs that much processor.
+    pub per_host: Rate,
+    /// Handshakes of all hosts together from which no member came for a day: what strangers may cost, wherever they are.
+    pub strangers: Rate,
+    /// Handshakes of one host under way at once, so that one that never finishes any leaves places to others.
+    pub open_per_host: usize,
+    /// The same of all hosts from which no member came.
+    pub open_strangers: usize,
 }
 
 /// What strangers get: few connections, short ones, and not much on them.
@@ -33,6 +52,8 @@ pub struct LobbyLimits {
     pub per_address: usize,
     /// Requests on one lobby connection.
     pub requests: u32,
+    /// Of them, those that a guest may make before one is granted: who holds a certificate needs one, or two.
+    pub unproven: u32,
 }
 
 /// What a node that gives circuits gives at most.
@@ -75,6 +96,7 @@ impl Default for NetworkConfig {
             listen: Vec::new(),
             external: Vec::new(),
             max_connections: 512,
+            doorstep: DoorstepLimits::default(),
             lobby: LobbyLimits::default(),
             relay: None,
             memory: false,
@@ -82,8 +104,20 @@ impl Default for NetworkConfig {
     }
 }
 
+impl Default for DoorstepLimits {
+    fn default() -> Self {
+        let places = PENDING as usize;
+        Self {
+            per_host: Rate { per_second: 8.0, burst: 128.0 },
+            strangers: Rate { per_second: 64.0, burst: 256.0 },
+            open_per_host: places / 2,
+            open_strangers: places / 4 * 3,
+        }
+    }
+}
+
 impl Default for LobbyLimits {
     fn default() -> Self {
-        Self { lifetime: Duration::from_secs(30), total: 64, per_address: 16, requests: 64 }
+        Self { lifetime: Duration::from_secs(30), total: 64, per_address: 16, requests: 64, unproven: 16 }
     }
 }

@@ -71,8 +71,12 @@ counters! {
     connections_admitted,
     /// Lobby connections opened.
     connections_lobby,
-    /// Inbound connections refused: a full lobby, a limit, a foreign kind of key, a failed handshake.
+    /// Inbound connections refused: too many handshakes, a full lobby, a limit, a foreign kind of key, a failed handshake.
     connections_refused,
+    /// Of them, those whose handshake was not begun: too many from that host, or of strangers.
+    strangers_turned_away,
+    /// Lobby connections closed because their guest asked too often.
+    guests_shown_out,
     /// Connections closed because their key is no longer allowed.
     connections_revoked,
     /// Connections closed because pings went unanswered.

@@ -1,8 +1,9 @@
 //! What can go wrong, by who asked.
 
 use belfry_proto::{crypto::sign::PublicKey, schema::Malformed};
+use libp2p::swarm::ListenError;
 
-use super::address::Address;
+use super::{address::Address, doorstep::TurnedAway, gated::Denied, lobby::LobbyFull};
 
 /// The network did not start; nothing was left running.
 #[derive(Debug, thiserror::Error)]
@@ -174,4 +175,21 @@ pub enum DialFailure {
 
 fn tried(addresses: &[(Address, String)]) -> String {
     addresses.iter().map(|(address, reason)| format!("{address}: {reason}")).collect::<Vec<_>>().join("; ")
+}
+
+/// One word for why another's connection did not come to be, and whether its handshake was begun.
+pub(super) fn why_refused(error: &ListenError) -> (&'static str, bool) {
+    let ListenError::Denied { cause } = error else { return ("handshake", true) };
+    if let Some(turned_away) = cause.downcast_ref::<TurnedAway>() {
+        return (turned_away.code(), false);
+    }
+    let code = match (cause.downcast_ref::<LobbyFull>(), cause.downcast_ref::<Denied>()) {
+        (Some(LobbyFull::Total(_)), _) => "lobby-full",
+        (Some(LobbyFull::Address(_)), _) => "lobby-full-for-address",
+        (None, Some(Denied::ForeignKey)) => "foreign-key",
+        (None, Some(Denied::NotAllowed)) => "not-allowed",
+        (None, Some(Denied::OverCircuit)) => "stranger-over-circuit",
+        (None, None) => "too-many-connections",
+    };
+    (code, true)
 }

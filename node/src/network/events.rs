@@ -8,7 +8,7 @@ use libp2p::{
     gossipsub::{self, MessageAcceptance},
     multiaddr::Protocol,
     ping, request_response,
-    swarm::{ConnectionId, DialError, ListenError, SwarmEvent},
+    swarm::{ConnectionId, DialError, SwarmEvent},
 };
 use tokio::{sync::mpsc::error::TrySendError, time::Instant};
 use tracing::{debug, info, warn};
@@ -17,11 +17,10 @@ use super::{
     address::{self, Address},
     behaviour::{BehaviourEvent, InnerEvent, RestEvent},
     budget::Budget,
-    error::DialFailure,
-    gated, identity,
+    error::{DialFailure, why_refused},
+    identity,
     inbound::{Gossip, Link, Ticket},
     limits::PINGS_MISSED,
-    lobby::LobbyFull,
     relay,
     rpc::version::Versioned,
     swarm::Driver,
@@ -47,7 +46,11 @@ impl Driver {
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 debug!(remote = %send_back_addr, %error, "inbound connection refused");
                 self.counters.connections_refused.more();
-                self.counters.refusals.count(Way::Connection, why_refused(&error));
+                let (why, is_begun) = why_refused(&error);
+                if !is_begun {
+                    self.counters.strangers_turned_away.more();
+                }
+                self.counters.refusals.count(Way::Connection, why);
             }
             SwarmEvent::NewListenAddr { address, listener_id } => {
                 if !self.places.contains_key(&listener_id) {
@@ -227,6 +230,8 @@ impl Driver {
         match &event {
             Event::Message { connection_id, message: Message::Request { .. }, .. } => {
                 if !behaviour.gated.asked(*connection_id) {
+                    self.counters.guests_shown_out.more();
+                    self.counters.refusals.count(Way::Hello, "guest-asked-too-often");
                     return;
                 }
             }
@@ -365,19 +370,6 @@ const fn way(topic: Topic) -> Way {
     match topic {
         Topic::Admin => Way::Admin,
         Topic::Group(_) => Way::Gossip,
-    }
-}
-
-/// One word for why another's connection did not come to be.
-fn why_refused(error: &ListenError) -> &'static str {
-    let ListenError::Denied { cause } = error else { return "handshake" };
-    match (cause.downcast_ref::<LobbyFull>(), cause.downcast_ref::<gated::Denied>()) {
-        (Some(LobbyFull::Total(_)), _) => "lobby-full",
-        (Some(LobbyFull::Address(_)), _) => "lobby-full-for-address",
-        (None, Some(gated::Denied::ForeignKey)) => "foreign-key",
-        (None, Some(gated::Denied::NotAllowed)) => "not-allowed",
-        (None, Some(gated::Denied::OverCircuit)) => "stranger-over-circuit",
-        (None, None) => "too-many-connections",
     }
 }
 

@@ -1,7 +1,8 @@
 //! One behaviour around all the others: only admitted connections exist for what is inside.
 //!
 //! ```text
-//! inbound  ─ key allowed? ─ yes ─▶ admitted: the inner handler, the inner behaviour is told
+//! inbound  ─ doorstep, before the handshake ─ too many from there ─▶ denied
+//!          ─ key allowed? ─ yes ─▶ admitted: the inner handler, the inner behaviour is told
 //!                         └ no ──▶ lobby: a handler that speaks nothing; the inner behaviour never learns of it
 //!                                  (over a circuit: denied)
 //! outbound ─ key allowed? ─ yes ─▶ admitted
@@ -26,6 +27,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     convert::Infallible,
     future::Future,
+    net::IpAddr,
     pin::Pin,
     task::{Context, Poll},
     time::Instant,
@@ -33,7 +35,7 @@ use std::{
 
 use libp2p::{
     Multiaddr, PeerId,
-    core::{Endpoint, transport::PortUse},
+    core::{ConnectedPoint, Endpoint, transport::PortUse},
     swarm::{
         CloseConnection, ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour,
         NotifyHandler, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
@@ -42,7 +44,13 @@ use libp2p::{
 };
 use tokio::time::Sleep;
 
-use super::{address, config::LobbyLimits, identity, lobby::Lobby};
+use super::{
+    address,
+    config::{DoorstepLimits, LobbyLimits},
+    doorstep::Doorstep,
+    identity,
+    lobby::Lobby,
+};
 
 /// Why a connection is denied.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +72,7 @@ pub(super) struct Gated<Inner> {
     heard: HashSet<ConnectionId>,
     /// Admitted by the handler, but not yet reported as established.
     arriving: HashSet<ConnectionId>,
+    doorstep: Doorstep,
     lobby: Lobby,
     closing: VecDeque<(PeerId, ConnectionId)>,
     /// Runs until the next guest's time is up.
@@ -71,14 +80,15 @@ pub(super) struct Gated<Inner> {
 }
 
 impl<Inner> Gated<Inner> {
-    pub(super) fn new(inner: Inner, limits: LobbyLimits) -> Self {
+    pub(super) fn new(inner: Inner, doorstep: DoorstepLimits, lobby: LobbyLimits) -> Self {
         Self {
             inner,
             allowed: HashSet::new(),
             admitted: HashMap::new(),
             heard: HashSet::new(),
             arriving: HashSet::new(),
-            lobby: Lobby::new(limits),
+            doorstep: Doorstep::new(doorstep, Instant::now().into()),
+            lobby: Lobby::new(lobby),
             closing: VecDeque::new(),
             alarm: None,
         }
@@ -103,6 +113,7 @@ impl<Inner> Gated<Inner> {
             }
         }
         self.allowed = allowed;
+        self.doorstep.keep(|peer| self.allowed.contains(peer));
         self.lobby.welcome(|peer| self.allowed.contains(peer), Instant::now());
         self.closing.len() - before
     }
@@ -125,6 +136,11 @@ impl<Inner> Gated<Inner> {
     /// A hello request arrived; `false` if its lobby connection has made too many.
     pub(super) fn asked(&mut self, connection: ConnectionId) -> bool {
         self.lobby.asked(connection, Instant::now())
+    }
+
+    /// A hello request is answered with what was asked for.
+    pub(super) fn granted(&mut self, connection: ConnectionId) {
+        self.lobby.granted(connection);
     }
 
     /// A hello request was answered, or failed.
@@ -157,6 +173,20 @@ impl<Inner> Gated<Inner> {
     }
 }
 
+/// The host that a handshake comes from. Over a circuit it comes over a member's link, within what that gives.
+fn knocks_from(local: &Multiaddr, remote: &Multiaddr) -> Option<IpAddr> {
+    if address::is_circuit(local) { None } else { address::host(remote) }
+}
+
+/// The host at the other end, if it is a direct connection.
+fn host_of(endpoint: &ConnectedPoint) -> Option<IpAddr> {
+    match endpoint {
+        ConnectedPoint::Dialer { address, .. } if address::is_circuit(address) => None,
+        ConnectedPoint::Dialer { address, .. } => address::host(address),
+        ConnectedPoint::Listener { local_addr, send_back_addr } => knocks_from(local_addr, send_back_addr),
+    }
+}
+
 impl<Inner: NetworkBehaviour> Gated<Inner> {
     fn on_established(&mut self, event: ConnectionEstablished<'_>) {
         if !self.arriving.remove(&event.connection_id) {
@@ -168,6 +198,7 @@ impl<Inner: NetworkBehaviour> Gated<Inner> {
         // The set may have changed while the connection was being set up.
         if self.allowed.contains(&event.peer_id) {
             self.heard.insert(event.connection_id);
+            self.doorstep.linked(event.connection_id, event.peer_id, host_of(event.endpoint));
         } else {
             self.closing.push_back((event.peer_id, event.connection_id));
         }
@@ -182,6 +213,8 @@ impl<Inner: NetworkBehaviour> Gated<Inner> {
             return;
         }
         self.heard.remove(&event.connection_id);
+        let is_member = self.allowed.contains(&event.peer_id);
+        self.doorstep.parted(event.connection_id, is_member, Instant::now().into());
         let Some(connections) = self.admitted.get_mut(&event.peer_id) else { return };
         let before = connections.len();
         connections.retain(|connection| *connection != event.connection_id);
@@ -207,6 +240,13 @@ impl<Inner: NetworkBehaviour> NetworkBehaviour for Gated<Inner> {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
+        // TCP: only the socket was accepted; Noise begins with the upgrade, which is dropped unpolled. QUIC: libp2p-quic
+        // accepts before it asks anybody, and quinn reads the first datagram then. A client's hello that fits into it has
+        // cost a key exchange and a signature (belfry's own fill two); what is dropped here is closed at once, so that its
+        // certificate is never verified, and no muxer, lobby or hello comes of it.
+        self.doorstep
+            .knock(connection, knocks_from(local, remote), Instant::now().into())
+            .map_err(ConnectionDenied::new)?;
         self.inner.handle_pending_inbound_connection(connection, local, remote)
     }
 
@@ -221,8 +261,10 @@ impl<Inner: NetworkBehaviour> NetworkBehaviour for Gated<Inner> {
             let handler =
                 self.inner.handle_established_inbound_connection(connection, peer, local, remote)?;
             self.arriving.insert(connection);
+            self.doorstep.was_a_members(connection);
             return Ok(Either::Left(handler));
         }
+        self.doorstep.was_nobodys(connection);
         if identity::public_key(&peer).is_none() {
             return Err(ConnectionDenied::new(Denied::ForeignKey));
         }
@@ -278,6 +320,7 @@ impl<Inner: NetworkBehaviour> NetworkBehaviour for Gated<Inner> {
                 }
             }
             FromSwarm::ListenFailure(event) => {
+                self.doorstep.was_nobodys(event.connection_id);
                 self.lobby.left(event.connection_id);
                 self.arriving.remove(&event.connection_id);
                 self.inner.on_swarm_event(FromSwarm::ListenFailure(event));

@@ -89,6 +89,12 @@ impl<A> Reply<A> {
         Self(sender)
     }
 
+    /// One whose answer nobody hears.
+    #[cfg(test)]
+    pub(crate) fn unheard() -> Self {
+        Self(oneshot::channel().0)
+    }
+
     /// Answers. Nothing happens if the asker is gone.
     pub fn send(self, answer: A) {
         let _ = self.0.send(answer);

@@ -30,6 +30,8 @@ struct Visit {
     /// Requests made so far, and how many of them await their answer.
     asked: u32,
     open: u32,
+    /// One was granted: it holds a certificate.
+    is_proven: bool,
     last_answer: Option<Instant>,
     /// Since when its key is allowed, so that it should come back for a full connection.
     welcome: Option<Instant>,
@@ -79,6 +81,7 @@ impl Lobby {
             ends: now + self.limits.lifetime,
             asked: 0,
             open: 0,
+            is_proven: false,
             last_answer: None,
             welcome: None,
             is_leaving: false,
@@ -96,11 +99,19 @@ impl Lobby {
         let Some(visit) = self.visits.get_mut(&connection) else { return true };
         visit.asked = visit.asked.saturating_add(1);
         visit.open = visit.open.saturating_add(1);
-        let is_within = visit.asked <= self.limits.requests;
+        let most = if visit.is_proven { self.limits.requests } else { self.limits.unproven };
+        let is_within = visit.asked <= most;
         if !is_within {
             visit.ends = now;
         }
         is_within
+    }
+
+    /// A guest's request is granted.
+    pub(super) fn granted(&mut self, connection: ConnectionId) {
+        if let Some(visit) = self.visits.get_mut(&connection) {
+            visit.is_proven = true;
+        }
     }
 
     /// A guest's request has been answered, or has failed.
@@ -143,7 +154,7 @@ mod tests {
     use super::*;
 
     const LIMITS: LobbyLimits =
-        LobbyLimits { lifetime: Duration::from_secs(30), total: 3, per_address: 2, requests: 2 };
+        LobbyLimits { lifetime: Duration::from_secs(30), total: 3, per_address: 2, requests: 4, unproven: 2 };
 
     fn connection(n: usize) -> ConnectionId {
         ConnectionId::new_unchecked(n)
@@ -210,6 +221,17 @@ mod tests {
         lobby.enter(connection(1), peer, None, now).unwrap();
         assert!(lobby.asked(connection(1), now) && lobby.asked(connection(1), now));
         assert!(!lobby.asked(connection(1), now));
+        assert_eq!(lobby.due(now), [(peer, connection(1))]);
+    }
+
+    #[test]
+    fn a_guest_whose_request_was_granted_may_ask_more_of_them() {
+        let (mut lobby, now) = (Lobby::new(LIMITS), Instant::now());
+        let peer = PeerId::random();
+        lobby.enter(connection(1), peer, None, now).unwrap();
+        assert!(lobby.asked(connection(1), now));
+        lobby.granted(connection(1));
+        assert_eq!((0..10).filter(|_| lobby.asked(connection(1), now)).count(), 3);
         assert_eq!(lobby.due(now), [(peer, connection(1))]);
     }
 }

@@ -14,7 +14,8 @@
 //!
 //! Who may come in is a set of node keys given by [`Network::set_allowed`]; this module knows no
 //! roster, no certificates and no STIX. The handshake (QUIC's TLS or Noise) proves the node key, so
-//! the set is all it takes. A stranger who dials gets a *lobby* connection: short, few, and only
+//! the set is all it takes. How many handshakes are begun is bounded by the host they come from
+//! ([`doorstep`]). A stranger who dials gets a *lobby* connection: short, few, and only
 //! `/belfry/hello/1`, so that it can present its certificate; once its key is allowed that
 //! connection is closed and the next one is a full one. Nobody but allowed keys is ever dialled.
 //!
@@ -41,6 +42,7 @@ mod commands;
 mod config;
 mod counters;
 mod dials;
+mod doorstep;
 mod dressed;
 mod eager;
 mod error;
@@ -70,7 +72,7 @@ mod wires;
 mod tests;
 
 pub use address::{Address, AddressError, Host, Scope};
-pub use config::{LobbyLimits, NetworkConfig, RelayLimits};
+pub use config::{DoorstepLimits, LobbyLimits, NetworkConfig, RelayLimits};
 pub use counters::{Counters, Snapshot};
 pub use error::{DialFailure, DialRefused, End, PublishError, RequestError, StartError, Stopped};
 pub use gossip::GossipSettings;

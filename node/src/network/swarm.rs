@@ -235,7 +235,11 @@ impl Driver {
                 },
                 Some((ticket, verdict)) = verdicts.recv() => self.on_verdict(&ticket, verdict),
                 ready = self.hello.next_answer(), if self.hello.is_answering() => {
-                    Exchange::reply(&mut self.swarm.behaviour_mut().hello, ready);
+                    let behaviour = self.swarm.behaviour_mut();
+                    if let Some(connection) = ready.grants() {
+                        behaviour.gated.granted(connection);
+                    }
+                    Exchange::reply(&mut behaviour.hello, ready);
                 }
                 ready = self.keys.next_answer(), if self.keys.is_answering() => {
                     Exchange::reply(&mut self.swarm.behaviour_mut().gated.inner_mut().rest.keys, ready);

@@ -7,11 +7,13 @@
 mod board;
 mod book;
 mod page;
+mod record;
 mod register;
 
 pub use board::{Report, Share};
 pub use book::{Authority, Book, BookError, LANGUAGES};
 pub use page::html;
+pub use record::{DecisionRecord, RecordError, Recorded};
 pub use register::{Mark, Register, RegisterError, State};
 
 use belfry_proto::{

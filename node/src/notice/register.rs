@@ -1,4 +1,4 @@
-//! The register of notices: what was sent and acknowledged, in a file beside the log.
+//! The register of notices: what was sent and acknowledged, in a file beside the log. The coalition keeps one, and each member.
 //!
 //! What is *owed* is never in it: that follows from the log, each time anew. The file only remembers what people did.
 
@@ -135,6 +135,11 @@ impl Register {
         mark.mandate = mandate.or_else(|| mark.mandate.take());
     }
 
+    /// Records by which mandate the coalition acts for the entity, whether or not anything went out yet.
+    pub fn mandated(&mut self, id: &str, mandate: String) {
+        self.0.entry(id.to_owned()).or_default().mandate = Some(mandate);
+    }
+
     /// Records that the authority has it.
     ///
     /// # Errors
@@ -171,7 +176,10 @@ mod tests {
             register.acknowledged("1-nis2-entering", at(11), None),
             Err(RegisterError::NotSent(_))
         ));
-        register.sent("1-nis2-entering", at(12), Some("A".into()), Some("M".into()));
+        register.mandated("1-nis2-entering", "M".into());
+        assert_eq!(register.state("1-nis2-entering", at(10), at(10)), State::Due, "a mandate sends nothing");
+        register.sent("1-nis2-entering", at(12), Some("A".into()), None);
+        assert_eq!(register.mark("1-nis2-entering").mandate.as_deref(), Some("M"), "the mandate stays");
         assert!(matches!(
             register.acknowledged("1-nis2-entering", at(11), None),
             Err(RegisterError::Order { .. })

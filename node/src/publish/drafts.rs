@@ -11,19 +11,17 @@ use belfry_proto::{
     guard::{Going, Report},
     id::{GroupId, MemberId, PublicationId},
     schema::{Audience, InformationClass, Purpose},
-    stix::{marking::Tlp, object::Object},
+    stix::{indicator::OpinionObject, marking::Tlp, object::Object, score::Opinion},
     time::Timestamp,
 };
 
-use super::{Publisher, submission::SubmitError};
+use super::{Publisher, submission::SubmitError, submit::of_node};
 use crate::{
     clock,
     feed::Notice,
     store::{Change, DraftRow, DraftState},
 };
 
-/// Held drafts shown in one list; whoever has more releases some.
-pub const MAX_LISTED: usize = 1_000;
 /// Held drafts of one token or source. Too low ⇒ a first pull of a large feed has to wait for a person in between; too
 /// high ⇒ a tool that errs buries what others made under more than anybody looks through.
 pub const MAX_HELD: usize = 1_000;
@@ -49,7 +47,14 @@ pub struct HeldDraft {
     pub objects: BTreeMap<String, usize>,
     /// Why it goes out although a guard objects, if that was said already.
     pub reason: Option<String>,
+    /// The proposal that it is the next version by.
+    pub accepts: Option<String>,
 }
+
+/// What the next version that an accepted proposal makes is known by, before the proposal's id.
+pub const ACCEPTED: &str = "accepted:";
+/// As [`ACCEPTED`], of what its author is answered.
+pub const ANSWER: &str = "answer:";
 
 /// A held draft with all that a person decides by.
 #[derive(Clone, Debug)]
@@ -69,18 +74,21 @@ pub struct OpenDraft {
 }
 
 impl Publisher {
-    /// Held drafts of some groups, oldest first, at most [`MAX_LISTED`], and whether there are more.
+    /// Held drafts of some groups, oldest first, at most so many, from the first or behind a position; and the position of
+    /// the last one, if there are more.
     ///
     /// # Errors
     /// [`SubmitError::Fault`].
     pub async fn held(
         &self,
         of: impl Fn(GroupId) -> bool + Send + 'static,
-    ) -> Result<(Vec<HeldDraft>, bool), SubmitError> {
+        after: Option<Vec<u8>>,
+        most: usize,
+    ) -> Result<(Vec<HeldDraft>, Option<Vec<u8>>), SubmitError> {
         let store = self.store.clone();
         blocking(move || {
             let mut found = Vec::new();
-            let (held_drafts, more) = store.held_drafts(of, MAX_LISTED)?;
+            let (held_drafts, next) = store.held_drafts(of, after.as_deref(), most)?;
             for publication in held_drafts {
                 // One that was decided meanwhile is no longer held.
                 found.extend(
@@ -90,7 +98,7 @@ impl Publisher {
                         .map(|row| held(&row)),
                 );
             }
-            Ok((found, more))
+            Ok((found, next))
         })
         .await
     }
@@ -134,6 +142,7 @@ impl Publisher {
 
     fn let_go(&self, publication: PublicationId, reason: Option<String>) -> Result<(), SubmitError> {
         let (row, open) = self.open(publication)?;
+        self.is_in_turn(&row, &open.objects)?;
         let (roster, now) = (self.roster.snapshot(), clock::now());
         let group = roster.charter().group(row.group).ok_or(SubmitError::UnknownGroup(row.group))?;
         self.may_publish(&roster, group, now)?;
@@ -147,10 +156,27 @@ impl Publisher {
         if !self.store.has_room() {
             return Err(SubmitError::NoRoom);
         }
-        let change = Change::DraftReleased { publication, reason };
+        // In the message, too, where the charter asks for it; what it asked when the draft was made may have changed.
+        let told = reason.as_deref().filter(|_| roster.charter().asks_reasons()).unwrap_or_default();
+        let parts = row.parts.iter().map(|part| payload::with_reason(part, told)).collect::<Result<_, _>>();
+        let parts = parts.map_err(|error| super::submit::rule("reason", &error.to_string()))?;
+        let change = Change::DraftReleased { publication, reason, parts };
         self.store.commit_blocking(change).map_err(|error| SubmitError::Fault(Box::new(error)))?;
         self.feed.notify(Notice::DraftQueued);
         Ok(())
+    }
+
+    /// Nobody is told that a proposal was taken over before the version that does so goes out.
+    fn is_in_turn(&self, row: &DraftRow, objects: &[Object]) -> Result<(), SubmitError> {
+        let agrees = objects.iter().filter_map(|object| OpinionObject::read(object.raw())?.opinion());
+        let is_accepted = agrees.eq([Opinion::Agree]);
+        let Some(proposal) = of_proposal(row, ANSWER).filter(|_| is_accepted) else { return Ok(()) };
+        let version = self.store.by_idempotency(&of_node(&format!("{ACCEPTED}{proposal}")))?;
+        match version.map(|version| (version.state, version.publication)) {
+            Some((DraftState::Queued | DraftState::Flushed, _)) => Ok(()),
+            Some((DraftState::Held, version)) => Err(SubmitError::VersionHeld(version)),
+            Some((DraftState::Refused, _)) | None => Err(SubmitError::VersionGone),
+        }
     }
 
     fn row(&self, publication: PublicationId) -> Result<DraftRow, SubmitError> {
@@ -165,11 +191,14 @@ impl Publisher {
         for part in &row.parts {
             let part = payload::parse(part).map_err(|error| SubmitError::Fault(Box::new(error)))?;
             objects.extend(part.objects);
-            said.get_or_insert((part.tlp, part.purpose, part.classes));
+            said.get_or_insert((part.tlp, part.purpose, part.classes, part.class_label, part.handling));
         }
-        let (tlp, purpose, classes) = said.ok_or(SubmitError::NotHeld(publication))?;
+        let (tlp, purpose, classes, label, handling) = said.ok_or(SubmitError::NotHeld(publication))?;
         let is_near_miss = classes.contains(&InformationClass::NearMiss);
         let report = self.guards.examine(&objects, Going { tlp, is_default: false, is_near_miss });
+        let terms = handling.map(|handling| handling.terms).unwrap_or_default();
+        let terms: Vec<String> = terms.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let report = self.guards.examine_stated(report, &label.unwrap_or_default(), &terms);
         let draft = held(&row);
         Ok((row, OpenDraft { draft, tlp, purpose, classes, objects, report }))
     }
@@ -191,7 +220,13 @@ fn held(row: &DraftRow) -> HeldDraft {
         parts: row.part_count,
         objects,
         reason: row.reason.clone(),
+        accepts: of_proposal(row, ACCEPTED).map(str::to_owned),
     }
+}
+
+/// The proposal that a draft answers, by its key.
+fn of_proposal<'a>(row: &'a DraftRow, kind: &str) -> Option<&'a str> {
+    row.idempotency_key.as_deref()?.strip_prefix(&of_node(kind))
 }
 
 async fn blocking<T: Send + 'static>(

@@ -48,6 +48,12 @@ impl Guards {
         report
     }
 
+    /// The same with what they say of the words stated beside the objects: a label of its classes, terms of handling.
+    pub(super) fn examine_stated(&self, report: Report, label: &str, terms: &[String]) -> Report {
+        let terms = terms.iter().map(|term| ("handling", term.as_str()));
+        guard::stated(report, terms.chain([("class_label", label)]), &self.own)
+    }
+
     /// The reason to be kept, if what was found may go out with the one given.
     ///
     /// # Errors

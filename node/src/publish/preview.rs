@@ -6,7 +6,7 @@ use belfry_proto::{
     guard::Report,
     id::{GroupId, MemberId},
     schema::{Audience, Capacity, InformationClass, Pap, Purpose},
-    stix::{marking::Tlp, split},
+    stix::{marking::Tlp, split, strict},
     time::Timestamp,
     trust::roster::Roster,
 };
@@ -58,6 +58,24 @@ pub struct ReaderOf {
     pub capacity: Option<Capacity>,
 }
 
+impl Preview {
+    /// What several come to that are one deed, for the same readers and under the same statements.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        for (kind, count) in other.objects {
+            *self.objects.entry(kind).or_default() += count;
+        }
+        self.parts += other.parts;
+        self.classes.extend(other.classes);
+        self.classes.sort_unstable();
+        self.classes.dedup();
+        self.report = self.report.with(other.report);
+        self.notes.extend(other.notes);
+        self.refusal = self.refusal.or(other.refusal);
+        self
+    }
+}
+
 impl Publisher {
     /// Checks a submission as [`Self::submit`] does, and tells what would leave. Nothing is kept.
     ///
@@ -78,6 +96,7 @@ impl Publisher {
         for object in &read.objects {
             *objects.entry(object.kind().to_owned()).or_default() += 1;
         }
+        let notes = read.said.into_iter().chain(strict::notes(&read.objects)).collect();
         Ok(Preview {
             group: submission.group,
             tlp: read.tlp,
@@ -89,7 +108,7 @@ impl Publisher {
             parts: split::split(read.objects).map_err(|error| too_large(&error))?.len(),
             readers: self.readers(&roster, submission, now),
             report: read.report,
-            notes: read.said,
+            notes,
             refusal: refusal.map(|error| error.to_string()),
         })
     }

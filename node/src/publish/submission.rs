@@ -238,6 +238,16 @@ pub enum SubmitError {
     /// Released, sent or discarded already, or never held.
     #[error("{0} is not a draft that waits for a person")]
     NotHeld(PublicationId),
+    /// It tells of a version that waits itself.
+    #[error(
+        "it says that a proposal was accepted, and the version that does so waits, too: release {0} first, or discard both"
+    )]
+    VersionHeld(PublicationId),
+    /// It tells of a version that never goes out.
+    #[error(
+        "it says that a proposal was accepted, and the version that does so was discarded or refused: discard this, too"
+    )]
+    VersionGone,
     /// A guard objects, and no reason was given or none would do.
     #[error("{}", guarded(.0))]
     Guarded(Box<Report>),

@@ -14,6 +14,7 @@ use belfry_proto::{
         marking::{self, Markings, Tlp},
         object::{Object, ObjectError},
         split::{self, SplitError},
+        strict,
     },
     time::Timestamp,
     trust::{charter::Group, roster::Roster},
@@ -183,18 +184,9 @@ impl Publisher {
             roster.charter().group(submission.group).ok_or(SubmitError::UnknownGroup(submission.group))?;
         self.may_publish(&roster, group, now)?;
         let digest = digest(&submission);
-        // What was made of a file needs no key: the file is one.
-        let own_key = || submission.origin.map(|_| format!("import:{}", hex::encode(digest)));
-        let key = submission.idempotency_key.clone().or_else(own_key).map(|key| scoped(&submission, &key));
-        if let Some(key) = &key {
-            let seen = self.store.by_idempotency(key).map_err(fault)?;
-            if let Some(seen) = seen {
-                return if seen.digest == digest {
-                    Ok(Checked::Seen(accepted(&seen, true)))
-                } else {
-                    Err(SubmitError::IdempotencyMismatch)
-                };
-            }
+        let key = key_of(&submission, digest);
+        if let Some(seen) = self.seen(key.as_deref(), digest)? {
+            return Ok(Checked::Seen(seen));
         }
         let Read { recipients, objects, tlp, classes, class_label, purpose, report, said, .. } =
             self.read(&roster, &submission, now)?;
@@ -212,6 +204,7 @@ impl Publisher {
         let publication = PublicationId::new(rand::random());
         let count = u32::try_from(parts.len())
             .map_err(|_| rule("objects", "more messages than one publication can have"))?;
+        let told = reason.clone().filter(|_| roster.charter().asks_reasons()).unwrap_or_default();
         let parts: Vec<Vec<u8>> = (1..)
             .zip(parts)
             .map(|(part, objects)| {
@@ -227,6 +220,7 @@ impl Publisher {
                     handling: submission.handling.clone(),
                     objects: objects.into_iter().map(Object::into_raw).collect(),
                     on_behalf: submission.is_on_behalf(),
+                    reason: told.clone(),
                 }
                 .encode_to_vec()
             })
@@ -264,6 +258,16 @@ impl Publisher {
         Ok(Checked::New(Box::new(draft), accepted))
     }
 
+    /// What came before under a key, if it is the same.
+    pub(super) fn seen(&self, key: Option<&str>, digest: [u8; 32]) -> Result<Option<Accepted>, SubmitError> {
+        let Some(key) = key else { return Ok(None) };
+        match self.store.by_idempotency(key).map_err(fault)? {
+            None => Ok(None),
+            Some(seen) if seen.digest == digest => Ok(Some(accepted(&seen, true))),
+            Some(_) => Err(SubmitError::IdempotencyMismatch),
+        }
+    }
+
     /// What a submission is, and what the guards say of it.
     pub(super) fn read(
         &self,
@@ -281,8 +285,10 @@ impl Publisher {
         }
         for object in &objects {
             indicator::check(object).map_err(broken)?;
+            strict::check(object).map_err(broken)?;
         }
-        let (mut objects, said) = match submission.on_behalf_of {
+        let foreign = strict::foreign_ids(&objects);
+        let (mut objects, mut said) = match submission.on_behalf_of {
             Some(member) => self.veiled(roster, group, member, submission, objects, now)?,
             None if submission.for_several => {
                 self.is_steward(roster, group, now)?;
@@ -290,11 +296,14 @@ impl Publisher {
             }
             None => (objects, Vec::new()),
         };
+        said.extend(foreign);
         let (tlp, is_default_tlp) = self.marking(submission, group, &objects, recipients.is_empty())?;
         let (classes, class_label) = classes(submission, &objects);
         let purpose = submission.purpose.or(self.defaults.purpose).unwrap_or(group.default_purpose);
         let is_near_miss = classes.contains(&InformationClass::NearMiss);
         let report = self.guards.examine(&objects, Going { tlp, is_default: is_default_tlp, is_near_miss });
+        let terms = submission.handling.as_ref().map(|handling| handling.terms.as_slice());
+        let report = self.guards.examine_stated(report, &class_label, terms.unwrap_or_default());
         if submission.is_on_behalf() {
             objects.extend(behalf::notes(&objects, now)?);
         }
@@ -477,14 +486,27 @@ fn types(objects: &[Object]) -> String {
     if label.is_empty() { "objects of a custom type".to_owned() } else { label }
 }
 
+/// What a submission is known by. What was made of a file needs no key: the file is one.
+pub(super) fn key_of(submission: &Submission, digest: [u8; 32]) -> Option<String> {
+    let own_key = || submission.origin.map(|_| format!("import:{}", hex::encode(digest)));
+    submission.idempotency_key.clone().or_else(own_key).map(|key| scoped(submission, &key))
+}
+
 /// Idempotency keys of different tokens do not meet, unless they are the node's. No submitter's name is empty.
 fn scoped(submission: &Submission, key: &str) -> String {
-    let whose = if submission.is_key_of_node { "" } else { submission.submitter.as_str() };
-    format!("{whose}\u{0}{key}")
+    match submission.is_key_of_node {
+        true => of_node(key),
+        false => format!("{}\u{0}{key}", submission.submitter),
+    }
+}
+
+/// A key of the node's, as drafts have it.
+pub(super) fn of_node(key: &str) -> String {
+    format!("\u{0}{key}")
 }
 
 /// Everything a submitter said: the same key with another purpose or class is another submission.
-fn digest(submission: &Submission) -> [u8; 32] {
+pub(super) fn digest(submission: &Submission) -> [u8; 32] {
     let number = |wire: Option<i32>| wire.map_or(0, |n| u64::from(n.unsigned_abs()).saturating_add(1));
     let mut pae = Pae::new("belfry/v1/submission")
         .number(submission.group.get().into())
@@ -633,9 +655,12 @@ pub(super) mod tests {
         }
         let late = Submission { hold: true, group: CLOUD, ..submission("late") };
         let late = publisher.submit(late).await.unwrap().publication;
-        assert_eq!(site.store.held_drafts(|group| group == CLOUD, 1).unwrap(), (vec![late], false));
-        let (some, more) = site.store.held_drafts(|_| true, 2).unwrap();
-        assert_eq!((some.len(), more, some.contains(&late)), (2, true, false), "the oldest first");
+        assert_eq!(site.store.held_drafts(|group| group == CLOUD, None, 1).unwrap(), (vec![late], None));
+        let (some, next) = site.store.held_drafts(|_| true, None, 2).unwrap();
+        assert_eq!((some.len(), some.contains(&late)), (2, false), "the oldest first");
+        let (rest, end) = site.store.held_drafts(|_| true, next.as_deref(), 2).unwrap();
+        assert_eq!((rest.len(), rest.last(), end), (2, Some(&late), None));
+        assert!(rest.iter().all(|one| !some.contains(one)));
         assert_eq!((site.store.held_by("siem", 10).unwrap(), site.store.held_by("siem", 2).unwrap()), (4, 2));
         assert_eq!(site.store.held_by("other", 10).unwrap(), 0);
         publisher.release(late, None).await.unwrap();

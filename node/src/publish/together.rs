@@ -3,7 +3,7 @@
 use super::{
     Publisher,
     submission::{Accepted, Submission, SubmitError},
-    submit::{Checked, blocking, kept},
+    submit::{Checked, blocking, digest, kept, key_of},
 };
 use crate::{
     feed::Notice,
@@ -28,6 +28,19 @@ impl Publisher {
         }
         let this = self.clone();
         blocking(move || this.keep_together(submissions)).await
+    }
+
+    /// What a submission came to that was accepted before under its idempotency key, whatever it holds now; none if nothing was.
+    ///
+    /// # Errors
+    /// Another submission has the key; or a fault.
+    pub async fn before(&self, submission: Submission) -> Result<Option<Accepted>, SubmitError> {
+        let this = self.clone();
+        blocking(move || {
+            let digest = digest(&submission);
+            this.seen(key_of(&submission, digest).as_deref(), digest)
+        })
+        .await
     }
 
     fn keep_together(&self, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError> {

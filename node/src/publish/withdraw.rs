@@ -8,6 +8,7 @@
 //! publication of its own, in the same draft and before the withdrawal, so that no reader is without it.
 //! What readers would pass over is refused here, where somebody can mend it.
 
+mod remains;
 mod request;
 mod rest;
 
@@ -22,8 +23,11 @@ use belfry_proto::{
     trust::roster::Roster,
 };
 
-pub use self::request::{Named, WithdrawError, WithdrawalRequest, Withdrawn};
 use self::rest::{Rest, parts};
+pub use self::{
+    remains::Remains,
+    request::{Named, WithdrawError, WithdrawalRequest, Withdrawn},
+};
 use super::{submission::SubmitError, submit::Publisher};
 use crate::{
     clock,
@@ -77,7 +81,10 @@ impl Publisher {
             let targets = seen.withdraws.map(|withdraws| withdraws.targets).unwrap_or_default();
             let publication = seen.publication;
             let republished = seen.objects.len();
-            return Ok((None, Withdrawn { publication, targets, republished, duplicate: true }));
+            return Ok((
+                None,
+                Withdrawn { publication, targets, republished, remains: Vec::new(), duplicate: true },
+            ));
         }
         let (targets, rest) = self.targets(&request)?;
         if targets.is_empty() {
@@ -99,8 +106,17 @@ impl Publisher {
             .collect();
         let parts = parts(publication, rest)?;
         let messages = parts.len() + targets.len().div_ceil(MAX_TARGETS);
-        let withdrawn =
-            Withdrawn { publication, targets: targets.clone(), republished: objects.len(), duplicate: false };
+        let remains = match request.mode {
+            WithdrawalMode::Lift => Vec::new(),
+            _ => self.remains(&roster, &request, &targets),
+        };
+        let withdrawn = Withdrawn {
+            publication,
+            targets: targets.clone(),
+            republished: objects.len(),
+            remains,
+            duplicate: false,
+        };
         let draft = DraftRow {
             publication,
             group,

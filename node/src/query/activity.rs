@@ -23,8 +23,8 @@ use crate::{
     store::{MessageRow, MessageState},
 };
 
-/// Members besides the asking one that must have shared something before sums are told. Of fewer, each could work out
-/// the others' with what it knows of its own and of one or two friends'.
+/// Members besides the asking one that must have a part in a sum before it is told. Of fewer, each could work out the
+/// others' with what it knows of its own and of one or two friends'.
 const FEWEST: usize = 5;
 /// How long figures are told again before they are counted anew: of months that are over hardly anything changes, and
 /// counting reads a group's every message.
@@ -126,12 +126,12 @@ pub struct Shared {
 /// Messages of all members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Together {
-    /// Members that published something.
+    /// Members that published something with content.
     pub members: usize,
     /// Messages with content.
     pub messages: u64,
-    /// Withdrawals.
-    pub withdrawals: u64,
+    /// Withdrawals; unset where too few withdrew anything.
+    pub withdrawals: Option<u64>,
 }
 
 /// What is told of a month.
@@ -149,7 +149,8 @@ struct Tally {
     given: Shared,
     taken: u64,
     opened: u64,
-    others: BTreeSet<MemberId>,
+    publishing: BTreeSet<MemberId>,
+    withdrawing: BTreeSet<MemberId>,
     messages: u64,
     withdrawals: u64,
 }
@@ -168,7 +169,8 @@ impl Tally {
             self.given.withdrawals += u64::from(!is_data);
             self.given.bytes += row.size;
         } else {
-            self.others.insert(row.member);
+            let others = if is_data { &mut self.publishing } else { &mut self.withdrawing };
+            others.insert(row.member);
             self.taken += u64::from(is_data);
             self.opened += u64::from(is_data && row.state == MessageState::Opened);
         }
@@ -178,12 +180,13 @@ impl Tally {
         Figures { given: self.given, taken: self.taken, opened: self.opened, all: self.together() }
     }
 
+    /// Each sum by those who have a part in it: among many that publish, the one that withdrew something stands alone.
     fn together(&self) -> Option<Together> {
-        let gave = self.given.messages + self.given.withdrawals > 0;
-        (self.others.len() >= FEWEST).then(|| Together {
-            members: self.others.len() + usize::from(gave),
+        let gave = self.given.messages > 0;
+        (self.publishing.len() >= FEWEST).then(|| Together {
+            members: self.publishing.len() + usize::from(gave),
             messages: self.messages,
-            withdrawals: self.withdrawals,
+            withdrawals: (self.withdrawing.len() >= FEWEST).then_some(self.withdrawals),
         })
     }
 }
@@ -205,8 +208,9 @@ impl Query {
     /// Counting reads the row of every message of a group, once a minute at most.
     ///
     /// # Errors
-    /// The store.
+    /// A token for outside, or the store.
     pub async fn activity(&self, principal: &Principal, month: Month) -> Result<Vec<Activity>, QueryError> {
+        self.inside(principal)?;
         let roster = self.roster();
         let own = roster.by_node(&self.inner.node).map(|own| own.member);
         let mut counted = self.counted.0.lock().await;
@@ -298,8 +302,16 @@ mod tests {
         assert_eq!(tally.given, Shared { messages: 1, withdrawals: 1, bytes: 200 });
         assert_eq!((tally.taken, tally.opened), (8, 4));
         assert_eq!(tally.together(), None, "four others: one of them could work out three");
+        // Who only withdrew has no part in what was published.
+        tally.count(own, &row(7, false, MessageState::Closed));
+        assert_eq!(tally.together(), None);
         tally.count(own, &row(6, true, MessageState::Opened));
-        assert_eq!(tally.together(), Some(Together { members: 6, messages: 10, withdrawals: 1 }));
+        let sums = Together { members: 6, messages: 10, withdrawals: None };
+        assert_eq!(tally.together(), Some(sums), "one other withdrew, and would be known by it");
+        for n in 2..6 {
+            tally.count(own, &row(n, false, MessageState::Closed));
+        }
+        assert_eq!(tally.together(), Some(Together { withdrawals: Some(6), ..sums }));
     }
 
     #[test]

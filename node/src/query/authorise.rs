@@ -2,13 +2,16 @@
 //!
 //! Two gates. A *group* gate turns a name into a [`Readable`] or [`Publishable`], and an *object* gate
 //! turns the store's rows into [`Shown`]. Both types have no other maker. Reading is decided by the token
-//! and the marking alone: the node's own entitlement decided long before whether it could open anything.
+//! and what the author asks alone: the node's own entitlement decided long before whether it could open anything.
+//!
+//! A token for outside has the object gate's second half before it, `belfry_proto::stix::egress`: whichever way it reads,
+//! it meets what may leave the organisation, without the names that must not be told there.
 
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId, PublicationId},
     schema::{AcceptancePolicy, InformationClass, Pap, Purpose},
     stix::{
-        egress::{self, Marks},
+        egress::{self, Audience, Held, Marks, Policy, Use},
         marking::Tlp,
     },
     time::Timestamp,
@@ -59,26 +62,92 @@ impl Publishable {
 
 /// What the object gate looks at.
 #[derive(Clone, Copy, Debug)]
-struct Marked {
+struct Marked<'a> {
     group: GroupId,
-    tlp: Tlp,
-    is_for_named_recipients: bool,
+    asked: Marks<'a>,
 }
 
 /// The rule. RED leaves only by a token that says RED, and only if its author named this member: an
 /// object that is RED for want of a known marking was sent to a whole group and is shown to none.
-fn permits(scope: &Scope, object: Marked) -> bool {
+fn permits(scope: &Scope, object: Marked<'_>, now: Timestamp) -> bool {
     scope.read.covers(object.group)
-        && match object.tlp {
-            Tlp::Red => scope.red && object.is_for_named_recipients,
+        && match object.asked.tlp {
+            Tlp::Red => scope.red && object.asked.is_for_named_recipients,
             tlp => tlp <= scope.ceiling,
         }
+        && match scope.audience {
+            Audience::Inside => true,
+            Audience::Outside => egress::may_leave(&outside(scope), &object.asked, now).is_ok(),
+        }
+}
+
+/// What a reader outside stands for. What it does with an object nobody here knows: permitted actions go along for it to
+/// keep, and hold nothing back, as of everything that looks for a value.
+const fn outside(scope: &Scope) -> Policy {
+    Policy {
+        purpose: Use::Detect,
+        audience: Audience::Outside,
+        most: scope.ceiling,
+        unstated_pap: Pap::Green,
+    }
 }
 
 /// The object gate.
 pub(super) fn admit(principal: &Principal, view: ObjectView) -> Option<Shown> {
-    let object = Marked { group: view.group, tlp: view.tlp, is_for_named_recipients: view.recipients };
-    permits(principal.scope(), object).then_some(Shown(view))
+    let scope = principal.scope();
+    match scope.audience {
+        Audience::Inside => {
+            let object = Marked { group: view.group, asked: marks(&view) };
+            permits(scope, object, Timestamp::ZERO).then_some(Shown { view, is_outside: false })
+        }
+        Audience::Outside => admit_outside(scope, view, clock::now()),
+    }
+}
+
+fn admit_outside(scope: &Scope, mut view: ObjectView, now: Timestamp) -> Option<Shown> {
+    if !permits(scope, Marked { group: view.group, asked: marks(&view) }, now) {
+        return None;
+    }
+    let policy = outside(scope);
+    leaves(&policy, &view, now).ok()?;
+    // That others say it, too, goes by what they ask.
+    let is_told = |member: &MemberId| {
+        let said = view.reporters_terms.iter().filter(|(by, _)| by == member);
+        said.into_iter().all(|(_, terms)| egress::terms_allow(&policy, terms))
+    };
+    // A word between members.
+    view.conditions.reason.clear();
+    view.reporters = view.reporters.iter().copied().filter(is_told).collect();
+    let mut shown = Shown { view, is_outside: true };
+    if !shown.names_author() {
+        shown.view.raw = egress::unattributed(&shown.view.raw);
+    }
+    Some(shown)
+}
+
+/// What an object's author asks of whoever handles it.
+fn marks(view: &ObjectView) -> Marks<'_> {
+    let stated = Pap::try_from(view.conditions.pap);
+    let until = view.conditions.embargo_until;
+    Marks {
+        tlp: view.tlp,
+        is_for_named_recipients: view.recipients,
+        // Of a newer schema it may forbid anything.
+        pap: Some(stated.unwrap_or(Pap::Red)).filter(|pap| *pap != Pap::Unspecified),
+        embargo_until: (until > 0).then_some(Timestamp::from_micros(until)),
+        terms: &view.conditions.terms,
+    }
+}
+
+/// Whether an object may take a way out, by all that its author asks: one who says the same twice, and asks more the
+/// second time, has to be minded both times.
+fn leaves(policy: &Policy, view: &ObjectView, now: Timestamp) -> Result<(), Held> {
+    egress::may_leave(policy, &marks(view), now)?;
+    let again = view.reporters_terms.iter().filter(|(by, _)| *by == view.member);
+    match again.into_iter().all(|(_, terms)| egress::terms_allow(policy, terms)) {
+        true => Ok(()),
+        false => Err(Held::Terms),
+    }
 }
 
 impl Query {
@@ -101,16 +170,36 @@ impl Query {
         Ok(Readable { group: group.id })
     }
 
-    /// The refusal of a name that no group has: which there are, of those within the token's scope.
+    /// The refusal of a name that no group has: which there are, of those within the token's scope that this node is in.
     pub(super) fn unknown_group(&self, principal: &Principal, name: &str) -> QueryError {
         let scope = principal.scope();
-        let known = self.slugs(|group| {
+        let known = self.own_slugs(|group| {
             scope.admin
                 || scope.read.covers(group.id)
                 || scope.publish.covers(group.id)
                 || scope.draft.covers(group.id)
         });
         QueryError::UnknownGroup { name: name.chars().take(64).collect(), known }
+    }
+
+    /// The same where something shall go out: those that this node publishes to.
+    fn unknown_to_publishers(&self, principal: &Principal, name: &str) -> QueryError {
+        let (roster, scope) = (self.roster(), principal.scope());
+        let known = self.own_slugs(|group| {
+            (scope.publish.covers(group.id) || scope.draft.covers(group.id))
+                && self.is_publisher(&roster, group.id)
+        });
+        QueryError::UnknownGroup { name: name.chars().take(64).collect(), known }
+    }
+
+    /// Slugs of the groups that this node is in: by its certificate, or all of them as a carrier.
+    #[must_use]
+    pub fn own_slugs(&self, wanted: impl Fn(&Group) -> bool) -> Vec<String> {
+        let roster = self.roster();
+        let own = roster.by_node(&self.inner.node);
+        self.slugs(|group| {
+            own.is_none_or(|own| own.carrier || own.groups.contains_key(&group.id)) && wanted(group)
+        })
     }
 
     /// Slugs of the charter's groups.
@@ -146,7 +235,8 @@ impl Query {
     /// Unknown, or not within the token's publish scope, or this node's certificate does not publish there.
     pub fn publishable(&self, principal: &Principal, name: &str) -> Result<Publishable, QueryError> {
         let roster = self.roster();
-        let group = find(roster.charter(), name).ok_or_else(|| self.unknown_group(principal, name))?;
+        let group =
+            find(roster.charter(), name).ok_or_else(|| self.unknown_to_publishers(principal, name))?;
         if !principal.scope().publish.covers(group.id) {
             return Err(QueryError::NotPublishable(group.slug.clone()));
         }
@@ -160,7 +250,8 @@ impl Query {
     /// As [`Self::publishable`].
     pub fn draftable(&self, principal: &Principal, name: &str) -> Result<Publishable, QueryError> {
         let roster = self.roster();
-        let group = find(roster.charter(), name).ok_or_else(|| self.unknown_group(principal, name))?;
+        let group =
+            find(roster.charter(), name).ok_or_else(|| self.unknown_to_publishers(principal, name))?;
         let is_held = !principal.scope().publish.covers(group.id);
         if is_held && !principal.scope().draft.covers(group.id) {
             return Err(QueryError::NotPublishable(group.slug.clone()));
@@ -185,10 +276,23 @@ impl Query {
         principal.scope().publish.covers(group)
     }
 
-    /// Whether the principal is shown the content of a draft so marked: as far as it reads anything.
+    /// Whether the principal is shown the content of a draft so marked: as far as it reads anything. What is not
+    /// published yet is nobody's outside.
     #[must_use]
     pub fn may_look_into(&self, principal: &Principal, group: GroupId, tlp: Tlp) -> bool {
-        permits(principal.scope(), Marked { group, tlp, is_for_named_recipients: true })
+        let asked = Marks { tlp, is_for_named_recipients: true, pap: None, embargo_until: None, terms: &[] };
+        permits(principal.scope(), Marked { group, asked }, clock::now())
+    }
+
+    /// What is told of messages and their logs, of whoever wrote them and how many, whatever they say: to nobody outside.
+    ///
+    /// # Errors
+    /// [`QueryError::InsideOnly`].
+    pub(super) fn inside(&self, principal: &Principal) -> Result<(), QueryError> {
+        match principal.scope().audience {
+            Audience::Inside => Ok(()),
+            Audience::Outside => Err(QueryError::InsideOnly),
+        }
     }
 
     /// The group gate for taking back: open also to a member whose publishing was stopped for texts it has not accepted.
@@ -198,7 +302,8 @@ impl Query {
     pub fn withdrawable(&self, principal: &Principal, name: &str) -> Result<Publishable, QueryError> {
         let roster = self.roster();
         let own = roster.by_node(&self.inner.node).map(|own| own.serial);
-        let group = find(roster.charter(), name).ok_or_else(|| self.unknown_group(principal, name))?;
+        let group =
+            find(roster.charter(), name).ok_or_else(|| self.unknown_to_publishers(principal, name))?;
         if principal.scope().publish.covers(group.id)
             && own.is_some_and(|own| roster.may_withdraw(own, group.id, clock::now()))
         {
@@ -259,80 +364,88 @@ fn find<'a>(charter: &'a Charter, name: &str) -> Option<&'a Group> {
 
 /// An object its principal may have.
 #[derive(Clone, Debug)]
-pub struct Shown(ObjectView);
+pub struct Shown {
+    view: ObjectView,
+    /// Shown to one of others' tools.
+    is_outside: bool,
+}
 
 impl Shown {
     /// The group it was published in.
     #[must_use]
     pub const fn group(&self) -> GroupId {
-        self.0.group
+        self.view.group
     }
 
     /// STIX id.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.0.id
+        &self.view.id
     }
 
     /// STIX type.
     #[must_use]
     pub fn kind(&self) -> &str {
-        &self.0.kind
+        &self.view.kind
     }
 
     /// The author's JSON, minified and otherwise untouched.
     #[must_use]
     pub fn raw(&self) -> &[u8] {
-        &self.0.raw
+        &self.view.raw
     }
 
     /// When it entered this node's collection; unique in its group. Given anew when the object is hidden and shown
     /// again, so that tools that poll by it meet it a second time.
     #[must_use]
     pub const fn date_added(&self) -> Timestamp {
-        self.0.date_added
+        self.view.date_added
     }
 
     /// `modified`, else `created`, else when it was added (TAXII 2.1 §3.4.1).
     #[must_use]
     pub fn version(&self) -> String {
-        if self.0.version.is_empty() { self.0.date_added.to_string() } else { self.0.version.clone() }
+        if self.view.version.is_empty() {
+            self.view.date_added.to_string()
+        } else {
+            self.view.version.clone()
+        }
     }
 
     /// The version as a time, for ordering; texts of different precision name the same one.
     #[must_use]
     pub fn version_time(&self) -> Timestamp {
-        super::filter::time_of(&self.0.version).unwrap_or(self.0.date_added)
+        super::filter::time_of(&self.view.version).unwrap_or(self.view.date_added)
     }
 
     /// Marking in force.
     #[must_use]
     pub const fn tlp(&self) -> Tlp {
-        self.0.tlp
+        self.view.tlp
     }
 
     /// Withdrawn by its author.
     #[must_use]
     pub const fn is_revoked(&self) -> bool {
-        self.0.revoked
+        self.view.revoked
     }
 
     /// Stands for an object that is gone; its author said nothing of it.
     #[must_use]
     pub const fn is_tombstone(&self) -> bool {
-        self.0.tombstone
+        self.view.tombstone
     }
 
     /// A tombstone for what its member, or a steward, withdrew.
     #[must_use]
     pub const fn is_withdrawn(&self) -> bool {
-        self.0.withdrawn
+        self.view.withdrawn
     }
 
     /// What is to be made of it, in a word: `current`, `revoked`, `withdrawn` or `hidden`.
     #[must_use]
     pub const fn state(&self) -> &'static str {
-        match self.0 {
+        match self.view {
             ObjectView { withdrawn: true, .. } => "withdrawn",
             ObjectView { tombstone: true, .. } => "hidden",
             ObjectView { revoked: true, .. } => "revoked",
@@ -343,19 +456,25 @@ impl Shown {
     /// Sealed to members by name.
     #[must_use]
     pub const fn is_for_named_recipients(&self) -> bool {
-        self.0.recipients
+        self.view.recipients
     }
 
-    /// Whose claim it is.
+    /// Whether whoever it is shown to may be told whose it is: this organisation's own always.
+    #[must_use]
+    pub fn names_author(&self) -> bool {
+        !self.is_outside || self.nameable().any(|member| member == self.member())
+    }
+
+    /// Whose claim it is; before it is told, see [`Self::names_author`].
     #[must_use]
     pub const fn member(&self) -> MemberId {
-        self.0.member
+        self.view.member
     }
 
     /// Members that published the very same bytes.
     #[must_use]
     pub fn reporters(&self) -> &[MemberId] {
-        &self.0.reporters
+        &self.view.reporters
     }
 
     /// Those who say it and may be named for it (IEP `attribution`): the author and the reporters, but for whoever asks
@@ -363,81 +482,84 @@ impl Shown {
     pub fn nameable(&self) -> impl Iterator<Item = MemberId> {
         let hides = |member: &MemberId| {
             let asks = |(by, terms): &(MemberId, Vec<String>)| by == member && egress::hides_author(terms);
-            let as_author = *member == self.0.member && egress::hides_author(self.terms());
-            as_author || self.0.reporters_terms.iter().any(asks)
+            let as_author = *member == self.view.member && egress::hides_author(self.terms());
+            as_author || self.view.reporters_terms.iter().any(asks)
         };
-        [self.0.member]
+        [self.view.member]
             .into_iter()
-            .chain(self.0.reporters.iter().copied())
+            .chain(self.view.reporters.iter().copied())
             .filter(move |member| !hides(member))
     }
 
     /// Message that brought it.
     #[must_use]
     pub const fn message(&self) -> MessageId {
-        self.0.message
+        self.view.message
     }
 
     /// Publication it is part of.
     #[must_use]
     pub const fn publication(&self) -> PublicationId {
-        self.0.publication
+        self.view.publication
     }
 
     /// When its message was made, by its author's clock.
     #[must_use]
     pub const fn created(&self) -> Timestamp {
-        self.0.created
+        self.view.created
     }
 
     /// Information classes of its publication.
     #[must_use]
     pub fn classes(&self) -> Vec<String> {
-        self.0.classes.iter().filter_map(|&class| words::of_number::<InformationClass>(class)).collect()
+        self.view.classes.iter().filter_map(|&class| words::of_number::<InformationClass>(class)).collect()
     }
 
     /// Permissible actions (PAP), if its author states them.
     #[must_use]
     pub fn pap(&self) -> Option<String> {
-        words::of_number::<Pap>(self.0.conditions.pap)
+        words::of_number::<Pap>(self.view.conditions.pap)
     }
 
     /// Until when it must not leave its recipients, if its author says so.
     #[must_use]
     pub fn embargo_until(&self) -> Option<Timestamp> {
-        let until = self.0.conditions.embargo_until;
+        let until = self.view.conditions.embargo_until;
         (until > 0).then_some(Timestamp::from_micros(until))
     }
 
     /// Handling terms (FIRST IEP 2.0), `name=value`.
     #[must_use]
     pub fn terms(&self) -> &[String] {
-        &self.0.conditions.terms
+        &self.view.conditions.terms
+    }
+
+    /// Why it went out although a guard of its author's objected, if the message says so.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        Some(self.view.conditions.reason.as_str()).filter(|reason| !reason.is_empty())
     }
 
     /// Whether its author, a steward, published it on behalf of a member that is not named.
     #[must_use]
     pub const fn is_on_behalf(&self) -> bool {
-        self.0.conditions.on_behalf
+        self.view.conditions.on_behalf
     }
 
-    /// What its author asks of whoever handles it, for [`super::release`].
+    /// What its author asks of whoever handles it.
     pub(super) fn marks(&self) -> Marks<'_> {
-        let stated = Pap::try_from(self.0.conditions.pap);
-        Marks {
-            tlp: self.0.tlp,
-            is_for_named_recipients: self.0.recipients,
-            // Of a newer schema it may forbid anything.
-            pap: Some(stated.unwrap_or(Pap::Red)).filter(|pap| *pap != Pap::Unspecified),
-            embargo_until: self.embargo_until(),
-            terms: self.terms(),
-        }
+        marks(&self.view)
+    }
+
+    /// For [`super::release`]: whether it may take a way out.
+    pub(super) fn may_leave(&self, policy: &Policy, now: Timestamp) -> Result<(), Held> {
+        leaves(policy, &self.view, now)
     }
 
     /// Purpose and classes of every publication that says it: whichever came first here, filters see them all.
     fn stated(&self) -> impl Iterator<Item = (i32, &[i32])> {
-        let own = std::iter::once((self.0.purpose, self.0.classes.as_slice()));
-        own.chain(self.0.also_stated.iter().map(|(purpose, classes)| (*purpose, classes.as_slice())))
+        let own = std::iter::once((self.view.purpose, self.view.classes.as_slice()));
+        own.chain(self.view.also_stated.iter().map(|(purpose, classes)| (*purpose, classes.as_slice())))
     }
 
     /// Whether a publication that says it is of the classes that are meant.
@@ -459,7 +581,7 @@ impl Shown {
     /// Aim of its publication.
     #[must_use]
     pub fn purpose(&self) -> Option<String> {
-        words::of_number::<Purpose>(self.0.purpose)
+        words::of_number::<Purpose>(self.view.purpose)
     }
 }
 
@@ -483,41 +605,76 @@ mod tests {
     }
 
     prop_compose! {
-        fn scope()(read in groups(), publish in groups(), admin: bool, level in 0..4usize, red: bool) -> Scope {
-            Scope { read, publish, draft: Groups::NONE, admin, ceiling: Tlp::ALL[level], red, expires: None }
+        fn scope()(
+            (read, publish) in (groups(), groups()), admin: bool, level in 0..4usize, red: bool, is_outside: bool
+        ) -> Scope {
+            let audience = if is_outside { Audience::Outside } else { Audience::Inside };
+            let ceiling = Tlp::ALL[level];
+            Scope { read, publish, draft: Groups::NONE, admin, ceiling, red, audience, expires: None }
         }
     }
 
     prop_compose! {
-        fn marked()(group in 1u32..4, tlp in tlp(), is_for_named_recipients: bool) -> Marked {
-            Marked { group: GroupId::new(group), tlp, is_for_named_recipients }
+        fn marked()(
+            group in 1u32..4, tlp in tlp(), is_for_named_recipients: bool, is_embargoed: bool, terms in terms(),
+        ) -> Marked<'static> {
+            let embargo_until = is_embargoed.then_some(LATER);
+            let asked = Marks { tlp, is_for_named_recipients, pap: None, embargo_until, terms };
+            Marked { group: GroupId::new(group), asked }
         }
+    }
+
+    const NOW: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
+    const LATER: Timestamp = Timestamp::from_micros(1_790_000_001_000_000);
+
+    fn terms() -> impl Strategy<Value = &'static [String]> {
+        let terms = ["permitted-actions=none", "attribution=must-not", "something-new=1"];
+        proptest::collection::vec(proptest::sample::select(terms.to_vec()), 0..2).prop_map(|terms| {
+            let terms: Vec<String> = terms.into_iter().map(str::to_owned).collect();
+            &*terms.leak()
+        })
+    }
+
+    fn remarked(object: Marked<'static>, tlp: Tlp) -> Marked<'static> {
+        Marked { asked: Marks { tlp, ..object.asked }, ..object }
     }
 
     proptest! {
         #[test]
         fn publish_and_admin_scope_never_widen_reading(scope in scope(), object in marked(), publish in groups()) {
             let more = Scope { publish, admin: true, ..scope.clone() };
-            prop_assert_eq!(permits(&scope, object), permits(&more, object));
+            prop_assert_eq!(permits(&scope, object, NOW), permits(&more, object, NOW));
         }
 
         #[test]
         fn a_stricter_marking_never_widens(scope in scope(), object in marked(), stricter in tlp()) {
-            let marked = Marked { tlp: object.tlp.max(stricter), ..object };
+            let marked = remarked(object, object.asked.tlp.max(stricter));
             let is_whole = !scope.red || scope.ceiling == Tlp::AmberStrict;
             prop_assume!(is_whole);
-            prop_assert!(!permits(&scope, marked) || permits(&scope, object));
+            prop_assert!(!permits(&scope, marked, NOW) || permits(&scope, object, NOW));
         }
 
         #[test]
         fn nothing_outside_the_read_groups_is_permitted(scope in scope(), object in marked()) {
-            prop_assert!(!permits(&scope, object) || scope.read.covers(object.group));
+            prop_assert!(!permits(&scope, object, NOW) || scope.read.covers(object.group));
         }
 
         #[test]
         fn red_needs_the_flag_and_a_name(scope in scope(), object in marked()) {
-            let red = Marked { tlp: Tlp::Red, ..object };
-            prop_assert!(!permits(&scope, red) || (scope.red && object.is_for_named_recipients));
+            let red = remarked(object, Tlp::Red);
+            prop_assert!(!permits(&scope, red, NOW) || (scope.red && object.asked.is_for_named_recipients));
+        }
+
+        #[test]
+        fn outside_reads_what_may_leave_and_never_more_than_inside(scope in scope(), object in marked()) {
+            let inside = Scope { audience: Audience::Inside, ..scope.clone() };
+            let outside = Scope { audience: Audience::Outside, ..scope };
+            let is_read = permits(&outside, object, NOW);
+            prop_assert!(!is_read || permits(&inside, object, NOW));
+            let Marks { tlp, is_for_named_recipients, embargo_until, .. } = object.asked;
+            prop_assert!(!is_read || tlp <= Tlp::Amber && !is_for_named_recipients && embargo_until.is_none());
+            let is_free = |term: &String| term == "attribution=must-not";
+            prop_assert!(!is_read || object.asked.terms.iter().all(is_free));
         }
     }
 }

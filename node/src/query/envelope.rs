@@ -17,8 +17,9 @@ impl Query {
     /// The message file of a message in a group the token reads: the sealed envelope, byte for byte, in armour.
     ///
     /// # Errors
-    /// Not here or not for this token, or the store.
+    /// Not here or not for this token, a token for outside, or the store.
     pub async fn message_file(&self, principal: &Principal, id: MessageId) -> Result<String, QueryError> {
+        self.inside(principal)?;
         let found = self.read(move |inner| {
             let Some(row) = inner.store.message(id)? else { return Ok(None) };
             Ok(inner.store.envelope(id)?.map(|envelope| (row.group, envelope)))

@@ -33,8 +33,9 @@ impl Query {
     /// Forked logs of the groups the token reads, the first sixteen.
     ///
     /// # Errors
-    /// The store.
+    /// A token for outside, or the store.
     pub async fn forks(&self, principal: &Principal) -> Result<Vec<ForkView>, QueryError> {
+        self.inside(principal)?;
         let read = principal.scope().read.clone();
         let mut forks = self
             .read(move |inner| {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use belfry_proto::{
     stix::{
-        egress::{Held, Use},
+        egress::{Audience, Held, Use},
         indicator::{Indicator, Stands},
         observable::Observable,
     },
@@ -115,6 +115,8 @@ impl Query {
             admin: false,
             ceiling,
             red: false,
+            // Whose it is its policy says, and what that holds back is counted.
+            audience: Audience::Inside,
             expires: None,
         };
         Principal::new(TokenId::new([0; 8]), hook.name.clone(), scope, None)

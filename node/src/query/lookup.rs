@@ -15,7 +15,7 @@ use belfry_proto::{
     stix::{
         indicator::Indicator,
         neutral,
-        object::Object,
+        object::{Object, is_observable},
         observable::{
             self, Kind, Observable,
             around::{self, Around},
@@ -178,6 +178,9 @@ pub struct Naming {
     pub member: Option<MemberId>,
     /// Its name.
     pub organisation: Option<String>,
+    /// Why it went out although a guard of its author's objected, where the charter has that said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// That member is a steward, and published it on behalf of another that is not named.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub on_behalf: bool,
@@ -310,20 +313,29 @@ impl Inner {
                 continue;
             };
             let id = row.id().to_owned();
-            if seen.contains(&id) {
+            // An observable has no versions, and a file's id is made of some of its values: what one says of it stands
+            // beside what others do.
+            let is_fact = is_observable(row.kind()) && !row.is_revoked();
+            let key = (id.clone(), is_fact.then(|| row.member()));
+            if seen.contains(&key) {
                 continue;
             }
-            let found = match in_force.entry(id.clone()) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(unknown) => unknown.insert(self.in_force(looks, principal, row)?),
+            let row = if is_fact {
+                row
+            } else {
+                let found = match in_force.entry(id) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(unknown) => unknown.insert(self.in_force(looks, principal, row)?),
+                };
+                let Some(row) = found.clone() else { continue };
+                row
             };
-            let Some(row) = found.clone() else { continue };
             let is_newest = row.date_added() == date;
             let matched = if is_exact && is_newest { Vec::new() } else { matching(&row, observable, around) };
             // An older version may have named what the one in force does not.
             let names_it = is_exact && is_newest || !matched.is_empty() || row.is_revoked() && is_exact;
             if names_it {
-                seen.insert(id);
+                seen.insert(key);
                 let said = self.said_of(looks, principal, group, row.id(), |_| true)?;
                 hits.push(Hit { row, matched, said });
             }
@@ -451,6 +463,7 @@ impl Naming {
             pap: row.pap(),
             member,
             organisation: member.and_then(|member| query.organisation(member)),
+            reason: row.reason().map(str::to_owned),
             on_behalf: row.is_on_behalf(),
             date_added: row.date_added(),
             state: None,

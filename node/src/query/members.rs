@@ -115,7 +115,7 @@ impl Query {
     /// # Errors
     /// None, or more than one.
     pub fn member_named(&self, text: &str) -> Result<MemberId, NameError> {
-        named(&self.roster(), text, |_| true)
+        member_named(&self.roster(), text)
     }
 
     /// The member to whom something shall be sent: as [`Self::member_named`], but of several of one name the one
@@ -143,6 +143,14 @@ pub(crate) fn candidate(roster: &Roster, member: &Member, now: Timestamp) -> Str
         .map(|serial| format!("certificate {serial} {}", roster.standing(*serial, now).as_str()))
         .collect();
     format!("{} ({})", member.id, certificates.join(", "))
+}
+
+/// The member meant by an id or by an organisation's name, in any case; past members, too.
+///
+/// # Errors
+/// None, or more than one.
+pub(crate) fn member_named(roster: &Roster, text: &str) -> Result<MemberId, NameError> {
+    named(roster, text, |_| true)
 }
 
 /// The one of this id or name; of several, the only preferred one.

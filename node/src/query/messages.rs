@@ -84,8 +84,9 @@ impl Query {
     /// A message of a group the token reads.
     ///
     /// # Errors
-    /// Not here or not for this token, or the store.
+    /// Not here or not for this token, a token for outside, or the store.
     pub async fn message(&self, principal: &Principal, id: MessageId) -> Result<MessageView, QueryError> {
+        self.inside(principal)?;
         let found = self.read(move |inner| {
             let Some(row) = inner.store.message(id)? else { return Ok(None) };
             let expected = inner.expected(&row)?;

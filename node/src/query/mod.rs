@@ -17,6 +17,7 @@ mod before;
 mod claims;
 mod cursor;
 mod envelope;
+mod equivocations;
 mod events;
 mod export;
 pub mod filter;
@@ -40,6 +41,7 @@ mod status;
 pub mod subject;
 mod survey;
 mod tokens;
+mod unanswered;
 
 use std::sync::Arc;
 
@@ -50,12 +52,13 @@ use belfry_proto::{
 };
 use tokio::sync::Semaphore;
 
-pub(crate) use self::members::{alike, candidate};
+pub(crate) use self::members::{alike, candidate, member_named};
 use self::{activity::Counted, lists::Lists};
 pub use self::{
     activity::{Activity, Month},
     authorise::{Publishable, Readable, Shown},
     cursor::CursorError,
+    equivocations::EquivocationView,
     events::{Events, Gap, Interest},
     export::{Edition, Entry, ExportView, Snapshot},
     filter::{Filter, VersionMatch},
@@ -77,6 +80,7 @@ pub use self::{
         CreateError, MAX_OVERLAP, Made, PREFIX, RotateError, TokenError, TokenRowError, TokenText, TokenView,
         Tokens,
     },
+    unanswered::Unanswered,
 };
 pub use crate::words;
 use crate::{
@@ -126,6 +130,9 @@ pub enum QueryError {
         "this node has no such message, or none for this token; nor has it refused one of late, since its start at least"
     )]
     UnknownMessage,
+    /// Asked by a token for outside.
+    #[error("this is told within the organisation only, and this token is for outside")]
+    InsideOnly,
     /// Not configured, or of groups this token does not read; which of the two is not told.
     #[error("there is no export of this name for this token")]
     UnknownExport,
@@ -168,6 +175,7 @@ pub struct Query {
     tokens: Tokens,
     reads: Arc<Semaphore>,
     counted: Counted,
+    unanswered: unanswered::Counted,
 }
 
 struct Inner {
@@ -223,6 +231,7 @@ impl Query {
             tokens,
             reads: Arc::new(Semaphore::new(MAX_READS)),
             counted: Counted::default(),
+            unanswered: unanswered::Counted::default(),
         })
     }
 

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 use belfry_proto::{
     crypto::secret::Secret,
     id::{GroupId, IdError},
-    stix::marking::Tlp,
+    stix::{egress::Audience, marking::Tlp},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -108,6 +108,8 @@ pub struct Scope {
     pub ceiling: Tlp,
     /// Reads TLP:RED sent to this member by name.
     pub red: bool,
+    /// Whose tool holds it: to one of others goes what may leave the organisation, and nothing else.
+    pub audience: Audience,
     /// Last moment it is good for; unset never ends.
     pub expires: Option<Timestamp>,
 }
@@ -121,6 +123,14 @@ pub enum ScopeError {
     /// RED above a hole: AMBER hidden, RED shown.
     #[error("a token that says `red` reads everything below it; its ceiling must be amber+strict")]
     RedAboveCeiling,
+    /// What a tool of others says would be this member's word, and what it administers this member's node.
+    #[error(
+        "a token for outside only reads: what publishes, drafts or administers is this organisation's own"
+    )]
+    OutsideDoes,
+    /// AMBER+STRICT and RED are for this organisation.
+    #[error("a token for outside reads amber at most: amber+strict and red are for this organisation")]
+    OutsideCeiling,
     /// Nothing granted.
     #[error("a token needs at least one of read, publish, draft and admin")]
     Empty,
@@ -131,7 +141,7 @@ pub enum ScopeError {
 
 impl Scope {
     /// Design §9: AMBER+STRICT unless said otherwise.
-    pub const DEFAULT_CEILING: Tlp = Tlp::AmberStrict;
+    pub const DEFAULT_CEILING: Tlp = Audience::Inside.usual();
 
     /// # Errors
     /// The first contradiction found.
@@ -141,6 +151,13 @@ impl Scope {
         }
         if self.red && self.ceiling < Tlp::AmberStrict {
             return Err(ScopeError::RedAboveCeiling);
+        }
+        let is_outside = self.audience == Audience::Outside;
+        if is_outside && (self.red || self.ceiling > self.audience.widest()) {
+            return Err(ScopeError::OutsideCeiling);
+        }
+        if is_outside && (self.admin || !self.publish.is_empty() || !self.draft.is_empty()) {
+            return Err(ScopeError::OutsideDoes);
         }
         if self.read.is_empty() && self.publish.is_empty() && self.draft.is_empty() && !self.admin {
             return Err(ScopeError::Empty);

@@ -37,8 +37,6 @@ use crate::store::Looks;
 const EXAMINED: usize = 20_000;
 /// Bytes of them.
 const READ: usize = 128 << 20;
-/// Proposals told in one call, the newest.
-const TOLD: usize = 1_000;
 /// Bytes of what is told in one call, and of the objects that it is of; each group has its share.
 const HELD: usize = 16 << 20;
 
@@ -121,6 +119,17 @@ fn is_narrower(note: &Marks<'_>, object: &Marks<'_>, now: Timestamp) -> bool {
         || note.terms.iter().any(|term| !object.terms.contains(term))
 }
 
+/// What of a group's proposals is told in one call.
+#[derive(Clone, Copy)]
+struct Bounds {
+    wanted: Option<Standing>,
+    /// Those that came before.
+    before: Option<Timestamp>,
+    most: usize,
+    /// Bytes of them.
+    share: usize,
+}
+
 /// What one call found out by now.
 struct Search<'a> {
     looks: Looks<'a>,
@@ -167,7 +176,8 @@ impl Query {
         .await
     }
 
-    /// Proposals by this member and to it, the newest first, and whether there are more than are told.
+    /// Proposals by this member and to it, the newest first, at most so many that came before a time, or of all; and, if there
+    /// may be more, the time before which they came. Such a page may be empty, where many notes were looked at in vain.
     ///
     /// # Errors
     /// The store.
@@ -176,18 +186,28 @@ impl Query {
         principal: &Principal,
         groups: Vec<Readable>,
         wanted: Option<Standing>,
-    ) -> Result<(Vec<ProposalView>, bool), QueryError> {
+        (before, most): (Option<Timestamp>, usize),
+    ) -> Result<(Vec<ProposalView>, Option<Timestamp>), QueryError> {
         let principal = principal.clone();
         self.read(move |inner| {
-            let (mut found, mut is_cut) = (Vec::new(), false);
+            let (mut found, mut cut) = (Vec::new(), None);
             let share = HELD / groups.len().max(1);
             for group in groups {
-                is_cut |= inner.proposals(&principal, group.group(), (wanted, share), &mut found)?;
+                let bounds = Bounds { wanted, before, most, share };
+                cut = cut.max(inner.proposals(&principal, group.group(), bounds, &mut found)?);
             }
+            // Below that, one of the groups was not looked through.
+            found.retain(|one| cut.is_none_or(|cut| one.note.date_added() >= cut));
             found.sort_by_key(|one| std::cmp::Reverse(one.note.date_added()));
-            is_cut |= found.len() > TOLD;
-            found.truncate(TOLD);
-            Ok((found, is_cut))
+            // Groups may have one at the same time, and a page ends between times.
+            let end = found.get(most.saturating_sub(1)).map(|last| last.note.date_added());
+            let kept =
+                end.map_or(found.len(), |end| found.partition_point(|one| one.note.date_added() >= end));
+            if kept < found.len() {
+                found.truncate(kept);
+                cut = end;
+            }
+            Ok((found, cut))
         })
         .await
     }
@@ -236,20 +256,23 @@ impl Inner {
         &self,
         principal: &Principal,
         group: GroupId,
-        (wanted, share): (Option<Standing>, usize),
+        Bounds { wanted, before, most, share }: Bounds,
         found: &mut Vec<ProposalView>,
-    ) -> Result<bool, QueryError> {
+    ) -> Result<Option<Timestamp>, QueryError> {
         let (mut search, mut told, mut read) = (Search::new(self), 0_usize, 0_usize);
-        self.store.each_newest(group, "note", EXAMINED, |row| {
+        self.store.each_newest(group, "note", (before, EXAMINED), |row| {
             read = read.saturating_add(row.raw.len());
             let Some(note) = admit(principal, row) else { return Ok(ControlFlow::Continue(())) };
             let one = self.proposed(&mut search, principal, note)?;
-            if let Some(one) = one.filter(|one| wanted.is_none_or(|wanted| one.standing == wanted)) {
+            // One whose newest version came later was told by that.
+            let is_due = |one: &ProposalView| before.is_none_or(|before| one.note.date_added() < before);
+            let one = one.filter(|one| wanted.is_none_or(|wanted| one.standing == wanted) && is_due(one));
+            if let Some(one) = one {
                 search.held = search.held.saturating_add(one.note.raw().len());
                 found.push(one);
                 told += 1;
             }
-            let is_enough = told > TOLD || search.held >= share || read >= READ;
+            let is_enough = told > most || search.held >= share || read >= READ;
             Ok(if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })
     }

@@ -71,6 +71,7 @@ impl Proposed {
                 embargo_until: self.embargo_until.as_micros(),
                 terms: self.terms.clone(),
                 on_behalf: false,
+                reason: String::new(),
             },
             raw: object.raw().to_vec(),
             tombstone: false,

@@ -18,6 +18,8 @@ use super::Shown;
 pub struct Released {
     shown: Shown,
     score: u8,
+    /// When it ends here without news.
+    ends: Option<Timestamp>,
 }
 
 impl Released {
@@ -48,15 +50,24 @@ impl Released {
         }
     }
 
-    pub(super) fn scored(self, score: u8) -> Self {
-        Self { score, ..self }
+    /// [`Self::raw`] for tools that know no rule of ours: with its end, where its author states none.
+    #[must_use]
+    pub fn ending(&self) -> Cow<'_, [u8]> {
+        match self.ends {
+            Some(ends) => Cow::Owned(egress::ending(&self.raw(), ends)),
+            None => self.raw(),
+        }
+    }
+
+    pub(super) fn scored(self, score: u8, ends: Option<Timestamp>) -> Self {
+        Self { score, ends, ..self }
     }
 }
 
 /// The gate.
 pub(super) fn release(policy: &Policy, shown: Shown, now: Timestamp) -> Result<Released, Held> {
-    egress::may_leave(policy, &shown.marks(), now)?;
-    Ok(Released { shown, score: 0 })
+    shown.may_leave(policy, now)?;
+    Ok(Released { shown, score: 0, ends: None })
 }
 
 /// When an object that is held back now may leave after all, if that is only a matter of time.

@@ -295,7 +295,11 @@ impl Inner {
 }
 
 fn places(subject: &Subject, row: &ObjectView) -> BTreeSet<Place> {
-    Object::parse(&row.raw).map(|object| subject.in_object(&object)).unwrap_or_default()
+    let mut places = Object::parse(&row.raw).map(|object| subject.in_object(&object)).unwrap_or_default();
+    // What its message says of why it went out; no property of the object's.
+    let said = subject.in_text(&row.conditions.reason);
+    places.extend(said.map(|value| Place { value, path: "(reason)".to_owned() }));
+    places
 }
 
 /// Objects of a draft that is not sent yet; what was sent is among the objects.

@@ -7,7 +7,12 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use belfry_proto::{crypto::secret::Secret, id::GroupId, stix::marking::Tlp, time::Timestamp};
+use belfry_proto::{
+    crypto::secret::Secret,
+    id::GroupId,
+    stix::{egress::Audience, marking::Tlp},
+    time::Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
@@ -161,6 +166,9 @@ struct Stored {
     admin: bool,
     ceiling: String,
     red: bool,
+    /// Unset is inside, as in tokens that were made before there was another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    audience: Option<String>,
     created: Timestamp,
     expires: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -346,7 +354,7 @@ impl Token {
     }
 
     fn to_row(&self) -> TokenRow {
-        let Scope { read, publish, draft, admin, ceiling, red, expires } = self.view.scope.clone();
+        let Scope { read, publish, draft, admin, ceiling, red, audience, expires } = self.view.scope.clone();
         let stored = Stored {
             name: self.view.name.clone(),
             check: hex::encode(self.check.expose()),
@@ -356,6 +364,7 @@ impl Token {
             admin,
             ceiling: ceiling.as_str().to_owned(),
             red,
+            audience: Some(audience.as_str().to_owned()).filter(|_| audience != Audience::Inside),
             created: self.view.created,
             expires,
             old: self
@@ -378,6 +387,12 @@ impl Token {
         let check = secret(&stored.check)?;
         let old = stored.old.map(|old| Ok((secret(&old.check)?, old.until))).transpose()?;
         let ceiling: Tlp = stored.ceiling.parse().map_err(|_| broken("its ceiling is no TLP".to_owned()))?;
+        let audience = match stored.audience.as_deref() {
+            None => Audience::Inside,
+            Some(word) => {
+                Audience::named(word).ok_or_else(|| broken("its audience is not known".to_owned()))?
+            }
+        };
         let scope = Scope {
             read: stored.read,
             publish: stored.publish,
@@ -385,6 +400,7 @@ impl Token {
             admin: stored.admin,
             ceiling,
             red: stored.red,
+            audience,
             expires: stored.expires,
         };
         let view = TokenView { id, name: stored.name, scope, created: stored.created };
@@ -403,6 +419,7 @@ impl Scope {
             admin: true,
             ceiling: Tlp::AmberStrict,
             red: true,
+            audience: Audience::Inside,
             expires: None,
         }
     }
@@ -417,6 +434,7 @@ impl Scope {
             admin: false,
             ceiling: Self::DEFAULT_CEILING,
             red: false,
+            audience: Audience::Inside,
             expires: None,
         }
     }
@@ -425,6 +443,29 @@ impl Scope {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stored_token_keeps_whose_tool_it_is_for_and_an_old_one_is_for_inside() {
+        let scope =
+            Scope { audience: Audience::Outside, ceiling: Tlp::Green, ..Scope::reads([GroupId::new(5)]) };
+        let id = TokenId::new([7; 8]);
+        let of = |scope: Scope| Token {
+            view: TokenView { id, name: "siem".to_owned(), scope, created: Timestamp::from_micros(1) },
+            check: Secret::new([8; 32]),
+            old: None,
+        };
+        let row = of(scope.clone()).to_row();
+        assert_eq!(Token::from_row(&row).unwrap().view.scope, scope);
+        let inside = Scope::reads([GroupId::new(5)]);
+        let old = of(inside.clone()).to_row();
+        assert!(!String::from_utf8(old.body.clone()).unwrap().contains("audience"));
+        assert_eq!(Token::from_row(&old).unwrap().view.scope, inside);
+        let text = String::from_utf8(row.body).unwrap().replace("\"outside\"", "\"elsewhere\"");
+        assert!(
+            Token::from_row(&TokenRow { body: text.into_bytes(), ..old }).is_err(),
+            "never taken for inside"
+        );
+    }
 
     #[test]
     fn a_token_does_not_print() {

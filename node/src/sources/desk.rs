@@ -8,6 +8,7 @@ use belfry_proto::{
         indicator,
         marking::{self, Markings, Tlp},
         object::Object,
+        strict,
     },
     time::Timestamp,
 };
@@ -44,10 +45,10 @@ pub(super) struct Desk {
 /// What became of an item.
 #[derive(Debug)]
 pub(super) enum Fate {
-    /// A publication or draft was made of it.
-    Taken(Accepted),
+    /// Publications or drafts were made of it; most are one.
+    Taken(Vec<Accepted>),
     /// It had come before.
-    Known(Accepted),
+    Known(Vec<Accepted>),
     /// It is at fault.
     Refused(String),
 }
@@ -142,7 +143,7 @@ impl Desk {
         let submission = self.submission()?;
         let default_pap = self.source.pap;
         let read = tokio::task::spawn_blocking(move || reading.read(&bytes, submission)).await;
-        let Taken { import, mut submission, .. } = match read.map_err(|error| Failure::of(&error))? {
+        let Taken { import, mut submissions, .. } = match read.map_err(|error| Failure::of(&error))? {
             Ok(taken) => taken,
             Err(unreadable) => {
                 let why = unreadable.to_string();
@@ -150,9 +151,14 @@ impl Desk {
                 return Ok((Fate::Refused(why), None));
             }
         };
-        submission.pap = submission.pap.or(default_pap);
+        for submission in &mut submissions {
+            submission.pap = submission.pap.or(default_pap);
+        }
         let skipped = (import.skipped.len() + import.more_skipped) as u64;
-        let fate = self.submit(submission).await?;
+        let fate = match self.try_once(submissions).await? {
+            Tried::Done(fate) => fate,
+            Tried::Refused(refused) => Fate::Refused(refused.why),
+        };
         match &fate {
             Fate::Refused(why) => self.refuse(item, why),
             Fate::Taken(_) => self.count(|counts| counts.skipped += skipped),
@@ -181,8 +187,8 @@ impl Desk {
                 return Ok(());
             }
             let (bundle, origin) = bundle_of(&good);
-            let tried =
-                self.try_once(Submission { bundle, origin: Some(origin), ..submission.clone() }).await?;
+            let submission = Submission { bundle, origin: Some(origin), ..submission.clone() };
+            let tried = self.try_once(vec![submission]).await?;
             let (faulty, why) = match tried {
                 Tried::Done(_) => return Ok(()),
                 Tried::Refused(error) => (error.objects(), error.why),
@@ -229,38 +235,32 @@ impl Desk {
         Ok(format!("{max_size} {tlp:?} {pap:?} {} {:?}", group.get(), self.ceiling(group)))
     }
 
-    async fn submit(&mut self, submission: Submission) -> Result<Fate, Failure> {
-        Ok(match self.try_once(submission).await? {
-            Tried::Done(fate) => fate,
-            Tried::Refused(refused) => Fate::Refused(refused.why),
-        })
-    }
-
-    /// Hands a submission in. What a guard wants a reason for waits for a person, who can give one.
-    async fn try_once(&mut self, submission: Submission) -> Result<Tried, Failure> {
-        let group = submission.group;
-        let tried = match self.publisher.submit(submission.clone()).await {
-            Err(SubmitError::Guarded(report))
-                if !submission.hold && report.gravest() == Some(Weight::Reason) =>
-            {
-                self.publisher.submit(Submission { hold: true, ..submission }).await
+    /// Hands an item in, all of it or nothing. What a guard wants a reason for waits for a person, who can give one.
+    async fn try_once(&mut self, submissions: Vec<Submission>) -> Result<Tried, Failure> {
+        let group = submissions.first().map(|submission| submission.group);
+        let may_go = submissions.iter().all(|submission| !submission.hold);
+        let tried = match self.publisher.submit_together(submissions.clone()).await {
+            Err(SubmitError::Guarded(report)) if may_go && report.gravest() == Some(Weight::Reason) => {
+                let held = submissions.into_iter().map(|submission| Submission { hold: true, ..submission });
+                self.publisher.submit_together(held.collect()).await
             }
             tried => tried,
         };
         match tried {
-            Ok(accepted) if accepted.duplicate => {
+            Ok(accepted) if accepted.iter().all(|one| one.duplicate) => {
                 self.count(|counts| counts.known += 1);
                 Ok(Tried::Done(Fate::Known(accepted)))
             }
             Ok(accepted) => {
-                let objects = u64::from(accepted.objects);
+                let news = accepted.iter().filter(|one| !one.duplicate);
+                let objects = news.map(|one| u64::from(one.objects)).sum::<u64>();
                 self.count(|counts| {
                     counts.taken += 1;
                     counts.objects += objects;
                 });
                 Ok(Tried::Done(Fate::Taken(accepted)))
             }
-            Err(error) => match at_fault(&error) && !self.is_ours(&error, group) {
+            Err(error) => match at_fault(&error) && !group.is_some_and(|group| self.is_ours(&error, group)) {
                 true => Ok(Tried::Refused(Refused { why: error.to_string(), error })),
                 false => Err(Failure::of(&error)),
             },
@@ -309,6 +309,8 @@ const fn at_fault(error: &SubmitError) -> bool {
         SubmitError::UnknownGroup(_)
         | SubmitError::NotAPublisher(_)
         | SubmitError::NotHeld(_)
+        | SubmitError::VersionHeld(_)
+        | SubmitError::VersionGone
         | SubmitError::TooManyHeld { .. }
         | SubmitError::NotAReader(_)
         | SubmitError::TooManyRecipients { .. }
@@ -347,6 +349,7 @@ impl Sorted {
         for (at, raw) in raw.iter().enumerate() {
             let object = Object::parse(raw.get().as_bytes()).and_then(|object| {
                 indicator::check(&object)?;
+                strict::check(&object)?;
                 Ok(object)
             });
             match object {

@@ -234,11 +234,12 @@ fn rename_new(from: &Path, to: &Path) -> std::io::Result<()> {
 fn report(fate: &Fate, import: Option<&Import>) -> serde_json::Value {
     let mut told = match fate {
         Fate::Taken(accepted) | Fate::Known(accepted) => json!({
-            "publication": accepted.publication,
-            "held": accepted.held,
-            "duplicate": accepted.duplicate,
-            "tlp": accepted.tlp.map(belfry_proto::stix::marking::Tlp::as_str),
-            "notes": accepted.notes,
+            "publication": accepted.first().map(|one| one.publication),
+            "publications": accepted.iter().map(|one| one.publication).collect::<Vec<_>>(),
+            "held": accepted.iter().any(|one| one.held),
+            "duplicate": accepted.iter().all(|one| one.duplicate),
+            "tlp": accepted.first().and_then(|one| one.tlp).map(belfry_proto::stix::marking::Tlp::as_str),
+            "notes": accepted.iter().flat_map(|one| &one.notes).collect::<Vec<_>>(),
         }),
         Fate::Refused(why) => json!({ "refused": why }),
     };
@@ -286,7 +287,7 @@ impl Feed for Folder {
                         format: self.format,
                         name: name.clone(),
                         mapping: self.map.clone(),
-                        valid_until: None,
+                        ..Reading::default()
                     };
                     desk.file(&name, reading, bytes).await?
                 }

@@ -66,7 +66,7 @@ impl Stage {
     }
 
     async fn held(&self) -> usize {
-        self.publisher.held(|_| true).await.unwrap().0.len()
+        self.publisher.held(|_| true, None, 1_000).await.unwrap().0.len()
     }
 
     fn queued(&self) -> usize {
@@ -499,7 +499,7 @@ async fn of_a_feed_only_what_changed_is_fetched() {
     let report = started.again().await;
     assert_eq!(report.last.taken, 1);
     assert_eq!(stage.held().await, 3);
-    let draft = stage.publisher.held(|_| true).await.unwrap().0.pop().unwrap();
+    let draft = stage.publisher.held(|_| true, None, 1_000).await.unwrap().0.pop().unwrap();
     let open = stage.publisher.held_draft(draft.publication).await.unwrap();
     assert_eq!(open.tlp, belfry_proto::stix::marking::Tlp::Green);
     assert_eq!(draft.submitter, "source:osint");

@@ -201,10 +201,11 @@ impl Applier {
                 // It never goes out: nothing reads what it said any more.
                 row.parts = Vec::new();
             }),
-            Change::DraftReleased { publication, reason } => {
+            Change::DraftReleased { publication, reason, parts } => {
                 decide(txn, publication, DraftState::Held, |row| {
                     row.state = DraftState::Queued;
                     row.reason = reason;
+                    row.parts = parts;
                 })
                 .map(|_| Committed::Done)
             }

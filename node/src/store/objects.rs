@@ -503,8 +503,8 @@ impl Store {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Shows objects of one type one by one, the newest first, until `visit` breaks off or `examine` were looked at;
-    /// whether that was before the last.
+    /// Shows objects of one type that were added before a time, or all, one by one, the newest first, until `visit` breaks off
+    /// or `examine` were looked at; if that was before the last, when the one looked at last was added.
     ///
     /// # Errors
     /// [`ReadError`], or `visit`'s.
@@ -512,22 +512,25 @@ impl Store {
         &self,
         group: GroupId,
         kind: &str,
-        examine: usize,
+        (before, examine): (Option<Timestamp>, usize),
         mut visit: impl FnMut(ObjectView) -> Result<ControlFlow<()>, E>,
-    ) -> Result<bool, E> {
+    ) -> Result<Option<Timestamp>, E> {
         let prefix = Key::group(group).bytes(kind.as_bytes()).bytes(&[0]).done();
-        let mut rows = self.db.scan_back(Cf::ByType, &by_type(group, kind, u64::MAX), &prefix);
+        let start = before.map_or(u64::MAX, |before| before.as_micros().saturating_sub(1));
+        let mut rows = self.db.scan_back(Cf::ByType, &by_type(group, kind, start), &prefix);
+        let mut last = None;
         for _ in 0..examine {
-            let Some(row) = rows.next() else { return Ok(false) };
+            let Some(row) = rows.next() else { return Ok(None) };
             let (key, _) = row?;
             let date = key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+            last = Some(Timestamp::from_micros(date));
             if let Some(view) = self.object_at(group, Timestamp::from_micros(date))?
                 && visit(view)?.is_break()
             {
                 break;
             }
         }
-        Ok(rows.next().is_some())
+        Ok(last.filter(|_| rows.next().is_some()))
     }
 
     fn page_of_all(

@@ -113,17 +113,21 @@ impl Store {
         takes_back.take(most).map(|row| waiting(&row?.0, 0)).collect()
     }
 
-    /// Drafts that wait for a person in these groups, oldest first, and whether there are more than so many.
+    /// Drafts that wait for a person in these groups, oldest first, behind a position or from the first; and, if there are
+    /// more than so many, the position of the last one.
     ///
     /// # Errors
     /// [`ReadError`].
     pub fn held_drafts(
         &self,
         of: impl Fn(GroupId) -> bool,
+        after: Option<&[u8]>,
         most: usize,
-    ) -> Result<(Vec<PublicationId>, bool), ReadError> {
-        let mut found = Vec::new();
-        for row in self.db.scan(Cf::Queue, &HELD, &HELD) {
+    ) -> Result<(Vec<PublicationId>, Option<Vec<u8>>), ReadError> {
+        let (mut found, mut last) = (Vec::new(), Vec::new());
+        // The next key there can be.
+        let start = after.map_or_else(|| HELD.to_vec(), |after| [&HELD[..], after, &[0]].concat());
+        for row in self.db.scan(Cf::Queue, &start, &HELD) {
             let (key, said) = row?;
             let id = waiting(&key, HELD.len())?;
             let group = match said.get(..4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes) {
@@ -135,11 +139,12 @@ impl Store {
                 continue;
             }
             if found.len() == most {
-                return Ok((found, true));
+                return Ok((found, Some(last)));
             }
             found.push(id);
+            last = key.get(HELD.len()..).unwrap_or_default().to_vec();
         }
-        Ok((found, false))
+        Ok((found, None))
     }
 
     /// How many drafts of a submitter wait for a person; counted up to `most`.

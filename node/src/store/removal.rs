@@ -373,12 +373,17 @@ fn bury(
         End::Hidden | End::Bare | End::Aged => tombstone::of(&lost.raw),
     };
     let Some(tombstone) = tombstone else { return Ok(()) };
+    let mut conditions = lost.conditions.clone();
+    if let Some(conditions) = conditions.as_mut().filter(|_| end != End::Kept) {
+        conditions.reason.clear();
+    }
     let value = ObjectValue {
         version: tombstone.version,
         raw: tombstone.raw,
         revoked: true,
         observables: if end == End::Kept { lost.observables.clone() } else { Vec::new() },
         tombstone: true,
+        conditions,
         end: end.number(),
         ..lost.clone()
     };

@@ -76,6 +76,8 @@ pub enum Change {
         publication: PublicationId,
         /// Why, although a guard objects.
         reason: Option<String>,
+        /// What goes out.
+        parts: Vec<Vec<u8>>,
     },
     /// A person takes a held draft away.
     DraftDiscarded {
@@ -352,6 +354,9 @@ pub struct Conditions {
     /// A steward published it for a member that is not named.
     #[prost(bool, tag = "4")]
     pub on_behalf: bool,
+    /// Why it went out although a guard objected; empty if that is not said.
+    #[prost(string, tag = "5")]
+    pub reason: String,
 }
 
 /// One object to store.

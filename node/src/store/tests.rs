@@ -183,19 +183,21 @@ fn the_newest_of_a_type_come_first_and_no_more_of_them_than_are_asked_for() {
     }
     let all = page(&store, None, None, 10).rows;
     let kind = all[0].kind.clone();
-    let newest = |examine: usize, most: usize| {
+    let newest = |before: Option<Timestamp>, examine: usize, most: usize| {
         let mut dates = Vec::new();
-        let more = store.each_newest::<ReadError>(GROUP, &kind, examine, |row| {
+        let last = store.each_newest::<ReadError>(GROUP, &kind, (before, examine), |row| {
             dates.push(row.date_added);
             Ok(if dates.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         });
-        (dates, more.unwrap())
+        (dates, last.unwrap())
     };
     let dates: Vec<Timestamp> = all.iter().rev().map(|row| row.date_added).collect();
-    assert_eq!(newest(10, 10), (dates.clone(), false));
-    assert_eq!(newest(2, 10), (dates[..2].to_vec(), true), "as far as may be looked");
-    assert_eq!(newest(10, 3), (dates[..3].to_vec(), true), "until enough was seen");
-    assert!(!store.each_newest::<ReadError>(GROUP, "ind", 10, |_| panic!("a prefix of a type")).unwrap());
+    assert_eq!(newest(None, 10, 10), (dates.clone(), None));
+    assert_eq!(newest(None, 2, 10), (dates[..2].to_vec(), Some(dates[1])), "as far as may be looked");
+    assert_eq!(newest(None, 10, 3), (dates[..3].to_vec(), Some(dates[2])), "until enough was seen");
+    assert_eq!(newest(Some(dates[2]), 10, 10), (dates[3..].to_vec(), None), "from where that ended");
+    let none = store.each_newest::<ReadError>(GROUP, "ind", (None, 10), |_| panic!("a prefix of a type"));
+    assert_eq!(none.unwrap(), None);
 }
 
 fn files(folder: &Path) -> Vec<u8> {

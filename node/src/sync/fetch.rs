@@ -30,7 +30,7 @@ use tokio::time::timeout;
 use super::{Sync, counters::more};
 use crate::{
     clock,
-    ingest::Kept,
+    ingest::{Kept, OVER_DISK_QUOTA},
     network::{RequestError, Stopped},
     refusals::Way,
     store::ReadError,
@@ -492,14 +492,19 @@ fn is_peers_fault(code: &str) -> bool {
 
 /// How far a page got, and why no further. Entries are in order, so what follows a refused one is of no use
 /// to the frontier; it is asked for again, of somebody else. An entry and the withdrawal of its body may come in
-/// any order: with `excuse_waits` one without its body is nobody's fault.
+/// any order: with `excuse_waits` one without its body is nobody's fault. What there is no room for is passed over: a
+/// withdrawal may come after it.
 fn outcome(range: Range, kept: &[Kept], excuse_waits: bool) -> Fetched {
-    let mut through = None;
+    let (mut through, mut passed) = (None, None);
     for (sequence, one) in (range.from.get()..).map(Sequence::new).zip(kept) {
         let error = match one {
             // The second message of a fork is stored, too: its author's fault, and kept as proof.
             Kept::Stored | Kept::Known | Kept::Parked => {
                 through = Some(sequence);
+                continue;
+            }
+            Kept::Refused(OVER_DISK_QUOTA) => {
+                (through, passed) = (Some(sequence), Some(PullError::Spoiled(OVER_DISK_QUOTA)));
                 continue;
             }
             Kept::Refused("bodiless") if excuse_waits => PullError::Unexcused(sequence),
@@ -514,7 +519,7 @@ fn outcome(range: Range, kept: &[Kept], excuse_waits: bool) -> Fetched {
         };
         return Fetched { through, error: Some(error) };
     }
-    Fetched { through, error: None }
+    Fetched { through, error: passed }
 }
 
 /// What a page shows of whose fault an entry is that its author did not sign.

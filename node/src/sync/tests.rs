@@ -724,6 +724,31 @@ async fn a_log_whose_member_has_no_room_left_is_left_alone_for_a_while() {
     assert_eq!(puller.site.height(CIDR, messages[0].header().log), 0);
 }
 
+/// Behind what is passed over its author may have taken something back.
+#[tokio::test]
+async fn a_withdrawal_behind_what_there_is_no_room_for_is_fetched_and_the_rest_not_again() {
+    let (coalition, [alice, bob, _]) = three();
+    let messages = coalition.messages(&alice, CIDR, None, 10);
+    let withdrawal = coalition.retraction(&alice, CIDR, messages.last(), messages[0].message_id());
+    let mut holder = Site::new(&coalition, &alice).await;
+    holder.hold(&messages).await;
+    let (_, _tasks) = serve(&mut holder);
+    let mut site = Site::new(&coalition, &bob).await;
+    let room = messages[0].bytes().len() as u64;
+    site.store = site.store.clone().with_member_quota(Some(room));
+    let puller = Puller::start_in(site);
+    puller.site.connect(&holder).await;
+    puller.ready(&holder);
+    puller.says(State::OverDiskQuota).await;
+    puller.holds(&messages[..1]).await;
+    holder.hold(std::slice::from_ref(&withdrawal)).await;
+    puller.ready(&holder);
+    puller.holds(std::slice::from_ref(&withdrawal)).await;
+    eventually("a page counted", async || puller.counters.snapshot().pages == 2).await;
+    assert_eq!(puller.counters.snapshot().kept, 2);
+    assert_eq!(puller.site.height(CIDR, messages[0].header().log), 1);
+}
+
 #[tokio::test]
 async fn what_gossip_should_have_brought_is_counted_as_late() {
     let (coalition, [alice, bob, _]) = three();

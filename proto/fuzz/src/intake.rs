@@ -16,8 +16,11 @@ pub fn import(bytes: &[u8]) {
         for format in Format::ALL {
             let Ok(mut import) = Import::read(format, bytes, &options) else { continue };
             let (counts, tlp) = (import.counts.clone(), import.tlp);
-            let bundle = import.take_bundle();
-            let Ok(bundle) = Bundle::parse(&bundle) else {
+            let bundles = import.take_bundles();
+            let [bundle] = bundles.as_slice() else {
+                panic!("{format:?} made {} bundles of so little", bundles.len())
+            };
+            let Ok(bundle) = Bundle::parse(bundle) else {
                 // An author's own ids and texts may break rules that only the whole is held to.
                 assert!(format == Format::Misp, "{format:?} made what no bundle is");
                 continue;

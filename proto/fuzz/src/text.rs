@@ -6,9 +6,11 @@ use belfry_proto::{
     time::Timestamp,
     trust::{
         acceptance,
+        amendment_request::AmendmentRequest,
         charter::CharterChain,
         charter_proposal::Proposal,
         departure::Departure,
+        equivocation::Equivocation,
         file,
         log::verify_record,
         request,
@@ -21,8 +23,8 @@ use prost::Message;
 
 use super::vectors::{golden, golden_text, key, roster};
 
-/// Armoured files: charter, proposal, request, certificate, statement, acceptance, departure, message, log; and what they
-/// hold.
+/// Armoured files: charter, proposal, request, certificate, statement, acceptance, departure, amendment request, equivocation,
+/// message, log; and what they hold.
 pub fn files(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(log) = file::read_proposal(text) {
@@ -46,6 +48,23 @@ pub fn files(bytes: &[u8]) {
         assert_eq!(file::read_departure(&file::write_departure(&signed)).as_ref(), Ok(&signed));
         if let Ok(departure) = Departure::open_past(&signed, roster()) {
             assert_eq!(departure.check(), Ok(()));
+        }
+    }
+    if let Ok(signed) = file::read_amendment_request(text) {
+        assert_eq!(
+            file::read_amendment_request(&file::write_amendment_request(&signed)).as_ref(),
+            Ok(&signed)
+        );
+        if let Ok(request) = AmendmentRequest::open_past(&signed, roster()) {
+            assert_eq!(request.check(), Ok(()));
+            let _ = request.overtaken(roster());
+        }
+    }
+    if let Ok(proof) = file::read_equivocation(text) {
+        assert_eq!(file::read_equivocation(&file::write_equivocation(&proof)).as_ref(), Ok(&proof));
+        if let Ok(proof) = Equivocation::open(proof) {
+            assert_ne!(proof.records[0].entry_id, proof.records[1].entry_id);
+            let _ = proof.settled_by();
         }
     }
     if let Ok(envelope) = file::read_message(text) {
@@ -85,6 +104,8 @@ pub fn file_seeds() -> Vec<Vec<u8>> {
     seeds.extend(
         ["acceptance", "departure", "log"].map(|name| golden_text("rules", name).as_bytes().to_vec()),
     );
+    let further = [("amend", "request"), ("equivocation", "proof"), ("equivocation", "no_proof")];
+    seeds.extend(further.map(|(section, name)| golden_text(section, name).as_bytes().to_vec()));
     seeds
 }
 

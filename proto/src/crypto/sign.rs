@@ -31,6 +31,8 @@ pub enum Purpose {
     Address,
     /// A participation notice, by the member.
     Notice,
+    /// A request for changed data, by the member.
+    Amendment,
     /// A message, by the member.
     Envelope,
 }
@@ -47,6 +49,7 @@ impl Purpose {
             Self::Contact => "belfry/v1/contact",
             Self::Address => "belfry/v1/address",
             Self::Notice => "belfry/v1/notice",
+            Self::Amendment => "belfry/v1/amendment",
             Self::Envelope => "belfry/v1/envelope",
         }
     }

@@ -3,6 +3,8 @@
 //! One function reads a received payload and checks a draft, so an author learns of a mistake before the
 //! draft is acknowledged.
 
+use prost::Message as _;
+
 use crate::{
     id::PublicationId,
     limits::MAX_PAYLOAD,
@@ -22,6 +24,9 @@ pub const MAX_CLASS_LABEL: usize = 64;
 pub const MAX_TERMS: usize = 16;
 /// Bytes of one handling term.
 pub const MAX_TERM: usize = 128;
+
+/// Bytes of a reason; more than its 500 characters take in most scripts, and what `stix::split` leaves room for.
+pub const MAX_REASON: usize = 1024;
 
 /// What one message publishes.
 #[derive(Clone, Debug)]
@@ -49,6 +54,8 @@ pub struct Publication {
     pub objects: Vec<Object>,
     /// Its author says that it speaks for a member that is not named; only a steward's word for it counts.
     pub on_behalf: bool,
+    /// Why it goes out although a guard of its author's objected, if it says so.
+    pub reason: Option<String>,
 }
 
 /// Conditions that an authority or author attaches.
@@ -128,8 +135,40 @@ pub fn parse(bytes: &[u8]) -> Result<Publication, ParseError> {
         .enumerate()
         .map(|(position, raw)| Object::parse(raw).map_err(|source| ParseError::Object { position, source }))
         .collect::<Result<_, _>>()?;
+    let reason = reason(wire.reason)?;
     let (part, parts, on_behalf) = (wire.part, wire.parts, wire.on_behalf);
-    Ok(Publication { id, part, parts, classes, class_label, purpose, tlp, pap, handling, objects, on_behalf })
+    Ok(Publication {
+        id,
+        part,
+        parts,
+        classes,
+        class_label,
+        purpose,
+        tlp,
+        pap,
+        handling,
+        objects,
+        on_behalf,
+        reason,
+    })
+}
+
+/// The bytes of a payload with another reason; for a draft, whose reason is given last.
+///
+/// # Errors
+/// [`ParseError`]: they are no payload, or the reason none.
+pub fn with_reason(bytes: &[u8], reason: &str) -> Result<Vec<u8>, ParseError> {
+    let wire: schema::Payload = decode_canonical(WHAT, bytes, MAX_PAYLOAD)?;
+    let bytes = schema::Payload { reason: reason.to_owned(), ..wire }.encode_to_vec();
+    parse(&bytes)?;
+    Ok(bytes)
+}
+
+fn reason(reason: String) -> Result<Option<String>, Malformed> {
+    if reason.len() > MAX_REASON || reason.chars().any(char::is_control) {
+        return Err(field("reason", "must be at most 1024 bytes without control characters"));
+    }
+    Ok(Some(reason).filter(|reason| !reason.is_empty()))
 }
 
 fn classes(wire: &[i32]) -> Result<Vec<InformationClass>, Malformed> {

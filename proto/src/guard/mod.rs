@@ -23,7 +23,7 @@ pub mod subject;
 mod texts;
 mod veil;
 
-use std::{collections::BTreeSet, fmt};
+use std::{cmp::Reverse, collections::BTreeSet, fmt};
 
 use self::{fold::fold, roles::Roles};
 pub use self::{
@@ -209,6 +209,22 @@ impl Report {
     pub fn gravest(&self) -> Option<Weight> {
         self.objections.iter().map(Objection::weight).max()
     }
+
+    /// What was said of several publications that go out together.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        for objection in other.objections {
+            // What is said of a publication as a whole is said of each.
+            if objection.object.is_some() || !self.objections.contains(&objection) {
+                self.objections.push(objection);
+            }
+        }
+        self.objections.sort_by_key(|objection| Reverse(objection.weight()));
+        let beyond = self.objections.len().saturating_sub(MAX_OBJECTIONS);
+        self.objections.truncate(MAX_OBJECTIONS);
+        self.more += other.more + beyond;
+        self
+    }
 }
 
 /// How it shall go out.
@@ -239,6 +255,22 @@ pub fn examine(objects: &[Object], going: Going, own: &Own, warnings: &Warnings)
         let tlp = marking::effective(object, Some(going.tlp), &markings).unwrap_or(going.tlp);
         if tlp <= Tlp::Green && roles.tells_who_was_hit(object) {
             found.add(Some(object.id()), "", Role::Victim, Finding::VictimInTheOpen(tlp));
+        }
+    }
+    found.into_report()
+}
+
+/// The same report with what is found in words that are stated beside the objects, each under its parameter's name: they go to
+/// the same readers.
+#[must_use]
+pub fn stated<'a>(report: Report, words: impl IntoIterator<Item = (&'a str, &'a str)>, own: &Own) -> Report {
+    let mut found = Found { objections: report.objections.into_iter().collect(), more: report.more };
+    for (parameter, text) in words {
+        let folded = fold(text);
+        let personal = persons::find(&folded).into_iter().map(Finding::Personal);
+        let findings: BTreeSet<Finding> = personal.chain(own.find(&folded)).collect();
+        for finding in findings {
+            found.add(None, parameter, Role::Unknown, finding);
         }
     }
     found.into_report()

@@ -161,3 +161,22 @@ fn a_reason_repeats_no_value() {
         assert_eq!(reason(text, &own), Err(error), "{text}");
     }
 }
+
+#[test]
+fn what_is_stated_beside_the_objects_is_read_as_they_are() {
+    let before = Report::default();
+    let words = [
+        ("class_label", "our Price List"),
+        ("handling", "description=ask jan@shop.example"),
+        ("handling", "tlp=x"),
+    ];
+    let found = stated(before, words, &own()).objections;
+    let told: Vec<(&str, Weight)> = found.iter().map(|o| (o.path.as_str(), o.weight())).collect();
+    assert_eq!(told.len(), 2, "{found:?}");
+    assert!(told.contains(&("class_label", Weight::Reason)) && told.contains(&("handling", Weight::Reason)));
+    assert!(found.iter().all(|objection| objection.object.is_none()));
+    assert_eq!(
+        stated(Report::default(), [("class_label", "minutes of a meeting")], &own()),
+        Report::default()
+    );
+}

@@ -8,7 +8,7 @@ use super::{
     rows::{Rows, Said},
 };
 use crate::{
-    limits::MAX_BUNDLE_OBJECTS,
+    limits::MAX_IMPORT_OBJECTS,
     stix::{marking::Tlp, observable::Observable},
     time::Timestamp,
 };
@@ -142,8 +142,8 @@ pub(super) fn read(text: &str, options: &Options, import: &mut Import) -> Result
     while reader.read_record(&mut row).map_err(|error| fault(&error))? {
         let line = row.position().map_or(0, csv::Position::line);
         count += 1;
-        if count > MAX_BUNDLE_OBJECTS {
-            return Err(ImportError::TooMany);
+        if count > MAX_IMPORT_OBJECTS {
+            return Err(ImportError::TooMany(MAX_IMPORT_OBJECTS));
         }
         let cell = |column: Column| {
             let at = columns.iter().find(|(known, _)| *known == column).map(|(_, at)| *at);

@@ -7,6 +7,8 @@
 //!        └─ text ─▶ values in prose ──────────────────────────┘
 //! ```
 //!
+//! What stands in rows may be more than one bundle takes: it is cut between rows, and refused or taken whole all the same.
+//!
 //! An import is made of its file alone: the same file gives the same ids again, so that taking it in twice is one
 //! publication. A file with a fault is refused whole and the error says where; an *item* that is no intelligence, or
 //! none that STIX can say, is [`Skipped`], and nothing is skipped in silence. Every byte may come from an enemy: size
@@ -24,11 +26,11 @@ use std::{
     str::FromStr,
 };
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 pub use self::csv::{Column, Mapping, MappingError};
 use crate::{
-    limits::{MAX_BUNDLE, MAX_BUNDLE_OBJECTS},
+    limits::{MAX_BUNDLE, MAX_BUNDLE_OBJECTS, MAX_IMPORT_OBJECTS},
     schema::Pap,
     stix::{
         bundle::{Bundle, BundleError},
@@ -39,6 +41,13 @@ use crate::{
 
 /// Skipped items told one by one; beyond it only their number grows.
 pub const MAX_SKIPPED: usize = 10_000;
+
+/// Objects of one row: a value, its indicator, and what binds them.
+const ROW_OBJECTS: usize = 3;
+/// Bytes of these without what the row says: ids, times and names are some 900.
+const ROW_BYTES: usize = 1_024;
+/// Times that a row's text stands in its objects, at most, and bytes of a sign that JSON escapes.
+const ROW_TIMES: usize = 3 * 6;
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +112,7 @@ impl FromStr for Format {
 }
 
 /// What the importer says about a file that the file does not.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// When what the file gives no time for counts as said.
     pub now: Timestamp,
@@ -113,6 +122,20 @@ pub struct Options {
     pub valid_until: Option<Timestamp>,
     /// Marking of what the file gives none; unset leaves it unmarked. A bundle is taken as it is.
     pub unmarked: Option<Tlp>,
+    /// Objects of one bundle, at most; tables and lists are cut there.
+    pub bundle_objects: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            now: Timestamp::default(),
+            mapping: Mapping::default(),
+            valid_until: None,
+            unmarked: None,
+            bundle_objects: MAX_BUNDLE_OBJECTS,
+        }
+    }
 }
 
 /// Where an item stands in its file.
@@ -203,9 +226,9 @@ pub enum ImportError {
     /// Larger than a publication may be.
     #[error("has {0} bytes, more than the {MAX_BUNDLE} of one import: split the file")]
     TooLong(usize),
-    /// More than a publication may hold.
-    #[error("holds more than {MAX_BUNDLE_OBJECTS} objects or items: split the file")]
-    TooMany,
+    /// More than is taken in at once.
+    #[error("holds more than {0} objects or items: split the file")]
+    TooMany(usize),
     /// Nothing in it.
     #[error("holds nothing to share; {0} items were skipped")]
     Nothing(usize),
@@ -249,11 +272,18 @@ pub enum ImportError {
 /// What a file came to.
 #[derive(Clone, Debug, Default)]
 pub struct Import {
+    /// Of the bundle that is being filled.
     objects: Vec<Map<String, Value>>,
+    /// Bytes they may come to, of rows.
+    bytes: usize,
     /// Ids among them that may come again.
     ids: BTreeSet<String>,
-    /// The bundle itself, of a file that is one.
-    given: Option<Vec<u8>>,
+    /// What the `file` objects among them tell.
+    files: BTreeMap<String, BTreeSet<make::Item>>,
+    /// Bundles that are full; of a file that is a bundle, itself.
+    bundles: Vec<Vec<u8>>,
+    /// Objects of one bundle.
+    bundle_objects: usize,
     /// How many of each STIX type.
     pub counts: BTreeMap<String, usize>,
     /// What became no object, in the file's order.
@@ -275,7 +305,7 @@ impl Import {
         if bytes.len() > MAX_BUNDLE {
             return Err(ImportError::TooLong(bytes.len()));
         }
-        let mut import = Self::default();
+        let mut import = Self { bundle_objects: options.bundle_objects, ..Self::default() };
         match format {
             Format::Stix => import.bundle_itself(bytes)?,
             Format::Misp => misp::read(bytes, options, &mut import)?,
@@ -288,24 +318,43 @@ impl Import {
         Ok(import)
     }
 
-    /// The objects as a STIX 2.1 bundle, taken out: what is told of them stays.
+    /// The objects as STIX 2.1 bundles in the file's order, taken out: what is told of them stays.
     #[must_use]
-    pub fn take_bundle(&mut self) -> Vec<u8> {
-        match self.given.take() {
-            Some(bytes) => bytes,
-            None => {
-                let objects = json!(std::mem::take(&mut self.objects));
-                let id = make::id("bundle", &[&objects.to_string()]);
-                json!({"type": "bundle", "id": id, "objects": objects}).to_string().into_bytes()
-            }
+    pub fn take_bundles(&mut self) -> Vec<Vec<u8>> {
+        self.cut();
+        std::mem::take(&mut self.bundles)
+    }
+
+    /// Ends a bundle.
+    fn cut(&mut self) {
+        if self.objects.is_empty() {
+            return;
         }
+        let objects = std::mem::take(&mut self.objects).into_iter().map(Value::Object);
+        let objects = Value::Array(objects.collect()).to_string();
+        let id = make::id("bundle", &[&objects]);
+        let bundle = format!(r#"{{"id":"{id}","objects":{objects},"type":"bundle"}}"#);
+        self.bundles.push(bundle.into_bytes());
+        self.bytes = 0;
+        // Each bundle holds all that it refers to.
+        self.ids.clear();
+    }
+
+    /// Makes room for a row that says so many bytes.
+    fn begin_row(&mut self, said: usize) {
+        let bytes = said.saturating_mul(ROW_TIMES).saturating_add(ROW_BYTES);
+        let is_full = self.objects.len() + ROW_OBJECTS > self.bundle_objects;
+        if is_full || self.bytes.saturating_add(bytes) > MAX_BUNDLE {
+            self.cut();
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 
     fn bundle_itself(&mut self, bytes: &[u8]) -> Result<(), ImportError> {
         for object in Bundle::parse(bytes)?.objects() {
             *self.counts.entry(object.kind().to_owned()).or_default() += 1;
         }
-        self.given = Some(bytes.to_vec());
+        self.bundles.push(bytes.to_vec());
         Ok(())
     }
 
@@ -318,8 +367,12 @@ impl Import {
     }
 
     fn add(&mut self, object: Map<String, Value>) -> Result<(), ImportError> {
+        // Only rows are cut.
         if self.objects.len() == MAX_BUNDLE_OBJECTS {
-            return Err(ImportError::TooMany);
+            return Err(ImportError::TooMany(MAX_BUNDLE_OBJECTS));
+        }
+        if self.counts.values().sum::<usize>() == MAX_IMPORT_OBJECTS {
+            return Err(ImportError::TooMany(MAX_IMPORT_OBJECTS));
         }
         let kind = object.get("type").and_then(Value::as_str).unwrap_or_default();
         *self.counts.entry(kind.to_owned()).or_default() += 1;

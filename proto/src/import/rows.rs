@@ -45,6 +45,8 @@ impl Rows {
         let tlp = said.tlp.or(self.unmarked);
         let frame = Frame { tlp, ..self.frame.clone() };
         import.narrow(tlp, None);
+        let labels: usize = said.labels.iter().map(String::len).sum();
+        import.begin_row(item.observable.value().len() + said.description.len() + labels);
         if item.observable.kind() == Kind::Cve {
             return import.add(frame.vulnerability(item.observable.value(), &said.description));
         }

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 use crate::stix::{Object, indicator::OpinionObject, observable, score::Opinion};
@@ -19,7 +20,8 @@ fn refusal(format: Format, text: &str) -> String {
 
 /// The objects, checked as every published one is.
 fn objects(mut import: Import) -> Vec<Object> {
-    Bundle::parse(&import.take_bundle()).unwrap().into_objects()
+    let [bundle]: [Vec<u8>; 1] = import.take_bundles().try_into().unwrap();
+    Bundle::parse(&bundle).unwrap().into_objects()
 }
 
 fn values(objects: &[Object]) -> BTreeSet<String> {
@@ -265,6 +267,93 @@ fn an_objects_distribution_holds_for_its_attributes_and_for_no_others() {
 }
 
 #[test]
+fn a_files_second_name_or_hash_is_not_lost() {
+    let seen = |n: u8, kind: &str, value: &str| attribute(n, kind, value, &json!({"to_ids": false}));
+    let (md5, sha256) = ("ab".repeat(16), "cd".repeat(32));
+    let first = json!({"name": "file", "Attribute": [
+        seen(10, "filename", "a.exe"), seen(11, "filename", "b.exe"), seen(12, "md5", &md5), seen(13, "md5", &"ef".repeat(16))]});
+    // One id with the first file, by STIX's rule for files, and more to say.
+    let second = json!({"name": "file", "Attribute": [
+        seen(14, "filename", "a.exe"), seen(15, "md5", &md5), seen(16, "sha256", &sha256), seen(17, "ssdeep", "3:a:b")]});
+    let found = import(Format::Misp, &event(&json!([]), &json!({"Object": [first, second]})));
+    assert_eq!(found.skipped, []);
+    let objects = objects(found);
+    let expected = [
+        &format!("md5 {md5}"),
+        &format!("md5 {}", "ef".repeat(16)),
+        &format!("sha256 {sha256}"),
+        "ssdeep 3:a:b",
+    ]
+    .map(|value| value.to_owned());
+    let names = ["file-name a.exe", "file-name b.exe"].map(str::to_owned);
+    assert_eq!(values(&objects), expected.into_iter().chain(names).collect());
+    let seen = objects.iter().filter(|object| object.kind() == "observed-data").count();
+    assert_eq!(seen, 8, "each is still told of by its own attribute");
+}
+
+#[test]
+fn a_rule_that_is_not_for_detection_becomes_no_indicator() {
+    let rule = "rule x { condition: true }";
+    let attributes = json!([
+        attribute(10, "yara", rule, &json!({"to_ids": false})),
+        attribute(11, "domain", "evil.example", &json!({})),
+    ]);
+    let objects = objects(import(Format::Misp, &event(&attributes, &json!({}))));
+    let note = objects.iter().find(|object| object.kind() == "note").unwrap();
+    assert_eq!(
+        (note.id(), &note.properties()["content"]),
+        (format!("note--{UUID}10").as_str(), &json!(rule))
+    );
+    let indicators = objects.iter().filter(|object| object.kind() == "indicator");
+    assert_eq!(indicators.map(Object::id).collect::<Vec<_>>(), [format!("indicator--{UUID}11")]);
+}
+
+#[test]
+fn a_galaxys_tag_is_a_label_where_the_event_does_not_bring_its_cluster() {
+    let (brought, named) =
+        ("misp-galaxy:threat-actor=\"Bear\"", "misp-galaxy:mitre-attack-pattern=\"Keylogging - T1056.001\"");
+    let more = json!({"Tag": [{"name": brought}, {"name": named}], "Galaxy": [
+        {"type": "threat-actor", "GalaxyCluster": [{"uuid": format!("{UUID}50"), "value": "Bear"}]}]});
+    let objects = objects(import(
+        Format::Misp,
+        &event(&json!([attribute(10, "domain", "evil.example", &json!({}))]), &more),
+    ));
+    let report = objects.iter().find(|object| object.kind() == "report").unwrap();
+    assert_eq!(report.properties()["labels"], json!([named]));
+}
+
+#[test]
+fn what_an_attribute_itself_says_of_who_and_how_is_taken() {
+    let galaxies = json!({"Galaxy": [
+        {"type": "threat-actor", "GalaxyCluster": [{"uuid": format!("{UUID}50"), "value": "Bear"}]}, {"type": "sector"}],
+        "Tag": [{"name": "misp-galaxy:threat-actor=\"Bear\""}], "ShadowAttribute": [{"value": "x"}]});
+    let mut seen = galaxies.clone();
+    seen["to_ids"] = json!(false);
+    let attributes = json!([
+        attribute(10, "domain", "evil.example", &galaxies),
+        attribute(11, "domain", "seen.example", &seen),
+    ]);
+    let found = import(Format::Misp, &event(&attributes, &json!({})));
+    let told = skipped(&found);
+    assert_eq!(told.len(), 4, "{told:?}");
+    assert!(told[0].starts_with("Event.Attribute[0].ShadowAttribute[0] is a proposal"), "{told:?}");
+    assert!(told[1].starts_with("Event.Attribute[0].Galaxy[1] is a galaxy of type sector"), "{told:?}");
+    let objects = objects(found);
+    let said: BTreeSet<String> = objects
+        .iter()
+        .filter(|object| object.kind() == "relationship")
+        .map(Object::properties)
+        .filter(|said| said["target_ref"] == format!("threat-actor--{UUID}50"))
+        .map(|said| format!("{} {}", said["source_ref"], said["relationship_type"]).replace('"', ""))
+        .collect();
+    assert_eq!(
+        said,
+        [format!("indicator--{UUID}10 indicates"), format!("observed-data--{UUID}11 related-to")].into()
+    );
+    assert!(objects.iter().all(|object| !object.properties().contains_key("labels")));
+}
+
+#[test]
 fn what_states_no_marking_is_marked_with_the_default_and_what_does_is_not() {
     let options = Options { unmarked: Some(Tlp::Amber), ..options() };
     let green = attribute(11, "domain", "worse.example", &json!({"Tag": [{"name": "tlp:green"}]}));
@@ -308,10 +397,13 @@ fn a_bomb_is_refused_before_anything_is_built() {
             format!("{{\"Event\":{{\"Attribute\":[{many}{{}}]}}}}").as_bytes(),
             &options()
         ),
-        Err(ImportError::TooMany)
+        Err(ImportError::TooMany(MAX_BUNDLE_OBJECTS))
     ));
-    let rows = format!("value\n{}", "a.example\n".repeat(MAX_BUNDLE_OBJECTS + 1));
-    assert!(matches!(Import::read(Format::Csv, rows.as_bytes(), &options()), Err(ImportError::TooMany)));
+    let rows = format!("value\n{}", "a.example\n".repeat(MAX_IMPORT_OBJECTS + 1));
+    assert!(matches!(
+        Import::read(Format::Csv, rows.as_bytes(), &options()),
+        Err(ImportError::TooMany(MAX_IMPORT_OBJECTS))
+    ));
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(matches!(Import::read(Format::Misp, deep.as_bytes(), &options()), Err(ImportError::Misp(_))));
     assert!(matches!(
@@ -359,9 +451,34 @@ proptest! {
     ) {
         for format in [Format::Text, Format::Csv, Format::Misp] {
             if let Ok(mut found) = Import::read(format, text.as_bytes(), &options()) {
-                prop_assert!(Bundle::parse(&found.take_bundle()).is_ok());
+                prop_assert!(found.take_bundles().iter().all(|bundle| Bundle::parse(bundle).is_ok()));
             }
         }
+    }
+
+    #[test]
+    fn rows_are_cut_into_bundles_that_hold_all_they_refer_to(
+        rows in proptest::collection::btree_set("[a-z]{1,6}\\.example|198\\.51\\.100\\.[0-9]{1,3}|CVE-2026-[0-9]{4}", 1..20),
+        bundle_objects in 3_usize..12,
+    ) {
+        let table = format!("value\n{}\n", rows.into_iter().collect::<Vec<_>>().join("\n"));
+        let whole = Import::read(Format::Csv, table.as_bytes(), &options());
+        let cut = Import::read(Format::Csv, table.as_bytes(), &Options { bundle_objects, ..options() });
+        let (Ok(whole), Ok(mut cut)) = (whole, cut) else { return Ok(()) };
+        prop_assert_eq!(&whole.counts, &cut.counts);
+        let mut all = Vec::new();
+        for bundle in cut.take_bundles() {
+            let bundle = Bundle::parse(&bundle).unwrap().into_objects();
+            prop_assert!(bundle.len() <= bundle_objects);
+            let ids: BTreeSet<&str> = bundle.iter().map(Object::id).collect();
+            for object in bundle.iter().filter(|object| object.kind() == "relationship") {
+                let object: Value = serde_json::from_slice(object.raw()).unwrap();
+                prop_assert!(["source_ref", "target_ref"].iter().all(|end| ids.contains(object[*end].as_str().unwrap())));
+            }
+            all.extend(bundle.iter().map(|object| object.id().to_owned()));
+        }
+        let of_whole: Vec<String> = objects(whole).iter().map(|object| object.id().to_owned()).collect();
+        prop_assert_eq!(all, of_whole);
     }
 
     #[test]
@@ -382,6 +499,6 @@ proptest! {
         let text = event(&json!([attribute(10, &kind, &value, &json!({})), attribute(11, "domain", "evil.example", &json!({}))]), &json!({}));
         let mut found = import(Format::Misp, &text);
         prop_assert_eq!(found.counts["indicator"] + found.skipped.len(), 2);
-        prop_assert!(Bundle::parse(&found.take_bundle()).is_ok());
+        prop_assert!(found.take_bundles().iter().all(|bundle| Bundle::parse(bundle).is_ok()));
     }
 }

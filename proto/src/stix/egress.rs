@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
+use super::handling::word;
 use crate::{schema::Pap, stix::marking::Tlp, time::Timestamp};
 
 /// What a tool does with a value.
@@ -33,6 +34,42 @@ pub enum Audience {
     Inside,
     /// A service provider's or another organisation's.
     Outside,
+}
+
+impl Audience {
+    /// The word for configuration, API and people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inside => "inside",
+            Self::Outside => "outside",
+        }
+    }
+
+    /// By its word.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        [Self::Inside, Self::Outside].into_iter().find(|audience| audience.as_str() == word)
+    }
+
+    /// Most restrictive marking that may be given to any tool of theirs.
+    #[must_use]
+    pub const fn widest(self) -> Tlp {
+        match self {
+            Self::Inside => Tlp::AmberStrict,
+            Self::Outside => Tlp::Amber,
+        }
+    }
+
+    /// Most restrictive marking that they are given unless it is said otherwise: AMBER leaves the organisation only
+    /// where somebody says so.
+    #[must_use]
+    pub const fn usual(self) -> Tlp {
+        match self {
+            Self::Inside => Tlp::AmberStrict,
+            Self::Outside => Tlp::Green,
+        }
+    }
 }
 
 /// What a way out stands for.
@@ -147,10 +184,16 @@ pub fn may_leave(policy: &Policy, marks: &Marks<'_>, now: Timestamp) -> Result<(
     if is_outside && marks.embargo_until.is_some_and(|until| now < until) {
         return Err(Held::Embargo);
     }
-    match marks.terms.iter().all(|term| term_allows(policy, term)) {
+    match terms_allow(policy, marks.terms) {
         true => Ok(()),
         false => Err(Held::Terms),
     }
+}
+
+/// Whether none of these handling terms forbids a way out.
+#[must_use]
+pub fn terms_allow(policy: &Policy, terms: &[String]) -> bool {
+    terms.iter().all(|term| term_allows(policy, term))
 }
 
 /// When a condition that holds an object back now ends by itself.
@@ -168,9 +211,24 @@ pub fn hides_author(terms: &[String]) -> bool {
 /// An object without the word of who created it, for others than its recipients. All else stays as its author wrote it.
 #[must_use]
 pub fn unattributed(raw: &[u8]) -> Vec<u8> {
+    changed(raw, |object| _ = object.remove("created_by_ref"))
+}
+
+/// An indicator with the time at which it ends here, if its author states none: a tool that takes it needs no rule of ours.
+#[must_use]
+pub fn ending(raw: &[u8], at: Timestamp) -> Vec<u8> {
+    let at = RawValue::from_string(format!("\"{at}\""));
+    changed(raw, |object| {
+        if let Ok(at) = &at {
+            object.entry("valid_until".to_owned()).or_insert(at);
+        }
+    })
+}
+
+fn changed<'a>(raw: &'a [u8], change: impl FnOnce(&mut BTreeMap<String, &'a RawValue>)) -> Vec<u8> {
     let object = serde_json::from_slice::<BTreeMap<String, &RawValue>>(raw);
     let without = object.map(|mut object| {
-        object.remove("created_by_ref");
+        change(&mut object);
         serde_json::to_vec(&object)
     });
     match without {
@@ -200,7 +258,6 @@ fn term_allows(policy: &Policy, term: &str) -> bool {
 }
 
 fn read(term: &str) -> (String, String) {
-    let word = |text: &str| text.trim().to_ascii_lowercase().replace(['_', ' '], "-");
     let (name, value) = term.split_once('=').unwrap_or((term, ""));
     (word(name), word(value))
 }

@@ -30,6 +30,7 @@ pub mod bundle;
 pub mod class;
 pub mod egress;
 pub mod extension;
+pub mod handling;
 pub mod id;
 pub mod indicator;
 pub mod marking;
@@ -40,6 +41,7 @@ pub mod observable;
 pub mod proposal;
 pub mod score;
 pub mod split;
+pub mod strict;
 pub mod tombstone;
 pub mod warning;
 

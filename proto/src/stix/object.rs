@@ -45,6 +45,14 @@ pub enum Rule {
     /// A property of another form.
     #[error("must {0}")]
     Must(&'static str),
+    /// A word that the standard's enumeration does not have.
+    #[error("must be a word of {name}: {}", words.join(", "))]
+    Word {
+        /// The enumeration.
+        name: &'static str,
+        /// Its words.
+        words: &'static [&'static str],
+    },
     /// A time that must not come before another of the object's.
     #[error("must not come before {0}")]
     NotBefore(&'static str),

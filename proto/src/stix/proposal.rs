@@ -18,7 +18,7 @@ use crate::{
     stix::{
         extension, indicator,
         object::{Object, ObjectError},
-        properties,
+        properties, strict,
     },
     time::Timestamp,
 };
@@ -111,6 +111,7 @@ impl Change {
         }
         let object = Object::parse(Value::Object(object).to_string().as_bytes())?;
         indicator::check(&object)?;
+        strict::check(&object)?;
         Ok(object)
     }
 

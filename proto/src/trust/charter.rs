@@ -376,6 +376,11 @@ impl Charter {
     pub fn unaccepted(&self) -> AcceptancePolicy {
         self.wire.unaccepted()
     }
+    /// Whether whoever publishes past a guard says why in the message.
+    #[must_use]
+    pub const fn asks_reasons(&self) -> bool {
+        self.wire.ask_reasons
+    }
     /// Orders the log.
     #[must_use]
     pub const fn registrar(&self) -> PublicKey {
@@ -507,6 +512,23 @@ impl CharterChain {
             }
         }
         Ok(charter)
+    }
+
+    /// Whether root keys of a version held here signed another charter, as many as must: what then does not go on from
+    /// this chain is no noise, but their own doing.
+    #[must_use]
+    pub fn is_rooted(&self, signed: &schema::Signed) -> bool {
+        let Ok(found) = Charter::check(&signed.payload) else { return false };
+        found.coalition() == self.coalition()
+            && self.versions().any(|held| {
+                let allowed: BTreeSet<PublicKey> = held.root.1.union(&found.root.1).copied().collect();
+                let (needed, keys) = held.root();
+                signed::valid_signers(signed, Purpose::Charter, self.coalition(), &allowed).is_ok_and(
+                    |signers| {
+                        signers.intersection(keys).count() >= usize::try_from(needed).unwrap_or(usize::MAX)
+                    },
+                )
+            })
     }
 
     /// The chain as it was at `at`: without the versions issued later. Version 1 always stays.

@@ -48,6 +48,7 @@ pub fn changes(old: &Charter, new: &Charter) -> Vec<Change> {
     let accept_by = |c: &Charter| c.accept_by().map_or("no date".to_owned(), |by| by.to_string());
     out.compare("accept_by", &accept_by(old), &accept_by(new));
     out.compare("unaccepted", &old.unaccepted().name(), &new.unaccepted().name());
+    out.compare("ask_reasons", &old.asks_reasons(), &new.asks_reasons());
     for (what, o, n) in [
         ("arrangement", old.arrangement(), new.arrangement()),
         ("rules_of_conduct", old.rules(), new.rules()),

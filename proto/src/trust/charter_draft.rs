@@ -61,6 +61,9 @@ pub struct Draft {
     /// What becomes of a member that has not.
     #[serde(default = "unaccepted", deserialize_with = "by_name")]
     pub unaccepted: AcceptancePolicy,
+    /// Whether whoever publishes past a guard says why in the message.
+    #[serde(default)]
+    pub ask_reasons: bool,
     /// The sharing arrangement members accept.
     pub arrangement: DocumentDraft,
     /// The rules of conduct members accept.
@@ -372,6 +375,7 @@ impl Draft {
             pin: None,
             accept_by: self.accept_by.unwrap_or_default().as_micros(),
             unaccepted: self.unaccepted.into(),
+            ask_reasons: self.ask_reasons,
         })
     }
 

@@ -40,6 +40,10 @@ pub enum FileKind {
     Acceptance,
     /// A member's signed word that it leaves.
     Departure,
+    /// A member's signed request for changed data.
+    AmendmentRequest,
+    /// Every charter and two records of one height, as a [`schema::LogFile`].
+    Equivocation,
 }
 
 /// Why a text is not the file it should be.
@@ -83,7 +87,7 @@ pub enum FileError {
 }
 
 impl FileKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Charter,
         Self::CertificateRequest,
         Self::Certificate,
@@ -94,6 +98,8 @@ impl FileKind {
         Self::Message,
         Self::Acceptance,
         Self::Departure,
+        Self::AmendmentRequest,
+        Self::Equivocation,
     ];
 
     /// Its PEM label.
@@ -110,6 +116,8 @@ impl FileKind {
             Self::Message => "BELFRY MESSAGE",
             Self::Acceptance => "BELFRY ACCEPTANCE",
             Self::Departure => "BELFRY DEPARTURE",
+            Self::AmendmentRequest => "BELFRY AMENDMENT REQUEST",
+            Self::Equivocation => "BELFRY EQUIVOCATION",
         }
     }
 
@@ -117,13 +125,14 @@ impl FileKind {
     #[must_use]
     pub const fn limit(self) -> usize {
         match self {
-            Self::Charter | Self::CharterProposal => MAX_CHARTERS,
+            Self::Charter | Self::CharterProposal | Self::Equivocation => MAX_CHARTERS,
             Self::CertificateRequest
             | Self::Certificate
             | Self::Beacon
             | Self::Statement
             | Self::Acceptance
-            | Self::Departure => MAX_ONE,
+            | Self::Departure
+            | Self::AmendmentRequest => MAX_ONE,
             Self::Message => MAX_TRANSMIT,
             Self::Log => MAX_LOG,
         }
@@ -253,6 +262,23 @@ pub fn read_departure(text: &str) -> Result<schema::Signed, FileError> {
     read(FileKind::Departure, "departure file", text)
 }
 
+/// Reads an amendment request, unverified: [`crate::trust::amendment_request::AmendmentRequest::open`] does that.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_amendment_request(text: &str) -> Result<schema::Signed, FileError> {
+    read(FileKind::AmendmentRequest, "amendment request", text)
+}
+
+/// Reads a proof that the registrar signed two logs, unverified: [`crate::trust::equivocation::Equivocation::open`] does
+/// that.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_equivocation(text: &str) -> Result<schema::LogFile, FileError> {
+    require_charters("equivocation file", read(FileKind::Equivocation, "equivocation file", text)?)
+}
+
 /// What kind of file a text is, by its label; whether it is one, reading it says.
 #[must_use]
 pub fn kind_of(text: &str) -> Option<FileKind> {
@@ -316,6 +342,18 @@ pub fn write_departure(departure: &schema::Signed) -> String {
     encode(FileKind::Departure, &departure.encode_to_vec())
 }
 
+/// The file of an amendment request.
+#[must_use]
+pub fn write_amendment_request(request: &schema::Signed) -> String {
+    encode(FileKind::AmendmentRequest, &request.encode_to_vec())
+}
+
+/// The file of a proof that the registrar signed two logs.
+#[must_use]
+pub fn write_equivocation(proof: &schema::LogFile) -> String {
+    encode(FileKind::Equivocation, &proof.encode_to_vec())
+}
+
 /// The file of a certificate, by its issuing record.
 #[must_use]
 pub fn write_certificate(record: &schema::Record) -> String {
@@ -351,10 +389,12 @@ mod tests {
         assert_eq!(read_charter(&write_charter(&charters))?.charters, charters);
         let log = schema::LogFile { charters, records: vec![record()] };
         assert_eq!(read_log(&write_log(&log))?, log);
+        assert_eq!(read_equivocation(&write_equivocation(&log))?, log);
         assert_eq!(read_request(&write_request(&signed("request")))?, signed("request"));
         assert_eq!(read_certificate(&write_certificate(&record()))?, record());
         assert_eq!(read_acceptance(&write_acceptance(&signed("acceptance")))?, signed("acceptance"));
         assert_eq!(read_departure(&write_departure(&signed("departure")))?, signed("departure"));
+        assert_eq!(read_amendment_request(&write_amendment_request(&signed("data")))?, signed("data"));
         Ok(())
     }
 

@@ -12,6 +12,7 @@
 pub mod acceptance;
 pub mod address;
 mod amendment;
+pub mod amendment_request;
 pub mod beacon;
 pub mod certificate;
 pub mod charter;
@@ -21,6 +22,7 @@ pub mod charter_proposal;
 pub mod closure;
 pub mod cut;
 pub mod departure;
+pub mod equivocation;
 pub mod file;
 mod fold;
 pub mod history;

@@ -15,6 +15,7 @@ use super::{
     charter::{ACTIONS, CharterChain, CharterError},
     charter_draft::{Draft, RootKeys},
     cut::CutStatus,
+    equivocation::{Equivocation, EquivocationError},
     log::{LogError, equivocation, order, verify_record},
     roster::{Roster, Standing},
     signed::{self, SignedError},
@@ -248,6 +249,45 @@ fn two_entries_at_one_height_are_a_proof_against_the_registrar() {
     let (one, other) = (record(1), record(2));
     assert_eq!(equivocation(&one, &one), None);
     assert_eq!(equivocation(&one, &other).unwrap().height, Height::new(1));
+}
+
+#[test]
+fn a_proof_against_the_registrar_holds_by_the_charters_alone_and_says_when_it_is_settled() {
+    let mut world = World::new();
+    let mut record = |n, registrar| {
+        let issue = Decision::Issue(schema::Issue { certificate: Some(body(n, Some(Role::Reader))) });
+        let statement = world.statement(issue, None, &[11], 1);
+        world.ordered(statement, registrar)
+    };
+    let (one, other, by_another) = (record(1, 21), record(2, 21), record(3, 22));
+    let first = world.roster.charters().signed().to_vec();
+    world.take(&one).unwrap();
+    let pin = world.roster.version();
+    let next =
+        draft().to_next_charter(world.roster.charters(), &root_keys(&[11, 12, 13], 22), pin, at(8)).unwrap();
+    let coalition = world.roster.coalition();
+    let next = signed::sign(next.encode_to_vec(), Purpose::Charter, coalition, &[&key(1), &key(2)]);
+    world.roster.apply_charter(next).unwrap();
+    let both = world.roster.charters().signed().to_vec();
+
+    let open = |charters: &[schema::Signed], records: &[&schema::Record]| {
+        let records = records.iter().map(|record| (*record).clone()).collect();
+        Equivocation::open(schema::LogFile { charters: charters.to_vec(), records })
+    };
+    let proof = open(&first, &[&one, &other]).unwrap();
+    assert_eq!((proof.height(), proof.registrar), (Height::new(1), key(21).public()));
+    assert_eq!(proof.settled_by(), None);
+    assert_eq!(open(&both, &[&one, &other]).unwrap().settled_by(), Some(2));
+    let refused =
+        |charters: &[schema::Signed], records: &[&schema::Record]| open(charters, records).unwrap_err();
+    assert_eq!(refused(&first, &[&one]), EquivocationError::NotTwo(1));
+    assert_eq!(refused(&first, &[&one, &other, &other]), EquivocationError::NotTwo(3));
+    assert!(matches!(refused(&first, &[&one, &one]), EquivocationError::NoContradiction(..)));
+    assert!(matches!(refused(&[], &[&one, &other]), EquivocationError::Charter(_)));
+    assert!(matches!(refused(&first, &[&one, &by_another]), EquivocationError::Record(_)));
+    assert_eq!(refused(&both, &[&one, &by_another]), EquivocationError::TwoKeys(Height::new(1)));
+    let stripped = schema::Record { statement: Some(schema::Signed::default()), ..other };
+    assert!(matches!(refused(&first, &[&one, &stripped]), EquivocationError::Record(_)));
 }
 
 #[test]

@@ -9,10 +9,13 @@ use prost::Message;
 use rand_core::CryptoRng;
 
 use super::{
-    acceptance, address, beacon,
+    acceptance, address,
+    amendment_request::AmendmentRequest,
+    beacon,
     charter::{ACTIONS, CharterChain},
     charter_draft::{Draft, RootKeys},
     departure::Departure,
+    equivocation::{Equivocation, EquivocationError},
     file,
     log::{order, verify_record},
     request::{self, RequestDraft},
@@ -30,7 +33,8 @@ use crate::{
         sign::{Purpose, SigningKey},
     },
     envelope::{
-        Admission, Author, ContentKey, KeyContext, Origin, Position, SealWith, decode, log_id, seal_message,
+        Admission, AdmitError, Author, ContentKey, KeyContext, Never, Origin, Position, SealWith, decode,
+        log_id, seal_message,
         tests::{FixedRng, payload_bytes},
     },
     id::{CoalitionId, GroupId, Height, MemberId, MessageId, Sequence, Serial, StatementId},
@@ -100,6 +104,8 @@ struct Story {
     request: schema::Signed,
     cut: schema::CutPoint,
     message: [crate::envelope::Decoded; 2],
+    /// Another one in the place of the second.
+    fork: crate::envelope::Decoded,
     content_key: ContentKey,
     address: schema::Signed,
     beacon: schema::Signed,
@@ -134,7 +140,8 @@ fn tell() -> Story {
     let issue = Decision::Issue(schema::Issue { certificate: Some(body) });
     let mut records = vec![decide(&mut roster, issue, None, &[11], 21, at(2), &mut rng)];
 
-    let (message, content_key) = write(&roster, &mut rng);
+    let (message, content_key) = write(&roster, [at(3), at(4)], &mut rng);
+    let fork = write_again(&roster, &message[0]);
     let address = address::make(
         coalition,
         Serial::new(1),
@@ -169,7 +176,7 @@ fn tell() -> Story {
     records.push(decide(&mut roster, revoke, previous, &[11, 12], 22, at(6), &mut rng));
     assert!(roster.voids().is_empty());
     let charters = roster.charters().signed().to_vec();
-    Story { roster, charters, records, request, cut, message, content_key, address, beacon }
+    Story { roster, charters, records, request, cut, message, fork, content_key, address, beacon }
 }
 
 fn decide(
@@ -191,6 +198,41 @@ fn decide(
     record
 }
 
+/// Puts a charter in force with new rules, to be accepted by the thirtieth day.
+fn ask_to_accept(roster: &mut Roster) -> schema::Signed {
+    let mut next = draft();
+    next.rules_of_conduct.version = "2".into();
+    next.rules_of_conduct.hash = Some(hex::encode(hash::document(b"new rules")));
+    next.accept_by = Some(at(24 * 30));
+    next.unaccepted = schema::AcceptancePolicy::StopPublishing;
+    let next = next.to_next_charter(roster.charters(), &root_keys(21), roster.version(), at(4)).unwrap();
+    let next = sign(next.encode_to_vec(), Purpose::Charter, roster.coalition(), &[&key(1), &key(2)]);
+    roster.apply_charter(next.clone()).unwrap();
+    next
+}
+
+/// New rules, and a member that says nothing to them: what it writes before the date, and after.
+fn tell_of_silence(story: &Story) -> Vec<(&'static str, String)> {
+    let mut rng = FixedRng::new(10);
+    let mut roster = Roster::new(CharterChain::start(story.charters[0].clone()).unwrap());
+    roster.apply(verify_record(roster.charters(), &story.records[0]).unwrap()).unwrap();
+    let next = ask_to_accept(&mut roster);
+    // The new charter is in force from the next entry on.
+    let renew = Decision::Renew(schema::Renew { serial: 1, not_after: at(2 * 24 * 365).as_micros() });
+    let previous = Some(roster.member(member()).unwrap().last_statement);
+    let record = decide(&mut roster, renew, previous, &[11], 21, at(6), &mut rng);
+    let ([before, after], _) = write(&roster, [at(24 * 30 - 1), at(24 * 30)], &mut rng);
+    let log = schema::LogFile {
+        charters: vec![story.charters[0].clone(), next],
+        records: vec![story.records[0].clone(), record],
+    };
+    vec![
+        ("log", file::write_log(&log)),
+        ("before", hex::encode(before.bytes())),
+        ("after", hex::encode(after.bytes())),
+    ]
+}
+
 /// The same coalition, had it brought new rules instead: what its member signs then, or when it leaves.
 fn tell_of_rules(story: &Story) -> Vec<(&'static str, String)> {
     let mut rng = FixedRng::new(7);
@@ -198,14 +240,7 @@ fn tell_of_rules(story: &Story) -> Vec<(&'static str, String)> {
     let mut roster = first;
     roster.apply(verify_record(roster.charters(), &story.records[0]).unwrap()).unwrap();
     let coalition = roster.coalition();
-    let mut next = draft();
-    next.rules_of_conduct.version = "2".into();
-    next.rules_of_conduct.hash = Some(hex::encode(hash::document(b"new rules")));
-    next.accept_by = Some(at(24 * 30));
-    next.unaccepted = schema::AcceptancePolicy::StopPublishing;
-    let next = next.to_next_charter(roster.charters(), &root_keys(21), roster.version(), at(4)).unwrap();
-    let next = sign(next.encode_to_vec(), Purpose::Charter, coalition, &[&key(1), &key(2)]);
-    roster.apply_charter(next.clone()).unwrap();
+    let next = ask_to_accept(&mut roster);
     let signed = acceptance::sign(roster.charter(), &key(31), at(5));
     let accept = Decision::Accept(schema::Accept { serial: 1, acceptance: Some(signed.clone()) });
     let previous = Some(roster.member(member()).unwrap().last_statement);
@@ -235,19 +270,48 @@ fn tell_of_a_merger(story: &Story) -> Vec<(&'static str, String)> {
         supplier_of: Vec::new(),
         ..roster.member(member()).unwrap().organisation.clone()
     };
-    let amend = schema::Amend { member: member().to_vec(), organisation: Some(organisation) };
+    let request = AmendmentRequest {
+        coalition: roster.coalition(),
+        member: member(),
+        organisation,
+        made: at(5),
+        roster: roster.version(),
+    };
     let previous = Some(roster.member(member()).unwrap().last_statement);
-    let record = decide(&mut roster, Decision::Amend(amend), previous, &[11], 21, at(6), &mut rng);
+    let record = decide(&mut roster, request.decision(), previous, &[11], 21, at(6), &mut rng);
     assert!(roster.voids().is_empty());
     let log = schema::LogFile {
         charters: vec![story.charters[0].clone()],
         records: vec![story.records[0].clone(), record.clone()],
     };
-    vec![("record", hex::encode(record.encode_to_vec())), ("log", file::write_log(&log))]
+    vec![
+        ("record", hex::encode(record.encode_to_vec())),
+        ("log", file::write_log(&log)),
+        ("request", file::write_amendment_request(&request.sign(&key(31)).unwrap())),
+    ]
+}
+
+/// The same coalition, had its registrar signed a second entry behind the issue: one renews, one suspends.
+fn tell_of_two_logs(story: &Story) -> Vec<(&'static str, String)> {
+    let mut rng = FixedRng::new(9);
+    let mut roster = Roster::new(CharterChain::start(story.charters[0].clone()).unwrap());
+    roster.apply(verify_record(roster.charters(), &story.records[0]).unwrap()).unwrap();
+    let previous = Some(roster.member(member()).unwrap().last_statement);
+    let renew = Decision::Renew(schema::Renew { serial: 1, not_after: at(2 * 24 * 365).as_micros() });
+    let one = decide(&mut roster.clone(), renew, previous, &[11], 21, at(5), &mut rng);
+    let suspend = Decision::Suspend(schema::Suspend { serial: 1, cut: Vec::new() });
+    let other = decide(&mut roster, suspend, previous, &[12], 21, at(5), &mut rng);
+    let charters = vec![story.charters[0].clone()];
+    let file = |records| file::write_equivocation(&schema::LogFile { charters: charters.clone(), records });
+    vec![("proof", file(vec![one.clone(), other])), ("no_proof", file(vec![one.clone(), one]))]
 }
 
 /// Two messages of one log.
-fn write(roster: &Roster, rng: &mut FixedRng) -> ([crate::envelope::Decoded; 2], ContentKey) {
+fn write(
+    roster: &Roster,
+    created: [Timestamp; 2],
+    rng: &mut FixedRng,
+) -> ([crate::envelope::Decoded; 2], ContentKey) {
     let certificate = roster.certificate(Serial::new(1)).unwrap();
     let (coalition, instance, signing) = (roster.coalition(), [0x11; 16], key(31));
     let author = Author { coalition, certificate, signing: &signing, roster: roster.version() };
@@ -258,7 +322,7 @@ fn write(roster: &Roster, rng: &mut FixedRng) -> ([crate::envelope::Decoded; 2],
         author: member(),
         log: log_id(coalition, GROUP, certificate, &instance),
         epoch: 1,
-        created: at(3),
+        created: created[0],
         roster: roster.version(),
     };
     let key = ContentKey::generate(context, rng);
@@ -271,10 +335,39 @@ fn write(roster: &Roster, rng: &mut FixedRng) -> ([crate::envelope::Decoded; 2],
         sequence: Sequence::new(1),
         prev: MessageId::ZERO,
     };
-    let one = seal_message(&content, &first, &author, at(3), rng).unwrap();
+    let one = seal_message(&content, &first, &author, created[0], rng).unwrap();
     let second = Position { sequence: Sequence::new(2), prev: one.message_id(), ..first };
-    let two = seal_message(&content, &second, &author, at(4), rng).unwrap();
+    let two = seal_message(&content, &second, &author, created[1], rng).unwrap();
     ([one, two], key)
+}
+
+/// A second message behind the first of two, with a key and numbers of its own.
+fn write_again(roster: &Roster, first: &crate::envelope::Decoded) -> crate::envelope::Decoded {
+    let rng = &mut FixedRng::new(11);
+    let certificate = roster.certificate(Serial::new(1)).unwrap();
+    let (coalition, instance, signing) = (roster.coalition(), [0x11; 16], key(31));
+    let author = Author { coalition, certificate, signing: &signing, roster: roster.version() };
+    let position = Position {
+        group: GROUP,
+        instance,
+        predecessor: None,
+        sequence: Sequence::new(2),
+        prev: first.message_id(),
+    };
+    let context = KeyContext {
+        coalition,
+        group: GROUP,
+        audience: Audience::Group,
+        author: member(),
+        log: first.header().log,
+        epoch: 2,
+        created: at(4),
+        roster: roster.version(),
+    };
+    let key = ContentKey::generate(context, rng);
+    let payload = payload_bytes();
+    let content = crate::envelope::Draft::Data { payload: &payload, key: SealWith::Content(&key) };
+    seal_message(&content, &position, &author, at(4), rng).unwrap()
 }
 
 fn vectors() -> Vectors {
@@ -371,11 +464,14 @@ fn vectors() -> Vectors {
     );
     add("rules", tell_of_rules(&story));
     add("amend", tell_of_a_merger(&story));
+    add("equivocation", tell_of_two_logs(&story));
+    add("silence", tell_of_silence(&story));
     add(
         "messages",
         vec![
             ("one", hex::encode(story.message[0].bytes())),
             ("two", hex::encode(story.message[1].bytes())),
+            ("fork", hex::encode(story.fork.bytes())),
             ("content_secret", hex::encode(story.content_key.secret().expose())),
             ("key_context", hex::encode(story.content_key.context().encode())),
             ("key_id", story.content_key.id().to_string()),
@@ -454,6 +550,20 @@ fn a_golden_amendment_changes_the_data_and_no_key() {
     assert_eq!(certificate.organisation.name, "Golden Bank & Sons");
     assert_eq!(certificate.organisation.kbo, "0123456789");
     assert_eq!((certificate.signing, certificate.node), (key(31).public(), key(32).public()));
+    let request = file::read_amendment_request(&text("amend", "request")).unwrap();
+    let request = AmendmentRequest::open(&request, &roster, at(7)).unwrap();
+    assert_eq!((&request.organisation, request.made), (&certificate.organisation, at(5)));
+    assert_eq!(request.overtaken(&roster).unwrap().by, Height::new(2), "granted once");
+}
+
+#[test]
+fn a_golden_proof_of_two_logs_holds_by_its_charter_alone_and_one_entry_twice_is_none() {
+    let open =
+        |field: &str| Equivocation::open(file::read_equivocation(&text("equivocation", field)).unwrap());
+    let proof = open("proof").unwrap();
+    assert_eq!((proof.height(), proof.registrar), (Height::new(2), key(21).public()));
+    assert_eq!(proof.settled_by(), None);
+    assert!(matches!(open("no_proof"), Err(EquivocationError::NoContradiction(..))));
 }
 
 #[test]
@@ -474,10 +584,27 @@ fn golden_files_fold_to_the_golden_roster() {
             decode(&golden("messages", field)).unwrap().attribute(&roster).unwrap().verify().unwrap();
         verified.admit(&roster, Admission { origin: Origin::Sync, now: at(7), skew: Duration::ZERO }).is_ok()
     };
-    assert!(admit("one") && !admit("two"));
+    assert!(admit("one") && !admit("two") && !admit("fork"));
     let cut = text("files", "cut");
     let words: Vec<&str> = cut.split_whitespace().collect();
     assert_eq!(words, [text("ids", "log"), "1".to_owned(), text("ids", "message_one")]);
+}
+
+#[test]
+fn a_golden_member_that_accepts_nothing_publishes_until_the_date() {
+    let log = file::read_log(&text("silence", "log")).unwrap();
+    let mut roster = Roster::new(CharterChain::walk(log.charters).unwrap());
+    for record in &log.records {
+        roster.apply(verify_record(roster.charters(), record).unwrap()).unwrap();
+    }
+    let admit = |field: &str| {
+        let verified =
+            decode(&golden("silence", field)).unwrap().attribute(&roster).unwrap().verify().unwrap();
+        let now = at(24 * 31);
+        verified.admit(&roster, Admission { origin: Origin::Sync, now, skew: Duration::ZERO })
+    };
+    assert!(admit("before").is_ok());
+    assert!(matches!(admit("after"), Err(AdmitError::Never(Never::NotAPublisher { .. }))));
 }
 
 #[test]

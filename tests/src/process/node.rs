@@ -130,6 +130,24 @@ impl Member {
         }
     }
 
+    /// Keeps every byte it hands to a socket that leads out of it, from its next start on: [`Self::sent`].
+    pub fn with_wire(&mut self) {
+        let library = preloaded(&self.home, "wire", include_str!("wire.c"));
+        for (name, value) in [("LD_PRELOAD", library), ("BELFRY_WIRE", self.wire())] {
+            self.environment.push((name.to_owned(), value.display().to_string()));
+        }
+    }
+
+    fn wire(&self) -> PathBuf {
+        self.home.join(format!("{}.wire", self.name))
+    }
+
+    /// All that it has sent, call by call: packets to peers, and answers of its API over TCP.
+    #[must_use]
+    pub fn sent(&self) -> Vec<u8> {
+        fs::read(self.wire()).unwrap_or_default()
+    }
+
     /// Sets its clock so many seconds ahead of everybody's.
     pub fn clock(&self, ahead: i64) {
         let (file, draft) = (format!("{}.clock", self.name), format!("{}.clock.new", self.name));

@@ -156,3 +156,101 @@ fn a_root_holder_who_is_missing_stops_nobody_while_the_threshold_is_met_and_leav
     let ben = desk.refused(&sign);
     assert!(ben.contains("no root key of this charter") && ben.contains("--key"), "{ben}");
 }
+
+/// Standing of every certificate, by serial.
+fn standings(desk: &Desk) -> Vec<String> {
+    let roster: Value = serde_json::from_str(&desk.ok(&["roster", "--json", "--dir", "coalition"])).unwrap();
+    let certificates = roster["certificates"].as_array().unwrap();
+    certificates.iter().map(|one| one["standing"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_member_of_several_nodes_is_out_by_one_command_of_one_person_who_is_asked_once() {
+    let desk = Desk::found("Many nodes");
+    let _bank = desk.coalition.issue("Bank", Role::Publisher);
+    let _bob = desk.coalition.issue("bob", Role::Reader);
+    let roster: Value = serde_json::from_str(&desk.ok(&["roster", "--json", "--dir", "coalition"])).unwrap();
+    let member = roster["certificates"][0]["member"].as_str().unwrap();
+    for node in ["two", "three"] {
+        let request = format!("{node}.request");
+        let enrol = ["enroll", "--charter", "coalition/charter.pem", "--org", "Bank", "--class", "essential"];
+        let with = ["--groups", "cidr", "--member", member, "--dir", node, "--out", &request];
+        let accepted = ["--accept-arrangement", "--accept-rules"];
+        desk.coalition.ok(&[&enrol[..], &with, &accepted].concat());
+        desk.ok(&[&["issue", &request, "--until", "2099-12-31", "--dir", "coalition"][..], &WITH].concat());
+    }
+    let all = |action: &[&str]| desk.run(&[action, &["--dir", "coalition"], &WITH].concat());
+    let done = |action: &[&str]| {
+        let ran = all(action);
+        assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+        ran
+    };
+    let valid = "valid";
+    // First breath: all of its nodes, and nobody else's. Nothing is signed without a yes.
+    let asked =
+        desk.run(&["suspend", "--member", "bank", "--dir", "coalition", "--passphrase-file", "passphrase"]);
+    assert_ne!(asked.code, 0, "{}", asked.stdout);
+    assert_eq!(asked.stdout.matches("Suspend certificate").count(), 3, "{}", asked.stdout);
+    assert_eq!(standings(&desk), [valid; 4]);
+    done(&["suspend", "--member", "bank"]);
+    assert_eq!(standings(&desk), ["suspended", valid, "suspended", "suspended"]);
+    // It was one node's key: the others come back; the one is named by its serial.
+    done(&["resume", "--member", member]);
+    done(&["revoke", "1", "--reason", "key-compromise"]);
+    assert_eq!(standings(&desk), ["revoked", valid, valid, valid]);
+    // One of the rest has an announced end: that is over for good, the other is suspended all the same.
+    done(&["revoke", "3", "--reason", "left", "--effective", "2098-01-01T00:00:00Z"]);
+    let some = done(&["suspend", "--member", "Bank"]);
+    assert!(some.stderr.contains("certificate 3 stays as it is"), "{}", some.stderr);
+    // Then all of it, what is suspended and what was to end later included; one instruction for all entries.
+    let out = done(&["revoke", "--member", "Bank", "--reason", "key-compromise"]).stdout;
+    assert_eq!((out.matches("of the admin log says so").count(), out.matches("import-log").count()), (2, 1));
+    assert_eq!(standings(&desk), ["revoked", valid, "revoked", "revoked"]);
+    for (action, said) in [
+        (&["revoke", "--member", "Bank", "--reason", "left"][..], "nothing is left to decide"),
+        (&["suspend", "--member", "Nobody"], "coalition roster"),
+    ] {
+        let ran = all(action);
+        assert!(ran.code == 3 && ran.stderr.contains(said), "{}", ran.stderr);
+    }
+    // A certificate or a member, never both and never neither.
+    for wrong in [&["suspend"][..], &["suspend", "2", "--member", "bob"]] {
+        assert_eq!(all(wrong).code, 2);
+    }
+}
+
+#[test]
+fn a_lost_registrar_key_stops_no_admin_from_deciding_and_a_new_one_orders_what_is_decided_anew() {
+    let desk = Desk::found("Lost registrar");
+    let _alice = desk.coalition.issue("alice", Role::Publisher);
+    let old = public(&desk, "coalition/keys/registrar.pem");
+    fs::remove_file(desk.path("coalition/keys/registrar.pem")).unwrap();
+    // Decisions wait, signed, even the most urgent; nobody can put them into the log.
+    let suspend = [&["suspend", "1", "--dir", "coalition"][..], &WITH].concat();
+    assert!(desk.ok(&suspend).contains("registrar orders it"));
+    let waiting = || {
+        let mut found = fs::read_dir(desk.path("coalition/statements")).unwrap();
+        found.next().unwrap().unwrap().path().to_str().unwrap().to_owned()
+    };
+    let stale = waiting();
+    let new = desk.key("registrar-2.pem");
+    let order = |file: &str| {
+        let with = ["--registrar-key", "registrar-2.pem", "--passphrase-file", "passphrase"];
+        desk.run(&[&["order", file, "--dir", "coalition"][..], &with].concat())
+    };
+    let early = order(&stale);
+    assert!(early.code == 3 && early.stderr.contains("is not the registrar"), "{}", early.stderr);
+    // The root holders name another; the log goes on where it stood.
+    desk.amend(&[(&old, &new)]);
+    let void = order(&stale);
+    assert!(void.code == 3 && void.stderr.contains("decide again"), "{}", void.stderr);
+    fs::remove_file(&stale).unwrap();
+    desk.ok(&suspend);
+    let ordered = order(&waiting());
+    assert_eq!(ordered.code, 0, "{}", ordered.stderr);
+    assert_eq!(standings(&desk), ["suspended"]);
+    // The lost key may turn up somewhere: it orders nothing any more, and never comes back.
+    desk.draft("back.toml", &[(&new, &old)]);
+    let back = desk.refused(&["charter", "make", "back.toml", "--out", "back.pem", "--dir", "coalition"]);
+    assert!(back.contains("cannot return"), "{back}");
+}

@@ -3,6 +3,7 @@
 use std::fs;
 
 use base64::Engine as _;
+use belfry_proto::trust::file as armour;
 use belfry_tests::process::{Member, Role, eventually};
 use serde_json::Value;
 
@@ -115,6 +116,7 @@ fn a_second_charter_of_the_same_version_is_refused_by_who_has_the_first() {
     let desk = Desk::found("Forked");
     let mut members = desk.coalition.running(&[("alice", Role::Publisher)]);
     desk.copy("coalition", "other");
+    desk.coalition.export("older.pem");
     desk.amend(&[("grant_delay_h = 24", "grant_delay_h = 48")]);
     desk.coalition.export("log.pem");
     let alice = &mut members[0];
@@ -135,10 +137,27 @@ fn a_second_charter_of_the_same_version_is_refused_by_who_has_the_first() {
     let ran = desk.refused(&["charter", "publish", "fork.pem", "--dir", "coalition"]);
     assert!(ran.contains("pins the log") || ran.contains("does not follow"), "{ran}");
     // An older log with charter 1 alone rolls nothing back, and a restart keeps the charter.
-    desk.ok(&["charter", "show", "--dir", "coalition"]);
+    let older = alice.ok(&["import-log", desk.path("older.pem").to_str().unwrap()]);
+    assert!(older.contains("Nothing new"), "{older}");
+    assert_eq!(charter_at(alice), 2);
     assert_eq!(alice.terminate(), 0);
     alice.start();
     assert_eq!(charter_at(alice), 2);
+
+    // Version 4 without the one between, as where a page of the log was lost.
+    for delay in ["72", "96"] {
+        let before = if delay == "72" { "48" } else { "72" };
+        desk.amend(&[(&format!("grant_delay_h = {before}"), &format!("grant_delay_h = {delay}"))]);
+    }
+    desk.coalition.export("newest.pem");
+    let mut log = armour::read_log(&fs::read_to_string(desk.path("newest.pem")).unwrap()).unwrap();
+    log.charters.remove(2);
+    fs::write(desk.path("gap.pem"), armour::write_log(&log)).unwrap();
+    let ran = alice.run(&["import-log", desk.path("gap.pem").to_str().unwrap()]);
+    assert!(ran.code != 0 && ran.stderr.contains("version 4 does not follow version 2"), "{}", ran.stderr);
+    assert_eq!(charter_at(alice), 2);
+    alice.ok(&["import-log", desk.path("newest.pem").to_str().unwrap()]);
+    takes_charter(alice, 4);
 }
 
 #[test]

@@ -233,9 +233,9 @@ fn changed_data_come_with_new_keys_in_the_place_of_the_old_ones() {
     assert_eq!(roster["certificates"][1]["member"], member.as_str());
     // Out of a group again, by name.
     desk.ok(&[&["disentitle", "2", "--groups", "cidr", "--dir", "coalition"][..], &WITH].concat());
-    let twice =
-        desk.refused(&[&["disentitle", "2", "--groups", "cidr", "--dir", "coalition"][..], &WITH].concat());
-    assert!(twice.contains("is not in cidr"), "{twice}");
+    let other =
+        desk.refused(&[&["disentitle", "2", "--groups", "ot-ics", "--dir", "coalition"][..], &WITH].concat());
+    assert!(other.contains("is not in ot-ics"), "{other}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use belfry_tests::process::{Member, Role, python};
+use belfry_tests::process::{Member, Role, python, run};
 use serde_json::Value;
 
 use super::desk::Desk;
@@ -96,6 +96,8 @@ fn an_exported_message_and_log_are_verified_by_anybody_without_a_node() {
     fs::copy(other.coalition.export("log.pem"), desk.path("other.pem")).unwrap();
     assert_eq!(verify("message.pem", &["--log", "other.pem"]).code, 3);
     let words = verify("log.pem", &["--coalition", "not these words"]);
+    assert!(words.code == 2 && words.stderr.contains("24 words"), "{}", words.stderr);
+    let words = verify("log.pem", &["--coalition", &"00".repeat(32)]);
     assert!(words.code == 3 && words.stderr.contains("not of the one you named"), "{}", words.stderr);
     let text = fs::read_to_string(desk.path("message.pem")).unwrap();
     let middle = text.len() / 2;
@@ -179,15 +181,29 @@ fn a_list_of_members_is_checked_as_a_whole_and_issued_as_a_batch() {
         let page = fs::read_to_string(desk.path(&format!("pages/2-dora-entering.{language}.html"))).unwrap();
         assert!(page.contains("0123456789") && page.contains("2019") && page.contains("Board"), "{page}");
     }
-    // The register: sent, then acknowledged, never the other way round.
+    // The register: a mandate stands on the page before anything is sent.
+    desk.ok(&["notices", "--mandated", "2-dora-entering", "--mandate", "M-1", "--dir", "coalition"]);
+    desk.ok(&["notices", "--write", "pages", "--dir", "coalition"]);
+    let page = || fs::read_to_string(desk.path("pages/2-dora-entering.en.html")).unwrap();
+    assert!(page().contains("M-1"), "{}", page());
+    assert!(desk.ok(&["notices", "--dir", "coalition"]).contains("due"), "a mandate sends nothing");
+    // Sent, then acknowledged, never the other way round.
     let early = desk.refused(&["notices", "--acknowledged", "2-dora-entering", "--dir", "coalition"]);
     assert!(early.contains("not sent yet"), "{early}");
-    desk.ok(&["notices", "--sent", "2-dora-entering", "--mandate", "M-1", "--dir", "coalition"]);
+    desk.ok(&["notices", "--sent", "2-dora-entering", "--dir", "coalition"]);
     desk.ok(&["notices", "--acknowledged", "2-dora-entering", "--reference", "NBB-7", "--dir", "coalition"]);
     assert!(desk.ok(&["notices", "--dir", "coalition"]).contains("acknowledged"));
-    assert!(
-        desk.refused(&["notices", "--sent", "9-dora-entering", "--dir", "coalition"]).contains("lists them")
-    );
+    for unknown in [&["--sent", "9-dora-entering"][..], &["--write", "pages", "--notice", "9-dora-entering"]]
+    {
+        let said = desk.refused(&[&["notices", "--dir", "coalition"][..], unknown].concat());
+        assert!(said.contains("lists them"), "{said}");
+    }
+    // What is done is written again only if it is named.
+    fs::remove_file(desk.path("pages/2-dora-entering.en.html")).unwrap();
+    desk.ok(&["notices", "--write", "pages", "--dir", "coalition"]);
+    assert!(!desk.path("pages/2-dora-entering.en.html").exists());
+    desk.ok(&["notices", "--write", "pages", "--notice", "2-dora-entering", "--dir", "coalition"]);
+    assert!(page().contains("M-1") && page().contains("0123456789"));
 
     // The bank itself sees the same from its own folder.
     desk.coalition.export("log.pem");
@@ -247,4 +263,63 @@ fn an_auditor_sees_from_the_log_alone_who_was_a_member_when() {
         "2098-01-01",
     ]);
     assert!(table.contains("bob") && table.contains("by the log up to entry 3"), "{table}");
+}
+
+#[test]
+fn two_entries_of_one_height_leave_the_node_as_a_proof_that_anybody_verifies() {
+    let desk = Desk::found("Two logs");
+    let mut members = desk.coalition.running(&[("alice", Role::Publisher)]);
+    let alice = &mut members[0];
+    let proof = desk.path("proof.pem");
+    let take = ["audit", "equivocations", "--out", proof.to_str().unwrap()];
+    assert!(alice.ok(&["audit", "equivocations"]).contains("No height"));
+    let none = alice.run(&take);
+    assert!(none.code == 3 && !proof.exists(), "{}", none.stderr);
+
+    // The registrar's key lies on two machines, and each orders another decision.
+    desk.copy("coalition", "second");
+    for (folder, until, out) in
+        [("coalition", "2101-01-01", "log.pem"), ("second", "2102-01-01", "other.pem")]
+    {
+        desk.ok(&[
+            "renew",
+            "1",
+            "--until",
+            until,
+            "--dir",
+            folder,
+            "--yes",
+            "--passphrase-file",
+            "passphrase",
+        ]);
+        desk.ok(&["export", "--out", out, "--dir", folder]);
+    }
+    alice.ok(&["import-log", desk.path("log.pem").to_str().unwrap()]);
+    let refused = alice.run(&["import-log", desk.path("other.pem").to_str().unwrap()]);
+    assert_ne!(refused.code, 0);
+    assert!(refused.stderr.contains("forked; the proof"), "{}", refused.stderr);
+    assert!(alice.ok(&["status"]).contains("two entries for height 2"), "{}", alice.ok(&["status"]));
+    // What is kept survives the process, and the node that kept it need not be believed.
+    assert_eq!(alice.terminate(), 0);
+    alice.start();
+    assert!(alice.ok(&["audit", "equivocations"]).lines().nth(1).unwrap().starts_with("2 "));
+    alice.ok(&take);
+    let verify = |more: &[&str]| desk.coalition.run(&[&["verify", "proof.pem"][..], more].concat());
+    let alone = verify(&[]);
+    assert_eq!(alone.code, 0, "{}", alone.stderr);
+    for said in ["two entries for height 2", "until 2101-01-01", "until 2102-01-01", "charter version 1"] {
+        assert!(alone.stdout.contains(said), "{said}: {}", alone.stdout);
+    }
+    let held = verify(&["--log", "log.pem"]).stdout;
+    let line = |until: &str| held.lines().find(|line| line.contains(until)).unwrap().to_owned();
+    assert!(line("2101-01-01").ends_with("it stands in the log"), "{held}");
+    assert!(line("2102-01-01").ends_with("it is not in the log"), "{held}");
+    assert_eq!(verify(&["--coalition", "not these words"]).code, 3);
+    let Some(python) = std::env::var_os("BELFRY_PYTHON") else { return };
+    let mut verifier = std::process::Command::new(python);
+    verifier
+        .args(["-B", concat!(env!("CARGO_MANIFEST_DIR"), "/python/verifier.py"), "--equivocation"])
+        .arg(&proof);
+    let verified = run(verifier);
+    assert!(verified.stdout.contains("equivocation at 2"), "{}{}", verified.stdout, verified.stderr);
 }

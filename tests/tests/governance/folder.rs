@@ -183,7 +183,8 @@ fn a_copy_of_the_folder_has_everything_and_becomes_a_folder_only_with_the_newest
     assert_eq!(told.code, 0, "{}", told.stderr);
     assert!(told.stdout.contains("entry 3; the backup was at entry 2"), "{}", told.stdout);
     // What stands beside the log is as old as the copy, and that is said.
-    for said in ["than the backup: 3 (issue)", "have no file here: 3;", "register of notices"] {
+    for said in ["than the backup: 3 (issue)", "have no file here: 3;", "request.pem", "register of notices"]
+    {
         assert!(told.stderr.contains(said), "{said}: {}", told.stderr);
     }
     assert_eq!(stands(&desk, "again"), (3, 1));
@@ -191,6 +192,8 @@ fn a_copy_of_the_folder_has_everything_and_becomes_a_folder_only_with_the_newest
     let log = desk.ok(&["log", "--dir", "again"]);
     assert!(log.contains("Board, minutes 12"), "{log}");
     assert!(desk.ok(&["notices", "--dir", "again"]).contains("sent"));
+    let kept = |folder: &str| fs::read_dir(desk.path(&format!("{folder}/requests"))).unwrap().count();
+    assert_eq!((kept("again"), kept("coalition")), (1, 2), "what members signed at enrolment");
     for text in ["arrangement.default.md", "rules-of-conduct.default.md"] {
         let read = |folder: &str| fs::read(desk.path(&format!("{folder}/documents/{text}"))).unwrap();
         assert_eq!(read("again"), read("coalition"));

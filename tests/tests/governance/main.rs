@@ -3,12 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod amendments;
 mod ceremonies;
 mod charter;
 mod decisions;
 mod desk;
 mod evidence;
 mod folder;
+mod notices;
 mod pages;
 mod refusals;
 mod rules;

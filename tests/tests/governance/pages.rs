@@ -9,6 +9,7 @@ use std::{
 };
 
 use belfry_node::notice::{Book, LANGUAGES, Notice, Report, Share, html};
+use belfry_tests::process::skipped;
 
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
@@ -82,12 +83,12 @@ impl Press {
     /// Nothing where no browser is installed, which it says.
     fn open() -> Option<Self> {
         let Some(browser) = installed(&BROWSERS) else {
-            eprintln!("SKIPPED: no browser here; install one of {}", BROWSERS.join(", "));
+            skipped(&format!("printed pages: no browser here; install one of {}", BROWSERS.join(", ")));
             return None;
         };
         let pdftotext = installed(&["pdftotext"]);
         if pdftotext.is_none() {
-            eprintln!("SKIPPED reading the pages' text: pdftotext (poppler-utils) is not installed here");
+            skipped("the printed pages' text: pdftotext (poppler-utils) is not installed here");
         }
         let kept = env::var_os("BELFRY_PAGES").map(PathBuf::from);
         if let Some(place) = &kept {

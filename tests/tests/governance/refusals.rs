@@ -49,7 +49,7 @@ fn every_refusal_of_an_admin_states_the_rule_and_what_to_do_and_signs_nothing() 
         (vec!["renew", "3", "--until", "2100-01-01"], "is revoked", "enrol anew"),
         (vec!["renew", "9", "--until", "2100-01-01"], "no certificate", "coalition roster"),
         (vec!["resume", "1"], "not suspended", "coalition roster"),
-        (vec!["revoke", "3", "--reason", "left"], "revoked already", "--effective"),
+        (vec!["revoke", "3", "--reason", "other"], "revoked already", "--effective"),
         (vec!["suspend", "3"], "is revoked", "for good"),
         (vec!["entitle", "2", "--groups", "cidr"], "a carrier's", "enrols apart"),
         (vec!["entitle", "1", "--groups", "cidr:reader"], "entitled to more", "disentitle it"),
@@ -94,6 +94,60 @@ fn every_refusal_of_an_admin_states_the_rule_and_what_to_do_and_signs_nothing() 
     assert_eq!(height(&desk), before);
     assert!(!desk.path("coalition/statements").exists(), "nothing was signed");
     assert!(!desk.path("coalition/decisions").exists(), "nothing was kept of what was not decided");
+}
+
+#[test]
+fn a_question_that_nobody_answers_names_the_option_that_does() {
+    let desk = Desk::found("Unattended");
+    let enroll = ["enroll", "--charter", "coalition/charter.pem", "--org", "bob", "--dir", "bob"];
+    let wanted = ["--class", "essential", "--groups", "cidr"];
+    let asked = desk.coalition.run(&[&enroll[..], &wanted].concat());
+    assert!(asked.code == 3 && asked.stderr.contains("; --accept-arrangement goes on"), "{}", asked.stderr);
+    let asked = desk.coalition.run(&[&enroll[..], &wanted, &["--accept-arrangement"]].concat());
+    assert!(asked.code == 3 && asked.stderr.contains("; --accept-rules goes on"), "{}", asked.stderr);
+    assert!(!desk.path("bob").exists(), "nothing was made");
+    desk.coalition.enrol("bob", Role::Reader);
+    let issue = ["issue", "bob.request", "--until", "2099-12-31", "--dir", "coalition"];
+    let shown = desk.run(&issue);
+    assert!(
+        shown.code == 3 && shown.stderr.contains("nothing was signed; --yes goes on"),
+        "{}",
+        shown.stderr
+    );
+    // A new member's id is shown once it is one that stays.
+    assert!(shown.stdout.contains("its id is drawn when"), "{}", shown.stdout);
+    let issued = desk.ok(&[&issue[..], &YES[..3]].concat());
+    let roster: Value = serde_json::from_str(&desk.ok(&["roster", "--json", "--dir", "coalition"])).unwrap();
+    let member = roster["certificates"][0]["member"].as_str().unwrap();
+    assert!(issued.contains(&format!("to bob, member {member}.")), "{issued}");
+}
+
+#[test]
+fn what_is_decided_already_is_said_and_neither_signed_again_nor_refused() {
+    let desk = Desk::found("Again");
+    let _alice = desk.coalition.issue("alice", Role::Publisher);
+    let run = |arguments: &[&str]| desk.ok(&[arguments, &YES].concat());
+    for arguments in [
+        &["entitle", "1", "--groups", "iam,ot-ics"][..],
+        &["disentitle", "1", "--groups", "iam"],
+        &["renew", "1", "--until", "2101-01-01"],
+        &["amend", "1", "--sector", "energy"],
+        &["suspend", "1"],
+        &["resume", "1"],
+        // What was decided otherwise since is decided anew.
+        &["suspend", "1"],
+        &["resume", "1"],
+        &["revoke", "1", "--reason", "left", "--effective", "2099-01-01T00:00:00Z"],
+        &["revoke", "1", "--reason", "left"],
+    ] {
+        let before = height(&desk);
+        let done = run(arguments);
+        assert!(done.contains(&format!("Entry {} of the admin log", before + 1)), "{arguments:?}: {done}");
+        let again = run(arguments);
+        let said = format!("Entry {} of the admin log says so already; nothing is signed", before + 1);
+        assert!(again.contains(&said) && again.contains("belfry import-log"), "{arguments:?}: {again}");
+        assert_eq!(height(&desk), before + 1, "{arguments:?}");
+    }
 }
 
 #[test]

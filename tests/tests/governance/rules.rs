@@ -48,7 +48,7 @@ fn a_member_leaves_by_its_own_word_and_three_dates_stay_apart() {
 
     let record = [&["leave", "leaving.pem", "--dir", "coalition"][..], &WITH].concat();
     assert!(desk.ok(&record).contains("ends certificate 1"));
-    assert!(desk.refused(&record).contains("ended by then already"));
+    assert!(desk.ok(&record).contains("recorded already"), "run again, it is so already");
     let log: Value = serde_json::from_str(&desk.ok(&["log", "--json", "--dir", "coalition"])).unwrap();
     let entry = &log["entries"][2];
     assert_eq!(
@@ -130,7 +130,10 @@ fn who_accepted_which_rules_when_is_shown_from_the_log_alone() {
     assert_eq!(done.code, 0, "{}", done.stderr);
     assert!(verified(&desk, "acceptance.pem").contains("not in this log"));
 
-    let file = ["accept", "acceptance.pem", "--dir", "coalition", "--passphrase-file", "passphrase"];
+    let unasked = ["accept", "acceptance.pem", "--dir", "coalition", "--passphrase-file", "passphrase"];
+    let unasked = desk.refused(&unasked);
+    assert!(unasked.contains("nothing was signed") && unasked.contains("--yes"), "{unasked}");
+    let file = [&["accept", "acceptance.pem", "--dir", "coalition"][..], &WITH].concat();
     assert!(desk.ok(&file).contains("alice, accepted on"));
     assert!(desk.ok(&file).contains("recorded already"), "an interrupted run is repeated as it was");
     desk.coalition.export("log.pem");
@@ -150,6 +153,88 @@ fn who_accepted_which_rules_when_is_shown_from_the_log_alone() {
         (&3.into(), &1.into())
     );
     assert_eq!(bob["acceptances"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn that_a_member_accepted_the_texts_at_enrolment_is_proven_by_its_own_signature_which_the_coalition_keeps() {
+    let (desk, _members) = joined("Enrolled", &["alice", "bob"]);
+    let read = |file: &str| fs::read_to_string(desk.path(file)).unwrap();
+    let kept: Vec<String> = fs::read_dir(desk.path("coalition/requests"))
+        .unwrap()
+        .map(|entry| format!("coalition/requests/{}", entry.unwrap().file_name().to_str().unwrap()))
+        .collect();
+    assert_eq!(kept.len(), 2);
+    let of_alice = kept.iter().find(|file| read(file) == read("alice.request")).unwrap();
+    let audit = |more: &[&str]| {
+        let ran = desk.coalition.run(&[&["audit", "rules", "--log", "log.pem"][..], more].concat());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran
+    };
+    let found = || {
+        let told = audit(&["--requests", "coalition/requests", "--json"]).stdout;
+        let told: Value = serde_json::from_str(&told).unwrap();
+        told["members"].as_array().unwrap().iter().map(|m| m["acceptances"][0]["signature"].clone()).collect()
+    };
+    // The certificate's entry names the texts; the signature is looked for only where one says.
+    assert!(audit(&[]).stdout.contains("in the request"));
+    let proofs: Vec<Value> = found();
+    assert!(proofs.iter().all(|proof| proof["in"] == "request" && proof["found"] == true), "{proofs:?}");
+    let told = verified(&desk, of_alice);
+    let signed = proofs[0]["signed"].as_str().unwrap().get(..19).unwrap();
+    assert!(
+        told.contains(signed) && told.contains("1, issued by entry 1 of the log to these keys"),
+        "{told}"
+    );
+    // New texts change nothing about what was accepted then.
+    new_rules(&desk);
+    let told = verified(&desk, of_alice);
+    assert!(told.contains("1.0") && !told.contains("2.0"), "{told}");
+    assert!(audit(&["--requests", "coalition/requests"]).stdout.contains("request of 20"));
+
+    // A request that nothing was issued for is told as such; one by the same keys under another name proves nothing.
+    desk.coalition.enrol("carol", Role::Reader);
+    assert!(verified(&desk, "carol.request").contains("none in this log"));
+    desk.coalition.ok(&[
+        "coalition",
+        "issue",
+        "carol.request",
+        "--until",
+        "2099-12-31",
+        "--yes",
+        "--dir",
+        "coalition",
+    ]);
+    let again = ["enroll", "--charter", "coalition/charter.pem", "--org", "Carol & Sons", "--dir", "carol"];
+    let with = ["--class", "essential", "--groups", "cidr", "--out", "other.request"];
+    desk.coalition.ok(&[&again[..], &with, &["--accept-arrangement", "--accept-rules"]].concat());
+    desk.coalition.export("log.pem");
+    let other = desk.coalition.run(&["verify", "other.request", "--log", "log.pem"]);
+    assert!(other.code == 3 && other.stderr.contains("another organisation"), "{}", other.stderr);
+    let of_carol = fs::read_dir(desk.path("coalition/requests")).unwrap().map(|entry| entry.unwrap().path());
+    let of_carol =
+        of_carol.into_iter().find(|path| fs::read_to_string(path).unwrap() == read("carol.request"));
+    let of_carol = of_carol.unwrap();
+    fs::copy(desk.path("other.request"), &of_carol).unwrap();
+    let ran = audit(&["--requests", "coalition/requests"]);
+    assert!(
+        ran.stdout.contains("request missing") && ran.stderr.contains("another organisation"),
+        "{}",
+        ran.stderr
+    );
+    // What is lost is said to be so, and issuing the request again keeps it again.
+    fs::remove_file(&of_carol).unwrap();
+    assert_eq!(found().iter().filter(|proof| proof["found"] == false).count(), 1);
+    desk.coalition.ok(&[
+        "coalition",
+        "issue",
+        "carol.request",
+        "--until",
+        "2099-12-31",
+        "--yes",
+        "--dir",
+        "coalition",
+    ]);
+    assert!(found().iter().all(|proof| proof["found"] == true));
 }
 
 #[test]

@@ -1,18 +1,16 @@
 //! NIS2 29(3), DORA 45(1)(b) and 45(2): in which class and capacity one takes part decides what one reads, by keys.
 
+use anyhow::Context as _;
 use belfry_proto::{
     envelope,
     schema::{self, Capacity, EntityClass, Role},
-    stix::{
-        egress::{Audience, Held, Marks, Policy, Use, may_leave},
-        marking::Tlp,
-    },
     trust::statement::Decision,
 };
 use belfry_tests::{Bundle, Coalition, Hostile, Member};
+use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_audience_without_supervisors_is_closed_to_them_by_keys() -> anyhow::Result<()> {
+async fn dora_45_2_an_audience_without_supervisors_is_closed_to_them_by_keys() -> anyhow::Result<()> {
     let mut coalition = Coalition::new()?;
     let mut alice = coalition.member("alice").publisher(["cidr"]).issue()?;
     let mut bob = coalition.member("bob").reader(["cidr"]).issue()?;
@@ -96,7 +94,7 @@ async fn dora_45_2_ict_providers_see_what_the_charter_says_and_no_more_once_it_s
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_admin_that_certifies_the_wrong_class_for_a_circle_changes_nothing_on_any_node()
+async fn dora_45_1_b_an_admin_that_certifies_the_wrong_class_for_a_circle_changes_nothing_on_any_node()
 -> anyhow::Result<()> {
     let (mut coalition, [bank, broker, provider]) = circle().await?;
     let hospital = coalition.member("hospital").class(EntityClass::Essential).reader(["cidr"]).issue()?;
@@ -124,44 +122,93 @@ async fn an_admin_that_certifies_the_wrong_class_for_a_circle_changes_nothing_on
     Ok(())
 }
 
+/// What tools are given at a member: to block with, to look with, and by a provider outside.
+const TOOLS: &str = r#"
+[[exports]]
+name = "block"
+format = "list"
+groups = ["cidr"]
+minimum_score = 1
+[[exports]]
+name = "look"
+format = "list"
+action = "detect"
+groups = ["cidr"]
+minimum_score = 1
+[[exports]]
+name = "cloud"
+format = "stix"
+action = "detect"
+audience = "outside"
+groups = ["cidr"]
+minimum_score = 1
+"#;
+
+/// Everything an export of a member's serves, and what it holds back.
+async fn exported(member: &Member, export: &str) -> anyhow::Result<(String, Value)> {
+    let path = format!("/api/v1/exports/{export}");
+    let report = member.api()?.get(&format!("{path}/report")).await?.expect(200)?;
+    let mut all = String::new();
+    for file in report["files"].as_array().context("files")? {
+        let name = file["name"].as_str().context("a name")?;
+        all += &member.api()?.text(&format!("{path}/{name}")).await?;
+    }
+    Ok((all, report["held_back"].clone()))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_an_authority_attaches_to_what_it_makes_available_is_in_force_at_every_member()
+async fn nis2_29_3_conditions_that_an_authority_attaches_hold_in_the_exports_of_every_member()
 -> anyhow::Result<()> {
     let mut coalition = Coalition::new()?;
     let mut csirt = coalition.member("csirt").authority(Capacity::Csirt).publisher(["cidr"]).issue()?;
-    let mut alice = coalition.member("alice").reader(["cidr"]).issue()?;
-    let mut bob = coalition.member("bob").reader(["cidr"]).issue()?;
+    let mut alice = coalition.member("alice").reader(["cidr"]).issue()?.configured(TOOLS)?;
+    let mut bob = coalition.member("bob").reader(["cidr"]).issue()?.configured(TOOLS)?;
     coalition.start([&mut csirt, &mut alice, &mut bob]).await?;
-    let bundle = Bundle::indicators(1);
-    let nonsense = csirt.publish("cidr", &bundle).tlp("green").handling("nothing").send().await?;
+    let nonsense =
+        csirt.publish("cidr", &Bundle::indicators(1)).tlp("green").handling("nothing").send().await?;
     assert_eq!(nonsense.status, 400, "{}", nonsense.body);
-    let terms = ["permitted-actions=none", "attribution=must-not"];
-    let publish = csirt.publish("cidr", &bundle).tlp("green");
-    terms.iter().fold(publish, |publish, term| publish.handling(term)).flushed().await?;
+
+    let identity = "identity--00000000-0000-4000-8000-00000000c517";
+    let mut all = Vec::new();
+    for (name, terms) in [
+        ("people.evil.example", &["permitted-actions=none", "attribution=must-not"][..]),
+        ("inside.evil.example", &["permitted-actions=internally-visible-actions"]),
+        ("nameless.evil.example", &["attribution=must-not"]),
+        ("free.evil.example", &[]),
+    ] {
+        let mut bundle = Bundle::domain(name);
+        bundle.objects[0]["created_by_ref"] = identity.into();
+        let publish = csirt.publish("cidr", &bundle).tlp("green");
+        terms.iter().fold(publish, |publish, term| publish.handling(term)).flushed().await?;
+        all.push(bundle.ids().remove(0));
+    }
     for member in [&alice, &bob] {
-        member.shows("cidr", &bundle.ids()).await?;
-        let path = "/api/v1/objects?group=cidr";
-        let shown = member.api()?.get(path).await?.expect(200)?;
-        assert_eq!(
-            shown["objects"][0]["handling"],
-            serde_json::json!(["attribution=must-not", "permitted-actions=none"])
-        );
-        // What every node's exports ask before anything leaves: an own tool that only looks may have it no more.
-        let policy = Policy {
-            purpose: Use::Detect,
-            audience: Audience::Inside,
-            most: Tlp::AmberStrict,
-            unstated_pap: schema::Pap::Clear,
+        member.shows("cidr", &all).await?;
+        // People read it, with what was attached.
+        let told = member.api()?.get(&format!("/api/v1/objects/{}", all[0])).await?.expect(200)?;
+        let handling = json!(["attribution=must-not", "permitted-actions=none"]);
+        assert_eq!(told["objects"][0]["handling"], handling, "{told}");
+        // No tool has what is for people alone, one that only looks as little as one that blocks.
+        for export in ["block", "look"] {
+            let (text, held) = exported(member, export).await?;
+            assert!(!text.contains("people.evil.example"), "{export}: {text}");
+            for name in ["inside", "nameless", "free"] {
+                assert!(text.contains(&format!("{name}.evil.example")), "{export}, {name}: {text} {held}");
+            }
+            assert_eq!(held, json!({ "terms": 1 }), "{export}");
+        }
+        // What goes out of the house keeps to the house's terms, too, and names nobody that must not be named.
+        let (text, held) = exported(member, "cloud").await?;
+        assert!(!text.contains("people.evil") && !text.contains("inside.evil"), "{text}");
+        assert_eq!(held, json!({ "terms": 2 }));
+        let bundle: Value = serde_json::from_str(&text)?;
+        let author = |name: &str| {
+            let objects = bundle["objects"].as_array().cloned().unwrap_or_default();
+            let found = objects.into_iter().find(|object| object.to_string().contains(name));
+            found.map(|object| object["created_by_ref"].clone())
         };
-        let held: Vec<String> = serde_json::from_value(shown["objects"][0]["handling"].clone())?;
-        let marks = Marks {
-            tlp: Tlp::Green,
-            is_for_named_recipients: false,
-            pap: None,
-            embargo_until: None,
-            terms: &held,
-        };
-        assert_eq!(may_leave(&policy, &marks, belfry_node::clock::now()), Err(Held::Terms));
+        assert_eq!(author("nameless.evil.example"), Some(Value::Null), "{text}");
+        assert_eq!(author("free.evil.example"), Some(identity.into()), "{text}");
     }
     Ok(())
 }

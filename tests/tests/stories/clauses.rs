@@ -6,12 +6,12 @@
 //! | NIS2 29(1), voluntary | `nis2_29_1_sharing_is_voluntary_…`; leaving: `leaving` |
 //! | NIS2 29(1)(a,b), DORA 45(1)(a), aims | `nis2_29_1_a_b_and_dora_45_1_a_…` |
 //! | NIS2 29(2), communities and suppliers | `nis2_29_2_…` |
-//! | NIS2 29(3), operational elements and conditions | `nis2_29_3_…`; conditions: `capacities` |
-//! | NIS2 29(3), DORA 45(2), authorities | `nis2_29_3_and_dora_45_2_…`; audiences: `capacities` |
-//! | NIS2 29(4), DORA 45(3), notices | `nis2_29_4_and_dora_45_3_…`; registers and pages: `governance` |
+//! | NIS2 29(3), operational elements and conditions | `nis2_29_3_…`; conditions: `nis2_29_3_conditions_…` in `capacities` |
+//! | NIS2 29(3), DORA 45(2), authorities | `nis2_29_3_and_dora_45_2_…`; audiences: `dora_45_2_an_audience_…` in `capacities` |
+//! | NIS2 29(4), DORA 45(3), notices | `nis2_29_4_and_dora_45_3_…`, here and in `notified`; registers and pages: `governance` |
 //! | NIS2 29(5), ENISA | `nis2_29_5_…`; strangers: `strangers` |
-//! | DORA 45(1)(b), trusted communities | `dora_45_1_b_…`; keys: `groups`, `capacities` |
-//! | DORA 45(1)(c), protection | `dora_45_1_c_…`; rules of conduct: `rules`; withdrawal: `withdrawal` |
+//! | DORA 45(1)(b), trusted communities | `dora_45_1_b_…`, here and in `capacities`; keys: `groups` |
+//! | DORA 45(1)(c), protection | `dora_45_1_c_…`, of people and among competitors; rules of conduct: `rules`; withdrawal: `withdrawal` |
 //! | DORA 45(2), conditions of participation, ICT third parties | `dora_45_2_…` in `capacities`; `rules` |
 
 use anyhow::Context as _;
@@ -20,7 +20,10 @@ use belfry_proto::{
     notice::{Occasion, owed},
     schema::{Capacity, EntityClass, InformationClass, Purpose, hello_response::Response},
 };
-use belfry_tests::{Bundle, Coalition, Hostile, Member, http::TAXII};
+use belfry_tests::{
+    Bundle, Coalition, Hostile, Member,
+    http::{TAXII, encoded},
+};
 use serde_json::{Value, json};
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
@@ -284,8 +287,7 @@ async fn dora_45_1_b_a_trusted_community_of_financial_entities_has_its_own_messa
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dora_45_1_c_personal_data_and_what_competitors_must_not_exchange_do_not_leave_in_passing()
--> anyhow::Result<()> {
+async fn dora_45_1_c_personal_data_do_not_leave_in_passing() -> anyhow::Result<()> {
     let (_coalition, alice, bob) = pair().await?;
     let number = "the man is 85.07.30-033.28";
     for path in [
@@ -310,5 +312,58 @@ async fn dora_45_1_c_personal_data_and_what_competitors_must_not_exchange_do_not
     assert_eq!(kept["reason"], "the adversary's mailbox");
     let shown = bob.api()?.get("/api/v1/objects?group=cidr").await?.expect(200)?;
     assert!(!shown.to_string().contains("adversary's"), "{shown}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dora_45_1_c_what_competitors_must_not_exchange_leaves_by_a_persons_reason_alone()
+-> anyhow::Result<()> {
+    let mut coalition = Coalition::new()?;
+    let words = "[guards]\ncompetition = [\"tender of spring\", \"part de march\u{e9}\"]\n";
+    let mut alice = coalition.member("alice").publisher(["cidr"]).issue()?;
+    let mut carol = coalition.member("carol").publisher(["cidr"]).issue()?.configured(words)?;
+    let mut bob = coalition.member("bob").reader(["cidr"]).issue()?;
+    coalition.start([&mut alice, &mut carol, &mut bob]).await?;
+    // Each member's own words, those of the default configuration where it has none; however they are spelt.
+    for (member, text) in [
+        (&alice, "the mail asks for our Price-List of next year"),
+        (&alice, "wie in de klantenlijst staat"),
+        (&carol, "whoever bids in the Tender of  Spring"),
+        (&carol, "sa Part de March\u{e9}"),
+    ] {
+        let bundle = Bundle::saying(text);
+        let asked = member.publish("cidr", &bundle).tlp("green").send().await?;
+        assert_eq!(
+            (asked.status, asked.body["code"].as_str()),
+            (422, Some("reason-needed")),
+            "{}",
+            asked.body
+        );
+        let objection = &asked.body["objections"][0];
+        assert_eq!(
+            (&objection["guard"], &objection["object"]),
+            (&json!("competition"), &json!(bundle.ids()[0]))
+        );
+        // What is said beside the objects is read, too; nor does a reason tell it.
+        let other = Bundle::indicators(1);
+        let label = member.publish("cidr", &other).tlp("green").class("other", Some(text)).send().await?;
+        assert_eq!(label.body["code"].as_str(), Some("reason-needed"), "{}", label.body);
+        assert_eq!(label.body["objections"][0]["path"], "class_label", "{}", label.body);
+        let term = format!("description={text}");
+        let term = member.publish("cidr", &other).tlp("green").handling(&term).send().await?;
+        assert_eq!(term.body["objections"][0]["path"], "handling", "{}", term.body);
+        let path = format!("/api/v1/publications?group=cidr&tlp=green&reason={}", encoded(text));
+        let reason = member.api()?.post(&path, &JSON, bundle.json()).await?;
+        assert_eq!(reason.status, 422, "{}", reason.body);
+    }
+    assert_eq!((alice.store()?.queued(10)?, carol.store()?.queued(10)?), (Vec::new(), Vec::new()));
+    // One's words are not another's.
+    let (free, last) =
+        (Bundle::saying("whoever bids in the tender of spring"), Bundle::saying("our price list"));
+    alice.publish("cidr", &free).tlp("green").flushed().await?;
+    let path = "/api/v1/publications?group=cidr&tlp=green&reason=the+lure+of+the+mail";
+    alice.api()?.post(path, &JSON, last.json()).await?.expect(202)?;
+    bob.shows("cidr", &[free.ids(), last.ids()].concat()).await?;
+    assert_eq!(bob.ids("cidr").await?, [free.ids(), last.ids()].concat());
     Ok(())
 }

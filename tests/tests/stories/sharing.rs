@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, ensure};
-use belfry_tests::{Bundle, Coalition, Member, Transport};
+use belfry_tests::{Bundle, Coalition, Member, Transport, real};
 use futures::future::try_join_all;
 use serde_json::Value;
 
@@ -85,10 +85,10 @@ async fn a_bundle_larger_than_a_message_is_split_and_arrives_whole() -> anyhow::
     Ok(())
 }
 
-/// With `BELFRY_ATTACK=FILE` a real bundle goes the same way, as MITRE's ATT&CK for ICS.
+/// Wherever it is at hand.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_real_bundle_arrives_whole_if_one_is_named() -> anyhow::Result<()> {
-    let Some(path) = std::env::var_os("BELFRY_ATTACK") else { return Ok(()) };
+async fn mitres_attack_for_ics_arrives_whole() -> anyhow::Result<()> {
+    let Some(path) = real::data("attack/ics-attack.json") else { return Ok(()) };
     let bundle: Value = serde_json::from_slice(&std::fs::read(path)?)?;
     let objects = bundle["objects"].as_array().context("a bundle has objects")?.clone();
     let bundle = Bundle { objects };

@@ -14,7 +14,7 @@ use belfry_proto::time::Timestamp;
 use tokio::sync::Semaphore;
 
 use super::{
-    Files,
+    Files, lines,
     making::{Makings, Outcome},
     render,
 };
@@ -72,13 +72,35 @@ pub(in crate::api) struct Rendered {
     pub(in crate::api) outline: Arc<Outline>,
 }
 
+/// An export, and how much of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(in crate::api) struct Asked {
+    name: String,
+    /// Values of one file at most, the best ones; of plain lists alone.
+    most: Option<usize>,
+}
+
+impl Asked {
+    /// The `most` values of each file of a plain list that score highest, and of those that score alike the newest.
+    pub(in crate::api) fn best(name: &str, most: usize) -> Self {
+        Self { name: name.to_owned(), most: Some(most) }
+    }
+}
+
+impl From<&str> for Asked {
+    fn from(name: &str) -> Self {
+        Self { name: name.to_owned(), most: None }
+    }
+}
+
 /// What a rendering depends on besides the profile.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
-    export: String,
+    asked: Asked,
     groups: Option<Vec<u32>>,
     ceiling: &'static str,
     red: bool,
+    audience: &'static str,
 }
 
 #[derive(Default)]
@@ -139,10 +161,10 @@ impl Cache {
         &self,
         query: &Query,
         principal: &Principal,
-        name: &str,
+        asked: &Asked,
     ) -> Result<Option<Arc<Outline>>, Problem> {
-        let edition = edition(query, principal, name).await?;
-        let known = self.lock().outlines.get(&Key::of(principal, name)).cloned();
+        let edition = edition(query, principal, &asked.name).await?;
+        let known = self.lock().outlines.get(&Key::of(principal, asked)).cloned();
         Ok(known.filter(|known| known.is_true(&edition)))
     }
 
@@ -151,9 +173,9 @@ impl Cache {
         &self,
         query: &Query,
         principal: &Principal,
-        name: &str,
+        asked: &Asked,
     ) -> Result<Arc<Rendered>, Problem> {
-        self.made(query, principal, name, Keep::Whole).await
+        self.made(query, principal, asked, Keep::Whole).await
     }
 
     /// What the export comes to, for who only counts: what tools poll is not put out of the cache for it.
@@ -163,17 +185,18 @@ impl Cache {
         principal: &Principal,
         name: &str,
     ) -> Result<Arc<Outline>, Problem> {
-        if let Some(known) = self.outline(query, principal, name).await? {
+        let asked = Asked::from(name);
+        if let Some(known) = self.outline(query, principal, &asked).await? {
             return Ok(known);
         }
-        let made = self.made(query, principal, name, Keep::Outline).await?;
+        let made = self.made(query, principal, &asked, Keep::Outline).await?;
         Ok(Arc::clone(&made.outline))
     }
 
-    async fn made(&self, query: &Query, principal: &Principal, name: &str, keep: Keep) -> Outcome {
-        let key = Key::of(principal, name);
+    async fn made(&self, query: &Query, principal: &Principal, asked: &Asked, keep: Keep) -> Outcome {
+        let key = Key::of(principal, asked);
         let begun = self.lock().makings.begun();
-        let edition = edition(query, principal, name).await?;
+        let edition = edition(query, principal, &asked.name).await?;
         loop {
             let (making, teller) = {
                 let mut kept = self.lock();
@@ -184,10 +207,10 @@ impl Cache {
             };
             if let Some(teller) = teller {
                 let (this, query, key) = (self.clone(), query.clone(), key.clone());
-                let (principal, name) = (principal.clone(), name.to_owned());
+                let principal = principal.clone();
                 // A task of its own: who asked may go away, and comes back for what was begun.
                 tokio::spawn(async move {
-                    let outcome = this.make(&query, &principal, &name, &key).await;
+                    let outcome = this.make(&query, &principal, &key).await;
                     let mut kept = this.lock();
                     if let Ok(made) = &outcome {
                         kept.keep(&key, made, keep);
@@ -210,14 +233,16 @@ impl Cache {
         }
     }
 
-    async fn make(&self, query: &Query, principal: &Principal, name: &str, key: &Key) -> Outcome {
+    async fn make(&self, query: &Query, principal: &Principal, key: &Key) -> Outcome {
+        let Asked { name, most } = &key.asked;
         let _turn = self.making.acquire().await.map_err(|error| Problem::unavailable(&error))?;
         let edition = edition(query, principal, name).await?;
         let before = self.lock().outlines.get(key).cloned();
         let snapshot = query.export(principal, name).await.map_err(refused)?;
-        let (query, known) = (query.clone(), before.clone());
+        let (query, known, most) = (query.clone(), before.clone(), *most);
         let made =
-            tokio::task::spawn_blocking(move || make(snapshot, &query, known.as_deref(), edition)).await;
+            tokio::task::spawn_blocking(move || make(snapshot, most, &query, known.as_deref(), edition));
+        let made = made.await;
         let made = Arc::new(made.map_err(|error| Problem::unavailable(&error))??);
         remark(name, before.as_deref(), &made.outline);
         Ok(made)
@@ -307,10 +332,14 @@ fn refused(error: QueryError) -> Problem {
 
 fn make(
     mut snapshot: Snapshot,
+    best: Option<usize>,
     query: &Query,
     before: Option<&Outline>,
     edition: Edition,
 ) -> Result<Rendered, Problem> {
+    if let Some(best) = best {
+        lines::keep_best(&mut snapshot.entries, best);
+    }
     // A shadow's tool sees nothing, its report all.
     let nothing = snapshot.export.shadow.then(|| snapshot.emptied());
     let shown = nothing.as_ref().unwrap_or(&snapshot);
@@ -327,7 +356,8 @@ fn make(
     if format == Format::Rpz {
         files = render(shown, query, serial)?;
     }
-    let aged = snapshot.made.saturating_add(most(format));
+    // Which are the best is a matter of scores, too.
+    let aged = snapshot.made.saturating_add(if best.is_some() { MOST } else { most(format) });
     let (values, objects) = (snapshot.entries.len(), std::mem::take(&mut snapshot.objects).len());
     if format != Format::Misp {
         snapshot.entries.truncate(REPORTED);
@@ -371,13 +401,14 @@ impl Files {
 }
 
 impl Key {
-    fn of(principal: &Principal, export: &str) -> Self {
+    fn of(principal: &Principal, asked: &Asked) -> Self {
         let scope = principal.scope();
         let groups = match &scope.read {
             Groups::All => None,
             Groups::Only(groups) => Some(groups.iter().map(|group| group.get()).collect()),
         };
-        Self { export: export.to_owned(), groups, ceiling: scope.ceiling.as_str(), red: scope.red }
+        let (ceiling, red, audience) = (scope.ceiling.as_str(), scope.red, scope.audience.as_str());
+        Self { asked: asked.clone(), groups, ceiling, red, audience }
     }
 }
 

@@ -1,11 +1,14 @@
 //! Plain lists: one value a line, one file a type, nothing else, as firewalls fetch them.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
-use belfry_proto::stix::{neutral, observable::Kind};
+use belfry_proto::{
+    stix::{neutral, observable::Kind},
+    time::Timestamp,
+};
 
 use super::{Files, TEXT};
-use crate::query::Snapshot;
+use crate::query::{Entry, Snapshot};
 
 pub(super) fn render(snapshot: &Snapshot) -> Files {
     let mut files = Files::default();
@@ -28,6 +31,28 @@ pub(super) fn render(snapshot: &Snapshot) -> Files {
         files.main = Some(format!("{only}.txt"));
     }
     files
+}
+
+/// Leaves of each type those that score highest, and of those that score alike the newest, in their order: what a firewall
+/// has room for should be what matters most.
+pub(super) fn keep_best(entries: &mut Vec<Entry>, most: usize) {
+    entries.retain(|entry| line(entry.observable.kind(), entry.observable.value()).is_some());
+    let mut of_type: BTreeMap<Kind, Vec<(Reverse<u8>, Reverse<Timestamp>, usize)>> = BTreeMap::new();
+    for (at, entry) in entries.iter().enumerate() {
+        let order = (Reverse(entry.score), Reverse(entry.last), at);
+        of_type.entry(entry.observable.kind()).or_default().push(order);
+    }
+    let mut kept = vec![false; entries.len()];
+    for mut order in of_type.into_values() {
+        if most < order.len() {
+            order.select_nth_unstable(most);
+        }
+        for (_, _, at) in order.into_iter().take(most) {
+            kept.get_mut(at).into_iter().for_each(|kept| *kept = true);
+        }
+    }
+    let mut kept = kept.into_iter();
+    entries.retain(|_| kept.next().unwrap_or_default());
 }
 
 /// A value as it stands on a line; none for what would be more than one, or read as a comment.

@@ -27,7 +27,7 @@ use md5::{Digest as _, Md5};
 
 use self::pack::Packed;
 pub(super) use self::{
-    cache::{Cache, Outline, REPORTED, Rendered},
+    cache::{Asked, Cache, Outline, REPORTED, Rendered},
     misp::{kind_of as misp_type, of as misp_id},
 };
 use super::problem::Problem;

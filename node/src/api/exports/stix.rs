@@ -1,5 +1,6 @@
 //! A STIX 2.1 bundle of the indicators themselves, as their authors wrote them; without `created_by_ref` where the author
-//! must not be named.
+//! must not be named, and with `valid_until` where the author states none: when they end here without news
+//! (`belfry_proto::stix::score`). What TAXII serves stays the author's.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,7 @@ pub(super) fn render(snapshot: &Snapshot) -> Files {
     let tlps: BTreeSet<_> = snapshot.objects.iter().map(|(object, _)| object.object().tlp()).collect();
     // Bundles carry the definitions they refer to: STIX 2.1 does not predefine TLP 2.0.
     let mut objects: Vec<&[u8]> = tlps.iter().map(|tlp| tlp.definition().as_bytes()).collect();
-    let indicators: Vec<_> = snapshot.objects.iter().map(|(object, _)| object.raw()).collect();
+    let indicators: Vec<_> = snapshot.objects.iter().map(|(object, _)| object.ending()).collect();
     objects.extend(indicators.iter().map(|raw| raw.as_ref()));
     let mut files = Files::default();
     let body = objects.join(&b","[..]);

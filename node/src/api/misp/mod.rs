@@ -6,6 +6,7 @@
 //! `Authorization`, as MISP has it. A filter that is not known here is refused: ignoring it would widen the answer.
 
 pub(super) mod sightings;
+pub(super) mod types;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -147,7 +148,7 @@ async fn misp_profile(app: &App, principal: &Principal) -> Result<(ExportView, A
             "this token may have no export of format misp; name one under [[exports]] in belfry.toml",
         )
     })?;
-    let rendered = app.exports.rendered(query, principal, &profile.name).await?;
+    let rendered = app.exports.rendered(query, principal, &profile.name.as_str().into()).await?;
     Ok((profile, rendered))
 }
 

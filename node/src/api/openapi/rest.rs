@@ -4,12 +4,12 @@ use super::{
     operation::{Content, Operation, Param},
     shapes::{
         Accepted, Activity, Answer, Answered, Audit, Backup, BackupWanted, Bundle, DeadLetters, Description,
-        Drafts, Envelope, ExportReport, Exports, FileImported, Forks, Groups, Heads, Health, HeldDraft,
-        HoldMade, HoldWanted, Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members, Message,
-        Misp, MispFound, MispSearch, MispSighted, MispSighting, MispUser, MispVersion, NewToken, Newcomers,
-        Objects, Peers, Preview, Proposal, ProposalMade, Proposals, Publication, Released, Replayed,
-        Rotation, Rules, Sighted, Sighting, SourceRun, Sources, Status, SubjectFound, SubjectWanted, Sync,
-        TokenMade, Tokens, Withdrawal, Withdrawn,
+        Drafts, Envelope, Equivocations, ExportReport, Exports, FileImported, Forks, Groups, Heads, Health,
+        HeldDraft, HoldMade, HoldWanted, Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members,
+        Message, Misp, MispFound, MispSearch, MispSighted, MispSighting, MispTypes, MispUser, MispVersion,
+        NewToken, Newcomers, Objects, Peers, Preview, Proposal, ProposalMade, Proposals, Publication,
+        Released, Replayed, Rotation, Rules, Sighted, Sighting, SourceRun, Sources, Status, SubjectFound,
+        SubjectWanted, Sync, TokenMade, Tokens, Withdrawal, Withdrawn,
     },
 };
 
@@ -36,6 +36,10 @@ const PAGE: &[Param] = &[
     Param::number("limit", "Objects of a page, 1 or more; lowered to what the server serves at most"),
     Param::text("next", "The `next` of the page before, with the same filters"),
 ];
+const LISTED: Param =
+    Param::number("limit", "Rows of a page, 1 or more; lowered to what the server serves at most");
+const NEXT: Param = Param::text("next", "The `next` of the page before, with the same filters");
+const LIST: &[Param] = &[LISTED, NEXT];
 const OF_GROUP: &[Param] = &[GROUP];
 const STREAM: &[Param] = &[
     Param::texts("group", "Groups; all the token reads unless said"),
@@ -88,8 +92,12 @@ const FILE: &[Param] = &[
         "With `on_behalf`: when that member asked, and a reference; kept in this node's audit log",
     ),
 ];
-const PROPOSALS: &[Param] =
-    &[GROUP, Param::text("state", "`open`, `accepted`, `declined` or `withdrawn`; all unless said")];
+const PROPOSALS: &[Param] = &[
+    GROUP,
+    Param::text("state", "`open`, `accepted`, `declined` or `withdrawn`; all unless said"),
+    LISTED,
+    NEXT,
+];
 const REASON: &[Param] =
     &[Param::text("reason", "Why it goes out although a guard objects; never the value")];
 const MONTH: &[Param] =
@@ -98,6 +106,10 @@ const AUDIT: &[Param] = &[
     Param::number("after", "Number of the last entry known"),
     Param::number("limit", "Entries of an answer, 1 or more; lowered to what the server serves at most"),
 ];
+const BEST: &[Param] = &[Param::number(
+    "limit",
+    "Of a plain list so many values of each file: those that score highest, then the newest",
+)];
 const RESUMED: &[Param] = &[Param::number("Last-Event-ID", "As `after`, and stronger")];
 const KEYED: &[Param] = &[KEY];
 const CACHED: &[Param] = &[TAGGED];
@@ -117,6 +129,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .answers(200, Content::json::<Misp>()),
     Operation::get("/users/view/me", "misp", "Whose key it is")
         .answers(200, Content::json::<MispUser>()),
+    Operation::get("/attributes/describeTypes.json", "misp", "Types and categories of the attributes that a search finds")
+        .answers(200, Content::json::<MispTypes>()),
     Operation::post("/attributes/restSearch", "misp", "Values of the first export of format misp, as MISP's attributes")
         .takes(Content::json::<MispSearch>()).answers(200, Content::json::<MispFound>()),
     Operation::post("/sightings/add", "misp", "Report a sighting of values, or of an attribute; who saw it is told to nobody")
@@ -138,7 +152,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::get("/api/v1/groups", "coalition", "Groups the token can do something with")
         .answers(200, Content::json::<Groups>()),
     Operation::get("/api/v1/members", "coalition", "Members by the admin log")
-        .answers(200, Content::json::<Members>()),
+        .query(LIST).answers(200, Content::json::<Members>()),
     Operation::get("/api/v1/members/{member}/heads", "coalition", "Newest message of each log of a member: what a cut names")
         .answers(200, Content::json::<Heads>()),
     Operation::post("/api/v1/log", "coalition", "Take in an admin log or beacon file")
@@ -146,8 +160,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
 
     Operation::get("/api/v1/log", "coalition", "The admin log, charters first, as a file that anybody can verify")
         .answers(200, Content::json::<LogFile>()),
+    Operation::get("/api/v1/log/equivocations", "coalition", "Proofs that the registrar signed two entries for one height")
+        .answers(200, Content::json::<Equivocations>()),
     Operation::get("/api/v1/newcomers", "coalition", "Members that are new to a group, while older keys wait")
-        .answers(200, Content::json::<Newcomers>()),
+        .query(LIST).answers(200, Content::json::<Newcomers>()),
     Operation::post("/api/v1/holds", "coalition", "Keep older keys from a member until released")
         .takes(Content::json::<HoldWanted>()).answers(201, Content::json::<HoldMade>()),
     Operation::delete("/api/v1/holds/{member}", "coalition", "Keep older keys from a member no longer")
@@ -180,11 +196,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::get("/api/v1/exports", "exports", "Profiles this token may have")
         .answers(200, Content::json::<Exports>()),
     Operation::get("/api/v1/exports/{export}", "exports", "An export's main file; its MD5 with `.md5` behind the name")
-        .headers(CACHED).answers(200, Content::text("text/plain; charset=utf-8")),
+        .query(BEST).headers(CACHED).answers(200, Content::text("text/plain; charset=utf-8")),
     Operation::get("/api/v1/exports/{export}/report", "exports", "What stands in an export, what does not, and why")
         .answers(200, Content::json::<ExportReport>()),
     Operation::get("/api/v1/exports/{export}/{file}", "exports", "One file of an export; its MD5 with `.md5` behind the name")
-        .headers(CACHED).answers(200, Content::text("text/plain; charset=utf-8")),
+        .query(BEST).headers(CACHED).answers(200, Content::text("text/plain; charset=utf-8")),
 
     Operation::post("/api/v1/publications", "publishing", "Publish a STIX bundle: a durable draft when this answers")
         .query(SUBMISSION)
@@ -215,7 +231,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes(Content::text("application/octet-stream"))
         .answers(202, Content::json::<FileImported>()),
     Operation::get("/api/v1/drafts", "publishing", "Drafts that wait until a person releases them")
-        .answers(200, Content::json::<Drafts>()),
+        .query(LIST).answers(200, Content::json::<Drafts>()),
     Operation::get("/api/v1/drafts/{draft}", "publishing", "What a held draft says, and what guards say of it")
         .answers(200, Content::json::<HeldDraft>()),
     Operation::post("/api/v1/drafts/{draft}/release", "publishing", "Send a held draft")
@@ -228,7 +244,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::get("/api/v1/hooks", "hooks", "Webhooks and log servers, and how they are doing")
         .answers(200, Content::json::<Hooks>()),
     Operation::get("/api/v1/hooks/{hook}/dead-letters", "hooks", "Events that a receiver refused for good")
-        .answers(200, Content::json::<DeadLetters>()),
+        .query(LIST).answers(200, Content::json::<DeadLetters>()),
     Operation::post("/api/v1/hooks/{hook}/replay", "hooks", "Try dead letters again, and wake a hook that waits or stopped")
         .answers(202, Content::json::<Replayed>()),
 
@@ -243,7 +259,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .query(AUDIT).answers(200, Content::json::<Audit>()),
 
     Operation::get("/api/v1/tokens", "tokens", "Tokens, without their secrets")
-        .answers(200, Content::json::<Tokens>()),
+        .query(LIST).answers(200, Content::json::<Tokens>()),
     Operation::post("/api/v1/tokens", "tokens", "Make a token; its text is shown this once")
         .takes(Content::json::<NewToken>()).answers(201, Content::json::<TokenMade>()),
     Operation::post("/api/v1/tokens/{token}/rotate", "tokens", "Give a token another secret, under the same id, name and scope; it is shown this once")

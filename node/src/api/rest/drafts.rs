@@ -14,24 +14,30 @@ use crate::{
     api::{
         app::App,
         audit,
+        paging::{self, Paging},
         params::Params,
         problem::{self, Problem},
+        proposals,
     },
     publish::{drafts::HeldDraft, submission::SubmitError},
     query::{Principal, words},
 };
 
-/// `GET /api/v1/drafts`: those in groups the token publishes to, the oldest of them.
+/// `GET /api/v1/drafts`, with `limit` and `next`: those in groups the token publishes to, oldest first.
 pub(in crate::api) async fn list(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
+    uri: Uri,
 ) -> Result<Json<Value>, Problem> {
+    let mut params = Params::of(&uri)?;
+    let paging = Paging::of(&mut params, "drafts", &[])?;
+    params.finish()?;
     let query = app.ports.query.clone();
-    let (held, more) =
-        app.ports.publish.held(Box::new(move |group| query.may_release(&principal, group))).await?;
-    Ok(Json(
-        json!({ "drafts": held.iter().map(|draft| view(&app, draft)).collect::<Vec<_>>(), "more": more }),
-    ))
+    let of = Box::new(move |group| query.may_release(&principal, group));
+    let after = paging.after().map(<[u8]>::to_vec);
+    let (held, last) = app.ports.publish.held(of, after, paging.limit()).await?;
+    let drafts: Vec<Value> = held.iter().map(|draft| view(&app, draft)).collect();
+    Ok(paging::answer("drafts", drafts, last.map(|last| paging.next(&last))))
 }
 
 /// `GET /api/v1/drafts/{draft}`: what it says, and what the guards say of it.
@@ -73,6 +79,10 @@ pub(in crate::api) async fn release(
     let reason = params.one("reason")?;
     params.finish()?;
     let id = within(&app, &principal, &draft).await?;
+    let open = app.ports.publish.held_draft(id).await?;
+    if let Some(proposal) = &open.draft.accepts {
+        proposals::still_accepts(&app, &principal, proposal, &open.objects).await?;
+    }
     app.ports.publish.release(id, reason).await?;
     tracing::info!(publication = %id, by = %principal.token(), "released draft {id}");
     let status_url = format!("/api/v1/publications/{id}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Extension, Json,
     extract::{Path, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use belfry_proto::stix::egress::Held;
@@ -14,10 +14,12 @@ use serde_json::{Map, Value, json};
 use crate::{
     api::{
         app::App,
-        exports::{File, Outline, REPORTED},
+        exports::{Asked, File, Outline, REPORTED},
+        params::{Params, bad},
         problem::Problem,
     },
-    query::Principal,
+    config::Format,
+    query::{Principal, Query},
 };
 
 const ENTRIES: HeaderName = HeaderName::from_static("x-belfry-entries");
@@ -30,21 +32,24 @@ pub(in crate::api) async fn list(
     Json(json!({ "exports": app.ports.query.exports(&principal) }))
 }
 
-/// `GET /api/v1/exports/{export}`: its main file, or that file's MD5 if the name ends in `.md5`.
+/// `GET /api/v1/exports/{export}`: its main file, or that file's MD5 if the name ends in `.md5`. Of a plain list, `limit` takes
+/// the best values alone.
 pub(in crate::api) async fn main(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (name, is_md5) = companion(&name);
     let query = &app.ports.query;
-    let known = app.exports.outline(query, &principal, name).await?;
+    let asked = asked(query, &principal, name, &uri)?;
+    let known = app.exports.outline(query, &principal, &asked).await?;
     let known = known.as_ref().and_then(|known| Some((known, known.main()?)));
     if let Some(response) = known.and_then(|(known, md5)| brief(md5, is_md5, known, &headers)) {
         return Ok(response);
     }
-    let rendered = app.exports.rendered(query, &principal, name).await?;
+    let rendered = app.exports.rendered(query, &principal, &asked).await?;
     let files = &rendered.files;
     let Some(file) = files.main.as_ref().and_then(|main| files.files.get(main)) else {
         let names: Vec<&String> = files.files.keys().collect();
@@ -54,21 +59,23 @@ pub(in crate::api) async fn main(
     Ok(answer(file, is_md5, &rendered.outline, &headers))
 }
 
-/// `GET /api/v1/exports/{export}/{file}`: one file of it, or that file's MD5.
+/// `GET /api/v1/exports/{export}/{file}`: one file of it, or that file's MD5; with `limit` as [`main`].
 pub(in crate::api) async fn file(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
     Path((name, file)): Path<(String, String)>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (file, is_md5) = companion(&file);
     let query = &app.ports.query;
-    let known = app.exports.outline(query, &principal, &name).await?;
+    let asked = asked(query, &principal, &name, &uri)?;
+    let known = app.exports.outline(query, &principal, &asked).await?;
     let known = known.as_ref().and_then(|known| Some((known, known.digest(file)?)));
     if let Some(response) = known.and_then(|(known, md5)| brief(md5, is_md5, known, &headers)) {
         return Ok(response);
     }
-    let rendered = app.exports.rendered(query, &principal, &name).await?;
+    let rendered = app.exports.rendered(query, &principal, &asked).await?;
     match rendered.files.files.get(file) {
         Some(file) => Ok(answer(file, is_md5, &rendered.outline, &headers)),
         None => Err(Problem::not_found("unknown-file", "this export has no such file")),
@@ -81,7 +88,7 @@ pub(in crate::api) async fn report(
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    let rendered = app.exports.rendered(&app.ports.query, &principal, &name).await?;
+    let rendered = app.exports.rendered(&app.ports.query, &principal, &name.as_str().into()).await?;
     let snapshot = &rendered.snapshot;
     let mut held: Map<String, Value> =
         snapshot.held.iter().map(|(reason, count)| (reason.as_str().to_owned(), json!(count))).collect();
@@ -114,6 +121,17 @@ pub(in crate::api) async fn report(
         "entries": rendered.outline.entries, "objects": rendered.outline.objects, "held_back": held,
         "values": entries, "left_out": left_out,
     })))
+}
+
+/// How much of it. What else a tool puts into the query, as some do to come by a proxy, says nothing here.
+fn asked(query: &Query, principal: &Principal, name: &str, uri: &Uri) -> Result<Asked, Problem> {
+    let Some(most) = Params::of(uri)?.one("limit")? else { return Ok(name.into()) };
+    let most = most.parse::<usize>().ok().filter(|most| *most > 0);
+    let most = most.ok_or_else(|| bad("limit", "is a positive integer"))?;
+    if query.export_named(principal, name)?.format != Format::List {
+        return Err(bad("limit", "is for plain lists: half of any other format would be read as the whole"));
+    }
+    Ok(Asked::best(name, most))
 }
 
 /// A name without the suffix that asks for the MD5 companion (PAN-OS, FortiGate, Cisco).

@@ -5,11 +5,16 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::{Path, State},
-    http::StatusCode,
+    http::{StatusCode, Uri},
 };
 use serde_json::{Value, json};
 
-use crate::api::{app::App, problem::Problem};
+use crate::api::{
+    app::App,
+    paging::{self, Paging},
+    params::Params,
+    problem::Problem,
+};
 
 fn unknown() -> Problem {
     Problem::not_found("unknown-hook", "the configuration names no such hook")
@@ -20,13 +25,18 @@ pub(in crate::api) async fn list(State(app): State<Arc<App>>) -> Json<Value> {
     Json(json!({ "hooks": app.ports.status.hooks() }))
 }
 
-/// `GET /api/v1/hooks/{hook}/dead-letters`
+/// `GET /api/v1/hooks/{hook}/dead-letters`, with `limit` and `next`: by their numbers.
 pub(in crate::api) async fn dead_letters(
     State(app): State<Arc<App>>,
     Path(hook): Path<String>,
+    uri: Uri,
 ) -> Result<Json<Value>, Problem> {
+    let mut params = Params::of(&uri)?;
+    let paging = Paging::of(&mut params, "dead-letters", &[&hook])?;
+    params.finish()?;
     let letters = app.ports.status.dead_letters(&hook).ok_or_else(unknown)?;
-    Ok(Json(json!({ "dead_letters": letters })))
+    let (letters, next) = paging.cut(letters, |letter| letter.number.to_be_bytes().to_vec());
+    Ok(paging::answer("dead_letters", letters.iter().map(|letter| json!(letter)).collect(), next))
 }
 
 /// `POST /api/v1/hooks/{hook}/replay`: tries its dead letters again, and wakes it if it waits or was told to stop.

@@ -24,6 +24,7 @@ use crate::{
         app::App,
         audit, body, intake,
         params::{Params, bad},
+        ports::Publish,
         problem::Problem,
         reach::Tried,
     },
@@ -31,7 +32,7 @@ use crate::{
     publish::{
         file::{Reading, Taken, Unreadable},
         preview::Preview,
-        submission::Accepted,
+        submission::{Accepted, Submission},
     },
     query::Principal,
 };
@@ -68,13 +69,10 @@ pub(in crate::api) async fn import(
         .during(async move {
             let taken = tokio::task::spawn_blocking(move || reading.read(&bytes, submission));
             let taken = taken.await.map_err(|error| Problem::internal(&error))?;
-            let Taken { format, import, submission } = taken.map_err(|error| refused(&error))?;
+            let Taken { format, import, submissions } = taken.map_err(|error| refused(&error))?;
             let outcome = match dry_run {
-                true => {
-                    let tried = Tried::of(&submission);
-                    Outcome::Told(Box::new(publish.preview(submission).await?), tried)
-                }
-                false => Outcome::Kept(publish.submit(submission).await?),
+                true => preview(publish.as_ref(), submissions).await?,
+                false => Outcome::Kept(publish.submit_together(submissions).await?),
             };
             Ok((format, import, outcome))
         })
@@ -98,20 +96,57 @@ pub(in crate::api) async fn import(
         }
         Outcome::Kept(accepted) => accepted,
     };
-    say("publication", json!(accepted.publication));
-    say("status_url", json!(format!("/api/v1/publications/{}", accepted.publication)));
-    say("parts", json!(accepted.parts));
-    say("held", json!(accepted.held));
-    say("duplicate", json!(accepted.duplicate));
-    say("notes", json!(accepted.notes));
-    let subject = audit::Subject(accepted.publication.to_string());
+    let first = accepted.first().ok_or_else(|| Problem::internal(&Nothing))?;
+    say("publication", json!(first.publication));
+    say("status_url", json!(status_url(first)));
+    say("parts", json!(accepted.iter().map(|one| one.parts).sum::<u32>()));
+    say("held", json!(accepted.iter().any(|one| one.held)));
+    say("duplicate", json!(accepted.iter().all(|one| one.duplicate)));
+    say("notes", json!(accepted.iter().flat_map(|one| &one.notes).collect::<Vec<_>>()));
+    say("publications", accepted.iter().map(one_of).collect());
+    let subject = audit::Subject(first.publication.to_string());
     Ok((StatusCode::ACCEPTED, Extension(subject), Json(answer)).into_response())
 }
 
 /// What a file came to.
 enum Outcome {
     Told(Box<Preview>, Tried),
-    Kept(Accepted),
+    Kept(Vec<Accepted>),
+}
+
+/// A file that was read holds something.
+#[derive(Debug, thiserror::Error)]
+#[error("a file was read, and nothing submitted")]
+struct Nothing;
+
+/// What all of a file would be.
+async fn preview(publish: &dyn Publish, submissions: Vec<Submission>) -> Result<Outcome, Problem> {
+    let mut all: Option<(Preview, Tried)> = None;
+    for submission in submissions {
+        let mut tried = Tried::of(&submission);
+        let mut told = publish.preview(submission.clone()).await?;
+        if let Some((before, mut with)) = all {
+            with.and(&submission);
+            (told, tried) = (before.with(told), with);
+        }
+        all = Some((told, tried));
+    }
+    let (told, tried) = all.ok_or_else(|| Problem::internal(&Nothing))?;
+    Ok(Outcome::Told(Box::new(told), tried))
+}
+
+fn one_of(accepted: &Accepted) -> Value {
+    json!({
+        "publication": accepted.publication,
+        "status_url": status_url(accepted),
+        "parts": accepted.parts,
+        "held": accepted.held,
+        "duplicate": accepted.duplicate,
+    })
+}
+
+fn status_url(accepted: &Accepted) -> String {
+    format!("/api/v1/publications/{}", accepted.publication)
 }
 
 /// What is asked besides a publication's own parameters.
@@ -130,6 +165,7 @@ impl Wanted {
             name: params.one("name")?.unwrap_or_default(),
             mapping: mapping.transpose().map_err(|error| bad("map", &error.to_string()))?.unwrap_or_default(),
             valid_until: params.time("valid_until")?,
+            bundle_objects: None,
         };
         Ok(Self { reading, publish: params.flag("publish")?, dry_run: params.flag("dry_run")? })
     }

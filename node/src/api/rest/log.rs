@@ -48,6 +48,11 @@ pub(in crate::api) async fn export(State(app): State<Arc<App>>) -> Json<Value> {
     Json(json!({ "file": app.ports.query.log_file() }))
 }
 
+/// `GET /api/v1/log/equivocations`: what proves that the registrar signed two logs.
+pub(in crate::api) async fn equivocations(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
+    Ok(Json(json!({ "equivocations": app.ports.query.equivocations().await? })))
+}
+
 /// `GET /api/v1/members/{member}/heads`
 pub(in crate::api) async fn heads(
     State(app): State<Arc<App>>,

@@ -6,13 +6,19 @@ use axum::{
     Extension, Json,
     body::Body,
     extract::{Path, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, Uri},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    api::{app::App, body, problem::Problem},
+    api::{
+        app::App,
+        body,
+        paging::{self, Paging},
+        params::Params,
+        problem::Problem,
+    },
     query::{HoldError, Principal},
 };
 
@@ -23,12 +29,18 @@ struct Wanted {
     member: String,
 }
 
-/// `GET /api/v1/newcomers`
+/// `GET /api/v1/newcomers`, with `limit` and `next`.
 pub(in crate::api) async fn list(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
+    uri: Uri,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(json!({ "newcomers": app.ports.query.newcomers(&principal).await? })))
+    let mut params = Params::of(&uri)?;
+    let paging = Paging::of(&mut params, "newcomers", &[])?;
+    params.finish()?;
+    let all = app.ports.query.newcomers(&principal).await?;
+    let (found, next) = paging.cut(all, |newcomer| newcomer.member.to_vec());
+    Ok(paging::answer("newcomers", found.iter().map(|newcomer| json!(newcomer)).collect(), next))
 }
 
 /// `POST /api/v1/holds`

@@ -40,7 +40,8 @@ pub(in crate::api) struct ObjectJson<'a> {
     state: &'static str,
     /// Sealed to named members, this one among them.
     named_recipients: bool,
-    member: MemberId,
+    /// Whose it is; null where that must not be told outside and the token is for outside.
+    member: Option<MemberId>,
     organisation: Option<String>,
     /// Who else says so, but for those that ask not to be named: their terms are not shown here.
     reporters: Vec<MemberId>,
@@ -56,6 +57,9 @@ pub(in crate::api) struct ObjectJson<'a> {
     /// Handling terms, `name=value`.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     handling: &'a [String],
+    /// Why it went out although a guard of its author's objected, where the charter has that said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
     /// Its member is a steward, and published it on behalf of another that is not named.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     on_behalf: bool,
@@ -68,6 +72,7 @@ pub(in crate::api) struct ObjectJson<'a> {
 
 impl<'a> ObjectJson<'a> {
     pub(in crate::api) fn of(shown: &'a Shown, query: &Query) -> Result<Self, Problem> {
+        let member = Some(shown.member()).filter(|_| shown.names_author());
         Ok(Self {
             group: query.slug(shown.group()),
             id: shown.id(),
@@ -78,8 +83,8 @@ impl<'a> ObjectJson<'a> {
             revoked: shown.is_revoked(),
             state: shown.state(),
             named_recipients: shown.is_for_named_recipients(),
-            member: shown.member(),
-            organisation: query.organisation(shown.member()),
+            member,
+            organisation: member.and_then(|member| query.organisation(member)),
             reporters: shown.nameable().filter(|member| *member != shown.member()).collect(),
             message: shown.message(),
             publication: shown.publication(),
@@ -89,6 +94,7 @@ impl<'a> ObjectJson<'a> {
             pap: shown.pap(),
             embargo_until: shown.embargo_until(),
             handling: shown.terms(),
+            reason: shown.reason(),
             on_behalf: shown.is_on_behalf(),
             tombstone: shown.is_tombstone(),
             object: serde_json::from_slice(shown.raw()).map_err(|error| Problem::internal(&error))?,

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use belfry_proto::stix::proposal::Change;
+use belfry_proto::{stix::proposal::Change, time::Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -18,6 +18,7 @@ use crate::{
         app::App,
         audit::Subject,
         body,
+        paging::{self, Paging},
         params::{Params, bad},
         problem::Problem,
         proposals::{self, Verdict, Wish},
@@ -88,7 +89,7 @@ pub(in crate::api) async fn propose(
     Ok((StatusCode::ACCEPTED, subject, Json(answer)).into_response())
 }
 
-/// `GET /api/v1/proposals`, with `group` and `state`: by this member and to it, the newest first.
+/// `GET /api/v1/proposals`, with `group`, `state`, `limit` and `next`: by this member and to it, the newest first.
 pub(in crate::api) async fn list(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
@@ -96,6 +97,8 @@ pub(in crate::api) async fn list(
 ) -> Result<Json<Value>, Problem> {
     let mut params = Params::of(&uri)?;
     let (group, state) = (params.one("group")?, params.one("state")?);
+    let filters = [&group, &state].map(|said| said.as_deref().unwrap_or_default());
+    let paging = Paging::of(&mut params, "proposals", &filters)?;
     params.finish()?;
     let state = state.map(|word| {
         let known = Standing::ALL.into_iter().find(|standing| standing.as_str() == word);
@@ -107,9 +110,12 @@ pub(in crate::api) async fn list(
         Some(group) => vec![query.readable(&principal, &group)?],
         None => query.all_readable(&principal),
     };
-    let (found, more) = query.proposals(&principal, groups, state.transpose()?).await?;
+    let before = paging.after_number()?.map(Timestamp::from_micros);
+    let page = (before, paging.limit());
+    let (found, last) = query.proposals(&principal, groups, state.transpose()?, page).await?;
     let told: Vec<Value> = found.iter().map(|one| view(&app, one)).collect();
-    Ok(Json(json!({ "proposals": told, "more": more })))
+    let next = last.map(|last| paging.next(&last.as_micros().to_be_bytes()));
+    Ok(paging::answer("proposals", told, next))
 }
 
 /// `POST /api/v1/proposals/{proposal}/accept`: publishes the object so changed.

@@ -198,17 +198,16 @@ pub(super) fn stated(
     })
 }
 
-/// Conditions that the author attaches: an embargo, and terms of FIRST's IEP 2.0 as `NAME=VALUE`. Whether a term holds to
+/// Conditions that the author attaches: an embargo, and terms of FIRST's IEP 2.0 as `NAME=VALUE`. Whether all of them hold to
 /// the rules, the payload says that is made of it.
 fn handling(params: &mut Params) -> Result<Option<HandlingConditions>, Problem> {
     let embargo = params.time("embargo_until")?;
     let mut terms = params.all("handling");
     terms.sort_unstable();
-    if let Some(term) = terms.iter().find(|term| !term.contains('=')) {
-        return Err(bad(
-            "handling",
-            &format!("is NAME=VALUE, not {:?}", term.chars().take(64).collect::<String>()),
-        ));
+    for term in &terms {
+        let shown: String = term.chars().take(64).collect();
+        belfry_proto::stix::handling::check(term)
+            .map_err(|error| bad("handling", &format!("{shown:?} {error}")))?;
     }
     let wire = HandlingConditions { embargo_until: embargo.unwrap_or_default().as_micros(), terms };
     Ok((wire != HandlingConditions::default()).then_some(wire))

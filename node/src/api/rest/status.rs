@@ -27,6 +27,10 @@ pub(in crate::api) async fn status(
     let scheme = app.hosts.scheme().as_str();
     // Where from is told to whoever runs the node.
     let sources = principal.scope().admin.then(|| sources::visible(&app, &principal));
+    let proposals = match principal.scope().admin {
+        true => Some(app.ports.query.unanswered(&principal).await?),
+        false => None,
+    };
     Ok(Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "ready": app.ports.status.is_ready(),
@@ -44,6 +48,7 @@ pub(in crate::api) async fn status(
         "audit": app.ports.audit.standing(),
         "api": app.addresses.iter().map(|address| format!("{scheme}://{address}")).collect::<Vec<_>>(),
         "sources": sources,
+        "proposals": proposals,
         "warnings": node.warnings,
     })))
 }

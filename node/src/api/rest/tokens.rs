@@ -6,15 +6,26 @@ use axum::{
     Extension, Json,
     body::Body,
     extract::{Path, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use belfry_proto::{id::GroupId, stix::marking::Tlp, time::Timestamp};
+use belfry_proto::{
+    id::GroupId,
+    stix::{egress::Audience, marking::Tlp},
+    time::Timestamp,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    api::{app::App, audit::Subject, body, problem::Problem},
+    api::{
+        app::App,
+        audit::Subject,
+        body,
+        paging::{self, Paging},
+        params::Params,
+        problem::Problem,
+    },
     clock,
     query::{CLI_TOKEN, CreateError, Groups, Made, Principal, Query, RotateError, Scope, TokenId, TokenView},
 };
@@ -36,19 +47,25 @@ struct Wanted {
     max_tlp: Option<String>,
     #[serde(default)]
     red: bool,
+    /// `inside` unless said.
+    audience: Option<String>,
     expires: Option<Timestamp>,
 }
 
 impl Wanted {
     fn scope(&self, query: &Query) -> Result<Scope, Problem> {
-        let ceiling = self.max_tlp.as_deref().map_or(Ok(Scope::DEFAULT_CEILING), str::parse::<Tlp>);
+        let wrong = |detail: String| Problem::unprocessable("bad-scope", detail);
+        let audience = self.audience.as_deref().map_or(Some(Audience::Inside), Audience::named);
+        let audience = audience.ok_or_else(|| wrong("`audience` is inside or outside".to_owned()))?;
+        let ceiling = self.max_tlp.as_deref().map_or(Ok(audience.usual()), str::parse::<Tlp>);
         Ok(Scope {
             read: groups(&self.read, query)?,
             publish: groups(&self.publish, query)?,
             draft: groups(&self.draft, query)?,
             admin: self.admin,
-            ceiling: ceiling.map_err(|error| Problem::unprocessable("bad-scope", error.to_string()))?,
+            ceiling: ceiling.map_err(|error| wrong(error.to_string()))?,
             red: self.red,
+            audience,
             expires: self.expires,
         })
     }
@@ -59,8 +76,11 @@ fn groups(names: &[String], query: &Query) -> Result<Groups, Problem> {
         return Ok(Groups::All);
     }
     let unknown = |name: &String| {
-        let known = query.slugs(|_| true).join(", ");
-        Problem::unprocessable("unknown-group", format!("the charter has no group `{name}`: it has {known}"))
+        let known = query.own_slugs(|_| true).join(", ");
+        Problem::unprocessable(
+            "unknown-group",
+            format!("the charter has no group `{name}`: this node is in {known}"),
+        )
     };
     names
         .iter()
@@ -104,11 +124,16 @@ fn refused(error: CreateError) -> Problem {
     }
 }
 
-/// `GET /api/v1/tokens`
-pub(in crate::api) async fn list(State(app): State<Arc<App>>) -> Json<Value> {
+/// `GET /api/v1/tokens`, with `limit` and `next`: oldest first.
+pub(in crate::api) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Json<Value>, Problem> {
+    let mut params = Params::of(&uri)?;
+    let paging = Paging::of(&mut params, "tokens", &[])?;
+    params.finish()?;
     let query = &app.ports.query;
-    let tokens: Vec<Value> = query.tokens().list().iter().map(|token| view(query, token)).collect();
-    Json(json!({ "tokens": tokens }))
+    let position =
+        |token: &TokenView| [&token.created.as_micros().to_be_bytes()[..], token.id.as_bytes()].concat();
+    let (tokens, next) = paging.cut(query.tokens().list(), position);
+    Ok(paging::answer("tokens", tokens.iter().map(|token| view(query, token)).collect(), next))
 }
 
 fn unknown_token() -> Problem {
@@ -194,6 +219,7 @@ fn view(query: &Query, token: &TokenView) -> Value {
         "admin": token.scope.admin,
         "max_tlp": token.scope.ceiling.as_str(),
         "red": token.scope.red,
+        "audience": token.scope.audience.as_str(),
         "created": token.created,
         "expires": token.scope.expires,
         // The daemon's own making, for `belfry` on this machine.

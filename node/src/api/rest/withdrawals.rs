@@ -14,11 +14,11 @@ use belfry_proto::{
     schema::{WithdrawalGround, WithdrawalMode},
 };
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     api::{app::App, body, intake, params::bad, problem::Problem},
-    publish::withdraw::{Named, WithdrawalRequest},
+    publish::withdraw::{Named, Remains, WithdrawalRequest},
     query::{Principal, words},
 };
 
@@ -76,12 +76,14 @@ pub(in crate::api) async fn withdraw(
         submitter: principal.name().to_owned(),
     };
     let withdrawn = app.ports.publish.withdraw(request).await?;
+    let remains: Vec<Value> = withdrawn.remains.iter().map(|remains| told(&app, remains)).collect();
     let status_url = format!("/api/v1/publications/{}", withdrawn.publication);
     let answer = json!({
         "publication": withdrawn.publication,
         "status_url": status_url,
         "targets": withdrawn.targets,
         "republished": withdrawn.republished,
+        "remains": remains,
         "duplicate": withdrawn.duplicate,
         "warnings": app.ports.status.obstacles(),
     });
@@ -90,4 +92,14 @@ pub(in crate::api) async fn withdraw(
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// A publication that goes on saying some of it.
+fn told(app: &App, remains: &Remains) -> Value {
+    json!({
+        "publication": remains.publication,
+        "group": app.ports.query.slug(remains.group),
+        "objects": remains.objects,
+        "made_here": remains.is_made_here,
+    })
 }

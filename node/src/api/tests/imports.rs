@@ -204,3 +204,29 @@ async fn a_dry_run_tells_what_each_list_would_reach() {
         told["preview"]["exports"]
     );
 }
+
+#[tokio::test]
+async fn drafts_are_listed_by_pages_that_hold_each_once() {
+    let site = Site::new().await;
+    let token = analyst(&site).await;
+    let mut made = Vec::new();
+    for n in 0..5 {
+        let told = import(&site, &token, IMPORT, &format!("evil{n}[.]example")).await.json();
+        made.push(told["publication"].clone());
+    }
+    let page = async |asked: String| site.get(&token, &format!("/api/v1/drafts?limit=2{asked}")).await.ok();
+    let ids = |page: &Value| {
+        page["drafts"].as_array().unwrap().iter().map(|one| one["draft"].clone()).collect::<Vec<_>>()
+    };
+    let first = page(String::new()).await;
+    assert_eq!(ids(&first), made[..2]);
+    // The last one seen is decided before the next page is asked for.
+    let gone = format!("/api/v1/drafts/{}", made[1].as_str().unwrap());
+    assert_eq!(delete(&site, &token, &gone).await.status, 204);
+    let second = page(format!("&next={}", first["next"].as_str().unwrap())).await;
+    assert_eq!(ids(&second), made[2..4]);
+    let third = page(format!("&next={}", second["next"].as_str().unwrap())).await;
+    assert_eq!((ids(&third), third.get("next")), (made[4..].to_vec(), None));
+    let wrong = site.get(&token, "/api/v1/drafts?next=AAAA").await;
+    assert_eq!((wrong.status.as_u16(), wrong.code().as_str()), (400, "bad-parameter"));
+}

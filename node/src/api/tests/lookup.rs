@@ -144,6 +144,32 @@ async fn members_are_counted_once_and_sightings_name_nobody() {
 }
 
 #[tokio::test]
+async fn what_files_of_one_id_say_is_found_of_each() {
+    let site = Site::new().await;
+    let token = site.reader().await;
+    // As STIX makes ids of files: of the first hash alone.
+    let file = |more: (&str, String)| {
+        Put::json(json!({
+            "type": "file", "spec_version": "2.1", "id": "file--00000000-0000-5000-8000-000000000001",
+            "hashes": { "MD5": "ab".repeat(16), more.0: more.1 },
+        }))
+    };
+    site.put(&[file(("SHA-256", "cd".repeat(32)))]).await;
+    site.put(&[file(("SHA-1", "ef".repeat(20)))]).await;
+    site.put(&[file(("SHA-512", "01".repeat(64))).by(OTHER)]).await;
+    for (value, members) in
+        [("ab".repeat(16), 2), ("cd".repeat(32), 1), ("ef".repeat(20), 1), ("01".repeat(64), 1)]
+    {
+        let found = site.find(&token, &value).await;
+        assert_eq!(
+            (&found["state"], &found["corroboration"]),
+            (&json!("observed"), &json!(members)),
+            "{value}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn false_positives_lower_the_score_and_contest() {
     let site = Site::new().await;
     let token = site.reader().await;

@@ -70,6 +70,25 @@ async fn a_search_finds_what_may_leave_by_the_filters_it_names() {
 }
 
 #[tokio::test]
+async fn what_is_described_is_what_a_search_finds() {
+    let site = site().await;
+    let token = site.reader().await;
+    let described = site.get(&token, "/attributes/describeTypes.json").await.ok()["result"].clone();
+    let found = ask(&site, &token, json!({})).await.ok();
+    for attribute in found["response"]["Attribute"].as_array().unwrap() {
+        let kind = attribute["type"].as_str().unwrap();
+        assert!(described["types"].as_array().unwrap().contains(&attribute["type"]), "{described}");
+        assert_eq!(
+            described["sane_defaults"][kind]["default_category"], attribute["category"],
+            "{described}"
+        );
+        let of_category = &described["category_type_mappings"][attribute["category"].as_str().unwrap()];
+        assert!(of_category.as_array().unwrap().contains(&attribute["type"]), "{described}");
+    }
+    assert!(!described["types"].as_array().unwrap().contains(&json!("vulnerability")), "{described}");
+}
+
+#[tokio::test]
 async fn the_key_stands_alone_in_its_header_and_without_a_profile_there_is_nothing() {
     let site = site().await;
     let token = site.reader().await;

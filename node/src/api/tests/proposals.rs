@@ -334,3 +334,103 @@ async fn only_the_owners_word_answers_and_only_the_two_of_them_see_it() {
     let elsewhere = site.token("elsewhere", Scope { read: only(&[CLOUD]), ..nothing() }).await;
     assert_eq!(site.proposals(&elsewhere).await, Vec::<Value>::new());
 }
+
+/// A held acceptance, as listed: the next version, and the answer.
+struct HeldAnswer {
+    version: String,
+    answer: String,
+}
+
+impl Site {
+    async fn accepts_held(&self, token: &str, note: &str) -> HeldAnswer {
+        let seen = self.proposals(token).await.into_iter().find(|one| one["proposal"] == note).unwrap();
+        let said = json!({ "version": seen["modified"], "draft": true });
+        let told = self.says(token, note, "accept", said).await;
+        assert_eq!(told.status, 202, "{}", String::from_utf8_lossy(&told.body));
+        let told = told.json();
+        assert_eq!((&told["version"]["held"], &told["answer"]["held"]), (&json!(true), &json!(true)));
+        let of = |name: &str| told[name]["publication"].as_str().unwrap().to_owned();
+        HeldAnswer { version: of("version"), answer: of("answer") }
+    }
+
+    async fn releases(&self, token: &str, draft: &str) -> (u16, String) {
+        let answer =
+            self.send(post(token, &format!("/api/v1/drafts/{draft}/release"), JSON, String::new())).await;
+        (answer.status.as_u16(), if answer.status.is_success() { String::new() } else { answer.code() })
+    }
+}
+
+#[tokio::test]
+async fn what_was_accepted_and_held_goes_out_if_it_still_is_what_was_accepted() {
+    let site = Site::new().await;
+    let token = site.token("analyst", agent()).await;
+    let object = site.owns(1).await;
+    let asked = note(2, &object, VERSION, OTHER);
+    site.put(std::slice::from_ref(&asked)).await;
+    let held = site.accepts_held(&token, &asked.id).await;
+    assert_eq!(site.releases(&token, &held.answer).await, (409, "version-held".to_owned()));
+    assert_eq!(site.store.queued(10).unwrap(), []);
+    let blind = site.token("blind", Scope { publish: only(&[CIDR]), ..nothing() }).await;
+    assert_eq!(site.releases(&blind, &held.version).await, (409, "unknown-proposal".to_owned()));
+    assert_eq!(site.releases(&token, &held.version).await.0, 202);
+    assert_eq!(site.releases(&token, &held.answer).await.0, 202);
+    assert_eq!(site.store.queued(10).unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_held_acceptance_is_refused_once_the_object_has_a_newer_version() {
+    let site = Site::new().await;
+    let token = site.token("analyst", agent()).await;
+    let object = site.owns(1).await;
+    let asked = note(2, &object, VERSION, OTHER);
+    site.put(std::slice::from_ref(&asked)).await;
+    let held = site.accepts_held(&token, &asked.id).await;
+    // Older than the version that waits, and newer than what was proposed on.
+    let newer = later(&indicator(1), 1, &json!({ "confidence": 50 }));
+    site.say(&[&String::from_utf8(newer.raw()).unwrap()]).await;
+    assert_eq!(site.releases(&token, &held.version).await, (409, "outdated-proposal".to_owned()));
+    assert_eq!(site.releases(&token, &held.answer).await, (409, "version-held".to_owned()));
+    let discard = crate::api::tests::site::get(&format!("/api/v1/drafts/{}", held.version))
+        .method("DELETE")
+        .header("authorization", format!("Bearer {token}"));
+    assert_eq!(site.send(discard.body(axum::body::Body::empty()).unwrap()).await.status, 204);
+    assert_eq!(site.releases(&token, &held.answer).await, (409, "version-gone".to_owned()));
+    assert_eq!(site.store.queued(10).unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_held_acceptance_is_refused_once_its_proposal_is_another_or_taken_back() {
+    let site = Site::new().await;
+    let token = site.token("analyst", agent()).await;
+    let object = site.owns(1).await;
+    let asked = note(2, &object, VERSION, OTHER);
+    site.put(std::slice::from_ref(&asked)).await;
+    let held = site.accepts_held(&token, &asked.id).await;
+    let mut extensions = asked.json.clone().unwrap()["extensions"].clone();
+    let said = extensions.as_object_mut().unwrap().values_mut().next().unwrap();
+    said["proposal"]["set"]["confidence"] = json!(20);
+    let changed = later(&asked, 2, &json!({ "extensions": extensions }));
+    site.put(std::slice::from_ref(&changed)).await;
+    assert_eq!(site.releases(&token, &held.version).await, (409, "proposal-changed".to_owned()));
+    site.put(&[later(&changed, 3, &json!({ "revoked": true }))]).await;
+    assert_eq!(site.releases(&token, &held.version).await, (409, "proposal-withdrawn".to_owned()));
+    assert_eq!(site.store.queued(10).unwrap(), []);
+}
+
+#[tokio::test]
+async fn the_status_counts_what_nobody_answered() {
+    let site = Site::new().await;
+    let operator = site.token("operator", Scope::operator()).await;
+    let open = async || site.get(&operator, "/api/v1/status").await.ok()["proposals"].clone();
+    assert_eq!(open().await, json!({ "to_us": 0, "by_us": 0, "more": false }));
+    let (theirs, ours) = (indicator(1).by(OTHER), indicator(2));
+    let mine = note(3, &theirs.id, VERSION, OWN);
+    let asked = [note(4, &ours.id, VERSION, OTHER), note(5, &ours.id, VERSION, OTHER)];
+    site.put(&[theirs, ours, mine.clone()]).await;
+    site.put(&asked).await;
+    assert_eq!(open().await, json!({ "to_us": 2, "by_us": 1, "more": false }));
+    site.put(&[verdict(6, &mine.id, "disagree", OTHER), verdict(7, &asked[0].id, "agree", OWN)]).await;
+    assert_eq!(open().await, json!({ "to_us": 1, "by_us": 0, "more": false }));
+    let token = site.token("analyst", agent()).await;
+    assert_eq!(site.get(&token, "/api/v1/status").await.ok()["proposals"], Value::Null);
+}

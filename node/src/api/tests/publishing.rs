@@ -275,6 +275,13 @@ async fn parameters_are_typed_and_refused_with_what_was_expected() {
             .await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (status, code), "{query}");
     }
+    let nobody =
+        site.send(post(&token, "/api/v1/publications?group=nobody", STIX, bundle(&[identity(1)]))).await;
+    assert!(nobody.json()["detail"].as_str().unwrap().ends_with("may ask for cidr"), "{}", nobody.json());
+    let operator = site.token("operator", Scope::operator()).await;
+    let listed = site.get(&operator, "/api/v1/objects?group=nobody").await.json();
+    let own = "may ask for cloud-security, cidr";
+    assert!(listed["detail"].as_str().unwrap().ends_with(own), "those that this node is in: {listed}");
     let to = format!("{SUBMIT}&tlp=red&to=Member+2&to={OTHER}");
     assert_eq!(site.send(post(&token, &to, STIX, bundle(&[identity(1)]))).await.status, 202);
     let bad = bundle(&[identity(1).replace("\"name\":\"CERT 1\"", "\"name\":7")]);
@@ -318,6 +325,33 @@ async fn deleting_an_object_withdraws_it_and_keeps_what_came_with_it() {
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (status, code), "{id}{query}");
     }
     assert_eq!((site.store.queued(10).unwrap().len(), site.store.has_message(others).unwrap()), (1, true));
+}
+
+#[tokio::test]
+async fn a_withdrawal_names_what_goes_on_saying_the_same() {
+    let site = Site::new().await;
+    let token = publisher(&site, "soar").await;
+    let first = site.say(&[&identity(1), &identity(2)]).await;
+    let second = site.say(&[&identity(2), &identity(3)]).await;
+    site.put(&[Put { member: OTHER, ..Put::indicator(3) }]).await;
+    let withdraw = async |named: Value| {
+        let mut wanted = json!({ "group": "cidr", "mode": "retract" });
+        wanted.as_object_mut().unwrap().extend(named.as_object().unwrap().clone());
+        let answer = post(&token, "/api/v1/withdrawals", "application/json", wanted.to_string());
+        let answer = site.send(answer).await;
+        assert_eq!(answer.status, 202, "{}", String::from_utf8_lossy(&answer.body));
+        answer.json()["remains"].clone()
+    };
+    let remains = withdraw(json!({ "messages": [first] })).await;
+    let shared = "identity--00000000-0000-4000-8000-000000000002";
+    assert_eq!(
+        (remains.as_array().unwrap().len(), &remains[0]["group"], &remains[0]["objects"]),
+        (1, &json!("cidr"), &json!([shared])),
+        "{remains}"
+    );
+    // Named itself it goes by every message that says it.
+    assert_eq!(withdraw(json!({ "objects": [shared] })).await, json!([]));
+    assert_eq!(withdraw(json!({ "messages": [first, second] })).await, json!([]));
 }
 
 #[tokio::test]

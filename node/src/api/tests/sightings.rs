@@ -266,3 +266,42 @@ async fn what_is_over_already_holds_up_nothing_else_that_is() {
     assert_eq!(ended[0]["id"], json!(named(2).id));
     assert_eq!(site.store.queued(10).unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn an_expiry_that_went_out_is_told_again_under_its_key_alone() {
+    let site = Site::new().await;
+    let token = site.token("ids", agent()).await;
+    site.say(&[&String::from_utf8(named(1).raw()).unwrap()]).await;
+    let ends = async |key: Option<&str>, more: &Value| {
+        let mut report = json!({ "values": [ADDRESS], "expired": true });
+        report.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut request = post(&token, "/api/v1/sightings", JSON, report.to_string());
+        if let Some(key) = key {
+            request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        }
+        site.send(request).await
+    };
+    let first = ends(Some("case-1"), &json!({})).await.json();
+    let publication = &first["reported"][0]["publication"];
+    // It goes out.
+    let ended = site.drafted(publication).await;
+    site.say(&[&ended[0].to_string()]).await;
+    let again = ends(Some("case-1"), &json!({})).await;
+    assert_eq!(again.status, 202, "{}", String::from_utf8_lossy(&again.body));
+    let again = again.json();
+    assert_eq!(again["reported"].as_array().map(Vec::len), Some(1), "{again}");
+    let again = &again["reported"][0];
+    assert_eq!(
+        (&again["publication"], &again["duplicate"], &again["ended"]),
+        (publication, &json!(true), &json!(true))
+    );
+    assert_eq!(again["sighted"], first["reported"][0]["sighted"]);
+    for (key, more, code) in [
+        (None, json!({}), "already-over"),
+        (Some("case-2"), json!({}), "already-over"),
+        (Some("case-1"), json!({ "last_seen": crate::clock::now().to_string() }), "idempotency-key-reused"),
+    ] {
+        let refused = ends(key, &more).await;
+        assert_eq!((refused.status.as_u16(), refused.code().as_str()), (409, code), "{key:?} {more}");
+    }
+}

@@ -10,12 +10,14 @@ use axum::{
 };
 use belfry_proto::{
     crypto::secret::Secret,
-    id::{GroupId, Height, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
-    schema::{self, InformationClass, Purpose},
-    stix::{marking::Tlp, object::Object, warning::Warnings},
+    envelope::Word,
+    id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
+    schema::{self, InformationClass, Purpose, WithdrawalMode},
+    stix::{egress::Audience, marking::Tlp, object::Object, warning::Warnings},
     time::Timestamp,
     trust::roster::Roster,
 };
+use prost::Message as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -50,7 +52,10 @@ use crate::{
     query::{Groups, Query, Scope, TokenId, lists::Lists},
     relay::Relay,
     roster::LiveRoster,
-    store::{Change, Committed, Conditions, EnvelopeRow, MessageState, ObjectRow, OpenedRows, Owner, Store},
+    store::{
+        Change, Committed, Conditions, EnvelopeRow, MessageState, ObjectRow, OpenedRows, Owner, Store,
+        Withdraws,
+    },
     sync::{GroupProgress, Report, Tell},
 };
 
@@ -82,6 +87,10 @@ impl Publish for Publishing {
         self.0.submit_together(submissions).await
     }
 
+    async fn before(&self, submission: Submission) -> Result<Option<Accepted>, SubmitError> {
+        self.0.before(submission).await
+    }
+
     async fn like(
         &self,
         message: MessageId,
@@ -94,8 +103,13 @@ impl Publish for Publishing {
         self.0.preview(submission).await
     }
 
-    async fn held(&self, of: OfGroups) -> Result<(Vec<HeldDraft>, bool), SubmitError> {
-        self.0.held(of).await
+    async fn held(
+        &self,
+        of: OfGroups,
+        after: Option<Vec<u8>>,
+        most: usize,
+    ) -> Result<(Vec<HeldDraft>, Option<Vec<u8>>), SubmitError> {
+        self.0.held(of, after, most).await
     }
 
     async fn held_draft(&self, publication: PublicationId) -> Result<OpenDraft, SubmitError> {
@@ -246,6 +260,8 @@ pub(super) struct Put {
     pub(super) pap: i32,
     /// Of the message; the first object's count.
     pub(super) conditions: Conditions,
+    /// Its message can be withdrawn: it is sealed with a key, and an envelope.
+    pub(super) is_sealed: bool,
     /// Information class and purpose, as on the wire. Of the message; the first object's count.
     pub(super) stated: (InformationClass, Purpose),
 }
@@ -270,6 +286,7 @@ impl Put {
             json: None,
             pap: 0,
             conditions: Conditions::default(),
+            is_sealed: false,
             stated: (InformationClass::Indicator, Purpose::Detect),
         }
     }
@@ -533,7 +550,7 @@ impl Site {
             serial: Serial::new(n),
             created,
             received: clock::now(),
-            key_id: None,
+            key_id: objects[0].is_sealed.then_some(KeyId::new([3; 32])),
             written_at: Height::new(1),
             judged_at: Height::new(u64::MAX),
             in_closed_log: false,
@@ -541,7 +558,7 @@ impl Site {
             is_listed: false,
             is_vouched: false,
             opens_later: false,
-            bytes: vec![7; 100],
+            bytes: if objects[0].is_sealed { sealed() } else { vec![7; 100] },
             has_body: true,
             state: MessageState::Opened,
             content: Some(content),
@@ -553,6 +570,66 @@ impl Site {
         let (_, head) = self.store.feed_bounds().unwrap().unwrap();
         self.feed.send_replace(head);
         message
+    }
+
+    /// Has a member take back what it said in one of its messages, and sees that done.
+    pub(super) async fn withdraw(
+        &self,
+        group: GroupId,
+        member: MemberId,
+        mode: WithdrawalMode,
+        target: MessageId,
+    ) {
+        let n = self.sequence.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
+        let mut bytes = [7; 32];
+        bytes[..8].copy_from_slice(&n.to_be_bytes());
+        let (id, now) = (MessageId::new(bytes), clock::now());
+        let header = schema::Header { targets: vec![target.to_vec()], ..schema::Header::default() };
+        let envelope = schema::Envelope { header: header.encode_to_vec(), ..schema::Envelope::default() };
+        let word = Word {
+            id,
+            group,
+            member,
+            mode,
+            ground: schema::WithdrawalGround::Rules,
+            by_steward: false,
+            created: now,
+            seen: now,
+        };
+        let row = EnvelopeRow {
+            group,
+            log: LogId::new(bytes),
+            sequence: Sequence::new(1),
+            id,
+            prev: MessageId::ZERO,
+            member,
+            serial: Serial::new(n),
+            created: now,
+            received: now,
+            key_id: None,
+            written_at: Height::new(1),
+            judged_at: Height::new(u64::MAX),
+            in_closed_log: false,
+            is_cut_point: false,
+            is_listed: false,
+            is_vouched: false,
+            opens_later: false,
+            bytes: envelope.encode_to_vec(),
+            has_body: true,
+            state: MessageState::Closed,
+            content: None,
+            reason: None,
+            withdraws: Some(Withdraws { word, targets: vec![target] }),
+        };
+        self.store.commit(Change::Envelope(Box::new(row))).await.unwrap();
+        loop {
+            let work = self.store.to_reweigh(now, 100).unwrap();
+            if work.is_empty() {
+                break;
+            }
+            self.store.commit(Change::Reweigh { work, now }).await.unwrap();
+        }
+        self.store.commit(Change::Surface(usize::MAX - 1)).await.unwrap();
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
@@ -582,6 +659,12 @@ impl Site {
             }
         }
     }
+}
+
+/// The bytes of an envelope, as far as the store reads them.
+fn sealed() -> Vec<u8> {
+    let header = schema::Header::default().encode_to_vec();
+    schema::Envelope { header, body: Some(vec![7; 50]), ..schema::Envelope::default() }.encode_to_vec()
 }
 
 /// Sends one request through a router.
@@ -618,6 +701,7 @@ pub(super) const fn nothing() -> Scope {
         admin: false,
         ceiling: Scope::DEFAULT_CEILING,
         red: false,
+        audience: Audience::Inside,
         expires: None,
     }
 }

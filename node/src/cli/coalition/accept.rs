@@ -36,6 +36,9 @@ pub(in crate::cli) struct Accept {
     /// Files that `belfry accept-rules` wrote
     #[arg(required = true)]
     acceptances: Vec<PathBuf>,
+    /// Sign without asking
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     folder: CoalitionFolder,
     #[command(flatten)]
@@ -73,6 +76,12 @@ impl Accept {
         }
         if opened.is_empty() {
             return Ok(output::print("Nothing is left to record.\n")?);
+        }
+        for (.., about) in &opened {
+            output::print(&format!("{about}\n"))?;
+        }
+        if !self.yes {
+            output::confirm("Record this?", "--yes", "nothing was signed")?;
         }
         let keys = Deciders::open(&folder, &self.passphrases)?;
         for (member, decision, about) in opened {

@@ -1,11 +1,16 @@
 //! `belfry coalition amend`: what a member's certificates say of it, with the same keys.
 
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 use belfry_proto::{
     id::{MemberId, Serial},
     notice::Act,
-    schema::{self, Capacity, EntityClass, Organisation},
+    schema::{self, Capacity, Organisation, Signed},
     trust::{
-        certificate,
+        amendment_request::{AmendmentRequest, Overtaken},
+        certificate::{self, Certificate},
+        file as armour,
         names::Named,
         roster::{Roster, Standing},
         statement::Decision,
@@ -14,21 +19,33 @@ use belfry_proto::{
 use clap::Args;
 
 use super::{
+    evidence::Evidence,
+    folder::Folder,
+    mend::mended,
     revoke::{Deciding, serial},
     shown::{changes, said_now},
 };
 use crate::{
-    cli::{enroll::kbo, exit::refuse, output},
+    cli::{
+        args::second,
+        exit::{Usage, refuse},
+        output,
+        said::Said,
+    },
     clock,
+    keys::{
+        enrolment::read,
+        file::{self, Existing, Readers},
+    },
 };
-
-/// Takes a number, a sector or all supplied entities out.
-const NONE: &str = "none";
 
 /// Change a member's data: name, numbers, classes, capacity, sector, whom it supplies.
 ///
 /// The same keys, groups and validity; what is not named stays as it is. All certificates of the member say so from then
 /// on, at every node, without anything to do at the member. It takes as many admins as issuing does.
+///
+/// With --request the member asks for it itself, by the file that its `belfry amend` wrote: signed with a key of a
+/// certificate that is valid now, and made of a log since which nobody has amended the data. The file is kept in amendments.
 ///
 /// A class that a group of the member needs is not taken away under it: disentitle the group first. Changed data owe no
 /// participation notice; a class that brings the member under another act owes that one's.
@@ -37,97 +54,128 @@ const NONE: &str = "none";
 Examples:
   belfry coalition amend 4 --org 'Example Bank & Sons' --kbo 0987654321 \\
       --decided-by Secretariat --evidence 'letter of 2026-11-20'
+  belfry coalition amend --request ../changed.pem
   belfry coalition amend 4 --class essential,financial
   belfry coalition amend 4 --supplier-of 'Grid' --supplier-of 'Rail'
   belfry coalition amend 4 --supplier-of none --lei none")]
 pub(in crate::cli) struct Amend {
     /// Serial of a certificate of the member; all of its certificates change
-    #[arg(value_parser = serial)]
-    serial: Serial,
+    #[arg(value_parser = serial, required_unless_present = "request", requires = "said")]
+    serial: Option<Serial>,
+    /// File that the member's `belfry amend` wrote, instead of a serial and what changes
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["serial", "said", "decided_by", "decided_on", "evidence"]
+    )]
+    request: Option<PathBuf>,
     #[command(flatten)]
-    data: Data,
+    said: Said,
     #[command(flatten)]
     deciding: Deciding,
 }
 
-/// What changes.
-#[derive(Clone, Debug, Args)]
-#[group(required = true, multiple = true)]
-struct Data {
-    /// Name of the organisation, as other members see it
-    #[arg(long = "org", value_name = "NAME")]
-    organisation: Option<String>,
-    /// KBO/BCE enterprise number: ten digits, or none
-    #[arg(long, value_parser = kbo_or_none)]
-    kbo: Option<String>,
-    /// Legal Entity Identifier: twenty digits and capital letters, or none
-    #[arg(long)]
-    lei: Option<String>,
-    /// All its entity classes: essential, important, financial, ict-provider, supplier, authority, academic, out-of-scope
-    #[arg(long, value_delimiter = ',', value_parser = <EntityClass as Named>::parse)]
-    class: Vec<EntityClass>,
-    /// Capacity of a public authority: none, csirt, supervisor or other
-    #[arg(long, value_parser = <Capacity as Named>::parse)]
-    capacity: Option<Capacity>,
-    /// Sector, as in banking or health, or none
-    #[arg(long)]
-    sector: Option<String>,
-    /// All entities that it supplies; repeat for several; none for no one
-    #[arg(long, value_name = "NAME")]
-    supplier_of: Vec<String>,
-}
-
-fn kbo_or_none(text: &str) -> Result<String, String> {
-    if text == NONE { Ok(NONE.to_owned()) } else { kbo(text) }
-}
-
-impl Data {
-    /// The organisation with what is named changed.
-    fn applied(&self, organisation: &Organisation) -> Organisation {
-        let mut changed = organisation.clone();
-        let given = |text: &String| if text == NONE { String::new() } else { text.clone() };
-        for (field, wanted) in [
-            (&mut changed.kbo, &self.kbo),
-            (&mut changed.lei, &self.lei),
-            (&mut changed.sector, &self.sector),
-        ] {
-            if let Some(text) = wanted {
-                *field = given(text);
-            }
-        }
-        if let Some(name) = &self.organisation {
-            changed.name.clone_from(name);
-        }
-        if !self.class.is_empty() {
-            changed.classes = self.class.iter().map(|class| (*class).into()).collect();
-        }
-        if let Some(capacity) = self.capacity {
-            changed.capacity = capacity.into();
-        }
-        if !self.supplier_of.is_empty() {
-            changed.supplier_of = self.supplier_of.iter().filter(|name| *name != NONE).cloned().collect();
-        }
-        changed
-    }
-}
-
 impl Amend {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let data = self.data;
-        self.deciding.run(self.serial, "Amend", |roster, certificate| {
-            let Some(member) = roster.member(certificate.member) else {
-                refuse!(
-                    "certificate {} is of nobody in the log here: take the newest one (`belfry coalition take`)",
-                    certificate.serial
-                )
-            };
-            let to = data.applied(&member.organisation);
-            needed(roster, certificate.member, &to)?;
-            let consequence = consequence(&said_now(roster, member, clock::now()), &to);
-            let amend = schema::Amend { member: certificate.member.to_vec(), organisation: Some(to) };
-            Ok((Decision::Amend(amend), consequence))
-        })
+        let Self { serial, request, said, deciding } = self;
+        match (request, serial) {
+            (Some(path), _) => requested(&path, deciding),
+            // The parser asks for one of them.
+            (None, None) => Err(Usage("name a serial, or a file with --request".to_owned()).into()),
+            (None, Some(serial)) => deciding.run(serial, "Amend", |roster, certificate| {
+                let Some(member) = roster.member(certificate.member) else {
+                    refuse!(
+                        "certificate {} is of nobody in the log here: take the newest one (`belfry coalition take`)",
+                        certificate.serial
+                    )
+                };
+                let to = said.applied(&member.organisation);
+                needed(roster, certificate.member, &to)?;
+                let consequence = consequence(&said_now(roster, member, clock::now()), &to);
+                let amend = schema::Amend { member: certificate.member.to_vec(), organisation: Some(to) };
+                Ok((Decision::Amend(amend), consequence))
+            }),
+        }
     }
+}
+
+/// The change as the member asks for it.
+fn requested(path: &Path, deciding: Deciding) -> anyhow::Result<()> {
+    let folder = deciding.open()?;
+    let roster = folder.roster();
+    let signed = read(path, armour::read_amendment_request)?;
+    let now = clock::now();
+    let request = AmendmentRequest::open(&signed, roster, now)
+        .map_err(mended)
+        .with_context(|| path.display().to_string())?;
+    let certificate = signer(roster, &request, &signed)?;
+    let Some(member) = roster.member(request.member) else { refuse!("the log knows no such member") };
+    let said = said_now(roster, member, now);
+    let changing = changes(&said, &request.organisation);
+    if let Some(since) = request.overtaken(roster).filter(|_| !changing.is_empty()) {
+        refuse!("{}", overtaken(&request, &since, &member.organisation, certificate.serial));
+    }
+    needed(roster, request.member, &request.organisation)?;
+    let told = format!(
+        "It asked for it on {}, by the log up to entry {}.\n{}",
+        second(request.made),
+        request.roster.height,
+        consequence(&said, &request.organisation)
+    );
+    let evidence = Evidence {
+        decided_by: Some("the member itself".to_owned()),
+        decided_on: Some(request.made),
+        evidence: Some(kept(&request)),
+        ..Evidence::default()
+    };
+    deciding.with_evidence(evidence).decide(
+        folder,
+        &certificate,
+        "Amend",
+        (request.decision(), told),
+        |folder| keep(folder, &request, &signed),
+    )
+}
+
+/// The certificate whose key signed.
+fn signer(roster: &Roster, request: &AmendmentRequest, signed: &Signed) -> anyhow::Result<Certificate> {
+    let key = signed.signatures.first().map(|signature| signature.key.as_slice()).unwrap_or_default();
+    let mut own = roster.certificates().filter(|certificate| certificate.member == request.member);
+    let found = own.find(|certificate| certificate.signing.as_bytes().as_slice() == key);
+    found.cloned().context("no certificate has the key that signed it")
+}
+
+/// Why a request is too old, what it would undo, and what to do about it.
+fn overtaken(request: &AmendmentRequest, since: &Overtaken, now: &Organisation, serial: Serial) -> String {
+    let was = changes(&[(None, now)], &since.was);
+    let undone: Vec<(String, String)> = changes(&[(None, now)], &request.organisation)
+        .into_iter()
+        .map(|change| match was.contains(&change) {
+            true => (change.0, change.1 + ", as it was before"),
+            false => change,
+        })
+        .collect();
+    format!(
+        "the member asked for it by the log up to entry {}, and entry {} has changed its data since. Granted now it would \
+         make:\n{}Ask the member for another file, made of the newest log (`belfry amend`); or decide it by yourselves \
+         (`belfry coalition amend {serial}`), with what shall hold",
+        request.roster.height,
+        since.by,
+        output::facts(&undone)
+    )
+}
+
+/// Where the member's word is kept, from the coalition's folder: one that asks twice has two.
+fn kept(request: &AmendmentRequest) -> String {
+    format!("amendments/{}-{}.pem", request.member, second(request.made).replace(['-', ':'], ""))
+}
+
+/// Before anything is decided: the word is what the decision rests on.
+fn keep(folder: &Folder, request: &AmendmentRequest, signed: &Signed) -> anyhow::Result<()> {
+    file::create_folder(&folder.dir().join("amendments"))?;
+    let path: PathBuf = folder.dir().join(Path::new(&kept(request)));
+    let text = armour::write_amendment_request(signed);
+    Ok(file::write(&path, text.as_bytes(), Readers::All, Existing::Replace)?)
 }
 
 /// No group of the member may need a class that it no longer has.
@@ -180,45 +228,24 @@ fn consequence(now: &[(Option<Serial>, &Organisation)], to: &Organisation) -> St
 
 #[cfg(test)]
 mod tests {
+    use belfry_proto::schema::EntityClass;
+
     use super::*;
 
     #[test]
-    fn what_is_not_named_stays_and_none_takes_out() {
+    fn what_changes_is_told_with_what_it_owes() {
         let bank = Organisation {
             name: "Bank".into(),
             kbo: "0123456789".into(),
             classes: vec![EntityClass::Essential.into()],
             sector: "banking".into(),
-            supplier_of: vec!["Grid".into()],
             ..Organisation::default()
         };
-        let nothing = Data {
-            organisation: None,
-            kbo: None,
-            lei: None,
-            class: Vec::new(),
-            capacity: None,
-            sector: None,
-            supplier_of: Vec::new(),
-        };
-        assert_eq!(nothing.applied(&bank), bank);
-        let data = Data {
-            organisation: Some("Bank & Sons".into()),
-            kbo: Some(NONE.into()),
-            supplier_of: vec![NONE.into()],
-            ..nothing.clone()
-        };
-        let expected = Organisation {
-            name: "Bank & Sons".into(),
-            kbo: String::new(),
-            supplier_of: Vec::new(),
-            ..bank.clone()
-        };
-        assert_eq!(data.applied(&bank), expected);
-        let told = consequence(&[(None, &bank)], &data.applied(&bank));
+        let to = Organisation { name: "Bank & Sons".into(), kbo: String::new(), ..bank.clone() };
+        let told = consequence(&[(None, &bank)], &to);
         assert!(told.contains("Bank → Bank & Sons") && told.contains("0123456789 → -"), "{told}");
         assert!(told.contains("No participation notice") && !told.contains("banking"), "{told}");
-        let financial = Data { class: vec![EntityClass::Financial], ..nothing }.applied(&bank);
+        let financial = Organisation { classes: vec![EntityClass::Financial.into()], ..bank.clone() };
         assert!(consequence(&[(None, &bank)], &financial).contains("comes under DORA"));
     }
 

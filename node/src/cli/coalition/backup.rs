@@ -10,7 +10,9 @@ use belfry_proto::{
 };
 use clap::{Args, Subcommand};
 
-use super::{CoalitionFolder, evidence::Evidence, folder::Folder, log::described, mend::mended, take};
+use super::{
+    CoalitionFolder, evidence::Evidence, folder::Folder, log::described, mend::mended, requests, take,
+};
 use crate::{
     backup::{
         BackupError,
@@ -34,8 +36,8 @@ pub(in crate::cli) enum Command {
 
 /// Copy the coalition's folder into a new one, with a list of hashes.
 ///
-/// Everything is in it: encrypted keys, log, charter, documents, certificates, decision records, departures, the register of
-/// notices, statements that wait. Keep it on another disk, and as safe as the folder; the passphrases elsewhere.
+/// Everything is in it: encrypted keys, log, charter, documents, certificates, requests, decision records, members' own words, the
+/// register of notices, statements that wait. Keep it on another disk, and as safe as the folder; the passphrases elsewhere.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Create {
     /// Folder to make, outside the coalition's
@@ -131,15 +133,20 @@ impl Restore {
 /// and what only people can tell.
 fn wound_back(folder: &Folder, since: Height) -> anyhow::Result<Vec<String>> {
     let roster = folder.roster();
-    let (mut unrecorded, mut unwritten) = (Vec::new(), Vec::new());
+    let (mut unrecorded, mut unwritten, mut unproven) = (Vec::new(), Vec::new(), Vec::new());
     for record in roster.records().filter(|record| record.height > since) {
         if Evidence::of(folder, record.statement.id)? == Evidence::default() {
             let (action, _) = described(&record.statement.decision);
             unrecorded.push(format!("{} ({action})", record.height));
         }
         let serial = Serial::new(record.height.get());
-        if roster.certificate(serial).is_some() && !folder.certificate_path(serial).exists() {
-            unwritten.push(serial.to_string());
+        if let Some(certificate) = roster.certificate(serial) {
+            if !folder.certificate_path(serial).exists() {
+                unwritten.push(serial.to_string());
+            }
+            if !requests::path(folder, certificate.signing).exists() {
+                unproven.push(serial.to_string());
+            }
         }
     }
     let mut warnings = Vec::new();
@@ -156,8 +163,16 @@ fn wound_back(folder: &Folder, since: Height) -> anyhow::Result<Vec<String>> {
             unwritten.join(", ")
         ));
     }
+    if !unproven.is_empty() {
+        warnings.push(format!(
+            "that the members of these certificates accepted arrangement and rules is not proven here, for their requests are \
+             newer than the backup: {}; ask each for its request.pem, and put it into `{}`",
+            unproven.join(", "),
+            requests::FOLDER
+        ));
+    }
     warnings.push(
-        "the register of notices, departures and statements that wait are as old as the backup: hold `belfry coalition \
+        "the register of notices, members' own words and statements that wait are as old as the backup: hold `belfry coalition \
          notices` against what was sent and acknowledged since"
             .to_owned(),
     );

@@ -16,10 +16,11 @@ use belfry_proto::{
     trust::{
         certificate::Certificate,
         file as armour,
-        log::order,
+        log::{VerifiedRecord, order},
         names::Named as _,
+        roster::Roster,
         signed::{none_ended, sign, valid_signers},
-        statement::{self, Decision, Statement},
+        statement::{self, Decision, Statement, Subject},
     },
 };
 
@@ -110,6 +111,29 @@ pub(super) fn propose(folder: &Folder, member: MemberId, decision: Decision) -> 
     let statement = Statement::decode(&payload).map_err(refused)?;
     roster.preview(&statement).map_err(mended)?;
     Ok(Proposed { payload, statement })
+}
+
+/// The entry by which a decision about a certificate, or of its member's data, is so already: the newest one about it says
+/// the same. Whatever was interrupted is run again as it was, and nothing is decided twice.
+pub(super) fn decided_already(
+    roster: &Roster,
+    certificate: &Certificate,
+    decision: &Decision,
+) -> Option<Height> {
+    let about = match decision {
+        Decision::Amend(_) => Subject::Member(certificate.member),
+        _ => Subject::Certificate(certificate.serial),
+    };
+    newest(roster, about).filter(|record| record.statement.decision == *decision).map(|record| record.height)
+}
+
+/// The newest entry about a certificate or a member that has an effect.
+pub(super) fn newest(roster: &Roster, about: Subject) -> Option<&VerifiedRecord> {
+    roster
+        .records()
+        .filter(|record| record.statement.subject() == Some(about))
+        .filter(|record| roster.voids().iter().all(|void| void.height != record.height))
+        .last()
 }
 
 /// Signs `decision` about `member`; appends it if that is enough, else leaves it in a file for the others.

@@ -62,3 +62,62 @@ pub(super) fn soon(roster: &Roster, now: Timestamp) -> Vec<String> {
     }
     told
 }
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::schema::{Renew, Revoke, Suspend, statement::Decision};
+
+    use super::*;
+    use crate::testing::{CIDR, Coalition};
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    #[test]
+    fn certificates_are_told_of_sixty_days_ahead_by_serial_name_and_day_while_they_last() {
+        let mut coalition = Coalition::new();
+        coalition.issue(1, &[CIDR]);
+        coalition.issue(2, &[]);
+        let end = coalition.roster.certificates().next().unwrap().not_after;
+        let told = |roster: &Roster, days: u32| soon(roster, end.saturating_sub(days * DAY)).join(" ");
+        assert_eq!(told(&coalition.roster, 61), "");
+        let warned = told(&coalition.roster, 60);
+        for said in [format!("1 of \"Member 1\" on {}", day(end)), "2 of \"Member 2\"".to_owned()] {
+            assert!(warned.contains(&said), "{said}: {warned}");
+        }
+        assert!(warned.contains("renew SERIAL --until DATE") && !warned.contains("charter"), "{warned}");
+        assert_eq!(
+            soon(&coalition.roster, end),
+            Vec::<String>::new(),
+            "what has ended is no warning any more"
+        );
+
+        // What is renewed, suspended or revoked anyway needs no renewal.
+        let (mut renewed, mut suspended) = (coalition.clone(), coalition.clone());
+        let not_after = end.saturating_add(90 * DAY).as_micros();
+        renewed.decide(1, Decision::Renew(Renew { serial: 1, not_after }));
+        suspended.decide(1, Decision::Suspend(Suspend { serial: 1, cut: Vec::new() }));
+        let revoke = Revoke {
+            serial: 1,
+            member: vec![1; 16],
+            reason: belfry_proto::schema::RevocationReason::Left.into(),
+            decided: crate::clock::now().as_micros(),
+            effective: end.saturating_sub(DAY).as_micros(),
+            cut: Vec::new(),
+        };
+        coalition.decide(1, Decision::Revoke(revoke));
+        for roster in [&renewed.roster, &suspended.roster, &coalition.roster] {
+            let warned = told(roster, 30);
+            assert!(warned.contains("2 of") && !warned.contains("1 of"), "{warned}");
+        }
+    }
+
+    #[test]
+    fn of_many_certificates_eight_are_named() {
+        let mut coalition = Coalition::new();
+        (1..=9).for_each(|n| drop(coalition.issue(n, &[CIDR])));
+        let end = coalition.roster.certificates().next().unwrap().not_after;
+        let warned = soon(&coalition.roster, end.saturating_sub(DAY)).join(" ");
+        assert!(warned.contains("8 of \"Member 8\"") && !warned.contains("Member 9"), "{warned}");
+        assert!(warned.contains("and others"), "{warned}");
+    }
+}

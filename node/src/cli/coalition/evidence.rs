@@ -53,14 +53,8 @@ impl Evidence {
                 refuse!("{what} {} is still to come: record the decision once it is taken", day(time));
             }
         }
-        let texts = [("--decided-by", &self.decided_by), ("--evidence", &self.evidence)];
-        for (what, text) in texts.iter().filter_map(|(what, text)| Some((what, text.as_ref()?))) {
-            if text.trim().is_empty() || text.chars().count() > MAX_TEXT || text.chars().any(char::is_control)
-            {
-                refuse!("{what} must be one line of 1 to {MAX_TEXT} characters");
-            }
-        }
-        Ok(())
+        check_line("--decided-by", self.decided_by.as_deref())?;
+        check_line("--evidence", self.evidence.as_deref())
     }
 
     /// When the decision was taken: as stated, else now.
@@ -96,6 +90,17 @@ impl Evidence {
         let parts = [self.decided_by.clone(), on, self.evidence.clone()];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Refuses what is no line of a register.
+pub(super) fn check_line(what: &str, text: Option<&str>) -> anyhow::Result<()> {
+    let is_line = |text: &str| {
+        !text.trim().is_empty() && text.chars().count() <= MAX_TEXT && !text.chars().any(char::is_control)
+    };
+    if text.is_some_and(|text| !is_line(text)) {
+        refuse!("{what} must be one line of 1 to {MAX_TEXT} characters");
+    }
+    Ok(())
 }
 
 fn path(folder: &Folder, statement: StatementId) -> PathBuf {

@@ -44,7 +44,7 @@ impl ExtendCut {
             format!("Messages up to the listed ones of {logs} are shown again at every member, for good.");
         self.deciding.run(self.serial, "Extend the cut of", |_, certificate| {
             let extend = schema::ExtendCut { serial: certificate.serial.get(), cut: cut.clone() };
-            Ok((Decision::ExtendCut(extend), consequence))
+            Ok((Decision::ExtendCut(extend), consequence.clone()))
         })
     }
 }

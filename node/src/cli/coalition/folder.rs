@@ -8,7 +8,9 @@
 //! certificates/SERIAL.pem                 what each member got
 //! documents/                              texts the charter names
 //! statements/                             decisions that wait for other admins, or for the registrar
+//! requests/KEY.pem                        what members asked for, and signed that they accept
 //! departures/MEMBER.pem                   members' own word that they leave
+//! amendments/MEMBER-TIME.pem              members' own word of changed data
 //! decisions/STATEMENT.json                who decided, when, and where that is written
 //! notices.json                            participation notices sent and acknowledged
 //! ```

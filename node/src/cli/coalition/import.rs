@@ -17,7 +17,7 @@ use std::{
 use anyhow::Context as _;
 use belfry_proto::{
     id::{GroupId, MemberId, Serial, StatementId},
-    schema::{self, CertificateBody, Validity},
+    schema::{self, CertificateBody, Signed, Validity},
     trust::{
         certificate, file as armour,
         request::{self, Request},
@@ -34,6 +34,7 @@ use super::{
     folder::Folder,
     issue::roles,
     mend::mended,
+    requests,
     role_keys::RolePassphrases,
     shown::listed,
 };
@@ -79,7 +80,7 @@ enum Plan {
     /// It has a certificate, in this standing.
     Member(Serial, Standing, Vec<String>),
     /// It asked, and everything fits.
-    Issue(Box<(Request, CertificateBody)>),
+    Issue(Box<(Request, Signed, CertificateBody)>),
     /// Nothing to issue to yet.
     NoRequest,
 }
@@ -120,13 +121,14 @@ impl Import {
         if to_issue == 0 {
             return Ok(output::print("\nNothing to issue.\n")?);
         }
-        if !self.yes && !output::confirmed(&format!("Issue {count}?"))? {
-            refuse!("nothing was signed");
+        if !self.yes {
+            output::confirm(&format!("Issue {count}?"), "--yes", "nothing was signed")?;
         }
         let keys = Deciders::open(&folder, &self.passphrases)?;
         for (row, plan) in plans {
             let Plan::Issue(asked) = plan else { continue };
-            let (request, body) = *asked;
+            let (request, signed, body) = *asked;
+            requests::keep(&folder, request.signing, &signed)?;
             let member = MemberId::try_from(body.member.as_slice())?;
             let decision = Decision::Issue(schema::Issue { certificate: Some(body) });
             let organisation = output::visible(&request.organisation.name);
@@ -164,7 +166,8 @@ fn plan(folder: &Folder, row: &Row, base: &Path) -> anyhow::Result<Plan> {
     }
     let Some(path) = &row.request else { return Ok(Plan::NoRequest) };
     let charter = roster.charter();
-    let request = request::open(&read(&base.join(path), armour::read_request)?, charter).map_err(mended)?;
+    let signed = read(&base.join(path), armour::read_request)?;
+    let request = request::open(&signed, charter).map_err(mended)?;
     let differs = row.differs(&request.organisation);
     if !differs.is_empty() || !row.is_named(&request.organisation.name) {
         refuse!(
@@ -195,7 +198,7 @@ fn plan(folder: &Folder, row: &Row, base: &Path) -> anyhow::Result<Plan> {
     }
     certificate::check(&body, charter, Serial::new(0), StatementId::ZERO).map_err(mended)?;
     propose(folder, member, Decision::Issue(schema::Issue { certificate: Some(body.clone()) }))?;
-    Ok(Plan::Issue(Box::new((request, body))))
+    Ok(Plan::Issue(Box::new((request, signed, body))))
 }
 
 /// The groups of a member's certificates, where a row names others.
@@ -239,8 +242,9 @@ fn told(folder: &Folder, plans: &[(&Row, Plan)]) -> String {
                     },
                 ),
                 Plan::Issue(asked) => {
-                    let named = asked.1.groups.iter().map(|g| (GroupId::new(g.group), g.role()));
-                    ("to issue", listed(charter, named, asked.1.carrier))
+                    let (.., body) = &**asked;
+                    let named = body.groups.iter().map(|g| (GroupId::new(g.group), g.role()));
+                    ("to issue", listed(charter, named, body.carrier))
                 }
                 Plan::NoRequest => ("no request", "waits for its `belfry enroll`".to_owned()),
             };

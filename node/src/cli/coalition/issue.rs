@@ -25,6 +25,7 @@ use super::{
     evidence::Evidence,
     folder::Folder,
     mend::mended,
+    requests,
     revoke::serial,
     role_keys::RolePassphrases,
     shown::{changes, listed, shown},
@@ -42,7 +43,8 @@ use crate::{
 
 /// Issue a certificate for a member's request.
 ///
-/// Shows who asks for what, asks, then signs the statement, appends it to the log and writes the certificate.
+/// Shows who asks for what, asks, then signs the statement, appends it to the log and writes the certificate. The request is
+/// kept in requests: in it the member signed that it accepts arrangement and rules.
 ///
 /// Asked again for a request that was issued already (a run was interrupted, the file was lost), it writes the same
 /// certificate again and appends nothing; asked for other terms, it refuses.
@@ -106,7 +108,8 @@ impl Issue {
         let request = request::open(&signed, &charter).map_err(mended).with_context(|| name)?;
 
         if let Some(done) = folder.roster().by_node(&request.node) {
-            return self.written_again(&folder, done, &request);
+            self.written_again(&folder, done, &request)?;
+            return requests::keep_late(&folder, request.signing, &signed);
         }
 
         // What is not decided on the command line is as asked for.
@@ -124,18 +127,19 @@ impl Issue {
         let decision = self.decision(body.clone())?;
         propose(&folder, member, decision.clone())?;
 
-        output::print(&shown(&charter, &request, &body))?;
+        output::print(&shown(folder.roster(), &request, &body))?;
         self.warn(&folder, &request);
-        if !self.yes && !output::confirmed("Issue this certificate?")? {
-            refuse!("nothing was signed");
+        if !self.yes {
+            output::confirm("Issue this certificate?", "--yes", "nothing was signed")?;
         }
         let keys = Deciders::open(&folder, &self.passphrases)?;
+        requests::keep(&folder, request.signing, &signed)?;
         let organisation = output::visible(&request.organisation.name);
         let told = match decide(&mut folder, member, decision, &keys, &evidence)? {
             Decided::Ordered(serial) => {
                 let path = folder.write_certificate(serial, self.out.as_deref())?;
                 format!(
-                    "Issued certificate {serial} to {organisation}.\nGive the member {}, and the log:\n  {}\n",
+                    "Issued certificate {serial} to {organisation}, member {member}.\nGive the member {}, and the log:\n  {}\n",
                     output::path(&path),
                     self.folder.export()
                 )

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use belfry_proto::{
     id::Serial,
-    trust::{departure::Departure, file as armour},
+    trust::{departure::Departure, file as armour, roster::Roster, statement::Decision},
 };
 use clap::Args;
 
@@ -62,6 +62,13 @@ impl Leave {
         let departure = Departure::open(&signed, folder.roster(), now)
             .map_err(mended)
             .with_context(|| self.departure.display().to_string())?;
+        let serials = departure.certificates(folder.roster());
+        if serials.is_empty() && is_recorded(folder.roster(), &departure) {
+            return Ok(output::print(&format!(
+                "It is recorded already; nothing is signed. Bring the log to a member's node:\n{}",
+                self.folder.bring()
+            ))?);
+        }
         let cut = match &self.cut {
             Some(path) => cut::parse(&file::read_text(path)?).with_context(|| path.display().to_string())?,
             None => Vec::new(),
@@ -74,7 +81,6 @@ impl Leave {
                 departure.member
             );
         }
-        let serials = departure.certificates(folder.roster());
         if serials.is_empty() {
             refuse!(
                 "every certificate of member {} has ended by then already: nothing is left to record, `belfry coalition \
@@ -87,8 +93,8 @@ impl Leave {
             propose(&folder, departure.member, departure.decision(*serial, cut.clone()))?;
         }
         output::print(&shown(&folder, &departure, &serials))?;
-        if !self.yes && !output::confirmed("Sign this?")? {
-            refuse!("nothing was signed");
+        if !self.yes {
+            output::confirm("Sign this?", "--yes", "nothing was signed")?;
         }
         let keys = Deciders::open(&folder, &self.passphrases)?;
         keep(&folder, &departure, &signed)?;
@@ -116,6 +122,16 @@ impl Leave {
             self.folder.bring()
         ))?)
     }
+}
+
+/// Whether an entry of the log says what the member's word does.
+fn is_recorded(roster: &Roster, departure: &Departure) -> bool {
+    roster.records().any(|record| {
+        let Decision::Revoke(ended) = &record.statement.decision else { return false };
+        ended.member == departure.member.to_vec()
+            && ended.decided == departure.decided.as_micros()
+            && ended.effective == departure.effective.as_micros()
+    })
 }
 
 fn shown(folder: &Folder, departure: &Departure, serials: &[Serial]) -> String {

@@ -5,6 +5,7 @@
 use anyhow::anyhow;
 use belfry_proto::trust::{
     acceptance::AcceptanceError,
+    amendment_request::AmendmentError,
     certificate::CertificateError,
     charter::CharterError,
     charter_draft::DraftError,
@@ -36,6 +37,7 @@ const ANOTHER_REQUEST: &str =
     "have the member enrol anew, in a new data folder (`belfry enroll --dir NEW`), and send that request";
 const ANOTHER_STATEMENT: &str = "ask the admin who decided for the file again, or decide again";
 const ANOTHER_DEPARTURE: &str = "ask the member for another file (`belfry leave`)";
+const ANOTHER_AMENDMENT: &str = "ask the member for another file (`belfry amend`)";
 const ANOTHER_LOG: &str = "ask whoever gave it for the file again (`belfry coalition export`, or `belfry export-log` at a member's node)";
 const DRAFT: &str = "change the draft, and run `belfry coalition charter make` again; nothing was written";
 
@@ -151,6 +153,25 @@ impl Mend for DepartureError {
             | Self::NotYetDecided { .. } => ANOTHER_DEPARTURE,
             Self::OtherCoalition(_) => "it is for that coalition's admins; name its folder with --dir",
             Self::UnknownMember(_) => "take the newest log first (`belfry coalition take`)",
+        }
+    }
+}
+
+impl Mend for AmendmentError {
+    fn mend(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) | Self::OtherBranch(_) => ANOTHER_AMENDMENT,
+            Self::Signed(_) => {
+                "only a certificate that is valid speaks for the member; ask it for another file (`belfry amend`), from a node \
+                 that has one"
+            }
+            Self::Organisation(_) => {
+                "ask the member for another file, with what a certificate may say (`belfry amend`)"
+            }
+            Self::OtherCoalition(_) => "it is for that coalition's admins; name its folder with --dir",
+            Self::UnknownMember(_) | Self::Ahead { .. } => {
+                "take the newest log first (`belfry coalition take`)"
+            }
         }
     }
 }

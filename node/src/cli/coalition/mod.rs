@@ -23,6 +23,7 @@ mod log;
 mod mend;
 mod notices;
 mod renew;
+mod requests;
 mod revoke;
 mod role_keys;
 mod roster;
@@ -39,6 +40,7 @@ pub(super) use self::{
     charter::told as charter_told,
     issue::roles,
     log::{amended_to, described},
+    shown::{changes, said, said_now},
 };
 use super::args::repeated;
 

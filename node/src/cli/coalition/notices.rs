@@ -1,54 +1,73 @@
 //! `belfry coalition notices`: what members owe their authorities, and what was done about it.
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
-use belfry_proto::{notice::owed, time::Timestamp, trust::roster::Standing};
+use belfry_proto::{
+    id::Serial,
+    notice::owed,
+    schema::RevocationReason,
+    time::Timestamp,
+    trust::{
+        roster::{Member, Roster, Standing},
+        statement::Decision,
+    },
+};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{CoalitionFolder, evidence::Evidence, folder::Folder};
+use super::{
+    CoalitionFolder,
+    evidence::{Evidence, check_line},
+    folder::Folder,
+};
 use crate::{
     cli::{
-        args::{day, moment},
-        exit::{refuse, refused},
-        notice::{Wording, page, shown},
+        args::second,
+        exit::refused,
+        notice::{Marks, Wording, named, page, registered},
         output,
     },
     clock,
     keys::file::{self, Existing, Readers},
-    notice::{Notice, Register, State},
+    notice::{Book, DecisionRecord, Notice, Register, State},
 };
 
 /// List the participation notices that members owe, write their pages, keep the register.
 ///
 /// The entity owes the notice; the coalition helps, or acts by its mandate. What is owed follows from the log each time
 /// anew; what was sent and acknowledged stands in notices.json in the folder.
+///
+/// --write makes a page of each notice, and for each member of one a record (MEMBER.record.json): who decided, when, and by which mandate
+/// the coalition acts, bound to the log by the statements' ids. Give the member its record: `belfry notice --record` then
+/// says the same as the page.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   belfry coalition notices
+  belfry coalition notices --mandated 7-dora-entering --mandate M-2026-7
   belfry coalition notices --write pages --lang fr
+  belfry coalition notices --write pages --notice 7-dora-entering
   belfry coalition notices --sent 7-dora-entering --on 2026-11-25
   belfry coalition notices --acknowledged 7-dora-entering --reference NBB-1")]
 pub(in crate::cli) struct Notices {
-    /// Write a page of each notice that is due or to come into this folder
+    /// Write pages and records into this folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["mark", "json"])]
     write: Option<PathBuf>,
-    /// Record that this notice was sent
-    #[arg(long, value_name = "NOTICE", group = "mark", conflicts_with_all = ["lang", "authorities"])]
-    sent: Option<String>,
-    /// Record that the authority has this notice
-    #[arg(long, value_name = "NOTICE", group = "mark", conflicts_with_all = ["lang", "authorities"])]
-    acknowledged: Option<String>,
-    /// With --sent or --acknowledged: on which day [default: today]
-    #[arg(long, value_name = "DATE", value_parser = moment, requires = "mark")]
-    on: Option<Timestamp>,
-    /// With --sent or --acknowledged: the sender's or the authority's reference
-    #[arg(long, value_name = "TEXT", requires = "mark")]
-    reference: Option<String>,
-    /// With --sent: the mandate by which the coalition acted for the entity
-    #[arg(long, value_name = "TEXT", requires = "sent")]
+    /// With --write: of this notice, whatever was done about it [default: of each that is due or to come]
+    #[arg(long = "notice", value_name = "NOTICE", requires = "write")]
+    notices: Vec<String>,
+    #[command(flatten)]
+    marks: Marks,
+    /// Record that the entity gave the coalition a mandate for this notice; its page says so from then on
+    #[arg(long, value_name = "NOTICE", group = "mark", requires = "mandate",
+        conflicts_with_all = ["lang", "authorities", "on", "reference"])]
+    mandated: Option<String>,
+    /// With --mandated or --sent: the mandate by which the coalition acts for the entity
+    #[arg(long, value_name = "TEXT", requires = "mark", conflicts_with = "acknowledged")]
     mandate: Option<String>,
     /// Print JSON, with the authorities' names in every language
     #[arg(long, conflicts_with = "mark")]
@@ -61,39 +80,28 @@ pub(in crate::cli) struct Notices {
 
 impl Notices {
     pub(super) fn run(self) -> anyhow::Result<()> {
+        check_line("--mandate", self.mandate.as_deref())?;
         let folder = self.folder.open()?;
         let path = folder.dir().join("notices.json");
         let mut register = Register::load(&path)?;
         let notices = notices(&folder, &register)?;
-        if let Some(id) = self.sent.as_ref().or(self.acknowledged.as_ref()) {
-            return self.mark(id, &notices, &mut register, &path);
+        let list = format!("belfry coalition notices{}", self.folder.again());
+        if let Some(done) = self.done(&notices, &mut register, &list)? {
+            register.save(&path)?;
+            return Ok(output::print(&done)?);
         }
-        let (book, now) = (self.wording.book()?, clock::now());
-        let state = |notice: &Notice| register.state(&notice.id, notice.effective, now);
+        let book = self.wording.book()?;
         if self.json {
             let shown = notices
                 .iter()
-                .map(|notice| {
-                    let mut value = shown(notice, &book)?;
-                    if let Value::Object(map) = &mut value {
-                        map.insert("state".into(), serde_json::to_value(state(notice))?);
-                        map.insert("register".into(), serde_json::to_value(register.mark(&notice.id))?);
-                    }
-                    Ok(value)
-                })
+                .map(|notice| registered(notice, &book, &register))
                 .collect::<anyhow::Result<Vec<Value>>>()?;
             return output::print_json(&json!({ "notices": shown }));
         }
-        let mut written = 0;
-        if let Some(pages) = &self.write {
-            file::create_folder(pages)?;
-            for notice in notices.iter().filter(|n| matches!(state(n), State::Due | State::Upcoming)) {
-                let text = page(notice, &book, &self.wording.lang)?;
-                let path = pages.join(format!("{}.{}.html", notice.id, self.wording.lang));
-                file::write(&path, text.as_bytes(), Readers::Owner, Existing::Replace)?;
-                written += 1;
-            }
-        }
+        let wrote = match &self.write {
+            Some(pages) => self.write(&folder, pages, &notices, &register, &book)?,
+            None => String::new(),
+        };
         let rows = notices
             .iter()
             .map(|notice| {
@@ -101,64 +109,86 @@ impl Notices {
                     book.authority(notice.act, &notice.sector, notice.effective).map_err(refused)?;
                 Ok([
                     notice.id.clone(),
-                    state(notice).as_str().to_owned(),
+                    register.state(&notice.id, notice.effective, clock::now()).as_str().to_owned(),
                     notice.organisation.clone(),
                     notice.effective.to_string().chars().take(16).collect(),
                     authority.name(&self.wording.lang).to_owned(),
                 ])
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
-        output::print(&output::table(
-            ["notice", "state", "organisation", "effective (UTC)", "authority"],
-            &rows,
-        ))?;
-        if let Some(pages) = &self.write {
-            output::print(&format!(
-                "Wrote {} into {}\n",
-                output::counted(written, "page", "pages"),
-                output::path(pages)
-            ))?;
-        }
+        let table = output::table(["notice", "state", "organisation", "effective (UTC)", "authority"], &rows);
+        output::print(&(table + &wrote))?;
         keyless(&folder);
         Ok(())
     }
 
-    fn mark(
+    /// What was done, put into the register.
+    fn done(
         &self,
-        id: &str,
         notices: &[Notice],
         register: &mut Register,
-        path: &std::path::Path,
-    ) -> anyhow::Result<()> {
-        let Some(notice) = notices.iter().find(|notice| notice.id == id) else {
-            refuse!(
-                "no notice is called {id:?}: `belfry coalition notices{}` lists them",
-                self.folder.again()
-            )
-        };
-        let now = clock::now();
-        let at = self.on.unwrap_or(now);
-        if at > now {
-            refuse!("{} is still to come: record what was done", day(at));
+        list: &str,
+    ) -> anyhow::Result<Option<String>> {
+        if let (Some(id), Some(mandate)) = (&self.mandated, &self.mandate) {
+            let notice = named(notices, id, list)?;
+            register.mandated(id, mandate.clone());
+            return Ok(Some(format!(
+                "The coalition acts for {} in {id} by mandate {}.\n",
+                output::visible(&notice.organisation),
+                output::visible(mandate)
+            )));
         }
-        let done = if self.sent.is_some() {
-            if notice.effective > now {
-                refuse!(
-                    "{id} takes effect on {}: it is not owed before that; send it then, and record it then",
-                    notice.effective
-                );
-            }
-            register.sent(id, at, self.reference.clone(), self.mandate.clone());
-            "sent"
-        } else {
-            register.acknowledged(id, at, self.reference.clone()).map_err(refused)?;
-            "acknowledged"
+        self.marks.record(notices, register, self.mandate.clone(), list)
+    }
+
+    /// Writes the pages that are wanted, and the records of the members they are of; what was written, for people.
+    fn write(
+        &self,
+        folder: &Folder,
+        pages: &Path,
+        notices: &[Notice],
+        register: &Register,
+        book: &Book,
+    ) -> anyhow::Result<String> {
+        let list = format!("belfry coalition notices{}", self.folder.again());
+        let is_open = |notice: &&Notice| {
+            let state = register.state(&notice.id, notice.effective, clock::now());
+            matches!(state, State::Due | State::Upcoming)
         };
-        register.save(path)?;
-        Ok(output::print(&format!("{id} of {} is {done}.\n", output::visible(&notice.organisation)))?)
+        let wanted: Vec<&Notice> = match self.notices.is_empty() {
+            true => notices.iter().filter(is_open).collect(),
+            false => {
+                self.notices.iter().map(|id| named(notices, id, &list)).collect::<anyhow::Result<_>>()?
+            }
+        };
+        file::create_folder(pages)?;
+        let put = |name: String, text: &str| {
+            file::write(&pages.join(name), text.as_bytes(), Readers::Owner, Existing::Replace)
+        };
+        for notice in &wanted {
+            let text = page(notice, book, &self.wording.lang)?;
+            put(format!("{}.{}.html", notice.id, self.wording.lang), &text)?;
+        }
+        let members: BTreeSet<&str> = wanted.iter().map(|notice| notice.member.as_str()).collect();
+        for member in &members {
+            let all: Vec<&Notice> = notices.iter().filter(|notice| notice.member == **member).collect();
+            let record = DecisionRecord::of(folder.roster().coalition(), member.parse()?, &all);
+            put(format!("{member}.record.json"), &format!("{}\n", serde_json::to_string_pretty(&record)?))?;
+        }
+        let into = output::path(pages);
+        let count = |n: usize, one, many| output::counted(n as u64, one, many);
+        Ok(match wanted.len() {
+            0 => format!(
+                "Nothing is due or to come; wrote nothing into {into}. --notice NOTICE writes one again.\n"
+            ),
+            n => format!(
+                "Wrote {} and {} into {into}. Give each member its record: `belfry notice --record FILE` takes it.\n",
+                count(n, "page", "pages"),
+                count(members.len(), "record", "records")
+            ),
+        })
     }
 }
-
 /// Every notice the log gives cause for, with what is kept beside it.
 fn notices(folder: &Folder, register: &Register) -> anyhow::Result<Vec<Notice>> {
     let roster = folder.roster();
@@ -185,12 +215,35 @@ fn keyless(folder: &Folder) {
     for member in roster.members() {
         let standings = || member.serials.iter().map(|serial| roster.standing(*serial, now));
         let is_over = |s: Standing| matches!(s, Standing::Expired | Standing::Revoked | Standing::Superseded);
-        if standings().all(is_over) && standings().any(|s| s == Standing::Expired) {
+        if !standings().all(is_over) {
+            continue;
+        }
+        let name = &member.organisation.name;
+        if standings().any(|s| s == Standing::Expired) {
             output::warn(&format!(
-                "the certificates of {:?} have expired. If it left, revoke one with --reason left: only then a notice is \
-                 owed. If not, renew it.",
-                member.organisation.name
+                "the certificates of {name:?} have expired. If it left, revoke one with --reason left: only then a notice is \
+                 owed. If not, renew it."
+            ));
+        } else if let Some((serial, effective)) = stolen(roster, member) {
+            output::warn(&format!(
+                "the keys of {name:?} were revoked as stolen (certificate {serial}), and it got no others. That ends no \
+                 membership, and no notice is owed. If it goes on, have it enrol anew (`belfry enroll --member {}`) and issue \
+                 that request. If it left, do the same and revoke the new certificate with --reason left; where nobody is \
+                 there to enrol, revoke {serial} once more with --reason left, the cut it had, and an --effective before {}.",
+                member.id,
+                second(effective)
             ));
         }
     }
+}
+
+/// The certificate by whose revocation a member came to have none, if that was for stolen keys, and when it took effect.
+fn stolen(roster: &Roster, member: &Member) -> Option<(Serial, Timestamp)> {
+    let is_void = |height| roster.voids().iter().any(|void| void.height == height);
+    let revoked = roster.records().filter(|record| !is_void(record.height)).filter_map(|record| {
+        let Decision::Revoke(revoke) = &record.statement.decision else { return None };
+        member.serials.contains(&Serial::new(revoke.serial)).then_some(revoke)
+    });
+    let last = revoked.last().filter(|revoke| revoke.reason() == RevocationReason::KeyCompromise)?;
+    Some((Serial::new(last.serial), Timestamp::from_micros(last.effective)))
 }

@@ -12,6 +12,7 @@ use clap::Args;
 
 use super::{
     cut,
+    decide::decided_already,
     issue::roles,
     revoke::{Deciding, serial},
     shown::listed,
@@ -84,18 +85,18 @@ pub(in crate::cli) struct Disentitle {
 impl Renew {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let until = self.until;
-        self.deciding.run(self.serial, "Renew", |_, certificate| {
-            if until <= certificate.not_after {
+        self.deciding.run(self.serial, "Renew", |roster, certificate| {
+            let decision = Decision::Renew(schema::Renew {
+                serial: certificate.serial.get(),
+                not_after: until.as_micros(),
+            });
+            if until <= certificate.not_after && decided_already(roster, certificate, &decision).is_none() {
                 refuse!(
                     "certificate {} is valid until {} already: a renewal must move its end forward",
                     certificate.serial,
                     day(certificate.not_after)
                 );
             }
-            let decision = Decision::Renew(schema::Renew {
-                serial: certificate.serial.get(),
-                not_after: until.as_micros(),
-            });
             Ok((decision, format!("It will be valid until {}.", day(until))))
         })
     }
@@ -125,8 +126,14 @@ impl Disentitle {
             }
             let groups = roles(groups, Role::Reader, charter)?;
             let slug = |id: u32| charter.group(GroupId::new(id)).map_or("?", |group| &group.slug);
+            let decision = Decision::Disentitle(schema::Disentitle {
+                serial: certificate.serial.get(),
+                groups: groups.iter().map(|group| group.group).collect(),
+                cut: cut.clone(),
+            });
             let absent = groups.iter().find(|g| !certificate.groups.contains_key(&GroupId::new(g.group)));
-            if let Some(group) = absent {
+            if let Some(group) = absent.filter(|_| decided_already(roster, certificate, &decision).is_none())
+            {
                 let its = certificate.groups.iter().map(|(group, role)| (*group, *role));
                 refuse!(
                     "certificate {} is not in {}: it has {}",
@@ -140,11 +147,6 @@ impl Disentitle {
                 0 => "No cut: EVERY message it published there will be hidden at every member.".to_owned(),
                 n => format!("Messages there up to the cut of {} stay.", output::counted(n, "log", "logs")),
             };
-            let decision = Decision::Disentitle(schema::Disentitle {
-                serial: certificate.serial.get(),
-                groups: groups.iter().map(|group| group.group).collect(),
-                cut: cut.clone(),
-            });
             Ok((decision, format!("It leaves {}.\n{stays}", names.join(", "))))
         })
     }

@@ -2,35 +2,38 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use belfry_proto::{
-    id::{LogId, MessageId, Sequence, Serial},
+    id::{Height, LogId, MessageId, Sequence, Serial},
     schema::{CutPoint, RevocationReason},
     time::Timestamp,
     trust::{
         certificate::Certificate,
         names::Named,
-        roster::{CutStatus, Roster},
-        statement::Decision,
+        roster::{CutStatus, Roster, Standing},
+        statement::{Decision, Subject},
     },
 };
 use clap::Args;
 
 use super::{
     CoalitionFolder, cut,
-    decide::{Decided, Deciders, certificate, decide, propose, waits},
+    decide::{Decided, Deciders, certificate, decide, decided_already, newest, propose, waits},
     evidence::Evidence,
+    folder::Folder,
     role_keys::RolePassphrases,
 };
 use crate::{
     cli::{
         args::{day, second, zoned},
-        exit::refuse,
+        exit::{refuse, refused},
         output,
     },
     clock,
+    query::member_named,
 };
 
-/// Revoke a certificate.
+/// Revoke a certificate, or all that a member has.
 ///
 /// Revokes for good: nodes hang up on it, and rotate their keys before they publish again.
 ///
@@ -45,12 +48,13 @@ use crate::{
 Examples:
   belfry coalition revoke 7 --reason left --cut heads.txt
   belfry coalition revoke 7 --reason key-compromise
+  belfry coalition revoke --member 'Example Bank' --reason key-compromise \\
+      --cut heads.txt
   belfry coalition revoke 7 --reason left --decided-on 2026-11-20 \\
       --effective 2027-01-01T00:00:00+01:00")]
 pub(in crate::cli) struct Revoke {
-    /// Serial of the certificate
-    #[arg(value_parser = serial)]
-    serial: Serial,
+    #[command(flatten)]
+    which: Which,
     /// Why: left, key-compromise, ceased-operation, breach-of-rules, issued-in-error or other
     #[arg(long, value_name = "CODE", value_parser = <RevocationReason as Named>::parse)]
     reason: RevocationReason,
@@ -61,28 +65,38 @@ pub(in crate::cli) struct Revoke {
     ending: Ending,
 }
 
-/// Suspend a certificate: it admits to nothing until it is resumed.
+/// Suspend a certificate, or all that a member has: it admits to nothing until it is resumed.
 ///
 /// The node is out until `belfry coalition resume`; its history starts anew then.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Suspend {
-    /// Serial of the certificate
-    #[arg(value_parser = serial)]
-    serial: Serial,
+    #[command(flatten)]
+    which: Which,
     #[command(flatten)]
     ending: Ending,
 }
 
-/// Resume a suspended certificate.
+/// Resume a suspended certificate, or all that are suspended of a member.
 ///
 /// Its messages go into new logs from then on.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Resume {
-    /// Serial of the certificate
-    #[arg(value_parser = serial)]
-    serial: Serial,
+    #[command(flatten)]
+    which: Which,
     #[command(flatten)]
     deciding: Deciding,
+}
+
+/// One certificate, or a member's.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// Serial of the certificate
+    #[arg(value_parser = serial)]
+    serial: Option<Serial>,
+    /// All certificates of this member that the decision concerns, in one go: by its name or id
+    #[arg(long, value_name = "MEMBER")]
+    member: Option<String>,
 }
 
 /// What every decision that ends something takes.
@@ -133,7 +147,7 @@ impl Revoke {
         if announced && self.reason == RevocationReason::KeyCompromise {
             refuse!("a stolen key is revoked at once: leave out --effective");
         }
-        self.ending.deciding.run(self.serial, &what, |roster, certificate| {
+        self.ending.deciding.run_for(&self.which, &what, |roster, certificate| {
             let consequence = match announced {
                 true => format!(
                     "It stays in until {}; from then on every node refuses it. What it published until then stays{}.",
@@ -142,7 +156,7 @@ impl Revoke {
                 ),
                 false => consequence(roster, certificate.serial, &cut),
             };
-            let revoke = belfry_proto::schema::Revoke {
+            let mut revoke = belfry_proto::schema::Revoke {
                 serial: certificate.serial.get(),
                 member: certificate.member.to_vec(),
                 reason: self.reason.into(),
@@ -150,6 +164,9 @@ impl Revoke {
                 effective: effective.as_micros(),
                 cut: cut.clone(),
             };
+            if let Some(done) = done(roster, certificate.serial, self.effective) {
+                (revoke.decided, revoke.effective) = done;
+            }
             Ok((Decision::Revoke(revoke), consequence))
         })
     }
@@ -158,7 +175,7 @@ impl Revoke {
 impl Suspend {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let cut = self.ending.cut()?;
-        self.ending.deciding.run(self.serial, "Suspend", |roster, certificate| {
+        self.ending.deciding.run_for(&self.which, "Suspend", |roster, certificate| {
             let serial = certificate.serial;
             let suspend = belfry_proto::schema::Suspend { serial: serial.get(), cut: cut.clone() };
             Ok((Decision::Suspend(suspend), consequence(roster, serial, &cut)))
@@ -168,13 +185,23 @@ impl Suspend {
 
 impl Resume {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        self.deciding.run(self.serial, "Resume", |_, certificate| {
+        self.deciding.run_for(&self.which, "Resume", |_, certificate| {
             let resume = belfry_proto::schema::Resume { serial: certificate.serial.get() };
             let consequence =
                 "It is admitted again; what its groups shared before counts as older than its membership.";
             Ok((Decision::Resume(resume), consequence.to_owned()))
         })
     }
+}
+
+/// When a revocation that stands was decided and takes effect, where the command line says nothing else of that: run again,
+/// it means that one.
+fn done(roster: &Roster, serial: Serial, named: Option<Timestamp>) -> Option<(u64, u64)> {
+    let newest = newest(roster, Subject::Certificate(serial))?;
+    let Decision::Revoke(done) = &newest.statement.decision else { return None };
+    let effective = Timestamp::from_micros(done.effective);
+    let is_same = named.map_or(effective <= clock::now(), |named| named == effective);
+    is_same.then_some((done.decided, done.effective))
 }
 
 /// What a cut does to the messages of a certificate, on top of the cuts it has: every one of them must let a
@@ -227,34 +254,169 @@ impl Deciding {
         self,
         serial: Serial,
         what: &str,
-        state: impl FnOnce(&Roster, &Certificate) -> anyhow::Result<(Decision, String)>,
+        state: impl Fn(&Roster, &Certificate) -> anyhow::Result<(Decision, String)>,
+    ) -> anyhow::Result<()> {
+        self.run_for(&Which { serial: Some(serial), member: None }, what, state)
+    }
+
+    /// The same of one certificate or of all of a member's, asked about once.
+    fn run_for(
+        self,
+        which: &Which,
+        what: &str,
+        state: impl Fn(&Roster, &Certificate) -> anyhow::Result<(Decision, String)>,
     ) -> anyhow::Result<()> {
         self.evidence.check()?;
-        let mut folder = self.folder.open()?;
+        let folder = self.open()?;
         let again = self.folder.again();
-        let certificate = certificate(&folder, serial, &again)?;
-        let (decision, consequence) = state(folder.roster(), &certificate)?;
-        // What the log would not take is refused before anybody is asked anything.
-        propose(&folder, certificate.member, decision.clone())?;
-        let name = output::visible(&certificate.organisation.name);
-        output::print(&format!(
-            "{what} certificate {serial} of {name} (member {}, valid until {}).\n{consequence}\n",
-            certificate.member,
-            day(certificate.not_after)
-        ))?;
-        if !self.yes && !output::confirmed("Sign this?")? {
-            refuse!("nothing was signed");
+        let stated = |certificate: Certificate| {
+            let (decision, consequence) = state(folder.roster(), &certificate)?;
+            Stated::of(&folder, certificate, decision, consequence)
+        };
+        let all = match (which.serial, &which.member) {
+            (Some(serial), _) => vec![stated(certificate(&folder, serial, &again)?)?],
+            (None, Some(name)) => concerned(&folder, name, &again, stated)?,
+            (None, None) => Vec::new(),
+        };
+        self.decide_all(folder, what, all, |_| Ok(()))
+    }
+
+    /// The folder, for a decision that rests on a file.
+    pub(super) fn open(&self) -> anyhow::Result<Folder> {
+        self.folder.open()
+    }
+
+    /// The same with what the coalition can show for it.
+    pub(super) fn with_evidence(self, evidence: Evidence) -> Self {
+        Self { evidence, ..self }
+    }
+
+    /// Shows a decision about a certificate's member and what comes of it, asks, keeps what it rests on, signs.
+    pub(super) fn decide(
+        self,
+        folder: Folder,
+        certificate: &Certificate,
+        what: &str,
+        (decision, consequence): (Decision, String),
+        keep: impl FnOnce(&Folder) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let stated = Stated::of(&folder, certificate.clone(), decision, consequence)?;
+        self.decide_all(folder, what, vec![stated], keep)
+    }
+
+    fn decide_all(
+        self,
+        mut folder: Folder,
+        what: &str,
+        all: Vec<Stated>,
+        keep: impl FnOnce(&Folder) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let (said, all): (Vec<_>, Vec<_>) = all.into_iter().partition(|stated| stated.already.is_some());
+        if all.is_empty() {
+            let entries: Vec<String> =
+                said.iter().filter_map(|stated| stated.already).map(|entry| entry.to_string()).collect();
+            return Ok(output::print(&format!(
+                "Entry {} of the admin log says so already; nothing is signed. Bring the log to the members:\n{}",
+                entries.join(", "),
+                self.folder.bring()
+            ))?);
+        }
+        for (serial, entry) in said.iter().filter_map(|one| Some((one.certificate.serial, one.already?))) {
+            output::print(&format!(
+                "Of certificate {serial} entry {entry} of the admin log says so already.\n"
+            ))?;
+        }
+        for Stated { certificate, consequence, .. } in &all {
+            output::print(&format!(
+                "{what} certificate {} of {} (member {}, valid until {}).\n{consequence}\n",
+                certificate.serial,
+                output::visible(&certificate.organisation.name),
+                certificate.member,
+                day(certificate.not_after)
+            ))?;
+        }
+        if !self.yes {
+            output::confirm("Sign this?", "--yes", "nothing was signed")?;
         }
         let keys = Deciders::open(&folder, &self.passphrases)?;
-        let told = match decide(&mut folder, certificate.member, decision, &keys, &self.evidence)? {
-            Decided::Ordered(entry) => format!(
-                "Entry {entry} of the admin log says so. Bring the log to the members:\n{}",
-                self.folder.bring()
-            ),
-            Decided::Waiting { path, missing } => {
-                format!("Signed, and not in the log yet: {}", waits(&path, missing))
+        keep(&folder)?;
+        let mut is_ordered = false;
+        for Stated { certificate, decision, .. } in all {
+            match decide(&mut folder, certificate.member, decision, &keys, &self.evidence)? {
+                Decided::Ordered(entry) => {
+                    is_ordered = true;
+                    output::print(&format!("Entry {entry} of the admin log says so.\n"))?;
+                }
+                Decided::Waiting { path, missing } => {
+                    output::print(&format!("Signed, and not in the log yet: {}", waits(&path, missing)))?;
+                }
             }
-        };
-        Ok(output::print(&told)?)
+        }
+        if is_ordered {
+            output::print(&format!("Bring the log to the members:\n{}", self.folder.bring()))?;
+        }
+        Ok(())
     }
+}
+
+/// A decision about a certificate, and what comes of it.
+struct Stated {
+    certificate: Certificate,
+    decision: Decision,
+    consequence: String,
+    /// The entry of the log that says so already.
+    already: Option<Height>,
+}
+
+impl Stated {
+    /// What the log would not take is refused before anybody is asked anything.
+    fn of(
+        folder: &Folder,
+        certificate: Certificate,
+        decision: Decision,
+        consequence: String,
+    ) -> anyhow::Result<Self> {
+        let already = decided_already(folder.roster(), &certificate, &decision);
+        if already.is_none() {
+            propose(folder, certificate.member, decision.clone())?;
+        }
+        Ok(Self { certificate, decision, consequence, already })
+    }
+}
+
+/// What is to be decided of each certificate of a member that is not over. One that the log would not take it of (a departure
+/// that is announced cannot be suspended) is named and stays as it is; if that is all of them, it is refused.
+fn concerned(
+    folder: &Folder,
+    name: &str,
+    again: &str,
+    stated: impl Fn(Certificate) -> anyhow::Result<Stated>,
+) -> anyhow::Result<Vec<Stated>> {
+    let roster = folder.roster();
+    let member = member_named(roster, name)
+        .map_err(refused)
+        .with_context(|| format!("`belfry coalition roster{again}` lists them"))?;
+    let is_over = |certificate: &&Certificate| {
+        let standing = roster.standing(certificate.serial, clock::now());
+        matches!(standing, Standing::Revoked | Standing::Superseded)
+    };
+    let (mut all, mut left) = (Vec::new(), Vec::new());
+    for certificate in roster.certificates().filter(|c| c.member == member && !is_over(c)) {
+        match stated(certificate.clone()) {
+            Ok(stated) => all.push(stated),
+            Err(error) => left.push((certificate.serial, error)),
+        }
+    }
+    match (all.is_empty(), left.pop()) {
+        (true, Some((serial, error))) => return Err(error.context(format!("certificate {serial}"))),
+        (true, None) => refuse!(
+            "every certificate of member {member} has ended already: nothing is left to decide, `belfry coalition \
+             roster{again}` shows them"
+        ),
+        (false, last) => left.extend(last),
+    }
+    for (serial, error) in left {
+        output::warn(&format!("certificate {serial} stays as it is: {error:#}"));
+    }
+    Ok(all)
 }

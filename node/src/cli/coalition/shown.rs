@@ -22,8 +22,9 @@ use crate::{
 };
 
 /// The request and the certificate that would answer it.
-pub(super) fn shown(charter: &Charter, request: &Request, body: &CertificateBody) -> String {
-    let member = MemberId::try_from(body.member.as_slice()).unwrap_or(MemberId::ZERO);
+pub(super) fn shown(roster: &Roster, request: &Request, body: &CertificateBody) -> String {
+    let charter = roster.charter();
+    let member = MemberId::try_from(body.member.as_slice()).ok().and_then(|member| roster.member(member));
     let until = body.validity.as_ref().map_or(Timestamp::ZERO, |v| Timestamp::from_micros(v.not_after));
     let mut facts = said(&request.organisation).to_vec();
     facts.extend([
@@ -39,7 +40,12 @@ pub(super) fn shown(charter: &Charter, request: &Request, body: &CertificateBody
         ("node", peer_id(&request.node)),
         (
             "member",
-            format!("{member} ({})", if request.member.is_some() { "another node of it" } else { "new" }),
+            match member {
+                Some(known) if request.member.is_some() => format!("{} (another node of it)", known.id),
+                Some(known) => format!("{} (new keys of it)", known.id),
+                // Asked again, another one would be drawn.
+                None => "new; its id is drawn when the certificate is issued".to_owned(),
+            },
         ),
         ("asks for", listed(charter, named(&request.groups), request.carrier)),
         ("gets", listed(charter, named(&body.groups), body.carrier)),
@@ -53,7 +59,7 @@ pub(super) fn shown(charter: &Charter, request: &Request, body: &CertificateBody
 }
 
 /// All that a certificate says of its organisation.
-pub(super) fn said(organisation: &Organisation) -> [(&'static str, String); 7] {
+pub(in crate::cli) fn said(organisation: &Organisation) -> [(&'static str, String); 7] {
     let classes: Vec<&str> =
         organisation.classes.iter().map(|class| wire_name::<schema::EntityClass>(*class)).collect();
     [
@@ -68,7 +74,7 @@ pub(super) fn said(organisation: &Organisation) -> [(&'static str, String); 7] {
 }
 
 /// What is said of a member now: its newest data, and each certificate that is not over and says otherwise.
-pub(super) fn said_now<'a>(
+pub(in crate::cli) fn said_now<'a>(
     roster: &'a Roster,
     member: &'a Member,
     now: Timestamp,
@@ -82,7 +88,10 @@ pub(super) fn said_now<'a>(
 }
 
 /// What other data change of what is said now: the newest, and each certificate that differs from them by itself.
-pub(super) fn changes(now: &[(Option<Serial>, &Organisation)], to: &Organisation) -> Vec<(String, String)> {
+pub(in crate::cli) fn changes(
+    now: &[(Option<Serial>, &Organisation)],
+    to: &Organisation,
+) -> Vec<(String, String)> {
     let of = |(serial, from): &(Option<Serial>, &Organisation)| {
         let whose = serial.map(|serial| format!("certificate {serial}: ")).unwrap_or_default();
         let both = said(from).into_iter().zip(said(to));

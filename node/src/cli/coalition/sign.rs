@@ -79,8 +79,8 @@ impl Sign {
             output::print(&shown(&folder, &statement))?;
             opened.push((path, statement, signed));
         }
-        if !self.yes && !output::confirmed("Sign this?")? {
-            refuse!("nothing was signed");
+        if !self.yes {
+            output::confirm("Sign this?", "--yes", "nothing was signed")?;
         }
         let admin = self.passphrases.open_admin(&folder.keys())?;
         check_admin(&folder, &admin)?;

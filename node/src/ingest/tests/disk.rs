@@ -1,38 +1,9 @@
 //! What one member may fill of a disk.
 
-use belfry_proto::{
-    envelope::{Author, Draft, Position, Withdrawal, seal_message},
-    id::{MessageId, Sequence},
-    schema::{WithdrawalGround, WithdrawalMode},
-};
-
 use super::*;
 use crate::{store::Aged, testing::CLOUD};
 
 const OVER: Kept = Kept::Refused(OVER_DISK_QUOTA);
-
-/// A member's retraction of a message, the first of another log of it.
-fn retraction(coalition: &Coalition, seat: &Seat, target: MessageId) -> Decoded {
-    let author = Author {
-        coalition: coalition.id(),
-        certificate: coalition.roster.certificate(seat.identity.serial).unwrap(),
-        signing: &seat.identity.signing,
-        roster: coalition.roster.version(),
-    };
-    let position = Position {
-        group: CIDR,
-        instance: [0x77; 16],
-        predecessor: None,
-        sequence: Sequence::new(1),
-        prev: MessageId::ZERO,
-    };
-    let draft = Draft::Withdrawal(Withdrawal {
-        mode: WithdrawalMode::Retract,
-        ground: WithdrawalGround::Author,
-        targets: vec![target],
-    });
-    seal_message(&draft, &position, &author, clock::now(), &mut rand::rng()).unwrap()
-}
 
 fn bytes(messages: &[Decoded]) -> u64 {
     messages.iter().map(|message| message.bytes().len() as u64).sum()
@@ -105,7 +76,7 @@ async fn whoever_has_no_room_can_still_take_back_and_not_without_end() {
     let mut coalition = Coalition::new();
     let (alice, bob) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));
     let messages = coalition.messages(&alice, CIDR, None, 2);
-    let taken_back = retraction(&coalition, &alice, messages[0].message_id());
+    let taken_back = coalition.retraction(&alice, CIDR, None, messages[0].message_id());
     for (quota, expected) in [(bytes(&messages[..1]), Kept::Stored), (1, OVER)] {
         let node = receiver(&coalition, &bob, &alice, quota).await;
         node.site.hold(&messages[..1]).await;

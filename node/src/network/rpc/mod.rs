@@ -18,6 +18,7 @@ use libp2p::{
     request_response::{
         Event, InboundRequestId, Message, OutboundFailure, OutboundRequestId, ResponseChannel,
     },
+    swarm::ConnectionId,
 };
 use prost::{EncodeError, Message as _};
 use tokio::sync::{mpsc, oneshot};
@@ -111,7 +112,20 @@ const fn code(why: Refusal) -> &'static str {
 pub(super) type Answer<P> = oneshot::Sender<Result<<P as Protocol>::Reply, RequestError>>;
 /// Where requests of others go; it holds [`ASKED`](super::limits::ASKED).
 pub(super) type Asks<P> = mpsc::Sender<Asked<<P as Protocol>::Request, <P as Protocol>::Reply>>;
-type Ready<P> = (ResponseChannel<<P as Protocol>::Reply>, <P as Protocol>::Reply);
+
+/// A reply that is made, and where it goes.
+pub(super) struct Ready<P: Protocol> {
+    connection: ConnectionId,
+    channel: ResponseChannel<P::Reply>,
+    reply: P::Reply,
+}
+
+impl<P: Protocol> Ready<P> {
+    /// The connection it goes over, if it refuses nothing.
+    pub(super) fn grants(&self) -> Option<ConnectionId> {
+        P::refused(&self.reply).is_empty().then_some(self.connection)
+    }
+}
 
 /// All requests of one protocol that are under way, both ways.
 pub(super) struct Exchange<P: Protocol> {
@@ -151,12 +165,17 @@ impl<P: Protocol> Exchange<P> {
         event: Event<Versioned<P::Request>, P::Reply>,
     ) {
         match event {
-            Event::Message { peer, message: Message::Request { request_id, request, channel }, .. } => {
+            Event::Message {
+                peer,
+                connection_id,
+                message: Message::Request { request_id, request, channel },
+            } => {
                 self.counters.requests_received.more();
                 // A peer whose key is not ours to name was denied its connection.
                 let Some(from) = from else { return };
-                let refusal = self.hand_on(peer, from, is_admitted, request_id, request, channel);
-                if let Some((channel, reply)) = refusal {
+                let asker = Open { peer, is_admitted };
+                let place = (connection_id, channel);
+                if let Some((channel, reply)) = self.hand_on(asker, from, request_id, request, place) {
                     self.counters.requests_busy.more();
                     count::<P>(&self.counters, &reply);
                     let _ = rpc.send_response(channel, reply);
@@ -191,19 +210,19 @@ impl<P: Protocol> Exchange<P> {
     }
 
     /// Puts a reply on the wire; one whose stream is gone meanwhile is dropped.
-    pub(super) fn reply(rpc: &mut Rpc<P>, (channel, reply): Ready<P>) {
-        let _ = rpc.send_response(channel, reply);
+    pub(super) fn reply(rpc: &mut Rpc<P>, ready: Ready<P>) {
+        let _ = rpc.send_response(ready.channel, ready.reply);
     }
 
     fn hand_on(
         &mut self,
-        peer: PeerId,
+        asker: Open,
         from: PublicKey,
-        is_admitted: bool,
         id: InboundRequestId,
         Versioned { version, request }: Versioned<P::Request>,
-        channel: ResponseChannel<P::Reply>,
-    ) -> Option<Ready<P>> {
+        (connection, channel): (ConnectionId, ResponseChannel<P::Reply>),
+    ) -> Option<(ResponseChannel<P::Reply>, P::Reply)> {
+        let Open { peer, is_admitted } = asker;
         let of_peer = self.open.values().filter(|one| one.peer == peer).count();
         let of_guests = self.open.values().filter(|one| !one.is_admitted).count();
         let fits = self.open.len() < P::OPEN
@@ -216,7 +235,7 @@ impl<P: Protocol> Exchange<P> {
         let fallback = P::refuse(&request, Refusal::Internal);
         let (sender, receiver) = oneshot::channel::<P::Reply>();
         place.send(Asked { from, admitted: is_admitted, version, request, reply: Reply::new(sender) });
-        self.open.insert(id, Open { peer, is_admitted });
+        self.open.insert(id, asker);
         let counters = Arc::clone(&self.counters);
         self.answers.push(Box::pin(async move {
             let reply = receiver.await.ok().filter(|reply| {
@@ -233,7 +252,7 @@ impl<P: Protocol> Exchange<P> {
             });
             let reply = reply.unwrap_or(fallback);
             count::<P>(&counters, &reply);
-            (channel, reply)
+            Ready { connection, channel, reply }
         }));
         None
     }

@@ -1,9 +1,12 @@
 //! Who gets in, who waits in the lobby, and how one leaves it.
 
+use tokio::net::{TcpSocket, TcpStream};
+
 use super::*;
+use crate::{bucket::Rate, refusals::Way, testing::eventually};
 
 const BRIEF: LobbyLimits =
-    LobbyLimits { lifetime: Duration::from_millis(1500), total: 2, per_address: 2, requests: 2 };
+    LobbyLimits { lifetime: Duration::from_millis(1500), total: 2, per_address: 2, requests: 2, unproven: 2 };
 
 #[tokio::test]
 async fn a_stranger_speaks_only_hello() {
@@ -295,4 +298,131 @@ async fn a_peer_that_comes_again_is_met_anew() {
     assert_eq!(again.heard().await.bytes, [7]);
     again.network.publish(TOPIC, vec![8]).await.unwrap();
     assert_eq!(host.heard().await.bytes, [8]);
+}
+
+const LOOPBACK: &str = "/ip4/127.0.0.1/tcp/0";
+/// So many handshakes, and no more.
+const fn ever(burst: f64) -> Rate {
+    Rate { per_second: f64::MIN_POSITIVE, burst }
+}
+
+/// Somebody at another address than members have here connects, and may or may not go on.
+async fn stranger(host: &Node, last: u8) -> TcpStream {
+    let address = host.address.to_string().replace("/ip4/", "").replace("/tcp/", ":");
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, last], 0).into()).unwrap();
+    socket.connect(address.parse().unwrap()).await.unwrap()
+}
+
+/// Strangers connect from there until so many were turned away.
+async fn flood(host: &Node, last: u8, turned_away: u64) {
+    let counters = host.network.counters();
+    eventually("strangers to be turned away", async || {
+        drop(stranger(host, last).await);
+        counters.snapshot().strangers_turned_away >= turned_away
+    })
+    .await;
+}
+
+fn refusals(host: &Node, code: &str) -> u64 {
+    let counts = host.network.refusals().counts();
+    counts.into_iter().filter(|one| (one.0, one.1) == (Way::Connection, code)).map(|one| one.2).sum()
+}
+
+#[tokio::test]
+async fn a_flood_from_one_host_keeps_nobody_else_out() {
+    let doorstep = DoorstepLimits { per_host: ever(4.0), ..DoorstepLimits::default() };
+    let config = NetworkConfig { doorstep, ..NetworkConfig::default() };
+    let mut host = Node::start_as(1, LOOPBACK, config).await;
+    let mut member = Node::start_as(2, LOOPBACK, NetworkConfig::default()).await;
+    host.allow(&[&member]).await;
+    member.allow(&[&host]).await;
+    flood(&host, 2, 10).await;
+    assert_eq!(
+        refusals(&host, "handshakes-of-address"),
+        host.network.counters().snapshot().strangers_turned_away
+    );
+    assert_eq!(host.network.counters().snapshot().connections_lobby, 0);
+    for _ in 0..10 {
+        // A member's handshakes count for nothing, however many there are.
+        member.dial(&host).await;
+        assert!(host.up(member.key()).await && member.up(host.key()).await);
+        host.allow(&[]).await;
+        member.down(host.key()).await;
+        host.allow(&[&member]).await;
+    }
+}
+
+/// A host that no member came from yet is a stranger's while strangers flood; this node dials it all the same.
+#[tokio::test]
+async fn strangers_leave_the_door_to_hosts_of_members() {
+    let doorstep = DoorstepLimits { strangers: ever(8.0), ..DoorstepLimits::default() };
+    let config = NetworkConfig { doorstep, ..NetworkConfig::default() };
+    let mut host = Node::start_as(1, LOOPBACK, config).await;
+    let mut member = Node::start_as(2, LOOPBACK, NetworkConfig::default()).await;
+    host.allow(&[&member]).await;
+    member.allow(&[&host]).await;
+    flood(&host, 2, 10).await;
+    assert_ne!(refusals(&host, "handshakes-of-strangers"), 0);
+
+    member.dial(&host).await;
+    let failed = |link: &Link| matches!(link, Link::DialFailed { .. }).then_some(());
+    member.link("a dial that is turned away", failed).await;
+    host.dial(&member).await;
+    assert!(host.up(member.key()).await && member.up(host.key()).await);
+
+    // It comes again, while it counts as linked or after.
+    let mut again = Node::start_as(2, LOOPBACK, NetworkConfig::default()).await;
+    again.allow(&[&host]).await;
+    member.network.shutdown().await;
+    host.down(again.key()).await;
+    flood(&host, 2, host.network.counters().snapshot().strangers_turned_away + 1).await;
+    again.dial(&host).await;
+    assert!(host.up(again.key()).await && again.up(host.key()).await);
+}
+
+#[tokio::test]
+async fn handshakes_that_never_end_leave_places_to_others() {
+    let doorstep = DoorstepLimits { open_per_host: 2, ..DoorstepLimits::default() };
+    let config = NetworkConfig { doorstep, ..NetworkConfig::default() };
+    let mut host = Node::start_as(1, LOOPBACK, config).await;
+    let member = Node::start_as(2, LOOPBACK, NetworkConfig::default()).await;
+    host.allow(&[&member]).await;
+    member.allow(&[&host]).await;
+    let _silent = [stranger(&host, 2).await, stranger(&host, 2).await, stranger(&host, 2).await];
+    eventually("the third to be turned away", async || refusals(&host, "open-handshakes-of-address") == 1)
+        .await;
+    member.dial(&host).await;
+    assert!(host.up(member.key()).await);
+}
+
+#[tokio::test]
+async fn a_guest_that_is_refused_may_not_ask_as_often() {
+    let mut stranger = Node::start(1).await;
+    let lobby = LobbyLimits { lifetime: Duration::from_secs(3600), requests: 64, unproven: 2, ..BRIEF };
+    let mut host = Node::start_with(2, "/memory/0", lobby).await;
+    stranger.allow(&[&host]).await;
+    stranger.dial(&host).await;
+    let (key, network) = (host.key(), stranger.network.clone());
+    stranger.up(key).await;
+    for _ in 0..2 {
+        let (answer, _) = tokio::join!(network.hello(&key, greeting()), host.answer_hello());
+        assert!(answer.is_ok());
+    }
+    assert!(network.hello(&key, greeting()).await.is_err());
+    stranger.down(host.key()).await;
+    assert_eq!(host.network.counters().snapshot().guests_shown_out, 1);
+
+    // Granted once, it may.
+    stranger.dial(&host).await;
+    stranger.up(key).await;
+    for _ in 0..8 {
+        let (answer, ()) = tokio::join!(network.hello(&key, greeting()), async {
+            let asked = timeout(PATIENCE, host.inbound.hello.recv()).await.unwrap().unwrap();
+            asked.reply.send(HelloResponse {
+                response: Some(hello_response::Response::Greeted(Default::default())),
+            });
+        });
+        assert!(answer.is_ok());
+    }
 }

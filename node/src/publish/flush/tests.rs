@@ -7,6 +7,7 @@ use std::{
 use belfry_proto::{
     id::{MemberId, MessageId, Sequence},
     schema::{self, statement::Decision},
+    trust::beacon::Beacon,
 };
 
 use super::*;
@@ -194,6 +195,49 @@ async fn what_withdraws_goes_among_the_others_in_its_turn() {
     let sent = [row(&site, first), row(&site, before), withdrawing, row(&site, after)];
     let sent: Vec<MessageId> = sent.into_iter().flat_map(|row| row.messages).collect();
     assert_eq!(log(&site, CIDR).iter().map(|message| message.id).collect::<Vec<_>>(), sent);
+}
+
+#[tokio::test]
+async fn without_a_fresh_beacon_drafts_wait_where_the_charter_says_so_and_go_out_with_one() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let (mut coalition, alice, _) = alone(&[CIDR]).await;
+    let stopping = coalition.changed_charter(coalition.roster.version(), |charter| {
+        charter.stale_after_s = 2 * HOUR.as_secs();
+        charter.staleness = StalenessPolicy::StopPublishing.into();
+    });
+    let warning = coalition.roster.clone();
+    coalition.roster.apply_charter(stopping).unwrap();
+    let site = Site::new(&coalition, &alice).await;
+    let drafts = submitted(&publisher(&site), 2).await;
+    let watch = watch::Sender::new(LogWatch::default());
+    let mut flusher = Flusher { log_watch: watch.subscribe(), ..flusher(&site) };
+    let now = clock::now();
+    let beacon = |made: Timestamp, expires: Timestamp| {
+        let (head, charter_version) = (coalition.roster.version(), 2);
+        LogWatch { beacon: Some(Beacon { head, charter_version, made, expires }), ..LogWatch::default() }
+    };
+    let later = now.saturating_add(24 * HOUR);
+    for (what, watched) in [
+        ("none has come", LogWatch::default()),
+        ("by the charter it is too old", beacon(now.saturating_sub(2 * HOUR), later)),
+        ("it has ended", beacon(now.saturating_sub(HOUR), now)),
+    ] {
+        watch.send_replace(watched);
+        assert!(!flusher.flush_queued().await, "{what}");
+        assert_eq!(*flusher.held().borrow(), Some(Hold::Stale), "{what}");
+        assert_eq!(log(&site, CIDR).len(), 0, "{what}");
+    }
+    watch.send_replace(beacon(now.saturating_sub(HOUR), later));
+    flush_all(&mut flusher).await;
+    assert_eq!(*flusher.held().borrow(), None);
+    assert_once_in_order(&site, &drafts);
+
+    // The charter before only warns: it asks for beacons and holds nobody up.
+    site.roster.replace(warning);
+    watch.send_replace(LogWatch::default());
+    let third = publisher(&site).submit(submission(3)).await.unwrap().publication;
+    flush_all(&mut flusher).await;
+    assert_eq!(row(&site, third).state, DraftState::Flushed);
 }
 
 /// Polls a future until it has waited so often; true if it was done before.

@@ -6,7 +6,7 @@ use belfry_proto::{
     schema::{WithdrawalGround, WithdrawalMode},
 };
 
-use super::MAX_MESSAGES;
+use super::{MAX_MESSAGES, Remains};
 use crate::{publish::submission::SubmitError, store::ReadError};
 
 /// What is to be taken back.
@@ -46,6 +46,8 @@ pub struct Withdrawn {
     pub targets: Vec<MessageId>,
     /// Objects that go out again, because only others of their message are taken back.
     pub republished: usize,
+    /// Other publications of this member that go on saying what is taken back.
+    pub remains: Vec<Remains>,
     /// This idempotency key was accepted before; nothing new was stored.
     pub duplicate: bool,
 }

@@ -56,6 +56,7 @@ pub(super) fn parts(publication: PublicationId, rests: Vec<Rest>) -> Result<Vec<
             handling,
             objects: objects.into_iter().map(Object::into_raw).collect(),
             on_behalf: before.on_behalf,
+            reason: before.reason.unwrap_or_default(),
         }
         .encode_to_vec();
         payload::parse(&payload).map_err(super::fault)?;

@@ -154,7 +154,7 @@ impl<'a> Gathering<'a> {
             let backing: BTreeSet<MemberId> = members.iter().chain(&said.members).copied().collect();
             let evidence = evidence(Decay::of_rules(), indicator, row, backing.len(), said);
             match self.verdict(&evidence) {
-                Ok(score) => self.objects.push((released.scored(score), Vec::new())),
+                Ok(score) => self.objects.push((released.scored(score, None), Vec::new())),
                 Err(reason) => self.hold(reason),
             }
             return self.bounded();
@@ -310,15 +310,17 @@ impl<'a> Gathering<'a> {
         mut values: Vec<Observable>,
     ) -> Option<(Released, Vec<Observable>)> {
         let before = values.len();
-        let score = |value: &Observable| {
+        let entry = |value: &Observable| {
             let at = entries.binary_search_by(|entry| entry.observable.cmp(value)).ok()?;
-            entries.get(at).map(|entry| entry.score)
+            entries.get(at)
         };
-        let best = values.iter().filter_map(score).max()?;
-        values.retain(|value| score(value).is_some());
+        let best = values.iter().filter_map(entry).map(|entry| entry.score).max()?;
+        // While any of it stands in lists, it does.
+        let ends = values.iter().filter_map(entry).map(|entry| entry.expires).max();
+        values.retain(|value| entry(value).is_some());
         if self.export.policy.purpose == Use::Block && values.len() < before {
             return None;
         }
-        Some((object.scored(best), values))
+        Some((object.scored(best, ends), values))
     }
 }

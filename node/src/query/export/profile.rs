@@ -1,9 +1,6 @@
 //! Export profiles as lists show them, and what their formats can write.
 
-use belfry_proto::stix::{
-    egress::{self, Use},
-    observable::Kind,
-};
+use belfry_proto::stix::{egress::Use, observable::Kind};
 use serde::Serialize;
 
 use crate::{
@@ -92,7 +89,7 @@ impl ExportView {
             name: export.name.clone(),
             format: export.format.as_str(),
             action: if policy.purpose == Use::Block { "block" } else { "detect" },
-            audience: if policy.audience == egress::Audience::Inside { "inside" } else { "outside" },
+            audience: policy.audience.as_str(),
             max_tlp: policy.most.as_str(),
             groups: export.groups.clone(),
             types: export.types.iter().map(|kind| kind.as_str()).collect(),

@@ -551,7 +551,7 @@ fn payloads_that_break_a_rule_do_not_parse() {
         })
     };
     assert!(parse(|p| p.handling = None).is_ok());
-    let refused: [Break; 18] = [
+    let refused: [Break; 20] = [
         |p| p.publication.truncate(15),
         |p| p.part = 0,
         |p| p.part = 2,
@@ -570,6 +570,8 @@ fn payloads_that_break_a_rule_do_not_parse() {
         |p| p.pap = 5,
         |p| p.objects.clear(),
         |p| p.objects.push(b"{}".to_vec()),
+        |p| p.reason = "a".repeat(1025),
+        |p| p.reason = "two\nlines".to_owned(),
     ];
     for (n, change) in refused.into_iter().enumerate() {
         let error = parse(change).unwrap_err();
@@ -582,6 +584,17 @@ fn payloads_that_break_a_rule_do_not_parse() {
         let payload = schema::Payload { handling, ..payload() };
         assert!(crate::envelope::payload::parse(&payload.encode_to_vec()).is_err());
     }
+}
+
+#[test]
+fn a_payload_says_why_it_went_out_or_nothing_and_is_otherwise_the_same() {
+    use crate::envelope::payload::{parse, with_reason};
+    let without = payload_bytes();
+    assert_eq!(parse(&without).unwrap().reason, None);
+    let with = with_reason(&without, "the phisher's mailbox").unwrap();
+    assert_eq!(parse(&with).unwrap().reason.as_deref(), Some("the phisher's mailbox"));
+    assert_eq!(with_reason(&with, "").unwrap(), without, "as builds without the field write it");
+    assert!(with_reason(&without, &"a".repeat(1025)).is_err());
 }
 
 #[test]

@@ -48,6 +48,15 @@ pub(super) fn objects(path: &str, galaxy: &Galaxy, import: &mut Import) -> Vec<M
     found
 }
 
+/// The tags that stand for the clusters of a galaxy, in lower case.
+pub(super) fn tags(galaxy: &Galaxy) -> impl Iterator<Item = String> {
+    let is_taken = kind(&galaxy.kind).is_some();
+    let clusters = galaxy.clusters.iter().filter(move |_| is_taken);
+    clusters.map(|cluster| {
+        format!("misp-galaxy:{}=\"{}\"", galaxy.kind, cluster.value.trim()).to_ascii_lowercase()
+    })
+}
+
 fn kind(galaxy: &str) -> Option<&'static str> {
     Some(match galaxy {
         "threat-actor" | "microsoft-activity-group" => "threat-actor",

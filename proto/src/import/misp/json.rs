@@ -35,6 +35,16 @@ pub(super) struct Event {
     pub(super) tags: Vec<Tag>,
 }
 
+impl Event {
+    /// Those of its attributes, too.
+    pub(super) fn all_galaxies(&self) -> impl Iterator<Item = &Galaxy> {
+        let of_objects = self.objects.iter().flat_map(|object| &object.attributes);
+        let of_attributes =
+            self.attributes.iter().chain(of_objects).flat_map(|attribute| &attribute.galaxies);
+        self.galaxies.iter().chain(of_attributes)
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Organisation {
@@ -66,6 +76,10 @@ pub(super) struct Attribute {
     pub(super) first_seen: Option<String>,
     #[serde(deserialize_with = "some_text")]
     pub(super) last_seen: Option<String>,
+    #[serde(rename = "Galaxy")]
+    pub(super) galaxies: Vec<Galaxy>,
+    #[serde(rename = "ShadowAttribute")]
+    pub(super) proposals: Vec<serde::de::IgnoredAny>,
     #[serde(rename = "Tag")]
     pub(super) tags: Vec<Tag>,
     #[serde(rename = "Sighting")]
@@ -134,7 +148,7 @@ pub(super) struct Meta {
 pub(super) fn events(bytes: &[u8]) -> Result<Vec<(String, Event)>, ImportError> {
     let count = |sign: u8| bytes.iter().filter(|byte| **byte == sign).count();
     if count(b'{') > MAX_BRACES || count(b',') > MAX_COMMAS {
-        return Err(ImportError::TooMany);
+        return Err(ImportError::TooMany(MAX_BUNDLE_OBJECTS));
     }
     #[derive(Deserialize)]
     struct Wrapped {

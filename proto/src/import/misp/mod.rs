@@ -6,9 +6,10 @@
 //! | attribute, `to_ids` | `indicator` of its uuid, based on the observable |
 //! | attribute, not `to_ids` | `observed-data` of its uuid, of the observable |
 //! | file object | one `file` with all its hashes |
+//! | YARA, Sigma or Snort rule | `indicator` in that language if `to_ids`, else `note` |
 //! | galaxy cluster | threat actor, intrusion set, attack pattern, malware, tool |
 //! | sighting, false positive, expiration | `sighting`, without who saw it; `opinion`; one that says since when |
-//! | tags `tlp:…`, `PAP:…` | markings; others are labels |
+//! | tags `tlp:…`, `PAP:…` | markings; others are labels, but for those of clusters that the event brings |
 //!
 //! A distribution of 0 ("your organisation only") counts as AMBER+STRICT, and so does a sharing group, whose members
 //! nobody knows here. The strictest of what is said of an item, by tags and distributions of its own, its object and its
@@ -16,6 +17,7 @@
 
 mod galaxy;
 mod json;
+mod parts;
 mod types;
 
 use std::collections::BTreeSet;
@@ -25,11 +27,12 @@ use serde_json::{Value, json};
 pub(super) use self::types::kind_of;
 use self::{
     json::{Attribute, Event, Object, Sighting, Tag},
+    parts::{Whole, day, moment, seconds, shared, uuid},
     types::Meaning,
 };
 use super::{
     Import, ImportError, Options, Place, Why,
-    make::{Frame, Item, file, id, id_of, is_of_file, time},
+    make::{Frame, Item, id, id_of, is_of_file, time},
 };
 use crate::{
     schema::Pap,
@@ -57,6 +60,8 @@ struct Taking {
     refs: Vec<String>,
     known: BTreeSet<String>,
     links: Vec<String>,
+    /// Tags of clusters that the event brings, in lower case.
+    clusters: BTreeSet<String>,
 }
 
 impl Taking {
@@ -73,6 +78,7 @@ impl Taking {
             refs: Vec::new(),
             known: BTreeSet::new(),
             links: Vec::new(),
+            clusters: event.all_galaxies().flat_map(galaxy::tags).collect(),
         })
     }
 
@@ -126,8 +132,9 @@ impl Taking {
             let of_file: Vec<&Item> = items.iter().filter(|i| is_of_file(i.observable.kind())).collect();
             // `filename|md5` is one file.
             let whole = (of_file.len() > 1).then(|| Whole::of(&of_file)).flatten();
+            let about = self.about(path, attribute, import)?;
             for (i, item) in items.iter().enumerate() {
-                self.said(path, attribute, (i, item), whole.as_ref(), import)?;
+                self.said(path, attribute, (i, item), (whole.as_ref(), &about), import)?;
             }
         }
         Ok(())
@@ -161,8 +168,9 @@ impl Taking {
             .collect();
         let whole = (object.name == "file").then(|| Whole::of(&of_file)).flatten();
         for (path, attribute, items) in &told {
+            let about = self.about(path, attribute, import)?;
             for (i, item) in items.iter().enumerate() {
-                self.said(path, attribute, (i, item), whole.as_ref(), import)?;
+                self.said(path, attribute, (i, item), (whole.as_ref(), &about), import)?;
             }
         }
         Ok(())
@@ -179,6 +187,9 @@ impl Taking {
         if attribute.deleted {
             import.skip(place(), Why::Deleted);
             return Ok(None);
+        }
+        for i in 0..attribute.proposals.len() {
+            import.skip(Place::Path(format!("{path}.ShadowAttribute[{i}]")), Why::Proposal);
         }
         let value = attribute.value.trim();
         if value.is_empty() {
@@ -202,8 +213,12 @@ impl Taking {
                 self.links.push(value.to_owned());
                 Ok(None)
             }
-            Some(Meaning::Rule(language)) => {
+            Some(Meaning::Rule(language)) if attribute.to_ids => {
                 self.rule(path, attribute, language, import)?;
+                Ok(None)
+            }
+            Some(Meaning::Rule(_)) => {
+                self.prose(path, attribute, import)?;
                 Ok(None)
             }
             Some(Meaning::Prose) if attribute.relation.is_none() => {
@@ -217,6 +232,39 @@ impl Taking {
         }
     }
 
+    /// The objects of an attribute's own galaxies.
+    fn about(
+        &mut self,
+        path: &str,
+        attribute: &Attribute,
+        import: &mut Import,
+    ) -> Result<Vec<String>, ImportError> {
+        let mut about = Vec::new();
+        for (i, galaxy) in attribute.galaxies.iter().enumerate() {
+            for object in galaxy::objects(&format!("{path}.Galaxy[{i}]"), galaxy, import) {
+                about.push(id_of(&object));
+                self.add(object, import)?;
+            }
+        }
+        Ok(about)
+    }
+
+    /// "`from` indicates `about`", or has to do with it.
+    fn relate(
+        &mut self,
+        from: &str,
+        about: &[String],
+        frame: &Frame,
+        import: &mut Import,
+    ) -> Result<(), ImportError> {
+        for to in about {
+            let indicates = from.starts_with("indicator--") && !to.starts_with("course-of-action--");
+            let kind = if indicates { "indicates" } else { "related-to" };
+            self.add(frame.relationship(kind, from, to), import)?;
+        }
+        Ok(())
+    }
+
     /// A value as its attribute says it: something to look for, or something seen. Of a file it is told as part of the
     /// whole.
     fn said(
@@ -224,7 +272,7 @@ impl Taking {
         path: &str,
         attribute: &Attribute,
         (nth, item): (usize, &Item),
-        whole: Option<&Whole>,
+        (whole, about): (Option<&Whole>, &[String]),
         import: &mut Import,
     ) -> Result<(), ImportError> {
         let (frame, labels) = self.frame_of(path, attribute, import);
@@ -232,21 +280,7 @@ impl Taking {
             return self.add(frame.vulnerability(item.observable.value(), &attribute.comment), import);
         }
         let Some(pattern) = item.pattern() else { return Ok(()) };
-        let observable = match whole.filter(|_| is_of_file(item.observable.kind())) {
-            // Made once, however many values name it: they may be as many and as long as a file has room for.
-            Some(whole) => {
-                if !self.known.contains(&whole.id) {
-                    self.add(whole.object.clone(), import)?;
-                }
-                whole.id.clone()
-            }
-            None => {
-                let Some(object) = item.object() else { return Ok(()) };
-                let id = id_of(&object);
-                self.add(object, import)?;
-                id
-            }
-        };
+        let Some(observable) = self.observable(item, whole, import)? else { return Ok(()) };
         let uuid = uuid(&format!("{path}.uuid"), &attribute.uuid)?;
         let of = |kind: &str| {
             if nth == 0 { format!("{kind}--{uuid}") } else { id(kind, &[&uuid, &nth.to_string()]) }
@@ -258,7 +292,9 @@ impl Taking {
                 "first_observed": first, "last_observed": last, "number_observed": 1, "labels": labels,
                 "object_refs": [observable],
             });
-            return self.add(frame.object("observed-data", &of("observed-data"), seen), import);
+            let id = of("observed-data");
+            self.add(frame.object("observed-data", &id, seen), import)?;
+            return self.relate(&id, about, &frame, import);
         }
         let indicator = of("indicator");
         let until = self.valid_until.map(time).filter(|until| *until > first);
@@ -269,10 +305,38 @@ impl Taking {
         });
         self.add(frame.object("indicator", &indicator, properties), import)?;
         self.add(frame.relationship("based-on", &indicator, &observable), import)?;
+        self.relate(&indicator, about, &frame, import)?;
         for (i, sighting) in attribute.sightings.iter().enumerate() {
             self.sighting(&format!("{path}.Sighting[{i}]"), sighting, (&indicator, &frame), import)?;
         }
         Ok(())
+    }
+
+    /// The id of the observable that tells a value: a file's as a whole, as far as that has a place for it.
+    fn observable(
+        &mut self,
+        item: &Item,
+        whole: Option<&Whole>,
+        import: &mut Import,
+    ) -> Result<Option<String>, ImportError> {
+        if let Some(Whole { id, object, told }) = whole {
+            // A file's id is made of some of its values only (STIX 2.1 §6.7), and the first of an id stands.
+            let told = import.files.entry(id.clone()).or_insert_with(|| told.clone());
+            if told.contains(item) {
+                // Made once, however many values name it: they may be as many and as long as a file has room for.
+                if !self.known.contains(id) {
+                    self.add(object.clone(), import)?;
+                }
+                return Ok(Some(id.clone()));
+            }
+        }
+        let Some(object) = item.object() else { return Ok(None) };
+        let id = id_of(&object);
+        if is_of_file(item.observable.kind()) {
+            import.files.entry(id.clone()).or_insert_with(|| BTreeSet::from([item.clone()]));
+        }
+        self.add(object, import)?;
+        Ok(Some(id))
     }
 
     fn rule(
@@ -288,7 +352,10 @@ impl Taking {
             "name": attribute.comment, "labels": labels, "indicator_types": ["malicious-activity"],
             "pattern": attribute.value, "pattern_type": language, "valid_from": frame.created,
         });
-        self.add(frame.object("indicator", &format!("indicator--{uuid}"), properties), import)
+        let indicator = format!("indicator--{uuid}");
+        self.add(frame.object("indicator", &indicator, properties), import)?;
+        let about = self.about(path, attribute, import)?;
+        self.relate(&indicator, &about, &frame, import)
     }
 
     fn prose(&mut self, path: &str, attribute: &Attribute, import: &mut Import) -> Result<(), ImportError> {
@@ -401,7 +468,7 @@ impl Taking {
                     }
                 };
                 pap = pap.into_iter().chain([said]).max_by_key(|pap: &Pap| *pap as i32);
-            } else if !lower.is_empty() && !lower.starts_with("misp-galaxy:") {
+            } else if !lower.is_empty() && !self.clusters.contains(&lower) {
                 labels.push(tag.name.trim().to_owned());
             }
         }
@@ -421,57 +488,4 @@ impl Taking {
         self.refs.push(id.clone());
         import.add_once(object)
     }
-}
-
-/// A file told by several values.
-struct Whole {
-    id: String,
-    object: serde_json::Map<String, Value>,
-}
-
-impl Whole {
-    fn of(items: &[&Item]) -> Option<Self> {
-        let object = file(items)?;
-        Some(Self { id: id_of(&object), object })
-    }
-}
-
-/// The marking that a distribution comes to: who may have what is shared is the coalition's matter here, and "nobody
-/// else" and "these alone" are as near as TLP comes to it.
-fn shared(path: &str, distribution: Option<&str>, import: &mut Import) -> Option<Tlp> {
-    match distribution.map_or("", str::trim) {
-        // A community, those connected to it, all; as what is around it.
-        "" | "1" | "2" | "3" | "5" => None,
-        "0" => Some(Tlp::AmberStrict),
-        "4" => {
-            import.skip(Place::Path(path.to_owned()), Why::SharingGroup);
-            Some(Tlp::AmberStrict)
-        }
-        other => {
-            let said = types::brief(&format!("distribution {other}"));
-            import.skip(Place::Path(path.to_owned()), Why::Marking(said));
-            Some(Tlp::AmberStrict)
-        }
-    }
-}
-
-fn uuid(path: &str, text: &str) -> Result<String, ImportError> {
-    let broken = |rule| ImportError::Event { path: path.to_owned(), rule };
-    let uuid = uuid::Uuid::try_parse(text.trim()).map_err(|_| broken("must be a UUID"))?;
-    Ok(uuid.hyphenated().to_string())
-}
-
-/// Seconds since the epoch, as MISP writes times.
-fn seconds(text: &str) -> Option<Timestamp> {
-    let seconds: u64 = text.trim().parse().ok().filter(|seconds| *seconds > 0)?;
-    Some(Timestamp::from_micros(seconds.checked_mul(1_000_000)?)).filter(|at| *at < Timestamp::MAX)
-}
-
-fn day(text: &str) -> Option<Timestamp> {
-    format!("{}T00:00:00Z", text.trim()).parse().ok()
-}
-
-/// RFC 3339, any offset, in STIX's form.
-fn moment(text: Option<&str>) -> Option<String> {
-    text?.trim().parse::<Timestamp>().ok().map(time)
 }

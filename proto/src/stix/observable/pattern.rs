@@ -10,7 +10,7 @@
 
 use std::{iter::Peekable, vec};
 
-use crate::time::Timestamp;
+use crate::stix::timestamp;
 
 /// Nested parentheses; people write two.
 const MAX_NESTING: usize = 32;
@@ -220,15 +220,27 @@ fn comment(rest: &str) -> Option<usize> {
 /// Whether the quoted text of a typed constant is one: a time in UTC, hexadecimal, base64.
 fn is_of_its_type(letter: char, text: &str) -> bool {
     match letter {
-        't' => text.ends_with('Z') && text.parse::<Timestamp>().is_ok(),
+        't' => timestamp::is_valid(text),
         'h' => text.len().is_multiple_of(2) && text.bytes().all(|b| b.is_ascii_hexdigit()),
         _ => {
             let body = text.trim_end_matches('=');
-            text.len().is_multiple_of(4)
+            !text.is_empty()
+                && text.len().is_multiple_of(4)
                 && text.len() - body.len() <= 2
                 && body.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
         }
     }
+}
+
+/// Whether a number is one of the grammar's: a whole one has no zeros before it.
+fn is_number(text: &str) -> bool {
+    let digits = text.trim_start_matches(['-', '+']);
+    digits.contains('.') || digits == "0" || !digits.starts_with('0')
+}
+
+/// Whether a word may not stand where a name does, but in quotes.
+fn is_reserved(word: &str) -> bool {
+    KEYWORDS.contains(&word) || matches!(word, "true" | "false" | "LAST")
 }
 
 /// The content of the quoted text that `rest` begins with, and the bytes it takes.
@@ -261,9 +273,11 @@ impl Parser {
     /// Observation expressions joined by AND, OR, FOLLOWEDBY.
     fn observations(&mut self, nesting: usize) -> Result<(), PatternError> {
         loop {
+            let mut is_one = false;
             if self.sign("[") {
                 self.comparisons(nesting + 1)?;
                 self.expect("]")?;
+                is_one = true;
             } else if self.sign("(") {
                 self.bounded(nesting)?;
                 self.observations(nesting + 1)?;
@@ -271,7 +285,13 @@ impl Parser {
             } else {
                 return self.fault("[ or (");
             }
-            while self.qualifier()? {}
+            let mut known = Vec::new();
+            while let Some(qualifier) = self.qualifier()? {
+                if self.strict && is_one && known.contains(&qualifier) {
+                    return self.fault("no further qualifier of one kind");
+                }
+                known.push(qualifier);
+            }
             if self.word("AND") || self.word("FOLLOWEDBY") {
                 self.is_joined = true;
             } else if !self.word("OR") {
@@ -280,27 +300,31 @@ impl Parser {
         }
     }
 
-    fn qualifier(&mut self) -> Result<bool, PatternError> {
-        if self.word("START") {
+    /// The word that the next qualifier begins with.
+    fn qualifier(&mut self) -> Result<Option<&'static str>, PatternError> {
+        let begins = if self.word("START") {
             self.time()?;
             if !self.word("STOP") {
                 return self.fault("STOP");
             }
             self.time()?;
+            "START"
         } else if self.word("WITHIN") {
             self.number(|text| text.parse::<f64>().is_ok_and(|n| n > 0.0), "a number above 0")?;
             if !self.word("SECONDS") {
                 return self.fault("SECONDS");
             }
+            "WITHIN"
         } else if self.word("REPEATS") {
             self.number(|text| text.parse::<u64>().is_ok_and(|n| n > 0), "a whole number above 0")?;
             if !self.word("TIMES") {
                 return self.fault("TIMES");
             }
+            "REPEATS"
         } else {
-            return Ok(false);
-        }
-        Ok(true)
+            return Ok(None);
+        };
+        Ok(Some(begins))
     }
 
     /// Comparisons joined by AND, OR.
@@ -354,7 +378,8 @@ impl Parser {
 
     /// `type:property.'quoted'[0].property`.
     fn path(&mut self) -> Result<String, PatternError> {
-        if self.strict && !matches!(self.tokens.peek(), Some((_, Token::Word(_)))) {
+        let is_type = |token: &Token| matches!(token, Token::Word(word) if !is_reserved(word));
+        if self.strict && !self.tokens.peek().is_some_and(|(_, token)| is_type(token)) {
             return self.fault("the type of an object, not in quotes");
         }
         let mut path = self.name()?;
@@ -399,8 +424,8 @@ impl Parser {
     /// A step of a path; with a hyphen in it, only in quotes.
     fn property(&mut self) -> Result<String, PatternError> {
         match self.tokens.peek() {
-            Some((_, Token::Word(name))) if self.strict && name.contains('-') => {
-                self.fault("a property, in quotes if it has a hyphen")
+            Some((_, Token::Word(name))) if self.strict && (name.contains('-') || is_reserved(name)) => {
+                self.fault("a property, in quotes if it has a hyphen or is a keyword")
             }
             _ => self.name(),
         }
@@ -430,8 +455,10 @@ impl Parser {
         {
             return self.fault("t'2027-11-30T00:00:00Z', h'c0ffee' or b'Y29mZmVl'");
         }
+        let strict = self.strict;
         match self.tokens.next_if(|(_, token)| match token {
-            Token::Text(_) | Token::Typed(..) | Token::Number(_) => true,
+            Token::Text(_) | Token::Typed(..) => true,
+            Token::Number(number) => !strict || is_number(number),
             Token::Word(word) => word == "true" || word == "false",
             Token::Sign(_) => false,
         }) {
@@ -447,10 +474,9 @@ impl Parser {
         expected: &'static str,
     ) -> Result<(), PatternError> {
         let strict = self.strict;
-        match self
-            .tokens
-            .next_if(|(_, token)| matches!(token, Token::Number(text) if !strict || is_right(text)))
-        {
+        match self.tokens.next_if(
+            |(_, token)| matches!(token, Token::Number(text) if !strict || is_number(text) && is_right(text)),
+        ) {
             Some(_) => Ok(()),
             None => self.fault(expected),
         }
@@ -558,13 +584,20 @@ mod tests {
             "[file:hashes.'SHA-256' = 'ab'] START t'2016-06-01T00:00:00Z' STOP t'2016-07-01T00:00:00.5Z'",
             "[artifact:payload_bin = b'VBORw0KGgo==' OR artifact:payload_bin = h'c0ffee']",
             "[process:arguments[-1] = 'x' AND process:arguments[*] LIKE '%y'] REPEATS 5 TIMES WITHIN 1.5 SECONDS",
-            "[file:name IN () OR file:size > .5]",
+            "[file:name IN () OR file:size > .5 OR file:size = -0 OR file:size > 00.5]",
+            "([file:name = 'a']) WITHIN 5 SECONDS WITHIN 6 SECONDS",
             "[network-traffic:src_port >= 1024 AND network-traffic:is_active != true] // a remark",
         ] {
             assert_eq!(check(right), Ok(()), "{right}");
         }
         for (wrong, expected) in [
             ("[file:hashes.SHA-256 = 'ab']", "in quotes if it has a hyphen"),
+            ("[file:START = 'ab']", "is a keyword"),
+            ("[AND:name = 'ab']", "the type of an object"),
+            ("[file:name = b'']", "b'Y29mZmVl'"),
+            ("[file:size = 05]", "a constant"),
+            ("[process:arguments[01] = 'a']", "a whole number or *"),
+            ("[file:name = 'a'] WITHIN 5 SECONDS WITHIN 6 SECONDS", "no further qualifier"),
             ("['file':name = 'ab']", "the type of an object"),
             ("[file:name LIKE 5]", "a text"),
             ("[ipv4-addr:value ISSUBSET h'c0']", "a text"),
@@ -572,6 +605,7 @@ mod tests {
             ("[file:name = h'c0f']", "h'c0ffee'"),
             ("[file:name = b'a=bc']", "b'Y29mZmVl'"),
             ("[file:ctime = t'yesterday']", "t'2027-11-30T00:00:00Z'"),
+            ("[file:ctime = t'2027-11-30T00:00Z']", "t'2027-11-30T00:00:00Z'"),
             ("[file:name = 'a'] START '2016-06-01T00:00:00Z' STOP '2016-07-01T00:00:00Z'", "a time"),
             ("[file:name = 'a'] REPEATS 0 TIMES", "a whole number above 0"),
             ("[file:name = 'a'] REPEATS 1.5 TIMES", "a whole number above 0"),

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     notice::{Act, Occasion, owed},
     trust::{
+        amendment_request::{AmendmentError, AmendmentRequest, Overtaken},
         certificate::CertificateError,
         roster::{Conflict, VoidReason},
     },
@@ -219,4 +220,88 @@ fn changed_data_owe_no_notice_and_a_class_under_another_act_owes_that_ones() {
     bank.classes = vec![EntityClass::Financial.into(), EntityClass::Important.into()];
     assert_eq!(amend(&mut world, 1, bank, 3), Ok(()));
     assert_eq!(told(&world), [first, (Act::Dora, Occasion::Entering, at(3))]);
+}
+
+/// What member 1 asks for on day 10, by the log as it is.
+fn request(world: &World, name: &str) -> AmendmentRequest {
+    AmendmentRequest {
+        coalition: world.roster.coalition(),
+        member: member(1),
+        organisation: organisation(name, &[EntityClass::Essential]),
+        made: at(10),
+        roster: world.roster.version(),
+    }
+}
+
+#[test]
+fn a_request_is_the_members_own_word_while_its_key_is_certified() {
+    let mut world = World::new();
+    let one = world.issue(1, Some(Role::Publisher), 1);
+    world.issue(2, Some(Role::Publisher), 1);
+    let request = request(&world, "Asked");
+    let signed = request.sign(&key(101)).unwrap();
+    let open = |signed: &schema::Signed, roster: &Roster| AmendmentRequest::open(signed, roster, at(10));
+    assert_eq!(open(&signed, &world.roster), Ok(request.clone()));
+    for (what, wrong) in [
+        ("another member", request.sign(&key(102)).unwrap()),
+        ("the node key", request.sign(&key(151)).unwrap()),
+        ("an admin", request.sign(&key(11)).unwrap()),
+        ("nobody", schema::Signed { signatures: Vec::new(), ..signed.clone() }),
+        (
+            "the right key for another use",
+            signed::sign(signed.payload.clone(), Purpose::Notice, request.coalition, &[&key(101)]),
+        ),
+    ] {
+        assert!(matches!(open(&wrong, &world.roster), Err(AmendmentError::Signed(_))), "{what}");
+    }
+    let opened = |request: AmendmentRequest| open(&request.sign(&key(101)).unwrap(), &world.roster);
+    let unknown = AmendmentRequest { member: member(9), ..request.clone() };
+    assert_eq!(opened(unknown), Err(AmendmentError::UnknownMember(member(9))));
+    let elsewhere = AmendmentRequest { coalition: crate::id::CoalitionId::new([9; 32]), ..request.clone() };
+    assert!(matches!(opened(elsewhere), Err(AmendmentError::OtherCoalition(_))));
+    let height = |height| RosterVersion { height: Height::new(height), ..request.roster };
+    let ahead = AmendmentRequest { roster: height(3), ..request.clone() };
+    let expected = AmendmentError::Ahead { have: Height::new(2), found: Height::new(3) };
+    assert_eq!(opened(ahead), Err(expected));
+    let forked = AmendmentRequest { roster: height(1), ..request.clone() };
+    assert_eq!(opened(forked), Err(AmendmentError::OtherBranch(Height::new(1))));
+
+    // What no certificate may say is signed by nobody, and refused although it is signed.
+    let nameless = AmendmentRequest { organisation: organisation(" ", &[EntityClass::Essential]), ..request };
+    assert!(matches!(nameless.sign(&key(101)), Err(AmendmentError::Organisation(_))));
+    let mut wire = schema::AmendmentRequest::decode(signed.payload.as_slice()).unwrap();
+    wire.organisation = Some(nameless.organisation);
+    let sign = |wire: &schema::AmendmentRequest| {
+        signed::sign(wire.encode_to_vec(), Purpose::Amendment, world.roster.coalition(), &[&key(101)])
+    };
+    assert!(matches!(open(&sign(&wire), &world.roster), Err(AmendmentError::Organisation(_))));
+    wire.organisation = None;
+    assert!(matches!(open(&sign(&wire), &world.roster), Err(AmendmentError::Malformed(_))));
+
+    // A suspended key speaks for nobody; afterwards one still sees what it had said.
+    let suspend = Decision::Suspend(schema::Suspend { serial: one.get(), cut: vec![] });
+    world.decide(member(1), suspend, &[11], 11);
+    assert!(matches!(open(&signed, &world.roster), Err(AmendmentError::Signed(_))));
+    assert!(AmendmentRequest::open_past(&signed, &world.roster).is_ok());
+}
+
+#[test]
+fn a_request_that_the_data_have_overtaken_says_what_it_would_undo_and_is_granted_once() {
+    let mut world = World::new();
+    world.issue(1, Some(Role::Publisher), 1);
+    world.issue(2, Some(Role::Publisher), 1);
+    let said = world.roster.member(member(1)).unwrap().organisation.clone();
+    let request = request(&world, "Asked");
+    // What is decided of others, and of other things than the data, overtakes nothing.
+    let renew = Decision::Renew(schema::Renew { serial: 1, not_after: at(4000).as_micros() });
+    world.decide(member(1), renew, &[11], 11);
+    assert_eq!(amend(&mut world, 2, organisation("Other", &[EntityClass::Essential]), 11), Ok(()));
+    assert_eq!(request.overtaken(&world.roster), None);
+    world.decide(member(1), request.decision(), &[11], 12);
+    assert_eq!(world.roster.member(member(1)).unwrap().organisation, request.organisation);
+    let granted = Overtaken { by: Height::new(5), was: said.clone() };
+    assert_eq!(request.overtaken(&world.roster), Some(granted.clone()));
+    // Taken back, it would take effect again; the log remembers.
+    assert_eq!(amend(&mut world, 1, said, 13), Ok(()));
+    assert_eq!(request.overtaken(&world.roster), Some(Overtaken { by: Height::new(6), ..granted }));
 }

@@ -1,8 +1,8 @@
 //! Import: what a line of a table and an attribute of an event cost, until the draft is durable.
 //!
 //! One whole node and one client, over HTTP: what it hands in is read, checked as every bundle is, read by the guards, split
-//! and sealed, and acknowledged when it is on disk. A table of 100,000 lines becomes 300,000 objects, more than one import
-//! takes, so it comes in files. Every round has values of its own: what was taken before would only be recognised.
+//! and sealed, and acknowledged when it is on disk. A table of 100,000 lines is one file; its 300,000 objects become several
+//! drafts, which are durable together. Every round has values of its own: what was taken before would only be recognised.
 
 use std::{path::PathBuf, time::Instant};
 
@@ -19,8 +19,6 @@ use crate::{
     say, stats,
 };
 
-/// Lines of one file.
-const FILE: u64 = 25_000;
 /// Attributes of one event: what the larger ones of public feeds have.
 const EVENT: u64 = 200;
 
@@ -58,11 +56,7 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
         // One round of each to warm up.
         for round in 0..=rounds {
             let from = round as u64 * lines.max(events * EVENT);
-            let files: Vec<Vec<u8>> = (from..from + lines)
-                .step_by(usize::try_from(FILE)?)
-                .map(|first| table(first..(first + FILE).min(from + lines)))
-                .collect();
-            let rate = take(&mut client, "csv", files, lines).await?;
+            let rate = take(&mut client, "csv", vec![table(from..from + lines)], lines).await?;
             let bodies = (0..events).map(|n| event(from + n * EVENT)).collect();
             let of_events = take(&mut client, "misp", bodies, events * EVENT).await?;
             if round > 0 {
@@ -80,7 +74,6 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
             "csv_indicators_per_s_by_round": stats::summary(&tables),
             "misp_indicators_per_s_by_round": stats::summary(&misp),
             "lines": lines,
-            "lines_per_file": FILE.min(lines),
             "events": events,
             "attributes_per_event": EVENT,
             "rss_mb": rss >> 20,

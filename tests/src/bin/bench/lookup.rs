@@ -130,7 +130,7 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
 }
 
 /// The value of a number: a name two levels below the registrable one, or an address.
-fn value(n: u64) -> String {
+pub(crate) fn value(n: u64) -> String {
     if n.is_multiple_of(2) {
         return format!("h{n}.d{}.example", n / 16);
     }
@@ -210,14 +210,23 @@ pub(crate) async fn fill_with(
     values: Range<u64>,
     value: fn(u64) -> String,
 ) -> anyhow::Result<()> {
+    fill_rows(store, group, member, values, |n| object(n, &value(n))).await
+}
+
+/// [`fill`] with other objects.
+pub(crate) async fn fill_rows(
+    store: &Store,
+    group: GroupId,
+    member: MemberId,
+    values: Range<u64>,
+    row: impl Fn(u64) -> anyhow::Result<ObjectRow>,
+) -> anyhow::Result<()> {
     let log = LogId::new(rand::random());
     let now = clock::now();
     let mut prev = MessageId::ZERO;
     for (sequence, from) in (1..).zip(values.clone().step_by(usize::try_from(MESSAGE)?)) {
         let id = MessageId::new(rand::random());
-        let objects = (from..(from + MESSAGE).min(values.end))
-            .map(|n| object(n, &value(n)))
-            .collect::<anyhow::Result<_>>()?;
+        let objects = (from..(from + MESSAGE).min(values.end)).map(&row).collect::<anyhow::Result<_>>()?;
         let content = OpenedRows {
             publication: PublicationId::new(rand::random()),
             part: 1,
@@ -263,7 +272,25 @@ pub(crate) async fn fill_with(
     Ok(())
 }
 
-fn object(n: u64, text: &str) -> anyhow::Result<ObjectRow> {
+/// Something else that stands among indicators; it names no value.
+pub(crate) fn malware(n: u64) -> anyhow::Result<ObjectRow> {
+    let id = format!("malware--00000000-0000-4000-8000-{n:012x}");
+    let raw = json!({
+        "type": "malware", "spec_version": "2.1", "id": id, "created": "2026-11-25T10:00:00.000Z",
+        "modified": "2026-11-25T10:00:00.000Z", "name": format!("Loader {n}"), "is_family": false,
+        "description": "Fetches what it runs from the command and control of its campaign",
+    });
+    let like = object(n, &value(n))?;
+    Ok(ObjectRow {
+        id,
+        kind: "malware".to_owned(),
+        raw: raw.to_string().into_bytes(),
+        observables: Vec::new(),
+        ..like
+    })
+}
+
+pub(crate) fn object(n: u64, text: &str) -> anyhow::Result<ObjectRow> {
     let observable = Observable::guess(text).context("not a value")?;
     let (path, id) = (observable.kind().as_str(), format!("indicator--00000000-0000-4000-8000-{n:012x}"));
     let today = clock::now();

@@ -75,6 +75,9 @@ enum Which {
     Revoke(revoke::Arguments),
     /// Hellos of strangers, and what members notice of a flood of them
     Admission(admission::Arguments),
+    /// The strangers of `admission`
+    #[command(hide = true)]
+    Strangers(admission::strangers::Arguments),
     /// Memory of an idle node, and the size of its binary
     Idle(idle::Arguments),
     /// Folding the admin log, whole and one entry more
@@ -99,6 +102,7 @@ fn main() -> anyhow::Result<()> {
         Which::Heal(arguments) => heal::run(arguments, quick)?,
         Which::Revoke(arguments) => revoke::run(arguments, quick)?,
         Which::Admission(arguments) => admission::run(arguments, quick)?,
+        Which::Strangers(arguments) => admission::strangers::run(&arguments)?,
         Which::Idle(arguments) => idle::run(arguments, quick)?,
         Which::Roster(arguments) => roster::run(arguments, quick)?,
     };

@@ -1,7 +1,7 @@
 //! TAXII: what a page costs, and whether it costs more in a large collection.
 //!
 //! One whole node whose store is filled directly, from a thousand objects to a million, and one client that follows
-//! `next` from places all over the collection. Beside it **medallion**, OASIS's reference server, with a thousand
+//! `next` from places all over the collection, through all of it and through one type, a tenth of it. Beside it **medallion**, OASIS's reference server, with a thousand
 //! objects in memory: a walk through all of them on either side, in alternating rounds. It keeps what is left of a walk in
 //! memory and searches it for every page, so that more objects than these take it hours.
 
@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use belfry_node::clock;
+use belfry_node::{clock, store::ObjectRow};
 use belfry_proto::schema::Role;
 use clap::Args;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use crate::{
     coalition::{Coalition, SLUG},
     http::Client,
     idle::Process,
-    lookup::fill,
+    lookup::{self, fill_rows},
     machine,
     node::Node,
     say, stats,
@@ -37,6 +37,10 @@ const SMALL: u64 = 1_000;
 /// Places in a collection where walks begin.
 const PLACES: u64 = 4;
 const MEDALLION: &str = "91a7b528-80eb-42ed-a74d-c6fbd5a26116";
+/// One object of so many is of the other type.
+const OTHER: u64 = 10;
+/// What asks for these alone.
+const FILTER: &str = "&match%5Btype%5D=malware";
 /// How long medallion may take to answer at first.
 const STARTS: Duration = Duration::from_secs(60);
 
@@ -82,8 +86,8 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
             for place in 1..=PLACES {
                 places.push(clock::now().to_string());
                 let until = stored + (size - stored) * place / PLACES;
-                fill(node.daemon.store(), coalition.group()?, member.certificate.member, stored..until)
-                    .await?;
+                let (group, author) = (coalition.group()?, member.certificate.member);
+                fill_rows(node.daemon.store(), group, author, stored..until, mixed).await?;
                 stored = until;
             }
             say!("{size} objects stored in {:.1} s", begun.elapsed().as_secs_f64());
@@ -92,43 +96,54 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
             {
                 compared = side_by_side(medallion, folder.path(), &mut client, &objects, rounds).await?;
             }
-            let (mut rates, mut tails) = (Vec::new(), Vec::new());
+            let mut walks = [Walks::default(), Walks::default()];
             for round in 0..=rounds {
-                let (rate, tail) = round_of(&mut client, &objects, &places, pages).await?;
-                // The first one warms.
-                if round > 0 {
-                    rates.push(rate);
-                    tails.push(tail);
+                for (walks, filter) in walks.iter_mut().zip(["", FILTER]) {
+                    let (rate, tail) = round_of(&mut client, (&objects, filter), &places, pages).await?;
+                    // The first one warms.
+                    if round > 0 {
+                        walks.rates.push(rate);
+                        walks.tails.push(tail);
+                    }
                 }
             }
-            say!("{size}: {:.0} pages/s, p99 {:.2} ms", stats::median(&rates), stats::median(&tails));
-            by_size.insert(size, (rates, tails));
+            for (walks, what) in walks.iter().zip(["all", "filtered"]) {
+                let (rate, tail) = (stats::median(&walks.rates), stats::median(&walks.tails));
+                say!("{size}, {what}: {rate:.0} pages/s, p99 {tail:.2} ms");
+            }
+            by_size.insert(size, walks);
         }
         let rss = machine::resident("self")?;
         node.daemon.shutdown().await;
-        let p99 = |size: u64| by_size.get(&size).map(|(_, tails)| stats::median(tails));
-        let growth = |from: u64, to: u64| Some(stats::rounded(p99(to)? / p99(from)?));
+        let p99 = |size: u64, of: fn(&[Walks; 2]) -> &Walks| {
+            by_size.get(&size).map(|walks| stats::median(&of(walks).tails))
+        };
+        let growth = |from: u64, to: u64, of: fn(&[Walks; 2]) -> &Walks| {
+            Some(stats::rounded(p99(to, of)? / p99(from, of)?))
+        };
+        let (all, filtered): (fn(&[Walks; 2]) -> &Walks, fn(&[Walks; 2]) -> &Walks) =
+            (|[all, _]| all, |[_, filtered]| filtered);
         let ends = sizes.first().zip(sizes.last());
         let (ours, theirs): (Vec<f64>, Vec<f64>) = compared.iter().copied().unzip();
         let speedup =
             (!compared.is_empty()).then(|| stats::rounded(stats::median(&ours) / stats::median(&theirs)));
         let told: serde_json::Map<String, Value> = by_size
             .iter()
-            .map(|(size, (rates, tails))| {
-                let told = json!({
-                    "pages_per_s": stats::rounded(stats::median(rates)),
-                    "p99_ms": stats::rounded(stats::median(tails)),
-                    "pages_per_s_by_round": stats::summary(rates),
-                    "p99_ms_by_round": stats::summary(tails),
-                });
+            .map(|(size, [all, filtered])| {
+                let mut told = all.told();
+                if let Some(told) = told.as_object_mut() {
+                    told.insert("filtered".to_owned(), filtered.told());
+                }
                 (size.to_string(), told)
             })
             .collect();
         anyhow::Ok(json!({
             "benchmark": "taxii",
             "speedup_vs_medallion": speedup,
-            "p99_growth_10k_to_1m": growth(10_000, 1_000_000),
-            "p99_growth": ends.and_then(|(first, last)| growth(*first, *last)),
+            "p99_growth_10k_to_1m": growth(10_000, 1_000_000, all),
+            "filtered_p99_growth_10k_to_1m": growth(10_000, 1_000_000, filtered),
+            "p99_growth": ends.and_then(|(first, last)| growth(*first, *last, all)),
+            "filtered_p99_growth": ends.and_then(|(first, last)| growth(*first, *last, filtered)),
             "medallion": (!compared.is_empty()).then(|| json!({
                 "objects": SMALL,
                 "pages_per_s": stats::summary(&theirs),
@@ -144,10 +159,33 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
     })
 }
 
+/// What rounds of one kind came to.
+#[derive(Default)]
+struct Walks {
+    rates: Vec<f64>,
+    tails: Vec<f64>,
+}
+
+impl Walks {
+    fn told(&self) -> Value {
+        json!({
+            "pages_per_s": stats::rounded(stats::median(&self.rates)),
+            "p99_ms": stats::rounded(stats::median(&self.tails)),
+            "pages_per_s_by_round": stats::summary(&self.rates),
+            "p99_ms_by_round": stats::summary(&self.tails),
+        })
+    }
+}
+
+/// An indicator, or one of the other type.
+fn mixed(n: u64) -> anyhow::Result<ObjectRow> {
+    if n.is_multiple_of(OTHER) { lookup::malware(n) } else { lookup::object(n, &lookup::value(n)) }
+}
+
 /// Pages from places all over the collection: how many a second, and the slowest of a hundred in milliseconds.
 async fn round_of(
     client: &mut Client,
-    objects: &str,
+    (objects, filter): (&str, &str),
     places: &[String],
     pages: usize,
 ) -> anyhow::Result<(f64, f64)> {
@@ -155,8 +193,8 @@ async fn round_of(
     let share = pages.div_ceil(places.len()).max(1);
     while times.len() < pages {
         for place in places {
-            let filter = format!("{objects}?limit={PAGE}&added_after={place}");
-            times.extend(walk(client, &filter, share).await?);
+            let first = format!("{objects}?limit={PAGE}&added_after={place}{filter}");
+            times.extend(walk(client, &first, share).await?);
         }
     }
     let seconds: f64 = times.iter().sum::<f64>() / 1e3;

@@ -198,11 +198,11 @@ fn attacks(aim: &Aim, mallories: &[Member], seed: u64) -> JoinSet<anyhow::Result
         salt += 1;
         StdRng::seed_from_u64(seed.wrapping_add(salt))
     };
-    for _ in 0..8 {
-        attacks.spawn(raw::tcp(aim.clone(), rng()));
+    for n in 1..=8 {
+        attacks.spawn(raw::tcp(aim.clone(), n, rng()));
     }
-    attacks.spawn(raw::silence(aim.clone()));
-    attacks.spawn(raw::udp(aim.clone(), rng()));
+    attacks.spawn(raw::silence(aim.clone(), 9));
+    attacks.spawn(raw::udp(aim.clone(), 10, rng()));
     let stranger = SigningKey::generate(&mut rng());
     attacks.spawn(muxer::attack(aim.clone(), stranger, "yamux as stranger", rng()));
     let stranger = SigningKey::generate(&mut rng());

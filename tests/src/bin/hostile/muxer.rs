@@ -24,6 +24,8 @@ use tokio::time::timeout;
 
 use crate::{Aim, frames, streams};
 
+/// After a dial that was turned away.
+const REST: Duration = Duration::from_millis(200);
 /// Longest that one connection lasts.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -103,7 +105,11 @@ pub(crate) async fn attack(
     while aim.goes_on() {
         let options = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
         let Ok(dial) = transport.dial(address.clone(), options) else { continue };
-        let Ok(Ok((_, Connection(io)))) = timeout(PATIENCE, dial).await else { continue };
+        let Ok(Ok((_, Connection(io)))) = timeout(PATIENCE, dial).await else {
+            // Turned away. Members come from the same address, and find the door shut by who knocks without end.
+            tokio::time::sleep(REST).await;
+            continue;
+        };
         let (mut reading, mut writing) = io.split();
         let writes = async {
             for _ in 0..rng.random_range(1..400) {

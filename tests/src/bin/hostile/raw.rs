@@ -1,13 +1,18 @@
-//! Below libp2p: whoever can reach the port can do this.
+//! Below libp2p: whoever can reach the port can do this. Each comes from an address of its own, as strangers would: what one
+//! host is turned away for does not spare the node the others.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use belfry_node::network::{Address, Host};
 use rand::{Rng as _, RngExt as _, rngs::StdRng, seq::IndexedRandom as _};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpStream, UdpSocket},
+    net::{TcpSocket, TcpStream, UdpSocket},
     time::timeout,
 };
 
@@ -26,16 +31,27 @@ pub(crate) fn socket(address: &Address) -> anyhow::Result<SocketAddr> {
     Ok(SocketAddr::new(ip, port.context("no port")?.parse()?))
 }
 
+/// A free port of the `n`th stranger's address.
+const fn of_stranger(n: u8) -> SocketAddr {
+    SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(127, 0, 1, n), 0))
+}
+
+async fn connect(from: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(from)?;
+    socket.connect(to).await
+}
+
 /// Noise, and handshakes that begin well.
-pub(crate) async fn tcp(aim: Aim, mut rng: StdRng) -> anyhow::Result<()> {
-    let to = socket(&aim.target.tcp)?;
+pub(crate) async fn tcp(aim: Aim, n: u8, mut rng: StdRng) -> anyhow::Result<()> {
+    let (from, to) = (of_stranger(n), socket(&aim.target.tcp)?);
     while aim.goes_on() {
         let (what, bytes) = if rng.random_bool(0.5) {
             ("tcp noise", noise(&mut rng))
         } else {
             ("tcp half handshake", half_handshake(&mut rng))
         };
-        let Ok(mut stream) = TcpStream::connect(to).await else { continue };
+        let Ok(mut stream) = connect(from, to).await else { continue };
         let _ = stream.write_all(&bytes).await;
         let mut answer = [0; 512];
         let _ = timeout(LISTEN, stream.read(&mut answer)).await;
@@ -83,14 +99,14 @@ fn half_handshake(rng: &mut StdRng) -> Vec<u8> {
 }
 
 /// As many connections as it gets, none of which ever says anything.
-pub(crate) async fn silence(aim: Aim) -> anyhow::Result<()> {
-    let to = socket(&aim.target.tcp)?;
+pub(crate) async fn silence(aim: Aim, n: u8) -> anyhow::Result<()> {
+    let (from, to) = (of_stranger(n), socket(&aim.target.tcp)?);
     let mut held: Vec<TcpStream> = Vec::new();
     while aim.goes_on() {
         // Whoever was thrown out comes again.
         held.retain(|stream| !matches!(stream.try_read(&mut [0; 64]), Ok(0)));
         while held.len() < SILENT {
-            let Ok(Ok(stream)) = timeout(LISTEN, TcpStream::connect(to)).await else { break };
+            let Ok(Ok(stream)) = timeout(LISTEN, connect(from, to)).await else { break };
             held.push(stream);
             aim.tally.count("tcp silence");
         }
@@ -100,9 +116,9 @@ pub(crate) async fn silence(aim: Aim) -> anyhow::Result<()> {
 }
 
 /// Datagrams: noise, and the beginnings of QUIC connections.
-pub(crate) async fn udp(aim: Aim, mut rng: StdRng) -> anyhow::Result<()> {
-    let to = socket(&aim.target.quic)?;
-    let mut socket = UdpSocket::bind("127.0.0.1:0").await?;
+pub(crate) async fn udp(aim: Aim, n: u8, mut rng: StdRng) -> anyhow::Result<()> {
+    let (from, to) = (of_stranger(n), socket(&aim.target.quic)?);
+    let mut socket = UdpSocket::bind(from).await?;
     while aim.goes_on() {
         for _ in 0..50 {
             let (what, bytes) = if rng.random_bool(0.3) {
@@ -115,7 +131,7 @@ pub(crate) async fn udp(aim: Aim, mut rng: StdRng) -> anyhow::Result<()> {
             aim.tally.count(what);
         }
         if rng.random_bool(0.1) {
-            socket = UdpSocket::bind("127.0.0.1:0").await?;
+            socket = UdpSocket::bind(from).await?;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -54,6 +54,9 @@ struct Group {
 #[derive(ToSchema)]
 pub(in super::super) struct Members {
     members: Vec<Member>,
+    /// Of the page that follows, if there is one.
+    #[schema(nullable = false)]
+    next: Option<String>,
 }
 
 #[derive(ToSchema)]
@@ -116,10 +119,31 @@ pub(in super::super) struct LogFile {
     file: String,
 }
 
+/// Proofs that the registrar signed two logs.
+#[derive(ToSchema)]
+pub(in super::super) struct Equivocations {
+    equivocations: Vec<Equivocation>,
+}
+
+#[derive(ToSchema)]
+struct Equivocation {
+    /// With two entries.
+    height: u64,
+    /// Ids of both, this node's first.
+    entries: Vec<String>,
+    /// The key that signed both.
+    registrar: String,
+    /// A BELFRY EQUIVOCATION file.
+    file: String,
+}
+
 /// Who is new among the readers.
 #[derive(ToSchema)]
 pub(in super::super) struct Newcomers {
     newcomers: Vec<Newcomer>,
+    /// Of the page that follows, if there is one.
+    #[schema(nullable = false)]
+    next: Option<String>,
 }
 
 #[derive(ToSchema)]
@@ -188,5 +212,6 @@ struct Given {
 struct Together {
     members: usize,
     messages: u64,
-    withdrawals: u64,
+    /// Nothing where too few withdrew something.
+    withdrawals: Option<u64>,
 }

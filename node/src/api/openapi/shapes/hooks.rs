@@ -93,6 +93,9 @@ pub(in super::super) struct SourceRun {
 #[derive(ToSchema)]
 pub(in super::super) struct DeadLetters {
     dead_letters: Vec<DeadLetter>,
+    /// Of the page that follows, if there is one.
+    #[schema(nullable = false)]
+    next: Option<String>,
 }
 
 #[derive(ToSchema)]

@@ -28,7 +28,8 @@ struct Object {
     /// `current`, `revoked`, `withdrawn` or `hidden`.
     state: String,
     named_recipients: bool,
-    member: String,
+    /// Null where it must not be told outside and the token is for outside.
+    member: Option<String>,
     organisation: Option<String>,
     reporters: Vec<String>,
     message: String,
@@ -44,6 +45,9 @@ struct Object {
     /// Handling terms, `name=value`.
     #[schema(nullable = false)]
     handling: Option<Vec<String>>,
+    /// Why it went out although a guard of its author's objected, where the charter has that said.
+    #[schema(nullable = false)]
+    reason: Option<String>,
     /// Its member is a steward, and published it on behalf of another that is not named.
     #[schema(nullable = false)]
     on_behalf: Option<bool>,
@@ -149,6 +153,9 @@ struct Naming {
     /// Nobody, where its author asks not to be named.
     member: Option<String>,
     organisation: Option<String>,
+    /// Why it went out although a guard of its author's objected, where the charter has that said.
+    #[schema(nullable = false)]
+    reason: Option<String>,
     /// That member is a steward, and published it on behalf of another that is not named.
     #[schema(nullable = false)]
     on_behalf: Option<bool>,

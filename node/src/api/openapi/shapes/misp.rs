@@ -19,6 +19,22 @@ pub(in super::super) struct Misp(BTreeMap<String, Value>);
 #[derive(ToSchema)]
 pub(in super::super) struct MispUser(BTreeMap<String, Value>);
 
+/// As MISP describes its attributes.
+#[derive(ToSchema)]
+pub(in super::super) struct MispTypes {
+    result: MispDescribed,
+}
+
+#[derive(ToSchema)]
+struct MispDescribed {
+    types: Vec<String>,
+    categories: Vec<String>,
+    /// The types of each category.
+    category_type_mappings: BTreeMap<String, Vec<String>>,
+    /// Of each type its category, and whether it is for detection.
+    sane_defaults: BTreeMap<String, Value>,
+}
+
 /// What is asked for; texts are one or several.
 #[derive(ToSchema)]
 pub(in super::super) struct MispSearch {

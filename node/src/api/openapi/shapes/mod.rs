@@ -22,12 +22,13 @@ use utoipa::ToSchema;
 pub(super) use self::{
     audit::{Audit, SubjectFound, SubjectWanted},
     coalition::{
-        Activity, Groups, Heads, HoldMade, HoldWanted, Imported, LogFile, Members, Newcomers, Rules,
+        Activity, Equivocations, Groups, Heads, HoldMade, HoldWanted, Imported, LogFile, Members, Newcomers,
+        Rules,
     },
     exports::{ExportReport, Exports},
     hooks::{DeadLetters, Hooks, Replayed, SourceRun, Sources},
     intelligence::{Envelope, Forks, Lookup, LookupAnswer, Message, Objects},
-    misp::{Misp, MispFound, MispSearch, MispSighted, MispSighting, MispUser, MispVersion},
+    misp::{Misp, MispFound, MispSearch, MispSighted, MispSighting, MispTypes, MispUser, MispVersion},
     node::{Backup, BackupWanted, Description, Health, Peers, Status, Sync},
     publishing::{
         Accepted, Bundle, Drafts, FileImported, HeldDraft, Holders, Preview, Publication, Released,

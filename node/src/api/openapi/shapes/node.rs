@@ -26,8 +26,20 @@ pub(in super::super) struct Status {
     api: Vec<String>,
     /// What is taken in from elsewhere; for tokens of an admin only, and of groups they read.
     sources: Option<Vec<Source>>,
+    /// Proposals that nobody has answered; for tokens of an admin only, and of groups they read.
+    proposals: Option<Unanswered>,
     /// What an operator should know, a sentence each.
     warnings: Vec<String>,
+}
+
+#[derive(ToSchema)]
+struct Unanswered {
+    /// Made to this member, which answers them.
+    to_us: usize,
+    /// Made by this member.
+    by_us: usize,
+    /// There are more than were counted.
+    more: bool,
 }
 
 #[derive(ToSchema)]

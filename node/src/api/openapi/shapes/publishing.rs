@@ -112,9 +112,11 @@ pub(in super::super) struct FileImported {
     #[schema(nullable = false)]
     preview: Option<Preview>,
     #[schema(nullable = false)]
+    /// The first of `publications`.
     publication: Option<String>,
     #[schema(nullable = false)]
     status_url: Option<String>,
+    /// Messages of all.
     #[schema(nullable = false)]
     parts: Option<usize>,
     #[schema(nullable = false)]
@@ -124,6 +126,18 @@ pub(in super::super) struct FileImported {
     duplicate: Option<bool>,
     #[schema(nullable = false)]
     notes: Option<Vec<String>>,
+    /// What the file became: one, or several of a long table. All of them were made together.
+    #[schema(nullable = false)]
+    publications: Option<Vec<FilePublication>>,
+}
+
+#[derive(ToSchema)]
+struct FilePublication {
+    publication: String,
+    status_url: String,
+    parts: usize,
+    held: bool,
+    duplicate: bool,
 }
 
 #[derive(ToSchema)]
@@ -135,10 +149,11 @@ struct Skipped {
 /// Held drafts.
 #[derive(ToSchema)]
 pub(in super::super) struct Drafts {
-    /// The oldest.
+    /// Oldest first.
     drafts: Vec<HeldDraft>,
-    /// There are more than are listed.
-    more: bool,
+    /// Of the page that follows, if there is one.
+    #[schema(nullable = false)]
+    next: Option<String>,
 }
 
 /// A held draft; what stands in it only where one is asked for.
@@ -236,7 +251,20 @@ pub(in super::super) struct Withdrawn {
     /// Ids of the messages taken back.
     targets: Vec<String>,
     republished: usize,
+    /// Other publications of this member that go on saying what is taken back.
+    remains: Vec<Remains>,
     duplicate: bool,
     /// What stands against its being sent now, a sentence each.
     warnings: Vec<String>,
+}
+
+/// A publication that goes on saying some of what is taken back.
+#[derive(ToSchema)]
+struct Remains {
+    publication: String,
+    group: String,
+    /// Of those taken back, by their STIX ids.
+    objects: Vec<String>,
+    /// By this node, where it can be taken back by its id.
+    made_here: bool,
 }

@@ -103,8 +103,9 @@ pub(in super::super) struct ProposalMade {
 #[derive(ToSchema)]
 pub(in super::super) struct Proposals {
     proposals: Vec<ProposalTold>,
-    /// There are more than are told, or than were looked for.
-    more: bool,
+    /// Of the page that follows, if there may be one. A page can be empty and have one.
+    #[schema(nullable = false)]
+    next: Option<String>,
 }
 
 #[derive(ToSchema)]

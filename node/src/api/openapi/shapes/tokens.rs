@@ -6,6 +6,9 @@ use utoipa::ToSchema;
 #[derive(ToSchema)]
 pub(in super::super) struct Tokens {
     tokens: Vec<Token>,
+    /// Of the page that follows, if there is one.
+    #[schema(nullable = false)]
+    next: Option<String>,
 }
 
 #[derive(ToSchema)]
@@ -21,6 +24,8 @@ struct Token {
     admin: bool,
     max_tlp: String,
     red: bool,
+    /// `inside` or `outside`: whose tool holds it.
+    audience: String,
     #[schema(format = DateTime)]
     created: String,
     expires: Option<String>,
@@ -39,10 +44,13 @@ pub(in super::super) struct NewToken {
     /// Slugs or numbers, or `*`.
     draft: Option<Vec<String>>,
     admin: Option<bool>,
-    /// `amber+strict` unless said.
+    /// `amber+strict` unless said; `green` for outside, and `amber` at most.
     max_tlp: Option<String>,
     /// Reads what is sent to this member by name.
     red: Option<bool>,
+    /// `outside` for a tool of somebody else's, a service provider or a cloud SIEM: it only reads, and only what may leave
+    /// the organisation. `inside` unless said.
+    audience: Option<String>,
     expires: Option<String>,
 }
 
@@ -64,6 +72,7 @@ pub(in super::super) struct TokenMade {
     admin: bool,
     max_tlp: String,
     red: bool,
+    audience: String,
     #[schema(format = DateTime)]
     created: String,
     expires: Option<String>,

@@ -141,6 +141,11 @@ pub(super) fn facts(charter: &Charter, documents: &Path) -> String {
                 |by| format!("{by}, else: {}", charter.unaccepted().name()),
             ),
         ),
+        (
+            "reasons given to guards",
+            if charter.asks_reasons() { "go along in the message" } else { "stay with who gave them" }
+                .to_owned(),
+        ),
         ("admins needed", thresholds.join(", ")),
         (
             "log pinned at",

@@ -9,7 +9,6 @@ use super::{introduced, open, progress, reviewed_alone, write};
 use crate::{
     cli::{
         coalition::{mend::mended, role_keys::KeyFile},
-        exit::refuse,
         out, output,
     },
     clock,
@@ -41,8 +40,8 @@ impl Sign {
         out::may_replace(out, Some(armour::FileKind::CharterProposal))?;
         output::print(&introduced(&proposal, &self.proposal))?;
         reviewed_alone(proposal.charter(), clock::now())?;
-        if !self.yes && !output::confirmed("Sign this charter?")? {
-            refuse!("nothing was signed");
+        if !self.yes {
+            output::confirm("Sign this charter?", "--yes", "nothing was signed")?;
         }
         proposal.sign(&self.key.open("the root key")?).map_err(mended)?;
         write(&proposal, out)?;

@@ -70,6 +70,12 @@ pub(super) fn draft(charter: &Charter, folder: &Path) -> String {
         "unaccepted",
         &text(charter.unaccepted().name()),
     );
+    line(
+        &mut out,
+        "Whether whoever publishes although a guard objects says why in the message, for its readers.",
+        "ask_reasons",
+        &charter.asks_reasons(),
+    );
     for (name, comment, document) in [
         (
             "arrangement",

@@ -5,12 +5,18 @@
 //! resolvers and the hashes of nothing; MISP's lists are read as they are.
 //!
 //! A URL or mailbox at a listed host is only informed of: `bit.ly` must not be blocked, `bit.ly/x` may well be.
+//!
+//! A list counts for the types that its `matching_attributes` name: a list of top-level domains says nothing of a mutex
+//! called `zone`. One that names none known here counts for all, because it has to keep something out.
+
+mod built_in;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use self::built_in::BUILT_IN;
 use super::observable::{Kind, Observable, around};
 
 /// Entries of one list; MISP's largest has a million.
@@ -68,14 +74,59 @@ struct MispList {
     #[serde(rename = "type")]
     kind: String,
     list: Vec<String>,
+    #[serde(default)]
+    matching_attributes: Vec<String>,
+}
+
+impl MispList {
+    /// What it is about; empty for everything.
+    fn kinds(&self) -> BTreeSet<Kind> {
+        if self.matching_attributes.iter().any(|attribute| attribute == "ALL") {
+            return BTreeSet::new();
+        }
+        // `filename|md5` is about both.
+        let named = self.matching_attributes.iter().flat_map(|attribute| attribute.split('|'));
+        named.flat_map(about).copied().collect()
+    }
+}
+
+/// What values of one of MISP's attribute types are.
+fn about(attribute: &str) -> &'static [Kind] {
+    match attribute {
+        "ip-src" | "ip-dst" => &[Kind::Ipv4, Kind::Ipv6],
+        "domain" | "hostname" => &[Kind::Domain],
+        "url" | "uri" | "link" => &[Kind::Url],
+        "email" | "email-src" | "email-dst" | "email-reply-to" => &[Kind::Email],
+        "mac-address" => &[Kind::Mac],
+        "AS" => &[Kind::Asn],
+        "md5" => &[Kind::Md5],
+        "sha1" => &[Kind::Sha1],
+        "sha256" => &[Kind::Sha256],
+        "sha512" => &[Kind::Sha512],
+        "ssdeep" => &[Kind::Ssdeep],
+        "tlsh" => &[Kind::Tlsh],
+        "filename" => &[Kind::FileName],
+        "mutex" => &[Kind::Mutex],
+        "regkey" => &[Kind::RegistryKey],
+        "vulnerability" => &[Kind::Cve],
+        _ => &[],
+    }
 }
 
 type Lists = BTreeSet<u16>;
 
+#[derive(Clone)]
+struct List {
+    name: String,
+    level: Level,
+    /// What it is about; empty for everything.
+    kinds: BTreeSet<Kind>,
+}
+
 /// Every list, as one index.
 #[derive(Clone, Default)]
 pub struct Warnings {
-    lists: Vec<(String, Level)>,
+    lists: Vec<List>,
     /// Whole values.
     exact: HashMap<String, Lists>,
     /// Host names, with all below them.
@@ -91,7 +142,7 @@ impl Warnings {
     pub fn built_in() -> Self {
         let mut warnings = Self::default();
         for (name, level, nets, hosts, exact) in BUILT_IN {
-            let list = warnings.list((*name).to_owned(), *level);
+            let list = warnings.list((*name).to_owned(), *level, BTreeSet::new());
             for net in *nets {
                 if let Some(net) = around::net(net) {
                     warnings.net(net, list);
@@ -116,7 +167,9 @@ impl Warnings {
         json: &[u8],
         level: impl FnOnce(&str) -> Level,
     ) -> Result<String, WarningError> {
-        let MispList { name, kind, list: entries } = serde_json::from_slice(json)?;
+        let read: MispList = serde_json::from_slice(json)?;
+        let kinds = read.kinds();
+        let MispList { name, kind, list: entries, .. } = read;
         if entries.len() > MAX_ENTRIES {
             return Err(WarningError::TooLong);
         }
@@ -126,19 +179,21 @@ impl Warnings {
                 let read =
                     trimmed.enumerate().map(|(i, text)| around::net(text).ok_or(WarningError::Entry(i)));
                 let nets = read.collect::<Result<Vec<_>, _>>()?;
-                let list = self.list(name.clone(), level(&name));
+                let list = self.list(name.clone(), level(&name), kinds);
                 nets.into_iter().for_each(|net| self.net(net, list));
             }
             "hostname" => {
-                let list = self.list(name.clone(), level(&name));
-                for entry in trimmed {
-                    let host = entry.trim_start_matches("*.").trim_start_matches('.').to_lowercase();
-                    self.hosts.entry(host).or_default().insert(list);
-                }
+                let list = self.list(name.clone(), level(&name), kinds);
+                trimmed.for_each(|entry| self.host(entry, list));
             }
             "string" => {
-                let list = self.list(name.clone(), level(&name));
+                let list = self.list(name.clone(), level(&name), kinds);
                 for entry in trimmed {
+                    // No value begins so: as many a list writes a name with all below it.
+                    if entry.starts_with(['.', '*']) {
+                        self.host(entry, list);
+                        continue;
+                    }
                     // In the spelling the index has, where it is a value at all.
                     let value = Observable::guess(entry)
                         .map_or_else(|| entry.to_lowercase(), |o| o.value().to_owned());
@@ -146,7 +201,7 @@ impl Warnings {
                 }
             }
             "substring" => {
-                let list = self.list(name.clone(), level(&name));
+                let list = self.list(name.clone(), level(&name), kinds);
                 self.parts.extend(trimmed.map(|entry| (entry.to_lowercase(), list)));
             }
             _ => return Err(WarningError::Type(kind.chars().take(32).collect())),
@@ -154,10 +209,10 @@ impl Warnings {
         Ok(name)
     }
 
-    /// Names and levels of every list.
+    /// How many lists.
     #[must_use]
-    pub fn lists(&self) -> &[(String, Level)] {
-        &self.lists
+    pub fn count(&self) -> usize {
+        self.lists.len()
     }
 
     /// The lists that name a value, the gravest first.
@@ -198,8 +253,9 @@ impl Warnings {
             }
         }
         let hit = |(list, is_itself): (u16, bool)| {
-            let (list, level) = self.lists.get(usize::from(list))?;
-            Some(Hit { list, level: if is_itself { *level } else { Level::Inform } })
+            let List { name, level, kinds } = self.lists.get(usize::from(list))?;
+            let is_about = !is_itself || kinds.is_empty() || kinds.contains(&observable.kind());
+            is_about.then_some(Hit { list: name, level: if is_itself { *level } else { Level::Inform } })
         };
         let mut hits: Vec<Hit<'_>> = found.into_iter().filter_map(hit).collect();
         hits.sort_by(|a, b| b.level.cmp(&a.level).then(a.list.cmp(b.list)));
@@ -212,9 +268,17 @@ impl Warnings {
         self.hits(observable).first().is_some_and(|hit| hit.level == Level::Block)
     }
 
-    fn list(&mut self, name: String, level: Level) -> u16 {
-        self.lists.push((name, level));
+    fn list(&mut self, name: String, level: Level, kinds: BTreeSet<Kind>) -> u16 {
+        self.lists.push(List { name, level, kinds });
         u16::try_from(self.lists.len() - 1).unwrap_or(u16::MAX)
+    }
+
+    fn host(&mut self, entry: &str, list: u16) {
+        let host = entry.trim_start_matches("*.").trim_start_matches('.');
+        // In the spelling the index has.
+        let host =
+            Observable::new(Kind::Domain, host).map_or_else(|| host.to_lowercase(), |o| o.value().to_owned());
+        self.hosts.entry(host).or_default().insert(list);
     }
 
     fn net(&mut self, net: IpNet, list: u16) {
@@ -271,105 +335,6 @@ impl AllowList {
         })
     }
 }
-
-type BuiltIn =
-    (&'static str, Level, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
-
-/// Name, level, ranges, hosts, values.
-const BUILT_IN: &[BuiltIn] = &[
-    (
-        "special-use ranges and names (RFC 6890, RFC 6761)",
-        Level::Block,
-        &[
-            "0.0.0.0/8",
-            "10.0.0.0/8",
-            "100.64.0.0/10",
-            "127.0.0.0/8",
-            "169.254.0.0/16",
-            "172.16.0.0/12",
-            "192.0.0.0/24",
-            "192.88.99.0/24",
-            "192.168.0.0/16",
-            "224.0.0.0/4",
-            "240.0.0.0/4",
-            "::/128",
-            "::1/128",
-            "64:ff9b::/96",
-            "100::/64",
-            "fc00::/7",
-            "fe80::/10",
-            "ff00::/8",
-        ],
-        &[
-            "localhost",
-            "local",
-            "internal",
-            "home.arpa",
-            "in-addr.arpa",
-            "ip6.arpa",
-            "invalid",
-            "test",
-            "lan",
-        ],
-        &[],
-    ),
-    (
-        "documentation and benchmarks (RFC 5737, RFC 3849, RFC 2544, RFC 2606)",
-        Level::Inform,
-        &["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15", "2001:db8::/32", "3fff::/20"],
-        &["example", "example.com", "example.net", "example.org"],
-        &[],
-    ),
-    (
-        "public resolvers",
-        Level::Block,
-        &[
-            "1.0.0.1",
-            "1.1.1.1",
-            "1.1.1.2",
-            "1.1.1.3",
-            "8.8.4.4",
-            "8.8.8.8",
-            "9.9.9.9",
-            "9.9.9.10",
-            "9.9.9.11",
-            "149.112.112.112",
-            "208.67.220.220",
-            "208.67.222.222",
-            "94.140.14.14",
-            "94.140.15.15",
-            "76.76.2.0",
-            "185.228.168.9",
-            "86.54.11.1",
-            "86.54.11.100",
-            "77.88.8.8",
-            "114.114.114.114",
-            "223.5.5.5",
-            "2001:4860:4860::8888",
-            "2001:4860:4860::8844",
-            "2606:4700:4700::1111",
-            "2606:4700:4700::1001",
-            "2620:fe::fe",
-            "2620:fe::9",
-            "2620:119:35::35",
-            "2620:119:53::53",
-        ],
-        &["dns.google", "one.one.one.one", "cloudflare-dns.com", "dns.quad9.net", "dns.opendns.com"],
-        &[],
-    ),
-    (
-        "hashes of nothing",
-        Level::Block,
-        &[],
-        &[],
-        &[
-            "d41d8cd98f00b204e9800998ecf8427e",
-            "da39a3ee5e6b4b0d3255bfef95601890afd80709",
-            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-            "cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e",
-        ],
-    ),
-];
 
 #[cfg(test)]
 mod tests {
@@ -450,6 +415,38 @@ mod tests {
         ] {
             let error = warnings.add_misp(broken.as_bytes(), |_| Level::Block).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_a_dot_in_front_is_listed_with_all_below_it() {
+        let mut warnings = Warnings::default();
+        let list = r#"{"name":"Search","type":"string","list":[".suche.be","*.Bücher.be"],"matching_attributes":["domain","url"]}"#;
+        warnings.add_misp(list.as_bytes(), |_| Level::Block).unwrap();
+        for text in ["suche.be", "www.suche.be", "xn--bcher-kva.be"] {
+            assert!(warnings.blocks(&o(text)), "{text}");
+        }
+        assert!(!warnings.blocks(&o("nosuche.be")));
+        assert_eq!(warnings.hits(&o("http://suche.be/x")).first().unwrap().level, Level::Inform);
+    }
+
+    #[test]
+    fn a_list_counts_for_the_types_it_is_about() {
+        let of = |attributes: &str| {
+            let mut warnings = Warnings::default();
+            let list = format!(
+                r#"{{"name":"L","type":"string","list":["ZONE","3::"],"matching_attributes":[{attributes}]}}"#
+            );
+            warnings.add_misp(list.as_bytes(), |_| Level::Block).unwrap();
+            move |kind, text: &str| warnings.blocks(&Observable::new(kind, text).unwrap())
+        };
+        let names = of(r#""hostname","domain|ip""#);
+        assert!(names(Kind::Domain, "zone") && names(Kind::Ipv6, "3::"));
+        assert!(!names(Kind::Mutex, "zone") && !names(Kind::FileName, "zone") && !names(Kind::Ssdeep, "3::"));
+        assert!(of(r#""ssdeep""#)(Kind::Ssdeep, "3::"));
+        // What nobody here knows must not open a list.
+        for attributes in ["", r#""ALL""#, r#""telepathy""#] {
+            assert!(of(attributes)(Kind::Mutex, "zone"), "{attributes}");
         }
     }
 

@@ -1,0 +1,116 @@
+//! A token for a tool of somebody else's: what may leave the organisation, whichever way it reads.
+
+use belfry_proto::stix::{egress::Audience, marking::Tlp};
+use serde_json::{Value, json};
+
+use super::{
+    coalition::{CIDR, OTHER},
+    site::{Answer, Put, Site, nothing, only, post},
+};
+use crate::{query::Scope, store::Conditions};
+
+/// An indicator of a domain of its own.
+fn domain(n: u32, name: &str, tlp: Tlp) -> Put {
+    let author = "identity--00000000-0000-4000-8000-000000000001";
+    Put::pattern(n, &format!("[domain-name:value = '{name}']"), &json!({ "created_by_ref": author })).tlp(tlp)
+}
+
+fn under(put: Put, term: &str) -> Put {
+    Put { conditions: Conditions { terms: vec![term.to_owned()], ..Conditions::default() }, ..put }
+}
+
+fn embargoed(put: Put, until: u64) -> Put {
+    Put { conditions: Conditions { embargo_until: until, ..Conditions::default() }, ..put }
+}
+
+async fn make(site: &Site, admin: &str, more: Value) -> Answer {
+    let mut wanted = json!({ "name": "cloud", "read": ["cidr"], "audience": "outside" });
+    wanted.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    site.send(post(admin, "/api/v1/tokens", "application/json", wanted.to_string())).await
+}
+
+#[tokio::test]
+async fn a_token_for_outside_reads_up_to_green_unless_amber_is_said_and_does_nothing_else() {
+    let site = Site::new().await;
+    let admin = site.token("admin", Scope { admin: true, ..nothing() }).await;
+    for more in [
+        json!({ "max_tlp": "amber+strict" }),
+        json!({ "red": true }),
+        json!({ "publish": ["cidr"] }),
+        json!({ "draft": ["cidr"] }),
+        json!({ "admin": true }),
+        json!({ "audience": "abroad" }),
+    ] {
+        let refused = make(&site, &admin, more.clone()).await;
+        assert_eq!((refused.status.as_u16(), refused.code().as_str()), (422, "bad-scope"), "{more}");
+    }
+    let made = make(&site, &admin, json!({})).await.json();
+    assert_eq!((&made["max_tlp"], &made["audience"]), (&json!("green"), &json!("outside")));
+    let wider = make(&site, &admin, json!({ "name": "clients", "max_tlp": "amber" })).await.json();
+    assert_eq!((&wider["max_tlp"], &wider["audience"]), (&json!("amber"), &json!("outside")));
+    let inside = make(&site, &admin, json!({ "name": "siem", "audience": null })).await.json();
+    assert_eq!((&inside["max_tlp"], &inside["audience"]), (&json!("amber+strict"), &json!("inside")));
+}
+
+#[tokio::test]
+async fn what_must_stay_inside_is_shown_to_no_tool_of_others() {
+    let site = Site::new().await;
+    site.put(&[
+        domain(1, "green.be", Tlp::Green),
+        domain(2, "amber.be", Tlp::Amber),
+        domain(3, "strict.be", Tlp::AmberStrict),
+        Put { recipients: true, ..domain(4, "named.be", Tlp::Green) },
+        embargoed(domain(5, "later.be", Tlp::Green), u64::MAX / 2),
+        embargoed(domain(6, "over.be", Tlp::Green), 1_000_000),
+        under(domain(7, "nothing.be", Tlp::Green), "permitted-actions=none"),
+        under(domain(8, "within.be", Tlp::Green), "permitted-actions=internally-visible-actions"),
+        under(domain(9, "nameless.be", Tlp::Green), "attribution=must-not").by(OTHER),
+    ])
+    .await;
+    let outside = |ceiling| Scope { ceiling, audience: Audience::Outside, ..Scope::reads([CIDR]) };
+    let (cloud, clients) =
+        (site.token("cloud", outside(Tlp::Green)).await, site.token("clients", outside(Tlp::Amber)).await);
+    let siem = site.token("siem", Scope { read: only(&[CIDR]), ..nothing() }).await;
+    let path = "/taxii2/root/collections/cidr/objects/";
+    let ids = async |token: &str| {
+        let all = site.get(token, path).await.ids();
+        all.iter()
+            .map(|id| id.rsplit_once('-').unwrap().1.trim_start_matches('0').to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&siem).await, ["1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+    assert_eq!(ids(&cloud).await, ["1", "6", "9"]);
+    assert_eq!(ids(&clients).await, ["1", "2", "6", "9"]);
+    let values = json!({ "values": ["later.be", "within.be", "over.be"] }).to_string();
+    let looked = site.send(post(&cloud, "/api/v1/lookup", "application/json", values)).await.ok();
+    let states: Vec<&Value> =
+        looked["results"].as_array().unwrap().iter().map(|found| &found["state"]).collect();
+    assert_eq!(states, ["unknown", "unknown", "active"]);
+    // Whoever must not be named is not, in any dress.
+    let id = "indicator--00000000-0000-4000-8000-000000000009";
+    let told = site.get(&cloud, &format!("/api/v1/objects/{id}")).await.ok()["objects"][0].clone();
+    assert_eq!((&told["member"], &told["organisation"]), (&Value::Null, &Value::Null));
+    assert_eq!(told["object"].get("created_by_ref"), None);
+    let raw = site.get(&cloud, &format!("{path}{id}/")).await;
+    assert!(!String::from_utf8(raw.body).unwrap().contains("created_by_ref"));
+    let own = site.get(&siem, &format!("/api/v1/objects/{id}")).await.ok()["objects"][0].clone();
+    assert_eq!((&own["member"], own["object"].get("created_by_ref").is_some()), (&json!(OTHER), true));
+}
+
+#[tokio::test]
+async fn messages_and_who_wrote_how_many_are_told_inside_only() {
+    let site = Site::new().await;
+    let message = site.put(&[domain(1, "green.be", Tlp::Green)]).await;
+    let cloud = Scope { ceiling: Tlp::Green, audience: Audience::Outside, ..Scope::reads([CIDR]) };
+    let (cloud, siem) = (site.token("cloud", cloud).await, site.token("siem", Scope::reads([CIDR])).await);
+    for path in [
+        format!("/api/v1/messages/{message}"),
+        format!("/api/v1/messages/{message}/envelope"),
+        "/api/v1/forks".to_owned(),
+        "/api/v1/activity".to_owned(),
+    ] {
+        assert_eq!(site.get(&siem, &path).await.status, 200, "{path}");
+        let refused = site.get(&cloud, &path).await;
+        assert_eq!((refused.status.as_u16(), refused.code().as_str()), (403, "inside-only"), "{path}");
+    }
+}

@@ -1,0 +1,147 @@
+//! What the coalition can show of the decisions behind a member's notices, handed over as a file.
+//!
+//! The log names nobody, and dates nothing but its statements. Who decided, on which day and where that is written lies in the
+//! coalition's folder; without it the entity's own notice would give another date than the coalition's page of the same one.
+//! So a [`DecisionRecord`] goes to the member. It is the coalition's word, and unsigned: what binds it is the statement of each
+//! notice, which is a decision about this member in the log, or the record is refused.
+
+use belfry_proto::{
+    id::{CoalitionId, MemberId, StatementId},
+    time::Timestamp,
+    trust::{roster::Roster, statement::Subject},
+};
+use serde::{Deserialize, Serialize};
+
+use super::Notice;
+
+/// The decisions behind all notices of a member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionRecord {
+    /// Of which coalition.
+    pub coalition: CoalitionId,
+    /// Whose.
+    pub member: MemberId,
+    /// By name, for people.
+    pub organisation: String,
+    /// In the log's order.
+    pub notices: Vec<Recorded>,
+}
+
+/// What a notice says besides the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recorded {
+    /// The notice.
+    pub notice: String,
+    /// The statement that gave cause for it.
+    pub statement: String,
+    /// When it was decided.
+    pub decided: Timestamp,
+    /// By whom, and where that is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    /// A true date of entry from before the log; the coalition's assertion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_asserted: Option<Timestamp>,
+    /// By which mandate the coalition acts for the entity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mandate: Option<String>,
+}
+
+/// Why a record is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Not one.
+    #[error("it is no decision record, as `belfry coalition notices --write` makes one: {0}")]
+    Content(#[from] serde_json::Error),
+    /// Of another coalition.
+    #[error("it is of coalition {0}, not of this node's: ask your own for one")]
+    OtherCoalition(CoalitionId),
+    /// Of another member.
+    #[error(
+        "it is of {organisation:?} (member {member}), not of this node's member: ask the coalition for yours"
+    )]
+    OtherMember {
+        /// Whose.
+        member: MemberId,
+        /// By name.
+        organisation: String,
+    },
+    /// The log does not know it.
+    #[error(
+        "its notice {notice} rests on statement {statement}, which is no decision about this member in the log: read a newer log \
+         (--log), or ask the coalition for the record anew"
+    )]
+    NotInLog {
+        /// The notice.
+        notice: String,
+        /// The statement.
+        statement: String,
+    },
+}
+
+impl DecisionRecord {
+    /// Of what the coalition says of a member in these notices.
+    #[must_use]
+    pub fn of(coalition: CoalitionId, member: MemberId, notices: &[&Notice]) -> Self {
+        Self {
+            coalition,
+            member,
+            organisation: notices.first().map(|notice| notice.organisation.clone()).unwrap_or_default(),
+            notices: notices.iter().map(|notice| Recorded::of(notice)).collect(),
+        }
+    }
+
+    /// Reads one and holds it to the log: of `member`, and of statements about it.
+    ///
+    /// # Errors
+    /// [`RecordError`], the first rule that breaks.
+    pub fn open(text: &str, roster: &Roster, member: MemberId) -> Result<Self, RecordError> {
+        let record: Self = serde_json::from_str(text)?;
+        if record.coalition != roster.coalition() {
+            return Err(RecordError::OtherCoalition(record.coalition));
+        }
+        if record.member != member {
+            return Err(RecordError::OtherMember {
+                member: record.member,
+                organisation: record.organisation,
+            });
+        }
+        for Recorded { notice, statement, .. } in &record.notices {
+            let id: Option<StatementId> = statement.parse().ok();
+            let found = roster.records().find(|record| Some(record.statement.id) == id);
+            let about = found.and_then(|record| match record.statement.subject()? {
+                Subject::Member(member) => Some(member),
+                Subject::Certificate(serial) => Some(roster.certificate(serial)?.member),
+            });
+            if about != Some(member) {
+                return Err(RecordError::NotInLog { notice: notice.clone(), statement: statement.clone() });
+            }
+        }
+        Ok(record)
+    }
+
+    /// Says in a notice what is recorded of it.
+    pub fn tell(&self, notice: &mut Notice) {
+        let is_of = |of: &&Recorded| of.notice == notice.id && of.statement == notice.statement;
+        let Some(found) = self.notices.iter().find(is_of).cloned() else { return };
+        notice.decided = found.decided;
+        notice.decision = found.decision;
+        notice.since_asserted = found.since_asserted;
+        notice.mandate = found.mandate;
+    }
+}
+
+impl Recorded {
+    fn of(notice: &Notice) -> Self {
+        Self {
+            notice: notice.id.clone(),
+            statement: notice.statement.clone(),
+            decided: notice.decided,
+            decision: notice.decision.clone(),
+            since_asserted: notice.since_asserted,
+            mandate: notice.mandate.clone(),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+use serde_json::json;
+
+use super::*;
+
+const UUID: &str = "298fe907-7931-4fd2-8131-2814dd493134";
+
+fn object(kind: &str, more: Value) -> Object {
+    let mut object = json!({
+        "type": kind, "spec_version": "2.1", "id": format!("{kind}--{UUID}"),
+        "created": "2026-11-23T10:00:00.000Z", "modified": "2026-11-23T10:00:00.000Z",
+    });
+    if crate::stix::properties::is_observable(kind) {
+        object = json!({ "type": kind, "spec_version": "2.1", "id": format!("{kind}--{UUID}") });
+    }
+    object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    Object::parse(&serde_json::to_vec(&object).unwrap()).unwrap()
+}
+
+fn refusal(kind: &str, more: Value) -> String {
+    check(&object(kind, more)).map_or_else(|error| error.to_string(), |()| String::new())
+}
+
+fn to(kind: &str) -> String {
+    format!("{kind}--{UUID}")
+}
+
+#[test]
+fn a_word_outside_an_enumeration_is_refused_with_object_property_and_rule() {
+    let indicator = json!([to("indicator")]);
+    assert_eq!(
+        refusal("opinion", json!({ "opinion": "maybe", "object_refs": indicator })),
+        format!(
+            "opinion--{UUID}: opinion must be a word of opinion-enum: strongly-disagree, disagree, neutral, agree, \
+             strongly-agree"
+        )
+    );
+    assert_eq!(refusal("opinion", json!({ "opinion": "agree", "object_refs": indicator })), "");
+    let key =
+        |kind: &str| json!({ "key": "k", "values": [{ "data_type": "REG_SZ" }, { "data_type": kind }] });
+    assert!(
+        refusal("windows-registry-key", key("REG_TEXT"))
+            .contains("values[1].data_type must be a word of windows-reg")
+    );
+    assert_eq!(refusal("windows-registry-key", key("REG_QWORD")), "");
+    let service = |status: &str| json!({ "pid": 1, "extensions": { "windows-service-ext": { "service_status": status } } });
+    assert!(refusal("process", service("asleep")).contains("extensions.windows-service-ext.service_status"));
+    assert_eq!(refusal("process", service("SERVICE_PAUSED")), "");
+    let extended = |kind: &str| {
+        let extension = to("extension-definition");
+        json!({ "name": "x", "extensions": { extension: { "extension_type": kind } } })
+    };
+    assert!(
+        refusal("campaign", extended("my-extension"))
+            .contains("extension_type must be a word of extension-type-enum")
+    );
+    assert_eq!(refusal("campaign", extended("property-extension")), "");
+}
+
+#[test]
+fn a_reference_to_the_wrong_type_is_refused_with_object_property_and_rule() {
+    for (kind, more, path) in [
+        ("campaign", json!({ "name": "x", "created_by_ref": to("threat-actor") }), "created_by_ref"),
+        ("sighting", json!({ "sighting_of_ref": to("ipv4-addr") }), "sighting_of_ref"),
+        ("sighting", json!({ "sighting_of_ref": to("relationship") }), "sighting_of_ref"),
+        (
+            "sighting",
+            json!({ "sighting_of_ref": to("indicator"), "where_sighted_refs": [to("identity"), to("campaign")] }),
+            "where_sighted_refs[1]",
+        ),
+        (
+            "relationship",
+            json!({ "relationship_type": "uses", "source_ref": to("malware"), "target_ref": to("sighting") }),
+            "target_ref",
+        ),
+        ("network-traffic", json!({ "protocols": ["tcp"], "src_ref": to("file") }), "src_ref"),
+        (
+            "observed-data",
+            json!({
+                "first_observed": "2026-11-23T10:00:00Z", "last_observed": "2026-11-23T10:00:00Z",
+                "number_observed": 1, "object_refs": [to("malware")],
+            }),
+            "object_refs[0]",
+        ),
+    ] {
+        let said = refusal(kind, more);
+        assert!(said.starts_with(&format!("{kind}--{UUID}: {path} must be the id of a")), "{said}");
+    }
+    for (kind, more) in [
+        ("campaign", json!({ "name": "x", "created_by_ref": to("identity") })),
+        ("sighting", json!({ "sighting_of_ref": to("x-custom"), "where_sighted_refs": [to("location")] })),
+        (
+            "relationship",
+            json!({ "relationship_type": "uses", "source_ref": to("x-custom"), "target_ref": to("file") }),
+        ),
+        ("network-traffic", json!({ "protocols": ["tcp"], "dst_ref": to("domain-name") })),
+    ] {
+        assert_eq!(refusal(kind, more), "", "{kind}");
+    }
+}
+
+/// What other members wrote stays readable: these rules are for whoever publishes.
+#[test]
+fn what_is_refused_here_still_parses() {
+    object("opinion", json!({ "opinion": "maybe", "object_refs": [to("indicator")] }));
+    object("campaign", json!({ "name": "x", "created_by_ref": to("threat-actor") }));
+}
+
+#[test]
+fn words_of_ones_own_are_told_once_and_refused_never() {
+    let pattern = json!({
+        "pattern": "[url:value = 'http://a.example/']", "pattern_type": "stix", "valid_from": "2026-11-23T10:00:00Z",
+        "indicator_types": ["malicious-activity", "very-bad"],
+    });
+    let hash = json!({ "hashes": { "SHA256": "a".repeat(64) }, "name": "a.exe" });
+    let objects = [object("indicator", pattern.clone()), object("indicator", pattern), object("file", hash)];
+    assert!(objects.iter().all(|object| check(object).is_ok()));
+    assert_eq!(
+        notes(&objects),
+        [
+            format!(
+                "hashes of file--{UUID} says \"SHA256\", which is not in hash-algorithm-ov: readers may not know it"
+            ),
+            format!(
+                "indicator_types of indicator--{UUID} and 1 more says \"very-bad\", which is not in indicator-type-ov: \
+                 readers may not know it"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn references_to_what_does_not_go_along_are_told() {
+    let marked = json!({
+        "name": "x", "created_by_ref": to("identity"),
+        "object_marking_refs": [crate::stix::Tlp::Green.marking_id()],
+    });
+    let note = notes(&[object("campaign", marked.clone())]);
+    assert_eq!(
+        note,
+        [format!(
+            "campaign--{UUID} refers to identity--{UUID}, which does not go along: readers need them from elsewhere"
+        )]
+    );
+    assert_eq!(
+        notes(&[object("campaign", marked), object("identity", json!({ "name": "a" }))]),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn an_observable_under_an_id_that_its_properties_do_not_make_is_told() {
+    let named = |id: &str| {
+        let address =
+            json!({ "type": "ipv4-addr", "id": format!("ipv4-addr--{id}"), "value": "198.51.100.7" });
+        Object::parse(address.to_string().as_bytes()).unwrap()
+    };
+    let (made, other) = ("12592121-be4c-5a93-a813-5a5af16e50db", "12592121-be4c-5a93-a813-5a5af16e50dc");
+    assert_eq!(foreign_ids(&[named(made), named("12592121-be4c-4a93-a813-5a5af16e50db")]), None);
+    let said = foreign_ids(&[named(made), named(other), named(other)]).unwrap();
+    assert!(said.starts_with(&format!("id of ipv4-addr--{other} and 1 more is a UUIDv5")), "{said}");
+}
+
+#[test]
+fn every_place_is_one_of_a_type_that_the_standard_defines() {
+    let of = references::PLACES
+        .iter()
+        .map(|place| place.of)
+        .chain(vocabularies::PLACES.iter().map(|place| place.of));
+    for kind in of.filter(|kind| !kind.is_empty()) {
+        assert!(crate::stix::properties::is_defined(kind), "{kind}");
+    }
+}

@@ -1,0 +1,266 @@
+//! Admission: how many hellos a node answers in the lobby while strangers flood it, and what its members notice.
+//!
+//! Three members share messages; between rounds of peace there are rounds in which strangers without a certificate flood one
+//! of them, from as many hosts as there are strangers (see [`strangers`]): they greet as often as they are let, or only dial,
+//! or only begin a handshake, and come again at once. Delivery is what the receiving node's clock says at the durable write,
+//! less the author's at sealing; all clocks are one here.
+//!
+//! The strangers run in a process of their own under the lowest priority (`nice -n 19`), on the same cores: elsewhere they
+//! would compute on machines of their own, so they take what the members leave, and what they cost themselves is not what is
+//! measured. That also bounds the flood: when the members work, there is less of it. How much of one there was is told:
+//! `dials_per_s` and `hellos_said_per_s` are what strangers tried, `dials_refused_per_s` and `hellos_per_s` (those answered)
+//! what came of it. `members_cores_*` is the processor time of the members' process, all three nodes of it, a second;
+//! `cpu_ms_per_hello` is what the flood adds to it, divided by the hellos answered, the cost of every refusal included.
+//! `--open-door` lifts the bounds on handshakes, and on hellos of who shows no certificate of its own: what they spare.
+
+pub(crate) mod strangers;
+
+use std::{
+    env,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use belfry_node::{
+    api::limit::Rate,
+    clock,
+    network::{Address, DoorstepLimits, LobbyLimits, NetworkConfig},
+};
+use belfry_proto::schema::{Greet, HelloRequest, hello_request};
+use belfry_tests::{Bundle, Coalition, Member, Transport};
+use clap::Args;
+use prost::Message as _;
+use serde_json::{Value, json};
+
+use crate::{
+    machine, say,
+    stats::{median, percentile, rounded, summary},
+};
+
+/// How much longer members' messages may take under the flood, at p99.
+const MOST: f64 = 2.0;
+/// Between two publications: as a busy group sends them.
+const PACE: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Strangers at once that greet
+    #[arg(long, default_value_t = 32)]
+    strangers: u8,
+    /// Strangers besides that only dial; as many more only begin to
+    #[arg(long, default_value_t = 4)]
+    diallers: u8,
+    /// Messages a round
+    #[arg(long, default_value_t = 200)]
+    messages: usize,
+    /// Rounds of peace, and as many of flood
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Without bounds on handshakes and hellos
+    #[arg(long)]
+    open_door: bool,
+}
+
+/// What was found, round by round.
+#[derive(Debug, Default)]
+struct Found {
+    peace: Vec<f64>,
+    flood: Vec<f64>,
+    cores_in_peace: Vec<f64>,
+    cores_under_flood: Vec<f64>,
+    cpu_ms_per_hello: Vec<f64>,
+    dials: Vec<f64>,
+    dials_refused: Vec<f64>,
+    hellos: Vec<f64>,
+    hellos_answered: Vec<f64>,
+}
+
+pub(crate) fn run(mut arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
+    if quick {
+        arguments = Arguments { strangers: 4, diallers: 1, messages: 5, rounds: 1, ..arguments };
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut coalition = Coalition::new()?;
+        let mut alice = coalition.member("alice").publisher(["cidr"]).issue()?;
+        let mut bob = coalition.member("bob").reader(["cidr"]).issue()?.over(Transport::Both);
+        let mut carol = coalition.member("carol").reader(["cidr"]).issue()?;
+        if arguments.open_door {
+            bob = bob.networked(open_door);
+        }
+        coalition.start([&mut alice, &mut bob, &mut carol]).await?;
+        let readers = [&bob, &carol];
+        deliveries(&alice, readers, arguments.messages.min(10)).await?;
+        let mut found = Found::default();
+        for round in 0..arguments.rounds {
+            let calm = timed(deliveries(&alice, readers, arguments.messages)).await?;
+            let flood = Flood::begin(&arguments, &bob, greeting(&coalition, &alice)).await?;
+            let under = timed(deliveries(&alice, readers, arguments.messages)).await?;
+            found.round(&calm, &under, &flood.end()?)?;
+            say!("round {round}: {}", found.latest());
+        }
+        if !quick {
+            say!("the flooded node: {:?}", bob.network()?.refusals().counts());
+        }
+        Ok(found.report(&arguments, quick))
+    })
+}
+
+impl Found {
+    fn round(&mut self, calm: &Timed, under: &Timed, counts: &Value) -> anyhow::Result<()> {
+        let count =
+            |name: &str| counts.get(name).and_then(Value::as_f64).with_context(|| format!("no {name}"));
+        let a_second = |name: &str| count(name).map(|count| count / under.took);
+        let answered = count("hellos_answered")?;
+        self.peace.push(percentile(&calm.deliveries, 0.99));
+        self.flood.push(percentile(&under.deliveries, 0.99));
+        self.cores_in_peace.push(calm.cpu / calm.took);
+        self.cores_under_flood.push(under.cpu / under.took);
+        let more = (under.cpu - calm.cpu / calm.took * under.took).max(0.0);
+        self.cpu_ms_per_hello.push(more * 1000.0 / answered.max(1.0));
+        self.dials.push(a_second("dials")?);
+        self.dials_refused.push(a_second("dials_refused")?);
+        self.hellos.push(a_second("hellos")?);
+        self.hellos_answered.push(answered / under.took);
+        Ok(())
+    }
+
+    fn latest(&self) -> String {
+        let last = |values: &[f64]| values.last().copied().unwrap_or_default();
+        format!(
+            "p99 {:.1} ms in peace, {:.1} ms under {:.0} hellos/s of {:.0} and {:.0} dials/s, {:.0} of them refused; {:.2} and {:.2} cores",
+            last(&self.peace),
+            last(&self.flood),
+            last(&self.hellos_answered),
+            last(&self.hellos),
+            last(&self.dials),
+            last(&self.dials_refused),
+            last(&self.cores_in_peace),
+            last(&self.cores_under_flood),
+        )
+    }
+
+    fn report(&self, arguments: &Arguments, quick: bool) -> Value {
+        let ratio = median(&self.flood) / median(&self.peace);
+        json!({
+            "benchmark": "admission",
+            "strangers": arguments.strangers,
+            "diallers": u16::from(arguments.diallers) * 2,
+            "strangers_run": "in a process of their own, nice 19, on the same cores",
+            "bounds": if arguments.open_door { "none" } else { "as by default" },
+            "messages_a_round": arguments.messages,
+            "hellos_per_s": summary(&self.hellos_answered),
+            "hellos_said_per_s": summary(&self.hellos),
+            "dials_per_s": summary(&self.dials),
+            "dials_refused_per_s": summary(&self.dials_refused),
+            "cpu_ms_per_hello": summary(&self.cpu_ms_per_hello),
+            "members_cores_in_peace": summary(&self.cores_in_peace),
+            "members_cores_under_flood": summary(&self.cores_under_flood),
+            "delivery_p99_ms_in_peace": summary(&self.peace),
+            "delivery_p99_ms_under_flood": summary(&self.flood),
+            "p99_ratio": rounded(ratio),
+            "target_p99_ratio_at_most": MOST,
+            "is_met": ratio <= MOST,
+            "machine": machine::facts(quick),
+        })
+    }
+}
+
+/// The strangers' process.
+struct Flood(Child);
+
+impl Flood {
+    async fn begin(arguments: &Arguments, target: &Member, hello: HelloRequest) -> anyhow::Result<Self> {
+        let listening = target.daemon()?.listening().await;
+        let over = |transport: &str| {
+            let found = listening.iter().find(|address| address.to_string().contains(transport));
+            found.with_context(|| format!("{} does not listen on{transport}", target.name()))
+        };
+        let child = Command::new("nice")
+            .args(["-n", "19"])
+            .arg(env::current_exe()?)
+            .arg("strangers")
+            .args(["--quic", &over("/udp/")?.to_string()])
+            .args(["--tcp", &socket(over("/tcp/")?)?])
+            .args(["--hello", &hex::encode(hello.encode_to_vec())])
+            .args(["--greeting", &arguments.strangers.to_string()])
+            .args(["--dialling", &arguments.diallers.to_string()])
+            .args(["--beginning", &arguments.diallers.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("nice")?;
+        Ok(Self(child))
+    }
+
+    /// Ends it, and says what came of it.
+    fn end(mut self) -> anyhow::Result<Value> {
+        drop(self.0.stdin.take());
+        let output = self.0.wait_with_output()?;
+        anyhow::ensure!(output.status.success(), "the strangers ended with {}", output.status);
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+}
+
+/// As sockets write it.
+fn socket(address: &Address) -> anyhow::Result<String> {
+    let text = address.to_string();
+    let (_, rest) = text.split_once("/ip4/").context("not IPv4")?;
+    Ok(rest.replace("/tcp/", ":"))
+}
+
+/// A hello that shows `member`'s certificate.
+fn greeting(coalition: &Coalition, member: &Member) -> HelloRequest {
+    let greet = Greet {
+        coalition: coalition.id().to_vec(),
+        certificate: Some(member.record().clone()),
+        roster: Some(coalition.roster().version().into()),
+        charter_version: 1,
+        now: clock::now().as_micros(),
+        your_logs: Vec::new(),
+    };
+    HelloRequest { request: Some(hello_request::Request::Greet(greet)) }
+}
+
+fn open_door(network: &mut NetworkConfig) {
+    let any = Rate { per_second: 1e9, burst: 1e9 };
+    let most = usize::MAX;
+    network.doorstep =
+        DoorstepLimits { per_host: any, strangers: any, open_per_host: most, open_strangers: most };
+    network.lobby = LobbyLimits { unproven: network.lobby.requests, ..network.lobby };
+}
+
+/// What deliveries took, and what they cost this process.
+struct Timed {
+    deliveries: Vec<f64>,
+    /// Seconds of processor time.
+    cpu: f64,
+    /// Seconds.
+    took: f64,
+}
+
+async fn timed(deliveries: impl Future<Output = anyhow::Result<Vec<f64>>>) -> anyhow::Result<Timed> {
+    let (cpu, begun) = (machine::cpu_seconds()?, Instant::now());
+    let deliveries = deliveries.await?;
+    Ok(Timed { deliveries, cpu: machine::cpu_seconds()? - cpu, took: begun.elapsed().as_secs_f64() })
+}
+
+/// Milliseconds from sealing at `author` to the durable write at each of `readers`, for so many messages.
+async fn deliveries(author: &Member, readers: [&Member; 2], messages: usize) -> anyhow::Result<Vec<f64>> {
+    let mut sent = Vec::with_capacity(messages);
+    for _ in 0..messages {
+        sent.extend(author.publish("cidr", &Bundle::indicators(1)).tlp("green").flushed().await?);
+        tokio::time::sleep(PACE).await;
+    }
+    let mut found = Vec::with_capacity(sent.len() * readers.len());
+    for reader in readers {
+        reader.stores(&sent).await?;
+        for id in &sent {
+            if let Some(row) = reader.store()?.message(*id)? {
+                found.push(row.received.since(row.created).as_secs_f64() * 1000.0);
+            }
+        }
+    }
+    Ok(found)
+}

@@ -310,7 +310,12 @@ fn what_is_withdrawn_by_signed_word_leaves_every_export_and_what_is_lifted_comes
     let sam = stage.steward("sam");
     stage.publish(
         "steady.json",
-        &[indicator(8, "[domain-name:value = 'steady.example']"), rule(9, "steady.example")],
+        &[
+            indicator(8, "[domain-name:value = 'steady.example']"),
+            rule(9, "steady.example"),
+            // A domain stands in Suricata's set in Base64 only.
+            indicator(11, "[url:value = 'http://steady.example/x']"),
+        ],
     );
     let mut said = vec![sample().remove(0), sample().remove(4), sample().remove(6), rule(10, "evil.example")];
     let messages = stage.publish("evil.json", &said);

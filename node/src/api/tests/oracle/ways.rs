@@ -105,7 +105,7 @@ impl Asking<'_> {
             // However many digits tell the millisecond.
             let is_version =
                 if one.is_live() { put.version == version } else { version.contains("T00:00:00.001") };
-            put.id == id && is_version && GROUPS.iter().any(|known| *known == (put.group, slug))
+            put.id == id && is_version && GROUPS.contains(&(put.group, slug))
         };
         let found =
             self.staged.iter().find(is_of).unwrap_or_else(|| panic!("{way} tells {id} {version} in {slug}"));

@@ -63,7 +63,7 @@ fn before_joining_each_missing_step_is_named() {
     site.enrol("alice", "c", "");
     let ran = site.run("config check --dir alice");
     assert!(
-        ran.stdout.contains("then run `belfry join CERTIFICATE --log FILE --dir alice`"),
+        ran.stdout.contains("then run `belfry join CERTIFICATE --log FILE --config belfry.toml --dir alice`"),
         "{}",
         ran.stdout
     );

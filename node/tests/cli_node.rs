@@ -65,14 +65,16 @@ fn a_token_is_revoked_by_its_name_or_id() {
 }
 
 #[test]
-fn an_unknown_group_is_refused_with_those_there_are() {
+fn an_unknown_group_is_refused_with_those_of_this_node() {
     let (site, _node) = running();
     for command in [
         "objects --group nowhere",
         "publish bundle.json --group nowhere --tlp green",
         "token create --name x --read nowhere",
     ] {
-        site.refused(&format!("{command} {ALICE}"), 3, "regulations-standardizations");
+        site.refused(&format!("{command} {ALICE}"), 3, "cidr");
+        let refused = site.run(&format!("{command} {ALICE}")).stderr;
+        assert!(!refused.contains("regulations-standardizations"), "{command}: {refused}");
     }
 }
 

@@ -20,10 +20,13 @@ use belfry_proto::{
     schema::{Audience, Tlp},
     time::Timestamp,
 };
+use futures::executor::block_on;
 
 const FAULTY: &str = include_str!("disk/faulty.c");
 /// Bytes of one draft: a usual submission.
 const ROW: usize = 2048;
+/// Drafts that are handed in all at once at the end: of so many, one batch is drawn while another is written.
+pub const RUSH: u64 = 600;
 
 /// Opens the store of the tests.
 ///
@@ -70,7 +73,7 @@ pub fn draft(number: u64) -> DraftRow {
 }
 
 /// Commits drafts on four threads until there are `rows`, noting in `acknowledged` each that is durable, and compacts the
-/// database at every `compact`-th.
+/// database at every `compact`-th; then [`RUSH`] more at once.
 ///
 /// # Errors
 /// What the store or the disk says.
@@ -103,7 +106,23 @@ pub fn write(path: &Path, acknowledged: &Path, rows: u64, compact: u64) -> anyho
     for result in results {
         result.map_err(|_| anyhow::anyhow!("a writing thread panicked"))??;
     }
-    Ok(())
+    let mut handed_in = Vec::new();
+    for number in rows..rows.saturating_add(RUSH) {
+        let change = store.prepare(Change::Draft(draft(number)));
+        handed_in.push((number, block_on(store.enqueue(vec![change]))?));
+    }
+    let mut notes = notes.into_inner().map_err(|_| WriteError::Closed)?;
+    let mut failed = None;
+    for (number, pending) in handed_in {
+        match block_on(pending.durable())?.pop() {
+            Some(Ok(_)) => notes.write_all(format!("{number}\n").as_bytes())?,
+            other => failed = failed.or(other),
+        }
+    }
+    match failed {
+        Some(Err(error)) => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Numbers that a writer noted as acknowledged.

@@ -39,14 +39,14 @@ fn survives(library: &Path, n: usize, for_ever: bool) -> bool {
     let what = format!("operation {n} failed{}: {said}", if for_ever { ", and all after it" } else { "" });
     assert!(matches!(writer.status.code(), Some(0 | 1)), "{:?} after {what}", writer.status);
     let acknowledged = disk::acknowledged(&path("acknowledged")).unwrap();
-    assert!(writer.status.code() == Some(1) || acknowledged.len() == ROWS as usize, "{what}");
+    assert!(writer.status.code() == Some(1) || acknowledged.len() as u64 == ROWS + disk::RUSH, "{what}");
     let store = disk::open(&path("store")).unwrap_or_else(|error| panic!("{error} after {what}"));
     let lost = disk::lost(&store, &acknowledged).unwrap();
     assert!(lost.is_empty(), "{lost:?} after {what}");
     let health = store.check(|_| ());
     assert_eq!(health.damages, 0, "{:?} after {what}", health.damaged);
     // And goes on.
-    store.commit_blocking(belfry_node::store::Change::Draft(disk::draft(ROWS))).unwrap();
+    store.commit_blocking(belfry_node::store::Change::Draft(disk::draft(ROWS + disk::RUSH))).unwrap();
     path("failed").exists()
 }
 

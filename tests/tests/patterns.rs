@@ -1,6 +1,8 @@
 //! Patterns are judged as OASIS's own validator judges them: generated ones, and what becomes of them when something
 //! in them is lost, doubled or exchanged.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 use std::fmt::Write as _;
 
 use belfry_proto::stix::observable::pattern;

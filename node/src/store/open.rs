@@ -31,10 +31,16 @@ const CACHE: usize = 16 << 20;
 /// Memory of one column's write buffer; most columns never fill it.
 const WRITE_BUFFER: usize = 4 << 20;
 /// New files of a column that lie beside each other before they are merged with what is older, which rewrites most of it.
-/// Too low ⇒ a node that catches up mostly merges, too high ⇒ every look asks so many files.
-const BESIDE: i32 = 8;
-/// The same where values are large and few looks are by other keys than their neighbours'.
-const LARGE_BESIDE: i32 = 12;
+/// Too low ⇒ a node that catches up mostly merges, too high ⇒ every look asks so many files, and all of them are open.
+const fn beside(cf: Cf) -> i32 {
+    match cf {
+        // Large values, looked for beside their neighbours.
+        Cf::Envelopes | Cf::Objects => 12,
+        Cf::Messages | Cf::ById | Cf::ByType | Cf::Observables | Cf::Feed => 8,
+        _ => 4,
+    }
+}
+
 /// One part of a file's index or filter.
 const METADATA_BLOCK: usize = 4096;
 /// Write buffers over all columns before they are flushed.
@@ -259,7 +265,7 @@ fn column_options(cf: Cf, cache: &Cache) -> Options {
     }
     options.set_block_based_table_factory(&blocks);
     options.set_write_buffer_size(WRITE_BUFFER);
-    let beside = if matches!(cf, Cf::Envelopes | Cf::Objects) { LARGE_BESIDE } else { BESIDE };
+    let beside = beside(cf);
     options.set_level_zero_file_num_compaction_trigger(beside);
     options.set_level_zero_slowdown_writes_trigger(3 * beside);
     options.set_level_zero_stop_writes_trigger(5 * beside);

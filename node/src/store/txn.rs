@@ -10,7 +10,7 @@ use super::{
     columns::Cf,
     open::Db,
     rows::MessageState,
-    vault::{KeyName, Packed, Vault, damaged},
+    vault::{KeyName, Packed, damaged},
 };
 
 type Key = Vec<u8>;
@@ -111,11 +111,6 @@ impl Rows {
         let mut synced = rocksdb::WriteOptions::default();
         synced.set_sync(true);
         db.rocks.write_opt(batch, &synced)
-    }
-
-    /// They are not written: data keys whose rows are among them must not seal anything later.
-    pub(super) fn forget(&self, vault: &Vault) {
-        self.new_keys.iter().for_each(|name| vault.forget(*name));
     }
 }
 

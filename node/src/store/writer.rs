@@ -470,7 +470,8 @@ impl Office {
             None => rows.write(&self.db).map_err(|error| self.stop(&error)),
         };
         if let Err(reason) = written {
-            rows.forget(&self.db.vault);
+            // Data keys of these rows stay in memory: nothing is sealed with them on disk any more, and the batch that is drawn
+            // meanwhile may read what they sealed.
             jobs.into_iter().chain(left).for_each(|job| job.refuse(&reason));
             return;
         }

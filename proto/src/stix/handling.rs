@@ -78,7 +78,7 @@ impl fmt::Display for TermError {
                 meant(f, nearest)?;
                 write!(f, "; a term of somebody else's begins with `{OTHERS}`")
             }
-            Self::Value { name, nearest, known } if known.is_empty() => {
+            Self::Value { name, nearest, known: [] } => {
                 write!(f, "{name} is a TLP marking")?;
                 meant(f, nearest)
             }

@@ -33,11 +33,14 @@ pub(super) fn render(snapshot: &Snapshot) -> Files {
     files
 }
 
+/// An entry's place among those of its type: score, when it was last said, and where it stands.
+type Rank = (Reverse<u8>, Reverse<Timestamp>, usize);
+
 /// Leaves of each type those that score highest, and of those that score alike the newest, in their order: what a firewall
 /// has room for should be what matters most.
 pub(super) fn keep_best(entries: &mut Vec<Entry>, most: usize) {
     entries.retain(|entry| line(entry.observable.kind(), entry.observable.value()).is_some());
-    let mut of_type: BTreeMap<Kind, Vec<(Reverse<u8>, Reverse<Timestamp>, usize)>> = BTreeMap::new();
+    let mut of_type: BTreeMap<Kind, Vec<Rank>> = BTreeMap::new();
     for (at, entry) in entries.iter().enumerate() {
         let order = (Reverse(entry.score), Reverse(entry.last), at);
         of_type.entry(entry.observable.kind()).or_default().push(order);

@@ -93,7 +93,7 @@ impl MispList {
 /// What values of one of MISP's attribute types are.
 fn about(attribute: &str) -> &'static [Kind] {
     match attribute {
-        "ip-src" | "ip-dst" => &[Kind::Ipv4, Kind::Ipv6],
+        "ip-src" | "ip-dst" | "ip" => &[Kind::Ipv4, Kind::Ipv6],
         "domain" | "hostname" => &[Kind::Domain],
         "url" | "uri" | "link" => &[Kind::Url],
         "email" | "email-src" | "email-dst" | "email-reply-to" => &[Kind::Email],

@@ -44,6 +44,9 @@ const FILTER: &str = "&match%5Btype%5D=malware";
 /// How long medallion may take to answer at first.
 const STARTS: Duration = Duration::from_secs(60);
 
+/// All walks of a size, or those that filter.
+type Of = fn(&[Walks; 2]) -> &Walks;
+
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Sizes of the collection, each larger than the one before
@@ -115,14 +118,9 @@ pub(crate) fn run(arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
         }
         let rss = machine::resident("self")?;
         node.daemon.shutdown().await;
-        let p99 = |size: u64, of: fn(&[Walks; 2]) -> &Walks| {
-            by_size.get(&size).map(|walks| stats::median(&of(walks).tails))
-        };
-        let growth = |from: u64, to: u64, of: fn(&[Walks; 2]) -> &Walks| {
-            Some(stats::rounded(p99(to, of)? / p99(from, of)?))
-        };
-        let (all, filtered): (fn(&[Walks; 2]) -> &Walks, fn(&[Walks; 2]) -> &Walks) =
-            (|[all, _]| all, |[_, filtered]| filtered);
+        let p99 = |size: u64, of: Of| by_size.get(&size).map(|walks| stats::median(&of(walks).tails));
+        let growth = |from: u64, to: u64, of: Of| Some(stats::rounded(p99(to, of)? / p99(from, of)?));
+        let (all, filtered): (Of, Of) = (|[all, _]| all, |[_, filtered]| filtered);
         let ends = sizes.first().zip(sizes.last());
         let (ours, theirs): (Vec<f64>, Vec<f64>) = compared.iter().copied().unzip();
         let speedup =

@@ -102,9 +102,10 @@ impl Asking<'_> {
         // The end of what was taken back is a version of its own.
         let is_of = |one: &&Staged| {
             let put = &one.put;
+            // However many digits tell the millisecond.
             let is_version =
-                if one.is_live() { put.version == version } else { version.ends_with("00:00:00.001Z") };
-            put.id == id && is_version && GROUPS.iter().any(|known| *known == (put.group, slug))
+                if one.is_live() { put.version == version } else { version.contains("T00:00:00.001") };
+            put.id == id && is_version && GROUPS.contains(&(put.group, slug))
         };
         let found =
             self.staged.iter().find(is_of).unwrap_or_else(|| panic!("{way} tells {id} {version} in {slug}"));

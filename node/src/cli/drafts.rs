@@ -49,7 +49,8 @@ pub(super) struct Release {
     /// Ids of drafts
     #[arg(required = true)]
     drafts: Vec<PublicationId>,
-    /// Why it goes out although a guard objects: kept here with the draft. Say what it is, never the value
+    /// Why it goes out although a guard objects: kept here with the draft, and told to readers where the charter asks for
+    /// reasons, but for what goes out on behalf of a member. Say what it is, never the value
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]

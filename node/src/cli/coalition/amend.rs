@@ -35,7 +35,7 @@ use crate::{
     clock,
     keys::{
         enrolment::read,
-        file::{self, Existing, Readers},
+        file::{self, Existing, FileError, Readers},
     },
 };
 
@@ -124,8 +124,9 @@ fn requested(path: &Path, deciding: Deciding) -> anyhow::Result<()> {
     );
     let evidence = Evidence {
         decided_by: Some("the member itself".to_owned()),
-        decided_on: Some(request.made),
-        evidence: Some(kept(&request)),
+        // The member's word is no decision yet: that is taken here and now.
+        decided_on: Some(now),
+        evidence: Some(format!("{}, asked for on {}", kept(&request, &signed), second(request.made))),
         ..Evidence::default()
     };
     deciding.with_evidence(evidence).decide(
@@ -165,17 +166,22 @@ fn overtaken(request: &AmendmentRequest, since: &Overtaken, now: &Organisation, 
     )
 }
 
-/// Where the member's word is kept, from the coalition's folder: one that asks twice has two.
-fn kept(request: &AmendmentRequest) -> String {
-    format!("amendments/{}-{}.pem", request.member, second(request.made).replace(['-', ':'], ""))
+/// Where the member's word is kept, from the coalition's folder, by its hash: one that asks twice has two.
+fn kept(request: &AmendmentRequest, signed: &Signed) -> String {
+    let hash = blake3::hash(&signed.payload).to_hex();
+    format!("amendments/{}-{}.pem", request.member, hash.get(..16).unwrap_or_default())
 }
 
 /// Before anything is decided: the word is what the decision rests on.
 fn keep(folder: &Folder, request: &AmendmentRequest, signed: &Signed) -> anyhow::Result<()> {
     file::create_folder(&folder.dir().join("amendments"))?;
-    let path: PathBuf = folder.dir().join(Path::new(&kept(request)));
+    let path: PathBuf = folder.dir().join(Path::new(&kept(request, signed)));
     let text = armour::write_amendment_request(signed);
-    Ok(file::write(&path, text.as_bytes(), Readers::All, Existing::Replace)?)
+    match file::write(&path, text.as_bytes(), Readers::All, Existing::Keep) {
+        // Kept before, by one who then did not sign.
+        Err(FileError::Exists { .. }) if file::read_text(&path)? == text => Ok(()),
+        written => Ok(written?),
+    }
 }
 
 /// No group of the member may need a class that it no longer has.

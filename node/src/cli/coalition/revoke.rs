@@ -300,6 +300,7 @@ impl Deciding {
         (decision, consequence): (Decision, String),
         keep: impl FnOnce(&Folder) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
+        self.evidence.check()?;
         let stated = Stated::of(&folder, certificate.clone(), decision, consequence)?;
         self.decide_all(folder, what, vec![stated], keep)
     }

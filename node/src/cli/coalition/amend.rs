@@ -45,7 +45,8 @@ use crate::{
 /// on, at every node, without anything to do at the member. It takes as many admins as issuing does.
 ///
 /// With --request the member asks for it itself, by the file that its `belfry amend` wrote: signed with a key of a
-/// certificate that is valid now, and made of a log since which nobody has amended the data. The file is kept in amendments.
+/// certificate that is valid now, no more than ninety days ago, and made of a log since which nobody has amended the data. The
+/// file is kept in amendments, and named in the evidence; the decision is of the day on which you take it.
 ///
 /// A class that a group of the member needs is not taken away under it: disentitle the group first. Changed data owe no
 /// participation notice; a class that brings the member under another act owes that one's.

@@ -137,6 +137,22 @@ async fn what_is_asked_when_it_is_said_again_holds_for_others_tools_whichever_ca
 }
 
 #[tokio::test]
+async fn what_is_said_more_often_than_anybody_looks_at_stays_inside() {
+    let site = Site::new().await;
+    let often = domain(1, "often.be", Tlp::Green);
+    site.put(&[often.clone(), domain(2, "once.be", Tlp::Green)]).await;
+    let cloud = Scope { ceiling: Tlp::Green, audience: Audience::Outside, ..Scope::reads([CIDR]) };
+    let cloud = site.token("cloud", cloud).await;
+    let path = "/taxii2/root/collections/cidr/objects/";
+    for _ in 0..64 {
+        site.put(&[often.clone().by(OTHER)]).await;
+    }
+    assert_eq!(site.get(&cloud, path).await.ids().len(), 2);
+    site.put(&[often.by(OTHER)]).await;
+    assert_eq!(site.get(&cloud, path).await.ids(), ["indicator--00000000-0000-4000-8000-000000000002"]);
+}
+
+#[tokio::test]
 async fn messages_and_who_wrote_how_many_are_told_inside_only() {
     let site = Site::new().await;
     let message = site.put(&[domain(1, "green.be", Tlp::Green)]).await;

@@ -226,8 +226,14 @@ fn greeting(coalition: &Coalition, member: &Member) -> HelloRequest {
 fn open_door(network: &mut NetworkConfig) {
     let any = Rate { per_second: 1e9, burst: 1e9 };
     let most = usize::MAX;
-    network.doorstep =
-        DoorstepLimits { per_host: any, strangers: any, open_per_host: most, open_strangers: most };
+    network.doorstep = DoorstepLimits {
+        per_host: any,
+        strangers: any,
+        open_per_host: most,
+        open_strangers: most,
+        open_known: most,
+        open_hostless: most,
+    };
     network.lobby = LobbyLimits { unproven: network.lobby.requests, ..network.lobby };
 }
 

@@ -383,6 +383,21 @@ async fn strangers_leave_the_door_to_hosts_of_members() {
 }
 
 #[tokio::test]
+async fn where_a_node_looks_for_a_member_that_member_gets_in_though_strangers_flood() {
+    let doorstep = DoorstepLimits { strangers: ever(8.0), open_per_host: 64, ..DoorstepLimits::default() };
+    let config = NetworkConfig { doorstep, ..NetworkConfig::default() };
+    let mut host = Node::start_as(1, LOOPBACK, config).await;
+    let mut member = Node::start_as(2, LOOPBACK, NetworkConfig::default()).await;
+    host.allow(&[&member]).await;
+    member.allow(&[&host]).await;
+    // Nobody answers there yet.
+    host.network.dial(member.key(), vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()]).await.unwrap();
+    flood(&host, 2, 10).await;
+    member.dial(&host).await;
+    assert!(host.up(member.key()).await && member.up(host.key()).await);
+}
+
+#[tokio::test]
 async fn who_is_turned_away_at_a_members_host_is_counted_apart_from_strangers() {
     let doorstep = DoorstepLimits { per_host: ever(4.0), ..DoorstepLimits::default() };
     let config = NetworkConfig { doorstep, ..NetworkConfig::default() };

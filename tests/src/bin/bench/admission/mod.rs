@@ -133,13 +133,13 @@ impl Found {
 
     /// So many a second, round by round.
     fn of(&self, name: &str) -> &[f64] {
-        self.strangers.get(name).map_or(&[], Vec::as_slice)
+        self.strangers.get(name).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Whether there was anything to withstand.
     fn is_flood(&self) -> bool {
         let rate = |name: &str| median(self.of(name));
-        rate("hellos_judged") >= HELLOS || rate("dials") >= DIALS && rate("dials_refused") >= HELLOS
+        rate("hellos_judged") >= HELLOS || (rate("dials") >= DIALS && rate("dials_refused") >= HELLOS)
     }
 
     fn latest(&self) -> String {

@@ -32,6 +32,10 @@ use super::{
 /// Claims of one version of one object looked at for equal bytes.
 pub(super) const MAX_CLAIMS: usize = 64;
 
+/// Messages that say one row's bytes again and are looked at. Too low ⇒ whoever repeats them keeps an object from tools outside,
+/// for what the others ask is not known, too high ⇒ each look at such an object reads so many rows.
+const MAX_SAYINGS: usize = if cfg!(test) { 64 } else { 1024 };
+
 /// Versions and claims of one object id that are looked at; beyond it an object is not news but a log.
 pub(super) const MAX_VERSIONS: usize = 1024;
 
@@ -448,7 +452,7 @@ fn reporters(
     let prefix = columns::object(group, date_added);
     let mut found = Reporters::default();
     rows.seek(&prefix);
-    for _ in 0..MAX_CLAIMS {
+    for _ in 0..MAX_SAYINGS {
         let Some((key, sealed)) = rows.item().filter(|(key, _)| key.starts_with(&prefix)) else { break };
         let fault = |what| damaged(Cf::Reporters, key, what);
         let (member, _, differs) = columns::read_reporter(key).ok_or_else(|| fault("has no member"))?;

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::process::skipped;
+
 /// Names the folder that holds `misp-events`, `attack` and `warninglists`.
 const FOLDER: &str = "BELFRY_DATA";
 
@@ -17,7 +19,7 @@ pub fn data(part: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    eprintln!("SKIPPED real data: there is no {}; {FOLDER} names the folder with {part}", path.display());
+    skipped(&format!("real data: there is no {}; {FOLDER} names the folder with {part}", path.display()));
     None
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use belfry_tests::{
     disk::{self, Writer},
-    process::{Coalition, Role, eventually, http},
+    process::{Coalition, Role, eventually, http, skipped},
 };
 use serde_json::Value;
 
@@ -66,7 +66,7 @@ fn cut(arguments: &[&str]) -> Option<Value> {
     let output = Command::new(POWERCUT).args(arguments).stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if output.status.code() == Some(77) {
-        eprintln!("{said}");
+        skipped(&format!("power cuts: {}", said.trim_start_matches("SKIPPED:").trim()));
         return None;
     }
     assert!(output.status.success(), "{said}");
@@ -180,7 +180,7 @@ fn a_node_whose_disk_fills_only_reads_and_goes_on_by_itself_once_there_is_room()
     let small = match Small::mounted(&alice.dir, 256 * MIB) {
         Ok(small) => small,
         Err(why) => {
-            eprintln!("SKIPPED: this system mounts nothing: {why}");
+            skipped(&format!("a disk that fills: this system mounts nothing: {}", why.trim()));
             return;
         }
     };

@@ -83,9 +83,9 @@ fn what_a_publisher_said_first_under_a_key_is_read_by_everybody_though_its_disk_
     let roles = [("alice", Role::Publisher), ("bob", Role::Publisher), ("carol", Role::Reader)];
     let mut members = coalition.running(&roles);
     let said = members[0].publish(1);
-    // The first who has it is enough.
+    // The first who has it is enough. Who holds nothing of her prints no line, and that is no failure.
     eventually("somebody holds the message", || {
-        members[1..].iter().any(|member| member.run(&["heads", "alice"]).code == 0).then_some(())
+        members[1..].iter().any(|member| !heads(member).is_empty()).then_some(())
     });
     members[0].kill();
     fs::remove_dir_all(&members[0].dir).unwrap();

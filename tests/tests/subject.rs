@@ -1,4 +1,4 @@
-//! Somebody asks what a member holds of him: found, told with what to do, erased everywhere, and never sent anywhere.
+//! Somebody asks what a member holds of him: found, told with what to do, erased everywhere, and in no log.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -89,7 +89,7 @@ fn a_person_is_found_at_every_member_and_erased_everywhere_by_whose_it_is() {
 }
 
 #[test]
-fn a_search_needs_nobody_and_no_packet_and_no_log_carries_whom_it_is_for() {
+fn a_search_needs_nobody_and_nothing_sent_in_clear_and_no_log_carries_whom_it_is_for() {
     let coalition = Coalition::found("Watched");
     let mut members = ["alice", "bob"].map(|name| coalition.issue(name, Role::Publisher));
     members[1].with_wire();
@@ -112,7 +112,8 @@ fn a_search_needs_nobody_and_no_packet_and_no_log_carries_whom_it_is_for() {
     };
     share(&format!("the mailbox of {NAME} was taken over"), 1);
     share("said by ControlWord", 2);
-    // The watch sees what goes out in clear: an answer of the API over TCP.
+    // The watch sees what goes out in clear: an answer of the API over TCP. What goes to peers is encrypted, and nothing here
+    // says what it holds; that a search needs none of them, its end shows.
     let token = bob.token("tool", &["--read", "cidr"]);
     let path = "/api/v1/objects/campaign--00000000-0000-4000-8000-000000000002";
     assert_eq!(http::get(&bob.api(), path, &token).status, 200);

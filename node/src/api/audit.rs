@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    mem,
+    iter, mem,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -37,6 +37,8 @@ const WINDOW: Duration = Duration::from_secs(60);
 const MAX_READS: usize = 4_096;
 /// Bytes of a subject; ids are 64.
 const MAX_SUBJECT: usize = 80;
+/// Subjects in one entry, which must fit a line; a result that names more has further entries.
+const MAX_NAMED: usize = 64;
 
 /// The route a layer stands around.
 #[derive(Clone)]
@@ -72,6 +74,10 @@ pub(super) struct Call(pub(super) u64);
 /// Id of what a call made, changed or ended, where no Location says it; goes with the response.
 #[derive(Clone)]
 pub(super) struct Subject(pub(super) String);
+
+/// Ids of what else the call made; goes with the response, beside [`Subject`].
+#[derive(Clone)]
+pub(super) struct Also(pub(super) Vec<String>);
 
 /// Token, method, route, status.
 type Read = (Option<TokenId>, String, &'static str, u16);
@@ -113,14 +119,27 @@ pub(super) async fn tell(State(told): State<Told>, mut request: Request, next: N
     let number = call.number;
     request.extensions_mut().insert(Call(number));
     let response = next.run(request).await;
-    let event =
-        Event::Result { call: number, status: response.status().as_u16(), subject: subject(&response) };
-    app.ports.audit.note(&Record::now(clock::now(), event));
+    let (status, named) = (response.status().as_u16(), subjects(&response));
+    let mut named = named.chunks(MAX_NAMED);
+    // What names nothing has an entry, too.
+    let first = named.next().unwrap_or_default();
+    for names in iter::once(first).chain(named) {
+        let subject = names.first().cloned();
+        let also = names.iter().skip(1).cloned().collect();
+        let event = Event::Result { call: number, status, subject, also };
+        app.ports.audit.note(&Record::now(clock::now(), event));
+    }
     match call.synced().await {
         Ok(()) => response,
         // It was carried out; but nothing is acknowledged that the log may not tell.
         Err(error) => Problem::unavailable(&error).into_response(),
     }
+}
+
+fn subjects(response: &Response) -> Vec<String> {
+    let also = response.extensions().get::<Also>().map(|also| also.0.as_slice()).unwrap_or_default();
+    let also = also.iter().filter(|subject| subject.len() <= MAX_SUBJECT).cloned();
+    subject(response).into_iter().chain(also).collect()
 }
 
 fn subject(response: &Response) -> Option<String> {
@@ -153,5 +172,19 @@ fn write(log: &AuditLog, counted: BTreeMap<Read, u64>) {
         let token = token.map(|token| token.to_string());
         let event = Event::Reads { token, method, route: route.to_owned(), status, count };
         log.note(&Record::now(clock::now(), event));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_names_all_that_its_call_made() {
+        let mut response = ().into_response();
+        assert!(subjects(&response).is_empty());
+        response.extensions_mut().insert(Subject("one".to_owned()));
+        response.extensions_mut().insert(Also(vec!["two".to_owned(), "x".repeat(MAX_SUBJECT + 1)]));
+        assert_eq!(subjects(&response), ["one", "two"]);
     }
 }

@@ -51,6 +51,9 @@ pub enum Event {
         /// Id of what was made, changed or ended.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         subject: Option<String>,
+        /// Ids of what else it made.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        also: Vec<String>,
     },
     /// Requests that change nothing, since the last such entry, counted.
     Reads {

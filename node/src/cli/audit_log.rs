@@ -83,7 +83,12 @@ impl Calls {
                             text(entry, "asked")
                         )
                     }
-                    "result" => format!("of {} {}", text(entry, "call"), text(entry, "subject")),
+                    "result" => {
+                        let also = entry.get("also").and_then(Value::as_array).into_iter().flatten();
+                        let also = also.filter_map(output::scalar).map(|id| output::visible(&id));
+                        let named: Vec<String> = [text(entry, "subject")].into_iter().chain(also).collect();
+                        format!("of {} {}", text(entry, "call"), named.join(", "))
+                    }
                     "reads" => format!("{} times", text(entry, "count")),
                     "dropped" => format!("below {}", text(entry, "below")),
                     "cut" => format!("{} bytes, {} lines", text(entry, "bytes"), text(entry, "lines")),

@@ -43,13 +43,14 @@ pub(super) struct Show {
     data: DataFolder,
 }
 
-/// Let drafts go out.
+/// Let drafts go out; one that cannot stays, and the others go all the same.
 #[derive(Debug, Args)]
 pub(super) struct Release {
     /// Ids of drafts
     #[arg(required = true)]
     drafts: Vec<PublicationId>,
-    /// Why it goes out although a guard objects: kept here with the draft. Say what it is, never the value
+    /// Why it goes out although a guard objects: kept here with the draft, and told to readers where the charter asks for
+    /// reasons, but for what goes out on behalf of a member. Say what it is, never the value
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -137,17 +138,24 @@ impl Release {
         let client = global.client(&self.data)?;
         let reason: Vec<(&str, &str)> =
             self.reason.iter().map(|reason| ("reason", reason.as_str())).collect();
+        let mut failed = Vec::new();
         for draft in &self.drafts {
             let path = format!("/api/v1/drafts/{draft}/release");
             let content = Content { kind: "application/json", bytes: Vec::new(), idempotency_key: None };
-            client.post(&path_and_query(&path, &reason), content).with_context(|| draft.to_string())?;
+            let released = client.post(&path_and_query(&path, &reason), content);
+            if let Err(error) = released.with_context(|| draft.to_string()) {
+                failed.push(error);
+                continue;
+            }
             let again = client.again();
-            output::print(&format!(
-                "Released. What becomes of it: belfry publication {draft}{again}
-"
-            ))?;
+            output::print(&format!("Released. What becomes of it: belfry publication {draft}{again}\n"))?;
         }
-        Ok(())
+        // One that stays is no reason to keep the others. The last is what the command ends with.
+        let Some(last) = failed.pop() else { return Ok(()) };
+        for error in failed {
+            output::warn(&format!("{error:#}"));
+        }
+        Err(last)
     }
 }
 

@@ -5,17 +5,13 @@ mod marks;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use belfry_proto::{
-    id::MemberId,
-    notice::{Owed, owed},
-    trust::roster::Roster,
-};
+use belfry_proto::{id::MemberId, notice::owed, trust::roster::Roster};
 use clap::{Args, builder::PossibleValuesParser};
 use serde_json::{Value, json};
 
 pub(super) use self::marks::{Marks, named};
 use super::{
-    args::day,
+    args::{day, second},
     exit::refused,
     global::{DataFolder, Global},
     out, output,
@@ -59,7 +55,8 @@ impl Wording {
 ///
 /// Reads the running node's log; without one the log in the data folder, as given at joining, or the one that is named.
 /// Who decided, and on which day, stands in no log: the coalition gives it as a file (`belfry coalition notices --write`),
-/// which --record takes and keeps, so that your notice and the coalition's page say the same. What you sent, and what the
+/// which --record takes and keeps, so that your notice and the coalition's page say the same. The file is not signed: what it
+/// changes is shown, and asked about. What you sent, and what the
 /// authority acknowledged, is kept in the data folder.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -75,6 +72,9 @@ pub(super) struct NoticeCommand {
     /// Keep this file of the coalition's, which says who decided on your membership and when
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// With --record: take it without asking, whatever it changes
+    #[arg(long, requires = "record")]
+    yes: bool,
     /// Page to write, in HTML that prints
     #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "mark"])]
     out: Option<PathBuf>,
@@ -97,7 +97,7 @@ impl NoticeCommand {
         let Own { roster, certificate } = self.log.open(global, &self.data)?;
         let folder = keys::DataFolder::new(&global.config(&self.data)?.node.data_dir);
         if let Some(path) = &self.record {
-            take(path, &folder.decisions(), &roster, certificate.member)?;
+            take(path, &folder.decisions(), &roster, certificate.member, self.yes)?;
         }
         let notices = own(&roster, certificate.member, &folder.decisions())?;
         let mut register = Register::load(&folder.notices())?;
@@ -139,19 +139,53 @@ impl NoticeCommand {
     }
 }
 
-/// Takes the coalition's record of its decisions, if it is of this member and of this log.
-fn take(from: &Path, kept: &Path, roster: &Roster, member: MemberId) -> anyhow::Result<()> {
+/// Takes the coalition's record of its decisions, if it is of this member and of this log, and what it changes is meant.
+fn take(from: &Path, kept: &Path, roster: &Roster, member: MemberId, yes: bool) -> anyhow::Result<()> {
     let text = file::read_text(from)?;
-    DecisionRecord::open(&text, roster, member)
+    let record = DecisionRecord::open(&text, roster, member)
         .map_err(refused)
         .with_context(|| from.display().to_string())?;
+    // What was kept and cannot be read any more says nothing.
+    let before = own(roster, member, kept).unwrap_or_else(|_| of_log(roster, member));
+    let mut after = of_log(roster, member);
+    after.iter_mut().for_each(|notice| record.tell(notice));
+    let changing: Vec<(String, String)> =
+        before.iter().zip(&after).flat_map(|(before, after)| changes(before, after)).collect();
+    if !changing.is_empty() && !yes {
+        output::print(&output::facts(&changing))?;
+        output::confirm("Shall your notices say this?", "--yes", "the record was not taken")?;
+    }
     Ok(file::write(kept, text.as_bytes(), Readers::Owner, Existing::Replace)?)
+}
+
+/// What a record changes of a notice.
+fn changes(before: &Notice, after: &Notice) -> Vec<(String, String)> {
+    let facts = |notice: &Notice| {
+        let text = |text: Option<&str>| text.unwrap_or("-").to_owned();
+        [
+            ("decided", second(notice.decided)),
+            ("decision", text(notice.decision.as_deref())),
+            ("member since", notice.since_asserted.map_or_else(|| "-".to_owned(), second)),
+            ("mandate", text(notice.mandate.as_deref())),
+        ]
+    };
+    facts(before)
+        .into_iter()
+        .zip(facts(after))
+        .filter(|(was, is)| was != is)
+        .map(|((what, was), (_, is))| (format!("{} {what}", after.id), format!("{was} → {is}")))
+        .collect()
+}
+
+/// The member's notices as the log alone has them.
+fn of_log(roster: &Roster, member: MemberId) -> Vec<Notice> {
+    let mine = owed(roster).into_iter().filter(|owed| owed.member == member);
+    mine.map(|owed| Notice::new(&owed, roster)).collect()
 }
 
 /// The member's notices, with what was taken of the coalition's record.
 fn own(roster: &Roster, member: MemberId, kept: &Path) -> anyhow::Result<Vec<Notice>> {
-    let mine: Vec<Owed> = owed(roster).into_iter().filter(|owed| owed.member == member).collect();
-    let mut notices: Vec<Notice> = mine.iter().map(|owed| Notice::new(owed, roster)).collect();
+    let mut notices = of_log(roster, member);
     let record = match file::read_text(kept) {
         Ok(text) => {
             Some(DecisionRecord::open(&text, roster, member).map_err(refused).with_context(|| {

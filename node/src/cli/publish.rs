@@ -67,7 +67,8 @@ pub(super) struct Publish {
     /// Supervisory authorities cannot open it
     #[arg(long)]
     without_supervisors: bool,
-    /// Why it goes out although a guard objects: kept here with the draft. Say what it is, never the value
+    /// Why it goes out although a guard objects: kept here with the draft, and told to readers where the charter asks for
+    /// reasons. Say what it is, never the value
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// As a steward: publish it for this member (name or id), which is named to nobody; say with --asked how it asked

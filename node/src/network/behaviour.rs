@@ -25,7 +25,7 @@ use super::{
     error::StartError,
     gated::Gated,
     gossip::{self, Doorway, Gossipsub},
-    limits::{CONNECTIONS_PER_PEER, PENDING, PING},
+    limits::{CONNECTIONS_PER_PEER, PENDING_IN, PENDING_OUT, PING},
     listed::Listed,
     punch::{self, Punch},
     quiet::Quiet,
@@ -78,8 +78,8 @@ impl Behaviour {
     ) -> Result<Listening, StartError> {
         let own = identity.public().to_peer_id();
         let limits = ConnectionLimits::default()
-            .with_max_pending_incoming(Some(PENDING))
-            .with_max_pending_outgoing(Some(PENDING))
+            .with_max_pending_incoming(Some(PENDING_IN))
+            .with_max_pending_outgoing(Some(PENDING_OUT))
             .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER))
             .with_max_established(Some(config.max_connections));
         // Strangers leave at least three quarters of the connections to members.

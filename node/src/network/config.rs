@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{address::Address, limits::PENDING};
+use super::{
+    address::Address,
+    limits::{OPEN_HOSTLESS, OPEN_KNOWN, OPEN_STRANGERS},
+};
 use crate::bucket::Rate;
 
 /// Settings of the network.
@@ -26,7 +29,7 @@ pub struct NetworkConfig {
 
 /// Handshakes that others begin with this node. Each costs it about a millisecond before it knows with whom it is made; one
 /// that turns out to be a member's counts for nothing. A host is an IPv4 address or an IPv6 /64; what comes over memory or a
-/// circuit has none, and is not counted.
+/// circuit has none, and only a number of places.
 #[derive(Clone, Copy, Debug)]
 pub struct DoorstepLimits {
     /// Handshakes of one host. Too small a burst ⇒ members that restart together behind one address come in one after the
@@ -34,10 +37,15 @@ pub struct DoorstepLimits {
     pub per_host: Rate,
     /// Handshakes of all hosts together from which no member came for a day: what strangers may cost, wherever they are.
     pub strangers: Rate,
-    /// Handshakes of one host under way at once, so that one that never finishes any leaves places to others.
+    /// Handshakes under way at once of one host from which no member came, so that one that never finishes any leaves places
+    /// to others. No host holds more than an eighth of what is free of the places below.
     pub open_per_host: usize,
-    /// The same of all hosts from which no member came.
+    /// Handshakes under way at once of all hosts from which no member came.
     pub open_strangers: usize,
+    /// The same of all hosts from which members came, or where they are sought.
+    pub open_known: usize,
+    /// The same of what has no host.
+    pub open_hostless: usize,
 }
 
 /// What strangers get: few connections, short ones, and not much on them.
@@ -106,12 +114,13 @@ impl Default for NetworkConfig {
 
 impl Default for DoorstepLimits {
     fn default() -> Self {
-        let places = PENDING as usize;
         Self {
             per_host: Rate { per_second: 8.0, burst: 128.0 },
             strangers: Rate { per_second: 64.0, burst: 256.0 },
-            open_per_host: places / 2,
-            open_strangers: places / 4 * 3,
+            open_per_host: 8,
+            open_strangers: OPEN_STRANGERS,
+            open_known: OPEN_KNOWN,
+            open_hostless: OPEN_HOSTLESS,
         }
     }
 }

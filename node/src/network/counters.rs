@@ -73,8 +73,11 @@ counters! {
     connections_lobby,
     /// Inbound connections refused: too many handshakes, a full lobby, a limit, a foreign kind of key, a failed handshake.
     connections_refused,
-    /// Of them, those whose handshake was not begun: too many from that host, or of strangers.
+    /// Of them, those of strangers whose handshake was not begun: too many from that host, or of all strangers.
     strangers_turned_away,
+    /// Of them, those whose handshake was not begun though it may have been a member's: too many from a host that members
+    /// came from, or over circuits.
+    known_turned_away,
     /// Lobby connections closed because their guest asked too often.
     guests_shown_out,
     /// Connections closed because their key is no longer allowed.

@@ -177,11 +177,11 @@ fn tried(addresses: &[(Address, String)]) -> String {
     addresses.iter().map(|(address, reason)| format!("{address}: {reason}")).collect::<Vec<_>>().join("; ")
 }
 
-/// One word for why another's connection did not come to be, and whether its handshake was begun.
-pub(super) fn why_refused(error: &ListenError) -> (&'static str, bool) {
-    let ListenError::Denied { cause } = error else { return ("handshake", true) };
+/// One word for why another's connection did not come to be, and what kept its handshake from being begun, if it was not.
+pub(super) fn why_refused(error: &ListenError) -> (&'static str, Option<TurnedAway>) {
+    let ListenError::Denied { cause } = error else { return ("handshake", None) };
     if let Some(turned_away) = cause.downcast_ref::<TurnedAway>() {
-        return (turned_away.code(), false);
+        return (turned_away.code(), Some(*turned_away));
     }
     let code = match (cause.downcast_ref::<LobbyFull>(), cause.downcast_ref::<Denied>()) {
         (Some(LobbyFull::Total(_)), _) => "lobby-full",
@@ -191,5 +191,5 @@ pub(super) fn why_refused(error: &ListenError) -> (&'static str, bool) {
         (None, Some(Denied::OverCircuit)) => "stranger-over-circuit",
         (None, None) => "too-many-connections",
     };
-    (code, true)
+    (code, None)
 }

@@ -46,9 +46,11 @@ impl Driver {
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 debug!(remote = %send_back_addr, %error, "inbound connection refused");
                 self.counters.connections_refused.more();
-                let (why, is_begun) = why_refused(&error);
-                if !is_begun {
-                    self.counters.strangers_turned_away.more();
+                let (why, turned_away) = why_refused(&error);
+                match turned_away {
+                    Some(by) if by.is_known() => self.counters.known_turned_away.more(),
+                    Some(_) => self.counters.strangers_turned_away.more(),
+                    None => {}
                 }
                 self.counters.refusals.count(Way::Connection, why);
             }

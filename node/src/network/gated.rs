@@ -261,10 +261,10 @@ impl<Inner: NetworkBehaviour> NetworkBehaviour for Gated<Inner> {
             let handler =
                 self.inner.handle_established_inbound_connection(connection, peer, local, remote)?;
             self.arriving.insert(connection);
-            self.doorstep.was_a_members(connection);
+            self.doorstep.was_a_members(connection, Instant::now().into());
             return Ok(Either::Left(handler));
         }
-        self.doorstep.was_nobodys(connection);
+        self.doorstep.was_a_strangers(connection);
         if identity::public_key(&peer).is_none() {
             return Err(ConnectionDenied::new(Denied::ForeignKey));
         }
@@ -285,8 +285,13 @@ impl<Inner: NetworkBehaviour> NetworkBehaviour for Gated<Inner> {
         addresses: &[Multiaddr],
         role: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        if !peer.is_some_and(|peer| self.allowed.contains(&peer)) {
+        let Some(member) = peer.filter(|peer| self.allowed.contains(peer)) else {
             return Err(ConnectionDenied::new(Denied::NotAllowed));
+        };
+        // Who is sought may seek this node as well.
+        let now = Instant::now().into();
+        for host in addresses.iter().filter_map(|address| knocks_from(address, address)) {
+            self.doorstep.sought(host, member, now);
         }
         self.inner.handle_pending_outbound_connection(connection, peer, addresses, role)
     }
@@ -320,7 +325,15 @@ impl<Inner: NetworkBehaviour> NetworkBehaviour for Gated<Inner> {
                 }
             }
             FromSwarm::ListenFailure(event) => {
-                self.doorstep.was_nobodys(event.connection_id);
+                // Whose it was is known if one of the limits on connections was in its way.
+                let now = Instant::now().into();
+                match event.peer_id {
+                    Some(peer) if self.allowed.contains(&peer) => {
+                        self.doorstep.was_a_members(event.connection_id, now);
+                    }
+                    Some(_) => self.doorstep.was_a_strangers(event.connection_id),
+                    None => self.doorstep.was_nobodys(event.connection_id, now),
+                }
                 self.lobby.left(event.connection_id);
                 self.arriving.remove(&event.connection_id);
                 self.inner.on_swarm_event(FromSwarm::ListenFailure(event));

@@ -95,6 +95,13 @@ impl<A> Reply<A> {
         Self(oneshot::channel().0)
     }
 
+    /// One whose answer is heard there.
+    #[cfg(test)]
+    pub(crate) fn heard() -> (Self, oneshot::Receiver<A>) {
+        let (answer, heard) = oneshot::channel();
+        (Self(answer), heard)
+    }
+
     /// Answers. Nothing happens if the asker is gone.
     pub fn send(self, answer: A) {
         let _ = self.0.send(answer);

@@ -49,8 +49,17 @@ pub const PEER_BYTES: Rate = Rate { per_second: 16.0 * 1024.0 * 1024.0, burst: 1
 
 /// Connections with one peer. Both sides may dial at once, and a redial overlaps the lobby connection.
 pub const CONNECTIONS_PER_PEER: u32 = 4;
-/// Handshakes under way, each way. Too low ⇒ slow strangers keep members out; each costs some 10 KiB.
-pub const PENDING: u32 = 128;
+/// Handshakes under way that this node began. Each costs some 10 KiB.
+pub const PENDING_OUT: u32 = 128;
+/// Handshakes under way that others began; whoever comes then is turned away unasked, members too, so the doorstep's pools
+/// stay below it.
+pub const PENDING_IN: u32 = 768;
+/// Of them, those from hosts that no member came from. Too low ⇒ slow strangers keep newcomers out.
+pub const OPEN_STRANGERS: usize = 128;
+/// Those from hosts of members. Too low ⇒ a few such hosts that are hostile keep the other members out.
+pub const OPEN_KNOWN: usize = 512;
+/// Those without a host: over circuits, which a relay may open as it likes.
+pub const OPEN_HOSTLESS: usize = 128;
 /// Streams one peer may hold open on one connection: gossip, ping and the request protocols use
 /// fewer than fifty. yamux lets each fill 256 KiB.
 pub const STREAMS: u32 = 128;
@@ -76,3 +85,6 @@ pub const PANICS: u64 = 8;
 const _: () = assert!(CONTROL_IDS * (32 + 4) < CONTROL_FRAME);
 const _: () = assert!(TOPICS * (64 + 8) < CONTROL_FRAME);
 const _: () = assert!(CONTROL_FRAME < FRAME);
+// Whoever fills a pool leaves the others theirs, and strangers have less than half.
+const _: () = assert!(OPEN_STRANGERS + OPEN_KNOWN + OPEN_HOSTLESS <= PENDING_IN as usize);
+const _: () = assert!(OPEN_STRANGERS <= PENDING_IN as usize / 2);

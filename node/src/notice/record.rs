@@ -5,14 +5,26 @@
 //! So a [`DecisionRecord`] goes to the member. It is the coalition's word, and unsigned: what binds it is the statement of each
 //! notice, which is a decision about this member in the log, or the record is refused.
 
+use std::time::Duration;
+
 use belfry_proto::{
     id::{CoalitionId, MemberId, StatementId},
+    notice::Occasion,
     time::Timestamp,
-    trust::{roster::Roster, statement::Subject},
+    trust::{
+        roster::Roster,
+        statement::{Decision, Statement, Subject},
+    },
 };
 use serde::{Deserialize, Serialize};
 
 use super::Notice;
+
+/// How long before its statement a decision may have been taken. Too short ⇒ a member from before the log has no record; too
+/// long ⇒ a notice says what nobody can mean.
+const LONGEST: Duration = Duration::from_secs(20 * 365 * 24 * 60 * 60);
+/// Characters of a text: a body's name, a day and a reference, as the coalition's folder has them.
+const MAX_TEXT: usize = 700;
 
 /// The decisions behind all notices of a member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +91,22 @@ pub enum RecordError {
         /// The statement.
         statement: String,
     },
+    /// No decision is taken after it was signed.
+    #[error(
+        "its notice {notice} was decided, or entered into, after the log says so, or {} years before: ask the coalition for \
+         the record anew",
+        LONGEST.as_secs() / (365 * 24 * 60 * 60)
+    )]
+    Dates {
+        /// The notice.
+        notice: String,
+    },
+    /// It goes on a page.
+    #[error("a text of its notice {notice} is no line of at most {MAX_TEXT} characters")]
+    Text {
+        /// The notice.
+        notice: String,
+    },
 }
 
 impl DecisionRecord {
@@ -108,25 +136,29 @@ impl DecisionRecord {
                 organisation: record.organisation,
             });
         }
-        for Recorded { notice, statement, .. } in &record.notices {
+        for recorded in &record.notices {
+            let Recorded { notice, statement, .. } = recorded;
             let id: Option<StatementId> = statement.parse().ok();
             let found = roster.records().find(|record| Some(record.statement.id) == id);
             let about = found.and_then(|record| match record.statement.subject()? {
                 Subject::Member(member) => Some(member),
                 Subject::Certificate(serial) => Some(roster.certificate(serial)?.member),
             });
-            if about != Some(member) {
+            let Some(found) = found.filter(|_| about == Some(member)) else {
                 return Err(RecordError::NotInLog { notice: notice.clone(), statement: statement.clone() });
-            }
+            };
+            recorded.check(&found.statement)?;
         }
         Ok(record)
     }
 
-    /// Says in a notice what is recorded of it.
+    /// Says in a notice what is recorded of it. When leaving was decided stands in the log, signed: no record says otherwise.
     pub fn tell(&self, notice: &mut Notice) {
         let is_of = |of: &&Recorded| of.notice == notice.id && of.statement == notice.statement;
         let Some(found) = self.notices.iter().find(is_of).cloned() else { return };
-        notice.decided = found.decided;
+        if notice.occasion != Occasion::Leaving.as_str() {
+            notice.decided = found.decided;
+        }
         notice.decision = found.decision;
         notice.since_asserted = found.since_asserted;
         notice.mandate = found.mandate;
@@ -134,6 +166,29 @@ impl DecisionRecord {
 }
 
 impl Recorded {
+    /// Holds dates and texts to the statement and to what a page takes.
+    fn check(&self, statement: &Statement) -> Result<(), RecordError> {
+        let notice = || self.notice.clone();
+        let is_signed = match &statement.decision {
+            Decision::Revoke(revoke) => revoke.decided == self.decided.as_micros(),
+            _ => false,
+        };
+        let is_absurd = self.decided > statement.made || statement.made.since(self.decided) > LONGEST;
+        let is_after = self.since_asserted.is_some_and(|since| since > statement.made);
+        if is_after || (is_absurd && !is_signed) {
+            return Err(RecordError::Dates { notice: notice() });
+        }
+        let is_line = |text: &String| {
+            !text.trim().is_empty()
+                && text.chars().count() <= MAX_TEXT
+                && !text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
+        };
+        match self.decision.iter().chain(&self.mandate).all(is_line) {
+            true => Ok(()),
+            false => Err(RecordError::Text { notice: notice() }),
+        }
+    }
+
     fn of(notice: &Notice) -> Self {
         Self {
             notice: notice.id.clone(),

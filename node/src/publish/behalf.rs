@@ -48,6 +48,9 @@ impl Publisher {
         for term in submission.handling.iter().flat_map(|handling| &handling.terms) {
             veil.stated("handling", term)?;
         }
+        if let Some(reason) = &submission.reason {
+            veil.stated("reason", reason)?;
+        }
         let veiled = veil.over(objects)?;
         let mut said = vec![format!(
             "what goes out names this member as its author, and says that it is on behalf of a member; {} stands in \

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use belfry_proto::{
     envelope::payload,
-    guard::{Going, Report},
+    guard::{Going, Report, Weight},
     id::{GroupId, MemberId, PublicationId},
     schema::{Audience, InformationClass, Purpose},
     stix::{indicator::OpinionObject, marking::Tlp, object::Object, score::Opinion},
@@ -109,10 +109,11 @@ impl Publisher {
     /// [`SubmitError::NotHeld`], or a fault.
     pub async fn held_draft(&self, publication: PublicationId) -> Result<OpenDraft, SubmitError> {
         let this = self.clone();
-        blocking(move || this.open(publication).map(|(_, open)| open)).await
+        blocking(move || this.open(publication).map(|(_, open, _)| open)).await
     }
 
-    /// Lets a held draft go out. A reason said before stays unless another is given.
+    /// Lets a held draft go out. A reason said before stays unless another is given; but one that was said to this node
+    /// alone, before the charter asked for reasons, is told to nobody, and another one is needed.
     ///
     /// # Errors
     /// Not held, no longer a publisher or reader, or what the guards say; it stays held then.
@@ -141,7 +142,7 @@ impl Publisher {
     }
 
     fn let_go(&self, publication: PublicationId, reason: Option<String>) -> Result<(), SubmitError> {
-        let (row, open) = self.open(publication)?;
+        let (row, open, beside) = self.open(publication)?;
         self.is_in_turn(&row, &open.objects)?;
         let (roster, now) = (self.roster.snapshot(), clock::now());
         let group = roster.charter().group(row.group).ok_or(SubmitError::UnknownGroup(row.group))?;
@@ -152,12 +153,16 @@ impl Publisher {
         {
             return Err(SubmitError::NotAReader(*gone));
         }
-        let reason = self.guards.weigh(&open.report, reason.as_deref().or(row.reason.as_deref()))?;
+        // In the message, too, where the charter asks for it; what it asked when the draft was made may have changed. For
+        // whom a draft on behalf of a member is, nobody knows here any more: no reason goes with it that might say so.
+        let is_objected = open.report.gravest() == Some(Weight::Reason);
+        let is_told = is_objected && roster.charter().asks_reasons() && !beside.is_on_behalf;
+        let before = row.reason.as_deref().filter(|_| !is_told || beside.tells_reason);
+        let reason = self.guards.weigh(&open.report, reason.as_deref().or(before))?;
         if !self.store.has_room() {
             return Err(SubmitError::NoRoom);
         }
-        // In the message, too, where the charter asks for it; what it asked when the draft was made may have changed.
-        let told = reason.as_deref().filter(|_| roster.charter().asks_reasons()).unwrap_or_default();
+        let told = reason.as_deref().filter(|_| is_told).unwrap_or_default();
         let parts = row.parts.iter().map(|part| payload::with_reason(part, told)).collect::<Result<_, _>>();
         let parts = parts.map_err(|error| super::submit::rule("reason", &error.to_string()))?;
         let change = Change::DraftReleased { publication, reason, parts };
@@ -184,13 +189,16 @@ impl Publisher {
         row.filter(|row| row.state == DraftState::Held).ok_or(SubmitError::NotHeld(publication))
     }
 
-    fn open(&self, publication: PublicationId) -> Result<(DraftRow, OpenDraft), SubmitError> {
+    fn open(&self, publication: PublicationId) -> Result<(DraftRow, OpenDraft, Beside), SubmitError> {
         let row = self.row(publication)?;
         let mut objects = Vec::new();
+        let mut beside = Beside { is_on_behalf: false, tells_reason: true };
         let mut said = None;
         for part in &row.parts {
             let part = payload::parse(part).map_err(|error| SubmitError::Fault(Box::new(error)))?;
             objects.extend(part.objects);
+            beside.is_on_behalf |= part.on_behalf;
+            beside.tells_reason &= part.reason.is_some();
             said.get_or_insert((part.tlp, part.purpose, part.classes, part.class_label, part.handling));
         }
         let (tlp, purpose, classes, label, handling) = said.ok_or(SubmitError::NotHeld(publication))?;
@@ -200,8 +208,16 @@ impl Publisher {
         let terms: Vec<String> = terms.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let report = self.guards.examine_stated(report, &label.unwrap_or_default(), &terms);
         let draft = held(&row);
-        Ok((row, OpenDraft { draft, tlp, purpose, classes, objects, report }))
+        Ok((row, OpenDraft { draft, tlp, purpose, classes, objects, report }, beside))
     }
+}
+
+/// What the messages of a held draft say beside the objects.
+struct Beside {
+    /// They are on behalf of a member that is not named.
+    is_on_behalf: bool,
+    /// They tell readers the reason: whoever gave it knew that it would go along.
+    tells_reason: bool,
 }
 
 fn held(row: &DraftRow) -> HeldDraft {

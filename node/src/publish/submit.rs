@@ -204,7 +204,11 @@ impl Publisher {
         let publication = PublicationId::new(rand::random());
         let count = u32::try_from(parts.len())
             .map_err(|_| rule("objects", "more messages than one publication can have"))?;
-        let told = reason.clone().filter(|_| roster.charter().asks_reasons()).unwrap_or_default();
+        // Readers are told why a guard was not heeded; what several gave cause for nobody looked through for names.
+        let is_told = roster.charter().asks_reasons()
+            && report.gravest() == Some(Weight::Reason)
+            && !submission.for_several;
+        let told = reason.clone().filter(|_| is_told).unwrap_or_default();
         let parts: Vec<Vec<u8>> = (1..)
             .zip(parts)
             .map(|(part, objects)| {

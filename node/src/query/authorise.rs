@@ -23,7 +23,11 @@ use belfry_proto::{
 use uuid::Uuid;
 
 use super::{Principal, Query, QueryError, Scope, groups::collection_id, words};
-use crate::{clock, stated::Stated, store::ObjectView};
+use crate::{
+    clock,
+    stated::Stated,
+    store::{Conditions, ObjectView},
+};
 
 /// A group whose objects the principal it was made for may read, up to its ceiling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,16 +114,11 @@ fn admit_outside(scope: &Scope, mut view: ObjectView, now: Timestamp) -> Option<
     }
     let policy = outside(scope);
     leaves(&policy, &view, now).ok()?;
-    // That others say it, too, goes by what they ask.
-    let is_told = |member: &MemberId| {
-        let said = view.reporters_terms.iter().filter(|(by, _)| by == member);
-        said.into_iter().all(|(_, terms)| egress::terms_allow(&policy, terms))
-    };
+    view.reporters = told(&policy, &view, now);
     // A word between members.
     view.conditions.reason.clear();
-    view.reporters = view.reporters.iter().copied().filter(is_told).collect();
     let mut shown = Shown { view, is_outside: true };
-    if !shown.names_author() {
+    if shown.hides_creator() {
         shown.view.raw = egress::unattributed(&shown.view.raw);
     }
     Some(shown)
@@ -127,15 +126,20 @@ fn admit_outside(scope: &Scope, mut view: ObjectView, now: Timestamp) -> Option<
 
 /// What an object's author asks of whoever handles it.
 fn marks(view: &ObjectView) -> Marks<'_> {
-    let stated = Pap::try_from(view.conditions.pap);
-    let until = view.conditions.embargo_until;
+    asked(view, &view.conditions)
+}
+
+/// What one who says it asks of whoever handles it.
+fn asked<'a>(view: &ObjectView, conditions: &'a Conditions) -> Marks<'a> {
+    let stated = Pap::try_from(conditions.pap);
+    let until = conditions.embargo_until;
     Marks {
         tlp: view.tlp,
         is_for_named_recipients: view.recipients,
         // Of a newer schema it may forbid anything.
         pap: Some(stated.unwrap_or(Pap::Red)).filter(|pap| *pap != Pap::Unspecified),
         embargo_until: (until > 0).then_some(Timestamp::from_micros(until)),
-        terms: &view.conditions.terms,
+        terms: &conditions.terms,
     }
 }
 
@@ -143,11 +147,27 @@ fn marks(view: &ObjectView) -> Marks<'_> {
 /// second time, has to be minded both times.
 fn leaves(policy: &Policy, view: &ObjectView, now: Timestamp) -> Result<(), Held> {
     egress::may_leave(policy, &marks(view), now)?;
-    let again = view.reporters_terms.iter().filter(|(by, _)| *by == view.member);
-    match again.into_iter().all(|(_, terms)| egress::terms_allow(policy, terms)) {
-        true => Ok(()),
-        false => Err(Held::Terms),
+    // What nobody looked at may ask for anything.
+    if view.said_beyond && policy.audience == Audience::Outside {
+        return Err(Held::Terms);
     }
+    lets(policy, view, view.member, now)
+}
+
+/// Those besides the author who say an object, and let that be told by a way out: it goes by what they ask.
+fn told(policy: &Policy, view: &ObjectView, now: Timestamp) -> Vec<MemberId> {
+    let lets = |member: &MemberId| lets(policy, view, *member, now).is_ok();
+    view.reporters.iter().copied().filter(lets).collect()
+}
+
+/// Whether all that a member asks where it says an object once more lets it take a way out.
+fn lets(policy: &Policy, view: &ObjectView, member: MemberId, now: Timestamp) -> Result<(), Held> {
+    // What is not said again is not asked for again.
+    let policy = Policy { unstated_pap: Pap::Clear, ..*policy };
+    let again = view.asked_again.iter().filter(|(by, _)| *by == member);
+    again
+        .into_iter()
+        .try_for_each(|(_, conditions)| egress::may_leave(&policy, &asked(view, conditions), now))
 }
 
 impl Query {
@@ -481,14 +501,23 @@ impl Shown {
     /// not to be in any message that says it.
     pub fn nameable(&self) -> impl Iterator<Item = MemberId> {
         let hides = |member: &MemberId| {
-            let asks = |(by, terms): &(MemberId, Vec<String>)| by == member && egress::hides_author(terms);
+            let asks = |(by, conditions): &(MemberId, Conditions)| {
+                by == member && egress::hides_author(&conditions.terms)
+            };
             let as_author = *member == self.view.member && egress::hides_author(self.terms());
-            as_author || self.view.reporters_terms.iter().any(asks)
+            as_author || self.view.asked_again.iter().any(asks)
         };
         [self.view.member]
             .into_iter()
             .chain(self.view.reporters.iter().copied())
             .filter(move |member| !hides(member))
+    }
+
+    /// Whether the object itself must not say before others who created it: one of those who say these very bytes asks not
+    /// to be named, whichever of them came first here, or may ask it.
+    pub(super) fn hides_creator(&self) -> bool {
+        let hides = |(_, conditions): &(MemberId, Conditions)| egress::hides_author(&conditions.terms);
+        self.view.said_beyond || egress::hides_author(self.terms()) || self.view.asked_again.iter().any(hides)
     }
 
     /// Message that brought it.
@@ -551,9 +580,22 @@ impl Shown {
         marks(&self.view)
     }
 
-    /// For [`super::release`]: whether it may take a way out.
-    pub(super) fn may_leave(&self, policy: &Policy, now: Timestamp) -> Result<(), Held> {
-        leaves(policy, &self.view, now)
+    /// When what its author asks ceases to hold it back, each time that it said it, if that is only a matter of time.
+    pub(super) fn frees_at(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+        let again = self.view.asked_again.iter().filter(|(by, _)| *by == self.view.member);
+        let again = again.map(|(_, conditions)| asked(&self.view, conditions));
+        let all = std::iter::once(self.marks()).chain(again);
+        all.filter_map(|marks| egress::frees_at(policy, &marks, now)).max()
+    }
+
+    /// For [`super::release`]: whether it may take a way out. To others it goes without those who say it, too, and do not let
+    /// that be told there.
+    pub(super) fn leaving(mut self, policy: &Policy, now: Timestamp) -> Result<Self, Held> {
+        leaves(policy, &self.view, now)?;
+        if policy.audience == Audience::Outside {
+            self.view.reporters = told(policy, &self.view, now);
+        }
+        Ok(self)
     }
 
     /// Purpose and classes of every publication that says it: whichever came first here, filters see them all.

@@ -77,7 +77,8 @@ impl Proposed {
             tombstone: false,
             withdrawn: false,
             reporters: Vec::new(),
-            reporters_terms: Vec::new(),
+            asked_again: Vec::new(),
+            said_beyond: false,
             also_stated: Vec::new(),
         })
     }

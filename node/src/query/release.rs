@@ -41,10 +41,10 @@ impl Released {
         !self.shown.nameable().any(|member| member == self.shown.member())
     }
 
-    /// The object as it may stand before others: without its creator, if that must not be named.
+    /// The object as it may stand before others: without its creator, if that must not be named by one who says it.
     #[must_use]
     pub fn raw(&self) -> Cow<'_, [u8]> {
-        match self.hides_author() {
+        match self.shown.hides_creator() {
             true => Cow::Owned(egress::unattributed(self.shown.raw())),
             false => Cow::Borrowed(self.shown.raw()),
         }
@@ -66,11 +66,10 @@ impl Released {
 
 /// The gate.
 pub(super) fn release(policy: &Policy, shown: Shown, now: Timestamp) -> Result<Released, Held> {
-    shown.may_leave(policy, now)?;
-    Ok(Released { shown, score: 0, ends: None })
+    Ok(Released { shown: shown.leaving(policy, now)?, score: 0, ends: None })
 }
 
 /// When an object that is held back now may leave after all, if that is only a matter of time.
 pub(super) fn frees_at(policy: &Policy, shown: &Shown, now: Timestamp) -> Option<Timestamp> {
-    egress::frees_at(policy, &shown.marks(), now)
+    shown.frees_at(policy, now)
 }

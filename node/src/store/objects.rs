@@ -32,6 +32,10 @@ use super::{
 /// Claims of one version of one object looked at for equal bytes.
 pub(super) const MAX_CLAIMS: usize = 64;
 
+/// Messages that say one row's bytes again and are looked at. Too low ⇒ whoever repeats them keeps an object from tools outside,
+/// for what the others ask is not known, too high ⇒ each look at such an object reads so many rows.
+const MAX_SAYINGS: usize = if cfg!(test) { 64 } else { 1024 };
+
 /// Versions and claims of one object id that are looked at; beyond it an object is not news but a log.
 pub(super) const MAX_VERSIONS: usize = 1024;
 
@@ -80,7 +84,9 @@ pub struct ObjectView {
     pub reporters: Vec<MemberId>,
     /// What each of these, and the author where it said so more than once, asks of whoever handles it; only those that
     /// ask anything.
-    pub reporters_terms: Vec<(MemberId, Vec<String>)>,
+    pub asked_again: Vec<(MemberId, Conditions)>,
+    /// It was said more often than is looked at: others may ask more.
+    pub said_beyond: bool,
     /// Purpose and classes, as on the wire, that the same bytes were published with besides: which publication came first
     /// differs from node to node.
     pub also_stated: Vec<(i32, Vec<i32>)>,
@@ -397,7 +403,7 @@ fn read_row_with(
     let (group, date) = columns::read_object(key).ok_or_else(fault)?;
     let plain = db.vault.open(Cf::Objects, key, sealed)?;
     let value = ObjectValue::decode(plain.as_slice()).map_err(|_| fault())?;
-    let Reporters { members, terms, stated } = reporters(db, rows, group, date, &value.member)?;
+    let Reporters { members, asked, stated, is_cut } = reporters(db, rows, group, date, &value.member)?;
     Ok(ObjectView {
         group,
         date_added: Timestamp::from_micros(date),
@@ -420,7 +426,8 @@ fn read_row_with(
         tombstone: value.tombstone,
         withdrawn: removal::End::of(value.end).is_withdrawal(),
         reporters: members,
-        reporters_terms: terms,
+        asked_again: asked,
+        said_beyond: is_cut,
         also_stated: stated,
     })
 }
@@ -428,8 +435,10 @@ fn read_row_with(
 #[derive(Default)]
 struct Reporters {
     members: Vec<MemberId>,
-    terms: Vec<(MemberId, Vec<String>)>,
+    asked: Vec<(MemberId, Conditions)>,
     stated: Vec<(i32, Vec<i32>)>,
+    /// More follow.
+    is_cut: bool,
 }
 
 /// Other members that say the same bytes, and what all who do ask of whoever handles them and state of their publications.
@@ -443,7 +452,7 @@ fn reporters(
     let prefix = columns::object(group, date_added);
     let mut found = Reporters::default();
     rows.seek(&prefix);
-    for _ in 0..MAX_CLAIMS {
+    for _ in 0..MAX_SAYINGS {
         let Some((key, sealed)) = rows.item().filter(|(key, _)| key.starts_with(&prefix)) else { break };
         let fault = |what| damaged(Cf::Reporters, key, what);
         let (member, _, differs) = columns::read_reporter(key).ok_or_else(|| fault("has no member"))?;
@@ -453,9 +462,9 @@ fn reporters(
             }
             let plain = db.vault.open(Cf::Reporters, key, sealed)?;
             let value = ReporterValue::decode(plain.as_slice()).map_err(|_| fault("does not decode"))?;
-            let asks = value.conditions.unwrap_or_default().terms;
-            if !asks.is_empty() {
-                found.terms.push((member, asks));
+            let asks = value.conditions.unwrap_or_default();
+            if asks.pap != 0 || asks.embargo_until != 0 || !asks.terms.is_empty() {
+                found.asked.push((member, asks));
             }
             let stated = (value.purpose, value.classes);
             if !found.stated.contains(&stated) {
@@ -464,6 +473,7 @@ fn reporters(
         }
         rows.next();
     }
+    found.is_cut = rows.item().is_some_and(|(key, _)| key.starts_with(&prefix));
     db.ended(rows)?;
     Ok(found)
 }

@@ -32,17 +32,22 @@ pub use self::{
     roles::Role,
     veil::{Naming, Veil, Veiled},
 };
-use crate::stix::{
-    marking::{self, Markings, Tlp},
-    object::Object,
-    observable,
-    warning::{Level, Warnings},
+use crate::{
+    envelope::payload,
+    stix::{
+        marking::{self, Markings, Tlp},
+        object::Object,
+        observable,
+        warning::{Level, Warnings},
+    },
 };
 
 /// Objections kept of one publication; beyond it only their number grows. People read some dozens.
 pub const MAX_OBJECTIONS: usize = 200;
 /// Characters of a reason.
 pub const MAX_REASON: usize = 500;
+/// And its bytes: it may have to go along in the message.
+const MAX_REASON_BYTES: usize = payload::MAX_REASON;
 
 /// Which guard objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -279,8 +284,8 @@ pub fn stated<'a>(report: Report, words: impl IntoIterator<Item = (&'a str, &'a 
 /// Why a reason is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReasonError {
-    /// Nothing said, or too much.
-    #[error("a reason is 1 to {MAX_REASON} characters")]
+    /// Nothing said, too much, or more than a line.
+    #[error("a reason is one line of 1 to {MAX_REASON} characters and at most {MAX_REASON_BYTES} bytes")]
     Length,
     /// It is kept, so it must not hold what it excuses.
     #[error("a reason is kept: it must not hold {0} itself")]
@@ -296,7 +301,8 @@ pub enum ReasonError {
 /// [`ReasonError`].
 pub fn reason(text: &str, own: &Own) -> Result<String, ReasonError> {
     let text = text.trim();
-    if text.is_empty() || text.chars().count() > MAX_REASON {
+    let is_too_long = text.chars().count() > MAX_REASON || text.len() > MAX_REASON_BYTES;
+    if text.is_empty() || is_too_long || text.chars().any(char::is_control) {
         return Err(ReasonError::Length);
     }
     let folded = fold(text);

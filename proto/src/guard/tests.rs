@@ -154,6 +154,8 @@ fn a_reason_repeats_no_value() {
     for (text, error) in [
         ("", ReasonError::Length),
         ("x".repeat(MAX_REASON + 1).as_str(), ReasonError::Length),
+        ("\u{4e00}".repeat(MAX_REASON_BYTES / 3 + 1).as_str(), ReasonError::Length),
+        ("two\nlines", ReasonError::Length),
         ("because jan@evil.example", ReasonError::Personal(Personal::Email)),
         ("about Zeus", ReasonError::Own),
         ("at bank.example", ReasonError::Own),

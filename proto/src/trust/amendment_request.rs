@@ -3,7 +3,7 @@
 //! It says all that is to be said of the member from then on, and names the admin log that the member had before it. So a
 //! request that lay about while the data were amended otherwise does not undo that unseen.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use prost::Message;
 
@@ -22,6 +22,12 @@ use crate::{
 };
 
 const WHAT: &str = "AmendmentRequest";
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a request may lie about. Too short ⇒ a board that meets once a quarter has to ask for another; too long ⇒ a
+/// file that somebody found speaks for a member that thinks otherwise by now.
+pub const MAX_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// How far the member's clock may be ahead.
+pub const MAX_AHEAD: Duration = DAY;
 
 /// A request whose data a certificate may hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +62,18 @@ pub enum AmendmentError {
     /// No certificate may say that.
     #[error("amendment request: {0}")]
     Organisation(CertificateError),
+    /// Signed in days to come, it says.
+    #[error("it says that it was made on {made}, which is still to come")]
+    NotYet {
+        /// When it says.
+        made: Timestamp,
+    },
+    /// Signed too long ago to be taken at its word.
+    #[error("it was made on {made}, more than {} days ago", MAX_AGE.as_secs() / DAY.as_secs())]
+    TooOld {
+        /// When it says.
+        made: Timestamp,
+    },
     /// Made of a log that goes on beyond ours.
     #[error("it was made of the log up to entry {found}, and the one here ends at {have}")]
     Ahead {
@@ -104,13 +122,22 @@ impl AmendmentRequest {
         Ok(signed::sign(payload, Purpose::Amendment, self.coalition, &[signing]))
     }
 
-    /// Verifies a request before anything is decided on it: signed by a key of the member that is certified at `now`, and
-    /// made of this very log.
+    /// Verifies a request before anything is decided on it: signed by a key of the member that is certified at `now`, made
+    /// of this very log, and not longer ago than [`MAX_AGE`].
     ///
     /// # Errors
     /// [`AmendmentError`], the first rule that breaks.
     pub fn open(signed: &schema::Signed, roster: &Roster, now: Timestamp) -> Result<Self, AmendmentError> {
-        Self::open_by(signed, roster, |serial| roster.standing(serial, now) == Standing::Valid)
+        let request =
+            Self::open_by(signed, roster, |serial| roster.standing(serial, now) == Standing::Valid)?;
+        let made = request.made;
+        if made > now.saturating_add(MAX_AHEAD) {
+            return Err(AmendmentError::NotYet { made });
+        }
+        if now.since(made) > MAX_AGE {
+            return Err(AmendmentError::TooOld { made });
+        }
+        Ok(request)
     }
 
     /// Verifies a request afterwards: signed by a key that the member has or had. A stolen one may have signed it later

@@ -70,8 +70,9 @@ fn a_members_own_request_is_decided_as_it_stands_and_kept_beside_the_decision() 
     let entry = entries(&desk)[2].clone();
     assert_eq!(entry["amended_to"]["supplier_of"], serde_json::json!(["Grid"]));
     assert_eq!(entry["decision"]["decided_by"], "the member itself");
-    let kept = entry["decision"]["evidence"].as_str().unwrap();
-    assert!(kept.starts_with("amendments/"), "{kept}");
+    let evidence = entry["decision"]["evidence"].as_str().unwrap();
+    let (kept, asked) = evidence.split_once(", asked for on ").unwrap();
+    assert!(kept.starts_with("amendments/") && asked.starts_with("20"), "{evidence}");
     let same = |file: &str| fs::read_to_string(desk.path(file)).unwrap();
     assert_eq!(same(&format!("coalition/{kept}")), same("changed.pem"));
     desk.coalition.export("newer.pem");

@@ -56,7 +56,12 @@ fn an_entitys_own_notice_says_what_the_coalitions_page_says_once_it_has_the_reco
     assert_ne!(bare["decided"], theirs["decided"]);
     assert!(bare["decision"].is_null() && bare["mandate"].is_null() && bare["since_asserted"].is_null());
     let record = |notice: &Value| format!("pages/{}.record.json", notice["member"].as_str().unwrap());
-    own(coalition, "alice", &["--record", &record(theirs)]);
+    // It is unsigned: what it changes is shown, and nothing is kept before somebody says yes.
+    let asked = coalition.run(&["notice", "--dir", "alice", "--record", &record(theirs)]);
+    assert!(asked.code == 3 && asked.stderr.contains("--yes"), "{}", asked.stderr);
+    assert!(asked.stdout.contains("- → Board, 2026-10-01, minutes 9"), "{}", asked.stdout);
+    assert!(notices(&own(coalition, "alice", &["--json"]))[0]["decision"].is_null());
+    own(coalition, "alice", &["--record", &record(theirs), "--yes"]);
     // It is kept: the next command has it, too.
     let mine = &notices(&own(coalition, "alice", &["--json"]))[0];
     assert_eq!(said(mine.clone()), said(theirs.clone()));
@@ -77,6 +82,8 @@ fn an_entitys_own_notice_says_what_the_coalitions_page_says_once_it_has_the_reco
     let changed = |key: &str| {
         let mut value: Value = serde_json::from_str(&genuine).unwrap();
         match key {
+            "decided" => value["notices"][0][key] = "2097-01-01T00:00:00.000000Z".into(),
+            "decision" => value["notices"][0][key] = "Board\nand others".into(),
             "statement" => value["notices"][0][key] = "ab".repeat(32).into(),
             _ => value[key] = "ab".repeat(32).into(),
         }
@@ -85,6 +92,8 @@ fn an_entitys_own_notice_says_what_the_coalitions_page_says_once_it_has_the_reco
     };
     assert!(changed("coalition").contains("not of this node's"));
     assert!(changed("statement").contains("read a newer log"));
+    assert!(changed("decided").contains("after the log says so"));
+    assert!(changed("decision").contains("no line"));
     // A statement of somebody else's is none about this member.
     let mut value: Value = serde_json::from_str(&genuine).unwrap();
     value["notices"][0]["statement"] = of_the_coalition(&desk)[1]["statement"].clone();

@@ -123,6 +123,11 @@ async fn only_a_steward_may_and_what_would_name_the_member_is_refused_with_its_p
             422,
             "names-member",
         ),
+        (
+            sam.publish("cidr", &plain).reason("Example Bank asked for it").on_behalf(bank.name(), ASKED),
+            422,
+            "names-member",
+        ),
         (sam.publish("cidr", &plain).on_behalf("sam", ASKED), 422, "on-behalf-of-self"),
         (sam.publish("cidr", &plain).on_behalf("nobody", ASKED), 422, "unknown-member"),
         (sam.publish("cidr", &plain).on_behalf(bank.name(), ""), 400, "bad-parameter"),
@@ -132,7 +137,7 @@ async fn only_a_steward_may_and_what_would_name_the_member_is_refused_with_its_p
         assert_eq!((answer.status, answer.body["code"].as_str()), (status, Some(code)), "{}", answer.body);
         if code == "names-member" {
             match answer.body["parameter"].as_str() {
-                Some(stated) => assert!(["class_label", "handling"].contains(&stated), "{stated}"),
+                Some(stated) => assert!(["class_label", "handling", "reason"].contains(&stated), "{stated}"),
                 None => {
                     assert_eq!(answer.body["object"], named.objects[0]["id"]);
                     assert_eq!(answer.body["path"], "description");
@@ -145,6 +150,26 @@ async fn only_a_steward_may_and_what_would_name_the_member_is_refused_with_its_p
     // Whoever may not ask leaves nobody's name behind.
     let log = alice.api()?.get("/api/v1/audit").await?.expect(200)?["entries"].to_string();
     assert!(log.contains("/api/v1/publications") && !log.contains("on-behalf"), "{log}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_reason_goes_along_with_a_draft_that_is_released_on_behalf_of_a_member() -> anyhow::Result<()> {
+    let mut coalition = Coalition::with(|draft| draft.ask_reasons = true)?;
+    let bank = coalition.member("Example Bank NV").publisher(["cidr"]).issue()?;
+    let mut bob = coalition.member("bob").reader(["cidr"]).issue()?;
+    let mut sam = coalition.member("sam").steward(["cidr"]).issue()?;
+    coalition.start([&mut bob, &mut sam]).await?;
+    let mailbox = Bundle::saying("from phisher@mail.test");
+    let held = sam.publish("cidr", &mailbox).tlp("green").held().on_behalf(bank.name(), ASKED).send().await?;
+    let held = held.expect(202)?;
+    let draft = held["publication"].as_str().unwrap_or_default();
+    // Whoever releases it may not know whom it must not name.
+    let release = format!("/api/v1/drafts/{draft}/release?reason=Example%20Bank%20asked%20for%20it");
+    sam.api()?.post(&release, &[], String::new()).await?.expect(202)?;
+    bob.shows("cidr", &mailbox.ids()).await?;
+    let object = told(&bob, &mailbox.ids()[0]).await?;
+    assert_eq!((&object["on_behalf"], &object["reason"]), (&json!(true), &Value::Null), "{object}");
     Ok(())
 }
 

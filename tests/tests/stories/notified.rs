@@ -62,7 +62,7 @@ fn nis2_29_4_and_dora_45_3_each_entity_notifies_by_its_own_nodes_log_and_can_sho
         let id = notices(member)[0]["id"].as_str().expect("an id").to_owned();
         let record = format!("pages/{}.record.json", notices(member)[0]["member"].as_str().expect("an id"));
         let page = format!("{}.html", member.name);
-        member.ok(&["notice", "--record", &record, "--out", &page]);
+        member.ok(&["notice", "--record", &record, "--yes", "--out", &page]);
         let text = fs::read_to_string(coalition.path(&page)).expect("a page");
         assert!(text.contains(authority) && text.contains("Board") && text.contains(&member.name), "{text}");
         assert_eq!(text, fs::read_to_string(coalition.path(&format!("pages/{id}.en.html"))).expect("a page"));

@@ -21,7 +21,8 @@ async fn a_reason_goes_along_where_the_charter_asks_for_it() -> anyhow::Result<(
     let refused = alice.publish("cidr", &mailbox).tlp("green").send().await?;
     assert_eq!(refused.expect(422)?["code"], "reason-needed");
     alice.publish("cidr", &mailbox).tlp("green").reason(REASON).flushed().await?;
-    alice.publish("cidr", &plain).tlp("green").flushed().await?;
+    // What no guard objects to needs none, and says none.
+    alice.publish("cidr", &plain).tlp("green").reason("of no account").flushed().await?;
     bob.shows("cidr", &[mailbox.ids(), plain.ids()].concat()).await?;
     assert_eq!(reason(&bob, &mailbox.ids()[0]).await?, REASON);
     assert_eq!(reason(&bob, &plain.ids()[0]).await?, Value::Null);

@@ -21,7 +21,7 @@ use super::{SECOND, attribute_of, bad, misp_profile, moment, number, through};
 use crate::{
     api::{
         app::App,
-        audit::Subject,
+        audit::{Also, Subject},
         body,
         problem::Problem,
         sightings::{self, MOST, Of, Outcome, Report, Reported, Said},
@@ -83,7 +83,9 @@ async fn report(
     let Outcome { reported, left_out, .. } = sightings::report(app, principal, headers, report).await?;
     let Some(first) = reported.first() else { return Ok(Json(json!({})).into_response()) };
     let subject = Extension(Subject(first.accepted.publication.to_string()));
-    Ok((subject, Json(told(&reported, first, sighting.said, left_out.len()))).into_response())
+    let also = reported.iter().skip(1).map(|one| one.accepted.publication.to_string()).collect();
+    Ok((subject, Extension(Also(also)), Json(told(&reported, first, sighting.said, left_out.len())))
+        .into_response())
 }
 
 fn told(reported: &[Reported], first: &Reported, said: Said, left_out: usize) -> Value {

@@ -105,7 +105,8 @@ pub(in crate::api) async fn import(
     say("notes", json!(accepted.iter().flat_map(|one| &one.notes).collect::<Vec<_>>()));
     say("publications", accepted.iter().map(one_of).collect());
     let subject = audit::Subject(first.publication.to_string());
-    Ok((StatusCode::ACCEPTED, Extension(subject), Json(answer)).into_response())
+    let also = audit::Also(accepted.iter().skip(1).map(|one| one.publication.to_string()).collect());
+    Ok((StatusCode::ACCEPTED, Extension(subject), Extension(also), Json(answer)).into_response())
 }
 
 /// What a file came to.

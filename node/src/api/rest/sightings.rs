@@ -17,7 +17,7 @@ use super::lookup;
 use crate::{
     api::{
         app::App,
-        audit::Subject,
+        audit::{Also, Subject},
         body,
         params::bad,
         problem::Problem,
@@ -103,13 +103,14 @@ pub(in crate::api) async fn report(
         sightings::report(&app, &principal, &headers, report).await?;
     let left_out: Vec<String> = left_out.into_iter().map(|group| app.ports.query.slug(group)).collect();
     let subject = reported.first().map(|one| Subject(one.accepted.publication.to_string()));
+    let also = Also(reported.iter().skip(1).map(|one| one.accepted.publication.to_string()).collect());
     let told: Vec<Value> = reported.iter().map(|one| told(&app, one)).collect();
     let answer = json!({
         "reported": told, "unknown": unknown, "left_out": left_out, "warnings": app.ports.status.obstacles(),
     });
     let response = (StatusCode::ACCEPTED, Json(answer)).into_response();
     Ok(match subject {
-        Some(subject) => (Extension(subject), response).into_response(),
+        Some(subject) => (Extension(subject), Extension(also), response).into_response(),
         None => response,
     })
 }

@@ -45,7 +45,8 @@ async fn a_change_is_told_with_who_asked_and_what_came_of_it() {
         method: method.to_owned(),
         route: route.to_owned(),
     };
-    let result = |call, status| Event::Result { call, status, subject: Some(id.to_owned()) };
+    let result =
+        |call, status| Event::Result { call, status, subject: Some(id.to_owned()), also: Vec::new() };
     assert_eq!(
         told,
         [

@@ -531,6 +531,9 @@ async fn an_author_who_must_not_be_named_is_not() {
     let text = site.text(&token, "csv").await;
     let line = text.lines().find(|line| line.contains("open.be")).unwrap();
     assert!(line.contains("Member 1") && !line.contains("Member 2"), "{line}");
+    assert!(!site.text(&token, "stix").await.contains(creator), "one of those who say these bytes minds");
+    let named = Put::pattern(4, "[domain-name:value = 'named.be']", &by);
+    site.put(&[named.clone(), named.by(OTHER)]).await;
     assert!(site.text(&token, "stix").await.contains(creator), "who does not mind keeps its name");
     site.put(&[Put::pattern(2, "[domain-name:value = 'told.be']", &json!({ "valid_from": recently() }))])
         .await;

@@ -35,7 +35,7 @@ use crate::{
     clock,
     keys::{
         enrolment::read,
-        file::{self, Existing, Readers},
+        file::{self, Existing, FileError, Readers},
     },
 };
 
@@ -45,7 +45,8 @@ use crate::{
 /// on, at every node, without anything to do at the member. It takes as many admins as issuing does.
 ///
 /// With --request the member asks for it itself, by the file that its `belfry amend` wrote: signed with a key of a
-/// certificate that is valid now, and made of a log since which nobody has amended the data. The file is kept in amendments.
+/// certificate that is valid now, no more than ninety days ago, and made of a log since which nobody has amended the data. The
+/// file is kept in amendments, and named in the evidence; the decision is of the day on which you take it.
 ///
 /// A class that a group of the member needs is not taken away under it: disentitle the group first. Changed data owe no
 /// participation notice; a class that brings the member under another act owes that one's.
@@ -124,8 +125,9 @@ fn requested(path: &Path, deciding: Deciding) -> anyhow::Result<()> {
     );
     let evidence = Evidence {
         decided_by: Some("the member itself".to_owned()),
-        decided_on: Some(request.made),
-        evidence: Some(kept(&request)),
+        // The member's word is no decision yet: that is taken here and now.
+        decided_on: Some(now),
+        evidence: Some(format!("{}, asked for on {}", kept(&request, &signed), second(request.made))),
         ..Evidence::default()
     };
     deciding.with_evidence(evidence).decide(
@@ -165,17 +167,22 @@ fn overtaken(request: &AmendmentRequest, since: &Overtaken, now: &Organisation, 
     )
 }
 
-/// Where the member's word is kept, from the coalition's folder: one that asks twice has two.
-fn kept(request: &AmendmentRequest) -> String {
-    format!("amendments/{}-{}.pem", request.member, second(request.made).replace(['-', ':'], ""))
+/// Where the member's word is kept, from the coalition's folder, by its hash: one that asks twice has two.
+fn kept(request: &AmendmentRequest, signed: &Signed) -> String {
+    let hash = blake3::hash(&signed.payload).to_hex();
+    format!("amendments/{}-{}.pem", request.member, hash.get(..16).unwrap_or_default())
 }
 
 /// Before anything is decided: the word is what the decision rests on.
 fn keep(folder: &Folder, request: &AmendmentRequest, signed: &Signed) -> anyhow::Result<()> {
     file::create_folder(&folder.dir().join("amendments"))?;
-    let path: PathBuf = folder.dir().join(Path::new(&kept(request)));
+    let path: PathBuf = folder.dir().join(Path::new(&kept(request, signed)));
     let text = armour::write_amendment_request(signed);
-    Ok(file::write(&path, text.as_bytes(), Readers::All, Existing::Replace)?)
+    match file::write(&path, text.as_bytes(), Readers::All, Existing::Keep) {
+        // Kept before, by one who then did not sign.
+        Err(FileError::Exists { .. }) if file::read_text(&path)? == text => Ok(()),
+        written => Ok(written?),
+    }
 }
 
 /// No group of the member may need a class that it no longer has.

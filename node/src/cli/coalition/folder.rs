@@ -10,7 +10,7 @@
 //! statements/                             decisions that wait for other admins, or for the registrar
 //! requests/KEY.pem                        what members asked for, and signed that they accept
 //! departures/MEMBER.pem                   members' own word that they leave
-//! amendments/MEMBER-TIME.pem              members' own word of changed data
+//! amendments/MEMBER-HASH.pem              members' own word of changed data
 //! decisions/STATEMENT.json                who decided, when, and where that is written
 //! notices.json                            participation notices sent and acknowledged
 //! ```

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use belfry_proto::{
-    id::Serial,
+    id::{Height, Serial},
     trust::{departure::Departure, file as armour, roster::Roster, statement::Decision},
 };
 use clap::Args;
@@ -124,9 +124,10 @@ impl Leave {
     }
 }
 
-/// Whether an entry of the log says what the member's word does.
+/// Whether an entry of the log that has an effect says what the member's word does.
 fn is_recorded(roster: &Roster, departure: &Departure) -> bool {
-    roster.records().any(|record| {
+    let is_void = |height: Height| roster.voids().iter().any(|void| void.height == height);
+    roster.records().filter(|record| !is_void(record.height)).any(|record| {
         let Decision::Revoke(ended) = &record.statement.decision else { return false };
         ended.member == departure.member.to_vec()
             && ended.decided == departure.decided.as_micros()

@@ -160,7 +160,10 @@ impl Mend for DepartureError {
 impl Mend for AmendmentError {
     fn mend(&self) -> &'static str {
         match self {
-            Self::Malformed(_) | Self::OtherBranch(_) => ANOTHER_AMENDMENT,
+            Self::Malformed(_) | Self::OtherBranch(_) | Self::TooOld { .. } => ANOTHER_AMENDMENT,
+            Self::NotYet { .. } => {
+                "have the member set its clock, and ask it for another file (`belfry amend`); or set this machine's"
+            }
             Self::Signed(_) => {
                 "only a certificate that is valid speaks for the member; ask it for another file (`belfry amend`), from a node \
                  that has one"

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use belfry_proto::{
     id::Serial,
-    notice::owed,
+    notice::{Occasion, owed},
     schema::RevocationReason,
     time::Timestamp,
     trust::{
@@ -198,7 +198,8 @@ fn notices(folder: &Folder, register: &Register) -> anyhow::Result<Vec<Notice>> 
             let evidence =
                 Evidence::of(folder, owed.statement).context("the decision kept beside the log")?;
             let mut notice = Notice::new(owed, roster);
-            if let Some(decided) = evidence.decided_on {
+            // When leaving was decided is signed.
+            if let Some(decided) = evidence.decided_on.filter(|_| owed.occasion == Occasion::Entering) {
                 notice.decided = decided;
             }
             notice.since_asserted = evidence.member_since;

@@ -135,6 +135,7 @@ impl Revoke {
         let cut = self.ending.cut()?;
         let what = format!("Revoke ({})", self.reason.name());
         let decided = self.ending.deciding.evidence.decided();
+        let decided_on = self.ending.deciding.evidence.decided_on;
         let effective = self.effective.unwrap_or_else(clock::now);
         let announced = effective > clock::now();
         if self.effective.is_some_and(|effective| effective < decided) {
@@ -164,7 +165,7 @@ impl Revoke {
                 effective: effective.as_micros(),
                 cut: cut.clone(),
             };
-            if let Some(done) = done(roster, certificate.serial, self.effective) {
+            if let Some(done) = done(roster, &revoke, self.effective, decided_on) {
                 (revoke.decided, revoke.effective) = done;
             }
             Ok((Decision::Revoke(revoke), consequence))
@@ -194,13 +195,21 @@ impl Resume {
     }
 }
 
-/// When a revocation that stands was decided and takes effect, where the command line says nothing else of that: run again,
-/// it means that one.
-fn done(roster: &Roster, serial: Serial, named: Option<Timestamp>) -> Option<(u64, u64)> {
-    let newest = newest(roster, Subject::Certificate(serial))?;
+/// When a revocation that stands was decided and takes effect, if it is the one that is `wanted`: for the same reason, with the
+/// same cut, and with the dates that the command line names. Run again, it means that one; any other is decided anew.
+fn done(
+    roster: &Roster,
+    wanted: &belfry_proto::schema::Revoke,
+    effective: Option<Timestamp>,
+    decided_on: Option<Timestamp>,
+) -> Option<(u64, u64)> {
+    let newest = newest(roster, Subject::Certificate(Serial::new(wanted.serial)))?;
     let Decision::Revoke(done) = &newest.statement.decision else { return None };
-    let effective = Timestamp::from_micros(done.effective);
-    let is_same = named.map_or(effective <= clock::now(), |named| named == effective);
+    let takes_effect = Timestamp::from_micros(done.effective);
+    let is_same = done.reason == wanted.reason
+        && done.cut == wanted.cut
+        && decided_on.is_none_or(|decided| decided.as_micros() == done.decided)
+        && effective.map_or(takes_effect <= clock::now(), |named| named == takes_effect);
     is_same.then_some((done.decided, done.effective))
 }
 
@@ -300,6 +309,7 @@ impl Deciding {
         (decision, consequence): (Decision, String),
         keep: impl FnOnce(&Folder) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
+        self.evidence.check()?;
         let stated = Stated::of(&folder, certificate.clone(), decision, consequence)?;
         self.decide_all(folder, what, vec![stated], keep)
     }

@@ -356,7 +356,8 @@ async fn a_flood_from_one_host_keeps_nobody_else_out() {
 /// A host that no member came from yet is a stranger's while strangers flood; this node dials it all the same.
 #[tokio::test]
 async fn strangers_leave_the_door_to_hosts_of_members() {
-    let doorstep = DoorstepLimits { strangers: ever(8.0), ..DoorstepLimits::default() };
+    // Places enough that it is the share that runs out.
+    let doorstep = DoorstepLimits { strangers: ever(8.0), open_per_host: 64, ..DoorstepLimits::default() };
     let config = NetworkConfig { doorstep, ..NetworkConfig::default() };
     let mut host = Node::start_as(1, LOOPBACK, config).await;
     let mut member = Node::start_as(2, LOOPBACK, NetworkConfig::default()).await;
@@ -379,6 +380,40 @@ async fn strangers_leave_the_door_to_hosts_of_members() {
     flood(&host, 2, host.network.counters().snapshot().strangers_turned_away + 1).await;
     again.dial(&host).await;
     assert!(host.up(again.key()).await && again.up(host.key()).await);
+}
+
+#[tokio::test]
+async fn where_a_node_looks_for_a_member_that_member_gets_in_though_strangers_flood() {
+    let doorstep = DoorstepLimits { strangers: ever(8.0), open_per_host: 64, ..DoorstepLimits::default() };
+    let config = NetworkConfig { doorstep, ..NetworkConfig::default() };
+    let mut host = Node::start_as(1, LOOPBACK, config).await;
+    let mut member = Node::start_as(2, LOOPBACK, NetworkConfig::default()).await;
+    host.allow(&[&member]).await;
+    member.allow(&[&host]).await;
+    // Nobody answers there yet.
+    host.network.dial(member.key(), vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()]).await.unwrap();
+    flood(&host, 2, 10).await;
+    member.dial(&host).await;
+    assert!(host.up(member.key()).await && member.up(host.key()).await);
+}
+
+#[tokio::test]
+async fn who_is_turned_away_at_a_members_host_is_counted_apart_from_strangers() {
+    let doorstep = DoorstepLimits { per_host: ever(4.0), ..DoorstepLimits::default() };
+    let config = NetworkConfig { doorstep, ..NetworkConfig::default() };
+    let mut host = Node::start_as(1, LOOPBACK, config).await;
+    let member = Node::start_as(2, LOOPBACK, NetworkConfig::default()).await;
+    host.allow(&[&member]).await;
+    member.allow(&[&host]).await;
+    member.dial(&host).await;
+    assert!(host.up(member.key()).await);
+    eventually("somebody beside the member to be turned away", async || {
+        drop(stranger(&host, 1).await);
+        host.network.counters().snapshot().known_turned_away > 0
+    })
+    .await;
+    assert_ne!(refusals(&host, "handshakes-of-known-address"), 0);
+    assert_eq!(host.network.counters().snapshot().strangers_turned_away, 0);
 }
 
 #[tokio::test]

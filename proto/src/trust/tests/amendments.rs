@@ -259,6 +259,17 @@ fn a_request_is_the_members_own_word_while_its_key_is_certified() {
     assert_eq!(opened(unknown), Err(AmendmentError::UnknownMember(member(9))));
     let elsewhere = AmendmentRequest { coalition: crate::id::CoalitionId::new([9; 32]), ..request.clone() };
     assert!(matches!(opened(elsewhere), Err(AmendmentError::OtherCoalition(_))));
+    // Neither one from days to come nor one that lay about for months is what the member says now.
+    for (day, expected) in [
+        (9, Err(AmendmentError::NotYet { made: at(11) })),
+        (10, Ok(())),
+        (101, Ok(())),
+        (102, Err(AmendmentError::TooOld { made: at(11) })),
+    ] {
+        let asked = AmendmentRequest { made: at(11), ..request.clone() }.sign(&key(101)).unwrap();
+        let opened = AmendmentRequest::open(&asked, &world.roster, at(day));
+        assert_eq!(opened.map(|_| ()), expected, "on day {day}");
+    }
     let height = |height| RosterVersion { height: Height::new(height), ..request.roster };
     let ahead = AmendmentRequest { roster: height(3), ..request.clone() };
     let expected = AmendmentError::Ahead { have: Height::new(2), found: Height::new(3) };

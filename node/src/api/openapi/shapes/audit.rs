@@ -87,6 +87,9 @@ struct AuditEntry {
     /// Id of what was made, changed or ended.
     #[schema(nullable = false)]
     subject: Option<String>,
+    /// Ids of what else the call made; more than one entry of a result, where it made many.
+    #[schema(nullable = false)]
+    also: Option<Vec<String>>,
     /// Id of the member that a steward publishes for.
     #[schema(nullable = false)]
     member: Option<String>,

@@ -19,6 +19,8 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
+use belfry_proto::schema::{HelloResponse, Refusal, hello_response::Response};
 use clap::Args;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, future};
 use libp2p::{
@@ -30,8 +32,12 @@ use libp2p::{
     identity::Keypair,
     quic,
 };
+use prost::Message as _;
 use serde_json::{Value, json};
-use tokio::{net::TcpSocket, time::timeout};
+use tokio::{
+    net::TcpSocket,
+    time::{error::Elapsed, timeout},
+};
 
 /// How long a stranger waits for anything before it tries something else.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -70,8 +76,44 @@ struct Counts {
     dials: AtomicU64,
     /// The node closed before its handshake was done.
     dials_refused: AtomicU64,
+    /// It did not say anything in time.
+    dials_late: AtomicU64,
     hellos: AtomicU64,
-    hellos_answered: AtomicU64,
+    /// Refused by what they show, which the node looked into.
+    hellos_judged: AtomicU64,
+    /// Told to come again.
+    hellos_busy: AtomicU64,
+    /// Answered otherwise.
+    hellos_otherwise: AtomicU64,
+    /// The node closed instead of an answer.
+    hellos_closed: AtomicU64,
+    /// It did not answer in time.
+    hellos_late: AtomicU64,
+}
+
+impl Counts {
+    fn rows(&self) -> [(&'static str, &AtomicU64); 9] {
+        [
+            ("dials", &self.dials),
+            ("dials_refused", &self.dials_refused),
+            ("dials_late", &self.dials_late),
+            ("hellos", &self.hellos),
+            ("hellos_judged", &self.hellos_judged),
+            ("hellos_busy", &self.hellos_busy),
+            ("hellos_otherwise", &self.hellos_otherwise),
+            ("hellos_closed", &self.hellos_closed),
+            ("hellos_late", &self.hellos_late),
+        ]
+    }
+
+    fn answered(&self, response: Option<&Response>) -> &AtomicU64 {
+        let Some(Response::Refused(code)) = response else { return &self.hellos_otherwise };
+        match Refusal::try_from(*code) {
+            Ok(Refusal::NotCertified) => &self.hellos_judged,
+            Ok(Refusal::Busy) => &self.hellos_busy,
+            _ => &self.hellos_otherwise,
+        }
+    }
 }
 
 struct Flood {
@@ -107,14 +149,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Value> {
         )
         .await
     })?;
-    let Counts { dials, dials_refused, hellos, hellos_answered } = &flood.counts;
-    let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
-    Ok(json!({
-        "dials": count(dials),
-        "dials_refused": count(dials_refused),
-        "hellos": count(hellos),
-        "hellos_answered": count(hellos_answered),
-    }))
+    let rows = flood.counts.rows().into_iter();
+    Ok(rows.map(|(name, count)| (name.to_owned(), json!(count.load(Ordering::Relaxed)))).collect())
 }
 
 impl Flood {
@@ -129,10 +165,16 @@ impl Flood {
                 let Some(mut connection) = self.shake_hands(&mut stranger).await? else { continue };
                 while !self.is_over() {
                     self.counts.hellos.fetch_add(1, Ordering::Relaxed);
-                    match timeout(PATIENCE, hello(&mut connection, &self.hello)).await {
-                        Ok(Ok(())) => self.counts.hellos_answered.fetch_add(1, Ordering::Relaxed),
-                        Ok(Err(_)) | Err(_) => break,
+                    let answer = timeout(PATIENCE, hello(&mut connection, &self.hello)).await;
+                    let (count, is_shown_out) = match &answer {
+                        Ok(Ok(answer)) => (self.counts.answered(answer.response.as_ref()), false),
+                        Ok(Err(_)) => (&self.counts.hellos_closed, true),
+                        Err(_) => (&self.counts.hellos_late, true),
                     };
+                    count.fetch_add(1, Ordering::Relaxed);
+                    if is_shown_out {
+                        break;
+                    }
                 }
             }
         }
@@ -157,24 +199,28 @@ impl Flood {
         // From the address that it listens on.
         let options = DialOpts { role: Endpoint::Dialer, port_use: PortUse::Reuse };
         let dialled = timeout(PATIENCE, stranger.dial(self.quic.clone(), options)?).await;
-        let connection = dialled.ok().and_then(Result::ok).map(|(_, connection)| connection);
-        self.dialled(connection.is_some());
-        Ok(connection)
+        self.dialled(&dialled);
+        Ok(dialled.ok().and_then(Result::ok).map(|(_, connection)| connection))
     }
 
     async fn begin(&self, n: u8) -> anyhow::Result<()> {
         let from = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 3, 0, n)), 0);
         while !self.is_over() {
-            let began = timeout(PATIENCE, begin(from, self.tcp)).await;
-            self.dialled(matches!(began, Ok(Ok(()))));
+            self.dialled(&timeout(PATIENCE, begin(from, self.tcp)).await);
         }
         Ok(())
     }
 
-    fn dialled(&self, is_taken: bool) {
+    fn dialled<T, E>(&self, dialled: &Result<Result<T, E>, Elapsed>) {
         self.counts.dials.fetch_add(1, Ordering::Relaxed);
-        if !is_taken {
-            self.counts.dials_refused.fetch_add(1, Ordering::Relaxed);
+        match dialled {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => {
+                self.counts.dials_refused.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(_) => {
+                self.counts.dials_late.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -187,14 +233,15 @@ fn stranger(at: &str) -> anyhow::Result<quic::tokio::Transport> {
 }
 
 /// One hello, and its answer, whatever that says.
-async fn hello(connection: &mut quic::Connection, hello: &[u8]) -> anyhow::Result<()> {
+async fn hello(connection: &mut quic::Connection, hello: &[u8]) -> anyhow::Result<HelloResponse> {
     let mut stream = future::poll_fn(|cx| Pin::new(&mut *connection).poll_outbound(cx)).await?;
     stream.write_all(hello).await?;
     stream.close().await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
-    anyhow::ensure!(answer.len() > HELLO.len() + 4, "no answer");
-    Ok(())
+    // Behind the names comes its length.
+    let answer = answer.get(HELLO.len() + 4..).filter(|answer| !answer.is_empty()).context("no answer")?;
+    Ok(HelloResponse::decode(answer)?)
 }
 
 /// The first message of Noise XX is a public key alone: any 32 bytes. The answer is the listener's key, signed.

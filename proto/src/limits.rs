@@ -52,3 +52,6 @@ pub const MAX_TOLD_LOGS: usize = 512;
 pub const MAX_PAGE_RECORDS: usize = 256;
 /// Multiaddresses in one address record.
 pub const MAX_ADDRESSES: usize = 16;
+/// Bytes of a guard's reason that goes along in a message; more than its 500 characters take in most scripts, and what
+/// `stix::split` leaves room for.
+pub const MAX_REASON_BYTES: usize = 1024;

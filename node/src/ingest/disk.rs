@@ -7,8 +7,9 @@
 //!
 //! What counts is what lies in the store now, so a body that retention or a withdrawal took gives its room back, and what
 //! was left out comes by sync. Withdrawals, and the other side of a fork, are kept up to as much again: a member that has used
-//! up its room can still take back, and is shown to have signed two histories, and cannot fill the disk by either. What a revoked certificate wrote counts no more: a stolen key must not use up
-//! the room of its owner, nor can its thief have more than there was.
+//! up its room can still take back, and is shown to have signed two histories, and cannot fill the disk by either. What a
+//! revoked certificate wrote counts no more: a stolen key must not use up the room of its owner, nor can its thief have more
+//! than there was.
 
 use belfry_proto::{
     envelope::Header,

@@ -7,7 +7,7 @@ use prost::Message as _;
 
 use crate::{
     id::PublicationId,
-    limits::MAX_PAYLOAD,
+    limits::{MAX_PAYLOAD, MAX_REASON_BYTES},
     schema::{self, InformationClass, Malformed, Pap, Purpose, decode_canonical},
     stix::{Object, ObjectError, Tlp},
     time::Timestamp,
@@ -24,9 +24,6 @@ pub const MAX_CLASS_LABEL: usize = 64;
 pub const MAX_TERMS: usize = 16;
 /// Bytes of one handling term.
 pub const MAX_TERM: usize = 128;
-
-/// Bytes of a reason; more than its 500 characters take in most scripts, and what `stix::split` leaves room for.
-pub const MAX_REASON: usize = 1024;
 
 /// What one message publishes.
 #[derive(Clone, Debug)]
@@ -165,7 +162,7 @@ pub fn with_reason(bytes: &[u8], reason: &str) -> Result<Vec<u8>, ParseError> {
 }
 
 fn reason(reason: String) -> Result<Option<String>, Malformed> {
-    if reason.len() > MAX_REASON || reason.chars().any(char::is_control) {
+    if reason.len() > MAX_REASON_BYTES || reason.chars().any(char::is_control) {
         return Err(field("reason", "must be at most 1024 bytes without control characters"));
     }
     Ok(Some(reason).filter(|reason| !reason.is_empty()))

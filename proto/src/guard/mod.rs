@@ -33,7 +33,7 @@ pub use self::{
     veil::{Naming, Veil, Veiled},
 };
 use crate::{
-    envelope::payload,
+    limits::MAX_REASON_BYTES,
     stix::{
         marking::{self, Markings, Tlp},
         object::Object,
@@ -46,8 +46,6 @@ use crate::{
 pub const MAX_OBJECTIONS: usize = 200;
 /// Characters of a reason.
 pub const MAX_REASON: usize = 500;
-/// And its bytes: it may have to go along in the message.
-const MAX_REASON_BYTES: usize = payload::MAX_REASON;
 
 /// Which guard objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

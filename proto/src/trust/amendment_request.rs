@@ -3,7 +3,7 @@
 //! It says all that is to be said of the member from then on, and names the admin log that the member had before it. So a
 //! request that lay about while the data were amended otherwise does not undo that unseen.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use prost::Message;
 
@@ -166,13 +166,7 @@ impl AmendmentRequest {
             return Err(AmendmentError::Ahead { have, found });
         }
         let member = member.ok_or(AmendmentError::UnknownMember(request.member))?;
-        let keys: BTreeSet<_> = member
-            .serials
-            .iter()
-            .filter(|serial| counts(**serial))
-            .filter_map(|serial| roster.certificate(*serial))
-            .map(|certificate| certificate.signing)
-            .collect();
+        let keys = roster.signing_keys(member, counts);
         signed::require(signed, Purpose::Amendment, request.coalition, &keys, 1)?;
         if !roster.is_prefix(request.roster) {
             return Err(AmendmentError::OtherBranch(found));

@@ -3,8 +3,6 @@
 //! Three dates differ, and each has its place: when the member *decided* and from when on it is out (*effective*) stand
 //! here; when that was *recorded* is what the entry of the admin log says. The revocation that follows takes both over.
 
-use std::collections::BTreeSet;
-
 use prost::Message;
 
 use crate::{
@@ -142,13 +140,7 @@ impl Departure {
         departure.check()?;
         let member =
             roster.member(departure.member).ok_or(DepartureError::UnknownMember(departure.member))?;
-        let keys: BTreeSet<_> = member
-            .serials
-            .iter()
-            .filter(|serial| counts(**serial))
-            .filter_map(|serial| roster.certificate(*serial))
-            .map(|certificate| certificate.signing)
-            .collect();
+        let keys = roster.signing_keys(member, counts);
         signed::require(signed, Purpose::Notice, departure.coalition, &keys, 1)?;
         Ok(departure)
     }

@@ -275,6 +275,15 @@ impl Roster {
     pub fn member(&self, id: MemberId) -> Option<&Member> {
         self.state.members.get(&id).map(Arc::as_ref)
     }
+    /// Keys that sign for a member: those of its certificates that count.
+    pub(super) fn signing_keys(&self, of: &Member, counts: impl Fn(Serial) -> bool) -> BTreeSet<PublicKey> {
+        let certificates = of.serials.iter().filter(|serial| counts(**serial));
+        certificates
+            .filter_map(|serial| self.certificate(*serial))
+            .map(|certificate| certificate.signing)
+            .collect()
+    }
+
     /// Every member.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.state.members.values().map(Arc::as_ref)

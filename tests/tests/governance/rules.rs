@@ -195,16 +195,9 @@ fn that_a_member_accepted_the_texts_at_enrolment_is_proven_by_its_own_signature_
     // A request that nothing was issued for is told as such; one by the same keys under another name proves nothing.
     desk.coalition.enrol("carol", Role::Reader);
     assert!(verified(&desk, "carol.request").contains("none in this log"));
-    desk.coalition.ok(&[
-        "coalition",
-        "issue",
-        "carol.request",
-        "--until",
-        "2099-12-31",
-        "--yes",
-        "--dir",
-        "coalition",
-    ]);
+    let issue = ["coalition", "issue", "carol.request", "--until", "2099-12-31", "--yes"];
+    let issued = || desk.coalition.ok(&[&issue[..], &["--dir", "coalition"]].concat());
+    issued();
     let again = ["enroll", "--charter", "coalition/charter.pem", "--org", "Carol & Sons", "--dir", "carol"];
     let with = ["--class", "essential", "--groups", "cidr", "--out", "other.request"];
     desk.coalition.ok(&[&again[..], &with, &["--accept-arrangement", "--accept-rules"]].concat());
@@ -225,16 +218,7 @@ fn that_a_member_accepted_the_texts_at_enrolment_is_proven_by_its_own_signature_
     // What is lost is said to be so, and issuing the request again keeps it again.
     fs::remove_file(&of_carol).unwrap();
     assert_eq!(found().iter().filter(|proof| proof["found"] == false).count(), 1);
-    desk.coalition.ok(&[
-        "coalition",
-        "issue",
-        "carol.request",
-        "--until",
-        "2099-12-31",
-        "--yes",
-        "--dir",
-        "coalition",
-    ]);
+    issued();
     assert!(found().iter().all(|proof| proof["found"] == true));
 }
 

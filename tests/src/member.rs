@@ -115,7 +115,8 @@ impl Member {
         self
     }
 
-    /// Has another network than an operator's node, but for where it listens, from the next start on.
+    /// Has another network than an operator's node, from the next start on. Where it says nothing of listening it listens as
+    /// [`Self::over`] has it.
     #[must_use]
     pub fn networked(mut self, change: impl FnOnce(&mut NetworkConfig)) -> Self {
         change(&mut self.network);
@@ -232,9 +233,13 @@ impl Member {
     /// What keeps it from starting.
     pub async fn run_to(&mut self, bootstrap: Vec<(PublicKey, Address)>) -> anyhow::Result<()> {
         ensure!(self.daemon.is_none(), "{} runs already", self.name);
+        let mut network = self.network.clone();
+        if network.listen.is_empty() {
+            network.listen = self.transport.loopback()?;
+        }
         let settings = Settings {
             data_dir: self.folder.path().to_owned(),
-            network: NetworkConfig { listen: self.transport.loopback()?, ..self.network.clone() },
+            network,
             bootstrap,
             circuits: Circuits::default(),
             api: ServerConfig {

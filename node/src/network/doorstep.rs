@@ -12,6 +12,9 @@
 //! a handshake that was a member's gives back what it took, and what those took that lost the race with it
 //! ```
 //!
+//! The lower half of what strangers share is for hosts that were modest: a few handshakes in a minute, as whoever joins needs.
+//! Hosts that knock without end share the upper half, so no few of them keep a newcomer out.
+//!
 //! Places are three pools, so that none fills another's. In each, a host holds at most an eighth of what is free: a greedy
 //! host is turned away long before a modest one is, and the last places go to hosts that have none.
 //!
@@ -30,7 +33,7 @@ use libp2p::{PeerId, swarm::ConnectionId};
 use tokio::time::Instant;
 
 use super::{config::DoorstepLimits, limits::HANDSHAKE};
-use crate::bucket::{Bucket, Buckets};
+use crate::bucket::{Bucket, Buckets, Rate};
 
 /// How long the host of a member that is gone counts as one that members come from: a link that broke is sought as long.
 const LATELY: Duration = Duration::from_secs(24 * 3600);
@@ -42,6 +45,10 @@ const PART: usize = 8;
 const LOSERS: usize = 3;
 /// Handshakes remembered that came to nothing: above what the shares of strangers let begin while one counts.
 const LOST: usize = 1024;
+
+/// What a host takes of the half that is kept for modest ones: a newcomer needs two or three handshakes, and tries for minutes.
+/// Each host that floods takes it, too: at this rate hundreds of them do not use up the half.
+const MODEST: Rate = Rate { per_second: 0.1, burst: 8.0 };
 
 /// Why a handshake is not begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,6 +93,8 @@ pub(super) struct Doorstep {
     limits: DoorstepLimits,
     hosts: Buckets<IpAddr>,
     strangers: Bucket,
+    /// What hosts have left of the half for modest ones.
+    modest: Buckets<IpAddr>,
     /// Handshakes under way, by what they took.
     open: HashMap<ConnectionId, Knock>,
     /// Those that came to nothing, the oldest first: whose they were shows when a member comes from there.
@@ -118,6 +127,7 @@ impl Doorstep {
             limits,
             hosts: Buckets::new(limits.per_host),
             strangers: Bucket::full(limits.strangers, now),
+            modest: Buckets::new(MODEST),
             open: HashMap::new(),
             lost: VecDeque::new(),
             linked: HashMap::new(),
@@ -141,7 +151,7 @@ impl Doorstep {
         if let Some(host) = from {
             // Looked at first, so that a flood of made up hosts leaves no trace; taken last, so that one host that has used
             // up its own share takes none of the others'.
-            if pool == Pool::Strangers && self.strangers.fill(self.limits.strangers, now) < 1.0 {
+            if pool == Pool::Strangers && !self.has_share_for(host, now) {
                 return Err(TurnedAway::Strangers);
             }
             if !self.hosts.take(host, 1.0, now) {
@@ -153,6 +163,12 @@ impl Doorstep {
         }
         self.open.insert(connection, Knock { host: from, pool, is_free: false });
         Ok(())
+    }
+
+    /// Whether something is left of what strangers share, for a host like this one.
+    fn has_share_for(&mut self, host: IpAddr, now: Instant) -> bool {
+        let left = self.strangers.fill(self.limits.strangers, now);
+        left >= 1.0 && (left > self.limits.strangers.burst / 2.0 || self.modest.take(host, 1.0, now))
     }
 
     fn has_place(&self, pool: Pool, from: Option<IpAddr>) -> Result<(), TurnedAway> {

@@ -92,7 +92,20 @@ async fn one_host_that_floods_takes_nothing_from_the_others() {
     for _ in 0..1000 {
         let _ = door.stranger(host(1));
     }
-    assert_eq!((0..10).filter(|_| door.stranger(host(2)).is_ok()).count(), 10);
+    assert_eq!((0..8).filter(|_| door.stranger(host(2)).is_ok()).count(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hosts_that_knock_without_end_leave_half_to_whoever_comes_anew() {
+    let mut door = Door::new();
+    for _ in 0..120 {
+        door.2 += Duration::from_secs(1);
+        for n in 100..120 {
+            while door.stranger(host(n)).is_ok() {}
+        }
+    }
+    assert_eq!((0..8).filter(|_| door.stranger(host(1)).is_ok()).count(), 8);
+    assert_eq!(door.stranger(host(100)), Err(TurnedAway::Strangers));
 }
 
 #[tokio::test(start_paused = true)]
@@ -263,6 +276,7 @@ async fn memory_is_bounded_whatever_hosts_are_made_up() {
         let _ = door.stranger(Some(IpAddr::from(n.to_be_bytes())));
     }
     assert!(door.0.hosts.len() <= 20, "{}", door.0.hosts.len());
+    assert!(door.0.modest.len() <= 20, "{}", door.0.modest.len());
     door.patient();
     for n in 0..2 * u32::try_from(LOST).unwrap() {
         let connection = door.begin(Some(IpAddr::from(n.to_be_bytes()))).unwrap();

@@ -5,13 +5,18 @@
 //! or only begin a handshake, and come again at once. Delivery is what the receiving node's clock says at the durable write,
 //! less the author's at sealing; all clocks are one here.
 //!
-//! The strangers run in a process of their own under the lowest priority (`nice -n 19`), on the same cores: elsewhere they
-//! would compute on machines of their own, so they take what the members leave, and what they cost themselves is not what is
-//! measured. That also bounds the flood: when the members work, there is less of it. How much of one there was is told:
+//! The strangers run in a process of their own that computes only while nobody else wants to (`chrt --idle`), on the same
+//! cores: elsewhere they would compute on machines of their own, so they take what the members leave, and what they cost
+//! themselves is not what is measured. (Under `nice -n 19` a member's thread that wakes waits until a stranger's turn is over:
+//! milliseconds.) That also bounds the flood: when the members work, there is less of it. How much of one there was is told:
 //! `dials_per_s` and `hellos_said_per_s` are what strangers tried, `dials_refused_per_s` (the node closed) and `hellos_per_s`
 //! (refused by what they show, after a look at it) what came of it; `hellos_busy_per_s`, `_otherwise_`, `_closed_` and `_late_`,
 //! and `dials_late_per_s`, the rest. The target is met under a flood alone: [`HELLOS`] a second, or as many dials refused of
-//! [`DIALS`]. What is not measured: how long a member takes to come back, or a newcomer to join, while strangers flood.
+//! [`DIALS`].
+//!
+//! Behind the messages of each round a member that the flooded node does not know yet joins there, from a host that it does
+//! not know either, and is restarted (`join_s_*`, `return_s_*`): seconds from its start until both have admitted each other.
+//!
 //! `members_cores_*` is the processor time of the members' process, all three nodes of it, a second;
 //! `cpu_ms_per_hello` is what the flood adds to it, divided by the hellos answered, the cost of every refusal included.
 //! `--open-door` lifts the bounds on handshakes, and on hellos of who shows no certificate of its own: what they spare.
@@ -78,8 +83,43 @@ struct Found {
     cores_in_peace: Vec<f64>,
     cores_under_flood: Vec<f64>,
     cpu_ms_per_hello: Vec<f64>,
+    in_peace: Arrivals,
+    under_flood: Arrivals,
     /// By the strangers' names for them, a second.
     strangers: BTreeMap<String, Vec<f64>>,
+}
+
+/// Seconds that members took to come.
+#[derive(Debug, Default)]
+struct Arrivals {
+    joins: Vec<f64>,
+    returns: Vec<f64>,
+}
+
+impl Arrivals {
+    /// A new member comes to `target` from `host`, twice.
+    async fn comes(&mut self, coalition: &mut Coalition, target: &Member, host: &str) -> anyhow::Result<()> {
+        let listen = Address::parse(&format!("/ip4/{host}/udp/0/quic-v1"))?.0;
+        let newcomer = coalition.member(&format!("of {host}")).reader(["cidr"]).issue()?;
+        let mut newcomer = newcomer.networked(|network| network.listen = vec![listen]);
+        let begun = Instant::now();
+        newcomer.start(coalition, &[target]).await?;
+        both_meet(&newcomer, target).await?;
+        self.joins.push(begun.elapsed().as_secs_f64());
+        newcomer.stop().await;
+        target.loses(&newcomer.node()).await?;
+        let begun = Instant::now();
+        newcomer.run(&[target]).await?;
+        both_meet(&newcomer, target).await?;
+        self.returns.push(begun.elapsed().as_secs_f64());
+        newcomer.stop().await;
+        Ok(())
+    }
+}
+
+async fn both_meet(one: &Member, other: &Member) -> anyhow::Result<()> {
+    one.meets(other).await?;
+    other.meets(one).await
 }
 
 pub(crate) fn run(mut arguments: Arguments, quick: bool) -> anyhow::Result<Value> {
@@ -101,9 +141,11 @@ pub(crate) fn run(mut arguments: Arguments, quick: bool) -> anyhow::Result<Value
         let mut found = Found::default();
         for round in 0..arguments.rounds {
             let calm = timed(deliveries(&alice, readers, arguments.messages)).await?;
+            found.in_peace.comes(&mut coalition, &bob, &format!("127.3.0.{}", round + 1)).await?;
             let flood = Flood::begin(&arguments, &bob, greeting(&coalition, &alice)).await?;
             let under = timed(deliveries(&alice, readers, arguments.messages)).await?;
-            found.round(&calm, &under, &flood.end()?)?;
+            found.under_flood.comes(&mut coalition, &bob, &format!("127.4.0.{}", round + 1)).await?;
+            found.round(&calm, &under, &flood.end()?);
             say!("round {round}: {}", found.latest());
         }
         if !quick {
@@ -114,21 +156,19 @@ pub(crate) fn run(mut arguments: Arguments, quick: bool) -> anyhow::Result<Value
 }
 
 impl Found {
-    fn round(&mut self, calm: &Timed, under: &Timed, counts: &Value) -> anyhow::Result<()> {
-        let counts = counts.as_object().context("strangers counted nothing")?;
-        for (name, count) in counts {
-            let count = count.as_f64().with_context(|| format!("no {name}"))?;
-            self.strangers.entry(name.clone()).or_default().push(count / under.took);
+    /// `rates` is by the strangers' names for them, a second.
+    fn round(&mut self, calm: &Timed, under: &Timed, rates: &BTreeMap<String, f64>) {
+        for (name, rate) in rates {
+            self.strangers.entry(name.clone()).or_default().push(*rate);
         }
-        let count = |name: &str| counts.get(name).and_then(Value::as_f64).unwrap_or_default();
-        let answered = count("hellos_judged") + count("hellos_busy") + count("hellos_otherwise");
+        let answered = ["hellos_judged", "hellos_busy", "hellos_otherwise"];
+        let answered: f64 = answered.iter().filter_map(|name| rates.get(*name)).sum::<f64>() * under.took;
         self.peace.push(percentile(&calm.deliveries, 0.99));
         self.flood.push(percentile(&under.deliveries, 0.99));
         self.cores_in_peace.push(calm.cpu / calm.took);
         self.cores_under_flood.push(under.cpu / under.took);
         let more = (under.cpu - calm.cpu / calm.took * under.took).max(0.0);
         self.cpu_ms_per_hello.push(more * 1000.0 / answered.max(1.0));
-        Ok(())
     }
 
     /// So many a second, round by round.
@@ -145,7 +185,7 @@ impl Found {
     fn latest(&self) -> String {
         let last = |values: &[f64]| values.last().copied().unwrap_or_default();
         format!(
-            "p99 {:.1} ms in peace, {:.1} ms under {:.0} hellos/s of {:.0} and {:.0} dials/s, {:.0} of them refused; {:.2} and {:.2} cores",
+            "p99 {:.1} ms in peace, {:.1} ms under {:.0} hellos/s of {:.0} and {:.0} dials/s, {:.0} of them refused; {:.2} and {:.2} cores; joined in {:.1} and {:.1} s",
             last(&self.peace),
             last(&self.flood),
             last(self.of("hellos_judged")),
@@ -154,6 +194,8 @@ impl Found {
             last(self.of("dials_refused")),
             last(&self.cores_in_peace),
             last(&self.cores_under_flood),
+            last(&self.in_peace.joins),
+            last(&self.under_flood.joins),
         )
     }
 
@@ -163,7 +205,7 @@ impl Found {
             "benchmark": "admission",
             "strangers": arguments.strangers,
             "diallers": u16::from(arguments.diallers) * 2,
-            "strangers_run": "in a process of their own, nice 19, on the same cores",
+            "strangers_run": "in a process of their own, chrt --idle, on the same cores",
             "bounds": if arguments.open_door { "none" } else { "as by default" },
             "messages_a_round": arguments.messages,
             "hellos_per_s": summary(self.of("hellos_judged")),
@@ -178,6 +220,10 @@ impl Found {
             "cpu_ms_per_hello": summary(&self.cpu_ms_per_hello),
             "members_cores_in_peace": summary(&self.cores_in_peace),
             "members_cores_under_flood": summary(&self.cores_under_flood),
+            "join_s_in_peace": summary(&self.in_peace.joins),
+            "join_s_under_flood": summary(&self.under_flood.joins),
+            "return_s_in_peace": summary(&self.in_peace.returns),
+            "return_s_under_flood": summary(&self.under_flood.returns),
             "delivery_p99_ms_in_peace": summary(&self.peace),
             "delivery_p99_ms_under_flood": summary(&self.flood),
             "p99_ratio": rounded(ratio),
@@ -189,8 +235,8 @@ impl Found {
     }
 }
 
-/// The strangers' process.
-struct Flood(Child);
+/// The strangers' process, and since when it runs.
+struct Flood(Child, Instant);
 
 impl Flood {
     async fn begin(arguments: &Arguments, target: &Member, hello: HelloRequest) -> anyhow::Result<Self> {
@@ -199,8 +245,8 @@ impl Flood {
             let found = listening.iter().find(|address| address.to_string().contains(transport));
             found.with_context(|| format!("{} does not listen on{transport}", target.name()))
         };
-        let child = Command::new("nice")
-            .args(["-n", "19"])
+        let child = Command::new("chrt")
+            .args(["--idle", "0"])
             .arg(env::current_exe()?)
             .arg("strangers")
             .args(["--quic", &over("/udp/")?.to_string()])
@@ -212,16 +258,18 @@ impl Flood {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .context("nice")?;
-        Ok(Self(child))
+            .context("chrt")?;
+        Ok(Self(child, Instant::now()))
     }
 
-    /// Ends it, and says what came of it.
-    fn end(mut self) -> anyhow::Result<Value> {
+    /// Ends it, and says what came of it a second.
+    fn end(mut self) -> anyhow::Result<BTreeMap<String, f64>> {
+        let took = self.1.elapsed().as_secs_f64();
         drop(self.0.stdin.take());
         let output = self.0.wait_with_output()?;
         anyhow::ensure!(output.status.success(), "the strangers ended with {}", output.status);
-        Ok(serde_json::from_slice(&output.stdout)?)
+        let counts: BTreeMap<String, f64> = serde_json::from_slice(&output.stdout)?;
+        Ok(counts.into_iter().map(|(name, count)| (name, count / took)).collect())
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
     ReadError, WriteError, checkpoint,
     columns::{self, Cf},
     logs::{self, Counts},
-    messages,
+    messages::{self, stored},
     objects::{self, Claim, Place},
     open::Db,
     outbox::{decode_draft, queue_key, queue_value},
@@ -755,29 +755,6 @@ pub(super) fn wait(
 ) {
     let value = [group.get().to_be_bytes().as_slice(), author.as_ref()].concat();
     txn.put(Cf::Waiting, columns::waiting(key, message), value);
-}
-
-/// A stored envelope and where.
-pub(super) struct Stored {
-    pub(super) column: Cf,
-    pub(super) place: Vec<u8>,
-    pub(super) group: GroupId,
-    pub(super) value: EnvelopeValue,
-}
-
-impl Stored {
-    pub(super) fn put(self, txn: &mut Txn<'_>) {
-        txn.put(self.column, self.place, self.value.encode_to_vec());
-    }
-}
-
-pub(super) fn stored(txn: &Txn<'_>, message: MessageId) -> Result<Stored, WriteError> {
-    let place = messages::place(txn, message)?.ok_or(WriteError::Missing("message"))?;
-    let column = columns::holder(&place);
-    let value = txn.message(column, &place)?.ok_or(WriteError::Missing("envelope"))?;
-    let (group, ..) =
-        place.get(..columns::PLACE_LEN).and_then(columns::read_place).ok_or(WriteError::Missing("place"))?;
-    Ok(Stored { column, place, group, value })
 }
 
 fn closed(txn: &mut Txn<'_>, message: MessageId, reason: &str) -> Result<Committed, WriteError> {

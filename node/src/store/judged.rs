@@ -12,9 +12,9 @@ use prost::Message;
 
 use super::{
     ReadError, Store, WriteError,
-    apply::{Applier, stored, wait},
+    apply::{Applier, wait},
     columns::{self, Cf},
-    messages,
+    messages::{self, stored},
     removal::{self, End},
     rows::{CheckedLog, Committed, HeldEntry, JudgedEnd, JudgedLog, LogRow, MessageState},
     txn::Txn,

@@ -16,8 +16,9 @@ use prost::Message;
 
 use super::{
     ReadError, Store, WriteError,
-    apply::{Applier, stored},
+    apply::Applier,
     columns::{self, Cf, Key},
+    messages::stored,
     removal::{self, End},
     rows::{Aged, Committed, MessageState},
     txn::Txn,

@@ -31,9 +31,10 @@ use self::noted::words;
 pub(super) use self::noted::{note, note_erasure};
 use super::{
     ReadError, WriteError,
-    apply::{Applier, Stored, stored},
+    apply::Applier,
     columns::{self, Cf, Key},
-    messages, purge,
+    messages::{self, Stored, stored},
+    purge,
     removal::{self, End},
     rows::{Committed, EnvelopeRow, MessageState, Reweigh, WithdrawalRow},
     txn::Txn,

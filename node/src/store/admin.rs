@@ -1,19 +1,105 @@
-//! Reads of charters, the admin log, addresses.
+//! Charters, the admin log, and what is kept beside it: the newest beacon, proofs against the registrar, members from whom
+//! old keys are kept, addresses of nodes.
 
 use std::collections::BTreeMap;
 
 use belfry_proto::{
     id::{Height, MemberId, RosterVersion, Serial},
+    schema,
     time::Timestamp,
 };
+use prost::Message;
 
-use super::{
-    ReadError, Store,
-    apply::{BEACON_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, read_head},
-    columns::Cf,
-    rows::AddressRow,
-    vault::damaged,
-};
+use super::{ReadError, Store, WriteError, columns::Cf, rows::AddressRow, txn::Txn, vault::damaged};
+
+/// Where the admin head stands in [`Cf::Meta`].
+pub(super) const HEAD_KEY: &[u8] = b"admin-head";
+/// Where the newest beacon stands in [`Cf::Meta`].
+pub(super) const BEACON_KEY: &[u8] = b"beacon";
+/// Where proofs against the registrar stand in [`Cf::Meta`], by height.
+pub(super) const EQUIVOCATION_KEY: &[u8] = b"equivocation:";
+/// Where members stand in [`Cf::Meta`] from whom old keys are kept, by id.
+pub(super) const HOLD_KEY: &[u8] = b"hold:";
+
+/// Keeps charters and records that the roster has folded, and their head.
+pub(super) fn extend(
+    txn: &mut Txn<'_>,
+    charters: Vec<(u64, Vec<u8>)>,
+    records: Vec<(Height, Vec<u8>)>,
+    head: RosterVersion,
+) -> Result<(), WriteError> {
+    let have = read_head(txn.get(Cf::Meta, HEAD_KEY)?);
+    if head.height < have.height {
+        // Only a new charter's pin cuts the log back; what lay above goes.
+        if charters.is_empty() {
+            return Err(WriteError::LogRollback { have: have.height.get(), offered: head.height.get() });
+        }
+        for height in head.height.get() + 1..=have.height.get() {
+            txn.delete(Cf::Records, height.to_be_bytes().to_vec());
+            txn.delete(Cf::Seen, height.to_be_bytes().to_vec());
+        }
+    }
+    for (version, bytes) in charters {
+        txn.put(Cf::Charters, version.to_be_bytes().to_vec(), bytes);
+    }
+    for (height, bytes) in records {
+        let key = height.get().to_be_bytes().to_vec();
+        if txn.get(Cf::Seen, &key)?.is_none() {
+            txn.put(Cf::Seen, key.clone(), txn.now.as_micros().to_be_bytes().to_vec());
+        }
+        txn.put(Cf::Records, key, bytes);
+    }
+    txn.put(Cf::Meta, HEAD_KEY.to_vec(), schema::RosterVersion::from(head).encode_to_vec());
+    Ok(())
+}
+
+/// Keeps the newest beacon.
+pub(super) fn put_beacon(txn: &mut Txn<'_>, bytes: Vec<u8>) {
+    txn.put(Cf::Meta, BEACON_KEY.to_vec(), bytes);
+}
+
+/// Keeps two records that the registrar signed for one height, as a log file without charters.
+pub(super) fn put_equivocation(
+    txn: &mut Txn<'_>,
+    height: Height,
+    records: &[Vec<u8>; 2],
+) -> Result<(), WriteError> {
+    let key = [EQUIVOCATION_KEY, &height.get().to_be_bytes()].concat();
+    let proof = schema::LogFile {
+        records: records
+            .iter()
+            .map(|bytes| schema::Record::decode(bytes.as_slice()))
+            .collect::<Result<_, _>>()
+            .map_err(|_| WriteError::Missing("record to keep as proof"))?,
+        ..schema::LogFile::default()
+    };
+    txn.put(Cf::Meta, key, proof.encode_to_vec());
+    Ok(())
+}
+
+/// Notes since when old keys are kept from a member, or that they are no longer.
+pub(super) fn put_hold(txn: &mut Txn<'_>, member: MemberId, since: Option<Timestamp>) {
+    let key = [HOLD_KEY, member.as_ref()].concat();
+    match since {
+        Some(since) => txn.put(Cf::Meta, key, since.as_micros().to_be_bytes().to_vec()),
+        None => txn.delete(Cf::Meta, key),
+    }
+}
+
+/// Keeps where a node is.
+pub(super) fn put_address(txn: &mut Txn<'_>, row: &AddressRow) {
+    let mut value = row.made.as_micros().to_be_bytes().to_vec();
+    value.extend_from_slice(&row.bytes);
+    txn.put(Cf::Addresses, row.serial.get().to_be_bytes().to_vec(), value);
+}
+
+/// The admin head as stored; the empty log if none is.
+pub(super) fn read_head(bytes: Option<Vec<u8>>) -> RosterVersion {
+    bytes
+        .and_then(|bytes| schema::RosterVersion::decode(bytes.as_slice()).ok())
+        .and_then(|wire| RosterVersion::try_from(&wire).ok())
+        .unwrap_or(RosterVersion::EMPTY)
+}
 
 impl Store {
     /// Encoded charters, oldest first.

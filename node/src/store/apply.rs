@@ -3,16 +3,16 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use belfry_proto::{
-    id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, RosterVersion, Sequence},
+    id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, Sequence},
     limits::MAX_LOGS_PER_CERTIFICATE,
-    schema::{self, Tlp},
+    schema::Tlp,
     sync::MissingSum,
     time::Timestamp,
 };
 use prost::Message;
 
 use super::{
-    ReadError, WriteError, checkpoint,
+    ReadError, WriteError, admin, checkpoint,
     columns::{self, Cf},
     logs::{self, Counts},
     messages::{self, stored},
@@ -32,23 +32,15 @@ use super::{
     writer::{Prepared, PreparedEnvelope},
 };
 
-/// Where the admin head stands in [`Cf::Meta`].
-pub(super) const HEAD_KEY: &[u8] = b"admin-head";
 /// Second messages kept of one log beside those that a later entry or a cut names. A few prove the fork; whoever
 /// signs more only wants our disk.
 const MAX_SECONDS: u64 = 64;
 /// Entries read to see how far a log goes once a gap is filled: as many as a page brings.
 const MOST_JOINED: usize = 256;
-/// Where the newest beacon stands in [`Cf::Meta`].
-pub(super) const BEACON_KEY: &[u8] = b"beacon";
 /// Where hooks' states stand in [`Cf::Meta`], by name.
 pub(super) const HOOK_KEY: &[u8] = b"hook:";
 /// Where sources' states stand in [`Cf::Meta`], sealed, by name.
 pub(super) const SOURCE_KEY: &[u8] = b"source:";
-/// Where proofs against the registrar stand in [`Cf::Meta`], by height.
-pub(super) const EQUIVOCATION_KEY: &[u8] = b"equivocation:";
-/// Where members stand in [`Cf::Meta`] from whom old keys are kept, by id.
-pub(super) const HOLD_KEY: &[u8] = b"hold:";
 /// Keys whose last use the writer remembers; more authors than that are not active at once.
 const MAX_USES: usize = 4096;
 /// How exactly the last use of a key is kept.
@@ -94,7 +86,7 @@ impl Applier {
             // Within its bounds, or it would not have been written.
             parking.park(row.parker, row.id, row.received, row.bytes.len() as u64);
         }
-        let admin = read_head(db.get(Cf::Meta, HEAD_KEY)?).height;
+        let admin = admin::read_head(db.get(Cf::Meta, admin::HEAD_KEY)?).height;
         Ok(Self {
             changed: logs.keys().copied().collect(),
             logs,
@@ -169,9 +161,9 @@ impl Applier {
         let Prepared { change, mut envelopes, claims } = prepared;
         match change {
             Change::Admin { charters, records, head } => {
-                let done = admin(txn, charters, records, head)?;
+                admin::extend(txn, charters, records, head)?;
                 self.admin = head.height;
-                Ok(done)
+                Ok(Committed::Done)
             }
             Change::Envelope(row) => {
                 let prepared = envelopes.pop_front().ok_or(WriteError::Missing("prepared envelope"))?;
@@ -221,7 +213,7 @@ impl Applier {
                 Ok(Committed::Done)
             }
             Change::Beacon(bytes) => {
-                txn.put(Cf::Meta, BEACON_KEY.to_vec(), bytes);
+                admin::put_beacon(txn, bytes);
                 Ok(Committed::Done)
             }
             Change::Hook { name, state } => {
@@ -233,31 +225,15 @@ impl Applier {
                 Ok(Committed::Done)
             }
             Change::Equivocation { height, records } => {
-                let key = [EQUIVOCATION_KEY, &height.get().to_be_bytes()].concat();
-                let [ours, other] = records;
-                let proof = schema::LogFile {
-                    records: [ours, other]
-                        .iter()
-                        .map(|bytes| schema::Record::decode(bytes.as_slice()))
-                        .collect::<Result<_, _>>()
-                        .map_err(|_| WriteError::Missing("record to keep as proof"))?,
-                    ..schema::LogFile::default()
-                };
-                txn.put(Cf::Meta, key, proof.encode_to_vec());
+                admin::put_equivocation(txn, height, &records)?;
                 Ok(Committed::Done)
             }
             Change::Hold { member, since } => {
-                let key = [HOLD_KEY, member.as_ref()].concat();
-                match since {
-                    Some(since) => txn.put(Cf::Meta, key, since.as_micros().to_be_bytes().to_vec()),
-                    None => txn.delete(Cf::Meta, key),
-                }
+                admin::put_hold(txn, member, since);
                 Ok(Committed::Done)
             }
             Change::Address(row) => {
-                let mut value = row.made.as_micros().to_be_bytes().to_vec();
-                value.extend_from_slice(&row.bytes);
-                txn.put(Cf::Addresses, row.serial.get().to_be_bytes().to_vec(), value);
+                admin::put_address(txn, &row);
                 Ok(Committed::Done)
             }
             Change::Park(row) => self.park(txn, &row),
@@ -882,45 +858,6 @@ fn discard(txn: &mut Txn<'_>, publication: belfry_proto::id::PublicationId) -> R
         txn.delete(Cf::Idempotency, txn.db.vault.tag("idempotency", key.as_bytes()).to_vec());
     }
     Ok(Committed::Done)
-}
-
-fn admin(
-    txn: &mut Txn<'_>,
-    charters: Vec<(u64, Vec<u8>)>,
-    records: Vec<(belfry_proto::id::Height, Vec<u8>)>,
-    head: RosterVersion,
-) -> Result<Committed, WriteError> {
-    let have = read_head(txn.get(Cf::Meta, HEAD_KEY)?);
-    if head.height < have.height {
-        // Only a new charter's pin cuts the log back; what lay above goes.
-        if charters.is_empty() {
-            return Err(WriteError::LogRollback { have: have.height.get(), offered: head.height.get() });
-        }
-        for height in head.height.get() + 1..=have.height.get() {
-            txn.delete(Cf::Records, height.to_be_bytes().to_vec());
-            txn.delete(Cf::Seen, height.to_be_bytes().to_vec());
-        }
-    }
-    for (version, bytes) in charters {
-        txn.put(Cf::Charters, version.to_be_bytes().to_vec(), bytes);
-    }
-    for (height, bytes) in records {
-        let key = height.get().to_be_bytes().to_vec();
-        if txn.get(Cf::Seen, &key)?.is_none() {
-            txn.put(Cf::Seen, key.clone(), txn.now.as_micros().to_be_bytes().to_vec());
-        }
-        txn.put(Cf::Records, key, bytes);
-    }
-    txn.put(Cf::Meta, HEAD_KEY.to_vec(), schema::RosterVersion::from(head).encode_to_vec());
-    Ok(Committed::Done)
-}
-
-/// The admin head as stored; the empty log if none is.
-pub(super) fn read_head(bytes: Option<Vec<u8>>) -> RosterVersion {
-    bytes
-        .and_then(|bytes| schema::RosterVersion::decode(bytes.as_slice()).ok())
-        .and_then(|wire| RosterVersion::try_from(&wire).ok())
-        .unwrap_or(RosterVersion::EMPTY)
 }
 
 /// TLP as one byte of a key.

@@ -18,7 +18,8 @@ use prost::Message;
 
 use super::{
     Health, OpenError, Owner, ReadError,
-    apply::{BEACON_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, HOOK_KEY, SOURCE_KEY, read_head},
+    admin::{BEACON_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, read_head},
+    apply::{HOOK_KEY, SOURCE_KEY},
     check,
     columns::{self, Cf},
     open::{self, Db},

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use belfry_proto::{
-    id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, Sequence},
+    id::{GroupId, Height, LogId, MessageId, Sequence},
     limits::MAX_LOGS_PER_CERTIFICATE,
     schema::Tlp,
     sync::MissingSum,
@@ -12,22 +12,21 @@ use belfry_proto::{
 use prost::Message;
 
 use super::{
-    ReadError, WriteError, admin, checkpoint,
+    ReadError, WriteError, admin,
     columns::{self, Cf},
+    cursors, drafts,
+    keys::{self, Uses},
     logs::{self, Counts},
     messages::{self, stored},
     objects::{self, Claim, Place},
     open::Db,
-    outbox::{decode_draft, queue_key, queue_value},
     parking::Parking,
     purge, removal,
-    rows::{
-        Change, Committed, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageState, OpenedRows,
-        ParkRow,
-    },
+    rows::{Change, Committed, EnvelopeRow, LogRow, MessageState, OpenedRows, ParkRow},
+    tokens,
     txn::{Resized, Shift, Txn},
-    values::{DatesValue, DraftValue, EnvelopeValue, KeyValue, LogValue, park, read_park},
-    vault::{SYSTEM, damaged},
+    values::{DatesValue, EnvelopeValue, LogValue, park, read_park},
+    vault::damaged,
     withdrawals::{self, Weighed},
     writer::{Prepared, PreparedEnvelope},
 };
@@ -37,14 +36,6 @@ use super::{
 const MAX_SECONDS: u64 = 64;
 /// Entries read to see how far a log goes once a gap is filled: as many as a page brings.
 const MOST_JOINED: usize = 256;
-/// Where hooks' states stand in [`Cf::Meta`], by name.
-pub(super) const HOOK_KEY: &[u8] = b"hook:";
-/// Where sources' states stand in [`Cf::Meta`], sealed, by name.
-pub(super) const SOURCE_KEY: &[u8] = b"source:";
-/// Keys whose last use the writer remembers; more authors than that are not active at once.
-const MAX_USES: usize = 4096;
-/// How exactly the last use of a key is kept.
-const USE_NOTED: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// What the writer remembers between batches.
 pub(super) struct Applier {
@@ -54,10 +45,9 @@ pub(super) struct Applier {
     /// Logs of which [`Self::changed_logs`] has to tell.
     changed: HashSet<(GroupId, LogId)>,
     /// Logs whose rows are to be written.
-    due: HashSet<(GroupId, LogId)>,
+    pub(super) due: HashSet<(GroupId, LogId)>,
     last_added: HashMap<GroupId, u64>,
-    /// Author and noted last use of keys, as in their rows.
-    uses: HashMap<KeyId, (MemberId, Timestamp)>,
+    uses: Uses,
     feed: u64,
     parking: Parking,
     /// Height of the admin log.
@@ -93,7 +83,7 @@ impl Applier {
             replaced: Vec::new(),
             due: HashSet::new(),
             last_added: HashMap::new(),
-            uses: HashMap::new(),
+            uses: Uses::default(),
             feed,
             parking,
             admin,
@@ -124,7 +114,7 @@ impl Applier {
 
     /// Takes back what the last change did to the remembered log states. Numbers it used up stay used.
     pub(super) fn undo(&mut self) {
-        self.uses.clear();
+        self.uses.forget_all();
         while let Some((name, before)) = self.replaced.pop() {
             match before {
                 Some(row) => self.logs.insert(name, row),
@@ -178,38 +168,27 @@ impl Applier {
             }
             Change::Reseal(message) => super::judged::reseal(txn, message),
             Change::Key(row) => {
-                self.uses.remove(&row.id);
-                key(txn, row)
+                self.uses.forget(row.id);
+                keys::put(txn, row)?;
+                Ok(Committed::Done)
             }
-            Change::Draft(row) => draft(txn, &row),
-            Change::Drafts(rows) => drafts(txn, &rows),
+            Change::Draft(row) => drafts::queue(txn, &row),
+            Change::Drafts(rows) => drafts::queue_all(txn, &rows),
             Change::Flushed { publication, envelopes: rows } => {
                 self.flushed(txn, publication, &rows, envelopes)
             }
             Change::Published { draft, envelopes: rows } => self.published(txn, draft, &rows, envelopes),
-            Change::DraftFailed { publication, error } => settle(txn, publication, |row| {
-                row.state = DraftState::Refused;
-                row.error = Some(error);
-                // It never goes out: nothing reads what it said any more.
-                row.parts = Vec::new();
-            }),
+            Change::DraftFailed { publication, error } => drafts::refuse(txn, publication, error),
             Change::DraftReleased { publication, reason, parts } => {
-                decide(txn, publication, DraftState::Held, |row| {
-                    row.state = DraftState::Queued;
-                    row.reason = reason;
-                    row.parts = parts;
-                })
-                .map(|_| Committed::Done)
+                drafts::release(txn, publication, reason, parts)
             }
-            Change::DraftDiscarded { publication } => discard(txn, publication),
+            Change::DraftDiscarded { publication } => drafts::discard(txn, publication),
             Change::Token(row) => {
-                txn.put_sealed(SYSTEM, Cf::Tokens, row.id.to_vec(), &row.body);
+                tokens::put(txn, &row);
                 Ok(Committed::Done)
             }
             Change::TokenRevoked(id) => {
-                let id = id.to_vec();
-                txn.get(Cf::Tokens, &id)?.ok_or(WriteError::Missing("token"))?;
-                txn.delete(Cf::Tokens, id);
+                tokens::revoke(txn, id)?;
                 Ok(Committed::Done)
             }
             Change::Beacon(bytes) => {
@@ -217,11 +196,11 @@ impl Applier {
                 Ok(Committed::Done)
             }
             Change::Hook { name, state } => {
-                txn.put(Cf::Meta, [HOOK_KEY, name.as_bytes()].concat(), state);
+                cursors::put_hook(txn, &name, state);
                 Ok(Committed::Done)
             }
             Change::Source { name, state } => {
-                txn.put_sealed(SYSTEM, Cf::Meta, [SOURCE_KEY, name.as_bytes()].concat(), &state);
+                cursors::put_source(txn, &name, &state);
                 Ok(Committed::Done)
             }
             Change::Equivocation { height, records } => {
@@ -267,7 +246,7 @@ impl Applier {
         Ok(Committed::Done)
     }
 
-    fn envelope(
+    pub(super) fn envelope(
         &mut self,
         txn: &mut Txn<'_>,
         row: &EnvelopeRow,
@@ -344,7 +323,7 @@ impl Applier {
         }
         messages::insert(txn, row.id, &place, &said);
         if let Some(key) = row.key_id {
-            self.used(txn, key, row.member, row.created)?;
+            self.uses.note(txn, key, row.member, row.created)?;
         }
         log.counts.shift(None, state);
         log.bytes += size;
@@ -419,7 +398,7 @@ impl Applier {
         self.logs.get(&(group, log)).cloned()
     }
 
-    fn log(&self, row: &EnvelopeRow) -> LogRow {
+    pub(super) fn log(&self, row: &EnvelopeRow) -> LogRow {
         self.logs.get(&(row.group, row.log)).cloned().unwrap_or(LogRow {
             group: row.group,
             log: row.log,
@@ -490,60 +469,6 @@ impl Applier {
         Ok(Committed::Done)
     }
 
-    fn flushed(
-        &mut self,
-        txn: &mut Txn<'_>,
-        publication: belfry_proto::id::PublicationId,
-        envelopes: &[EnvelopeRow],
-        prepared: VecDeque<PreparedEnvelope>,
-    ) -> Result<Committed, WriteError> {
-        self.extend_own_log(txn, envelopes, prepared)?;
-        settle(txn, publication, |row| sent(row, envelopes))
-    }
-
-    fn published(
-        &mut self,
-        txn: &mut Txn<'_>,
-        mut row: DraftRow,
-        envelopes: &[EnvelopeRow],
-        prepared: VecDeque<PreparedEnvelope>,
-    ) -> Result<Committed, WriteError> {
-        if !is_first(txn, &row)? {
-            return Ok(Committed::Duplicate);
-        }
-        self.extend_own_log(txn, envelopes, prepared)?;
-        sent(&mut row, envelopes);
-        put_draft(txn, &row);
-        Ok(Committed::Done)
-    }
-
-    /// All or nothing, and each right behind the newest: a second flush of one draft would double it, and behind one that
-    /// failed there would be a hole. Nor where nobody would see it: a fork may have come to light since the place was
-    /// chosen.
-    fn extend_own_log(
-        &mut self,
-        txn: &mut Txn<'_>,
-        envelopes: &[EnvelopeRow],
-        prepared: VecDeque<PreparedEnvelope>,
-    ) -> Result<(), WriteError> {
-        let unfit = WriteError::Missing("free place in an own log that goes on");
-        for (row, prepared) in envelopes.iter().zip(prepared) {
-            let log = self.log(row);
-            let is_next =
-                log.height == log.top && row.sequence.get() == log.height.get() + 1 && row.prev == log.head;
-            if !is_next || log.frozen.get() != 0 {
-                return Err(unfit);
-            }
-            checkpoint::note_own_log(txn, row.group, row.log)?;
-            if !matches!(self.envelope(txn, row, prepared)?, Committed::Stored { .. }) {
-                return Err(unfit);
-            }
-            // How far it was written is told by more than its entries: a place must never be given twice.
-            self.due.insert((row.group, row.log));
-        }
-        Ok(())
-    }
-
     /// Objects of a publication part: each gets its place in the group's order and in the feed.
     /// `said` is what its message is noted with.
     fn content(
@@ -576,34 +501,6 @@ impl Applier {
     pub(super) fn announce(&mut self, txn: &mut Txn<'_>, group: GroupId, date_added: u64) {
         self.feed += 1;
         txn.put(Cf::Feed, self.feed.to_be_bytes().to_vec(), columns::object(group, date_added));
-    }
-
-    /// Remembers the newest message under a key: the history window is measured from it.
-    fn used(
-        &mut self,
-        txn: &mut Txn<'_>,
-        key: KeyId,
-        author: MemberId,
-        at: Timestamp,
-    ) -> Result<(), WriteError> {
-        // Only the key's own author uses it, and not in the future: headers may name any key.
-        let at = at.min(txn.now);
-        // Once a minute is fine enough for windows of days, and spares a write a message.
-        let is_fresh = |last: Timestamp| at.since(last) < USE_NOTED;
-        if self.uses.get(&key).is_some_and(|(by, last)| *by != author || is_fresh(*last)) {
-            return Ok(());
-        }
-        let Some(mut row) = super::outbox::read_key(txn, key)? else { return Ok(()) };
-        if row.author == author && !is_fresh(row.last_use) {
-            row.last_use = at;
-            let value = KeyValue::of(&row).encode_to_vec();
-            txn.put_sealed(row.group, Cf::Keys, key.to_vec(), &value);
-        }
-        if self.uses.len() >= MAX_USES {
-            self.uses.clear();
-        }
-        self.uses.insert(key, (row.author, row.last_use));
-        Ok(())
     }
 
     /// Strictly after every earlier one of the group, and never before the clock.
@@ -746,117 +643,6 @@ fn closed(txn: &mut Txn<'_>, message: MessageId, reason: &str) -> Result<Committ
     txn.shift(&stored.place, Some(state), MessageState::Closed);
     stored.value.set_state(MessageState::Closed, Some(reason));
     stored.put(txn);
-    Ok(Committed::Done)
-}
-
-fn key(txn: &mut Txn<'_>, mut row: KeyRow) -> Result<Committed, WriteError> {
-    if let Some(before) = super::outbox::read_key(txn, row.id)? {
-        row.last_use = row.last_use.max(before.last_use);
-        row.own |= before.own;
-        row.holders = row.holders.max(before.holders);
-    }
-    let value = KeyValue::of(&row).encode_to_vec();
-    txn.put_sealed(row.group, Cf::Keys, row.id.to_vec(), &value);
-    Ok(Committed::Done)
-}
-
-fn draft(txn: &mut Txn<'_>, row: &DraftRow) -> Result<Committed, WriteError> {
-    if !is_first(txn, row)? {
-        return Ok(Committed::Duplicate);
-    }
-    let said = queue_value(&txn.db.vault, row);
-    txn.put(Cf::Queue, queue_key(row), said);
-    put_draft(txn, row);
-    Ok(Committed::Done)
-}
-
-fn drafts(txn: &mut Txn<'_>, rows: &[DraftRow]) -> Result<Committed, WriteError> {
-    // All are looked at before anything is put.
-    for row in rows {
-        if let Some(tag) = idempotency_tag(txn, row)
-            && txn.get(Cf::Idempotency, &tag)?.is_some()
-        {
-            return Ok(Committed::Duplicate);
-        }
-    }
-    for row in rows {
-        draft(txn, row)?;
-    }
-    Ok(Committed::Done)
-}
-
-fn idempotency_tag(txn: &Txn<'_>, row: &DraftRow) -> Option<Vec<u8>> {
-    let key = row.idempotency_key.as_ref()?;
-    Some(txn.db.vault.tag("idempotency", key.as_bytes()).to_vec())
-}
-
-/// Whether nothing was submitted under the draft's idempotency key before; from now on something was.
-fn is_first(txn: &mut Txn<'_>, row: &DraftRow) -> Result<bool, ReadError> {
-    let Some(tag) = idempotency_tag(txn, row) else { return Ok(true) };
-    if txn.get(Cf::Idempotency, &tag)?.is_some() {
-        return Ok(false);
-    }
-    txn.put(Cf::Idempotency, tag, row.publication.to_vec());
-    Ok(true)
-}
-
-fn put_draft(txn: &mut Txn<'_>, row: &DraftRow) {
-    txn.put_sealed(SYSTEM, Cf::Drafts, row.publication.to_vec(), &DraftValue::of(row).encode_to_vec());
-}
-
-/// What a draft is once its messages stand in the log.
-fn sent(row: &mut DraftRow, envelopes: &[EnvelopeRow]) {
-    row.state = DraftState::Flushed;
-    row.messages = envelopes.iter().map(|envelope| envelope.id).collect();
-    row.key_id = envelopes.first().and_then(|envelope| envelope.key_id);
-    row.parts = Vec::new();
-}
-
-/// Takes a draft off the queue with what became of it.
-fn settle(
-    txn: &mut Txn<'_>,
-    publication: belfry_proto::id::PublicationId,
-    change: impl FnOnce(&mut DraftRow),
-) -> Result<Committed, WriteError> {
-    decide(txn, publication, DraftState::Queued, change).map(|_| Committed::Done)
-}
-
-/// Moves a draft that is in one state into another; the draft as it is then.
-fn decide(
-    txn: &mut Txn<'_>,
-    publication: belfry_proto::id::PublicationId,
-    from: DraftState,
-    change: impl FnOnce(&mut DraftRow),
-) -> Result<DraftRow, WriteError> {
-    let bytes = txn.get_sealed(Cf::Drafts, publication.as_ref())?.ok_or(WriteError::Missing("draft"))?;
-    let mut row = decode_draft(publication, &bytes)?;
-    if row.state != from {
-        return Err(WriteError::Missing(if from == DraftState::Held {
-            "held draft"
-        } else {
-            "queued draft"
-        }));
-    }
-    txn.delete(Cf::Queue, queue_key(&row));
-    change(&mut row);
-    if matches!(row.state, DraftState::Queued | DraftState::Held) {
-        let said = queue_value(&txn.db.vault, &row);
-        txn.put(Cf::Queue, queue_key(&row), said);
-    }
-    put_draft(txn, &row);
-    Ok(row)
-}
-
-/// A held draft goes, and its idempotency key with it: the same may be submitted another time.
-fn discard(txn: &mut Txn<'_>, publication: belfry_proto::id::PublicationId) -> Result<Committed, WriteError> {
-    let row = decide(txn, publication, DraftState::Held, |row| {
-        row.state = DraftState::Refused;
-        row.error = Some("discarded before it went out".to_owned());
-        row.parts = Vec::new();
-    })?;
-    if let Some(key) = &row.idempotency_key {
-        txn.delete(Cf::Idempotency, txn.db.vault.tag("idempotency", key.as_bytes()).to_vec());
-    }
     Ok(Committed::Done)
 }
 

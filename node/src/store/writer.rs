@@ -522,7 +522,7 @@ mod tests {
     use futures::executor::block_on;
 
     use super::*;
-    use crate::store::{Owner, Store, apply::HOOK_KEY, rows::TokenRow};
+    use crate::store::{Owner, Store, cursors::HOOK_KEY, rows::TokenRow};
 
     #[test]
     fn what_is_told_of_together_is_written_together() {

@@ -22,10 +22,10 @@ use super::{
     open::Db,
     parking::Parking,
     purge, removal,
-    rows::{Change, Committed, EnvelopeRow, LogRow, MessageState, OpenedRows, ParkRow},
+    rows::{Change, Committed, EnvelopeRow, LogRow, MessageState, OpenedRows},
     tokens,
     txn::{Resized, Shift, Txn},
-    values::{DatesValue, EnvelopeValue, LogValue, park, read_park},
+    values::{DatesValue, EnvelopeValue, LogValue},
     vault::damaged,
     withdrawals::{self, Weighed},
     writer::{Prepared, PreparedEnvelope},
@@ -67,15 +67,7 @@ impl Applier {
             .transpose()?
             .and_then(|(key, _)| <[u8; 8]>::try_from(key.as_ref()).ok())
             .map_or(0, u64::from_be_bytes);
-        let mut parking = Parking::default();
-        for row in db.scan(Cf::Parked, &[], &[]) {
-            let (key, value) = row?;
-            let id = MessageId::try_from(key.as_ref()).ok();
-            let row = id.and_then(|id| read_park(id, &value));
-            let row = row.ok_or_else(|| damaged(Cf::Parked, &key, "does not decode"))?;
-            // Within its bounds, or it would not have been written.
-            parking.park(row.parker, row.id, row.received, row.bytes.len() as u64);
-        }
+        let parking = Parking::load(db)?;
         let admin = admin::read_head(db.get(Cf::Meta, admin::HEAD_KEY)?).height;
         Ok(Self {
             changed: logs.keys().copied().collect(),
@@ -215,7 +207,7 @@ impl Applier {
                 admin::put_address(txn, &row);
                 Ok(Committed::Done)
             }
-            Change::Park(row) => self.park(txn, &row),
+            Change::Park(row) => Ok(self.parking.put(txn, &row)?),
             Change::Reweigh { work, now } => self.reweigh(txn, work, now),
             Change::Purged(notes) => {
                 purge::done(txn, notes)?;
@@ -223,27 +215,10 @@ impl Applier {
             }
             Change::Expire(aged) => self.expire(txn, &aged),
             Change::Unpark(ids) => {
-                for id in ids {
-                    if txn.get(Cf::Parked, id.as_ref())?.is_some() {
-                        txn.delete(Cf::Parked, id.to_vec());
-                        self.parking.leave(id);
-                    }
-                }
+                self.parking.let_go(txn, ids)?;
                 Ok(Committed::Done)
             }
         }
-    }
-
-    /// Parks an envelope; what has to go for it goes, and that may be itself.
-    fn park(&mut self, txn: &mut Txn<'_>, row: &ParkRow) -> Result<Committed, WriteError> {
-        if txn.get(Cf::Parked, row.id.as_ref())?.is_some() {
-            return Ok(Committed::Duplicate);
-        }
-        txn.put(Cf::Parked, row.id.to_vec(), park(row));
-        for gone in self.parking.park(row.parker, row.id, row.received, row.bytes.len() as u64) {
-            txn.delete(Cf::Parked, gone.to_vec());
-        }
-        Ok(Committed::Done)
     }
 
     pub(super) fn envelope(

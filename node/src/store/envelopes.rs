@@ -7,8 +7,8 @@ use super::{
     ReadError, Store,
     columns::{self, Cf, Key},
     messages,
-    rows::{MessageRow, ParkRow},
-    values::{EnvelopeValue, read_park},
+    rows::MessageRow,
+    values::EnvelopeValue,
     vault::damaged,
 };
 
@@ -204,33 +204,6 @@ impl Store {
                 key.get(32..)
                     .and_then(|id| MessageId::try_from(id).ok())
                     .ok_or_else(|| damaged(Cf::Waiting, &key, "does not decode"))
-            })
-            .collect()
-    }
-
-    /// One envelope that waits for the admin log.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn parked_one(&self, id: MessageId) -> Result<Option<ParkRow>, ReadError> {
-        let Some(bytes) = self.db.get(Cf::Parked, id.as_ref())? else { return Ok(None) };
-        read_park(id, &bytes).map(Some).ok_or_else(|| damaged(Cf::Parked, id.as_ref(), "does not decode"))
-    }
-
-    /// Envelopes behind `after` that wait for the admin log.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn parked(&self, after: Option<MessageId>, most: usize) -> Result<Vec<ParkRow>, ReadError> {
-        let start = after.map(|id| [id.as_ref(), &[0]].concat()).unwrap_or_default();
-        self.db
-            .scan(Cf::Parked, &start, &[])
-            .take(most)
-            .map(|row| {
-                let (key, bytes) = row?;
-                let id =
-                    MessageId::try_from(key.as_ref()).map_err(|_| damaged(Cf::Parked, &key, "has no id"))?;
-                read_park(id, &bytes).ok_or_else(|| damaged(Cf::Parked, &key, "does not decode"))
             })
             .collect()
     }

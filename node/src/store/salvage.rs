@@ -25,9 +25,10 @@ use super::{
     drafts::{decode_draft, queue_key, queue_value},
     keys::decode_key,
     open::{self, Db},
+    parking::read_park,
     past::{Lost, Past, lost},
     rows::{DraftState, LogRow, MessageRow},
-    values::{EnvelopeValue, LogValue, WithdrawalValue, read_park},
+    values::{EnvelopeValue, LogValue, WithdrawalValue},
     vault::damaged,
 };
 

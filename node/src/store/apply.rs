@@ -1,11 +1,10 @@
 //! Changes into rows. Only whoever writes runs it, and one writes at a time, so reading before writing races with nobody.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
 use belfry_proto::{
     id::{GroupId, Height, LogId, MessageId, Sequence},
     limits::MAX_LOGS_PER_CERTIFICATE,
-    schema::Tlp,
     sync::MissingSum,
     time::Timestamp,
 };
@@ -13,12 +12,13 @@ use prost::Message;
 
 use super::{
     ReadError, WriteError, admin,
+    claims::{self, Claim},
     columns::{self, Cf},
     cursors, drafts,
+    feed::Feed,
     keys::{self, Uses},
     logs::{self, Counts},
     messages::{self, stored},
-    objects::{self, Claim, Place},
     open::Db,
     parking::Parking,
     purge, removal,
@@ -46,9 +46,8 @@ pub(super) struct Applier {
     changed: HashSet<(GroupId, LogId)>,
     /// Logs whose rows are to be written.
     pub(super) due: HashSet<(GroupId, LogId)>,
-    last_added: HashMap<GroupId, u64>,
     uses: Uses,
-    feed: u64,
+    feed: Feed,
     parking: Parking,
     /// Height of the admin log.
     admin: Height,
@@ -60,31 +59,21 @@ impl Applier {
         for row in logs::load(db)? {
             logs.insert((row.group, row.log), row);
         }
-        let feed = db
-            .rocks
-            .iterator_cf(db.cf(Cf::Feed), rocksdb::IteratorMode::End)
-            .next()
-            .transpose()?
-            .and_then(|(key, _)| <[u8; 8]>::try_from(key.as_ref()).ok())
-            .map_or(0, u64::from_be_bytes);
-        let parking = Parking::load(db)?;
-        let admin = admin::read_head(db.get(Cf::Meta, admin::HEAD_KEY)?).height;
         Ok(Self {
             changed: logs.keys().copied().collect(),
             logs,
             replaced: Vec::new(),
             due: HashSet::new(),
-            last_added: HashMap::new(),
             uses: Uses::default(),
-            feed,
-            parking,
-            admin,
+            feed: Feed::load(db)?,
+            parking: Parking::load(db)?,
+            admin: admin::read_head(db.get(Cf::Meta, admin::HEAD_KEY)?).height,
         })
     }
 
     /// The feed's newest sequence.
     pub(super) const fn newest(&self) -> u64 {
-        self.feed
+        self.feed.newest()
     }
 
     /// Logs that changed since the last call, as they stand now.
@@ -155,9 +144,11 @@ impl Applier {
             Change::Closed { message, reason } => closed(txn, message, &reason),
             Change::Judged(judged) => self.judged(txn, judged),
             Change::Checked(checked) => self.checked(txn, &checked),
-            Change::Surface(most) => {
-                Ok(if removal::surface(self, txn, most)? { Committed::More } else { Committed::Done })
-            }
+            Change::Surface(most) => Ok(if removal::surface(&mut self.feed, txn, most)? {
+                Committed::More
+            } else {
+                Committed::Done
+            }),
             Change::Reseal(message) => super::judged::reseal(txn, message),
             Change::Key(row) => {
                 self.uses.forget(row.id);
@@ -294,7 +285,7 @@ impl Applier {
         }
         let mut said = DatesValue::default();
         if state.may_show() {
-            self.content(txn, row.group, &mut said, prepared.claims)?;
+            claims::enter(&mut self.feed, txn, row.group, &mut said, prepared.claims)?;
         }
         messages::insert(txn, row.id, &place, &said);
         if let Some(key) = row.key_id {
@@ -435,58 +426,13 @@ impl Applier {
             stored.put(txn);
         }
         let mut said = messages::said_by(txn, message)?;
-        self.content(txn, group, &mut said, claims)?;
+        claims::enter(&mut self.feed, txn, group, &mut said, claims)?;
         messages::put_said(txn, message, &said)?;
         if is_restored {
             txn.delete(Cf::Reopen, message.to_vec());
             removal::unbury(txn, group, message, content.objects.iter().map(|object| object.id.as_str()))?;
         }
         Ok(Committed::Done)
-    }
-
-    /// Objects of a publication part: each gets its place in the group's order and in the feed.
-    /// `said` is what its message is noted with.
-    fn content(
-        &mut self,
-        txn: &mut Txn<'_>,
-        group: GroupId,
-        said: &mut DatesValue,
-        claims: Vec<Claim>,
-    ) -> Result<(), WriteError> {
-        for claim in claims {
-            let place = match objects::place(txn, &claim)? {
-                Place::Known(known) => {
-                    if !said.dates.contains(&known.date_added) {
-                        objects::join(txn, &claim, &known);
-                        said.dates.push(known.date_added);
-                    }
-                    continue;
-                }
-                place => place,
-            };
-            let date_added = self.next_date(txn, group)?;
-            objects::insert(txn, &claim, &place, date_added);
-            said.dates.push(date_added);
-            self.announce(txn, group, date_added);
-        }
-        Ok(())
-    }
-
-    /// Numbers a row in the feed.
-    pub(super) fn announce(&mut self, txn: &mut Txn<'_>, group: GroupId, date_added: u64) {
-        self.feed += 1;
-        txn.put(Cf::Feed, self.feed.to_be_bytes().to_vec(), columns::object(group, date_added));
-    }
-
-    /// Strictly after every earlier one of the group, and never before the clock.
-    pub(super) fn next_date(&mut self, txn: &Txn<'_>, group: GroupId) -> Result<u64, ReadError> {
-        let last = match self.last_added.get(&group) {
-            Some(last) => *last,
-            None => objects::last_date(txn.db, group)?,
-        };
-        let next = txn.now.as_micros().max(last + 1);
-        self.last_added.insert(group, next);
-        Ok(next)
     }
 }
 
@@ -619,9 +565,4 @@ fn closed(txn: &mut Txn<'_>, message: MessageId, reason: &str) -> Result<Committ
     stored.value.set_state(MessageState::Closed, Some(reason));
     stored.put(txn);
     Ok(Committed::Done)
-}
-
-/// TLP as one byte of a key.
-pub(super) fn tlp_byte(tlp: Tlp) -> u8 {
-    u8::try_from(i32::from(tlp)).unwrap_or(u8::MAX)
 }

@@ -22,10 +22,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::{
     apply::Applier,
+    claims::Claim,
     columns::Cf,
     error::{OpenError, WriteError},
     frontiers::Frontiers,
-    objects::Claim,
     open::Db,
     revision,
     rows::{Change, Committed, LogRow},

@@ -236,7 +236,7 @@ impl Applier {
     ) -> Result<(), WriteError> {
         let unfit = WriteError::Missing("free place in an own log that goes on");
         for (row, prepared) in envelopes.iter().zip(prepared) {
-            let log = self.log(row);
+            let log = self.logs.of(row);
             let is_next =
                 log.height == log.top && row.sequence.get() == log.height.get() + 1 && row.prev == log.head;
             if !is_next || log.frozen.get() != 0 {
@@ -247,7 +247,7 @@ impl Applier {
                 return Err(unfit);
             }
             // How far it was written is told by more than its entries: a place must never be given twice.
-            self.due.insert((row.group, row.log));
+            self.logs.write_row(row.group, row.log);
         }
         Ok(())
     }

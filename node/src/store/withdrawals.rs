@@ -287,13 +287,13 @@ impl Applier {
     pub(super) fn recount(&mut self, stored: &Stored, counted: bool) {
         let counts = stored.value.counts();
         let Some((group, log, sequence)) = columns::read_place(&stored.place) else { return };
-        let Some(mut log) = self.known_log(group, log) else { return };
+        let Some(mut log) = self.logs.known(group, log) else { return };
         if counts == counted || sequence < log.low || sequence > log.height {
             return;
         }
         log.bodies = if counts { log.bodies + 1 } else { log.bodies.saturating_sub(1) };
         log.missing.toggle(log.log, sequence);
-        self.put_log(log);
+        self.logs.put(log);
     }
 
     /// A message that is here comes again: with a body that is missing, it is whole now.

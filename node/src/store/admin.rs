@@ -209,3 +209,49 @@ impl Store {
         Ok(rows)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::id::{EntryId, Height, RosterVersion};
+    use tempfile::TempDir;
+
+    use crate::store::{Change, Store, WriteError, tests::open};
+
+    #[test]
+    fn the_admin_head_never_goes_back_by_itself() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let admin = |height: u64, charters: Vec<(u64, Vec<u8>)>| {
+            let head = RosterVersion { height: Height::new(height), head: EntryId::new([1; 32]) };
+            let records = (1..=height).map(|h| (Height::new(h), vec![1])).collect();
+            store.commit_blocking(Change::Admin { charters, records, head })
+        };
+        admin(3, vec![]).unwrap();
+        assert!(matches!(admin(2, vec![]), Err(WriteError::LogRollback { have: 3, offered: 2 })));
+        admin(2, vec![(2, vec![2])]).unwrap();
+        assert_eq!(store.records(Height::new(1), 10).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn when_an_entry_was_first_seen_is_kept_until_a_new_charter_cuts_it_off() {
+        let folder = TempDir::new().unwrap();
+        let admin = |store: &Store, charters: Vec<(u64, Vec<u8>)>, heights: std::ops::RangeInclusive<u64>| {
+            let head = RosterVersion { height: Height::new(*heights.end()), head: EntryId::new([1; 32]) };
+            let records = heights.map(|h| (Height::new(h), vec![1])).collect();
+            store.commit_blocking(Change::Admin { charters, records, head }).unwrap();
+        };
+        let seen = |store: &Store, height| store.first_seen(Height::new(height)).unwrap();
+        let store = open(&folder);
+        admin(&store, vec![], 1..=2);
+        let first = seen(&store, 2).unwrap();
+        drop(store);
+        let store = open(&folder);
+        admin(&store, vec![], 2..=3);
+        assert_eq!(seen(&store, 2), Some(first), "offered again, seen once");
+        assert!(seen(&store, 3).unwrap() >= first);
+        assert_eq!(seen(&store, 4), None);
+        admin(&store, vec![(2, vec![2])], 1..=1);
+        assert_eq!(seen(&store, 2), None, "another entry may come to stand there");
+        assert!(seen(&store, 1).is_some());
+    }
+}

@@ -15,11 +15,11 @@ use super::{
     open::Db,
     opening,
     parking::Parking,
+    prepared::Prepared,
     purge, removal,
     rows::{Change, Committed, LogRow},
     tokens,
     txn::Txn,
-    writer::Prepared,
 };
 
 /// What the writer remembers between batches.
@@ -160,5 +160,36 @@ impl Applier {
                 Ok(Committed::Done)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::{id::PublicationId, schema::Tlp};
+    use tempfile::TempDir;
+
+    use crate::store::{
+        Change, Committed, WriteError,
+        tests::{commit, id, object, open, page, with_objects},
+    };
+
+    #[test]
+    fn a_failed_change_leaves_nothing_behind() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let publication = PublicationId::new([1; 16]);
+        let nowhere = Change::Flushed {
+            publication,
+            envelopes: vec![with_objects(1, vec![object("a", "", Tlp::Green)])],
+        };
+        assert!(matches!(store.commit_blocking(nowhere), Err(WriteError::Missing("draft"))));
+        assert!(!store.has_message(id(1)).unwrap());
+        assert_eq!(
+            commit(&store, with_objects(1, vec![object("a", "", Tlp::Green)])),
+            Committed::Stored { advanced: true, gap: false, unjudged: false }
+        );
+        drop(store);
+        let reopened = open(&folder);
+        assert_eq!(page(&reopened, None, None, 10).rows.len(), 1, "sealed under a data key that was written");
     }
 }

@@ -232,3 +232,35 @@ fn insert(txn: &mut Txn<'_>, claim: &Claim, place: &Place, date_added: u64) {
 fn tlp_byte(tlp: Tlp) -> u8 {
     u8::try_from(i32::from(tlp)).unwrap_or(u8::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::{id::MemberId, schema::Tlp};
+    use tempfile::TempDir;
+
+    use crate::store::{
+        EnvelopeRow, MessageState,
+        tests::{GROUP, commit, envelope, object, open, opened},
+    };
+
+    #[test]
+    fn equal_claims_merge_as_reporters_but_not_across_markings() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let claim = |n: u64, member: u8, tlp| {
+            let content = opened(n, member, vec![object("a", "v1", tlp)]);
+            commit(
+                &store,
+                EnvelopeRow { state: MessageState::Opened, content: Some(content), ..envelope(n) },
+            );
+        };
+        claim(1, 2, Tlp::Amber);
+        claim(2, 3, Tlp::Amber);
+        claim(3, 4, Tlp::Green);
+        claim(4, 2, Tlp::Amber);
+        let rows = store.versions(GROUP, "indicator--a").unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[0].reporters, [MemberId::new([3; 16])]);
+        assert_eq!(rows[1].reporters, []);
+    }
+}

@@ -17,11 +17,11 @@ use super::{
     apply::Applier,
     checkpoint,
     columns::{Cf, Key},
+    prepared::PreparedEnvelope,
     rows::{Committed, DraftRow, DraftState, EnvelopeRow},
     txn::Txn,
     values::DraftValue,
     vault::{SYSTEM, Vault, damaged},
-    writer::PreparedEnvelope,
 };
 
 pub(super) fn decode_draft(publication: PublicationId, bytes: &[u8]) -> Result<DraftRow, ReadError> {
@@ -363,3 +363,6 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

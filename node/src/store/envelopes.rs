@@ -19,12 +19,12 @@ use super::{
     links,
     logs::{self, Surplus},
     messages, opening,
+    prepared::PreparedEnvelope,
     rows::{Committed, EnvelopeRow, LogRow, MessageRow, MessageState},
     txn::Txn,
     values::{DatesValue, EnvelopeValue},
     vault::damaged,
     withdrawals::{self, Weighed},
-    writer::PreparedEnvelope,
 };
 
 /// Second messages kept of one log beside those that a later entry or a cut names. A few prove the fork; whoever
@@ -319,5 +319,53 @@ impl Store {
         let value = EnvelopeValue::decode(bytes.as_slice())
             .map_err(|_| damaged(Cf::Envelopes, &place, "does not decode"))?;
         Ok(Some((place, value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::id::LogId;
+    use tempfile::TempDir;
+
+    use crate::store::{
+        Committed, EnvelopeRow,
+        tests::{GROUP, commit, envelope, id, open},
+    };
+
+    #[test]
+    fn two_messages_for_one_place_are_a_fork_and_the_first_stands() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        commit(&store, envelope(1));
+        let other = EnvelopeRow { id: id(99), ..envelope(1) };
+        assert_eq!(commit(&store, other), Committed::Fork { existing: id(1) });
+        let log = store.logs(GROUP).remove(0);
+        assert!(log.forked);
+        assert_eq!(log.head, id(1));
+    }
+
+    #[test]
+    fn second_messages_of_a_log_are_bounded_but_for_the_one_that_counts() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        for n in 1..=3 {
+            commit(&store, envelope(n));
+        }
+        let forged = |n: u64| EnvelopeRow { id: id(1_000 + n), ..envelope(2) };
+        for n in 0..200 {
+            assert_eq!(commit(&store, forged(n)), Committed::Fork { existing: id(2) });
+        }
+        let held = store.held(GROUP, LogId::new([1; 32])).unwrap().len();
+        assert_eq!(held, 3 + 64);
+        assert!(!store.has_message(id(1_199)).unwrap());
+        let cut_point = EnvelopeRow { is_cut_point: true, in_closed_log: true, ..forged(500) };
+        commit(&store, cut_point);
+        assert!(store.has_message(id(1_500)).unwrap(), "a cut ends at it");
+        // The one that what comes next follows.
+        commit(&store, EnvelopeRow { id: id(4_000), prev: id(4_001), ..envelope(4) });
+        commit(&store, EnvelopeRow { id: id(4_001), ..envelope(3) });
+        assert!(store.has_message(id(4_001)).unwrap());
+        commit(&store, EnvelopeRow { id: id(9_999), ..envelope(1) });
+        assert!(store.has_message(id(9_999)).unwrap(), "a lower fork");
     }
 }

@@ -120,3 +120,29 @@ impl Store {
 fn feed_sequence(key: &[u8]) -> u64 {
     <[u8; 8]>::try_from(key).map_or(0, u64::from_be_bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::{schema::Tlp, time::Timestamp};
+    use tempfile::TempDir;
+
+    use crate::store::tests::{commit, object, open, page, with_objects};
+
+    #[test]
+    fn dates_added_are_unique_and_never_go_back() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let objects = |n: u64| (0..20).map(|i| object(&format!("{n}-{i}"), "", Tlp::Green)).collect();
+        std::thread::scope(|scope| {
+            for n in 1..=5 {
+                let store = &store;
+                scope.spawn(move || commit(store, with_objects(n, objects(n))));
+            }
+        });
+        let dates: Vec<Timestamp> =
+            page(&store, None, None, 1000).rows.iter().map(|row| row.date_added).collect();
+        assert_eq!(dates.len(), 100);
+        assert!(dates.windows(2).all(|pair| pair[0] < pair[1]));
+        drop(store);
+    }
+}

@@ -108,3 +108,67 @@ impl Store {
         Ok(rows)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::{
+        crypto::secret::Secret,
+        id::{KeyId, LogId, MemberId, MessageId},
+        time::Timestamp,
+    };
+    use tempfile::TempDir;
+
+    use crate::store::{
+        Change, EnvelopeRow, KeyRow,
+        tests::{GROUP, commit, envelope, id, open},
+    };
+
+    #[test]
+    fn last_use_of_a_key_moves_by_its_own_authors_messages_and_not_ahead() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let minute = 60_000_000;
+        let key = KeyRow {
+            id: KeyId::new([3; 32]),
+            secret: Secret::new([4; 32]),
+            context: vec![1],
+            group: GROUP,
+            author: MemberId::new([2; 16]),
+            last_use: Timestamp::from_micros(minute),
+            own: false,
+            holders: 1,
+        };
+        store.commit_blocking(Change::Key(key.clone())).unwrap();
+        let used = || store.key(key.id).unwrap().unwrap().last_use.as_micros();
+        let at = |n: u64, log: u8, member: u8, created: u64| {
+            let (member, created) = (MemberId::new([member; 16]), Timestamp::from_micros(created));
+            let name = u64::from(log) * 100 + n;
+            let prev = if n == 1 { MessageId::ZERO } else { id(name - 1) };
+            commit(
+                &store,
+                EnvelopeRow {
+                    id: id(name),
+                    prev,
+                    log: LogId::new([log; 32]),
+                    member,
+                    created,
+                    ..envelope(n)
+                },
+            );
+        };
+        at(1, 1, 2, 3 * minute);
+        assert_eq!(used(), 3 * minute);
+        at(1, 9, 7, 9 * minute);
+        assert_eq!(used(), 3 * minute, "another member's header may name any key");
+        at(2, 1, 2, 2 * minute);
+        assert_eq!(used(), 3 * minute, "never back");
+        let before = crate::clock::now();
+        at(3, 1, 2, u64::MAX / 2);
+        assert!(
+            (before.as_micros()..=crate::clock::now().as_micros()).contains(&used()),
+            "not ahead of our clock"
+        );
+        store.commit_blocking(Change::Key(key.clone())).unwrap();
+        assert!(used() >= before.as_micros(), "a second grant does not take it back");
+    }
+}

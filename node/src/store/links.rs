@@ -105,3 +105,46 @@ pub(super) fn advance(
     }
     Ok(false)
 }
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::id::Sequence;
+    use tempfile::TempDir;
+
+    use crate::store::{
+        Committed, EnvelopeRow,
+        tests::{GROUP, commit, envelope, id, open},
+    };
+
+    #[test]
+    fn the_frontier_advances_when_the_gap_fills() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let log = || store.logs(GROUP).remove(0);
+        assert_eq!(
+            commit(&store, envelope(1)),
+            Committed::Stored { advanced: true, gap: false, unjudged: false }
+        );
+        assert_eq!(
+            commit(&store, envelope(3)),
+            Committed::Stored { advanced: false, gap: true, unjudged: false }
+        );
+        assert_eq!((log().height, log().top), (Sequence::new(1), Sequence::new(3)));
+        assert_eq!(
+            commit(&store, envelope(2)),
+            Committed::Stored { advanced: true, gap: false, unjudged: false }
+        );
+        assert_eq!((log().height, log().head, log().bodies), (Sequence::new(3), id(3), 3));
+    }
+
+    #[test]
+    fn a_link_that_does_not_meet_freezes_the_log() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        commit(&store, envelope(1));
+        commit(&store, EnvelopeRow { prev: id(77), ..envelope(2) });
+        let log = store.logs(GROUP).remove(0);
+        assert!(log.forked);
+        assert_eq!(log.height, Sequence::new(1));
+    }
+}

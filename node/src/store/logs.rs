@@ -291,3 +291,6 @@ fn go_on(log: &mut LogRow, key: &[u8], value: &[u8]) -> Option<()> {
     log.counts.shift(None, value.state());
     Some(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,7 @@ mod open;
 mod opening;
 mod parking;
 mod past;
+mod prepared;
 mod purge;
 mod removal;
 mod retention;
@@ -75,6 +76,7 @@ pub use objects::{ObjectView, Page, PageQuery};
 pub use observables::{Entered, Looks, Most};
 pub use parking::Parker;
 pub use past::Lost;
+pub use prepared::Prepared;
 pub use purge::PurgeNote;
 pub use revision::Revision;
 pub use rows::{
@@ -84,7 +86,7 @@ pub use rows::{
 };
 pub use salvage::{Carried, Numbered, Salvage, Salvaged};
 pub use scrub::{Scrub, Scrubbed};
-pub use writer::{Answer, HandedIn, Pending, Prepared, Told};
+pub use writer::{Answer, HandedIn, Pending, Told};
 
 use crate::space::Space;
 

@@ -447,3 +447,79 @@ impl Store {
         Ok(super::size(&self.db.path))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use belfry_proto::{schema::Tlp, time::Timestamp};
+    use tempfile::TempDir;
+
+    use crate::store::{
+        PageQuery, ReadError, columns,
+        tests::{GROUP, commit, object, open, page, with_objects},
+    };
+
+    #[test]
+    fn the_newest_of_a_type_come_first_and_no_more_of_them_than_are_asked_for() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        for n in 1..=3 {
+            let names = [format!("{n}-a"), format!("{n}-b")];
+            commit(
+                &store,
+                with_objects(n, names.map(|name| object(&name, "2026-01-01T00:00:00Z", Tlp::Amber)).into()),
+            );
+        }
+        let all = page(&store, None, None, 10).rows;
+        let kind = all[0].kind.clone();
+        let newest = |before: Option<Timestamp>, examine: usize, most: usize| {
+            let mut dates = Vec::new();
+            let last = store.each_newest::<ReadError>(GROUP, &kind, (before, examine), |row| {
+                dates.push(row.date_added);
+                Ok(if dates.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            });
+            (dates, last.unwrap())
+        };
+        let dates: Vec<Timestamp> = all.iter().rev().map(|row| row.date_added).collect();
+        assert_eq!(newest(None, 10, 10), (dates.clone(), None));
+        assert_eq!(newest(None, 2, 10), (dates[..2].to_vec(), Some(dates[1])), "as far as may be looked");
+        assert_eq!(newest(None, 10, 3), (dates[..3].to_vec(), Some(dates[2])), "until enough was seen");
+        assert_eq!(newest(Some(dates[2]), 10, 10), (dates[3..].to_vec(), None), "from where that ended");
+        let none = store.each_newest::<ReadError>(GROUP, "ind", (None, 10), |_| panic!("a prefix of a type"));
+        assert_eq!(none.unwrap(), None);
+    }
+
+    #[test]
+    fn a_page_looks_at_no_more_than_it_says() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        commit(&store, with_objects(1, (0..10).map(|i| object(&i.to_string(), "", Tlp::Green)).collect()));
+        let first = page(&store, None, None, 4);
+        assert_eq!((first.rows.len(), first.more), (4, true));
+        let rest = page(&store, None, first.next_after, 100);
+        assert_eq!((rest.rows.len(), rest.more), (6, false));
+        let kinds = |kinds: &[&str]| {
+            page(&store, Some(kinds.iter().map(|k| (*k).to_owned()).collect()), None, 100).rows.len()
+        };
+        assert_eq!(
+            (kinds(&["indicator"]), kinds(&["malware"]), kinds(&["malware", "indicator"])),
+            (10, 0, 10)
+        );
+    }
+
+    #[test]
+    fn a_damaged_row_is_an_error_that_names_it() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        commit(&store, with_objects(1, vec![object("a", "", Tlp::Green)]));
+        let cf = store.db.cf(columns::Cf::Objects);
+        let (key, mut value) =
+            store.db.rocks.iterator_cf(cf, rocksdb::IteratorMode::Start).next().unwrap().unwrap();
+        *value.last_mut().unwrap() ^= 1;
+        store.db.rocks.put_cf(cf, &key, &value).unwrap();
+        let error =
+            store.page(GROUP, &PageQuery { after: None, kinds: None, examine: 10 }).unwrap_err().to_string();
+        assert!(error.contains("objects") && error.contains(&hex::encode(&key)), "{error}");
+    }
+}

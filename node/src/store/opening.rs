@@ -153,3 +153,38 @@ impl Store {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::{
+        id::{KeyId, MemberId},
+        schema::Tlp,
+    };
+    use tempfile::TempDir;
+
+    use crate::store::{
+        Change,
+        tests::{GROUP, commit, envelope, id, object, open, opened},
+    };
+
+    #[test]
+    fn what_waited_for_a_key_is_found_opened_and_counted() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        commit(&store, envelope(1));
+        commit(&store, envelope(2));
+        let key = KeyId::new([3; 32]);
+        assert_eq!(store.waiting_keys(None, 10).unwrap(), [(key, GROUP, MemberId::new([2; 16]))]);
+        assert_eq!(store.waiting_on(key, None, 10).unwrap(), [id(1), id(2)]);
+        assert_eq!(store.waiting_on(key, None, 1).unwrap(), [id(1)]);
+        assert_eq!(store.waiting_on(key, Some(id(1)), 10).unwrap(), [id(2)]);
+        assert_eq!(store.waiting_on(key, Some(id(2)), 10).unwrap(), []);
+        let content = opened(1, 2, vec![object("a", "", Tlp::Green)]);
+        store.commit_blocking(Change::Opened { message: id(1), group: GROUP, content }).unwrap();
+        store.commit_blocking(Change::Closed { message: id(2), reason: "unreadable".to_owned() }).unwrap();
+        assert_eq!(store.waiting_keys(None, 10).unwrap(), []);
+        let counts = store.counts(GROUP);
+        assert_eq!((counts.sealed, counts.opened, counts.closed), (0, 1, 1));
+        assert_eq!(store.lookup(GROUP, "ipv4-addr", "198.51.100.7", 10).unwrap().len(), 1);
+    }
+}

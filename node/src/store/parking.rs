@@ -193,13 +193,13 @@ impl Store {
 mod tests {
     use belfry_proto::crypto::sign::SigningKey;
 
-    use super::*;
+    use tempfile::TempDir;
 
-    fn id(n: u64) -> MessageId {
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&n.to_be_bytes());
-        MessageId::new(bytes)
-    }
+    use super::*;
+    use crate::store::{
+        Change,
+        tests::{id, open},
+    };
 
     fn at(n: u64) -> Timestamp {
         Timestamp::from_micros(n)
@@ -253,5 +253,31 @@ mod tests {
             assert_eq!(Parker::read(&parker.to_bytes()), Some(parker));
         }
         assert_eq!(Parker::read(&[2, 1]), None);
+    }
+
+    #[test]
+    fn parked_envelopes_survive_a_restart_within_their_shares() {
+        let folder = TempDir::new().unwrap();
+        let peer = Parker::Peer(SigningKey::from_seed(&[7; 32]).public());
+        let park = |store: &Store, n: u64, parker| {
+            let row = ParkRow { id: id(n), parker, received: Timestamp::from_micros(n), bytes: vec![1; 10] };
+            store.commit_blocking(Change::Park(row)).unwrap()
+        };
+        let alice = Parker::Author(MemberId::new([1; 16]));
+        let store = open(&folder);
+        park(&store, 0, alice);
+        for n in 1..=60 {
+            park(&store, n, peer);
+        }
+        assert_eq!(park(&store, 1, peer), Committed::Duplicate);
+        drop(store);
+        let store = open(&folder);
+        for n in 61..=100 {
+            park(&store, n, peer);
+        }
+        let parked = store.parked(None, 1_000).unwrap();
+        assert_eq!(parked.len(), 1 + 64);
+        assert_eq!((parked[0].id, parked[0].parker), (id(0), alice));
+        assert!(parked[1..].iter().all(|row| row.id >= id(37) && row.parker == peer), "the oldest went");
     }
 }

@@ -7,6 +7,7 @@ use belfry_proto::id::Height;
 
 use super::{
     ReadError, WriteError, admin,
+    change::{Change, Committed},
     columns::Cf,
     cursors, drafts,
     feed::Feed,
@@ -17,7 +18,7 @@ use super::{
     parking::Parking,
     prepared::Prepared,
     purge, removal,
-    rows::{Change, Committed, LogRow},
+    rows::LogRow,
     tokens,
     txn::Txn,
 };

@@ -3,7 +3,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{MemoryError, ReadError, Store, columns::Cf, rows::Change, txn::Txn, vault::SYSTEM};
+use super::{MemoryError, ReadError, Store, change::Change, columns::Cf, txn::Txn, vault::SYSTEM};
 
 /// Where hooks' states stand in [`Cf::Meta`], by name.
 pub(super) const HOOK_KEY: &[u8] = b"hook:";

@@ -15,10 +15,11 @@ use prost::Message;
 use super::{
     ReadError, Store, WriteError,
     apply::Applier,
+    change::Committed,
     checkpoint,
     columns::{Cf, Key},
     prepared::PreparedEnvelope,
-    rows::{Committed, DraftRow, DraftState, EnvelopeRow},
+    rows::{DraftRow, DraftState, EnvelopeRow},
     txn::Txn,
     values::DraftValue,
     vault::{SYSTEM, Vault, damaged},

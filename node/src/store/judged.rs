@@ -13,10 +13,11 @@ use prost::Message;
 use super::{
     ReadError, Store, WriteError,
     apply::Applier,
+    change::Committed,
     columns::{self, Cf},
     messages::{self, stored},
     removal::{self, End},
-    rows::{CheckedLog, Committed, HeldEntry, JudgedEnd, JudgedLog, LogRow, MessageState},
+    rows::{CheckedLog, HeldEntry, JudgedEnd, JudgedLog, LogRow, MessageState},
     txn::Txn,
     values::EnvelopeValue,
     vault::damaged,

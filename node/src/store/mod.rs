@@ -15,6 +15,7 @@
 
 mod admin;
 mod apply;
+mod change;
 mod check;
 mod checkpoint;
 mod claims;
@@ -63,6 +64,7 @@ use belfry_proto::{
 use futures::executor::block_on;
 use tokio::sync::watch;
 
+pub use change::{Change, Committed};
 pub use check::{CheckedColumn, Health};
 pub use envelopes::Served;
 pub use error::{MemoryError, OpenError, ReadError, WriteError};
@@ -80,9 +82,9 @@ pub use prepared::Prepared;
 pub use purge::PurgeNote;
 pub use revision::Revision;
 pub use rows::{
-    AddressRow, Aged, Change, CheckedLog, Committed, Conditions, DraftRow, DraftState, EnvelopeRow,
-    HeldEntry, JudgedEnd, JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows,
-    ParkRow, Reweigh, TokenRow, WithdrawalRow, Withdraws,
+    AddressRow, Aged, CheckedLog, Conditions, DraftRow, DraftState, EnvelopeRow, HeldEntry, JudgedEnd,
+    JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows, ParkRow, Reweigh, TokenRow,
+    WithdrawalRow, Withdraws,
 };
 pub use salvage::{Carried, Numbered, Salvage, Salvaged};
 pub use scrub::{Scrub, Scrubbed};

@@ -10,12 +10,13 @@ use belfry_proto::id::{GroupId, KeyId, MemberId, MessageId};
 
 use super::{
     ReadError, Store, WriteError,
+    change::Committed,
     claims::{self, Claim},
     columns::{self, Cf},
     feed::Feed,
     messages::{self, stored},
     removal,
-    rows::{Committed, MessageState, OpenedRows},
+    rows::{MessageState, OpenedRows},
     txn::Txn,
     vault::damaged,
 };

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use prost::Message as _;
 
-use super::{claims::Claim, rows::Change, values::EnvelopeValue, vault::Vault};
+use super::{change::Change, claims::Claim, values::EnvelopeValue, vault::Vault};
 
 /// A change with everything done to it that needs no order. Making one is work for whoever commits it, on a
 /// thread of its own if there is much; what is left to the one writer is to decide and to write.

@@ -17,10 +17,11 @@ use prost::Message;
 use super::{
     ReadError, Store, WriteError,
     apply::Applier,
+    change::Committed,
     columns::{self, Cf, Key},
     messages::stored,
     removal::{self, End},
-    rows::{Aged, Committed, MessageState},
+    rows::{Aged, MessageState},
     txn::Txn,
     values::EnvelopeValue,
     vault::damaged,

@@ -32,11 +32,12 @@ pub(super) use self::noted::{note, note_erasure};
 use super::{
     ReadError, WriteError,
     apply::Applier,
+    change::Committed,
     columns::{self, Cf, Key},
     messages::{self, Stored, stored},
     purge,
     removal::{self, End},
-    rows::{Committed, EnvelopeRow, MessageState, Reweigh, WithdrawalRow},
+    rows::{EnvelopeRow, MessageState, Reweigh, WithdrawalRow},
     txn::Txn,
     values::{DatesValue, EnvelopeValue},
     vault::damaged,

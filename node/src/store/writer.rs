@@ -21,13 +21,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::{
     apply::Applier,
+    change::Committed,
     columns::Cf,
     error::{OpenError, WriteError},
     frontiers::Frontiers,
     open::Db,
     prepared::Prepared,
     revision,
-    rows::{Committed, LogRow},
+    rows::LogRow,
     txn::{Rows, Txn},
 };
 use crate::clock;

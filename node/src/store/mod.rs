@@ -9,6 +9,14 @@
 //! decides three things only, because only the one writer can: `date_added` of an object (strictly
 //! increasing and unique in its group), how far each log is held without a gap, and the feed's sequence.
 //!
+//! A [`Change`] is one durable step. `apply` tells it to the file of its subject, where the same rows are read:
+//!
+//! - what comes in: `envelopes` (an entry's place, `links` to its neighbours, `logs`), `parking`, `opening`,
+//!   `claims` of objects and their order in the `feed`
+//! - what goes out of sight again: `judged`, `withdrawals`, `retention`, by way of `removal`
+//! - what is this node's own: `drafts`, `keys`, `tokens`, `cursors`
+//! - what all members hold: `admin`
+//!
 //! At rest every value that could tell intelligence is sealed ([`vault`]); object ids and observables stand
 //! in keys as keyed hashes. Group, type, TLP, times, sizes and counts are visible, and so are the headers
 //! of envelopes, which are kept as they travelled.

@@ -53,6 +53,11 @@ pub(super) fn queue_value(vault: &Vault, row: &DraftRow) -> Vec<u8> {
     [&row.group.get().to_be_bytes()[..], &submitter_tag(vault, &row.submitter)].concat()
 }
 
+/// Where it stands what a scoped idempotency key was used for.
+pub(super) fn idempotency(vault: &Vault, key: &str) -> Vec<u8> {
+    vault.tag("idempotency", key.as_bytes()).to_vec()
+}
+
 /// Tells submitters apart, and nobody which.
 fn submitter_tag(vault: &Vault, submitter: &str) -> [u8; 8] {
     let [a, b, c, d, e, f, g, h, ..] = vault.tag("submitter", submitter.as_bytes());
@@ -100,7 +105,7 @@ pub(super) fn discard(txn: &mut Txn<'_>, publication: PublicationId) -> Result<C
         row.parts = Vec::new();
     })?;
     if let Some(key) = &row.idempotency_key {
-        txn.delete(Cf::Idempotency, txn.db.vault.tag("idempotency", key.as_bytes()).to_vec());
+        txn.delete(Cf::Idempotency, idempotency(&txn.db.vault, key));
     }
     Ok(Committed::Done)
 }
@@ -180,8 +185,7 @@ fn is_first(txn: &mut Txn<'_>, row: &DraftRow) -> Result<bool, ReadError> {
 }
 
 fn idempotency_tag(txn: &Txn<'_>, row: &DraftRow) -> Option<Vec<u8>> {
-    let key = row.idempotency_key.as_ref()?;
-    Some(txn.db.vault.tag("idempotency", key.as_bytes()).to_vec())
+    row.idempotency_key.as_ref().map(|key| idempotency(&txn.db.vault, key))
 }
 
 fn put_draft(txn: &mut Txn<'_>, row: &DraftRow) {
@@ -357,7 +361,7 @@ impl Store {
     /// # Errors
     /// [`ReadError`].
     pub fn by_idempotency(&self, key: &str) -> Result<Option<DraftRow>, ReadError> {
-        let tag = self.db.vault.tag("idempotency", key.as_bytes());
+        let tag = idempotency(&self.db.vault, key);
         match self.db.get(Cf::Idempotency, &tag)?.and_then(|id| PublicationId::try_from(id.as_slice()).ok()) {
             Some(publication) => self.draft(publication),
             None => Ok(None),

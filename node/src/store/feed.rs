@@ -39,8 +39,7 @@ impl Feed {
             .iterator_cf(db.cf(Cf::Feed), rocksdb::IteratorMode::End)
             .next()
             .transpose()?
-            .and_then(|(key, _)| <[u8; 8]>::try_from(key.as_ref()).ok())
-            .map_or(0, u64::from_be_bytes);
+            .map_or(0, |(key, _)| feed_sequence(&key));
         Ok(Self { newest, last_added: HashMap::new() })
     }
 

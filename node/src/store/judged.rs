@@ -16,6 +16,7 @@ use super::{
     change::Committed,
     columns::{self, Cf},
     messages::{self, stored},
+    opening,
     removal::{self, End},
     rows::{CheckedLog, HeldEntry, JudgedEnd, JudgedLog, LogRow, MessageState},
     txn::Txn,
@@ -129,10 +130,7 @@ fn hide(txn: &mut Txn<'_>, message: MessageId, state: MessageState) -> Result<()
         return Ok(());
     }
     let group = stored.group;
-    if let Some(key) = stored.value.key_id() {
-        txn.delete(Cf::Waiting, columns::waiting(key, message));
-    }
-    txn.delete(Cf::Reopen, message.to_vec());
+    opening::stop_waiting(txn, message, &stored.value);
     let author = withdrawals::author(message, &stored.value)?;
     removal::take_away(txn, group, author, message, End::Hidden)?;
     txn.shift(&stored.place, Some(before), state);

@@ -25,7 +25,7 @@ use super::{
     rows::Conditions,
     txn::Txn,
     values::{ClaimValue, DatesValue, ObjectValue, ReporterValue},
-    vault::damaged,
+    vault::{Vault, damaged},
 };
 
 /// Messages that say one row's bytes again and are looked at. Too low ⇒ whoever repeats them keeps an object from tools outside,
@@ -179,8 +179,18 @@ pub(super) fn left(txn: &mut Txn<'_>, group: GroupId, said: &mut DatesValue, dat
     }
 }
 
+/// Where the entries of an object begin in [`Cf::ById`]; what it lost stands there in [`Cf::Bereft`].
+pub(super) fn by_id(vault: &Vault, group: GroupId, id: &str) -> Vec<u8> {
+    Key::group(group).bytes(&vault.blind(group, "object", id)).done()
+}
+
+/// Where the entries of a type begin in [`Cf::ByType`].
+fn of_type(group: GroupId, kind: &str) -> Key {
+    Key::group(group).bytes(kind.as_bytes()).bytes(&[0])
+}
+
 pub(super) fn by_type(group: GroupId, kind: &str, date_added: u64) -> Vec<u8> {
-    Key::group(group).bytes(kind.as_bytes()).bytes(&[0]).u64(date_added).done()
+    of_type(group, kind).u64(date_added).done()
 }
 
 fn read_row(db: &Db, key: &[u8], sealed: &[u8]) -> Result<ObjectView, ReadError> {
@@ -321,7 +331,7 @@ impl Store {
         (before, examine): (Option<Timestamp>, usize),
         mut visit: impl FnMut(ObjectView) -> Result<ControlFlow<()>, E>,
     ) -> Result<Option<Timestamp>, E> {
-        let prefix = Key::group(group).bytes(kind.as_bytes()).bytes(&[0]).done();
+        let prefix = of_type(group, kind).done();
         let start = before.map_or(u64::MAX, |before| before.as_micros().saturating_sub(1));
         let mut rows = self.db.scan_back(Cf::ByType, &by_type(group, kind, start), &prefix);
         let mut last = None;
@@ -369,7 +379,7 @@ impl Store {
         start: u64,
         examine: usize,
     ) -> Result<Page, ReadError> {
-        let prefix = Key::group(group).bytes(kind.as_bytes()).bytes(&[0]).done();
+        let prefix = of_type(group, kind).done();
         let mut page = Page::default();
         let mut rows = self.db.scan(Cf::ByType, &by_type(group, kind, start), &prefix);
         for _ in 0..examine {
@@ -409,7 +419,7 @@ impl Store {
     /// # Errors
     /// [`ReadError`].
     pub fn versions(&self, group: GroupId, id: &str) -> Result<Vec<ObjectView>, ReadError> {
-        let prefix = Key::group(group).bytes(&self.db.vault.blind(group, "object", id)).done();
+        let prefix = by_id(&self.db.vault, group, id);
         let mut dates = Vec::new();
         for row in self.db.scan(Cf::ById, &prefix, &prefix).take(MAX_VERSIONS) {
             let (key, value) = row?;

@@ -18,6 +18,7 @@ use super::{
     removal,
     rows::{MessageState, OpenedRows},
     txn::Txn,
+    values::EnvelopeValue,
     vault::damaged,
 };
 
@@ -87,6 +88,14 @@ pub(super) fn reseal(txn: &mut Txn<'_>, message: MessageId) -> Result<Committed,
 pub(super) fn wait(txn: &mut Txn<'_>, group: GroupId, author: MemberId, key: KeyId, message: MessageId) {
     let value = [group.get().to_be_bytes().as_slice(), author.as_ref()].concat();
     txn.put(Cf::Waiting, columns::waiting(key, message), value);
+}
+
+/// A message that is not to be opened any more waits for nothing.
+pub(super) fn stop_waiting(txn: &mut Txn<'_>, message: MessageId, value: &EnvelopeValue) {
+    if let Some(key) = value.key_id() {
+        txn.delete(Cf::Waiting, columns::waiting(key, message));
+    }
+    txn.delete(Cf::Reopen, message.to_vec());
 }
 
 impl Store {

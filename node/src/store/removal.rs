@@ -23,7 +23,7 @@ use prost::Message;
 
 use super::{
     ReadError,
-    columns::{self, Cf, Key},
+    columns::{self, Cf},
     feed::Feed,
     messages,
     objects::{self, MAX_VERSIONS},
@@ -81,7 +81,7 @@ fn note(txn: &mut Txn<'_>, group: GroupId, value: &ObjectValue, end: End) -> Res
     if end == End::Aged {
         return Ok(());
     }
-    let key = Key::group(group).bytes(&txn.db.vault.blind(group, "object", &value.id)).done();
+    let key = objects::by_id(&txn.db.vault, group, &value.id);
     let noted = match txn.get_sealed(Cf::Bereft, &key)? {
         Some(plain) => Some(lost(&key, &plain)?),
         None => None,
@@ -442,7 +442,7 @@ pub(super) fn row(txn: &Txn<'_>, group: GroupId, date: u64) -> Result<Option<Obj
 
 /// Every row of an object, oldest first.
 pub(super) fn rows_of(txn: &Txn<'_>, group: GroupId, id: &str) -> Result<Vec<(u64, ObjectValue)>, ReadError> {
-    let prefix = Key::group(group).bytes(&txn.db.vault.blind(group, "object", id)).done();
+    let prefix = objects::by_id(&txn.db.vault, group, id);
     let mut dates = BTreeSet::new();
     for (key, value) in txn.prefixed(Cf::ById, &prefix, MAX_VERSIONS)? {
         let entry =
@@ -476,8 +476,5 @@ fn entries(
 fn version_prefix(txn: &Txn<'_>, group: GroupId, value: &ObjectValue) -> Vec<u8> {
     let vault = &txn.db.vault;
     let what = if value.tombstone { "tombstone" } else { "version" };
-    Key::group(group)
-        .bytes(&vault.blind(group, "object", &value.id))
-        .bytes(&vault.blind(group, what, &value.version))
-        .done()
+    [objects::by_id(vault, group, &value.id).as_slice(), &vault.blind(group, what, &value.version)].concat()
 }

@@ -22,7 +22,7 @@ use super::{
     check,
     columns::{self, Cf},
     cursors::{HOOK_KEY, SOURCE_KEY},
-    drafts::{decode_draft, queue_key, queue_value},
+    drafts::{decode_draft, idempotency, queue_key, queue_value},
     keys::decode_key,
     open::{self, Db},
     parking::read_park,
@@ -254,10 +254,8 @@ impl Salvage {
                 let waits = matches!(row.state, DraftState::Queued | DraftState::Held);
                 let queued = waits.then(|| (Cf::Queue, queue_key(&row), queue_value(&self.db.vault, &row)));
                 let named = row.idempotency_key.as_ref().filter(|_| row.state != DraftState::Refused);
-                let named = named.map(|name| {
-                    let tag = self.db.vault.tag("idempotency", name.as_bytes()).to_vec();
-                    (Cf::Idempotency, tag, id.to_vec())
-                });
+                let named =
+                    named.map(|name| (Cf::Idempotency, idempotency(&self.db.vault, name), id.to_vec()));
                 Some(queued.into_iter().chain(named).collect())
             }
             Cf::Idempotency => alone.filter(|_| PublicationId::try_from(value).is_ok()),

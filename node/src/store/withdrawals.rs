@@ -35,7 +35,7 @@ use super::{
     change::Committed,
     columns::{self, Cf, Key},
     messages::{self, Stored, stored},
-    purge,
+    opening, purge,
     removal::{self, End},
     rows::{EnvelopeRow, MessageState, Reweigh, WithdrawalRow},
     txn::Txn,
@@ -351,10 +351,7 @@ fn end(
     } else if erases {
         messages::put_said(txn, message, &DatesValue { was: Vec::new(), ..said })?;
     }
-    if let Some(key) = stored.value.key_id() {
-        txn.delete(Cf::Waiting, columns::waiting(key, message));
-    }
-    txn.delete(Cf::Reopen, message.to_vec());
+    opening::stop_waiting(txn, message, &stored.value);
     if state.may_show() {
         txn.shift(&stored.place, Some(state), MessageState::Withdrawn);
         stored.value.set_state(MessageState::Withdrawn, None);

@@ -1,7 +1,7 @@
 //! What is asked of the writer, and what came of it.
 
 use belfry_proto::{
-    id::{Height, MemberId, MessageId, PublicationId, RosterVersion},
+    id::{GroupId, Height, MemberId, MessageId, PublicationId, RosterVersion},
     time::Timestamp,
 };
 

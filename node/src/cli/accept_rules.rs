@@ -18,10 +18,7 @@ use super::{
 };
 use crate::{
     clock,
-    keys::{
-        self,
-        file::{self, Existing, Readers},
-    },
+    keys::file::{self, Existing, Readers},
 };
 
 /// Accept the coalition's newest arrangement and rules of conduct.
@@ -80,8 +77,7 @@ impl AcceptRules {
         if !self.yes {
             output::confirm("Does the organisation accept both?", "--yes", "nothing was signed")?;
         }
-        let folder = keys::DataFolder::new(&config.node.data_dir);
-        let keys = own.keys(&folder.keys(), &self.passphrase.read(&config.keys)?)?;
+        let keys = own.keys(&config, &self.passphrase)?;
         let signed = acceptance::sign(charter, &keys.signing, clock::now());
         file::write(&self.out, armour::write_acceptance(&signed).as_bytes(), Readers::All, Existing::Keep)?;
         let path = output::path(&self.out);

@@ -15,10 +15,7 @@ use super::{
 };
 use crate::{
     clock,
-    keys::{
-        self,
-        file::{self, Existing, Readers},
-    },
+    keys::file::{self, Existing, Readers},
 };
 
 /// Ask for changed data of the organisation: name, numbers, classes, capacity, sector, whom it supplies.
@@ -80,8 +77,7 @@ impl Amend {
         if !self.yes {
             output::confirm("Does the organisation ask for this?", "--yes", "nothing was signed")?;
         }
-        let folder = keys::DataFolder::new(&config.node.data_dir);
-        let keys = own.keys(&folder.keys(), &self.passphrase.read(&config.keys)?)?;
+        let keys = own.keys(&config, &self.passphrase)?;
         let signed = request.sign(&keys.signing).map_err(refused)?;
         let text = armour::write_amendment_request(&signed);
         file::write(&self.out, text.as_bytes(), Readers::All, Existing::Keep)?;

@@ -18,10 +18,7 @@ use super::{
 };
 use crate::{
     clock,
-    keys::{
-        self,
-        file::{self, Existing, Readers},
-    },
+    keys::file::{self, Existing, Readers},
 };
 
 /// Leave the coalition: sharing is voluntary.
@@ -86,8 +83,7 @@ impl Leave {
         if !self.yes {
             output::confirm("Does the organisation leave?", "--yes", "nothing was signed")?;
         }
-        let folder = keys::DataFolder::new(&config.node.data_dir);
-        let keys = own.keys(&folder.keys(), &self.passphrase.read(&config.keys)?)?;
+        let keys = own.keys(&config, &self.passphrase)?;
         let signed = departure.sign(&keys.signing).map_err(refused)?;
         file::write(&self.out, armour::write_departure(&signed).as_bytes(), Readers::All, Existing::Keep)?;
         let path = output::path(&self.out);

@@ -108,11 +108,7 @@ impl NoticeCommand {
         }
         let book = self.wording.book()?;
         if self.json {
-            let shown = notices
-                .iter()
-                .map(|notice| registered(notice, &book, &register))
-                .collect::<anyhow::Result<Vec<Value>>>()?;
-            return output::print_json(&json!({ "notices": shown }));
+            return output::print_json(&for_tools(&notices, &book, &register)?);
         }
         let Some(last) = notices.last() else {
             return Ok(output::print(
@@ -222,8 +218,17 @@ pub(super) fn shown(notice: &Notice, book: &Book) -> anyhow::Result<Value> {
     Ok(value)
 }
 
-/// The same with where it stands, by a register.
-pub(super) fn registered(notice: &Notice, book: &Book, register: &Register) -> anyhow::Result<Value> {
+/// Notices as tools read them, each with where it stands by a register.
+pub(super) fn for_tools(notices: &[Notice], book: &Book, register: &Register) -> anyhow::Result<Value> {
+    let shown = notices
+        .iter()
+        .map(|notice| registered(notice, book, register))
+        .collect::<anyhow::Result<Vec<Value>>>()?;
+    Ok(json!({ "notices": shown }))
+}
+
+/// A notice with where it stands, by a register.
+fn registered(notice: &Notice, book: &Book, register: &Register) -> anyhow::Result<Value> {
     let mut value = shown(notice, book)?;
     if let Value::Object(map) = &mut value {
         let state: State = register.state(&notice.id, notice.effective, clock::now());

@@ -1,6 +1,6 @@
 //! Where a member's commands get the admin log: the file that is named, else the running node, else the data folder.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use belfry_proto::{
@@ -13,14 +13,17 @@ use serde_json::Value;
 use super::{
     client::ClientError,
     exit::{refuse, refused},
-    global::{DataFolder, Global},
+    global::{DataFolder, Global, KeyPassphrase},
     output,
     verify::{Pin, roster},
 };
-use crate::keys::{
-    self, EnrolmentError, MemberKeys, Passphrase,
-    enrolment::{certified, fold, read, read_charters},
-    file::{self, Existing, Readers},
+use crate::{
+    config::Config,
+    keys::{
+        self, EnrolmentError, MemberKeys,
+        enrolment::{certified, fold, read, read_charters},
+        file::{self, Existing, Readers},
+    },
 };
 
 /// Which log; where none is named, stderr says which was read and up to which entry.
@@ -123,8 +126,9 @@ fn of_node(answer: anyhow::Result<Value>) -> anyhow::Result<Option<LogFile>> {
 
 impl Own {
     /// The node's keys, if they are the certificate's.
-    pub(super) fn keys(&self, folder: &Path, passphrase: &Passphrase) -> anyhow::Result<MemberKeys> {
-        let keys = MemberKeys::load(folder, passphrase)?;
+    pub(super) fn keys(&self, config: &Config, passphrase: &KeyPassphrase) -> anyhow::Result<MemberKeys> {
+        let folder = keys::DataFolder::new(&config.node.data_dir).keys();
+        let keys = MemberKeys::load(&folder, &passphrase.read(&config.keys)?)?;
         if keys.signing.public() != self.certificate.signing {
             refuse!(
                 "the keys in {} are not those of certificate {}",

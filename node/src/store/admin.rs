@@ -1,19 +1,105 @@
-//! Reads of charters, the admin log, addresses.
+//! Charters, the admin log, and what is kept beside it: the newest beacon, proofs against the registrar, members from whom
+//! old keys are kept, addresses of nodes.
 
 use std::collections::BTreeMap;
 
 use belfry_proto::{
     id::{Height, MemberId, RosterVersion, Serial},
+    schema,
     time::Timestamp,
 };
+use prost::Message;
 
-use super::{
-    ReadError, Store,
-    apply::{BEACON_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, read_head},
-    columns::Cf,
-    rows::AddressRow,
-    vault::damaged,
-};
+use super::{ReadError, Store, WriteError, columns::Cf, rows::AddressRow, txn::Txn, vault::damaged};
+
+/// Where the admin head stands in [`Cf::Meta`].
+pub(super) const HEAD_KEY: &[u8] = b"admin-head";
+/// Where the newest beacon stands in [`Cf::Meta`].
+pub(super) const BEACON_KEY: &[u8] = b"beacon";
+/// Where proofs against the registrar stand in [`Cf::Meta`], by height.
+pub(super) const EQUIVOCATION_KEY: &[u8] = b"equivocation:";
+/// Where members stand in [`Cf::Meta`] from whom old keys are kept, by id.
+pub(super) const HOLD_KEY: &[u8] = b"hold:";
+
+/// Keeps charters and records that the roster has folded, and their head.
+pub(super) fn extend(
+    txn: &mut Txn<'_>,
+    charters: Vec<(u64, Vec<u8>)>,
+    records: Vec<(Height, Vec<u8>)>,
+    head: RosterVersion,
+) -> Result<(), WriteError> {
+    let have = read_head(txn.get(Cf::Meta, HEAD_KEY)?);
+    if head.height < have.height {
+        // Only a new charter's pin cuts the log back; what lay above goes.
+        if charters.is_empty() {
+            return Err(WriteError::LogRollback { have: have.height.get(), offered: head.height.get() });
+        }
+        for height in head.height.get() + 1..=have.height.get() {
+            txn.delete(Cf::Records, height.to_be_bytes().to_vec());
+            txn.delete(Cf::Seen, height.to_be_bytes().to_vec());
+        }
+    }
+    for (version, bytes) in charters {
+        txn.put(Cf::Charters, version.to_be_bytes().to_vec(), bytes);
+    }
+    for (height, bytes) in records {
+        let key = height.get().to_be_bytes().to_vec();
+        if txn.get(Cf::Seen, &key)?.is_none() {
+            txn.put(Cf::Seen, key.clone(), txn.now.as_micros().to_be_bytes().to_vec());
+        }
+        txn.put(Cf::Records, key, bytes);
+    }
+    txn.put(Cf::Meta, HEAD_KEY.to_vec(), schema::RosterVersion::from(head).encode_to_vec());
+    Ok(())
+}
+
+/// Keeps the newest beacon.
+pub(super) fn put_beacon(txn: &mut Txn<'_>, bytes: Vec<u8>) {
+    txn.put(Cf::Meta, BEACON_KEY.to_vec(), bytes);
+}
+
+/// Keeps two records that the registrar signed for one height, as a log file without charters.
+pub(super) fn put_equivocation(
+    txn: &mut Txn<'_>,
+    height: Height,
+    records: &[Vec<u8>; 2],
+) -> Result<(), WriteError> {
+    let key = [EQUIVOCATION_KEY, &height.get().to_be_bytes()].concat();
+    let proof = schema::LogFile {
+        records: records
+            .iter()
+            .map(|bytes| schema::Record::decode(bytes.as_slice()))
+            .collect::<Result<_, _>>()
+            .map_err(|_| WriteError::Missing("record to keep as proof"))?,
+        ..schema::LogFile::default()
+    };
+    txn.put(Cf::Meta, key, proof.encode_to_vec());
+    Ok(())
+}
+
+/// Notes since when old keys are kept from a member, or that they are no longer.
+pub(super) fn put_hold(txn: &mut Txn<'_>, member: MemberId, since: Option<Timestamp>) {
+    let key = [HOLD_KEY, member.as_ref()].concat();
+    match since {
+        Some(since) => txn.put(Cf::Meta, key, since.as_micros().to_be_bytes().to_vec()),
+        None => txn.delete(Cf::Meta, key),
+    }
+}
+
+/// Keeps where a node is.
+pub(super) fn put_address(txn: &mut Txn<'_>, row: &AddressRow) {
+    let mut value = row.made.as_micros().to_be_bytes().to_vec();
+    value.extend_from_slice(&row.bytes);
+    txn.put(Cf::Addresses, row.serial.get().to_be_bytes().to_vec(), value);
+}
+
+/// The admin head as stored; the empty log if none is.
+pub(super) fn read_head(bytes: Option<Vec<u8>>) -> RosterVersion {
+    bytes
+        .and_then(|bytes| schema::RosterVersion::decode(bytes.as_slice()).ok())
+        .and_then(|wire| RosterVersion::try_from(&wire).ok())
+        .unwrap_or(RosterVersion::EMPTY)
+}
 
 impl Store {
     /// Encoded charters, oldest first.
@@ -121,5 +207,51 @@ impl Store {
             });
         }
         Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::id::{EntryId, Height, RosterVersion};
+    use tempfile::TempDir;
+
+    use crate::store::{Change, Store, WriteError, tests::open};
+
+    #[test]
+    fn the_admin_head_never_goes_back_by_itself() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let admin = |height: u64, charters: Vec<(u64, Vec<u8>)>| {
+            let head = RosterVersion { height: Height::new(height), head: EntryId::new([1; 32]) };
+            let records = (1..=height).map(|h| (Height::new(h), vec![1])).collect();
+            store.commit_blocking(Change::Admin { charters, records, head })
+        };
+        admin(3, vec![]).unwrap();
+        assert!(matches!(admin(2, vec![]), Err(WriteError::LogRollback { have: 3, offered: 2 })));
+        admin(2, vec![(2, vec![2])]).unwrap();
+        assert_eq!(store.records(Height::new(1), 10).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn when_an_entry_was_first_seen_is_kept_until_a_new_charter_cuts_it_off() {
+        let folder = TempDir::new().unwrap();
+        let admin = |store: &Store, charters: Vec<(u64, Vec<u8>)>, heights: std::ops::RangeInclusive<u64>| {
+            let head = RosterVersion { height: Height::new(*heights.end()), head: EntryId::new([1; 32]) };
+            let records = heights.map(|h| (Height::new(h), vec![1])).collect();
+            store.commit_blocking(Change::Admin { charters, records, head }).unwrap();
+        };
+        let seen = |store: &Store, height| store.first_seen(Height::new(height)).unwrap();
+        let store = open(&folder);
+        admin(&store, vec![], 1..=2);
+        let first = seen(&store, 2).unwrap();
+        drop(store);
+        let store = open(&folder);
+        admin(&store, vec![], 2..=3);
+        assert_eq!(seen(&store, 2), Some(first), "offered again, seen once");
+        assert!(seen(&store, 3).unwrap() >= first);
+        assert_eq!(seen(&store, 4), None);
+        admin(&store, vec![(2, vec![2])], 1..=1);
+        assert_eq!(seen(&store, 2), None, "another entry may come to stand there");
+        assert!(seen(&store, 1).is_some());
     }
 }

@@ -167,3 +167,22 @@ fn points(db: &Db, cf: Cf, key: &[u8], value: &[u8]) -> Result<(), ReadError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use crate::store::tests::{commit, envelope, open};
+
+    #[test]
+    fn a_row_that_points_to_nothing_is_found() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        assert_eq!(store.check(|_| {}).damages, 0);
+        // This envelope's bytes are none.
+        commit(&store, envelope(1));
+        let health = store.check(|_| {});
+        assert_eq!(health.damages, 1);
+        assert!(health.damaged[0].to_string().contains("holds no envelope"), "{:?}", health.damaged);
+    }
+}

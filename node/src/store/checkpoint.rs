@@ -79,3 +79,43 @@ impl Store {
             .map_err(|source| OpenError::Database { path: path.to_owned(), source })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::{
+        id::{LogId, PublicationId},
+        schema::Tlp,
+    };
+    use tempfile::TempDir;
+
+    use crate::store::{
+        Change, Store,
+        tests::{GROUP, commit, draft, envelope, master, object, open, owner, with_objects},
+    };
+
+    #[test]
+    fn only_logs_that_this_database_opened_are_gone_on_with() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let log = LogId::new([1; 32]);
+        store.commit_blocking(Change::Draft(draft(1, None))).unwrap();
+        assert!(!store.writes_log(GROUP, log).unwrap());
+        let envelopes = vec![with_objects(1, vec![object("a", "1", Tlp::Amber)])];
+        store
+            .commit_blocking(Change::Flushed { publication: PublicationId::new([1; 16]), envelopes })
+            .unwrap();
+        assert!(store.writes_log(GROUP, log).unwrap());
+
+        let copy = folder.path().join("copy");
+        store.checkpoint(&copy).unwrap();
+        Store::reborn(&copy, owner(1), &master()).unwrap();
+        let copied = Store::open(&copy, owner(1), &master()).unwrap();
+        assert_eq!(copied.logs(GROUP), store.logs(GROUP));
+        assert!(!copied.writes_log(GROUP, log).unwrap());
+        // What comes back from peers was not opened here either.
+        let other = TempDir::new().unwrap();
+        let wiped = open(&other);
+        commit(&wiped, envelope(1));
+        assert!(!wiped.writes_log(GROUP, log).unwrap());
+    }
+}

@@ -12,11 +12,13 @@ use prost::Message;
 
 use super::{
     ReadError, Store, WriteError,
-    apply::{Applier, stored, wait},
+    apply::Applier,
+    change::Committed,
     columns::{self, Cf},
-    messages,
+    messages::{self, stored},
+    opening,
     removal::{self, End},
-    rows::{CheckedLog, Committed, HeldEntry, JudgedEnd, JudgedLog, LogRow, MessageState},
+    rows::{CheckedLog, HeldEntry, JudgedEnd, JudgedLog, LogRow, MessageState},
     txn::Txn,
     values::EnvelopeValue,
     vault::damaged,
@@ -33,7 +35,7 @@ impl Applier {
             show(txn, message)?;
         }
         self.promote(txn, judged.group, judged.log, &judged.promote)?;
-        match (judged.end, self.known_log(judged.group, judged.log)) {
+        match (judged.end, self.logs.known(judged.group, judged.log)) {
             (Some(end), Some(log)) if end.revision == log.revision => {
                 self.settle(txn, log, end);
                 Ok(Committed::Done)
@@ -57,7 +59,7 @@ impl Applier {
         promoted: &[(Sequence, MessageId)],
     ) -> Result<(), WriteError> {
         let lowest = promoted.iter().map(|(sequence, _)| *sequence).min();
-        let (Some(lowest), Some(mut row)) = (lowest, self.known_log(group, log)) else { return Ok(()) };
+        let (Some(lowest), Some(mut row)) = (lowest, self.logs.known(group, log)) else { return Ok(()) };
         for (sequence, message) in promoted {
             promote(txn, &row, *sequence, *message)?;
         }
@@ -74,7 +76,7 @@ impl Applier {
             };
             row.height = below;
             row.bodies = row.bodies.min(below.get());
-            self.put_log(row);
+            self.logs.put(row);
         }
         Ok(())
     }
@@ -85,7 +87,7 @@ impl Applier {
         txn: &mut Txn<'_>,
         checked: &CheckedLog,
     ) -> Result<Committed, WriteError> {
-        let Some(mut log) = self.known_log(checked.group, checked.log) else { return Ok(Committed::Done) };
+        let Some(mut log) = self.logs.known(checked.group, checked.log) else { return Ok(Committed::Done) };
         for message in &checked.unsigned {
             let mut stored = stored(txn, *message)?;
             stored.value.unsigned = true;
@@ -105,7 +107,7 @@ impl Applier {
                 log.fresh = Sequence::new(0);
             }
         }
-        self.put_log(log);
+        self.logs.put(log);
         Ok(Committed::Done)
     }
 
@@ -117,7 +119,7 @@ impl Applier {
         log.forked = end.fork.is_some();
         (log.height, log.head, log.bodies, log.missing) = end.frontier;
         txn.delete(Cf::Unjudged, columns::log(log.group, log.log));
-        self.put_log(log);
+        self.logs.put(log);
     }
 }
 
@@ -128,10 +130,7 @@ fn hide(txn: &mut Txn<'_>, message: MessageId, state: MessageState) -> Result<()
         return Ok(());
     }
     let group = stored.group;
-    if let Some(key) = stored.value.key_id() {
-        txn.delete(Cf::Waiting, columns::waiting(key, message));
-    }
-    txn.delete(Cf::Reopen, message.to_vec());
+    opening::stop_waiting(txn, message, &stored.value);
     let author = withdrawals::author(message, &stored.value)?;
     removal::take_away(txn, group, author, message, End::Hidden)?;
     txn.shift(&stored.place, Some(before), state);
@@ -157,18 +156,6 @@ fn show(txn: &mut Txn<'_>, message: MessageId) -> Result<(), WriteError> {
         txn.put(Cf::Reopen, message.to_vec(), Vec::new());
     }
     Ok(())
-}
-
-/// Lets a restored message wait for its key.
-pub(super) fn reseal(txn: &mut Txn<'_>, message: MessageId) -> Result<Committed, WriteError> {
-    let stored = stored(txn, message)?;
-    txn.delete(Cf::Reopen, message.to_vec());
-    if stored.value.state() == MessageState::Sealed
-        && let (Some(key), Ok(author)) = (stored.value.key_id(), stored.value.member())
-    {
-        wait(txn, stored.group, author, key, message);
-    }
-    Ok(Committed::Done)
 }
 
 /// Gives a place to the message it belongs to; the one that had it goes beside it.
@@ -234,22 +221,6 @@ impl Store {
             }
         }
         Ok(held)
-    }
-
-    /// Messages behind `after` that are to be opened again, or later.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn reopenable(&self, after: Option<MessageId>, most: usize) -> Result<Vec<MessageId>, ReadError> {
-        let start = after.map(|id| [id.as_ref(), &[0]].concat()).unwrap_or_default();
-        self.db
-            .scan(Cf::Reopen, &start, &[])
-            .take(most)
-            .map(|row| {
-                let (key, _) = row?;
-                MessageId::try_from(key.as_ref()).map_err(|_| damaged(Cf::Reopen, &key, "has no id"))
-            })
-            .collect()
     }
 
     /// The proof that a log is forked, if it is and both sides are held.

@@ -6,7 +6,13 @@
 //! stands, and readers ask [`super::frontiers`]. Rows of the node's own logs are written with every batch: how far it wrote must be
 //! told by more than what it wrote.
 
-use belfry_proto::id::{GroupId, LogId, Sequence};
+use std::collections::{HashMap, HashSet};
+
+use belfry_proto::{
+    id::{GroupId, LogId, MessageId, Sequence},
+    limits::MAX_LOGS_PER_CERTIFICATE,
+    sync::MissingSum,
+};
 use prost::Message;
 
 use super::{
@@ -14,7 +20,8 @@ use super::{
     columns::{self, Cf},
     open::Db,
     past,
-    rows::{LogRow, MessageState},
+    rows::{EnvelopeRow, LogRow, MessageState},
+    txn::{Resized, Shift, Txn},
     values::{EnvelopeValue, LogValue},
     vault::damaged,
 };
@@ -82,6 +89,148 @@ impl Counts {
     }
 }
 
+/// Every log as it stands, as the writer remembers them.
+pub(super) struct Logs {
+    rows: HashMap<(GroupId, LogId), LogRow>,
+    /// States that the change under way replaced.
+    replaced: Vec<((GroupId, LogId), Option<LogRow>)>,
+    /// Logs of which [`Self::take_changed`] has to tell.
+    changed: HashSet<(GroupId, LogId)>,
+    /// Logs whose rows are to be written.
+    due: HashSet<(GroupId, LogId)>,
+}
+
+/// Which log is one more than its certificate may have.
+pub(super) enum Surplus {
+    None,
+    /// That of the entry in hand.
+    This,
+    /// Another one, because the entry's own comes before it.
+    Other(LogId),
+}
+
+impl Logs {
+    pub(super) fn load(db: &Db) -> Result<Self, ReadError> {
+        let rows: HashMap<_, _> = load(db)?.into_iter().map(|row| ((row.group, row.log), row)).collect();
+        Ok(Self { changed: rows.keys().copied().collect(), rows, replaced: Vec::new(), due: HashSet::new() })
+    }
+
+    pub(super) fn known(&self, group: GroupId, log: LogId) -> Option<LogRow> {
+        self.rows.get(&(group, log)).cloned()
+    }
+
+    /// The log that an entry is of; as it begins, if it is the first one held.
+    pub(super) fn of(&self, row: &EnvelopeRow) -> LogRow {
+        self.rows.get(&(row.group, row.log)).cloned().unwrap_or(LogRow {
+            group: row.group,
+            log: row.log,
+            member: row.member,
+            serial: row.serial,
+            low: Sequence::new(1),
+            height: Sequence::new(0),
+            head: MessageId::ZERO,
+            bodies: 0,
+            top: Sequence::new(0),
+            forked: false,
+            frozen: Sequence::new(0),
+            missing: MissingSum::default(),
+            closure: Vec::new(),
+            revision: 0,
+            seconds: 0,
+            surplus: false,
+            unchecked: Sequence::new(0),
+            fresh: Sequence::new(0),
+            counts: Counts::default(),
+            bytes: 0,
+        })
+    }
+
+    /// Notes a log's new state; its row is written once a batch ([`Self::put_rows`]).
+    pub(super) fn put(&mut self, log: LogRow) {
+        self.due.insert((log.group, log.log));
+        self.remember(log);
+    }
+
+    /// Notes a log's new state, which follows from its row and its entries: see [`super::logs`].
+    pub(super) fn remember(&mut self, log: LogRow) {
+        let name = (log.group, log.log);
+        let before = self.rows.insert(name, log);
+        self.changed.insert(name);
+        self.replaced.push((name, before));
+    }
+
+    /// Has a log's row written with this batch, even if it follows from its entries.
+    pub(super) fn write_row(&mut self, group: GroupId, log: LogId) {
+        self.due.insert((group, log));
+    }
+
+    /// Counts messages that a change moved or resized with their logs.
+    pub(super) fn count(&mut self, txn: &mut Txn<'_>) {
+        for Shift { place, from, to } in txn.take_shifts() {
+            if let Some(mut log) = self.at(&place) {
+                log.counts.shift(from, to);
+                self.put(log);
+            }
+        }
+        for Resized { place, from, to } in txn.take_resized() {
+            if let Some(mut log) = self.at(&place) {
+                log.bytes = log.bytes.saturating_sub(from) + to;
+                self.put(log);
+            }
+        }
+    }
+
+    /// The log that a message lies in.
+    fn at(&self, place: &[u8]) -> Option<LogRow> {
+        let (group, log, _) = columns::read_place(place.get(..columns::PLACE_LEN)?)?;
+        self.known(group, log)
+    }
+
+    /// Whether this log is one more than its certificate may have in the group, or makes another one so. Those with
+    /// the smallest ids count, and those that a cut lists: which came first must not matter, or nodes would differ.
+    pub(super) fn surplus_for(&self, row: &EnvelopeRow) -> Surplus {
+        let known = self.rows.get(&(row.group, row.log));
+        if row.is_listed || known.is_some_and(|log| !log.surplus) {
+            return Surplus::None;
+        }
+        let same = |log: &&LogRow| log.group == row.group && log.serial == row.serial;
+        let mut smallest: Vec<LogId> = self.rows.values().filter(same).map(|log| log.log).collect();
+        smallest.sort_unstable();
+        match smallest.get(MAX_LOGS_PER_CERTIFICATE - 1) {
+            None => Surplus::None,
+            Some(last) if *last < row.log || known.is_some() => Surplus::This,
+            Some(last) => Surplus::Other(*last),
+        }
+    }
+
+    /// Logs that changed since the last call, as they stand now.
+    pub(super) fn take_changed(&mut self) -> Vec<LogRow> {
+        self.changed.drain().filter_map(|name| self.rows.get(&name)).cloned().collect()
+    }
+
+    /// Puts the rows of logs that are due with this batch: a page changes one log as often as it has entries.
+    pub(super) fn put_rows(&mut self, txn: &mut Txn<'_>) {
+        for log in self.due.drain().filter_map(|name| self.rows.get(&name)) {
+            txn.put(Cf::Logs, columns::log(log.group, log.log), LogValue::of(log).encode_to_vec());
+        }
+    }
+
+    /// Ends a change that is whole.
+    pub(super) fn keep(&mut self) {
+        self.replaced.clear();
+    }
+
+    /// Takes back what the last change did.
+    pub(super) fn undo(&mut self) {
+        while let Some((name, before)) = self.replaced.pop() {
+            match before {
+                Some(row) => self.rows.insert(name, row),
+                None => self.rows.remove(&name),
+            };
+        }
+    }
+}
+
 /// Whether the row of a log that an entry has just gone on may be left as it was. The first entry always writes one.
 pub(super) const fn may_follow(log: &LogRow) -> bool {
     log.frozen.get() == 0 && !log.forked && log.top.get() > 1 && !log.top.get().is_multiple_of(FOLLOWED)
@@ -142,3 +291,6 @@ fn go_on(log: &mut LogRow, key: &[u8], value: &[u8]) -> Option<()> {
     log.counts.shift(None, value.state());
     Some(())
 }
+
+#[cfg(test)]
+mod tests;

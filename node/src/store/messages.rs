@@ -1,11 +1,18 @@
-//! Where each message lies, and the rows of objects it says: one row a message, by its id.
+//! Where each message lies, the envelope there, and the rows of objects it says: one row a message, by its id.
 //!
 //! The value is the length of the place in one byte, the place, and what it says ([`DatesValue`]), nothing if it says none.
 
-use belfry_proto::id::MessageId;
+use belfry_proto::id::{GroupId, MessageId};
 use prost::Message;
 
-use super::{ReadError, columns::Cf, open::Db, txn::Txn, values::DatesValue, vault::damaged};
+use super::{
+    ReadError, WriteError,
+    columns::{self, Cf},
+    open::Db,
+    txn::Txn,
+    values::{DatesValue, EnvelopeValue},
+    vault::damaged,
+};
 
 /// Place, and what the message says, of a row's value; `None` if the bytes are none.
 pub(super) fn read(value: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -65,4 +72,28 @@ pub(super) fn put_said(txn: &mut Txn<'_>, message: MessageId, said: &DatesValue)
         insert(txn, message, &place, said);
     }
     Ok(())
+}
+
+/// A stored envelope and where.
+pub(super) struct Stored {
+    pub(super) column: Cf,
+    pub(super) place: Vec<u8>,
+    pub(super) group: GroupId,
+    pub(super) value: EnvelopeValue,
+}
+
+impl Stored {
+    pub(super) fn put(self, txn: &mut Txn<'_>) {
+        txn.put(self.column, self.place, self.value.encode_to_vec());
+    }
+}
+
+/// The envelope of a message that is here.
+pub(super) fn stored(txn: &Txn<'_>, message: MessageId) -> Result<Stored, WriteError> {
+    let place = place(txn, message)?.ok_or(WriteError::Missing("message"))?;
+    let column = columns::holder(&place);
+    let value = txn.message(column, &place)?.ok_or(WriteError::Missing("envelope"))?;
+    let (group, ..) =
+        place.get(..columns::PLACE_LEN).and_then(columns::read_place).ok_or(WriteError::Missing("place"))?;
+    Ok(Stored { column, place, group, value })
 }

@@ -9,30 +9,46 @@
 //! decides three things only, because only the one writer can: `date_added` of an object (strictly
 //! increasing and unique in its group), how far each log is held without a gap, and the feed's sequence.
 //!
+//! A [`Change`] is one durable step. `apply` tells it to the file of its subject, where the same rows are read:
+//!
+//! - what comes in: `envelopes` (an entry's place, `links` to its neighbours, `logs`), `parking`, `opening`,
+//!   `claims` of objects and their order in the `feed`
+//! - what goes out of sight again: `judged`, `withdrawals`, `retention`, by way of `removal`
+//! - what is this node's own: `drafts`, `keys`, `tokens`, `cursors`
+//! - what all members hold: `admin`
+//!
 //! At rest every value that could tell intelligence is sealed ([`vault`]); object ids and observables stand
 //! in keys as keyed hashes. Group, type, TLP, times, sizes and counts are visible, and so are the headers
 //! of envelopes, which are kept as they travelled.
 
 mod admin;
 mod apply;
+mod change;
 mod check;
 mod checkpoint;
+mod claims;
 mod columns;
+mod cursors;
 mod damage;
+mod drafts;
 mod envelopes;
 mod error;
+mod feed;
 mod frontiers;
 mod heal;
 mod judged;
+mod keys;
+mod links;
 mod logs;
 mod messages;
 mod migrate;
 mod objects;
 mod observables;
 mod open;
-mod outbox;
+mod opening;
 mod parking;
 mod past;
+mod prepared;
 mod purge;
 mod removal;
 mod retention;
@@ -40,6 +56,7 @@ mod revision;
 mod rows;
 mod salvage;
 mod scrub;
+mod tokens;
 mod txn;
 mod values;
 mod vault;
@@ -55,28 +72,31 @@ use belfry_proto::{
 use futures::executor::block_on;
 use tokio::sync::watch;
 
+pub use change::{Change, Committed};
 pub use check::{CheckedColumn, Health};
 pub use envelopes::Served;
 pub use error::{MemoryError, OpenError, ReadError, WriteError};
+pub use feed::FeedPage;
 pub use frontiers::GroupFrontier;
 pub use heal::{aside, replace, size, staging};
 pub use judged::ForkProof;
 pub use logs::Counts;
 pub use migrate::Version;
-pub use objects::{FeedPage, ObjectView, Page, PageQuery};
+pub use objects::{ObjectView, Page, PageQuery};
 pub use observables::{Entered, Looks, Most};
 pub use parking::Parker;
 pub use past::Lost;
+pub use prepared::Prepared;
 pub use purge::PurgeNote;
 pub use revision::Revision;
 pub use rows::{
-    AddressRow, Aged, Change, CheckedLog, Committed, Conditions, DraftRow, DraftState, EnvelopeRow,
-    HeldEntry, JudgedEnd, JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows,
-    ParkRow, Reweigh, TokenRow, WithdrawalRow, Withdraws,
+    AddressRow, Aged, CheckedLog, Conditions, DraftRow, DraftState, EnvelopeRow, HeldEntry, JudgedEnd,
+    JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows, ParkRow, Reweigh, TokenRow,
+    WithdrawalRow, Withdraws,
 };
 pub use salvage::{Carried, Numbered, Salvage, Salvaged};
 pub use scrub::{Scrub, Scrubbed};
-pub use writer::{Answer, HandedIn, Pending, Prepared, Told};
+pub use writer::{Answer, HandedIn, Pending, Told};
 
 use crate::space::Space;
 

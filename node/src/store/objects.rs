@@ -1,4 +1,4 @@
-//! STIX objects: stored in the order they came, found by id, type and observable.
+//! STIX objects as rows: stored in the order they came ([`super::claims`]), found by id, type and observable.
 //!
 //! Values lie clustered under (group, date added), so a page is one range scan. Claims of one object id by
 //! several members are all kept; equal bytes under equal marking merge, and who else said so is a reporter.
@@ -17,20 +17,16 @@ use rocksdb::DBRawIterator;
 
 use super::{
     ReadError, Store,
-    apply::tlp_byte,
     columns::{self, Cf, Key},
     observables::Most,
     open::Db,
     purge,
     removal::{self, Reporter},
-    rows::{Conditions, ObjectRow, OpenedRows},
+    rows::Conditions,
     txn::Txn,
     values::{ClaimValue, DatesValue, ObjectValue, ReporterValue},
-    vault::{Packed, Vault, damaged},
+    vault::{Vault, damaged},
 };
-
-/// Claims of one version of one object looked at for equal bytes.
-pub(super) const MAX_CLAIMS: usize = 64;
 
 /// Messages that say one row's bytes again and are looked at. Too low ⇒ whoever repeats them keeps an object from tools outside,
 /// for what the others ask is not known, too high ⇒ each look at such an object reads so many rows.
@@ -114,192 +110,6 @@ pub struct Page {
     pub more: bool,
 }
 
-/// A stretch of the feed.
-#[derive(Clone, Debug)]
-pub struct FeedPage {
-    /// Numbered objects.
-    pub rows: Vec<(u64, ObjectView)>,
-    /// Number of the last entry looked at.
-    pub position: u64,
-    /// Whether entries follow.
-    pub more: bool,
-}
-
-/// One object of one publication on its way in, with its places in the indexes: everything about it that does
-/// not depend on when it comes, so that the one writer need not make it.
-pub(super) struct Claim {
-    group: GroupId,
-    member: MemberId,
-    message: MessageId,
-    marking: [u8; 2],
-    /// group ‖ H(id) ‖ H(version).
-    version: Vec<u8>,
-    raw_tag: Vec<u8>,
-    kind: String,
-    tlp: u8,
-    value: Packed,
-    /// What its message is noted with, should another one have said it before.
-    reporter: Vec<u8>,
-    /// H(kind, value) of each observable.
-    observables: Vec<[u8; 16]>,
-}
-
-impl Claim {
-    /// Every object of a publication part, in its order.
-    pub(super) fn all_of(vault: &Vault, group: GroupId, mut content: OpenedRows) -> Vec<Self> {
-        let objects = std::mem::take(&mut content.objects);
-        objects.into_iter().map(|object| Self::of(vault, group, &content, object)).collect()
-    }
-
-    fn of(vault: &Vault, group: GroupId, content: &OpenedRows, object: ObjectRow) -> Self {
-        let id = vault.blind(group, "object", &object.id);
-        let version = vault.blind(group, "version", &object.version);
-        let marking = [tlp_byte(object.tlp), u8::from(content.recipients)];
-        let observables: Vec<[u8; 16]> =
-            object.observables.iter().map(|(kind, observed)| vault.blind(group, kind, observed)).collect();
-        let conditions = Conditions { pap: object.pap, ..content.conditions.clone() };
-        let raw_tag = vault.tag("raw", &[marking.as_slice(), &object.raw].concat()).to_vec();
-        let kind = object.kind.clone();
-        let value = ObjectValue {
-            id: object.id,
-            kind: object.kind,
-            version: object.version,
-            tlp: object.tlp.into(),
-            revoked: object.revoked,
-            recipients: content.recipients,
-            member: content.member.to_vec(),
-            serial: content.serial.get(),
-            message: content.message.to_vec(),
-            publication: content.publication.to_vec(),
-            created: content.created.as_micros(),
-            purpose: content.purpose,
-            classes: content.classes.clone(),
-            raw: object.raw,
-            observables: observables.iter().map(|tag| tag.to_vec()).collect(),
-            tombstone: false,
-            conditions: Some(conditions.clone()),
-            end: 0,
-        };
-        let reporter = ReporterValue {
-            serial: content.serial.get(),
-            publication: content.publication.to_vec(),
-            created: content.created.as_micros(),
-            purpose: content.purpose,
-            classes: content.classes.clone(),
-            conditions: Some(conditions),
-        };
-        Self {
-            group,
-            member: content.member,
-            message: content.message,
-            marking,
-            version: Key::group(group).bytes(&id).bytes(&version).done(),
-            raw_tag,
-            kind,
-            tlp: tlp_byte(object.tlp),
-            value: Packed::of(&value.encode_to_vec()),
-            reporter: reporter.encode_to_vec(),
-            observables,
-        }
-    }
-
-    /// Where the claim stands if another one of the same version came first.
-    fn key(&self) -> Vec<u8> {
-        [self.version.as_slice(), self.member.as_ref(), &self.marking].concat()
-    }
-
-    fn entry(&self, date_added: u64) -> ClaimValue {
-        ClaimValue {
-            date_added,
-            raw_tag: self.raw_tag.clone(),
-            member: self.member.to_vec(),
-            marking: self.marking.to_vec(),
-        }
-    }
-}
-
-/// Where a claim is entered.
-pub(super) enum Place {
-    /// The first claim of its version has a key of its own, so that news are told by one look.
-    First,
-    Further,
-    /// It needs no row: the same member said it before, or another member said the same bytes under the same
-    /// marking.
-    Known(Known),
-}
-
-/// The row that already says what a claim says.
-pub(super) struct Known {
-    pub(super) date_added: u64,
-    /// Under the same version, but in other words: the first ones stay.
-    differs: bool,
-    /// The claiming member has no entry of its own yet.
-    is_new_member: bool,
-}
-
-/// Where this claim goes.
-pub(super) fn place(txn: &Txn<'_>, claim: &Claim) -> Result<Place, ReadError> {
-    let decode = |key: &[u8], value: &[u8]| {
-        ClaimValue::decode(value).map_err(|_| damaged(Cf::ById, key, "does not decode"))
-    };
-    let own = |entry: &ClaimValue| {
-        let differs = entry.raw_tag != claim.raw_tag;
-        Place::Known(Known { date_added: entry.date_added, differs, is_new_member: false })
-    };
-    let Some(first) = txn.get(Cf::ById, &claim.version)? else { return Ok(Place::First) };
-    let first = decode(&claim.version, &first)?;
-    if first.member == claim.member.as_ref() && first.marking == claim.marking {
-        return Ok(own(&first));
-    }
-    let key = claim.key();
-    if let Some(further) = txn.get(Cf::ById, &key)? {
-        return Ok(own(&decode(&key, &further)?));
-    }
-    for (found, value) in txn.prefixed(Cf::ById, &claim.version, MAX_CLAIMS)? {
-        let other = decode(&found, &value)?;
-        if other.raw_tag == claim.raw_tag {
-            let date_added = other.date_added;
-            return Ok(Place::Known(Known { date_added, differs: false, is_new_member: true }));
-        }
-    }
-    Ok(Place::Further)
-}
-
-/// Notes that this claim's message says a row's bytes too, or the row's version in other words: either
-/// surfaces should the row's author be hidden.
-pub(super) fn join(txn: &mut Txn<'_>, claim: &Claim, known: &Known) {
-    if known.is_new_member {
-        txn.put(Cf::ById, claim.key(), claim.entry(known.date_added).encode_to_vec());
-    }
-    let key = columns::reporter(claim.group, known.date_added, claim.member, claim.message, known.differs);
-    txn.put_sealed(claim.group, Cf::Reporters, key, &claim.reporter);
-    if !known.differs {
-        for tag in &claim.observables {
-            let key = columns::observable(claim.group, tag, claim.member.as_ref(), known.date_added);
-            txn.put(Cf::Observables, key, Vec::new());
-        }
-    }
-}
-
-/// Writes the row and its index entries.
-pub(super) fn insert(txn: &mut Txn<'_>, claim: &Claim, place: &Place, date_added: u64) {
-    let group = claim.group;
-    txn.put_packed(group, Cf::Objects, columns::object(group, date_added), &claim.value);
-    let key = match place {
-        Place::First => claim.version.clone(),
-        Place::Further | Place::Known(_) => claim.key(),
-    };
-    txn.put(Cf::ById, key, claim.entry(date_added).encode_to_vec());
-    txn.put(Cf::ByType, by_type(group, &claim.kind, date_added), vec![claim.tlp]);
-    for tag in &claim.observables {
-        txn.put(
-            Cf::Observables,
-            columns::observable(group, tag, claim.member.as_ref(), date_added),
-            Vec::new(),
-        );
-    }
-}
-
 /// Writes a row with the entries that lead to it by type and, for its author and these reporters, by observable.
 pub(super) fn put_row(
     txn: &mut Txn<'_>,
@@ -369,22 +179,18 @@ pub(super) fn left(txn: &mut Txn<'_>, group: GroupId, said: &mut DatesValue, dat
     }
 }
 
-/// The last date added in a group; 0 if it is empty.
-pub(super) fn last_date(db: &Db, group: GroupId) -> Result<u64, ReadError> {
-    let end = columns::object(group, u64::MAX);
-    let row = db
-        .rocks
-        .iterator_cf(db.cf(Cf::Objects), rocksdb::IteratorMode::From(&end, rocksdb::Direction::Reverse))
-        .next()
-        .transpose()?;
-    Ok(row
-        .and_then(|(key, _)| columns::read_object(&key))
-        .filter(|(g, _)| *g == group)
-        .map_or(0, |(_, date)| date))
+/// Where the entries of an object begin in [`Cf::ById`]; what it lost stands there in [`Cf::Bereft`].
+pub(super) fn by_id(vault: &Vault, group: GroupId, id: &str) -> Vec<u8> {
+    Key::group(group).bytes(&vault.blind(group, "object", id)).done()
 }
 
-fn by_type(group: GroupId, kind: &str, date_added: u64) -> Vec<u8> {
-    Key::group(group).bytes(kind.as_bytes()).bytes(&[0]).u64(date_added).done()
+/// Where the entries of a type begin in [`Cf::ByType`].
+fn of_type(group: GroupId, kind: &str) -> Key {
+    Key::group(group).bytes(kind.as_bytes()).bytes(&[0])
+}
+
+pub(super) fn by_type(group: GroupId, kind: &str, date_added: u64) -> Vec<u8> {
+    of_type(group, kind).u64(date_added).done()
 }
 
 fn read_row(db: &Db, key: &[u8], sealed: &[u8]) -> Result<ObjectView, ReadError> {
@@ -525,7 +331,7 @@ impl Store {
         (before, examine): (Option<Timestamp>, usize),
         mut visit: impl FnMut(ObjectView) -> Result<ControlFlow<()>, E>,
     ) -> Result<Option<Timestamp>, E> {
-        let prefix = Key::group(group).bytes(kind.as_bytes()).bytes(&[0]).done();
+        let prefix = of_type(group, kind).done();
         let start = before.map_or(u64::MAX, |before| before.as_micros().saturating_sub(1));
         let mut rows = self.db.scan_back(Cf::ByType, &by_type(group, kind, start), &prefix);
         let mut last = None;
@@ -573,7 +379,7 @@ impl Store {
         start: u64,
         examine: usize,
     ) -> Result<Page, ReadError> {
-        let prefix = Key::group(group).bytes(kind.as_bytes()).bytes(&[0]).done();
+        let prefix = of_type(group, kind).done();
         let mut page = Page::default();
         let mut rows = self.db.scan(Cf::ByType, &by_type(group, kind, start), &prefix);
         for _ in 0..examine {
@@ -613,7 +419,7 @@ impl Store {
     /// # Errors
     /// [`ReadError`].
     pub fn versions(&self, group: GroupId, id: &str) -> Result<Vec<ObjectView>, ReadError> {
-        let prefix = Key::group(group).bytes(&self.db.vault.blind(group, "object", id)).done();
+        let prefix = by_id(&self.db.vault, group, id);
         let mut dates = Vec::new();
         for row in self.db.scan(Cf::ById, &prefix, &prefix).take(MAX_VERSIONS) {
             let (key, value) = row?;
@@ -643,40 +449,6 @@ impl Store {
         Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
-    /// The feed after a sequence: what was added, in the order it was, over all groups. What is hidden since
-    /// is passed over.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn feed_after(&self, sequence: u64, most: usize) -> Result<FeedPage, ReadError> {
-        let start = sequence.saturating_add(1).to_be_bytes();
-        let mut page = FeedPage { rows: Vec::new(), position: sequence, more: false };
-        let mut entries = self.db.scan(Cf::Feed, &start, &[]);
-        for _ in 0..most {
-            let Some(row) = entries.next() else { return Ok(page) };
-            let (key, place) = row?;
-            let fault = || damaged(Cf::Feed, &key, "names no place");
-            let (group, date) = columns::read_object(&place).ok_or_else(fault)?;
-            page.position = feed_sequence(&key);
-            let view = self.object_at(group, Timestamp::from_micros(date))?;
-            page.rows.extend(view.map(|view| (page.position, view)));
-        }
-        page.more = entries.next().is_some();
-        Ok(page)
-    }
-
-    /// Oldest and newest feed sequence; `None` if nothing was ever added.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn feed_bounds(&self) -> Result<Option<(u64, u64)>, ReadError> {
-        let end = |mode| -> Result<Option<u64>, ReadError> {
-            let row = self.db.rocks.iterator_cf(self.db.cf(Cf::Feed), mode).next().transpose()?;
-            Ok(row.map(|(key, _)| feed_sequence(&key)))
-        };
-        Ok(end(rocksdb::IteratorMode::Start)?.zip(end(rocksdb::IteratorMode::End)?))
-    }
-
     /// Bytes of the database's files on disk.
     ///
     /// # Errors
@@ -686,6 +458,78 @@ impl Store {
     }
 }
 
-fn feed_sequence(key: &[u8]) -> u64 {
-    <[u8; 8]>::try_from(key).map_or(0, u64::from_be_bytes)
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use belfry_proto::{schema::Tlp, time::Timestamp};
+    use tempfile::TempDir;
+
+    use crate::store::{
+        PageQuery, ReadError, columns,
+        tests::{GROUP, commit, object, open, page, with_objects},
+    };
+
+    #[test]
+    fn the_newest_of_a_type_come_first_and_no_more_of_them_than_are_asked_for() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        for n in 1..=3 {
+            let names = [format!("{n}-a"), format!("{n}-b")];
+            commit(
+                &store,
+                with_objects(n, names.map(|name| object(&name, "2026-01-01T00:00:00Z", Tlp::Amber)).into()),
+            );
+        }
+        let all = page(&store, None, None, 10).rows;
+        let kind = all[0].kind.clone();
+        let newest = |before: Option<Timestamp>, examine: usize, most: usize| {
+            let mut dates = Vec::new();
+            let last = store.each_newest::<ReadError>(GROUP, &kind, (before, examine), |row| {
+                dates.push(row.date_added);
+                Ok(if dates.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            });
+            (dates, last.unwrap())
+        };
+        let dates: Vec<Timestamp> = all.iter().rev().map(|row| row.date_added).collect();
+        assert_eq!(newest(None, 10, 10), (dates.clone(), None));
+        assert_eq!(newest(None, 2, 10), (dates[..2].to_vec(), Some(dates[1])), "as far as may be looked");
+        assert_eq!(newest(None, 10, 3), (dates[..3].to_vec(), Some(dates[2])), "until enough was seen");
+        assert_eq!(newest(Some(dates[2]), 10, 10), (dates[3..].to_vec(), None), "from where that ended");
+        let none = store.each_newest::<ReadError>(GROUP, "ind", (None, 10), |_| panic!("a prefix of a type"));
+        assert_eq!(none.unwrap(), None);
+    }
+
+    #[test]
+    fn a_page_looks_at_no_more_than_it_says() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        commit(&store, with_objects(1, (0..10).map(|i| object(&i.to_string(), "", Tlp::Green)).collect()));
+        let first = page(&store, None, None, 4);
+        assert_eq!((first.rows.len(), first.more), (4, true));
+        let rest = page(&store, None, first.next_after, 100);
+        assert_eq!((rest.rows.len(), rest.more), (6, false));
+        let kinds = |kinds: &[&str]| {
+            page(&store, Some(kinds.iter().map(|k| (*k).to_owned()).collect()), None, 100).rows.len()
+        };
+        assert_eq!(
+            (kinds(&["indicator"]), kinds(&["malware"]), kinds(&["malware", "indicator"])),
+            (10, 0, 10)
+        );
+    }
+
+    #[test]
+    fn a_damaged_row_is_an_error_that_names_it() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        commit(&store, with_objects(1, vec![object("a", "", Tlp::Green)]));
+        let cf = store.db.cf(columns::Cf::Objects);
+        let (key, mut value) =
+            store.db.rocks.iterator_cf(cf, rocksdb::IteratorMode::Start).next().unwrap().unwrap();
+        *value.last_mut().unwrap() ^= 1;
+        store.db.rocks.put_cf(cf, &key, &value).unwrap();
+        let error =
+            store.page(GROUP, &PageQuery { after: None, kinds: None, examine: 10 }).unwrap_err().to_string();
+        assert!(error.contains("objects") && error.contains(&hex::encode(&key)), "{error}");
+    }
 }

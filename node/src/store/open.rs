@@ -301,3 +301,57 @@ fn check_owner(db: &Db, owner: Owner) -> Result<Version, OpenError> {
     }
     Ok(version)
 }
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::crypto::secret::Secret;
+    use tempfile::TempDir;
+
+    use crate::store::{
+        OpenError, Store, columns,
+        tests::{master, open, owner},
+    };
+
+    #[test]
+    fn another_owner_key_or_process_and_another_schema_are_refused() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("store");
+        let store = open(&folder);
+        let second = Store::open(&path, owner(1), &master());
+        assert!(matches!(second, Err(OpenError::InUse { .. })), "{:?}", second.err());
+        drop(store);
+        let until_released = |owner, master: &Secret| loop {
+            // The writer thread lets go of the database a moment after the last handle.
+            match Store::open(&path, owner, master) {
+                Err(OpenError::InUse { .. }) => std::thread::yield_now(),
+                other => break other,
+            }
+        };
+        assert!(matches!(until_released(owner(2), &master()), Err(OpenError::OtherOwner { .. })));
+        assert!(matches!(
+            until_released(owner(1), &Secret::new([8; 32])),
+            Err(OpenError::WrongMaster { .. })
+        ));
+        let store = until_released(owner(1), &master()).unwrap();
+        let written_by = |store: &Store, schema: u32| {
+            store.db.rocks.put_cf(store.db.cf(columns::Cf::Meta), b"schema", schema.to_be_bytes()).unwrap();
+        };
+        written_by(&store, 1);
+        drop(store);
+        let older = until_released(owner(1), &master()).err().unwrap();
+        assert!(matches!(older, OpenError::OlderSchema { found: 1, .. }), "{older}");
+        assert!(older.to_string().contains("run once a release between the two"), "{older}");
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("store");
+        let store = open(&folder);
+        written_by(&store, 99);
+        drop(store);
+        let newer = loop {
+            match Store::open(&path, owner(1), &master()) {
+                Err(OpenError::InUse { .. }) => std::thread::yield_now(),
+                other => break other.err().unwrap(),
+            }
+        };
+        assert!(matches!(newer, OpenError::NewerSchema { found: 99, .. }), "{newer}");
+    }
+}

@@ -14,6 +14,10 @@ use belfry_proto::{
     time::Timestamp,
 };
 
+use super::{
+    ReadError, Store, change::Committed, columns::Cf, open::Db, rows::ParkRow, txn::Txn, vault::damaged,
+};
+
 /// Bytes parked in all. Too low ⇒ a registrar's busy day is fetched twice, too high ⇒ disk for a flood.
 const MOST_BYTES: u64 = 64 << 20;
 /// Envelopes of one author whose signature holds.
@@ -38,14 +42,14 @@ impl Parker {
         }
     }
 
-    pub(super) fn to_bytes(self) -> Vec<u8> {
+    fn to_bytes(self) -> Vec<u8> {
         match self {
             Self::Author(member) => [&[0], member.as_ref()].concat(),
             Self::Peer(node) => [&[1], node.as_bytes().as_slice()].concat(),
         }
     }
 
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+    fn read(bytes: &[u8]) -> Option<Self> {
         match bytes.split_first()? {
             (0, member) => MemberId::try_from(member).ok().map(Self::Author),
             (1, node) => PublicKey::from_slice(node).ok().map(Self::Peer),
@@ -63,14 +67,45 @@ pub(super) struct Parking {
 }
 
 impl Parking {
+    /// Shares as the rows have them.
+    pub(super) fn load(db: &Db) -> Result<Self, ReadError> {
+        let mut parking = Self::default();
+        for row in db.scan(Cf::Parked, &[], &[]) {
+            let (key, value) = row?;
+            let id = MessageId::try_from(key.as_ref()).ok();
+            let row = id.and_then(|id| read_park(id, &value));
+            let row = row.ok_or_else(|| damaged(Cf::Parked, &key, "does not decode"))?;
+            // Within its bounds, or it would not have been written.
+            parking.park(row.parker, row.id, row.received, row.bytes.len() as u64);
+        }
+        Ok(parking)
+    }
+
+    /// Parks an envelope; what has to go for it goes, and that may be itself.
+    pub(super) fn put(&mut self, txn: &mut Txn<'_>, row: &ParkRow) -> Result<Committed, ReadError> {
+        if txn.get(Cf::Parked, row.id.as_ref())?.is_some() {
+            return Ok(Committed::Duplicate);
+        }
+        txn.put(Cf::Parked, row.id.to_vec(), value(row));
+        for gone in self.park(row.parker, row.id, row.received, row.bytes.len() as u64) {
+            txn.delete(Cf::Parked, gone.to_vec());
+        }
+        Ok(Committed::Done)
+    }
+
+    /// Lets envelopes go that found their verdict.
+    pub(super) fn let_go(&mut self, txn: &mut Txn<'_>, ids: Vec<MessageId>) -> Result<(), ReadError> {
+        for id in ids {
+            if txn.get(Cf::Parked, id.as_ref())?.is_some() {
+                txn.delete(Cf::Parked, id.to_vec());
+                self.leave(id);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes one in; gives those that have to go for it, which may be itself.
-    pub(super) fn park(
-        &mut self,
-        parker: Parker,
-        id: MessageId,
-        received: Timestamp,
-        bytes: u64,
-    ) -> Vec<MessageId> {
+    fn park(&mut self, parker: Parker, id: MessageId, received: Timestamp, bytes: u64) -> Vec<MessageId> {
         self.shares.entry(parker).or_default().insert((received, id), bytes);
         self.whose.insert(id, (parker, received));
         self.bytes += bytes;
@@ -93,7 +128,7 @@ impl Parking {
     }
 
     /// One has gone.
-    pub(super) fn leave(&mut self, id: MessageId) {
+    fn leave(&mut self, id: MessageId) {
         let Some((parker, received)) = self.whose.remove(&id) else { return };
         if let Some(share) = self.shares.get_mut(&parker) {
             self.bytes -= share.remove(&(received, id)).unwrap_or(0);
@@ -104,17 +139,62 @@ impl Parking {
     }
 }
 
+/// A parked envelope: whose room it takes, since when, and itself.
+fn value(row: &ParkRow) -> Vec<u8> {
+    let parker = row.parker.to_bytes();
+    let length = u8::try_from(parker.len()).unwrap_or_default();
+    [&[length], parker.as_slice(), &row.received.as_micros().to_be_bytes(), &row.bytes].concat()
+}
+
+/// What [`value`] wrote.
+pub(super) fn read_park(id: MessageId, bytes: &[u8]) -> Option<ParkRow> {
+    let (length, rest) = bytes.split_first()?;
+    let (parker, rest) = rest.split_at_checked(usize::from(*length))?;
+    let (received, bytes) = rest.split_first_chunk::<8>()?;
+    let received = Timestamp::from_micros(u64::from_be_bytes(*received));
+    Some(ParkRow { id, parker: Parker::read(parker)?, received, bytes: bytes.to_vec() })
+}
+
+impl Store {
+    /// One envelope that waits for the admin log.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn parked_one(&self, id: MessageId) -> Result<Option<ParkRow>, ReadError> {
+        let Some(bytes) = self.db.get(Cf::Parked, id.as_ref())? else { return Ok(None) };
+        read_park(id, &bytes).map(Some).ok_or_else(|| damaged(Cf::Parked, id.as_ref(), "does not decode"))
+    }
+
+    /// Envelopes behind `after` that wait for the admin log.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn parked(&self, after: Option<MessageId>, most: usize) -> Result<Vec<ParkRow>, ReadError> {
+        let start = after.map(|id| [id.as_ref(), &[0]].concat()).unwrap_or_default();
+        self.db
+            .scan(Cf::Parked, &start, &[])
+            .take(most)
+            .map(|row| {
+                let (key, bytes) = row?;
+                let id =
+                    MessageId::try_from(key.as_ref()).map_err(|_| damaged(Cf::Parked, &key, "has no id"))?;
+                read_park(id, &bytes).ok_or_else(|| damaged(Cf::Parked, &key, "does not decode"))
+            })
+            .collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use belfry_proto::crypto::sign::SigningKey;
 
-    use super::*;
+    use tempfile::TempDir;
 
-    fn id(n: u64) -> MessageId {
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&n.to_be_bytes());
-        MessageId::new(bytes)
-    }
+    use super::*;
+    use crate::store::{
+        Change,
+        tests::{id, open},
+    };
 
     fn at(n: u64) -> Timestamp {
         Timestamp::from_micros(n)
@@ -168,5 +248,31 @@ mod tests {
             assert_eq!(Parker::read(&parker.to_bytes()), Some(parker));
         }
         assert_eq!(Parker::read(&[2, 1]), None);
+    }
+
+    #[test]
+    fn parked_envelopes_survive_a_restart_within_their_shares() {
+        let folder = TempDir::new().unwrap();
+        let peer = Parker::Peer(SigningKey::from_seed(&[7; 32]).public());
+        let park = |store: &Store, n: u64, parker| {
+            let row = ParkRow { id: id(n), parker, received: Timestamp::from_micros(n), bytes: vec![1; 10] };
+            store.commit_blocking(Change::Park(row)).unwrap()
+        };
+        let alice = Parker::Author(MemberId::new([1; 16]));
+        let store = open(&folder);
+        park(&store, 0, alice);
+        for n in 1..=60 {
+            park(&store, n, peer);
+        }
+        assert_eq!(park(&store, 1, peer), Committed::Duplicate);
+        drop(store);
+        let store = open(&folder);
+        for n in 61..=100 {
+            park(&store, n, peer);
+        }
+        let parked = store.parked(None, 1_000).unwrap();
+        assert_eq!(parked.len(), 1 + 64);
+        assert_eq!((parked[0].id, parked[0].parker), (id(0), alice));
+        assert!(parked[1..].iter().all(|row| row.id >= id(37) && row.parker == peer), "the oldest went");
     }
 }

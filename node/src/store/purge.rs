@@ -15,7 +15,7 @@ use belfry_proto::{id::GroupId, time::Timestamp};
 
 #[cfg(test)]
 use super::columns;
-use super::{ReadError, Store, WriteError, columns::Cf, rows::Change, txn::Txn};
+use super::{ReadError, Store, WriteError, change::Change, columns::Cf, txn::Txn};
 
 /// Notes worked off in one round, which begins with flushing every column; so many keys are kept in memory.
 const MOST: usize = 16_384;

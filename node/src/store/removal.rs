@@ -23,8 +23,8 @@ use prost::Message;
 
 use super::{
     ReadError,
-    apply::Applier,
-    columns::{self, Cf, Key},
+    columns::{self, Cf},
+    feed::Feed,
     messages,
     objects::{self, MAX_VERSIONS},
     txn::Txn,
@@ -81,7 +81,7 @@ fn note(txn: &mut Txn<'_>, group: GroupId, value: &ObjectValue, end: End) -> Res
     if end == End::Aged {
         return Ok(());
     }
-    let key = Key::group(group).bytes(&txn.db.vault.blind(group, "object", &value.id)).done();
+    let key = objects::by_id(&txn.db.vault, group, &value.id);
     let noted = match txn.get_sealed(Cf::Bereft, &key)? {
         Some(plain) => Some(lost(&key, &plain)?),
         None => None,
@@ -271,7 +271,7 @@ fn drop_entries(
 
 /// Lets what remains of bereft objects be met again, or says that nothing does; stops after about `most` rows,
 /// and says whether more wait.
-pub(super) fn surface(applier: &mut Applier, txn: &mut Txn<'_>, most: usize) -> Result<bool, ReadError> {
+pub(super) fn surface(feed: &mut Feed, txn: &mut Txn<'_>, most: usize) -> Result<bool, ReadError> {
     let mut moved = 0;
     for (key, sealed) in txn.prefixed(Cf::Bereft, &[], most.saturating_add(1))? {
         if moved >= most {
@@ -280,7 +280,7 @@ pub(super) fn surface(applier: &mut Applier, txn: &mut Txn<'_>, most: usize) -> 
         let (group, _) = key.split_first_chunk().ok_or_else(|| damaged(Cf::Bereft, &key, "has no group"))?;
         let group = GroupId::new(u32::from_be_bytes(*group));
         let lost = lost(&key, &txn.db.vault.open(Cf::Bereft, &key, &sealed)?)?;
-        moved += 1 + surface_one(applier, txn, group, &lost)?;
+        moved += 1 + surface_one(feed, txn, group, &lost)?;
         txn.delete(Cf::Bereft, key);
     }
     Ok(false)
@@ -289,7 +289,7 @@ pub(super) fn surface(applier: &mut Applier, txn: &mut Txn<'_>, most: usize) -> 
 /// A withdrawal is told even where its member's older versions remain, or tools would keep the newer one for
 /// ever. What the log hides is not: somebody else may have written it with a stolen key.
 fn surface_one(
-    applier: &mut Applier,
+    feed: &mut Feed,
     txn: &mut Txn<'_>,
     group: GroupId,
     lost: &ObjectValue,
@@ -306,7 +306,7 @@ fn surface_one(
         }
     }
     for (date, value) in &remain {
-        redate(applier, txn, group, *date, value)?;
+        redate(feed, txn, group, *date, value)?;
     }
     let of_same = |value: &ObjectValue| value.member == lost.member;
     let is_told = told.iter().any(|(_, value)| of_same(value) && version_time(value) > version_time(lost));
@@ -317,20 +317,20 @@ fn surface_one(
         for (date, value) in told.iter().filter(|(_, value)| of_same(value)) {
             remove(txn, group, *date, value)?;
         }
-        bury(applier, txn, group, lost, end)?;
+        bury(feed, txn, group, lost, end)?;
     }
     Ok(remain.len() + told.len())
 }
 
 /// Moves a row to a new date: whoever polls by date meets it again.
 fn redate(
-    applier: &mut Applier,
+    feed: &mut Feed,
     txn: &mut Txn<'_>,
     group: GroupId,
     from: u64,
     value: &ObjectValue,
 ) -> Result<(), ReadError> {
-    let to = applier.next_date(txn, group)?;
+    let to = feed.next_date(txn, group)?;
     let others = reporters(txn, group, from)?;
     objects::delete_row(txn, group, from, value, &others);
     objects::put_row(txn, group, to, value, &others);
@@ -355,14 +355,14 @@ fn redate(
         objects::left(txn, group, &mut said, &[from]);
         messages::put_said(txn, message, &said)?;
     }
-    applier.announce(txn, group, to);
+    feed.announce(txn, group, to);
     Ok(())
 }
 
 /// Leaves a tombstone where an object was. What has no versions in STIX cannot be said to be revoked either,
 /// and just goes.
 fn bury(
-    applier: &mut Applier,
+    feed: &mut Feed,
     txn: &mut Txn<'_>,
     group: GroupId,
     lost: &ObjectValue,
@@ -387,7 +387,7 @@ fn bury(
         end: end.number(),
         ..lost.clone()
     };
-    let date_added = applier.next_date(txn, group)?;
+    let date_added = feed.next_date(txn, group)?;
     objects::put_row(txn, group, date_added, &value, &[]);
     let member = MemberId::try_from(value.member.as_slice()).unwrap_or(MemberId::new([0; 16]));
     let marking = vec![u8::try_from(value.tlp).unwrap_or(u8::MAX), u8::from(value.recipients)];
@@ -406,7 +406,7 @@ fn bury(
         said.dates.push(date_added);
         messages::put_said(txn, message, &said)?;
     }
-    applier.announce(txn, group, date_added);
+    feed.announce(txn, group, date_added);
     Ok(())
 }
 
@@ -442,7 +442,7 @@ pub(super) fn row(txn: &Txn<'_>, group: GroupId, date: u64) -> Result<Option<Obj
 
 /// Every row of an object, oldest first.
 pub(super) fn rows_of(txn: &Txn<'_>, group: GroupId, id: &str) -> Result<Vec<(u64, ObjectValue)>, ReadError> {
-    let prefix = Key::group(group).bytes(&txn.db.vault.blind(group, "object", id)).done();
+    let prefix = objects::by_id(&txn.db.vault, group, id);
     let mut dates = BTreeSet::new();
     for (key, value) in txn.prefixed(Cf::ById, &prefix, MAX_VERSIONS)? {
         let entry =
@@ -476,8 +476,5 @@ fn entries(
 fn version_prefix(txn: &Txn<'_>, group: GroupId, value: &ObjectValue) -> Vec<u8> {
     let vault = &txn.db.vault;
     let what = if value.tombstone { "tombstone" } else { "version" };
-    Key::group(group)
-        .bytes(&vault.blind(group, "object", &value.id))
-        .bytes(&vault.blind(group, what, &value.version))
-        .done()
+    [objects::by_id(vault, group, &value.id).as_slice(), &vault.blind(group, what, &value.version)].concat()
 }

@@ -16,10 +16,13 @@ use prost::Message;
 
 use super::{
     ReadError, Store, WriteError,
-    apply::{Applier, stored},
+    apply::Applier,
+    change::Committed,
     columns::{self, Cf, Key},
+    messages::stored,
+    opening,
     removal::{self, End},
-    rows::{Aged, Committed, MessageState},
+    rows::{Aged, MessageState},
     txn::Txn,
     values::EnvelopeValue,
     vault::damaged,
@@ -92,12 +95,13 @@ impl Applier {
 
     fn let_go(&mut self, txn: &mut Txn<'_>, message: MessageId) -> Result<(), WriteError> {
         let mut stored = stored(txn, message)?;
-        let Some(key) = stored.value.key_id().filter(|_| !stored.value.expired) else { return Ok(()) };
+        if stored.value.key_id().is_none() || stored.value.expired {
+            return Ok(());
+        }
         let counted = stored.value.counts();
         let author = withdrawals::author(message, &stored.value)?;
         removal::take_away(txn, stored.group, author, message, End::Aged)?;
-        txn.delete(Cf::Waiting, columns::waiting(key, message));
-        txn.delete(Cf::Reopen, message.to_vec());
+        opening::stop_waiting(txn, message, &stored.value);
         if stored.value.has_body {
             withdrawals::strip_stored(txn, &mut stored)?;
         }

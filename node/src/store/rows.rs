@@ -3,147 +3,13 @@
 use belfry_proto::{
     crypto::secret::Secret,
     envelope::{ContentKey, KeyContext, Withdrawal, Word},
-    id::{
-        GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, RosterVersion, Sequence, Serial,
-    },
+    id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
     schema::{Audience, Tlp},
     sync::{Entry, MissingSum},
     time::Timestamp,
 };
 
-use super::{logs::Counts, parking::Parker, purge::PurgeNote};
-
-/// Everything that is ever written, one durable step each.
-#[derive(Debug)]
-pub enum Change {
-    /// Charters and records that the roster has folded, and its head.
-    Admin {
-        /// Version and bytes.
-        charters: Vec<(u64, Vec<u8>)>,
-        /// Height and bytes.
-        records: Vec<(Height, Vec<u8>)>,
-        /// The head after them; lower than the stored one only with a new charter.
-        head: RosterVersion,
-    },
-    /// An envelope, opened or not.
-    Envelope(Box<EnvelopeRow>),
-    /// A stored envelope opens now.
-    Opened {
-        /// Which.
-        message: MessageId,
-        /// Its group.
-        group: GroupId,
-        /// To what.
-        content: OpenedRows,
-    },
-    /// A stored envelope will never open here.
-    Closed {
-        /// Which.
-        message: MessageId,
-        /// Why.
-        reason: String,
-    },
-    /// A content key, new or with more holders.
-    Key(KeyRow),
-    /// A submission, before it is acknowledged.
-    Draft(DraftRow),
-    /// Several that are one deed: all of them, or none.
-    Drafts(Vec<DraftRow>),
-    /// A draft became messages: all of them, and its status, at once.
-    Flushed {
-        /// Which draft.
-        publication: PublicationId,
-        /// Its messages, in log order.
-        envelopes: Vec<EnvelopeRow>,
-    },
-    /// A submission that became messages before it was acknowledged: the draft, its messages and its status, at once.
-    Published {
-        /// The draft, as it would be queued.
-        draft: DraftRow,
-        /// Its messages, in log order.
-        envelopes: Vec<EnvelopeRow>,
-    },
-    /// A draft never will.
-    DraftFailed {
-        /// Which.
-        publication: PublicationId,
-        /// Why.
-        error: String,
-    },
-    /// A person lets a held draft go out.
-    DraftReleased {
-        /// Which.
-        publication: PublicationId,
-        /// Why, although a guard objects.
-        reason: Option<String>,
-        /// What goes out.
-        parts: Vec<Vec<u8>>,
-    },
-    /// A person takes a held draft away.
-    DraftDiscarded {
-        /// Which.
-        publication: PublicationId,
-    },
-    /// An access token.
-    Token(TokenRow),
-    /// A token that no longer is one.
-    TokenRevoked([u8; 8]),
-    /// The newest beacon whose head is here, encoded.
-    Beacon(Vec<u8>),
-    /// How far a hook is.
-    Hook {
-        /// Its name.
-        name: String,
-        /// In its own words; no intelligence.
-        state: Vec<u8>,
-    },
-    /// How far a source is.
-    Source {
-        /// Its name.
-        name: String,
-        /// In its own words; no intelligence.
-        state: Vec<u8>,
-    },
-    /// Two entries that the registrar signed for one height, encoded records.
-    Equivocation {
-        /// The height.
-        height: Height,
-        /// Ours and the other.
-        records: [Vec<u8>; 2],
-    },
-    /// Keys older than its entitlement are kept from a member, from now on, or no longer.
-    Hold {
-        /// Which.
-        member: MemberId,
-        /// Since when; `None` to release it.
-        since: Option<Timestamp>,
-    },
-    /// Where a node is.
-    Address(AddressRow),
-    /// What was found of a log as a whole, some or all of it.
-    Judged(JudgedLog),
-    /// Signatures of a log's entries were checked.
-    Checked(CheckedLog),
-    /// Objects that lost a row to be met again or buried, at most about so many rows of them.
-    Surface(usize),
-    /// A restored envelope whose key is not here: it waits for it, as it did once.
-    Reseal(MessageId),
-    /// An envelope ahead of our roster.
-    Park(ParkRow),
-    /// Parked envelopes that found their verdict.
-    Unpark(Vec<MessageId>),
-    /// Lets the bodies of a log's oldest entries go: see [`super::Store::aged`].
-    Expire(Aged),
-    /// Looks again at what withdrawals come to, for these messages, due by `now`.
-    Reweigh {
-        /// From [`super::Store::to_reweigh`].
-        work: Vec<Reweigh>,
-        /// The clock that tells whether a body has to go.
-        now: Timestamp,
-    },
-    /// Rows whose earlier values have left the disk.
-    Purged(Vec<PurgeNote>),
-}
+use super::{logs::Counts, parking::Parker};
 
 /// A message whose withdrawals are to be looked at, and from when on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,40 +33,6 @@ pub struct Aged {
     pub through: Sequence,
     /// The next entry may be past it, too.
     pub more: bool,
-}
-
-/// What a change came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Committed {
-    /// Done.
-    Done,
-    /// An envelope is stored.
-    Stored {
-        /// Its log's frontier moved.
-        advanced: bool,
-        /// Entries before it are missing.
-        gap: bool,
-        /// Its log is to be judged as a whole.
-        unjudged: bool,
-    },
-    /// Was there already; nothing changed.
-    Duplicate,
-    /// Another message has its place in the log; both are kept, neither is shown.
-    Fork {
-        /// The first.
-        existing: MessageId,
-    },
-    /// The log changed while it was judged: judge it again.
-    Outdated,
-    /// Some of it is done, the rest waits to be committed likewise.
-    More,
-    /// The author's certificate has as many logs in the group as it may; nothing is stored.
-    TooManyLogs,
-    /// Withdrawals were looked at.
-    Reweighed {
-        /// Messages stand again, and are to be opened again.
-        reopens: bool,
-    },
 }
 
 /// How far an envelope got.

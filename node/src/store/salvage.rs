@@ -18,14 +18,17 @@ use prost::Message;
 
 use super::{
     Health, OpenError, Owner, ReadError,
-    apply::{BEACON_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, HOOK_KEY, SOURCE_KEY, read_head},
+    admin::{BEACON_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, read_head},
     check,
     columns::{self, Cf},
+    cursors::{HOOK_KEY, SOURCE_KEY},
+    drafts::{decode_draft, idempotency, queue_key, queue_value},
+    keys::decode_key,
     open::{self, Db},
-    outbox::{decode_draft, decode_key, queue_key, queue_value},
+    parking::read_park,
     past::{Lost, Past, lost},
     rows::{DraftState, LogRow, MessageRow},
-    values::{EnvelopeValue, LogValue, WithdrawalValue, read_park},
+    values::{EnvelopeValue, LogValue, WithdrawalValue},
     vault::damaged,
 };
 
@@ -251,10 +254,8 @@ impl Salvage {
                 let waits = matches!(row.state, DraftState::Queued | DraftState::Held);
                 let queued = waits.then(|| (Cf::Queue, queue_key(&row), queue_value(&self.db.vault, &row)));
                 let named = row.idempotency_key.as_ref().filter(|_| row.state != DraftState::Refused);
-                let named = named.map(|name| {
-                    let tag = self.db.vault.tag("idempotency", name.as_bytes()).to_vec();
-                    (Cf::Idempotency, tag, id.to_vec())
-                });
+                let named =
+                    named.map(|name| (Cf::Idempotency, idempotency(&self.db.vault, name), id.to_vec()));
                 Some(queued.into_iter().chain(named).collect())
             }
             Cf::Idempotency => alone.filter(|_| PublicationId::try_from(value).is_ok()),

@@ -11,10 +11,7 @@ use belfry_proto::{
 
 use super::{
     logs::Counts,
-    parking::Parker,
-    rows::{
-        Conditions, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageRow, MessageState, ParkRow,
-    },
+    rows::{Conditions, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageRow, MessageState},
 };
 
 /// A value that does not read as what it should be.
@@ -292,22 +289,6 @@ impl LogValue {
             bytes: self.size,
         })
     }
-}
-
-/// A parked envelope: whose room it takes, since when, and itself.
-pub(super) fn park(row: &ParkRow) -> Vec<u8> {
-    let parker = row.parker.to_bytes();
-    let length = u8::try_from(parker.len()).unwrap_or_default();
-    [&[length], parker.as_slice(), &row.received.as_micros().to_be_bytes(), &row.bytes].concat()
-}
-
-/// What [`park`] wrote.
-pub(super) fn read_park(id: MessageId, bytes: &[u8]) -> Option<ParkRow> {
-    let (length, rest) = bytes.split_first()?;
-    let (parker, rest) = rest.split_at_checked(usize::from(*length))?;
-    let (received, bytes) = rest.split_first_chunk::<8>()?;
-    let received = Timestamp::from_micros(u64::from_be_bytes(*received));
-    Some(ParkRow { id, parker: Parker::read(parker)?, received, bytes: bytes.to_vec() })
 }
 
 /// The clustered object row.

@@ -31,11 +31,13 @@ use self::noted::words;
 pub(super) use self::noted::{note, note_erasure};
 use super::{
     ReadError, WriteError,
-    apply::{Applier, Stored, stored},
+    apply::Applier,
+    change::Committed,
     columns::{self, Cf, Key},
-    messages, purge,
+    messages::{self, Stored, stored},
+    opening, purge,
     removal::{self, End},
-    rows::{Committed, EnvelopeRow, MessageState, Reweigh, WithdrawalRow},
+    rows::{EnvelopeRow, MessageState, Reweigh, WithdrawalRow},
     txn::Txn,
     values::{DatesValue, EnvelopeValue},
     vault::damaged,
@@ -286,13 +288,13 @@ impl Applier {
     pub(super) fn recount(&mut self, stored: &Stored, counted: bool) {
         let counts = stored.value.counts();
         let Some((group, log, sequence)) = columns::read_place(&stored.place) else { return };
-        let Some(mut log) = self.known_log(group, log) else { return };
+        let Some(mut log) = self.logs.known(group, log) else { return };
         if counts == counted || sequence < log.low || sequence > log.height {
             return;
         }
         log.bodies = if counts { log.bodies + 1 } else { log.bodies.saturating_sub(1) };
         log.missing.toggle(log.log, sequence);
-        self.put_log(log);
+        self.logs.put(log);
     }
 
     /// A message that is here comes again: with a body that is missing, it is whole now.
@@ -349,10 +351,7 @@ fn end(
     } else if erases {
         messages::put_said(txn, message, &DatesValue { was: Vec::new(), ..said })?;
     }
-    if let Some(key) = stored.value.key_id() {
-        txn.delete(Cf::Waiting, columns::waiting(key, message));
-    }
-    txn.delete(Cf::Reopen, message.to_vec());
+    opening::stop_waiting(txn, message, &stored.value);
     if state.may_show() {
         txn.shift(&stored.place, Some(state), MessageState::Withdrawn);
         stored.value.set_state(MessageState::Withdrawn, None);

@@ -17,21 +17,19 @@ use std::{
     thread::JoinHandle,
 };
 
-use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::{
     apply::Applier,
+    change::Committed,
     columns::Cf,
     error::{OpenError, WriteError},
     frontiers::Frontiers,
-    objects::Claim,
     open::Db,
+    prepared::Prepared,
     revision,
-    rows::{Change, Committed, LogRow},
+    rows::LogRow,
     txn::{Rows, Txn},
-    values::EnvelopeValue,
-    vault::Vault,
 };
 use crate::clock;
 
@@ -87,54 +85,6 @@ impl Job {
             told(&self.answers);
         }
         let _ = self.done.send(self.answers);
-    }
-}
-
-/// A change with everything done to it that needs no order. Making one is work for whoever commits it, on a
-/// thread of its own if there is much; what is left to the one writer is to decide and to write.
-pub struct Prepared {
-    pub(super) change: Change,
-    /// One for each envelope of the change, in its order.
-    pub(super) envelopes: VecDeque<PreparedEnvelope>,
-    /// Objects of an envelope that opens later.
-    pub(super) claims: Vec<Claim>,
-}
-
-/// Rows of an envelope as far as they are known before its turn.
-pub(super) struct PreparedEnvelope {
-    /// The envelope's own value; the row in the change has lost its bytes to it.
-    pub(super) value: Vec<u8>,
-    /// Bytes as it travelled.
-    pub(super) size: u64,
-    pub(super) claims: Vec<Claim>,
-}
-
-impl Prepared {
-    pub(super) fn of(vault: &Vault, mut change: Change) -> Self {
-        let rows = match &mut change {
-            Change::Envelope(row) => std::slice::from_mut(row.as_mut()),
-            Change::Flushed { envelopes, .. } | Change::Published { envelopes, .. } => {
-                envelopes.as_mut_slice()
-            }
-            _ => &mut [],
-        };
-        let envelopes = rows
-            .iter_mut()
-            .map(|row| PreparedEnvelope {
-                size: row.bytes.len() as u64,
-                value: EnvelopeValue::take(row).encode_to_vec(),
-                // Taken: freeing what was read would cost the writer as much as reading it cost the reader.
-                claims: row
-                    .content
-                    .take()
-                    .map_or_else(Vec::new, |content| Claim::all_of(vault, row.group, content)),
-            })
-            .collect();
-        let claims = match &change {
-            Change::Opened { group, content, .. } => Claim::all_of(vault, *group, content.clone()),
-            _ => Vec::new(),
-        };
-        Self { change, envelopes, claims }
     }
 }
 
@@ -516,13 +466,14 @@ fn apply(applier: &mut Applier, txn: &mut Txn<'_>, change: Prepared) -> Answer {
 mod tests {
     use belfry_proto::{
         crypto::{secret::Secret, sign::SigningKey},
-        id::CoalitionId,
+        id::{CoalitionId, MemberId, MessageId},
+        time::Timestamp,
     };
-
     use futures::executor::block_on;
+    use tempfile::TempDir;
 
     use super::*;
-    use crate::store::{Owner, Store, apply::HOOK_KEY, rows::TokenRow};
+    use crate::store::{Change, Owner, ParkRow, Parker, Store, TokenRow, cursors::HOOK_KEY, tests::open};
 
     #[test]
     fn what_is_told_of_together_is_written_together() {
@@ -584,5 +535,24 @@ mod tests {
         }
         assert_eq!(store.tokens().unwrap(), []);
         assert!(matches!(store.commit_blocking(gone(0)), Err(WriteError::Missing("token"))));
+    }
+
+    #[tokio::test]
+    async fn what_is_queued_together_is_answered_each_in_its_place_however_many_writes_it_takes() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        // More than two batches hold, and every third one a duplicate.
+        let rows: Vec<_> = (0..600_u64).map(|n| n - u64::from(n % 3 == 2)).collect();
+        let changes = rows.iter().map(|n| {
+            let mut bytes = [7; 32];
+            bytes[..8].copy_from_slice(&n.to_be_bytes());
+            let parker = Parker::Author(MemberId::new([u8::try_from(n % 200).unwrap(); 16]));
+            let (id, received) = (MessageId::new(bytes), Timestamp::from_micros(*n));
+            store.prepare(Change::Park(ParkRow { id, parker, received, bytes: vec![1; 20_000] }))
+        });
+        let answers = store.enqueue(changes.collect()).await.unwrap().durable().await.unwrap();
+        let expected = (0..600).map(|n| if n % 3 == 2 { Committed::Duplicate } else { Committed::Done });
+        assert_eq!(answers.into_iter().map(Result::unwrap).collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        assert_eq!(store.parked(None, 1_000).unwrap().len(), 400);
     }
 }

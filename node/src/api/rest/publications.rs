@@ -219,13 +219,7 @@ pub(in crate::api) async fn follow(
     Extension(principal): Extension<Principal>,
     Path(publication): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    let unknown = || Problem::not_found("unknown-publication", "no publication of this token has this id");
-    let id: PublicationId = publication.parse().map_err(|_| unknown())?;
-    let draft = app.ports.publish.status(id).await?;
-    let draft = draft
-        .filter(|draft| app.ports.query.may_follow(&principal, draft.group, &draft.submitter))
-        .ok_or_else(unknown)?;
-    Ok(Json(view(&app, &draft)))
+    Ok(Json(view(&app, &followed(&app, &principal, &publication).await?)))
 }
 
 /// `GET /api/v1/publications/{id}/holders`: which of its readers say that they hold it, asked of them now.
@@ -234,13 +228,8 @@ pub(in crate::api) async fn holders(
     Extension(principal): Extension<Principal>,
     Path(publication): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    let unknown = || Problem::not_found("unknown-publication", "no publication of this token has this id");
-    let id: PublicationId = publication.parse().map_err(|_| unknown())?;
-    let draft = app.ports.publish.status(id).await?;
-    draft
-        .filter(|draft| app.ports.query.may_follow(&principal, draft.group, &draft.submitter))
-        .ok_or_else(unknown)?;
-    let held = app.ports.publish.holders(id).await?;
+    let draft = followed(&app, &principal, &publication).await?;
+    let held = app.ports.publish.holders(draft.publication).await?;
     let is_sent = held.is_some();
     let held = held.unwrap_or_default();
     Ok(Json(json!({
@@ -249,6 +238,16 @@ pub(in crate::api) async fn holders(
         "asked": held.asked,
         "holders": members(&app, &held.holders),
     })))
+}
+
+/// A publication that the principal may follow.
+async fn followed(app: &App, principal: &Principal, publication: &str) -> Result<DraftStatus, Problem> {
+    let unknown = || Problem::not_found("unknown-publication", "no publication of this token has this id");
+    let id: PublicationId = publication.parse().map_err(|_| unknown())?;
+    let draft = app.ports.publish.status(id).await?;
+    draft
+        .filter(|draft| app.ports.query.may_follow(principal, draft.group, &draft.submitter))
+        .ok_or_else(unknown)
 }
 
 /// Members with their names.

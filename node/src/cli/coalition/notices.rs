@@ -17,7 +17,6 @@ use belfry_proto::{
     },
 };
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::{
     CoalitionFolder,
@@ -28,7 +27,7 @@ use crate::{
     cli::{
         args::second,
         exit::refused,
-        notice::{Marks, Wording, named, page, registered},
+        notice::{Marks, Wording, for_tools, named, page},
         output,
     },
     clock,
@@ -92,11 +91,7 @@ impl Notices {
         }
         let book = self.wording.book()?;
         if self.json {
-            let shown = notices
-                .iter()
-                .map(|notice| registered(notice, &book, &register))
-                .collect::<anyhow::Result<Vec<Value>>>()?;
-            return output::print_json(&json!({ "notices": shown }));
+            return output::print_json(&for_tools(&notices, &book, &register)?);
         }
         let wrote = match &self.write {
             Some(pages) => self.write(&folder, pages, &notices, &register, &book)?,

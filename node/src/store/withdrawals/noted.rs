@@ -16,8 +16,8 @@ use prost::Message;
 use super::{author, put_reweigh};
 use crate::store::{
     ReadError, WriteError,
-    apply::stored,
     columns::{Cf, Key},
+    messages::stored,
     rows::{EnvelopeRow, Withdraws},
     txn::Txn,
     values::WithdrawalValue,

@@ -1,0 +1,263 @@
+//! What the object gate let through, as it is told: the gate alone makes one.
+
+use belfry_proto::{
+    id::{GroupId, MemberId, MessageId, PublicationId},
+    schema::{InformationClass, Pap, Purpose},
+    stix::{
+        egress::{self, Audience, Held, Marks, Policy},
+        marking::Tlp,
+    },
+    time::Timestamp,
+};
+
+use super::{asked, leaves, marks, told};
+use crate::{
+    query::{filter, words},
+    stated::Stated,
+    store::{Conditions, ObjectView},
+};
+
+/// An object its principal may have.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    pub(super) view: ObjectView,
+    /// Shown to one of others' tools.
+    pub(super) is_outside: bool,
+}
+
+impl Shown {
+    /// The group it was published in.
+    #[must_use]
+    pub const fn group(&self) -> GroupId {
+        self.view.group
+    }
+
+    /// STIX id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.view.id
+    }
+
+    /// STIX type.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.view.kind
+    }
+
+    /// The author's JSON, minified and otherwise untouched.
+    #[must_use]
+    pub fn raw(&self) -> &[u8] {
+        &self.view.raw
+    }
+
+    /// When it entered this node's collection; unique in its group. Given anew when the object is hidden and shown
+    /// again, so that tools that poll by it meet it a second time.
+    #[must_use]
+    pub const fn date_added(&self) -> Timestamp {
+        self.view.date_added
+    }
+
+    /// `modified`, else `created`, else when it was added (TAXII 2.1 §3.4.1).
+    #[must_use]
+    pub fn version(&self) -> String {
+        if self.view.version.is_empty() {
+            self.view.date_added.to_string()
+        } else {
+            self.view.version.clone()
+        }
+    }
+
+    /// The version as a time, for ordering; texts of different precision name the same one.
+    #[must_use]
+    pub fn version_time(&self) -> Timestamp {
+        filter::time_of(&self.view.version).unwrap_or(self.view.date_added)
+    }
+
+    /// Marking in force.
+    #[must_use]
+    pub const fn tlp(&self) -> Tlp {
+        self.view.tlp
+    }
+
+    /// Withdrawn by its author.
+    #[must_use]
+    pub const fn is_revoked(&self) -> bool {
+        self.view.revoked
+    }
+
+    /// Stands for an object that is gone; its author said nothing of it.
+    #[must_use]
+    pub const fn is_tombstone(&self) -> bool {
+        self.view.tombstone
+    }
+
+    /// A tombstone for what its member, or a steward, withdrew.
+    #[must_use]
+    pub const fn is_withdrawn(&self) -> bool {
+        self.view.withdrawn
+    }
+
+    /// What is to be made of it, in a word: `current`, `revoked`, `withdrawn` or `hidden`.
+    #[must_use]
+    pub const fn state(&self) -> &'static str {
+        match self.view {
+            ObjectView { withdrawn: true, .. } => "withdrawn",
+            ObjectView { tombstone: true, .. } => "hidden",
+            ObjectView { revoked: true, .. } => "revoked",
+            _ => "current",
+        }
+    }
+
+    /// Sealed to members by name.
+    #[must_use]
+    pub const fn is_for_named_recipients(&self) -> bool {
+        self.view.recipients
+    }
+
+    /// Whether whoever it is shown to may be told whose it is: this organisation's own always.
+    #[must_use]
+    pub fn names_author(&self) -> bool {
+        !self.is_outside || self.nameable().any(|member| member == self.member())
+    }
+
+    /// Whose claim it is; before it is told, see [`Self::names_author`].
+    #[must_use]
+    pub const fn member(&self) -> MemberId {
+        self.view.member
+    }
+
+    /// Members that published the very same bytes.
+    #[must_use]
+    pub fn reporters(&self) -> &[MemberId] {
+        &self.view.reporters
+    }
+
+    /// Those who say it and may be named for it (IEP `attribution`): the author and the reporters, but for whoever asks
+    /// not to be in any message that says it.
+    pub fn nameable(&self) -> impl Iterator<Item = MemberId> {
+        let hides = |member: &MemberId| {
+            let asks = |(by, conditions): &(MemberId, Conditions)| {
+                by == member && egress::hides_author(&conditions.terms)
+            };
+            let as_author = *member == self.view.member && egress::hides_author(self.terms());
+            as_author || self.view.asked_again.iter().any(asks)
+        };
+        [self.view.member]
+            .into_iter()
+            .chain(self.view.reporters.iter().copied())
+            .filter(move |member| !hides(member))
+    }
+
+    /// Whether the object itself must not say before others who created it: one of those who say these very bytes asks not
+    /// to be named, whichever of them came first here, or may ask it.
+    pub(in crate::query) fn hides_creator(&self) -> bool {
+        let hides = |(_, conditions): &(MemberId, Conditions)| egress::hides_author(&conditions.terms);
+        self.view.said_beyond || egress::hides_author(self.terms()) || self.view.asked_again.iter().any(hides)
+    }
+
+    /// Message that brought it.
+    #[must_use]
+    pub const fn message(&self) -> MessageId {
+        self.view.message
+    }
+
+    /// Publication it is part of.
+    #[must_use]
+    pub const fn publication(&self) -> PublicationId {
+        self.view.publication
+    }
+
+    /// When its message was made, by its author's clock.
+    #[must_use]
+    pub const fn created(&self) -> Timestamp {
+        self.view.created
+    }
+
+    /// Information classes of its publication.
+    #[must_use]
+    pub fn classes(&self) -> Vec<String> {
+        self.view.classes.iter().filter_map(|&class| words::of_number::<InformationClass>(class)).collect()
+    }
+
+    /// Permissible actions (PAP), if its author states them.
+    #[must_use]
+    pub fn pap(&self) -> Option<String> {
+        words::of_number::<Pap>(self.view.conditions.pap)
+    }
+
+    /// Until when it must not leave its recipients, if its author says so.
+    #[must_use]
+    pub fn embargo_until(&self) -> Option<Timestamp> {
+        let until = self.view.conditions.embargo_until;
+        (until > 0).then_some(Timestamp::from_micros(until))
+    }
+
+    /// Handling terms (FIRST IEP 2.0), `name=value`.
+    #[must_use]
+    pub fn terms(&self) -> &[String] {
+        &self.view.conditions.terms
+    }
+
+    /// Why it went out although a guard of its author's objected, if the message says so.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        Some(self.view.conditions.reason.as_str()).filter(|reason| !reason.is_empty())
+    }
+
+    /// Whether its author, a steward, published it on behalf of a member that is not named.
+    #[must_use]
+    pub const fn is_on_behalf(&self) -> bool {
+        self.view.conditions.on_behalf
+    }
+
+    /// What its author asks of whoever handles it.
+    pub(in crate::query) fn marks(&self) -> Marks<'_> {
+        marks(&self.view)
+    }
+
+    /// When what its author asks ceases to hold it back, each time that it said it, if that is only a matter of time.
+    pub(in crate::query) fn frees_at(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+        let again = self.view.asked_again.iter().filter(|(by, _)| *by == self.view.member);
+        let again = again.map(|(_, conditions)| asked(&self.view, conditions));
+        let all = std::iter::once(self.marks()).chain(again);
+        all.filter_map(|marks| egress::frees_at(policy, &marks, now)).max()
+    }
+
+    /// For [`crate::query::release`]: whether it may take a way out. To others it goes without those who say it, too, and do not let
+    /// that be told there.
+    pub(in crate::query) fn leaving(mut self, policy: &Policy, now: Timestamp) -> Result<Self, Held> {
+        leaves(policy, &self.view, now)?;
+        if policy.audience == Audience::Outside {
+            self.view.reporters = told(policy, &self.view, now);
+        }
+        Ok(self)
+    }
+
+    /// Purpose and classes of every publication that says it: whichever came first here, filters see them all.
+    fn stated(&self) -> impl Iterator<Item = (i32, &[i32])> {
+        let own = std::iter::once((self.view.purpose, self.view.classes.as_slice()));
+        own.chain(self.view.also_stated.iter().map(|(purpose, classes)| (*purpose, classes.as_slice())))
+    }
+
+    /// Whether a publication that says it is of the classes that are meant.
+    pub(in crate::query) fn is_of_class(&self, stated: &Stated) -> bool {
+        self.stated().any(|(_, classes)| stated.takes_classes(classes))
+    }
+
+    /// Whether one is of the classes, and has a purpose, that are meant.
+    pub(in crate::query) fn is_meant(&self, stated: &Stated) -> bool {
+        self.stated().any(|(purpose, classes)| stated.takes_classes(classes) && stated.takes_purpose(purpose))
+    }
+
+    /// Whether it is to be told to whoever asks for this. What is taken back always is: under whatever it was stated
+    /// then, it may have been told before.
+    pub(in crate::query) fn is_told_of(&self, stated: &Stated) -> bool {
+        self.is_revoked() || self.is_meant(stated)
+    }
+
+    /// Aim of its publication.
+    #[must_use]
+    pub fn purpose(&self) -> Option<String> {
+        words::of_number::<Purpose>(self.view.purpose)
+    }
+}

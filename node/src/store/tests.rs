@@ -524,6 +524,27 @@ fn a_log_stands_after_a_restart_as_before_it_though_its_row_is_written_now_and_t
     assert_eq!(store.top(GROUP, LogId::new([1; 32])), Sequence::new(201));
 }
 
+/// Else whoever writes the largest messages would have every start read sixteen megabytes of each of its logs.
+#[test]
+fn a_start_reads_no_more_than_a_largest_message_of_a_log_behind_its_row() {
+    const LARGE: usize = 100_000;
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let (mut rows_written, mut before) = (0, 0);
+    for n in 1..=50 {
+        commit(&store, EnvelopeRow { bytes: vec![7; LARGE], ..envelope(n) });
+        let row =
+            store.db.get(columns::Cf::Logs, &columns::log(GROUP, LogId::new([1; 32]))).unwrap().unwrap();
+        let written = <values::LogValue as prost::Message>::decode(row.as_slice()).unwrap().size;
+        let behind = store.all_logs(None)[0].bytes - written;
+        assert!(behind <= belfry_proto::limits::MAX_TRANSMIT as u64, "{behind} bytes at {n}");
+        rows_written += usize::from(written != before);
+        before = written;
+        assert_eq!(logs::load(&store.db).unwrap(), store.all_logs(None), "at {n}");
+    }
+    assert!(rows_written < 25, "{rows_written}: most are followed still");
+}
+
 /// With every row of a log gone from under it, the store still tells the frontier it last wrote.
 #[test]
 fn a_frontier_is_told_without_reading_a_row() {

@@ -27,8 +27,9 @@ use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use super::{
     Counters,
+    compare::Compared,
     counters::more,
-    fetch::{Blame, Compared, Fetched, PullError, Received},
+    fetch::{Blame, Fetched, PullError, Received},
     progress::{Offers, Outlook, Peers, Progress},
 };
 use crate::{

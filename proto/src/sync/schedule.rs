@@ -55,6 +55,7 @@ pub const MAX_OFFERS: usize = 2048;
 /// Times in a row that a peer may lack what it is asked for in a log. Each costs a request; what comes after them is the
 /// next comparison's, of another peer most likely.
 pub const MAX_LACKING: u32 = 64;
+
 /// A request to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask<P> {

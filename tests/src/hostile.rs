@@ -1,11 +1,15 @@
 //! A peer that keeps no rule: it holds a node key, certified or not, and says what a story tells it to.
 //!
 //! It uses the node's own network adapter, so its frames are well formed; what they hold is anyone's. It answers
-//! hello as one who knows no less than the asker, and sync by the story's script.
+//! hello as one who knows no less than the asker, and sync by the story's script. Keys that are pushed to it it says to have
+//! kept, so that a publisher whom it alone listens to goes on at once.
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::{Context as _, anyhow};
@@ -43,6 +47,7 @@ pub struct Hostile {
     claimed: Arc<Mutex<Option<Claimed>>>,
     heard: Arc<Mutex<Vec<Vec<u8>>>>,
     script: Arc<Mutex<Arc<Script>>>,
+    takes_keys: Arc<AtomicBool>,
 }
 
 impl Hostile {
@@ -68,6 +73,7 @@ impl Hostile {
         let (heard, claimed) = (Arc::default(), Arc::default());
         let refused: Arc<Script> = Arc::new(|_| refused(Refusal::Unknown));
         let script = Arc::new(Mutex::new(refused));
+        let takes_keys = Arc::new(AtomicBool::new(true));
         let roster: RosterVersion = coalition.roster().version().into();
         let answering = Answering {
             network: network.clone(),
@@ -75,9 +81,10 @@ impl Hostile {
             script: Arc::clone(&script),
             roster: roster.clone(),
             claimed: Arc::clone(&claimed),
+            takes_keys: Arc::clone(&takes_keys),
         };
         tokio::spawn(answering.run(inbound));
-        Ok(Self { network, coalition: coalition.id(), record, roster, claimed, heard, script })
+        Ok(Self { network, coalition: coalition.id(), record, roster, claimed, heard, script, takes_keys })
     }
 
     /// Its node key.
@@ -95,6 +102,11 @@ impl Hostile {
     /// Answers sync by `script` from now on.
     pub fn answer_sync(&self, script: impl Fn(SyncRequest) -> SyncResponse + Send + Sync + 'static) {
         *self.script.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(script);
+    }
+
+    /// Takes no key that is pushed to it from now on.
+    pub fn takes_no_keys(&self) {
+        self.takes_keys.store(false, Ordering::Relaxed);
     }
 
     /// Says from now on, when greeted, that its admin log stands here.
@@ -274,6 +286,7 @@ struct Answering {
     script: Arc<Mutex<Arc<Script>>>,
     roster: RosterVersion,
     claimed: Arc<Mutex<Option<Claimed>>>,
+    takes_keys: Arc<AtomicBool>,
 }
 
 impl Answering {
@@ -286,7 +299,11 @@ impl Answering {
                     let script = Arc::clone(&*self.script.lock().unwrap_or_else(PoisonError::into_inner));
                     asked.reply.send(script(asked.request));
                 }
-                Some(asked) = inbound.keys.recv() => asked.reply.send(KeysResponse::default()),
+                Some(asked) = inbound.keys.recv() => {
+                    let ids = asked.request.pushed.iter().map(|grant| grant.key_id.clone());
+                    let stored = if self.takes_keys.load(Ordering::Relaxed) { ids.collect() } else { Vec::new() };
+                    asked.reply.send(KeysResponse { stored, ..KeysResponse::default() });
+                }
                 Some(_) = inbound.links.recv() => {}
                 else => return,
             }

@@ -12,7 +12,7 @@ use std::{
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    envelope::Position,
+    envelope::{ContentKey, Position},
     id::{GroupId, MemberId, PublicationId},
     schema::{AcceptancePolicy, Audience, StalenessPolicy},
     time::Timestamp,
@@ -35,7 +35,7 @@ use crate::{
     membership::{Freshness, Gate, Hellos, LogWatch},
     network::Network,
     roster::LiveRoster,
-    store::{Answer, Change, DraftRow, Prepared, Store},
+    store::{Answer, Change, DraftRow, Prepared, Store, WriteError},
 };
 
 /// How often queued drafts are looked at without a notice.
@@ -79,6 +79,11 @@ pub enum Hold {
     /// The file system is nearly full.
     #[error("free space is below store.free_space_floor")]
     NoRoom,
+    /// Nobody else holds the key they are to be sealed with.
+    #[error(
+        "no other member has taken the key that opens them yet, so they would be lost with this disk; it is offered again and again, and after half a minute this node goes on without"
+    )]
+    NoHolder,
     /// The charter wants a fresh log, and nobody vouches for ours.
     #[error("no fresh beacon vouches for the admin log, and the charter stops publishing without one")]
     Stale,
@@ -136,8 +141,10 @@ pub struct Flusher {
     pub(super) keys: BTreeMap<(GroupId, Audience), ActiveKey>,
     /// The places behind what was sealed.
     pub(super) places: BTreeMap<GroupId, Position>,
-    pub(super) ready: std::collections::BTreeSet<PublicKey>,
+    pub(super) ready: BTreeSet<PublicKey>,
     pub(super) failures: Failures,
+    /// Groups in which drafts wait for somebody who takes their key.
+    without_holder: BTreeSet<GroupId>,
 }
 
 impl Flusher {
@@ -163,8 +170,9 @@ impl Flusher {
             held: watch::Sender::new(None),
             keys: BTreeMap::new(),
             places: BTreeMap::new(),
-            ready: std::collections::BTreeSet::new(),
+            ready: BTreeSet::new(),
             failures: Failures::default(),
+            without_holder: BTreeSet::new(),
         }
     }
 
@@ -207,6 +215,7 @@ impl Flusher {
     async fn flush_queued(&mut self) -> bool {
         match self.store.queued(1) {
             Ok(queued) if queued.is_empty() => {
+                self.without_holder.clear();
                 self.tell(None);
                 return false;
             }
@@ -231,6 +240,7 @@ impl Flusher {
             }
             Err(_) => return false,
         };
+        self.without_holder.retain(|group| waiting.groups.iter().any(|(waiting, _)| waiting == group));
         let mut is_moving = false;
         for (group, drafts) in waiting.groups {
             if self.is_held() {
@@ -239,6 +249,7 @@ impl Flusher {
             let roster = self.roster.snapshot();
             is_moving |= self.flush(&roster, group, drafts).await;
         }
+        let held = held.or_else(|| self.lacks_holder());
         if held.is_some() {
             self.tell(held);
         }
@@ -248,8 +259,13 @@ impl Flusher {
     /// Whether sealing has to wait, which is told.
     pub(super) fn is_held(&self) -> bool {
         let hold = self.hold(&self.roster.snapshot());
-        self.tell(hold);
+        self.tell(hold.or_else(|| self.lacks_holder()));
         hold.is_some()
+    }
+
+    /// Some drafts wait for a holder of their key; others do not wait for that.
+    fn lacks_holder(&self) -> Option<Hold> {
+        (!self.without_holder.is_empty()).then_some(Hold::NoHolder)
     }
 
     fn tell(&self, hold: Option<Hold>) {
@@ -294,7 +310,7 @@ impl Flusher {
 
     /// Seals, makes durable and gossips drafts of one group, in their order. What comes between leaves them queued.
     /// Whether anything became of any of them.
-    async fn flush(&mut self, roster: &Arc<Roster>, group: GroupId, drafts: Vec<DraftRow>) -> bool {
+    async fn flush(&mut self, roster: &Arc<Roster>, group: GroupId, mut drafts: Vec<DraftRow>) -> bool {
         let known = self.hellos.borrow().own_logs.clone();
         let (last, now) = (self.places.get(&group), clock::now());
         let position = match seal::position(&self.store, &self.identity, roster, group, &known, last, now) {
@@ -310,15 +326,29 @@ impl Flusher {
             }
         };
         let keyed = drafts.iter().filter(|draft| !draft.parts.is_empty()).map(|draft| draft.audience);
-        let mut keys = BTreeMap::new();
+        let (mut keys, mut waiting) = (BTreeMap::new(), BTreeSet::new());
         for audience in keyed.filter(|audience| *audience != Audience::Recipients).collect::<BTreeSet<_>>() {
             match self.usable_key(roster, group, audience, &position).await {
-                Ok(key) => keys.insert(audience, key),
+                Ok(Some(key)) => {
+                    keys.insert(audience, key);
+                }
+                Ok(None) => {
+                    waiting.insert(audience);
+                }
                 Err(error) => {
                     tracing::error!(group = group.get(), "no content key could be made durable: {error}");
                     return false;
                 }
-            };
+            }
+        }
+        if waiting.is_empty() {
+            self.without_holder.remove(&group);
+        } else {
+            self.without_holder.insert(group);
+            drafts.retain(|draft| draft.parts.is_empty() || !waiting.contains(&draft.audience));
+        }
+        if drafts.is_empty() {
+            return false;
         }
         let (store, identity) = (self.store.clone(), Arc::clone(&self.identity));
         let sealing = Sealing { store, identity, roster: Arc::clone(roster), straight: false };
@@ -379,33 +409,29 @@ impl Flusher {
         }
     }
 
-    /// The key to seal with: the active one while its readers did not shrink, else a fresh one, durable
-    /// and pushed before it is used.
+    /// The key to seal with: the active one while its readers are the same, else a fresh one, durable before it is pushed
+    /// and held by another member before it is used ([`super::offers`]). None while it waits for that.
     async fn usable_key(
         &mut self,
         roster: &Roster,
         group: GroupId,
         audience: Audience,
         position: &Position,
-    ) -> Result<belfry_proto::envelope::content_key::ContentKey, crate::store::WriteError> {
+    ) -> Result<Option<ContentKey>, WriteError> {
         let now = clock::now();
         let Some(certificate) = roster.certificate(self.identity.serial) else {
-            return Err(crate::store::WriteError::Missing("certificate of this node"));
+            return Err(WriteError::Missing("certificate of this node"));
         };
         let log = belfry_proto::envelope::log_id(roster.coalition(), group, certificate, &position.instance);
-        if let Some(active) = self.keys.get(&(group, audience))
-            && active.is_usable(roster, log, now)
-        {
-            return Ok(active.key.clone());
+        let place = (group, audience);
+        if !self.keys.get(&place).is_some_and(|active| active.is_usable(roster, log, now)) {
+            let epoch = self.store.own_keys(Some(group)).map_or(0, |keys| keys.len() as u64) + 1;
+            let active = key::make(roster, &self.identity, group, audience, log, epoch, now);
+            self.store.commit(Change::Key(active.row(0))).await?;
+            tracing::info!(group = group.get(), key = %active.key.id(), "new content key");
+            self.keys.insert(place, active);
         }
-        let epoch = self.store.own_keys(Some(group)).map_or(0, |keys| keys.len() as u64) + 1;
-        let active = key::make(roster, &self.identity, group, audience, log, epoch, now);
-        self.store.commit(Change::Key(active.row(0))).await?;
-        let content = active.key.clone();
-        tracing::info!(group = group.get(), key = %content.id(), "new content key");
-        self.keys.insert((group, audience), active);
-        self.push_fresh((group, audience)).await;
-        Ok(content)
+        Ok(self.offered(roster, place).await)
     }
 }
 

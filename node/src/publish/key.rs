@@ -1,4 +1,4 @@
-//! Our own content keys: made for who may read now, pushed before use, dropped when a reader goes or comes.
+//! Our own content keys: made for who may read now, held by another before use, dropped when a reader goes or comes.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -16,7 +16,11 @@ use belfry_proto::{
 
 use tokio::time::Instant;
 
-use super::{flush::Flusher, push::share};
+use super::{
+    flush::Flusher,
+    offers::{Offers, Others, Step},
+    push::{Failures, share},
+};
 use crate::{
     clock,
     identity::Identity,
@@ -33,6 +37,7 @@ pub(super) struct ActiveKey {
     pub(super) key: ContentKey,
     readers: BTreeSet<Reader>,
     holders: BTreeSet<MemberId>,
+    offers: Offers,
 }
 
 /// A fresh key. Kept in memory only as long as the process: a restart makes a new one, which costs one
@@ -60,6 +65,7 @@ pub(super) fn make(
         key: ContentKey::generate(context, &mut rand::rng()),
         readers: roster.readers(group, audience, now),
         holders: BTreeSet::new(),
+        offers: Offers::default(),
     }
 }
 
@@ -95,9 +101,49 @@ impl Flusher {
         self.push(unshared, false).await;
     }
 
-    /// Pushes a key that is about to be used to everybody it takes, also to those that failed lately.
-    pub(super) async fn push_fresh(&mut self, place: (GroupId, Audience)) {
-        self.push(vec![place], true).await;
+    /// Whether a key may be sealed with now.
+    pub(super) fn may_seal(&self, roster: &Roster, active: &ActiveKey) -> bool {
+        self.step(roster, active) == Step::Seal
+    }
+
+    fn step(&self, roster: &Roster, active: &ActiveKey) -> Step {
+        if !active.holders.is_empty() {
+            return Step::Seal;
+        }
+        let is_own = |reader: &Reader| reader.member == self.identity.member;
+        let others = match () {
+            () if active.readers.iter().all(is_own) => Others::Nobody,
+            () if self.entitled(roster, active).is_empty() => Others::Away,
+            () => Others::Here,
+        };
+        active.offers.step(others, Instant::now())
+    }
+
+    /// The key of a place if it may be sealed with, once it was offered where its turn has come: to everybody it takes, also
+    /// to those that failed lately.
+    pub(super) async fn offered(
+        &mut self,
+        roster: &Roster,
+        place: (GroupId, Audience),
+    ) -> Option<ContentKey> {
+        if self.step(roster, self.keys.get(&place)?) == Step::Offer {
+            self.push(vec![place], true).await;
+            let active = self.keys.get_mut(&place)?;
+            if active.holders.is_empty() {
+                active.offers.refused(Instant::now());
+                self.warn_if_unshared(roster, place);
+            }
+        }
+        let active = self.keys.get(&place)?;
+        self.may_seal(roster, active).then(|| active.key.clone())
+    }
+
+    /// Says it once, when the last offer has come to nothing.
+    fn warn_if_unshared(&self, roster: &Roster, place: (GroupId, Audience)) {
+        if let Some(active) = self.keys.get(&place).filter(|active| self.may_seal(roster, active)) {
+            let (group, key) = (place.0.get(), active.key.id());
+            tracing::warn!(group, %key, "no other member took content key {key}: what is sealed with it is readable only here");
+        }
     }
 
     async fn push(&mut self, places: Vec<(GroupId, Audience)>, also_failed: bool) {
@@ -110,7 +156,10 @@ impl Flusher {
             if entitled.is_empty() {
                 continue;
             }
-            let candidates = self.failures.order(entitled, begun, &mut rand::rng());
+            // A message waits for whoever takes it, so everybody has all its time.
+            let none = Failures::default();
+            let failed = if active.offers.is_begun() { &none } else { &self.failures };
+            let candidates = failed.order(entitled, begun, &mut rand::rng());
             let wanted = HOLDERS.saturating_sub(active.holders.len());
             let (key, network, roster) = (active.key.clone(), self.network.clone(), Arc::clone(&roster));
             pushes.push(async move {

@@ -6,7 +6,7 @@
 //! together: several submissions that are one deed: all of their drafts, or none
 //! preview: the same up to the guards, told and kept nowhere
 //! withdraw: what is named ─▶ messages ─▶ checks ─▶ a draft like any other
-//! flush:  drafts ─▶ key usable? else new key, durable, pushed ─▶ position in our log ─▶ batch
+//! flush:  drafts ─▶ key usable? else new key, durable, held by another ─▶ position in our log ─▶ batch
 //!                ─▶ store (messages + states, one synced write) ─▶ feed, gossip
 //! batch:   drafts of a group ─▶ read ─▶ seal, sign ─▶ rows
 //! straight: what is small, while nothing waits: drafts and messages in one write
@@ -25,6 +25,7 @@ mod flush;
 mod guards;
 mod holders;
 mod key;
+mod offers;
 pub mod preview;
 mod push;
 mod seal;

@@ -279,7 +279,7 @@ impl Flusher {
         let keys: BTreeMap<Audience, ContentKey> = audiences
             .into_iter()
             .filter_map(|audience| Some((audience, self.keys.get(&(group, audience))?)))
-            .filter(|(_, active)| active.is_usable(roster, log, now))
+            .filter(|(_, active)| active.is_usable(roster, log, now) && self.may_seal(roster, active))
             .map(|(audience, active)| (audience, active.key.clone()))
             .collect();
         let has_key = |taken: &Taken| {

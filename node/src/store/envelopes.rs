@@ -130,7 +130,7 @@ impl Applier {
         log.bytes += size;
         let (advanced, gap) = (log.height > before, log.top > log.height && !log.forked);
         let answer = Committed::Stored { advanced, gap, unjudged };
-        if is_next && advanced && counts && !unjudged && !row.is_vouched && logs::may_follow(&log) {
+        if is_next && advanced && counts && !unjudged && !row.is_vouched && logs::may_follow(&log, size) {
             self.logs.remember(log);
         } else {
             self.logs.put(log);

@@ -16,7 +16,10 @@ use std::{
 use belfry_proto::{
     id::{CoalitionId, GroupId, LogId, MemberId, Sequence, Serial},
     limits::MAX_TRANSMIT,
-    sync::frontier::{self, LogFrontier},
+    sync::{
+        frontier::{self, LogFrontier},
+        slices::Sums,
+    },
 };
 
 use super::{Store, logs::Counts, rows::LogRow};
@@ -24,14 +27,17 @@ use super::{Store, logs::Counts, rows::LogRow};
 /// What peers compare of one group.
 #[derive(Debug)]
 pub struct GroupFrontier {
+    coalition: CoalitionId,
+    group: GroupId,
     logs: Vec<LogFrontier>,
     hash: [u8; 32],
+    sums: OnceLock<Sums>,
 }
 
 impl GroupFrontier {
     fn of(coalition: CoalitionId, group: GroupId, logs: Vec<LogFrontier>) -> Arc<Self> {
         let hash = frontier::hash(coalition, group, &logs);
-        Arc::new(Self { logs, hash })
+        Arc::new(Self { coalition, group, logs, hash, sums: OnceLock::new() })
     }
 
     /// Every log that counts, by log id.
@@ -44,6 +50,11 @@ impl GroupFrontier {
     #[must_use]
     pub const fn hash(&self) -> &[u8; 32] {
         &self.hash
+    }
+
+    /// Of its slices; made when first asked for.
+    pub fn sums(&self) -> &Sums {
+        self.sums.get_or_init(|| Sums::of(self.coalition, self.group, &self.logs))
     }
 
     /// One log.

@@ -1,8 +1,8 @@
 //! A log's row, and what follows from it and the log's entries.
 //!
 //! Most entries are the next of their log, and move its row by one: how far it goes, its head, one body and one entry more.
-//! That can be read from the entries themselves, so the row is written with every so many of them only, and whenever more
-//! than that changes. At start the entries behind it are followed; while the node runs, the writer remembers how each log
+//! That can be read from the entries themselves, so the row is written with every so many of them only, or so many bytes, and
+//! whenever more than that changes. At start the entries behind it are followed; while the node runs, the writer remembers how each log
 //! stands, and readers ask [`super::frontiers`]. Rows of the node's own logs are written with every batch: how far it wrote must be
 //! told by more than what it wrote.
 
@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 
 use belfry_proto::{
     id::{GroupId, LogId, MessageId, Sequence},
-    limits::MAX_LOGS_PER_CERTIFICATE,
+    limits::{MAX_LOGS_PER_CERTIFICATE, MAX_TRANSMIT},
     sync::MissingSum,
 };
 use prost::Message;
@@ -28,6 +28,9 @@ use super::{
 
 /// Entries between two writes of a log's row. Too low ⇒ a row more for each message, too high ⇒ a start that reads long.
 const FOLLOWED: u64 = 64;
+/// Bytes of entries between two writes of a log's row: as many as one largest message has, and as [`FOLLOWED`] of an ordinary
+/// size. Too low ⇒ as above, too high ⇒ whoever writes the largest messages makes every start read as many megabytes a log.
+const FOLLOWED_BYTES: u64 = MAX_TRANSMIT as u64;
 
 /// How many envelopes are in which state.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
@@ -231,9 +234,15 @@ impl Logs {
     }
 }
 
-/// Whether the row of a log that an entry has just gone on may be left as it was. The first entry always writes one.
-pub(super) const fn may_follow(log: &LogRow) -> bool {
-    log.frozen.get() == 0 && !log.forked && log.top.get() > 1 && !log.top.get().is_multiple_of(FOLLOWED)
+/// Whether the row of a log that an entry of this size has just gone on may be left as it was. The first entry always writes
+/// one.
+pub(super) const fn may_follow(log: &LogRow, size: u64) -> bool {
+    let is_stretch_full = log.bytes / FOLLOWED_BYTES != log.bytes.saturating_sub(size) / FOLLOWED_BYTES;
+    log.frozen.get() == 0
+        && !log.forked
+        && log.top.get() > 1
+        && !log.top.get().is_multiple_of(FOLLOWED)
+        && !is_stretch_full
 }
 
 /// Every log as it stands.

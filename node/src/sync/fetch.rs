@@ -1,4 +1,4 @@
-//! Conversations with one peer: comparing frontiers, fetching a page. Each is a short task of its own; what
+//! Conversations with one peer: fetching a page or a proof, and handing it in. Each is a short task of its own; what
 //! came of it goes back to the loop in [`super::pull`].
 
 use std::{
@@ -9,18 +9,18 @@ use std::{
 use belfry_proto::{
     crypto::sign::PublicKey,
     envelope::{self, DecodeError, Decoded},
-    id::{GroupId, LogId, MessageId, Sequence},
+    id::{MessageId, Sequence},
     limits,
     schema::{
-        Fork, Page, PullFork, PullFrontier, PullRange, Refusal, SyncRequest, SyncResponse,
-        sync_request::Request, sync_response::Response,
+        Fork, Page, PullFork, PullRange, Refusal, SyncRequest, SyncResponse, sync_request::Request,
+        sync_response::Response,
     },
     sync::{
         ForkError, check_fork,
-        frontier::{self, FrontierError},
+        frontier::FrontierError,
         page::{self, PageError},
-        plan::{self, Range, Want},
-        schedule::{Ask, MAX_OFFERS},
+        plan::{Range, Want},
+        schedule::Ask,
     },
     time::Timestamp,
     verdict::Judged,
@@ -36,8 +36,6 @@ use crate::{
     store::ReadError,
 };
 
-/// How long one part of a frontier may take: it is a read and at most 1 MiB.
-const COMPARING: Duration = Duration::from_secs(20);
 /// How long a page may take. The schedule goes to others long before.
 const FETCHING: Duration = Duration::from_secs(40);
 /// How long after the first peer came until messages count as late: links into every group take a while.
@@ -46,9 +44,6 @@ const MET: Duration = Duration::from_secs(60);
 const GOSSIPED: Duration = Duration::from_secs(30);
 /// Older ones are not late but history: their authors may have been away with them.
 const RECENT: Duration = Duration::from_secs(3600);
-/// Parts of one frontier read in one comparison: half a million logs. A list without end ends here.
-const MAX_PARTS: usize = 64;
-
 /// What a conversation came to, when not to what was hoped.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PullError {
@@ -154,17 +149,6 @@ impl PullError {
     }
 }
 
-/// What one comparison found.
-#[derive(Debug, Default)]
-pub(super) struct Compared {
-    /// What the peer claims beyond us.
-    pub(super) ranges: Vec<Range>,
-    /// There is more than was read.
-    pub(super) is_cut: bool,
-    /// Why it ended early.
-    pub(super) error: Option<PullError>,
-}
-
 /// An answer that is what was asked for.
 #[derive(Debug)]
 pub(super) struct Received {
@@ -192,102 +176,6 @@ impl Fetched {
 }
 
 impl Sync {
-    /// Compares every kept group with `peer`.
-    pub(super) async fn compare(self: Arc<Self>, peer: PublicKey) -> Compared {
-        let roster = self.roster.snapshot();
-        let mut found = Compared::default();
-        for group in self.identity.kept_groups(&roster) {
-            match self.compare_group(peer, group, &mut found).await {
-                // Refused: it does not keep this group, being a member of others only.
-                Ok(()) | Err(PullError::Refused(_)) => {}
-                Err(error) => {
-                    found.error = Some(error);
-                    return found;
-                }
-            }
-            if found.is_cut {
-                return found;
-            }
-        }
-        found
-    }
-
-    async fn compare_group(
-        &self,
-        peer: PublicKey,
-        group: GroupId,
-        found: &mut Compared,
-    ) -> Result<(), PullError> {
-        let coalition = self.roster.snapshot().coalition();
-        let ours = self.store.frontier(group);
-        // A proven fork freezes its log: from there on there is nothing to fetch, from anybody. Below it there
-        // may be, and a lower fork.
-        let below_fork = |range: Range| match ours.log(range.log).map_or(0, |log| log.frozen.get()) {
-            0 => Some(range),
-            frozen => {
-                let to = range.to.min(Sequence::new(frozen - 1));
-                (range.from <= to).then_some(Range { to, ..range })
-            }
-        };
-        let hash = ours.hash().to_vec();
-        let mut after: Option<LogId> = None;
-        for _ in 0..MAX_PARTS {
-            let pull = PullFrontier {
-                group: group.get(),
-                hash: hash.clone(),
-                after: after.map(|log| log.to_vec()).unwrap_or_default(),
-            };
-            let response = self.ask(peer, Request::Frontier(pull), COMPARING).await?;
-            let Response::Frontier(part) = response else { return Err(PullError::WrongAnswer) };
-            more(&self.counters.compared, usize::from(after.is_none()));
-            if part.hash == hash {
-                more(&self.counters.level, usize::from(after.is_none()));
-                return Ok(());
-            }
-            let theirs = frontier::read_part(group, after, &part)?;
-            if after.is_none() && !part.more && part.hash != frontier::hash(coalition, group, &theirs) {
-                return Err(PullError::OtherHash);
-            }
-            let last = theirs.last().map(|log| log.log);
-            let ranges = plan::plan(ours.logs(), &theirs).into_iter().filter_map(below_fork);
-            let ranges = self.narrowed(ranges.collect()).await?;
-            let room = MAX_OFFERS.saturating_sub(found.ranges.len());
-            let before = found.ranges.len();
-            found.ranges.extend(ranges.into_iter().take(room + 1));
-            if found.ranges.len() - before > room {
-                found.is_cut = true;
-                return Ok(());
-            }
-            if !part.more {
-                return Ok(());
-            }
-            after = last;
-        }
-        found.is_cut = true;
-        Ok(())
-    }
-
-    /// Bodies that are missing are few: only the stretch from the first to the last of them is asked for.
-    async fn narrowed(&self, ranges: Vec<Range>) -> Result<Vec<Range>, PullError> {
-        if ranges.iter().all(|range| range.want != Want::Bodies) {
-            return Ok(ranges);
-        }
-        let store = self.store.clone();
-        let narrowed = tokio::task::spawn_blocking(move || {
-            let mut narrowed = Vec::with_capacity(ranges.len());
-            for range in ranges {
-                if range.want != Want::Bodies {
-                    narrowed.push(range);
-                } else if let Some((first, last)) = store.holes(range.group, range.log)? {
-                    let (from, to) = (range.from.max(first), range.to.min(last));
-                    narrowed.extend((from <= to).then_some(Range { from, to, ..range }));
-                }
-            }
-            Ok::<_, PullError>(narrowed)
-        });
-        narrowed.await.map_err(|_| PullError::Spoiled("stopping"))?
-    }
-
     /// Asks for one page, and checks that the answer is what was asked for.
     pub(super) async fn fetch(self: Arc<Self>, ask: Ask<PublicKey>) -> Result<Received, PullError> {
         match ask.range.want {
@@ -439,7 +327,12 @@ impl Sync {
         Ok(Fetched { through, error })
     }
 
-    async fn ask(&self, peer: PublicKey, request: Request, within: Duration) -> Result<Response, PullError> {
+    pub(super) async fn ask(
+        &self,
+        peer: PublicKey,
+        request: Request,
+        within: Duration,
+    ) -> Result<Response, PullError> {
         let request = SyncRequest { request: Some(request) };
         let answer = timeout(within, self.network.sync(&peer, request)).await;
         match answer.map_err(|_| PullError::Silent)?? {
@@ -554,6 +447,8 @@ const fn before(sequence: Sequence) -> Sequence {
 
 #[cfg(test)]
 mod tests {
+    use belfry_proto::id::{GroupId, LogId};
+
     use super::*;
 
     #[test]

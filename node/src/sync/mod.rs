@@ -3,7 +3,7 @@
 //! ```text
 //! peer ready  ─┐
 //! gap seen    ─┼─▶ compare each group's frontier ─equal─▶ done
-//! some minutes ┘                                 └differs─▶ offers ─▶ schedule ─▶ pages ─▶ intake (the one ladder)
+//! some minutes ┘                                 └differs (sums of slices, then the list of some)─▶ offers ─▶ schedule ─▶ pages ─▶ intake (the one ladder)
 //!                                                          (of many peers)   (many logs at once)
 //! ```
 //!
@@ -12,6 +12,7 @@
 //! gossip. Both sides check who asks: entitled readers and carriers get a group's ciphertext, nobody else.
 
 mod budget;
+mod compare;
 mod counters;
 mod fetch;
 mod progress;

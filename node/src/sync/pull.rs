@@ -15,11 +15,7 @@ use std::{
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    id::{GroupId, LogId, Sequence},
-    sync::{
-        plan::{Range, Want},
-        schedule::{Ask, Schedule},
-    },
+    sync::schedule::{Ask, Schedule},
 };
 use futures::FutureExt as _;
 use rand::{RngExt, seq::IteratorRandom};
@@ -27,8 +23,9 @@ use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use super::{
     Counters,
+    compare::Compared,
     counters::more,
-    fetch::{Blame, Compared, Fetched, PullError, Received},
+    fetch::{Blame, Fetched, PullError, Received},
     progress::{Offers, Outlook, Peers, Progress},
 };
 use crate::{
@@ -49,8 +46,6 @@ const GATHER: Duration = Duration::from_millis(200);
 const COMPARISONS: usize = 16;
 /// How often at most progress is told. Whoever watches it is a person.
 const TOLD: Duration = Duration::from_millis(250);
-/// How long what was passed over in a log, for its member has no room, is not asked for again.
-const FULL: Duration = Duration::from_secs(3600);
 /// Between two warnings about one peer.
 const WARNING: Duration = Duration::from_secs(60);
 
@@ -121,14 +116,6 @@ impl Sync {
     }
 }
 
-/// A log for some of which there is no room.
-struct Full {
-    /// Until when what was passed over is not asked for.
-    until: Instant,
-    /// How far it was: what comes after may be a withdrawal, which is kept.
-    passed: Sequence,
-}
-
 struct Pulling {
     sync: Arc<Sync>,
     schedule: Schedule<PublicKey>,
@@ -145,8 +132,6 @@ struct Pulling {
     keeping: JoinSet<(Ask<PublicKey>, Fetched)>,
     round: Instant,
     warned: BTreeMap<PublicKey, Instant>,
-    /// Logs of members whose room is used up.
-    full: BTreeMap<(GroupId, LogId), Full>,
     /// Ready peers that were compared with since they came.
     level: BTreeSet<PublicKey>,
     compared: Option<belfry_proto::time::Timestamp>,
@@ -171,7 +156,6 @@ impl Pulling {
             fetching: JoinSet::new(),
             keeping: JoinSet::new(),
             warned: BTreeMap::new(),
-            full: BTreeMap::new(),
             level: BTreeSet::new(),
             compared: None,
             told: None,
@@ -196,13 +180,7 @@ impl Pulling {
             },
             compared: self.compared,
             groups: Offers::by_group(self.schedule.missing(since)),
-            full: self.full.iter().filter(|(_, full)| full.until > now).fold(
-                BTreeMap::new(),
-                |mut groups, ((group, _), _)| {
-                    *groups.entry(*group).or_default() += 1;
-                    groups
-                },
-            ),
+            full: self.schedule.full(since),
         };
         self.sync.outlook.0.send_if_modified(|before| {
             let is_news = *before != outlook;
@@ -352,66 +330,17 @@ impl Pulling {
             self.level.insert(peer);
             self.compared = Some(clock::now());
         }
-        let now = Instant::now();
-        self.full.retain(|_, full| full.until + FULL > now);
-        let ranges: Vec<Range> =
-            compared.ranges.into_iter().filter_map(|range| self.with_room(range)).collect();
-        let is_whole = self.schedule.offer(peer, ranges);
+        let is_whole = self.schedule.offer(peer, compared.ranges, self.began.elapsed());
         if compared.is_cut || !is_whole {
             self.cut.insert(peer);
-        }
-    }
-
-    /// What of a range to ask for, if its member may have no room.
-    fn with_room(&self, range: Range) -> Option<Range> {
-        let full = self.full.get(&(range.group, range.log)).filter(|full| full.until > Instant::now());
-        match (full, range.want) {
-            (None, _) | (_, Want::Fork | Want::Proof) => Some(range),
-            (Some(_), Want::Bodies) => None,
-            (Some(full), Want::Entries) => {
-                let from = range.from.max(Sequence::new(full.passed.get().saturating_add(1)));
-                (from <= range.to).then_some(Range { from, ..range })
-            }
-        }
-    }
-
-    /// Notes that there is no room for some of a page, and how far what was passed over goes. When its time is over the first
-    /// page tells anew.
-    fn passed_over(&mut self, ask: &Ask<PublicKey>, through: Sequence) -> Sequence {
-        let until = Instant::now() + FULL;
-        let name = (ask.range.group, ask.range.log);
-        let full = self.full.entry(name).or_insert(Full { until, passed: through });
-        (full.until, full.passed) = (until, full.passed.max(through));
-        full.passed
-    }
-
-    /// What had no room was asked for again, and was kept.
-    fn room_again(&mut self, ask: &Ask<PublicKey>) {
-        let name = (ask.range.group, ask.range.log);
-        if let Some(full) = self.full.get(&name)
-            && ask.range.want == Want::Entries
-            && ask.range.from <= full.passed
-        {
-            self.full.remove(&name);
         }
     }
 
     fn fetched(&mut self, ask: &Ask<PublicKey>, fetched: Fetched) {
         let now = self.now();
         match (&fetched.error, fetched.through) {
-            (None, Some(through)) => {
-                self.room_again(ask);
-                self.schedule.served(ask, through);
-            }
-            (Some(PullError::Spoiled(OVER_DISK_QUOTA)), Some(through)) if ask.range.want == Want::Entries => {
-                let passed = self.passed_over(ask, through);
-                self.schedule.served(ask, passed);
-            }
-            (Some(PullError::Spoiled(OVER_DISK_QUOTA)), _) if ask.range.want == Want::Bodies => {
-                // Entries go on where they are.
-                self.passed_over(ask, Sequence::new(0));
-                self.schedule.spoiled(ask);
-            }
+            (None, Some(through)) => self.schedule.served(ask, through),
+            (Some(PullError::Spoiled(OVER_DISK_QUOTA)), through) => self.schedule.no_room(ask, through, now),
             (Some(error), through) => {
                 self.fault(ask.peer, Way::PageAnswer, error);
                 match error.blame() {

@@ -1,4 +1,4 @@
-//! Answers to `/belfry/sync/1`, each from one bounded read.
+//! Answers to `/belfry/sync`, each from one bounded read.
 //!
 //! ```text
 //! request ─▶ over its peer's budget? ─▶ busy
@@ -15,10 +15,10 @@ use belfry_proto::{
     id::{GroupId, LogId, MessageId, Sequence},
     limits,
     schema::{
-        Addresses, Fork, Frontier, Page, PullFork, PullFrontier, PullRange, Refusal, Signed, SyncRequest,
-        SyncResponse, sync_request, sync_response::Response,
+        Addresses, Fork, Frontier, Page, PullFork, PullFrontier, PullRange, PullSlices, Refusal, Signed,
+        Slices, SyncRequest, SyncResponse, sync_request, sync_response::Response,
     },
-    sync::frontier,
+    sync::{frontier, slices::Only},
     time::Timestamp,
     trust::roster::Roster,
 };
@@ -36,7 +36,7 @@ use crate::{
     clock,
     network::Asked,
     roster::LiveRoster,
-    store::{ReadError, Served, Store, WithdrawalRow},
+    store::{GroupFrontier, ReadError, Served, Store, WithdrawalRow},
 };
 
 /// Requests served side by side. A slow read holds up its own place; more would only contend for the disk,
@@ -97,6 +97,7 @@ fn answer(
         Some(sync_request::Request::Range(pull)) => range(store, roster, from, &pull, now),
         Some(sync_request::Request::Addresses(_)) => addresses(store),
         Some(sync_request::Request::Fork(pull)) => fork(store, roster, from, &pull, now),
+        Some(sync_request::Request::Slices(pull)) => slices(store, roster, from, &pull, now),
         None => Err(Refusal::Malformed),
     };
     SyncResponse { response: Some(response.unwrap_or_else(|refusal| Response::Refused(refusal.into()))) }
@@ -124,15 +125,35 @@ fn compare(
     now: Timestamp,
 ) -> Result<Response, Refusal> {
     let group = entitled(roster, from, pull.group, now)?;
+    listed(&store.frontier(group), &pull.hash, &pull.after, Only::ALL)
+}
+
+/// The sums of all slices, or the list of some.
+fn slices(
+    store: &Store,
+    roster: &Roster,
+    from: &PublicKey,
+    pull: &PullSlices,
+    now: Timestamp,
+) -> Result<Response, Refusal> {
+    let group = entitled(roster, from, pull.group, now)?;
     let ours = store.frontier(group);
-    if pull.hash == ours.hash() {
-        return Ok(Response::Frontier(Frontier { hash: pull.hash.clone(), ..Frontier::default() }));
+    if let Some(only) = Only::new(pull.only) {
+        return listed(&ours, &pull.hash, &pull.after, only);
     }
-    let after = match pull.after.as_slice() {
+    let sums = if pull.hash == ours.hash() { Vec::new() } else { ours.sums().to_vec() };
+    Ok(Response::Slices(Slices { hash: ours.hash().to_vec(), sums }))
+}
+
+fn listed(ours: &GroupFrontier, theirs: &[u8], after: &[u8], only: Only) -> Result<Response, Refusal> {
+    if theirs == ours.hash() {
+        return Ok(Response::Frontier(Frontier { hash: theirs.to_vec(), ..Frontier::default() }));
+    }
+    let after = match after {
         [] => None,
         after => Some(LogId::try_from(after).map_err(|_| Refusal::Malformed)?),
     };
-    Ok(Response::Frontier(frontier::part_of(*ours.hash(), ours.logs(), after)))
+    Ok(Response::Frontier(frontier::part_of(*ours.hash(), ours.logs(), after, only)))
 }
 
 fn range(

@@ -17,6 +17,8 @@ use futures::future::join_all;
 use prost::Message;
 use tokio::task::JoinSet;
 
+mod slices;
+
 use super::*;
 use crate::{
     clock,
@@ -323,7 +325,7 @@ async fn what_a_liar_does_not_serve_comes_from_another_peer() {
         let _lying = misbehave(&mut liar, move |request| match request {
             Request::Frontier(_) => Some(promise.clone()),
             Request::Range(range) => lie(&all, &range),
-            Request::Addresses(_) | Request::Fork(_) => None,
+            Request::Addresses(_) | Request::Fork(_) | Request::Slices(_) => None,
         });
         let mut holder = Site::new(&coalition, &alice).await;
         holder.hold(&messages).await;

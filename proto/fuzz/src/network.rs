@@ -8,7 +8,9 @@ use belfry_proto::{
         self, AdminGossip, HelloRequest, HelloResponse, KeysRequest, KeysResponse, SyncRequest, SyncResponse,
         admin_gossip, decode_canonical, hello_request, hello_response, sync_request, sync_response,
     },
-    sync::{LogFrontier, Range, check_fork, check_page, hash, plan::Want, plan::plan, read_list},
+    sync::{
+        LogFrontier, Range, check_fork, check_page, hash, plan::Want, plan::plan, read_list, slices::Sums,
+    },
     trust::log::verify_record,
 };
 use prost::Message;
@@ -127,6 +129,11 @@ pub fn sync(bytes: &[u8]) {
             let header = one.header();
             let _ = check_fork(header.group, header.log, header.sequence, [&one, &other]);
         }
+        Some(SyncResponse { response: Some(sync_response::Response::Slices(slices)) }) => {
+            let Ok(sums) = Sums::read(&slices.sums) else { return };
+            assert_eq!(sums.to_vec(), slices.sums);
+            let _ = sums.differing(&Sums::of(roster().coalition(), GroupId::new(1), &[]));
+        }
         _ => {}
     }
 }
@@ -147,6 +154,13 @@ pub fn sync_seeds() -> Vec<Vec<u8>> {
             from: 1,
             to: 9,
         })),
+        request(sync_request::Request::Slices(schema::PullSlices {
+            group: 1,
+            hash: vec![1; 32],
+            only: 5,
+            after: vec![2; 32],
+        })),
+        response(sync_response::Response::Slices(schema::Slices { hash: vec![1; 32], sums: vec![3; 1024] })),
         response(sync_response::Response::Frontier(schema::Frontier {
             more: true,
             hash: golden("keys", "frontier_hash"),

@@ -5,6 +5,7 @@ use crate::{
     id::{CoalitionId, GroupId, LogId, MessageId, Sequence},
     limits::{MAX_FRONTIER_LOGS, MAX_SEQUENCE},
     schema::{self, Malformed},
+    sync::slices::Only,
     verdict::{Judged, Verdict},
 };
 
@@ -90,15 +91,21 @@ pub enum FrontierError {
     /// More is promised, and this part has nothing to go on from.
     #[error("an empty part of a frontier that promises more")]
     Endless,
+    /// Sums of slices have one length.
+    #[error("{0} bytes of sums of a frontier's slices, not 1024")]
+    Sums(usize),
 }
 
 impl Judged for FrontierError {
     /// On the peer that answered; no roster is involved.
     fn verdict(&self) -> Verdict {
         match self {
-            Self::Malformed(_) | Self::TooMany(_) | Self::OtherGroup(_) | Self::Unsorted | Self::Endless => {
-                Verdict::Reject
-            }
+            Self::Malformed(_)
+            | Self::TooMany(_)
+            | Self::OtherGroup(_)
+            | Self::Unsorted
+            | Self::Endless
+            | Self::Sums(_) => Verdict::Reject,
         }
     }
 
@@ -109,6 +116,7 @@ impl Judged for FrontierError {
             Self::OtherGroup(_) => "frontier-other-group",
             Self::Unsorted => "frontier-unsorted",
             Self::Endless => "frontier-endless",
+            Self::Sums(_) => "frontier-sums",
         }
     }
 }
@@ -203,15 +211,16 @@ pub fn read_part(
     Ok(logs)
 }
 
-/// The part of a frontier to answer with: logs above `after`, as many as a reply takes.
+/// The part of a frontier to answer with: logs of these slices above `after`, as many as a reply takes.
 #[must_use]
-pub fn part_of(hash: [u8; 32], sorted: &[LogFrontier], after: Option<LogId>) -> schema::Frontier {
+pub fn part_of(hash: [u8; 32], sorted: &[LogFrontier], after: Option<LogId>, only: Only) -> schema::Frontier {
     let begin = after.map_or(0, |after| sorted.partition_point(|log| log.log <= after));
     let rest = sorted.get(begin..).unwrap_or_default();
+    let mut wanted = rest.iter().filter(|log| only.has(log.log));
     schema::Frontier {
         hash: hash.to_vec(),
-        logs: rest.iter().take(MAX_FRONTIER_LOGS).map(schema::LogFrontier::from).collect(),
-        more: rest.len() > MAX_FRONTIER_LOGS,
+        logs: wanted.by_ref().take(MAX_FRONTIER_LOGS).map(schema::LogFrontier::from).collect(),
+        more: wanted.next().is_some(),
     }
 }
 
@@ -353,7 +362,7 @@ mod tests {
         let (mut read, mut parts) = (Vec::new(), 0);
         loop {
             let after = read.last().map(|log: &LogFrontier| log.log);
-            let part = part_of([9; 32], &all, after);
+            let part = part_of([9; 32], &all, after, Only::ALL);
             assert!(part.encoded_len() < crate::limits::MAX_REPLY - 64, "{}", part.encoded_len());
             read.extend(read_part(GROUP, after, &part).unwrap());
             parts += 1;

@@ -2,13 +2,13 @@
 //!
 //! Every publisher's log in a group is gap-free and hash-linked. A node's [`frontier`] says how far it
 //! holds each log without a gap, and how many bodies of it; two nodes compare the hash of a group's
-//! frontier first (equal: done, for some 100 bytes), the list if it differs, and [`plan`](plan::plan)
-//! the ranges to fetch; [`schedule`] spreads them over peers and time. A fetched [`page`] must be the
+//! frontier first (equal: done, for some 100 bytes), if it differs the sums of its [`slices`], then the list of
+//! those in which they differ, and [`plan`](plan::plan) the ranges to fetch; [`schedule`] spreads them over peers and time. A fetched [`page`] must be the
 //! range asked for, entry linked to entry, before any of its envelopes climbs the ladder of
 //! [`crate::envelope`].
 //!
 //! ```text
-//! hash differs ─▶ Frontier list ─read_list─▶ [LogFrontier] ─plan(ours, theirs)─▶ [Range]
+//! hash differs ─▶ Slices ─differing─▶ Frontier list of these ─read_list─▶ [LogFrontier] ─plan(ours, theirs)─▶ [Range]
 //!              ─▶ Page ─decode each─▶ [Decoded] ─check_page(range)─▶ attribute, verify, admit …
 //! ```
 //!
@@ -22,6 +22,7 @@ pub mod page;
 pub mod plan;
 pub mod retention;
 pub mod schedule;
+pub mod slices;
 
 pub use fork::{ForkError, check_fork};
 pub use frontier::{FrontierError, LogFrontier, MissingSum, hash, read_list};

@@ -242,6 +242,7 @@ fn sync_response() -> impl Strategy<Value = schema::SyncResponse> {
         few(signed()).prop_map(|records| Response::Addresses(schema::Addresses { records })),
         any::<i32>().prop_map(Response::Refused),
         (bytes(60), bytes(60)).prop_map(|(one, other)| Response::Fork(schema::Fork { one, other })),
+        (bytes(32), bytes(60)).prop_map(|(hash, sums)| Response::Slices(schema::Slices { hash, sums })),
     ];
     proptest::option::of(response).prop_map(|response| schema::SyncResponse { response })
 }
@@ -257,6 +258,9 @@ fn sync_request() -> impl Strategy<Value = schema::SyncRequest> {
         (any::<u32>(), bytes(32), any::<u64>(), any::<u64>())
             .prop_map(|(group, log, from, to)| Request::Range(schema::PullRange { group, log, from, to })),
         Just(Request::Addresses(schema::PullAddresses {})),
+        (any::<u32>(), bytes(32), any::<u64>(), bytes(32)).prop_map(|(group, hash, only, after)| {
+            Request::Slices(schema::PullSlices { group, hash, only, after })
+        }),
     ];
     proptest::option::of(request).prop_map(|request| schema::SyncRequest { request })
 }

@@ -66,6 +66,7 @@ async fn placed(
     first: usize,
 ) -> anyhow::Result<Hostile> {
     let hostile = Hostile::as_member(member, coalition).await?;
+    hostile.takes_no_keys();
     hostile.subscribe(&[group]).await?;
     for n in 0..LINKS {
         hostile.join(&honest[(first + 3 * n) % honest.len()]).await?;

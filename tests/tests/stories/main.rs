@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 mod admin_log;
+mod asleep;
 mod behalf;
 mod capacities;
 mod carrier;

@@ -183,3 +183,26 @@ async fn a_shown_entry_of_the_admin_log_holds_a_publisher_beside_a_level_peer_un
     assert!(bob.opens(&sealed)? && !eve.opens(&sealed)?);
     Ok(())
 }
+
+/// Eve reads the group and takes no keys: if alice's disk died behind a message to her alone, nobody could read it ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_message_waits_beside_a_reader_that_takes_no_keys_for_one_that_does() -> anyhow::Result<()> {
+    let mut coalition = Coalition::new()?;
+    let mut alice = coalition.member("alice").publisher(["cidr"]).issue()?;
+    let mut bob = coalition.member("bob").reader(["cidr"]).issue()?;
+    let eve = coalition.member("eve").reader(["cidr"]).issue()?;
+    alice.start(&coalition, &[]).await?;
+    let hostile = Hostile::as_member(&eve, &coalition).await?;
+    hostile.takes_no_keys();
+    hostile.join(&alice).await?;
+    let bundle = Bundle::indicators(1);
+    let accepted = alice.publish("cidr", &bundle).tlp("green").accepted().await?;
+    alice.warns("no other member has taken the key").await?;
+
+    bob.start(&coalition, &[&alice]).await?;
+    let messages = accepted.flushed().await?;
+    let sealed = alice.store()?.envelope(messages[0])?.expect("its own message");
+    let key = envelope::decode(&sealed)?.header().key_id().expect("data is sealed");
+    assert!(bob.store()?.key(key)?.is_some(), "who takes it has it before the message is sealed");
+    bob.shows("cidr", &bundle.ids()).await
+}

@@ -44,20 +44,25 @@ async fn asked(member: &Member, wanted: Value) -> anyhow::Result<Answer> {
     member.api()?.post("/api/v1/withdrawals", &headers, wanted.to_string()).await
 }
 
-async fn withdrawn(member: &Member, messages: &[MessageId], mode: &str, ground: &str) -> anyhow::Result<()> {
+pub(super) async fn withdrawn(
+    member: &Member,
+    messages: &[MessageId],
+    mode: &str,
+    ground: &str,
+) -> anyhow::Result<()> {
     let wanted = json!({ "group": "cidr", "messages": messages, "mode": mode, "ground": ground });
     asked(member, wanted).await?.expect(202)?;
     Ok(())
 }
 
 /// Objects as a tool that polls has them, by id.
-async fn object(member: &Member, id: &str) -> anyhow::Result<Option<Value>> {
+pub(super) async fn object(member: &Member, id: &str) -> anyhow::Result<Option<Value>> {
     let objects = member.api()?.objects("cidr").await?;
     Ok(objects.into_iter().find(|object| object["id"] == id))
 }
 
 /// Waits until a node tells every one of these as revoked.
-async fn tells_revoked(member: &Member, ids: &[String]) -> anyhow::Result<Vec<Value>> {
+pub(super) async fn tells_revoked(member: &Member, ids: &[String]) -> anyhow::Result<Vec<Value>> {
     until(&format!("{} to tell {} objects as revoked", member.name(), ids.len()), async || {
         let mut found = Vec::new();
         for id in ids {
@@ -76,7 +81,7 @@ async fn why(member: &Member, message: MessageId) -> anyhow::Result<Value> {
 }
 
 /// Waits until a node holds a message in this way: its state, and whether its body is here.
-async fn holds(
+pub(super) async fn holds(
     member: &Member,
     message: MessageId,
     state: MessageState,

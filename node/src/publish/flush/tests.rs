@@ -1,21 +1,23 @@
 use std::{
     future::poll_fn,
     pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll},
 };
 
 use belfry_proto::{
     id::{MemberId, MessageId, Sequence},
-    schema::{self, statement::Decision},
+    schema::{self, KeysResponse, statement::Decision},
     trust::beacon::Beacon,
 };
+use tokio::task::JoinSet;
 
 use super::*;
 use crate::{
     membership::GateTimes,
     publish::{Defaults, Guards, Publisher, submission::Submission, submit},
     store::{DraftState, MessageRow},
-    testing::{CIDR, CLOUD, Coalition, Seat, Site},
+    testing::{CIDR, CLOUD, Coalition, Seat, Site, eventually},
 };
 
 /// A flusher as after a start: its node is alone in the coalition, so no gate is before it.
@@ -335,4 +337,39 @@ async fn whenever_the_admin_log_moves_each_goes_out_once_and_what_was_sealed_bef
             return;
         }
     }
+}
+
+/// A reader answers every push, and takes none at first.
+#[tokio::test]
+async fn a_key_that_no_reader_takes_is_not_sealed_with_until_one_does() {
+    let mut coalition = Coalition::new();
+    let seats = [1, 2].map(|n| coalition.issue(n, &[CIDR]));
+    let alice = Site::new(&coalition, &seats[0]).await;
+    let mut bob = Site::new(&coalition, &seats[1]).await;
+    alice.connect(&bob).await;
+    let (takes, mut pushed) = (Arc::new(AtomicBool::new(false)), bob.inbound.take().unwrap().keys);
+    let (mut tasks, flag) = (JoinSet::new(), Arc::clone(&takes));
+    tasks.spawn(async move {
+        while let Some(asked) = pushed.recv().await {
+            let ids = asked.request.pushed.iter().map(|grant| grant.key_id.clone());
+            let stored = if flag.load(Ordering::Relaxed) { ids.collect() } else { Vec::new() };
+            asked.reply.send(KeysResponse { stored, ..KeysResponse::default() });
+        }
+    });
+    let mut flusher = flusher(&alice);
+    flusher.ready.insert(bob.node());
+    let roster = alice.roster.snapshot();
+    let place = seal::position(&alice.store, &seats[0].identity, &roster, CIDR, &[], None, clock::now());
+    let place = place.unwrap();
+    assert!(flusher.usable_key(&roster, CIDR, Audience::Group, &place).await.unwrap().is_none());
+    let holders = || -> Vec<u32> {
+        alice.store.own_keys(Some(CIDR)).unwrap().iter().map(|key| key.holders).collect()
+    };
+    assert_eq!(holders(), [0], "durable before anybody has it");
+    takes.store(true, Ordering::Relaxed);
+    eventually("the reader to be offered it again", async || {
+        flusher.usable_key(&roster, CIDR, Audience::Group, &place).await.unwrap().is_some()
+    })
+    .await;
+    assert_eq!(holders(), [1], "one key all along");
 }

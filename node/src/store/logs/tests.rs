@@ -2,6 +2,7 @@
 
 use belfry_proto::{
     id::{LogId, MessageId, PublicationId, Sequence, Serial},
+    limits::MAX_TRANSMIT,
     sync::LogFrontier,
 };
 use tempfile::TempDir;
@@ -9,6 +10,7 @@ use tempfile::TempDir;
 use crate::store::{
     Change, Committed, EnvelopeRow, Store, columns, logs,
     tests::{GROUP, commit, envelope, id, open},
+    values::LogValue,
 };
 
 /// Entries of three logs in no order, with gaps, second messages and links that do not meet.
@@ -125,4 +127,25 @@ fn a_certificate_opens_no_more_logs_in_a_group_than_it_may() {
     let more = EnvelopeRow { id: id(7_777), prev: first(0, 4).id, ..first(0, 4) };
     let more = EnvelopeRow { sequence: Sequence::new(2), ..more };
     assert!(matches!(commit(&store, more), Committed::Stored { .. }), "a log that is there goes on");
+}
+
+/// Else whoever writes the largest messages would have every start read sixteen megabytes of each of its logs.
+#[test]
+fn a_start_reads_no_more_than_a_largest_message_of_a_log_behind_its_row() {
+    const LARGE: usize = 100_000;
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let (mut rows_written, mut before) = (0, 0);
+    for n in 1..=50 {
+        commit(&store, EnvelopeRow { bytes: vec![7; LARGE], ..envelope(n) });
+        let row =
+            store.db.get(columns::Cf::Logs, &columns::log(GROUP, LogId::new([1; 32]))).unwrap().unwrap();
+        let written = <LogValue as prost::Message>::decode(row.as_slice()).unwrap().size;
+        let behind = store.all_logs(None)[0].bytes - written;
+        assert!(behind <= MAX_TRANSMIT as u64, "{behind} bytes at {n}");
+        rows_written += usize::from(written != before);
+        before = written;
+        assert_eq!(logs::load(&store.db).unwrap(), store.all_logs(None), "at {n}");
+    }
+    assert!(rows_written < 25, "{rows_written}: most are followed still");
 }

@@ -1,0 +1,99 @@
+//! Long frontiers, of which slices are compared.
+
+use std::sync::Mutex;
+
+use belfry_proto::schema::{PullSlices, Slices};
+
+use super::*;
+
+/// Forty logs of one author, two entries each.
+fn logs_of(coalition: &Coalition, author: &Seat) -> Vec<Vec<Decoded>> {
+    (0..40).map(|n| coalition.messages_of(author, CIDR, [n; 16], None, 2)).collect()
+}
+
+/// A node that serves, and keeps what it was asked.
+fn overheard(site: &mut Site) -> (Arc<Mutex<Vec<Request>>>, JoinSet<()>) {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let (mut asked, (pass, passed)) = (site.inbound.take().unwrap().sync, tokio::sync::mpsc::channel(64));
+    let counters = Arc::new(Counters::default());
+    let serving = Serving { store: site.store.clone(), roster: site.roster.clone(), counters };
+    let (mut tasks, kept) = (JoinSet::new(), Arc::clone(&heard));
+    tasks.spawn(async move {
+        while let Some(question) = asked.recv().await {
+            kept.lock().unwrap().extend(question.request.request.clone());
+            pass.send(question).await.unwrap();
+        }
+    });
+    tasks.spawn(serving.run(passed));
+    (heard, tasks)
+}
+
+#[tokio::test]
+async fn of_many_logs_those_are_listed_that_may_differ_and_level_ones_cost_a_hash() {
+    let (coalition, [alice, bob, _]) = three();
+    let logs = logs_of(&coalition, &alice);
+    let mut holder = Site::new(&coalition, &alice).await;
+    let puller = Puller::start(&coalition, &bob).await;
+    for (n, log) in logs.iter().enumerate() {
+        holder.hold(log).await;
+        puller.site.hold(if n == 7 { &log[..1] } else { log }).await;
+    }
+    let (heard, _tasks) = overheard(&mut holder);
+    puller.site.connect(&holder).await;
+    puller.ready(&holder);
+    puller.holds(&logs[7]).await;
+    puller.ready(&holder);
+    eventually("a level comparison", async || puller.counters.snapshot().level > 0).await;
+    assert_eq!(puller.counters.snapshot().faults, 0);
+    let heard = heard.lock().unwrap().clone();
+    let pulls: Vec<&PullSlices> = heard
+        .iter()
+        .filter_map(|request| match request {
+            Request::Slices(pull) => Some(pull),
+            _ => None,
+        })
+        .collect();
+    assert!(heard.iter().all(|request| !matches!(request, Request::Frontier(_))), "never the whole list");
+    let listed: Vec<u64> = pulls.iter().map(|pull| pull.only).filter(|only| *only != 0).collect();
+    assert_eq!(listed.len(), 1, "{pulls:?}");
+    assert_eq!(listed[0].count_ones(), 1, "the slice of the one log");
+}
+
+#[tokio::test]
+async fn a_liar_about_its_slices_is_blamed_and_what_it_hides_comes_from_another() {
+    let (coalition, [alice, bob, carol]) = three();
+    let logs = logs_of(&coalition, &alice);
+    // Sums that are cut short, or none; a list without the log that its sums promise.
+    let lies: [(&str, fn(Vec<u8>) -> Vec<u8>); 3] = [
+        ("frontier-sums", |sums| sums[1..].to_vec()),
+        ("frontier-sums", |_| Vec::new()),
+        ("frontier-other-hash", |sums| sums),
+    ];
+    for (code, lie) in lies {
+        let mut holder = Site::new(&coalition, &alice).await;
+        let puller = Puller::start(&coalition, &bob).await;
+        for (n, log) in logs.iter().enumerate() {
+            holder.hold(log).await;
+            puller.site.hold(if n == 7 { &log[..1] } else { log }).await;
+        }
+        let (_, _tasks) = serve(&mut holder);
+        let theirs = holder.store.frontier(CIDR);
+        let (hash, sums) = (theirs.hash().to_vec(), lie(theirs.sums().to_vec()));
+        let mut liar = Site::new(&coalition, &carol).await;
+        let _lying = misbehave(&mut liar, move |request| match request {
+            Request::Slices(pull) if pull.only == 0 => {
+                Some(Response::Slices(Slices { hash: hash.clone(), sums: sums.clone() }))
+            }
+            Request::Slices(_) => {
+                Some(Response::Frontier(Frontier { hash: hash.clone(), ..Frontier::default() }))
+            }
+            _ => None,
+        });
+        puller.site.connect(&liar).await;
+        puller.ready(&liar);
+        eventually(code, async || puller.refused(Way::FrontierAnswer, code) > 0).await;
+        puller.site.connect(&holder).await;
+        puller.ready(&holder);
+        puller.holds(&logs[7]).await;
+    }
+}

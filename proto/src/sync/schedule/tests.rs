@@ -1,0 +1,390 @@
+//! The schedule as claims: honest, silent, lying and busy peers.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const GROUP: GroupId = GroupId::new(5);
+const NOW: Duration = Duration::from_secs(1000);
+
+fn range(log: u8, from: u64, to: u64) -> Range {
+    let (from, to) = (Sequence::new(from), Sequence::new(to));
+    Range { group: GROUP, log: LogId::new([log; 32]), from, to, want: Want::Entries }
+}
+
+fn ask(schedule: &mut Schedule<u8>, now: Duration) -> Option<(u8, u8, u64, u64)> {
+    schedule.next(now).map(|ask| short(&ask))
+}
+
+#[test]
+fn what_one_peer_lacks_is_still_wanted_of_another_and_it_is_asked_for_what_comes_after() {
+    let mut schedule = Schedule::default();
+    schedule.offer(1, [range(7, 3, 20)], NOW);
+    let first = schedule.next(NOW).unwrap();
+    schedule.lacking(&first, Sequence::new(3));
+    let second = schedule.next(NOW).unwrap();
+    assert_eq!(short(&second), (1, 7, 4, 20));
+    schedule.served(&second, Sequence::new(9));
+    schedule.offer(2, [range(7, 3, 20)], NOW);
+    let (one, other) = (schedule.next(NOW), schedule.next(NOW));
+    let asked = [one.unwrap()];
+    assert!(other.is_none(), "one page of a log at a time");
+    schedule.served(&asked[0], Sequence::new(20));
+    let last = schedule.next(NOW).unwrap();
+    let all: BTreeSet<_> = asked.iter().chain([&last]).map(short).collect();
+    assert_eq!(all, BTreeSet::from([(1, 7, 10, 20), (2, 7, 3, 20)]));
+}
+
+#[test]
+fn whoever_lacks_all_it_is_asked_for_is_asked_so_often_and_no_more_and_hinders_nobody() {
+    let mut schedule = Schedule::default();
+    schedule.offer(1, [range(7, 1, 1 << 53)], NOW);
+    for _ in 0..MAX_LACKING {
+        let ask = schedule.next(NOW).unwrap();
+        let at = ask.range.from;
+        schedule.lacking(&ask, at);
+    }
+    assert_eq!(schedule.next(NOW), None);
+    schedule.offer(2, [range(7, 1, 5)], NOW);
+    assert_eq!(ask(&mut schedule, NOW), Some((2, 7, 1, 5)));
+}
+
+#[test]
+fn what_is_missing_counts_down_and_tells_what_it_waits_for() {
+    let mut schedule = Schedule::default();
+    let told = |schedule: &Schedule<u8>| -> Vec<(u64, Pace)> {
+        schedule.missing(NOW).map(|missing| (missing.count, missing.pace)).collect()
+    };
+    schedule.offer(1, [range(7, 3, 20)], NOW);
+    assert_eq!(told(&schedule), [(18, Pace::Due)]);
+    let ask = schedule.next(NOW).unwrap();
+    assert_eq!(told(&schedule), [(18, Pace::UnderWay)]);
+    schedule.served(&ask, Sequence::new(12));
+    assert_eq!(told(&schedule), [(8, Pace::Due)]);
+    schedule.pause(1, NOW);
+    assert_eq!(told(&schedule), [(8, Pace::Waits)]);
+    schedule.offer(2, [range(7, 13, 30)], NOW);
+    assert_eq!(told(&schedule), [(18, Pace::Due)], "of another, who has more");
+    schedule.gone(1);
+    schedule.gone(2);
+    assert_eq!(told(&schedule), []);
+}
+
+fn short(ask: &Ask<u8>) -> (u8, u8, u64, u64) {
+    (ask.peer, ask.range.log.as_bytes()[0], ask.range.from.get(), ask.range.to.get())
+}
+
+#[test]
+fn an_answer_being_stored_frees_its_peer_and_not_its_log() {
+    let mut schedule = Schedule::default();
+    schedule.offer(1, (0..50).map(|log| range(log, 1, 500)), NOW);
+    let mut stored = Vec::new();
+    while let Some(ask) = schedule.next(NOW) {
+        schedule.arrived(&ask);
+        stored.push(ask);
+    }
+    assert_eq!(stored.len(), STORED_PER_PEER, "one peer leaves places to others");
+    schedule.offer(2, (50..100).map(|log| range(log, 1, 500)), NOW);
+    while let Some(ask) = schedule.next(NOW) {
+        schedule.arrived(&ask);
+        // Told twice, it frees no second place.
+        schedule.arrived(&ask);
+        stored.push(ask);
+    }
+    assert_eq!(stored.len(), AT_ONCE, "what is being stored is bounded");
+    let logs: BTreeSet<LogId> = stored.iter().map(|ask| ask.range.log).collect();
+    assert_eq!(logs.len(), AT_ONCE, "one page of a log at a time");
+    let later = NOW + SLOW * 10;
+    assert_eq!(schedule.next(later), None, "storing is this node's to finish: nobody is slow");
+    assert_eq!(schedule.wakes(NOW), None);
+    for ask in &stored {
+        schedule.served(ask, Sequence::new(256));
+    }
+    schedule.offer(2, [], NOW);
+    let (first, second) = (schedule.next(NOW).unwrap(), schedule.next(NOW).unwrap());
+    assert_eq!(schedule.next(NOW), None, "two to one peer until one of them has arrived");
+    schedule.arrived(&first);
+    schedule.failed(&first, None, NOW);
+    schedule.served(&second, Sequence::new(1));
+    assert!(schedule.peers.values().all(|peer| peer.under_way == 0));
+}
+
+#[test]
+fn a_log_is_asked_for_page_by_page_and_no_further_than_claimed() {
+    let mut schedule = Schedule::default();
+    assert!(schedule.offer(1, [range(7, 1, 500)], NOW));
+    let first = schedule.next(NOW).unwrap();
+    assert_eq!(short(&first), (1, 7, 1, 500));
+    assert_eq!(ask(&mut schedule, NOW), None, "the next page links to this one");
+    schedule.served(&first, Sequence::new(256));
+    let second = schedule.next(NOW).unwrap();
+    assert_eq!(short(&second), (1, 7, 257, 500));
+    schedule.served(&second, Sequence::new(500));
+    assert_eq!(ask(&mut schedule, NOW), None);
+    assert!(schedule.is_done(&1));
+}
+
+#[test]
+fn many_logs_run_side_by_side_from_many_peers() {
+    let mut schedule = Schedule::default();
+    for peer in 0..20 {
+        schedule.offer(peer, (0..100).map(|log| range(log, 1, 9)), NOW);
+    }
+    let asks: Vec<_> = std::iter::from_fn(|| schedule.next(NOW)).collect();
+    assert_eq!(asks.len(), AT_ONCE);
+    let logs: BTreeSet<_> = asks.iter().map(|ask| ask.range.log).collect();
+    assert_eq!(logs.len(), AT_ONCE, "no log twice");
+    for peer in 0..20 {
+        assert!(asks.iter().filter(|ask| ask.peer == peer).count() <= PER_PEER);
+    }
+}
+
+/// Finding a long log must not keep short ones waiting.
+#[test]
+fn a_long_log_does_not_hold_up_the_short_ones() {
+    let mut schedule = Schedule::default();
+    schedule.offer(1, [range(0, 1, 1_000_000), range(1, 1, 9), range(2, 1, 9), range(3, 1, 9)], NOW);
+    let mut done = BTreeSet::new();
+    for _ in 0..8 {
+        let ask = schedule.next(NOW).unwrap();
+        let through = ask.range.to.get().min(ask.range.from.get() + 255);
+        schedule.served(&ask, Sequence::new(through));
+        if through == ask.range.to.get() {
+            done.insert(ask.range.log.as_bytes()[0]);
+        }
+    }
+    assert_eq!(done, BTreeSet::from([1, 2, 3]));
+}
+
+#[test]
+fn a_silent_peer_costs_its_own_places_only() {
+    let mut schedule = Schedule::default();
+    schedule.offer(1, (0..50).map(|log| range(log, 1, 9)), NOW);
+    let asks: Vec<_> = std::iter::from_fn(|| schedule.next(NOW)).collect();
+    assert_eq!(asks.len(), PER_PEER);
+    // Another peer gets all other logs at once, and after a while the two that hang.
+    schedule.offer(2, (0..50).map(|log| range(log, 1, 9)), NOW);
+    let mut served = BTreeSet::new();
+    while let Some(ask) = schedule.next(NOW) {
+        assert_eq!(ask.peer, 2);
+        served.insert(ask.range.log.as_bytes()[0]);
+        schedule.served(&ask, Sequence::new(9));
+    }
+    assert_eq!(served.len(), 48);
+    assert_eq!(schedule.wakes(NOW), Some(NOW + SLOW));
+    let later = NOW + SLOW;
+    while let Some(ask) = schedule.next(later) {
+        assert_eq!(ask.peer, 2);
+        served.insert(ask.range.log.as_bytes()[0]);
+        schedule.served(&ask, Sequence::new(9));
+    }
+    assert_eq!(served.len(), 50);
+    // The late answers find nothing left to do.
+    for ask in asks {
+        schedule.served(&ask, Sequence::new(9));
+    }
+    assert!(schedule.is_done(&1) && schedule.is_done(&2));
+}
+
+#[test]
+fn many_silent_peers_leave_room_for_an_honest_one() {
+    let mut schedule = Schedule::default();
+    for peer in 0..8 {
+        schedule.offer(peer, (0..50).map(|log| range(log, 1, 9)), NOW);
+    }
+    assert_eq!(std::iter::from_fn(|| schedule.next(NOW)).count(), AT_ONCE);
+    schedule.offer(9, (0..50).map(|log| range(log, 1, 9)), NOW);
+    assert_eq!(ask(&mut schedule, NOW), None);
+    assert_eq!(schedule.next(NOW + SLOW).unwrap().peer, 9);
+}
+
+#[test]
+fn what_one_peer_fails_to_serve_goes_to_another() {
+    let mut schedule = Schedule::default();
+    schedule.offer(1, [range(7, 1, 500)], NOW);
+    let asked = schedule.next(NOW).unwrap();
+    schedule.offer(2, [range(7, 1, 400)], NOW);
+    // The first half is good, then comes a hole.
+    schedule.failed(&asked, Some(Sequence::new(100)), NOW);
+    assert_eq!(ask(&mut schedule, NOW), Some((2, 7, 101, 400)));
+    assert!(schedule.is_done(&1));
+}
+
+#[test]
+fn a_liar_backs_off_ever_longer_and_its_claims_lead_nowhere() {
+    let mut schedule = Schedule::default();
+    let mut now = NOW;
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        // It always claims to be far ahead, in logs that nobody has.
+        schedule.offer(1, (0..200).map(|log| range(log, 1, u64::MAX - 1)), NOW);
+        let mut asks = 0;
+        while let Some(ask) = schedule.next(now) {
+            schedule.failed(&ask, None, now);
+            asks += 1;
+        }
+        assert_eq!(asks, 1, "one request a wait");
+        let until = schedule.waits(&1, now).unwrap();
+        waits.push(until - now);
+        now = until;
+    }
+    assert_eq!(waits.first(), Some(&FIRST_BACKOFF));
+    assert!(waits.is_sorted());
+    assert_eq!(waits.last(), Some(&LONGEST_BACKOFF));
+    // A reconnect does not help it.
+    schedule.blame(1, now);
+    schedule.gone(1);
+    schedule.offer(1, [range(7, 1, 9)], NOW);
+    assert_eq!(ask(&mut schedule, now), None);
+}
+
+#[test]
+fn claims_without_end_take_bounded_memory() {
+    let mut schedule = Schedule::default();
+    let log = |n: u32| LogId::new([n.to_be_bytes(); 8].concat().try_into().unwrap());
+    let endless = (0..100_000).map(|n| Range { log: log(n), ..range(0, 1, 9) });
+    assert!(!schedule.offer(1, endless, NOW));
+    assert_eq!(schedule.jobs.len(), MAX_OFFERS);
+    schedule.gone(1);
+    assert_eq!((schedule.jobs.len(), schedule.turns.len()), (0, 0));
+}
+
+#[test]
+fn a_busy_peer_is_asked_a_little_later_and_not_blamed() {
+    let mut schedule = Schedule::default();
+    schedule.offer(1, [range(7, 1, 9)], NOW);
+    let asked = schedule.next(NOW).unwrap();
+    schedule.busy(&asked, NOW);
+    assert_eq!(ask(&mut schedule, NOW), None);
+    let at = schedule.wakes(NOW).unwrap();
+    assert_eq!(ask(&mut schedule, at), Some((1, 7, 1, 9)));
+}
+
+proptest! {
+    /// Any mix of honest, short, lying, busy and leaving peers: as long as one honest peer has a log, all of it
+    /// is fetched, and nothing leaks.
+    #[test]
+    fn what_an_honest_peer_has_is_fetched(
+        heights in proptest::collection::vec(1_u64..2000, 1..20),
+        others in proptest::collection::vec((0_u8..4, 1_u64..4000), 0..6),
+        order in any::<u64>(),
+    ) {
+        let mut schedule = Schedule::default();
+        let mut held = vec![0_u64; heights.len()];
+        let log = |n: usize| u8::try_from(n).unwrap();
+        for (n, height) in heights.iter().enumerate() {
+            schedule.offer_more(0, range(log(n), 1, *height));
+        }
+        for (peer, (_, claim)) in (1..).zip(&others) {
+            schedule.offer(peer, (0..heights.len()).map(|n| range(log(n), 1, *claim)), NOW);
+        }
+        let (mut now, mut state, mut steps) = (NOW, order, 0);
+        loop {
+            steps += 1;
+            prop_assert!(steps < 20_000, "no end");
+            let Some(ask) = schedule.next(now) else {
+                match schedule.wakes(now) {
+                    Some(at) => { now = at; continue }
+                    None => break,
+                }
+            };
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let n = usize::from(ask.range.log.as_bytes()[0]);
+            let page = ask.range.to.get().min(ask.range.from.get() + 255);
+            if state % 2 == 0 {
+                schedule.arrived(&ask);
+            }
+            let kind = if ask.peer == 0 { 0 } else { others[usize::from(ask.peer) - 1].0 };
+            let has = page.min(heights[n]);
+            match kind {
+                _ if has < ask.range.from.get() => schedule.failed(&ask, None, now),
+                0 => { held[n] = held[n].max(has); schedule.served(&ask, Sequence::new(has)) }
+                1 => { held[n] = held[n].max(has); schedule.failed(&ask, Some(Sequence::new(has)), now) }
+                2 if state % 3 != 0 => schedule.busy(&ask, now),
+                _ => schedule.failed(&ask, None, now),
+            }
+        }
+        prop_assert_eq!(held, heights);
+        prop_assert!(schedule.jobs.is_empty() && schedule.turns.is_empty());
+        prop_assert!(schedule.peers.values().all(|peer| peer.offers == 0 && peer.under_way == 0));
+    }
+}
+
+impl Schedule<u8> {
+    /// One offer beside those there are.
+    fn offer_more(&mut self, peer: u8, range: Range) {
+        let mut all: Vec<Range> = self
+            .jobs
+            .iter()
+            .filter_map(|((group, log, want), wanted)| {
+                let (group, log, want) = (*group, *log, *want);
+                let offer = wanted.offers.get(&peer)?;
+                Some(Range { group, log, from: offer.start(wanted.next), to: offer.to, want })
+            })
+            .collect();
+        all.push(range);
+        assert!(self.offer(peer, all, NOW));
+    }
+}
+
+fn wanted(want: Want, from: u64, to: u64) -> Range {
+    Range { want, ..range(7, from, to) }
+}
+
+#[test]
+fn what_there_was_no_room_for_is_left_alone_for_a_while_and_what_comes_behind_it_is_not() {
+    let mut schedule = Schedule::default();
+    schedule.offer(1, [range(7, 3, 20)], NOW);
+    let page = schedule.next(NOW).unwrap();
+    schedule.no_room(&page, Some(Sequence::new(12)), NOW);
+    assert_eq!(ask(&mut schedule, NOW), Some((1, 7, 13, 20)), "the rest of the same offer");
+    assert_eq!(schedule.full(NOW), BTreeMap::from([(GROUP, 1)]));
+    // Of another peer, after another comparison, too.
+    schedule.gone(1);
+    schedule.offer(2, [range(7, 3, 12), wanted(Want::Bodies, 1, 2), range(8, 1, 1)], NOW);
+    assert_eq!(ask(&mut schedule, NOW), Some((2, 8, 1, 1)));
+    assert_eq!(ask(&mut schedule, NOW), None);
+    schedule.offer(2, [wanted(Want::Fork, 9, 9)], NOW);
+    assert_eq!(schedule.next(NOW).unwrap().range.want, Want::Fork, "a proof is kept whatever the room");
+}
+
+#[test]
+fn after_a_while_the_first_page_tells_whether_there_is_room_again() {
+    let later = NOW + PASSED_OVER;
+    for has_room in [true, false] {
+        let mut schedule = Schedule::default();
+        schedule.offer(1, [range(7, 3, 600)], NOW);
+        for through in [258, 514] {
+            let page = schedule.next(NOW).unwrap();
+            schedule.no_room(&page, Some(Sequence::new(through)), NOW);
+        }
+        schedule.gone(1);
+        assert_eq!(schedule.full(later), BTreeMap::new());
+        schedule.offer(2, [range(7, 3, 600)], later);
+        let page = schedule.next(later).unwrap();
+        assert_eq!(short(&page), (2, 7, 3, 600));
+        let through = Sequence::new(258);
+        if has_room {
+            schedule.served(&page, through);
+            assert_eq!(ask(&mut schedule, later), Some((2, 7, 259, 600)));
+        } else {
+            schedule.no_room(&page, Some(through), later);
+            assert_eq!(ask(&mut schedule, later), Some((2, 7, 515, 600)), "what was passed over at once");
+        }
+        assert_eq!(schedule.full(later).is_empty(), has_room);
+    }
+}
+
+#[test]
+fn bodies_for_which_there_is_no_room_do_not_keep_entries_back() {
+    let mut schedule = Schedule::default();
+    schedule.offer(1, [wanted(Want::Bodies, 1, 2)], NOW);
+    let page = schedule.next(NOW).unwrap();
+    schedule.no_room(&page, Some(Sequence::new(2)), NOW);
+    assert!(schedule.is_done(&1));
+    schedule.offer(1, [wanted(Want::Bodies, 1, 2), range(7, 3, 9)], NOW);
+    assert_eq!(ask(&mut schedule, NOW), Some((1, 7, 3, 9)));
+    schedule.offer(1, [wanted(Want::Bodies, 1, 2)], NOW + PASSED_OVER);
+    let again = schedule.next(NOW + PASSED_OVER).unwrap();
+    assert_eq!(again.range.want, Want::Bodies, "after a while they are asked for again");
+}

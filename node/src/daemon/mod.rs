@@ -407,6 +407,7 @@ impl Daemon {
             roster.clone(),
             feed.clone(),
             network.refusals().clone(),
+            hellos.clone(),
         );
         tasks.spawn("grants-serve", serving.run(inbound.keys));
         let asking = grants::Asking::new(

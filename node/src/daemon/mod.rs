@@ -585,3 +585,6 @@ async fn cli_token(query: &Query, data_dir: &std::path::Path) -> anyhow::Result<
     )
     .with_context(|| format!("writing {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,7 @@ pub(crate) enum Act {
         node: usize,
         mode: WithdrawalMode,
     },
-    /// A steward's erasure of what others wrote.
+    /// A steward's erasure of what it has read.
     Hide {
         node: usize,
     },
@@ -317,7 +317,7 @@ pub(crate) fn withdrawal(world: &mut World, node: usize, mode: WithdrawalMode) -
     withdrawal_of(world, node, mode, own)
 }
 
-/// A steward's erasure of what somebody else wrote.
+/// A steward's erasure of whatever it has read.
 pub(crate) fn hide(world: &mut World, node: usize) -> Option<Draft> {
     withdrawal_of(world, node, WithdrawalMode::Erase, None)
 }

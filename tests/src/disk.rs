@@ -4,6 +4,8 @@
 //! between it and its files is `disk/faulty.c`, or a file system that loses its power. Afterwards [`lost`] says which
 //! acknowledged drafts are not there, byte for byte.
 
+pub mod old;
+
 use std::{
     fs,
     io::Write as _,
@@ -183,6 +185,13 @@ impl Writer {
     #[must_use]
     pub fn rows(mut self, rows: u64, compact: u64) -> Self {
         self.0.args(["--rows", &rows.to_string(), "--compact", &compact.to_string()]);
+        self
+    }
+
+    /// None: it opens the store, which migrates one of an older version, and ends.
+    #[must_use]
+    pub fn only_opens(mut self) -> Self {
+        self.0.arg("--only-open");
         self
     }
 

@@ -1,8 +1,8 @@
 //! The disk without its key, and every log, show no intelligence (design §2, G7; threats, row 13).
 //!
-//! Two real daemons log everything there is (`trace`). Every field that anybody can fill carries a word that
+//! Real daemons log everything there is (`trace`). Every field that anybody can fill carries a word that
 //! occurs nowhere else; then everything they wrote is searched for it: data folders with RocksDB's own files,
-//! logs, sockets' folder. As it stands, and as hex and base64 of it, since a word that is merely spelt otherwise
+//! logs, sockets' folder, backups. So is what they send (row 11). As it stands, and as hex and base64 of it, since a word that is merely spelt otherwise
 //! is there as well. The same search finds a planted word, and TAXII shows what was published.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
@@ -42,6 +42,9 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 fn hits(member: &Member, canaries: &[Canary]) -> Vec<String> {
     let mut paths = vec![member.log_path(), member.config()];
     files(&member.dir, &mut paths);
+    if backup(member).exists() {
+        files(&backup(member), &mut paths);
+    }
     let mut hits = Vec::new();
     for path in &paths {
         // RocksDB may rename a file away while it is listed.
@@ -55,6 +58,11 @@ fn hits(member: &Member, canaries: &[Canary]) -> Vec<String> {
         }
     }
     hits
+}
+
+/// Where its backup lies, once there is one.
+fn backup(member: &Member) -> PathBuf {
+    member.home().join(format!("{}.backup", member.name))
 }
 
 /// The kinds of files RocksDB makes, so that one knows the search met them.
@@ -222,6 +230,8 @@ fn no_file_and_no_log_line_shows_what_was_shared() {
         assert!(hits.is_empty(), "{} shows, {when}:\n{}", member.name, hits.join("\n"));
     };
     for member in [&*alice, &*bob, &*carrier] {
+        member.ok(&["backup", "create", backup(member).to_str().unwrap()]);
+        assert!(backup(member).is_dir());
         searched(member, "while it runs");
         let log = fs::read_to_string(member.log_path()).unwrap();
         assert!(log.contains("TRACE") && log.contains("DEBUG"), "{} really logs everything", member.name);
@@ -236,6 +246,45 @@ fn no_file_and_no_log_line_shows_what_was_shared() {
         assert!(kinds(member).contains("sst"), "{:?}", kinds(member));
         searched(member, "after a restart");
     }
+}
+
+#[test]
+fn nothing_that_a_node_sends_to_others_shows_what_was_shared() {
+    let coalition = Coalition::found("Wired");
+    let mut members = ["alice", "bob"].map(|name| coalition.issue(name, Role::Publisher));
+    let mut bootstrap = Vec::new();
+    for member in &mut members {
+        member.join(&coalition);
+        member.with_wire();
+        member.bootstrap.clone_from(&bootstrap);
+        member.start();
+        bootstrap.extend(member.address());
+    }
+    members.iter().for_each(|member| member.meets(1));
+    let [alice, bob] = &members;
+    // By the command line, whose socket leads to nobody else.
+    let share = |member: &Member, tag: &str, version: &str| {
+        let bundle = bundle(tag, IP).to_string().replace("-0000-4000-8000-", version);
+        let file = coalition.path(&format!("{tag}.json"));
+        fs::write(&file, bundle).unwrap();
+        member.ok(&["publish", file.to_str().unwrap(), "--group", "cidr", "--tlp", "amber"]);
+        let ids = [format!("indicator--00000002{version}{UUID_TAIL}")];
+        [alice, bob].into_iter().for_each(|reader| reader.lists(&ids));
+    };
+    share(alice, "shared", "-0000-4000-8000-");
+    share(bob, "added", "-0002-4000-8000-");
+    let canaries = canaries();
+    for member in [alice, bob] {
+        let sent = member.sent();
+        assert!(!sent.is_empty(), "the watch of {} saw nothing", member.name);
+        let shown: Vec<&str> =
+            canaries.iter().filter(|canary| canary.found_in(&sent).is_some()).map(Canary::word).collect();
+        assert!(shown.is_empty(), "{} sends {shown:?}", member.name);
+    }
+    // The positive control: what goes out in clear is seen, here an answer of the API over TCP.
+    let token = alice.token("siem", &["--read", "cidr"]);
+    assert!(!alice.objects(&token, "cidr").is_empty());
+    assert!(canaries.iter().any(|canary| canary.found_in(&alice.sent()).is_some()), "the watch sees nothing");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use belfry_node::store::{OpenError, Store, Version};
 use belfry_tests::{
     disk::{self, Writer},
     process::{Coalition, Role, eventually, http, skipped},
@@ -59,6 +60,68 @@ fn whichever_operation_of_the_disk_fails_what_was_acknowledged_is_there() {
         (n, tried) = (n + step(), tried + 1);
     }
     assert!(tried > 5, "only {tried} operations: the faults do not reach the store");
+}
+
+/// One start on a copy of a store of the version before, with the `n`-th operation failing; of which version that left it,
+/// and whether any did fail.
+fn starts_on(library: &Path, old: &Path, n: usize, for_ever: bool, drafts: &[u64]) -> (Version, bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let text = |name: &str| path(name).display().to_string();
+    let copied = Command::new("cp").arg("-a").arg(old).arg(path("store")).status().unwrap();
+    assert!(copied.success());
+    let mut faults = vec![("UNDER", text("store")), ("FAIL", n.to_string()), ("MARK", text("failed"))];
+    if for_ever {
+        faults.push(("FOR_EVER", "1".to_owned()));
+    }
+    let writer = Writer::new(Path::new(WRITER), &path("store"), &path("acknowledged")).only_opens();
+    let writer = writer.faults(library, &faults).spawn().unwrap().wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&writer.stderr).into_owned();
+    let what = format!("operation {n} failed{}: {said}", if for_ever { ", and all after it" } else { "" });
+    assert!(matches!(writer.status.code(), Some(0 | 1)), "{:?} after {what}", writer.status);
+    let version = Store::version(&path("store")).unwrap_or_else(|error| panic!("{error} after {what}"));
+    let version = version.unwrap_or_else(|| panic!("no version after {what}"));
+    assert!(version == Version::Current || writer.status.code() == Some(1), "{version:?} after {what}");
+    let store = disk::open(&path("store")).unwrap_or_else(|error| panic!("{error} after {what}"));
+    let lost = disk::lost(&store, drafts).unwrap();
+    assert!(lost.is_empty(), "{lost:?} after {what}");
+    assert!(disk::old::is_whole(&store), "the log after {what}");
+    store.commit_blocking(belfry_node::store::Change::Draft(disk::draft(ROWS + disk::RUSH))).unwrap();
+    (version, path("failed").exists())
+}
+
+#[test]
+fn whichever_operation_fails_while_a_store_is_migrated_it_is_whole_in_the_old_version_or_in_the_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = disk::faulty(folder.path()).unwrap();
+    let (old, acknowledged) = (folder.path().join("old"), folder.path().join("acknowledged"));
+    disk::write(&old, &acknowledged, ROWS, ROWS / 2).unwrap();
+    let drafts = disk::acknowledged(&acknowledged).unwrap();
+    // The thread that writes lets go of a store a moment after its last handle is gone.
+    let free = |what: &str| {
+        eventually(what, || match disk::open(&old) {
+            Ok(store) => Some(store),
+            Err(OpenError::InUse { .. }) => None,
+            Err(error) => panic!("{error}"),
+        })
+    };
+    disk::old::fill(&free("the store to fill")).unwrap();
+    let rows = eventually("the store to downgrade", || disk::old::downgrade(&old).ok());
+    assert!(rows > 0, "nothing to migrate");
+    assert!(matches!(Store::version(&old).unwrap(), Some(Version::Older { .. })));
+
+    let (mut n, mut tried, mut left) = (1, 0, Vec::new());
+    loop {
+        let (version, failed) = starts_on(&library, &old, n, tried % 2 == 1, &drafts);
+        if !failed {
+            assert_eq!(version, Version::Current);
+            break;
+        }
+        left.push(version);
+        (n, tried) = (n + step().div_ceil(6), tried + 1);
+    }
+    assert!(tried > 5, "only {tried} operations: the faults do not reach the store");
+    assert!(left.iter().any(|version| *version != Version::Current), "no start failed");
 }
 
 /// `None` where this machine has no disk whose power could be cut.

@@ -407,6 +407,7 @@ impl Daemon {
             roster.clone(),
             feed.clone(),
             network.refusals().clone(),
+            hellos.clone(),
         );
         tasks.spawn("grants-serve", serving.run(inbound.keys));
         let asking = grants::Asking::new(
@@ -584,3 +585,6 @@ async fn cli_token(query: &Query, data_dir: &std::path::Path) -> anyhow::Result<
     )
     .with_context(|| format!("writing {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use belfry_proto::{
     verdict::Judged as _,
 };
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, mpsc, watch},
     time::Instant,
 };
 
@@ -23,6 +23,7 @@ use crate::{
     clock,
     feed::{Feed, Notice},
     identity::Identity,
+    membership::Hellos,
     network::Asked,
     refusals::{Refusals, Way},
     roster::LiveRoster,
@@ -40,6 +41,8 @@ pub struct Serving {
     roster: LiveRoster,
     feed: Feed,
     refusals: Refusals,
+    /// What others say of our clock, by which the rule goes.
+    hellos: watch::Receiver<Hellos>,
     budgets: Mutex<Budgets>,
 }
 
@@ -60,8 +63,9 @@ impl Serving {
         roster: LiveRoster,
         feed: Feed,
         refusals: Refusals,
+        hellos: watch::Receiver<Hellos>,
     ) -> Self {
-        Self { identity, store, roster, feed, refusals, budgets: Mutex::default() }
+        Self { identity, store, roster, feed, refusals, hellos, budgets: Mutex::default() }
     }
 
     /// Answers until the network ends. Who asks too much is told so at once, and waits for nobody; the others
@@ -156,6 +160,11 @@ impl Serving {
         let asker = asker.ok_or(Refusal::NotCertified)?;
         if roster.role(asker.serial, group, now).is_none() {
             return Err(Refusal::NotEntitled);
+        }
+        // Who is a member still, and whether the delay is over, a wrong clock does not tell. Other holders judge by theirs.
+        if self.hellos.borrow().doubts_clock(roster.charter().clock_skew()) {
+            tracing::debug!(peer = %from, key = %id, "no grant now: our clock may be off");
+            return Err(Refusal::NotYet);
         }
         let row = self.store.key(id).map_err(|_| Refusal::Internal)?.ok_or(Refusal::Unknown)?;
         let key = row.content_key().ok_or(Refusal::Internal)?;

@@ -13,12 +13,13 @@ use belfry_proto::{
     id::{EntryId, KeyId, LogId, MemberId, RosterVersion},
     schema::{Audience, KeysRequest, KeysResponse, Refusal, SealedGrant},
 };
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 
 use super::*;
 use crate::{
     clock,
     feed::{Feed, Notice},
+    membership::Hellos,
     network::{Asked, Network},
     refusals::Way,
     store::{Change, KeyRow},
@@ -44,8 +45,12 @@ fn request(keys: impl IntoIterator<Item = Vec<u8>>) -> KeysRequest {
 }
 
 fn serve(site: &Site) -> Serving {
+    serve_by(site, watch::Sender::new(Hellos::told(&[])).subscribe())
+}
+
+fn serve_by(site: &Site, hellos: watch::Receiver<Hellos>) -> Serving {
     let (identity, refusals) = (Arc::clone(&site.seat.identity), site.network.refusals().clone());
-    Serving::new(identity, site.store.clone(), site.roster.clone(), Feed::default(), refusals)
+    Serving::new(identity, site.store.clone(), site.roster.clone(), Feed::default(), refusals, hellos)
 }
 
 async fn flood(network: Network, host: belfry_proto::crypto::sign::PublicKey, busy: Arc<AtomicUsize>) {
@@ -122,6 +127,38 @@ async fn a_refusal_does_not_tell_who_holds_which_key() {
         assert_eq!(said(seat).await, (0, vec![Refusal::NotEntitled.into(); 3]));
     }
     assert_eq!(said(&reader).await, (1, vec![Refusal::Unknown.into(); 2]));
+}
+
+/// The rule goes by the holder's clock: a day ahead, a newcomer has waited long enough.
+#[tokio::test]
+async fn a_node_whose_clock_is_told_to_be_off_grants_nothing_until_it_is_right() {
+    let mut coalition = Coalition::new();
+    let (author, reader) = (coalition.issue(1, &[CIDR]), coalition.issue(2, &[CIDR]));
+    let mut host = Site::new(&coalition, &author).await;
+    let held = key_of(&coalition, &author);
+    host.store.commit(Change::Key(KeyRow::own(&held, 0))).await.unwrap();
+    let day = 24 * 3_600_000_000;
+    let hellos = watch::Sender::new(Hellos::told(&[-day, -day]));
+    let serving = serve_by(&host, hellos.subscribe());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serving.run(host.inbound.take().unwrap().keys));
+    let guest = Site::new(&coalition, &reader).await;
+    guest.connect(&host).await;
+    let asked = async || {
+        let asked = request([held.id().to_vec(), vec![7; 32]]);
+        let response = guest.network.keys(&host.node(), asked).await.unwrap();
+        let refusals: Vec<i32> = response.refused.iter().map(|refused| refused.refusal).collect();
+        (response.grants.len(), refusals)
+    };
+    assert_eq!(
+        asked().await,
+        (0, vec![Refusal::NotYet.into(); 2]),
+        "of one that it holds and one that it does not"
+    );
+    hellos.send_replace(Hellos::told(&[-day, 0]));
+    assert_eq!(asked().await, (1, vec![Refusal::Unknown.into()]), "a single peer does not stop it");
+    hellos.send_replace(Hellos::told(&[0, 0]));
+    assert_eq!(asked().await, (1, vec![Refusal::Unknown.into()]));
 }
 
 /// What many pages want in the same moment is one question for as many keys as fit, and one synced write.

@@ -1,6 +1,6 @@
 //! What the hellos told so far, for whoever seals and whoever shows the node's condition.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
@@ -25,6 +25,8 @@ pub struct Hellos {
     pub(super) company: Company,
     /// Others' clocks.
     pub(super) voices: Voices,
+    /// Our own clock was set, and nobody has told theirs since.
+    pub(super) clock_was_set: bool,
     /// Highest sequence of our own logs that others hold.
     pub own_logs: Vec<(GroupId, LogId, Sequence)>,
     /// Peers whose admin log is no continuation of ours and ours none of theirs.
@@ -43,6 +45,7 @@ impl Hellos {
             answered: 0,
             company: Company::new(times),
             voices: Voices::default(),
+            clock_was_set: false,
             own_logs: Vec::new(),
             forked_with: Vec::new(),
             refused_by: BTreeSet::new(),
@@ -55,6 +58,30 @@ impl Hellos {
     #[must_use]
     pub fn clock_offset(&self) -> Option<i64> {
         self.voices.median()
+    }
+
+    /// Whether our clock is off by more than `skew`, as the others tell.
+    #[must_use]
+    pub fn is_clock_off(&self, skew: Duration) -> bool {
+        self.clock_offset().is_some_and(|offset| u128::from(offset.unsigned_abs()) > skew.as_micros())
+    }
+
+    /// Whether it may be: also when it was set a moment ago, and nobody has told theirs yet.
+    #[must_use]
+    pub fn doubts_clock(&self, skew: Duration) -> bool {
+        self.clock_was_set || self.is_clock_off(skew)
+    }
+
+    /// What members with these offsets of their clocks to ours, microseconds, have told.
+    #[cfg(test)]
+    pub(crate) fn told(offsets: &[i64]) -> Self {
+        use belfry_proto::{crypto::sign::SigningKey, id::MemberId};
+        let mut hellos = Self::new(GateTimes::default());
+        for (n, offset) in (1..).zip(offsets) {
+            let node = SigningKey::from_seed(&[n; 32]).public();
+            hellos.voices.heard(MemberId::new([n; 16]), node, *offset, Instant::now());
+        }
+        hellos
     }
 
     /// Whether our admin log may be taken as the present one.

@@ -119,6 +119,7 @@ impl Membership {
         self.hellos.send_modify(|hellos| {
             hellos.company.jumped(tokio::time::Instant::now());
             hellos.voices.forget();
+            hellos.clock_was_set = true;
         });
         for peer in self.dialing.connected_now() {
             self.greet(peer);

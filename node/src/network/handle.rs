@@ -310,7 +310,7 @@ impl Network {
 
     /// Has the swarm task panic.
     #[cfg(test)]
-    pub(super) async fn panic(&self) {
+    pub(crate) async fn panic(&self) {
         self.commands.send(Command::Panic).await.unwrap();
     }
 

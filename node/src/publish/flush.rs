@@ -301,8 +301,7 @@ impl Flusher {
             Gate::Behind => return Some(Hold::Behind),
             Gate::Ahead => return Some(Hold::Ahead),
         }
-        let skew = i64::try_from(roster.charter().clock_skew().as_micros()).unwrap_or(i64::MAX);
-        if hellos.clock_offset().is_some_and(|offset| offset.saturating_abs() > skew) {
+        if hellos.is_clock_off(roster.charter().clock_skew()) {
             return Some(Hold::Clock);
         }
         None

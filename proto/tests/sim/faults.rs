@@ -14,13 +14,14 @@ pub(crate) enum Point {
     GrantedKey,
     Reopened,
     Rejudged,
+    Reweighed,
     Draft,
     OwnLog,
     Flush,
 }
 
 impl Point {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::AdminLog,
         Self::Envelope,
         Self::Parked,
@@ -29,6 +30,7 @@ impl Point {
         Self::GrantedKey,
         Self::Reopened,
         Self::Rejudged,
+        Self::Reweighed,
         Self::Draft,
         Self::OwnLog,
         Self::Flush,
@@ -90,6 +92,14 @@ pub(crate) enum Defect {
     NeverSyncs,
     /// Drops what a message's audience says.
     IgnoresAudience,
+    /// Shows what was taken back.
+    IgnoresWithdrawals,
+    /// Takes a body for good that a lift could still bring back.
+    ShredsAtOnce,
+    /// Takes a bare header for the whole message.
+    TakesBareHeaders,
+    /// Signs by a clock that others say is wrong.
+    SealsByAnyClock,
 }
 
 impl fmt::Display for Crashed {

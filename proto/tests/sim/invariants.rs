@@ -39,8 +39,14 @@ pub(crate) enum Violation {
     RostersDiffer { by: Serial, have: RosterVersion, truth: RosterVersion },
     /// Hidden at one node and not by the admins' word.
     QuarantineDiffers { by: Serial, message: MessageId },
-    /// Withdrawn at one node and not by the rule.
+    /// Shown at one node although taken back by the rule, or the other way round.
     WithdrawalDiffers { by: Serial, group: GroupId },
+    /// A body is still there that its author, or a steward more than a week ago, had go.
+    StillThere { by: Serial, message: MessageId },
+    /// A body is gone that nobody had go, or not yet, and that others may still have.
+    Shredded { by: Serial, message: MessageId },
+    /// Signed by a clock that was far off.
+    WrongClock { author: Serial, created: Timestamp },
     /// G2: an entitled reader misses what somebody could give it.
     NeverOpened { by: Serial, message: MessageId, group: GroupId, found: Content },
     /// G1: acknowledged, and gone, or there twice.
@@ -60,9 +66,12 @@ pub(crate) enum Unentitled {
     TooEarly,
 }
 
+/// How far off an honest author's clock may be and nobody notices: the skew, and how late an answer may come.
+const NOTICED_WITHIN: Duration = Duration::from_secs(10 * 60);
+
 #[derive(Default)]
 pub(crate) struct Oracle {
-    words: BTreeMap<MessageId, Words>,
+    pub(crate) words: BTreeMap<MessageId, Words>,
     places: BTreeMap<(LogId, u64), MessageId>,
     last_use: BTreeMap<KeyId, Timestamp>,
     acknowledged: Vec<(usize, PublicationId)>,
@@ -93,6 +102,10 @@ impl Oracle {
                 if let Some((key, ..)) = words.key {
                     let last = self.last_use.entry(key).or_default();
                     *last = words.created.max(*last);
+                }
+                let off = now.since(words.created).max(words.created.since(now));
+                if words.honest && off > NOTICED_WITHIN {
+                    return Err(Violation::WrongClock { author: serial, created: words.created });
                 }
                 self.words.insert(*message, words.clone());
                 Ok(())
@@ -127,10 +140,15 @@ impl Oracle {
                     why,
                 })
             }
-            Observation::Rejected { code, .. } if forwarder == Some(Conduct::Honest) => {
+            Observation::Rejected { code, .. } | Observation::Spoiled { code, .. }
+                if forwarder == Some(Conduct::Honest) =>
+            {
                 Err(Violation::HonestPeerRejected { by: serial, code })
             }
             Observation::Rejected { .. }
+            | Observation::Spoiled { .. }
+            | Observation::Unsigned
+            | Observation::Shredded
             | Observation::Granted(_)
             | Observation::Parked
             | Observation::Quarantined
@@ -206,12 +224,7 @@ impl Oracle {
 
     /// Once everything has healed and had its time.
     pub(crate) fn last_look(&self, nodes: &[Node], admins: &Admins, now: Timestamp) -> Result<(), Violation> {
-        let in_force: Vec<(usize, &Node)> = nodes
-            .iter()
-            .enumerate()
-            .filter(|(_, node)| matches!(node.conduct, Conduct::Honest | Conduct::Forger))
-            .filter(|(_, node)| admins.ledger[&node.identity.serial].is_in_force(now))
-            .collect();
+        let in_force = in_force(nodes, admins, now);
         let head = admins.roster.version();
         for (_, node) in &in_force {
             let roster = &node.volatile.as_ref().unwrap().roster;
@@ -224,19 +237,27 @@ impl Oracle {
             }
         }
         for group in GROUPS {
-            let keepers: Vec<&Node> = in_force
-                .iter()
-                .map(|(_, node)| *node)
-                .filter(|node| {
-                    node.identity.carrier || admins.ledger[&node.identity.serial].groups.contains_key(&group)
-                })
-                .collect();
+            let keepers = keepers(group, &in_force, admins);
             self.same_logs(group, &keepers, admins)?;
             self.same_hidden(group, &keepers, admins)?;
-            self.same_withdrawn(group, &keepers, admins)?;
+            self.same_endings(group, &keepers, admins)?;
             self.all_opened(group, &keepers, admins, now)?;
         }
         self.all_acknowledged(&in_force)
+    }
+
+    /// Once more, when every week of grace is over.
+    pub(crate) fn look_again(
+        &self,
+        nodes: &[Node],
+        admins: &Admins,
+        now: Timestamp,
+    ) -> Result<(), Violation> {
+        let in_force = in_force(nodes, admins, now);
+        GROUPS.into_iter().try_for_each(|group| {
+            let keepers = keepers(group, &in_force, admins);
+            self.all_shredded(group, &keepers, admins)
+        })
     }
 
     fn same_logs(&self, group: GroupId, keepers: &[&Node], admins: &Admins) -> Result<(), Violation> {
@@ -258,40 +279,14 @@ impl Oracle {
             for log in node.durable.logs.logs(group) {
                 let chain = node.durable.logs.chain(group, log);
                 for (sequence, entry) in (1..).zip(&chain) {
-                    let (words, granted) = (&self.words[&entry.id], &admins.ledger[&entry.serial]);
+                    let (by, message) = (node.identity.serial, entry.id);
+                    let words = self.words.get(&message).ok_or(Violation::Forged { by, message })?;
+                    let granted = &admins.ledger[&entry.serial];
                     let hidden = entry.place != Place::Stands;
                     if hidden != is_beyond(granted, words, log, sequence, &chain) {
-                        let (by, message) = (node.identity.serial, entry.id);
                         return Err(Violation::QuarantineDiffers { by, message });
                     }
                 }
-            }
-        }
-        Ok(())
-    }
-
-    fn same_withdrawn(&self, group: GroupId, keepers: &[&Node], admins: &Admins) -> Result<(), Violation> {
-        for node in keepers {
-            let standing: BTreeMap<MessageId, &Words> = node
-                .durable
-                .logs
-                .standing(group)
-                .into_iter()
-                .map(|entry| (entry.id, &self.words[&entry.id]))
-                .collect();
-            let mut expected = BTreeSet::new();
-            for words in standing.values() {
-                let by = &admins.ledger[&words.author];
-                for target in &words.draft.withdraws {
-                    let Some(of) = standing.get(target) else { continue };
-                    let own = admins.ledger[&of.author].member == by.member;
-                    if own || by.groups.get(&group) == Some(&Role::Steward) {
-                        expected.insert(*target);
-                    }
-                }
-            }
-            if node.durable.logs.withdrawn(group, &admins.roster) != expected {
-                return Err(Violation::WithdrawalDiffers { by: node.identity.serial, group });
             }
         }
         Ok(())
@@ -334,7 +329,7 @@ impl Oracle {
                 // Named recipients are sealed to as their author's admin log knew them.
                 let known = admins.ledger[&serial].since.0.get() <= words.height;
                 let owed = may && if by_name { known } else { givable.contains(&key) };
-                if owed && !matches!(entry.content, Content::Opened(_)) {
+                if owed && !entry.is_bare && !matches!(entry.content, Content::Opened(_)) {
                     let (message, found) = (entry.id, entry.content);
                     return Err(Violation::NeverOpened { by: serial, message, group, found });
                 }
@@ -360,6 +355,24 @@ impl Oracle {
         }
         Ok(())
     }
+}
+
+/// Those of whom everything is promised.
+fn in_force<'a>(nodes: &'a [Node], admins: &Admins, now: Timestamp) -> Vec<(usize, &'a Node)> {
+    nodes
+        .iter()
+        .enumerate()
+        .filter(|(_, node)| matches!(node.conduct, Conduct::Honest | Conduct::Forger))
+        .filter(|(_, node)| admins.ledger[&node.identity.serial].is_in_force(now))
+        .collect()
+}
+
+/// Those of them that keep a group's messages.
+fn keepers<'a>(group: GroupId, of: &[(usize, &'a Node)], admins: &Admins) -> Vec<&'a Node> {
+    let keeps = |node: &&Node| {
+        node.identity.carrier || admins.ledger[&node.identity.serial].groups.contains_key(&group)
+    };
+    of.iter().map(|(_, node)| *node).filter(keeps).collect()
 }
 
 /// Whether somebody who lacks a key is granted it now, the waiting over: less than what it may once have had.

@@ -1,12 +1,12 @@
-//! A coalition of up to fifteen nodes on virtual time, every decision by `belfry-proto` itself.
+//! A coalition of up to seventeen nodes on virtual time, every decision by `belfry-proto` itself.
 //!
 //! ```text
 //! seed ─▶ scenario ─▶ world (clock, queue, links) ─▶ nodes (durable │ volatile) ─▶ observations ─▶ oracle
 //! ```
 //!
 //! One seed decides everything: who takes part, what is published, which packets are lost, late or doubled,
-//! who is cut off, who crashes before or after which batch, who is revoked, suspended, expires or joins, and
-//! which of them cheat. The oracle holds its own ledger of what was granted and signed, listens all the time,
+//! who is cut off, who crashes before or after which batch, whose clock is hours off, what is taken back, by whom, and
+//! lifted, who is revoked, suspended, expires or joins, and which of them cheat. The oracle holds its own ledger of what was granted and signed, listens all the time,
 //! and after everything healed compares all nodes with it and with each other. `scripts/sim` plays more seeds.
 
 #![allow(
@@ -20,6 +20,7 @@
 )]
 
 mod admins;
+mod endings;
 mod faults;
 mod invariants;
 mod network;
@@ -28,7 +29,10 @@ mod offices;
 mod scenario;
 mod world;
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use faults::{Defect, Point};
 use invariants::{Unentitled, Violation};
@@ -66,11 +70,16 @@ fn promises_hold_through_loss_crashes_partitions_and_cheats() {
         ("quarantined", total(|s| s.quarantined)),
         ("forked", total(|s| s.forks)),
         ("rejected", total(|s| s.rejected)),
+        ("spoiled", total(|s| s.spoiled)),
+        ("unsigned", total(|s| s.unsigned)),
+        ("shredded", total(|s| s.shredded)),
     ] {
         assert!(count > 0, "no seed has anything {what}");
     }
     let acts: BTreeSet<&str> = all.iter().flat_map(|s| s.acts.keys().copied()).collect();
-    for act in ["revoke with cut", "revoke without cut", "late joiner", "part", "suspend", "restore"] {
+    let of_members = ["revoke with cut", "revoke without cut", "late joiner", "part", "suspend", "restore"];
+    let of_messages = ["retract", "erase", "hide", "lift", "set clock"];
+    for act in of_members.into_iter().chain(of_messages) {
         assert!(acts.contains(act), "no seed has: {act}");
     }
 }
@@ -164,6 +173,26 @@ fn the_invariants_notice_a_node_that_never_syncs() {
     noticed(Defect::NeverSyncs, |v| matches!(v, Violation::FrontiersDiffer { .. }));
 }
 
+#[test]
+fn the_invariants_notice_a_node_that_shows_what_was_taken_back() {
+    noticed(Defect::IgnoresWithdrawals, |v| matches!(v, Violation::WithdrawalDiffers { .. }));
+}
+
+#[test]
+fn the_invariants_notice_a_node_that_shreds_before_the_week_is_over() {
+    noticed(Defect::ShredsAtOnce, |v| matches!(v, Violation::Shredded { .. }));
+}
+
+#[test]
+fn the_invariants_notice_a_node_that_takes_bare_headers() {
+    noticed(Defect::TakesBareHeaders, |v| matches!(v, Violation::NeverOpened { .. }));
+}
+
+#[test]
+fn the_invariants_notice_a_publisher_that_seals_by_a_wrong_clock() {
+    noticed(Defect::SealsByAnyClock, |v| matches!(v, Violation::WrongClock { .. }));
+}
+
 /// `scripts/sim` in its release build.
 #[test]
 #[ignore = "plays BELFRY_SIM_SEEDS seeds from BELFRY_SIM_FIRST; see scripts/sim"]
@@ -176,11 +205,15 @@ fn many_seeds() {
         .filter(|name| !name.is_empty())
         .map(|name| Point::ALL.into_iter().find(|point| named(point, &name)).expect("a point of faults.rs"));
     let (mut failed, mut hours, mut packets) = (Vec::new(), 0.0, 0);
+    let mut faults: BTreeMap<&str, u64> = BTreeMap::new();
     for seed in first..first + seeds {
         match std::panic::catch_unwind(|| run_with(seed, None, crash)) {
             Ok(Ok(Report { trace, stats })) => {
                 hours += stats.virtual_time.as_secs_f64() / 3600.0;
                 packets += stats.packets;
+                for (kind, count) in stats.faults() {
+                    *faults.entry(kind).or_default() += count;
+                }
                 println!(
                     "seed {seed}: ok, {} packets, {} lost, {} opened, {} crashes, trace {}",
                     stats.packets,
@@ -199,6 +232,9 @@ fn many_seeds() {
                 failed.push(seed);
             }
         }
+    }
+    for (kind, count) in faults {
+        println!("{count:>9} {kind}");
     }
     println!("{seeds} seeds, {hours:.0} simulated hours, {packets} packets, {} failed", failed.len());
     assert!(failed.is_empty(), "{failed:?}");

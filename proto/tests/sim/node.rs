@@ -3,8 +3,10 @@
 //! Every decision is `belfry-proto`'s. What the daemon adds between them (when to ask whom, in which order to
 //! make things durable) is modelled here in its shortest form.
 
+mod clock;
 mod grants;
 mod intake;
+mod lies;
 mod log;
 mod membership;
 mod publish;
@@ -40,6 +42,7 @@ pub(crate) use self::{
     publish::{Draft, Words},
 };
 use crate::{
+    admins::GROUPS,
     faults::{Crashed, Defect, Fuse, Point},
     network::{Packet, Protocol},
 };
@@ -66,6 +69,10 @@ pub(crate) enum Conduct {
     Thief,
     /// Sends what it has no right to: forged, stripped, repeated.
     Forger,
+    /// Answers who syncs with it otherwise than asked: too much, too little, something else.
+    Liar,
+    /// Signs messages that follow bytes of its own log which it did not sign.
+    Perjurer,
 }
 
 impl Conduct {
@@ -96,8 +103,10 @@ pub(crate) struct Volatile {
     seen: BTreeSet<GossipId>,
     asked: BTreeMap<u64, Asked>,
     greeted: BTreeSet<PublicKey>,
-    /// Whether a hello was answered since the start.
+    /// Whether a hello was answered since the start, and since the clock was set.
     level: bool,
+    /// Others' clocks minus ours, microseconds: each member's last word.
+    voices: BTreeMap<MemberId, i64>,
     /// The heads of our own logs that others hold.
     known: BTreeMap<(GroupId, LogId), u64>,
     active: BTreeMap<(GroupId, Audience), ActiveKey>,
@@ -152,6 +161,15 @@ pub(crate) enum Observation {
     Parked,
     Quarantined,
     Forked,
+    /// Kept by the word of what follows it.
+    Unsigned,
+    /// A body that was taken back has left the disk.
+    Shredded,
+    /// An answer that is not what was asked for.
+    Spoiled {
+        from: PublicKey,
+        code: &'static str,
+    },
 }
 
 /// What a handler gets: its clock, its dice, and where to put what comes of it.
@@ -238,6 +256,7 @@ impl Node {
             asked: BTreeMap::new(),
             greeted: BTreeSet::new(),
             level: false,
+            voices: BTreeMap::new(),
             known: BTreeMap::new(),
             active: BTreeMap::new(),
             loot: BTreeMap::new(),
@@ -371,7 +390,7 @@ impl Node {
         if roster.standing(self.identity.serial, now) != Standing::Valid {
             return Vec::new();
         }
-        crate::admins::GROUPS
+        GROUPS
             .into_iter()
             .filter(|group| self.identity.carrier || roster.role(self.identity.serial, *group, now).is_some())
             .collect()

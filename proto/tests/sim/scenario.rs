@@ -6,8 +6,8 @@ use std::{
 };
 
 use belfry_proto::{
-    id::{GroupId, MemberId, PublicationId},
-    schema::{self, Audience, Role},
+    id::{GroupId, MemberId, PublicationId, Serial},
+    schema::{self, Audience, Role, WithdrawalGround, WithdrawalMode},
     time::Timestamp,
 };
 use rand::{
@@ -19,7 +19,7 @@ use rand::{
 use crate::{
     admins::{ARCHIVE, Ask, FRESH, GRANT_DELAY, GROUPS},
     faults::{Fuse, Point},
-    node::{Conduct, Content, Draft, Node},
+    node::{Conduct, Content, Draft, Entry, Node},
     world::World,
 };
 
@@ -33,14 +33,35 @@ const FAR: Duration = Duration::from_secs(30 * 24 * 3600);
 /// One thing that happens.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
-    Publish { node: usize, draft: Draft },
-    Withdraw { node: usize },
+    Publish {
+        node: usize,
+        draft: Draft,
+    },
+    Withdraw {
+        node: usize,
+        mode: WithdrawalMode,
+    },
+    /// A steward's erasure of what it has read.
+    Hide {
+        node: usize,
+    },
+    /// Microseconds that a clock runs ahead from now on.
+    SetClock {
+        node: usize,
+        error: i64,
+    },
     Part(BTreeSet<usize>),
-    Light { node: usize, fuse: Fuse },
+    Light {
+        node: usize,
+        fuse: Fuse,
+    },
     Kill(usize),
     Backup(usize),
     Restore(usize),
-    Join { ask: Ask, conduct: Conduct },
+    Join {
+        ask: Ask,
+        conduct: Conduct,
+    },
     Admin(Decided),
     Import,
 }
@@ -75,7 +96,11 @@ impl Act {
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Publish { .. } => "publish",
-            Self::Withdraw { .. } => "withdraw",
+            Self::Withdraw { mode: WithdrawalMode::Retract, .. } => "retract",
+            Self::Withdraw { mode: WithdrawalMode::Erase, .. } => "erase",
+            Self::Withdraw { .. } => "lift",
+            Self::Hide { .. } => "hide",
+            Self::SetClock { .. } => "set clock",
             Self::Part(_) => "part",
             Self::Light { .. } => "crash at a batch",
             Self::Kill(_) => "crash",
@@ -117,12 +142,14 @@ pub(crate) fn plan(world: &mut World) -> Plan {
     let thief = certify(world, publishers.clone(), Conduct::Thief, false, far);
     authors.push(thief);
     certify(world, BTreeMap::new(), Conduct::Honest, false, far);
+    authors.push(certify(world, publishers.clone(), Conduct::Liar, false, far));
     let mut maybe = |world: &mut World, groups: &BTreeMap<GroupId, Role>, conduct, supervisor, until| {
         world.rng.random_bool(0.6).then(|| certify(world, groups.clone(), conduct, supervisor, until))
     };
     let equivocator = maybe(world, &publishers, Conduct::Equivocator, false, far);
     let forger = maybe(world, &publishers, Conduct::Forger, false, far);
-    let steward = maybe(world, &everywhere(Role::Steward), Conduct::Honest, false, far);
+    let perjurer = maybe(world, &publishers, Conduct::Perjurer, false, far);
+    let stewards = [(); 2].map(|()| maybe(world, &everywhere(Role::Steward), Conduct::Honest, false, far));
     let reader = BTreeMap::from([(ARCHIVE, Role::Reader)]);
     maybe(world, &reader, Conduct::Honest, true, far);
     // Certified to read one group; curious about the others, and writes where it may not.
@@ -130,7 +157,9 @@ pub(crate) fn plan(world: &mut World) -> Plan {
     let leaver = maybe(world, &publishers, Conduct::Honest, false, far);
     let expires = world.now.saturating_add(FAULTS_LAST / 2);
     let expiring = maybe(world, &publishers, Conduct::Honest, false, expires);
-    authors.extend([equivocator, forger, steward, curious, leaver, expiring].into_iter().flatten());
+    authors.extend([equivocator, forger, curious, leaver, expiring].into_iter().flatten());
+    let stewards: Vec<usize> = stewards.into_iter().flatten().collect();
+    authors.extend(&stewards);
     let members: Vec<MemberId> = world.nodes.iter().map(|node| node.identity.member).collect();
     world.start_all();
 
@@ -141,9 +170,13 @@ pub(crate) fn plan(world: &mut World) -> Plan {
         let node = *authors.choose(rng).unwrap();
         acts.push((moment(rng), Act::Publish { node, draft: draft(rng, &members) }));
     }
-    for _ in 0..rng.random_range(0..4) {
-        acts.push((moment(rng), Act::Withdraw { node: *authors.choose(rng).unwrap() }));
+    if let Some(node) = perjurer {
+        // Of one group, so that something follows what it did not sign.
+        let of_one = |rng: &mut StdRng| Draft { group: ARCHIVE, ..draft(rng, &members) };
+        acts.extend((0..5).map(|_| (moment(rng), Act::Publish { node, draft: of_one(rng) })));
     }
+    withdrawals(rng, &authors, &stewards, &mut acts);
+    wrong_clock(rng, &steady, &members, &mut acts);
     partitions(rng, count, &mut acts);
     crashes(rng, count, &steady, &mut acts);
     decisions(rng, thief, leaver, &mut acts);
@@ -172,8 +205,47 @@ fn draft(rng: &mut StdRng, members: &[MemberId]) -> Draft {
         audience,
         recipients: members.sample(rng, named).copied().collect(),
         withdraws: Vec::new(),
+        mode: WithdrawalMode::Unspecified,
+        ground: WithdrawalGround::Unspecified,
         flushed: None,
     }
+}
+
+fn withdrawals(rng: &mut StdRng, authors: &[usize], stewards: &[usize], acts: &mut Vec<(Duration, Act)>) {
+    for mode in [WithdrawalMode::Retract, WithdrawalMode::Erase] {
+        for _ in 0..rng.random_range(1..4) {
+            acts.push((moment(rng), Act::Withdraw { node: *authors.choose(rng).unwrap(), mode }));
+        }
+    }
+    for node in stewards {
+        for _ in 0..rng.random_range(1..4) {
+            acts.push((moment(rng), Act::Hide { node: *node }));
+        }
+    }
+    for _ in 0..rng.random_range(1..4) {
+        let node = *stewards.choose(rng).or_else(|| authors.choose(rng)).unwrap();
+        acts.push((moment(rng), Act::Withdraw { node, mode: WithdrawalMode::Lift }));
+    }
+}
+
+/// A clock that is hours off for a while, maybe the other way then, while its operator publishes.
+fn wrong_clock(rng: &mut StdRng, steady: &[usize], members: &[MemberId], acts: &mut Vec<(Duration, Act)>) {
+    if rng.random_bool(0.3) {
+        return;
+    }
+    let node = *steady.choose(rng).unwrap();
+    let mut at = Duration::from_secs(rng.random_range(600..3600));
+    for _ in 0..rng.random_range(1..3) {
+        let off = rng.random_range(30 * 60..48 * 3600) * 1_000_000;
+        let error = if rng.random_bool(0.6) { off } else { -off };
+        acts.push((at, Act::SetClock { node, error }));
+        for _ in 0..2 {
+            let soon = at + Duration::from_secs(rng.random_range(1..300));
+            acts.push((soon, Act::Publish { node, draft: draft(rng, members) }));
+        }
+        at += Duration::from_secs(rng.random_range(300..1500));
+    }
+    acts.push((at, Act::SetClock { node, error: 0 }));
 }
 
 fn partitions(rng: &mut StdRng, count: usize, acts: &mut Vec<(Duration, Act)>) {
@@ -238,21 +310,45 @@ fn joiners(
     }
 }
 
-/// A withdrawal of something that the node has read: its own, or anybody's if it is no steward's place to ask.
-pub(crate) fn withdrawal(world: &mut World, node: usize) -> Option<Draft> {
-    let held = &world.nodes[node];
-    let (place, entry) = held
-        .durable
-        .logs
-        .entries()
-        .filter(|(_, entry)| matches!(entry.content, Content::Opened(_)))
-        .choose(&mut world.rng)?;
+/// A withdrawal of what the node has read: mostly its own, else anybody's, though that is nobody's place but a
+/// steward's. Of a lift, any withdrawals that it holds.
+pub(crate) fn withdrawal(world: &mut World, node: usize, mode: WithdrawalMode) -> Option<Draft> {
+    let own = world.rng.random_bool(0.7).then_some(world.nodes[node].identity.serial);
+    withdrawal_of(world, node, mode, own)
+}
+
+/// A steward's erasure of whatever it has read.
+pub(crate) fn hide(world: &mut World, node: usize) -> Option<Draft> {
+    withdrawal_of(world, node, WithdrawalMode::Erase, None)
+}
+
+fn withdrawal_of(
+    world: &mut World,
+    node: usize,
+    mode: WithdrawalMode,
+    only: Option<Serial>,
+) -> Option<Draft> {
+    let (logs, rng) = (&world.nodes[node].durable.logs, &mut world.rng);
+    let is_lift = mode == WithdrawalMode::Lift;
+    let fits = |entry: &Entry| match entry.content {
+        Content::Withdrawal => is_lift,
+        Content::Opened(_) => !is_lift && only.is_none_or(|serial| entry.serial == serial),
+        _ => false,
+    };
+    let held = || logs.entries().filter(|(_, entry)| fits(entry));
+    let (place, _) = held().choose(rng)?;
+    let group = place.0;
+    let withdraws = held().filter(|(place, _)| place.0 == group).map(|(_, entry)| entry.id);
+    let withdraws = withdraws.sample(rng, 2);
+    let grounds = [WithdrawalGround::Author, WithdrawalGround::Rules, WithdrawalGround::PersonalData];
     Some(Draft {
-        publication: PublicationId::new(world.rng.random()),
-        group: place.0,
+        publication: PublicationId::new(rng.random()),
+        group,
         audience: Audience::Group,
         recipients: BTreeSet::new(),
-        withdraws: vec![entry.id],
+        withdraws,
+        mode,
+        ground: *grounds.choose(rng).unwrap(),
         flushed: None,
     })
 }

@@ -24,8 +24,10 @@ use crate::{
 
 /// 2026-01-01.
 const BEGINNING: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
-/// How far clocks are off at most: within the charter's skew of each other.
+/// How far clocks are off at most, unless one is set wrong: within the charter's skew of each other.
 const CLOCK_ERROR: i64 = 50_000_000;
+/// After this every week of grace is over, also one that a clock two days ahead began.
+const GRACE: Duration = Duration::from_secs(10 * 24 * 3600);
 
 enum Event {
     Deliver { from: usize, to: usize, packet: Packet },
@@ -50,9 +52,34 @@ pub(crate) struct Stats {
     pub(crate) quarantined: u64,
     pub(crate) forks: u64,
     pub(crate) rejected: u64,
+    pub(crate) spoiled: u64,
+    pub(crate) unsigned: u64,
+    pub(crate) shredded: u64,
     pub(crate) crashes: BTreeSet<(Point, bool)>,
     pub(crate) batches: BTreeMap<Point, u64>,
     pub(crate) acts: BTreeMap<&'static str, u64>,
+}
+
+impl Stats {
+    /// How often each kind of thing went wrong, or was done wrong.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counted = [
+            ("packets lost", self.lost),
+            ("packets repeated", self.repeated),
+            ("packets held up", self.delayed),
+            ("forged or bent messages refused", self.rejected),
+            ("answers to sync that are none", self.spoiled),
+            ("entries that their author did not sign", self.unsigned),
+            ("forks found", self.forks),
+            ("messages beyond a cut", self.quarantined),
+            ("messages ahead of the admin log", self.parked),
+            ("bodies erased", self.shredded),
+            ("kinds of crash, before or after a batch", self.crashes.len() as u64),
+        ];
+        let acts = self.acts.iter().map(|(act, count)| (*act, *count));
+        let acts: Vec<_> = acts.filter(|(act, _)| !["publish", "import"].contains(act)).collect();
+        counted.into_iter().chain(acts)
+    }
 }
 
 /// What came of a seed.
@@ -114,6 +141,13 @@ pub(crate) fn run_with(seed: u64, defect: Option<Defect>, point: Option<Point>) 
     let end = world.now.saturating_add(plan.quiet_lasts);
     world.run_until(end).map_err(|violation| failed(violation, world.now))?;
     world.oracle.last_look(&world.nodes, &world.admins, end).map_err(|violation| failed(violation, end))?;
+    world.stats.virtual_time = end.since(BEGINNING);
+    let later = end.saturating_add(GRACE);
+    world.sleep_until(later).map_err(|violation| failed(violation, later))?;
+    world
+        .oracle
+        .look_again(&world.nodes, &world.admins, later)
+        .map_err(|violation| failed(violation, later))?;
     Ok(world.report())
 }
 
@@ -199,6 +233,19 @@ impl World {
         Ok(())
     }
 
+    /// Days in which nobody says anything, and what is due happens.
+    fn sleep_until(&mut self, end: Timestamp) -> Result<(), Violation> {
+        self.now = end;
+        for number in 0..self.nodes.len() {
+            if self.nodes[number].is_up() {
+                self.with(number, |node, cx| {
+                    GROUPS.into_iter().try_for_each(|group| node.reweigh(group, cx))
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
         match event {
             Event::Deliver { from, to, packet } => {
@@ -252,7 +299,9 @@ impl World {
             self.count(&observation);
             let by = &self.nodes[number];
             let forwarder = match &observation {
-                Observation::Rejected { from, .. } => self.index.get(from).map(|n| self.nodes[*n].conduct),
+                Observation::Rejected { from, .. } | Observation::Spoiled { from, .. } => {
+                    self.index.get(from).map(|n| self.nodes[*n].conduct)
+                }
                 _ => None,
             };
             self.oracle.hear(by, &observation, forwarder, &self.admins.ledger, self.now)?;
@@ -302,6 +351,9 @@ impl World {
             Observation::Quarantined => &mut stats.quarantined,
             Observation::Forked => &mut stats.forks,
             Observation::Rejected { .. } => &mut stats.rejected,
+            Observation::Spoiled { .. } => &mut stats.spoiled,
+            Observation::Unsigned => &mut stats.unsigned,
+            Observation::Shredded => &mut stats.shredded,
             Observation::Attributed { .. } => return,
         };
         *counter += 1;
@@ -314,6 +366,9 @@ impl World {
         for number in 0..self.nodes.len() {
             self.nodes[number].fuse = None;
             self.nodes[number].tired = true;
+            if self.nodes[number].clock_error.abs() > CLOCK_ERROR {
+                self.nodes[number].set_clock(0);
+            }
             self.schedule(Duration::from_secs(1), Event::Restart(number));
         }
         self.schedule(Duration::from_secs(2), Event::Act(Act::Import));
@@ -325,10 +380,18 @@ impl World {
         self.trace.update(act.name().as_bytes());
         match act {
             Act::Publish { node, draft } => self.publish(node, draft),
-            Act::Withdraw { node } => match scenario::withdrawal(self, node) {
-                Some(draft) => self.publish(node, draft),
-                None => Ok(()),
-            },
+            Act::Withdraw { node, mode } => {
+                let draft = scenario::withdrawal(self, node, mode);
+                draft.map_or(Ok(()), |draft| self.publish(node, draft))
+            }
+            Act::Hide { node } => {
+                let draft = scenario::hide(self, node);
+                draft.map_or(Ok(()), |draft| self.publish(node, draft))
+            }
+            Act::SetClock { node, error } => {
+                self.nodes[node].set_clock(error);
+                Ok(())
+            }
             Act::Part(side) => {
                 self.network.apart = side;
                 Ok(())
@@ -414,12 +477,14 @@ impl World {
                     let wire = schema::LogFrontier::from(&frontier);
                     self.trace.update(&prost::Message::encode_to_vec(&wire));
                 }
+                for id in node.durable.logs.ended(group).keys() {
+                    self.trace.update(&id.to_vec());
+                }
             }
         }
         let network = &self.network;
         (self.stats.lost, self.stats.repeated, self.stats.delayed) =
             (network.lost, network.repeated, network.delayed);
-        self.stats.virtual_time = self.now.since(BEGINNING);
         for node in &self.nodes {
             for (point, count) in &node.batches {
                 *self.stats.batches.entry(*point).or_default() += count;

@@ -17,9 +17,16 @@ struct Arguments {
     /// Compact the database at every so many
     #[arg(long, default_value_t = u64::MAX)]
     compact: u64,
+    /// Open the store, and write nothing
+    #[arg(long)]
+    only_open: bool,
 }
 
 fn main() -> anyhow::Result<()> {
-    let Arguments { store, acknowledged, rows, compact } = Arguments::parse();
+    let Arguments { store, acknowledged, rows, compact, only_open } = Arguments::parse();
+    if only_open {
+        belfry_tests::disk::open(&store)?;
+        return Ok(());
+    }
     belfry_tests::disk::write(&store, &acknowledged, rows, compact)
 }

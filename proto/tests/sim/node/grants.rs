@@ -101,6 +101,9 @@ impl Node {
         if key.context().group != group {
             return Err(Refusal::Unknown);
         }
+        if self.doubts_clock() {
+            return Err(Refusal::NotYet);
+        }
         let roster = self.roster();
         let requester = if self.has(Defect::GrantsAnyone) {
             roster.by_node(from).ok_or(Refusal::NotCertified)

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use belfry_proto::{
     crypto::{hash, sign::PublicKey},
-    envelope::{self, Admission, AdmitError, Admitted, AttributeError, Origin, RecipientContext, open_block},
+    envelope::{
+        self, Admission, AdmitError, Admitted, AttributeError, Attributed, Ending, Header, Origin,
+        RecipientContext, Verified, open_block,
+    },
     id::{GroupId, KeyId, LogId, MessageId, Sequence},
-    schema,
     sync::Place,
     time::Timestamp,
     topic::Topic,
@@ -33,6 +35,8 @@ enum Judgement {
     Quarantined(Box<envelope::Quarantined>),
     Ahead(MessageId),
     Known,
+    /// Held without its body, which is here now.
+    Heals(MessageId),
     Refused(Verdict, &'static str),
 }
 
@@ -61,7 +65,7 @@ impl Node {
         match &judgement {
             Judgement::Admitted(_) => self.gossip(topic, bytes, Some(from), cx),
             Judgement::Refused(verdict, code) => self.judged(from, *verdict, code, cx),
-            Judgement::Quarantined(_) | Judgement::Ahead(_) | Judgement::Known => {}
+            Judgement::Quarantined(_) | Judgement::Ahead(_) | Judgement::Known | Judgement::Heals(_) => {}
         }
         self.settle(judgement, bytes, from, true, cx).map(drop)
     }
@@ -78,7 +82,7 @@ impl Node {
         }
     }
 
-    /// Envelopes of one page; how many of them are here now.
+    /// Envelopes of one page; how many of them are here now. From its end: what follows an entry vouches for it.
     pub(super) fn take_page(
         &mut self,
         from: PublicKey,
@@ -86,7 +90,7 @@ impl Node {
         cx: &mut Cx<'_>,
     ) -> Result<usize, Crashed> {
         let mut taken = 0;
-        for bytes in page {
+        for bytes in page.iter().rev() {
             let judgement = self.judge(bytes, Origin::Sync, cx.now);
             taken += usize::from(self.settle(judgement, bytes, from, false, cx)?);
         }
@@ -100,12 +104,13 @@ impl Node {
             Err(error) => return refused(&error),
         };
         let id = decoded.message_id();
-        if self.durable.logs.contains(&id) {
-            return Judgement::Known;
+        if let Some(held) = self.durable.logs.entry(&id) {
+            let heals = decoded.has_body() && self.durable.logs.is_hole(held);
+            return if heals { Judgement::Heals(id) } else { Judgement::Known };
         }
         // Before it can be parked: a message id does not tell whether the body is there, so a bare header would
         // take the place of the whole.
-        if decoded.lacks_body() {
+        if decoded.lacks_body() && !self.may_be_bare(decoded.header(), id, origin) {
             let gossiped = matches!(origin, Origin::Gossip { .. });
             return Judgement::Refused(if gossiped { Verdict::Reject } else { Verdict::Ignore }, "bodiless");
         }
@@ -117,9 +122,12 @@ impl Node {
             Err(AttributeError::AheadOfRoster { .. }) => return Judgement::Ahead(id),
             Err(error) => return refused(&error),
         };
-        let verified = match attributed.verify() {
+        let verified = match attributed.clone().verify() {
             Ok(verified) => verified,
-            Err(error) => return refused(&error),
+            Err(error) => match self.vouched(attributed, origin) {
+                Some(verified) => verified,
+                None => return refused(&error),
+            },
         };
         if self.has(Defect::SkipsAdmission) {
             return Judgement::Admitted(decoded.trusted());
@@ -129,6 +137,23 @@ impl Node {
             Err(AdmitError::Quarantined(quarantined)) => Judgement::Quarantined(quarantined),
             Err(error) => refused(&error),
         }
+    }
+
+    /// By the word of the entry after it, which is here and well signed or vouched for itself.
+    fn vouched(&self, attributed: Attributed, origin: Origin) -> Option<Verified> {
+        let (header, logs) = (attributed.header(), &self.durable.logs);
+        if origin != Origin::Sync || !logs.is_free(&place_of(header)) {
+            return None;
+        }
+        let follower = logs.follower(header, attributed.message_id())?;
+        let voucher = envelope::decode(&follower.bytes).unwrap().trusted().voucher();
+        attributed.vouched(voucher).ok()
+    }
+
+    /// Whether an erasure that is here reaches a message that came without its body.
+    fn may_be_bare(&self, header: &Header, id: MessageId, origin: Origin) -> bool {
+        let is_excused = || self.durable.logs.erasure(header, id, &self.roster()).is_some();
+        origin == Origin::Sync && (self.has(Defect::TakesBareHeaders) || is_excused())
     }
 
     /// Keeps what the judge let through. True if the envelope is here now, or waits.
@@ -142,20 +167,37 @@ impl Node {
     ) -> Result<bool, Crashed> {
         match judgement {
             Judgement::Admitted(admitted) => {
-                let content = match admitted.is_in_closed_log() {
-                    // Opened once the log as a whole says that it stands.
+                // Opened once the log as a whole says that it stands; what nobody signed, never.
+                let content = match admitted.is_in_closed_log() || admitted.is_vouched() {
                     true => Content::Hidden,
                     false => self.open(&admitted, cx),
                 };
-                let entry = Entry::new(admitted.header(), admitted.message_id(), admitted.bytes(), content);
-                self.keep(entry, from, gossiped, cx)?;
+                let (header, id) = (admitted.header(), admitted.message_id());
+                let entry = Entry::new(header, id, admitted.bytes(), content, cx.now);
+                let is_unsigned = admitted.is_vouched();
+                self.keep(Entry { is_unsigned, ..entry }, from, gossiped, cx)?;
                 Ok(true)
             }
             Judgement::Quarantined(quarantined) => {
                 let (header, id) = (quarantined.header(), quarantined.message_id());
-                let entry = Entry::new(header, id, quarantined.bytes(), Content::Hidden);
+                let entry = Entry::new(header, id, quarantined.bytes(), Content::Hidden, cx.now);
+                let is_unsigned = quarantined.is_vouched();
                 cx.saw(Observation::Quarantined);
-                self.keep(entry, from, gossiped, cx)?;
+                self.keep(Entry { is_unsigned, ..entry }, from, gossiped, cx)?;
+                Ok(true)
+            }
+            Judgement::Heals(id) => {
+                let admitted = envelope::decode(bytes).unwrap().trusted();
+                let held = self.durable.logs.entry(&id).unwrap();
+                let content = match held.place == Place::Stands && !held.is_unsigned {
+                    true => self.open(&admitted, cx),
+                    false => Content::Hidden,
+                };
+                let bytes = bytes.to_vec();
+                self.persist(Point::Envelope, |durable| {
+                    let held = durable.logs.entry_mut(&id).unwrap();
+                    (held.bytes, held.is_bare, held.content) = (bytes, false, content);
+                })?;
                 Ok(true)
             }
             Judgement::Ahead(id) => {
@@ -174,15 +216,18 @@ impl Node {
 
     fn keep(
         &mut self,
-        entry: Entry,
+        mut entry: Entry,
         from: PublicKey,
         gossiped: bool,
         cx: &mut Cx<'_>,
     ) -> Result<(), Crashed> {
-        let decoded = envelope::decode(&entry.bytes).unwrap();
-        let (group, log, sequence) = place_of(decoded.header());
-        let (message, author) = (entry.id, entry.serial);
-        cx.saw(Observation::Attributed { message, author, log, sequence });
+        let (group, log, sequence) = place_of(&entry.header);
+        let lacks_body = envelope::decode(&entry.bytes).unwrap().lacks_body();
+        entry.is_bare = lacks_body && !self.has(Defect::TakesBareHeaders);
+        cx.saw(match (entry.is_unsigned, entry.id, entry.serial) {
+            (true, ..) => Observation::Unsigned,
+            (false, message, author) => Observation::Attributed { message, author, log, sequence },
+        });
         self.persist(Point::Envelope, |durable| durable.logs.insert((group, log, sequence), entry))?;
         self.judge_again(group, log, cx)?;
         let height = self.durable.logs.chain(group, log).len() as u64;
@@ -195,6 +240,9 @@ impl Node {
     pub(super) fn open(&self, admitted: &Admitted, cx: &mut Cx<'_>) -> Content {
         let header = admitted.header();
         let Some(key_id) = header.key_id() else { return Content::Withdrawal };
+        if admitted.lacks_body() {
+            return Content::Bare;
+        }
         let roster = self.roster();
         let reads =
             roster.certificate(self.identity.serial).is_some_and(|c| c.groups.contains_key(&header.group));
@@ -270,6 +318,7 @@ impl Node {
             for log in self.durable.logs.logs(group) {
                 self.judge_again(group, log, cx)?;
             }
+            self.reweigh(group, cx)?;
         }
         Ok(())
     }
@@ -296,7 +345,7 @@ impl Node {
         let mut opened = Vec::new();
         for (id, place) in &judgement.places {
             let entry = self.durable.logs.entry(id).unwrap();
-            if *place == Place::Stands && entry.content == Content::Hidden {
+            if *place == Place::Stands && entry.content == Content::Hidden && !entry.is_unsigned {
                 let admitted = envelope::decode(&entry.bytes).unwrap().trusted();
                 opened.push((*id, self.open(&admitted, cx)));
             }
@@ -306,7 +355,28 @@ impl Node {
             for (id, content) in opened {
                 durable.logs.entry_mut(&id).unwrap().content = content;
             }
-        })
+        })?;
+        self.reweigh(group, cx)
+    }
+
+    /// Withdrawals take effect, or lose it: what they come to is remembered, and bodies go that are due.
+    pub(crate) fn reweigh(&mut self, group: GroupId, cx: &mut Cx<'_>) -> Result<(), Crashed> {
+        if self.has(Defect::IgnoresWithdrawals) || !self.durable.logs.has_withdrawals(group) {
+            return Ok(());
+        }
+        let ended = self.durable.logs.weigh(group, &self.roster());
+        let is_due = |ending: &Ending| match ending.shreds_at {
+            Some(at) => at <= cx.now || self.has(Defect::ShredsAtOnce),
+            None => false,
+        };
+        let is_whole = |id: &MessageId| self.durable.logs.entry(id).is_some_and(|entry| !entry.is_bare);
+        let due = ended.iter().filter(|(id, ending)| is_due(ending) && is_whole(id));
+        let due: Vec<MessageId> = due.map(|(id, _)| *id).collect();
+        if due.is_empty() && ended == self.durable.logs.ended(group) {
+            return Ok(());
+        }
+        due.iter().for_each(|_| cx.saw(Observation::Shredded));
+        self.persist(Point::Reweighed, |durable| durable.logs.end(group, ended, &due))
     }
 
     /// What was heard in passing, by somebody who should not listen.
@@ -330,36 +400,5 @@ impl Node {
         if opened.is_some() {
             cx.saw(Observation::Opened { message: admitted.message_id() });
         }
-    }
-
-    /// What a forger sends: somebody's message under another signature, without its body, or once more.
-    pub(super) fn forge(&mut self, cx: &mut Cx<'_>) {
-        use belfry_proto::crypto::sign::Purpose;
-        use prost::Message;
-        use rand::{RngExt, seq::IteratorRandom};
-
-        // Of its own it could sign anything.
-        let others = self.durable.logs.entries().filter(|(_, entry)| entry.serial != self.identity.serial);
-        let Some((place, entry)) = others.choose(cx.rng) else { return };
-        let (group, mut envelope) = (place.0, schema::Envelope::decode(entry.bytes.as_slice()).unwrap());
-        let mut topic = Topic::Group(group);
-        match cx.rng.random_range(0..5) {
-            0 => envelope.signature[7] ^= 1,
-            1 => {
-                let mut header = schema::Header::decode(envelope.header.as_slice()).unwrap();
-                header.sequence += 1;
-                header.prev = entry.id.to_vec();
-                envelope.header = header.encode_to_vec();
-                let parts: [&[u8]; 3] =
-                    [&envelope.header, &envelope.body_hash, &envelope.body_len.to_be_bytes()];
-                envelope.signature =
-                    self.identity.signing.sign(Purpose::Envelope, self.coalition, &parts).to_vec();
-            }
-            2 => (envelope.body, envelope.recipients) = (None, None),
-            3 => topic = Topic::Group(crate::admins::FRESH),
-            _ => {}
-        }
-        let bytes = envelope.encode_to_vec();
-        self.gossip(topic, &bytes, None, cx);
     }
 }

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_proto::{
-    envelope::{self, Header, Word},
-    id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
+    envelope::{self, Ending, Header, Word, ending},
+    id::{GroupId, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
     limits::MAX_PAGE_ENVELOPES,
+    schema,
     sync::{self, LogFrontier, LogJudgement, MissingSum, judge_log},
     time::Timestamp,
     trust::roster::Roster,
 };
+use prost::Message;
 
 /// What a node made of an envelope's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub(crate) enum Content {
     Hidden,
     Unreadable,
     Withdrawal,
+    /// Its body is not here.
+    Bare,
 }
 
 #[derive(Clone, Debug)]
@@ -33,14 +37,25 @@ pub(crate) struct Entry {
     pub(crate) key: Option<KeyId>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) content: Content,
-    /// Height of the author's roster.
-    pub(crate) written_at: Height,
+    pub(crate) header: Header,
+    /// When it came, by the clock of then.
+    pub(crate) seen: Timestamp,
+    /// Its author did not sign it, only what follows it.
+    pub(crate) is_unsigned: bool,
+    /// Its author sealed a body, which is not here.
+    pub(crate) is_bare: bool,
     /// What the log as a whole made of it when it was last judged; nothing is shown before.
     pub(crate) place: sync::Place,
 }
 
 impl Entry {
-    pub(crate) fn new(header: &Header, id: MessageId, bytes: &[u8], content: Content) -> Self {
+    pub(crate) fn new(
+        header: &Header,
+        id: MessageId,
+        bytes: &[u8],
+        content: Content,
+        seen: Timestamp,
+    ) -> Self {
         Self {
             id,
             prev: header.prev,
@@ -50,7 +65,10 @@ impl Entry {
             key: header.key_id(),
             bytes: bytes.to_vec(),
             content,
-            written_at: header.roster.height,
+            header: header.clone(),
+            seen,
+            is_unsigned: false,
+            is_bare: false,
             place: sync::Place::Quarantined,
         }
     }
@@ -60,6 +78,13 @@ pub(crate) type Place = (GroupId, LogId, u64);
 
 pub(crate) fn place_of(header: &Header) -> Place {
     (header.group, header.log, header.sequence.get())
+}
+
+/// The same envelope without its body.
+pub(super) fn bare(bytes: &[u8]) -> Vec<u8> {
+    let mut envelope = schema::Envelope::decode(bytes).unwrap();
+    (envelope.body, envelope.recipients) = (None, None);
+    envelope.encode_to_vec()
 }
 
 /// A log as it was last judged.
@@ -75,13 +100,11 @@ pub(crate) struct Logs {
     places: BTreeMap<Place, Vec<Entry>>,
     ids: BTreeMap<MessageId, Place>,
     judged: BTreeMap<(GroupId, LogId), Judged>,
+    /// What withdrawals came to when they were last weighed.
+    ended: BTreeMap<GroupId, BTreeMap<MessageId, Ending>>,
 }
 
 impl Logs {
-    pub(crate) fn contains(&self, id: &MessageId) -> bool {
-        self.ids.contains_key(id)
-    }
-
     pub(crate) fn entry(&self, id: &MessageId) -> Option<&Entry> {
         self.places.get(self.ids.get(id)?)?.iter().find(|entry| entry.id == *id)
     }
@@ -110,8 +133,8 @@ impl Logs {
                 id: entry.id,
                 prev: entry.prev,
                 created: entry.created,
-                written_at: entry.written_at,
-                is_unsigned: false,
+                written_at: entry.header.roster.height,
+                is_unsigned: entry.is_unsigned,
             })
             .collect();
         let judgement = judge_log(&roster.closure(serial, group, log), &entries);
@@ -133,7 +156,8 @@ impl Logs {
         self.judged.get(&(group, log))?.fork
     }
 
-    /// Two envelopes that prove it: of that place, or of neighbouring ones that do not link.
+    /// Two envelopes that prove it: of that place, of neighbouring ones that do not link, or one that its author did not
+    /// sign and the one after it.
     pub(crate) fn proof(&self, group: GroupId, log: LogId) -> Option<(Vec<u8>, Vec<u8>)> {
         let fork = self.fork(group, log)?;
         let near: Vec<(u64, &Entry)> =
@@ -141,7 +165,9 @@ impl Logs {
         let pairs = near.iter().flat_map(|one| near.iter().map(move |other| (one, other)));
         let contradict = |one: &(u64, &Entry), other: &(u64, &Entry)| {
             let same_place = one.0 == fork && other.0 == fork && one.1.id != other.1.id;
-            same_place || (one.0 + 1 == other.0 && other.1.prev != one.1.id)
+            let is_next = one.0 + 1 == other.0;
+            let vouched = one.0 == fork && one.1.is_unsigned && is_next && other.1.prev == one.1.id;
+            same_place || vouched || (is_next && other.1.prev != one.1.id)
         };
         let (one, other) = pairs.into_iter().find(|(one, other)| contradict(one, other))?;
         Some((one.1.bytes.clone(), other.1.bytes.clone()))
@@ -190,15 +216,19 @@ impl Logs {
                 let chain = self.chain(group, log);
                 let height = chain.len() as u64;
                 let frozen = self.fork(group, log).unwrap_or(0);
+                let holes: Vec<u64> =
+                    (1..).zip(&chain).filter(|(_, entry)| self.is_hole(entry)).map(|(at, _)| at).collect();
+                let mut missing = MissingSum::default();
+                holes.iter().for_each(|at| missing.toggle(log, Sequence::new(*at)));
                 (height > 0 || frozen > 0).then(|| LogFrontier {
                     group,
                     log,
                     low: Sequence::new(1),
                     height: Sequence::new(height),
                     head: chain.last().map_or(MessageId::ZERO, |last| last.id),
-                    bodies: height,
+                    bodies: height - holes.len() as u64,
                     frozen: Sequence::new(frozen),
-                    missing: MissingSum::default(),
+                    missing,
                 })
             })
             .collect()
@@ -228,24 +258,73 @@ impl Logs {
         chains.filter(|entry| entry.place == sync::Place::Stands).collect()
     }
 
-    /// Messages that a withdrawal which stands has ended.
-    pub(crate) fn withdrawn(&self, group: GroupId, roster: &Roster) -> BTreeSet<MessageId> {
+    /// What follows an entry in its log, if that is here.
+    pub(crate) fn follower(&self, header: &Header, id: MessageId) -> Option<&Entry> {
+        let next = (header.group, header.log, header.sequence.get() + 1);
+        self.places.get(&next)?.iter().find(|entry| entry.prev == id)
+    }
+
+    pub(crate) fn is_free(&self, place: &Place) -> bool {
+        !self.places.contains_key(place)
+    }
+
+    /// Whether any message of a group was ever taken back.
+    pub(crate) fn has_withdrawals(&self, group: GroupId) -> bool {
+        self.entries().any(|(place, entry)| place.0 == group && entry.header.withdrawal().is_some())
+    }
+
+    /// What the withdrawals that stand come to, for every message of a group that they end.
+    pub(crate) fn weigh(&self, group: GroupId, roster: &Roster) -> BTreeMap<MessageId, Ending> {
         let standing = self.standing(group);
-        let members: BTreeMap<MessageId, MemberId> =
-            standing.iter().map(|entry| (entry.id, entry.member)).collect();
-        let mut ended = BTreeSet::new();
-        for entry in standing.iter().filter(|entry| entry.content == Content::Withdrawal) {
-            let decoded = envelope::decode(&entry.bytes).unwrap();
-            let header = decoded.header();
-            let word = Word::of(roster, entry.id, header, header.created).unwrap();
-            for target in &header.withdrawal().unwrap().targets {
-                let Some(member) = members.get(target) else { continue };
-                if word.reaches(group, *member).is_ok() {
-                    ended.insert(*target);
-                }
+        let mut named: BTreeMap<MessageId, Vec<Word>> = BTreeMap::new();
+        for entry in &standing {
+            let Some(word) = Word::of(roster, entry.id, &entry.header, entry.seen) else { continue };
+            for target in entry.header.withdrawal().into_iter().flat_map(|withdrawal| &withdrawal.targets) {
+                named.entry(*target).or_default().push(word.clone());
+            }
+        }
+        let naming = |id: &MessageId| named.get(id).map_or(&[][..], Vec::as_slice);
+        let mut ended = BTreeMap::new();
+        for entry in standing.iter().filter(|entry| entry.header.withdrawal().is_none()) {
+            let words = naming(&entry.id).iter().map(|word| (word, naming(&word.id)));
+            if let Some(ending) = ending(group, entry.member, words) {
+                ended.insert(entry.id, ending);
             }
         }
         ended
+    }
+
+    /// What it came to when it was last weighed: nothing of these is shown.
+    pub(crate) fn ended(&self, group: GroupId) -> BTreeMap<MessageId, Ending> {
+        self.ended.get(&group).cloned().unwrap_or_default()
+    }
+
+    /// Takes a weighing in; of `due` the bodies go.
+    pub(crate) fn end(&mut self, group: GroupId, ended: BTreeMap<MessageId, Ending>, due: &[MessageId]) {
+        self.ended.insert(group, ended);
+        for id in due {
+            let entry = self.entry_mut(id).unwrap();
+            (entry.bytes, entry.is_bare, entry.content) = (bare(&entry.bytes), true, Content::Bare);
+        }
+    }
+
+    /// Whether a body is missing without a withdrawal that stands and takes it.
+    pub(crate) fn is_hole(&self, entry: &Entry) -> bool {
+        let ending = self.ended.get(&entry.header.group).and_then(|ended| ended.get(&entry.id));
+        entry.is_bare && ending.is_none_or(|ending| ending.shreds_at.is_none())
+    }
+
+    /// An erasure that reaches a message, whether it stands or not: it did once, perhaps, and took the body along.
+    pub(crate) fn erasure(&self, of: &Header, id: MessageId, roster: &Roster) -> Option<&Entry> {
+        let names = |entry: &&Entry| {
+            let withdrawal = entry.header.withdrawal();
+            withdrawal.is_some_and(|withdrawal| withdrawal.targets.contains(&id))
+        };
+        let reaches = |entry: &&Entry| {
+            let word = Word::of(roster, entry.id, &entry.header, entry.seen);
+            word.is_some_and(|word| word.erases(of.group, of.member))
+        };
+        self.entries().map(|(_, entry)| entry).filter(names).find(reaches)
     }
 }
 

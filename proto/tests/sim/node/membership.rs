@@ -127,6 +127,7 @@ impl Node {
         let answer: HelloResponse = decode_canonical("hello", bytes, MAX_REPLY).unwrap();
         match (asked, answer.response) {
             (Asked::Greet, Some(hello_response::Response::Greeted(greeted))) => {
+                self.heard_time(from, greeted.now, cx.now);
                 let roster = self.roster();
                 let own_logs = self.own_logs_known(&greeted.your_logs);
                 self.up().known.extend(own_logs);

@@ -41,6 +41,9 @@ pub(crate) struct Draft {
     pub(crate) recipients: BTreeSet<MemberId>,
     /// A withdrawal, if not empty.
     pub(crate) withdraws: Vec<MessageId>,
+    /// Of a withdrawal.
+    pub(crate) mode: WithdrawalMode,
+    pub(crate) ground: WithdrawalGround,
     pub(crate) flushed: Option<MessageId>,
 }
 
@@ -68,7 +71,7 @@ impl Node {
         let roster = self.roster();
         let thief = self.conduct == Conduct::Thief;
         let valid = roster.standing(self.identity.serial, cx.now) == Standing::Valid;
-        if !self.up().level || !(valid || thief) {
+        if !self.up().level || self.doubts_clock() || !(valid || thief) {
             return Ok(());
         }
         let queued: Vec<Draft> =
@@ -95,7 +98,6 @@ impl Node {
             false => None,
         };
         let sealed = self.seal(&draft, &position, log, key.as_ref(), roster, cx);
-        let id = sealed.message_id();
         let topic = Topic::Group(draft.group);
         if self.conduct == Conduct::Equivocator && draft.withdraws.is_empty() {
             // The other story, for the other half.
@@ -124,18 +126,19 @@ impl Node {
             Some(_) => Content::Opened(draft.publication),
             None => Content::Withdrawal,
         };
-        let entry = Entry::new(sealed.header(), id, sealed.bytes(), content);
+        let sealed = self.perjure(sealed, cx);
+        let is_signed = sealed.message_id() == admitted.message_id();
+        let id = sealed.message_id();
+        let entry = Entry::new(sealed.header(), id, sealed.bytes(), content, cx.now);
         let place = place_of(sealed.header());
         self.persist(Point::Flush, |durable| {
             durable.logs.insert(place, entry);
             durable.drafts.get_mut(&draft.publication).unwrap().flushed = Some(id);
         })?;
-        cx.saw(Observation::Attributed {
-            message: id,
-            author: self.identity.serial,
-            log,
-            sequence: position.sequence.get(),
-        });
+        if is_signed {
+            let (author, sequence) = (self.identity.serial, position.sequence.get());
+            cx.saw(Observation::Attributed { message: id, author, log, sequence });
+        }
         self.judge_again(draft.group, log, cx)?;
         self.gossip(topic, sealed.bytes(), None, cx);
         Ok(())
@@ -250,8 +253,8 @@ impl Node {
         let message = if !draft.withdraws.is_empty() {
             envelope::Draft::Withdrawal(Withdrawal {
                 targets: draft.withdraws.clone(),
-                mode: WithdrawalMode::Retract,
-                ground: WithdrawalGround::FalsePositive,
+                mode: draft.mode,
+                ground: draft.ground,
             })
         } else if let Some(key) = key {
             envelope::Draft::Data { payload: &payload, key: SealWith::Content(key) }
@@ -290,7 +293,7 @@ impl Node {
             created: cx.now,
             height: version.height.get(),
             key: made,
-            honest: matches!(self.conduct, Conduct::Honest | Conduct::Forger),
+            honest: matches!(self.conduct, Conduct::Honest | Conduct::Forger | Conduct::Liar),
         };
         cx.saw(Observation::Signed { message: sealed.message_id(), words });
         sealed

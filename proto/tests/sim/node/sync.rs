@@ -1,19 +1,22 @@
 //! Frontiers, plans and pages with one peer at a time.
 
+use std::collections::BTreeMap;
+
 use belfry_proto::{
     crypto::sign::PublicKey,
-    envelope::{self, Decoded},
-    id::{GroupId, LogId, Sequence},
+    envelope::{self, DecodeError, Decoded},
+    id::{GroupId, LogId, MessageId, Sequence},
     schema::{
         Fork, Frontier, Page, PullFork, PullFrontier, PullRange, Refusal, SyncRequest, SyncResponse,
         decode_canonical, sync_request::Request, sync_response::Response,
     },
-    sync::{Range, Want, check_fork, check_page, hash, plan, read_list},
+    sync::{Range, Want, check_fork, check_page, hash, page::check_excuses, plan, read_list},
     time::Timestamp,
+    verdict::Judged,
 };
 use rand::seq::IndexedRandom;
 
-use super::{Asked, Cx, Node};
+use super::{Asked, Cx, Node, Observation};
 use crate::{
     faults::{Crashed, Defect},
     network::Protocol,
@@ -45,7 +48,10 @@ impl Node {
         cx: &mut Cx<'_>,
     ) -> Result<(), Crashed> {
         let Some(Response::Frontier(Frontier { logs, .. })) = answer(bytes) else { return Ok(()) };
-        let theirs = read_list(group, &logs).unwrap();
+        let theirs = match read_list(group, &logs) {
+            Ok(theirs) => theirs,
+            Err(error) => return self.spoiled(peer, error.code(), cx),
+        };
         for range in plan(&self.durable.logs.frontier(group), &theirs) {
             if range.want == Want::Fork {
                 let pull = Request::Fork(PullFork { group: group.get(), log: range.log.to_vec() });
@@ -60,6 +66,12 @@ impl Node {
             }
             self.pull_range(peer, range, cx);
         }
+        Ok(())
+    }
+
+    /// Nothing of the answer is used, and its peer is to blame.
+    fn spoiled(&self, from: PublicKey, code: &'static str, cx: &mut Cx<'_>) -> Result<(), Crashed> {
+        cx.saw(Observation::Spoiled { from, code });
         Ok(())
     }
 
@@ -80,11 +92,19 @@ impl Node {
         bytes: &[u8],
         cx: &mut Cx<'_>,
     ) -> Result<(), Crashed> {
-        let Some(Response::Page(Page { envelopes, .. })) = answer(bytes) else { return Ok(()) };
-        let decoded: Vec<Decoded> = envelopes.iter().map(|bytes| envelope::decode(bytes).unwrap()).collect();
-        if decoded.is_empty() || check_page(&range, &decoded).is_err() {
-            return Ok(());
+        let Some(Response::Page(Page { envelopes, withdrawals, .. })) = answer(bytes) else { return Ok(()) };
+        let decode = |bytes: &Vec<u8>| envelope::decode(bytes);
+        let decoded = |all: &[Vec<u8>]| all.iter().map(decode).collect::<Result<Vec<Decoded>, DecodeError>>();
+        let (page, excuses) = match (decoded(&envelopes), decoded(&withdrawals)) {
+            (Ok(page), Ok(excuses)) => (page, excuses),
+            (Err(error), _) | (_, Err(error)) => return self.spoiled(peer, error.code(), cx),
+        };
+        let checked = check_page(&range, &page).and_then(|()| check_excuses(&range, &page, &excuses));
+        if let Err(error) = checked {
+            return self.spoiled(peer, error.code(), cx);
         }
+        // First, so that what comes without its body is excused when it is judged.
+        self.take_page(peer, &withdrawals, cx)?;
         if self.take_page(peer, &envelopes, cx)? == 0 {
             return Ok(());
         }
@@ -103,8 +123,13 @@ impl Node {
         cx: &mut Cx<'_>,
     ) -> Result<(), Crashed> {
         let Some(Response::Fork(Fork { one, other })) = answer(bytes) else { return Ok(()) };
-        let pair = [&one, &other].map(|bytes| envelope::decode(bytes).unwrap());
-        check_fork(range.group, range.log, range.from, pair.each_ref()).unwrap();
+        let [Ok(first), Ok(second)] = [&one, &other].map(|bytes| envelope::decode(bytes)) else {
+            return Ok(());
+        };
+        // Nobody's fault: a lower fork may have come to light since it said where.
+        if check_fork(range.group, range.log, range.from, [&first, &second]).is_err() {
+            return Ok(());
+        }
         // Judged like a page: that its author signed them is the ladder's to say.
         self.take_page(peer, &[one, other], cx).map(drop)
     }
@@ -121,7 +146,10 @@ impl Node {
             Some(Request::Fork(pull)) => self.serve_fork(&from, &pull, cx.now),
             Some(Request::Addresses(_) | Request::Slices(_)) | None => Err(Refusal::Malformed),
         };
-        let response = response.unwrap_or_else(|refusal| Response::Refused(refusal.into()));
+        let response = match response {
+            Ok((group, response)) => self.lie(group, response, cx.rng),
+            Err(refusal) => Response::Refused(refusal.into()),
+        };
         cx.reply(from, id, &SyncResponse { response: Some(response) });
     }
 
@@ -130,31 +158,47 @@ impl Node {
         from: &PublicKey,
         pull: &PullFrontier,
         now: Timestamp,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<(GroupId, Response), Refusal> {
         let group = self.entitled(from, pull.group, now)?;
         let ours = self.durable.logs.frontier(group);
         let hash = hash(self.coalition, group, &ours).to_vec();
         let logs = if pull.hash == hash { Vec::new() } else { ours.iter().map(Into::into).collect() };
-        Ok(Response::Frontier(Frontier { hash, logs, more: false }))
+        Ok((group, Response::Frontier(Frontier { hash, logs, more: false })))
     }
 
-    fn serve_range(&self, from: &PublicKey, pull: &PullRange, now: Timestamp) -> Result<Response, Refusal> {
+    fn serve_range(
+        &self,
+        from: &PublicKey,
+        pull: &PullRange,
+        now: Timestamp,
+    ) -> Result<(GroupId, Response), Refusal> {
         let group = self.entitled(from, pull.group, now)?;
         let log = LogId::try_from(pull.log.as_slice()).map_err(|_| Refusal::Malformed)?;
         let envelopes = self.durable.logs.page(group, log, pull.from, pull.to);
-        Ok(Response::Page(Page {
-            more: pull.from + (envelopes.len() as u64) <= pull.to,
-            envelopes,
-            ..Page::default()
-        }))
+        let bare = envelopes.iter().filter_map(|bytes| envelope::decode(bytes).ok());
+        let bare = bare.filter(Decoded::lacks_body);
+        let erasures: BTreeMap<MessageId, Vec<u8>> = bare
+            .filter_map(|bare| {
+                let erasure = self.durable.logs.erasure(bare.header(), bare.message_id(), &self.roster())?;
+                Some((erasure.id, erasure.bytes.clone()))
+            })
+            .collect();
+        let more = pull.from + (envelopes.len() as u64) <= pull.to;
+        let withdrawals = erasures.into_values().collect();
+        Ok((group, Response::Page(Page { envelopes, more, withdrawals })))
     }
 
-    fn serve_fork(&self, from: &PublicKey, pull: &PullFork, now: Timestamp) -> Result<Response, Refusal> {
+    fn serve_fork(
+        &self,
+        from: &PublicKey,
+        pull: &PullFork,
+        now: Timestamp,
+    ) -> Result<(GroupId, Response), Refusal> {
         let group = self.entitled(from, pull.group, now)?;
         let log = LogId::try_from(pull.log.as_slice()).map_err(|_| Refusal::Malformed)?;
         let proof = self.durable.logs.proof(group, log).filter(|_| !self.has(Defect::KeepsProofsToItself));
         let (one, other) = proof.ok_or(Refusal::NotYet)?;
-        Ok(Response::Fork(Fork { one, other }))
+        Ok((group, Response::Fork(Fork { one, other })))
     }
 
     /// Entitled readers and carriers get a group's ciphertext.

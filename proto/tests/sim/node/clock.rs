@@ -1,0 +1,39 @@
+//! A wall clock that may be wrong: what others say of it, and what waits while it is.
+
+use belfry_proto::{crypto::sign::PublicKey, time::Timestamp};
+
+use super::Node;
+use crate::{admins::SKEW, faults::Defect};
+
+/// Members that must have told their time: with one, nobody can say which of the two clocks is wrong.
+const VOICES: usize = 2;
+
+impl Node {
+    /// Somebody set the clock, `error` microseconds ahead of the world's: what others told was of another time.
+    pub(crate) fn set_clock(&mut self, error: i64) {
+        self.clock_error = error;
+        if let Some(volatile) = &mut self.volatile {
+            volatile.voices.clear();
+            volatile.level = false;
+        }
+    }
+
+    /// A node answered a hello at `now` and told its own time.
+    pub(super) fn heard_time(&mut self, from: PublicKey, theirs: u64, now: Timestamp) {
+        let Some(member) = self.roster().by_node(&from).map(|certificate| certificate.member) else { return };
+        let [theirs, ours] = [theirs, now.as_micros()].map(|micros| i64::try_from(micros).unwrap());
+        self.up().voices.insert(member, theirs - ours);
+    }
+
+    /// Whether it may be off beyond the skew: by the median of others' clocks and our own. Then nothing is sealed, and no
+    /// key is handed to anybody: who has it for how long already is a question of time.
+    pub(super) fn doubts_clock(&self) -> bool {
+        let voices = &self.volatile.as_ref().unwrap().voices;
+        let mut sorted: Vec<i64> = voices.values().copied().chain([0]).collect();
+        sorted.sort_unstable();
+        let (below, above) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
+        let off = below.unsigned_abs().min(above.unsigned_abs());
+        let is_off = voices.len() < VOICES || u128::from(off) > SKEW.as_micros();
+        is_off && !self.has(Defect::SealsByAnyClock)
+    }
+}

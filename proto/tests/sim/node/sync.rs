@@ -119,7 +119,9 @@ impl Node {
             Some(Request::Frontier(pull)) => self.serve_frontier(&from, &pull, cx.now),
             Some(Request::Range(pull)) => self.serve_range(&from, &pull, cx.now),
             Some(Request::Fork(pull)) => self.serve_fork(&from, &pull, cx.now),
-            Some(Request::Addresses(_)) | None => Err(Refusal::Malformed),
+            Some(Request::Addresses(_) | Request::Contacts(_) | Request::PushContact(_)) | None => {
+                Err(Refusal::Malformed)
+            }
         };
         let response = response.unwrap_or_else(|refusal| Response::Refused(refusal.into()));
         cx.reply(from, id, &SyncResponse { response: Some(response) });

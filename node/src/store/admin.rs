@@ -1,17 +1,18 @@
-//! Reads of charters, the admin log, addresses.
+//! Reads of charters, the admin log, addresses, contacts.
 
 use std::collections::BTreeMap;
 
 use belfry_proto::{
+    crypto::sign::PublicKey,
     id::{Height, MemberId, RosterVersion, Serial},
     time::Timestamp,
 };
 
 use super::{
     ReadError, Store,
-    apply::{BEACON_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, read_head},
+    apply::{BEACON_KEY, CONTACT_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, read_head},
     columns::Cf,
-    rows::AddressRow,
+    rows::{AddressRow, ContactRow},
     vault::damaged,
 };
 
@@ -102,6 +103,25 @@ impl Store {
     /// [`ReadError`].
     pub fn is_held(&self, member: MemberId) -> Result<bool, ReadError> {
         Ok(self.db.get(Cf::Meta, &[HOLD_KEY, member.as_ref()].concat())?.is_some())
+    }
+
+    /// Every contact record, by member.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn contacts(&self) -> Result<Vec<ContactRow>, ReadError> {
+        let rows = self.db.scan(Cf::Meta, CONTACT_KEY, CONTACT_KEY);
+        rows.map(|row| {
+            let (key, value) = row?;
+            let member = key.get(CONTACT_KEY.len()..).and_then(|id| MemberId::try_from(id).ok());
+            let signed = value.split_first_chunk::<32>();
+            let signer = signed.and_then(|(signer, _)| PublicKey::from_slice(signer).ok());
+            let read = member.zip(signer).zip(signed);
+            let ((member, signer), (_, bytes)) =
+                read.ok_or_else(|| damaged(Cf::Meta, &key, "is no contact"))?;
+            Ok(ContactRow { member, signer, bytes: bytes.to_vec() })
+        })
+        .collect()
     }
 
     /// Every address record.

@@ -22,8 +22,8 @@ use super::{
     parking::Parking,
     purge, removal,
     rows::{
-        Change, Committed, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageState, OpenedRows,
-        ParkRow,
+        Change, Committed, ContactRow, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageState,
+        OpenedRows, ParkRow,
     },
     txn::{Resized, Shift, Txn},
     values::{DatesValue, DraftValue, EnvelopeValue, KeyValue, LogValue, park, read_park},
@@ -49,6 +49,9 @@ pub(super) const SOURCE_KEY: &[u8] = b"source:";
 pub(super) const EQUIVOCATION_KEY: &[u8] = b"equivocation:";
 /// Where members stand in [`Cf::Meta`] from whom old keys are kept, by id.
 pub(super) const HOLD_KEY: &[u8] = b"hold:";
+/// Where members' contact records stand in [`Cf::Meta`], by id: a few hundred at most, and a belfry that knows none opens
+/// the store all the same.
+pub(super) const CONTACT_KEY: &[u8] = b"contact:";
 /// Keys whose last use the writer remembers; more authors than that are not active at once.
 const MAX_USES: usize = 4096;
 /// How exactly the last use of a key is kept.
@@ -258,6 +261,15 @@ impl Applier {
                 let mut value = row.made.as_micros().to_be_bytes().to_vec();
                 value.extend_from_slice(&row.bytes);
                 txn.put(Cf::Addresses, row.serial.get().to_be_bytes().to_vec(), value);
+                Ok(Committed::Done)
+            }
+            Change::Contact(ContactRow { member, signer, bytes }) => {
+                let value = [signer.as_bytes().as_slice(), bytes.as_slice()].concat();
+                txn.put(Cf::Meta, [CONTACT_KEY, member.as_ref()].concat(), value);
+                Ok(Committed::Done)
+            }
+            Change::ContactGone(member) => {
+                txn.delete(Cf::Meta, [CONTACT_KEY, member.as_ref()].concat());
                 Ok(Committed::Done)
             }
             Change::Park(row) => self.park(txn, &row),

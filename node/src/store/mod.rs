@@ -70,7 +70,7 @@ pub use past::Lost;
 pub use purge::PurgeNote;
 pub use revision::Revision;
 pub use rows::{
-    AddressRow, Aged, Change, CheckedLog, Committed, Conditions, DraftRow, DraftState, EnvelopeRow,
+    AddressRow, Aged, Change, CheckedLog, Committed, Conditions, ContactRow, DraftRow, DraftState, EnvelopeRow,
     HeldEntry, JudgedEnd, JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows,
     ParkRow, Reweigh, TokenRow, WithdrawalRow, Withdraws,
 };

@@ -1,7 +1,7 @@
 //! What goes in and comes out, typed.
 
 use belfry_proto::{
-    crypto::secret::Secret,
+    crypto::{secret::Secret, sign::PublicKey},
     envelope::{ContentKey, KeyContext, Withdrawal, Word},
     id::{
         GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, RosterVersion, Sequence, Serial,
@@ -120,6 +120,10 @@ pub enum Change {
     },
     /// Where a node is.
     Address(AddressRow),
+    /// A member's contact, in the place of the one before.
+    Contact(ContactRow),
+    /// It is kept no longer.
+    ContactGone(MemberId),
     /// What was found of a log as a whole, some or all of it.
     Judged(JudgedLog),
     /// Signatures of a log's entries were checked.
@@ -653,6 +657,17 @@ pub struct AddressRow {
     pub serial: Serial,
     /// When it was signed.
     pub made: Timestamp,
+    /// Encoded `Signed`.
+    pub bytes: Vec<u8>,
+}
+
+/// A signed contact record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContactRow {
+    /// Whose.
+    pub member: MemberId,
+    /// By which of its keys.
+    pub signer: PublicKey,
     /// Encoded `Signed`.
     pub bytes: Vec<u8>,
 }

@@ -788,6 +788,25 @@ fn only_logs_that_this_database_opened_are_gone_on_with() {
 }
 
 #[test]
+fn a_members_contact_stands_in_the_place_of_the_one_before_until_it_is_gone() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let row = |member: u8, bytes: &[u8]| ContactRow {
+        member: MemberId::new([member; 16]),
+        signer: SigningKey::from_seed(&[member; 32]).public(),
+        bytes: bytes.to_vec(),
+    };
+    for (member, bytes) in [(2, &b"two"[..]), (1, b"one"), (2, b"newer")] {
+        store.commit_blocking(Change::Contact(row(member, bytes))).unwrap();
+    }
+    drop(store);
+    let store = open(&folder);
+    assert_eq!(store.contacts().unwrap(), [row(1, b"one"), row(2, b"newer")]);
+    store.commit_blocking(Change::ContactGone(MemberId::new([2; 16]))).unwrap();
+    assert_eq!(store.contacts().unwrap(), [row(1, b"one")]);
+}
+
+#[test]
 fn a_row_that_points_to_nothing_is_found() {
     let folder = TempDir::new().unwrap();
     let store = open(&folder);

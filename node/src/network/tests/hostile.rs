@@ -134,7 +134,7 @@ async fn frames_that_break_the_rules_are_refused_and_nobody_hears_of_them() {
 #[tokio::test]
 async fn a_stranger_cannot_reach_the_gated_protocols() {
     let mut host = Node::start(2).await;
-    for path in ["/belfry/sync/1", "/belfry/keys/1"] {
+    for path in ["/belfry/sync/2", "/belfry/sync/1", "/belfry/keys/1"] {
         let (_, mut swarm) = raw(1, path);
         assert_eq!(outcomes(&mut swarm, &host, vec![framed(0, b"")]).await, [None], "{path}");
     }

@@ -70,9 +70,9 @@ pub use past::Lost;
 pub use purge::PurgeNote;
 pub use revision::Revision;
 pub use rows::{
-    AddressRow, Aged, Change, CheckedLog, Committed, Conditions, ContactRow, DraftRow, DraftState, EnvelopeRow,
-    HeldEntry, JudgedEnd, JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows,
-    ParkRow, Reweigh, TokenRow, WithdrawalRow, Withdraws,
+    AddressRow, Aged, Change, CheckedLog, Committed, Conditions, ContactRow, DraftRow, DraftState,
+    EnvelopeRow, HeldEntry, JudgedEnd, JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow,
+    OpenedRows, ParkRow, Reweigh, TokenRow, WithdrawalRow, Withdraws,
 };
 pub use salvage::{Carried, Numbered, Salvage, Salvaged};
 pub use scrub::{Scrub, Scrubbed};

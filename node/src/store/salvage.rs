@@ -18,9 +18,7 @@ use prost::Message;
 
 use super::{
     Health, OpenError, Owner, ReadError,
-    apply::{
-        BEACON_KEY, CONTACT_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, HOOK_KEY, SOURCE_KEY, read_head,
-    },
+    apply::{BEACON_KEY, CONTACT_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, HOOK_KEY, SOURCE_KEY, read_head},
     check,
     columns::{self, Cf},
     open::{self, Db},

@@ -796,7 +796,7 @@ fn a_members_contact_stands_in_the_place_of_the_one_before_until_it_is_gone() {
         signer: SigningKey::from_seed(&[member; 32]).public(),
         bytes: bytes.to_vec(),
     };
-    for (member, bytes) in [(2, &b"two"[..]), (1, b"one"), (2, b"newer")] {
+    for (member, bytes) in [(2, &b"two"[..]), (1, &b"one"[..]), (2, &b"newer"[..])] {
         store.commit_blocking(Change::Contact(row(member, bytes))).unwrap();
     }
     drop(store);

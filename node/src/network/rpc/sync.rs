@@ -36,10 +36,8 @@ const fn unknown(what: &'static str) -> Malformed {
 }
 
 impl Protocol for Sync {
-    const SPOKEN: &'static [Spoken] = &[
-        Spoken { version: 2, path: "/belfry/sync/2" },
-        Spoken { version: 1, path: "/belfry/sync/1" },
-    ];
+    const SPOKEN: &'static [Spoken] =
+        &[Spoken { version: 2, path: "/belfry/sync/2" }, Spoken { version: 1, path: "/belfry/sync/1" }];
     const WAY: Way = Way::Serving;
     const REQUEST: &'static str = "sync request";
     const REPLY: &'static str = "sync response";

@@ -3,8 +3,9 @@
 use belfry_proto::{
     id::{CoalitionId, GroupId},
     schema::{
-        AdminPage, Greet, HelloRequest, KeysRequest, LogFrontier, PullAdmin, PullFrontier, PullRange, Record,
-        RosterVersion, SealedGrant, Signed, SyncRequest, hello_request, sync_request,
+        AdminPage, Greet, HelloRequest, KeysRequest, LogFrontier, PullAdmin, PullContacts, PullFrontier,
+        PullRange, Record, RosterVersion, SealedGrant, Signature, Signed, SyncRequest, hello_request,
+        sync_request,
     },
     topic::Topic,
 };
@@ -39,7 +40,7 @@ pub(crate) fn frame(rng: &mut StdRng, protocol: &str, coalition: CoalitionId, gr
             let length = *[0, 31, 32, 33, 100_000].choose(rng).unwrap_or(&32);
             bytes(rng, length)
         }
-        "/belfry/sync/1" => framed(rng, |rng| sync(rng, group)),
+        "/belfry/sync/1" | "/belfry/sync/2" => framed(rng, |rng| sync(rng, group)),
         "/belfry/keys/1" => framed(rng, |rng| keys(rng, group)),
         _ => framed(rng, |rng| hello(rng, coalition, group)),
     }
@@ -82,10 +83,17 @@ fn spoilt(rng: &mut StdRng, mut body: Vec<u8>) -> Vec<u8> {
 
 fn sync(rng: &mut StdRng, group: GroupId) -> Vec<u8> {
     let group = if rng.random_bool(0.7) { group.get() } else { rng.random() };
-    let request = if rng.random_bool(0.5) {
-        sync_request::Request::Range(PullRange { group, log: id(rng), from: edge(rng), to: edge(rng) })
-    } else {
-        sync_request::Request::Frontier(PullFrontier { group, hash: id(rng), after: id(rng) })
+    let request = match rng.random_range(0..4) {
+        0 => sync_request::Request::Range(PullRange { group, log: id(rng), from: edge(rng), to: edge(rng) }),
+        1 => sync_request::Request::Contacts(PullContacts { hash: id(rng), after: id(rng) }),
+        2 => {
+            let length = *[0, 100, 4096, 5000].choose(rng).unwrap_or(&100);
+            sync_request::Request::PushContact(Signed {
+                payload: bytes(rng, length),
+                signatures: vec![Signature { key: id(rng), signature: bytes(rng, 64) }],
+            })
+        }
+        _ => sync_request::Request::Frontier(PullFrontier { group, hash: id(rng), after: id(rng) }),
     };
     SyncRequest { request: Some(request) }.encode_to_vec()
 }

@@ -176,7 +176,7 @@ async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<()> {
 }
 
 /// Names under which every attack counts at least something.
-const ATTACKS: [&str; 12] = [
+const ATTACKS: [&str; 13] = [
     "tcp noise",
     "tcp half handshake",
     "tcp silence",
@@ -187,6 +187,7 @@ const ATTACKS: [&str; 12] = [
     "hello as stranger",
     "/belfry/hello/1",
     "/belfry/sync/1",
+    "/belfry/sync/2",
     "/belfry/keys/1",
     "/meshsub/1.1.0",
 ];

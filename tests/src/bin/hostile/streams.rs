@@ -15,9 +15,10 @@ use tokio::time::timeout;
 use crate::{Aim, frames};
 
 /// Protocols that a member's connection speaks.
-pub(crate) const PROTOCOLS: [&str; 7] = [
+pub(crate) const PROTOCOLS: [&str; 8] = [
     "/belfry/hello/1",
     "/belfry/sync/1",
+    "/belfry/sync/2",
     "/belfry/keys/1",
     "/meshsub/1.1.0",
     "/ipfs/id/1.0.0",

@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 pub(super) use self::{
     audit::{Audit, SubjectFound, SubjectWanted},
     coalition::{
-        Activity, Equivocations, Groups, Heads, HoldMade, HoldWanted, Imported, LogFile, Members, Newcomers,
+        Activity, ContactAnswer, ContactMade, ContactWanted, Contacts, Equivocations, Groups, Heads, HoldMade, HoldWanted, Imported, LogFile, Members, Newcomers,
         Rules,
     },
     exports::{ExportReport, Exports},

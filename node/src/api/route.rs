@@ -19,9 +19,9 @@ use super::{
     auth::{self, Needs},
     events, misp, openapi,
     rest::{
-        self, activity, backups, contacts, drafts, exports, forks, groups, health, import, log, lookup, members,
-        messages, metrics, newcomers, objects, proposals, publications, sightings, status, sync, tokens,
-        withdrawals,
+        self, activity, backups, contacts, drafts, exports, forks, groups, health, import, log, lookup,
+        members, messages, metrics, newcomers, objects, proposals, publications, sightings, status, sync,
+        tokens, withdrawals,
     },
     taxii::{self, collections, discovery},
 };

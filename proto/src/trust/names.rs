@@ -6,8 +6,8 @@
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::schema::{
-    AcceptancePolicy, Action, Capacity, ContactRole, EntityClass, HistoryPolicy, InformationClass, Pap, Purpose,
-    RevocationReason, Role, StalenessPolicy, Tlp,
+    AcceptancePolicy, Action, Capacity, ContactRole, EntityClass, HistoryPolicy, InformationClass, Pap,
+    Purpose, RevocationReason, Role, StalenessPolicy, Tlp,
 };
 
 /// An enum whose values people write.

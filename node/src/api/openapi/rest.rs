@@ -3,14 +3,14 @@
 use super::{
     operation::{Content, Operation, Param},
     shapes::{
-        Accepted, Activity, Answer, Answered, Audit, Backup, BackupWanted, Bundle, ContactAnswer, ContactMade,
-        ContactWanted, Contacts, DeadLetters, Description,
-        Drafts, Envelope, Equivocations, ExportReport, Exports, FileImported, Forks, Groups, Heads, Health,
-        HeldDraft, HoldMade, HoldWanted, Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members,
-        Message, Misp, MispFound, MispSearch, MispSighted, MispSighting, MispTypes, MispUser, MispVersion,
-        NewToken, Newcomers, Objects, Peers, Preview, Proposal, ProposalMade, Proposals, Publication,
-        Released, Replayed, Rotation, Rules, Sighted, Sighting, SourceRun, Sources, Status, SubjectFound,
-        SubjectWanted, Sync, TokenMade, Tokens, Withdrawal, Withdrawn,
+        Accepted, Activity, Answer, Answered, Audit, Backup, BackupWanted, Bundle, ContactAnswer,
+        ContactMade, ContactWanted, Contacts, DeadLetters, Description, Drafts, Envelope, Equivocations,
+        ExportReport, Exports, FileImported, Forks, Groups, Heads, Health, HeldDraft, HoldMade, HoldWanted,
+        Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members, Message, Misp, MispFound,
+        MispSearch, MispSighted, MispSighting, MispTypes, MispUser, MispVersion, NewToken, Newcomers,
+        Objects, Peers, Preview, Proposal, ProposalMade, Proposals, Publication, Released, Replayed,
+        Rotation, Rules, Sighted, Sighting, SourceRun, Sources, Status, SubjectFound, SubjectWanted, Sync,
+        TokenMade, Tokens, Withdrawal, Withdrawn,
     },
 };
 

@@ -31,8 +31,8 @@ use crate::{
         host::{Hosts, Scheme},
         limit::Rate,
         ports::{
-            BackupRefused, ContactRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus, OfGroups, PeerReport,
-            Ports, Publish, SourceRefusal, SourceStatus,
+            BackupRefused, ContactRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus,
+            OfGroups, PeerReport, Ports, Publish, SourceRefusal, SourceStatus,
         },
         server::ServerConfig,
         service::service,

@@ -3,7 +3,7 @@
 use belfry_proto::{
     crypto::sign::SigningKey,
     schema::{ContactRole, Mailbox},
-    stix::egress::Audience,
+    stix::{egress::Audience, marking::Tlp},
     trust::contact,
 };
 use prost::Message as _;
@@ -40,7 +40,7 @@ async fn said(site: &Site, email: &str, by: u8) {
 async fn a_contact_is_told_inside_as_its_member_signed_it_and_only_while_that_key_counts() {
     let site = Site::new().await;
     let siem = site.token("siem", Scope::reads([CIDR])).await;
-    let outside = Scope { audience: Audience::Outside, ..Scope::reads([CIDR]) };
+    let outside = Scope { ceiling: Tlp::Green, audience: Audience::Outside, ..Scope::reads([CIDR]) };
     let cloud = site.token("cloud", outside).await;
     assert_eq!(site.get(&siem, PATH).await.json()["contacts"], json!([]));
     said(&site, "csirt@other.example", 2).await;

@@ -40,7 +40,7 @@ use crate::{
     store::{Change, ContactRow, Store, WriteError},
 };
 
-/// Between two comparisons with one peer that nothing else asks for.
+/// How long it is remembered that a peer answered. A hello compares anew whatever was before: that costs two hashes.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
 /// Records of one member that are taken up from pushes and told on: an operator that corrects what it set a few times,
 /// then one in a minute and a half. Each is a synced write at every node.

@@ -16,7 +16,7 @@ pub const MAX_HEADER: usize = 16 * 1024;
 pub const MAX_TARGETS: usize = 256;
 /// Stanzas in a recipients block, and so nodes one narrowed message can reach.
 pub const MAX_RECIPIENTS: usize = 32;
-/// Bytes of a signed payload of the admin log (statement, entry, beacon, address).
+/// Bytes of a signed payload of the admin log (statement, entry, beacon, address; contacts have their own).
 pub const MAX_STATEMENT: usize = 64 * 1024;
 /// Bytes of a charter: a few hundred groups with their descriptions.
 pub const MAX_CHARTER: usize = 256 * 1024;
@@ -52,6 +52,12 @@ pub const MAX_TOLD_LOGS: usize = 512;
 pub const MAX_PAGE_RECORDS: usize = 256;
 /// Multiaddresses in one address record.
 pub const MAX_ADDRESSES: usize = 16;
+/// Bytes of a contact record's payload: a coalition's contacts are held, and compared, as a whole by every node.
+pub const MAX_CONTACT: usize = 4096;
+/// Mailboxes in one contact record: some for each role.
+pub const MAX_MAILBOXES: usize = 8;
+/// Bytes of any text in a mailbox; an e-mail address has 254 at most (RFC 5321 §4.5.3.1).
+pub const MAX_CONTACT_TEXT: usize = 256;
 /// Bytes of a guard's reason that goes along in a message; more than its 500 characters take in most scripts, and what
 /// `stix::split` leaves room for.
 pub const MAX_REASON_BYTES: usize = 1024;

@@ -91,6 +91,18 @@ class Good(unittest.TestCase):
         with self.assertRaisesRegex(Refused, "not signed"):
             log.departure(signed)
 
+    def test_a_contact_is_signed_by_the_member_and_its_id_covers_what_it_says(self):
+        log, vector = Log(log_file()), VECTORS["contact"]
+        signed = decode("Signed", raw(vector["signed"]))
+        contact = decode("ContactRecord", signed["payload"])
+        key = raw(VECTORS["keys"]["signing_public"])
+        self.assertEqual(verifier.signers(signed, "contact", log.coalition, {key}), {key})
+        self.assertEqual(contact["member"], log.certificates[1]["member"])
+        self.assertEqual([m["email"] for m in contact["mailboxes"]], ["csirt@bank.example", "dpo@bank.example"])
+        identity = verifier.named("contact-id", log.coalition, signed["payload"])
+        self.assertEqual(identity.hex(), vector["id"])
+        self.assertEqual(verifier.named("contacts", log.coalition, contact["member"] + identity).hex(), vector["hash"])
+
     def test_a_request_for_changed_data_is_signed_by_the_member_and_made_of_the_log(self):
         log = Log(decode("LogFile", armoured(VECTORS["amend"]["log"], "BELFRY LOG")))
         signed = decode("Signed", armoured(VECTORS["amend"]["request"], "BELFRY AMENDMENT REQUEST"))

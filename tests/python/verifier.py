@@ -80,6 +80,13 @@ S = {
         1: ("coalition", BYTES, 0), 2: ("member", BYTES, 0), 3: ("organisation", "Organisation", 0), 4: ("made", VARINT, 0),
         5: ("roster", "RosterVersion", 0),
     },
+    "Mailbox": {
+        1: ("role", VARINT, 0), 2: ("email", TEXT, 0), 3: ("url", TEXT, 0), 4: ("phone", TEXT, 0), 5: ("openpgp", BYTES, 0),
+        6: ("key_url", TEXT, 0), 7: ("languages", TEXT, 1), 8: ("hours", TEXT, 0),
+    },
+    "ContactRecord": {
+        1: ("coalition", BYTES, 0), 2: ("member", BYTES, 0), 3: ("mailboxes", "Mailbox", 1), 4: ("made", VARINT, 0),
+    },
     "Statement": {
         1: ("coalition", BYTES, 0), 2: ("nonce", BYTES, 0), 3: ("previous", BYTES, 0), 4: ("charter_version", VARINT, 0),
         5: ("made", VARINT, 0), 10: ("issue", "Issue", 0), 11: ("renew", "Renew", 0), 12: ("supersede", "Supersede", 0),

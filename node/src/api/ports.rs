@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use async_trait::async_trait;
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId, PublicationId},
+    schema::Mailbox,
     stix::object::Object,
     time::Timestamp,
 };
@@ -83,6 +84,10 @@ pub trait NodeStatus: Send + Sync {
         drop(text);
         Err("this node takes no log files".to_owned())
     }
+    /// Signs and tells where this member's functions are reached; answered with when that was, on disk then.
+    async fn set_contact(&self, mailboxes: Vec<Mailbox>) -> Result<Timestamp, ContactRefused> {
+        Err(ContactRefused::Rule(format!("this node tells nobody of its {} mailboxes", mailboxes.len())))
+    }
     /// Copies this node into a new folder; the answer is the manifest.
     async fn backup(&self, folder: PathBuf) -> Result<serde_json::Value, BackupRefused> {
         Err(BackupRefused::Folder(format!("this node makes no backups, so none in {}", folder.display())))
@@ -135,6 +140,17 @@ pub trait NodeStatus: Send + Sync {
 pub enum BackupRefused {
     /// The folder's fault: a sentence for whoever named it.
     Folder(String),
+    /// This node's, or its disk's.
+    Fault(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a contact was not set.
+#[derive(Debug)]
+pub enum ContactRefused {
+    /// It breaks a rule: a sentence for whoever set it.
+    Rule(String),
+    /// The disk is nearly full.
+    NoRoom,
     /// This node's, or its disk's.
     Fault(Box<dyn std::error::Error + Send + Sync>),
 }

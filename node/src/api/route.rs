@@ -19,9 +19,9 @@ use super::{
     auth::{self, Needs},
     events, misp, openapi,
     rest::{
-        self, activity, backups, drafts, exports, forks, groups, health, import, log, lookup, members,
-        messages, metrics, newcomers, objects, proposals, publications, sightings, status, sync, tokens,
-        withdrawals,
+        self, activity, backups, contacts, drafts, exports, forks, groups, health, import, log, lookup,
+        members, messages, metrics, newcomers, objects, proposals, publications, sightings, status, sync,
+        tokens, withdrawals,
     },
     taxii::{self, collections, discovery},
 };
@@ -109,6 +109,9 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/api/v1/groups", Token, groups::groups),
         Route::get("/api/v1/members", Token, members::members),
         Route::get("/api/v1/members/{member}/heads", Admin, log::heads),
+        Route::get("/api/v1/members/{member}/contact", Read, contacts::one),
+        Route::get("/api/v1/contacts", Read, contacts::list),
+        Route::post("/api/v1/contacts", Admin, contacts::set),
         Route::get("/api/v1/rules", Token, rest::rules::list),
         Route::get("/api/v1/rules/{text}", Token, rest::rules::one),
         Route::get("/api/v1/activity", Token, activity::report),

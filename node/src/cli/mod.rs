@@ -23,6 +23,7 @@ mod check;
 mod client;
 mod coalition;
 mod config;
+mod contact;
 mod documents;
 mod drafts;
 mod enroll;
@@ -129,6 +130,9 @@ enum Command {
     #[command(subcommand)]
     Token(token::Command),
     Members(listing::Members),
+    /// Show where members' functions are reached, and say where this member's are
+    #[command(subcommand)]
+    Contact(contact::Command),
     Newcomers(newcomers::Newcomers),
     Hold(newcomers::Hold),
     Release(newcomers::Release),
@@ -213,6 +217,7 @@ impl Command {
             Self::Withdraw(command) => command.run(global),
             Self::Token(command) => command.run(global),
             Self::Members(command) => command.run(global),
+            Self::Contact(command) => command.run(global),
             Self::Newcomers(command) => command.run(global),
             Self::Hold(command) => command.run(global),
             Self::Release(command) => command.run(global),

@@ -365,7 +365,7 @@ impl Daemon {
                 gate: tuning.gate,
             },
         );
-        let (hellos, import) = (membership.hellos(), membership.import());
+        let (hellos, import, contacts) = (membership.hellos(), membership.import(), membership.contacts());
         let log_watch = membership.log_watch();
         let (ingest, queues, intake) = Ingest::new(
             Arc::clone(&identity),
@@ -398,8 +398,12 @@ impl Daemon {
             linked: AtomicU64::default(),
         };
         tasks.spawn("sync", sync.run());
-        let serving =
-            sync::Serving { store: store.clone(), roster: roster.clone(), counters: Arc::clone(&counters) };
+        let serving = sync::Serving {
+            store: store.clone(),
+            roster: roster.clone(),
+            counters: Arc::clone(&counters),
+            contacts: contacts.clone(),
+        };
         tasks.spawn("sync-serve", serving.run(inbound.sync));
         let serving = grants::Serving::new(
             Arc::clone(&identity),
@@ -490,6 +494,7 @@ impl Daemon {
             held,
             progress,
             import,
+            contacts,
             stopping: tasks.stop_signal(),
             started: clock::now(),
             sync: counters,

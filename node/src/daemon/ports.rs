@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use async_trait::async_trait;
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId, PublicationId},
-    schema::StalenessPolicy,
+    schema::{Mailbox, StalenessPolicy},
     stix::{object::Object, warning::Warnings},
     time::Timestamp,
     topic::Topic,
@@ -17,14 +17,14 @@ use tokio_util::sync::CancellationToken;
 use super::{ends, newcomers, texts};
 use crate::{
     api::ports::{
-        BackupRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus, OfGroups, PeerReport,
-        Publish, SourceRefusal, SourceStatus,
+        BackupRefused, ContactRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus, OfGroups,
+        PeerReport, Publish, SourceRefusal, SourceStatus,
     },
     backup::{BackupError, Backups},
     clock, config, heal,
     hooks::{self, HookReport, Hooks},
     identity::Identity,
-    membership::{Freshness, Hellos, Import, LogWatch},
+    membership::{Contacts, Freshness, Hellos, Import, LogWatch, NotKept},
     network::Network,
     publish::{
         Held, Hold, Holders, Publisher, WarningLists,
@@ -132,6 +132,7 @@ pub(super) struct Status {
     pub(super) held: watch::Receiver<Option<Hold>>,
     pub(super) progress: Progress,
     pub(super) import: Import,
+    pub(super) contacts: Contacts,
     pub(super) stopping: CancellationToken,
     pub(super) started: Timestamp,
     pub(super) sync: Arc<sync::Counters>,
@@ -438,6 +439,19 @@ impl NodeStatus for Status {
         let parked =
             tokio::task::spawn_blocking(move || store.parked(None, COUNTED).map_or(0, |all| all.len()));
         parked.await.unwrap_or_default()
+    }
+
+    async fn set_contact(&self, mailboxes: Vec<Mailbox>) -> Result<Timestamp, ContactRefused> {
+        self.contacts.set(mailboxes).await.map_err(|error| match error {
+            NotKept::Refused(error) => ContactRefused::Rule(error.to_string()),
+            NotKept::NoRoom => ContactRefused::NoRoom,
+            // Ours is newer than what is held, and nobody counts how many there are.
+            NotKept::Held
+            | NotKept::Older(_)
+            | NotKept::TooMany(_)
+            | NotKept::Store(_)
+            | NotKept::Stopping => ContactRefused::Fault(Box::new(error)),
+        })
     }
 
     async fn import_log(&self, text: String) -> Result<Imported, String> {

@@ -347,6 +347,7 @@ fn of_error(error: &RequestError) -> Answer {
         RequestError::NotAllowed
         | RequestError::NotConnected
         | RequestError::Held
+        | RequestError::Older
         | RequestError::Closed
         | RequestError::Busy
         | RequestError::Invalid(_)

@@ -10,7 +10,7 @@ use belfry_proto::{
         self, AdminGossip, PullAddresses, SyncRequest, SyncResponse, admin_gossip::Item, sync_request,
         sync_response,
     },
-    time::{Timestamp, doubled},
+    time::Timestamp,
     topic::Topic,
     trust::address,
     verdict::Verdict,
@@ -19,7 +19,7 @@ use prost::Message;
 use rand::seq::IteratorRandom;
 use tokio::time::Instant;
 
-use super::{Command, Membership};
+use super::{Command, Membership, questions::Questions};
 use crate::{
     bucket::{Buckets, Rate},
     clock,
@@ -30,9 +30,6 @@ use crate::{
 
 /// Between two questions for one peer's address records: some 200 bytes a member each time.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
-/// Until a question without answer is repeated; doubles to [`LONGEST_RETRY`].
-const FIRST_RETRY: Duration = Duration::from_secs(2);
-const LONGEST_RETRY: Duration = Duration::from_secs(120);
 /// Between two questions, to anybody, for nodes whose address nobody has told; doubles up to [`ASK_AGAIN`]. A record
 /// that gossip lost is found by this, and nodes that are never there cost little.
 const SEEK: Duration = Duration::from_secs(5);
@@ -46,17 +43,10 @@ pub(super) struct Book {
     /// When each certificate's record was made.
     made: BTreeMap<Serial, Timestamp>,
     subjects: Buckets<Serial>,
-    questions: BTreeMap<PublicKey, Question>,
+    questions: Questions,
     seek: (Instant, Duration),
     /// Our own record, and of which addresses; it waits for somebody to tell.
     own: Option<(Vec<Address>, schema::Signed)>,
-}
-
-#[derive(Debug)]
-struct Question {
-    under_way: bool,
-    failures: u32,
-    not_before: Instant,
 }
 
 impl Book {
@@ -65,52 +55,15 @@ impl Book {
         Self {
             made: rows.into_iter().map(|row| (row.serial, row.made)).collect(),
             subjects: Buckets::new(SUBJECT),
-            questions: BTreeMap::new(),
+            questions: Questions::every(ASK_AGAIN),
             seek: (Instant::now(), SEEK),
             own: None,
         }
     }
 
-    /// True if the peer may be asked now; `anew` although it answered a while ago. Then it is.
-    fn ask(&mut self, peer: PublicKey, anew: bool, now: Instant) -> bool {
-        self.questions
-            .retain(|_, question| question.under_way || question.failures > 0 || question.not_before > now);
-        let fresh = Question { under_way: false, failures: 0, not_before: now };
-        let question = self.questions.entry(peer).or_insert(fresh);
-        let waits = question.not_before > now && (question.failures > 0 || !anew);
-        if question.under_way || waits {
-            return false;
-        }
-        question.under_way = true;
-        true
-    }
-
-    fn told(&mut self, peer: &PublicKey, is_answer: bool, now: Instant) {
-        let Some(question) = self.questions.get_mut(peer) else { return };
-        question.under_way = false;
-        if is_answer {
-            (question.failures, question.not_before) = (0, now + ASK_AGAIN);
-        } else {
-            let wait = doubled(FIRST_RETRY, question.failures, LONGEST_RETRY);
-            question.failures = question.failures.saturating_add(1);
-            question.not_before = now + wait;
-        }
-    }
-
-    /// Peers that did not answer, and may be asked again.
-    fn unanswered(&self, now: Instant) -> Vec<PublicKey> {
-        let due =
-            |question: &Question| !question.under_way && question.failures > 0 && question.not_before <= now;
-        self.questions.iter().filter(|(_, question)| due(question)).map(|(peer, _)| *peer).collect()
-    }
-
     /// Our own record is to be made anew.
     pub(super) fn renew(&mut self) {
         self.own = None;
-    }
-
-    fn gone(&mut self, peer: &PublicKey) {
-        self.questions.remove(peer);
     }
 
     /// Whether somebody should be asked for what is missing.
@@ -170,11 +123,11 @@ impl Membership {
     /// Asks again whom an answer is owed by, and somebody for nodes that nobody has told the address of.
     pub(super) fn seek_addresses(&mut self, known: &BTreeMap<PublicKey, Vec<Address>>) {
         let now = Instant::now();
-        for peer in self.book.unanswered(now) {
+        for peer in self.book.questions.unanswered(now) {
             if self.admits_us.contains(&peer) {
                 self.ask_records(peer, false);
             } else {
-                self.book.gone(&peer);
+                self.book.questions.gone(&peer);
             }
         }
         let admitted = self.roster_now().admitted_nodes(clock::now());
@@ -191,7 +144,7 @@ impl Membership {
     }
 
     fn ask_records(&mut self, peer: PublicKey, anew: bool) {
-        if !self.book.ask(peer, anew, Instant::now()) {
+        if !self.book.questions.ask(peer, anew, Instant::now()) {
             return;
         }
         let (network, commands) = (self.network.clone(), self.commands.0.clone());
@@ -216,7 +169,7 @@ impl Membership {
 
     /// What came of [`Self::ask_records`].
     pub(super) async fn addresses_told(&mut self, peer: PublicKey, records: Option<Vec<schema::Signed>>) {
-        self.book.told(&peer, records.is_some(), Instant::now());
+        self.book.questions.told(&peer, records.is_some(), Instant::now());
         if let Some(records) = records {
             self.learn_addresses(peer, records).await;
         }

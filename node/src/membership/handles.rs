@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use belfry_proto::{crypto::sign::PublicKey, schema};
+use belfry_proto::{crypto::sign::PublicKey, schema, time::Timestamp};
 use tokio::sync::mpsc;
 
-use super::{DialLimits, GateTimes, claims, pulls};
+use super::{DialLimits, GateTimes, NotKept, claims, pulls};
 use crate::network::{Address, Asked, Gossip, Link};
 
 /// How this node reaches others, and they it.
@@ -46,7 +46,7 @@ pub(crate) enum Command {
         done: tokio::sync::oneshot::Sender<bool>,
     },
     /// A hello was answered.
-    Greeted { peer: PublicKey, greeted: schema::Greeted, sent: belfry_proto::time::Timestamp, era: u64 },
+    Greeted { peer: PublicKey, greeted: schema::Greeted, sent: Timestamp, era: u64 },
     /// A pull that a hello asked for has ended.
     Pulled {
         peer: PublicKey,
@@ -61,6 +61,15 @@ pub(crate) enum Command {
     Removed { peer: PublicKey, record: schema::Record },
     /// Address records that a peer holds; none if it did not answer.
     Addresses { peer: PublicKey, records: Option<Vec<schema::Signed>> },
+    /// Contact records that a peer holds and that may be new; none if it did not answer.
+    Contacts { peer: PublicKey, records: Option<Vec<schema::Signed>> },
+    /// A contact record that a peer pushed.
+    ContactPushed { from: PublicKey, record: schema::Signed },
+    /// This member's contact; answered with when it was made.
+    SetContact {
+        mailboxes: Vec<schema::Mailbox>,
+        done: tokio::sync::oneshot::Sender<Result<Timestamp, NotKept>>,
+    },
     /// A beacon: answered with whether it was news.
     Beacon {
         beacon: schema::Signed,
@@ -80,6 +89,34 @@ pub struct Behind(pub(super) mpsc::Sender<Command>);
 /// Hands charters and records that came by file to membership.
 #[derive(Clone)]
 pub struct Import(pub(super) mpsc::Sender<Command>);
+
+/// Hands contact records to membership: what peers push, and what the operator sets.
+#[derive(Clone)]
+pub struct Contacts(pub(super) mpsc::Sender<Command>);
+
+impl Contacts {
+    /// One whose records nobody takes.
+    #[cfg(test)]
+    pub(crate) fn unheard() -> Self {
+        Self(mpsc::channel(1).0)
+    }
+
+    /// A peer pushed a record. False when the queue is full: the next comparison brings it.
+    #[must_use]
+    pub fn pushed(&self, from: PublicKey, record: schema::Signed) -> bool {
+        self.0.try_send(Command::ContactPushed { from, record }).is_ok()
+    }
+
+    /// Sets this member's mailboxes, in the place of all it said before, and tells every peer. On disk when this returns.
+    ///
+    /// # Errors
+    /// [`NotKept`].
+    pub async fn set(&self, mailboxes: Vec<schema::Mailbox>) -> Result<Timestamp, NotKept> {
+        let (done, kept) = tokio::sync::oneshot::channel();
+        self.0.send(Command::SetContact { mailboxes, done }).await.map_err(|_| NotKept::Stopping)?;
+        kept.await.unwrap_or(Err(NotKept::Stopping))
+    }
+}
 
 impl Import {
     /// Folds what goes on from our log, makes it durable and tells every peer. False if nothing did.

@@ -240,5 +240,6 @@ impl Membership {
         self.hellos.send_modify(|hellos| hellos.answered += 1);
         self.feed.notify(Notice::PeerReady(peer));
         self.ask_addresses(peer);
+        self.ask_contacts(peer);
     }
 }

@@ -61,6 +61,7 @@ impl Membership {
         self.subscribe().await;
         self.feed.notify(Notice::RosterChanged(version.height));
         self.settle_beacon().await;
+        self.forget_contacts().await;
         self.settle_charter();
         self.grown();
         true

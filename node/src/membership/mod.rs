@@ -17,6 +17,7 @@ mod beacon;
 mod charters;
 mod claims;
 mod company;
+mod contact;
 mod dialing;
 mod gate;
 mod greetings;
@@ -29,6 +30,7 @@ mod log;
 mod places;
 mod pulls;
 mod pulse;
+mod questions;
 mod removal;
 mod targets;
 mod transfer;
@@ -66,10 +68,11 @@ use crate::{
 
 pub use beacon::{Freshness, LogWatch};
 pub use charters::RefusedCharter;
+pub use contact::NotKept;
 pub use dialing::DialLimits;
 pub use gate::{Gate, GateTimes};
 pub(crate) use handles::Command;
-pub use handles::{Behind, Import, Reach, Sources};
+pub use handles::{Behind, Contacts, Import, Reach, Sources};
 pub use hellos::Hellos;
 pub use removal::Removal;
 
@@ -113,6 +116,7 @@ pub struct Membership {
     beacons: beacon::Beacons,
     watch: watch::Sender<LogWatch>,
     book: address::Book,
+    contacts: contact::Directory,
     targets: targets::Targets,
     /// The farthest record beyond our log that the registrar signed.
     ahead: Option<VerifiedRecord>,
@@ -138,7 +142,7 @@ impl Membership {
         reach: Reach,
     ) -> Self {
         let Reach { bootstrap, external, listens, relays, limits, gate } = reach;
-        let book = address::Book::of(&store);
+        let (book, contacts) = (address::Book::of(&store), contact::Directory::of(&store));
         let coalition = roster.snapshot().coalition();
         Self {
             identity,
@@ -164,6 +168,7 @@ impl Membership {
             beacons: beacon::Beacons::default(),
             watch: watch::Sender::new(LogWatch::default()),
             book,
+            contacts,
             targets: targets::Targets::default(),
             ahead: None,
             tries: claims::Tries::default(),
@@ -184,6 +189,12 @@ impl Membership {
     #[must_use]
     pub fn import(&self) -> Import {
         Import(self.commands.0.clone())
+    }
+
+    /// A handle for contact records: those of peers, and our own.
+    #[must_use]
+    pub fn contacts(&self) -> Contacts {
+        Contacts(self.commands.0.clone())
     }
 
     /// What the hellos told: whether one was answered, our clock, our own logs as others know them.
@@ -326,6 +337,11 @@ impl Membership {
             Command::Ungreeted { peer, refusal } => self.ungreeted(peer, refusal),
             Command::Removed { peer, record } => self.removed(peer, &record),
             Command::Addresses { peer, records } => self.addresses_told(peer, records).await,
+            Command::Contacts { peer, records } => self.contacts_told(peer, records).await,
+            Command::ContactPushed { from, record } => self.contact_pushed(from, record).await,
+            Command::SetContact { mailboxes, done } => {
+                let _ = done.send(self.set_contact(mailboxes).await);
+            }
         }
     }
 

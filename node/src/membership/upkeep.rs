@@ -35,6 +35,7 @@ impl Membership {
         if self.ticks.is_multiple_of(10) {
             // Certificates expire without a log entry.
             self.allow().await;
+            self.forget_contacts().await;
         }
         if self.ticks.is_multiple_of(LOOK_TICKS) {
             self.look().await;
@@ -49,6 +50,7 @@ impl Membership {
         }
         let mut known = self.known_addresses();
         self.seek_addresses(&known);
+        self.seek_contacts();
         let relays = self.dialing.over_links(&mut known, &self.known_relays());
         let roster = self.roster.snapshot();
         let place = |node: PublicKey| {

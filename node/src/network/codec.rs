@@ -85,7 +85,7 @@ impl<P: Protocol> request_response::Codec for Codec<P> {
     {
         let version = version::agreed::<P>(name)?;
         let mut frame = begun(request.encoded_len());
-        P::write_request(version, &request, &mut frame).map_err(io::Error::other)?;
+        P::write_request(version, &request, &mut frame)?;
         write(io, frame, P::REQUEST, P::REQUEST_LIMIT).await
     }
 
@@ -100,7 +100,7 @@ impl<P: Protocol> request_response::Codec for Codec<P> {
     {
         let version = version::agreed::<P>(name)?;
         let mut frame = begun(reply.encoded_len());
-        P::write_reply(version, &reply, &mut frame).map_err(io::Error::other)?;
+        P::write_reply(version, &reply, &mut frame)?;
         write(io, frame, P::REPLY, P::REPLY_LIMIT).await
     }
 }

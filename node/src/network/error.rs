@@ -86,6 +86,9 @@ pub enum RequestError {
     /// It does not speak the protocol on this connection: it keeps us in its lobby.
     #[error("the other node keeps us in its lobby")]
     Held,
+    /// It speaks an older number of the protocol, which has no field for this; nothing was sent.
+    #[error("the other node speaks an older number of the protocol")]
+    Older,
     /// No answer in time; the request may have been carried out.
     #[error("no answer in time")]
     Timeout,
@@ -117,6 +120,7 @@ impl RequestError {
             Self::NotAllowed => "not-allowed",
             Self::NotConnected => "not-connected",
             Self::Held => "held",
+            Self::Older => "older",
             Self::Timeout => "silent",
             Self::Closed => "closed",
             Self::Busy => "busy",

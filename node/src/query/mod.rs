@@ -15,6 +15,7 @@ mod activity;
 mod authorise;
 mod before;
 mod claims;
+mod contacts;
 mod cursor;
 mod envelope;
 mod equivocations;
@@ -57,6 +58,7 @@ use self::{activity::Counted, lists::Lists};
 pub use self::{
     activity::{Activity, Month},
     authorise::{Publishable, Readable, Shown},
+    contacts::{ContactView, MailboxView},
     cursor::CursorError,
     equivocations::EquivocationView,
     events::{Events, Gap, Interest},

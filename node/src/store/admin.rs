@@ -1,16 +1,23 @@
 //! Charters, the admin log, and what is kept beside it: the newest beacon, proofs against the registrar, members from whom
-//! old keys are kept, addresses of nodes.
+//! old keys are kept, addresses of nodes, contacts of members.
 
 use std::collections::BTreeMap;
 
 use belfry_proto::{
+    crypto::sign::PublicKey,
     id::{Height, MemberId, RosterVersion, Serial},
     schema,
     time::Timestamp,
 };
 use prost::Message;
 
-use super::{ReadError, Store, WriteError, columns::Cf, rows::AddressRow, txn::Txn, vault::damaged};
+use super::{
+    ReadError, Store, WriteError,
+    columns::Cf,
+    rows::{AddressRow, ContactRow},
+    txn::Txn,
+    vault::damaged,
+};
 
 /// Where the admin head stands in [`Cf::Meta`].
 pub(super) const HEAD_KEY: &[u8] = b"admin-head";
@@ -20,6 +27,9 @@ pub(super) const BEACON_KEY: &[u8] = b"beacon";
 pub(super) const EQUIVOCATION_KEY: &[u8] = b"equivocation:";
 /// Where members stand in [`Cf::Meta`] from whom old keys are kept, by id.
 pub(super) const HOLD_KEY: &[u8] = b"hold:";
+/// Where members' contact records stand in [`Cf::Meta`], by id: a few hundred at most, and a belfry that knows none opens
+/// the store all the same.
+pub(super) const CONTACT_KEY: &[u8] = b"contact:";
 
 /// Keeps charters and records that the roster has folded, and their head.
 pub(super) fn extend(
@@ -91,6 +101,17 @@ pub(super) fn put_address(txn: &mut Txn<'_>, row: &AddressRow) {
     let mut value = row.made.as_micros().to_be_bytes().to_vec();
     value.extend_from_slice(&row.bytes);
     txn.put(Cf::Addresses, row.serial.get().to_be_bytes().to_vec(), value);
+}
+
+/// Keeps how a member is reached.
+pub(super) fn put_contact(txn: &mut Txn<'_>, ContactRow { member, signer, bytes }: &ContactRow) {
+    let value = [signer.as_bytes().as_slice(), bytes.as_slice()].concat();
+    txn.put(Cf::Meta, [CONTACT_KEY, member.as_ref()].concat(), value);
+}
+
+/// Lets that go.
+pub(super) fn drop_contact(txn: &mut Txn<'_>, member: MemberId) {
+    txn.delete(Cf::Meta, [CONTACT_KEY, member.as_ref()].concat());
 }
 
 /// The admin head as stored; the empty log if none is.
@@ -190,6 +211,25 @@ impl Store {
         Ok(self.db.get(Cf::Meta, &[HOLD_KEY, member.as_ref()].concat())?.is_some())
     }
 
+    /// Every contact record, by member.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn contacts(&self) -> Result<Vec<ContactRow>, ReadError> {
+        let rows = self.db.scan(Cf::Meta, CONTACT_KEY, CONTACT_KEY);
+        rows.map(|row| {
+            let (key, value) = row?;
+            let member = key.get(CONTACT_KEY.len()..).and_then(|id| MemberId::try_from(id).ok());
+            let signed = value.split_first_chunk::<32>();
+            let signer = signed.and_then(|(signer, _)| PublicKey::from_slice(signer).ok());
+            let read = member.zip(signer).zip(signed);
+            let ((member, signer), (_, bytes)) =
+                read.ok_or_else(|| damaged(Cf::Meta, &key, "is no contact"))?;
+            Ok(ContactRow { member, signer, bytes: bytes.to_vec() })
+        })
+        .collect()
+    }
+
     /// Every address record.
     ///
     /// # Errors
@@ -212,10 +252,13 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use belfry_proto::id::{EntryId, Height, RosterVersion};
+    use belfry_proto::{
+        crypto::sign::SigningKey,
+        id::{EntryId, Height, MemberId, RosterVersion},
+    };
     use tempfile::TempDir;
 
-    use crate::store::{Change, Store, WriteError, tests::open};
+    use crate::store::{Change, ContactRow, Store, WriteError, tests::open};
 
     #[test]
     fn the_admin_head_never_goes_back_by_itself() {
@@ -253,5 +296,24 @@ mod tests {
         admin(&store, vec![(2, vec![2])], 1..=1);
         assert_eq!(seen(&store, 2), None, "another entry may come to stand there");
         assert!(seen(&store, 1).is_some());
+    }
+
+    #[test]
+    fn a_members_contact_stands_in_the_place_of_the_one_before_until_it_is_gone() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let row = |member: u8, bytes: &[u8]| ContactRow {
+            member: MemberId::new([member; 16]),
+            signer: SigningKey::from_seed(&[member; 32]).public(),
+            bytes: bytes.to_vec(),
+        };
+        for (member, bytes) in [(2, &b"two"[..]), (1, &b"one"[..]), (2, &b"newer"[..])] {
+            store.commit_blocking(Change::Contact(row(member, bytes))).unwrap();
+        }
+        drop(store);
+        let store = open(&folder);
+        assert_eq!(store.contacts().unwrap(), [row(1, b"one"), row(2, b"newer")]);
+        store.commit_blocking(Change::ContactGone(MemberId::new([2; 16]))).unwrap();
+        assert_eq!(store.contacts().unwrap(), [row(1, b"one")]);
     }
 }

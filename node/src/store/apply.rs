@@ -149,6 +149,14 @@ impl Applier {
                 admin::put_address(txn, &row);
                 Ok(Committed::Done)
             }
+            Change::Contact(row) => {
+                admin::put_contact(txn, &row);
+                Ok(Committed::Done)
+            }
+            Change::ContactGone(member) => {
+                admin::drop_contact(txn, member);
+                Ok(Committed::Done)
+            }
             Change::Park(row) => Ok(self.parking.put(txn, &row)?),
             Change::Reweigh { work, now } => self.reweigh(txn, work, now),
             Change::Purged(notes) => {

@@ -8,8 +8,8 @@ use belfry_proto::{
 use super::{
     purge::PurgeNote,
     rows::{
-        AddressRow, Aged, CheckedLog, DraftRow, EnvelopeRow, JudgedLog, KeyRow, OpenedRows, ParkRow, Reweigh,
-        TokenRow,
+        AddressRow, Aged, CheckedLog, ContactRow, DraftRow, EnvelopeRow, JudgedLog, KeyRow, OpenedRows, ParkRow,
+        Reweigh, TokenRow,
     },
 };
 
@@ -120,6 +120,10 @@ pub enum Change {
     },
     /// Where a node is.
     Address(AddressRow),
+    /// A member's contact, in the place of the one before.
+    Contact(ContactRow),
+    /// It is kept no longer.
+    ContactGone(MemberId),
     /// What was found of a log as a whole, some or all of it.
     Judged(JudgedLog),
     /// Signatures of a log's entries were checked.

@@ -90,9 +90,9 @@ pub use prepared::Prepared;
 pub use purge::PurgeNote;
 pub use revision::Revision;
 pub use rows::{
-    AddressRow, Aged, CheckedLog, Conditions, DraftRow, DraftState, EnvelopeRow, HeldEntry, JudgedEnd,
-    JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows, ParkRow, Reweigh, TokenRow,
-    WithdrawalRow, Withdraws,
+    AddressRow, Aged, CheckedLog, Conditions, ContactRow, DraftRow, DraftState, EnvelopeRow, HeldEntry,
+    JudgedEnd, JudgedLog, KeyRow, LogRow, MessageRow, MessageState, ObjectRow, OpenedRows, ParkRow, Reweigh,
+    TokenRow, WithdrawalRow, Withdraws,
 };
 pub use salvage::{Carried, Numbered, Salvage, Salvaged};
 pub use scrub::{Scrub, Scrubbed};

@@ -1,7 +1,7 @@
 //! What goes in and comes out, typed.
 
 use belfry_proto::{
-    crypto::secret::Secret,
+    crypto::{secret::Secret, sign::PublicKey},
     envelope::{ContentKey, KeyContext, Withdrawal, Word},
     id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
     schema::{Audience, Tlp},
@@ -485,6 +485,17 @@ pub struct AddressRow {
     pub serial: Serial,
     /// When it was signed.
     pub made: Timestamp,
+    /// Encoded `Signed`.
+    pub bytes: Vec<u8>,
+}
+
+/// A signed contact record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContactRow {
+    /// Whose.
+    pub member: MemberId,
+    /// By which of its keys.
+    pub signer: PublicKey,
     /// Encoded `Signed`.
     pub bytes: Vec<u8>,
 }

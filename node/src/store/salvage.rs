@@ -18,7 +18,7 @@ use prost::Message;
 
 use super::{
     Health, OpenError, Owner, ReadError,
-    admin::{BEACON_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, read_head},
+    admin::{BEACON_KEY, CONTACT_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, read_head},
     check,
     columns::{self, Cf},
     cursors::{HOOK_KEY, SOURCE_KEY},
@@ -232,9 +232,13 @@ impl Salvage {
         let alone = Some(Beside::new());
         Ok(match cf {
             Cf::Meta => {
-                let kept = [BEACON_KEY, EQUIVOCATION_KEY, HOOK_KEY, SOURCE_KEY, HOLD_KEY];
+                let kept = [BEACON_KEY, CONTACT_KEY, EQUIVOCATION_KEY, HOOK_KEY, SOURCE_KEY, HOLD_KEY];
                 if key.starts_with(SOURCE_KEY) {
                     self.db.vault.open(cf, key, value)?;
+                }
+                if key.starts_with(CONTACT_KEY) {
+                    let bytes = value.get(32..).ok_or_else(|| fault("too short"))?;
+                    Signed::decode(bytes).map_err(|_| fault("does not decode"))?;
                 }
                 alone.filter(|_| kept.iter().any(|prefix| key.starts_with(prefix)))
             }

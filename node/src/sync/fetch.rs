@@ -116,6 +116,7 @@ impl PullError {
                 RequestError::NotAllowed
                 | RequestError::NotConnected
                 | RequestError::Held
+                | RequestError::Older
                 | RequestError::Closed
                 | RequestError::Busy => Blame::Pause,
                 RequestError::Invalid(_) | RequestError::Stopped(Stopped) => Blame::Us,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! request ─▶ over its peer's budget? ─▶ busy
+//!         ├▶ a pushed contact record ─▶ membership
 //!         └▶ one of PLACES ─▶ entitled? ─▶ one bounded read on a blocking thread ─▶ reply, charged by its size
 //! ```
 
@@ -12,15 +13,16 @@ use std::{
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    id::{GroupId, LogId, MessageId, Sequence},
+    id::{GroupId, LogId, MemberId, MessageId, Sequence},
     limits,
     schema::{
-        Addresses, Fork, Frontier, Page, PullFork, PullFrontier, PullRange, PullSlices, Refusal, Signed,
-        Slices, SyncRequest, SyncResponse, sync_request, sync_response::Response,
+        Addresses, ContactTaken, Contacts, Fork, Frontier, Page, PullContacts, PullFork, PullFrontier,
+        PullRange, PullSlices, Refusal, Signed, Slices, SyncRequest, SyncResponse, sync_request,
+        sync_response::Response,
     },
     sync::{frontier, slices::Only},
     time::Timestamp,
-    trust::roster::Roster,
+    trust::{contact, roster::Roster},
 };
 use prost::Message;
 use tokio::{
@@ -33,7 +35,7 @@ use super::{
     counters::{Counters, more},
 };
 use crate::{
-    clock,
+    clock, membership,
     network::Asked,
     roster::LiveRoster,
     store::{GroupFrontier, ReadError, Served, Store, WithdrawalRow},
@@ -51,6 +53,8 @@ pub struct Serving {
     pub(crate) store: Store,
     pub(crate) roster: LiveRoster,
     pub(crate) counters: Arc<Counters>,
+    /// Where pushed contact records go.
+    pub(crate) contacts: membership::Contacts,
 }
 
 impl Serving {
@@ -67,10 +71,11 @@ impl Serving {
             }
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let (store, roster) = (self.store.clone(), self.roster.snapshot());
+            let contacts = self.contacts.clone();
             let (budgets, counters) = (Arc::clone(&budgets), Arc::clone(&self.counters));
             tokio::spawn(async move {
                 let answered = tokio::task::spawn_blocking(move || {
-                    answer(&store, &roster, &from, request, clock::now())
+                    answer(&store, &roster, &contacts, &from, request, clock::now())
                 })
                 .await;
                 let len = answered.as_ref().map_or(0, SyncResponse::encoded_len);
@@ -88,6 +93,7 @@ impl Serving {
 fn answer(
     store: &Store,
     roster: &Roster,
+    pushes: &membership::Contacts,
     from: &PublicKey,
     request: SyncRequest,
     now: Timestamp,
@@ -98,6 +104,11 @@ fn answer(
         Some(sync_request::Request::Addresses(_)) => addresses(store),
         Some(sync_request::Request::Fork(pull)) => fork(store, roster, from, &pull, now),
         Some(sync_request::Request::Slices(pull)) => slices(store, roster, from, &pull, now),
+        Some(sync_request::Request::Contacts(pull)) => contacts(store, roster, &pull, now),
+        Some(sync_request::Request::PushContact(record)) => match pushes.pushed(*from, record) {
+            true => Ok(Response::ContactTaken(ContactTaken {})),
+            false => Err(Refusal::Busy),
+        },
         None => Err(Refusal::Malformed),
     };
     SyncResponse { response: Some(response.unwrap_or_else(|refusal| Response::Refused(refusal.into()))) }
@@ -258,4 +269,44 @@ fn addresses(store: &Store) -> Result<Response, Refusal> {
         records.push(Signed::decode(row.bytes.as_slice()).map_err(|_| Refusal::Internal)?);
     }
     Ok(Response::Addresses(Addresses { records }))
+}
+
+/// Contact records that count, if they come to another hash than the asker's.
+fn contacts(
+    store: &Store,
+    roster: &Roster,
+    pull: &PullContacts,
+    now: Timestamp,
+) -> Result<Response, Refusal> {
+    let mut standing = Vec::new();
+    for row in store.contacts().map_err(|_| Refusal::Internal)? {
+        if !contact::stands(roster, row.member, &row.signer, now) {
+            continue;
+        }
+        let signed = Signed::decode(row.bytes.as_slice()).map_err(|_| Refusal::Internal)?;
+        let rank = contact::read(&signed).map_err(|_| Refusal::Internal)?.rank;
+        standing.push((row.member, rank, signed));
+    }
+    let hash =
+        contact::sum(roster.coalition(), standing.iter().map(|(member, rank, _)| (member, rank))).to_vec();
+    if pull.hash == hash {
+        return Ok(Response::Contacts(Contacts { hash, ..Contacts::default() }));
+    }
+    let after = match pull.after.as_slice() {
+        [] => None,
+        after => Some(MemberId::try_from(after).map_err(|_| Refusal::Malformed)?),
+    };
+    let (mut records, mut more, mut room) = (Vec::new(), false, limits::MAX_REPLY - 1024);
+    for (_, _, signed) in
+        standing.into_iter().filter(|(member, ..)| after.is_none_or(|after| *member > after))
+    {
+        let len = signed.encoded_len() + 8;
+        if len > room {
+            more = true;
+            break;
+        }
+        room -= len;
+        records.push(signed);
+    }
+    Ok(Response::Contacts(Contacts { hash, records, more }))
 }

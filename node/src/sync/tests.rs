@@ -24,7 +24,7 @@ use crate::{
     clock,
     feed::{Feed, Notice},
     ingest::Ingest,
-    membership::{DialLimits, GateTimes, Membership, Reach},
+    membership::{Contacts, DialLimits, GateTimes, Membership, Reach},
     refusals::Way,
     rows,
     space::{Space, tests::Disk},
@@ -133,8 +133,12 @@ impl Puller {
 /// Lets `site` serve as a node does.
 fn serve(site: &mut Site) -> (Arc<Counters>, JoinSet<()>) {
     let counters = Arc::new(Counters::default());
-    let serving =
-        Serving { store: site.store.clone(), roster: site.roster.clone(), counters: Arc::clone(&counters) };
+    let serving = Serving {
+        store: site.store.clone(),
+        roster: site.roster.clone(),
+        counters: Arc::clone(&counters),
+        contacts: Contacts::unheard(),
+    };
     let mut tasks = JoinSet::new();
     tasks.spawn(serving.run(site.inbound.take().unwrap().sync));
     (counters, tasks)
@@ -325,7 +329,7 @@ async fn what_a_liar_does_not_serve_comes_from_another_peer() {
         let _lying = misbehave(&mut liar, move |request| match request {
             Request::Frontier(_) => Some(promise.clone()),
             Request::Range(range) => lie(&all, &range),
-            Request::Addresses(_) | Request::Fork(_) | Request::Slices(_) => None,
+            _ => None,
         });
         let mut holder = Site::new(&coalition, &alice).await;
         holder.hold(&messages).await;

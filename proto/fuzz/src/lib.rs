@@ -29,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "body", body: envelope::body, seeds: envelope::body_seeds },
     Target { name: "bundle", body: content::bundle, seeds: content::bundle_seeds },
     Target { name: "charter", body: trust::charter, seeds: trust::charter_seeds },
+    Target { name: "contact", body: trust::contact, seeds: trust::contact_seeds },
     Target { name: "envelope", body: envelope::envelope, seeds: envelope::envelope_seeds },
     Target { name: "files", body: text::files, seeds: text::file_seeds },
     Target { name: "grant", body: envelope::grant, seeds: envelope::grant_seeds },

@@ -142,6 +142,7 @@ pub fn sync_seeds() -> Vec<Vec<u8>> {
     let request = |request| SyncRequest { request: Some(request) }.encode_to_vec();
     let response = |response| SyncResponse { response: Some(response) }.encode_to_vec();
     let address = schema::Signed::decode(golden("address", "signed").as_slice()).unwrap();
+    let contact = schema::Signed::decode(golden("contact", "signed").as_slice()).unwrap();
     vec![
         request(sync_request::Request::Frontier(schema::PullFrontier {
             group: 1,
@@ -177,5 +178,16 @@ pub fn sync_seeds() -> Vec<Vec<u8>> {
             other: golden("messages", "two"),
         })),
         response(sync_response::Response::Addresses(schema::Addresses { records: vec![address] })),
+        request(sync_request::Request::Contacts(schema::PullContacts {
+            hash: golden("contact", "hash"),
+            after: vec![4; 16],
+        })),
+        request(sync_request::Request::PushContact(contact.clone())),
+        response(sync_response::Response::Contacts(schema::Contacts {
+            hash: golden("contact", "hash"),
+            records: vec![contact],
+            more: true,
+        })),
+        response(sync_response::Response::ContactTaken(schema::ContactTaken {})),
     ]
 }

@@ -1,4 +1,4 @@
-//! Charters, statements, entries, records, requests, addresses, beacons: as they come, and signed by the
+//! Charters, statements, entries, records, requests, addresses, contacts, beacons: as they come, and signed by the
 //! golden keys, so that what lies behind a signature is reached too.
 
 use belfry_proto::{
@@ -8,6 +8,7 @@ use belfry_proto::{
     trust::{
         address, beacon,
         charter::{Charter, CharterChain},
+        contact,
         log::{order, verify_record},
         request,
         roster::Roster,
@@ -135,6 +136,26 @@ pub fn address(bytes: &[u8]) {
 
 pub fn address_seeds() -> Vec<Vec<u8>> {
     let whole = golden("address", "signed");
+    let payload = schema::Signed::decode(whole.as_slice()).unwrap().payload;
+    vec![whole, payload]
+}
+
+/// A contact record as it comes, and a payload that the member's key signed: what verifies can be signed again.
+pub fn contact(bytes: &[u8]) {
+    if let Some(signed) = signed(bytes) {
+        let _ = contact::verify(roster(), &signed, noon()).map_err(|error| error.verdict());
+    }
+    let key = key("signing");
+    let signed = sign(bytes.to_vec(), Purpose::Contact, roster().coalition(), &[&key]);
+    if let Ok(verified) = contact::verify(roster(), &signed, noon()) {
+        let contact::Contact { coalition, member, rank, mailboxes } = verified.contact;
+        let again = contact::make(coalition, member, mailboxes, rank.made, &key).expect("it was verified");
+        assert_eq!(again, signed);
+    }
+}
+
+pub fn contact_seeds() -> Vec<Vec<u8>> {
+    let whole = golden("contact", "signed");
     let payload = schema::Signed::decode(whole.as_slice()).unwrap().payload;
     vec![whole, payload]
 }

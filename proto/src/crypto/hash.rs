@@ -17,6 +17,8 @@ const MISSING: &str = "belfry/v1/missing";
 const MESSAGE_ID: &str = "belfry/v1/message-id";
 const GOSSIP_ID: &str = "belfry/v1/gossip-id";
 const TOPIC: &str = "belfry/v1/topic";
+const CONTACT_ID: &str = "belfry/v1/contact-id";
+const CONTACTS: &str = "belfry/v1/contacts";
 const DOCUMENT: &str = "belfry/v1/document";
 
 /// Id of a charter from its payload, never its signatures.
@@ -75,6 +77,18 @@ pub fn recipients(block: &[u8]) -> [u8; 32] {
 #[must_use]
 pub fn frontier(coalition: CoalitionId, group: u32, encoded: &[u8]) -> [u8; 32] {
     Pae::new(FRONTIER).part(coalition.as_ref()).number(u64::from(group)).part(encoded).hash()
+}
+
+/// Id of a contact record from its payload, never its signature: whichever key of its member signed it says the same.
+#[must_use]
+pub fn contact_id(coalition: CoalitionId, payload: &[u8]) -> [u8; 32] {
+    Pae::new(CONTACT_ID).part(coalition.as_ref()).part(payload).hash()
+}
+
+/// Hash of all contact records that a node goes by, from its canonical encoding.
+#[must_use]
+pub fn contacts(coalition: CoalitionId, encoded: &[u8]) -> [u8; 32] {
+    Pae::new(CONTACTS).part(coalition.as_ref()).part(encoded).hash()
 }
 
 /// What an entry that misses its body adds to the sum of those of its log.

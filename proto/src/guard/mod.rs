@@ -28,7 +28,7 @@ use std::{cmp::Reverse, collections::BTreeSet, fmt};
 use self::{fold::fold, roles::Roles};
 pub use self::{
     own::{Own, OwnError},
-    persons::{Personal, personal},
+    persons::{Personal, is_named_as_a_person, personal},
     roles::Role,
     veil::{Naming, Veil, Veiled},
 };

@@ -62,6 +62,63 @@ const FUNCTIONS: [&str; 30] = [
     "www",
 ];
 
+/// What else names a function, beside [`FUNCTIONS`], as a part of a mailbox's name.
+const PARTS_OF_FUNCTIONS: [&str; 37] = [
+    "alert",
+    "alerts",
+    "centre",
+    "center",
+    "compliance",
+    "crisis",
+    "cyber",
+    "data",
+    "department",
+    "desk",
+    "disclosure",
+    "duty",
+    "emergency",
+    "gdpr",
+    "group",
+    "help",
+    "hotline",
+    "incident",
+    "incidents",
+    "intel",
+    "it",
+    "juridique",
+    "legal",
+    "mail",
+    "national",
+    "network",
+    "on",
+    "operations",
+    "ops",
+    "protection",
+    "report",
+    "reporting",
+    "response",
+    "team",
+    "threat",
+    "vulnerabilities",
+    "vulnerability",
+];
+
+/// Whether a mailbox's name is made as a person's: two names or an initial and a name, with a point between, and none of
+/// them a function's. Says nothing of names in one piece.
+#[must_use]
+pub fn is_named_as_a_person(mailbox: &str) -> bool {
+    let local = mailbox.rsplit_once('@').map_or(mailbox, |(local, _)| local).to_lowercase();
+    let local = local.split('+').next().unwrap_or_default();
+    let names: Vec<&str> = local.split(['.', '_']).filter(|name| !name.is_empty()).collect();
+    let is_name = |name: &&str| {
+        name.chars().all(|c| c.is_alphabetic() || matches!(c, '-' | '\''))
+            && !name.split('-').any(|part| FUNCTIONS.contains(&part) || PARTS_OF_FUNCTIONS.contains(&part))
+    };
+    (2..=4).contains(&names.len())
+        && names.iter().all(is_name)
+        && names.iter().any(|name| name.chars().count() > 1)
+}
+
 /// What of a person `text` holds, each kind once, whatever its disguise.
 #[must_use]
 pub fn personal(text: &str) -> BTreeSet<Personal> {
@@ -301,6 +358,34 @@ mod tests {
 
     fn found(text: &str) -> Vec<Personal> {
         personal(text).into_iter().collect()
+    }
+
+    #[test]
+    fn a_mailbox_of_first_and_last_name_is_a_persons_and_one_of_a_function_is_not() {
+        for mailbox in [
+            "jan.peeters@bank.example",
+            "Jan.Peeters@bank.example",
+            "j.peeters@bank.example",
+            "jan_peeters@bank.example",
+            "anne-marie.d'hondt@bank.example",
+            "jan.van.damme+csirt@bank.example",
+        ] {
+            assert!(is_named_as_a_person(mailbox), "{mailbox}");
+        }
+        for mailbox in [
+            "csirt@bank.example",
+            "incident-response@bank.example",
+            "incident.response@bank.example",
+            "data.protection@bank.example",
+            "it.security@bank.example",
+            "soc.l2@bank.example",
+            "jpeeters@bank.example",
+            "@bank.example",
+            ".@bank.example",
+            "",
+        ] {
+            assert!(!is_named_as_a_person(mailbox), "{mailbox}");
+        }
     }
 
     #[test]

@@ -147,7 +147,7 @@ pub fn verify(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::Duration;
 
     use rand::{SeedableRng, rngs::StdRng};
@@ -170,7 +170,7 @@ mod tests {
     const SERIAL: Serial = Serial::new(1);
 
     /// One certificate, of signing key 11 and node key 12, valid for a day from `NOW`.
-    fn roster() -> Roster {
+    pub(crate) fn roster() -> Roster {
         let charter_wire = {
             let mut wire = None;
             charter_with(|charter| wire = Some(charter.clone()));

@@ -20,6 +20,7 @@ pub mod charter_change;
 pub mod charter_draft;
 pub mod charter_proposal;
 pub mod closure;
+pub mod contact;
 pub mod cut;
 pub mod departure;
 pub mod equivocation;

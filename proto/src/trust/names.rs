@@ -6,8 +6,8 @@
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::schema::{
-    AcceptancePolicy, Action, Capacity, EntityClass, HistoryPolicy, InformationClass, Pap, Purpose,
-    RevocationReason, Role, StalenessPolicy, Tlp,
+    AcceptancePolicy, Action, Capacity, ContactRole, EntityClass, HistoryPolicy, InformationClass, Pap,
+    Purpose, RevocationReason, Role, StalenessPolicy, Tlp,
 };
 
 /// An enum whose values people write.
@@ -171,6 +171,17 @@ named!(
 );
 
 named!(
+    ContactRole,
+    "contact role",
+    Incident = "incident",
+    Abuse = "abuse",
+    Vulnerability = "vulnerability",
+    Privacy = "privacy",
+    Legal = "legal",
+    Admin = "admin",
+);
+
+named!(
     InformationClass,
     "information class",
     CyberThreat = "cyber-threat",
@@ -221,6 +232,7 @@ mod tests {
         complete::<Action>(Action::as_str_name);
         complete::<StalenessPolicy>(StalenessPolicy::as_str_name);
         complete::<AcceptancePolicy>(AcceptancePolicy::as_str_name);
+        complete::<ContactRole>(ContactRole::as_str_name);
         complete::<InformationClass>(InformationClass::as_str_name);
     }
 

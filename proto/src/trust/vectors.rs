@@ -14,6 +14,7 @@ use super::{
     beacon,
     charter::{ACTIONS, CharterChain},
     charter_draft::{Draft, RootKeys},
+    contact,
     departure::Departure,
     equivocation::{Equivocation, EquivocationError},
     file,
@@ -108,7 +109,29 @@ struct Story {
     fork: crate::envelope::Decoded,
     content_key: ContentKey,
     address: schema::Signed,
+    contact: schema::Signed,
     beacon: schema::Signed,
+}
+
+/// Of the member's SOC and of its data protection officer.
+fn mailboxes() -> Vec<schema::Mailbox> {
+    vec![
+        schema::Mailbox {
+            role: schema::ContactRole::Incident.into(),
+            email: "csirt@bank.example".into(),
+            url: "https://bank.example/report".into(),
+            phone: "+32 2 123 45 67".into(),
+            openpgp: vec![0xaa; 20],
+            key_url: "https://bank.example/csirt.asc".into(),
+            languages: vec!["nl".into(), "fr-BE".into()],
+            hours: "24/7".into(),
+        },
+        schema::Mailbox {
+            role: schema::ContactRole::Privacy.into(),
+            email: "dpo@bank.example".into(),
+            ..schema::Mailbox::default()
+        },
+    ]
 }
 
 fn tell() -> Story {
@@ -150,6 +173,7 @@ fn tell() -> Story {
         at(3),
         &key(31),
     );
+    let contact = contact::make(coalition, member(), mailboxes(), at(3), &key(31)).unwrap();
     let beacon =
         beacon::make(roster.charter(), roster.version(), Duration::from_secs(24 * 3600), at(3), &key(21));
 
@@ -176,7 +200,7 @@ fn tell() -> Story {
     records.push(decide(&mut roster, revoke, previous, &[11, 12], 22, at(6), &mut rng));
     assert!(roster.voids().is_empty());
     let charters = roster.charters().signed().to_vec();
-    Story { roster, charters, records, request, cut, message, fork, content_key, address, beacon }
+    Story { roster, charters, records, request, cut, message, fork, content_key, address, contact, beacon }
 }
 
 fn decide(
@@ -449,6 +473,15 @@ fn vectors() -> Vectors {
     }
     add("request", vec![("signed", bytes(&story.request))]);
     add("address", vec![("signed", bytes(&story.address))]);
+    let known = contact::read(&story.contact).unwrap();
+    add(
+        "contact",
+        vec![
+            ("signed", bytes(&story.contact)),
+            ("id", hex::encode(known.rank.id)),
+            ("hash", hex::encode(contact::sum(coalition, [(&known.member, &known.rank)]))),
+        ],
+    );
     add("beacon", vec![("signed", bytes(&story.beacon)), ("at", at(3).to_string())]);
     let log = schema::LogFile { charters: story.charters.clone(), records: story.records.clone() };
     let message = MessageId::try_from(story.cut.message.as_slice()).unwrap();
@@ -618,6 +651,9 @@ fn golden_member_files_open() {
     roster.apply(verify_record(roster.charters(), &certificate).unwrap()).unwrap();
     let address = schema::Signed::decode(golden("address", "signed").as_slice()).unwrap();
     assert_eq!(address::verify(&roster, &address, at(3)).unwrap().serial, Serial::new(1));
+    let contact = schema::Signed::decode(golden("contact", "signed").as_slice()).unwrap();
+    let contact = contact::verify(&roster, &contact, at(3)).unwrap();
+    assert_eq!((contact.signer, contact.contact.mailboxes), (key(31).public(), mailboxes()));
     let beacon = schema::Signed::decode(golden("beacon", "signed").as_slice()).unwrap();
     assert_eq!(beacon::verify(roster.charter(), &beacon, at(3)).unwrap().head, roster.version());
     let phrase = PASSPHRASE.as_bytes();

@@ -87,9 +87,11 @@ fn an_unknown_field_is_refused_at_every_depth() {
     refuses_grafts::<schema::Record>(&golden("issue", "record"), &[&[1], &[1, 2], &[2], &[2, 2]]);
     let request = schema::Signed::decode(golden("request", "signed").as_slice()).unwrap().payload;
     refuses_grafts::<schema::CertificateRequest>(&request, &[&[2], &[3], &[4], &[6], &[6, 2]]);
-    for section in ["address", "beacon"] {
+    for section in ["address", "beacon", "contact"] {
         refuses_grafts::<schema::Signed>(&golden(section, "signed"), &[&[2]]);
     }
+    let contact = schema::Signed::decode(golden("contact", "signed").as_slice()).unwrap().payload;
+    refuses_grafts::<schema::ContactRecord>(&contact, &[&[3]]);
     let envelope = golden("messages", "one");
     refuses_grafts::<schema::Envelope>(&envelope, &[]);
     let header = schema::Envelope::decode(envelope.as_slice()).unwrap().header;
@@ -243,6 +245,10 @@ fn sync_response() -> impl Strategy<Value = schema::SyncResponse> {
         any::<i32>().prop_map(Response::Refused),
         (bytes(60), bytes(60)).prop_map(|(one, other)| Response::Fork(schema::Fork { one, other })),
         (bytes(32), bytes(60)).prop_map(|(hash, sums)| Response::Slices(schema::Slices { hash, sums })),
+        (bytes(32), few(signed()), any::<bool>()).prop_map(|(hash, records, more)| {
+            Response::Contacts(schema::Contacts { hash, records, more })
+        }),
+        Just(Response::ContactTaken(schema::ContactTaken {})),
     ];
     proptest::option::of(response).prop_map(|response| schema::SyncResponse { response })
 }
@@ -261,6 +267,9 @@ fn sync_request() -> impl Strategy<Value = schema::SyncRequest> {
         (any::<u32>(), bytes(32), any::<u64>(), bytes(32)).prop_map(|(group, hash, only, after)| {
             Request::Slices(schema::PullSlices { group, hash, only, after })
         }),
+        (bytes(32), bytes(16))
+            .prop_map(|(hash, after)| Request::Contacts(schema::PullContacts { hash, after })),
+        signed().prop_map(Request::PushContact),
     ];
     proptest::option::of(request).prop_map(|request| schema::SyncRequest { request })
 }

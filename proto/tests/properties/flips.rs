@@ -5,7 +5,7 @@ use std::time::Duration;
 use belfry_proto::{
     envelope::{Admission, Origin, decode},
     schema::{self, decode_canonical},
-    trust::{address, beacon, charter::CharterChain, file, log::verify_record, request},
+    trust::{address, beacon, charter::CharterChain, contact, file, log::verify_record, request},
 };
 
 use crate::vectors::{golden, golden_text, noon, roster};
@@ -61,6 +61,13 @@ fn any_flipped_bit_of_a_request_is_refused() {
 fn any_flipped_bit_of_an_address_is_refused() {
     refuses_every_flip(&golden("address", "signed"), |bytes| {
         signed(bytes).is_some_and(|signed| address::verify(roster(), &signed, noon()).is_ok())
+    });
+}
+
+#[test]
+fn any_flipped_bit_of_a_contact_is_refused() {
+    refuses_every_flip(&golden("contact", "signed"), |bytes| {
+        signed(bytes).is_some_and(|signed| contact::verify(roster(), &signed, noon()).is_ok())
     });
 }
 

@@ -11,6 +11,7 @@ mod behalf;
 mod capacities;
 mod carrier;
 mod clauses;
+mod contacts;
 mod crowd;
 mod expiry;
 mod forgery;

@@ -3,13 +3,14 @@
 use super::{
     operation::{Content, Operation, Param},
     shapes::{
-        Accepted, Activity, Answer, Answered, Audit, Backup, BackupWanted, Bundle, DeadLetters, Description,
-        Drafts, Envelope, Equivocations, ExportReport, Exports, FileImported, Forks, Groups, Heads, Health,
-        HeldDraft, HoldMade, HoldWanted, Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members,
-        Message, Misp, MispFound, MispSearch, MispSighted, MispSighting, MispTypes, MispUser, MispVersion,
-        NewToken, Newcomers, Objects, Peers, Preview, Proposal, ProposalMade, Proposals, Publication,
-        Released, Replayed, Rotation, Rules, Sighted, Sighting, SourceRun, Sources, Status, SubjectFound,
-        SubjectWanted, Sync, TokenMade, Tokens, Withdrawal, Withdrawn,
+        Accepted, Activity, Answer, Answered, Audit, Backup, BackupWanted, Bundle, ContactAnswer,
+        ContactMade, ContactWanted, Contacts, DeadLetters, Description, Drafts, Envelope, Equivocations,
+        ExportReport, Exports, FileImported, Forks, Groups, Heads, Health, HeldDraft, HoldMade, HoldWanted,
+        Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members, Message, Misp, MispFound,
+        MispSearch, MispSighted, MispSighting, MispTypes, MispUser, MispVersion, NewToken, Newcomers,
+        Objects, Peers, Preview, Proposal, ProposalMade, Proposals, Publication, Released, Replayed,
+        Rotation, Rules, Sighted, Sighting, SourceRun, Sources, Status, SubjectFound, SubjectWanted, Sync,
+        TokenMade, Tokens, Withdrawal, Withdrawn,
     },
 };
 
@@ -155,6 +156,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .query(LIST).answers(200, Content::json::<Members>()),
     Operation::get("/api/v1/members/{member}/heads", "coalition", "Newest message of each log of a member: what a cut names")
         .answers(200, Content::json::<Heads>()),
+    Operation::get("/api/v1/members/{member}/contact", "coalition", "Where a member's functions are reached, by its own signed word")
+        .answers(200, Content::json::<ContactAnswer>()),
+    Operation::get("/api/v1/contacts", "coalition", "Where members' functions are reached, of all that say so")
+        .query(LIST).answers(200, Content::json::<Contacts>()),
+    Operation::post("/api/v1/contacts", "coalition", "Say where this member's functions are reached, in the place of what it said before")
+        .takes(Content::json::<ContactWanted>()).answers(200, Content::json::<ContactMade>()),
     Operation::post("/api/v1/log", "coalition", "Take in an admin log or beacon file")
         .takes(Content::text("text/plain")).answers(200, Content::json::<Imported>()),
 

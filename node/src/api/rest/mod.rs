@@ -6,6 +6,7 @@
 pub(super) mod activity;
 pub(super) mod audit;
 pub(super) mod backups;
+pub(super) mod contacts;
 pub(super) mod drafts;
 pub(super) mod exports;
 pub(super) mod forks;

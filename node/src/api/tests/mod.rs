@@ -8,6 +8,7 @@
 mod activity;
 mod audit;
 mod coalition;
+mod contacts;
 mod doors;
 mod exports;
 mod filters;

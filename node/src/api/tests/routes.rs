@@ -87,6 +87,9 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/api/v1/groups", Token, 200, No),
         expected("GET", "/api/v1/members", Token, 200, No),
         expected("GET", "/api/v1/members/{member}/heads", Admin, 200, No),
+        expected("GET", "/api/v1/members/{member}/contact", Read, 200, No),
+        expected("GET", "/api/v1/contacts", Read, 200, No),
+        expected("POST", "/api/v1/contacts", Admin, 200, No),
         expected("GET", "/api/v1/rules", Token, 200, No),
         expected("GET", "/api/v1/rules/{text}", Token, 200, No),
         expected("GET", "/api/v1/activity", Token, 200, No),
@@ -271,6 +274,10 @@ impl Samples {
                 ("application/json", r#"{"values":["jan@bank.example"]}"#.to_owned())
             }
             ("POST", "/api/v1/holds") => ("application/json", format!(r#"{{"member":"{OWN}"}}"#)),
+            ("POST", "/api/v1/contacts") => (
+                "application/json",
+                r#"{"mailboxes":[{"role":"incident","email":"csirt@bank.example"}]}"#.to_owned(),
+            ),
             ("POST", "/api/v1/lookup") => ("application/json", r#"{"values":["198.51.100.7"]}"#.to_owned()),
             ("POST", "/api/v1/tokens") => {
                 ("application/json", r#"{"name":"made","read":["cidr"]}"#.to_owned())

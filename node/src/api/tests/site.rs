@@ -31,8 +31,8 @@ use crate::{
         host::{Hosts, Scheme},
         limit::Rate,
         ports::{
-            BackupRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus, OfGroups, PeerReport,
-            Ports, Publish, SourceRefusal, SourceStatus,
+            BackupRefused, ContactRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus,
+            OfGroups, PeerReport, Ports, Publish, SourceRefusal, SourceStatus,
         },
         server::ServerConfig,
         service::service,
@@ -160,6 +160,10 @@ impl NodeStatus for Alone {
 
     async fn parked(&self) -> usize {
         0
+    }
+
+    async fn set_contact(&self, _: Vec<schema::Mailbox>) -> Result<Timestamp, ContactRefused> {
+        Ok(clock::now())
     }
 
     async fn backup(&self, folder: std::path::PathBuf) -> Result<serde_json::Value, BackupRefused> {

@@ -20,11 +20,11 @@ use libp2p::{
     },
     swarm::ConnectionId,
 };
-use prost::{EncodeError, Message as _};
+use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error};
 
-use self::version::{Spoken, Versioned};
+use self::version::{Spoken, Unwritten, Versioned};
 use super::{
     behaviour::Rpc,
     counters::Counters,
@@ -70,16 +70,16 @@ pub(super) trait Protocol: Send + Sync + 'static {
     fn refused(reply: &Self::Reply) -> Vec<Refusal>;
 
     /// A request as it is written under that number. Those of a protocol of one number look one way.
-    fn write_request(_: u32, request: &Self::Request, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        request.encode(out)
+    fn write_request(_: u32, request: &Self::Request, out: &mut Vec<u8>) -> Result<(), Unwritten> {
+        Ok(request.encode(out)?)
     }
     /// What was written so, in the newest shape.
     fn read_request(_: u32, bytes: &[u8]) -> Result<Self::Request, Malformed> {
         schema::decode_canonical(Self::REQUEST, bytes, Self::REQUEST_LIMIT)
     }
     /// A reply as it is written under that number.
-    fn write_reply(_: u32, reply: &Self::Reply, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        reply.encode(out)
+    fn write_reply(_: u32, reply: &Self::Reply, out: &mut Vec<u8>) -> Result<(), Unwritten> {
+        Ok(reply.encode(out)?)
     }
     /// What was written so, in the newest shape.
     fn read_reply(_: u32, bytes: &[u8]) -> Result<Self::Reply, Malformed> {
@@ -274,6 +274,8 @@ fn failure(failure: OutboundFailure) -> RequestError {
         OutboundFailure::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => {
             RequestError::Malformed(e.to_string())
         }
+        // As the codec says of what an older number has no field for; nothing was sent.
+        OutboundFailure::Io(e) if e.kind() == std::io::ErrorKind::Unsupported => RequestError::Older,
         OutboundFailure::Io(e) => RequestError::Stream(e.to_string()),
     }
 }

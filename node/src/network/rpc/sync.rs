@@ -1,20 +1,46 @@
-//! `/belfry/sync`: frontiers, pages of logs, address records.
+//! `/belfry/sync`: frontiers, pages of logs, address and contact records.
 //!
-//! Number 2 has the slices of a frontier. To a peer that speaks number 1 the question for them goes out as the one for the
-//! list, which it answers.
+//! Number 2 has the slices of a frontier and contacts. To a peer that speaks number 1 the question for slices goes out as the
+//! one for the list, which it answers; of contacts it is neither asked nor told.
 
 use std::time::Duration;
 
-use belfry_proto::schema::{
-    self, Malformed, PullFrontier, PullSlices, Refusal, SyncRequest, SyncResponse, sync_request::Request,
-    sync_response::Response,
+use belfry_proto::{
+    limits::MAX_REPLY,
+    schema::{
+        self, Malformed, PullFrontier, PullSlices, Refusal, SyncRequest, SyncResponse, sync_request::Request,
+        sync_response::Response,
+    },
 };
-use prost::{EncodeError, Message as _};
+use prost::Message as _;
 
-use super::{Protocol, version::Spoken};
+use super::{
+    Protocol,
+    version::{Spoken, Unwritten},
+};
 use crate::refusals::Way;
 
+/// Bytes of a request of number 1: two hashes and some numbers.
+const FIRST_LIMIT: usize = 1024;
+
 pub(in crate::network) struct Sync;
+
+/// Whether number 1 has no field for it.
+const fn is_newer_request(request: &SyncRequest) -> bool {
+    matches!(request.request, Some(Request::Slices(_) | Request::Contacts(_) | Request::PushContact(_)))
+}
+
+const fn is_newer_reply(reply: &SyncResponse) -> bool {
+    matches!(
+        reply.response,
+        Some(Response::Slices(_) | Response::Contacts(_) | Response::ContactTaken(_))
+    )
+}
+
+/// As a decoder of number 1 would see it.
+const fn unknown(what: &'static str) -> Malformed {
+    Malformed::NotCanonical { what }
+}
 
 impl Protocol for Sync {
     const SPOKEN: &'static [Spoken] =
@@ -22,8 +48,8 @@ impl Protocol for Sync {
     const WAY: Way = Way::Serving;
     const REQUEST: &'static str = "sync request";
     const REPLY: &'static str = "sync response";
-    /// Two hashes and some numbers.
-    const REQUEST_LIMIT: usize = 1024;
+    /// A contact record of 4 KiB with its signature.
+    const REQUEST_LIMIT: usize = 5 * 1024;
     /// A full page over a slow line.
     const TIMEOUT: Duration = Duration::from_secs(60);
     const STREAMS: usize = 8;
@@ -49,39 +75,45 @@ impl Protocol for Sync {
         }
     }
 
-    fn write_request(version: u32, request: &SyncRequest, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn write_request(version: u32, request: &SyncRequest, out: &mut Vec<u8>) -> Result<(), Unwritten> {
         match (version, &request.request) {
             (1, Some(Request::Slices(PullSlices { group, hash, after, .. }))) => {
                 let pull = PullFrontier { group: *group, hash: hash.clone(), after: after.clone() };
-                SyncRequest { request: Some(Request::Frontier(pull)) }.encode(out)
+                Ok(SyncRequest { request: Some(Request::Frontier(pull)) }.encode(out)?)
             }
-            _ => request.encode(out),
+            (1, _) if is_newer_request(request) => Err(Unwritten::NotInNumber(version)),
+            _ => Ok(request.encode(out)?),
         }
     }
 
     fn read_request(version: u32, bytes: &[u8]) -> Result<SyncRequest, Malformed> {
-        let request: SyncRequest = schema::decode_canonical(Self::REQUEST, bytes, Self::REQUEST_LIMIT)?;
-        match (version, &request.request) {
-            (1, Some(Request::Slices(_))) => Err(Malformed::field(Self::REQUEST, "slices", UNKNOWN)),
-            _ => Ok(request),
+        let limit = if version == 1 { FIRST_LIMIT } else { Self::REQUEST_LIMIT };
+        let request: SyncRequest = schema::decode_canonical(Self::REQUEST, bytes, limit)?;
+        match version == 1 && is_newer_request(&request) {
+            true => Err(unknown(Self::REQUEST)),
+            false => Ok(request),
         }
     }
 
+    fn write_reply(version: u32, reply: &SyncResponse, out: &mut Vec<u8>) -> Result<(), Unwritten> {
+        if version == 1 && is_newer_reply(reply) {
+            return Err(Unwritten::NotInNumber(version));
+        }
+        Ok(reply.encode(out)?)
+    }
+
     fn read_reply(version: u32, bytes: &[u8]) -> Result<SyncResponse, Malformed> {
-        let reply: SyncResponse = schema::decode_canonical(Self::REPLY, bytes, Self::REPLY_LIMIT)?;
-        match (version, &reply.response) {
-            (1, Some(Response::Slices(_))) => Err(Malformed::field(Self::REPLY, "slices", UNKNOWN)),
-            _ => Ok(reply),
+        let reply: SyncResponse = schema::decode_canonical(Self::REPLY, bytes, MAX_REPLY)?;
+        match version == 1 && is_newer_reply(&reply) {
+            true => Err(unknown(Self::REPLY)),
+            false => Ok(reply),
         }
     }
 }
 
-/// Why a number 1 frame is refused that holds what came with number 2.
-const UNKNOWN: &str = "is of number 2 of the protocol";
-
 #[cfg(test)]
 mod tests {
-    use belfry_proto::schema::Slices;
+    use belfry_proto::schema::{ContactTaken, Contacts, PullAddresses, PullContacts, Signed, Slices};
 
     use super::*;
 
@@ -103,5 +135,38 @@ mod tests {
         let told = SyncResponse { response: Some(Response::Slices(Slices::default())) };
         assert_eq!(Sync::read_reply(2, &told.encode_to_vec()), Ok(told.clone()));
         assert!(Sync::read_reply(1, &told.encode_to_vec()).is_err());
+    }
+
+    #[test]
+    fn number_one_neither_writes_nor_reads_contacts() {
+        for request in [
+            Request::Contacts(PullContacts::default()),
+            Request::PushContact(Signed { payload: vec![1], signatures: Vec::new() }),
+        ] {
+            let (request, mut out) = (SyncRequest { request: Some(request) }, Vec::new());
+            assert!(matches!(Sync::write_request(1, &request, &mut out), Err(Unwritten::NotInNumber(1))));
+            assert!(out.is_empty());
+            Sync::write_request(2, &request, &mut out).unwrap();
+            assert_eq!(Sync::read_request(2, &out), Ok(request));
+            assert!(matches!(Sync::read_request(1, &out), Err(Malformed::NotCanonical { .. })));
+        }
+        for reply in [Response::Contacts(Contacts::default()), Response::ContactTaken(ContactTaken {})] {
+            let (reply, mut out) = (SyncResponse { response: Some(reply) }, Vec::new());
+            assert!(matches!(Sync::write_reply(1, &reply, &mut out), Err(Unwritten::NotInNumber(1))));
+            Sync::write_reply(2, &reply, &mut out).unwrap();
+            assert_eq!(Sync::read_reply(2, &out), Ok(reply));
+            assert!(matches!(Sync::read_reply(1, &out), Err(Malformed::NotCanonical { .. })));
+        }
+    }
+
+    #[test]
+    fn what_both_numbers_know_is_the_same_in_both() {
+        let request = SyncRequest { request: Some(Request::Addresses(PullAddresses {})) };
+        for version in [1, 2] {
+            let mut out = Vec::new();
+            Sync::write_request(version, &request, &mut out).unwrap();
+            assert_eq!(Sync::read_request(version, &out).as_ref(), Ok(&request));
+            assert!(Sync::read_request(version, &[0; FIRST_LIMIT + 1]).is_err());
+        }
     }
 }

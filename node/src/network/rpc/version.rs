@@ -8,6 +8,7 @@
 use std::io;
 
 use libp2p::StreamProtocol;
+use prost::EncodeError;
 
 use super::Protocol;
 
@@ -17,6 +18,27 @@ pub(in crate::network) struct Spoken {
     pub(in crate::network) version: u32,
     /// Its name on the wire.
     pub(in crate::network) path: &'static str,
+}
+
+/// Why a request or reply is not written.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::network) enum Unwritten {
+    /// What the other end speaks has no field for it.
+    #[error("number {0} of the protocol has no field for it")]
+    NotInNumber(u32),
+    /// No room.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}
+
+impl From<Unwritten> for io::Error {
+    fn from(why: Unwritten) -> Self {
+        let kind = match why {
+            Unwritten::NotInNumber(_) => io::ErrorKind::Unsupported,
+            Unwritten::Encode(_) => io::ErrorKind::Other,
+        };
+        Self::new(kind, why)
+    }
 }
 
 /// A request with the number it is spoken under.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use belfry_proto::schema::{Malformed, decode_canonical};
 use futures::StreamExt as _;
 use libp2p::{Multiaddr, Swarm, swarm::SwarmEvent};
-use prost::{EncodeError, Message as _};
+use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -13,7 +13,10 @@ use super::{
         behaviour::{Rpc, rpc},
         counters::Counters,
         identity,
-        rpc::{Exchange, Protocol, version::Spoken},
+        rpc::{
+            Exchange, Protocol,
+            version::{Spoken, Unwritten},
+        },
     },
     hostile::hostile,
     *,
@@ -21,6 +24,8 @@ use super::{
 use crate::refusals::Way;
 
 const FIRST: Spoken = Spoken { version: 1, path: "/belfry/test/1" };
+/// What the first number has no field for.
+const UNTOLD: u64 = 99;
 const SECOND: Spoken = Spoken { version: 2, path: "/belfry/test/2" };
 
 /// Question and answer of the first number.
@@ -81,11 +86,13 @@ impl Protocol for Now {
     const SPOKEN: &'static [Spoken] = &[SECOND, FIRST];
     common!(Two);
 
-    fn write_request(version: u32, request: &Two, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn write_request(version: u32, request: &Two, out: &mut Vec<u8>) -> Result<(), Unwritten> {
         match version {
-            1 => One { what: request.what }.encode(out),
-            _ => request.encode(out),
+            1 if request.what == UNTOLD => return Err(Unwritten::NotInNumber(version)),
+            1 => One { what: request.what }.encode(out)?,
+            _ => request.encode(out)?,
         }
+        Ok(())
     }
     fn read_request(version: u32, bytes: &[u8]) -> Result<Two, Malformed> {
         match version {
@@ -93,7 +100,7 @@ impl Protocol for Now {
             _ => decode_canonical("test", bytes, 64),
         }
     }
-    fn write_reply(version: u32, reply: &Two, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn write_reply(version: u32, reply: &Two, out: &mut Vec<u8>) -> Result<(), Unwritten> {
         Self::write_request(version, reply, out)
     }
     fn read_reply(version: u32, bytes: &[u8]) -> Result<Two, Malformed> {
@@ -211,4 +218,18 @@ async fn a_release_answers_the_one_before_in_its_number() {
     };
     // A field more than its number has, and the reply would not be canonical to it.
     assert_eq!(talk::<Before, Now>(One { what: 7 }, answer).await, (Ok(One { what: 8 }), 1));
+}
+
+#[tokio::test]
+async fn what_the_older_number_has_no_field_for_is_not_sent_under_it() {
+    let (asker, mut answerer) = (Speaker::<Now>::new(1), Speaker::<Before>::new(2));
+    let (address, key) = (answerer.listening().await, answerer.key);
+    let (told, mut heard) = mpsc::channel(1);
+    let serving = answerer.serve(asker.key, |One { what }| One { what }, told);
+    let asking = timeout(PATIENCE, asker.ask(key, address, Two { what: UNTOLD, more: 0 }));
+    tokio::select! {
+        () = serving => unreachable!("it serves for ever"),
+        answer = asking => assert_eq!(answer.unwrap(), Err(RequestError::Older)),
+    }
+    assert!(heard.try_recv().is_err());
 }

@@ -144,7 +144,10 @@ impl Node {
             Some(Request::Frontier(pull)) => self.serve_frontier(&from, &pull, cx.now),
             Some(Request::Range(pull)) => self.serve_range(&from, &pull, cx.now),
             Some(Request::Fork(pull)) => self.serve_fork(&from, &pull, cx.now),
-            Some(Request::Addresses(_) | Request::Slices(_)) | None => Err(Refusal::Malformed),
+            Some(
+                Request::Addresses(_) | Request::Slices(_) | Request::Contacts(_) | Request::PushContact(_),
+            )
+            | None => Err(Refusal::Malformed),
         };
         let response = match response {
             Ok((group, response)) => self.lie(group, response, cx.rng),

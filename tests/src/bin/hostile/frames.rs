@@ -3,8 +3,9 @@
 use belfry_proto::{
     id::{CoalitionId, GroupId},
     schema::{
-        AdminPage, Greet, HelloRequest, KeysRequest, LogFrontier, PullAdmin, PullFrontier, PullRange,
-        PullSlices, Record, RosterVersion, SealedGrant, Signed, SyncRequest, hello_request, sync_request,
+        AdminPage, Greet, HelloRequest, KeysRequest, LogFrontier, PullAdmin, PullContacts, PullFrontier,
+        PullRange, PullSlices, Record, RosterVersion, SealedGrant, Signature, Signed, SyncRequest,
+        hello_request, sync_request,
     },
     topic::Topic,
 };
@@ -82,9 +83,17 @@ fn spoilt(rng: &mut StdRng, mut body: Vec<u8>) -> Vec<u8> {
 
 fn sync(rng: &mut StdRng, group: GroupId) -> Vec<u8> {
     let group = if rng.random_bool(0.7) { group.get() } else { rng.random() };
-    let request = match rng.random_range(0..3) {
+    let request = match rng.random_range(0..5) {
         0 => sync_request::Request::Range(PullRange { group, log: id(rng), from: edge(rng), to: edge(rng) }),
-        1 => sync_request::Request::Frontier(PullFrontier { group, hash: id(rng), after: id(rng) }),
+        1 => sync_request::Request::Contacts(PullContacts { hash: id(rng), after: id(rng) }),
+        2 => {
+            let length = *[0, 100, 4096, 5000].choose(rng).unwrap_or(&100);
+            sync_request::Request::PushContact(Signed {
+                payload: bytes(rng, length),
+                signatures: vec![Signature { key: id(rng), signature: bytes(rng, 64) }],
+            })
+        }
+        3 => sync_request::Request::Frontier(PullFrontier { group, hash: id(rng), after: id(rng) }),
         _ => {
             let (hash, only, after) = (id(rng), edge(rng), id(rng));
             sync_request::Request::Slices(PullSlices { group, hash, only, after })

@@ -85,6 +85,74 @@ struct MemberCertificate {
     not_after: String,
 }
 
+/// Contacts.
+#[derive(ToSchema)]
+pub(in super::super) struct Contacts {
+    contacts: Vec<Contact>,
+    /// Of the page that follows, if there is one.
+    #[schema(nullable = false)]
+    next: Option<String>,
+}
+
+/// One member's.
+#[derive(ToSchema)]
+pub(in super::super) struct ContactAnswer {
+    /// Null if it says none.
+    contact: Option<Contact>,
+}
+
+#[derive(ToSchema)]
+struct Contact {
+    member: String,
+    organisation: String,
+    /// This node's own member.
+    own: bool,
+    /// Serial of the certificate whose key signed it.
+    certificate: u64,
+    #[schema(format = DateTime)]
+    made: String,
+    mailboxes: Vec<ContactMailbox>,
+}
+
+#[derive(ToSchema)]
+struct ContactMailbox {
+    /// `incident`, `abuse`, `vulnerability`, `privacy`, `legal` or `admin`.
+    role: String,
+    #[schema(nullable = false)]
+    email: Option<String>,
+    #[schema(nullable = false)]
+    url: Option<String>,
+    #[schema(nullable = false)]
+    phone: Option<String>,
+    /// Fingerprint in hex.
+    #[schema(nullable = false)]
+    openpgp: Option<String>,
+    #[schema(nullable = false)]
+    key_url: Option<String>,
+    #[schema(nullable = false)]
+    languages: Option<Vec<String>>,
+    #[schema(nullable = false)]
+    hours: Option<String>,
+}
+
+/// All mailboxes there are from now on.
+#[derive(ToSchema)]
+pub(in super::super) struct ContactWanted {
+    /// At most 8, each with `email` or `url`; none takes back what there was.
+    mailboxes: Vec<ContactMailbox>,
+    /// That none of them is a natural person's, although one looks so.
+    #[schema(nullable = false)]
+    confirmed: Option<bool>,
+}
+
+/// What was signed and told.
+#[derive(ToSchema)]
+pub(in super::super) struct ContactMade {
+    #[schema(format = DateTime)]
+    made: String,
+    mailboxes: usize,
+}
+
 /// Newest messages.
 #[derive(ToSchema)]
 pub(in super::super) struct Heads {

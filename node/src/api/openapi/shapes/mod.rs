@@ -22,8 +22,8 @@ use utoipa::ToSchema;
 pub(super) use self::{
     audit::{Audit, SubjectFound, SubjectWanted},
     coalition::{
-        Activity, Equivocations, Groups, Heads, HoldMade, HoldWanted, Imported, LogFile, Members, Newcomers,
-        Rules,
+        Activity, ContactAnswer, ContactMade, ContactWanted, Contacts, Equivocations, Groups, Heads,
+        HoldMade, HoldWanted, Imported, LogFile, Members, Newcomers, Rules,
     },
     exports::{ExportReport, Exports},
     hooks::{DeadLetters, Hooks, Replayed, SourceRun, Sources},

@@ -1,0 +1,370 @@
+//! Signed contact records: set here, compared with peers, told on when they are new.
+//!
+//! ```text
+//! set ──┐                          ┌─▶ store
+//! push ─┼─▶ newer, signed, in time ┤
+//! pull ─┘                          └─▶ pushed to whoever is connected (not what was pulled)
+//! ```
+//!
+//! By request alone, under a number of the protocol that knows them: on the admin topic a node of the release before would
+//! take one for malformed, and blame whoever forwarded it. A push that is lost is made up for by the next comparison, which
+//! costs one hash each way where nothing is new.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use belfry_proto::{
+    crypto::sign::PublicKey,
+    id::MemberId,
+    limits::MAX_CONTACT,
+    schema::{
+        self, Mailbox, Malformed, PullContacts, SyncRequest, SyncResponse, sync_request::Request,
+        sync_response::Response,
+    },
+    time::Timestamp,
+    trust::{
+        contact::{self, Contact, ContactError, Rank, VerifiedContact},
+        roster::Roster,
+    },
+    verdict::Judged as _,
+};
+use futures::StreamExt as _;
+use prost::Message;
+use tokio::time::Instant;
+
+use super::{Command, Membership, questions::Questions};
+use crate::{
+    bucket::{Buckets, Rate},
+    clock,
+    network::{Network, RequestError},
+    refusals::Way,
+    store::{Change, ContactRow, Store, WriteError},
+};
+
+/// How long it is remembered that a peer answered. A hello compares anew whatever was before: that costs two hashes.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
+/// Records of one member that are taken up from pushes and told on: an operator that corrects what it set a few times,
+/// then one in a minute and a half. Each is a synced write at every node.
+const SUBJECT: Rate = Rate { per_second: 0.011, burst: 8.0 };
+/// Peers told of a record side by side.
+const AT_ONCE: usize = 8;
+/// Bytes of an encoded record with its one signature; larger ones are not even held to be looked at.
+const LARGEST: usize = MAX_CONTACT + 512;
+
+/// The record held of a member, without what it says.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    rank: Rank,
+    signer: PublicKey,
+}
+
+/// What is known of contact records besides the records.
+#[derive(Debug)]
+pub(super) struct Directory {
+    held: BTreeMap<MemberId, Held>,
+    subjects: Buckets<MemberId>,
+    questions: Questions,
+}
+
+/// Why a contact record is not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum NotKept {
+    /// It is held already.
+    #[error("this contact record is held already")]
+    Held,
+    /// A newer one is held.
+    #[error("a newer contact record of member {0} is held")]
+    Older(MemberId),
+    /// It does not verify.
+    #[error(transparent)]
+    Refused(#[from] ContactError),
+    /// The member has had too many in so short a time.
+    #[error("one more contact record of member {0}, which had too many of late")]
+    TooMany(MemberId),
+    /// The disk is nearly full.
+    #[error("there is no room on the disk")]
+    NoRoom,
+    /// It could not be written.
+    #[error("contact record not written")]
+    Store(#[from] WriteError),
+    /// The node stops.
+    #[error("this node is stopping")]
+    Stopping,
+}
+
+impl From<Malformed> for NotKept {
+    fn from(malformed: Malformed) -> Self {
+        Self::Refused(malformed.into())
+    }
+}
+
+impl NotKept {
+    /// As refusals are counted; none for what is no refusal.
+    fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Held | Self::NoRoom | Self::Store(_) | Self::Stopping => None,
+            Self::Older(_) => Some("contact-older"),
+            Self::Refused(error) => Some(error.code()),
+            Self::TooMany(_) => Some("too-many-contacts"),
+        }
+    }
+}
+
+/// How often one member may have a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// As often as it likes: it is ours, or came with a comparison.
+    Any,
+    Bounded,
+}
+
+impl Directory {
+    pub(super) fn of(store: &Store) -> Self {
+        let rows = store.contacts().unwrap_or_else(|error| {
+            tracing::warn!("contact records do not read, and are asked for anew: {error}");
+            Vec::new()
+        });
+        let held = rows.into_iter().filter_map(|row| {
+            let signed = schema::Signed::decode(row.bytes.as_slice()).ok()?;
+            let rank = contact::read(&signed).ok()?.rank;
+            Some((row.member, Held { rank, signer: row.signer }))
+        });
+        Self { held: held.collect(), subjects: Buckets::new(SUBJECT), questions: Questions::every(ASK_AGAIN) }
+    }
+
+    /// One hash of all that count.
+    pub(super) fn hash(&self, roster: &Roster, now: Timestamp) -> [u8; 32] {
+        let standing =
+            self.held.iter().filter(|(member, held)| contact::stands(roster, **member, &held.signer, now));
+        contact::sum(roster.coalition(), standing.map(|(member, held)| (member, &held.rank)))
+    }
+
+    /// Refuses what is no newer than what counts of its member; what a key signed that is none any more gives way to any.
+    /// Seen without a signature, so it only ever spares work.
+    fn must_be_news(&self, contact: &Contact, roster: &Roster, now: Timestamp) -> Result<(), NotKept> {
+        let member = contact.member;
+        let held = self.held.get(&member);
+        match held.filter(|held| contact::stands(roster, member, &held.signer, now)) {
+            Some(held) if held.rank == contact.rank => Err(NotKept::Held),
+            Some(held) if held.rank > contact.rank => Err(NotKept::Older(member)),
+            _ => Ok(()),
+        }
+    }
+
+    fn note(&mut self, verified: &VerifiedContact) {
+        let held = Held { rank: verified.contact.rank, signer: verified.signer };
+        self.held.insert(verified.contact.member, held);
+    }
+}
+
+impl Membership {
+    /// Signs what this member's mailboxes are, in the place of what it said before, keeps it and tells everybody.
+    pub(super) async fn set_contact(&mut self, mailboxes: Vec<Mailbox>) -> Result<Timestamp, NotKept> {
+        let member = self.identity.member;
+        // Newer than the one before, whatever the clock was when that was made.
+        let before = self.contacts.held.get(&member).map(|held| held.rank.made);
+        let least = before.map(|made| made.saturating_add(Duration::from_micros(1)));
+        let made = clock::now().max(least.unwrap_or_default());
+        let record = contact::make(self.coalition, member, mailboxes, made, &self.identity.signing)?;
+        self.keep_contact(&record, Pace::Any).await?;
+        self.tell_contact(record, None);
+        Ok(made)
+    }
+
+    /// A peer has a record that is new to it.
+    pub(super) async fn contact_pushed(&mut self, from: PublicKey, record: schema::Signed) {
+        if !self.forwarded.take(from, 1.0, Instant::now()) {
+            tracing::debug!(peer = %from, "contact record over its forwarder's budget");
+            self.network.refusals().count(Way::Admin, "forwarder-over-budget");
+            return;
+        }
+        match self.keep_contact(&record, Pace::Bounded).await {
+            Ok(()) => self.tell_contact(record, Some(from)),
+            Err(refused) => {
+                tracing::debug!(peer = %from, "contact record: {refused}");
+                if let Some(code) = refused.code() {
+                    self.network.refusals().count(Way::Admin, code);
+                }
+            }
+        }
+    }
+
+    async fn keep_contact(&mut self, record: &schema::Signed, pace: Pace) -> Result<(), NotKept> {
+        if !self.store.has_room() {
+            return Err(NotKept::NoRoom);
+        }
+        let (roster, now) = (self.roster_now(), clock::now());
+        self.contacts.must_be_news(&contact::read(record)?, &roster, now)?;
+        let verified = contact::verify(&roster, record, now)?;
+        let member = verified.contact.member;
+        // After the signature: nobody else can use up what a member may say.
+        if pace == Pace::Bounded && !self.contacts.subjects.take(member, 1.0, Instant::now()) {
+            return Err(NotKept::TooMany(member));
+        }
+        let row = ContactRow { member, signer: verified.signer, bytes: record.encode_to_vec() };
+        self.store.commit(Change::Contact(row)).await?;
+        self.contacts.note(&verified);
+        Ok(())
+    }
+
+    /// Pushes a record to every connected peer but one. Whoever misses it finds it by comparing.
+    fn tell_contact(&self, record: schema::Signed, except: Option<PublicKey>) {
+        let mut peers = self.dialing.connected_now();
+        peers.retain(|peer| Some(*peer) != except);
+        let network = self.network.clone();
+        tokio::spawn(async move {
+            let told = futures::stream::iter(peers).for_each_concurrent(AT_ONCE, |peer| {
+                let (network, record) = (network.clone(), record.clone());
+                async move {
+                    let request = SyncRequest { request: Some(Request::PushContact(record)) };
+                    if let Err(error) = network.sync(&peer, request).await {
+                        tracing::debug!(%peer, "contact record not told: {error}");
+                    }
+                }
+            });
+            told.await;
+        });
+    }
+
+    /// Compares contact records with a peer, and fetches what it has if they differ.
+    pub(super) fn ask_contacts(&mut self, peer: PublicKey) {
+        if !self.contacts.questions.ask(peer, true, Instant::now()) {
+            return;
+        }
+        let roster = self.roster_now();
+        let hash = self.contacts.hash(&roster, clock::now());
+        // One a member is honest; more than that is not even looked at.
+        let most = roster.members().count();
+        let (network, commands) = (self.network.clone(), self.commands.0.clone());
+        tokio::spawn(async move {
+            let records = fetched(&network, &peer, hash, most).await;
+            let _ = commands.send(Command::Contacts { peer, records }).await;
+        });
+    }
+
+    /// Asks again whom an answer is owed by.
+    pub(super) fn seek_contacts(&mut self) {
+        for peer in self.contacts.questions.unanswered(Instant::now()) {
+            if self.admits_us.contains(&peer) {
+                self.ask_contacts(peer);
+            } else {
+                self.contacts.questions.gone(&peer);
+            }
+        }
+    }
+
+    /// What came of [`Self::ask_contacts`]; none if the peer did not answer.
+    pub(super) async fn contacts_told(&mut self, peer: PublicKey, records: Option<Vec<schema::Signed>>) {
+        self.contacts.questions.told(&peer, records.is_some(), Instant::now());
+        if let Some(records) = records {
+            self.learn_contacts(peer, records).await;
+        }
+    }
+
+    /// Keeps what is new of a peer's records, all in one synced batch. They are told on to nobody: others compare, too.
+    pub(super) async fn learn_contacts(&mut self, peer: PublicKey, records: Vec<schema::Signed>) {
+        if records.is_empty() || !self.store.has_room() {
+            return;
+        }
+        let (roster, now) = (self.roster_now(), clock::now());
+        let most = roster.members().count();
+        let (mut news, mut refused) = (Vec::new(), Vec::new());
+        for record in records.into_iter().take(most) {
+            let read = contact::read(&record).map_err(NotKept::from);
+            match read.and_then(|contact| self.contacts.must_be_news(&contact, &roster, now)) {
+                Ok(()) => news.push(record),
+                // That a peer has not heard of the newer one is no fault.
+                Err(NotKept::Older(_)) => {}
+                Err(error) => refused.extend(error.code()),
+            }
+        }
+        let verified = tokio::task::spawn_blocking(move || verified(&roster, &news, now)).await;
+        let (newest, unverified) = verified.unwrap_or_default();
+        for code in refused.into_iter().chain(unverified) {
+            self.network.refusals().count(Way::Admin, code);
+        }
+        tracing::debug!(%peer, new = newest.len(), "contact records");
+        let store = &self.store;
+        let commits = newest.values().map(|(verified, bytes)| {
+            let (member, signer) = (verified.contact.member, verified.signer);
+            store.commit(Change::Contact(ContactRow { member, signer, bytes: bytes.clone() }))
+        });
+        let kept = futures::future::join_all(commits).await;
+        for (kept, (verified, _)) in kept.into_iter().zip(newest.values()) {
+            match kept {
+                Ok(_) => self.contacts.note(verified),
+                Err(error) => tracing::warn!("contact record not kept: {error}"),
+            }
+        }
+    }
+
+    /// Keeps no record of whoever is a member no more: of the others, what does not count now may count again.
+    pub(super) async fn forget_contacts(&mut self) {
+        let (roster, now) = (self.roster_now(), clock::now());
+        let held = self.contacts.held.keys().copied();
+        let over: Vec<MemberId> = held.filter(|member| contact::is_over(&roster, *member, now)).collect();
+        for member in over {
+            match self.store.commit(Change::ContactGone(member)).await {
+                Ok(_) => drop(self.contacts.held.remove(&member)),
+                Err(error) => tracing::warn!(member.id = %member, "contact record not let go: {error}"),
+            }
+        }
+    }
+}
+
+/// Those that verify, the newest of each member with its bytes, and why others do not.
+fn verified(
+    roster: &Roster,
+    records: &[schema::Signed],
+    now: Timestamp,
+) -> (BTreeMap<MemberId, (VerifiedContact, Vec<u8>)>, Vec<&'static str>) {
+    let (mut newest, mut refused) = (BTreeMap::<MemberId, (VerifiedContact, Vec<u8>)>::new(), Vec::new());
+    for record in records {
+        let found = match contact::verify(roster, record, now) {
+            Ok(found) => found,
+            Err(error) => {
+                refused.push(error.code());
+                continue;
+            }
+        };
+        let known = newest.get(&found.contact.member);
+        if known.is_none_or(|(known, _)| known.contact.rank < found.contact.rank) {
+            newest.insert(found.contact.member, (found, record.encode_to_vec()));
+        }
+    }
+    (newest, refused)
+}
+
+/// What a peer holds that goes by another hash, at most so many records; none of it if that is ours.
+async fn fetched(
+    network: &Network,
+    peer: &PublicKey,
+    hash: [u8; 32],
+    most: usize,
+) -> Option<Vec<schema::Signed>> {
+    let (mut records, mut after) = (Vec::new(), Vec::new());
+    loop {
+        let pull = PullContacts { hash: hash.to_vec(), after: after.clone() };
+        let request = SyncRequest { request: Some(Request::Contacts(pull)) };
+        let page = match network.sync(peer, request).await {
+            Ok(SyncResponse { response: Some(Response::Contacts(page)) }) => page,
+            Ok(_) => {
+                tracing::debug!(%peer, "contact records: answered with something else");
+                return None;
+            }
+            // It knows no contacts, and owes none.
+            Err(RequestError::Older) => return Some(records),
+            Err(error) => {
+                tracing::debug!(%peer, "contact records: {error}");
+                return None;
+            }
+        };
+        let last = page.records.last().and_then(|record| contact::read(record).ok());
+        let last = last.map(|contact| contact.member.to_vec());
+        records.extend(page.records.into_iter().filter(|record| record.encoded_len() <= LARGEST));
+        match last {
+            // A peer whose pages lead nowhere is not followed.
+            Some(last) if page.more && records.len() < most && last > after => after = last,
+            _ => return Some(records),
+        }
+    }
+}

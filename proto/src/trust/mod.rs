@@ -28,6 +28,7 @@ mod fold;
 pub mod history;
 pub mod log;
 pub mod names;
+pub mod on_sight;
 pub mod readers;
 pub mod request;
 pub mod roster;

@@ -9,7 +9,7 @@ use belfry_proto::{
 
 use super::{
     ReadError, Store,
-    apply::{BEACON_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, read_head},
+    apply::{BEACON_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, REMOVAL_KEY, read_head},
     columns::Cf,
     rows::AddressRow,
     vault::damaged,
@@ -78,6 +78,15 @@ impl Store {
             Ok((Height::new(u64::from_be_bytes(height)), proof.into_vec()))
         })
         .collect()
+    }
+
+    /// Encoded records of removals that the admin log has not decided on.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn removals_seen(&self) -> Result<Vec<Vec<u8>>, ReadError> {
+        let rows = self.db.scan(Cf::Meta, REMOVAL_KEY, REMOVAL_KEY);
+        rows.map(|row| row.map(|(_, value)| value.into_vec())).collect()
     }
 
     /// Members from whom keys older than their entitlement are kept, and since when.

@@ -47,6 +47,8 @@ pub(super) const HOOK_KEY: &[u8] = b"hook:";
 pub(super) const SOURCE_KEY: &[u8] = b"source:";
 /// Where proofs against the registrar stand in [`Cf::Meta`], by height.
 pub(super) const EQUIVOCATION_KEY: &[u8] = b"equivocation:";
+/// Where removals stand in [`Cf::Meta`] that the admin log has not decided on, by statement.
+pub(super) const REMOVAL_KEY: &[u8] = b"removal:";
 /// Where members stand in [`Cf::Meta`] from whom old keys are kept, by id.
 pub(super) const HOLD_KEY: &[u8] = b"hold:";
 /// Keys whose last use the writer remembers; more authors than that are not active at once.
@@ -244,6 +246,16 @@ impl Applier {
                     ..schema::LogFile::default()
                 };
                 txn.put(Cf::Meta, key, proof.encode_to_vec());
+                Ok(Committed::Done)
+            }
+            Change::RemovalSeen { statement, record } => {
+                txn.put(Cf::Meta, [REMOVAL_KEY, statement.as_ref()].concat(), record);
+                Ok(Committed::Done)
+            }
+            Change::RemovalsSettled(statements) => {
+                for statement in statements {
+                    txn.delete(Cf::Meta, [REMOVAL_KEY, statement.as_ref()].concat());
+                }
                 Ok(Committed::Done)
             }
             Change::Hold { member, since } => {

@@ -5,6 +5,7 @@ use belfry_proto::{
     envelope::{ContentKey, KeyContext, Withdrawal, Word},
     id::{
         GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, RosterVersion, Sequence, Serial,
+        StatementId,
     },
     schema::{Audience, Tlp},
     sync::{Entry, MissingSum},
@@ -111,6 +112,15 @@ pub enum Change {
         /// Ours and the other.
         records: [Vec<u8>; 2],
     },
+    /// A removal that the admin log has not decided on.
+    RemovalSeen {
+        /// Its statement.
+        statement: StatementId,
+        /// Encoded record; without an entry if nobody ordered it.
+        record: Vec<u8>,
+    },
+    /// Removals that log or charter have settled.
+    RemovalsSettled(Vec<StatementId>),
     /// Keys older than its entitlement are kept from a member, from now on, or no longer.
     Hold {
         /// Which.

@@ -519,7 +519,8 @@ fn a_registrar_that_shows_two_logs_is_proven_to_by_whoever_meets_and_a_charter_e
 /// Whatever the order, the repetitions and the branch: who was removed on either of them reads nothing anywhere, until a
 /// charter pins the branch on which that was not decided.
 #[test]
-fn halves_on_two_branches_remove_whom_the_other_removed_and_a_charter_gives_back_what_its_branch_does_not_say() {
+fn halves_on_two_branches_remove_whom_the_other_removed_and_a_charter_gives_back_what_its_branch_does_not_say()
+ {
     for seed in SEEDS {
         let mut offices = Offices::found(seed, &[(Action::Revoke, 2)]);
         let mut watchers: Vec<Watcher> = (0..WATCHERS).map(|_| Watcher::new(&offices.log)).collect();

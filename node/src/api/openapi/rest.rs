@@ -155,7 +155,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .query(LIST).answers(200, Content::json::<Members>()),
     Operation::get("/api/v1/members/{member}/heads", "coalition", "Newest message of each log of a member: what a cut names")
         .answers(200, Content::json::<Heads>()),
-    Operation::post("/api/v1/log", "coalition", "Take in an admin log or beacon file")
+    Operation::post("/api/v1/log", "coalition", "Take in an admin log, a beacon or, where the log is forked, a removal")
         .takes(Content::text("text/plain")).answers(200, Content::json::<Imported>()),
 
     Operation::get("/api/v1/log", "coalition", "The admin log, charters first, as a file that anybody can verify")

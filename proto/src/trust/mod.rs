@@ -23,6 +23,7 @@ pub mod closure;
 pub mod cut;
 pub mod departure;
 pub mod equivocation;
+pub mod evidence;
 pub mod file;
 mod fold;
 pub mod history;

@@ -94,6 +94,21 @@ fn an_entitys_own_notice_says_what_the_coalitions_page_says_once_it_has_the_reco
     assert!(changed("statement").contains("read a newer log"));
     assert!(changed("decided").contains("after the log says so"));
     assert!(changed("decision").contains("no line"));
+    // Who decided was signed for with the statement; by which mandate the coalition acts was not.
+    let verified = |file: &str| coalition.run(&["verify", file, "--log", "log.pem"]);
+    let held = verified(&record(theirs));
+    assert_eq!(held.code, 0, "{}", held.stderr);
+    assert!(held.stdout.contains("Board, 2026-10-01, minutes 9 (signed for"), "{}", held.stdout);
+    assert!(held.stdout.contains("M-1 (the coalition's word alone)"), "{}", held.stdout);
+    let mut value: Value = serde_json::from_str(&genuine).unwrap();
+    value["notices"][0]["decision"] = "Bureau, 2026-10-01, minutes 9".into();
+    fs::write(desk.path("changed.json"), value.to_string()).unwrap();
+    assert!(refused("changed.json").contains("it was changed"));
+    assert_eq!(verified("changed.json").code, 3);
+    value["notices"][0]["minutes"].take();
+    fs::write(desk.path("changed.json"), value.to_string()).unwrap();
+    assert!(refused("changed.json").contains("the coalition's word alone"), "said before it is asked about");
+    assert!(verified("changed.json").stdout.contains("nothing signed says so"));
     // A statement of somebody else's is none about this member.
     let mut value: Value = serde_json::from_str(&genuine).unwrap();
     value["notices"][0]["statement"] = of_the_coalition(&desk)[1]["statement"].clone();

@@ -204,6 +204,7 @@ fn notices(folder: &Folder, register: &Register) -> anyhow::Result<Vec<Notice>> 
             }
             notice.since_asserted = evidence.member_since;
             notice.decision = Some(evidence.told()).filter(|text| !text.is_empty());
+            notice.minutes = Some(evidence.minutes()).filter(|minutes| minutes.salt.is_some());
             notice.mandate = register.mark(&owed.id()).mandate;
             Ok(notice)
         })

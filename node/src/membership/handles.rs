@@ -69,8 +69,8 @@ pub(crate) enum Command {
     },
     /// A record of a peer whose log does not fit ours.
     Conflict { peer: PublicKey, record: schema::Record },
-    /// Entries of a peer's log that are not in ours: the first one, and removals.
-    Branch { records: Vec<schema::Record> },
+    /// Entries of a peer's log that are not in ours: the first one, and removals. None if it did not answer.
+    Branch { peer: PublicKey, records: Option<Vec<schema::Record>> },
     /// A removal that nobody ordered, from a file: answered with whether it is news.
     Unordered { statement: schema::Signed, done: tokio::sync::oneshot::Sender<Result<bool, UnorderedError>> },
     /// Somebody noticed that this peer's admin log is ahead of ours.

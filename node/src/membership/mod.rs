@@ -331,7 +331,7 @@ impl Membership {
             Command::Shown { peer, shown, behind, era } => self.shown(peer, shown, behind, era),
             Command::Ungreeted { peer, refusal } => self.ungreeted(peer, refusal),
             Command::Removed { peer, record } => self.removed(peer, &record),
-            Command::Branch { records } => self.branch(records).await,
+            Command::Branch { peer, records } => self.branch(peer, records).await,
             Command::Unordered { statement, done } => {
                 let _ = done.send(self.imported_removal(statement).await);
             }

@@ -55,7 +55,7 @@ pub(super) struct Branches {
 
 impl Branches {
     pub(super) fn claimed(&mut self, peer: PublicKey, head: RosterVersion) {
-        if self.claimed.len().max(self.read.len()) >= PEERS {
+        if self.claimed.len() >= PEERS {
             self.claimed.clear();
             self.read.clear();
         }
@@ -64,6 +64,7 @@ impl Branches {
 
     pub(super) fn gone(&mut self, peer: &PublicKey) {
         self.claimed.remove(peer);
+        self.read.remove(peer);
         self.told.remove(peer);
     }
 
@@ -220,22 +221,25 @@ impl Membership {
         let (network, commands) = (self.network.clone(), self.commands.0.clone());
         tokio::spawn(async move {
             let records = other_branch(&network, &peer, &roster, head.height).await;
-            if !records.is_empty() {
-                let _ = commands.send(Command::Branch { records }).await;
-            }
+            let _ = commands.send(Command::Branch { peer, records }).await;
         });
     }
 
-    /// What [`Self::fetch_branch`] brought: told on as far as it is news.
-    pub(super) async fn branch(&mut self, records: Vec<schema::Record>) {
-        for record in records {
-            let verified = verify_record(self.roster_now().charters(), &record);
-            match verified {
-                Ok(verified) if self.told_earlier(&verified).await => self.spread_record(record).await,
-                Ok(_) => {}
+    /// What [`Self::fetch_branch`] brought: told on as far as it is news. Without an answer the next hello asks again.
+    pub(super) async fn branch(&mut self, peer: PublicKey, records: Option<Vec<schema::Record>>) {
+        if records.is_none() {
+            self.branches.read.remove(&peer);
+        }
+        for record in records.into_iter().flatten() {
+            let verified = match verify_record(self.roster_now().charters(), &record) {
+                Ok(verified) => verified,
                 Err(error) => {
                     self.refused(&error);
+                    continue;
                 }
+            };
+            if self.told_earlier(&verified).await {
+                self.spread_record(record).await;
             }
         }
     }
@@ -279,13 +283,14 @@ fn pages(records: Vec<schema::Record>) -> Vec<Vec<schema::Record>> {
     pages
 }
 
-/// Of a peer's log that ends at `end`: its first entry that is not ours, and every removal from there on.
+/// Of a peer's log that ends at `end`: its first entry that is not ours, and every removal from there on. [`None`] if it did
+/// not answer.
 async fn other_branch(
     network: &Network,
     peer: &PublicKey,
     roster: &Roster,
     end: Height,
-) -> Vec<schema::Record> {
+) -> Option<Vec<schema::Record>> {
     let (pinned, ours) =
         (roster.charter().pin().map_or(0, |pin| pin.height.get()), roster.version().height.get());
     let page = limits::MAX_PAGE_RECORDS as u64;
@@ -296,15 +301,15 @@ async fn other_branch(
             break;
         }
         let middle = low + (high - low) / 2;
-        match pull(network, peer, middle).await.first() {
+        match pull(network, peer, middle).await?.first() {
             Some(record) if is_ours(roster, middle, record) => low = middle,
-            Some(_) => high = middle,
-            None => return Vec::new(),
+            // It serves nothing there: its log is shorter than it says, or makes no sense.
+            Some(_) | None => high = middle,
         }
     }
     let (mut next, mut found) = (low.saturating_add(1), Vec::new());
     for _ in 0..MAX_BRANCH {
-        let records = pull(network, peer, next).await;
+        let records = pull(network, peer, next).await?;
         if records.is_empty() {
             break;
         }
@@ -320,19 +325,20 @@ async fn other_branch(
             break;
         }
     }
-    found
+    Some(found)
 }
 
-/// One page of a peer's admin log; none without an answer.
-async fn pull(network: &Network, peer: &PublicKey, from_height: u64) -> Vec<schema::Record> {
+/// One page of a peer's admin log; [`None`] without an answer.
+async fn pull(network: &Network, peer: &PublicKey, from_height: u64) -> Option<Vec<schema::Record>> {
     let request = PullAdmin { from_height, from_charter: u64::MAX };
     let request = HelloRequest { request: Some(hello_request::Request::PullAdmin(request)) };
     match network.hello(peer, request).await {
-        Ok(HelloResponse { response: Some(hello_response::Response::AdminPage(page)) }) => page.records,
-        Ok(_) => Vec::new(),
+        Ok(HelloResponse { response: Some(hello_response::Response::AdminPage(page)) }) => Some(page.records),
+        // Busy, most likely.
+        Ok(_) => None,
         Err(error) => {
             tracing::debug!(%peer, "pull of another branch: {error}");
-            Vec::new()
+            None
         }
     }
 }

@@ -123,9 +123,12 @@ async fn a_removal_that_nobody_ordered_counts_only_where_the_log_is_forked() {
 /// Nobody gossips here while they meet: each reads of the other's log what is not in its own.
 #[tokio::test]
 async fn nodes_on_two_branches_take_over_each_others_removals_when_they_meet() {
-    let (mut ours, other, [alice, bob, carol]) = branches();
+    let (mut ours, mut other, [alice, bob, carol]) = branches();
+    // Neither head is a removal, nor is what the other has at the height of one.
+    other.issue(6, &[CIDR]);
     ours.decide(4, Decision::Suspend(schema::Suspend { serial: 4, cut: Vec::new() }));
     let dave = ours.issue(7, &[CIDR]);
+    ours.issue(8, &[CIDR]);
     let (host, guest) =
         (Running::start(Site::new(&ours, &alice).await), Running::start(Site::new(&other, &bob).await));
     guest.site.connect(&host.site).await;
@@ -136,7 +139,7 @@ async fn nodes_on_two_branches_take_over_each_others_removals_when_they_meet() {
     // Number 4 is another certificate there: what suspends ours leaves theirs alone.
     let theirs = guest.site.roster.snapshot();
     assert_eq!(theirs.standing(carol.identity.serial, clock::now()), Standing::Suspended, "by its own log");
-    assert!(theirs.certificate(dave.identity.serial).is_none());
+    assert!(theirs.by_node(&dave.identity.node).is_none());
     eventually("the proof", async || !guest.site.store.equivocations().unwrap().is_empty()).await;
     eventually("the other fourth one", async || {
         let roster = guest.site.roster.snapshot();

@@ -205,6 +205,7 @@ impl Membership {
     /// Runs until the sources close.
     pub async fn run(mut self, mut sources: Sources) {
         self.restore_watch();
+        self.forget_left().await;
         self.allow().await;
         self.subscribe().await;
         let mut tick = tokio::time::interval(TICK);

@@ -195,18 +195,32 @@ impl Membership {
         }
     }
 
-    /// Forgets rows of removals that are held no more.
+    /// Forgets rows of removals that were held `before` and are no more.
     pub(super) async fn forget_settled(&self, before: &Roster) {
+        let ids: Vec<StatementId> = before.removals_seen().map(RemovalSeen::id).collect();
+        self.forget(ids).await;
+    }
+
+    /// Forgets rows that a crash left behind: they were settled, and left out at the start.
+    pub(super) async fn forget_left(&self) {
+        let coalition = self.coalition;
+        let id = |bytes: &Vec<u8>| {
+            let statement = schema::Record::decode(bytes.as_slice()).ok()?.statement?;
+            Some(hash::statement_id(coalition, &statement.payload))
+        };
+        let rows = self.store.removals_seen().unwrap_or_default();
+        self.forget(rows.iter().filter_map(id).collect()).await;
+    }
+
+    /// Those of them that do not hold.
+    async fn forget(&self, mut ids: Vec<StatementId>) {
         let now = self.roster_now();
-        let is_held = |id: StatementId| now.removals_seen().any(|seen| seen.id() == id);
-        let settled: Vec<StatementId> =
-            before.removals_seen().map(RemovalSeen::id).filter(|id| !is_held(*id)).collect();
-        if settled.is_empty() {
+        ids.retain(|id| now.removals_seen().all(|seen| seen.id() != *id));
+        if ids.is_empty() {
             return;
         }
-        tracing::info!(removals = settled.len(), "the admin log has settled what was removed on sight");
-        // Left behind they are left out at the next start, too.
-        if let Err(error) = self.store.commit(Change::RemovalsSettled(settled)).await {
+        tracing::info!(removals = ids.len(), "the admin log has settled what was removed on sight");
+        if let Err(error) = self.store.commit(Change::RemovalsSettled(ids)).await {
             tracing::warn!("removals that are settled are still kept: {error}");
         }
     }

@@ -84,6 +84,24 @@ async fn a_removal_beyond_a_gap_holds_before_the_gap_is_filled_and_is_the_logs_a
 }
 
 #[tokio::test]
+async fn a_row_that_a_crash_left_behind_holds_nobody_and_goes_at_the_start() {
+    let (mut coalition, alice, _) = pair();
+    let carol = coalition.issue(3, &[CIDR]);
+    coalition.decide(3, suspend(&carol));
+    coalition.decide(3, Decision::Resume(schema::Resume { serial: carol.identity.serial.get() }));
+    let site = Site::new(&coalition, &alice).await;
+    // The log has it, and took it back: only the row of before is still there.
+    let decided = coalition.roster.records().find(|record| record.height == Height::new(4)).unwrap();
+    let (statement, record) = (decided.statement.id, decided.record.encode_to_vec());
+    site.store.commit(Change::RemovalSeen { statement, record }).await.unwrap();
+    let mut restarted = coalition.roster.clone();
+    recall(&site.store, &mut restarted).unwrap();
+    assert_eq!(standing(&restarted, &carol), Standing::Valid);
+    membership(&site, &Feed::default()).forget_left().await;
+    assert!(site.store.removals_seen().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_file_of_the_other_branch_removes_and_gives_nothing() {
     let (ours, mut other, [alice, _, carol]) = branches();
     other.issue(6, &[CIDR]);

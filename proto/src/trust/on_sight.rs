@@ -129,12 +129,6 @@ impl RemovalSeen {
         &self.record
     }
 
-    /// When it was decided, by its admins' word.
-    #[must_use]
-    pub const fn made(&self) -> Timestamp {
-        self.statement.made
-    }
-
     /// What it says.
     #[must_use]
     pub const fn decision(&self) -> &Decision {

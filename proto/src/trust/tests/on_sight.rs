@@ -234,3 +234,36 @@ fn what_was_kept_over_a_restart_holds_again_unless_it_is_settled() {
     other.see_again(removals.iter().map(seen));
     assert_eq!(other.removals_seen().count(), 0);
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn removals_seen_in_any_order_take_the_same_and_give_nothing(
+        order in Just((0..6).collect::<Vec<usize>>()).prop_shuffle(),
+        day in 1u64..20,
+    ) {
+        let (mut world, mut other, [one, two]) = forked();
+        let removals = [
+            append(&mut world, &mut other, suspend(two), &[11], 3),
+            append(&mut world, &mut other, disentitle(one), &[11], 3),
+            append(&mut world, &mut other, revoke(1, one, 9, vec![]), &[11, 12], 4),
+            append(&mut world, &mut other, revoke(1, one, 5, vec![]), &[11, 12], 5),
+            append(&mut world, &mut other, revoke(2, two, 12, vec![]), &[11, 12], 6),
+            append(&mut world, &mut other, suspend(one), &[11], 7),
+        ];
+        let (mut straight, mut mixed) = (world.roster.clone(), world.roster.clone());
+        for (n, from_order) in order.iter().enumerate() {
+            straight.see(seen(&removals[n]));
+            mixed.see(seen(&removals[*from_order]));
+            prop_assert!(mixed.admitted_nodes(at(day)).is_subset(&world.roster.admitted_nodes(at(day))));
+            let readers = |roster: &Roster| roster.readers(CIDR, Audience::Group, at(day));
+            prop_assert!(readers(&mixed).is_subset(&readers(&world.roster)));
+        }
+        prop_assert!(straight.stands_as(&mixed));
+        for serial in [one, two] {
+            prop_assert_eq!(straight.standing(serial, at(day)), mixed.standing(serial, at(day)));
+            prop_assert_eq!(straight.role(serial, CIDR, at(day)), mixed.role(serial, CIDR, at(day)));
+        }
+    }
+}

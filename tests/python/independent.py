@@ -116,6 +116,10 @@ class Good(unittest.TestCase):
         with self.assertRaisesRegex(Refused, "not signed"):
             Log(log_file()).amendment(signed)
 
+    def test_a_statements_nonce_is_drawn_from_its_decision_record(self):
+        nonce = verifier.decision_nonce(bytes([7]) * 32, bytes([1]) * 16, "Board", 1, "minutes 9")
+        self.assertEqual(nonce.hex(), "c7dfc5a071a1e7902a398fd8083d31e3")
+
     def test_two_entries_of_one_height_prove_that_the_registrar_signed_two_logs(self):
         proof = decode("LogFile", armoured(VECTORS["equivocation"]["proof"], "BELFRY EQUIVOCATION"))
         height, key, entries = verifier.equivocation(proof)

@@ -224,6 +224,12 @@ def named(domain, *parts):
     return blake3(pae(domain, *parts))
 
 
+def decision_nonce(coalition, salt, by=None, on=None, where=None, since=None):
+    """The nonce of the statement that was made with a decision record."""
+    time = lambda micros: b"" if micros is None else micros.to_bytes(8, "big")
+    return named("decision", coalition, salt, (by or "").encode(), time(on), (where or "").encode(), time(since))[:16]
+
+
 def signers(signed, domain, coalition, allowed):
     """The distinct allowed keys that signed; anything else on it refuses the whole."""
     require(signed is not None and len(signed["signatures"]) <= 32, "signatures")

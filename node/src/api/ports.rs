@@ -170,6 +170,8 @@ pub struct Imported {
     pub charter_after: u64,
     /// Until when a beacon vouches for that; unset for a log.
     pub vouches_until: Option<Timestamp>,
+    /// Of a removal that no registrar ordered, whether it was news; unset for anything else.
+    pub removes: Option<bool>,
 }
 
 /// The node's condition.

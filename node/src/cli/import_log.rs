@@ -22,10 +22,12 @@ use crate::{
 /// Hand a newer admin log to the running node, which tells every other node.
 ///
 /// The file is what `belfry coalition export` or `belfry coalition beacon` writes. It is verified from the charter
-/// on; a log that contradicts the one this node has is refused.
+/// on; a log that contradicts the one this node has is refused. Where the registrar is proven to have signed two logs, a
+/// revocation, suspension or disentitlement counts without it: the signed statement that `belfry coalition` writes for the
+/// other admins is taken as well.
 #[derive(Debug, Args)]
 pub(super) struct ImportLog {
-    /// File of the signed admin log, or of a beacon
+    /// File of the signed admin log, of a beacon, or of a signed removal
     log: PathBuf,
     #[command(flatten)]
     data: DataFolder,
@@ -38,6 +40,10 @@ impl ImportLog {
         let newest = match armour::kind_of(&text) {
             Some(armour::FileKind::Beacon) => {
                 drop(read(&self.log, armour::read_beacon)?);
+                None
+            }
+            Some(armour::FileKind::Statement) => {
+                drop(read(&self.log, armour::read_statement)?);
                 None
             }
             _ => {
@@ -85,6 +91,15 @@ fn told(answer: &Value) -> anyhow::Result<String> {
         return Ok(format!(
             "The beacon vouches until {until} for entry {offered} of the admin log, {here}.\n"
         ));
+    }
+    match answer.get("removes").and_then(Value::as_bool) {
+        Some(true) => {
+            return Ok("The removal holds at this node until a charter says which log is the coalition's; every node this one is \
+                       connected to is told.\n"
+                .to_owned());
+        }
+        Some(false) => return Ok("Nothing new: what it takes away is gone here already.\n".to_owned()),
+        None => {}
     }
     anyhow::ensure!(
         now >= offered,
@@ -146,6 +161,11 @@ mod tests {
             told(&json!({"height_before": 5, "height": 5, "offered": offered, "vouches_until": until}))
                 .unwrap()
         };
+        let removal = |removes: bool| {
+            let answer = json!({"height_before": 5, "height": 5, "offered": 5, "removes": removes});
+            told(&answer).unwrap()
+        };
+        assert!(removal(true).contains("until a charter") && removal(false).starts_with("Nothing new"));
         assert!(beacon(5).starts_with("The beacon vouches until 2027-01-02 for entry 5"));
         assert!(beacon(7).contains("asks its peers"));
         assert!(beacon(3).contains("at entry 5 already"));

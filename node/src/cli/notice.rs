@@ -23,7 +23,7 @@ use crate::{
         self,
         file::{self, Existing, Readers},
     },
-    notice::{Book, DecisionRecord, LANGUAGES, Notice, Register, State, html},
+    notice::{Book, DecisionRecord, LANGUAGES, Notice, Recorded, Register, State, html},
 };
 
 /// In which words, to whom.
@@ -55,8 +55,8 @@ impl Wording {
 ///
 /// Reads the running node's log; without one the log in the data folder, as given at joining, or the one that is named.
 /// Who decided, and on which day, stands in no log: the coalition gives it as a file (`belfry coalition notices --write`),
-/// which --record takes and keeps, so that your notice and the coalition's page say the same. The file is not signed: what it
-/// changes is shown, and asked about. What you sent, and what the
+/// which --record takes and keeps, so that your notice and the coalition's page say the same. What of it the admins signed for
+/// is checked; what it changes is shown, and asked about. What you sent, and what the
 /// authority acknowledged, is kept in the data folder.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -141,6 +141,14 @@ fn take(from: &Path, kept: &Path, roster: &Roster, member: MemberId, yes: bool) 
     let record = DecisionRecord::open(&text, roster, member)
         .map_err(refused)
         .with_context(|| from.display().to_string())?;
+    let is_untied = |of: &&Recorded| of.decision.is_some() && of.minutes.is_none();
+    for untied in record.notices.iter().filter(is_untied) {
+        output::warn(&format!(
+            "who decided on {}, and when, is the coalition's word alone: nothing that the admins signed says so. Ask the coalition \
+             for its evidence",
+            untied.notice
+        ));
+    }
     // What was kept and cannot be read any more says nothing.
     let before = own(roster, member, kept).unwrap_or_else(|_| of_log(roster, member));
     let mut after = of_log(roster, member);

@@ -1,6 +1,7 @@
 //! `belfry verify`: any of belfry's files, verified from the charter on, without a node.
 
 mod own_word;
+mod recorded;
 
 use std::{
     path::{Path, PathBuf},
@@ -72,17 +73,18 @@ pub(super) fn roster(path: &Path) -> anyhow::Result<Roster> {
 }
 
 /// Verify a file: charter, log, certificate, request, statement, beacon, acceptance, departure, amendment request,
-/// proof of equivocation, exported message, or a text the charter names.
+/// proof of equivocation, exported message, decision record, or a text the charter names.
 ///
 /// Says what the file is and who vouches for it; exit code 0 only if everything holds. A request is held to the certificate that
 /// its keys have, too. Whatever is held to the log
-/// (certificates, requests, statements, beacons, messages, arrangement and rules) needs it by --log. Compare the coalition's words, or give them.
+/// (certificates, requests, statements, beacons, messages, decision records, arrangement and rules) needs it by --log. Compare the coalition's words, or give them.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   belfry verify log.pem
   belfry verify message.pem --log log.pem --coalition 'WORDS'
-  belfry verify documents/arrangement.md --log log.pem")]
+  belfry verify documents/arrangement.md --log log.pem
+  belfry verify MEMBER.record.json --log log.pem")]
 pub(super) struct Verify {
     /// File to verify
     file: PathBuf,
@@ -101,7 +103,7 @@ impl Verify {
         let name = || self.file.display().to_string();
         let Some(kind) = armour::kind_of(&text) else {
             if self.log.is_some() {
-                return self.document(text.as_bytes()).with_context(name);
+                return self.unarmoured(&text).with_context(name);
             }
             return Err(anyhow::Error::from(armour::FileError::NotArmoured { expected: "BELFRY …" }))
                 .with_context(name);
@@ -227,30 +229,14 @@ impl Verify {
         })
     }
 
-    /// A text without armour may be one that a charter names.
-    fn document(&self, text: &[u8]) -> anyhow::Result<()> {
+    /// A text without armour may be what is kept of decisions, or one that a charter names.
+    fn unarmoured(&self, text: &str) -> anyhow::Result<()> {
         let roster = self.held()?;
         self.pin.check(roster.coalition())?;
-        let hash = hash::document(text);
-        let named = roster.charters().versions().flat_map(|charter| {
-            let both = [("arrangement", charter.arrangement()), ("rules of conduct", charter.rules())];
-            both.map(|(what, document)| (charter.version(), what, document))
-        });
-        let Some((version, what, document)) =
-            named.filter(|(.., document)| document.hash == hash.as_slice()).last()
-        else {
-            refuse!(
-                "it is no file of belfry's, and not the text of an arrangement or of rules of conduct that a charter in the \
-                 log names"
-            )
+        let Some(mut facts) = recorded::recorded(&roster, text)? else {
+            return document(&roster, text.as_bytes());
         };
-        let facts = [
-            ("holds", format!("the text of the {what}, version {}", document.version)),
-            ("coalition", roster.coalition().to_string()),
-            ("named by", format!("charter version {version}")),
-            ("hash", hex::encode(hash)),
-            ("sha256", documents::sha256(text)),
-        ];
+        facts.insert(1, ("coalition", roster.coalition().to_string()));
         Ok(output::print(&output::facts(&facts))?)
     }
 
@@ -262,6 +248,31 @@ impl Verify {
         };
         roster(path)
     }
+}
+
+/// A text that a charter of the log names.
+fn document(roster: &Roster, text: &[u8]) -> anyhow::Result<()> {
+    let hash = hash::document(text);
+    let named = roster.charters().versions().flat_map(|charter| {
+        let both = [("arrangement", charter.arrangement()), ("rules of conduct", charter.rules())];
+        both.map(|(what, document)| (charter.version(), what, document))
+    });
+    let Some((version, what, document)) =
+        named.filter(|(.., document)| document.hash == hash.as_slice()).last()
+    else {
+        refuse!(
+            "it is no file of belfry's, no decision record, and not the text of an arrangement or of rules of conduct that a \
+             charter in the log names"
+        )
+    };
+    let facts = [
+        ("holds", format!("the text of the {what}, version {}", document.version)),
+        ("coalition", roster.coalition().to_string()),
+        ("named by", format!("charter version {version}")),
+        ("hash", hex::encode(hash)),
+        ("sha256", documents::sha256(text)),
+    ];
+    Ok(output::print(&output::facts(&facts))?)
 }
 
 fn charters(chain: &CharterChain, now: Timestamp) -> Facts {

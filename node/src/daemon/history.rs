@@ -1,4 +1,4 @@
-//! The roster at start: what the store holds, gone on from what the operator was given.
+//! The roster at start: what the store holds, gone on from what the operator was given, and what was removed on sight.
 
 use belfry_proto::{
     id::Height,
@@ -9,6 +9,7 @@ use prost::Message;
 
 use crate::{
     keys::Enrolment,
+    membership,
     store::{Change, Store},
 };
 
@@ -62,6 +63,7 @@ pub(super) async fn restore(store: &Store, enrolment: &Enrolment) -> anyhow::Res
         roster.version(),
         store.head()?
     );
+    membership::recall(store, &mut roster)?;
     Ok(roster)
 }
 

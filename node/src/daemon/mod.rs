@@ -10,6 +10,7 @@
 mod ends;
 mod history;
 mod newcomers;
+mod on_sight;
 mod ports;
 mod texts;
 

@@ -14,7 +14,7 @@ use belfry_proto::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{ends, newcomers, texts};
+use super::{ends, newcomers, on_sight, texts};
 use crate::{
     api::ports::{
         BackupRefused, ContactRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus, OfGroups,
@@ -192,6 +192,7 @@ impl Status {
                  (`belfry audit equivocations`)."
             ));
         }
+        warnings.extend(on_sight::told(&roster));
         if let Some(refused) = watch.refused_charter {
             warnings.push(format!("A charter that root keys signed is refused here: {refused}."));
         }
@@ -324,6 +325,24 @@ impl Status {
             charter_before: roster.charter().version(),
             charter_after: roster.charter().version(),
             vouches_until: Some(found.expires),
+            removes: None,
+        })
+    }
+
+    /// A removal that admins signed and no registrar could order: taken where the log is known to be forked.
+    async fn import_removal(&self, text: &str, roster: &Roster) -> Result<Imported, String> {
+        let statement = file::read_statement(text).map_err(|error| error.to_string())?;
+        let taken = self.import.removal(statement).await.ok_or("this node is stopping")?;
+        let is_news = taken.map_err(|error| error.to_string())?;
+        let (height, charter) = (roster.version().height.get(), roster.charter().version());
+        Ok(Imported {
+            before: height,
+            after: height,
+            offered: height,
+            charter_before: charter,
+            charter_after: charter,
+            vouches_until: None,
+            removes: Some(is_news),
         })
     }
 }
@@ -459,6 +478,9 @@ impl NodeStatus for Status {
         if file::kind_of(&text) == Some(file::FileKind::Beacon) {
             return self.import_beacon(&text, &before).await;
         }
+        if file::kind_of(&text) == Some(file::FileKind::Statement) {
+            return self.import_removal(&text, &before).await;
+        }
         let file = file::read_log(&text).map_err(|error| error.to_string())?;
         // Verified here once more than needed, for a reason to give: membership only says yes or no.
         let folded = crate::keys::enrolment::fold(&file).map_err(|error| error.to_string())?;
@@ -500,6 +522,7 @@ impl NodeStatus for Status {
             charter_before: before.charter().version(),
             charter_after: after.charter().version(),
             vouches_until: None,
+            removes: None,
         })
     }
 

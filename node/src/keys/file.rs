@@ -18,6 +18,9 @@ const MAX_SECRET: u64 = 64 * 1024;
 /// Bytes of a charter, certificate, request or log file: a log of 100,000 entries is some 60 MB.
 const MAX_FILE: u64 = 256 * 1024 * 1024;
 
+/// Older files kept beside a newer one of their name; whoever has so many is to clear them up.
+const MAX_BESIDE: u32 = 1000;
+
 /// A file that cannot be used as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -124,6 +127,32 @@ pub fn write(path: &Path, bytes: &[u8], readers: Readers, existing: Existing) ->
     sync_folder(folder)
 }
 
+/// Writes a file in the place of an older one. What that said otherwise stays, beside it under a number: where, if so.
+///
+/// # Errors
+/// [`FileError`]; what was there is there still.
+pub fn write_beside(path: &Path, bytes: &[u8], readers: Readers) -> Result<Option<PathBuf>, FileError> {
+    match read_text(path) {
+        Ok(before) if before.as_bytes() == bytes => return Ok(None),
+        Err(error) if error.is_absent() => {
+            return write(path, bytes, readers, Existing::Keep).map(|()| None);
+        }
+        // Whatever it is, it is somebody's.
+        Ok(_) | Err(_) => {}
+    }
+    let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let (stem, extension) = (part(path.file_stem()), part(path.extension()));
+    for number in 1..=MAX_BESIDE {
+        let beside = path.with_file_name(format!("{stem}.{number}.{extension}"));
+        match fs::hard_link(path, &beside) {
+            Ok(()) => return write(path, bytes, readers, Existing::Replace).map(|()| Some(beside)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(FileError::Io { path: beside, source }),
+        }
+    }
+    Err(FileError::Exists { path: path.to_owned() })
+}
+
 fn write_draft(draft: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     let mode = match readers {
         Readers::Owner => 0o600,
@@ -221,5 +250,18 @@ mod tests {
         write(&path, b"two", Readers::All, Existing::Replace).unwrap();
         assert_eq!(read_text(&path).unwrap(), "two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_an_older_file_said_otherwise_stays_beside_the_newer_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("member.record.json");
+        let put = |text: &str| write_beside(&path, text.as_bytes(), Readers::Owner).unwrap();
+        assert_eq!((put("one"), put("one")), (None, None));
+        let aside = |n: u32| folder.path().join(format!("member.record.{n}.json"));
+        assert_eq!((put("two"), put("three")), (Some(aside(1)), Some(aside(2))));
+        let read = |path: &Path| read_text(path).unwrap();
+        assert_eq!([read(&aside(1)), read(&aside(2)), read(&path)], ["one", "two", "three"]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 }

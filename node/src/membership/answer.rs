@@ -91,6 +91,7 @@ impl Membership {
             let removed = roster.by_node(&from).and_then(|certificate| {
                 let standing = roster.standing(certificate.serial, clock::now());
                 removal::record_of(&roster, certificate.serial, standing)
+                    .or_else(|| removal::seen_of(&roster, certificate.serial))
             });
             return removed.map(hello_response::Response::Removed).ok_or(Refusal::NotCertified);
         }

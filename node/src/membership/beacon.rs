@@ -30,7 +30,8 @@ use prost::Message;
 use super::{Command, Membership, RefusedCharter};
 use crate::{clock, store::Change};
 
-/// Heights with proofs that are kept: one is enough to distrust the registrar, many are its flood.
+/// Heights with proofs that are kept: one is enough to distrust the registrar, many are its flood. As many again are lower
+/// ones than any before.
 const MAX_PROOFS: usize = 16;
 
 /// What is known of the admin log's freshness and truth.
@@ -209,7 +210,10 @@ impl Membership {
             return Verdict::Ignore;
         }
         let (height, known) = (other.height, self.watch.borrow().equivocations.clone());
-        if known.contains(&height) || known.len() >= MAX_PROOFS {
+        // From the lowest one on the branches differ: that one is worth more than another.
+        let is_lowest = known.iter().all(|known| height < *known);
+        let most = if is_lowest { 2 * MAX_PROOFS } else { MAX_PROOFS };
+        if known.contains(&height) || known.len() >= most {
             return Verdict::Ignore;
         }
         tracing::error!(
@@ -221,6 +225,7 @@ impl Membership {
             tracing::error!("the proof could not be kept: {error}");
         }
         self.watch.send_modify(|watch| watch.equivocations.push(height));
+        self.fork_known().await;
         self.settle_ahead();
         // Whoever has our branch learns of the other by this.
         Verdict::Accept
@@ -251,21 +256,22 @@ impl Membership {
         if self.judge_record(record.clone(), peer).await == Verdict::Accept
             && self.roster_now().version().height == height
         {
-            self.spread_proof(record).await;
+            self.spread_record(record).await;
         }
     }
 
     /// What a file or a page held against our log: kept, and told on, if it proves something.
     pub(super) async fn told_conflict(&mut self, other: &VerifiedRecord) {
-        if self.judge_earlier(other).await == Verdict::Accept {
-            self.spread_proof(other.record.clone()).await;
+        if self.told_earlier(other).await {
+            self.spread_record(other.record.clone()).await;
         }
     }
 
-    async fn spread_proof(&self, record: schema::Record) {
+    /// Tells the coalition of one record that is no step of our own log.
+    pub(super) async fn spread_record(&self, record: schema::Record) {
         let gossip = AdminGossip { item: Some(Item::Record(record)) };
         if let Err(error) = self.network.publish(Topic::Admin, gossip.encode_to_vec()).await {
-            tracing::debug!("proof not gossiped: {error}");
+            tracing::debug!("record not gossiped: {error}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use belfry_proto::{crypto::sign::PublicKey, schema, time::Timestamp};
+use belfry_proto::{crypto::sign::PublicKey, schema, time::Timestamp, trust::on_sight::UnorderedError};
 use tokio::sync::mpsc;
 
 use super::{DialLimits, GateTimes, NotKept, claims, pulls};
@@ -78,6 +78,10 @@ pub(crate) enum Command {
     },
     /// A record of a peer whose log does not fit ours.
     Conflict { peer: PublicKey, record: schema::Record },
+    /// Entries of a peer's log that are not in ours: the first one, and removals. None if it did not answer.
+    Branch { peer: PublicKey, records: Option<Vec<schema::Record>> },
+    /// A removal that nobody ordered, from a file: answered with whether it is news.
+    Unordered { statement: schema::Signed, done: tokio::sync::oneshot::Sender<Result<bool, UnorderedError>> },
     /// Somebody noticed that this peer's admin log is ahead of ours.
     Behind { peer: PublicKey },
 }
@@ -131,6 +135,17 @@ impl Import {
         let (done, is_news) = tokio::sync::oneshot::channel();
         let command = Command::Beacon { beacon, from: None, done: Some(done) };
         self.0.send(command).await.is_ok() && is_news.await.unwrap_or(false)
+    }
+
+    /// Takes in a removal that no registrar ordered and tells every peer. False if it says nothing new; `None` if this node
+    /// stops.
+    ///
+    /// # Errors
+    /// [`UnorderedError`], why it does not count here.
+    pub async fn removal(&self, statement: schema::Signed) -> Option<Result<bool, UnorderedError>> {
+        let (done, taken) = tokio::sync::oneshot::channel();
+        self.0.send(Command::Unordered { statement, done }).await.ok()?;
+        taken.await.ok()
     }
 }
 

@@ -95,8 +95,9 @@ impl Membership {
         self.ungreeted(peer, Some(Refusal::NotCertified));
         let roster = self.roster_now();
         let Ok(verified) = verify_record(roster.charters(), record) else { return };
+        let here = RosterVersion { height: verified.height, head: verified.entry_id };
         let removal = Removal::read(&verified, self.identity.serial);
-        if let Some(removal) = removal.filter(|removal| removal.height > roster.version().height) {
+        if let Some(removal) = removal.filter(|_| !roster.is_prefix(here)) {
             let is_news =
                 self.hellos.send_if_modified(|hellos| hellos.removal.replace(removal) != Some(removal));
             if is_news {
@@ -131,7 +132,11 @@ impl Membership {
             let command = Command::Beacon { beacon, from: Some(peer), done: None };
             let _ = self.commands.0.try_send(command);
         }
+        if let Some(theirs) = theirs.filter(|theirs| !roster.is_prefix(*theirs)) {
+            self.branches.claimed(peer, theirs);
+        }
         if forked {
+            self.fetch_branch(peer);
             let both = theirs.map_or(Height::new(0), |v| v.height).min(roster.version().height);
             self.fetch_conflict(peer, both);
             tracing::error!(%peer, "the admin log of {peer} contradicts ours: one of us was shown a fork");
@@ -238,6 +243,7 @@ impl Membership {
             return;
         }
         self.hellos.send_modify(|hellos| hellos.answered += 1);
+        self.tell_sights(peer);
         self.feed.notify(Notice::PeerReady(peer));
         self.ask_addresses(peer);
         self.ask_contacts(peer);

@@ -9,13 +9,14 @@ use belfry_proto::{
         charter::CharterError,
         charter_change::{self, changes},
         log::{LogError, VerifiedRecord, verify_record},
+        on_sight::RemovalSeen,
         roster::Roster,
     },
     verdict::Verdict,
 };
 use prost::Message;
 
-use super::{Membership, charters::is_held};
+use super::{Membership, charters::is_held, on_sight};
 use crate::{clock, feed::Notice, store::Change};
 
 impl Membership {
@@ -29,8 +30,7 @@ impl Membership {
         records: Vec<schema::Record>,
     ) -> bool {
         let mut roster = Roster::clone(&self.roster_now());
-        let before = (roster.charter().version(), roster.version().height);
-        let Folded { charters: new_charters, records: new_records, refused, refused_record, conflict } =
+        let Folded { charters, records, refused, refused_record, conflict, beside } =
             fold(&mut roster, charters, records);
         for (charter, error) in refused {
             self.charter_refused(&roster, &charter, error);
@@ -38,13 +38,39 @@ impl Membership {
         if let Some(error) = refused_record {
             self.refused(&error);
         }
+        let advanced = self.advance(roster, charters, records).await;
+        // What is beside our log is measured against what that is now.
         if let Some(conflict) = conflict {
             self.told_conflict(&conflict).await;
         }
+        for seen in beside {
+            let record = seen.record().clone();
+            let is_news = match &record {
+                schema::Record { entry: None, statement: Some(statement) } => {
+                    self.judge_unordered(statement).await == Verdict::Accept
+                }
+                _ => self.take_sight(seen).await,
+            };
+            if is_news {
+                self.spread_record(record).await;
+            }
+        }
+        advanced
+    }
+
+    /// Makes durable what went on from our log, and goes by it. True if something did.
+    async fn advance(
+        &mut self,
+        roster: Roster,
+        charters: Vec<(u64, Vec<u8>)>,
+        records: Vec<(Height, Vec<u8>)>,
+    ) -> bool {
+        let earlier = self.roster_now();
+        let before = (earlier.charter().version(), earlier.version().height);
         if (roster.charter().version(), roster.version().height) == before {
             return false;
         }
-        let change = Change::Admin { charters: new_charters, records: new_records, head: roster.version() };
+        let change = Change::Admin { charters, records, head: roster.version() };
         if let Err(error) = self.store.commit(change).await {
             tracing::error!("the admin log could not be made durable, so it is not used: {error}");
             if let Some(record) = roster.records().last().cloned() {
@@ -63,6 +89,7 @@ impl Membership {
         self.settle_beacon().await;
         self.forget_contacts().await;
         self.settle_charter();
+        self.forget_settled(&earlier).await;
         self.grown();
         true
     }
@@ -85,6 +112,9 @@ impl Membership {
 
     pub(super) async fn judge_record(&mut self, record: schema::Record, from: PublicKey) -> Verdict {
         let roster = self.roster_now();
+        if let schema::Record { entry: None, statement: Some(statement) } = &record {
+            return self.judge_unordered(statement).await;
+        }
         let verified = match verify_record(roster.charters(), &record) {
             Ok(verified) => verified,
             Err(error) => {
@@ -94,13 +124,20 @@ impl Membership {
         };
         let ours = roster.version().height.get();
         if verified.height.get() <= ours {
-            return self.judge_earlier(&verified).await;
+            // Whoever has our branch learns of the other by this.
+            return if self.told_earlier(&verified).await { Verdict::Accept } else { Verdict::Ignore };
         }
         if verified.height.get() > ours + 1 {
+            self.see(&verified).await;
             self.note_ahead(verified);
             self.pull(from);
             // Signed by the registrar and new to us: others may be waiting for it too.
             return Verdict::Accept;
+        }
+        if verified.prev != roster.version().head {
+            // Next by its height, and of another log: nothing of it goes on from ours.
+            self.refused(&LogError::Fork(verified.height));
+            return if self.see(&verified).await { Verdict::Accept } else { Verdict::Ignore };
         }
         if self.offer(Vec::new(), vec![record]).await {
             return Verdict::Accept;
@@ -171,6 +208,8 @@ struct Folded {
     refused_record: Option<LogError>,
     /// The first entry that is another than ours at its height.
     conflict: Option<VerifiedRecord>,
+    /// Removals that are in no entry of ours: of another branch, beyond a gap, or ordered by nobody.
+    beside: Vec<RemovalSeen>,
 }
 
 /// Applies charters and records that go on from where `roster` stands; stops at the first that does not.
@@ -186,13 +225,19 @@ fn fold(roster: &mut Roster, charters: Vec<schema::Signed>, records: Vec<schema:
             Err(error) => folded.refused.push((charter, error)),
         }
     }
-    for record in records {
+    let mut records = records.into_iter();
+    for record in records.by_ref() {
+        if record.entry.is_none() && record.statement.is_some() {
+            folded.beside.extend(on_sight::removal(roster, &record));
+            continue;
+        }
         let bytes = record.encode_to_vec();
         let applied = verify_record(roster.charters(), &record).and_then(|verified| {
             if verified.height <= roster.version().height {
                 let ours = RosterVersion { height: verified.height, head: verified.entry_id };
-                if folded.conflict.is_none() && !roster.is_prefix(ours) {
-                    folded.conflict = Some(verified);
+                if !roster.is_prefix(ours) {
+                    folded.beside.extend(RemovalSeen::of(&verified));
+                    folded.conflict.get_or_insert(verified);
                 }
                 return Ok(None);
             }
@@ -205,9 +250,12 @@ fn fold(roster: &mut Roster, charters: Vec<schema::Signed>, records: Vec<schema:
             Err(error) => {
                 tracing::warn!(roster.height = roster.version().height.get(), "admin log refused: {error}");
                 folded.refused_record = Some(error);
+                folded.beside.extend(on_sight::removal(roster, &record));
                 break;
             }
         }
     }
+    // What does not go on from our log may remove somebody all the same.
+    folded.beside.extend(records.filter_map(|record| on_sight::removal(roster, &record)));
     folded
 }

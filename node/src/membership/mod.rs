@@ -27,6 +27,7 @@ mod hello;
 mod hellos;
 mod links;
 mod log;
+mod on_sight;
 mod places;
 mod pulls;
 mod pulse;
@@ -74,6 +75,7 @@ pub use gate::{Gate, GateTimes};
 pub(crate) use handles::Command;
 pub use handles::{Behind, Contacts, Import, Reach, Sources};
 pub use hellos::Hellos;
+pub(crate) use on_sight::recall;
 pub use removal::Removal;
 
 /// Commands waiting for the loop. Too low ⇒ conversations wait for each other; too high ⇒ pages of the
@@ -114,6 +116,7 @@ pub struct Membership {
     /// What each peer may still forward.
     forwarded: Buckets<PublicKey>,
     beacons: beacon::Beacons,
+    branches: on_sight::Branches,
     watch: watch::Sender<LogWatch>,
     book: address::Book,
     contacts: contact::Directory,
@@ -166,6 +169,7 @@ impl Membership {
             asks: Buckets::new(answer::ASKS),
             forwarded: Buckets::new(FORWARDED),
             beacons: beacon::Beacons::default(),
+            branches: on_sight::Branches::default(),
             watch: watch::Sender::new(LogWatch::default()),
             book,
             contacts,
@@ -212,6 +216,7 @@ impl Membership {
     /// Runs until the sources close.
     pub async fn run(mut self, mut sources: Sources) {
         self.restore_watch();
+        self.forget_left().await;
         self.allow().await;
         self.subscribe().await;
         let mut tick = tokio::time::interval(TICK);
@@ -289,6 +294,7 @@ impl Membership {
         self.places.parted(&node, tokio::time::Instant::now());
         self.admits_us.remove(&node);
         self.greetings.gone(&node);
+        self.branches.gone(&node);
         self.hellos.send_modify(|hellos| hellos.left(&node));
         self.feed.notify(Notice::PeerGone(node));
     }
@@ -316,6 +322,7 @@ impl Membership {
                     pulls::Pulled::Nothing => {
                         // It may have what does not go on from ours.
                         self.fetch_conflict(peer, self.roster_now().version().height);
+                        self.fetch_branch(peer);
                         self.hellos.send_modify(|hellos| hellos.company.unserved(&peer));
                         self.grown();
                         self.ready(peer);
@@ -336,6 +343,10 @@ impl Membership {
             Command::Shown { peer, shown, behind, era } => self.shown(peer, shown, behind, era),
             Command::Ungreeted { peer, refusal } => self.ungreeted(peer, refusal),
             Command::Removed { peer, record } => self.removed(peer, &record),
+            Command::Branch { peer, records } => self.branch(peer, records).await,
+            Command::Unordered { statement, done } => {
+                let _ = done.send(self.imported_removal(statement).await);
+            }
             Command::Addresses { peer, records } => self.addresses_told(peer, records).await,
             Command::Contacts { peer, records } => self.contacts_told(peer, records).await,
             Command::ContactPushed { from, record } => self.contact_pushed(from, record).await,

@@ -85,3 +85,10 @@ pub(super) fn record_of(roster: &Roster, serial: Serial, standing: Standing) -> 
     // Of several suspensions the latest is the one in force; a certificate is revoked once.
     removals.last().map(|record| record.record.clone())
 }
+
+/// The record by which a certificate is gone by sight alone, if somebody ordered one.
+pub(super) fn seen_of(roster: &Roster, serial: Serial) -> Option<schema::Record> {
+    let of =
+        roster.removals_seen().find(|seen| seen.serial() == Some(serial) && seen.record().entry.is_some());
+    of.map(|seen| seen.record().clone())
+}

@@ -33,6 +33,7 @@ use crate::{
 mod charters;
 mod contacts;
 mod gate;
+mod on_sight;
 
 const LIMITS: DialLimits = DialLimits { longest_wait: Duration::from_secs(1), most: 96 };
 

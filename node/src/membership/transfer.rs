@@ -23,7 +23,7 @@ use super::{
 use crate::network::Network;
 
 /// Bytes of records in one pushed page: with the frame around them below the request's 64 KiB.
-const PUSH_BYTES: usize = 48 * 1024;
+pub(super) const PUSH_BYTES: usize = 48 * 1024;
 /// Pages pulled from one peer in one go: 256 records each, so a log of a quarter million.
 const MAX_PAGES: usize = 1024;
 

@@ -6,12 +6,14 @@
 
 mod board;
 mod book;
+mod minutes;
 mod page;
 mod record;
 mod register;
 
 pub use board::{Report, Share};
 pub use book::{Authority, Book, BookError, LANGUAGES};
+pub use minutes::Minutes;
 pub use page::html;
 pub use record::{DecisionRecord, RecordError, Recorded};
 pub use register::{Mark, Register, RegisterError, State};
@@ -74,6 +76,9 @@ pub struct Notice {
     pub since_asserted: Option<Timestamp>,
     /// By which mandate the coalition acts for the entity.
     pub mandate: Option<String>,
+    /// The decision record itself, if it is tied to the statement.
+    #[serde(skip)]
+    pub minutes: Option<Minutes>,
 }
 
 impl Notice {
@@ -113,6 +118,7 @@ impl Notice {
             decision: None,
             since_asserted: None,
             mandate: None,
+            minutes: None,
         }
     }
 }

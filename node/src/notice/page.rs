@@ -181,6 +181,7 @@ mod tests {
             decision: Some("Board, 2026-11-20".into()),
             since_asserted: Some(Timestamp::from_micros(1_000_000_000_000_000)),
             mandate: Some("M-7".into()),
+            minutes: None,
         }
     }
 

@@ -2,8 +2,10 @@
 //!
 //! The log names nobody, and dates nothing but its statements. Who decided, on which day and where that is written lies in the
 //! coalition's folder; without it the entity's own notice would give another date than the coalition's page of the same one.
-//! So a [`DecisionRecord`] goes to the member. It is the coalition's word, and unsigned: what binds it is the statement of each
-//! notice, which is a decision about this member in the log, or the record is refused.
+//! So a [`DecisionRecord`] goes to the member. It is the coalition's word; what binds it is the statement of each
+//! notice, which is a decision about this member in the log, or the record is refused. Who decided, when and where that is
+//! written is signed for with the statement, whose nonce is drawn from it ([`Minutes`]); mandates, and what was decided before
+//! belfry did so, are not.
 
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use belfry_proto::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::Notice;
+use super::{Minutes, Notice};
 
 /// How long before its statement a decision may have been taken. Too short ⇒ a member from before the log has no record; too
 /// long ⇒ a notice says what nobody can mean.
@@ -59,6 +61,9 @@ pub struct Recorded {
     /// By which mandate the coalition acts for the entity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mandate: Option<String>,
+    /// What of it the admins signed for, with the statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<Minutes>,
 }
 
 /// Why a record is not taken.
@@ -101,6 +106,17 @@ pub enum RecordError {
         /// The notice.
         notice: String,
     },
+    /// Changed since it was signed for.
+    #[error(
+        "of its notice {notice} it says something else than the admins signed for with statement {statement}: it was changed; ask \
+         the coalition for the record anew"
+    )]
+    Changed {
+        /// The notice.
+        notice: String,
+        /// The statement.
+        statement: String,
+    },
     /// It goes on a page.
     #[error("a text of its notice {notice} is no line of at most {MAX_TEXT} characters")]
     Text {
@@ -126,7 +142,23 @@ impl DecisionRecord {
     /// # Errors
     /// [`RecordError`], the first rule that breaks.
     pub fn open(text: &str, roster: &Roster, member: MemberId) -> Result<Self, RecordError> {
-        let record: Self = serde_json::from_str(text)?;
+        Self::read(text)?.held_to(roster, member)
+    }
+
+    /// Reads one, and says nothing of whether it holds.
+    ///
+    /// # Errors
+    /// [`RecordError::Content`].
+    pub fn read(text: &str) -> Result<Self, RecordError> {
+        Ok(serde_json::from_str(text)?)
+    }
+
+    /// Holds it to the log: of `member`, and of statements about it.
+    ///
+    /// # Errors
+    /// [`RecordError`], the first rule that breaks.
+    pub fn held_to(self, roster: &Roster, member: MemberId) -> Result<Self, RecordError> {
+        let record = self;
         if record.coalition != roster.coalition() {
             return Err(RecordError::OtherCoalition(record.coalition));
         }
@@ -162,6 +194,7 @@ impl DecisionRecord {
         notice.decision = found.decision;
         notice.since_asserted = found.since_asserted;
         notice.mandate = found.mandate;
+        notice.minutes = found.minutes;
     }
 }
 
@@ -183,10 +216,23 @@ impl Recorded {
                 && text.chars().count() <= MAX_TEXT
                 && !text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
         };
-        match self.decision.iter().chain(&self.mandate).all(is_line) {
-            true => Ok(()),
-            false => Err(RecordError::Text { notice: notice() }),
+        if !self.decision.iter().chain(&self.mandate).all(is_line) {
+            return Err(RecordError::Text { notice: notice() });
         }
+        match self.minutes.as_ref().is_none_or(|minutes| self.is_as_signed(minutes, statement, is_signed)) {
+            true => Ok(()),
+            false => Err(RecordError::Changed { notice: notice(), statement: self.statement.clone() }),
+        }
+    }
+
+    /// Whether it says what its minutes say, and those are the ones that were signed for. A day that stands in the statement
+    /// itself needs none.
+    fn is_as_signed(&self, minutes: &Minutes, statement: &Statement, is_dated: bool) -> bool {
+        let is_that_day = is_dated || minutes.decided_on.is_none_or(|on| on == self.decided);
+        minutes.is_of(statement)
+            && minutes.told() == self.decision
+            && minutes.member_since == self.since_asserted
+            && is_that_day
     }
 
     fn of(notice: &Notice) -> Self {
@@ -197,6 +243,7 @@ impl Recorded {
             decision: notice.decision.clone(),
             since_asserted: notice.since_asserted,
             mandate: notice.mandate.clone(),
+            minutes: notice.minutes.clone(),
         }
     }
 }

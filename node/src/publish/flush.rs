@@ -355,7 +355,7 @@ impl Flusher {
             return false;
         };
         self.places.extend(next.map(|next| (group, next)));
-        if self.roster.snapshot().version() != roster.version() {
+        if !self.roster.snapshot().stands_as(roster) {
             // The admin log moved while we sealed: a reader may be gone. Seal again under what holds now.
             self.feed.notify(Notice::DraftQueued);
             return false;

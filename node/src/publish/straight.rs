@@ -221,7 +221,7 @@ impl Flusher {
 
     /// The admin log may have moved while we sealed.
     fn has_moved_since(&self, roster: &Roster) -> bool {
-        self.roster.snapshot().version() != roster.version() || self.is_held()
+        !self.roster.snapshot().stands_as(roster) || self.is_held()
     }
 
     fn sealing(&self, roster: &Arc<Roster>) -> Sealing {

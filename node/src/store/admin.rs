@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    id::{Height, MemberId, RosterVersion, Serial},
+    id::{Height, MemberId, RosterVersion, Serial, StatementId},
     schema,
     time::Timestamp,
 };
@@ -27,6 +27,8 @@ pub(super) const BEACON_KEY: &[u8] = b"beacon";
 pub(super) const EQUIVOCATION_KEY: &[u8] = b"equivocation:";
 /// Where members stand in [`Cf::Meta`] from whom old keys are kept, by id.
 pub(super) const HOLD_KEY: &[u8] = b"hold:";
+/// Where removals stand in [`Cf::Meta`] that the admin log has not decided on, by statement.
+pub(super) const REMOVAL_KEY: &[u8] = b"removal:";
 /// Where members' contact records stand in [`Cf::Meta`], by id: a few hundred at most, and a belfry that knows none opens
 /// the store all the same.
 pub(super) const CONTACT_KEY: &[u8] = b"contact:";
@@ -85,6 +87,18 @@ pub(super) fn put_equivocation(
     };
     txn.put(Cf::Meta, key, proof.encode_to_vec());
     Ok(())
+}
+
+/// Keeps a removal that the admin log has not decided on.
+pub(super) fn put_removal(txn: &mut Txn<'_>, statement: StatementId, record: Vec<u8>) {
+    txn.put(Cf::Meta, [REMOVAL_KEY, statement.as_ref()].concat(), record);
+}
+
+/// Lets removals go that log or charter have settled.
+pub(super) fn drop_removals(txn: &mut Txn<'_>, statements: &[StatementId]) {
+    for statement in statements {
+        txn.delete(Cf::Meta, [REMOVAL_KEY, statement.as_ref()].concat());
+    }
 }
 
 /// Notes since when old keys are kept from a member, or that they are no longer.
@@ -185,6 +199,15 @@ impl Store {
             Ok((Height::new(u64::from_be_bytes(height)), proof.into_vec()))
         })
         .collect()
+    }
+
+    /// Encoded records of removals that the admin log has not decided on.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn removals_seen(&self) -> Result<Vec<Vec<u8>>, ReadError> {
+        let rows = self.db.scan(Cf::Meta, REMOVAL_KEY, REMOVAL_KEY);
+        rows.map(|row| row.map(|(_, value)| value.into_vec())).collect()
     }
 
     /// Members from whom keys older than their entitlement are kept, and since when.

@@ -141,6 +141,14 @@ impl Applier {
                 admin::put_equivocation(txn, height, &records)?;
                 Ok(Committed::Done)
             }
+            Change::RemovalSeen { statement, record } => {
+                admin::put_removal(txn, statement, record);
+                Ok(Committed::Done)
+            }
+            Change::RemovalsSettled(statements) => {
+                admin::drop_removals(txn, &statements);
+                Ok(Committed::Done)
+            }
             Change::Hold { member, since } => {
                 admin::put_hold(txn, member, since);
                 Ok(Committed::Done)

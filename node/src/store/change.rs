@@ -1,7 +1,7 @@
 //! What is asked of the writer, and what came of it.
 
 use belfry_proto::{
-    id::{GroupId, Height, MemberId, MessageId, PublicationId, RosterVersion},
+    id::{GroupId, Height, MemberId, MessageId, PublicationId, RosterVersion, StatementId},
     time::Timestamp,
 };
 
@@ -111,6 +111,15 @@ pub enum Change {
         /// Ours and the other.
         records: [Vec<u8>; 2],
     },
+    /// A removal that the admin log has not decided on.
+    RemovalSeen {
+        /// Its statement.
+        statement: StatementId,
+        /// Encoded record; without an entry if nobody ordered it.
+        record: Vec<u8>,
+    },
+    /// Removals that log or charter have settled.
+    RemovalsSettled(Vec<StatementId>),
     /// Keys older than its entitlement are kept from a member, from now on, or no longer.
     Hold {
         /// Which.

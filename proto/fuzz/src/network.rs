@@ -11,7 +11,7 @@ use belfry_proto::{
     sync::{
         LogFrontier, Range, check_fork, check_page, hash, plan::Want, plan::plan, read_list, slices::Sums,
     },
-    trust::log::verify_record,
+    trust::{log::verify_record, on_sight::RemovalSeen},
 };
 use prost::Message;
 
@@ -25,6 +25,12 @@ fn read<M: Message + Default>(bytes: &[u8]) -> Option<M> {
 
 fn record(record: &schema::Record) {
     let _ = verify_record(roster().charters(), record);
+    if let Some(statement) = &record.statement
+        && let Ok(removal) = RemovalSeen::unordered(roster().charters(), statement)
+    {
+        assert!(removal.serial().is_some());
+        let _ = roster().clone().see(removal);
+    }
 }
 
 /// Hello in both directions, and the admin topic.

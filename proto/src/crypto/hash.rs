@@ -20,6 +20,7 @@ const TOPIC: &str = "belfry/v1/topic";
 const CONTACT_ID: &str = "belfry/v1/contact-id";
 const CONTACTS: &str = "belfry/v1/contacts";
 const DOCUMENT: &str = "belfry/v1/document";
+const DECISION: &str = "belfry/v1/decision";
 
 /// Id of a charter from its payload, never its signatures.
 #[must_use]
@@ -31,6 +32,13 @@ pub fn charter_id(payload: &[u8]) -> CharterId {
 #[must_use]
 pub fn statement_id(coalition: CoalitionId, payload: &[u8]) -> StatementId {
     StatementId::new(Pae::new(STATEMENT_ID).part(coalition.as_ref()).part(payload).hash())
+}
+
+/// What a decision record comes to with its salt; each part is empty where the record says nothing of it.
+#[must_use]
+pub fn decision(coalition: CoalitionId, salt: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let encoding = Pae::new(DECISION).part(coalition.as_ref()).part(salt);
+    parts.iter().fold(encoding, |encoding, part| encoding.part(part)).hash()
 }
 
 /// Id of a log entry from its payload.

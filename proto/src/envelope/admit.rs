@@ -18,7 +18,7 @@
 //! * it does not lie beyond a cut. Entries below one are valid only as its ancestors, which the store
 //!   finds out as the log links up ([`Admitted::is_below_cut`]).
 //!
-//! Clock and gossip rules ([`NotNow`], [`AdmitError::WrongTopic`], [`AdmitError::Bodiless`]) only delay:
+//! Clock, gossip and sight ([`NotNow`], [`AdmitError::WrongTopic`], [`AdmitError::Bodiless`]) only delay:
 //! sync brings the same entry again.
 
 use std::{sync::Arc, time::Duration};
@@ -139,6 +139,10 @@ pub enum NotNow {
         /// By how much.
         ahead: Duration,
     },
+    /// Its author was removed by a statement that our admin log has not decided on: what of its key is not here yet waits
+    /// until the log or a charter says what stands of it.
+    #[error("certificate {0} was removed on sight: what it wrote waits for the admin log")]
+    RemovedOnSight(Serial),
     /// Too old for gossip.
     #[error("gossiped {age:?} after it was created")]
     Stale {
@@ -156,7 +160,9 @@ impl Judged for AdmitError {
                 Never::NoCertificate(_) | Never::OutsideValidity { .. } | Never::NotAPublisher { .. },
             )
             | Self::Quarantined(_)
-            | Self::NotNow(NotNow::Future { .. } | NotNow::Stale { .. }) => Verdict::Ignore,
+            | Self::NotNow(NotNow::Future { .. } | NotNow::RemovedOnSight(_) | NotNow::Stale { .. }) => {
+                Verdict::Ignore
+            }
         }
     }
 
@@ -169,6 +175,7 @@ impl Judged for AdmitError {
             Self::Never(Never::NotAPublisher { .. }) => "not-a-publisher",
             Self::Quarantined(_) => "quarantined",
             Self::NotNow(NotNow::Future { .. }) => "future",
+            Self::NotNow(NotNow::RemovedOnSight(_)) => "removed-on-sight",
             Self::NotNow(NotNow::Stale { .. }) => "stale",
         }
     }
@@ -196,6 +203,10 @@ impl Verified {
             }
             Membership::Stands { cut } => {
                 in_time(header.created, admission)?;
+                let is_own = admission.origin == Origin::Own;
+                if !is_own && roster.is_removed_on_sight(header.serial, header.group, admission.now) {
+                    return Err(NotNow::RemovedOnSight(header.serial).into());
+                }
                 Ok(Admitted { parts: self.parts, cut, is_vouched })
             }
         }

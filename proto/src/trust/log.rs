@@ -11,7 +11,7 @@ use crate::{
     limits::MAX_STATEMENT,
     schema::{self, Malformed, decode_canonical},
     trust::{
-        charter::CharterChain,
+        charter::{Charter, CharterChain},
         signed::{self, SignedError},
         statement::Statement,
     },
@@ -159,7 +159,7 @@ fn require_registrar(
     entry: &schema::Signed,
     height: Height,
 ) -> Result<(), LogError> {
-    let registrars = charters.versions().map(super::charter::Charter::registrar).collect();
+    let registrars = charters.versions().map(Charter::registrar).collect();
     signed::require(entry, Purpose::LogEntry, charters.coalition(), &registrars, 1)
         .map_err(|error| LogError::Registrar { height, error })
 }
@@ -176,12 +176,22 @@ fn require_admins(
 ) -> Result<(), LogError> {
     let version = statement.charter_version;
     let charter = charters.version(version).ok_or(LogError::CharterAhead { height, version })?;
+    signed_by_admins(charter, charters.coalition(), statement, signed_statement)
+        .map_err(|error| LogError::Admins { height, error })
+}
+
+/// Whether enough of a charter's admins signed a statement.
+pub(super) fn signed_by_admins(
+    charter: &Charter,
+    coalition: CoalitionId,
+    statement: &Statement,
+    signed_statement: &schema::Signed,
+) -> Result<(), SignedError> {
     let threshold = charter.threshold(statement.action());
     // By the statement's own date: nodes must agree, whenever they look. That it is not dated back is for the registrar
     // to see to, who orders nothing of a key that ended.
-    signed::require(signed_statement, Purpose::Statement, charters.coalition(), charter.admins(), threshold)
+    signed::require(signed_statement, Purpose::Statement, coalition, charter.admins(), threshold)
         .and_then(|()| signed::none_ended(signed_statement, charter.admin_ends(), statement.made))
-        .map_err(|error| LogError::Admins { height, error })
 }
 
 /// Orders a statement at `height`: the registrar's act.

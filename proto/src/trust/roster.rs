@@ -27,6 +27,7 @@ use crate::{
         cut::Cut,
         fold,
         log::{LogError, VerifiedRecord},
+        on_sight::OnSight,
         statement::{Statement, Subject},
     },
 };
@@ -137,18 +138,19 @@ pub struct Roster {
     charters: CharterChain,
     records: Vec<Arc<VerifiedRecord>>,
     pub(super) state: State,
+    pub(super) on_sight: OnSight,
 }
 
 impl Roster {
     /// The empty log under a chain of charters.
     #[must_use]
     pub fn new(charters: CharterChain) -> Self {
-        Self { charters, records: Vec::new(), state: State::default() }
+        Self::of(charters, State::default())
     }
 
     /// A fold that came about otherwise than record by record.
-    pub(super) const fn of(charters: CharterChain, state: State) -> Self {
-        Self { charters, records: Vec::new(), state }
+    pub(super) fn of(charters: CharterChain, state: State) -> Self {
+        Self { charters, records: Vec::new(), state, on_sight: OnSight::default() }
     }
 
     /// Folds the next record. A void statement is folded too, and listed in [`Self::voids`].
@@ -170,6 +172,7 @@ impl Roster {
         fold::check_order(&self.charters, &record)?;
         fold::fold(&mut self.state, &self.charters, &record);
         self.records.push(record);
+        self.settle_on_sight();
         Ok(())
     }
 
@@ -207,6 +210,8 @@ impl Roster {
                 break;
             }
         }
+        folded.on_sight = std::mem::take(&mut self.on_sight);
+        folded.settle_on_sight();
         *self = folded;
         Ok(())
     }
@@ -289,7 +294,7 @@ impl Roster {
         self.state.members.values().map(Arc::as_ref)
     }
 
-    /// What a certificate may do at `now`.
+    /// What a certificate may do at `now`, by the log and by every removal seen.
     #[must_use]
     pub fn standing(&self, serial: Serial, now: Timestamp) -> Standing {
         let Some(held) = self.state.certificates.get(&serial) else { return Standing::Unknown };
@@ -299,7 +304,9 @@ impl Roster {
             Status::Suspended => Standing::Suspended,
             Status::Revoked { .. } | Status::Active => {
                 let certificate = &held.certificate;
-                if now < certificate.not_before {
+                if let Some(removed) = self.on_sight.standing(serial, now) {
+                    removed
+                } else if now < certificate.not_before {
                     Standing::NotYet
                 } else if now >= certificate.not_after {
                     Standing::Expired
@@ -337,7 +344,7 @@ impl Roster {
     }
 
     /// A certificate's role in a group; `None` unless it is valid, the charter in force still admits it, and does not
-    /// keep it out for texts it has not accepted.
+    /// keep it out for texts it has not accepted. A removal seen takes it, too.
     #[must_use]
     pub fn role(&self, serial: Serial, group: GroupId, now: Timestamp) -> Option<Role> {
         let certificate = self.certificate(serial)?;
@@ -345,7 +352,8 @@ impl Roster {
         let admitted = certificate::admits(self.charter().group(group)?, &certificate.organisation);
         let kept_out =
             self.overdue(certificate.member, self.charter(), now) == Some(AcceptancePolicy::Suspend);
-        (admitted && !kept_out && self.standing(serial, now) == Standing::Valid).then_some(role)
+        let taken = self.on_sight.takes_group(serial, group);
+        (admitted && !kept_out && !taken && self.standing(serial, now) == Standing::Valid).then_some(role)
     }
 
     /// The role that the log had given a certificate at `height`, whatever became of it since.

@@ -14,6 +14,7 @@ use crate::{
     limits::MAX_STATEMENT,
     schema::{self, Action, Malformed, RevocationReason, decode_canonical},
     time::Timestamp,
+    trust::evidence::NONCE,
 };
 
 const WHAT: &str = "Statement";
@@ -27,6 +28,8 @@ pub struct Statement {
     pub id: StatementId,
     /// Coalition it speaks in.
     pub coalition: CoalitionId,
+    /// Tells it from any other, and may be drawn from its decision record: see [`super::evidence`].
+    pub nonce: [u8; NONCE],
     /// The member's latest statement when it was made; `None` for its first.
     pub previous: Option<StatementId>,
     /// Charter in force when it was made.
@@ -56,9 +59,8 @@ impl Statement {
         let field = |field, rule| Malformed::field(WHAT, field, rule);
         let coalition = CoalitionId::try_from(wire.coalition.as_slice())
             .map_err(|_| field("coalition", "must be 32 bytes"))?;
-        if wire.nonce.len() != 16 {
-            return Err(field("nonce", "must be 16 bytes"));
-        }
+        let nonce =
+            <[u8; NONCE]>::try_from(wire.nonce.as_slice()).map_err(|_| field("nonce", "must be 16 bytes"))?;
         let previous = match wire.previous.as_slice() {
             [] => None,
             bytes => Some(
@@ -70,6 +72,7 @@ impl Statement {
         Ok(Self {
             id: hash::statement_id(coalition, payload),
             coalition,
+            nonce,
             previous,
             charter_version: wire.charter_version,
             made: Timestamp::from_micros(wire.made),
@@ -114,7 +117,7 @@ impl Statement {
     }
 }
 
-/// Encodes a statement for signing.
+/// Encodes a statement for signing, with a nonce of its own.
 #[must_use]
 pub fn propose<R: CryptoRng + ?Sized>(
     coalition: CoalitionId,
@@ -124,11 +127,24 @@ pub fn propose<R: CryptoRng + ?Sized>(
     made: Timestamp,
     rng: &mut R,
 ) -> Vec<u8> {
-    let mut nonce = vec![0; 16];
+    let mut nonce = [0; NONCE];
     rng.fill_bytes(&mut nonce);
+    propose_with(coalition, decision, previous, charter_version, made, nonce)
+}
+
+/// Encodes a statement whose nonce is given: random, or drawn from the decision record.
+#[must_use]
+pub fn propose_with(
+    coalition: CoalitionId,
+    decision: Decision,
+    previous: Option<StatementId>,
+    charter_version: u64,
+    made: Timestamp,
+    nonce: [u8; NONCE],
+) -> Vec<u8> {
     schema::Statement {
         coalition: coalition.to_vec(),
-        nonce,
+        nonce: nonce.to_vec(),
         previous: previous.map(|id| id.to_vec()).unwrap_or_default(),
         charter_version,
         made: made.as_micros(),

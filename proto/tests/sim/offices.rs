@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A watcher does with records, charters and beacons what a node does, in its shortest form: it folds what goes on from
-//! its head, keeps what lies ahead until the gap fills, keeps proof of two entries at one height, and believes a beacon
-//! whose head it has. What reaches whom, and in which order, a seed decides.
+//! its head, keeps what lies ahead until the gap fills, keeps proof of two entries at one height, applies removals that it
+//! sees elsewhere, and believes a beacon whose head it has. What reaches whom, and in which order, a seed decides.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,6 +26,7 @@ use belfry_proto::{
         charter::{ACTIONS, CharterChain},
         charter_draft::{Draft, RootKeys},
         log::{EquivocationProof, LogError, VerifiedRecord, equivocation, order, verify_record},
+        on_sight::RemovalSeen,
         roster::Roster,
         signed::{SignedError, add_signature, sign},
         statement::{Decision, Statement, propose},
@@ -230,11 +231,20 @@ impl Watcher {
             {
                 self.proofs.push(proof);
             }
+            self.see(&verified);
             return Ok(());
         }
+        self.see(&verified);
         self.ahead.entry(verified.height).or_default().push(verified);
         self.fold(now);
         Ok(())
+    }
+
+    fn see(&mut self, record: &VerifiedRecord) {
+        self.roster.fork_proven(self.proofs.iter().map(|proof| proof.height));
+        if let Some(removal) = RemovalSeen::of(record) {
+            self.roster.see(removal);
+        }
     }
 
     fn fold(&mut self, now: Timestamp) {
@@ -503,6 +513,110 @@ fn a_registrar_that_shows_two_logs_is_proven_to_by_whoever_meets_and_a_charter_e
         let record = offices.append(statement);
         deliver(&mut watchers, &[record], &mut rng, at(11));
         agree(&watchers, &offices.log);
+    }
+}
+
+/// Whatever the order, the repetitions and the branch: who was removed on either of them reads nothing anywhere, until a
+/// charter pins the branch on which that was not decided.
+#[test]
+fn halves_on_two_branches_remove_whom_the_other_removed_and_a_charter_gives_back_what_its_branch_does_not_say()
+ {
+    for seed in SEEDS {
+        let mut offices = Offices::found(seed, &[(Action::Revoke, 2)]);
+        let mut watchers: Vec<Watcher> = (0..WATCHERS).map(|_| Watcher::new(&offices.log)).collect();
+        let mut rng = StdRng::seed_from_u64(seed + 1000);
+        let common: Vec<schema::Record> = (1..=3).map(|n| offices.issue(n, &[0], at(1))).collect();
+        deliver(&mut watchers, &common, &mut rng, at(1));
+        let known = offices.log.clone();
+        let made_before = known.version();
+
+        // The true branch suspends member 3 and admits member 4; the other one renews member 1 and revokes member 2.
+        let mut truths = Vec::new();
+        let out = offices.statement(&known, member(3), suspend(Serial::new(3)), &[0], at(2));
+        truths.push(offices.append(out));
+        truths.push(offices.issue(4, &[0], at(2)));
+        let mut other = known.clone();
+        let mut lies = Vec::new();
+        let revoke = Decision::Revoke(schema::Revoke {
+            serial: 2,
+            member: member(2).to_vec(),
+            reason: schema::RevocationReason::Left.into(),
+            decided: at(2).as_micros(),
+            effective: at(2).as_micros(),
+            cut: vec![],
+        });
+        let decisions = [(1, renew(Serial::new(1), 1_000_002), &[0][..]), (2, revoke.clone(), &[0, 1][..])];
+        for (n, decision, admins) in decisions {
+            let statement = offices.statement(&other, member(n), decision, admins, at(2));
+            let record = offices.entry(&other, statement);
+            other.apply(verify_record(other.charters(), &record).unwrap()).unwrap();
+            lies.push(record);
+        }
+        let (honest, fooled) = watchers.split_at_mut(WATCHERS / 2);
+        deliver(honest, &truths, &mut rng, at(3));
+        deliver(fooled, &lies, &mut rng, at(3));
+
+        // One admin of the two that a revocation needs removes nobody, ordered or not.
+        let alone = offices.statement(&known, member(1), revoke, &[2], at(3));
+        assert!(RemovalSeen::unordered(known.charters(), &alone).is_err());
+        let alone = offices.entry(&other, alone);
+        for watcher in &mut watchers {
+            assert!(watcher.take(&alone, at(3)).is_err());
+        }
+
+        let reads = |watcher: &Watcher, n: u8, now: Timestamp| {
+            let readers = watcher.roster.readers(GROUP, Audience::Group, now);
+            readers.iter().any(|reader| reader.member == member(n))
+        };
+        let key = KeyContext {
+            coalition: offices.log.coalition(),
+            group: GROUP,
+            audience: Audience::Group,
+            author: member(1),
+            log: LogId::new([7; 32]),
+            epoch: 1,
+            created: at(2),
+            roster: made_before,
+        };
+        let two = known.certificate(Serial::new(2)).unwrap().node;
+        let (honest, fooled) = watchers.split_at(WATCHERS / 2);
+        assert!(honest.iter().all(|watcher| reads(watcher, 2, at(4)) && !reads(watcher, 3, at(4))));
+        assert!(fooled.iter().all(|watcher| reads(watcher, 3, at(4)) && !reads(watcher, 2, at(4))));
+        for watcher in honest {
+            assert!(may_grant(&watcher.roster, &key, at(2), &two, |_| None, at(4)).is_ok());
+        }
+
+        // They meet. Nobody changes sides, and neither of the two reads anywhere any more.
+        let met: Vec<schema::Record> = truths.iter().chain(&lies).cloned().collect();
+        let before: Vec<RosterVersion> = watchers.iter().map(|watcher| watcher.roster.version()).collect();
+        deliver(&mut watchers, &met, &mut rng, at(5));
+        for (watcher, before) in watchers.iter().zip(before) {
+            assert_eq!(watcher.roster.version(), before);
+            assert!(!reads(watcher, 2, at(6)) && !reads(watcher, 3, at(6)), "seed {seed}");
+            assert!(reads(watcher, 1, at(6)), "what gives waits, and nobody else is touched");
+            assert_eq!(
+                may_grant(&watcher.roster, &key, at(2), &two, |_| None, at(6)).map(|c| c.serial),
+                Err(GrantRefusal::NotCertified)
+            );
+            assert!(!watcher.roster.admitted_nodes(at(6)).contains(&two));
+        }
+
+        // Root pins the true branch: member 2 is back, member 3 stays out, and old words bring nothing back.
+        let pin = offices.log.version();
+        let charter = offices.charter(pin, at(8));
+        for watcher in &mut watchers {
+            watcher.amend(&charter, at(9));
+        }
+        deliver(&mut watchers, &common, &mut rng, at(9));
+        for record in &truths {
+            deliver(&mut watchers, std::slice::from_ref(record), &mut rng, at(9));
+        }
+        deliver(&mut watchers, &met, &mut rng, at(10));
+        agree(&watchers, &offices.log);
+        for watcher in &watchers {
+            assert!(reads(watcher, 2, at(11)) && !reads(watcher, 3, at(11)), "seed {seed}");
+            assert_eq!(watcher.roster.removals_seen().count(), 0);
+        }
     }
 }
 

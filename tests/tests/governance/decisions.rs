@@ -188,6 +188,49 @@ fn what_was_decided_where_is_kept_beside_the_log_and_dates_hold_together() {
 }
 
 #[test]
+fn a_decision_record_is_signed_for_with_its_statement_and_a_changed_one_is_refused() {
+    let desk = Desk::found("Records");
+    let _alice = desk.coalition.issue("alice", Role::Publisher);
+    let suspend = ["suspend", "1", "--decided-by", "Board", "--decided-on", "2026-10-01"];
+    let kept_at = ["--evidence", "minutes 9", "--dir", "coalition"];
+    desk.ok(&[&suspend[..], &kept_at, &WITH].concat());
+    desk.coalition.export("log.pem");
+    let log: Value = serde_json::from_str(&desk.ok(&["log", "--json", "--dir", "coalition"])).unwrap();
+    let kept = format!("coalition/decisions/{}.json", log["entries"][1]["statement"].as_str().unwrap());
+    let verify = |file: &str| desk.coalition.run(&["verify", file, "--log", "log.pem"]);
+    let held = verify(&kept);
+    assert_eq!(held.code, 0, "{}", held.stderr);
+    for said in ["signed for with its statement", "2: suspend", "Board, 2026-10-01, minutes 9"] {
+        assert!(held.stdout.contains(said), "{said}: {}", held.stdout);
+    }
+    let genuine: Value = serde_json::from_str(&fs::read_to_string(desk.path(&kept)).unwrap()).unwrap();
+    let salt = "00".repeat(16);
+    let changes = [
+        ("decided_by", "Bureau"),
+        ("decided_on", "2026-10-02T00:00:00.000000Z"),
+        ("evidence", "minutes 10"),
+        ("salt", salt.as_str()),
+    ];
+    for (key, value) in changes {
+        let mut changed = genuine.clone();
+        assert!(changed[key].is_string(), "{key}: {genuine}");
+        changed[key] = value.into();
+        fs::write(desk.path("changed.json"), changed.to_string()).unwrap();
+        let refused = verify("changed.json");
+        assert!(refused.code == 3 && refused.stderr.contains("it was changed"), "{key}: {}", refused.stderr);
+    }
+    // One of before statements were drawn from their records is shown to be no more than a file.
+    let mut untied = genuine;
+    untied.as_object_mut().unwrap().remove("salt");
+    fs::write(desk.path("untied.json"), untied.to_string()).unwrap();
+    let refused = verify("untied.json");
+    assert!(refused.code == 3 && refused.stderr.contains("nothing signed"), "{}", refused.stderr);
+    // Nor does the log tell what it is tied to.
+    let exported = fs::read_to_string(desk.path("log.pem")).unwrap();
+    assert!(!exported.contains("Board"));
+}
+
+#[test]
 fn changed_data_come_with_new_keys_in_the_place_of_the_old_ones() {
     let desk = Desk::found("Merger");
     let _alice = desk.coalition.issue("alice", Role::Publisher);

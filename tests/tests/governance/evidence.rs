@@ -218,6 +218,43 @@ fn a_list_of_members_is_checked_as_a_whole_and_issued_as_a_batch() {
 }
 
 #[test]
+fn a_list_that_has_a_member_twice_issues_to_nobody_however_different_its_lines_are() {
+    let desk = Desk::found("Listed twice");
+    let list = |text: &str| fs::write(desk.path("members.csv"), text).unwrap();
+    let import = ["import", "members.csv", "--dir", "coalition", "--issue", "--yes"];
+    let refused = |same: &str| {
+        let said = desk.refused(&[&import[..], &["--passphrase-file", "passphrase"]].concat());
+        assert!(said.contains(&format!("lines 2 and 3 are of one member: the same {same}.")), "{said}");
+    };
+    let entries = || {
+        let log: Value = serde_json::from_str(&desk.ok(&["log", "--json", "--dir", "coalition"])).unwrap();
+        log["entries"].as_array().unwrap().len()
+    };
+    // One data folder that asked under two names: the second would fail once the first is issued.
+    let asks = |name: &str, folder: &str, kbo: &str| {
+        let who = ["enroll", "--charter", "coalition/charter.pem", "--org", name, "--kbo", kbo];
+        let request = format!("{name}.request");
+        let what = ["--class", "essential", "--groups", "cidr", "--dir", folder, "--out", &request];
+        desk.coalition.ok(&[&who[..], &what, &["--accept-arrangement", "--accept-rules"]].concat());
+    };
+    let head = "organisation,kbo,until,request\n";
+    asks("Dock", "dock", "0123456789");
+    asks("Harbour", "dock", "9876543210");
+    list(&format!("{head}Dock,,2099-12-31,Dock.request\nHarbour,,2099-12-31,Harbour.request\n"));
+    refused("keys");
+    // Two folders of one enterprise, which the list does not say.
+    asks("Port", "port", "0123456789");
+    list(&format!("{head}Dock,,2099-12-31,Dock.request\nPort,,2099-12-31,Port.request\n"));
+    refused("kbo");
+    assert_eq!(entries(), 0, "nothing was signed");
+    // One member of the roster, by its name and by its number.
+    desk.ok(&["issue", "Port.request", "--until", "2099-12-31", "--yes", "--dir", "coalition"]);
+    list(&format!("{head}Port,,,\nThe Port,0123456789,,\n"));
+    refused("certificate");
+    assert_eq!(entries(), 1);
+}
+
+#[test]
 fn an_auditor_sees_from_the_log_alone_who_was_a_member_when() {
     let desk = Desk::found("Audit");
     let _alice = desk.coalition.issue("alice", Role::Publisher);

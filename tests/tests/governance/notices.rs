@@ -56,7 +56,7 @@ fn an_entitys_own_notice_says_what_the_coalitions_page_says_once_it_has_the_reco
     assert_ne!(bare["decided"], theirs["decided"]);
     assert!(bare["decision"].is_null() && bare["mandate"].is_null() && bare["since_asserted"].is_null());
     let record = |notice: &Value| format!("pages/{}.record.json", notice["member"].as_str().unwrap());
-    // It is unsigned: what it changes is shown, and nothing is kept before somebody says yes.
+    // What it changes is shown, and nothing is kept before somebody says yes.
     let asked = coalition.run(&["notice", "--dir", "alice", "--record", &record(theirs)]);
     assert!(asked.code == 3 && asked.stderr.contains("--yes"), "{}", asked.stderr);
     assert!(asked.stdout.contains("- → Board, 2026-10-01, minutes 9"), "{}", asked.stdout);
@@ -94,6 +94,30 @@ fn an_entitys_own_notice_says_what_the_coalitions_page_says_once_it_has_the_reco
     assert!(changed("statement").contains("read a newer log"));
     assert!(changed("decided").contains("after the log says so"));
     assert!(changed("decision").contains("no line"));
+    // Written again after something changed, the earlier record stays beside it.
+    let pages = || fs::read_dir(desk.path("pages")).unwrap().count();
+    let (before, again) = (pages(), ["notices", "--write", "pages", "--dir", "coalition"]);
+    desk.ok(&again);
+    assert_eq!(pages(), before, "the same is not written twice");
+    desk.ok(&["notices", "--mandated", "2-nis2-entering", "--mandate", "M-2", "--dir", "coalition"]);
+    let ran = desk.run(&again);
+    assert!(ran.stderr.contains(".record.1.json") && ran.stderr.contains("is kept"), "{}", ran.stderr);
+    assert_eq!(pages(), before + 2, "bob's page and record");
+    // Who decided was signed for with the statement; by which mandate the coalition acts was not.
+    let verified = |file: &str| coalition.run(&["verify", file, "--log", "log.pem"]);
+    let held = verified(&record(theirs));
+    assert_eq!(held.code, 0, "{}", held.stderr);
+    assert!(held.stdout.contains("Board, 2026-10-01, minutes 9 (signed for"), "{}", held.stdout);
+    assert!(held.stdout.contains("M-1 (the coalition's word alone)"), "{}", held.stdout);
+    let mut value: Value = serde_json::from_str(&genuine).unwrap();
+    value["notices"][0]["decision"] = "Bureau, 2026-10-01, minutes 9".into();
+    fs::write(desk.path("changed.json"), value.to_string()).unwrap();
+    assert!(refused("changed.json").contains("it was changed"));
+    assert_eq!(verified("changed.json").code, 3);
+    value["notices"][0]["minutes"].take();
+    fs::write(desk.path("changed.json"), value.to_string()).unwrap();
+    assert!(refused("changed.json").contains("the coalition's word alone"), "said before it is asked about");
+    assert!(verified("changed.json").stdout.contains("nothing signed says so"));
     // A statement of somebody else's is none about this member.
     let mut value: Value = serde_json::from_str(&genuine).unwrap();
     value["notices"][0]["statement"] = of_the_coalition(&desk)[1]["statement"].clone();

@@ -40,6 +40,7 @@ fn notice(act: &'static str, occasion: &'static str, organisation: &str) -> Noti
         decision: Some("Board of directors, 2026-11-20, minutes 2026/11, item 4".into()),
         since_asserted: Some("2019-03-01T00:00:00Z".parse().unwrap()),
         mandate: Some("M-2026-7".into()),
+        minutes: None,
     }
 }
 

@@ -75,6 +75,62 @@ fn a_member_leaves_by_its_own_word_and_three_dates_stay_apart() {
     desk.refused(&["accept", "forged.pem", "--dir", "coalition", "--passphrase-file", "passphrase"]);
 }
 
+/// What lies in a folder of the coalition's, in no order.
+fn kept(desk: &Desk, folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(desk.path("coalition").join(folder)).unwrap();
+    entries.map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap()).collect()
+}
+
+#[test]
+fn a_second_word_of_a_member_takes_no_earlier_ones_place() {
+    let (desk, _members) = joined("Twice", &["alice"]);
+    let read = |file: &str| fs::read_to_string(desk.path(file)).unwrap();
+    for (file, effective) in
+        [("first.pem", "2098-12-31T00:00:00+01:00"), ("second.pem", "2098-06-30T00:00:00+01:00")]
+    {
+        let dates = ["--decided-on", "2026-02-01", "--effective", effective];
+        let left = run(&desk, &[&["leave", "--out", file, "--dir", "alice"][..], &dates].concat());
+        assert_eq!(left.code, 0, "{}", left.stderr);
+        let record = [&["leave", file, "--dir", "coalition"][..], &WITH].concat();
+        assert!(desk.ok(&record).contains("ends certificate 1"));
+    }
+    // On the member's machine neither is written over.
+    let dates = ["--decided-on", "2026-02-01", "--effective", "2097-01-01T00:00:00+01:00"];
+    let over = run(&desk, &[&["leave", "--out", "first.pem", "--dir", "alice"][..], &dates].concat());
+    assert!(over.code != 0 && over.stderr.contains("not overwritten"), "{}", over.stderr);
+    let words = kept(&desk, "departures");
+    assert_eq!(words.len(), 2);
+    assert!(words.contains(&read("first.pem")) && words.contains(&read("second.pem")));
+    // Each entry names the word it rests on.
+    let log: Value = serde_json::from_str(&desk.ok(&["log", "--json", "--dir", "coalition"])).unwrap();
+    for (entry, file) in [(1, "first.pem"), (2, "second.pem")] {
+        let at = log["entries"][entry]["decision"]["evidence"].as_str().unwrap();
+        assert_eq!(read(&format!("coalition/{at}")), read(file));
+    }
+}
+
+#[test]
+fn a_request_that_waits_for_signatures_is_kept_beside_another_of_the_same_keys() {
+    let desk = Desk::found("Asked twice");
+    // Without the registrar's key a decision waits.
+    fs::rename(desk.path("coalition/keys/registrar.pem"), desk.path("registrar.pem")).unwrap();
+    let issue = |request: &str| {
+        let told = desk.ok(&["issue", request, "--until", "2099-12-31", "--yes", "--dir", "coalition"]);
+        assert!(told.contains("registrar orders"), "{told}");
+    };
+    desk.coalition.enrol("dave", Role::Reader);
+    issue("dave.request");
+    let again = ["enroll", "--charter", "coalition/charter.pem", "--org", "Dave & Sons", "--dir", "dave"];
+    let with = ["--class", "essential", "--groups", "cidr", "--out", "other.request"];
+    desk.coalition.ok(&[&again[..], &with, &["--accept-arrangement", "--accept-rules"]].concat());
+    issue("other.request");
+    issue("other.request");
+    let read = |file: &str| fs::read_to_string(desk.path(file)).unwrap();
+    let requests = kept(&desk, "requests");
+    assert_eq!(requests.len(), 2);
+    assert!(requests.contains(&read("dave.request")) && requests.contains(&read("other.request")));
+}
+
 /// A charter with new rules of conduct, to be accepted long from now.
 fn new_rules(desk: &Desk) {
     desk.draft(

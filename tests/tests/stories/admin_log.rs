@@ -47,6 +47,7 @@ fn damaged(log: &LogFile, index: usize) -> Vec<(&'static str, LogFile)> {
             with_record(log, index, |r| statement(r).signatures[0].signature[5] ^= 1),
         ),
         ("no statement", with_record(log, index, |r| r.statement = None)),
+        ("no entry", with_record(log, index, |r| r.entry = None)),
     ]
 }
 
@@ -126,8 +127,9 @@ async fn a_damaged_or_foreign_log_is_refused_at_import() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_branch_of_the_log_is_refused_at_import() -> anyhow::Result<()> {
-    let Story { coalition, alice, bob, eve, branch } = behind_by_one().await?;
+async fn a_second_branch_of_the_log_is_refused_and_whom_it_removes_is_out_until_a_charter_pins_the_first()
+-> anyhow::Result<()> {
+    let Story { mut coalition, mut alice, bob, eve, branch } = behind_by_one().await?;
     alice.import(&coalition).await?;
     bob.follows(&coalition).await?;
     for member in [&alice, &bob] {
@@ -136,9 +138,20 @@ async fn a_second_branch_of_the_log_is_refused_at_import() -> anyhow::Result<()>
         assert!(answer.body.to_string().contains("forked"), "{}", answer.body);
         assert_eq!(member.roster()?.version(), coalition.roster().version());
         assert!(!member.roster()?.is_admitted(&eve.node(), clock::now()));
-        assert!(member.roster()?.is_admitted(&bob.node(), clock::now()));
+        assert!(!member.roster()?.is_admitted(&bob.node(), clock::now()));
     }
-    Ok(())
+    alice.loses(&bob.node()).await?;
+    alice.warns("suspended on sight").await?;
+    alice.restart(&[&bob]).await?;
+    assert!(!alice.roster()?.is_admitted(&bob.node(), clock::now()), "it outlives a restart");
+
+    coalition.amend(|_| ())?;
+    for member in [&alice, &bob] {
+        member.import(&coalition).await?;
+        assert!(member.roster()?.is_admitted(&bob.node(), clock::now()));
+        assert!(!member.roster()?.is_admitted(&eve.node(), clock::now()));
+    }
+    alice.meets(&bob).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -162,7 +162,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .query(LIST).answers(200, Content::json::<Contacts>()),
     Operation::post("/api/v1/contacts", "coalition", "Say where this member's functions are reached, in the place of what it said before")
         .takes(Content::json::<ContactWanted>()).answers(200, Content::json::<ContactMade>()),
-    Operation::post("/api/v1/log", "coalition", "Take in an admin log or beacon file")
+    Operation::post("/api/v1/log", "coalition", "Take in an admin log, a beacon or, where the log is forked, a removal")
         .takes(Content::text("text/plain")).answers(200, Content::json::<Imported>()),
 
     Operation::get("/api/v1/log", "coalition", "The admin log, charters first, as a file that anybody can verify")

@@ -18,7 +18,7 @@ use crate::{
 /// Bytes of the largest log file taken in: some twenty thousand records.
 const MAX_LOG: usize = 64 * 1024 * 1024;
 
-/// `POST /api/v1/log`, the body a BELFRY LOG file.
+/// `POST /api/v1/log`, the body a BELFRY LOG, a BELFRY BEACON or, where the log is forked, a BELFRY STATEMENT file.
 pub(in crate::api) async fn import(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
@@ -40,6 +40,7 @@ pub(in crate::api) async fn import(
         "charter_before": imported.charter_before,
         "charter": imported.charter_after,
         "vouches_until": imported.vouches_until,
+        "removes": imported.removes,
     })))
 }
 

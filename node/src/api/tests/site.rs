@@ -179,6 +179,7 @@ impl NodeStatus for Alone {
                 charter_before: 1,
                 charter_after: 1,
                 vouches_until: None,
+                removes: None,
             }),
             "panic, please" => panic!("as asked for"),
             _ => Err("not a log".to_owned()),

@@ -21,6 +21,7 @@ use clap::Args;
 use super::{
     evidence::Evidence,
     folder::Folder,
+    kept,
     mend::mended,
     revoke::{Deciding, serial},
     shown::{changes, said_now},
@@ -33,10 +34,7 @@ use crate::{
         said::Said,
     },
     clock,
-    keys::{
-        enrolment::read,
-        file::{self, Existing, FileError, Readers},
-    },
+    keys::enrolment::read,
 };
 
 /// Change a member's data: name, numbers, classes, capacity, sector, whom it supplies.
@@ -127,7 +125,7 @@ fn requested(path: &Path, deciding: Deciding) -> anyhow::Result<()> {
         decided_by: Some("the member itself".to_owned()),
         // The member's word is no decision yet: that is taken here and now.
         decided_on: Some(now),
-        evidence: Some(format!("{}, asked for on {}", kept(&request, &signed), second(request.made))),
+        evidence: Some(format!("{}, asked for on {}", kept_at(&request, &signed), second(request.made))),
         ..Evidence::default()
     };
     deciding.with_evidence(evidence).decide(
@@ -167,22 +165,14 @@ fn overtaken(request: &AmendmentRequest, since: &Overtaken, now: &Organisation, 
     )
 }
 
-/// Where the member's word is kept, from the coalition's folder, by its hash: one that asks twice has two.
-fn kept(request: &AmendmentRequest, signed: &Signed) -> String {
-    let hash = blake3::hash(&signed.payload).to_hex();
-    format!("amendments/{}-{}.pem", request.member, hash.get(..16).unwrap_or_default())
+/// Where the member's word is kept, from the coalition's folder.
+fn kept_at(request: &AmendmentRequest, signed: &Signed) -> String {
+    format!("amendments/{}", kept::name(request.member, signed))
 }
 
 /// Before anything is decided: the word is what the decision rests on.
 fn keep(folder: &Folder, request: &AmendmentRequest, signed: &Signed) -> anyhow::Result<()> {
-    file::create_folder(&folder.dir().join("amendments"))?;
-    let path: PathBuf = folder.dir().join(Path::new(&kept(request, signed)));
-    let text = armour::write_amendment_request(signed);
-    match file::write(&path, text.as_bytes(), Readers::All, Existing::Keep) {
-        // Kept before, by one who then did not sign.
-        Err(FileError::Exists { .. }) if file::read_text(&path)? == text => Ok(()),
-        written => Ok(written?),
-    }
+    kept::keep(&folder.dir().join(kept_at(request, signed)), &armour::write_amendment_request(signed))
 }
 
 /// No group of the member may need a class that it no longer has.

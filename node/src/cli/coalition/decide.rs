@@ -103,11 +103,21 @@ pub(super) struct Proposed {
 
 /// States a decision about a member and holds it to every rule, before anything is signed.
 pub(super) fn propose(folder: &Folder, member: MemberId, decision: Decision) -> anyhow::Result<Proposed> {
+    propose_with(folder, member, decision, &Evidence::default())
+}
+
+/// The same, tied to what is kept of it.
+fn propose_with(
+    folder: &Folder,
+    member: MemberId,
+    decision: Decision,
+    evidence: &Evidence,
+) -> anyhow::Result<Proposed> {
     let roster = folder.roster();
     let previous = roster.member(member).map(|member| member.last_statement);
-    let version = roster.charter().version();
-    let payload =
-        statement::propose(roster.coalition(), decision, previous, version, clock::now(), &mut rand::rng());
+    let (coalition, version) = (roster.coalition(), roster.charter().version());
+    let nonce = evidence.nonce(coalition);
+    let payload = statement::propose_with(coalition, decision, previous, version, clock::now(), nonce);
     let statement = Statement::decode(&payload).map_err(refused)?;
     roster.preview(&statement).map_err(mended)?;
     Ok(Proposed { payload, statement })
@@ -144,7 +154,8 @@ pub(super) fn decide(
     keys: &Deciders,
     evidence: &Evidence,
 ) -> anyhow::Result<Decided> {
-    let Proposed { payload, statement } = propose(folder, member, decision)?;
+    let evidence = evidence.salted();
+    let Proposed { payload, statement } = propose_with(folder, member, decision, &evidence)?;
     let coalition = folder.roster().coalition();
     let signed = sign(payload, Purpose::Statement, coalition, &[&keys.admin]);
     evidence.keep(folder, statement.id)?;

@@ -1,11 +1,15 @@
 //! Who decided, when, and where that is written: kept beside the log, because the log is for ever and names nobody.
 //!
-//! One JSON file a statement, `decisions/STATEMENT.json` in the coalition's folder. The statement id ties the two
-//! together: whoever has both can show that this minute belongs to that entry.
+//! One JSON file a statement, `decisions/STATEMENT.json` in the coalition's folder. The statement's nonce is drawn from it, so the
+//! admins sign for it: whoever has both can show that this minute belongs to that entry (`belfry verify`).
 
 use std::path::PathBuf;
 
-use belfry_proto::{id::StatementId, time::Timestamp};
+use belfry_proto::{
+    id::{CoalitionId, StatementId},
+    time::Timestamp,
+    trust::evidence::{NONCE, SALT},
+};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +21,7 @@ use crate::{
     },
     clock,
     keys::file::{self, Existing, Readers},
+    notice::Minutes,
 };
 
 /// Characters of a body's name or a reference: a line in a register.
@@ -42,6 +47,10 @@ pub(super) struct Evidence {
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) member_since: Option<Timestamp>,
+    /// What the statement's nonce was drawn with, in hex
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) salt: Option<String>,
 }
 
 impl Evidence {
@@ -60,6 +69,23 @@ impl Evidence {
     /// When the decision was taken: as stated, else now.
     pub(super) fn decided(&self) -> Timestamp {
         self.decided_on.unwrap_or_else(clock::now)
+    }
+
+    /// The same with a salt, if there is anything to keep: its statement is drawn from it.
+    pub(super) fn salted(&self) -> Self {
+        let salt = (*self != Self::default()).then(|| hex::encode(rand::random::<[u8; SALT]>()));
+        Self { salt, ..self.clone() }
+    }
+
+    /// The nonce of the statement; a random one where nothing is kept.
+    pub(super) fn nonce(&self, coalition: CoalitionId) -> [u8; NONCE] {
+        self.minutes().nonce(coalition).unwrap_or_else(rand::random)
+    }
+
+    /// As others than the coalition have it.
+    pub(super) fn minutes(&self) -> Minutes {
+        let Self { decided_by, decided_on, evidence, member_since, salt } = self.clone();
+        Minutes { decided_by, decided_on, evidence, member_since, salt }
     }
 
     /// Keeps it, if there is anything to keep.
@@ -86,9 +112,7 @@ impl Evidence {
 
     /// In one line, for listings.
     pub(super) fn told(&self) -> String {
-        let on = self.decided_on.map(day);
-        let parts = [self.decided_by.clone(), on, self.evidence.clone()];
-        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+        self.minutes().told().unwrap_or_default()
     }
 }
 

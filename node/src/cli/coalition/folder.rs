@@ -8,8 +8,8 @@
 //! certificates/SERIAL.pem                 what each member got
 //! documents/                              texts the charter names
 //! statements/                             decisions that wait for other admins, or for the registrar
-//! requests/KEY.pem                        what members asked for, and signed that they accept
-//! departures/MEMBER.pem                   members' own word that they leave
+//! requests/KEY.pem KEY-HASH.pem           what members asked for, and signed that they accept
+//! departures/MEMBER-HASH.pem              members' own word that they leave
 //! amendments/MEMBER-HASH.pem              members' own word of changed data
 //! decisions/STATEMENT.json                who decided, when, and where that is written
 //! notices.json                            participation notices sent and acknowledged

@@ -99,6 +99,7 @@ impl Import {
             })?;
             plans.push((row, plan));
         }
+        distinct(&plans)?;
         output::print(&told(&folder, &plans))?;
         missing_from_list(&folder, &rows)?;
         let to_issue = plans.iter().filter(|(_, plan)| matches!(plan, Plan::Issue(_))).count();
@@ -199,6 +200,41 @@ fn plan(folder: &Folder, row: &Row, base: &Path) -> anyhow::Result<Plan> {
     certificate::check(&body, charter, Serial::new(0), StatementId::ZERO).map_err(mended)?;
     propose(folder, member, Decision::Issue(schema::Issue { certificate: Some(body.clone()) }))?;
     Ok(Plan::Issue(Box::new((request, signed, body))))
+}
+
+/// Refuses two rows of one member that do not look alike: by the roster, or by what they ask with. The second would be refused
+/// once the first one's certificate is issued.
+fn distinct(plans: &[(&Row, Plan)]) -> anyhow::Result<()> {
+    for (n, (row, plan)) in plans.iter().enumerate() {
+        for (earlier_row, earlier) in plans.iter().take(n) {
+            let same = match (earlier, plan) {
+                (Plan::Member(one, ..), Plan::Member(other, ..)) => (one == other).then_some("certificate"),
+                (Plan::Issue(one), Plan::Issue(other)) => in_common(&one.0, &other.0),
+                (Plan::Member(..) | Plan::Issue(_) | Plan::NoRequest, _) => None,
+            };
+            if let Some(same) = same {
+                refuse!(
+                    "lines {} and {} are of one member: the same {same}. Leave one out, or ask for a request made in a data folder \
+                     of its own",
+                    earlier_row.line,
+                    row.line
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What of two requests there can be once only.
+fn in_common(one: &Request, other: &Request) -> Option<&'static str> {
+    let same = |ours: &str, theirs: &str| !ours.is_empty() && ours == theirs;
+    let (ours, theirs) = (&one.organisation, &other.organisation);
+    let what = [
+        ("keys", one.signing == other.signing || one.node == other.node || one.kem == other.kem),
+        ("kbo", same(&ours.kbo, &theirs.kbo)),
+        ("lei", same(&ours.lei, &theirs.lei)),
+    ];
+    what.into_iter().find(|(_, is_same)| *is_same).map(|(what, _)| what)
 }
 
 /// The groups of a member's certificates, where a row names others.

@@ -1,10 +1,11 @@
 //! `belfry coalition leave`: records that a member leaves, as its own signed word says.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use belfry_proto::{
     id::{Height, Serial},
+    schema::Signed,
     trust::{departure::Departure, file as armour, roster::Roster, statement::Decision},
 };
 use clap::Args;
@@ -14,23 +15,21 @@ use super::{
     decide::{Decided, Deciders, decide, propose, waits},
     evidence::Evidence,
     folder::Folder,
+    kept,
     mend::mended,
     role_keys::RolePassphrases,
 };
 use crate::{
     cli::{args::second, exit::refuse, output},
     clock,
-    keys::{
-        enrolment::read,
-        file::{self, Existing, Readers},
-    },
+    keys::{enrolment::read, file},
 };
 
 /// Record that a member leaves, by the file that its `belfry leave` wrote.
 ///
 /// Revokes every certificate of the member, reason left, with the member's own dates: when it decided, and from when on
 /// it is out. Until then it stays in; then every node refuses it and rotates its keys, by itself. When that was recorded
-/// is the date of the log's entry. The file is kept in departures.
+/// is the date of the log's entry. The file is kept in departures, beside any other of this member.
 ///
 /// What the member published until it leaves stays. Where it is out already, name what stays by --cut (`belfry heads`);
 /// what is signed after the fact would else hide everything.
@@ -101,7 +100,7 @@ impl Leave {
         let evidence = Evidence {
             decided_by: Some("the member itself".to_owned()),
             decided_on: Some(departure.decided),
-            evidence: Some(kept(&departure)),
+            evidence: Some(kept_at(&departure, &signed)),
             ..Evidence::default()
         };
         let mut told = String::new();
@@ -147,13 +146,11 @@ fn shown(folder: &Folder, departure: &Departure, serials: &[Serial]) -> String {
 }
 
 /// Where the member's word is kept, from the coalition's folder.
-fn kept(departure: &Departure) -> String {
-    format!("departures/{}.pem", departure.member)
+fn kept_at(departure: &Departure, signed: &Signed) -> String {
+    format!("departures/{}", kept::name(departure.member, signed))
 }
 
 /// Before anything is decided: the word is what the decision rests on.
-fn keep(folder: &Folder, departure: &Departure, signed: &belfry_proto::schema::Signed) -> anyhow::Result<()> {
-    file::create_folder(&folder.dir().join("departures"))?;
-    let path: PathBuf = folder.dir().join(Path::new(&kept(departure)));
-    Ok(file::write(&path, armour::write_departure(signed).as_bytes(), Readers::All, Existing::Replace)?)
+fn keep(folder: &Folder, departure: &Departure, signed: &Signed) -> anyhow::Result<()> {
+    kept::keep(&folder.dir().join(kept_at(departure, signed)), &armour::write_departure(signed))
 }

@@ -17,6 +17,7 @@ mod folder;
 mod import;
 mod init;
 mod issue;
+mod kept;
 mod key;
 mod leave;
 mod log;

@@ -31,7 +31,7 @@ use crate::{
         output,
     },
     clock,
-    keys::file::{self, Existing, Readers},
+    keys::file::{self, Readers},
     notice::{Book, DecisionRecord, Notice, Register, State},
 };
 
@@ -157,18 +157,25 @@ impl Notices {
             }
         };
         file::create_folder(pages)?;
-        let put = |name: String, text: &str| {
-            file::write(&pages.join(name), text.as_bytes(), Readers::Owner, Existing::Replace)
-        };
+        let put =
+            |name: String, text: &str| file::write_beside(&pages.join(name), text.as_bytes(), Readers::Owner);
+        let mut older = Vec::new();
         for notice in &wanted {
             let text = page(notice, book, &self.wording.lang)?;
-            put(format!("{}.{}.html", notice.id, self.wording.lang), &text)?;
+            older.extend(put(format!("{}.{}.html", notice.id, self.wording.lang), &text)?);
         }
         let members: BTreeSet<&str> = wanted.iter().map(|notice| notice.member.as_str()).collect();
         for member in &members {
             let all: Vec<&Notice> = notices.iter().filter(|notice| notice.member == **member).collect();
             let record = DecisionRecord::of(folder.roster().coalition(), member.parse()?, &all);
-            put(format!("{member}.record.json"), &format!("{}\n", serde_json::to_string_pretty(&record)?))?;
+            let text = format!("{}\n", serde_json::to_string_pretty(&record)?);
+            older.extend(put(format!("{member}.record.json"), &text)?);
+        }
+        for older in older {
+            output::warn(&format!(
+                "what was written before says something else, and is kept: {}",
+                older.display()
+            ));
         }
         let into = output::path(pages);
         let count = |n: usize, one, many| output::counted(n as u64, one, many);
@@ -199,6 +206,7 @@ fn notices(folder: &Folder, register: &Register) -> anyhow::Result<Vec<Notice>> 
             }
             notice.since_asserted = evidence.member_since;
             notice.decision = Some(evidence.told()).filter(|text| !text.is_empty());
+            notice.minutes = Some(evidence.minutes()).filter(|minutes| minutes.salt.is_some());
             notice.mandate = register.mark(&owed.id()).mandate;
             Ok(notice)
         })

@@ -20,7 +20,7 @@ use crate::{
     id::{EntryId, Height, RosterVersion, Serial},
     schema::{self, AcceptancePolicy, Role, WithdrawalGround, WithdrawalMode},
     topic::Topic,
-    trust::{names::Named as _, roster::Roster},
+    trust::{names::Named as _, on_sight::RemovalSeen, roster::Roster},
     verdict::{Judged, Verdict},
 };
 
@@ -458,6 +458,22 @@ fn a_suspended_key_publishes_again_only_in_a_new_log() {
 }
 
 #[test]
+fn what_a_member_removed_on_sight_wrote_waits_and_is_refused_for_good_by_nobody() {
+    let mut coalition = Coalition::new();
+    let alice = coalition.issue(&Ask::publisher(1));
+    let (sealed, _) = alice.first(&payload_bytes(), CIDR, coalition.version(), at(100));
+    let mut other = coalition.clone();
+    other.suspend(&alice, 200, vec![]);
+    let removal = RemovalSeen::of(other.roster.records().last().unwrap()).unwrap();
+    let mut roster = coalition.roster.clone();
+    assert!(roster.see(removal));
+    let waits = ("removed-on-sight", Verdict::Ignore);
+    assert_eq!(code(sealed.bytes(), &roster, sync(300)), waits);
+    assert_eq!(code(sealed.bytes(), &roster, gossip(300)), waits);
+    assert_eq!(code(sealed.bytes(), &coalition.roster, sync(300)), ACCEPT);
+}
+
+#[test]
 fn a_publisher_role_granted_since_counts_for_what_was_written_before() {
     let mut coalition = Coalition::new();
     let alice = coalition.issue(&Ask::reader(1));
@@ -678,7 +694,7 @@ fn only_what_every_honest_node_would_refuse_is_rejected() {
     let version = samples[0].header().roster;
     let serial = Serial::new(1);
     let created = at(0);
-    let errors: [(&dyn Judged, Verdict); 20] = [
+    let errors: [(&dyn Judged, Verdict); 21] = [
         (
             &DecodeError::Malformed(schema::Malformed::field("header", "group", "must not be 0")),
             Verdict::Reject,
@@ -699,6 +715,7 @@ fn only_what_every_honest_node_would_refuse_is_rejected() {
         (&AdmitError::Never(Never::NotAPublisher { serial, group: CIDR }), Verdict::Ignore),
         (&quarantined, Verdict::Ignore),
         (&AdmitError::NotNow(NotNow::Future { ahead: SKEW }), Verdict::Ignore),
+        (&AdmitError::NotNow(NotNow::RemovedOnSight(serial)), Verdict::Ignore),
         (&AdmitError::NotNow(NotNow::Stale { age: SKEW }), Verdict::Ignore),
         (&OpenError::NoBody, Verdict::Accept),
         (&OpenError::Body(BodyError::Padding), Verdict::Accept),

@@ -178,6 +178,8 @@ pub(in super::super) struct Imported {
     charter_before: u64,
     charter: u64,
     vouches_until: Option<String>,
+    /// Of a removal that no registrar ordered, whether it was news.
+    removes: Option<bool>,
 }
 
 /// The admin log.

@@ -177,6 +177,7 @@ fn row(line: u64, cell: impl Fn(&str) -> String) -> Result<Row, TableError> {
         decided_on: time("decided_on", moment)?,
         evidence: optional("evidence"),
         member_since: time("member_since", moment)?,
+        salt: None,
     };
     let request = optional("request").map(PathBuf::from);
     Ok(Row { line, organisation, kbo, lei, classes, groups, until: time("until", until)?, request, evidence })

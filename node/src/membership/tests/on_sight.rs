@@ -1,0 +1,183 @@
+//! Removals that stand in another log than ours: applied, kept, told on, and given back.
+
+use belfry_proto::{
+    id::Height,
+    schema::{Record, statement::Decision},
+    trust::{on_sight::UnorderedError, roster::Standing},
+};
+
+use super::*;
+
+fn suspend(seat: &Seat) -> Decision {
+    Decision::Suspend(schema::Suspend { serial: seat.identity.serial.get(), cut: Vec::new() })
+}
+
+/// Two logs of one coalition of three: ours goes on with a fourth member, the other one with a fifth and without carol.
+fn branches() -> (Coalition, Coalition, [Seat; 3]) {
+    let (mut coalition, alice, bob) = pair();
+    let carol = coalition.issue(3, &[CIDR]);
+    let (mut ours, mut other) = (coalition.clone(), coalition);
+    ours.issue(4, &[CIDR]);
+    other.issue(5, &[CIDR]);
+    other.decide(3, suspend(&carol));
+    (ours, other, [alice, bob, carol])
+}
+
+fn records(coalition: &Coalition) -> Vec<Record> {
+    coalition.roster.records().map(|record| record.record.clone()).collect()
+}
+
+fn standing(roster: &Roster, seat: &Seat) -> Standing {
+    roster.standing(seat.identity.serial, clock::now())
+}
+
+#[tokio::test]
+async fn a_removal_of_the_other_branch_holds_at_once_and_over_a_restart_until_a_charter_pins_ours() {
+    let (ours, other, [alice, bob, carol]) = branches();
+    let site = Site::new(&ours, &alice).await;
+    let mut membership = membership(&site, &Feed::default());
+    let (before, peer) = (membership.roster_now().version(), bob.identity.node);
+    let theirs = records(&other);
+    let [.., conflicting, removal] = theirs.as_slice() else { panic!("two of its own") };
+    // The removal lies one above our head, the entry below it contradicts ours.
+    assert_eq!(membership.judge_record(conflicting.clone(), peer).await, Verdict::Accept);
+    assert_eq!(standing(&membership.roster_now(), &carol), Standing::Valid);
+    assert_eq!(
+        membership.judge_record(removal.clone(), peer).await,
+        Verdict::Accept,
+        "for others with our branch"
+    );
+    assert_eq!(membership.judge_record(removal.clone(), peer).await, Verdict::Ignore, "held");
+    assert_eq!(standing(&site.roster.snapshot(), &carol), Standing::Suspended);
+    assert_eq!(membership.roster_now().version(), before, "nobody changes sides");
+    let allowed = membership.allowed.clone().unwrap();
+    assert!(allowed.contains(&peer) && !allowed.contains(&carol.identity.node));
+
+    let mut restarted = ours.roster.clone();
+    assert_eq!(standing(&restarted, &carol), Standing::Valid);
+    recall(&site.store, &mut restarted).unwrap();
+    assert_eq!((standing(&restarted, &carol), restarted.is_forked()), (Standing::Suspended, true));
+
+    let pinning = ours.next_charter(ours.roster.version());
+    assert!(membership.offer(vec![pinning], Vec::new()).await);
+    assert_eq!(standing(&membership.roster_now(), &carol), Standing::Valid);
+    assert!(membership.allowed.clone().unwrap().contains(&carol.identity.node));
+    assert!(site.store.removals_seen().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_removal_beyond_a_gap_holds_before_the_gap_is_filled_and_is_the_logs_afterwards() {
+    let (mut coalition, alice, bob) = pair();
+    let carol = coalition.issue(3, &[CIDR]);
+    let (known, site) = (coalition.roster.version().height.get(), Site::new(&coalition, &alice).await);
+    coalition.issue(4, &[CIDR]);
+    coalition.decide(3, suspend(&carol));
+    let news = records(&coalition).split_off(usize::try_from(known).unwrap());
+    let mut membership = membership(&site, &Feed::default());
+    assert_eq!(membership.judge_record(news[1].clone(), bob.identity.node).await, Verdict::Accept);
+    assert_eq!(standing(&membership.roster_now(), &carol), Standing::Suspended);
+    assert_eq!(site.store.removals_seen().unwrap().len(), 1);
+    assert!(membership.offer(Vec::new(), news).await);
+    assert_eq!(membership.roster_now().version(), coalition.roster.version());
+    assert_eq!(standing(&membership.roster_now(), &carol), Standing::Suspended);
+    assert!(site.store.removals_seen().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_row_that_a_crash_left_behind_holds_nobody_and_goes_at_the_start() {
+    let (mut coalition, alice, _) = pair();
+    let carol = coalition.issue(3, &[CIDR]);
+    coalition.decide(3, suspend(&carol));
+    coalition.decide(3, Decision::Resume(schema::Resume { serial: carol.identity.serial.get() }));
+    let site = Site::new(&coalition, &alice).await;
+    // The log has it, and took it back: only the row of before is still there.
+    let decided = coalition.roster.records().find(|record| record.height == Height::new(4)).unwrap();
+    let (statement, record) = (decided.statement.id, decided.record.encode_to_vec());
+    site.store.commit(Change::RemovalSeen { statement, record }).await.unwrap();
+    let mut restarted = coalition.roster.clone();
+    recall(&site.store, &mut restarted).unwrap();
+    assert_eq!(standing(&restarted, &carol), Standing::Valid);
+    membership(&site, &Feed::default()).forget_left().await;
+    assert!(site.store.removals_seen().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_file_of_the_other_branch_removes_and_gives_nothing() {
+    let (ours, mut other, [alice, _, carol]) = branches();
+    other.issue(6, &[CIDR]);
+    let site = Site::new(&ours, &alice).await;
+    let mut membership = membership(&site, &Feed::default());
+    assert!(!membership.offer(Vec::new(), records(&other)).await);
+    assert_eq!(membership.roster_now().version(), ours.roster.version());
+    assert_eq!(standing(&membership.roster_now(), &carol), Standing::Suspended);
+    assert_eq!(membership.roster_now().members().count(), ours.roster.members().count());
+    assert_eq!(membership.watch.borrow().equivocations, [Height::new(4)]);
+}
+
+#[tokio::test]
+async fn a_removal_that_nobody_ordered_counts_only_where_the_log_is_forked() {
+    let (ours, other, [alice, bob, carol]) = branches();
+    let site = Site::new(&ours, &alice).await;
+    let mut membership = membership(&site, &Feed::default());
+    let statement = ours.record(3, suspend(&carol)).statement.unwrap();
+    let unordered = Record { entry: None, statement: Some(statement.clone()) };
+    let peer = bob.identity.node;
+    assert_eq!(membership.judge_record(unordered.clone(), peer).await, Verdict::Ignore);
+    assert_eq!(membership.take_unordered(&statement).await, Err(UnorderedError::NotForked));
+    assert_eq!(standing(&membership.roster_now(), &carol), Standing::Valid);
+
+    let conflicting = records(&other)[3].clone();
+    assert_eq!(membership.judge_record(conflicting, peer).await, Verdict::Accept);
+    // What one signature is missing to is still refused.
+    let unsigned = schema::Signed { signatures: Vec::new(), ..statement };
+    assert!(matches!(membership.take_unordered(&unsigned).await, Err(UnorderedError::Admins(_))));
+    assert_eq!(membership.judge_record(unordered, peer).await, Verdict::Accept);
+    assert_eq!(standing(&membership.roster_now(), &carol), Standing::Suspended);
+    let mut restarted = ours.roster.clone();
+    recall(&site.store, &mut restarted).unwrap();
+    assert_eq!(standing(&restarted, &carol), Standing::Suspended);
+}
+
+/// Nobody gossips here while they meet: each reads of the other's log what is not in its own.
+#[tokio::test]
+async fn nodes_on_two_branches_take_over_each_others_removals_when_they_meet() {
+    let (mut ours, mut other, [alice, bob, carol]) = branches();
+    // Neither head is a removal, nor is what the other has at the height of one.
+    other.issue(6, &[CIDR]);
+    ours.decide(4, Decision::Suspend(schema::Suspend { serial: 4, cut: Vec::new() }));
+    let dave = ours.issue(7, &[CIDR]);
+    ours.issue(8, &[CIDR]);
+    let (host, guest) =
+        (Running::start(Site::new(&ours, &alice).await), Running::start(Site::new(&other, &bob).await));
+    guest.site.connect(&host.site).await;
+    eventually("carol to be out on our branch", async || {
+        standing(&host.site.roster.snapshot(), &carol) == Standing::Suspended
+    })
+    .await;
+    // Number 4 is another certificate there: what suspends ours leaves theirs alone.
+    let theirs = guest.site.roster.snapshot();
+    assert_eq!(theirs.standing(carol.identity.serial, clock::now()), Standing::Suspended, "by its own log");
+    assert!(theirs.by_node(&dave.identity.node).is_none());
+    eventually("the proof", async || !guest.site.store.equivocations().unwrap().is_empty()).await;
+    eventually("the other fourth one", async || {
+        let roster = guest.site.roster.snapshot();
+        roster.is_forked()
+            && roster.standing(belfry_proto::id::Serial::new(4), clock::now()) == Standing::Valid
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_comes_later_with_our_branch_is_told() {
+    let (ours, other, [alice, bob, carol]) = branches();
+    let host = Running::start(Site::new(&ours, &alice).await);
+    let file = schema::LogFile { records: records(&other), ..schema::LogFile::default() };
+    assert!(!host.import.offer(file).await);
+    assert_eq!(standing(&host.site.roster.snapshot(), &carol), Standing::Suspended);
+    let late = Running::start(Site::new(&ours, &bob).await);
+    assert_eq!(standing(&late.site.roster.snapshot(), &carol), Standing::Valid);
+    late.site.connect(&host.site).await;
+    eventually("the removal", async || standing(&late.site.roster.snapshot(), &carol) == Standing::Suspended)
+        .await;
+    assert_eq!(late.site.store.removals_seen().unwrap().len(), 1);
+}

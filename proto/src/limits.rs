@@ -52,6 +52,13 @@ pub const MAX_TOLD_LOGS: usize = 512;
 pub const MAX_PAGE_RECORDS: usize = 256;
 /// Multiaddresses in one address record.
 pub const MAX_ADDRESSES: usize = 16;
+/// Characters of the label that goes with the information class "other".
+pub const MAX_CLASS_LABEL: usize = 64;
+/// Handling terms of one payload, or of one object: FIRST IEP 2.0 has some ten statements, and all must fit where
+/// `stix::split` leaves room.
+pub const MAX_TERMS: usize = 16;
+/// Bytes of one handling term.
+pub const MAX_TERM: usize = 128;
 /// Bytes of a guard's reason that goes along in a message; more than its 500 characters take in most scripts, and what
 /// `stix::split` leaves room for.
 pub const MAX_REASON_BYTES: usize = 1024;

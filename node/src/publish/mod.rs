@@ -19,6 +19,7 @@
 mod again;
 mod batch;
 mod behalf;
+mod classes;
 pub mod drafts;
 pub mod file;
 mod flush;

@@ -4,13 +4,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use belfry_proto::{
     crypto::pae::Pae,
-    envelope::payload::{self, MAX_CLASS_LABEL},
+    envelope::payload,
     guard::{Going, Report, Weight},
     id::{MemberId, PublicationId},
     schema::{self, Audience, InformationClass},
     stix::{
         bundle::{Bundle, BundleError},
-        class, indicator,
+        indicator,
         marking::{self, Markings, Tlp},
         object::{Object, ObjectError},
         split::{self, SplitError},
@@ -22,7 +22,7 @@ use belfry_proto::{
 use prost::Message;
 
 use super::{
-    Guards, behalf,
+    Guards, behalf, classes,
     drafts::MAX_HELD,
     straight::{Desk, Left, Outcome},
     submission::{Accepted, DraftStatus, ObjectName, Submission, SubmitError},
@@ -301,8 +301,9 @@ impl Publisher {
             None => (objects, Vec::new()),
         };
         said.extend(foreign);
+        said.extend(classes::contradictions(submission, &objects));
         let (tlp, is_default_tlp) = self.marking(submission, group, &objects, recipients.is_empty())?;
-        let (classes, class_label) = classes(submission, &objects);
+        let (classes, class_label) = classes::of(submission, &objects);
         let purpose = submission.purpose.or(self.defaults.purpose).unwrap_or(group.default_purpose);
         let is_near_miss = classes.contains(&InformationClass::NearMiss);
         let report = self.guards.examine(&objects, Going { tlp, is_default: is_default_tlp, is_near_miss });
@@ -458,36 +459,6 @@ fn accepted(draft: &DraftRow, duplicate: bool) -> Accepted {
         notes: Vec::new(),
         held: draft.state == DraftState::Held,
     }
-}
-
-/// The classes stated, else those that the objects' types say. A bundle of identities, relationships or notes says
-/// none, and no TAXII client can: it goes out as "other", labelled with its types.
-fn classes(submission: &Submission, objects: &[Object]) -> (Vec<InformationClass>, String) {
-    let mut classes =
-        if submission.classes.is_empty() { class::infer(objects) } else { submission.classes.clone() };
-    classes.sort_unstable();
-    classes.dedup();
-    let mut label = submission.class_label.clone();
-    if classes.is_empty() {
-        classes.push(InformationClass::Other);
-        if label.is_empty() {
-            label = types(objects);
-        }
-    }
-    (classes, label)
-}
-
-/// The objects' types, as many as a label has room for.
-fn types(objects: &[Object]) -> String {
-    let kinds: BTreeSet<&str> = objects.iter().map(Object::kind).collect();
-    let mut label = String::new();
-    for kind in kinds {
-        let comma = if label.is_empty() { "" } else { ", " };
-        if label.len() + comma.len() + kind.len() <= MAX_CLASS_LABEL {
-            label = format!("{label}{comma}{kind}");
-        }
-    }
-    if label.is_empty() { "objects of a custom type".to_owned() } else { label }
 }
 
 /// What a submission is known by. What was made of a file needs no key: the file is one.

@@ -10,9 +10,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use belfry_proto::{
-    envelope::payload::MAX_CLASS_LABEL,
     id::{MemberId, PublicationId},
-    limits,
+    limits::{self, MAX_CLASS_LABEL},
     schema::{HandlingConditions, InformationClass, Pap, Purpose},
     stix::marking::Tlp,
 };

@@ -13,7 +13,7 @@ use belfry_proto::{
     envelope::Word,
     id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
     schema::{self, InformationClass, Purpose, WithdrawalMode},
-    stix::{egress::Audience, marking::Tlp, object::Object, warning::Warnings},
+    stix::{egress::Audience, extension::Stated, marking::Tlp, object::Object, warning::Warnings},
     time::Timestamp,
     trust::roster::Roster,
 };
@@ -518,6 +518,7 @@ impl Site {
             raw: put.raw(),
             created_by: None,
             pap: put.pap,
+            stated: put.json.as_ref().and_then(|_| Stated::read(&put.raw())),
             observables: put
                 .json
                 .as_ref()

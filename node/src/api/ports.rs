@@ -256,6 +256,8 @@ pub struct SourceStatus {
     pub refused: u64,
     /// Parts of items that tell nothing to look for.
     pub skipped: u64,
+    /// Items, and versions of items, that were taken back because their feed did.
+    pub taken_back: u64,
     /// Publications and drafts that the last run made.
     pub last_taken: u64,
     /// Refusals of the last run.

@@ -277,6 +277,7 @@ fn source_status(source: SourceReport) -> SourceStatus {
         known: source.counts.known,
         refused: source.counts.refused,
         skipped: source.counts.skipped,
+        taken_back: source.counts.taken_back,
         last_taken: source.last.taken,
         last_refused: source.last.refused,
         refusals: refusals

@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use belfry_proto::{
     envelope::payload,
     guard::{Going, Report, Weight},
-    id::{GroupId, MemberId, PublicationId},
+    id::{GroupId, MemberId, MessageId, PublicationId},
+    limits::MAX_BUNDLE,
     schema::{Audience, InformationClass, Purpose},
     stix::{indicator::OpinionObject, marking::Tlp, object::Object, score::Opinion},
     time::Timestamp,
 };
 
-use super::{Publisher, submission::SubmitError, submit::of_node};
+use super::{Publisher, again::Own, submission::SubmitError, submit::of_node};
 use crate::{
     clock,
     feed::Notice,
@@ -43,8 +44,10 @@ pub struct HeldDraft {
     pub accepted: Timestamp,
     /// Messages it would be.
     pub parts: u32,
-    /// Objects in it by type, told by their ids.
+    /// Objects in it by type, told by their ids; of what takes back, where it is opened, those that it takes back.
     pub objects: BTreeMap<String, usize>,
+    /// Messages that it takes back.
+    pub withdraws: usize,
     /// Why it goes out although a guard objects, if that was said already.
     pub reason: Option<String>,
     /// The proposal that it is the next version by.
@@ -63,11 +66,11 @@ pub struct OpenDraft {
     pub draft: HeldDraft,
     /// Under which marking.
     pub tlp: Tlp,
-    /// Its aim.
-    pub purpose: Purpose,
+    /// Its aim; none of what takes back.
+    pub purpose: Option<Purpose>,
     /// Its information classes.
     pub classes: Vec<InformationClass>,
-    /// The objects.
+    /// The objects; of what takes back, those that it takes back.
     pub objects: Vec<Object>,
     /// What the guards say of it now.
     pub report: Report,
@@ -143,6 +146,9 @@ impl Publisher {
 
     fn let_go(&self, publication: PublicationId, reason: Option<String>) -> Result<(), SubmitError> {
         let (row, open, beside) = self.open(publication)?;
+        if row.withdraws.is_some() {
+            return self.let_take_back(row);
+        }
         self.is_in_turn(&row, &open.objects)?;
         let (roster, now) = (self.roster.snapshot(), clock::now());
         let group = roster.charter().group(row.group).ok_or(SubmitError::UnknownGroup(row.group))?;
@@ -171,6 +177,21 @@ impl Publisher {
         Ok(())
     }
 
+    /// What was out before needs no guard, and nobody's reason.
+    fn let_take_back(&self, row: DraftRow) -> Result<(), SubmitError> {
+        if !self.roster.snapshot().may_withdraw(self.identity.serial, row.group, clock::now()) {
+            return Err(SubmitError::NotAPublisher(row.group));
+        }
+        if !self.store.has_room() {
+            return Err(SubmitError::NoRoom);
+        }
+        let DraftRow { publication, reason, parts, .. } = row;
+        let change = Change::DraftReleased { publication, reason, parts };
+        self.store.commit_blocking(change).map_err(|error| SubmitError::Fault(Box::new(error)))?;
+        self.feed.notify(Notice::DraftQueued);
+        Ok(())
+    }
+
     /// Nobody is told that a proposal was taken over before the version that does so goes out.
     fn is_in_turn(&self, row: &DraftRow, objects: &[Object]) -> Result<(), SubmitError> {
         let agrees = objects.iter().filter_map(|object| OpinionObject::read(object.raw())?.opinion());
@@ -191,6 +212,10 @@ impl Publisher {
 
     fn open(&self, publication: PublicationId) -> Result<(DraftRow, OpenDraft, Beside), SubmitError> {
         let row = self.row(publication)?;
+        if let Some(withdrawal) = &row.withdraws {
+            let open = self.open_withdrawal(&row, &withdrawal.targets);
+            return Ok((row, open, Beside { is_on_behalf: false, tells_reason: false }));
+        }
         let mut objects = Vec::new();
         let mut beside = Beside { is_on_behalf: false, tells_reason: true };
         let mut said = None;
@@ -208,7 +233,30 @@ impl Publisher {
         let terms: Vec<String> = terms.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let report = self.guards.examine_stated(report, &label.unwrap_or_default(), &terms);
         let draft = held(&row);
+        let purpose = Some(purpose);
         Ok((row, OpenDraft { draft, tlp, purpose, classes, objects, report }, beside))
+    }
+
+    /// A draft that takes back, with what it takes back as far as that opens here and one publication could hold it.
+    fn open_withdrawal(&self, row: &DraftRow, targets: &[MessageId]) -> OpenDraft {
+        let (mut objects, mut bytes): (Vec<Object>, usize) = (Vec::new(), 0);
+        let (mut tlp, mut classes): (Option<Tlp>, Vec<InformationClass>) = (None, Vec::new());
+        for target in targets {
+            let Ok(Some(Own { publication: Some(said), .. })) = self.own(*target) else { continue };
+            bytes = said.objects.iter().fold(bytes, |bytes, object| bytes.saturating_add(object.raw().len()));
+            if bytes > MAX_BUNDLE {
+                break;
+            }
+            tlp = tlp.max(Some(said.tlp));
+            classes.extend(said.classes);
+            objects.extend(said.objects);
+        }
+        classes.sort_unstable();
+        classes.dedup();
+        let draft = HeldDraft { objects: by_type(objects.iter().map(Object::id)), ..held(row) };
+        // What nothing is known of is as closed as can be.
+        let tlp = tlp.unwrap_or(Tlp::Red);
+        OpenDraft { draft, tlp, purpose: None, classes, objects, report: Report::default() }
     }
 }
 
@@ -220,12 +268,17 @@ struct Beside {
     tells_reason: bool,
 }
 
-fn held(row: &DraftRow) -> HeldDraft {
-    let mut objects: BTreeMap<String, usize> = BTreeMap::new();
-    for (id, _) in &row.objects {
+/// How many there are of each type, told by their ids.
+fn by_type<'a>(ids: impl Iterator<Item = &'a str>) -> BTreeMap<String, usize> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for id in ids {
         let kind = id.split_once("--").map_or("", |(kind, _)| kind);
-        *objects.entry(kind.to_owned()).or_default() += 1;
+        *counts.entry(kind.to_owned()).or_default() += 1;
     }
+    counts
+}
+
+fn held(row: &DraftRow) -> HeldDraft {
     HeldDraft {
         publication: row.publication,
         group: row.group,
@@ -234,7 +287,8 @@ fn held(row: &DraftRow) -> HeldDraft {
         submitter: row.submitter.clone(),
         accepted: row.created,
         parts: row.part_count,
-        objects,
+        objects: by_type(row.objects.iter().map(|(id, _)| id.as_str())),
+        withdraws: row.withdraws.as_ref().map_or(0, |withdrawal| withdrawal.targets.len()),
         reason: row.reason.clone(),
         accepts: of_proposal(row, ACCEPTED).map(str::to_owned),
     }

@@ -28,7 +28,7 @@ pub use self::{
     remains::Remains,
     request::{Named, WithdrawError, WithdrawalRequest, Withdrawn},
 };
-use super::{submission::SubmitError, submit::Publisher};
+use super::{drafts::MAX_HELD, submission::SubmitError, submit::Publisher};
 use crate::{
     clock,
     store::{DraftRow, DraftState, MessageRow},
@@ -97,6 +97,10 @@ impl Publisher {
         for target in &targets {
             self.may_end(&roster, &word, *target)?;
         }
+        if request.hold && self.store.held_by(&request.submitter, MAX_HELD)? == MAX_HELD {
+            let submitter = request.submitter.clone();
+            return Err(SubmitError::TooManyHeld { submitter, limit: MAX_HELD }.into());
+        }
         let publication = PublicationId::new(rand::random());
         let audience = rest.first().map_or(Audience::Group, |rest| rest.audience);
         let objects: Vec<(String, String)> = rest
@@ -129,7 +133,7 @@ impl Publisher {
             idempotency_key: scoped,
             digest,
             created: now,
-            state: DraftState::Queued,
+            state: if request.hold { DraftState::Held } else { DraftState::Queued },
             messages: Vec::new(),
             key_id: None,
             error: None,

@@ -40,7 +40,7 @@ pub(in crate::api) async fn list(
     Ok(paging::answer("drafts", drafts, last.map(|last| paging.next(&last))))
 }
 
-/// `GET /api/v1/drafts/{draft}`: what it says, and what the guards say of it.
+/// `GET /api/v1/drafts/{draft}`: what it says or takes back, and what the guards say of it.
 pub(in crate::api) async fn show(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
@@ -55,7 +55,9 @@ pub(in crate::api) async fn show(
         objects.filter_map(|object| serde_json::from_slice(object.raw()).ok()).collect();
     if let Value::Object(members) = &mut told {
         members.insert("tlp".to_owned(), json!(open.tlp.as_str()));
-        members.insert("purpose".to_owned(), json!(words::word(open.purpose)));
+        if let Some(purpose) = open.purpose {
+            members.insert("purpose".to_owned(), json!(words::word(purpose)));
+        }
         members.insert(
             "classes".to_owned(),
             json!(open.classes.iter().copied().map(words::word).collect::<Vec<_>>()),
@@ -128,6 +130,7 @@ fn view(app: &App, draft: &HeldDraft) -> Value {
         "without_supervisors": draft.without_supervisors,
         "parts": draft.parts,
         "objects": draft.objects,
+        "withdraws": draft.withdraws,
         "reason": draft.reason,
     })
 }

@@ -107,6 +107,7 @@ pub(in crate::api) async fn delete(
         ground: None,
         idempotency_key: None,
         submitter: principal.name().to_owned(),
+        hold: false,
     };
     match app.ports.publish.withdraw(request).await {
         // Others say it: it is here, and not this member's to take back.

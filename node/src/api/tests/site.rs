@@ -221,6 +221,7 @@ impl NodeStatus for Alone {
             known: 1,
             refused: 1,
             skipped: 3,
+            taken_back: 1,
             last_taken: 1,
             last_refused: 1,
             refusals: vec![SourceRefusal {

@@ -638,7 +638,7 @@ pub(super) mod tests {
         assert!(rest.iter().all(|one| !some.contains(one)));
         assert_eq!((site.store.held_by("siem", 10).unwrap(), site.store.held_by("siem", 2).unwrap()), (4, 2));
         assert_eq!(site.store.held_by("other", 10).unwrap(), 0);
-        publisher.release(late, None).await.unwrap();
+        publisher.release(late, None, None).await.unwrap();
         assert_eq!(
             (site.store.held_by("siem", 10).unwrap(), site.store.queued(10).unwrap()),
             (3, vec![late])

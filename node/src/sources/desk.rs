@@ -340,6 +340,7 @@ const fn at_fault(error: &SubmitError) -> bool {
         | SubmitError::NotHeld(_)
         | SubmitError::VersionHeld(_)
         | SubmitError::VersionGone
+        | SubmitError::Overtaken(_)
         | SubmitError::TooManyHeld { .. }
         | SubmitError::NotAReader(_)
         | SubmitError::TooManyRecipients { .. }

@@ -12,7 +12,7 @@ use belfry_proto::{
 use prost::Message;
 
 use super::{
-    ReadError, WriteError, checkpoint,
+    ReadError, WriteError, basis, checkpoint,
     columns::{self, Cf},
     logs::{self, Counts},
     messages,
@@ -201,7 +201,12 @@ impl Applier {
                 // It never goes out: nothing reads what it said any more.
                 row.parts = Vec::new();
             }),
-            Change::DraftReleased { publication, reason, parts } => {
+            Change::DraftReleased { publication, reason, parts, given } => {
+                if let Some(given) = &given
+                    && !basis::is_so(txn, given)?
+                {
+                    return Ok(Committed::Outdated);
+                }
                 decide(txn, publication, DraftState::Held, |row| {
                     row.state = DraftState::Queued;
                     row.reason = reason;

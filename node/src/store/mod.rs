@@ -15,6 +15,7 @@
 
 mod admin;
 mod apply;
+mod basis;
 mod check;
 mod checkpoint;
 mod columns;
@@ -55,6 +56,7 @@ use belfry_proto::{
 use futures::executor::block_on;
 use tokio::sync::watch;
 
+pub use basis::{Basis, Given};
 pub use check::{CheckedColumn, Health};
 pub use envelopes::Served;
 pub use error::{MemoryError, OpenError, ReadError, WriteError};

@@ -12,7 +12,7 @@ use belfry_proto::{
     time::Timestamp,
 };
 
-use super::{logs::Counts, parking::Parker, purge::PurgeNote};
+use super::{basis::Given, logs::Counts, parking::Parker, purge::PurgeNote};
 
 /// Everything that is ever written, one durable step each.
 #[derive(Debug)]
@@ -79,6 +79,8 @@ pub enum Change {
         reason: Option<String>,
         /// What goes out.
         parts: Vec<Vec<u8>>,
+        /// What it was decided on: it stays held if that is no longer so.
+        given: Option<Given>,
     },
     /// A person takes a held draft away.
     DraftDiscarded {
@@ -191,7 +193,7 @@ pub enum Committed {
         /// The first.
         existing: MessageId,
     },
-    /// The log changed while it was judged: judge it again.
+    /// What it was decided on changed meanwhile, as the log that was judged: nothing is done; look again.
     Outdated,
     /// Some of it is done, the rest waits to be committed likewise.
     More,

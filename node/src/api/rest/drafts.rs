@@ -23,6 +23,10 @@ use crate::{
     query::{Principal, words},
 };
 
+/// How often a draft is looked at before it is released, if each time something comes between. Once more finds what did, a third
+/// time is for a busy moment.
+const TRIES: usize = 3;
+
 /// `GET /api/v1/drafts`, with `limit` and `next`: those in groups the token publishes to, oldest first.
 pub(in crate::api) async fn list(
     State(app): State<Arc<App>>,
@@ -81,11 +85,18 @@ pub(in crate::api) async fn release(
     let reason = params.one("reason")?;
     params.finish()?;
     let id = within(&app, &principal, &draft).await?;
-    let open = app.ports.publish.held_draft(id).await?;
-    if let Some(proposal) = &open.draft.accepts {
-        proposals::still_accepts(&app, &principal, proposal, &open.objects).await?;
+    let mut released = Err(SubmitError::Overtaken(id));
+    for _ in 0..TRIES {
+        let open = app.ports.publish.held_draft(id).await?;
+        if let Some(proposal) = &open.draft.accepts {
+            proposals::still_accepts(&app, &principal, proposal, &open.objects).await?;
+        }
+        released = app.ports.publish.release(id, reason.clone(), open.basis).await;
+        if !matches!(released, Err(SubmitError::Overtaken(_))) {
+            break;
+        }
     }
-    app.ports.publish.release(id, reason).await?;
+    released?;
     tracing::info!(publication = %id, by = %principal.token(), "released draft {id}");
     let status_url = format!("/api/v1/publications/{id}");
     let answer = json!({ "publication": id, "status_url": status_url });

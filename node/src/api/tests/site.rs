@@ -44,7 +44,7 @@ use crate::{
     identity::Identity,
     publish::{
         Defaults, Guards, Held, Publisher,
-        drafts::{HeldDraft, OpenDraft},
+        drafts::{Basis, HeldDraft, OpenDraft},
         preview::Preview,
         submission::{Accepted, DraftStatus, Submission, SubmitError},
         withdraw::{WithdrawError, WithdrawalRequest, Withdrawn},
@@ -116,8 +116,13 @@ impl Publish for Publishing {
         self.0.held_draft(publication).await
     }
 
-    async fn release(&self, publication: PublicationId, reason: Option<String>) -> Result<(), SubmitError> {
-        self.0.release(publication, reason).await
+    async fn release(
+        &self,
+        publication: PublicationId,
+        reason: Option<String>,
+        basis: Option<Basis>,
+    ) -> Result<(), SubmitError> {
+        self.0.release(publication, reason, basis).await
     }
 
     async fn discard(&self, publication: PublicationId) -> Result<(), SubmitError> {

@@ -113,7 +113,7 @@ async fn an_event_that_is_gone_is_taken_back_once_a_person_says_so_and_nothing_e
     // The third is not released: nobody else has it.
     let made = stage.all_held().await;
     for draft in &made[..2] {
-        stage.publisher.release(draft.publication, None).await.unwrap();
+        stage.publisher.release(draft.publication, None, None).await.unwrap();
     }
     // A person says of the second's domain the same by another way.
     let same = indicator(1, &json!({ "id": format!("indicator--{}", attribute(2, "b.evil.example")) }));
@@ -144,7 +144,7 @@ async fn an_event_that_is_gone_is_taken_back_once_a_person_says_so_and_nothing_e
     assert!(!ours.is_empty() && ours.iter().all(|message| !stage.is_withdrawn(message)), "not by itself");
     assert_eq!(started.again().await.last.taken_back, 0, "nor asked for twice");
 
-    stage.publisher.release(withdrawal.publication, None).await.unwrap();
+    stage.publisher.release(withdrawal.publication, None, None).await.unwrap();
     stage.flush().await;
     stage.weigh().await;
     assert!(ours.iter().all(|message| stage.is_withdrawn(message)));

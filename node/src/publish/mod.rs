@@ -25,6 +25,7 @@ pub mod file;
 mod flush;
 mod guards;
 mod holders;
+mod holding;
 mod key;
 pub mod preview;
 mod push;

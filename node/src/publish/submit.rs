@@ -23,7 +23,7 @@ use prost::Message;
 
 use super::{
     Guards, behalf, classes,
-    drafts::MAX_HELD,
+    holding::Holding,
     straight::{Desk, Left, Outcome},
     submission::{Accepted, DraftStatus, ObjectName, Submission, SubmitError},
 };
@@ -53,13 +53,14 @@ pub struct Publisher {
     pub(super) feed: Feed,
     defaults: Defaults,
     pub(super) guards: Guards,
+    pub(super) holding: Holding,
     desk: Option<Desk>,
 }
 
 impl Publisher {
     /// Takes submissions into `store`.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         identity: Arc<Identity>,
         store: Store,
         roster: LiveRoster,
@@ -67,7 +68,7 @@ impl Publisher {
         defaults: Defaults,
         guards: Guards,
     ) -> Self {
-        Self { identity, store, roster, feed, defaults, guards, desk: None }
+        Self { identity, store, roster, feed, defaults, guards, holding: Holding::default(), desk: None }
     }
 
     /// Marking of what states none and carries none.
@@ -125,6 +126,7 @@ impl Publisher {
             return Err(SubmitError::NoRoom);
         }
         let is_held = draft.state == DraftState::Held;
+        let _place = self.holding.take(&self.store, [&draft])?;
         kept(self.store.commit_blocking(Change::Draft(draft)))?;
         if !is_held {
             self.feed.notify(Notice::DraftQueued);
@@ -253,9 +255,6 @@ impl Publisher {
             tlp: tlp.into(),
             reason,
         };
-        if draft.state == DraftState::Held && self.store.held_by(&draft.submitter, MAX_HELD)? == MAX_HELD {
-            return Err(SubmitError::TooManyHeld { submitter: draft.submitter, limit: MAX_HELD });
-        }
         let notes = report.objections.iter().filter(|objection| objection.weight() == Weight::Note);
         let notes = said.into_iter().chain(notes.map(ToString::to_string)).collect();
         let accepted = Accepted { notes, ..accepted(&draft, false) };

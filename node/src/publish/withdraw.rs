@@ -28,7 +28,7 @@ pub use self::{
     remains::Remains,
     request::{Named, WithdrawError, WithdrawalRequest, Withdrawn},
 };
-use super::{drafts::MAX_HELD, submission::SubmitError, submit::Publisher};
+use super::{submission::SubmitError, submit::Publisher};
 use crate::{
     clock,
     store::{DraftRow, DraftState, MessageRow},
@@ -96,10 +96,6 @@ impl Publisher {
         let word = self.word(&request, &roster, now);
         for target in &targets {
             self.may_end(&roster, &word, *target)?;
-        }
-        if request.hold && self.store.held_by(&request.submitter, MAX_HELD)? == MAX_HELD {
-            let submitter = request.submitter.clone();
-            return Err(SubmitError::TooManyHeld { submitter, limit: MAX_HELD }.into());
         }
         let publication = PublicationId::new(rand::random());
         let audience = rest.first().map_or(Audience::Group, |rest| rest.audience);

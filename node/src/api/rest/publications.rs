@@ -11,7 +11,7 @@ use axum::{
 };
 use belfry_proto::{
     id::{MemberId, PublicationId},
-    limits::{self, MAX_CLASS_LABEL},
+    limits::MAX_CLASS_LABEL,
     schema::{HandlingConditions, InformationClass, Pap, Purpose},
     stix::marking::Tlp,
 };
@@ -22,7 +22,7 @@ use crate::{
     api::{
         app::App,
         audit::Call,
-        body, intake,
+        intake,
         params::{Params, bad},
         problem::{self, Problem},
         reach::Tried,
@@ -49,7 +49,7 @@ pub(in crate::api) async fn submit(
 ) -> Result<Response, Problem> {
     let (mut submission, mandate) = read(&app, &principal, &uri, &headers)?;
     let place = intake::place(&app, &headers)?;
-    submission.bundle = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
+    submission.bundle = place.read(&headers, request).await?;
     if let Some(mandate) = mandate {
         mandate.record(&app, submission.group, call).await?;
     }
@@ -89,7 +89,7 @@ pub(in crate::api) async fn preview(
 ) -> Result<Json<Value>, Problem> {
     let (mut submission, _) = read(&app, &principal, &uri, &headers)?;
     let place = intake::place(&app, &headers)?;
-    submission.bundle = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
+    submission.bundle = place.read(&headers, request).await?;
     let (publish, tried) = (Arc::clone(&app.ports.publish), Tried::of(&submission));
     let preview = place.during(async move { Ok(publish.preview(submission).await?) }).await?;
     let lists = tried.reach(&app, &principal, &preview).await?;

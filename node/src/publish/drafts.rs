@@ -124,8 +124,9 @@ impl Publisher {
         blocking(move || this.open(publication).map(|(_, open, _)| open)).await
     }
 
-    /// Lets a held draft go out; one that takes over a proposal, on the basis on which it was found to do so still. A reason said before stays unless another is given; but one that was said to this node
-    /// alone, before the charter asked for reasons, is told to nobody, and another one is needed.
+    /// Lets a held draft go out; one that takes over a proposal, on the basis on which it was found to do so still. A reason
+    /// said before stays unless another is given; but one that was said to this node alone, before the charter asked for
+    /// reasons, is told to nobody, and another one is needed.
     ///
     /// # Errors
     /// Not held, no longer a publisher or reader, overtaken, or what the guards say; it stays held then.

@@ -187,12 +187,11 @@ impl Desk {
         loop {
             let before =
                 self.publisher.before(submission.clone()).await.map_err(|error| Failure::of(&error))?;
-            match before {
-                Some(before) if self.is_taken_back(before.publication).await? => {
-                    submission.idempotency_key = Some(format!("again:{}", before.publication));
-                }
-                _ => return Ok(()),
+            let Some(before) = before else { return Ok(()) };
+            if !self.is_taken_back(before.publication).await? {
+                return Ok(());
             }
+            submission.idempotency_key = Some(format!("again:{}", before.publication));
         }
     }
 

@@ -55,7 +55,7 @@ fn what_says_of_itself_that_it_holds_data_of_people_asks_for_a_reason() {
     let flagged = |value: Value| {
         let extension = json!({ "extension_type": "property-extension", "personal_data": value });
         let campaign =
-            object("campaign", 1, &json!({ "extensions": { crate::stix::extension::ID: extension } }));
+            object("campaign", 1, &json!({ "extensions": { (crate::stix::extension::ID): extension } }));
         report(&[campaign], GOING).gravest()
     };
     assert_eq!(flagged(json!(true)), Some(Weight::Reason));

@@ -51,7 +51,7 @@ async fn an_object_is_found_at_every_readers_by_what_its_author_states_in_it() -
         "extension_type": "property-extension", "information_class": "alert", "purpose": "respond",
         "handling": ["attribution=must-not"],
     });
-    first.insert("extensions".to_owned(), json!({ extension::ID: extension }));
+    first.insert("extensions".to_owned(), json!({ (extension::ID): extension }));
     alice.publish("cidr", &bundle).tlp("green").flushed().await?;
     for member in [&alice, &bob] {
         member.shows("cidr", &ids).await?;

@@ -48,7 +48,7 @@ pub(super) fn order(snapshot: &Snapshot) -> BTreeMap<String, Vec<u32>> {
             ranks.push((Reverse(entry.score), Reverse(entry.last), at));
         }
     }
-    let order = |mut ranks: Vec<Rank>| {
+    let order = |mut ranks: Vec<Rank>| -> Vec<u32> {
         ranks.sort_unstable();
         ranks.into_iter().map(|(_, _, at)| at).collect()
     };

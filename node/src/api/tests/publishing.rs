@@ -150,7 +150,7 @@ fn stating(n: u32, said: &Value) -> String {
     let mut object: Value = serde_json::from_str(&identity(n)).unwrap();
     let mut extension = json!({ "extension_type": "property-extension" });
     extension.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
-    object["extensions"] = json!({ belfry_proto::stix::extension::ID: extension });
+    object["extensions"] = json!({ (belfry_proto::stix::extension::ID): extension });
     object.to_string()
 }
 

@@ -191,7 +191,7 @@ async fn what_an_object_states_of_itself_counts_for_it_alone_and_its_conditions_
     let address = |n: u32, said: Value| {
         let mut extension = json!({ "extension_type": "property-extension" });
         extension.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
-        let more = json!({ "extensions": { extension::ID: extension } });
+        let more = json!({ "extensions": { (extension::ID): extension } });
         let conditions =
             Conditions { terms: vec!["encrypt-in-transit=must".to_owned()], ..Conditions::default() };
         let stated = (InformationClass::Indicator, Purpose::Detect);

@@ -94,16 +94,19 @@ impl Desk {
             }
             return Ok(());
         };
-        let said = self.rows(before.all()).await?;
+        let mut rows = self.rows(before.all()).await?;
+        // What was discarded says nothing, and need not be known any more.
+        rows.retain(|row| row.state != DraftState::Refused);
         let says: BTreeSet<&String> = accepted.iter().flat_map(|one| &one.object_ids).collect();
-        let said = said.iter().filter(|row| row.state != DraftState::Refused).flat_map(|row| &row.objects);
+        let said = rows.iter().flat_map(|row| &row.objects);
         let lost = said.filter(|(id, _)| !says.contains(id)).count();
+        let living: BTreeSet<PublicationId> = rows.iter().map(|row| row.publication).collect();
         if let Some(made) = self.state.misp_made.get_mut(&event) {
             let newest = publications(accepted);
             made.is_over = newest.is_empty();
             if !made.is_over && made.newest != newest {
                 made.before.append(&mut made.newest);
-                made.before.retain(|publication| !newest.contains(publication));
+                made.before.retain(|one| living.contains(one) && !newest.contains(one));
                 made.newest = newest;
             }
             made.is_less = !made.before.is_empty() && (lost > 0 || made.before.len() > MAX_BEFORE);

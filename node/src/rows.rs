@@ -129,6 +129,7 @@ pub(crate) fn opened(publication: &Publication, admitted: &Admitted, roster: &Ro
                 raw: object.raw().to_vec(),
                 created_by: object.created_by().map(str::to_owned),
                 pap: marking::effective_pap(object, publication.pap, &markings).map_or(0, i32::from),
+                stated: object.stated().cloned(),
                 observables: entries(object),
             })
             .collect(),

@@ -58,6 +58,13 @@ pub const MAX_CONTACT: usize = 4096;
 pub const MAX_MAILBOXES: usize = 8;
 /// Bytes of any text in a mailbox; an e-mail address has 254 at most (RFC 5321 §4.5.3.1).
 pub const MAX_CONTACT_TEXT: usize = 256;
+/// Characters of the label that goes with the information class "other".
+pub const MAX_CLASS_LABEL: usize = 64;
+/// Handling terms of one payload, or of one object: FIRST IEP 2.0 has some ten statements, and all must fit where
+/// `stix::split` leaves room.
+pub const MAX_TERMS: usize = 16;
+/// Bytes of one handling term.
+pub const MAX_TERM: usize = 128;
 /// Bytes of a guard's reason that goes along in a message; more than its 500 characters take in most scripts, and what
 /// `stix::split` leaves room for.
 pub const MAX_REASON_BYTES: usize = 1024;

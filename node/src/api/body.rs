@@ -1,9 +1,10 @@
 //! Request bodies: their type first, then their bytes up to a limit, then their shape.
 
 use axum::{
-    body::{self, Body, HttpBody as _},
+    body::{Body, HttpBody as _},
     http::{HeaderMap, StatusCode, header},
 };
+use futures::StreamExt as _;
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
@@ -13,6 +14,16 @@ const MAX_JSON: usize = 64 * 1024;
 
 /// The body, or 413 if it is longer than `limit`.
 pub(crate) async fn bytes(headers: &HeaderMap, body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    bytes_within(headers, body, limit, |_| Ok(())).await
+}
+
+/// The same; what comes is kept only as far as `take` lets it be.
+pub(crate) async fn bytes_within(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    take: impl Fn(usize) -> Result<(), Problem> + Send,
+) -> Result<Vec<u8>, Problem> {
     let too_large = || {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -24,19 +35,17 @@ pub(crate) async fn bytes(headers: &HeaderMap, body: Body, limit: usize) -> Resu
     if announced(headers).is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
-    match body::to_bytes(body, limit).await {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(error) => {
-            let mut cause: Option<&dyn std::error::Error> = Some(&error);
-            while let Some(error) = cause {
-                if error.is::<http_body_util::LengthLimitError>() {
-                    return Err(too_large());
-                }
-                cause = error.source();
-            }
-            Err(Problem::bad_request("body-unreadable", "the body ended early"))
+    let mut chunks = body.into_data_stream();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Problem::bad_request("body-unreadable", "the body ended early"))?;
+        if chunk.len() > limit.saturating_sub(bytes.len()) {
+            return Err(too_large());
         }
+        take(chunk.len())?;
+        bytes.extend_from_slice(&chunk);
     }
+    Ok(bytes)
 }
 
 /// The length that the sender says the body has.

@@ -17,7 +17,7 @@ use crate::{
     audit_log::AuditLog,
     publish::{
         Held,
-        drafts::{HeldDraft, OpenDraft},
+        drafts::{Basis, HeldDraft, OpenDraft},
         preview::Preview,
         submission::{Accepted, DraftStatus, Submission, SubmitError},
         withdraw::{WithdrawError, WithdrawalRequest, Withdrawn},
@@ -56,8 +56,13 @@ pub trait Publish: Send + Sync {
     ) -> Result<(Vec<HeldDraft>, Option<Vec<u8>>), SubmitError>;
     /// One of them with its content.
     async fn held_draft(&self, publication: PublicationId) -> Result<OpenDraft, SubmitError>;
-    /// Lets one go out.
-    async fn release(&self, publication: PublicationId, reason: Option<String>) -> Result<(), SubmitError>;
+    /// Lets one go out, if what it was decided on is so still.
+    async fn release(
+        &self,
+        publication: PublicationId,
+        reason: Option<String>,
+        basis: Option<Basis>,
+    ) -> Result<(), SubmitError>;
     /// Takes one away.
     async fn discard(&self, publication: PublicationId) -> Result<(), SubmitError>;
     /// Makes a durable draft of a withdrawal.
@@ -274,6 +279,8 @@ pub struct SourceStatus {
     pub refused: u64,
     /// Parts of items that tell nothing to look for.
     pub skipped: u64,
+    /// Items, and versions of items, that were taken back because their feed did.
+    pub taken_back: u64,
     /// Publications and drafts that the last run made.
     pub last_taken: u64,
     /// Refusals of the last run.

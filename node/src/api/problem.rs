@@ -288,6 +288,7 @@ impl From<SubmitError> for Problem {
                 Self::new(StatusCode::CONFLICT, "version-held", said).with("version", version.to_string())
             }
             SubmitError::VersionGone => Self::new(StatusCode::CONFLICT, "version-gone", said),
+            SubmitError::Overtaken(_) => Self::new(StatusCode::CONFLICT, "overtaken", said),
             SubmitError::Reason(_) => Self::unprocessable("bad-reason", said),
             SubmitError::TooManyHeld { .. } => Self::new(StatusCode::CONFLICT, "too-many-drafts", said),
             SubmitError::NotAReader(_) => Self::unprocessable("recipient-not-a-reader", said),

@@ -91,7 +91,7 @@ impl List {
         Ok(output::print(&listed(
             &answer,
             "drafts",
-            &["draft", "group", "submitter", "accepted", "objects"],
+            &["draft", "group", "submitter", "accepted", "objects", "withdraws"],
         ))?)
     }
 }
@@ -116,6 +116,7 @@ impl Show {
             ("tlp", at("tlp")),
             ("objects", answer.get("objects").map(counted).unwrap_or_default()),
             ("messages", at("parts")),
+            ("takes back", format!("{} messages", at("withdraws"))),
             ("reason", at("reason")),
         ]);
         let named = answer.get("content").and_then(Value::as_array).into_iter().flatten();

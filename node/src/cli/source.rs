@@ -11,8 +11,19 @@ use super::{
 };
 
 /// What is shown of each.
-pub(super) const COLUMNS: [&str; 10] =
-    ["name", "kind", "group", "state", "last_run", "next_run", "taken", "known", "refused", "failure"];
+pub(super) const COLUMNS: [&str; 11] = [
+    "name",
+    "kind",
+    "group",
+    "state",
+    "last_run",
+    "next_run",
+    "taken",
+    "known",
+    "refused",
+    "taken_back",
+    "failure",
+];
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

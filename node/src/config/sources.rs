@@ -6,9 +6,8 @@ use std::{
 };
 
 use belfry_proto::{
-    envelope::payload::MAX_CLASS_LABEL,
     import::{Format, Mapping},
-    limits::MAX_BUNDLE,
+    limits::{MAX_BUNDLE, MAX_CLASS_LABEL},
     schema::{InformationClass, Pap, Purpose},
     stix::marking::Tlp,
 };

@@ -28,7 +28,7 @@ use crate::{
     network::Network,
     publish::{
         Held, Hold, Holders, Publisher, WarningLists,
-        drafts::{HeldDraft, OpenDraft},
+        drafts::{Basis, HeldDraft, OpenDraft},
         preview::Preview,
         submission::{Accepted, DraftStatus, Submission, SubmitError},
         withdraw::{WithdrawError, WithdrawalRequest, Withdrawn},
@@ -86,8 +86,13 @@ impl Publish for Publishing {
         self.0.held_draft(publication).await
     }
 
-    async fn release(&self, publication: PublicationId, reason: Option<String>) -> Result<(), SubmitError> {
-        self.0.release(publication, reason).await
+    async fn release(
+        &self,
+        publication: PublicationId,
+        reason: Option<String>,
+        basis: Option<Basis>,
+    ) -> Result<(), SubmitError> {
+        self.0.release(publication, reason, basis).await
     }
 
     async fn discard(&self, publication: PublicationId) -> Result<(), SubmitError> {
@@ -279,6 +284,7 @@ fn source_status(source: SourceReport) -> SourceStatus {
         known: source.counts.known,
         refused: source.counts.refused,
         skipped: source.counts.skipped,
+        taken_back: source.counts.taken_back,
         last_taken: source.last.taken,
         last_refused: source.last.refused,
         refusals: refusals

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use belfry_proto::{
     stix::{
+        extension::{Severity, Stated},
         neutral,
         observable::{Kind, Observable},
     },
@@ -55,7 +56,8 @@ fn line(event: &Event, told: &Told, value: Option<&Observable>) -> Line {
     let message = if object.is_revoked() { "object-revoked" } else { "object-added" };
     let shown: Shown = serde_json::from_slice(object.raw()).unwrap_or_default();
     let name = if shown.name.is_empty() { object.kind() } else { &shown.name };
-    let mut line = header(message, name, severity(object.is_revoked(), shown.confidence));
+    let stated = Stated::read(object.raw()).and_then(|stated| stated.severity);
+    let mut line = header(message, name, severity(object.is_revoked(), stated, shown.confidence));
     field(&mut line, "externalId", &event.id);
     field(&mut line, "rt", &millis(object.date_added()));
     field(&mut line, "cat", object.kind());
@@ -80,10 +82,15 @@ fn line(event: &Event, told: &Told, value: Option<&Observable>) -> Line {
     Line { message, text: line }
 }
 
-/// 0 to 10: how sure the author is, where that is said.
-fn severity(is_revoked: bool, confidence: Option<f64>) -> u8 {
+/// 0 to 10: how bad it is by its author's word, in the middle of what CEF calls so; else how sure the author is, where that is
+/// said.
+fn severity(is_revoked: bool, stated: Option<Severity>, confidence: Option<f64>) -> u8 {
     match confidence {
         _ if is_revoked => 1,
+        _ if stated == Some(Severity::Critical) => 10,
+        _ if stated == Some(Severity::High) => 8,
+        _ if stated == Some(Severity::Medium) => 5,
+        _ if stated == Some(Severity::Low) => 2,
         Some(confidence) if confidence >= 85.0 => 9,
         Some(confidence) if confidence >= 70.0 => 8,
         Some(confidence) if confidence >= 50.0 => 6,
@@ -139,6 +146,14 @@ mod tests {
         let mut line = header("x", "n", 5);
         field(&mut line, "cs1", "a=b|c\\d\r\nfake=1");
         assert!(line.ends_with("|5|cs1=a\\=b|c\\\\d\\\\u{d}\\\\u{a}fake\\=1"), "{line}");
+    }
+
+    #[test]
+    fn what_its_author_calls_bad_is_so_however_sure_and_what_is_revoked_is_not() {
+        let severities = [Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
+        assert_eq!(severities.map(|stated| severity(false, Some(stated), Some(90.0))), [2, 5, 8, 10]);
+        assert_eq!((severity(false, None, Some(90.0)), severity(false, None, None)), (9, 5));
+        assert_eq!(severity(true, Some(Severity::Critical), None), 1);
     }
 
     /// Fields as a receiver splits them: at `=` that no backslash stands before.

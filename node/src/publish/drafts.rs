@@ -9,18 +9,26 @@ use std::collections::BTreeMap;
 use belfry_proto::{
     envelope::payload,
     guard::{Going, Report, Weight},
-    id::{GroupId, MemberId, PublicationId},
+    id::{GroupId, MemberId, MessageId, PublicationId},
+    limits::MAX_BUNDLE,
     schema::{Audience, InformationClass, Purpose},
-    stix::{indicator::OpinionObject, marking::Tlp, object::Object, score::Opinion},
+    stix::{
+        indicator::{OPINION_ON, OpinionObject},
+        marking::Tlp,
+        object::Object,
+        score::Opinion,
+    },
     time::Timestamp,
 };
 
-use super::{Publisher, submission::SubmitError, submit::of_node};
+use super::{Publisher, again::Own, submission::SubmitError, submit::of_node};
 use crate::{
     clock,
     feed::Notice,
-    store::{Change, DraftRow, DraftState},
+    store::{Change, Committed, DraftRow, DraftState, Given},
 };
+
+pub use crate::store::Basis;
 
 /// Held drafts of one token or source. Too low ⇒ a first pull of a large feed has to wait for a person in between; too
 /// high ⇒ a tool that errs buries what others made under more than anybody looks through.
@@ -43,8 +51,10 @@ pub struct HeldDraft {
     pub accepted: Timestamp,
     /// Messages it would be.
     pub parts: u32,
-    /// Objects in it by type, told by their ids.
+    /// Objects in it by type, told by their ids; of what takes back, where it is opened, those that it takes back.
     pub objects: BTreeMap<String, usize>,
+    /// Messages that it takes back.
+    pub withdraws: usize,
     /// Why it goes out although a guard objects, if that was said already.
     pub reason: Option<String>,
     /// The proposal that it is the next version by.
@@ -63,14 +73,16 @@ pub struct OpenDraft {
     pub draft: HeldDraft,
     /// Under which marking.
     pub tlp: Tlp,
-    /// Its aim.
-    pub purpose: Purpose,
+    /// Its aim; none of what takes back.
+    pub purpose: Option<Purpose>,
     /// Its information classes.
     pub classes: Vec<InformationClass>,
-    /// The objects.
+    /// The objects; of what takes back, those that it takes back.
     pub objects: Vec<Object>,
     /// What the guards say of it now.
     pub report: Report,
+    /// What was known, before this was read, of the proposal that it takes over and of the object.
+    pub basis: Option<Basis>,
 }
 
 impl Publisher {
@@ -112,18 +124,20 @@ impl Publisher {
         blocking(move || this.open(publication).map(|(_, open, _)| open)).await
     }
 
-    /// Lets a held draft go out. A reason said before stays unless another is given; but one that was said to this node
-    /// alone, before the charter asked for reasons, is told to nobody, and another one is needed.
+    /// Lets a held draft go out; one that takes over a proposal, on the basis on which it was found to do so still. A reason
+    /// said before stays unless another is given; but one that was said to this node alone, before the charter asked for
+    /// reasons, is told to nobody, and another one is needed.
     ///
     /// # Errors
-    /// Not held, no longer a publisher or reader, or what the guards say; it stays held then.
+    /// Not held, no longer a publisher or reader, overtaken, or what the guards say; it stays held then.
     pub async fn release(
         &self,
         publication: PublicationId,
         reason: Option<String>,
+        basis: Option<Basis>,
     ) -> Result<(), SubmitError> {
         let this = self.clone();
-        blocking(move || this.let_go(publication, reason)).await
+        blocking(move || this.let_go(publication, reason, basis)).await
     }
 
     /// Takes a held draft away. Its idempotency key is free again: the same file may come another time.
@@ -141,9 +155,22 @@ impl Publisher {
         .await
     }
 
-    fn let_go(&self, publication: PublicationId, reason: Option<String>) -> Result<(), SubmitError> {
+    fn let_go(
+        &self,
+        publication: PublicationId,
+        reason: Option<String>,
+        basis: Option<Basis>,
+    ) -> Result<(), SubmitError> {
         let (row, open, beside) = self.open(publication)?;
-        self.is_in_turn(&row, &open.objects)?;
+        if row.withdraws.is_some() {
+            return self.let_take_back(row);
+        }
+        let turn = self.is_in_turn(&row, &open.objects)?;
+        let given = turn.map(Given::Goes).or(basis.map(Given::Holds));
+        if open.draft.accepts.is_some() && given.is_none() {
+            // Nobody looked whether it still does.
+            return Err(SubmitError::Overtaken(publication));
+        }
         let (roster, now) = (self.roster.snapshot(), clock::now());
         let group = roster.charter().group(row.group).ok_or(SubmitError::UnknownGroup(row.group))?;
         self.may_publish(&roster, group, now)?;
@@ -165,20 +192,39 @@ impl Publisher {
         let told = reason.as_deref().filter(|_| is_told).unwrap_or_default();
         let parts = row.parts.iter().map(|part| payload::with_reason(part, told)).collect::<Result<_, _>>();
         let parts = parts.map_err(|error| super::submit::rule("reason", &error.to_string()))?;
-        let change = Change::DraftReleased { publication, reason, parts };
-        self.store.commit_blocking(change).map_err(|error| SubmitError::Fault(Box::new(error)))?;
+        self.released(Change::DraftReleased { publication, reason, parts, given }, publication)
+    }
+
+    /// The word and what it rests on are one commit: nothing comes between.
+    fn released(&self, change: Change, publication: PublicationId) -> Result<(), SubmitError> {
+        let committed = self.store.commit_blocking(change);
+        if committed.map_err(|error| SubmitError::Fault(Box::new(error)))? == Committed::Outdated {
+            return Err(SubmitError::Overtaken(publication));
+        }
         self.feed.notify(Notice::DraftQueued);
         Ok(())
     }
 
-    /// Nobody is told that a proposal was taken over before the version that does so goes out.
-    fn is_in_turn(&self, row: &DraftRow, objects: &[Object]) -> Result<(), SubmitError> {
+    /// What was out before needs no guard, and nobody's reason.
+    fn let_take_back(&self, row: DraftRow) -> Result<(), SubmitError> {
+        if !self.roster.snapshot().may_withdraw(self.identity.serial, row.group, clock::now()) {
+            return Err(SubmitError::NotAPublisher(row.group));
+        }
+        if !self.store.has_room() {
+            return Err(SubmitError::NoRoom);
+        }
+        let DraftRow { publication, reason, parts, .. } = row;
+        self.released(Change::DraftReleased { publication, reason, parts, given: None }, publication)
+    }
+
+    /// Nobody is told that a proposal was taken over before the version that does so goes out: that version's draft.
+    fn is_in_turn(&self, row: &DraftRow, objects: &[Object]) -> Result<Option<PublicationId>, SubmitError> {
         let agrees = objects.iter().filter_map(|object| OpinionObject::read(object.raw())?.opinion());
         let is_accepted = agrees.eq([Opinion::Agree]);
-        let Some(proposal) = of_proposal(row, ANSWER).filter(|_| is_accepted) else { return Ok(()) };
+        let Some(proposal) = of_proposal(row, ANSWER).filter(|_| is_accepted) else { return Ok(None) };
         let version = self.store.by_idempotency(&of_node(&format!("{ACCEPTED}{proposal}")))?;
         match version.map(|version| (version.state, version.publication)) {
-            Some((DraftState::Queued | DraftState::Flushed, _)) => Ok(()),
+            Some((DraftState::Queued | DraftState::Flushed, version)) => Ok(Some(version)),
             Some((DraftState::Held, version)) => Err(SubmitError::VersionHeld(version)),
             Some((DraftState::Refused, _)) | None => Err(SubmitError::VersionGone),
         }
@@ -191,6 +237,12 @@ impl Publisher {
 
     fn open(&self, publication: PublicationId) -> Result<(DraftRow, OpenDraft, Beside), SubmitError> {
         let row = self.row(publication)?;
+        if let Some(withdrawal) = &row.withdraws {
+            let open = self.open_withdrawal(&row, &withdrawal.targets);
+            return Ok((row, open, Beside { is_on_behalf: false, tells_reason: false }));
+        }
+        // Taken first: what changes from here on is seen when it is released.
+        let basis = of_proposal(&row, ACCEPTED).map(|note| self.basis(&row, note)).transpose()?;
         let mut objects = Vec::new();
         let mut beside = Beside { is_on_behalf: false, tells_reason: true };
         let mut said = None;
@@ -208,7 +260,37 @@ impl Publisher {
         let terms: Vec<String> = terms.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let report = self.guards.examine_stated(report, &label.unwrap_or_default(), &terms);
         let draft = held(&row);
-        Ok((row, OpenDraft { draft, tlp, purpose, classes, objects, report }, beside))
+        let purpose = Some(purpose);
+        Ok((row, OpenDraft { draft, tlp, purpose, classes, objects, report, basis }, beside))
+    }
+
+    /// What is known of a proposal, of its answers, and of what would be the next version.
+    fn basis(&self, row: &DraftRow, note: &str) -> Result<Basis, SubmitError> {
+        let objects: Vec<&str> =
+            row.objects.iter().map(|(id, _)| id.as_str()).chain(std::iter::once(note)).collect();
+        Ok(self.store.basis(row.group, &objects, &[(OPINION_ON, note)])?)
+    }
+
+    /// A draft that takes back, with what it takes back as far as that opens here and one publication could hold it.
+    fn open_withdrawal(&self, row: &DraftRow, targets: &[MessageId]) -> OpenDraft {
+        let (mut objects, mut bytes): (Vec<Object>, usize) = (Vec::new(), 0);
+        let (mut tlp, mut classes): (Option<Tlp>, Vec<InformationClass>) = (None, Vec::new());
+        for target in targets {
+            let Ok(Some(Own { publication: Some(said), .. })) = self.own(*target) else { continue };
+            bytes = said.objects.iter().fold(bytes, |bytes, object| bytes.saturating_add(object.raw().len()));
+            if bytes > MAX_BUNDLE {
+                break;
+            }
+            tlp = tlp.max(Some(said.tlp));
+            classes.extend(said.classes);
+            objects.extend(said.objects);
+        }
+        classes.sort_unstable();
+        classes.dedup();
+        let draft = HeldDraft { objects: by_type(objects.iter().map(Object::id)), ..held(row) };
+        // What nothing is known of is as closed as can be.
+        let tlp = tlp.unwrap_or(Tlp::Red);
+        OpenDraft { draft, tlp, purpose: None, classes, objects, report: Report::default(), basis: None }
     }
 }
 
@@ -220,12 +302,17 @@ struct Beside {
     tells_reason: bool,
 }
 
-fn held(row: &DraftRow) -> HeldDraft {
-    let mut objects: BTreeMap<String, usize> = BTreeMap::new();
-    for (id, _) in &row.objects {
+/// How many there are of each type, told by their ids.
+fn by_type<'a>(ids: impl Iterator<Item = &'a str>) -> BTreeMap<String, usize> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for id in ids {
         let kind = id.split_once("--").map_or("", |(kind, _)| kind);
-        *objects.entry(kind.to_owned()).or_default() += 1;
+        *counts.entry(kind.to_owned()).or_default() += 1;
     }
+    counts
+}
+
+fn held(row: &DraftRow) -> HeldDraft {
     HeldDraft {
         publication: row.publication,
         group: row.group,
@@ -234,7 +321,8 @@ fn held(row: &DraftRow) -> HeldDraft {
         submitter: row.submitter.clone(),
         accepted: row.created,
         parts: row.part_count,
-        objects,
+        objects: by_type(row.objects.iter().map(|(id, _)| id.as_str())),
+        withdraws: row.withdraws.as_ref().map_or(0, |withdrawal| withdrawal.targets.len()),
         reason: row.reason.clone(),
         accepts: of_proposal(row, ACCEPTED).map(str::to_owned),
     }

@@ -2,7 +2,7 @@
 
 use belfry_proto::{
     crypto::pae::Pae,
-    import::{Format, Import, ImportError, Mapping, Options},
+    import::{Format, Import, ImportError, Mapping, Options, Room},
     limits::MAX_BUNDLE_OBJECTS,
     schema::Pap,
     time::Timestamp,
@@ -56,6 +56,14 @@ impl Reading {
     /// # Errors
     /// [`Unreadable`].
     pub fn read(&self, bytes: &[u8], submission: Submission) -> Result<Taken, Unreadable> {
+        self.read_within(bytes, submission, Room::default())
+    }
+
+    /// The same, as far as there is room for what it becomes.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub fn read_within(&self, bytes: &[u8], submission: Submission, room: Room) -> Result<Taken, Unreadable> {
         let format = self.format.unwrap_or_else(|| Format::guess(&self.name, bytes));
         let options = Options {
             now: clock::now(),
@@ -63,6 +71,7 @@ impl Reading {
             valid_until: self.valid_until,
             unmarked: submission.unmarked,
             bundle_objects: self.bundle_objects.unwrap_or(MAX_BUNDLE_OBJECTS),
+            room,
         };
         let mut import =
             Import::read(format, bytes, &options).map_err(|source| Unreadable { format, source })?;

@@ -19,11 +19,13 @@
 mod again;
 mod batch;
 mod behalf;
+mod classes;
 pub mod drafts;
 pub mod file;
 mod flush;
 mod guards;
 mod holders;
+mod holding;
 mod key;
 mod offers;
 pub mod preview;

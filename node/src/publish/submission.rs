@@ -248,6 +248,9 @@ pub enum SubmitError {
         "it says that a proposal was accepted, and the version that does so was discarded or refused: discard this, too"
     )]
     VersionGone,
+    /// What it was decided on changed at that moment.
+    #[error("what was known when {0} was looked at has changed at this moment: look at it again")]
+    Overtaken(PublicationId),
     /// A guard objects, and no reason was given or none would do.
     #[error("{}", guarded(.0))]
     Guarded(Box<Report>),

@@ -4,13 +4,13 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use belfry_proto::{
     crypto::pae::Pae,
-    envelope::payload::{self, MAX_CLASS_LABEL},
+    envelope::payload,
     guard::{Going, Report, Weight},
     id::{MemberId, PublicationId},
     schema::{self, Audience, InformationClass},
     stix::{
         bundle::{Bundle, BundleError},
-        class, indicator,
+        indicator,
         marking::{self, Markings, Tlp},
         object::{Object, ObjectError},
         split::{self, SplitError},
@@ -22,8 +22,8 @@ use belfry_proto::{
 use prost::Message;
 
 use super::{
-    Guards, behalf,
-    drafts::MAX_HELD,
+    Guards, behalf, classes,
+    holding::Holding,
     straight::{Desk, Left, Outcome},
     submission::{Accepted, DraftStatus, ObjectName, Submission, SubmitError},
 };
@@ -53,13 +53,14 @@ pub struct Publisher {
     pub(super) feed: Feed,
     defaults: Defaults,
     pub(super) guards: Guards,
+    pub(super) holding: Holding,
     desk: Option<Desk>,
 }
 
 impl Publisher {
     /// Takes submissions into `store`.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         identity: Arc<Identity>,
         store: Store,
         roster: LiveRoster,
@@ -67,7 +68,7 @@ impl Publisher {
         defaults: Defaults,
         guards: Guards,
     ) -> Self {
-        Self { identity, store, roster, feed, defaults, guards, desk: None }
+        Self { identity, store, roster, feed, defaults, guards, holding: Holding::default(), desk: None }
     }
 
     /// Marking of what states none and carries none.
@@ -125,6 +126,7 @@ impl Publisher {
             return Err(SubmitError::NoRoom);
         }
         let is_held = draft.state == DraftState::Held;
+        let _place = self.holding.take(&self.store, [&draft])?;
         kept(self.store.commit_blocking(Change::Draft(draft)))?;
         if !is_held {
             self.feed.notify(Notice::DraftQueued);
@@ -253,9 +255,6 @@ impl Publisher {
             tlp: tlp.into(),
             reason,
         };
-        if draft.state == DraftState::Held && self.store.held_by(&draft.submitter, MAX_HELD)? == MAX_HELD {
-            return Err(SubmitError::TooManyHeld { submitter: draft.submitter, limit: MAX_HELD });
-        }
         let notes = report.objections.iter().filter(|objection| objection.weight() == Weight::Note);
         let notes = said.into_iter().chain(notes.map(ToString::to_string)).collect();
         let accepted = Accepted { notes, ..accepted(&draft, false) };
@@ -301,8 +300,9 @@ impl Publisher {
             None => (objects, Vec::new()),
         };
         said.extend(foreign);
+        said.extend(classes::contradictions(submission, &objects));
         let (tlp, is_default_tlp) = self.marking(submission, group, &objects, recipients.is_empty())?;
-        let (classes, class_label) = classes(submission, &objects);
+        let (classes, class_label) = classes::of(submission, &objects);
         let purpose = submission.purpose.or(self.defaults.purpose).unwrap_or(group.default_purpose);
         let is_near_miss = classes.contains(&InformationClass::NearMiss);
         let report = self.guards.examine(&objects, Going { tlp, is_default: is_default_tlp, is_near_miss });
@@ -458,36 +458,6 @@ fn accepted(draft: &DraftRow, duplicate: bool) -> Accepted {
         notes: Vec::new(),
         held: draft.state == DraftState::Held,
     }
-}
-
-/// The classes stated, else those that the objects' types say. A bundle of identities, relationships or notes says
-/// none, and no TAXII client can: it goes out as "other", labelled with its types.
-fn classes(submission: &Submission, objects: &[Object]) -> (Vec<InformationClass>, String) {
-    let mut classes =
-        if submission.classes.is_empty() { class::infer(objects) } else { submission.classes.clone() };
-    classes.sort_unstable();
-    classes.dedup();
-    let mut label = submission.class_label.clone();
-    if classes.is_empty() {
-        classes.push(InformationClass::Other);
-        if label.is_empty() {
-            label = types(objects);
-        }
-    }
-    (classes, label)
-}
-
-/// The objects' types, as many as a label has room for.
-fn types(objects: &[Object]) -> String {
-    let kinds: BTreeSet<&str> = objects.iter().map(Object::kind).collect();
-    let mut label = String::new();
-    for kind in kinds {
-        let comma = if label.is_empty() { "" } else { ", " };
-        if label.len() + comma.len() + kind.len() <= MAX_CLASS_LABEL {
-            label = format!("{label}{comma}{kind}");
-        }
-    }
-    if label.is_empty() { "objects of a custom type".to_owned() } else { label }
 }
 
 /// What a submission is known by. What was made of a file needs no key: the file is one.
@@ -667,7 +637,7 @@ pub(super) mod tests {
         assert!(rest.iter().all(|one| !some.contains(one)));
         assert_eq!((site.store.held_by("siem", 10).unwrap(), site.store.held_by("siem", 2).unwrap()), (4, 2));
         assert_eq!(site.store.held_by("other", 10).unwrap(), 0);
-        publisher.release(late, None).await.unwrap();
+        publisher.release(late, None, None).await.unwrap();
         assert_eq!(
             (site.store.held_by("siem", 10).unwrap(), site.store.queued(10).unwrap()),
             (3, vec![late])

@@ -60,6 +60,7 @@ impl Publisher {
         if !self.store.has_room() {
             return Err(SubmitError::NoRoom);
         }
+        let _places = self.holding.take(&self.store, &drafts)?;
         let is_queued = drafts.iter().any(|draft| draft.state == DraftState::Queued);
         kept(self.store.commit_blocking(Change::Drafts(drafts)))?;
         if is_queued {

@@ -129,7 +129,7 @@ impl Publisher {
             idempotency_key: scoped,
             digest,
             created: now,
-            state: DraftState::Queued,
+            state: if request.hold { DraftState::Held } else { DraftState::Queued },
             messages: Vec::new(),
             key_id: None,
             error: None,

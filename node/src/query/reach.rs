@@ -50,6 +50,13 @@ impl Proposed {
     fn rows(&self, member: MemberId, now: Timestamp) -> impl Iterator<Item = ObjectView> {
         let markings = Markings::of(&self.objects);
         let indicators = self.objects.iter().filter(|object| object.kind() == "indicator");
+        let message = Conditions {
+            pap: 0,
+            embargo_until: self.embargo_until.as_micros(),
+            terms: self.terms.clone(),
+            on_behalf: false,
+            reason: String::new(),
+        };
         indicators.map(move |object| ObjectView {
             group: self.group,
             date_added: now,
@@ -64,15 +71,15 @@ impl Proposed {
             message: MessageId::ZERO,
             publication: PublicationId::ZERO,
             created: now,
-            purpose: self.purpose.into(),
-            classes: self.classes.iter().copied().map(i32::from).collect(),
-            conditions: Conditions {
-                pap: marking::effective_pap(object, self.pap, &markings).unwrap_or_default().into(),
-                embargo_until: self.embargo_until.as_micros(),
-                terms: self.terms.clone(),
-                on_behalf: false,
-                reason: String::new(),
+            purpose: object.stated().and_then(|stated| stated.purpose).unwrap_or(self.purpose).into(),
+            classes: match object.stated().and_then(|stated| stated.class) {
+                Some(class) => vec![class.into()],
+                None => self.classes.iter().copied().map(i32::from).collect(),
             },
+            conditions: message.of_object(
+                marking::effective_pap(object, self.pap, &markings).unwrap_or_default().into(),
+                object.stated(),
+            ),
             raw: object.raw().to_vec(),
             tombstone: false,
             withdrawn: false,

@@ -4,6 +4,7 @@ use belfry_proto::{
     crypto::pae::Pae,
     guard::{Report, Weight},
     id::GroupId,
+    import::ImportError,
     stix::{
         indicator,
         marking::{self, Markings, Tlp},
@@ -33,8 +34,8 @@ const TRIES: usize = 16;
 /// A source's place at the node.
 pub(super) struct Desk {
     pub(super) source: Source,
-    publisher: Publisher,
-    store: Store,
+    pub(super) publisher: Publisher,
+    pub(super) store: Store,
     roster: LiveRoster,
     pub(super) state: State,
     /// Of this run.
@@ -51,6 +52,8 @@ pub(super) enum Fate {
     Known(Vec<Accepted>),
     /// It is at fault.
     Refused(String),
+    /// It can be read, and says nothing that can be taken.
+    Nothing(String),
 }
 
 impl Desk {
@@ -102,7 +105,7 @@ impl Desk {
         (std::mem::take(&mut self.run), std::mem::take(&mut self.refusals))
     }
 
-    fn count(&mut self, change: impl Fn(&mut Counts)) {
+    pub(super) fn count(&mut self, change: impl Fn(&mut Counts)) {
         change(&mut self.run);
         change(&mut self.state.counts);
     }
@@ -114,6 +117,11 @@ impl Desk {
             self.refusals.remove(0);
         }
         self.refusals.push(Refusal { at: clock::now(), item: item.to_owned(), why: why.to_owned() });
+    }
+
+    /// Whose drafts its own are.
+    pub(super) fn submitter(&self) -> String {
+        format!("source:{}", self.source.name)
     }
 
     /// What the configuration states of all that comes.
@@ -129,16 +137,18 @@ impl Desk {
             class_label: self.source.class_label.clone(),
             pap: None,
             hold: !self.source.publish,
-            ..Submission::of(group.id, &format!("source:{}", self.source.name))
+            ..Submission::of(group.id, &self.submitter())
         })
     }
 
-    /// Takes a file or an event. Also what was understood and skipped, if it could be read.
+    /// Takes a file or an event, `anew` even if it came before and was taken back since. Also what was understood and skipped,
+    /// if it could be read.
     pub(super) async fn file(
         &mut self,
         item: &str,
         reading: Reading,
         bytes: Vec<u8>,
+        anew: bool,
     ) -> Result<(Fate, Option<belfry_proto::import::Import>), Failure> {
         let submission = self.submission()?;
         let default_pap = self.source.pap;
@@ -148,11 +158,16 @@ impl Desk {
             Err(unreadable) => {
                 let why = unreadable.to_string();
                 self.refuse(item, &why);
-                return Ok((Fate::Refused(why), None));
+                let is_nothing = matches!(unreadable.source, ImportError::Nothing(_));
+                let fate = if is_nothing { Fate::Nothing(why) } else { Fate::Refused(why) };
+                return Ok((fate, None));
             }
         };
         for submission in &mut submissions {
             submission.pap = submission.pap.or(default_pap);
+            if anew {
+                self.rename(submission).await?;
+            }
         }
         let skipped = (import.skipped.len() + import.more_skipped) as u64;
         let fate = match self.try_once(submissions).await? {
@@ -160,11 +175,24 @@ impl Desk {
             Tried::Refused(refused) => Fate::Refused(refused.why),
         };
         match &fate {
-            Fate::Refused(why) => self.refuse(item, why),
+            Fate::Refused(why) | Fate::Nothing(why) => self.refuse(item, why),
             Fate::Taken(_) => self.count(|counts| counts.skipped += skipped),
             Fate::Known(_) => {}
         }
         Ok((fate, Some(import)))
+    }
+
+    /// Gives a submission that came before another name for as long as what it came to was taken back.
+    async fn rename(&self, submission: &mut Submission) -> Result<(), Failure> {
+        loop {
+            let before =
+                self.publisher.before(submission.clone()).await.map_err(|error| Failure::of(&error))?;
+            let Some(before) = before else { return Ok(()) };
+            if !self.is_taken_back(before.publication).await? {
+                return Ok(());
+            }
+            submission.idempotency_key = Some(format!("again:{}", before.publication));
+        }
     }
 
     /// Takes STIX objects, and leaves out those that are at fault.
@@ -311,6 +339,7 @@ const fn at_fault(error: &SubmitError) -> bool {
         | SubmitError::NotHeld(_)
         | SubmitError::VersionHeld(_)
         | SubmitError::VersionGone
+        | SubmitError::Overtaken(_)
         | SubmitError::TooManyHeld { .. }
         | SubmitError::NotAReader(_)
         | SubmitError::TooManyRecipients { .. }

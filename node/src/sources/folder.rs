@@ -241,7 +241,7 @@ fn report(fate: &Fate, import: Option<&Import>) -> serde_json::Value {
             "tlp": accepted.first().and_then(|one| one.tlp).map(belfry_proto::stix::marking::Tlp::as_str),
             "notes": accepted.iter().flat_map(|one| &one.notes).collect::<Vec<_>>(),
         }),
-        Fate::Refused(why) => json!({ "refused": why }),
+        Fate::Refused(why) | Fate::Nothing(why) => json!({ "refused": why }),
     };
     if let (Some(import), Some(members)) = (import, told.as_object_mut()) {
         let skipped = import.skipped.iter();
@@ -289,11 +289,11 @@ impl Feed for Folder {
                         mapping: self.map.clone(),
                         ..Reading::default()
                     };
-                    desk.file(&name, reading, bytes).await?
+                    desk.file(&name, reading, bytes, false).await?
                 }
             };
             let told = report(&fate, import.as_ref());
-            let inner = if matches!(fate, Fate::Refused(_)) { FAILED } else { DONE };
+            let inner = if matches!(fate, Fate::Refused(_) | Fate::Nothing(_)) { FAILED } else { DONE };
             blocking(move || settle(&path, look, inner, &told)).await?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! A MISP feed: `manifest.json`, and an event a file. Only what changed since it was last taken is fetched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use belfry_proto::import::Format;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     Failure, Feed,
     desk::{Desk, Fate},
+    gone::doubt,
     remote::{Remote, Said},
 };
 use crate::publish::file::Reading;
@@ -100,7 +101,14 @@ impl Feed for Misp {
         let Manifest(events) = serde_json::from_slice(&answer.body)
             .map_err(|error| Failure::new(format!("its manifest.json is no MISP manifest: {error}")))?;
         drop(answer);
-        desk.state.misp.retain(|uuid, _| events.contains_key(uuid));
+        let listed: BTreeSet<Uuid> = events.keys().copied().collect();
+        let is_listed = |uuid: &Uuid| listed.contains(uuid);
+        let vanished = desk.going(is_listed).len();
+        let is_believed = doubt(desk.state.misp_made.len(), vanished, listed.len()).is_none();
+        // What is missing by mistake need not be fetched again.
+        if is_believed || desk.state.misp.len() > 2 * MAX_EVENTS {
+            desk.state.misp.retain(|uuid, _| listed.contains(uuid));
+        }
         let terms = desk.terms()?;
         if desk.state.misp_terms != terms {
             for refused in std::mem::take(&mut desk.state.misp_refused) {
@@ -108,7 +116,7 @@ impl Feed for Misp {
             }
             desk.state.misp_terms = terms;
         }
-        desk.state.misp_refused.retain(|uuid| events.contains_key(uuid));
+        desk.state.misp_refused.retain(is_listed);
         let taken = &desk.state.misp;
         let mut changed: Vec<(u64, Uuid)> = events
             .into_iter()
@@ -137,8 +145,14 @@ impl Feed for Misp {
                 desk.save().await?;
             }
         }
+        // What was emptied just now goes as well, if all of it together is to be believed.
+        let going = desk.going(is_listed);
+        let taken_back = match doubt(desk.state.misp_made.len(), going.len(), listed.len()) {
+            None => desk.take_back(&going).await,
+            Some(doubt) => desk.take_back(&[]).await.and(Err(doubt)),
+        };
         desk.save().await?;
-        done
+        done.and(taken_back)
     }
 }
 
@@ -146,6 +160,7 @@ impl Misp {
     /// Takes an event; whether it is refused, if there is nothing more to do about it until it or our terms change.
     async fn event(&self, desk: &mut Desk, uuid: Uuid) -> Result<Option<bool>, Failure> {
         let item = uuid.to_string();
+        let Some(anew) = desk.is_anew(uuid).await? else { return Ok(None) };
         let body = match self.remote.get(&self.path(&format!("{item}.json")), ACCEPT).await? {
             Said::Found(answer) => answer.body,
             Said::No(status) => {
@@ -160,8 +175,15 @@ impl Misp {
         };
         let reading =
             Reading { format: Some(Format::Misp), name: format!("{item}.json"), ..Reading::default() };
-        let (fate, _) = desk.file(&item, reading, body).await?;
-        Ok(Some(matches!(fate, Fate::Refused(_))))
+        let (fate, _) = desk.file(&item, reading, body, anew).await?;
+        desk.state.misp_leaving.remove(&uuid);
+        match &fate {
+            Fate::Taken(accepted) | Fate::Known(accepted) => desk.made(uuid, accepted).await?,
+            Fate::Nothing(_) => desk.made(uuid, &[]).await?,
+            // What it said before stands.
+            Fate::Refused(_) => {}
+        }
+        Ok(Some(matches!(fate, Fate::Refused(_) | Fate::Nothing(_))))
     }
 }
 

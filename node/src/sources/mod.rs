@@ -10,10 +10,12 @@
 //! source may publish. Each *item* (file, page, event) is durable before the source's own cursor moves, and names itself by
 //! its content: a crash between the two repeats the item, and it is known then. An item at fault is refused, told, and
 //! not looked at again until it changes; what is nobody's fault (no room, too many drafts, no answer) ends the run, and the
-//! next one goes on there. One item is held in memory at a time, and a run ends after so many.
+//! next one goes on there. One item is held in memory at a time, and a run ends after so many. What a feed takes back goes
+//! here, too: a TAXII object that is revoked is the next version of it like any other, a MISP event that is gone is `gone`'s.
 
 mod desk;
 mod folder;
+mod gone;
 mod misp;
 mod remote;
 mod state;
@@ -149,6 +151,8 @@ pub struct Counts {
     pub refused: u64,
     /// Parts of items that tell nothing to look for, or that STIX has no word for.
     pub skipped: u64,
+    /// Items, and versions of items, that were taken back because their feed did.
+    pub taken_back: u64,
 }
 
 /// How a source is doing.
@@ -368,13 +372,14 @@ impl Running {
                 }
             }
             if last != Counts::default() {
-                let Counts { taken, refused, known, .. } = last;
+                let Counts { taken, refused, known, taken_back, .. } = last;
                 tracing::info!(
                     source = report.name,
                     taken,
                     known,
                     refused,
-                    "source {}: {taken} taken, {known} known before, {refused} refused",
+                    taken_back,
+                    "source {}: {taken} taken, {known} known before, {refused} refused, {taken_back} taken back",
                     report.name
                 );
             }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use belfry_proto::time::Timestamp;
+use belfry_proto::{id::PublicationId, time::Timestamp};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::Counts;
 
@@ -19,11 +20,29 @@ pub(super) struct State {
     pub(super) of: String,
     pub(super) taxii: Cursor,
     /// Events of a MISP feed that were taken or refused, and the timestamp they had.
-    pub(super) misp: BTreeMap<uuid::Uuid, u64>,
+    pub(super) misp: BTreeMap<Uuid, u64>,
     /// Those of them that were refused.
-    pub(super) misp_refused: BTreeSet<uuid::Uuid>,
+    pub(super) misp_refused: BTreeSet<Uuid>,
     /// By which terms: with others they are looked at again.
     pub(super) misp_terms: String,
+    /// What was made of events, until it is taken back.
+    pub(super) misp_made: BTreeMap<Uuid, Made>,
+    /// Withdrawals of what was made of events that are gone, until these come again.
+    pub(super) misp_leaving: BTreeMap<Uuid, Vec<PublicationId>>,
+}
+
+/// Publications of one event.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Made {
+    /// Of its newest version.
+    pub(super) newest: Vec<PublicationId>,
+    /// Of those before.
+    pub(super) before: Vec<PublicationId>,
+    /// Those before say what the newest does not: they are taken back once it is out.
+    pub(super) is_less: bool,
+    /// The newest version says nothing at all: all of them are.
+    pub(super) is_over: bool,
 }
 
 /// A place in a TAXII collection.

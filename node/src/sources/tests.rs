@@ -1,5 +1,7 @@
 //! What sources take, what they refuse, and what they do when they are started again.
 
+mod gone;
+
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},

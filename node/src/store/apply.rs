@@ -6,7 +6,7 @@
 use belfry_proto::id::Height;
 
 use super::{
-    ReadError, WriteError, admin,
+    ReadError, WriteError, admin, basis,
     change::{Change, Committed},
     columns::Cf,
     cursors, drafts,
@@ -113,9 +113,10 @@ impl Applier {
             }
             Change::Published { draft, envelopes: rows } => self.published(txn, draft, &rows, envelopes),
             Change::DraftFailed { publication, error } => drafts::refuse(txn, publication, error),
-            Change::DraftReleased { publication, reason, parts } => {
-                drafts::release(txn, publication, reason, parts)
-            }
+            Change::DraftReleased { publication, reason, parts, given } => match given {
+                Some(given) if !basis::is_so(txn, &given)? => Ok(Committed::Outdated),
+                _ => drafts::release(txn, publication, reason, parts),
+            },
             Change::DraftDiscarded { publication } => drafts::discard(txn, publication),
             Change::Token(row) => {
                 tokens::put(txn, &row);

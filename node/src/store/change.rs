@@ -6,6 +6,7 @@ use belfry_proto::{
 };
 
 use super::{
+    basis::Given,
     purge::PurgeNote,
     rows::{
         AddressRow, Aged, CheckedLog, ContactRow, DraftRow, EnvelopeRow, JudgedLog, KeyRow, OpenedRows, ParkRow,
@@ -78,6 +79,8 @@ pub enum Change {
         reason: Option<String>,
         /// What goes out.
         parts: Vec<Vec<u8>>,
+        /// What it was decided on: it stays held if that is no longer so.
+        given: Option<Given>,
     },
     /// A person takes a held draft away.
     DraftDiscarded {
@@ -179,7 +182,7 @@ pub enum Committed {
         /// The first.
         existing: MessageId,
     },
-    /// The log changed while it was judged: judge it again.
+    /// What it was decided on changed meanwhile, as the log that was judged: nothing is done; look again.
     Outdated,
     /// Some of it is done, the rest waits to be committed likewise.
     More,

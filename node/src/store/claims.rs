@@ -16,7 +16,7 @@ use super::{
     columns::{self, Cf, Key},
     feed::Feed,
     objects,
-    rows::{Conditions, ObjectRow, OpenedRows},
+    rows::{ObjectRow, OpenedRows},
     txn::Txn,
     values::{ClaimValue, DatesValue, ObjectValue, ReporterValue},
     vault::{Packed, Vault, damaged},
@@ -57,7 +57,12 @@ impl Claim {
         let marking = [tlp_byte(object.tlp), u8::from(content.recipients)];
         let observables: Vec<[u8; 16]> =
             object.observables.iter().map(|(kind, observed)| vault.blind(group, kind, observed)).collect();
-        let conditions = Conditions { pap: object.pap, ..content.conditions.clone() };
+        let stated = object.stated.as_ref();
+        let conditions = content.conditions.of_object(object.pap, stated);
+        // What an object says of itself counts instead of what its message says of all.
+        let purpose = stated.and_then(|stated| stated.purpose).map_or(content.purpose, i32::from);
+        let class = stated.and_then(|stated| stated.class);
+        let classes = class.map_or_else(|| content.classes.clone(), |class| vec![i32::from(class)]);
         let raw_tag = vault.tag("raw", &[marking.as_slice(), &object.raw].concat()).to_vec();
         let kind = object.kind.clone();
         let value = ObjectValue {
@@ -72,8 +77,8 @@ impl Claim {
             message: content.message.to_vec(),
             publication: content.publication.to_vec(),
             created: content.created.as_micros(),
-            purpose: content.purpose,
-            classes: content.classes.clone(),
+            purpose,
+            classes: classes.clone(),
             raw: object.raw,
             observables: observables.iter().map(|tag| tag.to_vec()).collect(),
             tombstone: false,
@@ -84,8 +89,8 @@ impl Claim {
             serial: content.serial.get(),
             publication: content.publication.to_vec(),
             created: content.created.as_micros(),
-            purpose: content.purpose,
-            classes: content.classes.clone(),
+            purpose,
+            classes,
             conditions: Some(conditions),
         };
         Self {

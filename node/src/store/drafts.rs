@@ -320,11 +320,24 @@ impl Store {
     /// # Errors
     /// [`ReadError`].
     pub fn held_by(&self, submitter: &str, most: usize) -> Result<usize, ReadError> {
+        self.held_besides(submitter, most, |_| false)
+    }
+
+    /// The same without those that are counted elsewhere.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn held_besides(
+        &self,
+        submitter: &str,
+        most: usize,
+        is_counted: impl Fn(PublicationId) -> bool,
+    ) -> Result<usize, ReadError> {
         let tag = submitter_tag(&self.db.vault, submitter);
         let mut count = 0;
         for row in self.db.scan(Cf::Queue, &HELD, &HELD) {
-            let (_, said) = row?;
-            count += usize::from(said.get(4..) == Some(&tag));
+            let (key, said) = row?;
+            count += usize::from(said.get(4..) == Some(&tag) && !is_counted(waiting(&key, HELD.len())?));
             if count == most {
                 break;
             }

@@ -23,6 +23,7 @@
 
 mod admin;
 mod apply;
+mod basis;
 mod change;
 mod check;
 mod checkpoint;
@@ -72,6 +73,7 @@ use belfry_proto::{
 use futures::executor::block_on;
 use tokio::sync::watch;
 
+pub use basis::{Basis, Given};
 pub use change::{Change, Committed};
 pub use check::{CheckedColumn, Health};
 pub use envelopes::Served;

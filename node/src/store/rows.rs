@@ -5,6 +5,7 @@ use belfry_proto::{
     envelope::{ContentKey, KeyContext, Withdrawal, Word},
     id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
     schema::{Audience, Tlp},
+    stix::extension,
     sync::{Entry, MissingSum},
     time::Timestamp,
 };
@@ -191,6 +192,22 @@ pub struct Conditions {
     pub reason: String,
 }
 
+impl Conditions {
+    /// Those in force for an object that states its own, under its permissible actions: what either asks.
+    #[must_use]
+    pub fn of_object(&self, pap: i32, stated: Option<&extension::Stated>) -> Self {
+        let asked = Self { pap, ..self.clone() };
+        match stated {
+            Some(stated) => Self {
+                embargo_until: stated.embargo_with(self.embargo_until),
+                terms: stated.terms_with(&self.terms),
+                ..asked
+            },
+            None => asked,
+        }
+    }
+}
+
 /// One object to store.
 #[derive(Clone, Debug)]
 pub struct ObjectRow {
@@ -210,6 +227,8 @@ pub struct ObjectRow {
     pub created_by: Option<String>,
     /// Permissible actions in force, as on the wire; 0 if not stated.
     pub pap: i32,
+    /// What its author states in it, of it alone.
+    pub stated: Option<extension::Stated>,
     /// (type, normalised value), and whatever else it is entered under.
     pub observables: Vec<(String, String)>,
 }

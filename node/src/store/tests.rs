@@ -81,6 +81,7 @@ pub(super) fn object(name: &str, version: &str, tlp: Tlp) -> ObjectRow {
         raw: format!("{{\"id\":\"indicator--{name}\",\"name\":\"{CANARY}\"}}").into_bytes(),
         created_by: None,
         pap: 0,
+        stated: None,
         observables: vec![("ipv4-addr".to_owned(), "198.51.100.7".to_owned())],
     }
 }

@@ -152,9 +152,12 @@ impl Sync {
             // Under number 1 of the protocol it answers with the list.
             Response::Frontier(part) if part.hash == ours.hash() => Ok(Begun::Level),
             Response::Frontier(part) => Ok(Begun::Listed(part)),
-            Response::Page(_) | Response::Addresses(_) | Response::Refused(_) | Response::Fork(_) => {
-                Err(PullError::WrongAnswer)
-            }
+            Response::Page(_)
+            | Response::Addresses(_)
+            | Response::Refused(_)
+            | Response::Fork(_)
+            | Response::Contacts(_)
+            | Response::ContactTaken(_) => Err(PullError::WrongAnswer),
         }
     }
 

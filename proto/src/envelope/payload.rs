@@ -7,7 +7,7 @@ use prost::Message as _;
 
 use crate::{
     id::PublicationId,
-    limits::{MAX_PAYLOAD, MAX_REASON_BYTES},
+    limits::{MAX_CLASS_LABEL, MAX_PAYLOAD, MAX_REASON_BYTES, MAX_TERM, MAX_TERMS},
     schema::{self, InformationClass, Malformed, Pap, Purpose, decode_canonical},
     stix::{Object, ObjectError, Tlp},
     time::Timestamp,
@@ -18,12 +18,6 @@ const WHAT: &str = "payload";
 /// Parts of one publication: a bundle of 64 MiB that does not compress fills some 350 bodies, and no two
 /// neighbours of a split are both less than half full.
 pub const MAX_PARTS: u32 = 1024;
-/// Characters of the label that goes with "other".
-pub const MAX_CLASS_LABEL: usize = 64;
-/// Handling terms of one payload: FIRST IEP 2.0 has some ten statements, and all must fit where `stix::split` leaves room.
-pub const MAX_TERMS: usize = 16;
-/// Bytes of one handling term.
-pub const MAX_TERM: usize = 128;
 
 /// What one message publishes.
 #[derive(Clone, Debug)]

@@ -108,6 +108,9 @@ pub enum Finding {
     /// Data of a person.
     #[error("holds {0}")]
     Personal(Personal),
+    /// Its author says so in it.
+    #[error("says of itself that it holds personal data")]
+    SaysPersonal,
     /// A value of the member's own, found by readers who look for it.
     #[error("holds one of the own values of guards.own")]
     OwnValue,
@@ -136,7 +139,7 @@ impl Finding {
     #[must_use]
     pub const fn guard(&self) -> Guard {
         match self {
-            Self::Personal(_) => Guard::PersonalData,
+            Self::Personal(_) | Self::SaysPersonal => Guard::PersonalData,
             Self::OwnValue | Self::OwnTerm => Guard::OwnSecrets,
             Self::Competition => Guard::Competition,
             Self::Warned(_) => Guard::WarningList,
@@ -355,6 +358,9 @@ impl Found {
             }
         }
         let role = roles.whose(object);
+        if object.stated().is_some_and(|stated| stated.personal_data == Some(true)) {
+            self.add(id, "", role, Finding::SaysPersonal);
+        }
         for observable in observable::extract(object) {
             let path = if object.kind() == "indicator" { "pattern" } else { "" };
             if own.covers(&observable) {

@@ -51,6 +51,18 @@ fn only_numbers_with_check_digits_are_refused_and_all_else_asks_for_a_reason() {
 }
 
 #[test]
+fn what_says_of_itself_that_it_holds_data_of_people_asks_for_a_reason() {
+    let flagged = |value: Value| {
+        let extension = json!({ "extension_type": "property-extension", "personal_data": value });
+        let campaign =
+            object("campaign", 1, &json!({ "extensions": { (crate::stix::extension::ID): extension } }));
+        report(&[campaign], GOING).gravest()
+    };
+    assert_eq!(flagged(json!(true)), Some(Weight::Reason));
+    assert_eq!((flagged(json!(false)), flagged(json!("true"))), (None, None));
+}
+
+#[test]
 fn no_objection_ever_holds_the_value() {
     let values = ["85073003328", "jan@evil.example", "zeus", "vpn.bank.example", "4111111111111111"];
     for value in values {

@@ -12,11 +12,12 @@
 //! An import is made of its file alone: the same file gives the same ids again, so that taking it in twice is one
 //! publication. A file with a fault is refused whole and the error says where; an *item* that is no intelligence, or
 //! none that STIX can say, is [`Skipped`], and nothing is skipped in silence. Every byte may come from an enemy: size
-//! and counts are bounded before anything is built.
+//! and counts are bounded before anything is built, and what it grows to is asked for as it grows ([`Room`]).
 
 mod csv;
 mod make;
 mod misp;
+mod room;
 mod rows;
 mod text;
 
@@ -28,7 +29,10 @@ use std::{
 
 use serde_json::{Map, Value};
 
-pub use self::csv::{Column, Mapping, MappingError};
+pub use self::{
+    csv::{Column, Mapping, MappingError},
+    room::Room,
+};
 use crate::{
     limits::{MAX_BUNDLE, MAX_BUNDLE_OBJECTS, MAX_IMPORT_OBJECTS},
     schema::Pap,
@@ -124,6 +128,8 @@ pub struct Options {
     pub unmarked: Option<Tlp>,
     /// Objects of one bundle, at most; tables and lists are cut there.
     pub bundle_objects: usize,
+    /// How large what it becomes may grow.
+    pub room: Room,
 }
 
 impl Default for Options {
@@ -134,6 +140,7 @@ impl Default for Options {
             valid_until: None,
             unmarked: None,
             bundle_objects: MAX_BUNDLE_OBJECTS,
+            room: Room::default(),
         }
     }
 }
@@ -229,6 +236,9 @@ pub enum ImportError {
     /// More than is taken in at once.
     #[error("holds more than {0} objects or items: split the file")]
     TooMany(usize),
+    /// It becomes more than there is room for now; with room it may be taken.
+    #[error("becomes more than there is room for now")]
+    NoRoom,
     /// Nothing in it.
     #[error("holds nothing to share; {0} items were skipped")]
     Nothing(usize),
@@ -284,6 +294,8 @@ pub struct Import {
     bundles: Vec<Vec<u8>>,
     /// Objects of one bundle.
     bundle_objects: usize,
+    /// How large it may grow.
+    room: Room,
     /// How many of each STIX type.
     pub counts: BTreeMap<String, usize>,
     /// What became no object, in the file's order.
@@ -305,7 +317,8 @@ impl Import {
         if bytes.len() > MAX_BUNDLE {
             return Err(ImportError::TooLong(bytes.len()));
         }
-        let mut import = Self { bundle_objects: options.bundle_objects, ..Self::default() };
+        let room = options.room.clone();
+        let mut import = Self { bundle_objects: options.bundle_objects, room, ..Self::default() };
         match format {
             Format::Stix => import.bundle_itself(bytes)?,
             Format::Misp => misp::read(bytes, options, &mut import)?,
@@ -315,6 +328,8 @@ impl Import {
         if import.counts.is_empty() {
             return Err(ImportError::Nothing(import.skipped.len() + import.more_skipped));
         }
+        // It grows no more.
+        import.room = Room::default();
         Ok(import)
     }
 
@@ -354,6 +369,7 @@ impl Import {
         for object in Bundle::parse(bytes)?.objects() {
             *self.counts.entry(object.kind().to_owned()).or_default() += 1;
         }
+        self.room.grow(bytes.len())?;
         self.bundles.push(bytes.to_vec());
         Ok(())
     }
@@ -374,6 +390,7 @@ impl Import {
         if self.counts.values().sum::<usize>() == MAX_IMPORT_OBJECTS {
             return Err(ImportError::TooMany(MAX_IMPORT_OBJECTS));
         }
+        self.room.grow(room::weight(&object))?;
         let kind = object.get("type").and_then(Value::as_str).unwrap_or_default();
         *self.counts.entry(kind.to_owned()).or_default() += 1;
         self.objects.push(object);

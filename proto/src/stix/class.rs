@@ -1,6 +1,6 @@
-//! Which of the nine information classes of NIS2 29(1) an object belongs to, read off its type.
+//! Which of the nine information classes of NIS2 29(1) an object belongs to, read off its type unless it says so itself.
 //!
-//! A proposal for the author, who may say otherwise: `other`, severity and the near miss that is written
+//! A proposal for the author, who may say otherwise, in the object ([`super::extension`]) or beside it: `other`, severity and the near miss that is written
 //! down in prose cannot be inferred. A class says what is shared; it notifies nobody.
 
 use std::collections::BTreeSet;
@@ -17,9 +17,17 @@ pub fn infer<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec<Informati
     found.into_iter().filter_map(|class| InformationClass::try_from(class).ok()).collect()
 }
 
-/// The classes of one object: none for identities, markings, relationships and the like.
+/// The classes of one object: the one that its author states in it, else what its type says; none for identities, markings,
+/// relationships and the like.
 #[must_use]
 pub fn of(object: &Object) -> Vec<InformationClass> {
+    match object.stated().and_then(|stated| stated.class) {
+        Some(class) => vec![class],
+        None => of_type(object),
+    }
+}
+
+fn of_type(object: &Object) -> Vec<InformationClass> {
     use InformationClass as Class;
     match object.kind() {
         "report" | "campaign" | "malware" | "malware-analysis" | "infrastructure" | "tool" => {

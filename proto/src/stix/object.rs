@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 use crate::{
     limits::MAX_OBJECT,
     stix::{
+        extension::Stated,
+        handling::TermError,
         id,
         minify::{JsonError, minify},
         observable::pattern::PatternError,
@@ -62,6 +64,9 @@ pub enum Rule {
     /// A pattern that its own language does not know.
     #[error("is {0}")]
     Pattern(#[from] PatternError),
+    /// A term of handling that is none.
+    #[error("is no term of handling: {0}")]
+    Term(#[from] TermError),
     /// A container in a container.
     #[error("is a bundle, which cannot lie inside a bundle or message")]
     Nested,
@@ -105,6 +110,8 @@ pub struct Object {
     granular_marking_refs: Vec<String>,
     refs: Vec<String>,
     revoked: bool,
+    /// Few objects state anything, so it weighs a pointer.
+    stated: Option<Box<Stated>>,
 }
 
 impl Object {
@@ -178,6 +185,7 @@ impl Object {
             granular_marking_refs: granular(parsed),
             refs: refs.into_iter().collect(),
             revoked: parsed.get("revoked") == Some(&Value::Bool(true)),
+            stated: Stated::of(parsed).map(Box::new),
             raw,
         })
     }
@@ -222,6 +230,12 @@ impl Object {
     #[must_use]
     pub fn revoked(&self) -> bool {
         self.revoked
+    }
+
+    /// What its author states of it in belfry's extension, if anything.
+    #[must_use]
+    pub fn stated(&self) -> Option<&Stated> {
+        self.stated.as_deref()
     }
 
     /// The author's JSON: white space outside strings removed, nothing else touched.

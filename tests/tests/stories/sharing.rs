@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, ensure};
+use belfry_proto::stix::extension;
 use belfry_tests::{Bundle, Coalition, Member, Transport, real};
 use futures::future::try_join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 async fn shared_over(transport: Transport) -> anyhow::Result<()> {
     let mut coalition = Coalition::new()?;
@@ -37,6 +38,31 @@ async fn every_reader_has_what_one_publishes_over_quic() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_reader_has_what_one_publishes_over_tcp() -> anyhow::Result<()> {
     shared_over(Transport::Tcp).await
+}
+
+/// What an object says of itself travels in it, and counts at every reader's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_is_found_at_every_readers_by_what_its_author_states_in_it() -> anyhow::Result<()> {
+    let (_coalition, alice, bob) = pair().await?;
+    let mut bundle = Bundle::indicators(2);
+    let ids = bundle.ids();
+    let first = bundle.objects.first_mut().and_then(Value::as_object_mut).context("two objects")?;
+    let extension = json!({
+        "extension_type": "property-extension", "information_class": "alert", "purpose": "respond",
+        "handling": ["attribution=must-not"],
+    });
+    first.insert("extensions".to_owned(), json!({ (extension::ID): extension }));
+    alice.publish("cidr", &bundle).tlp("green").flushed().await?;
+    for member in [&alice, &bob] {
+        member.shows("cidr", &ids).await?;
+        let found =
+            member.api()?.get("/api/v1/objects?group=cidr&class=alert&purpose=respond").await?.expect(200)?;
+        let objects = found["objects"].as_array().context("objects")?;
+        let [alert] = objects.as_slice() else { anyhow::bail!("{}: {found}", member.name()) };
+        ensure!(alert["id"].as_str() == ids.first().map(String::as_str), "{}: {found}", member.name());
+        assert_eq!(alert["handling"], json!(["attribution=must-not"]), "{}", member.name());
+    }
+    Ok(())
 }
 
 async fn pair() -> anyhow::Result<(Coalition, Member, Member)> {

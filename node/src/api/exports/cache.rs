@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -33,8 +33,13 @@ const MOST_OF_ANY: Duration = Duration::from_secs(300);
 /// Bytes of renderings kept. Too low ⇒ every poll of a large list scans the store again; too high ⇒ a small host pays
 /// for lists that nobody asks for any more.
 const KEPT: usize = 64 << 20;
+/// What a rendering weighs besides its bytes: without it, lists of nothing would be kept without end.
+const LEAST: usize = 4 << 10;
 /// Outlines kept, a kilobyte each.
 const OUTLINES: usize = 1_000;
+/// Outlines of what was cut from one, the newest. Too low ⇒ firewalls with room for different numbers have their lists cut at each
+/// poll, though nothing changed, too high ⇒ whoever asks for one number after the other makes each outline so much heavier.
+const CUTS: usize = 16;
 /// Exports made at once. Too low ⇒ a small list waits for a large one; too high ⇒ tools that poll alike scan the store
 /// side by side, and everybody else waits.
 const MAKING: usize = 2;
@@ -62,6 +67,8 @@ pub(in crate::api) struct Outline {
     edition: Edition,
     made: Timestamp,
     until: Timestamp,
+    /// Of a ranked list: the best of it, by how many.
+    cuts: Mutex<Vec<(usize, Arc<Outline>)>>,
 }
 
 /// An export as served.
@@ -73,7 +80,7 @@ pub(in crate::api) struct Rendered {
 }
 
 /// An export, and how much of it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub(in crate::api) struct Asked {
     name: String,
     /// Values of one file at most, the best ones; of plain lists alone.
@@ -93,10 +100,13 @@ impl From<&str> for Asked {
     }
 }
 
-/// What a rendering depends on besides the profile.
+/// What a rendering depends on besides the profile. How many values are asked for is no part of it: they are cut from one that
+/// has all, or whoever asks for one number after the other would have each made, and others' put out.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
-    asked: Asked,
+    name: String,
+    /// Its values can be told the best first.
+    is_ranked: bool,
     groups: Option<Vec<u32>>,
     ceiling: &'static str,
     red: bool,
@@ -115,11 +125,14 @@ struct Kept {
 pub(in crate::api) struct Cache {
     kept: Arc<Mutex<Kept>>,
     making: Arc<Semaphore>,
+    /// Unpacks a list whole: as many at once as are made.
+    cutting: Arc<Semaphore>,
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { kept: Arc::default(), making: Arc::new(Semaphore::new(MAKING)) }
+        let [making, cutting] = [MAKING, MAKING].map(|turns| Arc::new(Semaphore::new(turns)));
+        Self { kept: Arc::default(), making, cutting }
     }
 }
 
@@ -146,12 +159,54 @@ impl Outline {
     fn is_true(&self, edition: &Edition) -> bool {
         self.edition == *edition && clock::now() < self.until
     }
+
+    fn cuts(&self) -> MutexGuard<'_, Vec<(usize, Arc<Self>)>> {
+        self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of the best so many of it.
+    fn cut(&self, most: usize) -> Option<Arc<Self>> {
+        self.cuts().iter().find(|(of, _)| *of == most).map(|(_, cut)| Arc::clone(cut))
+    }
+
+    fn keep_cut(&self, most: usize, cut: &Arc<Self>) {
+        let mut cuts = self.cuts();
+        cuts.retain(|(of, _)| *of != most);
+        if cuts.len() == CUTS {
+            cuts.remove(0);
+        }
+        cuts.push((most, Arc::clone(cut)));
+    }
 }
 
 impl Rendered {
     fn bytes(&self) -> usize {
         let files: usize = self.files.files.values().map(|file| file.body.weight()).sum();
-        files + self.snapshot.entries.len() * ENTRY
+        let ranks: usize = self.files.order.values().map(|order| order.len() * size_of::<u32>()).sum();
+        LEAST + files + ranks + self.snapshot.entries.len() * ENTRY
+    }
+}
+
+impl Rendered {
+    /// The best so many lines of each file, an edition for itself.
+    fn cut(&self, most: usize) -> Result<Self, Problem> {
+        let (files, entries) = lines::cut(&self.files, most).map_err(|error| Problem::unavailable(&error))?;
+        let whole = &self.outline;
+        let outline = Arc::new(Outline {
+            digests: files.digests(),
+            main: files.main.clone(),
+            values: entries,
+            objects: 0,
+            entries,
+            content: whole.content,
+            serial: whole.serial,
+            edition: whole.edition.clone(),
+            made: whole.made,
+            until: whole.until,
+            cuts: Mutex::default(),
+        });
+        whole.keep_cut(most, &outline);
+        Ok(Self { files, snapshot: self.snapshot.emptied(), outline })
     }
 }
 
@@ -165,7 +220,11 @@ impl Cache {
     ) -> Result<Option<Arc<Outline>>, Problem> {
         let edition = edition(query, principal, &asked.name).await?;
         let known = self.lock().outlines.get(&Key::of(principal, asked)).cloned();
-        Ok(known.filter(|known| known.is_true(&edition)))
+        let known = known.filter(|known| known.is_true(&edition));
+        Ok(match asked.most {
+            Some(most) => known.and_then(|known| known.cut(most)),
+            None => known,
+        })
     }
 
     /// The export as the principal may have it now.
@@ -175,7 +234,11 @@ impl Cache {
         principal: &Principal,
         asked: &Asked,
     ) -> Result<Arc<Rendered>, Problem> {
-        self.made(query, principal, asked, Keep::Whole).await
+        let whole = self.made(query, principal, asked, Keep::Whole).await?;
+        let Some(most) = asked.most else { return Ok(whole) };
+        let _turn = self.cutting.acquire().await.map_err(|error| Problem::unavailable(&error))?;
+        let cut = tokio::task::spawn_blocking(move || whole.cut(most)).await;
+        cut.map_err(|error| Problem::unavailable(&error))?.map(Arc::new)
     }
 
     /// What the export comes to, for who only counts: what tools poll is not put out of the cache for it.
@@ -234,18 +297,25 @@ impl Cache {
     }
 
     async fn make(&self, query: &Query, principal: &Principal, key: &Key) -> Outcome {
-        let Asked { name, most } = &key.asked;
+        let (name, is_ranked) = (&key.name, key.is_ranked);
         let _turn = self.making.acquire().await.map_err(|error| Problem::unavailable(&error))?;
         let edition = edition(query, principal, name).await?;
         let before = self.lock().outlines.get(key).cloned();
         let snapshot = query.export(principal, name).await.map_err(refused)?;
-        let (query, known, most) = (query.clone(), before.clone(), *most);
+        let (query, known) = (query.clone(), before.clone());
         let made =
-            tokio::task::spawn_blocking(move || make(snapshot, most, &query, known.as_deref(), edition));
+            tokio::task::spawn_blocking(move || make(snapshot, is_ranked, &query, known.as_deref(), edition));
         let made = made.await;
         let made = Arc::new(made.map_err(|error| Problem::unavailable(&error))??);
         remark(name, before.as_deref(), &made.outline);
         Ok(made)
+    }
+
+    /// How many outlines are kept, and renderings.
+    #[cfg(test)]
+    pub(in crate::api) fn kept(&self) -> (usize, usize) {
+        let kept = self.lock();
+        (kept.outlines.len(), kept.renderings.len())
     }
 
     /// How many are being made, or wait for that.
@@ -267,7 +337,7 @@ impl Cache {
         self.without_turns()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -332,14 +402,11 @@ fn refused(error: QueryError) -> Problem {
 
 fn make(
     mut snapshot: Snapshot,
-    best: Option<usize>,
+    is_ranked: bool,
     query: &Query,
     before: Option<&Outline>,
     edition: Edition,
 ) -> Result<Rendered, Problem> {
-    if let Some(best) = best {
-        lines::keep_best(&mut snapshot.entries, best);
-    }
     // A shadow's tool sees nothing, its report all.
     let nothing = snapshot.export.shadow.then(|| snapshot.emptied());
     let shown = nothing.as_ref().unwrap_or(&snapshot);
@@ -356,8 +423,11 @@ fn make(
     if format == Format::Rpz {
         files = render(shown, query, serial)?;
     }
+    if is_ranked {
+        files.order = lines::order(shown);
+    }
     // Which are the best is a matter of scores, too.
-    let aged = snapshot.made.saturating_add(if best.is_some() { MOST } else { most(format) });
+    let aged = snapshot.made.saturating_add(if is_ranked { MOST } else { most(format) });
     let (values, objects) = (snapshot.entries.len(), std::mem::take(&mut snapshot.objects).len());
     if format != Format::Misp {
         snapshot.entries.truncate(REPORTED);
@@ -367,10 +437,11 @@ fn make(
         Format::Rules => objects.saturating_sub(usize::try_from(files.unwritable).unwrap_or(usize::MAX)),
         _ => values,
     };
-    let digests = files.files.iter().map(|(name, file)| (name.clone(), file.md5.clone())).collect();
-    let (main, made, until) = (files.main.clone(), snapshot.made, snapshot.changes.min(aged));
+    let (digests, main) = (files.digests(), files.main.clone());
+    let (made, until, cuts) = (snapshot.made, snapshot.changes.min(aged), Mutex::default());
     files.pack();
-    let outline = Outline { digests, main, values, objects, entries, content, serial, edition, made, until };
+    let outline =
+        Outline { digests, main, values, objects, entries, content, serial, edition, made, until, cuts };
     Ok(Rendered { files, snapshot, outline: Arc::new(outline) })
 }
 
@@ -384,6 +455,11 @@ fn remark(name: &str, before: Option<&Outline>, made: &Outline) {
 }
 
 impl Files {
+    /// MD5 of each, by name.
+    fn digests(&self) -> BTreeMap<String, String> {
+        self.files.iter().map(|(name, file)| (name.clone(), file.md5.clone())).collect()
+    }
+
     fn hash(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
         for (name, file) in &self.files {
@@ -408,7 +484,8 @@ impl Key {
             Groups::Only(groups) => Some(groups.iter().map(|group| group.get()).collect()),
         };
         let (ceiling, red, audience) = (scope.ceiling.as_str(), scope.red, scope.audience.as_str());
-        Self { asked: asked.clone(), groups, ceiling, red, audience }
+        let (name, is_ranked) = (asked.name.clone(), asked.most.is_some());
+        Self { name, is_ranked, groups, ceiling, red, audience }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Plain lists: one value a line, one file a type, nothing else, as firewalls fetch them.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, io};
 
 use belfry_proto::{
     stix::{neutral, observable::Kind},
@@ -8,7 +8,7 @@ use belfry_proto::{
 };
 
 use super::{Files, TEXT};
-use crate::query::{Entry, Snapshot};
+use crate::query::Snapshot;
 
 pub(super) fn render(snapshot: &Snapshot) -> Files {
     let mut files = Files::default();
@@ -25,37 +25,68 @@ pub(super) fn render(snapshot: &Snapshot) -> Files {
         list.push('\n');
     }
     for (kind, list) in lists {
-        files.put(format!("{kind}.txt"), TEXT, list);
+        files.put(file(kind), TEXT, list);
     }
     if let [only] = types {
-        files.main = Some(format!("{only}.txt"));
+        files.main = Some(file(*only));
     }
     files
 }
 
-/// An entry's place among those of its type: score, when it was last said, and where it stands.
-type Rank = (Reverse<u8>, Reverse<Timestamp>, usize);
+/// A line's place among those of its file: score, when it was last said, and where it stands.
+type Rank = (Reverse<u8>, Reverse<Timestamp>, u32);
 
-/// Leaves of each type those that score highest, and of those that score alike the newest, in their order: what a firewall
-/// has room for should be what matters most.
-pub(super) fn keep_best(entries: &mut Vec<Entry>, most: usize) {
-    entries.retain(|entry| line(entry.observable.kind(), entry.observable.value()).is_some());
-    let mut of_type: BTreeMap<Kind, Vec<Rank>> = BTreeMap::new();
-    for (at, entry) in entries.iter().enumerate() {
-        let order = (Reverse(entry.score), Reverse(entry.last), at);
-        of_type.entry(entry.observable.kind()).or_default().push(order);
-    }
-    let mut kept = vec![false; entries.len()];
-    for mut order in of_type.into_values() {
-        if most < order.len() {
-            order.select_nth_unstable(most);
-        }
-        for (_, _, at) in order.into_iter().take(most) {
-            kept.get_mut(at).into_iter().for_each(|kept| *kept = true);
+/// The lines of each file that [`render`] writes, those first that score highest, and of those that score alike the newest: what
+/// a firewall has room for should be what matters most.
+pub(super) fn order(snapshot: &Snapshot) -> BTreeMap<String, Vec<u32>> {
+    let mut ranks: BTreeMap<Kind, Vec<Rank>> = BTreeMap::new();
+    for entry in &snapshot.entries {
+        let kind = entry.observable.kind();
+        if line(kind, entry.observable.value()).is_some() {
+            let ranks = ranks.entry(kind).or_default();
+            let at = u32::try_from(ranks.len()).unwrap_or(u32::MAX);
+            ranks.push((Reverse(entry.score), Reverse(entry.last), at));
         }
     }
-    let mut kept = kept.into_iter();
-    entries.retain(|_| kept.next().unwrap_or_default());
+    let order = |mut ranks: Vec<Rank>| -> Vec<u32> {
+        ranks.sort_unstable();
+        ranks.into_iter().map(|(_, _, at)| at).collect()
+    };
+    ranks.into_iter().map(|(kind, ranks)| (file(kind), order(ranks))).collect()
+}
+
+/// The best `most` lines of each file of a ranked list, in their order, and how many lines these are.
+pub(super) fn cut(whole: &Files, most: usize) -> io::Result<(Files, usize)> {
+    let mut files = Files { main: whole.main.clone(), unwritable: whole.unwritable, ..Files::default() };
+    let mut lines = 0;
+    for (name, file) in &whole.files {
+        let order = whole.order.get(name).map(Vec::as_slice).unwrap_or_default();
+        let best = order.get(..most).unwrap_or(order);
+        lines += best.len();
+        let text = file.body.unpacked()?;
+        let text = if best.len() == order.len() { text } else { chosen(&text, order.len(), best).into() };
+        files.put(name.clone(), file.media, text);
+    }
+    Ok((files, lines))
+}
+
+fn chosen(text: &[u8], count: usize, best: &[u32]) -> Vec<u8> {
+    let mut is_best = vec![false; count];
+    for at in best {
+        let at = usize::try_from(*at).ok().and_then(|at| is_best.get_mut(at));
+        at.into_iter().for_each(|is_best| *is_best = true);
+    }
+    let mut chosen = Vec::new();
+    for (line, is_best) in text.split_inclusive(|byte| *byte == b'\n').zip(is_best) {
+        if is_best {
+            chosen.extend_from_slice(line);
+        }
+    }
+    chosen
+}
+
+fn file(kind: Kind) -> String {
+    format!("{kind}.txt")
 }
 
 /// A value as it stands on a line; none for what would be more than one, or read as a comment.

@@ -53,6 +53,8 @@ pub(super) struct Files {
     pub(super) main: Option<String>,
     /// Values that the format has no way to write.
     pub(super) unwritable: u64,
+    /// Of a ranked list: the places of a file's lines, the best first.
+    order: BTreeMap<String, Vec<u32>>,
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";

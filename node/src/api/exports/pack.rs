@@ -66,6 +66,16 @@ impl Packed {
         }
     }
 
+    /// All of it at once.
+    pub(super) fn unpacked(&self) -> io::Result<Bytes> {
+        let Some(pieces) = self.pieces() else { return Ok(self.bytes.clone()) };
+        let mut bytes = Vec::with_capacity(self.len);
+        for piece in pieces {
+            bytes.extend_from_slice(&piece?);
+        }
+        Ok(bytes.into())
+    }
+
     /// Of what is packed; ends with an error where it does not unpack.
     fn pieces(&self) -> Option<impl Iterator<Item = io::Result<Bytes>> + Send + use<>> {
         if !self.is_packed {
@@ -113,6 +123,7 @@ mod tests {
         assert!(pieces.len() > 10 && pieces.iter().all(|piece| piece.len() <= PIECE));
         let sent = axum::body::to_bytes(packed.body(), list.len()).await.unwrap();
         assert_eq!(sent, list);
+        assert_eq!(packed.unpacked().unwrap(), list);
         let small = Packed::from(Bytes::from_static(b"a.be\n")).packed();
         assert_eq!(axum::body::to_bytes(small.body(), 100).await.unwrap(), "a.be\n");
     }
@@ -124,6 +135,7 @@ mod tests {
         let half = Packed { bytes: packed.bytes.slice(..packed.bytes.len() / 2), ..packed };
         assert!(half.pieces().unwrap().any(|piece| piece.is_err()));
         assert!(axum::body::to_bytes(half.body(), list.len()).await.is_err());
+        assert!(half.unpacked().is_err());
         let none = pieces_of(Err::<Cursor<Bytes>, _>(io::Error::other("no memory for a decoder")));
         assert_eq!(none.map(|piece| piece.is_err()).collect::<Vec<_>>(), [true]);
     }

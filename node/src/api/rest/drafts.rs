@@ -23,6 +23,10 @@ use crate::{
     query::{Principal, words},
 };
 
+/// How often a draft is looked at before it is released, if each time something comes between. Once more finds what did, a third
+/// time is for a busy moment.
+const TRIES: usize = 3;
+
 /// `GET /api/v1/drafts`, with `limit` and `next`: those in groups the token publishes to, oldest first.
 pub(in crate::api) async fn list(
     State(app): State<Arc<App>>,
@@ -40,7 +44,7 @@ pub(in crate::api) async fn list(
     Ok(paging::answer("drafts", drafts, last.map(|last| paging.next(&last))))
 }
 
-/// `GET /api/v1/drafts/{draft}`: what it says, and what the guards say of it.
+/// `GET /api/v1/drafts/{draft}`: what it says or takes back, and what the guards say of it.
 pub(in crate::api) async fn show(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
@@ -55,7 +59,9 @@ pub(in crate::api) async fn show(
         objects.filter_map(|object| serde_json::from_slice(object.raw()).ok()).collect();
     if let Value::Object(members) = &mut told {
         members.insert("tlp".to_owned(), json!(open.tlp.as_str()));
-        members.insert("purpose".to_owned(), json!(words::word(open.purpose)));
+        if let Some(purpose) = open.purpose {
+            members.insert("purpose".to_owned(), json!(words::word(purpose)));
+        }
         members.insert(
             "classes".to_owned(),
             json!(open.classes.iter().copied().map(words::word).collect::<Vec<_>>()),
@@ -79,11 +85,18 @@ pub(in crate::api) async fn release(
     let reason = params.one("reason")?;
     params.finish()?;
     let id = within(&app, &principal, &draft).await?;
-    let open = app.ports.publish.held_draft(id).await?;
-    if let Some(proposal) = &open.draft.accepts {
-        proposals::still_accepts(&app, &principal, proposal, &open.objects).await?;
+    let mut released = Err(SubmitError::Overtaken(id));
+    for _ in 0..TRIES {
+        let open = app.ports.publish.held_draft(id).await?;
+        if let Some(proposal) = &open.draft.accepts {
+            proposals::still_accepts(&app, &principal, proposal, &open.objects).await?;
+        }
+        released = app.ports.publish.release(id, reason.clone(), open.basis).await;
+        if !matches!(released, Err(SubmitError::Overtaken(_))) {
+            break;
+        }
     }
-    app.ports.publish.release(id, reason).await?;
+    released?;
     tracing::info!(publication = %id, by = %principal.token(), "released draft {id}");
     let status_url = format!("/api/v1/publications/{id}");
     let answer = json!({ "publication": id, "status_url": status_url });
@@ -128,6 +141,7 @@ fn view(app: &App, draft: &HeldDraft) -> Value {
         "without_supervisors": draft.without_supervisors,
         "parts": draft.parts,
         "objects": draft.objects,
+        "withdraws": draft.withdraws,
         "reason": draft.reason,
     })
 }

@@ -9,10 +9,7 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use belfry_proto::{
-    import::{Format, Mapping},
-    limits,
-};
+use belfry_proto::import::{Format, ImportError, Mapping, Room};
 use serde_json::{Value, json};
 
 use super::{
@@ -22,7 +19,7 @@ use super::{
 use crate::{
     api::{
         app::App,
-        audit, body, intake,
+        audit, intake,
         params::{Params, bad},
         ports::Publish,
         problem::Problem,
@@ -57,7 +54,7 @@ pub(in crate::api) async fn import(
     submission.on_behalf_of = mandate.as_ref().map(|mandate| mandate.member);
     submission.hold |= !wanted.publish;
     let place = intake::place(&app, &headers)?;
-    let bytes = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
+    let bytes = place.read(&headers, request).await?;
     let Wanted { reading, dry_run, .. } = wanted;
     // What only tells changes nothing, and has no entry of its own.
     if let Some(mandate) = mandate.filter(|_| !dry_run) {
@@ -65,9 +62,11 @@ pub(in crate::api) async fn import(
         mandate.record(&app, submission.group, call).await?;
     }
     let publish = Arc::clone(&app.ports.publish);
+    let grown = place.clone();
+    let room = Room::of(move |bytes| grown.grow(bytes));
     let (format, read, outcome) = place
         .during(async move {
-            let taken = tokio::task::spawn_blocking(move || reading.read(&bytes, submission));
+            let taken = tokio::task::spawn_blocking(move || reading.read_within(&bytes, submission, room));
             let taken = taken.await.map_err(|error| Problem::internal(&error))?;
             let Taken { format, import, submissions } = taken.map_err(|error| refused(&error))?;
             let outcome = match dry_run {
@@ -173,5 +172,8 @@ impl Wanted {
 }
 
 fn refused(error: &Unreadable) -> Problem {
+    if matches!(error.source, ImportError::NoRoom) {
+        return intake::busy();
+    }
     Problem::unprocessable("bad-import", error.to_string()).with("format", error.format.as_str())
 }

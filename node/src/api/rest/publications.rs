@@ -10,9 +10,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use belfry_proto::{
-    envelope::payload::MAX_CLASS_LABEL,
     id::{MemberId, PublicationId},
-    limits,
+    limits::MAX_CLASS_LABEL,
     schema::{HandlingConditions, InformationClass, Pap, Purpose},
     stix::marking::Tlp,
 };
@@ -23,7 +22,7 @@ use crate::{
     api::{
         app::App,
         audit::Call,
-        body, intake,
+        intake,
         params::{Params, bad},
         problem::{self, Problem},
         reach::Tried,
@@ -50,7 +49,7 @@ pub(in crate::api) async fn submit(
 ) -> Result<Response, Problem> {
     let (mut submission, mandate) = read(&app, &principal, &uri, &headers)?;
     let place = intake::place(&app, &headers)?;
-    submission.bundle = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
+    submission.bundle = place.read(&headers, request).await?;
     if let Some(mandate) = mandate {
         mandate.record(&app, submission.group, call).await?;
     }
@@ -90,7 +89,7 @@ pub(in crate::api) async fn preview(
 ) -> Result<Json<Value>, Problem> {
     let (mut submission, _) = read(&app, &principal, &uri, &headers)?;
     let place = intake::place(&app, &headers)?;
-    submission.bundle = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
+    submission.bundle = place.read(&headers, request).await?;
     let (publish, tried) = (Arc::clone(&app.ports.publish), Tried::of(&submission));
     let preview = place.during(async move { Ok(publish.preview(submission).await?) }).await?;
     let lists = tried.reach(&app, &principal, &preview).await?;

@@ -74,6 +74,7 @@ pub(in crate::api) async fn withdraw(
         ground: ground.transpose()?,
         idempotency_key: intake::idempotency_key(&principal, &headers)?,
         submitter: principal.name().to_owned(),
+        hold: false,
     };
     let withdrawn = app.ports.publish.withdraw(request).await?;
     let remains: Vec<Value> = withdrawn.remains.iter().map(|remains| told(&app, remains)).collect();

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::Response,
 };
-use belfry_proto::{limits, schema::WithdrawalMode, stix::marking::Tlp};
+use belfry_proto::{schema::WithdrawalMode, stix::marking::Tlp};
 
 use super::{
     envelope,
@@ -17,7 +17,7 @@ use super::{
     media, status,
 };
 use crate::{
-    api::{app::App, body, intake, params::bad, problem::Problem},
+    api::{app::App, intake, params::bad, problem::Problem},
     publish::{
         submission::Submission,
         withdraw::{Named, WithdrawError, WithdrawalRequest},
@@ -65,7 +65,7 @@ pub(in crate::api) async fn add(
     let publishable = app.ports.query.draftable(&principal, &collection)?;
     media::is_envelope(&headers)?;
     let place = intake::place(&app, &headers)?;
-    let bytes = body::bytes(&headers, request, limits::MAX_BUNDLE).await?;
+    let bytes = place.read(&headers, request).await?;
     let bundle = envelope::bundle_of(&bytes)?;
     drop(bytes);
     let submission = Submission {
@@ -107,6 +107,7 @@ pub(in crate::api) async fn delete(
         ground: None,
         idempotency_key: None,
         submitter: principal.name().to_owned(),
+        hold: false,
     };
     match app.ports.publish.withdraw(request).await {
         // Others say it: it is here, and not this member's to take back.

@@ -1,6 +1,12 @@
 //! Bounds: of bodies, of their depth, of time and of tries.
 
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use axum::{
     body::{Body, Bytes},
@@ -8,6 +14,7 @@ use axum::{
 };
 use belfry_proto::limits;
 use futures::stream;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::site::{HOST, Put, Site, answer, get, nothing, post};
 use crate::{
@@ -17,6 +24,7 @@ use crate::{
 
 const ADD: &str = "/taxii2/root/collections/cidr/objects/";
 const SUBMIT: &str = "/api/v1/publications?group=cidr";
+const IMPORT: &str = "/api/v1/import?group=cidr&tlp=amber&format=text";
 const TAXII: &str = "application/taxii+json;version=2.1";
 const STIX: &str = "application/stix+json;version=2.1";
 
@@ -87,30 +95,95 @@ async fn a_body_that_never_comes_is_given_up() {
     }
 }
 
+/// Room that others hold: all there is but so many kibibytes.
+fn all_but(site: &Site, left: usize) -> OwnedSemaphorePermit {
+    let room = Arc::clone(&site.app.submissions);
+    let taken = u32::try_from(room.available_permits() - left).unwrap();
+    room.try_acquire_many_owned(taken).unwrap()
+}
+
 #[tokio::test]
 async fn bundles_beyond_those_taken_in_at_once_are_told_to_come_back() {
     let site = Site::new().await;
     let operator = site.token("operator", Scope::operator()).await;
-    let waiting: Vec<_> = (0..4)
-        .map(|_| {
-            let never = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
-            tokio::spawn(answer(service(&site.app), post(&operator, SUBMIT, STIX, never)))
-        })
-        .collect();
-    while site.app.submissions.available_permits() > 0 {
-        tokio::task::yield_now().await;
-    }
+    let others = all_but(&site, 0);
     for request in [post(&operator, SUBMIT, STIX, "{}"), post(&operator, ADD, TAXII, "{}")] {
         let busy = site.send(request).await;
         assert_eq!((busy.status.as_u16(), busy.code().as_str()), (503, "submissions-busy"));
         assert!(busy.header("retry-after").is_some());
     }
+    drop(others);
+    let answer = site.send(post(&operator, SUBMIT, STIX, "{}")).await;
+    assert_eq!(answer.status, 422, "their places are free again");
+}
+
+#[tokio::test]
+async fn what_is_announced_and_does_not_come_holds_no_room() {
+    let site = Site::new().await;
+    let operator = site.token("operator", Scope::operator()).await;
+    let all = site.app.submissions.available_permits();
+    let waiting: Vec<_> = (0..16)
+        .map(|_| {
+            let never = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+            let mut request = post(&operator, SUBMIT, STIX, never);
+            request.headers_mut().insert(header::CONTENT_LENGTH, limits::MAX_BUNDLE.into());
+            tokio::spawn(answer(service(&site.app), request))
+        })
+        .collect();
+    while site.app.submissions.available_permits() > all - 16 * 64 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(site.app.submissions.available_permits(), all - 16 * 64, "what a request costs, and no more");
+    assert_eq!(site.send(post(&operator, SUBMIT, STIX, "{}")).await.status, 422, "others are heard");
     for task in waiting {
         task.abort();
         let _ = task.await;
     }
-    let answer = site.send(post(&operator, SUBMIT, STIX, "{}")).await;
-    assert_eq!(answer.status, 422, "their places are free again");
+    assert_eq!(site.app.submissions.available_permits(), all);
+}
+
+#[tokio::test]
+async fn what_comes_beyond_the_room_there_is_is_not_read_to_its_end() {
+    let site = Site::new().await;
+    let operator = site.token("operator", Scope::operator()).await;
+    let _others = all_but(&site, 2_048);
+    let read = Arc::new(AtomicUsize::new(0));
+    let body = || {
+        let (chunk, read) = (Bytes::from(vec![b' '; 1 << 20]), Arc::clone(&read));
+        let chunks = (0..60).map(move |_| {
+            read.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, Infallible>(chunk.clone())
+        });
+        Body::from_stream(stream::iter(chunks))
+    };
+    for (path, kind) in [(SUBMIT, STIX), (ADD, TAXII), (IMPORT, "text/plain")] {
+        read.store(0, Ordering::SeqCst);
+        let busy = site.send(post(&operator, path, kind, body())).await;
+        assert_eq!((busy.status.as_u16(), busy.code().as_str()), (503, "submissions-busy"), "{path}");
+        assert!(read.load(Ordering::SeqCst) <= 4, "{path}: {} MiB were read", read.load(Ordering::SeqCst));
+        assert_eq!(site.app.submissions.available_permits(), 2_048, "{path}: what came is let go");
+        // Who says so beforehand need not send it.
+        read.store(0, Ordering::SeqCst);
+        let mut announced = post(&operator, path, kind, body());
+        announced.headers_mut().insert(header::CONTENT_LENGTH, (60_usize << 20).into());
+        assert_eq!(site.send(announced).await.status, 503, "{path}");
+        assert_eq!(read.load(Ordering::SeqCst), 0, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_import_is_charged_for_what_it_becomes() {
+    let site = Site::new().await;
+    let operator = site.token("operator", Scope::operator()).await;
+    let lines: String = (0..4_000).map(|n| format!("n{n}.evil.be\n")).collect();
+    assert!(lines.len() < 64 << 10, "it comes in the least room there is");
+    let others = all_but(&site, 1_024);
+    let busy = site.send(post(&operator, IMPORT, "text/plain", lines.clone())).await;
+    assert_eq!((busy.status.as_u16(), busy.code().as_str()), (503, "submissions-busy"));
+    assert_eq!(site.app.submissions.available_permits(), 1_024);
+    drop(others);
+    let taken = site.send(post(&operator, IMPORT, "text/plain", lines)).await;
+    assert_eq!(taken.status, 202, "{}", String::from_utf8_lossy(&taken.body));
 }
 
 #[tokio::test]

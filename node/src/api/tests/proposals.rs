@@ -1,7 +1,7 @@
 //! Changes proposed to an object's owner: sealed to it alone, taken over whole or not at all.
 
 use belfry_proto::{
-    id::MemberId,
+    id::{MemberId, PublicationId},
     schema::{Audience, Pap},
     stix::{
         marking::Tlp,
@@ -15,6 +15,7 @@ use super::{
     site::{Answer, Put, Site, nothing, only, post},
 };
 use crate::{
+    publish::submission::SubmitError,
     query::Scope,
     store::{Conditions, DraftRow},
 };
@@ -396,6 +397,30 @@ async fn a_held_acceptance_is_refused_once_the_object_has_a_newer_version() {
     assert_eq!(site.send(discard.body(axum::body::Body::empty()).unwrap()).await.status, 204);
     assert_eq!(site.releases(&token, &held.answer).await, (409, "version-gone".to_owned()));
     assert_eq!(site.store.queued(10).unwrap(), []);
+}
+
+/// Nothing can be put between the last look and the commit from outside, so the steps are taken one by one.
+#[tokio::test]
+async fn what_is_said_between_the_last_look_and_the_release_keeps_an_acceptance_held() {
+    let site = Site::new().await;
+    let token = site.token("analyst", agent()).await;
+    let object = site.owns(1).await;
+    let asked = note(2, &object, VERSION, OTHER);
+    site.put(std::slice::from_ref(&asked)).await;
+    let held = site.accepts_held(&token, &asked.id).await;
+    let id: PublicationId = held.version.parse().unwrap();
+    let publish = &site.app.ports.publish;
+    let looked = publish.held_draft(id).await.unwrap();
+    let newer = later(&indicator(1), 1, &json!({ "confidence": 50 }));
+    site.say(&[&String::from_utf8(newer.raw()).unwrap()]).await;
+    // Nor does it go without a look.
+    for basis in [looked.basis, None] {
+        let refused = publish.release(id, None, basis).await;
+        assert!(matches!(refused, Err(SubmitError::Overtaken(_))), "{refused:?}");
+    }
+    assert_eq!(site.store.queued(10).unwrap(), []);
+    let basis = publish.held_draft(id).await.unwrap().basis;
+    publish.release(id, None, basis).await.expect("whoever looked now may");
 }
 
 #[tokio::test]

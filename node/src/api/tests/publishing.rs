@@ -1,6 +1,9 @@
 //! The ways in: TAXII's POST with its status resource, REST's publications, and DELETE (TAXII 2.1 §4.3, §5.5, §5.7).
 
-use belfry_proto::id::PublicationId;
+use belfry_proto::{
+    id::PublicationId,
+    schema::{InformationClass as Class, Purpose},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -140,6 +143,71 @@ async fn a_bundle_whose_types_say_no_class_goes_out_as_other_under_their_names()
     let payload = belfry_proto::envelope::payload::parse(&draft.parts[0]).unwrap();
     assert_eq!(payload.classes, [belfry_proto::schema::InformationClass::Other]);
     assert_eq!(payload.class_label.as_deref(), Some("identity, note"));
+}
+
+/// An identity that states something of itself; STIX knows no class for those.
+fn stating(n: u32, said: &Value) -> String {
+    let mut object: Value = serde_json::from_str(&identity(n)).unwrap();
+    let mut extension = json!({ "extension_type": "property-extension" });
+    extension.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
+    object["extensions"] = json!({ (belfry_proto::stix::extension::ID): extension });
+    object.to_string()
+}
+
+#[tokio::test]
+async fn a_word_in_an_object_that_is_none_is_refused_with_object_property_and_rule() {
+    let site = Site::new().await;
+    let token = publisher(&site, "soar").await;
+    for path in [ADD, SUBMIT] {
+        let wrong = stating(1, &json!({ "information_class": "gossip" }));
+        let (media, body) = if path == ADD { (TAXII, envelope(&[wrong])) } else { (STIX, bundle(&[wrong])) };
+        let answer = site.send(post(&token, path, media, body)).await;
+        assert_eq!(answer.status, 422, "{path}");
+        let text = String::from_utf8(answer.body).unwrap();
+        for part in ["identity--00000000-0000-4000-8000-000000000001", ".information_class", "near-miss"] {
+            assert!(text.contains(part), "{path}: {text}");
+        }
+    }
+    assert!(site.store.queued(10).unwrap().is_empty(), "nothing of them is kept");
+}
+
+#[tokio::test]
+async fn a_message_is_of_the_classes_stated_beside_its_objects_and_in_them_and_a_contradiction_is_told() {
+    let site = Site::new().await;
+    let token = publisher(&site, "soar").await;
+    let body = bundle(&[
+        stating(1, &json!({ "information_class": "alert", "purpose": "respond" })),
+        stating(2, &json!({ "information_class": "other", "class_label": "minutes" })),
+        identity(3),
+    ]);
+    let payload = |publication| {
+        let draft = site.store.draft(publication).unwrap().unwrap();
+        belfry_proto::envelope::payload::parse(&draft.parts[0]).unwrap()
+    };
+    for (query, classes, purpose, notes) in [
+        ("", vec![Class::Alert, Class::Other], Purpose::Detect, vec![]),
+        ("&class=alert&purpose=respond", vec![Class::Alert, Class::Other], Purpose::Respond, vec!["class"]),
+        (
+            "&class=tactic&purpose=recover",
+            vec![Class::Tactic, Class::Alert, Class::Other],
+            Purpose::Recover,
+            vec!["class", "purpose"],
+        ),
+    ] {
+        let path = format!("{SUBMIT}{query}");
+        let answer = site.send(post(&token, &path, STIX, body.clone())).await;
+        assert_eq!(answer.status, 202, "{query}: {}", String::from_utf8_lossy(&answer.body));
+        let accepted = answer.json();
+        let id = Uuid::parse_str(accepted["publication"].as_str().unwrap()).unwrap();
+        let said = payload(PublicationId::new(id.into_bytes()));
+        assert_eq!((said.classes, said.purpose), (classes, purpose), "{query}");
+        assert_eq!(said.class_label.as_deref(), Some("minutes"), "{query}");
+        let told: Vec<&str> =
+            accepted["notes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let told: Vec<&&str> = told.iter().filter(|note| note.contains("than the submission")).collect();
+        assert_eq!(told.len(), notes.len(), "{query}: {accepted}");
+        assert!(told.iter().zip(notes).all(|(note, what)| note.contains(what)), "{query}: {accepted}");
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use belfry_proto::{
     envelope::Word,
     id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
     schema::{self, InformationClass, Purpose, WithdrawalMode},
-    stix::{egress::Audience, marking::Tlp, object::Object, warning::Warnings},
+    stix::{egress::Audience, extension::Stated, marking::Tlp, object::Object, warning::Warnings},
     time::Timestamp,
     trust::roster::Roster,
 };
@@ -44,7 +44,7 @@ use crate::{
     identity::Identity,
     publish::{
         Defaults, Guards, Held, Publisher,
-        drafts::{HeldDraft, OpenDraft},
+        drafts::{Basis, HeldDraft, OpenDraft},
         preview::Preview,
         submission::{Accepted, DraftStatus, Submission, SubmitError},
         withdraw::{WithdrawError, WithdrawalRequest, Withdrawn},
@@ -116,8 +116,13 @@ impl Publish for Publishing {
         self.0.held_draft(publication).await
     }
 
-    async fn release(&self, publication: PublicationId, reason: Option<String>) -> Result<(), SubmitError> {
-        self.0.release(publication, reason).await
+    async fn release(
+        &self,
+        publication: PublicationId,
+        reason: Option<String>,
+        basis: Option<Basis>,
+    ) -> Result<(), SubmitError> {
+        self.0.release(publication, reason, basis).await
     }
 
     async fn discard(&self, publication: PublicationId) -> Result<(), SubmitError> {
@@ -226,6 +231,7 @@ impl NodeStatus for Alone {
             known: 1,
             refused: 1,
             skipped: 3,
+            taken_back: 1,
             last_taken: 1,
             last_refused: 1,
             refusals: vec![SourceRefusal {
@@ -523,6 +529,7 @@ impl Site {
             raw: put.raw(),
             created_by: None,
             pap: put.pap,
+            stated: put.json.as_ref().and_then(|_| Stated::read(&put.raw())),
             observables: put
                 .json
                 .as_ref()

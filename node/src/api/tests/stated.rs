@@ -1,13 +1,19 @@
 //! Information class and purpose narrow every way out alike.
 
-use belfry_proto::schema::{InformationClass, Purpose};
+use belfry_proto::{
+    schema::{InformationClass, Purpose},
+    stix::{egress::Audience, extension, marking::Tlp},
+};
 use serde_json::{Value, json};
 
 use super::{
-    coalition::{OTHER, OWN},
+    coalition::{CIDR, OTHER, OWN},
     site::{Answer, Put, Site, post},
 };
-use crate::query::Interest;
+use crate::{
+    query::{Interest, Scope},
+    store::Conditions,
+};
 
 const CLASSES: [InformationClass; 2] = [InformationClass::Alert, InformationClass::Indicator];
 const PURPOSES: [Purpose; 2] = [Purpose::Prevent, Purpose::Respond];
@@ -175,4 +181,55 @@ async fn what_was_taken_back_comes_through_every_filter() {
     let objects = found["objects"].as_array().unwrap();
     let states: Vec<&Value> = objects.iter().map(|object| &object["state"]).collect();
     assert_eq!(states, [&json!("revoked")]);
+}
+
+/// A report among indicators may be an alert; what it says of itself is nobody else's.
+#[tokio::test]
+async fn what_an_object_states_of_itself_counts_for_it_alone_and_its_conditions_beside_its_messages() {
+    let site = Site::exporting(PROFILES).await;
+    let token = site.reader().await;
+    let address = |n: u32, said: Value| {
+        let mut extension = json!({ "extension_type": "property-extension" });
+        extension.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
+        let more = json!({ "extensions": { (extension::ID): extension } });
+        let conditions =
+            Conditions { terms: vec!["encrypt-in-transit=must".to_owned()], ..Conditions::default() };
+        let stated = (InformationClass::Indicator, Purpose::Detect);
+        let put = Put::pattern(n, &format!("[ipv4-addr:value = '45.155.1.{n}']"), &more);
+        Put { stated, conditions, ..put }.tlp(Tlp::Green)
+    };
+    let said = [
+        address(1, json!({ "information_class": "alert", "purpose": "respond" })),
+        address(2, json!({ "information_class": "gossip", "purpose": 7 })),
+        address(3, json!({ "handling": ["permitted-actions=internally-visible-actions"] })),
+        address(4, json!({ "embargo_until": "2999-01-01T00:00:00Z" })),
+    ];
+    site.message(CIDR, OWN, &said).await;
+    for (filter, expected) in [
+        ("class=alert", vec![1]),
+        ("purpose=respond", vec![1]),
+        // A word that is none states nothing: the message's counts.
+        ("class=indicator", vec![2, 3, 4]),
+        ("purpose=detect", vec![2, 3, 4]),
+    ] {
+        let rest = format!("/api/v1/objects?group=cidr&{filter}");
+        assert_eq!(listed(site.get(&token, &rest).await, "objects"), expected, "{filter}");
+        let taxii = format!("/taxii2/root/collections/cidr/objects/?x_belfry_{filter}&match[type]=indicator");
+        assert_eq!(listed(site.get(&token, &taxii).await, "objects"), expected, "{filter}");
+    }
+    for list in ["alerts", "responses"] {
+        assert_eq!(
+            site.get(&token, &format!("/api/v1/exports/{list}")).await.body,
+            b"45.155.1.1\n",
+            "{list}"
+        );
+    }
+    let shown =
+        site.get(&token, "/api/v1/objects/indicator--00000000-0000-4000-8000-000000000003").await.ok();
+    let terms = ["encrypt-in-transit=must", "permitted-actions=internally-visible-actions"];
+    assert_eq!(shown["objects"][0]["handling"], json!(terms), "what either asks");
+    let outside = Scope { ceiling: Tlp::Green, audience: Audience::Outside, ..Scope::reads([CIDR]) };
+    let cloud = site.token("cloud", outside).await;
+    let seen = listed(site.get(&cloud, "/api/v1/objects?group=cidr&type=indicator").await, "objects");
+    assert_eq!(seen, [1, 2], "neither what acts inside only nor what is under embargo");
 }

@@ -85,6 +85,7 @@ fn object(name: &str, version: &str) -> ObjectRow {
         raw: raw.to_string().into_bytes(),
         created_by: None,
         pap: 0,
+        stated: None,
         observables: vec![("ipv4-addr".to_owned(), "198.51.100.7".to_owned())],
     }
 }

@@ -35,6 +35,8 @@ pub struct WithdrawalRequest {
     pub idempotency_key: Option<String>,
     /// Name of the access token used.
     pub submitter: String,
+    /// It waits for a person: nothing is taken back before.
+    pub hold: bool,
 }
 
 /// The answer to a withdrawal whose draft is durable.

@@ -106,6 +106,7 @@ fn said(version: &str, name: &str) -> OpenedRows {
             tlp: Tlp::Amber,
             revoked: false,
             pap: 0,
+            stated: None,
             raw: raw.to_string().into_bytes(),
             created_by: None,
             observables: vec![("ipv4-addr".to_owned(), "198.51.100.7".to_owned())],

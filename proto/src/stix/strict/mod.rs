@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::stix::{
-    id,
+    extension, id,
     marking::Tlp,
     object::{Object, ObjectError, Rule},
 };
@@ -21,16 +21,18 @@ use crate::stix::{
 /// Notes of one kind that are told of one publication. People read some dozens.
 const MOST: usize = 20;
 
-/// Holds an object to the standard's enumerations and reference types.
+/// Holds an object to the standard's enumerations and reference types, and what it states to belfry's own words.
 ///
 /// For whoever publishes, as [`crate::stix::indicator::check`].
 ///
 /// # Errors
 /// [`ObjectError`] that names the object, the property and the rule.
 pub fn check(object: &Object) -> Result<(), ObjectError> {
-    let properties = Value::Object(object.properties());
+    let properties = object.properties();
     let fault =
         |path: &str, rule| ObjectError { id: Some(object.id().to_owned()), path: path.to_owned(), rule };
+    extension::check(&properties).map_err(|(path, rule)| fault(&path, rule))?;
+    let properties = Value::Object(properties);
     for place in references::PLACES.iter().filter(|place| is_of(place.of, object)) {
         walk(&properties, place.way, String::new(), &mut |path, text| match place.target.takes(text) {
             true => Ok(()),

@@ -311,6 +311,7 @@ pub(crate) fn object(n: u64, text: &str) -> anyhow::Result<ObjectRow> {
         raw: raw.to_string().into_bytes(),
         created_by: None,
         pap: 0,
+        stated: None,
         observables,
     })
 }

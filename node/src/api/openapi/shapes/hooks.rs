@@ -64,6 +64,8 @@ pub(super) struct Source {
     refused: u64,
     /// Parts of items that tell nothing to look for.
     skipped: u64,
+    /// Items, and versions of items, that were taken back because their feed did.
+    taken_back: u64,
     last_taken: u64,
     last_refused: u64,
     /// The newest since the start.

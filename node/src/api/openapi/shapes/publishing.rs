@@ -169,6 +169,8 @@ pub(in super::super) struct HeldDraft {
     parts: usize,
     /// How many, by type.
     objects: BTreeMap<String, usize>,
+    /// Messages that it takes back.
+    withdraws: usize,
     reason: Option<String>,
     #[schema(nullable = false)]
     tlp: Option<String>,
@@ -176,7 +178,7 @@ pub(in super::super) struct HeldDraft {
     purpose: Option<String>,
     #[schema(nullable = false)]
     classes: Option<Vec<String>>,
-    /// Its objects, for a token that may read them.
+    /// Its objects, or those that it takes back, for a token that may read them.
     #[schema(nullable = false)]
     content: Option<Vec<BTreeMap<String, Value>>>,
     #[schema(nullable = false)]

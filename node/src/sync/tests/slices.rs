@@ -16,7 +16,12 @@ fn overheard(site: &mut Site) -> (Arc<Mutex<Vec<Request>>>, JoinSet<()>) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let (mut asked, (pass, passed)) = (site.inbound.take().unwrap().sync, tokio::sync::mpsc::channel(64));
     let counters = Arc::new(Counters::default());
-    let serving = Serving { store: site.store.clone(), roster: site.roster.clone(), counters };
+    let serving = Serving {
+        store: site.store.clone(),
+        roster: site.roster.clone(),
+        counters,
+        contacts: Contacts::unheard(),
+    };
     let (mut tasks, kept) = (JoinSet::new(), Arc::clone(&heard));
     tasks.spawn(async move {
         while let Some(question) = asked.recv().await {

@@ -25,10 +25,10 @@ use crate::clock;
 pub enum ClockTold {
     /// They tell the time that it shows.
     Right,
-    /// Nobody told yet, or one did while others are being asked.
-    Unheard,
-    /// The only one who told says otherwise.
-    Disputed,
+    /// Fewer than two told yet, and others are being asked.
+    Asked,
+    /// Nobody is left to tell, or the only one who does says otherwise.
+    Unknown,
     /// Most of them, ours counted, say otherwise.
     Off,
 }
@@ -83,15 +83,15 @@ impl Hellos {
     /// What they tell of it, as far as they were asked since the start, or since it was set.
     #[must_use]
     pub fn clock_told(&self, skew: Duration) -> ClockTold {
-        let has_told = |member: &MemberId| self.voices.has(member);
         let is_beyond = |offset: i64| u128::from(offset.unsigned_abs()) > skew.as_micros();
+        let has_told = |member: &MemberId| self.voices.has(member);
         let mut offsets = self.voices.offsets();
         match (offsets.next(), offsets.next()) {
-            (None, _) => ClockTold::Unheard,
-            (Some(_), None) if self.company.awaits_others(has_told, Instant::now()) => ClockTold::Unheard,
-            (Some(offset), None) if is_beyond(offset) => ClockTold::Disputed,
             (Some(_), Some(_)) if self.is_clock_off(skew) => ClockTold::Off,
-            (Some(_), _) => ClockTold::Right,
+            (Some(_), Some(_)) => ClockTold::Right,
+            _ if self.company.awaits_others(has_told, Instant::now()) => ClockTold::Asked,
+            (Some(offset), None) if !is_beyond(offset) => ClockTold::Right,
+            _ => ClockTold::Unknown,
         }
     }
 
@@ -143,9 +143,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_clock_of_which_nobody_told_is_doubted_and_so_is_one_that_differs_from_the_only_other() {
-        assert_eq!(told(&[]), ClockTold::Unheard);
-        assert_eq!(told(&[DAY]), ClockTold::Disputed);
-        assert_eq!(told(&[-DAY]), ClockTold::Disputed);
+        assert_eq!(told(&[]), ClockTold::Unknown);
+        assert_eq!(told(&[DAY]), ClockTold::Unknown);
+        assert_eq!(told(&[-DAY]), ClockTold::Unknown);
         assert_eq!(told(&[1_000_000]), ClockTold::Right, "a coalition of two works");
         assert!(!Hellos::told(&[DAY]).is_clock_off(SKEW), "the one other may be the one that is wrong");
     }
@@ -163,7 +163,7 @@ mod tests {
         let mut hellos = Hellos::told(&[0]);
         let (node, member) = (SigningKey::from_seed(&[9; 32]).public(), MemberId::new([9; 16]));
         hellos.company.arrived(node, member, Instant::now());
-        assert_eq!(hellos.clock_told(SKEW), ClockTold::Unheard, "a second one is being asked");
+        assert_eq!(hellos.clock_told(SKEW), ClockTold::Asked, "a second one is being asked");
         let mut answered = hellos.clone();
         answered.voices.heard(member, node, 0, Instant::now());
         assert_eq!(answered.clock_told(SKEW), ClockTold::Right);
@@ -174,6 +174,6 @@ mod tests {
             "one that is silent keeps nothing from the others"
         );
         hellos.voices.forget();
-        assert_eq!(hellos.clock_told(SKEW), ClockTold::Unheard);
+        assert_eq!(hellos.clock_told(SKEW), ClockTold::Unknown);
     }
 }

@@ -51,12 +51,16 @@ fn the_queue_tells_which_drafts_need_which_key_without_opening_them() {
         store.commit_blocking(Change::Draft(row)).unwrap();
     }
     let (all, without) = ((GROUP, Audience::Group), (GROUP, Audience::WithoutSupervisors));
-    let besides = |keys: &[(GroupId, Audience)], most| store.queued_besides(&keys.iter().copied().collect(), most).unwrap();
+    let besides = |keys: &[(GroupId, Audience)], most| {
+        store.queued_besides(&keys.iter().copied().collect(), most).unwrap()
+    };
     let ids = |ids: &[u8]| ids.iter().map(|n| PublicationId::new([*n; 16])).collect::<Vec<_>>();
     assert_eq!(besides(&[], 9), ids(&[1, 2, 3, 4, 5]));
     assert_eq!(besides(&[all], 9), ids(&[3, 4, 5]));
     assert_eq!(besides(&[all, without], 1), ids(&[3]));
-    let needed = |keys: &[(GroupId, Audience)], most| store.queued_keys(&keys.iter().copied().collect(), most).unwrap();
+    let needed = |keys: &[(GroupId, Audience)], most| {
+        store.queued_keys(&keys.iter().copied().collect(), most).unwrap()
+    };
     assert_eq!(needed(&[], 3), BTreeSet::from([all, without]));
     assert_eq!(needed(&[], 2), BTreeSet::from([all]), "two can go out already");
     assert_eq!(needed(&[all], 9), BTreeSet::from([without]));

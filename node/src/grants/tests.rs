@@ -45,7 +45,7 @@ fn request(keys: impl IntoIterator<Item = Vec<u8>>) -> KeysRequest {
 }
 
 fn serve(site: &Site) -> Serving {
-    serve_by(site, watch::Sender::new(Hellos::told(&[])).subscribe())
+    serve_by(site, watch::Sender::new(Hellos::told(&[0])).subscribe())
 }
 
 fn serve_by(site: &Site, hellos: watch::Receiver<Hellos>) -> Serving {
@@ -157,6 +157,14 @@ async fn a_node_whose_clock_is_told_to_be_off_grants_nothing_until_it_is_right()
     );
     hellos.send_replace(Hellos::told(&[-day, 0]));
     assert_eq!(asked().await, (1, vec![Refusal::Unknown.into()]), "a single peer does not stop it");
+    for doubtful in [Hellos::told(&[]), Hellos::told(&[-day])] {
+        hellos.send_replace(doubtful);
+        assert_eq!(
+            asked().await,
+            (0, vec![Refusal::NotYet.into(); 2]),
+            "nobody told, or the only one differs"
+        );
+    }
     hellos.send_replace(Hellos::told(&[0, 0]));
     assert_eq!(asked().await, (1, vec![Refusal::Unknown.into()]));
 }

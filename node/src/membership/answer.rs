@@ -2,7 +2,7 @@
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    id::{Height, RosterVersion},
+    id::{Height, MemberId, RosterVersion},
     limits,
     schema::{
         self, AdminPage, Greet, Greeted, HelloRequest, HelloResponse, PullAdmin, Refusal, hello_request,
@@ -109,6 +109,9 @@ impl Membership {
             let announced = (theirs, greet.charter_version);
             self.hellos.send_modify(|hellos| hellos.company.outgrown(&from, announced, Instant::now()));
         }
+        if admitted && let Some(certificate) = roster.by_node(&from) {
+            self.told_time(certificate.member, from, greet.now);
+        }
         let head = roster.records().last().filter(|head| admitted && head.height > theirs.height);
         Ok(hello_response::Response::Greeted(Greeted {
             roster: Some(roster.version().into()),
@@ -119,6 +122,19 @@ impl Membership {
             beacon: self.beacons.signed().filter(|_| admitted).cloned(),
             head: head.map(|head| head.record.clone()),
         }))
+    }
+
+    /// Who greets tells its time, too. On its way it has aged a little: our own hello, once answered, measures better.
+    pub(super) fn told_time(&self, member: MemberId, from: PublicKey, theirs: u64) {
+        let offset = i128::from(theirs) - i128::from(clock::now().as_micros());
+        let offset = i64::try_from(offset).unwrap_or(if offset < 0 { i64::MIN } else { i64::MAX });
+        self.hellos.send_if_modified(|hellos| {
+            let is_first = !hellos.voices.has(&member);
+            if is_first {
+                hellos.voices.heard(member, from, offset, Instant::now());
+            }
+            is_first
+        });
     }
 
     fn answer_pull(

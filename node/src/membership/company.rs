@@ -237,6 +237,11 @@ impl Company {
         (self.lost, self.doubted) = (None, None);
     }
 
+    /// Whether another than these members is connected and has time left to be heard.
+    pub(super) fn awaits_others(&self, than: impl Fn(&MemberId) -> bool, now: Instant) -> bool {
+        self.is_waiting_for(|peer| !than(&peer.member), now)
+    }
+
     fn heard(&mut self, peer: &PublicKey, word: Word, now: Instant) {
         let Some(peer) = self.peers.get_mut(peer) else { return };
         peer.word = word;
@@ -246,15 +251,20 @@ impl Company {
 
     /// Whether somebody is still to be heard before the first message is sealed.
     fn is_awaiting(&self, now: Instant) -> bool {
+        self.round.answered.len() < VOICES && self.is_waiting_for(|peer| peer.word == Word::Awaited, now)
+    }
+
+    /// Whether one of these still has the time that it is given.
+    fn is_waiting_for(&self, these: impl Fn(&Peer) -> bool, now: Instant) -> bool {
         let patience = self.times.patience;
         let long_enough =
             |at| now.saturating_duration_since(at) >= patience * u32::try_from(VOICES).unwrap_or(1);
-        if self.round.answered.len() >= VOICES || self.round.begun.is_some_and(long_enough) {
+        if self.round.begun.is_some_and(long_enough) {
             return false;
         }
         let is_asked =
             |peer| self.round.asked.get(peer).is_some_and(|at| now.saturating_duration_since(*at) < patience);
-        self.peers.iter().any(|(node, peer)| peer.word == Word::Awaited && is_asked(node))
+        self.peers.iter().any(|(node, peer)| these(peer) && is_asked(node))
     }
 
     fn is_doubting(&self, now: Instant) -> bool {

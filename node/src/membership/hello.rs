@@ -149,7 +149,6 @@ impl Membership {
             let offset = i64::try_from(offset).unwrap_or(if offset < 0 { i64::MIN } else { i64::MAX });
             if let Some(member) = member {
                 hellos.voices.heard(member, peer, offset, at);
-                hellos.clock_was_set = false;
             }
             hellos.forked_with.retain(|p| *p != peer);
             if forked {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    id::{GroupId, LogId, Sequence},
+    id::{GroupId, LogId, MemberId, Sequence},
 };
 use tokio::time::Instant;
 
@@ -16,6 +16,23 @@ use super::{
 };
 use crate::clock;
 
+/// What others tell of our clock.
+///
+/// Two members are enough: of three clocks two agree. Where fewer are connected one has to do, for whoever is not connected
+/// gets nothing from us either; if it differs nobody can say which of the two is right. So a member that lies keeps from us
+/// what it alone would get, and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockTold {
+    /// They tell the time that it shows.
+    Right,
+    /// Fewer than two told yet, and others are being asked.
+    Asked,
+    /// Nobody is left to tell, or the only one who does says otherwise.
+    Unknown,
+    /// Most of them, ours counted, say otherwise.
+    Off,
+}
+
 /// What hellos have told so far.
 #[derive(Clone, Debug)]
 pub struct Hellos {
@@ -25,8 +42,6 @@ pub struct Hellos {
     pub(super) company: Company,
     /// Others' clocks.
     pub(super) voices: Voices,
-    /// Our own clock was set, and nobody has told theirs since.
-    pub(super) clock_was_set: bool,
     /// Highest sequence of our own logs that others hold.
     pub own_logs: Vec<(GroupId, LogId, Sequence)>,
     /// Peers whose admin log is no continuation of ours and ours none of theirs.
@@ -45,7 +60,6 @@ impl Hellos {
             answered: 0,
             company: Company::new(times),
             voices: Voices::default(),
-            clock_was_set: false,
             own_logs: Vec::new(),
             forked_with: Vec::new(),
             refused_by: BTreeSet::new(),
@@ -66,20 +80,37 @@ impl Hellos {
         self.clock_offset().is_some_and(|offset| u128::from(offset.unsigned_abs()) > skew.as_micros())
     }
 
-    /// Whether it may be: also when it was set a moment ago, and nobody has told theirs yet.
+    /// What they tell of it, as far as they were asked since the start, or since it was set.
     #[must_use]
-    pub fn doubts_clock(&self, skew: Duration) -> bool {
-        self.clock_was_set || self.is_clock_off(skew)
+    pub fn clock_told(&self, skew: Duration) -> ClockTold {
+        let is_beyond = |offset: i64| u128::from(offset.unsigned_abs()) > skew.as_micros();
+        let has_told = |member: &MemberId| self.voices.has(member);
+        let mut offsets = self.voices.offsets();
+        match (offsets.next(), offsets.next()) {
+            (Some(_), Some(_)) if self.is_clock_off(skew) => ClockTold::Off,
+            (Some(_), Some(_)) => ClockTold::Right,
+            _ if self.company.awaits_others(has_told, Instant::now()) => ClockTold::Asked,
+            (Some(offset), None) if !is_beyond(offset) => ClockTold::Right,
+            _ => ClockTold::Unknown,
+        }
     }
 
-    /// What members with these offsets of their clocks to ours, microseconds, have told.
+    /// Whether it may be off: then nothing is done for others that a wrong clock could allow.
+    #[must_use]
+    pub fn doubts_clock(&self, skew: Duration) -> bool {
+        self.clock_told(skew) != ClockTold::Right
+    }
+
+    /// What members with these offsets of their clocks to ours, microseconds, have told; our admin log is theirs.
     #[cfg(test)]
     pub(crate) fn told(offsets: &[i64]) -> Self {
-        use belfry_proto::{crypto::sign::SigningKey, id::MemberId};
-        let mut hellos = Self::new(GateTimes::default());
+        use belfry_proto::crypto::sign::SigningKey;
+        let (mut hellos, now) = (Self::new(GateTimes::default()), Instant::now());
         for (n, offset) in (1..).zip(offsets) {
-            let node = SigningKey::from_seed(&[n; 32]).public();
-            hellos.voices.heard(MemberId::new([n; 16]), node, *offset, Instant::now());
+            let (node, member) = (SigningKey::from_seed(&[n; 32]).public(), MemberId::new([n; 16]));
+            hellos.voices.heard(member, node, *offset, now);
+            hellos.company.arrived(node, member, now);
+            hellos.company.level(&node, now);
         }
         hellos
     }
@@ -94,5 +125,55 @@ impl Hellos {
     pub(super) fn left(&mut self, peer: &PublicKey) {
         self.voices.left(peer);
         self.company.left(peer, Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::crypto::sign::SigningKey;
+
+    use super::*;
+
+    const SKEW: Duration = Duration::from_secs(120);
+    const DAY: i64 = 24 * 3_600_000_000;
+
+    fn told(offsets: &[i64]) -> ClockTold {
+        Hellos::told(offsets).clock_told(SKEW)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_of_which_nobody_told_is_doubted_and_so_is_one_that_differs_from_the_only_other() {
+        assert_eq!(told(&[]), ClockTold::Unknown);
+        assert_eq!(told(&[DAY]), ClockTold::Unknown);
+        assert_eq!(told(&[-DAY]), ClockTold::Unknown);
+        assert_eq!(told(&[1_000_000]), ClockTold::Right, "a coalition of two works");
+        assert!(!Hellos::told(&[DAY]).is_clock_off(SKEW), "the one other may be the one that is wrong");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_three_clocks_two_decide_and_one_that_lies_nothing() {
+        assert_eq!(told(&[DAY, DAY]), ClockTold::Off);
+        for lie in [DAY, -DAY, i64::MAX, i64::MIN] {
+            assert_eq!(told(&[0, lie]), ClockTold::Right);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_voice_does_while_no_other_is_connected_that_may_still_answer() {
+        let mut hellos = Hellos::told(&[0]);
+        let (node, member) = (SigningKey::from_seed(&[9; 32]).public(), MemberId::new([9; 16]));
+        hellos.company.arrived(node, member, Instant::now());
+        assert_eq!(hellos.clock_told(SKEW), ClockTold::Asked, "a second one is being asked");
+        let mut answered = hellos.clone();
+        answered.voices.heard(member, node, 0, Instant::now());
+        assert_eq!(answered.clock_told(SKEW), ClockTold::Right);
+        tokio::time::advance(GateTimes::default().patience).await;
+        assert_eq!(
+            hellos.clock_told(SKEW),
+            ClockTold::Right,
+            "one that is silent keeps nothing from the others"
+        );
+        hellos.voices.forget();
+        assert_eq!(hellos.clock_told(SKEW), ClockTold::Unknown);
     }
 }

@@ -74,7 +74,7 @@ pub use dialing::DialLimits;
 pub use gate::{Gate, GateTimes};
 pub(crate) use handles::Command;
 pub use handles::{Behind, Contacts, Import, Reach, Sources};
-pub use hellos::Hellos;
+pub use hellos::{ClockTold, Hellos};
 pub(crate) use on_sight::recall;
 pub use removal::Removal;
 
@@ -297,6 +297,7 @@ impl Membership {
         self.branches.gone(&node);
         self.hellos.send_modify(|hellos| hellos.left(&node));
         self.feed.notify(Notice::PeerGone(node));
+        self.ask_other_nodes(&node);
     }
 
     async fn command(&mut self, command: Command) {

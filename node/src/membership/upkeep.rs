@@ -121,10 +121,21 @@ impl Membership {
         self.hellos.send_modify(|hellos| {
             hellos.company.jumped(tokio::time::Instant::now());
             hellos.voices.forget();
-            hellos.clock_was_set = true;
         });
         for peer in self.dialing.connected_now() {
             self.greet(peer);
+        }
+    }
+
+    /// A member's voice went with one of its nodes: another one that is connected has it.
+    pub(super) fn ask_other_nodes(&mut self, gone: &PublicKey) {
+        let roster = self.roster_now();
+        let member = |node: &PublicKey| roster.by_node(node).map(|certificate| certificate.member);
+        let Some(of) = member(gone).filter(|of| !self.hellos.borrow().voices.has(of)) else { return };
+        for node in self.dialing.connected_now() {
+            if member(&node) == Some(of) {
+                self.greet(node);
+            }
         }
     }
 

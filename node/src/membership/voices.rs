@@ -35,6 +35,16 @@ impl Voices {
         }
     }
 
+    /// Whether this member told its time.
+    pub(super) fn has(&self, member: &MemberId) -> bool {
+        self.0.contains_key(member)
+    }
+
+    /// What each says.
+    pub(super) fn offsets(&self) -> impl Iterator<Item = i64> {
+        self.0.values().map(|voice| voice.offset)
+    }
+
     /// Who left has no voice any more.
     pub(super) fn left(&mut self, node: &PublicKey) {
         self.0.retain(|_, voice| voice.node != *node);
@@ -57,7 +67,7 @@ impl Voices {
         if self.0.is_empty() {
             return None;
         }
-        let mut sorted: Vec<i64> = self.0.values().map(|voice| voice.offset).chain([0]).collect();
+        let mut sorted: Vec<i64> = self.offsets().chain([0]).collect();
         sorted.sort_unstable();
         let (below, above) = ((sorted.len() - 1) / 2, sorted.len() / 2);
         sorted.get(below..=above)?.iter().copied().min_by_key(|offset| offset.unsigned_abs())

@@ -9,7 +9,7 @@
 //! before and behind needs no order. A draft that is refused takes no place: the next one stands where it would have.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -35,7 +35,7 @@ use crate::{
 
 /// Drafts taken at once: half of what one synced batch holds. Too low ⇒ more syncs, too high ⇒ whoever submits meanwhile
 /// waits longer for the writer.
-const AT_ONCE: usize = 128;
+pub(super) const AT_ONCE: usize = 128;
 /// Bytes of content after which no further draft is taken: they lie in memory as they came and sealed. A larger draft
 /// goes alone.
 const BYTES: usize = 2 << 20;
@@ -51,9 +51,17 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// As many as fit, from the front of the queue; while new data has to wait, of those behind it that take back.
-    pub(super) fn read(store: &Store, data_waits: bool) -> Result<Self, ReadError> {
-        let queued = if data_waits { store.queued_withdrawals(AT_ONCE)? } else { store.queued(AT_ONCE)? };
+    /// As many as fit, from the front of the queue, of those that need none of the keys that wait for a holder; while new data
+    /// has to wait, of those that take back.
+    pub(super) fn read(
+        store: &Store,
+        data_waits: bool,
+        without_holder: &BTreeSet<(GroupId, Audience)>,
+    ) -> Result<Self, ReadError> {
+        let queued = match data_waits {
+            true => store.queued_withdrawals(AT_ONCE)?,
+            false => store.queued_besides(without_holder, AT_ONCE)?,
+        };
         let mut waiting = Self { groups: Vec::new(), more: queued.len() == AT_ONCE };
         let mut room = BYTES;
         for publication in queued {

@@ -12,17 +12,20 @@ use std::{
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    envelope::{ContentKey, Position},
+    envelope::{Position, log_id},
     id::{GroupId, MemberId, PublicationId},
     schema::{AcceptancePolicy, Audience, StalenessPolicy},
     time::Timestamp,
     topic::Topic,
     trust::roster::{Roster, Standing},
 };
-use tokio::sync::{Mutex, watch};
+use tokio::{
+    sync::{Mutex, watch},
+    task::spawn_blocking,
+};
 
 use super::{
-    batch::{Batch, Flushing, Sealing, Waiting},
+    batch::{AT_ONCE, Batch, Flushing, Sealing, Waiting},
     key::{self, ActiveKey},
     push::Failures,
     seal::{self, SealError},
@@ -139,12 +142,12 @@ pub struct Flusher {
     log_watch: watch::Receiver<LogWatch>,
     held: watch::Sender<Option<Hold>>,
     pub(super) keys: BTreeMap<(GroupId, Audience), ActiveKey>,
-    /// The places behind what was sealed.
+    /// The places behind what was sealed, and the first ones of logs that are not begun.
     pub(super) places: BTreeMap<GroupId, Position>,
     pub(super) ready: BTreeSet<PublicKey>,
     pub(super) failures: Failures,
-    /// Groups in which drafts wait for somebody who takes their key.
-    without_holder: BTreeSet<GroupId>,
+    /// For whom keys are that drafts need and nobody else has taken.
+    without_holder: BTreeSet<(GroupId, Audience)>,
 }
 
 impl Flusher {
@@ -228,11 +231,19 @@ impl Flusher {
         if self.is_held() {
             return false;
         }
-        let store = self.store.clone();
         // It would belong into no log. What was accepted before waits; what takes back goes out.
-        let held = stopped(&self.roster.snapshot(), self.identity.member, clock::now());
+        let roster = self.roster.snapshot();
+        let held = stopped(&roster, self.identity.member, clock::now());
         let data_waits = held.is_some();
-        let waiting = match tokio::task::spawn_blocking(move || Waiting::read(&store, data_waits)).await {
+        if data_waits {
+            self.without_holder.clear();
+        } else if !self.seek_holders(&roster).await {
+            return false;
+        }
+        let before = self.without_holder.clone();
+        let (store, without) = (self.store.clone(), before.clone());
+        let read = spawn_blocking(move || Waiting::read(&store, data_waits, &without));
+        let waiting = match read.await {
             Ok(Ok(waiting)) => waiting,
             Ok(Err(error)) => {
                 tracing::error!("drafts cannot be read: {error}");
@@ -240,7 +251,6 @@ impl Flusher {
             }
             Err(_) => return false,
         };
-        self.without_holder.retain(|group| waiting.groups.iter().any(|(waiting, _)| waiting == group));
         let mut is_moving = false;
         for (group, drafts) in waiting.groups {
             if self.is_held() {
@@ -253,7 +263,54 @@ impl Flusher {
         if held.is_some() {
             self.tell(held);
         }
-        is_moving && waiting.more
+        // A key that only a draft itself told to be needed is made, and offered, at once.
+        (is_moving && waiting.more) || !self.without_holder.is_subset(&before)
+    }
+
+    /// Makes the keys that queued drafts lack, and offers those that nobody else has, where their turn has come. One after
+    /// the other, groups whose readers take none would hold the others up by one offer each.
+    async fn seek_holders(&mut self, roster: &Roster) -> bool {
+        let now = clock::now();
+        let usable = |active: &ActiveKey| active.is_usable(roster, active.key.context().log, now);
+        let at_hand = self.keys.iter().filter(|(_, active)| usable(active) && self.may_seal(roster, active));
+        let at_hand: BTreeSet<_> = at_hand.map(|(place, _)| *place).collect();
+        let store = self.store.clone();
+        let mut needed = match spawn_blocking(move || store.queued_keys(&at_hand, AT_ONCE)).await {
+            Ok(Ok(needed)) => needed,
+            Ok(Err(error)) => {
+                tracing::error!("drafts cannot be read: {error}");
+                return false;
+            }
+            Err(_) => return false,
+        };
+        needed.extend(self.without_holder.iter().copied());
+        let mut made = BTreeSet::new();
+        for place in needed {
+            match self.make_key(roster, place).await {
+                Ok(true) => {
+                    made.insert(place);
+                }
+                // Its drafts are refused with the reason.
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(group = place.0.get(), "no content key could be made durable: {error}");
+                    return false;
+                }
+            }
+        }
+        self.offer(roster, &made).await;
+        made.retain(|place| self.keys.get(place).is_some_and(|active| !self.may_seal(roster, active)));
+        self.without_holder = made;
+        true
+    }
+
+    /// The next place in the log of a group. One that is not begun stays the next, or its keys would be for another.
+    fn place(&mut self, roster: &Roster, group: GroupId, now: Timestamp) -> Result<Position, SealError> {
+        let known = self.hellos.borrow().own_logs.clone();
+        let last = self.places.get(&group);
+        let position = seal::position(&self.store, &self.identity, roster, group, &known, last, now)?;
+        self.places.insert(group, position);
+        Ok(position)
     }
 
     /// Whether sealing has to wait, which is told.
@@ -310,9 +367,8 @@ impl Flusher {
     /// Seals, makes durable and gossips drafts of one group, in their order. What comes between leaves them queued.
     /// Whether anything became of any of them.
     async fn flush(&mut self, roster: &Arc<Roster>, group: GroupId, mut drafts: Vec<DraftRow>) -> bool {
-        let known = self.hellos.borrow().own_logs.clone();
-        let (last, now) = (self.places.get(&group), clock::now());
-        let position = match seal::position(&self.store, &self.identity, roster, group, &known, last, now) {
+        let now = clock::now();
+        let position = match self.place(roster, group, now) {
             Ok(position) => position,
             Err(error @ SealError::Read(_)) => {
                 tracing::error!(group = group.get(), "drafts stay queued: {error}");
@@ -324,28 +380,15 @@ impl Flusher {
                 return self.commit(refused.collect()).await.is_some();
             }
         };
-        let keyed = drafts.iter().filter(|draft| !draft.parts.is_empty()).map(|draft| draft.audience);
-        let (mut keys, mut waiting) = (BTreeMap::new(), BTreeSet::new());
-        for audience in keyed.filter(|audience| *audience != Audience::Recipients).collect::<BTreeSet<_>>() {
-            match self.usable_key(roster, group, audience, &position).await {
-                Ok(Some(key)) => {
-                    keys.insert(audience, key);
-                }
-                Ok(None) => {
-                    waiting.insert(audience);
-                }
-                Err(error) => {
-                    tracing::error!(group = group.get(), "no content key could be made durable: {error}");
-                    return false;
-                }
-            }
-        }
-        if waiting.is_empty() {
-            self.without_holder.remove(&group);
-        } else {
-            self.without_holder.insert(group);
-            drafts.retain(|draft| draft.parts.is_empty() || !waiting.contains(&draft.audience));
-        }
+        let Some(certificate) = roster.certificate(self.identity.serial) else { return false };
+        let log = log_id(roster.coalition(), group, certificate, &position.instance);
+        let is_keyed = |draft: &DraftRow| !draft.parts.is_empty() && draft.audience != Audience::Recipients;
+        let keyed = drafts.iter().filter(|draft| is_keyed(draft)).map(|draft| draft.audience);
+        let audiences: BTreeSet<Audience> = keyed.collect();
+        let keys = self.keys_at_hand(roster, group, &audiences, log, now);
+        let lacking = audiences.iter().filter(|audience| !keys.contains_key(audience));
+        self.without_holder.extend(lacking.map(|audience| (group, *audience)));
+        drafts.retain(|draft| !is_keyed(draft) || keys.contains_key(&draft.audience));
         if drafts.is_empty() {
             return false;
         }
@@ -408,21 +451,13 @@ impl Flusher {
         }
     }
 
-    /// The key to seal with: the active one while its readers are the same, else a fresh one, durable before it is pushed
-    /// and held by another member before it is used ([`super::offers`]). None while it waits for that.
-    async fn usable_key(
-        &mut self,
-        roster: &Roster,
-        group: GroupId,
-        audience: Audience,
-        position: &Position,
-    ) -> Result<Option<ContentKey>, WriteError> {
-        let now = clock::now();
-        let Some(certificate) = roster.certificate(self.identity.serial) else {
-            return Err(WriteError::Missing("certificate of this node"));
-        };
-        let log = belfry_proto::envelope::log_id(roster.coalition(), group, certificate, &position.instance);
-        let place = (group, audience);
+    /// Sees to a key to seal with: the active one while its readers are the same, else a fresh one, durable before it is
+    /// pushed and held by another member before it is used ([`super::offers`]). Whether there is one.
+    async fn make_key(&mut self, roster: &Roster, place: (GroupId, Audience)) -> Result<bool, WriteError> {
+        let (now, (group, audience)) = (clock::now(), place);
+        let Ok(position) = self.place(roster, group, now) else { return Ok(false) };
+        let Some(certificate) = roster.certificate(self.identity.serial) else { return Ok(false) };
+        let log = log_id(roster.coalition(), group, certificate, &position.instance);
         if !self.keys.get(&place).is_some_and(|active| active.is_usable(roster, log, now)) {
             let epoch = self.store.own_keys(Some(group)).map_or(0, |keys| keys.len() as u64) + 1;
             let active = key::make(roster, &self.identity, group, audience, log, epoch, now);
@@ -430,7 +465,7 @@ impl Flusher {
             tracing::info!(group = group.get(), key = %active.key.id(), "new content key");
             self.keys.insert(place, active);
         }
-        Ok(self.offered(roster, place).await)
+        Ok(true)
     }
 }
 

@@ -1,6 +1,9 @@
 //! Our own content keys: made for who may read now, held by another before use, dropped when a reader goes or comes.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
@@ -24,6 +27,7 @@ use super::{
 use crate::{
     clock,
     identity::Identity,
+    membership::ClockTold,
     network::Network,
     refusals::Way,
     store::{Change, KeyRow},
@@ -87,6 +91,12 @@ impl ActiveKey {
             && self.readers == roster.readers(context.group, context.audience, now)
     }
 
+    /// Whether it was offered in vain.
+    #[cfg(test)]
+    pub(super) const fn is_offered(&self) -> bool {
+        self.offers.is_begun()
+    }
+
     pub(super) fn row(&self, holders: u32) -> KeyRow {
         KeyRow::own(&self.key, holders)
     }
@@ -119,23 +129,38 @@ impl Flusher {
         active.offers.step(others, Instant::now())
     }
 
-    /// The key of a place if it may be sealed with, once it was offered where its turn has come: to everybody it takes, also
-    /// to those that failed lately.
-    pub(super) async fn offered(
-        &mut self,
+    /// The keys of a group with which may be sealed now, into this log.
+    pub(super) fn keys_at_hand(
+        &self,
         roster: &Roster,
-        place: (GroupId, Audience),
-    ) -> Option<ContentKey> {
-        if self.step(roster, self.keys.get(&place)?) == Step::Offer {
-            self.push(vec![place], true).await;
-            let active = self.keys.get_mut(&place)?;
+        group: GroupId,
+        audiences: &BTreeSet<Audience>,
+        log: LogId,
+        now: Timestamp,
+    ) -> BTreeMap<Audience, ContentKey> {
+        let active =
+            audiences.iter().filter_map(|audience| Some((*audience, self.keys.get(&(group, *audience))?)));
+        active
+            .filter(|(_, active)| active.is_usable(roster, log, now) && self.may_seal(roster, active))
+            .map(|(audience, active)| (audience, active.key.clone()))
+            .collect()
+    }
+
+    /// Offers the keys of these places whose turn has come, all side by side: to everybody they take, also to those that
+    /// failed lately.
+    pub(super) async fn offer(&mut self, roster: &Roster, places: &BTreeSet<(GroupId, Audience)>) {
+        let is_due = |place: &&(GroupId, Audience)| {
+            self.keys.get(*place).is_some_and(|active| self.step(roster, active) == Step::Offer)
+        };
+        let due: Vec<_> = places.iter().filter(is_due).copied().collect();
+        let kept = self.push(due.clone(), true).await;
+        for place in due.into_iter().filter(|place| !kept.contains(place)) {
+            let Some(active) = self.keys.get_mut(&place) else { continue };
             if active.holders.is_empty() {
                 active.offers.refused(Instant::now());
                 self.warn_if_unshared(roster, place);
             }
         }
-        let active = self.keys.get(&place)?;
-        self.may_seal(roster, active).then(|| active.key.clone())
     }
 
     /// Says it once, when the last offer has come to nothing.
@@ -146,14 +171,25 @@ impl Flusher {
         }
     }
 
-    async fn push(&mut self, places: Vec<(GroupId, Audience)>, also_failed: bool) {
+    /// Pushes the keys of these places. Those that were kept, although somebody may have them.
+    async fn push(
+        &mut self,
+        places: Vec<(GroupId, Audience)>,
+        also_failed: bool,
+    ) -> BTreeSet<(GroupId, Audience)> {
         let (roster, begun) = (self.roster.snapshot(), Instant::now());
-        let mut pushes = Vec::new();
+        let is_doubtful = self.clock_told(&roster) != ClockTold::Right;
+        let (mut pushes, mut kept) = (Vec::new(), BTreeSet::new());
         for place in places {
             let Some(active) = self.keys.get(&place) else { continue };
             let mut entitled = self.entitled(&roster, active);
             entitled.retain(|(_, node)| also_failed || !self.failures.are_of(node, begun));
             if entitled.is_empty() {
+                continue;
+            }
+            // Who may have it, a wrong clock does not tell.
+            if is_doubtful {
+                kept.insert(place);
                 continue;
             }
             // A message waits for whoever takes it, so everybody has all its time.
@@ -178,10 +214,19 @@ impl Flusher {
                 tracing::warn!("key holders not recorded: {error}");
             }
         }
+        kept
     }
 
-    /// Connected nodes of other members that may have a key and are not known to hold it.
+    fn clock_told(&self, roster: &Roster) -> ClockTold {
+        self.hellos.borrow().clock_told(roster.charter().clock_skew())
+    }
+
+    /// Connected nodes of other members that may have a key and are not known to hold it. None while nobody can say whether
+    /// our clock is right: a member whose own differs, alone beside a publisher, would silence it for good.
     fn entitled(&self, roster: &Roster, active: &ActiveKey) -> Vec<(MemberId, PublicKey)> {
+        if self.clock_told(roster) == ClockTold::Unknown {
+            return Vec::new();
+        }
         let (context, now) = (active.key.context(), clock::now());
         let seen = |height| self.store.first_seen(height).ok().flatten();
         // The rule that answers requests also bounds what is pushed.

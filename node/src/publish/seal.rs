@@ -58,7 +58,8 @@ pub(super) enum SealError {
 
 /// Where the next message goes: on after our newest log, or at the start of a new one if this database did
 /// not open it, or others hold more of it than we do (our disk was restored or replaced: a sequence must
-/// never be used twice). `last` is the place behind what was sealed before: while its log stands there, nothing is read.
+/// never be used twice). `last` is the place behind what was sealed before: while its log stands there, nothing is read; or the
+/// first one of a log that is not begun, which is this one then.
 pub(super) fn position(
     store: &Store,
     identity: &Identity,
@@ -95,6 +96,8 @@ pub(super) fn position(
     if let Some(last) = last.filter(stands) {
         return Ok(*last);
     }
+    // Nothing was sealed into it yet, but keys were made for it.
+    let opening = last.filter(|last| last.sequence.get() == 1).map(|last| last.instance);
     let mut newest: Option<(&LogRow, envelope::Header)> = None;
     for row in open {
         // What came back from others was written by an earlier life of this disk, and they may hold more of
@@ -125,7 +128,7 @@ pub(super) fn position(
         },
         None => Position {
             group,
-            instance: rand::random(),
+            instance: opening.unwrap_or_else(rand::random),
             predecessor: own
                 .iter()
                 .map(|row| row.log)

@@ -276,12 +276,7 @@ impl Flusher {
         };
         let log = log_id(roster.coalition(), group, certificate, &position.instance);
         let audiences: BTreeSet<Audience> = taken.iter().map(|taken| taken.draft.audience).collect();
-        let keys: BTreeMap<Audience, ContentKey> = audiences
-            .into_iter()
-            .filter_map(|audience| Some((audience, self.keys.get(&(group, audience))?)))
-            .filter(|(_, active)| active.is_usable(roster, log, now) && self.may_seal(roster, active))
-            .map(|(audience, active)| (audience, active.key.clone()))
-            .collect();
+        let keys = self.keys_at_hand(roster, group, &audiences, log, now);
         let has_key = |taken: &Taken| {
             taken.draft.audience == Audience::Recipients || keys.contains_key(&taken.draft.audience)
         };

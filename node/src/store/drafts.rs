@@ -7,9 +7,12 @@
 //!
 //! What waits stands in the queue besides, in the order in which it goes out; held drafts lie behind all that is queued.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
-use belfry_proto::id::{GroupId, PublicationId};
+use belfry_proto::{
+    id::{GroupId, PublicationId},
+    schema::Audience,
+};
 use prost::Message;
 
 use super::{
@@ -44,13 +47,27 @@ pub(super) fn queue_key(row: &DraftRow) -> Vec<u8> {
 /// Says in the queue that a draft takes back.
 const TAKES_BACK: &[u8] = &[1];
 
-/// What the queue says of a draft, so that lists need not open it: of a held one group and submitter, of another one
-/// whether it takes back.
+/// What the queue says of a draft, so that lists need not open it: of a held one group and submitter; of another one that it
+/// takes back, or, unless it names its readers, for whom the key is that it needs.
 pub(super) fn queue_value(vault: &Vault, row: &DraftRow) -> Vec<u8> {
     if row.state != DraftState::Held {
-        return if row.parts.is_empty() { TAKES_BACK.to_vec() } else { Vec::new() };
+        return match row.audience {
+            _ if row.parts.is_empty() => TAKES_BACK.to_vec(),
+            Audience::Recipients => Vec::new(),
+            audience => {
+                [row.group.get().to_be_bytes(), i32::from(audience).to_be_bytes()].as_flattened().to_vec()
+            }
+        };
     }
     [&row.group.get().to_be_bytes()[..], &submitter_tag(vault, &row.submitter)].concat()
+}
+
+/// For whom the key is that a queued draft needs, by what the queue says of it. Nothing of one that needs none, or was queued
+/// before this was said.
+fn keyed_for(said: &[u8]) -> Option<(GroupId, Audience)> {
+    let (group, audience) = said.split_first_chunk::<4>()?;
+    let audience = i32::from_be_bytes(audience.try_into().ok()?);
+    Some((GroupId::new(u32::from_be_bytes(*group)), Audience::try_from(audience).ok()?))
 }
 
 /// Where it stands what a scoped idempotency key was used for.
@@ -267,6 +284,49 @@ impl Store {
         let queued = self.db.scan(Cf::Queue, &[], &[]);
         let queued = queued.take_while(|row| row.as_ref().map_or(true, |(key, _)| !key.starts_with(&HELD)));
         queued.take(most).map(|row| waiting(&row?.0, 0)).collect()
+    }
+
+    /// Those of them that need no key, or another one than these: however many of the others stand before them.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn queued_besides(
+        &self,
+        keys: &BTreeSet<(GroupId, Audience)>,
+        most: usize,
+    ) -> Result<Vec<PublicationId>, ReadError> {
+        let queued = self.db.scan(Cf::Queue, &[], &[]);
+        let queued = queued.take_while(|row| row.as_ref().map_or(true, |(key, _)| !key.starts_with(&HELD)));
+        let others = queued.filter(|row| {
+            let keyed = row.as_ref().ok().and_then(|(_, said)| keyed_for(said));
+            keyed.is_none_or(|keyed| !keys.contains(&keyed))
+        });
+        others.take(most).map(|row| waiting(&row?.0, 0)).collect()
+    }
+
+    /// For whom keys are needed besides those at hand, until so many drafts are found that can go out.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn queued_keys(
+        &self,
+        at_hand: &BTreeSet<(GroupId, Audience)>,
+        most: usize,
+    ) -> Result<BTreeSet<(GroupId, Audience)>, ReadError> {
+        let (mut needed, mut ready) = (BTreeSet::new(), 0);
+        for row in self.db.scan(Cf::Queue, &[], &[]) {
+            let (key, said) = row?;
+            if key.starts_with(&HELD) || ready == most {
+                break;
+            }
+            match keyed_for(&said) {
+                Some(keyed) if !at_hand.contains(&keyed) => {
+                    needed.insert(keyed);
+                }
+                _ => ready += 1,
+            }
+        }
+        Ok(needed)
     }
 
     /// Those of them that take back and say nothing new, oldest first.

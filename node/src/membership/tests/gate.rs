@@ -135,6 +135,88 @@ async fn a_registrar_that_signed_two_logs_holds_nobody_for_ever() {
     assert_eq!(gate(&membership), Gate::Open);
 }
 
+/// Whether keys would be handed to nobody, by a clock that may be wrong.
+fn doubts(membership: &Membership) -> bool {
+    membership.hellos.borrow().doubts_clock(membership.roster_now().charter().clock_skew())
+}
+
+#[tokio::test]
+async fn our_clock_is_doubted_at_the_start_and_after_a_jump_until_those_who_are_here_have_told_theirs() {
+    let (mut coalition, alice, bob) = pair();
+    let carol = coalition.issue(3, &[CIDR]);
+    let site = Site::new(&coalition, &alice).await;
+    let mut membership = membership(&site, &Feed::default());
+    assert!(doubts(&membership), "nobody is here yet");
+    meets(&mut membership, &site, &bob);
+    meets(&mut membership, &site, &carol);
+    for _ in 0..2 {
+        assert!(doubts(&membership));
+        answers(&mut membership, &bob, &admitting(&coalition.roster));
+        assert!(doubts(&membership), "by one of two");
+        answers(&mut membership, &carol, &admitting(&coalition.roster));
+        assert!(!doubts(&membership));
+        membership.time_passed();
+    }
+}
+
+#[tokio::test]
+async fn the_only_other_member_clears_our_clock_by_its_answer_or_its_greeting_and_disputes_it_if_it_differs()
+{
+    let (coalition, alice, bob) = pair();
+    let site = Site::new(&coalition, &alice).await;
+    let mut membership = membership(&site, &Feed::default());
+    meets(&mut membership, &site, &bob);
+    membership.told_time(bob.identity.member, bob.identity.node, clock::now().as_micros());
+    assert!(!doubts(&membership), "it can ask for keys the moment its greeting is answered");
+    let day = Duration::from_secs(24 * 3600);
+    let ahead = clock::now().saturating_add(day).as_micros();
+    answers(&mut membership, &bob, &Greeted { now: ahead, ..admitting(&coalition.roster) });
+    assert!(doubts(&membership), "what is measured counts more");
+    assert_eq!(gate(&membership), Gate::Open);
+    membership.told_time(bob.identity.member, bob.identity.node, clock::now().as_micros());
+    assert!(doubts(&membership));
+    answers(&mut membership, &bob, &admitting(&coalition.roster));
+    assert!(!doubts(&membership));
+}
+
+#[tokio::test]
+async fn whoever_greets_has_told_its_time_once_it_is_answered() {
+    let (coalition, alice, bob) = pair();
+    let host = Running::start(Site::new(&coalition, &alice).await);
+    // It answers nothing itself.
+    let guest = Site::new(&coalition, &bob).await;
+    guest.connect(&host.site).await;
+    let greet = Greet {
+        coalition: coalition.id().to_vec(),
+        certificate: Some(bob.identity.record.clone()),
+        roster: Some(coalition.roster.version().into()),
+        charter_version: 1,
+        now: clock::now().as_micros(),
+        your_logs: Vec::new(),
+    };
+    let request = HelloRequest { request: Some(hello_request::Request::Greet(greet)) };
+    assert_eq!(host.hellos.borrow().clock_offset(), None);
+    guest.network.hello(&host.site.node(), request).await.unwrap();
+    assert!(host.hellos.borrow().clock_offset().is_some());
+}
+
+#[tokio::test]
+async fn a_voice_that_went_with_one_of_a_members_nodes_is_asked_for_at_another() {
+    let (mut coalition, alice, bob) = pair();
+    let second = coalition.issue_again(2, 9, &[CIDR]);
+    let site = Site::new(&coalition, &alice).await;
+    let mut membership = membership(&site, &Feed::default());
+    for seat in [&bob, &second] {
+        meets(&mut membership, &site, seat);
+        answers(&mut membership, seat, &admitting(&coalition.roster));
+    }
+    assert!(!doubts(&membership));
+    let (node, left) = (second.identity.node, bob.identity.node);
+    membership.link(Link::Down { node, admitted: true, remaining: 0 });
+    assert!(doubts(&membership));
+    assert!(!membership.greetings.begin(left, tokio::time::Instant::now()), "one is under way");
+}
+
 /// What was asked before the machine slept says nothing of now.
 #[tokio::test]
 async fn an_answer_from_before_a_suspension_opens_nothing() {

@@ -1,7 +1,7 @@
 use std::{
     future::poll_fn,
     pin::pin,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     task::{Context, Poll},
 };
 
@@ -339,7 +339,28 @@ async fn whenever_the_admin_log_moves_each_goes_out_once_and_what_was_sealed_bef
     }
 }
 
-/// A reader answers every push, and takes none at first.
+/// A reader that answers every push, and takes what `takes` says.
+fn reader(site: &mut Site, tasks: &mut JoinSet<()>, takes: impl Fn() -> bool + Send + 'static) {
+    let mut pushed = site.inbound.take().unwrap().keys;
+    tasks.spawn(async move {
+        while let Some(asked) = pushed.recv().await {
+            let ids = asked.request.pushed.iter().map(|grant| grant.key_id.clone());
+            let stored = if takes() { ids.collect() } else { Vec::new() };
+            asked.reply.send(KeysResponse { stored, ..KeysResponse::default() });
+        }
+    });
+}
+
+/// A flusher that others told this of its clock, and that is ready with these.
+fn flusher_with(site: &Site, told: &watch::Sender<Hellos>, ready: &[&Site]) -> Flusher {
+    let ready = ready.iter().map(|site| site.node()).collect();
+    Flusher { hellos: told.subscribe(), ready, ..flusher(site) }
+}
+
+fn holders(site: &Site, group: GroupId) -> Vec<u32> {
+    site.store.own_keys(Some(group)).unwrap().iter().map(|key| key.holders).collect()
+}
+
 #[tokio::test]
 async fn a_key_that_no_reader_takes_is_not_sealed_with_until_one_does() {
     let mut coalition = Coalition::new();
@@ -347,29 +368,154 @@ async fn a_key_that_no_reader_takes_is_not_sealed_with_until_one_does() {
     let alice = Site::new(&coalition, &seats[0]).await;
     let mut bob = Site::new(&coalition, &seats[1]).await;
     alice.connect(&bob).await;
-    let (takes, mut pushed) = (Arc::new(AtomicBool::new(false)), bob.inbound.take().unwrap().keys);
-    let (mut tasks, flag) = (JoinSet::new(), Arc::clone(&takes));
+    let (takes, mut tasks) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
+    let flag = Arc::clone(&takes);
+    reader(&mut bob, &mut tasks, move || flag.load(Ordering::Relaxed));
+    let told = watch::Sender::new(Hellos::told(&[0]));
+    let mut flusher = flusher_with(&alice, &told, &[&bob]);
+    let draft = submitted(&publisher(&alice), 1).await[0];
+    for _ in 0..3 {
+        flush_all(&mut flusher).await;
+        assert_eq!(row(&alice, draft).state, DraftState::Queued);
+        assert_eq!(*flusher.held().borrow(), Some(Hold::NoHolder));
+        assert_eq!(
+            holders(&alice, CIDR),
+            [0],
+            "durable before anybody has it, and one for a log that is not begun"
+        );
+    }
+    takes.store(true, Ordering::Relaxed);
+    eventually("the reader to be offered it again", async || {
+        flush_all(&mut flusher).await;
+        row(&alice, draft).state == DraftState::Flushed
+    })
+    .await;
+    assert_eq!(holders(&alice, CIDR), [1], "one key all along");
+    assert_eq!(*flusher.held().borrow(), None);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_holder_keeps_neither_other_groups_nor_withdrawals_back_however_much_it_is() {
+    let mut coalition = Coalition::new();
+    let seats = [&[CIDR, CLOUD][..], &[CIDR], &[CLOUD]];
+    let seats: Vec<Seat> = (1..).zip(seats).map(|(n, groups)| coalition.issue(n, groups)).collect();
+    let alice = Site::new(&coalition, &seats[0]).await;
+    let mut mute = Site::new(&coalition, &seats[1]).await;
+    let mut willing = Site::new(&coalition, &seats[2]).await;
+    alice.connect(&mute).await;
+    alice.connect(&willing).await;
+    let mut tasks = JoinSet::new();
+    reader(&mut mute, &mut tasks, || false);
+    reader(&mut willing, &mut tasks, || true);
+    let told = watch::Sender::new(Hellos::told(&[0, 0]));
+    let mut flusher = flusher_with(&alice, &told, &[&mute, &willing]);
+    let publisher = publisher(&alice);
+    let waiting = submitted(&publisher, AT_ONCE + 2).await;
+    let submission = Submission { group: CLOUD, ..submission(AT_ONCE + 2) };
+    let other = publisher.submit(submission).await.unwrap().publication;
+    let withdrawal = DraftRow {
+        publication: PublicationId::new([7; 16]),
+        parts: Vec::new(),
+        idempotency_key: None,
+        created: clock::now(),
+        withdraws: Some(belfry_proto::envelope::Withdrawal {
+            targets: vec![MessageId::new([9; 32])],
+            mode: schema::WithdrawalMode::Retract,
+            ground: schema::WithdrawalGround::Author,
+        }),
+        ..row(&alice, waiting[0])
+    };
+    alice.store.commit(Change::Draft(withdrawal.clone())).await.unwrap();
+    flush_all(&mut flusher).await;
+    for publication in [other, withdrawal.publication] {
+        let row = row(&alice, publication);
+        assert_eq!((row.state, row.error), (DraftState::Flushed, None));
+    }
+    assert!(waiting.iter().all(|draft| row(&alice, *draft).state == DraftState::Queued));
+    assert_eq!(*flusher.held().borrow(), Some(Hold::NoHolder), "withdrawals alone do not end it");
+    assert_eq!((holders(&alice, CIDR), holders(&alice, CLOUD)), (vec![0], vec![1]));
+}
+
+/// A reader of two groups that answers neither push before it has both.
+#[tokio::test]
+async fn the_keys_of_all_groups_are_offered_side_by_side() {
+    let mut coalition = Coalition::new();
+    let seats = [1, 2].map(|n| coalition.issue(n, &[CIDR, CLOUD]));
+    let alice = Site::new(&coalition, &seats[0]).await;
+    let mut bob = Site::new(&coalition, &seats[1]).await;
+    alice.connect(&bob).await;
+    let (mut pushed, mut tasks) = (bob.inbound.take().unwrap().keys, JoinSet::new());
     tasks.spawn(async move {
-        while let Some(asked) = pushed.recv().await {
-            let ids = asked.request.pushed.iter().map(|grant| grant.key_id.clone());
-            let stored = if flag.load(Ordering::Relaxed) { ids.collect() } else { Vec::new() };
+        let both = [pushed.recv().await.unwrap(), pushed.recv().await.unwrap()];
+        for asked in both {
+            let stored = asked.request.pushed.iter().map(|grant| grant.key_id.clone()).collect();
             asked.reply.send(KeysResponse { stored, ..KeysResponse::default() });
         }
     });
-    let mut flusher = flusher(&alice);
-    flusher.ready.insert(bob.node());
+    let told = watch::Sender::new(Hellos::told(&[0]));
+    let mut flusher = flusher_with(&alice, &told, &[&bob]);
+    let publisher = publisher(&alice);
+    for (n, group) in [CIDR, CLOUD].into_iter().enumerate() {
+        publisher.submit(Submission { group, ..submission(n) }).await.unwrap();
+    }
+    flush_all(&mut flusher).await;
+    assert_eq!((holders(&alice, CIDR), holders(&alice, CLOUD)), (vec![1], vec![1]));
+    assert_eq!(alice.store.queued(1).unwrap(), []);
+}
+
+#[tokio::test]
+async fn by_a_clock_that_others_tell_to_be_off_no_key_is_pushed_and_none_counts_as_refused() {
+    let mut coalition = Coalition::new();
+    let seats = [1, 2].map(|n| coalition.issue(n, &[CIDR]));
+    let alice = Site::new(&coalition, &seats[0]).await;
+    let mut bob = Site::new(&coalition, &seats[1]).await;
+    alice.connect(&bob).await;
+    let (pushed, mut tasks) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
+    let counter = Arc::clone(&pushed);
+    reader(&mut bob, &mut tasks, move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+        true
+    });
+    let day = 24 * 3_600_000_000;
+    let told = watch::Sender::new(Hellos::told(&[day, day]));
+    let mut flusher = flusher_with(&alice, &told, &[&bob]);
+    submitted(&publisher(&alice), 1).await;
     let roster = alice.roster.snapshot();
-    let place = seal::position(&alice.store, &seats[0].identity, &roster, CIDR, &[], None, clock::now());
-    let place = place.unwrap();
-    assert!(flusher.usable_key(&roster, CIDR, Audience::Group, &place).await.unwrap().is_none());
-    let holders = || -> Vec<u32> {
-        alice.store.own_keys(Some(CIDR)).unwrap().iter().map(|key| key.holders).collect()
-    };
-    assert_eq!(holders(), [0], "durable before anybody has it");
-    takes.store(true, Ordering::Relaxed);
-    eventually("the reader to be offered it again", async || {
-        flusher.usable_key(&roster, CIDR, Audience::Group, &place).await.unwrap().is_some()
+    for hellos in [Hellos::told(&[day, day]), Hellos::told(&[-day, -day])] {
+        told.send_replace(hellos);
+        assert!(flusher.seek_holders(&roster).await);
+        flusher.push_unshared().await;
+        assert_eq!(pushed.load(Ordering::Relaxed), 0);
+        let active = &flusher.keys[&(CIDR, Audience::Group)];
+        assert!(!flusher.may_seal(&roster, active) && !active.is_offered());
+    }
+    told.send_replace(Hellos::told(&[0, 0]));
+    flush_all(&mut flusher).await;
+    assert_eq!((pushed.load(Ordering::Relaxed), holders(&alice, CIDR)), (1, vec![1]));
+    assert_eq!(alice.store.queued(1).unwrap(), []);
+}
+
+/// Beside two of them, one that lies about the time must not silence the other for good.
+#[tokio::test]
+async fn where_the_only_other_member_tells_another_time_it_gets_no_key_and_drafts_go_out_as_if_it_were_away()
+{
+    let mut coalition = Coalition::new();
+    let seats = [1, 2].map(|n| coalition.issue(n, &[CIDR]));
+    let alice = Site::new(&coalition, &seats[0]).await;
+    let mut bob = Site::new(&coalition, &seats[1]).await;
+    alice.connect(&bob).await;
+    let mut tasks = JoinSet::new();
+    reader(&mut bob, &mut tasks, || true);
+    let told = watch::Sender::new(Hellos::told(&[24 * 3_600_000_000]));
+    let mut flusher = flusher_with(&alice, &told, &[&bob]);
+    let draft = submitted(&publisher(&alice), 1).await[0];
+    eventually("three offers that reach nobody", async || {
+        flush_all(&mut flusher).await;
+        row(&alice, draft).state == DraftState::Flushed
     })
     .await;
-    assert_eq!(holders(), [1], "one key all along");
+    assert_eq!(holders(&alice, CIDR), [0], "readable only here");
+    told.send_replace(Hellos::told(&[0]));
+    flusher.push_unshared().await;
+    assert_eq!(holders(&alice, CIDR), [1]);
 }

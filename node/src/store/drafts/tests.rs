@@ -1,10 +1,15 @@
 //! Drafts become messages once, or leave nothing behind.
 
-use belfry_proto::id::{PublicationId, Sequence};
+use std::collections::BTreeSet;
+
+use belfry_proto::{
+    id::{GroupId, PublicationId, Sequence},
+    schema::Audience,
+};
 use tempfile::TempDir;
 
 use crate::store::{
-    Change, Committed, DraftState, EnvelopeRow, WriteError,
+    Change, Committed, DraftRow, DraftState, EnvelopeRow, WriteError,
     tests::{CANARY, GROUP, commit, draft, envelope, id, open},
 };
 
@@ -33,6 +38,32 @@ fn drafts_are_read_one_after_the_other_each_once() {
         after = Some(row.publication);
     }
     assert_eq!(seen, [1, 2, 3, 255].map(|n| PublicationId::new([n; 16])));
+}
+
+#[test]
+fn the_queue_tells_which_drafts_need_which_key_without_opening_them() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let named = DraftRow { audience: Audience::Recipients, ..draft(3, None) };
+    let back = DraftRow { parts: Vec::new(), ..draft(4, None) };
+    let less = DraftRow { audience: Audience::WithoutSupervisors, ..draft(5, None) };
+    for row in [draft(1, None), draft(2, None), named, back, less] {
+        store.commit_blocking(Change::Draft(row)).unwrap();
+    }
+    let (all, without) = ((GROUP, Audience::Group), (GROUP, Audience::WithoutSupervisors));
+    let besides = |keys: &[(GroupId, Audience)], most| {
+        store.queued_besides(&keys.iter().copied().collect(), most).unwrap()
+    };
+    let ids = |ids: &[u8]| ids.iter().map(|n| PublicationId::new([*n; 16])).collect::<Vec<_>>();
+    assert_eq!(besides(&[], 9), ids(&[1, 2, 3, 4, 5]));
+    assert_eq!(besides(&[all], 9), ids(&[3, 4, 5]));
+    assert_eq!(besides(&[all, without], 1), ids(&[3]));
+    let needed = |keys: &[(GroupId, Audience)], most| {
+        store.queued_keys(&keys.iter().copied().collect(), most).unwrap()
+    };
+    assert_eq!(needed(&[], 3), BTreeSet::from([all, without]));
+    assert_eq!(needed(&[], 2), BTreeSet::from([all]), "two can go out already");
+    assert_eq!(needed(&[all], 9), BTreeSet::from([without]));
 }
 
 #[test]

@@ -5,7 +5,8 @@ use belfry_proto::{crypto::sign::PublicKey, time::Timestamp};
 use super::Node;
 use crate::{admins::SKEW, faults::Defect};
 
-/// Members that must have told their time: with one, nobody can say which of the two clocks is wrong.
+/// Members that must have told their time: with one, nobody can say which of the two clocks is wrong. (Where no other member
+/// is connected a node makes do with one; here everybody knows more, and seals by no clock that one alone vouches for.)
 const VOICES: usize = 2;
 
 impl Node {

@@ -25,7 +25,7 @@ fn amended(
         store: site.store.clone(),
         roster: site.roster.clone(),
         counters,
-        contacts: Contacts::unheard(),
+        contacts: Contacts::unheard(&site.store),
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {

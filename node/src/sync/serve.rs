@@ -271,12 +271,7 @@ fn fork(
     Ok(Response::Fork(Fork { one, other }))
 }
 
-fn addresses(
-    store: &Store,
-    roster: &Roster,
-    from: &PublicKey,
-    now: Timestamp,
-) -> Result<Response, Refusal> {
+fn addresses(store: &Store, roster: &Roster, from: &PublicKey, now: Timestamp) -> Result<Response, Refusal> {
     admitted(roster, from, now)?;
     let mut records = Vec::new();
     let mut room = limits::MAX_REPLY - 1024;

@@ -118,7 +118,11 @@ fn use_up_the_half_for_all(door: &mut Door) {
 #[tokio::test(start_paused = true)]
 async fn who_is_turned_away_by_its_own_share_keeps_what_there_is_for_modest_hosts() {
     let mut door = Door::new();
-    assert_eq!((0..10).filter(|_| door.stranger(host(1)).is_ok()).count(), 10, "its own, of the half for all");
+    assert_eq!(
+        (0..10).filter(|_| door.stranger(host(1)).is_ok()).count(),
+        10,
+        "its own, of the half for all"
+    );
     for _ in 0..100 {
         assert_eq!(door.stranger(host(1)), Err(TurnedAway::Host));
     }

@@ -171,7 +171,9 @@ impl Directory {
     /// It is gone from the disk.
     pub(super) fn forget(&mut self, member: MemberId) {
         self.unread.remove(&member);
-        self.held.change(|held| drop(held.remove(&member)));
+        self.held.change(|held| {
+            held.remove(&member);
+        });
     }
 }
 

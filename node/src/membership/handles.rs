@@ -90,6 +90,12 @@ pub(crate) enum Command {
     Behind { peer: PublicKey },
 }
 
+/// A contact record that a peer pushed.
+pub(super) struct Pushed {
+    pub(super) from: PublicKey,
+    pub(super) record: schema::Signed,
+}
+
 /// Asks membership to look at a peer's admin log; handed to whoever meets a newer roster version.
 #[derive(Clone)]
 pub struct Behind(pub(super) mpsc::Sender<Command>);
@@ -101,7 +107,7 @@ pub struct Import(pub(super) mpsc::Sender<Command>);
 /// Hands contact records to membership, what peers push and what the operator sets, and tells which are held.
 #[derive(Clone)]
 pub struct Contacts {
-    pub(super) pushed: mpsc::Sender<(PublicKey, schema::Signed)>,
+    pub(super) pushed: mpsc::Sender<Pushed>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) held: Shelf,
 }
@@ -117,7 +123,7 @@ impl Contacts {
     /// A peer pushed a record. False when the queue is full: the next comparison brings it.
     #[must_use]
     pub fn pushed(&self, from: PublicKey, record: schema::Signed) -> bool {
-        self.pushed.try_send((from, record)).is_ok()
+        self.pushed.try_send(Pushed { from, record }).is_ok()
     }
 
     /// Members whose record counts, ascending, and one hash of all these. Reads no row.

@@ -51,7 +51,7 @@ use std::{
 use belfry_proto::{
     crypto::sign::PublicKey,
     id::{CoalitionId, RosterVersion},
-    schema::{AdminGossip, Signed, admin_gossip::Item, decode_canonical},
+    schema::{AdminGossip, admin_gossip::Item, decode_canonical},
     topic::Topic,
     trust::{log::VerifiedRecord, roster::Roster},
     verdict::{Judged, Verdict},
@@ -110,7 +110,7 @@ pub struct Membership {
     pub(crate) own_addresses: Vec<Address>,
     announced: Vec<Address>,
     commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
-    pushes: (mpsc::Sender<(PublicKey, Signed)>, mpsc::Receiver<(PublicKey, Signed)>),
+    pushes: (mpsc::Sender<handles::Pushed>, mpsc::Receiver<handles::Pushed>),
     greeted: BTreeMap<PublicKey, RosterVersion>,
     guests: guests::Guests,
     greetings: greetings::Greetings,
@@ -242,7 +242,7 @@ impl Membership {
                     None => return,
                 },
                 Some(command) = self.commands.1.recv() => self.command(command).await,
-                Some((from, record)) = self.pushes.1.recv() => self.contact_pushed(from, record).await,
+                Some(pushed) = self.pushes.1.recv() => self.contact_pushed(pushed.from, pushed.record).await,
                 _ = tick.tick() => self.tick().await,
             }
         }

@@ -113,7 +113,7 @@ enum Pool {
     Hostless,
 }
 
-/// Who may have it.
+/// A half of what strangers share, by who may have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Half {
     Any,

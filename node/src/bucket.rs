@@ -88,6 +88,11 @@ impl<K: Ord> Buckets<K> {
         self.buckets.entry(key).or_insert(Bucket::full(rate, now)).take(rate, cost, now)
     }
 
+    /// Whether the key's bucket holds `cost`, without a trace of having looked.
+    pub(crate) fn has(&self, key: &K, cost: f64, now: Instant) -> bool {
+        self.buckets.get(key).map_or(self.rate.burst, |bucket| bucket.filled(self.rate, now)) >= cost
+    }
+
     /// Undoes a [`Self::take`].
     pub(crate) fn give_back(&mut self, key: &K, cost: f64) {
         if let Some(bucket) = self.buckets.get_mut(key) {
@@ -116,6 +121,10 @@ mod tests {
         assert_eq!(take(&mut buckets, 2, now), 10);
         assert_eq!(take(&mut buckets, 1, now + Duration::from_secs(3)), 6);
         assert_eq!(take(&mut buckets, 1, now + Duration::from_secs(3600)), 10);
+        let now = now + Duration::from_secs(3600);
+        assert!(!buckets.has(&1, 1.0, now) && buckets.has(&1, 1.0, now + Duration::from_secs(1)));
+        assert!(buckets.has(&3, 10.0, now) && !buckets.has(&3, 11.0, now));
+        assert_eq!(buckets.len(), 2, "who is only looked at is not remembered");
     }
 
     #[tokio::test(start_paused = true)]

@@ -54,6 +54,9 @@ pub const MAX_PAGE_RECORDS: usize = 256;
 pub const MAX_ADDRESSES: usize = 16;
 /// Bytes of a contact record's payload: a coalition's contacts are held, and compared, as a whole by every node.
 pub const MAX_CONTACT: usize = 4096;
+/// How long the contact of a member is kept all of whose certificates have run out. A coalition that renews late is no reason
+/// to have everybody say again where it is reached; a quarter later nobody calls there on the coalition's account.
+pub const CONTACT_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Mailboxes in one contact record: some for each role.
 pub const MAX_MAILBOXES: usize = 8;
 /// Bytes of any text in a mailbox; an e-mail address has 254 at most (RFC 5321 §4.5.3.1).

@@ -7,6 +7,7 @@
 //!
 //! Tests start the same daemon with port 0 and a folder of their own.
 
+mod contacts;
 mod ends;
 mod history;
 mod newcomers;

@@ -14,7 +14,7 @@ use belfry_proto::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{ends, newcomers, on_sight, texts};
+use super::{contacts, ends, newcomers, on_sight, texts};
 use crate::{
     api::ports::{
         BackupRefused, ContactRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus, OfGroups,
@@ -154,6 +154,7 @@ impl Status {
         let mut warnings = ends::over(&roster, own, now);
         warnings.extend(ends::soon(&roster, own, now));
         warnings.extend(texts::asked(&roster, self.identity.member, now));
+        warnings.extend(contacts::unsaid(&roster, &self.store, own, self.identity.member, now));
         if drafts > 0
             && let Some(hold) = *self.held.borrow()
         {
@@ -468,7 +469,7 @@ impl NodeStatus for Status {
 
     async fn set_contact(&self, mailboxes: Vec<Mailbox>) -> Result<Timestamp, ContactRefused> {
         self.contacts.set(mailboxes).await.map_err(|error| match error {
-            NotKept::Refused(error) => ContactRefused::Rule(error.to_string()),
+            NotKept::Refused(_) | NotKept::ClockDoubted => ContactRefused::Rule(error.to_string()),
             NotKept::NoRoom => ContactRefused::NoRoom,
             // Ours is newer than what is held, and nobody counts how many there are.
             NotKept::Held

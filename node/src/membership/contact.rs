@@ -10,7 +10,7 @@
 //! take one for malformed, and blame whoever forwarded it. A push that is lost is made up for by the next comparison, which
 //! costs one hash each way where nothing is new.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
@@ -22,7 +22,7 @@ use belfry_proto::{
     },
     time::Timestamp,
     trust::{
-        contact::{self, Contact, ContactError, Rank, VerifiedContact},
+        contact::{self, ContactError, VerifiedContact},
         roster::Roster,
     },
     verdict::Judged as _,
@@ -31,39 +31,18 @@ use futures::StreamExt as _;
 use prost::Message;
 use tokio::time::Instant;
 
-use super::{Command, Membership, questions::Questions};
+use super::{Command, Membership};
 use crate::{
-    bucket::{Buckets, Rate},
     clock,
     network::{Network, RequestError},
     refusals::Way,
-    store::{Change, ContactRow, Store, WriteError},
+    store::{Change, ContactRow, WriteError},
 };
 
-/// How long it is remembered that a peer answered. A hello compares anew whatever was before: that costs two hashes.
-const ASK_AGAIN: Duration = Duration::from_secs(600);
-/// Records of one member that are taken up from pushes and told on: an operator that corrects what it set a few times,
-/// then one in a minute and a half. Each is a synced write at every node.
-const SUBJECT: Rate = Rate { per_second: 0.011, burst: 8.0 };
 /// Peers told of a record side by side.
 const AT_ONCE: usize = 8;
 /// Bytes of an encoded record with its one signature; larger ones are not even held to be looked at.
 const LARGEST: usize = MAX_CONTACT + 512;
-
-/// The record held of a member, without what it says.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    rank: Rank,
-    signer: PublicKey,
-}
-
-/// What is known of contact records besides the records.
-#[derive(Debug)]
-pub(super) struct Directory {
-    held: BTreeMap<MemberId, Held>,
-    subjects: Buckets<MemberId>,
-    questions: Questions,
-}
 
 /// Why a contact record is not kept.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +65,12 @@ pub enum NotKept {
     /// It could not be written.
     #[error("contact record not written")]
     Store(#[from] WriteError),
+    /// Our clock is not to be relied on: what it dates may count nowhere, or keep out what is said later.
+    #[error(
+        "this node's clock is off, or was set and no other node has told its own since: what is signed by it may count \
+         nowhere; set it right, have a peer, and say it again"
+    )]
+    ClockDoubted,
     /// The node stops.
     #[error("this node is stopping")]
     Stopping,
@@ -101,7 +86,7 @@ impl NotKept {
     /// As refusals are counted; none for what is no refusal.
     fn code(&self) -> Option<&'static str> {
         match self {
-            Self::Held | Self::NoRoom | Self::Store(_) | Self::Stopping => None,
+            Self::Held | Self::NoRoom | Self::Store(_) | Self::ClockDoubted | Self::Stopping => None,
             Self::Older(_) => Some("contact-older"),
             Self::Refused(error) => Some(error.code()),
             Self::TooMany(_) => Some("too-many-contacts"),
@@ -117,53 +102,17 @@ enum Pace {
     Bounded,
 }
 
-impl Directory {
-    pub(super) fn of(store: &Store) -> Self {
-        let rows = store.contacts().unwrap_or_else(|error| {
-            tracing::warn!("contact records do not read, and are asked for anew: {error}");
-            Vec::new()
-        });
-        let held = rows.into_iter().filter_map(|row| {
-            let signed = schema::Signed::decode(row.bytes.as_slice()).ok()?;
-            let rank = contact::read(&signed).ok()?.rank;
-            Some((row.member, Held { rank, signer: row.signer }))
-        });
-        Self { held: held.collect(), subjects: Buckets::new(SUBJECT), questions: Questions::every(ASK_AGAIN) }
-    }
-
-    /// One hash of all that count.
-    pub(super) fn hash(&self, roster: &Roster, now: Timestamp) -> [u8; 32] {
-        let standing =
-            self.held.iter().filter(|(member, held)| contact::stands(roster, **member, &held.signer, now));
-        contact::sum(roster.coalition(), standing.map(|(member, held)| (member, &held.rank)))
-    }
-
-    /// Refuses what is no newer than what counts of its member; what a key signed that is none any more gives way to any.
-    /// Seen without a signature, so it only ever spares work.
-    fn must_be_news(&self, contact: &Contact, roster: &Roster, now: Timestamp) -> Result<(), NotKept> {
-        let member = contact.member;
-        let held = self.held.get(&member);
-        match held.filter(|held| contact::stands(roster, member, &held.signer, now)) {
-            Some(held) if held.rank == contact.rank => Err(NotKept::Held),
-            Some(held) if held.rank > contact.rank => Err(NotKept::Older(member)),
-            _ => Ok(()),
-        }
-    }
-
-    fn note(&mut self, verified: &VerifiedContact) {
-        let held = Held { rank: verified.contact.rank, signer: verified.signer };
-        self.held.insert(verified.contact.member, held);
-    }
-}
-
 impl Membership {
     /// Signs what this member's mailboxes are, in the place of what it said before, keeps it and tells everybody.
     pub(super) async fn set_contact(&mut self, mailboxes: Vec<Mailbox>) -> Result<Timestamp, NotKept> {
-        let member = self.identity.member;
-        // Newer than the one before, whatever the clock was when that was made.
-        let before = self.contacts.held.get(&member).map(|held| held.rank.made);
+        let (member, roster, now) = (self.identity.member, self.roster_now(), clock::now());
+        if self.hellos.borrow().doubts_clock(roster.charter().clock_skew()) {
+            return Err(NotKept::ClockDoubted);
+        }
+        // Newer than the one before, even if that was made under a clock a little ahead of this one.
+        let before = self.contacts.before(member, &roster, now);
         let least = before.map(|made| made.saturating_add(Duration::from_micros(1)));
-        let made = clock::now().max(least.unwrap_or_default());
+        let made = now.max(least.unwrap_or_default());
         let record = contact::make(self.coalition, member, mailboxes, made, &self.identity.signing)?;
         self.keep_contact(&record, Pace::Any).await?;
         self.tell_contact(record, None);
@@ -202,12 +151,19 @@ impl Membership {
         }
         let row = ContactRow { member, signer: verified.signer, bytes: record.encode_to_vec() };
         self.store.commit(Change::Contact(row)).await?;
-        self.contacts.note(&verified);
+        self.contacts.note([&verified]);
         Ok(())
     }
 
-    /// Pushes a record to every connected peer but one. Whoever misses it finds it by comparing.
-    fn tell_contact(&self, record: schema::Signed, except: Option<PublicKey>) {
+    /// Pushes a record to every connected peer but the one it came from. Whoever misses it finds it by comparing; so does
+    /// everybody where many members say something new at once.
+    pub(super) fn tell_contact(&self, record: schema::Signed, except: Option<PublicKey>) {
+        // The operator's own is no part of what others can bring about.
+        let place = except.map(|_| Arc::clone(&self.contacts.telling).try_acquire_owned()).transpose();
+        let Ok(place) = place else {
+            tracing::debug!("contact record not told on: too many are");
+            return;
+        };
         let mut peers = self.dialing.connected_now();
         peers.retain(|peer| Some(*peer) != except);
         let network = self.network.clone();
@@ -222,6 +178,7 @@ impl Membership {
                 }
             });
             told.await;
+            drop(place);
         });
     }
 
@@ -288,23 +245,23 @@ impl Membership {
             let (member, signer) = (verified.contact.member, verified.signer);
             store.commit(Change::Contact(ContactRow { member, signer, bytes: bytes.clone() }))
         });
-        let kept = futures::future::join_all(commits).await;
-        for (kept, (verified, _)) in kept.into_iter().zip(newest.values()) {
-            match kept {
-                Ok(_) => self.contacts.note(verified),
+        let committed = futures::future::join_all(commits).await;
+        let mut kept = Vec::with_capacity(newest.len());
+        for (committed, (verified, _)) in committed.into_iter().zip(newest.values()) {
+            match committed {
+                Ok(_) => kept.push(verified),
                 Err(error) => tracing::warn!("contact record not kept: {error}"),
             }
         }
+        self.contacts.note(kept);
     }
 
-    /// Keeps no record of whoever is a member no more: of the others, what does not count now may count again.
+    /// Keeps no record of whoever is a member no more, nor what says nothing: of the others, what does not count now may
+    /// count again.
     pub(super) async fn forget_contacts(&mut self) {
-        let (roster, now) = (self.roster_now(), clock::now());
-        let held = self.contacts.held.keys().copied();
-        let over: Vec<MemberId> = held.filter(|member| contact::is_over(&roster, *member, now)).collect();
-        for member in over {
+        for member in self.contacts.over(&self.roster_now(), clock::now()) {
             match self.store.commit(Change::ContactGone(member)).await {
-                Ok(_) => drop(self.contacts.held.remove(&member)),
+                Ok(_) => self.contacts.forget(member),
                 Err(error) => tracing::warn!(member.id = %member, "contact record not let go: {error}"),
             }
         }
@@ -334,14 +291,15 @@ fn verified(
     (newest, refused)
 }
 
-/// What a peer holds that goes by another hash, at most so many records; none of it if that is ours.
-async fn fetched(
+/// What a peer holds that goes by another hash; none of it if that is ours. No page is asked for once it has sent so many
+/// records, whether or not they are good for anything.
+pub(super) async fn fetched(
     network: &Network,
     peer: &PublicKey,
     hash: [u8; 32],
     most: usize,
 ) -> Option<Vec<schema::Signed>> {
-    let (mut records, mut after) = (Vec::new(), Vec::new());
+    let (mut records, mut after, mut seen) = (Vec::new(), Vec::new(), 0_usize);
     loop {
         let pull = PullContacts { hash: hash.to_vec(), after: after.clone() };
         let request = SyncRequest { request: Some(Request::Contacts(pull)) };
@@ -360,10 +318,11 @@ async fn fetched(
         };
         let last = page.records.last().and_then(|record| contact::read(record).ok());
         let last = last.map(|contact| contact.member.to_vec());
+        seen = seen.saturating_add(page.records.len());
         records.extend(page.records.into_iter().filter(|record| record.encoded_len() <= LARGEST));
         match last {
             // A peer whose pages lead nowhere is not followed.
-            Some(last) if page.more && records.len() < most && last > after => after = last,
+            Some(last) if page.more && seen < most && last > after => after = last,
             _ => return Some(records),
         }
     }

@@ -2,10 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use belfry_proto::{crypto::sign::PublicKey, schema, time::Timestamp, trust::on_sight::UnorderedError};
+use belfry_proto::{
+    crypto::sign::PublicKey,
+    id::MemberId,
+    schema,
+    time::Timestamp,
+    trust::{on_sight::UnorderedError, roster::Roster},
+};
 use tokio::sync::mpsc;
 
-use super::{DialLimits, GateTimes, NotKept, claims, pulls};
+use super::{DialLimits, GateTimes, NotKept, claims, directory::Shelf, pulls};
 use crate::network::{Address, Asked, Gossip, Link};
 
 /// How this node reaches others, and they it.
@@ -63,8 +69,6 @@ pub(crate) enum Command {
     Addresses { peer: PublicKey, records: Option<Vec<schema::Signed>> },
     /// Contact records that a peer holds and that may be new; none if it did not answer.
     Contacts { peer: PublicKey, records: Option<Vec<schema::Signed>> },
-    /// A contact record that a peer pushed.
-    ContactPushed { from: PublicKey, record: schema::Signed },
     /// This member's contact; answered with when it was made.
     SetContact {
         mailboxes: Vec<schema::Mailbox>,
@@ -86,6 +90,12 @@ pub(crate) enum Command {
     Behind { peer: PublicKey },
 }
 
+/// A contact record that a peer pushed.
+pub(super) struct Pushed {
+    pub(super) from: PublicKey,
+    pub(super) record: schema::Signed,
+}
+
 /// Asks membership to look at a peer's admin log; handed to whoever meets a newer roster version.
 #[derive(Clone)]
 pub struct Behind(pub(super) mpsc::Sender<Command>);
@@ -94,21 +104,32 @@ pub struct Behind(pub(super) mpsc::Sender<Command>);
 #[derive(Clone)]
 pub struct Import(pub(super) mpsc::Sender<Command>);
 
-/// Hands contact records to membership: what peers push, and what the operator sets.
+/// Hands contact records to membership, what peers push and what the operator sets, and tells which are held.
 #[derive(Clone)]
-pub struct Contacts(pub(super) mpsc::Sender<Command>);
+pub struct Contacts {
+    pub(super) pushed: mpsc::Sender<Pushed>,
+    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) held: Shelf,
+}
 
 impl Contacts {
-    /// One whose records nobody takes.
+    /// One whose records nobody takes, and which tells those of a store as they are now.
     #[cfg(test)]
-    pub(crate) fn unheard() -> Self {
-        Self(mpsc::channel(1).0)
+    pub(crate) fn unheard(store: &crate::store::Store) -> Self {
+        let held = super::directory::Directory::of(store).shelf();
+        Self { pushed: mpsc::channel(1).0, commands: mpsc::channel(1).0, held }
     }
 
     /// A peer pushed a record. False when the queue is full: the next comparison brings it.
     #[must_use]
     pub fn pushed(&self, from: PublicKey, record: schema::Signed) -> bool {
-        self.0.try_send(Command::ContactPushed { from, record }).is_ok()
+        self.pushed.try_send(Pushed { from, record }).is_ok()
+    }
+
+    /// Members whose record counts, ascending, and one hash of all these. Reads no row.
+    #[must_use]
+    pub fn standing(&self, roster: &Roster, now: Timestamp) -> (Vec<MemberId>, [u8; 32]) {
+        self.held.standing(roster, now)
     }
 
     /// Sets this member's mailboxes, in the place of all it said before, and tells every peer. On disk when this returns.
@@ -117,7 +138,7 @@ impl Contacts {
     /// [`NotKept`].
     pub async fn set(&self, mailboxes: Vec<schema::Mailbox>) -> Result<Timestamp, NotKept> {
         let (done, kept) = tokio::sync::oneshot::channel();
-        self.0.send(Command::SetContact { mailboxes, done }).await.map_err(|_| NotKept::Stopping)?;
+        self.commands.send(Command::SetContact { mailboxes, done }).await.map_err(|_| NotKept::Stopping)?;
         kept.await.unwrap_or(Err(NotKept::Stopping))
     }
 }

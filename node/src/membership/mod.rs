@@ -19,6 +19,7 @@ mod claims;
 mod company;
 mod contact;
 mod dialing;
+mod directory;
 mod gate;
 mod greetings;
 mod guests;
@@ -81,6 +82,10 @@ pub use removal::Removal;
 /// Commands waiting for the loop. Too low ⇒ conversations wait for each other; too high ⇒ pages of the
 /// admin log pile up in memory.
 const COMMANDS: usize = 64;
+/// Contact records that peers pushed, waiting for the loop; a queue of their own, so that they take no place from what keeps
+/// the roster true. Too low ⇒ peers that tell of one at once are told *busy*, and it waits for the next comparison; too high ⇒
+/// a flood of them, each up to a signature and a synced write, lies between the loop and the next.
+const PUSHES: usize = 16;
 /// How often dialling and expiry are looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// Messages of the admin topic that one peer may forward: a whole coalition's addresses, or a thousand records
@@ -105,6 +110,7 @@ pub struct Membership {
     pub(crate) own_addresses: Vec<Address>,
     announced: Vec<Address>,
     commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
+    pushes: (mpsc::Sender<handles::Pushed>, mpsc::Receiver<handles::Pushed>),
     greeted: BTreeMap<PublicKey, RosterVersion>,
     guests: guests::Guests,
     greetings: greetings::Greetings,
@@ -119,7 +125,7 @@ pub struct Membership {
     branches: on_sight::Branches,
     watch: watch::Sender<LogWatch>,
     book: address::Book,
-    contacts: contact::Directory,
+    contacts: directory::Directory,
     targets: targets::Targets,
     /// The farthest record beyond our log that the registrar signed.
     ahead: Option<VerifiedRecord>,
@@ -145,7 +151,7 @@ impl Membership {
         reach: Reach,
     ) -> Self {
         let Reach { bootstrap, external, listens, relays, limits, gate } = reach;
-        let (book, contacts) = (address::Book::of(&store), contact::Directory::of(&store));
+        let (book, contacts) = (address::Book::of(&store), directory::Directory::of(&store));
         let coalition = roster.snapshot().coalition();
         Self {
             identity,
@@ -161,6 +167,7 @@ impl Membership {
             own_addresses: external,
             announced: Vec::new(),
             commands: mpsc::channel(COMMANDS),
+            pushes: mpsc::channel(PUSHES),
             greeted: BTreeMap::new(),
             guests: guests::Guests::default(),
             greetings: greetings::Greetings::default(),
@@ -195,10 +202,11 @@ impl Membership {
         Import(self.commands.0.clone())
     }
 
-    /// A handle for contact records: those of peers, and our own.
+    /// A handle for contact records: those of peers, our own, and which are held.
     #[must_use]
     pub fn contacts(&self) -> Contacts {
-        Contacts(self.commands.0.clone())
+        let (pushed, commands) = (self.pushes.0.clone(), self.commands.0.clone());
+        Contacts { pushed, commands, held: self.contacts.shelf() }
     }
 
     /// What the hellos told: whether one was answered, our clock, our own logs as others know them.
@@ -234,6 +242,7 @@ impl Membership {
                     None => return,
                 },
                 Some(command) = self.commands.1.recv() => self.command(command).await,
+                Some(pushed) = self.pushes.1.recv() => self.contact_pushed(pushed.from, pushed.record).await,
                 _ = tick.tick() => self.tick().await,
             }
         }
@@ -350,7 +359,6 @@ impl Membership {
             }
             Command::Addresses { peer, records } => self.addresses_told(peer, records).await,
             Command::Contacts { peer, records } => self.contacts_told(peer, records).await,
-            Command::ContactPushed { from, record } => self.contact_pushed(from, record).await,
             Command::SetContact { mailboxes, done } => {
                 let _ = done.send(self.set_contact(mailboxes).await);
             }

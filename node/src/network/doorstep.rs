@@ -113,10 +113,19 @@ enum Pool {
     Hostless,
 }
 
+/// A half of what strangers share, by who may have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Half {
+    Any,
+    Modest,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Knock {
     host: Option<IpAddr>,
     pool: Pool,
+    /// It took of the half that is kept for modest hosts.
+    is_modest: bool,
     /// What it took is given back already.
     is_free: bool,
 }
@@ -148,11 +157,12 @@ impl Doorstep {
             Some(_) => Pool::Strangers,
         };
         self.has_place(pool, from)?;
+        let mut is_modest = false;
         if let Some(host) = from {
             // Looked at first, so that a flood of made up hosts leaves no trace; taken last, so that one host that has used
-            // up its own share takes none of the others'.
-            if pool == Pool::Strangers && !self.has_share_for(host, now) {
-                return Err(TurnedAway::Strangers);
+            // up its own share takes none of the others', nor of what is kept for it while it is modest.
+            if pool == Pool::Strangers {
+                is_modest = self.share_for(host, now)? == Half::Modest;
             }
             if !self.hosts.take(host, 1.0, now) {
                 return Err(if pool == Pool::Known { TurnedAway::Known } else { TurnedAway::Host });
@@ -160,15 +170,26 @@ impl Doorstep {
             if pool == Pool::Strangers {
                 self.strangers.spend(1.0);
             }
+            if is_modest {
+                self.modest.take(host, 1.0, now);
+            }
         }
-        self.open.insert(connection, Knock { host: from, pool, is_free: false });
+        self.open.insert(connection, Knock { host: from, pool, is_modest, is_free: false });
         Ok(())
     }
 
-    /// Whether something is left of what strangers share, for a host like this one.
-    fn has_share_for(&mut self, host: IpAddr, now: Instant) -> bool {
+    /// Of which half of what strangers share something is left for a host like this one.
+    fn share_for(&mut self, host: IpAddr, now: Instant) -> Result<Half, TurnedAway> {
         let left = self.strangers.fill(self.limits.strangers, now);
-        left >= 1.0 && (left > self.limits.strangers.burst / 2.0 || self.modest.take(host, 1.0, now))
+        if left < 1.0 {
+            Err(TurnedAway::Strangers)
+        } else if left > self.limits.strangers.burst / 2.0 {
+            Ok(Half::Any)
+        } else if self.modest.has(&host, 1.0, now) {
+            Ok(Half::Modest)
+        } else {
+            Err(TurnedAway::Strangers)
+        }
     }
 
     fn has_place(&self, pool: Pool, from: Option<IpAddr>) -> Result<(), TurnedAway> {
@@ -253,6 +274,9 @@ impl Doorstep {
         self.hosts.give_back(&host, 1.0);
         if knock.pool == Pool::Strangers {
             self.strangers.spend(-1.0);
+        }
+        if knock.is_modest {
+            self.modest.give_back(&host, 1.0);
         }
     }
 

@@ -96,7 +96,8 @@ fn view(roster: &Roster, row: ContactRow, own: Option<MemberId>, now: Timestamp)
     // It was verified when it was kept.
     let signed = schema::Signed::decode(row.bytes.as_slice()).ok()?;
     let contact = contact::read(&signed).ok()?;
-    (!contact.mailboxes.is_empty()).then(|| ContactView {
+    let counts = !contact::is_to_come(roster, contact.rank.made, now);
+    (counts && !contact.mailboxes.is_empty()).then(|| ContactView {
         member: member.id,
         organisation: member.organisation.name.clone(),
         own: own == Some(member.id),

@@ -32,6 +32,8 @@ pub(super) const REMOVAL_KEY: &[u8] = b"removal:";
 /// Where members' contact records stand in [`Cf::Meta`], by id: a few hundred at most, and a belfry that knows none opens
 /// the store all the same.
 pub(super) const CONTACT_KEY: &[u8] = b"contact:";
+/// What is wrong with a row there that is none.
+pub(super) const NO_CONTACT: &str = "is no contact";
 
 /// Keeps charters and records that the roster has folded, and their head.
 pub(super) fn extend(
@@ -121,6 +123,13 @@ pub(super) fn put_address(txn: &mut Txn<'_>, row: &AddressRow) {
 pub(super) fn put_contact(txn: &mut Txn<'_>, ContactRow { member, signer, bytes }: &ContactRow) {
     let value = [signer.as_bytes().as_slice(), bytes.as_slice()].concat();
     txn.put(Cf::Meta, [CONTACT_KEY, member.as_ref()].concat(), value);
+}
+
+/// What [`put_contact`] wrote; what the record itself says is not looked at.
+pub(super) fn contact_of(key: &[u8], value: &[u8]) -> Option<ContactRow> {
+    let member = MemberId::try_from(key.get(CONTACT_KEY.len()..)?).ok()?;
+    let (signer, bytes) = value.split_first_chunk::<32>()?;
+    Some(ContactRow { member, signer: PublicKey::from_slice(signer).ok()?, bytes: bytes.to_vec() })
 }
 
 /// Lets that go.
@@ -234,23 +243,30 @@ impl Store {
         Ok(self.db.get(Cf::Meta, &[HOLD_KEY, member.as_ref()].concat())?.is_some())
     }
 
-    /// Every contact record, by member.
+    /// Every contact record, by member. A row that is none is passed over and noted as damage: the others are as good as before.
+    ///
+    /// # Errors
+    /// [`ReadError`]: the rows cannot be gone through.
+    pub fn contacts(&self) -> Result<Vec<ContactRow>, ReadError> {
+        let rows = self.db.scan(Cf::Meta, CONTACT_KEY, CONTACT_KEY);
+        rows.filter_map(|row| row.map(|(key, value)| self.read_contact(&key, &value)).transpose()).collect()
+    }
+
+    /// One member's.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn contacts(&self) -> Result<Vec<ContactRow>, ReadError> {
-        let rows = self.db.scan(Cf::Meta, CONTACT_KEY, CONTACT_KEY);
-        rows.map(|row| {
-            let (key, value) = row?;
-            let member = key.get(CONTACT_KEY.len()..).and_then(|id| MemberId::try_from(id).ok());
-            let signed = value.split_first_chunk::<32>();
-            let signer = signed.and_then(|(signer, _)| PublicKey::from_slice(signer).ok());
-            let read = member.zip(signer).zip(signed);
-            let ((member, signer), (_, bytes)) =
-                read.ok_or_else(|| damaged(Cf::Meta, &key, "is no contact"))?;
-            Ok(ContactRow { member, signer, bytes: bytes.to_vec() })
-        })
-        .collect()
+    pub fn contact(&self, member: MemberId) -> Result<Option<ContactRow>, ReadError> {
+        let key = [CONTACT_KEY, member.as_ref()].concat();
+        Ok(self.db.get(Cf::Meta, &key)?.and_then(|value| self.read_contact(&key, &value)))
+    }
+
+    fn read_contact(&self, key: &[u8], value: &[u8]) -> Option<ContactRow> {
+        let row = contact_of(key, value);
+        if row.is_none() {
+            self.db.vault.damage.met(damaged(Cf::Meta, key, NO_CONTACT));
+        }
+        row
     }
 
     /// Every address record.
@@ -281,7 +297,8 @@ mod tests {
     };
     use tempfile::TempDir;
 
-    use crate::store::{Change, ContactRow, Store, WriteError, tests::open};
+    use super::{CONTACT_KEY, NO_CONTACT};
+    use crate::store::{Change, ContactRow, Store, WriteError, columns::Cf, tests::open};
 
     #[test]
     fn the_admin_head_never_goes_back_by_itself() {
@@ -336,7 +353,31 @@ mod tests {
         drop(store);
         let store = open(&folder);
         assert_eq!(store.contacts().unwrap(), [row(1, b"one"), row(2, b"newer")]);
+        assert_eq!(store.contact(MemberId::new([2; 16])).unwrap(), Some(row(2, b"newer")));
         store.commit_blocking(Change::ContactGone(MemberId::new([2; 16]))).unwrap();
         assert_eq!(store.contacts().unwrap(), [row(1, b"one")]);
+        assert_eq!(store.contact(MemberId::new([2; 16])).unwrap(), None);
+    }
+
+    #[test]
+    fn a_row_that_is_no_contact_hides_none_of_the_others_and_is_noted_as_damage() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let row = |member: u8| ContactRow {
+            member: MemberId::new([member; 16]),
+            signer: SigningKey::from_seed(&[member; 32]).public(),
+            bytes: b"said".to_vec(),
+        };
+        for member in [1, 3] {
+            store.commit_blocking(Change::Contact(row(member))).unwrap();
+        }
+        let meta = store.db.cf(Cf::Meta);
+        store.db.rocks.put_cf(meta, [CONTACT_KEY, &[2; 16]].concat(), b"short").unwrap();
+        assert!(store.damage().borrow().is_none());
+        assert_eq!(store.contacts().unwrap(), [row(1), row(3)]);
+        assert_eq!(store.contact(MemberId::new([2; 16])).unwrap(), None);
+        assert!(
+            store.damage().borrow().as_ref().is_some_and(|damage| damage.to_string().contains(NO_CONTACT))
+        );
     }
 }

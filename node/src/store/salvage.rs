@@ -18,7 +18,10 @@ use prost::Message;
 
 use super::{
     Health, OpenError, Owner, ReadError,
-    admin::{BEACON_KEY, CONTACT_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, REMOVAL_KEY, read_head},
+    admin::{
+        BEACON_KEY, CONTACT_KEY, EQUIVOCATION_KEY, HEAD_KEY, HOLD_KEY, NO_CONTACT, REMOVAL_KEY, contact_of,
+        read_head,
+    },
     check,
     columns::{self, Cf},
     cursors::{HOOK_KEY, SOURCE_KEY},
@@ -232,21 +235,14 @@ impl Salvage {
         let alone = Some(Beside::new());
         Ok(match cf {
             Cf::Meta => {
-                let kept = [
-                    BEACON_KEY,
-                    CONTACT_KEY,
-                    EQUIVOCATION_KEY,
-                    HOOK_KEY,
-                    SOURCE_KEY,
-                    HOLD_KEY,
-                    REMOVAL_KEY,
-                ];
+                let kept =
+                    [BEACON_KEY, CONTACT_KEY, EQUIVOCATION_KEY, HOOK_KEY, SOURCE_KEY, HOLD_KEY, REMOVAL_KEY];
                 if key.starts_with(SOURCE_KEY) {
                     self.db.vault.open(cf, key, value)?;
                 }
                 if key.starts_with(CONTACT_KEY) {
-                    let bytes = value.get(32..).ok_or_else(|| fault("too short"))?;
-                    Signed::decode(bytes).map_err(|_| fault("does not decode"))?;
+                    let row = contact_of(key, value).ok_or_else(|| fault(NO_CONTACT))?;
+                    Signed::decode(row.bytes.as_slice()).map_err(|_| fault("does not decode"))?;
                 }
                 alone.filter(|_| kept.iter().any(|prefix| key.starts_with(prefix)))
             }

@@ -107,15 +107,17 @@ impl Sync {
             if part.hash == ours.hash() {
                 return Ok(());
             }
-            let theirs = frontier::read_part(group, after, &part)?;
+            let mut theirs = frontier::read_part(group, after, &part)?;
+            let last = theirs.last().map(|log| log.log);
+            // A peer asked under number 1 in between lists all there are. Ours of the other slices stand for its own.
+            theirs.retain(|log| only.has(log.log));
             // Where it moved on since it told its sums, its other slices are not known.
-            let is_whole =
-                after.is_none() && !part.more && told.as_ref().is_none_or(|told| *told == part.hash);
+            let is_told = only == Only::ALL || told.as_ref().is_none_or(|told| *told == part.hash);
+            let is_whole = after.is_none() && !part.more && is_told;
             let whole = || frontier::hash(coalition, group, &slices::merged(ours.logs(), &theirs, only));
             if is_whole && part.hash != whole() {
                 return Err(PullError::OtherHash);
             }
-            let last = theirs.last().map(|log| log.log);
             let ranges = plan::plan(ours.logs(), &theirs).into_iter().filter_map(below_fork);
             let ranges = self.narrowed(ranges.collect()).await?;
             let room = MAX_OFFERS.saturating_sub(found.ranges.len());

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! request ─▶ over its peer's budget? ─▶ busy
-//!         ├▶ a pushed contact record ─▶ membership
-//!         └▶ one of PLACES ─▶ entitled? ─▶ one bounded read on a blocking thread ─▶ reply, charged by its size
+//!         └▶ one of PLACES ─▶ entitled? ─┬▶ one bounded read on a blocking thread ─▶ reply, charged by its size
+//!                                        └▶ a pushed contact record: membership's
 //! ```
 
 use std::{
@@ -22,7 +22,7 @@ use belfry_proto::{
     },
     sync::{frontier, slices::Only},
     time::Timestamp,
-    trust::{contact, roster::Roster},
+    trust::roster::Roster,
 };
 use prost::Message;
 use tokio::{
@@ -45,6 +45,10 @@ use crate::{
 /// and each holds a reply of up to 1 MiB.
 const PLACES: usize = 16;
 
+/// What comparing contacts is charged as at least, bytes: its answer is a hash where nothing is new, but every member's keys
+/// are looked up for it, and that takes as long as reading this much.
+const COMPARING: usize = 64 * 1024;
+
 /// Bytes of withdrawals on one page: it ends a largest envelope below the largest reply.
 const MAX_EXCUSES: usize = limits::MAX_TRANSMIT - 16 * 1024;
 
@@ -53,7 +57,7 @@ pub struct Serving {
     pub(crate) store: Store,
     pub(crate) roster: LiveRoster,
     pub(crate) counters: Arc<Counters>,
-    /// Where pushed contact records go.
+    /// Where pushed contact records go, and which are held.
     pub(crate) contacts: membership::Contacts,
 }
 
@@ -71,14 +75,15 @@ impl Serving {
             }
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let (store, roster) = (self.store.clone(), self.roster.snapshot());
-            let contacts = self.contacts.clone();
+            let book = self.contacts.clone();
             let (budgets, counters) = (Arc::clone(&budgets), Arc::clone(&self.counters));
+            let least = least(&request);
             tokio::spawn(async move {
                 let answered = tokio::task::spawn_blocking(move || {
-                    answer(&store, &roster, &contacts, &from, request, clock::now())
+                    answer(&store, &roster, &book, &from, request, clock::now())
                 })
                 .await;
-                let len = answered.as_ref().map_or(0, SyncResponse::encoded_len);
+                let len = answered.as_ref().map_or(0, SyncResponse::encoded_len).max(least);
                 budgets.lock().unwrap_or_else(PoisonError::into_inner).end(&from, len);
                 if let Ok(response) = answered {
                     more(&counters.served, 1);
@@ -90,10 +95,18 @@ impl Serving {
     }
 }
 
+/// What an answer is charged as at least, bytes.
+const fn least(request: &SyncRequest) -> usize {
+    match request.request {
+        Some(sync_request::Request::Contacts(_)) => COMPARING,
+        _ => 0,
+    }
+}
+
 fn answer(
     store: &Store,
     roster: &Roster,
-    pushes: &membership::Contacts,
+    book: &membership::Contacts,
     from: &PublicKey,
     request: SyncRequest,
     now: Timestamp,
@@ -101,26 +114,26 @@ fn answer(
     let response = match request.request {
         Some(sync_request::Request::Frontier(pull)) => compare(store, roster, from, &pull, now),
         Some(sync_request::Request::Range(pull)) => range(store, roster, from, &pull, now),
-        Some(sync_request::Request::Addresses(_)) => addresses(store),
+        Some(sync_request::Request::Addresses(_)) => addresses(store, roster, from, now),
         Some(sync_request::Request::Fork(pull)) => fork(store, roster, from, &pull, now),
         Some(sync_request::Request::Slices(pull)) => slices(store, roster, from, &pull, now),
-        Some(sync_request::Request::Contacts(pull)) => contacts(store, roster, &pull, now),
-        Some(sync_request::Request::PushContact(record)) => match pushes.pushed(*from, record) {
-            true => Ok(Response::ContactTaken(ContactTaken {})),
-            false => Err(Refusal::Busy),
-        },
+        Some(sync_request::Request::Contacts(pull)) => contacts(store, roster, book, from, &pull, now),
+        Some(sync_request::Request::PushContact(record)) => pushed(roster, book, from, record, now),
         None => Err(Refusal::Malformed),
     };
     SyncResponse { response: Some(response.unwrap_or_else(|refusal| Response::Refused(refusal.into()))) }
+}
+
+/// What every member may have. Who is none any more stays connected until the network has heard.
+fn admitted(roster: &Roster, from: &PublicKey, now: Timestamp) -> Result<(), Refusal> {
+    if roster.is_admitted(from, now) { Ok(()) } else { Err(Refusal::NotCertified) }
 }
 
 /// Entitled readers and carriers; others could only gather ciphertext they have no business with.
 fn entitled(roster: &Roster, from: &PublicKey, group: u32, now: Timestamp) -> Result<GroupId, Refusal> {
     let group = GroupId::new(group);
     let certificate = roster.by_node(from).ok_or(Refusal::NotCertified)?;
-    if !roster.is_admitted(from, now) {
-        return Err(Refusal::NotCertified);
-    }
+    admitted(roster, from, now)?;
     if certificate.carrier || roster.role(certificate.serial, group, now).is_some() {
         Ok(group)
     } else {
@@ -258,7 +271,8 @@ fn fork(
     Ok(Response::Fork(Fork { one, other }))
 }
 
-fn addresses(store: &Store) -> Result<Response, Refusal> {
+fn addresses(store: &Store, roster: &Roster, from: &PublicKey, now: Timestamp) -> Result<Response, Refusal> {
+    admitted(roster, from, now)?;
     let mut records = Vec::new();
     let mut room = limits::MAX_REPLY - 1024;
     for row in store.addresses().map_err(|_| Refusal::Internal)? {
@@ -275,20 +289,14 @@ fn addresses(store: &Store) -> Result<Response, Refusal> {
 fn contacts(
     store: &Store,
     roster: &Roster,
+    book: &membership::Contacts,
+    from: &PublicKey,
     pull: &PullContacts,
     now: Timestamp,
 ) -> Result<Response, Refusal> {
-    let mut standing = Vec::new();
-    for row in store.contacts().map_err(|_| Refusal::Internal)? {
-        if !contact::stands(roster, row.member, &row.signer, now) {
-            continue;
-        }
-        let signed = Signed::decode(row.bytes.as_slice()).map_err(|_| Refusal::Internal)?;
-        let rank = contact::read(&signed).map_err(|_| Refusal::Internal)?.rank;
-        standing.push((row.member, rank, signed));
-    }
-    let hash =
-        contact::sum(roster.coalition(), standing.iter().map(|(member, rank, _)| (member, rank))).to_vec();
+    admitted(roster, from, now)?;
+    let (standing, hash) = book.standing(roster, now);
+    let hash = hash.to_vec();
     if pull.hash == hash {
         return Ok(Response::Contacts(Contacts { hash, ..Contacts::default() }));
     }
@@ -297,9 +305,8 @@ fn contacts(
         after => Some(MemberId::try_from(after).map_err(|_| Refusal::Malformed)?),
     };
     let (mut records, mut more, mut room) = (Vec::new(), false, limits::MAX_REPLY - 1024);
-    for (_, _, signed) in
-        standing.into_iter().filter(|(member, ..)| after.is_none_or(|after| *member > after))
-    {
+    for member in standing.into_iter().filter(|member| after.is_none_or(|after| *member > after)) {
+        let Some(signed) = contact(store, member) else { continue };
         let len = signed.encoded_len() + 8;
         if len > room {
             more = true;
@@ -310,3 +317,33 @@ fn contacts(
     }
     Ok(Response::Contacts(Contacts { hash, records, more }))
 }
+
+/// A member's record; none if it was let go just now, or its row does not read, which keeps nobody from the others.
+fn contact(store: &Store, member: MemberId) -> Option<Signed> {
+    let row = match store.contact(member) {
+        Ok(row) => row?,
+        Err(error) => {
+            tracing::warn!(member.id = %member, "the contact record of {member} is not served: {error}");
+            return None;
+        }
+    };
+    Signed::decode(row.bytes.as_slice()).ok()
+}
+
+/// A contact record that is new to its sender.
+fn pushed(
+    roster: &Roster,
+    book: &membership::Contacts,
+    from: &PublicKey,
+    record: Signed,
+    now: Timestamp,
+) -> Result<Response, Refusal> {
+    admitted(roster, from, now)?;
+    match book.pushed(*from, record) {
+        true => Ok(Response::ContactTaken(ContactTaken {})),
+        false => Err(Refusal::Busy),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -137,7 +137,7 @@ fn serve(site: &mut Site) -> (Arc<Counters>, JoinSet<()>) {
         store: site.store.clone(),
         roster: site.roster.clone(),
         counters: Arc::clone(&counters),
-        contacts: Contacts::unheard(),
+        contacts: Contacts::unheard(&site.store),
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(serving.run(site.inbound.take().unwrap().sync));

@@ -3,7 +3,8 @@
 //! What a CSIRT tells of itself (RFC 2350, RFC 9116) in the few fields that others need when something burns. Role
 //! mailboxes only: no natural person stands in a certificate, and none does beside it. A record replaces the one before;
 //! nothing of the old one is kept. It counts while the key that signed it is one of its member's valid certificates', so
-//! what a stolen key said goes with that key's revocation.
+//! what a stolen key said goes with that key's revocation; and not before it was made, so what was signed under a clock that
+//! ran ahead keeps nobody from saying it again.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,7 @@ use crate::{
         sign::{PublicKey, Purpose, SigningKey},
     },
     id::{CoalitionId, MemberId},
-    limits::{MAX_CONTACT, MAX_CONTACT_TEXT, MAX_MAILBOXES},
+    limits::{CONTACT_KEPT, MAX_CONTACT, MAX_CONTACT_TEXT, MAX_MAILBOXES},
     schema::{self, ContactRole, Mailbox, Malformed, decode_canonical},
     time::Timestamp,
     trust::{
@@ -179,22 +180,42 @@ pub fn verify(
         signed::valid_signers(signed, Purpose::Contact, contact.coalition, &keys).map_err(refused)?;
     let signer =
         signers.into_iter().next().ok_or_else(|| refused(SignedError::TooFew { found: 0, needed: 1 }))?;
-    if contact.rank.made > now.saturating_add(roster.charter().clock_skew()) {
+    if is_to_come(roster, contact.rank.made, now) {
         return Err(ContactError::Future(contact.rank.made));
     }
     Ok(VerifiedContact { contact, signer })
 }
 
-/// Whether what this key signed for a member counts at `now`.
+/// Whether what this key signed for a member then counts at `now`.
 #[must_use]
-pub fn stands(roster: &Roster, member: MemberId, signer: &PublicKey, now: Timestamp) -> bool {
-    roster.member(member).is_some_and(|member| valid_keys(roster, member, now).contains(signer))
+pub fn stands(
+    roster: &Roster,
+    member: MemberId,
+    signer: &PublicKey,
+    made: Timestamp,
+    now: Timestamp,
+) -> bool {
+    !is_to_come(roster, made, now)
+        && roster.member(member).is_some_and(|member| valid_keys(roster, member, now).contains(signer))
 }
 
-/// Whether none of a member's certificates can come back: what it said of itself need not be kept.
+/// Whether a record was made under a clock that ran ahead, or ours is behind: it counts nowhere until then.
+#[must_use]
+pub fn is_to_come(roster: &Roster, made: Timestamp, now: Timestamp) -> bool {
+    made > now.saturating_add(roster.charter().clock_skew())
+}
+
+/// Whether none of a member's certificates is to come back, by decision or because they ran out [`CONTACT_KEPT`] ago: what
+/// it said of itself is not kept.
 #[must_use]
 pub fn is_over(roster: &Roster, member: MemberId, now: Timestamp) -> bool {
-    let is_over = |serial| matches!(roster.standing(serial, now), Standing::Revoked | Standing::Superseded);
+    let is_over = |serial| match roster.standing(serial, now) {
+        Standing::Revoked | Standing::Superseded | Standing::Unknown => true,
+        Standing::Expired => roster
+            .certificate(serial)
+            .is_none_or(|certificate| now >= certificate.not_after.saturating_add(CONTACT_KEPT)),
+        Standing::Valid | Standing::NotYet | Standing::Suspended => false,
+    };
     roster.member(member).is_none_or(|member| member.serials.iter().copied().all(is_over))
 }
 
@@ -293,7 +314,11 @@ fn is_url(text: &str) -> bool {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
     let is_plain = |b: u8| b.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&b);
-    is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0) && rest.bytes().all(is_plain)
+    // Digits alone: the parser takes a sign, too.
+    is_host(host)
+        && port.bytes().all(|b| b.is_ascii_digit())
+        && port.parse::<u16>().is_ok_and(|port| port > 0)
+        && rest.bytes().all(is_plain)
 }
 
 /// ITU-T E.164: a plus and seven to fifteen digits, in groups.
@@ -388,6 +413,9 @@ mod tests {
             ("url", Mailbox { url: "javascript:alert(1)".into(), ..incident() }),
             ("url", Mailbox { url: "https://bank.example@evil.example/".into(), ..incident() }),
             ("url", Mailbox { url: "https://bank.example/a b".into(), ..incident() }),
+            ("url", Mailbox { url: "https://bank.example:+443/".into(), ..incident() }),
+            ("url", Mailbox { url: "https://bank.example:/".into(), ..incident() }),
+            ("url", Mailbox { url: "https://bank.example:0/".into(), ..incident() }),
             ("url", Mailbox { url: long, ..incident() }),
             ("key_url", Mailbox { key_url: "https://localhost/".into(), ..incident() }),
             ("phone", Mailbox { phone: "02 123 45 67".into(), ..incident() }),
@@ -464,16 +492,29 @@ mod tests {
         let later = NOW.saturating_add(DAY);
         assert_eq!(ignored(&good, later), ContactError::NotValid(MEMBER));
         let key_of = key(11).public();
-        assert!(stands(&roster(), MEMBER, &key_of, NOW) && !stands(&roster(), MEMBER, &key_of, later));
-        assert!(!is_over(&roster(), MEMBER, later), "it may be renewed");
+        let counts = |member, made, now| stands(&roster(), member, &key_of, made, now);
+        assert!(counts(MEMBER, NOW, NOW) && !counts(MEMBER, NOW, later));
         let other = MemberId::new([6; 16]);
-        assert!(!stands(&roster(), other, &key_of, NOW) && is_over(&roster(), other, NOW));
+        assert!(!counts(other, NOW, NOW) && is_over(&roster(), other, NOW));
         let unknown = make(charter().coalition(), other, Vec::new(), NOW, &key(11)).unwrap();
         assert_eq!(ignored(&unknown, NOW), ContactError::UnknownMember(other));
         let foreign = make(CoalitionId::ZERO, MEMBER, Vec::new(), NOW, &key(11)).unwrap();
         assert_eq!(ignored(&foreign, NOW), ContactError::OtherCoalition(CoalitionId::ZERO));
         let soon = NOW.saturating_add(Duration::from_secs(1));
         assert_eq!(ignored(&signed_by(11, Vec::new(), soon), NOW), ContactError::Future(soon));
+        assert!(!counts(MEMBER, soon, NOW) && counts(MEMBER, soon, soon), "what is held already, neither");
+    }
+
+    #[test]
+    fn what_a_member_said_is_kept_for_ninety_days_after_its_last_certificate_ran_out() {
+        let roster = roster();
+        let member = roster.member(MEMBER).unwrap();
+        let ends = member.serials.iter().map(|serial| roster.certificate(*serial).unwrap().not_after);
+        let end = ends.max().unwrap();
+        let over = end.saturating_add(DAY * 90);
+        assert!(!is_over(&roster, MEMBER, end), "it may be renewed");
+        assert!(!is_over(&roster, MEMBER, over.saturating_sub(Duration::from_secs(1))));
+        assert!(is_over(&roster, MEMBER, over));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Whom to call when it burns: a member says it once, every member knows it, and nobody says it for another.
 
-use belfry_node::clock;
+use belfry_node::{clock, refusals::Way};
 use belfry_proto::{
     crypto::sign::Purpose,
     schema::{
@@ -45,7 +45,7 @@ fn record(member: &Member, of: &Member) -> anyhow::Result<Option<Signed>> {
 
 fn counted(member: &Member, code: &str) -> Result<u64, String> {
     let counts = member.network().map_err(|error| error.to_string())?.refusals().counts();
-    Ok(counts.iter().filter(|(_, of, _)| *of == code).map(|(.., count)| *count).sum())
+    Ok(counts.iter().filter(|(way, of, _)| *way == Way::Admin && *of == code).map(|(.., count)| *count).sum())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -80,8 +80,9 @@ pub(in crate::api) async fn one(
     Extension(principal): Extension<Principal>,
     Path(member): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    let member = app.ports.query.recipient_named(&member)?;
+    // First who asks: members' names are not told outside, and whether there is one neither.
     let all = app.ports.query.contacts(&principal).await?;
+    let member = app.ports.query.recipient_named(&member)?;
     let contact = all.into_iter().find(|contact| contact.member == member);
     Ok(Json(json!({ "contact": contact })))
 }

@@ -1,9 +1,12 @@
 //! Where members are reached: who is told, and what may be said.
 
+use std::time::Duration;
+
 use belfry_proto::{
     crypto::sign::SigningKey,
     schema::{ContactRole, Mailbox},
     stix::{egress::Audience, marking::Tlp},
+    time::Timestamp,
     trust::contact,
 };
 use prost::Message as _;
@@ -23,6 +26,10 @@ const PATH: &str = "/api/v1/contacts";
 
 /// The other member says this, signed by a key of its own or by one that is nobody's now.
 async fn said(site: &Site, email: &str, by: u8) {
+    said_at(site, email, by, clock::now()).await;
+}
+
+async fn said_at(site: &Site, email: &str, by: u8, made: Timestamp) {
     let signing = SigningKey::from_seed(&[by; 32]);
     let mailbox = Mailbox {
         role: ContactRole::Incident.into(),
@@ -31,7 +38,7 @@ async fn said(site: &Site, email: &str, by: u8) {
         ..Mailbox::default()
     };
     let coalition = coalition::found().0.coalition();
-    let signed = contact::make(coalition, OTHER, vec![mailbox], clock::now(), &signing).unwrap();
+    let signed = contact::make(coalition, OTHER, vec![mailbox], made, &signing).unwrap();
     let row = ContactRow { member: OTHER, signer: signing.public(), bytes: signed.encode_to_vec() };
     site.store.commit(Change::Contact(row)).await.unwrap();
 }
@@ -52,9 +59,14 @@ async fn a_contact_is_told_inside_as_its_member_signed_it_and_only_while_that_ke
     assert_eq!(found["mailboxes"], json!([mailbox]));
     let one = site.get(&siem, &format!("/api/v1/members/{OTHER}/contact")).await.json();
     assert_eq!(&one["contact"], found);
-    for path in [PATH.to_owned(), format!("/api/v1/members/{OTHER}/contact")] {
+    let nobody = "/api/v1/members/nobody/contact".to_owned();
+    assert_eq!(site.get(&siem, &nobody).await.code(), "unknown-member");
+    for path in [PATH.to_owned(), format!("/api/v1/members/{OTHER}/contact"), nobody] {
         assert_eq!(site.get(&cloud, &path).await.status, 403, "{path}");
     }
+    let ahead = clock::now().saturating_add(Duration::from_secs(24 * 3600));
+    said_at(&site, "ahead@other.example", 2, ahead).await;
+    assert_eq!(site.get(&siem, PATH).await.json()["contacts"], json!([]), "not before it was signed");
     said(&site, "csirt@evil.example", 99).await;
     assert_eq!(site.get(&siem, PATH).await.json()["contacts"], json!([]));
     let one = site.get(&siem, &format!("/api/v1/members/{OTHER}/contact")).await.json();

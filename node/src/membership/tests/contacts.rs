@@ -3,12 +3,13 @@
 use belfry_proto::{
     crypto::sign::{Purpose, SigningKey},
     id::MemberId,
-    schema::{ContactRecord, ContactRole, Mailbox, Revoke, Signed, Suspend},
+    schema::{ContactRecord, ContactRole, Mailbox, Revoke, Signature, Signed, Suspend},
     time::Timestamp,
     trust::{contact, signed::sign, statement::Decision},
 };
 
 use super::*;
+use crate::store::ContactRow;
 
 fn incident(email: &str) -> Mailbox {
     Mailbox { role: ContactRole::Incident.into(), email: email.into(), ..Mailbox::default() }
@@ -42,6 +43,12 @@ fn said(
 
 fn own(coalition: &Coalition, seat: &Seat, made: Timestamp, email: &str) -> Signed {
     said(coalition, seat.identity.member, &seat.identity.signing, made, &[email])
+}
+
+/// As if it had been verified once, and kept.
+async fn kept(site: &Site, of: &Seat, bytes: Vec<u8>) {
+    let (member, signer) = (of.identity.member, of.identity.signing.public());
+    site.store.commit(Change::Contact(ContactRow { member, signer, bytes })).await.unwrap();
 }
 
 fn counted(membership: &Membership, code: &str) -> u64 {
@@ -255,4 +262,126 @@ async fn an_answer_of_several_pages_is_followed_as_long_as_it_goes_on() {
     let asked = asked.lock().unwrap().clone();
     assert_eq!(asked[..2], [Vec::new(), alice.identity.member.to_vec()]);
     assert!(!asked.contains(&bob.identity.member.to_vec()), "there are no more than two members");
+}
+
+/// Records are made up as fast as members and signatures that nobody looks at: what was sent counts, not what of it is good.
+#[tokio::test]
+async fn a_peer_that_sends_without_end_what_is_too_large_is_left() {
+    let (coalition, alice, bob) = pair();
+    let mut host = Site::new(&coalition, &alice).await;
+    let (id, asked) = (coalition.id(), Arc::new(AtomicUsize::new(0)));
+    let noted = Arc::clone(&asked);
+    let sync = move |request| {
+        let sync_request::Request::Contacts(_) = request else { return nothing(request) };
+        let n = noted.fetch_add(1, Ordering::Relaxed) as u128 + 1;
+        let record = ContactRecord {
+            coalition: id.to_vec(),
+            member: n.to_be_bytes().to_vec(),
+            ..ContactRecord::default()
+        };
+        let signature = Signature { signature: vec![0; 8192], ..Signature::default() };
+        sync_response::Response::Contacts(schema::Contacts {
+            records: vec![Signed { payload: record.encode_to_vec(), signatures: vec![signature] }],
+            more: true,
+            ..schema::Contacts::default()
+        })
+    };
+    let _tasks = answering(&mut host, |_| panic!("it is not greeted"), sync);
+    let site = Site::new(&coalition, &bob).await;
+    site.connect(&host).await;
+    let most = coalition.roster.members().count();
+    eventually("an answer", async || {
+        let fetched = crate::membership::contact::fetched(&site.network, &host.node(), [0; 32], most);
+        let fetched = tokio::time::timeout(PATIENCE, fetched).await.expect("it ends");
+        fetched.is_some_and(|records| records.is_empty())
+    })
+    .await;
+    assert_eq!(asked.load(Ordering::Relaxed), most);
+}
+
+#[tokio::test]
+async fn what_does_not_read_any_more_is_let_go_and_hides_nothing() {
+    let (coalition, alice, bob) = pair();
+    let site = Site::new(&coalition, &alice).await;
+    let now = clock::now();
+    kept(&site, &alice, own(&coalition, &alice, now, "csirt@alice.example").encode_to_vec()).await;
+    // By rules that were wider once.
+    kept(&site, &bob, own(&coalition, &bob, now, "csirt").encode_to_vec()).await;
+    let mut membership = membership(&site, &Feed::default());
+    let with_alice = membership.contacts.hash(&membership.roster_now(), now);
+    assert_ne!(with_alice, contact::sum(coalition.id(), std::iter::empty()));
+    membership.forget_contacts().await;
+    let members: Vec<MemberId> = site.store.contacts().unwrap().iter().map(|row| row.member).collect();
+    assert_eq!(members, [alice.identity.member]);
+    assert!(site.store.damage().borrow().is_none(), "the disk is as good as before");
+    let good = own(&coalition, &bob, now, "csirt@bob.example");
+    membership.contact_pushed(bob.identity.node, good).await;
+    membership.forget_contacts().await;
+    assert_eq!(known(&site, &bob), ["csirt@bob.example"]);
+}
+
+#[tokio::test]
+async fn what_was_signed_under_a_clock_that_ran_ahead_counts_nowhere_and_keeps_nothing_out() {
+    let (coalition, alice, bob) = pair();
+    let site = Site::new(&coalition, &alice).await;
+    let now = clock::now();
+    let ahead = now.saturating_add(Duration::from_secs(24 * 3600));
+    for seat in [&alice, &bob] {
+        kept(&site, seat, own(&coalition, seat, ahead, "ahead@bank.example").encode_to_vec()).await;
+    }
+    let mut membership = membership(&site, &Feed::default());
+    let none = contact::sum(coalition.id(), std::iter::empty());
+    assert_eq!(membership.contacts.hash(&membership.roster_now(), now), none);
+    let made = membership.set_contact(vec![incident("csirt@alice.example")]).await.unwrap();
+    assert!(made <= clock::now(), "others take it");
+    membership.contact_pushed(bob.identity.node, own(&coalition, &bob, now, "csirt@bob.example")).await;
+    assert_eq!(known(&site, &alice), ["csirt@alice.example"]);
+    assert_eq!(known(&site, &bob), ["csirt@bob.example"]);
+}
+
+#[tokio::test]
+async fn nothing_is_said_under_a_clock_that_is_doubted() {
+    let (coalition, alice, _) = pair();
+    let site = Site::new(&coalition, &alice).await;
+    let mut membership = membership(&site, &Feed::default());
+    let off = Hellos::told(&[3_600_000_000, 3_600_000_000]);
+    let set = Hellos { clock_was_set: true, ..Hellos::told(&[0, 0]) };
+    for doubted in [off, set] {
+        membership.hellos.send_replace(doubted);
+        let refused = membership.set_contact(vec![incident("csirt@alice.example")]).await.unwrap_err();
+        assert!(matches!(refused, NotKept::ClockDoubted), "{refused}");
+        assert!(site.store.contacts().unwrap().is_empty());
+    }
+    membership.hellos.send_replace(Hellos::told(&[0, 0]));
+    membership.set_contact(vec![incident("csirt@alice.example")]).await.unwrap();
+    assert_eq!(known(&site, &alice), ["csirt@alice.example"]);
+}
+
+#[tokio::test]
+async fn contacts_that_are_pushed_take_no_place_from_what_keeps_the_roster_true() {
+    let (coalition, alice, bob) = pair();
+    let site = Site::new(&coalition, &alice).await;
+    let membership = membership(&site, &Feed::default());
+    let contacts = membership.contacts();
+    let record = own(&coalition, &bob, clock::now(), "csirt@bob.example");
+    let taken = (0..1000).filter(|_| contacts.pushed(bob.identity.node, record.clone())).count();
+    assert_eq!((taken, membership.commands.0.capacity()), (PUSHES, COMMANDS));
+}
+
+/// However many members say something new at once; what the operator itself says is told whatever others do.
+#[tokio::test]
+async fn records_of_others_are_told_on_a_few_at_a_time() {
+    let (coalition, alice, bob) = pair();
+    let site = Site::new(&coalition, &alice).await;
+    let membership = membership(&site, &Feed::default());
+    let record = own(&coalition, &bob, clock::now(), "csirt@bob.example");
+    // Nothing of these runs, or ends, before something is waited for.
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    for _ in 0..100 {
+        membership.tell_contact(record.clone(), Some(bob.identity.node));
+    }
+    assert_eq!(tasks() - before, directory::TELLING);
+    membership.tell_contact(record, None);
+    assert_eq!(tasks() - before, directory::TELLING + 1);
 }

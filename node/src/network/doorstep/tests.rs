@@ -108,6 +108,40 @@ async fn hosts_that_knock_without_end_leave_half_to_whoever_comes_anew() {
     assert_eq!(door.stranger(host(100)), Err(TurnedAway::Strangers));
 }
 
+/// Until the half that is for all is used up, by hosts that take nothing of the other.
+fn use_up_the_half_for_all(door: &mut Door) {
+    for n in 100..110 {
+        assert_eq!(door.stranger(host(n)), Ok(()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_turned_away_by_its_own_share_keeps_what_there_is_for_modest_hosts() {
+    let mut door = Door::new();
+    assert_eq!(
+        (0..10).filter(|_| door.stranger(host(1)).is_ok()).count(),
+        10,
+        "its own, of the half for all"
+    );
+    for _ in 0..100 {
+        assert_eq!(door.stranger(host(1)), Err(TurnedAway::Host));
+    }
+    // Its own share is whole again, and what strangers share, too.
+    door.2 += Duration::from_secs(5);
+    use_up_the_half_for_all(&mut door);
+    assert_eq!((0..10).filter(|_| door.stranger(host(1)).is_ok()).count(), 8, "all that is kept for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_gets_back_what_it_took_of_what_there_is_for_modest_hosts() {
+    let mut door = Door::new();
+    use_up_the_half_for_all(&mut door);
+    for _ in 0..100 {
+        assert_eq!(door.member(host(1)), Ok(()));
+    }
+    assert_eq!((0..100).filter(|_| door.stranger(host(1)).is_ok()).count(), 8, "and no more than that");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_member_gets_back_what_it_took() {
     let mut door = Door::new();

@@ -1,0 +1,185 @@
+//! Which contact records are held: in memory, so that comparing with a peer reads no row.
+//!
+//! One task writes ([`super::contact`]); whoever serves peers reads the same records. What counts of them is asked of the
+//! roster each time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use belfry_proto::{
+    crypto::sign::PublicKey,
+    id::MemberId,
+    schema,
+    time::Timestamp,
+    trust::{
+        contact::{self, Contact, Rank, VerifiedContact},
+        roster::Roster,
+    },
+};
+use prost::Message as _;
+use tokio::sync::Semaphore;
+
+use super::{contact::NotKept, questions::Questions};
+use crate::{
+    bucket::{Buckets, Rate},
+    store::{ContactRow, Store},
+};
+
+/// How long it is remembered that a peer answered. A hello compares anew whatever was before: that costs two hashes.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
+/// Records of one member that are taken up from pushes and told on: an operator that corrects what it set a few times,
+/// then one in a minute and a half. Each is a synced write at every node.
+const SUBJECT: Rate = Rate { per_second: 0.011, burst: 8.0 };
+/// Records of others that are told on side by side. Too low ⇒ more of them wait for the next comparison; too high ⇒ members
+/// that say something new at once have this node hold many records and ask all its peers as often.
+pub(super) const TELLING: usize = 16;
+
+/// The record held of a member, without what it says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    rank: Rank,
+    signer: PublicKey,
+}
+
+impl Held {
+    fn stands(&self, roster: &Roster, member: MemberId, now: Timestamp) -> bool {
+        contact::stands(roster, member, &self.signer, self.rank.made, now)
+    }
+}
+
+/// The records held of all members, by member; cheap to hand out.
+#[derive(Clone, Debug)]
+pub(super) struct Shelf(Arc<ArcSwap<BTreeMap<MemberId, Held>>>);
+
+impl Shelf {
+    pub(super) fn new(held: BTreeMap<MemberId, Held>) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(held)))
+    }
+
+    /// Members whose record counts, ascending, and one hash of all these.
+    pub(super) fn standing(&self, roster: &Roster, now: Timestamp) -> (Vec<MemberId>, [u8; 32]) {
+        let held = self.0.load_full();
+        let standing = held.iter().filter(|(member, held)| held.stands(roster, **member, now));
+        let standing: Vec<(&MemberId, &Rank)> = standing.map(|(member, held)| (member, &held.rank)).collect();
+        let hash = contact::sum(roster.coalition(), standing.iter().copied());
+        (standing.into_iter().map(|(member, _)| *member).collect(), hash)
+    }
+
+    fn of(&self, member: MemberId) -> Option<Held> {
+        self.0.load().get(&member).copied()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<MemberId, Held>)) {
+        let mut held = BTreeMap::clone(&self.0.load());
+        change(&mut held);
+        self.0.store(Arc::new(held));
+    }
+}
+
+/// What is known of contact records besides what they say.
+#[derive(Debug)]
+pub(super) struct Directory {
+    held: Shelf,
+    /// Members of whom a row is kept that says nothing: by another belfry's rules it did.
+    unread: BTreeSet<MemberId>,
+    pub(super) subjects: Buckets<MemberId>,
+    pub(super) questions: Questions,
+    /// One permit for each record of another that is being told on.
+    pub(super) telling: Arc<Semaphore>,
+}
+
+impl Directory {
+    pub(super) fn of(store: &Store) -> Self {
+        let rows = store.contacts().unwrap_or_else(|error| {
+            tracing::warn!("contact records do not read, and are asked for anew: {error}");
+            Vec::new()
+        });
+        let (mut held, mut unread) = (BTreeMap::new(), BTreeSet::new());
+        for row in rows {
+            if let Some(rank) = rank_of(&row) {
+                held.insert(row.member, Held { rank, signer: row.signer });
+            } else {
+                tracing::warn!(member.id = %row.member, "the contact record kept of {} does not read", row.member);
+                unread.insert(row.member);
+            }
+        }
+        Self {
+            held: Shelf::new(held),
+            unread,
+            subjects: Buckets::new(SUBJECT),
+            questions: Questions::every(ASK_AGAIN),
+            telling: Arc::new(Semaphore::new(TELLING)),
+        }
+    }
+
+    /// The records, for whoever serves them.
+    pub(super) fn shelf(&self) -> Shelf {
+        self.held.clone()
+    }
+
+    /// One hash of all that count.
+    pub(super) fn hash(&self, roster: &Roster, now: Timestamp) -> [u8; 32] {
+        self.held.standing(roster, now).1
+    }
+
+    /// When the record held of a member was made; none if that is to come, by a clock that ran ahead.
+    pub(super) fn before(&self, member: MemberId, roster: &Roster, now: Timestamp) -> Option<Timestamp> {
+        let made = self.held.of(member)?.rank.made;
+        (!contact::is_to_come(roster, made, now)).then_some(made)
+    }
+
+    /// Refuses what is no newer than what counts of its member; what a key signed that is none any more, or under a clock that
+    /// ran ahead, gives way to any. Seen without a signature, so it only ever spares work.
+    pub(super) fn must_be_news(
+        &self,
+        contact: &Contact,
+        roster: &Roster,
+        now: Timestamp,
+    ) -> Result<(), NotKept> {
+        let member = contact.member;
+        let held = self.held.of(member);
+        match held.filter(|held| held.stands(roster, member, now)) {
+            Some(held) if held.rank == contact.rank => Err(NotKept::Held),
+            Some(held) if held.rank > contact.rank => Err(NotKept::Older(member)),
+            _ => Ok(()),
+        }
+    }
+
+    /// These are on disk now.
+    pub(super) fn note<'a>(&mut self, kept: impl IntoIterator<Item = &'a VerifiedContact>) {
+        let unread = &mut self.unread;
+        self.held.change(|held| {
+            for verified in kept {
+                let member = verified.contact.member;
+                unread.remove(&member);
+                held.insert(member, Held { rank: verified.contact.rank, signer: verified.signer });
+            }
+        });
+    }
+
+    /// Whose row is not kept any longer: of who is a member no more, and what does not read.
+    pub(super) fn over(&self, roster: &Roster, now: Timestamp) -> Vec<MemberId> {
+        let held = self.held.0.load_full();
+        let over = held.keys().copied().filter(|member| contact::is_over(roster, *member, now));
+        over.chain(self.unread.iter().copied()).collect()
+    }
+
+    /// It is gone from the disk.
+    pub(super) fn forget(&mut self, member: MemberId) {
+        self.unread.remove(&member);
+        self.held.change(|held| {
+            held.remove(&member);
+        });
+    }
+}
+
+/// Which record a row holds; none if it is no record of its member, as rules are now.
+fn rank_of(row: &ContactRow) -> Option<Rank> {
+    let signed = schema::Signed::decode(row.bytes.as_slice()).ok()?;
+    let contact = contact::read(&signed).ok()?;
+    (contact.member == row.member).then_some(contact.rank)
+}

@@ -469,7 +469,7 @@ impl NodeStatus for Status {
 
     async fn set_contact(&self, mailboxes: Vec<Mailbox>) -> Result<Timestamp, ContactRefused> {
         self.contacts.set(mailboxes).await.map_err(|error| match error {
-            NotKept::Refused(_) | NotKept::ClockDoubted => ContactRefused::Rule(error.to_string()),
+            NotKept::Refused(_) | NotKept::ClockOff => ContactRefused::Rule(error.to_string()),
             NotKept::NoRoom => ContactRefused::NoRoom,
             // Ours is newer than what is held, and nobody counts how many there are.
             NotKept::Held

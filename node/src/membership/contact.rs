@@ -67,10 +67,9 @@ pub enum NotKept {
     Store(#[from] WriteError),
     /// Our clock is not to be relied on: what it dates may count nowhere, or keep out what is said later.
     #[error(
-        "this node's clock is off, or was set and no other node has told its own since: what is signed by it may count \
-         nowhere; set it right, have a peer, and say it again"
+        "this node's clock is off, as others tell: what is signed by it may count nowhere; set it right, and say it again"
     )]
-    ClockDoubted,
+    ClockOff,
     /// The node stops.
     #[error("this node is stopping")]
     Stopping,
@@ -86,7 +85,7 @@ impl NotKept {
     /// As refusals are counted; none for what is no refusal.
     fn code(&self) -> Option<&'static str> {
         match self {
-            Self::Held | Self::NoRoom | Self::Store(_) | Self::ClockDoubted | Self::Stopping => None,
+            Self::Held | Self::NoRoom | Self::Store(_) | Self::ClockOff | Self::Stopping => None,
             Self::Older(_) => Some("contact-older"),
             Self::Refused(error) => Some(error.code()),
             Self::TooMany(_) => Some("too-many-contacts"),
@@ -106,8 +105,8 @@ impl Membership {
     /// Signs what this member's mailboxes are, in the place of what it said before, keeps it and tells everybody.
     pub(super) async fn set_contact(&mut self, mailboxes: Vec<Mailbox>) -> Result<Timestamp, NotKept> {
         let (member, roster, now) = (self.identity.member, self.roster_now(), clock::now());
-        if self.hellos.borrow().doubts_clock(roster.charter().clock_skew()) {
-            return Err(NotKept::ClockDoubted);
+        if self.hellos.borrow().is_clock_off(roster.charter().clock_skew()) {
+            return Err(NotKept::ClockOff);
         }
         // Newer than the one before, even if that was made under a clock a little ahead of this one.
         let before = self.contacts.before(member, &roster, now);

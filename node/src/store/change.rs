@@ -9,8 +9,8 @@ use super::{
     basis::Given,
     purge::PurgeNote,
     rows::{
-        AddressRow, Aged, CheckedLog, ContactRow, DraftRow, EnvelopeRow, JudgedLog, KeyRow, OpenedRows, ParkRow,
-        Reweigh, TokenRow,
+        AddressRow, Aged, CheckedLog, ContactRow, DraftRow, EnvelopeRow, JudgedLog, KeyRow, OpenedRows,
+        ParkRow, Reweigh, TokenRow,
     },
 };
 

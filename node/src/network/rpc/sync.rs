@@ -31,10 +31,7 @@ const fn is_newer_request(request: &SyncRequest) -> bool {
 }
 
 const fn is_newer_reply(reply: &SyncResponse) -> bool {
-    matches!(
-        reply.response,
-        Some(Response::Slices(_) | Response::Contacts(_) | Response::ContactTaken(_))
-    )
+    matches!(reply.response, Some(Response::Slices(_) | Response::Contacts(_) | Response::ContactTaken(_)))
 }
 
 /// As a decoder of number 1 would see it.

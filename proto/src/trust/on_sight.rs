@@ -30,8 +30,9 @@ use crate::{
     verdict::{Judged, Verdict},
 };
 
-/// Removals held at a time. Each bears a threshold of the admins' signatures and takes something away that none before it
-/// does, so a coalition of two hundred does not come near it; without a bound, whoever has that many keys fills memory.
+/// Removals held at a time; where they are revocations, twice as many. Each bears the charter's threshold of the admins'
+/// signatures, which for suspensions and disentitlements may be one: without a bound a single admin's key fills memory, and
+/// without the other half it keeps revocations out.
 pub const MAX_SEEN: usize = 1024;
 
 /// A removal that enough admins signed, whether or not a registrar ordered it.
@@ -135,6 +136,12 @@ impl RemovalSeen {
         &self.statement.decision
     }
 
+    /// Whether it takes a certificate away for good.
+    #[must_use]
+    pub const fn is_revocation(&self) -> bool {
+        matches!(self.statement.decision, Decision::Revoke(_))
+    }
+
     /// The certificate it is about.
     #[must_use]
     pub fn serial(&self) -> Option<Serial> {
@@ -185,6 +192,12 @@ impl OnSight {
         self.taken.groups.contains(&(serial, group))
     }
 
+    /// Whether one more may be held.
+    fn has_room(&self, seen: &RemovalSeen) -> bool {
+        let most = if seen.is_revocation() { 2 * MAX_SEEN } else { MAX_SEEN };
+        self.seen.len() < most
+    }
+
     fn is_idle(&self) -> bool {
         self.seen.is_empty() && self.forked_at.is_none()
     }
@@ -201,10 +214,10 @@ impl Roster {
             && !self.has_decided(seen.id())
     }
 
-    /// Takes up a removal. False, and nothing is kept, if it takes nothing away that is not gone already, or if
-    /// [`MAX_SEEN`] are held.
+    /// Takes up a removal. False, and nothing is kept, if it takes nothing away that is not gone already, or if as many are
+    /// held as there is room for: [`MAX_SEEN`].
     pub fn see(&mut self, seen: RemovalSeen) -> bool {
-        if !self.may_be_news(&seen) || self.on_sight.seen.len() >= MAX_SEEN {
+        if !self.may_be_news(&seen) || !self.on_sight.has_room(&seen) {
             return false;
         }
         let (id, before) = (seen.id(), self.on_sight.taken.clone());
@@ -217,11 +230,15 @@ impl Roster {
         takes
     }
 
-    /// Takes up again what was kept over a restart; what is settled meanwhile is left out.
+    /// Takes up again what was kept over a restart, revocations first; what is settled meanwhile is left out.
     pub fn see_again(&mut self, kept: impl IntoIterator<Item = RemovalSeen>) {
-        let open: Vec<RemovalSeen> =
-            kept.into_iter().take(MAX_SEEN).filter(|seen| self.is_open(seen)).collect();
-        self.on_sight.seen.extend(open.into_iter().map(|seen| (seen.id(), Arc::new(seen))));
+        let open = kept.into_iter().filter(|seen| self.is_open(seen));
+        let (revocations, others): (Vec<_>, Vec<_>) = open.partition(RemovalSeen::is_revocation);
+        for seen in revocations.into_iter().chain(others) {
+            if self.on_sight.has_room(&seen) {
+                self.on_sight.seen.insert(seen.id(), Arc::new(seen));
+            }
+        }
         self.weigh();
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::trust::{
     log::VerifiedRecord,
-    on_sight::{RemovalSeen, UnorderedError},
+    on_sight::{MAX_SEEN, RemovalSeen, UnorderedError},
 };
 
 /// The registrar orders a decision behind `log`, which need not be the world's.
@@ -233,6 +233,28 @@ fn what_was_kept_over_a_restart_holds_again_unless_it_is_settled() {
     // The log that has decided on them needs no reminder.
     other.see_again(removals.iter().map(seen));
     assert_eq!(other.removals_seen().count(), 0);
+}
+
+/// One admin's key is enough for a disentitlement; a revocation takes more.
+#[test]
+fn what_one_admin_signs_leaves_room_for_revocations() {
+    let (mut world, _, [one, two]) = forked();
+    let charters = world.roster.charters().clone();
+    let mut removal = |decision, admins: &[u8]| {
+        let signed = world.statement(decision, None, admins, 4);
+        RemovalSeen::unordered(&charters, &signed).unwrap()
+    };
+    let flood: Vec<RemovalSeen> = (0..MAX_SEEN).map(|_| removal(disentitle(two), &[11])).collect();
+    let (suspended, revoked) = (removal(suspend(one), &[11]), removal(revoke(1, one, 4, vec![]), &[11, 12]));
+    let mut roster = world.roster.clone();
+    roster.see_again(flood.iter().cloned());
+    assert_eq!(roster.removals_seen().count(), MAX_SEEN);
+    assert!(!roster.see(suspended), "full");
+    assert!(roster.see(revoked.clone()));
+    assert_eq!(roster.standing(one, at(5)), Standing::Revoked);
+    let mut restarted = world.roster.clone();
+    restarted.see_again(flood.into_iter().chain([revoked]));
+    assert_eq!(restarted.standing(one, at(5)), Standing::Revoked);
 }
 
 proptest! {

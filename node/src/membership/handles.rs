@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use belfry_proto::{crypto::sign::PublicKey, schema, time::Timestamp, trust::on_sight::UnorderedError};
 use tokio::sync::mpsc;
 
-use super::{DialLimits, GateTimes, NotKept, claims, pulls};
+use super::{DialLimits, GateTimes, NotKept, claims, on_sight, pulls};
 use crate::network::{Address, Asked, Gossip, Link};
 
 /// How this node reaches others, and they it.
@@ -76,6 +76,8 @@ pub(crate) enum Command {
         from: Option<PublicKey>,
         done: Option<tokio::sync::oneshot::Sender<bool>>,
     },
+    /// A peer did not take the removals that it was told of.
+    Untold { peer: PublicKey, telling: on_sight::Telling },
     /// A record of a peer whose log does not fit ours.
     Conflict { peer: PublicKey, record: schema::Record },
     /// Entries of a peer's log that are not in ours: the first one, and removals. None if it did not answer.

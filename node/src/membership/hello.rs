@@ -132,6 +132,9 @@ impl Membership {
             let command = Command::Beacon { beacon, from: Some(peer), done: None };
             let _ = self.commands.0.try_send(command);
         }
+        if let Some(theirs) = theirs {
+            self.branches.announced(peer, theirs);
+        }
         if let Some(theirs) = theirs.filter(|theirs| !roster.is_prefix(*theirs)) {
             self.branches.claimed(peer, theirs);
         }

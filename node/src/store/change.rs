@@ -9,8 +9,8 @@ use super::{
     basis::Given,
     purge::PurgeNote,
     rows::{
-        AddressRow, Aged, CheckedLog, ContactRow, DraftRow, EnvelopeRow, JudgedLog, KeyRow, OpenedRows, ParkRow,
-        Reweigh, TokenRow,
+        AddressRow, Aged, CheckedLog, ContactRow, DraftRow, EnvelopeRow, JudgedLog, KeyRow, OpenedRows,
+        ParkRow, Reweigh, TokenRow,
     },
 };
 
@@ -113,6 +113,8 @@ pub enum Change {
         height: Height,
         /// Ours and the other.
         records: [Vec<u8>; 2],
+        /// The height whose proof is let go for it.
+        instead_of: Option<Height>,
     },
     /// A removal that the admin log has not decided on.
     RemovalSeen {

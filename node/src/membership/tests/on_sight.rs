@@ -3,7 +3,10 @@
 use belfry_proto::{
     id::Height,
     schema::{Record, statement::Decision},
-    trust::{on_sight::UnorderedError, roster::Standing},
+    trust::{
+        on_sight::{RemovalSeen, UnorderedError},
+        roster::Standing,
+    },
 };
 
 use super::*;
@@ -81,6 +84,79 @@ async fn a_removal_beyond_a_gap_holds_before_the_gap_is_filled_and_is_the_logs_a
     assert_eq!(membership.roster_now().version(), coalition.roster.version());
     assert_eq!(standing(&membership.roster_now(), &carol), Standing::Suspended);
     assert!(site.store.removals_seen().unwrap().is_empty());
+}
+
+/// The log suspended and resumed it: that suspension is over, and is not why it is refused.
+#[tokio::test]
+async fn who_is_removed_on_sight_is_shown_what_removes_it_and_no_older_decision() {
+    let (mut coalition, _, _) = pair();
+    let carol = coalition.issue(3, &[CIDR]);
+    let serial = carol.identity.serial;
+    coalition.decide(3, suspend(&carol));
+    let mut other = coalition.clone();
+    let resume = || Decision::Resume(schema::Resume { serial: serial.get() });
+    coalition.decide(3, resume());
+    other.decide(3, resume());
+    other.issue(4, &[CIDR]);
+    let groups = vec![CIDR.get()];
+    let disentitle = schema::Disentitle { serial: serial.get(), groups, cut: Vec::new() };
+    other.decide(3, Decision::Disentitle(disentitle));
+    other.decide(3, suspend(&carol));
+    let last: Vec<_> = other.roster.records().skip(6).collect();
+    let [disentitled, suspended] = last.as_slice() else { panic!("two removals") };
+    let mut roster = coalition.roster.clone();
+    assert!(roster.see(RemovalSeen::of(disentitled).unwrap()));
+    let shown = |roster: &Roster, standing| removal::shown(roster, serial, standing);
+    assert_eq!(shown(&roster, Standing::Valid), None, "a group is no certificate");
+    assert!(roster.see(RemovalSeen::of(suspended).unwrap()));
+    assert_eq!(standing(&roster, &carol), Standing::Suspended);
+    assert_eq!(shown(&roster, Standing::Suspended), Some(suspended.record.clone()));
+    assert_eq!(shown(&roster, Standing::Revoked), None);
+}
+
+#[tokio::test]
+async fn a_removal_of_this_node_that_a_charter_has_settled_is_shown_to_nobody_again() {
+    let (mut ours, alice, bob) = pair();
+    let mut other = ours.clone();
+    ours.issue(3, &[CIDR]);
+    other.issue(4, &[CIDR]);
+    other.decide(1, suspend(&alice));
+    let (record, peer) = (records(&other).pop().unwrap(), bob.identity.node);
+    for is_settled in [false, true] {
+        let site = Site::new(&ours, &alice).await;
+        let mut membership = membership(&site, &Feed::default());
+        if is_settled {
+            assert!(membership.offer(vec![ours.next_charter(ours.roster.version())], Vec::new()).await);
+        }
+        membership.removed(peer, &record);
+        assert_eq!(membership.hellos().borrow().removal.is_none(), is_settled);
+    }
+}
+
+/// Whoever holds the registrar's key may sign any height twice: the lowest one says where the branches part.
+#[tokio::test]
+async fn proofs_of_high_forks_leave_room_for_the_lowest() {
+    let (mut ours, alice, _) = pair();
+    let carol = ours.issue(3, &[CIDR]);
+    let mut other = ours.clone();
+    for branch in [&mut ours, &mut other] {
+        for _ in 0..20 {
+            branch.decide(3, suspend(&carol));
+            branch.decide(3, Decision::Resume(schema::Resume { serial: carol.identity.serial.get() }));
+        }
+    }
+    let site = Site::new(&ours, &alice).await;
+    let mut membership = membership(&site, &Feed::default());
+    let mut forked: Vec<_> = other.roster.records().skip(3).collect();
+    forked.reverse();
+    for record in forked {
+        assert_eq!(membership.judge_earlier(record).await, Verdict::Accept, "{}", record.height);
+    }
+    let mut kept = membership.watch.borrow().equivocations.clone();
+    kept.sort_unstable();
+    assert_eq!(kept, (4..36).map(Height::new).collect::<Vec<_>>());
+    let stored: Vec<_> = site.store.equivocations().unwrap().into_iter().map(|(height, _)| height).collect();
+    assert_eq!(stored, kept);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@
 //! registrar is known to have signed two logs. Whoever is on our branch and met nobody of the other one hears of them from
 //! us: by gossip, and once more whenever a peer becomes ready.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_proto::{
     crypto::{hash, sign::PublicKey},
@@ -118,23 +118,33 @@ pub(crate) fn recall(store: &Store, roster: &mut Roster) -> Result<(), ReadError
     roster.fork_proven(store.equivocations()?.into_iter().map(|(height, _)| height));
     // It was verified when it came; whatever does not hold any more holds for nobody.
     let kept = store.removals_seen()?;
-    let read = |bytes: &Vec<u8>| removal(roster, &schema::Record::decode(bytes.as_slice()).ok()?);
+    let mut taken = BTreeSet::new();
+    let read = |bytes: &Vec<u8>| removal(roster, &schema::Record::decode(bytes.as_slice()).ok()?, &mut taken);
     let kept: Vec<RemovalSeen> = kept.iter().filter_map(read).collect();
     roster.see_again(kept);
     Ok(())
 }
 
-/// The removal that a record holds, ordered or not, if it holds one that is signed.
-pub(super) fn removal(roster: &Roster, record: &schema::Record) -> Option<RemovalSeen> {
-    let statement = record.statement.as_ref()?;
+/// The removal that a record holds, ordered or not, if it holds one that is signed and neither held nor decided here, nor
+/// among those `taken` of the same page already.
+pub(super) fn removal(
+    roster: &Roster,
+    record: &schema::Record,
+    taken: &mut BTreeSet<StatementId>,
+) -> Option<RemovalSeen> {
+    let signed = record.statement.as_ref()?;
     // Before a signature is looked at.
-    if !Statement::decode(&statement.payload).ok()?.is_removal() {
+    let statement = Statement::decode(&signed.payload).ok()?;
+    if !statement.is_removal() || roster.knows_removal(statement.id) || taken.contains(&statement.id) {
         return None;
     }
-    match record.entry {
-        None => RemovalSeen::unordered(roster.charters(), statement).ok(),
-        Some(_) => RemovalSeen::of(&verify_record(roster.charters(), record).ok()?),
-    }
+    let seen = match record.entry {
+        None => RemovalSeen::unordered(roster.charters(), signed).ok()?,
+        Some(_) => RemovalSeen::of(&verify_record(roster.charters(), record).ok()?)?,
+    };
+    // Not before: an id covers no signatures, so a forged copy may come first.
+    taken.insert(statement.id);
+    Some(seen)
 }
 
 impl Membership {
@@ -157,7 +167,7 @@ impl Membership {
     /// Makes a removal durable, then lets it hold.
     pub(super) async fn take_sight(&mut self, seen: RemovalSeen) -> bool {
         let now = self.roster_now();
-        if !now.may_be_news(&seen) {
+        if !now.may_be_news(&seen) || !(now.is_ordered(&seen) || now.is_forked()) {
             return false;
         }
         let (statement, record) = (seen.id(), seen.record().encode_to_vec());
@@ -365,7 +375,7 @@ async fn other_branch(
             Some(_) | None => high = middle,
         }
     }
-    let (mut next, mut found) = (low.saturating_add(1), Vec::new());
+    let (mut next, mut found, mut taken) = (low.saturating_add(1), Vec::new(), BTreeSet::new());
     for _ in 0..MAX_BRANCH {
         let records = pull(network, peer, next).await?;
         if records.is_empty() {
@@ -375,7 +385,8 @@ async fn other_branch(
             let is_first = found.is_empty() && !is_ours(roster, next, &record);
             next = next.saturating_add(1);
             // Signatures are looked at here already: what the loop is handed is worth its while.
-            if is_first || removal(roster, &record).is_some_and(|seen| roster.may_be_news(&seen)) {
+            let removal = removal(roster, &record, &mut taken);
+            if is_first || removal.is_some_and(|seen| roster.may_be_news(&seen)) {
                 found.push(record);
             }
         }

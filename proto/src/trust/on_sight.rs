@@ -209,9 +209,22 @@ impl Roster {
     #[must_use]
     pub fn may_be_news(&self, seen: &RemovalSeen) -> bool {
         // Who was an admin by an older charter may have been taken out of this one for what its keys sign now.
-        seen.statement.charter_version == self.charter().version()
-            && !self.on_sight.seen.contains_key(&seen.id())
-            && !self.has_decided(seen.id())
+        seen.statement.charter_version == self.charter().version() && !self.knows_removal(seen.id())
+    }
+
+    /// Whether nothing is left to do about a removal: it is held, or our log has decided on it.
+    #[must_use]
+    pub fn knows_removal(&self, statement: StatementId) -> bool {
+        self.on_sight.seen.contains_key(&statement) || self.has_decided(statement)
+    }
+
+    /// Whether the registrar of today ordered it. With a former one's key anything may stand at any height, so that says no
+    /// more than the admins' signatures do.
+    #[must_use]
+    pub fn is_ordered(&self, seen: &RemovalSeen) -> bool {
+        let registrar = self.charter().registrar();
+        let signer = seen.record.entry.as_ref().and_then(|entry| entry.signatures.first());
+        signer.is_some_and(|signer| signer.key.as_slice() == registrar.as_bytes().as_slice())
     }
 
     /// Takes up a removal. False, and nothing is kept, if it takes nothing away that is not gone already, or if as many are
@@ -298,8 +311,7 @@ impl Roster {
     }
 
     fn has_decided(&self, statement: StatementId) -> bool {
-        self.state.statements.contains(&statement)
-            || self.state.voids.iter().any(|void| void.statement == statement)
+        self.state.statements.contains(&statement) || self.state.void_statements.contains(&statement)
     }
 
     /// What the removals held take from certificates as the log has them, by the rules of the fold.

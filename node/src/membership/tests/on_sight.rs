@@ -214,15 +214,68 @@ async fn a_removal_that_nobody_ordered_counts_only_where_the_log_is_forked() {
     assert_eq!(standing(&restarted, &carol), Standing::Suspended);
 }
 
+/// Its key orders nothing any more, on whatever height.
+#[tokio::test]
+async fn what_a_former_registrar_orders_counts_as_ordered_by_nobody() {
+    let (mut coalition, alice, bob) = pair();
+    let carol = coalition.issue(3, &[CIDR]);
+    let registrar = belfry_proto::crypto::sign::SigningKey::from_seed(&[204; 32]).public();
+    let charter = coalition.changed_charter(coalition.roster.version(), |charter| {
+        charter.registrar = registrar.as_bytes().to_vec();
+    });
+    coalition.roster.apply_charter(charter).unwrap();
+    let site = Site::new(&coalition, &alice).await;
+    let mut membership = membership(&site, &Feed::default());
+    let (record, peer) = (coalition.record(3, suspend(&carol)), bob.identity.node);
+    assert_eq!(membership.judge_record(record.clone(), peer).await, Verdict::Ignore);
+    assert_eq!(standing(&membership.roster_now(), &carol), Standing::Valid);
+    let mut forked = Roster::clone(&membership.roster_now());
+    forked.fork_proven([Height::new(4)]);
+    membership.roster.replace(forked);
+    membership.judge_record(record, peer).await;
+    assert_eq!(standing(&membership.roster_now(), &carol), Standing::Suspended);
+}
+
+#[tokio::test]
+async fn of_a_page_each_removal_is_looked_at_once_and_a_forged_copy_hides_none() {
+    let (ours, other, [_, _, carol]) = branches();
+    let record = records(&other).pop().unwrap();
+    let statement = record.statement.clone().unwrap();
+    let unsigned = schema::Signed { signatures: Vec::new(), ..statement };
+    let forged = Record { entry: None, statement: Some(unsigned) };
+    let mut taken = std::collections::BTreeSet::new();
+    let mut roster = ours.roster.clone();
+    let mut looks = |roster: &Roster, record: &Record| {
+        crate::membership::on_sight::removal(roster, record, &mut taken).is_some()
+    };
+    assert!(!looks(&roster, &forged));
+    assert!(looks(&roster, &record));
+    assert!(!looks(&roster, &record), "on the same page");
+    taken.clear();
+    let seen = crate::membership::on_sight::removal(&roster, &record, &mut taken).unwrap();
+    assert!(roster.see(seen));
+    assert_eq!(standing(&roster, &carol), Standing::Suspended);
+    taken.clear();
+    assert!(crate::membership::on_sight::removal(&roster, &record, &mut taken).is_none(), "held");
+}
+
 /// Nobody gossips here while they meet: each reads of the other's log what is not in its own.
 #[tokio::test]
 async fn nodes_on_two_branches_take_over_each_others_removals_when_they_meet() {
-    let (mut ours, mut other, [alice, bob, carol]) = branches();
-    // Neither head is a removal, nor is what the other has at the height of one.
+    let (mut ours, alice, bob) = pair();
+    let (carol, erin) = (ours.issue(3, &[CIDR]), ours.issue(4, &[CIDR]));
+    let mut other = ours.clone();
+    // Number 5 is one certificate here and another one there.
+    ours.issue(5, &[CIDR]);
     other.issue(6, &[CIDR]);
-    ours.decide(4, Decision::Suspend(schema::Suspend { serial: 4, cut: Vec::new() }));
-    let dave = ours.issue(7, &[CIDR]);
-    ours.issue(8, &[CIDR]);
+    let fifth = belfry_proto::id::Serial::new(5);
+    other.decide(3, suspend(&carol));
+    // Neither head is a removal, nor is what the other has at the height of one.
+    other.issue(7, &[CIDR]);
+    ours.decide(5, Decision::Suspend(schema::Suspend { serial: fifth.get(), cut: Vec::new() }));
+    let dave = ours.issue(8, &[CIDR]);
+    ours.decide(4, suspend(&erin));
+    ours.issue(9, &[CIDR]);
     let (host, guest) =
         (Running::start(Site::new(&ours, &alice).await), Running::start(Site::new(&other, &bob).await));
     guest.site.connect(&host.site).await;
@@ -230,17 +283,18 @@ async fn nodes_on_two_branches_take_over_each_others_removals_when_they_meet() {
         standing(&host.site.roster.snapshot(), &carol) == Standing::Suspended
     })
     .await;
-    // Number 4 is another certificate there: what suspends ours leaves theirs alone.
     let theirs = guest.site.roster.snapshot();
     assert_eq!(theirs.standing(carol.identity.serial, clock::now()), Standing::Suspended, "by its own log");
     assert!(theirs.by_node(&dave.identity.node).is_none());
     eventually("the proof", async || !guest.site.store.equivocations().unwrap().is_empty()).await;
-    eventually("the other fourth one", async || {
-        let roster = guest.site.roster.snapshot();
-        roster.is_forked()
-            && roster.standing(belfry_proto::id::Serial::new(4), clock::now()) == Standing::Valid
+    // It comes after the suspension of our fifth one, so that has come as well, and has left theirs alone.
+    eventually("erin to be out on theirs", async || {
+        standing(&guest.site.roster.snapshot(), &erin) == Standing::Suspended
     })
     .await;
+    let theirs = guest.site.roster.snapshot();
+    assert!(theirs.is_forked());
+    assert_eq!(theirs.standing(fifth, clock::now()), Standing::Valid);
 }
 
 #[tokio::test]

@@ -73,3 +73,31 @@ async fn only_an_erasure_that_reaches_an_entry_and_is_refused_as_removed_on_sigh
     assert_eq!(excused(&carol, first, rules, &removed).into_iter().collect::<Vec<_>>(), [first]);
     assert_eq!(excused(&alice, first, author, &removed).into_iter().collect::<Vec<_>>(), [first]);
 }
+
+#[tokio::test]
+async fn logs_of_a_member_removed_on_sight_are_left_out_until_the_roster_changes() {
+    let (coalition, [alice, bob, carol, dave]) = with_steward();
+    let waiting = coalition.messages(&alice, CIDR, None, 3);
+    let others = coalition.messages(&carol, CIDR, None, 8);
+    let mut holder = Site::new(&coalition, &bob).await;
+    holder.hold(&waiting).await;
+    let (_, _tasks) = serve(&mut holder);
+    let puller = Puller::start_in(Site::knowing(&coalition, seeing(&coalition, 1, &alice), &dave).await);
+    puller.site.connect(&holder).await;
+    puller.ready(&holder);
+    let refused = || puller.refused(Way::Sync, "removed-on-sight");
+    eventually("the refusal", async || refused() >= 3).await;
+    // Each brings a comparison, in which the peer offers both logs.
+    for n in 0..others.len() {
+        holder.hold(&others[n..=n]).await;
+        puller.ready(&holder);
+        puller.holds(&others[..=n]).await;
+    }
+    // The second comparison may have begun before the first page was judged.
+    assert!(refused() <= 3 * 3, "fetched again after each comparison: {}", refused());
+
+    puller.site.roster.replace(coalition.roster.clone());
+    puller.feed.notify(Notice::RosterChanged(coalition.roster.version().height));
+    puller.holds(&waiting).await;
+    assert_eq!(puller.counters.snapshot().faults, 0);
+}

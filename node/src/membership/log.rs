@@ -228,6 +228,7 @@ fn fold(roster: &mut Roster, charters: Vec<schema::Signed>, records: Vec<schema:
         }
     }
     let (mut records, mut taken) = (records.into_iter(), BTreeSet::new());
+    roster.settle_later();
     for record in records.by_ref() {
         if record.entry.is_none() && record.statement.is_some() {
             folded.beside.extend(on_sight::removal(roster, &record, &mut taken));
@@ -257,6 +258,7 @@ fn fold(roster: &mut Roster, charters: Vec<schema::Signed>, records: Vec<schema:
             }
         }
     }
+    roster.settle();
     // What does not go on from our log may remove somebody all the same.
     folded.beside.extend(records.filter_map(|record| on_sight::removal(roster, &record, &mut taken)));
     folded

@@ -168,6 +168,8 @@ pub(super) struct OnSight {
     /// The lowest height at which the registrar is known to have signed two entries, above the newest charter's pin.
     forked_at: Option<Height>,
     taken: Taken,
+    /// A page of records is being folded: what they settle is looked at once it is.
+    is_deferred: bool,
 }
 
 /// What is taken away.
@@ -287,9 +289,21 @@ impl Roster {
         self.version() == other.version() && self.on_sight.taken == other.on_sight.taken
     }
 
+    /// Leaves what is held as it is until [`Self::settle`], for as long as a page of records is folded: the records of one
+    /// settle the same, looked at one by one or once.
+    pub const fn settle_later(&mut self) {
+        self.on_sight.is_deferred = true;
+    }
+
+    /// Looks at what is held, after [`Self::settle_later`].
+    pub fn settle(&mut self) {
+        self.on_sight.is_deferred = false;
+        self.settle_on_sight();
+    }
+
     /// Looks at what is held again, now that log or charters have gone on.
     pub(super) fn settle_on_sight(&mut self) {
-        if self.on_sight.is_idle() {
+        if self.on_sight.is_deferred || self.on_sight.is_idle() {
             return;
         }
         let (mut seen, pinned) = (std::mem::take(&mut self.on_sight.seen), self.pinned());

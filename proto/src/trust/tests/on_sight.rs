@@ -186,6 +186,32 @@ fn the_log_takes_over_what_was_seen_ahead_of_it() {
 }
 
 #[test]
+fn a_page_of_records_settles_at_its_end_what_each_would() {
+    let mut world = World::new();
+    let [one, two] = [1, 2].map(|n| world.issue(n, Some(Role::Publisher), 1));
+    let mut ahead = world.roster.clone();
+    let page = [
+        append(&mut world, &mut ahead, suspend(one), &[11], 2),
+        append(&mut world, &mut ahead, issue(3), &[11], 2),
+    ];
+    let elsewhere = append(&mut world, &mut ahead, suspend(two), &[11], 3);
+    assert!(world.roster.see(seen(&page[0])));
+    assert!(world.roster.see(seen(&elsewhere)));
+    let mut each = world.roster.clone();
+    world.roster.settle_later();
+    for record in page {
+        each.apply(record.clone()).unwrap();
+        world.roster.apply(record).unwrap();
+    }
+    assert_eq!(world.roster.removals_seen().count(), 2, "not yet");
+    world.roster.settle();
+    let held = |roster: &Roster| roster.removals_seen().map(RemovalSeen::id).collect::<Vec<_>>();
+    assert_eq!(held(&world.roster), [elsewhere.statement.id]);
+    assert_eq!(held(&each), held(&world.roster));
+    assert!(each.stands_as(&world.roster));
+}
+
+#[test]
 fn a_charter_that_pins_the_branch_without_it_gives_back_what_was_taken_on_sight() {
     let (mut world, mut other, [one, two]) = forked();
     let suspended = append(&mut world, &mut other, suspend(two), &[11], 4);

@@ -87,8 +87,8 @@ async fn a_removal_beyond_a_gap_holds_before_the_gap_is_filled_and_is_the_logs_a
 }
 
 /// The log suspended and resumed it: that suspension is over, and is not why it is refused.
-#[tokio::test]
-async fn who_is_removed_on_sight_is_shown_what_removes_it_and_no_older_decision() {
+#[test]
+fn who_is_removed_on_sight_is_shown_what_removes_it_and_no_older_decision() {
     let (mut coalition, _, _) = pair();
     let carol = coalition.issue(3, &[CIDR]);
     let serial = carol.identity.serial;
@@ -236,8 +236,8 @@ async fn what_a_former_registrar_orders_counts_as_ordered_by_nobody() {
     assert_eq!(standing(&membership.roster_now(), &carol), Standing::Suspended);
 }
 
-#[tokio::test]
-async fn of_a_page_each_removal_is_looked_at_once_and_a_forged_copy_hides_none() {
+#[test]
+fn of_a_page_each_removal_is_looked_at_once_and_a_forged_copy_hides_none() {
     let (ours, other, [_, _, carol]) = branches();
     let record = records(&other).pop().unwrap();
     let statement = record.statement.clone().unwrap();

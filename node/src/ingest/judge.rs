@@ -80,6 +80,8 @@ impl Judgement {
 struct Incoming {
     envelope: Brought,
     origin: Origin,
+    /// It may come without its body, whatever is held.
+    is_excused: bool,
     arrival: Arrival,
 }
 
@@ -148,7 +150,8 @@ impl Ingest {
             } else {
                 let arrival = Arrival { from, waits: Waits::Gossip(ticket) };
                 let envelope = Brought::Bytes(bytes);
-                within.push(Incoming { envelope, origin: Origin::Gossip { topic }, arrival });
+                let origin = Origin::Gossip { topic };
+                within.push(Incoming { envelope, origin, is_excused: false, arrival });
                 continue;
             };
             if let Some(code) = passed_over {
@@ -166,11 +169,12 @@ impl Ingest {
             let _ = page.done.send(vec![Kept::Refused("no-room"); page.envelopes.len()]);
             return;
         }
-        let Page { from, envelopes, done } = page;
+        let Page { from, envelopes, excused, done } = page;
         let answers = Answers::of(envelopes.len(), done);
-        let incoming = |(at, decoded)| {
+        let incoming = |(at, decoded): (usize, Decoded)| {
             let arrival = Arrival { from, waits: Waits::Sync(Arc::clone(&answers), at) };
-            Incoming { envelope: Brought::Decoded(decoded), origin: Origin::Sync, arrival }
+            let is_excused = excused.contains(&decoded.message_id());
+            Incoming { envelope: Brought::Decoded(decoded), origin: Origin::Sync, is_excused, arrival }
         };
         let incoming = envelopes.into_iter().enumerate().map(incoming).collect();
         // The judge goes on while the page becomes durable; whoever handed it in hears of it from the last envelope.
@@ -263,8 +267,8 @@ impl Ingest {
     ) -> impl Iterator<Item = (Judgement, Arrival)> {
         let mut next = None;
         let mut climbed = Vec::with_capacity(chunk.len());
-        for Incoming { envelope, origin, arrival } in chunk.into_iter().rev() {
-            let attributed = self.attribute(envelope.decode(), roster, origin);
+        for Incoming { envelope, origin, is_excused, arrival } in chunk.into_iter().rev() {
+            let attributed = self.attribute(envelope.decode(), roster, origin, is_excused);
             let itself = attributed.as_ref().ok().cloned();
             let verified = attributed.and_then(|attributed| self.verify(attributed, origin, next.take()));
             next = verified.as_ref().ok().map(Verified::voucher);
@@ -287,7 +291,7 @@ impl Ingest {
     /// One envelope through the ladder. Cheap checks first, the signature last but one.
     pub(super) fn judge(&self, bytes: &[u8], roster: &Arc<Roster>, origin: Origin) -> Judgement {
         let verified = self
-            .attribute(envelope::decode(bytes), roster, origin)
+            .attribute(envelope::decode(bytes), roster, origin, false)
             .and_then(|attributed| self.verify(attributed, origin, None));
         match verified {
             Ok(verified) => self.admit(verified, roster, origin),
@@ -301,12 +305,14 @@ impl Ingest {
         decoded: Result<Decoded, DecodeError>,
         roster: &Arc<Roster>,
         origin: Origin,
+        is_excused: bool,
     ) -> Result<Attributed, Judgement> {
         let decoded = decoded.map_err(|error| Judgement::refused(&error, None))?;
         if self.is_known(&decoded) && !(origin == Origin::Sync && self.would_heal(&decoded)) {
             return Err(Judgement::Known);
         }
         if decoded.lacks_body()
+            && !is_excused
             && bare_by_age(&decoded, roster, origin) == Bare::Missing
             && let Some(refused) = self.refuse_bare(&decoded, origin)
         {

@@ -31,14 +31,17 @@ mod reweigh;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 pub use disk::OVER_DISK_QUOTA;
 
-use belfry_proto::{crypto::sign::PublicKey, envelope::Decoded};
+use belfry_proto::{crypto::sign::PublicKey, envelope::Decoded, id::MessageId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -89,6 +92,8 @@ pub enum Kept {
 pub struct Page {
     pub(crate) from: PublicKey,
     pub(crate) envelopes: Vec<Decoded>,
+    /// Those of them that may come without their body, by withdrawals that are not taken up now.
+    pub(crate) excused: BTreeSet<MessageId>,
     pub(crate) done: oneshot::Sender<Vec<Kept>>,
 }
 
@@ -103,9 +108,20 @@ impl Intake {
     /// Hands in envelopes in order and waits until each is durable or refused. Empty if ingest has ended. What names
     /// keys that are not here waits for them first, a moment and no longer.
     pub async fn offer(&self, from: PublicKey, envelopes: Vec<Decoded>) -> Vec<Kept> {
+        self.offer_excused(from, envelopes, BTreeSet::new()).await
+    }
+
+    /// [`Self::offer`] of entries some of which may come without their body, although no erasure that is here says so: the
+    /// body counts as missing.
+    pub async fn offer_excused(
+        &self,
+        from: PublicKey,
+        envelopes: Vec<Decoded>,
+        excused: BTreeSet<MessageId>,
+    ) -> Vec<Kept> {
         self.ingest.expect_keys(&envelopes).await;
         let (done, kept) = oneshot::channel();
-        if self.pages.send(Page { from, envelopes, done }).await.is_err() {
+        if self.pages.send(Page { from, envelopes, excused, done }).await.is_err() {
             return Vec::new();
         }
         kept.await.unwrap_or_default()

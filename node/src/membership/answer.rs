@@ -90,8 +90,7 @@ impl Membership {
             // Known to our log, and not valid. What took it away is about this node alone; nothing else is disclosed.
             let removed = roster.by_node(&from).and_then(|certificate| {
                 let standing = roster.standing(certificate.serial, clock::now());
-                removal::record_of(&roster, certificate.serial, standing)
-                    .or_else(|| removal::seen_of(&roster, certificate.serial))
+                removal::shown(&roster, certificate.serial, standing)
             });
             return removed.map(hello_response::Response::Removed).ok_or(Refusal::NotCertified);
         }

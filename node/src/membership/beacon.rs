@@ -30,8 +30,8 @@ use prost::Message;
 use super::{Command, Membership, RefusedCharter};
 use crate::{clock, store::Change};
 
-/// Heights with proofs that are kept: one is enough to distrust the registrar, many are its flood. As many again are lower
-/// ones than any before.
+/// Heights above the newest charter's pin with proofs that are kept: one is enough to distrust the registrar, many are its
+/// flood. As many again are lower ones than any before, and then the lowest has the highest one's place.
 const MAX_PROOFS: usize = 16;
 
 /// What is known of the admin log's freshness and truth.
@@ -210,21 +210,26 @@ impl Membership {
             return Verdict::Ignore;
         }
         let (height, known) = (other.height, self.watch.borrow().equivocations.clone());
-        // From the lowest one on the branches differ: that one is worth more than another.
-        let is_lowest = known.iter().all(|known| height < *known);
-        let most = if is_lowest { 2 * MAX_PROOFS } else { MAX_PROOFS };
-        if known.contains(&height) || known.len() >= most {
+        // From the lowest one on the branches differ: that one is worth more than another. Those that a pin settled are
+        // worth nothing for that.
+        let open: Vec<Height> = known.iter().copied().filter(|known| known.get() > pinned).collect();
+        let is_lowest = open.iter().all(|known| height < *known);
+        if known.contains(&height) || (!is_lowest && open.len() >= MAX_PROOFS) {
             return Verdict::Ignore;
         }
+        let instead_of = open.iter().max().copied().filter(|_| open.len() >= 2 * MAX_PROOFS);
         tracing::error!(
             height = height.get(),
             "the registrar signed two entries for height {height} of the admin log: proof kept"
         );
         let records = [ours.record.encode_to_vec(), other.record.encode_to_vec()];
-        if let Err(error) = self.store.commit(Change::Equivocation { height, records }).await {
+        if let Err(error) = self.store.commit(Change::Equivocation { height, records, instead_of }).await {
             tracing::error!("the proof could not be kept: {error}");
         }
-        self.watch.send_modify(|watch| watch.equivocations.push(height));
+        self.watch.send_modify(|watch| {
+            watch.equivocations.retain(|known| Some(*known) != instead_of);
+            watch.equivocations.push(height);
+        });
         self.fork_known().await;
         self.settle_ahead();
         // Whoever has our branch learns of the other by this.

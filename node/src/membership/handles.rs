@@ -11,7 +11,7 @@ use belfry_proto::{
 };
 use tokio::sync::mpsc;
 
-use super::{DialLimits, GateTimes, NotKept, claims, directory::Shelf, pulls};
+use super::{DialLimits, GateTimes, NotKept, claims, directory::Shelf, on_sight, pulls};
 use crate::network::{Address, Asked, Gossip, Link};
 
 /// How this node reaches others, and they it.
@@ -80,6 +80,8 @@ pub(crate) enum Command {
         from: Option<PublicKey>,
         done: Option<tokio::sync::oneshot::Sender<bool>>,
     },
+    /// A peer did not take the removals that it was told of.
+    Untold { peer: PublicKey, telling: on_sight::Telling },
     /// A record of a peer whose log does not fit ours.
     Conflict { peer: PublicKey, record: schema::Record },
     /// Entries of a peer's log that are not in ours: the first one, and removals. None if it did not answer.

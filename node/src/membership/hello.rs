@@ -96,8 +96,12 @@ impl Membership {
         let roster = self.roster_now();
         let Ok(verified) = verify_record(roster.charters(), record) else { return };
         let here = RosterVersion { height: verified.height, head: verified.entry_id };
+        // What a newer charter has settled is no news, whoever shows it. Its branch may still be on its way.
+        let pinned = roster.charter().pin().map_or(Height::new(0), |pin| pin.height);
+        let is_open = verified.statement.charter_version >= roster.charter().version()
+            || roster.version().height < pinned;
         let removal = Removal::read(&verified, self.identity.serial);
-        if let Some(removal) = removal.filter(|_| !roster.is_prefix(here)) {
+        if let Some(removal) = removal.filter(|_| is_open && !roster.is_prefix(here)) {
             let is_news =
                 self.hellos.send_if_modified(|hellos| hellos.removal.replace(removal) != Some(removal));
             if is_news {
@@ -131,6 +135,9 @@ impl Membership {
         if let Some(beacon) = greeted.beacon.clone() {
             let command = Command::Beacon { beacon, from: Some(peer), done: None };
             let _ = self.commands.0.try_send(command);
+        }
+        if let Some(theirs) = theirs {
+            self.branches.announced(peer, theirs);
         }
         if let Some(theirs) = theirs.filter(|theirs| !roster.is_prefix(*theirs)) {
             self.branches.claimed(peer, theirs);

@@ -1,5 +1,7 @@
 //! The admin log: verify, persist, then use.
 
+use std::collections::BTreeSet;
+
 use belfry_proto::{
     crypto::sign::PublicKey,
     id::{Height, RosterVersion},
@@ -225,10 +227,11 @@ fn fold(roster: &mut Roster, charters: Vec<schema::Signed>, records: Vec<schema:
             Err(error) => folded.refused.push((charter, error)),
         }
     }
-    let mut records = records.into_iter();
+    let (mut records, mut taken) = (records.into_iter(), BTreeSet::new());
+    roster.settle_later();
     for record in records.by_ref() {
         if record.entry.is_none() && record.statement.is_some() {
-            folded.beside.extend(on_sight::removal(roster, &record));
+            folded.beside.extend(on_sight::removal(roster, &record, &mut taken));
             continue;
         }
         let bytes = record.encode_to_vec();
@@ -250,12 +253,13 @@ fn fold(roster: &mut Roster, charters: Vec<schema::Signed>, records: Vec<schema:
             Err(error) => {
                 tracing::warn!(roster.height = roster.version().height.get(), "admin log refused: {error}");
                 folded.refused_record = Some(error);
-                folded.beside.extend(on_sight::removal(roster, &record));
+                folded.beside.extend(on_sight::removal(roster, &record, &mut taken));
                 break;
             }
         }
     }
+    roster.settle();
     // What does not go on from our log may remove somebody all the same.
-    folded.beside.extend(records.filter_map(|record| on_sight::removal(roster, &record)));
+    folded.beside.extend(records.filter_map(|record| on_sight::removal(roster, &record, &mut taken)));
     folded
 }

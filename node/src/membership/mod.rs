@@ -354,6 +354,7 @@ impl Membership {
             Command::Ungreeted { peer, refusal } => self.ungreeted(peer, refusal),
             Command::Removed { peer, record } => self.removed(peer, &record),
             Command::Branch { peer, records } => self.branch(peer, records).await,
+            Command::Untold { peer, telling } => self.branches.untold(&peer, telling),
             Command::Unordered { statement, done } => {
                 let _ = done.send(self.imported_removal(statement).await);
             }

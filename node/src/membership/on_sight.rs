@@ -10,7 +10,7 @@
 //! registrar is known to have signed two logs. Whoever is on our branch and met nobody of the other one hears of them from
 //! us: by gossip, and once more whenever a peer becomes ready.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_proto::{
     crypto::{hash, sign::PublicKey},
@@ -49,8 +49,20 @@ pub(super) struct Branches {
     claimed: BTreeMap<PublicKey, RosterVersion>,
     /// The one up to which its branch was read.
     read: BTreeMap<PublicKey, RosterVersion>,
-    /// How many removals a peer was told of since it came.
-    told: BTreeMap<PublicKey, usize>,
+    /// The admin log that a peer last said it has.
+    announced: BTreeMap<PublicKey, RosterVersion>,
+    /// What a peer was told since it came.
+    told: BTreeMap<PublicKey, Telling>,
+    /// The removals held when somebody was last told, and how many sets of them there were.
+    held: (u64, Vec<StatementId>),
+}
+
+/// A set of removals, and the log of who is told: one that lacks a certificate drops what removes it, and is told again
+/// once it has gone on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Telling {
+    held: u64,
+    theirs: Option<RosterVersion>,
 }
 
 impl Branches {
@@ -62,10 +74,34 @@ impl Branches {
         self.claimed.insert(peer, head);
     }
 
+    pub(super) fn announced(&mut self, peer: PublicKey, head: RosterVersion) {
+        self.announced.insert(peer, head);
+    }
+
     pub(super) fn gone(&mut self, peer: &PublicKey) {
         self.claimed.remove(peer);
         self.read.remove(peer);
+        self.announced.remove(peer);
         self.told.remove(peer);
+    }
+
+    /// Whether a peer is to be told of these; from now on it counts as told, until [`Self::untold`].
+    fn begin_telling(&mut self, peer: PublicKey, ids: Vec<StatementId>) -> Option<Telling> {
+        if ids.is_empty() {
+            return None;
+        }
+        if self.held.1 != ids {
+            self.held = (self.held.0 + 1, ids);
+        }
+        let telling = Telling { held: self.held.0, theirs: self.announced.get(&peer).copied() };
+        (self.told.insert(peer, telling) != Some(telling)).then_some(telling)
+    }
+
+    /// It did not take them: whenever it is ready again it is told again.
+    pub(super) fn untold(&mut self, peer: &PublicKey, telling: Telling) {
+        if self.told.get(peer) == Some(&telling) {
+            self.told.remove(peer);
+        }
     }
 
     /// Whether what a peer says it has is still to be read; from now on it is not.
@@ -82,23 +118,33 @@ pub(crate) fn recall(store: &Store, roster: &mut Roster) -> Result<(), ReadError
     roster.fork_proven(store.equivocations()?.into_iter().map(|(height, _)| height));
     // It was verified when it came; whatever does not hold any more holds for nobody.
     let kept = store.removals_seen()?;
-    let read = |bytes: &Vec<u8>| removal(roster, &schema::Record::decode(bytes.as_slice()).ok()?);
+    let mut taken = BTreeSet::new();
+    let read = |bytes: &Vec<u8>| removal(roster, &schema::Record::decode(bytes.as_slice()).ok()?, &mut taken);
     let kept: Vec<RemovalSeen> = kept.iter().filter_map(read).collect();
     roster.see_again(kept);
     Ok(())
 }
 
-/// The removal that a record holds, ordered or not, if it holds one that is signed.
-pub(super) fn removal(roster: &Roster, record: &schema::Record) -> Option<RemovalSeen> {
-    let statement = record.statement.as_ref()?;
+/// The removal that a record holds, ordered or not, if it holds one that is signed and neither held nor decided here, nor
+/// among those `taken` of the same page already.
+pub(super) fn removal(
+    roster: &Roster,
+    record: &schema::Record,
+    taken: &mut BTreeSet<StatementId>,
+) -> Option<RemovalSeen> {
+    let signed = record.statement.as_ref()?;
     // Before a signature is looked at.
-    if !Statement::decode(&statement.payload).ok()?.is_removal() {
+    let statement = Statement::decode(&signed.payload).ok()?;
+    if !statement.is_removal() || roster.knows_removal(statement.id) || taken.contains(&statement.id) {
         return None;
     }
-    match record.entry {
-        None => RemovalSeen::unordered(roster.charters(), statement).ok(),
-        Some(_) => RemovalSeen::of(&verify_record(roster.charters(), record).ok()?),
-    }
+    let seen = match record.entry {
+        None => RemovalSeen::unordered(roster.charters(), signed).ok()?,
+        Some(_) => RemovalSeen::of(&verify_record(roster.charters(), record).ok()?)?,
+    };
+    // Not before: an id covers no signatures, so a forged copy may come first.
+    taken.insert(statement.id);
+    Some(seen)
 }
 
 impl Membership {
@@ -121,7 +167,7 @@ impl Membership {
     /// Makes a removal durable, then lets it hold.
     pub(super) async fn take_sight(&mut self, seen: RemovalSeen) -> bool {
         let now = self.roster_now();
-        if !now.may_be_news(&seen) {
+        if !now.may_be_news(&seen) || !(now.is_ordered(&seen) || now.is_forked()) {
             return false;
         }
         let (statement, record) = (seen.id(), seen.record().encode_to_vec());
@@ -261,22 +307,30 @@ impl Membership {
     /// Tells a peer that is ready what is removed on sight: it may have come after that was gossiped.
     pub(super) fn tell_sights(&mut self, peer: PublicKey) {
         let roster = self.roster_now();
+        let ids = roster.removals_seen().map(RemovalSeen::id).collect();
+        let Some(telling) = self.branches.begin_telling(peer, ids) else { return };
         let records: Vec<schema::Record> = roster.removals_seen().map(|seen| seen.record().clone()).collect();
-        if self.branches.told.insert(peer, records.len()).unwrap_or(0) == records.len() {
-            return;
-        }
-        let network = self.network.clone();
+        let (network, commands) = (self.network.clone(), self.commands.0.clone());
         tokio::spawn(async move {
             for records in pages(records) {
                 let page = AdminPage { charters: Vec::new(), records, more: false };
                 let request = HelloRequest { request: Some(hello_request::Request::PushAdmin(page)) };
-                if let Err(error) = network.hello(&peer, request).await {
+                let answer = network.hello(&peer, request).await;
+                if let Err(error) = &answer {
                     tracing::debug!(%peer, "removals not told: {error}");
+                }
+                if !answer.is_ok_and(|answer| is_taken(&answer)) {
+                    let _ = commands.send(Command::Untold { peer, telling }).await;
                     return;
                 }
             }
         });
     }
+}
+
+/// Whether a page that was pushed has been looked at: a peer that is busy looks at nothing.
+const fn is_taken(answer: &HelloResponse) -> bool {
+    matches!(answer.response, Some(hello_response::Response::Pushed(_)))
 }
 
 /// Records in pages that fit into a request.
@@ -321,7 +375,7 @@ async fn other_branch(
             Some(_) | None => high = middle,
         }
     }
-    let (mut next, mut found) = (low.saturating_add(1), Vec::new());
+    let (mut next, mut found, mut taken) = (low.saturating_add(1), Vec::new(), BTreeSet::new());
     for _ in 0..MAX_BRANCH {
         let records = pull(network, peer, next).await?;
         if records.is_empty() {
@@ -331,7 +385,8 @@ async fn other_branch(
             let is_first = found.is_empty() && !is_ours(roster, next, &record);
             next = next.saturating_add(1);
             // Signatures are looked at here already: what the loop is handed is worth its while.
-            if is_first || removal(roster, &record).is_some_and(|seen| roster.may_be_news(&seen)) {
+            let removal = removal(roster, &record, &mut taken);
+            if is_first || removal.is_some_and(|seen| roster.may_be_news(&seen)) {
                 found.push(record);
             }
         }
@@ -367,7 +422,47 @@ fn is_ours(roster: &Roster, height: u64, record: &schema::Record) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use belfry_proto::{id::EntryId, schema::Refusal};
+
     use super::*;
+
+    fn version(height: u64) -> RosterVersion {
+        RosterVersion { height: Height::new(height), head: EntryId::new([7; 32]) }
+    }
+
+    #[test]
+    fn a_peer_is_told_anew_of_another_set_and_when_its_log_has_moved_and_when_it_took_nothing() {
+        let mut branches = Branches::default();
+        let peer = belfry_proto::crypto::sign::SigningKey::from_seed(&[1; 32]).public();
+        let [one, other] = [1, 2].map(|n| StatementId::new([n; 32]));
+        branches.announced(peer, version(3));
+        assert!(branches.begin_telling(peer, Vec::new()).is_none(), "nothing to tell");
+        let first = branches.begin_telling(peer, vec![one]).unwrap();
+        assert!(branches.begin_telling(peer, vec![one]).is_none());
+        // As many, and not the same.
+        let second = branches.begin_telling(peer, vec![other]).unwrap();
+        branches.announced(peer, version(4));
+        let third = branches.begin_telling(peer, vec![other]).unwrap();
+        assert!(branches.begin_telling(peer, vec![other]).is_none());
+        // What ended late says nothing of what was begun since.
+        branches.untold(&peer, first);
+        branches.untold(&peer, second);
+        assert!(branches.begin_telling(peer, vec![other]).is_none());
+        branches.untold(&peer, third);
+        assert!(branches.begin_telling(peer, vec![other]).is_some());
+        branches.gone(&peer);
+        assert!(branches.begin_telling(peer, vec![other]).is_some(), "it came anew");
+    }
+
+    #[test]
+    fn only_what_a_peer_says_it_took_counts_as_told() {
+        let answer = |response| HelloResponse { response };
+        assert!(is_taken(&answer(Some(hello_response::Response::Pushed(version(1).into())))));
+        for refusal in [Refusal::Busy, Refusal::NotCertified, Refusal::Malformed] {
+            assert!(!is_taken(&answer(Some(hello_response::Response::Refused(refusal.into())))));
+        }
+        assert!(!is_taken(&answer(None)));
+    }
 
     #[test]
     fn what_a_peer_is_told_comes_in_requests_that_it_takes() {

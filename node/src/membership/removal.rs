@@ -70,8 +70,14 @@ impl fmt::Display for Removal {
     }
 }
 
-/// The record by which a certificate stands as it does, if one took it away.
-pub(super) fn record_of(roster: &Roster, serial: Serial, standing: Standing) -> Option<schema::Record> {
+/// The record by which a certificate stands as it does, if one took it away. What holds by sight goes first: where anything
+/// does, the log says otherwise, and may have a removal that it took back since.
+pub(super) fn shown(roster: &Roster, serial: Serial, standing: Standing) -> Option<schema::Record> {
+    seen_of(roster, serial, standing).or_else(|| record_of(roster, serial, standing))
+}
+
+/// The one that the log has.
+fn record_of(roster: &Roster, serial: Serial, standing: Standing) -> Option<schema::Record> {
     let is_that = |removal: Removal| match standing {
         Standing::Revoked => matches!(removal.kind, Kind::Revoked(_)),
         Standing::Suspended => removal.kind == Kind::Suspended,
@@ -86,9 +92,17 @@ pub(super) fn record_of(roster: &Roster, serial: Serial, standing: Standing) -> 
     removals.last().map(|record| record.record.clone())
 }
 
-/// The record by which a certificate is gone by sight alone, if somebody ordered one.
-pub(super) fn seen_of(roster: &Roster, serial: Serial) -> Option<schema::Record> {
-    let of =
-        roster.removals_seen().find(|seen| seen.serial() == Some(serial) && seen.record().entry.is_some());
+/// The one that holds by sight alone, if somebody ordered it.
+fn seen_of(roster: &Roster, serial: Serial, standing: Standing) -> Option<schema::Record> {
+    let is_that = |decision: &Decision| match standing {
+        Standing::Revoked => matches!(decision, Decision::Revoke(_)),
+        Standing::Suspended => matches!(decision, Decision::Suspend(_)),
+        Standing::Valid | Standing::NotYet | Standing::Expired | Standing::Superseded | Standing::Unknown => {
+            false
+        }
+    };
+    let of = roster.removals_seen().find(|seen| {
+        seen.serial() == Some(serial) && is_that(seen.decision()) && seen.record().entry.is_some()
+    });
     of.map(|seen| seen.record().clone())
 }

@@ -226,9 +226,9 @@ impl Recorded {
     }
 
     /// Whether it says what its minutes say, and those are the ones that were signed for. A day that stands in the statement
-    /// itself needs none.
+    /// itself needs none; where none was recorded, it is the one on which the statement was made.
     fn is_as_signed(&self, minutes: &Minutes, statement: &Statement, is_dated: bool) -> bool {
-        let is_that_day = is_dated || minutes.decided_on.is_none_or(|on| on == self.decided);
+        let is_that_day = is_dated || minutes.decided_on.unwrap_or(statement.made) == self.decided;
         minutes.is_of(statement)
             && minutes.told() == self.decision
             && minutes.member_since == self.since_asserted
@@ -244,6 +244,48 @@ impl Recorded {
             since_asserted: notice.since_asserted,
             mandate: notice.mandate.clone(),
             minutes: notice.minutes.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::{
+        schema,
+        trust::{evidence::SALT, statement::propose_with},
+    };
+
+    use super::*;
+
+    #[test]
+    fn an_edited_day_is_a_change_whether_or_not_the_minutes_name_one() {
+        let (coalition, made) = (CoalitionId::new([1; 32]), Timestamp::from_micros(2_000_000_000_000_000));
+        let before = |hours: u64| made.saturating_sub(Duration::from_secs(hours * 3600));
+        for decided_on in [None, Some(before(24))] {
+            let minutes = Minutes {
+                decided_by: Some("Board".into()),
+                decided_on,
+                evidence: None,
+                member_since: None,
+                salt: Some("00".repeat(SALT)),
+            };
+            let nonce = minutes.nonce(coalition).unwrap();
+            let decision = Decision::Resume(schema::Resume { serial: 1 });
+            let previous = Some(StatementId::new([2; 32]));
+            let payload = propose_with(coalition, decision, previous, 1, made, nonce);
+            let statement = Statement::decode(&payload).unwrap();
+            let recorded = |decided| Recorded {
+                notice: "1-nis2-entering".into(),
+                statement: statement.id.to_string(),
+                decided,
+                decision: minutes.told(),
+                since_asserted: None,
+                mandate: None,
+                minutes: Some(minutes.clone()),
+            };
+            recorded(decided_on.unwrap_or(made)).check(&statement).unwrap();
+            let edited = recorded(before(1)).check(&statement);
+            assert!(matches!(edited, Err(RecordError::Changed { .. })), "{decided_on:?}");
         }
     }
 }

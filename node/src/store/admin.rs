@@ -78,7 +78,7 @@ pub(super) fn put_equivocation(
     height: Height,
     records: &[Vec<u8>; 2],
 ) -> Result<(), WriteError> {
-    let key = [EQUIVOCATION_KEY, &height.get().to_be_bytes()].concat();
+    let key = equivocation_key(height);
     let proof = schema::LogFile {
         records: records
             .iter()
@@ -89,6 +89,15 @@ pub(super) fn put_equivocation(
     };
     txn.put(Cf::Meta, key, proof.encode_to_vec());
     Ok(())
+}
+
+/// Lets the proof of a height go.
+pub(super) fn drop_equivocation(txn: &mut Txn<'_>, height: Height) {
+    txn.delete(Cf::Meta, equivocation_key(height));
+}
+
+fn equivocation_key(height: Height) -> Vec<u8> {
+    [EQUIVOCATION_KEY, &height.get().to_be_bytes()].concat()
 }
 
 /// Keeps a removal that the admin log has not decided on.

@@ -138,8 +138,11 @@ impl Applier {
                 cursors::put_source(txn, &name, &state);
                 Ok(Committed::Done)
             }
-            Change::Equivocation { height, records } => {
+            Change::Equivocation { height, records, instead_of } => {
                 admin::put_equivocation(txn, height, &records)?;
+                if let Some(height) = instead_of {
+                    admin::drop_equivocation(txn, height);
+                }
                 Ok(Committed::Done)
             }
             Change::RemovalSeen { statement, record } => {

@@ -113,6 +113,8 @@ pub enum Change {
         height: Height,
         /// Ours and the other.
         records: [Vec<u8>; 2],
+        /// The height whose proof is let go for it.
+        instead_of: Option<Height>,
     },
     /// A removal that the admin log has not decided on.
     RemovalSeen {

@@ -7,7 +7,7 @@
 //!
 //! A short task of its own, as all conversations; what came of it goes back to the loop in [`super::pull`].
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
@@ -20,6 +20,8 @@ use belfry_proto::{
         slices::{self, FEW, Only, Sums},
     },
 };
+
+use tokio::time::Instant;
 
 use super::{Sync, counters::more, fetch::PullError};
 use crate::store::GroupFrontier;
@@ -40,6 +42,9 @@ pub(super) struct Compared {
     pub(super) error: Option<PullError>,
 }
 
+/// Logs that are not asked for until then, although peers have more of them.
+pub(super) type LeftOut = BTreeMap<(GroupId, LogId), Instant>;
+
 /// What a peer said first of its frontier.
 enum Begun {
     /// It is ours.
@@ -52,11 +57,11 @@ enum Begun {
 
 impl Sync {
     /// Compares every kept group with `peer`.
-    pub(super) async fn compare(self: Arc<Self>, peer: PublicKey) -> Compared {
+    pub(super) async fn compare(self: Arc<Self>, peer: PublicKey, left_out: Arc<LeftOut>) -> Compared {
         let roster = self.roster.snapshot();
         let mut found = Compared::default();
         for group in self.identity.kept_groups(&roster) {
-            match self.compare_group(peer, group, &mut found).await {
+            match self.compare_group(peer, group, &left_out, &mut found).await {
                 // Refused: it does not keep this group, being a member of others only.
                 Ok(()) | Err(PullError::Refused(_)) => {}
                 Err(error) => {
@@ -75,6 +80,7 @@ impl Sync {
         &self,
         peer: PublicKey,
         group: GroupId,
+        left_out: &LeftOut,
         found: &mut Compared,
     ) -> Result<(), PullError> {
         let coalition = self.roster.snapshot().coalition();
@@ -88,6 +94,9 @@ impl Sync {
                 (range.from <= to).then_some(Range { to, ..range })
             }
         };
+        let began = Instant::now();
+        let is_asked =
+            |range: &Range| left_out.get(&(range.group, range.log)).is_none_or(|until| *until <= began);
         let begun = self.begin(peer, group, &ours).await?;
         more(&self.counters.compared, 1);
         let (only, told, mut next) = match begun {
@@ -118,7 +127,7 @@ impl Sync {
             if is_whole && part.hash != whole() {
                 return Err(PullError::OtherHash);
             }
-            let ranges = plan::plan(ours.logs(), &theirs).into_iter().filter_map(below_fork);
+            let ranges = plan::plan(ours.logs(), &theirs).into_iter().filter(is_asked).filter_map(below_fork);
             let ranges = self.narrowed(ranges.collect()).await?;
             let room = MAX_OFFERS.saturating_sub(found.ranges.len());
             let before = found.ranges.len();

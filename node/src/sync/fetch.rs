@@ -2,13 +2,14 @@
 //! came of it goes back to the loop in [`super::pull`].
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    envelope::{self, DecodeError, Decoded},
+    envelope::{self, DecodeError, Decoded, REMOVED_ON_SIGHT, Word},
     id::{MessageId, Sequence},
     limits,
     schema::{
@@ -23,6 +24,7 @@ use belfry_proto::{
         schedule::Ask,
     },
     time::Timestamp,
+    trust::roster::Roster,
     verdict::Judged,
 };
 use tokio::time::timeout;
@@ -252,13 +254,14 @@ impl Sync {
         if envelopes.is_empty() {
             return Ok(Fetched { through: Some(range.to), error: None });
         }
-        let mut excuses = Vec::new();
+        let (mut excuses, mut excused) = (Vec::new(), BTreeSet::new());
         if !withdrawals.is_empty() {
             // First, so that the page's entries without a body are excused when they are judged.
-            excuses = self.intake.offer(peer, withdrawals).await;
+            excuses = self.intake.offer(peer, withdrawals.clone()).await;
+            excused = excused_by_removed(&self.roster.snapshot(), &envelopes, &withdrawals, &excuses);
         }
         let written: Vec<_> = envelopes.iter().map(|one| (one.message_id(), one.header().created)).collect();
-        let kept = self.intake.offer(peer, envelopes).await;
+        let kept = self.intake.offer_excused(peer, envelopes, excused).await;
         if kept.is_empty() {
             return Err(PullError::Spoiled("stopping"));
         }
@@ -368,6 +371,34 @@ fn vouched_for(pair: &[Decoded]) -> Option<(usize, usize)> {
 
 fn decoded(envelopes: &[Vec<u8>]) -> Result<Vec<Decoded>, DecodeError> {
     envelopes.iter().map(|bytes| envelope::decode(bytes)).collect()
+}
+
+/// Entries without their body that an erasure reaches whose author was removed on sight: it is verified, and waits. Until a
+/// charter or the log says what stands of it, it hides nothing, and honest authors' logs go on all the same: their bodies
+/// went everywhere before its author did.
+pub(super) fn excused_by_removed(
+    roster: &Roster,
+    page: &[Decoded],
+    withdrawals: &[Decoded],
+    excuses: &[Kept],
+) -> BTreeSet<MessageId> {
+    let removed =
+        withdrawals.iter().zip(excuses).filter(|(_, kept)| **kept == Kept::Refused(REMOVED_ON_SIGHT));
+    let mut excused = BTreeSet::new();
+    for (withdrawal, _) in removed {
+        let header = withdrawal.header();
+        // When it was first seen says when bodies go, not whose may be missing.
+        let word = Word::of(roster, withdrawal.message_id(), header, header.created);
+        let (Some(word), Some(said)) = (word, header.withdrawal()) else { continue };
+        let is_reached = |entry: &&Decoded| {
+            let of = entry.header();
+            entry.lacks_body()
+                && said.targets.contains(&entry.message_id())
+                && word.erases(of.group, of.member)
+        };
+        excused.extend(page.iter().filter(is_reached).map(Decoded::message_id));
+    }
+    excused
 }
 
 /// Whether a withdrawal that came with a page is not here yet, by no fault of the peer's: our roster, quota or disk.

@@ -15,6 +15,8 @@ use std::{
 
 use belfry_proto::{
     crypto::sign::PublicKey,
+    envelope::REMOVED_ON_SIGHT,
+    id::{GroupId, LogId},
     sync::schedule::{Ask, Schedule},
 };
 use futures::FutureExt as _;
@@ -23,7 +25,7 @@ use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use super::{
     Counters,
-    compare::Compared,
+    compare::{Compared, LeftOut},
     counters::more,
     fetch::{Blame, Fetched, PullError, Received},
     progress::{Offers, Outlook, Peers, Progress},
@@ -46,6 +48,11 @@ const GATHER: Duration = Duration::from_millis(200);
 const COMPARISONS: usize = 16;
 /// How often at most progress is told. Whoever watches it is a person.
 const TOLD: Duration = Duration::from_millis(250);
+/// Until a log whose author is removed on sight is asked for again, should no news of the roster come before: a page may have
+/// been judged just before they came.
+const LOOK_AGAIN: Duration = Duration::from_secs(3600);
+/// Such logs that are remembered. More are fetched in vain after each comparison.
+const LEFT_OUT: usize = 4096;
 /// Between two warnings about one peer.
 const WARNING: Duration = Duration::from_secs(60);
 
@@ -138,6 +145,8 @@ struct Pulling {
     told: Option<Instant>,
     /// Something happened that was not told yet.
     untold: bool,
+    /// Logs whose authors are removed on sight.
+    left_out: Arc<LeftOut>,
 }
 
 impl Pulling {
@@ -160,6 +169,7 @@ impl Pulling {
             compared: None,
             told: None,
             untold: true,
+            left_out: Arc::default(),
         }
     }
 
@@ -216,6 +226,7 @@ impl Pulling {
             }
             // A new entitlement or a parked author: whoever is here may have more for us now.
             Notice::RosterChanged(_) => {
+                self.left_out = Arc::default();
                 let roster = self.sync.roster.snapshot();
                 self.schedule.forget(|peer| roster.by_node(peer).is_some());
                 self.due_all();
@@ -280,9 +291,9 @@ impl Pulling {
             }
             self.due.remove(&peer);
             self.busy.insert(peer);
-            let sync = Arc::clone(&self.sync);
+            let (sync, left_out) = (Arc::clone(&self.sync), Arc::clone(&self.left_out));
             self.comparing.spawn(async move {
-                let compared = AssertUnwindSafe(sync.compare(peer)).catch_unwind().await;
+                let compared = AssertUnwindSafe(sync.compare(peer, left_out)).catch_unwind().await;
                 let panicked = |_| Compared { error: Some(PullError::Panicked), ..Compared::default() };
                 (peer, compared.unwrap_or_else(panicked))
             });
@@ -338,6 +349,9 @@ impl Pulling {
 
     fn fetched(&mut self, ask: &Ask<PublicKey>, fetched: Fetched) {
         let now = self.now();
+        if matches!(fetched.error, Some(PullError::Spoiled(REMOVED_ON_SIGHT))) {
+            self.leave_out((ask.range.group, ask.range.log));
+        }
         match (&fetched.error, fetched.through) {
             (None, Some(through)) => self.schedule.served(ask, through),
             (Some(PullError::Spoiled(OVER_DISK_QUOTA)), through) => self.schedule.no_room(ask, through, now),
@@ -365,6 +379,17 @@ impl Pulling {
         // The rest of a long list: what was fetched is level now, so the next comparison gets further.
         if self.schedule.is_done(&ask.peer) && self.cut.remove(&ask.peer) {
             self.due(ask.peer);
+        }
+    }
+
+    /// What a member removed on sight wrote waits for the admin log, for weeks perhaps: it is not fetched over and over.
+    fn leave_out(&mut self, log: (GroupId, LogId)) {
+        let (left_out, now) = (Arc::make_mut(&mut self.left_out), Instant::now());
+        if left_out.len() >= LEFT_OUT {
+            left_out.retain(|_, until| *until > now);
+        }
+        if left_out.len() < LEFT_OUT {
+            left_out.insert(log, now + LOOK_AGAIN);
         }
     }
 

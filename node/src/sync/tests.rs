@@ -17,6 +17,7 @@ use futures::future::join_all;
 use prost::Message;
 use tokio::task::JoinSet;
 
+mod removed;
 mod slices;
 
 use super::*;
@@ -537,6 +538,10 @@ async fn a_missing_body_is_fetched_from_whoever_has_it() {
 
 /// An erasure of `target`, signed by the author of it in another log.
 fn erasure(coalition: &Coalition, by: &Seat, target: MessageId) -> Decoded {
+    erasure_for(coalition, by, target, WithdrawalGround::Author)
+}
+
+fn erasure_for(coalition: &Coalition, by: &Seat, target: MessageId, ground: WithdrawalGround) -> Decoded {
     let author = Author {
         coalition: coalition.id(),
         certificate: coalition.roster.certificate(by.identity.serial).unwrap(),
@@ -550,11 +555,7 @@ fn erasure(coalition: &Coalition, by: &Seat, target: MessageId) -> Decoded {
         sequence: Sequence::new(1),
         prev: MessageId::ZERO,
     };
-    let draft = Draft::Withdrawal(Withdrawal {
-        targets: vec![target],
-        mode: WithdrawalMode::Erase,
-        ground: WithdrawalGround::Author,
-    });
+    let draft = Draft::Withdrawal(Withdrawal { targets: vec![target], mode: WithdrawalMode::Erase, ground });
     seal_message(&draft, &position, &author, clock::now(), &mut rand::rng()).unwrap()
 }
 
@@ -569,7 +570,10 @@ async fn weigh(site: &Site, coalition: &Coalition, withdrawal: &Decoded) {
 }
 
 async fn reweigh(site: &Site) {
-    let now = clock::now();
+    reweigh_at(site, clock::now()).await;
+}
+
+async fn reweigh_at(site: &Site, now: Timestamp) {
     loop {
         let work = site.store.to_reweigh(now, 10).unwrap();
         if work.is_empty() {

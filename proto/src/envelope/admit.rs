@@ -46,6 +46,9 @@ use crate::{
 /// this. Shorter would drop what a slow mesh still delivers; older messages come by sync.
 pub const MAX_GOSSIP_AGE: Duration = Duration::from_secs(15 * 60);
 
+/// The code of [`NotNow::RemovedOnSight`]: everything before it holds of what is refused so, its signature, too.
+pub const REMOVED_ON_SIGHT: &str = "removed-on-sight";
+
 /// How an envelope came here, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admission {
@@ -175,7 +178,7 @@ impl Judged for AdmitError {
             Self::Never(Never::NotAPublisher { .. }) => "not-a-publisher",
             Self::Quarantined(_) => "quarantined",
             Self::NotNow(NotNow::Future { .. }) => "future",
-            Self::NotNow(NotNow::RemovedOnSight(_)) => "removed-on-sight",
+            Self::NotNow(NotNow::RemovedOnSight(_)) => REMOVED_ON_SIGHT,
             Self::NotNow(NotNow::Stale { .. }) => "stale",
         }
     }

@@ -41,7 +41,7 @@ mod body;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use admit::{Admission, AdmitError, Admitted, Never, NotNow, Origin, Quarantined};
+pub use admit::{Admission, AdmitError, Admitted, Never, NotNow, Origin, Quarantined, REMOVED_ON_SIGHT};
 pub use attribute::{AttributeError, Attributed};
 pub use author::{Author, AuthorError, Draft, Position, SealWith, log_id, seal_message};
 pub use body::{BodyError, TooLarge};

@@ -141,7 +141,10 @@ pub(super) fn fold(state: &mut State, charters: &CharterChain, record: &Verified
         Ok(()) => {
             state.statements.insert(statement.id);
         }
-        Err(reason) => state.voids.push(Void { height: record.height, statement: statement.id, reason }),
+        Err(reason) => {
+            state.void_statements.insert(statement.id);
+            state.voids.push(Void { height: record.height, statement: statement.id, reason });
+        }
     }
 }
 

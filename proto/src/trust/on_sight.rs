@@ -30,8 +30,9 @@ use crate::{
     verdict::{Judged, Verdict},
 };
 
-/// Removals held at a time. Each bears a threshold of the admins' signatures and takes something away that none before it
-/// does, so a coalition of two hundred does not come near it; without a bound, whoever has that many keys fills memory.
+/// Removals held at a time; where they are revocations, twice as many. Each bears the charter's threshold of the admins'
+/// signatures, which for suspensions and disentitlements may be one: without a bound a single admin's key fills memory, and
+/// without the other half it keeps revocations out.
 pub const MAX_SEEN: usize = 1024;
 
 /// A removal that enough admins signed, whether or not a registrar ordered it.
@@ -135,6 +136,12 @@ impl RemovalSeen {
         &self.statement.decision
     }
 
+    /// Whether it takes a certificate away for good.
+    #[must_use]
+    pub const fn is_revocation(&self) -> bool {
+        matches!(self.statement.decision, Decision::Revoke(_))
+    }
+
     /// The certificate it is about.
     #[must_use]
     pub fn serial(&self) -> Option<Serial> {
@@ -161,6 +168,8 @@ pub(super) struct OnSight {
     /// The lowest height at which the registrar is known to have signed two entries, above the newest charter's pin.
     forked_at: Option<Height>,
     taken: Taken,
+    /// A page of records is being folded: what they settle is looked at once it is.
+    is_deferred: bool,
 }
 
 /// What is taken away.
@@ -185,6 +194,12 @@ impl OnSight {
         self.taken.groups.contains(&(serial, group))
     }
 
+    /// Whether one more may be held.
+    fn has_room(&self, seen: &RemovalSeen) -> bool {
+        let most = if seen.is_revocation() { 2 * MAX_SEEN } else { MAX_SEEN };
+        self.seen.len() < most
+    }
+
     fn is_idle(&self) -> bool {
         self.seen.is_empty() && self.forked_at.is_none()
     }
@@ -196,15 +211,28 @@ impl Roster {
     #[must_use]
     pub fn may_be_news(&self, seen: &RemovalSeen) -> bool {
         // Who was an admin by an older charter may have been taken out of this one for what its keys sign now.
-        seen.statement.charter_version == self.charter().version()
-            && !self.on_sight.seen.contains_key(&seen.id())
-            && !self.has_decided(seen.id())
+        seen.statement.charter_version == self.charter().version() && !self.knows_removal(seen.id())
     }
 
-    /// Takes up a removal. False, and nothing is kept, if it takes nothing away that is not gone already, or if
-    /// [`MAX_SEEN`] are held.
+    /// Whether nothing is left to do about a removal: it is held, or our log has decided on it.
+    #[must_use]
+    pub fn knows_removal(&self, statement: StatementId) -> bool {
+        self.on_sight.seen.contains_key(&statement) || self.has_decided(statement)
+    }
+
+    /// Whether the registrar of today ordered it. With a former one's key anything may stand at any height, so that says no
+    /// more than the admins' signatures do.
+    #[must_use]
+    pub fn is_ordered(&self, seen: &RemovalSeen) -> bool {
+        let registrar = self.charter().registrar();
+        let signer = seen.record.entry.as_ref().and_then(|entry| entry.signatures.first());
+        signer.is_some_and(|signer| signer.key.as_slice() == registrar.as_bytes().as_slice())
+    }
+
+    /// Takes up a removal. False, and nothing is kept, if it takes nothing away that is not gone already, or if as many are
+    /// held as there is room for: [`MAX_SEEN`].
     pub fn see(&mut self, seen: RemovalSeen) -> bool {
-        if !self.may_be_news(&seen) || self.on_sight.seen.len() >= MAX_SEEN {
+        if !self.may_be_news(&seen) || !self.on_sight.has_room(&seen) {
             return false;
         }
         let (id, before) = (seen.id(), self.on_sight.taken.clone());
@@ -217,11 +245,15 @@ impl Roster {
         takes
     }
 
-    /// Takes up again what was kept over a restart; what is settled meanwhile is left out.
+    /// Takes up again what was kept over a restart, revocations first; what is settled meanwhile is left out.
     pub fn see_again(&mut self, kept: impl IntoIterator<Item = RemovalSeen>) {
-        let open: Vec<RemovalSeen> =
-            kept.into_iter().take(MAX_SEEN).filter(|seen| self.is_open(seen)).collect();
-        self.on_sight.seen.extend(open.into_iter().map(|seen| (seen.id(), Arc::new(seen))));
+        let open = kept.into_iter().filter(|seen| self.is_open(seen));
+        let (revocations, others): (Vec<_>, Vec<_>) = open.partition(RemovalSeen::is_revocation);
+        for seen in revocations.into_iter().chain(others) {
+            if self.on_sight.has_room(&seen) {
+                self.on_sight.seen.insert(seen.id(), Arc::new(seen));
+            }
+        }
         self.weigh();
     }
 
@@ -257,9 +289,21 @@ impl Roster {
         self.version() == other.version() && self.on_sight.taken == other.on_sight.taken
     }
 
+    /// Leaves what is held as it is until [`Self::settle`], for as long as a page of records is folded: the records of one
+    /// settle the same, looked at one by one or once.
+    pub const fn settle_later(&mut self) {
+        self.on_sight.is_deferred = true;
+    }
+
+    /// Looks at what is held, after [`Self::settle_later`].
+    pub fn settle(&mut self) {
+        self.on_sight.is_deferred = false;
+        self.settle_on_sight();
+    }
+
     /// Looks at what is held again, now that log or charters have gone on.
     pub(super) fn settle_on_sight(&mut self) {
-        if self.on_sight.is_idle() {
+        if self.on_sight.is_deferred || self.on_sight.is_idle() {
             return;
         }
         let (mut seen, pinned) = (std::mem::take(&mut self.on_sight.seen), self.pinned());
@@ -281,8 +325,7 @@ impl Roster {
     }
 
     fn has_decided(&self, statement: StatementId) -> bool {
-        self.state.statements.contains(&statement)
-            || self.state.voids.iter().any(|void| void.statement == statement)
+        self.state.statements.contains(&statement) || self.state.void_statements.contains(&statement)
     }
 
     /// What the removals held take from certificates as the log has them, by the rules of the fold.

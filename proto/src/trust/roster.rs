@@ -120,6 +120,8 @@ pub(super) struct State {
     pub(super) statements: BTreeSet<StatementId>,
     pub(super) entitled: BTreeMap<(MemberId, GroupId), Since>,
     pub(super) voids: Vec<Void>,
+    /// Theirs, to be found in.
+    pub(super) void_statements: BTreeSet<StatementId>,
 }
 
 impl State {

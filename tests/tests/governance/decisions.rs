@@ -54,6 +54,7 @@ fn an_action_of_two_admins_passes_between_them_as_a_file() {
         shown.contains("renew") && shown.contains("alice") && shown.contains("registrar orders"),
         "{shown}"
     );
+    assert!(shown.contains("none beside the file"), "{shown}");
     assert!(desk.ok(&order).contains("renew"));
     let listed = desk.ok(&["roster", "--dir", "coalition"]);
     assert!(listed.contains("2101-01-01"), "{listed}");
@@ -64,6 +65,26 @@ fn an_action_of_two_admins_passes_between_them_as_a_file() {
     assert_eq!(log["entries"].as_array().unwrap().len(), 2);
     // A removal still takes one person.
     desk.ok(&[&["suspend", "1", "--dir", "coalition"][..], &WITH].concat());
+}
+
+#[test]
+fn whoever_signs_next_sees_the_record_that_it_signs_for_and_is_refused_a_changed_one() {
+    let desk = two_admins();
+    let renew = ["renew", "1", "--until", "2101-01-01", "--decided-by", "Board", "--evidence", "minutes 9"];
+    desk.ok(&[&renew[..], &["--dir", "coalition"], &WITH].concat());
+    let found = fs::read_dir(desk.path("coalition/statements")).unwrap();
+    let mut found: Vec<_> = found.map(|file| file.unwrap().path()).collect();
+    found.sort();
+    let [file, record] = found.as_slice() else { panic!("{found:?}") };
+    let sign = [&["sign", file.to_str().unwrap(), "--dir", "second"][..], &WITH].concat();
+    let (text, statement) = (fs::read_to_string(record).unwrap(), fs::read_to_string(file).unwrap());
+    fs::write(record, text.replace("minutes 9", "minutes 8")).unwrap();
+    let said = desk.refused(&sign);
+    assert!(said.contains("is not the record"), "{said}");
+    assert_eq!(fs::read_to_string(file).unwrap(), statement, "nothing was signed");
+    fs::write(record, text).unwrap();
+    let shown = desk.ok(&sign);
+    assert!(shown.contains("Board, minutes 9"), "{shown}");
 }
 
 #[test]

@@ -161,7 +161,11 @@ pub(super) fn decide(
     evidence.keep(folder, statement.id)?;
     match (&keys.registrar, missing(folder, &statement, &signed)?) {
         (Some(registrar), 0) => Ok(Decided::Ordered(append(folder, signed, registrar)?)),
-        (_, missing) => Ok(Decided::Waiting { path: write(folder, &statement, &signed)?, missing }),
+        (_, missing) => {
+            let path = write(folder, &statement, &signed)?;
+            evidence.keep_beside(&path)?;
+            Ok(Decided::Waiting { path, missing })
+        }
     }
 }
 
@@ -208,8 +212,8 @@ pub(super) fn waits(path: &std::path::Path, missing: usize) -> String {
     match missing {
         0 => format!("The registrar orders it:\n  belfry coalition order {path}\n"),
         _ => format!(
-            "{} must sign it, each on a machine of their own:\n  belfry coalition sign {path}\nThen the registrar orders \
-             it:\n  belfry coalition order {path}\n",
+            "{} must sign it, each on a machine of their own:\n  belfry coalition sign {path}\n(with the .record.json beside \
+             it, if there is one: it says what they sign for)\nThen the registrar orders it:\n  belfry coalition order {path}\n",
             output::counted(missing as u64, "more admin", "more admins")
         ),
     }

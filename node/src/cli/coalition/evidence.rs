@@ -1,14 +1,18 @@
 //! Who decided, when, and where that is written: kept beside the log, because the log is for ever and names nobody.
 //!
 //! One JSON file a statement, `decisions/STATEMENT.json` in the coalition's folder. The statement's nonce is drawn from it, so the
-//! admins sign for it: whoever has both can show that this minute belongs to that entry (`belfry verify`).
+//! admins sign for it: whoever has both can show that this minute belongs to that entry (`belfry verify`). A copy lies beside a
+//! statement that waits for more admins, who see there what they sign for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use belfry_proto::{
     id::{CoalitionId, StatementId},
     time::Timestamp,
-    trust::evidence::{NONCE, SALT},
+    trust::{
+        evidence::{NONCE, SALT},
+        statement::Statement,
+    },
 };
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -94,20 +98,40 @@ impl Evidence {
             return Ok(());
         }
         file::create_folder(&folder.dir().join("decisions"))?;
+        self.write(&path(folder, statement))
+    }
+
+    /// Puts it beside a statement that waits, if there is anything to keep: whoever signs next signs for it, too.
+    pub(super) fn keep_beside(&self, waiting: &Path) -> anyhow::Result<()> {
+        match *self == Self::default() {
+            true => Ok(()),
+            false => self.write(&beside(waiting)),
+        }
+    }
+
+    fn write(&self, path: &Path) -> anyhow::Result<()> {
         let text = format!("{}\n", serde_json::to_string_pretty(self)?);
-        Ok(file::write(&path(folder, statement), text.as_bytes(), Readers::All, Existing::Replace)?)
+        Ok(file::write(path, text.as_bytes(), Readers::All, Existing::Replace)?)
+    }
+
+    /// What lies beside a statement that waits, held to it; [`None`] if nothing does.
+    pub(super) fn beside(waiting: &Path, statement: &Statement) -> anyhow::Result<Option<Self>> {
+        let path = beside(waiting);
+        let Some(found) = read(&path)? else { return Ok(None) };
+        if !found.minutes().is_of(statement) {
+            refuse!(
+                "{} is not the record that {} was drawn from: it was changed, or is of another statement. Ask whoever decided \
+                 for both files anew",
+                path.display(),
+                waiting.display()
+            );
+        }
+        Ok(Some(found))
     }
 
     /// What was kept of a statement; empty where nothing was.
     pub(super) fn of(folder: &Folder, statement: StatementId) -> anyhow::Result<Self> {
-        let path = path(folder, statement);
-        match file::read_text(&path) {
-            Ok(text) => {
-                Ok(serde_json::from_str(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?)
-            }
-            Err(error) if error.is_absent() => Ok(Self::default()),
-            Err(error) => Err(error.into()),
-        }
+        Ok(read(&path(folder, statement))?.unwrap_or_default())
     }
 
     /// In one line, for listings.
@@ -125,6 +149,20 @@ pub(super) fn check_line(what: &str, text: Option<&str>) -> anyhow::Result<()> {
         refuse!("{what} must be one line of 1 to {MAX_TEXT} characters");
     }
     Ok(())
+}
+
+fn read(path: &Path) -> anyhow::Result<Option<Evidence>> {
+    match file::read_text(path) {
+        Ok(text) => {
+            Ok(Some(serde_json::from_str(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?))
+        }
+        Err(error) if error.is_absent() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn beside(waiting: &Path) -> PathBuf {
+    waiting.with_extension("record.json")
 }
 
 fn path(folder: &Folder, statement: StatementId) -> PathBuf {

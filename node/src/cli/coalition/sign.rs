@@ -18,6 +18,7 @@ use clap::Args;
 use super::{
     CoalitionFolder,
     decide::{append, check_admin, missing, waits},
+    evidence::Evidence,
     folder::Folder,
     log::described,
     mend::mended,
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     cli::{
-        args::second,
+        args::{day, second},
         exit::{refuse, refused},
         output,
     },
@@ -39,7 +40,8 @@ use crate::{
 /// Sign a decision of another admin.
 ///
 /// The charter says how many admins an action needs. Whoever decides first leaves a statement file; the others look at
-/// it here, against a log of their own (`belfry coalition take` brings it up to date), and sign.
+/// it here, against a log of their own (`belfry coalition take` brings it up to date), and sign. The decision record beside it
+/// (the same name with .record.json) is shown and signed for with it; one that is not the statement's is refused.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Sign {
     /// Statement files
@@ -76,7 +78,8 @@ impl Sign {
         let mut opened = Vec::with_capacity(self.statements.len());
         for path in &self.statements {
             let (statement, signed) = open(&folder, path)?;
-            output::print(&shown(&folder, &statement))?;
+            let evidence = Evidence::beside(path, &statement)?;
+            output::print(&shown(&folder, &statement, evidence.as_ref()))?;
             opened.push((path, statement, signed));
         }
         if !self.yes {
@@ -219,8 +222,18 @@ fn open(folder: &Folder, path: &Path) -> anyhow::Result<(Statement, schema::Sign
     Ok((statement, signed))
 }
 
+/// What its nonce was drawn from.
+fn recorded(evidence: Option<&Evidence>) -> String {
+    let Some(evidence) = evidence else {
+        return "none beside the file: if there is one, what it says cannot be seen here".to_owned();
+    };
+    let since = evidence.member_since.map(|since| format!("member since {}", day(since)));
+    let told = Some(evidence.told()).filter(|told| !told.is_empty());
+    told.into_iter().chain(since).collect::<Vec<_>>().join(", ")
+}
+
 /// What an admin signs, in words.
-fn shown(folder: &Folder, statement: &Statement) -> String {
+fn shown(folder: &Folder, statement: &Statement, evidence: Option<&Evidence>) -> String {
     let (action, about) = described(&statement.decision);
     let roster = folder.roster();
     let member = statement.subject().and_then(|subject| match subject {
@@ -232,6 +245,7 @@ fn shown(folder: &Folder, statement: &Statement) -> String {
         ("about".to_owned(), about),
         ("made".to_owned(), second(statement.made)),
         ("statement".to_owned(), statement.id.to_string()),
+        ("decision record".to_owned(), recorded(evidence)),
     ];
     if let Some(member) = member {
         facts.push(("member".to_owned(), format!("{} ({})", member.organisation.name, member.id)));

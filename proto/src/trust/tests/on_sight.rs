@@ -3,7 +3,7 @@
 use super::*;
 use crate::trust::{
     log::VerifiedRecord,
-    on_sight::{RemovalSeen, UnorderedError},
+    on_sight::{MAX_SEEN, RemovalSeen, UnorderedError},
 };
 
 /// The registrar orders a decision behind `log`, which need not be the world's.
@@ -186,6 +186,32 @@ fn the_log_takes_over_what_was_seen_ahead_of_it() {
 }
 
 #[test]
+fn a_page_of_records_settles_at_its_end_what_each_would() {
+    let mut world = World::new();
+    let [one, two] = [1, 2].map(|n| world.issue(n, Some(Role::Publisher), 1));
+    let mut ahead = world.roster.clone();
+    let page = [
+        append(&mut world, &mut ahead, suspend(one), &[11], 2),
+        append(&mut world, &mut ahead, issue(3), &[11], 2),
+    ];
+    let elsewhere = append(&mut world, &mut ahead, suspend(two), &[11], 3);
+    assert!(world.roster.see(seen(&page[0])));
+    assert!(world.roster.see(seen(&elsewhere)));
+    let mut each = world.roster.clone();
+    world.roster.settle_later();
+    for record in page {
+        each.apply(record.clone()).unwrap();
+        world.roster.apply(record).unwrap();
+    }
+    assert_eq!(world.roster.removals_seen().count(), 2, "not yet");
+    world.roster.settle();
+    let held = |roster: &Roster| roster.removals_seen().map(RemovalSeen::id).collect::<Vec<_>>();
+    assert_eq!(held(&world.roster), [elsewhere.statement.id]);
+    assert_eq!(held(&each), held(&world.roster));
+    assert!(each.stands_as(&world.roster));
+}
+
+#[test]
 fn a_charter_that_pins_the_branch_without_it_gives_back_what_was_taken_on_sight() {
     let (mut world, mut other, [one, two]) = forked();
     let suspended = append(&mut world, &mut other, suspend(two), &[11], 4);
@@ -233,6 +259,28 @@ fn what_was_kept_over_a_restart_holds_again_unless_it_is_settled() {
     // The log that has decided on them needs no reminder.
     other.see_again(removals.iter().map(seen));
     assert_eq!(other.removals_seen().count(), 0);
+}
+
+/// One admin's key is enough for a disentitlement; a revocation takes more.
+#[test]
+fn what_one_admin_signs_leaves_room_for_revocations() {
+    let (mut world, _, [one, two]) = forked();
+    let charters = world.roster.charters().clone();
+    let mut removal = |decision, admins: &[u8]| {
+        let signed = world.statement(decision, None, admins, 4);
+        RemovalSeen::unordered(&charters, &signed).unwrap()
+    };
+    let flood: Vec<RemovalSeen> = (0..MAX_SEEN).map(|_| removal(disentitle(two), &[11])).collect();
+    let (suspended, revoked) = (removal(suspend(one), &[11]), removal(revoke(1, one, 4, vec![]), &[11, 12]));
+    let mut roster = world.roster.clone();
+    roster.see_again(flood.iter().cloned());
+    assert_eq!(roster.removals_seen().count(), MAX_SEEN);
+    assert!(!roster.see(suspended), "full");
+    assert!(roster.see(revoked.clone()));
+    assert_eq!(roster.standing(one, at(5)), Standing::Revoked);
+    let mut restarted = world.roster.clone();
+    restarted.see_again(flood.into_iter().chain([revoked]));
+    assert_eq!(restarted.standing(one, at(5)), Standing::Revoked);
 }
 
 proptest! {

@@ -8,7 +8,7 @@
 //!
 //! What goes is what this source itself made of the event: a draft that nobody released is discarded, what is out is withdrawn,
 //! by a draft that waits for a person unless the source may publish. What this member says of the same otherwise stays. A
-//! feed that loses most of what it had is more likely broken than meant so: nothing is taken back then ([`doubt`]).
+//! feed that loses most of what it had is more likely broken than meant so: nothing is taken back then ([`super::doubt`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,8 +20,13 @@ use belfry_proto::{
 };
 use uuid::Uuid;
 
-use super::{Failure, desk::Desk, state::Made};
+use super::{
+    Failure,
+    desk::Desk,
+    state::{Made, State},
+};
 use crate::{
+    clock,
     publish::{
         submission::{Accepted, SubmitError},
         withdraw::{Named, WithdrawError, WithdrawalRequest},
@@ -36,20 +41,6 @@ const MAX_BEFORE: usize = 64;
 const MAX_MADE: usize = 100_000;
 /// Events that were taken back and are remembered, so that one that comes again is taken anew.
 const MAX_LEAVING: usize = 10_000;
-/// Events that may go at once whatever share they are: a small feed changes as a whole.
-const FEW: usize = 20;
-
-/// Why a feed is not believed that takes back `going` of the `known` events that were made something of, and lists `listed`.
-pub(super) fn doubt(known: usize, going: usize, listed: usize) -> Option<Failure> {
-    let is_most = known > FEW && going > known / 2;
-    let is_doubtful = going > 0 && (listed == 0 || is_most);
-    is_doubtful.then(|| {
-        Failure::new(format!(
-            "lacks {going} of the {known} events that were taken from it, which is more likely its fault than meant so: \
-             nothing of them is taken back; if it is meant, take them back by `belfry withdraw`, and give the source another name"
-        ))
-    })
-}
 
 impl Made {
     fn all(&self) -> Vec<PublicationId> {
@@ -89,8 +80,8 @@ impl Desk {
     pub(super) async fn made(&mut self, event: Uuid, accepted: &[Accepted]) -> Result<(), Failure> {
         let Some(before) = self.state.misp_made.get(&event) else {
             if !accepted.is_empty() && self.state.misp_made.len() < MAX_MADE {
-                let newest = publications(accepted);
-                self.state.misp_made.insert(event, Made { newest, ..Made::default() });
+                let (newest, came) = (publications(accepted), Some(clock::now()));
+                self.state.misp_made.insert(event, Made { came, newest, ..Made::default() });
             }
             return Ok(());
         };
@@ -114,10 +105,56 @@ impl Desk {
         Ok(())
     }
 
-    /// Events that are to go: those that are not listed, and those that say nothing any more.
-    pub(super) fn going(&self, is_listed: impl Fn(&Uuid) -> bool) -> Vec<Uuid> {
-        let made = self.state.misp_made.iter();
-        made.filter(|(event, made)| made.is_over || !is_listed(event)).map(|(event, _)| *event).collect()
+    /// Events that are to go, those that are not listed and those that say nothing any more; and why the feed is not believed
+    /// about others. What it once was not believed about goes no more by it, however large the feed becomes: only once it was
+    /// there again, or a person took it back.
+    pub(super) async fn going(
+        &mut self,
+        listed: &BTreeSet<Uuid>,
+    ) -> Result<(Vec<Uuid>, Option<Failure>), Failure> {
+        self.settle_doubted().await?;
+        let State { misp_made, misp_doubted, misp_base, .. } = &mut self.state;
+        let is_going = |event: &Uuid, made: &Made| made.is_over || !listed.contains(event);
+        misp_doubted.retain(|event| misp_made.get(event).is_some_and(|made| is_going(event, made)));
+        let missing = misp_made.iter().filter(|(event, made)| is_going(event, made));
+        let missing: Vec<(Uuid, bool)> =
+            missing.map(|(event, made)| (*event, misp_base.is_first(made.came))).collect();
+        let first = missing.iter().filter(|(_, is_first)| *is_first).count();
+        let events = missing.iter().map(|(event, _)| *event);
+        if let Some(doubt) = misp_base.doubt(first, missing.len(), listed.len()) {
+            if doubt.is_too_much {
+                misp_doubted.extend(events);
+            }
+            return Ok((Vec::new(), Some(doubt.failure)));
+        }
+        let going = events.filter(|event| !misp_doubted.contains(event)).collect();
+        let doubt = (!misp_doubted.is_empty()).then(|| misp_base.failure(misp_doubted.len()));
+        Ok((going, doubt))
+    }
+
+    /// Forgets, of the events that the feed was not believed about, those of which nothing stands or waits any more: a person
+    /// took them back.
+    async fn settle_doubted(&mut self) -> Result<(), Failure> {
+        let made =
+            |event: &Uuid| (*event, self.state.misp_made.get(event).map(Made::all).unwrap_or_default());
+        let doubted: Vec<(Uuid, Vec<PublicationId>)> = self.state.misp_doubted.iter().map(made).collect();
+        if doubted.is_empty() {
+            return Ok(());
+        }
+        let settled = self.blocking(move |store| {
+            let mut settled = Vec::new();
+            for (event, publications) in doubted {
+                if !is_said(store, publications)? {
+                    settled.push(event);
+                }
+            }
+            Ok(settled)
+        });
+        for event in settled.await? {
+            self.state.misp_made.remove(&event);
+            self.state.misp_doubted.remove(&event);
+        }
+        Ok(())
     }
 
     /// Takes back these events, and what newer versions of others no longer say; as many as the source takes in a run.
@@ -129,7 +166,9 @@ impl Desk {
             }
             let made = self.state.misp_made.get(event).map(Made::all).unwrap_or_default();
             let Some(withdrawals) = self.let_go(*event, made).await? else { continue };
-            self.state.misp_made.remove(event);
+            let came = self.state.misp_made.remove(event).and_then(|made| made.came);
+            let is_first = self.state.misp_base.is_first(came);
+            self.state.misp_base.took(is_first);
             if !withdrawals.is_empty() {
                 if self.state.misp_leaving.len() >= MAX_LEAVING {
                     self.state.misp_leaving.pop_first();
@@ -246,6 +285,22 @@ fn publications(accepted: &[Accepted]) -> Vec<PublicationId> {
     accepted.iter().map(|one| one.publication).collect()
 }
 
+/// Whether any of these publications waits or stands.
+fn is_said(store: &Store, publications: Vec<PublicationId>) -> Result<bool, ReadError> {
+    for publication in publications {
+        let Some(row) = store.draft(publication)? else { continue };
+        let is_said = match row.state {
+            DraftState::Held | DraftState::Queued => true,
+            DraftState::Flushed => !standing(store, row.messages)?.is_empty(),
+            DraftState::Refused => false,
+        };
+        if is_said {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Those of these messages that nobody withdrew.
 fn standing(store: &Store, messages: Vec<MessageId>) -> Result<Vec<MessageId>, ReadError> {
     let mut standing = Vec::new();
@@ -261,24 +316,4 @@ fn key_of(messages: &[MessageId]) -> String {
     let hash =
         messages.iter().fold(Pae::new("belfry/v1/source-gone"), |pae, id| pae.part(id.as_ref())).hash();
     format!("gone:{}", hex::encode(hash))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_feed_that_loses_most_of_what_it_had_is_not_believed() {
-        for (known, going, listed, is_believed) in [
-            (5, 5, 3, true),
-            (20, 20, 1, true),
-            (21, 10, 11, true),
-            (21, 11, 10, false),
-            (40, 21, 500, false),
-            (1, 1, 0, false),
-            (0, 0, 0, true),
-        ] {
-            assert_eq!(doubt(known, going, listed).is_none(), is_believed, "{known} {going} {listed}");
-        }
-    }
 }

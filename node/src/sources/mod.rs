@@ -14,6 +14,7 @@
 //! here, too: a TAXII object that is revoked is the next version of it like any other, a MISP event that is gone is `gone`'s.
 
 mod desk;
+mod doubt;
 mod folder;
 mod gone;
 mod misp;

@@ -6,7 +6,7 @@ use belfry_proto::{id::PublicationId, time::Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Counts;
+use super::{Counts, doubt::Base};
 
 /// Of one source; what another kind of source left under its name is passed over.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -27,6 +27,10 @@ pub(super) struct State {
     pub(super) misp_terms: String,
     /// What was made of events, until it is taken back.
     pub(super) misp_made: BTreeMap<Uuid, Made>,
+    /// Events that are gone or say nothing any more, which the feed was not believed about.
+    pub(super) misp_doubted: BTreeSet<Uuid>,
+    /// What counts against what it takes back.
+    pub(super) misp_base: Base,
     /// Withdrawals of what was made of events that are gone, until these come again.
     pub(super) misp_leaving: BTreeMap<Uuid, Vec<PublicationId>>,
 }
@@ -35,6 +39,8 @@ pub(super) struct State {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Made {
+    /// When the event first came; unset long ago.
+    pub(super) came: Option<Timestamp>,
     /// Of its newest version.
     pub(super) newest: Vec<PublicationId>,
     /// Of those before.

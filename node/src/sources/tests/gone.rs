@@ -215,6 +215,51 @@ async fn a_feed_that_loses_most_of_its_events_has_nothing_taken_back_and_is_told
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_feed_that_replaces_its_events_has_nothing_taken_back_at_that_run_or_the_next() {
+    let stage = Stage::new().await;
+    let list = |numbers: std::ops::RangeInclusive<u8>| -> BTreeMap<u8, (u64, Vec<&'static str>)> {
+        numbers.map(|n| (n, (THEN, ONE.to_vec()))).collect()
+    };
+    let events: Events = Arc::new(Mutex::new(list(1..=30)));
+    let server = feed(&events).await;
+    let started = stage.start(&publishing(server.port));
+    started.until("all", |report| report.counts.taken == 30 && report.state != "running").await;
+    stage.flush().await;
+    *events.lock().unwrap() = list(31..=60);
+    for taken in [30, 0] {
+        let report = started.again().await;
+        assert_eq!((report.last.taken, report.counts.taken_back), (taken, 0));
+        assert!(report.failing.unwrap().1.contains("lacks 30 of the "));
+    }
+    *events.lock().unwrap() = list(1..=60);
+    let report = started.again().await;
+    assert_eq!((report.failing, report.last.taken), (None, 0), "believed, and nothing was forgotten");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_series_of_small_steps_takes_back_more_than_half_in_a_week_and_a_person_has_the_last_word() {
+    let stage = Stage::new().await;
+    let all: Vec<(u8, &[&'static str])> = (1..=40).map(|n| (n, ONE)).collect();
+    let events = events(&all);
+    let server = feed(&events).await;
+    let started = stage.start(&misp(server.port));
+    started.until("all", |report| report.counts.taken == 40 && report.state != "running").await;
+    events.lock().unwrap().retain(|n, _| *n > 20);
+    let report = started.again().await;
+    assert_eq!((report.failing, report.counts.taken_back), (None, 20));
+    events.lock().unwrap().retain(|n, _| *n > 25);
+    let report = started.again().await;
+    assert_eq!((report.counts.taken_back, stage.held().await), (20, 20));
+    let why = report.failing.unwrap().1;
+    assert!(why.contains("lacks 5 of the 40 events that were taken from it, after 20 others"), "{why}");
+    for draft in stage.all_held().await {
+        stage.publisher.discard(draft.publication).await.unwrap();
+    }
+    let report = started.again().await;
+    assert_eq!((report.failing, report.counts.taken_back), (None, 20), "nothing is left to be asked about");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_comes_again_is_published_again_and_no_longer_taken_back() {
     let stage = Stage::new().await;
     let events = events(&[(1, &["a.evil.example"]), (2, &["b.evil.example"])]);

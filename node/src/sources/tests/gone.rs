@@ -16,25 +16,25 @@ use crate::{
     store::{Change, DraftRow, DraftState, MessageState},
 };
 
-const THEN: u64 = 1_763_700_000;
+pub(super) const THEN: u64 = 1_763_700_000;
 const ONE: &[&str] = &["a.evil.example"];
 
 /// Timestamp and domains of events, by number; a domain's first letter names its attribute.
-type Events = Arc<Mutex<BTreeMap<u8, (u64, Vec<&'static str>)>>>;
+pub(super) type Events = Arc<Mutex<BTreeMap<u8, (u64, Vec<&'static str>)>>>;
 
 fn uuid(n: u8) -> String {
     format!("298fe907-7931-4fd2-8131-2814dd4931{n:02}")
 }
 
-fn attribute(n: u8, domain: &str) -> String {
+pub(super) fn attribute(n: u8, domain: &str) -> String {
     format!("298fe907-7931-4fd2-8131-2814dd49{n:02}{:02x}", domain.as_bytes()[0])
 }
 
-fn events(of: &[(u8, &[&'static str])]) -> Events {
+pub(super) fn events(of: &[(u8, &[&'static str])]) -> Events {
     Arc::new(Mutex::new(of.iter().map(|(n, domains)| (*n, (THEN, domains.to_vec()))).collect()))
 }
 
-async fn feed(events: &Events) -> Server {
+pub(super) async fn feed(events: &Events) -> Server {
     let events = Arc::clone(events);
     Server::start(Arc::new(move |target: &str, _: &str| {
         let events = events.lock().unwrap();
@@ -58,13 +58,13 @@ async fn feed(events: &Events) -> Server {
     .await
 }
 
-fn publishing(port: u16) -> String {
+pub(super) fn publishing(port: u16) -> String {
     format!("{}publish = true\n", misp(port))
 }
 
 impl Stage {
     /// Sends what is queued.
-    async fn flush(&self) {
+    pub(super) async fn flush(&self) {
         let hellos = watch::Sender::new(Hellos::new(GateTimes::default()));
         let log = watch::Sender::new(LogWatch::default());
         let flusher = Flusher::new(
@@ -89,11 +89,11 @@ impl Stage {
         self.site.store.commit(Change::Reweigh { work, now }).await.unwrap();
     }
 
-    async fn all_held(&self) -> Vec<HeldDraft> {
+    pub(super) async fn all_held(&self) -> Vec<HeldDraft> {
         self.publisher.held(|_| true, None, 1_000).await.unwrap().0
     }
 
-    fn row(&self, publication: PublicationId) -> DraftRow {
+    pub(super) fn row(&self, publication: PublicationId) -> DraftRow {
         self.site.store.draft(publication).unwrap().unwrap()
     }
 

@@ -145,15 +145,15 @@ impl Desk {
         })
     }
 
-    /// Takes a file or an event, `anew` even if it came before and was taken back since. Also what was understood and skipped,
-    /// if it could be read.
+    /// Takes a file or an event, `anew` even if it came before and this source took it back since; nothing while that is on its
+    /// way out. Also what was understood and skipped, if it could be read.
     pub(super) async fn file(
         &mut self,
         item: &str,
         reading: Reading,
         bytes: Vec<u8>,
         anew: bool,
-    ) -> Result<(Fate, Option<belfry_proto::import::Import>), Failure> {
+    ) -> Result<Option<(Fate, Option<belfry_proto::import::Import>)>, Failure> {
         let submission = self.submission()?;
         let default_pap = self.source.pap;
         let read = tokio::task::spawn_blocking(move || reading.read(&bytes, submission)).await;
@@ -164,13 +164,13 @@ impl Desk {
                 self.refuse(item, &why);
                 let is_nothing = matches!(unreadable.source, ImportError::Nothing(_));
                 let fate = if is_nothing { Fate::Nothing(why) } else { Fate::Refused(why) };
-                return Ok((fate, None));
+                return Ok(Some((fate, None)));
             }
         };
         for submission in &mut submissions {
             submission.pap = submission.pap.or(default_pap);
-            if anew {
-                self.rename(submission).await?;
+            if anew && !self.rename(submission).await? {
+                return Ok(None);
             }
         }
         let skipped = (import.skipped.len() + import.more_skipped) as u64;
@@ -183,20 +183,7 @@ impl Desk {
             Fate::Taken(_) => self.count(|counts| counts.skipped += skipped),
             Fate::Known(_) => {}
         }
-        Ok((fate, Some(import)))
-    }
-
-    /// Gives a submission that came before another name for as long as what it came to was taken back.
-    async fn rename(&self, submission: &mut Submission) -> Result<(), Failure> {
-        loop {
-            let before =
-                self.publisher.before(submission.clone()).await.map_err(|error| Failure::of(&error))?;
-            let Some(before) = before else { return Ok(()) };
-            if !self.is_taken_back(before.publication).await? {
-                return Ok(());
-            }
-            submission.idempotency_key = Some(format!("again:{}", before.publication));
-        }
+        Ok(Some((fate, Some(import))))
     }
 
     /// Takes STIX objects, and leaves out those that are at fault.

@@ -1,7 +1,7 @@
 //! What a feed takes back, its source takes back too: an event that is gone, and what a newer version no longer says.
 //!
 //! ```text
-//! version taken ─▶ Made ─┬─ says less than those before ─▶ those before go, once the newest is out
+//! version taken ─▶ Made ─┬─ says less than those before ─▶ those before go, once the newest is out and stands
 //!                        ├─ says nothing any more ────────┐
 //! manifest ─ without it ─┴────────────────────────────────┴▶ all of them go
 //! ```
@@ -39,52 +39,79 @@ use crate::{
 const MAX_BEFORE: usize = 64;
 /// Events of which it is known what was made, at most.
 const MAX_MADE: usize = 100_000;
-/// Events that were taken back and are remembered, so that one that comes again is taken anew.
+/// Publications of all of them together. Fewer ⇒ of a feed that changes faster than what it was can go, what it said before
+/// stays until a person takes it back; more ⇒ the source's row, written several times a run, is tens of megabytes.
+const MAX_PUBLICATIONS: usize = 200_000;
+/// Runs in which it is tried to take back what is refused.
+const MAX_TRIES: u8 = 5;
+/// Events that were taken back and are remembered: one that comes again waits for that, or ends it.
 const MAX_LEAVING: usize = 10_000;
+/// What is noted of an event, if there are too many to know what was made of it.
+const FORGOTTEN: &str = "the source remembers no more publications: what the feed takes back of it stays until a person takes it back";
 
 impl Made {
     fn all(&self) -> Vec<PublicationId> {
         self.before.iter().chain(&self.newest).copied().collect()
     }
+
+    /// It was refused to take it back; whether it is tried again at the next run.
+    const fn try_again(&mut self) -> bool {
+        self.tries = self.tries.saturating_add(1);
+        self.tries < MAX_TRIES
+    }
+
+    /// Makes this the newest, and those that live before it; of them no more than `most` in all, the newest. How many were dropped.
+    fn turn(&mut self, newest: Vec<PublicationId>, living: &BTreeSet<PublicationId>, most: usize) -> usize {
+        self.before.append(&mut self.newest);
+        self.before.retain(|one| living.contains(one) && !newest.contains(one));
+        let dropped = (self.before.len() + newest.len()).saturating_sub(most).min(self.before.len());
+        self.before.drain(..dropped);
+        self.newest = newest;
+        dropped
+    }
 }
 
 impl Desk {
-    /// Whether an event that is listed has to be taken anew, because this source took it back once; `None` while that is on
-    /// its way out. What waits for a person to take it back is discarded: the event is there again.
-    pub(super) async fn is_anew(&self, event: Uuid) -> Result<Option<bool>, Failure> {
+    /// Whether an event that is listed can be taken: not while what was made of it is on its way out, since it was gone. What
+    /// waits for a person to take it back is discarded: the event is there again.
+    pub(super) async fn is_back(&mut self, event: Uuid) -> Result<bool, Failure> {
         let leaving = self.state.misp_leaving.get(&event).cloned().unwrap_or_default();
-        let mut is_anew = false;
         for row in self.rows(leaving).await? {
             match row.state {
                 DraftState::Held => match self.publisher.discard(row.publication).await {
-                    Ok(()) => {}
+                    Ok(()) => self.keep(row.publication),
                     // Decided at this moment: the next run sees how.
-                    Err(SubmitError::NotHeld(_)) => return Ok(None),
+                    Err(SubmitError::NotHeld(_)) => return Ok(false),
                     Err(error) => return Err(Failure::of(&error)),
                 },
-                DraftState::Queued => return Ok(None),
+                DraftState::Queued => return Ok(false),
                 DraftState::Flushed => {
                     let targets = row.withdraws.map(|withdrawal| withdrawal.targets).unwrap_or_default();
-                    if !self.blocking(move |store| standing(store, targets)).await?.is_empty() {
-                        return Ok(None);
+                    if !self.standing(targets).await?.is_empty() {
+                        return Ok(false);
                     }
-                    is_anew = true;
                 }
                 DraftState::Refused => {}
             }
         }
-        Ok(Some(is_anew))
+        Ok(true)
     }
 
     /// Notes what a version of an event was made into; of nothing, that it says nothing any more.
     pub(super) async fn made(&mut self, event: Uuid, accepted: &[Accepted]) -> Result<(), Failure> {
+        let newest = publications(accepted);
+        let room = MAX_PUBLICATIONS.saturating_sub(self.publications());
         let Some(before) = self.state.misp_made.get(&event) else {
-            if !accepted.is_empty() && self.state.misp_made.len() < MAX_MADE {
-                let (newest, came) = (publications(accepted), Some(clock::now()));
-                self.state.misp_made.insert(event, Made { came, newest, ..Made::default() });
+            let is_room = self.state.misp_made.len() < MAX_MADE && newest.len() <= room;
+            if !newest.is_empty() && is_room {
+                let made = Made { came: Some(clock::now()), newest, ..Made::default() };
+                self.state.misp_made.insert(event, made);
+            } else if !newest.is_empty() {
+                self.note(&event.to_string(), FORGOTTEN);
             }
             return Ok(());
         };
+        let most = before.before.len() + before.newest.len() + room;
         let mut rows = self.rows(before.all()).await?;
         // What was discarded says nothing, and need not be known any more.
         rows.retain(|row| row.state != DraftState::Refused);
@@ -92,17 +119,23 @@ impl Desk {
         let said = rows.iter().flat_map(|row| &row.objects);
         let lost = said.filter(|(id, _)| !says.contains(id)).count();
         let living: BTreeSet<PublicationId> = rows.iter().map(|row| row.publication).collect();
+        let mut dropped = 0;
         if let Some(made) = self.state.misp_made.get_mut(&event) {
-            let newest = publications(accepted);
             made.is_over = newest.is_empty();
             if !made.is_over && made.newest != newest {
-                made.before.append(&mut made.newest);
-                made.before.retain(|one| living.contains(one) && !newest.contains(one));
-                made.newest = newest;
+                dropped = made.turn(newest, &living, most);
             }
             made.is_less = !made.before.is_empty() && (lost > 0 || made.before.len() > MAX_BEFORE);
         }
+        if dropped > 0 {
+            self.note(&event.to_string(), FORGOTTEN);
+        }
         Ok(())
+    }
+
+    /// How many are remembered of all events.
+    fn publications(&self) -> usize {
+        self.state.misp_made.values().map(|made| made.before.len() + made.newest.len()).sum()
     }
 
     /// Events that are to go, those that are not listed and those that say nothing any more; and why the feed is not believed
@@ -187,8 +220,8 @@ impl Desk {
             if newest.iter().any(|row| matches!(row.state, DraftState::Held | DraftState::Queued)) {
                 continue;
             }
-            // A person did not want the newest: then those before are all there is.
-            let is_out = !newest.is_empty() && newest.iter().all(|row| row.state == DraftState::Flushed);
+            // A person did not want the newest, or took it back: then those before are all there is.
+            let is_out = !newest.is_empty() && self.all_stand(newest).await?;
             if is_out && self.let_go(event, before).await?.is_none() {
                 continue;
             }
@@ -196,6 +229,7 @@ impl Desk {
                 made.is_less = false;
                 if is_out {
                     made.before.clear();
+                    made.tries = 0;
                 }
             }
             room -= 1;
@@ -203,8 +237,18 @@ impl Desk {
         Ok(())
     }
 
+    /// Whether something of each of these publications is out, and not taken back.
+    async fn all_stand(&self, rows: Vec<DraftRow>) -> Result<bool, Failure> {
+        for row in rows {
+            if row.state != DraftState::Flushed || self.standing(row.messages).await?.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Lets go what of these publications is this source's: the drafts that withdraw; `None` if some are just on their way
-    /// out, and have to be there first.
+    /// out, and have to be there first, or if it was refused and is tried again.
     async fn let_go(
         &mut self,
         event: Uuid,
@@ -216,20 +260,25 @@ impl Desk {
         if rows.iter().any(|row| row.state == DraftState::Queued) {
             return Ok(None);
         }
+        let mut is_any = false;
         for row in rows.iter().filter(|row| row.state == DraftState::Held) {
             match self.publisher.discard(row.publication).await {
-                Ok(()) => {}
+                Ok(()) => is_any = true,
                 Err(SubmitError::NotHeld(_)) => return Ok(None),
                 Err(error) => return Err(Failure::of(&error)),
             }
         }
         let mut messages: BTreeMap<GroupId, Vec<MessageId>> = BTreeMap::new();
+        let mut taken = Vec::new();
         for row in rows.into_iter().filter(|row| row.state == DraftState::Flushed) {
-            messages.entry(row.group).or_default().extend(row.messages);
+            let standing = self.standing(row.messages).await?;
+            if !standing.is_empty() {
+                taken.push(row.publication);
+                messages.entry(row.group).or_default().extend(standing);
+            }
         }
-        let mut withdrawals = Vec::new();
+        let (mut withdrawals, mut is_whole) = (Vec::new(), true);
         for (group, messages) in messages {
-            let messages = self.blocking(move |store| standing(store, messages)).await?;
             for chunk in messages.chunks(MAX_TARGETS) {
                 let request = WithdrawalRequest {
                     group,
@@ -244,31 +293,42 @@ impl Desk {
                 match self.publisher.withdraw(request).await {
                     Ok(withdrawn) => withdrawals.push(withdrawn.publication),
                     Err(WithdrawError::Submit(error)) => return Err(Failure::of(&error)),
-                    Err(error) => self.refuse(&event.to_string(), &error.to_string()),
+                    Err(error) => {
+                        self.refuse(&event.to_string(), &error.to_string());
+                        is_whole = false;
+                    }
                 }
             }
         }
-        self.count(|counts| counts.taken_back += 1);
+        if !withdrawals.is_empty() {
+            self.took(event, taken, &withdrawals);
+        }
+        if !is_whole {
+            let is_tried_again = self.state.misp_made.get_mut(&event).is_some_and(Made::try_again);
+            if is_tried_again {
+                return Ok(None);
+            }
+            self.refuse(&event.to_string(), "is not tried any more: `belfry withdraw` takes it back");
+            return Ok(Some(withdrawals));
+        }
+        if is_any || !withdrawals.is_empty() {
+            self.count(|counts| counts.taken_back += 1);
+        }
         Ok(Some(withdrawals))
     }
 
-    /// Whether all that a publication became was taken back, so that what comes again is new.
-    pub(super) async fn is_taken_back(&self, publication: PublicationId) -> Result<bool, Failure> {
-        let rows = self.rows(vec![publication]).await?;
-        let mut flushed = rows.into_iter().filter(|row| row.state == DraftState::Flushed);
-        let Some(row) = flushed.next() else { return Ok(false) };
-        let count = row.messages.len();
-        let standing = self.blocking(move |store| standing(store, row.messages)).await?;
-        Ok(count > 0 && standing.is_empty())
-    }
-
     /// The drafts there are of these.
-    async fn rows(&self, publications: Vec<PublicationId>) -> Result<Vec<DraftRow>, Failure> {
+    pub(super) async fn rows(&self, publications: Vec<PublicationId>) -> Result<Vec<DraftRow>, Failure> {
         self.blocking(move |store| {
             let rows = publications.into_iter().map(|publication| store.draft(publication));
             rows.filter_map(Result::transpose).collect()
         })
         .await
+    }
+
+    /// Those of these messages that nobody withdrew.
+    pub(super) async fn standing(&self, messages: Vec<MessageId>) -> Result<Vec<MessageId>, Failure> {
+        self.blocking(move |store| standing(store, messages)).await
     }
 
     async fn blocking<T: Send + 'static>(
@@ -301,7 +361,6 @@ fn is_said(store: &Store, publications: Vec<PublicationId>) -> Result<bool, Read
     Ok(false)
 }
 
-/// Those of these messages that nobody withdrew.
 fn standing(store: &Store, messages: Vec<MessageId>) -> Result<Vec<MessageId>, ReadError> {
     let mut standing = Vec::new();
     for message in messages {
@@ -316,4 +375,32 @@ fn key_of(messages: &[MessageId]) -> String {
     let hash =
         messages.iter().fold(Pae::new("belfry/v1/source-gone"), |pae, id| pae.part(id.as_ref())).hash();
     format!("gone:{}", hex::encode(hash))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(n: u8) -> PublicationId {
+        PublicationId::new([n; 16])
+    }
+
+    #[test]
+    fn of_an_event_no_more_is_remembered_than_there_is_room_for() {
+        let living: BTreeSet<PublicationId> = (1..=4).map(id).collect();
+        let before = Made { newest: vec![id(4)], before: (1..=3).map(id).collect(), ..Made::default() };
+        for (most, kept) in [(9, vec![1, 2, 3, 4]), (3, vec![3, 4]), (1, vec![])] {
+            let mut made = before.clone();
+            assert_eq!(made.turn(vec![id(5)], &living, most), 4 - kept.len());
+            assert_eq!((made.newest, made.before), (vec![id(5)], kept.into_iter().map(id).collect()));
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_tried_at_some_runs_and_not_for_ever() {
+        let mut made = Made::default();
+        let tries = std::iter::repeat_with(|| made.try_again()).take_while(|is_again| *is_again).count();
+        assert_eq!(tries + 1, usize::from(MAX_TRIES));
+        assert!(!made.try_again());
+    }
 }

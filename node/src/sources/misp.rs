@@ -154,7 +154,9 @@ impl Misp {
     /// Takes an event; whether it is refused, if there is nothing more to do about it until it or our terms change.
     async fn event(&self, desk: &mut Desk, uuid: Uuid) -> Result<Option<bool>, Failure> {
         let item = uuid.to_string();
-        let Some(anew) = desk.is_anew(uuid).await? else { return Ok(None) };
+        if !desk.is_back(uuid).await? {
+            return Ok(None);
+        }
         let body = match self.remote.get(&self.path(&format!("{item}.json")), ACCEPT).await? {
             Said::Found(answer) => answer.body,
             Said::No(status) => {
@@ -169,10 +171,12 @@ impl Misp {
         };
         let reading =
             Reading { format: Some(Format::Misp), name: format!("{item}.json"), ..Reading::default() };
-        let (fate, _) = desk.file(&item, reading, body, anew).await?;
-        desk.state.misp_leaving.remove(&uuid);
+        let Some((fate, _)) = desk.file(&item, reading, body, true).await? else { return Ok(None) };
         match &fate {
-            Fate::Taken(accepted) | Fate::Known(accepted) => desk.made(uuid, accepted).await?,
+            Fate::Taken(accepted) | Fate::Known(accepted) => {
+                desk.state.misp_leaving.remove(&uuid);
+                desk.made(uuid, accepted).await?;
+            }
             Fate::Nothing(_) => desk.made(uuid, &[]).await?,
             // What it said before stands.
             Fate::Refused(_) => {}

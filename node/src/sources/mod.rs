@@ -13,6 +13,7 @@
 //! next one goes on there. One item is held in memory at a time, and a run ends after so many. What a feed takes back goes
 //! here, too: a TAXII object that is revoked is the next version of it like any other, a MISP event that is gone is `gone`'s.
 
+mod again;
 mod desk;
 mod doubt;
 mod folder;

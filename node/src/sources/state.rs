@@ -31,6 +31,10 @@ pub(super) struct State {
     pub(super) misp_doubted: BTreeSet<Uuid>,
     /// What counts against what it takes back.
     pub(super) misp_base: Base,
+    /// What this source took back, by publication.
+    pub(super) misp_taken: BTreeMap<PublicationId, Took>,
+    /// Of what came anew after that: behind which publication's name it goes on, by the first one.
+    pub(super) misp_names: BTreeMap<PublicationId, PublicationId>,
     /// Withdrawals of what was made of events that are gone, until these come again.
     pub(super) misp_leaving: BTreeMap<Uuid, Vec<PublicationId>>,
 }
@@ -49,6 +53,18 @@ pub(super) struct Made {
     pub(super) is_less: bool,
     /// The newest version says nothing at all: all of them are.
     pub(super) is_over: bool,
+    /// How often it was refused to take back what should be.
+    pub(super) tries: u8,
+}
+
+/// A publication that this source took back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Took {
+    /// Of which event.
+    pub(super) event: Uuid,
+    /// By which withdrawals.
+    pub(super) by: Vec<PublicationId>,
 }
 
 /// A place in a TAXII collection.

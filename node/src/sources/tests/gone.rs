@@ -259,6 +259,116 @@ async fn no_series_of_small_steps_takes_back_more_than_half_in_a_week_and_a_pers
     assert_eq!((report.failing, report.counts.taken_back), (None, 20), "nothing is left to be asked about");
 }
 
+const BOTH: &[&str] = &["a.evil.example", "b.evil.example"];
+
+/// An event whose newest version says less than the one before, which is taken back; both of them.
+async fn narrowed(stage: &Stage, started: &Started, events: &Events) -> [PublicationId; 2] {
+    let release = async || {
+        for draft in stage.all_held().await {
+            stage.publisher.release(draft.publication, None, None).await.unwrap();
+        }
+        let sent = stage.site.store.queued(10).unwrap();
+        stage.flush().await;
+        sent[0]
+    };
+    started.until("the first", |report| report.counts.taken == 1 && report.state != "running").await;
+    let wide = release().await;
+    events.lock().unwrap().insert(1, (THEN + 1, vec!["a.evil.example", "c.evil.example"]));
+    assert_eq!(started.again().await.last.taken, 1);
+    let narrow = release().await;
+    assert_eq!(started.again().await.last.taken_back, 1);
+    [wide, narrow]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_that_is_set_back_to_what_it_said_before_never_leaves_nothing_standing() {
+    let stage = Stage::new().await;
+    let events = events(&[(1, BOTH)]);
+    let server = feed(&events).await;
+    let started = stage.start(&publishing(server.port));
+    let stands = |publication: PublicationId| {
+        let messages = stage.row(publication).messages;
+        !messages.is_empty() && !messages.iter().any(|message| stage.is_withdrawn(message))
+    };
+    let [wide, mut narrow] = narrowed(&stage, &started, &events).await;
+    events.lock().unwrap().insert(1, (THEN, BOTH.to_vec()));
+    let report = started.again().await;
+    assert_eq!((report.last.taken, report.last.known), (0, 0), "not while it is on its way out");
+    for flap in 0..3 {
+        // The first is taken back by now, and its bytes come again.
+        stage.flush().await;
+        stage.weigh().await;
+        assert!(!stands(wide) && stands(narrow), "{flap}");
+        let report = started.again().await;
+        assert_eq!((report.last.taken, report.last.taken_back), (1, 0), "{flap}: {report:?}");
+        let again = stage.site.store.queued(10).unwrap()[0];
+        stage.flush().await;
+        assert_eq!(started.again().await.last.taken_back, 1, "the other one goes, once the newest is out");
+        stage.flush().await;
+        stage.weigh().await;
+        assert!(stands(again) && !stands(narrow), "{flap}");
+        // And the other one's once more.
+        events.lock().unwrap().insert(1, (THEN + 1, vec!["a.evil.example", "c.evil.example"]));
+        assert_eq!(started.again().await.last.taken, 1);
+        narrow = stage.site.store.queued(10).unwrap()[0];
+        stage.flush().await;
+        assert_eq!(started.again().await.last.taken_back, 1);
+        events.lock().unwrap().insert(1, (THEN, BOTH.to_vec()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_let_go_yet_stays_when_the_feed_says_it_again() {
+    let stage = Stage::new().await;
+    let events = events(&[(1, BOTH)]);
+    let server = feed(&events).await;
+    let started = stage.start(&misp(server.port));
+    let [wide, narrow] = narrowed(&stage, &started, &events).await;
+    let first = stage.all_held().await;
+    assert_eq!((first.len(), first[0].withdraws), (1, 1));
+    events.lock().unwrap().insert(1, (THEN, BOTH.to_vec()));
+    let report = started.again().await;
+    assert_eq!((report.last.known, report.last.taken_back), (1, 1), "{report:?}");
+    let held = stage.all_held().await;
+    let [withdrawal] = held.as_slice() else { panic!("{held:?}") };
+    let targets = stage.row(withdrawal.publication).withdraws.unwrap().targets;
+    assert_eq!(targets, stage.row(narrow).messages, "it is the other one that a person is asked about");
+    stage.publisher.release(withdrawal.publication, None, None).await.unwrap();
+    stage.flush().await;
+    stage.weigh().await;
+    assert!(stage.row(wide).messages.iter().all(|message| !stage.is_withdrawn(message)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_took_back_a_feed_does_not_bring_again() {
+    let stage = Stage::new().await;
+    let events = events(&[(1, ONE)]);
+    let server = feed(&events).await;
+    let started = stage.start(&publishing(server.port));
+    started.until("the first", |report| report.counts.taken == 1 && report.state != "running").await;
+    let said = stage.site.store.queued(10).unwrap()[0];
+    stage.flush().await;
+    let by_hand = crate::publish::withdraw::WithdrawalRequest {
+        group: CIDR,
+        named: crate::publish::withdraw::Named::Publication(said),
+        mode: belfry_proto::schema::WithdrawalMode::Retract,
+        ground: None,
+        idempotency_key: None,
+        submitter: "anna".to_owned(),
+        hold: false,
+    };
+    stage.publisher.withdraw(by_hand).await.unwrap();
+    stage.flush().await;
+    stage.weigh().await;
+    let event = events.lock().unwrap().remove(&1).unwrap();
+    events.lock().unwrap().insert(2, (THEN, vec!["b.evil.example"]));
+    started.again().await;
+    stage.flush().await;
+    events.lock().unwrap().insert(1, event);
+    let report = started.again().await;
+    assert_eq!((report.last.taken, report.last.known, stage.queued()), (0, 1, 0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_comes_again_is_published_again_and_no_longer_taken_back() {
     let stage = Stage::new().await;

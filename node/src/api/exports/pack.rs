@@ -55,7 +55,7 @@ impl Packed {
     /// Whether both are the same bytes in memory.
     #[cfg(test)]
     pub(super) fn is_shared_with(&self, other: &Self) -> bool {
-        std::ptr::eq(self.bytes.as_ref(), other.bytes.as_ref())
+        self.bytes.as_ptr() == other.bytes.as_ptr()
     }
 
     /// Of what was not packed yet.

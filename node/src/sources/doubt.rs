@@ -5,10 +5,11 @@
 //! what went within a week, so that no series of small steps comes to more than one large one may. Both are counted twice: of
 //! all events, and of those that were known when the week began, however many came since.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use belfry_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::Failure;
 
@@ -17,6 +18,8 @@ const FEW: usize = 20;
 /// For how long what went counts. Shorter ⇒ a feed that is emptied step by step is believed, longer ⇒ one that turns over
 /// slowly is doubted.
 const WEEK: Duration = Duration::from_hours(7 * 24);
+/// Events that went within a week and are remembered. A feed of more than twice as many is doubted later than it should be.
+const MAX_GONE: usize = 100_000;
 
 /// What is counted within a week.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,10 +31,8 @@ pub(super) struct Base {
     first: usize,
     /// The most that were known before a run since.
     most: usize,
-    /// Taken back since, of those known then.
-    gone_first: usize,
-    /// Taken back since, of all.
-    gone: usize,
+    /// Taken back since and not there again, and whether they were known then.
+    gone: BTreeMap<Uuid, bool>,
 }
 
 /// Why nothing is taken back.
@@ -58,24 +59,31 @@ impl Base {
     }
 
     /// An event was taken back.
-    pub(super) fn took(&mut self, is_first: bool) {
-        self.gone = self.gone.saturating_add(1);
-        self.gone_first = self.gone_first.saturating_add(usize::from(is_first));
+    pub(super) fn took(&mut self, event: Uuid, is_first: bool) {
+        if self.gone.len() < MAX_GONE {
+            self.gone.insert(event, is_first);
+        }
+    }
+
+    /// An event is there again.
+    pub(super) fn back(&mut self, event: &Uuid) {
+        self.gone.remove(event);
     }
 
     /// Whether a feed is not believed that takes back `going` events, `first` of them known when the week began, and lists
     /// `listed`.
     pub(super) fn doubt(&self, first: usize, going: usize, listed: usize) -> Option<Doubt> {
         let is_most = |known: usize, going: usize| known > FEW && going > known / 2;
-        let is_too_much = is_most(self.most, going.saturating_add(self.gone))
-            || is_most(self.first, first.saturating_add(self.gone_first));
+        let gone_first = self.gone.values().filter(|is_first| **is_first).count();
+        let is_too_much =
+            is_most(self.most, going + self.gone.len()) || is_most(self.first, first + gone_first);
         let is_doubtful = going > 0 && (listed == 0 || is_too_much);
         is_doubtful.then(|| Doubt { failure: self.failure(going), is_too_much })
     }
 
     /// What is told of events that are not taken back.
     pub(super) fn failure(&self, going: usize) -> Failure {
-        let others = match self.gone {
+        let others = match self.gone.len() {
             0 => String::new(),
             gone => format!(", after {gone} others within a week"),
         };
@@ -119,7 +127,7 @@ mod tests {
     #[test]
     fn what_went_within_a_week_counts_and_is_over_with_it() {
         let mut base = week(1_000);
-        (0..500).for_each(|_| base.took(true));
+        (0..500).for_each(|n| base.took(Uuid::from_u128(n), true));
         base.begin(500, NOW.saturating_add(WEEK / 2));
         let doubt = base.doubt(1, 1, 499).unwrap();
         assert!(doubt.is_too_much);
@@ -128,6 +136,17 @@ mod tests {
         );
         base.begin(500, NOW.saturating_add(WEEK));
         assert!(base.doubt(250, 250, 250).is_none() && base.doubt(251, 251, 249).is_some());
+    }
+
+    #[test]
+    fn an_event_that_goes_and_comes_counts_once_and_not_while_it_is_there() {
+        let mut base = week(30);
+        for _ in 0..100 {
+            base.took(Uuid::nil(), true);
+        }
+        assert!(base.doubt(14, 14, 16).is_none() && base.doubt(15, 15, 15).is_some());
+        base.back(&Uuid::nil());
+        assert!(base.doubt(15, 15, 15).is_none());
     }
 
     #[test]

@@ -100,6 +100,9 @@ impl Desk {
     /// Notes what a version of an event was made into; of nothing, that it says nothing any more.
     pub(super) async fn made(&mut self, event: Uuid, accepted: &[Accepted]) -> Result<(), Failure> {
         let newest = publications(accepted);
+        if !newest.is_empty() {
+            self.state.misp_base.back(&event);
+        }
         let room = MAX_PUBLICATIONS.saturating_sub(self.publications());
         let Some(before) = self.state.misp_made.get(&event) else {
             let is_room = self.state.misp_made.len() < MAX_MADE && newest.len() <= room;
@@ -201,7 +204,7 @@ impl Desk {
             let Some(withdrawals) = self.let_go(*event, made).await? else { continue };
             let came = self.state.misp_made.remove(event).and_then(|made| made.came);
             let is_first = self.state.misp_base.is_first(came);
-            self.state.misp_base.took(is_first);
+            self.state.misp_base.took(*event, is_first);
             if !withdrawals.is_empty() {
                 if self.state.misp_leaving.len() >= MAX_LEAVING {
                     self.state.misp_leaving.pop_first();

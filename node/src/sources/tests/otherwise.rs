@@ -50,7 +50,7 @@ async fn a_collection_neither_revokes_nor_overwrites_by_itself_what_a_person_sai
         later
     };
     let revoked = later(json!({ "revoked": true }));
-    let other = later(json!({ "pattern": "[domain-name:value = 'bank.example']" }));
+    let other = later(json!({ "pattern": "[domain-name:value = 'other.evil.example']" }));
     for (n, object, held) in [(1, indicator(1, &revoked), 1), (2, indicator(2, &other), 2)] {
         *page.lock().unwrap() = vec![object];
         let report = started.again().await;

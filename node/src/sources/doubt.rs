@@ -18,10 +18,10 @@ const FEW: usize = 20;
 /// For how long what went counts. Shorter ⇒ a feed that is emptied step by step is believed, longer ⇒ one that turns over
 /// slowly is doubted.
 const WEEK: Duration = Duration::from_hours(7 * 24);
-/// Events that went within a week and are remembered. A feed of more than twice as many is doubted later than it should be.
+/// Events that went within a week and are remembered: as many as can be known.
 const MAX_GONE: usize = 100_000;
 
-/// What is counted within a week.
+/// What is counted: as a week begins now and then, and of what went, within a week of now.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Base {
@@ -31,8 +31,16 @@ pub(super) struct Base {
     first: usize,
     /// The most that were known before a run since.
     most: usize,
-    /// Taken back since and not there again, and whether they were known then.
-    gone: BTreeMap<Uuid, bool>,
+    /// Taken back within a week and not there again.
+    gone: BTreeMap<Uuid, Gone>,
+}
+
+/// An event that was taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Gone {
+    at: Timestamp,
+    /// It was known when the week began.
+    is_first: bool,
 }
 
 /// Why nothing is taken back.
@@ -46,9 +54,13 @@ pub(super) struct Doubt {
 impl Base {
     /// A run begins, before which so many events are known.
     pub(super) fn begin(&mut self, known: usize, now: Timestamp) {
+        self.gone.retain(|_, gone| gone.at.saturating_add(WEEK) > now);
         let is_over = self.since.is_none_or(|since| since > now || since.saturating_add(WEEK) <= now);
         if is_over {
-            *self = Self { since: Some(now), first: known, ..Self::default() };
+            (self.since, self.first) = (Some(now), known);
+            // What went a moment ago counts on, and against what there was then.
+            self.most = self.most.min(known + self.gone.len());
+            self.gone.values_mut().for_each(|gone| gone.is_first = false);
         }
         self.most = self.most.max(known);
     }
@@ -59,9 +71,9 @@ impl Base {
     }
 
     /// An event was taken back.
-    pub(super) fn took(&mut self, event: Uuid, is_first: bool) {
+    pub(super) fn took(&mut self, event: Uuid, is_first: bool, at: Timestamp) {
         if self.gone.len() < MAX_GONE {
-            self.gone.insert(event, is_first);
+            self.gone.insert(event, Gone { at, is_first });
         }
     }
 
@@ -74,7 +86,7 @@ impl Base {
     /// `listed`.
     pub(super) fn doubt(&self, first: usize, going: usize, listed: usize) -> Option<Doubt> {
         let is_most = |known: usize, going: usize| known > FEW && going > known / 2;
-        let gone_first = self.gone.values().filter(|is_first| **is_first).count();
+        let gone_first = self.gone.values().filter(|gone| gone.is_first).count();
         let is_too_much =
             is_most(self.most, going + self.gone.len()) || is_most(self.first, first + gone_first);
         let is_doubtful = going > 0 && (listed == 0 || is_too_much);
@@ -125,16 +137,18 @@ mod tests {
     }
 
     #[test]
-    fn what_went_within_a_week_counts_and_is_over_with_it() {
+    fn what_went_within_a_week_counts_whenever_that_began_and_then_no_more() {
         let mut base = week(1_000);
-        (0..500).for_each(|n| base.took(Uuid::from_u128(n), true));
-        base.begin(500, NOW.saturating_add(WEEK / 2));
-        let doubt = base.doubt(1, 1, 499).unwrap();
-        assert!(doubt.is_too_much);
-        assert!(
-            doubt.failure.reason.contains("1 of the 1000 events that were taken from it, after 500 others")
-        );
-        base.begin(500, NOW.saturating_add(WEEK));
+        let late = NOW.saturating_add(WEEK / 7 * 6);
+        (0..500).for_each(|n| base.took(Uuid::from_u128(n), true, late));
+        for now in [late, NOW.saturating_add(WEEK)] {
+            base.begin(500, now);
+            let doubt = base.doubt(1, 1, 499).unwrap();
+            assert!(doubt.is_too_much);
+            let why = doubt.failure.reason;
+            assert!(why.contains("1 of the 1000 events that were taken from it, after 500 others"), "{why}");
+        }
+        base.begin(500, NOW.saturating_add(WEEK * 2));
         assert!(base.doubt(250, 250, 250).is_none() && base.doubt(251, 251, 249).is_some());
     }
 
@@ -142,7 +156,7 @@ mod tests {
     fn an_event_that_goes_and_comes_counts_once_and_not_while_it_is_there() {
         let mut base = week(30);
         for _ in 0..100 {
-            base.took(Uuid::nil(), true);
+            base.took(Uuid::nil(), true, NOW);
         }
         assert!(base.doubt(14, 14, 16).is_none() && base.doubt(15, 15, 15).is_some());
         base.back(&Uuid::nil());

@@ -204,7 +204,7 @@ impl Desk {
             let Some(withdrawals) = self.let_go(*event, made).await? else { continue };
             let came = self.state.misp_made.remove(event).and_then(|made| made.came);
             let is_first = self.state.misp_base.is_first(came);
-            self.state.misp_base.took(*event, is_first);
+            self.state.misp_base.took(*event, is_first, clock::now());
             if !withdrawals.is_empty() {
                 if self.state.misp_leaving.len() >= MAX_LEAVING {
                     self.state.misp_leaving.pop_first();

@@ -47,7 +47,8 @@ const MAX_TRIES: u8 = 5;
 /// Events that were taken back and are remembered: one that comes again waits for that, or ends it.
 const MAX_LEAVING: usize = 10_000;
 /// What is noted of an event, if there are too many to know what was made of it.
-const FORGOTTEN: &str = "the source remembers no more publications: what the feed takes back of it stays until a person takes it back";
+const FORGOTTEN: &str = "the source remembers no more publications: what the feed takes back of it stays until a person \
+                         takes it back";
 
 impl Made {
     fn all(&self) -> Vec<PublicationId> {

@@ -43,7 +43,7 @@ pub(super) struct State {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Made {
-    /// When the event first came; unset long ago.
+    /// When the event first came; unset: before that was noted.
     pub(super) came: Option<Timestamp>,
     /// Of its newest version.
     pub(super) newest: Vec<PublicationId>,

@@ -86,3 +86,18 @@ async fn a_feed_does_not_overwrite_by_itself_what_a_person_said() {
     started.again().await;
     assert_eq!((stage.queued(), stage.held().await), (1, 1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_object_states_otherwise_than_its_source_is_noted() {
+    let stage = Stage::new().await;
+    let stated = json!({ "extensions": { "extension-definition--5c0c6d0e-4e0b-4d6a-9a55-2f7f3b6d1f4e": {
+        "extension_type": "property-extension", "information_class": "alert" } } });
+    let bundle = json!({ "type": "bundle", "id": "bundle--00000000-0000-4000-8000-000000000001",
+        "objects": [indicator(1, &stated)] });
+    put(&stage, "a.json", &bundle.to_string());
+    let started = stage.start(&folder("classes = [\"indicator\"]"));
+    let report = started.until("the file", |report| report.counts.taken == 1).await;
+    let note = report.notes.iter().find(|note| note.item == "a.json");
+    let why = &note.unwrap().why;
+    assert!(why.contains(&id(1)) && why.contains("another information class"), "{why}");
+}

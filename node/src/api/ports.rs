@@ -287,13 +287,15 @@ pub struct SourceStatus {
     pub last_refused: u64,
     /// The newest refusals since the start.
     pub refusals: Vec<SourceRefusal>,
+    /// What there is to know of the newest items that were taken since the start.
+    pub notes: Vec<SourceRefusal>,
     /// Since when its runs fail.
     pub failing_since: Option<Timestamp>,
     /// And why.
     pub failure: Option<String>,
 }
 
-/// An item of a source that was not taken.
+/// An item of a source that was not taken, or of which there is something to know.
 #[derive(Clone, Debug, Serialize)]
 pub struct SourceRefusal {
     /// When.

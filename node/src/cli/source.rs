@@ -67,10 +67,14 @@ impl List {
         }
         let mut text = listed(&answer, "sources", &COLUMNS);
         for source in answer.get("sources").and_then(Value::as_array).into_iter().flatten() {
-            let rows = listed(source, "refusals", &["at", "item", "why"]);
-            if source.get("refusals").and_then(Value::as_array).is_some_and(|refusals| !refusals.is_empty()) {
-                let name = source.get("name").and_then(output::scalar).unwrap_or_default();
-                text.push_str(&format!("\nRefused lately of {name}:\n{rows}"));
+            let name = source.get("name").and_then(output::scalar).unwrap_or_default();
+            for (list, heading) in
+                [("refusals", "Refused lately of"), ("notes", "To know of what was taken of")]
+            {
+                if source.get(list).and_then(Value::as_array).is_some_and(|told| !told.is_empty()) {
+                    let rows = listed(source, list, &["at", "item", "why"]);
+                    text.push_str(&format!("\n{heading} {name}:\n{rows}"));
+                }
             }
         }
         Ok(output::print(&text)?)

@@ -35,7 +35,7 @@ use crate::{
     },
     query::{lists::Lists, over_disk_quota},
     roster::LiveRoster,
-    sources::{SourceReport, Sources},
+    sources::{Refusal, SourceReport, Sources},
     store::{self, Store},
     sync::{self, GroupProgress, Progress, Report},
 };
@@ -270,7 +270,6 @@ impl Status {
 }
 
 fn source_status(source: SourceReport) -> SourceStatus {
-    let refusals = source.refusals.into_iter();
     SourceStatus {
         name: source.name,
         kind: source.kind,
@@ -288,12 +287,15 @@ fn source_status(source: SourceReport) -> SourceStatus {
         taken_back: source.counts.taken_back,
         last_taken: source.last.taken,
         last_refused: source.last.refused,
-        refusals: refusals
-            .map(|found| SourceRefusal { at: found.at, item: found.item, why: found.why })
-            .collect(),
+        refusals: source.refusals.into_iter().map(refusal).collect(),
+        notes: source.notes.into_iter().map(refusal).collect(),
         failing_since: source.failing.as_ref().map(|(since, _)| *since),
         failure: source.failing.map(|(_, why)| why),
     }
+}
+
+fn refusal(found: Refusal) -> SourceRefusal {
+    SourceRefusal { at: found.at, item: found.item, why: found.why }
 }
 
 /// What others say of our certificate, where our own log does not.

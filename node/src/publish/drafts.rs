@@ -147,9 +147,10 @@ impl Publisher {
     pub async fn discard(&self, publication: PublicationId) -> Result<(), SubmitError> {
         let this = self.clone();
         blocking(move || {
-            this.row(publication)?;
+            let row = this.row(publication)?;
             let change = Change::DraftDiscarded { publication };
             this.store.commit_blocking(change).map_err(|error| SubmitError::Fault(Box::new(error)))?;
+            this.holding.gone(&row.submitter, publication);
             Ok(())
         })
         .await
@@ -192,15 +193,22 @@ impl Publisher {
         let told = reason.as_deref().filter(|_| is_told).unwrap_or_default();
         let parts = row.parts.iter().map(|part| payload::with_reason(part, told)).collect::<Result<_, _>>();
         let parts = parts.map_err(|error| super::submit::rule("reason", &error.to_string()))?;
-        self.released(Change::DraftReleased { publication, reason, parts, given }, publication)
+        let change = Change::DraftReleased { publication, reason, parts, given };
+        self.released(change, publication, &row.submitter)
     }
 
     /// The word and what it rests on are one commit: nothing comes between.
-    fn released(&self, change: Change, publication: PublicationId) -> Result<(), SubmitError> {
+    fn released(
+        &self,
+        change: Change,
+        publication: PublicationId,
+        submitter: &str,
+    ) -> Result<(), SubmitError> {
         let committed = self.store.commit_blocking(change);
         if committed.map_err(|error| SubmitError::Fault(Box::new(error)))? == Committed::Outdated {
             return Err(SubmitError::Overtaken(publication));
         }
+        self.holding.gone(submitter, publication);
         self.feed.notify(Notice::DraftQueued);
         Ok(())
     }
@@ -213,8 +221,9 @@ impl Publisher {
         if !self.store.has_room() {
             return Err(SubmitError::NoRoom);
         }
-        let DraftRow { publication, reason, parts, .. } = row;
-        self.released(Change::DraftReleased { publication, reason, parts, given: None }, publication)
+        let DraftRow { publication, reason, parts, submitter, .. } = row;
+        let change = Change::DraftReleased { publication, reason, parts, given: None };
+        self.released(change, publication, &submitter)
     }
 
     /// Nobody is told that a proposal was taken over before the version that does so goes out: that version's draft.

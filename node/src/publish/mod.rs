@@ -28,6 +28,7 @@ mod holders;
 mod holding;
 mod key;
 mod offers;
+mod otherwise;
 pub mod preview;
 mod push;
 mod seal;

@@ -60,9 +60,10 @@ impl Publisher {
         if !self.store.has_room() {
             return Err(SubmitError::NoRoom);
         }
-        let _places = self.holding.take(&self.store, &drafts)?;
+        let places = self.holding.take(&self.store, &drafts)?;
         let is_queued = drafts.iter().any(|draft| draft.state == DraftState::Queued);
         kept(self.store.commit_blocking(Change::Drafts(drafts)))?;
+        places.kept();
         if is_queued {
             self.feed.notify(Notice::DraftQueued);
         }

@@ -41,6 +41,7 @@ pub(super) struct Desk {
     /// Of this run.
     run: Counts,
     refusals: Vec<Refusal>,
+    notes: Vec<Refusal>,
 }
 
 /// What became of an item.
@@ -58,8 +59,8 @@ pub(super) enum Fate {
 
 impl Desk {
     pub(super) fn new(source: Source, publisher: Publisher, store: Store, roster: LiveRoster) -> Self {
-        let state = State::default();
-        Self { source, publisher, store, roster, state, run: Counts::default(), refusals: Vec::new() }
+        let (state, run) = (State::default(), Counts::default());
+        Self { source, publisher, store, roster, state, run, refusals: Vec::new(), notes: Vec::new() }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -100,9 +101,10 @@ impl Desk {
         if is_news || is_remote { self.save().await } else { Ok(()) }
     }
 
-    /// Counts and refusals of the run, which are taken out.
-    pub(super) fn told(&mut self) -> (Counts, Vec<Refusal>) {
-        (std::mem::take(&mut self.run), std::mem::take(&mut self.refusals))
+    /// Counts, refusals and notes of the run, which are taken out.
+    pub(super) fn told(&mut self) -> (Counts, Vec<Refusal>, Vec<Refusal>) {
+        let take = std::mem::take::<Vec<Refusal>>;
+        (std::mem::take(&mut self.run), take(&mut self.refusals), take(&mut self.notes))
     }
 
     pub(super) fn count(&mut self, change: impl Fn(&mut Counts)) {
@@ -113,10 +115,12 @@ impl Desk {
     /// Notes that an item, or a part of one, is not taken.
     pub(super) fn refuse(&mut self, item: &str, why: &str) {
         self.count(|counts| counts.refused += 1);
-        if self.refusals.len() == MAX_TOLD {
-            self.refusals.remove(0);
-        }
-        self.refusals.push(Refusal { at: clock::now(), item: item.to_owned(), why: why.to_owned() });
+        tell(&mut self.refusals, item, why);
+    }
+
+    /// Notes what there is to know of an item that is taken.
+    pub(super) fn note(&mut self, item: &str, what: &str) {
+        tell(&mut self.notes, item, what);
     }
 
     /// Whose drafts its own are.
@@ -141,15 +145,15 @@ impl Desk {
         })
     }
 
-    /// Takes a file or an event, `anew` even if it came before and was taken back since. Also what was understood and skipped,
-    /// if it could be read.
+    /// Takes a file or an event, `anew` even if it came before and this source took it back since; nothing while that is on its
+    /// way out. Also what was understood and skipped, if it could be read.
     pub(super) async fn file(
         &mut self,
         item: &str,
         reading: Reading,
         bytes: Vec<u8>,
         anew: bool,
-    ) -> Result<(Fate, Option<belfry_proto::import::Import>), Failure> {
+    ) -> Result<Option<(Fate, Option<belfry_proto::import::Import>)>, Failure> {
         let submission = self.submission()?;
         let default_pap = self.source.pap;
         let read = tokio::task::spawn_blocking(move || reading.read(&bytes, submission)).await;
@@ -160,17 +164,17 @@ impl Desk {
                 self.refuse(item, &why);
                 let is_nothing = matches!(unreadable.source, ImportError::Nothing(_));
                 let fate = if is_nothing { Fate::Nothing(why) } else { Fate::Refused(why) };
-                return Ok((fate, None));
+                return Ok(Some((fate, None)));
             }
         };
         for submission in &mut submissions {
             submission.pap = submission.pap.or(default_pap);
-            if anew {
-                self.rename(submission).await?;
+            if anew && !self.rename(submission).await? {
+                return Ok(None);
             }
         }
         let skipped = (import.skipped.len() + import.more_skipped) as u64;
-        let fate = match self.try_once(submissions).await? {
+        let fate = match self.try_once(item, submissions).await? {
             Tried::Done(fate) => fate,
             Tried::Refused(refused) => Fate::Refused(refused.why),
         };
@@ -179,20 +183,7 @@ impl Desk {
             Fate::Taken(_) => self.count(|counts| counts.skipped += skipped),
             Fate::Known(_) => {}
         }
-        Ok((fate, Some(import)))
-    }
-
-    /// Gives a submission that came before another name for as long as what it came to was taken back.
-    async fn rename(&self, submission: &mut Submission) -> Result<(), Failure> {
-        loop {
-            let before =
-                self.publisher.before(submission.clone()).await.map_err(|error| Failure::of(&error))?;
-            let Some(before) = before else { return Ok(()) };
-            if !self.is_taken_back(before.publication).await? {
-                return Ok(());
-            }
-            submission.idempotency_key = Some(format!("again:{}", before.publication));
-        }
+        Ok(Some((fate, Some(import))))
     }
 
     /// Takes STIX objects, and leaves out those that are at fault.
@@ -216,7 +207,7 @@ impl Desk {
             }
             let (bundle, origin) = bundle_of(&good);
             let submission = Submission { bundle, origin: Some(origin), ..submission.clone() };
-            let tried = self.try_once(vec![submission]).await?;
+            let tried = self.try_once("a page", vec![submission]).await?;
             let (faulty, why) = match tried {
                 Tried::Done(_) => return Ok(()),
                 Tried::Refused(error) => (error.objects(), error.why),
@@ -263,9 +254,26 @@ impl Desk {
         Ok(format!("{max_size} {tlp:?} {pap:?} {} {:?}", group.get(), self.ceiling(group)))
     }
 
-    /// Hands an item in, all of it or nothing. What a guard wants a reason for waits for a person, who can give one.
-    async fn try_once(&mut self, submissions: Vec<Submission>) -> Result<Tried, Failure> {
+    /// An object of what would go out at once that this member says by another way than this source.
+    async fn said_otherwise(&self, submissions: &[Submission]) -> Result<Option<String>, Failure> {
+        for submission in submissions.iter().filter(|submission| !submission.hold) {
+            let said =
+                self.publisher.said_otherwise(submission).await.map_err(|error| Failure::of(&error))?;
+            if said.is_some() {
+                return Ok(said);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Hands an item in, all of it or nothing. What a guard wants a reason for waits for a person, who can give one; so does
+    /// what would stand in the place of what this member says by another way.
+    async fn try_once(&mut self, item: &str, mut submissions: Vec<Submission>) -> Result<Tried, Failure> {
         let group = submissions.first().map(|submission| submission.group);
+        let said = self.said_otherwise(&submissions).await?;
+        if said.is_some() {
+            submissions.iter_mut().for_each(|submission| submission.hold = true);
+        }
         let may_go = submissions.iter().all(|submission| !submission.hold);
         let tried = match self.publisher.submit_together(submissions.clone()).await {
             Err(SubmitError::Guarded(report)) if may_go && report.gravest() == Some(Weight::Reason) => {
@@ -280,6 +288,15 @@ impl Desk {
                 Ok(Tried::Done(Fate::Known(accepted)))
             }
             Ok(accepted) => {
+                if let Some(object) = said {
+                    self.note(
+                        &object,
+                        "this member says it by another way: the next version waits for a person",
+                    );
+                }
+                for notes in accepted.iter().filter(|one| !one.duplicate).map(|one| &one.notes) {
+                    notes.iter().for_each(|note| self.note(item, note));
+                }
                 let news = accepted.iter().filter(|one| !one.duplicate);
                 let objects = news.map(|one| u64::from(one.objects)).sum::<u64>();
                 self.count(|counts| {
@@ -294,6 +311,13 @@ impl Desk {
             },
         }
     }
+}
+
+fn tell(told: &mut Vec<Refusal>, item: &str, why: &str) {
+    if told.len() == MAX_TOLD {
+        told.remove(0);
+    }
+    told.push(Refusal { at: clock::now(), item: item.to_owned(), why: why.to_owned() });
 }
 
 enum Tried {

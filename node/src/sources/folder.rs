@@ -289,7 +289,10 @@ impl Feed for Folder {
                         mapping: self.map.clone(),
                         ..Reading::default()
                     };
-                    desk.file(&name, reading, bytes, false).await?
+                    match desk.file(&name, reading, bytes, false).await? {
+                        Some(taken) => taken,
+                        None => continue,
+                    }
                 }
             };
             let told = report(&fate, import.as_ref());

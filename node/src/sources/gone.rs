@@ -1,14 +1,14 @@
 //! What a feed takes back, its source takes back too: an event that is gone, and what a newer version no longer says.
 //!
 //! ```text
-//! version taken ─▶ Made ─┬─ says less than those before ─▶ those before go, once the newest is out
+//! version taken ─▶ Made ─┬─ says less than those before ─▶ those before go, once the newest is out and stands
 //!                        ├─ says nothing any more ────────┐
 //! manifest ─ without it ─┴────────────────────────────────┴▶ all of them go
 //! ```
 //!
 //! What goes is what this source itself made of the event: a draft that nobody released is discarded, what is out is withdrawn,
 //! by a draft that waits for a person unless the source may publish. What this member says of the same otherwise stays. A
-//! feed that loses most of what it had is more likely broken than meant so: nothing is taken back then ([`doubt`]).
+//! feed that loses most of what it had is more likely broken than meant so: nothing is taken back then ([`super::doubt`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,8 +20,13 @@ use belfry_proto::{
 };
 use uuid::Uuid;
 
-use super::{Failure, desk::Desk, state::Made};
+use super::{
+    Failure,
+    desk::Desk,
+    state::{Made, State},
+};
 use crate::{
+    clock,
     publish::{
         submission::{Accepted, SubmitError},
         withdraw::{Named, WithdrawError, WithdrawalRequest},
@@ -34,66 +39,83 @@ use crate::{
 const MAX_BEFORE: usize = 64;
 /// Events of which it is known what was made, at most.
 const MAX_MADE: usize = 100_000;
-/// Events that were taken back and are remembered, so that one that comes again is taken anew.
+/// Publications of all of them together. Fewer ⇒ of a feed that changes faster than what it was can go, what it said before
+/// stays until a person takes it back; more ⇒ the source's row, written several times a run, is tens of megabytes.
+const MAX_PUBLICATIONS: usize = 200_000;
+/// Runs in which it is tried to take back what is refused.
+const MAX_TRIES: u8 = 5;
+/// Events that were taken back and are remembered: one that comes again waits for that, or ends it.
 const MAX_LEAVING: usize = 10_000;
-/// Events that may go at once whatever share they are: a small feed changes as a whole.
-const FEW: usize = 20;
-
-/// Why a feed is not believed that takes back `going` of the `known` events that were made something of, and lists `listed`.
-pub(super) fn doubt(known: usize, going: usize, listed: usize) -> Option<Failure> {
-    let is_most = known > FEW && going > known / 2;
-    let is_doubtful = going > 0 && (listed == 0 || is_most);
-    is_doubtful.then(|| {
-        Failure::new(format!(
-            "lacks {going} of the {known} events that were taken from it, which is more likely its fault than meant so: \
-             nothing of them is taken back; if it is meant, take them back by `belfry withdraw`, and give the source another name"
-        ))
-    })
-}
+/// What is noted of an event, if there are too many to know what was made of it.
+const FORGOTTEN: &str = "the source remembers no more publications: what the feed takes back of it stays until a person \
+                         takes it back";
 
 impl Made {
     fn all(&self) -> Vec<PublicationId> {
         self.before.iter().chain(&self.newest).copied().collect()
     }
+
+    /// It was refused to take it back; whether it is tried again at the next run.
+    const fn try_again(&mut self) -> bool {
+        self.tries = self.tries.saturating_add(1);
+        self.tries < MAX_TRIES
+    }
+
+    /// Makes this the newest, and those that live before it; of them no more than `most` in all, the newest. How many were dropped.
+    fn turn(&mut self, newest: Vec<PublicationId>, living: &BTreeSet<PublicationId>, most: usize) -> usize {
+        self.before.append(&mut self.newest);
+        self.before.retain(|one| living.contains(one) && !newest.contains(one));
+        let dropped = (self.before.len() + newest.len()).saturating_sub(most).min(self.before.len());
+        self.before.drain(..dropped);
+        self.newest = newest;
+        dropped
+    }
 }
 
 impl Desk {
-    /// Whether an event that is listed has to be taken anew, because this source took it back once; `None` while that is on
-    /// its way out. What waits for a person to take it back is discarded: the event is there again.
-    pub(super) async fn is_anew(&self, event: Uuid) -> Result<Option<bool>, Failure> {
+    /// Whether an event that is listed can be taken: not while what was made of it is on its way out, since it was gone. What
+    /// waits for a person to take it back is discarded: the event is there again.
+    pub(super) async fn is_back(&mut self, event: Uuid) -> Result<bool, Failure> {
         let leaving = self.state.misp_leaving.get(&event).cloned().unwrap_or_default();
-        let mut is_anew = false;
         for row in self.rows(leaving).await? {
             match row.state {
                 DraftState::Held => match self.publisher.discard(row.publication).await {
-                    Ok(()) => {}
+                    Ok(()) => self.keep(row.publication),
                     // Decided at this moment: the next run sees how.
-                    Err(SubmitError::NotHeld(_)) => return Ok(None),
+                    Err(SubmitError::NotHeld(_)) => return Ok(false),
                     Err(error) => return Err(Failure::of(&error)),
                 },
-                DraftState::Queued => return Ok(None),
+                DraftState::Queued => return Ok(false),
                 DraftState::Flushed => {
                     let targets = row.withdraws.map(|withdrawal| withdrawal.targets).unwrap_or_default();
-                    if !self.blocking(move |store| standing(store, targets)).await?.is_empty() {
-                        return Ok(None);
+                    if !self.standing(targets).await?.is_empty() {
+                        return Ok(false);
                     }
-                    is_anew = true;
                 }
                 DraftState::Refused => {}
             }
         }
-        Ok(Some(is_anew))
+        Ok(true)
     }
 
     /// Notes what a version of an event was made into; of nothing, that it says nothing any more.
     pub(super) async fn made(&mut self, event: Uuid, accepted: &[Accepted]) -> Result<(), Failure> {
+        let newest = publications(accepted);
+        if !newest.is_empty() {
+            self.state.misp_base.back(&event);
+        }
+        let room = MAX_PUBLICATIONS.saturating_sub(self.publications());
         let Some(before) = self.state.misp_made.get(&event) else {
-            if !accepted.is_empty() && self.state.misp_made.len() < MAX_MADE {
-                let newest = publications(accepted);
-                self.state.misp_made.insert(event, Made { newest, ..Made::default() });
+            let is_room = self.state.misp_made.len() < MAX_MADE && newest.len() <= room;
+            if !newest.is_empty() && is_room {
+                let made = Made { came: Some(clock::now()), newest, ..Made::default() };
+                self.state.misp_made.insert(event, made);
+            } else if !newest.is_empty() {
+                self.note(&event.to_string(), FORGOTTEN);
             }
             return Ok(());
         };
+        let most = before.before.len() + before.newest.len() + room;
         let mut rows = self.rows(before.all()).await?;
         // What was discarded says nothing, and need not be known any more.
         rows.retain(|row| row.state != DraftState::Refused);
@@ -101,23 +123,75 @@ impl Desk {
         let said = rows.iter().flat_map(|row| &row.objects);
         let lost = said.filter(|(id, _)| !says.contains(id)).count();
         let living: BTreeSet<PublicationId> = rows.iter().map(|row| row.publication).collect();
+        let mut dropped = 0;
         if let Some(made) = self.state.misp_made.get_mut(&event) {
-            let newest = publications(accepted);
             made.is_over = newest.is_empty();
             if !made.is_over && made.newest != newest {
-                made.before.append(&mut made.newest);
-                made.before.retain(|one| living.contains(one) && !newest.contains(one));
-                made.newest = newest;
+                dropped = made.turn(newest, &living, most);
             }
             made.is_less = !made.before.is_empty() && (lost > 0 || made.before.len() > MAX_BEFORE);
+        }
+        if dropped > 0 {
+            self.note(&event.to_string(), FORGOTTEN);
         }
         Ok(())
     }
 
-    /// Events that are to go: those that are not listed, and those that say nothing any more.
-    pub(super) fn going(&self, is_listed: impl Fn(&Uuid) -> bool) -> Vec<Uuid> {
-        let made = self.state.misp_made.iter();
-        made.filter(|(event, made)| made.is_over || !is_listed(event)).map(|(event, _)| *event).collect()
+    /// How many are remembered of all events.
+    fn publications(&self) -> usize {
+        self.state.misp_made.values().map(|made| made.before.len() + made.newest.len()).sum()
+    }
+
+    /// Events that are to go, those that are not listed and those that say nothing any more; and why the feed is not believed
+    /// about others. What it once was not believed about goes no more by it, however large the feed becomes: only once it was
+    /// there again, or a person took it back.
+    pub(super) async fn going(
+        &mut self,
+        listed: &BTreeSet<Uuid>,
+    ) -> Result<(Vec<Uuid>, Option<Failure>), Failure> {
+        self.settle_doubted().await?;
+        let State { misp_made, misp_doubted, misp_base, .. } = &mut self.state;
+        let is_going = |event: &Uuid, made: &Made| made.is_over || !listed.contains(event);
+        misp_doubted.retain(|event| misp_made.get(event).is_some_and(|made| is_going(event, made)));
+        let missing = misp_made.iter().filter(|(event, made)| is_going(event, made));
+        let missing: Vec<(Uuid, bool)> =
+            missing.map(|(event, made)| (*event, misp_base.is_first(made.came))).collect();
+        let first = missing.iter().filter(|(_, is_first)| *is_first).count();
+        let events = missing.iter().map(|(event, _)| *event);
+        if let Some(doubt) = misp_base.doubt(first, missing.len(), listed.len()) {
+            if doubt.is_too_much {
+                misp_doubted.extend(events);
+            }
+            return Ok((Vec::new(), Some(doubt.failure)));
+        }
+        let going = events.filter(|event| !misp_doubted.contains(event)).collect();
+        let doubt = (!misp_doubted.is_empty()).then(|| misp_base.failure(misp_doubted.len()));
+        Ok((going, doubt))
+    }
+
+    /// Forgets, of the events that the feed was not believed about, those of which nothing stands or waits any more: a person
+    /// took them back.
+    async fn settle_doubted(&mut self) -> Result<(), Failure> {
+        let made =
+            |event: &Uuid| (*event, self.state.misp_made.get(event).map(Made::all).unwrap_or_default());
+        let doubted: Vec<(Uuid, Vec<PublicationId>)> = self.state.misp_doubted.iter().map(made).collect();
+        if doubted.is_empty() {
+            return Ok(());
+        }
+        let settled = self.blocking(move |store| {
+            let mut settled = Vec::new();
+            for (event, publications) in doubted {
+                if !is_said(store, publications)? {
+                    settled.push(event);
+                }
+            }
+            Ok(settled)
+        });
+        for event in settled.await? {
+            self.state.misp_made.remove(&event);
+            self.state.misp_doubted.remove(&event);
+        }
+        Ok(())
     }
 
     /// Takes back these events, and what newer versions of others no longer say; as many as the source takes in a run.
@@ -129,7 +203,9 @@ impl Desk {
             }
             let made = self.state.misp_made.get(event).map(Made::all).unwrap_or_default();
             let Some(withdrawals) = self.let_go(*event, made).await? else { continue };
-            self.state.misp_made.remove(event);
+            let came = self.state.misp_made.remove(event).and_then(|made| made.came);
+            let is_first = self.state.misp_base.is_first(came);
+            self.state.misp_base.took(*event, is_first, clock::now());
             if !withdrawals.is_empty() {
                 if self.state.misp_leaving.len() >= MAX_LEAVING {
                     self.state.misp_leaving.pop_first();
@@ -148,8 +224,8 @@ impl Desk {
             if newest.iter().any(|row| matches!(row.state, DraftState::Held | DraftState::Queued)) {
                 continue;
             }
-            // A person did not want the newest: then those before are all there is.
-            let is_out = !newest.is_empty() && newest.iter().all(|row| row.state == DraftState::Flushed);
+            // A person did not want the newest, or took it back: then those before are all there is.
+            let is_out = !newest.is_empty() && self.all_stand(newest).await?;
             if is_out && self.let_go(event, before).await?.is_none() {
                 continue;
             }
@@ -157,6 +233,7 @@ impl Desk {
                 made.is_less = false;
                 if is_out {
                     made.before.clear();
+                    made.tries = 0;
                 }
             }
             room -= 1;
@@ -164,8 +241,18 @@ impl Desk {
         Ok(())
     }
 
+    /// Whether something of each of these publications is out, and not taken back.
+    async fn all_stand(&self, rows: Vec<DraftRow>) -> Result<bool, Failure> {
+        for row in rows {
+            if row.state != DraftState::Flushed || self.standing(row.messages).await?.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Lets go what of these publications is this source's: the drafts that withdraw; `None` if some are just on their way
-    /// out, and have to be there first.
+    /// out, and have to be there first, or if it was refused and is tried again.
     async fn let_go(
         &mut self,
         event: Uuid,
@@ -177,20 +264,25 @@ impl Desk {
         if rows.iter().any(|row| row.state == DraftState::Queued) {
             return Ok(None);
         }
+        let mut is_any = false;
         for row in rows.iter().filter(|row| row.state == DraftState::Held) {
             match self.publisher.discard(row.publication).await {
-                Ok(()) => {}
+                Ok(()) => is_any = true,
                 Err(SubmitError::NotHeld(_)) => return Ok(None),
                 Err(error) => return Err(Failure::of(&error)),
             }
         }
         let mut messages: BTreeMap<GroupId, Vec<MessageId>> = BTreeMap::new();
+        let mut taken = Vec::new();
         for row in rows.into_iter().filter(|row| row.state == DraftState::Flushed) {
-            messages.entry(row.group).or_default().extend(row.messages);
+            let standing = self.standing(row.messages).await?;
+            if !standing.is_empty() {
+                taken.push(row.publication);
+                messages.entry(row.group).or_default().extend(standing);
+            }
         }
-        let mut withdrawals = Vec::new();
+        let (mut withdrawals, mut is_whole) = (Vec::new(), true);
         for (group, messages) in messages {
-            let messages = self.blocking(move |store| standing(store, messages)).await?;
             for chunk in messages.chunks(MAX_TARGETS) {
                 let request = WithdrawalRequest {
                     group,
@@ -205,31 +297,42 @@ impl Desk {
                 match self.publisher.withdraw(request).await {
                     Ok(withdrawn) => withdrawals.push(withdrawn.publication),
                     Err(WithdrawError::Submit(error)) => return Err(Failure::of(&error)),
-                    Err(error) => self.refuse(&event.to_string(), &error.to_string()),
+                    Err(error) => {
+                        self.refuse(&event.to_string(), &error.to_string());
+                        is_whole = false;
+                    }
                 }
             }
         }
-        self.count(|counts| counts.taken_back += 1);
+        if !withdrawals.is_empty() {
+            self.took(event, taken, &withdrawals);
+        }
+        if !is_whole {
+            let is_tried_again = self.state.misp_made.get_mut(&event).is_some_and(Made::try_again);
+            if is_tried_again {
+                return Ok(None);
+            }
+            self.refuse(&event.to_string(), "is not tried any more: `belfry withdraw` takes it back");
+            return Ok(Some(withdrawals));
+        }
+        if is_any || !withdrawals.is_empty() {
+            self.count(|counts| counts.taken_back += 1);
+        }
         Ok(Some(withdrawals))
     }
 
-    /// Whether all that a publication became was taken back, so that what comes again is new.
-    pub(super) async fn is_taken_back(&self, publication: PublicationId) -> Result<bool, Failure> {
-        let rows = self.rows(vec![publication]).await?;
-        let mut flushed = rows.into_iter().filter(|row| row.state == DraftState::Flushed);
-        let Some(row) = flushed.next() else { return Ok(false) };
-        let count = row.messages.len();
-        let standing = self.blocking(move |store| standing(store, row.messages)).await?;
-        Ok(count > 0 && standing.is_empty())
-    }
-
     /// The drafts there are of these.
-    async fn rows(&self, publications: Vec<PublicationId>) -> Result<Vec<DraftRow>, Failure> {
+    pub(super) async fn rows(&self, publications: Vec<PublicationId>) -> Result<Vec<DraftRow>, Failure> {
         self.blocking(move |store| {
             let rows = publications.into_iter().map(|publication| store.draft(publication));
             rows.filter_map(Result::transpose).collect()
         })
         .await
+    }
+
+    /// Those of these messages that nobody withdrew.
+    pub(super) async fn standing(&self, messages: Vec<MessageId>) -> Result<Vec<MessageId>, Failure> {
+        self.blocking(move |store| standing(store, messages)).await
     }
 
     async fn blocking<T: Send + 'static>(
@@ -246,7 +349,22 @@ fn publications(accepted: &[Accepted]) -> Vec<PublicationId> {
     accepted.iter().map(|one| one.publication).collect()
 }
 
-/// Those of these messages that nobody withdrew.
+/// Whether any of these publications waits or stands.
+fn is_said(store: &Store, publications: Vec<PublicationId>) -> Result<bool, ReadError> {
+    for publication in publications {
+        let Some(row) = store.draft(publication)? else { continue };
+        let is_said = match row.state {
+            DraftState::Held | DraftState::Queued => true,
+            DraftState::Flushed => !standing(store, row.messages)?.is_empty(),
+            DraftState::Refused => false,
+        };
+        if is_said {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn standing(store: &Store, messages: Vec<MessageId>) -> Result<Vec<MessageId>, ReadError> {
     let mut standing = Vec::new();
     for message in messages {
@@ -267,18 +385,26 @@ fn key_of(messages: &[MessageId]) -> String {
 mod tests {
     use super::*;
 
+    fn id(n: u8) -> PublicationId {
+        PublicationId::new([n; 16])
+    }
+
     #[test]
-    fn a_feed_that_loses_most_of_what_it_had_is_not_believed() {
-        for (known, going, listed, is_believed) in [
-            (5, 5, 3, true),
-            (20, 20, 1, true),
-            (21, 10, 11, true),
-            (21, 11, 10, false),
-            (40, 21, 500, false),
-            (1, 1, 0, false),
-            (0, 0, 0, true),
-        ] {
-            assert_eq!(doubt(known, going, listed).is_none(), is_believed, "{known} {going} {listed}");
+    fn of_an_event_no_more_is_remembered_than_there_is_room_for() {
+        let living: BTreeSet<PublicationId> = (1..=4).map(id).collect();
+        let before = Made { newest: vec![id(4)], before: (1..=3).map(id).collect(), ..Made::default() };
+        for (most, kept) in [(9, vec![1, 2, 3, 4]), (3, vec![3, 4]), (1, vec![])] {
+            let mut made = before.clone();
+            assert_eq!(made.turn(vec![id(5)], &living, most), 4 - kept.len());
+            assert_eq!((made.newest, made.before), (vec![id(5)], kept.into_iter().map(id).collect()));
         }
+    }
+
+    #[test]
+    fn what_is_refused_is_tried_at_some_runs_and_not_for_ever() {
+        let mut made = Made::default();
+        let tries = std::iter::repeat_with(|| made.try_again()).take_while(|is_again| *is_again).count();
+        assert_eq!(tries + 1, usize::from(MAX_TRIES));
+        assert!(!made.try_again());
     }
 }

@@ -10,10 +10,10 @@ use uuid::Uuid;
 use super::{
     Failure, Feed,
     desk::{Desk, Fate},
-    gone::doubt,
     remote::{Remote, Said},
+    state::State,
 };
-use crate::publish::file::Reading;
+use crate::{clock, publish::file::Reading};
 
 const ACCEPT: &str = "application/json";
 /// Events of a feed. What was taken is remembered by event, in one row.
@@ -102,13 +102,7 @@ impl Feed for Misp {
             .map_err(|error| Failure::new(format!("its manifest.json is no MISP manifest: {error}")))?;
         drop(answer);
         let listed: BTreeSet<Uuid> = events.keys().copied().collect();
-        let is_listed = |uuid: &Uuid| listed.contains(uuid);
-        let vanished = desk.going(is_listed).len();
-        let is_believed = doubt(desk.state.misp_made.len(), vanished, listed.len()).is_none();
-        // What is missing by mistake need not be fetched again.
-        if is_believed || desk.state.misp.len() > 2 * MAX_EVENTS {
-            desk.state.misp.retain(|uuid, _| listed.contains(uuid));
-        }
+        desk.state.misp_base.begin(desk.state.misp_made.len(), clock::now());
         let terms = desk.terms()?;
         if desk.state.misp_terms != terms {
             for refused in std::mem::take(&mut desk.state.misp_refused) {
@@ -116,7 +110,7 @@ impl Feed for Misp {
             }
             desk.state.misp_terms = terms;
         }
-        desk.state.misp_refused.retain(is_listed);
+        desk.state.misp_refused.retain(|uuid| listed.contains(uuid));
         let taken = &desk.state.misp;
         let mut changed: Vec<(u64, Uuid)> = events
             .into_iter()
@@ -146,11 +140,11 @@ impl Feed for Misp {
             }
         }
         // What was emptied just now goes as well, if all of it together is to be believed.
-        let going = desk.going(is_listed);
-        let taken_back = match doubt(desk.state.misp_made.len(), going.len(), listed.len()) {
-            None => desk.take_back(&going).await,
-            Some(doubt) => desk.take_back(&[]).await.and(Err(doubt)),
-        };
+        let (going, doubt) = desk.going(&listed).await?;
+        let taken_back = desk.take_back(&going).await.and(doubt.map_or(Ok(()), Err));
+        // What is missing by mistake need not be fetched again; what was taken back must be.
+        let State { misp, misp_made, .. } = &mut desk.state;
+        misp.retain(|uuid, _| listed.contains(uuid) || misp_made.contains_key(uuid));
         desk.save().await?;
         done.and(taken_back)
     }
@@ -160,7 +154,9 @@ impl Misp {
     /// Takes an event; whether it is refused, if there is nothing more to do about it until it or our terms change.
     async fn event(&self, desk: &mut Desk, uuid: Uuid) -> Result<Option<bool>, Failure> {
         let item = uuid.to_string();
-        let Some(anew) = desk.is_anew(uuid).await? else { return Ok(None) };
+        if !desk.is_back(uuid).await? {
+            return Ok(None);
+        }
         let body = match self.remote.get(&self.path(&format!("{item}.json")), ACCEPT).await? {
             Said::Found(answer) => answer.body,
             Said::No(status) => {
@@ -175,10 +171,12 @@ impl Misp {
         };
         let reading =
             Reading { format: Some(Format::Misp), name: format!("{item}.json"), ..Reading::default() };
-        let (fate, _) = desk.file(&item, reading, body, anew).await?;
-        desk.state.misp_leaving.remove(&uuid);
+        let Some((fate, _)) = desk.file(&item, reading, body, true).await? else { return Ok(None) };
         match &fate {
-            Fate::Taken(accepted) | Fate::Known(accepted) => desk.made(uuid, accepted).await?,
+            Fate::Taken(accepted) | Fate::Known(accepted) => {
+                desk.state.misp_leaving.remove(&uuid);
+                desk.made(uuid, accepted).await?;
+            }
             Fate::Nothing(_) => desk.made(uuid, &[]).await?,
             // What it said before stands.
             Fate::Refused(_) => {}

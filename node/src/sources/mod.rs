@@ -13,7 +13,9 @@
 //! next one goes on there. One item is held in memory at a time, and a run ends after so many. What a feed takes back goes
 //! here, too: a TAXII object that is revoked is the next version of it like any other, a MISP event that is gone is `gone`'s.
 
+mod again;
 mod desk;
+mod doubt;
 mod folder;
 mod gone;
 mod misp;
@@ -45,7 +47,7 @@ use crate::{
     store::Store,
 };
 
-/// Refusals of a source that are told one by one; the newest.
+/// Refusals of a source, and notes, that are told one by one; the newest.
 const MAX_TOLD: usize = 20;
 /// How long to wait after a fault of our own.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -126,7 +128,7 @@ trait Feed: Send {
     }
 }
 
-/// An item that was refused.
+/// An item that was refused, or of which there is something to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// When.
@@ -180,6 +182,8 @@ pub struct SourceReport {
     pub last: Counts,
     /// The newest refusals since the start.
     pub refusals: VecDeque<Refusal>,
+    /// What there is to know of the newest items that were taken since the start.
+    pub notes: VecDeque<Refusal>,
     /// Since when its runs fail, and why.
     pub failing: Option<(Timestamp, String)>,
 }
@@ -240,6 +244,7 @@ impl Sources {
                     counts: Counts::default(),
                     last: Counts::default(),
                     refusals: VecDeque::new(),
+                    notes: VecDeque::new(),
                     failing: None,
                 }),
                 wake: Notify::new(),
@@ -348,13 +353,15 @@ impl Running {
 
     fn tell(&mut self, failure: Option<Failure>) {
         let now = clock::now();
-        let (last, refusals) = self.desk.told();
+        let (last, refusals, notes) = self.desk.told();
         let counts = self.desk.state.counts;
         self.shared.tell(|report| {
             (report.last_run, report.counts, report.last) = (Some(now), counts, last);
-            report.refusals.extend(refusals);
-            let more = report.refusals.len().saturating_sub(MAX_TOLD);
-            report.refusals.drain(..more);
+            for (told, news) in [(&mut report.refusals, refusals), (&mut report.notes, notes)] {
+                told.extend(news);
+                let more = told.len().saturating_sub(MAX_TOLD);
+                told.drain(..more);
+            }
             match failure {
                 None => {
                     if report.failing.take().is_some() {

@@ -6,7 +6,7 @@ use belfry_proto::{id::PublicationId, time::Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Counts;
+use super::{Counts, doubt::Base};
 
 /// Of one source; what another kind of source left under its name is passed over.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -27,6 +27,14 @@ pub(super) struct State {
     pub(super) misp_terms: String,
     /// What was made of events, until it is taken back.
     pub(super) misp_made: BTreeMap<Uuid, Made>,
+    /// Events that are gone or say nothing any more, which the feed was not believed about.
+    pub(super) misp_doubted: BTreeSet<Uuid>,
+    /// What counts against what it takes back.
+    pub(super) misp_base: Base,
+    /// What this source took back, by publication.
+    pub(super) misp_taken: BTreeMap<PublicationId, Took>,
+    /// Of what came anew after that: behind which publication's name it goes on, by the first one.
+    pub(super) misp_names: BTreeMap<PublicationId, PublicationId>,
     /// Withdrawals of what was made of events that are gone, until these come again.
     pub(super) misp_leaving: BTreeMap<Uuid, Vec<PublicationId>>,
 }
@@ -35,6 +43,8 @@ pub(super) struct State {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Made {
+    /// When the event first came; unset: before that was noted.
+    pub(super) came: Option<Timestamp>,
     /// Of its newest version.
     pub(super) newest: Vec<PublicationId>,
     /// Of those before.
@@ -43,6 +53,18 @@ pub(super) struct Made {
     pub(super) is_less: bool,
     /// The newest version says nothing at all: all of them are.
     pub(super) is_over: bool,
+    /// How often it was refused to take back what should be.
+    pub(super) tries: u8,
+}
+
+/// A publication that this source took back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Took {
+    /// Of which event.
+    pub(super) event: Uuid,
+    /// By which withdrawals.
+    pub(super) by: Vec<PublicationId>,
 }
 
 /// A place in a TAXII collection.

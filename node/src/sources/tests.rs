@@ -1,6 +1,7 @@
 //! What sources take, what they refuse, and what they do when they are started again.
 
 mod gone;
+mod otherwise;
 
 use std::{
     fs,

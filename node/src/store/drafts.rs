@@ -375,34 +375,20 @@ impl Store {
         Ok((found, None))
     }
 
-    /// How many drafts of a submitter wait for a person; counted up to `most`.
+    /// Drafts of a submitter that wait for a person, oldest first. Reads the places of all that are held.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn held_by(&self, submitter: &str, most: usize) -> Result<usize, ReadError> {
-        self.held_besides(submitter, most, |_| false)
-    }
-
-    /// The same without those that are counted elsewhere.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn held_besides(
-        &self,
-        submitter: &str,
-        most: usize,
-        is_counted: impl Fn(PublicationId) -> bool,
-    ) -> Result<usize, ReadError> {
+    pub fn held_of(&self, submitter: &str) -> Result<Vec<PublicationId>, ReadError> {
         let tag = submitter_tag(&self.db.vault, submitter);
-        let mut count = 0;
+        let mut found = Vec::new();
         for row in self.db.scan(Cf::Queue, &HELD, &HELD) {
             let (key, said) = row?;
-            count += usize::from(said.get(4..) == Some(&tag) && !is_counted(waiting(&key, HELD.len())?));
-            if count == most {
-                break;
+            if said.get(4..) == Some(&tag) {
+                found.push(waiting(&key, HELD.len())?);
             }
         }
-        Ok(count)
+        Ok(found)
     }
 
     /// A draft, whatever became of it.

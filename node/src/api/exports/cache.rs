@@ -236,9 +236,7 @@ impl Cache {
     ) -> Result<Arc<Rendered>, Problem> {
         let whole = self.made(query, principal, asked, Keep::Whole).await?;
         let Some(most) = asked.most else { return Ok(whole) };
-        let _turn = self.cutting.acquire().await.map_err(|error| Problem::unavailable(&error))?;
-        let cut = tokio::task::spawn_blocking(move || whole.cut(most)).await;
-        cut.map_err(|error| Problem::unavailable(&error))?.map(Arc::new)
+        in_turn(&self.cutting, move || whole.cut(most)).await?.map(Arc::new)
     }
 
     /// What the export comes to, for who only counts: what tools poll is not put out of the cache for it.
@@ -375,6 +373,20 @@ fn oldest<'a>(kept: impl Iterator<Item = (&'a Key, Timestamp)>) -> Option<Key> {
     kept.min_by_key(|(_, made)| *made).map(|(key, _)| key.clone())
 }
 
+/// Work on a thread that may wait. It has its turn until it is done, whoever goes away meanwhile: nothing stops it.
+async fn in_turn<T: Send + 'static>(
+    turns: &Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let turn = Arc::clone(turns).acquire_owned().await.map_err(|error| Problem::unavailable(&error))?;
+    let done = tokio::task::spawn_blocking(move || {
+        let done = work();
+        drop(turn);
+        done
+    });
+    done.await.map_err(|error| Problem::unavailable(&error))
+}
+
 /// May look at files, and so waits where it may.
 async fn edition(query: &Query, principal: &Principal, name: &str) -> Result<Edition, Problem> {
     let (query, principal, name) = (query.clone(), principal.clone(), name.to_owned());
@@ -469,7 +481,7 @@ impl Files {
         *hasher.finalize().as_bytes()
     }
 
-    fn pack(&mut self) {
+    pub(super) fn pack(&mut self) {
         for file in self.files.values_mut() {
             file.body = file.body.clone().packed();
         }
@@ -494,6 +506,27 @@ mod tests {
     use axum::response::IntoResponse as _;
 
     use super::*;
+
+    #[tokio::test]
+    async fn work_keeps_its_turn_when_whoever_asked_for_it_goes_away() {
+        let turns = Arc::new(Semaphore::new(1));
+        let (begins, begun) = tokio::sync::oneshot::channel();
+        let (goes, go) = std::sync::mpsc::channel::<()>();
+        let of = Arc::clone(&turns);
+        let asked = tokio::spawn(async move {
+            let work = move || {
+                begins.send(()).unwrap();
+                go.recv().unwrap();
+            };
+            in_turn(&of, work).await.is_ok()
+        });
+        begun.await.unwrap();
+        asked.abort();
+        assert!(asked.await.unwrap_err().is_cancelled());
+        assert_eq!(turns.available_permits(), 0, "it goes on");
+        goes.send(()).unwrap();
+        assert!(turns.acquire().await.is_ok());
+    }
 
     #[test]
     fn an_export_that_cannot_be_made_is_503_and_never_empty() {

@@ -55,7 +55,8 @@ pub(super) fn order(snapshot: &Snapshot) -> BTreeMap<String, Vec<u32>> {
     ranks.into_iter().map(|(kind, ranks)| (file(kind), order(ranks))).collect()
 }
 
-/// The best `most` lines of each file of a ranked list, in their order, and how many lines these are.
+/// The best `most` lines of each file of a ranked list, in their order, and how many lines these are. A file of which nothing is
+/// cut is the same bytes; what is cut is packed, since a slow reader keeps it for as long as it reads.
 pub(super) fn cut(whole: &Files, most: usize) -> io::Result<(Files, usize)> {
     let mut files = Files { main: whole.main.clone(), unwritable: whole.unwritable, ..Files::default() };
     let mut lines = 0;
@@ -63,10 +64,13 @@ pub(super) fn cut(whole: &Files, most: usize) -> io::Result<(Files, usize)> {
         let order = whole.order.get(name).map(Vec::as_slice).unwrap_or_default();
         let best = order.get(..most).unwrap_or(order);
         lines += best.len();
-        let text = file.body.unpacked()?;
-        let text = if best.len() == order.len() { text } else { chosen(&text, order.len(), best).into() };
-        files.put(name.clone(), file.media, text);
+        if best.len() == order.len() {
+            files.files.insert(name.clone(), file.clone());
+        } else {
+            files.put(name.clone(), file.media, chosen(&file.body.unpacked()?, order.len(), best));
+        }
     }
+    files.pack();
     Ok((files, lines))
 }
 
@@ -101,6 +105,26 @@ pub(super) fn line(kind: Kind, value: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_cut_is_packed_and_what_is_not_is_shared() {
+        const LINES: u32 = 60_000;
+        let list: String = (0..LINES).map(|n| format!("host-{n}.evil.example\n")).collect();
+        let mut whole = Files::default();
+        whole.put("a", TEXT, list.clone());
+        whole.order.insert("a".to_owned(), (0..LINES).rev().collect());
+        whole.pack();
+        let weight = whole.files["a"].body.weight();
+        assert!(weight < list.len() / 2);
+        let (same, lines) = cut(&whole, usize::MAX).unwrap();
+        let same = &same.files["a"];
+        assert_eq!((lines, same.body.weight(), &same.md5), (60_000, weight, &whole.files["a"].md5));
+        assert!(same.body.is_shared_with(&whole.files["a"].body));
+        let (most, lines) = cut(&whole, 59_999).unwrap();
+        let most = &most.files["a"].body;
+        assert!(lines == 59_999 && most.weight() < list.len() / 2, "{}", most.weight());
+        assert_eq!(most.unpacked().unwrap(), list.split_once('\n').unwrap().1);
+    }
 
     #[test]
     fn one_value_is_one_line() {

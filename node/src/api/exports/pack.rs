@@ -52,6 +52,12 @@ impl Packed {
         self.bytes.len()
     }
 
+    /// Whether both are the same bytes in memory.
+    #[cfg(test)]
+    pub(super) fn is_shared_with(&self, other: &Self) -> bool {
+        self.bytes.as_ptr() == other.bytes.as_ptr()
+    }
+
     /// Of what was not packed yet.
     pub(super) fn digest_into(&self, hasher: &mut blake3::Hasher) {
         hasher.update(&(self.len as u64).to_be_bytes()).update(&self.bytes);

@@ -239,6 +239,7 @@ impl NodeStatus for Alone {
                 item: "iocs.csv".to_owned(),
                 why: "line 2: tlp cannot be read".to_owned(),
             }],
+            notes: Vec::new(),
             failing_since: None,
             failure: None,
         }]

@@ -16,25 +16,25 @@ use crate::{
     store::{Change, DraftRow, DraftState, MessageState},
 };
 
-const THEN: u64 = 1_763_700_000;
+pub(super) const THEN: u64 = 1_763_700_000;
 const ONE: &[&str] = &["a.evil.example"];
 
 /// Timestamp and domains of events, by number; a domain's first letter names its attribute.
-type Events = Arc<Mutex<BTreeMap<u8, (u64, Vec<&'static str>)>>>;
+pub(super) type Events = Arc<Mutex<BTreeMap<u8, (u64, Vec<&'static str>)>>>;
 
 fn uuid(n: u8) -> String {
     format!("298fe907-7931-4fd2-8131-2814dd4931{n:02}")
 }
 
-fn attribute(n: u8, domain: &str) -> String {
+pub(super) fn attribute(n: u8, domain: &str) -> String {
     format!("298fe907-7931-4fd2-8131-2814dd49{n:02}{:02x}", domain.as_bytes()[0])
 }
 
-fn events(of: &[(u8, &[&'static str])]) -> Events {
+pub(super) fn events(of: &[(u8, &[&'static str])]) -> Events {
     Arc::new(Mutex::new(of.iter().map(|(n, domains)| (*n, (THEN, domains.to_vec()))).collect()))
 }
 
-async fn feed(events: &Events) -> Server {
+pub(super) async fn feed(events: &Events) -> Server {
     let events = Arc::clone(events);
     Server::start(Arc::new(move |target: &str, _: &str| {
         let events = events.lock().unwrap();
@@ -58,13 +58,13 @@ async fn feed(events: &Events) -> Server {
     .await
 }
 
-fn publishing(port: u16) -> String {
+pub(super) fn publishing(port: u16) -> String {
     format!("{}publish = true\n", misp(port))
 }
 
 impl Stage {
     /// Sends what is queued.
-    async fn flush(&self) {
+    pub(super) async fn flush(&self) {
         let hellos = watch::Sender::new(Hellos::new(GateTimes::default()));
         let log = watch::Sender::new(LogWatch::default());
         let flusher = Flusher::new(
@@ -89,11 +89,11 @@ impl Stage {
         self.site.store.commit(Change::Reweigh { work, now }).await.unwrap();
     }
 
-    async fn all_held(&self) -> Vec<HeldDraft> {
+    pub(super) async fn all_held(&self) -> Vec<HeldDraft> {
         self.publisher.held(|_| true, None, 1_000).await.unwrap().0
     }
 
-    fn row(&self, publication: PublicationId) -> DraftRow {
+    pub(super) fn row(&self, publication: PublicationId) -> DraftRow {
         self.site.store.draft(publication).unwrap().unwrap()
     }
 
@@ -212,6 +212,161 @@ async fn a_feed_that_loses_most_of_its_events_has_nothing_taken_back_and_is_told
         (None, 15, 15),
         "half of them"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_that_replaces_its_events_has_nothing_taken_back_at_that_run_or_the_next() {
+    let stage = Stage::new().await;
+    let list = |numbers: std::ops::RangeInclusive<u8>| -> BTreeMap<u8, (u64, Vec<&'static str>)> {
+        numbers.map(|n| (n, (THEN, ONE.to_vec()))).collect()
+    };
+    let events: Events = Arc::new(Mutex::new(list(1..=30)));
+    let server = feed(&events).await;
+    let started = stage.start(&publishing(server.port));
+    started.until("all", |report| report.counts.taken == 30 && report.state != "running").await;
+    stage.flush().await;
+    *events.lock().unwrap() = list(31..=60);
+    for taken in [30, 0] {
+        let report = started.again().await;
+        assert_eq!((report.last.taken, report.counts.taken_back), (taken, 0));
+        assert!(report.failing.unwrap().1.contains("lacks 30 of the "));
+    }
+    *events.lock().unwrap() = list(1..=60);
+    let report = started.again().await;
+    assert_eq!((report.failing, report.last.taken), (None, 0), "believed, and nothing was forgotten");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_series_of_small_steps_takes_back_more_than_half_in_a_week_and_a_person_has_the_last_word() {
+    let stage = Stage::new().await;
+    let all: Vec<(u8, &[&'static str])> = (1..=40).map(|n| (n, ONE)).collect();
+    let events = events(&all);
+    let server = feed(&events).await;
+    let started = stage.start(&misp(server.port));
+    started.until("all", |report| report.counts.taken == 40 && report.state != "running").await;
+    events.lock().unwrap().retain(|n, _| *n > 20);
+    let report = started.again().await;
+    assert_eq!((report.failing, report.counts.taken_back), (None, 20));
+    events.lock().unwrap().retain(|n, _| *n > 25);
+    let report = started.again().await;
+    assert_eq!((report.counts.taken_back, stage.held().await), (20, 20));
+    let why = report.failing.unwrap().1;
+    assert!(why.contains("lacks 5 of the 40 events that were taken from it, after 20 others"), "{why}");
+    for draft in stage.all_held().await {
+        stage.publisher.discard(draft.publication).await.unwrap();
+    }
+    let report = started.again().await;
+    assert_eq!((report.failing, report.counts.taken_back), (None, 20), "nothing is left to be asked about");
+}
+
+const BOTH: &[&str] = &["a.evil.example", "b.evil.example"];
+
+/// An event whose newest version says less than the one before, which is taken back; both of them.
+async fn narrowed(stage: &Stage, started: &Started, events: &Events) -> [PublicationId; 2] {
+    let release = async || {
+        for draft in stage.all_held().await {
+            stage.publisher.release(draft.publication, None, None).await.unwrap();
+        }
+        let sent = stage.site.store.queued(10).unwrap();
+        stage.flush().await;
+        sent[0]
+    };
+    started.until("the first", |report| report.counts.taken == 1 && report.state != "running").await;
+    let wide = release().await;
+    events.lock().unwrap().insert(1, (THEN + 1, vec!["a.evil.example", "c.evil.example"]));
+    assert_eq!(started.again().await.last.taken, 1);
+    let narrow = release().await;
+    assert_eq!(started.again().await.last.taken_back, 1);
+    [wide, narrow]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_that_is_set_back_to_what_it_said_before_never_leaves_nothing_standing() {
+    let stage = Stage::new().await;
+    let events = events(&[(1, BOTH)]);
+    let server = feed(&events).await;
+    let started = stage.start(&publishing(server.port));
+    let stands = |publication: PublicationId| {
+        let messages = stage.row(publication).messages;
+        !messages.is_empty() && !messages.iter().any(|message| stage.is_withdrawn(message))
+    };
+    let [wide, mut narrow] = narrowed(&stage, &started, &events).await;
+    events.lock().unwrap().insert(1, (THEN, BOTH.to_vec()));
+    let report = started.again().await;
+    assert_eq!((report.last.taken, report.last.known), (0, 0), "not while it is on its way out");
+    for flap in 0..3 {
+        // The first is taken back by now, and its bytes come again.
+        stage.flush().await;
+        stage.weigh().await;
+        assert!(!stands(wide) && stands(narrow), "{flap}");
+        let report = started.again().await;
+        assert_eq!((report.last.taken, report.last.taken_back), (1, 0), "{flap}: {report:?}");
+        let again = stage.site.store.queued(10).unwrap()[0];
+        stage.flush().await;
+        assert_eq!(started.again().await.last.taken_back, 1, "the other one goes, once the newest is out");
+        stage.flush().await;
+        stage.weigh().await;
+        assert!(stands(again) && !stands(narrow), "{flap}");
+        // And the other one's once more.
+        events.lock().unwrap().insert(1, (THEN + 1, vec!["a.evil.example", "c.evil.example"]));
+        assert_eq!(started.again().await.last.taken, 1);
+        narrow = stage.site.store.queued(10).unwrap()[0];
+        stage.flush().await;
+        assert_eq!(started.again().await.last.taken_back, 1);
+        events.lock().unwrap().insert(1, (THEN, BOTH.to_vec()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_let_go_yet_stays_when_the_feed_says_it_again() {
+    let stage = Stage::new().await;
+    let events = events(&[(1, BOTH)]);
+    let server = feed(&events).await;
+    let started = stage.start(&misp(server.port));
+    let [wide, narrow] = narrowed(&stage, &started, &events).await;
+    let first = stage.all_held().await;
+    assert_eq!((first.len(), first[0].withdraws), (1, 1));
+    events.lock().unwrap().insert(1, (THEN, BOTH.to_vec()));
+    let report = started.again().await;
+    assert_eq!((report.last.known, report.last.taken_back), (1, 1), "{report:?}");
+    let held = stage.all_held().await;
+    let [withdrawal] = held.as_slice() else { panic!("{held:?}") };
+    let targets = stage.row(withdrawal.publication).withdraws.unwrap().targets;
+    assert_eq!(targets, stage.row(narrow).messages, "it is the other one that a person is asked about");
+    stage.publisher.release(withdrawal.publication, None, None).await.unwrap();
+    stage.flush().await;
+    stage.weigh().await;
+    assert!(stage.row(wide).messages.iter().all(|message| !stage.is_withdrawn(message)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_took_back_a_feed_does_not_bring_again() {
+    let stage = Stage::new().await;
+    let events = events(&[(1, ONE)]);
+    let server = feed(&events).await;
+    let started = stage.start(&publishing(server.port));
+    started.until("the first", |report| report.counts.taken == 1 && report.state != "running").await;
+    let said = stage.site.store.queued(10).unwrap()[0];
+    stage.flush().await;
+    let by_hand = crate::publish::withdraw::WithdrawalRequest {
+        group: CIDR,
+        named: crate::publish::withdraw::Named::Publication(said),
+        mode: belfry_proto::schema::WithdrawalMode::Retract,
+        ground: None,
+        idempotency_key: None,
+        submitter: "anna".to_owned(),
+        hold: false,
+    };
+    stage.publisher.withdraw(by_hand).await.unwrap();
+    stage.flush().await;
+    stage.weigh().await;
+    let event = events.lock().unwrap().remove(&1).unwrap();
+    events.lock().unwrap().insert(2, (THEN, vec!["b.evil.example"]));
+    started.again().await;
+    stage.flush().await;
+    events.lock().unwrap().insert(1, event);
+    let report = started.again().await;
+    assert_eq!((report.last.taken, report.last.known, stage.queued()), (0, 1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -70,6 +70,8 @@ pub(super) struct Source {
     last_refused: u64,
     /// The newest since the start.
     refusals: Vec<SourceRefusal>,
+    /// What there is to know of the newest items that were taken: why one waits, what it states besides.
+    notes: Vec<SourceRefusal>,
     failing_since: Option<String>,
     failure: Option<String>,
 }

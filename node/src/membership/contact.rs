@@ -267,13 +267,12 @@ impl Membership {
     }
 }
 
-/// Those that verify, the newest of each member with its bytes, and why others do not.
-fn verified(
-    roster: &Roster,
-    records: &[schema::Signed],
-    now: Timestamp,
-) -> (BTreeMap<MemberId, (VerifiedContact, Vec<u8>)>, Vec<&'static str>) {
-    let (mut newest, mut refused) = (BTreeMap::<MemberId, (VerifiedContact, Vec<u8>)>::new(), Vec::new());
+/// What verifies, with its bytes, by member.
+type Newest = BTreeMap<MemberId, (VerifiedContact, Vec<u8>)>;
+
+/// Those that verify, the newest of each member, and why others do not.
+fn verified(roster: &Roster, records: &[schema::Signed], now: Timestamp) -> (Newest, Vec<&'static str>) {
+    let (mut newest, mut refused) = (Newest::new(), Vec::new());
     for record in records {
         let found = match contact::verify(roster, record, now) {
             Ok(found) => found,

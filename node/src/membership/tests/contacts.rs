@@ -291,7 +291,8 @@ async fn a_peer_that_sends_without_end_what_is_too_large_is_left() {
     site.connect(&host).await;
     let most = coalition.roster.members().count();
     eventually("an answer", async || {
-        let fetched = crate::membership::contact::fetched(&site.network, &host.node(), [0; 32], most);
+        let node = host.node();
+        let fetched = crate::membership::contact::fetched(&site.network, &node, [0; 32], most);
         let fetched = tokio::time::timeout(PATIENCE, fetched).await.expect("it ends");
         fetched.is_some_and(|records| records.is_empty())
     })

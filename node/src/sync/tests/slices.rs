@@ -133,10 +133,11 @@ async fn a_whole_list_is_checked_whatever_was_told_before_it() {
 
 #[tokio::test]
 async fn a_liar_about_its_slices_is_blamed_and_what_it_hides_comes_from_another() {
+    type Lie = fn(Vec<u8>) -> Vec<u8>;
     let (coalition, [alice, bob, carol]) = three();
     let logs = logs_of(&coalition, &alice);
     // Sums that are cut short, or none; a list without the log that its sums promise.
-    let lies: [(&str, fn(Vec<u8>) -> Vec<u8>); 3] = [
+    let lies: [(&str, Lie); 3] = [
         ("frontier-sums", |sums| sums[1..].to_vec()),
         ("frontier-sums", |_| Vec::new()),
         ("frontier-other-hash", |sums| sums),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_proto::{
-    envelope::{self, Ending, Header, Word, ending},
+    envelope::{Ending, Header, Word, ending},
     id::{GroupId, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
     limits::MAX_PAGE_ENVELOPES,
     schema,

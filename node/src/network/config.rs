@@ -127,6 +127,6 @@ impl Default for DoorstepLimits {
 
 impl Default for LobbyLimits {
     fn default() -> Self {
-        Self { lifetime: Duration::from_secs(30), total: 64, per_address: 16, requests: 64, unproven: 4 }
+        Self { lifetime: Duration::from_secs(30), total: 64, per_address: 16, requests: 64, unproven: 8 }
     }
 }

@@ -45,7 +45,7 @@ pub enum Place {
     Stands,
     /// Beyond a cut, or not linked to one yet: kept, hidden.
     Quarantined,
-    /// At or above a fork: kept, hidden.
+    /// At or above a fork, or not signed by its author: kept, hidden.
     Disputed,
 }
 
@@ -95,11 +95,11 @@ pub fn judge_log(closure: &Closure, entries: &[Entry]) -> LogJudgement {
     // In a log that a cut lists, what stands is settled, and the rest is quarantined already.
     let listed = closure.points().next().is_some();
     let fork = lowest_fork(&slots, |entry| listed && places.get(&entry.id) == Some(&Place::Stands));
-    if let Some(fork) = fork.filter(|_| !listed) {
-        for entry in by_id.values().filter(|entry| entry.sequence >= fork) {
-            if let Some(place @ Place::Stands) = places.get_mut(&entry.id) {
-                *place = Place::Disputed;
-            }
+    for entry in by_id.values().filter(|_| !listed) {
+        // Of a run that its author did not sign only the last is named by a signature; the others are shown as little.
+        let is_disputed = entry.is_unsigned || fork.is_some_and(|fork| entry.sequence >= fork);
+        if let (true, Some(place @ Place::Stands)) = (is_disputed, places.get_mut(&entry.id)) {
+            *place = Place::Disputed;
         }
     }
     LogJudgement { places, fork, chosen }
@@ -236,9 +236,12 @@ mod tests {
         assert_eq!([1, 2].map(|n| place(&judged, 0, n)), [Place::Stands; 2]);
         assert_eq!([3, 4, 5].map(|n| place(&judged, 0, n)), [Place::Disputed; 3]);
         // Of several in a row, the one that a good entry follows is proven to anybody; those below it hang on it.
-        assert_eq!(judge_log(&Closure::default(), &unsigned(5, &[2, 3])).fork, Some(Sequence::new(3)));
+        let judged = judge_log(&Closure::default(), &unsigned(5, &[2, 3]));
+        assert_eq!(judged.fork, Some(Sequence::new(3)));
+        assert_eq!([1, 2].map(|n| place(&judged, 0, n)), [Place::Stands, Place::Disputed], "shown by nobody");
         // Without a good successor nothing shows that its author ever saw it.
-        assert_eq!(judge_log(&Closure::default(), &unsigned(5, &[5])).fork, None);
+        let judged = judge_log(&Closure::default(), &unsigned(5, &[5]));
+        assert_eq!((judged.fork, place(&judged, 0, 5)), (None, Place::Disputed));
         let settled = judge_log(&cut(5), &unsigned(5, &[3]));
         assert_eq!((settled.fork, place(&settled, 0, 3)), (None, Place::Stands), "a cut has the last word");
     }

@@ -39,7 +39,7 @@ use invariants::{Unentitled, Violation};
 use world::{Failure, Report, Stats, run, run_with};
 
 /// Seeds of an ordinary test run.
-const SEEDS: std::ops::Range<u64> = 0..8;
+const SEEDS: std::ops::Range<u64> = 0..12;
 
 fn kept(result: Result<Report, Failure>) -> Report {
     result.unwrap_or_else(|failure| panic!("{failure}"))
@@ -150,7 +150,10 @@ fn the_invariants_notice_a_publisher_that_ignores_its_audience() {
 
 #[test]
 fn the_invariants_notice_a_publisher_that_gossips_before_it_is_durable() {
-    noticed(Defect::GossipsBeforeDurable, |v| matches!(v, Violation::SequenceReused { .. }));
+    // It learns of its own message from the others before it seals again, or it does not.
+    noticed(Defect::GossipsBeforeDurable, |v| {
+        matches!(v, Violation::SequenceReused { .. } | Violation::Acknowledged { times: 2.., .. })
+    });
 }
 
 #[test]

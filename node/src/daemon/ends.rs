@@ -8,6 +8,8 @@ use belfry_proto::{
     trust::roster::{Roster, Standing},
 };
 
+use crate::membership::Removal;
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// A renewal goes through an office and back, with whoever has to decide it on leave.
 const CERTIFICATE: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -17,8 +19,10 @@ const CHARTER: Duration = Duration::from_secs(60 * 24 * 3600);
 /// What is over and stops publishing, each a sentence with its mend.
 pub(super) fn over(roster: &Roster, own: Serial, now: Timestamp) -> Vec<String> {
     let standing = roster.standing(own, now);
-    let invalid =
-        (standing != Standing::Valid).then(|| format!("This node's certificate is {}.", standing.as_str()));
+    let invalid = (standing != Standing::Valid).then(|| match Removal::of(roster, own, standing) {
+        Some(removal) => format!("This node's certificate is {}: it was {removal}.", standing.as_str()),
+        None => format!("This node's certificate is {}.", standing.as_str()),
+    });
     let charter = roster.charter();
     let expired = charter.is_expired_at(now).then(|| {
         format!(
@@ -70,8 +74,36 @@ fn left(end: Timestamp, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use belfry_proto::{
+        schema::{RevocationReason, Revoke},
+        trust::statement::Decision,
+    };
+
     use super::*;
-    use crate::testing::{CIDR, Coalition};
+    use crate::{
+        clock,
+        testing::{CIDR, Coalition},
+    };
+
+    #[test]
+    fn who_is_revoked_by_its_own_log_is_told_when_and_why() {
+        let mut coalition = Coalition::new();
+        let seat = coalition.issue(1, &[CIDR]);
+        let (own, now) = (seat.identity.serial, clock::now());
+        assert_eq!(over(&coalition.roster, own, now), Vec::<String>::new());
+        let revoke = Revoke {
+            serial: own.get(),
+            member: seat.identity.member.to_vec(),
+            reason: RevocationReason::KeyCompromise.into(),
+            decided: now.as_micros(),
+            effective: now.as_micros(),
+            cut: Vec::new(),
+        };
+        coalition.decide(1, Decision::Revoke(revoke));
+        let told = over(&coalition.roster, own, clock::now()).join(" ");
+        assert!(told.contains("certificate is revoked: it was revoked on"), "{told}");
+        assert!(told.contains("reason key-compromise (entry 2 of the admin log)"), "{told}");
+    }
 
     #[test]
     fn an_end_is_told_before_it_comes_and_afterwards_with_the_mend() {

@@ -58,6 +58,13 @@ impl Removal {
     }
 }
 
+impl Removal {
+    /// What our own log says took a certificate away that stands like this; nothing if it did not.
+    pub(crate) fn of(roster: &Roster, serial: Serial, standing: Standing) -> Option<Self> {
+        in_log(roster, serial, standing).map(|(removal, _)| removal)
+    }
+}
+
 impl fmt::Display for Removal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let day: String = self.decided.to_string().chars().take(10).collect();
@@ -78,6 +85,11 @@ pub(super) fn shown(roster: &Roster, serial: Serial, standing: Standing) -> Opti
 
 /// The one that the log has.
 fn record_of(roster: &Roster, serial: Serial, standing: Standing) -> Option<schema::Record> {
+    in_log(roster, serial, standing).map(|(_, record)| record)
+}
+
+/// What the log has that made a certificate stand as it does.
+fn in_log(roster: &Roster, serial: Serial, standing: Standing) -> Option<(Removal, schema::Record)> {
     let is_that = |removal: Removal| match standing {
         Standing::Revoked => matches!(removal.kind, Kind::Revoked(_)),
         Standing::Suspended => removal.kind == Kind::Suspended,
@@ -85,11 +97,12 @@ fn record_of(roster: &Roster, serial: Serial, standing: Standing) -> Option<sche
         Standing::Valid | Standing::NotYet | Standing::Expired | Standing::Unknown => false,
     };
     let is_void = |height| roster.voids().iter().any(|void| void.height == height);
-    let removals = roster
-        .records()
-        .filter(|record| Removal::read(record, serial).is_some_and(is_that) && !is_void(record.height));
+    let removals = roster.records().filter(|record| !is_void(record.height)).filter_map(|record| {
+        let removal = Removal::read(record, serial).filter(|removal| is_that(*removal))?;
+        Some((removal, record))
+    });
     // Of several suspensions the latest is the one in force; a certificate is revoked once.
-    removals.last().map(|record| record.record.clone())
+    removals.last().map(|(removal, record)| (removal, record.record.clone()))
 }
 
 /// The one that holds by sight alone, if somebody ordered it.

@@ -259,7 +259,8 @@ fn judge(closure: &Closure, log: &LogRow, held: &[HeldEntry]) -> Found {
     Found { hide, show, promote, end }
 }
 
-/// How far the log goes, link by link, below its fork.
+/// How far the log goes, link by link, below its fork and below whatever its author did not sign: who holds no more than
+/// the proof of a fork has to come to the same end.
 fn frontier(log: LogId, held: &[HeldEntry], judged: &LogJudgement) -> (Sequence, MessageId, u64, MissingSum) {
     let has_place = |held: &&HeldEntry| match judged.chosen.get(&held.entry.sequence) {
         Some(chosen) => *chosen == held.entry.id,
@@ -271,8 +272,11 @@ fn frontier(log: LogId, held: &[HeldEntry], judged: &LogJudgement) -> (Sequence,
     let mut missing = MissingSum::default();
     loop {
         let next = Sequence::new(height.get() + 1);
+        let goes_on = |held: &&&HeldEntry| {
+            held.entry.prev == head && judged.places.get(&held.entry.id) != Some(&Place::Disputed)
+        };
         let is_below = judged.fork.is_none_or(|fork| next < fork);
-        let Some(held) = places.get(&next).filter(|held| is_below && held.entry.prev == head) else {
+        let Some(held) = places.get(&next).filter(|_| is_below).filter(goes_on) else {
             return (height, head, bodies, missing);
         };
         (height, head, bodies) = (next, held.entry.id, bodies + u64::from(held.counts));

@@ -562,3 +562,32 @@ fn entry(row: &EnvelopeRow) -> Entry {
         is_unsigned: false,
     }
 }
+
+/// Who fetched the proof alone holds nothing of the run, and must come to the same end as who holds all of it.
+#[test]
+fn a_log_ends_below_a_run_that_its_author_did_not_sign_though_the_proof_is_of_its_last_entry() {
+    let id = |n: u64| match n {
+        0 => MessageId::ZERO,
+        n => MessageId::new([u8::try_from(n).unwrap(); 32]),
+    };
+    let held = |n: u64| HeldEntry {
+        entry: Entry {
+            sequence: Sequence::new(n),
+            id: id(n),
+            prev: id(n - 1),
+            created: Timestamp::from_micros(n),
+            written_at: Height::new(1),
+            is_unsigned: n == 2 || n == 3,
+        },
+        state: MessageState::Opened,
+        counts: true,
+        is_beside: false,
+    };
+    let end = |places: &[u64]| {
+        let held: Vec<HeldEntry> = places.iter().map(|n| held(*n)).collect();
+        let judged = judge_log(&Closure::default(), &held.iter().map(|held| held.entry).collect::<Vec<_>>());
+        (frontier(LOG, &held, &judged).0, judged.fork)
+    };
+    assert_eq!(end(&[1, 2, 3, 4, 5]), (Sequence::new(1), Some(Sequence::new(3))));
+    assert_eq!(end(&[1, 3, 4]), end(&[1, 2, 3, 4, 5]));
+}

@@ -187,7 +187,7 @@ impl Logs {
             .map_or(0, |(place, _)| place.2)
     }
 
-    /// How far a log reaches without gap and without fork, and its entries up to there.
+    /// How far a log reaches without gap, without fork, and signed; and its entries up to there.
     pub(crate) fn chain(&self, group: GroupId, log: LogId) -> Vec<&Entry> {
         let judged = self.judged.get(&(group, log));
         let end = judged.and_then(|judged| judged.fork).unwrap_or(u64::MAX);
@@ -195,7 +195,10 @@ impl Logs {
         for sequence in 1..end {
             let head = chain.last().map_or(MessageId::ZERO, |entry| entry.id);
             let chosen = judged.and_then(|judged| judged.chosen.get(&sequence));
-            let right = |entry: &&Entry| entry.prev == head && chosen.is_none_or(|id| entry.id == *id);
+            let right = |entry: &&Entry| {
+                let is_unsigned = entry.is_unsigned && entry.place == sync::Place::Disputed;
+                entry.prev == head && chosen.is_none_or(|id| entry.id == *id) && !is_unsigned
+            };
             let held = self.places.get(&(group, log, sequence));
             let Some(next) = held.and_then(|held| held.iter().find(right)) else { break };
             chain.push(next);

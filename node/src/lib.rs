@@ -24,6 +24,7 @@ pub mod daemon;
 pub mod feed;
 pub mod grants;
 pub mod heal;
+pub mod heard;
 pub mod hooks;
 pub mod identity;
 pub mod ingest;

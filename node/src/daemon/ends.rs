@@ -8,7 +8,7 @@ use belfry_proto::{
     trust::roster::{Roster, Standing},
 };
 
-use crate::membership::Removal;
+use crate::heard::Removal;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// A renewal goes through an office and back, with whoever has to decide it on leave.

@@ -22,9 +22,10 @@ use crate::{
     },
     backup::{BackupError, Backups},
     clock, config, heal,
+    heard::{Freshness, Hellos, LogWatch},
     hooks::{self, HookReport, Hooks},
     identity::Identity,
-    membership::{Contacts, Freshness, Hellos, Import, LogWatch, NotKept},
+    membership::{Contacts, Import, NotKept},
     network::Network,
     publish::{
         Held, Hold, Holders, Publisher, WarningLists,

@@ -22,8 +22,8 @@ use super::budget::{Budgets, LOOKUP, SEAL};
 use crate::{
     clock,
     feed::{Feed, Notice},
+    heard::Hellos,
     identity::Identity,
-    membership::Hellos,
     network::Asked,
     refusals::{Refusals, Way},
     roster::LiveRoster,

@@ -19,7 +19,7 @@ use super::*;
 use crate::{
     clock,
     feed::{Feed, Notice},
-    membership::Hellos,
+    heard::Hellos,
     network::{Asked, Network},
     refusals::Way,
     store::{Change, KeyRow},

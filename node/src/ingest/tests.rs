@@ -17,7 +17,8 @@ use super::*;
 use crate::{
     clock,
     feed::{Notice, Notices},
-    membership::{DialLimits, GateTimes, Membership, Reach},
+    heard::GateTimes,
+    membership::{DialLimits, Membership, Reach},
     store::{
         Change, KeyRow, MessageState,
         MessageState::{Disputed, Opened, Quarantined, Sealed},

@@ -13,10 +13,11 @@ use belfry_proto::{
 use prost::Message;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Command, Membership, pulls::Begin, removal};
+use super::{Command, Membership, pulls::Begin};
 use crate::{
     bucket::Rate,
     clock,
+    heard::removal,
     network::{Asked, Reply},
 };
 

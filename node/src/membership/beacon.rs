@@ -11,73 +11,28 @@
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    id::{Height, RosterVersion},
+    id::Height,
     schema::{
         self, AdminGossip, HelloRequest, HelloResponse, PullAdmin, admin_gossip::Item, hello_request,
         hello_response,
     },
-    time::Timestamp,
     topic::Topic,
     trust::{
         beacon::{self, Beacon},
-        charter::Charter,
         log::{VerifiedRecord, equivocation},
     },
     verdict::Verdict,
 };
 use prost::Message;
 
-use super::{Command, Membership, RefusedCharter};
+use super::{Command, Membership};
 use crate::{clock, store::Change};
 
 /// Heights above the newest charter's pin with proofs that are kept: one is enough to distrust the registrar, many are its
 /// flood. As many again are lower ones than any before, and then the lowest has the highest one's place.
 const MAX_PROOFS: usize = 16;
 
-/// What is known of the admin log's freshness and truth.
-#[derive(Clone, Debug, Default)]
-pub struct LogWatch {
-    /// The newest beacon whose head is in our log.
-    pub beacon: Option<Beacon>,
-    /// A newer beacon's head that nobody has given us yet.
-    pub missing: Option<RosterVersion>,
-    /// The head of a beacon that contradicts our log.
-    pub contradicted: Option<RosterVersion>,
-    /// Heights at which the registrar signed two entries.
-    pub equivocations: Vec<Height>,
-    /// The newest charter that root keys signed and that does not go on from ours.
-    pub refused_charter: Option<RefusedCharter>,
-}
-
-/// Whether the admin log is known to be new.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    /// The charter does not ask.
-    NotAsked,
-    /// No beacon has come yet.
-    Unknown,
-    /// The registrar vouched for it lately.
-    Fresh,
-    /// It last did at this time, which is too long ago.
-    Stale(Timestamp),
-}
-
-impl LogWatch {
-    /// How fresh the log is at `now`, by the charter's measure.
-    #[must_use]
-    pub fn freshness(&self, charter: &Charter, now: Timestamp) -> Freshness {
-        let Some(after) = charter.stale_after() else { return Freshness::NotAsked };
-        match self.beacon {
-            None => Freshness::Unknown,
-            Some(beacon) if now >= beacon.made.saturating_add(after).min(beacon.expires) => {
-                Freshness::Stale(beacon.made)
-            }
-            Some(_) => Freshness::Fresh,
-        }
-    }
-}
-
-/// The signed beacons behind a [`LogWatch`].
+/// The signed beacons behind a [`LogWatch`](crate::heard::LogWatch).
 #[derive(Debug, Default)]
 pub(super) struct Beacons {
     held: Option<(Beacon, schema::Signed)>,

@@ -3,8 +3,6 @@
 //! Whoever sends what no root key signed is noise: it is counted, no more. What enough root keys signed, and what does not go
 //! on from the charter here all the same, is a version that has not come yet, or two charters of one version.
 
-use std::fmt;
-
 use belfry_proto::{
     crypto::sign::PublicKey,
     schema,
@@ -16,34 +14,7 @@ use belfry_proto::{
 };
 
 use super::Membership;
-
-/// A charter that root keys signed and that does not go on from ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefusedCharter {
-    payload: Vec<u8>,
-    version: u64,
-    /// Ours when it came.
-    have: u64,
-    error: CharterError,
-}
-
-impl fmt::Display for RefusedCharter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { version, have, error, .. } = self;
-        match error {
-            CharterError::Version { .. } if version > have => write!(
-                f,
-                "{error}, and what lies between has not come yet; `belfry import-log` with the coalition's newest log brings it"
-            ),
-            CharterError::Version { .. } | CharterError::Branch(_) => write!(
-                f,
-                "it is another charter version {version} than the one here, so the root keys signed two; the root holders have to \
-                 say which one they meant"
-            ),
-            error => write!(f, "{error}"),
-        }
-    }
-}
+use crate::heard::RefusedCharter;
 
 impl Membership {
     pub(super) async fn judge_charter(&mut self, charter: schema::Signed, from: PublicKey) -> Verdict {

@@ -11,8 +11,11 @@ use belfry_proto::{
 };
 use tokio::sync::mpsc;
 
-use super::{DialLimits, GateTimes, NotKept, claims, directory::Shelf, on_sight, pulls};
-use crate::network::{Address, Asked, Gossip, Link};
+use super::{DialLimits, NotKept, claims, directory::Shelf, on_sight, pulls};
+use crate::{
+    heard::GateTimes,
+    network::{Address, Asked, Gossip, Link},
+};
 
 /// How this node reaches others, and they it.
 #[derive(Debug)]

@@ -22,8 +22,12 @@ use belfry_proto::{
 };
 use tokio::time::Instant;
 
-use super::{Command, Membership, company::Announced, pulls::Begin, removal::Removal};
-use crate::{clock, feed::Notice};
+use super::{Command, Membership, pulls::Begin};
+use crate::{
+    clock,
+    feed::Notice,
+    heard::{Announced, Removal},
+};
 
 /// Until a peer that did not show what it claims, or serve what it announced, is greeted again.
 const AGAIN: Duration = Duration::from_secs(5);

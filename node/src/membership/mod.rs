@@ -16,28 +16,22 @@ mod answer;
 mod beacon;
 mod charters;
 mod claims;
-mod company;
 mod contact;
 mod dialing;
 mod directory;
-mod gate;
 mod greetings;
 mod guests;
 mod handles;
 mod hello;
-mod hellos;
 mod links;
 mod log;
 mod on_sight;
 mod places;
 mod pulls;
-mod pulse;
 mod questions;
-mod removal;
 mod targets;
 mod transfer;
 mod upkeep;
-mod voices;
 
 #[cfg(test)]
 mod tests;
@@ -61,6 +55,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     bucket::{Buckets, Rate},
     feed::{Feed, Notice},
+    heard::{Hellos, LogWatch},
     identity::Identity,
     network::{Address, Gossip, Link, Network},
     refusals::Way,
@@ -68,16 +63,11 @@ use crate::{
     store::Store,
 };
 
-pub use beacon::{Freshness, LogWatch};
-pub use charters::RefusedCharter;
 pub use contact::NotKept;
 pub use dialing::DialLimits;
-pub use gate::{Gate, GateTimes};
 pub(crate) use handles::Command;
 pub use handles::{Behind, Contacts, Import, Reach, Sources};
-pub use hellos::{ClockTold, Hellos};
 pub(crate) use on_sight::recall;
-pub use removal::Removal;
 
 /// Commands waiting for the loop. Too low ⇒ conversations wait for each other; too high ⇒ pages of the
 /// admin log pile up in memory.

@@ -24,6 +24,7 @@ use super::*;
 use crate::{
     clock,
     feed::Notices,
+    heard::{Freshness, Gate, GateTimes},
     network::Inbound,
     store::{AddressRow, Change},
     sync::Serving,

@@ -34,8 +34,8 @@ use super::{
 use crate::{
     clock,
     feed::{Feed, Notice, Notices},
+    heard::{Freshness, Gate, Hellos, LogWatch},
     identity::Identity,
-    membership::{Freshness, Gate, Hellos, LogWatch},
     network::Network,
     roster::LiveRoster,
     store::{Answer, Change, DraftRow, Prepared, Store, WriteError},

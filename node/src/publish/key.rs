@@ -26,8 +26,8 @@ use super::{
 };
 use crate::{
     clock,
+    heard::ClockTold,
     identity::Identity,
-    membership::ClockTold,
     network::Network,
     refusals::Way,
     store::{Change, KeyRow},

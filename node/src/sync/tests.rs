@@ -24,8 +24,9 @@ use super::*;
 use crate::{
     clock,
     feed::{Feed, Notice},
+    heard::GateTimes,
     ingest::Ingest,
-    membership::{Contacts, DialLimits, GateTimes, Membership, Reach},
+    membership::{Contacts, DialLimits, Membership, Reach},
     refusals::Way,
     rows,
     space::{Space, tests::Disk},

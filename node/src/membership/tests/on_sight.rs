@@ -10,6 +10,7 @@ use belfry_proto::{
 };
 
 use super::*;
+use crate::heard::removal;
 
 fn suspend(seat: &Seat) -> Decision {
     Decision::Suspend(schema::Suspend { serial: seat.identity.serial.get(), cut: Vec::new() })

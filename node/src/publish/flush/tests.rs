@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::{
-    membership::GateTimes,
+    heard::GateTimes,
     publish::{Defaults, Guards, Publisher, submission::Submission, submit},
     store::{DraftState, MessageRow},
     testing::{CIDR, CLOUD, Coalition, Seat, Site, eventually},

@@ -5,9 +5,10 @@ use std::{path::Path, sync::Arc, time::Instant};
 use anyhow::{Context as _, ensure};
 use belfry_node::{
     feed::Feed,
+    heard::GateTimes,
     identity::Identity,
     ingest::{Ingest, Kept},
-    membership::{DialLimits, GateTimes, Membership, Reach},
+    membership::{DialLimits, Membership, Reach},
     network::{self, NetworkConfig},
     roster::LiveRoster,
     store::{Change, Owner, Store},

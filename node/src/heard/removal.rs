@@ -37,7 +37,7 @@ enum Kind {
 
 impl Removal {
     /// What a record says of the certificate; nothing if it does not take it away.
-    pub(super) fn read(record: &VerifiedRecord, serial: Serial) -> Option<Self> {
+    pub(crate) fn read(record: &VerifiedRecord, serial: Serial) -> Option<Self> {
         let (removed, kind, decided) = match &record.statement.decision {
             Decision::Revoke(revoke) => {
                 let reason = RevocationReason::try_from(revoke.reason).unwrap_or_default();
@@ -79,7 +79,7 @@ impl fmt::Display for Removal {
 
 /// The record by which a certificate stands as it does, if one took it away. What holds by sight goes first: where anything
 /// does, the log says otherwise, and may have a removal that it took back since.
-pub(super) fn shown(roster: &Roster, serial: Serial, standing: Standing) -> Option<schema::Record> {
+pub(crate) fn shown(roster: &Roster, serial: Serial, standing: Standing) -> Option<schema::Record> {
     seen_of(roster, serial, standing).or_else(|| record_of(roster, serial, standing))
 }
 

@@ -39,9 +39,9 @@ pub struct Hellos {
     /// Answered hellos since start.
     pub answered: u64,
     /// Who is here, and whether we know the admin log by them.
-    pub(super) company: Company,
+    pub(crate) company: Company,
     /// Others' clocks.
-    pub(super) voices: Voices,
+    pub(crate) voices: Voices,
     /// Highest sequence of our own logs that others hold.
     pub own_logs: Vec<(GroupId, LogId, Sequence)>,
     /// Peers whose admin log is no continuation of ours and ours none of theirs.
@@ -122,7 +122,7 @@ impl Hellos {
     }
 
     /// Who left has no voice any more, and tells us nothing.
-    pub(super) fn left(&mut self, peer: &PublicKey) {
+    pub(crate) fn left(&mut self, peer: &PublicKey) {
         self.voices.left(peer);
         self.company.left(peer, Instant::now());
     }

@@ -34,11 +34,11 @@ const QUESTION: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// The log that a peer announced: how far, and under which charter.
-pub(super) type Announced = (RosterVersion, u64);
+pub(crate) type Announced = (RosterVersion, u64);
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(super) struct Company {
+pub(crate) struct Company {
     times: GateTimes,
     pulse: Pulse,
     peers: BTreeMap<PublicKey, Peer>,
@@ -128,18 +128,18 @@ impl Company {
     }
 
     /// A beat of the loop that listens to others: true if time passed unseen.
-    pub(super) fn beat(&mut self, now: Instant, wall: Timestamp) -> bool {
+    pub(crate) fn beat(&mut self, now: Instant, wall: Timestamp) -> bool {
         self.pulse.beat(now, wall)
     }
 
     /// An admitted peer is connected, and about to be asked.
-    pub(super) fn arrived(&mut self, peer: PublicKey, member: MemberId, now: Instant) {
+    pub(crate) fn arrived(&mut self, peer: PublicKey, member: MemberId, now: Instant) {
         self.peers.entry(peer).or_insert(Peer { member, word: Word::Awaited, question: None });
         self.round.asked.entry(peer).or_insert(now);
     }
 
     /// We have all that this peer has.
-    pub(super) fn level(&mut self, peer: &PublicKey, now: Instant) {
+    pub(crate) fn level(&mut self, peer: &PublicKey, now: Instant) {
         self.heard(peer, Word::Level, now);
         if self.is_level() {
             (self.was_level, self.lost) = (true, None);
@@ -147,7 +147,7 @@ impl Company {
     }
 
     /// The peer announced what we have not, and is asked for it.
-    pub(super) fn behind(&mut self, peer: &PublicKey, announced: Announced, now: Instant) {
+    pub(crate) fn behind(&mut self, peer: &PublicKey, announced: Announced, now: Instant) {
         let rested = |at| now.saturating_duration_since(at) >= self.times.doubt * (REST + 1);
         if self.doubted.is_none_or(rested) {
             self.doubted = Some(now);
@@ -160,14 +160,14 @@ impl Company {
     }
 
     /// A peer that was level says, asking us, that it has more by now.
-    pub(super) fn outgrown(&mut self, peer: &PublicKey, announced: Announced, now: Instant) {
+    pub(crate) fn outgrown(&mut self, peer: &PublicKey, announced: Announced, now: Instant) {
         if self.peers.get(peer).is_some_and(|peer| peer.word == Word::Level) {
             self.behind(peer, announced, now);
         }
     }
 
     /// The peer was asked for what it announced, and had nothing that goes on from our log.
-    pub(super) fn unserved(&mut self, peer: &PublicKey) {
+    pub(crate) fn unserved(&mut self, peer: &PublicKey) {
         if let Some(peer) = self.peers.get_mut(peer)
             && let Word::Claims(announced) = peer.word
         {
@@ -176,31 +176,31 @@ impl Company {
     }
 
     /// The peer says it holds more of our own logs than we do; it is asked to show that.
-    pub(super) fn questioned(&mut self, peer: &PublicKey, now: Instant) {
+    pub(crate) fn questioned(&mut self, peer: &PublicKey, now: Instant) {
         if let Some(peer) = self.peers.get_mut(peer) {
             peer.question.get_or_insert(now);
         }
     }
 
     /// Its claim was shown, shown to be false, or set aside.
-    pub(super) fn settled(&mut self, peer: &PublicKey) {
+    pub(crate) fn settled(&mut self, peer: &PublicKey) {
         if let Some(peer) = self.peers.get_mut(peer) {
             peer.question = None;
         }
     }
 
     /// How far the registrar's signature shows the log to go beyond ours; nothing if it does not.
-    pub(super) fn signed(&mut self, beyond: Option<Height>) {
+    pub(crate) fn signed(&mut self, beyond: Option<Height>) {
         self.signed = beyond;
     }
 
     /// Whether something that the registrar signed is missing here.
-    pub(super) const fn is_ahead(&self) -> bool {
+    pub(crate) const fn is_ahead(&self) -> bool {
         self.signed.is_some()
     }
 
     /// The peer is gone, or admits us no more.
-    pub(super) fn left(&mut self, peer: &PublicKey, now: Instant) {
+    pub(crate) fn left(&mut self, peer: &PublicKey, now: Instant) {
         let was_level = self.peers.remove(peer).is_some_and(|peer| peer.word == Word::Level);
         if was_level && !self.is_level() {
             self.lost = Some(now);
@@ -213,7 +213,7 @@ impl Company {
     }
 
     /// Our log has grown: who announced no more than `covers` picks is level.
-    pub(super) fn grown(&mut self, covers: impl Fn(&Announced) -> bool, now: Instant) {
+    pub(crate) fn grown(&mut self, covers: impl Fn(&Announced) -> bool, now: Instant) {
         let is_covered = |peer: &Peer| match &peer.word {
             Word::Claims(announced) | Word::Unserved(announced) => covers(announced),
             Word::Awaited | Word::Level => false,
@@ -228,7 +228,7 @@ impl Company {
     }
 
     /// Time passed unseen: whatever was known is of then, and everybody is asked again.
-    pub(super) fn jumped(&mut self, now: Instant) {
+    pub(crate) fn jumped(&mut self, now: Instant) {
         for peer in self.peers.values_mut() {
             (peer.word, peer.question) = (Word::Awaited, None);
         }

@@ -16,7 +16,7 @@ const AGE: Duration = Duration::from_secs(4 * 3600);
 
 /// Others' clocks minus ours, microseconds.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Voices(BTreeMap<MemberId, Voice>);
+pub(crate) struct Voices(BTreeMap<MemberId, Voice>);
 
 #[derive(Clone, Copy, Debug)]
 struct Voice {
@@ -27,7 +27,7 @@ struct Voice {
 
 impl Voices {
     /// A node of `member` told its time.
-    pub(super) fn heard(&mut self, member: MemberId, node: PublicKey, offset: i64, now: Instant) {
+    pub(crate) fn heard(&mut self, member: MemberId, node: PublicKey, offset: i64, now: Instant) {
         self.0.insert(member, Voice { node, offset, at: now });
         if self.0.len() > MOST {
             let oldest = self.0.iter().min_by_key(|(_, voice)| voice.at).map(|(member, _)| *member);
@@ -36,7 +36,7 @@ impl Voices {
     }
 
     /// Whether this member told its time.
-    pub(super) fn has(&self, member: &MemberId) -> bool {
+    pub(crate) fn has(&self, member: &MemberId) -> bool {
         self.0.contains_key(member)
     }
 
@@ -51,14 +51,14 @@ impl Voices {
     }
 
     /// Forgets old ones; true if there were any.
-    pub(super) fn age(&mut self, now: Instant) -> bool {
+    pub(crate) fn age(&mut self, now: Instant) -> bool {
         let before = self.0.len();
         self.0.retain(|_, voice| now.duration_since(voice.at) < AGE);
         self.0.len() < before
     }
 
     /// Our own clock was set: all of them spoke of another one.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.0.clear();
     }
 

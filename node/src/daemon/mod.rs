@@ -368,8 +368,8 @@ impl Daemon {
                 gate: tuning.gate,
             },
         );
-        let (hellos, import, contacts) = (membership.hellos(), membership.import(), membership.contacts());
-        let log_watch = membership.log_watch();
+        let (hellos, log_watch) = (membership.hellos(), membership.log_watch());
+        let (import, contacts) = (membership.import(), membership.contacts());
         let (ingest, queues, intake) = Ingest::new(
             Arc::clone(&identity),
             store.clone(),
@@ -405,7 +405,7 @@ impl Daemon {
             store: store.clone(),
             roster: roster.clone(),
             counters: Arc::clone(&counters),
-            contacts: contacts.clone(),
+            contacts,
         };
         tasks.spawn("sync-serve", serving.run(inbound.sync));
         let serving = grants::Serving::new(
@@ -497,7 +497,6 @@ impl Daemon {
             held,
             progress,
             import,
-            contacts,
             stopping: tasks.stop_signal(),
             started: clock::now(),
             sync: counters,

@@ -25,7 +25,7 @@ use crate::{
     heard::{Freshness, Hellos, LogWatch},
     hooks::{self, HookReport, Hooks},
     identity::Identity,
-    membership::{Contacts, Import, NotKept},
+    membership::{Import, NotKept},
     network::Network,
     publish::{
         Held, Hold, Holders, Publisher, WarningLists,
@@ -138,7 +138,6 @@ pub(super) struct Status {
     pub(super) held: watch::Receiver<Option<Hold>>,
     pub(super) progress: Progress,
     pub(super) import: Import,
-    pub(super) contacts: Contacts,
     pub(super) stopping: CancellationToken,
     pub(super) started: Timestamp,
     pub(super) sync: Arc<sync::Counters>,
@@ -471,7 +470,7 @@ impl NodeStatus for Status {
     }
 
     async fn set_contact(&self, mailboxes: Vec<Mailbox>) -> Result<Timestamp, ContactRefused> {
-        self.contacts.set(mailboxes).await.map_err(|error| match error {
+        self.import.contact(mailboxes).await.map_err(|error| match error {
             NotKept::Refused(_) | NotKept::ClockOff => ContactRefused::Rule(error.to_string()),
             NotKept::NoRoom => ContactRefused::NoRoom,
             // Ours is newer than what is held, and nobody counts how many there are.

@@ -4,11 +4,15 @@
 //! hello ─▶ hellos: our clock (voices), the admin log and our own logs as others know them (company ─▶ gate)
 //! beacon, record, charter ─▶ log watch: how fresh the admin log is, whether there are two of it
 //! refusal ─▶ removal: what took our certificate away
+//! contact record ─▶ contacts: whose is held
 //! ```
 //!
-//! Values and their rules, no I/O: who asks, whom and when is for `membership` to decide.
+//! Values and their rules, no I/O: who asks, whom and when is for `membership` to decide. Two handles lead back to it: what a
+//! peer pushes ([`Contacts`]), and that one is ahead ([`Behind`]).
 
+mod behind;
 mod company;
+mod contacts;
 mod gate;
 mod hellos;
 mod log_watch;
@@ -16,7 +20,10 @@ mod pulse;
 pub(crate) mod removal;
 mod voices;
 
+pub use behind::Behind;
 pub(crate) use company::Announced;
+pub use contacts::Contacts;
+pub(crate) use contacts::{Held, Pushed, Shelf};
 pub use gate::{Gate, GateTimes};
 pub use hellos::{ClockTold, Hellos};
 pub use log_watch::{Freshness, LogWatch, RefusedCharter};

@@ -46,8 +46,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     feed::Feed,
+    heard::Behind,
     identity::Identity,
-    membership::Behind,
     network::{Gossip, Network},
     roster::LiveRoster,
     store::Store,

@@ -9,9 +9,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use belfry_proto::{
-    crypto::sign::PublicKey,
     id::MemberId,
     schema,
     time::Timestamp,
@@ -26,6 +24,7 @@ use tokio::sync::Semaphore;
 use super::{contact::NotKept, questions::Questions};
 use crate::{
     bucket::{Buckets, Rate},
+    heard::{Held, Shelf},
     store::{ContactRow, Store},
 };
 
@@ -37,48 +36,6 @@ const SUBJECT: Rate = Rate { per_second: 0.011, burst: 8.0 };
 /// Records of others that are told on side by side. Too low ⇒ more of them wait for the next comparison; too high ⇒ members
 /// that say something new at once have this node hold many records and ask all its peers as often.
 pub(super) const TELLING: usize = 16;
-
-/// The record held of a member, without what it says.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
-    rank: Rank,
-    signer: PublicKey,
-}
-
-impl Held {
-    fn stands(&self, roster: &Roster, member: MemberId, now: Timestamp) -> bool {
-        contact::stands(roster, member, &self.signer, self.rank.made, now)
-    }
-}
-
-/// The records held of all members, by member; cheap to hand out.
-#[derive(Clone, Debug)]
-pub(super) struct Shelf(Arc<ArcSwap<BTreeMap<MemberId, Held>>>);
-
-impl Shelf {
-    pub(super) fn new(held: BTreeMap<MemberId, Held>) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(held)))
-    }
-
-    /// Members whose record counts, ascending, and one hash of all these.
-    pub(super) fn standing(&self, roster: &Roster, now: Timestamp) -> (Vec<MemberId>, [u8; 32]) {
-        let held = self.0.load_full();
-        let standing = held.iter().filter(|(member, held)| held.stands(roster, **member, now));
-        let standing: Vec<(&MemberId, &Rank)> = standing.map(|(member, held)| (member, &held.rank)).collect();
-        let hash = contact::sum(roster.coalition(), standing.iter().copied());
-        (standing.into_iter().map(|(member, _)| *member).collect(), hash)
-    }
-
-    fn of(&self, member: MemberId) -> Option<Held> {
-        self.0.load().get(&member).copied()
-    }
-
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<MemberId, Held>)) {
-        let mut held = BTreeMap::clone(&self.0.load());
-        change(&mut held);
-        self.0.store(Arc::new(held));
-    }
-}
 
 /// What is known of contact records besides what they say.
 #[derive(Debug)]
@@ -163,7 +120,7 @@ impl Directory {
 
     /// Whose row is not kept any longer: of who is a member no more, and what does not read.
     pub(super) fn over(&self, roster: &Roster, now: Timestamp) -> Vec<MemberId> {
-        let held = self.held.0.load_full();
+        let held = self.held.all();
         let over = held.keys().copied().filter(|member| contact::is_over(roster, *member, now));
         over.chain(self.unread.iter().copied()).collect()
     }
@@ -174,6 +131,14 @@ impl Directory {
         self.held.change(|held| {
             held.remove(&member);
         });
+    }
+}
+
+#[cfg(test)]
+impl crate::heard::Contacts {
+    /// One whose records nobody takes, and which tells those of a store as they are now.
+    pub(crate) fn unheard(store: &Store) -> Self {
+        Self { pushed: tokio::sync::mpsc::channel(1).0, held: Directory::of(store).shelf() }
     }
 }
 

@@ -2,16 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use belfry_proto::{
-    crypto::sign::PublicKey,
-    id::MemberId,
-    schema,
-    time::Timestamp,
-    trust::{on_sight::UnorderedError, roster::Roster},
-};
+use belfry_proto::{crypto::sign::PublicKey, schema, time::Timestamp, trust::on_sight::UnorderedError};
 use tokio::sync::mpsc;
 
-use super::{DialLimits, NotKept, claims, directory::Shelf, on_sight, pulls};
+use super::{DialLimits, NotKept, claims, on_sight, pulls};
 use crate::{
     heard::GateTimes,
     network::{Address, Asked, Gossip, Link},
@@ -91,62 +85,11 @@ pub(crate) enum Command {
     Branch { peer: PublicKey, records: Option<Vec<schema::Record>> },
     /// A removal that nobody ordered, from a file: answered with whether it is news.
     Unordered { statement: schema::Signed, done: tokio::sync::oneshot::Sender<Result<bool, UnorderedError>> },
-    /// Somebody noticed that this peer's admin log is ahead of ours.
-    Behind { peer: PublicKey },
 }
 
-/// A contact record that a peer pushed.
-pub(super) struct Pushed {
-    pub(super) from: PublicKey,
-    pub(super) record: schema::Signed,
-}
-
-/// Asks membership to look at a peer's admin log; handed to whoever meets a newer roster version.
-#[derive(Clone)]
-pub struct Behind(pub(super) mpsc::Sender<Command>);
-
-/// Hands charters and records that came by file to membership.
+/// Hands membership what the operator brings: charters and records by file, and what this member's mailboxes are.
 #[derive(Clone)]
 pub struct Import(pub(super) mpsc::Sender<Command>);
-
-/// Hands contact records to membership, what peers push and what the operator sets, and tells which are held.
-#[derive(Clone)]
-pub struct Contacts {
-    pub(super) pushed: mpsc::Sender<Pushed>,
-    pub(super) commands: mpsc::Sender<Command>,
-    pub(super) held: Shelf,
-}
-
-impl Contacts {
-    /// One whose records nobody takes, and which tells those of a store as they are now.
-    #[cfg(test)]
-    pub(crate) fn unheard(store: &crate::store::Store) -> Self {
-        let held = super::directory::Directory::of(store).shelf();
-        Self { pushed: mpsc::channel(1).0, commands: mpsc::channel(1).0, held }
-    }
-
-    /// A peer pushed a record. False when the queue is full: the next comparison brings it.
-    #[must_use]
-    pub fn pushed(&self, from: PublicKey, record: schema::Signed) -> bool {
-        self.pushed.try_send(Pushed { from, record }).is_ok()
-    }
-
-    /// Members whose record counts, ascending, and one hash of all these. Reads no row.
-    #[must_use]
-    pub fn standing(&self, roster: &Roster, now: Timestamp) -> (Vec<MemberId>, [u8; 32]) {
-        self.held.standing(roster, now)
-    }
-
-    /// Sets this member's mailboxes, in the place of all it said before, and tells every peer. On disk when this returns.
-    ///
-    /// # Errors
-    /// [`NotKept`].
-    pub async fn set(&self, mailboxes: Vec<schema::Mailbox>) -> Result<Timestamp, NotKept> {
-        let (done, kept) = tokio::sync::oneshot::channel();
-        self.commands.send(Command::SetContact { mailboxes, done }).await.map_err(|_| NotKept::Stopping)?;
-        kept.await.unwrap_or(Err(NotKept::Stopping))
-    }
-}
 
 impl Import {
     /// Folds what goes on from our log, makes it durable and tells every peer. False if nothing did.
@@ -173,12 +116,14 @@ impl Import {
         self.0.send(Command::Unordered { statement, done }).await.ok()?;
         taken.await.ok()
     }
-}
 
-impl Behind {
-    /// Tells membership that `peer` spoke of a roster ahead of ours. Dropped when the queue is full:
-    /// the next message from ahead says so again.
-    pub fn notice(&self, peer: PublicKey) {
-        let _ = self.0.try_send(Command::Behind { peer });
+    /// Sets this member's mailboxes, in the place of all it said before, and tells every peer. On disk when this returns.
+    ///
+    /// # Errors
+    /// [`NotKept`].
+    pub async fn contact(&self, mailboxes: Vec<schema::Mailbox>) -> Result<Timestamp, NotKept> {
+        let (done, kept) = tokio::sync::oneshot::channel();
+        self.0.send(Command::SetContact { mailboxes, done }).await.map_err(|_| NotKept::Stopping)?;
+        kept.await.unwrap_or(Err(NotKept::Stopping))
     }
 }

@@ -55,7 +55,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     bucket::{Buckets, Rate},
     feed::{Feed, Notice},
-    heard::{Hellos, LogWatch},
+    heard::{Behind, Contacts, Hellos, LogWatch, Pushed},
     identity::Identity,
     network::{Address, Gossip, Link, Network},
     refusals::Way,
@@ -66,7 +66,7 @@ use crate::{
 pub use contact::NotKept;
 pub use dialing::DialLimits;
 pub(crate) use handles::Command;
-pub use handles::{Behind, Contacts, Import, Reach, Sources};
+pub use handles::{Import, Reach, Sources};
 pub(crate) use on_sight::recall;
 
 /// Commands waiting for the loop. Too low ⇒ conversations wait for each other; too high ⇒ pages of the
@@ -76,6 +76,9 @@ const COMMANDS: usize = 64;
 /// the roster true. Too low ⇒ peers that tell of one at once are told *busy*, and it waits for the next comparison; too high ⇒
 /// a flood of them, each up to a signature and a synced write, lies between the loop and the next.
 const PUSHES: usize = 16;
+/// Peers that spoke of a roster ahead of ours, waiting for the loop. Too low ⇒ one is asked only after its next such message;
+/// too high ⇒ the loop passes over many that it asks already.
+const NOTICED: usize = 64;
 /// How often dialling and expiry are looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// Messages of the admin topic that one peer may forward: a whole coalition's addresses, or a thousand records
@@ -100,7 +103,9 @@ pub struct Membership {
     pub(crate) own_addresses: Vec<Address>,
     announced: Vec<Address>,
     commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
-    pushes: (mpsc::Sender<handles::Pushed>, mpsc::Receiver<handles::Pushed>),
+    pushes: (mpsc::Sender<Pushed>, mpsc::Receiver<Pushed>),
+    /// Peers that spoke of a roster ahead of ours.
+    noticed: (mpsc::Sender<PublicKey>, mpsc::Receiver<PublicKey>),
     greeted: BTreeMap<PublicKey, RosterVersion>,
     guests: guests::Guests,
     greetings: greetings::Greetings,
@@ -158,6 +163,7 @@ impl Membership {
             announced: Vec::new(),
             commands: mpsc::channel(COMMANDS),
             pushes: mpsc::channel(PUSHES),
+            noticed: mpsc::channel(NOTICED),
             greeted: BTreeMap::new(),
             guests: guests::Guests::default(),
             greetings: greetings::Greetings::default(),
@@ -183,20 +189,19 @@ impl Membership {
     /// A handle for those who meet newer roster versions.
     #[must_use]
     pub fn behind(&self) -> Behind {
-        Behind(self.commands.0.clone())
+        Behind::new(self.noticed.0.clone())
     }
 
-    /// A handle for log files.
+    /// A handle for what the operator brings.
     #[must_use]
     pub fn import(&self) -> Import {
         Import(self.commands.0.clone())
     }
 
-    /// A handle for contact records: those of peers, our own, and which are held.
+    /// A handle for contact records: those that peers push, and which are held.
     #[must_use]
     pub fn contacts(&self) -> Contacts {
-        let (pushed, commands) = (self.pushes.0.clone(), self.commands.0.clone());
-        Contacts { pushed, commands, held: self.contacts.shelf() }
+        Contacts { pushed: self.pushes.0.clone(), held: self.contacts.shelf() }
     }
 
     /// What the hellos told: whether one was answered, our clock, our own logs as others know them.
@@ -232,6 +237,9 @@ impl Membership {
                     None => return,
                 },
                 Some(command) = self.commands.1.recv() => self.command(command).await,
+                Some(peer) = self.noticed.1.recv() => {
+                    self.pull(peer);
+                }
                 Some(pushed) = self.pushes.1.recv() => self.contact_pushed(pushed.from, pushed.record).await,
                 _ = tick.tick() => self.tick().await,
             }
@@ -310,9 +318,6 @@ impl Membership {
                 let _ = done.send(advanced);
             }
             Command::Greeted { peer, greeted, sent, era } => self.greeted(peer, &greeted, sent, era),
-            Command::Behind { peer } => {
-                self.pull(peer);
-            }
             Command::Pulled { peer, pulled } => {
                 self.pulls.end(&peer, pulled, tokio::time::Instant::now());
                 match pulled {

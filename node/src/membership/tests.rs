@@ -63,7 +63,6 @@ struct Running {
     hellos: watch::Receiver<Hellos>,
     behind: Behind,
     import: Import,
-    contacts: Contacts,
     _tasks: JoinSet<()>,
 }
 
@@ -73,18 +72,17 @@ impl Running {
         let membership = membership(&site, &feed);
         let (hellos, behind, import) = (membership.hellos(), membership.behind(), membership.import());
         let Inbound { gossip, hello, sync, links, .. } = site.inbound.take().unwrap();
-        let contacts = membership.contacts();
         let serving = Serving {
             store: site.store.clone(),
             roster: site.roster.clone(),
             counters: Arc::default(),
-            contacts: contacts.clone(),
+            contacts: membership.contacts(),
         };
         let notices = feed.subscribe();
         let mut tasks = JoinSet::new();
         tasks.spawn(serving.run(sync));
         tasks.spawn(membership.run(Sources { hello, gossip, links }));
-        Self { site, notices, hellos, behind, import, contacts, _tasks: tasks }
+        Self { site, notices, hellos, behind, import, _tasks: tasks }
     }
 
     async fn ready(&mut self, peer: &Site) {

@@ -35,7 +35,7 @@ use super::{
     counters::{Counters, more},
 };
 use crate::{
-    clock, membership,
+    clock, heard,
     network::Asked,
     roster::LiveRoster,
     store::{GroupFrontier, ReadError, Served, Store, WithdrawalRow},
@@ -58,7 +58,7 @@ pub struct Serving {
     pub(crate) roster: LiveRoster,
     pub(crate) counters: Arc<Counters>,
     /// Where pushed contact records go, and which are held.
-    pub(crate) contacts: membership::Contacts,
+    pub(crate) contacts: heard::Contacts,
 }
 
 impl Serving {
@@ -106,7 +106,7 @@ const fn least(request: &SyncRequest) -> usize {
 fn answer(
     store: &Store,
     roster: &Roster,
-    book: &membership::Contacts,
+    book: &heard::Contacts,
     from: &PublicKey,
     request: SyncRequest,
     now: Timestamp,
@@ -289,7 +289,7 @@ fn addresses(store: &Store, roster: &Roster, from: &PublicKey, now: Timestamp) -
 fn contacts(
     store: &Store,
     roster: &Roster,
-    book: &membership::Contacts,
+    book: &heard::Contacts,
     from: &PublicKey,
     pull: &PullContacts,
     now: Timestamp,
@@ -333,7 +333,7 @@ fn contact(store: &Store, member: MemberId) -> Option<Signed> {
 /// A contact record that is new to its sender.
 fn pushed(
     roster: &Roster,
-    book: &membership::Contacts,
+    book: &heard::Contacts,
     from: &PublicKey,
     record: Signed,
     now: Timestamp,

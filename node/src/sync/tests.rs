@@ -24,9 +24,9 @@ use super::*;
 use crate::{
     clock,
     feed::{Feed, Notice},
-    heard::GateTimes,
+    heard::{Contacts, GateTimes},
     ingest::Ingest,
-    membership::{Contacts, DialLimits, Membership, Reach},
+    membership::{DialLimits, Membership, Reach},
     refusals::Way,
     rows,
     space::{Space, tests::Disk},

@@ -66,7 +66,7 @@ async fn a_contact_reaches_who_is_connected_and_who_comes_later_and_a_new_one_ta
     node.ready(&host.site).await;
     host.ready(&node.site).await;
     for email in ["csirt@alice.example", "soc@alice.example"] {
-        host.contacts.set(vec![incident(email)]).await.unwrap();
+        host.import.contact(vec![incident(email)]).await.unwrap();
         assert_eq!(known(&host.site, &alice), [email], "on disk when it is answered");
         eventually(email, async || known(&node.site, &alice) == [email]).await;
     }

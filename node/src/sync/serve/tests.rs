@@ -29,7 +29,7 @@ async fn kept(site: &Site, of: &Seat, bytes: Vec<u8>) {
 fn asked(
     site: &Site,
     roster: &Roster,
-    book: &membership::Contacts,
+    book: &heard::Contacts,
     by: &Seat,
     request: Request,
 ) -> Option<Response> {
@@ -46,7 +46,7 @@ async fn who_is_admitted_no_more_is_told_no_address_nor_contact_and_not_listened
     let mut coalition = Coalition::new();
     let [alice, bob] = [1, 2].map(|n| coalition.issue(n, &[CIDR]));
     let site = Site::new(&coalition, &alice).await;
-    let book = membership::Contacts::unheard(&site.store);
+    let book = heard::Contacts::unheard(&site.store);
     let before = coalition.roster.clone();
     let serial = bob.identity.serial.get();
     coalition.decide(2, Decision::Suspend(Suspend { serial, cut: Vec::new() }));
@@ -65,7 +65,7 @@ async fn contacts_that_are_level_cost_no_row_and_more_than_their_answer_is_long(
     let [alice, bob] = [1, 2].map(|n| coalition.issue(n, &[CIDR]));
     let (site, roster) = (Site::new(&coalition, &alice).await, &coalition.roster);
     kept(&site, &bob, said(&coalition, &bob).encode_to_vec()).await;
-    let book = membership::Contacts::unheard(&site.store);
+    let book = heard::Contacts::unheard(&site.store);
     let (members, hash) = book.standing(roster, clock::now());
     assert_eq!(members, [bob.identity.member]);
     // Behind its back: whoever looks at rows finds none.
@@ -88,7 +88,7 @@ async fn a_contact_that_does_not_read_keeps_nobody_from_the_others() {
         kept(&site, seat, said(&coalition, seat).encode_to_vec()).await;
     }
     kept(&site, &carol, good.encode_to_vec()).await;
-    let book = membership::Contacts::unheard(&site.store);
+    let book = heard::Contacts::unheard(&site.store);
     assert_eq!(book.standing(roster, clock::now()).0, [bob.identity.member, carol.identity.member]);
     // One that was good when it was looked at, and is not any more.
     kept(&site, &bob, vec![0xff]).await;

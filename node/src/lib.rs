@@ -1,17 +1,6 @@
 //! The belfry node: a member's daemon, its local API and its command line.
 //!
-//! Floors, a module imports from lower ones only (its own subtree aside):
-//!
-//! ```text
-//! 7   main, cli                                process edge: args, exit codes
-//! 6   daemon                                   composition root: start / join / shutdown
-//! 5   api, hooks, sources                      HTTP: TAXII, REST, events; what is pushed, what is pulled
-//! 4   ingest, publish, grants, membership, sync, query, backup, heal, notice
-//!                                              use-cases; they meet in store and feed, never call each other
-//! 3   network, store, feed, audit_log, outbound
-//!                                              adapters: libp2p, RocksDB, in-process notices, files, HTTP to others
-//! 2   config, keys, clock, bucket, space, tasks, telemetry, texts, roster, words
-//! ```
+//! Which module may import which is drawn in ARCHITECTURE, and held by `tests/floors.rs`.
 
 pub mod api;
 pub mod audit_log;

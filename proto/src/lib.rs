@@ -7,12 +7,7 @@
 //!       ─open(keys)─▶ Opened ─parse─▶ Publication
 //! ```
 //!
-//! Floors, a module imports from lower ones only:
-//!
-//! ```text
-//! 1   envelope, sync, guard, import │ trust, stix │ crypto
-//! 0   id, time, topic, limits, verdict, schema
-//! ```
+//! Which module may import which is drawn in ARCHITECTURE.
 //!
 //! No clock, no randomness of its own, no files, no network: `now` and the random generator are arguments.
 

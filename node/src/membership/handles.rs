@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use belfry_proto::{crypto::sign::PublicKey, schema, time::Timestamp, trust::on_sight::UnorderedError};
+use belfry_proto::{
+    crypto::sign::PublicKey,
+    schema,
+    time::Timestamp,
+    trust::{log::VerifiedRecord, on_sight::UnorderedError},
+};
 use tokio::sync::mpsc;
 
 use super::{DialLimits, NotKept, claims, on_sight, pulls};
@@ -82,7 +87,7 @@ pub(crate) enum Command {
     /// A record of a peer whose log does not fit ours.
     Conflict { peer: PublicKey, record: schema::Record },
     /// Entries of a peer's log that are not in ours: the first one, and removals. None if it did not answer.
-    Branch { peer: PublicKey, records: Option<Vec<schema::Record>> },
+    Branch { peer: PublicKey, records: Option<Vec<VerifiedRecord>> },
     /// A removal that nobody ordered, from a file: answered with whether it is news.
     Unordered { statement: schema::Signed, done: tokio::sync::oneshot::Sender<Result<bool, UnorderedError>> },
 }

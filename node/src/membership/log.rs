@@ -47,11 +47,9 @@ impl Membership {
         }
         for seen in beside {
             let record = seen.record().clone();
-            let is_news = match &record {
-                schema::Record { entry: None, statement: Some(statement) } => {
-                    self.judge_unordered(statement).await == Verdict::Accept
-                }
-                _ => self.take_sight(seen).await,
+            let is_news = match record.entry {
+                None => self.judge_unordered(Ok(seen)).await == Verdict::Accept,
+                Some(_) => self.take_sight(seen).await,
             };
             if is_news {
                 self.spread_record(record).await;
@@ -115,7 +113,8 @@ impl Membership {
     pub(super) async fn judge_record(&mut self, record: schema::Record, from: PublicKey) -> Verdict {
         let roster = self.roster_now();
         if let schema::Record { entry: None, statement: Some(statement) } = &record {
-            return self.judge_unordered(statement).await;
+            let seen = RemovalSeen::unordered(roster.charters(), statement);
+            return self.judge_unordered(seen).await;
         }
         let verified = match verify_record(roster.charters(), &record) {
             Ok(verified) => verified,

@@ -18,12 +18,12 @@ use belfry_proto::{
     limits,
     schema::{self, AdminPage, HelloRequest, HelloResponse, PullAdmin, hello_request, hello_response},
     trust::{
-        log::{VerifiedRecord, verify_record},
+        log::{LogError, VerifiedRecord, verify_record},
         on_sight::{RemovalSeen, UnorderedError},
         roster::Roster,
         statement::Statement,
     },
-    verdict::Verdict,
+    verdict::{Judged as _, Verdict},
 };
 use prost::Message;
 
@@ -31,6 +31,7 @@ use super::{Command, Membership, transfer::PUSH_BYTES};
 use crate::{
     feed::Notice,
     network::Network,
+    refusals::Way,
     store::{Change, ReadError, Store},
 };
 
@@ -132,19 +133,61 @@ pub(super) fn removal(
     record: &schema::Record,
     taken: &mut BTreeSet<StatementId>,
 ) -> Option<RemovalSeen> {
-    let signed = record.statement.as_ref()?;
-    // Before a signature is looked at.
-    let statement = Statement::decode(&signed.payload).ok()?;
-    if !statement.is_removal() || roster.knows_removal(statement.id) || taken.contains(&statement.id) {
-        return None;
-    }
-    let seen = match record.entry {
-        None => RemovalSeen::unordered(roster.charters(), signed).ok()?,
-        Some(_) => RemovalSeen::of(&verify_record(roster.charters(), record).ok()?)?,
+    let statement = unseen(roster, record, taken)?;
+    let seen = match (&record.entry, &record.statement) {
+        (None, Some(signed)) => RemovalSeen::unordered(roster.charters(), signed).ok()?,
+        _ => RemovalSeen::of(&verify_record(roster.charters(), record).ok()?)?,
     };
     // Not before: an id covers no signatures, so a forged copy may come first.
-    taken.insert(statement.id);
+    taken.insert(statement);
     Some(seen)
+}
+
+/// The statement of a record if it is a removal that is neither held nor decided here, nor `taken`. No signature is looked at.
+fn unseen(roster: &Roster, record: &schema::Record, taken: &BTreeSet<StatementId>) -> Option<StatementId> {
+    let statement = Statement::decode(&record.statement.as_ref()?.payload).ok()?;
+    let is_known = roster.knows_removal(statement.id) || taken.contains(&statement.id);
+    (statement.is_removal() && !is_known).then_some(statement.id)
+}
+
+/// What of another branch is handed to the loop, entry by entry: the first that is not ours, and removals that may be news.
+pub(super) struct Reading<'a> {
+    roster: &'a Roster,
+    /// What comes now is not ours any more.
+    has_left: bool,
+    taken: BTreeSet<StatementId>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) const fn of(roster: &'a Roster) -> Self {
+        Self { roster, has_left: false, taken: BTreeSet::new() }
+    }
+
+    /// The record at a height, verified, if it is one of these.
+    ///
+    /// # Errors
+    /// [`LogError`] of the first entry that is not ours; without its signatures nothing else is worth a word.
+    pub(super) fn take(
+        &mut self,
+        height: u64,
+        record: &schema::Record,
+    ) -> Result<Option<VerifiedRecord>, LogError> {
+        let is_first = !self.has_left && !is_ours(self.roster, height, record);
+        self.has_left |= is_first;
+        let unseen = unseen(self.roster, record, &self.taken);
+        if !is_first && unseen.is_none() {
+            return Ok(None);
+        }
+        let verified = match verify_record(self.roster.charters(), record) {
+            Ok(verified) => verified,
+            Err(error) if is_first => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        self.taken.extend(unseen);
+        let is_news =
+            unseen.is_some() && RemovalSeen::of(&verified).is_some_and(|seen| self.roster.may_be_news(&seen));
+        Ok((is_first || is_news).then_some(verified))
+    }
 }
 
 impl Membership {
@@ -191,11 +234,9 @@ impl Membership {
     /// A removal that nobody ordered, from a peer or a file: it counts where the registrar is known to have signed two logs.
     ///
     /// # Errors
-    /// [`UnorderedError`].
-    pub(super) async fn take_unordered(&mut self, signed: &schema::Signed) -> Result<bool, UnorderedError> {
-        let roster = self.roster_now();
-        let seen = RemovalSeen::unordered(roster.charters(), signed)?;
-        if !roster.is_forked() {
+    /// [`UnorderedError::NotForked`].
+    async fn take_unordered(&mut self, seen: RemovalSeen) -> Result<bool, UnorderedError> {
+        if !self.roster_now().is_forked() {
             return Err(UnorderedError::NotForked);
         }
         Ok(self.take_sight(seen).await)
@@ -203,16 +244,21 @@ impl Membership {
 
     /// The same from a file, which only we have.
     pub(super) async fn imported_removal(&mut self, signed: schema::Signed) -> Result<bool, UnorderedError> {
-        let is_news = self.take_unordered(&signed).await?;
+        let seen = RemovalSeen::unordered(self.roster_now().charters(), &signed)?;
+        let is_news = self.take_unordered(seen).await?;
         if is_news {
             self.spread_record(schema::Record { entry: None, statement: Some(signed) }).await;
         }
         Ok(is_news)
     }
 
-    /// The same from gossip.
-    pub(super) async fn judge_unordered(&mut self, signed: &schema::Signed) -> Verdict {
-        match self.take_unordered(signed).await {
+    /// The same from a peer, verified or refused.
+    pub(super) async fn judge_unordered(&mut self, seen: Result<RemovalSeen, UnorderedError>) -> Verdict {
+        let taken = match seen {
+            Ok(seen) => self.take_unordered(seen).await,
+            Err(error) => Err(error),
+        };
+        match taken {
             Ok(true) => Verdict::Accept,
             Ok(false) => Verdict::Ignore,
             Err(error) => {
@@ -286,21 +332,12 @@ impl Membership {
     }
 
     /// What [`Self::fetch_branch`] brought: told on as far as it is news. Without an answer the next hello asks again.
-    pub(super) async fn branch(&mut self, peer: PublicKey, records: Option<Vec<schema::Record>>) {
+    pub(super) async fn branch(&mut self, peer: PublicKey, records: Option<Vec<VerifiedRecord>>) {
         if records.is_none() {
             self.branches.read.remove(&peer);
         }
         for record in records.into_iter().flatten() {
-            let verified = match verify_record(self.roster_now().charters(), &record) {
-                Ok(verified) => verified,
-                Err(error) => {
-                    self.refused(&error);
-                    continue;
-                }
-            };
-            if self.told_earlier(&verified).await {
-                self.spread_record(record).await;
-            }
+            self.told_conflict(&record).await;
         }
     }
 
@@ -358,7 +395,7 @@ async fn other_branch(
     peer: &PublicKey,
     roster: &Roster,
     end: Height,
-) -> Option<Vec<schema::Record>> {
+) -> Option<Vec<VerifiedRecord>> {
     let (pinned, ours) =
         (roster.charter().pin().map_or(0, |pin| pin.height.get()), roster.version().height.get());
     let page = limits::MAX_PAGE_RECORDS as u64;
@@ -375,20 +412,21 @@ async fn other_branch(
             Some(_) | None => high = middle,
         }
     }
-    let (mut next, mut found, mut taken) = (low.saturating_add(1), Vec::new(), BTreeSet::new());
+    let (mut next, mut found, mut reading) = (low.saturating_add(1), Vec::new(), Reading::of(roster));
     for _ in 0..MAX_BRANCH {
         let records = pull(network, peer, next).await?;
         if records.is_empty() {
             break;
         }
         for record in records {
-            let is_first = found.is_empty() && !is_ours(roster, next, &record);
-            next = next.saturating_add(1);
-            // Signatures are looked at here already: what the loop is handed is worth its while.
-            let removal = removal(roster, &record, &mut taken);
-            if is_first || removal.is_some_and(|seen| roster.may_be_news(&seen)) {
-                found.push(record);
+            match reading.take(next, &record) {
+                Ok(verified) => found.extend(verified),
+                Err(error) => {
+                    tracing::debug!(%peer, "another branch of the admin log: {error}");
+                    network.refusals().count(Way::Admin, error.code());
+                }
             }
+            next = next.saturating_add(1);
         }
         if next > end.get() {
             break;

@@ -20,9 +20,10 @@ use crate::{
 
 const WHAT: &str = "LogEntry";
 
-/// A record whose signatures hold under the charter. Whether it is the next one, and whether its
-/// statement takes effect, is the roster's to say.
+/// A record whose signatures hold under the charter; [`verify_record`] alone makes one. Whether it is the next one, and whether
+/// its statement takes effect, is the roster's to say.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct VerifiedRecord {
     /// Hash of the entry's payload.
     pub entry_id: EntryId,

@@ -4,6 +4,7 @@ use belfry_proto::{
     id::Height,
     schema::{Record, statement::Decision},
     trust::{
+        log::LogError,
         on_sight::{RemovalSeen, UnorderedError},
         roster::Standing,
     },
@@ -200,14 +201,14 @@ async fn a_removal_that_nobody_ordered_counts_only_where_the_log_is_forked() {
     let unordered = Record { entry: None, statement: Some(statement.clone()) };
     let peer = bob.identity.node;
     assert_eq!(membership.judge_record(unordered.clone(), peer).await, Verdict::Ignore);
-    assert_eq!(membership.take_unordered(&statement).await, Err(UnorderedError::NotForked));
+    assert_eq!(membership.imported_removal(statement.clone()).await, Err(UnorderedError::NotForked));
     assert_eq!(standing(&membership.roster_now(), &carol), Standing::Valid);
 
     let conflicting = records(&other)[3].clone();
     assert_eq!(membership.judge_record(conflicting, peer).await, Verdict::Accept);
     // What one signature is missing to is still refused.
     let unsigned = schema::Signed { signatures: Vec::new(), ..statement };
-    assert!(matches!(membership.take_unordered(&unsigned).await, Err(UnorderedError::Admins(_))));
+    assert!(matches!(membership.imported_removal(unsigned).await, Err(UnorderedError::Admins(_))));
     assert_eq!(membership.judge_record(unordered, peer).await, Verdict::Accept);
     assert_eq!(standing(&membership.roster_now(), &carol), Standing::Suspended);
     let mut restarted = ours.roster.clone();
@@ -258,6 +259,34 @@ fn of_a_page_each_removal_is_looked_at_once_and_a_forged_copy_hides_none() {
     assert_eq!(standing(&roster, &carol), Standing::Suspended);
     taken.clear();
     assert!(crate::membership::on_sight::removal(&roster, &record, &mut taken).is_none(), "held");
+}
+
+#[test]
+fn of_another_branch_the_first_entry_and_removals_are_handed_on_and_nothing_that_does_not_verify() {
+    let (ours, mut other, _) = branches();
+    other.issue(6, &[CIDR]);
+    let theirs = records(&other);
+    let [.., first, removal, last] = theirs.as_slice() else { panic!("three of its own") };
+    let unsigned = |record: &Record| {
+        let mut record = record.clone();
+        record.statement.as_mut().unwrap().signatures.clear();
+        record
+    };
+    let read = |records: &[&Record]| -> Vec<Result<Option<u64>, LogError>> {
+        let mut reading = crate::membership::on_sight::Reading::of(&ours.roster);
+        let height = |verified: VerifiedRecord| verified.height.get();
+        let taken = (4..).zip(records).map(|(at, record)| reading.take(at, record));
+        taken.map(|taken| taken.map(|taken| taken.map(height))).collect()
+    };
+    assert_eq!(read(&[first, removal, last]), [Ok(Some(4)), Ok(Some(5)), Ok(None)]);
+    assert_eq!(read(&[first, removal, removal]), [Ok(Some(4)), Ok(Some(5)), Ok(None)], "once");
+    let (forged, hiding) = (unsigned(first), unsigned(removal));
+    assert_eq!(read(&[first, &hiding, removal]), [Ok(Some(4)), Ok(None), Ok(Some(5))]);
+    let refused = read(&[&forged, removal, last]);
+    assert!(
+        matches!(refused.as_slice(), [Err(LogError::Admins { .. }), Ok(Some(5)), Ok(None)]),
+        "{refused:?}"
+    );
 }
 
 /// Nobody gossips here while they meet: each reads of the other's log what is not in its own.

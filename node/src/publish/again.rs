@@ -13,8 +13,9 @@ use belfry_proto::{
 
 use super::{
     Publisher,
+    read::rule,
     submission::{Submission, SubmitError},
-    submit::{blocking, rule},
+    submit::blocking,
 };
 
 /// What a message of ours says, and for whom it was.

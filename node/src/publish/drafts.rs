@@ -21,7 +21,7 @@ use belfry_proto::{
     time::Timestamp,
 };
 
-use super::{Publisher, again::Own, submission::SubmitError, submit::of_node};
+use super::{Publisher, again::Own, known::of_node, submission::SubmitError};
 use crate::{
     clock,
     feed::Notice,
@@ -192,7 +192,7 @@ impl Publisher {
         }
         let told = reason.as_deref().filter(|_| is_told).unwrap_or_default();
         let parts = row.parts.iter().map(|part| payload::with_reason(part, told)).collect::<Result<_, _>>();
-        let parts = parts.map_err(|error| super::submit::rule("reason", &error.to_string()))?;
+        let parts = parts.map_err(|error| super::read::rule("reason", &error.to_string()))?;
         let change = Change::DraftReleased { publication, reason, parts, given };
         self.released(change, publication, &row.submitter)
     }

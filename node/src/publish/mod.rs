@@ -3,6 +3,7 @@
 //! ```text
 //! submit: bundle ─parse─▶ checks ─guards─▶ split ─▶ parts ─▶ store (sealed draft, durable) ─▶ 202
 //! file:    somebody's file ─▶ a submission
+//! read:    what a submission is, its marking, its readers, what the guards say
 //! together: several submissions that are one deed: all of their drafts, or none
 //! preview: the same up to the guards, told and kept nowhere
 //! withdraw: what is named ─▶ messages ─▶ checks ─▶ a draft like any other
@@ -27,10 +28,12 @@ mod guards;
 mod holders;
 mod holding;
 mod key;
+mod known;
 mod offers;
 mod otherwise;
 pub mod preview;
 mod push;
+mod read;
 mod seal;
 mod straight;
 pub mod submission;

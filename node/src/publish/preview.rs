@@ -13,8 +13,8 @@ use belfry_proto::{
 
 use super::{
     Publisher,
+    read::{audience_of, too_large},
     submission::{Submission, SubmitError},
-    submit::{audience_of, too_large},
 };
 use crate::clock;
 

@@ -2,8 +2,9 @@
 
 use super::{
     Publisher,
+    known::{digest, key_of},
     submission::{Accepted, Submission, SubmitError},
-    submit::{Checked, blocking, digest, kept, key_of},
+    submit::{Checked, blocking, kept},
 };
 use crate::{
     feed::Notice,

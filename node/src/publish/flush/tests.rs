@@ -118,7 +118,7 @@ async fn each_goes_into_its_groups_log_and_to_its_own_readers() {
             exclude_supervisors: n % 5 == 0 && n % 3 != 0,
             ..submission(n)
         };
-        let audience = submit::audience_of(&submission);
+        let audience = crate::publish::read::audience_of(&submission);
         drafts.push((submission.group, audience, publisher.submit(submission).await.unwrap().publication));
     }
     flush_all(&mut flusher(&site)).await;

@@ -1,18 +1,24 @@
-//! Rows as bytes: protobuf messages of the store's own. Field numbers are for ever; see the schema version.
+//! Rows as bytes: protobuf messages of the store's own; here those of messages, their logs and withdrawals. Field numbers are
+//! for ever; see the schema version.
+
+mod objects;
+mod own;
 
 use belfry_proto::{
-    crypto::secret::Secret,
-    envelope::{Ending, Withdrawal, Word},
-    id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, Sequence, Serial},
-    schema::{Audience, Tlp, WithdrawalGround, WithdrawalMode},
+    envelope::{Ending, Word},
+    id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, Sequence, Serial},
+    schema::{WithdrawalGround, WithdrawalMode},
     sync::{Entry, MissingSum},
     time::Timestamp,
 };
 
 use super::{
     logs::Counts,
-    rows::{Conditions, DraftRow, DraftState, EnvelopeRow, KeyRow, LogRow, MessageRow, MessageState},
+    rows::{EnvelopeRow, LogRow, MessageRow, MessageState},
 };
+
+pub(super) use objects::{ClaimValue, DatesValue, ObjectValue, ReporterValue};
+pub(super) use own::{DraftValue, KeyValue};
 
 /// A value that does not read as what it should be.
 pub(super) struct Unreadable;
@@ -291,188 +297,6 @@ impl LogValue {
     }
 }
 
-/// The clustered object row.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct ObjectValue {
-    #[prost(string, tag = "1")]
-    pub(super) id: String,
-    #[prost(string, tag = "2")]
-    pub(super) kind: String,
-    #[prost(string, tag = "3")]
-    pub(super) version: String,
-    #[prost(int32, tag = "4")]
-    pub(super) tlp: i32,
-    #[prost(bool, tag = "5")]
-    pub(super) revoked: bool,
-    #[prost(bool, tag = "6")]
-    pub(super) recipients: bool,
-    #[prost(bytes = "vec", tag = "7")]
-    pub(super) member: Vec<u8>,
-    #[prost(uint64, tag = "8")]
-    pub(super) serial: u64,
-    #[prost(bytes = "vec", tag = "9")]
-    pub(super) message: Vec<u8>,
-    #[prost(bytes = "vec", tag = "10")]
-    pub(super) publication: Vec<u8>,
-    #[prost(uint64, tag = "11")]
-    pub(super) created: u64,
-    #[prost(int32, tag = "12")]
-    pub(super) purpose: i32,
-    #[prost(int32, repeated, tag = "13")]
-    pub(super) classes: Vec<i32>,
-    #[prost(bytes = "vec", tag = "14")]
-    pub(super) raw: Vec<u8>,
-    /// Its places in the index of observables, to take them away with it.
-    #[prost(bytes = "vec", repeated, tag = "15")]
-    pub(super) observables: Vec<Vec<u8>>,
-    /// Says that the object is gone, in its author's stead.
-    #[prost(bool, tag = "16")]
-    pub(super) tombstone: bool,
-    #[prost(message, optional, tag = "17")]
-    pub(super) conditions: Option<Conditions>,
-    /// Of a tombstone: how its object ended; see [`super::removal::End`].
-    #[prost(uint32, tag = "18")]
-    pub(super) end: u32,
-}
-
-/// What a reporter's row needs to become the author's, should that one be hidden.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct ReporterValue {
-    #[prost(uint64, tag = "1")]
-    pub(super) serial: u64,
-    #[prost(bytes = "vec", tag = "2")]
-    pub(super) publication: Vec<u8>,
-    #[prost(uint64, tag = "3")]
-    pub(super) created: u64,
-    #[prost(int32, tag = "4")]
-    pub(super) purpose: i32,
-    #[prost(int32, repeated, tag = "5")]
-    pub(super) classes: Vec<i32>,
-    #[prost(message, optional, tag = "6")]
-    pub(super) conditions: Option<Conditions>,
-}
-
-/// Dates of the objects a message says.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct DatesValue {
-    #[prost(uint64, repeated, tag = "1")]
-    pub(super) dates: Vec<u64>,
-    /// Where rows of it lay before: their bytes may still be in files, and go with it should it be erased.
-    #[prost(uint64, repeated, tag = "2")]
-    pub(super) was: Vec<u64>,
-}
-
-/// One claim in the by-id index.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct ClaimValue {
-    #[prost(uint64, tag = "1")]
-    pub(super) date_added: u64,
-    /// Keyed hash of the bytes, to find equal claims without opening rows.
-    #[prost(bytes = "vec", tag = "2")]
-    pub(super) raw_tag: Vec<u8>,
-    #[prost(bytes = "vec", tag = "3")]
-    pub(super) member: Vec<u8>,
-    /// TLP, and whether it came for named members.
-    #[prost(bytes = "vec", tag = "4")]
-    pub(super) marking: Vec<u8>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct KeyValue {
-    #[prost(bytes = "vec", tag = "1")]
-    secret: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    context: Vec<u8>,
-    #[prost(uint32, tag = "3")]
-    group: u32,
-    #[prost(bytes = "vec", tag = "4")]
-    author: Vec<u8>,
-    #[prost(uint64, tag = "5")]
-    last_use: u64,
-    #[prost(bool, tag = "6")]
-    own: bool,
-    #[prost(uint32, tag = "7")]
-    holders: u32,
-}
-
-impl KeyValue {
-    pub(super) fn of(row: &KeyRow) -> Self {
-        Self {
-            secret: row.secret.expose().to_vec(),
-            context: row.context.clone(),
-            group: row.group.get(),
-            author: row.author.to_vec(),
-            last_use: row.last_use.as_micros(),
-            own: row.own,
-            holders: row.holders,
-        }
-    }
-
-    pub(super) fn row(self, id: KeyId) -> Result<KeyRow, Unreadable> {
-        Ok(KeyRow {
-            id,
-            secret: Secret::from_slice(&self.secret).ok_or(Unreadable)?,
-            context: self.context,
-            group: GroupId::new(self.group),
-            author: MemberId::try_from(self.author.as_slice())?,
-            last_use: Timestamp::from_micros(self.last_use),
-            own: self.own,
-            holders: self.holders,
-        })
-    }
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct DraftValue {
-    #[prost(uint32, tag = "1")]
-    group: u32,
-    #[prost(enumeration = "Audience", tag = "2")]
-    audience: i32,
-    #[prost(bytes = "vec", repeated, tag = "3")]
-    recipients: Vec<Vec<u8>>,
-    #[prost(bytes = "vec", repeated, tag = "4")]
-    parts: Vec<Vec<u8>>,
-    #[prost(uint32, tag = "5")]
-    part_count: u32,
-    #[prost(string, repeated, tag = "6")]
-    object_ids: Vec<String>,
-    #[prost(string, repeated, tag = "7")]
-    object_versions: Vec<String>,
-    #[prost(string, tag = "8")]
-    submitter: String,
-    #[prost(string, optional, tag = "9")]
-    idempotency_key: Option<String>,
-    #[prost(bytes = "vec", tag = "10")]
-    digest: Vec<u8>,
-    #[prost(uint64, tag = "11")]
-    created: u64,
-    #[prost(uint32, tag = "12")]
-    state: u32,
-    #[prost(bytes = "vec", repeated, tag = "13")]
-    messages: Vec<Vec<u8>>,
-    #[prost(string, optional, tag = "14")]
-    error: Option<String>,
-    #[prost(bytes = "vec", tag = "15")]
-    key_id: Vec<u8>,
-    #[prost(message, optional, tag = "16")]
-    withdraws: Option<WithdrawsValue>,
-    #[prost(enumeration = "Tlp", tag = "20")]
-    tlp: i32,
-    #[prost(string, optional, tag = "17")]
-    reason: Option<String>,
-}
-
-/// What a draft withdraws.
-#[derive(Clone, PartialEq, prost::Message)]
-struct WithdrawsValue {
-    #[prost(bytes = "vec", repeated, tag = "1")]
-    targets: Vec<Vec<u8>>,
-    #[prost(enumeration = "WithdrawalMode", tag = "2")]
-    mode: i32,
-    #[prost(enumeration = "WithdrawalGround", tag = "3")]
-    ground: i32,
-}
-
 /// What one withdrawal says of one message.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct WithdrawalValue {
@@ -515,88 +339,6 @@ impl WithdrawalValue {
             by_steward: self.by_steward,
             created: Timestamp::from_micros(self.created),
             seen: Timestamp::from_micros(self.seen),
-        })
-    }
-}
-
-impl DraftValue {
-    pub(super) fn of(row: &DraftRow) -> Self {
-        Self {
-            group: row.group.get(),
-            audience: row.audience.into(),
-            recipients: row.recipients.iter().map(MemberId::to_vec).collect(),
-            parts: row.parts.clone(),
-            part_count: row.part_count,
-            object_ids: row.objects.iter().map(|(id, _)| id.clone()).collect(),
-            object_versions: row.objects.iter().map(|(_, version)| version.clone()).collect(),
-            submitter: row.submitter.clone(),
-            idempotency_key: row.idempotency_key.clone(),
-            digest: row.digest.to_vec(),
-            created: row.created.as_micros(),
-            state: match row.state {
-                DraftState::Queued => 0,
-                DraftState::Flushed => 1,
-                DraftState::Refused => 2,
-                DraftState::Held => 3,
-            },
-            messages: row.messages.iter().map(MessageId::to_vec).collect(),
-            error: row.error.clone(),
-            key_id: row.key_id.map(|k| k.to_vec()).unwrap_or_default(),
-            withdraws: row.withdraws.as_ref().map(|withdraws| WithdrawsValue {
-                targets: withdraws.targets.iter().map(MessageId::to_vec).collect(),
-                mode: withdraws.mode.into(),
-                ground: withdraws.ground.into(),
-            }),
-            tlp: row.tlp.into(),
-            reason: row.reason.clone(),
-        }
-    }
-
-    pub(super) fn row(self, publication: PublicationId) -> Result<DraftRow, Unreadable> {
-        let withdraws = match &self.withdraws {
-            Some(value) => Some(Withdrawal {
-                mode: value.mode(),
-                ground: value.ground(),
-                targets: value
-                    .targets
-                    .iter()
-                    .map(|target| MessageId::try_from(target.as_slice()))
-                    .collect::<Result<_, _>>()?,
-            }),
-            None => None,
-        };
-        Ok(DraftRow {
-            publication,
-            tlp: self.tlp(),
-            group: GroupId::new(self.group),
-            audience: self.audience(),
-            recipients: self
-                .recipients
-                .iter()
-                .map(|m| MemberId::try_from(m.as_slice()))
-                .collect::<Result<_, _>>()?,
-            part_count: self.part_count,
-            objects: self.object_ids.into_iter().zip(self.object_versions).collect(),
-            submitter: self.submitter,
-            idempotency_key: self.idempotency_key,
-            digest: self.digest.as_slice().try_into()?,
-            created: Timestamp::from_micros(self.created),
-            state: match self.state {
-                0 => DraftState::Queued,
-                1 => DraftState::Flushed,
-                3 => DraftState::Held,
-                _ => DraftState::Refused,
-            },
-            messages: self
-                .messages
-                .iter()
-                .map(|m| MessageId::try_from(m.as_slice()))
-                .collect::<Result<_, _>>()?,
-            error: self.error,
-            key_id: KeyId::try_from(self.key_id.as_slice()).ok(),
-            parts: self.parts,
-            withdraws,
-            reason: self.reason,
         })
     }
 }

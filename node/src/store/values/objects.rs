@@ -1,0 +1,89 @@
+//! Rows of objects: what is said, by whom, and where it lies.
+
+use crate::store::rows::Conditions;
+
+/// The clustered object row.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(in crate::store) struct ObjectValue {
+    #[prost(string, tag = "1")]
+    pub(in crate::store) id: String,
+    #[prost(string, tag = "2")]
+    pub(in crate::store) kind: String,
+    #[prost(string, tag = "3")]
+    pub(in crate::store) version: String,
+    #[prost(int32, tag = "4")]
+    pub(in crate::store) tlp: i32,
+    #[prost(bool, tag = "5")]
+    pub(in crate::store) revoked: bool,
+    #[prost(bool, tag = "6")]
+    pub(in crate::store) recipients: bool,
+    #[prost(bytes = "vec", tag = "7")]
+    pub(in crate::store) member: Vec<u8>,
+    #[prost(uint64, tag = "8")]
+    pub(in crate::store) serial: u64,
+    #[prost(bytes = "vec", tag = "9")]
+    pub(in crate::store) message: Vec<u8>,
+    #[prost(bytes = "vec", tag = "10")]
+    pub(in crate::store) publication: Vec<u8>,
+    #[prost(uint64, tag = "11")]
+    pub(in crate::store) created: u64,
+    #[prost(int32, tag = "12")]
+    pub(in crate::store) purpose: i32,
+    #[prost(int32, repeated, tag = "13")]
+    pub(in crate::store) classes: Vec<i32>,
+    #[prost(bytes = "vec", tag = "14")]
+    pub(in crate::store) raw: Vec<u8>,
+    /// Its places in the index of observables, to take them away with it.
+    #[prost(bytes = "vec", repeated, tag = "15")]
+    pub(in crate::store) observables: Vec<Vec<u8>>,
+    /// Says that the object is gone, in its author's stead.
+    #[prost(bool, tag = "16")]
+    pub(in crate::store) tombstone: bool,
+    #[prost(message, optional, tag = "17")]
+    pub(in crate::store) conditions: Option<Conditions>,
+    /// Of a tombstone: how its object ended; see [`End`](crate::store::removal::End).
+    #[prost(uint32, tag = "18")]
+    pub(in crate::store) end: u32,
+}
+
+/// What a reporter's row needs to become the author's, should that one be hidden.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(in crate::store) struct ReporterValue {
+    #[prost(uint64, tag = "1")]
+    pub(in crate::store) serial: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(in crate::store) publication: Vec<u8>,
+    #[prost(uint64, tag = "3")]
+    pub(in crate::store) created: u64,
+    #[prost(int32, tag = "4")]
+    pub(in crate::store) purpose: i32,
+    #[prost(int32, repeated, tag = "5")]
+    pub(in crate::store) classes: Vec<i32>,
+    #[prost(message, optional, tag = "6")]
+    pub(in crate::store) conditions: Option<Conditions>,
+}
+
+/// Dates of the objects a message says.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(in crate::store) struct DatesValue {
+    #[prost(uint64, repeated, tag = "1")]
+    pub(in crate::store) dates: Vec<u64>,
+    /// Where rows of it lay before: their bytes may still be in files, and go with it should it be erased.
+    #[prost(uint64, repeated, tag = "2")]
+    pub(in crate::store) was: Vec<u64>,
+}
+
+/// One claim in the by-id index.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(in crate::store) struct ClaimValue {
+    #[prost(uint64, tag = "1")]
+    pub(in crate::store) date_added: u64,
+    /// Keyed hash of the bytes, to find equal claims without opening rows.
+    #[prost(bytes = "vec", tag = "2")]
+    pub(in crate::store) raw_tag: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub(in crate::store) member: Vec<u8>,
+    /// TLP, and whether it came for named members.
+    #[prost(bytes = "vec", tag = "4")]
+    pub(in crate::store) marking: Vec<u8>,
+}

@@ -3,6 +3,8 @@
 //! A draft is a TOML file next to the charter. It says everything of a charter that is not a key or a
 //! consequence of the version before, and becomes one only by passing [`Charter::check`].
 
+mod keys;
+
 use std::collections::BTreeMap;
 
 use prost::Message;
@@ -11,15 +13,16 @@ use serde::Deserialize;
 use crate::{
     crypto::{hash, sign::PublicKey},
     id::RosterVersion,
-    schema::{
-        self, AcceptancePolicy, Action, EntityClass, HistoryPolicy, Purpose, Role, StalenessPolicy, Tlp,
-    },
+    schema::{self, AcceptancePolicy, EntityClass, HistoryPolicy, Purpose, Role, StalenessPolicy, Tlp},
     time::Timestamp,
     trust::{
         charter::{ACTIONS, Charter, CharterChain, CharterError},
-        names::{Named, UnknownName, by_name, list_by_name},
+        names::{UnknownName, by_name, list_by_name},
     },
 };
+
+pub use keys::{KeysDraft, RootKeys};
+use keys::{ends, key_bytes};
 
 const DAY_S: u64 = 24 * 3600;
 /// Two years: bringing offline root keys together costs people a day, and must not be forgotten for longer.
@@ -72,61 +75,6 @@ pub struct Draft {
     pub groups: Vec<GroupDraft>,
     /// Who signs what; a command that makes the keys itself gives them instead.
     pub keys: Option<KeysDraft>,
-}
-
-/// The charter's keys as people write them: public keys in hex, which their holders read out.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KeysDraft {
-    /// Root keys that must sign a charter.
-    pub root_threshold: u32,
-    /// Root keys.
-    pub root: Vec<String>,
-    /// Admin keys.
-    pub admins: Vec<String>,
-    /// The registrar's key.
-    pub registrar: String,
-    /// When admin keys end, by key, where that is before the charter does.
-    #[serde(default)]
-    pub admins_until: BTreeMap<String, Timestamp>,
-    /// Admin keys that an action needs, by its name, where that is not one.
-    #[serde(default)]
-    pub thresholds: BTreeMap<String, u32>,
-}
-
-impl KeysDraft {
-    /// The keys it names.
-    ///
-    /// # Errors
-    /// [`DraftError::Key`] or [`DraftError::Threshold`].
-    pub fn to_keys(&self) -> Result<RootKeys, DraftError> {
-        let key = |role: &'static str, text: &String| {
-            let bytes = hex::decode(text.trim()).unwrap_or_default();
-            PublicKey::from_slice(&bytes)
-                .map_err(|_| DraftError::Key { role, text: text.chars().take(80).collect() })
-        };
-        let keys = |role, texts: &[String]| -> Result<Vec<PublicKey>, DraftError> {
-            texts.iter().map(|text| key(role, text)).collect()
-        };
-        let threshold =
-            |(name, threshold): (&String, &u32)| match Action::parse(name).map_err(DraftError::Threshold)? {
-                Action::Accept => Err(DraftError::AcceptThreshold),
-                Action::Amend => Err(DraftError::AmendThreshold),
-                action => Ok((action, *threshold)),
-            };
-        Ok(RootKeys {
-            root_threshold: self.root_threshold,
-            root: keys("root", &self.root)?,
-            admins: keys("admins", &self.admins)?,
-            admins_until: self
-                .admins_until
-                .iter()
-                .map(|(text, until)| Ok((key("admins_until", text)?, *until)))
-                .collect::<Result<_, DraftError>>()?,
-            thresholds: self.thresholds.iter().map(threshold).collect::<Result<_, _>>()?,
-            registrar: key("registrar", &self.registrar)?,
-        })
-    }
 }
 
 /// A document by its file or by its hash.
@@ -183,23 +131,6 @@ pub struct GroupDraft {
     /// Purpose of messages that state none.
     #[serde(default = "default_purpose", deserialize_with = "by_name")]
     pub default_purpose: Purpose,
-}
-
-/// The keys a charter names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RootKeys {
-    /// Root keys that must sign.
-    pub root_threshold: u32,
-    /// Root keys.
-    pub root: Vec<PublicKey>,
-    /// Admin keys.
-    pub admins: Vec<PublicKey>,
-    /// When some of them end.
-    pub admins_until: BTreeMap<PublicKey, Timestamp>,
-    /// Admin keys an action needs, where that is not one.
-    pub thresholds: BTreeMap<Action, u32>,
-    /// The registrar's key.
-    pub registrar: PublicKey,
 }
 
 /// Why a draft is no charter.
@@ -449,19 +380,6 @@ fn check(charter: schema::Charter) -> Result<schema::Charter, DraftError> {
     Ok(charter)
 }
 
-fn key_bytes(keys: &[PublicKey]) -> Vec<Vec<u8>> {
-    keys.iter().map(|key| key.as_bytes().to_vec()).collect()
-}
-
-/// Of each admin key in turn; nothing where none ends.
-fn ends(keys: &RootKeys) -> Vec<u64> {
-    if keys.admins_until.is_empty() {
-        return Vec::new();
-    }
-    let end = |key| keys.admins_until.get(key).map_or(0, |end: &Timestamp| end.as_micros());
-    keys.admins.iter().map(end).collect()
-}
-
 const fn validity_days() -> u32 {
     VALIDITY_DAYS
 }
@@ -504,6 +422,7 @@ mod tests {
     use super::*;
     use crate::{
         crypto::sign::{self, SigningKey},
+        schema::Action,
         trust::signed,
     };
 

@@ -15,7 +15,7 @@ use belfry_proto::{
         self, AdminPage, Greet, Greeted, HelloRequest, HelloResponse, LogFrontier, Page, PullAdmin, Refusal,
         SyncResponse, hello_request, hello_response, sync_request, sync_response,
     },
-    trust::{address, roster::Roster},
+    trust::roster::Roster,
 };
 use prost::Message;
 use tokio::task::JoinSet;
@@ -24,13 +24,14 @@ use super::*;
 use crate::{
     clock,
     feed::Notices,
-    heard::{Freshness, Gate, GateTimes},
+    heard::{Gate, GateTimes},
     network::Inbound,
-    store::{AddressRow, Change},
     sync::Serving,
     testing::{CIDR, CLOUD, Coalition, PATIENCE, Seat, Site, eventually},
 };
 
+mod addresses;
+mod beacons;
 mod charters;
 mod contacts;
 mod gate;
@@ -129,12 +130,6 @@ fn admitting(roster: &Roster) -> Greeted {
         beacon: None,
         head: None,
     }
-}
-
-/// A page of address records.
-fn addresses(records: &[AddressRow]) -> sync_response::Response {
-    let records = records.iter().map(|row| schema::Signed::decode(row.bytes.as_slice()).unwrap()).collect();
-    sync_response::Response::Addresses(schema::Addresses { records })
 }
 
 fn pair() -> (Coalition, Seat, Seat) {
@@ -399,43 +394,6 @@ async fn a_guest_with_a_newer_certificate_brings_the_log_that_names_it() {
     }
 }
 
-fn address_row(coalition: &Coalition, of: &Site) -> AddressRow {
-    let (serial, made) = (of.seat.identity.serial, clock::now());
-    let record =
-        address::make(coalition.id(), serial, vec![of.address.to_vec()], made, &of.seat.identity.signing);
-    AddressRow { serial, made, bytes: record.encode_to_vec() }
-}
-
-async fn connected(from: &Site, to: &Site) {
-    eventually("a connection", async || {
-        from.network.peers().await.unwrap().iter().any(|peer| peer.node == to.node() && peer.admitted)
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn the_address_book_on_disk_starts_a_node_without_any_bootstrap_peer() {
-    let (coalition, alice, bob) = pair();
-    let host = Running::start(Site::new(&coalition, &alice).await);
-    let site = Site::new(&coalition, &bob).await;
-    site.store.commit(Change::Address(address_row(&coalition, &host.site))).await.unwrap();
-    let node = Running::start(site);
-    connected(&node.site, &host.site).await;
-}
-
-#[tokio::test]
-async fn address_records_come_with_the_first_connection_and_lead_on() {
-    let (mut coalition, alice, bob) = pair();
-    let carol = coalition.issue(3, &[CIDR]);
-    let third = Running::start(Site::new(&coalition, &carol).await);
-    let host = Site::new(&coalition, &alice).await;
-    host.store.commit(Change::Address(address_row(&coalition, &third.site))).await.unwrap();
-    let host = Running::start(host);
-    let node = Running::start(Site::new(&coalition, &bob).await);
-    node.site.connect(&host.site).await;
-    connected(&node.site, &third.site).await;
-}
-
 /// One answer that is lost must not leave a peer ungreeted for minutes.
 #[tokio::test]
 async fn a_hello_that_was_not_answered_is_repeated() {
@@ -478,33 +436,6 @@ async fn who_refuses_us_as_not_certified_is_remembered_until_it_admits_us() {
     assert_eq!(node.hellos.borrow().gate(), Gate::Open);
 }
 
-#[tokio::test]
-async fn address_records_that_were_not_told_are_asked_for_again() {
-    let (mut coalition, alice, bob) = pair();
-    let carol = coalition.issue(3, &[CIDR]);
-    let third = Running::start(Site::new(&coalition, &carol).await);
-    let row = address_row(&coalition, &third.site);
-    let mut host = Site::new(&coalition, &alice).await;
-    let greeted = admitting(&coalition.roster);
-    let mut asked = 0;
-    // Not at all, then none, which is what a peer says that has not heard of the third yet.
-    let sync = move |request| {
-        if !matches!(request, sync_request::Request::Addresses(_)) {
-            return nothing(request);
-        }
-        asked += 1;
-        match asked {
-            1 => sync_response::Response::Refused(Refusal::Busy.into()),
-            2 => addresses(&[]),
-            _ => addresses(std::slice::from_ref(&row)),
-        }
-    };
-    let _tasks = answering(&mut host, move |_| hello_response::Response::Greeted(greeted.clone()), sync);
-    let node = Running::start(Site::new(&coalition, &bob).await);
-    node.site.connect(&host).await;
-    connected(&node.site, &third.site).await;
-}
-
 /// News of links may be lost; the network's own list is looked at, too.
 #[tokio::test]
 async fn a_connection_that_nobody_told_of_is_found() {
@@ -525,59 +456,6 @@ async fn a_connection_that_nobody_told_of_is_found() {
     assert!(!membership.dialing.is_connected(&host.site.node()));
 }
 
-/// A certificate that signs one address record after the other costs others some writes, and takes none of anybody
-/// else's.
-#[tokio::test]
-async fn a_flood_of_address_records_is_cut() {
-    let (coalition, alice, bob) = pair();
-    let site = Site::new(&coalition, &alice).await;
-    let mut membership = membership(&site, &Feed::default());
-    let record = |of: &Seat, n: u64| {
-        let made = clock::now().saturating_add(Duration::from_micros(n));
-        let addresses = vec![site.address.to_vec()];
-        address::make(coalition.id(), of.identity.serial, addresses, made, &of.identity.signing)
-    };
-    let mut accepted = 0;
-    for n in 0..200 {
-        let item = Item::Address(record(&bob, n));
-        accepted += usize::from(membership.judge_item(item, bob.identity.node).await == Verdict::Accept);
-    }
-    assert!((1..=9).contains(&accepted), "{accepted}");
-    let own = Item::Address(record(&alice, 0));
-    assert_eq!(membership.judge_item(own.clone(), bob.identity.node).await, Verdict::Accept);
-    assert_eq!(membership.judge_item(own, bob.identity.node).await, Verdict::Ignore, "held");
-    // Nor are signatures verified without end for one forwarder.
-    let forged = Item::Address(address::make(
-        coalition.id(),
-        alice.identity.serial,
-        Vec::new(),
-        clock::now().saturating_add(Duration::from_secs(1)),
-        &bob.identity.signing,
-    ));
-    let mut verdicts = Vec::new();
-    for _ in 0..1200 {
-        verdicts.push(membership.judge_item(forged.clone(), bob.identity.node).await);
-    }
-    assert_eq!((verdicts.first(), verdicts.last()), (Some(&Verdict::Reject), Some(&Verdict::Ignore)));
-}
-
-/// Records that do not verify, or more than there are certificates, are not kept.
-#[tokio::test]
-async fn forged_address_records_are_not_kept() {
-    let (coalition, alice, bob) = pair();
-    let (site, liar) = (Site::new(&coalition, &alice).await, bob.identity.node);
-    let mut membership = membership(&site, &Feed::default());
-    let forged = address::make(
-        coalition.id(),
-        alice.identity.serial,
-        vec![site.address.to_vec()],
-        clock::now(),
-        &bob.identity.signing,
-    );
-    membership.learn_addresses(liar, vec![forged; 10_000]).await;
-    assert!(site.store.addresses().unwrap().is_empty());
-}
-
 fn beacon(coalition: &Coalition, roster: &Roster) -> schema::Signed {
     let week = Duration::from_secs(7 * 24 * 3600);
     belfry_proto::trust::beacon::make(
@@ -587,146 +465,4 @@ fn beacon(coalition: &Coalition, roster: &Roster) -> schema::Signed {
         clock::now(),
         &coalition.registrar,
     )
-}
-
-#[tokio::test]
-async fn a_beacon_makes_the_log_fresh_survives_a_restart_and_goes_stale() {
-    let (coalition, alice, _) = pair();
-    let site = Site::new(&coalition, &alice).await;
-    let feed = Feed::default();
-    let mut before = membership(&site, &feed);
-    let charter = coalition.roster.charter();
-    let fresh = |membership: &Membership, now| membership.watch.borrow().freshness(charter, now);
-    assert_eq!(fresh(&before, clock::now()), Freshness::Unknown);
-    let signed = beacon(&coalition, &coalition.roster);
-    assert_eq!(before.judge_beacon(signed.clone(), None).await, Verdict::Accept);
-    assert_eq!(before.judge_beacon(signed, None).await, Verdict::Ignore, "held already");
-    let mut after = membership(&site, &feed);
-    after.restore_watch();
-    assert_eq!(fresh(&after, clock::now()), Freshness::Fresh);
-    let made = after.watch.borrow().beacon.unwrap().made;
-    let later = made.saturating_add(Duration::from_secs(8 * 24 * 3600));
-    assert_eq!(fresh(&after, later), Freshness::Stale(made));
-}
-
-#[tokio::test]
-async fn a_beacon_whose_head_is_not_here_is_not_fresh_and_displaces_nothing() {
-    let (mut coalition, alice, _) = pair();
-    let (earlier, site) = (coalition.roster.clone(), Site::new(&coalition, &alice).await);
-    coalition.issue(3, &[CIDR]);
-    let mut membership = membership(&site, &Feed::default());
-    assert_eq!(membership.judge_beacon(beacon(&coalition, &earlier), None).await, Verdict::Accept);
-    let held = membership.watch.borrow().beacon;
-    let ahead = beacon(&coalition, &coalition.roster);
-    assert_eq!(membership.judge_beacon(ahead, None).await, Verdict::Accept, "told on");
-    let watch = membership.watch.borrow().clone();
-    assert_eq!((watch.beacon, watch.missing), (held, Some(coalition.roster.version())));
-    // The record comes, and with it the freshness.
-    let record = coalition.roster.records().last().unwrap().record.clone();
-    assert!(membership.offer(Vec::new(), vec![record]).await);
-    let watch = membership.watch.borrow().clone();
-    assert_eq!(watch.beacon.unwrap().head, coalition.roster.version());
-    assert_eq!(watch.missing, None);
-}
-
-/// Two histories under one registrar: the beacon of the other is no news about ours.
-#[tokio::test]
-async fn a_beacon_for_another_log_is_shown_and_displaces_nothing() {
-    let (coalition, alice, _) = pair();
-    let (mut ours, mut other) = (coalition.clone(), coalition);
-    ours.issue(3, &[CIDR]);
-    other.issue(4, &[CIDR]);
-    let site = Site::new(&ours, &alice).await;
-    let mut membership = membership(&site, &Feed::default());
-    membership.judge_beacon(beacon(&ours, &ours.roster), None).await;
-    let held = membership.watch.borrow().beacon;
-    membership.judge_beacon(beacon(&other, &other.roster), None).await;
-    let watch = membership.watch.borrow().clone();
-    assert_eq!((watch.beacon, watch.contradicted), (held, Some(other.roster.version())));
-}
-
-#[tokio::test]
-async fn a_forged_beacon_is_ignored() {
-    let (coalition, alice, _) = pair();
-    let site = Site::new(&coalition, &alice).await;
-    let mut membership = membership(&site, &Feed::default());
-    let mut forged = beacon(&coalition, &coalition.roster);
-    *forged.signatures[0].signature.last_mut().unwrap() ^= 1;
-    assert_eq!(membership.judge_beacon(forged, None).await, Verdict::Ignore);
-    assert!(membership.watch.borrow().beacon.is_none());
-}
-
-#[tokio::test]
-async fn a_beacon_comes_with_the_hello() {
-    let (coalition, alice, bob) = pair();
-    let host = Running::start(Site::new(&coalition, &alice).await);
-    assert!(host.import.beacon(beacon(&coalition, &coalition.roster)).await);
-    let site = Site::new(&coalition, &bob).await;
-    let store = site.store.clone();
-    let node = Running::start(site);
-    node.site.connect(&host.site).await;
-    eventually("the beacon", async || store.beacon().unwrap().is_some()).await;
-}
-
-#[tokio::test]
-async fn two_entries_for_one_height_are_proof_that_is_kept_and_told_on() {
-    let (coalition, alice, bob) = pair();
-    let (mut ours, mut other) = (coalition.clone(), coalition);
-    ours.issue(3, &[CIDR]);
-    other.issue(4, &[CIDR]);
-    let site = Site::new(&ours, &alice).await;
-    let height = ours.roster.version().height;
-    let conflicting = other.roster.records().last().unwrap().record.clone();
-    {
-        let mut membership = membership(&site, &Feed::default());
-        let own = ours.roster.records().last().unwrap().record.clone();
-        assert_eq!(membership.judge_record(own, bob.identity.node).await, Verdict::Ignore);
-        let judged = membership.judge_record(conflicting.clone(), bob.identity.node).await;
-        assert_eq!(judged, Verdict::Accept, "so that others with our branch see it, too");
-        let again = membership.judge_record(conflicting, bob.identity.node).await;
-        assert_eq!(again, Verdict::Ignore);
-    }
-    let mut restarted = membership(&site, &Feed::default());
-    restarted.restore_watch();
-    assert_eq!(restarted.watch.borrow().equivocations, [height]);
-    assert_eq!(site.store.equivocations().unwrap().len(), 1);
-}
-
-/// Not only gossip and hellos bring the other log: whoever was given its file has the proof in hand.
-#[tokio::test]
-async fn a_file_with_another_entry_at_our_height_is_proof_and_changes_nothing() {
-    let (coalition, alice, _) = pair();
-    let (mut ours, mut other) = (coalition.clone(), coalition);
-    ours.issue(3, &[CIDR]);
-    other.issue(4, &[CIDR]);
-    other.issue(5, &[CIDR]);
-    let site = Site::new(&ours, &alice).await;
-    let mut membership = membership(&site, &Feed::default());
-    let records =
-        |coalition: &Coalition| coalition.roster.records().map(|r| r.record.clone()).collect::<Vec<_>>();
-    assert!(!membership.offer(Vec::new(), records(&ours)).await);
-    assert!(site.store.equivocations().unwrap().is_empty(), "our own is none");
-    assert!(!membership.offer(Vec::new(), records(&other)).await);
-    assert_eq!(membership.roster_now().version(), ours.roster.version());
-    assert_eq!(membership.watch.borrow().equivocations, [ours.roster.version().height]);
-    assert_eq!(site.store.equivocations().unwrap().len(), 1);
-}
-
-/// The two branches meet in a hello: each side fetches what contradicts its own.
-#[tokio::test]
-async fn nodes_on_two_branches_find_the_proof_when_they_meet() {
-    let (coalition, alice, bob) = pair();
-    for longer in [false, true] {
-        let (mut ours, mut other) = (coalition.clone(), coalition.clone());
-        ours.issue(3, &[CIDR]);
-        other.issue(4, &[CIDR]);
-        if longer {
-            other.issue(5, &[CIDR]);
-        }
-        let host = Running::start(Site::new(&ours, &alice).await);
-        let guest = Running::start(Site::new(&other, &bob).await);
-        guest.site.connect(&host.site).await;
-        eventually("the proof", async || !guest.site.store.equivocations().unwrap().is_empty()).await;
-        assert!(!guest.hellos.borrow().forked_with.is_empty() || longer);
-    }
 }

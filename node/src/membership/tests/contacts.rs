@@ -9,7 +9,7 @@ use belfry_proto::{
 };
 
 use super::*;
-use crate::store::ContactRow;
+use crate::store::{Change, ContactRow};
 
 fn incident(email: &str) -> Mailbox {
     Mailbox { role: ContactRole::Incident.into(), email: email.into(), ..Mailbox::default() }

@@ -11,7 +11,7 @@ use belfry_proto::{
 };
 
 use super::*;
-use crate::heard::removal;
+use crate::{heard::removal, store::Change};
 
 fn suspend(seat: &Seat) -> Decision {
     Decision::Suspend(schema::Suspend { serial: seat.identity.serial.get(), cut: Vec::new() })

@@ -1,0 +1,129 @@
+//! Address records: kept, asked for again, and no flood of them.
+
+use belfry_proto::trust::address;
+
+use super::*;
+use crate::store::{AddressRow, Change};
+
+/// A page of address records.
+fn addresses(records: &[AddressRow]) -> sync_response::Response {
+    let records = records.iter().map(|row| schema::Signed::decode(row.bytes.as_slice()).unwrap()).collect();
+    sync_response::Response::Addresses(schema::Addresses { records })
+}
+
+fn address_row(coalition: &Coalition, of: &Site) -> AddressRow {
+    let (serial, made) = (of.seat.identity.serial, clock::now());
+    let record =
+        address::make(coalition.id(), serial, vec![of.address.to_vec()], made, &of.seat.identity.signing);
+    AddressRow { serial, made, bytes: record.encode_to_vec() }
+}
+
+async fn connected(from: &Site, to: &Site) {
+    eventually("a connection", async || {
+        from.network.peers().await.unwrap().iter().any(|peer| peer.node == to.node() && peer.admitted)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_address_book_on_disk_starts_a_node_without_any_bootstrap_peer() {
+    let (coalition, alice, bob) = pair();
+    let host = Running::start(Site::new(&coalition, &alice).await);
+    let site = Site::new(&coalition, &bob).await;
+    site.store.commit(Change::Address(address_row(&coalition, &host.site))).await.unwrap();
+    let node = Running::start(site);
+    connected(&node.site, &host.site).await;
+}
+
+#[tokio::test]
+async fn address_records_come_with_the_first_connection_and_lead_on() {
+    let (mut coalition, alice, bob) = pair();
+    let carol = coalition.issue(3, &[CIDR]);
+    let third = Running::start(Site::new(&coalition, &carol).await);
+    let host = Site::new(&coalition, &alice).await;
+    host.store.commit(Change::Address(address_row(&coalition, &third.site))).await.unwrap();
+    let host = Running::start(host);
+    let node = Running::start(Site::new(&coalition, &bob).await);
+    node.site.connect(&host.site).await;
+    connected(&node.site, &third.site).await;
+}
+
+#[tokio::test]
+async fn address_records_that_were_not_told_are_asked_for_again() {
+    let (mut coalition, alice, bob) = pair();
+    let carol = coalition.issue(3, &[CIDR]);
+    let third = Running::start(Site::new(&coalition, &carol).await);
+    let row = address_row(&coalition, &third.site);
+    let mut host = Site::new(&coalition, &alice).await;
+    let greeted = admitting(&coalition.roster);
+    let mut asked = 0;
+    // Not at all, then none, which is what a peer says that has not heard of the third yet.
+    let sync = move |request| {
+        if !matches!(request, sync_request::Request::Addresses(_)) {
+            return nothing(request);
+        }
+        asked += 1;
+        match asked {
+            1 => sync_response::Response::Refused(Refusal::Busy.into()),
+            2 => addresses(&[]),
+            _ => addresses(std::slice::from_ref(&row)),
+        }
+    };
+    let _tasks = answering(&mut host, move |_| hello_response::Response::Greeted(greeted.clone()), sync);
+    let node = Running::start(Site::new(&coalition, &bob).await);
+    node.site.connect(&host).await;
+    connected(&node.site, &third.site).await;
+}
+
+/// A certificate that signs one address record after the other costs others some writes, and takes none of anybody
+/// else's.
+#[tokio::test]
+async fn a_flood_of_address_records_is_cut() {
+    let (coalition, alice, bob) = pair();
+    let site = Site::new(&coalition, &alice).await;
+    let mut membership = membership(&site, &Feed::default());
+    let record = |of: &Seat, n: u64| {
+        let made = clock::now().saturating_add(Duration::from_micros(n));
+        let addresses = vec![site.address.to_vec()];
+        address::make(coalition.id(), of.identity.serial, addresses, made, &of.identity.signing)
+    };
+    let mut accepted = 0;
+    for n in 0..200 {
+        let item = Item::Address(record(&bob, n));
+        accepted += usize::from(membership.judge_item(item, bob.identity.node).await == Verdict::Accept);
+    }
+    assert!((1..=9).contains(&accepted), "{accepted}");
+    let own = Item::Address(record(&alice, 0));
+    assert_eq!(membership.judge_item(own.clone(), bob.identity.node).await, Verdict::Accept);
+    assert_eq!(membership.judge_item(own, bob.identity.node).await, Verdict::Ignore, "held");
+    // Nor are signatures verified without end for one forwarder.
+    let forged = Item::Address(address::make(
+        coalition.id(),
+        alice.identity.serial,
+        Vec::new(),
+        clock::now().saturating_add(Duration::from_secs(1)),
+        &bob.identity.signing,
+    ));
+    let mut verdicts = Vec::new();
+    for _ in 0..1200 {
+        verdicts.push(membership.judge_item(forged.clone(), bob.identity.node).await);
+    }
+    assert_eq!((verdicts.first(), verdicts.last()), (Some(&Verdict::Reject), Some(&Verdict::Ignore)));
+}
+
+/// Records that do not verify, or more than there are certificates, are not kept.
+#[tokio::test]
+async fn forged_address_records_are_not_kept() {
+    let (coalition, alice, bob) = pair();
+    let (site, liar) = (Site::new(&coalition, &alice).await, bob.identity.node);
+    let mut membership = membership(&site, &Feed::default());
+    let forged = address::make(
+        coalition.id(),
+        alice.identity.serial,
+        vec![site.address.to_vec()],
+        clock::now(),
+        &bob.identity.signing,
+    );
+    membership.learn_addresses(liar, vec![forged; 10_000]).await;
+    assert!(site.store.addresses().unwrap().is_empty());
+}

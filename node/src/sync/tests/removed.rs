@@ -1,6 +1,7 @@
 //! Members removed on sight, and what they withdrew before.
 
 use belfry_proto::{
+    envelope::LIFTED_WITHIN,
     schema::statement::Decision,
     trust::{on_sight::RemovalSeen, roster::Roster},
 };

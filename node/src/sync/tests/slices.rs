@@ -6,6 +6,7 @@ use belfry_proto::{
     schema::{PullSlices, Slices},
     sync::slices::Only,
 };
+use futures::future::join_all;
 
 use super::*;
 
@@ -169,4 +170,25 @@ async fn a_liar_about_its_slices_is_blamed_and_what_it_hides_comes_from_another(
         puller.ready(&holder);
         puller.holds(&logs[7]).await;
     }
+}
+
+/// More logs than one reply lists: the one that is missing stands in the second part.
+#[tokio::test]
+async fn a_group_of_more_logs_than_a_list_holds_converges() {
+    let (coalition, [alice, bob, _]) = three();
+    let messages = coalition.messages(&alice, CIDR, None, 3);
+    let mut holder = Site::new(&coalition, &alice).await;
+    let puller_site = Site::new(&coalition, &bob).await;
+    let many = belfry_proto::limits::MAX_FRONTIER_LOGS + 10;
+    for site in [&holder, &puller_site] {
+        let commits = (0..many).map(|n| site.store.commit(Change::Envelope(Box::new(filler(n)))));
+        assert!(join_all(commits).await.iter().all(Result::is_ok));
+    }
+    assert!(messages[0].header().log > filler(many).log, "in the second part");
+    holder.hold(&messages).await;
+    let (_, _tasks) = serve(&mut holder);
+    let puller = Puller::start_in(puller_site);
+    puller.site.connect(&holder).await;
+    puller.ready(&holder);
+    puller.holds(&messages).await;
 }

@@ -21,7 +21,7 @@ use axum::{
 use super::problem::Problem;
 
 /// Name that the Unix socket answers to; `curl --unix-socket … http://localhost/` sends it.
-pub const SOCKET_HOST: &str = "localhost";
+const SOCKET_HOST: &str = "localhost";
 
 /// What the TCP listeners speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,8 +39,6 @@ use self::{segment::Segment, writer::Writer};
 
 /// Folder of the log in the data folder.
 pub const FOLDER: &str = "audit";
-/// Bytes kept unless the operator says otherwise: a million calls or so.
-pub const KEEP: u64 = 256 << 20;
 /// Bytes below which a log is of no use.
 pub const LEAST: u64 = 1 << 20;
 

@@ -7,6 +7,8 @@ use tempfile::TempDir;
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
+/// More than these tests write.
+const KEEP: u64 = 256 << 20;
 
 fn master() -> Secret {
     Secret::new([3; 32])

@@ -124,16 +124,6 @@ impl Address {
         Self::checked(address)
     }
 
-    /// Whether it stands for every interface, so that nobody can dial it.
-    #[must_use]
-    pub fn is_wildcard(&self) -> bool {
-        self.0.iter().any(|part| match part {
-            Protocol::Ip4(ip) => ip.is_unspecified(),
-            Protocol::Ip6(ip) => ip.is_unspecified(),
-            _ => false,
-        })
-    }
-
     /// What a socket would be bound to for it; `None` for a name, which only a resolver knows.
     #[must_use]
     pub fn socket(&self) -> Option<(Transport, SocketAddr)> {
@@ -284,9 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_are_known_and_foreign_transports_refused() {
-        assert!("/ip4/0.0.0.0/tcp/1".parse::<Address>().unwrap().is_wildcard());
-        assert!(!"/ip6/::1/tcp/1".parse::<Address>().unwrap().is_wildcard());
+    fn foreign_transports_are_refused_and_a_name_is_no_socket() {
         for wrong in
             ["", "/ip4/1.2.3.4", "/ip4/1.2.3.4/udp/1", "/memory/1", "/ip4/1.2.3.4/tcp/1/ws", "1.2.3.4:1"]
         {

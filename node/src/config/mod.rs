@@ -314,7 +314,7 @@ impl Default for Log {
 }
 
 /// UDP and TCP port of a node; the API takes the next one.
-pub const DEFAULT_PORT: u16 = 4717;
+const DEFAULT_PORT: u16 = 4717;
 
 impl Config {
     /// Reads `path`; relative paths in it are taken from its folder.

@@ -11,7 +11,7 @@ use super::file::{FileError, read_credential, read_secret};
 use crate::config;
 
 /// Fewest characters of a new passphrase: key files travel in backups, and scrypt only slows a guesser.
-pub const SHORTEST: usize = 12;
+const SHORTEST: usize = 12;
 
 /// A passphrase; zeroed when dropped, never printed.
 #[derive(Clone)]

@@ -109,6 +109,7 @@ pub(super) enum Command {
         is_again: bool,
         done: Done<Result<Dialling, DialRefused>>,
     },
+    #[cfg(test)]
     Disconnect(PublicKey, Done<()>),
     Peers(Done<Vec<PeerView>>),
     ListenAddresses(Done<Vec<Address>>),
@@ -263,7 +264,8 @@ impl Network {
     ///
     /// # Errors
     /// [`Stopped`].
-    pub async fn disconnect(&self, node: &PublicKey) -> Result<(), Stopped> {
+    #[cfg(test)]
+    pub(crate) async fn disconnect(&self, node: &PublicKey) -> Result<(), Stopped> {
         self.call(|done| Command::Disconnect(*node, done)).await
     }
 

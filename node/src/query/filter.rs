@@ -32,7 +32,7 @@ pub struct Filter {
 
 impl Filter {
     /// The spec version of every object here.
-    pub const SPEC_VERSION: &str = "2.1";
+    const SPEC_VERSION: &str = "2.1";
 
     /// Whether the spec-version field alone already excludes everything.
     #[must_use]

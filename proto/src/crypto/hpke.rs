@@ -13,8 +13,6 @@ use rand_core::CryptoRng;
 
 use crate::crypto::{seal::OpenError, secret::Secret};
 
-/// Bytes of an encapsulation key.
-pub const PUBLIC_LEN: usize = 1216;
 /// Bytes of an encapsulated key at the front of every seal.
 pub const ENCAPSULATED_LEN: usize = 1120;
 /// Bytes that sealing adds.

@@ -87,7 +87,6 @@ impl Params {
         }
     }
 
-    /// A time.
     pub(crate) fn time(&mut self, name: &str) -> Result<Option<Timestamp>, Problem> {
         self.one(name)?.map(|text| filter::time_of(&text).map_err(|e| bad(name, &e.to_string()))).transpose()
     }

@@ -63,7 +63,6 @@ pub(super) enum Of {
     Object(String),
 }
 
-/// A report.
 pub(super) struct Report {
     pub(super) of: Of,
     /// Slugs; every group that the token reads and may answer to.

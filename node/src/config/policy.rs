@@ -99,7 +99,6 @@ pub(super) fn words<T: words::Worded>(of: impl IntoIterator<Item = T>) -> Vec<St
     of.into_iter().map(words::word).collect()
 }
 
-/// Its word.
 pub(super) fn word(class: &InformationClass) -> String {
     words::word(*class)
 }

@@ -77,7 +77,6 @@ impl<K: Hash + Eq> Makings<K> {
         self.running.len()
     }
 
-    /// It is over.
     pub(super) fn over(&mut self, key: &K) {
         self.running.remove(key);
     }

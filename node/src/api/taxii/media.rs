@@ -68,7 +68,6 @@ pub(in crate::api) fn raw(status: StatusCode, json: Vec<u8>) -> Response {
     (status, [(header::CONTENT_TYPE, HeaderValue::from_static(TAXII))], json).into_response()
 }
 
-/// An answer.
 pub(in crate::api) fn answer(status: StatusCode, resource: &impl Serialize) -> Result<Response, Problem> {
     serde_json::to_vec(resource).map(|json| raw(status, json)).map_err(|error| Problem::internal(&error))
 }

@@ -6,9 +6,9 @@ use belfry_proto::trust::{amendment_request::AmendmentRequest, file as armour};
 use clap::Args;
 
 use super::{
-    coalition::{changes, said_now},
     exit::{refuse, refused},
     global::{DataFolder, Global, KeyPassphrase},
+    organisation::{changes, said_now},
     output,
     own_log::OwnLog,
     said::Said,

@@ -4,13 +4,13 @@ use std::{fmt::Write as _, io::Read as _, path::Path, str::FromStr};
 
 use belfry_proto::{
     id::{CoalitionId, IdError},
-    schema::Role,
+    schema::{GroupRole, Role},
     stix::id,
     time::Timestamp,
-    trust::{names::Named, words},
+    trust::{charter::Charter, names::Named, words},
 };
 
-use super::exit::Usage;
+use super::exit::{Usage, refuse};
 use crate::clock;
 
 /// Values as given, and where one is `-` the lines of stdin that are not empty, of which `most` bytes are read.
@@ -131,6 +131,32 @@ pub(super) fn day(time: Timestamp) -> String {
 /// A time to the second, for listings.
 pub(super) fn second(time: Timestamp) -> String {
     time.to_string().chars().take(19).collect::<String>() + "Z"
+}
+
+/// An enterprise number as people write it.
+pub(super) fn kbo(text: &str) -> Result<String, String> {
+    let digits: String = text.chars().filter(|c| !matches!(c, '.' | ' ')).collect();
+    match digits.len() == 10 && digits.bytes().all(|b| b.is_ascii_digit()) {
+        true => Ok(digits),
+        false => Err(format!("{text:?} is not an enterprise number: write ten digits, as in 0123.456.789")),
+    }
+}
+
+/// Named groups with the role each gets.
+pub(super) fn roles(groups: &[GroupArg], role: Role, charter: &Charter) -> anyhow::Result<Vec<GroupRole>> {
+    let mut found = Vec::with_capacity(groups.len());
+    for group in groups {
+        let Some(known) = charter.group_by_slug(&group.slug) else {
+            refuse!("the charter has no group {:?}: it has {}", group.slug, slugs(charter));
+        };
+        found.push(GroupRole { group: known.id.get(), role: group.role.unwrap_or(role).into() });
+    }
+    Ok(found)
+}
+
+/// The charter's groups by slug, for refusals.
+fn slugs(charter: &Charter) -> String {
+    charter.groups().iter().map(|group| group.slug.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

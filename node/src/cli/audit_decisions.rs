@@ -1,19 +1,16 @@
 //! `belfry audit decisions`: what the admins decided, as every member's node has it.
 
-use belfry_proto::{
-    id::Height,
-    trust::{
-        log::VerifiedRecord,
-        roster::{Roster, Void},
-        statement::Subject,
-    },
+use belfry_proto::trust::{
+    log::VerifiedRecord,
+    roster::{Roster, Void},
+    statement::Subject,
 };
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
     args::second,
-    coalition::{amended_to, described},
+    decision::{amended_to, described, void, without_effect},
     exit::refuse,
     global::Global,
     output,
@@ -132,14 +129,4 @@ impl<'a> Told<'a> {
             "void": self.void.map(|void| void.reason.to_string()),
         })
     }
-}
-
-/// Why the entry at a height has no effect, if it has none.
-pub(super) fn void(roster: &Roster, height: Height) -> Option<&Void> {
-    roster.voids().iter().find(|void| void.height == height)
-}
-
-/// What a listing says of such an entry.
-pub(super) fn without_effect(void: Option<&Void>) -> String {
-    void.map(|void| format!(" (no effect: {})", void.reason)).unwrap_or_default()
 }

@@ -16,8 +16,7 @@ use belfry_proto::{
 use clap::Args;
 
 use super::{
-    args::{self, GroupArg},
-    coalition::roles,
+    args::{self, GroupArg, roles},
     documents,
     exit::{refuse, refused},
     global::{DataFolder, Global, KeyPassphrase},
@@ -62,7 +61,7 @@ pub(super) struct Enroll {
     #[arg(long = "org", value_name = "NAME")]
     organisation: String,
     /// KBO/BCE enterprise number: ten digits
-    #[arg(long, value_parser = kbo)]
+    #[arg(long, value_parser = args::kbo)]
     kbo: Option<String>,
     /// Legal Entity Identifier: twenty digits and capital letters
     #[arg(long)]
@@ -113,15 +112,6 @@ pub(super) struct Enroll {
     passphrase: KeyPassphrase,
     #[command(flatten)]
     data: DataFolder,
-}
-
-/// An enterprise number as people write it.
-pub(super) fn kbo(text: &str) -> Result<String, String> {
-    let digits: String = text.chars().filter(|c| !matches!(c, '.' | ' ')).collect();
-    match digits.len() == 10 && digits.bytes().all(|b| b.is_ascii_digit()) {
-        true => Ok(digits),
-        false => Err(format!("{text:?} is not an enterprise number: write ten digits, as in 0123.456.789")),
-    }
 }
 
 impl Enroll {

@@ -6,7 +6,7 @@ use belfry_proto::{
 };
 use clap::Args;
 
-use super::enroll::kbo;
+use super::args::kbo;
 
 /// Takes a number, a sector or all supplied entities out.
 pub(super) const NONE: &str = "none";

@@ -36,7 +36,7 @@ use clap::Args;
 
 use super::{
     args::{self, day, second},
-    coalition::described,
+    decision::described,
     documents,
     exit::{refuse, refused},
     output, requests,

@@ -24,12 +24,12 @@ use super::{
     kept,
     mend::mended,
     revoke::{Deciding, serial},
-    shown::{changes, said_now},
 };
 use crate::{
     cli::{
         args::second,
         exit::{Usage, refuse},
+        organisation::{changes, said_now},
         output,
         said::Said,
     },

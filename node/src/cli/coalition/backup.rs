@@ -10,9 +10,7 @@ use belfry_proto::{
 };
 use clap::{Args, Subcommand};
 
-use super::{
-    CoalitionFolder, evidence::Evidence, folder::Folder, log::described, mend::mended, requests, take,
-};
+use super::{CoalitionFolder, evidence::Evidence, folder::Folder, mend::mended, requests, take};
 use crate::{
     backup::{
         BackupError,
@@ -20,6 +18,7 @@ use crate::{
     },
     cli::{
         args::second,
+        decision::described,
         exit::{refuse, refused},
         output,
     },

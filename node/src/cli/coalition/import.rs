@@ -32,7 +32,6 @@ use super::{
     CoalitionFolder,
     decide::{Decided, Deciders, decide, propose, waits},
     folder::Folder,
-    issue::roles,
     mend::mended,
     requests,
     role_keys::RolePassphrases,
@@ -40,6 +39,7 @@ use super::{
 };
 use crate::{
     cli::{
+        args::roles,
         exit::{refuse, refused},
         output,
     },

@@ -28,12 +28,13 @@ use super::{
     requests,
     revoke::serial,
     role_keys::RolePassphrases,
-    shown::{changes, listed, shown},
+    shown::{listed, shown},
 };
 use crate::{
     cli::{
-        args::{GroupArg, day, moment, second, still_to_come},
+        args::{GroupArg, day, moment, roles, second, still_to_come},
         exit::refuse,
+        organisation::changes,
         out, output,
     },
     clock,
@@ -310,25 +311,4 @@ impl Issue {
             Some(_) => Ok(member),
         }
     }
-}
-
-/// Named groups with the role each gets.
-pub(in crate::cli) fn roles(
-    groups: &[GroupArg],
-    role: Role,
-    charter: &Charter,
-) -> anyhow::Result<Vec<GroupRole>> {
-    let mut found = Vec::with_capacity(groups.len());
-    for group in groups {
-        let Some(known) = charter.group_by_slug(&group.slug) else {
-            refuse!("the charter has no group {:?}: it has {}", group.slug, slugs(charter));
-        };
-        found.push(GroupRole { group: known.id.get(), role: group.role.unwrap_or(role).into() });
-    }
-    Ok(found)
-}
-
-/// The charter's groups by slug, for refusals.
-fn slugs(charter: &Charter) -> String {
-    charter.groups().iter().map(|group| group.slug.as_str()).collect::<Vec<_>>().join(", ")
 }

@@ -36,13 +36,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+pub(super) use self::charter::told as charter_told;
 use self::folder::Folder;
-pub(super) use self::{
-    charter::told as charter_told,
-    issue::roles,
-    log::{amended_to, described},
-    shown::{changes, said, said_now},
-};
 use super::args::repeated;
 
 #[derive(Debug, Subcommand)]

@@ -13,12 +13,11 @@ use clap::Args;
 use super::{
     cut,
     decide::decided_already,
-    issue::roles,
     revoke::{Deciding, serial},
     shown::listed,
 };
 use crate::cli::{
-    args::{GroupArg, day, still_to_come},
+    args::{GroupArg, day, roles, still_to_come},
     exit::refuse,
     output,
 };

@@ -1,21 +1,16 @@
 //! A certificate before it is signed, as its admin sees it: who asks, for what, and what it would get.
 
 use belfry_proto::{
-    id::{GroupId, MemberId, Serial},
-    schema::{self, CertificateBody, GroupRole, Organisation, Role},
+    id::{GroupId, MemberId},
+    schema::{CertificateBody, GroupRole, Role},
     time::Timestamp,
-    trust::{
-        charter::Charter,
-        names::Named as _,
-        request::Request,
-        roster::{Member, Roster, Standing},
-        words,
-    },
+    trust::{charter::Charter, names::Named as _, request::Request, roster::Roster, words},
 };
 
 use crate::{
     cli::{
-        args::{day, wire_name},
+        args::day,
+        organisation::{or_none, said},
         output,
     },
     config::peer_id,
@@ -58,50 +53,6 @@ pub(super) fn shown(roster: &Roster, request: &Request, body: &CertificateBody) 
     output::facts(&facts)
 }
 
-/// All that a certificate says of its organisation.
-pub(in crate::cli) fn said(organisation: &Organisation) -> [(&'static str, String); 7] {
-    let classes: Vec<&str> =
-        organisation.classes.iter().map(|class| wire_name::<schema::EntityClass>(*class)).collect();
-    [
-        ("organisation", organisation.name.clone()),
-        ("KBO/BCE", or_none(&organisation.kbo)),
-        ("LEI", or_none(&organisation.lei)),
-        ("entity classes", classes.join(", ")),
-        ("capacity", wire_name::<schema::Capacity>(organisation.capacity).into()),
-        ("sector", or_none(&organisation.sector)),
-        ("supplier of", or_none(&organisation.supplier_of.join(", "))),
-    ]
-}
-
-/// What is said of a member now: its newest data, and each certificate that is not over and says otherwise.
-pub(in crate::cli) fn said_now<'a>(
-    roster: &'a Roster,
-    member: &'a Member,
-    now: Timestamp,
-) -> Vec<(Option<Serial>, &'a Organisation)> {
-    let is_over = |serial| matches!(roster.standing(serial, now), Standing::Revoked | Standing::Superseded);
-    let certificates = member.serials.iter().filter_map(|serial| roster.certificate(*serial));
-    let otherwise = certificates.filter(|c| !is_over(c.serial) && c.organisation != member.organisation);
-    std::iter::once((None, &member.organisation))
-        .chain(otherwise.map(|certificate| (Some(certificate.serial), &certificate.organisation)))
-        .collect()
-}
-
-/// What other data change of what is said now: the newest, and each certificate that differs from them by itself.
-pub(in crate::cli) fn changes(
-    now: &[(Option<Serial>, &Organisation)],
-    to: &Organisation,
-) -> Vec<(String, String)> {
-    let of = |(serial, from): &(Option<Serial>, &Organisation)| {
-        let whose = serial.map(|serial| format!("certificate {serial}: ")).unwrap_or_default();
-        let both = said(from).into_iter().zip(said(to));
-        both.filter(|((_, was), (_, is))| was != is)
-            .map(|((what, was), (_, is))| (format!("{whose}{what}"), format!("{was} → {is}")))
-            .collect::<Vec<_>>()
-    };
-    now.iter().flat_map(of).collect()
-}
-
 /// What a certificate says of its organisation and grants it, for whoever signs a statement of another admin.
 pub(super) fn gets(charter: &Charter, body: &CertificateBody) -> Vec<(&'static str, String)> {
     let until = body.validity.as_ref().map_or(Timestamp::ZERO, |v| Timestamp::from_micros(v.not_after));
@@ -131,8 +82,4 @@ pub(super) fn listed(
 
 fn named(groups: &[GroupRole]) -> impl Iterator<Item = (GroupId, Role)> {
     groups.iter().map(|entry| (GroupId::new(entry.group), entry.role()))
-}
-
-fn or_none(text: &str) -> String {
-    if text.is_empty() { "-".to_owned() } else { text.to_owned() }
 }

@@ -20,14 +20,15 @@ use super::{
     decide::{append, check_admin, missing, waits},
     evidence::Evidence,
     folder::Folder,
-    log::described,
     mend::mended,
     role_keys::RolePassphrases,
 };
 use crate::{
     cli::{
         args::{day, second},
+        decision::described,
         exit::{refuse, refused},
+        organisation::{changes, said_now},
         output,
     },
     clock,
@@ -253,8 +254,8 @@ fn shown(folder: &Folder, statement: &Statement, evidence: Option<&Evidence>) ->
     if let (Decision::Amend(schema::Amend { organisation: Some(to), .. }), Some(member)) =
         (&statement.decision, member)
     {
-        let now = super::shown::said_now(roster, member, clock::now());
-        facts.extend(super::shown::changes(&now, to));
+        let now = said_now(roster, member, clock::now());
+        facts.extend(changes(&now, to));
     }
     if let Decision::Issue(schema::Issue { certificate: Some(body) })
     | Decision::Supersede(schema::Supersede { certificate: Some(body), .. }) = &statement.decision

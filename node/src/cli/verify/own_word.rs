@@ -11,8 +11,8 @@ use belfry_proto::{
 use super::Facts;
 use crate::cli::{
     args::second,
-    coalition::said,
     exit::{refuse, refused},
+    organisation::said,
 };
 
 /// Who accepted which texts, and where the log says so.

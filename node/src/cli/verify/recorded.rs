@@ -10,7 +10,7 @@ use super::Facts;
 use crate::{
     cli::{
         args::second,
-        coalition::described,
+        decision::described,
         exit::{refuse, refused},
     },
     notice::{DecisionRecord, Minutes},

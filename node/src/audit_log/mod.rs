@@ -19,6 +19,7 @@ mod line;
 mod read;
 mod record;
 mod segment;
+mod walk;
 mod writer;
 
 use std::{
@@ -32,8 +33,9 @@ use belfry_proto::{crypto::secret::Secret, time::Timestamp};
 pub use self::writer::Written;
 pub use self::{
     line::Head,
-    read::{Cut, Entry, Verified, verify},
+    read::{Cut, Verified, verify},
     record::{Event, Record},
+    walk::Entry,
 };
 use self::{segment::Segment, writer::Writer};
 

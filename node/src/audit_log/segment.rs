@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{BufRead as _, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{Read as _, Seek as _, SeekFrom, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,8 +13,8 @@ use belfry_proto::crypto::secret::Secret;
 use super::{
     AuditError, SEGMENTS, Standing,
     line::{self, Head},
-    read::Walk,
     record::{Event, Record},
+    walk::Walk,
 };
 use crate::clock;
 
@@ -229,13 +229,6 @@ pub(super) fn list(folder: &Path) -> Result<Vec<(u64, PathBuf)>, AuditError> {
     }
     found.sort_unstable();
     Ok(found)
-}
-
-/// One line, without its end; none if there is no whole one.
-pub(super) fn next_line(reader: &mut impl std::io::BufRead, line: &mut Vec<u8>) -> std::io::Result<bool> {
-    line.clear();
-    reader.take(line::LONGEST).read_until(b'\n', line)?;
-    Ok(line.pop_if(|last| *last == b'\n').is_some())
 }
 
 /// Bytes and whole lines of a file.

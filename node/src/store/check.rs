@@ -9,8 +9,8 @@ use prost::Message;
 use super::{
     ReadError, Store, columns,
     columns::Cf,
+    db::Db,
     messages,
-    open::Db,
     past::Past,
     values::{ClaimValue, DatesValue, EnvelopeValue, LogValue},
     vault::damaged,

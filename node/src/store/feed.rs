@@ -9,8 +9,8 @@ use belfry_proto::{id::GroupId, time::Timestamp};
 use super::{
     ReadError, Store,
     columns::{self, Cf},
+    db::Db,
     objects::ObjectView,
-    open::Db,
     txn::Txn,
     vault::damaged,
 };

@@ -18,7 +18,7 @@ use prost::Message;
 use super::{
     ReadError,
     columns::{self, Cf},
-    open::Db,
+    db::Db,
     past,
     rows::{EnvelopeRow, LogRow, MessageState},
     txn::{Resized, Shift, Txn},

@@ -8,7 +8,7 @@ use prost::Message;
 use super::{
     ReadError, WriteError,
     columns::{self, Cf},
-    open::Db,
+    db::Db,
     txn::Txn,
     values::{DatesValue, EnvelopeValue},
     vault::damaged,

@@ -21,7 +21,7 @@ use rocksdb::WriteBatch;
 use super::{
     OpenError, columns,
     columns::Cf,
-    open::Db,
+    db::Db,
     values::{EnvelopeValue, LogValue},
     vault::damaged,
 };

@@ -31,6 +31,7 @@ mod claims;
 mod columns;
 mod cursors;
 mod damage;
+mod db;
 mod drafts;
 mod envelopes;
 mod error;
@@ -121,7 +122,7 @@ impl Owner {
 /// Handle to the store; clones share it.
 #[derive(Clone)]
 pub struct Store {
-    db: Arc<open::Db>,
+    db: Arc<db::Db>,
     writer: writer::Writer,
     frontiers: Arc<frontiers::Frontiers>,
     space: Space,

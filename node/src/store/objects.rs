@@ -18,8 +18,8 @@ use rocksdb::DBRawIterator;
 use super::{
     ReadError, Store,
     columns::{self, Cf, Key},
+    db::Db,
     observables::Most,
-    open::Db,
     purge,
     removal::{self, Reporter},
     rows::Conditions,

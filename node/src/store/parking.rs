@@ -15,7 +15,7 @@ use belfry_proto::{
 };
 
 use super::{
-    ReadError, Store, change::Committed, columns::Cf, open::Db, rows::ParkRow, txn::Txn, vault::damaged,
+    ReadError, Store, change::Committed, columns::Cf, db::Db, rows::ParkRow, txn::Txn, vault::damaged,
 };
 
 /// Bytes parked in all. Too low ⇒ a registrar's busy day is fetched twice, too high ⇒ disk for a flood.

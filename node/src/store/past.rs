@@ -8,7 +8,7 @@ use rocksdb::{DB, DBIteratorWithThreadMode, Direction, IteratorMode, ReadOptions
 use super::{
     ReadError,
     columns::Cf,
-    open::{Db, Row},
+    db::{Db, Row},
 };
 
 /// Bytes of the longest key, and some.

@@ -8,7 +8,7 @@ use prost::Message;
 use super::{
     ReadError,
     columns::Cf,
-    open::Db,
+    db::Db,
     rows::MessageState,
     vault::{KeyName, Packed, damaged},
 };

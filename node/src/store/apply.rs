@@ -79,7 +79,7 @@ impl Applier {
     }
 
     fn change(&mut self, txn: &mut Txn<'_>, prepared: Prepared) -> Result<Committed, WriteError> {
-        let Prepared { change, mut envelopes, claims } = prepared;
+        let Prepared { change, mut envelopes, claims, ids } = prepared;
         match change {
             Change::Admin { charters, records, head } => {
                 admin::extend(txn, charters, records, head)?;
@@ -90,9 +90,7 @@ impl Applier {
                 let prepared = envelopes.pop_front().ok_or(WriteError::Missing("prepared envelope"))?;
                 self.envelope(txn, &row, prepared)
             }
-            Change::Opened { message, content, .. } => {
-                opening::open(&mut self.feed, txn, message, &content, claims)
-            }
+            Change::Opened { message, .. } => opening::open(&mut self.feed, txn, message, &ids, claims),
             Change::Closed { message, reason } => opening::close(txn, message, &reason),
             Change::Judged(judged) => self.judged(txn, judged),
             Change::Checked(checked) => self.checked(txn, &checked),

@@ -45,10 +45,10 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    /// Every object of a publication part, in its order.
-    pub(super) fn all_of(vault: &Vault, group: GroupId, mut content: OpenedRows) -> Vec<Self> {
+    /// Every object of a publication part, in its order; the part has lost them then.
+    pub(super) fn all_of(vault: &Vault, group: GroupId, content: &mut OpenedRows) -> Vec<Self> {
         let objects = std::mem::take(&mut content.objects);
-        objects.into_iter().map(|object| Self::of(vault, group, &content, object)).collect()
+        objects.into_iter().map(|object| Self::of(vault, group, content, object)).collect()
     }
 
     fn of(vault: &Vault, group: GroupId, content: &OpenedRows, object: ObjectRow) -> Self {

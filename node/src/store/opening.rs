@@ -16,18 +16,18 @@ use super::{
     feed::Feed,
     messages::{self, stored},
     removal,
-    rows::{MessageState, OpenedRows},
+    rows::MessageState,
     txn::Txn,
     values::EnvelopeValue,
     vault::damaged,
 };
 
-/// A stored message opens: now, or once more after it was hidden.
+/// A stored message opens: now, or once more after it was hidden. It says objects of these ids.
 pub(super) fn open(
     feed: &mut Feed,
     txn: &mut Txn<'_>,
     message: MessageId,
-    content: &OpenedRows,
+    ids: &[String],
     claims: Vec<Claim>,
 ) -> Result<Committed, WriteError> {
     let mut stored = stored(txn, message)?;
@@ -50,7 +50,7 @@ pub(super) fn open(
     messages::put_said(txn, message, &said)?;
     if is_restored {
         txn.delete(Cf::Reopen, message.to_vec());
-        removal::unbury(txn, group, message, content.objects.iter().map(|object| object.id.as_str()))?;
+        removal::unbury(txn, group, message, ids.iter().map(String::as_str))?;
     }
     Ok(Committed::Done)
 }

@@ -12,8 +12,9 @@ pub struct Prepared {
     pub(super) change: Change,
     /// One for each envelope of the change, in its order.
     pub(super) envelopes: VecDeque<PreparedEnvelope>,
-    /// Objects of an envelope that opens later.
+    /// Objects of an envelope that opens later, and their ids.
     pub(super) claims: Vec<Claim>,
+    pub(super) ids: Vec<String>,
 }
 
 /// Rows of an envelope as far as they are known before its turn.
@@ -43,13 +44,16 @@ impl Prepared {
                 claims: row
                     .content
                     .take()
-                    .map_or_else(Vec::new, |content| Claim::all_of(vault, row.group, content)),
+                    .map_or_else(Vec::new, |mut content| Claim::all_of(vault, row.group, &mut content)),
             })
             .collect();
-        let claims = match &change {
-            Change::Opened { group, content, .. } => Claim::all_of(vault, *group, content.clone()),
-            _ => Vec::new(),
+        let (ids, claims) = match &mut change {
+            Change::Opened { group, content, .. } => {
+                let ids = content.objects.iter().map(|object| object.id.clone()).collect();
+                (ids, Claim::all_of(vault, *group, content))
+            }
+            _ => (Vec::new(), Vec::new()),
         };
-        Self { change, envelopes, claims }
+        Self { change, envelopes, claims, ids }
     }
 }

@@ -5,9 +5,12 @@ import os
 import unittest
 from pathlib import Path
 
+import records
 import verifier
+import wire
 from primitives import blake3, verify_ed25519
-from verifier import Log, Refused, armoured, check_organisation, decode, encode
+from verifier import Log, check_organisation
+from wire import Refused, armoured, decode, encode
 
 VECTORS = json.loads(Path(os.environ["BELFRY_VECTORS"], "trust.json").read_text())
 FILES = VECTORS["files"]
@@ -96,12 +99,12 @@ class Good(unittest.TestCase):
         signed = decode("Signed", raw(vector["signed"]))
         contact = decode("ContactRecord", signed["payload"])
         key = raw(VECTORS["keys"]["signing_public"])
-        self.assertEqual(verifier.signers(signed, "contact", log.coalition, {key}), {key})
+        self.assertEqual(wire.signers(signed, "contact", log.coalition, {key}), {key})
         self.assertEqual(contact["member"], log.certificates[1]["member"])
         self.assertEqual([m["email"] for m in contact["mailboxes"]], ["csirt@bank.example", "dpo@bank.example"])
-        identity = verifier.named("contact-id", log.coalition, signed["payload"])
+        identity = wire.named("contact-id", log.coalition, signed["payload"])
         self.assertEqual(identity.hex(), vector["id"])
-        self.assertEqual(verifier.named("contacts", log.coalition, contact["member"] + identity).hex(), vector["hash"])
+        self.assertEqual(wire.named("contacts", log.coalition, contact["member"] + identity).hex(), vector["hash"])
 
     def test_a_request_for_changed_data_is_signed_by_the_member_and_made_of_the_log(self):
         log = Log(decode("LogFile", armoured(VECTORS["amend"]["log"], "BELFRY LOG")))
@@ -117,17 +120,17 @@ class Good(unittest.TestCase):
             Log(log_file()).amendment(signed)
 
     def test_a_statements_nonce_is_drawn_from_its_decision_record(self):
-        nonce = verifier.decision_nonce(bytes([7]) * 32, bytes([1]) * 16, "Board", 1, "minutes 9")
+        nonce = wire.decision_nonce(bytes([7]) * 32, bytes([1]) * 16, "Board", 1, "minutes 9")
         self.assertEqual(nonce.hex(), "c7dfc5a071a1e7902a398fd8083d31e3")
 
     def test_two_entries_of_one_height_prove_that_the_registrar_signed_two_logs(self):
         proof = decode("LogFile", armoured(VECTORS["equivocation"]["proof"], "BELFRY EQUIVOCATION"))
-        height, key, entries = verifier.equivocation(proof)
+        height, key, entries = records.equivocation(proof)
         self.assertEqual((height, key.hex()), (2, VECTORS["keys"]["registrar_1_public"]))
         self.assertEqual(len(set(entries)), 2)
         none = decode("LogFile", armoured(VECTORS["equivocation"]["no_proof"], "BELFRY EQUIVOCATION"))
         with self.assertRaisesRegex(Refused, "no contradiction"):
-            verifier.equivocation(none)
+            records.equivocation(none)
         for spoil, words in [
             (lambda f: f["records"].pop(), "two entries"),
             (lambda f: f["records"][1]["entry"]["signatures"].clear(), "registrar"),
@@ -137,7 +140,7 @@ class Good(unittest.TestCase):
             file = decode("LogFile", armoured(VECTORS["equivocation"]["proof"], "BELFRY EQUIVOCATION"))
             spoil(file)
             with self.assertRaisesRegex(Refused, words):
-                verifier.equivocation(file)
+                records.equivocation(file)
 
     def test_the_certificate_is_the_logs_first_record(self):
         record = decode("Record", armoured(FILES["certificate"], "BELFRY CERTIFICATE"))

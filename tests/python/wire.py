@@ -157,6 +157,7 @@ def decode(name, data):
         chunk, at = data[at:at + length], at + length
         require(len(chunk) == length, f"{name}.{field}: cut short")
         if kind == VARINT:
+            require(repeated, f"{name}.{field}: wire type")
             inner = 0
             while inner < len(chunk):
                 value, inner = read_varint(chunk, inner)

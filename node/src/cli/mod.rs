@@ -43,6 +43,8 @@ mod notice;
 mod out;
 mod output;
 mod own_log;
+#[cfg(test)]
+mod papers;
 mod preview;
 mod propose;
 mod publication;

@@ -155,3 +155,20 @@ fn the_unit_keeps_secrets_to_itself_and_stops_trying_when_the_documents_say_so()
     );
     assert!(security.contains(&told), "SECURITY.md says: {told}");
 }
+
+#[test]
+fn templates_cite_rules_and_chapters_that_say_what_they_are_cited_for() {
+    let text = |wanted: &str| PAPERS.iter().find(|(name, _)| *name == wanted).unwrap().1;
+    for template in ["controllership.md", "dpia.md"] {
+        assert!(text(template).contains("rules of conduct 5"), "{template}");
+    }
+    let (_, fifth) = text("rules-of-conduct.default.md").split_once("\n5. ").unwrap();
+    let (fifth, _) = fifth.split_once("\n6. ").unwrap();
+    assert!(fifth.contains("victim") && fifth.contains("consent"), "{fifth}");
+    let (_, lifetimes) = text("README.md").split_once("**Scores**").unwrap();
+    assert!(
+        lifetimes.contains("\n| addresses |"),
+        "the lifetimes that the retention plan sends its reader to"
+    );
+    assert!(text("SECURITY.md").contains("\n## Known gaps"));
+}

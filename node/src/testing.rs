@@ -1,6 +1,8 @@
 //! A small coalition in memory, for tests of the use-cases: a charter, an admin log, nodes with keys and
 //! stores of their own, and networks over libp2p's memory transport.
 
+pub(crate) mod papers;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use belfry_proto::{

@@ -1,16 +1,25 @@
 """The independent verifier against the golden vectors, good and bad, and against what a running coalition exported."""
 
+import base64
 import json
 import os
+import subprocess
+import sys
+import tempfile
 import unittest
 from pathlib import Path
 
+import on_sight
+import records
 import verifier
+import wire
+from on_sight import Sight
 from primitives import blake3, verify_ed25519
-from verifier import Log, Refused, armoured, check_organisation, decode, encode
+from verifier import Log, check_organisation
+from wire import Refused, armoured, decode, encode
 
 VECTORS = json.loads(Path(os.environ["BELFRY_VECTORS"], "trust.json").read_text())
-FILES = VECTORS["files"]
+FILES, SEEN = VECTORS["files"], VECTORS["on_sight"]
 
 
 def raw(text):
@@ -96,12 +105,12 @@ class Good(unittest.TestCase):
         signed = decode("Signed", raw(vector["signed"]))
         contact = decode("ContactRecord", signed["payload"])
         key = raw(VECTORS["keys"]["signing_public"])
-        self.assertEqual(verifier.signers(signed, "contact", log.coalition, {key}), {key})
+        self.assertEqual(wire.signers(signed, "contact", log.coalition, {key}), {key})
         self.assertEqual(contact["member"], log.certificates[1]["member"])
         self.assertEqual([m["email"] for m in contact["mailboxes"]], ["csirt@bank.example", "dpo@bank.example"])
-        identity = verifier.named("contact-id", log.coalition, signed["payload"])
+        identity = wire.named("contact-id", log.coalition, signed["payload"])
         self.assertEqual(identity.hex(), vector["id"])
-        self.assertEqual(verifier.named("contacts", log.coalition, contact["member"] + identity).hex(), vector["hash"])
+        self.assertEqual(wire.named("contacts", log.coalition, contact["member"] + identity).hex(), vector["hash"])
 
     def test_a_request_for_changed_data_is_signed_by_the_member_and_made_of_the_log(self):
         log = Log(decode("LogFile", armoured(VECTORS["amend"]["log"], "BELFRY LOG")))
@@ -117,17 +126,17 @@ class Good(unittest.TestCase):
             Log(log_file()).amendment(signed)
 
     def test_a_statements_nonce_is_drawn_from_its_decision_record(self):
-        nonce = verifier.decision_nonce(bytes([7]) * 32, bytes([1]) * 16, "Board", 1, "minutes 9")
+        nonce = wire.decision_nonce(bytes([7]) * 32, bytes([1]) * 16, "Board", 1, "minutes 9")
         self.assertEqual(nonce.hex(), "c7dfc5a071a1e7902a398fd8083d31e3")
 
     def test_two_entries_of_one_height_prove_that_the_registrar_signed_two_logs(self):
         proof = decode("LogFile", armoured(VECTORS["equivocation"]["proof"], "BELFRY EQUIVOCATION"))
-        height, key, entries = verifier.equivocation(proof)
+        height, key, entries = records.equivocation(proof)
         self.assertEqual((height, key.hex()), (2, VECTORS["keys"]["registrar_1_public"]))
         self.assertEqual(len(set(entries)), 2)
         none = decode("LogFile", armoured(VECTORS["equivocation"]["no_proof"], "BELFRY EQUIVOCATION"))
         with self.assertRaisesRegex(Refused, "no contradiction"):
-            verifier.equivocation(none)
+            records.equivocation(none)
         for spoil, words in [
             (lambda f: f["records"].pop(), "two entries"),
             (lambda f: f["records"][1]["entry"]["signatures"].clear(), "registrar"),
@@ -137,7 +146,7 @@ class Good(unittest.TestCase):
             file = decode("LogFile", armoured(VECTORS["equivocation"]["proof"], "BELFRY EQUIVOCATION"))
             spoil(file)
             with self.assertRaisesRegex(Refused, words):
-                verifier.equivocation(file)
+                records.equivocation(file)
 
     def test_the_certificate_is_the_logs_first_record(self):
         record = decode("Record", armoured(FILES["certificate"], "BELFRY CERTIFICATE"))
@@ -326,6 +335,155 @@ class Bad(unittest.TestCase):
         raised = verifier.cut_of(point(2, identity))
         verifier.extend(raised, point(1))
         self.assertEqual(raised["points"][log], (2, identity), "a point never moves down")
+
+
+class OnSight(unittest.TestCase):
+    """The same removals as `proto/src/trust/vectors/on_sight.rs`, and the same answers."""
+
+    NOW = 1767225600_000000
+
+    def at(self, hours):
+        return self.NOW + hours * 3600_000000
+
+    def sight(self, log="log"):
+        return Sight(Log(decode("LogFile", armoured(SEEN[log], "BELFRY LOG"))))
+
+    def record(self, name):
+        if SEEN[name].startswith("-----BEGIN"):
+            return {"entry": None, "statement": decode("Signed", armoured(SEEN[name], "BELFRY STATEMENT"))}
+        return decode("Record", raw(SEEN[name]))
+
+    def refused(self, sight, name, words):
+        before = (sight.standing(1, self.at(10)), sight.role(1, 1, self.at(8)), dict(sight.seen))
+        with self.assertRaisesRegex(Refused, words):
+            sight.meet(self.record(name))
+        self.assertEqual(before, (sight.standing(1, self.at(10)), sight.role(1, 1, self.at(8)), sight.seen), name)
+
+    def test_what_the_registrar_of_today_ordered_elsewhere_holds_at_once_and_moves_no_log(self):
+        for name in ("beyond", "other_branch"):
+            sight = self.sight()
+            self.assertEqual((sight.standing(1, self.at(7)), sight.role(1, 1, self.at(7))), ("valid", 2))
+            head = sight.log.head
+            sight.meet(self.record(name))
+            self.assertEqual((sight.standing(1, self.at(7)), sight.role(1, 1, self.at(7))), ("suspended", 0))
+            self.assertEqual((sight.log.head, sight.log.certificates[1]["status"], sight.log.certificates[1]["cuts"]),
+                             (head, "active", []))
+            self.assertEqual(sight.forked_at, 2 if name == "other_branch" else None)
+
+    def test_a_group_alone_goes_where_that_alone_was_taken(self):
+        sight = self.sight()
+        sight.meet(self.record("group"))
+        self.assertEqual((sight.standing(1, self.at(7)), sight.role(1, 1, self.at(7))), ("valid", 0))
+        self.assertEqual([sight.waits({"serial": 1, "group": group}, self.at(7)) for group in (1, 2)], [True, False])
+
+    def test_what_nobody_or_a_former_registrar_ordered_holds_where_the_log_is_forked_and_from_its_moment(self):
+        # With a former registrar's key anything may stand at any height: it proves nothing against the log.
+        sight = self.sight()
+        self.refused(sight, "former_branch", "not forked here")
+        self.assertIsNone(sight.forked_at)
+        for name in ("unordered", "former_registrar"):
+            sight = self.sight()
+            self.refused(sight, name, "not forked here")
+            sight.meet(self.record("other_branch"))
+            sight.meet(self.record(name))
+            self.assertEqual([sight.removed(1, self.at(hour)) for hour in (8, 9)], ["suspended", "revoked"])
+            header = {"serial": 1, "group": 1}
+            self.assertTrue(sight.waits(header, self.at(8)))
+            self.refused(sight, name, "nothing away")
+
+    def test_what_is_somebody_elses_word_takes_nothing(self):
+        sight = self.sight()
+        sight.meet(self.record("other_branch"))
+        for name, words in [
+            ("too_few", "1 of 2 admins signed"), ("one_key_twice", "one key twice"), ("gives", "only removals"),
+            ("other_coalition", "another coalition"), ("other_member", "nothing away"), ("old_charter", "charter that is over"),
+        ]:
+            self.refused(sight, name, words)
+        # A copy that lost its signatures on the way does not decide what is believed of the statement.
+        sight.meet(self.record("unordered"))
+        self.assertEqual(sight.standing(1, self.at(9)), "revoked")
+
+    def test_any_flipped_bit_of_a_removal_takes_nothing(self):
+        log = self.sight().log
+        for part in ("entry", "statement"):
+            for field in ("payload", "signature"):
+                length = len(self.record("beyond")[part]["payload"]) if field == "payload" else 64
+                for bit in range(0, length * 8, 97):
+                    sight, record = Sight(log), self.record("beyond")
+                    signed = record[part] if field == "payload" else record[part]["signatures"][0]
+                    changed = bytearray(signed[field])
+                    changed[bit // 8] ^= 1 << bit % 8
+                    signed[field] = bytes(changed)
+                    with self.assertRaises(Refused, msg=(part, field, bit)):
+                        sight.meet(record)
+                    self.assertEqual(sight.seen, {})
+
+    def test_it_ends_where_the_log_or_a_charter_has_decided(self):
+        self.refused(self.sight("decided"), "other_branch", "has decided")
+        self.assertEqual(self.sight("decided").standing(1, self.at(7)), "suspended", "by the log itself")
+        met = self.sight()
+        met.meet(self.record("other_branch"))
+        for log, standing, is_held, forked_at in [
+            ("decided", "suspended", False, 2), ("settled", "valid", False, None), ("on_its_way", "suspended", True, None),
+        ]:
+            later = met.over(self.sight(log).log)
+            self.assertEqual((later.standing(1, self.at(7)), bool(later.seen), later.forked_at), (standing, is_held, forked_at), log)
+        # Who meets it only now has the newer charter's word on who decides.
+        self.refused(self.sight("on_its_way"), "beyond", "charter that is over")
+
+    def test_a_number_that_two_branches_gave_is_taken_only_with_its_members_name(self):
+        sight = self.sight("early_log")
+        sight.meet(self.record("early_branch"))
+        self.assertEqual(sight.forked_at, 1)
+        self.refused(sight, "early_suspend", "nothing away")
+        sight.meet(self.record("early_revoke"))
+        self.assertEqual(sight.standing(1, self.at(9)), "revoked")
+        # Below a newer charter's pin the same two entries are settled, and prove nothing that is still open.
+        self.refused(self.sight(), "early_branch", "only removals")
+
+    def test_in_whatever_order_removals_are_met_they_come_to_the_same(self):
+        names = ["other_branch", "group", "unordered"]
+        found = []
+        for order in (names, [names[0], names[2], names[1]], [names[1], names[0], names[2]]):
+            sight = self.sight()
+            for name in order:
+                sight.meet(self.record(name))
+            found.append(sight.taken)
+        self.assertEqual(found, [found[0]] * 3)
+        self.assertEqual(found[0], {"suspended": {1}, "revoked": {1: self.at(9)}, "groups": {(1, 1)}})
+
+    def test_one_admins_flood_leaves_room_for_revocations(self):
+        sight = self.sight()
+        sight.meet(self.record("other_branch"))
+        sight.seen.update((bytes([n >> 8, n & 255]), next(iter(sight.seen.values()))) for n in range(on_sight.MOST - 1))
+        self.refused(sight, "group", "nothing away")
+        sight.meet(self.record("unordered"))
+        self.assertEqual(sight.standing(1, self.at(9)), "revoked")
+
+    def test_the_command_says_what_is_removed_and_refuses_its_message(self):
+        with tempfile.TemporaryDirectory() as folder:
+            def written(name, text):
+                path = Path(folder, name)
+                path.write_text(text)
+                return str(path)
+            log = written("log.pem", SEEN["log"])
+            proof = decode("LogFile", armoured(SEEN["log"], "BELFRY LOG"))
+            proof["records"] = [proof["records"][1], self.record("other_branch")]
+            armour = base64.b64encode(encode("LogFile", proof)).decode()
+            proof = written("proof.pem", f"-----BEGIN BELFRY EQUIVOCATION-----\n{armour}\n-----END BELFRY EQUIVOCATION-----\n")
+            envelope = base64.b64encode(raw(VECTORS["messages"]["one"])).decode()
+            message = written("message.pem", f"-----BEGIN BELFRY MESSAGE-----\n{envelope}\n-----END BELFRY MESSAGE-----\n")
+            revoke = written("revoke.pem", SEEN["unordered"])
+            ran = lambda *given: subprocess.run([sys.executable, "-B", verifier.__file__, *given], capture_output=True, text=True)
+            self.assertEqual(ran(log, "--message", message).returncode, 0)
+            alone = ran(log, "--seen", revoke)
+            self.assertEqual((alone.returncode, "not forked here" in alone.stderr), (1, True), alone.stderr)
+            both = ran(log, "--seen", proof, "--seen", revoke)
+            self.assertEqual(both.returncode, 0, both.stderr)
+            for line in ("forked from 2 on", "on sight: certificate 1 suspended", "on sight: certificate 1 revoked from"):
+                self.assertIn(line, both.stdout)
+            waits = ran(log, "--seen", proof, "--message", message)
+            self.assertEqual((waits.returncode, "removed on sight" in waits.stderr), (1, True), waits.stderr)
 
 
 @unittest.skipUnless("BELFRY_LOG" in os.environ, "no running coalition exported anything")

@@ -45,6 +45,8 @@ mod organisation;
 mod out;
 mod output;
 mod own_log;
+#[cfg(test)]
+mod papers;
 mod preview;
 mod propose;
 mod publication;

@@ -59,3 +59,24 @@ impl Ingest {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::{envelope::LIFTED_WITHIN, limits::CONTACT_KEPT};
+
+    use super::*;
+    use crate::testing::papers::RETENTION;
+
+    #[test]
+    fn the_retention_plan_tells_the_spans_that_nodes_keep_to() {
+        let day = Duration::from_secs(24 * 3600);
+        for (words, told, span) in [
+            ("within the hour every node lets the body go", Duration::from_secs(3600), LOOK),
+            ("seven days where a steward took it back", day * 7, LIFTED_WITHIN),
+            ("or ran out ninety days ago", day * 90, CONTACT_KEPT),
+        ] {
+            assert!(RETENTION.contains(words), "{words}");
+            assert_eq!(told, span, "{words}");
+        }
+    }
+}

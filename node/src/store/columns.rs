@@ -239,9 +239,69 @@ pub(super) const fn holder(place: &[u8]) -> Cf {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{
+        store::{admin, cursors},
+        testing::papers::{RECORD, RETENTION, rows},
+    };
+
+    /// Under which name the templates for a member's data protection officer tell of a column.
+    const fn kept_as(column: Cf) -> &'static str {
+        match column {
+            Cf::Charters | Cf::Records => "admin log",
+            Cf::Envelopes | Cf::Messages | Cf::Logs | Cf::Forks | Cf::Waiting | Cf::Parked => {
+                "sealed messages"
+            }
+            Cf::Objects | Cf::ById | Cf::ByType | Cf::Reporters | Cf::Observables | Cf::Feed => {
+                "published objects"
+            }
+            Cf::Withdrawals => "withdrawals",
+            Cf::Keys => "content keys",
+            Cf::Drafts | Cf::Queue | Cf::Idempotency => "drafts",
+            Cf::Tokens => "tokens",
+            Cf::Addresses => "addresses",
+            Cf::Meta
+            | Cf::DataKeys
+            | Cf::Seen
+            | Cf::Unjudged
+            | Cf::Bereft
+            | Cf::Reopen
+            | Cf::Reweigh
+            | Cf::Purge => "state of the node",
+        }
+    }
+
+    /// The same of what lies in [`Cf::Meta`] and is more than the node's own bookkeeping.
+    const IN_META: [(&[u8], &str); 6] = [
+        (admin::CONTACT_KEY, "contacts"),
+        (admin::HOLD_KEY, "state of the node"),
+        (admin::EQUIVOCATION_KEY, "state of the node"),
+        (admin::REMOVAL_KEY, "state of the node"),
+        (cursors::HOOK_KEY, "state of the node"),
+        (cursors::SOURCE_KEY, "state of the node"),
+    ];
+
+    /// What a node keeps beside its database.
+    const BESIDE: [&str; 2] = ["audit log", "damaged store"];
+
+    #[test]
+    fn the_record_of_processing_and_the_retention_plan_have_a_row_for_all_that_a_node_keeps() {
+        let kept: BTreeSet<String> = Cf::ALL
+            .into_iter()
+            .map(kept_as)
+            .chain(IN_META.map(|(_, name)| name))
+            .chain(BESIDE)
+            .map(str::to_owned)
+            .collect();
+        let recorded: BTreeSet<String> = rows(RECORD, "## What a node keeps").into_iter().collect();
+        assert_eq!(recorded, kept);
+        let planned: BTreeSet<String> = rows(RETENTION, "# Retention").into_iter().collect();
+        assert!(kept.is_subset(&planned), "no row in retention.md: {:?}", &kept - &planned);
+    }
 
     proptest! {
         #[test]

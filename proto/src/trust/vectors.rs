@@ -3,6 +3,8 @@
 //! `cargo test -p belfry-proto --lib write_golden_trust -- --ignored` writes the file anew; a diff in it is a
 //! change of the wire format and belongs into the changelog. Tests and fuzz targets take their bytes from it.
 
+mod on_sight;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use prost::Message;
@@ -499,6 +501,7 @@ fn vectors() -> Vectors {
     add("amend", tell_of_a_merger(&story));
     add("equivocation", tell_of_two_logs(&story));
     add("silence", tell_of_silence(&story));
+    add("on_sight", on_sight::tell(&story));
     add(
         "messages",
         vec![

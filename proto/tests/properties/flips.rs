@@ -5,8 +5,12 @@ use std::time::Duration;
 use belfry_proto::{
     envelope::{Admission, Origin, decode},
     schema::{self, decode_canonical},
-    trust::{address, beacon, charter::CharterChain, contact, file, log::verify_record, request},
+    trust::{
+        address, beacon, charter::CharterChain, contact, file, log::verify_record, on_sight::RemovalSeen,
+        request,
+    },
 };
+use prost::Message;
 
 use crate::vectors::{golden, golden_text, noon, roster};
 
@@ -48,6 +52,16 @@ fn any_flipped_bit_of_a_record_is_refused() {
                 .is_ok_and(|record| verify_record(&chain, &record).is_ok())
         });
     }
+}
+
+#[test]
+fn any_flipped_bit_of_a_removal_that_nobody_ordered_is_refused() {
+    let log = file::read_log(golden_text("on_sight", "log")).unwrap();
+    let chain = CharterChain::walk(log.charters).unwrap();
+    let removal = file::read_statement(golden_text("on_sight", "unordered")).unwrap();
+    refuses_every_flip(&removal.encode_to_vec(), |bytes| {
+        signed(bytes).is_some_and(|signed| RemovalSeen::unordered(&chain, &signed).is_ok())
+    });
 }
 
 #[test]

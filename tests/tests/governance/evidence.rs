@@ -352,11 +352,27 @@ fn two_entries_of_one_height_leave_the_node_as_a_proof_that_anybody_verifies() {
     assert!(line("2101-01-01").ends_with("it stands in the log"), "{held}");
     assert!(line("2102-01-01").ends_with("it is not in the log"), "{held}");
     assert_eq!(verify(&["--coalition", "not these words"]).code, 2);
+
+    // The other log goes on, and suspends: that holds at the node on sight, and its log stays where it was.
+    desk.ok(&["suspend", "1", "--dir", "second", "--yes", "--passphrase-file", "passphrase"]);
+    desk.ok(&["export", "--out", "further.pem", "--dir", "second"]);
+    assert_ne!(alice.run(&["import-log", desk.path("further.pem").to_str().unwrap()]).code, 0);
+    let status = alice.run(&["status"]).stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(status.contains("Certificate 1 of alice is suspended on sight"), "{status}");
+
     let Some(python) = std::env::var_os("BELFRY_PYTHON") else { return };
-    let mut verifier = std::process::Command::new(python);
-    verifier
-        .args(["-B", concat!(env!("CARGO_MANIFEST_DIR"), "/python/verifier.py"), "--equivocation"])
-        .arg(&proof);
-    let verified = run(verifier);
+    let path = |name: &str| desk.path(name).to_str().unwrap().to_owned();
+    let judged = |arguments: &[&str]| {
+        let mut verifier = std::process::Command::new(&python);
+        verifier.args(["-B", concat!(env!("CARGO_MANIFEST_DIR"), "/python/verifier.py")]).args(arguments);
+        run(verifier)
+    };
+    let verified = judged(&["--equivocation", &path("proof.pem")]);
     assert!(verified.stdout.contains("equivocation at 2"), "{}{}", verified.stdout, verified.stderr);
+    let verified = judged(&[&path("log.pem"), "--seen", &path("further.pem")]);
+    for said in
+        ["head 2 ", "certificate 1 active alice", "forked from 2 on", "on sight: certificate 1 suspended"]
+    {
+        assert!(verified.stdout.contains(said), "{said}: {}{}", verified.stdout, verified.stderr);
+    }
 }

@@ -119,6 +119,7 @@ impl Press {
         // In the page's own order, and whatever a line's end did to it.
         let ran = Command::new(pdftotext).args(["-raw"]).arg(&pdf).arg("-").output().unwrap();
         let set = String::from_utf8(ran.stdout).unwrap();
+        assert!(!set.contains(['{', '}']), "{}: a text's part that nobody filled in: {set}", pdf.display());
         let text = unspaced(&set);
         for part in said {
             assert!(text.contains(&unspaced(part)), "{}: {part:?} is not in\n{text}", pdf.display());

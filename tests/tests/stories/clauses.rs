@@ -14,6 +14,8 @@
 //! | DORA 45(1)(c), protection | `dora_45_1_c_…`, of people and among competitors; rules of conduct: `rules`; withdrawal: `withdrawal` |
 //! | DORA 45(2), conditions of participation, ICT third parties | `dora_45_2_…` in `capacities`; `rules` |
 
+use std::{collections::BTreeMap, fs, path::Path};
+
 use anyhow::Context as _;
 use belfry_node::{clock, words};
 use belfry_proto::{
@@ -25,6 +27,20 @@ use belfry_tests::{
     http::{TAXII, encoded},
 };
 use serde_json::{Value, json};
+
+/// Every row of the table in the law's own order, by what the names of its stories begin with.
+const CLAUSES: [&str; 10] = [
+    "nis2_29_1_",
+    "nis2_29_1_a_b_and_dora_45_1_a_",
+    "nis2_29_2_",
+    "nis2_29_3_",
+    "nis2_29_3_and_dora_45_2_",
+    "nis2_29_4_and_dora_45_3_",
+    "nis2_29_5_",
+    "dora_45_1_b_",
+    "dora_45_1_c_",
+    "dora_45_2_",
+];
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
@@ -365,5 +381,56 @@ async fn dora_45_1_c_what_competitors_must_not_exchange_leaves_by_a_persons_reas
     alice.api()?.post(path, &JSON, last.json()).await?.expect(202)?;
     bob.shows("cidr", &[free.ids(), last.ids()].concat()).await?;
     assert_eq!(bob.ids("cidr").await?, [free.ids(), last.ids()].concat());
+    Ok(())
+}
+
+/// Names of the tests that really run, by the file they stand in.
+fn stories() -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories"))? {
+        let path = entry?.path();
+        let file = path.file_stem().context("a name")?.to_string_lossy().into_owned();
+        let text = fs::read_to_string(&path)?;
+        let mut names = Vec::new();
+        let mut is_test = false;
+        for line in text.lines() {
+            let name = line.trim_start_matches("async ").strip_prefix("fn ");
+            if let Some(name) = name.and_then(|rest| rest.split('(').next())
+                && is_test
+            {
+                names.push(name.to_owned());
+            }
+            is_test = line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+        }
+        found.insert(file, names);
+    }
+    Ok(found)
+}
+
+#[test]
+fn every_clause_has_a_story_named_after_it_and_the_table_names_no_other() -> anyhow::Result<()> {
+    let stories = stories()?;
+    let names: Vec<&str> = stories.values().flatten().map(String::as_str).collect();
+    let clause_of = |name: &str| {
+        CLAUSES.into_iter().filter(|clause| name.starts_with(clause)).max_by_key(|clause| clause.len())
+    };
+    for clause in CLAUSES {
+        assert!(names.iter().any(|name| clause_of(name) == Some(clause)), "{clause}: no story");
+    }
+    let table = include_str!("clauses.rs").lines().filter_map(|line| line.strip_prefix("//! | "));
+    let table = table.collect::<Vec<_>>().join("\n");
+    let said: Vec<&str> = table.split('`').skip(1).step_by(2).collect();
+    let begins: Vec<&str> = said.iter().filter_map(|name| name.strip_suffix('\u{2026}')).collect();
+    for start in &begins {
+        assert!(names.iter().any(|name| name.starts_with(start)), "{start}: the table names it");
+    }
+    for file in said.iter().filter(|name| !name.ends_with('\u{2026}')) {
+        let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(file);
+        assert!(stories.get(*file).is_some_and(|names| !names.is_empty()) || other.is_dir(), "{file}");
+    }
+    for name in names.iter().filter(|name| name.starts_with("nis2_") || name.starts_with("dora_")) {
+        assert!(begins.iter().any(|start| name.starts_with(start)), "{name} is not in the table");
+        assert!(clause_of(name).is_some(), "{name} is named after no clause of the law");
+    }
     Ok(())
 }

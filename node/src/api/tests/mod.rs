@@ -25,6 +25,7 @@ mod oracle;
 mod outside;
 mod own;
 mod pages;
+mod papers;
 mod proposals;
 mod publishing;
 mod rotation;

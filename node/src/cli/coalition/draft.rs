@@ -92,6 +92,8 @@ fn default_document(name: &str) -> anyhow::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use belfry_proto::{
         crypto::{hash, sign::SigningKey},
         schema::EntityClass,
@@ -100,6 +102,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::testing::papers::RETENTION;
 
     #[test]
     fn the_default_has_the_twelve_groups_and_the_financial_circle() {
@@ -141,6 +144,84 @@ mod tests {
             let error = DraftFile::parse(&text, Path::new("draft.toml"), default_document).unwrap_err();
             let error = format!("{error:#}");
             assert!(error.contains("draft.toml") && error.contains(expected), "{error}");
+        }
+    }
+
+    /// serde's own list of what may stand where a key of `text` is that nothing has.
+    fn fields(text: &str) -> BTreeSet<String> {
+        let error = toml::from_str::<Draft>(text).unwrap_err();
+        let (_, expected) = error.message().split_once("expected").unwrap();
+        expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    fn said(text: &str) -> Draft {
+        toml::from_str(text).unwrap()
+    }
+
+    /// What a comment says that a missing key is, as TOML has it.
+    fn default_in(comment: &str) -> Option<String> {
+        let (_, default) = comment.split_once("[default: ")?;
+        let (default, _) = default.split_once(']')?;
+        Some(match default {
+            "every class" => "[]".to_owned(),
+            number if number.parse::<u64>().is_ok() => number.to_owned(),
+            word => format!("\"{word}\""),
+        })
+    }
+
+    #[test]
+    fn the_default_draft_explains_every_key_of_a_group_and_what_a_missing_one_is() {
+        let (head, _) = DEFAULT.split_once("\n[[groups]]").unwrap();
+        let (_, comment) = head.split_once("Keys of each:\n").unwrap();
+        let mut keys: Vec<(String, String)> = Vec::new();
+        for line in comment.lines().filter_map(|line| line.strip_prefix("#   ")) {
+            match line.split_once("  ") {
+                _ if line.starts_with(' ') => keys.last_mut().unwrap().1.push_str(line),
+                Some((key, text)) => keys.push((key.to_owned(), text.to_owned())),
+                None => keys.extend(line.split(", ").map(|key| (key.to_owned(), String::new()))),
+            }
+        }
+        let explained: BTreeSet<String> = keys.iter().map(|(key, _)| key.clone()).collect();
+        assert_eq!(explained, fields("[[groups]]\nno-such-key = 1"));
+        let group = |line: &str| said(&format!("{head}\n[[groups]]\nslug = \"a\"\nname = \"A\"\n{line}\n"));
+        for (key, text) in &keys {
+            if let Some(default) = default_in(text) {
+                assert_eq!(group(&format!("{key} = {default}")), group(""), "{key}");
+            }
+        }
+        assert_ne!(group("retention_days = 1"), group(""), "another value is another draft");
+        // The retention plan says so, too.
+        let retention = keys.iter().find(|(key, _)| key == "retention_days").unwrap();
+        assert_eq!(default_in(&retention.1).as_deref(), Some("0"));
+        assert!(
+            RETENTION.contains("`retention_days` of the group")
+                && RETENTION.contains("0 is for ever, and the default")
+        );
+    }
+
+    #[test]
+    fn the_default_draft_shows_every_key_and_one_that_is_left_out_is_what_it_says() {
+        let on = |line: &'static str| match line.strip_prefix('#') {
+            Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase()) => rest,
+            _ => line,
+        };
+        let shown: toml::Table = DEFAULT.lines().map(on).collect::<Vec<_>>().join("\n").parse().unwrap();
+        let mut expected = fields("no-such-key = 1");
+        assert!(expected.remove("keys"), "whose keys sign is filled in by who founds with several holders");
+        assert_eq!(shown.keys().cloned().collect::<BTreeSet<_>>(), expected);
+        let mut comment = String::new();
+        for line in DEFAULT.lines().take_while(|line| !line.starts_with('[')) {
+            if let Some(text) = line.strip_prefix("# ") {
+                comment.push_str(text);
+                continue;
+            }
+            if let (false, Some((key, _))) = (line.starts_with('#'), line.split_once(" = ")) {
+                let without = DEFAULT.replacen(&format!("{line}\n"), "", 1);
+                let default = default_in(&comment).map(|value| format!("{key} = {value}"));
+                let with = DEFAULT.replacen(line, default.as_deref().unwrap_or(line), 1);
+                assert_eq!(said(&without), said(&with), "{key}");
+            }
+            comment.clear();
         }
     }
 }

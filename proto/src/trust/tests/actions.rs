@@ -1,7 +1,13 @@
 //! Every action of an admin against everything that can be wrong with who signed it, when and where.
 
 use super::*;
-use crate::trust::{acceptance, fold::VoidReason, roster::Void};
+use crate::trust::{
+    acceptance,
+    fold::VoidReason,
+    log::VerifiedRecord,
+    on_sight::{RemovalSeen, UnorderedError},
+    roster::Void,
+};
 
 const ALL: [u8; 3] = [11, 12, 13];
 
@@ -299,5 +305,87 @@ fn an_action_on_a_forked_log_or_of_another_coalition_is_refused() {
         let record = world.ordered(theirs, 21);
         assert!(world.take(&record).is_err(), "{decision:?}");
         assert_eq!(answers(&world.roster), before, "{decision:?}");
+    }
+}
+
+/// A statement as the registrar ordered it where our log does not reach.
+fn elsewhere(world: &World, statement: schema::Signed) -> Result<VerifiedRecord, LogError> {
+    let record = order(world.roster.coalition(), Height::new(99), EntryId::new([9; 32]), statement, &key(21));
+    verify_record(world.roster.charters(), &record)
+}
+
+/// A removal that its admins' signatures carry neither with an entry nor without one.
+fn refused_elsewhere(
+    world: &mut World,
+    decision: &Decision,
+    admins: &[u8],
+    day: u64,
+    expected: fn(&SignedError) -> bool,
+) {
+    let statement = world.statement(decision.clone(), None, admins, day);
+    match RemovalSeen::unordered(world.roster.charters(), &statement) {
+        Err(UnorderedError::Admins(error)) if expected(&error) => {}
+        other => panic!("{decision:?} by {admins:?} gave {other:?}"),
+    }
+    match elsewhere(world, statement) {
+        Err(LogError::Admins { error, .. }) if expected(&error) => {}
+        other => panic!("{decision:?} by {admins:?} gave {other:?}"),
+    }
+}
+
+#[test]
+fn met_on_another_branch_every_removal_takes_once_by_enough_admins_and_nothing_else_takes_at_all() {
+    for (who, decision) in decisions() {
+        let mut world = world("Test Coalition");
+        let (before, version) = (answers(&world.roster), world.roster.version());
+        // Whatever it builds on: no removal waits for order.
+        let enough = world.statement(decision.clone(), Some(StatementId::new([7; 32])), &[13, 11], 3);
+        let met = elsewhere(&world, enough.clone()).unwrap();
+        let Some(seen) = RemovalSeen::of(&met) else {
+            let refused = RemovalSeen::unordered(world.roster.charters(), &enough).unwrap_err();
+            assert_eq!(refused, UnorderedError::NotARemoval, "{decision:?}");
+            continue;
+        };
+        refused_elsewhere(&mut world, &decision, &[], 3, |e| {
+            matches!(e, SignedError::TooFew { found: 0, .. })
+        });
+        refused_elsewhere(&mut world, &decision, &[12], 3, |e| {
+            matches!(e, SignedError::TooFew { found: 1, needed: 2 })
+        });
+        refused_elsewhere(&mut world, &decision, &[11, 11], 3, |e| matches!(e, SignedError::Twice(_)));
+        refused_elsewhere(&mut world, &decision, &[11, 99], 3, |e| matches!(e, SignedError::NotAllowed(_)));
+        refused_elsewhere(&mut world, &decision, &[11, 21], 3, |e| matches!(e, SignedError::NotAllowed(_)));
+
+        // A newer charter took one admin out, and has another one's key end.
+        let mut later = super::actions::world("Test Coalition");
+        let overtaken = later.statement(decision.clone(), None, &[11, 12], 3);
+        let until = RootKeys { admins_until: [(key(12).public(), at(4))].into(), ..keys(&[11, 12]) };
+        let (pin, coalition) = (later.roster.version(), later.roster.coalition());
+        let next = draft().to_next_charter(later.roster.charters(), &until, pin, at(3)).unwrap();
+        let next = signed::sign(next.encode_to_vec(), Purpose::Charter, coalition, &[&key(1), &key(2)]);
+        later.roster.apply_charter(next).unwrap();
+        refused_elsewhere(&mut later, &decision, &[11, 13], 3, |e| matches!(e, SignedError::NotAllowed(_)));
+        refused_elsewhere(&mut later, &decision, &[11, 12], 4, |e| matches!(e, SignedError::Ended { .. }));
+        let overtaken = RemovalSeen::of(&elsewhere(&later, overtaken).unwrap()).unwrap();
+        assert!(!later.roster.see(overtaken), "{decision:?} under the charter before");
+
+        let mut other = super::actions::world("Other Coalition");
+        let theirs = other.statement(decision.clone(), None, &[11, 12], 3);
+        let refused = RemovalSeen::unordered(world.roster.charters(), &theirs).unwrap_err();
+        assert_eq!(refused, UnorderedError::OtherCoalition(other.roster.coalition()), "{decision:?}");
+        assert!(elsewhere(&world, theirs).is_err(), "{decision:?}");
+        assert_eq!(answers(&world.roster), before, "{decision:?}");
+
+        assert!(world.roster.see(seen.clone()), "{decision:?}");
+        let after = answers(&world.roster);
+        assert_ne!(after, before, "{decision:?} about {who}");
+        assert!(!world.roster.see(seen.clone()), "{decision:?} replayed");
+        assert_eq!((answers(&world.roster), world.roster.version()), (after, version), "{decision:?}");
+        // Once our own log has decided on it, it is the log's word, and met again it is nothing.
+        let record = world.ordered(enough, 21);
+        world.take(&record).unwrap();
+        assert_eq!(void(&world), None, "{decision:?}");
+        assert!(!world.roster.see(seen), "{decision:?}");
+        assert_eq!(world.roster.removals_seen().count(), 0, "{decision:?}");
     }
 }

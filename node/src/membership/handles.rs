@@ -1,13 +1,12 @@
 //! What goes into the membership task and how: sources, handles for others, what conversations bring back.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    id::MemberId,
     schema,
     time::Timestamp,
-    trust::{on_sight::UnorderedError, roster::Roster},
+    trust::{contact_book::ContactBook, on_sight::UnorderedError},
 };
 use tokio::sync::mpsc;
 
@@ -128,10 +127,10 @@ impl Contacts {
         self.pushed.try_send(Pushed { from, record }).is_ok()
     }
 
-    /// Members whose record counts, ascending, and one hash of all these. Reads no row.
+    /// Those that are held now. Reads no row.
     #[must_use]
-    pub fn standing(&self, roster: &Roster, now: Timestamp) -> (Vec<MemberId>, [u8; 32]) {
-        self.held.standing(roster, now)
+    pub fn book(&self) -> Arc<ContactBook> {
+        self.held.book()
     }
 
     /// Sets this member's mailboxes, in the place of all it said before, and tells every peer. On disk when this returns.

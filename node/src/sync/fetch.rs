@@ -17,8 +17,7 @@ use belfry_proto::{
         sync_response::Response,
     },
     sync::{
-        ForkError, check_fork,
-        frontier::FrontierError,
+        CompareError, ForkError, check_fork,
         page::{self, PageError},
         plan::{Range, Want},
         schedule::Ask,
@@ -60,9 +59,7 @@ pub(super) enum PullError {
     #[error("the peer answered another question")]
     WrongAnswer,
     #[error("frontier: {0}")]
-    Frontier(#[from] FrontierError),
-    #[error("its frontier does not hash to what it says")]
-    OtherHash,
+    Frontier(#[from] CompareError),
     #[error("page: {0}")]
     Page(#[from] PageError),
     #[error("fork: {0}")]
@@ -105,7 +102,6 @@ impl PullError {
             | Self::Refused(_)
             | Self::WrongAnswer
             | Self::Frontier(_)
-            | Self::OtherHash
             | Self::Page(_)
             | Self::Fork(_)
             | Self::Envelope(_)
@@ -137,7 +133,6 @@ impl PullError {
             Self::Refused(_) => "refused",
             Self::WrongAnswer => "wrong-answer",
             Self::Frontier(error) => error.code(),
-            Self::OtherHash => "frontier-other-hash",
             Self::Page(error) => error.code(),
             Self::Fork(error) => error.code(),
             Self::Envelope(error) => error.code(),

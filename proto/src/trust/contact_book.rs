@@ -285,11 +285,11 @@ mod tests {
 
     #[test]
     fn what_is_held_older_or_does_not_read_is_no_news() {
-        let held = said(MEMBER, 11, NOW);
+        let [older, made, newer] = [3, 2, 1].map(|n| NOW.saturating_sub(SECOND * n));
+        let held = said(MEMBER, 11, made);
         let (book, roster) = (holding(&held), roster());
-        let [older, newer] = [NOW.saturating_sub(SECOND), NOW.saturating_add(SECOND)];
         let of = |made| contact::read(&said(MEMBER, 11, made)).unwrap();
-        assert_eq!(book.must_be_news(&of(NOW), &roster, NOW), Err(Stale::Held));
+        assert_eq!(book.must_be_news(&of(made), &roster, NOW), Err(Stale::Held));
         assert_eq!(book.must_be_news(&of(older), &roster, NOW), Err(Stale::Older));
         let bad = Signed { payload: vec![0xff], signatures: Vec::new() };
         let newer = said(MEMBER, 11, newer);
@@ -309,21 +309,21 @@ mod tests {
             assert!(book.standing(&roster, NOW).0.is_empty());
         }
         assert_eq!(book.next_made(MEMBER, &roster, NOW), NOW, "not behind what is to come");
-        book.put(MEMBER, held(key(11).public(), NOW.saturating_add(SECOND)));
-        assert!(book.next_made(MEMBER, &roster, NOW) > NOW.saturating_add(SECOND), "but behind what counts");
+        book.put(MEMBER, held(key(11).public(), NOW));
+        assert!(book.next_made(MEMBER, &roster, NOW) > NOW, "but behind what counts");
     }
 
     #[test]
     fn of_several_records_of_a_member_the_newest_that_verifies_is_taken() {
-        let newest_made = NOW.saturating_add(SECOND);
+        let later = NOW.saturating_sub(SECOND);
         let records = vec![
-            said(MEMBER, 11, NOW),
-            said(MEMBER, 11, newest_made),
-            said(MEMBER, 99, NOW.saturating_add(SECOND * 2)),
+            said(MEMBER, 11, NOW.saturating_sub(SECOND * 2)),
+            said(MEMBER, 11, later),
+            said(MEMBER, 99, NOW),
         ];
         let (newest, refused) = newest(&roster(), records, NOW);
         let made: Vec<Timestamp> = newest.values().map(|(found, _)| found.contact.rank.made).collect();
-        assert_eq!((made, refused), (vec![newest_made], vec!["bad-signature"]));
+        assert_eq!((made, refused), (vec![later], vec!["bad-signature"]));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Every decision is `belfry-proto`'s. What the daemon adds between them (when to ask whom, in which order to
 //! make things durable) is modelled here in its shortest form.
 
+mod boasts;
 mod clock;
 mod compare;
 mod contacts;
@@ -13,7 +14,6 @@ mod log;
 mod membership;
 mod publish;
 mod sync;
-mod tall;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

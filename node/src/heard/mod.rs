@@ -23,7 +23,7 @@ mod voices;
 pub use behind::Behind;
 pub(crate) use company::Announced;
 pub use contacts::Contacts;
-pub(crate) use contacts::{Held, Pushed, Shelf};
+pub(crate) use contacts::{Pushed, Shelf};
 pub use gate::{Gate, GateTimes};
 pub use hellos::{ClockTold, Hellos};
 pub use log_watch::{Freshness, LogWatch, RefusedCharter};

@@ -10,20 +10,18 @@
 //! take one for malformed, and blame whoever forwarded it. A push that is lost is made up for by the next comparison, which
 //! costs one hash each way where nothing is new.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use belfry_proto::{
     crypto::sign::PublicKey,
     id::MemberId,
-    limits::MAX_CONTACT,
     schema::{
-        self, Mailbox, Malformed, PullContacts, SyncRequest, SyncResponse, sync_request::Request,
-        sync_response::Response,
+        self, Mailbox, Malformed, SyncRequest, SyncResponse, sync_request::Request, sync_response::Response,
     },
     time::Timestamp,
     trust::{
-        contact::{self, ContactError, VerifiedContact},
-        roster::Roster,
+        contact::{self, ContactError},
+        contact_book::{self, ContactPull, Stale},
     },
     verdict::Judged as _,
 };
@@ -41,8 +39,6 @@ use crate::{
 
 /// Peers told of a record side by side.
 const AT_ONCE: usize = 8;
-/// Bytes of an encoded record with its one signature; larger ones are not even held to be looked at.
-const LARGEST: usize = MAX_CONTACT + 512;
 
 /// Why a contact record is not kept.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +78,13 @@ impl From<Malformed> for NotKept {
 }
 
 impl NotKept {
+    const fn of(stale: Stale, member: MemberId) -> Self {
+        match stale {
+            Stale::Held => Self::Held,
+            Stale::Older => Self::Older(member),
+        }
+    }
+
     /// As refusals are counted; none for what is no refusal.
     fn code(&self) -> Option<&'static str> {
         match self {
@@ -108,10 +111,7 @@ impl Membership {
         if self.hellos.borrow().is_clock_off(roster.charter().clock_skew()) {
             return Err(NotKept::ClockOff);
         }
-        // Newer than the one before, even if that was made under a clock a little ahead of this one.
-        let before = self.contacts.before(member, &roster, now);
-        let least = before.map(|made| made.saturating_add(Duration::from_micros(1)));
-        let made = now.max(least.unwrap_or_default());
+        let made = self.contacts.book().next_made(member, &roster, now);
         let record = contact::make(self.coalition, member, mailboxes, made, &self.identity.signing)?;
         self.keep_contact(&record, Pace::Any).await?;
         self.tell_contact(record, None);
@@ -141,7 +141,9 @@ impl Membership {
             return Err(NotKept::NoRoom);
         }
         let (roster, now) = (self.roster_now(), clock::now());
-        self.contacts.must_be_news(&contact::read(record)?, &roster, now)?;
+        let contact = contact::read(record)?;
+        let news = self.contacts.book().must_be_news(&contact, &roster, now);
+        news.map_err(|stale| NotKept::of(stale, contact.member))?;
         let verified = contact::verify(&roster, record, now)?;
         let member = verified.contact.member;
         // After the signature: nobody else can use up what a member may say.
@@ -223,26 +225,17 @@ impl Membership {
         }
         let (roster, now) = (self.roster_now(), clock::now());
         let most = roster.members().count();
-        let (mut news, mut refused) = (Vec::new(), Vec::new());
-        for record in records.into_iter().take(most) {
-            let read = contact::read(&record).map_err(NotKept::from);
-            match read.and_then(|contact| self.contacts.must_be_news(&contact, &roster, now)) {
-                Ok(()) => news.push(record),
-                // That a peer has not heard of the newer one is no fault.
-                Err(NotKept::Older(_)) => {}
-                Err(error) => refused.extend(error.code()),
-            }
-        }
-        let verified = tokio::task::spawn_blocking(move || verified(&roster, &news, now)).await;
+        let (news, refused) = self.contacts.book().news(records.into_iter().take(most), &roster, now);
+        let verified = tokio::task::spawn_blocking(move || contact_book::newest(&roster, news, now)).await;
         let (newest, unverified) = verified.unwrap_or_default();
         for code in refused.into_iter().chain(unverified) {
             self.network.refusals().count(Way::Admin, code);
         }
         tracing::debug!(%peer, new = newest.len(), "contact records");
         let store = &self.store;
-        let commits = newest.values().map(|(verified, bytes)| {
+        let commits = newest.values().map(|(verified, record)| {
             let (member, signer) = (verified.contact.member, verified.signer);
-            store.commit(Change::Contact(ContactRow { member, signer, bytes: bytes.clone() }))
+            store.commit(Change::Contact(ContactRow { member, signer, bytes: record.encode_to_vec() }))
         });
         let committed = futures::future::join_all(commits).await;
         let mut kept = Vec::with_capacity(newest.len());
@@ -267,28 +260,6 @@ impl Membership {
     }
 }
 
-/// What verifies, with its bytes, by member.
-type Newest = BTreeMap<MemberId, (VerifiedContact, Vec<u8>)>;
-
-/// Those that verify, the newest of each member, and why others do not.
-fn verified(roster: &Roster, records: &[schema::Signed], now: Timestamp) -> (Newest, Vec<&'static str>) {
-    let (mut newest, mut refused) = (Newest::new(), Vec::new());
-    for record in records {
-        let found = match contact::verify(roster, record, now) {
-            Ok(found) => found,
-            Err(error) => {
-                refused.push(error.code());
-                continue;
-            }
-        };
-        let known = newest.get(&found.contact.member);
-        if known.is_none_or(|(known, _)| known.contact.rank < found.contact.rank) {
-            newest.insert(found.contact.member, (found, record.encode_to_vec()));
-        }
-    }
-    (newest, refused)
-}
-
 /// What a peer holds that goes by another hash; none of it if that is ours. No page is asked for once it has sent so many
 /// records, whether or not they are good for anything.
 pub(super) async fn fetched(
@@ -297,10 +268,9 @@ pub(super) async fn fetched(
     hash: [u8; 32],
     most: usize,
 ) -> Option<Vec<schema::Signed>> {
-    let (mut records, mut after, mut seen) = (Vec::new(), Vec::new(), 0_usize);
+    let (mut pull, mut question) = ContactPull::begin(hash, most);
     loop {
-        let pull = PullContacts { hash: hash.to_vec(), after: after.clone() };
-        let request = SyncRequest { request: Some(Request::Contacts(pull)) };
+        let request = SyncRequest { request: Some(Request::Contacts(question)) };
         let page = match network.sync(peer, request).await {
             Ok(SyncResponse { response: Some(Response::Contacts(page)) }) => page,
             Ok(_) => {
@@ -308,20 +278,15 @@ pub(super) async fn fetched(
                 return None;
             }
             // It knows no contacts, and owes none.
-            Err(RequestError::Older) => return Some(records),
+            Err(RequestError::Older) => return Some(pull.into_records()),
             Err(error) => {
                 tracing::debug!(%peer, "contact records: {error}");
                 return None;
             }
         };
-        let last = page.records.last().and_then(|record| contact::read(record).ok());
-        let last = last.map(|contact| contact.member.to_vec());
-        seen = seen.saturating_add(page.records.len());
-        records.extend(page.records.into_iter().filter(|record| record.encoded_len() <= LARGEST));
-        match last {
-            // A peer whose pages lead nowhere is not followed.
-            Some(last) if page.more && seen < most && last > after => after = last,
-            _ => return Some(records),
+        match pull.heard(page) {
+            Some(next) => question = next,
+            None => return Some(pull.into_records()),
         }
     }
 }

@@ -1,30 +1,27 @@
 //! Which contact records are held: in memory, so that comparing with a peer reads no row.
 //!
 //! One task writes ([`super::contact`]); whoever serves peers reads the same records. What counts of them is asked of the
-//! roster each time.
+//! roster each time, and what is news of the pure [`ContactBook`].
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use belfry_proto::{
     id::MemberId,
     schema,
     time::Timestamp,
     trust::{
-        contact::{self, Contact, Rank, VerifiedContact},
+        contact::{self, Rank, VerifiedContact},
+        contact_book::{ContactBook, Held},
         roster::Roster,
     },
 };
 use prost::Message as _;
 use tokio::sync::Semaphore;
 
-use super::{contact::NotKept, questions::Questions};
+use super::questions::Questions;
 use crate::{
     bucket::{Buckets, Rate},
-    heard::{Held, Shelf},
+    heard::Shelf,
     store::{ContactRow, Store},
 };
 
@@ -55,10 +52,10 @@ impl Directory {
             tracing::warn!("contact records do not read, and are asked for anew: {error}");
             Vec::new()
         });
-        let (mut held, mut unread) = (BTreeMap::new(), BTreeSet::new());
+        let (mut held, mut unread) = (ContactBook::default(), BTreeSet::new());
         for row in rows {
             if let Some(rank) = rank_of(&row) {
-                held.insert(row.member, Held { rank, signer: row.signer });
+                held.put(row.member, Held { rank, signer: row.signer });
             } else {
                 tracing::warn!(member.id = %row.member, "the contact record kept of {} does not read", row.member);
                 unread.insert(row.member);
@@ -78,32 +75,14 @@ impl Directory {
         self.held.clone()
     }
 
+    /// As they are now.
+    pub(super) fn book(&self) -> Arc<ContactBook> {
+        self.held.book()
+    }
+
     /// One hash of all that count.
     pub(super) fn hash(&self, roster: &Roster, now: Timestamp) -> [u8; 32] {
-        self.held.standing(roster, now).1
-    }
-
-    /// When the record held of a member was made; none if that is to come, by a clock that ran ahead.
-    pub(super) fn before(&self, member: MemberId, roster: &Roster, now: Timestamp) -> Option<Timestamp> {
-        let made = self.held.of(member)?.rank.made;
-        (!contact::is_to_come(roster, made, now)).then_some(made)
-    }
-
-    /// Refuses what is no newer than what counts of its member; what a key signed that is none any more, or under a clock that
-    /// ran ahead, gives way to any. Seen without a signature, so it only ever spares work.
-    pub(super) fn must_be_news(
-        &self,
-        contact: &Contact,
-        roster: &Roster,
-        now: Timestamp,
-    ) -> Result<(), NotKept> {
-        let member = contact.member;
-        let held = self.held.of(member);
-        match held.filter(|held| held.stands(roster, member, now)) {
-            Some(held) if held.rank == contact.rank => Err(NotKept::Held),
-            Some(held) if held.rank > contact.rank => Err(NotKept::Older(member)),
-            _ => Ok(()),
-        }
+        self.book().standing(roster, now).1
     }
 
     /// These are on disk now.
@@ -113,24 +92,21 @@ impl Directory {
             for verified in kept {
                 let member = verified.contact.member;
                 unread.remove(&member);
-                held.insert(member, Held { rank: verified.contact.rank, signer: verified.signer });
+                held.put(member, Held::from(verified));
             }
         });
     }
 
     /// Whose row is not kept any longer: of who is a member no more, and what does not read.
     pub(super) fn over(&self, roster: &Roster, now: Timestamp) -> Vec<MemberId> {
-        let held = self.held.all();
-        let over = held.keys().copied().filter(|member| contact::is_over(roster, *member, now));
-        over.chain(self.unread.iter().copied()).collect()
+        let held = self.book();
+        held.over(roster, now).chain(self.unread.iter().copied()).collect()
     }
 
     /// It is gone from the disk.
     pub(super) fn forget(&mut self, member: MemberId) {
         self.unread.remove(&member);
-        self.held.change(|held| {
-            held.remove(&member);
-        });
+        self.held.change(|held| held.forget(member));
     }
 }
 

@@ -16,54 +16,10 @@ use std::{
 use belfry_proto::{
     id::{CoalitionId, GroupId, LogId, MemberId, Sequence, Serial},
     limits::MAX_TRANSMIT,
-    sync::{
-        frontier::{self, LogFrontier},
-        slices::Sums,
-    },
+    sync::{GroupFrontier, LogFrontier},
 };
 
 use super::{Store, logs::Counts, rows::LogRow};
-
-/// What peers compare of one group.
-#[derive(Debug)]
-pub struct GroupFrontier {
-    coalition: CoalitionId,
-    group: GroupId,
-    logs: Vec<LogFrontier>,
-    hash: [u8; 32],
-    sums: OnceLock<Sums>,
-}
-
-impl GroupFrontier {
-    fn of(coalition: CoalitionId, group: GroupId, logs: Vec<LogFrontier>) -> Arc<Self> {
-        let hash = frontier::hash(coalition, group, &logs);
-        Arc::new(Self { coalition, group, logs, hash, sums: OnceLock::new() })
-    }
-
-    /// Every log that counts, by log id.
-    #[must_use]
-    pub fn logs(&self) -> &[LogFrontier] {
-        &self.logs
-    }
-
-    /// Equal hashes: nothing to fetch either way.
-    #[must_use]
-    pub const fn hash(&self) -> &[u8; 32] {
-        &self.hash
-    }
-
-    /// Of its slices; made when first asked for.
-    pub fn sums(&self) -> &Sums {
-        self.sums.get_or_init(|| Sums::of(self.coalition, self.group, &self.logs))
-    }
-
-    /// One log.
-    #[must_use]
-    pub fn log(&self, log: LogId) -> Option<&LogFrontier> {
-        let at = self.logs.binary_search_by_key(&log, |log| log.log).ok()?;
-        self.logs.get(at)
-    }
-}
 
 /// All groups' frontiers, shared by the writer and whoever reads.
 #[derive(Debug)]
@@ -220,11 +176,11 @@ impl Store {
         let frontiers = &self.frontiers;
         let groups = frontiers.groups();
         let Some(held) = groups.get(&group) else {
-            return GroupFrontier::of(frontiers.coalition, group, Vec::new());
+            return Arc::new(GroupFrontier::new(frontiers.coalition, group, Vec::new()));
         };
         let make = || {
             let logs = held.counting().map(LogFrontier::from).collect();
-            GroupFrontier::of(frontiers.coalition, group, logs)
+            Arc::new(GroupFrontier::new(frontiers.coalition, group, logs))
         };
         Arc::clone(held.whole.get_or_init(make))
     }
@@ -271,7 +227,7 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use belfry_proto::{crypto::sign::SigningKey, id::MessageId};
+    use belfry_proto::{crypto::sign::SigningKey, id::MessageId, sync::frontier};
 
     use super::*;
 

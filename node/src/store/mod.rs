@@ -80,7 +80,6 @@ pub use check::{CheckedColumn, Health};
 pub use envelopes::Served;
 pub use error::{MemoryError, OpenError, ReadError, WriteError};
 pub use feed::FeedPage;
-pub use frontiers::GroupFrontier;
 pub use heal::{aside, replace, size, staging};
 pub use judged::ForkProof;
 pub use logs::Counts;

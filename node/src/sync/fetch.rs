@@ -17,8 +17,7 @@ use belfry_proto::{
         sync_response::Response,
     },
     sync::{
-        ForkError, check_fork,
-        frontier::FrontierError,
+        CompareError, ForkError, check_fork,
         page::{self, PageError},
         plan::{Range, Want},
         schedule::Ask,
@@ -60,9 +59,7 @@ pub(super) enum PullError {
     #[error("the peer answered another question")]
     WrongAnswer,
     #[error("frontier: {0}")]
-    Frontier(#[from] FrontierError),
-    #[error("its frontier does not hash to what it says")]
-    OtherHash,
+    Frontier(#[from] CompareError),
     #[error("page: {0}")]
     Page(#[from] PageError),
     #[error("fork: {0}")]
@@ -105,7 +102,6 @@ impl PullError {
             | Self::Refused(_)
             | Self::WrongAnswer
             | Self::Frontier(_)
-            | Self::OtherHash
             | Self::Page(_)
             | Self::Fork(_)
             | Self::Envelope(_)
@@ -137,7 +133,6 @@ impl PullError {
             Self::Refused(_) => "refused",
             Self::WrongAnswer => "wrong-answer",
             Self::Frontier(error) => error.code(),
-            Self::OtherHash => "frontier-other-hash",
             Self::Page(error) => error.code(),
             Self::Fork(error) => error.code(),
             Self::Envelope(error) => error.code(),
@@ -167,6 +162,8 @@ pub(super) struct Received {
 pub(super) struct Fetched {
     /// Last sequence that was kept, without a gap from the first one asked for.
     pub(super) through: Option<Sequence>,
+    /// The same of those alone that are known to be their author's: what waits for the admin log anybody may have made up.
+    pub(super) proven: Option<Sequence>,
     /// Why not all of it was.
     pub(super) error: Option<PullError>,
 }
@@ -174,7 +171,7 @@ pub(super) struct Fetched {
 impl Fetched {
     /// Nothing was kept.
     pub(super) const fn none(error: PullError) -> Self {
-        Self { through: None, error: Some(error) }
+        Self { through: None, proven: None, error: Some(error) }
     }
 }
 
@@ -252,7 +249,7 @@ impl Sync {
         let peer = ask.peer;
         let Received { range, envelopes, withdrawals } = received;
         if envelopes.is_empty() {
-            return Ok(Fetched { through: Some(range.to), error: None });
+            return Ok(Fetched { through: Some(range.to), proven: Some(range.to), error: None });
         }
         let (mut excuses, mut excused) = (Vec::new(), BTreeSet::new());
         if !withdrawals.is_empty() {
@@ -328,7 +325,7 @@ impl Sync {
         };
         // There is no rest to ask for, wherever other peers say the fork is.
         let through = error.is_none().then_some(range.from.max(range.to));
-        Ok(Fetched { through, error })
+        Ok(Fetched { through, proven: through, error })
     }
 
     pub(super) async fn ask(
@@ -420,21 +417,27 @@ fn is_peers_fault(code: &str) -> bool {
 /// any order: with `excuse_waits` one without its body is nobody's fault. What there is no room for is passed over: a
 /// withdrawal may come after it.
 fn outcome(range: Range, kept: &[Kept], excuse_waits: bool) -> Fetched {
-    let (mut through, mut passed) = (None, None);
+    let (mut through, mut proven, mut passed) = (None, None, None);
+    let mut is_proven = true;
     for (sequence, one) in (range.from.get()..).map(Sequence::new).zip(kept) {
         let error = match one {
             // The second message of a fork is stored, too: its author's fault, and kept as proof.
-            Kept::Stored | Kept::Known | Kept::Parked => {
+            Kept::Stored | Kept::Known | Kept::Parked | Kept::Refused(OVER_DISK_QUOTA) => {
+                if *one == Kept::Refused(OVER_DISK_QUOTA) {
+                    passed = Some(PullError::Spoiled(OVER_DISK_QUOTA));
+                }
+                is_proven &= *one != Kept::Parked;
                 through = Some(sequence);
-                continue;
-            }
-            Kept::Refused(OVER_DISK_QUOTA) => {
-                (through, passed) = (Some(sequence), Some(PullError::Spoiled(OVER_DISK_QUOTA)));
+                proven = if is_proven { through } else { proven };
                 continue;
             }
             Kept::Refused("bodiless") if excuse_waits => PullError::Unexcused(sequence),
             Kept::Refused("bad-signature") => match signer(range, sequence, kept) {
-                Signer::Vouched => return Fetched { through: Some(before(sequence)), error: None },
+                Signer::Vouched => {
+                    let through = Some(before(sequence));
+                    let proven = if is_proven { through } else { proven };
+                    return Fetched { through, proven, error: None };
+                }
                 Signer::Contradicts => PullError::Spoiled("bad-signature"),
                 Signer::Unknown => PullError::NotKept { sequence, code: "bad-signature" },
             },
@@ -442,9 +445,9 @@ fn outcome(range: Range, kept: &[Kept], excuse_waits: bool) -> Fetched {
             // Our disk, our clock, our roster, our reading of a quota: the peer may be right.
             Kept::Refused(code) => PullError::Spoiled(code),
         };
-        return Fetched { through, error: Some(error) };
+        return Fetched { through, proven, error: Some(error) };
     }
-    Fetched { through, error: passed }
+    Fetched { through, proven, error: passed }
 }
 
 /// What a page shows of whose fault an entry is that its author did not sign.
@@ -514,6 +517,18 @@ mod tests {
         assert_eq!(of(&[Stored, Refused("over-quota")]), (Some(5), Some(Blame::Us)));
         assert_eq!(of(&[Refused("too-many-logs")]), (None, Some(Blame::Us)));
         assert_eq!(of(&[Refused("future")]), (None, Some(Blame::Us)));
+    }
+
+    #[test]
+    fn what_waits_for_the_admin_log_proves_nothing_of_itself_nor_of_what_follows() {
+        use Kept::{Known, Parked, Refused, Stored};
+        let proven = |kept: &[Kept]| outcome(range(), kept, false).proven.map(Sequence::get);
+        assert_eq!(proven(&[Parked, Stored, Known]), None);
+        assert_eq!(proven(&[Stored, Parked, Stored]), Some(5));
+        assert_eq!(proven(&[Stored, Parked, Refused("bad-signature"), Stored]), Some(5));
+        assert_eq!(proven(&[Parked, Refused(OVER_DISK_QUOTA)]), None);
+        assert_eq!(proven(&[Stored, Refused(OVER_DISK_QUOTA), Known]), Some(7));
+        assert_eq!(proven(&[Stored, Refused("bad-signature"), Stored]), Some(5));
     }
 
     #[test]

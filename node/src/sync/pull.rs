@@ -352,14 +352,16 @@ impl Pulling {
         if matches!(fetched.error, Some(PullError::Spoiled(REMOVED_ON_SIGHT))) {
             self.leave_out((ask.range.group, ask.range.log));
         }
+        let proven = fetched.proven;
         match (&fetched.error, fetched.through) {
+            (None, Some(through)) if proven != Some(through) => self.schedule.unproven(ask, proven, through),
             (None, Some(through)) => self.schedule.served(ask, through),
-            (Some(PullError::Spoiled(OVER_DISK_QUOTA)), through) => self.schedule.no_room(ask, through, now),
-            (Some(error), through) => {
+            (Some(PullError::Spoiled(OVER_DISK_QUOTA)), _) => self.schedule.no_room(ask, proven, now),
+            (Some(error), _) => {
                 self.fault(ask.peer, Way::PageAnswer, error);
                 match error.blame() {
-                    Blame::Peer => self.schedule.failed(ask, through, now),
-                    Blame::Pause => match (error, through) {
+                    Blame::Peer => self.schedule.failed(ask, proven, now),
+                    Blame::Pause => match (error, proven) {
                         // It may have the next body all the same.
                         (PullError::Bare(at), _) => self.schedule.lacking(ask, *at),
                         // Others may have it. Nothing comes after an entry that is not here.

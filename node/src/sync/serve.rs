@@ -16,11 +16,9 @@ use belfry_proto::{
     id::{GroupId, LogId, MemberId, MessageId, Sequence},
     limits,
     schema::{
-        Addresses, ContactTaken, Contacts, Fork, Frontier, Page, PullContacts, PullFork, PullFrontier,
-        PullRange, PullSlices, Refusal, Signed, Slices, SyncRequest, SyncResponse, sync_request,
-        sync_response::Response,
+        Addresses, ContactTaken, Fork, Page, PullContacts, PullFork, PullFrontier, PullRange, PullSlices,
+        Refusal, Signed, SyncRequest, SyncResponse, sync_request, sync_response::Response,
     },
-    sync::{frontier, slices::Only},
     time::Timestamp,
     trust::roster::Roster,
 };
@@ -38,7 +36,7 @@ use crate::{
     clock, heard,
     network::Asked,
     roster::LiveRoster,
-    store::{GroupFrontier, ReadError, Served, Store, WithdrawalRow},
+    store::{ReadError, Served, Store, WithdrawalRow},
 };
 
 /// Requests served side by side. A slow read holds up its own place; more would only contend for the disk,
@@ -149,7 +147,7 @@ fn compare(
     now: Timestamp,
 ) -> Result<Response, Refusal> {
     let group = entitled(roster, from, pull.group, now)?;
-    listed(&store.frontier(group), &pull.hash, &pull.after, Only::ALL)
+    store.frontier(group).answer(pull).map_err(|_| Refusal::Malformed)
 }
 
 /// The sums of all slices, or the list of some.
@@ -161,23 +159,7 @@ fn slices(
     now: Timestamp,
 ) -> Result<Response, Refusal> {
     let group = entitled(roster, from, pull.group, now)?;
-    let ours = store.frontier(group);
-    if let Some(only) = Only::new(pull.only) {
-        return listed(&ours, &pull.hash, &pull.after, only);
-    }
-    let sums = if pull.hash == ours.hash() { Vec::new() } else { ours.sums().to_vec() };
-    Ok(Response::Slices(Slices { hash: ours.hash().to_vec(), sums }))
-}
-
-fn listed(ours: &GroupFrontier, theirs: &[u8], after: &[u8], only: Only) -> Result<Response, Refusal> {
-    if theirs == ours.hash() {
-        return Ok(Response::Frontier(Frontier { hash: theirs.to_vec(), ..Frontier::default() }));
-    }
-    let after = match after {
-        [] => None,
-        after => Some(LogId::try_from(after).map_err(|_| Refusal::Malformed)?),
-    };
-    Ok(Response::Frontier(frontier::part_of(*ours.hash(), ours.logs(), after, only)))
+    store.frontier(group).answer_slices(pull).map_err(|_| Refusal::Malformed)
 }
 
 fn range(
@@ -295,27 +277,8 @@ fn contacts(
     now: Timestamp,
 ) -> Result<Response, Refusal> {
     admitted(roster, from, now)?;
-    let (standing, hash) = book.standing(roster, now);
-    let hash = hash.to_vec();
-    if pull.hash == hash {
-        return Ok(Response::Contacts(Contacts { hash, ..Contacts::default() }));
-    }
-    let after = match pull.after.as_slice() {
-        [] => None,
-        after => Some(MemberId::try_from(after).map_err(|_| Refusal::Malformed)?),
-    };
-    let (mut records, mut more, mut room) = (Vec::new(), false, limits::MAX_REPLY - 1024);
-    for member in standing.into_iter().filter(|member| after.is_none_or(|after| *member > after)) {
-        let Some(signed) = contact(store, member) else { continue };
-        let len = signed.encoded_len() + 8;
-        if len > room {
-            more = true;
-            break;
-        }
-        room -= len;
-        records.push(signed);
-    }
-    Ok(Response::Contacts(Contacts { hash, records, more }))
+    let answered = book.book().answer(pull, roster, now, |member| contact(store, member));
+    answered.map(Response::Contacts).map_err(|_| Refusal::Malformed)
 }
 
 /// A member's record; none if it was let go just now, or its row does not read, which keeps nobody from the others.

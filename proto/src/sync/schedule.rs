@@ -7,6 +7,7 @@
 //! frontiers ─plan─▶ offer(peer, ranges) ─▶ next() ─▶ Ask{peer, range} ─▶ served(upto) ─▶ the rest of the log
 //!                                                                   ├─▶ busy         ─▶ this peer a little later
 //!                                                                   ├─▶ lacking      ─▶ this peer for what comes after
+//!                                                                   ├─▶ unproven     ─▶ the same, and others for all of it
 //!                                                                   ├─▶ no room      ─▶ nobody for it, for an hour
 //!                                                                   └─▶ failed       ─▶ the log from another peer,
 //!                                                                                       this one backs off
@@ -52,8 +53,8 @@ pub const SLOW: Duration = Duration::from_secs(5);
 /// Ranges one peer may have on offer. More is the next comparison's; a peer that claims logs without end
 /// fills this and no more.
 pub const MAX_OFFERS: usize = 2048;
-/// Times in a row that a peer may lack what it is asked for in a log. Each costs a request; what comes after them is the
-/// next comparison's, of another peer most likely.
+/// Times in a row that a peer may lack what it is asked for in a log, or bring what proves nothing. Each costs a request; what
+/// comes after them is the next comparison's, of another peer most likely.
 pub const MAX_LACKING: u32 = 64;
 
 /// A request to make.
@@ -220,7 +221,10 @@ impl<P: Copy + Ord> Schedule<P> {
             }
             let asked: BTreeSet<P> = wanted.under_way.values().map(|request| request.peer).collect();
             let offers = wanted.offers.keys().filter(|peer| free.contains(peer) && !asked.contains(peer));
-            let best = offers.min_by_key(|peer| self.peers.get(peer).map(|p| (p.under_way, p.faults())));
+            // Who has the next entry comes before who lacks it, or brought what may be none: a log goes on from below.
+            let start = |peer: &P| wanted.offers.get(peer).map(|offer| offer.start(wanted.next));
+            let load = |peer: &P| self.peers.get(peer).map(|peer| (peer.under_way, peer.faults()));
+            let best = offers.min_by_key(|peer| (start(*peer), load(*peer)));
             Some((*job, *best?))
         })?;
         self.ask(job, peer, now)
@@ -297,6 +301,16 @@ impl<P: Copy + Ord> Schedule<P> {
     pub fn busy(&mut self, ask: &Ask<P>, now: Duration) {
         self.settle(ask);
         self.pause(ask.peer, now);
+    }
+
+    /// The peer served entries up to and with `through`, of which those up to and with `proven` alone are known to be their
+    /// author's: the rest waits for the admin log, and may be made up. The peer is asked for what comes after; of others the
+    /// rest is wanted all the same.
+    pub fn unproven(&mut self, ask: &Ask<P>, proven: Option<Sequence>, through: Sequence) {
+        if let Some(proven) = proven {
+            self.advance(ask, proven);
+        }
+        self.lacking(ask, through);
     }
 
     /// The answer is of no use, by a fault of this node: a full disk, a stop. Nobody is blamed.

@@ -205,16 +205,19 @@ pub fn is_to_come(roster: &Roster, made: Timestamp, now: Timestamp) -> bool {
     made > now.saturating_add(roster.charter().clock_skew())
 }
 
-/// Whether none of a member's certificates is to come back, by decision or because they ran out [`CONTACT_KEPT`] ago: what
-/// it said of itself is not kept.
+/// Whether none of a member's certificates is to come back, by decision or because they ran out [`CONTACT_KEPT`] ago,
+/// suspended or not: what it said of itself is not kept.
 #[must_use]
 pub fn is_over(roster: &Roster, member: MemberId, now: Timestamp) -> bool {
+    let ran_out = |serial| {
+        let certificate = roster.certificate(serial);
+        certificate.is_none_or(|certificate| now >= certificate.not_after.saturating_add(CONTACT_KEPT))
+    };
     let is_over = |serial| match roster.standing(serial, now) {
         Standing::Revoked | Standing::Superseded | Standing::Unknown => true,
-        Standing::Expired => roster
-            .certificate(serial)
-            .is_none_or(|certificate| now >= certificate.not_after.saturating_add(CONTACT_KEPT)),
-        Standing::Valid | Standing::NotYet | Standing::Suspended => false,
+        // One that is suspended runs out all the same, and resuming it brings nothing back then.
+        Standing::Expired | Standing::Suspended => ran_out(serial),
+        Standing::Valid | Standing::NotYet => false,
     };
     roster.member(member).is_none_or(|member| member.serials.iter().copied().all(is_over))
 }
@@ -344,11 +347,17 @@ mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
+    use rand::{SeedableRng, rngs::StdRng};
 
     use super::*;
-    use crate::trust::{
-        address::tests::roster,
-        request::tests::{NOW, charter, key},
+    use crate::{
+        id::Height,
+        trust::{
+            address::tests::roster,
+            log,
+            request::tests::{NOW, charter, key},
+            statement::{self, Decision},
+        },
     };
 
     const MEMBER: MemberId = MemberId::new([5; 16]);
@@ -514,6 +523,26 @@ mod tests {
         let over = end.saturating_add(DAY * 90);
         assert!(!is_over(&roster, MEMBER, end), "it may be renewed");
         assert!(!is_over(&roster, MEMBER, over.saturating_sub(Duration::from_secs(1))));
+        assert!(is_over(&roster, MEMBER, over));
+    }
+
+    #[test]
+    fn what_a_suspended_member_said_is_kept_no_longer_than_anybodys() {
+        let (mut roster, coalition) = (roster(), charter().coalition());
+        let (serial, last) = {
+            let member = roster.member(MEMBER).unwrap();
+            (member.serials.iter().copied().next().unwrap(), member.last_statement)
+        };
+        let suspend = Decision::Suspend(schema::Suspend { serial: serial.get(), cut: Vec::new() });
+        let mut rng = StdRng::seed_from_u64(2);
+        let payload = statement::propose(coalition, suspend, Some(last), 1, NOW, &mut rng);
+        let statement = signed::sign(payload, Purpose::Statement, coalition, &[&key(2)]);
+        let record = log::order(coalition, Height::new(2), roster.version().head, statement, &key(3));
+        let record = log::verify_record(roster.charters(), &record).unwrap();
+        roster.apply(record).unwrap();
+        let over = roster.certificate(serial).unwrap().not_after.saturating_add(DAY * 90);
+        assert_eq!(roster.standing(serial, over), Standing::Suspended);
+        assert!(!is_over(&roster, MEMBER, over.saturating_sub(Duration::from_secs(1))), "it may come back");
         assert!(is_over(&roster, MEMBER, over));
     }
 

@@ -21,6 +21,7 @@ pub mod charter_draft;
 pub mod charter_proposal;
 pub mod closure;
 pub mod contact;
+pub mod contact_book;
 pub mod cut;
 pub mod departure;
 pub mod equivocation;

@@ -18,10 +18,11 @@ pub(crate) enum Point {
     Draft,
     OwnLog,
     Flush,
+    Contacts,
 }
 
 impl Point {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::AdminLog,
         Self::Envelope,
         Self::Parked,
@@ -34,6 +35,7 @@ impl Point {
         Self::Draft,
         Self::OwnLog,
         Self::Flush,
+        Self::Contacts,
     ];
 }
 
@@ -100,6 +102,18 @@ pub(crate) enum Defect {
     TakesBareHeaders,
     /// Signs by a clock that others say is wrong.
     SealsByAnyClock,
+    /// Leaves a log out of the slices that it lists.
+    LeavesOutALog,
+    /// Believes whoever brings a contact record.
+    TakesAnyContact,
+    /// Takes the contact record it hears last for the newest.
+    TakesOlderContacts,
+    /// Relies on being told of contact records.
+    NeverComparesContacts,
+    /// Lets the contact record of a member go as soon as its certificates have run out.
+    ForgetsContactsAtOnce,
+    /// Keeps the contact record of who is a member no more.
+    KeepsContactsForEver,
 }
 
 impl fmt::Display for Crashed {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use belfry_proto::{
-    id::{GroupId, Height, KeyId, LogId, MessageId, PublicationId, RosterVersion, Serial},
+    id::{GroupId, Height, KeyId, LogId, MemberId, MessageId, PublicationId, RosterVersion, Serial},
     schema::{Audience, Role},
     sync::{Place, hash},
     time::Timestamp,
@@ -17,6 +17,7 @@ use belfry_proto::{
 
 use crate::{
     admins::{ARCHIVE, Admins, GRANT_DELAY, GROUPS, Granted, RECENT, WINDOW},
+    contacts::Said,
     node::{Conduct, Content, Entry, Node, Observation, Words},
 };
 
@@ -51,7 +52,26 @@ pub(crate) enum Violation {
     NeverOpened { by: Serial, message: MessageId, group: GroupId, found: Content },
     /// G1: acknowledged, and gone, or there twice.
     Acknowledged { by: Serial, times: usize },
+    /// One peer was asked more often in one comparison than any answer is worth.
+    Endless { by: Serial, asked: usize },
+    /// Comparing by slices, or under the number before, comes to something else than comparing in full.
+    SlicesDiffer { by: Serial, of: Serial, group: GroupId },
+    /// G3: a contact record that its member never said.
+    ForgedContact { by: Serial, member: MemberId },
+    /// Two nodes go by different contact records.
+    ContactsDiffer { one: Serial, other: Serial },
+    /// A node goes by contact records of others than those who are members.
+    ContactCounts { by: Serial },
+    /// What an operator was told is kept gave way to something older, or is gone.
+    ContactLost { member: MemberId },
+    /// A contact record is still there of who is a member no more.
+    ContactKept { by: Serial, member: MemberId },
+    /// A contact record is gone whose member may come back.
+    ContactLetGo { by: Serial, member: MemberId },
 }
+
+/// Questions to one peer in one comparison of a group: for the sums, and for sixty-four parts of a list.
+const MOST_QUESTIONS: usize = 65;
 
 /// Why somebody must not have read a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +97,7 @@ pub(crate) struct Oracle {
     acknowledged: Vec<(usize, PublicationId)>,
     /// Nodes whose disk went back in time.
     restored: BTreeSet<usize>,
+    contacts: Said,
 }
 
 impl Oracle {
@@ -86,6 +107,16 @@ impl Oracle {
 
     pub(crate) fn forgive(&mut self, node: usize) {
         self.restored.insert(node);
+    }
+
+    /// A node's clock was set wrong, or right again.
+    pub(crate) fn misled(&mut self, node: usize) {
+        self.contacts.misled(node);
+    }
+
+    /// A node told its operator that a contact record made then is kept.
+    pub(crate) fn kept_contact(&mut self, node: usize, made: Timestamp) {
+        self.contacts.acknowledged(node, made);
     }
 
     pub(crate) fn hear(
@@ -145,7 +176,21 @@ impl Oracle {
             {
                 Err(Violation::HonestPeerRejected { by: serial, code })
             }
+            Observation::Compared { asked, .. } if *asked > MOST_QUESTIONS => {
+                Err(Violation::Endless { by: serial, asked: *asked })
+            }
+            // Each answer that is followed has a record, and there is one a member.
+            Observation::ComparedContacts { asked } if *asked > ledger.len() => {
+                Err(Violation::Endless { by: serial, asked: *asked })
+            }
+            Observation::Said { payload } => {
+                self.contacts.said(by.identity.member, payload);
+                Ok(())
+            }
             Observation::Rejected { .. }
+            | Observation::Compared { .. }
+            | Observation::ComparedContacts { .. }
+            | Observation::Contacts
             | Observation::Spoiled { .. }
             | Observation::Unsigned
             | Observation::Shredded
@@ -243,7 +288,23 @@ impl Oracle {
             self.same_endings(group, &keepers, admins)?;
             self.all_opened(group, &keepers, admins, now)?;
         }
+        self.contacts.same(&in_force, &self.restored, admins, now)?;
         self.all_acknowledged(&in_force)
+    }
+
+    /// Remembers who holds which contact records, before days in which nobody says anything.
+    pub(crate) fn note_contacts(&mut self, nodes: &[Node], admins: &Admins, now: Timestamp) {
+        self.contacts.note(&in_force(nodes, admins, now));
+    }
+
+    /// After these.
+    pub(crate) fn contacts_kept(
+        &self,
+        nodes: &[Node],
+        admins: &Admins,
+        now: Timestamp,
+    ) -> Result<(), Violation> {
+        self.contacts.kept(nodes, admins, now)
     }
 
     /// Once more, when every week of grace is over.

@@ -6,7 +6,8 @@
 //!
 //! One seed decides everything: who takes part, what is published, which packets are lost, late or doubled,
 //! who is cut off, who crashes before or after which batch, whose clock is hours off, what is taken back, by whom, and
-//! lifted, who is revoked, suspended, expires or joins, and which of them cheat. The oracle holds its own ledger of what was granted and signed, listens all the time,
+//! lifted, who is revoked, suspended, expires or joins, who says where it is reached, who still runs the release before, and
+//! which of them cheat. The oracle holds its own ledger of what was granted and signed, listens all the time,
 //! and after everything healed compares all nodes with it and with each other. `scripts/sim` plays more seeds.
 
 #![allow(
@@ -20,8 +21,10 @@
 )]
 
 mod admins;
+mod contacts;
 mod endings;
 mod faults;
+mod frontiers;
 mod invariants;
 mod network;
 mod node;
@@ -73,13 +76,17 @@ fn promises_hold_through_loss_crashes_partitions_and_cheats() {
         ("spoiled", total(|s| s.spoiled)),
         ("unsigned", total(|s| s.unsigned)),
         ("shredded", total(|s| s.shredded)),
+        ("listed by slices", total(|s| s.by_slices)),
+        ("asked under the number before", total(|s| s.older)),
+        ("said of contacts", total(|s| s.contacts)),
     ] {
         assert!(count > 0, "no seed has anything {what}");
     }
     let acts: BTreeSet<&str> = all.iter().flat_map(|s| s.acts.keys().copied()).collect();
     let of_members = ["revoke with cut", "revoke without cut", "late joiner", "part", "suspend", "restore"];
     let of_messages = ["retract", "erase", "hide", "lift", "set clock"];
-    for act in of_members.into_iter().chain(of_messages) {
+    let of_nodes = ["contact", "update"];
+    for act in of_members.into_iter().chain(of_messages).chain(of_nodes) {
         assert!(acts.contains(act), "no seed has: {act}");
     }
 }
@@ -194,6 +201,40 @@ fn the_invariants_notice_a_node_that_takes_bare_headers() {
 #[test]
 fn the_invariants_notice_a_publisher_that_seals_by_a_wrong_clock() {
     noticed(Defect::SealsByAnyClock, |v| matches!(v, Violation::WrongClock { .. }));
+}
+
+#[test]
+fn the_invariants_notice_a_node_that_leaves_a_log_out_of_its_slices() {
+    noticed(Defect::LeavesOutALog, |v| {
+        matches!(v, Violation::HonestPeerRejected { code: "frontier-other-hash", .. })
+    });
+}
+
+#[test]
+fn the_invariants_notice_a_node_that_believes_whoever_brings_a_contact() {
+    noticed(Defect::TakesAnyContact, |v| matches!(v, Violation::ForgedContact { .. }));
+}
+
+#[test]
+fn the_invariants_notice_a_node_that_takes_what_it_hears_last_for_the_newest_contact() {
+    noticed(Defect::TakesOlderContacts, |v| {
+        matches!(v, Violation::ContactsDiffer { .. } | Violation::ContactLost { .. })
+    });
+}
+
+#[test]
+fn the_invariants_notice_a_node_that_relies_on_being_told_of_contacts() {
+    noticed(Defect::NeverComparesContacts, |v| matches!(v, Violation::ContactsDiffer { .. }));
+}
+
+#[test]
+fn the_invariants_notice_a_node_that_lets_the_contact_go_of_who_may_come_back() {
+    noticed(Defect::ForgetsContactsAtOnce, |v| matches!(v, Violation::ContactLetGo { .. }));
+}
+
+#[test]
+fn the_invariants_notice_a_node_that_keeps_the_contact_of_who_is_a_member_no_more() {
+    noticed(Defect::KeepsContactsForEver, |v| matches!(v, Violation::ContactKept { .. }));
 }
 
 /// `scripts/sim` in its release build.

@@ -19,7 +19,8 @@ pub(crate) enum Packet {
 pub(crate) enum Protocol {
     Hello,
     Keys,
-    Sync,
+    /// Under the number that both ends speak.
+    Sync(u32),
 }
 
 impl Packet {

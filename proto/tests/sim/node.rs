@@ -3,7 +3,10 @@
 //! Every decision is `belfry-proto`'s. What the daemon adds between them (when to ask whom, in which order to
 //! make things durable) is modelled here in its shortest form.
 
+mod boasts;
 mod clock;
+mod compare;
+mod contacts;
 mod grants;
 mod intake;
 mod lies;
@@ -25,10 +28,11 @@ use belfry_proto::{
     envelope::ContentKey,
     id::{CoalitionId, GossipId, GroupId, KeyId, LogId, MemberId, MessageId, PublicationId, Serial},
     schema::{self, Audience},
-    sync::Range,
+    sync::{Comparison, GroupFrontier, Range, number, slices::FEW},
     time::Timestamp,
     trust::{
         charter::CharterChain,
+        contact_book::{ContactPull, Held},
         log::verify_record,
         roster::{Reader, Roster, Standing},
     },
@@ -95,6 +99,8 @@ pub(crate) struct Durable {
     pub(crate) own: BTreeMap<GroupId, ([u8; 16], Option<LogId>)>,
     /// Content keys made so far.
     pub(crate) epoch: u64,
+    /// One record a member, by which key.
+    pub(crate) contacts: BTreeMap<MemberId, (Held, schema::Signed)>,
 }
 
 /// What a crash loses.
@@ -112,6 +118,10 @@ pub(crate) struct Volatile {
     active: BTreeMap<(GroupId, Audience), ActiveKey>,
     /// Ciphertext heard in passing, by a thief; by nonce, as a bent signature makes no other ciphertext.
     pub(crate) loot: BTreeMap<[u8; 24], Vec<u8>>,
+    /// What a liar pretends to hold.
+    fictions: BTreeMap<GroupId, Arc<GroupFrontier>>,
+    /// Sums of slices, as others told them to a liar.
+    sums: BTreeMap<(PublicKey, GroupId), Vec<u8>>,
 }
 
 struct ActiveKey {
@@ -126,10 +136,25 @@ enum Asked {
     Greet,
     PullAdmin,
     PushAdmin,
-    Frontier { peer: PublicKey, group: GroupId },
-    Range { peer: PublicKey, range: Range },
-    Fork { peer: PublicKey, range: Range },
-    Keys { group: GroupId, ids: Vec<KeyId> },
+    /// Under that number of the protocol.
+    Sync {
+        number: u32,
+        what: Synced,
+    },
+    Keys {
+        group: GroupId,
+        ids: Vec<KeyId>,
+    },
+}
+
+/// What of sync a reply will answer, and of comparisons how often the peer was asked.
+enum Synced {
+    Frontier(Comparison, usize),
+    Range(Range),
+    Fork(Range),
+    Contacts(ContactPull, usize),
+    /// A contact record; nothing follows.
+    Told,
 }
 
 /// What the world hears of, for the oracle: never used to decide anything.
@@ -165,6 +190,21 @@ pub(crate) enum Observation {
     Unsigned,
     /// A body that was taken back has left the disk.
     Shredded,
+    /// A peer answered the `asked`th question of a comparison of frontiers.
+    Compared {
+        asked: usize,
+        by_slices: bool,
+    },
+    /// The same of contact records.
+    ComparedContacts {
+        asked: usize,
+    },
+    /// What an operator says of its member, maybe not yet durable.
+    Said {
+        payload: Vec<u8>,
+    },
+    /// Contact records that are new here.
+    Contacts,
     /// An answer that is not what was asked for.
     Spoiled {
         from: PublicKey,
@@ -180,11 +220,18 @@ pub(crate) struct Cx<'a> {
     pub(crate) observed: Vec<Observation>,
     /// Numbers of requests, unique in the world.
     pub(crate) ids: &'a mut u64,
+    /// The newest number of sync that each node's release speaks.
+    pub(crate) numbers: &'a BTreeMap<PublicKey, u32>,
 }
 
 impl Cx<'_> {
     fn send(&mut self, to: PublicKey, packet: Packet) {
         self.out.push((to, packet));
+    }
+
+    /// What the two ends of a stream agree on.
+    fn number_with(&self, one: &PublicKey, other: &PublicKey) -> u32 {
+        self.numbers[one].min(self.numbers[other])
     }
 
     fn reply(&mut self, to: PublicKey, id: u64, message: &impl Message) {
@@ -208,6 +255,10 @@ pub(crate) struct Node {
     pub(crate) tired: bool,
     /// Microseconds that its clock runs ahead.
     pub(crate) clock_error: i64,
+    /// The newest number of sync that its release speaks.
+    pub(crate) number: u32,
+    /// Logs up to which it asks for the whole list of a group at once.
+    pub(crate) few: usize,
     /// Batches made durable, for the report.
     pub(crate) batches: BTreeMap<Point, u64>,
     coalition: CoalitionId,
@@ -225,6 +276,8 @@ impl Node {
             fuse: None,
             tired: false,
             clock_error,
+            number: number::NEWEST,
+            few: FEW,
             batches: BTreeMap::new(),
             coalition: roster.coalition(),
         }
@@ -260,6 +313,8 @@ impl Node {
             known: BTreeMap::new(),
             active: BTreeMap::new(),
             loot: BTreeMap::new(),
+            fictions: BTreeMap::new(),
+            sums: BTreeMap::new(),
         });
     }
 
@@ -314,9 +369,8 @@ impl Node {
             Packet::Request { id, protocol: Protocol::Keys, bytes } => {
                 self.asked_for_keys(from, id, &bytes, cx)
             }
-            Packet::Request { id, protocol: Protocol::Sync, bytes } if admitted => {
-                self.serve(from, id, &bytes, cx);
-                Ok(())
+            Packet::Request { id, protocol: Protocol::Sync(number), bytes } if admitted => {
+                self.serve(from, id, number, &bytes, cx)
             }
             Packet::Reply { id, bytes, .. } => match self.up().asked.remove(&id) {
                 Some(asked) => self.answered(from, asked, &bytes, cx),
@@ -326,14 +380,17 @@ impl Node {
         }
     }
 
-    /// The regular look around: hello, sync, keys, drafts.
+    /// The regular look around: hello, sync, keys, contacts, drafts.
     pub(crate) fn tick(&mut self, cx: &mut Cx<'_>) -> Result<(), Crashed> {
         self.greet_someone(cx);
         self.pull_someone(cx);
         self.ask_for_keys(cx);
+        self.ask_contacts(cx);
         if self.conduct == Conduct::Forger && !self.tired {
             self.forge(cx);
+            self.forge_contact(cx);
         }
+        self.forget_contacts(cx)?;
         self.flush(cx)
     }
 
@@ -348,9 +405,7 @@ impl Node {
             Asked::Greet | Asked::PullAdmin | Asked::PushAdmin => {
                 self.hello_answered(from, &asked, bytes, cx)
             }
-            Asked::Frontier { peer, group } => self.frontier_answered(peer, group, bytes, cx),
-            Asked::Range { peer, range } => self.page_answered(peer, range, bytes, cx),
-            Asked::Fork { peer, range } => self.fork_answered(peer, range, bytes, cx),
+            Asked::Sync { number, what } => self.sync_answered(from, number, what, bytes, cx),
             Asked::Keys { group, ids } => self.keys_answered(group, &ids, bytes, cx),
         }
     }

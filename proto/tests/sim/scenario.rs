@@ -8,6 +8,7 @@ use std::{
 use belfry_proto::{
     id::{GroupId, MemberId, PublicationId, Serial},
     schema::{self, Audience, Role, WithdrawalGround, WithdrawalMode},
+    sync::{number, slices::FEW},
     time::Timestamp,
 };
 use rand::{
@@ -62,6 +63,10 @@ pub(crate) enum Act {
         ask: Ask,
         conduct: Conduct,
     },
+    /// An operator says where its member is reached.
+    Contact(usize),
+    /// A node gets the release of the others.
+    Update(usize),
     Admin(Decided),
     Import,
 }
@@ -115,6 +120,8 @@ impl Act {
             Self::Admin(Decided::ExtendCut { .. }) => "extend cut",
             Self::Admin(Decided::ChangeCharter) => "change charter",
             Self::Import => "import",
+            Self::Contact(_) => "contact",
+            Self::Update(_) => "update",
         }
     }
 }
@@ -185,6 +192,8 @@ pub(crate) fn plan(world: &mut World) -> Plan {
         acts.push((moment(rng), Act::Admin(Decided::Revoke { node, with_cut })));
     }
     joiners(rng, &everywhere(Role::Publisher), far, &mut acts);
+    contacts(rng, count, &steady, &mut acts);
+    releases(world, &mut acts);
     Plan { acts, faults_last: FAULTS_LAST, quiet_lasts: QUIET_LASTS }
 }
 
@@ -307,6 +316,31 @@ fn joiners(
         let member = MemberId::new([200 + number; 16]);
         let ask = Ask { member, groups: groups.clone(), supervisor: false, not_after };
         acts.push((moment(rng), Act::Join { ask, conduct: Conduct::Honest }));
+    }
+}
+
+/// Operators say where their members are reached, some of them again and again.
+fn contacts(rng: &mut StdRng, count: usize, steady: &[usize], acts: &mut Vec<(Duration, Act)>) {
+    for _ in 0..rng.random_range(6..12) {
+        let node =
+            if rng.random_bool(0.6) { *steady.choose(rng).unwrap() } else { rng.random_range(0..count) };
+        acts.push((moment(rng), Act::Contact(node)));
+    }
+}
+
+/// Some nodes run the release before, until they are updated or to the end; in some coalitions none does. Whether a list is
+/// asked for at once is each node's own to say.
+fn releases(world: &mut World, acts: &mut Vec<(Duration, Act)>) {
+    let older = *[0.0, 0.2, 0.5].choose(&mut world.rng).unwrap();
+    for node in 0..world.nodes.len() {
+        world.nodes[node].few = *[0, 0, 4, FEW].choose(&mut world.rng).unwrap();
+        if !world.rng.random_bool(older) {
+            continue;
+        }
+        world.speak(node, number::NEWEST - 1);
+        if world.rng.random_bool(0.4) {
+            acts.push((moment(&mut world.rng), Act::Update(node)));
+        }
     }
 }
 

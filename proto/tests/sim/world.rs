@@ -8,6 +8,7 @@ use std::{
 use belfry_proto::{
     crypto::{hpke::KemSecret, sign::PublicKey, sign::SigningKey},
     schema,
+    sync::number,
     time::Timestamp,
     topic::Topic,
 };
@@ -16,8 +17,9 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use crate::{
     admins::{Admins, Ask, GROUPS},
     faults::{Crashed, Defect, Fuse, Point},
+    frontiers::same_either_way,
     invariants::{Oracle, Violation},
-    network::{Network, Packet},
+    network::{Network, Packet, Protocol},
     node::{Conduct, Cx, Draft, Durable, Identity, Node, Observation},
     scenario::{self, Act},
 };
@@ -28,6 +30,10 @@ const BEGINNING: Timestamp = Timestamp::from_micros(1_767_225_600_000_000);
 const CLOCK_ERROR: i64 = 50_000_000;
 /// After this every week of grace is over, also one that a clock two days ahead began.
 const GRACE: Duration = Duration::from_secs(10 * 24 * 3600);
+/// Every certificate has run out, and no contact record is let go for that yet.
+const KEPT: Duration = Duration::from_secs((30 + 89) * 24 * 3600);
+/// Every contact record is.
+const GONE: Duration = Duration::from_secs((30 + 91) * 24 * 3600);
 
 enum Event {
     Deliver { from: usize, to: usize, packet: Packet },
@@ -55,6 +61,9 @@ pub(crate) struct Stats {
     pub(crate) spoiled: u64,
     pub(crate) unsigned: u64,
     pub(crate) shredded: u64,
+    pub(crate) by_slices: u64,
+    pub(crate) contacts: u64,
+    pub(crate) older: u64,
     pub(crate) crashes: BTreeSet<(Point, bool)>,
     pub(crate) batches: BTreeMap<Point, u64>,
     pub(crate) acts: BTreeMap<&'static str, u64>,
@@ -74,10 +83,13 @@ impl Stats {
             ("messages beyond a cut", self.quarantined),
             ("messages ahead of the admin log", self.parked),
             ("bodies erased", self.shredded),
+            ("frontiers listed by slices", self.by_slices),
+            ("contact records taken", self.contacts),
+            ("requests under the number before", self.older),
             ("kinds of crash, before or after a batch", self.crashes.len() as u64),
         ];
         let acts = self.acts.iter().map(|(act, count)| (*act, *count));
-        let acts: Vec<_> = acts.filter(|(act, _)| !["publish", "import"].contains(act)).collect();
+        let acts: Vec<_> = acts.filter(|(act, _)| !["publish", "import", "contact"].contains(act)).collect();
         counted.into_iter().chain(acts)
     }
 }
@@ -106,6 +118,8 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) defect: Option<Defect>,
     index: BTreeMap<PublicKey, usize>,
+    /// The newest number of sync that each node speaks.
+    numbers: BTreeMap<PublicKey, u32>,
     queue: BTreeMap<(Timestamp, u64), Event>,
     /// Numbers events, so that equal times have one order, and requests.
     counter: u64,
@@ -141,13 +155,19 @@ pub(crate) fn run_with(seed: u64, defect: Option<Defect>, point: Option<Point>) 
     let end = world.now.saturating_add(plan.quiet_lasts);
     world.run_until(end).map_err(|violation| failed(violation, world.now))?;
     world.oracle.last_look(&world.nodes, &world.admins, end).map_err(|violation| failed(violation, end))?;
+    world.oracle.note_contacts(&world.nodes, &world.admins, end);
     world.stats.virtual_time = end.since(BEGINNING);
-    let later = end.saturating_add(GRACE);
-    world.sleep_until(later).map_err(|violation| failed(violation, later))?;
-    world
-        .oracle
-        .look_again(&world.nodes, &world.admins, later)
-        .map_err(|violation| failed(violation, later))?;
+    for (after, looks_again) in [(GRACE, true), (KEPT, false), (GONE, false)] {
+        let later = end.saturating_add(after);
+        world.sleep_until(later).map_err(|violation| failed(violation, later))?;
+        let (oracle, nodes, admins) = (&world.oracle, &world.nodes, &world.admins);
+        let looked = match looks_again {
+            true => oracle.look_again(nodes, admins, later),
+            false => Ok(()),
+        };
+        let looked = looked.and_then(|()| oracle.contacts_kept(nodes, admins, later));
+        looked.map_err(|violation| failed(violation, later))?;
+    }
     Ok(world.report())
 }
 
@@ -163,6 +183,7 @@ impl World {
             now: BEGINNING,
             defect,
             index: BTreeMap::new(),
+            numbers: BTreeMap::new(),
             queue: BTreeMap::new(),
             counter: 0,
             ids: 0,
@@ -192,11 +213,18 @@ impl World {
         };
         let number = self.nodes.len();
         self.index.insert(identity.node.public(), number);
+        self.numbers.insert(identity.node.public(), number::NEWEST);
         let error = self.rng.random_range(-CLOCK_ERROR..=CLOCK_ERROR);
         let mut node = Node::new(identity, conduct, &self.admins.roster, error);
         node.defect = self.defect;
         self.nodes.push(node);
         number
+    }
+
+    /// The node's release speaks no newer number of sync than this one.
+    pub(crate) fn speak(&mut self, node: usize, number: u32) {
+        self.nodes[node].number = number;
+        self.numbers.insert(self.nodes[node].key(), number);
     }
 
     /// Everyone certified so far gets the whole log and starts.
@@ -239,6 +267,7 @@ impl World {
         for number in 0..self.nodes.len() {
             if self.nodes[number].is_up() {
                 self.with(number, |node, cx| {
+                    node.forget_contacts(cx)?;
                     GROUPS.into_iter().try_for_each(|group| node.reweigh(group, cx))
                 })?;
             }
@@ -254,6 +283,8 @@ impl World {
                     return Ok(());
                 }
                 self.stats.packets += 1;
+                let is_older = matches!(packet, Packet::Request { protocol: Protocol::Sync(1), .. });
+                self.stats.older += u64::from(is_older);
                 self.trace.update(&[from as u8, to as u8]);
                 packet.trace(&mut self.trace);
                 let key = self.nodes[from].key();
@@ -292,6 +323,7 @@ impl World {
             out: Vec::new(),
             observed: Vec::new(),
             ids: &mut self.ids,
+            numbers: &self.numbers,
         };
         let result = act(node, &mut cx);
         let (out, observed) = (cx.out, cx.observed);
@@ -354,7 +386,12 @@ impl World {
             Observation::Spoiled { .. } => &mut stats.spoiled,
             Observation::Unsigned => &mut stats.unsigned,
             Observation::Shredded => &mut stats.shredded,
-            Observation::Attributed { .. } => return,
+            Observation::Compared { by_slices: true, .. } => &mut stats.by_slices,
+            Observation::Contacts => &mut stats.contacts,
+            Observation::Attributed { .. }
+            | Observation::Compared { by_slices: false, .. }
+            | Observation::ComparedContacts { .. }
+            | Observation::Said { .. } => return,
         };
         *counter += 1;
     }
@@ -362,6 +399,7 @@ impl World {
     /// Ends every fault and hands the log to one node once more, as an admin would who saw that it did not get
     /// about.
     fn heal(&mut self) -> Result<(), Violation> {
+        same_either_way(&self.nodes)?;
         self.network.heal();
         for number in 0..self.nodes.len() {
             self.nodes[number].fuse = None;
@@ -390,6 +428,15 @@ impl World {
             }
             Act::SetClock { node, error } => {
                 self.nodes[node].set_clock(error);
+                self.oracle.misled(node);
+                Ok(())
+            }
+            Act::Contact(node) => self.contact(node),
+            Act::Update(node) => {
+                self.speak(node, number::NEWEST);
+                if self.nodes[node].is_up() {
+                    self.take_down(node);
+                }
                 Ok(())
             }
             Act::Part(side) => {
@@ -453,6 +500,21 @@ impl World {
         Ok(())
     }
 
+    fn contact(&mut self, number: usize) -> Result<(), Violation> {
+        if !self.nodes[number].is_up() {
+            return Ok(());
+        }
+        let mut kept = None;
+        self.with(number, |node, cx| {
+            kept = node.set_contact(cx)?;
+            Ok(())
+        })?;
+        if let Some(made) = kept {
+            self.oracle.kept_contact(number, made);
+        }
+        Ok(())
+    }
+
     /// The operator of one honest node that is up imports the admins' log: one of the first hour, whom all others
     /// admit. A member that comes back after a suspension, or a newcomer certified under a charter that the
     /// others lack, would not be let in to tell them.
@@ -480,6 +542,9 @@ impl World {
                 for id in node.durable.logs.ended(group).keys() {
                     self.trace.update(&id.to_vec());
                 }
+            }
+            for (_, record) in node.durable.contacts.values() {
+                self.trace.update(&record.payload);
             }
         }
         let network = &self.network;

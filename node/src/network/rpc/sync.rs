@@ -1,16 +1,12 @@
 //! `/belfry/sync`: frontiers, pages of logs, address and contact records.
 //!
-//! Number 2 has the slices of a frontier and contacts. To a peer that speaks number 1 the question for slices goes out as the
-//! one for the list, which it answers; of contacts it is neither asked nor told.
+//! What is said under which number is [`number`]'s to say.
 
 use std::time::Duration;
 
 use belfry_proto::{
-    limits::MAX_REPLY,
-    schema::{
-        self, Malformed, PullFrontier, PullSlices, Refusal, SyncRequest, SyncResponse, sync_request::Request,
-        sync_response::Response,
-    },
+    schema::{Malformed, Refusal, SyncRequest, SyncResponse, sync_response::Response},
+    sync::number,
 };
 use prost::Message as _;
 
@@ -20,33 +16,15 @@ use super::{
 };
 use crate::refusals::Way;
 
-/// Bytes of a request of number 1: two hashes and some numbers.
-const FIRST_LIMIT: usize = 1024;
-
 pub(in crate::network) struct Sync;
-
-/// Whether number 1 has no field for it.
-const fn is_newer_request(request: &SyncRequest) -> bool {
-    matches!(request.request, Some(Request::Slices(_) | Request::Contacts(_) | Request::PushContact(_)))
-}
-
-const fn is_newer_reply(reply: &SyncResponse) -> bool {
-    matches!(reply.response, Some(Response::Slices(_) | Response::Contacts(_) | Response::ContactTaken(_)))
-}
-
-/// As a decoder of number 1 would see it.
-const fn unknown(what: &'static str) -> Malformed {
-    Malformed::NotCanonical { what }
-}
 
 impl Protocol for Sync {
     const SPOKEN: &'static [Spoken] =
         &[Spoken { version: 2, path: "/belfry/sync/2" }, Spoken { version: 1, path: "/belfry/sync/1" }];
     const WAY: Way = Way::Serving;
-    const REQUEST: &'static str = "sync request";
-    const REPLY: &'static str = "sync response";
-    /// A contact record of 4 KiB with its signature.
-    const REQUEST_LIMIT: usize = 5 * 1024;
+    const REQUEST: &'static str = number::REQUEST;
+    const REPLY: &'static str = number::REPLY;
+    const REQUEST_LIMIT: usize = number::REQUEST_LIMIT;
     /// A full page over a slow line.
     const TIMEOUT: Duration = Duration::from_secs(60);
     const STREAMS: usize = 8;
@@ -73,46 +51,42 @@ impl Protocol for Sync {
     }
 
     fn write_request(version: u32, request: &SyncRequest, out: &mut Vec<u8>) -> Result<(), Unwritten> {
-        match (version, &request.request) {
-            (1, Some(Request::Slices(PullSlices { group, hash, after, .. }))) => {
-                let pull = PullFrontier { group: *group, hash: hash.clone(), after: after.clone() };
-                Ok(SyncRequest { request: Some(Request::Frontier(pull)) }.encode(out)?)
-            }
-            (1, _) if is_newer_request(request) => Err(Unwritten::NotInNumber(version)),
-            _ => Ok(request.encode(out)?),
-        }
+        let spoken = number::request_under(version, request).ok_or(Unwritten::NotInNumber(version))?;
+        Ok(spoken.encode(out)?)
     }
 
     fn read_request(version: u32, bytes: &[u8]) -> Result<SyncRequest, Malformed> {
-        let limit = if version == 1 { FIRST_LIMIT } else { Self::REQUEST_LIMIT };
-        let request: SyncRequest = schema::decode_canonical(Self::REQUEST, bytes, limit)?;
-        match version == 1 && is_newer_request(&request) {
-            true => Err(unknown(Self::REQUEST)),
-            false => Ok(request),
-        }
+        number::read_request(version, bytes)
     }
 
     fn write_reply(version: u32, reply: &SyncResponse, out: &mut Vec<u8>) -> Result<(), Unwritten> {
-        if version == 1 && is_newer_reply(reply) {
+        if !number::has_reply(version, reply) {
             return Err(Unwritten::NotInNumber(version));
         }
         Ok(reply.encode(out)?)
     }
 
     fn read_reply(version: u32, bytes: &[u8]) -> Result<SyncResponse, Malformed> {
-        let reply: SyncResponse = schema::decode_canonical(Self::REPLY, bytes, MAX_REPLY)?;
-        match version == 1 && is_newer_reply(&reply) {
-            true => Err(unknown(Self::REPLY)),
-            false => Ok(reply),
-        }
+        number::read_reply(version, bytes)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use belfry_proto::schema::{ContactTaken, Contacts, PullAddresses, PullContacts, Signed, Slices};
+    use belfry_proto::{
+        schema::{
+            ContactTaken, Contacts, PullAddresses, PullContacts, PullFrontier, PullSlices, Signed, Slices,
+            sync_request::Request,
+        },
+        sync::number::FIRST_LIMIT,
+    };
 
     use super::*;
+
+    #[test]
+    fn the_newest_number_is_the_one_that_the_schema_is_of() {
+        assert_eq!(Sync::SPOKEN.first().map(|spoken| spoken.version), Some(number::NEWEST));
+    }
 
     #[test]
     fn whoever_speaks_number_one_is_asked_for_the_list_and_neither_asks_for_slices_nor_tells_any() {

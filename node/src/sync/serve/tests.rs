@@ -1,7 +1,7 @@
 //! Single answers, without a network.
 
 use belfry_proto::{
-    schema::{ContactRole, Mailbox, PullAddresses, Suspend, sync_request::Request},
+    schema::{ContactRole, Contacts, Mailbox, PullAddresses, Suspend, sync_request::Request},
     trust::{contact, statement::Decision},
 };
 
@@ -66,7 +66,7 @@ async fn contacts_that_are_level_cost_no_row_and_more_than_their_answer_is_long(
     let (site, roster) = (Site::new(&coalition, &alice).await, &coalition.roster);
     kept(&site, &bob, said(&coalition, &bob).encode_to_vec()).await;
     let book = heard::Contacts::unheard(&site.store);
-    let (members, hash) = book.standing(roster, clock::now());
+    let (members, hash) = book.book().standing(roster, clock::now());
     assert_eq!(members, [bob.identity.member]);
     // Behind its back: whoever looks at rows finds none.
     site.store.commit(Change::ContactGone(bob.identity.member)).await.unwrap();
@@ -89,7 +89,7 @@ async fn a_contact_that_does_not_read_keeps_nobody_from_the_others() {
     }
     kept(&site, &carol, good.encode_to_vec()).await;
     let book = heard::Contacts::unheard(&site.store);
-    assert_eq!(book.standing(roster, clock::now()).0, [bob.identity.member, carol.identity.member]);
+    assert_eq!(book.book().standing(roster, clock::now()).0, [bob.identity.member, carol.identity.member]);
     // One that was good when it was looked at, and is not any more.
     kept(&site, &bob, vec![0xff]).await;
     let Some(Response::Contacts(told)) = asked(&site, roster, &book, &bob, compared(&[])) else {

@@ -26,15 +26,20 @@ impl Node {
         self.up().voices.insert(member, theirs - ours);
     }
 
-    /// Whether it may be off beyond the skew: by the median of others' clocks and our own. Then nothing is sealed, and no
-    /// key is handed to anybody: who has it for how long already is a question of time.
-    pub(super) fn doubts_clock(&self) -> bool {
+    /// Whether it is off beyond the skew: by the median of others' clocks and our own. Then nothing is said of ourselves that
+    /// is dated by it.
+    pub(super) fn is_clock_off(&self) -> bool {
         let voices = &self.volatile.as_ref().unwrap().voices;
         let mut sorted: Vec<i64> = voices.values().copied().chain([0]).collect();
         sorted.sort_unstable();
         let (below, above) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
-        let off = below.unsigned_abs().min(above.unsigned_abs());
-        let is_off = voices.len() < VOICES || u128::from(off) > SKEW.as_micros();
-        is_off && !self.has(Defect::SealsByAnyClock)
+        u128::from(below.unsigned_abs().min(above.unsigned_abs())) > SKEW.as_micros()
+    }
+
+    /// Whether it may be off. Then nothing is sealed, and no key is handed to anybody: who has it for how long already is a
+    /// question of time.
+    pub(super) fn doubts_clock(&self) -> bool {
+        let is_asked = self.volatile.as_ref().unwrap().voices.len() < VOICES;
+        (is_asked || self.is_clock_off()) && !self.has(Defect::SealsByAnyClock)
     }
 }

@@ -3,8 +3,8 @@
 use belfry_proto::{
     crypto::sign::Purpose,
     envelope::{self, Decoded},
-    id::{GroupId, LogId},
-    schema::{self, Fork, Frontier, Page, sync_response::Response},
+    id::GroupId,
+    schema::{self, Fork, Page, sync_response::Response},
     topic::Topic,
 };
 use prost::Message;
@@ -34,35 +34,10 @@ impl Node {
             return truth;
         }
         match truth {
-            Response::Frontier(_) => Response::Frontier(self.boast(group, rng)),
             Response::Page(page) => Response::Page(self.spoil(group, page, rng)),
             Response::Fork(Fork { one, .. }) => Response::Fork(Fork { other: one.clone(), one }),
             other => other,
         }
-    }
-
-    /// More than there is: entries, forks, whole logs.
-    fn boast(&self, group: GroupId, rng: &mut StdRng) -> Frontier {
-        let held = self.durable.logs.frontier(group);
-        let mut logs: Vec<schema::LogFrontier> = held.iter().map(Into::into).collect();
-        let nowhere = LogId::new(rng.random());
-        logs.push(schema::LogFrontier {
-            group: group.get(),
-            log: nowhere.to_vec(),
-            low: 1,
-            ..schema::LogFrontier::default()
-        });
-        for log in &mut logs {
-            if log.height == 0 || rng.random_bool(0.5) {
-                let more = rng.random_range(1..9);
-                (log.height, log.bodies) = (log.height + more, log.bodies + more);
-                log.head = rng.random::<[u8; 32]>().to_vec();
-            } else {
-                log.frozen = rng.random_range(1..=log.height);
-            }
-        }
-        logs.sort_by(|one, other| one.log.cmp(&other.log));
-        Frontier { hash: rng.random::<[u8; 32]>().to_vec(), logs, more: false }
     }
 
     /// Not what was asked for, or not all of it.

@@ -1,4 +1,4 @@
-//! Frontiers, plans and pages with one peer at a time.
+//! Pages and proofs of forks with one peer at a time, and what is answered to whoever asks anything of sync.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use belfry_proto::{
     envelope::{self, DecodeError, Decoded},
     id::{GroupId, LogId, MessageId, Sequence},
     schema::{
-        Fork, Frontier, Page, PullFork, PullFrontier, PullRange, Refusal, SyncRequest, SyncResponse,
-        decode_canonical, sync_request::Request, sync_response::Response,
+        ContactTaken, Fork, Page, PullFork, PullRange, Refusal, SyncRequest, SyncResponse,
+        sync_request::Request, sync_response::Response,
     },
-    sync::{Range, Want, check_fork, check_page, hash, page::check_excuses, plan, read_list},
+    sync::{Range, Want, check_fork, check_page, number, page::check_excuses},
     time::Timestamp,
     verdict::Judged,
 };
 use rand::seq::IndexedRandom;
 
-use super::{Asked, Cx, Node, Observation};
+use super::{Asked, Cx, Node, Observation, Synced};
 use crate::{
     faults::{Crashed, Defect},
     network::Protocol,
@@ -31,46 +31,46 @@ impl Node {
         }
     }
 
-    pub(super) fn pull_group(&mut self, peer: PublicKey, group: GroupId, cx: &mut Cx<'_>) {
-        if self.has(Defect::NeverSyncs) || peer == self.key() {
-            return;
-        }
-        let hash = hash(self.coalition, group, &self.durable.logs.frontier(group)).to_vec();
-        let pull = Request::Frontier(PullFrontier { group: group.get(), hash, ..PullFrontier::default() });
-        self.ask_sync(peer, Asked::Frontier { peer, group }, pull, cx);
-    }
-
-    pub(super) fn frontier_answered(
+    pub(super) fn sync_answered(
         &mut self,
         peer: PublicKey,
-        group: GroupId,
+        number: u32,
+        what: Synced,
         bytes: &[u8],
         cx: &mut Cx<'_>,
     ) -> Result<(), Crashed> {
-        let Some(Response::Frontier(Frontier { logs, .. })) = answer(bytes) else { return Ok(()) };
-        let theirs = match read_list(group, &logs) {
-            Ok(theirs) => theirs,
-            Err(error) => return self.spoiled(peer, error.code(), cx),
+        let response = match number::read_reply(number, bytes) {
+            Ok(SyncResponse { response: Some(Response::Refused(_)) | None }) => return Ok(()),
+            Ok(SyncResponse { response: Some(response) }) => response,
+            Err(_) => return self.spoiled(peer, "malformed", cx),
         };
-        for range in plan(&self.durable.logs.frontier(group), &theirs) {
-            if range.want == Want::Fork {
-                let pull = Request::Fork(PullFork { group: group.get(), log: range.log.to_vec() });
-                self.ask_sync(peer, Asked::Fork { peer, range }, pull, cx);
-                continue;
+        match what {
+            Synced::Frontier(comparison, asked) => {
+                self.frontier_answered(peer, comparison, asked, response, cx)
             }
-            // From a fork on there is nothing to fetch; below it there may be, and a lower fork.
-            let below = self.durable.logs.fork(group, range.log).map_or(u64::MAX, |fork| fork - 1);
-            let range = Range { to: range.to.min(Sequence::new(below)), ..range };
-            if range.from > range.to {
-                continue;
-            }
-            self.pull_range(peer, range, cx);
+            Synced::Contacts(pull, asked) => self.contacts_answered(peer, pull, asked, response, cx),
+            Synced::Range(range) => self.page_answered(peer, range, response, cx),
+            Synced::Fork(range) => self.fork_answered(peer, range, response, cx),
+            Synced::Told => Ok(()),
         }
-        Ok(())
+    }
+
+    /// What a frontier claims beyond ours.
+    pub(super) fn pull(&mut self, peer: PublicKey, range: Range, cx: &mut Cx<'_>) {
+        if range.want != Want::Fork {
+            return self.pull_range(peer, range, cx);
+        }
+        let pull = Request::Fork(PullFork { group: range.group.get(), log: range.log.to_vec() });
+        self.ask_sync(peer, Synced::Fork(range), pull, cx);
     }
 
     /// Nothing of the answer is used, and its peer is to blame.
-    fn spoiled(&self, from: PublicKey, code: &'static str, cx: &mut Cx<'_>) -> Result<(), Crashed> {
+    pub(super) fn spoiled(
+        &self,
+        from: PublicKey,
+        code: &'static str,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Crashed> {
         cx.saw(Observation::Spoiled { from, code });
         Ok(())
     }
@@ -82,17 +82,19 @@ impl Node {
             from: range.from.get(),
             to: range.to.get(),
         });
-        self.ask_sync(peer, Asked::Range { peer, range }, pull, cx);
+        self.ask_sync(peer, Synced::Range(range), pull, cx);
     }
 
     pub(super) fn page_answered(
         &mut self,
         peer: PublicKey,
         range: Range,
-        bytes: &[u8],
+        response: Response,
         cx: &mut Cx<'_>,
     ) -> Result<(), Crashed> {
-        let Some(Response::Page(Page { envelopes, withdrawals, .. })) = answer(bytes) else { return Ok(()) };
+        let Response::Page(Page { envelopes, withdrawals, .. }) = response else {
+            return self.spoiled(peer, "wrong-answer", cx);
+        };
         let decode = |bytes: &Vec<u8>| envelope::decode(bytes);
         let decoded = |all: &[Vec<u8>]| all.iter().map(decode).collect::<Result<Vec<Decoded>, DecodeError>>();
         let (page, excuses) = match (decoded(&envelopes), decoded(&withdrawals)) {
@@ -119,10 +121,12 @@ impl Node {
         &mut self,
         peer: PublicKey,
         range: Range,
-        bytes: &[u8],
+        response: Response,
         cx: &mut Cx<'_>,
     ) -> Result<(), Crashed> {
-        let Some(Response::Fork(Fork { one, other })) = answer(bytes) else { return Ok(()) };
+        let Response::Fork(Fork { one, other }) = response else {
+            return self.spoiled(peer, "wrong-answer", cx);
+        };
         let [Ok(first), Ok(second)] = [&one, &other].map(|bytes| envelope::decode(bytes)) else {
             return Ok(());
         };
@@ -134,39 +138,46 @@ impl Node {
         self.take_page(peer, &[one, other], cx).map(drop)
     }
 
-    fn ask_sync(&mut self, peer: PublicKey, asked: Asked, request: Request, cx: &mut Cx<'_>) {
-        self.request(peer, Protocol::Sync, asked, &SyncRequest { request: Some(request) }, cx);
+    /// Asks under the newest number that both speak; not at all, if that has no field for it.
+    pub(super) fn ask_sync(&mut self, peer: PublicKey, what: Synced, request: Request, cx: &mut Cx<'_>) {
+        let number = cx.number_with(&self.key(), &peer);
+        let request = SyncRequest { request: Some(request) };
+        if let Some(spoken) = number::request_under(number, &request) {
+            self.request(peer, Protocol::Sync(number), Asked::Sync { number, what }, &*spoken, cx);
+        }
     }
 
-    pub(super) fn serve(&mut self, from: PublicKey, id: u64, bytes: &[u8], cx: &mut Cx<'_>) {
-        let request: SyncRequest = decode_canonical("sync", bytes, 1024).unwrap();
+    pub(super) fn serve(
+        &mut self,
+        from: PublicKey,
+        id: u64,
+        number: u32,
+        bytes: &[u8],
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Crashed> {
+        // Liars lie in what they answer: whatever is asked is one of ours, in the number that was agreed on.
+        let request = number::read_request(number, bytes).unwrap();
         let response = match request.request {
-            Some(Request::Frontier(pull)) => self.serve_frontier(&from, &pull, cx.now),
-            Some(Request::Range(pull)) => self.serve_range(&from, &pull, cx.now),
-            Some(Request::Fork(pull)) => self.serve_fork(&from, &pull, cx.now),
-            Some(
-                Request::Addresses(_) | Request::Slices(_) | Request::Contacts(_) | Request::PushContact(_),
-            )
-            | None => Err(Refusal::Malformed),
+            Some(Request::Frontier(pull)) => self.serve_frontier(&from, &pull, cx),
+            Some(Request::Slices(pull)) => self.serve_slices(&from, &pull, cx),
+            Some(Request::Range(pull)) => self
+                .serve_range(&from, &pull, cx.now)
+                .map(|(group, response)| self.lie(group, response, cx.rng)),
+            Some(Request::Fork(pull)) => self
+                .serve_fork(&from, &pull, cx.now)
+                .map(|(group, response)| self.lie(group, response, cx.rng)),
+            Some(Request::Contacts(pull)) => self.serve_contacts(&pull, cx),
+            Some(Request::PushContact(record)) => {
+                self.contact_pushed(from, record, cx)?;
+                Ok(Response::ContactTaken(ContactTaken {}))
+            }
+            Some(Request::Addresses(_)) | None => Err(Refusal::Malformed),
         };
-        let response = match response {
-            Ok((group, response)) => self.lie(group, response, cx.rng),
-            Err(refusal) => Response::Refused(refusal.into()),
-        };
-        cx.reply(from, id, &SyncResponse { response: Some(response) });
-    }
-
-    fn serve_frontier(
-        &self,
-        from: &PublicKey,
-        pull: &PullFrontier,
-        now: Timestamp,
-    ) -> Result<(GroupId, Response), Refusal> {
-        let group = self.entitled(from, pull.group, now)?;
-        let ours = self.durable.logs.frontier(group);
-        let hash = hash(self.coalition, group, &ours).to_vec();
-        let logs = if pull.hash == hash { Vec::new() } else { ours.iter().map(Into::into).collect() };
-        Ok((group, Response::Frontier(Frontier { hash, logs, more: false })))
+        let response = response.unwrap_or_else(|refusal| Response::Refused(refusal.into()));
+        let reply = SyncResponse { response: Some(response) };
+        assert!(number::has_reply(number, &reply), "number {number} has no field for {reply:?}");
+        cx.reply(from, id, &reply);
+        Ok(())
     }
 
     fn serve_range(
@@ -205,14 +216,10 @@ impl Node {
     }
 
     /// Entitled readers and carriers get a group's ciphertext.
-    fn entitled(&self, from: &PublicKey, group: u32, now: Timestamp) -> Result<GroupId, Refusal> {
+    pub(super) fn entitled(&self, from: &PublicKey, group: u32, now: Timestamp) -> Result<GroupId, Refusal> {
         let (roster, group) = (self.roster(), GroupId::new(group));
         let certificate = roster.by_node(from).ok_or(Refusal::NotCertified)?;
         let reads = roster.role(certificate.serial, group, now).is_some();
         if certificate.carrier || reads { Ok(group) } else { Err(Refusal::NotEntitled) }
     }
-}
-
-fn answer(bytes: &[u8]) -> Option<Response> {
-    decode_canonical::<SyncResponse>("sync", bytes, 1 << 20).unwrap().response
 }

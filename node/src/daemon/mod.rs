@@ -44,7 +44,7 @@ use crate::{
     identity::Identity,
     ingest::Ingest,
     keys::{DataFolder, Enrolment, Source, file},
-    membership::{self, DialLimits, GateTimes, Membership, Reach},
+    membership::{self, DialLimits, GateTimes, Membership, Reach, VouchedClock},
     network::{self, Address, Network, NetworkConfig, RelayLimits},
     publish::{Defaults, Flusher, Guards, Holders, Publisher},
     query::{CLI_TOKEN, Query, Scope, lists::Lists},
@@ -379,8 +379,9 @@ impl Daemon {
         );
         tasks.spawn("rejudge", ingest.rejudging());
         tasks.spawn("check", ingest.checking());
-        tasks.spawn("reweigh", ingest.reweighing());
-        tasks.spawn("retain", ingest.retaining());
+        let vouched = VouchedClock::new(hellos.clone(), roster.clone(), identity.member);
+        tasks.spawn("reweigh", ingest.reweighing(vouched.clone()));
+        tasks.spawn("retain", ingest.retaining(vouched));
         let (judge, keep, reopen) = ingest.loops(queues, inbound.gossip);
         tasks.spawn("judge", judge);
         tasks.spawn("keep", keep);

@@ -38,6 +38,7 @@ mod targets;
 mod transfer;
 mod upkeep;
 mod voices;
+mod vouched;
 
 #[cfg(test)]
 mod tests;
@@ -78,6 +79,7 @@ pub use handles::{Behind, Contacts, Import, Reach, Sources};
 pub use hellos::{ClockTold, Hellos};
 pub(crate) use on_sight::recall;
 pub use removal::Removal;
+pub use vouched::VouchedClock;
 
 /// Commands waiting for the loop. Too low ⇒ conversations wait for each other; too high ⇒ pages of the
 /// admin log pile up in memory.

@@ -114,7 +114,7 @@ async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<()> {
     bob.join(&coalition, coalition.log().clone())?;
     bob.run_to(vec![(alice.node(), target.quic.clone())]).await?;
     delivered(&target, &bob).await?;
-    let before = target.taken()?;
+    let before = target.taken().await?;
 
     let aim = Aim {
         target: Arc::clone(&target),
@@ -129,7 +129,7 @@ async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<()> {
         delivered(&target, &bob).await?;
         honest += 1;
         target.is_alive()?;
-        peak = peak.most(target.taken()?);
+        peak = peak.most(target.taken().await?);
         while let Some(ended) = attacks.try_join_next() {
             ended??;
         }
@@ -137,18 +137,18 @@ async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<()> {
     while let Some(ended) = attacks.join_next().await {
         ended??;
     }
-    peak = peak.most(target.taken()?);
+    peak = peak.most(target.taken().await?);
 
     // Nobody attacks any more: what they held is let go of, and honest members are served.
     until("the daemon to let go of the attackers' descriptors", async || {
-        let now = target.taken().map_err(|error| error.to_string())?;
+        let now = target.taken().await.map_err(|error| error.to_string())?;
         that(now.descriptors <= before.descriptors + LEFT_DESCRIPTORS, || {
             format!("{now:?}, before {before:?}")
         })
     })
     .await?;
     delivered(&target, &bob).await?;
-    let after = target.taken()?;
+    let after = target.taken().await?;
     let restarts = target.metric("belfry_network_restarts_total").await?;
     let panics =
         target.log()?.lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect::<Vec<_>>();

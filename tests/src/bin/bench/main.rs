@@ -13,6 +13,7 @@ mod admission;
 mod catchup;
 mod coalition;
 mod content;
+mod delivery;
 mod export;
 mod footprint;
 mod heal;
@@ -71,6 +72,8 @@ enum Which {
     IdleSync(idle_sync::Arguments),
     /// Two halves that were apart, until all hold the same
     Heal(heal::Arguments),
+    /// Deliveries beside members that pass nothing on, and without them
+    Delivery(delivery::Arguments),
     /// A revocation at one node, until every node refuses whom it names
     Revoke(revoke::Arguments),
     /// Hellos of strangers, and what members notice of a flood of them
@@ -100,6 +103,7 @@ fn main() -> anyhow::Result<()> {
         Which::Catchup(arguments) => catchup::run(arguments, quick)?,
         Which::IdleSync(arguments) => idle_sync::run(arguments, quick)?,
         Which::Heal(arguments) => heal::run(arguments, quick)?,
+        Which::Delivery(arguments) => delivery::run(arguments, quick)?,
         Which::Revoke(arguments) => revoke::run(arguments, quick)?,
         Which::Admission(arguments) => admission::run(arguments, quick)?,
         Which::Strangers(arguments) => admission::strangers::run(&arguments)?,

@@ -132,6 +132,13 @@ fn admission_runs_quickly() {
 }
 
 #[test]
+fn bombs_run_quickly() {
+    let report = quick("bombs");
+    assert!(report["worst_message_ratio_to_floor"].as_f64().unwrap() > 0.0, "{report}");
+    assert_eq!(report["is_met"], report["worst_ms"].as_f64().unwrap() <= 50.0, "{report}");
+}
+
+#[test]
 fn roster_runs_quickly() {
     let report = quick("roster");
     assert!(report["ratio_to_verify"].as_f64().unwrap() > 0.0, "{report}");

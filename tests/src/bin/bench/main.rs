@@ -10,6 +10,7 @@
 //! still works; its figures mean nothing.
 
 mod admission;
+mod bombs;
 mod catchup;
 mod coalition;
 mod content;
@@ -81,6 +82,8 @@ enum Which {
     /// The strangers of `admission`
     #[command(hide = true)]
     Strangers(admission::strangers::Arguments),
+    /// What is made to cost much, until it is refused
+    Bombs(bombs::Arguments),
     /// Memory of an idle node, and the size of its binary
     Idle(idle::Arguments),
     /// Folding the admin log, whole and one entry more
@@ -107,6 +110,7 @@ fn main() -> anyhow::Result<()> {
         Which::Revoke(arguments) => revoke::run(arguments, quick)?,
         Which::Admission(arguments) => admission::run(arguments, quick)?,
         Which::Strangers(arguments) => admission::strangers::run(&arguments)?,
+        Which::Bombs(arguments) => bombs::run(arguments, quick)?,
         Which::Idle(arguments) => idle::run(arguments, quick)?,
         Which::Roster(arguments) => roster::run(arguments, quick)?,
     };

@@ -218,8 +218,7 @@ mod tests {
             .with_root_certificates(RootCertStore::empty())
             .with_no_client_auth();
         let name = ServerName::try_from("feed.example".to_owned()).unwrap();
-        let url =
-            HttpUrl { is_tls: true, host: "feed.example".to_owned(), port: 443, path: "/".to_owned() };
+        let url = HttpUrl { is_tls: true, host: "feed.example".to_owned(), port: 443, path: "/".to_owned() };
         Client { url, private, tls: Some((TlsConnector::from(Arc::new(config)), name)) }
     }
 

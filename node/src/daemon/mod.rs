@@ -10,6 +10,7 @@
 mod contacts;
 mod ends;
 mod history;
+mod kept;
 mod newcomers;
 mod on_sight;
 mod ports;

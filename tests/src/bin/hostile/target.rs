@@ -108,7 +108,7 @@ impl Target {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
         let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
         // Its own word: it shows them to nobody but root.
-        let descriptors = self.told("belfry_open_descriptors").await?.parse()?;
+        let descriptors = self.told("belfry_open_descriptors").await?.parse::<usize>()?;
         Ok(Taken { memory: kilobytes * 1024, descriptors })
     }
 

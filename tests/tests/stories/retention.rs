@@ -94,10 +94,8 @@ async fn bodies_past_the_retention_go_and_no_late_joiner_waits_for_them() -> any
     let mut bob = coalition.member("bob").reader(["cidr"]).issue()?;
     let mut carol = coalition.member("carol").reader(["cidr"]).issue()?;
     // Of another group: all that bob has of them is the time.
-    let mut others = [
-        coalition.member("dan").reader(["iam"]).issue()?,
-        coalition.member("erin").reader(["iam"]).issue()?,
-    ];
+    let mut others =
+        [coalition.member("dan").reader(["iam"]).issue()?, coalition.member("erin").reader(["iam"]).issue()?];
     let group = coalition.group("cidr")?;
     // Three messages of three days ago, two of now.
     let mut forge = Forge::new(&author, group, coalition.roster())?;

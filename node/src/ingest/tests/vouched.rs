@@ -58,8 +58,7 @@ impl Receiver {
 }
 
 #[tokio::test]
-async fn what_a_steward_erased_a_week_ago_stays_while_our_clock_is_doubted_and_what_its_author_erased_does_not()
- {
+async fn by_a_clock_that_is_doubted_a_stewards_erasure_takes_no_body_and_its_authors_does() {
     let mut coalition = Coalition::new();
     let [alice, steward, carol] = [1, 2, 3].map(|n| coalition.issue(n, &[CIDR]));
     let receiver = Receiver::start(Site::new(&coalition, &carol).await, &alice);

@@ -142,14 +142,14 @@ fn files() -> Vec<Bomb> {
     let long = vec![b'a'; MAX_BUNDLE + 1];
     let begin = "{\"type\":\"bundle\",\"id\":\"bundle--00000000-0000-4000-8000-000000000000\",\"objects\":[";
     let deep = format!("{begin}{}", "[".repeat(MAX_BUNDLE / 2));
-    let many = format!("{begin}{}{{}}]}}", "{},".repeat(MAX_BUNDLE_OBJECTS));
+    let wide = format!("{begin}{{\"type\":\"{}\"}}]}}", "a".repeat(MAX_BUNDLE - 256));
     let table = format!("value\n{}", "a.example\n".repeat(MAX_IMPORT_OBJECTS + 1));
     let event = format!("{{\"Event\":{{\"Attribute\":[{}{{}}]}}}}", "{},".repeat(6 * MAX_BUNDLE_OBJECTS));
     let read = |format, bytes: &[u8]| Import::read(format, bytes, &Options::default()).is_err();
     vec![
         Bomb::in_a_file("a file longer than any may be", move || read(Format::Text, &long)),
         Bomb::in_a_file("a bundle of 32 million brackets", move || Bundle::parse(deep.as_bytes()).is_err()),
-        Bomb::in_a_file("a bundle of an object too many", move || Bundle::parse(many.as_bytes()).is_err()),
+        Bomb::in_a_file("a bundle of one object of 64 MiB", move || Bundle::parse(wide.as_bytes()).is_err()),
         Bomb::in_a_file("a table of a line too many", move || read(Format::Csv, table.as_bytes())),
         Bomb::in_a_file("an event of 600,000 attributes", move || read(Format::Misp, event.as_bytes())),
     ]

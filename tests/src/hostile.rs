@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use belfry_node::{
     clock,
-    network::{self, Asked, Gossip, Inbound, Network, NetworkConfig, RequestError},
+    network::{self, Address, Asked, Gossip, Inbound, Network, NetworkConfig, RequestError},
 };
 use belfry_proto::{
     crypto::sign::{PublicKey, SigningKey},
@@ -154,16 +154,19 @@ impl Hostile {
     /// # Errors
     /// No connection.
     pub async fn dial(&self, target: &Member) -> anyhow::Result<()> {
+        self.dial_at(target.node(), &target.address().await?).await.with_context(|| target.name().to_owned())
+    }
+
+    async fn dial_at(&self, target: PublicKey, address: &Address) -> anyhow::Result<()> {
         let mut allowed: BTreeSet<PublicKey> = self.network.peers().await?.iter().map(|p| p.node).collect();
-        allowed.insert(target.node());
+        allowed.insert(target);
         self.network.set_allowed(allowed).await?;
-        let address = target.address().await?;
-        until(&format!("a connection with {}", target.name()), async || {
+        until("a connection with the target", async || {
             let peers = self.network.peers().await.map_err(|error| error.to_string())?;
-            if peers.iter().any(|peer| peer.node == target.node()) {
+            if peers.iter().any(|peer| peer.node == target) {
                 return Ok(());
             }
-            let dialled = self.network.dial(target.node(), vec![address.clone()]).await;
+            let dialled = self.network.dial(target, vec![address.clone()]).await;
             Err(format!("{dialled:?}"))
         })
         .await
@@ -174,17 +177,27 @@ impl Hostile {
     /// # Errors
     /// It is not admitted.
     pub async fn join(&self, target: &Member) -> anyhow::Result<()> {
+        self.join_at(target.node(), &target.address().await?)
+            .await
+            .with_context(|| target.name().to_owned())?;
+        target.meets_node(&self.node(), "the hostile peer").await
+    }
+
+    /// [`Self::join`] of a node that runs in another process, as far as this side can tell.
+    ///
+    /// # Errors
+    /// It is not admitted.
+    pub async fn join_at(&self, target: PublicKey, address: &Address) -> anyhow::Result<()> {
         self.network.subscribe(Topic::Admin).await?;
-        self.dial(target).await?;
-        self.greet(target).await?;
-        until(&format!("{} to admit the hostile peer", target.name()), async || {
+        self.dial_at(target, address).await?;
+        let greet = hello_request::Request::Greet(self.greeting(self.record.clone()));
+        self.network.hello(&target, HelloRequest { request: Some(greet) }).await.context("hello")?;
+        until("the target to admit the hostile peer", async || {
             let peers = self.network.peers().await.map_err(|error| error.to_string())?;
-            let met =
-                peers.iter().any(|p| p.node == target.node() && !p.held && p.topics.contains(&Topic::Admin));
+            let met = peers.iter().any(|p| p.node == target && !p.held && p.topics.contains(&Topic::Admin));
             that(met, || format!("{peers:?}"))
         })
-        .await?;
-        target.meets_node(&self.node(), "the hostile peer").await
+        .await
     }
 
     /// A hello with its own certificate.
@@ -200,15 +213,18 @@ impl Hostile {
     /// # Errors
     /// No answer.
     pub async fn greet_as(&self, target: &Member, record: Option<Record>) -> anyhow::Result<HelloResponse> {
-        let greet = Greet {
+        self.hello(target, hello_request::Request::Greet(self.greeting(record))).await
+    }
+
+    fn greeting(&self, certificate: Option<Record>) -> Greet {
+        Greet {
             coalition: self.coalition.to_vec(),
-            certificate: record,
+            certificate,
             roster: Some(self.roster.clone()),
             charter_version: 1,
             now: clock::now().as_micros(),
             your_logs: Vec::new(),
-        };
-        self.hello(target, hello_request::Request::Greet(greet)).await
+        }
     }
 
     /// Any hello request.

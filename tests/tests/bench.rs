@@ -101,6 +101,15 @@ fn heal_runs_quickly() {
 }
 
 #[test]
+fn delivery_runs_quickly() {
+    let report = quick("delivery");
+    assert!(report["p99_ratio"].as_f64().unwrap() > 0.0, "{report}");
+    // Of two messages of each of four nodes, each to three others.
+    assert_eq!(report["beside_droppers"]["deliveries"], 24, "{report}");
+    assert_eq!(report["is_met"], report["delivered_within_60_s"].as_f64().unwrap() >= 0.999, "{report}");
+}
+
+#[test]
 fn revoke_runs_quickly() {
     let report = quick("revoke");
     assert!(report["seconds_until_all_refuse"]["median"].as_f64().unwrap() > 0.0, "{report}");
@@ -120,6 +129,13 @@ fn admission_runs_quickly() {
     // A target that is held while nobody floods is not met.
     let is_met = report["is_flood"] == true && report["p99_ratio"].as_f64().unwrap() <= 2.0;
     assert_eq!(report["is_met"], is_met, "{report}");
+}
+
+#[test]
+fn bombs_run_quickly() {
+    let report = quick("bombs");
+    assert!(report["worst_message_ratio_to_floor"].as_f64().unwrap() > 0.0, "{report}");
+    assert_eq!(report["is_met"], report["worst_ms"].as_f64().unwrap() <= 50.0, "{report}");
 }
 
 #[test]

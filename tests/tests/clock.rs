@@ -73,6 +73,48 @@ fn a_clock_that_jumps_by_hours_is_told_and_stalls_nobody() {
 }
 
 #[test]
+fn a_daemon_that_starts_days_ahead_keeps_the_body_that_a_steward_may_still_give_back() {
+    let coalition = Coalition::found("Weeks");
+    let mut members = [("alice", Role::Publisher), ("sam", Role::Steward), ("carol", Role::Publisher)]
+        .map(|(name, role)| coalition.issue(name, role));
+    members[2].with_clock();
+    members[2].clock(0);
+    let mut bootstrap: Vec<String> = Vec::new();
+    for member in &mut members {
+        member.join(&coalition);
+        member.bootstrap.clone_from(&bootstrap);
+        member.start();
+        bootstrap.extend(member.address());
+    }
+    for member in &members {
+        member.meets(2);
+    }
+    let [alice, sam, carol] = &mut members;
+    let id = alice.publish(1);
+    for member in [&*alice, &*sam, &*carol] {
+        member.lists(std::slice::from_ref(&id));
+    }
+    let token = alice.token("siem", &["--read", "cidr"]);
+    let told = http::get(&alice.api(), "/api/v1/objects?group=cidr", &token).json();
+    let message = told["objects"][0]["message"].as_str().unwrap().to_owned();
+    let keeps = |member: &Member| {
+        let told = member.ok(&["why", &message]);
+        assert!(!told.contains("its body is gone"), "{told}");
+        told.contains("taken back by its member or a steward").then_some(())
+    };
+    sam.ok(&["withdraw", &message, "--group", "cidr", "--mode", "erase", "--ground", "rules"]);
+    eventually("carol hides it", || keeps(carol));
+
+    carol.terminate();
+    carol.clock(8 * 24 * HOUR);
+    carol.start();
+    // By the time that others have told it which time it is, it has looked at all that is due.
+    carol.publish(2);
+    knows(carol, 8 * 24 * HOUR);
+    assert_eq!(keeps(carol), Some(()), "its week is not over");
+}
+
+#[test]
 fn once_the_charter_is_over_a_node_shows_what_there_is_and_sends_nothing_until_there_is_another() {
     let coalition = Coalition::found("Charters");
     let charter = |days: u32, name: &str| {

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-use std::{fs, net::TcpListener, process::Command};
+use std::{fs, net::TcpListener, os::unix::process::ExitStatusExt as _, process::Command};
 
-use belfry_tests::process::{Coalition, Member, Role, belfry, chmod, eventually, http};
+use belfry_tests::process::{Coalition, Member, Role, belfry, chmod, eventually, http, skipped};
 use serde_json::{Value, json};
 
 const STIX: &str = "application/stix+json;version=2.1";
@@ -102,6 +102,26 @@ fn killing_the_daemon_after_the_answer_loses_nothing() {
         let found = member.objects(token, "cidr");
         assert_eq!(found.len(), accepted.len(), "each once at {}", member.name);
     }
+}
+
+/// Lifts the limit of this shell's core dumps as far as the system allows, for what it starts.
+const UNLIMITED: &str = "ulimit -c unlimited && ";
+
+#[test]
+fn a_daemon_that_is_aborted_leaves_none_of_its_memory_to_the_system() {
+    let (coalition, mut alice) = alone();
+    // What becomes here of a process that does not care.
+    let mut careless = Command::new("sh");
+    careless.args(["-c", &format!("{UNLIMITED}kill -ABRT $$")]).current_dir(coalition.path(""));
+    if !careless.status().unwrap().core_dumped() {
+        skipped("core dumps: this system makes none of any process");
+        return;
+    }
+    let launched = format!("{UNLIMITED}exec \"$@\"");
+    alice.launcher = ["sh", "-c", &launched, "sh"].map(str::to_owned).to_vec();
+    alice.start();
+    let ended = alice.abort();
+    assert_eq!((ended.code, ended.is_dumped), (-1, false), "{}", ended.last());
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod contact;
 mod decision;
 mod documents;
 mod drafts;
+mod dumps;
 mod enroll;
 mod exit;
 mod export;
@@ -191,6 +192,9 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
         }
     };
+    if let Err(error) = dumps::forbid() {
+        eprintln!("belfry: core dumps of this process are not off: {error}");
+    }
     match cli.command.run(&cli.global) {
         Ok(()) => Exit::Ok.into(),
         Err(error) => {

@@ -10,6 +10,7 @@
 mod contacts;
 mod ends;
 mod history;
+mod kept;
 mod newcomers;
 mod on_sight;
 mod ports;
@@ -40,7 +41,7 @@ use crate::{
     feed::Feed,
     grants,
     heal::{self, HealError},
-    heard::GateTimes,
+    heard::{GateTimes, VouchedClock},
     hooks::Hooks,
     identity::Identity,
     ingest::Ingest,
@@ -380,8 +381,9 @@ impl Daemon {
         );
         tasks.spawn("rejudge", ingest.rejudging());
         tasks.spawn("check", ingest.checking());
-        tasks.spawn("reweigh", ingest.reweighing());
-        tasks.spawn("retain", ingest.retaining());
+        let vouched = VouchedClock::new(hellos.clone(), roster.clone(), identity.member);
+        tasks.spawn("reweigh", ingest.reweighing(vouched.clone()));
+        tasks.spawn("retain", ingest.retaining(vouched));
         let (judge, keep, reopen) = ingest.loops(queues, inbound.gossip);
         tasks.spawn("judge", judge);
         tasks.spawn("keep", keep);

@@ -14,7 +14,7 @@ use belfry_proto::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{contacts, ends, newcomers, on_sight, texts};
+use super::{contacts, ends, kept, newcomers, on_sight, texts};
 use crate::{
     api::ports::{
         BackupRefused, ContactRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus, OfGroups,
@@ -203,6 +203,7 @@ impl Status {
             warnings.push(format!("A charter that root keys signed is refused here: {refused}."));
         }
         warnings.extend(newcomers::told(&roster, &self.store, own, now));
+        warnings.extend(kept::told(&roster, &self.store, hellos, self.identity.member, now));
         for source in self.sources.report() {
             if let Some((since, why)) = source.failing {
                 warnings.push(format!("The source {} brings nothing since {since}: {why}.", source.name));

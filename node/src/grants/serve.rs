@@ -177,10 +177,18 @@ impl Serving {
                 tracing::debug!(peer = %from, key = %id, "no grant: {refusal}");
                 refusal.on_wire()
             })?;
-        // What the operator holds back stays here until it is released; other holders judge for themselves.
-        if grant_rule::predates(&roster, key.context(), requester.member)
-            && self.store.is_held(requester.member).map_err(|_| Refusal::Internal)?
+        let predates = grant_rule::predates(&roster, key.context(), requester.member);
+        // The delay is there so that others see a newcomer first. Alone with us, one that lies in step with whoever turned our
+        // clock would vouch for its own.
+        if predates
+            && !roster.charter().grant_delay().is_zero()
+            && !self.hellos.borrow().is_clock_vouched(&roster, self.identity.member)
         {
+            tracing::debug!(peer = %from, key = %id, "no grant: too few vouch that the grant delay is over");
+            return Err(Refusal::NotYet);
+        }
+        // What the operator holds back stays here until it is released; other holders judge for themselves.
+        if predates && self.store.is_held(requester.member).map_err(|_| Refusal::Internal)? {
             tracing::debug!(peer = %from, key = %id, "no grant: the operator holds old keys back from this member");
             return Err(Refusal::NotYet);
         }

@@ -169,6 +169,41 @@ async fn a_node_whose_clock_is_told_to_be_off_grants_nothing_until_it_is_right()
     assert_eq!(asked().await, (1, vec![Refusal::Unknown.into()]));
 }
 
+/// Whoever is alone with a node and has its clock turned could lie in step with it, and have the archive before it is seen.
+#[tokio::test]
+async fn no_word_of_one_member_that_the_grant_delay_is_over_gives_old_keys_where_there_are_others() {
+    let mut coalition = Coalition::new();
+    let author = coalition.issue(1, &[CIDR]);
+    let charter = coalition.changed_charter(coalition.roster.version(), |charter| charter.grant_delay_s = 1);
+    coalition.roster.apply_charter(charter).unwrap();
+    let old = key_of(&coalition, &author);
+    let newcomer = coalition.issue(2, &[CIDR]);
+    let new = key_of(&coalition, &author);
+    let mut host = Site::new(&coalition, &author).await;
+    for key in [&old, &new] {
+        host.store.commit(Change::Key(KeyRow::own(key, 0))).await.unwrap();
+    }
+    let hellos = watch::Sender::new(Hellos::told(&[0]));
+    let serving = serve_by(&host, hellos.subscribe());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serving.run(host.inbound.take().unwrap().keys));
+    let guest = Site::new(&coalition, &newcomer).await;
+    guest.connect(&host).await;
+    let gets = async |key: &ContentKey| {
+        let response = guest.network.keys(&host.node(), request([key.id().to_vec()])).await.unwrap();
+        !response.grants.is_empty()
+    };
+    let seen = host.store.first_seen(coalition.roster.version().height).unwrap().unwrap();
+    let over = seen.saturating_add(std::time::Duration::from_secs(1));
+    eventually("the delay to be over", async || clock::now() >= over).await;
+    assert!(gets(&old).await, "of two, the other's word is all that there is");
+    coalition.issue(3, &[CIDR]);
+    host.roster.replace(coalition.roster.clone());
+    assert_eq!((gets(&old).await, gets(&new).await), (false, true), "what was made for it needs no delay");
+    hellos.send_replace(Hellos::told(&[0, 0]));
+    assert!(gets(&old).await);
+}
+
 /// What many pages want in the same moment is one question for as many keys as fit, and one synced write.
 #[tokio::test]
 async fn a_hundred_keys_wished_for_at_once_are_two_questions() {

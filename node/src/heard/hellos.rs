@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use belfry_proto::{
     crypto::sign::PublicKey,
-    id::{GroupId, LogId, MemberId, Sequence},
+    id::{GroupId, LogId, MemberId, Sequence, Serial},
+    trust::roster::{Roster, Standing},
 };
 use tokio::time::Instant;
 
@@ -15,6 +16,10 @@ use super::{
     voices::Voices,
 };
 use crate::clock;
+
+/// Members that have to tell the time that ours shows before it decides what cannot be undone. With one, who turned our clock
+/// needs no more than a member that lies in step with it; more would keep a node with few links from ever acting.
+const VOUCHING: usize = 2;
 
 /// What others tell of our clock.
 ///
@@ -77,20 +82,19 @@ impl Hellos {
     /// Whether our clock is off by more than `skew`, as the others tell.
     #[must_use]
     pub fn is_clock_off(&self, skew: Duration) -> bool {
-        self.clock_offset().is_some_and(|offset| u128::from(offset.unsigned_abs()) > skew.as_micros())
+        self.clock_offset().is_some_and(|offset| is_beyond(offset, skew))
     }
 
     /// What they tell of it, as far as they were asked since the start, or since it was set.
     #[must_use]
     pub fn clock_told(&self, skew: Duration) -> ClockTold {
-        let is_beyond = |offset: i64| u128::from(offset.unsigned_abs()) > skew.as_micros();
         let has_told = |member: &MemberId| self.voices.has(member);
         let mut offsets = self.voices.offsets();
         match (offsets.next(), offsets.next()) {
             (Some(_), Some(_)) if self.is_clock_off(skew) => ClockTold::Off,
             (Some(_), Some(_)) => ClockTold::Right,
             _ if self.company.awaits_others(has_told, Instant::now()) => ClockTold::Asked,
-            (Some(offset), None) if !is_beyond(offset) => ClockTold::Right,
+            (Some(offset), None) if !is_beyond(offset, skew) => ClockTold::Right,
             _ => ClockTold::Unknown,
         }
     }
@@ -99,6 +103,15 @@ impl Hellos {
     #[must_use]
     pub fn doubts_clock(&self, skew: Duration) -> bool {
         self.clock_told(skew) != ClockTold::Right
+    }
+
+    /// Whether what cannot be undone may go by our clock: nobody doubts it, and two other members tell the same time, or
+    /// as many as there are.
+    #[must_use]
+    pub fn is_clock_vouched(&self, roster: &Roster, own: MemberId) -> bool {
+        let skew = roster.charter().clock_skew();
+        let agreeing = self.voices.offsets().filter(|offset| !is_beyond(*offset, skew)).count();
+        agreeing >= others(roster, own).clamp(1, VOUCHING) && !self.doubts_clock(skew)
     }
 
     /// What members with these offsets of their clocks to ours, microseconds, have told; our admin log is theirs.
@@ -128,11 +141,28 @@ impl Hellos {
     }
 }
 
+fn is_beyond(offset: i64, skew: Duration) -> bool {
+    u128::from(offset.unsigned_abs()) > skew.as_micros()
+}
+
+/// Other members that were not removed, as far as it matters how many. Those whose certificates do not run by our clock count
+/// too: it is what is in question.
+fn others(roster: &Roster, own: MemberId) -> usize {
+    let now = clock::now();
+    let is_one = |serial: &Serial| match roster.standing(*serial, now) {
+        Standing::Valid | Standing::NotYet | Standing::Expired => true,
+        Standing::Suspended | Standing::Revoked | Standing::Superseded | Standing::Unknown => false,
+    };
+    let others = roster.members().filter(|member| member.id != own && member.serials.iter().any(is_one));
+    others.take(VOUCHING).count()
+}
+
 #[cfg(test)]
 mod tests {
     use belfry_proto::crypto::sign::SigningKey;
 
     use super::*;
+    use crate::testing::{CIDR, Coalition};
 
     const SKEW: Duration = Duration::from_secs(120);
     const DAY: i64 = 24 * 3_600_000_000;
@@ -156,6 +186,25 @@ mod tests {
         for lie in [DAY, -DAY, i64::MAX, i64::MIN] {
             assert_eq!(told(&[0, lie]), ClockTold::Right);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_undone_goes_by_no_clock_that_one_of_many_members_alone_vouches_for() {
+        let mut coalition = Coalition::new();
+        let own = coalition.issue(1, &[CIDR]).identity.member;
+        coalition.issue(2, &[CIDR]);
+        let vouched = |coalition: &Coalition, offsets: &[i64]| {
+            Hellos::told(offsets).is_clock_vouched(&coalition.roster, own)
+        };
+        assert!(!vouched(&coalition, &[]));
+        assert!(!vouched(&coalition, &[DAY]));
+        assert!(vouched(&coalition, &[0]), "all there are");
+        coalition.issue(3, &[CIDR]);
+        assert!(!vouched(&coalition, &[0]), "it may lie in step with whoever turned ours");
+        assert!(!vouched(&coalition, &[0, DAY]));
+        assert!(!vouched(&coalition, &[DAY, DAY]));
+        assert!(vouched(&coalition, &[0, 0]));
+        assert!(vouched(&coalition, &[0, 0, DAY]), "one that lies says nothing");
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,6 +19,7 @@ mod log_watch;
 mod pulse;
 pub(crate) mod removal;
 mod voices;
+mod vouched;
 
 pub use behind::Behind;
 pub(crate) use company::Announced;
@@ -28,3 +29,4 @@ pub use gate::{Gate, GateTimes};
 pub use hellos::{ClockTold, Hellos};
 pub use log_watch::{Freshness, LogWatch, RefusedCharter};
 pub use removal::Removal;
+pub use vouched::VouchedClock;

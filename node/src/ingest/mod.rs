@@ -46,7 +46,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     feed::Feed,
-    heard::Behind,
+    heard::{Behind, VouchedClock},
     identity::Identity,
     network::{Gossip, Network},
     roster::LiveRoster,
@@ -171,9 +171,9 @@ impl Ingest {
         self.clone().run_rejudge()
     }
 
-    /// Applies withdrawals, and has erased bodies leave the disk; a task of its own.
-    pub fn reweighing(&self) -> impl Future<Output = ()> + Send + use<> {
-        let (weighing, purging) = (self.clone().run_reweigh(), self.clone().run_purge());
+    /// Applies withdrawals, and has erased bodies leave the disk; a task of its own. What goes by its date goes by `clock`.
+    pub fn reweighing(&self, clock: VouchedClock) -> impl Future<Output = ()> + Send + use<> {
+        let (weighing, purging) = (self.clone().run_reweigh(clock), self.clone().run_purge());
         async move {
             // Either ends only because the store does.
             tokio::join!(weighing, purging);
@@ -189,9 +189,9 @@ impl Ingest {
         self.pages.load(Ordering::Relaxed)
     }
 
-    /// Lets bodies go that are past their group's retention; a task of its own.
-    pub fn retaining(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.clone().run_retain()
+    /// Lets bodies go that are past their group's retention by `clock`; a task of its own.
+    pub fn retaining(&self, clock: VouchedClock) -> impl Future<Output = ()> + Send + use<> {
+        self.clone().run_retain(clock)
     }
 
     /// Splits into the judge, the keeper and the reopener, which the daemon runs as tasks.

@@ -1,7 +1,7 @@
 //! Lets bodies go that their groups no longer keep, as the charter says.
 //!
 //! The header stays for ever and with it the log, so nothing is missing afterwards: peers serve such entries bare, and take
-//! them so (`belfry_proto::sync::retention`).
+//! them so (`belfry_proto::sync::retention`). While our clock is doubted none goes: set ahead, it would take what is to be kept.
 
 use std::time::Duration;
 
@@ -9,34 +9,46 @@ use belfry_proto::{id::GroupId, time::Timestamp};
 
 use super::Ingest;
 use crate::{
-    clock,
+    heard::VouchedClock,
     store::{Change, Committed, WriteError},
 };
 
 /// Between two looks. Retention is in days; a look that finds nothing reads one row a log.
 const LOOK: Duration = Duration::from_secs(3600);
+/// While nobody vouches for our clock, whatever is told of it meanwhile.
+const AGAIN: Duration = Duration::from_secs(60);
 /// Bodies let go in one batch: each may take many rows along.
 const CHUNK: usize = 64;
 
 impl Ingest {
     /// Looks until the store ends.
-    pub(super) async fn run_retain(self) {
+    pub(super) async fn run_retain(self, mut clock: VouchedClock) {
         loop {
-            if let Err(error) = self.retain().await {
+            let has_looked = self.retain(&clock).await.unwrap_or_else(|error| {
                 tracing::error!("bodies past their retention were not let go: {error}");
+                true
+            });
+            if has_looked {
+                tokio::time::sleep(LOOK).await;
+                continue;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::select! {
+                () = clock.told() => {}
+                () = tokio::time::sleep(AGAIN) => {}
+            }
         }
     }
 
-    async fn retain(&self) -> Result<(), WriteError> {
-        let (roster, now) = (self.roster.snapshot(), clock::now());
+    /// One look; false if there was none, because nobody vouches for our clock.
+    pub(super) async fn retain(&self, clock: &VouchedClock) -> Result<bool, WriteError> {
+        let Some(now) = clock.now() else { return Ok(false) };
+        let roster = self.roster.snapshot();
         for group in roster.charter().groups() {
             if let Some(kept) = group.retention {
                 self.retain_group(group.id, now.saturating_sub(kept)).await?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn retain_group(&self, group: GroupId, before: Timestamp) -> Result<(), WriteError> {

@@ -5,16 +5,19 @@
 //! a steward's seven days are over ────▶ (due then)                       └─▶ notes ─▶ bytes leave the disk
 //! ```
 //!
+//! Hiding waits for nothing. What takes a body by its date, a steward's word after its week, waits while our clock is doubted:
+//! set ahead, it would take what a lift was still to bring back. What its author erased goes at once, whatever the clock says.
+//!
 //! Two loops: rewriting files takes as long as the disk takes, and nothing that is to be hidden waits for it.
 
 use std::time::Duration;
 
-use belfry_proto::envelope::Decoded;
+use belfry_proto::{envelope::Decoded, time::Timestamp};
 
 use super::Ingest;
 use crate::{
-    clock,
     feed::Notice,
+    heard::VouchedClock,
     store::{Change, Committed, WriteError},
 };
 
@@ -22,18 +25,18 @@ use crate::{
 const CHUNK: usize = 64;
 /// Longest until due work is looked for without a notice: what is due stands in rows, and clocks may jump.
 const LOOK: Duration = Duration::from_secs(3600);
-/// After something failed.
+/// After something failed, and while bodies wait for others to vouch for our clock.
 const AGAIN: Duration = Duration::from_secs(10);
 /// Between two purges: each flushes every column.
 const REST: Duration = Duration::from_secs(60);
 
 impl Ingest {
     /// Weighs until the store ends.
-    pub(super) async fn run_reweigh(self) {
+    pub(super) async fn run_reweigh(self, mut clock: VouchedClock) {
         let mut reweighs = self.store.reweighs();
         loop {
             reweighs.mark_unchanged();
-            let wait = match self.reweigh_due().await {
+            let wait = match self.reweigh_due(&clock).await {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::error!("withdrawals were not applied: {error}");
@@ -42,6 +45,7 @@ impl Ingest {
             };
             tokio::select! {
                 changed = reweighs.changed() => if changed.is_err() { return },
+                () = clock.told() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -65,13 +69,14 @@ impl Ingest {
     }
 
     /// Weighs all that is due; answers how long to wait for more.
-    async fn reweigh_due(&self) -> Result<Duration, WriteError> {
+    pub(super) async fn reweigh_due(&self, clock: &VouchedClock) -> Result<Duration, WriteError> {
         loop {
-            let now = clock::now();
+            let vouched = clock.now();
+            let now = vouched.unwrap_or(Timestamp::ZERO);
             let work = self.store.to_reweigh(now, CHUNK)?;
             if work.is_empty() {
-                let next = self.store.next_reweigh()?;
-                return Ok(next.map_or(LOOK, |due| due.since(now)).min(LOOK));
+                let wait = |due: Timestamp| if vouched.is_some() { due.since(now) } else { AGAIN };
+                return Ok(self.store.next_reweigh()?.map_or(LOOK, wait).min(LOOK));
             }
             let reweighed = self.store.commit(Change::Reweigh { work, now }).await?;
             self.surface().await;

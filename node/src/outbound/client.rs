@@ -110,10 +110,14 @@ impl Client {
         }
     }
 
-    /// To the first address that may be connected to and answers.
     async fn connect(&self) -> Result<TcpStream, ClientError> {
         let found = lookup_host((self.url.host.as_str(), self.url.port)).await;
-        let found: Vec<SocketAddr> = found.map_err(|_| ClientError::Unknown)?.collect();
+        self.first_of(found.map_err(|_| ClientError::Unknown)?.collect()).await
+    }
+
+    /// To the first of these addresses that may be connected to and answers. The name that led to them is not asked again:
+    /// it may lead elsewhere by then.
+    async fn first_of(&self, found: Vec<SocketAddr>) -> Result<TcpStream, ClientError> {
         if found.is_empty() {
             return Err(ClientError::Unknown);
         }
@@ -196,4 +200,37 @@ async fn read(body: Incoming, most: usize) -> Result<Vec<u8>, ClientError> {
         }
     });
     Ok(read?.to_bytes().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::net::TcpListener;
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
+
+    use super::*;
+
+    fn client(private: bool) -> Client {
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let name = ServerName::try_from("feed.example".to_owned()).unwrap();
+        let url = HttpUrl { is_tls: true, host: "feed.example".to_owned(), port: 443, path: "/".to_owned() };
+        Client { url, private, tls: Some((TlsConnector::from(Arc::new(config)), name)) }
+    }
+
+    /// As of a name whose owner has it lead inside between two questions, or to several places at once.
+    #[tokio::test]
+    async fn of_the_addresses_that_a_name_leads_to_only_those_that_pass_are_connected_to() {
+        let inside = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let found = vec!["169.254.169.254:80".parse().unwrap(), inside.local_addr().unwrap()];
+        assert!(matches!(client(false).first_of(found.clone()).await, Err(ClientError::Forbidden)));
+        assert!(matches!(client(true).first_of(Vec::new()).await, Err(ClientError::Unknown)));
+        let connected = client(true).first_of(found).await.unwrap();
+        let (_, first) = inside.accept().await.unwrap();
+        assert_eq!(first, connected.local_addr().unwrap(), "nobody came before whom it was allowed to");
+    }
 }

@@ -156,7 +156,7 @@ pub enum Change {
     Reweigh {
         /// From [`super::Store::to_reweigh`].
         work: Vec<Reweigh>,
-        /// The clock that tells whether a body has to go.
+        /// The clock that tells whether a body has to go; at zero none goes by its date.
         now: Timestamp,
     },
     /// Rows whose earlier values have left the disk.

@@ -9,8 +9,8 @@
 //!
 //! Rows of a withdrawal are never taken away: whether it counts is whether its message stands, and a cut or a
 //! fork may change that either way, so hiding or showing a withdrawal has its targets reweighed. Reweigh rows
-//! are due at a time, so that what a steward withdrew waits there for its last day. Work left undone by a crash
-//! is still a row.
+//! are due at a time, so that what a steward withdrew waits there for its last day, and whoever has them looked at says
+//! which time that is: a message that comes later than that goes by the same row. Work left undone by a crash is still a row.
 
 mod noted;
 mod reads;
@@ -78,7 +78,7 @@ pub(super) fn arrives(
     let state = if state.is_hidden() { state } else { MessageState::Withdrawn };
     value.set_state(state, None);
     if let Some(at) = ending.shreds_at {
-        if value.has_body && at <= txn.now {
+        if value.has_body && ending.is_final() {
             strip(&mut value)?;
         }
         value.excuse(&ending);

@@ -199,6 +199,8 @@ fn message(purpose: Purpose, coalition: CoalitionId, parts: &[&[u8]]) -> Vec<u8>
 
 #[cfg(test)]
 mod tests {
+    use ed25519_dalek::Verifier as _;
+
     use super::*;
 
     const COALITION: CoalitionId = CoalitionId::new([7; 32]);
@@ -227,6 +229,36 @@ mod tests {
         shifted[0] = 0xf0;
         shifted[31] = 0x7f;
         assert!(PublicKey::from_slice(&shifted).is_err());
+    }
+
+    /// What the key's owner alone can make, and what lax verifiers take: two byte strings for one signature.
+    #[test]
+    fn a_shifted_signature_and_one_by_a_point_of_small_order_are_refused() {
+        let key = SigningKey::from_seed(&[1; 32]);
+        let public = key.public();
+        let parts: [&[u8]; 2] = [b"ab", b"c"];
+        let is_taken =
+            |signature: &[u8]| public.verify(Purpose::Statement, COALITION, &parts, signature).is_ok();
+        let honest = key.sign(Purpose::Statement, COALITION, &parts);
+        assert!(is_taken(&honest));
+        // The second half, and the group's order added to it.
+        let shifted = hex::decode(
+            "dd24264d7fa658629301492f60c5c5ae2ac4b10c0e3674585ab468b360836410\
+             1dafdf59f0fb0f470b033789f3bbccee131ca7619f243eda0fa4cb4ca707801a",
+        )
+        .unwrap();
+        assert_eq!(honest[..32], shifted[..32]);
+        assert!(!is_taken(&shifted));
+        // The neutral element for the first half, and what makes the equation hold for the second.
+        let weak = hex::decode(
+            "0100000000000000000000000000000000000000000000000000000000000000\
+             02b755c3de2ecd8cf13cefb88ef3b93bfcd2687b8bbbf6beacade27c8056bc0b",
+        )
+        .unwrap();
+        let message = message(Purpose::Statement, COALITION, &parts);
+        let lax = Signature::from_slice(&weak).unwrap();
+        assert!(public.0.verify(&message, &lax).is_ok(), "it shows what strictness is for");
+        assert!(!is_taken(&weak));
     }
 
     #[test]

@@ -371,6 +371,10 @@ mod tests {
         assert_eq!(fault(&b"[".repeat(10_000_000)), JsonFault::TooDeep);
         let many = [b"[0".to_vec(), b",0".repeat(MAX_VALUES), b"]".to_vec()].concat();
         assert_eq!(fault(&many), JsonFault::TooManyValues);
+        // And what lies behind is not looked at, however much it is.
+        let read = |text: &[u8]| minify(text).unwrap_err().at;
+        assert_eq!(read(&b"[".repeat(10_000_000)), MAX_DEPTH);
+        assert_eq!(read(&[b"[0".to_vec(), b",0".repeat(50 * MAX_VALUES)].concat()), read(&many));
         let long = format!("\"{}\"", "a".repeat(MAX_OBJECT));
         assert_eq!(fault(long.as_bytes()), JsonFault::TooLong(MAX_OBJECT));
     }

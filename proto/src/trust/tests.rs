@@ -221,6 +221,38 @@ fn a_record_that_lost_a_signature_is_refused_and_not_counted_as_void() {
     assert_eq!(world.roster.standing(serial, at(3)), Standing::Revoked);
 }
 
+/// A list of revoked hashes over bytes with their signatures would miss the same certificate in other bytes.
+#[test]
+fn a_revoked_certificate_stays_revoked_in_any_bytes_of_its_record_that_still_verify() {
+    let mut world = World::new();
+    let issue = Decision::Issue(schema::Issue { certificate: Some(body(1, Some(Role::Publisher))) });
+    let statement = world.statement(issue, None, &[11], 1);
+    let record = world.ordered(statement, 21);
+    world.take(&record).unwrap();
+    let serial = Serial::new(1);
+    world.decide(member(1), revoke(1, serial, 2, vec![]), &[11, 12], 2);
+    let coalition = world.roster.coalition();
+    let mut more = record.clone();
+    signed::add_signature(more.statement.as_mut().unwrap(), Purpose::Statement, coalition, &key(12));
+    let mut turned = more.clone();
+    turned.statement.as_mut().unwrap().signatures.reverse();
+    let first = verify_record(world.roster.charters(), &record).unwrap();
+    for other in [more, turned] {
+        assert_ne!(other.encode_to_vec(), record.encode_to_vec());
+        let verified = verify_record(world.roster.charters(), &other).unwrap();
+        let called = (verified.entry_id, verified.statement.id);
+        assert_eq!(called, (first.entry_id, first.statement.id), "ids cover no signature");
+        assert!(world.take(&other).is_err(), "it has its place already");
+        assert_eq!(world.roster.standing(serial, at(3)), Standing::Revoked);
+        assert!(!world.roster.is_admitted(&node(1), at(3)));
+    }
+    // Ordered anew, it is another entry about keys that were certified once and are no more.
+    let again = world.ordered(record.statement.clone().unwrap(), 21);
+    let _ = world.take(&again);
+    assert!(!world.roster.is_admitted(&node(1), at(3)));
+    assert!(world.roster.readers(CIDR, Audience::Group, at(3)).is_empty());
+}
+
 #[test]
 fn gaps_rollbacks_forks_and_other_registrars_are_refused() {
     let mut world = World::new();

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Child, Stdio},
 };
@@ -15,6 +16,8 @@ use super::{Coalition, PATIENCE, Ran, belfry, binary, eventually, http, preloade
 pub struct Ended {
     /// Its exit code; -1 for a signal.
     pub code: i32,
+    /// The system kept its memory: wrote it to a file, or handed it to a program.
+    pub is_dumped: bool,
     /// Its log.
     pub log: String,
 }
@@ -194,15 +197,27 @@ impl Member {
         let status = self.process.as_mut()?.try_wait().unwrap()?;
         self.process = None;
         let log = String::from_utf8_lossy(&fs::read(self.log_path()).unwrap()).into_owned();
-        Some(Ended { code: status.code().unwrap_or(-1), log })
+        Some(Ended { code: status.code().unwrap_or(-1), is_dumped: status.core_dumped(), log })
     }
 
     /// Asks it to end (SIGTERM) and waits; its exit code.
     #[track_caller]
     pub fn terminate(&mut self) -> i32 {
+        self.signalled("-TERM").code
+    }
+
+    /// Has it end as a crash does (SIGABRT), and waits.
+    #[track_caller]
+    #[must_use]
+    pub fn abort(&mut self) -> Ended {
+        self.signalled("-ABRT")
+    }
+
+    #[track_caller]
+    fn signalled(&mut self, signal: &str) -> Ended {
         let pid = self.process.as_ref().expect("it runs").id().to_string();
-        assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        eventually(&format!("{} ends", self.name), || self.ended()).code
+        assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        eventually(&format!("{} ends", self.name), || self.ended())
     }
 
     /// Kills it (SIGKILL) and waits until it is gone.

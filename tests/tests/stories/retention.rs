@@ -93,6 +93,9 @@ async fn bodies_past_the_retention_go_and_no_late_joiner_waits_for_them() -> any
     let peer = coalition.member("peer").reader(["cidr"]).issue()?;
     let mut bob = coalition.member("bob").reader(["cidr"]).issue()?;
     let mut carol = coalition.member("carol").reader(["cidr"]).issue()?;
+    // Of another group: all that bob has of them is the time.
+    let mut others =
+        [coalition.member("dan").reader(["iam"]).issue()?, coalition.member("erin").reader(["iam"]).issue()?];
     let group = coalition.group("cidr")?;
     // Three messages of three days ago, two of now.
     let mut forge = Forge::new(&author, group, coalition.roster())?;
@@ -114,8 +117,12 @@ async fn bodies_past_the_retention_go_and_no_late_joiner_waits_for_them() -> any
     bob.shows("cidr", &all).await?;
     hostile.stop().await;
 
-    // Bodies are looked at when a node starts, and every hour.
-    bob.restart(&[]).await?;
+    // Bodies are looked at when a node has started and others vouch for its clock, and every hour.
+    for other in &mut others {
+        other.start(&coalition, &[]).await?;
+    }
+    let [dan, erin] = &others;
+    bob.restart(&[dan, erin]).await?;
     stand_as(&bob, &ids[..3], MessageState::Expired).await?;
     stand_as(&bob, &ids[3..], MessageState::Opened).await?;
     assert_eq!(bob.ids("cidr").await?, all[3..], "what went is not told as revoked: nobody took it back");
@@ -133,7 +140,7 @@ async fn bodies_past_the_retention_go_and_no_late_joiner_waits_for_them() -> any
     assert_eq!(bob.store()?.frontier(group).hash(), carol.store()?.frontier(group).hash());
 
     // Nothing is let go of twice, and nothing comes back.
-    bob.restart(&[&carol]).await?;
+    bob.restart(&[&carol, dan, erin]).await?;
     stand_as(&bob, &ids[..3], MessageState::Expired).await?;
     assert_eq!(bob.ids("cidr").await?, all[3..]);
     Ok(())

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::{
     clock,
-    membership::{GateTimes, Hellos, LogWatch},
+    heard::{GateTimes, Hellos, LogWatch},
     publish::{Flusher, drafts::HeldDraft},
     store::{Change, DraftRow, DraftState, MessageState},
 };

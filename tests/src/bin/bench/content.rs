@@ -139,6 +139,11 @@ impl<'a> Writer<'a> {
         Self { member, roster, key, position }
     }
 
+    /// The key of all its messages.
+    pub(crate) const fn key(&self) -> &ContentKey {
+        &self.key
+    }
+
     /// The key as a reader's store holds it.
     pub(crate) fn key_row(&self) -> KeyRow {
         KeyRow::received(&self.key)

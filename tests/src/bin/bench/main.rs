@@ -10,9 +10,11 @@
 //! still works; its figures mean nothing.
 
 mod admission;
+mod bombs;
 mod catchup;
 mod coalition;
 mod content;
+mod delivery;
 mod export;
 mod footprint;
 mod heal;
@@ -71,6 +73,8 @@ enum Which {
     IdleSync(idle_sync::Arguments),
     /// Two halves that were apart, until all hold the same
     Heal(heal::Arguments),
+    /// Deliveries beside members that pass nothing on, and without them
+    Delivery(delivery::Arguments),
     /// A revocation at one node, until every node refuses whom it names
     Revoke(revoke::Arguments),
     /// Hellos of strangers, and what members notice of a flood of them
@@ -78,6 +82,8 @@ enum Which {
     /// The strangers of `admission`
     #[command(hide = true)]
     Strangers(admission::strangers::Arguments),
+    /// What is made to cost much, until it is refused
+    Bombs(bombs::Arguments),
     /// Memory of an idle node, and the size of its binary
     Idle(idle::Arguments),
     /// Folding the admin log, whole and one entry more
@@ -100,9 +106,11 @@ fn main() -> anyhow::Result<()> {
         Which::Catchup(arguments) => catchup::run(arguments, quick)?,
         Which::IdleSync(arguments) => idle_sync::run(arguments, quick)?,
         Which::Heal(arguments) => heal::run(arguments, quick)?,
+        Which::Delivery(arguments) => delivery::run(arguments, quick)?,
         Which::Revoke(arguments) => revoke::run(arguments, quick)?,
         Which::Admission(arguments) => admission::run(arguments, quick)?,
         Which::Strangers(arguments) => admission::strangers::run(&arguments)?,
+        Which::Bombs(arguments) => bombs::run(arguments, quick)?,
         Which::Idle(arguments) => idle::run(arguments, quick)?,
         Which::Roster(arguments) => roster::run(arguments, quick)?,
     };

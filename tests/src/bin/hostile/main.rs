@@ -4,7 +4,7 @@
 //! ```text
 //! strangers ─ TCP and UDP noise, half handshakes, silence, yamux frames, hello frames ─┐
 //! members   ─ frames of hello, keys, sync, identify, ping and gossip, and yamux ───────┼─▶ belfry run ◀── an honest member,
-//!                                                                                      ┘    publishing all the time
+//! a member  ─ genuine messages without end ────────────────────────────────────────────┘    publishing all the time
 //! ```
 //!
 //! Every attack draws from one seed: fields at their extremes, lengths that lie, truncations, flipped bits, floods of
@@ -14,6 +14,7 @@
 //!
 //! The last line of stdout is one JSON object; a broken promise is an error.
 
+mod flood;
 mod frames;
 mod muxer;
 mod raw;
@@ -29,7 +30,7 @@ use std::{
 
 use anyhow::ensure;
 use belfry_proto::crypto::sign::SigningKey;
-use belfry_tests::{Bundle, Coalition, Member, until, wait::that};
+use belfry_tests::{Bundle, Coalition, Hostile, Member, until, wait::that};
 use clap::Parser;
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::json;
@@ -110,11 +111,12 @@ async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<()> {
     let mallories = (0..streams::PROTOCOLS.len() + 1)
         .map(|n| coalition.member(&format!("mallory-{n}")).publisher(["cidr"]).issue())
         .collect::<anyhow::Result<Vec<_>>>()?;
+    let flooder = coalition.member("flooder").publisher(["cidr"]).issue()?;
     let target = Arc::new(Target::start(&belfry, &alice, &coalition).await?);
     bob.join(&coalition, coalition.log().clone())?;
     bob.run_to(vec![(alice.node(), target.quic.clone())]).await?;
     delivered(&target, &bob).await?;
-    let before = target.taken()?;
+    let before = target.taken().await?;
 
     let aim = Aim {
         target: Arc::clone(&target),
@@ -123,32 +125,43 @@ async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<()> {
         until: Instant::now() + Duration::from_secs(arguments.seconds),
         tally: Tally::default(),
     };
+    let flooding = Hostile::as_member(&flooder, &coalition).await?;
+    flooding.subscribe(&[aim.group]).await?;
+    flooding.join_at(target.node, &target.quic).await?;
     let mut attacks = attacks(&aim, &mallories, seed);
     let (mut peak, mut honest) = (before, 0);
-    while aim.goes_on() {
-        delivered(&target, &bob).await?;
-        honest += 1;
-        target.is_alive()?;
-        peak = peak.most(target.taken()?);
-        while let Some(ended) = attacks.try_join_next() {
-            ended??;
+    let served = async {
+        while aim.goes_on() {
+            delivered(&target, &bob).await?;
+            honest += 1;
+            target.is_alive()?;
+            peak = peak.most(target.taken().await?);
+            while let Some(ended) = attacks.try_join_next() {
+                ended??;
+            }
         }
-    }
+        anyhow::Ok(())
+    };
+    let flooded = flood::attack(&aim, &flooding, &flooder, coalition.roster());
+    let (served, flooded) = futures::future::join(served, flooded).await;
+    served?;
+    flooded?;
+    flooding.stop().await;
     while let Some(ended) = attacks.join_next().await {
         ended??;
     }
-    peak = peak.most(target.taken()?);
+    peak = peak.most(target.taken().await?);
 
     // Nobody attacks any more: what they held is let go of, and honest members are served.
     until("the daemon to let go of the attackers' descriptors", async || {
-        let now = target.taken().map_err(|error| error.to_string())?;
+        let now = target.taken().await.map_err(|error| error.to_string())?;
         that(now.descriptors <= before.descriptors + LEFT_DESCRIPTORS, || {
             format!("{now:?}, before {before:?}")
         })
     })
     .await?;
     delivered(&target, &bob).await?;
-    let after = target.taken()?;
+    let after = target.taken().await?;
     let restarts = target.metric("belfry_network_restarts_total").await?;
     let panics =
         target.log()?.lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect::<Vec<_>>();
@@ -176,7 +189,8 @@ async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<()> {
 }
 
 /// Names under which every attack counts at least something.
-const ATTACKS: [&str; 13] = [
+const ATTACKS: [&str; 14] = [
+    flood::FLOOD,
     "tcp noise",
     "tcp half handshake",
     "tcp silence",

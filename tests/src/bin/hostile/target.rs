@@ -103,11 +103,12 @@ impl Target {
         }
     }
 
-    pub(crate) fn taken(&self) -> anyhow::Result<Taken> {
+    pub(crate) async fn taken(&self) -> anyhow::Result<Taken> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
         let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.pid))?.count();
+        // Its own word: it shows them to nobody but root.
+        let descriptors = self.told("belfry_open_descriptors").await?.parse::<usize>()?;
         Ok(Taken { memory: kilobytes * 1024, descriptors })
     }
 
@@ -117,10 +118,14 @@ impl Target {
 
     /// One number of its metrics.
     pub(crate) async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        Ok(self.told(name).await?.parse()?)
+    }
+
+    async fn told(&self, name: &str) -> anyhow::Result<String> {
         let text = self.api.text("/metrics").await?;
         let line =
             text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
-        Ok(line.trim().parse()?)
+        Ok(line.trim().to_owned())
     }
 }
 

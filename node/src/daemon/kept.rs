@@ -1,0 +1,88 @@
+//! What an operator is told of bodies that should be gone and are kept, because too few vouch for the clock by which they go.
+
+use std::time::Duration;
+
+use belfry_proto::{id::MemberId, time::Timestamp, trust::roster::Roster};
+
+use crate::{heard::Hellos, store::Store};
+
+/// How long bodies may be overdue before that is told. A start that waits for others takes minutes.
+const OVERDUE: Duration = Duration::from_secs(24 * 3600);
+
+/// A sentence with its mend.
+pub(super) fn told(
+    roster: &Roster,
+    store: &Store,
+    hellos: &Hellos,
+    own: MemberId,
+    now: Timestamp,
+) -> Option<String> {
+    if hellos.is_clock_vouched(roster, own) {
+        return None;
+    }
+    let due = match store.next_reweigh() {
+        Ok(due) => due?,
+        Err(error) => {
+            tracing::error!("whether bodies are overdue cannot be told: {error}");
+            return None;
+        }
+    };
+    // What is due at once is being worked off.
+    (due > Timestamp::ZERO && now.since(due) > OVERDUE).then(|| {
+        format!(
+            "Bodies that a steward erased are kept since {due}, when they were to go, and so are those past their retention: \
+             too few other members tell the time that this node's clock shows. Link this node with two or more."
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::{
+        envelope::{LIFTED_WITHIN, Word},
+        schema::{WithdrawalGround, WithdrawalMode},
+    };
+
+    use super::*;
+    use crate::{
+        clock, rows,
+        store::{Change, EnvelopeRow, MessageState, Withdraws},
+        testing::{CIDR, Coalition, Site},
+    };
+
+    #[tokio::test]
+    async fn bodies_that_are_overdue_for_want_of_others_clocks_are_told() {
+        let mut coalition = Coalition::new();
+        let [alice, steward, carol] = [1, 2, 3].map(|n| coalition.issue(n, &[CIDR]));
+        let site = Site::new(&coalition, &carol).await;
+        let (roster, now) = (&coalition.roster, clock::now());
+        let told = |offsets: &[i64], now: Timestamp| {
+            super::told(roster, &site.store, &Hellos::told(offsets), carol.identity.member, now)
+        };
+        assert_eq!(told(&[0], now), None, "nothing is due");
+        let target = coalition.messages(&alice, CIDR, None, 1);
+        site.hold(&target).await;
+        let signed = coalition.retraction(&steward, CIDR, None, target[0].message_id());
+        let (header, id, state) = (signed.header(), signed.message_id(), MessageState::Closed);
+        let row = rows::envelope(header, id, signed.bytes(), true, state, now, header.roster.height);
+        let word = Word {
+            id,
+            group: CIDR,
+            member: header.member,
+            mode: WithdrawalMode::Erase,
+            ground: WithdrawalGround::Rules,
+            by_steward: true,
+            created: now,
+            seen: now,
+        };
+        let withdraws = Some(Withdraws { word, targets: vec![target[0].message_id()] });
+        site.store.commit(Change::Envelope(Box::new(EnvelopeRow { withdraws, ..row }))).await.unwrap();
+        let work = site.store.to_reweigh(Timestamp::ZERO, 10).unwrap();
+        site.store.commit(Change::Reweigh { work, now: Timestamp::ZERO }).await.unwrap();
+        let due = now.saturating_add(LIFTED_WITHIN);
+        assert_eq!(told(&[0], due.saturating_add(OVERDUE)), None);
+        let late = due.saturating_add(OVERDUE + Duration::from_secs(1));
+        assert!(told(&[0], late).is_some_and(|told| told.contains("Link this node")));
+        assert_eq!(told(&[0, 0], late), None, "they go in this moment");
+    }
+}

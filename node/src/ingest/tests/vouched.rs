@@ -1,0 +1,113 @@
+//! What a clock that may be off takes from nobody: bodies that go by their date.
+
+use std::time::Duration;
+
+use belfry_proto::{
+    envelope::{LIFTED_WITHIN, Word},
+    schema::{WithdrawalGround, WithdrawalMode},
+    time::Timestamp,
+};
+use tokio::sync::watch;
+
+use super::*;
+use crate::{
+    heard::{Hellos, VouchedClock},
+    rows,
+    store::{EnvelopeRow, Withdraws},
+};
+
+const DAY: i64 = 24 * 3_600_000_000;
+
+/// What others may tell that vouches for nothing: nobody does, one of two, two that differ from ours, one beside a clock that
+/// differs.
+fn doubts() -> [Hellos; 4] {
+    [Hellos::told(&[]), Hellos::told(&[0]), Hellos::told(&[-DAY, -DAY]), Hellos::told(&[0, -DAY])]
+}
+
+impl Receiver {
+    fn clock(&self, hellos: &watch::Sender<Hellos>) -> VouchedClock {
+        VouchedClock::new(hellos.subscribe(), self.site.roster.clone(), self.site.seat.identity.member)
+    }
+
+    /// Holds an erasure of `targets` as written and first seen at `at`: their author's own, or else a steward's.
+    async fn holds_erasure(&self, coalition: &Coalition, by: &Seat, targets: &[&Decoded], at: Timestamp) {
+        let signed = coalition.retraction(by, CIDR, None, targets[0].message_id());
+        let (header, id) = (signed.header(), signed.message_id());
+        let (state, now) = (MessageState::Closed, clock::now());
+        let row = rows::envelope(header, id, signed.bytes(), true, state, now, header.roster.height);
+        let is_own = header.member == targets[0].header().member;
+        let word = Word {
+            id,
+            group: CIDR,
+            member: header.member,
+            mode: WithdrawalMode::Erase,
+            ground: if is_own { WithdrawalGround::Author } else { WithdrawalGround::Rules },
+            by_steward: !is_own,
+            created: at,
+            seen: at,
+        };
+        let targets = targets.iter().map(|target| target.message_id()).collect();
+        let withdraws = Some(Withdraws { word, targets });
+        let change = Change::Envelope(Box::new(EnvelopeRow { withdraws, ..row }));
+        self.site.store.commit(change).await.unwrap();
+    }
+
+    fn has_body(&self, message: &Decoded) -> bool {
+        self.site.store.message(message.message_id()).unwrap().unwrap().has_body
+    }
+}
+
+#[tokio::test]
+async fn by_a_clock_that_is_doubted_a_stewards_erasure_takes_no_body_and_its_authors_does() {
+    let mut coalition = Coalition::new();
+    let [alice, steward, carol] = [1, 2, 3].map(|n| coalition.issue(n, &[CIDR]));
+    let receiver = Receiver::start(Site::new(&coalition, &carol).await, &alice);
+    let messages = coalition.messages(&alice, CIDR, None, 2);
+    receiver.site.hold(&messages).await;
+    let [by_steward, by_author] = messages.as_slice() else { panic!("two of them") };
+    let hellos = watch::Sender::new(Hellos::told(&[]));
+    let (vouched, ingest) = (receiver.clock(&hellos), receiver.intake.ingest.clone());
+    let long_ago = clock::now().saturating_sub(LIFTED_WITHIN + Duration::from_secs(3600));
+    // One of those that a steward erased comes later than its erasure.
+    let late = coalition.messages_of(&alice, CIDR, [0x22; 16], None, 1);
+    receiver.holds_erasure(&coalition, &steward, &[by_steward, &late[0]], long_ago).await;
+    receiver.holds_erasure(&coalition, &alice, &[by_author], long_ago).await;
+    receiver.site.hold(&late).await;
+    for doubtful in doubts() {
+        hellos.send_replace(doubtful);
+        ingest.reweigh_due(&vouched).await.unwrap();
+        let hidden = receiver.states(&[messages.clone(), late.clone()].concat());
+        assert_eq!(hidden, [MessageState::Withdrawn; 3], "out of sight whatever the clock says");
+        assert!(!receiver.has_body(by_author), "its word counts at once");
+        assert!(receiver.has_body(by_steward) && receiver.has_body(&late[0]), "a lift may still come");
+    }
+    hellos.send_replace(Hellos::told(&[0, 0]));
+    ingest.reweigh_due(&vouched).await.unwrap();
+    assert!(!receiver.has_body(by_steward) && !receiver.has_body(&late[0]), "their week is over");
+}
+
+#[tokio::test]
+async fn no_body_is_past_its_retention_by_a_clock_that_is_doubted() {
+    let mut coalition = Coalition::new();
+    let [alice, _bob, carol] = [1, 2, 3].map(|n| coalition.issue(n, &[CIDR]));
+    let charter = coalition.changed_charter(coalition.roster.version(), |charter| {
+        for group in &mut charter.groups {
+            group.retention_s = 3600;
+        }
+    });
+    coalition.roster.apply_charter(charter).unwrap();
+    let receiver = Receiver::start(Site::new(&coalition, &carol).await, &alice);
+    let old = clock::now().saturating_sub(Duration::from_secs(7200));
+    let messages = coalition.messages_at(old, &alice, CIDR, [0x11; 16], None, 2).0;
+    receiver.site.hold(&messages).await;
+    let hellos = watch::Sender::new(Hellos::told(&[]));
+    let (vouched, ingest) = (receiver.clock(&hellos), receiver.intake.ingest.clone());
+    for doubtful in doubts() {
+        hellos.send_replace(doubtful);
+        assert!(!ingest.retain(&vouched).await.unwrap());
+        assert!(messages.iter().all(|message| receiver.has_body(message)));
+    }
+    hellos.send_replace(Hellos::told(&[0, 0]));
+    assert!(ingest.retain(&vouched).await.unwrap());
+    assert!(messages.iter().all(|message| !receiver.has_body(message)));
+}

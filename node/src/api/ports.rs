@@ -36,6 +36,19 @@ pub trait Publish: Send + Sync {
     async fn submit(&self, submission: Submission) -> Result<Accepted, SubmitError>;
     /// Makes several durable drafts that are one deed, or none of them.
     async fn submit_together(&self, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError>;
+    /// As [`Self::submit_together`], if nothing was said since of what it was decided on.
+    async fn submit_on(
+        &self,
+        basis: Basis,
+        submissions: Vec<Submission>,
+    ) -> Result<Vec<Accepted>, SubmitError>;
+    /// What is known now of a proposal, of its answers, and of the object that it is of.
+    async fn proposal_basis(
+        &self,
+        group: GroupId,
+        object: String,
+        note: String,
+    ) -> Result<Basis, SubmitError>;
     /// What came of a submission that has an idempotency key, if it came before; its content is not looked at.
     async fn before(&self, submission: Submission) -> Result<Option<Accepted>, SubmitError>;
     /// A submission to the readers of a message of ours, stating what that one stated; it holds nothing

@@ -57,6 +57,23 @@ impl Publish for Publishing {
         self.0.submit_together(submissions).await
     }
 
+    async fn submit_on(
+        &self,
+        basis: Basis,
+        submissions: Vec<Submission>,
+    ) -> Result<Vec<Accepted>, SubmitError> {
+        self.0.submit_on(basis, submissions).await
+    }
+
+    async fn proposal_basis(
+        &self,
+        group: GroupId,
+        object: String,
+        note: String,
+    ) -> Result<Basis, SubmitError> {
+        self.0.proposal_basis(group, object, note).await
+    }
+
     async fn before(&self, submission: Submission) -> Result<Option<Accepted>, SubmitError> {
         self.0.before(submission).await
     }

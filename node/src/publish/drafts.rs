@@ -273,11 +273,29 @@ impl Publisher {
         Ok((row, OpenDraft { draft, tlp, purpose, classes, objects, report, basis }, beside))
     }
 
-    /// What is known of a proposal, of its answers, and of what would be the next version.
+    /// What is known now of a proposal, of its answers, and of the object that it is of.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn proposal_basis(
+        &self,
+        group: GroupId,
+        object: String,
+        note: String,
+    ) -> Result<Basis, SubmitError> {
+        let this = self.clone();
+        blocking(move || this.known_of(group, &[object.as_str()], &note)).await
+    }
+
+    /// As [`Self::proposal_basis`], of what would be the next version.
     fn basis(&self, row: &DraftRow, note: &str) -> Result<Basis, SubmitError> {
-        let objects: Vec<&str> =
-            row.objects.iter().map(|(id, _)| id.as_str()).chain(std::iter::once(note)).collect();
-        Ok(self.store.basis(row.group, &objects, &[(OPINION_ON, note)])?)
+        let objects: Vec<&str> = row.objects.iter().map(|(id, _)| id.as_str()).collect();
+        self.known_of(row.group, &objects, note)
+    }
+
+    fn known_of(&self, group: GroupId, objects: &[&str], note: &str) -> Result<Basis, SubmitError> {
+        let objects: Vec<&str> = objects.iter().copied().chain(std::iter::once(note)).collect();
+        Ok(self.store.basis(group, &objects, &[(OPINION_ON, note)])?)
     }
 
     /// A draft that takes back, with what it takes back as far as that opens here and one publication could hold it.

@@ -23,10 +23,6 @@ use crate::{
     query::{Principal, words},
 };
 
-/// How often a draft is looked at before it is released, if each time something comes between. Once more finds what did, a third
-/// time is for a busy moment.
-const TRIES: usize = 3;
-
 /// `GET /api/v1/drafts`, with `limit` and `next`: those in groups the token publishes to, oldest first.
 pub(in crate::api) async fn list(
     State(app): State<Arc<App>>,
@@ -86,7 +82,7 @@ pub(in crate::api) async fn release(
     params.finish()?;
     let id = within(&app, &principal, &draft).await?;
     let mut released = Err(SubmitError::Overtaken(id));
-    for _ in 0..TRIES {
+    for _ in 0..proposals::TRIES {
         let open = app.ports.publish.held_draft(id).await?;
         if let Some(proposal) = &open.draft.accepts {
             proposals::still_accepts(&app, &principal, proposal, &open.objects).await?;

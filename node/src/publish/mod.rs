@@ -29,6 +29,7 @@ mod holding;
 mod key;
 mod offers;
 mod otherwise;
+mod passing;
 pub mod preview;
 mod push;
 mod seal;

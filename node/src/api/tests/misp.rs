@@ -113,7 +113,7 @@ async fn a_table_has_misps_columns_and_no_cell_of_it_is_a_formula() {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(named.as_bytes());
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     assert_eq!(rows.len(), 1, "{named}");
-    assert_eq!(&rows[0][0], "'=HYPERLINK(1)");
+    assert_eq!(&rows[0][0], "'=hyperlink(1)");
     assert!(rows[0][1].starts_with("'@SUM") && !rows[0][1].contains('\n'), "{named}");
     let refused = ask(&site, &token, json!({ "returnFormat": "stix2" })).await;
     assert_eq!((refused.status.as_u16(), refused.code().as_str()), (422, "bad-filter"));

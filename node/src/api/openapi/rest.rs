@@ -14,7 +14,7 @@ use super::{
     },
 };
 
-const KEY: Param = Param::text(
+pub(super) const KEY: Param = Param::text(
     "Idempotency-Key",
     "1 to 200 visible characters of the client's own: a repeated request with it is answered as the first was",
 );

@@ -14,7 +14,7 @@ use belfry_proto::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{contacts, ends, newcomers, on_sight, texts};
+use super::{contacts, ends, newcomers, on_sight, outlets, texts};
 use crate::{
     api::ports::{
         BackupRefused, ContactRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus, OfGroups,
@@ -22,7 +22,7 @@ use crate::{
     },
     backup::{BackupError, Backups},
     clock, config, heal,
-    hooks::{self, HookReport, Hooks},
+    hooks::{self, Hooks},
     identity::Identity,
     membership::{Contacts, Freshness, Hellos, Import, LogWatch, NotKept},
     network::Network,
@@ -160,6 +160,7 @@ pub(super) struct Status {
     pub(super) sync: Arc<sync::Counters>,
     pub(super) backups: Backups,
     pub(super) hooks: Hooks,
+    pub(super) lists: Lists,
     pub(super) sources: Sources,
 }
 
@@ -225,6 +226,7 @@ impl Status {
                 warnings.push(format!("The source {} brings nothing since {since}: {why}.", source.name));
             }
         }
+        warnings.extend(outlets::warnings(&self.hooks, &self.lists));
         warnings.extend(self.over_disk_quota(&roster));
         if !self.store.has_room() {
             let (free, floor) = self.store.space().figures();
@@ -566,21 +568,7 @@ impl NodeStatus for Status {
     }
 
     fn hooks(&self) -> Vec<HookStatus> {
-        let status = |hook: HookReport| HookStatus {
-            name: hook.name,
-            kind: hook.kind,
-            target: hook.target,
-            shadow: hook.shadow,
-            state: hook.state,
-            position: hook.position,
-            sent: hook.sent,
-            held_back: hook.held.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
-            dead_letters: hook.dead,
-            lost: hook.lost,
-            failing_since: hook.failing.as_ref().map(|(since, _)| *since),
-            failure: hook.failing.map(|(_, why)| why),
-        };
-        self.hooks.report().into_iter().map(status).collect()
+        self.hooks.report().into_iter().map(outlets::hook_status).collect()
     }
 
     fn dead_letters(&self, hook: &str) -> Option<Vec<DeadLetter>> {

@@ -138,6 +138,32 @@ pub struct HookReport {
     pub failing: Option<(Timestamp, String)>,
 }
 
+impl HookReport {
+    /// What its operator should know: a tool that misses events does not say so.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let Self { name, dead, lost, .. } = self;
+        if self.state == "stopped" {
+            return Some(format!(
+                "The {} {name} wants nothing more (410), and nothing is sent: take it out of belfry.toml, or wake it (`belfry \
+                 hook replay {name}`).",
+                self.kind
+            ));
+        }
+        if let Some((since, why)) = &self.failing {
+            return Some(format!("The {} {name} gets nothing since {since}: {why}.", self.kind));
+        }
+        (*dead > 0 || *lost > 0).then(|| {
+            let beyond = if *lost == 0 { String::new() } else { format!(", and {lost} more that are not kept") };
+            format!(
+                "The {} {name} refused {dead} events for good{beyond}: `belfry hook dead-letters {name}`, and `belfry hook \
+                 replay {name}` once it takes them.",
+                self.kind
+            )
+        })
+    }
+}
+
 /// What a hook's loop and those who look at it share.
 struct Shared {
     report: Mutex<HookReport>,
@@ -265,6 +291,33 @@ impl Shared {
             dead: Mutex::default(),
             replays: Mutex::default(),
             wake: Notify::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hook_that_misses_events_is_told_and_one_that_waits_is_not() {
+        let shared = Shared::new("soar".to_owned(), "webhook", "soar.example:443".to_owned(), false);
+        let told = |change: &dyn Fn(&mut HookReport)| {
+            let mut report = shared.report.lock().unwrap().clone();
+            change(&mut report);
+            report.trouble()
+        };
+        assert_eq!(told(&|_| ()), None);
+        let failing = (Timestamp::ZERO, "answers 503".to_owned());
+        let cases: [(&dyn Fn(&mut HookReport), &str); 4] = [
+            (&|report| report.state = "stopped", "replay soar"),
+            (&|report| report.failing = Some(failing.clone()), "answers 503"),
+            (&|report| report.dead = 3, "3 events"),
+            (&|report| report.lost = 7, "7 more"),
+        ];
+        for (change, says) in cases {
+            let told = told(change).unwrap();
+            assert!(told.contains("webhook soar") && told.contains(says), "{told}");
         }
     }
 }

@@ -47,10 +47,8 @@ const SECOND: u64 = 1_000_000;
 /// wait pile up.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What changes how MISP writes an answer, or holds here anyway: let be.
-const HARMLESS: [&str; 20] = [
+const HARMLESS: [&str; 18] = [
     "returnFormat",
-    "published",
-    "deleted",
     "enforceWarninglist",
     "includeEventUuid",
     "includeEventTags",
@@ -194,6 +192,8 @@ struct Search {
     to_ids: Option<bool>,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
+    /// Of what is unpublished or deleted alone: of that there is nothing here.
+    is_void: bool,
     limit: Option<usize>,
     page: usize,
     format: Written,
@@ -225,6 +225,8 @@ impl Search {
         let (asked, headerless) = (take("requested_attributes"), take("headerless"));
         // Of a table; what else it is written as has none.
         let asked = asked.filter(|_| format == Written::Csv);
+        let is_void =
+            !wants_published(take("published"))? || take("deleted").is_some_and(|value| value == "only");
         let (mut since, mut until) = (None, None);
         for name in ["timestamp", "attribute_timestamp", "last"] {
             let Some(value) = take(name) else { continue };
@@ -254,6 +256,7 @@ impl Search {
             to_ids: take("to_ids").map(|value| flag("to_ids", &value)).transpose()?,
             since,
             until,
+            is_void,
             limit: number("limit", take("limit"))?.filter(|limit| *limit > 0),
             page: number("page", take("page"))?.unwrap_or(1).max(1),
             format,
@@ -306,7 +309,8 @@ impl Search {
         let is_one_of = |set: &BTreeSet<String>, text: &str| set.is_empty() || set.contains(text);
         let tag = format!("tlp:{}", entry.tlp);
         let uuid = attribute_of(entry)?;
-        let is_wanted = neutral::is_plain(value)
+        let is_wanted = !self.is_void
+            && neutral::is_plain(value)
             && is_one_of(&self.types, kind)
             && is_one_of(&self.categories, category)
             && is_one_of(&self.tags, &tag)
@@ -381,6 +385,19 @@ fn flag(name: &str, value: &Value) -> Result<bool, Problem> {
         Value::String(text) if text == "0" => Ok(false),
         Value::String(text) if text == "1" => Ok(true),
         _ => Err(bad(name, "is true or false")),
+    }
+}
+
+/// Whether what is published is asked for, alone or beside the rest.
+fn wants_published(value: Option<Value>) -> Result<bool, Problem> {
+    match value {
+        None => Ok(true),
+        Some(Value::Array(values)) => {
+            let flags: Vec<bool> =
+                values.iter().map(|value| flag("published", value)).collect::<Result<_, _>>()?;
+            Ok(flags.is_empty() || flags.contains(&true))
+        }
+        Some(value) => flag("published", &value),
     }
 }
 

@@ -48,6 +48,9 @@ async fn a_search_finds_what_may_leave_by_the_filters_it_names() {
         (json!({ "tags": "tlp:amber" }), all.clone()),
         (json!({ "tags": ["tlp:green"] }), vec![]),
         (json!({ "to_ids": 0 }), vec![]),
+        (json!({ "published": 0 }), vec![]),
+        (json!({ "published": [0, 1], "deleted": [0, 1] }), all.clone()),
+        (json!({ "deleted": "only" }), vec![]),
         (json!({ "last": "1h" }), all),
         (json!({ "timestamp": "2099-01-01T00:00:00Z" }), vec![]),
     ] {

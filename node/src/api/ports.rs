@@ -123,6 +123,11 @@ pub trait NodeStatus: Send + Sync {
         let _ = hook;
         None
     }
+    /// What a hook tried of late, the oldest first; none if there is no such hook.
+    fn tries(&self, hook: &str) -> Option<Vec<HookTry>> {
+        let _ = hook;
+        None
+    }
     /// Has a hook try again what it gave up: how many; none if there is no such hook.
     fn replay(&self, hook: &str) -> Option<usize> {
         let _ = hook;
@@ -328,6 +333,21 @@ pub struct DeadLetter {
     pub at: Timestamp,
     /// HTTP status of the last refusal.
     pub status: u16,
+}
+
+/// A try of a hook to give an event away.
+#[derive(Clone, Debug, Serialize)]
+pub struct HookTry {
+    /// Counted from the start of the node.
+    pub number: u64,
+    /// When it ended.
+    pub at: Timestamp,
+    /// The event's id, as its receiver has it.
+    pub event: String,
+    /// `taken`, `refused`, `away` or `gone`.
+    pub outcome: &'static str,
+    /// Why it was not taken.
+    pub why: Option<String>,
 }
 
 /// Everything the server is made of, from the daemon.

@@ -1,8 +1,8 @@
 //! How the ways out that push, and the warning lists, are doing.
 
 use crate::{
-    api::ports::HookStatus,
-    hooks::{HookReport, Hooks},
+    api::ports::{DeadLetter, HookStatus, HookTry},
+    hooks::{self, HookReport, Hooks},
     query::lists::Lists,
 };
 
@@ -30,4 +30,12 @@ pub(super) fn hook_status(hook: HookReport) -> HookStatus {
         failing_since: hook.failing.as_ref().map(|(since, _)| *since),
         failure: hook.failing.map(|(_, why)| why),
     }
+}
+
+pub(super) fn dead_letter(letter: hooks::DeadLetter) -> DeadLetter {
+    DeadLetter { number: letter.number, at: letter.at, status: letter.status }
+}
+
+pub(super) fn hook_try(one: hooks::Try) -> HookTry {
+    HookTry { number: one.number, at: one.at, event: one.event, outcome: one.outcome, why: one.why }
 }

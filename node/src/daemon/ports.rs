@@ -17,12 +17,12 @@ use tokio_util::sync::CancellationToken;
 use super::{contacts, ends, newcomers, on_sight, outlets, texts};
 use crate::{
     api::ports::{
-        BackupRefused, ContactRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus, OfGroups,
-        PeerReport, Publish, SourceRefusal, SourceStatus,
+        BackupRefused, ContactRefused, DeadLetter, HookStatus, HookTry, Imported, NodeReport, NodeStatus,
+        OfGroups, PeerReport, Publish, SourceRefusal, SourceStatus,
     },
     backup::{BackupError, Backups},
     clock, config, heal,
-    hooks::{self, Hooks},
+    hooks::Hooks,
     identity::Identity,
     membership::{Contacts, Freshness, Hellos, Import, LogWatch, NotKept},
     network::Network,
@@ -572,13 +572,11 @@ impl NodeStatus for Status {
     }
 
     fn dead_letters(&self, hook: &str) -> Option<Vec<DeadLetter>> {
-        let letters = self.hooks.dead_letters(hook)?;
-        let told = |letter: hooks::DeadLetter| DeadLetter {
-            number: letter.number,
-            at: letter.at,
-            status: letter.status,
-        };
-        Some(letters.into_iter().map(told).collect())
+        Some(self.hooks.dead_letters(hook)?.into_iter().map(outlets::dead_letter).collect())
+    }
+
+    fn tries(&self, hook: &str) -> Option<Vec<HookTry>> {
+        Some(self.hooks.tries(hook)?.into_iter().map(outlets::hook_try).collect())
     }
 
     fn replay(&self, hook: &str) -> Option<usize> {

@@ -223,7 +223,9 @@ impl Delivery {
         let mut anew = None;
         let (mut tries, mut refusals) = (0, 0);
         loop {
-            let again = match self.sink.send(anew.as_ref().unwrap_or(event)).await {
+            let sent = self.sink.send(anew.as_ref().unwrap_or(event)).await;
+            self.shared.tried(&event.id, sent.as_ref().err());
+            let again = match sent {
                 Ok(()) => {
                     self.shared.tell(|report| {
                         report.sent += 1;

@@ -16,6 +16,7 @@ mod delivery;
 mod event;
 mod state;
 mod syslog;
+mod tries;
 mod webhook;
 
 use std::{
@@ -29,9 +30,10 @@ use async_trait::async_trait;
 use belfry_proto::{stix::egress::Held, time::Timestamp};
 use tokio::sync::Notify;
 
-pub use self::state::DeadLetter;
-use self::{delivery::Delivery, event::Event, syslog::LogServer, webhook::Endpoint};
+use self::{delivery::Delivery, event::Event, syslog::LogServer, tries::Tries, webhook::Endpoint};
+pub use self::{state::DeadLetter, tries::Try};
 use crate::{
+    clock,
     config::{Syslog, Webhook},
     keys::file::FileError,
     outbound::TlsError,
@@ -168,6 +170,7 @@ impl HookReport {
 struct Shared {
     report: Mutex<HookReport>,
     dead: Mutex<Vec<DeadLetter>>,
+    tries: Mutex<Tries>,
     /// Numbers of dead letters to be tried again.
     replays: Mutex<BTreeSet<u64>>,
     wake: Notify,
@@ -176,6 +179,11 @@ struct Shared {
 impl Shared {
     fn tell(&self, change: impl FnOnce(&mut HookReport)) {
         change(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Enters a try in the delivery log.
+    fn tried(&self, event: &str, failure: Option<&Failure>) {
+        self.tries.lock().unwrap_or_else(PoisonError::into_inner).note(event, failure, clock::now());
     }
 }
 
@@ -255,6 +263,13 @@ impl Hooks {
         Some(hook.dead.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
+    /// What one of them tried of late, the oldest first; none if there is no such hook.
+    #[must_use]
+    pub fn tries(&self, name: &str) -> Option<Vec<Try>> {
+        let hook = self.named(name)?;
+        Some(hook.tries.lock().unwrap_or_else(PoisonError::into_inner).kept())
+    }
+
     /// Has its dead letters tried again, and wakes it if it stopped: how many; none if there is no such hook.
     #[must_use]
     pub fn replay(&self, name: &str) -> Option<usize> {
@@ -289,6 +304,7 @@ impl Shared {
                 failing: None,
             }),
             dead: Mutex::default(),
+            tries: Mutex::default(),
             replays: Mutex::default(),
             wake: Notify::new(),
         }

@@ -288,6 +288,13 @@ async fn what_is_refused_again_and_again_is_a_dead_letter_until_it_is_replayed()
     running.until("soar", |hook| hook.dead == 1 && hook.sent == 1).await;
     let letters = running.hooks.dead_letters("soar").unwrap();
     assert_eq!(letters[0].status, 400);
+    let tries = running.hooks.tries("soar").unwrap();
+    let told: Vec<(u64, &str, Option<&str>)> =
+        tries.iter().map(|one| (one.number, one.outcome, one.why.as_deref())).collect();
+    let refused = (1..=6).map(|n| (n, "refused", Some("answers 400")));
+    assert_eq!(told, refused.chain([(7, "taken", None)]).collect::<Vec<_>>());
+    assert!(tries[..6].iter().all(|one| one.event == tries[0].event) && tries[6].event != tries[0].event);
+    assert_eq!(running.hooks.tries("nobody"), None);
     // It outlives the process, and tells nothing but its number.
     drop(running);
     let row = String::from_utf8(site.store.hook("soar").unwrap().unwrap()).unwrap();

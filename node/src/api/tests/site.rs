@@ -34,7 +34,7 @@ use crate::{
         host::{Hosts, Scheme},
         limit::Rate,
         ports::{
-            BackupRefused, ContactRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus,
+            BackupRefused, ContactRefused, DeadLetter, HookStatus, HookTry, Imported, NodeReport, NodeStatus,
             OfGroups, PeerReport, Ports, Publish, SourceRefusal, SourceStatus,
         },
         server::ServerConfig,
@@ -242,6 +242,12 @@ impl NodeStatus for Alone {
 
     fn dead_letters(&self, hook: &str) -> Option<Vec<DeadLetter>> {
         (hook == "soar").then(|| vec![DeadLetter { number: 5, at: clock::now(), status: 400 }])
+    }
+
+    fn tries(&self, hook: &str) -> Option<Vec<HookTry>> {
+        let (event, why) = ("soar-5".to_owned(), Some("answers 400".to_owned()));
+        (hook == "soar")
+            .then(|| vec![HookTry { number: 1, at: clock::now(), event, outcome: "refused", why }])
     }
 
     fn replay(&self, hook: &str) -> Option<usize> {

@@ -71,11 +71,11 @@ impl Publisher {
                 if row.member == self.identity.member {
                     return Ok(None);
                 }
-                let tlp = Option::<Tlp>::from(row.tlp).unwrap_or(Tlp::Red);
                 let is_embargoed = row.conditions.embargo_until > now.as_micros();
-                let is_further = if of == group { tlp > goes } else { tlp > Tlp::Green || is_embargoed };
+                let is_further =
+                    if of == group { row.tlp > goes } else { row.tlp > Tlp::Green || is_embargoed };
                 if is_further || row.recipients {
-                    kept = kept.max(Some(tlp));
+                    kept = kept.max(Some(row.tlp));
                 }
             }
         }

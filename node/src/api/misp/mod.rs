@@ -225,8 +225,8 @@ impl Search {
         let (asked, headerless) = (take("requested_attributes"), take("headerless"));
         // Of a table; what else it is written as has none.
         let asked = asked.filter(|_| format == Written::Csv);
-        let is_void =
-            !wants_published(take("published"))? || take("deleted").is_some_and(|value| value == "only");
+        let is_published = wants_published(take("published"))?;
+        let is_deleted = take("deleted").is_some_and(|value| value == "only");
         let (mut since, mut until) = (None, None);
         for name in ["timestamp", "attribute_timestamp", "last"] {
             let Some(value) = take(name) else { continue };
@@ -256,7 +256,7 @@ impl Search {
             to_ids: take("to_ids").map(|value| flag("to_ids", &value)).transpose()?,
             since,
             until,
-            is_void,
+            is_void: is_deleted || !is_published,
             limit: number("limit", take("limit"))?.filter(|limit| *limit > 0),
             page: number("page", take("page"))?.unwrap_or(1).max(1),
             format,

@@ -456,6 +456,7 @@ fn make(
     // Which are the best is a matter of scores, too.
     let aged = snapshot.made.saturating_add(if is_ranked { MOST } else { most(format) });
     let (values, objects) = (snapshot.entries.len(), std::mem::take(&mut snapshot.objects).len());
+    snapshot.referred = Vec::new();
     if format != Format::Misp {
         snapshot.entries.truncate(REPORTED);
         snapshot.entries.shrink_to_fit();

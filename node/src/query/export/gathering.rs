@@ -251,6 +251,7 @@ impl<'a> Gathering<'a> {
             export: self.export.clone(),
             entries,
             objects,
+            referred: Vec::new(),
             held: self.held,
             named: left_out,
             made: self.now,

@@ -177,3 +177,15 @@ async fn a_draft_of_what_another_member_shared_meanwhile_waits_for_a_reason() {
     let reasoned = format!("{release}?reason=from+the+same+feed");
     assert_eq!(site.send(post(&token, &reasoned, "text/plain", "")).await.status, 202);
 }
+
+#[tokio::test]
+async fn a_preview_tells_of_indicators_that_state_no_end() {
+    let (site, token) = site().await;
+    let told = async |more: Value| {
+        let put = Put::pattern(1, "[domain-name:value = 'evil.be']", &more);
+        let preview = post(&token, PREVIEW, "application/stix+json;version=2.1", bundle_of(&put));
+        site.send(preview).await.ok()["notes"].to_string()
+    };
+    assert!(told(json!({})).await.contains("valid_until"));
+    assert!(!told(json!({ "valid_until": "2199-01-01T00:00:00Z" })).await.contains("valid_until"));
+}

@@ -247,6 +247,27 @@ async fn what_may_not_leave_stays_and_is_counted() {
 }
 
 #[tokio::test]
+async fn what_an_embargo_holds_back_goes_out_when_it_ends_also_after_a_restart() {
+    let site = Site::new().await;
+    let mut receiver = Receiver::start("").await;
+    let config = webhook(receiver.port, "audience = \"outside\"");
+    let running = Running::start(&site, &config).await;
+    let under = |n: u32, until: u64| {
+        let conditions = Conditions { embargo_until: until, ..Conditions::default() };
+        Put { conditions, ..indicator(n).tlp(Tlp::Green) }
+    };
+    let soon = crate::clock::now().as_micros() + 5_000_000;
+    site.put(&[under(1, soon), under(2, u64::MAX / 2), indicator(3).tlp(Tlp::Green)]).await;
+    assert_eq!(receiver.ids(1).await, [id(3)], "it holds up nothing else");
+    let report = running.until("soar", |hook| hook.state == "waiting" && hook.position == 3).await;
+    assert_eq!(report.held.values().sum::<u64>(), 2);
+    drop(running);
+    let _running = Running::start(&site, &config).await;
+    assert_eq!(receiver.ids(1).await, [id(1)]);
+    assert!(crate::clock::now().as_micros() >= soon, "and not before");
+}
+
+#[tokio::test]
 async fn a_shadow_sends_nothing_and_counts_all() {
     let site = Site::new().await;
     let mut receiver = Receiver::start("").await;

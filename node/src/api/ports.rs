@@ -39,16 +39,12 @@ pub trait Publish: Send + Sync {
     /// As [`Self::submit_together`], if nothing was said since of what it was decided on.
     async fn submit_on(
         &self,
-        basis: Basis,
+        bases: Vec<Basis>,
         submissions: Vec<Submission>,
     ) -> Result<Vec<Accepted>, SubmitError>;
-    /// What is known now of a proposal, of its answers, and of the object that it is of.
-    async fn proposal_basis(
-        &self,
-        group: GroupId,
-        object: String,
-        note: String,
-    ) -> Result<Basis, SubmitError>;
+    /// What is known now of an object, and of a proposal to change it with its answers.
+    async fn basis(&self, group: GroupId, object: String, note: Option<String>)
+    -> Result<Basis, SubmitError>;
     /// What came of a submission that has an idempotency key, if it came before; its content is not looked at.
     async fn before(&self, submission: Submission) -> Result<Option<Accepted>, SubmitError>;
     /// A submission to the readers of a message of ours, stating what that one stated; it holds nothing

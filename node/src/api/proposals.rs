@@ -127,7 +127,7 @@ pub(super) async fn answer(
     for _ in 0..TRIES {
         let known = asked(app, principal, &note).await?;
         let (group, object) = (known.note.group(), known.proposal.of);
-        let basis = app.ports.publish.proposal_basis(group, object.clone(), note.clone()).await?;
+        let basis = app.ports.publish.basis(group, object.clone(), Some(note.clone())).await?;
         // What is decided on is read behind that: whatever changes from here on the commit sees.
         let found = asked(app, principal, &note).await?;
         if found.note.group() != group || found.proposal.of != object {
@@ -136,7 +136,7 @@ pub(super) async fn answer(
         let submissions = answered(app, principal, &found, &verdict).await?;
         let publish = Arc::clone(&app.ports.publish);
         let together = async move {
-            match publish.submit_on(basis, submissions).await {
+            match publish.submit_on(vec![basis], submissions).await {
                 Ok(accepted) => Ok(Some(accepted)),
                 Err(SubmitError::Overtaken(_)) => Ok(None),
                 // Its own answer, which waits to go out.

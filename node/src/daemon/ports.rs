@@ -59,19 +59,19 @@ impl Publish for Publishing {
 
     async fn submit_on(
         &self,
-        basis: Basis,
+        bases: Vec<Basis>,
         submissions: Vec<Submission>,
     ) -> Result<Vec<Accepted>, SubmitError> {
-        self.0.submit_on(basis, submissions).await
+        self.0.submit_on(bases, submissions).await
     }
 
-    async fn proposal_basis(
+    async fn basis(
         &self,
         group: GroupId,
         object: String,
-        note: String,
+        note: Option<String>,
     ) -> Result<Basis, SubmitError> {
-        self.0.proposal_basis(group, object, note).await
+        self.0.basis(group, object, note).await
     }
 
     async fn before(&self, submission: Submission) -> Result<Option<Accepted>, SubmitError> {

@@ -36,11 +36,11 @@ impl Publisher {
     /// [`SubmitError::Overtaken`], or the first other one; nothing is kept then.
     pub async fn submit_on(
         &self,
-        basis: Basis,
+        bases: Vec<Basis>,
         submissions: Vec<Submission>,
     ) -> Result<Vec<Accepted>, SubmitError> {
         let this = self.clone();
-        blocking(move || this.keep_together(submissions, Some(Given::Holds(basis)))).await
+        blocking(move || this.keep_together(submissions, Some(Given::All(bases)))).await
     }
 
     /// What a submission came to that was accepted before under its idempotency key, whatever it holds now; none if nothing was.

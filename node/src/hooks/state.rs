@@ -53,7 +53,9 @@ impl State {
         self.later.extend(later);
         while self.later.len() > MOST_LATER {
             let last = self.later.iter().max_by_key(|(_, at)| **at).map(|(number, _)| *number);
-            last.and_then(|number| self.later.remove(&number));
+            if let Some(number) = last {
+                self.later.remove(&number);
+            }
             self.lost = self.lost.saturating_add(1);
         }
     }

@@ -204,7 +204,7 @@ struct Search {
 enum Page {
     Json(Vec<Value>),
     Text(String),
-    Csv(Table),
+    Csv(Box<Table>),
 }
 
 fn bad(name: &str, rule: &str) -> Problem {
@@ -277,7 +277,7 @@ impl Search {
         let mut page = match self.format {
             Written::Json => Page::Json(Vec::new()),
             Written::Text => Page::Text(String::new()),
-            Written::Csv => Page::Csv(self.columns.table()?),
+            Written::Csv => Page::Csv(Box::new(self.columns.table()?)),
         };
         for taken in entries.iter().filter_map(|entry| self.takes(entry)) {
             if (from..to).contains(&total) {
@@ -297,7 +297,7 @@ impl Search {
                 json!({ "response": { "Attribute": attributes } }).to_string().into_bytes()
             }
             Page::Text(lines) => lines.into_bytes(),
-            Page::Csv(table) => table.done()?,
+            Page::Csv(table) => (*table).done()?,
         };
         Ok(Found { total, body })
     }

@@ -6,6 +6,7 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
     http::{StatusCode, Uri},
+    response::{IntoResponse, Response},
 };
 use belfry_proto::id::PublicationId;
 use serde_json::{Value, json, value::RawValue};
@@ -76,7 +77,7 @@ pub(in crate::api) async fn release(
     Extension(principal): Extension<Principal>,
     Path(draft): Path<String>,
     uri: Uri,
-) -> Result<(StatusCode, Extension<audit::Subject>, Json<Value>), Problem> {
+) -> Result<Response, Problem> {
     let mut params = Params::of(&uri)?;
     let reason = params.one("reason")?;
     params.finish()?;
@@ -96,7 +97,12 @@ pub(in crate::api) async fn release(
     tracing::info!(publication = %id, by = %principal.token(), "released draft {id}");
     let status_url = format!("/api/v1/publications/{id}");
     let answer = json!({ "publication": id, "status_url": status_url });
-    Ok((StatusCode::ACCEPTED, Extension(audit::Subject(id.to_string())), Json(answer)))
+    let subject = Extension(audit::Subject(id.to_string()));
+    let mut response = (StatusCode::ACCEPTED, subject, Json(answer)).into_response();
+    if let Some(reason) = reason {
+        response.extensions_mut().insert(audit::Reason(reason));
+    }
+    Ok(response)
 }
 
 /// `DELETE /api/v1/drafts/{draft}`

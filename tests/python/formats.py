@@ -112,11 +112,13 @@ def rest(search):
 
 
 def bundle(get, name):
-    found = set()
-    for thing in json.loads(get(name)).get("objects", []):
-        if thing["type"] == "marking-definition":
+    found, things = set(), json.loads(get(name)).get("objects", [])
+    identities = {thing["id"] for thing in things if thing["type"] == "identity"}
+    for thing in things:
+        if thing["type"] in ("marking-definition", "identity"):
             continue
         assert thing["type"] == "indicator"
+        assert thing.get("created_by_ref") in {None, *identities}, "its creator does not go along"
         found |= looked_for(thing["pattern"])
     return found
 

@@ -42,6 +42,12 @@ class Search(unittest.TestCase):
         text = self.misp.search(controller="attributes", return_format="text", type_attribute=["domain"])
         self.assertEqual(text.strip(), "c2.be")
 
+    def test_a_table_has_the_columns_that_its_readers_name(self):
+        rows = self.misp.search(
+            controller="attributes", return_format="csv", type_attribute=["domain"], pythonify=True)
+        self.assertEqual([(row["type"], row["value"], row["to_ids"]) for row in rows], [("domain", "c2.be", "1")])
+        self.assertEqual(list(rows[0])[-1], "object_meta_category")
+
 
 if __name__ == "__main__":
     unittest.main()

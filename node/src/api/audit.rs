@@ -79,6 +79,10 @@ pub(super) struct Subject(pub(super) String);
 #[derive(Clone)]
 pub(super) struct Also(pub(super) Vec<String>);
 
+/// Why what the call made goes out although a guard objects; goes with the response, where one was given and taken.
+#[derive(Clone)]
+pub(super) struct Reason(pub(super) String);
+
 /// Token, method, route, status.
 type Read = (Option<TokenId>, String, &'static str, u16);
 
@@ -128,6 +132,17 @@ pub(super) async fn tell(State(told): State<Told>, mut request: Request, next: N
         let also = names.iter().skip(1).cloned().collect();
         let event = Event::Result { call: number, status, subject, also };
         app.ports.audit.note(&Record::now(clock::now(), event));
+    }
+    let reason = response.extensions().get::<Reason>().map(|reason| reason.0.clone());
+    if let Some(reason) = reason.filter(|_| response.status().is_success()) {
+        let event = Event::Reason { call: number, reason };
+        let kept = match app.ports.audit.write(&Record::now(clock::now(), event)) {
+            Ok(written) => written.synced().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = kept {
+            return Problem::unavailable(&error).into_response();
+        }
     }
     match call.synced().await {
         Ok(()) => response,

@@ -36,6 +36,15 @@ pub trait Publish: Send + Sync {
     async fn submit(&self, submission: Submission) -> Result<Accepted, SubmitError>;
     /// Makes several durable drafts that are one deed, or none of them.
     async fn submit_together(&self, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError>;
+    /// As [`Self::submit_together`], if nothing was said since of what it was decided on.
+    async fn submit_on(
+        &self,
+        bases: Vec<Basis>,
+        submissions: Vec<Submission>,
+    ) -> Result<Vec<Accepted>, SubmitError>;
+    /// What is known now of an object, and of a proposal to change it with its answers.
+    async fn basis(&self, group: GroupId, object: String, note: Option<String>)
+    -> Result<Basis, SubmitError>;
     /// What came of a submission that has an idempotency key, if it came before; its content is not looked at.
     async fn before(&self, submission: Submission) -> Result<Option<Accepted>, SubmitError>;
     /// A submission to the readers of a message of ours, stating what that one stated; it holds nothing
@@ -107,6 +116,11 @@ pub trait NodeStatus: Send + Sync {
     }
     /// What a hook gave up; none if there is no such hook.
     fn dead_letters(&self, hook: &str) -> Option<Vec<DeadLetter>> {
+        let _ = hook;
+        None
+    }
+    /// What a hook tried of late, the oldest first; none if there is no such hook.
+    fn tries(&self, hook: &str) -> Option<Vec<HookTry>> {
         let _ = hook;
         None
     }
@@ -315,6 +329,21 @@ pub struct DeadLetter {
     pub at: Timestamp,
     /// HTTP status of the last refusal.
     pub status: u16,
+}
+
+/// A try of a hook to give an event away.
+#[derive(Clone, Debug, Serialize)]
+pub struct HookTry {
+    /// Counted from the start of the node.
+    pub number: u64,
+    /// When it ended.
+    pub at: Timestamp,
+    /// The event's id, as its receiver has it.
+    pub event: String,
+    /// `taken`, `refused`, `away` or `gone`.
+    pub outcome: &'static str,
+    /// Why it was not taken.
+    pub why: Option<String>,
 }
 
 /// Everything the server is made of, from the daemon.

@@ -35,6 +35,10 @@ use crate::{
 /// Characters of a comment: a paragraph for a person.
 pub(super) const MAX_COMMENT: usize = 4_000;
 
+/// How often that on which a proposal is answered is looked at, if each time something comes between the look and the commit. Once
+/// more finds what did, a third time is for a busy moment.
+pub(super) const TRIES: usize = 3;
+
 /// What somebody would have changed.
 pub(super) struct Wish {
     /// STIX id.
@@ -120,9 +124,56 @@ pub(super) async fn answer(
 ) -> Result<Vec<Accepted>, Problem> {
     is_short(&verdict.comment)?;
     let place = intake::place(app, headers)?;
+    for _ in 0..TRIES {
+        let known = asked(app, principal, &note).await?;
+        let (group, object) = (known.note.group(), known.proposal.of);
+        let basis = app.ports.publish.basis(group, object.clone(), Some(note.clone())).await?;
+        // What is decided on is read behind that: whatever changes from here on the commit sees.
+        let found = asked(app, principal, &note).await?;
+        if found.note.group() != group || found.proposal.of != object {
+            continue;
+        }
+        let submissions = answered(app, principal, &found, &verdict).await?;
+        let publish = Arc::clone(&app.ports.publish);
+        let together = async move {
+            match publish.submit_on(vec![basis], submissions).await {
+                Ok(accepted) => Ok(Some(accepted)),
+                Err(SubmitError::Overtaken(_)) => Ok(None),
+                // Its own answer, which waits to go out.
+                Err(SubmitError::IdempotencyMismatch) => Err(Problem::new(
+                    StatusCode::CONFLICT,
+                    "already-answered",
+                    "another answer to this proposal waits to go out; `belfry drafts list` shows it if it is held",
+                )),
+                Err(other) => Err(other.into()),
+            }
+        };
+        if let Some(accepted) = place.clone().during(together).await? {
+            return Ok(accepted);
+        }
+    }
+    Err(Problem::new(
+        StatusCode::CONFLICT,
+        "overtaken",
+        "what is known of this proposal, or of its object, changed each time that it was looked at: look at it again",
+    ))
+}
+
+/// The proposal that is meant, as it is now.
+async fn asked(app: &App, principal: &Principal, note: &str) -> Result<ProposalView, Problem> {
     let query = &app.ports.query;
-    let found = query.proposal(principal, query.all_readable(principal), note).await?;
-    let found = found.ok_or_else(unknown)?;
+    let found = query.proposal(principal, query.all_readable(principal), note.to_owned()).await?;
+    found.ok_or_else(unknown)
+}
+
+/// What an answer is, if it may be given: the new version, of what is accepted, and the word to who asked.
+async fn answered(
+    app: &App,
+    principal: &Principal,
+    found: &ProposalView,
+    verdict: &Verdict,
+) -> Result<Vec<Submission>, Problem> {
+    let query = &app.ports.query;
     let publishable = query.draftable(principal, &query.slug(found.note.group()))?;
     let hold = publishable.is_held() || verdict.draft;
     let refusal = match found.standing {
@@ -136,16 +187,16 @@ pub(super) async fn answer(
     if let Some((code, said)) = refusal {
         return Err(Problem::new(StatusCode::CONFLICT, code, said));
     }
-    is_as_seen(&found, &verdict)?;
+    is_as_seen(found, verdict)?;
     let mut submissions = Vec::new();
     if verdict.accepts {
-        let object = object_as_proposed(&found)?;
-        is_marked_wide_enough(&found)?;
+        let object = object_as_proposed(found)?;
+        is_marked_wide_enough(found)?;
         let version = next_version(app, principal, object, &found.proposal.change).await?;
         submissions.push(Submission {
             idempotency_key: Some(format!("{ACCEPTED}{}", found.note.id())),
             is_key_of_node: true,
-            origin: Some(origin(&found, "version")),
+            origin: Some(origin(found, "version")),
             reason: verdict.reason.clone(),
             hold,
             ..version
@@ -153,7 +204,7 @@ pub(super) async fn answer(
     }
     let (opinion, said) = if verdict.accepts { ("agree", "accepted") } else { ("disagree", "declined") };
     let at = clock::now().to_string();
-    let explanation = if verdict.comment.is_empty() { said.to_owned() } else { verdict.comment };
+    let explanation = if verdict.comment.is_empty() { said } else { verdict.comment.as_str() };
     let answer = json!({
         "type": "opinion", "spec_version": "2.1", "id": format!("opinion--{}", Uuid::new_v4()),
         "created": at, "modified": at, "opinion": opinion, "explanation": explanation,
@@ -166,24 +217,12 @@ pub(super) async fn answer(
         recipients: vec![found.note.member()],
         idempotency_key: Some(format!("{ANSWER}{}", found.note.id())),
         is_key_of_node: true,
-        origin: Some(origin(&found, said)),
-        reason: verdict.reason,
+        origin: Some(origin(found, said)),
+        reason: verdict.reason.clone(),
         hold,
         ..Submission::of(found.note.group(), principal.name())
     });
-    let publish = Arc::clone(&app.ports.publish);
-    let together = async move {
-        publish.submit_together(submissions).await.map_err(|error| match error {
-            // Its own answer, which waits to go out.
-            SubmitError::IdempotencyMismatch => Problem::new(
-                StatusCode::CONFLICT,
-                "already-answered",
-                "another answer to this proposal waits to go out; `belfry drafts list` shows it if it is held",
-            ),
-            other => other.into(),
-        })
-    };
-    place.during(together).await
+    Ok(submissions)
 }
 
 /// Whether it still is what was looked at: who made it may have said something else since.

@@ -150,6 +150,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route::post("/api/v1/withdrawals", Publish, withdrawals::withdraw),
         Route::get("/api/v1/hooks", Admin, rest::hooks::list),
         Route::get("/api/v1/hooks/{hook}/dead-letters", Admin, rest::hooks::dead_letters),
+        Route::get("/api/v1/hooks/{hook}/tries", Admin, rest::hooks::tries),
         Route::post("/api/v1/hooks/{hook}/replay", Admin, rest::hooks::replay),
         Route::post("/api/v1/subject-searches", Admin, rest::subjects::search),
         Route::get("/api/v1/sources", Admin, rest::sources::list),

@@ -34,10 +34,15 @@ use rand::seq::IteratorRandom as _;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{app::App, intake, problem::Problem, proposals};
+use super::{
+    app::App,
+    intake::{self, Place},
+    problem::Problem,
+    proposals,
+};
 use crate::{
     clock,
-    publish::submission::{Accepted, Submission},
+    publish::submission::{Accepted, Submission, SubmitError},
     query::{self, Principal, QueryError, Readable, Sightable, hours, lookup::Wanted},
 };
 
@@ -121,11 +126,28 @@ pub(super) async fn report(
     headers: &HeaderMap,
     report: Report,
 ) -> Result<Outcome, Problem> {
-    let (first, last) = times(&report, clock::now())?;
     // Looking up costs as much as taking in.
     let place = intake::place(app, headers)?;
+    for _ in 0..proposals::TRIES {
+        if let Some(outcome) = reported(app, principal, headers, &report, place.clone()).await? {
+            return Ok(outcome);
+        }
+    }
+    let said = "what this member says of it changed each time that it was looked at: report it again";
+    Err(Problem::new(StatusCode::CONFLICT, "overtaken", said))
+}
+
+/// Reports it as things stand; none if an object that is to end has another version since.
+async fn reported(
+    app: &Arc<App>,
+    principal: &Principal,
+    headers: &HeaderMap,
+    report: &Report,
+    place: Place,
+) -> Result<Option<Outcome>, Problem> {
+    let (first, last) = times(report, clock::now())?;
     let groups = groups(app, principal, &report.groups)?;
-    let (batches, unknown) = batches(app, principal, groups, &report).await?;
+    let (batches, unknown) = batches(app, principal, groups, report).await?;
     if batches.is_empty() {
         return Err(Problem::not_found(
             "nothing-sighted",
@@ -135,11 +157,13 @@ pub(super) async fn report(
     let key = intake::idempotency_key(principal, headers)?;
     let query = &app.ports.query;
     let known = batches.keys().map(|group| (*group, query.other_stewards(*group))).collect();
-    let Hands { mut by, left_out } = hands(known, &report).map_err(|refusal| refused(app, refusal))?;
+    let Hands { mut by, left_out } = hands(known, report).map_err(|refusal| refused(app, refusal))?;
     let (mut submissions, mut reported) = (Vec::new(), Vec::new());
-    let mut before = Vec::new();
+    let (mut before, mut bases) = (Vec::new(), Vec::new());
     for (group, batch) in batches {
         for (asked, id) in &batch.own {
+            // Before it is read: what is said of it from then on the commit sees.
+            bases.push(app.ports.publish.basis(group, id.clone(), None).await?);
             let ended = ended(app, principal, (group, id.as_str()), report.last).await?;
             let keyed = |like: Submission| Submission {
                 idempotency_key: key.as_ref().map(|key| format!("{key}:{}:{id}", group.get())),
@@ -177,7 +201,7 @@ pub(super) async fn report(
         let bundle =
             json!({ "type": "bundle", "id": format!("bundle--{}", Uuid::new_v4()), "objects": objects });
         // The objects' ids are random: what was asked for tells repetitions.
-        let origin = key.as_ref().map(|_| origin(&batch.sighted, &report));
+        let origin = key.as_ref().map(|_| origin(&batch.sighted, report));
         let submission = Submission {
             bundle: bundle.to_string().into_bytes(),
             tlp: batch.tlp,
@@ -196,7 +220,16 @@ pub(super) async fn report(
         return Err(Problem::new(StatusCode::CONFLICT, "already-over", said));
     }
     let publish = Arc::clone(&app.ports.publish);
-    let accepted = place.during(async move { Ok(publish.submit_together(submissions).await?) }).await?;
+    let kept = async move {
+        match bases.is_empty() {
+            true => Ok::<_, Problem>(Some(publish.submit_together(submissions).await?)),
+            false => match publish.submit_on(bases, submissions).await {
+                Err(SubmitError::Overtaken(_)) => Ok(None),
+                kept => Ok(Some(kept?)),
+            },
+        }
+    };
+    let Some(accepted) = place.during(kept).await? else { return Ok(None) };
     let reported = before.into_iter().chain(accepted.into_iter().zip(reported)).map(
         |(accepted, (anonymous, ended, sighted))| Reported {
             group: accepted.group,
@@ -208,7 +241,7 @@ pub(super) async fn report(
         },
     );
     let reported = reported.collect();
-    Ok(Outcome { reported, unknown, left_out })
+    Ok(Some(Outcome { reported, unknown, left_out }))
 }
 
 /// Groups that the token reads and may answer to; named ones have to be.

@@ -42,6 +42,13 @@ pub enum Event {
         /// How it asked: a date and a reference.
         asked: String,
     },
+    /// Why something goes out, or is kept to go out, although a guard objects; never the value it objects to.
+    Reason {
+        /// The number of its call's entry.
+        call: u64,
+        /// In the words of who gave it.
+        reason: String,
+    },
     /// What came of a call.
     Result {
         /// The number of its entry.

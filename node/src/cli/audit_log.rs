@@ -83,6 +83,7 @@ impl Calls {
                             text(entry, "asked")
                         )
                     }
+                    "reason" => format!("of {}: {}", text(entry, "call"), text(entry, "reason")),
                     "result" => {
                         let also = entry.get("also").and_then(Value::as_array).into_iter().flatten();
                         let also = also.filter_map(output::scalar).map(|id| output::visible(&id));

@@ -13,6 +13,7 @@ use super::{
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     List(List),
+    Tries(Tries),
     DeadLetters(DeadLetters),
     Replay(Replay),
 }
@@ -20,6 +21,18 @@ pub(super) enum Command {
 /// List webhooks and log servers: how far each is, what it held back, since when it fails.
 #[derive(Debug, Args)]
 pub(super) struct List {
+    /// Print the daemon's answer as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data: DataFolder,
+}
+
+/// List what a hook tried since the node's start, the newest last, and what came of it.
+#[derive(Debug, Args)]
+pub(super) struct Tries {
+    /// Name of the hook
+    hook: String,
     /// Print the daemon's answer as JSON
     #[arg(long)]
     json: bool,
@@ -52,6 +65,7 @@ impl Command {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         match self {
             Self::List(list) => list.run(global),
+            Self::Tries(tries) => tries.run(global),
             Self::DeadLetters(letters) => letters.run(global),
             Self::Replay(replay) => replay.run(global),
         }
@@ -77,6 +91,17 @@ impl List {
             "failure",
         ];
         Ok(output::print(&listed(&answer, "hooks", &columns))?)
+    }
+}
+
+impl Tries {
+    fn run(self, global: &Global) -> anyhow::Result<()> {
+        let path = format!("/api/v1/hooks/{}/tries", segment(&self.hook));
+        let answer = global.client(&self.data)?.list(&path, &[], "tries")?;
+        if self.json {
+            return output::print_json(&answer);
+        }
+        Ok(output::print(&listed(&answer, "tries", &["number", "at", "event", "outcome", "why"]))?)
     }
 }
 

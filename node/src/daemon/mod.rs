@@ -13,6 +13,7 @@ mod history;
 mod kept;
 mod newcomers;
 mod on_sight;
+mod outlets;
 mod ports;
 mod texts;
 
@@ -460,6 +461,7 @@ impl Daemon {
         let query = Query::open(store.clone(), roster.clone(), identity.node, &master)?;
         let own = settings.guards.own().context("the section [guards]")?;
         let guards = Guards::new(own, Arc::new(ports::Known(lists.clone())));
+        let told = lists.clone();
         let query = query.with_exports(exports, lists).with_refusals(network.refusals().clone());
         cli_token(&query, &settings.data_dir).await?;
         let (asked, kept) = (query.clone(), store.clone());
@@ -503,6 +505,7 @@ impl Daemon {
             started: clock::now(),
             sync: counters,
             hooks,
+            lists: told,
             sources,
             backups: Backups::new(&settings.data_dir, store.clone(), enrolment),
         };

@@ -14,16 +14,16 @@ use belfry_proto::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{contacts, ends, kept, newcomers, on_sight, texts};
+use super::{contacts, ends, kept, newcomers, on_sight, outlets, texts};
 use crate::{
     api::ports::{
-        BackupRefused, ContactRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus, OfGroups,
-        PeerReport, Publish, SourceRefusal, SourceStatus,
+        BackupRefused, ContactRefused, DeadLetter, HookStatus, HookTry, Imported, NodeReport, NodeStatus,
+        OfGroups, PeerReport, Publish, SourceRefusal, SourceStatus,
     },
     backup::{BackupError, Backups},
     clock, config, heal,
     heard::{Freshness, Hellos, LogWatch},
-    hooks::{self, HookReport, Hooks},
+    hooks::Hooks,
     identity::Identity,
     membership::{Import, NotKept},
     network::Network,
@@ -56,6 +56,23 @@ impl Publish for Publishing {
 
     async fn submit_together(&self, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError> {
         self.0.submit_together(submissions).await
+    }
+
+    async fn submit_on(
+        &self,
+        bases: Vec<Basis>,
+        submissions: Vec<Submission>,
+    ) -> Result<Vec<Accepted>, SubmitError> {
+        self.0.submit_on(bases, submissions).await
+    }
+
+    async fn basis(
+        &self,
+        group: GroupId,
+        object: String,
+        note: Option<String>,
+    ) -> Result<Basis, SubmitError> {
+        self.0.basis(group, object, note).await
     }
 
     async fn before(&self, submission: Submission) -> Result<Option<Accepted>, SubmitError> {
@@ -143,6 +160,7 @@ pub(super) struct Status {
     pub(super) sync: Arc<sync::Counters>,
     pub(super) backups: Backups,
     pub(super) hooks: Hooks,
+    pub(super) lists: Lists,
     pub(super) sources: Sources,
 }
 
@@ -209,6 +227,7 @@ impl Status {
                 warnings.push(format!("The source {} brings nothing since {since}: {why}.", source.name));
             }
         }
+        warnings.extend(outlets::warnings(&self.hooks, &self.lists));
         warnings.extend(self.over_disk_quota(&roster));
         if !self.store.has_room() {
             let (free, floor) = self.store.space().figures();
@@ -550,31 +569,15 @@ impl NodeStatus for Status {
     }
 
     fn hooks(&self) -> Vec<HookStatus> {
-        let status = |hook: HookReport| HookStatus {
-            name: hook.name,
-            kind: hook.kind,
-            target: hook.target,
-            shadow: hook.shadow,
-            state: hook.state,
-            position: hook.position,
-            sent: hook.sent,
-            held_back: hook.held.iter().map(|(reason, count)| (reason.as_str(), *count)).collect(),
-            dead_letters: hook.dead,
-            lost: hook.lost,
-            failing_since: hook.failing.as_ref().map(|(since, _)| *since),
-            failure: hook.failing.map(|(_, why)| why),
-        };
-        self.hooks.report().into_iter().map(status).collect()
+        self.hooks.report().into_iter().map(outlets::hook_status).collect()
     }
 
     fn dead_letters(&self, hook: &str) -> Option<Vec<DeadLetter>> {
-        let letters = self.hooks.dead_letters(hook)?;
-        let told = |letter: hooks::DeadLetter| DeadLetter {
-            number: letter.number,
-            at: letter.at,
-            status: letter.status,
-        };
-        Some(letters.into_iter().map(told).collect())
+        Some(self.hooks.dead_letters(hook)?.into_iter().map(outlets::dead_letter).collect())
+    }
+
+    fn tries(&self, hook: &str) -> Option<Vec<HookTry>> {
+        Some(self.hooks.tries(hook)?.into_iter().map(outlets::hook_try).collect())
     }
 
     fn replay(&self, hook: &str) -> Option<usize> {

@@ -26,6 +26,8 @@ use crate::{
 const REFUSALS: usize = 6;
 /// Events between two writes of the position: as many are sent again after a kill.
 const UNSAVED: usize = 16;
+/// Between two looks at embargoes.
+const LOOK_AGAIN: Duration = Duration::from_mins(10);
 /// How long to wait after a fault of our own.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -87,6 +89,7 @@ impl Delivery {
                     continue;
                 }
             }
+            let (next, is_later) = (self.until_next(), !self.state.later.is_empty());
             tokio::select! {
                 changed = self.newest.changed() => {
                     if changed.is_err() {
@@ -95,8 +98,15 @@ impl Delivery {
                     }
                 }
                 () = self.shared.wake.notified() => {}
+                () = tokio::time::sleep(next), if is_later => {}
             }
         }
+    }
+
+    /// How long until the next embargo ends; looked at again before, should the clock be set.
+    fn until_next(&self) -> Duration {
+        let next = self.state.later.values().min().map_or(LOOK_AGAIN, |at| at.since(clock::now()));
+        next.min(LOOK_AGAIN)
     }
 
     async fn fault(&self, error: &Fault) {
@@ -149,6 +159,20 @@ impl Delivery {
             }
             self.save().await?;
         }
+        for number in self.state.due(clock::now()) {
+            let found = self.query.leaving_only(&self.hook, number).await?;
+            for leaves in found.rows.into_iter().filter(|leaves| leaves.number == number) {
+                match self.deliver(leaves).await? {
+                    Outcome::Done | Outcome::Withheld => {}
+                    Outcome::Dead(status) => self.bury(number, status),
+                    Outcome::Stop => return self.stopped().await,
+                }
+            }
+            self.state.later.remove(&number);
+            // Somebody else may have asked for more time since.
+            self.state.wait_for(found.later.into_iter().filter(|(of, _)| *of == number));
+            self.save().await?;
+        }
         let found = self.query.leaving(&self.hook, self.state.position).await?;
         if found.position != self.state.position {
             self.shared.tell(|report| {
@@ -164,6 +188,8 @@ impl Delivery {
                 return self.stopped().await;
             }
         }
+        self.unsaved += found.later.len();
+        self.state.wait_for(found.later);
         for leaves in found.rows {
             let number = leaves.number;
             match self.deliver(leaves).await? {
@@ -223,7 +249,9 @@ impl Delivery {
         let mut anew = None;
         let (mut tries, mut refusals) = (0, 0);
         loop {
-            let again = match self.sink.send(anew.as_ref().unwrap_or(event)).await {
+            let sent = self.sink.send(anew.as_ref().unwrap_or(event)).await;
+            self.shared.tried(&event.id, sent.as_ref().err());
+            let again = match sent {
                 Ok(()) => {
                     self.shared.tell(|report| {
                         report.sent += 1;

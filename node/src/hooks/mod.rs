@@ -16,6 +16,7 @@ mod delivery;
 mod event;
 mod state;
 mod syslog;
+mod tries;
 mod webhook;
 
 use std::{
@@ -29,9 +30,10 @@ use async_trait::async_trait;
 use belfry_proto::{stix::egress::Held, time::Timestamp};
 use tokio::sync::Notify;
 
-pub use self::state::DeadLetter;
-use self::{delivery::Delivery, event::Event, syslog::LogServer, webhook::Endpoint};
+use self::{delivery::Delivery, event::Event, syslog::LogServer, tries::Tries, webhook::Endpoint};
+pub use self::{state::DeadLetter, tries::Try};
 use crate::{
+    clock,
     config::{Syslog, Webhook},
     keys::file::FileError,
     outbound::TlsError,
@@ -138,10 +140,37 @@ pub struct HookReport {
     pub failing: Option<(Timestamp, String)>,
 }
 
+impl HookReport {
+    /// What its operator should know: a tool that misses events does not say so.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let Self { name, dead, lost, .. } = self;
+        if self.state == "stopped" {
+            return Some(format!(
+                "The {} {name} wants nothing more (410), and nothing is sent: take it out of belfry.toml, or wake it (`belfry \
+                 hook replay {name}`).",
+                self.kind
+            ));
+        }
+        if let Some((since, why)) = &self.failing {
+            return Some(format!("The {} {name} gets nothing since {since}: {why}.", self.kind));
+        }
+        (*dead > 0 || *lost > 0).then(|| {
+            let beyond = if *lost == 0 { String::new() } else { format!(", and {lost} more that are not kept") };
+            format!(
+                "The {} {name} refused {dead} events for good{beyond}: `belfry hook dead-letters {name}`, and `belfry hook \
+                 replay {name}` once it takes them.",
+                self.kind
+            )
+        })
+    }
+}
+
 /// What a hook's loop and those who look at it share.
 struct Shared {
     report: Mutex<HookReport>,
     dead: Mutex<Vec<DeadLetter>>,
+    tries: Mutex<Tries>,
     /// Numbers of dead letters to be tried again.
     replays: Mutex<BTreeSet<u64>>,
     wake: Notify,
@@ -150,6 +179,11 @@ struct Shared {
 impl Shared {
     fn tell(&self, change: impl FnOnce(&mut HookReport)) {
         change(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Enters a try in the delivery log.
+    fn tried(&self, event: &str, failure: Option<&Failure>) {
+        self.tries.lock().unwrap_or_else(PoisonError::into_inner).note(event, failure, clock::now());
     }
 }
 
@@ -229,6 +263,13 @@ impl Hooks {
         Some(hook.dead.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
+    /// What one of them tried of late, the oldest first; none if there is no such hook.
+    #[must_use]
+    pub fn tries(&self, name: &str) -> Option<Vec<Try>> {
+        let hook = self.named(name)?;
+        Some(hook.tries.lock().unwrap_or_else(PoisonError::into_inner).kept())
+    }
+
     /// Has its dead letters tried again, and wakes it if it stopped: how many; none if there is no such hook.
     #[must_use]
     pub fn replay(&self, name: &str) -> Option<usize> {
@@ -263,8 +304,36 @@ impl Shared {
                 failing: None,
             }),
             dead: Mutex::default(),
+            tries: Mutex::default(),
             replays: Mutex::default(),
             wake: Notify::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hook_that_misses_events_is_told_and_one_that_waits_is_not() {
+        let shared = Shared::new("soar".to_owned(), "webhook", "soar.example:443".to_owned(), false);
+        let told = |change: &dyn Fn(&mut HookReport)| {
+            let mut report = shared.report.lock().unwrap().clone();
+            change(&mut report);
+            report.trouble()
+        };
+        assert_eq!(told(&|_| ()), None);
+        let failing = (Timestamp::ZERO, "answers 503".to_owned());
+        let cases: [(&dyn Fn(&mut HookReport), &str); 4] = [
+            (&|report| report.state = "stopped", "replay soar"),
+            (&|report| report.failing = Some(failing.clone()), "answers 503"),
+            (&|report| report.dead = 3, "3 events"),
+            (&|report| report.lost = 7, "7 more"),
+        ];
+        for (change, says) in cases {
+            let told = told(change).unwrap();
+            assert!(told.contains("webhook soar") && told.contains(says), "{told}");
         }
     }
 }

@@ -251,7 +251,11 @@ impl Publisher {
             return Ok((row, open, Beside { is_on_behalf: false, tells_reason: false }));
         }
         // Taken first: what changes from here on is seen when it is released.
-        let basis = of_proposal(&row, ACCEPTED).map(|note| self.basis(&row, note)).transpose()?;
+        let known = |note| {
+            let objects: Vec<&str> = row.objects.iter().map(|(id, _)| id.as_str()).collect();
+            self.known_of(row.group, &objects, Some(note))
+        };
+        let basis = of_proposal(&row, ACCEPTED).map(known).transpose()?;
         let mut objects = Vec::new();
         let mut beside = Beside { is_on_behalf: false, tells_reason: true };
         let mut said = None;
@@ -268,16 +272,31 @@ impl Publisher {
         let terms = handling.map(|handling| handling.terms).unwrap_or_default();
         let terms: Vec<String> = terms.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let report = self.guards.examine_stated(report, &label.unwrap_or_default(), &terms);
+        let roster = self.roster.snapshot();
+        let report = self.passing(report, &roster, (row.group, tlp), &objects, clock::now())?;
         let draft = held(&row);
         let purpose = Some(purpose);
         Ok((row, OpenDraft { draft, tlp, purpose, classes, objects, report, basis }, beside))
     }
 
-    /// What is known of a proposal, of its answers, and of what would be the next version.
-    fn basis(&self, row: &DraftRow, note: &str) -> Result<Basis, SubmitError> {
-        let objects: Vec<&str> =
-            row.objects.iter().map(|(id, _)| id.as_str()).chain(std::iter::once(note)).collect();
-        Ok(self.store.basis(row.group, &objects, &[(OPINION_ON, note)])?)
+    /// What is known now of an object, and, where it is decided on a proposal to change it, of that note and its answers.
+    ///
+    /// # Errors
+    /// A fault.
+    pub async fn basis(
+        &self,
+        group: GroupId,
+        object: String,
+        note: Option<String>,
+    ) -> Result<Basis, SubmitError> {
+        let this = self.clone();
+        blocking(move || this.known_of(group, &[object.as_str()], note.as_deref())).await
+    }
+
+    fn known_of(&self, group: GroupId, objects: &[&str], note: Option<&str>) -> Result<Basis, SubmitError> {
+        let objects: Vec<&str> = objects.iter().copied().chain(note).collect();
+        let answers: Vec<(&str, &str)> = note.into_iter().map(|note| (OPINION_ON, note)).collect();
+        Ok(self.store.basis(group, &objects, &answers)?)
     }
 
     /// A draft that takes back, with what it takes back as far as that opens here and one publication could hold it.

@@ -31,6 +31,7 @@ mod key;
 mod known;
 mod offers;
 mod otherwise;
+mod passing;
 pub mod preview;
 mod push;
 mod read;

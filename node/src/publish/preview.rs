@@ -96,7 +96,8 @@ impl Publisher {
         for object in &read.objects {
             *objects.entry(object.kind().to_owned()).or_default() += 1;
         }
-        let notes = read.said.into_iter().chain(strict::notes(&read.objects)).collect();
+        let notes = read.said.into_iter().chain(strict::notes(&read.objects));
+        let notes = notes.chain(strict::endless(&read.objects)).collect();
         Ok(Preview {
             group: submission.group,
             tlp: read.tlp,

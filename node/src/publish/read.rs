@@ -75,6 +75,7 @@ impl Publisher {
         let report = self.guards.examine(&objects, Going { tlp, is_default: is_default_tlp, is_near_miss });
         let terms = submission.handling.as_ref().map(|handling| handling.terms.as_slice());
         let report = self.guards.examine_stated(report, &class_label, terms.unwrap_or_default());
+        let report = self.passing(report, roster, (group.id, tlp), &objects, now)?;
         if submission.is_on_behalf() {
             objects.extend(behalf::notes(&objects, now)?);
         }

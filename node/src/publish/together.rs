@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     feed::Notice,
-    store::{Change, DraftRow, DraftState},
+    store::{Basis, Change, Committed, DraftRow, DraftState, Given},
 };
 
 impl Publisher {
@@ -28,7 +28,20 @@ impl Publisher {
             return Ok(vec![self.submit(only).await?]);
         }
         let this = self.clone();
-        blocking(move || this.keep_together(submissions)).await
+        blocking(move || this.keep_together(submissions, None)).await
+    }
+
+    /// As [`Self::submit_together`], if nothing was said since of what it was decided on: the look and the write are one commit.
+    ///
+    /// # Errors
+    /// [`SubmitError::Overtaken`], or the first other one; nothing is kept then.
+    pub async fn submit_on(
+        &self,
+        bases: Vec<Basis>,
+        submissions: Vec<Submission>,
+    ) -> Result<Vec<Accepted>, SubmitError> {
+        let this = self.clone();
+        blocking(move || this.keep_together(submissions, Some(Given::All(bases)))).await
     }
 
     /// What a submission came to that was accepted before under its idempotency key, whatever it holds now; none if nothing was.
@@ -44,7 +57,11 @@ impl Publisher {
         .await
     }
 
-    fn keep_together(&self, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError> {
+    fn keep_together(
+        &self,
+        submissions: Vec<Submission>,
+        given: Option<Given>,
+    ) -> Result<Vec<Accepted>, SubmitError> {
         let (mut drafts, mut told): (Vec<DraftRow>, Vec<Accepted>) = (Vec::new(), Vec::new());
         for submission in submissions {
             told.push(match self.check(submission)? {
@@ -55,15 +72,17 @@ impl Publisher {
                 Checked::Seen(accepted) => accepted,
             });
         }
-        if drafts.is_empty() {
-            return Ok(told);
-        }
+        let Some(first) = drafts.first().map(|draft| draft.publication) else { return Ok(told) };
         if !self.store.has_room() {
             return Err(SubmitError::NoRoom);
         }
         let places = self.holding.take(&self.store, &drafts)?;
         let is_queued = drafts.iter().any(|draft| draft.state == DraftState::Queued);
-        kept(self.store.commit_blocking(Change::Drafts(drafts)))?;
+        let answer = self.store.commit_blocking(Change::Drafts { rows: drafts, given });
+        if matches!(answer, Ok(Committed::Outdated)) {
+            return Err(SubmitError::Overtaken(first));
+        }
+        kept(answer)?;
         places.kept();
         if is_queued {
             self.feed.notify(Notice::DraftQueued);

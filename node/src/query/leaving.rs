@@ -20,7 +20,7 @@ use super::{
     authorise::admit,
     events::gap,
     lists::Loaded,
-    release::{Released, release},
+    release::{Released, frees_at, release},
 };
 use crate::{clock, config::Hook, query::Gap};
 
@@ -53,6 +53,8 @@ pub struct Leaving {
     pub more: bool,
     /// Something is missing before `rows`.
     pub gap: Option<Gap>,
+    /// Entries that only an embargo holds back, and until when.
+    pub later: Vec<(u64, Timestamp)>,
 }
 
 impl Query {
@@ -69,8 +71,16 @@ impl Query {
     /// # Errors
     /// The store.
     pub async fn leaving_one(&self, hook: &Hook, number: u64) -> Result<Option<Leaves>, QueryError> {
-        let found = self.stretch(hook, number.saturating_sub(1), 1).await?;
+        let found = self.leaving_only(hook, number).await?;
         Ok(found.rows.into_iter().find(|leaves| leaves.number == number))
+    }
+
+    /// Entry `number` of the feed alone, or what stands behind it.
+    ///
+    /// # Errors
+    /// The store.
+    pub async fn leaving_only(&self, hook: &Hook, number: u64) -> Result<Leaving, QueryError> {
+        self.stretch(hook, number.saturating_sub(1), 1).await
     }
 
     async fn stretch(&self, hook: &Hook, after: u64, most: usize) -> Result<Leaving, QueryError> {
@@ -85,14 +95,20 @@ impl Query {
                 position: page.position,
                 more: page.more,
                 gap,
+                later: Vec::new(),
             };
             for (number, row) in page.rows {
                 // RED, or of another group: not even counted, as if it were not there.
                 let Some(shown) = admit(&principal, row) else { continue };
+                let frees = frees_at(&hook.policy, &shown, now);
                 match leaves(&hook, &lists, number, shown, now) {
                     Ok(Some(leaves)) => leaving.rows.push(leaves),
                     Ok(None) => {}
-                    Err(reason) => *leaving.held.entry(reason).or_default() += 1,
+                    Err(reason) => {
+                        *leaving.held.entry(reason).or_default() += 1;
+                        let frees = frees.filter(|_| reason == Held::Embargo);
+                        leaving.later.extend(frees.map(|at| (number, at)));
+                    }
                 }
             }
             Ok(leaving)

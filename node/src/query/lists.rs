@@ -11,9 +11,12 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use belfry_proto::stix::warning::{AllowError, AllowList, Level, WarningError, Warnings};
+use belfry_proto::{
+    stix::warning::{AllowError, AllowList, Level, WarningError, Warnings},
+    time::Timestamp,
+};
 
-use crate::config;
+use crate::{clock, config};
 
 /// Between two looks at the folder.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -74,6 +77,8 @@ struct Inner {
     config: config::Lists,
     loaded: ArcSwap<Loaded>,
     looked: Mutex<Looked>,
+    /// Since when the folder does not read, and why. Apart, for those who must not wait for a look.
+    trouble: Mutex<Option<(Timestamp, String)>>,
 }
 
 /// The latest look at the folder.
@@ -106,7 +111,19 @@ impl Lists {
     fn of(config: config::Lists, loaded: Loaded) -> Self {
         let looked = Mutex::new(Looked { at: Instant::now(), failed: None });
         let loaded = ArcSwap::from_pointee(loaded);
-        Self { inner: Arc::new(Inner { config, loaded, looked }) }
+        Self { inner: Arc::new(Inner { config, loaded, looked, trouble: Mutex::default() }) }
+    }
+
+    /// Since when the folder does not read, and why: the lists are as they were before. As of the latest look.
+    #[must_use]
+    pub fn trouble(&self) -> Option<(Timestamp, String)> {
+        self.inner.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tell(&self, trouble: Option<String>) {
+        let mut told = self.inner.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = told.as_ref().map_or_else(clock::now, |(since, _)| *since);
+        *told = trouble.map(|why| (since, why));
     }
 
     /// The lists, read again if a file changed. May wait for the disk.
@@ -126,6 +143,7 @@ impl Lists {
         let (found, renewed) = match files(folder) {
             Ok(found) if found == known.files => {
                 *failed = None;
+                self.tell(None);
                 return;
             }
             Ok(found) => {
@@ -141,11 +159,13 @@ impl Lists {
         match renewed {
             Ok(loaded) => {
                 *failed = None;
+                self.tell(None);
                 self.inner.loaded.store(Arc::new(loaded));
             }
             Err(error) => {
                 tracing::warn!("warning lists stay as they were: {error}");
                 *failed = Some(found);
+                self.tell(Some(error.to_string()));
             }
         }
     }
@@ -216,6 +236,17 @@ mod tests {
         std::fs::write(&path, "{").unwrap();
         again();
         assert!(blocks("mall.be") && blocks("8.8.8.8"));
+        let (since, why) = lists.trouble().unwrap();
+        assert!(why.contains("shops.json"), "{why}");
+        std::fs::write(&path, "{{").unwrap();
+        again();
+        assert!(blocks("mall.be"));
+        assert_eq!(lists.trouble().unwrap().0, since, "it is the same trouble");
+        std::fs::write(&path, list(r#""shop.be""#)).unwrap();
+        again();
+        assert!(!blocks("mall.be"));
+        assert_eq!(lists.trouble(), None);
+        std::fs::write(&path, "{").unwrap();
         let error = Lists::open(config).err().unwrap().to_string();
         assert!(error.contains("shops.json"), "{error}");
     }

@@ -3,7 +3,8 @@
 //!
 //! What goes counts against what was known before the run, so that nothing that comes with it makes it look small; and with
 //! what went within a week, so that no series of small steps comes to more than one large one may. Both are counted twice: of
-//! all events, and of those that were known when the week began, however many came since.
+//! all events, and of those that were known when the week began, however many came since. An event that is there and all but
+//! empty counts as one that is gone.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -31,7 +32,7 @@ pub(super) struct Base {
     first: usize,
     /// The most that were known before a run since.
     most: usize,
-    /// Taken back within a week and not there again.
+    /// Taken back within a week, all or most of it, and not there again.
     gone: BTreeMap<Uuid, Gone>,
 }
 
@@ -41,6 +42,9 @@ struct Gone {
     at: Timestamp,
     /// It was known when the week began.
     is_first: bool,
+    /// It is there still, and says little of what it did.
+    #[serde(default)]
+    is_hollow: bool,
 }
 
 /// Why nothing is taken back.
@@ -59,7 +63,8 @@ impl Base {
         if is_over {
             (self.since, self.first) = (Some(now), known);
             // What went a moment ago counts on, and against what there was then.
-            self.most = self.most.min(known + self.gone.len());
+            let gone = self.gone.values().filter(|gone| !gone.is_hollow).count();
+            self.most = self.most.min(known + gone);
             self.gone.values_mut().for_each(|gone| gone.is_first = false);
         }
         self.most = self.most.max(known);
@@ -72,13 +77,29 @@ impl Base {
 
     /// An event was taken back.
     pub(super) fn took(&mut self, event: Uuid, is_first: bool, at: Timestamp) {
+        self.note(event, Gone { at, is_first, is_hollow: false });
+    }
+
+    /// Most of what an event said was.
+    pub(super) fn hollowed(&mut self, event: Uuid, is_first: bool, at: Timestamp) {
+        self.note(event, Gone { at, is_first, is_hollow: true });
+    }
+
+    fn note(&mut self, event: Uuid, gone: Gone) {
         if self.gone.len() < MAX_GONE {
-            self.gone.insert(event, Gone { at, is_first });
+            self.gone.insert(event, gone);
         }
     }
 
-    /// An event is there again.
+    /// An event is there again. One that never went is no more there than it was.
     pub(super) fn back(&mut self, event: &Uuid) {
+        if self.gone.get(event).is_some_and(|gone| !gone.is_hollow) {
+            self.gone.remove(event);
+        }
+    }
+
+    /// An event is counted among those that go now, and not twice.
+    pub(super) fn goes(&mut self, event: &Uuid) {
         self.gone.remove(event);
     }
 
@@ -161,6 +182,21 @@ mod tests {
         assert!(base.doubt(14, 14, 16).is_none() && base.doubt(15, 15, 15).is_some());
         base.back(&Uuid::nil());
         assert!(base.doubt(15, 15, 15).is_none());
+    }
+
+    #[test]
+    fn an_event_that_is_all_but_empty_counts_like_one_that_is_gone_and_only_once() {
+        let mut base = week(30);
+        base.hollowed(Uuid::nil(), true, NOW);
+        base.back(&Uuid::nil());
+        assert!(base.doubt(14, 14, 30).is_none() && base.doubt(15, 15, 30).is_some(), "it never went");
+        base.goes(&Uuid::nil());
+        assert!(base.doubt(15, 15, 15).is_none(), "it is one of the fifteen");
+        // What is known still is not known twice when the next week begins.
+        let mut base = week(40);
+        (0..10).for_each(|n| base.hollowed(Uuid::from_u128(n), true, NOW.saturating_add(WEEK / 7 * 6)));
+        base.begin(24, NOW.saturating_add(WEEK));
+        assert!(base.doubt(0, 3, 21).is_some_and(|doubt| doubt.failure.reason.contains("3 of the 24 ")));
     }
 
     #[test]

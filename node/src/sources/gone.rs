@@ -8,7 +8,8 @@
 //!
 //! What goes is what this source itself made of the event: a draft that nobody released is discarded, what is out is withdrawn,
 //! by a draft that waits for a person unless the source may publish. What this member says of the same otherwise stays. A
-//! feed that loses most of what it had is more likely broken than meant so: nothing is taken back then ([`super::doubt`]).
+//! feed that loses most of what it had is more likely broken than meant so: nothing is taken back then ([`super::doubt`]). So
+//! is one whose events are there and say little of what they said.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,6 +54,16 @@ const FORGOTTEN: &str = "the source remembers no more publications: what the fee
 impl Made {
     fn all(&self) -> Vec<PublicationId> {
         self.before.iter().chain(&self.newest).copied().collect()
+    }
+
+    /// What the feed may not be believed about: all, or what the newest version does not say.
+    fn doubtful(&self) -> Vec<PublicationId> {
+        if self.is_hollow && !self.is_over { self.before.clone() } else { self.all() }
+    }
+
+    /// Nothing before the newest is to go any more.
+    const fn settle(&mut self) {
+        (self.is_less, self.is_hollow) = (false, false);
     }
 
     /// It was refused to take it back; whether it is tried again at the next run.
@@ -120,8 +131,10 @@ impl Desk {
         // What was discarded says nothing, and need not be known any more.
         rows.retain(|row| row.state != DraftState::Refused);
         let says: BTreeSet<&String> = accepted.iter().flat_map(|one| &one.object_ids).collect();
-        let said = rows.iter().flat_map(|row| &row.objects);
-        let lost = said.filter(|(id, _)| !says.contains(id)).count();
+        let said: BTreeSet<&String> =
+            rows.iter().flat_map(|row| &row.objects).map(|(object, _)| object).collect();
+        let lost = said.difference(&says).count();
+        let is_hollow = says.is_subset(&said) && is_little(&said, &says);
         let living: BTreeSet<PublicationId> = rows.iter().map(|row| row.publication).collect();
         let mut dropped = 0;
         if let Some(made) = self.state.misp_made.get_mut(&event) {
@@ -130,6 +143,7 @@ impl Desk {
                 dropped = made.turn(newest, &living, most);
             }
             made.is_less = !made.before.is_empty() && (lost > 0 || made.before.len() > MAX_BEFORE);
+            made.is_hollow = made.is_less && is_hollow;
         }
         if dropped > 0 {
             self.note(&event.to_string(), FORGOTTEN);
@@ -144,36 +158,45 @@ impl Desk {
 
     /// Events that are to go, those that are not listed and those that say nothing any more; and why the feed is not believed
     /// about others. What it once was not believed about goes no more by it, however large the feed becomes: only once it was
-    /// there again, or a person took it back.
+    /// there again, or a person took it back. What events said that are all but empty now counts, and goes by their newest version.
     pub(super) async fn going(
         &mut self,
         listed: &BTreeSet<Uuid>,
     ) -> Result<(Vec<Uuid>, Option<Failure>), Failure> {
         self.settle_doubted().await?;
         let State { misp_made, misp_doubted, misp_base, .. } = &mut self.state;
-        let is_going = |event: &Uuid, made: &Made| made.is_over || !listed.contains(event);
-        misp_doubted.retain(|event| misp_made.get(event).is_some_and(|made| is_going(event, made)));
-        let missing = misp_made.iter().filter(|(event, made)| is_going(event, made));
-        let missing: Vec<(Uuid, bool)> =
-            missing.map(|(event, made)| (*event, misp_base.is_first(made.came))).collect();
-        let first = missing.iter().filter(|(_, is_first)| *is_first).count();
-        let events = missing.iter().map(|(event, _)| *event);
+        let is_gone = |event: &Uuid, made: &Made| made.is_over || !listed.contains(event);
+        let counts = |event: &Uuid, made: &Made| made.is_hollow || is_gone(event, made);
+        misp_doubted.retain(|event| misp_made.get(event).is_some_and(|made| counts(event, made)));
+        let missing: Vec<(Uuid, &Made)> = misp_made
+            .iter()
+            .filter(|(event, made)| counts(event, made))
+            .map(|(event, made)| (*event, made))
+            .collect();
+        missing.iter().for_each(|(event, _)| misp_base.goes(event));
+        let first = missing.iter().filter(|(_, made)| misp_base.is_first(made.came)).count();
+        let hollow = missing.iter().filter(|(event, made)| !is_gone(event, made)).count();
         if let Some(doubt) = misp_base.doubt(first, missing.len(), listed.len()) {
             if doubt.is_too_much {
-                misp_doubted.extend(events);
+                misp_doubted.extend(missing.iter().map(|(event, _)| *event));
             }
-            return Ok((Vec::new(), Some(doubt.failure)));
+            return Ok((Vec::new(), Some(with_hollow(doubt.failure, hollow))));
         }
-        let going = events.filter(|event| !misp_doubted.contains(event)).collect();
-        let doubt = (!misp_doubted.is_empty()).then(|| misp_base.failure(misp_doubted.len()));
+        let believed =
+            missing.iter().filter(|(event, made)| is_gone(event, made) && !misp_doubted.contains(event));
+        let going = believed.map(|(event, _)| *event).collect();
+        let hollow =
+            missing.iter().filter(|(event, made)| !is_gone(event, made) && misp_doubted.contains(event));
+        let doubt = (!misp_doubted.is_empty())
+            .then(|| with_hollow(misp_base.failure(misp_doubted.len()), hollow.count()));
         Ok((going, doubt))
     }
 
-    /// Forgets, of the events that the feed was not believed about, those of which nothing stands or waits any more: a person
-    /// took them back.
+    /// Forgets, of the events that the feed was not believed about, those of which nothing stands or waits any more that would
+    /// go: a person took them back.
     async fn settle_doubted(&mut self) -> Result<(), Failure> {
         let made =
-            |event: &Uuid| (*event, self.state.misp_made.get(event).map(Made::all).unwrap_or_default());
+            |event: &Uuid| (*event, self.state.misp_made.get(event).map(Made::doubtful).unwrap_or_default());
         let doubted: Vec<(Uuid, Vec<PublicationId>)> = self.state.misp_doubted.iter().map(made).collect();
         if doubted.is_empty() {
             return Ok(());
@@ -188,8 +211,19 @@ impl Desk {
             Ok(settled)
         });
         for event in settled.await? {
-            self.state.misp_made.remove(&event);
             self.state.misp_doubted.remove(&event);
+            let made = self.state.misp_made.get_mut(&event);
+            let is_left = made.is_some_and(|made| {
+                let is_left = made.is_hollow && !made.is_over;
+                if is_left {
+                    made.settle();
+                    made.before.clear();
+                }
+                is_left
+            });
+            if !is_left {
+                self.state.misp_made.remove(&event);
+            }
         }
         Ok(())
     }
@@ -214,9 +248,12 @@ impl Desk {
             }
             room -= 1;
         }
-        let less = self.state.misp_made.iter().filter(|(_, made)| made.is_less && !made.is_over);
+        let doubted = &self.state.misp_doubted;
+        let less = self.state.misp_made.iter().filter(|(event, made)| {
+            made.is_less && !made.is_over && !(made.is_hollow && doubted.contains(event))
+        });
         let less: Vec<(Uuid, Made)> = less.map(|(event, made)| (*event, made.clone())).collect();
-        for (event, Made { newest, before, .. }) in less {
+        for (event, Made { newest, before, came, is_hollow, .. }) in less {
             if room == 0 {
                 break;
             }
@@ -230,11 +267,15 @@ impl Desk {
                 continue;
             }
             if let Some(made) = self.state.misp_made.get_mut(&event) {
-                made.is_less = false;
+                made.settle();
                 if is_out {
                     made.before.clear();
                     made.tries = 0;
                 }
+            }
+            if is_out && is_hollow {
+                let is_first = self.state.misp_base.is_first(came);
+                self.state.misp_base.hollowed(event, is_first, clock::now());
             }
             room -= 1;
         }
@@ -343,6 +384,24 @@ impl Desk {
         let read = tokio::task::spawn_blocking(move || read(&store)).await;
         read.map_err(|error| Failure::of(&error))?.map_err(|error| Failure::of(&error))
     }
+}
+
+/// Whether of what objects have one look for, less than half is left.
+fn is_little(said: &BTreeSet<&String>, says: &BTreeSet<&String>) -> bool {
+    let looked_for =
+        |object: &&&String| object.starts_with("indicator--") || object.starts_with("observed-data--");
+    let all = said.iter().filter(looked_for).count();
+    let left = said.intersection(says).filter(looked_for).count();
+    left * 2 < all
+}
+
+fn with_hollow(failure: Failure, hollow: usize) -> Failure {
+    if hollow == 0 {
+        return failure;
+    }
+    let reason =
+        format!("{} ({hollow} of them are there, and say less than half of what they said)", failure.reason);
+    Failure { reason, ..failure }
 }
 
 fn publications(accepted: &[Accepted]) -> Vec<PublicationId> {

@@ -51,6 +51,8 @@ pub(super) struct Made {
     pub(super) before: Vec<PublicationId>,
     /// Those before say what the newest does not: they are taken back once it is out.
     pub(super) is_less: bool,
+    /// And the newest says nothing that they do not, and less than half of what they have one look for.
+    pub(super) is_hollow: bool,
     /// The newest version says nothing at all: all of them are.
     pub(super) is_over: bool,
     /// How often it was refused to take back what should be.

@@ -106,7 +106,10 @@ impl Applier {
                 Ok(Committed::Done)
             }
             Change::Draft(row) => drafts::queue(txn, &row),
-            Change::Drafts(rows) => drafts::queue_all(txn, &rows),
+            Change::Drafts { rows, given } => match given {
+                Some(given) if !basis::is_so(txn, &given)? => Ok(Committed::Outdated),
+                _ => drafts::queue_all(txn, &rows),
+            },
             Change::Flushed { publication, envelopes: rows } => {
                 self.flushed(txn, publication, &rows, envelopes)
             }

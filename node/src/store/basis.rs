@@ -20,6 +20,8 @@ use super::{
 pub enum Given {
     /// Nothing was said since of what was looked at.
     Holds(Basis),
+    /// The same of several looks.
+    All(Vec<Basis>),
     /// This draft goes out, or has gone.
     Goes(PublicationId),
 }
@@ -78,9 +80,14 @@ fn print(
 /// Whether what was given is so, in the batch that is drawn.
 pub(super) fn is_so(txn: &Txn<'_>, given: &Given) -> Result<bool, WriteError> {
     match given {
-        Given::Holds(basis) => {
-            let now = print(&basis.places, |cf, prefix| txn.prefixed(cf, prefix, MAX_VERSIONS))?;
-            Ok(now == basis.print)
+        Given::Holds(basis) => holds(txn, basis),
+        Given::All(bases) => {
+            for basis in bases {
+                if !holds(txn, basis)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
         }
         Given::Goes(publication) => {
             let bytes = txn.get_sealed(Cf::Drafts, publication.as_ref())?;
@@ -88,6 +95,11 @@ pub(super) fn is_so(txn: &Txn<'_>, given: &Given) -> Result<bool, WriteError> {
             Ok(row.is_some_and(|row| matches!(row.state, DraftState::Queued | DraftState::Flushed)))
         }
     }
+}
+
+fn holds(txn: &Txn<'_>, basis: &Basis) -> Result<bool, WriteError> {
+    let now = print(&basis.places, |cf, prefix| txn.prefixed(cf, prefix, MAX_VERSIONS))?;
+    Ok(now == basis.print)
 }
 
 #[cfg(test)]
@@ -142,6 +154,22 @@ mod tests {
         assert_eq!(release(&store, draft, Given::Holds(before)), Committed::Outdated);
         assert_eq!(release(&store, draft, Given::Holds(looked())), Committed::Done);
         assert_eq!(store.queued(10).unwrap(), [draft]);
+    }
+
+    #[test]
+    fn of_several_looks_each_has_to_hold() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        commit(&store, with_objects(1, vec![object("a", V1, Tlp::Amber), object("b", V1, Tlp::Amber)]));
+        let looked = || {
+            let of = |id: &str| store.basis(GROUP, &[id], &[]).unwrap();
+            Given::All(vec![of("indicator--a"), of("indicator--b")])
+        };
+        let before = looked();
+        commit(&store, with_objects(2, vec![object("b", V2, Tlp::Amber)]));
+        let draft = held(&store, 1);
+        assert_eq!(release(&store, draft, before), Committed::Outdated);
+        assert_eq!(release(&store, draft, looked()), Committed::Done);
     }
 
     /// Both in one batch: nobody else could see it, and the writer does.

@@ -49,7 +49,12 @@ pub enum Change {
     /// A submission, before it is acknowledged.
     Draft(DraftRow),
     /// Several that are one deed: all of them, or none.
-    Drafts(Vec<DraftRow>),
+    Drafts {
+        /// In their order.
+        rows: Vec<DraftRow>,
+        /// What it was decided on: nothing is kept if that is no longer so.
+        given: Option<Given>,
+    },
     /// A draft became messages: all of them, and its status, at once.
     Flushed {
         /// Which draft.

@@ -126,6 +126,9 @@ pub enum Finding {
     /// Open although it tells who was hit.
     #[error("tells who was hit, under TLP:{0}")]
     VictimInTheOpen(Tlp),
+    /// Others said how far it may go.
+    #[error("was shared by another member under TLP:{0} and would go further: that is for whoever shared it")]
+    PassedOn(Tlp),
     /// Nobody said how far it may go.
     #[error("carries no marking and none was stated: it goes out under the default, TLP:{0}")]
     Unmarked(Tlp),
@@ -143,7 +146,7 @@ impl Finding {
             Self::OwnValue | Self::OwnTerm => Guard::OwnSecrets,
             Self::Competition => Guard::Competition,
             Self::Warned(_) => Guard::WarningList,
-            Self::VictimInTheOpen(_) | Self::Unmarked(_) => Guard::Marking,
+            Self::VictimInTheOpen(_) | Self::PassedOn(_) | Self::Unmarked(_) => Guard::Marking,
             Self::NearMiss => Guard::Duty,
         }
     }
@@ -278,6 +281,16 @@ pub fn stated<'a>(report: Report, words: impl IntoIterator<Item = (&'a str, &'a 
         for finding in findings {
             found.add(None, parameter, Role::Unknown, finding);
         }
+    }
+    found.into_report()
+}
+
+/// The same report with objects that would go further than other members shared them, each with its marking there.
+#[must_use]
+pub fn passed_on<'a>(report: Report, objects: impl IntoIterator<Item = (&'a str, Tlp)>) -> Report {
+    let mut found = Found { objections: report.objections.into_iter().collect(), more: report.more };
+    for (object, tlp) in objects {
+        found.add(Some(object), "", Role::Unknown, Finding::PassedOn(tlp));
     }
     found.into_report()
 }

@@ -25,6 +25,9 @@ pub const OPINION_ON: &str = "opinion-on";
 const EXPIRED: &str = "expired";
 /// Label of a sighting that was sealed to stewards: it is for them to tell, without whose it is.
 pub const FOR_STEWARDS: &str = "for-stewards-to-tell";
+/// What a rule of Snort or Suricata begins with that stops or changes traffic where it runs inline.
+const STOPPING: [&str; 9] =
+    ["drop", "sdrop", "block", "reject", "rejectsrc", "rejectdst", "rejectboth", "react", "rewrite"];
 /// Objects one opinion or sighting is entered under; people speak of one.
 const MAX_ABOUT: usize = 64;
 
@@ -79,6 +82,16 @@ impl Indicator {
     pub fn is_benign(&self) -> bool {
         self.indicator_types.iter().any(|kind| kind == "benign")
             && !self.indicator_types.iter().any(|kind| kind == "malicious-activity" || kind == "compromised")
+    }
+
+    /// Whether it is a rule that stops traffic wherever it is loaded as its author wrote it.
+    #[must_use]
+    pub fn stops(&self) -> bool {
+        let stops = |line: &str| {
+            let action = line.split_whitespace().next().unwrap_or_default();
+            STOPPING.iter().any(|word| action.eq_ignore_ascii_case(word))
+        };
+        matches!(self.pattern_type.as_str(), "snort" | "suricata") && self.pattern.lines().any(stops)
     }
 
     /// The values it looks for, each once.
@@ -270,6 +283,26 @@ mod tests {
         let md5 = "d41d8cd98f00b204e9800998ecf8427e";
         let pattern = format!("[file:name = 'evil.exe' AND file:hashes.MD5 = '{md5}']");
         assert_eq!(values(&pattern), [format!("{md5} Alone"), "evil.exe Joined".into()]);
+    }
+
+    #[test]
+    fn a_rule_that_stops_traffic_is_known_by_its_action() {
+        let stops = |kind: &str, pattern: &str| {
+            Indicator { pattern_type: kind.into(), pattern: pattern.into(), ..Indicator::default() }.stops()
+        };
+        let rule = "tcp any any -> any any (msg:\"drop it\"; sid:1;)";
+        for (action, expected) in [
+            ("alert", false),
+            ("pass", false),
+            ("# drop", false),
+            ("drop", true),
+            ("  Reject", true),
+            ("sdrop", true),
+        ] {
+            assert_eq!(stops("snort", &format!("{action} {rule}")), expected, "{action}");
+        }
+        assert!(stops("suricata", &format!("alert {rule}\r\nrejectboth {rule}")), "one of several");
+        assert!(!stops("yara", "drop all") && !stops("sigma", ""));
     }
 
     #[test]

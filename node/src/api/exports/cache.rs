@@ -17,6 +17,7 @@ use super::{
     Files, lines,
     making::{Makings, Outcome},
     render,
+    swings::{Swings, swing},
 };
 use crate::{
     api::problem::Problem,
@@ -47,8 +48,6 @@ const MAKING: usize = 2;
 const ENTRY: usize = 400;
 /// Entries that a report shows, and that are kept where nothing else needs them.
 pub(in crate::api) const REPORTED: usize = 1_000;
-/// A list that shrinks or grows by more than half, and by so many, is told of.
-const REMARKABLE: usize = 100;
 
 /// What is known of an export without its bytes: enough to say that it is the same as before, for as long as it is.
 pub(in crate::api) struct Outline {
@@ -118,6 +117,7 @@ struct Kept {
     outlines: HashMap<Key, Arc<Outline>>,
     renderings: HashMap<Key, Arc<Rendered>>,
     makings: Makings<Key>,
+    swings: Swings,
 }
 
 /// The cache. Clones share it.
@@ -305,8 +305,23 @@ impl Cache {
             tokio::task::spawn_blocking(move || make(snapshot, is_ranked, &query, known.as_deref(), edition));
         let made = made.await;
         let made = Arc::new(made.map_err(|error| Problem::unavailable(&error))??);
-        remark(name, before.as_deref(), &made.outline);
+        self.remark(name, before.as_deref(), &made.outline);
         Ok(made)
+    }
+
+    /// What an operator should know of lists that changed much at once.
+    pub(in crate::api) fn swings(&self) -> Vec<String> {
+        self.lock().swings.told(clock::now())
+    }
+
+    fn remark(&self, name: &str, before: Option<&Outline>, made: &Outline) {
+        let size = |outline: &Outline| outline.values.max(outline.objects);
+        let Some(old) = before.map(size) else { return };
+        let new = size(made);
+        if let Some(swing) = swing(old, new) {
+            tracing::warn!(export = name, old, new, "export {name} went from {old} to {new} entries");
+            self.lock().swings.note(name, swing, made.made);
+        }
     }
 
     /// How many outlines are kept, and renderings.
@@ -441,6 +456,7 @@ fn make(
     // Which are the best is a matter of scores, too.
     let aged = snapshot.made.saturating_add(if is_ranked { MOST } else { most(format) });
     let (values, objects) = (snapshot.entries.len(), std::mem::take(&mut snapshot.objects).len());
+    snapshot.referred = Vec::new();
     if format != Format::Misp {
         snapshot.entries.truncate(REPORTED);
         snapshot.entries.shrink_to_fit();
@@ -455,15 +471,6 @@ fn make(
     let outline =
         Outline { digests, main, values, objects, entries, content, serial, edition, made, until, cuts };
     Ok(Rendered { files, snapshot, outline: Arc::new(outline) })
-}
-
-fn remark(name: &str, before: Option<&Outline>, made: &Outline) {
-    let size = |outline: &Outline| outline.values.max(outline.objects);
-    let Some(old) = before.map(size) else { return };
-    let new = size(made);
-    if old.abs_diff(new) > REMARKABLE && (new < old / 2 || new / 2 > old) {
-        tracing::warn!(export = name, old, new, "export {name} went from {old} to {new} entries");
-    }
 }
 
 impl Files {

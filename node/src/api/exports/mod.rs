@@ -18,6 +18,7 @@ mod rpz;
 mod rules;
 mod stix;
 mod suricata;
+mod swings;
 mod zeek;
 
 use std::collections::BTreeMap;

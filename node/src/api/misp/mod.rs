@@ -6,6 +6,7 @@
 //! `Authorization`, as MISP has it. A filter that is not known here is refused: ignoring it would widen the answer.
 
 pub(super) mod sightings;
+mod table;
 pub(super) mod types;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -21,6 +22,7 @@ use belfry_proto::{stix::neutral, time::Timestamp};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use self::table::{Columns, Table};
 use super::{
     app::App,
     body,
@@ -45,10 +47,8 @@ const SECOND: u64 = 1_000_000;
 /// wait pile up.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What changes how MISP writes an answer, or holds here anyway: let be.
-const HARMLESS: [&str; 22] = [
+const HARMLESS: [&str; 18] = [
     "returnFormat",
-    "published",
-    "deleted",
     "enforceWarninglist",
     "includeEventUuid",
     "includeEventTags",
@@ -62,12 +62,10 @@ const HARMLESS: [&str; 22] = [
     "includeWarninglistHits",
     "includeGalaxy",
     "sgReferenceOnly",
-    "headerless",
     "withAttachments",
     "excludeDecayed",
     "metadata",
     "allow_proposal_blocking",
-    "requested_attributes",
 ];
 
 /// `GET /servers/getPyMISPVersion.json`
@@ -113,7 +111,7 @@ pub(super) async fn search(
     let format = search.format;
     let name = profile.name.clone();
     let page = move |entries: &[Entry]| search.page(entries, &name);
-    let Found { total, body } = through(&app, (&profile, rendered), page).await?;
+    let Found { total, body } = through(&app, (&profile, rendered), page).await??;
     let mut response = ([(header::CONTENT_TYPE, format.content_type())], body).into_response();
     response.headers_mut().insert(RESULT_COUNT, HeaderValue::from(total));
     Ok(response)
@@ -163,6 +161,8 @@ enum Written {
     Json,
     /// One value a line.
     Text,
+    /// A table.
+    Csv,
 }
 
 impl Written {
@@ -170,6 +170,7 @@ impl Written {
         match self {
             Self::Json => "application/json",
             Self::Text => "text/plain; charset=utf-8",
+            Self::Csv => "text/csv; charset=utf-8",
         }
     }
 }
@@ -191,9 +192,19 @@ struct Search {
     to_ids: Option<bool>,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
+    /// Of what is unpublished or deleted alone: of that there is nothing here.
+    is_void: bool,
     limit: Option<usize>,
     page: usize,
     format: Written,
+    columns: Columns,
+}
+
+/// A page in the making.
+enum Page {
+    Json(Vec<Value>),
+    Text(String),
+    Csv(Box<Table>),
 }
 
 fn bad(name: &str, rule: &str) -> Problem {
@@ -207,9 +218,15 @@ impl Search {
         let format = match wanted.get("returnFormat").and_then(Value::as_str) {
             None | Some("json") => Written::Json,
             Some("text") => Written::Text,
-            Some(_) => return Err(bad("returnFormat", "is json or text here")),
+            Some("csv") => Written::Csv,
+            Some(_) => return Err(bad("returnFormat", "is json, csv or text here")),
         };
         let mut take = |name: &str| wanted.remove(name);
+        let (asked, headerless) = (take("requested_attributes"), take("headerless"));
+        // Of a table; what else it is written as has none.
+        let asked = asked.filter(|_| format == Written::Csv);
+        let is_published = wants_published(take("published"))?;
+        let is_deleted = take("deleted").is_some_and(|value| value == "only");
         let (mut since, mut until) = (None, None);
         for name in ["timestamp", "attribute_timestamp", "last"] {
             let Some(value) = take(name) else { continue };
@@ -236,12 +253,14 @@ impl Search {
             categories: texts("category", take("category"))?.into_iter().collect(),
             tags: texts("tags", take("tags"))?.into_iter().map(|tag| tag.to_ascii_lowercase()).collect(),
             uuids: texts("uuid", take("uuid"))?.into_iter().collect(),
-            to_ids: take("to_ids").map(|value| flag(&value)).transpose()?,
+            to_ids: take("to_ids").map(|value| flag("to_ids", &value)).transpose()?,
             since,
             until,
+            is_void: is_deleted || !is_published,
             limit: number("limit", take("limit"))?.filter(|limit| *limit > 0),
             page: number("page", take("page"))?.unwrap_or(1).max(1),
             format,
+            columns: Columns::read(asked, headerless)?,
         };
         match wanted.keys().find(|name| !HARMLESS.contains(&name.as_str())) {
             Some(unknown) => Err(bad(unknown, "is no filter of this server")),
@@ -250,28 +269,37 @@ impl Search {
     }
 
     /// The page asked for. Only what stands on it is made into attributes; the rest is counted.
-    fn page(&self, entries: &[Entry], profile: &str) -> Found {
+    fn page(&self, entries: &[Entry], profile: &str) -> Result<Found, Problem> {
         let limit = self.limit.unwrap_or(MOST).min(MOST);
         let from = self.page.saturating_sub(1).saturating_mul(limit);
         let to = from.saturating_add(limit);
-        let (mut total, mut attributes, mut lines) = (0, Vec::new(), String::new());
+        let mut total = 0;
+        let mut page = match self.format {
+            Written::Json => Page::Json(Vec::new()),
+            Written::Text => Page::Text(String::new()),
+            Written::Csv => Page::Csv(Box::new(self.columns.table()?)),
+        };
         for taken in entries.iter().filter_map(|entry| self.takes(entry)) {
             if (from..to).contains(&total) {
-                match self.format {
-                    Written::Json => attributes.push(taken.attribute(profile)),
-                    Written::Text => {
+                match &mut page {
+                    Page::Json(attributes) => attributes.push(taken.attribute(profile)),
+                    Page::Text(lines) => {
                         lines.push_str(taken.entry.observable.value());
                         lines.push('\n');
                     }
+                    Page::Csv(table) => table.row(&taken, profile)?,
                 }
             }
             total += 1;
         }
-        let body = match self.format {
-            Written::Json => json!({ "response": { "Attribute": attributes } }).to_string(),
-            Written::Text => lines,
+        let body = match page {
+            Page::Json(attributes) => {
+                json!({ "response": { "Attribute": attributes } }).to_string().into_bytes()
+            }
+            Page::Text(lines) => lines.into_bytes(),
+            Page::Csv(table) => (*table).done()?,
         };
-        Found { total, body: body.into_bytes() }
+        Ok(Found { total, body })
     }
 
     /// An entry as the attribute that it is, if it is asked for.
@@ -281,7 +309,8 @@ impl Search {
         let is_one_of = |set: &BTreeSet<String>, text: &str| set.is_empty() || set.contains(text);
         let tag = format!("tlp:{}", entry.tlp);
         let uuid = attribute_of(entry)?;
-        let is_wanted = neutral::is_plain(value)
+        let is_wanted = !self.is_void
+            && neutral::is_plain(value)
             && is_one_of(&self.types, kind)
             && is_one_of(&self.categories, category)
             && is_one_of(&self.tags, &tag)
@@ -348,14 +377,27 @@ fn texts(name: &str, value: Option<Value>) -> Result<Vec<String>, Problem> {
     }
 }
 
-fn flag(value: &Value) -> Result<bool, Problem> {
+fn flag(name: &str, value: &Value) -> Result<bool, Problem> {
     match value {
         Value::Bool(flag) => Ok(*flag),
         Value::Number(number) if number.as_u64() == Some(0) => Ok(false),
         Value::Number(number) if number.as_u64() == Some(1) => Ok(true),
         Value::String(text) if text == "0" => Ok(false),
         Value::String(text) if text == "1" => Ok(true),
-        _ => Err(bad("to_ids", "is true or false")),
+        _ => Err(bad(name, "is true or false")),
+    }
+}
+
+/// Whether what is published is asked for, alone or beside the rest.
+fn wants_published(value: Option<Value>) -> Result<bool, Problem> {
+    match value {
+        None => Ok(true),
+        Some(Value::Array(values)) => {
+            let flags: Vec<bool> =
+                values.iter().map(|value| flag("published", value)).collect::<Result<_, _>>()?;
+            Ok(flags.is_empty() || flags.contains(&true))
+        }
+        Some(value) => flag("published", &value),
     }
 }
 
@@ -433,6 +475,11 @@ mod tests {
             (json!({ "last": "a while" }), "last"),
             (json!({ "returnFormat": "stix" }), "returnFormat"),
             (json!({ "limit": -1 }), "limit"),
+            (json!({ "headerless": "maybe" }), "headerless"),
+            (
+                json!({ "returnFormat": "csv", "requested_attributes": ["value", "secret"] }),
+                "requested_attributes",
+            ),
         ] {
             let refusal = read(wanted.clone()).err().unwrap();
             assert!(refusal.as_problem_json("").to_string().contains(named), "{wanted}");

@@ -6,15 +6,15 @@ use super::{
         Accepted, Activity, Answer, Answered, Audit, Backup, BackupWanted, Bundle, ContactAnswer,
         ContactMade, ContactWanted, Contacts, DeadLetters, Description, Drafts, Envelope, Equivocations,
         ExportReport, Exports, FileImported, Forks, Groups, Heads, Health, HeldDraft, HoldMade, HoldWanted,
-        Holders, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members, Message, Misp, MispFound,
-        MispSearch, MispSighted, MispSighting, MispTypes, MispUser, MispVersion, NewToken, Newcomers,
-        Objects, Peers, Preview, Proposal, ProposalMade, Proposals, Publication, Released, Replayed,
-        Rotation, Rules, Sighted, Sighting, SourceRun, Sources, Status, SubjectFound, SubjectWanted, Sync,
-        TokenMade, Tokens, Withdrawal, Withdrawn,
+        Holders, HookTries, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members, Message, Misp,
+        MispFound, MispSearch, MispSighted, MispSighting, MispTypes, MispUser, MispVersion, NewToken,
+        Newcomers, Objects, Peers, Preview, Proposal, ProposalMade, Proposals, Publication, Released,
+        Replayed, Rotation, Rules, Sighted, Sighting, SourceRun, Sources, Status, SubjectFound,
+        SubjectWanted, Sync, TokenMade, Tokens, Withdrawal, Withdrawn,
     },
 };
 
-const KEY: Param = Param::text(
+pub(super) const KEY: Param = Param::text(
     "Idempotency-Key",
     "1 to 200 visible characters of the client's own: a repeated request with it is answered as the first was",
 );
@@ -252,6 +252,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .answers(200, Content::json::<Hooks>()),
     Operation::get("/api/v1/hooks/{hook}/dead-letters", "hooks", "Events that a receiver refused for good")
         .query(LIST).answers(200, Content::json::<DeadLetters>()),
+    Operation::get("/api/v1/hooks/{hook}/tries", "hooks", "What a hook tried of late, and what came of it")
+        .query(LIST).answers(200, Content::json::<HookTries>()),
     Operation::post("/api/v1/hooks/{hook}/replay", "hooks", "Try dead letters again, and wake a hook that waits or stopped")
         .answers(202, Content::json::<Replayed>()),
 

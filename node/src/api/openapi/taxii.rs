@@ -2,6 +2,7 @@
 
 use super::{
     operation::{Content, Operation, Param},
+    rest::KEY,
     shapes::{
         TaxiiCollection, TaxiiCollections, TaxiiDiscovery, TaxiiEnvelope, TaxiiManifest, TaxiiRoot,
         TaxiiStatus, TaxiiVersions,
@@ -23,6 +24,7 @@ const CLASS: Param =
     Param::texts("x_belfry_class", "Information classes; what was taken back comes whatever its class");
 const PURPOSE: Param =
     Param::texts("x_belfry_purpose", "Purposes; what was taken back comes whatever its purpose");
+const KEYED: &[Param] = &[KEY];
 const OF_COLLECTION: &[Param] = &[AFTER, LIMIT, NEXT, ID, KIND, VERSION, SPEC, CLASS, PURPOSE];
 const OF_OBJECT: &[Param] = &[AFTER, LIMIT, NEXT, VERSION, SPEC];
 const OF_DELETE: &[Param] = &[VERSION, SPEC];
@@ -45,7 +47,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::get("/taxii2/root/collections/{collection}/objects/", TAG, "Objects, page by page, oldest first")
         .query(OF_COLLECTION).answers(200, Content::of::<TaxiiEnvelope>(media::TAXII)),
     Operation::post("/taxii2/root/collections/{collection}/objects/", TAG, "Publish an envelope's objects to the group")
-        .takes(Content::of::<TaxiiEnvelope>(media::TAXII)).answers(202, Content::of::<TaxiiStatus>(media::TAXII)),
+        .headers(KEYED).takes(Content::of::<TaxiiEnvelope>(media::TAXII)).answers(202, Content::of::<TaxiiStatus>(media::TAXII)),
     Operation::get("/taxii2/root/collections/{collection}/objects/{object}/", TAG, "One object")
         .query(OF_OBJECT).answers(200, Content::of::<TaxiiEnvelope>(media::TAXII)),
     Operation::delete("/taxii2/root/collections/{collection}/objects/{object}/", TAG, "Withdraw what this member says of an object")

@@ -6,6 +6,7 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
     http::{StatusCode, Uri},
+    response::{IntoResponse, Response},
 };
 use belfry_proto::id::PublicationId;
 use serde_json::{Value, json, value::RawValue};
@@ -22,10 +23,6 @@ use crate::{
     publish::{drafts::HeldDraft, submission::SubmitError},
     query::{Principal, words},
 };
-
-/// How often a draft is looked at before it is released, if each time something comes between. Once more finds what did, a third
-/// time is for a busy moment.
-const TRIES: usize = 3;
 
 /// `GET /api/v1/drafts`, with `limit` and `next`: those in groups the token publishes to, oldest first.
 pub(in crate::api) async fn list(
@@ -80,13 +77,13 @@ pub(in crate::api) async fn release(
     Extension(principal): Extension<Principal>,
     Path(draft): Path<String>,
     uri: Uri,
-) -> Result<(StatusCode, Extension<audit::Subject>, Json<Value>), Problem> {
+) -> Result<Response, Problem> {
     let mut params = Params::of(&uri)?;
     let reason = params.one("reason")?;
     params.finish()?;
     let id = within(&app, &principal, &draft).await?;
     let mut released = Err(SubmitError::Overtaken(id));
-    for _ in 0..TRIES {
+    for _ in 0..proposals::TRIES {
         let open = app.ports.publish.held_draft(id).await?;
         if let Some(proposal) = &open.draft.accepts {
             proposals::still_accepts(&app, &principal, proposal, &open.objects).await?;
@@ -100,7 +97,12 @@ pub(in crate::api) async fn release(
     tracing::info!(publication = %id, by = %principal.token(), "released draft {id}");
     let status_url = format!("/api/v1/publications/{id}");
     let answer = json!({ "publication": id, "status_url": status_url });
-    Ok((StatusCode::ACCEPTED, Extension(audit::Subject(id.to_string())), Json(answer)))
+    let subject = Extension(audit::Subject(id.to_string()));
+    let mut response = (StatusCode::ACCEPTED, subject, Json(answer)).into_response();
+    if let Some(reason) = reason {
+        response.extensions_mut().insert(audit::Reason(reason));
+    }
+    Ok(response)
 }
 
 /// `DELETE /api/v1/drafts/{draft}`

@@ -39,6 +39,20 @@ pub(in crate::api) async fn dead_letters(
     Ok(paging::answer("dead_letters", letters.iter().map(|letter| json!(letter)).collect(), next))
 }
 
+/// `GET /api/v1/hooks/{hook}/tries`, with `limit` and `next`: what it tried of late, the oldest first.
+pub(in crate::api) async fn tries(
+    State(app): State<Arc<App>>,
+    Path(hook): Path<String>,
+    uri: Uri,
+) -> Result<Json<Value>, Problem> {
+    let mut params = Params::of(&uri)?;
+    let paging = Paging::of(&mut params, "tries", &[&hook])?;
+    params.finish()?;
+    let tries = app.ports.status.tries(&hook).ok_or_else(unknown)?;
+    let (tries, next) = paging.cut(tries, |one| one.number.to_be_bytes().to_vec());
+    Ok(paging::answer("tries", tries.iter().map(|one| json!(one)).collect(), next))
+}
+
 /// `POST /api/v1/hooks/{hook}/replay`: tries its dead letters again, and wakes it if it waits or was told to stop.
 pub(in crate::api) async fn replay(
     State(app): State<Arc<App>>,

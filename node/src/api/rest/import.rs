@@ -53,6 +53,7 @@ pub(in crate::api) async fn import(
     params.finish()?;
     submission.on_behalf_of = mandate.as_ref().map(|mandate| mandate.member);
     submission.hold |= !wanted.publish;
+    let reason = submission.reason.clone();
     let place = intake::place(&app, &headers)?;
     let bytes = place.read(&headers, request).await?;
     let Wanted { reading, dry_run, .. } = wanted;
@@ -105,7 +106,12 @@ pub(in crate::api) async fn import(
     say("publications", accepted.iter().map(one_of).collect());
     let subject = audit::Subject(first.publication.to_string());
     let also = audit::Also(accepted.iter().skip(1).map(|one| one.publication.to_string()).collect());
-    Ok((StatusCode::ACCEPTED, Extension(subject), Extension(also), Json(answer)).into_response())
+    let mut response =
+        (StatusCode::ACCEPTED, Extension(subject), Extension(also), Json(answer)).into_response();
+    if let Some(reason) = reason {
+        response.extensions_mut().insert(audit::Reason(reason));
+    }
+    Ok(response)
 }
 
 /// What a file came to.

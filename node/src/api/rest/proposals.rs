@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     api::{
         app::App,
-        audit::Subject,
+        audit::{Reason, Subject},
         body,
         paging::{self, Paging},
         params::{Params, bad},
@@ -75,6 +75,7 @@ pub(in crate::api) async fn propose(
         reason: wanted.reason,
         draft: wanted.draft,
     };
+    let reason = wish.reason.clone();
     let (note, accepted) = proposals::propose(&app, &principal, &headers, wish).await?;
     let mut answer = told(&app, &accepted);
     if let Value::Object(members) = &mut answer {
@@ -86,7 +87,14 @@ pub(in crate::api) async fn propose(
         members.insert("warnings".to_owned(), json!(app.ports.status.obstacles()));
     }
     let subject = Extension(Subject(accepted.publication.to_string()));
-    Ok((StatusCode::ACCEPTED, subject, Json(answer)).into_response())
+    Ok(with_reason((StatusCode::ACCEPTED, subject, Json(answer)).into_response(), reason))
+}
+
+fn with_reason(mut response: Response, reason: Option<String>) -> Response {
+    if let Some(reason) = reason {
+        response.extensions_mut().insert(Reason(reason));
+    }
+    response
 }
 
 /// `GET /api/v1/proposals`, with `group`, `state`, `limit` and `next`: by this member and to it, the newest first.
@@ -148,6 +156,7 @@ async fn answered(
     (proposal, accepts): (String, bool),
 ) -> Result<Response, Problem> {
     let Answer { version, comment, reason, draft } = body::json_if_any(&headers, request).await?;
+    let given = reason.clone();
     let verdict = Verdict { accepts, version, comment, reason, draft };
     let accepted = proposals::answer(app, principal, &headers, proposal, verdict).await?;
     let Some((answer, version)) = accepted.split_last() else { return Err(QueryError::Died.into()) };
@@ -156,7 +165,7 @@ async fn answered(
         "warnings": app.ports.status.obstacles(),
     });
     let subject = Extension(Subject(answer.publication.to_string()));
-    Ok((StatusCode::ACCEPTED, subject, Json(told)).into_response())
+    Ok(with_reason((StatusCode::ACCEPTED, subject, Json(told)).into_response(), given))
 }
 
 fn told(app: &App, accepted: &Accepted) -> Value {

@@ -24,6 +24,9 @@ pub(in crate::api) async fn status(
                 .to_owned(),
         );
     }
+    if principal.scope().admin {
+        node.warnings.extend(app.exports.swings());
+    }
     let scheme = app.hosts.scheme().as_str();
     // Where from is told to whoever runs the node.
     let sources = principal.scope().admin.then(|| sources::visible(&app, &principal));

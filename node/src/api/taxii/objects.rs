@@ -67,12 +67,16 @@ pub(in crate::api) async fn add(
     let place = intake::place(&app, &headers)?;
     let bytes = place.read(&headers, request).await?;
     let bundle = envelope::bundle_of(&bytes)?;
-    drop(bytes);
+    let idempotency_key = intake::idempotency_key(&principal, &headers)?;
     let submission = Submission {
         bundle,
+        // The bundle's own id is made here, and another one at each try.
+        origin: idempotency_key.as_ref().map(|_| *blake3::hash(&bytes).as_bytes()),
+        idempotency_key,
         hold: publishable.is_held(),
         ..Submission::of(publishable.group(), principal.name())
     };
+    drop(bytes);
     let publish = Arc::clone(&app.ports.publish);
     let accepted = place.during(async move { Ok(publish.submit(submission).await?) }).await?;
     status::answer(&app, &principal, accepted.publication, StatusCode::ACCEPTED).await

@@ -141,6 +141,48 @@ async fn what_is_imported_released_and_discarded_is_told_by_its_id() {
     }
 }
 
+#[tokio::test]
+async fn why_something_went_out_although_a_guard_objects_is_kept_and_never_the_value() {
+    let site = Site::new().await;
+    let operator = site.token("operator", Scope::operator()).await;
+    let known = entries(&site).await.len();
+    let campaign = json!({
+        "type": "campaign", "spec_version": "2.1", "id": "campaign--00000000-0000-4000-8000-000000000001",
+        "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z", "name": "c",
+        "description": "jan.peeters@evil.example",
+    });
+    let bundle = json!({
+        "type": "bundle", "id": "bundle--00000000-0000-4000-8000-000000000001", "objects": [campaign],
+    })
+    .to_string();
+    let submit = "/api/v1/publications?group=cidr&tlp=amber";
+    let stix = "application/stix+json;version=2.1";
+    for (path, status) in [(submit.to_owned(), 422), (format!("{submit}&reason=the+phisher"), 202)] {
+        let answer = site.send(post(&operator, &path, stix, bundle.clone())).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}");
+    }
+    let import = "/api/v1/import?group=cidr&tlp=amber&format=stix";
+    let held = site.send(post(&operator, import, "application/octet-stream", bundle)).await.json();
+    let release =
+        format!("/api/v1/drafts/{}/release?reason=a+mailbox", held["publication"].as_str().unwrap());
+    assert_eq!(site.send(post(&operator, &release, "text/plain", "")).await.status, 202);
+    let told = entries(&site).await.split_off(known + 1);
+    let reasons: Vec<(u64, &str)> = told
+        .iter()
+        .filter_map(|event| match event {
+            Event::Reason { call, reason } => Some((*call, reason.as_str())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(reasons.iter().map(|(_, reason)| *reason).collect::<Vec<_>>(), ["the phisher", "a mailbox"]);
+    for (of, _) in &reasons {
+        let is_its = |event: &&Event| matches!(event, Event::Result { call, status: 202, .. } if call == of);
+        assert_eq!(told.iter().filter(is_its).count(), 1, "{told:?}");
+    }
+    let all = serde_json::to_string(&told).unwrap();
+    assert!(!all.contains("jan.peeters"), "{all}");
+}
+
 /// Who may change nothing, and who only asks what would become of something, must not wash out what others did.
 #[tokio::test]
 async fn calls_that_a_token_may_not_make_and_dry_runs_are_counted_and_fill_nothing() {

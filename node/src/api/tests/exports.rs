@@ -1,6 +1,8 @@
 //! Exports: what stands in each format, what never does, and that it leaves at once.
 
 mod limited;
+mod referred;
+mod rules;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -330,6 +332,23 @@ async fn nothing_is_blocked_by_half_a_pattern_or_a_low_score() {
     let held = site.held(&token, "fw").await;
     assert_eq!(held, BTreeMap::from([("joined".into(), 1), ("score".into(), 1), ("benign".into(), 1)]));
     assert!(site.text(&token, "see").await.contains("joined.be\tIntel::DOMAIN"));
+}
+
+#[tokio::test]
+async fn an_operator_is_told_of_a_list_that_changes_much_at_once() {
+    let site = Site::exporting(&profiles(&[("fw", "list", DOMAINS)])).await;
+    let [token, operator] = [site.reader().await, site.token("operator", Scope::operator()).await];
+    let told = async |token: &str| site.get(token, "/api/v1/status").await.ok()["warnings"].to_string();
+    site.put(&[domain(1, "a.be")]).await;
+    site.text(&token, "fw").await;
+    site.put(&[domain(2, "b.be")]).await;
+    site.text(&token, "fw").await;
+    assert!(!told(&operator).await.contains("export fw"));
+    let many: Vec<Put> = (3..203).map(|n| domain(n, &format!("c{n}.be"))).collect();
+    site.message(CIDR, many[0].member, &many).await;
+    site.text(&token, "fw").await;
+    assert!(told(&operator).await.contains("The export fw is more than twice as long"));
+    assert!(!told(&token).await.contains("export fw"), "it is the operator's");
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
 //! The guards as submitters meet them: what is refused, what wants a reason, and what a preview tells.
 
+use belfry_proto::stix::marking::Tlp;
 use serde_json::{Value, json};
 
 use super::{
-    coalition::CIDR,
-    site::{Answer, Site, nothing, only, post},
+    coalition::{CIDR, CLOUD, OTHER},
+    site::{Answer, Put, Site, nothing, only, post},
 };
-use crate::query::Scope;
+use crate::{query::Scope, store::Conditions};
 
 const SUBMIT: &str = "/api/v1/publications?group=cidr&tlp=amber";
 const PREVIEW: &str = "/api/v1/previews?group=cidr&tlp=amber";
@@ -96,4 +97,95 @@ async fn a_near_miss_says_that_it_notifies_nobody() {
     let answer = submit(&site, &token, &format!("{SUBMIT}&class=near-miss"), "blocked in time").await;
     assert_eq!(answer.status, 202);
     assert!(answer.json()["notes"][0].as_str().unwrap().contains("notifies no CSIRT"), "{}", answer.json());
+}
+
+/// What others shared, a number each, and whether it goes to the group `cidr` under a marking without a reason.
+fn shared() -> Vec<(Put, &'static str, bool)> {
+    let of = |n: u32| Put::pattern(n, "[domain-name:value = 'evil.be']", &json!({})).by(OTHER);
+    let elsewhere = |n: u32| Put { group: CLOUD, ..of(n) };
+    let embargo = Conditions { embargo_until: u64::MAX / 2, ..Conditions::default() };
+    let technique = json!({
+        "type": "attack-pattern", "spec_version": "2.1", "id": "attack-pattern--00000000-0000-4000-8000-000000000009",
+        "created": "2026-01-01T00:00:00.000Z", "modified": "2026-01-01T00:00:00.000Z", "name": "Phishing",
+    });
+    vec![
+        (elsewhere(1), "amber", false),
+        (elsewhere(2).tlp(Tlp::Green), "amber", true),
+        (Put { conditions: embargo, ..elsewhere(3).tlp(Tlp::Green) }, "amber", false),
+        (Put { recipients: true, ..elsewhere(4).tlp(Tlp::Green) }, "amber", false),
+        (of(5), "amber", true),
+        (of(6), "green", false),
+        (Put { recipients: true, ..of(7) }, "amber", false),
+        // Everybody speaks of it.
+        (Put { group: CLOUD, ..Put::json(technique).by(OTHER) }, "green", true),
+    ]
+}
+
+fn bundle_of(put: &Put) -> String {
+    json!({"type": "bundle", "id": "bundle--00000000-0000-4000-8000-000000000001", "objects": [put.json]})
+        .to_string()
+}
+
+#[tokio::test]
+async fn what_another_member_shared_goes_no_further_without_a_reason() {
+    let site = Site::new().await;
+    let token = site.token("soar", Scope { publish: only(&[CIDR]), ..nothing() }).await;
+    for (put, tlp, goes) in shared() {
+        site.put(std::slice::from_ref(&put)).await;
+        let path = format!("/api/v1/publications?group=cidr&tlp={tlp}");
+        let answer =
+            site.send(post(&token, &path, "application/stix+json;version=2.1", bundle_of(&put))).await;
+        if goes {
+            assert_eq!(answer.status, 202, "{}: {}", put.id, String::from_utf8_lossy(&answer.body));
+            continue;
+        }
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (422, "reason-needed"), "{}", put.id);
+        let told = answer.json();
+        let objection = &told["objections"][0];
+        assert_eq!(
+            (&objection["object"], &objection["guard"]),
+            (&json!(put.id), &json!("marking")),
+            "{told}"
+        );
+        let path = format!("{path}&reason=from+the+same+feed");
+        let answer =
+            site.send(post(&token, &path, "application/stix+json;version=2.1", bundle_of(&put))).await;
+        assert_eq!(answer.status, 202, "{}", put.id);
+    }
+    // Whoever says it, too, is one of those it comes from.
+    let both = Put { group: CLOUD, ..Put::pattern(10, "[domain-name:value = 'evil.be']", &json!({})) };
+    site.put(&[both.clone(), both.clone().by(OTHER)]).await;
+    let answer = site.send(post(&token, SUBMIT, "application/stix+json;version=2.1", bundle_of(&both))).await;
+    assert_eq!(answer.status, 202);
+}
+
+#[tokio::test]
+async fn a_draft_of_what_another_member_shared_meanwhile_waits_for_a_reason() {
+    let site = Site::new().await;
+    let token =
+        site.token("analyst", Scope { read: only(&[CIDR]), publish: only(&[CIDR]), ..nothing() }).await;
+    let put =
+        Put { group: CLOUD, ..Put::pattern(1, "[domain-name:value = 'evil.be']", &json!({})).by(OTHER) };
+    let import = "/api/v1/import?group=cidr&tlp=amber&format=stix";
+    let held = site.send(post(&token, import, "application/octet-stream", bundle_of(&put))).await.json();
+    assert_eq!(held["held"], true, "{held}");
+    site.put(std::slice::from_ref(&put)).await;
+    let release = format!("/api/v1/drafts/{}/release", held["publication"].as_str().unwrap());
+    let refused = site.send(post(&token, &release, "text/plain", "")).await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (422, "reason-needed"));
+    assert_eq!(site.store.queued(10).unwrap(), []);
+    let reasoned = format!("{release}?reason=from+the+same+feed");
+    assert_eq!(site.send(post(&token, &reasoned, "text/plain", "")).await.status, 202);
+}
+
+#[tokio::test]
+async fn a_preview_tells_of_indicators_that_state_no_end() {
+    let (site, token) = site().await;
+    let told = async |more: Value| {
+        let put = Put::pattern(1, "[domain-name:value = 'evil.be']", &more);
+        let preview = post(&token, PREVIEW, "application/stix+json;version=2.1", bundle_of(&put));
+        site.send(preview).await.ok()["notes"].to_string()
+    };
+    assert!(told(json!({})).await.contains("valid_until"));
+    assert!(!told(json!({ "valid_until": "2199-01-01T00:00:00Z" })).await.contains("valid_until"));
 }

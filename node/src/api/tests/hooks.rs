@@ -247,6 +247,27 @@ async fn what_may_not_leave_stays_and_is_counted() {
 }
 
 #[tokio::test]
+async fn what_an_embargo_holds_back_goes_out_when_it_ends_also_after_a_restart() {
+    let site = Site::new().await;
+    let mut receiver = Receiver::start("").await;
+    let config = webhook(receiver.port, "audience = \"outside\"");
+    let running = Running::start(&site, &config).await;
+    let under = |n: u32, until: u64| {
+        let conditions = Conditions { embargo_until: until, ..Conditions::default() };
+        Put { conditions, ..indicator(n).tlp(Tlp::Green) }
+    };
+    let soon = crate::clock::now().as_micros() + 5_000_000;
+    site.put(&[under(1, soon), under(2, u64::MAX / 2), indicator(3).tlp(Tlp::Green)]).await;
+    assert_eq!(receiver.ids(1).await, [id(3)], "it holds up nothing else");
+    let report = running.until("soar", |hook| hook.state == "waiting" && hook.position == 3).await;
+    assert_eq!(report.held.values().sum::<u64>(), 2);
+    drop(running);
+    let _running = Running::start(&site, &config).await;
+    assert_eq!(receiver.ids(1).await, [id(1)]);
+    assert!(crate::clock::now().as_micros() >= soon, "and not before");
+}
+
+#[tokio::test]
 async fn a_shadow_sends_nothing_and_counts_all() {
     let site = Site::new().await;
     let mut receiver = Receiver::start("").await;
@@ -288,6 +309,13 @@ async fn what_is_refused_again_and_again_is_a_dead_letter_until_it_is_replayed()
     running.until("soar", |hook| hook.dead == 1 && hook.sent == 1).await;
     let letters = running.hooks.dead_letters("soar").unwrap();
     assert_eq!(letters[0].status, 400);
+    let tries = running.hooks.tries("soar").unwrap();
+    let told: Vec<(u64, &str, Option<&str>)> =
+        tries.iter().map(|one| (one.number, one.outcome, one.why.as_deref())).collect();
+    let refused = (1..=6).map(|n| (n, "refused", Some("answers 400")));
+    assert_eq!(told, refused.chain([(7, "taken", None)]).collect::<Vec<_>>());
+    assert!(tries[..6].iter().all(|one| one.event == tries[0].event) && tries[6].event != tries[0].event);
+    assert_eq!(running.hooks.tries("nobody"), None);
     // It outlives the process, and tells nothing but its number.
     drop(running);
     let row = String::from_utf8(site.store.hook("soar").unwrap().unwrap()).unwrap();

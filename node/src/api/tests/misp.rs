@@ -48,6 +48,9 @@ async fn a_search_finds_what_may_leave_by_the_filters_it_names() {
         (json!({ "tags": "tlp:amber" }), all.clone()),
         (json!({ "tags": ["tlp:green"] }), vec![]),
         (json!({ "to_ids": 0 }), vec![]),
+        (json!({ "published": 0 }), vec![]),
+        (json!({ "published": [0, 1], "deleted": [0, 1] }), all.clone()),
+        (json!({ "deleted": "only" }), vec![]),
         (json!({ "last": "1h" }), all),
         (json!({ "timestamp": "2099-01-01T00:00:00Z" }), vec![]),
     ] {
@@ -67,6 +70,56 @@ async fn a_search_finds_what_may_leave_by_the_filters_it_names() {
     let lines = ask(&site, &token, json!({ "returnFormat": "text", "type": "domain" })).await;
     assert_eq!(lines.body, b"c2.be\n");
     assert_eq!(ask(&site, &token, json!({ "org": "CERT" })).await.code(), "bad-filter");
+}
+
+#[tokio::test]
+async fn a_table_has_misps_columns_and_no_cell_of_it_is_a_formula() {
+    let site = site().await;
+    let token = site.reader().await;
+    site.put(&[Put::pattern(
+        6,
+        "[file:name = '=HYPERLINK(1)']",
+        &json!({ "name": "@SUM(A1), \"x\"\r\nnext" }),
+    )])
+    .await;
+    let table = async |wanted: Value| {
+        let mut asked = json!({ "returnFormat": "csv" });
+        asked.as_object_mut().unwrap().extend(wanted.as_object().unwrap().clone());
+        let answer = ask(&site, &token, asked).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("content-type")),
+            (200, Some("text/csv; charset=utf-8"))
+        );
+        String::from_utf8(answer.body).unwrap()
+    };
+    let domains = table(json!({ "type": "domain" })).await;
+    let (headings, rows) = domains.split_once('\n').unwrap();
+    assert_eq!(
+        headings,
+        "uuid,event_id,category,type,value,comment,to_ids,date,object_relation,attribute_tag,object_uuid,object_name,\
+         object_meta_category"
+    );
+    let found = ask(&site, &token, json!({ "type": "domain" })).await.ok();
+    let one = &found["response"]["Attribute"][0];
+    let text = |name: &str| one[name].as_str().unwrap();
+    let expected = format!(
+        "{},{},{},domain,c2.be,bad 1,1,{},,tlp:amber,,,\n",
+        text("uuid"),
+        text("event_id"),
+        text("category"),
+        text("timestamp")
+    );
+    assert_eq!(rows, expected);
+    let named =
+        table(json!({ "type": "filename", "requested_attributes": ["value", "comment"], "headerless": 1 }))
+            .await;
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(named.as_bytes());
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), 1, "{named}");
+    assert_eq!(&rows[0][0], "'=hyperlink(1)");
+    assert!(rows[0][1].starts_with("'@SUM") && !rows[0][1].contains('\n'), "{named}");
+    let refused = ask(&site, &token, json!({ "returnFormat": "stix2" })).await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (422, "bad-filter"));
 }
 
 #[tokio::test]

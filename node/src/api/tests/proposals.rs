@@ -424,6 +424,50 @@ async fn what_is_said_between_the_last_look_and_the_release_keeps_an_acceptance_
 }
 
 #[tokio::test]
+async fn what_is_said_while_a_proposal_is_answered_is_met_by_another_look() {
+    let site = Site::new().await;
+    let token = site.token("analyst", agent()).await;
+    let object = site.owns(1).await;
+    let asked = note(2, &object, VERSION, OTHER);
+    site.put(std::slice::from_ref(&asked)).await;
+    let accepts = async || {
+        let answer = site.answers(&token, &asked.id, "accept").await;
+        (answer.status.as_u16(), if answer.status.is_success() { String::new() } else { answer.code() })
+    };
+    // Each time something new, and never an answer.
+    for n in 10..13 {
+        site.say_between(&verdict(n, &asked.id, "disagree", OTHER));
+    }
+    assert_eq!(accepts().await, (409, "overtaken".to_owned()));
+    assert_eq!(site.store.queued(10).unwrap(), [], "neither half");
+    // Once, and it is nothing that matters.
+    site.say_between(&verdict(13, &asked.id, "disagree", OTHER));
+    assert_eq!(accepts().await.0, 202);
+    assert_eq!(site.store.queued(10).unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn no_proposal_is_accepted_that_changes_with_its_object_or_by_its_author_at_that_moment() {
+    for (between, code) in [
+        (later(&indicator(1), 1, &json!({ "confidence": 50 })), "outdated-proposal"),
+        (
+            later(&note(2, &indicator(1).id, VERSION, OTHER), 3, &json!({ "revoked": true })),
+            "proposal-withdrawn",
+        ),
+    ] {
+        let site = Site::new().await;
+        let token = site.token("analyst", agent()).await;
+        let object = site.owns(1).await;
+        let asked = note(2, &object, VERSION, OTHER);
+        site.put(std::slice::from_ref(&asked)).await;
+        site.say_between(&Put { recipients: between.kind == "note", ..between });
+        let refused = site.answers(&token, &asked.id, "accept").await;
+        assert_eq!((refused.status.as_u16(), refused.code().as_str()), (409, code));
+        assert_eq!(site.store.queued(10).unwrap(), [], "{code}: neither half");
+    }
+}
+
+#[tokio::test]
 async fn a_held_acceptance_is_refused_once_its_proposal_is_another_or_taken_back() {
     let site = Site::new().await;
     let token = site.token("analyst", agent()).await;

@@ -288,6 +288,29 @@ async fn an_idempotency_key_makes_one_publication_of_many_tries() {
     }
 }
 
+#[tokio::test]
+async fn an_envelope_that_is_sent_again_under_its_key_is_one_publication() {
+    let site = Site::new().await;
+    let token = publisher(&site, "soar").await;
+    let keyed = async |body: String, key: Option<&'static str>| {
+        let mut request = post(&token, ADD, TAXII, body);
+        if let Some(key) = key {
+            request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        }
+        site.send(request).await
+    };
+    let one = keyed(envelope(&[identity(1)]), Some("k")).await.json();
+    let again = keyed(envelope(&[identity(1)]), Some("k")).await;
+    assert_eq!((again.status.as_u16(), &again.json()["id"]), (202, &one["id"]));
+    let changed = keyed(envelope(&[identity(2)]), Some("k")).await;
+    assert_eq!((changed.status.as_u16(), changed.code().as_str()), (409, "idempotency-key-reused"));
+    assert_eq!(keyed(envelope(&[identity(1)]), Some("")).await.status, 400);
+    // Without one, each is of its own.
+    let other = keyed(envelope(&[identity(1)]), None).await.json();
+    assert_ne!(other["id"], one["id"]);
+    assert_eq!(site.store.queued(10).unwrap().len(), 2);
+}
+
 /// The same key with another purpose, class or marking is another submission as well.
 #[tokio::test]
 async fn an_idempotency_key_stands_for_everything_that_was_said() {

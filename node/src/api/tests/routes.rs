@@ -128,6 +128,7 @@ pub(super) const ALL: &[Expected] = &{
         expected("POST", "/api/v1/withdrawals", Publish, 202, Named),
         expected("GET", "/api/v1/hooks", Admin, 200, No),
         expected("GET", "/api/v1/hooks/{hook}/dead-letters", Admin, 200, No),
+        expected("GET", "/api/v1/hooks/{hook}/tries", Admin, 200, No),
         expected("POST", "/api/v1/hooks/{hook}/replay", Admin, 202, No),
         expected("POST", "/api/v1/subject-searches", Admin, 200, No),
         expected("GET", "/api/v1/sources", Admin, 200, No),

@@ -267,6 +267,27 @@ async fn what_is_over_already_holds_up_nothing_else_that_is() {
     assert_eq!(site.store.queued(10).unwrap().len(), 1);
 }
 
+/// A version made of what is known is no word on what came since.
+#[tokio::test]
+async fn what_is_said_of_an_object_while_it_is_ended_is_met_by_another_look() {
+    let site = Site::new().await;
+    let token = site.token("ids", agent()).await;
+    site.say(&[&String::from_utf8(named(1).raw()).unwrap()]).await;
+    let expired = json!({ "values": [ADDRESS], "expired": true });
+    for day in 1..4 {
+        let mut json = named(1).json.unwrap();
+        json["modified"] = json!(format!("2026-02-{day:02}T00:00:00.000Z"));
+        site.say_between(&Put::json(json).by(OTHER));
+    }
+    let refused = site.sight(&token, expired.clone()).await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (409, "overtaken"));
+    assert_eq!(site.store.queued(10).unwrap(), []);
+    // Of another object nothing is waited for.
+    site.say_between(&Put::pattern(9, "[domain-name:value = 'other.be']", &json!({})));
+    assert_eq!(site.sight(&token, expired).await.status, 202);
+    assert_eq!(site.store.queued(10).unwrap().len(), 1);
+}
+
 #[tokio::test]
 async fn an_expiry_that_went_out_is_told_again_under_its_key_alone() {
     let site = Site::new().await;

@@ -1,6 +1,9 @@
 //! A node's API on a temporary folder: put rows in, make tokens, send requests, look at answers.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex},
+};
 
 use async_trait::async_trait;
 use axum::{
@@ -31,7 +34,7 @@ use crate::{
         host::{Hosts, Scheme},
         limit::Rate,
         ports::{
-            BackupRefused, ContactRefused, DeadLetter, HookStatus, Imported, NodeReport, NodeStatus,
+            BackupRefused, ContactRefused, DeadLetter, HookStatus, HookTry, Imported, NodeReport, NodeStatus,
             OfGroups, PeerReport, Ports, Publish, SourceRefusal, SourceStatus,
         },
         server::ServerConfig,
@@ -72,10 +75,18 @@ pub(super) struct Site {
     sequence: std::sync::atomic::AtomicU64,
     pub(super) folder: TempDir,
     pub(super) relay: Relay,
+    pub(super) between: Between,
 }
 
 /// The real publishing half, without a network to flush to.
-struct Publishing(Publisher);
+struct Publishing(Publisher, Between);
+
+/// What others say between the looks of whoever decides and its commits, one at each.
+#[derive(Clone)]
+pub(super) struct Between {
+    pub(super) changes: Arc<Mutex<VecDeque<Change>>>,
+    store: Store,
+}
 
 #[async_trait]
 impl Publish for Publishing {
@@ -85,6 +96,27 @@ impl Publish for Publishing {
 
     async fn submit_together(&self, submissions: Vec<Submission>) -> Result<Vec<Accepted>, SubmitError> {
         self.0.submit_together(submissions).await
+    }
+
+    async fn submit_on(
+        &self,
+        bases: Vec<Basis>,
+        submissions: Vec<Submission>,
+    ) -> Result<Vec<Accepted>, SubmitError> {
+        let next = self.1.changes.lock().unwrap().pop_front();
+        if let Some(change) = next {
+            self.1.store.commit(change).await.unwrap();
+        }
+        self.0.submit_on(bases, submissions).await
+    }
+
+    async fn basis(
+        &self,
+        group: GroupId,
+        object: String,
+        note: Option<String>,
+    ) -> Result<Basis, SubmitError> {
+        self.0.basis(group, object, note).await
     }
 
     async fn before(&self, submission: Submission) -> Result<Option<Accepted>, SubmitError> {
@@ -210,6 +242,12 @@ impl NodeStatus for Alone {
 
     fn dead_letters(&self, hook: &str) -> Option<Vec<DeadLetter>> {
         (hook == "soar").then(|| vec![DeadLetter { number: 5, at: clock::now(), status: 400 }])
+    }
+
+    fn tries(&self, hook: &str) -> Option<Vec<HookTry>> {
+        let (event, why) = ("soar-5".to_owned(), Some("answers 400".to_owned()));
+        (hook == "soar")
+            .then(|| vec![HookTry { number: 1, at: clock::now(), event, outcome: "refused", why }])
     }
 
     fn replay(&self, hook: &str) -> Option<usize> {
@@ -448,10 +486,11 @@ impl Site {
             audit: audit.clone(),
             every: crate::relay::GATHERED,
         };
+        let between = Between { changes: Arc::default(), store: store.clone() };
         let (feed, received) = watch::channel(0);
         let ports = Ports {
             query: query.clone(),
-            publish: Arc::new(Publishing(publisher)),
+            publish: Arc::new(Publishing(publisher, between.clone())),
             status: Arc::new(Alone(store.clone())),
             texts: coalition::texts(folder.path()),
             audit,
@@ -462,7 +501,7 @@ impl Site {
         let hosts = Hosts::new(Scheme::Http, &[address], &["soc.example:8443".to_owned()]);
         let app = App::new(ports, hosts, vec![address], rate, stopping.clone());
         let sequence = std::sync::atomic::AtomicU64::new(0);
-        Self { query, store, app, stopping, feed, sequence, folder, relay }
+        Self { query, store, app, stopping, feed, sequence, folder, relay, between }
     }
 
     /// The same node with fresh rate limits, as another client address meets it.
@@ -516,6 +555,23 @@ impl Site {
 
     /// Stores one message that brings `objects`.
     pub(super) async fn message(&self, group: GroupId, member: MemberId, objects: &[Put]) -> MessageId {
+        let row = self.row(group, member, objects);
+        let message = row.id;
+        let committed = self.store.commit(Change::Envelope(Box::new(row))).await.unwrap();
+        assert!(matches!(committed, Committed::Stored { .. }), "{committed:?}");
+        let (_, head) = self.store.feed_bounds().unwrap().unwrap();
+        self.feed.send_replace(head);
+        message
+    }
+
+    /// Has this said between the next look of whoever decides and its commit.
+    pub(super) fn say_between(&self, put: &Put) {
+        let row = self.row(put.group, put.member, std::slice::from_ref(put));
+        self.between.changes.lock().unwrap().push_back(Change::Envelope(Box::new(row)));
+    }
+
+    /// A message that brings `objects`, as a row.
+    fn row(&self, group: GroupId, member: MemberId, objects: &[Put]) -> EnvelopeRow {
         let n = self.sequence.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
         let mut bytes = [7; 32];
         bytes[..8].copy_from_slice(&n.to_be_bytes());
@@ -551,7 +607,7 @@ impl Site {
             conditions: objects[0].conditions.clone(),
             objects: rows.collect(),
         };
-        let row = EnvelopeRow {
+        EnvelopeRow {
             group,
             // A log a message: frontiers are not what is looked at here.
             log: LogId::new(bytes),
@@ -577,12 +633,7 @@ impl Site {
             content: Some(content),
             reason: None,
             withdraws: None,
-        };
-        let committed = self.store.commit(Change::Envelope(Box::new(row))).await.unwrap();
-        assert!(matches!(committed, Committed::Stored { .. }), "{committed:?}");
-        let (_, head) = self.store.feed_bounds().unwrap().unwrap();
-        self.feed.send_replace(head);
-        message
+        }
     }
 
     /// Has a member take back what it said in one of its messages, and sees that done.

@@ -102,6 +102,12 @@ impl<'a> Gathering<'a> {
         release(&policy, row.clone(), self.now).is_ok()
     }
 
+    /// What happens by an indicator: what this export stands for. But a rule that stops traffic as it is written does so wherever
+    /// it is loaded.
+    fn purpose_of(&self, indicator: &Indicator) -> Use {
+        if indicator.stops() { Use::Block } else { self.export.policy.purpose }
+    }
+
     /// The indicator, if it may leave and names anything this export is of.
     pub(in crate::query) fn takes(&mut self, row: Shown) -> Option<Taken> {
         let indicator = Indicator::read(row.raw())?;
@@ -128,8 +134,9 @@ impl<'a> Gathering<'a> {
             self.hold(reason);
             return None;
         }
-        let frees = frees_at(&self.export.policy, &row, self.now);
-        match release(&self.export.policy, row, self.now) {
+        let policy = Policy { purpose: self.purpose_of(&indicator), ..self.export.policy };
+        let frees = frees_at(&policy, &row, self.now);
+        match release(&policy, row, self.now) {
             Ok(released) => Some((released, indicator, values)),
             Err(reason) => {
                 self.hold(reason);
@@ -153,7 +160,7 @@ impl<'a> Gathering<'a> {
         if self.export.format == Format::Rules {
             let backing: BTreeSet<MemberId> = members.iter().chain(&said.members).copied().collect();
             let evidence = evidence(Decay::of_rules(), indicator, row, backing.len(), said);
-            match self.verdict(&evidence) {
+            match self.verdict(&evidence, self.purpose_of(indicator)) {
                 Ok(score) => self.objects.push((released.scored(score, None), Vec::new())),
                 Err(reason) => self.hold(reason),
             }
@@ -196,7 +203,7 @@ impl<'a> Gathering<'a> {
     }
 
     /// The score by which it goes out, and notes when that ends.
-    fn verdict(&mut self, evidence: &Evidence) -> Result<u8, Held> {
+    fn verdict(&mut self, evidence: &Evidence, purpose: Use) -> Result<u8, Held> {
         let judged = evidence.judge(self.now);
         match judged.state {
             State::Revoked => Err(Held::Revoked),
@@ -206,9 +213,7 @@ impl<'a> Gathering<'a> {
                 Err(Held::NotYet)
             }
             State::Active if judged.score < self.export.minimum_score => Err(Held::Score),
-            State::Active if self.export.policy.purpose == Use::Block && evidence.is_contested() => {
-                Err(Held::Contested)
-            }
+            State::Active if purpose == Use::Block && evidence.is_contested() => Err(Held::Contested),
             State::Active => {
                 self.changes_by(evidence.leaves(self.export.minimum_score, self.now));
                 Ok(judged.score)
@@ -246,6 +251,7 @@ impl<'a> Gathering<'a> {
             export: self.export.clone(),
             entries,
             objects,
+            referred: Vec::new(),
             held: self.held,
             named: left_out,
             made: self.now,
@@ -275,7 +281,7 @@ impl<'a> Gathering<'a> {
                 continue;
             }
             let evidence = Evidence { members, doubt, sighted: named.said.last, ..claim.evidence };
-            match self.verdict(&evidence) {
+            match self.verdict(&evidence, self.export.policy.purpose) {
                 Ok(score) => {
                     let expires = evidence.judge(self.now).expires;
                     best = best.max(Some((score, expires, i)));

@@ -11,6 +11,7 @@
 
 mod gathering;
 mod profile;
+mod referred;
 
 use std::collections::BTreeMap;
 
@@ -25,7 +26,7 @@ pub use self::profile::ExportView;
 use super::{Inner, Principal, Query, QueryError, Readable, authorise::admit, release::Released, said::Said};
 use crate::{
     clock,
-    config::Export,
+    config::{Export, Format},
     store::{PageQuery, Revision},
 };
 
@@ -66,6 +67,8 @@ pub struct Snapshot {
     pub entries: Vec<Entry>,
     /// Indicators as objects, where the format wants them, with the values of each that go out.
     pub objects: Vec<(Released, Vec<Observable>)>,
+    /// Of a bundle, what these refer to.
+    pub referred: Vec<Released>,
     /// What was left out, by reason; values, or objects that were looked at no further.
     pub held: BTreeMap<Held, u64>,
     /// Some of these values.
@@ -82,7 +85,8 @@ impl Snapshot {
     pub fn emptied(&self) -> Self {
         let export = self.export.clone();
         let (entries, objects, named, held) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
-        Self { export, entries, objects, held, named, made: self.made, changes: self.changes }
+        let referred = Vec::new();
+        Self { export, entries, objects, referred, held, named, made: self.made, changes: self.changes }
     }
 }
 
@@ -142,7 +146,11 @@ impl Query {
             for group in groups {
                 inner.gather(&principal, group, &mut gathering)?;
             }
-            Ok(gathering.judged(&lists, |member| this.organisation(member)))
+            let mut snapshot = gathering.judged(&lists, |member| this.organisation(member));
+            if export.format == Format::Stix {
+                snapshot.referred = inner.referred(&principal, &export.policy, &snapshot.objects, now)?;
+            }
+            Ok(snapshot)
         })
         .await
     }

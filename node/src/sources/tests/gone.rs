@@ -259,6 +259,71 @@ async fn no_series_of_small_steps_takes_back_more_than_half_in_a_week_and_a_pers
     assert_eq!((report.failing, report.counts.taken_back), (None, 20), "nothing is left to be asked about");
 }
 
+const FOUR: &[&str] = &["a.evil.example", "b.evil.example", "c.evil.example", "d.evil.example"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_whose_events_are_all_but_emptied_has_nothing_taken_back_and_is_told() {
+    let stage = Stage::new().await;
+    let all: Vec<(u8, &[&'static str])> = (1..=30).map(|n| (n, FOUR)).collect();
+    let events = events(&all);
+    let server = feed(&events).await;
+    let started = stage.start(&publishing(server.port));
+    started.until("all", |report| report.counts.taken == 30 && report.state != "running").await;
+    stage.flush().await;
+    let say = |numbers: std::ops::RangeInclusive<u8>, at: u64, domains: &[&'static str]| {
+        events.lock().unwrap().extend(numbers.map(|n| (n, (at, domains.to_vec()))));
+    };
+    // One of four is left of sixteen: their newest versions go out, and what was before stays.
+    say(1..=16, THEN + 1, ONE);
+    let report = started.again().await;
+    assert_eq!((report.last.taken, report.last.taken_back), (16, 0));
+    let why = report.failing.unwrap().1;
+    assert!(why.contains("lacks 16 of the 30 events") && why.contains("16 of them are there"), "{why}");
+    stage.flush().await;
+    let report = started.again().await;
+    assert_eq!((report.counts.taken_back, report.failing.is_some()), (0, true), "nor once these are out");
+    // They are whole again, and nothing is doubted any more.
+    say(1..=16, THEN + 2, FOUR);
+    let report = started.again().await;
+    assert_eq!((report.failing, report.counts.taken_back), (None, 0));
+    stage.flush().await;
+    // Half of them may be emptied.
+    say(1..=15, THEN + 3, ONE);
+    assert_eq!(started.again().await.failing, None);
+    stage.flush().await;
+    let report = started.again().await;
+    assert_eq!((report.failing, report.last.taken_back), (None, 15));
+    stage.flush().await;
+    // And no further one within the week, emptied or gone.
+    say(16..=16, THEN + 3, ONE);
+    events.lock().unwrap().remove(&17);
+    let report = started.again().await;
+    assert_eq!(report.last.taken_back, 0);
+    assert!(
+        report
+            .failing
+            .unwrap()
+            .1
+            .contains("lacks 2 of the 30 events that were taken from it, after 15 others")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_whose_events_say_other_things_than_before_is_believed() {
+    let stage = Stage::new().await;
+    let all: Vec<(u8, &[&'static str])> = (1..=30).map(|n| (n, FOUR)).collect();
+    let events = events(&all);
+    let server = feed(&events).await;
+    let started = stage.start(&publishing(server.port));
+    started.until("all", |report| report.counts.taken == 30 && report.state != "running").await;
+    stage.flush().await;
+    events.lock().unwrap().extend((1..=30).map(|n| (n, (THEN + 1, vec!["e.evil.example"]))));
+    assert_eq!(started.again().await.failing, None);
+    stage.flush().await;
+    let report = started.again().await;
+    assert_eq!((report.failing, report.last.taken_back), (None, 30));
+}
+
 const BOTH: &[&str] = &["a.evil.example", "b.evil.example"];
 
 /// An event whose newest version says less than the one before, which is taken back; both of them.

@@ -104,6 +104,21 @@ pub fn foreign_ids(objects: &[Object]) -> Option<String> {
     ))
 }
 
+/// Indicators that state no end. TAXII serves what their author wrote, and there are tools that pass over such ones.
+#[must_use]
+pub fn endless(objects: &[Object]) -> Option<String> {
+    let is_endless = |object: &&Object| {
+        object.kind() == "indicator" && !object.revoked() && !object.properties().contains_key("valid_until")
+    };
+    let mut endless = objects.iter().filter(is_endless);
+    let first = endless.next()?;
+    let others = others(1 + endless.count());
+    Some(format!(
+        "{}{others} says no valid_until: some tools that read TAXII pass over such indicators",
+        first.id()
+    ))
+}
+
 /// Whether the UUID of an id is of version 5.
 fn claims_to_be_made(id: &str) -> bool {
     id.split_once("--").is_some_and(|(_, uuid)| uuid.as_bytes().get(14) == Some(&b'5'))

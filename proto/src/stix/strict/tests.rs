@@ -148,6 +148,28 @@ fn references_to_what_does_not_go_along_are_told() {
 }
 
 #[test]
+fn indicators_that_state_no_end_are_told_once() {
+    let of = |more: Value| {
+        let mut all = json!({
+            "pattern": "[url:value = 'http://a.example/']", "pattern_type": "stix", "valid_from": "2026-11-23T10:00:00Z",
+        });
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        object("indicator", all)
+    };
+    let ends = json!({ "valid_until": "2026-12-23T10:00:00Z" });
+    assert_eq!(
+        endless(&[
+            of(ends.clone()),
+            of(json!({ "revoked": true })),
+            object("campaign", json!({ "name": "x" }))
+        ]),
+        None
+    );
+    let said = endless(&[of(ends), of(json!({})), of(json!({}))]).unwrap();
+    assert!(said.starts_with(&format!("indicator--{UUID} and 1 more says no valid_until")), "{said}");
+}
+
+#[test]
 fn an_observable_under_an_id_that_its_properties_do_not_make_is_told() {
     let named = |id: &str| {
         let address =

@@ -70,7 +70,7 @@ struct AuditEntry {
     head: String,
     #[schema(format = DateTime)]
     at: String,
-    /// `started`, `stopped`, `call`, `on-behalf`, `result`, `reads`, `dropped` or `cut`.
+    /// `started`, `stopped`, `call`, `on-behalf`, `reason`, `result`, `reads`, `dropped` or `cut`.
     event: String,
     /// Id of the token that asks.
     #[schema(nullable = false)]
@@ -99,6 +99,9 @@ struct AuditEntry {
     /// How it asked.
     #[schema(nullable = false)]
     asked: Option<String>,
+    /// Why something goes out although a guard objects.
+    #[schema(nullable = false)]
+    reason: Option<String>,
     /// How many reads.
     #[schema(nullable = false)]
     count: Option<u64>,

@@ -112,6 +112,28 @@ struct DeadLetter {
     status: u16,
 }
 
+/// The delivery log of a hook.
+#[derive(ToSchema)]
+pub(in super::super) struct HookTries {
+    tries: Vec<HookTry>,
+    /// Of the page that follows, if there is one.
+    #[schema(nullable = false)]
+    next: Option<String>,
+}
+
+#[derive(ToSchema)]
+struct HookTry {
+    /// Counted from the start of the node.
+    number: u64,
+    #[schema(format = DateTime)]
+    at: String,
+    /// The event's id, as its receiver has it.
+    event: String,
+    /// `taken`, `refused`, `away` or `gone`.
+    outcome: String,
+    why: Option<String>,
+}
+
 /// Dead letters that are tried again.
 #[derive(ToSchema)]
 pub(in super::super) struct Replayed {

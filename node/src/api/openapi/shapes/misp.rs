@@ -50,7 +50,11 @@ pub(in super::super) struct MispSearch {
     timestamp: Option<Value>,
     limit: Option<u64>,
     page: Option<u64>,
-    /// `json` or `text`.
+    /// Columns of a table; unset for MISP's own.
+    requested_attributes: Option<Vec<String>>,
+    /// A table without headings.
+    headerless: Option<Value>,
+    /// `json`, `csv` or `text`.
     #[schema(rename = "returnFormat")]
     return_format: Option<String>,
 }

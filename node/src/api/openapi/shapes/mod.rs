@@ -26,7 +26,7 @@ pub(super) use self::{
         HoldMade, HoldWanted, Imported, LogFile, Members, Newcomers, Rules,
     },
     exports::{ExportReport, Exports},
-    hooks::{DeadLetters, Hooks, Replayed, SourceRun, Sources},
+    hooks::{DeadLetters, HookTries, Hooks, Replayed, SourceRun, Sources},
     intelligence::{Envelope, Forks, Lookup, LookupAnswer, Message, Objects},
     misp::{Misp, MispFound, MispSearch, MispSighted, MispSighting, MispTypes, MispUser, MispVersion},
     node::{Backup, BackupWanted, Description, Health, Peers, Status, Sync},

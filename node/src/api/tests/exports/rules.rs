@@ -1,0 +1,104 @@
+//! Rules that members wrote, as files: of every language, and what their actions do where they are loaded.
+
+use std::collections::BTreeMap;
+
+use belfry_proto::{schema::Pap, stix::marking::Tlp};
+use serde_json::{Value, json};
+
+use super::{
+    super::{
+        coalition::OTHER,
+        lookup::opinion,
+        site::{Put, Site},
+    },
+    domain, profiles,
+};
+
+/// A rule as a file of its own, in the language that it is written in.
+fn rule(n: u32, kind: &str, text: &str) -> Put {
+    Put::pattern(n, "", &json!({ "pattern_type": kind, "pattern": text })).tlp(Tlp::Green)
+}
+
+impl Site {
+    /// The rules of an export: file and content.
+    async fn rules(&self, token: &str, export: &str) -> BTreeMap<String, String> {
+        let index: Value = serde_json::from_str(&self.text(token, export).await).unwrap();
+        let mut found = BTreeMap::new();
+        for one in index["rules"].as_array().unwrap() {
+            let file = one["file"].as_str().unwrap().to_owned();
+            found.insert(file.clone(), self.text(token, &format!("{export}/{file}")).await);
+        }
+        found
+    }
+}
+
+#[tokio::test]
+async fn a_rule_is_a_file_of_its_language_as_its_author_wrote_it_and_named_in_the_index() {
+    let site =
+        Site::exporting(&profiles(&[("rules", "rules", ""), ("abroad", "rules", "audience = \"outside\"")]))
+            .await;
+    let token = site.reader().await;
+    let sigma = "title: a\nlogsource:\n  product: windows\ndetection:\n  s:\n    Image: '*\\\\evil.exe'\n  condition: s\n";
+    let snort = "alert tcp any any -> any 443 (msg:\"evil\"; content:\"|0d 0a|\"; sid:1000001; rev:1;)";
+    site.put(&[
+        rule(1, "sigma", sigma),
+        rule(2, "snort", snort),
+        rule(3, "suricata", snort).tlp(Tlp::Amber),
+        rule(4, "yara", "rule a { condition: true }"),
+        rule(5, "spl", "index=main evil"),
+        rule(6, "snort", "alert tcp any any -> any any (msg:\"\u{202e}\"; sid:2;)"),
+        domain(7, "evil.be"),
+    ])
+    .await;
+    let id = |n: u32| Put::indicator(n).id;
+    let expected = [
+        (format!("{}.yml", id(1)), sigma.to_owned()),
+        (format!("{}.rules", id(2)), format!("{snort}\n")),
+        (format!("{}.rules", id(3)), format!("{snort}\n")),
+        (format!("{}.yar", id(4)), "rule a { condition: true }\n".to_owned()),
+    ];
+    assert_eq!(site.rules(&token, "rules").await, BTreeMap::from(expected.clone()));
+    assert_eq!(
+        site.held(&token, "rules").await.get("unwritable"),
+        Some(&2),
+        "no language of ours, and what steers"
+    );
+    let index: Value = serde_json::from_str(&site.text(&token, "rules").await).unwrap();
+    let told: Vec<(&Value, &Value)> =
+        index["rules"].as_array().unwrap().iter().map(|one| (&one["pattern_type"], &one["tlp"])).collect();
+    assert!(told.contains(&(&json!("suricata"), &json!("amber"))) && told.len() == 4, "{told:?}");
+    let abroad = site.rules(&token, "abroad").await;
+    assert!(abroad.len() == 3 && !abroad.contains_key(&format!("{}.rules", id(3))), "AMBER stays inside");
+}
+
+#[tokio::test]
+async fn a_rule_that_stops_traffic_leaves_only_as_what_blocks_may_whatever_the_list_is_for() {
+    let site = Site::exporting(&profiles(&[("rules", "rules", "")])).await;
+    let token = site.reader().await;
+    let of = |n: u32, action: &str, pap: Pap| Put {
+        pap: pap.into(),
+        ..rule(n, "suricata", &format!("{action} tcp any any -> any any (msg:\"x\"; sid:{n};)"))
+    };
+    let doubted = of(4, "drop", Pap::Green);
+    site.put(&[
+        of(1, "alert", Pap::Amber),
+        of(2, "drop", Pap::Amber),
+        of(3, "reject", Pap::Clear),
+        doubted.clone(),
+        of(5, "alert", Pap::Green),
+    ])
+    .await;
+    let left = async || {
+        let rules = site.rules(&token, "rules").await;
+        rules.into_values().map(|text| text.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(left().await, ["alert", "reject", "drop", "alert"]);
+    assert_eq!(site.held(&token, "rules").await.get("pap"), Some(&1));
+    site.put(&[
+        opinion(1, &doubted.id, "strongly-disagree").by(OTHER),
+        opinion(2, &Put::indicator(5).id, "strongly-disagree").by(OTHER),
+    ])
+    .await;
+    assert_eq!(left().await, ["alert", "reject", "alert"], "to look for it is not contested");
+    assert_eq!(site.held(&token, "rules").await.get("contested"), Some(&1));
+}

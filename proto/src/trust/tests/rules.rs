@@ -163,7 +163,8 @@ fn an_acceptance_counts_by_the_members_own_key_for_the_texts_in_force_and_once()
 
 #[test]
 fn no_charter_gives_acceptance_a_threshold_or_a_consequence_without_a_date() {
-    let world = World::new();
+    let mut world = World::new();
+    world.issue(1, Some(Role::Publisher), 1);
     let charter = new_rules(&world, AcceptancePolicy::Warn, Some(DUE));
     for action in [schema::Action::Accept, schema::Action::Amend] {
         let mut listed = charter.clone();
@@ -181,7 +182,8 @@ fn no_charter_gives_acceptance_a_threshold_or_a_consequence_without_a_date() {
         let charter = new_rules(&world, AcceptancePolicy::StopPublishing, accept_by);
         crate::trust::charter::Charter::check(&charter.encode_to_vec()).unwrap()
     };
-    assert_eq!(review(&world.roster, &checked(Some(9)), at(10)), Err(Lockout::AcceptBy(at(9))));
+    let over = Lockout::AcceptBy { by: at(9), members: 1 };
+    assert_eq!(review(&world.roster, &checked(Some(9)), at(10)), Err(over));
     let warned = review(&world.roster, &checked(Some(DUE)), at(10)).unwrap();
     assert!(warned.iter().any(|text| text.contains("belfry accept-rules")), "{warned:?}");
     let silent = new_rules(&world, AcceptancePolicy::Warn, None);

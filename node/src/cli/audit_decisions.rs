@@ -3,6 +3,7 @@
 use belfry_proto::{
     id::Height,
     trust::{
+        charter::CharterChain,
         log::VerifiedRecord,
         roster::{Roster, Void},
         statement::Subject,
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     args::second,
-    coalition::{amended_to, described},
+    coalition::{amended_to, described, says},
     exit::refuse,
     global::Global,
     output,
@@ -79,6 +80,7 @@ impl Decisions {
 
 /// A decision, and whom it was about.
 struct Told<'a> {
+    charters: &'a CharterChain,
     record: &'a VerifiedRecord,
     member: Option<String>,
     organisation: String,
@@ -93,6 +95,7 @@ impl<'a> Told<'a> {
         });
         let name = member.and_then(|id| roster.member(id)).map(|member| member.organisation.name.clone());
         Self {
+            charters: roster.charters(),
             record,
             member: member.map(|id| id.to_string()),
             organisation: name.unwrap_or_default(),
@@ -105,7 +108,7 @@ impl<'a> Told<'a> {
     }
 
     fn row(&self) -> [String; 6] {
-        let (action, about) = described(&self.record.statement.decision);
+        let (action, about) = described(self.charters, &self.record.statement);
         [
             self.record.height.to_string(),
             second(self.record.statement.made),
@@ -117,7 +120,7 @@ impl<'a> Told<'a> {
     }
 
     fn json(&self) -> Value {
-        let (action, about) = described(&self.record.statement.decision);
+        let (action, about) = described(self.charters, &self.record.statement);
         json!({
             "height": self.record.height,
             "entry": self.record.entry_id,
@@ -126,6 +129,7 @@ impl<'a> Told<'a> {
             "charter": self.record.statement.charter_version,
             "action": action,
             "about": about,
+            "says": says(self.charters, &self.record.statement.decision),
             "amended_to": amended_to(&self.record.statement.decision),
             "member": self.member,
             "organisation": self.organisation,

@@ -8,6 +8,7 @@ mod certificate;
 mod charter;
 pub(in crate::cli) mod cut;
 mod decide;
+mod decision;
 mod draft;
 mod ends;
 mod evidence;
@@ -39,8 +40,8 @@ use clap::{Args, Subcommand};
 use self::folder::Folder;
 pub(super) use self::{
     charter::told as charter_told,
+    decision::{amended_to, described, says, stated},
     issue::roles,
-    log::{amended_to, described},
     shown::{changes, said, said_now},
 };
 use super::args::repeated;

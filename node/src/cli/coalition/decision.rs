@@ -50,7 +50,7 @@ pub(in crate::cli) fn described(charters: &CharterChain, statement: &Statement) 
                 time(d.decided),
                 time(d.effective),
                 if keeps_what_was(d, statement.made) {
-                    "what it published until then stays".into()
+                    "what it published until then stays".to_owned()
                 } else {
                     cuts(&d.cut)
                 }

@@ -245,7 +245,7 @@ mod tests {
         let parent = draft.groups[0].slug.clone();
         let mut circle = draft.groups[0].clone();
         (circle.slug, circle.name, circle.description) =
-            ("zebra".into(), "Zebra Circle".into(), "Stripes, and \u{1b}[31mmore.".into());
+            ("zebra".to_owned(), "Zebra Circle".to_owned(), "Stripes, and \u{1b}[31mmore.".to_owned());
         (circle.parent, circle.admits, circle.may_publish) =
             (Some(parent.clone()), vec![EntityClass::Academic], Role::Steward);
         (circle.history, circle.history_window_days, circle.retention_days) = (HistoryPolicy::Window, 71, 73);

@@ -65,8 +65,12 @@ impl Command {
 /// Show who was a member of a group at a moment, and which log entries prove it.
 ///
 /// Works on the exported log alone, without any node or network; at a member's node it needs no file. Counts the decisions
-/// that were made by then, in the log's order, under the charter issued by then. Whoever runs it on the same log gets the
-/// same answer.
+/// that were made by then, by the date that the admins who signed gave them, in the log's order, under the charter issued by then.
+/// Whoever runs it on the same log gets the same answer.
+///
+/// A decision rules at the nodes once the registrar has ordered it and the log has reached them, and no entry says when that was.
+/// So an entry that comes later, of a decision made earlier, changes the answer for the time between: name the entry up to which
+/// the log was read, as it is printed.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -105,7 +109,7 @@ impl MembershipAt {
             false => String::new(),
         };
         let head = format!(
-            "{note}{} ({})\n{} in {} at {}, by the log up to entry {} ({}), charter {}\n",
+            "{note}{} ({})\n{} in {} at {}, by the log up to entry {} ({}), charter {}\n{COUNTED}\n",
             output::visible(then.newest().name()),
             words::to_words(roster.coalition()).split(' ').take(4).collect::<Vec<_>>().join(" ") + " …",
             output::counted(members.len() as u64, "certificate", "certificates"),
@@ -123,10 +127,11 @@ impl MembershipAt {
                 "is_to_come": is_to_come,
                 "charter": then.newest().version(),
                 "log": version,
+                "counted_by": "made",
                 "members": members.iter().map(shown).collect::<Vec<Value>>(),
             }));
         }
-        let rows: Vec<[String; 7]> = members
+        let rows: Vec<[String; 8]> = members
             .iter()
             .map(|m| {
                 let entries: Vec<String> = m.entries.iter().map(ToString::to_string).collect();
@@ -135,16 +140,22 @@ impl MembershipAt {
                     m.role.name().to_owned(),
                     m.organisation.classes().map(EntityClass::name).collect::<Vec<_>>().join(", "),
                     second(m.since),
+                    second(m.until),
                     m.serial.to_string(),
                     entries.join(", "),
                     m.member.to_string(),
                 ]
             })
             .collect();
-        let headings = ["organisation", "role", "classes", "since", "serial", "log entries", "member"];
+        let headings =
+            ["organisation", "role", "classes", "since", "until", "serial", "log entries", "member"];
         Ok(output::print(&(head + &output::table(headings, &rows)))?)
     }
 }
+
+/// What such an answer is, and is not.
+const COUNTED: &str = "Counted by the dates that admins gave their decisions. Nodes act on one once it is ordered and has reached \
+                       them; entries ordered later may change this.";
 
 fn shown(membership: &Membership) -> Value {
     json!({
@@ -156,6 +167,7 @@ fn shown(membership: &Membership) -> Value {
         "serial": membership.serial,
         "role": membership.role.name(),
         "since": membership.since,
+        "until": membership.until,
         "entries": membership.entries,
     })
 }
@@ -165,7 +177,7 @@ fn shown(membership: &Membership) -> Value {
 /// Works on the exported log alone; at a member's node it needs no file. Every later acceptance is proven by an entry that
 /// holds what the member signed. Of what came with a request the entry that issued its certificate names the versions; the
 /// member's signature stands in the request, which the coalition keeps: --requests says whether it is there, and holds each
-/// to the log.
+/// to the log. --at goes by the dates that admins gave their decisions, as `belfry audit membership` does.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -1,6 +1,7 @@
 //! `belfry audit decisions`: what the admins decided, as every member's node has it.
 
 use belfry_proto::trust::{
+    charter::CharterChain,
     log::VerifiedRecord,
     roster::{Roster, Void},
     statement::Subject,
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     args::second,
-    decision::{amended_to, described, void, without_effect},
+    decision::{amended_to, described, says, void, without_effect},
     exit::refuse,
     global::Global,
     output,
@@ -76,6 +77,7 @@ impl Decisions {
 
 /// A decision, and whom it was about.
 struct Told<'a> {
+    charters: &'a CharterChain,
     record: &'a VerifiedRecord,
     member: Option<String>,
     organisation: String,
@@ -90,6 +92,7 @@ impl<'a> Told<'a> {
         });
         let name = member.and_then(|id| roster.member(id)).map(|member| member.organisation.name.clone());
         Self {
+            charters: roster.charters(),
             record,
             member: member.map(|id| id.to_string()),
             organisation: name.unwrap_or_default(),
@@ -102,7 +105,7 @@ impl<'a> Told<'a> {
     }
 
     fn row(&self) -> [String; 6] {
-        let (action, about) = described(&self.record.statement.decision);
+        let (action, about) = described(self.charters, &self.record.statement);
         [
             self.record.height.to_string(),
             second(self.record.statement.made),
@@ -114,7 +117,7 @@ impl<'a> Told<'a> {
     }
 
     fn json(&self) -> Value {
-        let (action, about) = described(&self.record.statement.decision);
+        let (action, about) = described(self.charters, &self.record.statement);
         json!({
             "height": self.record.height,
             "entry": self.record.entry_id,
@@ -123,6 +126,7 @@ impl<'a> Told<'a> {
             "charter": self.record.statement.charter_version,
             "action": action,
             "about": about,
+            "says": says(self.charters, &self.record.statement.decision),
             "amended_to": amended_to(&self.record.statement.decision),
             "member": self.member,
             "organisation": self.organisation,

@@ -179,7 +179,10 @@ fn certificates(member: &Value) -> Vec<[String; 6]> {
             of(certificate, "serial"),
             of(certificate, "standing"),
             if carrier { "carrier".into() } else { groups.join(" ") },
-            of(certificate, "not_after").chars().take(10).collect(),
+            match certificate.get("ends").and_then(Value::as_str) {
+                Some(end) => format!("{} (ends by decision)", output::visible(end)),
+                None => of(certificate, "not_after").chars().take(10).collect(),
+            },
         ]
     };
     match rows_of(member, "certificates") {
@@ -221,11 +224,13 @@ mod tests {
     fn a_member_has_a_row_for_each_certificate() {
         let member = json!({"id": "m", "organisation": "Bank", "certificates": [
             {"serial": 1, "standing": "revoked", "groups": [["cidr", "reader"]], "not_after": "2027-11-30T00:00:00Z"},
-            {"serial": 2, "standing": "valid", "carrier": true, "groups": [], "not_after": "2027-11-30T00:00:00Z"}
+            {"serial": 2, "standing": "valid", "carrier": true, "groups": [], "not_after": "2027-11-30T00:00:00Z", "ends": null},
+            {"serial": 3, "standing": "valid", "groups": [], "not_after": "2027-11-30T00:00:00Z", "ends": "2026-12-31T23:00:00Z"}
         ]});
         let rows = certificates(&member);
         assert_eq!(rows[0], ["Bank", "m", "1", "revoked", "cidr:reader", "2027-11-30"]);
         assert_eq!(rows[1], ["Bank", "m", "2", "valid", "carrier", "2027-11-30"]);
+        assert_eq!(rows[2][5], "2026-12-31T23:00:00Z (ends by decision)");
         assert_eq!(certificates(&json!({"id": "m"})).len(), 1);
     }
 

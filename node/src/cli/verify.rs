@@ -25,7 +25,6 @@ use belfry_proto::{
         equivocation::Equivocation,
         file::{self as armour, FileKind},
         log::verify_record,
-        names::Named as _,
         roster::{Roster, Standing},
         signed,
         statement::Statement,
@@ -36,13 +35,14 @@ use clap::Args;
 
 use super::{
     args::{self, day, second},
-    decision::described,
+    decision::{described, stated, void, without_effect},
     documents,
     exit::{refuse, refused},
     output, requests,
 };
 use crate::{
     clock,
+    config::peer_id,
     keys::{
         enrolment::{fold, read},
         file,
@@ -155,13 +155,16 @@ impl Verify {
                 let Some(certificate) = roster.certificate(serial) else {
                     refuse!("entry {serial} of the log issued no certificate")
                 };
-                let facts = vec![
+                let mut facts = vec![
                     ("serial", serial.to_string()),
                     ("organisation", certificate.organisation.name.clone()),
                     ("member", certificate.member.to_string()),
+                    ("node", peer_id(&certificate.node)),
                     ("valid", format!("{} to {}", day(certificate.not_before), day(certificate.not_after))),
                     ("now", roster.standing(serial, now).as_str().to_owned()),
                 ];
+                let ends = roster.announced_end(serial, now);
+                facts.extend(ends.map(|end| ("ends", format!("{}, as was decided", second(end)))));
                 (roster.coalition(), facts)
             }
             FileKind::CertificateRequest => {
@@ -182,13 +185,18 @@ impl Verify {
                 signed::require(&signed, Purpose::Statement, roster.coalition(), charter.admins(), threshold)
                     .map_err(refused)?;
                 let ordered = roster.records().find(|r| r.statement.id == statement.id);
-                let ordered = ordered.map_or("not in this log".to_owned(), |r| format!("entry {}", r.height));
-                let facts = vec![
-                    ("statement", statement.id.to_string()),
-                    ("action", statement.action().name().to_owned()),
-                    ("made", second(statement.made)),
-                    ("ordered", ordered),
-                ];
+                let mut facts = stated(&roster, &statement);
+                match (ordered, statement.check_dates()) {
+                    (None, Err(dates)) => return Err(refused(dates)),
+                    // It was ordered before anybody asked, and counts.
+                    (Some(_), Err(dates)) => facts.push(("dates", dates.to_string())),
+                    (_, Ok(())) => {}
+                }
+                let ordered = match ordered.map(|r| (r.height, void(&roster, r.height))) {
+                    None => "not in this log".to_owned(),
+                    Some((height, no_effect)) => format!("entry {height}{}", without_effect(no_effect)),
+                };
+                facts.push(("ordered", ordered));
                 (roster.coalition(), facts)
             }
             FileKind::Beacon => {
@@ -304,6 +312,14 @@ fn log(roster: &Roster, now: Timestamp) -> Facts {
         "members",
         format!("{} with a valid certificate, {} ever", members.count(), roster.members().count()),
     ));
+    let announced = roster.certificates().filter_map(|c| Some((c, roster.announced_end(c.serial, now)?)));
+    facts.extend(announced.map(|(certificate, end)| {
+        let name = &certificate.organisation.name;
+        (
+            "to end",
+            format!("certificate {} of {name}, on {}, as was decided", certificate.serial, second(end)),
+        )
+    }));
     facts.extend(
         roster.voids().iter().map(|void| ("void", format!("entry {}: {}", void.height, void.reason))),
     );
@@ -343,7 +359,7 @@ fn signed_twice(proof: &Equivocation, here: Option<&Roster>) -> anyhow::Result<F
         ("signed both", format!("{}, of charter version {}", proof.registrar, named.join(", "))),
     ];
     for (what, record) in ["one entry", "another entry"].into_iter().zip(&proof.records) {
-        let (action, about) = described(&record.statement.decision);
+        let (action, about) = described(&proof.charters, &record.statement);
         let stands = here.map_or("", |roster| {
             let position = RosterVersion { height: record.height, head: record.entry_id };
             if roster.is_prefix(position) { "; it stands in the log" } else { "; it is not in the log" }

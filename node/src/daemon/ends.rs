@@ -37,7 +37,7 @@ pub(super) fn over(roster: &Roster, own: Serial, now: Timestamp) -> Vec<String> 
 /// What ends before long, each a sentence with its mend.
 pub(super) fn soon(roster: &Roster, own: Serial, now: Timestamp) -> Vec<String> {
     let mut told = Vec::new();
-    if let Some(end) = roster.ends(own).filter(|end| *end > now) {
+    if let Some(end) = roster.announced_end(own, now) {
         told.push(format!("This node's certificate ends on {end}, as was decided: its member leaves."));
     } else if let Some(certificate) = roster.certificate(own)
         && roster.standing(own, now) == Standing::Valid

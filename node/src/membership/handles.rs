@@ -1,6 +1,6 @@
 //! What goes into the membership task and how: sources, handles for others, what conversations bring back.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use belfry_proto::{
     crypto::sign::PublicKey,

@@ -46,6 +46,8 @@ pub struct CertificateView {
     pub not_before: Timestamp,
     /// Valid until.
     pub not_after: Timestamp,
+    /// The moment still to come at which it ends by decision, whatever `not_after` says.
+    pub ends: Option<Timestamp>,
 }
 
 /// Nobody, or not one, by that name.
@@ -81,6 +83,7 @@ impl Query {
                 groups: groups.collect(),
                 not_before: certificate.not_before,
                 not_after: certificate.not_after,
+                ends: roster.announced_end(*serial, now),
             })
         };
         roster

@@ -7,7 +7,7 @@ use belfry_proto::{
     envelope::{Author, Decoded, Draft, Position, Withdrawal, seal_message},
     id::{Height, LogId, MemberId, MessageId, Sequence, Serial},
     schema::{
-        self, Frontier, Page, PullRange, SyncResponse, WithdrawalGround, WithdrawalMode,
+        self, Frontier, Page, PullRange, Refusal, SyncResponse, WithdrawalGround, WithdrawalMode,
         sync_request::Request, sync_response::Response,
     },
     sync::frontier,

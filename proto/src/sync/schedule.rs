@@ -224,7 +224,7 @@ impl<P: Copy + Ord> Schedule<P> {
             // Who has the next entry comes before who lacks it, or brought what may be none: a log goes on from below.
             let start = |peer: &P| wanted.offers.get(peer).map(|offer| offer.start(wanted.next));
             let load = |peer: &P| self.peers.get(peer).map(|peer| (peer.under_way, peer.faults()));
-            let best = offers.min_by_key(|peer| (start(*peer), load(*peer)));
+            let best = offers.min_by_key(|peer| (start(peer), load(peer)));
             Some((*job, *best?))
         })?;
         self.ask(job, peer, now)

@@ -7,10 +7,12 @@ use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
 use crate::{
     crypto::sign::PublicKey,
-    id::{GroupId, RosterVersion},
+    id::{GroupId, MemberId, RosterVersion},
+    limits::MAX_TRANSMIT,
     schema::{self, AcceptancePolicy, Action},
     time::Timestamp,
     trust::{
+        certificate::{Certificate, admits},
         charter::{ACTIONS, Charter, Group, History},
         names::Named,
         roster::{Roster, Standing},
@@ -21,6 +23,10 @@ use crate::{
 const LEAST_CLOCK_SKEW: Duration = Duration::from_secs(5);
 /// Bringing root holders together takes weeks.
 const SHORT_VALIDITY: Duration = Duration::from_secs(90 * 24 * 3600);
+/// One message of the largest size. What is larger than an hour's quota fits no hour: it is taken by no node, and everything
+/// its author says behind it waits with it.
+const LEAST_BYTES_PER_HOUR: u64 = MAX_TRANSMIT as u64;
+const DAY_S: u64 = 24 * 3600;
 
 /// One line of the difference between two charters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,11 +45,11 @@ pub fn changes(old: &Charter, new: &Charter) -> Vec<Change> {
     let mut out = Changes::default();
     let (o, n) = (old.wire(), new.wire());
     out.compare("name", &o.name, &n.name);
-    let days = |c: &Charter| c.expires().since(c.issued()).as_secs() / (24 * 3600);
+    let days = |c: &Charter| whole(c.expires().since(c.issued()).as_secs(), DAY_S);
     out.compare("validity_days", &days(old), &days(new));
     out.compare("clock_skew_s", &o.clock_skew_s, &n.clock_skew_s);
-    out.compare("grant_delay_h", &(o.grant_delay_s / 3600), &(n.grant_delay_s / 3600));
-    out.compare("stale_after_days", &(o.stale_after_s / 86400), &(n.stale_after_s / 86400));
+    out.compare("grant_delay_h", &whole(o.grant_delay_s, 3600), &whole(n.grant_delay_s, 3600));
+    out.compare("stale_after_days", &whole(o.stale_after_s, DAY_S), &whole(n.stale_after_s, DAY_S));
     out.compare("staleness", &old.staleness().name(), &new.staleness().name());
     let accept_by = |c: &Charter| c.accept_by().map_or("no date".to_owned(), |by| by.to_string());
     out.compare("accept_by", &accept_by(old), &accept_by(new));
@@ -111,15 +117,20 @@ impl Changes {
             self.push("group", group.slug.clone(), String::new());
         }
         for group in new.groups() {
-            let after = facts(new, group);
+            let of = |name: &str| format!("{name} of {}", group.slug);
+            let after = group_facts(new, group);
             match old.group(group.id) {
-                None => self.push("group", String::new(), format!("{} (number {})", group.slug, group.id)),
-                Some(known) => {
-                    let before = facts(old, known);
-                    for (name, after) in &after {
-                        if let Some(before) = before.get(name).filter(|before| *before != after) {
-                            self.push(&format!("{name} of {}", group.slug), before.clone(), after.clone());
+                None => {
+                    self.push("group", String::new(), format!("{} (number {})", group.slug, group.id));
+                    for (name, after) in after {
+                        if name != "slug" && !after.is_empty() {
+                            self.push(&of(name), String::new(), after);
                         }
+                    }
+                }
+                Some(known) => {
+                    for ((name, before), (_, after)) in group_facts(old, known).into_iter().zip(after) {
+                        self.compare(&of(name), &before, &after);
                     }
                 }
             }
@@ -127,32 +138,61 @@ impl Changes {
     }
 }
 
-/// What a group says, field by field, as the draft names it.
-fn facts(charter: &Charter, group: &Group) -> BTreeMap<&'static str, String> {
-    let days = |span: Duration| format!("{} days", span.as_secs() / (24 * 3600));
-    let admits: Vec<&str> = group.admits.iter().map(|class| class.name()).collect();
-    let parent = group.parent.and_then(|id| charter.group(id)).map_or("none", |group| &group.slug);
-    BTreeMap::from([
-        ("slug", group.slug.clone()),
-        ("name", group.name.clone()),
-        ("description", group.description.clone()),
+/// Seconds in the unit in which a draft has them; as they are where it does not divide them, so that no difference is
+/// rounded away.
+fn whole(seconds: u64, unit: u64) -> String {
+    match seconds.is_multiple_of(unit) {
+        true => (seconds / unit).to_string(),
+        false => format!("{seconds} s"),
+    }
+}
+
+/// What a group says, field by field, as the draft names it; its number aside.
+#[must_use]
+pub fn group_facts(charter: &Charter, group: &Group) -> Vec<(&'static str, String)> {
+    // Taken apart, so that what a later version adds cannot be forgotten by whoever shows or compares groups.
+    let Group {
+        id: _,
+        slug,
+        name,
+        description,
+        parent,
+        admits,
+        may_publish,
+        history,
+        retention,
+        max_tlp,
+        messages_per_hour,
+        bytes_per_hour,
+        default_purpose,
+    } = group;
+    let days = |span: &Duration| match span.as_secs() {
+        seconds if seconds.is_multiple_of(DAY_S) => format!("{} days", seconds / DAY_S),
+        seconds => format!("{seconds} s"),
+    };
+    let admits: Vec<&str> = admits.iter().map(|class| class.name()).collect();
+    let parent = parent.and_then(|id| charter.group(id)).map_or("none", |group| group.slug.as_str());
+    vec![
+        ("slug", slug.clone()),
+        ("name", name.clone()),
+        ("description", description.clone()),
         ("parent", parent.to_owned()),
         ("admits", if admits.is_empty() { "every class".to_owned() } else { admits.join(", ") }),
-        ("may_publish", group.may_publish.name().to_owned()),
+        ("may_publish", may_publish.name().to_owned()),
         (
             "history",
-            match group.history {
+            match history {
                 History::None => "none".to_owned(),
                 History::Window(span) => format!("window of {}", days(span)),
                 History::All => "all".to_owned(),
             },
         ),
-        ("retention_days", group.retention.map_or("for ever".to_owned(), days)),
-        ("max_tlp", group.max_tlp.name().to_owned()),
-        ("messages_per_hour", group.messages_per_hour.to_string()),
-        ("bytes_per_hour", group.bytes_per_hour.to_string()),
-        ("default_purpose", group.default_purpose.name().to_owned()),
-    ])
+        ("retention_days", retention.as_ref().map_or_else(|| "for ever".to_owned(), days)),
+        ("max_tlp", max_tlp.name().to_owned()),
+        ("messages_per_hour", messages_per_hour.to_string()),
+        ("bytes_per_hour", bytes_per_hour.to_string()),
+        ("default_purpose", default_purpose.name().to_owned()),
+    ]
 }
 
 /// A charter that holds every rule and would still shut out who should be in.
@@ -178,16 +218,39 @@ pub enum Lockout {
     Admins(&'static str, u32),
     /// Nobody could accept in time.
     #[error(
-        "its texts are new, and accept_by ({0}) is over: every member would be stopped at once. Set a date by which all \
-         can have answered"
+        "accept_by ({by}) is over, and {members} of the members have not accepted its texts: they would be stopped at once. \
+         Set a date by which all can have answered"
     )]
-    AcceptBy(Timestamp),
+    AcceptBy {
+        /// The date.
+        by: Timestamp,
+        /// How many it would stop whom the charter in force does not.
+        members: usize,
+    },
     /// Nobody would be left.
     #[error(
         "no member would have a group left under this charter: its groups admit none of the classes the {0} valid \
          certificates are of, or have other slugs than before. Keep the slugs, or add the classes to `admits`"
     )]
     Everybody(usize),
+    /// Nobody could say anything.
+    #[error(
+        "nobody could publish in any group under this charter: may_publish asks for more than the role of each of the {0} \
+         valid certificates that publish now. Lower may_publish, or give somebody the role first (`belfry coalition entitle`)"
+    )]
+    Silence(usize),
+    /// No message fits.
+    #[error(
+        "bytes_per_hour of {slug} is {bytes}: one message may have {least}, and what is larger than the quota of an hour is \
+         never taken. {least} is the least, 67108864 usual; a group that shall close is left out",
+        least = LEAST_BYTES_PER_HOUR
+    )]
+    Bytes {
+        /// The group.
+        slug: String,
+        /// Its quota.
+        bytes: u64,
+    },
     /// The log says otherwise.
     #[error(
         "the charter pins the log at {pin}, and the log here is at {head}: decisions beyond the pin would be void. \
@@ -206,56 +269,141 @@ pub enum Lockout {
 /// # Errors
 /// [`Lockout`].
 pub fn review(roster: &Roster, next: &Charter, now: Timestamp) -> Result<Vec<String>, Lockout> {
-    let warnings = review_alone(next, now)?;
+    let by_itself = by_itself(next, now)?;
     let head = roster.version();
     if let Some(pin) = next.pin().filter(|pin| *pin != head) {
         return Err(Lockout::Pin { pin, head });
     }
-    let warnings: Vec<String> = new_texts(roster.charter(), next, now)?.into_iter().chain(warnings).collect();
-    let mut lost: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let (mut valid, mut left) = (0, 0);
-    for certificate in roster.certificates().filter(|c| roster.standing(c.serial, now) == Standing::Valid) {
-        valid += 1;
-        let keeps = |id: &GroupId| {
-            next.group(*id).is_some_and(|group| {
-                group.admits.is_empty()
-                    || certificate.organisation.classes().any(|c| group.admits.contains(&c))
-            })
-        };
-        if certificate.carrier || certificate.groups.keys().any(keeps) {
-            left += 1;
-        }
-        for group in certificate.groups.keys().filter(|id| !keeps(id)) {
-            let slug = roster.charter().group(*group).map_or_else(|| group.to_string(), |g| g.slug.clone());
-            lost.entry(slug).or_default().push(certificate.organisation.name.clone());
-        }
-    }
-    if valid > 0 && left == 0 {
-        return Err(Lockout::Everybody(valid));
-    }
-    let lost = lost.into_iter().map(|(slug, names)| {
-        format!("{} would no longer be in {slug}: {}", plural(names.len()), names.join(", "))
-    });
-    Ok(lost.chain(warnings).collect())
+    let old = roster.charter();
+    // Whoever has nothing to lose would hide that all others lose it: a carrier has no group.
+    let members: Vec<&Certificate> = roster
+        .certificates()
+        .filter(|c| roster.standing(c.serial, now) == Standing::Valid)
+        .filter(|c| c.groups.keys().any(|id| is_in(old, c, *id)))
+        .collect();
+    let mut told = Vec::new();
+    told.extend(texts(roster, &members, next, now)?);
+    told.extend(left(old, &members, next)?);
+    told.extend(silenced(old, &members, next)?);
+    told.extend(by_itself);
+    Ok(told)
 }
 
-/// New texts ask everybody to accept again; that needs a date, and one that is still to come.
-fn new_texts(old: &Charter, next: &Charter, now: Timestamp) -> Result<Option<String>, Lockout> {
-    if old.arrangement().hash == next.arrangement().hash && old.rules().hash == next.rules().hash {
-        return Ok(None);
+/// Whether a certificate counts in a group under a charter.
+fn is_in(charter: &Charter, certificate: &Certificate, group: GroupId) -> bool {
+    certificate.groups.contains_key(&group)
+        && charter.group(group).is_some_and(|group| admits(group, &certificate.organisation))
+}
+
+/// Whether it may publish there.
+fn publishes(charter: &Charter, certificate: &Certificate, group: GroupId) -> bool {
+    let least = charter.group(group).map(|group| group.may_publish);
+    least.is_some() && is_in(charter, certificate, group) && certificate.groups.get(&group).copied() >= least
+}
+
+/// Whoever would be out of a group, by group; that somebody stays in one is the least.
+fn left(old: &Charter, members: &[&Certificate], next: &Charter) -> Result<Vec<String>, Lockout> {
+    let stays = |c: &&Certificate| c.groups.keys().any(|id| is_in(next, c, *id));
+    if !members.is_empty() && !members.iter().any(stays) {
+        return Err(Lockout::Everybody(members.len()));
     }
-    match next.accept_by() {
-        None => Ok(Some(
-            "its texts are new, and no accept_by says by when members must accept them: nobody is asked to"
-                .to_owned(),
-        )),
-        Some(by) if by <= now && next.unaccepted() != AcceptancePolicy::Warn => Err(Lockout::AcceptBy(by)),
-        Some(by) => Ok(Some(format!(
-            "its texts are new: every member must accept them by {by} (`belfry accept-rules`); what becomes of those \
-             who do not: {}",
-            next.unaccepted().name()
-        ))),
+    let out = gathered(members, |c, id| is_in(old, c, id) && !is_in(next, c, id));
+    let told = out.into_iter().map(|(id, who)| {
+        let slug = old.group(id).map_or_else(|| id.to_string(), |group| group.slug.clone());
+        format!("{} would no longer be in {slug}: {}", plural(who.len()), named(&who))
+    });
+    Ok(told.collect())
+}
+
+/// Whoever would be in a group still, and publish there no more; that somebody publishes somewhere is the least.
+fn silenced(old: &Charter, members: &[&Certificate], next: &Charter) -> Result<Vec<String>, Lockout> {
+    let publish = |charter: &Charter| {
+        members.iter().filter(|c| c.groups.keys().any(|id| publishes(charter, c, *id))).count()
+    };
+    let before = publish(old);
+    if before > 0 && publish(next) == 0 {
+        return Err(Lockout::Silence(before));
     }
+    let silent =
+        gathered(members, |c, id| publishes(old, c, id) && is_in(next, c, id) && !publishes(next, c, id));
+    let told = silent.into_iter().filter_map(|(id, who)| {
+        let group = next.group(id)?;
+        let (slug, least) = (&group.slug, group.may_publish.name());
+        Some(match members.iter().any(|c| publishes(next, c, id)) {
+            true => {
+                format!(
+                    "{} could no longer publish in {slug} (from {least} on): {}",
+                    plural(who.len()),
+                    named(&who)
+                )
+            }
+            false => {
+                format!("nobody could publish in {slug} any more, where nobody is {least}: {}", named(&who))
+            }
+        })
+    });
+    Ok(told.collect())
+}
+
+/// Members with their names.
+type Who = BTreeMap<MemberId, String>;
+
+/// Whom something concerns in which group.
+fn gathered(
+    members: &[&Certificate],
+    concerns: impl Fn(&Certificate, GroupId) -> bool,
+) -> BTreeMap<GroupId, Who> {
+    let mut found: BTreeMap<GroupId, Who> = BTreeMap::new();
+    for certificate in members {
+        for group in certificate.groups.keys().filter(|id| concerns(certificate, **id)) {
+            let name = certificate.organisation.name.clone();
+            found.entry(*group).or_default().insert(certificate.member, name);
+        }
+    }
+    found
+}
+
+/// Texts that are not accepted need a date, and one that is still to come for whoever it would stop: new ones, and those
+/// that nobody was asked to accept before.
+fn texts(
+    roster: &Roster,
+    members: &[&Certificate],
+    next: &Charter,
+    now: Timestamp,
+) -> Result<Option<String>, Lockout> {
+    let old = roster.charter();
+    let are_new = old.arrangement().hash != next.arrangement().hash || old.rules().hash != next.rules().hash;
+    let Some(by) = next.accept_by() else {
+        return Ok(are_new.then(|| {
+            "its texts are new, and no accept_by says by when members must accept them: nobody is asked to".to_owned()
+        }));
+    };
+    let policy = next.unaccepted();
+    let missing: Who = members
+        .iter()
+        .filter(|c| !roster.has_accepted(c.member, next))
+        .map(|c| (c.member, c.organisation.name.clone()))
+        .collect();
+    // Whom the charter in force stops as much already loses nothing by this one.
+    let stopped = missing.keys().filter(|member| roster.overdue(**member, old, now) < Some(policy)).count();
+    if by <= now && policy != AcceptancePolicy::Warn && stopped > 0 {
+        return Err(Lockout::AcceptBy { by, members: stopped });
+    }
+    let policy = policy.name();
+    if are_new {
+        return Ok(Some(format!(
+            "its texts are new: every member must accept them by {by} (`belfry accept-rules`); what becomes of those who do \
+             not: {policy}"
+        )));
+    }
+    Ok((!missing.is_empty()).then(|| {
+        format!(
+            "{} must accept its texts by {by} (`belfry accept-rules`) and did not so far; what becomes of those who do not: \
+             {policy}: {}",
+            plural(missing.len()),
+            named(&missing)
+        )
+    }))
 }
 
 /// What can be said of a charter without a log: of a first one, or at a holder's machine.
@@ -263,6 +411,20 @@ fn new_texts(old: &Charter, next: &Charter, now: Timestamp) -> Result<Option<Str
 /// # Errors
 /// [`Lockout`].
 pub fn review_alone(next: &Charter, now: Timestamp) -> Result<Vec<String>, Lockout> {
+    let mut warnings = by_itself(next, now)?;
+    let policy = next.unaccepted();
+    if let Some(by) = next.accept_by().filter(|by| *by <= now && policy != AcceptancePolicy::Warn) {
+        warnings.push(format!(
+            "accept_by ({by}) is over: from the first moment on there is no waiting for members that have not accepted its \
+             texts ({}). Who they are, `belfry audit rules` tells where the log is",
+            policy.name()
+        ));
+    }
+    Ok(warnings)
+}
+
+/// What it says, whoever lives under it.
+fn by_itself(next: &Charter, now: Timestamp) -> Result<Vec<String>, Lockout> {
     if next.is_expired_at(now) {
         return Err(Lockout::Expired(next.expires()));
     }
@@ -280,6 +442,9 @@ pub fn review_alone(next: &Charter, now: Timestamp) -> Result<Vec<String>, Locko
         if usize::try_from(needed).is_ok_and(|needed| needed > lasting) {
             return Err(Lockout::Admins(action.name(), needed));
         }
+    }
+    if let Some(group) = next.groups().iter().find(|group| group.bytes_per_hour < LEAST_BYTES_PER_HOUR) {
+        return Err(Lockout::Bytes { slug: group.slug.clone(), bytes: group.bytes_per_hour });
     }
     let mut warnings = ending_admins(next, now, SHORT_VALIDITY);
     if next.expires().since(now) < SHORT_VALIDITY {
@@ -321,6 +486,10 @@ pub fn ending_admins(charter: &Charter, now: Timestamp, soon: Duration) -> Vec<S
             )
         })
         .collect()
+}
+
+fn named(who: &Who) -> String {
+    who.values().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn plural(members: usize) -> String {

@@ -14,7 +14,7 @@ use crate::{
     trust::{
         roster::{Roster, Standing},
         signed::{self, SignedError},
-        statement::Decision,
+        statement::{BeforeDecision, Decision},
     },
 };
 
@@ -75,9 +75,9 @@ impl Departure {
     /// [`DepartureError`].
     pub fn check(&self) -> Result<(), DepartureError> {
         let Self { decided, effective, made, .. } = *self;
-        if effective < decided {
-            return Err(DepartureError::BeforeDecision { effective, decided });
-        }
+        BeforeDecision::check(decided, effective).map_err(|BeforeDecision { effective, decided }| {
+            DepartureError::BeforeDecision { effective, decided }
+        })?;
         if decided > made {
             return Err(DepartureError::NotYetDecided { decided, made });
         }

@@ -17,7 +17,7 @@ use crate::{
         readers::Since,
         roster::{AppliedCut, Held, Member, State, Status},
         signed::SignedError,
-        statement::{Decision, Statement},
+        statement::{BeforeDecision, Decision, Statement},
     },
 };
 
@@ -71,6 +71,9 @@ pub enum VoidReason {
     /// Renewal must move the end forward.
     #[error("does not extend the validity")]
     NotLonger,
+    /// Its dates contradict each other. Asked before anything is signed or ordered; no reason against what is in the log.
+    #[error(transparent)]
+    Dates(#[from] BeforeDecision),
 }
 
 /// What of a certificate stands against a decision about it.
@@ -156,6 +159,7 @@ pub(super) fn preview(
     statement: &Statement,
 ) -> Result<(), VoidReason> {
     let member = check(state, charters, height, statement)?;
+    statement.check_dates()?;
     // Cheap: what the state holds is shared until it changes.
     take_effect(&mut state.clone(), in_force(charters, height), height, statement, member)
 }

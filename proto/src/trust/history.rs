@@ -1,8 +1,11 @@
 //! Who was a member when: what an auditor asks, answered from the log alone.
 //!
 //! The answer for a past moment counts the decisions *made* by then, in the log's order, under the charter
-//! issued by then. A decision recorded later that says of itself that it took effect earlier changes nothing
-//! in what members did meanwhile; it is listed by [`Roster::records`] with both its dates.
+//! issued by then: by the dates that admins and root holders gave them, which is all that a log says of time. Nodes act on
+//! a decision once the registrar has ordered it and it has reached them, and entries bear no date. So a decision
+//! that is ordered later changes the answer for the time between its making and its entry, and whoever asks is told up to which
+//! entry it was answered. One that says of itself that it took effect earlier changes nothing in what members did
+//! meanwhile; it is listed by [`Roster::records`] with both its dates.
 
 use std::collections::BTreeSet;
 
@@ -31,6 +34,8 @@ pub struct Membership {
     pub role: Role,
     /// Since when the member had been in the group without a break.
     pub since: Timestamp,
+    /// When it was to end: by its own time, or earlier by a decision made by then.
+    pub until: Timestamp,
     /// The entries that decided about this certificate by then, oldest first; the first one issued it.
     pub entries: Vec<Height>,
 }
@@ -127,6 +132,7 @@ impl Roster {
         then.certificates()
             .filter_map(|certificate| {
                 let role = then.role(certificate.serial, group, at)?;
+                let ends = then.ends(certificate.serial);
                 let since = then.entitled_since(certificate.member, group).map(|since| since.at);
                 Some(Membership {
                     member: certificate.member,
@@ -134,6 +140,7 @@ impl Roster {
                     serial: certificate.serial,
                     role,
                     since: since.unwrap_or(certificate.not_before).max(certificate.not_before),
+                    until: ends.map_or(certificate.not_after, |end| end.min(certificate.not_after)),
                     entries: self.decisions_about(certificate.serial, at),
                 })
             })

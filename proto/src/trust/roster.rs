@@ -328,6 +328,12 @@ impl Roster {
         }
     }
 
+    /// The moment still to come from which on a certificate is no more, by a decision taken already.
+    #[must_use]
+    pub fn announced_end(&self, serial: Serial, now: Timestamp) -> Option<Timestamp> {
+        self.ends(serial).filter(|end| *end > now)
+    }
+
     /// Whether a node gets the full protocols.
     #[must_use]
     pub fn is_admitted(&self, node: &PublicKey, now: Timestamp) -> bool {

@@ -40,6 +40,26 @@ pub struct Statement {
     pub decision: Decision,
 }
 
+/// A removal that says it takes effect before it was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it cannot take effect on {effective} when it was decided on {decided}")]
+pub struct BeforeDecision {
+    /// From when on.
+    pub effective: Timestamp,
+    /// When decided.
+    pub decided: Timestamp,
+}
+
+impl BeforeDecision {
+    /// Holds two dates against each other: the one rule, for the admins' statements and the member's own word.
+    ///
+    /// # Errors
+    /// Itself.
+    pub fn check(decided: Timestamp, effective: Timestamp) -> Result<(), Self> {
+        if effective < decided { Err(Self { effective, decided }) } else { Ok(()) }
+    }
+}
+
 /// What a decision is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
@@ -108,6 +128,20 @@ impl Statement {
             Decision::Accept(d) => d.serial,
         };
         Some(Subject::Certificate(Serial::new(serial)))
+    }
+
+    /// Holds the dates that it states against each other: before it is signed, before it is ordered, and by whoever verifies
+    /// it. The fold does not ask: a log holds for ever what it held before anybody asked.
+    ///
+    /// # Errors
+    /// [`BeforeDecision`].
+    pub fn check_dates(&self) -> Result<(), BeforeDecision> {
+        match &self.decision {
+            Decision::Revoke(d) => {
+                BeforeDecision::check(Timestamp::from_micros(d.decided), Timestamp::from_micros(d.effective))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Removals take effect whatever the previous statement was: an emergency does not wait for order.

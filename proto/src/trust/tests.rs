@@ -2,6 +2,7 @@
 
 mod actions;
 mod amendments;
+mod lockouts;
 mod on_sight;
 mod past;
 mod rules;

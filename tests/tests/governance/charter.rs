@@ -182,6 +182,7 @@ fn a_charter_that_would_lock_anybody_out_is_refused_before_it_is_signed() {
         (&[("validity_days = 1825", "validity_days = 0")], "must lie after issued"),
         (&[(registrar.as_str(), admin.as_str())], "holds two roles"),
         (&renamed[..], "no member would have a group left"),
+        (&[("bytes_per_hour = 67108864", "bytes_per_hour = 1")], "one message may have 262144"),
         (&[("revoke = 1", "revok = 1")], "revok"),
         (&[(registrar.as_str(), "abcd")], "is no public key"),
     ]
@@ -236,6 +237,10 @@ fn a_shown_charter_says_what_its_signatures_are_worth() {
     assert!(verified.code == 3 && verified.stderr.contains(missing), "{}", verified.stderr);
     desk.sign("next.pem", "coalition/keys/root.pem");
     assert!(desk.ok(&["charter", "show", "next.pem"]).contains("has all it needs"));
+    // What it changes, of a proposal and of what is in force.
+    let diff = desk.ok(&["charter", "diff", "next.pem"]);
+    assert!(diff.starts_with("Version 2 against version 1:\n"), "{diff}");
+    assert!(diff.contains(&format!("+ root key: {next}")) && diff.contains("- root key: "), "{diff}");
     // The one in force needs nothing any more.
     desk.ok(&["charter", "publish", "next.pem", "--dir", "coalition"]);
     for shown in [
@@ -245,6 +250,12 @@ fn a_shown_charter_says_what_its_signatures_are_worth() {
         let version = shown.lines().find(|line| line.starts_with("version ")).unwrap();
         assert!(version.ends_with(" 2") && !shown.contains("has all it needs"), "{shown}");
     }
+    assert_eq!(desk.ok(&["charter", "diff", "--dir", "coalition"]), diff);
+    assert_eq!(desk.ok(&["charter", "diff", "coalition/log.pem", "--from", "1"]), diff);
+    let same = desk.ok(&["charter", "diff", "--from", "2", "--dir", "coalition"]);
+    assert!(same.contains("nothing but its dates"), "{same}");
+    let none = desk.refused(&["charter", "diff", "--from", "3", "--dir", "coalition"]);
+    assert!(none.contains("there is no version 3"), "{none}");
     // One flipped bit of a signature is said, whatever else the file holds.
     let mut bytes = pem(&desk, "next.pem");
     let last = bytes.len() - 1;
@@ -294,7 +305,15 @@ fn a_coalition_is_founded_by_holders_who_never_share_a_machine() {
     let init = ["init", "--name", "X", "--out", "x", "--charter-draft", "new/first.toml"];
     assert!(desk.refused(&init).contains("the draft names keys"));
     desk.ok(&["charter", "make", "new/first.toml", "--new", "--out", "first.pem"]);
+    fs::copy(desk.path("first.pem"), desk.path("copy.pem")).unwrap();
     desk.sign("first.pem", "r3.pem");
+    // Who signs a first charter sees every rule of it.
+    let shown = desk.sign("copy.pem", "r2.pem");
+    for said in
+        ["2 minutes", "older keys wait", "silent registrar", "retention days", "bytes per hour", "67108864"]
+    {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
     assert!(desk.refused(&["charter", "publish", "first.pem", "--dir", "apart"]).contains("1 of 2"));
     desk.sign("first.pem", "r1.pem");
     desk.ok(&["charter", "publish", "first.pem", "--dir", "apart"]);

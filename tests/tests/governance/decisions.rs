@@ -12,16 +12,22 @@ const WITH: [&str; 3] = ["--yes", "--passphrase-file", "passphrase"];
 /// A coalition in which issuing and renewing needs two admins, with one member; the second admin's folder has no
 /// registrar key.
 fn two_admins() -> Desk {
+    two_admins_for(&["issue", "renew"])
+}
+
+/// The same with these actions.
+pub(crate) fn two_admins_for(actions: &[&str]) -> Desk {
     let desk = Desk::found("Two admins");
     let _alice = desk.coalition.issue("alice", Role::Publisher);
     let second = desk.key("second.pem");
     let admin = desk.ok(&["key", "--key", "coalition/keys/admin.pem", "--passphrase-file", "passphrase"]);
     let admin = format!("\"{}\",", admin.lines().last().unwrap());
-    desk.amend(&[
-        (&admin, &format!("{admin} \"{second}\",")),
-        ("issue = 1", "issue = 2"),
-        ("renew = 1", "renew = 2"),
-    ]);
+    let both = format!("{admin} \"{second}\",");
+    let two = |action: &&str| (format!("\n{action} = 1"), format!("\n{action} = 2"));
+    let thresholds: Vec<(String, String)> = actions.iter().map(two).collect();
+    let mut changes = vec![(admin.as_str(), both.as_str())];
+    changes.extend(thresholds.iter().map(|(one, two)| (one.as_str(), two.as_str())));
+    desk.amend(&changes);
     desk.ok(&["export", "--out", "log.pem", "--dir", "coalition"]);
     desk.ok(&["take", "log.pem", "--dir", "second"]);
     fs::copy(desk.path("second.pem"), desk.path("second/keys/admin.pem")).unwrap();

@@ -14,3 +14,4 @@ mod notices;
 mod pages;
 mod refusals;
 mod rules;
+mod told;

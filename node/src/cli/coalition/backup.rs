@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use belfry_proto::{
     id::{Height, Serial},
     schema::LogFile,
-    trust::{file as armour, roster::Roster},
+    trust::{file as armour, names::Named as _, roster::Roster},
 };
 use clap::{Args, Subcommand};
 
@@ -135,8 +135,7 @@ fn wound_back(folder: &Folder, since: Height) -> anyhow::Result<Vec<String>> {
     let (mut unrecorded, mut unwritten, mut unproven) = (Vec::new(), Vec::new(), Vec::new());
     for record in roster.records().filter(|record| record.height > since) {
         if Evidence::of(folder, record.statement.id)? == Evidence::default() {
-            let (action, _) = described(&record.statement.decision);
-            unrecorded.push(format!("{} ({action})", record.height));
+            unrecorded.push(format!("{} ({})", record.height, record.statement.action().name()));
         }
         let serial = Serial::new(record.height.get());
         if let Some(certificate) = roster.certificate(serial) {

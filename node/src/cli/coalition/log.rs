@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{CoalitionFolder, evidence::Evidence};
 use crate::cli::{
     args::second,
-    decision::{amended_to, described, void, without_effect},
+    decision::{amended_to, described, says, void, without_effect},
     output,
 };
 
@@ -25,11 +25,12 @@ impl Log {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let folder = self.folder.open()?;
         let records: Vec<&VerifiedRecord> = folder.roster().records().collect();
+        let charters = folder.roster().charters();
         if self.json {
             let entries: Vec<Value> = records
                 .iter()
                 .map(|r| {
-                    let (action, about) = described(&r.statement.decision);
+                    let (action, about) = described(charters, &r.statement);
                     Ok(json!({
                         "height": r.height,
                         "entry": r.entry_id,
@@ -38,6 +39,7 @@ impl Log {
                         "charter": r.statement.charter_version,
                         "action": action,
                         "about": about,
+                        "says": says(charters, &r.statement.decision),
                         "amended_to": amended_to(&r.statement.decision),
                         "void": void(folder.roster(), r.height).map(|void| void.reason.to_string()),
                         "decision": Evidence::of(&folder, r.statement.id)?,
@@ -49,7 +51,7 @@ impl Log {
         let rows: Vec<[String; 6]> = records
             .iter()
             .map(|r| {
-                let (action, about) = described(&r.statement.decision);
+                let (action, about) = described(charters, &r.statement);
                 let about = about + &without_effect(void(folder.roster(), r.height));
                 let evidence = Evidence::of(&folder, r.statement.id)?.told();
                 let evidence = if evidence.is_empty() { "-".to_owned() } else { evidence };

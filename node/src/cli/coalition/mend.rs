@@ -64,6 +64,7 @@ impl Mend for VoidReason {
             }
             Self::Amendment(_) => "say it as the rule has it; nothing was signed",
             Self::Unchanged => "nothing is left to do, `belfry coalition roster --json` shows what it says",
+            Self::Dates(_) => "decide it again, with --decided-on and --effective as the minutes have them",
             Self::NotLonger => "give an --until after the one it has, which `belfry coalition roster` shows",
         }
     }

@@ -2,6 +2,7 @@
 
 use belfry_proto::{
     schema::{EntityClass, Role},
+    time::Timestamp,
     trust::{certificate::Certificate, charter::Charter, names::Named as _, words},
 };
 use clap::Args;
@@ -9,7 +10,10 @@ use serde_json::{Value, json};
 
 use super::CoalitionFolder;
 use crate::{
-    cli::{args::day, output},
+    cli::{
+        args::{day, second},
+        output,
+    },
     clock,
     config::peer_id,
 };
@@ -51,6 +55,7 @@ impl Roster {
                         "carrier": c.carrier,
                         "not_before": c.not_before,
                         "not_after": c.not_after,
+                        "ends": roster.announced_end(c.serial, now),
                         "standing": roster.standing(c.serial, now).as_str(),
                     })
                 })
@@ -72,7 +77,7 @@ impl Roster {
                     roster.standing(c.serial, now).as_str().to_owned(),
                     c.organisation.name.clone(),
                     groups(c, charter).join(" ") + if c.carrier { " (carrier)" } else { "" },
-                    day(c.not_after),
+                    until(c.not_after, roster.announced_end(c.serial, now)),
                     c.member.to_string(),
                 ]
             })
@@ -87,6 +92,14 @@ impl Roster {
             output::table(["serial", "standing", "organisation", "groups", "until", "member"], &rows)
         ))?;
         Ok(())
+    }
+}
+
+/// The day on which a certificate ends; the moment, where that was decided.
+fn until(not_after: Timestamp, announced: Option<Timestamp>) -> String {
+    match announced.filter(|end| *end < not_after) {
+        Some(end) => format!("{} (ends by decision)", second(end)),
+        None => day(not_after),
     }
 }
 

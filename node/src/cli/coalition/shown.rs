@@ -53,14 +53,6 @@ pub(super) fn shown(roster: &Roster, request: &Request, body: &CertificateBody) 
     output::facts(&facts)
 }
 
-/// What a certificate says of its organisation and grants it, for whoever signs a statement of another admin.
-pub(super) fn gets(charter: &Charter, body: &CertificateBody) -> Vec<(&'static str, String)> {
-    let until = body.validity.as_ref().map_or(Timestamp::ZERO, |v| Timestamp::from_micros(v.not_after));
-    let mut facts = said(&body.organisation.clone().unwrap_or_default()).to_vec();
-    facts.extend([("gets", listed(charter, named(&body.groups), body.carrier)), ("valid until", day(until))]);
-    facts
-}
-
 /// Groups with their roles, in one line.
 pub(super) fn listed(
     charter: &Charter,

@@ -10,7 +10,7 @@ use belfry_proto::{
     trust::{
         file as armour,
         signed::{add_signature, none_ended},
-        statement::{Decision, Statement, Subject},
+        statement::{Decision, Statement},
     },
 };
 use clap::Args;
@@ -25,10 +25,9 @@ use super::{
 };
 use crate::{
     cli::{
-        args::{day, second},
-        decision::described,
+        args::day,
+        decision::{described, stated},
         exit::{refuse, refused},
-        organisation::{changes, said_now},
         output,
     },
     clock,
@@ -144,7 +143,7 @@ impl Order {
 
 /// What an entry did, and the certificate it made, if it did.
 fn ordered(folder: &Folder, entry: Serial, statement: &Statement) -> anyhow::Result<String> {
-    let (action, about) = described(&statement.decision);
+    let (action, about) = described(folder.roster().charters(), statement);
     let mut text = format!("Entry {entry}: {action}, {}\n", output::visible(&about));
     if matches!(statement.decision, Decision::Issue(_) | Decision::Supersede(_)) {
         let path = folder.write_certificate(entry, None)?;
@@ -233,35 +232,9 @@ fn recorded(evidence: Option<&Evidence>) -> String {
     told.into_iter().chain(since).collect::<Vec<_>>().join(", ")
 }
 
-/// What an admin signs, in words.
+/// What an admin signs, in words: all that it says.
 fn shown(folder: &Folder, statement: &Statement, evidence: Option<&Evidence>) -> String {
-    let (action, about) = described(&statement.decision);
-    let roster = folder.roster();
-    let member = statement.subject().and_then(|subject| match subject {
-        Subject::Certificate(serial) => roster.member(roster.certificate(serial)?.member),
-        Subject::Member(member) => roster.member(member),
-    });
-    let mut facts = vec![
-        ("action".to_owned(), action.to_owned()),
-        ("about".to_owned(), about),
-        ("made".to_owned(), second(statement.made)),
-        ("statement".to_owned(), statement.id.to_string()),
-        ("decision record".to_owned(), recorded(evidence)),
-    ];
-    if let Some(member) = member {
-        facts.push(("member".to_owned(), format!("{} ({})", member.organisation.name, member.id)));
-    }
-    if let (Decision::Amend(schema::Amend { organisation: Some(to), .. }), Some(member)) =
-        (&statement.decision, member)
-    {
-        let now = said_now(roster, member, clock::now());
-        facts.extend(changes(&now, to));
-    }
-    if let Decision::Issue(schema::Issue { certificate: Some(body) })
-    | Decision::Supersede(schema::Supersede { certificate: Some(body), .. }) = &statement.decision
-    {
-        let gets = super::shown::gets(folder.roster().charter(), body);
-        facts.extend(gets.into_iter().map(|(what, is)| (what.to_owned(), is)));
-    }
+    let mut facts = stated(folder.roster(), statement);
+    facts.push(("decision record", recorded(evidence)));
     output::facts(&facts)
 }

@@ -67,6 +67,8 @@ fn membership_at_a_moment_is_what_had_been_decided_by_then() {
     assert_eq!(on(10), [(member(1), Role::Publisher)]);
     assert_eq!(on(35), [(member(1), Role::Publisher), (member(2), Role::Reader)]);
     assert_eq!(on(40), [(member(2), Role::Reader)], "gone from the effective moment on");
+    let until = |day: u64| world.roster.members_at(CIDR, at(day))[0].until;
+    assert_eq!((until(29), until(30)), (at(365), at(40)), "to end by its time, then by decision");
     assert_eq!(on(55), []);
     assert_eq!(on(65), [(member(2), Role::Reader)]);
     assert_eq!(on(70), [(member(2), Role::Steward)]);
@@ -76,6 +78,23 @@ fn membership_at_a_moment_is_what_had_been_decided_by_then() {
     // The answer does not depend on what came later.
     assert_eq!(world.roster.as_of(at(35)).entitled_since(member(1), CIDR).unwrap().at, at(10));
     assert_eq!(world.roster.members_at(CIRCLE, at(35)), []);
+}
+
+#[test]
+fn a_decision_that_is_ordered_later_counts_from_its_making_and_its_entry_says_so() {
+    let mut world = World::new();
+    let one = world.issue(1, Some(Role::Publisher), 10);
+    // Made on day 20; until it is ordered, whoever asks for day 25 is told that the member is in.
+    let suspend = Decision::Suspend(schema::Suspend { serial: one.get(), cut: vec![] });
+    let before = world.roster.version().height;
+    assert_eq!(world.roster.members_at(CIDR, at(25)).len(), 1);
+    world.issue(2, Some(Role::Reader), 30);
+    world.decide(member(1), suspend, &[12], 20);
+    assert_eq!(world.roster.members_at(CIDR, at(25)), []);
+    assert!(
+        world.roster.version().height > before,
+        "the entry up to which it was answered tells the two apart"
+    );
 }
 
 #[test]

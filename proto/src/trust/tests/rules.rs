@@ -10,7 +10,7 @@ use crate::{
         charter_change::{Lockout, review},
         departure::{Departure, DepartureError},
         fold::VoidReason,
-        statement::Statement,
+        statement::{BeforeDecision, Statement},
     },
 };
 
@@ -163,7 +163,8 @@ fn an_acceptance_counts_by_the_members_own_key_for_the_texts_in_force_and_once()
 
 #[test]
 fn no_charter_gives_acceptance_a_threshold_or_a_consequence_without_a_date() {
-    let world = World::new();
+    let mut world = World::new();
+    world.issue(1, Some(Role::Publisher), 1);
     let charter = new_rules(&world, AcceptancePolicy::Warn, Some(DUE));
     for action in [schema::Action::Accept, schema::Action::Amend] {
         let mut listed = charter.clone();
@@ -181,7 +182,8 @@ fn no_charter_gives_acceptance_a_threshold_or_a_consequence_without_a_date() {
         let charter = new_rules(&world, AcceptancePolicy::StopPublishing, accept_by);
         crate::trust::charter::Charter::check(&charter.encode_to_vec()).unwrap()
     };
-    assert_eq!(review(&world.roster, &checked(Some(9)), at(10)), Err(Lockout::AcceptBy(at(9))));
+    let over = Lockout::AcceptBy { by: at(9), members: 1 };
+    assert_eq!(review(&world.roster, &checked(Some(9)), at(10)), Err(over));
     let warned = review(&world.roster, &checked(Some(DUE)), at(10)).unwrap();
     assert!(warned.iter().any(|text| text.contains("belfry accept-rules")), "{warned:?}");
     let silent = new_rules(&world, AcceptancePolicy::Warn, None);
@@ -308,4 +310,28 @@ fn leaving_takes_effect_by_itself_at_its_moment_for_every_node_of_the_member() {
     let text =
         hash::statement_id(world.roster.coalition(), &record.record.statement.as_ref().unwrap().payload);
     assert_eq!(text, leaving[0].statement);
+}
+
+#[test]
+fn an_end_before_its_decision_is_neither_signed_nor_ordered_and_counts_where_a_log_holds_it() {
+    let mut world = World::new();
+    let serial = world.issue(1, Some(Role::Publisher), 1);
+    let ends = |day| {
+        let Decision::Revoke(revoke) = revoke(1, serial, 5, vec![]) else { unreachable!() };
+        Decision::Revoke(schema::Revoke { effective: at(day).as_micros(), ..revoke })
+    };
+    let previous = world.last.get(&member(1)).copied();
+    let preview = |world: &mut World, day| {
+        let signed = world.statement(ends(day), previous, &[11, 12], 6);
+        world.roster.preview(&Statement::decode(&signed.payload).unwrap())
+    };
+    let dates = BeforeDecision { effective: at(4), decided: at(5) };
+    assert_eq!(preview(&mut world, 4), Err(VoidReason::Dates(dates)));
+    assert_eq!(preview(&mut world, 5), Ok(()), "at once is a date, too");
+    // A log from before anybody asked means what it meant.
+    world.decide(member(1), ends(4), &[11, 12], 6);
+    assert_eq!(world.roster.voids(), []);
+    assert_eq!(world.roster.standing(serial, at(4)), Standing::Revoked);
+    let stated = world.roster.records().last().unwrap();
+    assert_eq!(stated.statement.check_dates(), Err(dates));
 }

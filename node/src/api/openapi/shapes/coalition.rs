@@ -83,6 +83,9 @@ struct MemberCertificate {
     not_before: String,
     #[schema(format = DateTime)]
     not_after: String,
+    /// The moment still to come at which it ends by decision, whatever `not_after` says; null if none was taken.
+    #[schema(format = DateTime)]
+    ends: Option<String>,
 }
 
 /// Contacts.

@@ -1,6 +1,9 @@
 //! `belfry coalition charter show | diff`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use belfry_proto::{
@@ -8,6 +11,7 @@ use belfry_proto::{
     schema::Document,
     trust::{
         charter::{ACTIONS, Charter},
+        charter_change::group_facts,
         names::Named as _,
         words,
     },
@@ -17,7 +21,7 @@ use clap::Args;
 use super::{CoalitionFolder, differences, is_proposal, open, progress, text, versions};
 use crate::cli::{args::day, documents, exit::refuse, output};
 
-/// Show a charter: keys, thresholds, groups, documents.
+/// Show a charter: keys, thresholds, documents, and every rule of it and of its groups.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Show {
     /// Charter, proposal or log file [default: the charter in force in the folder]
@@ -141,6 +145,15 @@ pub(super) fn facts(charter: &Charter, documents: &Path) -> String {
                 |by| format!("{by}, else: {}", charter.unaccepted().name()),
             ),
         ),
+        ("clocks may differ by", span(charter.clock_skew())),
+        ("older keys wait", format!("{}, for a new member", span(charter.grant_delay()))),
+        (
+            "silent registrar",
+            charter.stale_after().map_or_else(
+                || "never makes a view stale".to_owned(),
+                |after| format!("view stale after {}: {}", span(after), charter.staleness().name()),
+            ),
+        ),
         (
             "reasons given to guards",
             if charter.asks_reasons() { "go along in the message" } else { "stay with who gave them" }
@@ -160,19 +173,125 @@ pub(super) fn facts(charter: &Charter, documents: &Path) -> String {
         out += &format!("{name}:\n");
         keys.lines().for_each(|key| out += &format!("  {key}\n"));
     }
-    let rows: Vec<[String; 5]> = charter
-        .groups()
-        .iter()
-        .map(|group| {
-            let admits: Vec<&str> = group.admits.iter().map(|class| class.name()).collect();
-            [
-                group.id.to_string(),
-                group.slug.clone(),
-                if admits.is_empty() { "every class".into() } else { admits.join(", ") },
-                group.may_publish.name().to_owned(),
-                group.max_tlp.name().to_owned(),
-            ]
-        })
-        .collect();
-    out + &output::table(["group", "slug", "admits", "publishes from", "up to TLP"], &rows)
+    out + &groups(charter)
+}
+
+/// A span in the largest unit that divides it: none is rounded.
+fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let (unit, one, many) = [(24 * 3600, "day", "days"), (3600, "hour", "hours"), (60, "minute", "minutes")]
+        .into_iter()
+        .find(|(unit, ..)| seconds > 0 && seconds.is_multiple_of(*unit))
+        .unwrap_or((1, "second", "seconds"));
+    output::counted(seconds / unit, one, many)
+}
+
+/// What is asked most of a group, and what is written for people: a table each. All else that it says makes a third.
+const OFTEN: [&str; 3] = ["admits", "may_publish", "max_tlp"];
+const WRITTEN: [&str; 2] = ["name", "description"];
+
+/// Every rule of every group, whatever a later version adds.
+fn groups(charter: &Charter) -> String {
+    let tables = [
+        table_of(charter, |name| OFTEN.contains(&name)),
+        table_of(charter, |name| name != "slug" && !OFTEN.contains(&name) && !WRITTEN.contains(&name)),
+        table_of(charter, |name| WRITTEN.contains(&name)),
+    ];
+    tables.join("\n")
+}
+
+/// A line a group, with those of its facts that are wanted.
+fn table_of(charter: &Charter, is_wanted: impl Fn(&str) -> bool) -> String {
+    let (mut headings, mut rows) = (Vec::new(), Vec::new());
+    for group in charter.groups() {
+        let facts = group_facts(charter, group).into_iter().filter(|(name, _)| is_wanted(name));
+        let (names, values): (Vec<&str>, Vec<String>) = facts.unzip();
+        headings = ["group", "slug"].into_iter().chain(names).map(|name| name.replace('_', " ")).collect();
+        rows.push([vec![group.id.to_string(), group.slug.clone()], values].concat());
+    }
+    output::grid(&headings, &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use belfry_proto::{
+        crypto::sign::SigningKey,
+        schema::{AcceptancePolicy, EntityClass, HistoryPolicy, Purpose, Role, StalenessPolicy, Tlp},
+        time::Timestamp,
+        trust::charter_draft::RootKeys,
+    };
+    use prost::Message as _;
+
+    use super::*;
+    use crate::cli::coalition::draft::DraftFile;
+
+    /// Who signs a first charter, and who lives under one, has no other view of it.
+    #[test]
+    fn every_rule_of_a_charter_is_shown_to_whoever_signs_it() {
+        let now = Timestamp::from_micros(1_800_000_000_000_000);
+        let key = |seed: u8| SigningKey::from_seed(&[seed; 32]).public();
+        let keys = RootKeys {
+            root_threshold: 1,
+            root: vec![key(1)],
+            admins: vec![key(2)],
+            admins_until: Default::default(),
+            thresholds: Default::default(),
+            registrar: key(3),
+        };
+        let mut draft = DraftFile::load(None).unwrap().draft;
+        (draft.clock_skew_s, draft.grant_delay_h, draft.stale_after_days) = (61, 49, 17);
+        draft.staleness = StalenessPolicy::StopPublishing;
+        (draft.accept_by, draft.unaccepted) = (Some(now), AcceptancePolicy::Suspend);
+        let parent = draft.groups[0].slug.clone();
+        let mut circle = draft.groups[0].clone();
+        (circle.slug, circle.name, circle.description) =
+            ("zebra".to_owned(), "Zebra Circle".to_owned(), "Stripes, and \u{1b}[31mmore.".to_owned());
+        (circle.parent, circle.admits, circle.may_publish) =
+            (Some(parent.clone()), vec![EntityClass::Academic], Role::Steward);
+        (circle.history, circle.history_window_days, circle.retention_days) = (HistoryPolicy::Window, 71, 73);
+        (circle.messages_per_hour, circle.bytes_per_hour) = (79, 8_388_617);
+        (circle.max_tlp, circle.default_purpose) = (Tlp::Green, Purpose::Research);
+        draft.groups.push(circle);
+        let charter = draft.to_charter(Some("Shown"), &keys, now).unwrap().encode_to_vec();
+        let charter = Charter::check(&charter).unwrap();
+
+        let told = facts(&charter, Path::new("none"));
+        for said in [
+            "61 seconds",
+            "49 hours, for a new member",
+            "view stale after 17 days: stop-publishing",
+            "else: suspend",
+            "Stripes, and \\u{1b}[31mmore.",
+        ] {
+            assert!(told.contains(said), "{said}\n{told}");
+        }
+        let lines: Vec<&str> = told.lines().filter(|line| line.contains("zebra")).collect();
+        assert_eq!(lines.len(), 3, "{told}");
+        let all = lines.join("\n");
+        for (name, is) in group_facts(&charter, charter.group_by_slug("zebra").unwrap()) {
+            assert!(all.contains(&output::visible(&is)), "{name}: {is}\n{told}");
+        }
+        for said in [
+            parent.as_str(),
+            "academic",
+            "steward",
+            "window of 71 days",
+            "73 days",
+            "79",
+            "8388617",
+            "research",
+        ] {
+            assert!(all.contains(said), "{said}\n{told}");
+        }
+    }
+
+    #[test]
+    fn a_span_is_told_as_long_as_it_is() {
+        let told = |seconds| span(Duration::from_secs(seconds));
+        assert_eq!(
+            [told(0), told(1), told(61), told(120)],
+            ["0 seconds", "1 second", "61 seconds", "2 minutes"]
+        );
+        assert_eq!([told(3600), told(86_400), told(90_000)], ["1 hour", "1 day", "25 hours"]);
+    }
 }

@@ -78,9 +78,9 @@ pub(super) fn still_to_come(text: &str) -> Result<Timestamp, String> {
 pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     let day = text.len() == 10 && !text.contains('T');
     let full = if day { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    let at = full.parse().map_err(|_| {
-        format!("{text:?} is not a date: write 2027-11-30 or 2027-11-30T12:00:00+01:00")
-    })?;
+    let at: Timestamp = full
+        .parse()
+        .map_err(|_| format!("{text:?} is not a date: write 2027-11-30 or 2027-11-30T12:00:00+01:00"))?;
     Ok(if day { begun(at) } else { at })
 }
 

@@ -119,7 +119,10 @@ fn decision(notice: &Notice, book: &Book, language: &str) -> Option<String> {
         };
     }
     let is_in = |folder: &str| {
-        place.as_deref().and_then(|place| place.strip_prefix(folder)).is_some_and(|rest| rest.starts_with('/'))
+        place
+            .as_deref()
+            .and_then(|place| place.strip_prefix(folder))
+            .is_some_and(|rest| rest.starts_with('/'))
     };
     let place = if is_in(DEPARTURES) {
         Some(book.text(language, "departure").to_owned())
@@ -255,7 +258,8 @@ mod tests {
                 for notice in [&tied, &untied] {
                     let authority = book.authority(notice.act, "banking", notice.effective).unwrap();
                     let page = html(notice, authority, &book, language);
-                    let is_told = page.contains(&escaped(who)) && page.contains(&escaped(book.text(language, key)));
+                    let is_told =
+                        page.contains(&escaped(who)) && page.contains(&escaped(book.text(language, key)));
                     assert!(is_told, "{language} {key}: {page}");
                     for not in ["0d63", "departures", "amendments", "asked for on", "T23:30"] {
                         assert!(!page.contains(not), "{language}: {not} in {page}");

@@ -36,7 +36,9 @@ struct Stated {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ZoneError {
     /// No rule.
-    #[error("the zone {name:?} has the rule {rule:?}: write one as POSIX does, as in CET-1CEST,M3.5.0,M10.5.0/3")]
+    #[error(
+        "the zone {name:?} has the rule {rule:?}: write one as POSIX does, as in CET-1CEST,M3.5.0,M10.5.0/3"
+    )]
     Rule {
         /// The zone.
         name: String,
@@ -206,7 +208,10 @@ mod tests {
         let clocks = [zone("x", "CET-1CEST,M3.5.0,M10.5.0/3"), Zone::default()];
         let day = at("2026-11-20T00:00:00Z");
         assert!(!is_before(day, at("2026-11-20T15:00:00Z"), &clocks), "some time that day");
-        assert!(!is_before(day, at("2026-11-20T23:30:00Z"), &clocks), "the next day in Brussels, the same in UTC");
+        assert!(
+            !is_before(day, at("2026-11-20T23:30:00Z"), &clocks),
+            "the next day in Brussels, the same in UTC"
+        );
         assert!(is_before(day, at("2026-11-21T00:30:00Z"), &clocks));
         assert!(!is_before(at("2026-11-19T23:30:00Z"), day, &clocks), "that day in Brussels");
         assert!(is_before(at("2026-11-19T22:30:00Z"), day, &clocks));

@@ -241,10 +241,8 @@ const LEFT: schema::RevocationReason = schema::RevocationReason::Left;
 fn no_notice_names_a_group_of_a_certificate_that_another_took_the_place_of() {
     let mut world = World::new();
     let essential = [EntityClass::Essential];
-    let one = schema::CertificateBody {
-        organisation: classes(1, &essential).organisation,
-        ..of_one(1, &[CIDR])
-    };
+    let one =
+        schema::CertificateBody { organisation: classes(1, &essential).organisation, ..of_one(1, &[CIDR]) };
     let first = issue(&mut world, one, 1);
     assert_eq!(last_told(&world), (Occasion::Entering, vec![CIDR]));
     // Other keys and other groups, and with them it comes under the sector act.

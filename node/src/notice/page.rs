@@ -90,10 +90,9 @@ pub fn html(notice: &Notice, authority: &Authority, book: &Book, language: &str)
 
 /// Which text says what the notice is for. Who took part before the log began did not enter when the log says so.
 fn sentence(notice: &Notice) -> String {
-    let key = format!("{}_{}", notice.act, notice.occasion);
-    match (key.as_str(), notice.since_asserted) {
-        ("nis2_entering", Some(_)) => format!("{key}_since"),
-        _ => key,
+    match (notice.act, notice.occasion, notice.since_asserted) {
+        ("nis2", "entering", Some(_)) => "nis2_entering_since".to_owned(),
+        (act, occasion, _) => format!("{act}_{occasion}"),
     }
 }
 

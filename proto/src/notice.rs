@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    id::{EntryId, GroupId, Height, MemberId, StatementId},
+    id::{EntryId, GroupId, Height, MemberId, Serial, StatementId},
     schema::{EntityClass, Organisation, RevocationReason},
     time::Timestamp,
     trust::{history::Holding, roster::Roster, statement::Decision},
@@ -88,23 +88,32 @@ pub struct Owed {
     pub decided: Timestamp,
     /// When it takes effect.
     pub effective: Timestamp,
+    /// When the admins' statement was made. The entry that ordered it bears no time of its own.
+    pub made: Timestamp,
     /// The entry that recorded it.
     pub recorded: Height,
     /// Its id.
     pub entry: EntryId,
     /// The statement it ordered.
     pub statement: StatementId,
-    /// Groups of all its certificates then.
+    /// On entering, those its certificates give it; on leaving, those it is in until then.
     pub groups: Vec<GroupId>,
     /// Version of the arrangement it accepted.
     pub arrangement: String,
 }
 
 impl Owed {
-    /// Names it in a register: unique in a coalition, and short enough to type.
+    /// What people call it: short enough to type, and of one notice only as long as the log goes on. Where a new charter
+    /// cuts the log back, the height is another entry's afterwards: a register goes by [`Self::key`].
     #[must_use]
     pub fn id(&self) -> String {
         format!("{}-{}-{}", self.recorded, self.act.as_str(), self.occasion.as_str())
+    }
+
+    /// What it is for good: the decision itself, wherever in the log it stands.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{}-{}-{}", self.statement, self.act.as_str(), self.occasion.as_str())
     }
 }
 
@@ -118,17 +127,21 @@ pub fn owed(roster: &Roster) -> Vec<Owed> {
         let holdings = step.holdings;
         let stays = holdings.iter().any(Holding::is_held);
         let made = step.record.statement.made;
-        let note = |act, occasion, decided, effective| Owed {
+        if let Decision::Revoke(revoke) = &step.record.statement.decision {
+            standing.stated.insert(Serial::new(revoke.serial), Timestamp::from_micros(revoke.effective));
+        }
+        let note = |act, occasion, decided, effective, groups| Owed {
             member: step.member,
             organisation: step.organisation.clone(),
             act,
             occasion,
             decided,
             effective,
+            made,
             recorded: step.record.height,
             entry: step.record.entry_id,
             statement: step.record.statement.id,
-            groups: groups(holdings),
+            groups,
             arrangement: holdings.last().map(|h| h.arrangement_version.clone()).unwrap_or_default(),
         };
         if stays {
@@ -145,24 +158,35 @@ pub fn owed(roster: &Roster) -> Vec<Owed> {
             }
             if let Some(act) = act.filter(|act| standing.act != Some(*act)) {
                 let from = holdings.iter().filter(|h| h.is_held()).map(|h| h.not_before).min();
-                notices.push(note(act, Occasion::Entering, made, from.unwrap_or(made).max(made)));
+                let groups = groups(holdings.iter().filter(|h| h.is_held() && h.not_after > made));
+                notices.push(note(act, Occasion::Entering, made, from.unwrap_or(made).max(made), groups));
             }
             standing.act = act;
             return;
         }
+        let Decision::Revoke(revoke) = &step.record.statement.decision else {
+            // A group that is taken away before it leaves is none it leaves.
+            let pending = |n: &&mut Owed| {
+                n.member == step.member && n.occasion == Occasion::Leaving && n.effective > made
+            };
+            if let Some(notice) = notices.iter_mut().rev().find(pending) {
+                notice.groups = standing.left(holdings);
+            }
+            return;
+        };
         // Only a revocation ends a membership; stolen keys end none, the member gets new ones.
-        let Decision::Revoke(revoke) = &step.record.statement.decision else { return };
         if revoke.reason() == RevocationReason::KeyCompromise {
             return;
         }
-        let end = holdings.iter().filter_map(|h| h.ends).max().unwrap_or(made);
+        let end = last(holdings).unwrap_or(made);
         if let Some(earlier) = standing.leaves.replace(end) {
             notices.retain(|n| {
                 n.member != step.member || n.effective != earlier || n.occasion == Occasion::Entering
             });
         }
         if let Some(act) = standing.act {
-            notices.push(note(act, Occasion::Leaving, Timestamp::from_micros(revoke.decided), end));
+            let decided = Timestamp::from_micros(revoke.decided);
+            notices.push(note(act, Occasion::Leaving, decided, end, standing.left(holdings)));
         }
     });
     notices
@@ -175,10 +199,30 @@ struct Standing {
     act: Option<Act>,
     /// When it leaves or left, if that was decided.
     leaves: Option<Timestamp>,
+    /// From when on each revoked certificate was to be over, as its statement said.
+    stated: BTreeMap<Serial, Timestamp>,
 }
 
-fn groups(holdings: &[Holding]) -> Vec<GroupId> {
-    let mut groups: Vec<GroupId> = holdings.iter().flat_map(|h| h.groups.iter().copied()).collect();
+impl Standing {
+    /// Groups of the certificates that end with the membership: the last ones, and those that were to end with them and were
+    /// over before, because they were suspended.
+    fn left(&self, holdings: &[Holding]) -> Vec<GroupId> {
+        let end = last(holdings);
+        let stated = |holding: &Holding| self.stated.get(&holding.serial).copied();
+        let own: Vec<&Holding> = holdings.iter().filter(|h| !h.replaced).collect();
+        let with: Vec<Timestamp> = own.iter().filter(|h| h.ends == end).filter_map(|h| stated(h)).collect();
+        let ends = |h: &Holding| h.ends == end || stated(h).is_some_and(|at| with.contains(&at));
+        groups(own.into_iter().filter(|h| ends(h)))
+    }
+}
+
+/// When the last certificate ends that no other took the place of.
+fn last(holdings: &[Holding]) -> Option<Timestamp> {
+    holdings.iter().filter(|h| !h.replaced).filter_map(|h| h.ends).max()
+}
+
+fn groups<'a>(holdings: impl Iterator<Item = &'a Holding>) -> Vec<GroupId> {
+    let mut groups: Vec<GroupId> = holdings.flat_map(|h| h.groups.iter().copied()).collect();
     groups.sort_unstable();
     groups.dedup();
     groups

@@ -10,7 +10,10 @@ use belfry_proto::{
     trust::{charter::Charter, names::Named, words},
 };
 
-use super::exit::{Usage, refuse};
+use super::{
+    days::begun,
+    exit::{Usage, refuse},
+};
 use crate::clock;
 
 /// Values as given, and where one is `-` the lines of stdin that are not empty, of which `most` bytes are read.
@@ -74,11 +77,14 @@ pub(super) fn still_to_come(text: &str) -> Result<Timestamp, String> {
     }
 }
 
-/// A day, meaning its first moment (UTC), or an RFC 3339 time: for what has been.
+/// A day (its midnight in UTC stands for it), or an RFC 3339 time: for what has been.
 pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     let day = text.len() == 10 && !text.contains('T');
     let full = if day { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    full.parse().map_err(|_| format!("{text:?} is not a date: write 2027-11-30 or 2027-11-30T12:00:00+01:00"))
+    let at: Timestamp = full
+        .parse()
+        .map_err(|_| format!("{text:?} is not a date: write 2027-11-30 or 2027-11-30T12:00:00+01:00"))?;
+    Ok(if day { begun(at) } else { at })
 }
 
 /// An RFC 3339 time; a day alone would leave open whose midnight is meant.

@@ -10,7 +10,8 @@ use belfry_proto::{
 use clap::Args;
 
 use super::{
-    args::{moment, second, zoned},
+    args::{moment, second},
+    days::{Stated, stated},
     exit::{refuse, refused},
     global::{DataFolder, Global, KeyPassphrase},
     output,
@@ -36,8 +37,8 @@ Examples:
       --effective 2027-01-01T00:00:00+01:00 --out leaving.pem")]
 pub(super) struct Leave {
     /// From when on: a time with its zone, as in 2027-01-01T00:00:00+01:00
-    #[arg(long, value_name = "TIME", value_parser = zoned)]
-    effective: Timestamp,
+    #[arg(long, value_name = "TIME", value_parser = stated)]
+    effective: Stated,
     /// When the organisation decided it: a day, or a time with its zone [default: now]
     #[arg(long, value_name = "DATE", value_parser = moment)]
     decided_on: Option<Timestamp>,
@@ -63,13 +64,13 @@ impl Leave {
         let departure = Departure {
             coalition: own.roster.coalition(),
             member: own.certificate.member,
-            decided: self.decided_on.unwrap_or(now),
-            effective: self.effective,
+            decided: self.decided_on.map_or(now, |on| self.effective.decided(on)),
+            effective: self.effective.at,
             made: now,
         };
         departure.check().map_err(refused)?;
         let organisation = &own.certificate.organisation;
-        if let Some(end) = own.roster.ends(own.certificate.serial).filter(|end| *end <= self.effective) {
+        if let Some(end) = own.roster.ends(own.certificate.serial).filter(|end| *end <= self.effective.at) {
             refuse!("{} is out on {} already", output::visible(&organisation.name), second(end));
         }
         let serials = departure.certificates(&own.roster);

@@ -24,6 +24,7 @@ mod client;
 mod coalition;
 mod config;
 mod contact;
+mod days;
 mod decision;
 mod documents;
 mod drafts;

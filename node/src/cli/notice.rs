@@ -9,9 +9,9 @@ use belfry_proto::{id::MemberId, notice::owed, trust::roster::Roster};
 use clap::{Args, builder::PossibleValuesParser};
 use serde_json::{Value, json};
 
-pub(super) use self::marks::{Marks, named};
+pub(super) use self::marks::{Marks, named, settled};
 use super::{
-    args::{day, second},
+    args::second,
     exit::refused,
     global::{DataFolder, Global},
     out, output,
@@ -57,7 +57,8 @@ impl Wording {
 /// Who decided, and on which day, stands in no log: the coalition gives it as a file (`belfry coalition notices --write`),
 /// which --record takes and keeps, so that your notice and the coalition's page say the same. What of it the admins signed for
 /// is checked; what it changes is shown, and asked about. What you sent, and what the
-/// authority acknowledged, is kept in the data folder.
+/// authority acknowledged, is kept in the data folder; --take-back undoes a mark that was wrong, and keeps that it was there. Days and
+/// hours are told by the authority's clock, which the authorities file names.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -65,6 +66,7 @@ Examples:
   belfry notice --record MEMBER.record.json --lang nl --out notice.html
   belfry notice --sent 7-dora-entering --on 2026-11-25
   belfry notice --acknowledged 7-dora-entering --reference NBB-1
+  belfry notice --take-back 7-dora-entering --because 'acknowledged another one'
   belfry notice --log log.pem --json")]
 pub(super) struct NoticeCommand {
     #[command(flatten)]
@@ -100,7 +102,7 @@ impl NoticeCommand {
             take(path, &folder.decisions(), &roster, certificate.member, self.yes)?;
         }
         let notices = own(&roster, certificate.member, &folder.decisions())?;
-        let mut register = Register::load(&folder.notices())?;
+        let mut register = settled(Register::load(&folder.notices())?, &notices);
         let list = format!("belfry notice{}", global.again(&self.data));
         if let Some(done) = self.marks.record(&notices, &mut register, None, &list)? {
             register.save(&folder.notices())?;
@@ -130,7 +132,7 @@ impl NoticeCommand {
             output::path(path),
             wanted.occasion,
             output::visible(&wanted.organisation),
-            wanted.effective
+            book.zone.listed(wanted.effective)
         ))?)
     }
 }
@@ -218,6 +220,16 @@ pub(super) fn shown(notice: &Notice, book: &Book) -> anyhow::Result<Value> {
     if let Value::Object(map) = &mut value {
         let names: serde_json::Map<String, Value> =
             LANGUAGES.iter().map(|l| ((*l).to_owned(), authority.name(l).into())).collect();
+        let zone = &book.zone;
+        map.insert(
+            "local".into(),
+            json!({
+                "zone": zone.name(),
+                "decided": zone.day(notice.decided),
+                "effective": zone.rfc3339(notice.effective),
+                "made": zone.rfc3339(notice.made),
+            }),
+        );
         map.insert(
             "authority".into(),
             json!({ "name": names, "channel": authority.channel, "data_version": book.version }),
@@ -239,9 +251,9 @@ pub(super) fn for_tools(notices: &[Notice], book: &Book, register: &Register) ->
 fn registered(notice: &Notice, book: &Book, register: &Register) -> anyhow::Result<Value> {
     let mut value = shown(notice, book)?;
     if let Value::Object(map) = &mut value {
-        let state: State = register.state(&notice.id, notice.effective, clock::now());
+        let state: State = register.state(notice, clock::now());
         map.insert("state".into(), serde_json::to_value(state)?);
-        map.insert("register".into(), serde_json::to_value(register.mark(&notice.id))?);
+        map.insert("register".into(), serde_json::to_value(register.mark(notice))?);
     }
     Ok(value)
 }
@@ -253,11 +265,11 @@ fn listed(notices: &[Notice], book: &Book, register: &Register, language: &str) 
             let authority = book.authority(notice.act, &notice.sector, notice.effective).map_err(refused)?;
             Ok([
                 notice.id.clone(),
-                register.state(&notice.id, notice.effective, clock::now()).as_str().to_owned(),
+                register.state(notice, clock::now()).as_str().to_owned(),
                 notice.act.to_uppercase(),
                 notice.occasion.to_owned(),
-                day(notice.decided),
-                notice.effective.to_string(),
+                book.zone.day(notice.decided),
+                book.zone.listed(notice.effective),
                 authority.name(language).to_owned(),
             ])
         })

@@ -325,7 +325,8 @@ mod tests {
         };
         assert_eq!(told(&|_| ()), None);
         let failing = (Timestamp::ZERO, "answers 503".to_owned());
-        let cases: [(&dyn Fn(&mut HookReport), &str); 4] = [
+        type Change<'a> = &'a dyn Fn(&mut HookReport);
+        let cases: [(Change<'_>, &str); 4] = [
             (&|report| report.state = "stopped", "replay soar"),
             (&|report| report.failing = Some(failing.clone()), "answers 503"),
             (&|report| report.dead = 3, "3 events"),

@@ -264,8 +264,7 @@ impl Network {
     ///
     /// # Errors
     /// [`Stopped`].
-    #[cfg(test)]
-    pub(crate) async fn disconnect(&self, node: &PublicKey) -> Result<(), Stopped> {
+    pub async fn disconnect(&self, node: &PublicKey) -> Result<(), Stopped> {
         self.call(|done| Command::Disconnect(*node, done)).await
     }
 

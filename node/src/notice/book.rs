@@ -9,6 +9,8 @@ use belfry_proto::{
 };
 use serde::Deserialize;
 
+use super::{Zone, zone::is_day};
+
 /// Belgium's, with its three languages.
 const DEFAULT: &str = include_str!("../../../config/notices.default.toml");
 
@@ -16,7 +18,7 @@ const DEFAULT: &str = include_str!("../../../config/notices.default.toml");
 pub const LANGUAGES: [&str; 3] = ["en", "nl", "fr"];
 
 /// Texts besides those of acts, occasions and classes.
-const TEXTS: [&str; 38] = [
+const TEXTS: [&str; 44] = [
     "to",
     "organisation",
     "kbo",
@@ -29,9 +31,14 @@ const TEXTS: [&str; 38] = [
     "decided",
     "effective",
     "recorded",
+    "recorded_as",
     "since",
     "since_asserted",
+    "nis2_entering_since",
     "decision",
+    "by_member",
+    "departure",
+    "amendment",
     "mandate",
     "evidence",
     "evidence_text",
@@ -42,6 +49,7 @@ const TEXTS: [&str; 38] = [
     "none",
     "months",
     "date",
+    "moment",
     "activity_title",
     "activity_intro",
     "activity_month",
@@ -65,6 +73,9 @@ pub struct Book {
     pub version: String,
     /// Whose authorities they are.
     pub country: String,
+    /// By whose clock pages tell days and hours.
+    #[serde(default)]
+    pub zone: Zone,
     authorities: Vec<Authority>,
     texts: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -185,7 +196,7 @@ impl Book {
     /// # Errors
     /// [`BookError::Nobody`].
     pub fn authority(&self, act: &str, sector: &str, at: Timestamp) -> Result<&Authority, BookError> {
-        let day: String = at.to_string().chars().take(10).collect();
+        let day = self.zone.date(at);
         let mut right = self.authorities.iter().filter(|a| a.act == act && a.is_right_on(&day));
         let sector = sector.trim().to_lowercase();
         let named = right.clone().find(|a| a.sectors.iter().any(|s| s.to_lowercase() == sector));
@@ -200,25 +211,32 @@ impl Book {
         self.texts.get(language).and_then(|texts| texts.get(key)).map_or("", String::as_str)
     }
 
-    /// A day in words, with the hour where it is not midnight: rights begin and end by it, so UTC is said.
+    /// A moment in words, as the reader's clock has it: rights begin and end by it, so the clock is named.
     #[must_use]
     pub fn date(&self, language: &str, at: Timestamp) -> String {
-        let date = self.dated(language, "date", at);
-        match at.to_string().get(11..19).unwrap_or_default() {
-            "00:00:00" => date,
-            time => format!("{date}, {time} UTC"),
+        self.text(language, "moment")
+            .replace("{date}", &self.dated(language, "date", &self.zone.date(at)))
+            .replace("{time}", &self.zone.hour(at))
+            .replace("{zone}", &self.zone.called(at))
+    }
+
+    /// What may have been stated as a day alone, in words: that day, whatever clock the reader has. A moment is one.
+    #[must_use]
+    pub fn day(&self, language: &str, at: Timestamp) -> String {
+        match is_day(at) {
+            true => self.dated(language, "date", &self.zone.day(at)),
+            false => self.date(language, at),
         }
     }
 
-    /// The month of a moment, in words.
+    /// The month of a moment, in words; months are counted in UTC.
     #[must_use]
     pub fn month(&self, language: &str, at: Timestamp) -> String {
-        self.dated(language, "activity_month", at)
+        self.dated(language, "activity_month", &at.to_string())
     }
 
-    /// A text with a moment's day, month and year, UTC.
-    fn dated(&self, language: &str, key: &str, at: Timestamp) -> String {
-        let text = at.to_string();
+    /// A text with the day, month and year that another begins with, as in 2027-01-01.
+    fn dated(&self, language: &str, key: &str, text: &str) -> String {
         let part = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
         let month = part(5, 7).parse::<usize>().ok().and_then(|month| month.checked_sub(1));
         let month = month.and_then(|month| self.text(language, "months").split_whitespace().nth(month));
@@ -247,7 +265,7 @@ mod tests {
     #[test]
     fn no_text_is_missing_in_any_language_and_none_is_spare() {
         let book = Book::standard().unwrap();
-        assert_eq!(keys().len(), 38 + 6 + 8);
+        assert_eq!(keys().len(), 44 + 6 + 8);
         for language in LANGUAGES {
             for key in keys() {
                 assert!(!book.text(language, &key).trim().is_empty(), "{language} {key}");
@@ -299,11 +317,36 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_written_as_its_language_does_with_the_hour_that_counts() {
+    fn a_moment_is_told_by_the_authoritys_clock_and_a_day_is_that_day() {
         let book = Book::standard().unwrap();
-        let at: Timestamp = "2027-01-01T00:00:00+01:00".parse().unwrap();
-        assert_eq!(book.date("fr", at), "31 décembre 2026, 23:00:00 UTC");
-        assert_eq!(book.date("nl", "2027-03-09T00:00:00Z".parse().unwrap()), "9 maart 2027");
-        assert_eq!(book.month("fr", "2026-08-01T00:00:00Z".parse().unwrap()), "août 2026");
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        // As the member stated it: in UTC it is another day, and another year.
+        let leaves = at("2027-01-01T00:00:00+01:00");
+        assert_eq!(book.date("en", leaves), "1 January 2027, 00:00 CET (UTC+01:00)");
+        assert_eq!(book.date("nl", leaves), "1 januari 2027, 00:00 CET (UTC+01:00)");
+        assert_eq!(book.date("fr", leaves), "1 janvier 2027 à 00:00 CET (UTC+01:00)");
+        assert_eq!(book.date("en", at("2027-07-01T00:00:00+02:00")), "1 July 2027, 00:00 CEST (UTC+02:00)");
+        assert_eq!(book.date("en", at("2027-01-01T00:00:00Z")), "1 January 2027, 01:00 CET (UTC+01:00)");
+        assert_eq!(book.day("nl", at("2027-03-09T00:00:00Z")), "9 maart 2027");
+        assert_eq!(book.day("nl", at("2027-03-08T23:30:00Z")), "9 maart 2027, 00:30 CET (UTC+01:00)");
+        assert_eq!(book.month("fr", at("2026-08-01T00:00:00Z")), "août 2026");
+    }
+
+    #[test]
+    fn the_authority_is_that_of_the_day_it_lives() {
+        let book = Book::standard().unwrap();
+        let dora = |at: &str| book.authority("dora", "banking", at.parse().unwrap()).is_ok();
+        assert!(dora("2025-01-17T00:00:00+01:00") && !dora("2025-01-16T23:59:59+01:00"));
+    }
+
+    #[test]
+    fn a_file_that_names_no_clock_tells_utc_and_a_wrong_rule_is_refused() {
+        let zone = "[zone]\nname = \"Europe/Brussels\"\nrule = \"CET-1CEST,M3.5.0,M10.5.0/3\"\n";
+        assert!(DEFAULT.contains(zone));
+        let book = Book::parse(&DEFAULT.replacen(zone, "", 1)).unwrap();
+        let leaves = "2027-01-01T00:00:00+01:00".parse().unwrap();
+        assert_eq!(book.date("en", leaves), "31 December 2026, 23:00 UTC");
+        let wrong = DEFAULT.replacen("CET-1CEST,M3.5.0,M10.5.0/3", "Brussels time", 1);
+        assert!(Book::parse(&wrong).unwrap_err().to_string().contains("Brussels time"));
     }
 }

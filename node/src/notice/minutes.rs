@@ -31,7 +31,15 @@ pub struct Minutes {
     pub salt: Option<String>,
 }
 
+/// Folders of the coalition's in which it keeps what members signed: as evidence, a file in one of them is that.
+pub const DEPARTURES: &str = "departures";
+/// Where requests for changed data are.
+pub const AMENDMENTS: &str = "amendments";
+
 impl Minutes {
+    /// Who decided where a member's own signed word is all there is: what is kept says so in English, pages in their language.
+    pub const BY_MEMBER: &str = "the member itself";
+
     /// The nonce of its statement; `None` without a salt.
     #[must_use]
     pub fn nonce(&self, coalition: CoalitionId) -> Option<[u8; 16]> {

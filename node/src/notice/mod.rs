@@ -10,13 +10,15 @@ mod minutes;
 mod page;
 mod record;
 mod register;
+mod zone;
 
 pub use board::{Report, Share};
 pub use book::{Authority, Book, BookError, LANGUAGES};
-pub use minutes::Minutes;
+pub use minutes::{AMENDMENTS, DEPARTURES, Minutes};
 pub use page::html;
 pub use record::{DecisionRecord, RecordError, Recorded};
-pub use register::{Mark, Register, RegisterError, State};
+pub use register::{Mark, Register, RegisterError, State, TakenBack};
+pub use zone::{Zone, ZoneError, is_before, is_day};
 
 use belfry_proto::{
     id::GroupId,
@@ -30,8 +32,11 @@ use serde::Serialize;
 /// A notice with all it says, before it is worded.
 #[derive(Clone, Debug, Serialize)]
 pub struct Notice {
-    /// Names it in a register.
+    /// What people call it.
     pub id: String,
+    /// What a register knows it by: the decision itself, wherever in the log it stands.
+    #[serde(skip)]
+    pub key: String,
     /// `nis2` or `dora`.
     pub act: &'static str,
     /// `entering` or `leaving`.
@@ -64,7 +69,9 @@ pub struct Notice {
     pub decided: Timestamp,
     /// When it takes effect.
     pub effective: Timestamp,
-    /// The entry that recorded it.
+    /// When the admins' statement was made. The entry that ordered it bears no time of its own.
+    pub made: Timestamp,
+    /// The entry that recorded it: its place in the log.
     pub recorded: u64,
     /// Its id.
     pub entry: String,
@@ -96,6 +103,7 @@ impl Notice {
             roster.member(owed.member).map_or(&owed.organisation, |member| &member.organisation);
         Self {
             id: owed.id(),
+            key: owed.key(),
             act: owed.act.as_str(),
             occasion: owed.occasion.as_str(),
             organisation: organisation.name.clone(),
@@ -112,12 +120,50 @@ impl Notice {
             groups: owed.groups.iter().map(name).collect(),
             decided: owed.decided,
             effective: owed.effective,
+            made: owed.made,
             recorded: owed.recorded.get(),
             entry: owed.entry.to_string(),
             statement: owed.statement.to_string(),
             decision: None,
             since_asserted: None,
             mandate: None,
+            minutes: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod example {
+    use super::Notice;
+
+    /// A notice that says everything a notice can.
+    pub(super) fn notice() -> Notice {
+        Notice {
+            id: "7-dora-entering".into(),
+            key: format!("{}-dora-entering", "ef".repeat(32)),
+            act: "dora",
+            occasion: "entering",
+            organisation: "Bank <b>& \"Co\"</b> {authority}\u{202e}x".into(),
+            kbo: "0123456789".into(),
+            lei: String::new(),
+            classes: vec!["financial", "essential"],
+            sector: "banking".into(),
+            member: "00".into(),
+            coalition: "Coalition".into(),
+            coalition_id: "ab".into(),
+            coalition_words: "bell tower".into(),
+            arrangement: "1.0".into(),
+            arrangement_link: "https://example.org/".into(),
+            groups: vec!["CIDR".into()],
+            decided: "2026-11-20T00:00:00Z".parse().unwrap(),
+            effective: "2026-11-21T10:00:00Z".parse().unwrap(),
+            made: "2026-11-21T09:59:30Z".parse().unwrap(),
+            recorded: 7,
+            entry: "cd".into(),
+            statement: "ef".repeat(32),
+            decision: Some("Board, 2026-11-20".into()),
+            since_asserted: Some("2019-03-01T00:00:00Z".parse().unwrap()),
+            mandate: Some("M-7".into()),
             minutes: None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Authority, Book, Notice};
+use super::{AMENDMENTS, Authority, Book, DEPARTURES, Minutes, Notice};
 
 /// No script, no link out, nothing fetched: the page says what it says wherever it is opened.
 const STYLE: &str = "body{font:11pt/1.45 Georgia,'Times New Roman',serif;max-width:42em;margin:2.5em auto;padding:0 1em;color:#111}\
@@ -20,13 +20,17 @@ pub fn html(notice: &Notice, authority: &Authority, book: &Book, language: &str)
     let text = |key: &str| book.text(language, key);
     let or_none = |value: &str| if value.is_empty() { text("none").to_owned() } else { value.to_owned() };
     let date = |at| book.date(language, at);
+    let day = |at| book.day(language, at);
     let values = [
         ("organisation", notice.organisation.clone()),
         ("coalition", notice.coalition.clone()),
         ("authority", authority.name(language).to_owned()),
         ("arrangement", notice.arrangement.clone()),
         ("effective", date(notice.effective)),
-        ("decided", date(notice.decided)),
+        ("decided", day(notice.decided)),
+        ("since", notice.since_asserted.map(day).unwrap_or_default()),
+        ("made", date(notice.made)),
+        ("entry", notice.recorded.to_string()),
         ("mandate", notice.mandate.clone().unwrap_or_default()),
     ];
     let filled = |key: &str| filled(text(key), &values);
@@ -41,17 +45,17 @@ pub fn html(notice: &Notice, authority: &Authority, book: &Book, language: &str)
         ("coalition", notice.coalition.clone()),
         ("arrangement", format!("{} ({})", notice.arrangement, notice.arrangement_link)),
         ("groups", or_none(&notice.groups.join(", "))),
-        ("decided", date(notice.decided)),
+        ("decided", day(notice.decided)),
         ("effective", date(notice.effective)),
+        ("recorded", filled("recorded_as")),
     ];
     if let Some(since) = notice.since_asserted {
-        facts.push(("since", format!("{} ({})", date(since), text("since_asserted"))));
+        facts.push(("since", format!("{} ({})", day(since), text("since_asserted"))));
     }
-    if let Some(decision) = &notice.decision {
-        facts.push(("decision", decision.clone()));
+    if let Some(decision) = decision(notice, book, language) {
+        facts.push(("decision", decision));
     }
     let evidence = [
-        ("recorded", notice.recorded.to_string()),
         ("entry", notice.entry.clone()),
         ("statement", notice.statement.clone()),
         ("coalition_id", format!("{} ({})", notice.coalition_id, notice.coalition_words)),
@@ -63,7 +67,7 @@ pub fn html(notice: &Notice, authority: &Authority, book: &Book, language: &str)
         escaped(text("to")),
         escaped(authority.name(language)),
         escaped(title),
-        escaped(&filled(&format!("{}_{}", notice.act, notice.occasion)))
+        escaped(&filled(&sentence(notice)))
     );
     if notice.mandate.is_some() {
         let _ = writeln!(out, "<p>{}</p>", escaped(&filled("mandate")));
@@ -82,6 +86,52 @@ pub fn html(notice: &Notice, authority: &Authority, book: &Book, language: &str)
         escaped(text("signature"))
     );
     out
+}
+
+/// Which text says what the notice is for. Who took part before the log began did not enter when the log says so.
+fn sentence(notice: &Notice) -> String {
+    match (notice.act, notice.occasion, notice.since_asserted) {
+        ("nis2", "entering", Some(_)) => "nis2_entering_since".to_owned(),
+        (act, occasion, _) => format!("{act}_{occasion}"),
+    }
+}
+
+/// Who decided, when, and where that is written, in the reader's language where belfry put the words: what the coalition wrote is
+/// its own.
+fn decision(notice: &Notice, book: &Book, language: &str) -> Option<String> {
+    let said = notice.decision.as_ref()?;
+    let parts = match &notice.minutes {
+        Some(Minutes { decided_by, decided_on, evidence, .. }) => {
+            [decided_by.clone(), decided_on.map(|on| book.day(language, on)), evidence.clone()]
+        }
+        // Kept before records were tied to statements: as it was told then, who, on which day, and where.
+        None => {
+            let mut parts = said.splitn(3, ", ").map(str::to_owned);
+            [parts.next(), parts.next(), parts.next()]
+        }
+    };
+    let [who, on, place] = parts;
+    if who.as_deref() != Some(Minutes::BY_MEMBER) {
+        return match notice.minutes {
+            Some(_) => Some([who, on, place].into_iter().flatten().collect::<Vec<_>>().join(", ")),
+            None => Some(said.clone()),
+        };
+    }
+    let is_in = |folder: &str| {
+        place
+            .as_deref()
+            .and_then(|place| place.strip_prefix(folder))
+            .is_some_and(|rest| rest.starts_with('/'))
+    };
+    let place = if is_in(DEPARTURES) {
+        Some(book.text(language, "departure").to_owned())
+    } else if is_in(AMENDMENTS) {
+        Some(book.text(language, "amendment").to_owned())
+    } else {
+        place
+    };
+    let who = Some(book.text(language, "by_member").to_owned());
+    Some([who, on, place].into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
 /// A page up to its content; `style` goes behind the one that all pages have.
@@ -151,39 +201,8 @@ pub(super) fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use belfry_proto::time::Timestamp;
-
     use super::*;
-    use crate::notice::LANGUAGES;
-
-    fn notice() -> Notice {
-        Notice {
-            id: "7-dora-entering".into(),
-            act: "dora",
-            occasion: "entering",
-            organisation: "Bank <b>& \"Co\"</b> {authority}\u{202e}x".into(),
-            kbo: "0123456789".into(),
-            lei: String::new(),
-            classes: vec!["financial", "essential"],
-            sector: "banking".into(),
-            member: "00".into(),
-            coalition: "Coalition".into(),
-            coalition_id: "ab".into(),
-            coalition_words: "bell tower".into(),
-            arrangement: "1.0".into(),
-            arrangement_link: "https://example.org/".into(),
-            groups: vec!["CIDR".into()],
-            decided: "2026-11-20T00:00:00Z".parse().unwrap(),
-            effective: "2026-11-21T10:00:00Z".parse().unwrap(),
-            recorded: 7,
-            entry: "cd".into(),
-            statement: "ef".into(),
-            decision: Some("Board, 2026-11-20".into()),
-            since_asserted: Some(Timestamp::from_micros(1_000_000_000_000_000)),
-            mandate: Some("M-7".into()),
-            minutes: None,
-        }
-    }
+    use crate::notice::{LANGUAGES, example::notice};
 
     #[test]
     fn the_page_is_whole_in_every_language_and_lets_no_name_be_markup() {
@@ -209,6 +228,98 @@ mod tests {
                 assert!(!page.contains("<script") && !page.contains("src="));
                 assert!(page.contains("<code>belfry verify</code>") && !page.contains('`'), "{page}");
             }
+        }
+    }
+
+    /// Minutes as `belfry coalition leave` and `amend` keep them.
+    fn by_member(folder: &str) -> Minutes {
+        Minutes {
+            decided_by: Some(Minutes::BY_MEMBER.to_owned()),
+            decided_on: Some("2026-11-19T23:30:00Z".parse().unwrap()),
+            evidence: Some(format!("{folder}/0d63.pem, asked for on 2026-11-19T23:30:00Z")),
+            member_since: None,
+            salt: None,
+        }
+    }
+
+    #[test]
+    fn the_members_own_word_is_told_in_the_readers_language_and_names_no_file_of_the_coalitions() {
+        let book = Book::standard().unwrap();
+        for (language, who, day) in [
+            ("en", "the member itself", "20 November 2026"),
+            ("nl", "het lid zelf", "20 november 2026"),
+            ("fr", "le membre lui-même", "20 novembre 2026"),
+        ] {
+            for (folder, key) in [(DEPARTURES, "departure"), (AMENDMENTS, "amendment")] {
+                let minutes = by_member(folder);
+                let tied = Notice { decision: minutes.told(), minutes: Some(minutes.clone()), ..notice() };
+                let untied = Notice { minutes: None, ..tied.clone() };
+                for notice in [&tied, &untied] {
+                    let authority = book.authority(notice.act, "banking", notice.effective).unwrap();
+                    let page = html(notice, authority, &book, language);
+                    let is_told =
+                        page.contains(&escaped(who)) && page.contains(&escaped(book.text(language, key)));
+                    assert!(is_told, "{language} {key}: {page}");
+                    for not in ["0d63", "departures", "amendments", "asked for on", "T23:30"] {
+                        assert!(!page.contains(not), "{language}: {not} in {page}");
+                    }
+                    assert!(language == "en" || !page.contains(Minutes::BY_MEMBER), "{language}: {page}");
+                }
+                // It was decided on that day where the reader is; in UTC it was the day before.
+                let told = decision(&tied, &book, language).unwrap();
+                assert!(told.contains(day), "{told}");
+            }
+        }
+        // Whatever else was written is the coalition's, as it wrote it.
+        let board = Minutes { decided_by: Some("Board".into()), ..by_member("departures") };
+        let told = Notice { decision: board.told(), minutes: Some(board), ..notice() };
+        assert!(decision(&told, &book, "nl").unwrap().contains("departures/0d63.pem"));
+        let untied = Notice { decision: Some("Board, its member, 2026".into()), ..notice() };
+        assert_eq!(decision(&untied, &book, "nl").as_deref(), Some("Board, its member, 2026"));
+    }
+
+    #[test]
+    fn a_page_tells_when_it_was_recorded_and_the_hour_by_the_authoritys_clock() {
+        let book = Book::standard().unwrap();
+        let notice = Notice {
+            act: "nis2",
+            occasion: "leaving",
+            effective: "2027-01-01T00:00:00+01:00".parse().unwrap(),
+            made: "2026-11-30T23:15:00Z".parse().unwrap(),
+            ..notice()
+        };
+        for (language, effective, made) in [
+            ("en", "1 January 2027, 00:00 CET (UTC+01:00)", "1 December 2026, 00:15 CET"),
+            ("nl", "1 januari 2027, 00:00 CET (UTC+01:00)", "1 december 2026, 00:15 CET"),
+            ("fr", "1 janvier 2027 à 00:00 CET (UTC+01:00)", "1 décembre 2026 à 00:15 CET"),
+        ] {
+            let authority = book.authority(notice.act, "banking", notice.effective).unwrap();
+            let page = html(&notice, authority, &book, language);
+            assert_eq!(page.matches(effective).count(), 2, "in the sentence and among the facts: {page}");
+            assert!(page.contains(made) && !page.contains("31 "), "{page}");
+            let recorded = book.text(language, "recorded");
+            let row = page.split(&format!("<th>{recorded}</th>")).nth(1).unwrap();
+            let row = row.split("</tr>").next().unwrap();
+            assert!(row.contains(made) && row.contains(" 7 "), "{language}: {row}");
+        }
+    }
+
+    #[test]
+    fn who_took_part_before_the_log_began_is_not_said_to_have_entered_when_it_did() {
+        let book = Book::standard().unwrap();
+        let authority = book.authority("nis2", "energy", notice().effective).unwrap();
+        let page = |since_asserted, language: &str| {
+            let notice = Notice { act: "nis2", since_asserted, ..notice() };
+            html(&notice, authority, &book, language)
+        };
+        for (language, entered, since) in [
+            ("en", "which it entered on", "1 March 2019"),
+            ("nl", "toegetreden", "1 maart 2019"),
+            ("fr", "adhéré", "1 mars 2019"),
+        ] {
+            let (before, new) = (page(notice().since_asserted, language), page(None, language));
+            assert!(!before.contains(entered) && before.matches(since).count() == 2, "{before}");
+            assert!(new.contains(entered) && !new.contains(since), "{new}");
         }
     }
 }

@@ -186,7 +186,8 @@ impl DecisionRecord {
 
     /// Says in a notice what is recorded of it. When leaving was decided stands in the log, signed: no record says otherwise.
     pub fn tell(&self, notice: &mut Notice) {
-        let is_of = |of: &&Recorded| of.notice == notice.id && of.statement == notice.statement;
+        // By the statement, which gives cause for one notice alone: its place in the log may become another.
+        let is_of = |of: &&Recorded| of.statement == notice.statement;
         let Some(found) = self.notices.iter().find(is_of).cloned() else { return };
         if notice.occasion != Occasion::Leaving.as_str() {
             notice.decided = found.decided;

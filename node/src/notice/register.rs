@@ -1,18 +1,24 @@
 //! The register of notices: what was sent and acknowledged, in a file beside the log. The coalition keeps one, and each member.
 //!
-//! What is *owed* is never in it: that follows from the log, each time anew. The file only remembers what people did.
+//! What is *owed* is never in it: that follows from the log, each time anew. The file only remembers what people did, and what
+//! they took back. A mark belongs to a decision ([`Notice::key`]), not to a place in the log: where a new charter cuts the log
+//! back, the place becomes another member's. Registers that went by places are read on ([`Register::settle`]).
 
 use std::{collections::BTreeMap, path::Path};
 
 use belfry_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::{Notice, Zone, is_before};
 use crate::keys::file::{self, Existing, FileError, Readers};
 
 /// What was done about one notice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mark {
+    /// What the notice was called when it was marked, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
     /// When it went out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent: Option<Timestamp>,
@@ -22,9 +28,33 @@ pub struct Mark {
     /// The authority's or the sender's reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+    /// The sender's, once the authority has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_reference: Option<String>,
     /// By which mandate the coalition acted for the entity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mandate: Option<String>,
+    /// What was recorded and does not hold, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_back: Vec<TakenBack>,
+}
+
+/// Something that was recorded and taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TakenBack {
+    /// What it was: `sent`, `acknowledged` or `mandate`.
+    pub what: String,
+    /// When that was said to have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// The reference it had, or the mandate that it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// When it was taken back.
+    pub on: Timestamp,
+    /// Why.
+    pub because: String,
 }
 
 /// Where a notice stands.
@@ -72,16 +102,39 @@ pub enum RegisterError {
     #[error("{0} is not sent yet: record that first (--sent {0})")]
     NotSent(String),
     /// Acknowledged before it was sent.
-    #[error("{id} was sent on {sent}, it cannot be acknowledged before that")]
+    #[error(
+        "{id} was sent on {sent}, it cannot be acknowledged before that: give the day of the acknowledgement (--on DATE), or take \
+         back that it was sent, if that is what is wrong (--take-back {id} --because TEXT)"
+    )]
     Order {
         /// Notice.
         id: String,
         /// When it was sent.
         sent: Timestamp,
     },
+    /// Sent before anybody had decided anything.
+    #[error(
+        "{id} tells of what was decided on {decided}: it cannot have been sent before that. Give the day on which it went out \
+         (--on DATE); if it was decided earlier, the coalition's record says so (`belfry notice --record FILE`)"
+    )]
+    BeforeDecision {
+        /// Notice.
+        id: String,
+        /// When it was decided.
+        decided: Timestamp,
+    },
+    /// The authority has it.
+    #[error(
+        "{0} is acknowledged already: if it was not, or went out on another day, take that back first (--take-back {0} --because \
+         TEXT)"
+    )]
+    Acknowledged(String),
+    /// Nothing was recorded.
+    #[error("nothing is recorded of {0}: there is nothing to take back")]
+    Nothing(String),
 }
 
-/// All marks, by notice.
+/// All marks, by the notice's key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Register(BTreeMap<String, Mark>);
@@ -110,87 +163,307 @@ impl Register {
         Ok(file::write(path, format!("{text}\n").as_bytes(), Readers::Owner, Existing::Replace)?)
     }
 
+    /// Gives marks that go by a place in the log to the notice that stands there now. One that was sent before that notice was
+    /// decided was another's, and stays as it is.
+    pub fn settle(&mut self, notices: &[Notice], clocks: &[Zone]) {
+        for notice in notices {
+            if self.0.contains_key(&notice.key) {
+                continue;
+            }
+            let is_its = |mark: &Mark| mark.sent.is_none_or(|sent| !is_before(sent, notice.decided, clocks));
+            if self.0.get(&notice.id).is_some_and(is_its)
+                && let Some(mark) = self.0.remove(&notice.id)
+            {
+                self.0.insert(notice.key.clone(), Mark { notice: Some(notice.id.clone()), ..mark });
+            }
+        }
+    }
+
+    /// What was sent, and is of no notice that the log gives cause for: what the notice was called, and its mark.
+    pub fn strangers<'a>(&'a self, notices: &'a [Notice]) -> impl Iterator<Item = (&'a str, &'a Mark)> {
+        let is_known = move |key: &str| notices.iter().any(|notice| notice.key == key);
+        self.0
+            .iter()
+            .filter(move |(key, mark)| mark.sent.is_some() && !is_known(key))
+            .map(|(key, mark)| (mark.notice.as_deref().unwrap_or(key), mark))
+    }
+
     /// What was done about a notice.
     #[must_use]
-    pub fn mark(&self, id: &str) -> Mark {
-        self.0.get(id).cloned().unwrap_or_default()
+    pub fn mark(&self, notice: &Notice) -> Mark {
+        self.0.get(&notice.key).cloned().unwrap_or_default()
     }
 
     /// Where a notice stands.
     #[must_use]
-    pub fn state(&self, id: &str, effective: Timestamp, now: Timestamp) -> State {
-        match self.mark(id) {
+    pub fn state(&self, notice: &Notice, now: Timestamp) -> State {
+        match self.mark(notice) {
             Mark { acknowledged: Some(_), .. } => State::Acknowledged,
             Mark { sent: Some(_), .. } => State::Sent,
-            _ if effective > now => State::Upcoming,
+            _ if notice.effective > now => State::Upcoming,
             _ => State::Due,
         }
     }
 
-    /// Records that a notice went out.
-    pub fn sent(&mut self, id: &str, at: Timestamp, reference: Option<String>, mandate: Option<String>) {
-        let mark = self.0.entry(id.to_owned()).or_default();
-        mark.sent = Some(at);
+    /// Records that a notice went out. Recorded before, it did so on this day: the earlier word is kept as taken back at `now`.
+    ///
+    /// # Errors
+    /// [`RegisterError::BeforeDecision`] or [`RegisterError::Acknowledged`]; nothing changes then.
+    pub fn sent(
+        &mut self,
+        notice: &Notice,
+        at: Timestamp,
+        (reference, mandate): (Option<String>, Option<String>),
+        now: Timestamp,
+        clocks: &[Zone],
+    ) -> Result<(), RegisterError> {
+        // Who took part before the log began may have told its authority then.
+        let earliest = notice.since_asserted.map_or(notice.decided, |since| since.min(notice.decided));
+        if is_before(at, earliest, clocks) {
+            return Err(RegisterError::BeforeDecision { id: notice.id.clone(), decided: notice.decided });
+        }
+        if self.mark(notice).acknowledged.is_some() {
+            return Err(RegisterError::Acknowledged(notice.id.clone()));
+        }
+        let mark = self.of(notice);
+        if let Some(earlier) = mark.sent.replace(at).filter(|earlier| *earlier != at) {
+            let earlier = anew("sent", earlier, mark.reference.clone(), now);
+            mark.taken_back.push(earlier);
+        }
         mark.reference = reference.or_else(|| mark.reference.take());
         mark.mandate = mandate.or_else(|| mark.mandate.take());
+        Ok(())
     }
 
     /// Records by which mandate the coalition acts for the entity, whether or not anything went out yet.
-    pub fn mandated(&mut self, id: &str, mandate: String) {
-        self.0.entry(id.to_owned()).or_default().mandate = Some(mandate);
+    pub fn mandated(&mut self, notice: &Notice, mandate: String) {
+        self.of(notice).mandate = Some(mandate);
     }
 
-    /// Records that the authority has it.
+    /// Records that the authority has it. Recorded before, the earlier word is kept as taken back at `now`.
     ///
     /// # Errors
     /// [`RegisterError::NotSent`] or [`RegisterError::Order`]; nothing changes then.
     pub fn acknowledged(
         &mut self,
-        id: &str,
+        notice: &Notice,
         at: Timestamp,
         reference: Option<String>,
+        now: Timestamp,
+        clocks: &[Zone],
     ) -> Result<(), RegisterError> {
-        let not_sent = || RegisterError::NotSent(id.to_owned());
-        let mark = self.0.get_mut(id).ok_or_else(not_sent)?;
+        let not_sent = || RegisterError::NotSent(notice.id.clone());
+        let mark = self.0.get_mut(&notice.key).ok_or_else(not_sent)?;
         let sent = mark.sent.ok_or_else(not_sent)?;
-        if at < sent {
-            return Err(RegisterError::Order { id: id.to_owned(), sent });
+        if is_before(at, sent, clocks) {
+            return Err(RegisterError::Order { id: notice.id.clone(), sent });
         }
-        mark.acknowledged = Some(at);
+        match mark.acknowledged.replace(at) {
+            None => mark.sent_reference = mark.reference.clone(),
+            Some(earlier) if earlier != at => {
+                let earlier = anew("acknowledged", earlier, mark.reference.clone(), now);
+                mark.taken_back.push(earlier);
+            }
+            Some(_) => {}
+        }
         mark.reference = reference.or_else(|| mark.reference.take());
         Ok(())
     }
+
+    /// Takes back the last thing that was recorded: that it was acknowledged, else that it was sent, else its mandate. What that
+    /// was stays in the register, with when and why it was taken back; gives what it was.
+    ///
+    /// # Errors
+    /// [`RegisterError::Nothing`].
+    pub fn take_back(
+        &mut self,
+        notice: &Notice,
+        now: Timestamp,
+        because: String,
+    ) -> Result<&'static str, RegisterError> {
+        let nothing = || RegisterError::Nothing(notice.id.clone());
+        let mark = self.0.get_mut(&notice.key).ok_or_else(nothing)?;
+        let (what, at, reference) = if let Some(at) = mark.acknowledged.take() {
+            let was = mark.reference.clone();
+            mark.reference = mark.sent_reference.take();
+            ("acknowledged", Some(at), was)
+        } else if let Some(at) = mark.sent.take() {
+            ("sent", Some(at), mark.reference.take())
+        } else if let Some(mandate) = mark.mandate.take() {
+            ("mandate", None, Some(mandate))
+        } else {
+            return Err(nothing());
+        };
+        mark.taken_back.push(TakenBack { what: what.to_owned(), at, reference, on: now, because });
+        Ok(what)
+    }
+
+    fn of(&mut self, notice: &Notice) -> &mut Mark {
+        let mark = self.0.entry(notice.key.clone()).or_default();
+        mark.notice = Some(notice.id.clone());
+        mark
+    }
+}
+
+/// What was recorded once and is recorded otherwise now.
+fn anew(what: &str, at: Timestamp, reference: Option<String>, now: Timestamp) -> TakenBack {
+    TakenBack { what: what.to_owned(), at: Some(at), reference, on: now, because: "recorded anew".to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::notice::example;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// Decided on 20 November, effective on the 21st at ten, of a new member.
+    fn notice() -> Notice {
+        Notice { since_asserted: None, ..example::notice() }
+    }
+
+    fn utc() -> Vec<Zone> {
+        vec![Zone::default()]
+    }
+
+    fn said(reference: &str) -> (Option<String>, Option<String>) {
+        (Some(reference.to_owned()), None)
+    }
+
+    const SILENT: (Option<String>, Option<String>) = (None, None);
 
     #[test]
     fn a_notice_is_due_sent_and_acknowledged_in_that_order() {
-        let at = Timestamp::from_micros;
+        let (notice, clocks) = (notice(), utc());
+        let (now, later) = (at("2026-11-21T10:00:00Z"), at("2026-11-22T10:00:00Z"));
         let mut register = Register::default();
-        assert_eq!(register.state("1-nis2-entering", at(10), at(5)), State::Upcoming);
-        assert_eq!(register.state("1-nis2-entering", at(10), at(10)), State::Due);
+        assert_eq!(register.state(&notice, at("2026-11-21T09:59:59Z")), State::Upcoming);
+        assert_eq!(register.state(&notice, now), State::Due);
         assert!(matches!(
-            register.acknowledged("1-nis2-entering", at(11), None),
+            register.acknowledged(&notice, now, None, now, &clocks),
             Err(RegisterError::NotSent(_))
         ));
-        register.mandated("1-nis2-entering", "M".into());
-        assert_eq!(register.state("1-nis2-entering", at(10), at(10)), State::Due, "a mandate sends nothing");
-        register.sent("1-nis2-entering", at(12), Some("A".into()), None);
-        assert_eq!(register.mark("1-nis2-entering").mandate.as_deref(), Some("M"), "the mandate stays");
+        register.mandated(&notice, "M".into());
+        assert_eq!(register.state(&notice, now), State::Due, "a mandate sends nothing");
+        register.sent(&notice, later, said("A"), later, &clocks).unwrap();
+        assert_eq!(register.mark(&notice).mandate.as_deref(), Some("M"), "the mandate stays");
         assert!(matches!(
-            register.acknowledged("1-nis2-entering", at(11), None),
+            register.acknowledged(&notice, now, None, later, &clocks),
             Err(RegisterError::Order { .. })
         ));
-        register.acknowledged("1-nis2-entering", at(13), None).unwrap();
-        assert_eq!(register.state("1-nis2-entering", at(10), at(20)), State::Acknowledged);
+        register.acknowledged(&notice, later, None, later, &clocks).unwrap();
+        assert_eq!(register.state(&notice, later), State::Acknowledged);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notices.json");
         assert_eq!(Register::load(&path).unwrap(), Register::default());
         register.save(&path).unwrap();
         assert_eq!(Register::load(&path).unwrap(), register);
-        assert_eq!(register.mark("1-nis2-entering").reference.as_deref(), Some("A"));
+        assert_eq!(register.mark(&notice).reference.as_deref(), Some("A"));
+    }
+
+    #[test]
+    fn what_was_sent_today_can_be_acknowledged_today_and_nothing_was_sent_before_it_was_decided() {
+        let (notice, clocks) = (notice(), utc());
+        let (sent, today) = (at("2026-11-25T14:00:00Z"), at("2026-11-25T00:00:00Z"));
+        let mut register = Register::default();
+        let early = register.sent(&notice, at("2020-01-01T00:00:00Z"), SILENT, sent, &clocks);
+        assert!(matches!(early, Err(RegisterError::BeforeDecision { .. })), "{early:?}");
+        assert_eq!(register, Register::default(), "nothing is recorded");
+        let old = example::notice();
+        let since = |day: &str, register: &mut Register| register.sent(&old, at(day), SILENT, sent, &clocks);
+        assert!(since("2019-02-28T00:00:00Z", &mut register).is_err(), "it takes part since March");
+        since("2025-01-17T00:00:00Z", &mut register).unwrap();
+        // The day of the decision is not before it, whatever its hour.
+        let hour = Notice { decided: at("2026-11-20T16:00:00Z"), ..notice.clone() };
+        register.sent(&hour, at("2026-11-20T00:00:00Z"), SILENT, sent, &clocks).unwrap();
+        register.sent(&notice, sent, SILENT, sent, &clocks).unwrap();
+        let before = register.acknowledged(&notice, at("2026-11-24T00:00:00Z"), None, sent, &clocks);
+        assert!(before.unwrap_err().to_string().contains("--take-back 7-dora-entering"));
+        register.acknowledged(&notice, today, None, sent, &clocks).unwrap();
+        assert_eq!(register.state(&notice, sent), State::Acknowledged);
+    }
+
+    #[test]
+    fn what_is_taken_back_is_recorded_with_its_reason_and_the_mark_before_it_holds_again() {
+        let (notice, clocks) = (notice(), utc());
+        let (sent, now) = (at("2026-11-25T14:00:00Z"), at("2026-11-26T08:00:00Z"));
+        let mut register = Register::default();
+        let nothing = register.take_back(&notice, now, "x".into()).unwrap_err().to_string();
+        assert!(nothing.contains("nothing to take back"), "{nothing}");
+        register.mandated(&notice, "M".into());
+        register.sent(&notice, sent, said("A"), sent, &clocks).unwrap();
+        register.acknowledged(&notice, sent, Some("NBB-1".into()), sent, &clocks).unwrap();
+        // Sent once more is no way around what the authority said.
+        let again = register.sent(&notice, now, SILENT, now, &clocks);
+        assert!(matches!(again, Err(RegisterError::Acknowledged(_))), "{again:?}");
+        assert_eq!(register.take_back(&notice, now, "another's".into()).unwrap(), "acknowledged");
+        assert_eq!(register.state(&notice, now), State::Sent);
+        assert_eq!(register.mark(&notice).reference.as_deref(), Some("A"), "the sender's holds again");
+        assert_eq!(register.take_back(&notice, now, "not sent".into()).unwrap(), "sent");
+        assert_eq!(register.state(&notice, now), State::Due);
+        assert_eq!(register.take_back(&notice, now, "withdrawn".into()).unwrap(), "mandate");
+        assert!(register.take_back(&notice, now, "x".into()).is_err());
+        let kept: Vec<_> = register
+            .mark(&notice)
+            .taken_back
+            .into_iter()
+            .map(|it| (it.what, it.at, it.reference.unwrap(), it.because))
+            .collect();
+        let was = |what: &str, at, reference: &str, because: &str| {
+            (what.to_owned(), at, reference.to_owned(), because.to_owned())
+        };
+        assert_eq!(
+            kept,
+            [
+                was("acknowledged", Some(sent), "NBB-1", "another's"),
+                was("sent", Some(sent), "A", "not sent"),
+                was("mandate", None, "M", "withdrawn"),
+            ]
+        );
+        // Another day for what was recorded: the earlier one is not lost.
+        register.sent(&notice, sent, SILENT, sent, &clocks).unwrap();
+        register.sent(&notice, now, SILENT, now, &clocks).unwrap();
+        let mark = register.mark(&notice);
+        assert_eq!((mark.sent, mark.taken_back.last().unwrap().at), (Some(now), Some(sent)));
+    }
+
+    #[test]
+    fn a_mark_is_of_its_decision_and_no_other_that_takes_its_place_in_the_log() {
+        let (one, clocks, sent) = (notice(), utc(), at("2026-11-25T14:00:00Z"));
+        let mut register = Register::default();
+        register.sent(&one, sent, SILENT, sent, &clocks).unwrap();
+        register.acknowledged(&one, sent, Some("NBB-9".into()), sent, &clocks).unwrap();
+        // A new charter cuts the log back; another member's entry has the height now.
+        let two = Notice { key: format!("{}-dora-entering", "aa".repeat(32)), ..one.clone() };
+        assert_eq!(one.id, two.id);
+        assert_eq!(register.state(&two, sent), State::Due);
+        let told: Vec<_> = register.strangers(std::slice::from_ref(&two)).map(|(id, _)| id).collect();
+        assert_eq!(told, ["7-dora-entering"]);
+        // Ordered again, further on, it is the same decision.
+        let again = Notice { id: "9-dora-entering".into(), ..one.clone() };
+        assert_eq!(register.state(&again, sent), State::Acknowledged);
+        assert_eq!(register.strangers(&[again, two]).count(), 0);
+    }
+
+    #[test]
+    fn a_register_that_goes_by_places_is_read_on_and_gives_nobody_what_was_another_ones() {
+        let kept = r#"{ "7-dora-entering": { "sent": "2026-11-25T14:00:00.000000Z", "reference": "A" } }"#;
+        let (notice, clocks, now) = (notice(), utc(), at("2026-11-26T08:00:00Z"));
+        let mut register: Register = serde_json::from_str(kept).unwrap();
+        register.settle(std::slice::from_ref(&notice), &clocks);
+        assert_eq!(register.state(&notice, now), State::Sent);
+        assert_eq!(register.mark(&notice).reference.as_deref(), Some("A"));
+        let settled = register.clone();
+        register.settle(std::slice::from_ref(&notice), &clocks);
+        assert_eq!(register, settled, "once is enough");
+        // What stands there now was decided after that went out: it is another one's.
+        let later = Notice { decided: at("2026-11-26T00:00:00Z"), ..notice };
+        let mut register: Register = serde_json::from_str(kept).unwrap();
+        register.settle(std::slice::from_ref(&later), &clocks);
+        assert_eq!(register.state(&later, now), State::Due);
+        let told: Vec<_> = register.strangers(std::slice::from_ref(&later)).map(|(id, _)| id).collect();
+        assert_eq!(told, ["7-dora-entering"]);
     }
 }

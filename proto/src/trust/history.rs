@@ -7,14 +7,14 @@
 //! entry it was answered. One that says of itself that it took effect earlier changes nothing in what members did
 //! meanwhile; it is listed by [`Roster::records`] with both its dates.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     id::{GroupId, Height, MemberId, Serial},
     schema::{self, Role},
     time::Timestamp,
     trust::{
-        fold,
+        certificate, fold,
         log::VerifiedRecord,
         roster::{Roster, State, Status},
         statement::{Decision, Subject},
@@ -45,15 +45,18 @@ pub struct Membership {
 pub struct Holding {
     /// The certificate.
     pub serial: Serial,
-    /// Its groups.
+    /// Its groups, of those that the charter in force then opens to the organisation.
     pub groups: Vec<GroupId>,
     /// Valid from.
     pub not_before: Timestamp,
+    /// Valid until.
+    pub not_after: Timestamp,
     /// Arrangement accepted with it.
     pub arrangement_version: String,
     /// When it ended or ends by decision; `None` while none was taken.
     pub ends: Option<Timestamp>,
-    replaced: bool,
+    /// Whether another took its place, whatever became of it afterwards.
+    pub replaced: bool,
 }
 
 impl Holding {
@@ -81,6 +84,9 @@ impl Roster {
     /// Goes through the decisions that took effect, in the log's order.
     pub fn replay(&self, mut each: impl FnMut(Step<'_>)) {
         let mut state = State::default();
+        // What a status does not say for long: when it was over where it names no time, and that it was replaced.
+        let mut over: BTreeMap<Serial, Timestamp> = BTreeMap::new();
+        let mut replaced: BTreeSet<Serial> = BTreeSet::new();
         for record in self.records() {
             fold::fold(&mut state, self.charters(), record);
             if state.voids.last().is_some_and(|void| void.height == record.height) {
@@ -89,21 +95,33 @@ impl Roster {
             let member = state.member_of(&record.statement);
             let Some(found) = member.and_then(|member| state.members.get(&member)) else { continue };
             let held = found.serials.iter().filter_map(|serial| state.certificates.get(serial));
-            let holdings: Vec<Holding> = held
-                .map(|held| Holding {
-                    serial: held.certificate.serial,
-                    groups: held.certificate.groups.keys().copied().collect(),
+            let charter = fold::in_force(self.charters(), record.height);
+            let opens = |group: &GroupId| {
+                charter.group(*group).is_some_and(|group| certificate::admits(group, &found.organisation))
+            };
+            let mut holdings = Vec::new();
+            for held in held {
+                let serial = held.certificate.serial;
+                if held.status == Status::Superseded {
+                    replaced.insert(serial);
+                }
+                holdings.push(Holding {
+                    serial,
+                    groups: held.certificate.groups.keys().copied().filter(opens).collect(),
                     not_before: held.certificate.not_before,
+                    not_after: held.certificate.not_after,
                     arrangement_version: held.certificate.arrangement_version.clone(),
                     ends: match held.status {
-                        // What was over before is revoked from the beginning of time; it ends with the entry.
-                        Status::Revoked { effective: Timestamp::ZERO } => Some(record.statement.made),
+                        // What was over before is revoked from the beginning of time; it ends with the entry that says so.
+                        Status::Revoked { effective: Timestamp::ZERO } => {
+                            Some(*over.entry(serial).or_insert(record.statement.made))
+                        }
                         Status::Revoked { effective } => Some(effective),
                         Status::Active | Status::Suspended | Status::Superseded => None,
                     },
-                    replaced: held.status == Status::Superseded,
-                })
-                .collect();
+                    replaced: replaced.contains(&serial),
+                });
+            }
             each(Step { record, member: found.id, organisation: &found.organisation, holdings: &holdings });
         }
     }

@@ -1,11 +1,13 @@
 //! Participation notices on both sides: the coalition's page and the entity's own say the same, and each keeps its register.
 
-use std::fs;
+use std::{fs, time::Duration};
 
+use belfry_node::clock;
+use belfry_proto::time::Timestamp;
 use belfry_tests::process::{Coalition, Role};
 use serde_json::Value;
 
-use super::desk::Desk;
+use super::{decisions::ahead, desk::Desk};
 
 const WITH: [&str; 3] = ["--yes", "--passphrase-file", "passphrase"];
 
@@ -170,4 +172,165 @@ fn a_member_whose_stolen_keys_were_never_replaced_is_named_with_what_to_do() {
     assert_eq!(warned(), "");
     let leaving = of_the_coalition(&desk).into_iter().find(|notice| notice["id"] == "6-nis2-leaving");
     assert_eq!(leaving.unwrap()["organisation"], "alice");
+}
+
+#[test]
+fn the_page_of_who_leaves_by_its_own_word_has_the_readers_day_and_no_word_in_another_language() {
+    let desk = Desk::found("Midnight");
+    let alice = desk.coalition.issue("alice", Role::Publisher);
+    alice.join(&desk.coalition);
+    let dates = ["--decided-on", "2026-02-01", "--effective", "2098-01-01T00:00:00+01:00"];
+    desk.coalition.ok(&[&["leave", "--dir", "alice", "--out", "leaving.pem"][..], &dates, &WITH].concat());
+    desk.ok(&[&["leave", "leaving.pem", "--dir", "coalition"][..], &WITH].concat());
+    for (language, leaves, decided, who) in [
+        ("en", "1 January 2098, 00:00 CET (UTC+01:00)", "1 February 2026", "the member itself"),
+        ("nl", "1 januari 2098, 00:00 CET (UTC+01:00)", "1 februari 2026", "het lid zelf"),
+        ("fr", "1 janvier 2098 à 00:00 CET (UTC+01:00)", "1 février 2026", "le membre lui-même"),
+    ] {
+        desk.ok(&["notices", "--write", "pages", "--lang", language, "--dir", "coalition"]);
+        let page = fs::read_to_string(desk.path(&format!("pages/2-nis2-leaving.{language}.html"))).unwrap();
+        for said in [leaves, decided, who] {
+            assert!(page.contains(said), "{language}: {said} is not in {page}");
+        }
+        for not in ["2097", "departures", ".pem"] {
+            assert!(!page.contains(not), "{language}: {not} is in {page}");
+        }
+        assert!(language == "en" || !page.contains("the member itself"), "{page}");
+    }
+    let told = of_the_coalition(&desk);
+    let leaving = told.iter().find(|notice| notice["id"] == "2-nis2-leaving").unwrap();
+    assert_eq!(leaving["effective"], "2097-12-31T23:00:00.000000Z");
+    assert_eq!(leaving["local"]["effective"], "2098-01-01T00:00:00+01:00");
+    assert_eq!(leaving["local"]["decided"], "2026-02-01");
+    assert_eq!(leaving["local"]["zone"], "Europe/Brussels");
+    // The log's entry bears no time; the statement it orders does.
+    let log: Value = serde_json::from_str(&desk.ok(&["log", "--json", "--dir", "coalition"])).unwrap();
+    assert_eq!((&leaving["made"], leaving["recorded"].as_u64()), (&log["entries"][1]["made"], Some(2)));
+    assert!(desk.ok(&["notices", "--dir", "coalition"]).contains("2098-01-01 00:00 CET"));
+}
+
+#[test]
+fn what_was_sent_today_is_acknowledged_today_and_a_wrong_mark_is_taken_back_in_the_open() {
+    let desk = Desk::found("Marks");
+    let _alice = desk.coalition.issue("alice", Role::Publisher);
+    let (id, dir) = ("1-nis2-entering", ["--dir", "coalition"]);
+    let mark = |arguments: &[&str]| desk.ok(&[&["notices"][..], arguments, &dir].concat());
+    let refused = |arguments: &[&str]| desk.refused(&[&["notices"][..], arguments, &dir].concat());
+    let early = refused(&["--sent", id, "--on", "2020-01-01"]);
+    assert!(early.contains("cannot have been sent before") && early.contains("--on"), "{early}");
+    assert!(refused(&["--take-back", id, "--because", "x"]).contains("nothing to take back"));
+    assert!(!desk.path("coalition/notices.json").exists(), "nothing was recorded");
+    mark(&["--sent", id, "--reference", "A-1"]);
+    let today: String = clock::now().to_string().chars().take(10).collect();
+    mark(&["--acknowledged", id, "--on", &today, "--reference", "CCB-1"]);
+    let again = refused(&["--sent", id]);
+    assert!(again.contains("acknowledged already") && again.contains("--take-back"), "{again}");
+
+    let silent = desk.run(&[&["notices", "--take-back", id][..], &dir].concat());
+    assert!(silent.code == 2 && silent.stderr.contains("--because"), "{}", silent.stderr);
+    let back = mark(&["--take-back", id, "--because", "of another member"]);
+    assert!(back.contains("taken back: acknowledged") && back.contains("sent now"), "{back}");
+    let register = || of_the_coalition(&desk)[0]["register"].clone();
+    let kept = &register()["taken_back"][0];
+    assert!(kept["what"] == "acknowledged" && kept["because"] == "of another member", "{kept}");
+    assert!(kept["reference"] == "CCB-1" && kept["on"].is_string() && kept["at"].is_string(), "{kept}");
+    assert_eq!(register()["reference"], "A-1");
+    mark(&["--take-back", id, "--because", "it lies here still"]);
+    assert_eq!(of_the_coalition(&desk)[0]["state"], "due");
+    assert_eq!(register()["taken_back"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_register_from_before_goes_on_and_no_mark_passes_to_who_takes_a_place_in_the_log() {
+    let desk = Desk::found("Cut back");
+    let _carol = desk.coalition.issue("carol", Role::Reader);
+    for name in ["alice", "bob"] {
+        desk.coalition.enrol(name, Role::Reader);
+    }
+    desk.copy("coalition", "other");
+    let issue = |request: &str, dir: &str| {
+        desk.ok(&[&["issue", request, "--until", "2099-12-31", "--dir", dir][..], &WITH].concat());
+    };
+    issue("alice.request", "coalition");
+    let sent = clock::now();
+    // As registers were once: a mark goes by the height.
+    let kept = format!(r#"{{ "2-nis2-entering": {{ "sent": "{sent}", "reference": "A" }} }}"#);
+    desk.coalition.secret("coalition/notices.json", &kept);
+    let states = || -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let told = of_the_coalition(&desk);
+        told.iter().map(|notice| (text(&notice["organisation"]), text(&notice["state"]))).collect()
+    };
+    let of = |name: &str, state: &str| (name.to_owned(), state.to_owned());
+    assert_eq!(states(), [of("carol", "due"), of("alice", "sent")]);
+    desk.ok(&["notices", "--acknowledged", "2-nis2-entering", "--reference", "CCB-9", "--dir", "coalition"]);
+    assert_eq!(states(), [of("carol", "due"), of("alice", "acknowledged")]);
+
+    // A charter that pins the log below alice: the height is bob's now.
+    desk.draft("next.toml", &[("grant_delay_h = 24", "grant_delay_h = 48")]);
+    desk.ok(&["charter", "make", "next.toml", "--out", "next.pem", "--dir", "other"]);
+    desk.sign("next.pem", "coalition/keys/root.pem");
+    desk.ok(&["charter", "publish", "next.pem", "--dir", "other"]);
+    issue("bob.request", "other");
+    desk.ok(&["export", "--out", "cut.pem", "--dir", "other"]);
+    desk.ok(&["take", "cut.pem", "--dir", "coalition"]);
+    assert_eq!(states(), [of("carol", "due"), of("bob", "due")]);
+    let listed = desk.run(&["notices", "--dir", "coalition"]);
+    assert!(
+        listed.stderr.contains("2-nis2-entering was sent on") && listed.stderr.contains("CCB-9"),
+        "{}",
+        listed.stderr
+    );
+    desk.ok(&["notices", "--sent", "2-nis2-entering", "--dir", "coalition"]);
+    assert_eq!(states(), [of("carol", "due"), of("bob", "sent")]);
+}
+
+#[test]
+fn what_is_decided_on_a_day_takes_effect_on_that_day_whatever_the_hour_is_in_utc() {
+    let desk = Desk::found("Same day");
+    let alice = desk.coalition.issue("alice", Role::Publisher);
+    alice.join(&desk.coalition);
+    let leave = |effective: &str, out: &str| {
+        let dates = ["--decided-on", "2026-11-20", "--effective", effective, "--out", out];
+        desk.coalition.run(&[&["leave", "--dir", "alice"][..], &dates, &WITH].concat())
+    };
+    let before = leave("2026-11-19T23:59:59+01:00", "before.pem");
+    assert!(before.code == 3 && before.stderr.contains("cannot take effect"), "{}", before.stderr);
+    let same = leave("2026-11-20T00:00:00+01:00", "same.pem");
+    assert_eq!(same.code, 0, "{}", same.stderr);
+    let revoke = |effective: &str| {
+        let dates = ["--decided-on", "2026-11-20", "--effective", effective, "--dir", "coalition"];
+        desk.run(&[&["revoke", "1", "--reason", "left"][..], &dates, &WITH].concat())
+    };
+    let before = revoke("2026-11-19T23:59:59+01:00");
+    assert!(before.code == 3 && before.stderr.contains("cannot take effect"), "{}", before.stderr);
+
+    // Ten past midnight or later in Brussels, and the day before in UTC: today is no day to come, tomorrow is.
+    let day = Duration::from_secs(24 * 3600);
+    let now = clock::now();
+    let date = |at: Timestamp| -> String { at.to_string().chars().take(10).collect() };
+    let late: Timestamp = format!("{}T23:10:00Z", date(now.saturating_add(day))).parse().unwrap();
+    let (today, tomorrow) = (date(late.saturating_add(day)), date(late.saturating_add(2 * day)));
+    let decide = |decided: &str| {
+        let suspend = ["suspend", "1", "--decided-on", decided, "--dir", "coalition"];
+        ahead(&desk, late.since(now).as_secs(), &[&suspend[..], &WITH].concat())
+    };
+    let early = decide(&tomorrow);
+    assert!(early.code == 3 && early.stderr.contains("still to come"), "{}", early.stderr);
+    let done = decide(&today);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+}
+
+#[test]
+fn a_revocation_of_the_same_calendar_day_is_recorded_as_decided_when_it_takes_effect_at_the_latest() {
+    let desk = Desk::found("Same day, by the admins");
+    let _alice = desk.coalition.issue("alice", Role::Publisher);
+    let dates = ["--decided-on", "2026-11-20", "--effective", "2026-11-20T00:30:00+01:00"];
+    let revoke = [&["revoke", "1", "--reason", "left", "--dir", "coalition"][..], &dates, &WITH].concat();
+    desk.ok(&revoke);
+    assert!(desk.ok(&revoke).contains("says so already"), "it is the same decision");
+    let told = of_the_coalition(&desk);
+    let leaving = told.iter().find(|notice| notice["occasion"] == "leaving").unwrap();
+    assert_eq!(leaving["decided"], leaving["effective"]);
+    assert_eq!(leaving["local"]["decided"], "2026-11-20");
 }

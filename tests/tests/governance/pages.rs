@@ -16,6 +16,7 @@ const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "g
 fn notice(act: &'static str, occasion: &'static str, organisation: &str) -> Notice {
     Notice {
         id: format!("7-{act}-{occasion}"),
+        key: format!("{}-{act}-{occasion}", "1d".repeat(32)),
         act,
         occasion,
         organisation: organisation.to_owned(),
@@ -34,6 +35,7 @@ fn notice(act: &'static str, occasion: &'static str, organisation: &str) -> Noti
             .into(),
         decided: "2026-11-20T00:00:00Z".parse().unwrap(),
         effective: "2026-12-31T23:00:00Z".parse().unwrap(),
+        made: "2026-11-20T23:10:00Z".parse().unwrap(),
         recorded: 4711,
         entry: "9c".repeat(32),
         statement: "1d".repeat(32),
@@ -146,7 +148,10 @@ fn every_notice_prints_on_one_page_with_its_text_in_every_language() {
                 "Governance, Risk & Compliance",
                 "M-2026-7",
                 authority.name(language),
-                &book.date(language, notice.decided),
+                &book.day(language, notice.decided),
+                &book.date(language, notice.effective),
+                &book.date(language, notice.made),
+                " 4711 ",
                 book.text(language, &format!("title_{occasion}")),
                 book.text(language, "signature"),
                 &notice.entry,

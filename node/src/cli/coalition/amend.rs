@@ -35,6 +35,7 @@ use crate::{
     },
     clock,
     keys::enrolment::read,
+    notice::{AMENDMENTS, Minutes},
 };
 
 /// Change a member's data: name, numbers, classes, capacity, sector, whom it supplies.
@@ -122,7 +123,7 @@ fn requested(path: &Path, deciding: Deciding) -> anyhow::Result<()> {
         consequence(&said, &request.organisation)
     );
     let evidence = Evidence {
-        decided_by: Some("the member itself".to_owned()),
+        decided_by: Some(Minutes::BY_MEMBER.to_owned()),
         // The member's word is no decision yet: that is taken here and now.
         decided_on: Some(now),
         evidence: Some(format!("{}, asked for on {}", kept_at(&request, &signed), second(request.made))),
@@ -167,7 +168,7 @@ fn overtaken(request: &AmendmentRequest, since: &Overtaken, now: &Organisation, 
 
 /// Where the member's word is kept, from the coalition's folder.
 fn kept_at(request: &AmendmentRequest, signed: &Signed) -> String {
-    format!("amendments/{}", kept::name(request.member, signed))
+    format!("{AMENDMENTS}/{}", kept::name(request.member, signed))
 }
 
 /// Before anything is decided: the word is what the decision rests on.

@@ -18,7 +18,6 @@ use crate::{
     },
     cli::{
         args::second,
-        decision::described,
         exit::{refuse, refused},
         output,
     },

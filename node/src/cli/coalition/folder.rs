@@ -12,7 +12,7 @@
 //! departures/MEMBER-HASH.pem              members' own word that they leave
 //! amendments/MEMBER-HASH.pem              members' own word of changed data
 //! decisions/STATEMENT.json                who decided, when, and where that is written
-//! notices.json                            participation notices sent and acknowledged
+//! notices.json                            participation notices sent, acknowledged, taken back
 //! ```
 //!
 //! One decision is one replacement of `log.pem`, durable before `head` is raised and before anything leaves the

@@ -23,6 +23,7 @@ use crate::{
     cli::{args::second, exit::refuse, output},
     clock,
     keys::{enrolment::read, file},
+    notice::{DEPARTURES, Minutes},
 };
 
 /// Record that a member leaves, by the file that its `belfry leave` wrote.
@@ -98,7 +99,7 @@ impl Leave {
         let keys = Deciders::open(&folder, &self.passphrases)?;
         keep(&folder, &departure, &signed)?;
         let evidence = Evidence {
-            decided_by: Some("the member itself".to_owned()),
+            decided_by: Some(Minutes::BY_MEMBER.to_owned()),
             decided_on: Some(departure.decided),
             evidence: Some(kept_at(&departure, &signed)),
             ..Evidence::default()
@@ -147,7 +148,7 @@ fn shown(folder: &Folder, departure: &Departure, serials: &[Serial]) -> String {
 
 /// Where the member's word is kept, from the coalition's folder.
 fn kept_at(departure: &Departure, signed: &Signed) -> String {
-    format!("departures/{}", kept::name(departure.member, signed))
+    format!("{DEPARTURES}/{}", kept::name(departure.member, signed))
 }
 
 /// Before anything is decided: the word is what the decision rests on.

@@ -27,7 +27,7 @@ use crate::{
     cli::{
         args::second,
         exit::refused,
-        notice::{Marks, Wording, for_tools, named, page},
+        notice::{Marks, Wording, for_tools, named, page, settled},
         output,
     },
     clock,
@@ -38,7 +38,8 @@ use crate::{
 /// List the participation notices that members owe, write their pages, keep the register.
 ///
 /// The entity owes the notice; the coalition helps, or acts by its mandate. What is owed follows from the log each time
-/// anew; what was sent and acknowledged stands in notices.json in the folder.
+/// anew; what was sent and acknowledged stands in notices.json in the folder, and so does what was taken back of it. Days and hours
+/// are told by the authority's clock, which the authorities file names.
 ///
 /// --write makes a page of each notice, and for each member of one a record (MEMBER.record.json): who decided, when, and by which mandate
 /// the coalition acts, bound to the log by the statements' ids. Give the member its record: `belfry notice --record` then
@@ -51,7 +52,8 @@ Examples:
   belfry coalition notices --write pages --lang fr
   belfry coalition notices --write pages --notice 7-dora-entering
   belfry coalition notices --sent 7-dora-entering --on 2026-11-25
-  belfry coalition notices --acknowledged 7-dora-entering --reference NBB-1")]
+  belfry coalition notices --acknowledged 7-dora-entering --reference NBB-1
+  belfry coalition notices --take-back 7-dora-entering --because 'of another member'")]
 pub(in crate::cli) struct Notices {
     /// Write pages and records into this folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["mark", "json"])]
@@ -66,7 +68,7 @@ pub(in crate::cli) struct Notices {
         conflicts_with_all = ["lang", "authorities", "on", "reference"])]
     mandated: Option<String>,
     /// With --mandated or --sent: the mandate by which the coalition acts for the entity
-    #[arg(long, value_name = "TEXT", requires = "mark", conflicts_with = "acknowledged")]
+    #[arg(long, value_name = "TEXT", requires = "mark", conflicts_with_all = ["acknowledged", "take_back"])]
     mandate: Option<String>,
     /// Print JSON, with the authorities' names in every language
     #[arg(long, conflicts_with = "mark")]
@@ -82,8 +84,11 @@ impl Notices {
         check_line("--mandate", self.mandate.as_deref())?;
         let folder = self.folder.open()?;
         let path = folder.dir().join("notices.json");
-        let mut register = Register::load(&path)?;
-        let notices = notices(&folder, &register)?;
+        let mut notices = notices(&folder)?;
+        let mut register = settled(Register::load(&path)?, &notices);
+        for notice in &mut notices {
+            notice.mandate = register.mark(notice).mandate;
+        }
         let list = format!("belfry coalition notices{}", self.folder.again());
         if let Some(done) = self.done(&notices, &mut register, &list)? {
             register.save(&path)?;
@@ -104,14 +109,14 @@ impl Notices {
                     book.authority(notice.act, &notice.sector, notice.effective).map_err(refused)?;
                 Ok([
                     notice.id.clone(),
-                    register.state(&notice.id, notice.effective, clock::now()).as_str().to_owned(),
+                    register.state(notice, clock::now()).as_str().to_owned(),
                     notice.organisation.clone(),
-                    notice.effective.to_string().chars().take(16).collect(),
+                    book.zone.listed(notice.effective),
                     authority.name(&self.wording.lang).to_owned(),
                 ])
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let table = output::table(["notice", "state", "organisation", "effective (UTC)", "authority"], &rows);
+        let table = output::table(["notice", "state", "organisation", "effective", "authority"], &rows);
         output::print(&(table + &wrote))?;
         keyless(&folder);
         Ok(())
@@ -126,7 +131,7 @@ impl Notices {
     ) -> anyhow::Result<Option<String>> {
         if let (Some(id), Some(mandate)) = (&self.mandated, &self.mandate) {
             let notice = named(notices, id, list)?;
-            register.mandated(id, mandate.clone());
+            register.mandated(notice, mandate.clone());
             return Ok(Some(format!(
                 "The coalition acts for {} in {id} by mandate {}.\n",
                 output::visible(&notice.organisation),
@@ -147,7 +152,7 @@ impl Notices {
     ) -> anyhow::Result<String> {
         let list = format!("belfry coalition notices{}", self.folder.again());
         let is_open = |notice: &&Notice| {
-            let state = register.state(&notice.id, notice.effective, clock::now());
+            let state = register.state(notice, clock::now());
             matches!(state, State::Due | State::Upcoming)
         };
         let wanted: Vec<&Notice> = match self.notices.is_empty() {
@@ -192,7 +197,7 @@ impl Notices {
     }
 }
 /// Every notice the log gives cause for, with what is kept beside it.
-fn notices(folder: &Folder, register: &Register) -> anyhow::Result<Vec<Notice>> {
+fn notices(folder: &Folder) -> anyhow::Result<Vec<Notice>> {
     let roster = folder.roster();
     owed(roster)
         .iter()
@@ -207,7 +212,6 @@ fn notices(folder: &Folder, register: &Register) -> anyhow::Result<Vec<Notice>> 
             notice.since_asserted = evidence.member_since;
             notice.decision = Some(evidence.told()).filter(|text| !text.is_empty());
             notice.minutes = Some(evidence.minutes()).filter(|minutes| minutes.salt.is_some());
-            notice.mandate = register.mark(&owed.id()).mandate;
             Ok(notice)
         })
         .collect()

@@ -25,7 +25,8 @@ use super::{
 };
 use crate::{
     cli::{
-        args::{day, second, zoned},
+        args::{day, second},
+        days::{Stated, stated},
         exit::{refuse, refused},
         output,
     },
@@ -59,8 +60,8 @@ pub(in crate::cli) struct Revoke {
     #[arg(long, value_name = "CODE", value_parser = <RevocationReason as Named>::parse)]
     reason: RevocationReason,
     /// When it takes effect: a time with its zone, as in 2026-12-31T23:59:59+01:00 [default: at once]
-    #[arg(long, value_name = "TIME", value_parser = zoned)]
-    effective: Option<Timestamp>,
+    #[arg(long, value_name = "TIME", value_parser = stated)]
+    effective: Option<Stated>,
     #[command(flatten)]
     ending: Ending,
 }
@@ -134,11 +135,13 @@ impl Revoke {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let cut = self.ending.cut()?;
         let what = format!("Revoke ({})", self.reason.name());
-        let decided = self.ending.deciding.evidence.decided();
-        let decided_on = self.ending.deciding.evidence.decided_on;
-        let effective = self.effective.unwrap_or_else(clock::now);
+        let evidence = &self.ending.deciding.evidence;
+        let (stated, named) = (self.effective.as_ref(), self.effective.as_ref().map(|stated| stated.at));
+        let of_day = |on| stated.map_or(on, |stated| stated.decided(on));
+        let (decided, decided_on) = (of_day(evidence.decided()), evidence.decided_on.map(of_day));
+        let effective = named.unwrap_or_else(clock::now);
         let announced = effective > clock::now();
-        if self.effective.is_some_and(|effective| effective < decided) {
+        if named.is_some_and(|effective| effective < decided) {
             refuse!(
                 "it cannot take effect on {} when it was decided on {}: set --decided-on to the day of the decision",
                 second(effective),
@@ -165,7 +168,7 @@ impl Revoke {
                 effective: effective.as_micros(),
                 cut: cut.clone(),
             };
-            if let Some(done) = done(roster, &revoke, self.effective, decided_on) {
+            if let Some(done) = done(roster, &revoke, named, decided_on) {
                 (revoke.decided, revoke.effective) = done;
             }
             Ok((Decision::Revoke(revoke), consequence))

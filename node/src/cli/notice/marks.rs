@@ -5,13 +5,17 @@ use clap::Args;
 
 use crate::{
     cli::{
-        args::{day, moment},
+        args::{day, moment, second},
+        days::clocks,
         exit::{refuse, refused},
         output,
     },
     clock,
     notice::{Notice, Register},
 };
+
+/// Characters of a reference or a reason: a line in a register.
+const MAX_TEXT: usize = 300;
 
 /// What was done.
 #[derive(Debug, Args)]
@@ -22,6 +26,14 @@ pub(in crate::cli) struct Marks {
     /// Record that the authority has this notice
     #[arg(long, value_name = "NOTICE", group = "mark", conflicts_with_all = ["lang", "authorities"])]
     acknowledged: Option<String>,
+    /// Take back what was recorded last of this notice: that it was acknowledged, else that it was sent, else its mandate.
+    /// The register keeps what that was
+    #[arg(long, value_name = "NOTICE", group = "mark", requires = "because",
+        conflicts_with_all = ["lang", "authorities", "on", "reference"])]
+    take_back: Option<String>,
+    /// With --take-back: why
+    #[arg(long, value_name = "TEXT", requires = "take_back")]
+    because: Option<String>,
     /// With --sent or --acknowledged: on which day [default: today]
     #[arg(long, value_name = "DATE", value_parser = moment, requires = "mark")]
     on: Option<Timestamp>,
@@ -39,28 +51,68 @@ impl Marks {
         mandate: Option<String>,
         list: &str,
     ) -> anyhow::Result<Option<String>> {
+        let now = clock::now();
+        if let (Some(id), Some(because)) = (&self.take_back, &self.because) {
+            let notice = named(notices, id, list)?;
+            check("--because", because)?;
+            let what = register.take_back(notice, now, because.clone()).map_err(refused)?;
+            let organisation = output::visible(&notice.organisation);
+            let state = register.state(notice, now).as_str();
+            return Ok(Some(format!(
+                "Of {id} of {organisation} was taken back: {what}. It is {state} now; the register keeps what was said, and why it \
+                 does not hold.\n"
+            )));
+        }
         let Some(id) = self.sent.as_ref().or(self.acknowledged.as_ref()) else { return Ok(None) };
         let notice = named(notices, id, list)?;
-        let now = clock::now();
+        if let Some(reference) = &self.reference {
+            check("--reference", reference)?;
+        }
         let at = self.on.unwrap_or(now);
         if at > now {
-            refuse!("{} is still to come: record what was done", day(at));
+            refuse!("{} is still to come: record what was done, once it is (--on DATE)", day(at));
         }
+        let (reference, clocks) = (self.reference.clone(), clocks());
         let done = if self.sent.is_some() {
             if notice.effective > now {
                 refuse!(
                     "{id} takes effect on {}: it is not owed before that; send it then, and record it then",
-                    notice.effective
+                    second(notice.effective)
                 );
             }
-            register.sent(id, at, self.reference.clone(), mandate);
+            register.sent(notice, at, (reference, mandate), now, &clocks).map_err(refused)?;
             "sent"
         } else {
-            register.acknowledged(id, at, self.reference.clone()).map_err(refused)?;
+            register.acknowledged(notice, at, reference, now, &clocks).map_err(refused)?;
             "acknowledged"
         };
         Ok(Some(format!("{id} of {} is {done}.\n", output::visible(&notice.organisation))))
     }
+}
+
+/// A register as it is read: marks that go by a place in the log belong to the notice that stands there, and what was sent and is
+/// of no notice that the log gives cause for is named.
+pub(in crate::cli) fn settled(mut register: Register, notices: &[Notice]) -> Register {
+    register.settle(notices, &clocks());
+    for (id, mark) in register.strangers(notices) {
+        let sent = mark.sent.map(day).unwrap_or_default();
+        let reference = mark.reference.as_ref().map(|text| format!(", {text}")).unwrap_or_default();
+        output::warn(&format!(
+            "{id} was sent on {sent}{reference}, and the log gives no cause for that notice any more: what the authority was told \
+             then stands in no decision here. If it was decided anew, the notice is due anew; if not, tell the authority"
+        ));
+    }
+    register
+}
+
+/// Refuses what is no line of a register.
+fn check(what: &str, text: &str) -> anyhow::Result<()> {
+    let is_line =
+        !text.trim().is_empty() && text.chars().count() <= MAX_TEXT && !text.chars().any(char::is_control);
+    if !is_line {
+        refuse!("{what} must be one line of 1 to {MAX_TEXT} characters: shorten it, or write it in one line");
+    }
+    Ok(())
 }
 
 /// The notice of this name.

@@ -232,3 +232,114 @@ fn an_entitlement_does_not_outlive_a_departure_whoever_decides_in_between() {
         assert_eq!(world.roster.entitled_since(member(1), CIDR).unwrap().at, at(20), "others: {others}");
     }
 }
+
+/// A certificate of member 1 with these groups, for a node of its own.
+fn of_one(n: u8, groups: &[GroupId]) -> schema::CertificateBody {
+    let role = |group: &GroupId| schema::GroupRole { group: group.get(), role: Role::Reader.into() };
+    schema::CertificateBody {
+        member: member(1).to_vec(),
+        groups: groups.iter().map(role).collect(),
+        ..classes(n, &[EntityClass::Essential, EntityClass::Financial])
+    }
+}
+
+fn supersede(world: &mut World, serial: Serial, body: schema::CertificateBody, day: u64) -> Serial {
+    let supersede = schema::Supersede { serial: serial.get(), certificate: Some(body), cut: vec![] };
+    world.decide(member(1), Decision::Supersede(supersede), &[11], day)
+}
+
+/// Of what the last notice tells, and in which groups.
+fn last_told(world: &World) -> (Occasion, Vec<GroupId>) {
+    let last = owed(&world.roster).pop().unwrap();
+    (last.occasion, last.groups)
+}
+
+const LEFT: schema::RevocationReason = schema::RevocationReason::Left;
+
+#[test]
+fn no_notice_names_a_group_of_a_certificate_that_another_took_the_place_of() {
+    let mut world = World::new();
+    let essential = [EntityClass::Essential];
+    let one =
+        schema::CertificateBody { organisation: classes(1, &essential).organisation, ..of_one(1, &[CIDR]) };
+    let first = issue(&mut world, one, 1);
+    assert_eq!(last_told(&world), (Occasion::Entering, vec![CIDR]));
+    // Other keys and other groups, and with them it comes under the sector act.
+    let second = supersede(&mut world, first, of_one(2, &[CIRCLE]), 2);
+    assert_eq!(owed(&world.roster).len(), 2);
+    assert_eq!(last_told(&world), (Occasion::Entering, vec![CIRCLE]));
+    // The old key turns out to be stolen; that changes nothing in what the member leaves.
+    leave(&mut world, 1, first, schema::RevocationReason::KeyCompromise, 3, 3);
+    leave(&mut world, 1, second, LEFT, 4, 10);
+    assert_eq!(last_told(&world), (Occasion::Leaving, vec![CIRCLE]));
+    assert_eq!(owed(&world.roster).pop().unwrap().effective, at(10));
+}
+
+#[test]
+fn a_member_that_comes_back_is_told_of_in_the_groups_it_comes_back_to() {
+    let mut world = World::new();
+    let first = issue(&mut world, of_one(1, &[CIDR]), 1);
+    leave(&mut world, 1, first, LEFT, 2, 2);
+    assert_eq!(last_told(&world), (Occasion::Leaving, vec![CIDR]));
+    let second = issue(&mut world, of_one(2, &[CIRCLE]), 20);
+    assert_eq!(last_told(&world), (Occasion::Entering, vec![CIRCLE]));
+    leave(&mut world, 1, second, LEFT, 30, 30);
+    assert_eq!(last_told(&world), (Occasion::Leaving, vec![CIRCLE]));
+}
+
+#[test]
+fn who_leaves_leaves_the_groups_of_every_certificate_that_ends_with_it_and_of_no_other() {
+    let suspend = |serial: Serial| Decision::Suspend(schema::Suspend { serial: serial.get(), cut: vec![] });
+    for suspended in [false, true] {
+        let mut world = World::new();
+        let first = issue(&mut world, of_one(1, &[CIDR]), 1);
+        let second = issue(&mut world, of_one(2, &[CIRCLE]), 1);
+        if suspended {
+            world.decide(member(1), suspend(first), &[11], 2);
+        }
+        leave(&mut world, 1, first, LEFT, 3, 40);
+        leave(&mut world, 1, second, LEFT, 4, 40);
+        assert_eq!(last_told(&world), (Occasion::Leaving, vec![CIDR, CIRCLE]), "suspended: {suspended}");
+        assert_eq!(owed(&world.roster).pop().unwrap().effective, at(40));
+    }
+    // One of its nodes goes before the other does: those groups it has left by then.
+    let mut world = World::new();
+    let first = issue(&mut world, of_one(1, &[CIDR]), 1);
+    let second = issue(&mut world, of_one(2, &[CIRCLE]), 1);
+    leave(&mut world, 1, first, schema::RevocationReason::CeasedOperation, 3, 3);
+    leave(&mut world, 1, second, LEFT, 4, 40);
+    assert_eq!(last_told(&world), (Occasion::Leaving, vec![CIRCLE]));
+}
+
+#[test]
+fn a_group_taken_away_while_a_departure_is_announced_is_none_the_member_leaves() {
+    let mut world = World::new();
+    let serial = issue(&mut world, of_one(1, &[CIDR, CIRCLE]), 1);
+    leave(&mut world, 1, serial, LEFT, 2, 40);
+    assert_eq!(last_told(&world), (Occasion::Leaving, vec![CIDR, CIRCLE]));
+    let disentitle = |group: GroupId| {
+        Decision::Disentitle(schema::Disentitle {
+            serial: serial.get(),
+            groups: vec![group.get()],
+            cut: Vec::new(),
+        })
+    };
+    world.decide(member(1), disentitle(CIRCLE), &[11], 3);
+    assert_eq!(last_told(&world), (Occasion::Leaving, vec![CIDR]));
+    // What is taken away afterwards changes nothing in what it left.
+    world.decide(member(1), disentitle(CIDR), &[11], 50);
+    assert_eq!(last_told(&world), (Occasion::Leaving, vec![CIDR]));
+}
+
+#[test]
+fn a_notice_says_when_its_statement_was_made_and_is_known_by_it() {
+    let mut world = World::new();
+    let serial = world.issue(1, Some(Role::Publisher), 5);
+    leave(&mut world, 1, serial, LEFT, 6, 40);
+    let told = owed(&world.roster);
+    assert_eq!(told.iter().map(|owed| owed.made).collect::<Vec<_>>(), [at(5), at(6)]);
+    for (owed, record) in told.iter().zip(world.roster.records()) {
+        assert_eq!(owed.statement, record.statement.id);
+        assert!(owed.key().starts_with(&record.statement.id.to_string()), "{}", owed.key());
+    }
+}

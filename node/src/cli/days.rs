@@ -36,13 +36,13 @@ fn begun_at(midnight: Timestamp, now: Timestamp, clocks: &[Zone]) -> Timestamp {
 
 /// A moment, and the calendar day on which whoever stated it has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stated {
+pub(super) struct Moment {
     /// When.
     pub(super) at: Timestamp,
     day: String,
 }
 
-impl Stated {
+impl Moment {
     /// When something was decided that takes effect then. Decided on that very day, it was decided at that moment at the latest.
     pub(super) fn decided(&self, on: Timestamp) -> Timestamp {
         let is_that_day = is_day(on) && Zone::default().day(on) == self.day;
@@ -51,8 +51,8 @@ impl Stated {
 }
 
 /// An RFC 3339 time with the day that it names.
-pub(super) fn stated(text: &str) -> Result<Stated, String> {
-    Ok(Stated { at: zoned(text)?, day: text.chars().take(10).collect() })
+pub(super) fn stated(text: &str) -> Result<Moment, String> {
+    Ok(Moment { at: zoned(text)?, day: text.chars().take(10).collect() })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::{
     args::{moment, second},
-    days::{Stated, stated},
+    days::{Moment, stated},
     exit::{refuse, refused},
     global::{DataFolder, Global, KeyPassphrase},
     output,
@@ -38,7 +38,7 @@ Examples:
 pub(super) struct Leave {
     /// From when on: a time with its zone, as in 2027-01-01T00:00:00+01:00
     #[arg(long, value_name = "TIME", value_parser = stated)]
-    effective: Stated,
+    effective: Moment,
     /// When the organisation decided it: a day, or a time with its zone [default: now]
     #[arg(long, value_name = "DATE", value_parser = moment)]
     decided_on: Option<Timestamp>,

@@ -79,7 +79,6 @@ impl Driver {
                     if is_again { self.redial(node, addresses) } else { self.dial(node, addresses) };
                 let _ = done.send(outcome);
             }
-            #[cfg(test)]
             Command::Disconnect(node, done) => {
                 let peer = identity::peer_id(&node);
                 self.again.remove(&peer);

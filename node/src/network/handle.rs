@@ -109,7 +109,6 @@ pub(super) enum Command {
         is_again: bool,
         done: Done<Result<Dialling, DialRefused>>,
     },
-    #[cfg(test)]
     Disconnect(PublicKey, Done<()>),
     Peers(Done<Vec<PeerView>>),
     ListenAddresses(Done<Vec<Address>>),

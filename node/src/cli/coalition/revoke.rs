@@ -26,7 +26,7 @@ use super::{
 use crate::{
     cli::{
         args::{day, second},
-        days::{Stated, stated},
+        days::{Moment, stated},
         exit::{refuse, refused},
         output,
     },
@@ -61,7 +61,7 @@ pub(in crate::cli) struct Revoke {
     reason: RevocationReason,
     /// When it takes effect: a time with its zone, as in 2026-12-31T23:59:59+01:00 [default: at once]
     #[arg(long, value_name = "TIME", value_parser = stated)]
-    effective: Option<Stated>,
+    effective: Option<Moment>,
     #[command(flatten)]
     ending: Ending,
 }

@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::{
     CoalitionFolder,
-    decide::{Decided, Deciders, decide, propose, waits},
+    decide::{Already, Decided, Deciders, decide, decided_already, propose},
     evidence::Evidence,
     folder::Folder,
     mend::mended,
@@ -49,6 +49,7 @@ impl Accept {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut folder = self.folder.open()?;
         let mut opened: Vec<(MemberId, Decision, String)> = Vec::with_capacity(self.acceptances.len());
+        let goes_in = self.passphrases.has_registrar(&folder.keys());
         for path in &self.acceptances {
             let name = || path.display().to_string();
             let signed = read(path, armour::read_acceptance)?;
@@ -67,7 +68,14 @@ impl Accept {
                     path.display()
                 );
             }
-            propose(&folder, certificate.member, decision.clone()).with_context(name)?;
+            if let Some(Already::Waits(waits)) = decided_already(&folder, &certificate, &decision) {
+                output::print(&format!(
+                    "{organisation}: signed already, and not signed again. {}",
+                    waits.told(&self.folder.again())
+                ))?;
+                continue;
+            }
+            propose(&folder, goes_in, certificate.member, decision.clone()).with_context(name)?;
             opened.push((
                 certificate.member,
                 decision,
@@ -87,8 +95,9 @@ impl Accept {
         for (member, decision, about) in opened {
             let told = match decide(&mut folder, member, decision, &keys, &Evidence::default())? {
                 Decided::Ordered(entry) => format!("Entry {entry} of the admin log: {about}.\n"),
-                Decided::Waiting { path, missing } => {
-                    format!("{about}: signed, and not in the log yet. {}", waits(&path, missing))
+                Decided::Waiting(waits) => {
+                    let waits = waits.told(&self.folder.again());
+                    format!("{about}: signed, and not in the log yet. {waits}")
                 }
             };
             output::print(&told)?;

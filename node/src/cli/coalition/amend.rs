@@ -81,7 +81,8 @@ impl Amend {
             (Some(path), _) => requested(&path, deciding),
             // The parser asks for one of them.
             (None, None) => Err(Usage("name a serial, or a file with --request".to_owned()).into()),
-            (None, Some(serial)) => deciding.run(serial, "Amend", |roster, certificate| {
+            (None, Some(serial)) => deciding.run(serial, "Amend", |folder, certificate| {
+                let roster = folder.roster();
                 let Some(member) = roster.member(certificate.member) else {
                     refuse!(
                         "certificate {} is of nobody in the log here: take the newest one (`belfry coalition take`)",

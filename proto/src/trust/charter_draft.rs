@@ -236,6 +236,34 @@ pub enum DraftError {
     /// An end for a key that is no admin's.
     #[error("keys.admins_until: {0} is not among keys.admins")]
     NoAdmin(PublicKey),
+    /// A charter that is over as it begins.
+    #[error("validity_days must be at least 1")]
+    Validity,
+    /// An end that is over.
+    #[error("keys.admins_until: {0} ends on {1}, which must be still to come")]
+    EndsBefore(PublicKey, Timestamp),
+    /// Root keys that cannot sign, or need not.
+    #[error(
+        "keys.root_threshold is {threshold}, and keys.root lists {keys}: it must be at least 1, and no more than that"
+    )]
+    RootThreshold {
+        /// Stated.
+        threshold: u32,
+        /// Keys there are.
+        keys: usize,
+    },
+    /// More admins than there are, or none.
+    #[error(
+        "keys.thresholds: {action} is {threshold}, and keys.admins lists {keys}: it must be at least 1, and no more than that"
+    )]
+    ActionThreshold {
+        /// Of what.
+        action: &'static str,
+        /// Stated.
+        threshold: u32,
+        /// Keys there are.
+        keys: usize,
+    },
     /// A threshold for no action.
     #[error("keys.thresholds: {0}")]
     Threshold(UnknownName),
@@ -341,9 +369,7 @@ impl Draft {
         highest: u32,
     ) -> Result<schema::Charter, DraftError> {
         let name = name.or(self.name.as_deref()).ok_or(DraftError::Name)?;
-        if let Some(key) = keys.admins_until.keys().find(|key| !keys.admins.contains(key)) {
-            return Err(DraftError::NoAdmin(*key));
-        }
+        self.in_the_words_of_drafts(keys, now)?;
         let validity = std::time::Duration::from_secs(u64::from(self.validity_days).saturating_mul(DAY_S));
         Ok(schema::Charter {
             coalition: Vec::new(),
@@ -377,6 +403,34 @@ impl Draft {
             unaccepted: self.unaccepted.into(),
             ask_reasons: self.ask_reasons,
         })
+    }
+
+    /// What the charter's own check would refuse by names that stand in no draft.
+    fn in_the_words_of_drafts(&self, keys: &RootKeys, now: Timestamp) -> Result<(), DraftError> {
+        if self.validity_days == 0 {
+            return Err(DraftError::Validity);
+        }
+        if let Some(key) = keys.admins_until.keys().find(|key| !keys.admins.contains(key)) {
+            return Err(DraftError::NoAdmin(*key));
+        }
+        if let Some((key, end)) = keys.admins_until.iter().find(|(_, end)| **end <= now) {
+            return Err(DraftError::EndsBefore(*key, *end));
+        }
+        let fits = |threshold: u32, keys: usize| {
+            threshold > 0 && usize::try_from(threshold).is_ok_and(|threshold| threshold <= keys)
+        };
+        let (threshold, root) = (keys.root_threshold, keys.root.len());
+        if !fits(threshold, root) {
+            return Err(DraftError::RootThreshold { threshold, keys: root });
+        }
+        for action in ACTIONS {
+            let threshold = keys.thresholds.get(&action).copied().unwrap_or(1);
+            if !fits(threshold, keys.admins.len()) {
+                let (action, keys) = (action.name(), keys.admins.len());
+                return Err(DraftError::ActionThreshold { action, threshold, keys });
+            }
+        }
+        Ok(())
     }
 
     fn groups(

@@ -445,7 +445,7 @@ fn an_admin_key_that_ends_is_warned_of_decides_until_then_and_is_refused_afterwa
     };
     // The end has to be an admin's, and to come.
     for (key, days, expected) in
-        [("ab".repeat(32), 30, "keys.admins_until"), (second.clone(), -1, "must lie after issued")]
+        [("ab".repeat(32), 30, "keys.admins_until"), (second.clone(), -1, "must be still to come")]
     {
         let _ = fs::remove_file(desk.path("wrong.toml"));
         let (from, to) = ends(&key, days);

@@ -251,6 +251,10 @@ impl Mend for DraftError {
             | Self::Parent { .. }
             | Self::Window(_)
             | Self::NoAdmin(_)
+            | Self::Validity
+            | Self::EndsBefore(..)
+            | Self::RootThreshold { .. }
+            | Self::ActionThreshold { .. }
             | Self::Threshold(_)
             | Self::AcceptThreshold
             | Self::AmendThreshold

@@ -104,3 +104,28 @@ fn a_later_version_keeps_numbers_and_never_reuses_one() {
     assert_eq!(third.groups.iter().map(|g| g.id).collect::<Vec<_>>(), [4]);
     chain.extend(sign(&third, id)).unwrap();
 }
+
+#[test]
+fn what_is_wrong_is_said_by_the_names_that_stand_in_the_draft() {
+    let told = |draft: &Draft, keys: &RootKeys| draft.to_charter(None, keys, NOW).unwrap_err().to_string();
+    let sound = draft(TWO).unwrap();
+    let over = Draft { validity_days: 0, ..sound.clone() };
+    let until = |end| RootKeys { admins_until: BTreeMap::from([(key(3).public(), end)]), ..keys() };
+    let lists = |thresholds: &[(Action, u32)]| RootKeys {
+        thresholds: thresholds.iter().copied().collect(),
+        ..keys()
+    };
+    let root = |root_threshold| RootKeys { root_threshold, ..keys() };
+    for (said, expected) in [
+        (told(&over, &keys()), "validity_days must be at least 1"),
+        (told(&sound, &until(NOW)), "keys.admins_until: "),
+        (told(&sound, &lists(&[(Action::Issue, 3)])), "keys.thresholds: issue is 3, and keys.admins lists 2"),
+        (told(&sound, &lists(&[(Action::Renew, 0)])), "keys.thresholds: renew is 0, and keys.admins lists 2"),
+        (told(&sound, &root(3)), "keys.root_threshold is 3, and keys.root lists 2"),
+        (told(&sound, &root(0)), "keys.root_threshold is 0, and keys.root lists 2"),
+    ] {
+        assert!(said.starts_with(expected), "{expected}: {said}");
+    }
+    let tomorrow = NOW.saturating_add(std::time::Duration::from_secs(DAY_S));
+    assert!(sound.to_charter(None, &until(tomorrow), NOW).is_ok());
+}

@@ -38,6 +38,7 @@ fn a_member_leaves_by_its_own_word_and_three_dates_stay_apart() {
     let early = leave("2026-01-01T00:00:00+01:00");
     assert_eq!(early.code, 3, "{}", early.stderr);
     assert!(early.stderr.contains("cannot take effect on"), "{}", early.stderr);
+    assert!(early.stderr.contains("name a later --effective, or as --decided-on"), "{}", early.stderr);
     let vague = leave("2099-01-01");
     assert!(vague.code == 2 && vague.stderr.contains("zone"), "{}", vague.stderr);
     assert!(!desk.path("leaving.pem").exists(), "nothing was signed");

@@ -15,7 +15,7 @@ use super::{
     decide::{Already, Decided, Deciders, decide, decided_already, propose},
     evidence::Evidence,
     folder::Folder,
-    mend::mended,
+    mend::mended_at,
     role_keys::RolePassphrases,
 };
 use crate::{
@@ -121,9 +121,11 @@ fn signer(
     let Some(certificate) = certificate else {
         refuse!(
             "no certificate in the log has the key that signed it: ask the member for a file of a node that is certified, or \
-             take the newer log first (`belfry coalition take`)"
+             take the newer log first (`belfry coalition take{}`)",
+            folder.again()
         )
     };
-    let at = acceptance::open(signed, certificate.signing, roster.charter()).map_err(mended)?;
+    let at = acceptance::open(signed, certificate.signing, roster.charter())
+        .map_err(|error| mended_at(&folder.again(), error))?;
     Ok((certificate.clone(), at))
 }

@@ -22,7 +22,7 @@ use super::{
     evidence::Evidence,
     folder::Folder,
     kept,
-    mend::mended,
+    mend::mended_at,
     revoke::{Deciding, serial},
     shown::{changes, said_now},
 };
@@ -106,7 +106,7 @@ fn requested(path: &Path, deciding: Deciding) -> anyhow::Result<()> {
     let signed = read(path, armour::read_amendment_request)?;
     let now = clock::now();
     let request = AmendmentRequest::open(&signed, roster, now)
-        .map_err(mended)
+        .map_err(|error| mended_at(&folder.again(), error))
         .with_context(|| path.display().to_string())?;
     let certificate = signer(roster, &request, &signed)?;
     let Some(member) = roster.member(request.member) else { refuse!("the log knows no such member") };

@@ -27,7 +27,7 @@ use belfry_proto::{
 use super::{
     evidence::Evidence,
     folder::Folder,
-    mend::{mended, mended_at},
+    mend::mended_at,
     role_keys::RolePassphrases,
     waiting::{self, Ground, Waiting, Waits},
 };
@@ -232,9 +232,10 @@ pub(super) fn missing(
 ) -> anyhow::Result<usize> {
     let charter = folder.roster().charter();
     let found = valid_signers(signed, Purpose::Statement, folder.roster().coalition(), charter.admins())
-        .map_err(mended)?
+        .map_err(|error| mended_at(&folder.again(), error))?
         .len();
-    none_ended(signed, charter.admin_ends(), statement.made).map_err(mended)?;
+    none_ended(signed, charter.admin_ends(), statement.made)
+        .map_err(|error| mended_at(&folder.again(), error))?;
     let needed = usize::try_from(charter.threshold(statement.action()))?;
     Ok(needed.saturating_sub(found))
 }

@@ -28,7 +28,7 @@ use std::{
 
 use super::{
     ends,
-    mend::mended,
+    mend::{mended, mended_at},
     named,
     waiting::{self, Waiting},
 };
@@ -140,7 +140,7 @@ impl Folder {
         roster.apply(verified).map_err(mended)?;
         // A void statement would stand in the log for ever and do nothing.
         if let Some(void) = roster.voids().get(self.roster.voids().len()..).and_then(<[_]>::first) {
-            return Err(mended(void.reason.clone()));
+            return Err(mended_at(&self.again(), void.reason.clone()));
         }
         self.log.records.push(record);
         let written =

@@ -35,7 +35,7 @@ use super::{
     evidence::Evidence,
     folder::Folder,
     issue::{known_member, roles},
-    mend::mended,
+    mend::mended_at,
     requests,
     role_keys::RolePassphrases,
     shown::listed,
@@ -246,7 +246,8 @@ fn plan(folder: &Folder, goes_in: bool, row: &Row, base: &Path) -> anyhow::Resul
 /// A row's request, which says what the row does.
 fn asked(folder: &Folder, row: &Row, path: &Path, base: &Path) -> anyhow::Result<(Request, Signed)> {
     let signed = read(&base.join(path), armour::read_request)?;
-    let request = request::open(&signed, folder.roster().charter()).map_err(mended)?;
+    let request = request::open(&signed, folder.roster().charter())
+        .map_err(|error| mended_at(&folder.again(), error))?;
     let differs = row.differs(&request.organisation);
     if !differs.is_empty() || !row.is_named(&request.organisation.name) {
         refuse!(
@@ -285,22 +286,24 @@ fn to_issue(
         body.groups = roles(&row.groups, schema::Role::Publisher, charter)?;
         body.carrier = false;
     }
-    certificate::check(&body, charter, Serial::new(0), StatementId::ZERO).map_err(in_a_list)?;
+    certificate::check(&body, charter, Serial::new(0), StatementId::ZERO)
+        .map_err(|error| in_a_list(folder, error))?;
     propose(folder, goes_in, member, Decision::Issue(schema::Issue { certificate: Some(body.clone()) }))?;
     Ok(Plan::Issue(Box::new((request, signed, body))))
 }
 
 /// Why a row's certificate must not be issued, with what to do about the list.
-fn in_a_list(error: CertificateError) -> anyhow::Error {
+fn in_a_list(folder: &Folder, error: CertificateError) -> anyhow::Error {
     match error {
         CertificateError::NotAdmitted(_) => refused(anyhow!(
             "{error}: leave it out of the column groups, or have the member send a request with the class it is of (`belfry \
-             enroll --class`); `belfry coalition charter show` says which classes each group admits"
+             enroll --class`); `belfry coalition charter show{}` says which classes each group admits",
+            folder.again()
         )),
         CertificateError::UnknownGroup(_)
         | CertificateError::Field { .. }
         | CertificateError::Key { .. }
-        | CertificateError::Kem(_) => mended(error),
+        | CertificateError::Kem(_) => mended_at(&folder.again(), error),
     }
 }
 

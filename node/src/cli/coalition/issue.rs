@@ -24,7 +24,7 @@ use super::{
     decide::{Already, Decided, Deciders, certificate as held, decide, newest, propose},
     evidence::Evidence,
     folder::Folder,
-    mend::mended,
+    mend::mended_at,
     requests,
     revoke::serial,
     role_keys::RolePassphrases,
@@ -106,7 +106,9 @@ impl Issue {
         let charter = folder.roster().charter().clone();
         let name = self.request.display().to_string();
         let signed = read(&self.request, armour::read_request)?;
-        let request = request::open(&signed, &charter).map_err(mended).with_context(|| name)?;
+        let request = request::open(&signed, &charter)
+            .map_err(|error| mended_at(&folder.again(), error))
+            .with_context(|| name)?;
 
         if let Some(done) = folder.roster().by_node(&request.node) {
             self.written_again(&folder, done, &request)?;
@@ -127,7 +129,8 @@ impl Issue {
         };
         let validity = Validity { not_before: clock::now().as_micros(), not_after: self.until.as_micros() };
         let body = CertificateBody { groups, carrier, ..request.to_certificate(member, validity, &charter) };
-        certificate::check(&body, &charter, Serial::new(0), StatementId::ZERO).map_err(mended)?;
+        certificate::check(&body, &charter, Serial::new(0), StatementId::ZERO)
+            .map_err(|error| mended_at(&folder.again(), error))?;
         let decision = self.decision(body.clone())?;
         propose(&folder, self.passphrases.has_registrar(&folder.keys()), member, decision.clone())?;
 
@@ -253,8 +256,8 @@ impl Issue {
         request: &Request,
     ) -> anyhow::Result<()> {
         let charter = folder.roster().charter();
-        let waits =
-            certificate::check(body, charter, Serial::new(0), waiting.statement.id).map_err(mended)?;
+        let waits = certificate::check(body, charter, Serial::new(0), waiting.statement.id)
+            .map_err(|error| mended_at(&folder.again(), error))?;
         let mut others = self.other_terms(charter, &waits)?;
         if waits.signing != request.signing || waits.kem != request.kem {
             others.push("for other keys beside this node's".to_owned());
@@ -306,7 +309,7 @@ impl Issue {
                 &done.organisation,
                 charter,
             );
-            let wanted = wanted.map_err(mended)?;
+            let wanted = wanted.map_err(|error| mended_at(&self.folder.again(), error))?;
             if wanted != done.groups {
                 others.push(format!("for {} and not for {}", has(), listed(charter, wanted, false)));
             }

@@ -16,7 +16,7 @@ use super::{
     evidence::Evidence,
     folder::Folder,
     kept,
-    mend::mended,
+    mend::mended_at,
     role_keys::RolePassphrases,
     waiting::Waits,
 };
@@ -60,7 +60,7 @@ impl Leave {
         let signed = read(&self.departure, armour::read_departure)?;
         let now = clock::now();
         let departure = Departure::open(&signed, folder.roster(), now)
-            .map_err(mended)
+            .map_err(|error| mended_at(&folder.again(), error))
             .with_context(|| self.departure.display().to_string())?;
         let serials = departure.certificates(folder.roster());
         if serials.is_empty() && is_recorded(folder.roster(), &departure) {

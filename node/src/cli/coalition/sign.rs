@@ -22,7 +22,7 @@ use super::{
     evidence::Evidence,
     folder::Folder,
     log::described,
-    mend::{at, mended, mended_at},
+    mend::{at, mended_at},
     role_keys::RolePassphrases,
     waiting::{Waits, issued},
 };
@@ -206,7 +206,7 @@ fn ordered_before(folder: &Folder, path: &Path) -> anyhow::Result<Option<(Serial
     }
     match voids.first() {
         None => Ok(None),
-        Some(void) => Err(mended(void.reason.clone())).with_context(|| {
+        Some(void) => Err(mended_at(&folder.again(), void.reason.clone())).with_context(|| {
             format!("{} is in the log as entry {}, and has no effect there", path.display(), void.height)
         }),
     }

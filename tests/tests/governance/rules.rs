@@ -124,6 +124,11 @@ fn a_request_that_waits_for_signatures_is_kept_beside_another_of_the_same_keys()
     let again = ["enroll", "--charter", "coalition/charter.pem", "--org", "Dave & Sons", "--dir", "dave"];
     let with = ["--class", "essential", "--groups", "cidr", "--out", "other.request"];
     desk.coalition.ok(&[&again[..], &with, &["--accept-arrangement", "--accept-rules"]].concat());
+    // Its keys get one certificate: the decision that waits is given up first.
+    let early =
+        desk.refused(&["issue", "other.request", "--until", "2099-12-31", "--yes", "--dir", "coalition"]);
+    assert!(early.contains("Dave & Sons") && early.contains("delete that file"), "{early}");
+    fs::remove_dir_all(desk.path("coalition/statements")).unwrap();
     issue("other.request");
     issue("other.request");
     let read = |file: &str| fs::read_to_string(desk.path(file)).unwrap();

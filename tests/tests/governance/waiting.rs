@@ -135,6 +135,10 @@ fn what_is_decided_and_waits_is_said_and_not_signed_a_second_time() {
     // The same request in a list.
     let import = decided(&desk, &["import", "list.csv", "--issue"]);
     assert!(import.contains("not signed again") && import.contains("Nothing to issue"), "{import}");
+    let later = "organisation,until,request\ngas,2098-12-31,gas.request\n";
+    fs::write(desk.path("later.csv"), later).unwrap();
+    let said = desk.refused(&[&["import", "later.csv", "--issue", "--dir", "office"][..], &WITH].concat());
+    assert!(said.contains("with other terms") && said.contains("delete that file"), "{said}");
     assert_eq!(files(&desk, "office"), signed);
     // A second one, as another tool may have left it, is refused for what it is.
     let first = file(&desk, "issue");

@@ -270,10 +270,6 @@ fn to_issue(
     member: MemberId,
 ) -> anyhow::Result<Plan> {
     let charter = folder.roster().charter();
-    if let Some((waiting, _)) = certificate_for(folder, request.node.as_bytes()) {
-        let waits = Waits::of(&waiting.path, waiting.missing, &waiting.statement.decision);
-        return Ok(Plan::Waits(Box::new((request, waits))));
-    }
     let Some(until) = row.until else {
         refuse!("it has a request and no `until`: say how long the certificate is valid")
     };
@@ -286,10 +282,31 @@ fn to_issue(
         body.groups = roles(&row.groups, schema::Role::Publisher, charter)?;
         body.carrier = false;
     }
+    if let Some((waiting, signed)) = certificate_for(folder, request.node.as_bytes()) {
+        if !is_alike(signed, &body) {
+            refuse!(
+                "a certificate for the keys of its request is signed already, with other terms, and waits in {}: have that one \
+                 signed and ordered, or delete that file",
+                output::path(&waiting.path)
+            );
+        }
+        let waits = Waits::of(&waiting.path, waiting.missing, &waiting.statement.decision);
+        return Ok(Plan::Waits(Box::new((request, waits))));
+    }
     certificate::check(&body, charter, Serial::new(0), StatementId::ZERO)
         .map_err(|error| in_a_list(folder, error))?;
     propose(folder, goes_in, member, Decision::Issue(schema::Issue { certificate: Some(body.clone()) }))?;
     Ok(Plan::Issue(Box::new((request, signed, body))))
+}
+
+/// Whether two certificates for one request say the same; when they begin, and the random id of a new member, aside.
+fn is_alike(one: &CertificateBody, other: &CertificateBody) -> bool {
+    let terms = |body: &CertificateBody| {
+        let mut groups: Vec<(u32, i32)> = body.groups.iter().map(|entry| (entry.group, entry.role)).collect();
+        groups.sort_unstable();
+        (groups, body.carrier, body.validity.as_ref().map(|validity| validity.not_after))
+    };
+    one.organisation == other.organisation && one.keys == other.keys && terms(one) == terms(other)
 }
 
 /// Why a row's certificate must not be issued, with what to do about the list.

@@ -262,6 +262,11 @@ impl Issue {
         if waits.signing != request.signing || waits.kem != request.kem {
             others.push("for other keys beside this node's".to_owned());
         }
+        if waits.organisation != request.organisation {
+            let asked = changes(&[(None, &waits.organisation)], &request.organisation);
+            let asked: Vec<String> = asked.iter().map(|(what, change)| format!("{what} {change}")).collect();
+            others.push(format!("of an organisation that differs ({})", asked.join("; ")));
+        }
         let replaced = match &waiting.statement.decision {
             Decision::Supersede(supersede) => Some(Serial::new(supersede.serial)),
             _ => None,

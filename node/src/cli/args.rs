@@ -155,6 +155,12 @@ pub(super) fn roles(groups: &[GroupArg], role: Role, charter: &Charter) -> anyho
         let Some(known) = charter.group_by_slug(&group.slug) else {
             refuse!("the charter has no group {:?}: it has {}", group.slug, slugs(charter));
         };
+        if found.iter().any(|earlier: &GroupRole| earlier.group == known.id.get()) {
+            refuse!(
+                "group {} is named twice: name each group once, with the role that it shall be",
+                group.slug
+            );
+        }
         found.push(GroupRole { group: known.id.get(), role: group.role.unwrap_or(role).into() });
     }
     Ok(found)

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use belfry_proto::{
-    id::{CoalitionId, MemberId},
+    id::{CoalitionId, GroupId, MemberId},
     schema::{Capacity, Document, EntityClass, Organisation, Role},
     trust::{
+        certificate,
         charter::{Charter, CharterChain},
         file as armour,
         names::Named,
@@ -140,6 +141,7 @@ impl Enroll {
             carrier: self.carrier,
             member: self.member,
         };
+        admitted(&draft, charter)?;
         output::print(&introduction(charter))?;
         let folder_of = self.documents.clone().unwrap_or_else(|| documents::beside(&self.charter));
         for (what, document, flag, by_flag) in [
@@ -233,6 +235,21 @@ fn introduction(charter: &Charter) -> String {
         output::facts(&[("coalition", charter.coalition().to_string())]),
         output::words(&words::to_words(charter.coalition()), "  "),
     )
+}
+
+/// Refuses a group that the coalition could not issue a certificate for: before anything is accepted or made.
+fn admitted(draft: &RequestDraft, charter: &Charter) -> anyhow::Result<()> {
+    let groups = draft.groups.iter().filter_map(|entry| charter.group(GroupId::new(entry.group)));
+    for group in groups.filter(|group| !certificate::admits(group, &draft.organisation)) {
+        let classes: Vec<&str> = group.admits.iter().map(|class| class.name()).collect();
+        refuse!(
+            "group {} admits {} entities only: leave it out of --groups, or name by --class the one of them that this organisation \
+             is, too",
+            group.slug,
+            classes.join(" or ")
+        );
+    }
+    Ok(())
 }
 
 /// Accepted by flag, or at the terminal.

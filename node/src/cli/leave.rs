@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use belfry_proto::{
     notice::Act,
     time::Timestamp,
-    trust::{departure::Departure, file as armour},
+    trust::{
+        departure::{Departure, DepartureError},
+        file as armour,
+    },
 };
 use clap::Args;
 
@@ -68,7 +72,7 @@ impl Leave {
             effective: self.effective.at,
             made: now,
         };
-        departure.check().map_err(refused)?;
+        departure.check().map_err(|error| self.dates(&error))?;
         let organisation = &own.certificate.organisation;
         if let Some(end) = own.roster.ends(own.certificate.serial).filter(|end| *end <= self.effective.at) {
             refuse!("{} is out on {} already", output::visible(&organisation.name), second(end));
@@ -85,7 +89,7 @@ impl Leave {
             output::confirm("Does the organisation leave?", "--yes", "nothing was signed")?;
         }
         let keys = own.keys(&config, &self.passphrase)?;
-        let signed = departure.sign(&keys.signing).map_err(refused)?;
+        let signed = departure.sign(&keys.signing).map_err(|error| self.dates(&error))?;
         file::write(&self.out, armour::write_departure(&signed).as_bytes(), Readers::All, Existing::Keep)?;
         let path = output::path(&self.out);
         let notice = match Act::of(organisation) {
@@ -98,5 +102,28 @@ impl Leave {
             "Signed. Send {path} to the coalition, which records it:\n  belfry coalition leave {path}\nUntil it is in the \
              log nothing changes; then it takes effect by itself.\n{notice}"
         ))?)
+    }
+
+    /// Why its dates are refused, with the options that say others.
+    fn dates(&self, error: &DepartureError) -> anyhow::Error {
+        let mend = match (error, self.decided_on) {
+            (DepartureError::BeforeDecision { .. }, Some(_)) => {
+                "name a later --effective, or as --decided-on the earlier day on which it was decided"
+            }
+            (DepartureError::BeforeDecision { .. }, None) => {
+                "say by --decided-on when it was decided, or name a later --effective"
+            }
+            (DepartureError::NotYetDecided { .. }, _) => {
+                "name as --decided-on a day that has begun, in UTC or with its zone"
+            }
+            (
+                DepartureError::Malformed(_)
+                | DepartureError::OtherCoalition(_)
+                | DepartureError::UnknownMember(_)
+                | DepartureError::Signed(_),
+                _,
+            ) => return refused(anyhow!("{error}")),
+        };
+        refused(anyhow!("{error}: {mend}"))
     }
 }

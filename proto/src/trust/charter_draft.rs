@@ -167,6 +167,34 @@ pub enum DraftError {
     /// An end for a key that is no admin's.
     #[error("keys.admins_until: {0} is not among keys.admins")]
     NoAdmin(PublicKey),
+    /// A charter that is over as it begins.
+    #[error("validity_days must be at least 1")]
+    Validity,
+    /// An end that is over.
+    #[error("keys.admins_until: {0} ends on {1}, which must be still to come")]
+    EndsBefore(PublicKey, Timestamp),
+    /// Root keys that cannot sign, or need not.
+    #[error(
+        "keys.root_threshold is {threshold}, and keys.root lists {keys}: it must be at least 1, and no more than that"
+    )]
+    RootThreshold {
+        /// Stated.
+        threshold: u32,
+        /// Keys there are.
+        keys: usize,
+    },
+    /// More admins than there are, or none.
+    #[error(
+        "keys.thresholds: {action} is {threshold}, and keys.admins lists {keys}: it must be at least 1, and no more than that"
+    )]
+    ActionThreshold {
+        /// Of what.
+        action: &'static str,
+        /// Stated.
+        threshold: u32,
+        /// Keys there are.
+        keys: usize,
+    },
     /// A threshold for no action.
     #[error("keys.thresholds: {0}")]
     Threshold(UnknownName),
@@ -272,9 +300,7 @@ impl Draft {
         highest: u32,
     ) -> Result<schema::Charter, DraftError> {
         let name = name.or(self.name.as_deref()).ok_or(DraftError::Name)?;
-        if let Some(key) = keys.admins_until.keys().find(|key| !keys.admins.contains(key)) {
-            return Err(DraftError::NoAdmin(*key));
-        }
+        self.in_the_words_of_drafts(keys, now)?;
         let validity = std::time::Duration::from_secs(u64::from(self.validity_days).saturating_mul(DAY_S));
         Ok(schema::Charter {
             coalition: Vec::new(),
@@ -308,6 +334,34 @@ impl Draft {
             unaccepted: self.unaccepted.into(),
             ask_reasons: self.ask_reasons,
         })
+    }
+
+    /// What the charter's own check would refuse by names that stand in no draft.
+    fn in_the_words_of_drafts(&self, keys: &RootKeys, now: Timestamp) -> Result<(), DraftError> {
+        if self.validity_days == 0 {
+            return Err(DraftError::Validity);
+        }
+        if let Some(key) = keys.admins_until.keys().find(|key| !keys.admins.contains(key)) {
+            return Err(DraftError::NoAdmin(*key));
+        }
+        if let Some((key, end)) = keys.admins_until.iter().find(|(_, end)| **end <= now) {
+            return Err(DraftError::EndsBefore(*key, *end));
+        }
+        let fits = |threshold: u32, keys: usize| {
+            threshold > 0 && usize::try_from(threshold).is_ok_and(|threshold| threshold <= keys)
+        };
+        let (threshold, root) = (keys.root_threshold, keys.root.len());
+        if !fits(threshold, root) {
+            return Err(DraftError::RootThreshold { threshold, keys: root });
+        }
+        for action in ACTIONS {
+            let threshold = keys.thresholds.get(&action).copied().unwrap_or(1);
+            if !fits(threshold, keys.admins.len()) {
+                let (action, keys) = (action.name(), keys.admins.len());
+                return Err(DraftError::ActionThreshold { action, threshold, keys });
+            }
+        }
+        Ok(())
     }
 
     fn groups(
@@ -418,114 +472,4 @@ const fn default_purpose() -> Purpose {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        crypto::sign::{self, SigningKey},
-        schema::Action,
-        trust::signed,
-    };
-
-    const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
-
-    fn key(seed: u8) -> SigningKey {
-        SigningKey::from_seed(&[seed; 32])
-    }
-
-    fn keys() -> RootKeys {
-        RootKeys {
-            root_threshold: 1,
-            root: vec![key(1).public(), key(2).public()],
-            admins: vec![key(3).public(), key(4).public()],
-            admins_until: BTreeMap::new(),
-            thresholds: BTreeMap::from([(Action::Revoke, 2)]),
-            registrar: key(5).public(),
-        }
-    }
-
-    fn draft(groups: &str) -> Result<Draft, serde_json::Error> {
-        let document = format!(r#"{{"version": "1", "link": "https://x", "hash": "{}"}}"#, "ab".repeat(32));
-        serde_json::from_str(&format!(
-            r#"{{"name": "Test", "arrangement": {document}, "rules_of_conduct": {document}, "groups": [{groups}]}}"#
-        ))
-    }
-
-    const TWO: &str = r#"{"slug": "energy", "name": "Energy", "admits": ["essential", "ict-provider"],
-        "max_tlp": "amber+strict", "history": "window", "history_window_days": 30},
-        {"slug": "energy-core", "name": "Core", "parent": "energy", "may_publish": "steward"}"#;
-
-    #[test]
-    fn a_short_draft_becomes_a_charter_that_checks() {
-        let charter = draft(TWO).unwrap().to_charter(None, &keys(), NOW).unwrap();
-        let checked = Charter::check(&charter.encode_to_vec()).unwrap();
-        assert_eq!((checked.version(), checked.name()), (1, "Test"));
-        assert_eq!(checked.threshold(Action::Revoke), 2);
-        assert_eq!(checked.threshold(Action::Issue), 1);
-        assert_eq!(checked.expires().since(checked.issued()).as_secs(), 730 * DAY_S);
-        let core = checked.group_by_slug("energy-core").unwrap();
-        assert_eq!((core.id.get(), core.parent.unwrap().get()), (2, 1));
-        assert_eq!(core.may_publish, Role::Steward);
-        assert_eq!(draft(TWO).unwrap().to_charter(Some("Other"), &keys(), NOW).unwrap().name, "Other");
-    }
-
-    #[test]
-    fn a_misspelt_key_or_value_is_refused_with_what_there_is() {
-        let error = draft(r#"{"slug": "a", "name": "A", "retension_days": 3}"#).unwrap_err().to_string();
-        assert!(error.contains("retension_days") && error.contains("retention_days"), "{error}");
-        let error = draft(r#"{"slug": "a", "name": "A", "admits": ["banks"]}"#).unwrap_err().to_string();
-        assert!(error.contains("banks") && error.contains("financial"), "{error}");
-    }
-
-    #[test]
-    fn what_a_charter_may_not_say_a_draft_may_not_either() {
-        let refused = |groups: &str| draft(groups).unwrap().to_charter(None, &keys(), NOW).unwrap_err();
-        assert!(matches!(
-            refused(r#"{"slug": "a", "name": "A", "parent": "b"}, {"slug": "b", "name": "B"}"#),
-            DraftError::Parent { .. }
-        ));
-        assert!(matches!(
-            refused(r#"{"slug": "a", "name": "A", "history_window_days": 3}"#),
-            DraftError::Window(_)
-        ));
-        assert!(matches!(refused(r#"{"slug": "A!", "name": "A"}"#), DraftError::Charter(_)));
-        let twice = RootKeys { registrar: key(1).public(), ..keys() };
-        let error = draft(TWO).unwrap().to_charter(None, &twice, NOW).unwrap_err();
-        assert_eq!(error, DraftError::Charter(CharterError::TwoRoles(key(1).public())));
-    }
-
-    #[test]
-    fn a_document_is_named_by_the_hash_of_its_file() {
-        let mut draft = draft(TWO).unwrap();
-        draft.arrangement.hash = None;
-        assert_eq!(
-            draft.to_charter(None, &keys(), NOW),
-            Err(DraftError::Document { document: "arrangement" })
-        );
-        draft.arrangement.file = Some("arrangement.md".to_owned());
-        draft.read_documents(|path| Ok::<_, String>(format!("text of {path}").into_bytes())).unwrap();
-        let charter = draft.to_charter(None, &keys(), NOW).unwrap();
-        assert_eq!(charter.arrangement.unwrap().hash, hash::document(b"text of arrangement.md"));
-        let changed = draft.read_documents(|_| Ok::<_, String>(b"changed".to_vec()));
-        assert!(matches!(changed, Err(DocumentError::Mismatch(file)) if file == "arrangement.md"));
-    }
-
-    #[test]
-    fn a_later_version_keeps_numbers_and_never_reuses_one() {
-        let sign = |charter: &schema::Charter, coalition| {
-            signed::sign(charter.encode_to_vec(), sign::Purpose::Charter, coalition, &[&key(1)])
-        };
-        let first = draft(TWO).unwrap().to_charter(None, &keys(), NOW).unwrap();
-        let id = Charter::check(&first.encode_to_vec()).unwrap().coalition();
-        let mut chain = CharterChain::start(sign(&first, id)).unwrap();
-        let next = |chain: &CharterChain, groups: &str| {
-            draft(groups).unwrap().to_next_charter(chain, &keys(), RosterVersion::EMPTY, NOW).unwrap()
-        };
-        let second =
-            next(&chain, r#"{"slug": "water", "name": "Water"}, {"slug": "energy", "name": "Energy"}"#);
-        assert_eq!(second.groups.iter().map(|g| g.id).collect::<Vec<_>>(), [3, 1]);
-        chain.extend(sign(&second, id)).unwrap();
-        let third = next(&chain, r#"{"slug": "energy-core", "name": "Core"}"#);
-        assert_eq!(third.groups.iter().map(|g| g.id).collect::<Vec<_>>(), [4]);
-        chain.extend(sign(&third, id)).unwrap();
-    }
-}
+mod tests;

@@ -64,7 +64,7 @@ pub enum FileError {
         error: pem_rfc7468::Error,
     },
     /// PEM of something else.
-    #[error("the file holds a {found:?}, not a {expected:?}")]
+    #[error("the file holds a {found:?}, not a {expected:?}: name the file that does")]
     OtherKind {
         /// Label expected.
         expected: &'static str,
@@ -401,7 +401,10 @@ mod tests {
     #[test]
     fn a_mix_up_names_what_was_found_and_what_was_expected() {
         let error = read_charter(&write_certificate(&record())).unwrap_err();
-        assert_eq!(error.to_string(), "the file holds a \"BELFRY CERTIFICATE\", not a \"BELFRY CHARTER\"");
+        assert_eq!(
+            error.to_string(),
+            "the file holds a \"BELFRY CERTIFICATE\", not a \"BELFRY CHARTER\": name the file that does"
+        );
         assert_eq!(read_log("hello"), Err(FileError::NotArmoured { expected: "BELFRY LOG" }));
         let text = write_certificate(&record());
         let cut = read_certificate(text.get(..text.len() / 2).unwrap_or_default());

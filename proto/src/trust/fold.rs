@@ -151,17 +151,20 @@ pub(super) fn fold(state: &mut State, charters: &CharterChain, record: &Verified
     }
 }
 
-/// Why a statement would take no effect as the log's next; [`Ok`] if it would.
-pub(super) fn preview(
+/// The state with a statement as the log's next, which nobody has ordered; why it would take no effect, if so.
+pub(super) fn go_on(
     state: &State,
     charters: &CharterChain,
     height: Height,
     statement: &Statement,
-) -> Result<(), VoidReason> {
+) -> Result<State, VoidReason> {
     let member = check(state, charters, height, statement)?;
     statement.check_dates()?;
     // Cheap: what the state holds is shared until it changes.
-    take_effect(&mut state.clone(), in_force(charters, height), height, statement, member)
+    let mut next = state.clone();
+    take_effect(&mut next, in_force(charters, height), height, statement, member)?;
+    next.statements.insert(statement.id);
+    Ok(next)
 }
 
 /// What a statement must hold to its charter and to the member's earlier ones; gives the member.

@@ -11,6 +11,7 @@
 
 pub mod acceptance;
 pub mod address;
+pub mod ahead;
 mod amendment;
 pub mod amendment_request;
 pub mod beacon;

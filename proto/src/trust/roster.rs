@@ -183,8 +183,7 @@ impl Roster {
     /// # Errors
     /// [`VoidReason`].
     pub fn preview(&self, statement: &Statement) -> Result<(), VoidReason> {
-        let height = Height::new(self.version().height.get().saturating_add(1));
-        fold::preview(&self.state, &self.charters, height, statement)
+        self.ahead().take(statement)
     }
 
     /// Takes the next charter and folds the log again under it: its pin decides which branch survives and

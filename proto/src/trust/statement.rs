@@ -147,8 +147,14 @@ impl Statement {
     /// Removals take effect whatever the previous statement was: an emergency does not wait for order.
     #[must_use]
     pub const fn is_removal(&self) -> bool {
-        matches!(self.action(), Action::Revoke | Action::Suspend | Action::Disentitle)
+        is_removal(&self.decision)
     }
+}
+
+/// Whether a decision takes something away.
+#[must_use]
+pub const fn is_removal(decision: &Decision) -> bool {
+    matches!(action(decision), Action::Revoke | Action::Suspend | Action::Disentitle)
 }
 
 /// Encodes a statement for signing, with a nonce of its own.
@@ -187,7 +193,9 @@ pub fn propose_with(
     .encode_to_vec()
 }
 
-const fn action(decision: &Decision) -> Action {
+/// Which threshold applies to a decision.
+#[must_use]
+pub const fn action(decision: &Decision) -> Action {
     match decision {
         Decision::Issue(_) => Action::Issue,
         Decision::Renew(_) => Action::Renew,

@@ -1,6 +1,7 @@
 //! The fold as claims: a small coalition whose admins and registrar do right and wrong.
 
 mod actions;
+mod ahead;
 mod amendments;
 mod lockouts;
 mod on_sight;

@@ -16,7 +16,7 @@ fn public(desk: &Desk, key: &str) -> String {
 }
 
 /// A machine of its own for an admin's key: the log, and no registrar.
-fn machine(desk: &Desk, folder: &str, key: &str) {
+pub(super) fn machine(desk: &Desk, folder: &str, key: &str) {
     desk.ok(&["export", "--out", "log.pem", "--dir", "coalition"]);
     desk.ok(&["take", "log.pem", "--dir", folder]);
     let place = desk.path(&format!("{folder}/keys/admin.pem"));
@@ -158,7 +158,7 @@ fn a_root_holder_who_is_missing_stops_nobody_while_the_threshold_is_met_and_leav
 }
 
 /// Standing of every certificate, by serial.
-fn standings(desk: &Desk) -> Vec<String> {
+pub(super) fn standings(desk: &Desk) -> Vec<String> {
     let roster: Value = serde_json::from_str(&desk.ok(&["roster", "--json", "--dir", "coalition"])).unwrap();
     let certificates = roster["certificates"].as_array().unwrap();
     certificates.iter().map(|one| one["standing"].as_str().unwrap().to_owned()).collect()
@@ -208,7 +208,10 @@ fn a_member_of_several_nodes_is_out_by_one_command_of_one_person_who_is_asked_on
     assert_eq!(standings(&desk), ["revoked", valid, "revoked", "revoked"]);
     for (action, said) in [
         (&["revoke", "--member", "Bank", "--reason", "left"][..], "nothing is left to decide"),
-        (&["suspend", "--member", "Nobody"], "coalition roster"),
+        (
+            &["suspend", "--member", "Nobody"],
+            "is called \"Nobody\": `belfry coalition roster --dir coalition` lists",
+        ),
     ] {
         let ran = all(action);
         assert!(ran.code == 3 && ran.stderr.contains(said), "{}", ran.stderr);
@@ -227,7 +230,8 @@ fn a_lost_registrar_key_stops_no_admin_from_deciding_and_a_new_one_orders_what_i
     fs::remove_file(desk.path("coalition/keys/registrar.pem")).unwrap();
     // Decisions wait, signed, even the most urgent; nobody can put them into the log.
     let suspend = [&["suspend", "1", "--dir", "coalition"][..], &WITH].concat();
-    assert!(desk.ok(&suspend).contains("registrar orders it"));
+    let told = desk.ok(&suspend);
+    assert!(told.contains("registrar orders it") && told.contains("holds at no node"), "{told}");
     let waiting = || {
         let mut found = fs::read_dir(desk.path("coalition/statements")).unwrap();
         found.next().unwrap().unwrap().path().to_str().unwrap().to_owned()

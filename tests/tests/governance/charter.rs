@@ -175,11 +175,11 @@ fn a_charter_that_would_lock_anybody_out_is_refused_before_it_is_signed() {
         ("slug = \"cloud-security\"", "slug = \"cloud\""),
     ];
     for (n, (changes, expected)) in [
-        (&[("root_threshold = 1", "root_threshold = 2")][..], "threshold 2 of 1"),
-        (&[("root_threshold = 1", "root_threshold = 0")], "threshold 0 of 1"),
-        (&[("revoke = 1", "revoke = 2")], "threshold 2 of 1"),
+        (&[("root_threshold = 1", "root_threshold = 2")][..], "keys.root_threshold is 2"),
+        (&[("root_threshold = 1", "root_threshold = 0")], "keys.root_threshold is 0"),
+        (&[("revoke = 1", "revoke = 2")], "keys.thresholds: revoke is 2, and keys.admins lists 1"),
         (&[("clock_skew_s = 120", "clock_skew_s = 0")], "5 is the least"),
-        (&[("validity_days = 1825", "validity_days = 0")], "must lie after issued"),
+        (&[("validity_days = 1825", "validity_days = 0")], "validity_days must be at least 1"),
         (&[(registrar.as_str(), admin.as_str())], "holds two roles"),
         (&renamed[..], "no member would have a group left"),
         (&[("bytes_per_hour = 67108864", "bytes_per_hour = 1")], "one message may have 262144"),

@@ -11,12 +11,12 @@ const WITH: [&str; 3] = ["--yes", "--passphrase-file", "passphrase"];
 
 /// A coalition in which issuing and renewing needs two admins, with one member; the second admin's folder has no
 /// registrar key.
-fn two_admins() -> Desk {
+pub(super) fn two_admins() -> Desk {
     two_admins_for(&["issue", "renew"])
 }
 
 /// The same with these actions.
-pub(crate) fn two_admins_for(actions: &[&str]) -> Desk {
+pub(super) fn two_admins_for(actions: &[&str]) -> Desk {
     let desk = Desk::found("Two admins");
     let _alice = desk.coalition.issue("alice", Role::Publisher);
     let second = desk.key("second.pem");
@@ -451,7 +451,7 @@ fn an_admin_key_that_ends_is_warned_of_decides_until_then_and_is_refused_afterwa
     };
     // The end has to be an admin's, and to come.
     for (key, days, expected) in
-        [("ab".repeat(32), 30, "keys.admins_until"), (second.clone(), -1, "must lie after issued")]
+        [("ab".repeat(32), 30, "keys.admins_until"), (second.clone(), -1, "must be still to come")]
     {
         let _ = fs::remove_file(desk.path("wrong.toml"));
         let (from, to) = ends(&key, days);
@@ -508,4 +508,33 @@ fn from_now(days: i64) -> String {
     let now = belfry_node::clock::now();
     let span = std::time::Duration::from_secs(days.unsigned_abs() * 24 * 3600);
     if days < 0 { now.saturating_sub(span) } else { now.saturating_add(span) }.to_string()
+}
+
+#[test]
+fn a_log_that_a_new_charter_cuts_back_is_taken_with_the_decisions_named_that_hold_no_more() {
+    let desk = Desk::found("Cut back");
+    let _alice = desk.coalition.issue("alice", Role::Publisher);
+    desk.copy("coalition", "other");
+    // Decided here while the holders' charter, made elsewhere, pins the entry before.
+    desk.ok(&[&["renew", "1", "--until", "2101-01-01", "--dir", "coalition"][..], &WITH].concat());
+    desk.ok(&["charter", "draft", "--out", "next.toml", "--dir", "other"]);
+    let text = fs::read_to_string(desk.path("next.toml")).unwrap();
+    fs::write(desk.path("next.toml"), text.replacen("grant_delay_h = 24", "grant_delay_h = 48", 1)).unwrap();
+    desk.ok(&["charter", "make", "next.toml", "--out", "next.pem", "--dir", "other"]);
+    desk.sign("next.pem", "coalition/keys/root.pem");
+    desk.ok(&["charter", "publish", "next.pem", "--dir", "other"]);
+    desk.ok(&["export", "--out", "next-log.pem", "--dir", "other"]);
+    let taken = desk.ok(&["take", "next-log.pem", "--dir", "coalition"]);
+    for said in [
+        "1 decision of the log here is not in the new one",
+        "pins entry 1",
+        "decided anew",
+        "renew",
+        "2101-01-01",
+    ] {
+        assert!(taken.contains(said), "{said}: {taken}");
+    }
+    // Taken again it drops nothing, and says nothing.
+    let again = desk.ok(&["take", "next-log.pem", "--dir", "coalition"]);
+    assert!(!again.contains("decided anew") && again.contains("at charter 2 and entry 1"), "{again}");
 }

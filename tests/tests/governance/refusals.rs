@@ -34,6 +34,10 @@ fn every_refusal_of_an_admin_states_the_rule_and_what_to_do_and_signs_nothing() 
     fs::write(desk.path("empty.txt"), "# nothing\n").unwrap();
     fs::write(desk.path("twice.csv"), "organisation,kbo\nBank,0123456789\nBank again,0123.456.789\n")
         .unwrap();
+    fs::write(desk.path("cells.csv"), "organisation,kbo\nBank\n").unwrap();
+    fs::write(desk.path("late.csv"), "organisation,decided_on\nBank,2098-01-01\n").unwrap();
+    let class = "organisation,groups,until,request\nbob,cidr-financial,2099-12-31,bob.request\n";
+    fs::write(desk.path("class.csv"), class).unwrap();
     desk.key("stranger.pem");
     desk.ok(&["export", "--out", "old.pem", "--dir", "coalition"]);
 
@@ -45,7 +49,7 @@ fn every_refusal_of_an_admin_states_the_rule_and_what_to_do_and_signs_nothing() 
         (issue("bob.request", "cidr-financial"), "does not admit", "--groups"),
         (issue("bob.request", "no-such"), "no group", "it has"),
         (issue("stranger.request", "cidr"), "not ours", "charter.pem"),
-        (vec!["renew", "1", "--until", "2099-01-01"], "must move its end forward", "valid until"),
+        (vec!["renew", "1", "--until", "2099-01-01"], "must move its end forward", "name a later --until"),
         (vec!["renew", "3", "--until", "2100-01-01"], "is revoked", "enrol anew"),
         (vec!["renew", "9", "--until", "2100-01-01"], "no certificate", "coalition roster"),
         (vec!["resume", "1"], "not suspended", "coalition roster"),
@@ -54,9 +58,25 @@ fn every_refusal_of_an_admin_states_the_rule_and_what_to_do_and_signs_nothing() 
         (vec!["entitle", "2", "--groups", "cidr"], "a carrier's", "enrols apart"),
         (vec!["entitle", "1", "--groups", "cidr:reader"], "entitled to more", "disentitle it"),
         (vec!["entitle", "1", "--groups", "cidr-financial"], "does not admit", "enroll --class"),
-        (vec!["disentitle", "1", "--groups", "ot-ics"], "is not in ot-ics", "certificate 1"),
+        (vec!["disentitle", "1", "--groups", "ot-ics"], "is not in ot-ics", "name only groups that it has"),
         (vec!["disentitle", "1", "--groups", "cidr:reader"], "altogether", "without a role"),
-        (vec!["extend-cut", "1", "--cut", "empty.txt"], "lists no message", "nothing to bring back"),
+        (vec!["extend-cut", "1", "--cut", "empty.txt"], "lists no message", "belfry heads MEMBER --out"),
+        (vec!["entitle", "1", "--groups", "cidr"], "changes nothing", "name other groups, or a higher role"),
+        (vec!["entitle", "1", "--groups", "iam,iam"], "named twice", "name each group once"),
+        (
+            vec![
+                "revoke",
+                "1",
+                "--reason",
+                "left",
+                "--decided-on",
+                "2020-02-01",
+                "--effective",
+                "2020-01-01T00:00:00Z",
+            ],
+            "cannot take effect",
+            "name a later --effective",
+        ),
         (
             vec!["revoke", "1", "--reason", "left", "--effective", "2020-01-01T00:00:00Z"],
             "cannot take effect",
@@ -82,7 +102,10 @@ fn every_refusal_of_an_admin_states_the_rule_and_what_to_do_and_signs_nothing() 
         assert_eq!(height(&desk), before, "{arguments:?}");
     }
     for (arguments, rule, mend) in [
-        (vec!["import", "twice.csv"], "lines 2 and 3 are of one member", "the same kbo"),
+        (vec!["import", "twice.csv"], "the same kbo", "Leave one of them out"),
+        (vec!["import", "cells.csv"], "line 2 has 1 cells", "give every line as many cells"),
+        (vec!["import", "late.csv"], "column decided_on: 2098-01-01 is still to come", "once it is taken"),
+        (vec!["import", "class.csv"], "does not admit", "leave it out of the column groups"),
         (vec!["take", "other.pem"], "another coalition", "--dir"),
         (vec!["certificate", "9"], "no certificate", "coalition roster"),
         (vec!["notices", "--sent", "9-nis2-entering"], "no notice", "lists them"),
@@ -94,6 +117,84 @@ fn every_refusal_of_an_admin_states_the_rule_and_what_to_do_and_signs_nothing() 
     assert_eq!(height(&desk), before);
     assert!(!desk.path("coalition/statements").exists(), "nothing was signed");
     assert!(!desk.path("coalition/decisions").exists(), "nothing was kept of what was not decided");
+}
+
+#[test]
+fn what_is_missing_or_in_the_wrong_place_is_named_with_the_option_or_the_command_that_helps() {
+    let desk = Desk::found("Misplaced");
+    desk.coalition.enrol("bob", Role::Reader);
+    let fails = |arguments: &[&str], code: i32, said: &[&str]| {
+        let ran = desk.run(arguments);
+        assert_eq!(ran.code, code, "{arguments:?}: {}{}", ran.stdout, ran.stderr);
+        for said in said {
+            assert!(ran.stderr.contains(said), "{arguments:?}: {said}: {}", ran.stderr);
+        }
+    };
+    fails(&["take", "bob.request", "--dir", "new"], 1, &["not a \"BELFRY LOG\"", "name the file that does"]);
+    // A key that lies elsewhere.
+    let issue = [&["issue", "bob.request", "--until", "2099-12-31"][..], &YES].concat();
+    for key in ["admin", "registrar"] {
+        let (place, away) = (desk.path(&format!("coalition/keys/{key}.pem")), desk.path("away.pem"));
+        fs::rename(&place, &away).unwrap();
+        let named = format!("--{key}-key");
+        match key {
+            "admin" => fails(&issue, 1, &["coalition/keys/admin.pem", named.as_str()]),
+            _ => fails(&[&["beacon", "--out", "b.pem"][..], &YES[1..]].concat(), 1, &[named.as_str()]),
+        }
+        fs::rename(&away, &place).unwrap();
+    }
+    // A lost `head`: what is to stand there, the command that is named prints.
+    let head = desk.path("coalition/head");
+    fs::remove_file(&head).unwrap();
+    fails(&["roster", "--dir", "coalition"], 1, &["belfry verify coalition/log.pem", "coalition/head"]);
+    let shown = desk.coalition.ok(&["verify", "coalition/log.pem"]);
+    let line = shown.lines().find(|line| line.starts_with("head ")).unwrap();
+    let words: Vec<&str> = line.split([' ', '(', ')']).filter(|word| !word.is_empty()).collect();
+    let ["head", "entry", height, entry] = words.as_slice() else { panic!("{line}") };
+    fs::write(&head, format!("{height} {entry}\n")).unwrap();
+    desk.ok(&["roster", "--dir", "coalition"]);
+    // Another coalition's log, which may well be longer.
+    let other = Desk::found("Other");
+    let _member = other.coalition.issue("alice", Role::Reader);
+    fs::copy(other.path("coalition/log.pem"), desk.path("coalition/log.pem")).unwrap();
+    fails(&["roster", "--dir", "coalition"], 3, &["is of another coalition", "belfry export-log"]);
+    let charter = fs::read_to_string(desk.path("coalition/charter.pem")).unwrap();
+    assert_ne!(
+        charter,
+        fs::read_to_string(other.path("coalition/charter.pem")).unwrap(),
+        "nothing was mended"
+    );
+}
+
+#[test]
+fn a_member_that_asks_for_what_its_class_may_not_have_is_told_so_before_it_has_keys() {
+    let desk = Desk::found("Classes");
+    let enroll = ["enroll", "--charter", "coalition/charter.pem", "--org", "bob", "--dir", "bob"];
+    let wanted = ["--class", "essential", "--groups", "cidr,cidr-financial"];
+    let accepted = ["--accept-arrangement", "--accept-rules"];
+    let ran = desk.coalition.run(&[&enroll[..], &wanted, &accepted].concat());
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    let said =
+        "group cidr-financial admits financial entities only: leave it out of --groups, or name by --class";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    assert!(!desk.path("bob").exists(), "nothing was made");
+}
+
+#[test]
+fn whom_a_charter_shuts_out_of_a_group_the_roster_does_not_show_in_it() {
+    let desk = Desk::found("Shut out");
+    let _alice = desk.coalition.issue("alice", Role::Publisher);
+    let listed = || {
+        let roster: Value =
+            serde_json::from_str(&desk.ok(&["roster", "--json", "--dir", "coalition"])).unwrap();
+        (desk.ok(&["roster", "--dir", "coalition"]), roster["certificates"][0]["kept_out"].clone())
+    };
+    let (table, kept_out) = listed();
+    assert!(!table.contains("not in") && kept_out == serde_json::json!([]), "{table}");
+    desk.amend(&[("slug = \"cloud-security\"", "slug = \"cloud\"")]);
+    let (table, kept_out) = listed();
+    assert!(table.contains("by the charter in force not in "), "{table}");
+    assert_eq!(kept_out.as_array().unwrap().len(), 1, "{kept_out}");
 }
 
 #[test]

@@ -38,6 +38,7 @@ fn a_member_leaves_by_its_own_word_and_three_dates_stay_apart() {
     let early = leave("2026-01-01T00:00:00+01:00");
     assert_eq!(early.code, 3, "{}", early.stderr);
     assert!(early.stderr.contains("cannot take effect on"), "{}", early.stderr);
+    assert!(early.stderr.contains("name a later --effective, or as --decided-on"), "{}", early.stderr);
     let vague = leave("2099-01-01");
     assert!(vague.code == 2 && vague.stderr.contains("zone"), "{}", vague.stderr);
     assert!(!desk.path("leaving.pem").exists(), "nothing was signed");
@@ -123,6 +124,11 @@ fn a_request_that_waits_for_signatures_is_kept_beside_another_of_the_same_keys()
     let again = ["enroll", "--charter", "coalition/charter.pem", "--org", "Dave & Sons", "--dir", "dave"];
     let with = ["--class", "essential", "--groups", "cidr", "--out", "other.request"];
     desk.coalition.ok(&[&again[..], &with, &["--accept-arrangement", "--accept-rules"]].concat());
+    // Its keys get one certificate: the decision that waits is given up first.
+    let early =
+        desk.refused(&["issue", "other.request", "--until", "2099-12-31", "--yes", "--dir", "coalition"]);
+    assert!(early.contains("Dave & Sons") && early.contains("delete that file"), "{early}");
+    fs::remove_dir_all(desk.path("coalition/statements")).unwrap();
     issue("other.request");
     issue("other.request");
     let read = |file: &str| fs::read_to_string(desk.path(file)).unwrap();

@@ -12,10 +12,10 @@ use clap::Args;
 
 use super::{
     CoalitionFolder,
-    decide::{Decided, Deciders, decide, propose, waits},
+    decide::{Already, Decided, Deciders, decide, decided_already, propose},
     evidence::Evidence,
     folder::Folder,
-    mend::mended,
+    mend::mended_at,
     role_keys::RolePassphrases,
 };
 use crate::{
@@ -49,6 +49,7 @@ impl Accept {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut folder = self.folder.open()?;
         let mut opened: Vec<(MemberId, Decision, String)> = Vec::with_capacity(self.acceptances.len());
+        let goes_in = self.passphrases.has_registrar(&folder.keys());
         for path in &self.acceptances {
             let name = || path.display().to_string();
             let signed = read(path, armour::read_acceptance)?;
@@ -67,7 +68,14 @@ impl Accept {
                     path.display()
                 );
             }
-            propose(&folder, certificate.member, decision.clone()).with_context(name)?;
+            if let Some(Already::Waits(waits)) = decided_already(&folder, &certificate, &decision) {
+                output::print(&format!(
+                    "{organisation}: signed already, and not signed again. {}",
+                    waits.told(&self.folder.again())
+                ))?;
+                continue;
+            }
+            propose(&folder, goes_in, certificate.member, decision.clone()).with_context(name)?;
             opened.push((
                 certificate.member,
                 decision,
@@ -87,8 +95,9 @@ impl Accept {
         for (member, decision, about) in opened {
             let told = match decide(&mut folder, member, decision, &keys, &Evidence::default())? {
                 Decided::Ordered(entry) => format!("Entry {entry} of the admin log: {about}.\n"),
-                Decided::Waiting { path, missing } => {
-                    format!("{about}: signed, and not in the log yet. {}", waits(&path, missing))
+                Decided::Waiting(waits) => {
+                    let waits = waits.told(&self.folder.again());
+                    format!("{about}: signed, and not in the log yet. {waits}")
                 }
             };
             output::print(&told)?;
@@ -112,9 +121,11 @@ fn signer(
     let Some(certificate) = certificate else {
         refuse!(
             "no certificate in the log has the key that signed it: ask the member for a file of a node that is certified, or \
-             take the newer log first (`belfry coalition take`)"
+             take the newer log first (`belfry coalition take{}`)",
+            folder.again()
         )
     };
-    let at = acceptance::open(signed, certificate.signing, roster.charter()).map_err(mended)?;
+    let at = acceptance::open(signed, certificate.signing, roster.charter())
+        .map_err(|error| mended_at(&folder.again(), error))?;
     Ok((certificate.clone(), at))
 }

@@ -22,7 +22,7 @@ use super::{
     evidence::Evidence,
     folder::Folder,
     kept,
-    mend::mended,
+    mend::mended_at,
     revoke::{Deciding, serial},
 };
 use crate::{
@@ -82,7 +82,8 @@ impl Amend {
             (Some(path), _) => requested(&path, deciding),
             // The parser asks for one of them.
             (None, None) => Err(Usage("name a serial, or a file with --request".to_owned()).into()),
-            (None, Some(serial)) => deciding.run(serial, "Amend", |roster, certificate| {
+            (None, Some(serial)) => deciding.run(serial, "Amend", |folder, certificate| {
+                let roster = folder.roster();
                 let Some(member) = roster.member(certificate.member) else {
                     refuse!(
                         "certificate {} is of nobody in the log here: take the newest one (`belfry coalition take`)",
@@ -106,7 +107,7 @@ fn requested(path: &Path, deciding: Deciding) -> anyhow::Result<()> {
     let signed = read(path, armour::read_amendment_request)?;
     let now = clock::now();
     let request = AmendmentRequest::open(&signed, roster, now)
-        .map_err(mended)
+        .map_err(|error| mended_at(&folder.again(), error))
         .with_context(|| path.display().to_string())?;
     let certificate = signer(roster, &request, &signed)?;
     let Some(member) = roster.member(request.member) else { refuse!("the log knows no such member") };

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! decision ──▶ statement ──preview──▶ signed by an admin ──┬─ enough, and the registrar is here ──▶ entry
-//!                                                          └─ else a file: sign, sign … ──▶ order ──▶ entry
+//!             what waits about it ──┘                      └─ else a file: sign, sign … ──▶ order ──▶ entry
 //! ```
 //!
 //! Nothing is signed that the log would not take: a void statement would stand in it for ever and do nothing.
@@ -16,15 +16,21 @@ use belfry_proto::{
     trust::{
         certificate::Certificate,
         file as armour,
-        log::{VerifiedRecord, order},
+        log::order,
         names::Named as _,
-        roster::Roster,
+        roster::VoidReason,
         signed::{none_ended, sign, valid_signers},
         statement::{self, Decision, Statement, Subject},
     },
 };
 
-use super::{evidence::Evidence, folder::Folder, mend::mended, role_keys::RolePassphrases};
+use super::{
+    evidence::Evidence,
+    folder::Folder,
+    mend::mended_at,
+    role_keys::RolePassphrases,
+    waiting::{self, Ground, Waiting, Waits},
+};
 use crate::{
     cli::{
         exit::{refuse, refused},
@@ -39,12 +45,16 @@ pub(super) enum Decided {
     /// It is in the log, at this height; an issue's serial.
     Ordered(Serial),
     /// It waits in a file for other admins, or for the registrar.
-    Waiting {
-        /// The file.
-        path: PathBuf,
-        /// Admins that must still sign.
-        missing: usize,
-    },
+    Waiting(Waits),
+}
+
+/// Where a decision is signed already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Already {
+    /// In this entry of the log.
+    Entry(Height),
+    /// In files that wait.
+    Waits(Waits),
 }
 
 /// The keys that decide here, opened once for any number of decisions.
@@ -99,51 +109,92 @@ pub(super) fn check_admin(folder: &Folder, admin: &SigningKey) -> anyhow::Result
 pub(super) struct Proposed {
     payload: Vec<u8>,
     statement: Statement,
+    /// Files that wait, and go in before it.
+    before: Vec<PathBuf>,
 }
 
-/// States a decision about a member and holds it to every rule, before anything is signed.
-pub(super) fn propose(folder: &Folder, member: MemberId, decision: Decision) -> anyhow::Result<Proposed> {
-    propose_with(folder, member, decision, &Evidence::default())
+/// States a decision about a member and holds it to every rule, before anything is signed. `goes_in` is whether the
+/// registrar's key is here: then it is in the log at once, as far as one admin is enough.
+pub(super) fn propose(
+    folder: &Folder,
+    goes_in: bool,
+    member: MemberId,
+    decision: Decision,
+) -> anyhow::Result<Proposed> {
+    propose_with(folder, goes_in, member, decision, &Evidence::default())
 }
 
 /// The same, tied to what is kept of it.
 fn propose_with(
     folder: &Folder,
+    goes_in: bool,
     member: MemberId,
     decision: Decision,
     evidence: &Evidence,
 ) -> anyhow::Result<Proposed> {
     let roster = folder.roster();
-    let previous = roster.member(member).map(|member| member.last_statement);
-    let (coalition, version) = (roster.coalition(), roster.charter().version());
+    let (coalition, charter) = (roster.coalition(), roster.charter());
+    let is_last = goes_in && charter.threshold(statement::action(&decision)) <= 1;
+    let mut ground = match is_last || statement::is_removal(&decision) {
+        true => Ground::log(folder),
+        false => Ground::waiting(folder, member),
+    };
+    let previous = ground.ahead.latest(member);
     let nonce = evidence.nonce(coalition);
-    let payload = statement::propose_with(coalition, decision, previous, version, clock::now(), nonce);
+    let payload =
+        statement::propose_with(coalition, decision, previous, charter.version(), clock::now(), nonce);
     let statement = Statement::decode(&payload).map_err(refused)?;
-    roster.preview(&statement).map_err(mended)?;
-    Ok(Proposed { payload, statement })
+    if let Err(reason) = ground.ahead.take(&statement) {
+        return Err(beside_what_waits(folder, &ground, reason));
+    }
+    Ok(Proposed { before: ground.before(&statement), payload, statement })
 }
 
-/// The entry by which a decision about a certificate, or of its member's data, is so already: the newest one about it says
-/// the same. Whatever was interrupted is run again as it was, and nothing is decided twice.
+/// Why a decision is refused; where another one that waits about the same member may be why, that one is named.
+fn beside_what_waits(folder: &Folder, ground: &Ground<'_>, reason: VoidReason) -> anyhow::Error {
+    let paths: Vec<String> = ground.waiting.iter().map(|one| output::path(&one.path)).collect();
+    let error = mended_at(&folder.again(), reason);
+    if paths.is_empty() {
+        return error;
+    }
+    error.context(format!(
+        "it builds on what waits about this member ({}; delete that file, where it shall not be decided)",
+        paths.join(", ")
+    ))
+}
+
+/// Where a decision about a certificate, or of its member's data, is signed already: the newest one about it says the
+/// same. Whatever was interrupted is run again as it was, and nothing is decided twice.
 pub(super) fn decided_already(
-    roster: &Roster,
+    folder: &Folder,
     certificate: &Certificate,
     decision: &Decision,
-) -> Option<Height> {
+) -> Option<Already> {
     let about = match decision {
         Decision::Amend(_) => Subject::Member(certificate.member),
         _ => Subject::Certificate(certificate.serial),
     };
-    newest(roster, about).filter(|record| record.statement.decision == *decision).map(|record| record.height)
+    newest(folder, about).filter(|(newest, _)| newest.decision == *decision).map(|(_, place)| place)
 }
 
-/// The newest entry about a certificate or a member that has an effect.
-pub(super) fn newest(roster: &Roster, about: Subject) -> Option<&VerifiedRecord> {
-    roster
+/// The newest statement about a certificate or a member that has an effect, or will have one once it is ordered.
+pub(super) fn newest(folder: &Folder, about: Subject) -> Option<(&Statement, Already)> {
+    let roster = folder.roster();
+    let member = match about {
+        Subject::Member(member) => member,
+        Subject::Certificate(serial) => roster.certificate(serial)?.member,
+    };
+    let ground = Ground::waiting(folder, member);
+    if let Some(one) = ground.waiting.iter().rev().copied().find(|one| one.statement.subject() == Some(about))
+    {
+        return Some((&one.statement, Already::Waits(one.waits(&ground))));
+    }
+    let record = roster
         .records()
         .filter(|record| record.statement.subject() == Some(about))
         .filter(|record| roster.voids().iter().all(|void| void.height != record.height))
-        .last()
+        .last()?;
+    Some((&record.statement, Already::Entry(record.height)))
 }
 
 /// Signs `decision` about `member`; appends it if that is enough, else leaves it in a file for the others.
@@ -155,7 +206,8 @@ pub(super) fn decide(
     evidence: &Evidence,
 ) -> anyhow::Result<Decided> {
     let evidence = evidence.salted();
-    let Proposed { payload, statement } = propose_with(folder, member, decision, &evidence)?;
+    let Proposed { payload, statement, before } =
+        propose_with(folder, keys.registrar.is_some(), member, decision, &evidence)?;
     let coalition = folder.roster().coalition();
     let signed = sign(payload, Purpose::Statement, coalition, &[&keys.admin]);
     evidence.keep(folder, statement.id)?;
@@ -164,7 +216,10 @@ pub(super) fn decide(
         (_, missing) => {
             let path = write(folder, &statement, &signed)?;
             evidence.keep_beside(&path)?;
-            Ok(Decided::Waiting { path, missing })
+            let mut waits = Waits::of(&path, missing, &statement.decision);
+            waits.paths.splice(..0, before);
+            folder.left_waiting(Waiting { path, statement, missing });
+            Ok(Decided::Waiting(waits))
         }
     }
 }
@@ -177,9 +232,10 @@ pub(super) fn missing(
 ) -> anyhow::Result<usize> {
     let charter = folder.roster().charter();
     let found = valid_signers(signed, Purpose::Statement, folder.roster().coalition(), charter.admins())
-        .map_err(mended)?
+        .map_err(|error| mended_at(&folder.again(), error))?
         .len();
-    none_ended(signed, charter.admin_ends(), statement.made).map_err(mended)?;
+    none_ended(signed, charter.admin_ends(), statement.made)
+        .map_err(|error| mended_at(&folder.again(), error))?;
     let needed = usize::try_from(charter.threshold(statement.action()))?;
     Ok(needed.saturating_sub(found))
 }
@@ -198,25 +254,12 @@ pub(super) fn append(
 
 /// Where a statement waits: named by what it does and its id, so that no two collide.
 fn write(folder: &Folder, statement: &Statement, signed: &schema::Signed) -> anyhow::Result<PathBuf> {
-    let waiting = folder.dir().join("statements");
+    let waiting = folder.dir().join(waiting::FOLDER);
     file::create_folder(&waiting)?;
     let id: String = statement.id.to_string().chars().take(12).collect();
     let path = waiting.join(format!("{}-{id}.pem", Action::name(statement.action())));
     file::write(&path, armour::write_statement(signed).as_bytes(), Readers::All, Existing::Replace)?;
     Ok(path)
-}
-
-/// What a waiting statement needs next.
-pub(super) fn waits(path: &std::path::Path, missing: usize) -> String {
-    let path = output::path(path);
-    match missing {
-        0 => format!("The registrar orders it:\n  belfry coalition order {path}\n"),
-        _ => format!(
-            "{} must sign it, each on a machine of their own:\n  belfry coalition sign {path}\n(with the .record.json beside \
-             it, if there is one: it says what they sign for)\nThen the registrar orders it:\n  belfry coalition order {path}\n",
-            output::counted(missing as u64, "more admin", "more admins")
-        ),
-    }
 }
 
 /// The certificate of `serial`, or a refusal that says where to look; `again` names the folder.

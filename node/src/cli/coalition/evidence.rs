@@ -60,14 +60,27 @@ pub(super) struct Evidence {
 impl Evidence {
     /// Refuses what cannot be: before anything is signed.
     pub(super) fn check(&self) -> anyhow::Result<()> {
+        self.check_as(|column| format!("--{}", column.replace('_', "-")))
+    }
+
+    /// The same of a list's row, by the names of its columns.
+    pub(super) fn check_columns(&self) -> anyhow::Result<()> {
+        self.check_as(|column| format!("column {column}:"))
+    }
+
+    fn check_as(&self, named: impl Fn(&str) -> String) -> anyhow::Result<()> {
         let now = clock::now();
-        for (what, time) in [("--decided-on", self.decided_on), ("--member-since", self.member_since)] {
+        for (what, time) in [("decided_on", self.decided_on), ("member_since", self.member_since)] {
             if let Some(time) = time.filter(|time| *time > now) {
-                refuse!("{what} {} is still to come: record the decision once it is taken", day(time));
+                refuse!(
+                    "{} {} is still to come: record the decision once it is taken",
+                    named(what),
+                    day(time)
+                );
             }
         }
-        check_line("--decided-by", self.decided_by.as_deref())?;
-        check_line("--evidence", self.evidence.as_deref())
+        check_line(&named("decided_by"), self.decided_by.as_deref())?;
+        check_line(&named("evidence"), self.evidence.as_deref())
     }
 
     /// When the decision was taken: as stated, else now.

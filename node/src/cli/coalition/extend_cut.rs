@@ -37,7 +37,11 @@ impl ExtendCut {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let cut = cut::read(Some(&self.cut))?;
         if cut.is_empty() {
-            refuse!("{} lists no message: there is nothing to bring back", self.cut.display());
+            refuse!(
+                "{} lists no message, so there is nothing to bring back: have a member write the file (`belfry heads MEMBER --out \
+                 {0}`), and leave in it the messages that shall stay",
+                self.cut.display()
+            );
         }
         let logs = output::counted(u64::try_from(cut.len())?, "log", "logs");
         let consequence =

@@ -7,7 +7,7 @@
 //! head                                    highest position ever reached, under which charter version
 //! certificates/SERIAL.pem                 what each member got
 //! documents/                              texts the charter names
-//! statements/                             decisions that wait for other admins, or for the registrar
+//! statements/                             decisions that wait for other admins, or for the registrar; see `waiting`
 //! requests/KEY.pem KEY-HASH.pem           what members asked for, and signed that they accept
 //! departures/MEMBER-HASH.pem              members' own word that they leave
 //! amendments/MEMBER-HASH.pem              members' own word of changed data
@@ -21,11 +21,17 @@
 //! charter newer than `head` knows cut the log back. The same command again goes on from there, and decides nothing twice.
 
 use std::{
+    cell::OnceCell,
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
 };
 
-use super::{ends, mend::mended};
+use super::{
+    ends,
+    mend::{mended, mended_at},
+    named,
+    waiting::{self, Waiting},
+};
 use crate::{
     cli::{exit::refuse, out, output},
     clock,
@@ -36,9 +42,14 @@ use crate::{
 };
 use anyhow::{Context as _, bail};
 use belfry_proto::{
-    id::{Height, RosterVersion, Serial},
+    id::{CoalitionId, Height, RosterVersion, Serial},
     schema::{LogFile, Record, Signed},
-    trust::{charter::Charter, file as armour, log::verify_record, roster::Roster},
+    trust::{
+        charter::{Charter, CharterChain},
+        file as armour,
+        log::verify_record,
+        roster::Roster,
+    },
 };
 
 /// An opened coalition folder; nobody else changes it while this lives.
@@ -47,6 +58,8 @@ pub(super) struct Folder {
     dir: PathBuf,
     log: LogFile,
     roster: Roster,
+    /// Read when first asked for: most commands decide nothing.
+    waiting: OnceCell<Vec<Waiting>>,
     _lock: File,
 }
 
@@ -55,7 +68,7 @@ impl Folder {
     pub(super) fn create(dir: &Path, log: LogFile) -> anyhow::Result<Self> {
         let lock = lock(dir)?;
         let roster = fold(&log)?;
-        let folder = Self { dir: dir.to_owned(), log, roster, _lock: lock };
+        let folder = Self { dir: dir.to_owned(), log, roster, waiting: OnceCell::new(), _lock: lock };
         folder.write_head()?;
         // Begun before, and interrupted: the very charter may be there.
         if !folder.charter_is_current() {
@@ -80,7 +93,15 @@ impl Folder {
         let name = || path.display().to_string();
         let log = read(&path, armour::read_log)?;
         let roster = fold(&log).map_err(mended).with_context(name)?;
-        let folder = Self { dir: dir.to_owned(), log, roster, _lock: lock };
+        let folder = Self { dir: dir.to_owned(), log, roster, waiting: OnceCell::new(), _lock: lock };
+        if let Some(of) = folder.other_coalition() {
+            refuse!(
+                "{} is of another coalition ({}) than the charter.pem beside it ({of}): put this one's own log back (every member \
+                 has it: `belfry export-log`), or name the other one's folder with --dir",
+                path.display(),
+                folder.roster.coalition()
+            );
+        }
         folder.check_head()?;
         if !folder.charter_is_current() {
             // A crash came between log and charter.
@@ -119,7 +140,7 @@ impl Folder {
         roster.apply(verified).map_err(mended)?;
         // A void statement would stand in the log for ever and do nothing.
         if let Some(void) = roster.voids().get(self.roster.voids().len()..).and_then(<[_]>::first) {
-            return Err(mended(void.reason.clone()));
+            return Err(mended_at(&self.again(), void.reason.clone()));
         }
         self.log.records.push(record);
         let written =
@@ -156,6 +177,23 @@ impl Folder {
         &self.dir
     }
 
+    /// How it was named, for a hint at another command: empty, or after a space.
+    pub(super) fn again(&self) -> String {
+        named(&self.dir)
+    }
+
+    /// Decisions in `statements` that have no place in the log yet, or never will.
+    pub(super) fn waiting(&self) -> &[Waiting] {
+        self.waiting.get_or_init(|| waiting::load(self))
+    }
+
+    /// Another one was written there.
+    pub(super) fn left_waiting(&mut self, one: Waiting) {
+        if let Some(waiting) = self.waiting.get_mut() {
+            waiting.push(one);
+        }
+    }
+
     /// Writes the certificate file of an issuing record; again, if it is there.
     pub(super) fn write_certificate(&self, serial: Serial, out: Option<&Path>) -> anyhow::Result<PathBuf> {
         let index = usize::try_from(serial.get()).ok().and_then(|height| height.checked_sub(1));
@@ -183,6 +221,16 @@ impl Folder {
 
     fn charter_is_current(&self) -> bool {
         file::read_text(&self.charter_path()).is_ok_and(|text| text == self.charter_file())
+    }
+
+    /// The coalition of the charter that lies here, if it is another one than the log's.
+    fn other_coalition(&self) -> Option<CoalitionId> {
+        if self.charter_is_current() {
+            return None;
+        }
+        let charters = read(&self.charter_path(), armour::read_charter).ok()?.charters;
+        let of = CharterChain::walk(charters).ok()?.coalition();
+        (of != self.roster.coalition()).then_some(of)
     }
 
     fn write_charter(&self) -> anyhow::Result<()> {
@@ -217,8 +265,13 @@ impl Folder {
     fn check_head(&self) -> anyhow::Result<()> {
         let path = self.head_path();
         let text = file::read_text(&path).with_context(|| {
-            "without it a lost end of the log would go unnoticed; if log.pem is certainly the newest, write its height \
-             and head (`belfry coalition export` of a copy shows them) into it"
+            let log = log_path(&self.dir);
+            format!(
+                "without it a lost end of the log would go unnoticed; if {0} is certainly the newest, write into {1} the height \
+                 and the head that `belfry verify {0}` prints, on one line",
+                output::path(&log),
+                output::path(&path)
+            )
         })?;
         let (kept, version) = parse_head(&text)
             .with_context(|| format!("{}: expected a height and an entry id", path.display()))?;

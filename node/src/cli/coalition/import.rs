@@ -1,7 +1,7 @@
 //! `belfry coalition import`: a list of members against the roster, and certificates for those who have asked.
 //!
 //! ```text
-//! members.csv ─rows─▶ checked as a whole ─▶ each: member, to issue, no request yet ─▶ dry run, or issued one by one
+//! members.csv ─rows─▶ checked as a whole ─▶ each: member, to issue, waits, no request yet ─▶ dry run, or issued one by one
 //! ```
 //!
 //! The list decides nothing that a single `issue` would not: it is the same request, the same checks, the same
@@ -10,16 +10,17 @@
 mod table;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use belfry_proto::{
     id::{GroupId, MemberId, Serial, StatementId},
-    schema::{self, CertificateBody, Signed, Validity},
+    schema::{self, CertificateBody, Organisation, Signed, Validity},
     trust::{
-        certificate, file as armour,
+        certificate::{self, CertificateError},
+        file as armour,
         request::{self, Request},
         roster::{Member, Roster, Standing},
         statement::Decision,
@@ -30,18 +31,22 @@ use clap::Args;
 use self::table::Row;
 use super::{
     CoalitionFolder,
-    decide::{Decided, Deciders, decide, propose, waits},
+    decide::{Decided, Deciders, decide, propose},
+    evidence::Evidence,
     folder::Folder,
-    mend::mended,
+    issue::known_member,
+    mend::mended_at,
     requests,
     role_keys::RolePassphrases,
     shown::listed,
+    waiting::{Waits, certificate_for},
 };
 use crate::{
     cli::{
-        args::roles,
+        args::{day, roles},
         exit::{refuse, refused},
         output,
+        requests::held,
     },
     clock,
     keys::{enrolment::read, file},
@@ -51,10 +56,13 @@ use crate::{
 /// Compare a list of members with the roster, and issue certificates to those who have asked.
 ///
 /// Without --issue it is a dry run: it says of each row whether the member is in the roster, can be issued, or has not
-/// sent a request yet, and which members of the roster the list lacks.
+/// sent a request yet, where a certificate says otherwise than the list, and which members of the roster the list lacks.
 ///
-/// Columns, in any order, separated by commas or semicolons: organisation (needed), kbo, lei, classes, groups
-/// (cidr:steward awareness:reader), until, request (file), member_since, decided_by, decided_on, evidence.
+/// Columns, in any order, separated by commas or semicolons: organisation (needed), kbo, lei, classes, capacity, sector,
+/// supplier_of (names, with | between them; none for nobody), groups (cidr:steward awareness:reader), until, request (file),
+/// member_since, decided_by, decided_on, evidence. An empty cell says nothing.
+///
+/// Who was a member, left, and comes back asks with the same member id (`belfry enroll --member ID`).
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -77,12 +85,24 @@ pub(in crate::cli) struct Import {
 
 /// What is to be done about a row.
 enum Plan {
-    /// It has a certificate, in this standing.
-    Member(Serial, Standing, Vec<String>),
+    /// It has a certificate.
+    Member(Box<Listed>),
     /// It asked, and everything fits.
     Issue(Box<(Request, Signed, CertificateBody)>),
+    /// It asked, and the decision waits for other admins or for the registrar.
+    Waits(Box<(Request, Waits)>),
     /// Nothing to issue to yet.
     NoRequest,
+}
+
+/// A row whose organisation the roster knows.
+struct Listed {
+    /// Its newest certificate.
+    serial: Serial,
+    standing: Standing,
+    organisation: Organisation,
+    /// Where it is otherwise than the list says.
+    differs: Vec<String>,
 }
 
 impl Import {
@@ -93,8 +113,9 @@ impl Import {
         let mut folder = self.folder.open()?;
         let base = self.list.parent().unwrap_or(Path::new("")).to_owned();
         let mut plans = Vec::with_capacity(rows.len());
+        let goes_in = self.passphrases.has_registrar(&folder.keys());
         for row in &rows {
-            let plan = plan(&folder, row, &base).with_context(|| {
+            let plan = plan(&folder, goes_in, row, &base).with_context(|| {
                 format!("{name}, line {} ({})", row.line, output::visible(&row.organisation))
             })?;
             plans.push((row, plan));
@@ -111,12 +132,20 @@ impl Import {
         }
         // One that an interrupted run did not get to write.
         for (row, plan) in &plans {
-            if let Plan::Member(serial, Standing::Valid, _) = plan
+            if let Plan::Member(listed) = plan
+                && listed.standing == Standing::Valid
                 && row.request.is_some()
-                && !folder.certificate_path(*serial).exists()
+                && !folder.certificate_path(listed.serial).exists()
             {
-                let path = folder.write_certificate(*serial, None)?;
+                let path = folder.write_certificate(listed.serial, None)?;
                 output::print(&format!("Wrote again: {}\n", output::path(&path)))?;
+            }
+        }
+        for (row, plan) in &plans {
+            if let Plan::Waits(asked) = plan {
+                let organisation = output::visible(&row.organisation);
+                let told = asked.1.told(&self.folder.again());
+                output::print(&format!("{organisation} is signed already, and not signed again. {told}"))?;
             }
         }
         if to_issue == 0 {
@@ -138,8 +167,8 @@ impl Import {
                     let path = folder.write_certificate(serial, None)?;
                     output::print(&format!("{serial}  {organisation}: {}\n", output::path(&path)))?;
                 }
-                Decided::Waiting { path, missing } => {
-                    output::print(&format!("{organisation}: {}", waits(&path, missing)))?;
+                Decided::Waiting(waits) => {
+                    output::print(&format!("{organisation}: {}", waits.told(&self.folder.again())))?;
                 }
             }
         }
@@ -151,24 +180,74 @@ impl Import {
 }
 
 /// Holds one row to the roster and its request; an error is a refusal of the whole list.
-fn plan(folder: &Folder, row: &Row, base: &Path) -> anyhow::Result<Plan> {
+fn plan(folder: &Folder, goes_in: bool, row: &Row, base: &Path) -> anyhow::Result<Plan> {
     let roster = folder.roster();
-    row.evidence.check()?;
+    row.evidence.check_columns()?;
     let known = known(roster, row);
-    if let Some(member) = known {
-        let newest = member.serials.last().copied().unwrap_or(Serial::new(0));
-        let standing = roster.standing(newest, clock::now());
-        let mut differs = row.differs(&member.organisation);
-        if !row.is_named(&member.organisation.name) {
-            differs.insert(0, format!("name {}", member.organisation.name));
+    let listed = known.map(|member| listed_as(folder, member, row)).transpose()?;
+    let Some(path) = &row.request else {
+        return Ok(listed.map_or(Plan::NoRequest, |listed| Plan::Member(Box::new(listed))));
+    };
+    let Some((member, listed)) = known.zip(listed) else {
+        let (request, signed) = asked(folder, row, path, base)?;
+        if roster.by_node(&request.node).is_some() || request.member.is_some() {
+            refuse!(
+                "the request {} is for another node of a member, or has its certificate: use `belfry coalition issue{}`",
+                path.display(),
+                folder.again()
+            );
         }
-        differs.extend(other_groups(roster, member, row)?);
-        return Ok(Plan::Member(newest, standing, differs));
+        if let Some((member, same)) = of_its_number(roster, &request.organisation) {
+            refuse!(
+                "the request {} has the {same} of {:?}, which is a member already: the list would make two members of one \
+                 organisation. Name it in the list as that one, with its {same}; for another node of it have it enrol with \
+                 --member {}, and use `belfry coalition issue{}`",
+                path.display(),
+                member.organisation.name,
+                member.id,
+                folder.again()
+            );
+        }
+        return to_issue(folder, goes_in, row, request, signed, MemberId::new(rand::random()));
+    };
+    // A list is kept for years; what a member asked with need not be.
+    if listed.is_in() && !base.join(path).exists() {
+        return Ok(Plan::Member(Box::new(listed)));
     }
-    let Some(path) = &row.request else { return Ok(Plan::NoRequest) };
-    let charter = roster.charter();
     let signed = read(&base.join(path), armour::read_request)?;
-    let request = request::open(&signed, charter).map_err(mended)?;
+    let name = || format!("the request {}", path.display());
+    if held(roster, &signed).with_context(name)?.certificate.is_some_and(|of| of.member == member.id) {
+        return Ok(Plan::Member(Box::new(listed)));
+    }
+    let (request, signed) = asked(folder, row, path, base)?;
+    if roster.by_node(&request.node).is_some() || listed.is_in() {
+        refuse!(
+            "the request {} is not the one that the certificates of {:?} were issued for: for another node of it, or new keys, use \
+             `belfry coalition issue{}`",
+            path.display(),
+            member.organisation.name,
+            folder.again()
+        );
+    }
+    if request.member != Some(member.id) {
+        refuse!(
+            "the request {} is of {:?}, which was a member before and is to be the same one again: have it enrol with --member {}, \
+             or make another member of it (`belfry coalition issue{}`)",
+            path.display(),
+            member.organisation.name,
+            member.id,
+            folder.again()
+        );
+    }
+    known_member(folder, member.id, &request)?;
+    to_issue(folder, goes_in, row, request, signed, member.id)
+}
+
+/// A row's request, which says what the row does.
+fn asked(folder: &Folder, row: &Row, path: &Path, base: &Path) -> anyhow::Result<(Request, Signed)> {
+    let signed = read(&base.join(path), armour::read_request)?;
+    let request = request::open(&signed, folder.roster().charter())
+        .map_err(|error| mended_at(&folder.again(), error))?;
     let differs = row.differs(&request.organisation);
     if !differs.is_empty() || !row.is_named(&request.organisation.name) {
         refuse!(
@@ -178,41 +257,139 @@ fn plan(folder: &Folder, row: &Row, base: &Path) -> anyhow::Result<Plan> {
             if differs.is_empty() { "the name".to_owned() } else { differs.join(", ") }
         );
     }
-    if roster.by_node(&request.node).is_some() || request.member.is_some() {
-        refuse!(
-            "the request {} is for another node of a member, or has its certificate: use `belfry coalition issue`",
-            path.display()
-        );
-    }
+    Ok((request, signed))
+}
+
+/// The certificate that a row asks for, held to every rule; or what waits of it.
+fn to_issue(
+    folder: &Folder,
+    goes_in: bool,
+    row: &Row,
+    request: Request,
+    signed: Signed,
+    member: MemberId,
+) -> anyhow::Result<Plan> {
+    let charter = folder.roster().charter();
     let Some(until) = row.until else {
         refuse!("it has a request and no `until`: say how long the certificate is valid")
     };
     if until <= clock::now() {
         refuse!("`until` is over: give the list a later day");
     }
-    let member = MemberId::new(rand::random());
     let validity = Validity { not_before: clock::now().as_micros(), not_after: until.as_micros() };
     let mut body = request.to_certificate(member, validity, charter);
     if !row.groups.is_empty() {
         body.groups = roles(&row.groups, schema::Role::Publisher, charter)?;
         body.carrier = false;
     }
-    certificate::check(&body, charter, Serial::new(0), StatementId::ZERO).map_err(mended)?;
-    propose(folder, member, Decision::Issue(schema::Issue { certificate: Some(body.clone()) }))?;
+    if let Some((waiting, signed)) = certificate_for(folder, request.node.as_bytes()) {
+        if !is_alike(signed, &body) {
+            refuse!(
+                "a certificate for the keys of its request is signed already, with other terms, and waits in {}: have that one \
+                 signed and ordered, or delete that file",
+                output::path(&waiting.path)
+            );
+        }
+        let waits = Waits::of(&waiting.path, waiting.missing, &waiting.statement.decision);
+        return Ok(Plan::Waits(Box::new((request, waits))));
+    }
+    certificate::check(&body, charter, Serial::new(0), StatementId::ZERO)
+        .map_err(|error| in_a_list(folder, error))?;
+    propose(folder, goes_in, member, Decision::Issue(schema::Issue { certificate: Some(body.clone()) }))?;
     Ok(Plan::Issue(Box::new((request, signed, body))))
 }
 
-/// Refuses two rows of one member that do not look alike: by the roster, or by what they ask with. The second would be refused
-/// once the first one's certificate is issued.
+/// Whether two certificates for one request say the same; when they begin, and the random id of a new member, aside.
+fn is_alike(one: &CertificateBody, other: &CertificateBody) -> bool {
+    let terms = |body: &CertificateBody| {
+        let mut groups: Vec<(u32, i32)> = body.groups.iter().map(|entry| (entry.group, entry.role)).collect();
+        groups.sort_unstable();
+        (groups, body.carrier, body.validity.as_ref().map(|validity| validity.not_after))
+    };
+    one.organisation == other.organisation && one.keys == other.keys && terms(one) == terms(other)
+}
+
+/// Why a row's certificate must not be issued, with what to do about the list.
+fn in_a_list(folder: &Folder, error: CertificateError) -> anyhow::Error {
+    match error {
+        CertificateError::NotAdmitted(_) => refused(anyhow!(
+            "{error}: leave it out of the column groups, or have the member send a request with the class it is of (`belfry \
+             enroll --class`); `belfry coalition charter show{}` says which classes each group admits",
+            folder.again()
+        )),
+        CertificateError::UnknownGroup(_)
+        | CertificateError::Field { .. }
+        | CertificateError::Key { .. }
+        | CertificateError::Kem(_) => mended_at(&folder.again(), error),
+    }
+}
+
+impl Listed {
+    /// Whether it takes part, or will again without another certificate.
+    const fn is_in(&self) -> bool {
+        matches!(self.standing, Standing::Valid | Standing::NotYet | Standing::Suspended)
+    }
+}
+
+/// What the roster says of a row's member, and where that is otherwise than the row.
+fn listed_as(folder: &Folder, member: &Member, row: &Row) -> anyhow::Result<Listed> {
+    let (roster, now) = (folder.roster(), clock::now());
+    let standing = |serial: &Serial| roster.standing(*serial, now);
+    let newest = member.serials.last().copied().unwrap_or(Serial::new(0));
+    // Of several nodes one that is in speaks for the member.
+    let serial = member.serials.iter().rev().copied().find(|serial| standing(serial) == Standing::Valid);
+    let serial = serial.unwrap_or(newest);
+    let mut differs = row.differs(&member.organisation);
+    if !row.is_named(&member.organisation.name) {
+        differs.insert(0, format!("name {}", member.organisation.name));
+    }
+    differs.extend(other_groups(roster, member, row)?);
+    differs.extend(other_end(roster, member, row));
+    if let Some(wanted) = row.evidence.member_since {
+        let mut recorded = None;
+        for certificate in member.serials.iter().filter_map(|serial| roster.certificate(*serial)) {
+            recorded = recorded.or(Evidence::of(folder, certificate.issued_by)?.member_since);
+        }
+        if recorded != Some(wanted) {
+            differs.push(format!("member since {}", recorded.map_or_else(|| "not recorded".to_owned(), day)));
+        }
+    }
+    Ok(Listed { serial, standing: standing(&serial), organisation: member.organisation.clone(), differs })
+}
+
+/// When a member's certificates end, where a row says another day.
+fn other_end(roster: &Roster, member: &Member, row: &Row) -> Option<String> {
+    let wanted = row.until?;
+    let now = clock::now();
+    let end = |serial: Serial| {
+        let end = roster.certificate(serial)?.not_after;
+        Some(roster.ends(serial).map_or(end, |announced| announced.min(end)))
+    };
+    let valid =
+        member.serials.iter().copied().filter(|serial| roster.standing(*serial, now) == Standing::Valid);
+    let last = valid.filter_map(end).max()?;
+    (day(last) != day(wanted)).then(|| format!("until {}", day(last)))
+}
+
+/// The member that has a number of an organisation already, and which number.
+fn of_its_number<'a>(roster: &'a Roster, organisation: &Organisation) -> Option<(&'a Member, &'static str)> {
+    let same = |ours: &str, theirs: &str| !ours.is_empty() && ours == theirs;
+    roster.members().find_map(|member| {
+        let theirs = &member.organisation;
+        if same(&organisation.kbo, &theirs.kbo) {
+            return Some((member, "kbo"));
+        }
+        same(&organisation.lei, &theirs.lei).then_some((member, "lei"))
+    })
+}
+
+/// Refuses two rows of one member that do not look alike: by the roster, by what they ask with, or by a number that one of
+/// them asks with and the other is listed under. The second would be refused once the first one's certificate is issued, or
+/// make another member of it.
 fn distinct(plans: &[(&Row, Plan)]) -> anyhow::Result<()> {
     for (n, (row, plan)) in plans.iter().enumerate() {
         for (earlier_row, earlier) in plans.iter().take(n) {
-            let same = match (earlier, plan) {
-                (Plan::Member(one, ..), Plan::Member(other, ..)) => (one == other).then_some("certificate"),
-                (Plan::Issue(one), Plan::Issue(other)) => in_common(&one.0, &other.0),
-                (Plan::Member(..) | Plan::Issue(_) | Plan::NoRequest, _) => None,
-            };
-            if let Some(same) = same {
+            if let Some(same) = in_common((*earlier_row, earlier), (*row, plan)) {
                 refuse!(
                     "lines {} and {} are of one member: the same {same}. Leave one out, or ask for a request made in a data folder \
                      of its own",
@@ -225,16 +402,49 @@ fn distinct(plans: &[(&Row, Plan)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What of two requests there can be once only.
-fn in_common(one: &Request, other: &Request) -> Option<&'static str> {
-    let same = |ours: &str, theirs: &str| !ours.is_empty() && ours == theirs;
-    let (ours, theirs) = (&one.organisation, &other.organisation);
-    let what = [
-        ("keys", one.signing == other.signing || one.node == other.node || one.kem == other.kem),
-        ("kbo", same(&ours.kbo, &theirs.kbo)),
-        ("lei", same(&ours.lei, &theirs.lei)),
-    ];
+/// What of two rows there can be once only.
+fn in_common((one_row, one): (&Row, &Plan), (other_row, other): (&Row, &Plan)) -> Option<&'static str> {
+    if let (Plan::Member(one), Plan::Member(other)) = (one, other) {
+        // Of what the roster has twice already, the list may speak.
+        return (one.serial == other.serial).then_some("certificate");
+    }
+    if let (Some(one), Some(other)) = (one.request(), other.request())
+        && (one.signing == other.signing || one.node == other.node || one.kem == other.kem)
+    {
+        return Some("keys");
+    }
+    let [kbo, lei] = one.numbers(one_row);
+    let [other_kbo, other_lei] = other.numbers(other_row);
+    let what = [("kbo", !kbo.is_disjoint(&other_kbo)), ("lei", !lei.is_disjoint(&other_lei))];
     what.into_iter().find(|(_, is_same)| *is_same).map(|(what, _)| what)
+}
+
+impl Plan {
+    /// What it asks with.
+    fn request(&self) -> Option<&Request> {
+        match self {
+            Self::Issue(asked) => Some(&asked.0),
+            Self::Waits(asked) => Some(&asked.0),
+            Self::Member(_) | Self::NoRequest => None,
+        }
+    }
+
+    /// Enterprise numbers and identifiers, by the list, and by the roster or the request.
+    fn numbers<'a>(&'a self, row: &'a Row) -> [BTreeSet<&'a str>; 2] {
+        let organisation = match self {
+            Self::Member(listed) => Some(&listed.organisation),
+            Self::Issue(_) | Self::Waits(_) | Self::NoRequest => {
+                self.request().map(|request| &request.organisation)
+            }
+        };
+        let both = |cell: &'a str, said: Option<&'a str>| -> BTreeSet<&'a str> {
+            [Some(cell), said].into_iter().flatten().filter(|number| !number.is_empty()).collect()
+        };
+        [
+            both(&row.kbo, organisation.map(|organisation| organisation.kbo.as_str())),
+            both(&row.lei, organisation.map(|organisation| organisation.lei.as_str())),
+        ]
+    }
 }
 
 /// The groups of a member's certificates, where a row names others.
@@ -270,17 +480,22 @@ fn told(folder: &Folder, plans: &[(&Row, Plan)]) -> String {
         .iter()
         .map(|(row, plan)| {
             let (state, detail) = match plan {
-                Plan::Member(serial, standing, differs) => (
-                    "member",
-                    match differs.is_empty() {
-                        true => format!("certificate {serial}, {}", standing.as_str()),
-                        false => format!("certificate {serial} says otherwise: {}", differs.join(", ")),
-                    },
-                ),
+                Plan::Member(listed) => {
+                    let Listed { serial, standing, differs, .. } = &**listed;
+                    let mut detail = format!("certificate {serial}, {}", standing.as_str());
+                    if !differs.is_empty() {
+                        detail += &format!(", says otherwise: {}", differs.join(", "));
+                    }
+                    ("member", detail)
+                }
                 Plan::Issue(asked) => {
                     let (.., body) = &**asked;
                     let named = body.groups.iter().map(|g| (GroupId::new(g.group), g.role()));
                     ("to issue", listed(charter, named, body.carrier))
+                }
+                Plan::Waits(asked) => {
+                    let paths: Vec<String> = asked.1.paths.iter().map(|path| output::path(path)).collect();
+                    ("waits", paths.join(" "))
                 }
                 Plan::NoRequest => ("no request", "waits for its `belfry enroll`".to_owned()),
             };
@@ -288,11 +503,12 @@ fn told(folder: &Folder, plans: &[(&Row, Plan)]) -> String {
         })
         .collect();
     let otherwise =
-        plans.iter().any(|(_, plan)| matches!(plan, Plan::Member(_, _, differs) if !differs.is_empty()));
+        plans.iter().any(|(_, plan)| matches!(plan, Plan::Member(listed) if !listed.differs.is_empty()));
     let mend = match otherwise {
         true => {
             "Where a certificate says otherwise, the list is wrong, or: `belfry coalition amend SERIAL` changes data and \
-             classes, `entitle` and `disentitle` groups.\n"
+             classes, `entitle` and `disentitle` groups, `renew` gives a later end, `revoke --effective` an earlier one. Since \
+             when it was a member is said when its certificate is issued, and stays.\n"
         }
         false => "",
     };

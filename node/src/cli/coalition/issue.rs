@@ -14,21 +14,22 @@ use belfry_proto::{
         names::Named,
         request::{self, Request},
         roster::Standing,
-        statement::Decision,
+        statement::{Decision, Subject},
     },
 };
 use clap::Args;
 
 use super::{
     CoalitionFolder, cut,
-    decide::{Decided, Deciders, certificate as held, decide, propose, waits},
+    decide::{Already, Decided, Deciders, certificate as held, decide, newest, propose},
     evidence::Evidence,
     folder::Folder,
-    mend::mended,
+    mend::mended_at,
     requests,
     revoke::serial,
     role_keys::RolePassphrases,
     shown::{listed, shown},
+    waiting::{Waiting, certificate_for},
 };
 use crate::{
     cli::{
@@ -39,7 +40,7 @@ use crate::{
     },
     clock,
     keys::enrolment::read,
-    query::{alike, candidate},
+    query::{alike as alike_names, candidate},
 };
 
 /// Issue a certificate for a member's request.
@@ -106,11 +107,16 @@ impl Issue {
         let charter = folder.roster().charter().clone();
         let name = self.request.display().to_string();
         let signed = read(&self.request, armour::read_request)?;
-        let request = request::open(&signed, &charter).map_err(mended).with_context(|| name)?;
+        let request = request::open(&signed, &charter)
+            .map_err(|error| mended_at(&folder.again(), error))
+            .with_context(|| name)?;
 
         if let Some(done) = folder.roster().by_node(&request.node) {
             self.written_again(&folder, done, &request)?;
             return requests::keep_late(&folder, request.signing, &signed);
+        }
+        if let Some((waiting, body)) = certificate_for(&folder, request.node.as_bytes()) {
+            return self.waits_already(&folder, waiting, body, &request);
         }
 
         // What is not decided on the command line is as asked for.
@@ -119,14 +125,15 @@ impl Issue {
             if carrier && self.groups.is_empty() { Vec::new() } else { self.groups(&charter, &request)? };
         let member = match (self.replaces, request.member) {
             (Some(serial), claimed) => self.replaced(&folder, serial, claimed)?,
-            (None, Some(member)) => self.known_member(&folder, member, &request)?,
+            (None, Some(member)) => known_member(&folder, member, &request)?,
             (None, None) => MemberId::new(rand::random()),
         };
         let validity = Validity { not_before: clock::now().as_micros(), not_after: self.until.as_micros() };
         let body = CertificateBody { groups, carrier, ..request.to_certificate(member, validity, &charter) };
-        certificate::check(&body, &charter, Serial::new(0), StatementId::ZERO).map_err(mended)?;
+        certificate::check(&body, &charter, Serial::new(0), StatementId::ZERO)
+            .map_err(|error| mended_at(&folder.again(), error))?;
         let decision = self.decision(body.clone())?;
-        propose(&folder, member, decision.clone())?;
+        propose(&folder, self.passphrases.has_registrar(&folder.keys()), member, decision.clone())?;
 
         output::print(&shown(folder.roster(), &request, &body))?;
         self.warn(&folder, &request);
@@ -145,7 +152,7 @@ impl Issue {
                     self.folder.export()
                 )
             }
-            Decided::Waiting { path, missing } => {
+            Decided::Waiting(waits) => {
                 if let Some(out) = &self.out {
                     output::warn(&format!(
                         "{} is not written yet: there is a certificate once the registrar has ordered the decision, and \
@@ -155,7 +162,7 @@ impl Issue {
                 }
                 format!(
                     "A certificate for {organisation} is signed, and not in the log yet: {}",
-                    waits(&path, missing)
+                    waits.told(&self.folder.again())
                 )
             }
         };
@@ -241,6 +248,57 @@ impl Issue {
         Ok(())
     }
 
+    /// A request on which it is decided already, in a file that waits: a second certificate for it would never go in.
+    fn waits_already(
+        &self,
+        folder: &Folder,
+        waiting: &Waiting,
+        body: &CertificateBody,
+        request: &Request,
+    ) -> anyhow::Result<()> {
+        let charter = folder.roster().charter();
+        let waits = certificate::check(body, charter, Serial::new(0), waiting.statement.id)
+            .map_err(|error| mended_at(&folder.again(), error))?;
+        let mut others = self.other_terms(charter, &waits)?;
+        if waits.signing != request.signing || waits.kem != request.kem {
+            others.push("for other keys beside this node's".to_owned());
+        }
+        if waits.organisation != request.organisation {
+            let asked = changes(&[(None, &waits.organisation)], &request.organisation);
+            let asked: Vec<String> = asked.iter().map(|(what, change)| format!("{what} {change}")).collect();
+            others.push(format!("of an organisation that differs ({})", asked.join("; ")));
+        }
+        let replaced = match &waiting.statement.decision {
+            Decision::Supersede(supersede) => Some(Serial::new(supersede.serial)),
+            _ => None,
+        };
+        if replaced != self.replaces {
+            others.push(match replaced {
+                Some(serial) => format!("in the place of certificate {serial}"),
+                None => "in the place of none".to_owned(),
+            });
+        }
+        let path = output::path(&waiting.path);
+        if !others.is_empty() {
+            refuse!(
+                "a certificate for this request is signed already, {}, and waits in {path}: have that one signed and ordered, or \
+                 delete that file and issue again",
+                others.join(", ")
+            );
+        }
+        let about = match replaced {
+            Some(serial) => Subject::Certificate(serial),
+            None => Subject::Member(waits.member),
+        };
+        let left = match newest(folder, about) {
+            Some((_, Already::Waits(waits))) => waits.told(&self.folder.again()),
+            Some((_, Already::Entry(_))) | None => String::new(),
+        };
+        Ok(output::print(&format!(
+            "A certificate for this request is signed already, and waits in {path}; nothing is signed again. {left}"
+        ))?)
+    }
+
     /// Where the command line says otherwise than a certificate.
     fn other_terms(&self, charter: &Charter, done: &Certificate) -> anyhow::Result<Vec<String>> {
         let mut others = Vec::new();
@@ -257,7 +315,7 @@ impl Issue {
                 &done.organisation,
                 charter,
             );
-            let wanted = wanted.map_err(mended)?;
+            let wanted = wanted.map_err(|error| mended_at(&self.folder.again(), error))?;
             if wanted != done.groups {
                 others.push(format!("for {} and not for {}", has(), listed(charter, wanted, false)));
             }
@@ -277,8 +335,28 @@ impl Issue {
         }
         let name = &request.organisation.name;
         let alike = roster.members().filter(|member| {
-            request.member.is_none() && self.replaces.is_none() && alike(&member.organisation.name, name)
+            request.member.is_none()
+                && self.replaces.is_none()
+                && alike_names(&member.organisation.name, name)
         });
+        let of_a_number = roster.members().filter(|member| {
+            let (ours, theirs) = (&request.organisation, &member.organisation);
+            let is_same = |one: &str, other: &str| !one.is_empty() && one == other;
+            (is_same(&ours.kbo, &theirs.kbo) || is_same(&ours.lei, &theirs.lei))
+                && !alike_names(&theirs.name, name)
+                && request.member.is_none()
+                && self.replaces.is_none()
+        });
+        for member in of_a_number {
+            output::warn(&format!(
+                "there is a member with the same enterprise number or LEI already, called {:?}: {}. Another certificate makes \
+                 another member of it, with a participation notice of its own. If this is another node of it, it should enrol \
+                 with --member {}.",
+                member.organisation.name,
+                candidate(roster, member, clock::now()),
+                member.id
+            ));
+        }
         for member in alike {
             output::warn(&format!(
                 "there is a member called {:?} already: {}. If this is another node of it, it should enrol with \
@@ -289,26 +367,28 @@ impl Issue {
             ));
         }
     }
+}
 
-    /// Another node of a member must be of the organisation that the member is.
-    fn known_member(&self, folder: &Folder, member: MemberId, request: &Request) -> anyhow::Result<MemberId> {
-        match folder.roster().member(member) {
-            None => refuse!(
-                "the request is for another node of member {member}, whom the log does not know: take the newest log (`belfry \
-                 coalition take`), or have it enrol without --member"
-            ),
-            Some(known) if known.organisation != request.organisation => {
-                let differs = changes(&[(None, &known.organisation)], &request.organisation);
-                let differs: Vec<String> =
-                    differs.iter().map(|(what, change)| format!("{what} {change}")).collect();
-                refuse!(
-                    "the request is for another node of {:?}, but its organisation differs from that member's ({}): have it \
-                     enrol with what the member's certificates say, or change them first (`belfry coalition amend`)",
-                    known.organisation.name,
-                    differs.join("; ")
-                )
-            }
-            Some(_) => Ok(member),
+/// Another node of a member, or one that comes back, must be of the organisation that the member is.
+pub(super) fn known_member(folder: &Folder, member: MemberId, request: &Request) -> anyhow::Result<MemberId> {
+    match folder.roster().member(member) {
+        None => refuse!(
+            "the request is for another node of member {member}, whom the log does not know: take the newest log (`belfry \
+             coalition take{}`), or have it enrol without --member",
+            folder.again()
+        ),
+        Some(known) if known.organisation != request.organisation => {
+            let differs = changes(&[(None, &known.organisation)], &request.organisation);
+            let differs: Vec<String> =
+                differs.iter().map(|(what, change)| format!("{what} {change}")).collect();
+            refuse!(
+                "the request is for another node of {:?}, but its organisation differs from that member's ({}): have it \
+                 enrol with what the member's certificates say, or change them first (`belfry coalition amend{}`)",
+                known.organisation.name,
+                differs.join("; "),
+                folder.again()
+            )
         }
+        Some(_) => Ok(member),
     }
 }

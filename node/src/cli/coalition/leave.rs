@@ -12,12 +12,13 @@ use clap::Args;
 
 use super::{
     CoalitionFolder, cut,
-    decide::{Decided, Deciders, decide, propose, waits},
+    decide::{Already, Decided, Deciders, decide, decided_already, propose},
     evidence::Evidence,
     folder::Folder,
     kept,
-    mend::mended,
+    mend::mended_at,
     role_keys::RolePassphrases,
+    waiting::Waits,
 };
 use crate::{
     cli::{args::second, exit::refuse, output},
@@ -60,7 +61,7 @@ impl Leave {
         let signed = read(&self.departure, armour::read_departure)?;
         let now = clock::now();
         let departure = Departure::open(&signed, folder.roster(), now)
-            .map_err(mended)
+            .map_err(|error| mended_at(&folder.again(), error))
             .with_context(|| self.departure.display().to_string())?;
         let serials = departure.certificates(folder.roster());
         if serials.is_empty() && is_recorded(folder.roster(), &departure) {
@@ -89,8 +90,26 @@ impl Leave {
                 self.folder.again()
             );
         }
-        for serial in &serials {
-            propose(&folder, departure.member, departure.decision(*serial, cut.clone()))?;
+        let goes_in = self.passphrases.has_registrar(&folder.keys());
+        let (mut left, mut waiting) = (Vec::with_capacity(serials.len()), None::<Waits>);
+        for serial in serials {
+            let decision = departure.decision(serial, cut.clone());
+            let certificate = folder.roster().certificate(serial);
+            let already =
+                certificate.and_then(|certificate| decided_already(&folder, certificate, &decision));
+            if let Some(Already::Waits(waits)) = already {
+                waiting = Some(both(waiting, waits));
+                continue;
+            }
+            propose(&folder, goes_in, departure.member, decision)?;
+            left.push(serial);
+        }
+        let serials = left;
+        if let (true, Some(waits)) = (serials.is_empty(), &waiting) {
+            return Ok(output::print(&format!(
+                "It is signed already, and waits; nothing is signed again. {}",
+                waits.told(&self.folder.again())
+            ))?);
         }
         output::print(&shown(&folder, &departure, &serials))?;
         if !self.yes {
@@ -111,16 +130,28 @@ impl Leave {
                 Decided::Ordered(entry) => {
                     format!("Entry {entry} of the admin log ends certificate {serial}.\n")
                 }
-                Decided::Waiting { path, missing } => {
-                    format!("Certificate {serial}: signed, and not in the log yet. {}", waits(&path, missing))
+                Decided::Waiting(waits) => {
+                    waiting = Some(both(waiting, waits));
+                    format!("Certificate {serial}: signed, and not in the log yet.\n")
                 }
             };
+        }
+        if let Some(waits) = waiting {
+            told += &waits.told(&self.folder.again());
         }
         Ok(output::print(&format!(
             "{told}Bring the log to a member's node, before {}:\n{}",
             second(departure.effective),
             self.folder.bring()
         ))?)
+    }
+}
+
+/// What waits, and more that does.
+fn both(earlier: Option<Waits>, waits: Waits) -> Waits {
+    match earlier {
+        Some(earlier) => earlier.and(waits),
+        None => waits,
     }
 }
 

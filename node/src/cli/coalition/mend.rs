@@ -33,6 +33,24 @@ pub(super) fn mended(error: impl Mend) -> anyhow::Error {
     })
 }
 
+/// The same, where the command was told a folder: what the step names is said as it has to be typed.
+pub(super) fn mended_at(again: &str, error: impl Mend) -> anyhow::Error {
+    refused(match error.mend() {
+        "" => anyhow!("{error}"),
+        mend => anyhow!("{error}: {}", at(mend, again)),
+    })
+}
+
+/// A step whose commands name the folder, too: those in backticks that are of `belfry coalition` and name none.
+pub(super) fn at(mend: &str, again: &str) -> String {
+    let is_ours = |code: &str| code.starts_with("belfry coalition ") && !code.contains("--dir");
+    let parts = mend.split('`').enumerate().map(|(n, part)| match n % 2 == 1 && is_ours(part) {
+        true => format!("{part}{again}"),
+        false => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("`")
+}
+
 const ANOTHER_REQUEST: &str =
     "have the member enrol anew, in a new data folder (`belfry enroll --dir NEW`), and send that request";
 const ANOTHER_STATEMENT: &str = "ask the admin who decided for the file again, or decide again";
@@ -234,6 +252,10 @@ impl Mend for DraftError {
             | Self::Parent { .. }
             | Self::Window(_)
             | Self::NoAdmin(_)
+            | Self::Validity
+            | Self::EndsBefore(..)
+            | Self::RootThreshold { .. }
+            | Self::ActionThreshold { .. }
             | Self::Threshold(_)
             | Self::AcceptThreshold
             | Self::AmendThreshold
@@ -263,5 +285,25 @@ impl Mend for LogError {
             | Self::Height { .. }
             | Self::Fork(_) => ANOTHER_STATEMENT,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_said_as_it_has_to_be_typed_where_the_folder_is_another() {
+        let mend = "`belfry coalition roster` shows it; the member runs `belfry leave`";
+        assert_eq!(
+            at(mend, " --dir A"),
+            "`belfry coalition roster --dir A` shows it; the member runs `belfry leave`"
+        );
+        assert_eq!(at(mend, ""), mend);
+        let error = mended_at(" --dir A", VoidReason::NotLatest).to_string();
+        assert!(
+            error.ends_with("take the newer log (`belfry coalition take --dir A`), and decide again"),
+            "{error}"
+        );
     }
 }

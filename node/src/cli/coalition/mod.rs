@@ -31,6 +31,7 @@ mod roster;
 mod shown;
 mod sign;
 mod take;
+mod waiting;
 
 use std::path::{Path, PathBuf};
 
@@ -116,8 +117,7 @@ struct CoalitionFolder {
 impl CoalitionFolder {
     /// How it was named, for a hint at another command: empty, or after a space.
     fn again(&self) -> String {
-        let dir = Some(self.dir.as_path()).filter(|dir| *dir != Path::new("."));
-        repeated(&[("--dir", dir)])
+        named(&self.dir)
     }
 
     /// The command that exports the log, to a place that is not the folder's own.
@@ -136,4 +136,9 @@ impl CoalitionFolder {
     fn open(&self) -> anyhow::Result<Folder> {
         Folder::open(&self.dir)
     }
+}
+
+/// The option that names a folder: empty for the one where the command runs, else after a space.
+fn named(dir: &Path) -> String {
+    repeated(&[("--dir", Some(dir).filter(|dir| *dir != Path::new(".")))])
 }

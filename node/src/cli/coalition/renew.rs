@@ -84,16 +84,18 @@ pub(in crate::cli) struct Disentitle {
 impl Renew {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let until = self.until;
-        self.deciding.run(self.serial, "Renew", |roster, certificate| {
+        self.deciding.run(self.serial, "Renew", |folder, certificate| {
             let decision = Decision::Renew(schema::Renew {
                 serial: certificate.serial.get(),
                 not_after: until.as_micros(),
             });
-            if until <= certificate.not_after && decided_already(roster, certificate, &decision).is_none() {
+            if until <= certificate.not_after && decided_already(folder, certificate, &decision).is_none() {
                 refuse!(
-                    "certificate {} is valid until {} already: a renewal must move its end forward",
+                    "certificate {0} is valid until {1} already, and a renewal must move its end forward: name a later --until; \
+                     an earlier end is `belfry coalition revoke {0} --effective TIME{2}`",
                     certificate.serial,
-                    day(certificate.not_after)
+                    day(certificate.not_after),
+                    folder.again()
                 );
             }
             Ok((decision, format!("It will be valid until {}.", day(until))))
@@ -104,12 +106,25 @@ impl Renew {
 impl Entitle {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let (groups, role) = (&self.groups, self.role);
-        self.deciding.run(self.serial, "Entitle", |roster, certificate| {
-            let charter = roster.charter();
+        self.deciding.run(self.serial, "Entitle", |folder, certificate| {
+            let charter = folder.roster().charter();
             let groups = roles(groups, role, charter)?;
             let named = groups.iter().map(|entry| (GroupId::new(entry.group), entry.role()));
             let consequence = format!("It gets {} besides.", listed(charter, named, false));
-            Ok((Decision::Entitle(schema::Entitle { serial: certificate.serial.get(), groups }), consequence))
+            let has = |entry: &schema::GroupRole| {
+                certificate.groups.get(&GroupId::new(entry.group)) == Some(&entry.role())
+            };
+            let is_so = groups.iter().all(has);
+            let decision = Decision::Entitle(schema::Entitle { serial: certificate.serial.get(), groups });
+            if is_so && decided_already(folder, certificate, &decision).is_none() {
+                let its = certificate.groups.iter().map(|(group, role)| (*group, *role));
+                refuse!(
+                    "it changes nothing, as certificate {} has {} already: name other groups, or a higher role",
+                    certificate.serial,
+                    listed(charter, its, certificate.carrier)
+                );
+            }
+            Ok((decision, consequence))
         })
     }
 }
@@ -118,8 +133,8 @@ impl Disentitle {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let cut = cut::read(self.cut.as_deref())?;
         let groups = &self.groups;
-        self.deciding.run(self.serial, "Disentitle", |roster, certificate| {
-            let charter = roster.charter();
+        self.deciding.run(self.serial, "Disentitle", |folder, certificate| {
+            let charter = folder.roster().charter();
             if let Some(group) = groups.iter().find(|group| group.role.is_some()) {
                 refuse!("a group is left altogether: write {} without a role", group.slug);
             }
@@ -131,11 +146,11 @@ impl Disentitle {
                 cut: cut.clone(),
             });
             let absent = groups.iter().find(|g| !certificate.groups.contains_key(&GroupId::new(g.group)));
-            if let Some(group) = absent.filter(|_| decided_already(roster, certificate, &decision).is_none())
+            if let Some(group) = absent.filter(|_| decided_already(folder, certificate, &decision).is_none())
             {
                 let its = certificate.groups.iter().map(|(group, role)| (*group, *role));
                 refuse!(
-                    "certificate {} is not in {}: it has {}",
+                    "certificate {} is not in {}: name only groups that it has, which are {}",
                     certificate.serial,
                     slug(group.group),
                     listed(charter, its, certificate.carrier)

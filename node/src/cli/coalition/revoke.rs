@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use belfry_proto::{
-    id::{Height, LogId, MessageId, Sequence, Serial},
+    id::{LogId, MessageId, Sequence, Serial},
     schema::{CutPoint, RevocationReason},
     time::Timestamp,
     trust::{
@@ -18,10 +18,11 @@ use clap::Args;
 
 use super::{
     CoalitionFolder, cut,
-    decide::{Decided, Deciders, certificate, decide, decided_already, newest, propose, waits},
+    decide::{Already, Decided, Deciders, certificate, decide, decided_already, newest, propose},
     evidence::Evidence,
     folder::Folder,
     role_keys::RolePassphrases,
+    waiting::Waits,
 };
 use crate::{
     cli::{
@@ -143,22 +144,27 @@ impl Revoke {
         let announced = effective > clock::now();
         if named.is_some_and(|effective| effective < decided) {
             refuse!(
-                "it cannot take effect on {} when it was decided on {}: set --decided-on to the day of the decision",
+                "it cannot take effect on {} when it was decided on {}: {}",
                 second(effective),
-                second(decided)
+                second(decided),
+                match decided_on {
+                    Some(_) =>
+                        "name a later --effective, or as --decided-on the earlier day on which it was decided",
+                    None => "set --decided-on to the day of the decision, or name a later --effective",
+                }
             );
         }
         if announced && self.reason == RevocationReason::KeyCompromise {
             refuse!("a stolen key is revoked at once: leave out --effective");
         }
-        self.ending.deciding.run_for(&self.which, &what, |roster, certificate| {
+        self.ending.deciding.run_for(&self.which, &what, |folder, certificate| {
             let consequence = match announced {
                 true => format!(
                     "It stays in until {}; from then on every node refuses it. What it published until then stays{}.",
                     second(effective),
                     if cut.is_empty() { "" } else { " up to the cut" }
                 ),
-                false => consequence(roster, certificate.serial, &cut),
+                false => consequence(folder.roster(), certificate.serial, &cut),
             };
             let mut revoke = belfry_proto::schema::Revoke {
                 serial: certificate.serial.get(),
@@ -168,7 +174,7 @@ impl Revoke {
                 effective: effective.as_micros(),
                 cut: cut.clone(),
             };
-            if let Some(done) = done(roster, &revoke, named, decided_on) {
+            if let Some(done) = done(folder, &revoke, named, decided_on) {
                 (revoke.decided, revoke.effective) = done;
             }
             Ok((Decision::Revoke(revoke), consequence))
@@ -179,10 +185,10 @@ impl Revoke {
 impl Suspend {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let cut = self.ending.cut()?;
-        self.ending.deciding.run_for(&self.which, "Suspend", |roster, certificate| {
+        self.ending.deciding.run_for(&self.which, "Suspend", |folder, certificate| {
             let serial = certificate.serial;
             let suspend = belfry_proto::schema::Suspend { serial: serial.get(), cut: cut.clone() };
-            Ok((Decision::Suspend(suspend), consequence(roster, serial, &cut)))
+            Ok((Decision::Suspend(suspend), consequence(folder.roster(), serial, &cut)))
         })
     }
 }
@@ -198,16 +204,16 @@ impl Resume {
     }
 }
 
-/// When a revocation that stands was decided and takes effect, if it is the one that is `wanted`: for the same reason, with the
+/// When a revocation that stands, or waits, was decided and takes effect, if it is the one that is `wanted`: for the same reason, with the
 /// same cut, and with the dates that the command line names. Run again, it means that one; any other is decided anew.
 fn done(
-    roster: &Roster,
+    folder: &Folder,
     wanted: &belfry_proto::schema::Revoke,
     effective: Option<Timestamp>,
     decided_on: Option<Timestamp>,
 ) -> Option<(u64, u64)> {
-    let newest = newest(roster, Subject::Certificate(Serial::new(wanted.serial)))?;
-    let Decision::Revoke(done) = &newest.statement.decision else { return None };
+    let (newest, _) = newest(folder, Subject::Certificate(Serial::new(wanted.serial)))?;
+    let Decision::Revoke(done) = &newest.decision else { return None };
     let takes_effect = Timestamp::from_micros(done.effective);
     let is_same = done.reason == wanted.reason
         && done.cut == wanted.cut
@@ -266,7 +272,7 @@ impl Deciding {
         self,
         serial: Serial,
         what: &str,
-        state: impl Fn(&Roster, &Certificate) -> anyhow::Result<(Decision, String)>,
+        state: impl Fn(&Folder, &Certificate) -> anyhow::Result<(Decision, String)>,
     ) -> anyhow::Result<()> {
         self.run_for(&Which { serial: Some(serial), member: None }, what, state)
     }
@@ -276,14 +282,15 @@ impl Deciding {
         self,
         which: &Which,
         what: &str,
-        state: impl Fn(&Roster, &Certificate) -> anyhow::Result<(Decision, String)>,
+        state: impl Fn(&Folder, &Certificate) -> anyhow::Result<(Decision, String)>,
     ) -> anyhow::Result<()> {
         self.evidence.check()?;
         let folder = self.open()?;
         let again = self.folder.again();
+        let goes_in = self.passphrases.has_registrar(&folder.keys());
         let stated = |certificate: Certificate| {
-            let (decision, consequence) = state(folder.roster(), &certificate)?;
-            Stated::of(&folder, certificate, decision, consequence)
+            let (decision, consequence) = state(&folder, &certificate)?;
+            Stated::of(&folder, goes_in, certificate, decision, consequence)
         };
         let all = match (which.serial, &which.member) {
             (Some(serial), _) => vec![stated(certificate(&folder, serial, &again)?)?],
@@ -313,7 +320,8 @@ impl Deciding {
         keep: impl FnOnce(&Folder) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         self.evidence.check()?;
-        let stated = Stated::of(&folder, certificate.clone(), decision, consequence)?;
+        let goes_in = self.passphrases.has_registrar(&folder.keys());
+        let stated = Stated::of(&folder, goes_in, certificate.clone(), decision, consequence)?;
         self.decide_all(folder, what, vec![stated], keep)
     }
 
@@ -325,19 +333,26 @@ impl Deciding {
         keep: impl FnOnce(&Folder) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let (said, all): (Vec<_>, Vec<_>) = all.into_iter().partition(|stated| stated.already.is_some());
+        let again = self.folder.again();
         if all.is_empty() {
-            let entries: Vec<String> =
-                said.iter().filter_map(|stated| stated.already).map(|entry| entry.to_string()).collect();
-            return Ok(output::print(&format!(
-                "Entry {} of the admin log says so already; nothing is signed. Bring the log to the members:\n{}",
-                entries.join(", "),
-                self.folder.bring()
-            ))?);
+            return said_already(
+                said.into_iter().filter_map(|one| one.already),
+                &again,
+                &self.folder.bring(),
+            );
         }
-        for (serial, entry) in said.iter().filter_map(|one| Some((one.certificate.serial, one.already?))) {
-            output::print(&format!(
-                "Of certificate {serial} entry {entry} of the admin log says so already.\n"
-            ))?;
+        for one in said {
+            let serial = one.certificate.serial;
+            match one.already {
+                Some(Already::Entry(entry)) => output::print(&format!(
+                    "Of certificate {serial} entry {entry} of the admin log says so already.\n"
+                ))?,
+                Some(Already::Waits(waits)) => output::print(&format!(
+                    "Of certificate {serial} it is signed already, and waits. {}",
+                    waits.told(&again)
+                ))?,
+                None => {}
+            }
         }
         for Stated { certificate, consequence, .. } in &all {
             output::print(&format!(
@@ -353,17 +368,26 @@ impl Deciding {
         }
         let keys = Deciders::open(&folder, &self.passphrases)?;
         keep(&folder)?;
-        let mut is_ordered = false;
+        let (mut is_ordered, mut waiting) = (false, None::<Waits>);
         for Stated { certificate, decision, .. } in all {
             match decide(&mut folder, certificate.member, decision, &keys, &self.evidence)? {
                 Decided::Ordered(entry) => {
                     is_ordered = true;
                     output::print(&format!("Entry {entry} of the admin log says so.\n"))?;
                 }
-                Decided::Waiting { path, missing } => {
-                    output::print(&format!("Signed, and not in the log yet: {}", waits(&path, missing)))?;
+                Decided::Waiting(waits) => {
+                    let path = waits.paths.last().map(|path| output::path(path)).unwrap_or_default();
+                    output::print(&format!("Signed, and not in the log yet: {path}\n"))?;
+                    waiting = Some(match waiting {
+                        Some(earlier) => earlier.and(waits),
+                        None => waits,
+                    });
                 }
             }
+        }
+        // All of them in one go: each may build on the one before.
+        if let Some(waits) = waiting {
+            output::print(&waits.told(&again))?;
         }
         if is_ordered {
             output::print(&format!("Bring the log to the members:\n{}", self.folder.bring()))?;
@@ -377,21 +401,50 @@ struct Stated {
     certificate: Certificate,
     decision: Decision,
     consequence: String,
-    /// The entry of the log that says so already.
-    already: Option<Height>,
+    /// Where it is signed already.
+    already: Option<Already>,
+}
+
+/// Says of decisions that all of them are signed already, and what is left to do about them.
+fn said_already(all: impl Iterator<Item = Already>, again: &str, bring: &str) -> anyhow::Result<()> {
+    let (mut entries, mut waiting) = (Vec::new(), None::<Waits>);
+    for one in all {
+        match (one, waiting.take()) {
+            (Already::Entry(entry), earlier) => {
+                entries.push(entry.to_string());
+                waiting = earlier;
+            }
+            (Already::Waits(waits), Some(earlier)) => waiting = Some(earlier.and(waits)),
+            (Already::Waits(waits), None) => waiting = Some(waits),
+        }
+    }
+    if !entries.is_empty() {
+        output::print(&format!(
+            "Entry {} of the admin log says so already; nothing is signed. Bring the log to the members:\n{bring}",
+            entries.join(", ")
+        ))?;
+    }
+    if let Some(waits) = waiting {
+        output::print(&format!(
+            "It is signed already, and waits; nothing is signed again. {}",
+            waits.told(again)
+        ))?;
+    }
+    Ok(())
 }
 
 impl Stated {
     /// What the log would not take is refused before anybody is asked anything.
     fn of(
         folder: &Folder,
+        goes_in: bool,
         certificate: Certificate,
         decision: Decision,
         consequence: String,
     ) -> anyhow::Result<Self> {
-        let already = decided_already(folder.roster(), &certificate, &decision);
+        let already = decided_already(folder, &certificate, &decision);
         if already.is_none() {
-            propose(folder, certificate.member, decision.clone())?;
+            propose(folder, goes_in, certificate.member, decision.clone())?;
         }
         Ok(Self { certificate, decision, consequence, already })
     }
@@ -406,9 +459,9 @@ fn concerned(
     stated: impl Fn(Certificate) -> anyhow::Result<Stated>,
 ) -> anyhow::Result<Vec<Stated>> {
     let roster = folder.roster();
-    let member = member_named(roster, name)
-        .map_err(refused)
-        .with_context(|| format!("`belfry coalition roster{again}` lists them"))?;
+    let member = member_named(roster, name).map_err(|error| {
+        refused(anyhow!("{error}: `belfry coalition roster{again}` lists the members there are"))
+    })?;
     let is_over = |certificate: &&Certificate| {
         let standing = roster.standing(certificate.serial, clock::now());
         matches!(standing, Standing::Revoked | Standing::Superseded)

@@ -126,11 +126,16 @@ impl RolePassphrases {
         self.open(RoleKey::Admin, keys, &self.source(RoleKey::Admin).read("the admin key")?)
     }
 
+    /// Whether the registrar key is on this machine: what is decided with it goes into the log at once.
+    pub(super) fn has_registrar(&self, keys: &Path) -> bool {
+        self.registrar_key.is_some() || RoleKey::Registrar.path(keys).exists()
+    }
+
     /// Opens the admin key, and the registrar key where it is on this machine.
     pub(super) fn open_deciders(&self, keys: &Path) -> anyhow::Result<(SigningKey, Option<SigningKey>)> {
         let passphrase = self.source(RoleKey::Admin).read("the admin key")?;
         let admin = self.open(RoleKey::Admin, keys, &passphrase)?;
-        if self.registrar_key.is_none() && !RoleKey::Registrar.path(keys).exists() {
+        if !self.has_registrar(keys) {
             return Ok((admin, None));
         }
         let open = |passphrase| self.open(RoleKey::Registrar, keys, passphrase);
@@ -152,6 +157,15 @@ impl RolePassphrases {
             RoleKey::Registrar => &self.registrar_key,
         };
         let path = named.clone().unwrap_or_else(|| key.path(keys));
-        key_file::read_signing(&path, passphrase).with_context(|| format!("{} key", key.name()))
+        key_file::read_signing(&path, passphrase).with_context(|| match path.exists() {
+            true => format!("{} key", key.name()),
+            false => {
+                let name = key.name();
+                format!(
+                    "the {name} key is not at {}: put it there, or name its file with --{name}-key",
+                    path.display()
+                )
+            }
+        })
     }
 }

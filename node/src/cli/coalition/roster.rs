@@ -1,9 +1,16 @@
 //! `belfry coalition roster`: who belongs now.
 
 use belfry_proto::{
+    id::GroupId,
     schema::{EntityClass, Role},
     time::Timestamp,
-    trust::{certificate::Certificate, charter::Charter, names::Named as _, words},
+    trust::{
+        certificate::Certificate,
+        charter::Charter,
+        names::Named as _,
+        roster::{Roster as Fold, Standing},
+        words,
+    },
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -52,6 +59,7 @@ impl Roster {
                         "supplier_of": c.organisation.supplier_of,
                         "node": peer_id(&c.node),
                         "groups": groups(c, charter),
+                        "kept_out": kept_out(c, roster, now),
                         "carrier": c.carrier,
                         "not_before": c.not_before,
                         "not_after": c.not_after,
@@ -76,7 +84,12 @@ impl Roster {
                     c.serial.to_string(),
                     roster.standing(c.serial, now).as_str().to_owned(),
                     c.organisation.name.clone(),
-                    groups(c, charter).join(" ") + if c.carrier { " (carrier)" } else { "" },
+                    format!(
+                        "{}{}{}",
+                        groups(c, charter).join(" "),
+                        if c.carrier { " (carrier)" } else { "" },
+                        out_of(&kept_out(c, roster, now))
+                    ),
                     until(c.not_after, roster.announced_end(c.serial, now)),
                     c.member.to_string(),
                 ]
@@ -112,4 +125,25 @@ fn groups(certificate: &Certificate, charter: &Charter) -> Vec<String> {
             format!("{slug}:{}", role.name())
         })
         .collect()
+}
+
+/// Groups that a valid certificate names and is not in all the same: the charter in force has or admits it no more, or it has
+/// not accepted its texts in time.
+fn kept_out(certificate: &Certificate, roster: &Fold, now: Timestamp) -> Vec<String> {
+    if roster.standing(certificate.serial, now) != Standing::Valid {
+        return Vec::new();
+    }
+    let charter = roster.charter();
+    let is_out = |group: &&GroupId| roster.role(certificate.serial, **group, now).is_none();
+    let slug =
+        |group: &GroupId| charter.group(*group).map_or_else(|| group.to_string(), |group| group.slug.clone());
+    certificate.groups.keys().filter(is_out).map(slug).collect()
+}
+
+/// The same for people.
+fn out_of(kept_out: &[String]) -> String {
+    match kept_out.is_empty() {
+        true => String::new(),
+        false => format!(" (by the charter in force not in {})", kept_out.join(", ")),
+    }
 }

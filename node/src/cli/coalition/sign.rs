@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use belfry_proto::{
     crypto::{hash, sign::Purpose},
     id::Serial,
     schema,
     trust::{
         file as armour,
+        roster::VoidReason,
         signed::{add_signature, none_ended},
         statement::{Decision, Statement},
     },
@@ -17,11 +18,12 @@ use clap::Args;
 
 use super::{
     CoalitionFolder,
-    decide::{append, check_admin, missing, waits},
+    decide::{append, check_admin, missing},
     evidence::Evidence,
     folder::Folder,
-    mend::mended,
+    mend::{at, mended_at},
     role_keys::RolePassphrases,
+    waiting::{Waits, issued},
 };
 use crate::{
     cli::{
@@ -41,7 +43,8 @@ use crate::{
 ///
 /// The charter says how many admins an action needs. Whoever decides first leaves a statement file; the others look at
 /// it here, against a log of their own (`belfry coalition take` brings it up to date), and sign. The decision record beside it
-/// (the same name with .record.json) is shown and signed for with it; one that is not the statement's is refused.
+/// (the same name with .record.json) is shown and signed for with it; one that is not the statement's is refused. Where a
+/// decision builds on another one that waits, sign both in one go.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Sign {
     /// Statement files
@@ -58,7 +61,8 @@ pub(in crate::cli) struct Sign {
 
 /// Order signed decisions into the log, as the registrar.
 ///
-/// Each is held to every rule again, all of them before the first goes in. One that the log overtook meanwhile is refused:
+/// Each is held to every rule again, one behind the other and all of them before the first goes in: all of them, or none. One
+/// that builds on another goes in behind it, in whatever order they are named. One that the log overtook meanwhile is refused:
 /// it has to be decided anew. One that is in the log already stays as it is, and its certificate is written again; where it
 /// has no effect there, that is said and refused.
 #[derive(Debug, Args)]
@@ -72,15 +76,35 @@ pub(in crate::cli) struct Order {
     passphrases: RolePassphrases,
 }
 
+/// A statement out of a file, of this coalition and of the charter in force.
+struct Opened<'a> {
+    path: &'a Path,
+    statement: Statement,
+    signed: schema::Signed,
+    /// Admins that must still sign.
+    missing: usize,
+}
+
 impl Sign {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let folder = self.folder.open()?;
         let mut opened = Vec::with_capacity(self.statements.len());
         for path in &self.statements {
-            let (statement, signed) = open(&folder, path)?;
-            let evidence = Evidence::beside(path, &statement)?;
-            output::print(&shown(&folder, &statement, evidence.as_ref()))?;
-            opened.push((path, statement, signed));
+            match ordered_before(&folder, path)? {
+                Some((entry, _)) => output::print(&format!(
+                    "{} is in the log already, as entry {entry}.\n",
+                    output::path(path)
+                ))?,
+                None => opened.push(open(&folder, path)?),
+            }
+        }
+        let opened = in_turn(&folder, opened)?;
+        if opened.is_empty() {
+            return Ok(output::print("Nothing is left to sign.\n")?);
+        }
+        for one in &opened {
+            let evidence = Evidence::beside(one.path, &one.statement)?;
+            output::print(&shown(&folder, &one.statement, evidence.as_ref()))?;
         }
         if !self.yes {
             output::confirm("Sign this?", "--yes", "nothing was signed")?;
@@ -90,14 +114,28 @@ impl Sign {
         let public = admin.public();
         let has_signed =
             |signed: &schema::Signed| signed.signatures.iter().any(|s| s.key == public.as_bytes());
-        if let Some((path, ..)) = opened.iter().find(|(_, _, signed)| has_signed(signed)) {
-            refuse!("{} has this admin's signature already: pass it to another one", path.display());
+        if let Some(one) = opened.first().filter(|_| opened.iter().all(|one| has_signed(&one.signed))) {
+            refuse!("{} has this admin's signature already: pass it to another one", one.path.display());
         }
-        for (path, statement, mut signed) in opened {
-            add_signature(&mut signed, Purpose::Statement, folder.roster().coalition(), &admin);
-            file::write(path, armour::write_statement(&signed).as_bytes(), Readers::All, Existing::Replace)?;
-            let missing = missing(&folder, &statement, &signed)?;
-            output::print(&format!("Signed {}. {}", output::path(path), waits(path, missing)))?;
+        let mut left = None::<Waits>;
+        for Opened { path, statement, mut signed, .. } in opened {
+            // One that another of them builds on may be here for that alone.
+            if has_signed(&signed) {
+                output::print(&format!("{} has this admin's signature already.\n", output::path(path)))?;
+            } else {
+                add_signature(&mut signed, Purpose::Statement, folder.roster().coalition(), &admin);
+                let text = armour::write_statement(&signed);
+                file::write(path, text.as_bytes(), Readers::All, Existing::Replace)?;
+                output::print(&format!("Signed {}.\n", output::path(path)))?;
+            }
+            let waits = Waits::of(path, missing(&folder, &statement, &signed)?, &statement.decision);
+            left = Some(match left {
+                Some(earlier) => earlier.and(waits),
+                None => waits,
+            });
+        }
+        if let Some(waits) = left {
+            output::print(&waits.told(&self.folder.again()))?;
         }
         Ok(())
     }
@@ -106,7 +144,7 @@ impl Sign {
 impl Order {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let mut folder = self.folder.open()?;
-        // Before the passphrase is asked for.
+        // Before the passphrase is asked for, and before the first goes in.
         let mut waiting = Vec::with_capacity(self.statements.len());
         for path in &self.statements {
             match ordered_before(&folder, path)? {
@@ -115,11 +153,13 @@ impl Order {
                     output::print(&ordered(&folder, entry, &statement)?)?;
                 }
                 None => {
-                    enough(&folder, path)?;
-                    waiting.push(path);
+                    let one = open(&folder, path)?;
+                    enough(&folder, &one)?;
+                    waiting.push(one);
                 }
             }
         }
+        let waiting = in_turn(&folder, waiting)?;
         if waiting.is_empty() {
             return Ok(output::print("Nothing is left to order.\n")?);
         }
@@ -131,9 +171,7 @@ impl Order {
                 folder.roster().charter().version()
             );
         }
-        for path in waiting {
-            // An earlier one may have changed what this one builds on.
-            let (statement, signed) = enough(&folder, path)?;
+        for Opened { statement, signed, .. } in waiting {
             let serial = append(&mut folder, signed, &registrar)?;
             output::print(&ordered(&folder, serial, &statement)?)?;
         }
@@ -168,27 +206,29 @@ fn ordered_before(folder: &Folder, path: &Path) -> anyhow::Result<Option<(Serial
     }
     match voids.first() {
         None => Ok(None),
-        Some(void) => Err(mended(void.reason.clone())).with_context(|| {
+        Some(void) => Err(mended_at(&folder.again(), void.reason.clone())).with_context(|| {
             format!("{} is in the log as entry {}, and has no effect there", path.display(), void.height)
         }),
     }
 }
 
-/// A statement that holds to every rule and has every signature it needs.
-fn enough(folder: &Folder, path: &Path) -> anyhow::Result<(Statement, schema::Signed)> {
-    let (statement, signed) = open(folder, path)?;
+/// Refuses a statement that lacks a signature, or has one that is too late.
+fn enough(folder: &Folder, one: &Opened<'_>) -> anyhow::Result<()> {
     // A statement bears the date that its admins gave it; whether a key that ended since signed it in time, nobody can tell.
-    none_ended(&signed, folder.roster().charter().admin_ends(), clock::now()).map_err(refused).with_context(|| {
-        format!("{}: a decision has to be ordered while the time of its admins' keys runs; let others decide anew", path.display())
+    none_ended(&one.signed, folder.roster().charter().admin_ends(), clock::now()).map_err(refused).with_context(|| {
+        format!("{}: a decision has to be ordered while the time of its admins' keys runs; let others decide anew", one.path.display())
     })?;
-    match missing(folder, &statement, &signed).with_context(|| path.display().to_string())? {
-        0 => Ok((statement, signed)),
-        missing => refuse!("{}: {}", path.display(), waits(path, missing).trim_end()),
+    match one.missing {
+        0 => Ok(()),
+        missing => {
+            let waits = Waits::of(one.path, missing, &one.statement.decision).told(&folder.again());
+            refuse!("{}: {}", one.path.display(), waits.trim_end())
+        }
     }
 }
 
-/// Reads a statement and holds it to the charter and the log here.
-fn open(folder: &Folder, path: &Path) -> anyhow::Result<(Statement, schema::Signed)> {
+/// Reads a statement and holds it to the charter here.
+fn open<'a>(folder: &Folder, path: &'a Path) -> anyhow::Result<Opened<'a>> {
     let name = || path.display().to_string();
     let signed = read(path, armour::read_statement)?;
     let statement = Statement::decode(&signed.payload).map_err(refused).with_context(name)?;
@@ -203,23 +243,78 @@ fn open(folder: &Folder, path: &Path) -> anyhow::Result<(Statement, schema::Sign
     if statement.charter_version != roster.charter().version() {
         refuse!(
             "{} was made under charter version {}, and version {} is in force here: take the newer log (`belfry coalition \
-             take`), or decide again",
+             take{}`), or decide again",
             path.display(),
             statement.charter_version,
-            roster.charter().version()
+            roster.charter().version(),
+            folder.again()
         );
     }
-    missing(folder, &statement, &signed).with_context(name)?;
-    if let Err(reason) = roster.preview(&statement) {
-        return Err(mended(reason)).with_context(|| {
-            format!(
-                "{} would have no effect on the log here (at entry {}): take a newer log first, or decide again",
-                path.display(),
-                roster.version().height
-            )
-        });
+    let missing = missing(folder, &statement, &signed).with_context(name)?;
+    Ok(Opened { path, statement, signed, missing })
+}
+
+/// Holds statements to the log here, one behind the other, and gives them in the order in which all of them take effect:
+/// the one in which they are named, except that one which builds on another of them follows it.
+fn in_turn<'a>(folder: &Folder, mut left: Vec<Opened<'a>>) -> anyhow::Result<Vec<Opened<'a>>> {
+    let mut ahead = folder.roster().ahead();
+    let mut turn: Vec<Opened<'a>> = Vec::with_capacity(left.len());
+    while !left.is_empty() {
+        let builds_on = |one: &Opened<'_>, other: &Opened<'_>| {
+            !one.statement.is_removal() && one.statement.previous == Some(other.statement.id)
+        };
+        // No chain of hashes ends in itself, so there is always one.
+        let next = left.iter().position(|one| !left.iter().any(|other| builds_on(one, other))).unwrap_or(0);
+        let one = left.remove(next);
+        if let Err(reason) = ahead.take(&one.statement) {
+            return Err(overtaken(folder, &turn, &one, reason));
+        }
+        turn.push(one);
     }
-    Ok((statement, signed))
+    Ok(turn)
+}
+
+/// Why a statement would have no effect behind those before it, and what to do.
+fn overtaken(folder: &Folder, before: &[Opened<'_>], one: &Opened<'_>, reason: VoidReason) -> anyhow::Error {
+    let (roster, again, path) = (folder.roster(), folder.again(), one.path.display());
+    let decided = |other: &Statement| keys(other) == keys(&one.statement);
+    let twice = "there is a certificate for this very request: nothing is left to do, leave this file out and delete it";
+    match (reason, one.statement.previous) {
+        (VoidReason::KeyReused, _) if roster.records().any(|record| decided(&record.statement)) => {
+            refused(anyhow!("{path} was overtaken: {twice}"))
+        }
+        (VoidReason::KeyReused, _) => match before.iter().find(|other| decided(&other.statement)) {
+            Some(other) => refused(anyhow!(
+                "{path} and {} are of one request, which gets one certificate: leave one of them out, and delete it",
+                other.path.display()
+            )),
+            None => mended_at(&again, VoidReason::KeyReused),
+        },
+        (VoidReason::NotLatest, Some(previous))
+            if roster.records().all(|record| record.statement.id != previous)
+                && before.iter().all(|other| other.statement.id != previous) =>
+        {
+            let id: String = previous.to_string().chars().take(12).collect();
+            let mend = at("take the newer log (`belfry coalition take`)", &again);
+            refused(anyhow!(
+                "{path} builds on another statement, which is neither in the log here (at entry {}) nor among the files \
+                 named: name that file, too (its name ends in {id}.pem), or {mend}, or decide again",
+                roster.version().height
+            ))
+        }
+        (reason, _) => {
+            let behind = if before.is_empty() { "" } else { ", behind the other files" };
+            mended_at(&again, reason).context(format!(
+                "{path} would have no effect on the log here (at entry {}{behind}): take a newer log first, or decide again",
+                roster.version().height
+            ))
+        }
+    }
+}
+
+/// The keys that a statement certifies.
+fn keys(statement: &Statement) -> Option<&schema::MemberKeys> {
+    issued(&statement.decision)?.keys.as_ref()
 }
 
 /// What its nonce was drawn from.

@@ -1,14 +1,17 @@
 //! `belfry coalition take`: several admins, several machines, one log.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use anyhow::Context as _;
-use belfry_proto::trust::{file as armour, roster::Roster};
+use belfry_proto::{
+    id::{Height, StatementId},
+    trust::{file as armour, roster::Roster},
+};
 use clap::Args;
 
 use super::{CoalitionFolder, folder::Folder, mend::mended};
 use crate::{
-    cli::{exit::refuse, output},
+    cli::{args::second, decision::described, exit::refuse, output},
     keys::{
         enrolment::{fold, read},
         file,
@@ -18,7 +21,8 @@ use crate::{
 /// Take over a newer log from another admin's machine.
 ///
 /// Every signature is verified. A log that is older, forked, or another coalition's is refused. Where there is no
-/// folder yet, one is made, without keys: put yours into its keys folder.
+/// folder yet, one is made, without keys: put yours into its keys folder. Where a new charter pins the log below decisions
+/// that stand here, they are listed: they hold no more.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Take {
     /// Log, as `belfry coalition export` writes it
@@ -41,7 +45,9 @@ impl Take {
         } else {
             let mut folder = self.folder.open()?;
             goes_on(folder.roster(), &theirs, &self.log.display().to_string())?;
+            let dropped = dropped(folder.roster(), &theirs);
             folder.replace(log, theirs.clone())?;
+            output::print(&dropped)?;
         }
         let version = theirs.version();
         Ok(output::print(&format!(
@@ -52,6 +58,31 @@ impl Take {
             version.head
         ))?)
     }
+}
+
+/// Decisions of this log that the other one does not have: a new charter pinned it below them, or on another branch.
+fn dropped(ours: &Roster, theirs: &Roster) -> String {
+    let stays: BTreeSet<StatementId> = theirs.records().map(|record| record.statement.id).collect();
+    let is_void = |height: Height| ours.voids().iter().any(|void| void.height == height);
+    let rows: Vec<[String; 4]> = ours
+        .records()
+        .filter(|record| !stays.contains(&record.statement.id) && !is_void(record.height))
+        .map(|record| {
+            let (action, about) = described(ours.charters(), &record.statement);
+            [record.height.to_string(), second(record.statement.made), action.to_owned(), about]
+        })
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!(
+        "{} of the log here {} in the new one, whose charter pins entry {}. Nothing of it holds any more, at no node that takes \
+         that charter; what shall hold is decided anew:\n{}",
+        output::counted(rows.len() as u64, "decision", "decisions"),
+        if rows.len() == 1 { "is not" } else { "are not" },
+        theirs.charter().pin().map_or(0, |pin| pin.height.get()),
+        output::table(["entry", "made", "action", "about"], &rows)
+    )
 }
 
 /// Whether another log may take the place of the one here: the same coalition's, as new at least, and no other branch.

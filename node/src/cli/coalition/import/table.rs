@@ -3,22 +3,28 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use belfry_proto::{
-    schema::{EntityClass, Organisation},
+    schema::{Capacity, EntityClass, Organisation},
     time::Timestamp,
     trust::names::Named as _,
 };
 
 use super::super::evidence::Evidence;
 use crate::{
-    cli::args::{GroupArg, moment, until},
+    cli::{
+        args::{GroupArg, moment, until},
+        said::NONE,
+    },
     query::alike,
 };
 
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 14] = [
     "organisation",
     "kbo",
     "lei",
     "classes",
+    "capacity",
+    "sector",
+    "supplier_of",
     "groups",
     "until",
     "request",
@@ -37,25 +43,40 @@ pub(super) struct Row {
     pub(super) kbo: String,
     pub(super) lei: String,
     pub(super) classes: BTreeSet<EntityClass>,
+    pub(super) capacity: Option<Capacity>,
+    pub(super) sector: String,
+    /// Whom it supplies, in any order; nobody where the cell says none, [`None`] where it says nothing.
+    pub(super) supplier_of: Option<BTreeSet<String>>,
     pub(super) groups: Vec<GroupArg>,
     pub(super) until: Option<Timestamp>,
     pub(super) request: Option<PathBuf>,
     pub(super) evidence: Evidence,
 }
 
-/// Why a list is refused.
+/// Why a list is refused, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TableError {
-    /// Not CSV.
-    #[error("{0}")]
-    Csv(#[from] csv::Error),
-    /// A column nobody knows.
+    /// A line that is longer or shorter than the first.
     #[error(
-        "there is no column {0:?}: organisation, kbo, lei, classes, groups, until, request, member_since, decided_by, decided_on, evidence"
+        "line {line} has {found} cells, and the first line names {columns} columns: give every line as many cells, and put one \
+         that has the separator in it between quotes"
     )]
+    Cells {
+        /// Line.
+        line: u64,
+        /// Cells of it.
+        found: u64,
+        /// Columns.
+        columns: u64,
+    },
+    /// Not CSV.
+    #[error("it cannot be read as CSV ({0}): have the spreadsheet write it anew, as CSV in UTF-8")]
+    Csv(csv::Error),
+    /// A column nobody knows.
+    #[error("there is no column {0:?}: name each one of {names}", names = COLUMNS.join(", "))]
     Column(String),
     /// A column twice.
-    #[error("column {0:?} is there twice")]
+    #[error("column {0:?} is there twice: take one of them out")]
     Twice(String),
     /// No names.
     #[error("the first line must name the columns, `organisation` among them")]
@@ -71,11 +92,24 @@ pub(super) enum TableError {
         error: String,
     },
     /// Two rows of one member.
-    #[error("lines {0} and {1} are of one member: the same {2}")]
+    #[error("lines {0} and {1} are of one member: the same {2}. Leave one of them out, or correct it")]
     Duplicate(u64, u64, &'static str),
     /// Nothing in it.
-    #[error("the list is empty")]
+    #[error("the list is empty: write a line for each member below the names of the columns")]
     Empty,
+}
+
+impl From<csv::Error> for TableError {
+    fn from(error: csv::Error) -> Self {
+        match error.kind() {
+            csv::ErrorKind::UnequalLengths { pos, expected_len, len } => Self::Cells {
+                line: pos.as_ref().map_or(0, csv::Position::line),
+                found: *len,
+                columns: *expected_len,
+            },
+            _ => Self::Csv(error),
+        }
+    }
 }
 
 impl Row {
@@ -93,6 +127,22 @@ impl Row {
             if !ours.is_empty() && ours != theirs {
                 differs.push(format!("{what} {}", if theirs.is_empty() { "none" } else { theirs }));
             }
+        }
+        if !self.sector.is_empty() && !alike(&self.sector, &organisation.sector) {
+            let is = Some(organisation.sector.as_str()).filter(|is| !is.is_empty());
+            differs.push(format!("sector {}", is.unwrap_or("none")));
+        }
+        let capacity = organisation.capacity();
+        if self.capacity.is_some_and(|wanted| wanted != capacity) {
+            differs.push(format!("capacity {}", capacity.name()));
+        }
+        let supplied: BTreeSet<String> = organisation.supplier_of.iter().cloned().collect();
+        if self.supplier_of.as_ref().is_some_and(|wanted| *wanted != supplied) {
+            let names: Vec<&str> = supplied.iter().map(String::as_str).collect();
+            differs.push(format!(
+                "supplier of {}",
+                if names.is_empty() { NONE.into() } else { names.join(" | ") }
+            ));
         }
         let classes: BTreeSet<EntityClass> = organisation.classes().collect();
         if !self.classes.is_empty() && self.classes != classes {
@@ -154,7 +204,7 @@ fn row(line: u64, cell: impl Fn(&str) -> String) -> Result<Row, TableError> {
     if !(kbo.is_empty() || kbo.len() == 10 && kbo.bytes().all(|b| b.is_ascii_digit())) {
         return Err(wrong(
             "kbo",
-            format!("{kbo:?} is not ten digits (a spreadsheet may have cut the first 0)"),
+            format!("{kbo:?} is not ten digits: write it as text, a spreadsheet may have cut the first 0"),
         ));
     }
     let lei = cell("lei").to_uppercase();
@@ -168,10 +218,21 @@ fn row(line: u64, cell: impl Fn(&str) -> String) -> Result<Row, TableError> {
         .iter()
         .map(|name| EntityClass::parse(name).map_err(|error| wrong("classes", error.to_string())))
         .collect::<Result<_, _>>()?;
-    let groups = words(cell("groups"))
-        .iter()
-        .map(|name| name.parse().map_err(|error| wrong("groups", error)))
-        .collect::<Result<_, _>>()?;
+    let capacity = optional("capacity")
+        .map(|name| Capacity::parse(&name).map_err(|error| wrong("capacity", error.to_string())))
+        .transpose()?;
+    let supplier_of = optional("supplier_of").map(|names| match names.as_str() {
+        NONE => BTreeSet::new(),
+        names => names.split('|').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+    });
+    let mut groups: Vec<GroupArg> = Vec::new();
+    for name in &words(cell("groups")) {
+        let group: GroupArg = name.parse().map_err(|error| wrong("groups", error))?;
+        if groups.iter().any(|earlier| earlier.slug == group.slug) {
+            return Err(wrong("groups", format!("{} is there twice: name each group once", group.slug)));
+        }
+        groups.push(group);
+    }
     let evidence = Evidence {
         decided_by: optional("decided_by"),
         decided_on: time("decided_on", moment)?,
@@ -180,7 +241,20 @@ fn row(line: u64, cell: impl Fn(&str) -> String) -> Result<Row, TableError> {
         salt: None,
     };
     let request = optional("request").map(PathBuf::from);
-    Ok(Row { line, organisation, kbo, lei, classes, groups, until: time("until", until)?, request, evidence })
+    Ok(Row {
+        line,
+        organisation,
+        kbo,
+        lei,
+        classes,
+        capacity,
+        sector: cell("sector"),
+        supplier_of,
+        groups,
+        until: time("until", until)?,
+        request,
+        evidence,
+    })
 }
 
 fn duplicates(rows: &[Row]) -> Result<(), TableError> {
@@ -217,23 +291,56 @@ mod tests {
     }
 
     #[test]
+    fn whatever_a_list_says_of_a_member_is_held_to_what_its_certificate_says() {
+        let bank = Organisation {
+            name: "Bank".into(),
+            classes: vec![EntityClass::Financial.into()],
+            capacity: Capacity::Supervisor.into(),
+            sector: "banking".into(),
+            supplier_of: vec!["Rail".into(), "Grid, Inc".into()],
+            ..Organisation::default()
+        };
+        let differs = |cells: &str| {
+            let rows = parse(&format!("organisation;capacity;sector;supplier_of\nBank;{cells}\n")).unwrap();
+            rows[0].differs(&bank)
+        };
+        // An empty cell says nothing, and the order in which names stand says nothing either.
+        for same in [";;", "supervisor;Banking;Grid, Inc | Rail"] {
+            assert_eq!(differs(same), Vec::<String>::new(), "{same}");
+        }
+        for (cells, expected) in [
+            ("none;;", "capacity supervisor"),
+            (";market infrastructure;", "sector banking"),
+            (";;Rail", "supplier of Grid, Inc | Rail"),
+            (";;none", "supplier of Grid, Inc | Rail"),
+        ] {
+            assert_eq!(differs(cells), [expected], "{cells}");
+        }
+    }
+
+    #[test]
     fn a_wrong_list_is_refused_with_its_line_and_column() {
         for (text, expected) in [
             ("", "must name the columns"),
-            ("organisation\n", "empty"),
+            ("organisation\n", "empty: write a line for each member"),
             ("name\nx\n", "no column \"name\""),
             ("kbo\n0123456789\n", "must name the columns"),
-            ("organisation,organisation\nx,y\n", "twice"),
+            ("organisation,organisation\nx,y\n", "twice: take one of them out"),
             ("organisation,kbo\nx,123456789\n", "line 2, kbo"),
             ("organisation,classes\nx,bank\n", "line 2, classes: \"bank\""),
             ("organisation,until\nx,1/1/2027\n", "line 2, until"),
             (
                 "organisation,kbo\na,0123456789\nb,0123456789\n",
-                "lines 2 and 3 are of one member: the same kbo",
+                "lines 2 and 3 are of one member: the same kbo. Leave one of them out",
             ),
             ("organisation\nAcme\nACME\n", "the same organisation"),
             ("organisation,request\na,r.pem\nb,r.pem\n", "the same request"),
-            ("organisation,kbo\nx\n", "record"),
+            (
+                "organisation,kbo\nx\n",
+                "line 2 has 1 cells, and the first line names 2 columns: give every line as many",
+            ),
+            ("organisation,groups\nx,cidr cidr:steward\n", "line 2, groups: cidr is there twice: name each"),
+            ("organisation,capacity\nx,king\n", "line 2, capacity: \"king\""),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text:?}: {error}");

@@ -1,0 +1,128 @@
+//! Lists of members against the roster: nobody twice, and whatever the list says is held to what certificates say.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::desk::Desk;
+
+const WITH: [&str; 3] = ["--yes", "--passphrase-file", "passphrase"];
+
+/// A request, `FOLDER.request`.
+fn asks(desk: &Desk, name: &str, folder: &str, more: &[&str]) {
+    let who = ["enroll", "--charter", "coalition/charter.pem", "--org", name, "--class", "essential"];
+    let request = format!("{folder}.request");
+    let what = ["--groups", "cidr", "--dir", folder, "--out", &request];
+    desk.coalition.ok(&[&who[..], &what, more, &["--accept-arrangement", "--accept-rules"]].concat());
+}
+
+fn list(desk: &Desk, text: &str) {
+    fs::write(desk.path("members.csv"), text).unwrap();
+}
+
+fn roster(desk: &Desk) -> Vec<Value> {
+    let roster: Value = serde_json::from_str(&desk.ok(&["roster", "--json", "--dir", "coalition"])).unwrap();
+    roster["certificates"].as_array().unwrap().clone()
+}
+
+const IMPORT: [&str; 4] = ["import", "members.csv", "--dir", "coalition"];
+
+#[test]
+fn a_list_makes_no_second_member_of_an_enterprise_whatever_name_it_asks_under() {
+    let desk = Desk::found("Once");
+    let kbo = ["--kbo", "0123456789"];
+    asks(&desk, "Bank", "bank", &kbo);
+    asks(&desk, "Bank Belgium NV", "nv", &kbo);
+    let issue = [&IMPORT[..], &["--issue"], &WITH].concat();
+    let nv = "Bank Belgium NV,,2099-12-31,nv.request\n";
+    // Listed under its number by one line, and asking with it by another.
+    list(&desk, &format!("organisation,kbo,until,request\nBank,0123456789,,\n{nv}"));
+    for arguments in [&IMPORT[..], &issue] {
+        let said = desk.refused(arguments);
+        assert!(said.contains("lines 2 and 3 are of one member: the same kbo. Leave one out"), "{said}");
+    }
+    // A member of the roster.
+    desk.ok(&[&["issue", "bank.request", "--until", "2099-12-31", "--dir", "coalition"][..], &WITH].concat());
+    for lines in [nv.to_owned(), format!("Bank,0123456789,,\n{nv}")] {
+        list(&desk, &format!("organisation,kbo,until,request\n{lines}"));
+        for arguments in [&IMPORT[..], &issue] {
+            let said = desk.refused(arguments);
+            assert!(
+                said.contains("has the kbo of \"Bank\"") && said.contains("enrol with --member"),
+                "{said}"
+            );
+        }
+    }
+    assert_eq!(roster(&desk).len(), 1);
+    // By hand it is a decision, and warned of.
+    let by_hand = ["issue", "nv.request", "--until", "2099-12-31", "--dir", "coalition"];
+    let asked = desk.run(&[&by_hand[..], &["--passphrase-file", "passphrase"]].concat());
+    assert_ne!(asked.code, 0);
+    assert!(
+        asked.stderr.contains("same enterprise number or LEI already, called \"Bank\""),
+        "{}",
+        asked.stderr
+    );
+}
+
+#[test]
+fn whatever_a_list_says_otherwise_than_a_certificate_is_told() {
+    let desk = Desk::found("Reconciled");
+    asks(&desk, "Bank", "bank", &["--sector", "banking"]);
+    let issue = ["issue", "bank.request", "--until", "2099-12-31", "--dir", "coalition"];
+    desk.ok(&[&issue[..], &["--member-since", "2019-03-01"], &WITH].concat());
+    let head = "organisation;sector;capacity;supplier_of;until;member_since;groups\n";
+    list(&desk, &format!("{head}Bank;banking;none;none;2099-12-31;2019-03-01;cidr:publisher\n"));
+    let same = desk.ok(&IMPORT);
+    assert!(same.contains("certificate 1, valid") && !same.contains("says otherwise"), "{same}");
+    for (line, said) in [
+        ("Bank;;;;2030-12-31;;", "until 2099-12-31"),
+        ("Bank;market infrastructure;;;;;", "sector banking"),
+        ("Bank;;supervisor;;;;", "capacity none"),
+        ("Bank;;;Grid | Rail;;;", "supplier of none"),
+        ("Bank;;;;;2018-01-01;", "member since 2019-03-01"),
+    ] {
+        list(&desk, &format!("{head}{line}\n"));
+        let told = desk.ok(&IMPORT);
+        assert!(told.contains(&format!("valid, says otherwise: {said}\n")), "{line}: {told}");
+    }
+    // An end that is announced is the end.
+    let leaves =
+        ["revoke", "1", "--reason", "left", "--effective", "2098-12-31T00:00:00Z", "--dir", "coalition"];
+    desk.ok(&[&leaves[..], &WITH].concat());
+    list(&desk, &format!("{head}Bank;;;;2099-12-31;;\n"));
+    let told = desk.ok(&IMPORT);
+    assert!(told.contains("says otherwise: until 2098-12-31"), "{told}");
+}
+
+#[test]
+fn who_left_comes_back_by_a_list_as_the_member_it_was_and_is_never_passed_over() {
+    let desk = Desk::found("Back again");
+    asks(&desk, "Bank", "bank", &[]);
+    desk.ok(&[&["issue", "bank.request", "--until", "2099-12-31", "--dir", "coalition"][..], &WITH].concat());
+    desk.ok(&[&["revoke", "1", "--reason", "left", "--dir", "coalition"][..], &WITH].concat());
+    let head = "organisation,until,request\nBank,2099-12-31,";
+    // What it left with is the roster's to tell; a file that is not there is not.
+    list(&desk, &format!("{head}bank.request\n"));
+    assert!(desk.ok(&IMPORT).contains("certificate 1, revoked"));
+    list(&desk, &format!("{head}nowhere.request\n"));
+    let gone = desk.run(&IMPORT);
+    assert!(gone.code == 1 && gone.stderr.contains("nowhere.request"), "{}{}", gone.stdout, gone.stderr);
+    asks(&desk, "Bank", "stranger", &[]);
+    list(&desk, &format!("{head}stranger.request\n"));
+    let said = desk.refused(&IMPORT);
+    assert!(said.contains("was a member before") && said.contains("enrol with --member"), "{said}");
+    let member = roster(&desk)[0]["member"].as_str().unwrap().to_owned();
+    asks(&desk, "Bank", "again", &["--member", &member]);
+    list(&desk, &format!("{head}again.request\n"));
+    let issue = [&IMPORT[..], &["--issue"], &WITH].concat();
+    desk.ok(&issue);
+    let certificates = roster(&desk);
+    assert_eq!(certificates.len(), 2);
+    assert_eq!((&certificates[1]["member"], &certificates[1]["standing"]), (&member.into(), &"valid".into()));
+    assert!(desk.ok(&issue).contains("Nothing to issue"));
+    // While it is in, another request is for `issue`.
+    list(&desk, &format!("{head}stranger.request\n"));
+    let said = desk.refused(&issue);
+    assert!(said.contains("not the one that the certificates") && said.contains("coalition issue"), "{said}");
+}

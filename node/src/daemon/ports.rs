@@ -419,7 +419,7 @@ impl NodeStatus for Status {
             readable_only_here,
             drafts,
             parked,
-            clock_offset_ms: hellos.clock_offset().map(|micros| -micros / 1000),
+            clock_offset_ms: hellos.clock_offset().map(|micros| micros.saturating_neg() / 1000),
             warnings: self.warnings(&hellos, drafts),
         }
     }

@@ -166,7 +166,7 @@ impl Membership {
             room -= record.len() + 8;
             page.records.push(schema::Record::decode(record.as_slice()).map_err(|_| Refusal::Internal)?);
         }
-        let reached = pull.from_height.max(1) + page.records.len() as u64;
+        let reached = pull.from_height.max(1).saturating_add(page.records.len() as u64);
         page.more = !page.records.is_empty() && reached <= roster.version().height.get();
         Ok(hello_response::Response::AdminPage(page))
     }

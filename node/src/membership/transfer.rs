@@ -35,7 +35,7 @@ impl Membership {
             let charters = roster.snapshot().charters().signed().to_vec();
             let known = usize::try_from(their_charter).unwrap_or(usize::MAX);
             let mut charters: Vec<schema::Signed> = charters.into_iter().skip(known).collect();
-            let mut next = theirs.get() + 1;
+            let mut next = theirs.get().saturating_add(1);
             for _ in 0..MAX_PAGES {
                 let Ok(bytes) = store.records(Height::new(next), limits::MAX_PAGE_RECORDS) else { return };
                 let mut room = PUSH_BYTES;

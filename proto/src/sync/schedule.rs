@@ -352,7 +352,7 @@ impl<P: Copy + Ord> Schedule<P> {
     /// Everything on offer, by group and log.
     pub fn missing(&self, now: Duration) -> impl Iterator<Item = Missing> {
         self.jobs.iter().map(move |(&(group, log, want), wanted)| {
-            let end = wanted.offers.values().map(|offer| offer.to).max().map_or(0, |to| to.get() + 1);
+            let end = wanted.offers.values().map(|offer| offer.to).max().map_or(0, |to| to.get().saturating_add(1));
             let rests = |peer: &P| self.waits(peer, now).is_some();
             let pace = match () {
                 () if !wanted.under_way.is_empty() => Pace::UnderWay,

@@ -108,6 +108,10 @@ impl Membership {
             let announced = (theirs, greet.charter_version);
             self.hellos.send_modify(|hellos| hellos.company.outgrown(&from, announced, Instant::now()));
         }
+        if admitted {
+            self.abreast.announced(from, (theirs, greet.charter_version));
+            self.abreast.told(from, (roster.version(), roster.charter().version()));
+        }
         if admitted && let Some(certificate) = roster.by_node(&from) {
             self.told_time(certificate.member, from, greet.now);
         }

@@ -17,6 +17,7 @@ use belfry_proto::{
     verdict::Verdict,
 };
 use prost::Message;
+use tokio::time::Instant;
 
 use super::{Membership, charters::is_held, on_sight};
 use crate::{clock, feed::Notice, store::Change};
@@ -84,6 +85,7 @@ impl Membership {
         let version = roster.version();
         tracing::info!(roster.height = version.height.get(), "admin log at {version}");
         self.roster.replace(roster);
+        self.abreast.grown(Instant::now(), &mut rand::rng());
         self.tell_new_readers(before.1);
         self.allow().await;
         self.subscribe().await;

@@ -288,7 +288,8 @@ mod tests {
     fn logs_that_a_peer_invents_as_high_as_can_be_end_nothing() {
         let invented = |pace| {
             let log = move |n: usize| LogId::new([u8::try_from(n % 251).unwrap(); 32]);
-            (0..MAX_OFFERS).map(move |n| Missing { log: log(n), ..missing(Want::Entries, MAX_SEQUENCE, pace) })
+            (0..MAX_OFFERS)
+                .map(move |n| Missing { log: log(n), ..missing(Want::Entries, MAX_SEQUENCE, pace) })
         };
         for (pace, resting) in [(Pace::UnderWay, 0), (Pace::Waits, MAX_SEQUENCE)] {
             let groups = Offers::by_group(invented(pace));

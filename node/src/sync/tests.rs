@@ -17,6 +17,7 @@ use futures::future::join_all;
 use prost::Message;
 use tokio::task::JoinSet;
 
+mod claims;
 mod removed;
 mod slices;
 

@@ -121,8 +121,11 @@ impl Hellos {
         self.company.gate(Instant::now(), clock::now())
     }
 
-    /// Who left has no voice any more, and tells us nothing.
+    /// Who left has no voice any more, and tells us nothing; nor is it warned of, as nothing could end that but a hello of its
+    /// own. What it proved of the admin log is kept elsewhere.
     pub(super) fn left(&mut self, peer: &PublicKey) {
+        self.forked_with.retain(|forked| forked != peer);
+        self.unshown.remove(peer);
         self.voices.left(peer);
         self.company.left(peer, Instant::now());
     }
@@ -156,6 +159,16 @@ mod tests {
         for lie in [DAY, -DAY, i64::MAX, i64::MIN] {
             assert_eq!(told(&[0, lie]), ClockTold::Right);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_left_or_was_revoked_is_warned_of_no_more() {
+        let mut hellos = Hellos::told(&[0, 0]);
+        let [one, other] = [1, 2].map(|n| SigningKey::from_seed(&[n; 32]).public());
+        hellos.forked_with = vec![one, other];
+        hellos.unshown = BTreeSet::from([one, other]);
+        hellos.left(&one);
+        assert_eq!((hellos.forked_with, hellos.unshown), (vec![other], BTreeSet::from([other])));
     }
 
     #[tokio::test(start_paused = true)]

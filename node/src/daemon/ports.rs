@@ -199,6 +199,7 @@ impl Status {
             ));
         }
         warnings.extend(on_sight::told(&roster));
+        warnings.extend(on_sight::undone(&roster, now));
         if let Some(refused) = watch.refused_charter {
             warnings.push(format!("A charter that root keys signed is refused here: {refused}."));
         }

@@ -1,5 +1,9 @@
 //! `belfry config check`: would `belfry run` start? One line for each thing it needs, with the mend where not.
 //!
+//! Only what keeps a node from starting is wrong. What it starts with all the same, and lives with until it is mended (a full
+//! disk, a certificate that has ended, a store that it heals), is warned of: a unit that runs this first must not be the one
+//! thing that keeps a node down.
+//!
 //! Nothing is changed, nothing is asked: where the passphrase comes from the terminal, the key files are only
 //! looked at. Checks go on after one that fails, so that one run tells all that is to be mended.
 
@@ -8,8 +12,15 @@ mod ports;
 use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context as _, bail, ensure};
-use belfry_proto::trust::{file as armour, roster::Standing};
+use belfry_proto::{
+    schema::{LogFile, Record, Signed},
+    trust::{
+        file as armour,
+        roster::{Roster, Standing},
+    },
+};
 use clap::Args;
+use prost::Message as _;
 
 use super::{
     args::day,
@@ -31,13 +42,19 @@ use crate::{
     store::{Store, Version},
 };
 
+/// As the daemon needs it.
+const OK: &str = "ok";
+/// The daemon starts, and does less than it should.
+const WARN: &str = "WARN";
+
 /// Bytes of a Unix socket's path, its terminating zero included (`sockaddr_un`).
 const MAX_SOCKET_PATH: usize = 108;
 
 /// Check the configuration and everything it names.
 ///
 /// Says whether `belfry run` would start, and what to mend if not: data folder, passphrase, key files, charter,
-/// certificate, ports. Changes nothing. Run it as the user that runs the node.
+/// certificate, ports. A line that begins with WARN keeps no node from starting. Changes nothing. Run it as the user that
+/// runs the node.
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// Only the file itself, not what it names
@@ -60,16 +77,18 @@ impl Check {
         if !self.file_only {
             let source = Source::choose(None, &config.keys);
             let passphrase = passphrase(&source, &config);
-            report.add("data folder", data_folder(&config));
+            let (verdict, said) = data_folder(&config);
+            report.add_as(verdict, "data folder", said);
             report.add("passphrase", passphrase.as_ref().map(|found| found.1.clone()).map_err(told));
             // Without the folder, nothing that lies in it is worth a line.
             if config.node.data_dir.is_dir() {
                 let keys = key_files(&config, passphrase.ok().and_then(|found| found.0));
                 report.add("key files", keys.as_ref().map(|found| found.1.clone()).map_err(told));
-                report.add("membership", membership(&config, keys.ok().and_then(|found| found.0)));
+                let (verdict, said) = membership(&config, keys.ok().and_then(|found| found.0));
+                report.add_as(verdict, "membership", said);
                 report.add("API socket", api_socket(&config));
-                if let Some(found) = store(&config) {
-                    report.add("store", found);
+                if let Some((verdict, said)) = store(&config) {
+                    report.add_as(verdict, "store", said);
                 }
             }
             let (verdict, said) = ports::ports(&config, global, &self.data);
@@ -109,7 +128,7 @@ struct Report {
 
 impl Report {
     fn add(&mut self, what: &str, found: anyhow::Result<String>) {
-        self.add_as("ok", what, found);
+        self.add_as(OK, what, found);
     }
 
     /// [`Self::add`], where what is found has another verdict than "ok".
@@ -125,15 +144,22 @@ impl Report {
     }
 }
 
+/// A line's verdict, and what it says.
+type Found = (&'static str, anyhow::Result<String>);
+
 /// Whether this belfry opens the database, and what it does to it first; `None` if there is none yet.
-fn store(config: &Config) -> Option<anyhow::Result<String>> {
-    let version = Store::version(&config.node.data_dir.join(STORE)).transpose()?;
-    Some(version.map_err(anyhow::Error::from).map(|version| match version {
-        Version::Current => "of this belfry's version".to_owned(),
-        Version::Older { from, to } => format!(
+fn store(config: &Config) -> Option<Found> {
+    let said = match Store::version(&config.node.data_dir.join(STORE)).transpose()? {
+        Ok(Version::Current) => Ok("of this belfry's version".to_owned()),
+        Ok(Version::Older { from, to }) => Ok(format!(
             "of version {from}: the next start migrates it to {to}, which older releases do not open; make a backup first"
-        ),
-    }))
+        )),
+        Err(error) if error.is_damage() => {
+            return Some((WARN, Ok(format!("does not read: {error}; the next start tries to heal it"))));
+        }
+        Err(error) => Err(error.into()),
+    };
+    Some((OK, said))
 }
 
 fn guards(config: &Config) -> anyhow::Result<String> {
@@ -146,7 +172,23 @@ fn lists(config: &Config) -> anyhow::Result<String> {
     Ok(format!("{} allowed, {} warning lists", config.lists.allow.len(), loaded.warnings.count()))
 }
 
-fn data_folder(config: &Config) -> anyhow::Result<String> {
+fn data_folder(config: &Config) -> Found {
+    match usable(config) {
+        Ok((shown, free)) if free < config.store.free_space_floor => (
+            WARN,
+            Ok(format!(
+                "{shown} has {} MiB free, below store.free_space_floor ({} MiB): the node only reads until there is room",
+                free >> 20,
+                config.store.free_space_floor >> 20
+            )),
+        ),
+        Ok((shown, free)) => (OK, Ok(format!("{shown}, writable, {} MiB free", free >> 20))),
+        Err(error) => (OK, Err(error)),
+    }
+}
+
+/// The folder, and how many bytes are free there, if a node can live in it.
+fn usable(config: &Config) -> anyhow::Result<(String, u64)> {
     let folder = &config.node.data_dir;
     let shown = folder.display();
     ensure!(folder.exists(), "{shown} is not there: {}, or mend node.data_dir", enrolling(config));
@@ -155,14 +197,7 @@ fn data_folder(config: &Config) -> anyhow::Result<String> {
     fs::File::create_new(&probe).and_then(|_| fs::remove_file(&probe)).with_context(|| {
         format!("{shown} cannot be written: give it to the user that runs belfry (chown)")
     })?;
-    let (free, floor) = (FileSystemOf::new(folder).free()?, config.store.free_space_floor);
-    ensure!(
-        free >= floor,
-        "{shown} has {} MiB free, below store.free_space_floor ({} MiB): the node would only read; make room",
-        free >> 20,
-        floor >> 20
-    );
-    Ok(format!("{shown}, writable, {} MiB free", free >> 20))
+    Ok((shown.to_string(), FileSystemOf::new(folder).free()?))
 }
 
 /// The command that makes a data folder, named as this one was.
@@ -234,14 +269,30 @@ fn key_files(
     }
 }
 
-fn membership(config: &Config, keys: Option<MemberKeys>) -> anyhow::Result<String> {
+/// The files of joining, as a start verifies them, and what the admin log at hand says of the certificate today.
+fn membership(config: &Config, keys: Option<MemberKeys>) -> Found {
+    match joined(config, keys.as_ref()) {
+        Ok((standing, said)) if matches!(standing, Standing::Valid | Standing::NotYet) => (OK, Ok(said)),
+        Ok((standing, said)) => (
+            WARN,
+            Ok(format!(
+                "{said}: the node starts, and others admit it no more; ask the coalition for another certificate, or bring a \
+                 newer log (`belfry import-log FILE{}`)",
+                config.again
+            )),
+        ),
+        Err(error) => (OK, Err(error)),
+    }
+}
+
+fn joined(config: &Config, keys: Option<&MemberKeys>) -> anyhow::Result<(Standing, String)> {
     let folder = keys::DataFolder::of(config);
     folder.joined()?;
-    let joined = || {
+    let given = || {
         let pinned = read_charters(&folder.charter())?.coalition();
         let record = read(&folder.certificate(), armour::read_certificate)?;
         let log = read(&folder.log(), armour::read_log)?;
-        match &keys {
+        match keys {
             Some(keys) => verify(pinned, &log, &record, &keys.public()),
             None => certified(pinned, &log, &record),
         }
@@ -250,32 +301,54 @@ fn membership(config: &Config, keys: Option<MemberKeys>) -> anyhow::Result<Strin
         "take up certificate and log again, as the coalition gives them: `belfry join CERTIFICATE --log FILE{}`",
         config.again
     );
-    let (roster, certificate) = joined().map_err(anyhow::Error::from).map_err(|e| mended(&e, &mend))?;
-    let now = clock::now();
-    let standing = roster.standing(certificate.serial, now);
-    ensure!(
-        matches!(standing, Standing::Valid | Standing::NotYet),
-        "certificate {} is {}: ask the coalition for another",
-        certificate.serial,
-        standing.as_str()
-    );
-    Ok(format!(
-        "certificate {} of {} in {}, {} until {}{}",
+    let (_, given) = given().map_err(anyhow::Error::from).map_err(|e| mended(&e, &mend))?;
+    let roster = roster_at_hand(config)?;
+    // As it is today: renewed, it ends later than when it was issued.
+    let certificate = roster.certificate(given.serial).unwrap_or(&given);
+    let standing = roster.standing(certificate.serial, clock::now());
+    let of = format!(
+        "certificate {} of {} in {}",
         certificate.serial,
         certificate.organisation.name,
-        roster.charter().name(),
-        standing.as_str(),
-        day(certificate.not_after),
-        if keys.is_some() { ", for these keys" } else { "" }
-    ))
+        roster.charter().name()
+    );
+    let keys = if keys.is_some() { ", for these keys" } else { "" };
+    let said = match standing {
+        Standing::Valid | Standing::NotYet => {
+            format!("{of}, {} until {}{keys}", standing.as_str(), day(certificate.not_after))
+        }
+        Standing::Expired => format!("{of}, expired on {}{keys}", day(certificate.not_after)),
+        Standing::Suspended | Standing::Revoked | Standing::Superseded | Standing::Unknown => {
+            format!("{of}, {}{keys}", standing.as_str())
+        }
+    };
+    Ok((standing, said))
+}
+
+/// The roster that a start begins with: what the store holds, gone on from what was given at joining.
+fn roster_at_hand(config: &Config) -> anyhow::Result<Roster> {
+    let given = read(&keys::DataFolder::of(config).log(), armour::read_log)?;
+    // One that does not read has a line of its own.
+    let stored = Store::admin_rows(&config.node.data_dir.join(STORE)).unwrap_or_default();
+    let charters = stored.charters.iter().map(|bytes| Signed::decode(bytes.as_slice()));
+    let records = stored.records.iter().map(|bytes| Record::decode(bytes.as_slice()));
+    let mut log = LogFile {
+        charters: charters.collect::<Result<_, _>>().context("the charters in the store")?,
+        records: records.collect::<Result<_, _>>().context("the admin log in the store")?,
+    };
+    let held = (log.charters.len(), log.records.len());
+    log.charters.extend(given.charters.into_iter().skip(held.0));
+    log.records.extend(given.records.into_iter().skip(held.1));
+    fold(&log).context("the admin log in the store, gone on from log.pem")
 }
 
 /// Sources name groups, too, and folders and secrets.
 fn sources(config: &Config) -> anyhow::Result<String> {
     Sources::check(&config.sources)?;
+    let roster = known(config)?;
     for source in &config.sources {
         let groups = std::slice::from_ref(&source.group);
-        known_groups(config, &format!("source {:?}", source.name), groups)?;
+        known_groups(roster.as_ref(), &format!("source {:?}", source.name), groups)?;
     }
     let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
     Ok(names.join(", "))
@@ -283,17 +356,21 @@ fn sources(config: &Config) -> anyhow::Result<String> {
 
 /// Profiles name groups, which the charter at hand has or has not.
 fn exports(config: &Config) -> anyhow::Result<String> {
+    let roster = known(config)?;
     for export in &config.exports {
-        known_groups(config, &format!("export {:?}", export.name), &export.groups)?;
+        known_groups(roster.as_ref(), &format!("export {:?}", export.name), &export.groups)?;
     }
     let names: Vec<&str> = config.exports.iter().map(|export| export.name.as_str()).collect();
     Ok(names.join(", "))
 }
 
-fn known_groups(config: &Config, whose: &str, groups: &[String]) -> anyhow::Result<()> {
-    let folder = keys::DataFolder::new(&config.node.data_dir);
-    if folder.log().exists() {
-        let roster = fold(&read(&folder.log(), armour::read_log)?)?;
+/// The roster at hand, once there is one.
+fn known(config: &Config) -> anyhow::Result<Option<Roster>> {
+    keys::DataFolder::of(config).log().exists().then(|| roster_at_hand(config)).transpose()
+}
+
+fn known_groups(roster: Option<&Roster>, whose: &str, groups: &[String]) -> anyhow::Result<()> {
+    if let Some(roster) = roster {
         let charter = roster.charter();
         if let Some(group) = groups.iter().find(|group| charter.group_by_slug(group).is_none()) {
             let known: Vec<&str> = charter.groups().iter().map(|group| group.slug.as_str()).collect();

@@ -217,6 +217,7 @@ impl Status {
             ));
         }
         warnings.extend(on_sight::told(&roster));
+        warnings.extend(on_sight::undone(&roster, now));
         if let Some(refused) = watch.refused_charter {
             warnings.push(format!("A charter that root keys signed is refused here: {refused}."));
         }
@@ -439,7 +440,7 @@ impl NodeStatus for Status {
             readable_only_here,
             drafts,
             parked,
-            clock_offset_ms: hellos.clock_offset().map(|micros| -micros / 1000),
+            clock_offset_ms: hellos.clock_offset().map(|micros| micros.saturating_neg() / 1000),
             warnings: self.warnings(&hellos, drafts),
         }
     }

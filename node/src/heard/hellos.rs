@@ -134,8 +134,11 @@ impl Hellos {
         self.company.gate(Instant::now(), clock::now())
     }
 
-    /// Who left has no voice any more, and tells us nothing.
+    /// Who left has no voice any more, and tells us nothing; nor is it warned of, as nothing could end that but a hello of its
+    /// own. What it proved of the admin log is kept elsewhere.
     pub(crate) fn left(&mut self, peer: &PublicKey) {
+        self.forked_with.retain(|forked| forked != peer);
+        self.unshown.remove(peer);
         self.voices.left(peer);
         self.company.left(peer, Instant::now());
     }
@@ -205,6 +208,16 @@ mod tests {
         assert!(!vouched(&coalition, &[DAY, DAY]));
         assert!(vouched(&coalition, &[0, 0]));
         assert!(vouched(&coalition, &[0, 0, DAY]), "one that lies says nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_left_or_was_revoked_is_warned_of_no_more() {
+        let mut hellos = Hellos::told(&[0, 0]);
+        let [one, other] = [1, 2].map(|n| SigningKey::from_seed(&[n; 32]).public());
+        hellos.forked_with = vec![one, other];
+        hellos.unshown = BTreeSet::from([one, other]);
+        hellos.left(&one);
+        assert_eq!((hellos.forked_with, hellos.unshown), (vec![other], BTreeSet::from([other])));
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use belfry_proto::{
 use prost::Message;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Command, Membership, pulls::Begin};
+use super::{Command, Membership, pulls::Begin, transfer::within};
 use crate::{
     bucket::Rate,
     clock,
@@ -109,6 +109,10 @@ impl Membership {
             let announced = (theirs, greet.charter_version);
             self.hellos.send_modify(|hellos| hellos.company.outgrown(&from, announced, Instant::now()));
         }
+        if admitted {
+            self.abreast.announced(from, (theirs, greet.charter_version));
+            self.abreast.told(from, (roster.version(), roster.charter().version()));
+        }
         if admitted && let Some(certificate) = roster.by_node(&from) {
             self.told_time(certificate.member, from, greet.now);
         }
@@ -147,18 +151,18 @@ impl Membership {
             return Err(Refusal::NotCertified);
         }
         let roster = self.roster_now();
-        let charters: Vec<schema::Signed> = roster
-            .charters()
-            .signed()
-            .iter()
-            .skip(usize::try_from(pull.from_charter.saturating_sub(1)).unwrap_or(usize::MAX))
-            .cloned()
-            .collect();
+        let from = usize::try_from(pull.from_charter.saturating_sub(1)).unwrap_or(usize::MAX);
+        let missing = roster.charters().signed().get(from..).unwrap_or_default();
+        let (charters, rest) = within(missing, limits::MAX_REPLY - 64);
+        let mut page = AdminPage { charters: charters.to_vec(), records: Vec::new(), more: !rest.is_empty() };
+        if page.more {
+            // What the rest rules over comes behind it.
+            return Ok(hello_response::Response::AdminPage(page));
+        }
         let bytes = self
             .store
             .records(Height::new(pull.from_height.max(1)), limits::MAX_PAGE_RECORDS)
             .map_err(|_| Refusal::Internal)?;
-        let mut page = AdminPage { charters, records: Vec::new(), more: false };
         let mut room = limits::MAX_REPLY.saturating_sub(page.encoded_len() + 64);
         for record in bytes {
             if record.len() + 8 > room {
@@ -167,8 +171,9 @@ impl Membership {
             room -= record.len() + 8;
             page.records.push(schema::Record::decode(record.as_slice()).map_err(|_| Refusal::Internal)?);
         }
-        let reached = pull.from_height.max(1) + page.records.len() as u64;
-        page.more = !page.records.is_empty() && reached <= roster.version().height.get();
+        let reached = pull.from_height.max(1).saturating_add(page.records.len() as u64);
+        let is_some = !page.records.is_empty() || !page.charters.is_empty();
+        page.more = is_some && reached <= roster.version().height.get();
         Ok(hello_response::Response::AdminPage(page))
     }
 

@@ -39,6 +39,7 @@ impl Membership {
             return;
         }
         let roster = self.roster_now();
+        self.abreast.told(peer, (roster.version(), roster.charter().version()));
         let sent = clock::now();
         let request = hello_request::Request::Greet(Greet {
             coalition: self.coalition.to_vec(),
@@ -71,6 +72,17 @@ impl Membership {
             };
             let _ = commands.send(command).await;
         });
+    }
+
+    /// Greets those whose log was behind ours when they last said so, if ours grew since.
+    pub(super) fn greet_behind(&mut self) {
+        let roster = self.roster_now();
+        let ours = (roster.version(), roster.charter().version());
+        for peer in self.abreast.due(ours, Instant::now()) {
+            if self.dialing.is_connected(&peer) {
+                self.greet(peer);
+            }
+        }
     }
 
     /// A hello came to nothing: it is repeated while the peer is connected.
@@ -142,6 +154,7 @@ impl Membership {
         }
         if let Some(theirs) = theirs {
             self.branches.announced(peer, theirs);
+            self.abreast.announced(peer, (theirs, greeted.charter_version));
         }
         if let Some(theirs) = theirs.filter(|theirs| !roster.is_prefix(*theirs)) {
             self.branches.claimed(peer, theirs);

@@ -12,11 +12,12 @@ use belfry_proto::{
         charter_change::{self, changes},
         log::{LogError, VerifiedRecord, verify_record},
         on_sight::RemovalSeen,
-        roster::Roster,
+        roster::{Roster, Standing},
     },
     verdict::Verdict,
 };
 use prost::Message;
+use tokio::time::Instant;
 
 use super::{Membership, charters::is_held, on_sight};
 use crate::{clock, feed::Notice, store::Change};
@@ -79,9 +80,11 @@ impl Membership {
             return false;
         }
         tell_changes(&roster, before.0);
+        tell_undone(&earlier, &roster);
         let version = roster.version();
         tracing::info!(roster.height = version.height.get(), "admin log at {version}");
         self.roster.replace(roster);
+        self.abreast.grown(Instant::now(), &mut rand::rng());
         self.tell_new_readers(before.1);
         self.allow().await;
         self.subscribe().await;
@@ -194,6 +197,27 @@ fn tell_changes(roster: &Roster, before: u64) {
         tracing::info!(
             charter.version = version,
             "charter version {version}, {what}: {before:?} -> {after:?}"
+        );
+    }
+}
+
+/// Says in the log whom a new charter brought back, because it pins an entry before their removal. Status says it, too, as long
+/// as the log has the removal.
+fn tell_undone(before: &Roster, now: &Roster) {
+    if before.charter().version() == now.charter().version() {
+        return;
+    }
+    let (version, at) = (now.charter().version(), clock::now());
+    let is_out = |standing| matches!(standing, Standing::Revoked | Standing::Suspended);
+    for certificate in now.certificates().filter(|certificate| {
+        is_out(before.standing(certificate.serial, at))
+            && now.standing(certificate.serial, at) == Standing::Valid
+    }) {
+        let (serial, name) = (certificate.serial, &certificate.organisation.name);
+        tracing::warn!(
+            charter.version = version,
+            certificate.serial = %serial,
+            "charter version {version} undid the removal of certificate {serial} of {name:?}: it holds again"
         );
     }
 }

@@ -10,6 +10,7 @@
 //! lines in [`log`]. Conversations with peers run as short tasks of their own and hand their results
 //! back as [`Command`]s; the loop never waits for a peer.
 
+mod abreast;
 mod address;
 mod ahead;
 mod answer;
@@ -109,6 +110,8 @@ pub struct Membership {
     greeted: BTreeMap<PublicKey, RosterVersion>,
     guests: guests::Guests,
     greetings: greetings::Greetings,
+    /// How far peers' logs go, and what they were told of ours.
+    abreast: abreast::Abreast,
     /// Peers whose latest answer said that they admit us.
     admits_us: BTreeSet<PublicKey>,
     pulls: pulls::Pulls,
@@ -167,6 +170,7 @@ impl Membership {
             greeted: BTreeMap::new(),
             guests: guests::Guests::default(),
             greetings: greetings::Greetings::default(),
+            abreast: abreast::Abreast::default(),
             admits_us: BTreeSet::new(),
             pulls: pulls::Pulls::default(),
             asks: Buckets::new(answer::ASKS),
@@ -301,6 +305,7 @@ impl Membership {
         self.places.parted(&node, tokio::time::Instant::now());
         self.admits_us.remove(&node);
         self.greetings.gone(&node);
+        self.abreast.gone(&node);
         self.branches.gone(&node);
         self.hellos.send_modify(|hellos| hellos.left(&node));
         self.feed.notify(Notice::PeerGone(node));
@@ -322,7 +327,12 @@ impl Membership {
                 self.pulls.end(&peer, pulled, tokio::time::Instant::now());
                 match pulled {
                     // Level now: the next hello says so and makes the peer ready.
-                    pulls::Pulled::Advanced => self.greet(peer),
+                    pulls::Pulled::Advanced => {
+                        self.greet(peer);
+                        // Nobody gossiped what it brought: who is linked here alone hears of it from nobody else.
+                        self.abreast.pulled(tokio::time::Instant::now());
+                        self.greet_behind();
+                    }
                     // A peer that promised more than it has is taken as it is. (Or somebody else was faster.)
                     pulls::Pulled::Nothing => {
                         // It may have what does not go on from ours.

@@ -32,28 +32,31 @@ impl Membership {
     pub(super) fn push(&self, peer: PublicKey, theirs: Height, their_charter: u64) {
         let (network, roster, store) = (self.network.clone(), self.roster.clone(), self.store.clone());
         tokio::spawn(async move {
-            let charters = roster.snapshot().charters().signed().to_vec();
             let known = usize::try_from(their_charter).unwrap_or(usize::MAX);
-            let mut charters: Vec<schema::Signed> = charters.into_iter().skip(known).collect();
-            let mut next = theirs.get() + 1;
+            let ours = roster.snapshot();
+            let mut charters = ours.charters().signed().get(known..).unwrap_or_default();
+            let mut next = theirs.get().saturating_add(1);
             for _ in 0..MAX_PAGES {
                 let Ok(bytes) = store.records(Height::new(next), limits::MAX_PAGE_RECORDS) else { return };
-                let mut room = PUSH_BYTES;
-                let mut records = Vec::new();
-                for record in bytes {
+                let (first, rest) = within(charters, PUSH_BYTES);
+                charters = rest;
+                let mut page = AdminPage { charters: first.to_vec(), ..AdminPage::default() };
+                let mut room = PUSH_BYTES.saturating_sub(page.encoded_len());
+                // What charters that are yet to come rule over comes behind them.
+                for record in bytes.into_iter().take_while(|_| rest.is_empty()) {
                     let Some(left) = room.checked_sub(record.len() + 8) else { break };
                     let Ok(record) = schema::Record::decode(record.as_slice()) else { return };
                     room = left;
-                    records.push(record);
+                    page.records.push(record);
                 }
-                if records.is_empty() && charters.is_empty() {
+                if page == AdminPage::default() {
                     return;
                 }
-                let page = AdminPage { charters: std::mem::take(&mut charters), records, more: false };
+                let is_charters_alone = page.records.is_empty();
                 let request = HelloRequest { request: Some(hello_request::Request::PushAdmin(page)) };
                 match network.hello(&peer, request).await {
                     Ok(HelloResponse { response: Some(hello_response::Response::Pushed(now)) })
-                        if now.height >= next =>
+                        if is_charters_alone || now.height >= next =>
                     {
                         next = now.height.saturating_add(1);
                     }
@@ -105,6 +108,20 @@ impl Membership {
     }
 }
 
+/// The charters that go into one page of this size, and the rest. One at least, however large: without it nothing goes on.
+pub(super) fn within(charters: &[schema::Signed], bytes: usize) -> (&[schema::Signed], &[schema::Signed]) {
+    let (mut room, mut count) = (bytes, 0);
+    for charter in charters {
+        match room.checked_sub(charter.encoded_len().saturating_add(8)) {
+            Some(left) => room = left,
+            None if count == 0 => room = 0,
+            None => break,
+        }
+        count += 1;
+    }
+    charters.split_at_checked(count).unwrap_or((charters, &[]))
+}
+
 /// One page: asked, offered, durable. `Some(true)` if there is more to ask for, `None` without an answer.
 async fn pull_page(
     network: &Network,
@@ -137,4 +154,26 @@ async fn pull_page(
         .ok()?;
     let advanced = tokio::time::timeout(Duration::from_secs(60), advanced).await.ok()?.ok()?;
     Some(advanced && page.more)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn charter(bytes: usize) -> schema::Signed {
+        schema::Signed { payload: vec![7; bytes], ..schema::Signed::default() }
+    }
+
+    #[test]
+    fn charters_go_into_pages_one_at_least_in_each() {
+        let all: Vec<schema::Signed> = [400, 400, 400, 5000, 10].map(charter).to_vec();
+        let (mut rest, mut pages) = (all.as_slice(), Vec::new());
+        while !rest.is_empty() {
+            let (page, others) = within(rest, 1000);
+            pages.push(page.len());
+            rest = others;
+        }
+        assert_eq!(pages, [2, 1, 1, 1]);
+        assert!(within(&[], 1000).0.is_empty());
+    }
 }

@@ -41,6 +41,7 @@ impl Membership {
             self.look().await;
         }
         self.greet_due();
+        self.greet_behind();
         if self.ticks.is_multiple_of(REFRESH_TICKS) {
             self.announced.clear();
             self.book.renew();

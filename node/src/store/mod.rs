@@ -129,6 +129,15 @@ pub struct Store {
     member_quota: Option<u64>,
 }
 
+/// The admin log as it is stored, encoded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AdminRows {
+    /// Charters, oldest first.
+    pub charters: Vec<Vec<u8>>,
+    /// Records, in order of their heights.
+    pub records: Vec<Vec<u8>>,
+}
+
 /// Of how many parts of the file system one member may fill one, in each group, unless the operator says otherwise. What is
 /// read from messages takes a few times their room, and there are a dozen groups: so no single member fills a disk.
 const PART: u64 = 64;
@@ -152,6 +161,14 @@ impl Store {
     /// [`OpenError`]: one that this belfry cannot open, or RocksDB's.
     pub fn version(path: &Path) -> Result<Option<Version>, OpenError> {
         open::version(path)
+    }
+
+    /// The admin log that the database under `path` holds, whoever has it open; nothing if there is none yet.
+    ///
+    /// # Errors
+    /// [`OpenError`]: RocksDB's.
+    pub fn admin_rows(path: &Path) -> Result<AdminRows, OpenError> {
+        open::admin_rows(path)
     }
 
     /// The same store, on a file system whose free space is watched. Whoever brings new content asks

@@ -9,7 +9,7 @@ use rocksdb::{
 };
 
 use super::{
-    Owner, checkpoint,
+    AdminRows, Owner, checkpoint,
     columns::Cf,
     db::Db,
     error::OpenError,
@@ -80,6 +80,13 @@ pub(super) fn open_unmigrated(
     Ok((db, version))
 }
 
+/// For a look at a few columns. Logs of writes are verified to be there as in [`open_damaged`], and for the same reason.
+fn beside_others() -> Options {
+    let mut options = Options::default();
+    options.set_track_and_verify_wals_in_manifest(true);
+    options
+}
+
 /// Which version a database is of; `None` if there is none yet. Reads one row and changes nothing.
 pub(super) fn version(path: &Path) -> Result<Option<Version>, OpenError> {
     let database = |source| OpenError::Database { path: path.to_owned(), source };
@@ -88,10 +95,27 @@ pub(super) fn version(path: &Path) -> Result<Option<Version>, OpenError> {
         return Ok(None);
     }
     let rocks =
-        DB::open_cf_for_read_only(&Options::default(), path, [Cf::Meta.name()], false).map_err(database)?;
+        DB::open_cf_for_read_only(&beside_others(), path, [Cf::Meta.name()], false).map_err(database)?;
     let meta = rocks.cf_handle(Cf::Meta.name());
     let found = meta.map(|meta| rocks.get_cf(meta, SCHEMA_KEY)).transpose().map_err(database)?.flatten();
     found.map(|bytes| migrate::version(path, &bytes)).transpose()
+}
+
+/// The admin log of the database under `path`, whoever has it open; nothing if there is no database yet. Changes nothing.
+pub(super) fn admin_rows(path: &Path) -> Result<AdminRows, OpenError> {
+    let database = |source| OpenError::Database { path: path.to_owned(), source };
+    if !path.join("CURRENT").exists() {
+        return Ok(AdminRows::default());
+    }
+    let columns = [Cf::Charters, Cf::Records];
+    let rocks =
+        DB::open_cf_for_read_only(&beside_others(), path, columns.map(Cf::name), false).map_err(database)?;
+    let rows = |cf: Cf| -> Result<Vec<Vec<u8>>, OpenError> {
+        let Some(column) = rocks.cf_handle(cf.name()) else { return Ok(Vec::new()) };
+        let rows = rocks.iterator_cf(column, rocksdb::IteratorMode::Start);
+        rows.map(|row| row.map(|(_, value)| value.into_vec()).map_err(database)).collect()
+    };
+    Ok(AdminRows { charters: rows(Cf::Charters)?, records: rows(Cf::Records)? })
 }
 
 /// Opens what is left of a damaged database, for reading only. What does not read is met where it is read.

@@ -76,6 +76,8 @@ pub(super) enum PullError {
     Bare(Sequence),
     #[error("the peer has no body of entry {0}, nor what excuses that")]
     Lacking(Sequence),
+    #[error("the peer has nothing of all that it claims to have")]
+    Claims,
     #[error("store: {0}")]
     Store(#[from] ReadError),
     #[error("this node stores nothing now: {0}")]
@@ -106,6 +108,7 @@ impl PullError {
             | Self::Fork(_)
             | Self::Envelope(_)
             | Self::EmptyPage
+            | Self::Claims
             | Self::NotKept { .. } => Blame::Peer,
             Self::Busy | Self::Unexcused(_) | Self::Bare(_) | Self::Lacking(_) => Blame::Pause,
             Self::Store(_) | Self::Spoiled(_) | Self::Panicked => Blame::Us,
@@ -141,6 +144,7 @@ impl PullError {
             Self::Unexcused(_) => "unexcused",
             Self::Bare(_) => "bare",
             Self::Lacking(_) => "lacking",
+            Self::Claims => "claims-nothing",
             Self::Store(_) => "store",
             Self::Panicked => "panicked",
         }

@@ -16,6 +16,7 @@ use std::{
 
 use belfry_proto::{
     id::{GroupId, LogId},
+    limits::MAX_SEQUENCE,
     sync::{
         plan::Want,
         schedule::{Missing, Pace},
@@ -74,15 +75,21 @@ impl Offers {
             offers.due += usize::from(!is_resting);
             offers.waiting += usize::from(is_resting);
             if want == Want::Entries {
-                offers.entries += count;
+                offers.entries = more(offers.entries, count);
                 offers.logs.insert(log);
                 if is_resting {
-                    offers.of_resting_peers += count;
+                    offers.of_resting_peers = more(offers.of_resting_peers, count);
                 }
             }
         }
         groups
     }
+}
+
+/// What peers claim, added up. A claim is any number up to the highest sequence of a log, and so is what many come to: beyond
+/// it the sum says nothing, whoever reads JSON would misread it, and sums of claims must not end a node.
+fn more(sum: u64, count: u64) -> u64 {
+    sum.saturating_add(count).min(MAX_SEQUENCE)
 }
 
 /// Where a group stands, by what stands most in the way.
@@ -186,8 +193,8 @@ impl Progress {
             over_disk_quota: outlook.full.get(&group).copied().unwrap_or_default(),
         };
         for log in store.frontier(group).logs() {
-            progress.held += log.height.get();
-            progress.without_body += log.holes();
+            progress.held = progress.held.saturating_add(log.height.get());
+            progress.without_body = progress.without_body.saturating_add(log.holes());
             progress.frozen += usize::from(log.frozen.get() > 0);
         }
         let gaps = store.gaps(group);
@@ -213,7 +220,7 @@ fn state(outlook: &Outlook, offers: &Offers, progress: &GroupProgress) -> State 
 
 #[cfg(test)]
 mod tests {
-    use belfry_proto::id::Sequence;
+    use belfry_proto::{id::Sequence, sync::schedule::MAX_OFFERS};
 
     use super::*;
 
@@ -274,5 +281,20 @@ mod tests {
         let offers = groups.remove(&GroupId::new(5)).unwrap();
         assert_eq!((offers.entries, offers.of_resting_peers, offers.fetching), (9, 9, 1));
         assert_eq!((offers.due, offers.waiting, offers.logs.len()), (2, 1, 1));
+    }
+
+    /// Of one peer that answers one comparison with logs it invented: as many as it may offer, as high as a log may be.
+    #[test]
+    fn logs_that_a_peer_invents_as_high_as_can_be_end_nothing() {
+        let invented = |pace| {
+            let log = move |n: usize| LogId::new([u8::try_from(n % 251).unwrap(); 32]);
+            (0..MAX_OFFERS)
+                .map(move |n| Missing { log: log(n), ..missing(Want::Entries, MAX_SEQUENCE, pace) })
+        };
+        for (pace, resting) in [(Pace::UnderWay, 0), (Pace::Waits, MAX_SEQUENCE)] {
+            let groups = Offers::by_group(invented(pace));
+            let offers = groups.get(&GroupId::new(5)).unwrap();
+            assert_eq!((offers.entries, offers.of_resting_peers), (MAX_SEQUENCE, resting), "{pace:?}");
+        }
     }
 }

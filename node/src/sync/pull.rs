@@ -365,13 +365,24 @@ impl Pulling {
                         // It may have the next body all the same.
                         (PullError::Bare(at), _) => self.schedule.lacking(ask, *at),
                         // Others may have it. Nothing comes after an entry that is not here.
-                        (PullError::Lacking(_), _) => self.schedule.spoiled(ask),
+                        (PullError::Lacking(_), _) => {
+                            if self.schedule.has_nothing(ask, now) {
+                                self.fault(ask.peer, Way::PageAnswer, &PullError::Claims);
+                            }
+                        }
                         // What was kept is done with. The rest comes once what it waits for is here.
                         (_, Some(through)) => {
                             self.schedule.served(ask, through);
                             self.schedule.pause(ask.peer, now);
                         }
-                        (_, None) => self.schedule.busy(ask, now),
+                        (_, None) => {
+                            if self.schedule.busy(ask, now) && self.ready.contains(&ask.peer) {
+                                // Not at once, however much more it has on offer.
+                                self.cut.remove(&ask.peer);
+                                let at = Instant::now() + spread(self.sync.interval);
+                                self.due.entry(ask.peer).or_insert(at);
+                            }
+                        }
                     },
                     Blame::Us => self.schedule.spoiled(ask),
                 }

@@ -16,6 +16,7 @@ use belfry_proto::{
 use prost::Message;
 use tokio::task::JoinSet;
 
+mod claims;
 mod excuses;
 mod forks;
 mod removed;

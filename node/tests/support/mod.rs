@@ -69,8 +69,13 @@ impl Site {
              listen = [\"/ip4/127.0.0.1/tcp/0\"]\n[api]\nlisten = \"127.0.0.1:0\"\n[store]\nfree_space_floor = \"1MiB\"\n"
         );
         fs::write(self.path(&format!("{name}.toml")), text).unwrap();
+        self.run_in_background(name, &format!("run --config {name}.toml"))
+    }
+
+    /// Runs the node whose configuration is `NAME.toml` with the words of `line`, and waits until it answers.
+    pub fn run_in_background(&self, name: &str, line: &str) -> Node {
         let log = fs::File::create(self.path(&format!("{name}.log"))).unwrap();
-        let mut command = self.command(&format!("run --config {name}.toml"));
+        let mut command = self.command(line);
         let node = Node(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
         let end = Instant::now() + Duration::from_secs(60);
         while self.run_bare(&format!("status --config {name}.toml")).code != 0 {

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! frontiers ─plan─▶ offer(peer, ranges) ─▶ next() ─▶ Ask{peer, range} ─▶ served(upto) ─▶ the rest of the log
-//!                                                                   ├─▶ busy         ─▶ this peer a little later
+//!                                                                   ├─▶ busy         ─▶ this peer a little later, for a while
+//!                                                                   ├─▶ has nothing  ─▶ the log from another peer
 //!                                                                   ├─▶ lacking      ─▶ this peer for what comes after
 //!                                                                   ├─▶ unproven     ─▶ the same, and others for all of it
 //!                                                                   ├─▶ no room      ─▶ nobody for it, for an hour
@@ -56,6 +57,13 @@ pub const MAX_OFFERS: usize = 2048;
 /// Times in a row that a peer may lack what it is asked for in a log, or bring what proves nothing. Each costs a request; what
 /// comes after them is the next comparison's, of another peer most likely.
 pub const MAX_LACKING: u32 = 64;
+
+/// Logs in a row of which a peer may have nothing that it claims. It may miss bodies as we do, or excuses for them; whoever has
+/// nothing of so many has claimed what it has not.
+pub const MAX_EMPTY: u32 = 64;
+/// Times in a row that a peer may be busy until its offers are dropped: five minutes and more, in which others had theirs.
+/// They come again with the next comparison; a peer that is busy for good must not look like something on its way.
+pub const MAX_BUSY: u32 = 16;
 
 /// A request to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -297,10 +305,27 @@ impl<P: Copy + Ord> Schedule<P> {
         }
     }
 
-    /// The peer has no time now. Its offers stand.
-    pub fn busy(&mut self, ask: &Ask<P>, now: Duration) {
+    /// The peer has no time now. Its offers stand, unless it has had none for long ([`MAX_BUSY`]): true if they are dropped.
+    pub fn busy(&mut self, ask: &Ask<P>, now: Duration) -> bool {
         self.settle(ask);
         self.pause(ask.peer, now);
+        let is_endless = self.peers.get(&ask.peer).is_some_and(|peer| peer.busy() >= MAX_BUSY);
+        if is_endless {
+            self.withdraw(ask.peer);
+        }
+        is_endless
+    }
+
+    /// The peer has nothing of what it claimed, which happens to honest ones: the log is somebody else's to bring. True if it
+    /// had nothing so often in a row ([`MAX_EMPTY`]) that it is to blame: then nothing else that it claims is asked for either.
+    pub fn has_nothing(&mut self, ask: &Ask<P>, now: Duration) -> bool {
+        self.spoiled(ask);
+        let is_liar = self.peers.get_mut(&ask.peer).is_some_and(|peer| peer.was_empty() >= MAX_EMPTY);
+        if is_liar {
+            self.withdraw(ask.peer);
+            self.blame(ask.peer, now);
+        }
+        is_liar
     }
 
     /// The peer served entries up to and with `through`, of which those up to and with `proven` alone are known to be their
@@ -366,7 +391,8 @@ impl<P: Copy + Ord> Schedule<P> {
     /// Everything on offer, by group and log.
     pub fn missing(&self, now: Duration) -> impl Iterator<Item = Missing> {
         self.jobs.iter().map(move |(&(group, log, want), wanted)| {
-            let end = wanted.offers.values().map(|offer| offer.to).max().map_or(0, |to| to.get() + 1);
+            let end =
+                wanted.offers.values().map(|offer| offer.to).max().map_or(0, |to| to.get().saturating_add(1));
             let rests = |peer: &P| self.waits(peer, now).is_some();
             let pace = match () {
                 () if !wanted.under_way.is_empty() => Pace::UnderWay,

@@ -27,8 +27,8 @@ use crate::{
         cut::Cut,
         fold,
         log::{LogError, VerifiedRecord},
-        on_sight::OnSight,
-        statement::{Statement, Subject},
+        on_sight::{OnSight, RemovalSeen},
+        statement::{Decision, Statement, Subject},
     },
 };
 
@@ -240,6 +240,33 @@ impl Roster {
     #[must_use]
     pub fn voids(&self) -> &[Void] {
         &self.state.voids
+    }
+
+    /// Removals of the log that take nothing away because a charter that pins an earlier entry came after them, although their
+    /// certificates are good and nobody decided on them since. Root holders may mean that; if the charter was made where the
+    /// removal was not known, they do not.
+    #[must_use]
+    pub fn undone_removals(&self, now: Timestamp) -> Vec<RemovalSeen> {
+        let undone = self.voids().iter().filter(|void| matches!(void.reason, VoidReason::OldCharter(_)));
+        undone.filter_map(|void| self.undone(void.height, now)).collect()
+    }
+
+    fn undone(&self, height: Height, now: Timestamp) -> Option<RemovalSeen> {
+        let index = usize::try_from(height.get()).ok()?.checked_sub(1)?;
+        let removal = RemovalSeen::of(self.records.get(index)?)?;
+        let serial = removal.serial()?;
+        let held = self.certificate(serial)?;
+        let takes = if let Decision::Disentitle(disentitle) = removal.decision() {
+            disentitle.groups.iter().any(|id| held.groups.contains_key(&GroupId::new(*id)))
+        } else {
+            true
+        };
+        let is_of_it = |later: &VerifiedRecord| {
+            later.statement.subject() == Some(Subject::Certificate(serial))
+                && self.state.statements.contains(&later.statement.id)
+        };
+        let is_decided_anew = self.records.iter().skip(index).any(|later| is_of_it(later));
+        (takes && !is_decided_anew && self.standing(serial, now) == Standing::Valid).then_some(removal)
     }
 
     /// Which roster this is.

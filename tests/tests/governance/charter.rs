@@ -408,3 +408,31 @@ fn after_a_stolen_registrar_a_new_charter_pins_the_true_log_and_running_nodes_dr
     assert_ne!(ran.code, 0, "{}", ran.stdout);
     assert_eq!(height(bob), Some(3));
 }
+
+/// A folder can lack what every node knows; the charter that it pins would bring back whom the others revoked.
+#[test]
+fn a_charter_that_leaves_a_revocation_behind_is_refused_by_the_log_of_a_node_and_warned_of_where_it_is_taken()
+{
+    let desk = Desk::found("Stale");
+    let mut members = desk.coalition.running(&[("alice", Role::Publisher), ("bob", Role::Reader)]);
+    let [alice, _bob] = members.as_mut_slice() else { panic!("two") };
+    desk.copy("coalition", "stale");
+    let decide = ["--yes", "--dir", "coalition", "--passphrase-file", "passphrase"];
+    desk.ok(&[&["revoke", "2", "--reason", "key-compromise"], &decide[..]].concat());
+    let log = desk.coalition.export("log.pem");
+    alice.ok(&["import-log", log.to_str().unwrap()]);
+    desk.ok(&["charter", "draft", "--out", "next.toml", "--dir", "stale"]);
+    desk.ok(&["charter", "make", "next.toml", "--out", "next.pem", "--dir", "stale"]);
+    desk.sign("next.pem", "stale/keys/root.pem");
+    let publish = ["charter", "publish", "next.pem", "--dir", "stale"];
+    let refused = desk.refused(&[&publish[..], &["--log", "log.pem"]].concat());
+    assert!(refused.contains("entry 3 (revoke)") && refused.contains("belfry coalition take"), "{refused}");
+    // Whoever compares with nobody is told what that may cost, and so is every member.
+    let ran = desk.run(&publish);
+    assert!(ran.code == 0 && ran.stderr.contains("revocations included"), "{}{}", ran.stdout, ran.stderr);
+    desk.ok(&["export", "--out", "stale.pem", "--dir", "stale"]);
+    alice.ok(&["import-log", desk.path("stale.pem").to_str().unwrap()]);
+    takes_charter(alice, 2);
+    let warnings = alice.status()["warnings"].to_string();
+    assert!(warnings.contains("Certificate 2 of bob was revoked, and charter version 2"), "{warnings}");
+}

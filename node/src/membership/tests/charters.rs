@@ -111,3 +111,60 @@ async fn a_charter_that_is_over_when_it_comes_is_taken_and_ends_publishing_as_ev
     assert_eq!(membership.judge_charter(next, bob.identity.node).await, Verdict::Accept);
     assert!(!membership.roster_now().charter().is_expired_at(now));
 }
+
+/// Adds `count` groups to a charter, each described at length.
+fn wide(count: u32) -> impl Fn(&mut schema::Charter) {
+    move |charter| {
+        let like = charter.groups[0].clone();
+        charter.groups.extend((100..100 + count).map(|id| schema::FocusGroup {
+            id,
+            slug: format!("group-{id}"),
+            name: format!("Group {id}"),
+            description: "x".repeat(4000),
+            ..like.clone()
+        }));
+    }
+}
+
+/// Makes `count` more versions of the charter of `coalition`, each as large as `groups` groups make it.
+fn with_large_charters(coalition: &mut Coalition, count: usize, groups: u32) {
+    let pin = coalition.roster.version();
+    for _ in 0..count {
+        let next = coalition.changed_charter(pin, wide(groups));
+        coalition.roster.apply_charter(next).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn more_charters_than_one_answer_takes_come_page_by_page() {
+    let (mut coalition, alice, bob) = pair();
+    let earlier = coalition.roster.clone();
+    with_large_charters(&mut coalition, 7, 55);
+    coalition.issue(3, &[CIDR]);
+    let bytes: usize = coalition.roster.charters().signed().iter().map(Message::encoded_len).sum();
+    assert!(bytes > belfry_proto::limits::MAX_REPLY, "{bytes}");
+    let host = Running::start(Site::new(&coalition, &alice).await);
+    let late = Running::start(Site::knowing(&coalition, earlier, &bob).await);
+    late.site.connect(&host.site).await;
+    eventually("the newest charter, and what it rules over", async || {
+        let roster = late.site.roster.snapshot();
+        (roster.charter().version(), roster.version()) == (8, coalition.roster.version())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_guest_brings_more_charters_than_one_request_takes() {
+    let (mut coalition, alice, _) = pair();
+    let earlier = coalition.roster.clone();
+    let carol = coalition.issue(3, &[CIDR]);
+    with_large_charters(&mut coalition, 3, 8);
+    let host = Running::start(Site::knowing(&coalition, earlier, &alice).await);
+    let guest = Running::start(Site::new(&coalition, &carol).await);
+    guest.site.network.dial(host.site.node(), vec![host.site.address.clone()]).await.unwrap();
+    eventually("the newest charter, and what it pins", async || {
+        let roster = host.site.roster.snapshot();
+        (roster.charter().version(), roster.version()) == (4, coalition.roster.version())
+    })
+    .await;
+}

@@ -19,6 +19,7 @@ pub(super) struct Peer {
     pub(super) under_way: usize,
     faults: u32,
     busy: u32,
+    empty: u32,
     not_before: Duration,
 }
 
@@ -37,8 +38,20 @@ impl Peer {
         self.faults
     }
 
-    /// It did what no honest peer does.
+    /// How often in a row it had no time.
+    pub(super) const fn busy(&self) -> u32 {
+        self.busy
+    }
+
+    /// It had nothing of what it claimed; how often in a row by now.
+    pub(super) const fn was_empty(&mut self) -> u32 {
+        self.empty = self.empty.saturating_add(1);
+        self.empty
+    }
+
+    /// It did what no honest peer does. From now on it is counted anew what else it does.
     pub(super) fn blame(&mut self, now: Duration) {
+        self.empty = 0;
         let wait = doubled(FIRST_BACKOFF, self.faults, LONGEST_BACKOFF);
         self.faults = self.faults.saturating_add(1);
         self.not_before = self.not_before.max(now + wait);
@@ -55,5 +68,6 @@ impl Peer {
     pub(super) const fn served(&mut self) {
         self.faults = self.faults.saturating_sub(1);
         self.busy = 0;
+        self.empty = 0;
     }
 }

@@ -299,6 +299,71 @@ fn a_busy_peer_is_asked_a_little_later_and_not_blamed() {
     assert_eq!(ask(&mut schedule, at), Some((1, 7, 1, 9)));
 }
 
+#[test]
+fn whoever_has_nothing_of_all_it_claims_is_blamed_and_asked_for_no_more_of_it() {
+    let log = |n: u32| LogId::new([n.to_be_bytes(); 8].concat().try_into().unwrap());
+    let invented = move || (0..2000).map(move |n| Range { log: log(n), ..range(0, 1, 9) });
+    let (mut schedule, mut now) = (Schedule::default(), NOW);
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        schedule.offer(1, invented(), now);
+        let mut asks = 0;
+        while let Some(ask) = schedule.next(now) {
+            asks += 1;
+            assert_eq!(schedule.has_nothing(&ask, now), asks == MAX_EMPTY);
+        }
+        assert_eq!(asks, MAX_EMPTY);
+        assert!(
+            schedule.is_done(&1) && schedule.missing(now).next().is_none(),
+            "its other claims are worth no more"
+        );
+        let until = schedule.waits(&1, now).unwrap();
+        waits.push(until - now);
+        now = until;
+    }
+    assert!(waits.is_sorted() && waits.last() == Some(&LONGEST_BACKOFF), "{waits:?}");
+}
+
+#[test]
+fn whoever_has_nothing_of_some_and_serves_others_is_blamed_for_nothing() {
+    let mut schedule = Schedule::default();
+    for n in 0..4 * MAX_EMPTY {
+        schedule.offer(1, [range(7, 1, 9)], NOW);
+        let asked = schedule.next(NOW).unwrap();
+        if n % MAX_EMPTY == 0 {
+            schedule.served(&asked, Sequence::new(9));
+        } else {
+            assert!(!schedule.has_nothing(&asked, NOW), "{n}");
+        }
+    }
+    assert_eq!(schedule.waits(&1, NOW), None);
+}
+
+#[test]
+fn a_peer_that_is_busy_for_good_is_nothing_on_its_way() {
+    let (mut schedule, mut now) = (Schedule::default(), NOW);
+    let mut asks = 0;
+    schedule.offer(1, [range(7, 1, 9), wanted(Want::Fork, 1, 1)], NOW);
+    loop {
+        let ask = schedule.next(now).unwrap();
+        asks += 1;
+        if schedule.busy(&ask, now) {
+            break;
+        }
+        assert_eq!(schedule.missing(now).count(), 2);
+        now = schedule.wakes(now).unwrap();
+    }
+    assert_eq!((asks, schedule.missing(now).count()), (MAX_BUSY, 0));
+    assert!(schedule.is_done(&1));
+    // It is a member like any other once it serves.
+    let later = schedule.waits(&1, now).unwrap();
+    schedule.offer(1, [range(7, 1, 20)], later);
+    let page = schedule.next(later).unwrap();
+    schedule.served(&page, Sequence::new(9));
+    let next = schedule.next(later).unwrap();
+    assert!(!schedule.busy(&next, later));
+}
+
 proptest! {
     /// Any mix of honest, short, lying, busy and leaving peers: as long as one honest peer has a log, all of it
     /// is fetched, and nothing leaks.
@@ -339,7 +404,9 @@ proptest! {
                 _ if has < ask.range.from.get() => schedule.failed(&ask, None, now),
                 0 => { held[n] = held[n].max(has); schedule.served(&ask, Sequence::new(has)) }
                 1 => { held[n] = held[n].max(has); schedule.failed(&ask, Some(Sequence::new(has)), now) }
-                2 if state % 3 != 0 => schedule.busy(&ask, now),
+                2 if state % 3 != 0 => {
+                    schedule.busy(&ask, now);
+                }
                 _ => schedule.failed(&ask, None, now),
             }
         }

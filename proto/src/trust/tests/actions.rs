@@ -190,6 +190,35 @@ fn an_admin_whom_a_new_charter_removed_decides_nothing_and_neither_do_statements
     }
 }
 
+/// Root holders may pin below a removal on purpose; where they did not know of it, somebody has to be told.
+#[test]
+fn a_removal_that_a_pin_below_it_undid_is_told_until_it_is_decided_anew() {
+    for (who, decision) in decisions() {
+        let mut world = world("Test Coalition");
+        let (pin, coalition) = (world.roster.version(), world.roster.coalition());
+        world.decide(who, decision.clone(), &[11, 12], 3);
+        let serial = |roster: &Roster| -> Vec<u64> {
+            let undone = roster.undone_removals(at(4));
+            undone.iter().filter_map(|removal| removal.serial()).map(|serial| serial.get()).collect()
+        };
+        assert!(serial(&world.roster).is_empty(), "{decision:?}");
+        let next = draft().to_next_charter(world.roster.charters(), &keys(&ALL), pin, at(3)).unwrap();
+        let next = signed::sign(next.encode_to_vec(), Purpose::Charter, coalition, &[&key(1), &key(2)]);
+        world.roster.apply_charter(next).unwrap();
+        assert_eq!(void(&world), Some(VoidReason::OldCharter(1)), "{decision:?}");
+        let is_removal =
+            matches!(decision, Decision::Revoke(_) | Decision::Suspend(_) | Decision::Disentitle(_));
+        let expected: &[u64] = if is_removal { &[1] } else { &[] };
+        assert_eq!(serial(&world.roster), expected, "{decision:?}");
+        let anew = Decision::Renew(schema::Renew { serial: 1, not_after: at(901).as_micros() });
+        let again = if is_removal { decision.clone() } else { anew.clone() };
+        let again = world.statement(again, None, &[11, 12], 4);
+        let record = world.ordered(again, 21);
+        world.take(&record).unwrap();
+        assert!(serial(&world.roster).is_empty(), "{decision:?}");
+    }
+}
+
 #[test]
 fn an_admin_whose_time_is_over_decides_nothing_and_before_that_everything() {
     for (who, decision) in decisions() {

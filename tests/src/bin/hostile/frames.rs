@@ -21,12 +21,12 @@ pub(crate) fn bytes(rng: &mut StdRng, length: usize) -> Vec<u8> {
     bytes
 }
 
-fn edge(rng: &mut StdRng) -> u64 {
+pub(crate) fn edge(rng: &mut StdRng) -> u64 {
     *EDGES.choose(rng).unwrap_or(&0)
 }
 
 /// Bytes of a length that something expects, or of another.
-fn id(rng: &mut StdRng) -> Vec<u8> {
+pub(crate) fn id(rng: &mut StdRng) -> Vec<u8> {
     let length = *[32, 32, 32, 0, 1, 31, 33, 4096].choose(rng).unwrap_or(&32);
     bytes(rng, length)
 }
@@ -111,7 +111,7 @@ fn keys(rng: &mut StdRng, group: GroupId) -> Vec<u8> {
     KeysRequest { group: group.get(), key_ids, pushed: pushed.collect() }.encode_to_vec()
 }
 
-fn signed(rng: &mut StdRng) -> Signed {
+pub(crate) fn signed(rng: &mut StdRng) -> Signed {
     let length = rng.random_range(0..2000);
     Signed { payload: bytes(rng, length), ..Signed::default() }
 }

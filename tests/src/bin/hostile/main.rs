@@ -4,7 +4,8 @@
 //! ```text
 //! strangers ─ TCP and UDP noise, half handshakes, silence, yamux frames, hello frames ─┐
 //! members   ─ frames of hello, keys, sync, identify, ping and gossip, and yamux ───────┼─▶ belfry run ◀── an honest member,
-//! a member  ─ genuine messages without end ────────────────────────────────────────────┘    publishing all the time
+//! members   ─ answers to whatever they are asked of hello, keys and sync ──────────────┤    publishing all the time
+//! a member  ─ genuine messages without end ────────────────────────────────────────────┘
 //! ```
 //!
 //! Every attack draws from one seed: fields at their extremes, lengths that lie, truncations, flipped bits, floods of
@@ -14,6 +15,7 @@
 //!
 //! The last line of stdout is one JSON object; a broken promise is an error.
 
+mod answers;
 mod flood;
 mod frames;
 mod muxer;
@@ -43,6 +45,8 @@ use tokio::task::JoinSet;
 const MEMORY: u64 = 384 << 20;
 /// Descriptors over what it had before: 128 handshakes under way, as many connections of members and of the lobby.
 const DESCRIPTORS: usize = 400;
+/// Members that answer. Each rests after faults, in the daemon's book; some are asked while others rest.
+const ANSWERING: usize = 4;
 /// What may be left of both when nobody attacks any more.
 const LEFT_DESCRIPTORS: usize = 24;
 
@@ -108,7 +112,7 @@ async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<()> {
     let mut coalition = Coalition::new()?;
     let alice = coalition.member("alice").publisher(["cidr"]).issue()?;
     let mut bob = coalition.member("bob").publisher(["cidr"]).issue()?;
-    let mallories = (0..streams::PROTOCOLS.len() + 1)
+    let mallories = (0..streams::PROTOCOLS.len() + 1 + ANSWERING)
         .map(|n| coalition.member(&format!("mallory-{n}")).publisher(["cidr"]).issue())
         .collect::<anyhow::Result<Vec<_>>>()?;
     let flooder = coalition.member("flooder").publisher(["cidr"]).issue()?;
@@ -182,7 +186,8 @@ async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<()> {
         peak.descriptors <= before.descriptors + DESCRIPTORS,
         "descriptors grew from {before:?} to {peak:?}"
     );
-    let idle: Vec<&str> = ATTACKS.into_iter().filter(|name| !tally.contains_key(name)).collect();
+    let names = ATTACKS.into_iter().chain(answers::ASKED_FOR_SURE);
+    let idle: Vec<&str> = names.filter(|name| !tally.contains_key(name)).collect();
     ensure!(idle.is_empty(), "these attacks did nothing: {idle:?}");
     bob.stop().await;
     Ok(())
@@ -222,11 +227,15 @@ fn attacks(aim: &Aim, mallories: &[Member], seed: u64) -> JoinSet<anyhow::Result
     attacks.spawn(muxer::attack(aim.clone(), stranger, "yamux as stranger", rng()));
     let stranger = SigningKey::generate(&mut rng());
     attacks.spawn(streams::attack(aim.clone(), stranger, "/belfry/hello/1", "hello as stranger", rng()));
-    for (protocol, mallory) in streams::PROTOCOLS.into_iter().zip(mallories) {
+    let mut mallories = mallories.iter();
+    for (protocol, mallory) in streams::PROTOCOLS.into_iter().zip(mallories.by_ref()) {
         attacks.spawn(streams::attack(aim.clone(), mallory.keys().node.clone(), protocol, protocol, rng()));
     }
-    if let Some(last) = mallories.last() {
-        attacks.spawn(muxer::attack(aim.clone(), last.keys().node.clone(), "yamux as member", rng()));
+    if let Some(one) = mallories.next() {
+        attacks.spawn(muxer::attack(aim.clone(), one.keys().node.clone(), "yamux as member", rng()));
+    }
+    for mallory in mallories {
+        attacks.spawn(answers::attack(aim.clone(), mallory.keys().node.clone(), rng()));
     }
     attacks
 }

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use belfry_proto::{schema::LogFile, trust::charter_change::review};
+use belfry_proto::{
+    schema::LogFile,
+    trust::{charter_change::review, names::Named as _, roster::Roster},
+};
 use clap::Args;
 
 use super::{CoalitionFolder, differences, open, progress, reviewed_alone, warn};
@@ -13,6 +16,7 @@ use crate::{
         documents,
         exit::{refuse, refused},
         output,
+        verify::roster,
     },
     clock,
     keys::file,
@@ -29,6 +33,9 @@ pub(in crate::cli) struct Publish {
     /// Signed charter, or several signed copies of it
     #[arg(required = true)]
     proposals: Vec<PathBuf>,
+    /// Newest log as a member's node has it (`belfry export-log`): refused if the charter would leave entries of it behind
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
     #[command(flatten)]
     folder: CoalitionFolder,
 }
@@ -72,6 +79,13 @@ impl Publish {
             ))?);
         };
         let mut folder = self.folder.open()?;
+        match &self.log {
+            Some(path) => nothing_left_behind(folder.roster(), &roster(path)?, path)?,
+            None => output::warn(
+                "no node's log was looked at: whatever is decided there and not in this folder will be void, revocations included \
+                 (`belfry export-log --out FILE` at a node, then --log FILE here)",
+            ),
+        }
         warn(&review(folder.roster(), &charter, now).map_err(refused)?);
         let texts = pass_on()?;
         folder.append_charter(proposal.finish().map_err(mended)?)?;
@@ -85,4 +99,39 @@ impl Publish {
             self.folder.bring()
         ))?)
     }
+}
+
+/// Entries that are named one by one.
+const NAMED: usize = 5;
+
+/// A charter pins where this folder's log ends, and what stands beyond is void at every node: the folder must have all that
+/// nodes have.
+fn nothing_left_behind(ours: &Roster, newest: &Roster, path: &Path) -> anyhow::Result<()> {
+    if newest.coalition() != ours.coalition() {
+        refuse!("{} is of another coalition", path.display());
+    }
+    let (end, theirs) = (ours.version().height, newest.version());
+    if ours.is_prefix(theirs) {
+        return Ok(());
+    }
+    let beyond: Vec<String> = newest
+        .records()
+        .filter(|record| record.height > end)
+        .map(|record| format!("entry {} ({})", record.height, record.statement.action().name()))
+        .collect();
+    if beyond.is_empty() {
+        refuse!(
+            "{} is another history than this folder's: see which one stands, and pin that",
+            path.display()
+        );
+    }
+    let more = beyond.len().saturating_sub(NAMED);
+    refuse!(
+        "{} goes on to entry {}, and this charter pins entry {end}: every node would take as void {}{}. Take the log up first \
+         (`belfry coalition take FILE`) and have the charter made anew; to leave it behind on purpose, publish without --log",
+        path.display(),
+        theirs.height,
+        beyond.into_iter().take(NAMED).collect::<Vec<_>>().join(", "),
+        if more > 0 { format!(" and {more} more") } else { String::new() }
+    )
 }

@@ -272,8 +272,8 @@ fn key_files(
 /// The files of joining, as a start verifies them, and what the admin log at hand says of the certificate today.
 fn membership(config: &Config, keys: Option<MemberKeys>) -> Found {
     match joined(config, keys.as_ref()) {
-        Ok((standing, said)) if matches!(standing, Standing::Valid | Standing::NotYet) => (OK, Ok(said)),
-        Ok((standing, said)) => (
+        Ok((Standing::Valid | Standing::NotYet, said)) => (OK, Ok(said)),
+        Ok((_, said)) => (
             WARN,
             Ok(format!(
                 "{said}: the node starts, and others admit it no more; ask the coalition for another certificate, or bring a \

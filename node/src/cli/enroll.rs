@@ -239,8 +239,8 @@ fn introduction(charter: &Charter) -> String {
 
 /// Refuses a group that the coalition could not issue a certificate for: before anything is accepted or made.
 fn admitted(draft: &RequestDraft, charter: &Charter) -> anyhow::Result<()> {
-    let groups = draft.groups.iter().filter_map(|entry| charter.group(GroupId::new(entry.group)));
-    for group in groups.filter(|group| !certificate::admits(group, &draft.organisation)) {
+    let mut groups = draft.groups.iter().filter_map(|entry| charter.group(GroupId::new(entry.group)));
+    if let Some(group) = groups.find(|group| !certificate::admits(group, &draft.organisation)) {
         let classes: Vec<&str> = group.admits.iter().map(|class| class.name()).collect();
         refuse!(
             "group {} admits {} entities only: leave it out of --groups, or name by --class the one of them that this organisation \

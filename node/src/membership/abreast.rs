@@ -17,7 +17,7 @@ use belfry_proto::crypto::sign::PublicKey;
 use rand::{Rng, RngExt as _};
 use tokio::time::Instant;
 
-use super::company::Announced;
+use crate::heard::Announced;
 
 /// How long gossip may take with what it brings, and up to once more, so that two ends of a link seldom greet each other. Too
 /// low ⇒ hellos for what everybody has; too high ⇒ who missed a revocation goes on admitting the revoked so much longer.

@@ -17,7 +17,7 @@ use crate::{
     time::Timestamp,
     trust::{
         charter::{ACTIONS, Charter, CharterChain, CharterError},
-        names::{UnknownName, by_name, list_by_name},
+        names::{Named as _, UnknownName, by_name, list_by_name},
     },
 };
 

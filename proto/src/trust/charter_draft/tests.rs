@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     crypto::sign::{self, SigningKey},
+    schema::Action,
     trust::signed,
 };
 

@@ -12,16 +12,8 @@ use std::sync::{
 /// Words of a block.
 const WORDS: usize = 8;
 /// Odd numbers that tell the words of a block apart: Parquet's.
-const SALT: [u32; WORDS] = [
-    0x47b6_137b,
-    0x4497_4d91,
-    0x8824_ad5b,
-    0xa2b7_289d,
-    0x7054_95c7,
-    0x2df1_424b,
-    0x9efc_4947,
-    0x5c6b_fb31,
-];
+const SALT: [u32; WORDS] =
+    [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 /// Bits for each hash there is room for. With eleven, of a hundred that were never entered one is taken for one that was
 /// once the room is used up; too low ⇒ more of them, too high ⇒ memory, and fewer of its lines in the processor's cache.
 const BITS: u64 = 11;

@@ -8,9 +8,7 @@ use std::{
 use belfry_proto::crypto::secret::Secret;
 use rocksdb::{ColumnFamily, DB, DBRawIterator, Direction, ReadOptions};
 
-use super::{
-    columns::Cf, error::ReadError, presence::Presence, revision::Revisions, vault::Vault,
-};
+use super::{columns::Cf, error::ReadError, presence::Presence, revision::Revisions, vault::Vault};
 
 /// Key and value.
 pub(super) type Row = (Box<[u8]>, Box<[u8]>);

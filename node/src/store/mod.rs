@@ -148,14 +148,7 @@ impl Store {
         let frontiers = Arc::new(frontiers::Frontiers::new(owner.coalition));
         let writer = writer::Writer::start(Arc::clone(&db), Arc::clone(&frontiers))?;
         let keeper = Arc::new(presence::Keeper::start(&db)?);
-        Ok(Self {
-            db,
-            writer,
-            frontiers,
-            space: Space::unlimited(),
-            member_quota: None,
-            _keeper: keeper,
-        })
+        Ok(Self { db, writer, frontiers, space: Space::unlimited(), member_quota: None, _keeper: keeper })
     }
 
     /// Which version the database under `path` is of, whoever has it open; `None` if there is none yet. The next

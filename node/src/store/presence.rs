@@ -99,6 +99,8 @@ fn enter(entering: &mut Entering<'_>, cf: Cf, key: &[u8]) {
 pub struct Present {
     /// All of what is there is in memory; until then, what is not there is looked for as well.
     pub is_whole: bool,
+    /// All keys are being read, the first time or for more room.
+    pub is_filling: bool,
     /// Keys entered, roughly.
     pub keys: u64,
     /// Bytes of memory.
@@ -302,7 +304,9 @@ fn keep(db: &Db) {
         match Filling::begin(db).read() {
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!("every lookup of what nobody entered reads the disk until the next start: {error}");
+                tracing::warn!(
+                    "every lookup of what nobody entered reads the disk until the next start: {error}"
+                );
                 return;
             }
         }
@@ -317,7 +321,8 @@ impl Store {
         let is_whole = presence.whole.load().is_some();
         let kept = presence.kept();
         let keys = kept.first().map_or(0, |bloom| bloom.entered());
-        Present { is_whole, keys, bytes: kept.iter().map(|bloom| bloom.size()).sum() }
+        let bytes = kept.iter().map(|bloom| bloom.size()).sum();
+        Present { is_whole, is_filling: kept.len() > usize::from(is_whole), keys, bytes }
     }
 }
 

@@ -117,7 +117,7 @@ fn a_restart_and_a_copy_find_all_that_was_there_with_the_filter_and_before_it() 
         store.until_present();
         assert!(values.iter().all(|value| is_found(&store, value)));
         assert!(!is_found(&store, "never.example"));
-        let Present { is_whole, keys, bytes } = store.present();
+        let Present { is_whole, keys, bytes, .. } = store.present();
         // A value and an object each.
         assert!(is_whole && (38..=40).contains(&keys) && bytes > 0, "{keys}");
     }
@@ -133,7 +133,8 @@ fn when_room_is_used_up_a_larger_filter_takes_over_and_denies_nothing() {
     }
     // One more batch, should the last filling have ended behind the batch that used its room up.
     let presence = &store.db.presence;
-    let is_grown = || matches!(presence.kept().as_slice(), [only] if only.size() > 4 * first && !only.is_full());
+    let is_grown =
+        || matches!(presence.kept().as_slice(), [only] if only.size() > 4 * first && !only.is_full());
     while !is_grown() {
         write(&store, [(Cf::Observables, key(Cf::Observables, 0, 2))]);
     }

@@ -166,6 +166,11 @@ impl Presence {
         !self.is_stopping.load(Ordering::Relaxed)
     }
 
+    /// Whether there is no filter that is whole and has room.
+    fn is_short(&self) -> bool {
+        self.whole.load().as_ref().is_none_or(|bloom| bloom.is_full())
+    }
+
     fn stop(&self) {
         // Under the lock, or whoever is about to wait would miss it.
         let is_wanted = self.is_wanted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -193,8 +198,8 @@ impl Presence {
     }
 }
 
-/// Rows of a column, as RocksDB guesses. One value of the index has two entries at least, more often than not; so what is
-/// guessed too low here is made up for there, and else by the next filling.
+/// Keys to be entered of a column, as far as RocksDB can guess its rows: values of the index have two entries and more,
+/// by their parents and members. What is guessed too low the next filling makes up for.
 fn estimated(db: &Db, cf: Cf) -> u64 {
     let rows = db.rocks.property_int_value_cf(db.cf(cf), ESTIMATE_NUM_KEYS).ok().flatten();
     let rows = rows.unwrap_or_default();
@@ -301,6 +306,10 @@ impl Drop for Keeper {
 
 fn keep(db: &Db) {
     while db.presence.next() {
+        // Wanted twice: several batches find it full before a filling begins.
+        if !db.presence.is_short() {
+            continue;
+        }
         match Filling::begin(db).read() {
             Ok(_) => {}
             Err(error) => {

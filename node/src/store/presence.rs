@@ -27,17 +27,12 @@ use std::{
 use arc_swap::ArcSwapOption;
 use rocksdb::{DBRawIterator, ReadOptions, properties::ESTIMATE_NUM_KEYS};
 
-use super::{
-    Store,
-    bloom::{Bloom, Entering},
-    columns::Cf,
-    db::Db,
-    txn::Rows,
-};
+use super::{Store, bloom::Bloom, columns::Cf, db::Db, txn::Rows};
 
 /// Columns whose keys are entered.
 const COLUMNS: [Cf; 3] = [Cf::Observables, Cf::ById, Cf::Reporters];
-/// Keys entered before whoever writes gets a turn: a fraction of a millisecond.
+/// Keys that a filling reads before it enters them. Too low ⇒ it takes turns with the writer more often, too high ⇒ the
+/// writer waits longer, and so does whoever closes the store.
 const STRETCH: usize = 1024;
 
 /// What is asked for, by the beginning of a key.
@@ -79,18 +74,25 @@ const fn mix(n: u64) -> u64 {
     n ^ (n >> 31)
 }
 
-/// Enters a row by its key. Each row comes once, so that an object which was there before has more than one; a row that is
-/// written anew counts as another, which costs a look.
-fn enter(entering: &mut Entering<'_>, cf: Cf, key: &[u8]) {
+/// What a row is entered as, by its key, and what besides if that was there before. Each row comes once, so an object that
+/// was there has more than one; a row that is written anew counts as another, which costs a look.
+fn hashes(cf: Cf, key: &[u8]) -> Option<(u64, Option<u64>)> {
     match cf {
-        Cf::Observables => _ = entering.enter(Of::Value.hash(key)),
-        Cf::Reporters => _ = entering.enter(Of::Reported.hash(key)),
-        Cf::ById => {
-            if entering.enter(Of::Object.hash(key)) {
-                entering.enter(Of::Repeated.hash(key));
-            }
+        Cf::Observables => Some((Of::Value.hash(key), None)),
+        Cf::Reporters => Some((Of::Reported.hash(key), None)),
+        Cf::ById => Some((Of::Object.hash(key), Some(Of::Repeated.hash(key)))),
+        _ => None,
+    }
+}
+
+fn enter(bloom: &Bloom, hashes: impl IntoIterator<Item = (u64, Option<u64>)>) {
+    let mut entering = bloom.entering();
+    for (hash, repeated) in hashes {
+        if entering.enter(hash)
+            && let Some(repeated) = repeated
+        {
+            entering.enter(repeated);
         }
-        _ => {}
     }
 }
 
@@ -132,10 +134,8 @@ impl Presence {
     pub(super) fn entered<T>(&self, rows: &Rows, write: impl FnOnce() -> T) -> T {
         let kept = self.kept();
         for bloom in kept.iter() {
-            let mut entering = bloom.entering();
-            for cf in COLUMNS {
-                rows.written(cf).for_each(|key| enter(&mut entering, cf, key));
-            }
+            let of = |cf: Cf| rows.written(cf).filter_map(move |key| hashes(cf, key));
+            enter(bloom, COLUMNS.into_iter().flat_map(of));
         }
         let written = write();
         if let [only] = kept.as_slice()
@@ -263,16 +263,19 @@ fn enter_all(
     rows: &mut DBRawIterator<'_>,
 ) -> Result<bool, rocksdb::Error> {
     rows.seek_to_first();
+    let mut read = Vec::with_capacity(STRETCH);
     while rows.valid() {
         if presence.is_stopping.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        let mut entering = bloom.entering();
-        for _ in 0..STRETCH {
-            let Some(key) = rows.key() else { break };
-            enter(&mut entering, cf, key);
+        while read.len() < STRETCH
+            && let Some(key) = rows.key()
+        {
+            read.extend(hashes(cf, key));
             rows.next();
         }
+        // Only now, and for microseconds: whoever writes waits for it.
+        enter(bloom, read.drain(..));
     }
     rows.status()?;
     Ok(true)

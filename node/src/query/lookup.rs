@@ -5,10 +5,10 @@
 //!                                    └─ ranges that hold an address; on demand what lies below or within
 //! ```
 //!
-//! A value nobody named costs one look at the index a group and opens nothing. Sightings and opinions are added of
+//! A value nobody named is known to be none without a look at the disk, and opens nothing. Sightings and opinions are added of
 //! every object found; score and state come from [`belfry_proto::stix::score`], as in exports.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet};
 
 use belfry_proto::{
     id::{GroupId, MemberId},
@@ -29,6 +29,7 @@ use serde::Serialize;
 use super::{
     Inner, Principal, Query, QueryError, Readable, Shown,
     authorise::admit,
+    lists::Loaded,
     said::{Said, evidence},
 };
 use crate::{
@@ -215,14 +216,21 @@ impl Query {
         let (principal, within) = (principal.clone(), within.clone());
         let (this, now) = (self.clone(), clock::now());
         self.read(move |inner| {
-            let mut looks = inner.store.looks();
-            values
-                .into_iter()
-                .map(|wanted| inner.look_up(&this, &mut looks, &principal, &within, wanted, now))
-                .collect()
+            let (mut looks, lists) = (inner.store.looks(), inner.lists.current());
+            let asking = Asking { query: &this, principal: &principal, within: &within, lists: &lists, now };
+            values.into_iter().map(|wanted| inner.look_up(&asking, &mut looks, wanted)).collect()
         })
         .await
     }
+}
+
+/// What all values of a question have in common.
+struct Asking<'a> {
+    query: &'a Query,
+    principal: &'a Principal,
+    within: &'a Within,
+    lists: &'a Loaded,
+    now: Timestamp,
 }
 
 /// A row that names the value, on its way into an answer.
@@ -235,13 +243,11 @@ pub(super) struct Hit {
 impl Inner {
     fn look_up(
         &self,
-        query: &Query,
+        asking: &Asking<'_>,
         looks: &mut Looks<'_>,
-        principal: &Principal,
-        within: &Within,
         wanted: Wanted,
-        now: Timestamp,
     ) -> Result<Found, QueryError> {
+        let Asking { query, principal, within, lists, now } = *asking;
         let observable = wanted.observable();
         let mut found = Found::nothing(wanted.text);
         let Some(observable) = observable else {
@@ -261,7 +267,6 @@ impl Inner {
             }
             None => None,
         };
-        let lists = self.lists.current();
         found.allowed = lists.allow.covers(&observable);
         let warning = |hit: belfry_proto::stix::warning::Hit<'_>| Warning {
             list: hit.list.to_owned(),
@@ -312,23 +317,24 @@ impl Inner {
             let Some(row) = looks.object_at(group, date)?.and_then(|row| admit(principal, row)) else {
                 continue;
             };
-            let id = row.id().to_owned();
             // An observable has no versions, and a file's id is made of some of its values: what one says of it stands
             // beside what others do.
             let is_fact = is_observable(row.kind()) && !row.is_revoked();
-            let key = (id.clone(), is_fact.then(|| row.member()));
+            let key = (row.id().to_owned(), is_fact.then(|| row.member()));
             if seen.contains(&key) {
                 continue;
             }
             let row = if is_fact {
-                row
+                Some(row)
             } else {
-                let found = match in_force.entry(id) {
-                    Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(unknown) => unknown.insert(self.in_force(looks, principal, row)?),
-                };
-                let Some(row) = found.clone() else { continue };
-                row
+                match in_force.remove(&key.0) {
+                    Some(known) => known,
+                    None => self.in_force(looks, principal, row)?,
+                }
+            };
+            let Some(row) = row else {
+                in_force.insert(key.0, None);
+                continue;
             };
             let is_newest = row.date_added() == date;
             let matched = if is_exact && is_newest { Vec::new() } else { matching(&row, observable, around) };
@@ -338,6 +344,9 @@ impl Inner {
                 seen.insert(key);
                 let said = self.said_of(looks, principal, group, row.id(), |_| true)?;
                 hits.push(Hit { row, matched, said });
+            } else if !is_fact {
+                // Another row of it may name the value.
+                in_force.insert(key.0, Some(row));
             }
         }
         Ok(is_cut)
@@ -402,8 +411,8 @@ impl Found {
         self.first_seen = [first, at_most_now(said.first)].into_iter().flatten().min();
         self.last_seen = last.max(at_most_now(said.last));
         backing.extend(&said.members);
-        let everybody: BTreeSet<MemberId> = reporters.union(&said.members).copied().collect();
-        self.corroboration = everybody.len().saturating_add(said.unnamed());
+        let everybody = reporters.union(&said.members).count();
+        self.corroboration = everybody.saturating_add(said.unnamed());
         self.sightings = Sightings {
             count: said.count,
             members: said.members.len().saturating_add(said.unnamed()),

@@ -6,9 +6,9 @@ use std::{
 };
 
 use belfry_proto::crypto::secret::Secret;
-use rocksdb::{ColumnFamily, DB, DBRawIterator, Direction};
+use rocksdb::{ColumnFamily, DB, DBRawIterator, Direction, ReadOptions};
 
-use super::{columns::Cf, error::ReadError, revision::Revisions, vault::Vault};
+use super::{columns::Cf, error::ReadError, presence::Presence, revision::Revisions, vault::Vault};
 
 /// Key and value.
 pub(super) type Row = (Box<[u8]>, Box<[u8]>);
@@ -19,14 +19,22 @@ pub(super) struct Db {
     pub(super) vault: Vault,
     pub(super) path: PathBuf,
     pub(super) revisions: Revisions,
+    /// What is not there without a look; of a database that no [`Store`](super::Store) has open it knows nothing.
+    pub(super) presence: Presence,
     /// Whether any withdrawal names anything: nearly all messages are asked for it, and most stores have none.
     pub(super) has_withdrawals: AtomicBool,
 }
 
 impl Db {
     pub(super) fn of(rocks: DB, path: &Path, master: &Secret) -> Self {
-        let (vault, revisions) = (Vault::new(master), Revisions::default());
-        Self { rocks, vault, path: path.to_owned(), revisions, has_withdrawals: AtomicBool::new(true) }
+        Self {
+            rocks,
+            vault: Vault::new(master),
+            path: path.to_owned(),
+            revisions: Revisions::default(),
+            presence: Presence::default(),
+            has_withdrawals: AtomicBool::new(true),
+        }
     }
 
     /// A column's handle. All are opened at start.
@@ -45,6 +53,14 @@ impl Db {
     /// Whether rows ended where they should: a damaged block looks like an end.
     pub(super) fn ended(&self, rows: &DBRawIterator<'_>) -> Result<(), ReadError> {
         rows.status().map_err(|error| self.vault.damage.met(error.into()))
+    }
+
+    /// Rows to be searched by what their keys begin with. Of columns that are searched by a prefix, a miss ends without
+    /// looking at its neighbours'.
+    pub(super) fn searched(&self, cf: Cf) -> DBRawIterator<'_> {
+        let mut options = ReadOptions::default();
+        options.set_prefix_same_as_start(true);
+        self.rocks.raw_iterator_cf_opt(self.cf(cf), options)
     }
 
     pub(super) fn get_sealed(&self, cf: Cf, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {

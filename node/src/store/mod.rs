@@ -24,6 +24,7 @@
 mod admin;
 mod apply;
 mod basis;
+mod bloom;
 mod change;
 mod check;
 mod checkpoint;
@@ -51,6 +52,7 @@ mod opening;
 mod parking;
 mod past;
 mod prepared;
+mod presence;
 mod purge;
 mod removal;
 mod retention;
@@ -89,6 +91,7 @@ pub use observables::{Entered, Looks, Most};
 pub use parking::Parker;
 pub use past::Lost;
 pub use prepared::Prepared;
+pub use presence::Present;
 pub use purge::PurgeNote;
 pub use revision::Revision;
 pub use rows::{
@@ -127,6 +130,8 @@ pub struct Store {
     space: Space,
     /// Bytes of one member in one group, if the operator says.
     member_quota: Option<u64>,
+    /// Held until the last handle goes.
+    _keeper: Arc<presence::Keeper>,
 }
 
 /// The admin log as it is stored, encoded.
@@ -151,7 +156,8 @@ impl Store {
         let db = Arc::new(open::open(path, owner, master)?);
         let frontiers = Arc::new(frontiers::Frontiers::new(owner.coalition));
         let writer = writer::Writer::start(Arc::clone(&db), Arc::clone(&frontiers))?;
-        Ok(Self { db, writer, frontiers, space: Space::unlimited(), member_quota: None })
+        let keeper = Arc::new(presence::Keeper::start(&db)?);
+        Ok(Self { db, writer, frontiers, space: Space::unlimited(), member_quota: None, _keeper: keeper })
     }
 
     /// Which version the database under `path` is of, whoever has it open; `None` if there is none yet. The next

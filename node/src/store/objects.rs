@@ -20,6 +20,7 @@ use super::{
     columns::{self, Cf, Key},
     db::Db,
     observables::Most,
+    presence::Of,
     purge,
     removal::{self, Reporter},
     rows::Conditions,
@@ -194,14 +195,13 @@ pub(super) fn by_type(group: GroupId, kind: &str, date_added: u64) -> Vec<u8> {
 }
 
 fn read_row(db: &Db, key: &[u8], sealed: &[u8]) -> Result<ObjectView, ReadError> {
-    let mut rows = db.rocks.raw_iterator_cf(db.cf(Cf::Reporters));
-    read_row_with(db, &mut rows, key, sealed)
+    read_row_with(db, &mut None, key, sealed)
 }
 
-/// [`read_row`], its reporters looked for in `rows`.
-fn read_row_with(
-    db: &Db,
-    rows: &mut DBRawIterator<'_>,
+/// [`read_row`], its reporters looked for in `rows`, which are made when first needed.
+fn read_row_with<'a>(
+    db: &'a Db,
+    rows: &mut Option<DBRawIterator<'a>>,
     key: &[u8],
     sealed: &[u8],
 ) -> Result<ObjectView, ReadError> {
@@ -248,15 +248,19 @@ struct Reporters {
 }
 
 /// Other members that say the same bytes, and what all who do ask of whoever handles them and state of their publications.
-fn reporters(
-    db: &Db,
-    rows: &mut DBRawIterator<'_>,
+fn reporters<'a>(
+    db: &'a Db,
+    rows: &mut Option<DBRawIterator<'a>>,
     group: GroupId,
     date_added: u64,
     author: &[u8],
 ) -> Result<Reporters, ReadError> {
     let prefix = columns::object(group, date_added);
     let mut found = Reporters::default();
+    if db.presence.lacks(Of::Reported, &prefix) {
+        return Ok(found);
+    }
+    let rows = rows.get_or_insert_with(|| db.searched(Cf::Reporters));
     rows.seek(&prefix);
     for _ in 0..MAX_SAYINGS {
         let Some((key, sealed)) = rows.item().filter(|(key, _)| key.starts_with(&prefix)) else { break };
@@ -403,9 +407,9 @@ impl Store {
     }
 
     /// [`Self::object_at`], its reporters looked for in `rows`.
-    pub(super) fn object_with(
-        &self,
-        rows: &mut DBRawIterator<'_>,
+    pub(super) fn object_with<'a>(
+        &'a self,
+        rows: &mut Option<DBRawIterator<'a>>,
         group: GroupId,
         date_added: Timestamp,
     ) -> Result<Option<ObjectView>, ReadError> {

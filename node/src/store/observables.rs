@@ -12,12 +12,13 @@ use belfry_proto::{
     time::Timestamp,
 };
 use prost::Message;
-use rocksdb::{DBRawIterator, ReadOptions};
+use rocksdb::DBRawIterator;
 
 use super::{
     ReadError, Store,
     columns::{Cf, Key},
     objects::{MAX_VERSIONS, ObjectView},
+    presence::Of,
     values::ClaimValue,
     vault::damaged,
 };
@@ -69,13 +70,6 @@ pub struct Looks<'a> {
 }
 
 impl<'a> Looks<'a> {
-    fn rows(store: &'a Store, cf: Cf) -> DBRawIterator<'a> {
-        let mut options = ReadOptions::default();
-        // Of columns that are searched by a prefix, a miss ends without looking at its neighbours'.
-        options.set_prefix_same_as_start(true);
-        store.db.rocks.raw_iterator_cf_opt(store.db.cf(cf), options)
-    }
-
     /// Objects that are entered under a value.
     ///
     /// # Errors
@@ -89,7 +83,10 @@ impl<'a> Looks<'a> {
     ) -> Result<Entered, ReadError> {
         let store = self.store;
         let prefix = Key::group(group).bytes(&store.db.vault.blind(group, kind, value)).done();
-        let rows = self.observables.get_or_insert_with(|| Self::rows(store, Cf::Observables));
+        if store.db.presence.lacks(Of::Value, &prefix) {
+            return Ok(Entered::default());
+        }
+        let rows = self.observables.get_or_insert_with(|| store.db.searched(Cf::Observables));
         rows.seek(&prefix);
         let Some((_, date)) = rows.key().and_then(|key| read_entry(key, &prefix)) else {
             store.db.ended(rows)?;
@@ -132,8 +129,11 @@ impl<'a> Looks<'a> {
     pub fn claims_of(&mut self, group: GroupId, id: &str) -> Result<Vec<(Timestamp, MemberId)>, ReadError> {
         let store = self.store;
         let prefix = Key::group(group).bytes(&store.object_tag(group, id)).done();
-        let rows = self.by_id.get_or_insert_with(|| Self::rows(store, Cf::ById));
         let mut claims = Vec::new();
+        if store.db.presence.lacks(Of::Object, &prefix) {
+            return Ok(claims);
+        }
+        let rows = self.by_id.get_or_insert_with(|| store.db.searched(Cf::ById));
         rows.seek(&prefix);
         while claims.len() < MAX_VERSIONS
             && let Some((key, value)) = rows.item().filter(|(key, _)| key.starts_with(&prefix))
@@ -160,8 +160,15 @@ impl<'a> Looks<'a> {
         date_added: Timestamp,
     ) -> Result<Option<ObjectView>, ReadError> {
         let store = self.store;
-        let rows = self.reporters.get_or_insert_with(|| Self::rows(store, Cf::Reporters));
-        store.object_with(rows, group, date_added)
+        store.object_with(&mut self.reporters, group, date_added)
+    }
+
+    /// Whether an object surely has no second row: one version, by one member. Looks at nothing on disk; of one that has
+    /// one row, it may say that it is not sure.
+    #[must_use]
+    pub fn is_single(&self, group: GroupId, id: &str) -> bool {
+        let prefix = Key::group(group).bytes(&self.store.object_tag(group, id)).done();
+        self.store.db.presence.lacks(Of::Repeated, &prefix)
     }
 }
 
@@ -222,7 +229,29 @@ fn read_entry(key: &[u8], prefix: &[u8]) -> Option<([u8; 16], u64)> {
 
 #[cfg(test)]
 mod tests {
+    use belfry_proto::schema::Tlp;
+    use tempfile::TempDir;
+
     use super::*;
+    use crate::store::tests::{GROUP, commit, object, open, with_objects};
+
+    #[test]
+    fn what_nobody_entered_is_told_without_a_look_at_the_disk() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        commit(&store, with_objects(1, vec![object("a", "2026-01-01T00:00:00Z", Tlp::Amber)]));
+        store.until_present();
+        let most = Most { by_member: 1, all: 1 };
+        let mut looks = store.looks();
+        assert_eq!(looks.entered(GROUP, "ipv4-addr", "198.51.100.8", most).unwrap(), Entered::default());
+        assert_eq!(looks.claims_of(GROUP, "indicator--b").unwrap(), []);
+        assert!(looks.is_single(GROUP, "indicator--a"));
+        assert!(looks.observables.is_none() && looks.by_id.is_none());
+        let found = looks.entered(GROUP, "ipv4-addr", "198.51.100.7", most).unwrap().dates;
+        assert!(looks.object_at(GROUP, found[0]).unwrap().is_some());
+        assert!(looks.reporters.is_none(), "nobody else says it");
+        assert_eq!(looks.claims_of(GROUP, "indicator--a").unwrap().len(), 1);
+    }
 
     #[test]
     fn each_member_has_its_share_whoever_is_the_loudest() {

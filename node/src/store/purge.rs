@@ -114,6 +114,8 @@ impl Store {
     }
 
     fn rewrite(&self, notes: &[PurgeNote]) -> Result<(), ReadError> {
+        // A file that is being read stays on disk after it was rewritten.
+        let _still = self.db.presence.still();
         for cf in Cf::ALL {
             self.db.rocks.flush_cf(self.db.cf(cf))?;
         }

@@ -92,6 +92,11 @@ impl Rows {
         self.of(cf).keys().map(Vec::as_slice)
     }
 
+    /// Keys of a column that are written.
+    pub(super) fn written(&self, cf: Cf) -> impl Iterator<Item = &[u8]> {
+        self.of(cf).iter().filter(|(_, row)| row.is_some()).map(|(key, _)| key.as_slice())
+    }
+
     /// Writes them and waits for the disk.
     pub(super) fn write(&self, db: &Db) -> Result<(), rocksdb::Error> {
         let rows: usize = self.columns.iter().map(Column::len).sum();
@@ -110,7 +115,7 @@ impl Rows {
         }
         let mut synced = rocksdb::WriteOptions::default();
         synced.set_sync(true);
-        db.rocks.write_opt(batch, &synced)
+        db.presence.entered(self, || db.rocks.write_opt(batch, &synced))
     }
 }
 

@@ -4,7 +4,11 @@
 //! family and row key as associated data, so a row cannot be moved to another place unseen. Dropping a
 //! data key shreds what it sealed. Ids and observables in keys are keyed hashes.
 
-use std::{cell::RefCell, collections::BTreeMap, sync::RwLock};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    sync::{LazyLock, RwLock},
+};
 
 use belfry_proto::{
     crypto::{
@@ -13,6 +17,10 @@ use belfry_proto::{
     },
     id::GroupId,
     time::Timestamp,
+};
+use blake3::{
+    Hasher,
+    hazmat::{ContextKey, HasherExt as _, hash_derive_key_context},
 };
 
 use super::{ReadError, columns::Cf, damage::Damage};
@@ -25,6 +33,11 @@ const COMPRESS_FROM: usize = 2048;
 const LEVEL: i32 = -1;
 /// Most that one of our own values can decompress to; a payload is 1 MiB, a draft part of it as much.
 const MOST: usize = 256 * 1024 * 1024;
+
+/// What hashes in keys are derived for.
+const BLIND: &str = "belfry/v1/blind-index";
+/// The public half of that derivation, once instead of for each of the many hashes of a lookup.
+static BLIND_CONTEXT: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(BLIND));
 
 /// Which data key: group and months since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,7 +83,7 @@ impl Vault {
         Self {
             damage: Damage::default(),
             wrap: master.derive("belfry/v1/store-wrap", &[]),
-            index: master.derive("belfry/v1/blind-index", &[]),
+            index: master.derive(BLIND, &[]),
             keys: RwLock::new(BTreeMap::new()),
         }
     }
@@ -132,10 +145,13 @@ impl Vault {
 
     /// Sixteen bytes that stand for a text in a key, different in every group.
     pub(super) fn blind(&self, group: GroupId, what: &str, text: &str) -> [u8; 16] {
-        let derived = self
-            .index
-            .derive("belfry/v1/blind-index", &[&group.get().to_be_bytes(), what.as_bytes(), text.as_bytes()]);
-        *derived.expose().first_chunk().unwrap_or(&[0; 16])
+        let mut hasher = Hasher::new_from_context_key(&BLIND_CONTEXT);
+        hasher.update(self.index.expose());
+        for part in [group.get().to_be_bytes().as_slice(), what.as_bytes(), text.as_bytes()] {
+            hasher.update(&(part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+        *hasher.finalize().as_bytes().first_chunk().unwrap_or(&[0; 16])
     }
 
     /// Keyed hash of a token secret or the like.
@@ -180,4 +196,24 @@ fn aad(cf: Cf, key: &[u8]) -> Vec<u8> {
 
 pub(super) fn damaged(cf: Cf, key: &[u8], detail: &'static str) -> ReadError {
     ReadError::Damaged { column: cf.name(), key: hex::encode(key), detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_in_keys_are_those_that_stand_in_every_store() {
+        let vault = Vault::new(&Secret::new([9; 32]));
+        let long = "x".repeat(3_000);
+        let index = Secret::new([9; 32]).derive("belfry/v1/blind-index", &[]);
+        for (group, what, text) in
+            [(5_u32, "ipv4-addr", "198.51.100.7"), (0, "", ""), (u32::MAX, "url", long.as_str())]
+        {
+            let number = group.to_be_bytes();
+            let parts = [number.as_slice(), what.as_bytes(), text.as_bytes()];
+            let expected = index.derive("belfry/v1/blind-index", &parts);
+            assert_eq!(vault.blind(GroupId::new(group), what, text), expected.expose()[..16], "{what}");
+        }
+    }
 }

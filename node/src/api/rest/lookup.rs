@@ -98,6 +98,15 @@ pub(in crate::api) async fn lookup(
     let mut stretches = values.chunks(STRETCH).map(<[Wanted]>::to_vec).collect::<Vec<_>>().into_iter();
     // The first stretch is found before the answer begins, so that a fault is an error and no broken answer.
     let first = query.lookup(&principal, &within, stretches.next().unwrap_or_default()).await?;
+    let end = if is_lines { "" } else { "]}" };
+    let media = [(header::CONTENT_TYPE, if is_lines { NDJSON } else { "application/json" })];
+    let mut writing = Writing { is_lines, is_begun: false };
+    let begun = writing.piece(Ok(first));
+    if stretches.len() == 0 {
+        // Nearly every question: one answer of known length, with nothing to wait for.
+        let begun = begun.map_err(|error| Problem::internal(&error))?;
+        return Ok((media, [begun.as_ref(), end.as_bytes()].concat()).into_response());
+    }
     let (sender, receiver) = mpsc::channel::<Result<Vec<Found>, QueryError>>(AHEAD);
     tokio::spawn(async move {
         for stretch in stretches {
@@ -108,15 +117,11 @@ pub(in crate::api) async fn lookup(
             }
         }
     });
-    let mut writing = Writing { is_lines, is_begun: false };
-    let begun = writing.piece(Ok(first));
     let rest = ReceiverStream::new(receiver).map(move |found| writing.piece(found));
-    let end = if is_lines { "" } else { "]}" };
     let pieces = tokio_stream::once(begun)
         .chain(rest)
         .chain(tokio_stream::once(Ok(Bytes::from_static(end.as_bytes()))));
-    let media = if is_lines { NDJSON } else { "application/json" };
-    Ok(([(header::CONTENT_TYPE, media)], Body::from_stream(pieces)).into_response())
+    Ok((media, Body::from_stream(pieces)).into_response())
 }
 
 pub(super) fn wanted(value: Value) -> Result<Wanted, Problem> {

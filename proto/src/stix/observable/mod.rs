@@ -160,7 +160,7 @@ impl Observable {
     /// What `text`, pasted without saying what it is, most likely names.
     #[must_use]
     pub fn guess(text: &str) -> Option<Self> {
-        normalise::guess(text).and_then(|kind| Self::new(kind, text))
+        normalise::guess(text).map(|(kind, value)| Self { kind, value })
     }
 
     /// What it is.

@@ -36,42 +36,54 @@ pub(super) fn normalise(kind: Kind, text: &str) -> Option<(Kind, String)> {
     }
 }
 
-/// What kind a text without context looks like.
-pub(super) fn guess(text: &str) -> Option<Kind> {
-    let text = refang(text.trim());
-    let fits = |kind: Kind| normalise(kind, &text).is_some();
+/// What a text without context looks like, in normal form.
+pub(super) fn guess(text: &str) -> Option<(Kind, String)> {
+    let given = text.trim();
+    let text = refang(given);
+    let (kind, found) = taken_for(&text)?;
+    // Kinds in which no defanging is undone are read as given.
+    if text == given { Some(found) } else { normalise(kind, given) }
+}
+
+/// The kind that a text is taken for, and what it then turns out to be.
+fn taken_for(text: &str) -> Option<(Kind, (Kind, String))> {
+    let fits = |kind: Kind| normalise(kind, text).map(|found| (kind, found));
     if text.contains("://") {
-        return fits(Kind::Url).then_some(Kind::Url);
+        return fits(Kind::Url);
     }
     if text.contains('@') {
-        return fits(Kind::Email).then_some(Kind::Email);
+        return fits(Kind::Email);
     }
     let kinds =
         [Kind::Ipv4, Kind::Md5, Kind::Sha1, Kind::Sha256, Kind::Sha512, Kind::Tlsh, Kind::Mac, Kind::Cve];
-    if let Some(kind) = kinds.into_iter().find(|&kind| fits(kind)) {
-        return Some(kind);
+    if let Some(found) = kinds.into_iter().find_map(fits) {
+        return Some(found);
     }
     let number = text.get(..2).filter(|prefix| prefix.eq_ignore_ascii_case("as")).and(text.get(2..));
     if number.is_some_and(|n| asn(n).is_some()) {
-        return Some(Kind::Asn);
+        return fits(Kind::Asn);
     }
     if text.get(..2).is_some_and(|prefix| prefix.eq_ignore_ascii_case("hk")) && text.contains('\\') {
-        return Some(Kind::RegistryKey);
+        return fits(Kind::RegistryKey);
     }
     // A last label of digits is a mistyped address, not a name.
     let last = text.trim_end_matches('.').rsplit_once('.').map(|(_, last)| last)?;
-    (last.contains(|c: char| !c.is_ascii_digit()) && fits(Kind::Domain)).then_some(Kind::Domain)
+    last.contains(|c: char| !c.is_ascii_digit()).then(|| fits(Kind::Domain)).flatten()
 }
 
 /// Undoes defanging: `hxxp`, `[.]`, `(dot)`, `[at]`, `[://]` and the like, also one around the other. What comes
 /// out holds none: each ends with its bracket, and is looked for whenever one has come.
 #[must_use]
 pub fn refang(text: &str) -> String {
+    let is_plain = |byte: u8| !matches!(byte, b']' | b')' | b'}');
     let scheme = text.get(..4).filter(|start| start.eq_ignore_ascii_case("hxxp"));
     let (mut out, text) = match scheme.and(text.get(4..)) {
         Some(rest) => ("http".to_owned(), rest),
         None => (String::new(), text),
     };
+    if text.bytes().all(is_plain) {
+        return out + text;
+    }
     for c in text.chars() {
         out.push(c);
         if let Some((start, meant)) = bracketed(&out) {
@@ -158,6 +170,9 @@ fn email(mut text: &str) -> Option<String> {
 }
 
 fn mac(text: &str) -> Option<String> {
+    if !text.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'-' | b'.')) {
+        return None;
+    }
     let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-' | '.')).collect();
     let digits = hex(&digits, 12)?;
     let separated = text.len() != digits.len();
@@ -193,6 +208,7 @@ fn registry_key(text: &str) -> Option<String> {
 }
 
 fn cve(text: &str) -> Option<String> {
+    text.get(..4).filter(|start| start.eq_ignore_ascii_case("CVE-"))?;
     let text = text.to_ascii_uppercase();
     let (year, number) = text.strip_prefix("CVE-")?.split_once('-')?;
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
@@ -324,7 +340,9 @@ mod tests {
             if let Some((kind, value)) = normalise(kind, &text) {
                 prop_assert_eq!(normalise(kind, &value), Some((kind, value.clone())), "{}", text);
             }
-            _ = guess(&text);
+            if let Some((kind, value)) = guess(&text) {
+                prop_assert_eq!(normalise(kind, &text), Some((kind, value)), "{}", text);
+            }
         }
     }
 }

@@ -246,7 +246,7 @@ impl Warnings {
                 inner.for_each(|(_, lists)| add(Some(lists), true));
             }
         }
-        let lower = value.to_lowercase();
+        let lower = if self.parts.is_empty() { String::new() } else { value.to_lowercase() };
         for (part, list) in &self.parts {
             if lower.contains(part.as_str()) {
                 *found.entry(*list).or_default() |= true;

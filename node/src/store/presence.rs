@@ -1,0 +1,354 @@
+//! What was ever entered, in memory: nearly all looks are for what nobody entered, and that is told without the disk.
+//!
+//! One [`Bloom`] holds, by the beginning of their keys, the values of the index of observables, the objects that have a
+//! row, those that have a second one, and the rows that somebody else says, too. It denies only what is surely not there.
+//!
+//! ```text
+//! start, or room used up ─▶ a new filter is kept, and what is to be read seen ─▶ all keys read ─▶ it is the one asked
+//! batch ─▶ entered in every filter that is kept ─▶ written                    (before: the disk, or the filter before)
+//! ```
+//!
+//! A filter misses no row: between being entered and being written no batch lets a filling begin. So a batch that was
+//! written before is among the keys that the filling reads, and a later one finds the new filter kept. Rows that go leave
+//! their bits, until the next filling; a batch whose write fails leaves some for nothing.
+//!
+//! A filling that meets damage is given up, and the disk asked as before it: the damage is told by whoever reads what it
+//! befell.
+
+use std::{
+    io,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use arc_swap::ArcSwapOption;
+use rocksdb::{DBRawIterator, ReadOptions, properties::ESTIMATE_NUM_KEYS};
+
+use super::{Store, bloom::Bloom, columns::Cf, db::Db, txn::Rows};
+
+/// Columns whose keys are entered.
+const COLUMNS: [Cf; 3] = [Cf::Observables, Cf::ById, Cf::Reporters];
+/// Keys that a filling reads before it enters them. Too low ⇒ it takes turns with the writer more often, too high ⇒ the
+/// writer waits longer, and so does whoever closes the store.
+const STRETCH: usize = 1024;
+
+/// What is asked for, by the beginning of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Of {
+    /// A value, as the index of observables has it: group ‖ H(kind, value).
+    Value,
+    /// An object with a row: group ‖ H(object id).
+    Object,
+    /// An object with more than one: as above.
+    Repeated,
+    /// A row that others say, too: group ‖ date added.
+    Reported,
+}
+
+impl Of {
+    /// Bytes of a key that name it.
+    const fn len(self) -> usize {
+        match self {
+            Self::Value | Self::Object | Self::Repeated => 4 + 16,
+            Self::Reported => 4 + 8,
+        }
+    }
+
+    /// Hash of what `key` begins with. Hashes in keys are keyed and dates this node's own: nobody outside chooses what
+    /// falls together.
+    fn hash(self, key: &[u8]) -> u64 {
+        let begin = key.get(..self.len()).unwrap_or(key);
+        begin.chunks(8).fold(mix(self as u64 + 1), |hash, chunk| {
+            mix(hash ^ chunk.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte)))
+        })
+    }
+}
+
+/// Every bit of the result depends on each of `n` (the last steps of `SplitMix64`).
+const fn mix(n: u64) -> u64 {
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ (n >> 31)
+}
+
+/// What a row is entered as, by its key, and what besides if that was there before. Each row comes once, so an object that
+/// was there has more than one; a row that is written anew counts as another, which costs a look.
+fn hashes(cf: Cf, key: &[u8]) -> Option<(u64, Option<u64>)> {
+    match cf {
+        Cf::Observables => Some((Of::Value.hash(key), None)),
+        Cf::Reporters => Some((Of::Reported.hash(key), None)),
+        Cf::ById => Some((Of::Object.hash(key), Some(Of::Repeated.hash(key)))),
+        _ => None,
+    }
+}
+
+fn enter(bloom: &Bloom, hashes: impl IntoIterator<Item = (u64, Option<u64>)>) {
+    let mut entering = bloom.entering();
+    for (hash, repeated) in hashes {
+        if entering.enter(hash)
+            && let Some(repeated) = repeated
+        {
+            entering.enter(repeated);
+        }
+    }
+}
+
+/// What the store knows to be there without looking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Present {
+    /// All of what is there is in memory; until then, what is not there is looked for as well.
+    pub is_whole: bool,
+    /// All keys are being read, the first time or for more room.
+    pub is_filling: bool,
+    /// Keys entered, roughly.
+    pub keys: u64,
+    /// Bytes of memory.
+    pub bytes: usize,
+}
+
+#[derive(Default)]
+pub(super) struct Presence {
+    /// What is asked; none until one holds all that is there.
+    whole: ArcSwapOption<Bloom>,
+    /// Those that every batch is entered in. Shared by whoever writes, from entering to written.
+    kept: RwLock<Vec<Arc<Bloom>>>,
+    /// A filling is wanted.
+    is_wanted: Mutex<bool>,
+    woken: Condvar,
+    is_stopping: AtomicBool,
+    /// Files of the database stay for as long as somebody reads all of them; held by a filling, and by whoever wants some
+    /// to go.
+    files: Mutex<()>,
+}
+
+impl Presence {
+    /// Whether this was surely never entered. What begins `key` counts.
+    pub(super) fn lacks(&self, of: Of, key: &[u8]) -> bool {
+        self.whole.load().as_ref().is_some_and(|bloom| !bloom.may_have(of.hash(key)))
+    }
+
+    /// Enters the rows of a batch, then writes it: nobody can see a row that is not entered.
+    pub(super) fn entered<T>(&self, rows: &Rows, write: impl FnOnce() -> T) -> T {
+        let kept = self.kept();
+        for bloom in kept.iter() {
+            let of = |cf: Cf| rows.written(cf).filter_map(move |key| hashes(cf, key));
+            enter(bloom, COLUMNS.into_iter().flat_map(of));
+        }
+        let written = write();
+        if let [only] = kept.as_slice()
+            && only.is_full()
+        {
+            self.want();
+        }
+        written
+    }
+
+    /// Keeps fillings from reading the files until this is dropped.
+    pub(super) fn still(&self) -> MutexGuard<'_, ()> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn want(&self) {
+        *self.is_wanted.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.woken.notify_all();
+    }
+
+    /// Waits until a filling is wanted; false once none is any more.
+    fn next(&self) -> bool {
+        let mut is_wanted = self.is_wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*is_wanted && !self.is_stopping.load(Ordering::Relaxed) {
+            is_wanted = self.woken.wait(is_wanted).unwrap_or_else(PoisonError::into_inner);
+        }
+        *is_wanted = false;
+        !self.is_stopping.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is no filter that is whole and has room.
+    fn is_short(&self) -> bool {
+        self.whole.load().as_ref().is_none_or(|bloom| bloom.is_full())
+    }
+
+    fn stop(&self) {
+        // Under the lock, or whoever is about to wait would miss it.
+        let is_wanted = self.is_wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_stopping.store(true, Ordering::Relaxed);
+        drop(is_wanted);
+        self.woken.notify_all();
+    }
+
+    fn kept(&self) -> RwLockReadGuard<'_, Vec<Arc<Bloom>>> {
+        self.kept.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the batch that is being written.
+    fn kept_mut(&self) -> RwLockWriteGuard<'_, Vec<Arc<Bloom>>> {
+        self.kept.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a new filter is to have room for: half as much again as there is.
+    fn room(&self, db: &Db) -> u64 {
+        let there = match self.whole.load().as_ref() {
+            Some(bloom) => bloom.entered(),
+            None => COLUMNS.into_iter().map(|cf| estimated(db, cf)).fold(0, u64::saturating_add),
+        };
+        there.saturating_add(there / 2)
+    }
+}
+
+/// Keys to be entered of a column, as far as RocksDB can guess its rows: values of the index have two entries and more,
+/// by their parents and members. What is guessed too low the next filling makes up for.
+fn estimated(db: &Db, cf: Cf) -> u64 {
+    let rows = db.rocks.property_int_value_cf(db.cf(cf), ESTIMATE_NUM_KEYS).ok().flatten();
+    let rows = rows.unwrap_or_default();
+    if cf == Cf::Observables { rows / 2 } else { rows }
+}
+
+/// A filter that is kept, and all the keys that were there before it was.
+struct Filling<'a> {
+    db: &'a Db,
+    bloom: Arc<Bloom>,
+    columns: Vec<(Cf, DBRawIterator<'a>)>,
+    _files: MutexGuard<'a, ()>,
+}
+
+impl<'a> Filling<'a> {
+    fn begin(db: &'a Db) -> Self {
+        let presence = &db.presence;
+        let files = presence.still();
+        let bloom = Arc::new(Bloom::with_room(presence.room(db)));
+        let mut kept = presence.kept_mut();
+        kept.push(Arc::clone(&bloom));
+        // They see what is there now: nothing is being written.
+        let columns = COLUMNS.map(|cf| (cf, all_rows(db, cf))).into();
+        drop(kept);
+        Self { db, bloom, columns, _files: files }
+    }
+
+    /// Reads the keys; the filter is then the one asked, and the only one kept. False if the store closes before.
+    fn read(mut self) -> Result<bool, rocksdb::Error> {
+        let read = self.columns.iter_mut().try_fold(true, |is_read, (cf, rows)| {
+            Ok::<_, rocksdb::Error>(is_read && enter_all(&self.db.presence, &self.bloom, *cf, rows)?)
+        });
+        let presence = &self.db.presence;
+        let mut kept = presence.kept_mut();
+        if let Ok(true) = read {
+            presence.whole.store(Some(Arc::clone(&self.bloom)));
+            kept.retain(|bloom| Arc::ptr_eq(bloom, &self.bloom));
+        } else {
+            kept.retain(|bloom| !Arc::ptr_eq(bloom, &self.bloom));
+        }
+        drop(kept);
+        // Whoever waits for it looks under this lock.
+        drop(presence.is_wanted.lock());
+        presence.woken.notify_all();
+        read
+    }
+}
+
+fn all_rows(db: &Db, cf: Cf) -> DBRawIterator<'_> {
+    let mut options = ReadOptions::default();
+    options.set_total_order_seek(true);
+    // What is read once would push all else out of the cache.
+    options.fill_cache(false);
+    db.rocks.raw_iterator_cf_opt(db.cf(cf), options)
+}
+
+fn enter_all(
+    presence: &Presence,
+    bloom: &Bloom,
+    cf: Cf,
+    rows: &mut DBRawIterator<'_>,
+) -> Result<bool, rocksdb::Error> {
+    rows.seek_to_first();
+    let mut read = Vec::with_capacity(STRETCH);
+    while rows.valid() {
+        if presence.is_stopping.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        while read.len() < STRETCH
+            && let Some(key) = rows.key()
+        {
+            read.extend(hashes(cf, key));
+            rows.next();
+        }
+        // Only now, and for microseconds: whoever writes waits for it.
+        enter(bloom, read.drain(..));
+    }
+    rows.status()?;
+    Ok(true)
+}
+
+/// The thread that fills. Dropping it waits until it has let go of the database.
+pub(super) struct Keeper {
+    db: Arc<Db>,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Begins to fill.
+    pub(super) fn start(db: &Arc<Db>) -> io::Result<Self> {
+        db.presence.want();
+        let of = Arc::clone(db);
+        let thread = std::thread::Builder::new().name("store-presence".to_owned());
+        let handle = thread.spawn(move || keep(&of))?;
+        Ok(Self { db: Arc::clone(db), handle: Some(handle) })
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.db.presence.stop();
+        if let Some(handle) = self.handle.take() {
+            let _ = handle.join();
+        }
+    }
+}
+
+fn keep(db: &Db) {
+    while db.presence.next() {
+        // Wanted twice: several batches find it full before a filling begins.
+        if !db.presence.is_short() {
+            continue;
+        }
+        match Filling::begin(db).read() {
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(
+                    "every lookup of what nobody entered reads the disk until the next start: {error}"
+                );
+                return;
+            }
+        }
+    }
+}
+
+impl Store {
+    /// What is known to be there without looking.
+    #[must_use]
+    pub fn present(&self) -> Present {
+        let presence = &self.db.presence;
+        let is_whole = presence.whole.load().is_some();
+        let kept = presence.kept();
+        let keys = kept.first().map_or(0, |bloom| bloom.entered());
+        let bytes = kept.iter().map(|bloom| bloom.size()).sum();
+        Present { is_whole, is_filling: kept.len() > usize::from(is_whole), keys, bytes }
+    }
+}
+
+#[cfg(test)]
+impl Store {
+    /// Waits until all of what is there is in memory.
+    pub(super) fn until_present(&self) {
+        let presence = &self.db.presence;
+        let mut is_wanted = presence.is_wanted.lock().unwrap();
+        while presence.whole.load().is_none() {
+            is_wanted = presence.woken.wait(is_wanted).unwrap();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -114,9 +114,11 @@ impl Membership {
         }
     }
 
-    /// The machine was suspended, or its clock set: what others told is of another time.
+    /// The machine was suspended, or its clock set: what others told is of another time, and so may be what we signed.
     pub(super) fn time_passed(&mut self) {
         self.era += 1;
+        self.announced.clear();
+        self.book.renew();
         tracing::info!("time passed unseen, by one clock at least: greeting everybody again");
         self.hellos.send_modify(|hellos| {
             hellos.company.jumped(tokio::time::Instant::now());

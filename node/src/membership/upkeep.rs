@@ -36,6 +36,7 @@ impl Membership {
             // Certificates expire without a log entry.
             self.allow().await;
             self.forget_contacts().await;
+            self.mend_seen(now).await;
         }
         if self.ticks.is_multiple_of(LOOK_TICKS) {
             self.look().await;

@@ -70,7 +70,7 @@ pub(super) fn open_unmigrated(
             OpenError::Database { path: path.to_owned(), source }
         }
     };
-    let rocks = DB::open_cf_descriptors(&options(), path, columns()).map_err(database)?;
+    let rocks = raw(path).map_err(database)?;
     let db = Db::of(rocks, path, master);
     let version = check_owner(&db, owner)?;
     for row in db.scan(Cf::DataKeys, &[], &[]) {
@@ -78,6 +78,11 @@ pub(super) fn open_unmigrated(
         db.vault.unwrap_key(&name, &wrapped)?;
     }
     Ok((db, version))
+}
+
+/// Opens or creates a database without a look at what is in it.
+pub(super) fn raw(path: &Path) -> Result<DB, rocksdb::Error> {
+    DB::open_cf_descriptors(&options(), path, columns())
 }
 
 /// Which version a database is of; `None` if there is none yet. Reads one row and changes nothing.

@@ -42,8 +42,9 @@ pub(super) struct Check {
 ///
 /// A running node that meets damage does this by itself, once. A store of which every row reads is left as it is. What reads
 /// is kept and verified again; messages that do not are missing afterwards, and come back from other nodes. Says what is lost
-/// for good: a backup may have it. Takes as much free space as the store. Where entries of the admin log are lost it refuses and asks for the newest log. Delete
-/// store.damaged yourself when you have checked what was healed: it keeps also what is withdrawn or erased since.
+/// for good: a backup may have it. Takes as much free space as the store. Where entries of the admin log are lost it refuses and
+/// asks for the newest log. Delete store.damaged yourself when you have checked what was healed: it keeps also what is withdrawn
+/// or erased since.
 #[derive(Debug, Args)]
 pub(super) struct Heal {
     /// The newest admin log, from `belfry export-log` at another member or `belfry coalition export`, for entries that

@@ -46,6 +46,10 @@ pub(crate) struct Coalition {
     pub(crate) registrar: SigningKey,
     latest: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) began: Timestamp,
+    /// How long certificates are valid that are issued from here on.
+    pub(crate) lasting: Duration,
+    /// The date that statements bear, if not that of today.
+    pub(crate) decided: Option<Timestamp>,
 }
 
 /// One node of it, not running.
@@ -63,7 +67,7 @@ impl Coalition {
         let coalition = CoalitionId::new(*hash::charter_id(&charter).as_bytes());
         let signed = sign(charter, Purpose::Charter, coalition, &[&root]);
         let roster = Roster::new(CharterChain::start(signed).unwrap());
-        Self { roster, admin, registrar, latest: BTreeMap::new(), began }
+        Self { roster, admin, registrar, latest: BTreeMap::new(), began, lasting: 300 * DAY, decided: None }
     }
 
     pub(crate) fn id(&self) -> CoalitionId {
@@ -122,7 +126,7 @@ impl Coalition {
             carrier: groups.is_empty(),
             validity: Some(schema::Validity {
                 not_before: self.began.as_micros(),
-                not_after: self.began.saturating_add(300 * DAY).as_micros(),
+                not_after: self.began.saturating_add(self.lasting).as_micros(),
             }),
             arrangement_version: "1".into(),
             rules_version: "1".into(),
@@ -175,7 +179,7 @@ impl Coalition {
             nonce: rand::random::<[u8; 16]>().to_vec(),
             previous: self.latest.get(&vec![member; 16]).cloned().unwrap_or_default(),
             charter_version: self.roster.charter().version(),
-            made: clock::now().as_micros(),
+            made: self.decided.unwrap_or_else(clock::now).as_micros(),
             decision: Some(decision),
         }
         .encode_to_vec();

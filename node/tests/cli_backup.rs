@@ -65,6 +65,8 @@ fn nothing_is_overwritten() {
     let site = backed_up();
     site.refused(&format!("backup create b --dir alice {PASS}"), 3, "exists already");
     site.refused(&format!("backup restore b --dir alice {PASS}"), 3, "exists already");
+    site.refused(&format!("backup restore b --dir alice {PASS}"), 3, "move it away");
+    site.refused(&format!("backup restore b --dir alice {PASS}"), 3, "--dir");
     fs::create_dir(site.path("empty")).unwrap();
     site.ok(&format!("backup restore b --dir empty {PASS}"));
 }
@@ -110,6 +112,41 @@ fn a_rewritten_manifest_or_a_wrong_passphrase_restores_nothing() {
     fs::remove_file(&path).unwrap();
     site.refused("backup verify b", 1, "has no backup.json");
     assert!(!site.path("x").exists());
+}
+
+/// Whoever can write where a backup lies can make another list of it.
+#[test]
+fn a_manifest_is_this_nodes_only_where_its_store_key_says_so() {
+    let site = backed_up();
+    let said = site.ok("backup verify b");
+    assert!(said.contains("as its manifest says") && said.contains("was not asked"), "{said}");
+    let said = site.ok(&format!("backup verify b {PASS}"));
+    assert!(said.contains("sealed by this node's store key"), "{said}");
+    assert!(site.ok(&format!("backup verify b {PASS} --json")).contains("\"seal_verified\": true"));
+    let path = site.path("b/backup.json");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"organisation\": \"alice\"", "\"organisation\": \"mallory\"")).unwrap();
+    assert!(site.ok("backup verify b --json").contains("\"seal_verified\": false"));
+    site.refused(&format!("backup verify b {PASS}"), 3, "seal");
+    site.refused("backup verify b --passphrase-file other-passphrase", 1, "passphrase");
+}
+
+/// What changes between a look and the copy is not taken either.
+#[test]
+fn a_restored_folder_is_what_was_verified() {
+    let site = backed_up();
+    let table = some_table(&site.path("b/store"));
+    fs::remove_file(&table).unwrap();
+    site.refused(&format!("backup restore b --dir x {PASS}"), 1, "the file is missing");
+    assert!(!site.path("x").exists());
+}
+
+#[test]
+fn a_sound_store_is_not_healed() {
+    let site = backed_up();
+    let said = site.ok(&format!("store heal --dir alice {PASS}"));
+    assert!(said.contains("nothing to heal"), "{said}");
+    assert!(!site.path("alice/store.damaged").exists(), "or nothing would be healed by itself any more");
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn value(section: &str, name: &str) -> &'static str {
     let [(.., value)] = found.as_slice() else {
         panic!("[{section}] {name} stands there {} times", found.len())
     };
-    *value
+    value
 }
 
 /// What a line runs, as our arguments, with a configuration of our own.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! folder ─ every file but locks and drafts of files ─▶ DIR.partial ─ hash list ─▶ DIR
-//! DIR ─ every hash ─▶ copied beside the new folder ─ what the caller does with the log ─▶ new folder
+//! DIR ─ copied beside the new folder ─ every hash of the copy ─▶ what the caller does with the log ─▶ new folder
 //! ```
 //!
 //! Keys are as encrypted as they are at home. The list tells damage, not forgery: whoever can write there holds the
@@ -83,6 +83,12 @@ pub fn create(
 /// # Errors
 /// [`BackupError`] of the first file that differs.
 pub fn verify(from: &Path) -> Result<FolderManifest, BackupError> {
+    let manifest = read(from)?;
+    files::compare(from, &manifest.files)?;
+    Ok(manifest)
+}
+
+fn read(from: &Path) -> Result<FolderManifest, BackupError> {
     let not = |reason: String| BackupError::NotABackup { path: from.to_owned(), reason };
     let text = match file::read_text(&from.join(MANIFEST)) {
         Err(error) if error.is_absent() => return Err(not(format!("it has no {MANIFEST}"))),
@@ -96,7 +102,6 @@ pub fn verify(from: &Path) -> Result<FolderManifest, BackupError> {
             manifest.coalition_format
         )));
     }
-    files::compare(from, &manifest.files)?;
     Ok(manifest)
 }
 
@@ -110,11 +115,9 @@ pub fn restore<E: From<BackupError>>(
     finish: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<FolderManifest, E> {
     files::refuse_existing(to)?;
-    let manifest = verify(from)?;
+    let manifest = read(from)?;
     let staging = files::Staging::beside(to)?;
-    for listed in &manifest.files {
-        files::copy_listed(from, staging.path(), listed)?;
-    }
+    files::copy_all(from, staging.path(), &manifest.files)?;
     finish(staging.path())?;
     staging.finish(to)?;
     Ok(manifest)

@@ -9,6 +9,8 @@ use std::{
 use super::{BackupError, Listed, MANIFEST};
 use crate::keys::file::{FileError, close_folder, create_folder};
 
+const MISSING: &str = "the file is missing";
+
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> BackupError + '_ {
     |source| FileError::Io { path: path.to_owned(), source }.into()
 }
@@ -101,14 +103,28 @@ pub(super) fn copy_folder(from: &Path, to: &Path) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// Copies one file of a verified backup.
+/// Copies the files of a list, and holds the copies against it. So nothing is taken that was not verified, whatever becomes of
+/// the originals, and a large database is read from its disk once.
+pub(super) fn copy_all(from: &Path, to: &Path, listed: &[Listed]) -> Result<(), BackupError> {
+    for file in listed {
+        copy_listed(from, to, file)?;
+    }
+    compare(to, listed)
+}
+
+/// Copies one file of a list.
 pub(super) fn copy_listed(from: &Path, to: &Path, listed: &Listed) -> Result<(), BackupError> {
     let (source, target) = (resolve(from, listed)?, resolve(to, listed)?);
     if let Some(parent) = target.parent() {
         create_folder(parent)?;
         close_folder(parent)?;
     }
-    fs::copy(&source, &target).map(drop).map_err(io_error(&source))
+    match fs::copy(&source, &target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(BackupError::Damaged { path: source, reason: MISSING })
+        }
+        copied => copied.map(drop).map_err(io_error(&source)),
+    }
 }
 
 /// Every file below `folder` but the manifest, by path.
@@ -151,7 +167,7 @@ pub(super) fn compare(folder: &Path, expected: &[Listed]) -> Result<(), BackupEr
     for listed in expected {
         let path = resolve(folder, listed)?;
         if !path.is_file() {
-            return damaged(path, "the file is missing");
+            return damaged(path, MISSING);
         }
         let found = hashed(&path, listed.path.clone())?;
         if found.bytes != listed.bytes {

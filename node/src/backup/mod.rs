@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! data folder ─ checkpoint of the store, copies of keys, certificate, texts and audit log ─▶ DIR.partial ─ hash list ─▶ DIR
-//! DIR ─ every hash, and the seal of the list ─▶ copied beside the data folder ─ reborn ─▶ data folder
+//! DIR ─ the seal of the list ─▶ copied beside the data folder ─ every hash of the copy ─▶ reborn ─▶ data folder
 //! ```
 //!
 //! A backup is laid out like a data folder, with [`manifest`] beside it. Everything in it is as sealed as it
@@ -143,7 +143,8 @@ impl Backups {
     }
 }
 
-/// Reads every file of a backup and holds it against the manifest.
+/// Reads every file of a backup and holds it against the manifest. Whoever can write there can write that, too: whose it is,
+/// [`verify_sealed`] tells.
 ///
 /// # Errors
 /// [`BackupError`] of the first file that differs.
@@ -153,21 +154,35 @@ pub fn verify(from: &Path) -> Result<Manifest, BackupError> {
     Ok(manifest)
 }
 
-/// Makes a data folder of a backup: verified, copied, and with a database that opens new logs.
+/// [`verify`], and whether the manifest is the word of whoever has this passphrase: sealed under the store key beside it.
+///
+/// # Errors
+/// [`BackupError`].
+pub fn verify_sealed(from: &Path, passphrase: &Passphrase) -> Result<Manifest, BackupError> {
+    let manifest = verify(from)?;
+    sealer(from, &manifest, passphrase)?;
+    Ok(manifest)
+}
+
+/// The node whose store key sealed a manifest, of the keys that lie beside it.
+fn sealer(from: &Path, manifest: &Manifest, passphrase: &Passphrase) -> Result<Enrolment, BackupError> {
+    let enrolment = Enrolment::load(from, passphrase)?;
+    match manifest.is_sealed_by(&enrolment.keys.store) {
+        true => Ok(enrolment),
+        false => Err(BackupError::Seal(from.join(MANIFEST))),
+    }
+}
+
+/// Makes a data folder of a backup: copied, verified, and with a database that opens new logs.
 ///
 /// # Errors
 /// [`BackupError`]; `to` is then not there.
 pub fn restore(from: &Path, to: &Path, passphrase: &Passphrase) -> Result<Manifest, BackupError> {
     files::refuse_existing(to)?;
-    let manifest = verify(from)?;
-    let enrolment = Enrolment::load(from, passphrase)?;
-    if !manifest.is_sealed_by(&enrolment.keys.store) {
-        return Err(BackupError::Seal(from.join(MANIFEST)));
-    }
+    let manifest = Manifest::read(from)?;
+    let enrolment = sealer(from, &manifest, passphrase)?;
     let staging = files::Staging::beside(to)?;
-    for listed in &manifest.files {
-        files::copy_listed(from, staging.path(), listed)?;
-    }
+    files::copy_all(from, staging.path(), &manifest.files)?;
     let owner = Owner { coalition: enrolment.coalition(), node: enrolment.node() };
     Store::reborn(&staging.path().join(STORE), owner, &enrolment.keys.store)?;
     staging.finish(to)?;

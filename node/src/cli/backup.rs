@@ -17,6 +17,7 @@ use super::{
 use crate::{
     backup::{self, BackupError, Backups, Manifest},
     config::Config,
+    keys::Source,
 };
 
 #[derive(Debug, Subcommand)]
@@ -47,18 +48,24 @@ pub(super) struct Create {
 }
 
 /// Hold every file of a backup against its manifest.
+///
+/// That tells damage. Whether the manifest itself is this node's, the passphrase of its keys tells: the manifest is sealed under
+/// the store key. `restore` always asks.
 #[derive(Debug, Args)]
 pub(super) struct Verify {
     /// Folder of the backup
     from: PathBuf,
-    /// Print the manifest as JSON
+    /// File with the passphrase of the keys in it: asks also whether these sealed the manifest
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// Print the manifest as JSON, with `seal_verified`
     #[arg(long)]
     json: bool,
 }
 
 /// Make a data folder of a backup.
 ///
-/// The backup is verified first, and the data folder must not be there yet. The restored node opens new logs
+/// What is copied is verified, and the data folder must not be there yet. The restored node opens new logs
 /// for what it publishes, and gets what it missed from its peers. Never run two nodes from one backup.
 #[derive(Debug, Args)]
 pub(super) struct Restore {
@@ -74,10 +81,7 @@ impl Command {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         match self {
             Self::Create(create) => create.run(global),
-            Self::Verify(verify) => {
-                let manifest = backup::verify(&verify.from).map_err(at_the_edge)?;
-                show("Whole: every file is as it was made.", &manifest, verify.json)
-            }
+            Self::Verify(verify) => verify.run(),
             Self::Restore(restore) => restore.run(global),
         }
     }
@@ -102,12 +106,44 @@ impl Create {
     }
 }
 
+impl Verify {
+    fn run(self) -> anyhow::Result<()> {
+        let (manifest, headline) = match &self.passphrase_file {
+            Some(file) => {
+                let passphrase = Source::File(file.clone()).read("the keys in the backup")?;
+                let manifest = backup::verify_sealed(&self.from, &passphrase).map_err(at_the_edge)?;
+                (manifest, "Whole, and sealed by this node's store key: every file is as it was made.")
+            }
+            None => (
+                backup::verify(&self.from).map_err(at_the_edge)?,
+                "Whole: every file is as its manifest says. Whether the manifest is this node's was not asked: name the passphrase \
+                 of its keys with --passphrase-file.",
+            ),
+        };
+        if !self.json {
+            return show(headline, &manifest, false);
+        }
+        let mut told = serde_json::to_value(&manifest)?;
+        if let Some(fields) = told.as_object_mut() {
+            fields.insert("seal_verified".to_owned(), self.passphrase_file.is_some().into());
+        }
+        output::print_json(&told)
+    }
+}
+
 impl Restore {
     fn run(self, global: &Global) -> anyhow::Result<()> {
         let config = global.config(&self.data)?;
         let passphrase = self.passphrase.source(&config.keys).read("the keys in the backup")?;
         let to = &config.node.data_dir;
-        let manifest = backup::restore(&self.from, to, &passphrase).map_err(at_the_edge)?;
+        let manifest = backup::restore(&self.from, to, &passphrase).map_err(|error| match error {
+            BackupError::Exists(path) => refused(anyhow::anyhow!(
+                "{} exists already, and nothing is overwritten: stop the node and move it away (it is what this node has been until \
+                 now), or name another data folder with --dir",
+                path.display()
+            )),
+            other => at_the_edge(other),
+        })?;
         show(
             &format!(
                 "Restored into {}.\nIt will publish in new logs. Then: belfry run{}{}",

@@ -46,8 +46,8 @@ fn text(status: &Value, again: &str) -> String {
         if count("forked_logs") > 0 {
             let _ = writeln!(
                 out,
-                "WARNING: in {} {} forked: the author signed two histories; {} hidden as disputed. GET /api/v1/forks \
-                 has the proofs.",
+                "WARNING: in {} {} forked: the author signed two histories, or vouched for what it had not signed; {} hidden as \
+                 disputed. GET /api/v1/forks has the proofs.",
                 fact("slug"),
                 output::counted(count("forked_logs"), "log is", "logs are"),
                 output::counted(count("disputed"), "message is", "messages are"),

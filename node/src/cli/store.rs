@@ -19,7 +19,7 @@ use crate::{
         enrolment::{certified, read},
     },
     space::{FileSystemOf, Space},
-    store::{Owner, Salvage, Store},
+    store::{CheckedColumn, Owner, Salvage, Store, aside},
 };
 
 #[derive(Debug, Subcommand)]
@@ -40,10 +40,11 @@ pub(super) struct Check {
 
 /// Make a sound database of a stopped node's damaged one, and keep the damaged one beside it.
 ///
-/// A running node that meets damage does this by itself, once. What reads is kept and verified again; messages that do not
-/// are missing afterwards, and come back from other nodes. Says what is lost for good: a backup may have it. Takes as
-/// much free space as the store. Where entries of the admin log are lost it refuses and asks for the newest log. Delete
-/// store.damaged yourself when you have checked what was healed: it keeps also what is withdrawn or erased since.
+/// A running node that meets damage does this by itself, once. A store of which every row reads is left as it is. What reads
+/// is kept and verified again; messages that do not are missing afterwards, and come back from other nodes. Says what is lost
+/// for good: a backup may have it. Takes as much free space as the store. Where entries of the admin log are lost it refuses and
+/// asks for the newest log. Delete store.damaged yourself when you have checked what was healed: it keeps also what is withdrawn
+/// or erased since.
 #[derive(Debug, Args)]
 pub(super) struct Heal {
     /// The newest admin log, from `belfry export-log` at another member or `belfry coalition export`, for entries that
@@ -78,7 +79,19 @@ impl Command {
                 report(&Salvage::open(&path, owner(&enrolment), &enrolment.keys.store)?, &again)
             }
             Self::Heal(healing) => {
+                let again = format!("{}{}", global.again(&healing.at.data), healing.at.passphrase.again());
                 let (enrolment, path) = healing.at.enrolment(global)?;
+                let read_on = |column: &CheckedColumn| {
+                    output::progress(&format!("{}: {} rows", column.name, column.rows))
+                };
+                let is_sound = !heal::is_noted(&path)
+                    && Store::is_sound(&path, owner(&enrolment), &enrolment.keys.store, read_on)?;
+                output::progress("");
+                if is_sound {
+                    return Ok(output::print(
+                        "Every row reads: there is nothing to heal, and nothing was changed.\n",
+                    )?);
+                }
                 let log = healing.log.as_ref().map(|file| read(file, armour::read_log)).transpose()?;
                 if let (Some(log), Some(file)) = (&log, &healing.log) {
                     certified(enrolment.coalition(), log, &enrolment.record)
@@ -89,7 +102,13 @@ impl Command {
                 let means = heal::Means { log: log.as_ref(), space };
                 let report = heal::heal(&path, &enrolment, &means, output::progress)?;
                 output::progress("");
-                Ok(output::print(&(report.lines().join("\n") + "\n"))?)
+                let (lines, aside) = (report.lines().join("\n"), aside(&path));
+                Ok(output::print(&format!(
+                    "{lines}\nThe damaged store is kept as {}, with this report in HEALED.txt. Look at the disk, then: belfry run{again}\n\
+                     Delete {} once you have checked what was healed: until then nothing is healed by itself again.\n",
+                    aside.display(),
+                    aside.display()
+                ))?)
             }
             Self::Compact(compact) => {
                 let store = compact.at.open(global)?;

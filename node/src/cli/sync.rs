@@ -72,7 +72,7 @@ fn text(sync: &Value) -> String {
         number(sync, "/peers/comparing"),
         number(sync, "/peers/resting")
     );
-    let compared = sync.get("compared").and_then(output::scalar);
+    let compared = sync.get("compared").filter(|at| !at.is_null()).and_then(output::scalar);
     let _ = writeln!(
         out,
         "last compared with anybody: {}",
@@ -93,7 +93,8 @@ fn text(sync: &Value) -> String {
         let (held, offered) = (number(progress, "/held"), number(progress, "/offered"));
         let known = held.saturating_add(offered);
         let state = progress.get("state").and_then(Value::as_str).unwrap_or_default();
-        let _ = writeln!(out, "{name:<width$}  {}  {held} of {known}  {}", bar(held, known), word(state));
+        let bar = bar(held, known, is_whole(state));
+        let _ = writeln!(out, "{name:<width$}  {bar}  {held} of {known}  {}", word(state));
         for reason in reasons(progress) {
             let _ = writeln!(out, "{:width$}    {reason}", "");
         }
@@ -104,11 +105,18 @@ fn text(sync: &Value) -> String {
     out
 }
 
-/// Filled as far as `held` of `known`: never wholly before it is so.
-fn bar(held: u64, known: u64) -> String {
-    let filled = match (held.saturating_mul(BAR as u64)).checked_div(known) {
-        Some(filled) => usize::try_from(filled).unwrap_or(BAR).min(BAR),
-        None => BAR,
+/// Whether nothing is known to be missing: of what nobody tells or offers there is no count.
+fn is_whole(state: &str) -> bool {
+    matches!(state, "level" | "waiting-for-key")
+}
+
+/// Filled as far as `held` of `known`, and wholly only where that is all.
+fn bar(held: u64, known: u64, is_whole: bool) -> String {
+    let most = if is_whole { BAR } else { BAR - 1 };
+    let filled = match held.saturating_mul(BAR as u64).checked_div(known) {
+        Some(filled) => usize::try_from(filled).unwrap_or(BAR).min(most),
+        None if is_whole => BAR,
+        None => 0,
     };
     format!("[{}{}]", "#".repeat(filled), ".".repeat(BAR - filled))
 }
@@ -181,20 +189,30 @@ mod tests {
         assert!(text.contains("1 message waits for entries of the admin log"), "{text}");
         assert!(text.contains("cidr    [############............]  50 of 100  fetching\n"), "{text}");
         assert!(text.contains("          1 message waits for the key"), "{text}");
-        assert!(text.contains("ot-ics  [########################]  7 of 7  nobody here offers"), "{text}");
+        assert!(text.contains("ot-ics  [#######################.]  7 of 7  nobody here offers"), "{text}");
         assert!(text.contains("2 logs have a gap"), "{text}");
     }
 
     #[test]
     fn a_bar_is_full_only_when_everything_is_there() {
-        assert_eq!(bar(999, 1000).matches('#').count(), BAR - 1);
-        assert_eq!((bar(0, 0), bar(5, 5)), (bar(1, 1), bar(1, 1)));
-        assert_eq!(bar(0, u64::MAX).matches('#').count(), 0);
+        let filled = |held, known, state| bar(held, known, is_whole(state)).matches('#').count();
+        assert_eq!(filled(999, 1000, "fetching"), BAR - 1);
+        assert_eq!(
+            (filled(0, 0, "level"), filled(5, 5, "level"), filled(5, 5, "waiting-for-key")),
+            (BAR, BAR, BAR)
+        );
+        assert_eq!(filled(0, u64::MAX, "fetching"), 0);
+        assert_eq!(filled(0, 0, "no-peer"), 0, "nobody tells");
+        for state in ["no-peer", "comparing", "nobody-offers", "over-disk-quota"] {
+            assert_eq!(filled(7, 7, state), BAR - 1, "{state}");
+        }
     }
 
     #[test]
     fn alone_it_does_not_call_itself_level() {
-        let text = text(&json!({"groups": [{"slug": "cidr", "progress": {"state": "no-peer", "held": 3}}]}));
+        let groups = json!([{"slug": "cidr", "progress": {"state": "no-peer", "held": 3}}]);
+        // As the daemon says it.
+        let text = text(&json!({"compared": null, "groups": groups}));
         assert!(text.contains("not since the start") && text.contains("is not known"), "{text}");
     }
 }

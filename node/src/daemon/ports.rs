@@ -392,7 +392,7 @@ impl NodeStatus for Status {
         let network = self.network.counters().snapshot().rows();
         let mut rows: Vec<(String, u64)> =
             network.into_iter().map(|(name, count)| (format!("network_{name}"), count)).collect();
-        let sync::Snapshot { compared, level, pages, kept, late, faults, served, turned_away } =
+        let sync::Snapshot { compared, level, pages, kept, late, faults, pauses, served, turned_away } =
             self.sync.snapshot();
         for (name, count) in [
             ("compared", compared),
@@ -401,6 +401,7 @@ impl NodeStatus for Status {
             ("kept", kept),
             ("late", late),
             ("faults", faults),
+            ("pauses", pauses),
             ("served", served),
             ("turned_away", turned_away),
         ] {

@@ -19,9 +19,11 @@ pub(super) const LOOKUP: f64 = 0.125;
 pub(super) const SEAL: f64 = 1.0 - LOOKUP;
 /// Requests of one peer being answered at once. A second one keeps it busy while the first waits for the disk.
 const SIDE_BY_SIDE: usize = 2;
-/// Pushed keys of one member in a burst, and over time (64 an hour): a restart makes a key for each of its
-/// groups and audiences; an honest one lasts until a reader leaves, or seven days.
-const PUSHES: Rate = Rate { per_second: 64.0 / 3600.0, burst: 128.0 };
+/// Pushed keys of one member in a burst, and over time (256 a day): a restart makes a key for each of its groups and
+/// audiences, some three dozen; an honest one lasts until a reader leaves, or seven days. Each is a row of some 400 bytes for
+/// ever, which no quota of messages counts: so it is 40 MB a year at most. A key that is not taken is asked for, once a message
+/// names it.
+const PUSHES: Rate = Rate { per_second: 256.0 / 86_400.0, burst: 512.0 };
 
 /// The accounts of all peers.
 #[derive(Debug)]
@@ -87,10 +89,10 @@ mod tests {
     async fn a_member_that_pushes_without_end_is_not_listened_to() {
         let (alice, bob) = (MemberId::new([1; 16]), MemberId::new([2; 16]));
         let (mut budgets, now) = (Budgets::default(), Instant::now());
-        assert_eq!((0..10_000).filter(|_| budgets.push(alice, now)).count(), 128);
+        assert_eq!((0..10_000).filter(|_| budgets.push(alice, now)).count(), 512);
         assert!(budgets.push(bob, now));
-        let hour = now + Duration::from_secs(3_600);
-        assert_eq!((0..10_000).filter(|_| budgets.push(alice, hour)).count(), 64);
+        let day = now + Duration::from_secs(24 * 3_600);
+        assert_eq!((0..10_000).filter(|_| budgets.push(alice, day)).count(), 256);
     }
 
     #[tokio::test(start_paused = true)]

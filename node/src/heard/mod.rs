@@ -5,6 +5,7 @@
 //! beacon, record, charter ─▶ log watch: how fresh the admin log is, whether there are two of it
 //! refusal ─▶ removal: what took our certificate away
 //! contact record ─▶ contacts: whose is held
+//! dates in the admin log ─▶ lone: whether there is anybody to hear
 //! ```
 //!
 //! Values and their rules, no I/O: who asks, whom and when is for `membership` to decide. Two handles lead back to it: what a
@@ -16,6 +17,7 @@ mod contacts;
 mod gate;
 mod hellos;
 mod log_watch;
+pub(crate) mod lone;
 mod pulse;
 pub(crate) mod removal;
 mod voices;

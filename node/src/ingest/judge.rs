@@ -143,21 +143,19 @@ impl Ingest {
         let (has_room, now) = (self.store.has_room(), Instant::now());
         let mut within = Vec::with_capacity(batch.len());
         for Gossip { topic, from, bytes, ticket, .. } in batch.drain(..) {
-            let passed_over = if !has_room {
-                Some("no-room")
-            } else if !rates.take(from, 1.0, now) {
-                Some("forwarder-over-budget")
+            if !rates.take(from, 1.0, now) {
+                // To know which it is costs what the budget is there to spare.
+                self.network.refusals().count(Way::Gossip, "forwarder-over-budget");
+            } else if !has_room {
+                self.without_room(Way::Gossip, from, envelope::decode(&bytes).ok().as_ref());
             } else {
                 let arrival = Arrival { from, waits: Waits::Gossip(ticket) };
                 let envelope = Brought::Bytes(bytes);
                 let origin = Origin::Gossip { topic };
                 within.push(Incoming { envelope, origin, is_excused: false, arrival });
                 continue;
-            };
-            if let Some(code) = passed_over {
-                self.network.refusals().count(Way::Gossip, code);
-                let _ = self.network.verdict(ticket, Verdict::Ignore).await;
             }
+            let _ = self.network.verdict(ticket, Verdict::Ignore).await;
         }
         self.take_in(within, line, departures).await;
     }
@@ -165,7 +163,7 @@ impl Ingest {
     async fn judge_page(&self, page: Page, line: &mut Line, departures: &Departures) {
         self.pages.fetch_add(1, Ordering::Relaxed);
         if !self.store.has_room() {
-            self.network.refusals().count(Way::Sync, "no-room");
+            page.envelopes.iter().for_each(|one| self.without_room(Way::Sync, page.from, Some(one)));
             let _ = page.done.send(vec![Kept::Refused("no-room"); page.envelopes.len()]);
             return;
         }
@@ -180,6 +178,22 @@ impl Ingest {
         // The judge goes on while the page becomes durable; whoever handed it in hears of it from the last envelope.
         drop(answers);
         self.take_in(incoming, line, departures).await;
+    }
+
+    /// Tells the ledger of an envelope that came while the disk was full, so that `belfry why` can say so of it.
+    fn without_room(&self, way: Way, from: PublicKey, envelope: Option<&Decoded>) {
+        let refusals = self.network.refusals();
+        match envelope {
+            Some(envelope) => refusals.message(Refused {
+                claimed: Claimed::of(envelope.header(), envelope.message_id()),
+                way,
+                from,
+                code: "no-room",
+                detail: "free space is below store.free_space_floor; it comes once there is room".to_owned(),
+                at: clock::now(),
+            }),
+            None => refusals.count(way, "no-room"),
+        }
     }
 
     /// Judges envelopes, opens those that are admitted, and queues them for the writer, in their order.

@@ -13,6 +13,7 @@
 use std::time::Duration;
 
 use belfry_proto::{envelope::Decoded, time::Timestamp};
+use tokio::time::Instant;
 
 use super::Ingest;
 use crate::{
@@ -27,8 +28,13 @@ const CHUNK: usize = 64;
 const LOOK: Duration = Duration::from_secs(3600);
 /// After something failed, and while bodies wait for others to vouch for our clock.
 const AGAIN: Duration = Duration::from_secs(10);
-/// Between two purges: each flushes every column.
+/// Between two purges, at least: each flushes every column.
 const REST: Duration = Duration::from_secs(60);
+/// And so many times as long as the last one took: one erasure a minute of what lies all over the disk must not keep every
+/// node rewriting. A twentieth of the disk's time is what a member that erases without end can take.
+const RESTS: u32 = 19;
+/// But no longer: what is erased is to leave the disk.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 impl Ingest {
     /// Weighs until the store ends.
@@ -56,9 +62,10 @@ impl Ingest {
         let mut reweighs = self.store.reweighs();
         loop {
             reweighs.mark_unchanged();
+            let begun = Instant::now();
             if self.purge().await {
                 // What is noted meanwhile is the next round's.
-                tokio::time::sleep(REST).await;
+                tokio::time::sleep(rest(begun.elapsed())).await;
                 continue;
             }
             tokio::select! {
@@ -113,5 +120,22 @@ impl Ingest {
                 false
             }
         }
+    }
+}
+
+/// How long nothing is rewritten after a purge that took so long.
+fn rest(took: Duration) -> Duration {
+    took.saturating_mul(RESTS).clamp(REST, LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn erasing_takes_a_twentieth_of_the_disks_time_and_is_put_off_for_an_hour_at_most() {
+        assert_eq!(rest(Duration::from_millis(50)), REST);
+        assert_eq!(rest(Duration::from_secs(30)), Duration::from_secs(30 * 19));
+        assert_eq!(rest(Duration::MAX), LONGEST);
     }
 }

@@ -211,6 +211,7 @@ async fn a_fork_freezes_the_log_and_a_cut_says_which_history_is_true() {
     let row = receiver.site.store.log(header.group, header.log).unwrap();
     let proof = receiver.site.store.fork_proof(&row).unwrap().unwrap();
     assert!(proof.envelopes.iter().any(|bytes| bytes == messages[3].bytes()));
+    assert!(!receiver.site.store.is_frozen_unsigned(&row).unwrap());
     coalition.decide(1, revocation(&alice, vec![point(&messages[2])]));
     receiver.learns(&coalition).await;
     receiver.ends_with(&messages, &[Sealed, Sealed, Sealed, Quarantined]).await;
@@ -296,6 +297,7 @@ async fn whoever_vouches_for_bytes_it_did_not_sign_breaks_its_log_at_every_node_
     // Whoever has only the first is shown the proof.
     let row = whole.site.store.log(group, log).unwrap();
     let proof = whole.site.store.fork_proof(&row).unwrap().unwrap();
+    assert!(whole.site.store.is_frozen_unsigned(&row).unwrap(), "nobody signed another history");
     let late = Receiver::start(Site::new(&coalition, &bob).await, &alice);
     late.takes(&messages[..1]).await;
     late.takes(&proof.envelopes.map(|bytes| envelope::decode(&bytes).unwrap())).await;

@@ -82,7 +82,8 @@ impl Book {
 }
 
 impl Membership {
-    /// Tells the coalition where we are, when that changed or was long ago.
+    /// Tells the coalition where we are, when that changed or was long ago. By a clock that may be off nothing is signed: of a
+    /// time to come others refuse it, and what is made later would be older.
     pub(super) async fn announce_address(&mut self) {
         let mut addresses = self.own_addresses.clone();
         addresses.extend(self.dialing.told());
@@ -95,9 +96,13 @@ impl Membership {
         let record = match made {
             Some(record) => record,
             None => {
+                let skew = self.roster_now().charter().clock_skew();
+                if self.hellos.borrow().doubts_clock(skew) {
+                    return;
+                }
                 let encoded = addresses.iter().map(Address::to_vec).collect();
                 let (serial, signing) = (self.identity.serial, &self.identity.signing);
-                let record = address::make(self.coalition, serial, encoded, clock::now(), signing);
+                let record = address::make(self.coalition, serial, encoded, self.next_made(), signing);
                 if self.keep_address(&record).await != Verdict::Accept {
                     return;
                 }
@@ -248,7 +253,22 @@ impl Membership {
     /// Whether we hold this record's certificate's as new: seen without a signature, so it only ever spares work.
     fn is_old(&self, record: &schema::Signed) -> bool {
         let Ok(record) = schema::AddressRecord::decode(record.payload.as_slice()) else { return false };
-        self.book.made.get(&Serial::new(record.serial)).is_some_and(|made| made.as_micros() >= record.made)
+        self.held(Serial::new(record.serial)).is_some_and(|made| made.as_micros() >= record.made)
+    }
+
+    /// When the record held of a certificate was made. One of a time to come, by a clock that nobody doubts, was made or taken
+    /// under one that ran ahead, and gives way to any: others hold none such.
+    fn held(&self, serial: Serial) -> Option<Timestamp> {
+        let made = *self.book.made.get(&serial)?;
+        let skew = self.roster_now().charter().clock_skew();
+        let is_to_come = made > clock::now().saturating_add(skew);
+        (!is_to_come || self.hellos.borrow().doubts_clock(skew)).then_some(made)
+    }
+
+    /// When what we say now is made: later than what we said before, even if our clock was a little ahead then.
+    fn next_made(&self) -> Timestamp {
+        let least = self.held(self.identity.serial).map(|made| made.saturating_add(Duration::from_micros(1)));
+        clock::now().max(least.unwrap_or_default())
     }
 
     /// The address book, verified again against the roster of now, without what is not to be dialled.

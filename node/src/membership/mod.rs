@@ -30,6 +30,7 @@ mod on_sight;
 mod places;
 mod pulls;
 mod questions;
+mod seen;
 mod targets;
 mod transfer;
 mod upkeep;
@@ -131,6 +132,8 @@ pub struct Membership {
     tries: claims::Tries,
     /// Counts the times that time passed unseen: what was asked before says nothing of now.
     era: u64,
+    /// Whether others vouched for our clock at the last look.
+    was_vouched: bool,
     topics: BTreeSet<Topic>,
     /// Whom the network was told to admit; it keeps that over its own restarts.
     allowed: Option<BTreeSet<PublicKey>>,
@@ -184,6 +187,7 @@ impl Membership {
             ahead: None,
             tries: claims::Tries::default(),
             era: 0,
+            was_vouched: false,
             topics: BTreeSet::new(),
             allowed: None,
             ticks: 0,

@@ -36,6 +36,7 @@ mod charters;
 mod contacts;
 mod gate;
 mod on_sight;
+mod seen;
 mod told_on;
 
 const LIMITS: DialLimits = DialLimits { longest_wait: Duration::from_secs(1), most: 96 };

@@ -36,6 +36,7 @@ impl Membership {
             // Certificates expire without a log entry.
             self.allow().await;
             self.forget_contacts().await;
+            self.mend_seen(now).await;
         }
         if self.ticks.is_multiple_of(LOOK_TICKS) {
             self.look().await;
@@ -115,9 +116,11 @@ impl Membership {
         }
     }
 
-    /// The machine was suspended, or its clock set: what others told is of another time.
+    /// The machine was suspended, or its clock set: what others told is of another time, and so may be what we signed.
     pub(super) fn time_passed(&mut self) {
         self.era += 1;
+        self.announced.clear();
+        self.book.renew();
         tracing::info!("time passed unseen, by one clock at least: greeting everybody again");
         self.hellos.send_modify(|hellos| {
             hellos.company.jumped(tokio::time::Instant::now());

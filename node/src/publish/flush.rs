@@ -34,7 +34,7 @@ use super::{
 use crate::{
     clock,
     feed::{Feed, Notice, Notices},
-    heard::{Freshness, Gate, Hellos, LogWatch},
+    heard::{Freshness, Gate, Hellos, LogWatch, lone},
     identity::Identity,
     network::Network,
     roster::LiveRoster,
@@ -58,6 +58,11 @@ pub enum Hold {
     /// Everybody who did is gone, so a reader may have been revoked meanwhile.
     #[error("every other node was lost, so the admin log may be behind; the next hello ends this")]
     Lost,
+    /// By our clock there is nobody to hear, by what the admin log is dated there is: the clock may be wrong.
+    #[error(
+        "by this node's clock no other node's certificate is valid now, so none is let in that could vouch for the admin log; set the clock right, or import the coalition's newest log: `belfry import-log`"
+    )]
+    NobodyValid,
     /// Whoever is connected announces more of the admin log than it has served so far.
     #[error(
         "the nodes at hand announce an admin log that they have not served yet; in half a minute this node goes on without it"
@@ -103,6 +108,21 @@ pub enum Hold {
     /// The certificate does not allow publishing now.
     #[error("this node's certificate is not valid now")]
     Certificate,
+}
+
+impl Hold {
+    /// What a gate that is not open holds.
+    const fn of(gate: Gate) -> Option<Self> {
+        match gate {
+            Gate::Open => None,
+            Gate::NoHello => Some(Self::NoHello),
+            Gate::Lost => Some(Self::Lost),
+            Gate::Asking => Some(Self::Asking),
+            Gate::OwnLogs => Some(Self::OwnLogs),
+            Gate::Behind => Some(Self::Behind),
+            Gate::Ahead => Some(Self::Ahead),
+        }
+    }
 }
 
 /// Why new data of this member would belong into no log now, if it would not.
@@ -344,19 +364,11 @@ impl Flusher {
         {
             return Some(Hold::Stale);
         }
-        let others = roster.certificates().map(|certificate| certificate.node);
-        let mut others = others.filter(|node| *node != self.identity.node);
-        let alone = !others.any(|node| roster.is_admitted(&node, now));
+        let own = &self.identity.node;
+        let is_lone = lone::is_lone(roster, own, &self.log_watch.borrow(), now);
         let hellos = self.hellos.borrow();
-        match hellos.gate() {
-            _ if alone => {}
-            Gate::Open => {}
-            Gate::NoHello => return Some(Hold::NoHello),
-            Gate::Lost => return Some(Hold::Lost),
-            Gate::Asking => return Some(Hold::Asking),
-            Gate::OwnLogs => return Some(Hold::OwnLogs),
-            Gate::Behind => return Some(Hold::Behind),
-            Gate::Ahead => return Some(Hold::Ahead),
+        if !is_lone && let Some(hold) = Hold::of(hellos.gate()) {
+            return Some(if lone::is_anybody_valid(roster, own, now) { hold } else { Hold::NobodyValid });
         }
         if hellos.is_clock_off(roster.charter().clock_skew()) {
             return Some(Hold::Clock);

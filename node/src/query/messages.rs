@@ -91,9 +91,13 @@ impl Query {
             let Some(row) = inner.store.message(id)? else { return Ok(None) };
             let expected = inner.expected(&row)?;
             let ending = inner.store.ending(id, row.group, row.member)?;
-            Ok(Some((row, expected, inner.store.withdrawals(id)?, ending)))
+            let log =
+                (row.state == MessageState::Disputed).then(|| inner.store.log(row.group, row.log)).flatten();
+            let is_unsigned =
+                log.map(|log| inner.store.is_frozen_unsigned(&log)).transpose()?.unwrap_or(false);
+            Ok(Some((row, expected, inner.store.withdrawals(id)?, ending, is_unsigned)))
         });
-        let Some((row, expected, naming, ending)) = found.await? else {
+        let Some((row, expected, naming, ending, is_unsigned)) = found.await? else {
             return self.kept_out(principal, id).await;
         };
         if !principal.scope().read.covers(row.group) {
@@ -111,7 +115,7 @@ impl Query {
             decides: ending.is_some_and(|ending| ending.by == row.word.id),
         });
         let withdrawals = withdrawals.collect();
-        let (state, meaning) = told(&row);
+        let (state, meaning) = told(&row, is_unsigned);
         Ok(MessageView {
             id,
             group: row.group,
@@ -228,7 +232,8 @@ impl Inner {
     }
 }
 
-const fn told(row: &MessageRow) -> (&'static str, &'static str) {
+/// `is_unsigned`: what its log is forked by is an entry that its author did not sign.
+const fn told(row: &MessageRow, is_unsigned: bool) -> (&'static str, &'static str) {
     match row.state {
         MessageState::Withdrawn if row.has_body => {
             ("withdrawn", "taken back by its member or a steward; its objects are told as revoked")
@@ -258,8 +263,34 @@ const fn told(row: &MessageRow) -> (&'static str, &'static str) {
         MessageState::Quarantined => {
             ("quarantined", "kept but hidden: it lies beyond a cut of its author's key")
         }
+        MessageState::Disputed if is_unsigned => (
+            "disputed",
+            "kept but hidden: its author vouched, by a later message of this log, for one that it had not signed, and the log counts up to there",
+        ),
         MessageState::Disputed => {
             ("disputed", "kept but hidden: its author signed two histories of this log")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{CIDR, Coalition, Site};
+
+    #[tokio::test]
+    async fn who_vouched_for_what_it_had_not_signed_is_not_said_to_have_signed_two_histories() {
+        let mut coalition = Coalition::new();
+        let alice = coalition.issue(1, &[CIDR]);
+        let site = Site::new(&coalition, &alice).await;
+        let messages = coalition.messages(&alice, CIDR, None, 1);
+        site.hold(&messages).await;
+        let row = site.store.message(messages[0].message_id()).unwrap().unwrap();
+        let row = MessageRow { state: MessageState::Disputed, ..row };
+        assert!(told(&row, false).1.contains("two histories"));
+        let (state, meaning) = told(&row, true);
+        assert!(
+            state == "disputed" && meaning.contains("had not signed") && !meaning.contains("two histories")
+        );
     }
 }

@@ -67,6 +67,22 @@ pub(super) fn extend(
     Ok(())
 }
 
+/// Puts what is noted as of a time after `at` back to it; what a charter cut off meanwhile is noted no more.
+pub(super) fn mend_seen(txn: &mut Txn<'_>, heights: &[Height], at: Timestamp) -> Result<(), WriteError> {
+    for height in heights {
+        let key = height.get().to_be_bytes().to_vec();
+        if txn.get(Cf::Seen, &key)?.and_then(|value| seen(&value)).is_some_and(|noted| noted > at) {
+            txn.put(Cf::Seen, key, at.as_micros().to_be_bytes().to_vec());
+        }
+    }
+    Ok(())
+}
+
+/// A row that says when an entry came.
+fn seen(value: &[u8]) -> Option<Timestamp> {
+    <[u8; 8]>::try_from(value).ok().map(|micros| Timestamp::from_micros(u64::from_be_bytes(micros)))
+}
+
 /// Keeps the newest beacon.
 pub(super) fn put_beacon(txn: &mut Txn<'_>, bytes: Vec<u8>) {
     txn.put(Cf::Meta, BEACON_KEY.to_vec(), bytes);
@@ -181,8 +197,24 @@ impl Store {
     /// [`ReadError`].
     pub fn first_seen(&self, height: Height) -> Result<Option<Timestamp>, ReadError> {
         let bytes = self.db.get(Cf::Seen, &height.get().to_be_bytes())?;
-        let micros = bytes.and_then(|bytes| <[u8; 8]>::try_from(bytes.as_slice()).ok());
-        Ok(micros.map(|micros| Timestamp::from_micros(u64::from_be_bytes(micros))))
+        Ok(bytes.and_then(|bytes| seen(&bytes)))
+    }
+
+    /// Heights of entries that are noted to have come after `now`: under a clock that ran ahead.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn seen_after(&self, now: Timestamp) -> Result<Vec<Height>, ReadError> {
+        let mut heights = Vec::new();
+        for row in self.db.scan(Cf::Seen, &[], &[]) {
+            let (key, value) = row?;
+            if seen(&value).is_some_and(|noted| noted > now)
+                && let Ok(height) = <[u8; 8]>::try_from(key.as_ref())
+            {
+                heights.push(Height::new(u64::from_be_bytes(height)));
+            }
+        }
+        Ok(heights)
     }
 
     /// The highest admin head ever made durable.
@@ -300,6 +332,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use belfry_proto::{
         crypto::sign::SigningKey,
         id::{EntryId, Height, MemberId, RosterVersion},
@@ -345,6 +379,27 @@ mod tests {
         admin(&store, vec![(2, vec![2])], 1..=1);
         assert_eq!(seen(&store, 2), None, "another entry may come to stand there");
         assert!(seen(&store, 1).is_some());
+    }
+
+    #[test]
+    fn when_an_entry_came_is_put_back_to_now_where_it_is_noted_as_of_a_time_to_come_and_nowhere_else() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let head = RosterVersion { height: Height::new(2), head: EntryId::new([1; 32]) };
+        let records = (1..=2).map(|h| (Height::new(h), vec![1])).collect();
+        store.commit_blocking(Change::Admin { charters: vec![], records, head }).unwrap();
+        let seen = |height| store.first_seen(Height::new(height)).unwrap();
+        let came = seen(1).unwrap();
+        assert!(store.seen_after(came).unwrap().is_empty());
+        // As a clock that was ahead is set right.
+        let now = came.saturating_sub(Duration::from_secs(365 * 24 * 3600));
+        let heights = store.seen_after(now).unwrap();
+        assert_eq!(heights, [Height::new(1), Height::new(2)]);
+        let beyond = [heights, vec![Height::new(3)]].concat();
+        store.commit_blocking(Change::Seen { heights: beyond.clone(), at: now }).unwrap();
+        assert_eq!((seen(1), seen(2), seen(3)), (Some(now), Some(now), None));
+        store.commit_blocking(Change::Seen { heights: beyond, at: came }).unwrap();
+        assert_eq!(seen(1), Some(now), "it was here before");
     }
 
     #[test]

@@ -159,6 +159,10 @@ impl Applier {
                 admin::put_hold(txn, member, since);
                 Ok(Committed::Done)
             }
+            Change::Seen { heights, at } => {
+                admin::mend_seen(txn, &heights, at)?;
+                Ok(Committed::Done)
+            }
             Change::Address(row) => {
                 admin::put_address(txn, &row);
                 Ok(Committed::Done)

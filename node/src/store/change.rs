@@ -137,6 +137,13 @@ pub enum Change {
         /// Since when; `None` to release it.
         since: Option<Timestamp>,
     },
+    /// Entries of the admin log that are noted as of a time to come were here by now.
+    Seen {
+        /// Which: [`super::Store::seen_after`].
+        heights: Vec<Height>,
+        /// Now.
+        at: Timestamp,
+    },
     /// Where a node is.
     Address(AddressRow),
     /// A member's contact, in the place of the one before.

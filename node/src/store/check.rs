@@ -3,14 +3,16 @@
 //! RocksDB's checksums tell that a block is damaged when it is read, and nothing else reads everything at once. This
 //! does, offline, and names each damaged row and stretch. [`super::Salvage`] makes a sound database of the rest.
 
-use belfry_proto::envelope;
+use std::path::Path;
+
+use belfry_proto::{crypto::secret::Secret, envelope};
 use prost::Message;
 
 use super::{
-    ReadError, Store, columns,
+    OpenError, Owner, ReadError, Store, columns,
     columns::Cf,
     db::Db,
-    messages,
+    messages, open,
     past::Past,
     values::{ClaimValue, DatesValue, EnvelopeValue, LogValue},
     vault::damaged,
@@ -51,6 +53,28 @@ impl Health {
 }
 
 impl Store {
+    /// Whether a stopped node's database opens as it has to, and every row of it reads. `progress` is told each column family as
+    /// it is done.
+    ///
+    /// # Errors
+    /// [`OpenError`] of what is no damage: somebody else has it, or it is somebody else's.
+    pub fn is_sound(
+        path: &Path,
+        owner: Owner,
+        master: &Secret,
+        progress: impl FnMut(&CheckedColumn),
+    ) -> Result<bool, OpenError> {
+        // One that is not there would be made.
+        if !matches!(open::version(path), Ok(Some(_))) {
+            return Ok(false);
+        }
+        match open::open(path, owner, master) {
+            Ok(db) => Ok(all(&db, progress).damages == 0),
+            Err(error) if error.is_damage() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads every row. `progress` is told each column family as it is done. Reads of a live database are
     /// fine, but a row written meanwhile may be told as pointing nowhere.
     pub fn check(&self, progress: impl FnMut(&CheckedColumn)) -> Health {

@@ -1,9 +1,9 @@
 //! Copies of the database, and what a copy must not do: go on where another copy went on.
 //!
 //! A node writes its own logs strictly one after the other, and a sequence used twice is a fork. So every
-//! database has an *incarnation*, a random name it got when it was made or restored, and remembers which
-//! logs it opened itself. Only those are gone on with: after a restore, or on an empty disk that got its own
-//! history back from peers, the next message opens a new log.
+//! database has an *incarnation*, a random name it got when it was made, copied or restored, and remembers which
+//! logs it opened itself. Only those are gone on with: in a copy, by whatever way that becomes a node's database, or on an
+//! empty disk that got its own history back from peers, the next message opens a new log.
 
 use std::path::Path;
 
@@ -18,6 +18,7 @@ use super::{
     columns::{Cf, Key},
     open,
     txn::Txn,
+    vault::damaged,
 };
 
 /// Where the incarnation stands in [`Cf::Meta`].
@@ -57,27 +58,36 @@ impl Store {
     }
 
     /// Copies the database as it stands into the new folder `to`. Files that never change are linked where
-    /// the file system allows, so this is quick and takes little room until they are replaced.
+    /// the file system allows, so this is quick and takes little room until they are replaced. The copy goes on with
+    /// none of the logs it holds, also where somebody puts it in the place of a database by hand.
     ///
     /// # Errors
     /// RocksDB's; `to` may then be there in part.
     pub fn checkpoint(&self, to: &Path) -> Result<(), ReadError> {
         Checkpoint::new(&self.db.rocks)?.create_checkpoint(to)?;
-        Ok(())
+        let copy = open::raw(to)?;
+        let meta = copy.cf_handle(Cf::Meta.name());
+        let meta = meta.ok_or_else(|| damaged(Cf::Meta, INCARNATION_KEY, "has no column in the copy"))?;
+        Ok(copy.put_cf_opt(meta, INCARNATION_KEY, fresh(), &synced())?)
     }
 
-    /// Makes a copied database one of its own: it goes on with none of the logs it holds.
+    /// Gives a copied database another life once more: of two that are made of one copy, neither goes on with what the other
+    /// opened.
     ///
     /// # Errors
     /// [`OpenError`].
     pub fn reborn(path: &Path, owner: Owner, master: &Secret) -> Result<(), OpenError> {
         let db = open::open(path, owner, master)?;
-        let mut synced = rocksdb::WriteOptions::default();
-        synced.set_sync(true);
         db.rocks
-            .put_cf_opt(db.cf(Cf::Meta), INCARNATION_KEY, fresh(), &synced)
+            .put_cf_opt(db.cf(Cf::Meta), INCARNATION_KEY, fresh(), &synced())
             .map_err(|source| OpenError::Database { path: path.to_owned(), source })
     }
+}
+
+fn synced() -> rocksdb::WriteOptions {
+    let mut synced = rocksdb::WriteOptions::default();
+    synced.set_sync(true);
+    synced
 }
 
 #[cfg(test)]
@@ -106,12 +116,18 @@ mod tests {
             .unwrap();
         assert!(store.writes_log(GROUP, log).unwrap());
 
-        let copy = folder.path().join("copy");
-        store.checkpoint(&copy).unwrap();
-        Store::reborn(&copy, owner(1), &master()).unwrap();
-        let copied = Store::open(&copy, owner(1), &master()).unwrap();
-        assert_eq!(copied.logs(GROUP), store.logs(GROUP));
-        assert!(!copied.writes_log(GROUP, log).unwrap());
+        // Put in the place of a database as it is, or restored.
+        for is_restored in [false, true] {
+            let copy = folder.path().join(format!("copy-{is_restored}"));
+            store.checkpoint(&copy).unwrap();
+            if is_restored {
+                Store::reborn(&copy, owner(1), &master()).unwrap();
+            }
+            let copied = Store::open(&copy, owner(1), &master()).unwrap();
+            assert_eq!(copied.logs(GROUP), store.logs(GROUP));
+            assert!(!copied.writes_log(GROUP, log).unwrap());
+            assert!(store.writes_log(GROUP, log).unwrap(), "what was copied goes on");
+        }
         // What comes back from peers was not opened here either.
         let other = TempDir::new().unwrap();
         let wiped = open(&other);

@@ -260,6 +260,18 @@ impl Store {
         Ok(envelopes.map(|envelopes| ForkProof { sequence: log.frozen, envelopes }))
     }
 
+    /// Whether a log counts only so far because its author vouched for what stands there and had not signed it, and not for a
+    /// second history.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn is_frozen_unsigned(&self, log: &LogRow) -> Result<bool, ReadError> {
+        if log.frozen.get() == 0 {
+            return Ok(false);
+        }
+        Ok(matches!(self.of_place(log, log.frozen.get())?.as_slice(), [one] if one.unsigned))
+    }
+
     /// What is held for a place: the entry that has it, then those beside it.
     fn of_place(&self, log: &LogRow, sequence: u64) -> Result<Vec<EnvelopeValue>, ReadError> {
         let place = columns::place(log.group, log.log, Sequence::new(sequence));

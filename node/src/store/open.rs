@@ -71,7 +71,7 @@ pub(super) fn open_unmigrated(
             OpenError::Database { path: path.to_owned(), source }
         }
     };
-    let rocks = DB::open_cf_descriptors(&options(), path, columns()).map_err(database)?;
+    let rocks = raw(path).map_err(database)?;
     let db = Db::of(rocks, path, master);
     let version = check_owner(&db, owner)?;
     for row in db.scan(Cf::DataKeys, &[], &[]) {
@@ -86,6 +86,11 @@ fn beside_others() -> Options {
     let mut options = Options::default();
     options.set_track_and_verify_wals_in_manifest(true);
     options
+}
+
+/// Opens or creates a database without a look at what is in it.
+pub(super) fn raw(path: &Path) -> Result<DB, rocksdb::Error> {
+    DB::open_cf_descriptors(&options(), path, columns())
 }
 
 /// Which version a database is of; `None` if there is none yet. Reads one row and changes nothing.

@@ -11,6 +11,7 @@ pub struct Counters {
     pub(super) kept: AtomicU64,
     pub(super) late: AtomicU64,
     pub(super) faults: AtomicU64,
+    pub(super) pauses: AtomicU64,
     pub(super) served: AtomicU64,
     pub(super) turned_away: AtomicU64,
 }
@@ -32,6 +33,9 @@ pub struct Snapshot {
     pub late: u64,
     /// Answers that were not what the peer claimed to have.
     pub faults: u64,
+    /// Questions that came to nothing by nobody's fault: a peer was busy, or gone, or something else has to come first. Many of
+    /// them, and what is missing waits for peers that cannot be asked.
+    pub pauses: u64,
     /// Requests of others answered.
     pub served: u64,
     /// Requests of others refused as over their budget.
@@ -50,6 +54,7 @@ impl Counters {
             kept: value(&self.kept),
             late: value(&self.late),
             faults: value(&self.faults),
+            pauses: value(&self.pauses),
             served: value(&self.served),
             turned_away: value(&self.turned_away),
         }

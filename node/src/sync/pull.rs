@@ -408,6 +408,9 @@ impl Pulling {
 
     fn fault(&mut self, peer: PublicKey, way: Way, error: &PullError) {
         if error.blame() != Blame::Peer {
+            if error.blame() == Blame::Pause {
+                more(&self.sync.counters.pauses, 1);
+            }
             tracing::debug!(%peer, "sync: {error}");
             return;
         }

@@ -248,6 +248,7 @@ async fn what_is_missing_is_told_with_the_reason() {
     puller.says(State::WaitingForPeer).await;
     let told = puller.told();
     assert_eq!((told.held, told.offered, told.of_resting_peers), (0, 30, 30));
+    assert!(puller.counters.snapshot().pauses > 0, "a peer that is busy is counted, and not as a fault");
     puller.feed.notify(Notice::PeerGone(silent.node()));
     puller.says(State::NoPeer).await;
 

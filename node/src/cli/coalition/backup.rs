@@ -79,7 +79,7 @@ impl Command {
             Self::Create(create) => create.run(),
             Self::Verify(verify) => {
                 let manifest = coalition::verify(&verify.from).map_err(at_the_edge)?;
-                show("Whole: every file is as it was made.", &manifest)
+                show("Whole: every file is as its list says.", &manifest)
             }
             Self::Restore(restore) => restore.run(),
         }

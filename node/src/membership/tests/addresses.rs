@@ -1,6 +1,6 @@
 //! Address records: kept, asked for again, and no flood of them.
 
-use belfry_proto::trust::address;
+use belfry_proto::{time::Timestamp, trust::address};
 
 use super::*;
 use crate::store::{AddressRow, Change};
@@ -126,4 +126,72 @@ async fn forged_address_records_are_not_kept() {
     );
     membership.learn_addresses(liar, vec![forged; 10_000]).await;
     assert!(site.store.addresses().unwrap().is_empty());
+}
+
+/// A record of a node's address, made at this time.
+fn made_at(coalition: &Coalition, of: &Seat, site: &Site, made: Timestamp) -> AddressRow {
+    let (serial, addresses) = (of.identity.serial, vec![site.address.to_vec()]);
+    let record = address::make(coalition.id(), serial, addresses, made, &of.identity.signing);
+    AddressRow { serial, made, bytes: record.encode_to_vec() }
+}
+
+/// When the record held of a node was made.
+fn held(site: &Site, of: &Seat) -> Option<Timestamp> {
+    let rows = site.store.addresses().unwrap();
+    rows.into_iter().find(|row| row.serial == of.identity.serial).map(|row| row.made)
+}
+
+const HOUR: i64 = 3_600_000_000;
+
+#[tokio::test]
+async fn where_we_are_is_signed_by_no_clock_that_may_be_off() {
+    let (mut coalition, alice, _) = pair();
+    coalition.issue(3, &[CIDR]);
+    let site = Site::new(&coalition, &alice).await;
+    let mut membership = membership(&site, &Feed::default());
+    for doubtful in [vec![], vec![HOUR], vec![HOUR, HOUR], vec![-HOUR, -HOUR]] {
+        membership.hellos.send_replace(Hellos::told(&doubtful));
+        membership.announce_address().await;
+        assert_eq!(held(&site, &alice), None, "{doubtful:?}");
+    }
+    membership.hellos.send_replace(Hellos::told(&[0, 0]));
+    membership.announce_address().await;
+    assert!(held(&site, &alice).is_some());
+}
+
+/// What a clock that ran ahead left behind: others refused it, so nobody but us holds it.
+#[tokio::test]
+async fn a_record_of_a_time_to_come_gives_way_once_our_clock_is_right() {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    let (mut coalition, alice, bob) = pair();
+    coalition.issue(3, &[CIDR]);
+    let (site, now) = (Site::new(&coalition, &alice).await, clock::now());
+    let ahead = now.saturating_add(YEAR);
+    for seat in [&alice, &bob] {
+        site.store.commit(Change::Address(made_at(&coalition, seat, &site, ahead))).await.unwrap();
+    }
+    let mut membership = membership(&site, &Feed::default());
+    let told = |bytes: Vec<u8>| Item::Address(schema::Signed::decode(bytes.as_slice()).unwrap());
+    let of_now = made_at(&coalition, &bob, &site, now).bytes;
+    membership.hellos.send_replace(Hellos::told(&[HOUR, HOUR]));
+    let verdict = membership.judge_item(told(of_now.clone()), bob.identity.node).await;
+    assert_eq!((verdict, held(&site, &bob)), (Verdict::Ignore, Some(ahead)), "it may be ours that is wrong");
+    membership.hellos.send_replace(Hellos::told(&[0, 0]));
+    let verdict = membership.judge_item(told(of_now), bob.identity.node).await;
+    assert_eq!((verdict, held(&site, &bob)), (Verdict::Accept, Some(now)));
+    membership.announce_address().await;
+    let own = held(&site, &alice).unwrap();
+    assert!((now..=clock::now()).contains(&own), "{own}");
+}
+
+#[tokio::test]
+async fn where_we_are_replaces_what_we_said_under_a_clock_a_little_ahead() {
+    let (coalition, alice, _) = pair();
+    let site = Site::new(&coalition, &alice).await;
+    let ahead = clock::now().saturating_add(Duration::from_secs(120));
+    site.store.commit(Change::Address(made_at(&coalition, &alice, &site, ahead))).await.unwrap();
+    let mut membership = membership(&site, &Feed::default());
+    membership.hellos.send_replace(Hellos::told(&[0]));
+    membership.announce_address().await;
+    assert!(held(&site, &alice) > Some(ahead), "others hold that one, and would take none that is older");
 }

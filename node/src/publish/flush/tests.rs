@@ -242,6 +242,38 @@ async fn without_a_fresh_beacon_drafts_wait_where_the_charter_says_so_and_go_out
     assert_eq!(row(&site, third).state, DraftState::Flushed);
 }
 
+/// A coalition whose second member is certified for as long as the test says, in a log in which all was decided when it began.
+async fn beside(coalition: &mut Coalition, from: Timestamp, lasting: Duration) -> Site {
+    coalition.decided = Some(coalition.began);
+    let alice = coalition.issue(1, &[CIDR]);
+    (coalition.began, coalition.lasting) = (from, lasting);
+    coalition.issue(2, &[CIDR]);
+    Site::new(coalition, &alice).await
+}
+
+/// By a clock that is wrong nobody is left who would say so.
+#[tokio::test]
+async fn nothing_is_sealed_without_a_hello_because_our_clock_alone_calls_all_others_certificates_over() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let now = clock::now();
+    for (from, lasting) in [(now.saturating_sub(20 * HOUR), 10 * HOUR), (now.saturating_add(HOUR), HOUR)] {
+        let mut coalition = Coalition::new();
+        let site = beside(&mut coalition, from, lasting).await;
+        let draft = submitted(&publisher(&site), 1).await[0];
+        let watch = watch::Sender::new(LogWatch::default());
+        let mut flusher = Flusher { log_watch: watch.subscribe(), ..flusher(&site) };
+        assert!(!flusher.flush_queued().await);
+        assert_eq!(*flusher.held().borrow(), Some(Hold::NobodyValid));
+        assert_eq!((row(&site, draft).state, log(&site, CIDR).len()), (DraftState::Queued, 0));
+        // What the registrar signed says that the time of the other is over.
+        let (head, made) = (coalition.roster.version(), now.saturating_add(10 * HOUR));
+        let beacon = Beacon { head, charter_version: 1, made, expires: made.saturating_add(HOUR) };
+        watch.send_replace(LogWatch { beacon: Some(beacon), ..LogWatch::default() });
+        flush_all(&mut flusher).await;
+        assert_eq!(row(&site, draft).state, DraftState::Flushed);
+    }
+}
+
 /// Polls a future until it has waited so often; true if it was done before.
 async fn waits<F: Future>(future: &mut std::pin::Pin<&mut F>, times: usize) -> bool {
     let mut waited = 0;

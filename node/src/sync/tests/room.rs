@@ -86,6 +86,12 @@ async fn without_room_nothing_is_fetched_and_with_room_again_all_of_it() {
     eventually("a verdict", async || puller.site.network.counters().snapshot().verdict_ignore > 0).await;
     assert!(puller.site.store.logs(CIDR).is_empty());
     assert_eq!(puller.counters.snapshot().compared, 0);
+    let refused = puller.site.network.refusals().of(&messages[0].message_id());
+    assert_eq!(
+        refused.map(|refused| refused.code),
+        Some("no-room"),
+        "whoever asks why it is not here is told"
+    );
 
     disk.set(1000);
     space.look();

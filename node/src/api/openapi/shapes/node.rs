@@ -153,6 +153,8 @@ struct SyncCounters {
     /// Of those, entries that were written while this node was connected, half a minute to an hour before.
     late: u64,
     faults: u64,
+    /// Questions that came to nothing by nobody's fault.
+    pauses: u64,
     served: u64,
     turned_away: u64,
 }

@@ -1,6 +1,6 @@
 //! Pages of objects: TAXII's filters over one ordered scan.
 //!
-//! Rows of a group lie in the order they were added; a page is the next stretch of it that passes
+//! Rows of a group lie in the order they were added, or surfaced for readers outside; a page is the next stretch of it that passes
 //! gate, filter and version choice. A page ends at its limit, at its bytes, or at the rows it may
 //! examine; in the last two cases it is short and says there is more.
 
@@ -48,7 +48,7 @@ impl Page {
     /// When the first and the last of it were added.
     #[must_use]
     pub fn dates(&self) -> Option<(Timestamp, Timestamp)> {
-        Some((self.rows.first()?.date_added(), self.rows.last()?.date_added()))
+        Some((self.rows.first()?.met(), self.rows.last()?.met()))
     }
 }
 
@@ -126,6 +126,24 @@ impl Query {
     }
 }
 
+impl Query {
+    /// Of these claims, all of one object, the versions that this node's member says itself and that a filter means, as they
+    /// are stated.
+    #[must_use]
+    pub fn own_versions(&self, claims: &[Shown], wanted: &BTreeSet<VersionMatch>) -> BTreeSet<String> {
+        let own = self.own_member();
+        let says = |row: &&Shown| {
+            let mut members = row.reporters().iter().copied().chain([row.member()]);
+            !row.is_tombstone() && members.any(|member| Some(member) == own)
+        };
+        let mut versions: Vec<Shown> = claims.iter().filter(says).cloned().collect();
+        versions.sort_by_key(|row| (row.version_time(), row.date_added()));
+        let chosen = claims::selected(&versions, wanted);
+        let meant = versions.iter().filter(|row| chosen.contains(&row.date_added()));
+        meant.map(|row| row.stated_version().to_owned()).collect()
+    }
+}
+
 impl Inner {
     fn page(&self, principal: &Principal, group: GroupId, request: PageRequest) -> Result<Page, QueryError> {
         if request.filter.ids.is_empty() {
@@ -169,11 +187,11 @@ impl Inner {
                     chosen.contains(&row.date_added())
                         && filter.takes(row.id(), row.kind())
                         && row.is_told_of(&filter.stated)
-                        && after.is_none_or(|after| row.date_added() > after)
+                        && after.is_none_or(|after| row.met() > after)
                 }));
             }
         }
-        rows.sort_by_key(Shown::date_added);
+        rows.sort_by_key(Shown::met);
         let mut page = Filling::new(limit);
         let is_cut = rows.into_iter().any(|row| !page.push(row));
         Ok(page.end(is_cut.then_some(()), listing, group, &filter))
@@ -191,9 +209,8 @@ impl Inner {
         let mut chosen: HashMap<String, BTreeSet<Timestamp>> = HashMap::new();
         let mut examined = 0;
         loop {
-            let stretch = self
-                .store
-                .page(group, &PageQuery { after: position, kinds: kinds.clone(), examine: STRETCH })?;
+            let query = PageQuery { after: position, kinds: kinds.clone(), examine: STRETCH };
+            let stretch = self.store.page_met(principal.scope().audience, group, &query)?;
             for row in stretch.rows {
                 let Some(row) = admit(principal, row) else { continue };
                 if row.is_told_of(&filter.stated)
@@ -266,7 +283,7 @@ impl Filling {
             return false;
         }
         self.bytes = bytes;
-        self.position = Some(row.date_added());
+        self.position = Some(row.met());
         self.rows.push(row);
         true
     }

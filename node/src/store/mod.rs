@@ -13,7 +13,8 @@
 //!
 //! - what comes in: `envelopes` (an entry's place, `links` to its neighbours, `logs`), `parking`, `opening`,
 //!   `claims` of objects and their order in the `feed`
-//! - what goes out of sight again: `judged`, `withdrawals`, `retention`, by way of `removal`
+//! - what goes out of sight again: `judged`, `withdrawals`, `retention`, by way of `removal`; what comes into the sight of
+//!   readers outside: `embargo`
 //! - what is this node's own: `drafts`, `keys`, `tokens`, `cursors`
 //! - what all members hold: `admin`
 //!
@@ -33,6 +34,7 @@ mod cursors;
 mod damage;
 mod db;
 mod drafts;
+mod embargo;
 mod envelopes;
 mod error;
 mod feed;
@@ -77,6 +79,7 @@ use tokio::sync::watch;
 pub use basis::{Basis, Given};
 pub use change::{Change, Committed};
 pub use check::{CheckedColumn, Health};
+pub use embargo::Embargo;
 pub use envelopes::Served;
 pub use error::{MemoryError, OpenError, ReadError, WriteError};
 pub use feed::FeedPage;

@@ -2,14 +2,14 @@
 //!
 //! Values lie clustered under (group, date added), so a page is one range scan. Claims of one object id by
 //! several members are all kept; equal bytes under equal marking merge, and who else said so is a reporter.
-//! `date_added` never moves once given.
+//! `date_added` never moves once given. Readers outside meet what came under an embargo where it surfaced ([`super::embargo`]).
 
 use std::{collections::BTreeSet, ops::ControlFlow};
 
 use belfry_proto::{
     id::{GroupId, MemberId, MessageId, PublicationId, Serial},
     schema,
-    stix::marking::Tlp,
+    stix::{egress::Audience, marking::Tlp},
     time::Timestamp,
 };
 use prost::Message;
@@ -42,6 +42,8 @@ pub struct ObjectView {
     pub group: GroupId,
     /// When this node first had it; unique in the group.
     pub date_added: Timestamp,
+    /// When its embargo was over, if one ended while it was here: readers outside meet it at this date.
+    pub surfaced: Option<Timestamp>,
     /// STIX id.
     pub id: String,
     /// STIX type.
@@ -136,8 +138,31 @@ pub(super) fn delete_row(
 ) {
     txn.delete(Cf::Objects, columns::object(group, date_added));
     txn.delete(Cf::ByType, by_type(group, &value.kind, date_added));
+    delete_surfaced(txn, group, value);
     for key in led_by(group, date_added, value, reporters) {
         txn.delete(Cf::Observables, key);
+    }
+}
+
+/// Writes the row that stands for one at `date_added`, for readers outside, with the entry that leads to it by type.
+pub(super) fn put_surfaced(txn: &mut Txn<'_>, group: GroupId, date_added: u64, value: &ObjectValue) {
+    let stands = ObjectValue {
+        kind: value.kind.clone(),
+        tlp: value.tlp,
+        stands_for: date_added,
+        ..ObjectValue::default()
+    };
+    let key = columns::object(group, value.surfaced);
+    txn.put_sealed(group, Cf::Objects, key, &stands.encode_to_vec());
+    let tlp = u8::try_from(value.tlp).unwrap_or(u8::MAX);
+    txn.put(Cf::ByType, by_type(group, &value.kind, value.surfaced), vec![tlp]);
+}
+
+/// Takes away the row that stands for this one, if there is any.
+pub(super) fn delete_surfaced(txn: &mut Txn<'_>, group: GroupId, value: &ObjectValue) {
+    if value.surfaced > 0 {
+        txn.delete(Cf::Objects, columns::object(group, value.surfaced));
+        txn.delete(Cf::ByType, by_type(group, &value.kind, value.surfaced));
     }
 }
 
@@ -193,7 +218,8 @@ pub(super) fn by_type(group: GroupId, kind: &str, date_added: u64) -> Vec<u8> {
     of_type(group, kind).u64(date_added).done()
 }
 
-fn read_row(db: &Db, key: &[u8], sealed: &[u8]) -> Result<ObjectView, ReadError> {
+/// A row; `None` if it only stands for another.
+fn read_row(db: &Db, key: &[u8], sealed: &[u8]) -> Result<Option<ObjectView>, ReadError> {
     let mut rows = db.rocks.raw_iterator_cf(db.cf(Cf::Reporters));
     read_row_with(db, &mut rows, key, sealed)
 }
@@ -204,15 +230,19 @@ fn read_row_with(
     rows: &mut DBRawIterator<'_>,
     key: &[u8],
     sealed: &[u8],
-) -> Result<ObjectView, ReadError> {
+) -> Result<Option<ObjectView>, ReadError> {
     let fault = || damaged(Cf::Objects, key, "does not decode");
     let (group, date) = columns::read_object(key).ok_or_else(fault)?;
     let plain = db.vault.open(Cf::Objects, key, sealed)?;
     let value = ObjectValue::decode(plain.as_slice()).map_err(|_| fault())?;
+    if value.stands_for > 0 {
+        return Ok(None);
+    }
     let Reporters { members, asked, stated, is_cut } = reporters(db, rows, group, date, &value.member)?;
-    Ok(ObjectView {
+    Ok(Some(ObjectView {
         group,
         date_added: Timestamp::from_micros(date),
+        surfaced: (value.surfaced > 0).then_some(Timestamp::from_micros(value.surfaced)),
         // A marking this version does not know is the most restrictive.
         tlp: schema::Tlp::try_from(value.tlp).ok().and_then(Option::<Tlp>::from).unwrap_or(Tlp::Red),
         id: value.id,
@@ -235,7 +265,15 @@ fn read_row_with(
         asked_again: asked,
         said_beyond: is_cut,
         also_stated: stated,
-    })
+    }))
+}
+
+/// For which row, of the same group, one stands that says nothing itself.
+fn stands_for(db: &Db, key: &[u8], sealed: &[u8]) -> Result<Timestamp, ReadError> {
+    let plain = db.vault.open(Cf::Objects, key, sealed)?;
+    let value = ObjectValue::decode(plain.as_slice());
+    let value = value.map_err(|_| damaged(Cf::Objects, key, "does not decode"))?;
+    Ok(Timestamp::from_micros(value.stands_for))
 }
 
 #[derive(Default)]
@@ -290,12 +328,49 @@ impl Store {
     /// # Errors
     /// [`ReadError`].
     pub fn page(&self, group: GroupId, query: &PageQuery) -> Result<Page, ReadError> {
+        self.page_met(Audience::Inside, group, query)
+    }
+
+    /// [`Self::page`], as these readers meet it: those outside meet what was under an embargo where it surfaced, and not where
+    /// it was added.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn page_met(&self, readers: Audience, group: GroupId, query: &PageQuery) -> Result<Page, ReadError> {
         let start = query.after.map_or(0, |after| after.as_micros().saturating_add(1));
         match query.kinds.as_deref() {
-            Some([kind]) => self.page_of_kind(group, kind, start, query.examine),
-            Some(kinds) => self.page_of_all(group, kinds, start, query.examine),
-            None => self.page_of_all(group, &[], start, query.examine),
+            Some([kind]) => self.page_of_kind(readers, group, kind, start, query.examine),
+            Some(kinds) => self.page_of_all(readers, group, kinds, start, query.examine),
+            None => self.page_of_all(readers, group, &[], start, query.examine),
         }
+    }
+
+    /// What these readers meet at a row.
+    fn met(&self, readers: Audience, key: &[u8], sealed: &[u8]) -> Result<Option<ObjectView>, ReadError> {
+        let row = read_row(&self.db, key, sealed)?;
+        match (readers, row) {
+            (Audience::Inside, row) => Ok(row),
+            (Audience::Outside, Some(row)) => Ok(Some(row).filter(|row| row.surfaced.is_none())),
+            (Audience::Outside, None) => {
+                let of = stands_for(&self.db, key, sealed)?;
+                let (group, here) =
+                    columns::read_object(key).ok_or_else(|| damaged(Cf::Objects, key, "is of no group"))?;
+                let row = self.object_at(group, of)?;
+                Ok(row.filter(|row| row.surfaced == Some(Timestamp::from_micros(here))))
+            }
+        }
+    }
+
+    /// What these readers meet in a group at exactly this time.
+    pub(super) fn met_at(
+        &self,
+        readers: Audience,
+        group: GroupId,
+        date: Timestamp,
+    ) -> Result<Option<ObjectView>, ReadError> {
+        let key = columns::object(group, date.as_micros());
+        let sealed = self.db.get(Cf::Objects, &key)?;
+        sealed.map_or(Ok(None), |sealed| self.met(readers, &key, &sealed))
     }
 
     /// Shows objects of a group one by one, in order of date added, until `visit` breaks off; whether it did.
@@ -312,7 +387,9 @@ impl Store {
         let prefix = Key::group(group).done();
         for row in self.db.scan(Cf::Objects, &columns::object(group, start), &prefix) {
             let (key, sealed) = row?;
-            if visit(read_row(&self.db, &key, &sealed)?).is_break() {
+            if let Some(view) = read_row(&self.db, &key, &sealed)?
+                && visit(view).is_break()
+            {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -351,6 +428,7 @@ impl Store {
 
     fn page_of_all(
         &self,
+        readers: Audience,
         group: GroupId,
         kinds: &[String],
         start: u64,
@@ -362,11 +440,9 @@ impl Store {
         for _ in 0..examine {
             let Some(row) = rows.next() else { return Ok(page) };
             let (key, sealed) = row?;
-            let view = read_row(&self.db, &key, &sealed)?;
-            page.next_after = Some(view.date_added);
-            if kinds.is_empty() || kinds.contains(&view.kind) {
-                page.rows.push(view);
-            }
+            let view = self.met(readers, &key, &sealed)?;
+            page.next_after = columns::read_object(&key).map(|(_, date)| Timestamp::from_micros(date));
+            page.rows.extend(view.filter(|view| kinds.is_empty() || kinds.contains(&view.kind)));
         }
         page.more = rows.next().is_some();
         Ok(page)
@@ -374,6 +450,7 @@ impl Store {
 
     fn page_of_kind(
         &self,
+        readers: Audience,
         group: GroupId,
         kind: &str,
         start: u64,
@@ -387,7 +464,7 @@ impl Store {
             let (key, _) = row?;
             let date = key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
             page.next_after = Some(Timestamp::from_micros(date));
-            page.rows.extend(self.object_at(group, Timestamp::from_micros(date))?);
+            page.rows.extend(self.met_at(readers, group, Timestamp::from_micros(date))?);
         }
         page.more = rows.next().is_some();
         Ok(page)
@@ -399,7 +476,8 @@ impl Store {
     /// [`ReadError`].
     pub fn object_at(&self, group: GroupId, date_added: Timestamp) -> Result<Option<ObjectView>, ReadError> {
         let key = columns::object(group, date_added.as_micros());
-        self.db.get(Cf::Objects, &key)?.map(|sealed| read_row(&self.db, &key, &sealed)).transpose()
+        let sealed = self.db.get(Cf::Objects, &key)?;
+        sealed.map_or(Ok(None), |sealed| read_row(&self.db, &key, &sealed))
     }
 
     /// [`Self::object_at`], its reporters looked for in `rows`.
@@ -411,7 +489,7 @@ impl Store {
     ) -> Result<Option<ObjectView>, ReadError> {
         let key = columns::object(group, date_added.as_micros());
         let sealed = self.db.get(Cf::Objects, &key)?;
-        sealed.map(|sealed| read_row_with(&self.db, rows, &key, &sealed)).transpose()
+        sealed.map_or(Ok(None), |sealed| read_row_with(&self.db, rows, &key, &sealed))
     }
 
     /// Claims and versions of an object id, the first [`MAX_VERSIONS`], in order of date added.

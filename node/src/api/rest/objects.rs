@@ -78,7 +78,7 @@ impl<'a> ObjectJson<'a> {
             id: shown.id(),
             kind: shown.kind(),
             version: shown.version(),
-            date_added: shown.date_added(),
+            date_added: shown.met(),
             tlp: shown.tlp().as_str(),
             revoked: shown.is_revoked(),
             state: shown.state(),

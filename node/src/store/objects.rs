@@ -218,6 +218,21 @@ pub(super) fn by_type(group: GroupId, kind: &str, date_added: u64) -> Vec<u8> {
     of_type(group, kind).u64(date_added).done()
 }
 
+/// The row at `key`, of rows that are looked for in ascending order: mostly it lies right behind the one before.
+fn next_at<'r>(db: &Db, rows: &'r mut DBRawIterator<'_>, key: &[u8]) -> Result<Option<&'r [u8]>, ReadError> {
+    if rows.key().is_some_and(|at| at < key) {
+        rows.next();
+    }
+    if rows.key() != Some(key) {
+        rows.seek(key);
+    }
+    if rows.key() != Some(key) {
+        db.ended(rows)?;
+        return Ok(None);
+    }
+    Ok(rows.value())
+}
+
 /// A row; `None` if it only stands for another.
 fn read_row(db: &Db, key: &[u8], sealed: &[u8]) -> Result<Option<ObjectView>, ReadError> {
     let mut rows = db.rocks.raw_iterator_cf(db.cf(Cf::Reporters));
@@ -345,9 +360,20 @@ impl Store {
         }
     }
 
-    /// What these readers meet at a row.
-    fn met(&self, readers: Audience, key: &[u8], sealed: &[u8]) -> Result<Option<ObjectView>, ReadError> {
-        let row = read_row(&self.db, key, sealed)?;
+    /// Rows of a column for many looks, as they are now.
+    fn rows_of(&self, cf: Cf) -> DBRawIterator<'_> {
+        self.db.rocks.raw_iterator_cf(self.db.cf(cf))
+    }
+
+    /// What these readers meet at a row, its reporters looked for in `rows`.
+    fn met(
+        &self,
+        readers: Audience,
+        rows: &mut DBRawIterator<'_>,
+        key: &[u8],
+        sealed: &[u8],
+    ) -> Result<Option<ObjectView>, ReadError> {
+        let row = read_row_with(&self.db, rows, key, sealed)?;
         match (readers, row) {
             (Audience::Inside, row) => Ok(row),
             (Audience::Outside, Some(row)) => Ok(Some(row).filter(|row| row.surfaced.is_none())),
@@ -370,7 +396,7 @@ impl Store {
     ) -> Result<Option<ObjectView>, ReadError> {
         let key = columns::object(group, date.as_micros());
         let sealed = self.db.get(Cf::Objects, &key)?;
-        sealed.map_or(Ok(None), |sealed| self.met(readers, &key, &sealed))
+        sealed.map_or(Ok(None), |sealed| self.met(readers, &mut self.rows_of(Cf::Reporters), &key, &sealed))
     }
 
     /// Shows objects of a group one by one, in order of date added, until `visit` breaks off; whether it did.
@@ -385,9 +411,11 @@ impl Store {
     ) -> Result<ControlFlow<()>, ReadError> {
         let start = after.map_or(0, |after| after.as_micros().saturating_add(1));
         let prefix = Key::group(group).done();
-        for row in self.db.scan(Cf::Objects, &columns::object(group, start), &prefix) {
+        let rows = self.db.scan(Cf::Objects, &columns::object(group, start), &prefix);
+        let mut reporters = self.rows_of(Cf::Reporters);
+        for row in rows {
             let (key, sealed) = row?;
-            if let Some(view) = read_row(&self.db, &key, &sealed)?
+            if let Some(view) = read_row_with(&self.db, &mut reporters, &key, &sealed)?
                 && visit(view).is_break()
             {
                 return Ok(ControlFlow::Break(()));
@@ -437,10 +465,11 @@ impl Store {
         let prefix = Key::group(group).done();
         let mut page = Page::default();
         let mut rows = self.db.scan(Cf::Objects, &columns::object(group, start), &prefix);
+        let mut reporters = self.rows_of(Cf::Reporters);
         for _ in 0..examine {
             let Some(row) = rows.next() else { return Ok(page) };
             let (key, sealed) = row?;
-            let view = self.met(readers, &key, &sealed)?;
+            let view = self.met(readers, &mut reporters, &key, &sealed)?;
             page.next_after = columns::read_object(&key).map(|(_, date)| Timestamp::from_micros(date));
             page.rows.extend(view.filter(|view| kinds.is_empty() || kinds.contains(&view.kind)));
         }
@@ -459,12 +488,17 @@ impl Store {
         let prefix = of_type(group, kind).done();
         let mut page = Page::default();
         let mut rows = self.db.scan(Cf::ByType, &by_type(group, kind, start), &prefix);
+        // After the index: what that leads to is there, unless it went since.
+        let (mut objects, mut reporters) = (self.rows_of(Cf::Objects), self.rows_of(Cf::Reporters));
         for _ in 0..examine {
             let Some(row) = rows.next() else { return Ok(page) };
             let (key, _) = row?;
             let date = key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
             page.next_after = Some(Timestamp::from_micros(date));
-            page.rows.extend(self.met_at(readers, group, Timestamp::from_micros(date))?);
+            let key = columns::object(group, date);
+            if let Some(sealed) = next_at(&self.db, &mut objects, &key)? {
+                page.rows.extend(self.met(readers, &mut reporters, &key, sealed)?);
+            }
         }
         page.more = rows.next().is_some();
         Ok(page)
@@ -594,6 +628,32 @@ mod tests {
             (kinds(&["indicator"]), kinds(&["malware"]), kinds(&["malware", "indicator"])),
             (10, 0, 10)
         );
+    }
+
+    #[test]
+    fn of_one_type_each_comes_once_and_in_order_whatever_lies_between() {
+        let folder = TempDir::new().unwrap();
+        let store = open(&folder);
+        let of = |n: usize| {
+            let kind = if n % 3 == 1 { "malware" } else { "indicator" };
+            crate::store::ObjectRow { kind: kind.to_owned(), ..object(&n.to_string(), "", Tlp::Green) }
+        };
+        commit(&store, with_objects(1, (0..30).map(of).collect()));
+        for (kind, rest) in [("malware", &[1][..]), ("indicator", &[0, 2])] {
+            let kinds = || Some(vec![kind.to_owned()]);
+            let expected: Vec<String> =
+                (0..30).filter(|n| rest.contains(&(n % 3))).map(|n| format!("indicator--{n}")).collect();
+            let (mut found, mut after) = (Vec::new(), None);
+            loop {
+                let page = page(&store, kinds(), after, 4);
+                found.extend(page.rows.into_iter().map(|row| row.id));
+                after = page.next_after;
+                if !page.more {
+                    break;
+                }
+            }
+            assert_eq!(found, expected, "{kind}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use belfry_proto::{id::GroupId, time::Timestamp};
+use belfry_proto::{id::GroupId, stix::indicator::Indicator, time::Timestamp};
 
 use super::{
     Filter, Inner, Principal, Query, QueryError, Readable, Shown, VersionMatch,
@@ -14,7 +14,7 @@ use super::{
     claims,
     cursor::{self, Listing},
 };
-use crate::store::PageQuery;
+use crate::{clock, store::PageQuery};
 
 /// Bytes of objects on one page. Too low ⇒ large objects come one by one; too high ⇒ sixteen pages at
 /// once weigh on a small host.
@@ -243,12 +243,23 @@ impl Inner {
         if let Some(chosen) = chosen.get(row.id()) {
             return Ok(chosen.contains(&row.date_added()));
         }
-        let versions = claims::shown(self.every(principal, row.group(), row.id())?);
-        let selected = claims::selected(&versions, &filter.versions);
+        let rows = self.every(principal, row.group(), row.id())?;
+        let is_left_out = filter.without_expired && matches!(rows.as_slice(), [only] if is_over(only));
+        let versions = claims::shown(rows);
+        let selected = match is_left_out {
+            true => BTreeSet::new(),
+            false => claims::selected(&versions, &filter.versions),
+        };
         let is_chosen = selected.contains(&row.date_added());
         chosen.insert(row.id().to_owned(), selected);
         Ok(is_chosen)
     }
+}
+
+/// Whether an indicator is past what its author says.
+fn is_over(row: &Shown) -> bool {
+    let until = || Indicator::read(row.raw())?.valid_until();
+    row.kind() == "indicator" && !row.is_revoked() && until().is_some_and(|until| until <= clock::now())
 }
 
 /// Where a listing goes on: after the cursor, which lies after `added_after`.

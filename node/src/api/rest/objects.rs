@@ -126,6 +126,7 @@ pub(in crate::api) async fn list(
             versions: filters::versions(&mut params, "version")?,
             spec_versions: BTreeSet::new(),
             stated: params.stated("class", "purpose")?,
+            without_expired: false,
         },
         limit: params.limit()?,
         next: params.one("next")?,

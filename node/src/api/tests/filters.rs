@@ -251,14 +251,14 @@ async fn what_is_expired_comes_where_it_is_asked_for_or_had_another_version() {
         of(4, &json!({ "valid_until": "2199-01-01T00:00:00Z" })),
     ])
     .await;
-    let one = id("indicator", 1);
+    let by_id = format!("match[id]={}", id("indicator", 1));
     for (query, expected) in [
         ("", vec!["in2@01", "in3@02", "in4@01"]),
         ("match[version]=last", vec!["in2@01", "in3@02", "in4@01"]),
         ("match[type]=indicator", vec!["in2@01", "in3@02", "in4@01"]),
         ("x_belfry_expired=true", vec!["in1@01", "in2@01", "in3@02", "in4@01"]),
         ("match[version]=all", vec!["in1@01", "in2@01", "in3@01", "in3@02", "in4@01"]),
-        (&format!("match[id]={one}"), vec!["in1@01"]),
+        (by_id.as_str(), vec!["in1@01"]),
     ] {
         assert_eq!(found(&site, &token, query).await, expected, "{query}");
     }

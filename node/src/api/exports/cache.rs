@@ -182,7 +182,8 @@ impl Outline {
 impl Rendered {
     /// The events of a MISP feed, one after the other.
     pub(in crate::api) fn events(&self) -> impl Iterator<Item = Result<serde_json::Value, Problem>> + '_ {
-        let is_event = |name: &str| name.ends_with(".json") && Some(name) != self.files.main.as_deref();
+        let main = self.files.main.as_deref();
+        let is_event = move |name: &str| name.ends_with(".json") && Some(name) != main;
         self.files.files.iter().filter(move |(name, _)| is_event(name)).map(|(_, file)| {
             let bytes = file.body.unpacked().map_err(|error| Problem::unavailable(&error))?;
             let read: Result<serde_json::Value, _> = serde_json::from_slice(&bytes);

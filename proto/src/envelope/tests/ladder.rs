@@ -326,7 +326,8 @@ fn what_is_made_of_objects_parses_and_what_breaks_a_rule_is_not_made() {
     let stated = || schema::Payload { objects: Vec::new(), ..payload() };
     assert!(encode(stated(), Vec::new()).is_err());
     assert!(encode(schema::Payload { purpose: 0, ..stated() }, objects()).is_err());
-    assert!(encode(stated(), objects().repeat(4_000)).is_err(), "more than one message holds");
+    let many = vec![objects().remove(0); 4_000];
+    assert!(encode(stated(), many).is_err(), "more than one message holds");
     let made = encode(stated(), objects()).unwrap();
     let parsed = crate::envelope::payload::parse(&made).unwrap();
     assert_eq!((parsed.objects.len(), parsed.objects[0].raw()), (1, super::INDICATOR));

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
-use belfry_proto::id::MessageId;
+use belfry_proto::{id::MessageId, time::Timestamp};
 use serde_json::Value;
 
 use crate::{
@@ -67,6 +67,13 @@ impl<'a> Publish<'a> {
     #[must_use]
     pub fn handling(mut self, term: &str) -> Self {
         let _ = write!(self.query, "&handling={}", encoded(term));
+        self
+    }
+
+    /// Not outside its readers before then.
+    #[must_use]
+    pub fn embargo(mut self, until: Timestamp) -> Self {
+        let _ = write!(self.query, "&embargo_until={}", encoded(&until.to_string()));
         self
     }
 

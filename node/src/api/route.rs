@@ -99,6 +99,7 @@ pub(crate) fn table() -> Vec<Route> {
         Route::get("/users/view/me", Token, misp::me),
         Route::get("/attributes/describeTypes.json", Token, misp::types::describe),
         Route::ask("/attributes/restSearch", Read, misp::search),
+        Route::ask("/events/restSearch", Read, misp::events::search),
         Route::post("/sightings/add", Publish, misp::sightings::add),
         Route::post("/sightings/add/{attribute}", Publish, misp::sightings::add_to),
 

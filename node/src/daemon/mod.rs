@@ -385,6 +385,7 @@ impl Daemon {
         let vouched = VouchedClock::new(hellos.clone(), roster.clone(), identity.member);
         tasks.spawn("reweigh", ingest.reweighing(vouched.clone()));
         tasks.spawn("retain", ingest.retaining(vouched));
+        tasks.spawn("embargoes", ingest.ending_embargoes());
         let (judge, keep, reopen) = ingest.loops(queues, inbound.gossip);
         tasks.spawn("judge", judge);
         tasks.spawn("keep", keep);

@@ -9,6 +9,7 @@
 //!        └▶ its last entry vouches for the rest ─▶ check: their own signatures, behind
 //! roster moved, fork, closed log ─▶ rejudge: the log as a whole ─▶ hide / show again
 //! withdrawals ─▶ reweigh: what they come to for each message ─▶ take away / show again
+//! an embargo ends ─▶ embargo: readers outside meet what it kept inside
 //! ```
 //!
 //! Judging is cheap and answers gossipsub at once; opening follows on the same thread, storing and telling behind
@@ -17,6 +18,7 @@
 
 mod check;
 mod disk;
+mod embargo;
 mod expect;
 mod judge;
 mod keep;
@@ -178,6 +180,11 @@ impl Ingest {
             // Either ends only because the store does.
             tokio::join!(weighing, purging);
         }
+    }
+
+    /// Lets readers outside meet what was under an embargo that is over; a task of its own.
+    pub fn ending_embargoes(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.clone().run_embargoes()
     }
 
     /// Checks signatures behind pages; a task of its own.

@@ -16,6 +16,7 @@ use belfry_proto::{
 };
 
 use super::{Publisher, submission::SubmitError};
+use crate::store::Looks;
 
 /// Types that say what somebody found. Techniques, actors and tools have their ids from public catalogues, and everybody says
 /// them; observables name a value, whoever saw it.
@@ -44,10 +45,10 @@ impl Publisher {
         let groups: Vec<GroupId> =
             certificate.map(|certificate| certificate.groups.keys().copied().collect()).unwrap_or_default();
         let markings = Markings::of(objects);
-        let mut kept = Vec::new();
+        let (mut kept, mut looks) = (Vec::new(), self.store.looks());
         for object in objects.iter().filter(|object| FOUND.contains(&object.kind())) {
             let goes = marking::effective(object, Some(tlp), &markings).unwrap_or(tlp);
-            let of = self.keeping(&groups, object.id(), (group, goes), now)?;
+            let of = self.keeping(&mut looks, &groups, object.id(), (group, goes), now)?;
             kept.extend(of.map(|tlp| (object.id(), tlp)));
         }
         Ok(guard::passed_on(report, kept))
@@ -57,6 +58,7 @@ impl Publisher {
     /// says it, too.
     fn keeping(
         &self,
+        looks: &mut Looks<'_>,
         groups: &[GroupId],
         object: &str,
         (group, goes): (GroupId, Tlp),
@@ -64,6 +66,10 @@ impl Publisher {
     ) -> Result<Option<Tlp>, SubmitError> {
         let mut kept = None;
         for &of in groups {
+            // Most of what is published nobody said before.
+            if looks.claims_of(of, object)?.is_empty() {
+                continue;
+            }
             for row in self.store.versions(of, object)? {
                 if row.tombstone {
                     continue;

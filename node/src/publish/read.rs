@@ -8,7 +8,6 @@ use belfry_proto::{
     schema::{self, Audience, InformationClass},
     stix::{
         bundle::{Bundle, BundleError},
-        indicator,
         marking::{self, Markings, Tlp},
         object::{Object, ObjectError},
         split::SplitError,
@@ -54,7 +53,6 @@ impl Publisher {
             return Err(rule("objects", "the bundle holds no object"));
         }
         for object in &objects {
-            indicator::check(object).map_err(broken)?;
             strict::check(object).map_err(broken)?;
         }
         let foreign = strict::foreign_ids(&objects);

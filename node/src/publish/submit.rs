@@ -7,9 +7,8 @@ use belfry_proto::{
     guard::Weight,
     id::PublicationId,
     schema::{self, Audience},
-    stix::{marking::Tlp, object::Object, split},
+    stix::{marking::Tlp, split},
 };
-use prost::Message;
 
 use super::{
     Guards,
@@ -207,7 +206,7 @@ impl Publisher {
         let parts: Vec<Vec<u8>> = (1..)
             .zip(parts)
             .map(|(part, objects)| {
-                schema::Payload {
+                let stated = schema::Payload {
                     publication: publication.to_vec(),
                     part,
                     parts: count,
@@ -217,17 +216,14 @@ impl Publisher {
                     tlp: schema::Tlp::from(tlp).into(),
                     pap: submission.pap.unwrap_or_default().into(),
                     handling: submission.handling.clone(),
-                    objects: objects.into_iter().map(Object::into_raw).collect(),
+                    objects: Vec::new(),
                     on_behalf: submission.is_on_behalf(),
                     reason: told.clone(),
-                }
-                .encode_to_vec()
+                };
+                // What readers would refuse must not be acknowledged.
+                payload::encode(stated, objects).map_err(|error| rule("payload", &error.to_string()))
             })
-            .collect();
-        for part in &parts {
-            // What readers would refuse must not be acknowledged.
-            payload::parse(part).map_err(|error| rule("payload", &error.to_string()))?;
-        }
+            .collect::<Result<_, _>>()?;
         let draft = DraftRow {
             publication,
             group: group.id,

@@ -19,6 +19,7 @@ use belfry_proto::{
     id::{GroupId, MessageId, PublicationId},
     limits::MAX_TARGETS,
     schema::{Audience, Role, Tlp, WithdrawalGround, WithdrawalMode},
+    stix::object::Object,
     time::Timestamp,
     trust::roster::Roster,
 };
@@ -201,26 +202,38 @@ impl Publisher {
                 }
                 Ok((draft.messages, Vec::new()))
             }
-            Named::Objects(objects) => self.saying(request.group, objects),
+            Named::Objects(objects) => {
+                let mut messages = BTreeSet::new();
+                for object in objects {
+                    let says = self.store.messages_saying(request.group, object, self.identity.member)?;
+                    if says.is_empty() {
+                        return Err(WithdrawError::UnknownObject(object.clone()));
+                    }
+                    messages.extend(says);
+                }
+                self.saying(messages, |said| objects.iter().any(|named| named == said.id()))
+            }
+            Named::Versions { object, versions } => {
+                let own = self.identity.member;
+                let says = self.store.messages_saying_versions(request.group, object, versions, own)?;
+                if says.is_empty() {
+                    return Err(WithdrawError::UnknownObject(object.clone()));
+                }
+                let goes = |said: &Object| said.id() == object && versions.contains(said.version());
+                self.saying(says.into_iter().collect(), goes)
+            }
         }
     }
 
+    /// These messages, and what they say besides the objects that go.
     fn saying(
         &self,
-        group: GroupId,
-        objects: &[String],
+        messages: BTreeSet<MessageId>,
+        goes: impl Fn(&Object) -> bool,
     ) -> Result<(Vec<MessageId>, Vec<Rest>), WithdrawError> {
-        let mut messages = BTreeSet::new();
-        for object in objects {
-            let says = self.store.messages_saying(group, object, self.identity.member)?;
-            if says.is_empty() {
-                return Err(WithdrawError::UnknownObject(object.clone()));
-            }
-            messages.extend(says);
-        }
         let mut rests: Vec<Rest> = Vec::new();
         for message in &messages {
-            let Some(rest) = self.rest(*message, objects)? else { continue };
+            let Some(rest) = self.rest(*message, &goes)? else { continue };
             if rests.first().is_some_and(|first| first.audience != rest.audience) {
                 return Err(WithdrawError::Shares {
                     message: *message,

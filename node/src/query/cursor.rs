@@ -68,7 +68,8 @@ fn tag(listing: Listing, group: GroupId, filter: &Filter) -> [u8; TAG] {
             Listing::Versions => 1,
         })
         .number(u64::from(group.get()))
-        .number(filter.added_after.map_or(0, |t| t.as_micros().saturating_add(1)));
+        .number(filter.added_after.map_or(0, |t| t.as_micros().saturating_add(1)))
+        .number(u64::from(filter.without_expired));
     let lists = [
         filter.ids.iter().cloned().collect::<Vec<_>>(),
         filter.kinds.iter().cloned().collect(),
@@ -112,7 +113,8 @@ mod tests {
         let later = Filter { added_after: Some(Timestamp::ZERO), ..filter.clone() };
         let stated = crate::stated::Stated { purposes: [Purpose::Detect].into(), ..Default::default() };
         let narrower = Filter { stated, ..filter.clone() };
-        for other in [Filter::default(), moved, later, narrower] {
+        let fewer = Filter { without_expired: true, ..filter.clone() };
+        for other in [Filter::default(), moved, later, narrower, fewer] {
             assert_eq!(decode(Listing::Objects, GROUP, &other, &text), Err(CursorError));
         }
         assert_eq!(decode(Listing::Versions, GROUP, &filter, &text), Err(CursorError));

@@ -80,7 +80,7 @@ impl Query {
             let gap = gap(inner.store.feed_bounds()?, after);
             let from = gap.map_or(after, |gap| gap.resumes_after);
             let crate::store::FeedPage { rows, position, more } =
-                inner.store.feed_after(from, MAX_ENTRIES)?;
+                inner.store.feed_met(principal.scope().audience, from, MAX_ENTRIES)?;
             let rows = rows
                 .into_iter()
                 .filter_map(|(number, row)| Some((number, admit(&principal, row)?)))

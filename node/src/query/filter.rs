@@ -28,6 +28,9 @@ pub struct Filter {
     pub spec_versions: BTreeSet<String>,
     /// What publications state.
     pub stated: Stated,
+    /// Not indicators that are past what their author says, as far as nothing was said of them before: whoever met another
+    /// version has to be told how it ended. What is asked for by its id comes all the same.
+    pub without_expired: bool,
 }
 
 impl Filter {

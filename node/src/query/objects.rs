@@ -1,12 +1,12 @@
 //! Pages of objects: TAXII's filters over one ordered scan.
 //!
-//! Rows of a group lie in the order they were added; a page is the next stretch of it that passes
+//! Rows of a group lie in the order they were added, or surfaced for readers outside; a page is the next stretch of it that passes
 //! gate, filter and version choice. A page ends at its limit, at its bytes, or at the rows it may
 //! examine; in the last two cases it is short and says there is more.
 
 use std::collections::{BTreeSet, HashMap};
 
-use belfry_proto::{id::GroupId, time::Timestamp};
+use belfry_proto::{id::GroupId, stix::indicator::Indicator, time::Timestamp};
 
 use super::{
     Filter, Inner, Principal, Query, QueryError, Readable, Shown, VersionMatch,
@@ -14,7 +14,10 @@ use super::{
     claims,
     cursor::{self, Listing},
 };
-use crate::store::PageQuery;
+use crate::{
+    clock,
+    store::{Looks, PageQuery},
+};
 
 /// Bytes of objects on one page. Too low ⇒ large objects come one by one; too high ⇒ sixteen pages at
 /// once weigh on a small host.
@@ -48,7 +51,7 @@ impl Page {
     /// When the first and the last of it were added.
     #[must_use]
     pub fn dates(&self) -> Option<(Timestamp, Timestamp)> {
-        Some((self.rows.first()?.date_added(), self.rows.last()?.date_added()))
+        Some((self.rows.first()?.met(), self.rows.last()?.met()))
     }
 }
 
@@ -126,6 +129,24 @@ impl Query {
     }
 }
 
+impl Query {
+    /// Of these claims, all of one object, the versions that this node's member says itself and that a filter means, as they
+    /// are stated.
+    #[must_use]
+    pub fn own_versions(&self, claims: &[Shown], wanted: &BTreeSet<VersionMatch>) -> BTreeSet<String> {
+        let own = self.own_member();
+        let says = |row: &&Shown| {
+            let mut members = row.reporters().iter().copied().chain([row.member()]);
+            !row.is_tombstone() && members.any(|member| Some(member) == own)
+        };
+        let mut versions: Vec<Shown> = claims.iter().filter(says).cloned().collect();
+        versions.sort_by_key(|row| (row.version_time(), row.date_added()));
+        let chosen = claims::selected(&versions, wanted);
+        let meant = versions.iter().filter(|row| chosen.contains(&row.date_added()));
+        meant.map(|row| row.stated_version().to_owned()).collect()
+    }
+}
+
 impl Inner {
     fn page(&self, principal: &Principal, group: GroupId, request: PageRequest) -> Result<Page, QueryError> {
         if request.filter.ids.is_empty() {
@@ -169,11 +190,11 @@ impl Inner {
                     chosen.contains(&row.date_added())
                         && filter.takes(row.id(), row.kind())
                         && row.is_told_of(&filter.stated)
-                        && after.is_none_or(|after| row.date_added() > after)
+                        && after.is_none_or(|after| row.met() > after)
                 }));
             }
         }
-        rows.sort_by_key(Shown::date_added);
+        rows.sort_by_key(Shown::met);
         let mut page = Filling::new(limit);
         let is_cut = rows.into_iter().any(|row| !page.push(row));
         Ok(page.end(is_cut.then_some(()), listing, group, &filter))
@@ -189,15 +210,15 @@ impl Inner {
         }
         let kinds = (!filter.kinds.is_empty()).then(|| filter.kinds.iter().cloned().collect::<Vec<_>>());
         let mut chosen: HashMap<String, BTreeSet<Timestamp>> = HashMap::new();
+        let mut looks = self.store.looks();
         let mut examined = 0;
         loop {
-            let stretch = self
-                .store
-                .page(group, &PageQuery { after: position, kinds: kinds.clone(), examine: STRETCH })?;
+            let query = PageQuery { after: position, kinds: kinds.clone(), examine: STRETCH };
+            let stretch = self.store.page_met(principal.scope().audience, group, &query)?;
             for row in stretch.rows {
                 let Some(row) = admit(principal, row) else { continue };
                 if row.is_told_of(&filter.stated)
-                    && self.is_chosen(&mut chosen, principal, &filter, &row)?
+                    && self.is_chosen(&mut looks, &mut chosen, principal, &filter, &row)?
                     && !page.push(row)
                 {
                     return Ok(page.end(Some(()), Listing::Objects, group, &filter));
@@ -218,6 +239,7 @@ impl Inner {
     /// Whether a row is of the shown claim and among the versions wanted.
     fn is_chosen(
         &self,
+        looks: &mut Looks<'_>,
         chosen: &mut HashMap<String, BTreeSet<Timestamp>>,
         principal: &Principal,
         filter: &Filter,
@@ -226,12 +248,27 @@ impl Inner {
         if let Some(chosen) = chosen.get(row.id()) {
             return Ok(chosen.contains(&row.date_added()));
         }
-        let versions = claims::shown(self.every(principal, row.group(), row.id())?);
-        let selected = claims::selected(&versions, &filter.versions);
+        // Most objects have this row alone, and it need not be read again.
+        let rows = match looks.claims_of(row.group(), row.id())?.as_slice() {
+            [(date, _)] if *date == row.date_added() => vec![row.clone()],
+            _ => self.every(principal, row.group(), row.id())?,
+        };
+        let is_left_out = filter.without_expired && matches!(rows.as_slice(), [only] if is_over(only));
+        let versions = claims::shown(rows);
+        let selected = match is_left_out {
+            true => BTreeSet::new(),
+            false => claims::selected(&versions, &filter.versions),
+        };
         let is_chosen = selected.contains(&row.date_added());
         chosen.insert(row.id().to_owned(), selected);
         Ok(is_chosen)
     }
+}
+
+/// Whether an indicator is past what its author says.
+fn is_over(row: &Shown) -> bool {
+    let until = || Indicator::read(row.raw())?.valid_until();
+    row.kind() == "indicator" && !row.is_revoked() && until().is_some_and(|until| until <= clock::now())
 }
 
 /// Where a listing goes on: after the cursor, which lies after `added_after`.
@@ -266,7 +303,7 @@ impl Filling {
             return false;
         }
         self.bytes = bytes;
-        self.position = Some(row.date_added());
+        self.position = Some(row.met());
         self.rows.push(row);
         true
     }

@@ -60,6 +60,7 @@ impl Proposed {
         indicators.map(move |object| ObjectView {
             group: self.group,
             date_added: now,
+            surfaced: None,
             id: object.id().to_owned(),
             kind: object.kind().to_owned(),
             version: object.version().to_owned(),

@@ -6,7 +6,6 @@ use belfry_proto::{
     id::GroupId,
     import::ImportError,
     stix::{
-        indicator,
         marking::{self, Markings, Tlp},
         object::Object,
         strict,
@@ -401,7 +400,6 @@ impl Sorted {
             std::collections::BTreeMap::new();
         for (at, raw) in raw.iter().enumerate() {
             let object = Object::parse(raw.get().as_bytes()).and_then(|object| {
-                indicator::check(&object)?;
                 strict::check(&object)?;
                 Ok(object)
             });

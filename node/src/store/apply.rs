@@ -11,7 +11,7 @@ use super::{
     columns::Cf,
     cursors,
     db::Db,
-    drafts,
+    drafts, embargo,
     feed::Feed,
     keys::{self, Uses},
     logs::Logs,
@@ -182,6 +182,10 @@ impl Applier {
                 Ok(Committed::Done)
             }
             Change::Expire(aged) => self.expire(txn, &aged),
+            Change::EmbargoesOver(over) => {
+                embargo::end(&mut self.feed, txn, &over)?;
+                Ok(Committed::Done)
+            }
             Change::Unpark(ids) => {
                 self.parking.let_go(txn, ids)?;
                 Ok(Committed::Done)

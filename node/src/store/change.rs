@@ -7,6 +7,7 @@ use belfry_proto::{
 
 use super::{
     basis::Given,
+    embargo::Embargo,
     purge::PurgeNote,
     rows::{
         AddressRow, Aged, CheckedLog, ContactRow, DraftRow, EnvelopeRow, JudgedLog, KeyRow, OpenedRows,
@@ -173,6 +174,9 @@ pub enum Change {
     },
     /// Rows whose earlier values have left the disk.
     Purged(Vec<PurgeNote>),
+    /// Embargoes that are over, from [`super::Store::embargoes_over`]: what they kept inside is met outside now. Those beyond a
+    /// bounded number of rows stay for the next time.
+    EmbargoesOver(Vec<Embargo>),
 }
 
 /// What a change came to.

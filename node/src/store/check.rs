@@ -166,7 +166,8 @@ pub(super) fn reads(db: &Db, cf: Cf, key: &[u8], value: &[u8]) -> Result<(), Rea
         | Cf::Parked
         | Cf::Withdrawals
         | Cf::Reweigh
-        | Cf::Purge => Ok(()),
+        | Cf::Purge
+        | Cf::Embargoes => Ok(()),
     }
 }
 

@@ -14,6 +14,7 @@ use prost::Message;
 use super::{
     ReadError,
     columns::{self, Cf, Key},
+    embargo,
     feed::Feed,
     objects,
     rows::{ObjectRow, OpenedRows},
@@ -37,6 +38,8 @@ pub(super) struct Claim {
     raw_tag: Vec<u8>,
     kind: String,
     tlp: u8,
+    /// Not outside before, in microseconds; 0 for at any time.
+    embargo_until: u64,
     value: Packed,
     /// What its message is noted with, should another one have said it before.
     reporter: Vec<u8>,
@@ -84,7 +87,10 @@ impl Claim {
             tombstone: false,
             conditions: Some(conditions.clone()),
             end: 0,
+            surfaced: 0,
+            stands_for: 0,
         };
+        let embargo_until = conditions.embargo_until;
         let reporter = ReporterValue {
             serial: content.serial.get(),
             publication: content.publication.to_vec(),
@@ -102,6 +108,7 @@ impl Claim {
             raw_tag,
             kind,
             tlp: tlp_byte(object.tlp),
+            embargo_until,
             value: Packed::of(&value.encode_to_vec()),
             reporter: reporter.encode_to_vec(),
             observables,
@@ -133,6 +140,7 @@ pub(super) fn enter(
     claims: Vec<Claim>,
 ) -> Result<(), ReadError> {
     for claim in claims {
+        embargo::note(txn, claim.embargo_until, claim.message);
         let place = match place(txn, &claim)? {
             Place::Known(known) => {
                 if !said.dates.contains(&known.date_added) {

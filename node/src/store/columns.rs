@@ -64,10 +64,12 @@ pub(super) enum Cf {
     Reweigh,
     /// Column name ‖ 0 ‖ key of rows whose earlier values are to leave the disk.
     Purge,
+    /// End ‖ message: objects it says are met outside from then on.
+    Embargoes,
 }
 
 impl Cf {
-    pub(super) const ALL: [Self; 29] = [
+    pub(super) const ALL: [Self; 30] = [
         Self::Meta,
         Self::DataKeys,
         Self::Charters,
@@ -97,6 +99,7 @@ impl Cf {
         Self::Withdrawals,
         Self::Reweigh,
         Self::Purge,
+        Self::Embargoes,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -130,6 +133,7 @@ impl Cf {
             Self::Withdrawals => "withdrawals",
             Self::Reweigh => "reweigh",
             Self::Purge => "purge",
+            Self::Embargoes => "embargoes",
         }
     }
 }
@@ -271,7 +275,8 @@ mod tests {
             | Cf::Bereft
             | Cf::Reopen
             | Cf::Reweigh
-            | Cf::Purge => "state of the node",
+            | Cf::Purge
+            | Cf::Embargoes => "state of the node",
         }
     }
 

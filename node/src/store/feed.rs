@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use belfry_proto::{id::GroupId, time::Timestamp};
+use belfry_proto::{id::GroupId, stix::egress::Audience, time::Timestamp};
 
 use super::{
     ReadError, Store,
@@ -87,6 +87,14 @@ impl Store {
     /// # Errors
     /// [`ReadError`].
     pub fn feed_after(&self, sequence: u64, most: usize) -> Result<FeedPage, ReadError> {
+        self.feed_met(Audience::Inside, sequence, most)
+    }
+
+    /// [`Self::feed_after`], as these readers meet it: those outside meet what was under an embargo when that is over.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn feed_met(&self, readers: Audience, sequence: u64, most: usize) -> Result<FeedPage, ReadError> {
         let start = sequence.saturating_add(1).to_be_bytes();
         let mut page = FeedPage { rows: Vec::new(), position: sequence, more: false };
         let mut entries = self.db.scan(Cf::Feed, &start, &[]);
@@ -96,7 +104,7 @@ impl Store {
             let fault = || damaged(Cf::Feed, &key, "names no place");
             let (group, date) = columns::read_object(&place).ok_or_else(fault)?;
             page.position = feed_sequence(&key);
-            let view = self.object_at(group, Timestamp::from_micros(date))?;
+            let view = self.met_at(readers, group, Timestamp::from_micros(date))?;
             page.rows.extend(view.map(|view| (page.position, view)));
         }
         page.more = entries.next().is_some();

@@ -15,6 +15,7 @@
 
 use std::path::Path;
 
+use belfry_proto::{id::MessageId, time::Timestamp};
 use prost::Message;
 use rocksdb::WriteBatch;
 
@@ -22,20 +23,24 @@ use super::{
     OpenError, columns,
     columns::Cf,
     db::Db,
-    values::{EnvelopeValue, LogValue},
+    embargo::{self, Embargo},
+    rows::Conditions,
+    values::{EnvelopeValue, LogValue, ObjectValue, ReporterValue},
     vault::damaged,
 };
 
 /// Version of columns, keys and values.
-pub(super) const SCHEMA: u32 = 9;
+pub(super) const SCHEMA: u32 = 10;
 /// The oldest version that is migrated.
 pub(super) const OLDEST: u32 = 8;
 /// Where the version stands in [`Cf::Meta`].
 pub(super) const SCHEMA_KEY: &[u8] = b"schema";
 
 /// From [`OLDEST`] on, one version to the next each.
-const STEPS: [Step; (SCHEMA - OLDEST) as usize] =
-    [Step { does: "counts the bytes that each log takes", make: bytes_of_logs }];
+const STEPS: [Step; (SCHEMA - OLDEST) as usize] = [
+    Step { does: "counts the bytes that each log takes", make: bytes_of_logs },
+    Step { does: "notes when embargoes end", make: ends_of_embargoes },
+];
 
 /// Makes a batch durable.
 type Write<'a> = dyn Fn(WriteBatch) -> Result<(), OpenError> + 'a;
@@ -124,6 +129,36 @@ fn bytes_of_logs(db: &Db, _: &Write<'_>) -> Result<WriteBatch, OpenError> {
             }
         }
         batch.put_cf(db.cf(Cf::Logs), &key, log.encode_to_vec());
+    }
+    Ok(batch)
+}
+
+/// 9 → 10: what was told under an embargo has a row for its end. What ended before is met outside then, which it never was.
+fn ends_of_embargoes(db: &Db, _: &Write<'_>) -> Result<WriteBatch, OpenError> {
+    let mut batch = WriteBatch::default();
+    let mut note = |conditions: Option<Conditions>, message: &[u8]| {
+        let until = conditions.map_or(0, |conditions| conditions.embargo_until);
+        if let Ok(message) = MessageId::try_from(message)
+            && until > 0
+        {
+            let embargo = Embargo { ends: Timestamp::from_micros(until), message };
+            batch.put_cf(db.cf(Cf::Embargoes), embargo::key(embargo), b"");
+        }
+    };
+    for row in db.scan(Cf::Objects, &[], &[]) {
+        let (key, sealed) = row?;
+        let plain = db.vault.open(Cf::Objects, &key, &sealed)?;
+        let value = ObjectValue::decode(plain.as_slice());
+        let value = value.map_err(|_| damaged(Cf::Objects, &key, "does not decode"))?;
+        note(value.conditions, &value.message);
+    }
+    for row in db.scan(Cf::Reporters, &[], &[]) {
+        let (key, sealed) = row?;
+        let fault = || damaged(Cf::Reporters, &key, "does not decode");
+        let (_, message, _) = columns::read_reporter(&key).ok_or_else(fault)?;
+        let plain = db.vault.open(Cf::Reporters, &key, &sealed)?;
+        let value = ReporterValue::decode(plain.as_slice()).map_err(|_| fault())?;
+        note(value.conditions, message.as_ref());
     }
     Ok(batch)
 }

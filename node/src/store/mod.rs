@@ -13,7 +13,8 @@
 //!
 //! - what comes in: `envelopes` (an entry's place, `links` to its neighbours, `logs`), `parking`, `opening`,
 //!   `claims` of objects and their order in the `feed`
-//! - what goes out of sight again: `judged`, `withdrawals`, `retention`, by way of `removal`
+//! - what goes out of sight again: `judged`, `withdrawals`, `retention`, by way of `removal`; what comes into the sight of
+//!   readers outside: `embargo`
 //! - what is this node's own: `drafts`, `keys`, `tokens`, `cursors`
 //! - what all members hold: `admin`
 //!
@@ -34,6 +35,7 @@ mod cursors;
 mod damage;
 mod db;
 mod drafts;
+mod embargo;
 mod envelopes;
 mod error;
 mod feed;
@@ -49,6 +51,7 @@ mod objects;
 mod observables;
 mod open;
 mod opening;
+mod pages;
 mod parking;
 mod past;
 mod prepared;
@@ -79,6 +82,7 @@ use tokio::sync::watch;
 pub use basis::{Basis, Given};
 pub use change::{Change, Committed};
 pub use check::{CheckedColumn, Health};
+pub use embargo::Embargo;
 pub use envelopes::Served;
 pub use error::{MemoryError, OpenError, ReadError, WriteError};
 pub use feed::FeedPage;
@@ -86,8 +90,9 @@ pub use heal::{aside, replace, size, staging};
 pub use judged::ForkProof;
 pub use logs::Counts;
 pub use migrate::Version;
-pub use objects::{ObjectView, Page, PageQuery};
+pub use objects::ObjectView;
 pub use observables::{Entered, Looks, Most};
+pub use pages::{Page, PageQuery};
 pub use parking::Parker;
 pub use past::Lost;
 pub use prepared::Prepared;

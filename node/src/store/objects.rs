@@ -2,7 +2,7 @@
 //!
 //! Values lie clustered under (group, date added), so a page is one range scan. Claims of one object id by
 //! several members are all kept; equal bytes under equal marking merge, and who else said so is a reporter.
-//! `date_added` never moves once given.
+//! `date_added` never moves once given. Readers outside meet what came under an embargo where it surfaced ([`super::embargo`]).
 
 use std::{collections::BTreeSet, ops::ControlFlow};
 
@@ -43,6 +43,8 @@ pub struct ObjectView {
     pub group: GroupId,
     /// When this node first had it; unique in the group.
     pub date_added: Timestamp,
+    /// When its embargo was over, if one ended while it was here: readers outside meet it at this date.
+    pub surfaced: Option<Timestamp>,
     /// STIX id.
     pub id: String,
     /// STIX type.
@@ -89,28 +91,6 @@ pub struct ObjectView {
     pub also_stated: Vec<(i32, Vec<i32>)>,
 }
 
-/// Which objects of a group.
-#[derive(Clone, Debug, Default)]
-pub struct PageQuery {
-    /// Strictly after this date added.
-    pub after: Option<Timestamp>,
-    /// Only these types; unset for all.
-    pub kinds: Option<Vec<String>>,
-    /// Rows to look at before answering with `more`.
-    pub examine: usize,
-}
-
-/// Rows in order of date added.
-#[derive(Clone, Debug, Default)]
-pub struct Page {
-    /// The rows.
-    pub rows: Vec<ObjectView>,
-    /// Up to where rows were looked at; `None` if there were none.
-    pub next_after: Option<Timestamp>,
-    /// Whether rows follow.
-    pub more: bool,
-}
-
 /// Writes a row with the entries that lead to it by type and, for its author and these reporters, by observable.
 pub(super) fn put_row(
     txn: &mut Txn<'_>,
@@ -137,8 +117,31 @@ pub(super) fn delete_row(
 ) {
     txn.delete(Cf::Objects, columns::object(group, date_added));
     txn.delete(Cf::ByType, by_type(group, &value.kind, date_added));
+    delete_surfaced(txn, group, value);
     for key in led_by(group, date_added, value, reporters) {
         txn.delete(Cf::Observables, key);
+    }
+}
+
+/// Writes the row that stands for one at `date_added`, for readers outside, with the entry that leads to it by type.
+pub(super) fn put_surfaced(txn: &mut Txn<'_>, group: GroupId, date_added: u64, value: &ObjectValue) {
+    let stands = ObjectValue {
+        kind: value.kind.clone(),
+        tlp: value.tlp,
+        stands_for: date_added,
+        ..ObjectValue::default()
+    };
+    let key = columns::object(group, value.surfaced);
+    txn.put_sealed(group, Cf::Objects, key, &stands.encode_to_vec());
+    let tlp = u8::try_from(value.tlp).unwrap_or(u8::MAX);
+    txn.put(Cf::ByType, by_type(group, &value.kind, value.surfaced), vec![tlp]);
+}
+
+/// Takes away the row that stands for this one, if there is any.
+pub(super) fn delete_surfaced(txn: &mut Txn<'_>, group: GroupId, value: &ObjectValue) {
+    if value.surfaced > 0 {
+        txn.delete(Cf::Objects, columns::object(group, value.surfaced));
+        txn.delete(Cf::ByType, by_type(group, &value.kind, value.surfaced));
     }
 }
 
@@ -186,7 +189,7 @@ pub(super) fn by_id(vault: &Vault, group: GroupId, id: &str) -> Vec<u8> {
 }
 
 /// Where the entries of a type begin in [`Cf::ByType`].
-fn of_type(group: GroupId, kind: &str) -> Key {
+pub(super) fn of_type(group: GroupId, kind: &str) -> Key {
     Key::group(group).bytes(kind.as_bytes()).bytes(&[0])
 }
 
@@ -194,25 +197,30 @@ pub(super) fn by_type(group: GroupId, kind: &str, date_added: u64) -> Vec<u8> {
     of_type(group, kind).u64(date_added).done()
 }
 
-fn read_row(db: &Db, key: &[u8], sealed: &[u8]) -> Result<ObjectView, ReadError> {
+/// A row; `None` if it only stands for another.
+fn read_row(db: &Db, key: &[u8], sealed: &[u8]) -> Result<Option<ObjectView>, ReadError> {
     read_row_with(db, &mut None, key, sealed)
 }
 
 /// [`read_row`], its reporters looked for in `rows`, which are made when first needed.
-fn read_row_with<'a>(
+pub(super) fn read_row_with<'a>(
     db: &'a Db,
     rows: &mut Option<DBRawIterator<'a>>,
     key: &[u8],
     sealed: &[u8],
-) -> Result<ObjectView, ReadError> {
+) -> Result<Option<ObjectView>, ReadError> {
     let fault = || damaged(Cf::Objects, key, "does not decode");
     let (group, date) = columns::read_object(key).ok_or_else(fault)?;
     let plain = db.vault.open(Cf::Objects, key, sealed)?;
     let value = ObjectValue::decode(plain.as_slice()).map_err(|_| fault())?;
+    if value.stands_for > 0 {
+        return Ok(None);
+    }
     let Reporters { members, asked, stated, is_cut } = reporters(db, rows, group, date, &value.member)?;
-    Ok(ObjectView {
+    Ok(Some(ObjectView {
         group,
         date_added: Timestamp::from_micros(date),
+        surfaced: (value.surfaced > 0).then_some(Timestamp::from_micros(value.surfaced)),
         // A marking this version does not know is the most restrictive.
         tlp: schema::Tlp::try_from(value.tlp).ok().and_then(Option::<Tlp>::from).unwrap_or(Tlp::Red),
         id: value.id,
@@ -235,7 +243,7 @@ fn read_row_with<'a>(
         asked_again: asked,
         said_beyond: is_cut,
         also_stated: stated,
-    })
+    }))
 }
 
 #[derive(Default)]
@@ -289,17 +297,9 @@ fn reporters<'a>(
 }
 
 impl Store {
-    /// Objects of a group in order of date added. Looks at no more than `examine` rows.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub fn page(&self, group: GroupId, query: &PageQuery) -> Result<Page, ReadError> {
-        let start = query.after.map_or(0, |after| after.as_micros().saturating_add(1));
-        match query.kinds.as_deref() {
-            Some([kind]) => self.page_of_kind(group, kind, start, query.examine),
-            Some(kinds) => self.page_of_all(group, kinds, start, query.examine),
-            None => self.page_of_all(group, &[], start, query.examine),
-        }
+    /// Rows of a column for many looks, as they are now.
+    pub(super) fn rows_of(&self, cf: Cf) -> DBRawIterator<'_> {
+        self.db.rocks.raw_iterator_cf(self.db.cf(cf))
     }
 
     /// Shows objects of a group one by one, in order of date added, until `visit` breaks off; whether it did.
@@ -314,9 +314,13 @@ impl Store {
     ) -> Result<ControlFlow<()>, ReadError> {
         let start = after.map_or(0, |after| after.as_micros().saturating_add(1));
         let prefix = Key::group(group).done();
-        for row in self.db.scan(Cf::Objects, &columns::object(group, start), &prefix) {
+        let rows = self.db.scan(Cf::Objects, &columns::object(group, start), &prefix);
+        let mut reporters = None;
+        for row in rows {
             let (key, sealed) = row?;
-            if visit(read_row(&self.db, &key, &sealed)?).is_break() {
+            if let Some(view) = read_row_with(&self.db, &mut reporters, &key, &sealed)?
+                && visit(view).is_break()
+            {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -353,57 +357,14 @@ impl Store {
         Ok(last.filter(|_| rows.next().is_some()))
     }
 
-    fn page_of_all(
-        &self,
-        group: GroupId,
-        kinds: &[String],
-        start: u64,
-        examine: usize,
-    ) -> Result<Page, ReadError> {
-        let prefix = Key::group(group).done();
-        let mut page = Page::default();
-        let mut rows = self.db.scan(Cf::Objects, &columns::object(group, start), &prefix);
-        for _ in 0..examine {
-            let Some(row) = rows.next() else { return Ok(page) };
-            let (key, sealed) = row?;
-            let view = read_row(&self.db, &key, &sealed)?;
-            page.next_after = Some(view.date_added);
-            if kinds.is_empty() || kinds.contains(&view.kind) {
-                page.rows.push(view);
-            }
-        }
-        page.more = rows.next().is_some();
-        Ok(page)
-    }
-
-    fn page_of_kind(
-        &self,
-        group: GroupId,
-        kind: &str,
-        start: u64,
-        examine: usize,
-    ) -> Result<Page, ReadError> {
-        let prefix = of_type(group, kind).done();
-        let mut page = Page::default();
-        let mut rows = self.db.scan(Cf::ByType, &by_type(group, kind, start), &prefix);
-        for _ in 0..examine {
-            let Some(row) = rows.next() else { return Ok(page) };
-            let (key, _) = row?;
-            let date = key.last_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-            page.next_after = Some(Timestamp::from_micros(date));
-            page.rows.extend(self.object_at(group, Timestamp::from_micros(date))?);
-        }
-        page.more = rows.next().is_some();
-        Ok(page)
-    }
-
     /// The object added to a group at exactly this time.
     ///
     /// # Errors
     /// [`ReadError`].
     pub fn object_at(&self, group: GroupId, date_added: Timestamp) -> Result<Option<ObjectView>, ReadError> {
         let key = columns::object(group, date_added.as_micros());
-        self.db.get(Cf::Objects, &key)?.map(|sealed| read_row(&self.db, &key, &sealed)).transpose()
+        let sealed = self.db.get(Cf::Objects, &key)?;
+        sealed.map_or(Ok(None), |sealed| read_row(&self.db, &key, &sealed))
     }
 
     /// [`Self::object_at`], its reporters looked for in `rows`.
@@ -415,7 +376,7 @@ impl Store {
     ) -> Result<Option<ObjectView>, ReadError> {
         let key = columns::object(group, date_added.as_micros());
         let sealed = self.db.get(Cf::Objects, &key)?;
-        sealed.map(|sealed| read_row_with(&self.db, rows, &key, &sealed)).transpose()
+        sealed.map_or(Ok(None), |sealed| read_row_with(&self.db, rows, &key, &sealed))
     }
 
     /// Claims and versions of an object id, the first [`MAX_VERSIONS`], in order of date added.
@@ -502,24 +463,6 @@ mod tests {
         assert_eq!(newest(Some(dates[2]), 10, 10), (dates[3..].to_vec(), None), "from where that ended");
         let none = store.each_newest::<ReadError>(GROUP, "ind", (None, 10), |_| panic!("a prefix of a type"));
         assert_eq!(none.unwrap(), None);
-    }
-
-    #[test]
-    fn a_page_looks_at_no_more_than_it_says() {
-        let folder = TempDir::new().unwrap();
-        let store = open(&folder);
-        commit(&store, with_objects(1, (0..10).map(|i| object(&i.to_string(), "", Tlp::Green)).collect()));
-        let first = page(&store, None, None, 4);
-        assert_eq!((first.rows.len(), first.more), (4, true));
-        let rest = page(&store, None, first.next_after, 100);
-        assert_eq!((rest.rows.len(), rest.more), (6, false));
-        let kinds = |kinds: &[&str]| {
-            page(&store, Some(kinds.iter().map(|k| (*k).to_owned()).collect()), None, 100).rows.len()
-        };
-        assert_eq!(
-            (kinds(&["indicator"]), kinds(&["malware"]), kinds(&["malware", "indicator"])),
-            (10, 0, 10)
-        );
     }
 
     #[test]

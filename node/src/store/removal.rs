@@ -141,7 +141,7 @@ pub(super) fn take_away(
 }
 
 pub(super) struct Reporter {
-    key: Vec<u8>,
+    pub(super) key: Vec<u8>,
     pub(super) member: MemberId,
     pub(super) message: MessageId,
     /// It says the version in other words.
@@ -198,6 +198,7 @@ fn inherit(
         purpose: says.purpose,
         classes: says.classes,
         conditions: says.conditions,
+        surfaced: 0,
         ..before.clone()
     };
     txn.delete(Cf::Reporters, heir.key.clone());
@@ -333,7 +334,8 @@ fn redate(
     let to = feed.next_date(txn, group)?;
     let others = reporters(txn, group, from)?;
     objects::delete_row(txn, group, from, value, &others);
-    objects::put_row(txn, group, to, value, &others);
+    // Whoever reads it meets it here, outside or not.
+    objects::put_row(txn, group, to, &ObjectValue { surfaced: 0, ..value.clone() }, &others);
     for (key, entry) in entries(txn, group, value)? {
         if entry.date_added == from {
             txn.put(Cf::ById, key, ClaimValue { date_added: to, ..entry }.encode_to_vec());
@@ -385,6 +387,7 @@ fn bury(
         tombstone: true,
         conditions,
         end: end.number(),
+        surfaced: 0,
         ..lost.clone()
     };
     let date_added = feed.next_date(txn, group)?;

@@ -95,7 +95,34 @@ impl Judged for ParseError {
 /// # Errors
 /// [`ParseError`], naming the field or the object.
 pub fn parse(bytes: &[u8]) -> Result<Publication, ParseError> {
-    let wire: schema::Payload = decode_canonical(WHAT, bytes, MAX_PAYLOAD)?;
+    let mut wire: schema::Payload = decode_canonical(WHAT, bytes, MAX_PAYLOAD)?;
+    let raws = std::mem::take(&mut wire.objects);
+    let publication = around(wire, raws.len())?;
+    let objects = raws
+        .iter()
+        .enumerate()
+        .map(|(position, raw)| Object::parse(raw).map_err(|source| ParseError::Object { position, source }))
+        .collect::<Result<_, _>>()?;
+    Ok(Publication { objects, ..publication })
+}
+
+/// The bytes of a payload that is made here: what is `stated`, which holds no objects yet, and these. [`parse`] passes them: what an
+/// object is written as parses as it did, so only what stands around them is held to its rules.
+///
+/// # Errors
+/// [`ParseError`], naming the field.
+pub fn encode(stated: schema::Payload, objects: Vec<Object>) -> Result<Vec<u8>, ParseError> {
+    around(stated.clone(), objects.len())?;
+    let objects = objects.into_iter().map(Object::into_raw).collect();
+    let bytes = schema::Payload { objects, ..stated }.encode_to_vec();
+    if bytes.len() > MAX_PAYLOAD {
+        return Err(Malformed::TooLong { what: WHAT, len: bytes.len(), limit: MAX_PAYLOAD }.into());
+    }
+    Ok(bytes)
+}
+
+/// A publication without its objects, of which there are so many.
+fn around(wire: schema::Payload, objects: usize) -> Result<Publication, ParseError> {
     let id = PublicationId::try_from(wire.publication.as_slice())
         .map_err(|_| field("publication", "must be 16 bytes"))?;
     if wire.parts == 0 || wire.parts > MAX_PARTS {
@@ -117,15 +144,9 @@ pub fn parse(bytes: &[u8]) -> Result<Publication, ParseError> {
         Err(_) => return Err(field("pap", "must be a known PAP label").into()),
     };
     let handling = wire.handling.map(handling).transpose()?;
-    if wire.objects.is_empty() {
+    if objects == 0 {
         return Err(field("objects", "must not be empty").into());
     }
-    let objects = wire
-        .objects
-        .iter()
-        .enumerate()
-        .map(|(position, raw)| Object::parse(raw).map_err(|source| ParseError::Object { position, source }))
-        .collect::<Result<_, _>>()?;
     let reason = reason(wire.reason)?;
     let (part, parts, on_behalf) = (wire.part, wire.parts, wire.on_behalf);
     Ok(Publication {
@@ -138,7 +159,7 @@ pub fn parse(bytes: &[u8]) -> Result<Publication, ParseError> {
         tlp,
         pap,
         handling,
-        objects,
+        objects: Vec::new(),
         on_behalf,
         reason,
     })

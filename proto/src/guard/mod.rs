@@ -37,7 +37,7 @@ use crate::{
     stix::{
         marking::{self, Markings, Tlp},
         object::Object,
-        observable,
+        observable::{self, Observable},
         warning::{Level, Warnings},
     },
 };
@@ -250,7 +250,9 @@ pub struct Going {
 /// Reads `objects` as every guard does. Work is linear in their text.
 #[must_use]
 pub fn examine(objects: &[Object], going: Going, own: &Own, warnings: &Warnings) -> Report {
-    let roles = Roles::of(objects);
+    // Read once: whose a value is, is said by all objects together.
+    let named: Vec<Vec<Observable>> = objects.iter().map(observable::extract).collect();
+    let roles = Roles::of(objects.iter().zip(named.iter().map(Vec::as_slice)));
     let markings = Markings::of(objects);
     let mut found = Found::default();
     if going.is_default {
@@ -259,8 +261,8 @@ pub fn examine(objects: &[Object], going: Going, own: &Own, warnings: &Warnings)
     if going.is_near_miss {
         found.add(None, "", Role::Unknown, Finding::NearMiss);
     }
-    for object in objects {
-        found.object(object, &roles, own, warnings);
+    for (object, named) in objects.iter().zip(&named) {
+        found.object((object, named.as_slice()), &roles, own, warnings);
         let tlp = marking::effective(object, Some(going.tlp), &markings).unwrap_or(going.tlp);
         if tlp <= Tlp::Green && roles.tells_who_was_hit(object) {
             found.add(Some(object.id()), "", Role::Victim, Finding::VictimInTheOpen(tlp));
@@ -350,10 +352,15 @@ impl Found {
         }
     }
 
-    fn object(&mut self, object: &Object, roles: &Roles, own: &Own, warnings: &Warnings) {
+    fn object(
+        &mut self,
+        (object, named): (&Object, &[Observable]),
+        roles: &Roles,
+        own: &Own,
+        warnings: &Warnings,
+    ) {
         let id = Some(object.id());
         for text in texts::of(object) {
-            let role = roles.of_text(object, &text.path);
             let folded = fold(&text.value);
             let personal = persons::find(&folded).into_iter().map(Finding::Personal);
             let mut findings: BTreeSet<Finding> = personal.collect();
@@ -361,6 +368,7 @@ impl Found {
             if findings.is_empty() {
                 continue;
             }
+            let role = roles.of_text(object, &text.path);
             // A path holds names its author chose.
             let path = texts::path_without(&text.path, |part| {
                 let part = fold(part);
@@ -370,18 +378,19 @@ impl Found {
                 self.add(id, &path, role, finding);
             }
         }
-        let role = roles.whose(object);
+        // Most have nothing that anybody objects to, and nobody asks whose it is.
+        let role = || roles.whose(object);
         if object.stated().is_some_and(|stated| stated.personal_data == Some(true)) {
-            self.add(id, "", role, Finding::SaysPersonal);
+            self.add(id, "", role(), Finding::SaysPersonal);
         }
-        for observable in observable::extract(object) {
+        for observable in named {
             let path = if object.kind() == "indicator" { "pattern" } else { "" };
-            if own.covers(&observable) {
-                self.add(id, path, role, Finding::OwnValue);
+            if own.covers(observable) {
+                self.add(id, path, role(), Finding::OwnValue);
             }
-            let hits = warnings.hits(&observable);
+            let hits = warnings.hits(observable);
             if let Some(hit) = hits.first().filter(|hit| hit.level == Level::Block) {
-                self.add(id, path, role, Finding::Warned(hit.list.to_owned()));
+                self.add(id, path, role(), Finding::Warned(hit.list.to_owned()));
             }
         }
     }

@@ -58,11 +58,14 @@ pub(super) struct Roles {
 }
 
 impl Roles {
-    pub(super) fn of(objects: &[Object]) -> Self {
+    /// Of objects, each with the observables it is or speaks of.
+    pub(super) fn of<'a>(objects: impl IntoIterator<Item = (&'a Object, &'a [Observable])>) -> Self {
         let mut roles = Self { by_id: BTreeMap::new(), hunted: HashSet::new() };
-        for object in objects {
+        for (object, named) in objects {
             match object.kind() {
-                "indicator" if is_hostile(object) => roles.hunted.extend(observable::extract(object)),
+                "indicator" if !named.is_empty() && is_hostile(object) => {
+                    roles.hunted.extend(named.iter().cloned());
+                }
                 "email-message" => {
                     let properties = object.properties();
                     roles.all(properties.get("from_ref"), Role::Adversary);

@@ -124,15 +124,15 @@ impl Indicator {
 /// Holds an indicator's pattern to its grammar, where it says that it is a STIX pattern (STIX 2.1 §9); rules of other
 /// languages pass, for they have checkers of their own.
 ///
-/// For whoever publishes: readers keep what others wrote, broken or not, and find in it what they can.
+/// For whoever publishes: readers keep what others wrote, broken or not, and find in it what they can. `properties` are the
+/// object's own ([`Object::properties`]), which other checks read, too.
 ///
 /// # Errors
 /// [`ObjectError`] that names the object, its pattern and the place.
-pub fn check(object: &Object) -> Result<(), ObjectError> {
+pub fn check(object: &Object, properties: &Map<String, Value>) -> Result<(), ObjectError> {
     if object.kind() != "indicator" {
         return Ok(());
     }
-    let properties = object.properties();
     let text = |name: &str| properties.get(name).and_then(Value::as_str).unwrap_or_default();
     if text("pattern_type") != "stix" {
         return Ok(());

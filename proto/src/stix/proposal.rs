@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     stix::{
-        extension, indicator,
+        extension,
         object::{Object, ObjectError},
         properties, strict,
     },
@@ -110,7 +110,6 @@ impl Change {
             object.remove(name);
         }
         let object = Object::parse(Value::Object(object).to_string().as_bytes())?;
-        indicator::check(&object)?;
         strict::check(&object)?;
         Ok(object)
     }

@@ -13,6 +13,7 @@ mod carrier;
 mod clauses;
 mod contacts;
 mod crowd;
+mod embargo;
 mod expiry;
 mod forgery;
 mod groups;

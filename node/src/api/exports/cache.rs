@@ -180,6 +180,18 @@ impl Outline {
 }
 
 impl Rendered {
+    /// The events of a MISP feed, one after the other.
+    pub(in crate::api) fn events(&self) -> impl Iterator<Item = Result<serde_json::Value, Problem>> + '_ {
+        let main = self.files.main.as_deref();
+        let is_event = move |name: &str| name.ends_with(".json") && Some(name) != main;
+        self.files.files.iter().filter(move |(name, _)| is_event(name)).map(|(_, file)| {
+            let bytes = file.body.unpacked().map_err(|error| Problem::unavailable(&error))?;
+            let read: Result<serde_json::Value, _> = serde_json::from_slice(&bytes);
+            let mut read = read.map_err(|error| Problem::unavailable(&error))?;
+            Ok(read.get_mut("Event").map(serde_json::Value::take).unwrap_or_default())
+        })
+    }
+
     fn bytes(&self) -> usize {
         let files: usize = self.files.files.values().map(|file| file.body.weight()).sum();
         let ranks: usize = self.files.order.values().map(|order| order.len() * size_of::<u32>()).sum();

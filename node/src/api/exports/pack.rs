@@ -73,7 +73,7 @@ impl Packed {
     }
 
     /// All of it at once.
-    pub(super) fn unpacked(&self) -> io::Result<Bytes> {
+    pub(in crate::api) fn unpacked(&self) -> io::Result<Bytes> {
         let Some(pieces) = self.pieces() else { return Ok(self.bytes.clone()) };
         let mut bytes = Vec::with_capacity(self.len);
         for piece in pieces {

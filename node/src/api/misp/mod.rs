@@ -5,6 +5,7 @@
 //! clients see passed the gate towards tools, and nothing is a MISP server's that a list is not. The key goes raw into
 //! `Authorization`, as MISP has it. A filter that is not known here is refused: ignoring it would widen the answer.
 
+pub(super) mod events;
 pub(super) mod sightings;
 mod table;
 pub(super) mod types;
@@ -121,15 +122,37 @@ pub(super) async fn search(
 /// more of it at once than there are places. What was begun keeps its place to its end, also if its client goes.
 async fn through<T: Send + 'static>(
     app: &App,
-    (profile, rendered): (&ExportView, Arc<Rendered>),
+    of: (&ExportView, Arc<Rendered>),
     look: impl FnOnce(&[Entry]) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let is_shadow = of.0.shadow;
+    let found =
+        looked(app, of.1, move |rendered| look(if is_shadow { &[] } else { &rendered.snapshot.entries }));
+    found.await
+}
+
+/// The same of all that the export is; none of one that serves nothing.
+async fn through_all<T: Send + 'static>(
+    app: &App,
+    (profile, rendered): (&ExportView, Arc<Rendered>),
+    look: impl FnOnce(&Rendered) -> T + Send + 'static,
+) -> Result<Option<T>, Problem> {
+    match profile.shadow {
+        true => Ok(None),
+        false => looked(app, rendered, look).await.map(Some),
+    }
+}
+
+async fn looked<T: Send + 'static>(
+    app: &App,
+    rendered: Arc<Rendered>,
+    look: impl FnOnce(&Rendered) -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let place = tokio::time::timeout(PATIENCE, Arc::clone(&app.searches).acquire_owned()).await;
     let busy = || Problem::busy("searches-busy", "other searches look through this export; try again");
     let place = place.map_err(|_| busy())?.map_err(|error| Problem::unavailable(&error))?;
-    let is_shadow = profile.shadow;
     let found = tokio::task::spawn_blocking(move || {
-        let found = look(if is_shadow { &[] } else { &rendered.snapshot.entries });
+        let found = look(&rendered);
         drop(place);
         found
     });
@@ -189,6 +212,8 @@ struct Search {
     categories: BTreeSet<String>,
     tags: BTreeSet<String>,
     uuids: BTreeSet<String>,
+    /// By id or UUID.
+    events: BTreeSet<String>,
     to_ids: Option<bool>,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
@@ -239,6 +264,12 @@ impl Search {
                 value => since = Some(moment(name, &value, now)?),
             }
         }
+        if let Some(value) = take("from") {
+            since = since.max(Some(day("from", &value, now)?));
+        }
+        if let Some(value) = take("to") {
+            until = until.into_iter().chain([day("to", &value, now)?]).min();
+        }
         let number = |name: &str, value: Option<Value>| {
             let rule = || bad(name, "is a whole number");
             let number = value.map(|value| match value {
@@ -253,6 +284,7 @@ impl Search {
             categories: texts("category", take("category"))?.into_iter().collect(),
             tags: texts("tags", take("tags"))?.into_iter().map(|tag| tag.to_ascii_lowercase()).collect(),
             uuids: texts("uuid", take("uuid"))?.into_iter().collect(),
+            events: texts("eventid", take("eventid").map(ids))?.into_iter().collect(),
             to_ids: take("to_ids").map(|value| flag("to_ids", &value)).transpose()?,
             since,
             until,
@@ -268,8 +300,15 @@ impl Search {
         }
     }
 
+    fn is_of_event(&self, uuid: Uuid) -> bool {
+        let is_named = || self.events.contains(&number(uuid)) || self.events.contains(&uuid.to_string());
+        self.events.is_empty() || is_named()
+    }
+
     /// The page asked for. Only what stands on it is made into attributes; the rest is counted.
     fn page(&self, entries: &[Entry], profile: &str) -> Result<Found, Problem> {
+        // All of them are of one event, the export.
+        let entries = if self.is_of_event(event_of(profile)) { entries } else { &[] };
         let limit = self.limit.unwrap_or(MOST).min(MOST);
         let from = self.page.saturating_sub(1).saturating_mul(limit);
         let to = from.saturating_add(limit);
@@ -335,7 +374,7 @@ struct Taken<'a> {
 impl Taken<'_> {
     fn attribute(&self, profile: &str) -> Value {
         let Taken { entry, kind, category, tag, uuid } = self;
-        let event = exports::misp_id(&[b"export", profile.as_bytes()]);
+        let event = event_of(profile);
         let name = entry.sources.join("; ");
         json!({
             "id": number(*uuid), "event_id": number(event), "uuid": uuid.to_string(), "type": kind,
@@ -346,6 +385,31 @@ impl Taken<'_> {
             "Tag": [{ "name": tag, "colour": "#888888", "exportable": true }],
             "Event": { "id": number(event), "uuid": event.to_string(), "info": format!("belfry {profile}: {name}") },
         })
+    }
+}
+
+/// The event that the values of an export stand in.
+fn event_of(profile: &str) -> Uuid {
+    exports::misp_id(&[b"export", profile.as_bytes()])
+}
+
+/// Ids as texts, as some clients send them and others do not.
+fn ids(value: Value) -> Value {
+    match value {
+        Value::Number(number) => Value::String(number.to_string()),
+        Value::Array(values) => Value::Array(values.into_iter().map(ids).collect()),
+        Value::Object(parts) => parts.into_iter().map(|(name, value)| (name, ids(value))).collect(),
+        other => other,
+    }
+}
+
+/// A day, as an event has one: its first moment of `from`, its last of `to`. Or what [`moment`] takes.
+fn day(name: &str, value: &Value, now: Timestamp) -> Result<Timestamp, Problem> {
+    let clock = if name == "to" { "T23:59:59.999999Z" } else { "T00:00:00Z" };
+    let text = value.as_str().filter(|text| text.len() == 10);
+    match text.and_then(|text| format!("{text}{clock}").parse().ok()) {
+        Some(at) => Ok(at),
+        None => moment(name, value, now),
     }
 }
 

@@ -7,9 +7,9 @@ use super::{
         ContactMade, ContactWanted, Contacts, DeadLetters, Description, Drafts, Envelope, Equivocations,
         ExportReport, Exports, FileImported, Forks, Groups, Heads, Health, HeldDraft, HoldMade, HoldWanted,
         Holders, HookTries, Hooks, Imported, LogFile, Lookup, LookupAnswer, Members, Message, Misp,
-        MispFound, MispSearch, MispSighted, MispSighting, MispTypes, MispUser, MispVersion, NewToken,
-        Newcomers, Objects, Peers, Preview, Proposal, ProposalMade, Proposals, Publication, Released,
-        Replayed, Rotation, Rules, Sighted, Sighting, SourceRun, Sources, Status, SubjectFound,
+        MispEvents, MispFound, MispSearch, MispSighted, MispSighting, MispTypes, MispUser, MispVersion,
+        NewToken, Newcomers, Objects, Peers, Preview, Proposal, ProposalMade, Proposals, Publication,
+        Released, Replayed, Rotation, Rules, Sighted, Sighting, SourceRun, Sources, Status, SubjectFound,
         SubjectWanted, Sync, TokenMade, Tokens, Withdrawal, Withdrawn,
     },
 };
@@ -134,6 +134,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .answers(200, Content::json::<MispTypes>()),
     Operation::post("/attributes/restSearch", "misp", "Values of the first export of format misp, as MISP's attributes")
         .takes(Content::json::<MispSearch>()).answers(200, Content::json::<MispFound>()),
+    Operation::post("/events/restSearch", "misp", "Events of the first export of format misp, as its feed has them")
+        .takes(Content::json::<MispSearch>()).answers(200, Content::json::<MispEvents>()),
     Operation::post("/sightings/add", "misp", "Report a sighting of values, or of an attribute; who saw it is told to nobody")
         .headers(KEYED).takes(Content::json::<MispSighting>()).answers(200, Content::json::<MispSighted>()),
     Operation::post("/sightings/add/{attribute}", "misp", "Report a sighting of an attribute, by the id or UUID that a search gave it")

@@ -19,15 +19,23 @@ const ID: Param = Param::texts("match[id]", "STIX ids");
 const KIND: Param = Param::texts("match[type]", "STIX types");
 const VERSION: Param =
     Param::texts("match[version]", "`first`, `last`, `all` or times; the last unless said");
+const OWN_VERSION: Param = Param::texts(
+    "match[version]",
+    "`first`, `last`, `all` or times, among the versions that this member says itself; all unless said",
+);
 const SPEC: Param = Param::texts("match[spec_version]", "STIX versions");
 const CLASS: Param =
     Param::texts("x_belfry_class", "Information classes; what was taken back comes whatever its class");
 const PURPOSE: Param =
     Param::texts("x_belfry_purpose", "Purposes; what was taken back comes whatever its purpose");
+const EXPIRED: Param = Param::flag(
+    "x_belfry_expired",
+    "Indicators past their `valid_until`, too, which otherwise come only if they had another version",
+);
 const KEYED: &[Param] = &[KEY];
-const OF_COLLECTION: &[Param] = &[AFTER, LIMIT, NEXT, ID, KIND, VERSION, SPEC, CLASS, PURPOSE];
+const OF_COLLECTION: &[Param] = &[AFTER, LIMIT, NEXT, ID, KIND, VERSION, SPEC, CLASS, PURPOSE, EXPIRED];
 const OF_OBJECT: &[Param] = &[AFTER, LIMIT, NEXT, VERSION, SPEC];
-const OF_DELETE: &[Param] = &[VERSION, SPEC];
+const OF_DELETE: &[Param] = &[OWN_VERSION, SPEC];
 const OF_VERSIONS: &[Param] = &[AFTER, LIMIT, NEXT, SPEC];
 
 #[rustfmt::skip]

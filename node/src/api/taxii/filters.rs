@@ -17,6 +17,8 @@ const DATE_ADDED_LAST: HeaderName = HeaderName::from_static("x-taxii-date-added-
 /// What TAXII has no field for, under names of this server's own: `match` is the standard's.
 const CLASS: &str = "x_belfry_class";
 const PURPOSE: &str = "x_belfry_purpose";
+/// Whether what is expired comes, too. Detection looks for what is in force; hunting looks for what was.
+const EXPIRED: &str = "x_belfry_expired";
 
 /// Which of the `match` fields a path knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,11 @@ pub(super) fn read(uri: &Uri, fields: Fields) -> Result<PageRequest, Problem> {
     }
     if fields != Fields::OfVersions {
         filter.versions = versions(&mut params, "match[version]")?;
+    }
+    if fields == Fields::All {
+        // Whoever asks for older versions, too, looks back.
+        let is_last = filter.versions.iter().all(|wanted| *wanted == VersionMatch::Last);
+        filter.without_expired = !params.flag(EXPIRED)? && is_last;
     }
     let limit = params.limit()?;
     let next = params.one("next")?;

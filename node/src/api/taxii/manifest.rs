@@ -54,7 +54,7 @@ pub(in crate::api) async fn manifest(
             .iter()
             .map(|row| Record {
                 id: row.id(),
-                date_added: row.date_added().to_string(),
+                date_added: row.met().to_string(),
                 version: row.version(),
                 media_type: media::STIX,
             })

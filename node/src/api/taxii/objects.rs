@@ -17,12 +17,12 @@ use super::{
     media, status,
 };
 use crate::{
-    api::{app::App, intake, params::bad, problem::Problem},
+    api::{app::App, intake, problem::Problem},
     publish::{
         submission::Submission,
         withdraw::{Named, WithdrawError, WithdrawalRequest},
     },
-    query::{Filter, Page, Principal, QueryError, VersionMatch},
+    query::{Filter, Page, Principal, QueryError, Shown, VersionMatch},
 };
 
 /// `GET …/objects/`
@@ -82,7 +82,8 @@ pub(in crate::api) async fn add(
     status::answer(&app, &principal, accepted.publication, StatusCode::ACCEPTED).await
 }
 
-/// `DELETE …/objects/{id}/`: the member takes back what it says of the object, in every version.
+/// `DELETE …/objects/{id}/`: the member takes back what it says of the object, in every version or in those that
+/// `match[version]` means among its own.
 ///
 /// A message is withdrawn whole; what else it says goes out again. The draft is durable when this answers; the
 /// collection shows the object as revoked a moment later, at every member.
@@ -96,17 +97,25 @@ pub(in crate::api) async fn delete(
     let readable = query.readable(&principal, &collection)?;
     let group = query.withdrawable(&principal, &collection)?.group();
     let filter = filters::read(&uri, Fields::OfObject)?.filter;
-    if filter.versions.iter().any(|wanted| *wanted != VersionMatch::All) {
-        return Err(bad("match[version]", "is left out or `all`: a withdrawal takes back every version"));
-    }
-    let rows = query.claims(&principal, vec![readable], object.clone()).await?;
-    let rows: Vec<_> = rows.iter().filter(|row| filter.takes(row.id(), row.kind())).collect();
-    if filter.is_other_spec() || rows.iter().all(|row| row.is_tombstone()) {
+    let claims = query.claims(&principal, vec![readable], object.clone()).await?;
+    if filter.is_other_spec() || claims.iter().all(Shown::is_tombstone) {
         return Err(QueryError::UnknownObject.into());
     }
+    let not_ours =
+        || Problem::forbidden("not-yours", "the object is not one that this member publishes here");
+    let named = if filter.versions.is_empty() || filter.versions.contains(&VersionMatch::All) {
+        Named::Objects(vec![object])
+    } else {
+        let versions = query.own_versions(&claims, &filter.versions);
+        if versions.is_empty() {
+            let says = !query.own_versions(&claims, &[VersionMatch::All].into()).is_empty();
+            return Err(if says { QueryError::UnknownObject.into() } else { not_ours() });
+        }
+        Named::Versions { object, versions }
+    };
     let request = WithdrawalRequest {
         group,
-        named: Named::Objects(vec![object]),
+        named,
         mode: WithdrawalMode::Retract,
         ground: None,
         idempotency_key: None,
@@ -115,9 +124,7 @@ pub(in crate::api) async fn delete(
     };
     match app.ports.publish.withdraw(request).await {
         // Others say it: it is here, and not this member's to take back.
-        Err(WithdrawError::UnknownObject(_)) => {
-            Err(Problem::forbidden("not-yours", "the object is not one that this member publishes here"))
-        }
+        Err(WithdrawError::UnknownObject(_)) => Err(not_ours()),
         Err(error) => Err(error.into()),
         Ok(_) => Ok(media::raw(StatusCode::OK, Vec::new())),
     }
@@ -129,10 +136,8 @@ fn envelope_of(page: &Page, filter: &Filter) -> Response {
     let size: usize = page.rows.iter().map(|row| row.raw().len().saturating_add(1)).sum();
     let mut json = Vec::with_capacity(size.saturating_add(512 * markings.len()).saturating_add(256));
     open(&mut json, page);
-    let objects = markings
-        .iter()
-        .map(|tlp| tlp.definition().as_bytes())
-        .chain(page.rows.iter().map(crate::query::Shown::raw));
+    let objects =
+        markings.iter().map(|tlp| tlp.definition().as_bytes()).chain(page.rows.iter().map(Shown::raw));
     let mut is_first = true;
     for object in objects {
         json.extend_from_slice(if is_first { br#","objects":["# } else { b"," });

@@ -235,6 +235,46 @@ async fn the_claim_shown_is_the_first_and_anothers_version_does_not_displace_it(
 }
 
 #[tokio::test]
+async fn what_is_expired_comes_where_it_is_asked_for_or_had_another_version() {
+    let site = Site::new().await;
+    let token = site.reader().await;
+    let of = |n: u32, more: &Value| Put::pattern(n, &format!("[domain-name:value = 'd{n}.be']"), more);
+    let over = json!({ "valid_from": "2025-01-01T00:00:00Z", "valid_until": "2025-02-01T00:00:00Z" });
+    let mut ended = over.clone();
+    ended["modified"] = json!(V2);
+    let none = json!({});
+    site.put(&[
+        of(1, &over),
+        of(2, &none),
+        of(3, &none),
+        of(3, &ended),
+        of(4, &json!({ "valid_until": "2199-01-01T00:00:00Z" })),
+    ])
+    .await;
+    let by_id = format!("match[id]={}", id("indicator", 1));
+    for (query, expected) in [
+        ("", vec!["in2@01", "in3@02", "in4@01"]),
+        ("match[version]=last", vec!["in2@01", "in3@02", "in4@01"]),
+        ("match[type]=indicator", vec!["in2@01", "in3@02", "in4@01"]),
+        ("x_belfry_expired=true", vec!["in1@01", "in2@01", "in3@02", "in4@01"]),
+        ("match[version]=all", vec!["in1@01", "in2@01", "in3@01", "in3@02", "in4@01"]),
+        (by_id.as_str(), vec!["in1@01"]),
+    ] {
+        assert_eq!(found(&site, &token, query).await, expected, "{query}");
+    }
+    let path = format!("{COLLECTION}/objects/");
+    assert_eq!(site.all(&token, &path, 1).await, [2, 3, 4].map(|n| id("indicator", n)));
+    let refused = site.get(&token, &format!("{path}?x_belfry_expired=perhaps")).await;
+    assert_eq!(refused.status, 400);
+    let next = site.get(&token, &format!("{path}?limit=1")).await.ok()["next"].as_str().unwrap().to_owned();
+    let other = site.get(&token, &format!("{path}?limit=1&x_belfry_expired=true&next={next}")).await;
+    assert_eq!(other.status, 400, "a cursor of other filters");
+    // A person who looks sees all.
+    let rest = site.get(&token, "/api/v1/objects?group=cidr").await.ok();
+    assert_eq!(rest["objects"].as_array().unwrap().len(), 4);
+}
+
+#[tokio::test]
 async fn a_version_above_the_ceiling_hides_nothing_below_it() {
     let site = Site::new().await;
     let token = site.reader().await;

@@ -73,6 +73,62 @@ async fn a_search_finds_what_may_leave_by_the_filters_it_names() {
 }
 
 #[tokio::test]
+async fn events_are_found_by_themselves_and_by_what_they_hold_and_are_those_of_the_feed() {
+    let site = site().await;
+    let token = site.reader().await;
+    let search = async |wanted: Value| {
+        site.send(post(&token, "/events/restSearch", "application/json", wanted.to_string())).await
+    };
+    let all = search(json!({})).await;
+    assert_eq!(all.header("x-result-count"), Some("1"), "one publication");
+    let event = all.json()["response"][0]["Event"].clone();
+    let held = |event: &Value| {
+        let attributes = event["Attribute"].as_array().cloned().unwrap_or_default();
+        let mut values: Vec<String> =
+            attributes.iter().map(|one| one["value"].as_str().unwrap().to_owned()).collect();
+        values.sort_unstable();
+        values
+    };
+    assert_eq!(held(&event), ["203.0.113.10", "203.0.113.9", "c2.be"], "and nothing that may not leave");
+    let file = event["uuid"].as_str().unwrap();
+    let fed = site.get(&token, &format!("/api/v1/exports/misp/{file}.json")).await.ok()["Event"].clone();
+    assert_eq!(held(&fed), held(&event));
+    for (wanted, is_found) in [
+        (json!({ "eventid": event["id"] }), true),
+        (json!({ "eventid": [event["uuid"]] }), true),
+        (json!({ "eventid": 7 }), false),
+        (json!({ "from": "2001-01-01", "to": "2099-01-01" }), true),
+        (json!({ "from": "2099-01-01" }), false),
+        (json!({ "to": "2001-01-01" }), false),
+        (json!({ "value": "c2.be", "type": "domain" }), true),
+        (json!({ "value": "c2.be", "type": "ip-dst" }), false),
+        (json!({ "value": "secret.be" }), false),
+        (json!({ "tags": "tlp:amber" }), true),
+        (json!({ "published": 0 }), false),
+        (json!({ "page": 2, "limit": 1 }), false),
+    ] {
+        let found = search(wanted.clone()).await.ok();
+        assert_eq!(!found["response"].as_array().unwrap().is_empty(), is_found, "{wanted}");
+    }
+    let bare = search(json!({ "metadata": true })).await.ok();
+    assert_eq!(bare["response"][0]["Event"].get("Attribute"), None);
+    for wanted in [json!({ "returnFormat": "csv" }), json!({ "from": "soon" }), json!({ "org": "CERT" })] {
+        assert_eq!(search(wanted.clone()).await.code(), "bad-filter", "{wanted}");
+    }
+    // Attributes know these filters, too; all of them stand in one event, the export.
+    let one = ask(&site, &token, json!({})).await.ok()["response"]["Attribute"][0].clone();
+    for (wanted, count) in [
+        (json!({ "eventid": one["event_id"] }), 3),
+        (json!({ "eventid": event["id"] }), 0),
+        (json!({ "from": "2001-01-01", "to": "2099-01-01" }), 3),
+        (json!({ "to": "2001-01-01" }), 0),
+    ] {
+        let found = ask(&site, &token, wanted.clone()).await.ok();
+        assert_eq!(values(&found).len(), count, "{wanted}");
+    }
+}
+
+#[tokio::test]
 async fn a_table_has_misps_columns_and_no_cell_of_it_is_a_formula() {
     let site = site().await;
     let token = site.reader().await;

@@ -10,6 +10,7 @@ mod audit;
 mod coalition;
 mod contacts;
 mod doors;
+mod doubles;
 mod exports;
 mod filters;
 mod guards;

@@ -119,7 +119,7 @@ fn most(way: &str, scope: &Scope, staged: &[Staged]) -> Seen {
             let pap = if *name == "bundle" { "clear" } else { "green" };
             read.filter(|one| one.is_live() && may_act(&one.put, *act, pap)).map(|one| one.n).collect()
         }
-        ("export misp" | "misp search", None) => read
+        ("export misp" | "misp search" | "misp events", None) => read
             .filter(|one| one.is_live() && may_act(&one.put, Act::Detect, "green"))
             .map(|one| one.n)
             .collect(),

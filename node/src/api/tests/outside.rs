@@ -3,6 +3,7 @@
 use belfry_proto::{
     schema::Pap,
     stix::{egress::Audience, marking::Tlp},
+    time::Timestamp,
 };
 use serde_json::{Value, json};
 
@@ -10,7 +11,11 @@ use super::{
     coalition::{CIDR, OTHER},
     site::{Answer, Put, Site, nothing, only, post},
 };
-use crate::{query::Scope, store::Conditions};
+use crate::{
+    clock,
+    query::{Interest, Scope},
+    store::Conditions,
+};
 
 /// An indicator of a domain of its own.
 fn domain(n: u32, name: &str, tlp: Tlp) -> Put {
@@ -134,6 +139,53 @@ async fn what_is_asked_when_it_is_said_again_holds_for_others_tools_whichever_ca
         "{hushed}"
     );
     assert!(!hushed["member"].is_null(), "{hushed}");
+}
+
+#[tokio::test]
+async fn whoever_polls_or_follows_from_outside_meets_what_was_under_an_embargo_when_it_is_over() {
+    let site = Site::new().await;
+    let soon = Timestamp::from_micros(clock::now().as_micros() + 2_000_000);
+    site.put(&[
+        embargoed(domain(1, "soon.be", Tlp::Green), soon.as_micros()),
+        domain(2, "now.be", Tlp::Green),
+        embargoed(domain(3, "far.be", Tlp::Green), u64::MAX / 2),
+    ])
+    .await;
+    let cloud = Scope { ceiling: Tlp::Green, audience: Audience::Outside, ..Scope::reads([CIDR]) };
+    let (cloud, siem) = (site.token("cloud", cloud).await, site.token("siem", Scope::reads([CIDR])).await);
+    let id = |n: u32| format!("indicator--00000000-0000-4000-8000-{n:012}");
+    let path = "/taxii2/root/collections/cidr/objects/";
+    let first = site.get(&cloud, path).await;
+    let last = first.header("x-taxii-date-added-last").unwrap().to_owned();
+    assert_eq!(first.ids(), [id(2)]);
+    let head = site.query.feed_head().await.unwrap();
+    site.end_embargoes(clock::now()).await;
+    assert_eq!(site.query.feed_head().await.unwrap(), head, "not before it is over");
+    while clock::now() < soon {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    site.end_embargoes(clock::now()).await;
+    let since = format!("{path}?added_after={last}");
+    let again = site.get(&cloud, &since).await;
+    let met = again.header("x-taxii-date-added-first").unwrap().to_owned();
+    assert_eq!(again.ids(), [id(1)]);
+    assert_eq!(site.get(&cloud, &format!("{since}&match[type]=indicator")).await.ids(), [id(1)]);
+    assert_eq!(site.get(&cloud, &format!("{path}?added_after={met}")).await.ids(), Vec::<String>::new());
+    for size in 1..=3 {
+        assert_eq!(site.all(&cloud, path, size).await, [id(2), id(1)], "once, behind what came since");
+        assert_eq!(site.all(&siem, path, size).await, [id(1), id(2), id(3)], "its date is not moved inside");
+    }
+    let named = site.get(&cloud, &format!("{path}{}/?added_after={last}", id(1))).await;
+    assert_eq!(named.ids(), [id(1)]);
+    let manifest = site.get(&cloud, "/taxii2/root/collections/cidr/manifest/").await.ok();
+    assert_eq!(manifest["objects"][1]["date_added"], json!(met));
+    let told = async |token: &str| {
+        let principal = site.query.tokens().verify(token, clock::now()).unwrap();
+        let found = site.query.events(&principal, &Interest::default(), head).await.unwrap();
+        found.rows.into_iter().map(|(_, row)| row.id().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&cloud).await, [id(1)]);
+    assert_eq!(told(&siem).await, Vec::<String>::new(), "inside it was told when it came");
 }
 
 #[tokio::test]

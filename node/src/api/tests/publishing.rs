@@ -409,13 +409,54 @@ async fn deleting_an_object_withdraws_it_and_keeps_what_came_with_it() {
     for (token, id, query, status, code) in [
         (&token, Put::indicator(3).id.as_str(), "", 403, "not-yours"),
         (&token, "identity--00000000-0000-4000-8000-00000000dead", "", 404, "unknown-object"),
-        (&token, first, "?match[version]=first", 400, "bad-parameter"),
+        (&token, first, "?match[version]=newest", 400, "bad-parameter"),
+        (&token, first, "?match[version]=2020-01-01T00:00:00Z", 404, "unknown-object"),
+        (&token, Put::indicator(3).id.as_str(), "?match[version]=last", 403, "not-yours"),
         (&reader, first, "", 403, "scope-missing"),
     ] {
         let answer = site.send(delete(token, &format!("{}{query}", path(id)))).await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (status, code), "{id}{query}");
     }
     assert_eq!((site.store.queued(10).unwrap().len(), site.store.has_message(others).unwrap()), (1, true));
+}
+
+#[tokio::test]
+async fn deleting_some_versions_takes_back_those_and_says_the_others_again() {
+    let site = Site::new().await;
+    let token = publisher(&site, "soar").await;
+    let of = |day: u8| {
+        let modified = format!(r#""modified":"2026-02-0{day}T00:00:00.000Z""#);
+        identity(1).replace(&format!(r#""modified":"{VERSION}""#), &modified)
+    };
+    let (one, two, three) = (of(1), of(2), of(3));
+    let both = site.say(&[&one, &two, &identity(2)]).await;
+    let newest = site.say(&[&three]).await;
+    // Another member's version of it is not this one's to take back, and does not count as the last.
+    let four = serde_json::from_str::<Value>(&of(4)).unwrap();
+    site.put(&[Put::json(four).by(OTHER)]).await;
+    let mut before = std::collections::BTreeSet::new();
+    let other = |name: &str| format!("2026-02-0{name}T00:00:00.000Z");
+    for (wanted, targets, again) in [
+        ("last", vec![newest], vec![]),
+        ("first", vec![both], vec![other("2"), VERSION.to_owned()]),
+        ("2026-02-02T00:00:00Z", vec![both], vec![other("1"), VERSION.to_owned()]),
+        ("first,last", vec![both, newest], vec![other("2"), VERSION.to_owned()]),
+        ("all", vec![both, newest], vec![VERSION.to_owned()]),
+    ] {
+        let path = format!("{ADD}identity--00000000-0000-4000-8000-000000000001/?match[version]={wanted}");
+        assert_eq!(site.send(delete(&token, &path)).await.status, 200, "{wanted}");
+        let queued = site.store.queued(10).unwrap();
+        let new: Vec<_> = queued.into_iter().filter(|draft| before.insert(*draft)).collect();
+        let draft = site.store.draft(new[0]).unwrap().unwrap();
+        let expected: std::collections::BTreeSet<_> = targets.into_iter().collect();
+        let named: std::collections::BTreeSet<_> = draft.withdraws.unwrap().targets.into_iter().collect();
+        assert_eq!((new.len(), named), (1, expected), "{wanted}");
+        let mut versions: Vec<String> = draft.objects.into_iter().map(|(_, version)| version).collect();
+        let mut again = again;
+        versions.sort();
+        again.sort();
+        assert_eq!(versions, again, "{wanted}");
+    }
 }
 
 #[tokio::test]

@@ -78,6 +78,7 @@ pub(super) const ALL: &[Expected] = &{
         expected("GET", "/servers/getVersion", Token, 200, No),
         expected("GET", "/users/view/me", Token, 200, No),
         expected("POST", "/attributes/restSearch", Read, 200, Within),
+        expected("POST", "/events/restSearch", Read, 200, Within),
         expected("POST", "/sightings/add", Publish, 200, Within),
         expected("POST", "/sightings/add/{attribute}", Publish, 200, Within),
         expected("GET", "/api/v1/openapi.json", Token, 200, No),
@@ -258,7 +259,9 @@ impl Samples {
         let object = r#"{"type":"identity","spec_version":"2.1","id":"identity--00000000-0000-4000-8000-000000000009",
             "created":"2026-01-01T00:00:00.000Z","modified":"2026-01-01T00:00:00.000Z","name":"CERT"}"#;
         match (route.method, route.path) {
-            ("POST", "/attributes/restSearch") => ("application/json", r#"{"type":["ip-dst"]}"#.to_owned()),
+            ("POST", "/attributes/restSearch" | "/events/restSearch") => {
+                ("application/json", r#"{"type":["ip-dst"]}"#.to_owned())
+            }
             ("POST", "/sightings/add") => ("application/json", format!(r#"{{"value":"{SEEN}"}}"#)),
             ("POST", "/sightings/add/{attribute}") => ("application/json", r#"{"type":"0"}"#.to_owned()),
             ("POST", "/api/v1/sightings") => ("application/json", format!(r#"{{"object":"{OWNED_ID}"}}"#)),

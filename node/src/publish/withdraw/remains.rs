@@ -71,6 +71,7 @@ impl Publisher {
     fn taken_back(&self, request: &WithdrawalRequest, targets: &[MessageId]) -> BTreeSet<String> {
         let mut objects = match &request.named {
             Named::Objects(objects) => return objects.iter().take(MOST_OBJECTS).cloned().collect(),
+            Named::Versions { object, .. } => return [object.clone()].into(),
             Named::Messages(_) | Named::Publication(_) => BTreeSet::new(),
         };
         let mut authors = BTreeSet::new();

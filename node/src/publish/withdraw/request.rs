@@ -1,5 +1,7 @@
 //! What a tool that takes something back hands in and what it is told.
 
+use std::collections::BTreeSet;
+
 use belfry_proto::{
     crypto::pae::Pae,
     id::{GroupId, MessageId, PublicationId},
@@ -18,6 +20,13 @@ pub enum Named {
     Publication(PublicationId),
     /// What this member says of these objects, in every version, by their STIX ids.
     Objects(Vec<String>),
+    /// The same of one object, in some of its versions.
+    Versions {
+        /// By its STIX id.
+        object: String,
+        /// As stated: `modified`, else `created`, else empty.
+        versions: BTreeSet<String>,
+    },
 }
 
 /// A withdrawal on its way into a group.
@@ -140,6 +149,12 @@ impl WithdrawalRequest {
             Named::Objects(objects) => {
                 for object in objects {
                     pae = pae.part(object.as_bytes());
+                }
+            }
+            Named::Versions { object, versions } => {
+                pae = pae.part(object.as_bytes()).number(versions.len() as u64);
+                for version in versions {
+                    pae = pae.part(version.as_bytes());
                 }
             }
         }

@@ -19,8 +19,12 @@ pub(super) struct Rest {
 }
 
 impl Publisher {
-    /// What a message of ours says besides these objects; `None` if nothing.
-    pub(super) fn rest(&self, message: MessageId, objects: &[String]) -> Result<Option<Rest>, WithdrawError> {
+    /// What a message of ours says besides the objects that go; `None` if nothing.
+    pub(super) fn rest(
+        &self,
+        message: MessageId,
+        goes: impl Fn(&Object) -> bool,
+    ) -> Result<Option<Rest>, WithdrawError> {
         let shares = |others, why| WithdrawError::Shares { message, others, why };
         if self.store.message(message)?.is_none() {
             return Err(WithdrawError::UnknownMessage(message));
@@ -28,7 +32,7 @@ impl Publisher {
         let Own { audience, publication } = self.own(message)?.ok_or(WithdrawError::NotData(message))?;
         let mut publication = publication.ok_or_else(|| shares(0, "it does not open here"))?;
         let mut others = std::mem::take(&mut publication.objects);
-        others.retain(|object| !objects.iter().any(|named| named == object.id()));
+        others.retain(|object| !goes(object));
         if others.is_empty() {
             return Ok(None);
         }

@@ -57,6 +57,14 @@ impl Shown {
         self.view.date_added
     }
 
+    /// When whoever it is shown to meets it, in the order of their pages: those outside meet what was under an embargo once
+    /// that is over. All else is told by [`Self::date_added`].
+    #[must_use]
+    pub fn met(&self) -> Timestamp {
+        let surfaced = self.view.surfaced.filter(|_| self.is_outside);
+        surfaced.unwrap_or(self.view.date_added)
+    }
+
     /// `modified`, else `created`, else when it was added (TAXII 2.1 §3.4.1).
     #[must_use]
     pub fn version(&self) -> String {
@@ -65,6 +73,11 @@ impl Shown {
         } else {
             self.view.version.clone()
         }
+    }
+
+    /// The version as its author states it; empty if not.
+    pub(in crate::query) fn stated_version(&self) -> &str {
+        &self.view.version
     }
 
     /// The version as a time, for ordering; texts of different precision name the same one.

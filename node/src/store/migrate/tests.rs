@@ -3,15 +3,20 @@
 use std::cell::Cell;
 
 use belfry_proto::{
-    id::{LogId, MessageId, PublicationId, Sequence},
+    id::{LogId, MemberId, PublicationId, Sequence},
     schema::{self, Tlp},
 };
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::{
-    Aged, Change, EnvelopeRow, Store, TokenRow, logs, open,
-    tests::{GROUP, commit, draft, envelope, id, master, object, open as opened, owner, page, with_objects},
+use crate::{
+    clock,
+    store::{
+        Aged, Change, EnvelopeRow, Store, TokenRow, logs, open,
+        tests::{
+            GROUP, commit, draft, envelope, id, master, object, open as opened, owner, page, with_objects,
+        },
+    },
 };
 
 /// Bytes whose body can be taken out.
@@ -69,6 +74,9 @@ fn downgraded(db: &Db) {
         log.size = 0;
         batch.put_cf(db.cf(Cf::Logs), key, log.encode_to_vec());
     }
+    for row in db.scan(Cf::Embargoes, &[], &[]) {
+        batch.delete_cf(db.cf(Cf::Embargoes), row.unwrap().0);
+    }
     batch.put_cf(db.cf(Cf::Meta), SCHEMA_KEY, OLDEST.to_be_bytes());
     db.rocks.write(batch).unwrap();
 }
@@ -93,6 +101,29 @@ fn a_store_of_the_version_before_opens_with_all_of_it() {
     assert_eq!(told(&store), before);
     assert_eq!(Store::version(&path).unwrap(), Some(Version::Current));
     assert_eq!(logs::load(&store.db).unwrap(), store.all_logs(None));
+}
+
+#[test]
+fn embargoes_of_a_store_of_the_version_before_end_too() {
+    let folder = TempDir::new().unwrap();
+    let ends = [1, 2].map(|n| Timestamp::from_micros(clock::now().as_micros() + n * 3_600_000_000));
+    {
+        let store = opened(&folder);
+        for (n, member, ends) in [(1, 2, ends[0]), (2, 3, ends[1])] {
+            let mut row = with_objects(n, vec![object("a", "2026-01-01T00:00:00Z", Tlp::Green)]);
+            let content = row.content.as_mut().unwrap();
+            content.member = MemberId::new([member; 16]);
+            content.conditions.embargo_until = ends.as_micros();
+            commit(&store, row);
+        }
+        downgraded(&store.db);
+    }
+    let store = opened(&folder);
+    let noted = [(ends[0], id(1)), (ends[1], id(2))];
+    assert_eq!(
+        store.embargoes_over(ends[1], 9).unwrap(),
+        noted.map(|(ends, message)| Embargo { ends, message })
+    );
 }
 
 #[test]

@@ -44,6 +44,13 @@ pub(in crate::store) struct ObjectValue {
     /// Of a tombstone: how its object ended; see [`End`](crate::store::removal::End).
     #[prost(uint32, tag = "18")]
     pub(in crate::store) end: u32,
+    /// Where readers outside met it when its embargo was over; 0 if they meet it where it is. See
+    /// [`embargo`](crate::store::embargo).
+    #[prost(uint64, tag = "19")]
+    pub(in crate::store) surfaced: u64,
+    /// The date of the row that this one stands for, for readers outside alone; it says nothing itself then. Else 0.
+    #[prost(uint64, tag = "20")]
+    pub(in crate::store) stands_for: u64,
 }
 
 /// What a reporter's row needs to become the author's, should that one be hidden.

@@ -160,9 +160,36 @@ impl Store {
         object: &str,
         member: MemberId,
     ) -> Result<Vec<MessageId>, ReadError> {
+        self.saying(group, object, member, |_| true)
+    }
+
+    /// The same in one of these versions; empty stands for that of an object that states none.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn messages_saying_versions(
+        &self,
+        group: GroupId,
+        object: &str,
+        versions: &BTreeSet<String>,
+        member: MemberId,
+    ) -> Result<Vec<MessageId>, ReadError> {
+        self.saying(group, object, member, |version| versions.contains(version))
+    }
+
+    fn saying(
+        &self,
+        group: GroupId,
+        object: &str,
+        member: MemberId,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> Result<Vec<MessageId>, ReadError> {
         let txn = self.view();
         let mut found = BTreeSet::new();
         for (date, value) in removal::rows_of(&txn, group, object)? {
+            if !is_meant(&value.version) {
+                continue;
+            }
             if value.member == member.as_ref() && !value.tombstone {
                 let id = MessageId::try_from(value.message.as_slice());
                 found.insert(

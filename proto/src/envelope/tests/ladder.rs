@@ -320,6 +320,20 @@ fn named_members_open_and_others_do_not() {
 }
 
 #[test]
+fn what_is_made_of_objects_parses_and_what_breaks_a_rule_is_not_made() {
+    use crate::{envelope::payload::encode, stix::Object};
+    let objects = || vec![Object::parse(super::INDICATOR).unwrap()];
+    let stated = || schema::Payload { objects: Vec::new(), ..payload() };
+    assert!(encode(stated(), Vec::new()).is_err());
+    assert!(encode(schema::Payload { purpose: 0, ..stated() }, objects()).is_err());
+    let many = vec![objects().remove(0); 4_000];
+    assert!(encode(stated(), many).is_err(), "more than one message holds");
+    let made = encode(stated(), objects()).unwrap();
+    let parsed = crate::envelope::payload::parse(&made).unwrap();
+    assert_eq!((parsed.objects.len(), parsed.objects[0].raw()), (1, super::INDICATOR));
+}
+
+#[test]
 fn payloads_that_break_a_rule_do_not_parse() {
     type Break = fn(&mut schema::Payload);
     let parse = |change: Break| {

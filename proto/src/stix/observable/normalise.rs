@@ -71,12 +71,18 @@ fn taken_for(text: &str) -> Option<(Kind, (Kind, String))> {
     last.contains(|c: char| !c.is_ascii_digit()).then(|| fits(Kind::Domain)).flatten()
 }
 
+/// What every bracket ends with that defanging puts around a sign.
+const CLOSING: [char; 3] = [']', ')', '}'];
+
 /// Undoes defanging: `hxxp`, `[.]`, `(dot)`, `[at]`, `[://]` and the like, also one around the other. What comes
 /// out holds none: each ends with its bracket, and is looked for whenever one has come.
 #[must_use]
 pub fn refang(text: &str) -> String {
     let is_plain = |byte: u8| !matches!(byte, b']' | b')' | b'}');
     let scheme = text.get(..4).filter(|start| start.eq_ignore_ascii_case("hxxp"));
+    if scheme.is_none() && !text.contains(CLOSING) {
+        return text.to_owned();
+    }
     let (mut out, text) = match scheme.and(text.get(4..)) {
         Some(rest) => ("http".to_owned(), rest),
         None => (String::new(), text),
@@ -86,7 +92,9 @@ pub fn refang(text: &str) -> String {
     }
     for c in text.chars() {
         out.push(c);
-        if let Some((start, meant)) = bracketed(&out) {
+        if CLOSING.contains(&c)
+            && let Some((start, meant)) = bracketed(&out)
+        {
             out.truncate(start);
             out.push_str(meant);
         }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::stix::{
-    extension, id,
+    extension, id, indicator,
     marking::Tlp,
     object::{Object, ObjectError, Rule},
 };
@@ -21,14 +21,16 @@ use crate::stix::{
 /// Notes of one kind that are told of one publication. People read some dozens.
 const MOST: usize = 20;
 
-/// Holds an object to the standard's enumerations and reference types, and what it states to belfry's own words.
+/// Holds an object to the standard's enumerations and reference types, an indicator's pattern to its grammar
+/// ([`indicator::check`]), and what it states to belfry's own words.
 ///
-/// For whoever publishes, as [`crate::stix::indicator::check`].
+/// For whoever publishes.
 ///
 /// # Errors
 /// [`ObjectError`] that names the object, the property and the rule.
 pub fn check(object: &Object) -> Result<(), ObjectError> {
     let properties = object.properties();
+    indicator::check(object, &properties)?;
     let fault =
         |path: &str, rule| ObjectError { id: Some(object.id().to_owned()), path: path.to_owned(), rule };
     extension::check(&properties).map_err(|(path, rule)| fault(&path, rule))?;

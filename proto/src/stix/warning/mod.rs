@@ -246,10 +246,12 @@ impl Warnings {
                 inner.for_each(|(_, lists)| add(Some(lists), true));
             }
         }
-        let lower = if self.parts.is_empty() { String::new() } else { value.to_lowercase() };
-        for (part, list) in &self.parts {
-            if lower.contains(part.as_str()) {
-                *found.entry(*list).or_default() |= true;
+        if !self.parts.is_empty() {
+            let lower = value.to_lowercase();
+            for (part, list) in &self.parts {
+                if lower.contains(part.as_str()) {
+                    *found.entry(*list).or_default() |= true;
+                }
             }
         }
         let hit = |(list, is_itself): (u16, bool)| {

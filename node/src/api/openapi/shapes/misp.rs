@@ -48,6 +48,13 @@ pub(in super::super) struct MispSearch {
     to_ids: Option<Value>,
     /// A time, seconds since 1970, or how long ago; two for a stretch.
     timestamp: Option<Value>,
+    /// A day, or as `timestamp`.
+    from: Option<Value>,
+    to: Option<Value>,
+    /// Ids or UUIDs.
+    eventid: Option<Value>,
+    /// Of events: without their attributes.
+    metadata: Option<Value>,
     limit: Option<u64>,
     page: Option<u64>,
     /// Columns of a table; unset for MISP's own.
@@ -57,6 +64,18 @@ pub(in super::super) struct MispSearch {
     /// `json`, `csv` or `text`.
     #[schema(rename = "returnFormat")]
     return_format: Option<String>,
+}
+
+/// Events.
+#[derive(ToSchema)]
+pub(in super::super) struct MispEvents {
+    response: Vec<MispEvent>,
+}
+
+#[derive(ToSchema)]
+struct MispEvent {
+    #[schema(rename = "Event")]
+    event: BTreeMap<String, Value>,
 }
 
 /// Attributes.

@@ -28,7 +28,9 @@ pub(super) use self::{
     exports::{ExportReport, Exports},
     hooks::{DeadLetters, HookTries, Hooks, Replayed, SourceRun, Sources},
     intelligence::{Envelope, Forks, Lookup, LookupAnswer, Message, Objects},
-    misp::{Misp, MispFound, MispSearch, MispSighted, MispSighting, MispTypes, MispUser, MispVersion},
+    misp::{
+        Misp, MispEvents, MispFound, MispSearch, MispSighted, MispSighting, MispTypes, MispUser, MispVersion,
+    },
     node::{Backup, BackupWanted, Description, Health, Peers, Status, Sync},
     publishing::{
         Accepted, Bundle, Drafts, FileImported, HeldDraft, Holders, Preview, Publication, Released,

@@ -170,9 +170,12 @@ impl Asking<'_> {
                 self.get(&way, &format!("/api/v1/exports/{name}/{}", text(&file["name"]))).await;
             }
         }
-        let search = post(self.token, "/attributes/restSearch", "application/json", "{}");
-        let found = self.site.send(search).await;
-        self.note("misp search", addresses(&found.body));
+        for (way, path) in [("misp search", "/attributes/restSearch"), ("misp events", "/events/restSearch")]
+        {
+            let search = post(self.token, path, "application/json", "{}");
+            let found = self.site.send(search).await;
+            self.note(way, addresses(&found.body));
+        }
     }
 
     /// Messages are told of within the organisation, to whoever reads their group.

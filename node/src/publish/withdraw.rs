@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 use belfry_proto::{
     envelope::{self, Withdrawal, WithdrawalRefusal, Word},
-    id::{GroupId, MessageId, PublicationId},
+    id::{MessageId, PublicationId},
     limits::MAX_TARGETS,
     schema::{Audience, Role, Tlp, WithdrawalGround, WithdrawalMode},
     stix::object::Object,

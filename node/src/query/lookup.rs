@@ -342,6 +342,8 @@ impl Inner {
             let names_it = is_exact && is_newest || !matched.is_empty() || row.is_revoked() && is_exact;
             if names_it {
                 seen.insert(key);
+                // What it is found by is told only where that is not the value itself.
+                let matched = if matched.contains(observable) { Vec::new() } else { matched };
                 let said = self.said_of(looks, principal, group, row.id(), |_| true)?;
                 hits.push(Hit { row, matched, said });
             } else if !is_fact {

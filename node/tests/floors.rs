@@ -47,7 +47,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap();
         match name {
-            "tests" | "testing" | "vectors" => {}
+            "tests" | "testing" | "vectors" | "papers" => {}
             _ if path.is_dir() => files.extend(self::files(&path)),
             _ if path.extension().is_some_and(|ending| ending == "rs") => files.push(path),
             _ => {}

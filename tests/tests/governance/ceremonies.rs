@@ -210,7 +210,7 @@ fn a_member_of_several_nodes_is_out_by_one_command_of_one_person_who_is_asked_on
         (&["revoke", "--member", "Bank", "--reason", "left"][..], "nothing is left to decide"),
         (
             &["suspend", "--member", "Nobody"],
-            "is called \"Nobody\": `belfry coalition roster --dir coalition` lists",
+            "no member is called `Nobody`; give an organisation's name or a member id: `belfry coalition roster --dir coalition`",
         ),
     ] {
         let ran = all(action);

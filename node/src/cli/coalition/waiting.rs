@@ -19,12 +19,13 @@ use belfry_proto::{
         ahead::Ahead,
         file as armour,
         roster::Roster,
+        signed::none_ended,
         statement::{Decision, Statement, Subject},
     },
 };
 
 use super::{decide::missing, folder::Folder};
-use crate::{cli::output, keys::enrolment::read};
+use crate::{cli::output, clock, keys::enrolment::read};
 
 /// Folder of them in the coalition's.
 pub(super) const FOLDER: &str = "statements";
@@ -62,6 +63,8 @@ fn waiting(folder: &Folder, path: PathBuf) -> Option<Waiting> {
     let signed = read(&path, armour::read_statement).ok()?;
     let statement = Statement::decode(&signed.payload).ok()?;
     let is_ours = statement.coalition == folder.roster().coalition() && !signed.signatures.is_empty();
+    // What a key signed that is over by now goes in no more, and holds up no decision.
+    none_ended(&signed, folder.roster().charter().admin_ends(), clock::now()).ok()?;
     let missing = missing(folder, &statement, &signed).ok().filter(|_| is_ours)?;
     Some(Waiting { path, statement, missing })
 }

@@ -263,7 +263,10 @@ mod tests {
         coalition.issue(3, &[CIDR]);
         let later = clock::now().saturating_add(2 * DAYS);
         let mut hellos = Hellos::told(&[0]);
-        assert!(!hellos.is_clock_vouched(&coalition.roster, own, later), "our clock alone says that it is over");
+        assert!(
+            !hellos.is_clock_vouched(&coalition.roster, own, later),
+            "our clock alone says that it is over"
+        );
         hellos.beacon = Some(later);
         assert!(hellos.is_clock_vouched(&coalition.roster, own, later), "the registrar does, too");
         let too_early = clock::now();

@@ -7,7 +7,10 @@
 use belfry_proto::{
     crypto::sign::PublicKey,
     time::Timestamp,
-    trust::roster::{Roster, Standing},
+    trust::{
+        certificate::Certificate,
+        roster::{Roster, Standing},
+    },
 };
 
 use super::LogWatch;
@@ -28,6 +31,13 @@ pub(crate) fn is_lone(roster: &Roster, own: &PublicKey, watch: &LogWatch, now: T
 pub(crate) fn is_anybody_valid(roster: &Roster, own: &PublicKey, now: Timestamp) -> bool {
     let mut others = roster.certificates().filter(|certificate| certificate.node != *own);
     others.any(|other| roster.standing(other.serial, now) == Standing::Valid)
+}
+
+/// Which other certificate, not taken away, ends last.
+pub(crate) fn last_to_end<'a>(roster: &'a Roster, own: &PublicKey) -> Option<&'a Certificate> {
+    let others = roster.certificates().filter(|certificate| certificate.node != *own);
+    let held = others.filter(|other| roster.standing(other.serial, other.not_before) == Standing::Valid);
+    held.max_by_key(|other| other.not_after)
 }
 
 /// It is later than this, by what the log bears and the date of the newest beacon.

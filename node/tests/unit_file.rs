@@ -28,12 +28,16 @@ const KNOWN: [(&str, &[&str]); 3] = [
             "LoadCredentialEncrypted",
             "Restart",
             "RestartSec",
+            // From 254 on: earlier ones start it again each `RestartSec`.
+            "RestartSteps",
+            "RestartMaxDelaySec",
             "TimeoutStopSec",
             "UMask",
             "StateDirectory",
             "StateDirectoryMode",
             "LimitNOFILE",
             "LimitCORE",
+            "MemorySwapMax",
             "CapabilityBoundingSet",
             "AmbientCapabilities",
             "NoNewPrivileges",
@@ -142,6 +146,11 @@ fn a_node_that_does_not_start_is_started_again_for_as_long_as_it_takes() {
     );
     let pause: u64 = value("Service", "RestartSec").parse().unwrap();
     assert!((5..=60).contains(&pause), "{pause}");
+    // A key is derived and a store opened each time: ever more rarely, and soon enough once it is mended.
+    let longest: u64 = value("Service", "RestartMaxDelaySec").parse().unwrap();
+    assert!((2 * pause..=600).contains(&longest), "{longest}");
+    let steps: u64 = value("Service", "RestartSteps").parse().unwrap();
+    assert!((2..=20).contains(&steps), "{steps}");
 }
 
 /// What runs before the node tells what it finds, and never decides whether the node runs.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Read as _},
     path::{Component, Path, PathBuf},
 };
 
@@ -10,6 +10,7 @@ use super::{BackupError, Listed, MANIFEST};
 use crate::keys::file::{FileError, close_folder, create_folder};
 
 const MISSING: &str = "the file is missing";
+const LENGTH: &str = "it is shorter or longer than when it was made";
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> BackupError + '_ {
     |source| FileError::Io { path: path.to_owned(), source }.into()
@@ -112,18 +113,33 @@ pub(super) fn copy_all(from: &Path, to: &Path, listed: &[Listed]) -> Result<(), 
     compare(to, listed)
 }
 
-/// Copies one file of a list.
+/// Copies one file of a list, if it is as long as that says: no disk is filled with what is no part of it.
 pub(super) fn copy_listed(from: &Path, to: &Path, listed: &Listed) -> Result<(), BackupError> {
     let (source, target) = (resolve(from, listed)?, resolve(to, listed)?);
+    let found = match fs::metadata(&source) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(BackupError::Damaged { path: source, reason: MISSING });
+        }
+        found => found.map_err(io_error(&source))?,
+    };
+    if !found.is_file() {
+        return Err(BackupError::Damaged { path: source, reason: "it is no file" });
+    }
+    if found.len() != listed.bytes {
+        return Err(BackupError::Damaged { path: source, reason: LENGTH });
+    }
     if let Some(parent) = target.parent() {
         create_folder(parent)?;
         close_folder(parent)?;
     }
-    match fs::copy(&source, &target) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(BackupError::Damaged { path: source, reason: MISSING })
-        }
-        copied => copied.map(drop).map_err(io_error(&source)),
+    let from = File::open(&source).map_err(io_error(&source))?;
+    let mut copy = File::create(&target).map_err(io_error(&target))?;
+    copy.set_permissions(found.permissions()).map_err(io_error(&target))?;
+    // It may grow meanwhile.
+    let mut from = from.take(listed.bytes.saturating_add(1));
+    match io::copy(&mut from, &mut copy).map_err(io_error(&source))? {
+        copied if copied == listed.bytes => Ok(()),
+        _ => Err(BackupError::Damaged { path: source, reason: LENGTH }),
     }
 }
 
@@ -171,7 +187,7 @@ pub(super) fn compare(folder: &Path, expected: &[Listed]) -> Result<(), BackupEr
         }
         let found = hashed(&path, listed.path.clone())?;
         if found.bytes != listed.bytes {
-            return damaged(path, "it is shorter or longer than when it was made");
+            return damaged(path, LENGTH);
         }
         if found.blake3 != listed.blake3 {
             return damaged(path, "its content is not what was written");
@@ -195,5 +211,37 @@ fn resolve(folder: &Path, listed: &Listed) -> Result<PathBuf, BackupError> {
             path: folder.to_owned(),
             reason: format!("its manifest names {:?}, which is not below it", listed.path),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn of_a_file_that_is_longer_or_shorter_than_its_list_says_no_byte_is_copied() {
+        let [from, to] = [(); 2].map(|()| TempDir::new().unwrap());
+        let (source, target) = (from.path().join("one"), to.path().join("one"));
+        fs::write(&source, "12345").unwrap();
+        fs::set_permissions(&source, fs::Permissions::from_mode(0o400)).unwrap();
+        let copy = |bytes: u64| {
+            let listed = Listed { path: "one".to_owned(), bytes, blake3: String::new() };
+            copy_listed(from.path(), to.path(), &listed)
+        };
+        for bytes in [0, 4, 6] {
+            let refused = copy(bytes);
+            assert!(
+                matches!(refused, Err(BackupError::Damaged { reason, .. }) if reason == LENGTH),
+                "{refused:?}"
+            );
+            assert!(!target.exists());
+        }
+        copy(5).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"12345");
+        assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o400);
     }
 }

@@ -39,7 +39,7 @@ use crate::{
     query::lists,
     sources::Sources,
     space::{FileSystemOf, Probe as _},
-    store::{Store, Version},
+    store::{AdminRows, OpenError, Store, Version},
 };
 
 /// As the daemon needs it.
@@ -150,7 +150,7 @@ type Found = (&'static str, anyhow::Result<String>);
 /// Whether this belfry opens the database, and what it does to it first; `None` if there is none yet.
 fn store(config: &Config) -> Option<Found> {
     let said = match Store::version(&config.node.data_dir.join(STORE)).transpose()? {
-        Ok(Version::Current) => Ok("of this belfry's version".to_owned()),
+        Ok(Version::Current) => return Some(current(&admin_rows(config))),
         Ok(Version::Older { from, to }) => Ok(format!(
             "of version {from}: the next start migrates it to {to}, which older releases do not open; make a backup first"
         )),
@@ -160,6 +160,20 @@ fn store(config: &Config) -> Option<Found> {
         Err(error) => Err(error.into()),
     };
     Some((OK, said))
+}
+
+/// Of a store of our version, by a look at its log.
+fn current(log: &Result<AdminRows, OpenError>) -> Found {
+    let said = "of this belfry's version";
+    match log {
+        Ok(_) => (OK, Ok(said.to_owned())),
+        Err(error) => (
+            WARN,
+            Ok(format!(
+                "{said}; its admin log could not be looked at, so membership is told by log.pem alone: {error}"
+            )),
+        ),
+    }
 }
 
 fn guards(config: &Config) -> anyhow::Result<String> {
@@ -325,11 +339,17 @@ fn joined(config: &Config, keys: Option<&MemberKeys>) -> anyhow::Result<(Standin
     Ok((standing, said))
 }
 
+/// The admin log in the store. A running node may change files between two looks of ours at them: so there is a second try.
+fn admin_rows(config: &Config) -> Result<AdminRows, OpenError> {
+    let path = config.node.data_dir.join(STORE);
+    Store::admin_rows(&path).or_else(|_| Store::admin_rows(&path))
+}
+
 /// The roster that a start begins with: what the store holds, gone on from what was given at joining.
 fn roster_at_hand(config: &Config) -> anyhow::Result<Roster> {
     let given = read(&keys::DataFolder::of(config).log(), armour::read_log)?;
     // One that does not read has a line of its own.
-    let stored = Store::admin_rows(&config.node.data_dir.join(STORE)).unwrap_or_default();
+    let stored = admin_rows(config).unwrap_or_default();
     let charters = stored.charters.iter().map(|bytes| Signed::decode(bytes.as_slice()));
     let records = stored.records.iter().map(|bytes| Record::decode(bytes.as_slice()));
     let mut log = LogFile {
@@ -395,4 +415,16 @@ fn api_socket(config: &Config) -> anyhow::Result<String> {
     let folder = path.parent().unwrap_or(Path::new("."));
     ensure!(folder.is_dir(), "{} is not a folder: make it, or mend api.socket", folder.display());
     Ok(shown.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_whose_log_cannot_be_looked_at_is_warned_of_and_not_passed_over() {
+        let found = current(&Err(OpenError::OtherOwner { path: "store".into() }));
+        assert!(matches!(found, (WARN, Ok(said)) if said.contains("log.pem alone")));
+        assert!(matches!(current(&Ok(AdminRows::default())), (OK, Ok(_))));
+    }
 }

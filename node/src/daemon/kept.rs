@@ -4,10 +4,16 @@ use std::time::Duration;
 
 use belfry_proto::{id::MemberId, time::Timestamp, trust::roster::Roster};
 
-use crate::{heard::Hellos, store::Store};
+use crate::{
+    heard::Hellos,
+    store::{ReadError, Store},
+};
 
 /// How long bodies may be overdue before that is told. A start that waits for others takes minutes.
 const OVERDUE: Duration = Duration::from_secs(24 * 3600);
+
+/// Entries looked at of a log, the oldest whose body may have to go: nearly always the first has one.
+const LOOKED_AT: usize = 64;
 
 /// A sentence with its mend.
 pub(super) fn told(
@@ -17,23 +23,43 @@ pub(super) fn told(
     own: MemberId,
     now: Timestamp,
 ) -> Option<String> {
-    if hellos.is_clock_vouched(roster, own) {
+    if hellos.is_clock_vouched(roster, own, now) {
         return None;
     }
-    let due = match store.next_reweigh() {
-        Ok(due) => due?,
-        Err(error) => {
-            tracing::error!("whether bodies are overdue cannot be told: {error}");
-            return None;
-        }
-    };
-    // What is due at once is being worked off.
-    (due > Timestamp::ZERO && now.since(due) > OVERDUE).then(|| {
+    let found = overdue(roster, store, now).unwrap_or_else(|error| {
+        tracing::error!("whether bodies are overdue cannot be told: {error}");
+        None
+    });
+    found.map(|kept| {
         format!(
-            "Bodies that a steward erased are kept since {due}, when they were to go, and so are those past their retention: \
-             too few other members tell the time that this node's clock shows. Link this node with two or more."
+            "{kept}: too few other members tell the time that this node's clock shows. Link this node with two or more."
         )
     })
+}
+
+/// What is kept longer than it was to be.
+fn overdue(roster: &Roster, store: &Store, now: Timestamp) -> Result<Option<String>, ReadError> {
+    // What is due at once is being worked off.
+    let due = store.next_reweigh()?.filter(|due| *due > Timestamp::ZERO && now.since(*due) > OVERDUE);
+    if let Some(due) = due {
+        return Ok(Some(format!(
+            "Bodies that a steward erased are kept since {due}, when they were to go, and so are those past their retention"
+        )));
+    }
+    for group in roster.charter().groups() {
+        let Some(kept) = group.retention else { continue };
+        let before = now.saturating_sub(kept).saturating_sub(OVERDUE);
+        for log in store.all_logs(Some(group.id)) {
+            let aged = store.aged(group.id, log.log, before, LOOKED_AT)?;
+            if aged.is_some_and(|aged| !aged.messages.is_empty()) {
+                return Ok(Some(format!(
+                    "Bodies of group {} are kept that were past its retention a day ago",
+                    group.id
+                )));
+            }
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -83,6 +109,29 @@ mod tests {
         assert_eq!(told(&[0], due.saturating_add(OVERDUE)), None);
         let late = due.saturating_add(OVERDUE + Duration::from_secs(1));
         assert!(told(&[0], late).is_some_and(|told| told.contains("Link this node")));
+        assert_eq!(told(&[0, 0], late), None, "they go in this moment");
+    }
+
+    #[tokio::test]
+    async fn bodies_past_their_retention_are_told_though_no_steward_erased_any() {
+        let mut coalition = Coalition::new();
+        let [alice, _bob, carol] = [1, 2, 3].map(|n| coalition.issue(n, &[CIDR]));
+        let kept = Duration::from_secs(3600);
+        let charter = coalition.changed_charter(coalition.roster.version(), |charter| {
+            for group in &mut charter.groups {
+                group.retention_s = kept.as_secs();
+            }
+        });
+        coalition.roster.apply_charter(charter).unwrap();
+        let site = Site::new(&coalition, &carol).await;
+        let now = clock::now();
+        site.hold(&coalition.messages(&alice, CIDR, None, 1)).await;
+        let told = |offsets: &[i64], now: Timestamp| {
+            super::told(&coalition.roster, &site.store, &Hellos::told(offsets), carol.identity.member, now)
+        };
+        assert_eq!(told(&[0], now.saturating_add(OVERDUE)), None);
+        let late = now.saturating_add(OVERDUE + kept + Duration::from_secs(60));
+        assert!(told(&[0], late).is_some_and(|told| told.contains("past its retention")));
         assert_eq!(told(&[0, 0], late), None, "they go in this moment");
     }
 }

@@ -575,6 +575,8 @@ impl Daemon {
     /// Stops everything in order and waits for it.
     pub async fn shutdown(self) {
         self.stopping.cancel();
+        // A purge may wait for it, and the end of the tasks for that.
+        self.store.stop_filling();
         self.tasks.join().await;
         self.network.shutdown().await;
     }

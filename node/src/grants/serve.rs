@@ -182,7 +182,7 @@ impl Serving {
         // clock would vouch for its own.
         if predates
             && !roster.charter().grant_delay().is_zero()
-            && !self.hellos.borrow().is_clock_vouched(&roster, self.identity.member)
+            && !self.hellos.borrow().is_clock_vouched(&roster, self.identity.member, now)
         {
             tracing::debug!(peer = %from, key = %id, "no grant: too few vouch that the grant delay is over");
             return Err(Refusal::NotYet);

@@ -98,7 +98,7 @@ impl Company {
     }
 
     pub(super) fn gate(&self, now: Instant, wall: Timestamp) -> Gate {
-        if self.pulse.is_off(now, wall) {
+        if self.is_off(now, wall) {
             return Gate::Lost;
         }
         if self.signed.is_some() {
@@ -125,6 +125,11 @@ impl Company {
             _ if self.was_level => Gate::Lost,
             _ => Gate::NoHello,
         }
+    }
+
+    /// Whether what others told may be of another time, by what both clocks show since the latest beat.
+    pub(super) fn is_off(&self, now: Instant, wall: Timestamp) -> bool {
+        self.pulse.is_off(now, wall)
     }
 
     /// A beat of the loop that listens to others: true if time passed unseen.

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use belfry_proto::{
     crypto::sign::PublicKey,
     id::{GroupId, LogId, MemberId, Sequence, Serial},
+    time::Timestamp,
     trust::roster::{Roster, Standing},
 };
 use tokio::time::Instant;
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 use super::{
     company::Company,
     gate::{Gate, GateTimes},
+    lone,
     removal::Removal,
     voices::Voices,
 };
@@ -47,6 +49,8 @@ pub struct Hellos {
     pub(crate) company: Company,
     /// Others' clocks.
     pub(crate) voices: Voices,
+    /// When the newest beacon whose head is in our log was made: no clock tells less than that.
+    pub(crate) beacon: Option<Timestamp>,
     /// Highest sequence of our own logs that others hold.
     pub own_logs: Vec<(GroupId, LogId, Sequence)>,
     /// Peers whose admin log is no continuation of ours and ours none of theirs.
@@ -65,6 +69,7 @@ impl Hellos {
             answered: 0,
             company: Company::new(times),
             voices: Voices::default(),
+            beacon: None,
             own_logs: Vec::new(),
             forked_with: Vec::new(),
             refused_by: BTreeSet::new(),
@@ -105,13 +110,19 @@ impl Hellos {
         self.clock_told(skew) != ClockTold::Right
     }
 
-    /// Whether what cannot be undone may go by our clock: nobody doubts it, and two other members tell the same time, or
-    /// as many as there are.
+    /// Whether what cannot be undone may go by our clock as it shows `wall`: nobody doubts it, it was not set since others
+    /// told, and two other members tell the same time, or as many as there are. Who has nobody beside it goes by its own.
     #[must_use]
-    pub fn is_clock_vouched(&self, roster: &Roster, own: MemberId) -> bool {
+    pub fn is_clock_vouched(&self, roster: &Roster, own: MemberId, wall: Timestamp) -> bool {
+        if self.company.is_off(Instant::now(), wall) {
+            return false;
+        }
         let skew = roster.charter().clock_skew();
-        let agreeing = self.voices.offsets().filter(|offset| !is_beyond(*offset, skew)).count();
-        agreeing >= others(roster, own).clamp(1, VOUCHING) && !self.doubts_clock(skew)
+        let told = self.clock_told(skew);
+        let needed = others(roster, own, self.beacon, wall);
+        let is_alone = needed == 0 && told == ClockTold::Unknown && self.clock_offset().is_none();
+        let agreeing = self.voices.offsets_beside(own).filter(|offset| !is_beyond(*offset, skew)).count();
+        is_alone || (told == ClockTold::Right && agreeing >= needed)
     }
 
     /// What members with these offsets of their clocks to ours, microseconds, have told; our admin log is theirs.
@@ -120,7 +131,8 @@ impl Hellos {
         use belfry_proto::crypto::sign::SigningKey;
         let (mut hellos, now) = (Self::new(GateTimes::default()), Instant::now());
         for (n, offset) in (1..).zip(offsets) {
-            let (node, member) = (SigningKey::from_seed(&[n; 32]).public(), MemberId::new([n; 16]));
+            // Nobody's whom a test certifies: what a node's own organisation tells counts for less.
+            let (node, member) = (SigningKey::from_seed(&[n; 32]).public(), MemberId::new([100 + n; 16]));
             hellos.voices.heard(member, node, *offset, now);
             hellos.company.arrived(node, member, now);
             hellos.company.level(&node, now);
@@ -148,13 +160,13 @@ fn is_beyond(offset: i64, skew: Duration) -> bool {
     u128::from(offset.unsigned_abs()) > skew.as_micros()
 }
 
-/// Other members that were not removed, as far as it matters how many. Those whose certificates do not run by our clock count
-/// too: it is what is in question.
-fn others(roster: &Roster, own: MemberId) -> usize {
-    let now = clock::now();
-    let is_one = |serial: &Serial| match roster.standing(*serial, now) {
-        Standing::Valid | Standing::NotYet | Standing::Expired => true,
-        Standing::Suspended | Standing::Revoked | Standing::Superseded | Standing::Unknown => false,
+/// Other members, as far as it matters how many. Those whose certificates do not run by our clock count too, as it is what is
+/// in question: but for who was removed, or was over on the newest date that an admin or the registrar signed.
+fn others(roster: &Roster, own: MemberId, beacon: Option<Timestamp>, wall: Timestamp) -> usize {
+    let newest = lone::newest_date(roster, beacon);
+    let is_one = |serial: &Serial| {
+        roster.standing(*serial, wall) == Standing::Valid
+            || matches!(roster.standing(*serial, newest), Standing::Valid | Standing::NotYet)
     };
     let others = roster.members().filter(|member| member.id != own && member.serials.iter().any(is_one));
     others.take(VOUCHING).count()
@@ -197,7 +209,7 @@ mod tests {
         let own = coalition.issue(1, &[CIDR]).identity.member;
         coalition.issue(2, &[CIDR]);
         let vouched = |coalition: &Coalition, offsets: &[i64]| {
-            Hellos::told(offsets).is_clock_vouched(&coalition.roster, own)
+            Hellos::told(offsets).is_clock_vouched(&coalition.roster, own, clock::now())
         };
         assert!(!vouched(&coalition, &[]));
         assert!(!vouched(&coalition, &[DAY]));
@@ -208,6 +220,79 @@ mod tests {
         assert!(!vouched(&coalition, &[DAY, DAY]));
         assert!(vouched(&coalition, &[0, 0]));
         assert!(vouched(&coalition, &[0, 0, DAY]), "one that lies says nothing");
+    }
+
+    /// Before the next beat finds that out and forgets them.
+    #[tokio::test(start_paused = true)]
+    async fn who_spoke_of_our_clock_before_it_was_set_vouches_for_it_no_more() {
+        let mut coalition = Coalition::new();
+        let [own, ..] = [1, 2, 3].map(|n| coalition.issue(n, &[CIDR]).identity.member);
+        let (mut hellos, now) = (Hellos::told(&[0, 0]), clock::now());
+        assert!(!hellos.company.beat(Instant::now(), now));
+        let year = Duration::from_secs(365 * 24 * 3600);
+        for set in [now.saturating_add(year), now.saturating_sub(year)] {
+            assert!(!hellos.is_clock_vouched(&coalition.roster, own, set), "{set}");
+        }
+        assert!(hellos.is_clock_vouched(&coalition.roster, own, now));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_node_of_the_same_organisation_vouches_for_our_clock_beside_others() {
+        let mut coalition = Coalition::new();
+        let [own, ..] = [1, 2, 3].map(|n| coalition.issue(n, &[CIDR]).identity.member);
+        let now = clock::now();
+        let mut hellos = Hellos::told(&[0]);
+        hellos.voices.heard(own, SigningKey::from_seed(&[9; 32]).public(), 0, Instant::now());
+        assert!(!hellos.is_clock_vouched(&coalition.roster, own, now), "one other member alone");
+        hellos.voices.heard(
+            MemberId::new([3; 16]),
+            SigningKey::from_seed(&[8; 32]).public(),
+            0,
+            Instant::now(),
+        );
+        assert!(hellos.is_clock_vouched(&coalition.roster, own, now));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_ended_before_the_newest_signed_date_is_waited_for_no_more() {
+        const DAYS: Duration = Duration::from_secs(10 * 24 * 3600);
+        let mut coalition = Coalition::new();
+        let own = coalition.issue(1, &[CIDR]).identity.member;
+        coalition.issue(2, &[CIDR]);
+        coalition.lasting = DAYS;
+        coalition.issue(3, &[CIDR]);
+        let later = clock::now().saturating_add(2 * DAYS);
+        let mut hellos = Hellos::told(&[0]);
+        assert!(
+            !hellos.is_clock_vouched(&coalition.roster, own, later),
+            "our clock alone says that it is over"
+        );
+        hellos.beacon = Some(later);
+        assert!(hellos.is_clock_vouched(&coalition.roster, own, later), "the registrar does, too");
+        let too_early = clock::now();
+        assert!(
+            !hellos.is_clock_vouched(&coalition.roster, own, too_early),
+            "whoever runs by our clock is there, whatever was signed"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_never_had_another_beside_it_goes_by_its_own_clock_unless_a_node_of_its_own_differs() {
+        let mut coalition = Coalition::new();
+        let own = coalition.issue(1, &[CIDR]).identity.member;
+        let vouched = |hellos: &Hellos, coalition: &Coalition| {
+            hellos.is_clock_vouched(&coalition.roster, own, clock::now())
+        };
+        let mut hellos = Hellos::told(&[]);
+        assert!(vouched(&hellos, &coalition));
+        let sister = SigningKey::from_seed(&[9; 32]).public();
+        for (offset, is_right) in [(DAY, false), (0, true)] {
+            hellos.voices.heard(own, sister, offset, Instant::now());
+            assert_eq!(vouched(&hellos, &coalition), is_right);
+        }
+        coalition.issue(2, &[CIDR]);
+        assert!(!vouched(&hellos, &coalition), "now somebody else can tell");
+        assert!(!vouched(&Hellos::told(&[]), &coalition));
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,10 @@
 use belfry_proto::{
     crypto::sign::PublicKey,
     time::Timestamp,
-    trust::roster::{Roster, Standing},
+    trust::{
+        certificate::Certificate,
+        roster::{Roster, Standing},
+    },
 };
 
 use super::LogWatch;
@@ -19,7 +22,7 @@ pub(crate) fn is_lone(roster: &Roster, own: &PublicKey, watch: &LogWatch, now: T
     if is_anybody_valid(roster, own, now) {
         return false;
     }
-    let newest = newest_date(roster, watch);
+    let newest = newest_date(roster, watch.beacon.map(|beacon| beacon.made));
     let mut others = roster.certificates().filter(|certificate| certificate.node != *own);
     !others.any(|other| matches!(roster.standing(other.serial, newest), Standing::Valid | Standing::NotYet))
 }
@@ -30,11 +33,17 @@ pub(crate) fn is_anybody_valid(roster: &Roster, own: &PublicKey, now: Timestamp)
     others.any(|other| roster.standing(other.serial, now) == Standing::Valid)
 }
 
-/// It is later than this.
-fn newest_date(roster: &Roster, watch: &LogWatch) -> Timestamp {
+/// Which other certificate, not taken away, ends last.
+pub(crate) fn last_to_end<'a>(roster: &'a Roster, own: &PublicKey) -> Option<&'a Certificate> {
+    let others = roster.certificates().filter(|certificate| certificate.node != *own);
+    let held = others.filter(|other| roster.standing(other.serial, other.not_before) == Standing::Valid);
+    held.max_by_key(|other| other.not_after)
+}
+
+/// It is later than this, by what the log bears and the date of the newest beacon.
+pub(super) fn newest_date(roster: &Roster, beacon: Option<Timestamp>) -> Timestamp {
     let decided = roster.records().map(|record| record.statement.made);
-    let vouched = watch.beacon.map(|beacon| beacon.made);
-    decided.chain(vouched).fold(roster.charter().issued(), Timestamp::max)
+    decided.chain(beacon).fold(roster.charter().issued(), Timestamp::max)
 }
 
 #[cfg(test)]

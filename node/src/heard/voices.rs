@@ -45,6 +45,11 @@ impl Voices {
         self.0.values().map(|voice| voice.offset)
     }
 
+    /// What members but `own` say: nodes of one organisation may have a clock in common.
+    pub(super) fn offsets_beside(&self, own: MemberId) -> impl Iterator<Item = i64> {
+        self.0.iter().filter(move |(member, _)| **member != own).map(|(_, voice)| voice.offset)
+    }
+
     /// Who left has no voice any more.
     pub(super) fn left(&mut self, node: &PublicKey) {
         self.0.retain(|_, voice| voice.node != *node);

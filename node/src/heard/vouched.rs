@@ -24,12 +24,13 @@ impl VouchedClock {
         Self { hellos, roster, own }
     }
 
-    /// Now; `None` while our clock may be off, as after a start before others told theirs.
+    /// Now; `None` while our clock may be off, as after a start before others told theirs, and once it was set.
     #[must_use]
     pub fn now(&self) -> Option<Timestamp> {
-        let roster = self.roster.snapshot();
-        let is_vouched = self.hellos.borrow().is_clock_vouched(&roster, self.own);
-        is_vouched.then(clock::now)
+        // Asked once: what others vouch for is the time that is told.
+        let (roster, now) = (self.roster.snapshot(), clock::now());
+        let is_vouched = self.hellos.borrow().is_clock_vouched(&roster, self.own, now);
+        is_vouched.then_some(now)
     }
 
     /// Resolves when others told something since the last time; never again once nobody listens to them.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use belfry_proto::{id::GroupId, time::Timestamp};
+use belfry_proto::id::GroupId;
 
 use super::Ingest;
 use crate::{
@@ -41,21 +41,33 @@ impl Ingest {
 
     /// One look; false if there was none, because nobody vouches for our clock.
     pub(super) async fn retain(&self, clock: &VouchedClock) -> Result<bool, WriteError> {
-        let Some(now) = clock.now() else { return Ok(false) };
+        let mut has_looked = clock.now().is_some();
         let roster = self.roster.snapshot();
         for group in roster.charter().groups() {
             if let Some(kept) = group.retention {
-                self.retain_group(group.id, now.saturating_sub(kept)).await?;
+                has_looked = has_looked && self.retain_group(group.id, kept, clock).await?;
             }
         }
-        Ok(true)
+        Ok(has_looked)
     }
 
-    async fn retain_group(&self, group: GroupId, before: Timestamp) -> Result<(), WriteError> {
-        let mut gone = 0;
-        for log in self.store.all_logs(Some(group)) {
+    /// False if it was not looked at to the end, because nobody vouches for our clock any more.
+    async fn retain_group(
+        &self,
+        group: GroupId,
+        kept: Duration,
+        clock: &VouchedClock,
+    ) -> Result<bool, WriteError> {
+        let (mut gone, mut has_looked) = (0, true);
+        'logs: for log in self.store.all_logs(Some(group)) {
             // What is held of it may be a year's: one bounded step after the other, others' changes between them.
             loop {
+                // Hours may pass until the last of them, and our clock be found wrong meanwhile.
+                let Some(now) = clock.now() else {
+                    has_looked = false;
+                    break 'logs;
+                };
+                let before = now.saturating_sub(kept);
                 let store = self.store.clone();
                 let aged = tokio::task::spawn_blocking(move || store.aged(group, log.log, before, CHUNK));
                 let Some(aged) = aged.await.map_err(|_| WriteError::Closed)?? else { break };
@@ -68,7 +80,7 @@ impl Ingest {
         if gone > 0 {
             tracing::info!(%group, gone, "{gone} bodies are past the group's retention: gone");
         }
-        Ok(())
+        Ok(has_looked)
     }
 }
 

@@ -65,6 +65,7 @@ impl Membership {
             watch.equivocations = heights;
             watch.beacon = held;
         });
+        self.hellos.send_modify(|hellos| hellos.beacon = held.map(|beacon| beacon.made));
     }
 
     /// Judges a beacon, from a peer or a file.
@@ -138,6 +139,7 @@ impl Membership {
                 watch.missing = None;
             }
         });
+        self.hellos.send_modify(|hellos| hellos.beacon = Some(found.made));
         self.settle_ahead();
         true
     }

@@ -11,7 +11,7 @@ use crate::store::Change;
 impl Membership {
     /// Looks once, at `at`, whenever others begin to vouch for our clock: after a start, and after it was set.
     pub(super) async fn mend_seen(&mut self, at: Timestamp) {
-        let is_vouched = self.hellos.borrow().is_clock_vouched(&self.roster_now(), self.identity.member);
+        let is_vouched = self.hellos.borrow().is_clock_vouched(&self.roster_now(), self.identity.member, at);
         if self.was_vouched == is_vouched {
             return;
         }

@@ -13,7 +13,7 @@ use std::{
 use belfry_proto::{
     crypto::sign::PublicKey,
     envelope::{Position, log_id},
-    id::{GroupId, MemberId, PublicationId},
+    id::{GroupId, MemberId, PublicationId, Serial},
     schema::{AcceptancePolicy, Audience, StalenessPolicy},
     time::Timestamp,
     topic::Topic,
@@ -60,9 +60,16 @@ pub enum Hold {
     Lost,
     /// By our clock there is nobody to hear, by what the admin log is dated there is: the clock may be wrong.
     #[error(
-        "by this node's clock no other node's certificate is valid now, so none is let in that could vouch for the admin log; set the clock right, or import the coalition's newest log: `belfry import-log`"
+        "by this node's clock no other node's certificate is valid now (the last to end, {serial}, is valid from {from} to {until}), so none is let in that could vouch for the admin log; set the clock right, or, if it is, `belfry import-log` with what the coalition signed since that day: a renewal, any other decision, or a beacon (`belfry coalition beacon`)"
     )]
-    NobodyValid,
+    NobodyValid {
+        /// The other certificate that ends last.
+        serial: Serial,
+        /// When it begins.
+        from: Timestamp,
+        /// When it ends.
+        until: Timestamp,
+    },
     /// Whoever is connected announces more of the admin log than it has served so far.
     #[error(
         "the nodes at hand announce an admin log that they have not served yet; in half a minute this node goes on without it"
@@ -368,7 +375,13 @@ impl Flusher {
         let is_lone = lone::is_lone(roster, own, &self.log_watch.borrow(), now);
         let hellos = self.hellos.borrow();
         if !is_lone && let Some(hold) = Hold::of(hellos.gate()) {
-            return Some(if lone::is_anybody_valid(roster, own, now) { hold } else { Hold::NobodyValid });
+            let is_anybody_valid = lone::is_anybody_valid(roster, own, now);
+            let last = lone::last_to_end(roster, own).filter(|_| !is_anybody_valid);
+            return Some(last.map_or(hold, |last| Hold::NobodyValid {
+                serial: last.serial,
+                from: last.not_before,
+                until: last.not_after,
+            }));
         }
         if hellos.is_clock_off(roster.charter().clock_skew()) {
             return Some(Hold::Clock);

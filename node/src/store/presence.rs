@@ -326,6 +326,12 @@ fn keep(db: &Db) {
 }
 
 impl Store {
+    /// Ends the reading of all keys, for good: the node stops, and whoever waits for files to be free goes on. What is not in
+    /// memory by then is looked for on disk.
+    pub fn stop_filling(&self) {
+        self.db.presence.stop();
+    }
+
     /// What is known to be there without looking.
     #[must_use]
     pub fn present(&self) -> Present {

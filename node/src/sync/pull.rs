@@ -361,22 +361,18 @@ impl Pulling {
                 self.fault(ask.peer, Way::PageAnswer, error);
                 match error.blame() {
                     Blame::Peer => self.schedule.failed(ask, proven, now),
-                    Blame::Pause => match (error, proven) {
+                    Blame::Pause => match error {
                         // It may have the next body all the same.
-                        (PullError::Bare(at), _) => self.schedule.lacking(ask, *at),
+                        PullError::Bare(at) => self.schedule.lacking(ask, *at),
                         // Others may have it. Nothing comes after an entry that is not here.
-                        (PullError::Lacking(_), _) => {
+                        PullError::Lacking(_) => {
                             if self.schedule.has_nothing(ask, now) {
                                 self.fault(ask.peer, Way::PageAnswer, &PullError::Claims);
                             }
                         }
-                        // What was kept is done with. The rest comes once what it waits for is here.
-                        (_, Some(through)) => {
-                            self.schedule.served(ask, through);
-                            self.schedule.pause(ask.peer, now);
-                        }
-                        (_, None) => {
-                            if self.schedule.busy(ask, now) && self.ready.contains(&ask.peer) {
+                        _ => {
+                            let is_endless = self.schedule.held_up(ask, proven, fetched.through, now);
+                            if is_endless && self.ready.contains(&ask.peer) {
                                 // Not at once, however much more it has on offer.
                                 self.cut.remove(&ask.peer);
                                 let at = Instant::now() + spread(self.sync.interval);

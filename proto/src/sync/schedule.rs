@@ -61,6 +61,9 @@ pub const MAX_LACKING: u32 = 64;
 /// Logs in a row of which a peer may have nothing that it claims. It may miss bodies as we do, or excuses for them; whoever has
 /// nothing of so many has claimed what it has not.
 pub const MAX_EMPTY: u32 = 64;
+/// How long those are not asked for again of the same peer. They come first among all that it claims: asked for again after
+/// [`LONGEST_BACKOFF`] at the latest, they would keep an honest one's other logs from ever having their turn.
+pub const ASIDE: Duration = Duration::from_secs(1200);
 /// Times in a row that a peer may be busy until its offers are dropped: five minutes and more, in which others had theirs.
 /// They come again with the next comparison; a peer that is busy for good must not look like something on its way.
 pub const MAX_BUSY: u32 = 16;
@@ -172,13 +175,19 @@ impl<P: Copy + Ord> Schedule<P> {
     pub fn offer(&mut self, peer: P, ranges: impl IntoIterator<Item = Range>, now: Duration) -> bool {
         self.withdraw(peer);
         self.full.forget_old(now);
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.forget_old(now);
+        }
         for range in ranges {
             let Some(range) = self.full.narrowed(range, now) else { continue };
+            let job = (range.group, range.log, range.want);
             let state = self.peers.entry(peer).or_default();
+            if state.is_aside(&job) {
+                continue;
+            }
             if state.offers >= MAX_OFFERS {
                 return false;
             }
-            let job = (range.group, range.log, range.want);
             let turn = self.asked;
             let wanted = self.jobs.entry(job).or_insert_with(|| {
                 self.turns.insert((turn, job));
@@ -316,13 +325,36 @@ impl<P: Copy + Ord> Schedule<P> {
         is_endless
     }
 
+    /// The peer did not serve all, and the rest comes once what it waits for is here: as after [`Self::served`] or
+    /// [`Self::unproven`] where something was kept, and else as after [`Self::busy`].
+    pub fn held_up(
+        &mut self,
+        ask: &Ask<P>,
+        proven: Option<Sequence>,
+        through: Option<Sequence>,
+        now: Duration,
+    ) -> bool {
+        match (proven, through) {
+            (Some(proven), _) => self.served(ask, proven),
+            (None, Some(through)) => self.unproven(ask, None, through),
+            (None, None) => return self.busy(ask, now),
+        }
+        self.pause(ask.peer, now);
+        false
+    }
+
     /// The peer has nothing of what it claimed, which happens to honest ones: the log is somebody else's to bring. True if it
-    /// had nothing so often in a row ([`MAX_EMPTY`]) that it is to blame: then nothing else that it claims is asked for either.
+    /// had nothing so often in a row ([`MAX_EMPTY`]) that it is to blame: then nothing else that it claims is asked for either,
+    /// and when it claims it again that comes first ([`ASIDE`]).
     pub fn has_nothing(&mut self, ask: &Ask<P>, now: Duration) -> bool {
         self.spoiled(ask);
-        let is_liar = self.peers.get_mut(&ask.peer).is_some_and(|peer| peer.was_empty() >= MAX_EMPTY);
+        let job = job_of(ask);
+        let is_liar = self.peers.get_mut(&ask.peer).is_some_and(|peer| peer.was_empty(job) >= MAX_EMPTY);
         if is_liar {
             self.withdraw(ask.peer);
+            if let Some(peer) = self.peers.get_mut(&ask.peer) {
+                peer.set_aside(now + ASIDE);
+            }
             self.blame(ask.peer, now);
         }
         is_liar
@@ -332,6 +364,9 @@ impl<P: Copy + Ord> Schedule<P> {
     /// author's: the rest waits for the admin log, and may be made up. The peer is asked for what comes after; of others the
     /// rest is wanted all the same.
     pub fn unproven(&mut self, ask: &Ask<P>, proven: Option<Sequence>, through: Sequence) {
+        if let Some(peer) = self.peers.get_mut(&ask.peer) {
+            peer.had_time();
+        }
         if let Some(proven) = proven {
             self.advance(ask, proven);
         }

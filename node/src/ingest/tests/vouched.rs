@@ -19,9 +19,12 @@ use crate::{
 const DAY: i64 = 24 * 3_600_000_000;
 
 /// What others may tell that vouches for nothing: nobody does, one of two, two that differ from ours, one beside a clock that
-/// differs.
-fn doubts() -> [Hellos; 4] {
-    [Hellos::told(&[]), Hellos::told(&[0]), Hellos::told(&[-DAY, -DAY]), Hellos::told(&[0, -DAY])]
+/// differs, two that spoke of ours before it was set ahead.
+fn doubts() -> [Hellos; 5] {
+    let mut before = Hellos::told(&[0, 0]);
+    let was = clock::now().saturating_sub(Duration::from_secs(365 * 24 * 3600));
+    assert!(!before.company.beat(tokio::time::Instant::now(), was));
+    [Hellos::told(&[]), Hellos::told(&[0]), Hellos::told(&[-DAY, -DAY]), Hellos::told(&[0, -DAY]), before]
 }
 
 impl Receiver {

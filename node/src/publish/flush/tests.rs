@@ -263,7 +263,15 @@ async fn nothing_is_sealed_without_a_hello_because_our_clock_alone_calls_all_oth
         let watch = watch::Sender::new(LogWatch::default());
         let mut flusher = Flusher { log_watch: watch.subscribe(), ..flusher(&site) };
         assert!(!flusher.flush_queued().await);
-        assert_eq!(*flusher.held().borrow(), Some(Hold::NobodyValid));
+        let told = flusher.held().borrow().unwrap();
+        let (begun, ended) = match told {
+            Hold::NobodyValid { from, until, .. } => (from, until),
+            other => panic!("{other}"),
+        };
+        assert_eq!((begun, ended), (from, from.saturating_add(lasting)), "of the other, not our own");
+        assert!(
+            told.to_string().contains(&ended.to_string()) && told.to_string().contains("coalition beacon")
+        );
         assert_eq!((row(&site, draft).state, log(&site, CIDR).len()), (DraftState::Queued, 0));
         // What the registrar signed says that the time of the other is over.
         let (head, made) = (coalition.roster.version(), now.saturating_add(10 * HOUR));

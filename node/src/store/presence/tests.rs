@@ -182,6 +182,19 @@ fn who_else_says_a_row_is_found_with_the_filter() {
     assert_eq!(reporters(&present(&folder)), [MemberId::new([3; 16])]);
 }
 
+#[test]
+fn once_the_node_stops_a_filling_ends_and_who_waits_for_its_files_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let store = present(&folder);
+    write(&store, [(Cf::Observables, key(Cf::Observables, 1, 1))]);
+    let filling = Filling::begin(&store.db);
+    assert!(store.db.presence.files.try_lock().is_err());
+    store.stop_filling();
+    assert!(!filling.read().unwrap(), "with keys still to be read");
+    assert!(store.db.presence.files.try_lock().is_ok());
+    assert!(!store.db.presence.lacks(Of::Value, &key(Cf::Observables, 1, 1)));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Write(Vec<(Cf, u32, u8)>),

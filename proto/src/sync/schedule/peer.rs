@@ -1,7 +1,8 @@
 //! How a peer stands: what it has on offer, what it is asked for, and when it may be asked again.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use super::{Job, MAX_OFFERS};
 use crate::time::doubled;
 
 /// Wait after a peer's first fault; doubles with each further one, up to [`LONGEST_BACKOFF`].
@@ -19,7 +20,10 @@ pub(super) struct Peer {
     pub(super) under_way: usize,
     faults: u32,
     busy: u32,
-    empty: u32,
+    /// What it had nothing of, in a row.
+    empty: Vec<Job>,
+    /// Such rows that were too long, and until when they are not asked for again.
+    aside: BTreeMap<Job, Duration>,
     not_before: Duration,
 }
 
@@ -43,15 +47,30 @@ impl Peer {
         self.busy
     }
 
-    /// It had nothing of what it claimed; how often in a row by now.
-    pub(super) const fn was_empty(&mut self) -> u32 {
-        self.empty = self.empty.saturating_add(1);
-        self.empty
+    /// It had nothing of this, which it claimed; how often in a row by now.
+    pub(super) fn was_empty(&mut self, of: Job) -> u32 {
+        self.empty.push(of);
+        u32::try_from(self.empty.len()).unwrap_or(u32::MAX)
+    }
+
+    /// What it had nothing of in a row is not asked for again until then.
+    pub(super) fn set_aside(&mut self, until: Duration) {
+        let room = MAX_OFFERS.saturating_sub(self.aside.len());
+        self.aside.extend(self.empty.drain(..).take(room).map(|job| (job, until)));
+    }
+
+    pub(super) fn is_aside(&self, job: &Job) -> bool {
+        self.aside.contains_key(job)
+    }
+
+    /// What was set aside for long enough may be asked for again.
+    pub(super) fn forget_old(&mut self, now: Duration) {
+        self.aside.retain(|_, until| *until > now);
     }
 
     /// It did what no honest peer does. From now on it is counted anew what else it does.
     pub(super) fn blame(&mut self, now: Duration) {
-        self.empty = 0;
+        self.empty.clear();
         let wait = doubled(FIRST_BACKOFF, self.faults, LONGEST_BACKOFF);
         self.faults = self.faults.saturating_add(1);
         self.not_before = self.not_before.max(now + wait);
@@ -65,9 +84,14 @@ impl Peer {
     }
 
     /// It served what it was asked for, which makes a fault good.
-    pub(super) const fn served(&mut self) {
+    pub(super) fn served(&mut self) {
         self.faults = self.faults.saturating_sub(1);
+        self.empty.clear();
+        self.had_time();
+    }
+
+    /// It is not one that never has time.
+    pub(super) const fn had_time(&mut self) {
         self.busy = 0;
-        self.empty = 0;
     }
 }

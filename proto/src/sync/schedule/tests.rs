@@ -340,6 +340,40 @@ fn whoever_has_nothing_of_some_and_serves_others_is_blamed_for_nothing() {
 }
 
 #[test]
+fn whoever_had_nothing_of_many_logs_is_asked_for_its_others_the_next_time() {
+    let log = |n: u32| LogId::new([n.to_be_bytes(); 8].concat().try_into().unwrap());
+    let claimed = move || (0..2 * MAX_EMPTY).map(move |n| Range { log: log(n), ..range(0, 1, 9) });
+    let mut schedule = Schedule::default();
+    schedule.offer(1, claimed(), NOW);
+    for n in 1..=MAX_EMPTY {
+        let asked = schedule.next(NOW).unwrap();
+        assert_eq!(schedule.has_nothing(&asked, NOW), n == MAX_EMPTY);
+    }
+    let later = schedule.waits(&1, NOW).unwrap();
+    schedule.offer(1, claimed(), later);
+    let asked = schedule.next(later).unwrap();
+    assert_eq!(asked.range.log, log(MAX_EMPTY));
+    schedule.served(&asked, Sequence::new(9));
+    // It may have come by the others meanwhile.
+    schedule.offer(1, claimed(), NOW + ASIDE);
+    assert_eq!(schedule.next(NOW + ASIDE).unwrap().range.log, log(0));
+}
+
+#[test]
+fn whoever_serves_what_waits_for_the_admin_log_is_not_one_that_never_has_time() {
+    let (mut schedule, mut now) = (Schedule::default(), NOW);
+    schedule.offer(1, [range(7, 1, 1 << 20)], NOW);
+    for page in 1..2 * u64::from(MAX_BUSY) {
+        let asked = schedule.next(now).unwrap();
+        assert!(!schedule.held_up(&asked, None, Some(Sequence::new(100 * page)), now));
+        now = schedule.waits(&1, now).unwrap();
+    }
+    let asked = schedule.next(now).unwrap();
+    assert_eq!(asked.range.from, Sequence::new(100 * (2 * u64::from(MAX_BUSY) - 1) + 1));
+    assert!(!schedule.held_up(&asked, None, None, now), "the first time that it has none");
+}
+
+#[test]
 fn a_peer_that_is_busy_for_good_is_nothing_on_its_way() {
     let (mut schedule, mut now) = (Schedule::default(), NOW);
     let mut asks = 0;

@@ -235,6 +235,16 @@ fn what_is_signed_already_is_told_with_its_dates_and_takes_no_other_minutes() {
     let other = ["--decided-by", "Council", "--dir", "office"];
     let said = desk.refused(&[&revoke[..], &other, &WITH].concat());
     assert!(said.contains("(Board)") && said.contains("--decided-by would be kept nowhere"), "{said}");
+    // The other certificate is decided on all the same.
+    let all = ["revoke", "--member", "Bank", "--reason", "left"];
+    let ran = desk.run(&[&all[..], &other, &WITH].concat());
+    assert!(
+        ran.code == 0 && ran.stdout.contains("Signed, and not in the log yet"),
+        "{}{}",
+        ran.stdout,
+        ran.stderr
+    );
+    assert!(ran.stderr.contains("--decided-by would be kept nowhere"), "{}", ran.stderr);
 }
 
 #[test]

@@ -300,8 +300,14 @@ impl Deciding {
             (None, Some(name)) => concerned(&folder, name, &again, stated)?,
             (None, None) => Vec::new(),
         };
+        // Where others are left to decide, what is signed already holds none of them back.
+        let is_all = all.iter().all(|stated| stated.already.is_some());
         for (statement, _) in all.iter().filter_map(|stated| stated.already.as_ref()) {
-            self.evidence.check_kept(&folder, statement.id)?;
+            match self.evidence.check_kept(&folder, statement.id) {
+                Err(error) if is_all => return Err(error),
+                Err(error) => output::warn(&format!("{error:#}")),
+                Ok(()) => {}
+            }
         }
         self.decide_all(folder, what, all, |_| Ok(()))
     }

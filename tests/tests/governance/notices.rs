@@ -349,3 +349,19 @@ fn a_mark_that_goes_by_a_place_is_kept_by_its_decision_as_soon_as_it_is_read() {
     assert_ne!(key.as_str(), "1-nis2-entering");
     assert_eq!(mark["notice"], "1-nis2-entering");
 }
+
+#[test]
+fn a_mandate_that_goes_by_a_place_is_warned_of_until_it_is_recorded_anew() {
+    let desk = Desk::found("Mandates");
+    let _alice = desk.coalition.issue("alice", Role::Publisher);
+    let register = r#"{ "1-nis2-entering": { "mandate": "M-7" } }"#;
+    fs::write(desk.path("coalition/notices.json"), register).unwrap();
+    let listed = || desk.run(&["notices", "--json", "--dir", "coalition"]);
+    let ran = listed();
+    assert!(ran.stderr.contains("1-nis2-entering a mandate is recorded (M-7)"), "{}", ran.stderr);
+    assert!(notices(&ran.stdout)[0]["mandate"].is_null(), "{}", ran.stdout);
+    desk.ok(&["notices", "--mandated", "1-nis2-entering", "--mandate", "M-7", "--dir", "coalition"]);
+    let ran = listed();
+    assert!(!ran.stderr.contains("a mandate is recorded"), "{}", ran.stderr);
+    assert_eq!(notices(&ran.stdout)[0]["mandate"], "M-7");
+}

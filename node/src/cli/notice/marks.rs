@@ -101,11 +101,14 @@ pub(in crate::cli) fn settled(path: &Path, notices: &[Notice]) -> anyhow::Result
     }
     for (id, mark) in register.strangers(notices) {
         let Some(sent) = mark.sent.map(day) else {
-            output::warn(&format!(
-                "of {id} a mandate is recorded ({}), and it cannot be told for which notice: if the coalition acts by it still, \
-                 record it once more (--mandated)",
-                mark.mandate.as_deref().unwrap_or_default()
-            ));
+            let is_its = |notice: &Notice| notice.id == id && register.mark(notice).mandate == mark.mandate;
+            if !notices.iter().any(is_its) {
+                output::warn(&format!(
+                    "of {id} a mandate is recorded ({}), and it cannot be told for which notice: if the coalition acts by it \
+                     still, record it once more (--mandated)",
+                    mark.mandate.as_deref().unwrap_or_default()
+                ));
+            }
             continue;
         };
         let reference = mark.reference.as_ref().map(|text| format!(", {text}")).unwrap_or_default();

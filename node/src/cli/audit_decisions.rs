@@ -1,7 +1,6 @@
 //! `belfry audit decisions`: what the admins decided, as every member's node has it.
 
 use belfry_proto::trust::{
-    charter::CharterChain,
     log::VerifiedRecord,
     roster::{Roster, Void},
     statement::Subject,
@@ -77,7 +76,7 @@ impl Decisions {
 
 /// A decision, and whom it was about.
 struct Told<'a> {
-    charters: &'a CharterChain,
+    roster: &'a Roster,
     record: &'a VerifiedRecord,
     member: Option<String>,
     organisation: String,
@@ -92,7 +91,7 @@ impl<'a> Told<'a> {
         });
         let name = member.and_then(|id| roster.member(id)).map(|member| member.organisation.name.clone());
         Self {
-            charters: roster.charters(),
+            roster,
             record,
             member: member.map(|id| id.to_string()),
             organisation: name.unwrap_or_default(),
@@ -105,7 +104,7 @@ impl<'a> Told<'a> {
     }
 
     fn row(&self) -> [String; 6] {
-        let (action, about) = described(self.charters, &self.record.statement);
+        let (action, about) = described(self.roster.charters(), Some(self.roster), &self.record.statement);
         [
             self.record.height.to_string(),
             second(self.record.statement.made),
@@ -117,7 +116,7 @@ impl<'a> Told<'a> {
     }
 
     fn json(&self) -> Value {
-        let (action, about) = described(self.charters, &self.record.statement);
+        let (action, about) = described(self.roster.charters(), Some(self.roster), &self.record.statement);
         json!({
             "height": self.record.height,
             "entry": self.record.entry_id,
@@ -126,7 +125,7 @@ impl<'a> Told<'a> {
             "charter": self.record.statement.charter_version,
             "action": action,
             "about": about,
-            "says": says(self.charters, &self.record.statement.decision),
+            "says": says(self.roster.charters(), &self.record.statement.decision),
             "amended_to": amended_to(&self.record.statement.decision),
             "member": self.member,
             "organisation": self.organisation,

@@ -4,8 +4,8 @@
 //! and a member that reads the log finds there what it will meet.
 
 use belfry_proto::{
-    crypto::sign::PublicKey,
-    id::{GroupId, Height},
+    crypto::{hpke::KemPublic, sign::PublicKey},
+    id::{GroupId, Height, Serial},
     schema::{
         Amend, Capacity, CertificateBody, CutPoint, EntityClass, GroupRole, Issue, Organisation,
         RevocationReason, Revoke, Role, Supersede,
@@ -27,8 +27,12 @@ use super::{
 };
 use crate::{clock, config::peer_id};
 
-/// The action's name and what it is about, in one line.
-pub(super) fn described(charters: &CharterChain, statement: &Statement) -> (&'static str, String) {
+/// The action's name and what it is about, in one line; with a roster, by what it knows of the certificate.
+pub(super) fn described(
+    charters: &CharterChain,
+    roster: Option<&Roster>,
+    statement: &Statement,
+) -> (&'static str, String) {
     match &statement.decision {
         Decision::Issue(d) => ("issue", granted(charters, d.certificate.as_ref())),
         Decision::Renew(d) => ("renew", format!("serial {} until {}", d.serial, time(d.not_after))),
@@ -46,7 +50,7 @@ pub(super) fn described(charters: &CharterChain, statement: &Statement) -> (&'st
                 wire_name::<RevocationReason>(d.reason),
                 time(d.decided),
                 time(d.effective),
-                if keeps_what_was(d, statement.made) {
+                if keeps_what_was(roster, d, statement.made) {
                     "what it published until then stays".to_owned()
                 } else {
                     cuts(&d.cut)
@@ -69,7 +73,7 @@ pub(super) fn described(charters: &CharterChain, statement: &Statement) -> (&'st
 /// What a statement says, all of it, and what was so before by the log at hand.
 pub(super) fn stated(roster: &Roster, statement: &Statement) -> Vec<(&'static str, String)> {
     let charters = roster.charters();
-    let (action, about) = described(charters, statement);
+    let (action, about) = described(charters, Some(roster), statement);
     let mut facts = vec![
         ("action", action.to_owned()),
         ("about", about),
@@ -92,7 +96,7 @@ pub(super) fn stated(roster: &Roster, statement: &Statement) -> Vec<(&'static st
             ("valid until", second(certificate.not_after)),
         ]);
     }
-    facts.extend(changed(charters, statement));
+    facts.extend(changed(roster, statement));
     if let (Decision::Amend(Amend { organisation: Some(to), .. }), Some(member)) =
         (&statement.decision, member)
     {
@@ -103,7 +107,8 @@ pub(super) fn stated(roster: &Roster, statement: &Statement) -> Vec<(&'static st
 }
 
 /// What will be so.
-fn changed(charters: &CharterChain, statement: &Statement) -> Vec<(&'static str, String)> {
+fn changed(roster: &Roster, statement: &Statement) -> Vec<(&'static str, String)> {
+    let charters = roster.charters();
     let mut facts = match &statement.decision {
         Decision::Issue(Issue { certificate: Some(body) })
         | Decision::Supersede(Supersede { certificate: Some(body), .. }) => gets(charters, body),
@@ -127,7 +132,7 @@ fn changed(charters: &CharterChain, statement: &Statement) -> Vec<(&'static str,
     };
     match cut_of(&statement.decision) {
         None => {}
-        Some([]) => facts.push(("without a cut", without_cut(statement).to_owned())),
+        Some([]) => facts.push(("without a cut", without_cut(roster, statement).to_owned())),
         Some(cut) => facts.extend(cut.iter().map(|point| {
             let (log, message) = (hex::encode(&point.log), hex::encode(&point.message));
             ("stays up to", format!("message {} of log {log}: {message}", point.sequence))
@@ -137,17 +142,22 @@ fn changed(charters: &CharterChain, statement: &Statement) -> Vec<(&'static str,
 }
 
 /// What becomes of messages where a removal names none that stay.
-fn without_cut(statement: &Statement) -> &'static str {
+fn without_cut(roster: &Roster, statement: &Statement) -> &'static str {
     match &statement.decision {
-        Decision::Revoke(d) if keeps_what_was(d, statement.made) => "what it published until then stays",
+        Decision::Revoke(d) if keeps_what_was(Some(roster), d, statement.made) => {
+            "what it published until then stays"
+        }
         Decision::Disentitle(_) => "every message it signed in these groups is hidden",
         _ => "every message it ever signed is hidden",
     }
 }
 
-/// Whether a revocation leaves what was published before it takes effect: one that is announced, without a cut.
-fn keeps_what_was(revoke: &Revoke, made: Timestamp) -> bool {
-    revoke.cut.is_empty() && Timestamp::from_micros(revoke.effective) > made
+/// Whether a revocation leaves what was published before it takes effect: one that is announced, without a cut, of a
+/// certificate that was not over before.
+fn keeps_what_was(roster: Option<&Roster>, revoke: &Revoke, made: Timestamp) -> bool {
+    revoke.cut.is_empty()
+        && Timestamp::from_micros(revoke.effective) > made
+        && !roster.is_some_and(|roster| roster.was_over(Serial::new(revoke.serial)))
 }
 
 /// What a certificate says of its organisation and grants it.
@@ -160,6 +170,10 @@ fn gets(charters: &CharterChain, body: &CertificateBody) -> Vec<(&'static str, S
         facts.extend([
             ("signing key", key(&keys.signing, PublicKey::to_string)),
             ("node", key(&keys.node, peer_id)),
+            (
+                "encryption key",
+                KemPublic::from_slice(&keys.kem).map_or_else(|_| "no key".to_owned(), |key| key.digest()),
+            ),
         ]);
     }
     facts.push(("gets", listed(&roles(charters, &body.groups), body.carrier)));
@@ -355,7 +369,7 @@ mod tests {
     /// The line, everything, and the values.
     fn told(coalition: &Coalition, decision: Decision) -> (String, String, Value) {
         let (roster, statement) = (&coalition.roster, statement(decision));
-        let line = described(roster.charters(), &statement).1;
+        let line = described(roster.charters(), Some(roster), &statement).1;
         (line, output::facts(&stated(roster, &statement)), says(roster.charters(), &statement.decision))
     }
 
@@ -426,6 +440,32 @@ mod tests {
     }
 
     #[test]
+    fn an_end_announced_for_what_is_over_already_is_not_said_to_keep_anything() {
+        let mut coalition = Coalition::new();
+        let seat = coalition.issue(1, &[CIDR]);
+        let serial = seat.identity.serial.get();
+        coalition.decide(1, Decision::Suspend(Suspend { serial, cut: vec![point()] }));
+        let later = MADE.saturating_add(std::time::Duration::from_secs(90 * 24 * 3600));
+        let revoke = Decision::Revoke(Revoke {
+            serial,
+            member: seat.identity.member.to_vec(),
+            reason: RevocationReason::Left.into(),
+            decided: MADE.as_micros(),
+            effective: later.as_micros(),
+            cut: Vec::new(),
+        });
+        // Before it is signed, and where it stands in a log from before anybody asked.
+        for in_the_log in [false, true] {
+            if in_the_log {
+                coalition.decide(1, revoke.clone());
+            }
+            let (line, all, _) = told(&coalition, revoke.clone());
+            assert!(line.ends_with("no cut"), "{line}");
+            assert!(all.contains("every message it ever signed is hidden"), "{all}");
+        }
+    }
+
+    #[test]
     fn a_certificate_is_told_with_its_keys_its_groups_and_both_its_dates() {
         let mut coalition = Coalition::new();
         let seat = coalition.issue(1, &[CIDR]);
@@ -436,8 +476,8 @@ mod tests {
         let certificate = coalition.roster.certificate(seat.identity.serial).unwrap().clone();
         let (line, all, says) = told(&coalition, Decision::Issue(Issue { certificate: Some(body) }));
         assert!(line.contains(": cidr:") && line.ends_with(&format!("until {}", day(until))), "{line}");
-        for said in [certificate.signing.to_string(), peer_id(&certificate.node), second(MADE), second(until)]
-        {
+        let keys = [certificate.signing.to_string(), peer_id(&certificate.node), certificate.kem.digest()];
+        for said in keys.into_iter().chain([second(MADE), second(until)]) {
             assert!(all.contains(&said), "{said}\n{all}");
         }
         assert_eq!((&says["not_before"], &says["not_after"]), (&json!(MADE), &json!(until)));
@@ -459,7 +499,7 @@ mod tests {
                 Decision::Amend(Amend { member: vec![1; 16], organisation: Some(organisation.clone()) });
             let charters = Coalition::new().roster.charters().clone();
             let to = amended_to(&decision).unwrap();
-            (described(&charters, &statement(decision)).1, to)
+            (described(&charters, None, &statement(decision)).1, to)
         };
         let (about, json) = told(&organisation);
         let expected = "Bank (essential, financial), KBO/BCE 0123456789, LEI AAAAAAAAAAAAAAAAAAAA, capacity supervisor, \

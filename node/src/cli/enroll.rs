@@ -178,9 +178,10 @@ impl Enroll {
             out::replace(out, &text)?;
         }
         output::print(&format!(
-            "This node's peer id will be {}\nSend {} to the coalition; it answers with a certificate and the log.\nThen: belfry join \
+            "This node's peer id will be {}\nIts encryption key is {}\nSend {} to the coalition; it answers with a certificate and the log.\nThen: belfry join \
              CERTIFICATE --log LOG{}{}\n",
             peer_id(&keys.node.public()),
+            keys.kem.public().digest(),
             self.out.clone().unwrap_or_else(|| folder.request()).display(),
             global.again(&self.data),
             self.passphrase.again(),

@@ -102,7 +102,7 @@ impl NoticeCommand {
             take(path, &folder.decisions(), &roster, certificate.member, self.yes)?;
         }
         let notices = own(&roster, certificate.member, &folder.decisions())?;
-        let mut register = settled(Register::load(&folder.notices())?, &notices);
+        let mut register = settled(&folder.notices(), &notices)?;
         let list = format!("belfry notice{}", global.again(&self.data));
         if let Some(done) = self.marks.record(&notices, &mut register, None, &list)? {
             register.save(&folder.notices())?;

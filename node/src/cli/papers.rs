@@ -168,3 +168,12 @@ fn templates_cite_rules_and_chapters_that_say_what_they_are_cited_for() {
     );
     assert!(text("SECURITY.md").contains("\n## Known gaps"));
 }
+
+#[test]
+fn both_templates_tell_that_the_audit_log_keeps_reasons() {
+    for name in ["record-of-processing.md", "retention.md"] {
+        let (_, text) = PAPERS.iter().find(|(paper, _)| *paper == name).unwrap();
+        let row = text.lines().find(|line| line.starts_with("| audit log")).unwrap();
+        assert!(row.contains("the reason where a guard objected"), "{name}: {row}");
+    }
+}

@@ -359,7 +359,7 @@ fn signed_twice(proof: &Equivocation, here: Option<&Roster>) -> anyhow::Result<F
         ("signed both", format!("{}, of charter version {}", proof.registrar, named.join(", "))),
     ];
     for (what, record) in ["one entry", "another entry"].into_iter().zip(&proof.records) {
-        let (action, about) = described(&proof.charters, &record.statement);
+        let (action, about) = described(&proof.charters, here, &record.statement);
         let stands = here.map_or("", |roster| {
             let position = RosterVersion { height: record.height, head: record.entry_id };
             if roster.is_prefix(position) { "; it stands in the log" } else { "; it is not in the log" }

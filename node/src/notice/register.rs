@@ -163,28 +163,31 @@ impl Register {
         Ok(file::write(path, format!("{text}\n").as_bytes(), Readers::Owner, Existing::Replace)?)
     }
 
-    /// Gives marks that go by a place in the log to the notice that stands there now. One that was sent before that notice was
-    /// decided was another's, and stays as it is.
-    pub fn settle(&mut self, notices: &[Notice], clocks: &[Zone]) {
+    /// Gives marks that go by a place in the log to the notice that stands there now; whether any was. One that was sent before
+    /// that notice's statement was made was another's, and of a mandate alone nobody can tell: both stay as they are.
+    pub fn settle(&mut self, notices: &[Notice], clocks: &[Zone]) -> bool {
+        let mut has_moved = false;
         for notice in notices {
             if self.0.contains_key(&notice.key) {
                 continue;
             }
-            let is_its = |mark: &Mark| mark.sent.is_none_or(|sent| !is_before(sent, notice.decided, clocks));
+            let is_its = |mark: &Mark| mark.sent.is_some_and(|sent| !is_before(sent, notice.made, clocks));
             if self.0.get(&notice.id).is_some_and(is_its)
                 && let Some(mark) = self.0.remove(&notice.id)
             {
                 self.0.insert(notice.key.clone(), Mark { notice: Some(notice.id.clone()), ..mark });
+                has_moved = true;
             }
         }
+        has_moved
     }
 
-    /// What was sent, and is of no notice that the log gives cause for: what the notice was called, and its mark.
+    /// What was sent or mandated, and is of no notice that the log gives cause for: what the notice was called, and its mark.
     pub fn strangers<'a>(&'a self, notices: &'a [Notice]) -> impl Iterator<Item = (&'a str, &'a Mark)> {
         let is_known = move |key: &str| notices.iter().any(|notice| notice.key == key);
         self.0
             .iter()
-            .filter(move |(key, mark)| mark.sent.is_some() && !is_known(key))
+            .filter(move |(key, mark)| (mark.sent.is_some() || mark.mandate.is_some()) && !is_known(key))
             .map(|(key, mark)| (mark.notice.as_deref().unwrap_or(key), mark))
     }
 
@@ -227,17 +230,20 @@ impl Register {
         }
         let mark = self.of(notice);
         if let Some(earlier) = mark.sent.replace(at).filter(|earlier| *earlier != at) {
-            let earlier = anew("sent", earlier, mark.reference.clone(), now);
+            let earlier = anew("sent", Some(earlier), mark.reference.clone(), now);
             mark.taken_back.push(earlier);
         }
         mark.reference = reference.or_else(|| mark.reference.take());
-        mark.mandate = mandate.or_else(|| mark.mandate.take());
+        if let Some(mandate) = mandate {
+            mark.mandated(mandate, now);
+        }
         Ok(())
     }
 
-    /// Records by which mandate the coalition acts for the entity, whether or not anything went out yet.
-    pub fn mandated(&mut self, notice: &Notice, mandate: String) {
-        self.of(notice).mandate = Some(mandate);
+    /// Records by which mandate the coalition acts for the entity, whether or not anything went out yet. Recorded before, the
+    /// earlier one is kept as taken back at `now`.
+    pub fn mandated(&mut self, notice: &Notice, mandate: String, now: Timestamp) {
+        self.of(notice).mandated(mandate, now);
     }
 
     /// Records that the authority has it. Recorded before, the earlier word is kept as taken back at `now`.
@@ -261,7 +267,7 @@ impl Register {
         match mark.acknowledged.replace(at) {
             None => mark.sent_reference = mark.reference.clone(),
             Some(earlier) if earlier != at => {
-                let earlier = anew("acknowledged", earlier, mark.reference.clone(), now);
+                let earlier = anew("acknowledged", Some(earlier), mark.reference.clone(), now);
                 mark.taken_back.push(earlier);
             }
             Some(_) => {}
@@ -305,9 +311,19 @@ impl Register {
     }
 }
 
+impl Mark {
+    fn mandated(&mut self, mandate: String, now: Timestamp) {
+        if let Some(earlier) =
+            self.mandate.replace(mandate).filter(|earlier| self.mandate.as_ref() != Some(earlier))
+        {
+            self.taken_back.push(anew("mandate", None, Some(earlier), now));
+        }
+    }
+}
+
 /// What was recorded once and is recorded otherwise now.
-fn anew(what: &str, at: Timestamp, reference: Option<String>, now: Timestamp) -> TakenBack {
-    TakenBack { what: what.to_owned(), at: Some(at), reference, on: now, because: "recorded anew".to_owned() }
+fn anew(what: &str, at: Option<Timestamp>, reference: Option<String>, now: Timestamp) -> TakenBack {
+    TakenBack { what: what.to_owned(), at, reference, on: now, because: "recorded anew".to_owned() }
 }
 
 #[cfg(test)]
@@ -345,7 +361,7 @@ mod tests {
             register.acknowledged(&notice, now, None, now, &clocks),
             Err(RegisterError::NotSent(_))
         ));
-        register.mandated(&notice, "M".into());
+        register.mandated(&notice, "M".into(), now);
         assert_eq!(register.state(&notice, now), State::Due, "a mandate sends nothing");
         register.sent(&notice, later, said("A"), later, &clocks).unwrap();
         assert_eq!(register.mark(&notice).mandate.as_deref(), Some("M"), "the mandate stays");
@@ -392,7 +408,7 @@ mod tests {
         let mut register = Register::default();
         let nothing = register.take_back(&notice, now, "x".into()).unwrap_err().to_string();
         assert!(nothing.contains("nothing to take back"), "{nothing}");
-        register.mandated(&notice, "M".into());
+        register.mandated(&notice, "M".into(), sent);
         register.sent(&notice, sent, said("A"), sent, &clocks).unwrap();
         register.acknowledged(&notice, sent, Some("NBB-1".into()), sent, &clocks).unwrap();
         // Sent once more is no way around what the authority said.
@@ -452,18 +468,40 @@ mod tests {
         let kept = r#"{ "7-dora-entering": { "sent": "2026-11-25T14:00:00.000000Z", "reference": "A" } }"#;
         let (notice, clocks, now) = (notice(), utc(), at("2026-11-26T08:00:00Z"));
         let mut register: Register = serde_json::from_str(kept).unwrap();
-        register.settle(std::slice::from_ref(&notice), &clocks);
+        assert!(register.settle(std::slice::from_ref(&notice), &clocks), "there is something to save");
         assert_eq!(register.state(&notice, now), State::Sent);
         assert_eq!(register.mark(&notice).reference.as_deref(), Some("A"));
         let settled = register.clone();
-        register.settle(std::slice::from_ref(&notice), &clocks);
-        assert_eq!(register, settled, "once is enough");
-        // What stands there now was decided after that went out: it is another one's.
-        let later = Notice { decided: at("2026-11-26T00:00:00Z"), ..notice };
+        assert!(!register.settle(std::slice::from_ref(&notice), &clocks), "once is enough");
+        assert_eq!(register, settled);
+        // What stands there now was signed after that went out, whenever it was decided: it is another one's.
+        let later = Notice { made: at("2026-11-26T00:00:00Z"), ..notice };
         let mut register: Register = serde_json::from_str(kept).unwrap();
-        register.settle(std::slice::from_ref(&later), &clocks);
+        assert!(!register.settle(std::slice::from_ref(&later), &clocks));
         assert_eq!(register.state(&later, now), State::Due);
         let told: Vec<_> = register.strangers(std::slice::from_ref(&later)).map(|(id, _)| id).collect();
         assert_eq!(told, ["7-dora-entering"]);
+        // Whose mandate it was, no date tells.
+        let kept = r#"{ "7-dora-entering": { "mandate": "M-7" } }"#;
+        let mut register: Register = serde_json::from_str(kept).unwrap();
+        assert!(!register.settle(std::slice::from_ref(&later), &clocks));
+        assert_eq!(register.mark(&later), Mark::default());
+        let told: Vec<_> = register.strangers(std::slice::from_ref(&later)).map(|(id, _)| id).collect();
+        assert_eq!(told, ["7-dora-entering"]);
+    }
+
+    #[test]
+    fn another_mandate_leaves_the_one_before_it_in_the_register() {
+        let (notice, clocks, now) = (notice(), utc(), at("2026-11-26T08:00:00Z"));
+        let mut register = Register::default();
+        register.mandated(&notice, "M-1".into(), now);
+        register.mandated(&notice, "M-1".into(), now);
+        assert!(register.mark(&notice).taken_back.is_empty(), "the same is none");
+        register.mandated(&notice, "M-2".into(), now);
+        register.sent(&notice, now, (None, Some("M-3".into())), now, &clocks).unwrap();
+        let mark = register.mark(&notice);
+        let kept: Vec<_> = mark.taken_back.iter().map(|it| (&*it.what, it.reference.as_deref())).collect();
+        assert_eq!(kept, [("mandate", Some("M-1")), ("mandate", Some("M-2"))]);
+        assert_eq!(mark.mandate.as_deref(), Some("M-3"));
     }
 }

@@ -58,6 +58,11 @@ impl Cut {
         self.groups.is_empty() || self.groups.contains(&group)
     }
 
+    /// Whether it is limited to no group.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.groups.is_empty()
+    }
+
     /// The point that lists `log`.
     pub(super) fn point(&self, log: LogId) -> Option<(Sequence, MessageId)> {
         self.points.get(&log).copied()

@@ -106,6 +106,10 @@ pub enum Conflict {
     /// Nothing to extend.
     #[error("not cut")]
     NotCut,
+    /// An announced end without a cut reads as if what was published stayed, and hides what the certificate's cut keeps. Asked
+    /// before anything is signed or ordered; no reason against what is in the log.
+    #[error("over already: an end that is announced for it without a cut hides all that its own cut keeps")]
+    Hides,
     /// Once is enough.
     #[error("of a member that has accepted these texts already")]
     Accepted,
@@ -160,11 +164,26 @@ pub(super) fn go_on(
 ) -> Result<State, VoidReason> {
     let member = check(state, charters, height, statement)?;
     statement.check_dates()?;
+    hides_what_it_seems_to_keep(state, statement)?;
     // Cheap: what the state holds is shared until it changes.
     let mut next = state.clone();
     take_effect(&mut next, in_force(charters, height), height, statement, member)?;
     next.statements.insert(statement.id);
     Ok(next)
+}
+
+/// Refuses an end that is announced without a cut, where the certificate is over and its own cut keeps something.
+fn hides_what_it_seems_to_keep(state: &State, statement: &Statement) -> Result<(), VoidReason> {
+    let Decision::Revoke(revoke) = &statement.decision else { return Ok(()) };
+    let is_announced = Timestamp::from_micros(revoke.effective) > statement.made && revoke.cut.is_empty();
+    let held = state.certificates.get(&Serial::new(revoke.serial));
+    let hides = held.is_some_and(|held| {
+        matches!(held.status, Status::Suspended | Status::Superseded) && !held.kept().is_empty()
+    });
+    match is_announced && hides {
+        true => Err(VoidReason::State(Conflict::Hides)),
+        false => Ok(()),
+    }
 }
 
 /// What a statement must hold to its charter and to the member's earlier ones; gives the member.

@@ -107,6 +107,31 @@ pub(super) struct Held {
     pub(super) roles: Vec<(Height, GroupId, Option<Role>)>,
 }
 
+impl Held {
+    /// Whether it was over before any revocation of it took effect: suspended, or with another in its place.
+    pub(super) fn was_over(&self) -> bool {
+        match self.status {
+            Status::Suspended | Status::Superseded => true,
+            Status::Revoked { effective } => effective == Timestamp::ZERO,
+            Status::Active => false,
+        }
+    }
+
+    /// What the newest cut keeps that closes all its logs and was not lifted since.
+    pub(super) fn kept(&self) -> Vec<schema::CutPoint> {
+        let mut cuts = self.cuts.iter().rev();
+        let Some(newest) = cuts.find(|applied| applied.lifted.is_none() && applied.cut.is_whole()) else {
+            return Vec::new();
+        };
+        let points = newest.cut.points().map(|(log, sequence, message)| schema::CutPoint {
+            log: log.to_vec(),
+            sequence: sequence.get(),
+            message: message.to_vec(),
+        });
+        points.collect()
+    }
+}
+
 /// What the fold has made of the records so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
@@ -412,6 +437,19 @@ impl Roster {
     pub fn may_withdraw(&self, serial: Serial, group: GroupId, now: Timestamp) -> bool {
         let least = self.charter().group(group).map(|g| g.may_publish);
         least.is_some() && self.role(serial, group, now) >= least
+    }
+
+    /// Whether a certificate was over before any revocation of it took effect: suspended, or with another in its place. An
+    /// end that is announced for it keeps nothing.
+    #[must_use]
+    pub fn was_over(&self, serial: Serial) -> bool {
+        self.state.certificates.get(&serial).is_some_and(|held| held.was_over())
+    }
+
+    /// The last messages that the newest cut of all a certificate's logs keeps; none without such a cut.
+    #[must_use]
+    pub fn kept(&self, serial: Serial) -> Vec<schema::CutPoint> {
+        self.state.certificates.get(&serial).map(|held| held.kept()).unwrap_or_default()
     }
 
     /// Whether any cut closes logs of a certificate.

@@ -436,3 +436,28 @@ fn a_charter_that_leaves_a_revocation_behind_is_refused_by_the_log_of_a_node_and
     let warnings = alice.status()["warnings"].to_string();
     assert!(warnings.contains("Certificate 2 of bob was revoked, and charter version 2"), "{warnings}");
 }
+
+#[test]
+fn a_charter_beside_one_that_nodes_have_already_is_refused_by_their_log() {
+    let desk = Desk::found("Two charters");
+    let _alice = desk.coalition.issue("alice", Role::Publisher);
+    desk.copy("coalition", "behind");
+    desk.amend(&[("validity_days = 1825", "validity_days = 1000")]);
+    desk.coalition.export("log.pem");
+    let next = |name: &str| {
+        let (draft, file) = (format!("{name}.toml"), format!("{name}.pem"));
+        desk.ok(&["charter", "draft", "--out", &draft, "--dir", "behind"]);
+        desk.ok(&["charter", "make", &draft, "--out", &file, "--dir", "behind"]);
+        desk.sign(&file, "behind/keys/root.pem");
+        file
+    };
+    let file = next("second");
+    let publish = ["charter", "publish", &file, "--dir", "behind"];
+    let refused = desk.refused(&[&publish[..], &["--log", "log.pem"]].concat());
+    assert!(refused.contains("has charter version 2, and this folder version 1"), "{refused}");
+    desk.ok(&publish);
+    // From there on it is another root.
+    let file = next("third");
+    let refused = desk.refused(&["charter", "publish", &file, "--dir", "behind", "--log", "log.pem"]);
+    assert!(refused.contains("has another charter version 2 than this folder"), "{refused}");
+}

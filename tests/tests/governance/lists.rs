@@ -115,6 +115,8 @@ fn who_left_comes_back_by_a_list_as_the_member_it_was_and_is_never_passed_over()
     let member = roster(&desk)[0]["member"].as_str().unwrap().to_owned();
     asks(&desk, "Bank", "again", &["--member", &member]);
     list(&desk, &format!("{head}again.request\n"));
+    let told = desk.ok(&IMPORT);
+    assert!(told.contains("to issue") && told.contains("; was revoked (left, 20"), "{told}");
     let issue = [&IMPORT[..], &["--issue"], &WITH].concat();
     desk.ok(&issue);
     let certificates = roster(&desk);
@@ -125,4 +127,24 @@ fn who_left_comes_back_by_a_list_as_the_member_it_was_and_is_never_passed_over()
     list(&desk, &format!("{head}stranger.request\n"));
     let said = desk.refused(&issue);
     assert!(said.contains("not the one that the certificates") && said.contains("coalition issue"), "{said}");
+}
+
+#[test]
+fn whom_the_coalition_put_out_no_list_brings_back() {
+    let desk = Desk::found("Put out");
+    asks(&desk, "Bank", "bank", &[]);
+    desk.ok(&[&["issue", "bank.request", "--until", "2099-12-31", "--dir", "coalition"][..], &WITH].concat());
+    desk.ok(&[&["revoke", "1", "--reason", "breach-of-rules", "--dir", "coalition"][..], &WITH].concat());
+    let member = roster(&desk)[0]["member"].as_str().unwrap().to_owned();
+    asks(&desk, "Bank", "again", &["--member", &member]);
+    list(&desk, "organisation,until,request\nBank,2099-12-31,again.request\n");
+    for arguments in [&IMPORT[..], &[&IMPORT[..], &["--issue"], &WITH].concat()] {
+        let said = desk.refused(arguments);
+        assert!(said.contains("was revoked (breach-of-rules, 20"), "{said}");
+        assert!(said.contains("belfry coalition issue --dir coalition"), "{said}");
+    }
+    assert_eq!(roster(&desk).len(), 1);
+    // By hand it is a decision; from then on the list speaks of a member again.
+    desk.ok(&[&["issue", "again.request", "--until", "2099-12-31", "--dir", "coalition"][..], &WITH].concat());
+    assert!(desk.ok(&IMPORT).contains("certificate 2, valid"));
 }

@@ -334,3 +334,34 @@ fn a_revocation_of_the_same_calendar_day_is_recorded_as_decided_when_it_takes_ef
     assert_eq!(leaving["decided"], leaving["effective"]);
     assert_eq!(leaving["local"]["decided"], "2026-11-20");
 }
+
+#[test]
+fn a_mark_that_goes_by_a_place_is_kept_by_its_decision_as_soon_as_it_is_read() {
+    let desk = Desk::found("Places");
+    let _alice = desk.coalition.issue("alice", Role::Publisher);
+    let register = format!(r#"{{ "1-nis2-entering": {{ "sent": "{}" }} }}"#, clock::now());
+    fs::write(desk.path("coalition/notices.json"), register).unwrap();
+    desk.ok(&["notices", "--dir", "coalition"]);
+    let text = fs::read_to_string(desk.path("coalition/notices.json")).unwrap();
+    let kept: Value = serde_json::from_str(&text).unwrap();
+    let marks: Vec<(&String, &Value)> = kept.as_object().unwrap().iter().collect();
+    let [(key, mark)] = marks.as_slice() else { panic!("{text}") };
+    assert_ne!(key.as_str(), "1-nis2-entering");
+    assert_eq!(mark["notice"], "1-nis2-entering");
+}
+
+#[test]
+fn a_mandate_that_goes_by_a_place_is_warned_of_until_it_is_recorded_anew() {
+    let desk = Desk::found("Mandates");
+    let _alice = desk.coalition.issue("alice", Role::Publisher);
+    let register = r#"{ "1-nis2-entering": { "mandate": "M-7" } }"#;
+    fs::write(desk.path("coalition/notices.json"), register).unwrap();
+    let listed = || desk.run(&["notices", "--json", "--dir", "coalition"]);
+    let ran = listed();
+    assert!(ran.stderr.contains("1-nis2-entering a mandate is recorded (M-7)"), "{}", ran.stderr);
+    assert!(notices(&ran.stdout)[0]["mandate"].is_null(), "{}", ran.stdout);
+    desk.ok(&["notices", "--mandated", "1-nis2-entering", "--mandate", "M-7", "--dir", "coalition"]);
+    let ran = listed();
+    assert!(!ran.stderr.contains("a mandate is recorded"), "{}", ran.stderr);
+    assert_eq!(notices(&ran.stdout)[0]["mandate"], "M-7");
+}

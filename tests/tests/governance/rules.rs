@@ -315,3 +315,40 @@ fn members_read_the_very_texts_that_the_charter_names_and_no_others() {
     fs::write(&kept, "other rules\n").unwrap();
     assert_ne!(bob.run(&["rules", "rules-of-conduct"]).code, 0);
 }
+
+#[test]
+fn what_the_cut_of_a_suspended_node_keeps_stays_when_its_member_leaves() {
+    let (desk, _members) = joined("Leaving while suspended", &["alice"]);
+    let certificates = || -> Vec<Value> {
+        let roster: Value =
+            serde_json::from_str(&desk.ok(&["roster", "--json", "--dir", "coalition"])).unwrap();
+        roster["certificates"].as_array().unwrap().clone()
+    };
+    let member = certificates()[0]["member"].as_str().unwrap().to_owned();
+    let enrol = ["enroll", "--charter", "coalition/charter.pem", "--org", "alice", "--class", "essential"];
+    let node = ["--groups", "cidr", "--member", &member, "--dir", "two", "--out", "two.request"];
+    desk.coalition.ok(&[&enrol[..], &node, &["--accept-arrangement", "--accept-rules"]].concat());
+    desk.ok(&[&["issue", "two.request", "--until", "2099-12-31", "--dir", "coalition"][..], &WITH].concat());
+    let (log, message) = ("11".repeat(32), "22".repeat(32));
+    fs::write(desk.path("heads.txt"), format!("{log} 3 {message}\n")).unwrap();
+    desk.ok(&[&["suspend", "2", "--cut", "heads.txt", "--dir", "coalition"][..], &WITH].concat());
+
+    // Announced by hand without a cut it would hide what that keeps.
+    let end = ["--reason", "left", "--effective", "2098-12-31T23:59:59+01:00", "--dir", "coalition"];
+    let said = desk.refused(&[&["revoke", "2"][..], &end, &WITH].concat());
+    assert!(said.contains("hides all that its own cut keeps") && said.contains("--cut"), "{said}");
+    let with_cut = [&["revoke", "2", "--cut", "heads.txt"][..], &end].concat();
+    let asked = desk.run(&with_cut);
+    assert!(asked.stdout.contains("up to the cut of 1 log stay"), "{}", asked.stdout);
+    assert!(!asked.stdout.contains("It stays in until"), "{}", asked.stdout);
+
+    let dates = ["--decided-on", "2026-02-01", "--effective", "2098-12-31T23:59:59+01:00"];
+    let left = run(&desk, &[&["leave", "--out", "leaving.pem", "--dir", "alice"][..], &dates].concat());
+    assert_eq!(left.code, 0, "{}", left.stderr);
+    let told = desk.ok(&[&["leave", "leaving.pem", "--dir", "coalition"][..], &WITH].concat());
+    assert!(told.contains("ends certificate 1") && told.contains("ends certificate 2"), "{told}");
+    let entries: Value = serde_json::from_str(&desk.ok(&["log", "--json", "--dir", "coalition"])).unwrap();
+    let cut = |entry: usize| &entries["entries"][entry]["says"]["cut"];
+    assert_eq!(*cut(3), serde_json::json!([]), "of the node that is in, everything stays");
+    assert_eq!(*cut(4), serde_json::json!([{ "log": log, "sequence": 3, "message": message }]));
+}

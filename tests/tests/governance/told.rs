@@ -115,3 +115,20 @@ fn a_member_sees_when_another_is_to_leave() {
     };
     assert_eq!((of("alice"), of("bob")), ("2098-12-31T22:59:59.000000Z".into(), Value::Null));
 }
+
+#[test]
+fn the_encryption_key_that_a_member_asks_with_is_shown_to_it_and_to_whoever_signs() {
+    let desk = two_admins_for(&["issue"]);
+    let who = ["enroll", "--charter", "coalition/charter.pem", "--org", "Bank", "--class", "essential"];
+    let what = ["--groups", "cidr", "--dir", "bank", "--out", "bank.request"];
+    let asked = desk.coalition.ok(&[&who[..], &what, &["--accept-arrangement", "--accept-rules"]].concat());
+    let key = asked.split_whitespace().find(|word| word.starts_with("blake3:"));
+    let key = key.unwrap_or_else(|| panic!("{asked}"));
+    let issue = ["issue", "bank.request", "--until", "2099-12-31", "--dir", "coalition"];
+    let issued = desk.ok(&[&issue[..], &WITH].concat());
+    let (file, shown) = signed_by_the_second(&desk);
+    let verified = desk.coalition.ok(&["verify", &file, "--log", "log.pem"]);
+    for told in [issued, shown, verified] {
+        assert!(told.contains(key), "{key}: {told}");
+    }
+}

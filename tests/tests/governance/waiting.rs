@@ -187,3 +187,112 @@ fn whoever_signs_next_signs_a_decision_with_the_one_that_it_builds_on() {
     desk.ok(&words(&order(&[&both[0], &both[1]])));
     assert!(desk.ok(&["roster", "--dir", "coalition"]).contains("2102-01-01"));
 }
+
+/// A request of a node, `FOLDER.request`.
+fn asks(desk: &Desk, name: &str, folder: &str, more: &[&str]) {
+    let who = ["enroll", "--charter", "coalition/charter.pem", "--org", name, "--class", "essential"];
+    let request = format!("{folder}.request");
+    let what = ["--groups", "cidr", "--dir", folder, "--out", &request];
+    desk.coalition.ok(&[&who[..], &what, more, &["--accept-arrangement", "--accept-rules"]].concat());
+}
+
+#[test]
+fn a_file_left_lying_is_no_decision_of_today() {
+    let desk = offices();
+    let here = |decision: &[&str]| desk.ok(&[decision, &["--dir", "coalition"], &WITH].concat());
+    decided(&desk, &["suspend", "1"]);
+    let left = file(&desk, "suspend");
+    // The other office was first, and it was resumed since.
+    here(&["suspend", "1"]);
+    here(&["resume", "1"]);
+    desk.ok(&["export", "--out", "newer.pem", "--dir", "coalition"]);
+    desk.ok(&["take", "newer.pem", "--dir", "office"]);
+    let told = decided(&desk, &["suspend", "1"]);
+    assert!(!told.contains("signed already"), "{told}");
+    let mut anew = files(&desk, "office");
+    anew.retain(|name| *name != left);
+    assert_eq!(anew.len(), 1, "{anew:?}");
+    // Where the registrar is, nothing has to wait: whatever lies there, it goes in.
+    fs::create_dir_all(desk.path("coalition/statements")).unwrap();
+    fs::copy(desk.path(&anew[0]), desk.path("coalition/statements/suspend.pem")).unwrap();
+    let told = here(&["suspend", "1"]);
+    assert!(told.contains("Entry 5 of the admin log says so."), "{told}");
+    assert_eq!(standings(&desk)[0], "suspended");
+}
+
+#[test]
+fn what_is_signed_already_is_told_with_its_dates_and_takes_no_other_minutes() {
+    let desk = offices();
+    let revoke = ["revoke", "2", "--reason", "left"];
+    decided(&desk, &[&revoke[..], &["--decided-by", "Board"]].concat());
+    for again in
+        [decided(&desk, &revoke), decided(&desk, &[&revoke[..], &["--decided-by", "Board"]].concat())]
+    {
+        for said in ["nothing is signed again. It was signed on 20", ", decided on 20", ", effective 20"] {
+            assert!(again.contains(said), "{said}: {again}");
+        }
+    }
+    let other = ["--decided-by", "Council", "--dir", "office"];
+    let said = desk.refused(&[&revoke[..], &other, &WITH].concat());
+    assert!(said.contains("(Board)") && said.contains("--decided-by would be kept nowhere"), "{said}");
+    // The other certificate is decided on all the same.
+    let all = ["revoke", "--member", "Bank", "--reason", "left"];
+    let ran = desk.run(&[&all[..], &other, &WITH].concat());
+    assert!(
+        ran.code == 0 && ran.stdout.contains("Signed, and not in the log yet"),
+        "{}{}",
+        ran.stdout,
+        ran.stderr
+    );
+    assert!(ran.stderr.contains("--decided-by would be kept nowhere"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_decision_on_the_spot_names_what_waits_and_has_no_effect_behind_it() {
+    let desk = offices();
+    decided(&desk, &["renew", "1", "--until", "2101-01-01"]);
+    fs::create_dir_all(desk.path("coalition/statements")).unwrap();
+    fs::copy(desk.path(&file(&desk, "renew")), desk.path("coalition/statements/later.pem")).unwrap();
+    let suspend = desk.run(&[&["suspend", "1", "--dir", "coalition"][..], &WITH].concat());
+    assert_eq!(suspend.code, 0, "{}", suspend.stderr);
+    let said = "will have no effect then: coalition/statements/later.pem.";
+    assert!(suspend.stderr.contains(said), "{}", suspend.stderr);
+}
+
+#[test]
+fn where_one_of_a_batch_holds_back_the_rest_those_that_would_go_in_are_named_removals_first() {
+    let desk = offices();
+    desk.coalition.enrol("gas", Role::Reader);
+    decided(&desk, &["issue", "gas.request", "--until", "2099-12-31"]);
+    decided(&desk, &["renew", "2", "--until", "2101-01-01"]);
+    decided(&desk, &["suspend", "1"]);
+    // The renewal is overtaken meanwhile.
+    let entitle = ["entitle", "1", "--groups", "iam", "--dir", "coalition"];
+    desk.ok(&[&entitle[..], &WITH].concat());
+    let [issue, renew, suspend] = ["issue", "renew", "suspend"].map(|action| file(&desk, action));
+    let said = desk.refused(&words(&order(&[&issue, &renew, &suspend])));
+    assert!(said.contains(&format!("removals first: {suspend} {issue}")), "{said}");
+    assert_eq!(entries(&desk), 3);
+    desk.ok(&words(&order(&[&suspend, &issue])));
+}
+
+#[test]
+fn a_certificate_that_another_admin_signed_for_another_member_is_not_taken_for_the_one_that_is_asked_for() {
+    let desk = offices();
+    let roster: Value = serde_json::from_str(&desk.ok(&["roster", "--json", "--dir", "coalition"])).unwrap();
+    let member = roster["certificates"][0]["member"].as_str().unwrap();
+    let issue = ["issue", "three.request", "--until", "2099-12-31"];
+    asks(&desk, "Bank", "three", &["--member", member]);
+    decided(&desk, &issue);
+    assert!(decided(&desk, &issue).contains("nothing is signed again"));
+    // The same keys, and of no member that there is.
+    asks(&desk, "Bank", "three", &[]);
+    let said = desk.refused(&[&issue[..], &["--dir", "office"], &WITH].concat());
+    assert!(said.contains("of another member") && said.contains(member), "{said}");
+
+    asks(&desk, "Rail", "rail", &[]);
+    decided(&desk, &["issue", "rail.request", "--replaces", "1", "--until", "2099-12-31"]);
+    fs::write(desk.path("list.csv"), "organisation,until,request\nRail,2099-12-31,rail.request\n").unwrap();
+    let said = desk.refused(&[&["import", "list.csv", "--issue", "--dir", "office"][..], &WITH].concat());
+    assert!(said.contains("for another member") && said.contains("delete that file"), "{said}");
+}

@@ -68,7 +68,9 @@ impl Accept {
                     path.display()
                 );
             }
-            if let Some(Already::Waits(waits)) = decided_already(&folder, &certificate, &decision) {
+            if let Some((_, Already::Waits(waits))) =
+                decided_already(&folder, goes_in, &certificate, &decision)
+            {
                 output::print(&format!(
                     "{organisation}: signed already, and not signed again. {}",
                     waits.told(&self.folder.again())

@@ -13,6 +13,7 @@ use belfry_proto::{
     crypto::sign::{Purpose, SigningKey},
     id::{Height, MemberId, Serial},
     schema::{self, Action},
+    time::Timestamp,
     trust::{
         certificate::Certificate,
         file as armour,
@@ -33,6 +34,7 @@ use super::{
 };
 use crate::{
     cli::{
+        args::second,
         exit::{refuse, refused},
         output,
     },
@@ -121,7 +123,26 @@ pub(super) fn propose(
     member: MemberId,
     decision: Decision,
 ) -> anyhow::Result<Proposed> {
-    propose_with(folder, goes_in, member, decision, &Evidence::default())
+    let is_last = is_last(folder, goes_in, &decision);
+    let proposed = propose_with(folder, goes_in, member, decision, &Evidence::default())?;
+    let voided = match is_last {
+        true => Ground::voided(folder, member, &proposed.statement),
+        false => Vec::new(),
+    };
+    if !voided.is_empty() {
+        let paths: Vec<String> = voided.iter().map(|path| output::path(path)).collect();
+        output::warn(&format!(
+            "it goes in at once, and what waits about this member will have no effect then: {}. What of it shall hold is decided \
+             anew, after this",
+            paths.join(", ")
+        ));
+    }
+    Ok(proposed)
+}
+
+/// Whether a decision is in the log at once: the registrar's key is here, and one admin is enough.
+fn is_last(folder: &Folder, goes_in: bool, decision: &Decision) -> bool {
+    goes_in && folder.roster().charter().threshold(statement::action(decision)) <= 1
 }
 
 /// The same, tied to what is kept of it.
@@ -134,8 +155,7 @@ fn propose_with(
 ) -> anyhow::Result<Proposed> {
     let roster = folder.roster();
     let (coalition, charter) = (roster.coalition(), roster.charter());
-    let is_last = goes_in && charter.threshold(statement::action(&decision)) <= 1;
-    let mut ground = match is_last || statement::is_removal(&decision) {
+    let mut ground = match is_last(folder, goes_in, &decision) || statement::is_removal(&decision) {
         true => Ground::log(folder),
         false => Ground::waiting(folder, member),
     };
@@ -165,36 +185,53 @@ fn beside_what_waits(folder: &Folder, ground: &Ground<'_>, reason: VoidReason) -
 
 /// Where a decision about a certificate, or of its member's data, is signed already: the newest one about it says the
 /// same. Whatever was interrupted is run again as it was, and nothing is decided twice.
-pub(super) fn decided_already(
-    folder: &Folder,
+pub(super) fn decided_already<'a>(
+    folder: &'a Folder,
+    goes_in: bool,
     certificate: &Certificate,
     decision: &Decision,
-) -> Option<Already> {
+) -> Option<(&'a Statement, Already)> {
     let about = match decision {
         Decision::Amend(_) => Subject::Member(certificate.member),
         _ => Subject::Certificate(certificate.serial),
     };
-    newest(folder, about).filter(|(newest, _)| newest.decision == *decision).map(|(_, place)| place)
+    newest(folder, goes_in, about).filter(|(newest, _)| newest.decision == *decision)
 }
 
 /// The newest statement about a certificate or a member that has an effect, or will have one once it is ordered.
-pub(super) fn newest(folder: &Folder, about: Subject) -> Option<(&Statement, Already)> {
+///
+/// A file left lying is no decision of today: not one that would be in the log at once if it were taken here and now, and
+/// no removal from before what the log says of the same since.
+pub(super) fn newest(folder: &Folder, goes_in: bool, about: Subject) -> Option<(&Statement, Already)> {
     let roster = folder.roster();
     let member = match about {
         Subject::Member(member) => member,
         Subject::Certificate(serial) => roster.certificate(serial)?.member,
     };
-    let ground = Ground::waiting(folder, member);
-    if let Some(one) = ground.waiting.iter().rev().copied().find(|one| one.statement.subject() == Some(about))
-    {
-        return Some((&one.statement, Already::Waits(one.waits(&ground))));
-    }
     let record = roster
         .records()
         .filter(|record| record.statement.subject() == Some(about))
         .filter(|record| roster.voids().iter().all(|void| void.height != record.height))
-        .last()?;
-    Some((&record.statement, Already::Entry(record.height)))
+        .last();
+    let is_meant = |one: &Statement| {
+        !is_last(folder, goes_in, &one.decision)
+            && (!one.is_removal() || record.is_none_or(|record| record.statement.made < one.made))
+    };
+    let ground = Ground::waiting(folder, member);
+    let mut waiting = ground.waiting.iter().rev().copied();
+    let found = waiting.find(|one| one.statement.subject() == Some(about) && is_meant(&one.statement));
+    if let Some(one) = found {
+        return Some((&one.statement, Already::Waits(one.waits(&ground))));
+    }
+    record.map(|record| (&record.statement, Already::Entry(record.height)))
+}
+
+/// When a decision was signed, and which dates it states.
+pub(super) fn dated(statement: &Statement) -> String {
+    let made = format!("signed on {}", second(statement.made));
+    let Decision::Revoke(revoke) = &statement.decision else { return made };
+    let time = |micros: u64| second(Timestamp::from_micros(micros));
+    format!("{made}, decided on {}, effective {}", time(revoke.decided), time(revoke.effective))
 }
 
 /// Signs `decision` about `member`; appends it if that is enough, else leaves it in a file for the others.

@@ -147,6 +147,29 @@ impl Evidence {
         Ok(read(&path(folder, statement))?.unwrap_or_default())
     }
 
+    /// Refuses other words about a decision that is signed already: its statement was drawn from those it has.
+    pub(super) fn check_kept(&self, folder: &Folder, statement: StatementId) -> anyhow::Result<()> {
+        let kept = Self::of(folder, statement)?;
+        let others: Vec<&str> = [
+            ("--decided-by", self.decided_by.is_some() && self.decided_by != kept.decided_by),
+            ("--decided-on", self.decided_on.is_some() && self.decided_on != kept.decided_on),
+            ("--evidence", self.evidence.is_some() && self.evidence != kept.evidence),
+        ]
+        .into_iter()
+        .filter_map(|(what, is_other)| is_other.then_some(what))
+        .collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let told = Some(kept.told()).filter(|told| !told.is_empty());
+        refuse!(
+            "this is signed already, with what its admins signed for ({}), and nothing is signed again: {} would be kept nowhere. \
+             Leave it out; or, where the earlier one waits and is not meant, delete its file and decide anew",
+            told.as_deref().unwrap_or("no record is kept here"),
+            others.join(", ")
+        )
+    }
+
     /// In one line, for listings.
     pub(super) fn told(&self) -> String {
         self.minutes().told().unwrap_or_default()

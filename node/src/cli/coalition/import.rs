@@ -17,10 +17,12 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use belfry_proto::{
     id::{GroupId, MemberId, Serial, StatementId},
-    schema::{self, CertificateBody, Organisation, Signed, Validity},
+    schema::{self, CertificateBody, Organisation, RevocationReason, Signed, Validity},
+    time::Timestamp,
     trust::{
         certificate::{self, CertificateError},
         file as armour,
+        names::Named as _,
         request::{self, Request},
         roster::{Member, Roster, Standing},
         statement::Decision,
@@ -39,7 +41,7 @@ use super::{
     requests,
     role_keys::RolePassphrases,
     shown::listed,
-    waiting::{Waits, certificate_for},
+    waiting::{Waits, certificate_for, is_of},
 };
 use crate::{
     cli::{
@@ -62,7 +64,8 @@ use crate::{
 /// supplier_of (names, with | between them; none for nobody), groups (cidr:steward awareness:reader), until, request (file),
 /// member_since, decided_by, decided_on, evidence. An empty cell says nothing.
 ///
-/// Who was a member, left, and comes back asks with the same member id (`belfry enroll --member ID`).
+/// Who was a member, left, and comes back asks with the same member id (`belfry enroll --member ID`). Whom the coalition
+/// revoked for any other reason no list brings back: that is for `belfry coalition issue`.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -87,8 +90,8 @@ pub(in crate::cli) struct Import {
 enum Plan {
     /// It has a certificate.
     Member(Box<Listed>),
-    /// It asked, and everything fits.
-    Issue(Box<(Request, Signed, CertificateBody)>),
+    /// It asked, and everything fits; with how it was a member before, if it was.
+    Issue(Box<(Request, Signed, CertificateBody, Option<String>)>),
     /// It asked, and the decision waits for other admins or for the registrar.
     Waits(Box<(Request, Waits)>),
     /// Nothing to issue to yet.
@@ -157,7 +160,7 @@ impl Import {
         let keys = Deciders::open(&folder, &self.passphrases)?;
         for (row, plan) in plans {
             let Plan::Issue(asked) = plan else { continue };
-            let (request, signed, body) = *asked;
+            let (request, signed, body, _) = *asked;
             requests::keep(&folder, request.signing, &signed)?;
             let member = MemberId::try_from(body.member.as_slice())?;
             let decision = Decision::Issue(schema::Issue { certificate: Some(body) });
@@ -208,7 +211,7 @@ fn plan(folder: &Folder, goes_in: bool, row: &Row, base: &Path) -> anyhow::Resul
                 folder.again()
             );
         }
-        return to_issue(folder, goes_in, row, request, signed, MemberId::new(rand::random()));
+        return to_issue(folder, goes_in, row, request, signed, (MemberId::new(rand::random()), None));
     };
     // A list is kept for years; what a member asked with need not be.
     if listed.is_in() && !base.join(path).exists() {
@@ -240,7 +243,32 @@ fn plan(folder: &Folder, goes_in: bool, row: &Row, base: &Path) -> anyhow::Resul
         );
     }
     known_member(folder, member.id, &request)?;
-    to_issue(folder, goes_in, row, request, signed, member.id)
+    let before = revoked(roster, member);
+    if let Some((reason, on)) = before.filter(|(reason, _)| *reason != RevocationReason::Left) {
+        refuse!(
+            "{:?} was revoked ({}, {}): whether it comes back is a decision about it alone, and no line of a list. Use `belfry \
+             coalition issue{}`",
+            member.organisation.name,
+            reason.name(),
+            day(on),
+            folder.again()
+        );
+    }
+    let was = before.map(|(reason, on)| format!("was revoked ({}, {})", reason.name(), day(on)));
+    to_issue(folder, goes_in, row, request, signed, (member.id, was))
+}
+
+/// Why and since when a member is out, if it was revoked since its newest certificate was issued: the others ended by themselves.
+fn revoked(roster: &Roster, member: &Member) -> Option<(RevocationReason, Timestamp)> {
+    let is_void = |height| roster.voids().iter().any(|void| void.height == height);
+    let newest = member.serials.last().map_or(0, |serial| serial.get());
+    let since = roster.records().filter(|record| record.height.get() > newest && !is_void(record.height));
+    let revoked = since.filter_map(|record| {
+        let Decision::Revoke(revoke) = &record.statement.decision else { return None };
+        let is_its = member.serials.contains(&Serial::new(revoke.serial));
+        is_its.then(|| (revoke.reason(), Timestamp::from_micros(revoke.effective)))
+    });
+    revoked.last()
 }
 
 /// A row's request, which says what the row does.
@@ -267,7 +295,7 @@ fn to_issue(
     row: &Row,
     request: Request,
     signed: Signed,
-    member: MemberId,
+    (member, before): (MemberId, Option<String>),
 ) -> anyhow::Result<Plan> {
     let charter = folder.roster().charter();
     let Some(until) = row.until else {
@@ -283,10 +311,10 @@ fn to_issue(
         body.carrier = false;
     }
     if let Some((waiting, signed)) = certificate_for(folder, request.node.as_bytes()) {
-        if !is_alike(signed, &body) {
+        if !is_alike(signed, &body) || !is_of(folder.roster(), signed, request.member) {
             refuse!(
-                "a certificate for the keys of its request is signed already, with other terms, and waits in {}: have that one \
-                 signed and ordered, or delete that file",
+                "a certificate for the keys of its request is signed already, with other terms or for another member, and waits \
+                 in {}: have that one signed and ordered, or delete that file",
                 output::path(&waiting.path)
             );
         }
@@ -296,10 +324,10 @@ fn to_issue(
     certificate::check(&body, charter, Serial::new(0), StatementId::ZERO)
         .map_err(|error| in_a_list(folder, error))?;
     propose(folder, goes_in, member, Decision::Issue(schema::Issue { certificate: Some(body.clone()) }))?;
-    Ok(Plan::Issue(Box::new((request, signed, body))))
+    Ok(Plan::Issue(Box::new((request, signed, body, before))))
 }
 
-/// Whether two certificates for one request say the same; when they begin, and the random id of a new member, aside.
+/// Whether two certificates for one request say the same; when they begin, and of which member they are, aside.
 fn is_alike(one: &CertificateBody, other: &CertificateBody) -> bool {
     let terms = |body: &CertificateBody| {
         let mut groups: Vec<(u32, i32)> = body.groups.iter().map(|entry| (entry.group, entry.role)).collect();
@@ -489,9 +517,10 @@ fn told(folder: &Folder, plans: &[(&Row, Plan)]) -> String {
                     ("member", detail)
                 }
                 Plan::Issue(asked) => {
-                    let (.., body) = &**asked;
+                    let (_, _, body, before) = &**asked;
                     let named = body.groups.iter().map(|g| (GroupId::new(g.group), g.role()));
-                    ("to issue", listed(charter, named, body.carrier))
+                    let gets = listed(charter, named, body.carrier);
+                    ("to issue", before.iter().fold(gets, |detail, was| format!("{detail}; {was}")))
                 }
                 Plan::Waits(asked) => {
                     let paths: Vec<String> = asked.1.paths.iter().map(|path| output::path(path)).collect();

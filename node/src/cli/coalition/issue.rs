@@ -29,7 +29,7 @@ use super::{
     revoke::serial,
     role_keys::RolePassphrases,
     shown::{listed, shown},
-    waiting::{Waiting, certificate_for},
+    waiting::{Waiting, certificate_for, is_of},
 };
 use crate::{
     cli::{
@@ -263,6 +263,13 @@ impl Issue {
         if waits.signing != request.signing || waits.kem != request.kem {
             others.push("for other keys beside this node's".to_owned());
         }
+        let named = match self.replaces {
+            Some(serial) => folder.roster().certificate(serial).map(|old| old.member),
+            None => request.member,
+        };
+        if !is_of(folder.roster(), body, named) {
+            others.push(format!("of another member ({})", waits.member));
+        }
         if waits.organisation != request.organisation {
             let asked = changes(&[(None, &waits.organisation)], &request.organisation);
             let asked: Vec<String> = asked.iter().map(|(what, change)| format!("{what} {change}")).collect();
@@ -290,7 +297,7 @@ impl Issue {
             Some(serial) => Subject::Certificate(serial),
             None => Subject::Member(waits.member),
         };
-        let left = match newest(folder, about) {
+        let left = match newest(folder, false, about) {
             Some((_, Already::Waits(waits))) => waits.told(&self.folder.again()),
             Some((_, Already::Entry(_))) | None => String::new(),
         };

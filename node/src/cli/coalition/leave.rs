@@ -33,8 +33,8 @@ use crate::{
 /// it is out. Until then it stays in; then every node refuses it and rotates its keys, by itself. When that was recorded
 /// is the date of the log's entry. The file is kept in departures, beside any other of this member.
 ///
-/// What the member published until it leaves stays. Where it is out already, name what stays by --cut (`belfry heads`);
-/// what is signed after the fact would else hide everything.
+/// What the member published until it leaves stays; of a suspended certificate, what its cut keeps. Where it is out
+/// already, name what stays by --cut (`belfry heads`); what is signed after the fact would else hide everything.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -93,24 +93,29 @@ impl Leave {
         let goes_in = self.passphrases.has_registrar(&folder.keys());
         let (mut left, mut waiting) = (Vec::with_capacity(serials.len()), None::<Waits>);
         for serial in serials {
-            let decision = departure.decision(serial, cut.clone());
+            // A certificate that is over already keeps nothing by itself until the member leaves.
+            let stays = match self.cut.is_none() && folder.roster().was_over(serial) {
+                true => folder.roster().kept(serial),
+                false => cut.clone(),
+            };
+            let decision = departure.decision(serial, stays);
             let certificate = folder.roster().certificate(serial);
             let already =
-                certificate.and_then(|certificate| decided_already(&folder, certificate, &decision));
-            if let Some(Already::Waits(waits)) = already {
+                certificate.and_then(|certificate| decided_already(&folder, goes_in, certificate, &decision));
+            if let Some((_, Already::Waits(waits))) = already {
                 waiting = Some(both(waiting, waits));
                 continue;
             }
-            propose(&folder, goes_in, departure.member, decision)?;
-            left.push(serial);
+            propose(&folder, goes_in, departure.member, decision.clone())?;
+            left.push((serial, decision));
         }
-        let serials = left;
-        if let (true, Some(waits)) = (serials.is_empty(), &waiting) {
+        if let (true, Some(waits)) = (left.is_empty(), &waiting) {
             return Ok(output::print(&format!(
                 "It is signed already, and waits; nothing is signed again. {}",
                 waits.told(&self.folder.again())
             ))?);
         }
+        let serials: Vec<Serial> = left.iter().map(|(serial, _)| *serial).collect();
         output::print(&shown(&folder, &departure, &serials))?;
         if !self.yes {
             output::confirm("Sign this?", "--yes", "nothing was signed")?;
@@ -124,8 +129,7 @@ impl Leave {
             ..Evidence::default()
         };
         let mut told = String::new();
-        for serial in serials {
-            let decision = departure.decision(serial, cut.clone());
+        for (serial, decision) in left {
             told += &match decide(&mut folder, departure.member, decision, &keys, &evidence)? {
                 Decided::Ordered(entry) => {
                     format!("Entry {entry} of the admin log ends certificate {serial}.\n")

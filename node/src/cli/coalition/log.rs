@@ -25,12 +25,12 @@ impl Log {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let folder = self.folder.open()?;
         let records: Vec<&VerifiedRecord> = folder.roster().records().collect();
-        let charters = folder.roster().charters();
+        let (roster, charters) = (folder.roster(), folder.roster().charters());
         if self.json {
             let entries: Vec<Value> = records
                 .iter()
                 .map(|r| {
-                    let (action, about) = described(charters, &r.statement);
+                    let (action, about) = described(charters, Some(roster), &r.statement);
                     Ok(json!({
                         "height": r.height,
                         "entry": r.entry_id,
@@ -51,7 +51,7 @@ impl Log {
         let rows: Vec<[String; 6]> = records
             .iter()
             .map(|r| {
-                let (action, about) = described(charters, &r.statement);
+                let (action, about) = described(charters, Some(roster), &r.statement);
                 let about = about + &without_effect(void(folder.roster(), r.height));
                 let evidence = Evidence::of(&folder, r.statement.id)?.told();
                 let evidence = if evidence.is_empty() { "-".to_owned() } else { evidence };

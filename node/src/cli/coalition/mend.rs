@@ -110,6 +110,10 @@ impl Mend for Conflict {
                 "have the member enrol anew, in a new data folder with `--member ID`, and issue that request"
             }
             Self::NotCut => "nothing of it is hidden, so there is nothing to bring back",
+            Self::Hides => {
+                "name what stays of its messages by --cut (`belfry heads`, at any member's node); where nothing shall stay, leave out \
+                 --effective"
+            }
             Self::Accepted => "nothing is left to do, `belfry audit rules` shows it",
         }
     }

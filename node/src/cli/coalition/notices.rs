@@ -85,7 +85,7 @@ impl Notices {
         let folder = self.folder.open()?;
         let path = folder.dir().join("notices.json");
         let mut notices = notices(&folder)?;
-        let mut register = settled(Register::load(&path)?, &notices);
+        let mut register = settled(&path, &notices)?;
         for notice in &mut notices {
             notice.mandate = register.mark(notice).mandate;
         }
@@ -131,7 +131,7 @@ impl Notices {
     ) -> anyhow::Result<Option<String>> {
         if let (Some(id), Some(mandate)) = (&self.mandated, &self.mandate) {
             let notice = named(notices, id, list)?;
-            register.mandated(notice, mandate.clone());
+            register.mandated(notice, mandate.clone(), clock::now());
             return Ok(Some(format!(
                 "The coalition acts for {} in {id} by mandate {}.\n",
                 output::visible(&notice.organisation),

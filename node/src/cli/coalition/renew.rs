@@ -83,13 +83,14 @@ pub(in crate::cli) struct Disentitle {
 
 impl Renew {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let until = self.until;
+        let (until, goes_in) = (self.until, self.deciding.goes_in());
         self.deciding.run(self.serial, "Renew", |folder, certificate| {
             let decision = Decision::Renew(schema::Renew {
                 serial: certificate.serial.get(),
                 not_after: until.as_micros(),
             });
-            if until <= certificate.not_after && decided_already(folder, certificate, &decision).is_none() {
+            let is_decided = || decided_already(folder, goes_in, certificate, &decision).is_some();
+            if until <= certificate.not_after && !is_decided() {
                 refuse!(
                     "certificate {0} is valid until {1} already, and a renewal must move its end forward: name a later --until; \
                      an earlier end is `belfry coalition revoke {0} --effective TIME{2}`",
@@ -105,7 +106,7 @@ impl Renew {
 
 impl Entitle {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let (groups, role) = (&self.groups, self.role);
+        let (groups, role, goes_in) = (&self.groups, self.role, self.deciding.goes_in());
         self.deciding.run(self.serial, "Entitle", |folder, certificate| {
             let charter = folder.roster().charter();
             let groups = roles(groups, role, charter)?;
@@ -116,7 +117,7 @@ impl Entitle {
             };
             let is_so = groups.iter().all(has);
             let decision = Decision::Entitle(schema::Entitle { serial: certificate.serial.get(), groups });
-            if is_so && decided_already(folder, certificate, &decision).is_none() {
+            if is_so && decided_already(folder, goes_in, certificate, &decision).is_none() {
                 let its = certificate.groups.iter().map(|(group, role)| (*group, *role));
                 refuse!(
                     "it changes nothing, as certificate {} has {} already: name other groups, or a higher role",
@@ -132,7 +133,7 @@ impl Entitle {
 impl Disentitle {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let cut = cut::read(self.cut.as_deref())?;
-        let groups = &self.groups;
+        let (groups, goes_in) = (&self.groups, self.deciding.goes_in());
         self.deciding.run(self.serial, "Disentitle", |folder, certificate| {
             let charter = folder.roster().charter();
             if let Some(group) = groups.iter().find(|group| group.role.is_some()) {
@@ -146,8 +147,8 @@ impl Disentitle {
                 cut: cut.clone(),
             });
             let absent = groups.iter().find(|g| !certificate.groups.contains_key(&GroupId::new(g.group)));
-            if let Some(group) = absent.filter(|_| decided_already(folder, certificate, &decision).is_none())
-            {
+            let is_decided = || decided_already(folder, goes_in, certificate, &decision).is_some();
+            if let Some(group) = absent.filter(|_| !is_decided()) {
                 let its = certificate.groups.iter().map(|(group, role)| (*group, *role));
                 refuse!(
                     "certificate {} is not in {}: name only groups that it has, which are {}",

@@ -11,16 +11,16 @@ use belfry_proto::{
         certificate::Certificate,
         names::Named,
         roster::{CutStatus, Roster, Standing},
-        statement::{Decision, Subject},
+        statement::{Decision, Statement, Subject},
     },
 };
 use clap::Args;
 
 use super::{
     CoalitionFolder, cut,
-    decide::{Already, Decided, Deciders, certificate, decide, decided_already, newest, propose},
+    decide::{Already, Decided, Deciders, certificate, dated, decide, decided_already, newest, propose},
     evidence::Evidence,
-    folder::Folder,
+    folder::{Folder, keys_path},
     role_keys::RolePassphrases,
     waiting::Waits,
 };
@@ -157,8 +157,10 @@ impl Revoke {
         if announced && self.reason == RevocationReason::KeyCompromise {
             refuse!("a stolen key is revoked at once: leave out --effective");
         }
+        let goes_in = self.ending.deciding.goes_in();
         self.ending.deciding.run_for(&self.which, &what, |folder, certificate| {
-            let consequence = match announced {
+            // What is over already is no longer in, and what its cut keeps is not kept by a later end.
+            let consequence = match announced && !folder.roster().was_over(certificate.serial) {
                 true => format!(
                     "It stays in until {}; from then on every node refuses it. What it published until then stays{}.",
                     second(effective),
@@ -174,7 +176,7 @@ impl Revoke {
                 effective: effective.as_micros(),
                 cut: cut.clone(),
             };
-            if let Some(done) = done(folder, &revoke, named, decided_on) {
+            if let Some(done) = done(folder, goes_in, &revoke, named, decided_on) {
                 (revoke.decided, revoke.effective) = done;
             }
             Ok((Decision::Revoke(revoke), consequence))
@@ -208,11 +210,12 @@ impl Resume {
 /// same cut, and with the dates that the command line names. Run again, it means that one; any other is decided anew.
 fn done(
     folder: &Folder,
+    goes_in: bool,
     wanted: &belfry_proto::schema::Revoke,
     effective: Option<Timestamp>,
     decided_on: Option<Timestamp>,
 ) -> Option<(u64, u64)> {
-    let (newest, _) = newest(folder, Subject::Certificate(Serial::new(wanted.serial)))?;
+    let (newest, _) = newest(folder, goes_in, Subject::Certificate(Serial::new(wanted.serial)))?;
     let Decision::Revoke(done) = &newest.decision else { return None };
     let takes_effect = Timestamp::from_micros(done.effective);
     let is_same = done.reason == wanted.reason
@@ -287,7 +290,7 @@ impl Deciding {
         self.evidence.check()?;
         let folder = self.open()?;
         let again = self.folder.again();
-        let goes_in = self.passphrases.has_registrar(&folder.keys());
+        let goes_in = self.goes_in();
         let stated = |certificate: Certificate| {
             let (decision, consequence) = state(&folder, &certificate)?;
             Stated::of(&folder, goes_in, certificate, decision, consequence)
@@ -297,7 +300,21 @@ impl Deciding {
             (None, Some(name)) => concerned(&folder, name, &again, stated)?,
             (None, None) => Vec::new(),
         };
+        // Where others are left to decide, what is signed already holds none of them back.
+        let is_all = all.iter().all(|stated| stated.already.is_some());
+        for (statement, _) in all.iter().filter_map(|stated| stated.already.as_ref()) {
+            match self.evidence.check_kept(&folder, statement.id) {
+                Err(error) if is_all => return Err(error),
+                Err(error) => output::warn(&format!("{error:#}")),
+                Ok(()) => {}
+            }
+        }
         self.decide_all(folder, what, all, |_| Ok(()))
+    }
+
+    /// Whether the registrar's key is here: what one admin may decide is in the log at once.
+    pub(super) fn goes_in(&self) -> bool {
+        self.passphrases.has_registrar(&keys_path(&self.folder.dir))
     }
 
     /// The folder, for a decision that rests on a file.
@@ -320,7 +337,7 @@ impl Deciding {
         keep: impl FnOnce(&Folder) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         self.evidence.check()?;
-        let goes_in = self.passphrases.has_registrar(&folder.keys());
+        let goes_in = self.goes_in();
         let stated = Stated::of(&folder, goes_in, certificate.clone(), decision, consequence)?;
         self.decide_all(folder, what, vec![stated], keep)
     }
@@ -344,11 +361,13 @@ impl Deciding {
         for one in said {
             let serial = one.certificate.serial;
             match one.already {
-                Some(Already::Entry(entry)) => output::print(&format!(
-                    "Of certificate {serial} entry {entry} of the admin log says so already.\n"
+                Some((statement, Already::Entry(entry))) => output::print(&format!(
+                    "Of certificate {serial} entry {entry} of the admin log says so already ({}).\n",
+                    dated(&statement)
                 ))?,
-                Some(Already::Waits(waits)) => output::print(&format!(
-                    "Of certificate {serial} it is signed already, and waits. {}",
+                Some((statement, Already::Waits(waits))) => output::print(&format!(
+                    "Of certificate {serial} it is signed already ({}), and waits. {}",
+                    dated(&statement),
                     waits.told(&again)
                 ))?,
                 None => {}
@@ -401,32 +420,45 @@ struct Stated {
     certificate: Certificate,
     decision: Decision,
     consequence: String,
-    /// Where it is signed already.
-    already: Option<Already>,
+    /// The statement that says it already, and where that is.
+    already: Option<(Statement, Already)>,
 }
 
 /// Says of decisions that all of them are signed already, and what is left to do about them.
-fn said_already(all: impl Iterator<Item = Already>, again: &str, bring: &str) -> anyhow::Result<()> {
+fn said_already(
+    all: impl Iterator<Item = (Statement, Already)>,
+    again: &str,
+    bring: &str,
+) -> anyhow::Result<()> {
     let (mut entries, mut waiting) = (Vec::new(), None::<Waits>);
-    for one in all {
+    let (mut of_entries, mut of_waiting) = (Vec::new(), Vec::new());
+    for (statement, one) in all {
         match (one, waiting.take()) {
             (Already::Entry(entry), earlier) => {
                 entries.push(entry.to_string());
+                of_entries.push(dated(&statement));
                 waiting = earlier;
             }
-            (Already::Waits(waits), Some(earlier)) => waiting = Some(earlier.and(waits)),
-            (Already::Waits(waits), None) => waiting = Some(waits),
+            (Already::Waits(waits), earlier) => {
+                of_waiting.push(dated(&statement));
+                waiting = Some(match earlier {
+                    Some(earlier) => earlier.and(waits),
+                    None => waits,
+                });
+            }
         }
     }
     if !entries.is_empty() {
         output::print(&format!(
-            "Entry {} of the admin log says so already; nothing is signed. Bring the log to the members:\n{bring}",
-            entries.join(", ")
+            "Entry {} of the admin log says so already; nothing is signed. It was {}. Bring the log to the members:\n{bring}",
+            entries.join(", "),
+            of_entries.join("; ")
         ))?;
     }
     if let Some(waits) = waiting {
         output::print(&format!(
-            "It is signed already, and waits; nothing is signed again. {}",
+            "It is signed already, and waits; nothing is signed again. It was {}. {}",
+            of_waiting.join("; "),
             waits.told(again)
         ))?;
     }
@@ -442,7 +474,8 @@ impl Stated {
         decision: Decision,
         consequence: String,
     ) -> anyhow::Result<Self> {
-        let already = decided_already(folder, &certificate, &decision);
+        let already = decided_already(folder, goes_in, &certificate, &decision)
+            .map(|(statement, place)| (statement.clone(), place));
         if already.is_none() {
             propose(folder, goes_in, certificate.member, decision.clone())?;
         }

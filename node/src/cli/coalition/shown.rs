@@ -33,6 +33,7 @@ pub(super) fn shown(roster: &Roster, request: &Request, body: &CertificateBody) 
         ),
         ("signing key", request.signing.to_string()),
         ("node", peer_id(&request.node)),
+        ("encryption key", request.kem.digest()),
         (
             "member",
             match member {

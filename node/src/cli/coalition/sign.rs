@@ -181,7 +181,8 @@ impl Order {
 
 /// What an entry did, and the certificate it made, if it did.
 fn ordered(folder: &Folder, entry: Serial, statement: &Statement) -> anyhow::Result<String> {
-    let (action, about) = described(folder.roster().charters(), statement);
+    let roster = folder.roster();
+    let (action, about) = described(roster.charters(), Some(roster), statement);
     let mut text = format!("Entry {entry}: {action}, {}\n", output::visible(&about));
     if matches!(statement.decision, Decision::Issue(_) | Decision::Supersede(_)) {
         let path = folder.write_certificate(entry, None)?;
@@ -267,11 +268,43 @@ fn in_turn<'a>(folder: &Folder, mut left: Vec<Opened<'a>>) -> anyhow::Result<Vec
         let next = left.iter().position(|one| !left.iter().any(|other| builds_on(one, other))).unwrap_or(0);
         let one = left.remove(next);
         if let Err(reason) = ahead.take(&one.statement) {
-            return Err(overtaken(folder, &turn, &one, reason));
+            let error = overtaken(folder, &turn, &one, reason);
+            return Err(match without(folder, turn.iter().chain(&left)) {
+                Some(others) => error.context(format!("{}: {others}", one.path.display())),
+                None => error,
+            });
         }
         turn.push(one);
     }
     Ok(turn)
+}
+
+/// Which of the other files would go in without the one that is refused, what takes away before all else: an emergency is
+/// not held back by what came with it.
+fn without<'t, 'a: 't>(folder: &Folder, others: impl Iterator<Item = &'t Opened<'a>>) -> Option<String> {
+    let (mut left, later): (Vec<&Opened<'_>>, Vec<&Opened<'_>>) =
+        others.partition(|one| one.statement.is_removal());
+    left.extend(later);
+    let (mut ahead, mut paths) = (folder.roster().ahead(), Vec::new());
+    loop {
+        let before = left.len();
+        left.retain(|one| match ahead.take(&one.statement) {
+            Ok(()) => {
+                paths.push(output::path(one.path));
+                false
+            }
+            Err(_) => true,
+        });
+        if left.len() == before {
+            break;
+        }
+    }
+    let paths = paths.join(" ");
+    (!paths.is_empty()).then(|| {
+        format!(
+            "all of the files or none; without this one there go in, in this order, removals first: {paths}"
+        )
+    })
 }
 
 /// Why a statement would have no effect behind those before it, and what to do.

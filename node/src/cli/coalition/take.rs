@@ -68,7 +68,7 @@ fn dropped(ours: &Roster, theirs: &Roster) -> String {
         .records()
         .filter(|record| !stays.contains(&record.statement.id) && !is_void(record.height))
         .map(|record| {
-            let (action, about) = described(ours.charters(), &record.statement);
+            let (action, about) = described(ours.charters(), Some(ours), &record.statement);
             [record.height.to_string(), second(record.statement.made), action.to_owned(), about]
         })
         .collect();

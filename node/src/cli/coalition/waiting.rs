@@ -86,7 +86,24 @@ impl<'a> Ground<'a> {
 
     /// The log, and what waits about `member` as far as the log would take it.
     pub(super) fn waiting(folder: &'a Folder, member: MemberId) -> Self {
-        let (roster, mut ground) = (folder.roster(), Self::log(folder));
+        Self::log(folder).and_waiting(folder, member)
+    }
+
+    /// Files about `member` that the log would take as it stands, and no longer behind `statement`.
+    pub(super) fn voided(folder: &'a Folder, member: MemberId, statement: &Statement) -> Vec<PathBuf> {
+        let mut behind = Self::log(folder);
+        if behind.ahead.take(statement).is_err() {
+            return Vec::new();
+        }
+        let behind = behind.and_waiting(folder, member);
+        let still = |one: &Waiting| behind.waiting.iter().any(|other| other.statement.id == one.statement.id);
+        let now = Self::waiting(folder, member).waiting;
+        now.into_iter().filter(|one| !still(one)).map(|one| one.path.clone()).collect()
+    }
+
+    /// What waits about `member`, as far as it goes in behind this.
+    fn and_waiting(self, folder: &'a Folder, member: MemberId) -> Self {
+        let (roster, mut ground) = (folder.roster(), self);
         let about = |one: &&Waiting| member_of(roster, &one.statement) == Some(member);
         let mut left: Vec<&Waiting> = folder.waiting().iter().filter(about).collect();
         // Clocks of several admins need not agree: whatever goes in lets those that build on it go in.
@@ -157,6 +174,16 @@ pub(super) fn certificate_for<'a>(
             || Ground::waiting(folder, member).waiting.iter().any(|w| w.statement.id == one.statement.id);
         (is_for && goes_in()).then_some((one, body))
     })
+}
+
+/// Whether a certificate that waits is of the member that it is asked for: the one that is named, else one that there is not
+/// yet. What another admin signed first may say otherwise.
+pub(super) fn is_of(roster: &Roster, body: &CertificateBody, named: Option<MemberId>) -> bool {
+    match (MemberId::try_from(body.member.as_slice()), named) {
+        (Ok(member), Some(named)) => member == named,
+        (Ok(member), None) => roster.member(member).is_none(),
+        (Err(_), _) => false,
+    }
 }
 
 /// Files that wait, in the order in which they go in, and what they wait for.

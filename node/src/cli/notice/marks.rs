@@ -1,5 +1,7 @@
 //! What people did about a notice, for the register: the coalition's and a member's own are kept alike.
 
+use std::path::Path;
+
 use belfry_proto::time::Timestamp;
 use clap::Args;
 
@@ -90,19 +92,32 @@ impl Marks {
     }
 }
 
-/// A register as it is read: marks that go by a place in the log belong to the notice that stands there, and what was sent and is
-/// of no notice that the log gives cause for is named.
-pub(in crate::cli) fn settled(mut register: Register, notices: &[Notice]) -> Register {
-    register.settle(notices, &clocks());
+/// The register at `path` as it is read: marks that go by a place in the log belong to the notice that stands there, from now on
+/// whatever comes to stand there later; and what is of no notice that the log gives cause for is named.
+pub(in crate::cli) fn settled(path: &Path, notices: &[Notice]) -> anyhow::Result<Register> {
+    let mut register = Register::load(path)?;
+    if register.settle(notices, &clocks()) {
+        register.save(path)?;
+    }
     for (id, mark) in register.strangers(notices) {
-        let sent = mark.sent.map(day).unwrap_or_default();
+        let Some(sent) = mark.sent.map(day) else {
+            let is_its = |notice: &Notice| notice.id == id && register.mark(notice).mandate == mark.mandate;
+            if !notices.iter().any(is_its) {
+                output::warn(&format!(
+                    "of {id} a mandate is recorded ({}), and it cannot be told for which notice: if the coalition acts by it \
+                     still, record it once more (--mandated)",
+                    mark.mandate.as_deref().unwrap_or_default()
+                ));
+            }
+            continue;
+        };
         let reference = mark.reference.as_ref().map(|text| format!(", {text}")).unwrap_or_default();
         output::warn(&format!(
             "{id} was sent on {sent}{reference}, and the log gives no cause for that notice any more: what the authority was told \
              then stands in no decision here. If it was decided anew, the notice is due anew; if not, tell the authority"
         ));
     }
-    register
+    Ok(register)
 }
 
 /// Refuses what is no line of a register.

@@ -43,7 +43,7 @@ fn of_statement(roster: &Roster, minutes: &Minutes) -> anyhow::Result<Facts> {
             "the admins signed for it with no statement of this log: it was changed, or the log is an older one than it"
         );
     };
-    let (action, about) = described(roster.charters(), &record.statement);
+    let (action, about) = described(roster.charters(), Some(roster), &record.statement);
     let since = minutes.member_since.map(|since| ("member since", second(since)));
     let mut facts = vec![
         ("holds", "a decision record, signed for with its statement".to_owned()),

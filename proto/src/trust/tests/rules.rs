@@ -9,7 +9,7 @@ use crate::{
         acceptance::{self, AcceptanceError},
         charter_change::{Lockout, review},
         departure::{Departure, DepartureError},
-        fold::VoidReason,
+        fold::{Conflict, VoidReason},
         statement::{BeforeDecision, Statement},
     },
 };
@@ -334,4 +334,34 @@ fn an_end_before_its_decision_is_neither_signed_nor_ordered_and_counts_where_a_l
     assert_eq!(world.roster.standing(serial, at(4)), Standing::Revoked);
     let stated = world.roster.records().last().unwrap();
     assert_eq!(stated.statement.check_dates(), Err(dates));
+}
+
+#[test]
+fn an_end_announced_without_a_cut_for_what_is_over_already_is_neither_signed_nor_ordered() {
+    let mut world = World::new();
+    let serial = world.issue(1, Some(Role::Publisher), 1);
+    let point = schema::CutPoint { log: vec![7; 32], sequence: 3, message: vec![8; 32] };
+    let suspend = |cut: &[schema::CutPoint]| {
+        Decision::Suspend(schema::Suspend { serial: serial.get(), cut: cut.to_vec() })
+    };
+    let preview = |world: &mut World, day, cut| {
+        let signed = world.statement(revoke(1, serial, day, cut), None, &[11, 12], 3);
+        world.roster.preview(&Statement::decode(&signed.payload).unwrap())
+    };
+    assert_eq!((world.roster.was_over(serial), preview(&mut world, 9, vec![])), (false, Ok(())));
+    // Nothing is kept that it could hide.
+    world.decide(member(1), suspend(&[]), &[11], 2);
+    assert_eq!((world.roster.kept(serial), preview(&mut world, 9, vec![])), (vec![], Ok(())));
+    let resume = Decision::Resume(schema::Resume { serial: serial.get() });
+    world.decide(member(1), resume, &[11, 12], 2);
+    assert!(!world.roster.was_over(serial));
+    world.decide(member(1), suspend(std::slice::from_ref(&point)), &[11], 2);
+    assert_eq!((world.roster.was_over(serial), world.roster.kept(serial)), (true, vec![point.clone()]));
+    assert_eq!(preview(&mut world, 9, vec![]), Err(VoidReason::State(Conflict::Hides)));
+    assert_eq!(preview(&mut world, 9, vec![point]), Ok(()));
+    assert_eq!(preview(&mut world, 3, vec![]), Ok(()), "at once it reads as what it is");
+    // A log from before anybody asked means what it meant.
+    world.decide(member(1), revoke(1, serial, 9, vec![]), &[11, 12], 3);
+    assert_eq!(world.roster.voids(), []);
+    assert!(world.roster.was_over(serial));
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use belfry_proto::{
     schema::LogFile,
-    trust::{charter_change::review, names::Named as _, roster::Roster},
+    trust::{charter::Charter, charter_change::review, names::Named as _, roster::Roster},
 };
 use clap::Args;
 
@@ -109,6 +109,23 @@ const NAMED: usize = 5;
 fn nothing_left_behind(ours: &Roster, newest: &Roster, path: &Path) -> anyhow::Result<()> {
     if newest.coalition() != ours.coalition() {
         refuse!("{} is of another coalition", path.display());
+    }
+    let (version, newer) = (ours.charter().version(), newest.charter().version());
+    let common = version.min(newer);
+    let id = |roster: &Roster| roster.charters().version(common).map(Charter::id);
+    if id(ours) != id(newest) {
+        refuse!(
+            "{} has another charter version {common} than this folder: the root keys signed two. Compare both (`belfry coalition \
+             charter show FILE`), and have the holders say which one they meant before any other is put in force",
+            path.display()
+        );
+    }
+    if newer > version {
+        refuse!(
+            "{} has charter version {newer}, and this folder version {version}: every node has that one already, and would take \
+             this one for a second root. Take the log up first (`belfry coalition take FILE`) and have the charter made anew",
+            path.display()
+        );
     }
     let (end, theirs) = (ours.version().height, newest.version());
     if ours.is_prefix(theirs) {

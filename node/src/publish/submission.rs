@@ -123,6 +123,8 @@ pub struct Accepted {
     pub notes: Vec<String>,
     /// It waits for a person.
     pub held: bool,
+    /// Why it goes out although a guard objects, as that is kept; none where this call kept none.
+    pub reason: Option<String>,
 }
 
 /// How far a draft has come.

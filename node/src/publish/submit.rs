@@ -303,6 +303,7 @@ fn accepted(draft: &DraftRow, duplicate: bool) -> Accepted {
         duplicate,
         notes: Vec::new(),
         held: draft.state == DraftState::Held,
+        reason: draft.reason.clone().filter(|_| !duplicate),
     }
 }
 

@@ -187,7 +187,7 @@ impl Publisher {
         let is_objected = open.report.gravest() == Some(Weight::Reason);
         let is_told = is_objected && roster.charter().asks_reasons() && !beside.is_on_behalf;
         let before = row.reason.as_deref().filter(|_| !is_told || beside.tells_reason);
-        let reason = self.guards.weigh(&open.report, reason.as_deref().or(before))?;
+        let reason = self.guards.weigh(&open.report, &open.objects, reason.as_deref().or(before))?;
         if !self.store.has_room() {
             return Err(SubmitError::NoRoom);
         }

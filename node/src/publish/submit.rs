@@ -184,7 +184,7 @@ impl Publisher {
         }
         let Read { recipients, objects, tlp, classes, class_label, purpose, report, said, .. } =
             self.read(&roster, &submission, now)?;
-        let reason = match self.guards.weigh(&report, submission.reason.as_deref()) {
+        let reason = match self.guards.weigh(&report, &objects, submission.reason.as_deref()) {
             // Whoever releases it gives one.
             Err(SubmitError::Guarded(report))
                 if submission.hold && report.gravest() == Some(Weight::Reason) =>

@@ -77,7 +77,11 @@ impl Publisher {
         let terms = submission.handling.as_ref().map(|handling| handling.terms.as_slice());
         let report = self.guards.examine_stated(report, &class_label, terms.unwrap_or_default());
         let asked_before = report.gravest() >= Some(Weight::Reason);
-        let report = self.passing(report, roster, Passing::submitted(submission, tlp), &objects, now)?;
+        let report = match submission.for_several {
+            // In this node's own words; another steward may have told the same, under the same id.
+            true => report,
+            false => self.passing(report, roster, Passing::submitted(submission, tlp), &objects, now)?,
+        };
         let is_only_passed_on = !asked_before && report.gravest() == Some(Weight::Reason);
         if submission.is_on_behalf() {
             objects.extend(behalf::notes(&objects, now)?);

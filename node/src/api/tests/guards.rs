@@ -207,6 +207,9 @@ async fn a_steward_needs_no_reason_to_share_what_the_member_itself_gave_it() {
     let refused = site.app.ports.publish.submit(of(None)).await;
     assert!(matches!(refused, Err(SubmitError::Guarded(_))), "{refused:?}");
     site.app.ports.publish.submit(of(Some(OTHER))).await.unwrap();
+    // Nor for what it tells in its own words, which another steward may have told before.
+    let told = Submission { for_several: true, ..of(None) };
+    site.app.ports.publish.submit(told).await.unwrap();
 }
 
 /// Any member could otherwise stop what others' tools hand in, by saying the ids of a public feed to few.

@@ -275,7 +275,8 @@ impl Publisher {
         let terms: Vec<String> = terms.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let report = self.guards.examine_stated(report, &label.unwrap_or_default(), &terms);
         let roster = self.roster.snapshot();
-        let report = self.passing(report, &roster, Passing::released(row.group, tlp), &objects, clock::now())?;
+        let report =
+            self.passing(report, &roster, Passing::released(row.group, tlp), &objects, clock::now())?;
         let draft = held(&row);
         let purpose = Some(purpose);
         Ok((row, OpenDraft { draft, tlp, purpose, classes, objects, report, basis }, beside))
